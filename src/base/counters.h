@@ -1,0 +1,99 @@
+/*
+ * src/base/counters.h - what is counted, as plain structs. The loop's thread is the only writer; the metrics thread
+ * gets copies. Every field only grows, except where a comment says gauge.
+ */
+#ifndef PGWEIR_BASE_COUNTERS_H
+#define PGWEIR_BASE_COUNTERS_H
+
+#include "base/histogram.h"
+
+#include <stdint.h>
+
+enum request_failure { RF_POOL_TIMEOUT, RF_BACKEND_UNREACHABLE, RF_BACKEND_LOST, RF_LIMIT, RF_SHUTDOWN, RF_PROTOCOL,
+	RF_INTERNAL, RF_COUNT };
+enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
+enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
+enum phase { PHASE_WAIT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
+enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
+enum checkout_source { CS_IDLE, CS_NEW, CS_OVERFLOW, CS_COUNT };
+enum recycle_reason { RR_AGE, RR_IDLE, RR_OVERFLOW, RR_RELOAD, RR_FAILED_PING, RR_DIRTY, RR_ERROR, RR_SHUTDOWN, RR_KILL,
+	RR_EVICTED, RR_COUNT };
+enum pin_reason { PIN_SESSION_SET, PIN_TEMP_TABLE, PIN_LISTEN, PIN_ADVISORY_LOCK, PIN_CURSOR, PIN_COPY, PIN_REPLICATION,
+	PIN_STATEMENT, PIN_COUNT };
+enum login_result { LR_OK, LR_BAD_PASSWORD, LR_NO_SUCH_USER, LR_NO_SUCH_DATABASE, LR_TLS_REQUIRED, LR_TIMEOUT, LR_ERROR,
+	LR_COUNT };
+enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_NONE, LM_COUNT };
+enum reject_reason { RJ_MAX_CLIENT_CONNECTIONS, RJ_MAX_DATABASE, RJ_MAX_USER, RJ_HBA, RJ_SHUTDOWN, RJ_LOGIN_TIMEOUT,
+	RJ_DESCRIPTORS, RJ_COUNT };
+enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
+enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_COUNT };
+enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
+
+#define ERROR_CLASSES_MAX 48 /* SQLSTATE classes counted by name; counters.c lists them; last two: none, other */
+extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
+/* sqlstate may be NULL or shorter than two characters ("none"). */
+unsigned error_class_index(const char *sqlstate);
+
+/* The words used for enum values in metrics and SHOW, in order of the enums. */
+extern const char *const request_failure_names[RF_COUNT];
+extern const char *const query_kind_names[QK_COUNT];
+extern const char *const transaction_end_names[TE_COUNT];
+extern const char *const phase_names[PHASE_COUNT];
+extern const char *const error_origin_names[EO_COUNT];
+extern const char *const checkout_source_names[CS_COUNT];
+extern const char *const recycle_reason_names[RR_COUNT];
+extern const char *const pin_reason_names[PIN_COUNT];
+extern const char *const login_result_names[LR_COUNT];
+extern const char *const login_method_names[LM_COUNT];
+extern const char *const reject_reason_names[RJ_COUNT];
+extern const char *const connect_failure_names[CF_COUNT];
+extern const char *const cancel_result_names[CR_COUNT];
+extern const char *const net_side_names[NS_COUNT];
+
+/* Per (database, user). */
+struct pool_counters {
+	uint64_t waits;              /* requests that had to wait */
+	uint64_t pool_timeouts;
+	uint64_t checkouts[CS_COUNT];
+	uint64_t recycles[RR_COUNT];
+	uint64_t pings_ok, pings_failed;
+	uint64_t pins[PIN_COUNT];
+	uint64_t resets_ok, resets_failed;
+	uint64_t client_logins;
+};
+
+/* Per database. */
+struct database_counters {
+	uint64_t requests, queries[QK_COUNT], transactions[TE_COUNT], slow_queries;
+	uint64_t requests_failed[RF_COUNT];
+	uint64_t errors[EO_COUNT][ERROR_CLASSES_MAX];
+	uint64_t bytes_in[NS_COUNT], bytes_out[NS_COUNT]; /* seen from pgweir */
+	uint64_t phase_us[PHASE_COUNT];
+	uint64_t transaction_us, transaction_idle_us;
+	uint64_t server_assignments;
+	uint64_t client_parses, server_parses, binds; /* prepared-statement messages seen; Parses sent to servers */
+	uint64_t statement_hits, statement_misses, statement_evictions;
+	uint64_t client_logins;
+	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
+};
+
+/* Per host:port we connect to. */
+struct backend_counters {
+	uint64_t connects, connect_failures[CF_COUNT];
+	uint64_t last_failure_wall_us; /* gauge; 0: never */
+	int is_up;                     /* gauge: 1 after a success, 0 after a failure, -1 never tried */
+	struct histogram connect_duration;
+};
+
+/* For the whole process. */
+struct process_counters {
+	uint64_t client_connections, rejected[RJ_COUNT];
+	uint64_t logins[LR_COUNT][LM_COUNT];
+	uint64_t cancels[CR_COUNT];
+	uint64_t reloads_ok, reloads_failed;
+	uint64_t loop_iterations, loop_busy_us;
+	uint64_t dns_lookups_ok, dns_lookups_failed;
+	struct histogram login_duration, loop_lag, proxy_overhead;
+};
+
+#endif

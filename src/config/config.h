@@ -1,0 +1,161 @@
+/*
+ * src/config/config.h - the configuration: an immutable, reference-counted value.
+ *
+ *   config_load reads a file, checks all of it and returns a value or every problem found, each with file:line.
+ *   A reload loads a new value beside the old one; whoever holds the old one keeps it until config_unref.
+ *
+ * Keys, defaults, units, bounds and help live in one table, config_keys.c.
+ */
+#ifndef PGWEIR_CONFIG_CONFIG_H
+#define PGWEIR_CONFIG_CONFIG_H
+
+#include "base/fail.h"
+#include "base/log.h"
+#include "config/upstream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_NAME_MAX 63              /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
+#define CONFIG_TIME_OFF UINT64_MAX      /* "off" where a time may be switched off (slow_query_threshold) */
+
+enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
+enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ALLOW };
+enum auth_method { AUTH_SCRAM_SHA_256, AUTH_MD5, AUTH_CERT, AUTH_TRUST, AUTH_HBA };
+enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_LOGFMT, SLOW_FORMAT_POSTGRES };
+enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
+enum tls_mode { TLS_OFF, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+
+/* What may be set for all pools, per database and per user; the user's value wins over the database's. */
+struct scope_settings {
+	enum pool_mode pool_mode;
+	enum session_state_mode session_state;
+	uint32_t pool_size, max_overflow, min_idle; /* connections */
+	uint64_t overflow_linger_us, pool_timeout_us, pool_recycle_us;
+	bool pool_pre_ping, pool_lifo;
+	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
+	uint32_t prepared_statements;
+	size_t max_statement_size; /* bytes */
+	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
+	uint64_t client_idle_timeout_us; /* the timeouts: 0 is none */
+	uint64_t slow_query_threshold_us; /* CONFIG_TIME_OFF: never */
+};
+
+/* A [database NAME] or [user NAME] section. */
+struct config_scope {
+	char name[CONFIG_NAME_MAX + 1]; /* "*" for any database not listed */
+	uint64_t set;                   /* bit i: row i of the scope's keys was set here (config_keys.c numbers them) */
+	struct scope_settings settings; /* only fields whose bit is set mean something */
+	struct upstream *upstream;      /* databases only; owned by the config */
+};
+
+/* One address to listen on. */
+struct config_listen {
+	char text[128];     /* as written: "127.0.0.1:6432", "[::]:6432", "unix:/run/pgweir/.s.PGSQL.6432" */
+	char host[112];     /* numeric IPv4/IPv6 address, or the socket's path */
+	uint16_t port;      /* 0 for a Unix socket */
+	bool is_unix;
+};
+
+struct config {
+	/* [pgweir] */
+	struct config_listen *listens;
+	size_t listen_count;
+	uint32_t max_client_connections, max_server_connections, listen_backlog;
+	char *pid_file; /* strings are never NULL; empty is unset */
+	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
+	struct scope_settings defaults;
+	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
+	/* [auth] */
+	enum auth_method auth_method;
+	char *users_file, *hba_file, *ident_file, *auth_query, *auth_user, *auth_database;
+	char **admin_users, **stats_users; /* NULL-terminated */
+	/* [tls_client], [tls_server] */
+	struct config_tls {
+		enum tls_mode mode;
+		char *certificate_file, *key_file, *ca_file, *min_version, *negotiation;
+	} tls_client, tls_server;
+	/* [log] */
+	char *log_destination;
+	enum log_format log_format;
+	enum log_level log_level;
+	bool log_connections;
+	/* [slow_query]; the threshold is in defaults */
+	char *slow_file;
+	enum slow_format slow_format;
+	enum slow_text slow_text;
+	bool slow_parameters;
+	uint64_t slow_sample_threshold_us; /* CONFIG_TIME_OFF: no sampling */
+	double slow_sample_rate;
+	uint32_t slow_max_lines_per_second, slow_table_size;
+	/* [http] */
+	struct config_listen http_listen;
+	bool http_enabled;
+	char *http_auth_file;
+	uint32_t http_metrics_max_pools;
+	bool http_user_histograms;
+	/* [database ...], [user ...] */
+	struct config_scope *databases, *users;
+	size_t database_count, user_count;
+	/* where it came from */
+	char *path; /* empty: no file (--upstream) */
+	/* --upstream only: the one user known without a users_file. Empty otherwise. */
+	char *single_user, *single_password;
+	struct config_origin *origins; /* opaque: for config_dump and SHOW CONFIG */
+	unsigned refs;
+};
+
+/* Every problem of one load, in order of line. Zeroed is empty. */
+struct config_problems {
+	struct config_problem {
+		bool is_error; /* else a warning */
+		unsigned line; /* 0: none */
+		char *text;    /* "pgweir.ini:14: error: unknown setting ..." */
+	} *list;
+	size_t count, error_count;
+};
+void config_problems_fini(struct config_problems *problems);
+
+/*
+ * Reads and checks a file. With at least one error: NULL. Problems (warnings too) are added to problems.
+ * The value has one reference, the caller's. Files named by it (users_file and the like) are not opened, only
+ * checked for being there and readable where that is an error at once.
+ */
+struct config *config_load(const char *path, struct config_problems *problems);
+/*
+ * No file: listens on 127.0.0.1:6432, one upstream (a postgres:// URI or libpq's words), metrics on 127.0.0.1:9930.
+ * The password comes from the URI, PGPASSWORD or the passfile (PGPASSFILE, ~/.pgpass), in this order, and becomes the
+ * one client user's password too; without any, clients are trusted on loopback.
+ */
+struct config *config_from_upstream(const char *uri, struct config_problems *problems);
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config); /* wipes secrets; NULL is fine */
+
+/* The database's section, "[database *]" when not listed, or NULL. */
+const struct config_scope *config_find_database(const struct config *config, const char *name);
+const struct config_scope *config_find_user(const struct config *config, const char *name); /* NULL: none */
+/* What holds for this pair: defaults, then the database's, then the user's. database and user may be NULL. */
+void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
+    struct scope_settings *out);
+bool config_is_admin(const struct config *config, const char *user);
+bool config_is_stats(const struct config *config, const char *user); /* admins too */
+/* The nearest configured database name for "did you mean", or NULL. */
+const char *config_suggest_database(const struct config *config, const char *name);
+
+/* Walks all keys for SHOW CONFIG and --dump-config; secrets come as "***". */
+struct config_row {
+	const char *section, *key, *value, *default_value, *unit, *help;
+	const char *origin; /* "default", "pgweir.ini:14", "command line" */
+	bool is_reloadable;
+};
+void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
+void config_dump(const struct config *config, FILE *to); /* as an ini file that loads to the same value */
+/* The table of keys as text: for --help-config and docs/config.md. */
+void config_print_keys(FILE *to);
+
+const char *pool_mode_name(enum pool_mode mode);
+const char *session_state_name(enum session_state_mode mode);
+
+#endif

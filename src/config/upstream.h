@@ -1,0 +1,47 @@
+/* src/config/upstream.h - where servers connect to, from libpq's keyword/value words or a postgres:// URI. */
+#ifndef PGWEIR_CONFIG_UPSTREAM_H
+#define PGWEIR_CONFIG_UPSTREAM_H
+
+#include "base/fail.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum target_session_attrs {
+	TARGET_ANY,
+	TARGET_READ_WRITE,
+	TARGET_READ_ONLY,
+	TARGET_PRIMARY,
+	TARGET_STANDBY,
+	TARGET_PREFER_STANDBY
+};
+
+struct upstream_host {
+	char host[256]; /* a name, a numeric address, or a directory (leading '/') for a Unix socket */
+	uint16_t port;  /* with a directory: the socket is host/.s.PGSQL.port */
+};
+
+struct upstream {
+	struct upstream_host *hosts;
+	size_t host_count; /* at least 1 */
+	enum target_session_attrs target;
+	char *dbname;   /* empty: the database the client asked for */
+	char *user;     /* empty: the client's; else all clients share this user's pool */
+	char *password; /* empty: from users_file, or the client's own SCRAM keys */
+	/* Settings for each connection (application_name, client_encoding, options ... as given), NULL-terminated pairs. */
+	char **settings;
+};
+
+/*
+ * Parses "host=db1,db2 port=5432 dbname=app user=u password='it''s' target_session_attrs=read-write" or
+ * "postgres://user:password@host:port,host2/db?key=value" (libpq, "Connection Strings": quoting, percent-encoding,
+ * several hosts, one or as many ports). passfile/sslmode/... of libpq that pgweir does not know are errors that name
+ * the word; connect_timeout is refused with a hint to [timeouts]. The caller owns the result. NULL and why on error.
+ */
+struct upstream *upstream_parse(const char *text, struct fail *why);
+struct upstream *upstream_copy(const struct upstream *up);
+bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
+void upstream_free(struct upstream *up);                                 /* wipes the password */
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * src/telemetry/snapshot.h - a copy of all that is counted, made on the loop's thread, read on the metrics thread.
+ *
+ * Owns all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other".
+ */
+#ifndef PGWEIR_TELEMETRY_SNAPSHOT_H
+#define PGWEIR_TELEMETRY_SNAPSHOT_H
+
+#include "base/counters.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SNAPSHOT_NAME_MAX 64
+
+enum client_state_name { CLIENTS_LOGIN, CLIENTS_IDLE, CLIENTS_ACTIVE, CLIENTS_WAITING, CLIENTS_CANCEL, CLIENTS_STATES };
+enum server_state_name { SERVERS_IDLE, SERVERS_ACTIVE, SERVERS_LOGIN, SERVERS_PING, SERVERS_RESET, SERVERS_PINNED,
+	SERVERS_CANCEL, SERVERS_CLOSING, SERVERS_STATES };
+enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING, PROCESS_STATES };
+
+struct snapshot_pool {
+	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* as sent by clients: any bytes but NUL */
+	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES];
+	uint64_t pool_size, max_overflow, overflow, waiting;
+	uint64_t oldest_waiter_us; /* age, not a time */
+	struct pool_counters counters;
+};
+struct snapshot_database {
+	char name[SNAPSHOT_NAME_MAX];
+	uint64_t prepared_client, prepared_server;
+	struct database_counters counters;
+};
+struct snapshot_backend {
+	char name[280]; /* host:port */
+	char role[16];  /* "primary", "standby" or "unknown" */
+	struct backend_counters counters;
+};
+struct snapshot {
+	uint64_t taken_us; /* clock_now_us */
+	enum process_state state;
+	uint64_t start_wall_us, last_reload_wall_us;
+	bool last_reload_ok;
+	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
+	struct process_counters process;
+	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
+	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
+	uint64_t pools_aggregated;
+	struct snapshot_pool *pools;
+	size_t pool_count;
+	struct snapshot_database *databases;
+	size_t database_count;
+	struct snapshot_backend *backends;
+	size_t backend_count;
+	bool user_histograms;
+	/* readiness: why not, one short line each; ready when count is 0 */
+	char not_ready[8][96];
+	size_t not_ready_count;
+};
+void snapshot_free(struct snapshot *s); /* s was malloc'ed, as its arrays */
+
+#endif

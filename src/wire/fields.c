@@ -1,0 +1,106 @@
+/* src/wire/fields.c - see fields.h. */
+#include "wire/fields.h"
+
+#include "wire/frame.h"
+
+#include <string.h>
+
+void
+fields_error(const uint8_t *body, size_t len, struct error_fields *out)
+{
+	const char *localized = NULL;
+	size_t at = 0;
+
+	memset(out, 0, sizeof(*out));
+	while (at + 1 < len && body[at] != 0) {
+		const uint8_t *value = body + at + 1, *end = memchr(value, 0, len - at - 1);
+
+		if (end == NULL)
+			break;
+		switch (body[at]) {
+		case 'S':
+			localized = (const char *)value;
+			break;
+		case 'V':
+			out->severity = (const char *)value;
+			break;
+		case 'C':
+			out->sqlstate = end - value == 5 ? (const char *)value : NULL;
+			break;
+		case 'M':
+			out->message = (const char *)value;
+			break;
+		default:
+			break;
+		}
+		at = (size_t)(end - body) + 1;
+	}
+	if (out->severity == NULL)
+		out->severity = localized;
+}
+
+bool
+fields_error_is_fatal(const struct error_fields *e)
+{
+	return e->severity != NULL && (strcmp(e->severity, "FATAL") == 0 || strcmp(e->severity, "PANIC") == 0);
+}
+
+bool
+fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value)
+{
+	const uint8_t *end = memchr(body, 0, len), *second;
+
+	if (end == NULL)
+		return false;
+	second = memchr(end + 1, 0, len - (size_t)(end + 1 - body));
+	if (second == NULL || second + 1 != body + len)
+		return false;
+	*name = (const char *)body;
+	*value = (const char *)end + 1;
+	return true;
+}
+
+bool
+fields_parse(const uint8_t *body, size_t len, struct parse_fields *out)
+{
+	const uint8_t *end = memchr(body, 0, len), *query_end;
+	size_t left;
+
+	if (end == NULL)
+		return false;
+	out->name = (const char *)body;
+	out->rest = end + 1;
+	out->rest_len = len - (size_t)(out->rest - body);
+	query_end = memchr(out->rest, 0, out->rest_len);
+	if (query_end == NULL)
+		return false;
+	out->query_len = (size_t)(query_end - out->rest);
+	left = out->rest_len - out->query_len - 1;
+	return left >= 2 && left == 2 + (size_t)wire_u16(query_end + 1) * 4;
+}
+
+bool
+fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len)
+{
+	const uint8_t *end = memchr(body, 0, len), *second;
+
+	if (end == NULL)
+		return false;
+	second = memchr(end + 1, 0, len - (size_t)(end + 1 - body));
+	if (second == NULL)
+		return false;
+	*portal = (const char *)body;
+	*statement = (const char *)end + 1;
+	*names_len = (size_t)(second + 1 - body);
+	return true;
+}
+
+bool
+fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
+{
+	if (len < 2 || (body[0] != 'S' && body[0] != 'P') || memchr(body + 1, 0, len - 1) != body + len - 1)
+		return false;
+	*kind = body[0];
+	*name = (const char *)body + 1;
+	return true;
+}

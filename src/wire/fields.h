@@ -1,0 +1,45 @@
+/*
+ * src/wire/fields.h - looks into the bodies of messages (protocol chapter, "Message Formats", "Error and Notice Message
+ * Fields"). Pure. Every field is optional until seen; results point into the body and are terminated there.
+ */
+#ifndef PGWEIR_WIRE_FIELDS_H
+#define PGWEIR_WIRE_FIELDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct error_fields {
+	const char *severity; /* 'V' (never localised) or else 'S'; NULL: absent */
+	const char *sqlstate; /* exactly five characters, else NULL */
+	const char *message;
+};
+/* Reads what is there of a (possibly cut) ErrorResponse or NoticeResponse body. */
+void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
+/* FATAL or PANIC: the server closes the connection after it. */
+bool fields_error_is_fatal(const struct error_fields *e);
+
+/* ParameterStatus: false if malformed. */
+bool fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value);
+
+/*
+ * Parse: name, then query text with its terminator and the parameter types as one run of bytes (what a statement is
+ * known by). false if malformed.
+ */
+struct parse_fields {
+	const char *name;
+	const uint8_t *rest; /* query, terminator, int16 count, int32 types */
+	size_t rest_len;
+	size_t query_len; /* without terminator */
+};
+bool fields_parse(const uint8_t *body, size_t len, struct parse_fields *out);
+
+/*
+ * The names at the front of Bind: portal and statement. false: a terminator is missing within len (more bytes may
+ * bring it, if the message is longer). names_len: bytes up to and with the second terminator.
+ */
+bool fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
+/* Describe and Close: kind is 'S' or 'P'. false if malformed. */
+bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * src/wire/frame.h - the header of a message: one type byte, then a length that counts itself but not the type
+ * (protocol chapter, "Message Formats"). Pure; inline, as each message of each query passes here.
+ */
+#ifndef PGWEIR_WIRE_FRAME_H
+#define PGWEIR_WIRE_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FRAME_HEAD_LEN 5
+#define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize less the length word */
+#define FRAME_SMALL_MAX ((uint32_t)10000)     /* PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, the length word included */
+
+enum frame_result { FRAME_OK, FRAME_PARTIAL, FRAME_BAD };
+
+struct frame {
+	uint8_t type;
+	uint32_t body_len; /* bytes after the head */
+};
+
+static inline uint32_t
+wire_u32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline uint16_t
+wire_u16(const uint8_t *p)
+{
+	return (uint16_t)((uint16_t)(p[0] << 8) | p[1]);
+}
+
+static inline void
+wire_set_u32(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
+}
+
+/* Reads the head at the front of bytes. BAD: a length below four or above what PostgreSQL itself takes. */
+static inline enum frame_result
+frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
+{
+	uint32_t said;
+
+	if (len < FRAME_HEAD_LEN)
+		return FRAME_PARTIAL;
+	said = wire_u32(bytes + 1);
+	if (said < 4 || said - 4 > FRAME_BODY_MAX)
+		return FRAME_BAD;
+	out->type = bytes[0];
+	out->body_len = said - 4;
+	return FRAME_OK;
+}
+
+/*
+ * The longest body a client's message of this type may have, as PostgreSQL's SocketBackend has it; 0 for types no
+ * client may send after login.
+ */
+uint32_t frame_client_limit(uint8_t type);
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * src/wire/ledger.c - see ledger.h.
+ *
+ * What PostgreSQL does after an error (postgres.c, PostgresMain): in a simple Query it sends ReadyForQuery by itself;
+ * for any extended message it ignores everything, simple Queries too, until a Sync. In COPY IN it ignores Sync and
+ * Flush until CopyDone or CopyFail, so a Sync that stands between an Execute that turns out to be a COPY and its
+ * CopyDone is never answered.
+ */
+#include "wire/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct owed *
+entry_at(struct ledger *l, uint32_t i)
+{
+	return &l->ring[(l->head + i) & (l->cap - 1)];
+}
+
+static bool
+has_ref(const struct owed *o)
+{
+	return o->kind == OWED_PARSE || o->kind == OWED_CLOSE || o->kind == OWED_MADE_PARSE || o->kind == OWED_MADE_CLOSE;
+}
+
+static void
+settle(struct ledger *l, const struct owed *o, enum owed_end how)
+{
+	if (has_ref(o))
+		l->ops->settled(l->arg, o, how);
+}
+
+void
+ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg)
+{
+	memset(l, 0, sizeof(*l));
+	l->ops = ops;
+	l->arg = arg;
+}
+
+void
+ledger_fini(struct ledger *l)
+{
+	const struct ledger_ops *ops = l->ops;
+	void *arg = l->arg;
+
+	while (l->count > 0) {
+		struct owed o = l->ring[l->head];
+
+		l->head = (l->head + 1) & (l->cap - 1);
+		l->count--;
+		settle(l, &o, OWED_SKIPPED);
+	}
+	free(l->ring);
+	ledger_init(l, ops, arg);
+}
+
+static int
+grow(struct ledger *l)
+{
+	uint32_t cap = l->cap == 0 ? 16 : l->cap * 2;
+	struct owed *ring;
+
+	if (cap > LEDGER_MAX || (ring = calloc(cap, sizeof(*ring))) == NULL)
+		return -1;
+	for (uint32_t i = 0; i < l->count; i++)
+		ring[i] = *entry_at(l, i);
+	free(l->ring);
+	l->ring = ring;
+	l->cap = cap;
+	l->head = 0;
+	return 0;
+}
+
+void
+ledger_advance(struct ledger *l)
+{
+	while (ledger_is_our_turn(l)) {
+		struct owed o = l->ring[l->head];
+
+		l->head = (l->head + 1) & (l->cap - 1);
+		l->count--;
+		if (o.kind == OWED_COPY_END)
+			continue;
+		l->ops->made(l->arg, &o);
+		settle(l, &o, OWED_ANSWERED);
+	}
+}
+
+static struct owed
+take_head(struct ledger *l)
+{
+	struct owed o = l->ring[l->head];
+
+	l->head = (l->head + 1) & (l->cap - 1);
+	l->count--;
+	l->copy = COPY_NONE;
+	l->is_copy_open = false;
+	l->copy_syncs = 0;
+	return o;
+}
+
+static void
+answered(struct ledger *l)
+{
+	struct owed o = take_head(l);
+
+	settle(l, &o, OWED_ANSWERED);
+}
+
+/* The COPY IN of a simple Query is over, but the Query is not: the CopyDone that belonged to it is spent. */
+static void
+end_copy(struct ledger *l)
+{
+	if (l->copy == COPY_IN && l->count > 1 && entry_at(l, 1)->kind == OWED_COPY_END) {
+		for (uint32_t i = 1; i + 1 < l->count; i++)
+			*entry_at(l, i) = *entry_at(l, i + 1);
+		l->count--;
+	}
+	l->copy = COPY_NONE;
+	l->is_copy_open = false;
+}
+
+static int
+push(struct ledger *l, const struct owed *o)
+{
+	if (l->is_skipping) {
+		if (o->kind != OWED_SYNC) {
+			settle(l, o, OWED_SKIPPED); /* the server will not even look at it */
+			return 0;
+		}
+		l->is_skipping = false;
+	}
+	if (l->is_copy_open) {
+		if (o->kind == OWED_SYNC) {
+			l->copy_syncs++; /* ignored there, never answered */
+			return 0;
+		}
+		l->is_copy_open = false; /* CopyDone, CopyFail, or what makes the server fail the COPY */
+	}
+	if (l->count == l->cap && grow(l) < 0)
+		return -1;
+	*entry_at(l, l->count++) = *o;
+	if (l->count == 1)
+		ledger_advance(l);
+	return 0;
+}
+
+int
+ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
+{
+	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref };
+
+	return push(l, &o);
+}
+
+int
+ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us)
+{
+	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to, .started_us = started_us };
+
+	return push(l, &o);
+}
+
+/*
+ * The head turned out to be a COPY IN: the Syncs that already follow it, up to CopyDone or CopyFail, are ignored by the
+ * server, so nothing is owed for them.
+ */
+static void
+begin_copy_in(struct ledger *l)
+{
+	uint32_t keep = 1, i = 1;
+
+	l->copy = COPY_IN;
+	l->is_copy_open = true;
+	while (i < l->count && entry_at(l, i)->kind == OWED_SYNC) {
+		l->copy_syncs++;
+		i++;
+	}
+	if (i < l->count)
+		l->is_copy_open = false;
+	while (i < l->count)
+		*entry_at(l, keep++) = *entry_at(l, i++);
+	l->count = keep;
+}
+
+/* An extended message failed: everything up to the next Sync is skipped by the server. */
+static void
+skip_to_sync(struct ledger *l)
+{
+	enum owed_end how = OWED_FAILED;
+
+	if (l->copy == COPY_IN && l->copy_syncs > 0 && l->is_copy_open)
+		l->is_doubtful = true; /* did the failure come before or after the Sync was read? */
+	while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
+		struct owed o = take_head(l);
+
+		settle(l, &o, how);
+		how = OWED_SKIPPED;
+	}
+	l->is_skipping = l->count == 0;
+}
+
+static enum ledger_verdict
+verdict_of(const struct owed *o)
+{
+	return o->to == OWED_TO_CLIENT ? LEDGER_PASS : LEDGER_SWALLOW;
+}
+
+static enum ledger_verdict
+receive_error(struct ledger *l)
+{
+	const struct owed *o = ledger_head(l);
+	/* A statement of the client's that cannot be prepared anew is the client's failure. */
+	enum ledger_verdict v
+	    = o == NULL || o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT ? LEDGER_PASS : LEDGER_SWALLOW;
+
+	if (o == NULL)
+		return LEDGER_PASS; /* a dying backend says so at any time */
+	switch (o->kind) {
+	case OWED_QUERY:
+	case OWED_FUNCTION:
+	case OWED_SYNC:
+		end_copy(l); /* ReadyForQuery follows by itself */
+		return v;
+	default:
+		skip_to_sync(l);
+		return v;
+	}
+}
+
+/* Types that end or belong to a running Query or Execute. */
+static enum ledger_verdict
+receive_result(struct ledger *l, uint8_t type)
+{
+	const struct owed *o = ledger_head(l);
+	enum ledger_verdict v = verdict_of(o);
+	bool is_execute = o->kind == OWED_EXECUTE;
+
+	switch (type) {
+	case 'T':
+		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
+	case 'D':
+		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
+	case 'C':
+	case 'I':
+		if (is_execute)
+			answered(l);
+		else
+			end_copy(l);
+		return v;
+	case 's':
+		if (!is_execute)
+			return LEDGER_VIOLATION;
+		answered(l);
+		return v;
+	case 'G':
+		begin_copy_in(l);
+		return v;
+	case 'H':
+		l->copy = COPY_OUT;
+		return v;
+	case 'W':
+		l->copy = COPY_BOTH;
+		return v;
+	case 'd':
+	case 'c':
+		return l->copy == COPY_OUT || l->copy == COPY_BOTH ? v : LEDGER_VIOLATION;
+	default:
+		return LEDGER_VIOLATION;
+	}
+}
+
+static enum ledger_verdict
+receive_simple_answer(struct ledger *l, bool is_it)
+{
+	enum ledger_verdict v;
+
+	if (!is_it)
+		return LEDGER_VIOLATION;
+	v = verdict_of(ledger_head(l));
+	answered(l);
+	return v;
+}
+
+static enum ledger_verdict
+receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
+{
+	struct owed *o = &l->ring[l->head];
+
+	if (o->kind != OWED_QUERY && o->kind != OWED_SYNC && o->kind != OWED_FUNCTION)
+		return LEDGER_VIOLATION;
+	*ended = take_head(l);
+	*is_end = true;
+	return verdict_of(ended);
+}
+
+enum ledger_verdict
+ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
+{
+	struct owed *o;
+
+	*is_end = false;
+	if (type == 'E')
+		return receive_error(l);
+	if (type == 'N' || type == 'S' || type == 'A') {
+		/* News that our own messages cause is not for the client; notifications always are. */
+		if (l->count == 0 || type == 'A')
+			return LEDGER_PASS;
+		return verdict_of(ledger_head(l));
+	}
+	if (l->count == 0)
+		return LEDGER_VIOLATION;
+	o = &l->ring[l->head];
+	if (type == 'Z')
+		return receive_ready(l, ended, is_end);
+	switch (o->kind) {
+	case OWED_QUERY:
+	case OWED_EXECUTE:
+		return receive_result(l, type);
+	case OWED_PARSE:
+		return receive_simple_answer(l, type == '1');
+	case OWED_BIND:
+		return receive_simple_answer(l, type == '2');
+	case OWED_CLOSE:
+		return receive_simple_answer(l, type == '3');
+	case OWED_DESCRIBE_PORTAL:
+		return receive_simple_answer(l, type == 'T' || type == 'n');
+	case OWED_DESCRIBE_STATEMENT:
+		if (o->phase == 0 && type == 't') {
+			o->phase = 1;
+			return verdict_of(o);
+		}
+		return receive_simple_answer(l, o->phase == 1 && (type == 'T' || type == 'n'));
+	case OWED_FUNCTION:
+		return type == 'V' ? verdict_of(o) : LEDGER_VIOLATION;
+	default:
+		return LEDGER_VIOLATION; /* at a Sync only ReadyForQuery or an error is due */
+	}
+}
+
+const char *
+owed_kind_name(enum owed_kind kind)
+{
+	static const char *const names[] = { "Query", "FunctionCall", "Parse", "Bind", "Describe", "Describe", "Execute",
+		"Close", "Sync", "CopyDone", "Parse", "Close" };
+
+	return names[kind];
+}

@@ -1,0 +1,214 @@
+/* src/wire/messages.c - see messages.h. */
+#include "wire/messages.h"
+
+#include "wire/frame.h"
+
+#include <string.h>
+
+size_t
+message_begin(struct buf *b, uint8_t type)
+{
+	size_t begun;
+
+	buf_put_u8(b, type);
+	begun = b->len;
+	buf_put_u32(b, 0);
+	return begun;
+}
+
+void
+message_end(struct buf *b, size_t begun)
+{
+	if (buf_ok(b))
+		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
+}
+
+void
+message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
+{
+	size_t begun = message_begin(b, type);
+
+	buf_put(b, body, body_len);
+	message_end(b, begun);
+}
+
+static void
+put_field(struct buf *b, uint8_t code, const char *value)
+{
+	buf_put_u8(b, code);
+	buf_put_str(b, value);
+}
+
+static void
+put_report(struct buf *b, uint8_t type, const char *severity, const struct fail *why)
+{
+	size_t begun = message_begin(b, type);
+
+	put_field(b, 'S', severity);
+	put_field(b, 'V', severity);
+	put_field(b, 'C', why->sqlstate);
+	put_field(b, 'M', why->text);
+	if (why->detail[0] != '\0')
+		put_field(b, 'D', why->detail);
+	if (why->hint[0] != '\0')
+		put_field(b, 'H', why->hint);
+	buf_put_u8(b, 0);
+	message_end(b, begun);
+}
+
+void
+message_error(struct buf *b, const char *severity, const struct fail *why)
+{
+	put_report(b, 'E', severity, why);
+}
+
+void
+message_notice(struct buf *b, const char *severity, const struct fail *what)
+{
+	put_report(b, 'N', severity, what);
+}
+
+void
+message_ready(struct buf *b, uint8_t transaction_status)
+{
+	message_put(b, 'Z', &transaction_status, 1);
+}
+
+void
+message_parameter(struct buf *b, const char *name, const char *value)
+{
+	size_t begun = message_begin(b, 'S');
+
+	buf_put_str(b, name);
+	buf_put_str(b, value);
+	message_end(b, begun);
+}
+
+void
+message_authentication(struct buf *b, uint32_t code, const void *more, size_t more_len)
+{
+	size_t begun = message_begin(b, 'R');
+
+	buf_put_u32(b, code);
+	buf_put(b, more, more_len);
+	message_end(b, begun);
+}
+
+void
+message_key(struct buf *b, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	size_t begun = message_begin(b, 'K');
+
+	buf_put_u32(b, pid);
+	buf_put(b, key, key_len);
+	message_end(b, begun);
+}
+
+void
+message_complete(struct buf *b, const char *tag)
+{
+	message_put(b, 'C', tag, strlen(tag) + 1);
+}
+
+static uint16_t
+type_len(uint32_t oid)
+{
+	switch (oid) {
+	case 20:
+		return 8;
+	case 23:
+		return 4;
+	default:
+		return 0xffff; /* varying */
+	}
+}
+
+void
+message_row_description(struct buf *b, const char *const *names, const uint32_t *types, size_t count)
+{
+	size_t begun = message_begin(b, 'T');
+
+	buf_put_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		buf_put_str(b, names[i]);
+		buf_put_u32(b, 0);
+		buf_put_u16(b, 0);
+		buf_put_u32(b, types[i]);
+		buf_put_u16(b, type_len(types[i]));
+		buf_put_u32(b, 0xffffffff);
+		buf_put_u16(b, 0);
+	}
+	message_end(b, begun);
+}
+
+void
+message_data_row(struct buf *b, const char *const *values, size_t count)
+{
+	size_t begun = message_begin(b, 'D');
+
+	buf_put_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		if (values[i] == NULL) {
+			buf_put_u32(b, 0xffffffff);
+			continue;
+		}
+		buf_put_u32(b, (uint32_t)strlen(values[i]));
+		buf_put(b, values[i], strlen(values[i]));
+	}
+	message_end(b, begun);
+}
+
+void
+message_query(struct buf *b, const char *sql)
+{
+	message_put(b, 'Q', sql, strlen(sql) + 1);
+}
+
+void
+message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len)
+{
+	size_t begun = message_begin(b, 'P');
+
+	buf_put_str(b, name);
+	buf_put(b, query_and_types, len);
+	message_end(b, begun);
+}
+
+void
+message_bind_text(struct buf *b, const char *statement, const char *const *values, size_t count)
+{
+	size_t begun = message_begin(b, 'B');
+
+	buf_put_str(b, "");
+	buf_put_str(b, statement);
+	buf_put_u16(b, 0);
+	buf_put_u16(b, (uint16_t)count);
+	for (size_t i = 0; i < count; i++) {
+		buf_put_u32(b, (uint32_t)strlen(values[i]));
+		buf_put(b, values[i], strlen(values[i]));
+	}
+	buf_put_u16(b, 0);
+	message_end(b, begun);
+}
+
+void
+message_execute(struct buf *b)
+{
+	message_put(b, 'E', "\0\0\0\0", 5);
+}
+
+void
+message_close_statement(struct buf *b, const char *name)
+{
+	size_t begun = message_begin(b, 'C');
+
+	buf_put_u8(b, 'S');
+	buf_put_str(b, name);
+	message_end(b, begun);
+}
+
+void
+message_sync(struct buf *b)
+{
+	message_put(b, 'S', NULL, 0);
+}
