@@ -1,0 +1,94 @@
+"""Fixtures of the integration suite.
+
+PGWEIR_BIN    the program under test (default: build/pgweir, else ./pgweir)
+PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promises to leave as it is must pass there
+              too, so that a test of replies is first proved right against the real thing; tests of what only pgweir
+              has (marked weir_only) are skipped.
+PG_BIN        PostgreSQL's server programs
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fakeserver import FakeServer  # noqa: E402
+from postgres import Postgres  # noqa: E402
+from tap import Tap  # noqa: E402
+from waiting import wait_until  # noqa: E402
+from weir import DIRECT, Weir, find_binary, is_sanitized  # noqa: E402
+
+
+def pytest_report_header():
+    if DIRECT:
+        return "pgweir: none, straight to PostgreSQL"
+    return f"pgweir: {find_binary() or 'not found: set PGWEIR_BIN, or build it'}"
+
+
+def pytest_collection_modifyitems(items):
+    if DIRECT:
+        skip = pytest.mark.skip(reason="only pgweir does this, and PGWEIR_DIRECT is set")
+        for item in items:
+            if "weir_only" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    cluster = Postgres()
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def weir(postgres, tmp_path):
+    subject = Weir(postgres, tmp_path)
+    yield subject
+    problems = subject.teardown()
+    try:
+        wait_until(lambda: postgres.count() == 0, 5, "PostgreSQL's backends to end", 0.02)
+    except AssertionError as error:
+        problems.append(f"connections to PostgreSQL are left: {error}")
+        postgres.kill_backends()
+    if problems:
+        tail = "\n".join(subject.log().splitlines()[-40:])
+        pytest.fail("\n".join(problems) + f"\n--- the end of its log ---\n{tail}")
+
+
+@pytest.fixture
+def own_postgres():
+    """A cluster of the test's own, for those that stop it."""
+    cluster = Postgres()
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def tap(postgres):
+    with Tap((postgres.host, postgres.port)) as between:
+        yield between
+
+
+@pytest.fixture
+def fake():
+    with FakeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def table(postgres, request):
+    """The name of a table of the test's own, (id int PRIMARY KEY, v text), owned by web; dropped afterwards."""
+    name = "t_" + "".join(c if c.isalnum() else "_" for c in request.node.name.lower())[:50]
+    postgres.query(f"DROP TABLE IF EXISTS {name}")
+    postgres.query(f"CREATE TABLE {name} (id int PRIMARY KEY, v text)")
+    postgres.query(f"ALTER TABLE {name} OWNER TO web")
+    yield name
+    postgres.query(f"DROP TABLE IF EXISTS {name}")
+
+
+@pytest.fixture(scope="session")
+def sanitized():
+    """True when the program under test carries AddressSanitizer: memory is not measured then."""
+    return not DIRECT and is_sanitized(find_binary())

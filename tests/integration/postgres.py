@@ -1,0 +1,183 @@
+"""A throwaway PostgreSQL: its own data directory, port and socket, gone with the test session."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg2
+import psycopg2.extras
+
+from rawwire import md5_secret, scram_verifier
+from waiting import free_port, wait_until
+
+PASSWORDS = {
+    "web": "web-secret",
+    "reporting": "reporting-secret",
+    "md5user": "md5-secret",
+    "scramuser": "scram-secret",
+    "plainuser": "plain-secret",
+    "admin": "admin-secret",
+    "stats": "stats-secret",
+}
+
+HBA = """\
+local all all                          trust
+host  all md5user     127.0.0.1/32     md5
+host  all scramuser   127.0.0.1/32     scram-sha-256
+host  all longuser    127.0.0.1/32     scram-sha-256
+host  all plainuser   127.0.0.1/32     password
+host  all refused     127.0.0.1/32     reject
+host  all all         127.0.0.1/32     trust
+host  all all         ::1/128          trust
+"""
+
+SETTINGS = """\
+listen_addresses = '127.0.0.1'
+max_connections = 200
+superuser_reserved_connections = 5
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+shared_buffers = 64MB
+password_encryption = 'scram-sha-256'
+timezone = 'UTC'
+log_timezone = 'UTC'
+autovacuum = off
+jit = off
+log_min_messages = warning
+stats_fetch_consistency = none
+"""
+
+
+def find_bin():
+    """PostgreSQL's server programs."""
+    candidates = [os.environ.get("PG_BIN", "")]
+    candidates += sorted((str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    if shutil.which("initdb"):
+        candidates.append(str(Path(shutil.which("initdb")).parent))
+    for candidate in candidates:
+        if candidate and (Path(candidate) / "initdb").exists():
+            return Path(candidate)
+    raise RuntimeError("no PostgreSQL server programs found; set PG_BIN or install postgresql-15")
+
+
+def unprivileged_prefix():
+    """PostgreSQL refuses to run as root: the words that run a program as somebody else."""
+    if os.getuid() != 0:
+        return [], None
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"], user
+    raise RuntimeError("running as root, and there is neither a user postgres nor a user nobody")
+
+
+class Postgres:
+    """One cluster. Superuser postgres (trust); users and passwords as in PASSWORDS; databases app and app2."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, settings=""):
+        self.bin = find_bin()
+        self.port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-"))
+        self.data = self.directory / "data"
+        self.socket_dir = self.directory
+        self.prefix, user = unprivileged_prefix()
+        if user is not None:
+            os.chown(self.directory, user.pw_uid, user.pw_gid)
+        os.chmod(self.directory, 0o755)
+        self.process = None
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+                  "--no-sync", "--no-instructions")
+        conf = SETTINGS + f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n" + settings
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(conf)
+        (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
+        self.start()
+        self._populate()
+
+    def _run(self, program, *arguments):
+        done = subprocess.run([*self.prefix, str(self.bin / program), *map(str, arguments)], cwd="/",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{program} failed:\n{done.stdout}")
+
+    def start(self):
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen([*self.prefix, str(self.bin / "postgres"), "-D", str(self.data)],
+                                            cwd="/", stdout=log, stderr=log, start_new_session=True)
+        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 30, "PostgreSQL to start", 0.05)
+
+    def stop(self, how=signal.SIGINT):
+        """SIGINT: fast. SIGQUIT: at once, as in a crash."""
+        if self.process is None:
+            return
+        self.process.send_signal(how)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def destroy(self):
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _populate(self):
+        create = []
+        for name, password in PASSWORDS.items():
+            secret = md5_secret(name, password) if name == "md5user" else scram_verifier(password)
+            create.append(f"CREATE ROLE {name} LOGIN PASSWORD '{secret}'")
+        create.append("CREATE ROLE refused LOGIN")
+        create.append("CREATE ROLE limited LOGIN CONNECTION LIMIT 1")
+        for statement in create:
+            self.query(statement, dbname="postgres")
+        for name in ("app", "app2"):
+            self.query(f"CREATE DATABASE {name} OWNER web", dbname="postgres")
+            self.query("GRANT ALL ON SCHEMA public TO PUBLIC", dbname=name)
+
+    def connect(self, dbname="app", user="postgres", **more):
+        """psycopg2, autocommit, over the Unix socket: never counted among pgweir's TCP connections."""
+        connection = psycopg2.connect(host=str(self.socket_dir), port=self.port, dbname=dbname, user=user, **more)
+        connection.autocommit = True
+        return connection
+
+    def query(self, sql, parameters=None, dbname="app", user="postgres"):
+        """Rows of one statement, straight from PostgreSQL."""
+        connection = self.connect(dbname, user)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql, parameters)
+                return cursor.fetchall() if cursor.description else None
+        finally:
+            connection.close()
+
+    def value(self, sql, parameters=None, dbname="app"):
+        return self.query(sql, parameters, dbname)[0][0]
+
+    def backends(self, **like):
+        """Client backends other than postgres' own, as dictionaries of pg_stat_activity; like: column = value."""
+        connection = self.connect("postgres")
+        try:
+            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+                cursor.execute("SELECT * FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                               "AND pid <> pg_backend_pid() AND usename IS DISTINCT FROM 'postgres'")
+                rows = cursor.fetchall()
+        finally:
+            connection.close()
+        return [row for row in rows if all(row[key] == value for key, value in like.items())]
+
+    def count(self, **like):
+        return len(self.backends(**like))
+
+    def kill_backends(self, **like):
+        for row in self.backends(**like):
+            self.query("SELECT pg_terminate_backend(%s)", (row["pid"],), dbname="postgres")

@@ -1,0 +1,138 @@
+"""A tap between pgweir and PostgreSQL: it forwards bytes, and can refuse, delay, stall or cut connections."""
+
+import select
+import socket
+import threading
+import time
+
+from waiting import free_port
+
+
+class Tap:
+    """Listens on its own port and forwards to target. Everything may be changed while it runs."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, target, listening=True):
+        self.target = target
+        self.port = free_port()
+        self.connect_delay = 0.0            # seconds before the first bytes of a new connection pass
+        self.accepted_count = 0
+        self._stalled = threading.Event()   # set: bytes of connections that exist now stay where they are
+        self._stalled_new = False           # new connections are taken, and nothing is ever said
+        self._pairs = set()
+        self._lock = threading.Lock()
+        self._listener = None
+        self._closing = False
+        if listening:
+            self.open()
+
+    def open(self):
+        """Takes connections (again)."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((self.host, self.port))
+        listener.listen(128)
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def shut(self):
+        """New connections are refused by the kernel; those that exist live on."""
+        if self._listener is not None:
+            listener, self._listener = self._listener, None
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def cut(self):
+        """Closes every connection that exists."""
+        with self._lock:
+            pairs = list(self._pairs)
+        for pair in pairs:
+            pair.cut()
+
+    def stall(self, new=False):
+        """Connections that exist now go silent; with new, those to come as well."""
+        with self._lock:
+            for pair in self._pairs:
+                pair.stalled = True
+        self._stalled_new = new
+
+    def unstall(self):
+        self._stalled_new = False
+        with self._lock:
+            for pair in self._pairs:
+                pair.stalled = False
+
+    def connection_count(self):
+        with self._lock:
+            return len(self._pairs)
+
+    def close(self):
+        self._closing = True
+        self.shut()
+        self.cut()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def _accept(self, listener):
+        while not self._closing:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            pair = _Pair(self, near, self._stalled_new)
+            with self._lock:
+                self.accepted_count += 1
+                self._pairs.add(pair)
+            threading.Thread(target=pair.run, daemon=True).start()
+
+    def forget(self, pair):
+        with self._lock:
+            self._pairs.discard(pair)
+
+
+class _Pair:
+    def __init__(self, tap, near, stalled):
+        self.tap = tap
+        self.near = near
+        self.far = None
+        self.stalled = stalled
+        self.is_cut = False
+
+    def cut(self):
+        self.is_cut = True
+        for sock in (self.near, self.far):
+            try:
+                if sock is not None:
+                    sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def run(self):
+        try:
+            if self.tap.connect_delay:
+                time.sleep(self.tap.connect_delay)
+            self.far = socket.create_connection(self.tap.target)
+            for sock in (self.near, self.far):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while not self.is_cut:
+                readable, _, _ = select.select([self.near, self.far], [], [], 0.05)
+                if self.stalled:
+                    time.sleep(0.02)
+                    continue
+                for sock in readable:
+                    data = sock.recv(65536)
+                    if not data:
+                        return
+                    (self.far if sock is self.near else self.near).sendall(data)
+        except OSError:
+            pass
+        finally:
+            for sock in (self.near, self.far):
+                if sock is not None:
+                    sock.close()
+            self.tap.forget(self)

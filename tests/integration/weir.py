@@ -1,0 +1,384 @@
+"""pgweir under test: its configuration, its life, its console, its metrics, and connections through it."""
+
+import concurrent.futures
+import http.client
+import json
+import os
+import re
+import resource
+import socket
+import subprocess
+import time
+from pathlib import Path
+from signal import SIGHUP, SIGINT
+from types import SimpleNamespace
+
+import psycopg
+import psycopg2
+import pytest
+
+import rawwire
+from postgres import PASSWORDS
+from waiting import free_port, wait_until
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
+
+# Which section a setting stands in, so that a test can say weir.start(pool_size=1).
+SECTIONS = {
+    "pgweir": "listen pool_mode session_state max_client_connections max_server_connections listen_backlog pid_file",
+    "pool": "pool_size max_overflow overflow_linger pool_timeout pool_recycle pool_pre_ping pool_pre_ping_idle "
+            "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size",
+    "timeouts": "connect_timeout login_timeout query_timeout transaction_timeout idle_transaction_timeout "
+                "client_idle_timeout shutdown_timeout shutdown_delay",
+    "auth": "method users_file hba_file ident_file auth_query auth_user auth_database admin_users stats_users",
+    "log": "destination level connections",
+    "slow_query": "threshold file text parameters sample_threshold sample_rate max_lines_per_second table_size",
+    "http": "auth_file metrics_max_pools user_histograms",
+}
+SECTION_OF = {key: section for section, keys in SECTIONS.items() for key in keys.split()}
+
+BAD_LOG = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed|\bBUG\b|"
+                     r"UndefinedBehaviorSanitizer|double free|corrupted|free\(\): invalid|SUMMARY: ")
+
+
+def find_binary():
+    named = os.environ.get("PGWEIR_BIN")
+    candidates = [Path(named)] if named else [REPOSITORY / "build" / "pgweir", REPOSITORY / "pgweir"]
+    for candidate in candidates:
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return candidate.resolve()
+    return None
+
+
+def is_sanitized(binary):
+    return binary is not None and b"__asan_init" in binary.read_bytes()
+
+
+class Weir:
+    """Tests start it with what they need; the fixture stops it and looks whether it went well."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, postgres, directory):
+        self.postgres = postgres
+        self.directory = directory
+        self.direct = DIRECT
+        self.binary = None if DIRECT else find_binary()
+        self.process = None
+        self.expected_exit = None           # set by a test that ends it itself
+        self.is_loud = False                # set by a test in which the log may hold what BAD_LOG looks for
+        self.port = free_port()
+        self.http_port = free_port()
+        self.socket_dir = directory
+        self.ini = directory / "pgweir.ini"
+        self.users_file = directory / "users.txt"
+        self.log_file = directory / "pgweir.log"
+        self.slow_file = directory / "slow.log"
+        self.config = {}
+        self.users = dict(PASSWORDS)
+        self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=64)
+        self._connections = []
+        os.chmod(directory, 0o755)
+
+    # --- configuration ---
+
+    @property
+    def address(self):
+        return (self.postgres.host, self.postgres.port) if self.direct else (self.host, self.port)
+
+    def upstream(self, **words):
+        """libpq's words for an upstream: PostgreSQL itself unless said otherwise."""
+        words = {"host": self.postgres.host, "port": self.postgres.port, **words}
+        return " ".join(f"{key}={value}" for key, value in words.items())
+
+    def default_config(self):
+        return {
+            "pgweir": {"listen": f"{self.host}:{self.port}"},
+            "pool": {"pool_size": 10, "max_overflow": 0, "pool_timeout": "20s"},
+            "timeouts": {"shutdown_timeout": "10s"},
+            "auth": {"method": "trust", "users_file": self.users_file, "admin_users": "admin",
+                     "stats_users": "stats"},
+            "log": {"level": os.environ.get("PGWEIR_LOG_LEVEL", "info")},
+            "slow_query": {"file": self.slow_file},
+            "http": {"listen": f"{self.host}:{self.http_port}"},
+            "database app": {"upstream": self.upstream()},
+            "database app2": {"upstream": self.upstream()},
+        }
+
+    def configure(self, sections=None, upstream=None, **settings):
+        """Builds the configuration anew: settings go where SECTIONS says; sections are merged in as given (a section
+        that is None is left out). upstream: words for the databases app and app2."""
+        config = self.default_config()
+        if upstream is not None:
+            config["database app"]["upstream"] = upstream
+            config["database app2"]["upstream"] = upstream
+        for key, value in settings.items():
+            config[SECTION_OF[key]][key] = value
+        for name, keys in (sections or {}).items():
+            if keys is None:
+                config.pop(name, None)
+            else:
+                config.setdefault(name, {}).update(keys)
+        self.config = config
+        return config
+
+    @staticmethod
+    def ini_text(config):
+        lines = []
+        for name, keys in config.items():
+            lines.append(f"[{name}]")
+            for key, value in keys.items():
+                values = value if isinstance(value, (list, tuple)) else [value]
+                for item in values:
+                    if isinstance(item, bool):
+                        item = "on" if item else "off"
+                    lines.append(f"{key} = {item}")
+        return "\n".join(lines) + "\n"
+
+    def write_config(self):
+        self.ini.write_text(self.ini_text(self.config), encoding="utf-8")
+        self.write_users()
+
+    def write_users(self):
+        text = "".join('"%s" "%s"\n' % (name.replace('"', '""'), secret.replace('"', '""'))
+                       for name, secret in self.users.items())
+        self.users_file.write_text(text, encoding="utf-8")
+        os.chmod(self.users_file, 0o600)
+
+    # --- life ---
+
+    def start(self, sections=None, upstream=None, environment=None, fd_limit=None, arguments=None, **settings):
+        self.configure(sections, upstream, **settings)
+        if self.direct:
+            return self
+        self.write_config()
+        self.launch(arguments or [str(self.ini)], environment, fd_limit)
+        return self
+
+    def launch(self, arguments, environment=None, fd_limit=None, wait=True):
+        if self.binary is None:
+            pytest.skip("no pgweir: set PGWEIR_BIN, or build it")
+        env = {**os.environ, **(environment or {})}
+        env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+        env.pop("NOTIFY_SOCKET", None) if "NOTIFY_SOCKET" not in (environment or {}) else None
+
+        def prepare():
+            if fd_limit is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
+
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen([str(self.binary), *arguments], cwd=self.directory, env=env,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare)
+        if wait:
+            wait_until(self._is_listening, 10, "pgweir to listen")
+        return self.process
+
+    def _is_listening(self):
+        if self.process.poll() is not None:
+            pytest.fail(f"pgweir ended with {self.process.returncode} at start:\n{self.log()}")
+        try:
+            socket.create_connection((self.host, self.port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def is_alive(self):
+        return self.direct or (self.process is not None and self.process.poll() is None)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_exit(self, timeout=10):
+        """Waits for its end and tells the exit code; the fixture then takes that end for wanted."""
+        self.expected_exit = self.process.wait(timeout)
+        return self.expected_exit
+
+    def stop(self, how=SIGINT, timeout=15):
+        self.signal(how)
+        return self.wait_exit(timeout)
+
+    def reload(self, sections=None, upstream=None, wait=True, **settings):
+        """New configuration by SIGHUP; returns when pgweir says it has been read."""
+        self.configure(sections, upstream, **settings)
+        if self.direct:
+            return
+        before = self.metric("pgweir_config_reloads_total") if wait else 0
+        self.write_config()
+        self.signal(SIGHUP)
+        if wait:
+            wait_until(lambda: self.metric("pgweir_config_reloads_total") > before, 5, "the reload")
+
+    def log(self):
+        return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
+
+    def teardown(self):
+        """Ends it and looks whether all was well."""
+        problems = []
+        for connection in self._connections:
+            try:
+                connection.close()
+            except Exception:  # pylint: disable=broad-except
+                pass
+        if self.process is not None:
+            code = self.process.poll()
+            if self.expected_exit is None:
+                if code is not None:
+                    problems.append(f"pgweir ended by itself with {code}")
+                else:
+                    self.process.send_signal(SIGINT)
+                    try:
+                        code = self.process.wait(15)
+                        if code != 0:
+                            problems.append(f"pgweir ended with {code} after SIGINT")
+                    except subprocess.TimeoutExpired:
+                        self.process.kill()
+                        self.process.wait()
+                        problems.append("pgweir did not end within 15 s of SIGINT")
+            elif code is None:
+                self.process.kill()
+                self.process.wait()
+                problems.append("pgweir runs on, though its end was waited for")
+            if not self.is_loud:
+                for line in self.log().splitlines():
+                    if BAD_LOG.search(line):
+                        problems.append(f"in the log: {line}")
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        return problems
+
+    # --- looking at it ---
+
+    def memory_bytes(self, field="VmRSS"):
+        """Of pgweir's process; 0 when tests run against PostgreSQL itself."""
+        if self.direct:
+            return 0
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(re.search(rf"{field}:\s+(\d+) kB", status).group(1)) * 1024
+
+    def fd_count(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def cpu_seconds(self):
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def http(self, path, method="GET", headers=None, body=None):
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=10)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            response = connection.getresponse()
+            return SimpleNamespace(status=response.status, headers=response.headers,
+                                   text=response.read().decode("utf-8"))
+        finally:
+            connection.close()
+
+    def metrics(self):
+        """All samples: {(name, ((label, value), ...)): number}, labels sorted."""
+        answer = self.http("/metrics")
+        assert answer.status == 200, answer.text
+        return parse_metrics(answer.text)
+
+    def metric(self, name, **labels):
+        """The sum of the samples of that name that have these labels; 0 when there is none."""
+        wanted = set(labels.items())
+        return sum(value for (sample, found), value in self.metrics().items()
+                   if sample == name and wanted <= set(found))
+
+    def console(self, command, user="admin", database="pgweir"):
+        """A console command's rows as dictionaries."""
+        with psycopg.connect(self.dsn(user, database), autocommit=True,
+                             row_factory=psycopg.rows.dict_row) as connection:
+            cursor = connection.execute(command)
+            return cursor.fetchall() if cursor.description else []
+
+    def pool(self, database="app", user="web"):
+        """The row of SHOW POOLS, or None."""
+        for row in self.console("SHOW POOLS"):
+            if row["database"] == database and row["user"] == user:
+                return row
+        return None
+
+    def wait_waiting(self, count, database="app", user="web"):
+        wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, 10, f"{count} waiting clients")
+
+    def slow_lines(self):
+        if not self.slow_file.exists():
+            return []
+        return [json.loads(line) for line in self.slow_file.read_text(encoding="utf-8").splitlines()]
+
+    # --- connections through it ---
+
+    def dsn(self, user="web", database="app", **words):
+        host, port = self.address
+        words = {"host": host, "port": port, "user": user, "dbname": database, "sslmode": "disable",
+                 "gssencmode": "disable", "connect_timeout": 10, **words}
+        return " ".join("%s='%s'" % (key, str(value).replace("\\", "\\\\").replace("'", "\\'"))
+                        for key, value in words.items())
+
+    def url(self, user="web", database="app", scheme="postgresql", password=None, query="?sslmode=disable"):
+        host, port = self.address
+        secret = f":{password}" if password else ""
+        return f"{scheme}://{user}{secret}@{host}:{port}/{database}{query}"
+
+    def keep(self, connection):
+        """Closed at the end of the test at the latest."""
+        self._connections.append(connection)
+        return connection
+
+    def connect(self, user="web", database="app", autocommit=False, **words):
+        """psycopg (3)."""
+        return self.keep(psycopg.connect(self.dsn(user, database, **words), autocommit=autocommit))
+
+    def connect2(self, user="web", database="app", autocommit=False, **words):
+        """psycopg2."""
+        connection = psycopg2.connect(self.dsn(user, database, **words))
+        connection.autocommit = autocommit
+        return self.keep(connection)
+
+    def wire(self, **options):
+        """A raw connection, nothing sent yet."""
+        return self.keep(rawwire.Wire(self.address, **options))
+
+    def raw(self, user="web", database="app", password=None, parameters=None, **options):
+        """A raw connection, logged in."""
+        return self.wire(**options).login(user, database, password or self.users.get(user), parameters)
+
+    def in_background(self, function, *arguments):
+        return self._executor.submit(function, *arguments)
+
+    @staticmethod
+    def wait_until(predicate, timeout=10, what=""):
+        return wait_until(predicate, timeout, what)
+
+
+SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
+LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\.)*)",?')
+
+
+def parse_metrics(text):
+    """Samples of the text exposition; fails on a line that is no sample and on one that comes twice."""
+    samples = {}
+    for line in text.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        match = SAMPLE.match(line)
+        assert match, f"no sample: {line!r}"
+        name, labels, value = match.groups()
+        found, at = [], 0
+        while labels and at < len(labels):
+            label = LABEL.match(labels, at)
+            assert label, f"bad labels: {line!r}"
+            raw = label.group(2)
+            found.append((label.group(1), re.sub(r"\\(.)", lambda m: "\n" if m[1] == "n" else m[1], raw)))
+            at = label.end()
+        key = (name, tuple(sorted(found)))
+        assert key not in samples, f"twice: {line!r}"
+        samples[key] = float(value)
+    return samples
+
+
+def timed(function, *arguments):
+    """(result, seconds)"""
+    begin = time.monotonic()
+    result = function(*arguments)
+    return result, time.monotonic() - begin
