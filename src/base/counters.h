@@ -9,22 +9,66 @@
 
 #include <stdint.h>
 
-enum request_failure { RF_POOL_TIMEOUT, RF_BACKEND_UNREACHABLE, RF_BACKEND_LOST, RF_LIMIT, RF_SHUTDOWN, RF_PROTOCOL,
-	RF_INTERNAL, RF_COUNT };
+enum request_failure {
+	RF_POOL_TIMEOUT,
+	RF_BACKEND_UNREACHABLE,
+	RF_BACKEND_LOST,
+	RF_LIMIT,
+	RF_SHUTDOWN,
+	RF_PROTOCOL,
+	RF_INTERNAL,
+	RF_COUNT
+};
 enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
 enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
 enum phase { PHASE_WAIT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CS_IDLE, CS_NEW, CS_OVERFLOW, CS_COUNT };
-enum recycle_reason { RR_AGE, RR_IDLE, RR_OVERFLOW, RR_RELOAD, RR_FAILED_PING, RR_DIRTY, RR_ERROR, RR_SHUTDOWN, RR_KILL,
-	RR_EVICTED, RR_COUNT };
-enum pin_reason { PIN_SESSION_SET, PIN_TEMP_TABLE, PIN_LISTEN, PIN_ADVISORY_LOCK, PIN_CURSOR, PIN_COPY, PIN_REPLICATION,
-	PIN_STATEMENT, PIN_COUNT };
-enum login_result { LR_OK, LR_BAD_PASSWORD, LR_NO_SUCH_USER, LR_NO_SUCH_DATABASE, LR_TLS_REQUIRED, LR_TIMEOUT, LR_ERROR,
-	LR_COUNT };
+enum recycle_reason {
+	RR_AGE,
+	RR_IDLE,
+	RR_OVERFLOW,
+	RR_RELOAD,
+	RR_FAILED_PING,
+	RR_DIRTY,
+	RR_ERROR,
+	RR_SHUTDOWN,
+	RR_KILL,
+	RR_EVICTED,
+	RR_COUNT
+};
+enum pin_reason {
+	PIN_SESSION_SET,
+	PIN_TEMP_TABLE,
+	PIN_LISTEN,
+	PIN_ADVISORY_LOCK,
+	PIN_CURSOR,
+	PIN_COPY,
+	PIN_REPLICATION,
+	PIN_STATEMENT,
+	PIN_COUNT
+};
+enum login_result {
+	LR_OK,
+	LR_BAD_PASSWORD,
+	LR_NO_SUCH_USER,
+	LR_NO_SUCH_DATABASE,
+	LR_TLS_REQUIRED,
+	LR_TIMEOUT,
+	LR_ERROR,
+	LR_COUNT
+};
 enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_NONE, LM_COUNT };
-enum reject_reason { RJ_MAX_CLIENT_CONNECTIONS, RJ_MAX_DATABASE, RJ_MAX_USER, RJ_HBA, RJ_SHUTDOWN, RJ_LOGIN_TIMEOUT,
-	RJ_DESCRIPTORS, RJ_COUNT };
+enum reject_reason {
+	RJ_MAX_CLIENT_CONNECTIONS,
+	RJ_MAX_DATABASE,
+	RJ_MAX_USER,
+	RJ_HBA,
+	RJ_SHUTDOWN,
+	RJ_LOGIN_TIMEOUT,
+	RJ_DESCRIPTORS,
+	RJ_COUNT
+};
 enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
 enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
@@ -52,7 +96,7 @@ extern const char *const net_side_names[NS_COUNT];
 
 /* Per (database, user). */
 struct pool_counters {
-	uint64_t waits;              /* requests that had to wait */
+	uint64_t waits; /* requests that had to wait */
 	uint64_t pool_timeouts;
 	uint64_t checkouts[CS_COUNT];
 	uint64_t recycles[RR_COUNT];
@@ -81,7 +125,7 @@ struct database_counters {
 struct backend_counters {
 	uint64_t connects, connect_failures[CF_COUNT];
 	uint64_t last_failure_wall_us; /* gauge; 0: never */
-	int is_up;                     /* gauge: 1 after a success, 0 after a failure, -1 never tried */
+	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 never tried */
 	struct histogram connect_duration;
 };
 

@@ -17,7 +17,7 @@ struct histogram_bounds {
 	uint64_t le_ns[HISTOGRAM_BUCKETS_MAX - 1];
 };
 extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, server */
-extern const struct histogram_bounds histogram_bounds_wait;  /* .0001 ... 30 s: pool wait, login, connect, ping */
+extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect, ping */
 extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy time, loop lag, scrape */
 
 struct histogram {

@@ -4,7 +4,7 @@
  * A file is written by a thread of the log's own behind a bounded ring (log_writer.h), so that a slow disk never
  * stops the loop; lines that find the ring full are counted and reported with the next line that fits.
  *
- * Owns:   its writer. Borrows: nothing.
+ * Owns:   its writer. Borrows: nothing. Any thread may write.
  * Always: a line is whole or absent; bytes of a peer are escaped (no control characters, no newline in a line).
  */
 #ifndef PGWEIR_BASE_LOG_H

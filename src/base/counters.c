@@ -1,0 +1,101 @@
+/* src/base/counters.c - the words for what is counted (see counters.h). */
+#include "base/counters.h"
+
+#include <string.h>
+
+/* PostgreSQL's manual, appendix A. */
+const char *const error_classes[ERROR_CLASSES_MAX] = { "00", "01", "02", "03",	 "08",	  "09", "0A", "0B", "0F", "0L",
+						       "0P", "0Z", "20", "21",	 "22",	  "23", "24", "25", "26", "27",
+						       "28", "2B", "2D", "2F",	 "34",	  "38", "39", "3B", "3D", "3F",
+						       "40", "42", "44", "53",	 "54",	  "55", "57", "58", "72", "F0",
+						       "HV", "P0", "XX", "none", "other", NULL };
+enum { ERROR_CLASS_NONE = 43, ERROR_CLASS_OTHER = 44 };
+
+unsigned
+error_class_index(const char *sqlstate)
+{
+	if (sqlstate == NULL || sqlstate[0] == '\0' || sqlstate[1] == '\0')
+		return ERROR_CLASS_NONE;
+	for (unsigned i = 0; i < ERROR_CLASS_NONE; i++)
+		if (memcmp(error_classes[i], sqlstate, 2) == 0)
+			return i;
+	return ERROR_CLASS_OTHER;
+}
+
+const char *const request_failure_names[RF_COUNT] = {
+	[RF_POOL_TIMEOUT] = "pool_timeout", [RF_BACKEND_UNREACHABLE] = "backend_unreachable",
+	[RF_BACKEND_LOST] = "backend_lost", [RF_LIMIT] = "limit",
+	[RF_SHUTDOWN] = "shutdown",	    [RF_PROTOCOL] = "protocol",
+	[RF_INTERNAL] = "internal",
+};
+const char *const query_kind_names[QK_COUNT] = {
+	[QK_SIMPLE] = "simple",
+	[QK_EXTENDED] = "extended",
+	[QK_COPY] = "copy",
+};
+const char *const transaction_end_names[TE_COUNT] = {
+	[TE_COMMIT] = "commit",
+	[TE_ROLLBACK] = "rollback",
+	[TE_LOST] = "lost",
+};
+const char *const phase_names[PHASE_COUNT] = {
+	[PHASE_WAIT] = "wait",	   [PHASE_SERVER] = "server",
+	[PHASE_STREAM] = "stream", [PHASE_CLIENT_WRITE] = "client_write",
+	[PHASE_PROXY] = "proxy",
+};
+const char *const error_origin_names[EO_COUNT] = { [EO_SERVER] = "server", [EO_PROXY] = "proxy" };
+const char *const checkout_source_names[CS_COUNT] = {
+	[CS_IDLE] = "idle",
+	[CS_NEW] = "new",
+	[CS_OVERFLOW] = "overflow",
+};
+const char *const recycle_reason_names[RR_COUNT] = {
+	[RR_AGE] = "age",
+	[RR_IDLE] = "idle",
+	[RR_OVERFLOW] = "overflow",
+	[RR_RELOAD] = "reload",
+	[RR_FAILED_PING] = "failed_ping",
+	[RR_DIRTY] = "dirty",
+	[RR_ERROR] = "error",
+	[RR_SHUTDOWN] = "shutdown",
+	[RR_KILL] = "kill",
+	[RR_EVICTED] = "evicted",
+};
+const char *const pin_reason_names[PIN_COUNT] = {
+	[PIN_SESSION_SET] = "session_set",     [PIN_TEMP_TABLE] = "temp_table", [PIN_LISTEN] = "listen",
+	[PIN_ADVISORY_LOCK] = "advisory_lock", [PIN_CURSOR] = "cursor",		[PIN_COPY] = "copy",
+	[PIN_REPLICATION] = "replication",     [PIN_STATEMENT] = "statement",
+};
+const char *const login_result_names[LR_COUNT] = {
+	[LR_OK] = "ok",
+	[LR_BAD_PASSWORD] = "bad_password",
+	[LR_NO_SUCH_USER] = "no_such_user",
+	[LR_NO_SUCH_DATABASE] = "no_such_database",
+	[LR_TLS_REQUIRED] = "tls_required",
+	[LR_TIMEOUT] = "timeout",
+	[LR_ERROR] = "error",
+};
+const char *const login_method_names[LM_COUNT] = {
+	[LM_TRUST] = "trust", [LM_MD5] = "md5", [LM_SCRAM] = "scram", [LM_CERT] = "cert", [LM_NONE] = "none",
+};
+const char *const reject_reason_names[RJ_COUNT] = {
+	[RJ_MAX_CLIENT_CONNECTIONS] = "max_client_connections",
+	[RJ_MAX_DATABASE] = "max_database",
+	[RJ_MAX_USER] = "max_user",
+	[RJ_HBA] = "hba",
+	[RJ_SHUTDOWN] = "shutdown",
+	[RJ_LOGIN_TIMEOUT] = "login_timeout",
+	[RJ_DESCRIPTORS] = "descriptors",
+};
+const char *const connect_failure_names[CF_COUNT] = {
+	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",
+	[CF_TLS] = "tls",     [CF_AUTH] = "auth",	[CF_TOO_MANY] = "too_many_connections",
+	[CF_OTHER] = "other",
+};
+const char *const cancel_result_names[CR_COUNT] = {
+	[CR_SENT] = "sent",
+	[CR_NO_QUERY] = "no_query",
+	[CR_WRONG_KEY] = "wrong_key",
+	[CR_FAILED] = "failed",
+};
+const char *const net_side_names[NS_COUNT] = { [NS_CLIENT] = "client", [NS_SERVER] = "server" };

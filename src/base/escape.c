@@ -1,0 +1,112 @@
+/* src/base/escape.c - see escape.h. */
+#include "base/escape.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
+size_t
+utf8_sequence_len(const char *bytes, size_t len)
+{
+	const uint8_t *b = (const uint8_t *)bytes;
+	uint8_t low = 0x80, high = 0xbf;
+	size_t want;
+
+	if (b[0] < 0x80)
+		return 1;
+	if (b[0] < 0xc2 || b[0] > 0xf4)
+		return 0;
+	want = b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
+	if (b[0] == 0xe0)
+		low = 0xa0;
+	else if (b[0] == 0xed)
+		high = 0x9f;
+	else if (b[0] == 0xf0)
+		low = 0x90;
+	else if (b[0] == 0xf4)
+		high = 0x8f;
+	if (len < want || b[1] < low || b[1] > high)
+		return 0;
+	for (size_t i = 2; i < want; i++)
+		if ((b[i] & 0xc0) != 0x80)
+			return 0;
+	return want;
+}
+
+static size_t
+put(char *out, const char *text)
+{
+	size_t len = strlen(text);
+
+	memcpy(out, text, len);
+	return len;
+}
+
+/* C0, DEL and C1 (two bytes in UTF-8): a terminal would act on them. */
+static size_t
+put_control(enum escape_style style, unsigned code, char *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = put(out, style == ESCAPE_JSON ? "\\u00" : "\\x");
+
+	out[n++] = digits[code >> 4 & 15];
+	out[n++] = digits[code & 15];
+	return n;
+}
+
+static const char *
+short_escape(enum escape_style style, char c)
+{
+	switch (c) {
+	case '"':
+		return style == ESCAPE_TEXT ? NULL : "\\\"";
+	case '\\':
+		return style == ESCAPE_TEXT ? NULL : "\\\\";
+	case '\n':
+		return style == ESCAPE_TEXT ? NULL : "\\n";
+	case '\r':
+		return style == ESCAPE_JSON ? "\\r" : NULL;
+	case '\t':
+		return style == ESCAPE_JSON ? "\\t" : NULL;
+	default:
+		return NULL;
+	}
+}
+
+size_t
+escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used)
+{
+	unsigned char first = (unsigned char)bytes[0];
+	size_t n = utf8_sequence_len(bytes, len);
+	const char *text = short_escape(style, bytes[0]);
+
+	*used = n > 0 ? n : 1;
+	if (n == 0)
+		return put(out, UTF8_REPLACEMENT);
+	if (text != NULL)
+		return put(out, text);
+	if (style != ESCAPE_LABEL && (first < 0x20 || first == 0x7f))
+		return put_control(style, first, out);
+	if (style != ESCAPE_LABEL && first == 0xc2 && (unsigned char)bytes[1] < 0xa0)
+		return put_control(style, (unsigned char)bytes[1], out);
+	memcpy(out, bytes, n);
+	return n;
+}
+
+size_t
+escape_text(enum escape_style style, const char *bytes, size_t len, char *out, size_t cap)
+{
+	size_t n = 0, used;
+	char one[ESCAPE_MAX];
+
+	for (size_t i = 0; i < len; i += used) {
+		size_t one_len = escape_char(style, bytes + i, len - i, one, &used);
+
+		if (one_len >= cap - n)
+			break;
+		memcpy(out + n, one, one_len);
+		n += one_len;
+	}
+	out[n] = '\0';
+	return n;
+}

@@ -1,0 +1,25 @@
+/*
+ * src/base/escape.h - makes bytes of a peer fit for a line of text: valid UTF-8, no control characters, no quotes
+ * that end too early. Bytes that are not UTF-8 become U+FFFD. Pure.
+ */
+#ifndef PGWEIR_BASE_ESCAPE_H
+#define PGWEIR_BASE_ESCAPE_H
+
+#include <stddef.h>
+
+enum escape_style {
+	ESCAPE_TEXT, /* for people: control characters as \x1b, nothing else */
+	ESCAPE_JSON, /* inside a JSON string; logfmt's quoted values are the same */
+	ESCAPE_LABEL, /* inside a Prometheus label value: backslash, quote, newline */
+};
+#define ESCAPE_MAX 8 /* bytes that one character may become, and then some */
+#define UTF8_REPLACEMENT "\xef\xbf\xbd"
+
+/* Length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */
+size_t utf8_sequence_len(const char *bytes, size_t len);
+/* Escapes the first character of bytes (len > 0) into out; returns the bytes written, *used is what it took. */
+size_t escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used);
+/* Escapes as many whole characters as fit, then a terminator (cap > 0). Returns the length without it. */
+size_t escape_text(enum escape_style style, const char *bytes, size_t len, char *out, size_t cap);
+
+#endif

@@ -1,0 +1,217 @@
+/* src/base/line.c - see line.h. */
+#include "base/line.h"
+
+#include "base/clock.h"
+#include "base/escape.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define TAIL_LEN 3 /* "}\n" and a terminator always fit */
+
+static void
+utc(uint64_t wall_us, const char *fmt, char *out)
+{
+	time_t t = (time_t)(wall_us / US_PER_S);
+	struct tm tm = { 0 };
+
+	gmtime_r(&t, &tm);
+	if (strftime(out, TIMESTAMP_LEN, fmt, &tm) == 0)
+		out[0] = '\0'; /* a year of five digits */
+}
+
+void
+timestamp_iso(uint64_t wall_us, char out[TIMESTAMP_LEN])
+{
+	size_t n;
+
+	utc(wall_us, "%Y-%m-%dT%H:%M:%S", out);
+	n = strlen(out);
+	snprintf(out + n, TIMESTAMP_LEN - n, ".%06lluZ", wall_us % US_PER_S);
+}
+
+void
+timestamp_text(uint64_t wall_us, char out[TIMESTAMP_LEN])
+{
+	size_t n;
+
+	utc(wall_us, "%Y-%m-%d %H:%M:%S", out);
+	n = strlen(out);
+	snprintf(out + n, TIMESTAMP_LEN - n, ".%03llu UTC", wall_us % US_PER_S / US_PER_MS);
+}
+
+static void
+put(struct line *l, const char *bytes, size_t len)
+{
+	if (l->is_over || len > l->cap - TAIL_LEN - l->len) {
+		l->is_over = true;
+		return;
+	}
+	memcpy(l->out + l->len, bytes, len);
+	l->len += len;
+}
+
+static void
+put_str(struct line *l, const char *text)
+{
+	put(l, text, strlen(text));
+}
+
+/* Returns where the field began, for end_field to go back to. Keys are ours: nothing to escape. */
+static size_t
+begin_field(struct line *l, const char *key)
+{
+	size_t mark = l->len;
+
+	l->is_over = false;
+	if (l->style == LINE_JSON) {
+		if (l->len > 1)
+			put_str(l, ",");
+		put_str(l, "\"");
+		put_str(l, key);
+		put_str(l, "\":");
+	} else {
+		if (l->len > 0)
+			put_str(l, " ");
+		put_str(l, key);
+		put_str(l, "=");
+	}
+	return mark;
+}
+
+static void
+end_field(struct line *l, size_t mark)
+{
+	if (l->is_over)
+		l->len = mark;
+}
+
+static void
+put_escaped(struct line *l, const char *bytes, size_t len)
+{
+	char one[ESCAPE_MAX];
+	size_t used;
+
+	for (size_t i = 0; i < len && !l->is_over; i += used) {
+		size_t one_len = escape_char(ESCAPE_JSON, bytes + i, len - i, one, &used);
+
+		put(l, one, one_len);
+	}
+}
+
+/* logfmt: a bare word may hold no space, no equals sign and nothing that must be escaped. */
+static bool
+is_bare(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)bytes[i];
+
+		if (c <= ' ' || c > '~' || c == '=' || c == '"' || c == '\\')
+			return false;
+	}
+	return len > 0;
+}
+
+void
+line_begin(struct line *l, enum line_style style, char *out, size_t cap)
+{
+	*l = (struct line){ .out = out, .cap = cap, .style = style };
+	if (style == LINE_JSON)
+		put_str(l, "{");
+}
+
+void
+line_bytes(struct line *l, const char *key, const char *value, size_t len)
+{
+	size_t mark;
+
+	if (value == NULL) {
+		line_null(l, key);
+		return;
+	}
+	mark = begin_field(l, key);
+	if (l->style == LINE_LOGFMT && is_bare(value, len)) {
+		put(l, value, len);
+	} else {
+		put_str(l, "\"");
+		put_escaped(l, value, len);
+		put_str(l, "\"");
+	}
+	end_field(l, mark);
+}
+
+void
+line_str(struct line *l, const char *key, const char *value)
+{
+	line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
+}
+
+/* A value that is the same bare word in both styles. */
+static void
+line_word(struct line *l, const char *key, const char *word)
+{
+	size_t mark = begin_field(l, key);
+
+	put_str(l, word);
+	end_field(l, mark);
+}
+
+void
+line_time(struct line *l, const char *key, uint64_t wall_us)
+{
+	char text[TIMESTAMP_LEN];
+
+	timestamp_iso(wall_us, text);
+	line_str(l, key, text);
+}
+
+void
+line_u64(struct line *l, const char *key, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	line_word(l, key, text);
+}
+
+void
+line_bool(struct line *l, const char *key, bool value)
+{
+	line_word(l, key, value ? "true" : "false");
+}
+
+void
+line_ms(struct line *l, const char *key, uint64_t us)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu.%03u", us / US_PER_MS, (unsigned)(us % US_PER_MS));
+	line_word(l, key, text);
+}
+
+void
+line_ms_short(struct line *l, const char *key, uint64_t us)
+{
+	if (us % US_PER_MS == 0)
+		line_u64(l, key, us / US_PER_MS);
+	else
+		line_ms(l, key, us);
+}
+
+void
+line_null(struct line *l, const char *key)
+{
+	line_word(l, key, l->style == LINE_JSON ? "null" : "");
+}
+
+size_t
+line_end(struct line *l)
+{
+	if (l->style == LINE_JSON)
+		l->out[l->len++] = '}';
+	l->out[l->len++] = '\n';
+	l->out[l->len] = '\0';
+	return l->len;
+}

@@ -1,0 +1,451 @@
+/*
+ * src/base/log_writer.c - see log_writer.h.
+ *
+ * One lock guards where the ring begins and how much is in it; the bytes themselves are safe without it: producers
+ * write only where the ring is empty, the thread reads only where it is full.
+ *
+ * Waking costs a system call, so it is done only when it must be: after a batch the thread naps for a few
+ * milliseconds and looks again by itself. A producer wakes it only out of real sleep, or when the ring fills up.
+ */
+#include "base/log_writer.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NAP_US (5 * US_PER_MS)
+#define FLUSH_US (1 * US_PER_S)
+#define POLL_MS 50
+
+enum thread_state { THREAD_AWAKE, THREAD_NAPPING, THREAD_ASLEEP, THREAD_ENDED };
+
+struct log_writer {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake; /* for the thread: there is something to do */
+	pthread_cond_t ended; /* for log_writer_free */
+
+	/* under the lock */
+	enum thread_state state;
+	size_t first, queued_len; /* the ring's oldest byte, and how many there are */
+	bool is_stopping, is_retired, want_reopen;
+
+	char *ring;
+	size_t ring_len;
+	_Atomic uint64_t dropped, errors;
+	_Atomic uint64_t give_up_us; /* 0: never; else the thread stops waiting for the file then */
+
+	/* the thread's own */
+	char *path; /* NULL: stderr */
+	int fd;
+	bool is_regular;
+	bool is_mid_line; /* the last byte written was not the end of a line */
+	bool is_torn; /* the file ends in a piece of a line whose rest is lost */
+	bool is_skipping; /* that rest goes on in the ring's next piece */
+};
+
+static int
+open_destination(const char *destination, struct fail *why)
+{
+	int fd;
+
+	if (strcmp(destination, "stderr") == 0)
+		return STDERR_FILENO;
+	/* O_NONBLOCK: a FIFO that nobody reads must not hold us; regular files do not care. */
+	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (fd < 0)
+		return fail_set(why, "58P01", "cannot open \"%s\": %s", destination, strerror(errno));
+	return fd;
+}
+
+int
+log_writer_check(const char *destination, struct fail *why)
+{
+	int fd = open_destination(destination, why);
+
+	if (fd < 0)
+		return -1;
+	if (fd != STDERR_FILENO)
+		close(fd);
+	return 0;
+}
+
+static void
+set_fd(struct log_writer *w, int fd)
+{
+	struct stat st;
+
+	w->fd = fd;
+	w->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	w->is_mid_line = w->is_torn = w->is_skipping = false;
+}
+
+static void
+reopen(struct log_writer *w)
+{
+	int fd;
+
+	if (w->path == NULL)
+		return;
+	fd = open_destination(w->path, NULL);
+	if (fd < 0) {
+		atomic_fetch_add(&w->errors, 1);
+		return;
+	}
+	close(w->fd);
+	set_fd(w, fd);
+}
+
+/* Waits until a pipe, terminal or socket takes bytes. false: time is up. A file is always ready. */
+static bool
+wait_writable(struct log_writer *w)
+{
+	struct pollfd p = { .fd = w->fd, .events = POLLOUT };
+
+	while (!w->is_regular && poll(&p, 1, POLL_MS) <= 0) {
+		uint64_t give_up_us = atomic_load(&w->give_up_us);
+
+		if (give_up_us != 0 && clock_now_us() >= give_up_us)
+			return false;
+	}
+	return true;
+}
+
+/* How many of the len bytes to try at once: a ready pipe takes PIPE_BUF without blocking, best in whole lines. */
+static size_t
+portion(const struct log_writer *w, const char *bytes, size_t len)
+{
+	const char *end;
+
+	if (w->is_regular || len <= PIPE_BUF)
+		return len;
+	end = memrchr(bytes, '\n', PIPE_BUF);
+	return end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
+}
+
+static size_t
+count_lines(const char *bytes, size_t len)
+{
+	size_t n = 0;
+
+	for (const char *end; (end = memchr(bytes, '\n', len)) != NULL; n++) {
+		len -= (size_t)(end - bytes) + 1;
+		bytes = end + 1;
+	}
+	return n;
+}
+
+static ssize_t
+write_some(struct log_writer *w, const char *bytes, size_t len)
+{
+	ssize_t n;
+
+	if (w->is_torn) {
+		if (write(w->fd, "\n", 1) != 1)
+			return -1;
+		w->is_torn = false;
+	}
+	n = write(w->fd, bytes, portion(w, bytes, len));
+	if (n > 0)
+		w->is_mid_line = bytes[n - 1] != '\n';
+	return n;
+}
+
+/* The file refused: the rest of this line is lost. Returns its length, as far as it is in bytes. */
+static size_t
+skip_line(struct log_writer *w, const char *bytes, size_t len)
+{
+	const char *end = memchr(bytes, '\n', len);
+
+	w->is_torn = w->is_torn || w->is_mid_line;
+	w->is_mid_line = false;
+	w->is_skipping = end == NULL;
+	if (end == NULL)
+		return len;
+	atomic_fetch_add(&w->errors, 1);
+	return (size_t)(end - bytes) + 1;
+}
+
+static void
+write_piece(struct log_writer *w, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = -1;
+		size_t done;
+
+		if (!wait_writable(w)) {
+			atomic_fetch_add(&w->errors, count_lines(bytes, len));
+			return;
+		}
+		if (!w->is_skipping) {
+			n = write_some(w, bytes, len);
+			if (n < 0 && (errno == EINTR || errno == EAGAIN))
+				continue;
+		}
+		done = n > 0 ? (size_t)n : skip_line(w, bytes, len);
+		bytes += done;
+		len -= done;
+	}
+}
+
+/* Two pieces where the ring wraps. */
+static void
+write_queued(struct log_writer *w, size_t first, size_t len)
+{
+	size_t to_end = w->ring_len - first;
+
+	write_piece(w, w->ring + first, len < to_end ? len : to_end);
+	if (len > to_end)
+		write_piece(w, w->ring, len - to_end);
+}
+
+static void
+destroy(struct log_writer *w)
+{
+	if (w->path != NULL && w->fd >= 0)
+		close(w->fd);
+	pthread_cond_destroy(&w->wake);
+	pthread_cond_destroy(&w->ended);
+	pthread_mutex_destroy(&w->lock);
+	free(w->path);
+	free(w->ring);
+	free(w);
+}
+
+/* Called with the lock held. */
+static void
+nap(struct log_writer *w)
+{
+	uint64_t until_us = clock_now_us() + NAP_US;
+	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
+				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
+
+	w->state = THREAD_NAPPING;
+	while (w->state == THREAD_NAPPING && !w->is_stopping)
+		if (pthread_cond_timedwait(&w->wake, &w->lock, &until) != 0)
+			break;
+	w->state = THREAD_AWAKE;
+}
+
+static void *
+run(void *arg)
+{
+	struct log_writer *w = arg;
+	bool is_retired;
+
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		size_t first, len;
+
+		while (w->queued_len == 0 && !w->is_stopping && !w->want_reopen) {
+			w->state = THREAD_ASLEEP;
+			pthread_cond_wait(&w->wake, &w->lock);
+		}
+		w->state = THREAD_AWAKE;
+		if (w->want_reopen) {
+			w->want_reopen = false;
+			pthread_mutex_unlock(&w->lock);
+			reopen(w);
+			pthread_mutex_lock(&w->lock);
+			continue;
+		}
+		if (w->queued_len == 0)
+			break;
+		first = w->first;
+		len = w->queued_len;
+		pthread_mutex_unlock(&w->lock);
+		write_queued(w, first, len);
+		pthread_mutex_lock(&w->lock);
+		w->first = (w->first + len) % w->ring_len;
+		w->queued_len -= len;
+		nap(w);
+	}
+	w->state = THREAD_ENDED;
+	is_retired = w->is_retired;
+	pthread_cond_signal(&w->ended);
+	pthread_mutex_unlock(&w->lock);
+	if (is_retired)
+		destroy(w);
+	return NULL;
+}
+
+/* The thread takes no signals: they belong to the loop. */
+static int
+start_thread(struct log_writer *w)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+static void
+init_sync(struct log_writer *w)
+{
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &monotonic);
+	pthread_cond_init(&w->ended, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	pthread_mutex_init(&w->lock, NULL);
+}
+
+struct log_writer *
+log_writer_new(const char *destination, size_t ring_len, struct fail *why)
+{
+	struct log_writer *w = calloc(1, sizeof(*w));
+	int fd, error;
+
+	if (w == NULL) {
+		fail_set(why, "53200", "no memory for a log writer");
+		return NULL;
+	}
+	init_sync(w);
+	w->fd = -1;
+	w->ring_len = ring_len;
+	w->ring = malloc(ring_len);
+	if (strcmp(destination, "stderr") != 0)
+		w->path = strdup(destination);
+	if (w->ring == NULL || (w->path == NULL && strcmp(destination, "stderr") != 0)) {
+		fail_set(why, "53200", "no memory for a log writer of %zu bytes", ring_len);
+		goto fail;
+	}
+	fd = open_destination(destination, why);
+	if (fd < 0)
+		goto fail;
+	set_fd(w, fd);
+	error = start_thread(w);
+	if (error != 0) {
+		fail_set(why, "53000", "cannot start the log's thread: %s", strerror(error));
+		goto fail;
+	}
+	return w;
+fail:
+	destroy(w);
+	return NULL;
+}
+
+/* Called with the lock held. */
+static void
+stop(struct log_writer *w)
+{
+	w->is_stopping = true;
+	atomic_store(&w->give_up_us, clock_now_us() + FLUSH_US);
+	pthread_cond_signal(&w->wake);
+}
+
+void
+log_writer_free(struct log_writer *w)
+{
+	uint64_t until_us = clock_now_us() + FLUSH_US + 4 * POLL_MS * US_PER_MS;
+	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
+				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
+	pthread_t thread;
+	bool has_ended;
+
+	if (w == NULL)
+		return;
+	thread = w->thread;
+	pthread_mutex_lock(&w->lock);
+	stop(w);
+	while (w->state != THREAD_ENDED)
+		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
+			break;
+	has_ended = w->state == THREAD_ENDED;
+	w->is_retired = !has_ended; /* stuck in the kernel: it frees everything should it ever come back */
+	pthread_mutex_unlock(&w->lock);
+	if (!has_ended) {
+		pthread_detach(thread);
+		return;
+	}
+	pthread_join(thread, NULL);
+	destroy(w);
+}
+
+void
+log_writer_retire(struct log_writer *w)
+{
+	pthread_t thread;
+
+	if (w == NULL)
+		return;
+	thread = w->thread;
+	pthread_mutex_lock(&w->lock);
+	w->is_retired = true;
+	stop(w);
+	pthread_mutex_unlock(&w->lock);
+	pthread_detach(thread);
+}
+
+static void
+ring_copy(struct log_writer *w, const char *line, size_t len)
+{
+	size_t at = (w->first + w->queued_len) % w->ring_len, to_end = w->ring_len - at;
+
+	if (len <= to_end) {
+		memcpy(w->ring + at, line, len);
+	} else {
+		memcpy(w->ring + at, line, to_end);
+		memcpy(w->ring, line + to_end, len - to_end);
+	}
+	w->queued_len += len;
+}
+
+int
+log_writer_put(struct log_writer *w, const char *line, size_t line_len)
+{
+	bool wake;
+
+	pthread_mutex_lock(&w->lock);
+	if (line_len > w->ring_len - w->queued_len) {
+		pthread_mutex_unlock(&w->lock);
+		atomic_fetch_add(&w->dropped, 1);
+		return -1;
+	}
+	ring_copy(w, line, line_len);
+	wake = w->state == THREAD_ASLEEP || (w->state == THREAD_NAPPING && w->queued_len > w->ring_len / 2);
+	if (wake)
+		w->state = THREAD_AWAKE; /* so that the next producer need not */
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->wake);
+	return 0;
+}
+
+void
+log_writer_reopen(struct log_writer *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->want_reopen = true;
+	pthread_cond_signal(&w->wake);
+	pthread_mutex_unlock(&w->lock);
+}
+
+uint64_t
+log_writer_dropped(const struct log_writer *w)
+{
+	return atomic_load(&w->dropped);
+}
+
+uint64_t
+log_writer_errors(const struct log_writer *w)
+{
+	return atomic_load(&w->errors);
+}

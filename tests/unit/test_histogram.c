@@ -1,0 +1,143 @@
+/* tests/unit/test_histogram.c - where a value lands, and what quantiles say of it. */
+#include "base/counters.h"
+#include "base/histogram.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define MS 1000ull
+
+static const struct {
+	const char *rule;
+	uint64_t us;
+	size_t bucket; /* of histogram_bounds_query */
+} rows[] = {
+	{ "nothing at all is in the first bucket", 0, 0 },
+	{ "a value equal to a bound is in that bucket", 500, 0 },
+	{ "one more is in the next", 501, 1 },
+	{ "exactly 100 ms still meets an objective of 100 ms", 100 * MS, 8 },
+	{ "100.001 ms does not", 100 * MS + 1, 9 },
+	{ "the last bound", 30000 * MS, 16 },
+	{ "beyond the last bound", 30000 * MS + 1, 17 },
+	{ "a time that overflows as nanoseconds", UINT64_MAX, 17 },
+};
+
+Test(histogram, a_value_lands_in_its_bucket)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct histogram h = { 0 };
+
+		histogram_observe_us(&h, &histogram_bounds_query, rows[i].us);
+		cr_expect_eq(h.buckets[rows[i].bucket], 1, "%s", rows[i].rule);
+		cr_expect_eq(h.count, 1, "%s", rows[i].rule);
+		cr_expect_eq(h.sum_us, rows[i].us, "%s", rows[i].rule);
+	}
+}
+
+Test(histogram, bounds_ascend_and_leave_room_for_the_rest)
+{
+	const struct histogram_bounds *all[] = { &histogram_bounds_query, &histogram_bounds_wait,
+						 &histogram_bounds_proxy };
+
+	for (size_t b = 0; b < sizeof(all) / sizeof(all[0]); b++) {
+		cr_assert_lt(all[b]->count, HISTOGRAM_BUCKETS_MAX);
+		for (size_t i = 1; i < all[b]->count; i++)
+			cr_expect_gt(all[b]->le_ns[i], all[b]->le_ns[i - 1], "table %zu, bound %zu", b, i);
+	}
+}
+
+Test(histogram, adding_sums_everything)
+{
+	struct histogram a = { 0 }, b = { 0 };
+
+	histogram_observe_us(&a, &histogram_bounds_wait, 50);
+	histogram_observe_us(&b, &histogram_bounds_wait, 60);
+	histogram_observe_us(&b, &histogram_bounds_wait, 31 * 1000 * MS);
+	histogram_add(&a, &b);
+	cr_expect_eq(a.count, 3);
+	cr_expect_eq(a.sum_us, 110 + 31 * 1000 * MS);
+	cr_expect_eq(a.buckets[0], 2);
+	cr_expect_eq(a.buckets[histogram_bounds_wait.count], 1);
+}
+
+static double
+quantile(const struct histogram *h, double q)
+{
+	return histogram_quantile_us(h, &histogram_bounds_query, q);
+}
+
+Test(histogram, quantiles_are_linear_within_a_bucket)
+{
+	struct histogram h = { 0 };
+
+	cr_expect_eq(quantile(&h, 0.95), 0, "an empty histogram has no quantile");
+	for (int i = 0; i < 90; i++)
+		histogram_observe_us(&h, &histogram_bounds_query, 80 * MS);
+	for (int i = 0; i < 10; i++)
+		histogram_observe_us(&h, &histogram_bounds_query, 200 * MS);
+	/* 75 to 100 ms holds 90; 150 to 250 ms holds 10. */
+	cr_expect_float_eq(quantile(&h, 0.45), 87.5 * MS, 0.01);
+	cr_expect_float_eq(quantile(&h, 0.90), 100.0 * MS, 0.01);
+	cr_expect_float_eq(quantile(&h, 0.95), 200.0 * MS, 0.01);
+	cr_expect_float_eq(quantile(&h, 1.0), 250.0 * MS, 0.01);
+	cr_expect_float_eq(quantile(&h, 0), 75.0 * MS, 0.01);
+}
+
+Test(histogram, what_is_beyond_the_last_bound_counts_as_the_last_bound)
+{
+	struct histogram h = { 0 };
+
+	histogram_observe_us(&h, &histogram_bounds_query, 60000 * MS);
+	cr_expect_float_eq(quantile(&h, 0.5), 30000.0 * MS, 0.01);
+}
+
+static const struct {
+	const char *rule, *sqlstate, *class;
+} states[] = {
+	{ "a known class", "23505", "23" },
+	{ "PostgreSQL's own", "XX000", "XX" },
+	{ "a class that is not in the manual", "ZZ999", "other" },
+	{ "no field C at all", NULL, "none" },
+	{ "an empty one", "", "none" },
+	{ "one too short", "2", "none" },
+	{ "none is no class that a server can claim", "none", "other" },
+};
+
+Test(error_class, rules)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+		cr_expect_str_eq(error_classes[error_class_index(states[i].sqlstate)], states[i].class, "%s",
+				 states[i].rule);
+	while (n < ERROR_CLASSES_MAX && error_classes[n] != NULL)
+		n++;
+	cr_assert_lt(n, ERROR_CLASSES_MAX, "the list ends with NULL");
+	cr_expect_str_eq(error_classes[n - 2], "none");
+	cr_expect_str_eq(error_classes[n - 1], "other");
+}
+
+static void
+expect_words(const char *const *names, size_t count, const char *what)
+{
+	for (size_t i = 0; i < count; i++)
+		cr_expect(names[i] != NULL && names[i][0] != '\0', "%s %zu has a word", what, i);
+}
+
+Test(counters, every_enum_value_has_its_word)
+{
+	expect_words(request_failure_names, RF_COUNT, "request_failure");
+	expect_words(query_kind_names, QK_COUNT, "query_kind");
+	expect_words(transaction_end_names, TE_COUNT, "transaction_end");
+	expect_words(phase_names, PHASE_COUNT, "phase");
+	expect_words(error_origin_names, EO_COUNT, "error_origin");
+	expect_words(checkout_source_names, CS_COUNT, "checkout_source");
+	expect_words(recycle_reason_names, RR_COUNT, "recycle_reason");
+	expect_words(pin_reason_names, PIN_COUNT, "pin_reason");
+	expect_words(login_result_names, LR_COUNT, "login_result");
+	expect_words(login_method_names, LM_COUNT, "login_method");
+	expect_words(reject_reason_names, RJ_COUNT, "reject_reason");
+	expect_words(connect_failure_names, CF_COUNT, "connect_failure");
+	expect_words(cancel_result_names, CR_COUNT, "cancel_result");
+	expect_words(net_side_names, NS_COUNT, "net_side");
+}

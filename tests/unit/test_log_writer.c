@@ -1,0 +1,513 @@
+/* tests/unit/test_log_writer.c - the ring and its thread (log_writer.c), and the log on top of it (log.c). */
+#include "base/clock.h"
+#include "base/escape.h"
+#include "base/line.h"
+#include "base/log.h"
+#include "base/log_writer.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct place {
+	char dir[64], path[96];
+};
+
+static void
+place_init(struct place *p)
+{
+	strcpy(p->dir, "/tmp/pgweir-log-XXXXXX");
+	cr_assert_not_null(mkdtemp(p->dir));
+	snprintf(p->path, sizeof(p->path), "%s/log", p->dir);
+}
+
+static void
+place_fini(struct place *p)
+{
+	char other[112];
+
+	unlink(p->path);
+	snprintf(other, sizeof(other), "%s.1", p->path);
+	unlink(other);
+	rmdir(p->dir);
+}
+
+/* The whole file, terminated; the caller frees it. Empty if it is not there. */
+static char *
+read_file(const char *path)
+{
+	FILE *f = fopen(path, "r");
+	size_t cap = 8 << 20, n = 0;
+	char *text = malloc(cap);
+
+	cr_assert_not_null(text);
+	if (f != NULL) {
+		n = fread(text, 1, cap - 1, f);
+		fclose(f);
+	}
+	text[n] = '\0';
+	return text;
+}
+
+static void
+expect_file(const char *path, const char *want)
+{
+	char *text = read_file(path);
+
+	cr_expect_str_eq(text, want);
+	free(text);
+}
+
+static void
+put(struct log_writer *w, const char *line)
+{
+	cr_expect_eq(log_writer_put(w, line, strlen(line)), 0);
+}
+
+Test(log_writer, lines_reach_the_file_in_order)
+{
+	struct place p;
+	struct fail why;
+	struct stat st;
+	struct log_writer *w;
+
+	umask(0);
+	place_init(&p);
+	w = log_writer_new(p.path, 4096, &why);
+	cr_assert_not_null(w, "%s", why.text);
+	put(w, "one\n");
+	put(w, "two\n");
+	log_writer_free(w);
+	expect_file(p.path, "one\ntwo\n");
+	cr_expect_eq(stat(p.path, &st), 0);
+	cr_expect_eq(st.st_mode & 0777, 0640, "nobody else reads queries");
+	place_fini(&p);
+}
+
+Test(log_writer, a_small_ring_wraps_and_loses_nothing_it_took)
+{
+	struct place p;
+	struct fail why;
+	struct log_writer *w;
+	char line[64], *text, *at;
+	unsigned taken[5000], count = 0;
+
+	place_init(&p);
+	w = log_writer_new(p.path, 100, &why);
+	cr_assert_not_null(w);
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(line, sizeof(line), "line %u\n", i);
+		if (log_writer_put(w, line, strlen(line)) == 0)
+			taken[count++] = i;
+		if (i % 7 == 0)
+			usleep(50);
+	}
+	cr_expect_eq(log_writer_dropped(w), 5000 - count, "each line was taken or counted");
+	cr_expect_eq(log_writer_errors(w), 0);
+	log_writer_free(w);
+	text = at = read_file(p.path);
+	for (unsigned i = 0; i < count; i++) {
+		unsigned n;
+
+		cr_assert_eq(sscanf(at, "line %u\n", &n), 1, "%.20s", at);
+		cr_assert_eq(n, taken[i]);
+		at = strchr(at, '\n') + 1;
+	}
+	cr_expect_eq(*at, '\0');
+	free(text);
+	place_fini(&p);
+}
+
+Test(log_writer, a_line_longer_than_the_ring_is_dropped)
+{
+	struct fail why;
+	struct place p;
+	struct log_writer *w;
+
+	place_init(&p);
+	w = log_writer_new(p.path, 16, &why);
+	cr_expect_eq(log_writer_put(w, "this one is too long\n", 21), -1);
+	put(w, "this fits just.\n");
+	cr_expect_eq(log_writer_dropped(w), 1);
+	log_writer_free(w);
+	expect_file(p.path, "this fits just.\n");
+	place_fini(&p);
+}
+
+Test(log_writer, a_path_that_cannot_be_opened_says_why)
+{
+	struct fail why;
+
+	cr_expect_null(log_writer_new("/nonexistent/dir/log", 4096, &why));
+	cr_expect_str_eq(why.text, "cannot open \"/nonexistent/dir/log\": No such file or directory");
+}
+
+static void
+wait_for_text(const char *path, const char *want)
+{
+	uint64_t give_up_us = clock_now_us() + 5 * US_PER_S;
+	bool is_there = false;
+
+	while (!is_there && clock_now_us() < give_up_us) {
+		char *text = read_file(path);
+
+		is_there = strcmp(text, want) == 0;
+		free(text);
+		usleep(1000);
+	}
+	cr_assert(is_there, "%s never held what it should", path);
+}
+
+Test(log_writer, after_a_rotation_lines_go_to_the_new_file)
+{
+	struct place p;
+	struct fail why;
+	struct log_writer *w;
+	char old[112];
+
+	place_init(&p);
+	snprintf(old, sizeof(old), "%s.1", p.path);
+	w = log_writer_new(p.path, 4096, &why);
+	put(w, "before\n");
+	wait_for_text(p.path, "before\n");
+	rename(p.path, old);
+	log_writer_reopen(w);
+	wait_for_text(p.path, "");
+	put(w, "after\n");
+	log_writer_free(w);
+	expect_file(old, "before\n");
+	expect_file(p.path, "after\n");
+	place_fini(&p);
+}
+
+Test(log_writer, a_reopen_that_fails_keeps_the_old_file)
+{
+	struct place p;
+	struct fail why;
+	struct log_writer *w;
+	uint64_t give_up_us = clock_now_us() + 5 * US_PER_S;
+
+	place_init(&p);
+	w = log_writer_new(p.path, 4096, &why);
+	unlink(p.path);
+	rmdir(p.dir);
+	log_writer_reopen(w);
+	while (log_writer_errors(w) == 0 && clock_now_us() < give_up_us)
+		usleep(1000);
+	cr_expect_eq(log_writer_errors(w), 1);
+	put(w, "into the void\n");
+	log_writer_free(w);
+}
+
+Test(log_writer, lines_a_full_disk_refuses_are_counted)
+{
+	struct fail why;
+	struct log_writer *w = log_writer_new("/dev/full", 4096, &why);
+	uint64_t give_up_us = clock_now_us() + 5 * US_PER_S;
+
+	cr_assert_not_null(w, "%s", why.text);
+	put(w, "a\n");
+	put(w, "b\n");
+	put(w, "c\n");
+	while (log_writer_errors(w) < 3 && clock_now_us() < give_up_us)
+		usleep(1000);
+	cr_expect_eq(log_writer_errors(w), 3);
+	log_writer_free(w);
+}
+
+/* A file size limit cuts a line in two, as a full disk does; then there is room again. */
+Test(log_writer, a_line_that_was_cut_off_does_not_swallow_the_next)
+{
+	struct place p;
+	struct fail why;
+	struct log_writer *w;
+	struct rlimit limit = { .rlim_cur = 10, .rlim_max = RLIM_INFINITY };
+	uint64_t give_up_us = clock_now_us() + 5 * US_PER_S;
+
+	signal(SIGXFSZ, SIG_IGN);
+	place_init(&p);
+	w = log_writer_new(p.path, 4096, &why);
+	setrlimit(RLIMIT_FSIZE, &limit);
+	put(w, "first\n");
+	put(w, "second\n");
+	while (log_writer_errors(w) == 0 && clock_now_us() < give_up_us)
+		usleep(1000);
+	limit.rlim_cur = RLIM_INFINITY;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	put(w, "third\n");
+	log_writer_free(w);
+	expect_file(p.path, "first\nseco\nthird\n");
+	place_fini(&p);
+}
+
+Test(log_writer, a_pipe_nobody_reads_stops_neither_the_producer_nor_the_end)
+{
+	struct fail why;
+	struct log_writer *w;
+	uint64_t begin_us;
+	char line[1001];
+	int fds[2], saved = dup(STDERR_FILENO);
+
+	memset(line, 'x', 1000);
+	line[999] = '\n';
+	cr_assert_eq(pipe(fds), 0);
+	dup2(fds[1], STDERR_FILENO);
+	w = log_writer_new("stderr", 64 * 1024, &why);
+	begin_us = clock_now_us();
+	for (int i = 0; i < 1000; i++)
+		log_writer_put(w, line, 1000);
+	dup2(saved, STDERR_FILENO);
+	cr_expect_lt(clock_now_us() - begin_us, 500 * US_PER_MS, "the producer never waits");
+	cr_expect_gt(log_writer_dropped(w), 0);
+	dup2(fds[1], STDERR_FILENO);
+	begin_us = clock_now_us();
+	log_writer_free(w);
+	dup2(saved, STDERR_FILENO);
+	cr_expect_lt(clock_now_us() - begin_us, 2 * US_PER_S, "it waits 1 s and no more");
+}
+
+static void *
+produce(void *arg)
+{
+	struct log *log = arg;
+
+	for (int i = 0; i < 500; i++)
+		log_info(log, "message %d", i);
+	return NULL;
+}
+
+Test(log, several_threads_may_write_while_settings_change)
+{
+	struct place p;
+	struct fail why;
+	struct log_settings settings = { .format = LOG_FORMAT_TEXT, .level = LOG_LEVEL_INFO };
+	pthread_t threads[3];
+	struct log *log;
+	char *text;
+	size_t lines = 0;
+
+	place_init(&p);
+	settings.destination = p.path;
+	log = log_new(&settings, &why);
+	cr_assert_not_null(log);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, produce, log);
+	settings.format = LOG_FORMAT_JSON;
+	cr_expect_eq(log_reconfigure(log, &settings, &why), 0);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	log_free(log);
+	text = read_file(p.path);
+	for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
+		lines++;
+	cr_expect_eq(lines, 1500);
+	free(text);
+	place_fini(&p);
+}
+
+Test(log, a_text_line_has_time_process_and_level)
+{
+	struct place p;
+	struct fail why;
+	struct log_settings settings = { .format = LOG_FORMAT_TEXT, .level = LOG_LEVEL_WARNING };
+	struct log *log;
+	char *text, level[16], message[64];
+	int y, mo, d, h, mi, s, ms, pid;
+
+	place_init(&p);
+	settings.destination = p.path;
+	log = log_new(&settings, &why);
+	log_info(log, "not wanted");
+	log_debug(log, "not even evaluated");
+	log_warning(log, "user \"%s\" left", "a\nb\x1b[31m\xff");
+	log_free(log);
+	text = read_file(p.path);
+	cr_assert_eq(sscanf(text, "%d-%d-%d %d:%d:%d.%d UTC [%d] %15[A-Z]: %63[^\n]", &y, &mo, &d, &h, &mi, &s, &ms,
+			    &pid, level, message),
+		     10, "%s", text);
+	cr_expect_eq(pid, getpid());
+	cr_expect_str_eq(level, "WARNING");
+	cr_expect_str_eq(message, "user \"a\\x0ab\\x1b[31m\xef\xbf\xbd\" left");
+	cr_expect_eq(text[strlen(text) - 1], '\n');
+	free(text);
+	place_fini(&p);
+}
+
+Test(log, structured_lines_hold_one_field_each)
+{
+	struct place p;
+	struct fail why;
+	struct log_settings settings = { .format = LOG_FORMAT_JSON, .level = LOG_LEVEL_DEBUG };
+	struct log *log;
+	char *text, *logfmt;
+
+	place_init(&p);
+	settings.destination = p.path;
+	log = log_new(&settings, &why);
+	log_error(log, "a \"quote\"");
+	settings.format = LOG_FORMAT_LOGFMT;
+	cr_expect_eq(log_reconfigure(log, &settings, &why), 0);
+	log_debug(log, "a \"quote\"");
+	log_free(log);
+	text = read_file(p.path);
+	cr_expect(strncmp(text, "{\"ts\":\"20", 9) == 0, "%s", text);
+	cr_expect_not_null(strstr(text, "\",\"level\":\"error\",\"pid\":"), "%s", text);
+	cr_expect_not_null(strstr(text, ",\"message\":\"a \\\"quote\\\"\"}\n"), "%s", text);
+	logfmt = strchr(text, '\n') + 1;
+	cr_expect(strncmp(logfmt, "ts=20", 5) == 0, "%s", logfmt);
+	cr_expect_not_null(strstr(logfmt, " level=debug pid="), "%s", logfmt);
+	cr_expect_not_null(strstr(logfmt, " message=\"a \\\"quote\\\"\"\n"), "%s", logfmt);
+	free(text);
+	place_fini(&p);
+}
+
+Test(log, a_bad_destination_keeps_the_old_one)
+{
+	struct place p;
+	struct fail why = { 0 };
+	struct log_settings settings = { .format = LOG_FORMAT_JSON, .level = LOG_LEVEL_INFO };
+	struct log *log;
+	char *text;
+
+	place_init(&p);
+	settings.destination = p.path;
+	log = log_new(&settings, &why);
+	settings.destination = "/nonexistent/log";
+	settings.format = LOG_FORMAT_TEXT;
+	cr_expect_eq(log_reconfigure(log, &settings, &why), -1);
+	cr_expect(strstr(why.text, "/nonexistent/log") != NULL, "%s", why.text);
+	log_info(log, "still here");
+	log_free(log);
+	text = read_file(p.path);
+	cr_expect_not_null(strstr(text, "\"message\":\"still here\""), "old file and old format: %s", text);
+	free(text);
+	place_fini(&p);
+}
+
+Test(log, reopening_a_file_that_cannot_be_opened_fails_at_once)
+{
+	struct place p;
+	struct fail why = { 0 };
+	struct log_settings settings = { .format = LOG_FORMAT_TEXT, .level = LOG_LEVEL_INFO };
+	struct log *log;
+
+	place_init(&p);
+	settings.destination = p.path;
+	log = log_new(&settings, &why);
+	place_fini(&p);
+	cr_expect_eq(log_reopen(log, &why), -1);
+	cr_expect(strstr(why.text, "No such file") != NULL, "%s", why.text);
+	log_free(log);
+}
+
+Test(log, no_log_at_all_is_fine)
+{
+	log_error(NULL, "nobody hears this");
+	log_debug(NULL, "nor this");
+	log_free(NULL);
+	cr_expect_eq(log_enabled(NULL, LOG_LEVEL_ERROR), 0);
+}
+
+static const struct {
+	const char *rule, *bytes, *text, *json, *label;
+} escapes[] = {
+	{ "plain", "plain", "plain", "plain", "plain" },
+	{ "quotes and backslashes", "\"\\", "\"\\", "\\\"\\\\", "\\\"\\\\" },
+	{ "whitespace", "\t\r\n", "\\x09\\x0d\\x0a", "\\t\\r\\n", "\t\r\\n" },
+	{ "a terminal's escape", "\x1b[", "\\x1b[", "\\u001b[", "\x1b[" },
+	{ "two-byte control characters", "\xc2\x9b", "\\x9b", "\\u009b", "\xc2\x9b" },
+	{ "UTF-8 of each length", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x98", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x98",
+	  "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x98", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x98" },
+	{ "a byte that is never UTF-8",
+	  "a\xff"
+	  "b",
+	  "a\xef\xbf\xbd"
+	  "b",
+	  "a\xef\xbf\xbd"
+	  "b",
+	  "a\xef\xbf\xbd"
+	  "b" },
+	{ "an overlong slash", "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf\xbd",
+	  "\xef\xbf\xbd\xef\xbf\xbd" },
+	{ "cut short at the end", "\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf\xbd",
+	  "\xef\xbf\xbd\xef\xbf\xbd" },
+	{ "half a surrogate pair", "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd",
+	  "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+};
+
+Test(escape, rules)
+{
+	for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++) {
+		const char *want[] = { escapes[i].text, escapes[i].json, escapes[i].label };
+		char out[64];
+
+		for (int style = ESCAPE_TEXT; style <= ESCAPE_LABEL; style++) {
+			escape_text((enum escape_style)style, escapes[i].bytes, strlen(escapes[i].bytes), out,
+				    sizeof(out));
+			cr_expect_str_eq(out, want[style], "%s, style %d", escapes[i].rule, style);
+		}
+	}
+}
+
+Test(escape, what_does_not_fit_is_left_out_in_whole_characters)
+{
+	char out[6];
+
+	cr_expect_eq(escape_text(ESCAPE_JSON, "abc\"\"", 5, out, sizeof(out)), 5);
+	cr_expect_str_eq(out, "abc\\\"");
+	cr_expect_eq(escape_text(ESCAPE_JSON, "abcd\"", 5, out, sizeof(out)), 4);
+	cr_expect_str_eq(out, "abcd");
+}
+
+Test(line, a_field_that_does_not_fit_is_left_out_whole)
+{
+	char out[24];
+	struct line l;
+
+	line_begin(&l, LINE_JSON, out, sizeof(out));
+	line_str(&l, "a", "123456");
+	line_str(&l, "long", "does not fit");
+	line_u64(&l, "b", 7);
+	cr_expect_eq(line_end(&l), strlen(out));
+	cr_expect_str_eq(out, "{\"a\":\"123456\",\"b\":7}\n");
+}
+
+Test(line, values_that_are_not_known)
+{
+	char out[64];
+	struct line l;
+
+	line_begin(&l, LINE_JSON, out, sizeof(out));
+	line_str(&l, "a", NULL);
+	line_ms(&l, "b", 1500);
+	line_ms_short(&l, "c", 100000);
+	line_bool(&l, "d", true);
+	line_end(&l);
+	cr_expect_str_eq(out, "{\"a\":null,\"b\":1.500,\"c\":100,\"d\":true}\n");
+	line_begin(&l, LINE_LOGFMT, out, sizeof(out));
+	line_str(&l, "a", NULL);
+	line_str(&l, "b", "bare");
+	line_str(&l, "c", "two words");
+	line_str(&l, "d", "");
+	line_end(&l);
+	cr_expect_str_eq(out, "a= b=bare c=\"two words\" d=\"\"\n");
+}
+
+Test(timestamp, known_times)
+{
+	char out[TIMESTAMP_LEN];
+
+	timestamp_iso(1795156763123456ull, out);
+	cr_expect_str_eq(out, "2026-11-20T06:39:23.123456Z");
+	timestamp_text(1795156763123456ull, out);
+	cr_expect_str_eq(out, "2026-11-20 06:39:23.123 UTC");
+	timestamp_iso(UINT64_MAX, out);
+	cr_expect_lt(strlen(out), TIMESTAMP_LEN);
+}
