@@ -1,0 +1,123 @@
+"""Session and statement mode, per pool, database and user."""
+
+import pytest
+
+import rawwire
+from rawwire import errors, one_statement, parse, query, shape, sync, texts
+from waiting import wait_until
+
+
+def pid(wire):
+    return wire.value("SELECT pg_backend_pid()")
+
+
+# --- session ---
+
+def test_session_mode_keeps_one_server_to_the_end(weir):
+    weir.start(pool_mode="session", pool_size=3, pool_lifo=False)
+    with weir.raw() as one, weir.raw() as two:
+        pids = [(pid(one), pid(two)) for _ in range(5)]
+        assert len(set(pids)) == 1 and pids[0][0] != pids[0][1]
+
+
+def test_session_mode_keeps_everything_a_session_holds(weir):
+    weir.start(pool_mode="session", pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("CREATE TEMP TABLE mine (a int)")
+        wire.query("SET work_mem = '7MB'")
+        wire.query("PREPARE p AS SELECT 'prepared'")
+        wire.query("LISTEN ch")
+        wire.query("SELECT pg_advisory_lock(5)")
+        other.query("SELECT 1")
+        assert wire.value("SHOW work_mem") == "7MB"
+        assert wire.query("EXECUTE p") == [["prepared"]]
+        assert wire.query("SELECT count(*) FROM mine") == [["0"]]
+        weir.postgres.query("NOTIFY ch, 'payload'")
+        assert wire.read_until("A")[-1].body.endswith(b"ch\0payload\0")
+        assert other.value("SELECT pg_try_advisory_lock(5)") == "f"
+
+
+@pytest.mark.weir_only
+def test_the_next_client_of_a_session_server_finds_it_clean(weir):
+    weir.start(pool_mode="session", pool_size=1)
+    with weir.raw() as wire:
+        first = pid(wire)
+        wire.query("CREATE TEMP TABLE mine (a int)")
+        wire.query("SET work_mem = '7MB'")
+        wire.query("PREPARE p AS SELECT 1")
+        wire.ask(parse("named", "SELECT 1") + sync())
+        wire.query("LISTEN ch")
+        wire.query("SELECT pg_advisory_lock(5)")
+        wire.leave()
+    with weir.raw() as wire:
+        assert pid(wire) == first                                    # reset and used again, not closed
+        assert wire.query("SELECT to_regclass('pg_temp.mine'), (SELECT count(*) FROM pg_prepared_statements), "
+                          "(SELECT count(*) FROM pg_listening_channels()), current_setting('work_mem'), "
+                          "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')") == [[None, "0", "0", "4MB", "0"]]
+
+
+@pytest.mark.weir_only
+def test_a_session_client_that_vanishes_in_a_transaction_is_rolled_back(weir, table):
+    weir.start(pool_mode="session", pool_size=1)
+    wire = weir.raw()
+    wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
+    wire.close()
+    with weir.raw() as other:
+        assert other.query(f"SELECT count(*) FROM {table}") == [["0"]]
+        assert shape(other.ask(query("SELECT 1")))[-3:] == "Z:I"
+
+
+@pytest.mark.weir_only
+def test_a_second_session_waits_for_the_first_to_leave(weir):
+    weir.start(pool_mode="session", pool_size=1)
+    first, second = weir.raw(), weir.raw()
+    first.query("SELECT 1")
+    second.send(query("SELECT 2"))
+    weir.wait_waiting(1)
+    first.leave()
+    assert texts(second.read_until("Z")) == [["2"]]
+
+
+# --- statement ---
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("begin", [query("BEGIN"), one_statement("BEGIN") + sync(), query("SELECT 1; BEGIN"),
+                                   query("START TRANSACTION"), query("begin")])
+def test_statement_mode_refuses_a_transaction_block(weir, begin):
+    weir.start(pool_mode="statement", pool_size=1)
+    wire = weir.raw()
+    wire.send(begin)
+    try:
+        replies = wire.read_until("Z", timeout=5)
+        assert errors(replies) and replies[-1].status == "I"
+    except rawwire.WireClosed as closed:
+        assert "E:" in str(closed)                                   # closed, but not without a word
+    with weir.raw() as other:
+        assert other.query("SELECT 1") == [["1"]]
+    wait_until(lambda: weir.postgres.count(state="idle in transaction") == 0)
+
+
+@pytest.mark.weir_only
+def test_statement_mode_gives_each_statement_any_server(weir):
+    weir.start(pool_mode="statement", pool_size=3, pool_lifo=False)
+    wires = [weir.raw() for _ in range(3)]
+    for wire in wires:
+        wire.send(query("SELECT pg_sleep(0.2)"))
+    for wire in wires:
+        wire.read_until("Z")
+    assert len({pid(wires[0]) for _ in range(12)}) > 1
+    assert wires[0].extended("SELECT $1::int + 1", [41]) == [["42"]]
+    assert wires[0].query("SELECT 1; SELECT 2") == [["1"], ["2"]]
+
+
+@pytest.mark.weir_only
+def test_modes_per_database_and_user(weir):
+    weir.start(pool_size=1, pool_timeout="300ms", sections={
+        "database app2": {"pool_mode": "session"}, "user reporting": {"pool_mode": "statement"}})
+    rows = {}
+    for user, database in (("web", "app"), ("web", "app2"), ("reporting", "app2")):
+        weir.raw(user, database).query("SELECT 1")
+        rows[user, database] = weir.pool(database, user)["pool_mode"]
+    assert rows == {("web", "app"): "transaction", ("web", "app2"): "session", ("reporting", "app2"): "statement"}
+    late = weir.raw("web", "app2")                                   # the session server is still the first one's
+    assert errors(late.ask(query("SELECT 1")))[0].sqlstate == "53300"

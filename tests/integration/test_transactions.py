@@ -1,0 +1,200 @@
+"""Transaction mode: a client holds its server from the first statement to ReadyForQuery with status I."""
+
+import pytest
+
+from rawwire import errors, function_call, one_statement, query, shape, sync, texts
+
+
+def status(replies):
+    return replies[-1].status
+
+
+def pid(wire):
+    return wire.value("SELECT pg_backend_pid()")
+
+
+def assert_held(weir, holder, other):
+    """holder's server is lent to it alone."""
+    if weir.direct:
+        return
+    other.send(query("SELECT 1"))
+    weir.wait_waiting(1)
+
+
+def assert_free(weir, other):
+    """What waited is answered, now that the server was returned."""
+    if weir.direct:
+        return
+    assert shape(other.read_until("Z")) == "T D C:SELECT 1 Z:I"
+
+
+@pytest.mark.parametrize("opening, closing", [
+    (["BEGIN"], ["COMMIT"]), (["BEGIN"], ["ROLLBACK"]), (["START TRANSACTION ISOLATION LEVEL SERIALIZABLE"], ["END"]),
+    (["SELECT 1; BEGIN"], ["SELECT 1; COMMIT"]), (["BEGIN", "SELECT 1/0"], ["ROLLBACK"]),
+    (["BEGIN", "SELECT 1/0"], ["COMMIT"]), (["BEGIN", "COMMIT AND CHAIN"], ["COMMIT"]),
+    (["BEGIN", "SAVEPOINT a", "SELECT 1/0", "ROLLBACK TO a"], ["COMMIT"]), (["BEGIN", ""], ["ABORT"]),
+    (["BEGIN READ ONLY", "ROLLBACK AND CHAIN"], ["ROLLBACK"]), (["BEGIN", "DECLARE c CURSOR FOR SELECT 1"], ["COMMIT"]),
+    (["begin /* x */"], ["commit -- y"]),
+], ids=lambda value: " | ".join(value))
+def test_a_server_is_held_to_the_end_of_the_transaction(weir, opening, closing):
+    weir.start(pool_size=1)
+    with weir.raw() as holder, weir.raw() as other:
+        for sql in opening:
+            replies = holder.ask(query(sql))
+        assert status(replies) in "TE"
+        assert_held(weir, holder, other)
+        for sql in closing:
+            replies = holder.ask(query(sql))
+        assert status(replies) == "I"
+        assert_free(weir, other)
+
+
+def test_the_same_by_the_extended_protocol(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as holder, weir.raw() as other:
+        assert status(holder.ask(one_statement("BEGIN") + sync())) == "T"
+        assert_held(weir, holder, other)
+        assert status(holder.ask(one_statement("SELECT 1/0") + sync())) == "E"
+        assert status(holder.ask(sync())) == "E"
+        assert status(holder.ask(one_statement("ROLLBACK") + sync())) == "I"
+        assert_free(weir, other)
+
+
+def test_all_statements_of_a_transaction_run_on_one_server(weir):
+    weir.start(pool_size=4, pool_lifo=False)
+    wires = [weir.raw() for _ in range(4)]
+    for wire in wires:
+        wire.query("BEGIN")
+    pids = [[pid(wire) for wire in wires] for _ in range(5)]
+    assert len(set(pids[0])) == 4 and all(row == pids[0] for row in pids)
+    for wire in wires:
+        wire.query("COMMIT")
+
+
+@pytest.mark.weir_only
+def test_statements_outside_transactions_go_to_any_server(weir):
+    weir.start(pool_size=3, pool_lifo=False)
+    wires = [weir.raw() for _ in range(3)]
+    for wire in wires:
+        wire.query("BEGIN")
+    for wire in wires:
+        wire.query("COMMIT")
+    assert len({pid(wires[0]) for _ in range(12)}) == 3
+
+
+@pytest.mark.weir_only
+def test_more_clients_than_servers_all_work(weir):
+    weir.start(pool_size=2)
+    wires = [weir.raw() for _ in range(100)]
+    for turn in range(5):
+        for number, wire in enumerate(wires):
+            wire.send(query(f"SELECT {number * 1000 + turn}"))
+        for number, wire in enumerate(wires):
+            assert texts(wire.read_until("Z")) == [[str(number * 1000 + turn)]]
+    assert weir.postgres.count() <= 2
+
+
+def test_a_lock_taken_in_a_transaction_holds_and_goes(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN")
+        one.query("SELECT pg_advisory_xact_lock(77)")
+        assert two.value("SELECT pg_try_advisory_xact_lock(77)") == "f"
+        one.query("COMMIT")
+        assert two.value("SELECT pg_try_advisory_xact_lock(77)") == "t"
+
+
+def test_set_local_ends_with_its_transaction(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN")
+        one.query("SET LOCAL work_mem = '7MB'")
+        assert one.value("SHOW work_mem") == "7MB"
+        one.query("COMMIT")
+        assert one.value("SHOW work_mem") == two.value("SHOW work_mem") == "4MB"
+
+
+def test_what_is_rolled_back_was_never_there(weir, table):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
+        assert one.value(f"SELECT count(*) FROM {table}") == "1"
+        assert two.value(f"SELECT count(*) FROM {table}") == "0"
+        one.query("ROLLBACK")
+        assert one.value(f"SELECT count(*) FROM {table}") == "0"
+
+
+def test_a_deadlock_is_told_to_one_and_the_other_goes_on(weir, table):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b')")
+        for wire in (one, two):
+            wire.query("BEGIN")
+        one.query(f"UPDATE {table} SET v = 'one' WHERE id = 1")
+        two.query(f"UPDATE {table} SET v = 'two' WHERE id = 2")
+        one.send(query(f"UPDATE {table} SET v = 'one' WHERE id = 2"))
+        weir.wait_until(lambda: weir.postgres.count(wait_event_type="Lock") == 1)
+        two.send(query(f"UPDATE {table} SET v = 'two' WHERE id = 1"))
+        answers = [wire.read_until("Z", timeout=10) for wire in (one, two)]
+        assert sorted(status(answer) for answer in answers) == ["E", "T"]
+        assert [errors(answer)[0].sqlstate for answer in answers if errors(answer)] == ["40P01"]
+        for wire in (one, two):
+            wire.query("ROLLBACK")
+
+
+def test_notices_in_a_transaction_do_not_disturb_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        replies = wire.ask(query("DO $$ BEGIN FOR i IN 1..100 LOOP RAISE NOTICE '%', repeat('n', 1000); END LOOP; "
+                                 "END $$"))
+        assert len([reply for reply in replies if reply.type == "N"]) == 100 and status(replies) == "T"
+        assert status(wire.ask(query("COMMIT"))) == "I"
+
+
+def test_a_notification_from_outside_does_not_disturb_a_server_in_the_pool(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.query("LISTEN weir_channel")
+        wire.query("ROLLBACK")
+        for _ in range(3):
+            weir.postgres.query("NOTIFY weir_channel, 'x'")
+            assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_a_function_call_in_a_transaction(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        assert shape(wire.ask(function_call(177, [b"\0\0\0\2", b"\0\0\0\3"]))) == "V Z:T"
+        assert shape(wire.ask(function_call(154, [b"\0\0\0\2", b"\0\0\0\0"]))) == "E:22012 Z:E"
+        wire.query("ROLLBACK")
+
+
+def test_a_cursor_lives_in_its_transaction(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN; DECLARE c CURSOR FOR SELECT i FROM generate_series(1, 100) i")
+        assert len(wire.query("FETCH 60 FROM c")) == 60
+        assert len(wire.query("FETCH 60 FROM c")) == 40
+        wire.query("COMMIT")
+
+
+def test_vacuum_and_others_that_refuse_a_transaction_block(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        assert shape(wire.ask(query(f"VACUUM {table}"))) == "C:VACUUM Z:I"
+        wire.query("BEGIN")
+        assert shape(wire.ask(query(f"VACUUM {table}"))) == "E:25001 Z:E"
+        wire.query("ROLLBACK")
+
+
+def test_tables_made_by_one_are_seen_by_the_next(weir, postgres):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("CREATE TABLE seen_by_next (a int)")
+        try:
+            assert two.value("SELECT count(*) FROM seen_by_next") == "0"
+        finally:
+            postgres.query("DROP TABLE seen_by_next")
