@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 #define SCRAM_KEY_LEN 32
-#define SCRAM_SALT_MAX 128       /* bytes, decoded */
-#define SCRAM_NONCE_MAX 512      /* characters, client's and server's together */
+#define SCRAM_SALT_MAX 128 /* bytes, decoded */
+#define SCRAM_NONCE_MAX 512 /* characters, client's and server's together */
 #define SCRAM_ITERATIONS_MAX 1000000
-#define SCRAM_TEXT_MAX 2048      /* any message either side sends or takes */
+#define SCRAM_TEXT_MAX 2048 /* any message either side sends or takes */
 
 /* What a server keeps: RFC 5803's, PostgreSQL's rolpassword. */
 struct scram_verifier {
@@ -36,45 +36,55 @@ struct scram_keys {
 	uint8_t client_key[SCRAM_KEY_LEN], server_key[SCRAM_KEY_LEN];
 };
 
-/* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). -1 and why when malformed. */
+/* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). -1 and why (22023) when malformed. */
 int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct fail *why);
 /* From a plain password (SASLprep is for a later version: bytes as they are); takes milliseconds. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-    struct scram_verifier *out, struct fail *why);
+				 struct scram_verifier *out, struct fail *why);
 /* Keys from a plain password, for logging in to a server. Takes milliseconds: keep them (see scram_keys_match). */
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
-    struct scram_keys *out, struct fail *why);
+			     struct scram_keys *out, struct fail *why);
 bool scram_keys_match(const struct scram_keys *keys, const uint8_t *salt, size_t salt_len, uint32_t iterations);
-/* For users we do not know: salt stable per name and process secret, so that nothing tells them apart (RFC 5802 9). */
-int scram_verifier_mock(const char *user, const uint8_t secret[static 32], struct scram_verifier *out, struct fail *why);
+/*
+ * For users we do not know: salt stable per name and process secret, so that nothing tells them apart (RFC 5802 9).
+ * Salt length and iterations are PostgreSQL's defaults, 16 bytes and 4096.
+ */
+int scram_verifier_mock(const char *user, const uint8_t secret[static 32], struct scram_verifier *out,
+			struct fail *why);
 
-/* --- We are the server: a client logs in. --- */
+/* --- We are the server: a client logs in. A call out of turn, or after a failure, is refused with 08P01. --- */
 struct scram_server; /* opaque; wiped when freed */
-struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock); /* copies; NULL: no memory */
+/* Copies the verifier. NULL: no memory or no randomness. */
+struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock);
+/* For tests alone, which replay exchanges from the RFC: our part of the nonce is given. */
+struct scram_server *scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock,
+						 const char *nonce);
 void scram_server_free(struct scram_server *s);
-/* Takes client-first, writes server-first to out (terminated). -1: malformed (08P01) or not offered. */
+/* Takes client-first, writes server-first to out (terminated). -1: malformed (08P01) or not offered (0A000). */
 int scram_server_first(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
-    struct fail *why);
+		       struct fail *why);
 /*
  * Takes client-final. 0: the proof is right; out is server-final, and keys (may be NULL) what logs in to a server with
- * the same verifier. -1: 28P01 for a wrong proof (always, if is_mock), 08P01 for a malformed message.
- * Compares in constant time.
+ * the same verifier. -1: 28P01 for a wrong proof (always, if is_mock), 08P01 for a malformed message; keys are zero.
+ * Compares in constant time. Who logs in is not known here: the caller's error names the user.
  */
 int scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
-    struct scram_keys *keys, struct fail *why);
+		       struct scram_keys *keys, struct fail *why);
 
-/* --- We are the client: log in to PostgreSQL. --- */
+/* --- We are the client: log in to PostgreSQL. Out of turn or after a failure: as above. --- */
 struct scram_client; /* opaque; wiped when freed */
 struct scram_client *scram_client_new(void); /* NULL: no memory or no randomness */
+/* For tests alone: the user in client-first (otherwise empty, as libpq's) and the nonce are given. */
+struct scram_client *scram_client_new_with_nonce(const char *user, const char *nonce);
 void scram_client_free(struct scram_client *s);
 int scram_client_first(struct scram_client *s, char out[static SCRAM_TEXT_MAX], struct fail *why);
-/* Takes server-first; says which salt and iterations it asks for, so that the caller can find or derive keys. */
-int scram_client_challenge(struct scram_client *s, const char *in, size_t in_len, const uint8_t **salt, size_t *salt_len,
-    uint32_t *iterations, struct fail *why);
-/* keys must match the challenge. Writes client-final. */
+/* Takes server-first; says which salt (s's own bytes) and iterations it asks for: the caller finds or derives keys. */
+int scram_client_challenge(struct scram_client *s, const char *in, size_t in_len, const uint8_t **salt,
+			   size_t *salt_len, uint32_t *iterations, struct fail *why);
+/* keys must match the challenge, else 28P01. Writes client-final. */
 int scram_client_final(struct scram_client *s, const struct scram_keys *keys, char out[static SCRAM_TEXT_MAX],
-    struct fail *why);
-/* Takes server-final. -1: the server does not know our keys (an impostor), or said e=... */
+		       struct fail *why);
+/* Takes server-final. -1: the server does not know our keys (an impostor, 28000), or said e=... (28P01). */
 int scram_client_verify(struct scram_client *s, const char *in, size_t in_len, struct fail *why);
 
 #endif

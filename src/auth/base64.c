@@ -1,0 +1,68 @@
+/* src/auth/base64.c - see base64.h. */
+#include "auth/base64.h"
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void
+base64_encode(const uint8_t *bytes, size_t len, char *out)
+{
+	for (size_t at = 0; at < len; at += 3) {
+		size_t left = len - at;
+		uint32_t three = (uint32_t)bytes[at] << 16;
+
+		if (left > 1)
+			three |= (uint32_t)bytes[at + 1] << 8;
+		if (left > 2)
+			three |= bytes[at + 2];
+		*out++ = alphabet[three >> 18];
+		*out++ = alphabet[three >> 12 & 63];
+		*out++ = left > 1 ? alphabet[three >> 6 & 63] : '=';
+		*out++ = left > 2 ? alphabet[three & 63] : '=';
+	}
+	*out = '\0';
+}
+
+/* 0 to 63, or -1. */
+static int
+digit(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+int
+base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len)
+{
+	size_t digit_count = text_len, len = 0;
+	uint32_t bits = 0;
+	unsigned bit_count = 0;
+
+	if (text_len % 4 != 0)
+		return -1;
+	for (int pad = 0; pad < 2 && digit_count > 0 && text[digit_count - 1] == '='; pad++)
+		digit_count--;
+	for (size_t at = 0; at < digit_count; at++) {
+		int d = digit(text[at]);
+
+		if (d < 0)
+			return -1;
+		bits = bits << 6 | (uint32_t)d;
+		bit_count += 6;
+		if (bit_count < 8)
+			continue;
+		bit_count -= 8;
+		if (len == out_max)
+			return -1;
+		out[len++] = (uint8_t)(bits >> bit_count);
+		bits &= (1u << bit_count) - 1;
+	}
+	if (bits != 0) /* a last digit that says more than its bytes: a second spelling of the same value */
+		return -1;
+	*out_len = len;
+	return 0;
+}

@@ -1,0 +1,209 @@
+/*
+ * src/auth/scram_client.c - we log in to PostgreSQL: proves that we have the keys, and checks that the server does.
+ * See scram.h, and scram_text.h for the four messages.
+ *
+ * The challenge stops for the caller between the server's salt and our proof, as keys for that salt may be at hand or
+ * take milliseconds to derive.
+ */
+#include "auth/scram.h"
+
+#include "auth/base64.h"
+#include "auth/scram_keys.h"
+#include "auth/scram_text.h"
+#include "base/buf.h"
+
+#include <openssl/crypto.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(sizeof("c=biws,r=,p=") + SCRAM_NONCE_MAX + BASE64_LEN(SCRAM_KEY_LEN) <= SCRAM_TEXT_MAX,
+	      "the longest client-final must fit");
+
+struct scram_client {
+	enum scram_turn turn;
+	char user[64];
+	char nonce[SCRAM_NONCE_MAX + 1]; /* ours; after the challenge ours, then the server's */
+	size_t nonce_len;
+	struct buf auth_message; /* so far */
+	uint8_t salt[SCRAM_SALT_MAX];
+	size_t salt_len;
+	uint32_t iterations;
+	uint8_t server_signature[SCRAM_KEY_LEN]; /* what the server must send */
+};
+
+struct scram_client *
+scram_client_new_with_nonce(const char *user, const char *nonce)
+{
+	struct scram_client *c;
+
+	if (strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX || (c = calloc(1, sizeof(*c))) == NULL)
+		return NULL;
+	snprintf(c->user, sizeof(c->user), "%s", user);
+	c->nonce_len = (size_t)snprintf(c->nonce, sizeof(c->nonce), "%s", nonce);
+	c->auth_message.limit = SCRAM_AUTH_MESSAGE_MAX;
+	return c;
+}
+
+struct scram_client *
+scram_client_new(void)
+{
+	char nonce[SCRAM_OWN_NONCE_LEN + 1];
+
+	return scram_nonce(nonce) == 0 ? scram_client_new_with_nonce("", nonce) : NULL;
+}
+
+void
+scram_client_free(struct scram_client *c)
+{
+	if (c == NULL)
+		return;
+	buf_fini(&c->auth_message);
+	OPENSSL_cleanse(c, sizeof(*c));
+	free(c);
+}
+
+int
+scram_client_first(struct scram_client *c, char out[static SCRAM_TEXT_MAX], struct fail *why)
+{
+	out[0] = '\0';
+	if (scram_take_turn(&c->turn, SCRAM_TURN_FIRST, why) < 0)
+		return -1;
+	snprintf(out, SCRAM_TEXT_MAX, "n,,n=%s,r=%s", c->user, c->nonce);
+	buf_printf(&c->auth_message, "%s,", out + 3);
+	if (!buf_ok(&c->auth_message))
+		return scram_no_memory(why);
+	c->turn = SCRAM_TURN_CHALLENGE;
+	return 0;
+}
+
+/* The server's nonce is ours and at least one character of its own. */
+static int
+take_whole_nonce(struct scram_client *c, struct scram_span nonce, struct fail *why)
+{
+	if (nonce.len > SCRAM_NONCE_MAX)
+		return scram_malformed(why, "The nonce is longer than %d characters.", SCRAM_NONCE_MAX);
+	if (!scram_is_printable(nonce))
+		return fail_set(why, "08P01", "non-printable characters in SCRAM nonce");
+	if (nonce.len <= c->nonce_len || memcmp(nonce.text, c->nonce, c->nonce_len) != 0) {
+		fail_set(why, "08P01", "invalid SCRAM response");
+		return fail_detail(why, "Nonce does not match.");
+	}
+	memcpy(c->nonce, nonce.text, nonce.len);
+	c->nonce[nonce.len] = '\0';
+	c->nonce_len = nonce.len;
+	return 0;
+}
+
+int
+scram_client_challenge(struct scram_client *c, const char *in, size_t in_len, const uint8_t **salt, size_t *salt_len,
+		       uint32_t *iterations, struct fail *why)
+{
+	struct scram_span rest = { in, in_len }, nonce, salt_text, count;
+
+	if (scram_take_turn(&c->turn, SCRAM_TURN_CHALLENGE, why) < 0 || scram_check_text(in, in_len, why) < 0)
+		return -1;
+	if (in[0] == 'm')
+		return fail_set(why, "0A000", "server requires an unsupported SCRAM extension");
+	if (scram_take(&rest, 'r', &nonce, why) < 0 || take_whole_nonce(c, nonce, why) < 0 ||
+	    scram_take(&rest, 's', &salt_text, why) < 0)
+		return -1;
+	if (base64_decode(salt_text.text, salt_text.len, c->salt, sizeof(c->salt), &c->salt_len) < 0 ||
+	    c->salt_len == 0)
+		return scram_malformed(why, "Invalid salt.");
+	if (scram_take(&rest, 'i', &count, why) < 0)
+		return -1;
+	if (scram_parse_count(count, SCRAM_ITERATIONS_MAX, &c->iterations) < 0)
+		return scram_malformed(why, "Invalid iteration count.");
+	if (scram_skip_extensions(&rest, why) < 0)
+		return -1;
+	buf_put(&c->auth_message, in, in_len);
+	buf_put_u8(&c->auth_message, ',');
+	if (!buf_ok(&c->auth_message))
+		return scram_no_memory(why);
+	*salt = c->salt;
+	*salt_len = c->salt_len;
+	*iterations = c->iterations;
+	c->turn = SCRAM_TURN_FINAL;
+	return 0;
+}
+
+/* proof from keys and AuthMessage, which is whole now; notes what the server must answer. */
+static int
+make_proof(struct scram_client *c, const struct scram_keys *keys, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
+{
+	const struct buf *text = &c->auth_message;
+	uint8_t stored_key[SCRAM_KEY_LEN];
+	int result = -1;
+
+	if (scram_hash(keys->client_key, stored_key, why) == 0 &&
+	    scram_hmac(stored_key, text->bytes, text->len, proof, why) == 0 &&
+	    scram_hmac(keys->server_key, text->bytes, text->len, c->server_signature, why) == 0) {
+		scram_xor(proof, keys->client_key);
+		result = 0;
+	}
+	OPENSSL_cleanse(stored_key, sizeof(stored_key));
+	return result;
+}
+
+int
+scram_client_final(struct scram_client *c, const struct scram_keys *keys, char out[static SCRAM_TEXT_MAX],
+		   struct fail *why)
+{
+	uint8_t proof[SCRAM_KEY_LEN];
+	int len;
+
+	out[0] = '\0';
+	if (scram_take_turn(&c->turn, SCRAM_TURN_FINAL, why) < 0)
+		return -1;
+	if (!scram_keys_match(keys, c->salt, c->salt_len, c->iterations))
+		return fail_set(why, "28P01",
+				"the SCRAM keys are for another salt or iteration count than the server's");
+	len = snprintf(out, SCRAM_TEXT_MAX, "c=biws,r=%s", c->nonce);
+	buf_put(&c->auth_message, out, (size_t)len);
+	if (!buf_ok(&c->auth_message))
+		return scram_no_memory(why);
+	if (make_proof(c, keys, proof, why) < 0) {
+		out[0] = '\0';
+		return -1;
+	}
+	memcpy(out + len, ",p=", 3);
+	base64_encode(proof, SCRAM_KEY_LEN, out + len + 3);
+	c->turn = SCRAM_TURN_VERIFY;
+	return 0;
+}
+
+/* The server's words, for our log: what cannot be shown becomes '?'. */
+static int
+server_refused(struct scram_span reason, struct fail *why)
+{
+	char shown[64];
+	size_t len = reason.len < sizeof(shown) ? reason.len : sizeof(shown) - 1;
+
+	for (size_t i = 0; i < len; i++)
+		shown[i] = reason.text[i] >= 0x20 && reason.text[i] <= 0x7e ? reason.text[i] : '?';
+	shown[len] = '\0';
+	return fail_set(why, "28P01", "server refused the SCRAM login: %s", shown);
+}
+
+int
+scram_client_verify(struct scram_client *c, const char *in, size_t in_len, struct fail *why)
+{
+	struct scram_span rest = { in, in_len }, value;
+	uint8_t signature[SCRAM_KEY_LEN];
+
+	if (scram_take_turn(&c->turn, SCRAM_TURN_VERIFY, why) < 0 || scram_check_text(in, in_len, why) < 0)
+		return -1;
+	if (in[0] == 'e')
+		return scram_take(&rest, 'e', &value, why) < 0 ? -1 : server_refused(value, why);
+	if (scram_take(&rest, 'v', &value, why) < 0)
+		return -1;
+	if (scram_decode_key(value.text, value.len, signature) < 0)
+		return scram_malformed(why, "Invalid server signature.");
+	if (scram_skip_extensions(&rest, why) < 0)
+		return -1;
+	if (CRYPTO_memcmp(signature, c->server_signature, SCRAM_KEY_LEN) != 0)
+		return fail_set(why, "28000", "incorrect server signature: the server does not know this user's keys");
+	return 0;
+}

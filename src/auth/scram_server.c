@@ -1,0 +1,228 @@
+/*
+ * src/auth/scram_server.c - a client logs in to us: checks its proof, and learns from it what logs in to PostgreSQL.
+ * See scram.h, and scram_text.h for the four messages.
+ *
+ * A right proof, XORed with the signature, is the client's ClientKey: its hash must be our StoredKey. So the verifier,
+ * which alone can log in nowhere, becomes keys that can, without a password anywhere.
+ */
+#include "auth/scram.h"
+
+#include "auth/base64.h"
+#include "auth/scram_keys.h"
+#include "auth/scram_text.h"
+#include "base/buf.h"
+
+#include <openssl/crypto.h>
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "y" says: I could bind to the channel, but you did not offer it. We don't, so it is as good as "n". */
+#define GS2_NO_BINDING 'n'
+#define GS2_NOT_OFFERED 'y'
+
+static_assert(SCRAM_NONCE_MAX + BASE64_LEN(SCRAM_SALT_MAX) + sizeof("r=,s=,i=1000000") <= SCRAM_TEXT_MAX,
+	      "the longest server-first must fit");
+
+struct scram_server {
+	struct scram_verifier verifier;
+	bool is_mock;
+	enum scram_turn turn;
+	char gs2_flag;
+	char own_nonce[SCRAM_NONCE_MAX + 1];
+	char nonce[SCRAM_NONCE_MAX + 1]; /* the client's, then ours */
+	size_t nonce_len;
+	struct buf auth_message; /* so far */
+};
+
+struct scram_server *
+scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock, const char *nonce)
+{
+	struct scram_server *s;
+
+	if (strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
+		return NULL;
+	s->verifier = *verifier;
+	s->is_mock = is_mock;
+	s->auth_message.limit = SCRAM_AUTH_MESSAGE_MAX;
+	snprintf(s->own_nonce, sizeof(s->own_nonce), "%s", nonce);
+	return s;
+}
+
+struct scram_server *
+scram_server_new(const struct scram_verifier *verifier, bool is_mock)
+{
+	char nonce[SCRAM_OWN_NONCE_LEN + 1];
+
+	return scram_nonce(nonce) == 0 ? scram_server_new_with_nonce(verifier, is_mock, nonce) : NULL;
+}
+
+void
+scram_server_free(struct scram_server *s)
+{
+	if (s == NULL)
+		return;
+	buf_fini(&s->auth_message);
+	OPENSSL_cleanse(s, sizeof(*s));
+	free(s);
+}
+
+/* "n,," or "y,,": no channel binding, no other identity. What is left is client-first-bare. */
+static int
+take_gs2_header(struct scram_span *rest, char *flag, struct fail *why)
+{
+	const char *in = rest->text;
+	char shown[8];
+
+	*flag = in[0];
+	if (*flag == 'p')
+		return scram_malformed(why, "The client selected SCRAM-SHA-256 without channel binding, "
+					    "but the SCRAM message includes channel binding data.");
+	if (*flag != GS2_NO_BINDING && *flag != GS2_NOT_OFFERED)
+		return scram_malformed(why, "Unexpected channel-binding flag \"%s\".", scram_show(*flag, shown));
+	if (rest->len < 2 || in[1] != ',')
+		return scram_malformed(why, "Comma expected, but found %s.",
+				       rest->len < 2 ? "end of string" : scram_show(in[1], shown));
+	if (rest->len > 2 && in[2] == 'a')
+		return fail_set(why, "0A000", "client uses authorization identity, but it is not supported");
+	if (rest->len < 3 || in[2] != ',')
+		return scram_malformed(why, "Unexpected attribute \"%s\" in client-first-message.",
+				       rest->len < 3 ? "" : scram_show(in[2], shown));
+	rest->text += 3;
+	rest->len -= 3;
+	return 0;
+}
+
+/* The user name is the startup packet's; the one here is ignored, as PostgreSQL does. */
+static int
+take_client_first(struct scram_span bare, struct scram_span *nonce, struct fail *why)
+{
+	struct scram_span user;
+
+	if (bare.len > 0 && bare.text[0] == 'm')
+		return fail_set(why, "0A000", "client requires an unsupported SCRAM extension");
+	if (scram_take(&bare, 'n', &user, why) < 0 || scram_take(&bare, 'r', nonce, why) < 0)
+		return -1;
+	if (!scram_is_printable(*nonce))
+		return fail_set(why, "08P01", "non-printable characters in SCRAM nonce");
+	return scram_skip_extensions(&bare, why);
+}
+
+int
+scram_server_first(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
+		   struct fail *why)
+{
+	struct scram_span bare = { in, in_len }, nonce;
+	char salt[BASE64_LEN(SCRAM_SALT_MAX) + 1];
+	size_t own_len = strlen(s->own_nonce);
+
+	out[0] = '\0';
+	if (scram_take_turn(&s->turn, SCRAM_TURN_FIRST, why) < 0 || scram_check_text(in, in_len, why) < 0 ||
+	    take_gs2_header(&bare, &s->gs2_flag, why) < 0 || take_client_first(bare, &nonce, why) < 0)
+		return -1;
+	if (nonce.len > SCRAM_NONCE_MAX - own_len)
+		return scram_malformed(why, "The nonce is longer than %zu characters.", SCRAM_NONCE_MAX - own_len);
+	memcpy(s->nonce, nonce.text, nonce.len);
+	memcpy(s->nonce + nonce.len, s->own_nonce, own_len + 1);
+	s->nonce_len = nonce.len + own_len;
+
+	base64_encode(s->verifier.salt, s->verifier.salt_len, salt);
+	snprintf(out, SCRAM_TEXT_MAX, "r=%s,s=%s,i=%u", s->nonce, salt, (unsigned)s->verifier.iterations);
+	buf_put(&s->auth_message, bare.text, bare.len);
+	buf_printf(&s->auth_message, ",%s,", out);
+	if (!buf_ok(&s->auth_message))
+		return scram_no_memory(why);
+	s->turn = SCRAM_TURN_FINAL;
+	return 0;
+}
+
+/* Leaves the length of client-final without its proof in *without_proof_len. */
+static int
+take_client_final(const struct scram_server *s, const char *in, size_t in_len, uint8_t proof[static SCRAM_KEY_LEN],
+		  size_t *without_proof_len, struct fail *why)
+{
+	const char *binding_wanted = s->gs2_flag == GS2_NOT_OFFERED ? "eSws" : "biws"; /* "y,,", "n,," */
+	struct scram_span rest = { in, in_len }, binding, nonce, value;
+	char name;
+
+	if (scram_take(&rest, 'c', &binding, why) < 0)
+		return -1;
+	if (binding.len != 4 || memcmp(binding.text, binding_wanted, 4) != 0)
+		return fail_set(why, "08P01", "unexpected SCRAM channel-binding attribute in client-final-message");
+	if (scram_take(&rest, 'r', &nonce, why) < 0)
+		return -1;
+	do {
+		*without_proof_len = (size_t)(rest.text - in) - 1; /* less the comma */
+		if (scram_take_any(&rest, &name, &value, why) < 0)
+			return -1;
+	} while (name != 'p');
+	if (scram_decode_key(value.text, value.len, proof) < 0)
+		return scram_malformed(why, "Malformed proof in client-final-message.");
+	if (rest.len > 0)
+		return scram_malformed(why, "Garbage found at the end of client-final-message.");
+	if (nonce.len != s->nonce_len || memcmp(nonce.text, s->nonce, nonce.len) != 0) {
+		fail_set(why, "08P01", "invalid SCRAM response");
+		return fail_detail(why, "Nonce does not match.");
+	}
+	return 0;
+}
+
+/* proof becomes the client's ClientKey, if it was right. The mock's arithmetic costs the same. */
+static int
+check_proof(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
+{
+	uint8_t signature[SCRAM_KEY_LEN], stored_key[SCRAM_KEY_LEN];
+	bool is_right;
+
+	if (scram_hmac(s->verifier.stored_key, s->auth_message.bytes, s->auth_message.len, signature, why) < 0)
+		return -1;
+	scram_xor(proof, signature);
+	if (scram_hash(proof, stored_key, why) < 0)
+		return -1;
+	is_right = CRYPTO_memcmp(stored_key, s->verifier.stored_key, SCRAM_KEY_LEN) == 0;
+	OPENSSL_cleanse(signature, sizeof(signature));
+	if (!is_right || s->is_mock)
+		return fail_set(why, "28P01", "password authentication failed");
+	return 0;
+}
+
+static void
+learn_keys(struct scram_keys *keys, const struct scram_verifier *v, const uint8_t client_key[static SCRAM_KEY_LEN])
+{
+	keys->is_set = true;
+	keys->iterations = v->iterations;
+	keys->salt_len = v->salt_len;
+	memcpy(keys->salt, v->salt, v->salt_len);
+	memcpy(keys->client_key, client_key, SCRAM_KEY_LEN);
+	memcpy(keys->server_key, v->server_key, SCRAM_KEY_LEN);
+}
+
+int
+scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
+		   struct scram_keys *keys, struct fail *why)
+{
+	uint8_t proof[SCRAM_KEY_LEN], signature[SCRAM_KEY_LEN];
+	size_t without_proof_len = 0;
+	int result = -1;
+
+	out[0] = '\0';
+	if (keys != NULL)
+		memset(keys, 0, sizeof(*keys));
+	if (scram_take_turn(&s->turn, SCRAM_TURN_FINAL, why) < 0 || scram_check_text(in, in_len, why) < 0 ||
+	    take_client_final(s, in, in_len, proof, &without_proof_len, why) < 0)
+		return -1;
+	buf_put(&s->auth_message, in, without_proof_len);
+	if (!buf_ok(&s->auth_message))
+		return scram_no_memory(why);
+	if (check_proof(s, proof, why) == 0 &&
+	    scram_hmac(s->verifier.server_key, s->auth_message.bytes, s->auth_message.len, signature, why) == 0) {
+		memcpy(out, "v=", 2);
+		base64_encode(signature, SCRAM_KEY_LEN, out + 2);
+		if (keys != NULL)
+			learn_keys(keys, &s->verifier, proof);
+		result = 0;
+	}
+	OPENSSL_cleanse(proof, sizeof(proof));
+	return result;
+}

@@ -1,0 +1,56 @@
+/*
+ * src/auth/scram_text.h - SCRAM's four messages (RFC 5802, 5.1 and 7): attributes "a=value", separated by commas.
+ *
+ *   client-first    n,,n=,r=<client's nonce>                  "n,,": no channel binding, no other identity
+ *   server-first    r=<both nonces>,s=<salt>,i=<iterations>
+ *   client-final    c=biws,r=<both nonces>,p=<ClientProof>    "biws": base64 of "n,,"
+ *   server-final    v=<ServerSignature>
+ *
+ * AuthMessage, what both sides sign, is client-first less its "n,,", server-first, client-final less its proof, with
+ * commas between. Shared by the two sides; everyone else uses scram.h. Nothing is copied.
+ *
+ * What a peer sent is refused in PostgreSQL's words: 08P01 "malformed SCRAM message", and a detail.
+ */
+#ifndef PGWEIR_AUTH_SCRAM_TEXT_H
+#define PGWEIR_AUTH_SCRAM_TEXT_H
+
+#include "auth/scram.h"
+#include "base/fail.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SCRAM_OWN_NONCE_LEN 24 /* characters: 18 random bytes in base64, as PostgreSQL's */
+
+struct scram_span {
+	const char *text; /* not terminated */
+	size_t len;
+};
+
+#define SCRAM_AUTH_MESSAGE_MAX ((size_t)3 * SCRAM_TEXT_MAX)
+
+/* What a side does next. Any failure leaves SCRAM_TURN_OVER. */
+enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
+
+/* Spends the turn: whoever finds the message good sets the next. -1 (08P01): it is not the turn of this message. */
+int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
+int scram_no_memory(struct fail *why); /* always -1 */
+/* 08P01; always -1. */
+int scram_malformed(struct fail *why, const char *detail, ...) __attribute__((format(printf, 2, 3)));
+/* What holds for every message: not empty, no NUL within, shorter than SCRAM_TEXT_MAX. */
+int scram_check_text(const char *in, size_t in_len, struct fail *why);
+/* Takes the attribute at the front of *rest, which must be this one, and the comma after it. */
+int scram_take(struct scram_span *rest, char name, struct scram_span *value, struct fail *why);
+/* The same for whatever attribute is there: any letter. */
+int scram_take_any(struct scram_span *rest, char *name, struct scram_span *value, struct fail *why);
+/* Optional extensions up to the end of the message: well-formed, ignored. */
+int scram_skip_extensions(struct scram_span *rest, struct fail *why);
+bool scram_is_printable(struct scram_span s); /* RFC 5802's "printable", at least one: what nonces are made of */
+int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out); /* 1 to max, no sign, no leading zero */
+/* The character as it may be shown in a message: itself in quotes, or its code. */
+const char *scram_show(char c, char out[static 8]);
+/* Random characters, terminated. -1: no randomness. */
+int scram_nonce(char out[static SCRAM_OWN_NONCE_LEN + 1]);
+
+#endif
