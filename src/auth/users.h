@@ -2,7 +2,10 @@
  * src/auth/users.h - the users_file: names and secrets. PgBouncer's userlist.txt is read as it is.
  *
  * Each line: "name" "secret", with "" for a quote inside; ; and # begin comments. A secret is plain text, "md5" and 32
- * hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>.
+ * hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. What follows
+ * it on the line is ignored. An empty secret (SECRET_NONE) lets nobody in with a password. Unlike in PgBouncer, where
+ * a forgotten quote quietly eats the next line, both must be on one line.
+ *
  * An immutable value: a reload reads a new one. Looked up by a seeded hash (names come from peers).
  */
 #ifndef PGWEIR_AUTH_USERS_H
@@ -21,12 +24,18 @@ struct user_secret {
 };
 
 struct users; /* opaque: users.c */
+typedef void users_warn(const char *text, void *arg); /* text is borrowed; names path:line */
 
-/* Reads a file (at most 64 MiB). Errors name path:line. Warns through warn (may be NULL) if others may read the file. */
-struct users *users_load(const char *path, void (*warn)(const char *text, void *arg), void *arg, struct fail *why);
-struct users *users_parse(const char *text, size_t text_len, const char *path, struct fail *why); /* the pure part */
+/*
+ * Reads a file (at most 64 MiB). NULL and why (F0000, naming path:line) if it can't be read or any line is broken.
+ * Warns (warn may be NULL) if others may read or change the file, and of names that come twice: the last wins.
+ */
+struct users *users_load(const char *path, users_warn *warn, void *arg, struct fail *why);
+/* The same from memory. */
+struct users *users_parse(const char *text, size_t text_len, const char *path, users_warn *warn, void *arg,
+			  struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
-struct users *users_ref(struct users *users);
+struct users *users_ref(struct users *users); /* from any thread, as is unref */
 void users_unref(struct users *users); /* the last one wipes all secrets; NULL is fine */
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);

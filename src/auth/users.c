@@ -1,0 +1,425 @@
+/*
+ * src/auth/users.c - see users.h.
+ *
+ * Names and secrets are copied, unquoted, into one block (they can only become shorter), which is wiped as a whole.
+ * Only when all lines are read are the entries hashed: until then their array may move.
+ */
+#include "auth/users.h"
+
+#include "auth/scram.h"
+
+/* Out of memory while hashing: the entry is not added, and we notice; the default is to exit. */
+#define HASH_NONFATAL_OOM 1
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <xxhash.h>
+
+#define FILE_LEN_MAX ((size_t)64 << 20)
+#define SECRET_LEN_MAX ((size_t)65535)
+#define NAME_LEN_MAX ((size_t)1023)
+#define TWIN_WARNINGS_MAX 10
+#define CONFIG_ERROR "F0000" /* config_file_error */
+
+struct user {
+	const char *name, *secret; /* in the block */
+	size_t name_len;
+	size_t line;
+	enum secret_kind kind;
+	UT_hash_handle hh;
+};
+
+struct users {
+	atomic_uint ref_count;
+	uint64_t seed; /* peers choose the names that are looked up: they must not be able to choose their slots */
+	char *block;
+	size_t block_len;
+	struct user *entries;
+	size_t entry_count, entry_cap;
+	struct user *table; /* uthash's head */
+};
+
+/* Where a parse is. */
+struct reader {
+	const char *at, *end;
+	size_t line;
+	char *to; /* free part of the block */
+	const char *path;
+};
+
+enum secret_kind
+secret_kind_of(const char *text)
+{
+	struct scram_verifier verifier;
+	bool is_scram;
+
+	if (text[0] == '\0')
+		return SECRET_NONE;
+	if (strlen(text) == 35 && strncmp(text, "md5", 3) == 0 && strspn(text + 3, "0123456789abcdef") == 32)
+		return SECRET_MD5;
+	is_scram = scram_verifier_parse(text, &verifier, NULL) == 0;
+	OPENSSL_cleanse(&verifier, sizeof(verifier));
+	return is_scram ? SECRET_SCRAM : SECRET_PLAIN;
+}
+
+/* --- Life. --- */
+
+static struct users *
+users_new(size_t block_len)
+{
+	struct users *users = calloc(1, sizeof(*users));
+
+	if (users == NULL)
+		return NULL;
+	atomic_init(&users->ref_count, 1);
+	users->block_len = block_len;
+	users->block = malloc(block_len);
+	if (users->block == NULL || RAND_bytes((unsigned char *)&users->seed, sizeof(users->seed)) != 1) {
+		users->block_len = 0; /* nothing in it yet */
+		users_unref(users);
+		return NULL;
+	}
+	return users;
+}
+
+struct users *
+users_ref(struct users *users)
+{
+	if (users != NULL)
+		atomic_fetch_add_explicit(&users->ref_count, 1, memory_order_relaxed);
+	return users;
+}
+
+void
+users_unref(struct users *users)
+{
+	if (users == NULL || atomic_fetch_sub_explicit(&users->ref_count, 1, memory_order_acq_rel) != 1)
+		return;
+	HASH_CLEAR(hh, users->table);
+	free(users->entries);
+	if (users->block != NULL)
+		OPENSSL_cleanse(users->block, users->block_len);
+	free(users->block);
+	free(users);
+}
+
+static unsigned
+hash_name(const struct users *users, const char *name, size_t name_len)
+{
+	return (unsigned)XXH3_64bits_withSeed(name, name_len, users->seed);
+}
+
+static struct user *
+find_user(const struct users *users, const char *name, size_t name_len)
+{
+	unsigned hash = hash_name(users, name, name_len);
+	struct user *found;
+
+	HASH_FIND_BYHASHVALUE(hh, users->table, name, name_len, hash, found);
+	return found;
+}
+
+bool
+users_find(const struct users *users, const char *name, struct user_secret *out)
+{
+	const struct user *found = users == NULL ? NULL : find_user(users, name, strlen(name));
+
+	if (found == NULL)
+		return false;
+	out->kind = found->kind;
+	out->text = found->secret;
+	return true;
+}
+
+size_t
+users_count(const struct users *users)
+{
+	return users == NULL ? 0 : HASH_COUNT(users->table);
+}
+
+/* --- Entries. --- */
+
+static struct user *
+add_entry(struct users *users)
+{
+	if (users->entry_count == users->entry_cap) {
+		size_t cap = users->entry_cap == 0 ? 16 : users->entry_cap * 2;
+		struct user *grown = realloc(users->entries, cap * sizeof(*grown));
+
+		if (grown == NULL)
+			return NULL;
+		users->entries = grown;
+		users->entry_cap = cap;
+	}
+	return memset(&users->entries[users->entry_count++], 0, sizeof(struct user));
+}
+
+/* The count-th such warning; a file pasted twice must not flood the log. */
+static void
+warn_of_twin(const struct user *first, const struct user *again, size_t count, const char *path, users_warn *warn,
+	     void *arg)
+{
+	char text[512];
+
+	if (warn == NULL || count > TWIN_WARNINGS_MAX)
+		return;
+	if (count == TWIN_WARNINGS_MAX)
+		snprintf(text, sizeof(text), "%.150s:%zu: and more names that come twice", path, again->line);
+	else
+		snprintf(text, sizeof(text), "%.150s:%zu: user \"%.63s\" of line %zu again: this line counts", path,
+			 again->line, again->name, first->line);
+	warn(text, arg);
+}
+
+/* -1: no memory. */
+static int
+hash_entries(struct users *users, const char *path, users_warn *warn, void *arg)
+{
+	size_t twin_count = 0;
+
+	for (size_t i = 0; i < users->entry_count; i++) {
+		struct user *u = &users->entries[i], *twin = find_user(users, u->name, u->name_len);
+		unsigned hash = hash_name(users, u->name, u->name_len);
+
+		if (twin != NULL) {
+			warn_of_twin(twin, u, ++twin_count, path, warn, arg);
+			HASH_DELETE(hh, users->table, twin);
+		}
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, users->table, u->name, u->name_len, hash, u);
+		if (u->hh.tbl == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+struct users *
+users_single(const char *name, const char *password)
+{
+	size_t name_len = strlen(name), secret_len = strlen(password);
+	struct users *users = users_new(name_len + secret_len + 2);
+	struct user *u = users == NULL ? NULL : add_entry(users);
+
+	if (u == NULL) {
+		users_unref(users);
+		return NULL;
+	}
+	u->name = memcpy(users->block, name, name_len + 1);
+	u->name_len = name_len;
+	u->secret = memcpy(users->block + name_len + 1, password, secret_len + 1);
+	u->kind = secret_kind_of(u->secret);
+	if (hash_entries(users, "", NULL, NULL) < 0) {
+		users_unref(users);
+		return NULL;
+	}
+	return users;
+}
+
+/* --- The file's grammar. --- */
+
+static int
+bad_line(const struct reader *r, struct fail *why, const char *what)
+{
+	return fail_set(why, CONFIG_ERROR, "%.150s:%zu: %s", r->path, r->line, what);
+}
+
+static void
+skip_blanks(struct reader *r)
+{
+	while (r->at < r->end &&
+	       (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\v' || *r->at == '\f'))
+		r->at++;
+}
+
+static void
+skip_line(struct reader *r)
+{
+	const char *newline = memchr(r->at, '\n', (size_t)(r->end - r->at));
+
+	r->at = newline != NULL ? newline : r->end;
+}
+
+/* A quoted word, the reader at its opening quote; copied to the block, terminated. */
+static int
+take_quoted(struct reader *r, const char **word, size_t *word_len, struct fail *why)
+{
+	char *start = r->to;
+
+	for (r->at++;; r->at++) {
+		if (r->at == r->end || *r->at == '\n')
+			return bad_line(r, why, "a quote is not closed on its line");
+		if (*r->at == '\0')
+			return bad_line(r, why, "a zero byte within quotes");
+		if (*r->at == '"') {
+			r->at++;
+			if (r->at == r->end || *r->at != '"')
+				break;
+		}
+		*r->to++ = *r->at;
+	}
+	*word = start;
+	*word_len = (size_t)(r->to - start);
+	*r->to++ = '\0';
+	return 0;
+}
+
+/* The line of one user, the reader at its first quote. */
+static int
+take_user(struct reader *r, struct user *u, struct fail *why)
+{
+	size_t secret_len;
+
+	u->line = r->line;
+	if (take_quoted(r, &u->name, &u->name_len, why) < 0)
+		return -1;
+	skip_blanks(r);
+	if (r->at == r->end || *r->at != '"')
+		return bad_line(r, why, "a secret in quotes must follow the name");
+	if (take_quoted(r, &u->secret, &secret_len, why) < 0)
+		return -1;
+	if (u->name_len > NAME_LEN_MAX)
+		return bad_line(r, why, "the name is too long");
+	if (secret_len > SECRET_LEN_MAX)
+		return bad_line(r, why, "the secret is too long");
+	u->kind = secret_kind_of(u->secret);
+	skip_line(r); /* PgBouncer ignores what follows */
+	return 0;
+}
+
+static int
+take_lines(struct reader *r, struct users *users, struct fail *why)
+{
+	for (; r->at < r->end; r->at++, r->line++) { /* past the newline */
+		struct user *u;
+
+		skip_blanks(r);
+		if (r->at < r->end && (*r->at == ';' || *r->at == '#'))
+			skip_line(r);
+		if (r->at == r->end)
+			break;
+		if (*r->at == '\n')
+			continue;
+		if (*r->at != '"')
+			return bad_line(r, why, "a line must begin with a name in quotes");
+		if ((u = add_entry(users)) == NULL)
+			return fail_set(why, "53200", "%.150s: no memory for its users", r->path);
+		if (take_user(r, u, why) < 0)
+			return -1;
+		if (r->at == r->end)
+			break;
+	}
+	return 0;
+}
+
+struct users *
+users_parse(const char *text, size_t text_len, const char *path, users_warn *warn, void *arg, struct fail *why)
+{
+	struct users *users = users_new(text_len + 1); /* two quotes make room for each terminator */
+	struct reader r = { .at = text, .end = text + text_len, .line = 1, .path = path };
+
+	if (users == NULL) {
+		fail_set(why, "53200", "%.150s: no memory for its users", path);
+		return NULL;
+	}
+	r.to = users->block;
+	if (take_lines(&r, users, why) < 0) {
+		users_unref(users);
+		return NULL;
+	}
+	if (hash_entries(users, path, warn, arg) < 0) {
+		fail_set(why, "53200", "%.150s: no memory for its users", path);
+		users_unref(users);
+		return NULL;
+	}
+	return users;
+}
+
+/* --- The file. --- */
+
+static void
+warn_of_mode(const struct stat *st, const char *path, users_warn *warn, void *arg)
+{
+	char text[512];
+
+	if (warn == NULL || (st->st_mode & (S_IROTH | S_IWOTH)) == 0)
+		return;
+	snprintf(text, sizeof(text), "%.400s: anyone may %s this file of secrets: chmod o-rwx", path,
+		 st->st_mode & S_IWOTH ? "change" : "read");
+	warn(text, arg);
+}
+
+/* Reads the whole file into *text, len bytes of memory to be wiped and freed. */
+static int
+read_file(int fd, const char *path, size_t len, char **text, struct fail *why)
+{
+	size_t have = 0;
+	ssize_t got = 1;
+
+	if ((*text = malloc(len + 1)) == NULL)
+		return fail_set(why, "53200", "%.150s: no memory for its %zu bytes", path, len);
+	while (have <= len && got > 0) {
+		got = read(fd, *text + have, len + 1 - have);
+		if (got > 0)
+			have += (size_t)got;
+		else if (got < 0 && errno == EINTR)
+			got = 1;
+	}
+	if (got == 0 && have == len)
+		return 0;
+	if (got < 0)
+		fail_set(why, CONFIG_ERROR, "could not read %.150s: %s", path, strerror(errno));
+	else
+		fail_set(why, CONFIG_ERROR, "%.150s changed while it was read", path);
+	OPENSSL_cleanse(*text, len + 1);
+	free(*text);
+	*text = NULL;
+	return -1;
+}
+
+/* A descriptor of a regular file that is not too large, or -1. */
+static int
+open_file(const char *path, struct stat *st, struct fail *why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
+
+	if (fd < 0 || fstat(fd, st) < 0)
+		fail_set(why, CONFIG_ERROR, "could not open %.150s: %s", path, strerror(errno));
+	else if (!S_ISREG(st->st_mode))
+		fail_set(why, CONFIG_ERROR, "%.150s is not a regular file", path);
+	else if (st->st_size < 0 || (uintmax_t)st->st_size > FILE_LEN_MAX)
+		fail_set(why, CONFIG_ERROR, "%.150s is larger than %zu MiB", path, FILE_LEN_MAX >> 20);
+	else
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+struct users *
+users_load(const char *path, users_warn *warn, void *arg, struct fail *why)
+{
+	struct users *users = NULL;
+	struct stat st;
+	char *text;
+	int fd = open_file(path, &st, why);
+
+	if (fd < 0)
+		return NULL;
+	if (read_file(fd, path, (size_t)st.st_size, &text, why) == 0) {
+		warn_of_mode(&st, path, warn, arg);
+		users = users_parse(text, (size_t)st.st_size, path, warn, arg, why);
+		OPENSSL_cleanse(text, (size_t)st.st_size + 1);
+		free(text);
+	}
+	close(fd);
+	return users;
+}
