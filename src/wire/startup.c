@@ -1,0 +1,361 @@
+/*
+ * src/wire/startup.c - see startup.h. What PostgreSQL's ProcessStartupPacket and process_startup_options do, with bad
+ * bytes refused as soon as they are there.
+ *
+ *   int32 length   8 to 10000, itself included
+ *   int32 code     major and minor version, or one of the requests below
+ *   then           names and values, each terminated, and a last zero byte that is the packet's last byte
+ */
+#include "wire/startup.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and on: a major version no protocol will have */
+#define CODE_SSL 0x04d2162fu
+#define CODE_GSSENC 0x04d21630u
+#define HEAD_LEN 8
+#define CANCEL_HEAD_LEN 12
+#define CANCEL_KEY_MIN 4
+#define TLS_HANDSHAKE 0x16 /* the first byte of a TLS ClientHello */
+#define MAJOR 3u
+#define NEWEST_MINOR 0u
+#define UNKNOWN_OPTIONS_MAX (sizeof(((struct startup *)0)->unknown_options) / sizeof(const char *))
+
+/* For a message: 63 characters at most, '?' for what can't be shown. */
+static const char *
+show(const char *text, char out[static 64])
+{
+	size_t len = 0;
+
+	for (; text[len] != '\0' && len < 63; len++)
+		out[len] = text[len] >= 0x20 && text[len] <= 0x7e ? text[len] : '?';
+	out[len] = '\0';
+	return out;
+}
+
+static int
+bad_length(struct fail *why)
+{
+	return fail_set(why, "08P01", "invalid length of startup packet");
+}
+
+/* --- The options word: postgres' command line. --- */
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The next word, copied to *to and terminated there; a backslash takes the next character as it is. NULL: no more. */
+static char *
+next_word(const char **at, char **to)
+{
+	char *word = *to;
+
+	while (is_blank(**at))
+		(*at)++;
+	if (**at == '\0')
+		return NULL;
+	for (; **at != '\0' && !is_blank(**at); (*at)++) {
+		if (**at == '\\' && *++*at == '\0')
+			break;
+		*(*to)++ = **at;
+	}
+	*(*to)++ = '\0';
+	return word;
+}
+
+static int
+add_setting(struct startup *s, const char *name, const char *value, struct fail *why)
+{
+	if (s->setting_count == STARTUP_SETTINGS_MAX)
+		return fail_set(why, "54000", "more than %d settings in startup packet", STARTUP_SETTINGS_MAX);
+	s->settings[s->setting_count++] = (struct startup_setting){ name, value };
+	return 0;
+}
+
+/* "name=value" after the switch ("-c " or "--"), in the arena: it becomes two strings. */
+static int
+add_assignment(struct startup *s, const char *dashes, char *text, struct fail *why)
+{
+	char *equals = strchr(text, '='), shown[64];
+
+	if (equals == NULL || equals == text)
+		return fail_set(why, "22023", "%s%s requires a value", dashes, show(text, shown));
+	*equals = '\0';
+	for (char *c = text; *c != '\0'; c++)
+		if (*c == '-')
+			*c = '_';
+	return add_setting(s, text, equals + 1, why);
+}
+
+static int
+take_options(struct startup *s, const char *options, struct fail *why)
+{
+	const char *at = options;
+	char *to, *word, shown[64];
+	int result = 0;
+
+	/* A word and its terminator are no longer than the word and the blank after it. */
+	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
+		return fail_set(why, "53200", "no memory for a startup packet");
+	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
+		if (strncmp(word, "--", 2) == 0)
+			result = add_assignment(s, "--", word + 2, why);
+		else if (strncmp(word, "-c", 2) != 0)
+			result = fail_set(why, "22023", "invalid command-line argument for server process: %s",
+					  show(word, shown));
+		else if (word[2] != '\0')
+			result = add_assignment(s, "-c ", word + 2, why);
+		else if ((word = next_word(&at, &to)) != NULL)
+			result = add_assignment(s, "-c ", word, why);
+		else
+			result = fail_set(why, "22023", "-c requires a value");
+	}
+	return result;
+}
+
+/* --- The fields of a login. --- */
+
+enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD_PROTOCOL_OPTION, FIELD_SETTING };
+
+/* What the packet says beside what goes to struct startup as it is. The last of a name wins, but see replication. */
+struct login_words {
+	const char *options;
+	bool is_walsender, has_database; /* two, as "database" and then "true" is still logical */
+};
+
+static enum field
+field_of(const char *name)
+{
+	if (strcmp(name, "user") == 0)
+		return FIELD_USER;
+	if (strcmp(name, "database") == 0)
+		return FIELD_DATABASE;
+	if (strcmp(name, "options") == 0)
+		return FIELD_OPTIONS;
+	if (strcmp(name, "replication") == 0)
+		return FIELD_REPLICATION;
+	return strncmp(name, "_pq_.", 5) == 0 ? FIELD_PROTOCOL_OPTION : FIELD_SETTING;
+}
+
+/* PostgreSQL's boolean words, and what they may be cut to. */
+static int
+parse_bool(const char *value, bool *out)
+{
+	static const struct {
+		const char *word;
+		size_t least_len;
+		bool value;
+	} words[] = { { "true", 1, true }, { "false", 1, false }, { "yes", 1, true }, { "no", 1, false },
+		      { "on", 2, true },   { "off", 2, false },	  { "1", 1, true },   { "0", 1, false } };
+	size_t len = strlen(value);
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (len >= words[i].least_len && strncasecmp(value, words[i].word, len) == 0) {
+			*out = words[i].value;
+			return 0;
+		}
+	return -1;
+}
+
+static int
+take_replication(struct login_words *words, const char *value, struct fail *why)
+{
+	char shown[64];
+
+	if (strcmp(value, "database") == 0) {
+		words->is_walsender = words->has_database = true;
+		return 0;
+	}
+	if (parse_bool(value, &words->is_walsender) == 0)
+		return 0;
+	fail_set(why, "22023", "invalid value for parameter \"replication\": \"%s\"", show(value, shown));
+	return fail_hint(why, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
+}
+
+/* Settings are left for later: those of the options word come first. */
+static int
+take_field(struct startup *s, struct login_words *words, const char *name, const char *value, struct fail *why)
+{
+	switch (field_of(name)) {
+	case FIELD_USER:
+		s->user = value;
+		break;
+	case FIELD_DATABASE:
+		s->database = value;
+		break;
+	case FIELD_OPTIONS:
+		words->options = value;
+		break;
+	case FIELD_REPLICATION:
+		return take_replication(words, value, why);
+	case FIELD_PROTOCOL_OPTION:
+		if (s->unknown_option_count == UNKNOWN_OPTIONS_MAX)
+			return fail_set(why, "54000", "more than %zu protocol options in startup packet",
+					UNKNOWN_OPTIONS_MAX);
+		s->unknown_options[s->unknown_option_count++] = name;
+		break;
+	case FIELD_SETTING:
+		break;
+	}
+	return 0;
+}
+
+/* The name and value at *at. 1: taken; 0: the last byte of the packet is here, the terminator; -1: neither. */
+static int
+next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char **value)
+{
+	const uint8_t *name_end, *value_end;
+
+	if (*at == end)
+		return -1;
+	if (**at == '\0')
+		return *at + 1 == end ? 0 : -1;
+	if ((name_end = memchr(*at, '\0', (size_t)(end - *at))) == NULL ||
+	    (value_end = memchr(name_end + 1, '\0', (size_t)(end - name_end - 1))) == NULL)
+		return -1;
+	*name = (const char *)*at;
+	*value = (const char *)name_end + 1;
+	*at = value_end + 1;
+	return 1;
+}
+
+/* at to end: a whole packet's pairs. */
+static int
+take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail *why)
+{
+	const uint8_t *again = at;
+	struct login_words words = { 0 };
+	const char *name, *value;
+	int got;
+
+	while ((got = next_pair(&at, end, &name, &value)) > 0)
+		if (take_field(s, &words, name, value, why) < 0)
+			return -1;
+	if (got < 0)
+		return fail_set(why, "08P01", "invalid startup packet layout: expected terminator as last byte");
+	if (s->user == NULL || s->user[0] == '\0')
+		return fail_set(why, "28000", "no PostgreSQL user name specified in startup packet");
+	if (s->database == NULL || s->database[0] == '\0')
+		s->database = s->user;
+	if (words.is_walsender)
+		s->replication = words.has_database ? REPLICATION_LOGICAL : REPLICATION_PHYSICAL;
+	if (words.options != NULL && take_options(s, words.options, why) < 0)
+		return -1;
+	while (next_pair(&again, end, &name, &value) > 0)
+		if (field_of(name) == FIELD_SETTING && add_setting(s, name, value, why) < 0)
+			return -1;
+	return 0;
+}
+
+/* --- The packet. --- */
+
+/* Says what is there once it is all there; refuses a length the code can't have. */
+static int
+take_code(uint32_t code, size_t total_len, enum startup_kind *kind, struct fail *why)
+{
+	switch (code) {
+	case CODE_SSL:
+	case CODE_GSSENC:
+		*kind = code == CODE_SSL ? STARTUP_SSL : STARTUP_GSSENC;
+		if (total_len != HEAD_LEN)
+			return bad_length(why);
+		return 0;
+	case CODE_CANCEL:
+		*kind = STARTUP_CANCEL;
+		if (total_len < CANCEL_HEAD_LEN + CANCEL_KEY_MIN || total_len > CANCEL_HEAD_LEN + CANCEL_KEY_MAX)
+			return bad_length(why);
+		return 0;
+	default:
+		*kind = STARTUP_LOGIN;
+		if (code >> 16 == MAJOR)
+			return 0;
+		return fail_set(why, "0A000", "unsupported frontend protocol %u.%u: server supports %u.0 to %u.%u",
+				(unsigned)(code >> 16), (unsigned)(code & 0xffff), MAJOR, MAJOR, NEWEST_MINOR);
+	}
+}
+
+/* Lengths first: nothing is held, or even waited for, that could not be right. */
+static int
+take_length(const uint8_t *bytes, size_t len, size_t *total_len, struct fail *why)
+{
+	uint32_t said;
+
+	if (len > 0 && bytes[0] == TLS_HANDSHAKE) {
+		fail_set(why, "08P01", "direct TLS is not available");
+		return fail_hint(why, "Set sslnegotiation=postgres in the client.");
+	}
+	if (len < 4)
+		return 0;
+	said = wire_u32(bytes);
+	if (said < HEAD_LEN || said > STARTUP_MAX)
+		return bad_length(why);
+	*total_len = said;
+	return 0;
+}
+
+int
+startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why)
+{
+	enum startup_kind kind;
+	uint32_t code;
+
+	memset(out, 0, sizeof(*out));
+	out->kind = STARTUP_PARTIAL;
+	if (take_length(bytes, len, &out->total_len, why) < 0)
+		return -1;
+	if (len < HEAD_LEN)
+		return 0;
+	code = wire_u32(bytes + 4);
+	if (take_code(code, out->total_len, &kind, why) < 0)
+		return -1;
+	if (len < out->total_len)
+		return 0;
+	if (kind == STARTUP_CANCEL) {
+		out->cancel_pid = wire_u32(bytes + HEAD_LEN);
+		out->cancel_key = bytes + CANCEL_HEAD_LEN;
+		out->cancel_key_len = out->total_len - CANCEL_HEAD_LEN;
+	} else if (kind == STARTUP_LOGIN) {
+		out->major = (uint16_t)(code >> 16);
+		out->minor = (uint16_t)code;
+		if (take_login(out, bytes + HEAD_LEN, bytes + out->total_len, why) < 0) {
+			startup_fini(out);
+			return -1;
+		}
+	}
+	out->kind = kind;
+	return 0;
+}
+
+void
+startup_fini(struct startup *s)
+{
+	free(s->arena);
+	s->arena = NULL;
+}
+
+bool
+startup_needs_negotiate(const struct startup *s)
+{
+	return s->minor > NEWEST_MINOR || s->unknown_option_count > 0;
+}
+
+void
+startup_put_negotiate(struct buf *out, const struct startup *s)
+{
+	size_t begun = message_begin(out, 'v');
+
+	/* The whole version, whatever the manual says: PostgreSQL sends it so, and libpq 18 insists. */
+	buf_put_u32(out, MAJOR << 16 | NEWEST_MINOR);
+	buf_put_u32(out, (uint32_t)s->unknown_option_count);
+	for (size_t i = 0; i < s->unknown_option_count; i++)
+		buf_put_str(out, s->unknown_options[i]);
+	message_end(out, begun);
+}
