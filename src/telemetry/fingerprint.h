@@ -1,10 +1,11 @@
 /*
- * src/telemetry/fingerprint.h - SQL text without its literals and comments, by a scanner of our own.
+ * src/telemetry/fingerprint.h - SQL text without its literals and comments, by a scanner of our own (sql_token.h).
  *
  * Pure, bounded, tolerant: any bytes in, valid UTF-8 out. Understands PostgreSQL's lexical structure (manual 4.1):
  * nested comments, standard, E'', U&'', B'', X'' and N'' strings, dollar quotes, quoted identifiers, numbers ($1 stays
- * $1), operators. IN lists and VALUES rows of literals collapse to one. Whitespace becomes single spaces; unquoted
- * keywords and identifiers keep their case in the text, but not in the hash.
+ * $1), operators. Lists of literals and parameters behind IN and VALUES and in ARRAY[] become one ?, and VALUES rows
+ * that look alike become one. Whitespace becomes single spaces; unquoted keywords and identifiers keep their case in
+ * the text, but not in the hash.
  * standard_conforming_strings = off is not assumed: a backslash in a plain string is a plain byte.
  */
 #ifndef PGWEIR_TELEMETRY_FINGERPRINT_H
@@ -14,17 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at */
+#define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at; a text this long or longer counts as cut */
 
 struct fingerprint {
-	uint64_t hash;         /* XXH3 of the normalised, lower-cased text: the same for texts that differ in literals */
-	size_t text_len;       /* bytes written, without terminator */
-	bool is_truncated;     /* the text did not fit, or the input was cut */
-	bool is_unsafe;        /* an unterminated quote or comment: text is the first keyword only */
-	char traceparent[56];  /* sqlcommenter's, if the last comment had one that is well formed; else empty */
+	uint64_t
+	    hash; /* the same for texts that differ only in literals, case, whitespace, comments, a last semicolon */
+	size_t text_len; /* bytes written, without terminator */
+	bool is_truncated; /* the text did not fit, or the input was cut */
+	bool is_unsafe; /* an unterminated quote or comment: text is the first keyword only */
+	char traceparent[56]; /* sqlcommenter's, if the last comment had one that is well formed; else empty */
 };
 
-/* Writes at most out_cap - 1 bytes and a terminator; cut on a UTF-8 boundary. */
+/* Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); cut on a UTF-8 boundary. */
 void fingerprint_sql(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
+/* The same hash, but the text keeps its literals: only comments are gone and whitespace is single. */
+void fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
 
 #endif

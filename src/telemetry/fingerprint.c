@@ -1,0 +1,364 @@
+/*
+ * src/telemetry/fingerprint.c - see fingerprint.h.
+ *
+ * One walk over the tokens. To collapse a list is to go back to where it began (normal_text.h): each open bracket is
+ * a level that remembers the place, and whether all in it was literal so far.
+ */
+#include "telemetry/fingerprint.h"
+
+#include "telemetry/normal_text.h"
+#include "telemetry/sql_token.h"
+#include "telemetry/sqlcommenter.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#define LEVELS_MAX 24 /* brackets deeper than this are passed on as they are */
+
+enum rows { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
+
+/* One open bracket; level 0 is the statement. */
+struct level {
+	struct normal_mark begin; /* behind its opening bracket */
+	bool is_list; /* IN (, VALUES (, ARRAY[, or inside of one */
+	bool is_pure; /* only literals, parameters and casts so far */
+	bool has_element;
+	bool is_in_cast; /* between :: and the next comma: names of types */
+	bool is_row; /* of the VALUES of the level above */
+	size_t key_at; /* where its opening bracket is in the key */
+	enum rows rows; /* where in a VALUES list of its own */
+	size_t row_key_at, row_key_len; /* the last row that was kept: its key ... */
+	struct normal_mark row_end; /* ... and its end */
+};
+
+struct scan {
+	size_t depth; /* may exceed LEVELS_MAX */
+	struct sql_token prev;
+	struct normal_mark sign; /* before a sign that may belong to a number */
+	bool has_sign, sign_after_space;
+	struct normal_mark last_end; /* behind the last token that was no semicolon */
+	struct level levels[LEVELS_MAX]; /* from here on not cleared */
+	struct normal_text out;
+};
+
+/* --- lists --- */
+
+static struct level *
+top(struct scan *s)
+{
+	return s->depth < LEVELS_MAX ? &s->levels[s->depth] : NULL;
+}
+
+#define IS_WORD(t, word) sql_is_word((t), (word), sizeof(word) - 1)
+
+static bool
+is_literal_word(const struct sql_token *t)
+{
+	return IS_WORD(t, "null") || IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") ||
+	       IS_WORD(t, "array");
+}
+
+/* What this token means for the list it stands in, brackets aside. */
+static void
+note_element(struct scan *s, const struct sql_token *t, bool is_sign)
+{
+	struct level *l = top(s);
+	bool is_comma = t->kind == SQL_PUNCT && t->at[0] == ',';
+
+	if (l == NULL)
+		return;
+	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || is_literal_word(t))
+		l->has_element = true;
+	else if (t->kind == SQL_CAST || is_comma)
+		l->is_in_cast = t->kind == SQL_CAST;
+	else if (!is_sign && !(l->is_in_cast && (t->kind == SQL_WORD || t->kind == SQL_QUOTED || t->at[0] == '.')))
+		l->is_pure = false;
+}
+
+static void
+note_rows(struct level *l, const struct sql_token *t)
+{
+	if (l == NULL)
+		return;
+	if (IS_WORD(t, "values"))
+		l->rows = ROWS_FIRST;
+	else if (l->rows == ROWS_AFTER && t->kind == SQL_PUNCT && t->at[0] == ',')
+		l->rows = ROWS_NEXT;
+	else
+		l->rows = ROWS_NONE;
+}
+
+static void
+open_bracket(struct scan *s, const struct sql_token *t)
+{
+	struct level *outer = top(s), *l;
+	size_t key_at = s->out.key_len;
+	bool is_row = outer != NULL && t->at[0] == '(' && (outer->rows == ROWS_FIRST || outer->rows == ROWS_NEXT);
+	bool is_list = is_row || (t->at[0] == '(' ? IS_WORD(&s->prev, "in") : IS_WORD(&s->prev, "array")) ||
+		       (outer != NULL && outer->is_list && outer->is_pure);
+
+	normal_put(&s->out, t);
+	s->depth++;
+	l = top(s);
+	if (l == NULL)
+		return;
+	*l = (struct level){
+		.begin = normal_here(&s->out), .key_at = key_at, .is_list = is_list, .is_pure = true, .is_row = is_row
+	};
+	if (is_row && outer->rows == ROWS_FIRST)
+		outer->row_key_len = 0;
+}
+
+/* A row that reads like the one before it is dropped, comma and all. */
+static void
+close_row(struct scan *s, struct level *outer, size_t key_at)
+{
+	size_t key_len = s->out.key_len - key_at;
+
+	outer->rows = ROWS_AFTER;
+	if (outer->row_key_len == key_len &&
+	    memcmp(s->out.key + outer->row_key_at, s->out.key + key_at, key_len) == 0) {
+		normal_go_back(&s->out, outer->row_end);
+		return;
+	}
+	outer->row_key_at = key_at;
+	outer->row_key_len = key_len;
+	outer->row_end = normal_here(&s->out);
+}
+
+static void
+collapse(struct scan *s, const struct level *l)
+{
+	normal_go_back(&s->out, l->begin);
+	normal_put_list(&s->out);
+}
+
+static void
+close_bracket(struct scan *s, const struct sql_token *t)
+{
+	struct level *l = top(s), *outer;
+	struct sql_token bracket = *t;
+
+	if (s->depth == 0) { /* never opened */
+		normal_put(&s->out, t);
+		return;
+	}
+	if (l != NULL && l->is_list && l->is_pure && l->has_element) {
+		collapse(s, l);
+		bracket.after_space = s->out.keeps_literals && t->after_space;
+	}
+	normal_put(&s->out, &bracket);
+	s->depth--;
+	outer = top(s);
+	if (outer == NULL)
+		return;
+	outer->has_element = true;
+	outer->is_pure = outer->is_pure && l != NULL && l->is_pure; /* what was too deep to be noted is not trusted */
+	if (l != NULL && l->is_row)
+		close_row(s, outer, l->key_at);
+	else
+		outer->rows = ROWS_NONE;
+}
+
+/* --- signs --- */
+
+/* Words after which an expression begins, so that a minus there is a sign and no subtraction. */
+static bool
+begins_expression(const struct sql_token *t)
+{
+	static const char words[][12] = { "and",  "between", "by",    "case",	"distinct",  "else",
+					  "from", "having",  "ilike", "in",	"like",	     "limit",
+					  "not",  "offset",  "on",    "or",	"returning", "select",
+					  "set",  "then",    "to",    "values", "when",	     "where" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sql_is_word(t, words[i], strlen(words[i])))
+			return true;
+	return false;
+}
+
+static bool
+is_sign(const struct scan *s, const struct sql_token *t)
+{
+	const struct sql_token *prev = &s->prev;
+
+	if (t->kind != SQL_OPERATOR || t->len != 1 || (t->at[0] != '-' && t->at[0] != '+'))
+		return false;
+	switch (prev->kind) {
+	case SQL_END: /* nothing before it */
+	case SQL_OPERATOR:
+		return true;
+	case SQL_PUNCT:
+		return prev->at[0] != ')' && prev->at[0] != ']';
+	case SQL_WORD:
+		return begins_expression(prev);
+	default:
+		return false;
+	}
+}
+
+/* --- the walk --- */
+
+static void
+put_number(struct scan *s, const struct sql_token *t)
+{
+	struct sql_token number = *t;
+
+	if (s->has_sign) {
+		normal_go_back(&s->out, s->sign);
+		if (!s->out.keeps_literals)
+			number.after_space = s->sign_after_space;
+	}
+	normal_put_literal(&s->out, &number);
+}
+
+/* A string in pieces on several lines is one literal. */
+static void
+put_string(struct scan *s, const struct sql_token *t)
+{
+	if (s->prev.kind != SQL_STRING)
+		normal_put_literal(&s->out, t);
+	else if (s->out.keeps_literals)
+		normal_put_rest(&s->out, t);
+}
+
+static void
+take(struct scan *s, const struct sql_token *t)
+{
+	bool sign = is_sign(s, t), is_punct = t->kind == SQL_PUNCT;
+	struct normal_mark before = normal_here(&s->out);
+
+	if (is_punct && (t->at[0] == '(' || t->at[0] == '['))
+		open_bracket(s, t);
+	else if (is_punct && (t->at[0] == ')' || t->at[0] == ']'))
+		close_bracket(s, t);
+	else {
+		note_element(s, t, sign);
+		note_rows(top(s), t);
+		if (t->kind == SQL_NUMBER)
+			put_number(s, t);
+		else if (t->kind == SQL_STRING)
+			put_string(s, t);
+		else
+			normal_put(&s->out, t);
+	}
+	s->has_sign = sign;
+	s->sign = before;
+	s->sign_after_space = t->after_space;
+	s->prev = *t;
+	if (!is_punct || t->at[0] != ';')
+		s->last_end = normal_here(&s->out);
+}
+
+/* The input was cut inside of a list: what was seen of it must not make a fingerprint of its own. */
+static void
+close_cut_lists(struct scan *s)
+{
+	size_t depth = s->depth < LEVELS_MAX ? s->depth : LEVELS_MAX - 1;
+
+	for (size_t i = 0; i <= depth; i++) {
+		struct level *l = &s->levels[i];
+		bool is_pure = true;
+
+		if (l->rows == ROWS_NEXT) { /* behind a comma, or in the row after it */
+			normal_go_back(&s->out, l->row_end);
+			return;
+		}
+		for (size_t j = i; j <= depth; j++)
+			is_pure = is_pure && s->levels[j].is_pure;
+		if (l->is_list && is_pure) {
+			collapse(s, l);
+			return;
+		}
+	}
+}
+
+/* false: an unterminated quote or comment. */
+static bool
+walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
+{
+	for (;;) {
+		struct sql_token t = sql_next(lx);
+
+		if (is_cut && (t.kind == SQL_UNTERMINATED || lx->pos == lx->len)) {
+			close_cut_lists(s); /* and the last token may be half of one */
+			return true;
+		}
+		if (t.kind == SQL_UNTERMINATED)
+			return false;
+		if (t.kind == SQL_END)
+			break;
+		take(s, &t);
+	}
+	s->out.key_len = s->last_end.key_len;
+	s->out.text_len = s->last_end.text_len;
+	s->out.is_text_full = s->last_end.is_text_full;
+	return true;
+}
+
+/* All that may be said of a text whose quotes do not match: its first word, if that is a command of SQL's. */
+static void
+only_first_word(struct scan *s, const char *sql, size_t len)
+{
+	static const char commands[][12] = { "abort",	   "alter",   "analyze",  "begin",     "call",	   "checkpoint",
+					     "close",	   "cluster", "comment",  "commit",    "copy",	   "create",
+					     "deallocate", "declare", "delete",	  "discard",   "do",	   "drop",
+					     "end",	   "execute", "explain",  "fetch",     "grant",	   "import",
+					     "insert",	   "listen",  "load",	  "lock",      "merge",	   "move",
+					     "notify",	   "prepare", "reassign", "refresh",   "reindex",  "release",
+					     "reset",	   "revoke",  "rollback", "savepoint", "security", "select",
+					     "set",	   "show",    "start",	  "table",     "truncate", "unlisten",
+					     "update",	   "vacuum",  "values",	  "with" };
+	struct sql_lexer lx;
+	struct sql_token t;
+	char size = 0;
+
+	s->out.text_len = s->out.key_len = 0;
+	s->out.is_text_full = false;
+	sql_lexer_init(&lx, sql, len);
+	t = sql_next(&lx);
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (sql_is_word(&t, commands[i], strlen(commands[i])))
+			normal_put(&s->out, &t);
+	/* Texts of very different lengths are not the same statement. */
+	for (; len > 0; len >>= 1)
+		size++;
+	normal_put_key(&s->out, &size, 1, false);
+}
+
+static void
+scan(const char *sql, size_t sql_len, bool keeps_literals, char *out, size_t out_cap, struct fingerprint *fp)
+{
+	struct scan s; /* large: only what is used gets written */
+	struct sql_lexer lx;
+	bool is_cut = sql_len >= FINGERPRINT_INPUT_MAX;
+	size_t len = is_cut ? FINGERPRINT_INPUT_MAX : sql_len;
+
+	memset(&s, 0, offsetof(struct scan, levels));
+	s.levels[0] = (struct level){ .rows = ROWS_NONE };
+	normal_init(&s.out, out, out_cap, keeps_literals);
+	sql_lexer_init(&lx, sql, len);
+	memset(fp, 0, sizeof(*fp));
+
+	fp->is_unsafe = !walk(&s, &lx, is_cut);
+	if (fp->is_unsafe)
+		only_first_word(&s, sql, len);
+	else if (lx.comment != NULL)
+		sqlcommenter_traceparent(lx.comment, lx.comment_len, fp->traceparent);
+	fp->hash = XXH3_64bits(s.out.key, s.out.key_len);
+	fp->text_len = s.out.text_len;
+	fp->is_truncated = is_cut || s.out.is_text_full;
+	out[s.out.text_len] = '\0';
+}
+
+void
+fingerprint_sql(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp)
+{
+	scan(sql, sql_len, false, out, out_cap, fp);
+}
+
+void
+fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp)
+{
+	scan(sql, sql_len, true, out, out_cap, fp);
+}

@@ -1,0 +1,113 @@
+/* src/telemetry/normal_text.c - see normal_text.h. */
+#include "telemetry/normal_text.h"
+
+#include "base/escape.h"
+
+#include <string.h>
+
+void
+normal_init(struct normal_text *n, char *text, size_t text_cap, bool keeps_literals)
+{
+	memset(n, 0, offsetof(struct normal_text, key));
+	n->text = text;
+	n->text_cap = text_cap;
+	n->keeps_literals = keeps_literals;
+}
+
+struct normal_mark
+normal_here(const struct normal_text *n)
+{
+	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
+}
+
+void
+normal_go_back(struct normal_text *n, struct normal_mark to)
+{
+	n->key_len = to.key_len;
+	if (n->keeps_literals)
+		return;
+	n->text_len = to.text_len;
+	n->is_text_full = to.is_text_full;
+}
+
+static void
+text_put(struct normal_text *n, const char *bytes, size_t len)
+{
+	if (n->is_text_full || len > n->text_cap - 1 - n->text_len) {
+		n->is_text_full = true;
+		return;
+	}
+	memcpy(n->text + n->text_len, bytes, len);
+	n->text_len += len;
+}
+
+/* Character by character: what is not UTF-8, or would end the text, is replaced. */
+static void
+text_put_repaired(struct normal_text *n, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len && !n->is_text_full;) {
+		size_t one_len = utf8_sequence_len(bytes + i, len - i);
+
+		if (one_len == 0 || bytes[i] == '\0')
+			text_put(n, UTF8_REPLACEMENT, 3);
+		else
+			text_put(n, bytes + i, one_len);
+		i += one_len > 0 ? one_len : 1;
+	}
+}
+
+static bool
+is_plain(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (bytes[i] == '\0' || (unsigned char)bytes[i] > 0x7f)
+			return false;
+	return true;
+}
+
+void
+normal_put_rest(struct normal_text *n, const struct sql_token *t)
+{
+	if (t->after_space && n->text_len > 0)
+		text_put(n, " ", 1);
+	if (t->len <= n->text_cap - 1 - n->text_len && is_plain(t->at, t->len))
+		text_put(n, t->at, t->len);
+	else
+		text_put_repaired(n, t->at, t->len);
+}
+
+void
+normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_case)
+{
+	char *to = n->key + n->key_len;
+
+	for (size_t i = 0; i < len; i++)
+		to[i] = fold_case && bytes[i] >= 'A' && bytes[i] <= 'Z' ? (char)(bytes[i] | 0x20) : bytes[i];
+	to[len] = '\0';
+	n->key_len += len + 1;
+}
+
+void
+normal_put(struct normal_text *n, const struct sql_token *t)
+{
+	normal_put_rest(n, t);
+	normal_put_key(n, t->at, t->len, t->kind == SQL_WORD);
+}
+
+/* In the key a literal is a token of no bytes: nothing else is. */
+void
+normal_put_literal(struct normal_text *n, const struct sql_token *t)
+{
+	struct sql_token mark = { .at = "?", .len = 1, .after_space = t->after_space };
+
+	normal_put_rest(n, n->keeps_literals ? t : &mark);
+	normal_put_key(n, "", 0, false);
+}
+
+void
+normal_put_list(struct normal_text *n)
+{
+	if (!n->keeps_literals)
+		text_put(n, "?", 1);
+	normal_put_key(n, "", 0, false);
+}

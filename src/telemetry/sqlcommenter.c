@@ -1,0 +1,74 @@
+/*
+ * src/telemetry/sqlcommenter.c - see sqlcommenter.h.
+ *
+ * A comment reads key='value',key='value'. Keys and values are URL-encoded; old versions of one ORM forgot the
+ * quotes. Hexadecimal digits and hyphens need no encoding, so a value that has any is not ours to untangle.
+ */
+#include "telemetry/sqlcommenter.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define KEY "traceparent="
+#define KEY_LEN (sizeof(KEY) - 1)
+
+static bool
+is_lower_hex(const char *at, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!((at[i] >= '0' && at[i] <= '9') || (at[i] >= 'a' && at[i] <= 'f')))
+			return false;
+	return true;
+}
+
+static bool
+is_zero(const char *at, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (at[i] != '0')
+			return false;
+	return true;
+}
+
+/* W3C trace context, 3.2: lower case only; version ff and all-zero ids are invalid. */
+static bool
+is_well_formed(const char *v)
+{
+	const char *trace = v + TRACEPARENT_TRACE_AT, *span = v + TRACEPARENT_SPAN_AT;
+
+	return is_lower_hex(v, 2) && v[2] == '-' && is_lower_hex(trace, TRACEPARENT_TRACE_LEN) && v[35] == '-' &&
+	       is_lower_hex(span, TRACEPARENT_SPAN_LEN) && v[52] == '-' && is_lower_hex(v + 53, 2) &&
+	       memcmp(v, "ff", 2) != 0 && !is_zero(trace, TRACEPARENT_TRACE_LEN) &&
+	       !is_zero(span, TRACEPARENT_SPAN_LEN);
+}
+
+/* A value that is longer than a traceparent is none. */
+static bool
+ends_value(const char *at, size_t len, bool is_quoted)
+{
+	if (is_quoted)
+		return len > 0 && at[0] == '\'';
+	return len == 0 || at[0] == ',' || at[0] == ' ';
+}
+
+void
+sqlcommenter_traceparent(const char *comment, size_t len, char out[TRACEPARENT_LEN + 1])
+{
+	const char *at = comment, *end = comment + len;
+
+	out[0] = '\0';
+	while (at < end && (at = memmem(at, (size_t)(end - at), KEY, KEY_LEN)) != NULL) {
+		bool is_key = at == comment || strchr(", \t\n", at[-1]) != NULL, is_quoted;
+
+		at += KEY_LEN;
+		is_quoted = at < end && at[0] == '\'';
+		at += is_quoted;
+		if (!is_key || (size_t)(end - at) < TRACEPARENT_LEN || !is_well_formed(at))
+			continue;
+		if (!ends_value(at + TRACEPARENT_LEN, (size_t)(end - at) - TRACEPARENT_LEN, is_quoted))
+			continue;
+		memcpy(out, at, TRACEPARENT_LEN);
+		out[TRACEPARENT_LEN] = '\0';
+		return;
+	}
+}
