@@ -260,28 +260,21 @@ def test_a_burst_on_a_cold_pool_is_not_served_one_login_at_a_time(weir, fake):
 
 def test_a_server_returned_while_another_is_being_opened_is_used(weir, fake):
     """Nobody waits for a slow login when a server comes back meanwhile."""
-    def slow_after_the_first(conn):
+    def slow_login(conn):
         conn.read_startup()
-        if conn.number > 1:
-            time.sleep(3)
-        conn.send(rawwire.message("R", b"\0\0\0\0"), conn.welcome())
-        conn.serve()
-    fake.script = slow_after_the_first
-    weir.start(upstream=fake.upstream, pool_size=3)
-    first, second = weir.raw(), weir.raw()
-    others = []
-    while len([conn for conn in fake.open_connections() if conn.is_in_transaction]) < len(fake.logins()) or not others:
-        others.append(weir.raw())
-        others[-1].query("BEGIN")
-        if len(fake.logins()) >= 2:
-            break
-    second.send(query("SELECT 1"))
+        sleep_until_gone(conn, 5)
+    weir.start(upstream=fake.upstream, pool_size=2)
+    holder, waiter = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    fake.script = slow_login
+    wait_until(lambda: len(fake.open_connections()) == 1)
+    waiter.send(query("SELECT 1"))
     weir.wait_waiting(1)
+    wait_until(lambda: len(fake.open_connections()) == 2, what="a second login to begin")
     begin = time.monotonic()
-    others[0].query("COMMIT")
-    assert shape(second.read_until("Z")) == "T D C:SELECT 1 Z:I"
+    holder.query("COMMIT")
+    assert shape(waiter.read_until("Z")) == "T D C:SELECT 1 Z:I"
     assert time.monotonic() - begin < 1.5
-    first.close()
 
 
 # --- ageing ---

@@ -157,7 +157,7 @@ def test_a_notification_from_outside_does_not_disturb_a_server_in_the_pool(weir)
     with weir.raw() as wire:
         wire.query("BEGIN")
         wire.query("LISTEN weir_channel")
-        wire.query("ROLLBACK")
+        wire.query("COMMIT")
         for _ in range(3):
             weir.postgres.query("NOTIFY weir_channel, 'x'")
             assert wire.query("SELECT 1") == [["1"]]

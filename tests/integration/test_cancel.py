@@ -1,0 +1,302 @@
+"""Cancel requests: each hits its own client's running query, and nothing else, ever."""
+
+import struct
+import threading
+import time
+
+import psycopg2
+import pytest
+
+from rawwire import errors, one_statement, query, send_cancel, shape, sync, texts
+from waiting import wait_until
+from weir import timed
+
+SLEEP = "SELECT pg_sleep(30)"
+
+
+def sleeping(weir, count=1):
+    wait_until(lambda: len([row for row in weir.postgres.backends(wait_event="PgSleep")
+                            if row["state"] == "active"]) == count, 5, f"{count} sleeping queries")
+
+
+@pytest.mark.parametrize("message", [query(SLEEP), one_statement(SLEEP) + sync(), query("SELECT 1; " + SLEEP)],
+                         ids=["simple", "extended", "second of two"])
+def test_a_cancel_ends_the_running_query(weir, message):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(message)
+        sleeping(weir)
+        assert send_cancel(weir.address, wire.key) == b""            # closed without a byte
+        replies = wire.read_until("Z", timeout=5)
+        assert errors(replies)[0].sqlstate == "57014" and replies[-1].status == "I"
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_in_a_transaction_it_fails_the_transaction(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.send(query(SLEEP))
+        sleeping(weir)
+        send_cancel(weir.address, wire.key)
+        assert shape(wire.read_until("Z", timeout=5)).endswith("E:57014 Z:E")
+        wire.query("ROLLBACK")
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_only_the_clients_own_query_is_hit(weir):
+    weir.start(pool_size=3)
+    wires = [weir.raw() for _ in range(3)]
+    for wire in wires:
+        wire.send(query("SELECT pg_sleep(1.5), 'slept'"))
+    sleeping(weir, 3)
+    send_cancel(weir.address, wires[1].key)
+    assert errors(wires[1].read_until("Z"))[0].sqlstate == "57014"
+    sleeping(weir, 2)
+    for wire in (wires[0], wires[2]):
+        assert texts(wire.read_until("Z")) == [["", "slept"]]
+
+
+def test_a_cancel_of_an_idle_client_is_harmless(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as idle, weir.raw() as other:
+        idle.query("SELECT 1")
+        other.send(query("SELECT pg_sleep(0.5), 'slept'"))
+        sleeping(weir)
+        for _ in range(5):
+            assert send_cancel(weir.address, idle.key) == b""
+        assert texts(other.read_until("Z")) == [["", "slept"]]
+        assert idle.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.weir_only
+def test_a_cancel_of_a_waiting_client_never_hits_the_one_it_waits_for(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as running, weir.raw() as waiting:
+        running.send(query("SELECT pg_sleep(0.7), 'slept'"))
+        sleeping(weir)
+        waiting.send(query("SELECT 'waited'"))
+        weir.wait_waiting(1)
+        assert send_cancel(weir.address, waiting.key) == b""
+        assert texts(running.read_until("Z")) == [["", "slept"]]
+        replies = waiting.read_until("Z", timeout=5)
+        assert texts(replies) == [["waited"]] or errors(replies)[0].sqlstate == "57014"
+        assert waiting.query("SELECT 'next'") == [["next"]]
+
+
+def test_a_late_cancel_never_hits_the_next_client(weir):
+    """The first client's query is over; its server runs another's. A hundred times, as fast as can be."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        for turn in range(100):
+            one.query("SELECT 1")
+            two.send(query(f"SELECT {turn}, pg_sleep(0.005)"))
+            send_cancel(weir.address, one.key)
+            replies = two.read_until("Z")
+            assert texts(replies) == [[str(turn), ""]], shape(replies)
+
+
+def test_cancels_that_race_with_the_end_of_the_query(weir):
+    """The client's own query may be hit or not; the next client's, on the same server, never."""
+    weir.start(pool_size=1)
+    hit = 0
+    with weir.raw() as one, weir.raw() as two:
+        for turn in range(60):
+            one.send(query("SELECT pg_sleep(0.003)"))
+            canceller = threading.Thread(target=send_cancel, args=(weir.address, one.key))
+            canceller.start()
+            two.send(query(f"SELECT {turn}, pg_sleep(0.003)"))
+            replies = one.read_until("Z")
+            hit += bool(errors(replies))
+            assert all(reply.sqlstate == "57014" for reply in errors(replies))
+            replies = two.read_until("Z")
+            assert texts(replies) == [[str(turn), ""]], shape(replies)
+            canceller.join()
+            one.ask(query(""))
+    assert 0 <= hit <= 60
+
+
+@pytest.mark.parametrize("bend", [
+    lambda key: key[:4] + bytes(4),
+    lambda key: key[:4] + key[4:7] + bytes([key[7] ^ 1]),
+    lambda key: struct.pack("!i", struct.unpack("!i", key[:4])[0] ^ 1) + key[4:],
+    lambda key: b"\xff" * 8,
+    lambda key: bytes(8),
+], ids=["no secret", "one bit", "another pid", "ones", "zeros"])
+def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT pg_sleep(0.5), 'slept'"))
+        sleeping(weir)
+        assert send_cancel(weir.address, bend(wire.key)) == b""
+        assert texts(wire.read_until("Z")) == [["", "slept"]]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("length", [3, 5, 100, 256, 257])
+def test_keys_of_other_lengths_hit_nothing(weir, length):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT pg_sleep(0.4), 'slept'"))
+        sleeping(weir)
+        assert send_cancel(weir.address, wire.key[:4] + (wire.key[4:] * 100)[:length])[:1] in (b"", b"E")
+        assert texts(wire.read_until("Z")) == [["", "slept"]]
+
+
+def test_bytes_behind_a_cancel_request_are_ignored(weir):
+    """Go's driver sends some."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query(SLEEP))
+        sleeping(weir)
+        send_cancel(weir.address, wire.key, tail=b"X\0\0\0\4")
+        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+def test_cancel_after_an_ssl_request(weir):
+    """libpq from version 17 on asks for encryption first."""
+    from rawwire import Wire, cancel_request, ssl_request
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query(SLEEP))
+        sleeping(weir)
+        with Wire(weir.address) as canceller:
+            canceller.send(ssl_request())
+            assert canceller.read_bytes(1) == b"N"
+            canceller.send(cancel_request(wire.key))
+            assert canceller.wait_closed() == b""
+        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+def test_every_client_of_a_full_pool_can_be_cancelled(weir):
+    """Cancels need no free server and are not counted against the pool."""
+    weir.start(pool_size=5)
+    wires = [weir.raw() for _ in range(5)]
+    for wire in wires:
+        wire.send(query(SLEEP))
+    sleeping(weir, 5)
+    for wire in wires:
+        send_cancel(weir.address, wire.key)
+    for wire in wires:
+        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+@pytest.mark.weir_only
+def test_a_cancel_passes_when_no_more_clients_may_come_in(weir):
+    weir.start(pool_size=1, max_client_connections=1)
+    wire = weir.raw()
+    wire.send(query(SLEEP))
+    sleeping(weir)
+    send_cancel(weir.address, wire.key)
+    assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+@pytest.mark.weir_only
+def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.send(query(SLEEP))
+        sleeping(weir)
+        threads = [threading.Thread(target=send_cancel, args=(weir.address, one.key)) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        for _ in range(20):
+            assert two.query("SELECT pg_sleep(0.001), 'two'") == [["", "two"]]
+        for thread in threads:
+            thread.join(10)
+        wait_until(lambda: weir.pool()["sv_active"] == 0 and weir.pool()["cl_active_cancel_req"] == 0, 5)
+        assert weir.postgres.count() <= 2
+
+
+def test_a_cancelled_pipeline_goes_on_after_its_sync(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(one_statement("SELECT 1") + one_statement(SLEEP) + one_statement("SELECT 2") + sync() +
+                  query("SELECT 3"))
+        sleeping(weir)
+        send_cancel(weir.address, wire.key)
+        replies = wire.read_until("Z", 2, timeout=5)
+        assert errors(replies)[0].sqlstate == "57014" and texts(replies) == [["1"], ["3"]]
+
+
+def test_psycopg2_and_psycopg_cancel(weir):
+    weir.start(pool_size=2)
+    for connect in (weir.connect2, weir.connect):
+        connection = connect(autocommit=True)
+        threading.Thread(target=lambda: (sleeping(weir), connection.cancel())).start()
+        _, seconds = timed(lambda: pytest.raises(Exception, connection.cursor().execute, SLEEP))
+        assert seconds < 8
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+
+
+def test_psycopg2_gets_its_own_error(weir):
+    weir.start(pool_size=1)
+    connection = weir.connect2(autocommit=True)
+    threading.Thread(target=lambda: (sleeping(weir), connection.cancel())).start()
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        connection.cursor().execute(SLEEP)
+
+
+@pytest.mark.weir_only
+def test_the_server_is_held_back_until_the_cancel_has_been_delivered(weir, fake):
+    """The cancel's connection is slow to be closed by PostgreSQL: meanwhile its target goes to nobody else."""
+    slow = threading.Event()
+
+    def script(conn):
+        try:
+            conn.login()
+        except Exception:
+            if slow.is_set():
+                time.sleep(0.7)
+            raise
+        conn.serve()
+
+    def answer(conn, kind, body):
+        if kind == "Q" and b"long" in body:
+            while not fake.cancels:
+                time.sleep(0.01)
+            conn.answer_query("SELECT 1")
+            return True
+        return False
+    fake.script, fake.answer = script, answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("SELECT 1")
+        slow.set()
+        one.send(query("SELECT long"))
+        weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
+        canceller = threading.Thread(target=send_cancel, args=(weir.address, one.key))
+        canceller.start()
+        one.read_until("Z")
+        begin = time.monotonic()
+        assert two.query("SELECT 2") == [["fake"]]
+        waited = time.monotonic() - begin
+        canceller.join(10)
+        assert fake.cancels and fake.cancels[0][4:] == fake.connections[0].secret
+        # Either the server was held back until the cancel's end, or another one was opened for the second client.
+        assert waited > 0.3 or len(fake.logins()) > 1
+
+
+@pytest.mark.weir_only
+def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
+    def answer(conn, kind, body):
+        if kind == "Q" and b"long" in body:
+            while not fake.cancels:
+                time.sleep(0.01)
+            conn.answer_query("SELECT 1")
+            return True
+        return False
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT long"))
+        weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
+        send_cancel(weir.address, wire.key)
+        wire.read_until("Z")
+        target = [conn for conn in fake.logins() if any(b"long" in body for _, body in conn.messages)][0]
+        assert fake.cancels == [struct.pack("!i", 4000 + target.number) + target.secret]
+        assert wire.key != fake.cancels[0]
+    weir.wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="sent") == 1)

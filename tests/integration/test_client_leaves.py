@@ -1,0 +1,200 @@
+"""Clients that leave at any moment: their work is undone, their server is clean or closed, the next client is safe."""
+
+import pytest
+
+import rawwire
+from rawwire import (bind, copy_data, execute, flush, message, one_statement, parse, query, shape, ssl_request, startup,
+                     sync, texts)
+from waiting import wait_until
+
+LEAVE = ["close", "reset", "leave"]
+
+
+def assert_next_is_well(weir, table=None):
+    """A pool of one: the next client gets the same server, or a new one; either must be as new."""
+    for number in range(3):
+        with weir.raw() as wire:
+            replies = wire.ask(query(f"SELECT 'next {number}'"))
+            assert shape(replies) == "T D C:SELECT 1 Z:I" and texts(replies) == [[f"next {number}"]]
+            if table:
+                assert wire.value(f"SELECT count(*) FROM {table}") == "0"
+            replies = wire.ask(one_statement("SELECT $1::text", [f"extended {number}"]) + sync())
+            assert texts(replies) == [[f"extended {number}"]]
+    wait_until(lambda: not weir.postgres.backends(state="idle in transaction"), 5)
+    wait_until(lambda: not weir.postgres.backends(state="active"), 5)
+
+
+@pytest.mark.parametrize("how", LEAVE)
+def test_when_idle(weir, how):
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    getattr(wire, how)()
+    assert_next_is_well(weir)
+
+
+@pytest.mark.parametrize("how", LEAVE)
+@pytest.mark.parametrize("failed", [False, True], ids=["good", "failed"])
+def test_in_a_transaction(weir, table, how, failed):
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
+    if failed:
+        wire.ask(query("SELECT 1/0"))
+    getattr(wire, how)()
+    assert_next_is_well(weir, table)
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("how", LEAVE)
+def test_in_a_running_query_which_is_then_cancelled(weir, table, how):
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.query("BEGIN")
+    wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
+    wire.send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+    getattr(wire, how)()
+    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5, "the end of the orphaned query")
+    assert_next_is_well(weir, table)
+
+
+@pytest.mark.weir_only
+def test_in_a_running_query_while_others_wait(weir):
+    weir.start(pool_size=1)
+    gone, waiter = weir.raw(), weir.raw()
+    gone.send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+    waiter.send(query("SELECT 'at last'"))
+    weir.wait_waiting(1)
+    gone.close()
+    assert texts(waiter.read_until("Z", timeout=10)) == [["at last"]]
+
+
+PIECES = {
+    "half a header": query("SELECT 'stray'")[:3],
+    "half a query": query("SELECT 'stray'" + " " * 100_000)[:50_000],
+    "half a parse": parse("s", "SELECT 'stray'" + " " * 100_000)[:50_000],
+    "half a bind": parse("", "SELECT $1") + bind("", "", ["x" * 100_000])[:50_000],
+    "parse without sync": parse("", "SELECT 'stray'"),
+    "parse, bind, execute without sync": parse("", "SELECT 'stray'") + bind() + execute(),
+    "the same with flush": parse("", "SELECT 'stray'") + bind() + execute() + flush(),
+    "an error without sync": one_statement("SELECT 1/0"),
+    "half of the second message": query("SELECT 1") + query("SELECT 'stray'" + " " * 1000)[:500],
+    "half a copy": query("COPY {table} FROM STDIN") + copy_data(b"1\tx\n") + copy_data(b"2\ty\n" * 1000)[:1000],
+    "a pipeline unread": query("SELECT 'stray'") * 200,
+    "a large result unread": query("SELECT repeat('stray', 100000) FROM generate_series(1, 100)"),
+    "a transaction unread": query("BEGIN") + query("INSERT INTO {table} VALUES (9, 'stray')") + query("SELECT 1"),
+    "half a terminate": message("X")[:3],
+}
+
+
+@pytest.mark.parametrize("how", LEAVE)
+@pytest.mark.parametrize("sent", PIECES.values(), ids=PIECES.keys())
+def test_in_the_middle_of_a_message_or_of_replies(weir, table, sent, how):
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    wire.send(b"".join(rebuild(sent, table)) if b"{table}" in sent else sent)
+    getattr(wire, how)()
+    assert_next_is_well(weir, table)
+
+
+def rebuild(sent, table):
+    """The same messages with the table's name, lengths put right; a last half message stays half."""
+    at = 0
+    while at < len(sent):
+        length = int.from_bytes(sent[at + 1:at + 5], "big")
+        body = sent[at + 5:at + 1 + length]
+        if len(body) < length - 4:
+            yield sent[at:]
+            return
+        yield message(chr(sent[at]), body.replace(b"{table}", table.encode()))
+        at += 1 + length
+
+
+@pytest.mark.parametrize("how", LEAVE)
+def test_while_it_waits_for_a_server(weir, how):
+    weir.start(pool_size=1)
+    holder, gone = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    gone.send(query("SELECT 'stray'"))
+    if not weir.direct:
+        weir.wait_waiting(1)
+    getattr(gone, how)()
+    if not weir.direct:
+        weir.wait_waiting(0)
+    assert holder.query("SELECT 'mine'") == [["mine"]]
+    holder.query("COMMIT")
+    assert_next_is_well(weir)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0", ssl_request(), startup()[:10], startup()], ids=[
+    "nothing", "a byte", "ssl request", "half a startup packet", "a startup packet"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_during_its_login(weir, sent, how):
+    weir.start(pool_size=1)
+    for _ in range(5):
+        wire = weir.wire()
+        wire.send(sent)
+        getattr(wire, how)()
+    assert_next_is_well(weir)
+
+
+@pytest.mark.weir_only
+def test_locks_of_the_gone_are_free_at_once(weir, table):
+    weir.start(pool_size=2)
+    with weir.raw() as other:
+        gone = weir.raw()
+        gone.query(f"BEGIN; LOCK TABLE {table}")
+        other.send(query(f"INSERT INTO {table} VALUES (1, 'x')"))
+        wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
+        gone.reset()
+        assert shape(other.read_until("Z", timeout=5)) == "C:INSERT 0 1 Z:I"
+
+
+@pytest.mark.weir_only
+def test_a_server_is_used_again_when_its_client_left_in_a_transaction(weir):
+    """Not worth a new connection: ROLLBACK is enough (or a reset), unless something was under way."""
+    weir.start(pool_size=1)
+    pids = set()
+    for _ in range(10):
+        wire = weir.raw()
+        wire.query("BEGIN")
+        pids.add(wire.value("SELECT pg_backend_pid()"))
+        wire.leave()
+    assert len(pids) <= 10
+    assert weir.postgres.count() <= 1
+
+
+@pytest.mark.weir_only
+def test_nothing_is_left_of_a_thousand_that_came_and_went(weir):
+    weir.start(pool_size=3)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        descriptors = weir.fd_count()
+    for turn in range(1000):
+        wire = weir.wire()
+        if turn % 3 == 0:
+            wire.send(startup())
+        elif turn % 3 == 1:
+            wire.login()
+            wire.send(query("SELECT 'stray'"))
+        getattr(wire, LEAVE[turn % 2])()
+    wait_until(lambda: weir.metric("pgweir_client_connections") == 0, 10)
+    wait_until(lambda: weir.fd_count() <= descriptors + 5, 10)
+    assert_next_is_well(weir)
+
+
+def test_after_it_shut_down_its_sending_side_it_is_not_misunderstood(weir):
+    """PostgreSQL answers what it has read, then sees the end. pgweir may take the end for the client's leaving."""
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.send(query("SELECT 'last words'"))
+    wire.sock.shutdown(1)
+    try:
+        assert texts(wire.read_until("Z", timeout=5)) == [["last words"]]
+    except rawwire.WireClosed:
+        assert not weir.direct
+    wire.wait_closed(5)
+    assert_next_is_well(weir)

@@ -1,0 +1,244 @@
+"""COPY: large, small, broken, given up, and left alone; bytes of it never reach another client's server."""
+
+import io
+import threading
+
+import pytest
+
+from rawwire import (bind, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query, shape, sync, texts)
+from waiting import wait_until
+
+
+def begin_copy(wire, table, extended=False):
+    text = f"COPY {table} FROM STDIN"
+    if extended:
+        wire.send(parse("", text) + bind() + execute() + flush())
+    else:
+        wire.send(query(text))
+    assert wire.read_until("G")[-1].type == "G"
+
+
+def rows_of(table, wire):
+    return int(wire.value(f"SELECT count(*) FROM {table}"))
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_in_and_out(weir, table, extended):
+    weir.start(pool_size=1)
+    end = sync() if extended else b""
+    with weir.raw() as wire, weir.raw() as other:
+        begin_copy(wire, table, extended)
+        wire.send(b"".join(copy_data(b"%d\tvalue %d\n" % (i, i)) for i in range(1000)) + copy_done() + end)
+        assert shape(wire.read_until("Z")) == "C:COPY 1000 Z:I"
+        out = parse("", f"COPY {table} TO STDOUT") + bind() + execute() + end if extended else \
+            query(f"COPY {table} TO STDOUT")
+        replies = wire.ask(out)
+        data = b"".join(reply.body for reply in replies if reply.type == "d")
+        assert data.count(b"\n") == 1000 and b"999\tvalue 999\n" in data
+        assert shape(replies).endswith("c C:COPY 1000 Z:I")
+        assert rows_of(table, other) == 1000
+
+
+def test_megabytes_in_and_out_by_psycopg2(weir, table):
+    weir.start(pool_size=1)
+    connection = weir.connect2(autocommit=True)
+    line = "x" * 1000
+    text = "".join(f"{i}\t{line}\n" for i in range(20_000))
+    with connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(text))
+        out = io.StringIO()
+        cursor.copy_expert(f"COPY {table} TO STDOUT", out)
+        assert out.getvalue() == text
+
+
+def test_by_psycopg_in_rows(weir, table):
+    weir.start(pool_size=1)
+    connection = weir.connect(autocommit=True)
+    with connection.cursor() as cursor:
+        with cursor.copy(f"COPY {table} FROM STDIN") as copy:
+            for number in range(2000):
+                copy.write_row((number, f"value {number}"))
+        with cursor.copy(f"COPY {table} TO STDOUT") as copy:
+            assert len(list(copy.rows())) == 2000
+        with cursor.copy(f"COPY (SELECT 1::int4, 'x'::text) TO STDOUT (FORMAT binary)") as copy:
+            copy.set_types(["int4", "text"])
+            assert list(copy.rows()) == [(1, "x")]
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_a_copy_holds_its_server(weir, table, extended):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        begin_copy(one, table, extended)
+        if not weir.direct:
+            two.send(query("SELECT 'two'"))
+            weir.wait_waiting(1)
+        one.send(copy_data(b"1\ta\n") + copy_done() + (sync() if extended else b""))
+        assert shape(one.read_until("Z")) == "C:COPY 1 Z:I"
+        if not weir.direct:
+            assert texts(two.read_until("Z")) == [["two"]]
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+@pytest.mark.parametrize("late", ["nothing late", "data late", "data and done late"])
+def test_an_error_before_the_end_frees_the_server_and_late_data_is_dropped(weir, table, extended, late):
+    """In the simple protocol PostgreSQL is ready at once, and what the client still sends must go nowhere."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        begin_copy(one, table, extended)
+        one.send(copy_data(b"not a number\ta\n" + b"1\tx\n" * 20_000))
+        if extended:
+            assert shape(one.read_until("E")) == "E:22P02"
+        else:
+            assert shape(one.read_until("Z")) == "E:22P02 Z:I"
+            assert two.query("SELECT 'two'") == [["two"]]            # the server is free before the client is done
+            two.query("BEGIN")                                       # and now it is another's
+        if late != "nothing late":
+            one.send(copy_data(b"2\tb\n") * 1000)
+        if late == "data and done late":
+            one.send(copy_done())
+        if extended:
+            assert shape(one.ask(sync())) == "Z:I"
+        else:
+            assert two.query("SELECT 'still mine'") == [["still mine"]]
+            assert shape(two.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        assert rows_of(table, one) == 0
+        assert rows_of(table, two) == 0
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_an_error_at_the_end(weir, table, extended):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        begin_copy(one, table, extended)
+        one.send(copy_data(b"1\ta\n") + copy_data(b"1\tb\n") + copy_done() + (sync() if extended else b""))
+        assert shape(one.read_until("Z")) == "E:23505 Z:I"
+        assert rows_of(table, two) == 0 and one.query("SELECT 1") == [["1"]]
+
+
+def test_a_client_gives_up(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        begin_copy(one, table)
+        one.send(copy_data(b"1\ta\n") + copy_fail("changed my mind"))
+        reply = one.read_until("Z")[0]
+        assert reply.sqlstate == "57014" and "changed my mind" in reply.error["M"]
+        assert rows_of(table, two) == 0
+
+
+def test_a_query_in_the_middle_is_the_end_of_the_connection_as_in_postgresql(weir, table):
+    weir.start(pool_size=1)
+    one = weir.raw()
+    begin_copy(one, table)
+    one.send(copy_data(b"1\ta\n") + query("SELECT 1"))
+    replies = one.read_to_end(timeout=5)
+    assert errors(replies)[0].sqlstate == "08P01"
+    with weir.raw() as two:
+        assert rows_of(table, two) == 0
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "leave"])
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_a_client_that_goes_in_the_middle_of_copy_in(weir, table, how, extended):
+    weir.start(pool_size=1)
+    one = weir.raw()
+    begin_copy(one, table, extended)
+    one.send(copy_data(b"1\ta\n"))
+    getattr(one, how)()
+    with weir.raw() as two:
+        assert rows_of(table, two) == 0
+    wait_until(lambda: not weir.postgres.query("SELECT 1 FROM pg_stat_progress_copy"))
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_goes_in_the_middle_of_copy_out(weir, how):
+    weir.start(pool_size=1)
+    one = weir.raw()
+    one.send(query("COPY (SELECT repeat('x', 10000) FROM generate_series(1, 100000)) TO STDOUT"))
+    one.read_until("d")
+    getattr(one, how)()
+    with weir.raw() as two:
+        assert two.query("SELECT 1") == [["1"]]
+    wait_until(lambda: not weir.postgres.query("SELECT 1 FROM pg_stat_progress_copy"))
+
+
+def test_copies_in_both_directions_at_the_same_time(weir, table):
+    weir.start(pool_size=3)
+    errors_seen = []
+
+    def out():
+        try:
+            with weir.raw() as wire:
+                replies = wire.ask(query("COPY (SELECT i, repeat('o', 500) FROM generate_series(1, 20000) i) TO STDOUT"),
+                                   timeout=30)
+                assert sum(1 for reply in replies if reply.type == "d") == 20_000
+        except Exception as error:  # pylint: disable=broad-except
+            errors_seen.append(error)
+    threads = [threading.Thread(target=out) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    with weir.raw() as wire:
+        begin_copy(wire, table)
+        for start in range(0, 20_000, 100):
+            wire.send(b"".join(copy_data(b"%d\t%s\n" % (i, b"i" * 500)) for i in range(start, start + 100)))
+        wire.send(copy_done())
+        assert shape(wire.read_until("Z", timeout=30)) == "C:COPY 20000 Z:I"
+    for thread in threads:
+        thread.join(30)
+    assert not errors_seen
+
+
+def test_a_copy_message_of_many_megabytes(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        begin_copy(wire, table)
+        wire.send(copy_data(b"".join(b"%d\t%s\n" % (i, b"y" * 1000) for i in range(10_000))) + copy_done())
+        assert shape(wire.read_until("Z")) == "C:COPY 10000 Z:I"
+
+
+def test_a_server_error_while_the_client_writes_on(weir, table):
+    """The client sends megabytes before it looks: nobody may block, and the error must reach it."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        begin_copy(wire, table)
+        data = copy_data(b"bad\tx\n") + copy_data(b"1\t" + b"z" * 100_000 + b"\n") * 300 + copy_done()
+        sender = threading.Thread(target=wire.send, args=(data,))
+        sender.start()
+        assert shape(wire.read_until("Z")) == "E:22P02 Z:I"
+        sender.join(20)
+        assert not sender.is_alive()
+        assert wire.query("SELECT 'alive'") == [["alive"]]
+
+
+def test_statement_timeout_ends_a_silent_copy(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.query("SET LOCAL idle_in_transaction_session_timeout = 0")
+        begin_copy(wire, table)
+        weir.postgres.query("SELECT pg_cancel_backend(pid) FROM pg_stat_progress_copy")
+        wire.send(copy_data(b"1\ta\n"))
+        assert shape(wire.read_until("Z", timeout=10)) == "E:57014 Z:E"
+        wire.send(copy_done())
+        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+
+
+def test_copy_from_a_relation_that_is_not_there_is_an_error_for_psycopg2(weir):
+    import psycopg2
+    weir.start(pool_size=1)
+    connection = weir.connect2(autocommit=True)
+    with connection.cursor() as cursor:
+        with pytest.raises(psycopg2.errors.UndefinedTable):
+            cursor.copy_expert("COPY nowhere FROM STDIN", io.StringIO("1\n"))
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+
+
+def test_copy_done_without_a_copy_is_ignored(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        for _ in range(20):
+            one.send(copy_data(b"stray") + copy_fail() + copy_done())
+            assert two.query("SELECT 'two'") == [["two"]]
+        assert one.query("SELECT 'one'") == [["one"]]
+        assert one.has_nothing_more()

@@ -1,0 +1,342 @@
+"""Protocol-level prepared statements in transaction mode: prepared once by a client, there on every server."""
+
+import pytest
+
+from rawwire import (bind, close, describe, errors, execute, flush, one_statement, parse, query, shape, sync, texts)
+
+
+def prepare(wire, name, sql, types=()):
+    return wire.ask(parse(name, sql, types) + sync())
+
+
+def run(wire, name, parameters=()):
+    return texts(wire.ask(bind("", name, parameters) + execute() + sync()))
+
+
+def on_servers(weir):
+    """Statements that the pool's servers hold now: a list of names for each server."""
+    holders = []
+    rows = []
+    size = weir.postgres.count()
+    for _ in range(size):
+        holder = weir.raw()
+        holder.query("BEGIN")
+        rows.append(sorted(row[0] for row in holder.query("SELECT name FROM pg_prepared_statements")))
+        holders.append(holder)
+    for holder in holders:
+        holder.query("COMMIT")
+    return rows
+
+
+@pytest.mark.weir_only
+def test_a_statement_prepared_on_one_server_works_on_every_other(weir):
+    weir.start(pool_size=4, pool_lifo=False)
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT $1::int + 1, pg_backend_pid()")
+        holders = [weir.raw() for _ in range(3)]
+        pids = set()
+        for holder in holders:
+            rows = run(wire, "s", [41])
+            assert rows[0][0] == "42"
+            pids.add(rows[0][1])
+            holder.query("BEGIN")
+        rows = run(wire, "s", [41])
+        pids.add(rows[0][1])
+        assert len(pids) == 4
+        for holder in holders:
+            holder.query("COMMIT")
+
+
+def test_same_name_different_text(weir):
+    weir.start(pool_size=1)
+    wires = [weir.raw() for _ in range(5)]
+    for number, wire in enumerate(wires):
+        prepare(wire, "s", f"SELECT 'client {number}', $1::text")
+    for _ in range(3):
+        for number, wire in enumerate(wires):
+            assert run(wire, "s", ["x"]) == [[f"client {number}", "x"]]
+
+
+def test_same_text_different_types(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "s", "SELECT pg_typeof($1)", (23,))
+        prepare(two, "s", "SELECT pg_typeof($1)", (25,))
+        assert run(one, "s", ["1"]) == [["integer"]] and run(two, "s", ["1"]) == [["text"]]
+
+
+@pytest.mark.weir_only
+def test_same_text_is_prepared_once_per_server(weir):
+    weir.start(pool_size=1)
+    for number in range(10):
+        with weir.raw() as wire:
+            prepare(wire, f"name {number}", "SELECT $1::int * 2")
+            assert run(wire, f"name {number}", [4]) == [["8"]]
+    held, = on_servers(weir)
+    assert len(held) == 1
+    with weir.raw() as wire:
+        assert wire.query("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int * 2'") == [["1"]]
+
+
+@pytest.mark.weir_only
+def test_a_server_holds_no_more_statements_than_allowed_and_forgotten_ones_come_back(weir):
+    weir.start(pool_size=1, prepared_statements=3)
+    with weir.raw() as wire:
+        for number in range(10):
+            prepare(wire, f"s{number}", f"SELECT {number}, $1::int")
+        for turn in range(3):
+            for number in range(10):
+                assert run(wire, f"s{number}", [turn]) == [[str(number), str(turn)]]
+        assert int(wire.value("SELECT count(*) FROM pg_prepared_statements")) <= 3
+    assert weir.metric("pgweir_prepared_statement_evictions_total", database="app") > 0
+
+
+@pytest.mark.weir_only
+def test_more_statements_in_one_pipeline_than_a_server_may_hold(weir):
+    weir.start(pool_size=1, prepared_statements=2)
+    with weir.raw() as wire:
+        wire.send(b"".join(parse(f"s{i}", f"SELECT {i}") for i in range(20)) + sync())
+        assert shape(wire.read_until("Z")) == " ".join(["1"] * 20 + ["Z:I"])
+        wire.send(b"".join(bind("", f"s{i}") + execute() for i in range(20)) + sync())
+        assert texts(wire.read_until("Z")) == [[str(i)] for i in range(20)]
+
+
+def test_a_name_in_use_is_42p05_and_the_session_lives(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT 'first'")
+        assert shape(prepare(wire, "s", "SELECT 'second'")) == "E:42P05 Z:I"
+        assert shape(prepare(wire, "s", "SELECT 'first'")) == "E:42P05 Z:I"
+        assert run(wire, "s") == [["first"]]
+
+
+def test_an_unknown_name_is_26000_and_the_session_lives(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        reply = errors(wire.ask(bind("", "nowhere") + execute() + sync()))[0]
+        assert reply.sqlstate == "26000" and '"nowhere"' in reply.error["M"]
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_names_of_one_client_are_unknown_to_another(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "s", "SELECT 'secret'")
+        assert run(one, "s") == [["secret"]]
+        assert shape(two.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
+        for guess in ("pgweir_0", "pgweir_1", "pgweir_2", "PGWEIR_1"):
+            assert shape(two.ask(bind("", guess) + execute() + sync())) == "E:26000 Z:I"
+
+
+@pytest.mark.weir_only
+def test_a_client_may_use_names_like_pgweirs_own(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        for number in range(5):
+            prepare(one, f"pgweir_{number}", f"SELECT 'one {number}'")
+            prepare(two, f"pgweir_{number}", f"SELECT 'two {number}'")
+        for number in range(5):
+            assert run(one, f"pgweir_{number}") == [[f"one {number}"]]
+            assert run(two, f"pgweir_{number}") == [[f"two {number}"]]
+
+
+def test_a_closed_name_may_be_used_again(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        for turn in range(5):
+            prepare(wire, "s", f"SELECT {turn}")
+            assert run(wire, "s") == [[str(turn)]]
+            assert shape(wire.ask(close("S", "s") + sync())) == "3 Z:I"
+        assert shape(wire.ask(bind("", "s") + sync())) == "E:26000 Z:I"
+
+
+def test_one_clients_close_does_not_take_anothers_statement(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        for wire in (one, two):
+            prepare(wire, "s", "SELECT 'shared'")
+        one.ask(close("S", "s") + sync())
+        assert run(two, "s") == [["shared"]]
+        prepare(one, "s", "SELECT 'again'")
+        assert run(one, "s") == [["again"]] and run(two, "s") == [["shared"]]
+
+
+@pytest.mark.parametrize("sql", ["DEALLOCATE s", 'deallocate "s"', "DEALLOCATE PREPARE s", "DEALLOCATE ALL",
+                                 "DISCARD ALL", "deallocate /* all? */ s"])
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_sql_that_deallocates_frees_the_name_for_this_client_only(weir, sql, extended):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        for wire in (one, two):
+            prepare(wire, "s", "SELECT 'old'")
+            assert run(wire, "s") == [["old"]]
+        replies = one.ask(one_statement(sql) + sync()) if extended else one.ask(query(sql))
+        assert not errors(replies), errors(replies)[0].error
+        assert shape(one.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
+        prepare(one, "s", "SELECT 'new'")
+        assert run(one, "s") == [["new"]]
+        assert run(two, "s") == [["old"]]
+
+
+def test_a_deallocate_of_an_unknown_name_is_postgresqls_error(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        reply = errors(wire.ask(query("DEALLOCATE nowhere")))[0]
+        assert reply.sqlstate == "26000" and '"nowhere"' in reply.error["M"]
+
+
+def test_a_failed_parse_frees_its_name_and_the_text_may_work_later(weir, postgres):
+    weir.start(pool_size=2)
+    postgres.query("DROP TABLE IF EXISTS comes_later")
+    with weir.raw() as wire:
+        text = "SELECT count(*) FROM comes_later"
+        for _ in range(3):
+            assert shape(prepare(wire, "s", text)) == "E:42P01 Z:I"
+            assert shape(wire.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
+        postgres.query("CREATE TABLE comes_later (a int)")
+        postgres.query("GRANT ALL ON comes_later TO PUBLIC")
+        assert shape(prepare(wire, "s", text)) == "1 Z:I"
+        assert run(wire, "s") == [["0"]]
+    postgres.query("DROP TABLE comes_later")
+
+
+def test_a_parse_that_failed_for_one_client_is_tried_for_the_next(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        for wire in (one, two, one):
+            assert shape(prepare(wire, "s", "SELECT * FROM nowhere_at_all")) == "E:42P01 Z:I"
+
+
+def test_describe_in_a_sync_of_its_own(weir):
+    """asyncpg's way: Parse, Describe, Flush; then Bind, Execute, Sync."""
+    weir.start(pool_size=2, pool_lifo=False)
+    with weir.raw() as wire:
+        wire.send(parse("s", "SELECT $1::int4 AS a, $2::text AS b") + describe("S", "s") + flush())
+        assert shape(wire.read_until("T")) == "1 t T"
+        assert shape(wire.ask(sync())) == "Z:I"
+        for _ in range(4):
+            replies = wire.ask(describe("S", "s") + sync())
+            assert shape(replies) == "t T Z:I" and replies[0].body == b"\0\2\0\0\0\x17\0\0\0\x19"
+        assert run(wire, "s", [1, "x"]) == [["1", "x"]]
+
+
+@pytest.mark.parametrize("size", [2000, 8180, 8192, 8200, 65_520, 65_536, 65_560, 300_000])
+def test_texts_of_all_sizes(weir, size):
+    weir.start(pool_size=2, pool_lifo=False)
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT length('" + "x" * size + "'), $1::int")
+        for turn in range(4):
+            assert run(wire, "s", [turn]) == [[str(size), str(turn)]]
+
+
+@pytest.mark.parametrize("size", [63, 64, 500, 8192])
+def test_names_of_all_sizes(weir, size):
+    weir.start(pool_size=2, pool_lifo=False)
+    with weir.raw() as wire:
+        prepare(wire, "n" * size, "SELECT 'n'")
+        prepare(wire, "m" * size, "SELECT 'm'")
+        for _ in range(3):
+            assert run(wire, "n" * size) == [["n"]] and run(wire, "m" * size) == [["m"]]
+        assert shape(wire.ask(close("S", "n" * size) + sync())) == "3 Z:I"
+
+
+def test_a_text_longer_than_max_statement_size_works_at_once(weir):
+    weir.start(pool_size=1, max_statement_size="64KiB")
+    with weir.raw() as wire:
+        assert wire.extended("SELECT length('" + "x" * 200_000 + "')") == [["200000"]]
+        assert wire.extended("SELECT length($1)", ["y" * 2_000_000]) == [["2000000"]]
+
+
+def test_a_transaction_that_failed_does_not_lose_statements(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        prepare(wire, "before", "SELECT 'before'")
+        wire.query("BEGIN")
+        prepare(wire, "inside", "SELECT 'inside'")
+        assert errors(wire.ask(query("SELECT 1/0")))
+        assert shape(prepare(wire, "never", "SELECT 'never'")) == "E:25P02 Z:E"
+        wire.query("ROLLBACK")
+        assert run(wire, "before") == [["before"]] and run(wire, "inside") == [["inside"]]
+        assert shape(wire.ask(bind("", "never") + sync())) == "E:26000 Z:I"
+
+
+@pytest.mark.weir_only
+def test_statements_outlive_their_servers(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT 'still here'")
+        for _ in range(3):
+            assert run(wire, "s") == [["still here"]]
+            weir.postgres.kill_backends()
+            weir.wait_until(lambda: weir.postgres.count() == 0)
+
+
+@pytest.mark.weir_only
+def test_a_statement_may_not_be_prepared_on_a_server_in_a_failed_transaction(weir):
+    """The statement is missing on this server, and its transaction has failed: PostgreSQL's own error, nothing worse."""
+    weir.start(pool_size=2, pool_lifo=False)
+    with weir.raw() as wire, weir.raw() as other:
+        prepare(wire, "s", "SELECT 's'")
+        run(wire, "s")
+        other.query("BEGIN")
+        wire.query("BEGIN")
+        wire.ask(query("SELECT 1/0"))
+        assert shape(wire.ask(bind("", "s") + execute() + sync())) in ("E:25P02 Z:E", "E:26000 Z:E")
+        wire.query("ROLLBACK")
+        assert run(wire, "s") == [["s"]]
+        other.query("COMMIT")
+
+
+@pytest.mark.weir_only
+def test_a_changed_table_does_not_break_a_prepared_select(weir, table):
+    """PostgreSQL: cached plan must not change result type. Outside a transaction pgweir prepares anew."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        prepare(wire, "s", f"SELECT * FROM {table}")
+        wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
+        assert run(wire, "s") == [["1", "x"]]
+        wire.query(f"ALTER TABLE {table} ADD COLUMN w int DEFAULT 7")
+        assert run(wire, "s") == [["1", "x", "7"]]
+
+
+@pytest.mark.weir_only
+def test_a_changed_table_inside_a_transaction_is_postgresqls_error(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        prepare(wire, "s", f"SELECT * FROM {table}")
+        run(wire, "s")
+        wire.query("BEGIN")
+        weir.postgres.query(f"ALTER TABLE {table} ADD COLUMN w int")
+        assert shape(wire.ask(bind("", "s") + execute() + sync())) in ("E:0A000 Z:E", "2 C:SELECT 0 Z:T")
+        wire.query("ROLLBACK")
+
+
+@pytest.mark.weir_only
+def test_without_prepared_statements_session_mode_passes_them_through(weir):
+    weir.start(pool_mode="session", prepared_statements=0, pool_size=1)
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT 's'")
+        assert run(wire, "s") == [["s"]]
+        assert wire.query("SELECT name FROM pg_prepared_statements") == [["s"]]
+
+
+@pytest.mark.weir_only
+def test_hits_and_misses_are_counted(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        prepare(wire, "s", "SELECT 1")
+        for _ in range(10):
+            run(wire, "s")
+        hits = weir.wait_until(lambda: weir.metric("pgweir_prepared_statement_lookups_total", result="hit"))
+        assert hits >= 9
+        assert weir.metric("pgweir_prepared_statement_lookups_total", result="miss") >= 1
+        assert weir.metric("pgweir_prepared_statements", where="server") == 1
+
+
+def test_many_statements_of_one_client(weir):
+    weir.start(pool_size=2, prepared_statements=50)
+    with weir.raw() as wire:
+        for number in range(400):
+            prepare(wire, f"s{number}", f"SELECT {number}")
+        for number in range(0, 400, 7):
+            assert run(wire, f"s{number}") == [[str(number)]]

@@ -1,0 +1,193 @@
+"""The unnamed statement is the client's own: parsed in one Sync, bound in a later one, while others use the server.
+
+Go's lib/pq does it that way: Parse and Describe, Sync; then Bind and Execute, Sync. A pooler that forgets it hands out
+the answer of another client's statement.
+"""
+
+import random
+
+import pytest
+
+import rawwire
+from rawwire import bind, close, describe, execute, parse, query, shape, sync, texts
+
+
+def prepare(wire, sql, types=()):
+    return wire.ask(parse("", sql, types) + describe("S", "") + sync())
+
+
+def run(wire, parameters=()):
+    return texts(wire.ask(bind("", "", parameters) + execute() + sync()))
+
+
+def test_another_client_parses_between_parse_and_bind(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["one"]]
+        assert run(two) == [["two"]]
+        assert run(one) == [["one"]]
+
+
+def test_another_client_queries_between_parse_and_bind(weir):
+    """A simple Query destroys the unnamed statement: on the server, but not for this client."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        two.query("SELECT 'two'")
+        assert run(one) == [["one"]]
+
+
+def test_another_server_comes_between_parse_and_bind(weir):
+    weir.start(pool_size=3, pool_lifo=False)
+    with weir.raw() as one, weir.raw() as two, weir.raw() as three:
+        prepare(one, "SELECT $1::text || 'one'")
+        for holder in (two, three):
+            holder.query("BEGIN")
+        assert run(one, ["a "]) == [["a one"]]
+        two.query("COMMIT")
+        assert run(one, ["b "]) == [["b one"]]
+        three.query("COMMIT")
+        for _ in range(6):
+            assert run(one, ["c "]) == [["c one"]]
+
+
+def test_describe_in_a_later_sync(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.ask(parse("", "SELECT $1::int4 AS number, 'x' AS word") + sync())
+        prepare(two, "SELECT 'something else entirely', 2, 3")
+        replies = one.ask(describe("S", "") + sync())
+        assert shape(replies) == "t T Z:I"
+        assert b"number\0" in replies[1].body and b"word\0" in replies[1].body
+        assert run(one, [7]) == [["7", "x"]]
+
+
+def test_its_parameter_types_are_kept(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT pg_typeof($1)", (23,))
+        prepare(two, "SELECT pg_typeof($1)", (25,))
+        assert run(one, [1]) == [["integer"]]
+        assert run(two, [1]) == [["text"]]
+
+
+def test_a_parse_that_failed_leaves_nothing_and_nobody_elses(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'old'")
+        prepare(two, "SELECT 'two'")
+        assert shape(one.ask(parse("", "SELEC") + sync())) == "E:42601 Z:I"
+        assert shape(one.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
+        assert run(two) == [["two"]]
+
+
+def test_a_parse_that_was_skipped_leaves_the_old_one(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'old'")
+        assert shape(one.ask(bind("", "nowhere") + parse("", "SELECT 'new'") + sync())) == "E:26000 Z:I"
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["old"]]
+
+
+def test_its_own_simple_query_destroys_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        one.query("SELECT 1")
+        prepare(two, "SELECT 'two'")
+        assert shape(one.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
+
+
+def test_close_destroys_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        one.ask(close("S", "") + sync())
+        prepare(two, "SELECT 'two'")
+        assert shape(one.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
+
+
+def test_a_new_client_has_none_though_its_server_has(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one:
+        prepare(one, "SELECT 'secret of one'")
+        with weir.raw() as two:
+            assert shape(two.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
+            assert shape(two.ask(describe("S", "") + sync())) == "E:26000 Z:I"
+
+
+@pytest.mark.weir_only
+def test_it_outlives_its_server(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one:
+        prepare(one, "SELECT 'still here'")
+        weir.postgres.kill_backends()
+        weir.wait_until(lambda: weir.postgres.count() == 0)
+        assert run(one) == [["still here"]]
+
+
+def test_in_a_transaction_too(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        one.ask(parse("b", "BEGIN") + bind("", "b") + execute() + sync())
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["one"]]
+        one.ask(parse("c", "COMMIT") + bind("", "c") + execute() + sync())
+        assert run(one) == [["one"]]
+
+
+def test_a_large_one_is_kept_as_well(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.ask(parse("", "SELECT length('" + "x" * 500_000 + "')") + sync())
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["500000"]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_clients_over_two_servers(weir, seed):
+    """Random turns of parse, bind, describe, simple query: each answer must be the client's own."""
+    chance = random.Random(seed)
+    weir.start(pool_size=2, pool_lifo=False)
+    wires = [weir.raw() for _ in range(12)]
+    mine = [None] * len(wires)
+    for turn in range(600):
+        number = chance.randrange(len(wires))
+        wire = wires[number]
+        what = chance.random()
+        if mine[number] is None or what < 0.25:
+            mine[number] = f"{number}/{turn}"
+            wire.ask(parse("", f"SELECT $1::text, '{mine[number]}'") + sync())
+        elif what < 0.75:
+            assert run(wire, ["p"]) == [["p", mine[number]]]
+        elif what < 0.85:
+            assert shape(wire.ask(describe("S") + sync())) == "t T Z:I"
+        elif what < 0.95:
+            assert wire.extended("SELECT $1::int + 1", [turn], name=f"n{turn}") == [[str(turn + 1)]]
+        else:
+            with pytest.raises(rawwire.QueryFailed):
+                wire.query("SELECT 1/0")
+            mine[number] = None
+            assert shape(wire.ask(bind() + sync())) == "E:26000 Z:I"
+
+
+def test_pipelined_parse_of_one_and_bind_of_the_other(weir):
+    """Both clients' requests are under way at the same time."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        for turn in range(50):
+            for wire, name in ((one, "one"), (two, "two")):
+                wire.send(parse("", f"SELECT '{name} {turn}'") + sync() + bind() + execute() + sync())
+            for wire, name in ((one, "one"), (two, "two")):
+                assert texts(wire.read_until("Z", 2)) == [[f"{name} {turn}"]]
+
+
+def test_a_query_of_the_same_pipeline_destroys_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(parse("", "SELECT 1") + sync() + query("SELECT 2") + bind() + execute() + sync())
+        assert shape(wire.read_until("Z", 3)) == "1 Z:I T D C:SELECT 1 Z:I E:26000 Z:I"
