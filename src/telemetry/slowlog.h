@@ -27,12 +27,13 @@ struct slowlog_stats {
 
 struct slowlog *slowlog_new(const struct slowlog_settings *settings, struct fail *why);
 void slowlog_free(struct slowlog *s);
-int slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why); /* keeps old on -1 */
+/* Keeps the old settings on -1. Also re-opens the file. */
+int slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why);
 void slowlog_reopen(struct slowlog *s);
 void slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us);
 void slowlog_get_stats(const struct slowlog *s, struct slowlog_stats *out);
 /* The line itself (with newline), for tests: bytes written (at most out_cap - 1), cut never in mid-field. */
 size_t slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report,
-    uint64_t suppressed, char *out, size_t out_cap);
+			   uint64_t suppressed, char *out, size_t out_cap);
 
 #endif

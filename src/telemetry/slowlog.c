@@ -1,0 +1,141 @@
+/*
+ * src/telemetry/slowlog.c - see slowlog.h. From a report to a queued line: read the text (slowlog_line.c, which calls
+ * the scanner), ask whether it may be told (slowlog_limit.c), write the line, hand it to the writer's thread.
+ */
+#include "telemetry/slowlog.h"
+
+#include "base/log_writer.h"
+#include "telemetry/slowlog_limit.h"
+#include "telemetry/slowlog_line.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define RING_LEN (1024 * 1024)
+
+struct slowlog {
+	struct slowlog_settings settings;
+	char *file; /* settings.file */
+	struct log_writer *writer;
+	uint64_t lines, dropped_rate;
+	uint64_t old_dropped, old_errors; /* of writers that are gone */
+	struct slowlog_limit limit;
+};
+
+static int
+set_settings(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why)
+{
+	char *file = strdup(settings->file);
+
+	if (file == NULL)
+		return fail_set(why, "53200", "no memory for the slow-query log");
+	free(s->file);
+	s->settings = *settings;
+	s->settings.file = s->file = file;
+	return 0;
+}
+
+struct slowlog *
+slowlog_new(const struct slowlog_settings *settings, struct fail *why)
+{
+	struct slowlog *s = calloc(1, sizeof(*s));
+
+	if (s == NULL) {
+		fail_set(why, "53200", "no memory for the slow-query log");
+		return NULL;
+	}
+	if (set_settings(s, settings, why) < 0 || (s->writer = log_writer_new(settings->file, RING_LEN, why)) == NULL) {
+		slowlog_free(s);
+		return NULL;
+	}
+	slowlog_limit_init(&s->limit, settings->max_lines_per_second);
+	return s;
+}
+
+void
+slowlog_free(struct slowlog *s)
+{
+	if (s == NULL)
+		return;
+	log_writer_free(s->writer);
+	free(s->file);
+	free(s);
+}
+
+/* Its thread finishes by itself; what it loses from now on is not told. */
+static void
+retire_writer(struct slowlog *s)
+{
+	s->old_dropped += log_writer_dropped(s->writer);
+	s->old_errors += log_writer_errors(s->writer);
+	log_writer_retire(s->writer);
+}
+
+int
+slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why)
+{
+	bool is_same_file = strcmp(settings->file, s->file) == 0;
+	struct log_writer *writer = NULL;
+
+	if (!is_same_file && (writer = log_writer_new(settings->file, RING_LEN, why)) == NULL)
+		return -1;
+	if (set_settings(s, settings, why) < 0) {
+		log_writer_free(writer);
+		return -1;
+	}
+	if (is_same_file) {
+		slowlog_reopen(s);
+	} else {
+		retire_writer(s);
+		s->writer = writer;
+	}
+	slowlog_limit_change(&s->limit, settings->max_lines_per_second);
+	return 0;
+}
+
+void
+slowlog_reopen(struct slowlog *s)
+{
+	log_writer_reopen(s->writer);
+}
+
+/* Requests whose text is not known are told apart by what happened to them. */
+static uint64_t
+limit_key(const struct request_report *report, const struct slowlog_query *q)
+{
+	return q->is_known ? q->fp.hash : XXH3_64bits(report->event, strlen(report->event));
+}
+
+void
+slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us)
+{
+	struct slowlog_query q;
+	char line[SLOWLOG_LINE_MAX];
+	uint64_t key, suppressed;
+	size_t len;
+
+	slowlog_read_query(&q, s->settings.text, report);
+	key = limit_key(report, &q);
+	if (!slowlog_limit_take(&s->limit, key, now_us, &suppressed)) {
+		s->dropped_rate++;
+		return;
+	}
+	len = slowlog_put_line(&s->settings, report, &q, suppressed, line, sizeof(line));
+	if (log_writer_put(s->writer, line, len) == 0)
+		s->lines++;
+	else
+		slowlog_limit_lost(&s->limit, key, now_us, suppressed);
+}
+
+void
+slowlog_get_stats(const struct slowlog *s, struct slowlog_stats *out)
+{
+	*out = (struct slowlog_stats){
+		.lines = s->lines,
+		.dropped_rate = s->dropped_rate,
+		.dropped_ring = s->old_dropped + log_writer_dropped(s->writer),
+		.dropped_write = s->old_errors + log_writer_errors(s->writer),
+	};
+}

@@ -1,0 +1,247 @@
+/* src/telemetry/slowlog_line.c - see slowlog_line.h. docs/slow-log.md explains the fields to users. */
+#include "telemetry/slowlog_line.h"
+
+#include "base/escape.h"
+#include "base/line.h"
+#include "telemetry/sqlcommenter.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_MAX_LEN 256 /* of what clients call themselves */
+
+void
+slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct request_report *report)
+{
+	q->is_known = report->query != NULL;
+	q->text[0] = '\0';
+	memset(&q->fp, 0, sizeof(q->fp));
+	if (!q->is_known)
+		return;
+	if (text == SLOWLOG_FULL)
+		fingerprint_sql_full(report->query, report->query_len, q->text, sizeof(q->text), &q->fp);
+	else
+		fingerprint_sql(report->query, report->query_len, q->text, sizeof(q->text), &q->fp);
+}
+
+static uint64_t
+proxy_us(const struct request_report *r)
+{
+	uint64_t known_us = r->wait_us + r->server_us + r->stream_us + r->client_write_us;
+
+	return r->duration_us > known_us ? r->duration_us - known_us : 0;
+}
+
+/* The largest phase; of equals the first. */
+static const char *
+cause(const struct request_report *r)
+{
+	const struct {
+		const char *name;
+		uint64_t us;
+	} phases[] = {
+		{ "server", r->server_us },
+		{ "pool_wait", r->wait_us },
+		{ "result_transfer", r->stream_us },
+		{ "slow_client", r->client_write_us },
+		{ "proxy", proxy_us(r) },
+	};
+	size_t largest = 0;
+
+	for (size_t i = 1; i < sizeof(phases) / sizeof(phases[0]); i++)
+		if (phases[i].us > phases[largest].us)
+			largest = i;
+	return phases[largest].name;
+}
+
+static const char *
+level(const char *event)
+{
+	if (strcmp(event, "sampled_query") == 0)
+		return "info";
+	return strcmp(event, "slow_query") == 0 ? "warning" : "error";
+}
+
+static void
+put_name(struct line *l, const char *key, const char *name)
+{
+	line_bytes(l, key, name, name != NULL ? strnlen(name, NAME_MAX_LEN) : 0);
+}
+
+/* Empty means that there was none. */
+static void
+put_if_any(struct line *l, const char *key, const char *name)
+{
+	put_name(l, key, name != NULL && name[0] != '\0' ? name : NULL);
+}
+
+static void
+put_times(struct line *l, const struct request_report *r)
+{
+	line_ms(l, "duration_ms", r->duration_us);
+	line_ms(l, "wait_ms", r->wait_us);
+	line_ms(l, "server_ms", r->server_us);
+	line_ms(l, "stream_ms", r->stream_us);
+	line_ms(l, "client_write_ms", r->client_write_us);
+	line_ms(l, "proxy_ms", proxy_us(r));
+	line_str(l, "cause", cause(r));
+}
+
+static void
+put_parties(struct line *l, const struct request_report *r)
+{
+	put_name(l, "database", r->database);
+	put_name(l, "user", r->user);
+	put_name(l, "application", r->application);
+	put_name(l, "client", r->client);
+	line_u64(l, "client_id", r->client_id);
+	put_if_any(l, "backend", r->backend);
+	if (r->backend_pid != 0)
+		line_u64(l, "backend_pid", r->backend_pid);
+	else
+		line_null(l, "backend_pid");
+}
+
+static void
+put_work(struct line *l, const struct request_report *r)
+{
+	put_name(l, "protocol", r->protocol);
+	put_if_any(l, "tag", r->tag);
+	line_u64(l, "rows", r->rows);
+	line_u64(l, "bytes_out", r->bytes_out);
+	line_u64(l, "bytes_in", r->bytes_in);
+	line_u64(l, "statements", r->statements);
+	line_bool(l, "in_transaction", r->in_transaction);
+}
+
+static void
+put_query(struct line *l, enum slowlog_text text, const struct request_report *r, const struct slowlog_query *q)
+{
+	char hash[20];
+
+	snprintf(hash, sizeof(hash), "%016" PRIx64, q->fp.hash);
+	line_str(l, "fingerprint", q->is_known ? hash : NULL);
+	line_str(l, "query", q->is_known && text != SLOWLOG_NONE ? q->text : NULL);
+	if (q->is_known && text != SLOWLOG_NONE && (q->fp.is_truncated || r->is_query_cut))
+		line_bool(l, "query_truncated", true);
+}
+
+static void
+put_trace(struct line *l, const struct slowlog_query *q)
+{
+	if (q->fp.traceparent[0] == '\0')
+		return;
+	line_bytes(l, "trace_id", q->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
+	line_bytes(l, "span_id", q->fp.traceparent + TRACEPARENT_SPAN_AT, TRACEPARENT_SPAN_LEN);
+}
+
+static size_t
+put_fields(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
+	   uint64_t suppressed, char *out, size_t out_cap)
+{
+	struct line l;
+
+	line_begin(&l, settings->format == SLOWLOG_JSON ? LINE_JSON : LINE_LOGFMT, out, out_cap);
+	line_time(&l, "ts", r->wall_us);
+	line_str(&l, "event", r->event);
+	line_str(&l, "level", level(r->event));
+	put_times(&l, r);
+	put_parties(&l, r);
+	put_work(&l, r);
+	put_query(&l, settings->text, r, q);
+	put_if_any(&l, "sqlstate", r->sqlstate);
+	put_trace(&l, q);
+	line_u64(&l, "suppressed", suppressed);
+	line_ms_short(&l, "threshold_ms", r->threshold_us);
+	return line_end(&l);
+}
+
+/* --- PostgreSQL's own style, for its log analysers --- */
+
+static size_t
+put_text(const char *bytes, size_t len, char *out, size_t out_cap, size_t at)
+{
+	return at + escape_text(ESCAPE_TEXT, bytes, len, out + at, out_cap - at);
+}
+
+static size_t
+put_word(const char *word, char *out, size_t out_cap, size_t at)
+{
+	return put_text(word, strlen(word), out, out_cap, at);
+}
+
+/* As log_line_prefix writes what it does not know. */
+static size_t
+put_named(const char *label, const char *name, char *out, size_t out_cap, size_t at)
+{
+	at = put_word(label, out, out_cap, at);
+	if (name == NULL || name[0] == '\0')
+		return put_word("[unknown]", out, out_cap, at);
+	return put_text(name, strnlen(name, NAME_MAX_LEN), out, out_cap, at);
+}
+
+/* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
+static size_t
+put_host(const char *client, char *out, size_t out_cap, size_t at)
+{
+	const char *colon = client != NULL ? strrchr(client, ':') : NULL;
+	size_t len;
+
+	at = put_word(",client=", out, out_cap, at);
+	if (client == NULL || client[0] == '\0')
+		return put_word("[local]", out, out_cap, at);
+	len = colon != NULL ? (size_t)(colon - client) : strlen(client);
+	if (len > 2 && client[0] == '[' && client[len - 1] == ']')
+		return put_text(client + 1, len - 2, out, out_cap, at);
+	return put_text(client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN, out, out_cap, at);
+}
+
+/* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's, where there is one. */
+static size_t
+put_postgres(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
+	     char *out, size_t out_cap)
+{
+	char ts[TIMESTAMP_LEN], number[64];
+	size_t cap = out_cap - 1, n; /* room for the newline */
+
+	timestamp_text(r->wall_us, ts);
+	n = put_word(ts, out, cap, 0);
+	snprintf(number, sizeof(number), " [%" PRIu32 "]", r->backend_pid);
+	n = put_word(number, out, cap, n);
+	n = put_named(" user=", r->user, out, cap, n);
+	n = put_named(",db=", r->database, out, cap, n);
+	n = put_named(",app=", r->application, out, cap, n);
+	n = put_host(r->client, out, cap, n);
+	snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", r->duration_us / 1000,
+		 (unsigned)(r->duration_us % 1000));
+	n = put_word(number, out, cap, n);
+	if (q->is_known && settings->text != SLOWLOG_NONE) {
+		n = put_word("  statement: ", out, cap, n);
+		n = put_word(q->text, out, cap, n);
+	}
+	out[n++] = '\n';
+	out[n] = '\0';
+	return n;
+}
+
+size_t
+slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
+		 const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap)
+{
+	if (out_cap < LINE_CAP_MIN)
+		return 0;
+	if (settings->format == SLOWLOG_POSTGRES)
+		return put_postgres(settings, report, q, out, out_cap);
+	return put_fields(settings, report, q, suppressed, out, out_cap);
+}
+
+size_t
+slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report, uint64_t suppressed,
+		    char *out, size_t out_cap)
+{
+	struct slowlog_query q;
+
+	slowlog_read_query(&q, settings->text, report);
+	return slowlog_put_line(settings, report, &q, suppressed, out, out_cap);
+}

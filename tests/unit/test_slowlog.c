@@ -1,0 +1,375 @@
+/* tests/unit/test_slowlog.c - lines of the slow-query log, and how many of them there may be. */
+#include "base/clock.h"
+#include "telemetry/slowlog.h"
+#include "telemetry/slowlog_limit.h"
+#include "telemetry/slowlog_line.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOW (1000 * US_PER_S)
+#define TRACE "/*traceparent='00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01'*/"
+
+static struct request_report
+usual_report(const char *query)
+{
+	return (struct request_report){
+		.wall_us = 1795156763123456ull,
+		.duration_us = 152331,
+		.wait_us = 120004,
+		.server_us = 31120,
+		.stream_us = 900,
+		.client_write_us = 250,
+		.threshold_us = 100000,
+		.event = "slow_query",
+		.database = "app",
+		.user = "web",
+		.application = "api",
+		.client = "10.0.0.7:51514",
+		.client_id = 4711,
+		.backend = "10.0.0.2:5432",
+		.backend_pid = 2211,
+		.protocol = "extended",
+		.tag = "SELECT",
+		.rows = 50,
+		.bytes_in = 96,
+		.bytes_out = 18233,
+		.statements = 1,
+		.in_transaction = true,
+		.sqlstate = "",
+		.query = query,
+		.query_len = query != NULL ? strlen(query) : 0,
+	};
+}
+
+static const char *
+line_of(enum slowlog_format format, enum slowlog_text text, const struct request_report *r, char *out, size_t cap)
+{
+	struct slowlog_settings settings = { .format = format, .text = text };
+	size_t len = slowlog_format_line(&settings, r, 0, out, cap);
+
+	cr_expect_eq(len, strlen(out));
+	cr_expect_eq(out[len - 1], '\n');
+	cr_expect_eq(strchr(out, '\n'), out + len - 1, "one line");
+	return out;
+}
+
+Test(slowlog, a_json_line)
+{
+	struct request_report r = usual_report("SELECT abalance FROM pgbench_accounts WHERE aid = 42 " TRACE);
+	struct slowlog_settings settings = { .format = SLOWLOG_JSON };
+	char out[SLOWLOG_LINE_MAX], *hash;
+
+	slowlog_format_line(&settings, &r, 3, out, sizeof(out));
+	hash = strstr(out, "\"fingerprint\":\"");
+	cr_assert_not_null(hash);
+	cr_expect_eq(strspn(hash + 15, "0123456789abcdef"), 16);
+	memcpy(hash + 15, "0123456789abcdef", 16);
+	cr_expect_str_eq(
+	    out,
+	    "{\"ts\":\"2026-11-20T06:39:23.123456Z\",\"event\":\"slow_query\",\"level\":\"warning\","
+	    "\"duration_ms\":152.331,\"wait_ms\":120.004,\"server_ms\":31.120,\"stream_ms\":0.900,"
+	    "\"client_write_ms\":0.250,\"proxy_ms\":0.057,\"cause\":\"pool_wait\",\"database\":\"app\",\"user\":"
+	    "\"web\","
+	    "\"application\":\"api\",\"client\":\"10.0.0.7:51514\",\"client_id\":4711,\"backend\":\"10.0.0.2:5432\","
+	    "\"backend_pid\":2211,\"protocol\":\"extended\",\"tag\":\"SELECT\",\"rows\":50,\"bytes_out\":18233,"
+	    "\"bytes_in\":96,\"statements\":1,\"in_transaction\":true,\"fingerprint\":\"0123456789abcdef\","
+	    "\"query\":\"SELECT abalance FROM pgbench_accounts WHERE aid = ?\",\"sqlstate\":null,"
+	    "\"trace_id\":\"5bd66ef5095369c7b0d1f8f4bd33716a\",\"span_id\":\"c532cb4098ac3dd2\",\"suppressed\":3,"
+	    "\"threshold_ms\":100}\n");
+}
+
+Test(slowlog, a_logfmt_line)
+{
+	struct request_report r = usual_report("SELECT 'x'");
+	char out[SLOWLOG_LINE_MAX];
+
+	r.application = "my app";
+	line_of(SLOWLOG_LOGFMT, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	cr_expect(
+	    strncmp(out, "ts=2026-11-20T06:39:23.123456Z event=slow_query level=warning duration_ms=152.331 ", 82) == 0,
+	    "%s", out);
+	cr_expect_not_null(strstr(out, " application=\"my app\" client=10.0.0.7:51514 "), "%s", out);
+	cr_expect_not_null(strstr(out, " query=\"SELECT ?\" sqlstate= suppressed=0 threshold_ms=100\n"), "%s", out);
+}
+
+Test(slowlog, a_line_as_PostgreSQL_writes_it)
+{
+	struct request_report r = usual_report("SELECT\n 'x'");
+	char out[SLOWLOG_LINE_MAX];
+
+	cr_expect_str_eq(
+	    line_of(SLOWLOG_POSTGRES, SLOWLOG_NORMALIZED, &r, out, sizeof(out)),
+	    "2026-11-20 06:39:23.123 UTC [2211] user=web,db=app,app=api,client=10.0.0.7 LOG:  duration: 152.331 ms  "
+	    "statement: SELECT ?\n");
+	r.client = "[::1]:51514";
+	r.application = "";
+	cr_expect_str_eq(
+	    line_of(SLOWLOG_POSTGRES, SLOWLOG_NONE, &r, out, sizeof(out)),
+	    "2026-11-20 06:39:23.123 UTC [2211] user=web,db=app,app=[unknown],client=::1 LOG:  duration: 152.331 ms\n");
+}
+
+static const struct {
+	const char *rule, *query;
+	enum slowlog_text text;
+	const char *want;
+} queries[] = {
+	{ "normalised", "SELECT 'secret' /* who */", SLOWLOG_NORMALIZED, "\"query\":\"SELECT ?\",\"sqlstate\"" },
+	{ "full, but no comment", "SELECT 'x\"y' /* who */", SLOWLOG_FULL,
+	  "\"query\":\"SELECT 'x\\\"y'\",\"sqlstate\"" },
+	{ "none", "SELECT 1", SLOWLOG_NONE, "\",\"query\":null,\"sqlstate\"" },
+	{ "not known", NULL, SLOWLOG_NORMALIZED, "\"fingerprint\":null,\"query\":null,\"sqlstate\"" },
+	{ "unsafe", "SELECT 'secret", SLOWLOG_FULL, "\"query\":\"SELECT\",\"sqlstate\"" },
+	{ "control characters", "SELECT \"a\x1b\x01\"", SLOWLOG_NORMALIZED,
+	  "\"query\":\"SELECT \\\"a\\u001b\\u0001\\\"\",\"sqlstate\"" },
+};
+
+Test(slowlog, what_is_said_of_the_query)
+{
+	for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+		struct request_report r = usual_report(queries[i].query);
+		char out[SLOWLOG_LINE_MAX];
+
+		line_of(SLOWLOG_JSON, queries[i].text, &r, out, sizeof(out));
+		cr_expect_not_null(strstr(out, queries[i].want), "%s: %s", queries[i].rule, out);
+		cr_expect_null(strstr(out, "secret"), "%s", queries[i].rule);
+		cr_expect_null(strstr(out, "who"), "%s", queries[i].rule);
+	}
+}
+
+static const struct {
+	const char *rule;
+	uint64_t duration_us, wait_us, server_us, stream_us, client_write_us;
+	const char *want;
+} causes[] = {
+	{ "waited for the pool", 100, 60, 10, 10, 10, "\"proxy_ms\":0.010,\"cause\":\"pool_wait\"" },
+	{ "the server worked", 100, 10, 60, 10, 10, "\"cause\":\"server\"" },
+	{ "a large result", 100, 10, 10, 60, 10, "\"cause\":\"result_transfer\"" },
+	{ "the client read slowly", 100, 10, 10, 10, 60, "\"cause\":\"slow_client\"" },
+	{ "our own time", 100, 10, 10, 10, 10, "\"proxy_ms\":0.060,\"cause\":\"proxy\"" },
+	{ "phases that add up to more than there was", 100, 60, 60, 0, 0, "\"proxy_ms\":0.000,\"cause\":\"server\"" },
+};
+
+Test(slowlog, the_cause_is_the_largest_phase)
+{
+	for (size_t i = 0; i < sizeof(causes) / sizeof(causes[0]); i++) {
+		struct request_report r = usual_report("SELECT 1");
+		char out[SLOWLOG_LINE_MAX];
+
+		r.duration_us = causes[i].duration_us;
+		r.wait_us = causes[i].wait_us;
+		r.server_us = causes[i].server_us;
+		r.stream_us = causes[i].stream_us;
+		r.client_write_us = causes[i].client_write_us;
+		line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+		cr_expect_not_null(strstr(out, causes[i].want), "%s: %s", causes[i].rule, out);
+	}
+}
+
+Test(slowlog, what_is_not_known_is_null)
+{
+	struct request_report r = usual_report("SELECT 1");
+	char out[SLOWLOG_LINE_MAX];
+
+	r.event = "pool_timeout";
+	r.backend = r.tag = "";
+	r.backend_pid = 0;
+	r.sqlstate = "53300";
+	r.threshold_us = 1500;
+	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	cr_expect_not_null(strstr(out, "\"event\":\"pool_timeout\",\"level\":\"error\""), "%s", out);
+	cr_expect_not_null(strstr(out, "\"backend\":null,\"backend_pid\":null"), "%s", out);
+	cr_expect_not_null(strstr(out, "\"tag\":null"), "%s", out);
+	cr_expect_not_null(strstr(out, "\"sqlstate\":\"53300\",\"suppressed\":0,\"threshold_ms\":1.500}"), "%s", out);
+}
+
+Test(slowlog, a_long_query_is_cut_and_says_so)
+{
+	char *query = malloc(5000), out[SLOWLOG_LINE_MAX];
+	struct request_report r;
+
+	memset(query, 'a', 5000);
+	memcpy(query, "SELECT ", 7);
+	query[4999] = '\0';
+	r = usual_report(query);
+	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	cr_expect_not_null(strstr(out, "aaa\",\"query_truncated\":true,\"sqlstate\""), "%s", out);
+	r = usual_report("SELECT 1");
+	r.is_query_cut = true;
+	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	cr_expect_not_null(strstr(out, "\"query\":\"SELECT ?\",\"query_truncated\":true"), "%s", out);
+	free(query);
+}
+
+/* Names and a text of nothing but bytes that need six each, and any room at all: the line stays well formed. */
+Test(slowlog, hostile_names_do_not_break_the_line)
+{
+	char name[1000], query[4096], out[SLOWLOG_LINE_MAX];
+	struct request_report r;
+
+	memset(name, '\x01', sizeof(name));
+	name[999] = '\0';
+	memset(query, '\x01', sizeof(query));
+	query[0] = query[4094] = '"';
+	query[4095] = '\0';
+	r = usual_report(query);
+	r.application = r.user = r.database = r.client = name;
+	line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, sizeof(out));
+	cr_expect_not_null(strstr(out, "\"threshold_ms\":100}\n"), "nothing had to be left out");
+	for (size_t cap = 8; cap < sizeof(out); cap += 97) {
+		line_of(SLOWLOG_JSON, SLOWLOG_NORMALIZED, &r, out, cap);
+		cr_expect(out[0] == '{' && out[strlen(out) - 2] == '}');
+		line_of(SLOWLOG_LOGFMT, SLOWLOG_NORMALIZED, &r, out, cap);
+		line_of(SLOWLOG_POSTGRES, SLOWLOG_NORMALIZED, &r, out, cap);
+	}
+}
+
+/* --- limits --- */
+
+static int
+take(struct slowlog_limit *l, uint64_t key, uint64_t now_us)
+{
+	uint64_t suppressed = 0;
+
+	return slowlog_limit_take(l, key, now_us, &suppressed) ? (int)suppressed : -1;
+}
+
+Test(slowlog_limit, a_fingerprint_may_burst_and_then_speak_once_a_second)
+{
+	static struct slowlog_limit l;
+
+	slowlog_limit_init(&l, 0);
+	for (int i = 0; i < 5; i++)
+		cr_expect_eq(take(&l, 7, NOW), 0);
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(take(&l, 7, NOW + 10), -1);
+	cr_expect_eq(take(&l, 7, NOW + US_PER_S - 1), -1);
+	cr_expect_eq(take(&l, 7, NOW + US_PER_S), 4, "and tells what it held back");
+	cr_expect_eq(take(&l, 7, NOW + US_PER_S), -1);
+	cr_expect_eq(take(&l, 8, NOW + US_PER_S), 0, "others are not held back with it");
+	for (int i = 0; i < 5; i++)
+		cr_expect_eq(take(&l, 7, NOW + 100 * US_PER_S), i == 0 ? 1 : 0, "the burst comes back");
+	cr_expect_eq(take(&l, 7, NOW + 100 * US_PER_S), -1, "and is no larger");
+}
+
+Test(slowlog_limit, all_together_have_a_limit_too)
+{
+	static struct slowlog_limit l;
+
+	slowlog_limit_init(&l, 10);
+	for (uint64_t key = 0; key < 10; key++)
+		cr_expect_eq(take(&l, key, NOW), 0);
+	cr_expect_eq(take(&l, 11, NOW), -1);
+	cr_expect_eq(take(&l, 11, NOW + US_PER_S / 10), 1);
+	cr_expect_eq(take(&l, 12, NOW + US_PER_S / 10), -1);
+	slowlog_limit_change(&l, 0);
+	cr_expect_eq(take(&l, 12, NOW + US_PER_S / 10), 1, "no limit any more");
+}
+
+Test(slowlog_limit, time_that_does_not_pass_or_runs_back_is_no_harm)
+{
+	static struct slowlog_limit l;
+
+	slowlog_limit_init(&l, 4000000000u);
+	for (uint64_t i = 0; i < 5; i++)
+		cr_expect_eq(take(&l, 7, NOW - i), 0);
+	cr_expect_eq(take(&l, 7, 1), -1);
+	cr_expect_eq(take(&l, 7, UINT64_MAX), 1);
+}
+
+Test(slowlog_limit, the_one_not_seen_for_longest_makes_room)
+{
+	static struct slowlog_limit l;
+
+	slowlog_limit_init(&l, 0);
+	for (int i = 0; i < 6; i++) {
+		take(&l, 1, NOW);
+		take(&l, 1 + SLOWLOG_LIMIT_SETS, NOW);
+	}
+	for (uint64_t i = 2; i <= SLOWLOG_LIMIT_WAYS; i++) {
+		cr_expect_eq(take(&l, 1, NOW + i), -1, "it is seen again and again");
+		cr_expect_eq(take(&l, 1 + i * SLOWLOG_LIMIT_SETS, NOW + i), 0);
+	}
+	cr_expect_eq(take(&l, 1, NOW + 20), -1, "and so it is still known");
+	cr_expect_eq(take(&l, 1 + SLOWLOG_LIMIT_SETS, NOW + 20), 0, "this one was forgotten");
+}
+
+Test(slowlog_limit, what_was_lost_later_is_told_too)
+{
+	static struct slowlog_limit l;
+
+	slowlog_limit_init(&l, 0);
+	take(&l, 7, NOW);
+	slowlog_limit_lost(&l, 7, NOW, 3);
+	cr_expect_eq(take(&l, 7, NOW), 4);
+}
+
+/* --- the whole --- */
+
+static size_t
+count_lines(const char *path, const char *having)
+{
+	FILE *f = fopen(path, "r");
+	char line[SLOWLOG_LINE_MAX];
+	size_t n = 0;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		n += strstr(line, having) != NULL;
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+Test(slowlog, lines_reach_the_file_and_the_rest_is_counted)
+{
+	char path[] = "/tmp/pgweir-slow-XXXXXX", other[] = "/tmp/pgweir-slow-XXXXXX";
+	struct slowlog_settings settings = { .file = path, .max_lines_per_second = 200 };
+	struct request_report a = usual_report("SELECT 1"), unknown = usual_report(NULL);
+	struct slowlog_stats stats;
+	struct fail why;
+	struct slowlog *s;
+
+	close(mkstemp(path));
+	close(mkstemp(other));
+	s = slowlog_new(&settings, &why);
+	cr_assert_not_null(s, "%s", why.text);
+	for (int i = 0; i < 8; i++)
+		slowlog_write(s, &a, NOW);
+	slowlog_write(s, &unknown, NOW);
+	slowlog_write(s, &a, NOW + US_PER_S);
+	slowlog_get_stats(s, &stats);
+	cr_expect_eq(stats.lines, 7);
+	cr_expect_eq(stats.dropped_rate, 3);
+	cr_expect_eq(stats.dropped_ring, 0);
+	cr_expect_eq(stats.dropped_write, 0);
+
+	settings.file = other;
+	settings.format = SLOWLOG_LOGFMT;
+	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), 0);
+	slowlog_write(s, &a, NOW + 10 * US_PER_S);
+	settings.file = "/nonexistent/slow.log";
+	settings.format = SLOWLOG_JSON;
+	cr_expect_eq(slowlog_reconfigure(s, &settings, &why), -1);
+	slowlog_write(s, &a, NOW + 10 * US_PER_S);
+	slowlog_free(s);
+	cr_expect_eq(count_lines(other, "event=slow_query"), 2, "a bad file keeps the old settings");
+	for (int i = 0; i < 1000 && count_lines(path, "slow_query") < 7; i++)
+		usleep(1000);
+	cr_expect_eq(count_lines(path, "\"suppressed\":0"), 6);
+	cr_expect_eq(count_lines(path, "\"suppressed\":3"), 1);
+	unlink(path);
+	unlink(other);
+}
+
+Test(slowlog, a_file_that_cannot_be_opened_says_why)
+{
+	struct slowlog_settings settings = { .file = "/nonexistent/slow.log" };
+	struct fail why;
+
+	cr_expect_null(slowlog_new(&settings, &why));
+	cr_expect_not_null(strstr(why.text, "/nonexistent/slow.log"));
+	slowlog_free(NULL);
+}
