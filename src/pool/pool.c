@@ -1,0 +1,425 @@
+/*
+ * src/pool/pool.c - the doors of the pool: see pool.h, and pool_state.h for how the policy is cut into files.
+ *
+ * The usual path is short: a borrower takes the warmest idle connection, and returns it to the one who waits longest,
+ * or to the top of the idle ones. A newcomer never overtakes, because it only looks at idle connections when nobody is
+ * in line.
+ */
+#include "pool/pool_state.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define LOOK_FOR_IMAGE 8 /* so many idle ones are looked at for one that needs no replay of settings */
+
+struct pool *
+pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner, struct pool_budget *budget,
+	 struct pool_counters *counters, uint64_t random_seed)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->ops = *ops;
+	p->owner = owner;
+	p->counters = counters;
+	p->random = random_seed;
+	p->sweep_us = p->due_us = NEVER_US;
+	p->close_reason = RR_RELOAD;
+	for (int state = 0; state < PC_COUNT; state++)
+		TAILQ_INIT(&p->in[state]);
+	TAILQ_INIT(&p->line);
+	budget_join(budget, &p->member, p);
+	pool_reconfigure(p, settings, 0);
+	return p;
+}
+
+void
+pool_free(struct pool *p)
+{
+	struct fail why;
+
+	if (p == NULL)
+		return;
+	assert(p->total == 0);
+	fail_set(&why, "57P01", "the pool is closed");
+	pool_refuse_line(p, &why, RF_SHUTDOWN);
+	assert(p->waiting == 0);
+	budget_leave(&p->member);
+	free(p);
+}
+
+/* --- Lists. --- */
+
+/* The warmest first. One that was just returned goes to the top at once; after a ping it finds its old place. */
+static void
+insert_idle(struct pool *p, struct pool_conn *conn)
+{
+	struct pool_conn *colder = TAILQ_FIRST(&p->in[PC_IDLE]);
+
+	while (colder != NULL && colder->idle_since_us > conn->idle_since_us)
+		colder = TAILQ_NEXT(colder, link);
+	if (colder != NULL)
+		TAILQ_INSERT_BEFORE(colder, conn, link);
+	else
+		TAILQ_INSERT_TAIL(&p->in[PC_IDLE], conn, link);
+}
+
+static void
+tell_budget_if_wanted(struct pool *p)
+{
+	budget_set_wanting(&p->member, p->waiting > 0 || p->count[PC_LENT] > 0);
+}
+
+void
+pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to)
+{
+	enum pool_conn_state from = conn->state;
+
+	if (from != PC_NONE) {
+		TAILQ_REMOVE(&p->in[from], conn, link);
+		p->count[from]--;
+		p->total--;
+	}
+	conn->state = to;
+	if (to == PC_IDLE)
+		insert_idle(p, conn);
+	else if (to != PC_NONE)
+		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
+	if (to != PC_NONE) {
+		p->count[to]++;
+		p->total++;
+	}
+	budget_moved(&p->member, from, to);
+	tell_budget_if_wanted(p);
+}
+
+static void
+join_line(struct pool *p, struct pool_ticket *t, uint64_t now_us)
+{
+	assert(!t->is_waiting);
+	t->is_waiting = true;
+	t->since_us = now_us;
+	t->number = ++p->last_number;
+	TAILQ_INSERT_TAIL(&p->line, t, link);
+	p->waiting++;
+	p->counters->waits++;
+	tell_budget_if_wanted(p);
+}
+
+void
+pool_leave_line(struct pool *p, struct pool_ticket *t)
+{
+	TAILQ_REMOVE(&p->line, t, link);
+	t->is_waiting = false;
+	p->waiting--;
+	tell_budget_if_wanted(p);
+}
+
+/* Conn may be gone and its memory with it when this returns. */
+void
+pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason)
+{
+	p->counters->recycles[reason]++;
+	pool_move(p, conn, PC_CLOSING);
+	p->ops.close(p->owner, conn, reason);
+}
+
+/* --- Lending. --- */
+
+bool
+pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+{
+	const struct pool_settings *s = &p->settings;
+
+	return conn->epoch != p->epoch || (s->pre_ping && now_us >= later(conn->heard_us, s->pre_ping_idle_us));
+}
+
+static struct pool_conn *
+next_to_lend(const struct pool *p, struct pool_conn *conn)
+{
+	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, pool_conns, link);
+}
+
+/* One that may be lent as it is: with this image if one of the first few has it, else the first. */
+static struct pool_conn *
+choose_idle(const struct pool *p, const void *image, uint64_t now_us)
+{
+	const struct pool_conns *idle = &p->in[PC_IDLE];
+	struct pool_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, pool_conns);
+	struct pool_conn *first = NULL;
+
+	if (p->settings.pre_ping && p->settings.pre_ping_idle_us == 0)
+		return NULL; /* each must be pinged */
+	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
+		if (first != NULL && looked >= LOOK_FOR_IMAGE)
+			break;
+		if (pool_needs_ping(p, conn, now_us))
+			continue;
+		if (image == NULL || conn->image == image)
+			return conn;
+		if (first == NULL)
+			first = conn;
+	}
+	return first;
+}
+
+static void
+lend(struct pool *p, struct pool_conn *conn)
+{
+	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
+	conn->is_used = true;
+	if (conn->state != PC_LENT)
+		pool_move(p, conn, PC_LENT);
+}
+
+struct pool_conn *
+pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t now_us)
+{
+	struct pool_conn *conn = NULL;
+
+	p->is_in_use = true;
+	if (p->waiting == 0 && p->count[PC_IDLE] > 0)
+		conn = choose_idle(p, t->image, now_us);
+	if (conn == NULL) {
+		join_line(p, t, now_us);
+		pool_reinforce(p, now_us);
+		return NULL;
+	}
+	lend(p, conn);
+	if (p->count[PC_IDLE] < p->settings.min_idle)
+		pool_arm(p, pool_next_due(p, now_us));
+	return conn;
+}
+
+void
+pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us)
+{
+	if (!t->is_waiting)
+		return;
+	pool_leave_line(p, t);
+	pool_reinforce(p, now_us);
+}
+
+/* Hands out what is idle. Needed only where idle ones become lendable while others wait. */
+void
+pool_serve(struct pool *p, uint64_t now_us)
+{
+	struct pool_ticket *t;
+	struct pool_conn *conn;
+
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t->image, now_us)) != NULL) {
+		pool_leave_line(p, t);
+		lend(p, conn);
+		t->on_grant(conn, t->arg);
+	}
+}
+
+/* --- Connections that are nobody's: returned, opened, pinged. --- */
+
+/* Old connections are worth more than their age as long as new ones can't be had. */
+bool
+pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+{
+	return conn->recycle_at_us != 0 && now_us >= conn->recycle_at_us && p->failed_count == 0;
+}
+
+static bool
+is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us, enum recycle_reason *reason)
+{
+	if (p->is_paused)
+		*reason = RR_KILL;
+	else if (conn->is_recycle_due)
+		*reason = p->close_reason;
+	else if (pool_live(p) > p->limit)
+		*reason = RR_OVERFLOW;
+	else if (pool_is_aged(p, conn, now_us))
+		*reason = RR_AGE;
+	else
+		return false;
+	return true;
+}
+
+static void
+go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	pool_move(p, conn, PC_IDLE);
+	pool_expect_sweep(p, conn);
+	if (pool_live(p) > p->settings.pool_size)
+		pool_trim(p, now_us);
+	budget_review(p->member.budget, now_us);
+	pool_arm(p, pool_next_due(p, now_us));
+}
+
+void
+pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	enum recycle_reason reason = RR_EVICTED;
+
+	assert(conn->state == PC_LENT);
+	conn->heard_us = conn->idle_since_us = now_us;
+	conn->epoch = p->epoch;
+	if (is_to_close(p, conn, now_us, &reason) || budget_asks_back(&p->member, conn->opened_us, now_us)) {
+		pool_close_conn(p, conn, reason);
+		pool_reinforce(p, now_us);
+	} else if (t == NULL) {
+		go_idle(p, conn, now_us);
+	} else {
+		pool_leave_line(p, t);
+		lend(p, conn);
+		if (p->member.short_count > 0)
+			pool_reinforce(p, now_us);
+		t->on_grant(conn, t->arg);
+	}
+}
+
+/* Opened or pinged. The longest waiter gets it, whoever it was opened or pinged for. */
+static void
+deliver(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	enum recycle_reason reason;
+
+	conn->heard_us = now_us;
+	conn->epoch = p->epoch;
+	if (is_to_close(p, conn, now_us, &reason)) {
+		pool_close_conn(p, conn, reason);
+		t = NULL;
+	} else if (t == NULL) {
+		go_idle(p, conn, now_us);
+	} else {
+		pool_leave_line(p, t);
+		lend(p, conn);
+	}
+	pool_reinforce(p, now_us);
+	if (t != NULL)
+		t->on_grant(conn, t->arg);
+}
+
+/* --- What the owner reports. A connection that was asked to close may still report what it was doing before. --- */
+
+void
+pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	assert(conn->state == PC_NONE);
+	conn->opened_us = now_us;
+	conn->is_overflow = p->total >= p->settings.pool_size;
+	pool_move(p, conn, PC_OPENING);
+}
+
+void
+pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	if (conn->state != PC_OPENING)
+		return;
+	pool_forget_failures(p);
+	conn->opened_us = conn->idle_since_us = now_us;
+	pool_set_recycle_time(p, conn);
+	deliver(p, conn, now_us);
+}
+
+void
+pool_raise_epoch(struct pool *p, uint64_t now_us)
+{
+	p->epoch++;
+	p->sweep_us = earliest(p->sweep_us, now_us);
+}
+
+void
+pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	p->counters->pings_failed++;
+	pool_raise_epoch(p, now_us);
+	p->distrust_epoch = p->epoch;
+	pool_close_conn(p, conn, RR_FAILED_PING);
+}
+
+void
+pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t now_us)
+{
+	if (conn->state != PC_PINGING)
+		return;
+	if (ok) {
+		p->counters->pings_ok++;
+		deliver(p, conn, now_us);
+	} else {
+		pool_ping_failed(p, conn, now_us);
+		pool_reinforce(p, now_us);
+	}
+}
+
+void
+pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us)
+{
+	enum pool_conn_state was = conn->state;
+
+	if (was == PC_NONE)
+		return;
+	pool_move(p, conn, PC_NONE);
+	if (was == PC_PINGING)
+		p->counters->pings_failed++;
+	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
+		pool_raise_epoch(p, now_us);
+	pool_reinforce(p, now_us);
+}
+
+void
+pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	conn->heard_us = now_us;
+	if (conn->state == PC_IDLE && p->waiting > 0)
+		pool_serve(p, now_us);
+}
+
+void
+pool_stir(struct pool *p, uint64_t now_us)
+{
+	p->is_stirred = true;
+	pool_arm(p, now_us);
+}
+
+bool
+pool_give_up_idle(struct pool *p, uint64_t now_us)
+{
+	struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+
+	if (coldest == NULL)
+		return false;
+	pool_close_conn(p, coldest, RR_EVICTED);
+	pool_reinforce(p, now_us);
+	return true;
+}
+
+/* --- What can be seen. --- */
+
+bool
+pool_is_paused(const struct pool *p)
+{
+	return p->is_paused;
+}
+
+const struct pool_settings *
+pool_get_settings(const struct pool *p)
+{
+	return &p->settings;
+}
+
+void
+pool_get_counts(const struct pool *p, struct pool_counts *out)
+{
+	const struct pool_ticket *first = TAILQ_FIRST(&p->line);
+	uint32_t live = pool_live(p), size = p->settings.pool_size;
+
+	*out = (struct pool_counts){
+		.opening = p->count[PC_OPENING],
+		.idle = p->count[PC_IDLE],
+		.pinging = p->count[PC_PINGING],
+		.lent = p->count[PC_LENT],
+		.closing = p->count[PC_CLOSING],
+		.waiting = p->waiting,
+		.overflow = live > size ? live - size : 0,
+		.oldest_waiter_us = first != NULL ? first->since_us : 0,
+		.backoff_until_us = p->backoff_until_us,
+	};
+}

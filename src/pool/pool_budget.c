@@ -1,0 +1,327 @@
+/*
+ * src/pool/pool_budget.c - max_server_connections: a cap over several pools. See pool_budget.h.
+ *
+ * The share of a pool is limit / pools in use, at least 1. Three rules keep it fair without ever taking a connection
+ * away from a borrower:
+ *   - a free place goes to whom has fewest, so that pools fill up evenly;
+ *   - with no place free, idle connections above a share (all of a pool nobody uses) are closed for those below theirs;
+ *   - with none idle either, connections of pools above their share are closed as they are returned. Where there are
+ *     more pools than places, a share is one place, and it is passed on when its connection had its turn.
+ * Connections on their way out (CLOSING) are counted as places to come, so that no more are closed than are needed.
+ */
+#include "pool/pool_budget.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+TAILQ_HEAD(budget_members, budget_member);
+
+struct pool_budget {
+	uint32_t limit; /* 0: none */
+	uint32_t used, idle, leaving;
+	uint32_t wanting_count; /* pools in use */
+	bool is_reviewing, is_review_due;
+	struct budget_members members, hungry;
+};
+
+struct pool_budget *
+pool_budget_new(uint32_t limit)
+{
+	struct pool_budget *b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		return NULL;
+	b->limit = limit;
+	TAILQ_INIT(&b->members);
+	TAILQ_INIT(&b->hungry);
+	return b;
+}
+
+void
+pool_budget_free(struct pool_budget *b)
+{
+	if (b == NULL)
+		return;
+	assert(TAILQ_EMPTY(&b->members));
+	free(b);
+}
+
+uint32_t
+pool_budget_used(const struct pool_budget *b)
+{
+	return b->used;
+}
+
+void
+pool_budget_set_limit(struct pool_budget *b, uint32_t limit, uint64_t now_us)
+{
+	b->limit = limit;
+	budget_review(b, now_us);
+}
+
+void
+budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p)
+{
+	m->budget = b;
+	m->pool = p;
+	if (b != NULL)
+		TAILQ_INSERT_TAIL(&b->members, m, link);
+}
+
+void
+budget_leave(struct budget_member *m)
+{
+	if (m->budget == NULL)
+		return;
+	assert(m->used == 0);
+	budget_set_wanting(m, false);
+	if (m->short_count > 0)
+		TAILQ_REMOVE(&m->budget->hungry, m, hungry_link);
+	TAILQ_REMOVE(&m->budget->members, m, link);
+	m->budget = NULL;
+}
+
+/* --- What is counted. --- */
+
+static void
+count(struct budget_member *m, enum pool_conn_state state, uint32_t by)
+{
+	struct pool_budget *b = m->budget;
+
+	if (state != PC_NONE) {
+		m->used += by;
+		b->used += by;
+	}
+	if (state == PC_IDLE) {
+		m->idle += by;
+		b->idle += by;
+	}
+	if (state == PC_CLOSING) {
+		m->leaving += by;
+		b->leaving += by;
+	}
+}
+
+void
+budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to)
+{
+	if (m->budget == NULL)
+		return;
+	count(m, from, (uint32_t)-1);
+	count(m, to, 1);
+}
+
+void
+budget_set_wanting(struct budget_member *m, bool is_wanting)
+{
+	if (m->budget == NULL || m->is_wanting == is_wanting)
+		return;
+	m->is_wanting = is_wanting;
+	m->budget->wanting_count += is_wanting ? 1 : (uint32_t)-1;
+}
+
+static uint32_t
+live_count(const struct budget_member *m)
+{
+	return m->used - m->leaving;
+}
+
+static uint32_t
+fair_share(const struct pool_budget *b)
+{
+	uint32_t share = b->limit / (b->wanting_count > 0 ? b->wanting_count : 1);
+
+	return share > 0 ? share : 1;
+}
+
+static bool
+has_free_place(const struct pool_budget *b)
+{
+	return b->limit == 0 || b->used < b->limit;
+}
+
+/* Anything here to be fair about? Nearly always not, and then a return costs no more than this look. */
+static bool
+is_tight(const struct pool_budget *b)
+{
+	return !TAILQ_EMPTY(&b->hungry) || (b->limit > 0 && b->used > b->limit);
+}
+
+/* How many connections must close so that those below their share (but for except) can have it. Below 1: none. */
+static int64_t
+missing_count(const struct pool_budget *b, const struct budget_member *except)
+{
+	int64_t missing = (int64_t)b->used - b->leaving - b->limit;
+	uint32_t share = fair_share(b);
+	const struct budget_member *m;
+
+	if (b->limit == 0)
+		return 0;
+	TAILQ_FOREACH(m, &b->hungry, hungry_link)
+	{
+		if (m == except || live_count(m) >= share)
+			continue;
+		uint32_t below = share - live_count(m);
+		missing += below < m->short_count ? below : m->short_count;
+	}
+	return missing;
+}
+
+/* --- Who may open. --- */
+
+static uint64_t
+waiting_since(const struct budget_member *m)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(m->pool, &counts);
+	return counts.waiting > 0 ? counts.oldest_waiter_us : UINT64_MAX;
+}
+
+static bool
+has_better_claim(const struct budget_member *a, const struct budget_member *b)
+{
+	if (live_count(a) != live_count(b))
+		return live_count(a) < live_count(b);
+	return waiting_since(a) < waiting_since(b);
+}
+
+/* Of the places the hungry one asks for, how many go before m's next? Each one it gets makes its claim weaker. */
+static uint32_t
+places_before(const struct budget_member *hungry, const struct budget_member *m)
+{
+	uint32_t has = live_count(hungry), mine = live_count(m), n;
+
+	if (has > mine)
+		return 0;
+	n = mine - has + (waiting_since(hungry) < waiting_since(m) ? 1 : 0);
+	return n < hungry->short_count ? n : hungry->short_count;
+}
+
+bool
+budget_allows(const struct budget_member *m)
+{
+	const struct pool_budget *b = m->budget;
+	const struct budget_member *h;
+	uint64_t before = 0;
+
+	if (b == NULL || b->limit == 0)
+		return true;
+	if (!has_free_place(b))
+		return false;
+	TAILQ_FOREACH(h, &b->hungry, hungry_link)
+	{
+		if (h != m)
+			before += places_before(h, m);
+	}
+	return b->limit - b->used > before;
+}
+
+bool
+budget_has_spare(const struct budget_member *m)
+{
+	const struct pool_budget *b = m->budget;
+
+	return b == NULL || b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
+}
+
+bool
+budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+{
+	const struct pool_budget *b = m->budget;
+	uint32_t share;
+
+	if (b == NULL || !is_tight(b))
+		return false;
+	share = fair_share(b);
+	if (live_count(m) < share)
+		return false;
+	if (live_count(m) == share && (b->wanting_count <= b->limit || now_us < opened_us + BUDGET_TURN_US))
+		return false;
+	return missing_count(b, m) > 0;
+}
+
+/* --- Who gives up, who is woken. --- */
+
+/* The pool with the most idle connections above its own share; with is_any, the one with the most idle. */
+static struct budget_member *
+find_idlest(const struct pool_budget *b, bool is_any)
+{
+	struct budget_member *m, *idlest = NULL;
+	uint32_t most = 0;
+
+	TAILQ_FOREACH(m, &b->members, link)
+	{
+		uint32_t keeps = m->is_wanting && !is_any ? fair_share(b) : 0;
+		uint32_t above = live_count(m) > keeps ? live_count(m) - keeps : 0;
+		uint32_t surplus = m->idle < above ? m->idle : above;
+
+		if (surplus > most) {
+			most = surplus;
+			idlest = m;
+		}
+	}
+	return idlest;
+}
+
+static void
+reclaim(struct pool_budget *b, uint64_t now_us)
+{
+	while (b->idle > 0 && missing_count(b, NULL) > 0) {
+		bool is_over = b->used - b->leaving > b->limit;
+		struct budget_member *m = find_idlest(b, false);
+
+		if (m == NULL && is_over)
+			m = find_idlest(b, true);
+		if (m == NULL || !pool_give_up_idle(m->pool, now_us))
+			return;
+	}
+}
+
+static void
+wake_best(struct pool_budget *b, uint64_t now_us)
+{
+	struct budget_member *m, *best = TAILQ_FIRST(&b->hungry);
+
+	if (best == NULL || !has_free_place(b))
+		return;
+	TAILQ_FOREACH(m, &b->hungry, hungry_link)
+	{
+		if (has_better_claim(m, best))
+			best = m;
+	}
+	pool_stir(best->pool, now_us);
+}
+
+void
+budget_review(struct pool_budget *b, uint64_t now_us)
+{
+	if (b == NULL || !is_tight(b))
+		return;
+	/* A pool that gives up a connection reports again, from within: once more from the start, not deeper. */
+	b->is_review_due = true;
+	if (b->is_reviewing)
+		return;
+	b->is_reviewing = true;
+	while (b->is_review_due) {
+		b->is_review_due = false;
+		reclaim(b, now_us);
+	}
+	b->is_reviewing = false;
+	wake_best(b, now_us);
+}
+
+void
+budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
+{
+	struct pool_budget *b = m->budget;
+
+	if (b == NULL)
+		return;
+	if (m->short_count == 0 && short_count > 0)
+		TAILQ_INSERT_TAIL(&b->hungry, m, hungry_link);
+	if (m->short_count > 0 && short_count == 0)
+		TAILQ_REMOVE(&b->hungry, m, hungry_link);
+	m->short_count = short_count;
+	budget_review(b, now_us);
+}
