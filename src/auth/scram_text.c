@@ -120,7 +120,7 @@ bool
 scram_is_printable(struct scram_span s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (s.text[i] < 0x21 || s.text[i] > 0x7e || s.text[i] == ',')
+		if (s.text[i] < 0x21 || s.text[i] > 0x7e) /* a comma ended it */
 			return false;
 	return s.len > 0;
 }

@@ -426,6 +426,20 @@ Test(startup, options_come_before_the_packets_own_settings)
 	free(p.bytes);
 }
 
+Test(startup, a_backslash_at_the_end_keeps_nothing_of_what_follows)
+{
+	struct packet p;
+	struct startup s;
+	struct fail why;
+
+	cr_assert_eq(parse_body(V3, BYTES("options\0-c a=b\\\0c\0d\0user\0u\0\0"), &p, &s, &why), 0);
+	cr_assert_eq(s.setting_count, 2);
+	cr_expect_str_eq(s.settings[0].value, "b");
+	cr_expect_str_eq(s.settings[1].name, "c");
+	startup_fini(&s);
+	free(p.bytes);
+}
+
 /* --- Limits. --- */
 
 /* count settings, named by name and a number, then a user. */

@@ -1,0 +1,152 @@
+/*
+ * tests/fuzz/fuzz_scram.c - both sides of SCRAM against any texts.
+ *
+ * The input is lines: a secret (or what is none: the RFC's is taken then), client-first, client-final for our server;
+ * server-first, server-final for our client. Nonces and keys are the RFC's, so that the seed is a login that succeeds,
+ * and changes of it come near.
+ *
+ * Holds besides memory: a mock lets nobody in; whoever gets in has left keys whose hash is the StoredKey; base64 has
+ * one spelling.
+ */
+#include "auth/base64.h"
+#include "auth/scram.h"
+
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+#define CLIENT_NONCE "rOprNGfwEbeRWgbNEkqO"
+#define SECRET                                                                                                         \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:"                    \
+	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+#define CLIENT_KEY "pg/JI9Z+hkSpLRa5btpe9GVrDHJcSEN0viVTVXaZbos="
+#define SERVER_KEY "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct text {
+	char *bytes; /* of exactly len bytes */
+	size_t len;
+};
+
+static void
+must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+static struct text
+take_line(const uint8_t **data, size_t *size)
+{
+	const uint8_t *end = *size > 0 ? memchr(*data, '\n', *size) : NULL;
+	struct text t = { NULL, end != NULL ? (size_t)(end - *data) : *size };
+	size_t taken = t.len + (end != NULL);
+
+	t.bytes = malloc(t.len > 0 ? t.len : 1);
+	must(t.bytes != NULL);
+	if (t.len > 0)
+		memcpy(t.bytes, *data, t.len);
+	*data += taken;
+	*size -= taken;
+	return t;
+}
+
+static void
+check_refusal(const struct fail *why)
+{
+	must(strlen(why->sqlstate) == 5 && why->text[0] != '\0');
+	for (const char *c = why->text; *c != '\0'; c++)
+		must(*c >= 0x20 && *c <= 0x7e);
+	for (const char *c = why->detail; *c != '\0'; c++)
+		must(*c >= 0x20 && *c <= 0x7e);
+}
+
+static void
+run_server(const struct scram_verifier *v, bool is_mock, struct text first, struct text final)
+{
+	struct scram_server *s = scram_server_new_with_nonce(v, is_mock, SERVER_NONCE);
+	char out[SCRAM_TEXT_MAX];
+	uint8_t stored_key[SCRAM_KEY_LEN];
+	struct scram_keys keys;
+	struct fail why = { 0 };
+
+	must(s != NULL);
+	if (scram_server_first(s, first.bytes, first.len, out, &why) < 0) {
+		check_refusal(&why);
+	} else if (scram_server_final(s, final.bytes, final.len, out, &keys, &why) < 0) {
+		check_refusal(&why);
+		must(!keys.is_set && out[0] == '\0');
+	} else {
+		SHA256(keys.client_key, SCRAM_KEY_LEN, stored_key);
+		must(!is_mock && memcmp(stored_key, v->stored_key, SCRAM_KEY_LEN) == 0);
+		must(strlen(out) == 2 + BASE64_LEN(SCRAM_KEY_LEN));
+	}
+	scram_server_free(s);
+}
+
+static void
+run_client(struct text first, struct text final)
+{
+	struct scram_client *c = scram_client_new_with_nonce("user", CLIENT_NONCE);
+	struct scram_keys keys = { .is_set = true };
+	struct fail why = { 0 };
+	char out[SCRAM_TEXT_MAX];
+	const uint8_t *salt;
+	size_t len;
+
+	must(c != NULL && scram_client_first(c, out, &why) == 0);
+	must(base64_decode(CLIENT_KEY, strlen(CLIENT_KEY), keys.client_key, SCRAM_KEY_LEN, &len) == 0);
+	must(base64_decode(SERVER_KEY, strlen(SERVER_KEY), keys.server_key, SCRAM_KEY_LEN, &len) == 0);
+	if (scram_client_challenge(c, first.bytes, first.len, &salt, &keys.salt_len, &keys.iterations, &why) < 0) {
+		check_refusal(&why);
+	} else {
+		must(keys.salt_len > 0 && keys.salt_len <= SCRAM_SALT_MAX);
+		must(keys.iterations > 0 && keys.iterations <= SCRAM_ITERATIONS_MAX);
+		memcpy(keys.salt, salt, keys.salt_len);
+		must(scram_client_final(c, &keys, out, &why) == 0);
+		if (scram_client_verify(c, final.bytes, final.len, &why) < 0)
+			check_refusal(&why);
+	}
+	scram_client_free(c);
+}
+
+static void
+run_base64(struct text t)
+{
+	uint8_t *out = malloc(t.len + 1);
+	char *again = malloc(BASE64_LEN(t.len) + 1);
+	size_t len;
+
+	must(out != NULL && again != NULL);
+	if (base64_decode(t.bytes, t.len, out, t.len, &len) == 0) {
+		base64_encode(out, len, again);
+		must(strlen(again) == t.len && memcmp(again, t.bytes, t.len) == 0);
+	}
+	free(out);
+	free(again);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct text lines[5];
+	struct scram_verifier v;
+	char *secret;
+
+	for (int i = 0; i < 5; i++)
+		lines[i] = take_line(&data, &size);
+	secret = strndup(lines[0].bytes, lines[0].len);
+	must(secret != NULL);
+	if (scram_verifier_parse(secret, &v, NULL) < 0)
+		must(scram_verifier_parse(SECRET, &v, NULL) == 0);
+	run_server(&v, false, lines[1], lines[2]);
+	run_server(&v, true, lines[1], lines[2]);
+	run_client(lines[3], lines[4]);
+	run_base64(lines[0]);
+	for (int i = 0; i < 5; i++)
+		free(lines[i].bytes);
+	free(secret);
+	return 0;
+}
