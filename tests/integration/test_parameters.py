@@ -1,0 +1,374 @@
+"""Session parameters: what PostgreSQL reports follows its client to every server; what a client asks for at startup is
+applied; nothing of it is seen by another client."""
+
+import itertools
+
+import pytest
+
+import rawwire
+from rawwire import Wire, errors, query, shape, startup, texts
+
+REPORTED = {
+    "application_name": ("first app", "the second's"),
+    "client_encoding": ("LATIN1", "UTF8"),
+    "DateStyle": ("German, DMY", "SQL, MDY"),
+    "IntervalStyle": ("sql_standard", "iso_8601"),
+    "TimeZone": ("Europe/Berlin", "America/New_York"),
+    "standard_conforming_strings": ("off", "on"),
+    "default_transaction_read_only": ("on", "off"),
+}
+
+
+@pytest.mark.parametrize("name, values", REPORTED.items(), ids=REPORTED.keys())
+def test_a_reported_parameter_of_the_startup_packet_follows_its_client(weir, name, values):
+    weir.start(pool_size=1)
+    wires = [(weir.raw(parameters={name: value}), value) for value in values]
+    for _ in range(3):
+        for wire, value in wires:
+            assert wire.value(f"SHOW {name}") == value
+            assert wire.extended(f"SHOW {name}") == [[value]]
+    for wire, value in wires:
+        assert wire.parameters[name] == value
+
+
+@pytest.mark.parametrize("name, values", REPORTED.items(), ids=REPORTED.keys())
+def test_a_reported_parameter_that_was_set_follows_its_client(weir, name, values):
+    weir.start(pool_size=1)
+    plain = weir.raw()
+    default = plain.value(f"SHOW {name}")
+    wires = [(weir.raw(), value) for value in values]
+    for wire, value in wires:
+        wire.query("SET %s = %s" % (name, value if name == "DateStyle" else "'%s'" % value.replace("'", "''")))
+        assert wire.parameters[name] == value
+    for _ in range(3):
+        for wire, value in wires:
+            assert wire.value(f"SHOW {name}") == value
+        assert plain.value(f"SHOW {name}") == default
+    assert plain.parameters[name] == default
+
+
+@pytest.mark.parametrize("given, canonical", [
+    ({"client_encoding": "utf8"}, {"client_encoding": "UTF8"}),
+    ({"client_encoding": "'UTF-8'"}, {"client_encoding": "UTF8"}),
+    ({"client_encoding": "latin1"}, {"client_encoding": "LATIN1"}),
+    ({"datestyle": "german"}, {"DateStyle": "German, DMY"}),
+    ({"DATESTYLE": "iso,dmy"}, {"DateStyle": "ISO, DMY"}),
+    ({"timezone": "utc"}, {"TimeZone": "UTC"}),
+    ({"TimeZone": "europe/berlin"}, {"TimeZone": "Europe/Berlin"}),
+    ({"standard_conforming_strings": "yes"}, {"standard_conforming_strings": "on"}),
+    ({"IntervalStyle": "ISO_8601"}, {"IntervalStyle": "iso_8601"}),
+    ({"application_name": "x" * 100}, {"application_name": "x" * 63}),
+    ({"application_name": ""}, {"application_name": ""}),
+    ({"application_name": "quote ' back \\ slash"}, {"application_name": "quote ' back \\ slash"}),
+    ({"options": "-c datestyle=sql -c timezone=UTC"}, {"DateStyle": "SQL, MDY", "TimeZone": "UTC"}),
+], ids=str)
+def test_the_client_is_told_postgresqls_own_spelling(weir, given, canonical):
+    weir.start(pool_size=1)
+    with weir.raw(parameters=given) as wire, \
+            Wire((weir.postgres.host, weir.postgres.port)).login(parameters=given) as direct:
+        assert wire.parameters == direct.parameters
+        for name, value in canonical.items():
+            assert wire.parameters[name] == value
+            assert wire.value(f"SHOW {name}") == value
+
+
+def test_reports_at_login_are_complete(weir):
+    weir.start()
+    with weir.raw() as wire:
+        assert set(wire.parameters) >= {
+            "server_version", "server_encoding", "client_encoding", "application_name", "is_superuser",
+            "session_authorization", "DateStyle", "IntervalStyle", "TimeZone", "integer_datetimes",
+            "standard_conforming_strings", "default_transaction_read_only", "in_hot_standby"}
+        assert wire.parameters["session_authorization"] == "web" and wire.parameters["is_superuser"] == "off"
+
+
+def test_reports_are_the_users_own(weir):
+    weir.users["postgres"] = "x"
+    weir.start()
+    with weir.raw("postgres") as boss, weir.raw("web") as wire:
+        assert (boss.parameters["is_superuser"], wire.parameters["is_superuser"]) == ("on", "off")
+
+
+STARTUP = {
+    "extra_float_digits": ("0", "3"),
+    "statement_timeout": ("1234ms", "5s"),
+    "search_path": ("pg_catalog, public", '"$user", pg_temp'),
+    "work_mem": ("7MB", "9MB"),
+    "default_transaction_isolation": ("serializable", "repeatable read"),
+    "lock_timeout": ("777ms", "0"),
+    "my.custom": ("a b", "c'd"),
+    "geqo": ("off", "on"),
+    "bytea_output": ("escape", "hex"),
+    "row_security": ("off", "on"),
+    "idle_in_transaction_session_timeout": ("1min", "2min"),
+}
+
+
+@pytest.mark.parametrize("name, values", STARTUP.items(), ids=STARTUP.keys())
+def test_a_setting_of_the_startup_packet_is_applied_wherever_the_client_comes(weir, name, values):
+    weir.start(pool_size=2, pool_lifo=False)
+    wires = [(weir.raw(parameters={name: value}), value) for value in values]
+    for _ in range(4):
+        for wire, value in wires:
+            assert wire.value(f"SHOW {name}") == value
+
+
+@pytest.mark.parametrize("name, values", STARTUP.items(), ids=STARTUP.keys())
+def test_a_setting_of_the_startup_packet_is_not_seen_by_others(weir, name, values):
+    weir.start(pool_size=1)
+    direct = Wire((weir.postgres.host, weir.postgres.port)).login()
+    default = direct.query(f"SELECT current_setting('{name}', true)")
+    direct.leave()
+    with weir.raw() as plain:
+        with weir.raw(parameters={name: values[0]}) as wire:
+            assert wire.value(f"SHOW {name}") == values[0]
+            assert plain.query(f"SELECT current_setting('{name}', true)") in (default, [[""]])
+        with weir.raw() as after:
+            assert after.query(f"SELECT current_setting('{name}', true)") in (default, [[""]])
+
+
+@pytest.mark.parametrize("options, expected", [
+    ("-c statement_timeout=1234", {"statement_timeout": "1234ms"}),
+    ("-cwork_mem=7MB -c geqo=off", {"work_mem": "7MB", "geqo": "off"}),
+    ("--statement-timeout=99s --work_mem=8MB", {"statement_timeout": "99s", "work_mem": "8MB"}),
+    ('-c search_path="a\\ b",public', {"search_path": '"a b",public'}),
+    ("-c application_name=back\\\\slash", {"application_name": "back\\slash"}),
+    ("  -c   geqo=off  ", {"geqo": "off"}),
+    ("-c geqo=off -c geqo=on", {"geqo": "on"}),
+    ("", {"geqo": "on"}),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_options_are_read_as_postgresql_reads_them(weir, options, expected):
+    weir.start(pool_size=1)
+    with weir.raw() as plain, weir.raw(parameters={"options": options}) as wire:
+        for _ in range(2):
+            for name, value in expected.items():
+                assert wire.value(f"SHOW {name}") == value
+            plain.query("SELECT 1")
+
+
+def test_the_packets_own_parameters_win_over_options(weir):
+    weir.start()
+    with weir.raw(parameters={"work_mem": "7MB", "options": "-c work_mem=9MB"}) as wire:
+        assert wire.value("SHOW work_mem") == "7MB"
+
+
+def test_jdbc_and_lib_pq_style_startup(weir):
+    weir.start(pool_size=1)
+    jdbc = {"client_encoding": "UTF8", "DateStyle": "ISO", "TimeZone": "Europe/Berlin", "extra_float_digits": "2",
+            "application_name": "PostgreSQL JDBC Driver"}
+    with weir.raw(parameters=jdbc) as wire, weir.raw(parameters={"extra_float_digits": "2", "datestyle": "ISO, MDY",
+                                                                 "client_encoding": "UTF8"}) as other:
+        for _ in range(2):
+            assert wire.value("SHOW TimeZone") == "Europe/Berlin" and wire.value("SHOW extra_float_digits") == "2"
+            assert other.value("SHOW TimeZone") == "UTC" and other.value("SHOW extra_float_digits") == "2"
+
+
+def test_drivers_options_reach_postgresql(weir):
+    weir.start(pool_size=1)
+    for connect in (weir.connect2, weir.connect):
+        connection = connect(options="-c statement_timeout=4321 -c search_path=pg_catalog", application_name="driver")
+        cursor = connection.cursor()
+        cursor.execute("SELECT current_setting('statement_timeout'), current_setting('search_path'), "
+                       "current_setting('application_name')")
+        assert cursor.fetchone() == ("4321ms", "pg_catalog", "driver")
+        connection.rollback()
+
+
+def test_statement_timeout_of_the_startup_packet_works(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as plain, weir.raw(parameters={"options": "-c statement_timeout=200"}) as wire:
+        for _ in range(2):
+            assert errors(wire.ask(query("SELECT pg_sleep(5)")))[0].sqlstate == "57014"
+            assert plain.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
+
+
+# --- what goes wrong, and for whom ---
+
+@pytest.mark.parametrize("parameters", [{"client_encoding": "no-such"}, {"DateStyle": "no-such"},
+                                        {"TimeZone": "No/Where"}, {"statement_timeout": "soon"},
+                                        {"work_mem": "1 pound"}, {"options": "-c geqo=perhaps"}], ids=str)
+def test_an_invalid_value_is_an_error_for_that_client_only(weir, parameters):
+    weir.start(pool_size=1)
+    with weir.raw() as other:
+        other.query("SELECT 1")
+        try:
+            wire = weir.raw(parameters=parameters)
+            replies = wire.ask(query("SELECT 1"))
+            assert errors(replies)[0].sqlstate == "22023", shape(replies)
+        except rawwire.LoginRefused as refused:
+            assert refused.sqlstate == "22023"
+        except rawwire.WireClosed as closed:
+            assert "E:22023" in str(closed)
+        for _ in range(3):
+            assert other.query("SELECT 1") == [["1"]]
+        assert weir.raw().query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.weir_only
+def test_an_unknown_setting_is_no_reason_to_refuse(weir):
+    weir.start(pool_size=1)
+    with weir.raw(parameters={"no_such_setting_at_all": "1"}) as wire, weir.raw() as other:
+        wire.ask(query("SELECT 1"))
+        assert other.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("options", ["-c", "-c =", "-x", "--", "-c geqo", "nonsense", "\\"], ids=str)
+def test_malformed_options_are_refused_or_ignored_but_never_hurt(weir, options):
+    weir.start(pool_size=1)
+    with weir.raw() as other:
+        wire = weir.wire()
+        wire.send(startup(parameters={"options": options}))
+        replies = wire.read_until("ZE", timeout=5)
+        assert replies[-1].type in "ZE"
+        assert other.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("value", ["a'; DROP TABLE x; --", "\\'; SELECT 1; --", '"; SELECT 1; --', "$$; SELECT 1; $$",
+                                   "é", "x\ny", "%s %d", "'" * 40, "\\" * 40], ids=repr)
+@pytest.mark.parametrize("name", ["application_name", "my.custom", "search_path"])
+def test_values_are_values_and_never_sql(weir, name, value):
+    weir.start(pool_size=1)
+    parameters = {name: value}
+    direct = Wire((weir.postgres.host, weir.postgres.port))
+    try:
+        expected = direct.login(parameters=parameters).value(f"SHOW {name}")
+    except rawwire.LoginRefused:
+        expected = None
+    direct.close()
+    with weir.raw() as other:
+        other.query("SELECT 1")
+        if expected is None:
+            with pytest.raises(rawwire.WireError):
+                weir.raw(parameters=parameters).query("SELECT 1")
+        else:
+            wire = weir.raw(parameters=parameters)
+            assert wire.value(f"SHOW {name}") == expected
+        assert other.query("SELECT 1") == [["1"]]
+
+
+# --- set in the session ---
+
+def test_a_set_that_is_rolled_back_never_was(weir):
+    weir.start(pool_size=1)
+    with weir.raw(parameters={"application_name": "before"}) as wire, weir.raw() as other:
+        wire.query("BEGIN")
+        wire.query("SET application_name = 'inside'; SET TimeZone = 'Asia/Tokyo'")
+        assert wire.value("SHOW application_name") == "inside"
+        wire.query("ROLLBACK")
+        assert wire.parameters["application_name"] == "before"
+        other.query("SELECT 1")
+        assert wire.value("SHOW application_name") == "before" and wire.value("SHOW TimeZone") == "UTC"
+
+
+def test_a_set_that_is_committed_stays(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'")
+        wire.query("COMMIT")
+        assert other.value("SHOW TimeZone") == "UTC"
+        assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
+
+
+def test_set_local_of_a_reported_parameter(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("BEGIN")
+        wire.query("SET LOCAL TimeZone = 'Asia/Tokyo'")
+        assert wire.parameters["TimeZone"] == "Asia/Tokyo"
+        wire.query("COMMIT")
+        assert wire.parameters["TimeZone"] == "UTC"
+        assert other.value("SHOW TimeZone") == wire.value("SHOW TimeZone") == "UTC"
+
+
+def test_a_failed_transaction_takes_its_set_along(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("BEGIN; SET TimeZone = 'Asia/Tokyo'")
+        wire.ask(query("SELECT 1/0"))
+        wire.query("COMMIT")
+        assert other.value("SHOW TimeZone") == "UTC"
+        assert wire.value("SHOW TimeZone") == "UTC"
+
+
+def test_set_by_function(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("SELECT set_config('TimeZone', 'Asia/Tokyo', false)")
+        assert other.value("SHOW TimeZone") == "UTC"
+        assert wire.value("SHOW TimeZone") == "Asia/Tokyo"
+
+
+def test_a_pipeline_that_sets_and_shows(weir):
+    weir.start(pool_size=2, pool_lifo=False)
+    with weir.raw() as wire:
+        wire.send(b"".join(query(f"SET application_name = 'n{i}'") + query("SHOW application_name") for i in range(50)))
+        assert texts(wire.read_until("Z", 100)) == [[f"n{i}"] for i in range(50)]
+
+
+def test_many_clients_with_values_of_their_own(weir):
+    weir.start(pool_size=3, pool_lifo=False)
+    zones = ["UTC", "Europe/Berlin", "Asia/Tokyo", "America/New_York"]
+    styles = ["ISO, MDY", "German, DMY", "SQL, DMY"]
+    wires = [(weir.raw(parameters={"TimeZone": zone, "DateStyle": style, "application_name": f"{zone} {style}"}),
+              [zone, style, f"{zone} {style}"]) for zone, style in itertools.product(zones, styles)]
+    for _ in range(5):
+        for wire, _ in wires:
+            wire.send(query("SELECT current_setting('TimeZone'), current_setting('DateStyle'), "
+                            "current_setting('application_name')"))
+        for wire, expected in wires:
+            assert texts(wire.read_until("Z")) == [expected]
+
+
+def test_bytes_are_in_the_clients_encoding(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw(parameters={"client_encoding": "LATIN1"}) as latin, \
+            weir.raw(parameters={"client_encoding": "UTF8"}) as utf8:
+        utf8.query("SELECT 1")
+        latin.ask(rawwire.message("Q", f"INSERT INTO {table} VALUES (1, 'é')".encode("latin1") + b"\0"))
+        assert utf8.value(f"SELECT v FROM {table}") == "é"
+        replies = latin.ask(query(f"SELECT v FROM {table}"))
+        assert [reply.row for reply in replies if reply.type == "D"] == [["é".encode("latin1")]]
+
+
+def test_a_multibyte_encoding_with_backslashes_and_quotes_in_its_bytes(weir):
+    """SJIS: 0x5c is the second byte of some characters."""
+    weir.start(pool_size=1)
+    text = "表示能十ソ"
+    with weir.raw(parameters={"client_encoding": "SJIS"}) as sjis, weir.raw() as utf8:
+        for _ in range(2):
+            assert utf8.query(f"SELECT '{text}'") == [[text]]
+            replies = sjis.ask(rawwire.message("Q", b"SELECT '" + text.encode("sjis") + b"', length('" +
+                                               text.encode("sjis") + b"')\0"))
+            assert [reply.row for reply in replies if reply.type == "D"] == [[text.encode("sjis"), b"5"]]
+
+
+# --- no more than needed ---
+
+def sets_seen(fake):
+    """Queries that the fake server got beside those of the test."""
+    return [text for conn in fake.connections for text in conn.queries() if "test" not in text and text.strip()]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("parameters", [{}, {"client_encoding": "utf8"}, {"DateStyle": "iso"},
+                                        {"timezone": "UTC"}, {"standard_conforming_strings": "on"}], ids=str)
+def test_equal_values_cost_no_query(weir, fake, parameters):
+    """Clients that ask for what the server has anyway, in another spelling: nothing is to be sent for each of their
+    transactions (at most once, to learn PostgreSQL's own spelling)."""
+    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False)
+    with weir.raw(parameters=parameters) as wire:
+        wire.query("SELECT 'test'")
+        before = len(sets_seen(fake))
+        for _ in range(10):
+            wire.query("SELECT 'test'")
+        assert len(sets_seen(fake)) == before
+        assert before <= 3
+
+
+@pytest.mark.weir_only
+def test_one_client_alone_costs_one_set(weir, fake):
+    weir.start(upstream=fake.upstream, pool_size=1, pool_pre_ping=False)
+    with weir.raw(parameters={"application_name": "mine"}) as wire:
+        for _ in range(10):
+            wire.query("SELECT 'test'")
+        assert len(sets_seen(fake)) <= 2, sets_seen(fake)

@@ -1,0 +1,196 @@
+"""Timeouts: each fires within its time, in its own state only, per pool, database and user."""
+
+import time
+
+import pytest
+
+import rawwire
+from rawwire import errors, flush, one_statement, parse, query, shape, sync
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def ended(wire, timeout=6):
+    """The error that a connection got, alive (ReadyForQuery follows) or not, and after what time."""
+    begin = time.monotonic()
+    try:
+        replies = wire.read_until("E", timeout=timeout)
+    except rawwire.WireClosed:
+        return None, time.monotonic() - begin
+    return errors(replies)[0], time.monotonic() - begin
+
+
+def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
+    weir.start(pool_size=1, query_timeout="500ms")
+    with weir.raw() as other:
+        wire = weir.raw()
+        wire.send(query("SELECT pg_sleep(30)"))
+        reply, seconds = ended(wire)
+        assert reply.sqlstate == "57014" and 0.4 < seconds < 2.5, (reply.error, seconds)
+        wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5)
+        assert other.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
+
+
+def test_query_timeout_counts_from_each_query(weir):
+    weir.start(pool_size=1, query_timeout="600ms")
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        for _ in range(4):
+            assert wire.query("SELECT pg_sleep(0.25), 'slept'") == [["", "slept"]]
+        wire.query("COMMIT")
+
+
+def test_query_timeout_does_not_touch_the_idle(weir):
+    weir.start(pool_size=1, query_timeout="300ms")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        assert wire.has_nothing_more(0.8)
+        wire.query("BEGIN")
+        assert wire.has_nothing_more(0.8)
+        assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+
+
+def test_query_timeout_does_not_count_the_time_in_the_line(weir):
+    """Waiting has pool_timeout."""
+    weir.start(pool_size=1, query_timeout="700ms", pool_timeout="5s")
+    holder, wire = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    wire.send(query("SELECT 'waited'"))
+    weir.wait_waiting(1)
+    assert wire.has_nothing_more(1.0)
+    holder.query("COMMIT")
+    assert rawwire.texts(wire.read_until("Z")) == [["waited"]]
+
+
+def test_idle_transaction_timeout_frees_the_server(weir, table):
+    weir.start(pool_size=1, idle_transaction_timeout="500ms")
+    wire, other = weir.raw(), weir.raw()
+    wire.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'x')")
+    other.send(query(f"SELECT count(*) FROM {table}"))
+    reply, seconds = ended(wire)
+    assert reply.sqlstate in ("25P03", "57P05") and reply.severity == "FATAL" and 0.4 < seconds < 2.5
+    wire.wait_closed(5)
+    assert rawwire.texts(other.read_until("Z", timeout=5)) == [["0"]]
+
+
+def test_idle_transaction_timeout_is_for_idle_transactions_only(weir):
+    weir.start(pool_size=1, idle_transaction_timeout="400ms")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        assert wire.has_nothing_more(0.7)
+        wire.query("BEGIN")
+        for _ in range(4):
+            wire.query("SELECT pg_sleep(0.25)")
+        wire.query("SELECT pg_sleep(0.7)")
+        assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+
+
+def test_transaction_timeout_ends_long_transactions_busy_or_idle(weir):
+    weir.start(pool_size=2, transaction_timeout="600ms")
+    idle, busy = weir.raw(), weir.raw()
+    idle.query("BEGIN")
+    busy.query("BEGIN")
+    busy.send(query("SELECT pg_sleep(30)"))
+    for wire in (idle, busy):
+        reply, seconds = ended(wire)
+        assert reply is not None and reply.sqlstate in ("25P04", "25P03", "57014", "57P05"), reply and reply.error
+        assert seconds < 3
+    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5)
+    assert weir.raw().query("SELECT pg_sleep(0.2), 'slept'") == [["", "slept"]]
+
+
+def test_transaction_timeout_leaves_short_ones_alone(weir):
+    weir.start(pool_size=1, transaction_timeout="600ms")
+    with weir.raw() as wire:
+        begin = time.monotonic()
+        while time.monotonic() - begin < 1.2:
+            wire.query("BEGIN")
+            wire.query("SELECT pg_sleep(0.05)")
+            assert shape(wire.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+
+
+def test_client_idle_timeout_closes_who_asks_nothing(weir):
+    weir.start(client_idle_timeout="500ms")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    reply, seconds = ended(wire)
+    assert 0.35 < seconds < 2.5
+    assert reply is not None and reply.severity == "FATAL" and reply.sqlstate in ("57P05", "57P01", "08006")
+    wire.wait_closed(5)
+
+
+def test_client_idle_timeout_spares_the_busy(weir):
+    weir.start(pool_size=1, client_idle_timeout="500ms")
+    with weir.raw() as wire:
+        assert wire.query("SELECT pg_sleep(0.9), 'slept'") == [["", "slept"]]
+        for _ in range(4):
+            begin = time.monotonic()
+            wait_until(lambda: time.monotonic() - begin > 0.3)
+            assert wire.query("SELECT 1") == [["1"]]
+        wire.query("BEGIN")
+        assert wire.has_nothing_more(0.9)                            # idle_transaction_timeout's business
+        wire.query("COMMIT")
+
+
+def test_a_client_that_waits_for_a_server_is_not_idle(weir):
+    weir.start(pool_size=1, client_idle_timeout="400ms")
+    holder, wire = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    wire.send(query("SELECT 'waited'"))
+    weir.wait_waiting(1)
+    assert wire.has_nothing_more(0.8)
+    holder.query("COMMIT")
+    assert rawwire.texts(wire.read_until("Z")) == [["waited"]]
+
+
+@pytest.mark.parametrize("key", ["query_timeout", "idle_transaction_timeout", "transaction_timeout",
+                                 "client_idle_timeout"])
+def test_per_database_and_per_user(weir, key):
+    """The user's wins over the database's, the database's over the pool's."""
+    weir.start(pool_size=3, **{key: "30s"}, sections={"database app2": {key: "400ms"}, "user reporting": {key: "0s"}})
+
+    def hits(user, database):
+        wire = weir.raw(user, database)
+        if key != "client_idle_timeout":
+            wire.query("BEGIN")
+        if key == "query_timeout":
+            wire.send(query("SELECT pg_sleep(1.2)"))
+        try:
+            replies = wire.read_until("EZ", timeout=1.0)
+            return bool(errors(replies))
+        except rawwire.WireTimeout:
+            return False
+    found = {pair: hits(*pair) for pair in (("web", "app"), ("web", "app2"), ("reporting", "app2"))}
+    assert found == {("web", "app"): False, ("web", "app2"): True, ("reporting", "app2"): False}
+
+
+def test_timeouts_come_by_reload(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as before:
+        before.query("SELECT 1")
+        weir.reload(pool_size=1, query_timeout="300ms")
+        wire = weir.raw()
+        wire.send(query("SELECT pg_sleep(10)"))
+        reply, seconds = ended(wire)
+        assert reply.sqlstate == "57014" and seconds < 3
+
+
+def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir):
+    """Flush without Sync, then nothing: the server is held; idle_transaction_timeout (or transaction_timeout) ends it."""
+    weir.start(pool_size=1, idle_transaction_timeout="500ms", transaction_timeout="1s", pool_timeout="10s")
+    lazy, other = weir.raw(), weir.raw()
+    lazy.send(parse("", "SELECT 1") + flush())
+    lazy.read_until("1")
+    other.send(query("SELECT 'at last'"))
+    weir.wait_waiting(1)
+    assert rawwire.texts(other.read_until("Z", timeout=6)) == [["at last"]]
+
+
+def test_the_extended_protocol_is_timed_as_well(weir):
+    weir.start(pool_size=1, query_timeout="400ms")
+    wire = weir.raw()
+    wire.send(one_statement("SELECT pg_sleep(30)") + sync())
+    reply, seconds = ended(wire)
+    assert reply.sqlstate == "57014" and seconds < 2.5
+    assert weir.raw().query("SELECT 1") == [["1"]]
