@@ -1,0 +1,141 @@
+/*
+ * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
+ *
+ * A client's key is ours: its pid says in the low bits where the client is kept, all else is random. A cancel reaches
+ * only the query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it.
+ * The asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for that.
+ */
+#include "client/client.h"
+
+#include "wire/frame.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+#define CANCEL_TIMEOUT_US 10000000u
+#define SLOT_MASK ((1u << CLIENT_SLOT_BITS) - 1)
+
+struct client_cancel {
+	struct client *c; /* NULL: it closed its connection and waits no more */
+};
+
+static int
+grow(struct client_env *env)
+{
+	uint32_t cap = env->slot_cap == 0 ? 64 : env->slot_cap * 2;
+	struct client **slots;
+
+	if (cap > SLOT_MASK + 1 || (slots = realloc(env->slots, cap * sizeof(struct client *))) == NULL)
+		return -1;
+	for (uint32_t i = env->slot_cap; i < cap; i++)
+		slots[i] = NULL;
+	env->slot_next = env->slot_cap;
+	env->slots = slots;
+	env->slot_cap = cap;
+	return 0;
+}
+
+int
+cancel_register(struct client *c)
+{
+	struct client_env *env = c->env;
+	uint32_t random[2], at = env->slot_next, tried = 0;
+
+	while (tried < env->slot_cap && env->slots[at] != NULL) {
+		at = at + 1 < env->slot_cap ? at + 1 : 0;
+		tried++;
+		if (tried > 64 && env->client_count + env->login_count > env->slot_cap / 2)
+			break; /* rather a larger table than a long search */
+	}
+	if (env->slot_cap == 0 || env->slots[at] != NULL) {
+		if (grow(env) < 0)
+			return -1;
+		at = env->slot_next;
+	}
+	if (RAND_bytes((unsigned char *)random, sizeof(random)) != 1)
+		return -1;
+	env->slots[at] = c;
+	env->slot_next = at + 1 < env->slot_cap ? at + 1 : 0;
+	/* Positive: pg_basebackup and others print it as a signed number. */
+	c->cancel_pid = (at | (random[0] & ~SLOT_MASK)) & 0x7fffffff;
+	c->cancel_secret = random[1];
+	return 0;
+}
+
+void
+cancel_unregister(struct client *c)
+{
+	uint32_t at = c->cancel_pid & SLOT_MASK;
+
+	if (at < c->env->slot_cap && c->env->slots[at] == c)
+		c->env->slots[at] = NULL;
+}
+
+static struct client *
+find(struct client_env *env, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	uint32_t at = pid & SLOT_MASK;
+	uint8_t want[8], got[8];
+	struct client *c;
+
+	if (at >= env->slot_cap || (c = env->slots[at]) == NULL || key_len != 4)
+		return NULL;
+	wire_set_u32(want, c->cancel_pid);
+	wire_set_u32(want + 4, c->cancel_secret);
+	wire_set_u32(got, pid);
+	wire_set_u32(got + 4, wire_u32(key));
+	return CRYPTO_memcmp(want, got, sizeof(want)) == 0 ? c : NULL;
+}
+
+static void
+on_sent(bool sent, void *arg)
+{
+	struct client_cancel *cancel = arg;
+
+	if (cancel->c != NULL) {
+		cancel->c->env->counters->cancels[sent ? CR_SENT : CR_FAILED]++;
+		cancel->c->cancel = NULL;
+		client_close(cancel->c, NULL);
+	}
+	free(cancel);
+}
+
+void
+cancel_free(struct client *c)
+{
+	if (c->cancel != NULL)
+		c->cancel->c = NULL;
+}
+
+void
+cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	struct client_env *env = c->env;
+	struct client *target = find(env, pid, key, key_len);
+	struct server *srv = target == NULL ? NULL : target->srv;
+
+	env->login_count--;
+	env->cancel_count++;
+	c->state = CL_CANCEL;
+	c->cancel = NULL;
+	if (target == NULL)
+		env->counters->cancels[CR_WRONG_KEY]++;
+	else if (target->ticket.is_waiting && target->state == CL_READY) {
+		env->counters->cancels[CR_SENT]++;
+		relay_cancel_wait(target);
+	} else if (srv == NULL || target->state != CL_READY || srv->ledger.count == 0)
+		env->counters->cancels[CR_NO_QUERY]++;
+	else {
+		c->cancel = calloc(1, sizeof(*c->cancel));
+		if (c->cancel != NULL) {
+			c->cancel->c = c;
+			if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) == 0)
+				return;
+			free(c->cancel);
+			c->cancel = NULL;
+		}
+		env->counters->cancels[CR_FAILED]++;
+	}
+	client_close(c, NULL);
+}

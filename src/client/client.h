@@ -1,0 +1,202 @@
+/*
+ * src/client/client.h - one application connection, and its session as the application believes it to be.
+ *
+ *   client_login.c   from the first byte to the first ReadyForQuery
+ *   relay.c          to and fro: requests to a server that is borrowed for as short as can be, replies back
+ *   statements.c     prepared statements across servers
+ *   refusal.c        requests that get no server: their error, and the rest of them dropped
+ *   cancel.c         CancelRequests
+ *   report.c         what a finished request cost, counted and perhaps logged
+ *
+ * Owns:   its socket, what it has read but not handled, its statements, its image.
+ * Borrows: a server (srv) from its pool entry, between link and unlink.
+ * Always: srv != NULL exactly while a server's link is this client; while its ticket waits, srv is NULL; a client that
+ *         is_closing gets no further bytes and asks for no server; memory lives until the loop's next turn.
+ */
+#ifndef PGWEIR_CLIENT_CLIENT_H
+#define PGWEIR_CLIENT_CLIENT_H
+
+#include "base/buf.h"
+#include "base/counters.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/request_report.h"
+#include "config/config.h"
+#include "net/graveyard.h"
+#include "net/outbox.h"
+#include "net/stream.h"
+#include "pool/pool_set.h"
+#include "session/image.h"
+#include "session/statement_store.h"
+
+#include <netinet/in.h>
+#include <sys/queue.h>
+
+struct client;
+struct client_login;      /* client_login.c: while logging in */
+struct client_statements; /* statements.c: from the first Parse */
+struct verifier_cache;    /* verifier_cache.c */
+
+enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
+
+#define CLIENT_SLOT_BITS 20 /* a cancel key's pid: so many bits say where the client is kept, the rest are random */
+#define DONE_MAX 64
+
+/* A request whose last reply is on its way; measured once it is sent. */
+struct done_request {
+	uint64_t started_us;
+	bool is_simple;
+};
+
+/* What all clients of one loop share. Owned by struct weir. */
+struct client_env {
+	struct event_base *base;
+	struct graveyard *graveyard;
+	struct log *log;
+	uint64_t *now_us;
+	uint8_t *read_buffer;
+	size_t read_cap;
+	struct outbox to_client, to_server; /* empty between callbacks */
+	struct done_request done[DONE_MAX]; /* of the batch under way */
+	unsigned done_count;
+	struct pool_set *pools;
+	struct statement_store *statements;
+	struct image_store *images;
+	struct verifier_cache *verifiers;
+	struct config *config; /* the present ones; a reload replaces them */
+	struct users *users;
+	uint8_t mock_secret[32];
+	struct process_counters *counters;
+	TAILQ_HEAD(client_list, client) clients;
+	uint32_t client_count, login_count, cancel_count; /* of them; cancel and console connections do not count as clients */
+	struct client **slots; /* by the low bits of the cancel key's pid */
+	uint32_t slot_cap, slot_next;
+	uint64_t last_id;
+	bool is_draining; /* SIGTERM: no new clients, no new transactions */
+	bool is_client_idle_limited;
+	/* Upwards. */
+	void *up;
+	void (*on_report)(void *up, const struct request_report *report); /* slow, refused or lost requests */
+	void (*on_console)(void *up, struct client *c, uint8_t type, const uint8_t *body, size_t len);
+	void (*on_console_closed)(void *up, struct client *c);
+	void (*on_client_gone)(void *up); /* after each close: a drain may be over */
+};
+
+struct client {
+	struct stream stream;
+	struct grave grave;
+	struct client_env *env;
+	TAILQ_ENTRY(client) all;
+	struct pool_entry *entry; /* from the right password on */
+	struct server *srv;
+	struct pool_ticket ticket;
+	struct image *image;
+	struct client_statements *statements;
+	union {
+		struct client_login *login;
+		void *console; /* the console's own */
+		struct client_cancel *cancel;
+	};
+	char *user;            /* as it logged in; NULL: entry->user */
+	uint8_t *pending;      /* read but not handled: an unfinished message, or what waits for a server */
+	uint32_t pending_len, pending_cap;
+	uint32_t body_left;    /* of the message being forwarded or dropped */
+	uint32_t cancel_pid, cancel_secret;
+	uint64_t id;
+	uint64_t connected_us, request_us, wait_us; /* request_us: first byte of the oldest unanswered request was read */
+	uint64_t idle_since_us;                     /* since when it has owed us a request */
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} peer;
+	uint8_t state;        /* enum client_state */
+	uint8_t refusing;     /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
+	bool is_body_dropped; /* body_left is dropped, not forwarded */
+	bool is_unix, is_closing, is_stalled;
+	bool is_in_relay;     /* relay_from_client is running: no release in its back */
+	bool is_stats_only;   /* console: may only SHOW */
+	bool is_counted;      /* in env->client_count */
+};
+
+/* A new connection; takes fd. peer may be a Unix address. */
+void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
+/* Tells it (FATAL, if why is given), closes; its server is returned, reset or closed as its state demands. */
+void client_close(struct client *c, const struct fail *why);
+/* Sends bytes that were built; no memory closes the client. */
+void client_send(struct client *c, const struct buf *b);
+/* Bytes that could not be handled now: kept. -1: no memory. */
+int client_keep(struct client *c, const uint8_t *bytes, size_t len);
+/* "10.0.0.7:51514" or "unix". */
+void client_peer_text(const struct client *c, char *out, size_t out_cap);
+const char *client_user(const struct client *c);
+const char *client_application(const struct client *c);
+/* idle, active, waiting: for SHOW and metrics. */
+enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
+int client_activity(const struct client *c);
+/* About every 100 ms: login, query, transaction and idle limits. */
+void clients_tick(struct client_env *env, uint64_t now_us);
+/* SIGTERM: those between transactions are told 57P01 and closed now, others when their transaction ends. */
+void clients_drain(struct client_env *env);
+struct client *client_find_id(struct client_env *env, uint64_t id);
+
+/* client_login.c */
+void login_begin(struct client *c);
+void login_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
+void login_free(struct client_login *login);
+/* While WELCOME: the server that was borrowed has told about the client's settings. */
+void login_server_error(struct client *c, const struct error_fields *e);
+void login_server_done(struct client *c);
+void login_server_lost(struct client *c, const struct fail *why);
+void login_refused(struct client *c, const struct fail *why);
+void login_granted(struct client *c, struct server *srv);
+
+/* relay.c */
+extern const struct server_ops relay_server_ops;
+void relay_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
+/* The client goes: what becomes of its server. */
+void relay_leave(struct client *c);
+void relay_cancel_wait(struct client *c); /* its user cancelled a request that waits for a server */
+void relay_ticket(struct client *c);      /* makes c->ticket ready to borrow with */
+void relay_try_release(struct client *c);
+void relay_unstall(struct client *c); /* reads it again if nothing is in its way any more */
+
+/* refusal.c */
+/* The request at the front of what is pending gets this error; the rest of it is dropped; the client lives on. */
+void refuse_request(struct client *c, const struct fail *why, enum request_failure kind);
+/* Drops messages of the refused request; used bytes. May end refusing (then ReadyForQuery was sent). */
+size_t refuse_bytes(struct client *c, const uint8_t *bytes, size_t len);
+
+/* statements.c: messages of the extended protocol that name statements, for a linked client. */
+enum statement_step { STATEMENT_FORWARD, STATEMENT_DONE, STATEMENT_FAILED };
+enum statement_step statements_parse(struct client *c, const uint8_t *message, size_t len);
+/* Bind: message may be cut after its names; *used bytes are dealt with, the rest follows as it is. */
+enum statement_step statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used);
+enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
+enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
+void statements_close_unlinked(struct client *c, const uint8_t *message, size_t len);
+void statements_simple_query(struct client *c); /* it drops the unnamed statement */
+void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
+void statements_deallocated_all(struct client *c);
+void statements_oversize_parse(struct client *c, const char *name);
+bool statements_hold_server(const struct client *c);
+/* An error that speaks of pgweir_<n> is to speak of the client's own name: rewritten to out; false: nothing to do. */
+bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
+void statements_free(struct client *c);
+size_t statements_count(const struct client *c);
+
+/* cancel.c */
+void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
+void cancel_free(struct client *c);
+int cancel_register(struct client *c); /* gives the client its key */
+void cancel_unregister(struct client *c);
+
+/* report.c */
+void report_done(struct client *c, struct server *srv, const struct owed *ended); /* before its replies are sent */
+void report_flushed(struct client *c, struct server *srv, bool is_sent);          /* after the batch was sent */
+void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);
+void report_failure(struct client *c, const struct fail *why, enum request_failure kind);
+void report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, bool is_simple);
+void report_request_begins(struct client *c, struct server *srv);
+
+#endif

@@ -1,0 +1,794 @@
+/*
+ * src/client/relay.c - to and fro between a client and the server it borrows.
+ *
+ * Requests: bytes are walked message by message; each message the server will answer is entered in its ledger; runs
+ * are sent as they lie, in one call per batch. The first message that needs a server borrows one; if there is none,
+ * the bytes wait with the client.
+ * Replies: server.c walks them and hands over what is the client's; at the end of a batch they are sent, and the
+ * server is returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is
+ * under way and nothing pins it.
+ */
+#include "client/client.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
+
+enum walk_result {
+	WALK_ON,
+	WALK_MORE,  /* more bytes are needed */
+	WALK_WAIT,  /* for a server */
+	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
+	WALK_OVER   /* it is closed */
+};
+
+struct request_walk {
+	struct client *c;
+	const uint8_t *p;
+	size_t len, at;
+	bool has_why;
+	struct fail why;
+};
+
+static enum walk_result
+out_of_memory(struct client *c)
+{
+	struct fail why;
+
+	fail_set(&why, "53200", "out of memory, or too many messages without a reply");
+	if (c->srv != NULL)
+		c->srv->is_closing = true;
+	client_close(c, &why);
+	return WALK_OVER;
+}
+
+static enum walk_result
+violated(struct request_walk *w, const char *what, uint8_t type)
+{
+	fail_set(&w->why, "08P01", "%s (type 0x%02x)", what, type);
+	w->has_why = true;
+	return WALK_LEAVE;
+}
+
+/* --- borrowing --- */
+
+/* The client's settings go ahead of its first message, in the same write; their answers are swallowed. */
+static int
+replay_image(struct client *c, struct server *srv)
+{
+	struct ledger *l = &srv->ledger;
+	struct buf b = { 0 };
+	size_t triples = image_put_changes(&b, srv->image, c->image, NULL);
+	int r = buf_ok(&b) ? 0 : -1;
+
+	for (size_t i = 0; i < triples && r == 0; i++)
+		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 || ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0
+		    || ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
+			r = -1;
+	if (r == 0 && triples > 0)
+		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us);
+	if (r == 0 && triples > 0) {
+		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		srv->unnamed_of = 0;
+		image_unref(srv->image);
+		srv->image = image_ref(c->image);
+	}
+	buf_fini(&b);
+	return r;
+}
+
+static int
+link_server(struct client *c, struct server *srv)
+{
+	c->srv = srv;
+	outbox_begin(&c->env->to_server, &srv->stream);
+	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = 0;
+	srv->bytes_to_client = srv->bytes_from_client = 0;
+	srv->tag[0] = srv->sqlstate[0] = '\0';
+	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
+	if (srv->image != c->image && replay_image(c, srv) < 0) {
+		out_of_memory(c);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+on_grant(struct pool_conn *conn, void *arg)
+{
+	struct client *c = arg;
+	struct server *srv = pool_entry_granted(conn, c, *c->env->now_us);
+	uint8_t *whole = c->pending;
+	size_t len = c->pending_len;
+
+	c->wait_us = *c->env->now_us - c->ticket.since_us;
+	stream_set_reading(&c->stream, true);
+	if (c->state == CL_WELCOME) {
+		login_granted(c, srv);
+		return;
+	}
+	c->pending = NULL;
+	c->pending_len = c->pending_cap = 0;
+	if (link_server(c, srv) == 0)
+		relay_bytes(c, whole, len);
+	free(whole);
+}
+
+static void
+on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+{
+	struct client *c = arg;
+
+	c->wait_us = *c->env->now_us - c->ticket.since_us;
+	stream_set_reading(&c->stream, true);
+	if (c->state == CL_WELCOME)
+		login_refused(c, why);
+	else
+		refuse_request(c, why, kind);
+}
+
+void
+relay_ticket(struct client *c)
+{
+	c->ticket.on_grant = on_grant;
+	c->ticket.on_refuse = on_refuse;
+	c->ticket.arg = c;
+	c->ticket.image = c->image;
+}
+
+void
+relay_cancel_wait(struct client *c)
+{
+	struct fail why;
+
+	if (!c->ticket.is_waiting)
+		return;
+	pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+	fail_set(&why, "57014", "canceling statement due to user request");
+	c->wait_us = *c->env->now_us - c->ticket.since_us;
+	stream_set_reading(&c->stream, true);
+	refuse_request(c, &why, RF_POOL_TIMEOUT);
+}
+
+static enum walk_result
+borrow(struct request_walk *w)
+{
+	struct client *c = w->c;
+	struct client_env *env = c->env;
+	struct server *srv;
+
+	if (env->is_draining) {
+		fail_set(&w->why, "57P01", "pgweir is shutting down");
+		w->has_why = true;
+		return WALK_LEAVE;
+	}
+	relay_ticket(c);
+	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
+	if (srv == NULL)
+		return WALK_WAIT;
+	c->wait_us = 0;
+	return link_server(c, srv) < 0 ? WALK_OVER : WALK_ON;
+}
+
+/* --- requests --- */
+
+static enum walk_result
+forward(struct request_walk *w, size_t total)
+{
+	struct client *c = w->c;
+	size_t have = w->len - w->at, n = total < have ? total : have;
+
+	outbox_ref(&c->env->to_server, w->p + w->at, n);
+	c->srv->bytes_from_client += total;
+	c->body_left = (uint32_t)(total - n);
+	c->is_body_dropped = false;
+	w->at += n;
+	return WALK_ON;
+}
+
+static void
+drop(struct request_walk *w, size_t total)
+{
+	size_t have = w->len - w->at, n = total < have ? total : have;
+
+	w->c->body_left = (uint32_t)(total - n);
+	w->c->is_body_dropped = true;
+	w->at += n;
+}
+
+static enum walk_result
+send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
+{
+	struct client *c = w->c;
+	struct server *srv = c->srv;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN;
+
+	report_request_begins(c, srv);
+	if (ledger_push_request(&srv->ledger, kind, OWED_TO_CLIENT, c->request_us) < 0)
+		return out_of_memory(c);
+	if (kind == OWED_QUERY) {
+		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len, true);
+		statements_simple_query(c);
+	}
+	srv->is_synced = true;
+	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+static enum walk_result
+send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
+{
+	struct server *srv = w->c->srv;
+
+	if (srv->is_synced)
+		report_request_begins(w->c, srv);
+	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
+		return out_of_memory(w->c);
+	srv->is_synced = false;
+	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+static enum walk_result
+send_sync(struct request_walk *w)
+{
+	struct server *srv = w->c->srv;
+
+	if (srv->is_synced)
+		report_request_begins(w->c, srv);
+	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_CLIENT, w->c->request_us) < 0)
+		return out_of_memory(w->c);
+	srv->is_synced = true;
+	return forward(w, FRAME_HEAD_LEN);
+}
+
+static enum walk_result
+send_bind(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at, used = 0;
+	const char *portal, *statement;
+
+	if (have > total)
+		have = total;
+	if (!fields_bind(w->p + w->at + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &statement, &used)) {
+		if (have == total)
+			return violated(w, "a Bind message without its names' terminators", 'B');
+		if (have > SERVER_CARRY_MAX)
+			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
+		return WALK_MORE;
+	}
+	if (c->srv->is_synced)
+		report_request_begins(c, c->srv);
+	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
+		c->srv->is_synced = false;
+		c->srv->bytes_from_client += total;
+		w->at += used;
+		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
+		w->at += have - used;
+		c->body_left = (uint32_t)(total - have);
+		c->is_body_dropped = false;
+		return WALK_ON;
+	default:
+		return send_extended(w, f, OWED_BIND);
+	}
+}
+
+/* Parse, Describe, Close: looked into whole. */
+static enum walk_result
+send_named(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
+	const uint8_t *message = w->p + w->at;
+	enum statement_step step;
+	enum owed_kind kind = OWED_PARSE;
+
+	if (f->type == 'P' && f->body_len > c->entry->settings.max_statement_size) {
+		if (memchr(message + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
+			if (have > SERVER_CARRY_MAX)
+				return violated(w, "a Parse message with a name longer than pgweir takes", 'P');
+			return WALK_MORE;
+		}
+		statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN);
+		return send_extended(w, f, OWED_PARSE);
+	}
+	if (have < total)
+		return WALK_MORE;
+	if (c->srv->is_synced)
+		report_request_begins(c, c->srv);
+	if (f->type == 'P')
+		step = statements_parse(c, message, total);
+	else if (f->type == 'D')
+		step = statements_describe(c, message, total);
+	else
+		step = statements_close(c, message, total);
+	if (step == STATEMENT_FAILED)
+		return out_of_memory(c);
+	if (step == STATEMENT_DONE) {
+		c->srv->is_synced = false;
+		c->srv->bytes_from_client += total;
+		w->at += total;
+		return WALK_ON;
+	}
+	if (f->type == 'D')
+		kind = have > FRAME_HEAD_LEN && message[FRAME_HEAD_LEN] == 'P' ? OWED_DESCRIBE_PORTAL
+		                                                                : OWED_DESCRIBE_STATEMENT;
+	else if (f->type == 'C')
+		kind = OWED_CLOSE;
+	return send_extended(w, f, kind);
+}
+
+static enum walk_result
+send_copy_end(struct request_walk *w, const struct frame *f)
+{
+	if (ledger_push(&w->c->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
+		return out_of_memory(w->c);
+	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+static enum walk_result
+linked(struct request_walk *w, const struct frame *f)
+{
+	switch (f->type) {
+	case 'Q':
+		return send_simple(w, f, OWED_QUERY);
+	case 'F':
+		return send_simple(w, f, OWED_FUNCTION);
+	case 'E':
+		return send_extended(w, f, OWED_EXECUTE);
+	case 'B':
+		return send_bind(w, f);
+	case 'P':
+	case 'D':
+	case 'C':
+		return send_named(w, f);
+	case 'S':
+		return send_sync(w);
+	case 'c':
+	case 'f':
+		return send_copy_end(w, f);
+	default: /* CopyData, Flush */
+		return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	}
+}
+
+static void
+answer_locally(struct client *c, const void *bytes, size_t len)
+{
+	struct outbox *o = &c->env->to_client;
+
+	if (o->to != &c->stream)
+		outbox_begin(o, &c->stream);
+	outbox_copy(o, bytes, len);
+}
+
+/* What a client without a server may send and need none for. */
+static enum walk_result
+unlinked(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	switch (f->type) {
+	case 'S':
+		answer_locally(w->c, "Z\0\0\0\5I", 6);
+		drop(w, total);
+		return WALK_ON;
+	case 'H':
+	case 'd': /* late: the COPY it belonged to has failed; PostgreSQL ignores them too */
+	case 'c':
+	case 'f':
+		drop(w, total);
+		return WALK_ON;
+	case 'C':
+		if (w->len - w->at < total)
+			return WALK_MORE;
+		statements_close_unlinked(w->c, w->p + w->at, total);
+		answer_locally(w->c, "3\0\0\0\4", 5);
+		drop(w, total);
+		return WALK_ON;
+	default:
+		return borrow(w);
+	}
+}
+
+static enum walk_result
+console_message(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (total > SERVER_CARRY_MAX)
+		return violated(w, "a message is too long for the console", f->type);
+	if (w->len - w->at < total)
+		return WALK_MORE;
+	w->at += total;
+	c->env->on_console(c->env->up, c, f->type, w->p + w->at - f->body_len, f->body_len);
+	return c->is_closing ? WALK_OVER : WALK_ON;
+}
+
+static enum walk_result
+one_message(struct request_walk *w)
+{
+	struct client *c = w->c;
+	struct frame f;
+	enum frame_result r = frame_parse(w->p + w->at, w->len - w->at, &f);
+	uint32_t limit;
+	bool was_linked = c->srv != NULL;
+	enum walk_result step;
+
+	if (r == FRAME_PARTIAL)
+		return WALK_MORE;
+	limit = frame_client_limit(w->p[w->at]);
+	if (r == FRAME_BAD || (limit > 0 && f.body_len > limit))
+		return violated(w, "invalid message length", w->p[w->at]);
+	if (limit == 0)
+		return violated(w, "invalid frontend message type", f.type);
+	if (f.type == 'X')
+		return WALK_LEAVE;
+	if (c->state == CL_CONSOLE)
+		return console_message(w, &f);
+	if (!was_linked) {
+		size_t at = w->at;
+
+		step = unlinked(w, &f);
+		if (step != WALK_ON || w->at != at)
+			return step;
+	}
+	return linked(w, &f);
+}
+
+static enum walk_result
+walk(struct request_walk *w)
+{
+	struct client *c = w->c;
+	enum walk_result r = WALK_ON;
+
+	while (w->at < w->len && r == WALK_ON) {
+		size_t n = w->len - w->at;
+
+		if (c->body_left > 0) {
+			n = n < c->body_left ? n : c->body_left;
+			if (!c->is_body_dropped && c->srv != NULL)
+				outbox_ref(&c->env->to_server, w->p + w->at, n);
+			c->body_left -= (uint32_t)n;
+			w->at += n;
+		} else if (c->refusing != 0) {
+			n = refuse_bytes(c, w->p + w->at, n);
+			if (n == 0)
+				return WALK_MORE;
+			w->at += n;
+			r = c->is_closing ? WALK_OVER : WALK_ON;
+		} else
+			r = one_message(w);
+	}
+	return r;
+}
+
+static void
+stall_if_full(struct client *c)
+{
+	struct server *srv = c->srv;
+
+	if (srv == NULL || c->is_stalled || (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
+		return;
+	c->is_stalled = true;
+	stream_set_reading(&c->stream, false);
+}
+
+void
+relay_unstall(struct client *c)
+{
+	struct server *srv = c->srv;
+
+	if (!c->is_stalled || stream_is_full(&c->stream) || (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
+		return;
+	c->is_stalled = false;
+	stream_set_reading(&c->stream, true);
+}
+
+void
+relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct client_env *env = c->env;
+	struct request_walk w;
+	struct server *srv = c->srv;
+	enum walk_result r;
+	bool is_lost;
+
+	w.c = c;
+	w.p = bytes;
+	w.len = len;
+	w.at = 0;
+	w.has_why = false;
+	if (srv != NULL && env->to_server.to != &srv->stream)
+		outbox_begin(&env->to_server, &srv->stream);
+	c->is_in_relay = true;
+	r = walk(&w);
+	c->is_in_relay = false;
+	if (r == WALK_OVER) {
+		outbox_begin(&env->to_server, NULL);
+		return;
+	}
+	is_lost = env->to_server.to != NULL && outbox_flush(&env->to_server) < 0;
+	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0)
+		is_lost = true;
+	if (r == WALK_LEAVE) {
+		client_close(c, w.has_why ? &w.why : NULL);
+		return;
+	}
+	if (is_lost || client_keep(c, w.p + w.at, w.len - w.at) < 0) {
+		out_of_memory(c);
+		return;
+	}
+	srv = c->srv;
+	if (srv == NULL)
+		return;
+	srv->sent_us = *env->now_us;
+	stall_if_full(c);
+	relay_try_release(c);
+}
+
+/* --- giving back --- */
+
+static bool
+may_return(const struct client *c, const struct server *srv)
+{
+	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I'
+	    && (c->body_left == 0 || c->is_body_dropped) && srv->cancels == NULL && srv->state == SV_LENT
+	    && !statements_hold_server(c);
+}
+
+static void
+give_back(struct client *c, struct server *srv)
+{
+	c->srv = NULL;
+	c->idle_since_us = *c->env->now_us;
+	relay_unstall(c);
+	stream_set_reading(&srv->stream, true);
+	if (srv->is_closing || srv->ledger.is_doubtful) {
+		c->entry->counters.recycles[RR_DIRTY]++;
+		srv->link = NULL;
+		server_close(srv);
+	} else
+		pool_entry_return(srv, *c->env->now_us);
+}
+
+void
+relay_try_release(struct client *c)
+{
+	struct server *srv = c->srv;
+
+	if (srv == NULL || c->is_in_relay || c->state != CL_READY || !may_return(c, srv))
+		return;
+	if (c->entry->settings.pool_mode == POOL_MODE_SESSION && !c->entry->is_orphan && !c->env->is_draining)
+		return;
+	if (c->env->is_draining || c->entry->is_orphan) {
+		struct fail why;
+
+		fail_set(&why, "57P01", c->env->is_draining ? "pgweir is shutting down"
+		                                            : "the database was removed from pgweir's configuration");
+		client_close(c, &why);
+		return;
+	}
+	give_back(c, srv);
+}
+
+void
+relay_leave(struct client *c)
+{
+	struct server *srv = c->srv;
+	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION;
+
+	if (c->ticket.is_waiting)
+		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+	if (srv == NULL)
+		return;
+	if (c->env->to_server.to == &srv->stream)
+		outbox_begin(&c->env->to_server, NULL);
+	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay) {
+		give_back(c, srv);
+		return;
+	}
+	c->srv = NULL;
+	if (srv->tx != 'I' || srv->ledger.count > 0)
+		c->entry->database->counters.transactions[TE_LOST]++;
+	/* In mid-message, or with bytes in an outbox that nobody will send, its input can't be trusted any more. */
+	if (c->is_in_relay || srv->is_closing || (c->body_left > 0 && !c->is_body_dropped)) {
+		if (srv->ledger.count > 0)
+			server_cancel(srv, 5000000, NULL, NULL);
+		c->entry->counters.recycles[RR_DIRTY]++;
+		srv->link = NULL;
+		server_close(srv);
+		return;
+	}
+	server_reset(srv, is_session || statements_hold_server(c), *c->env->now_us);
+}
+
+/* --- replies: what server.c reports --- */
+
+static void
+on_pass(struct server *srv, const uint8_t *bytes, size_t len)
+{
+	struct client *c = srv->link;
+	struct outbox *o = &c->env->to_client;
+
+	if (c->is_closing || c->state != CL_READY)
+		return;
+	if (o->to != &c->stream)
+		outbox_begin(o, &c->stream);
+	outbox_ref(o, bytes, len);
+	srv->bytes_to_client += len;
+}
+
+static void
+on_request_done(struct server *srv, const struct owed *ended)
+{
+	report_done(srv->link, srv, ended);
+}
+
+static void
+on_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	statements_settled(srv, o, how);
+}
+
+static void
+on_made(struct server *srv, const struct owed *o)
+{
+	struct client *c = srv->link;
+
+	if (c != NULL && !c->is_closing)
+		answer_locally(c, o->kind == OWED_MADE_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
+}
+
+/* The settings could not be replayed: what was sent behind them must not be believed. */
+static void
+image_failed(struct client *c, struct server *srv, const struct error_fields *e)
+{
+	struct fail why;
+
+	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s", e->message != NULL ? e->message : "(no message)");
+	fail_detail(&why, "pgweir was setting this session's parameters on another server connection.");
+	srv->is_closing = true;
+	client_close(c, &why);
+}
+
+static bool
+on_error(struct server *srv, const struct error_fields *e, enum owed_to to, const uint8_t *message, size_t len)
+{
+	struct client *c = srv->link;
+	struct buf b = { 0 };
+	bool is_replaced;
+
+	if (fields_error_is_fatal(e))
+		srv->is_closing = true;
+	if (c == NULL)
+		return false;
+	if (c->state == CL_WELCOME) {
+		login_server_error(c, e);
+		return true;
+	}
+	if (to == OWED_TO_IMAGE) {
+		image_failed(c, srv, e);
+		return true;
+	}
+	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
+	report_error(c->entry, EO_SERVER, e->sqlstate);
+	is_replaced = statements_rewrite_error(c, message, len, &b);
+	if (is_replaced)
+		answer_locally(c, b.bytes, b.len);
+	buf_fini(&b);
+	return is_replaced;
+}
+
+static void
+on_complete(struct server *srv, const char *tag)
+{
+	struct client *c = srv->link;
+	size_t len = strnlen(tag, sizeof(srv->tag) - 1);
+
+	memcpy(srv->tag, tag, len);
+	srv->tag[len] = '\0';
+	if (tag[0] == 'D' && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
+		statements_deallocated_all(c);
+}
+
+static void
+on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
+{
+	struct client *c = srv->link;
+
+	if (c != NULL && is_passed && c->state == CL_READY && !image_is_read_only(name)
+	    && image_update(&c->image, name, value, true) < 0)
+		out_of_memory(c);
+}
+
+static bool
+breaks_statement_mode(struct client *c, const struct server *srv)
+{
+	struct fail why;
+
+	if (c->entry->settings.pool_mode != POOL_MODE_STATEMENT || srv->tx == 'I' || srv->ledger.count > 0)
+		return false;
+	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
+	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
+	client_close(c, &why);
+	return true;
+}
+
+static void
+on_batch_end(struct server *srv)
+{
+	struct client *c = srv->link;
+	struct client_env *env;
+
+	if (c == NULL) { /* the client went while its replies were walked */
+		server_close(srv);
+		return;
+	}
+	env = c->env;
+	if (c->state == CL_WELCOME) {
+		if (srv->ledger.count == 0)
+			login_server_done(c);
+		return;
+	}
+	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0) {
+		out_of_memory(c);
+		return;
+	}
+	report_flushed(c, srv, stream_queued(&c->stream) == 0);
+	if (stream_is_full(&c->stream)) {
+		stream_set_reading(&srv->stream, false);
+		stream_set_reading(&c->stream, false); /* or it could ask for ever more without reading any of it */
+		c->is_stalled = true;
+		srv->paused_since_us = *env->now_us;
+	}
+	if (breaks_statement_mode(c, srv))
+		return;
+	relay_unstall(c);
+	relay_try_release(c);
+}
+
+static void
+on_lost(struct server *srv, const struct fail *why)
+{
+	struct client *c = srv->link;
+	struct fail told = *why;
+
+	if (c == NULL)
+		return;
+	c->srv = NULL;
+	srv->link = NULL;
+	if (c->env->to_server.to == &srv->stream)
+		outbox_begin(&c->env->to_server, NULL);
+	if (c->state == CL_WELCOME) {
+		login_server_lost(c, why);
+		return;
+	}
+	report_failure(c, why, RF_BACKEND_LOST);
+	if (srv->is_closing) { /* PostgreSQL has said FATAL itself, and the client has it */
+		client_close(c, NULL);
+		return;
+	}
+	if (told.hint[0] == '\0')
+		fail_hint(&told, "The transaction that was open, if any, is lost. Connect again.");
+	client_close(c, &told);
+}
+
+static void
+on_drained(struct server *srv)
+{
+	struct client *c = srv->link;
+
+	if (c != NULL)
+		relay_unstall(c);
+}
+
+const struct server_ops relay_server_ops = { on_pass, on_request_done, on_settled, on_made, on_error, on_complete,
+	on_parameter, on_batch_end, on_lost, on_drained };

@@ -1,0 +1,218 @@
+/*
+ * src/client/report.c - what requests cost: counted per database, and told upwards when slow, refused or lost.
+ *
+ * A request's moments: first byte read (started), server assigned (lent), sent, first reply, ReadyForQuery read (the
+ * turn's time), replies sent (read anew). Requests that overlap in a pipeline share one server: only the whole of each
+ * is exact, their phases are those of the batch.
+ */
+#include "client/client.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void
+report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
+{
+	entry->database->counters.errors[origin][error_class_index(sqlstate)]++;
+}
+
+void
+report_request_begins(struct client *c, struct server *srv)
+{
+	uint64_t now = *c->env->now_us;
+
+	if (srv->tx_started_us == 0)
+		srv->tx_started_us = now;
+	if (srv->idle_in_tx_us != 0)
+		c->entry->database->counters.transaction_idle_us += now - srv->idle_in_tx_us;
+	srv->idle_in_tx_us = 0;
+	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
+		return; /* pipelined: it shares the first one's measures */
+	srv->first_reply_us = 0;
+	srv->paused_us = 0;
+	srv->text_len = 0;
+	srv->is_text_cut = false;
+	srv->statements_run = 0;
+	srv->bytes_to_client = srv->bytes_from_client = 0;
+	srv->tag[0] = srv->sqlstate[0] = '\0';
+}
+
+void
+report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, bool is_simple)
+{
+	size_t keep = len < REQUEST_TEXT_MAX ? len : REQUEST_TEXT_MAX;
+
+	srv->statements_run++;
+	if (srv->text_len > 0)
+		return; /* the first text of a request stands for it */
+	if (srv->text == NULL && (srv->text = malloc(REQUEST_TEXT_MAX)) == NULL)
+		return;
+	memcpy(srv->text, text, keep);
+	if (keep > 0 && srv->text[keep - 1] == 0)
+		keep--;
+	srv->text_len = (uint32_t)keep;
+	srv->is_text_cut = total > len || len > REQUEST_TEXT_MAX;
+	srv->is_simple = is_simple;
+}
+
+static void
+count_transaction(struct client *c, struct server *srv, uint64_t now)
+{
+	struct database_counters *d = &c->entry->database->counters;
+
+	if (srv->tx != 'I') {
+		if (srv->ledger.count == 0)
+			srv->idle_in_tx_us = now;
+		return;
+	}
+	if (srv->tx_started_us == 0)
+		return;
+	d->transactions[strcmp(srv->tag, "ROLLBACK") == 0 || srv->sqlstate[0] != '\0' ? TE_ROLLBACK : TE_COMMIT]++;
+	d->transaction_us += now - srv->tx_started_us;
+	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - srv->tx_started_us);
+	srv->tx_started_us = srv->ledger.count > 0 ? now : 0;
+}
+
+void
+report_done(struct client *c, struct server *srv, const struct owed *ended)
+{
+	struct client_env *env = c->env;
+	struct database_counters *d = &c->entry->database->counters;
+	bool is_simple = ended->kind != OWED_SYNC;
+	bool is_copy = strncmp(srv->tag, "COPY", 4) == 0;
+
+	d->requests++;
+	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
+	count_transaction(c, srv, *env->now_us);
+	if (env->done_count < DONE_MAX)
+		env->done[env->done_count++] = (struct done_request){ ended->started_us, is_simple };
+}
+
+static uint64_t
+rows_of(const char *tag)
+{
+	const char *last = strrchr(tag, ' ');
+
+	return last == NULL ? 0 : strtoull(last + 1, NULL, 10);
+}
+
+static uint64_t
+since(uint64_t later, uint64_t earlier)
+{
+	return earlier != 0 && later > earlier ? later - earlier : 0;
+}
+
+static void
+tell(struct client *c, struct server *srv, struct request_report *r, const char *event)
+{
+	char peer[80], tag[sizeof(srv->tag)] = "";
+
+	client_peer_text(c, peer, sizeof(peer));
+	r->event = event;
+	r->wall_us = clock_wall_us();
+	r->database = c->entry->database->name;
+	r->user = client_user(c);
+	r->application = client_application(c);
+	r->client = peer;
+	r->client_id = c->id;
+	r->backend = "";
+	r->tag = tag;
+	r->protocol = "simple";
+	if (r->sqlstate == NULL)
+		r->sqlstate = "";
+	if (srv != NULL) {
+		memcpy(tag, srv->tag, sizeof(tag));
+		r->rows = rows_of(tag);
+		for (char *p = strchr(tag, ' '); p != NULL; p = strchr(p + 1, ' '))
+			if (p[1] >= '0' && p[1] <= '9') {
+				*p = '\0'; /* the words without the counts */
+				break;
+			}
+		r->backend = srv->address;
+		r->backend_pid = srv->pid;
+		r->protocol = strcmp(tag, "COPY") == 0 ? "copy" : srv->is_simple ? "simple" : "extended";
+		r->bytes_in = srv->bytes_from_client;
+		r->bytes_out = srv->bytes_to_client;
+		r->statements = srv->statements_run;
+		r->in_transaction = srv->tx != 'I';
+		if (srv->sqlstate[0] != '\0')
+			r->sqlstate = srv->sqlstate;
+		r->query = (const char *)srv->text;
+		r->query_len = srv->text_len;
+		r->is_query_cut = srv->is_text_cut;
+	}
+	c->env->on_report(c->env->up, r);
+}
+
+static void
+measure(struct client *c, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
+{
+	struct database_counters *d = &c->entry->database->counters;
+	struct request_report r = { .duration_us = since(sent_us, done->started_us) + c->wait_us, .wait_us = c->wait_us };
+	uint64_t known;
+
+	r.duration_us = since(sent_us, done->started_us);
+	r.server_us = since(srv->first_reply_us, srv->sent_us);
+	r.stream_us = since(ready_us, srv->first_reply_us);
+	r.stream_us -= srv->paused_us < r.stream_us ? srv->paused_us : r.stream_us;
+	r.client_write_us = since(sent_us, ready_us) + srv->paused_us;
+	known = r.wait_us + r.server_us + r.stream_us + r.client_write_us;
+	histogram_observe_us(&d->query_duration, &histogram_bounds_query, r.duration_us);
+	histogram_observe_us(&d->server_response, &histogram_bounds_query, r.server_us);
+	d->phase_us[PHASE_WAIT] += r.wait_us;
+	d->phase_us[PHASE_SERVER] += r.server_us;
+	d->phase_us[PHASE_STREAM] += r.stream_us;
+	d->phase_us[PHASE_CLIENT_WRITE] += r.client_write_us;
+	d->phase_us[PHASE_PROXY] += since(r.duration_us, known);
+	r.threshold_us = c->entry->settings.slow_query_threshold_us;
+	if (r.duration_us >= r.threshold_us) {
+		d->slow_queries++;
+		tell(c, srv, &r, "slow_query");
+	}
+	c->wait_us = 0; /* only the first of a batch waited */
+}
+
+void
+report_flushed(struct client *c, struct server *srv, bool is_sent)
+{
+	struct client_env *env = c->env;
+	uint64_t ready_us = *env->now_us, sent_us;
+
+	(void)is_sent;
+	if (env->done_count == 0)
+		return;
+	sent_us = clock_now_us();
+	for (unsigned i = 0; i < env->done_count; i++)
+		measure(c, srv, &env->done[i], ready_us, sent_us);
+	env->done_count = 0;
+	*env->now_us = sent_us;
+}
+
+void
+report_failure(struct client *c, const struct fail *why, enum request_failure kind)
+{
+	static const char *const events[RF_COUNT] = { "pool_timeout", "backend_unreachable", "backend_lost", "limit",
+		"shutdown", "protocol", "internal" };
+	struct request_report r = { .wait_us = c->wait_us, .sqlstate = why->sqlstate };
+	uint64_t now = *c->env->now_us;
+
+	c->entry->database->counters.requests++;
+	c->entry->database->counters.requests_failed[kind]++;
+	if (c->entry->settings.slow_query_threshold_us == CONFIG_TIME_OFF)
+		return;
+	r.threshold_us = c->entry->settings.slow_query_threshold_us;
+	r.duration_us = since(now, c->request_us);
+	if (c->srv == NULL && c->pending_len > 5 && (c->pending[0] == 'Q' || c->pending[0] == 'P')) {
+		/* It never got further than our own memory: the text lies there. A Parse has its name first. */
+		const uint8_t *text = c->pending + 5, *end = c->pending + c->pending_len, *stop;
+
+		if (c->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
+			text = stop + 1;
+		stop = memchr(text, 0, (size_t)(end - text));
+		r.query = (const char *)text;
+		r.query_len = (size_t)((stop != NULL ? stop : end) - text);
+	}
+	tell(c, c->srv, &r, events[kind]);
+}

@@ -1,0 +1,639 @@
+/*
+ * src/client/statements.c - prepared statements of the protocol, across servers.
+ *
+ * A client's named statement is a pointer into the shared store (statement_store.h); on servers it has the store's
+ * name. Parse of what a server has already is answered by us, in its turn; Bind and Describe of what it has not are
+ * preceded by a Parse of ours. Close is answered by us: the statement stays on the server for others.
+ *
+ * The unnamed statement is the client's own too: a server remembers whose it has (srv->unnamed_of), and it is prepared
+ * again where it is another's. Names come into being and go when the server says so: what was entered when a message
+ * was sent is taken back if the ledger says that it failed or was skipped.
+ *
+ * What PostgreSQL would refuse (a duplicate or unknown name) is sent so that it refuses it itself, for only then does
+ * it skip to Sync and abort the transaction as it would have; its error is made to speak of the client's name.
+ */
+#include "client/client.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* Names are the client's own, and so are the collisions it may choose: they slow down only its own table. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits((key), (len)))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+struct named {
+	struct statement *st;
+	struct client_statements *owner; /* NULL: the client has gone */
+	uint32_t refs;                   /* the table's and the ledger's */
+	uint32_t scope;                  /* in which the Parse was sent: Syncs counted */
+	bool is_pending;                 /* no ParseComplete yet */
+	bool is_in_table, is_oversize;
+	UT_hash_handle hh;
+	char name[];
+};
+
+struct client_statements {
+	struct named *table;
+	struct statement *unnamed;   /* as of the last message sent */
+	struct statement *confirmed; /* as of the last reply received */
+	uint32_t unnamed_under_way;  /* Parses of it without a reply */
+	uint32_t oversize_count;     /* named ones too large to be kept: they live on one server only */
+	bool is_unnamed_oversize, is_oversize_bound;
+};
+
+/* What a ledger entry's ref is, by its low bits. */
+enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_MASK = 3 };
+
+static void *
+tag(const void *p, enum ref_tag t)
+{
+	return (void *)((uintptr_t)p | (uintptr_t)t);
+}
+
+static void *
+tag_id(uint64_t id)
+{
+	return (void *)((uintptr_t)(id << 2) | (uintptr_t)REF_ID);
+}
+
+static struct client_statements *
+own(struct client *c)
+{
+	if (c->statements == NULL)
+		c->statements = calloc(1, sizeof(*c->statements));
+	return c->statements;
+}
+
+static struct named *
+find(const struct client *c, const char *name)
+{
+	struct named *n;
+
+	if (c->statements == NULL)
+		return NULL;
+	HASH_FIND(hh, c->statements->table, name, (unsigned)strlen(name), n);
+	return n;
+}
+
+static void
+named_unref(struct named *n)
+{
+	if (--n->refs > 0)
+		return;
+	statement_unref(n->st);
+	free(n);
+}
+
+static void
+table_add(struct client_statements *own, struct named *n)
+{
+	HASH_ADD_KEYPTR(hh, own->table, n->name, (unsigned)strlen(n->name), n);
+	n->is_in_table = true;
+	n->refs++;
+}
+
+static void
+table_remove(struct named *n)
+{
+	if (!n->is_in_table)
+		return;
+	HASH_DELETE(hh, n->owner->table, n);
+	n->is_in_table = false;
+	if (n->is_oversize)
+		n->owner->oversize_count--;
+	named_unref(n);
+}
+
+/* With one reference, the caller's. */
+static struct named *
+named_new(struct client *c, const char *name, struct statement *st)
+{
+	size_t len = strlen(name);
+	struct named *n = calloc(1, sizeof(*n) + len + 1);
+
+	if (n == NULL)
+		return NULL;
+	memcpy(n->name, name, len + 1);
+	n->st = st;
+	n->owner = c->statements;
+	n->refs = 1;
+	n->is_pending = true;
+	return n;
+}
+
+void
+statements_free(struct client *c)
+{
+	struct client_statements *s = c->statements;
+	struct named *n, *next;
+
+	if (s == NULL)
+		return;
+	c->statements = NULL;
+	HASH_ITER(hh, s->table, n, next)
+	{
+		struct named *gone = n;
+
+		table_remove(gone);
+	}
+	statement_unref(s->unnamed);
+	statement_unref(s->confirmed);
+	free(s);
+}
+
+size_t
+statements_count(const struct client *c)
+{
+	return c->statements == NULL ? 0 : HASH_COUNT(c->statements->table);
+}
+
+/* In session mode the server is the client's own, and so are the names on it. */
+static bool
+is_passed_through(const struct client *c)
+{
+	return c->entry->settings.pool_mode == POOL_MODE_SESSION;
+}
+
+static void
+put_rewritten(struct client *c, const struct statement *st, const uint8_t *message, size_t names_len,
+    const char *portal)
+{
+	size_t portal_len = portal == NULL ? 0 : strlen(portal) + 1, kind_len = portal == NULL ? 1 : 0;
+	uint32_t body_len = wire_u32(message + 1) - 4;
+	uint8_t head[FRAME_HEAD_LEN];
+
+	head[0] = message[0];
+	wire_set_u32(head + 1, (uint32_t)(4 + kind_len + portal_len + st->name_len + 1 + (body_len - names_len)));
+	outbox_copy(&c->env->to_server, head, sizeof(head));
+	outbox_copy(&c->env->to_server, message + FRAME_HEAD_LEN, kind_len + portal_len);
+	outbox_copy(&c->env->to_server, st->name, (size_t)st->name_len + 1);
+}
+
+/* A Parse of st under this name, text from the store. */
+static void
+put_parse(struct client *c, const char *name, const struct statement *st)
+{
+	size_t name_len = strlen(name) + 1;
+	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
+
+	wire_set_u32(head + 1, (uint32_t)(4 + name_len + st->len));
+	outbox_copy(&c->env->to_server, head, sizeof(head));
+	outbox_copy(&c->env->to_server, name, name_len);
+	outbox_copy(&c->env->to_server, st->bytes, st->len);
+	c->entry->database->counters.server_parses++;
+}
+
+static int
+evict(struct client *c)
+{
+	struct server *srv = c->srv;
+	struct buf b = { 0 };
+	char name[STATEMENT_NAME_MAX];
+	uint64_t id;
+	int r = 0;
+
+	while (r == 0 && srv->statements.count >= c->entry->settings.prepared_statements
+	    && server_statements_oldest(&srv->statements, &id)) {
+		server_statements_forget(&srv->statements, id);
+		snprintf(name, sizeof(name), STATEMENT_PREFIX "%llu", (unsigned long long)id);
+		b.len = 0;
+		message_close_statement(&b, name);
+		r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL) : -1;
+		if (r == 0)
+			outbox_copy(&c->env->to_server, b.bytes, b.len);
+		c->entry->database->counters.statement_evictions++;
+	}
+	buf_fini(&b);
+	return r;
+}
+
+/* Sees to it that the server has st when what follows arrives there. */
+static int
+ensure(struct client *c, const struct statement *st)
+{
+	struct server *srv = c->srv;
+
+	if (server_statements_use(&srv->statements, st->id)) {
+		c->entry->database->counters.statement_hits++;
+		return 0;
+	}
+	c->entry->database->counters.statement_misses++;
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, st->id) < 0)
+		return -1;
+	if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag_id(st->id)) < 0)
+		return -1;
+	put_parse(c, st->name, st);
+	return 0;
+}
+
+/* The same for the unnamed statement: the client's own, or none. */
+static int
+ensure_unnamed(struct client *c)
+{
+	struct client_statements *s = own(c);
+	struct server *srv = c->srv;
+
+	if (s == NULL)
+		return -1;
+	if (s->is_unnamed_oversize)
+		s->is_oversize_bound = true;
+	if (srv->unnamed_of == c->id)
+		return 0;
+	srv->unnamed_of = c->id;
+	s->is_unnamed_oversize = false;
+	if (s->unnamed != NULL) {
+		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
+			return -1;
+		put_parse(c, "", s->unnamed);
+		return 0;
+	}
+	/* It is another's: taken away, so that PostgreSQL itself says that there is none. */
+	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL) < 0)
+		return -1;
+	outbox_copy(&c->env->to_server, "C\0\0\0\6S", 7);
+	return 0;
+}
+
+static void
+set_unnamed(struct client_statements *s, struct statement *st)
+{
+	statement_unref(s->unnamed);
+	s->unnamed = st;
+	s->is_unnamed_oversize = false;
+}
+
+static enum statement_step
+parse_unnamed(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+{
+	struct client_statements *s = own(c);
+	struct statement *st;
+
+	if (s == NULL || (st = statement_get(c->env->statements, f->rest, f->rest_len, f->query_len)) == NULL)
+		return STATEMENT_FAILED;
+	set_unnamed(s, st);
+	s->unnamed_under_way++;
+	c->srv->unnamed_of = c->id;
+	if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, tag(statement_ref(st), REF_UNNAMED)) < 0)
+		return STATEMENT_FAILED;
+	outbox_ref(&c->env->to_server, message, len);
+	return STATEMENT_DONE;
+}
+
+/* PostgreSQL says that the name is taken; the error is rewritten on its way back. */
+static enum statement_step
+parse_duplicate(struct client *c, const struct named *n, const struct parse_fields *f)
+{
+	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
+
+	if (n->is_oversize)
+		return STATEMENT_FORWARD;
+	if (ensure(c, n->st) < 0 || ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0)
+		return STATEMENT_FAILED;
+	wire_set_u32(head + 1, (uint32_t)(5 + (size_t)n->st->name_len + f->rest_len));
+	outbox_copy(&c->env->to_server, head, sizeof(head));
+	outbox_copy(&c->env->to_server, n->st->name, (size_t)n->st->name_len + 1);
+	outbox_copy(&c->env->to_server, f->rest, f->rest_len);
+	return STATEMENT_DONE;
+}
+
+static int
+parse_on_server(struct client *c, struct named *n)
+{
+	struct server *srv = c->srv;
+
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id) < 0)
+		return -1;
+	n->refs++;
+	if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_CLIENT, tag(n, REF_NAMED)) < 0) {
+		n->refs--;
+		return -1;
+	}
+	put_parse(c, n->st->name, n->st);
+	return 0;
+}
+
+static enum statement_step
+parse_named(struct client *c, const struct parse_fields *f)
+{
+	struct client_statements *s = own(c);
+	struct statement *st;
+	struct named *n;
+	int r;
+
+	if (s == NULL)
+		return STATEMENT_FAILED;
+	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
+	st = c->srv->tx == 'E' ? statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len)
+	                       : statement_get(c->env->statements, f->rest, f->rest_len, f->query_len);
+	if (st == NULL)
+		return STATEMENT_FAILED;
+	n = named_new(c, f->name, st);
+	if (n == NULL) {
+		statement_unref(st);
+		return STATEMENT_FAILED;
+	}
+	table_add(s, n);
+	if (server_statements_use(&c->srv->statements, st->id)) {
+		c->entry->database->counters.statement_hits++;
+		n->refs++;
+		r = ledger_push(&c->srv->ledger, OWED_MADE_PARSE, OWED_TO_CLIENT, tag(n, REF_NAMED));
+	} else {
+		c->entry->database->counters.statement_misses++;
+		r = parse_on_server(c, n);
+	}
+	named_unref(n);
+	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+}
+
+enum statement_step
+statements_parse(struct client *c, const uint8_t *message, size_t len)
+{
+	struct parse_fields f;
+	struct named *n;
+
+	c->entry->database->counters.client_parses++;
+	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
+		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
+	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
+	if (is_passed_through(c))
+		return STATEMENT_FORWARD;
+	if (f.name[0] == '\0')
+		return parse_unnamed(c, &f, message, len);
+	if (c->entry->settings.prepared_statements == 0)
+		return STATEMENT_FORWARD;
+	n = find(c, f.name);
+	return n != NULL ? parse_duplicate(c, n, &f) : parse_named(c, &f);
+}
+
+void
+statements_oversize_parse(struct client *c, const char *name)
+{
+	struct client_statements *s = own(c);
+	struct named *n;
+
+	if (s == NULL || is_passed_through(c))
+		return;
+	if (name[0] == '\0') {
+		set_unnamed(s, NULL);
+		s->is_unnamed_oversize = true;
+		s->is_oversize_bound = false;
+		c->srv->unnamed_of = c->id;
+		return;
+	}
+	if (find(c, name) != NULL || (n = named_new(c, name, NULL)) == NULL)
+		return;
+	n->is_oversize = true;
+	n->is_pending = false;
+	s->oversize_count++;
+	table_add(s, n);
+	named_unref(n);
+}
+
+bool
+statements_hold_server(const struct client *c)
+{
+	const struct client_statements *s = c->statements;
+
+	return s != NULL && (s->oversize_count > 0 || (s->is_unnamed_oversize && !s->is_oversize_bound));
+}
+
+enum statement_step
+statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used)
+{
+	const char *portal, *name;
+	size_t names_len;
+	struct named *n;
+
+	(void)total;
+	c->entry->database->counters.binds++;
+	if (is_passed_through(c)
+	    || !fields_bind(message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
+		return STATEMENT_FORWARD;
+	if (name[0] == '\0')
+		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	n = find(c, name);
+	if (n == NULL || n->is_oversize)
+		return STATEMENT_FORWARD; /* PostgreSQL knows what to say */
+	if (ensure(c, n->st) < 0 || ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
+		return STATEMENT_FAILED;
+	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
+	put_rewritten(c, n->st, message, names_len, portal);
+	*used = FRAME_HEAD_LEN + names_len;
+	return STATEMENT_DONE;
+}
+
+enum statement_step
+statements_describe(struct client *c, const uint8_t *message, size_t len)
+{
+	const char *name;
+	uint8_t kind;
+	struct named *n;
+
+	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name)
+	    || kind == 'P')
+		return STATEMENT_FORWARD;
+	if (name[0] == '\0')
+		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	n = find(c, name);
+	if (n == NULL || n->is_oversize)
+		return STATEMENT_FORWARD;
+	if (ensure(c, n->st) < 0 || ledger_push(&c->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
+		return STATEMENT_FAILED;
+	put_rewritten(c, n->st, message, len - FRAME_HEAD_LEN, NULL);
+	return STATEMENT_DONE;
+}
+
+static bool
+is_ours(const char *name)
+{
+	return strncmp(name, STATEMENT_PREFIX, sizeof(STATEMENT_PREFIX) - 1) == 0;
+}
+
+enum statement_step
+statements_close(struct client *c, const uint8_t *message, size_t len)
+{
+	const char *name;
+	uint8_t kind;
+	struct named *n;
+
+	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name)
+	    || kind == 'P')
+		return STATEMENT_FORWARD;
+	if (name[0] == '\0') {
+		if (c->statements != NULL)
+			set_unnamed(c->statements, NULL);
+		c->srv->unnamed_of = c->id; /* whoever's it was: there is none after this */
+		return STATEMENT_FORWARD;
+	}
+	n = find(c, name);
+	if (n == NULL ? !is_ours(name) : n->is_oversize) {
+		if (n != NULL)
+			table_remove(n);
+		return STATEMENT_FORWARD;
+	}
+	if (n != NULL) {
+		n->refs++;
+		table_remove(n);
+	}
+	if (ledger_push(&c->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, tag(n, REF_NAMED)) < 0)
+		return STATEMENT_FAILED;
+	return STATEMENT_DONE;
+}
+
+void
+statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
+{
+	const char *name;
+	uint8_t kind;
+	struct named *n;
+
+	if (c->statements == NULL || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name)
+	    || kind == 'P')
+		return;
+	if (name[0] == '\0')
+		set_unnamed(c->statements, NULL);
+	else if ((n = find(c, name)) != NULL)
+		table_remove(n);
+}
+
+void
+statements_simple_query(struct client *c)
+{
+	struct client_statements *s = c->statements;
+
+	c->srv->unnamed_of = 0;
+	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize))
+		return;
+	set_unnamed(s, NULL);
+	statement_unref(s->confirmed);
+	s->confirmed = NULL;
+}
+
+static void
+settled_unnamed(struct server *srv, struct statement *st, enum owed_end how)
+{
+	struct client *c = srv->link;
+	struct client_statements *s = c == NULL ? NULL : c->statements;
+
+	if (s == NULL) {
+		statement_unref(st);
+		return;
+	}
+	s->unnamed_under_way--;
+	if (how == OWED_SKIPPED)
+		statement_unref(st); /* never happened: the one before is still there */
+	else {
+		statement_unref(s->confirmed);
+		s->confirmed = how == OWED_ANSWERED ? st : NULL;
+		if (how == OWED_FAILED)
+			statement_unref(st);
+	}
+	if (how == OWED_ANSWERED || s->unnamed_under_way > 0)
+		return;
+	statement_unref(s->unnamed);
+	s->unnamed = s->confirmed == NULL ? NULL : statement_ref(s->confirmed);
+}
+
+static void
+settled_named(struct server *srv, const struct owed *o, struct named *n, enum owed_end how)
+{
+	if (n == NULL)
+		return;
+	if (o->kind == OWED_PARSE && how == OWED_ANSWERED)
+		server_statements_ready(&srv->statements, n->st->id);
+	else if (o->kind == OWED_PARSE)
+		server_statements_forget(&srv->statements, n->st->id);
+	if (n->owner != NULL && srv->link != NULL) {
+		if (o->kind == OWED_MADE_CLOSE) {
+			if (how != OWED_ANSWERED && find(srv->link, n->name) == NULL)
+				table_add(n->owner, n); /* skipped: it was never closed */
+		} else if (how == OWED_ANSWERED)
+			n->is_pending = false;
+		else
+			table_remove(n);
+	}
+	named_unref(n);
+}
+
+void
+statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	uintptr_t ref = (uintptr_t)o->ref;
+	void *p = (void *)(ref & ~(uintptr_t)REF_MASK);
+
+	switch ((enum ref_tag)(ref & REF_MASK)) {
+	case REF_UNNAMED:
+		settled_unnamed(srv, p, how);
+		break;
+	case REF_ID:
+		if (how == OWED_ANSWERED)
+			server_statements_ready(&srv->statements, ref >> 2);
+		else
+			server_statements_forget(&srv->statements, ref >> 2);
+		break;
+	default:
+		if (p == NULL && o->kind == OWED_PARSE && how != OWED_ANSWERED)
+			srv->unnamed_of = 0; /* what it has now is anybody's guess */
+		settled_named(srv, o, p, how);
+		break;
+	}
+}
+
+void
+statements_deallocated_all(struct client *c)
+{
+	struct named *n, *next;
+
+	/* Those on their way (SENT, pending) were parsed after it. */
+	if (c->srv != NULL)
+		server_statements_forget_ready(&c->srv->statements);
+	if (c->statements == NULL)
+		return;
+	HASH_ITER(hh, c->statements->table, n, next)
+	if (!n->is_pending)
+		table_remove(n);
+}
+
+/* The client's name of the statement with this id, or NULL. */
+static const char *
+name_of(const struct client *c, uint64_t id)
+{
+	struct named *n, *next;
+
+	if (c->statements == NULL)
+		return NULL;
+	HASH_ITER(hh, c->statements->table, n, next)
+	if (n->st != NULL && n->st->id == id)
+		return n->name;
+	return NULL;
+}
+
+bool
+statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out)
+{
+	static const char prefix[] = "\"" STATEMENT_PREFIX;
+	const uint8_t *at = memmem(message, len, prefix, sizeof(prefix) - 1), *from = message;
+	char *end;
+	const char *name;
+	uint64_t id;
+
+	if (at == NULL || len != 1 + (size_t)wire_u32(message + 1) || message[len - 1] != 0)
+		return false;
+	id = strtoull((const char *)at + sizeof(prefix) - 1, &end, 10);
+	name = name_of(c, id);
+	if (name == NULL || *end != '"')
+		return false;
+	buf_put(out, from, (size_t)(at + 1 - from));
+	buf_put(out, name, strlen(name));
+	buf_put(out, end, len - (size_t)((const uint8_t *)end - message));
+	if (!buf_ok(out))
+		return false;
+	wire_set_u32(out->bytes + 1, (uint32_t)(out->len - 1));
+	return true;
+}

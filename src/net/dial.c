@@ -1,0 +1,349 @@
+/*
+ * src/net/dial.c - see dial.h.
+ *
+ * One timer serves both as the limit on the whole attempt and as the way to call back later when all was decided
+ * within dial_start (numeric addresses resolve at once, a full backlog refuses at once).
+ */
+#include "net/dial.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct dialer {
+	struct event_base *base;
+	struct evdns_base *dns; /* made at the first name */
+};
+
+struct dial {
+	struct dialer *dialer;
+	dial_done done;
+	void *arg;
+	struct event *timer, *connecting;
+	struct evdns_getaddrinfo_request *query;
+	struct evutil_addrinfo *found, *next; /* addresses; next is not tried yet */
+	char where[300];
+	bool is_starting, is_over;
+	struct dial_result result;
+};
+
+struct dialer *
+dialer_new(struct event_base *base)
+{
+	struct dialer *d = calloc(1, sizeof(*d));
+
+	if (d != NULL)
+		d->base = base;
+	return d;
+}
+
+void
+dialer_free(struct dialer *d)
+{
+	if (d == NULL)
+		return;
+	if (d->dns != NULL)
+		evdns_base_free(d->dns, 0);
+	free(d);
+}
+
+static void
+dial_free(struct dial *d)
+{
+	if (d->connecting != NULL)
+		event_free(d->connecting);
+	if (d->timer != NULL)
+		event_free(d->timer);
+	if (d->found != NULL)
+		evutil_freeaddrinfo(d->found);
+	free(d);
+}
+
+static void
+drop_socket(struct dial *d)
+{
+	if (d->connecting != NULL) {
+		close(event_get_fd(d->connecting));
+		event_free(d->connecting);
+		d->connecting = NULL;
+	}
+}
+
+void
+dial_cancel(struct dial *d)
+{
+	if (d == NULL)
+		return;
+	drop_socket(d);
+	if (d->result.fd >= 0)
+		close(d->result.fd);
+	d->is_over = true;
+	if (d->query != NULL) {
+		d->done = NULL; /* the resolver calls once more; on_resolved frees */
+		evdns_getaddrinfo_cancel(d->query);
+		return;
+	}
+	dial_free(d);
+}
+
+static void
+finish(struct dial *d)
+{
+	struct dial_result result;
+	dial_done done = d->done;
+	void *arg = d->arg;
+
+	d->is_over = true;
+	if (d->is_starting) {
+		event_active(d->timer, EV_TIMEOUT, 0);
+		return;
+	}
+	result = d->result;
+	d->result.fd = -1;
+	dial_free(d);
+	done(&result, arg);
+}
+
+static void
+fail_with(struct dial *d, enum connect_failure kind, const char *what)
+{
+	d->result.fd = -1;
+	d->result.kind = kind;
+	fail_set(&d->result.why, "08001", "cannot connect to PostgreSQL at %s: %s", d->where, what);
+}
+
+static enum connect_failure
+kind_of_errno(int e)
+{
+	if (e == ECONNREFUSED || e == ENOENT || e == ECONNRESET)
+		return CF_REFUSED;
+	return e == ETIMEDOUT ? CF_TIMEOUT : CF_OTHER;
+}
+
+static void try_next(struct dial *d);
+
+static void
+connected(struct dial *d, int fd)
+{
+	int one = 1;
+
+	if (d->result.peer.ss_family != AF_UNIX) {
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	}
+	d->result.fd = fd;
+	finish(d);
+}
+
+static void
+on_connecting(evutil_socket_t fd, short what, void *arg)
+{
+	struct dial *d = arg;
+	int e = 0;
+	socklen_t len = sizeof(e);
+
+	(void)what;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
+		e = errno;
+	if (e != 0) {
+		drop_socket(d);
+		fail_with(d, kind_of_errno(e), strerror(e));
+		try_next(d);
+		return;
+	}
+	event_free(d->connecting);
+	d->connecting = NULL;
+	connected(d, fd);
+}
+
+/* 0: under way or done; -1: this address will not do, result says why. */
+static int
+try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
+{
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0) {
+		fail_with(d, CF_OTHER, strerror(errno));
+		return -1;
+	}
+	memcpy(&d->result.peer, addr, len);
+	d->result.peer_len = len;
+	if (connect(fd, addr, len) == 0) {
+		connected(d, fd);
+		return 0;
+	}
+	if (errno != EINPROGRESS) {
+		fail_with(d, kind_of_errno(errno), strerror(errno));
+		close(fd);
+		return -1;
+	}
+	d->connecting = event_new(d->dialer->base, fd, EV_WRITE, on_connecting, d);
+	if (d->connecting == NULL || event_add(d->connecting, NULL) < 0) {
+		fail_with(d, CF_OTHER, "no memory");
+		if (d->connecting == NULL)
+			close(fd);
+		drop_socket(d);
+		return -1;
+	}
+	return 0;
+}
+
+static void
+try_next(struct dial *d)
+{
+	while (d->next != NULL) {
+		struct evutil_addrinfo *ai = d->next;
+
+		d->next = ai->ai_next;
+		if (try_address(d, ai->ai_addr, (socklen_t)ai->ai_addrlen) == 0)
+			return;
+	}
+	finish(d);
+}
+
+static void
+on_resolved(int error, struct evutil_addrinfo *found, void *arg)
+{
+	struct dial *d = arg;
+
+	d->query = NULL;
+	if (d->done == NULL) { /* cancelled */
+		if (found != NULL)
+			evutil_freeaddrinfo(found);
+		dial_free(d);
+		return;
+	}
+	if (error != 0) {
+		fail_with(d, CF_DNS, evutil_gai_strerror(error));
+		finish(d);
+		return;
+	}
+	d->found = d->next = found;
+	try_next(d);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct dial *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (d->is_over) {
+		finish(d);
+		return;
+	}
+	drop_socket(d);
+	fail_with(d, d->query != NULL ? CF_DNS : CF_TIMEOUT, "timed out (connect_timeout)");
+	if (d->query != NULL) {
+		struct dial_result result = d->result;
+		dial_done done = d->done;
+		void *to = d->arg;
+
+		d->done = NULL;
+		evdns_getaddrinfo_cancel(d->query); /* frees d, now or later */
+		done(&result, to);
+		return;
+	}
+	finish(d);
+}
+
+static struct dial *
+dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
+{
+	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
+	struct dial *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->dialer = dialer;
+	d->done = done;
+	d->arg = arg;
+	d->result.fd = -1;
+	d->timer = event_new(dialer->base, -1, 0, on_timer, d);
+	if (d->timer == NULL || event_add(d->timer, timeout_us > 0 ? &tv : NULL) < 0) {
+		dial_free(d);
+		return NULL;
+	}
+	d->is_starting = true;
+	return d;
+}
+
+struct dial *
+dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us, dial_done done,
+    void *arg)
+{
+	struct dial *d = dial_new(dialer, timeout_us, done, arg);
+
+	if (d == NULL)
+		return NULL;
+	snprintf(d->where, sizeof(d->where), "its address");
+	if (addr_len > sizeof(d->result.peer) || try_address(d, addr, addr_len) < 0)
+		finish(d);
+	d->is_starting = false;
+	return d;
+}
+
+static int
+start_unix(struct dial *d, const char *dir, uint16_t port)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int n = snprintf(un.sun_path, sizeof(un.sun_path), "%s/.s.PGSQL.%u", dir, port);
+
+	snprintf(d->where, sizeof(d->where), "%s/.s.PGSQL.%u", dir, port);
+	if (n < 0 || (size_t)n >= sizeof(un.sun_path)) {
+		fail_with(d, CF_OTHER, "the socket's path is too long");
+		return -1;
+	}
+	return try_address(d, (struct sockaddr *)&un, sizeof(un));
+}
+
+static int
+start_inet(struct dial *d, const char *host, uint16_t port)
+{
+	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP };
+	struct evdns_getaddrinfo_request *query;
+	char service[8];
+
+	snprintf(d->where, sizeof(d->where), "%s:%u", host, port);
+	snprintf(service, sizeof(service), "%u", port);
+	if (d->dialer->dns == NULL)
+		d->dialer->dns = evdns_base_new(d->dialer->base,
+		    EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	if (d->dialer->dns == NULL) { /* no resolv.conf: numbers and /etc/hosts still work */
+		d->dialer->dns = evdns_base_new(d->dialer->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+		if (d->dialer->dns != NULL)
+			evdns_base_load_hosts(d->dialer->dns, "/etc/hosts");
+	}
+	if (d->dialer->dns == NULL) {
+		fail_with(d, CF_DNS, "no resolver");
+		return -1;
+	}
+	query = evdns_getaddrinfo(d->dialer->dns, host, service, &hints, on_resolved, d);
+	if (query != NULL)
+		d->query = query; /* else it has called back already */
+	return 0;
+}
+
+struct dial *
+dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done, void *arg)
+{
+	struct dial *d = dial_new(dialer, timeout_us, done, arg);
+
+	if (d == NULL)
+		return NULL;
+	if ((host[0] == '/' ? start_unix(d, host, port) : start_inet(d, host, port)) < 0)
+		finish(d);
+	d->is_starting = false;
+	return d;
+}

@@ -1,0 +1,40 @@
+/*
+ * src/net/dial.h - connects to a host and port (or a Unix socket), names resolved by evdns, within a time limit.
+ *
+ * Owns:   the attempt, until it called back or was cancelled. The descriptor is the callback's.
+ * Always: exactly one callback, never from within dial_start, none after dial_cancel.
+ */
+#ifndef PGWEIR_NET_DIAL_H
+#define PGWEIR_NET_DIAL_H
+
+#include "base/counters.h"
+#include "base/fail.h"
+
+#include <event2/event.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
+struct dial;   /* opaque: one attempt */
+
+struct dial_result {
+	int fd; /* connected and non-blocking; -1: failed, see kind and why */
+	enum connect_failure kind;
+	struct fail why;
+	struct sockaddr_storage peer;
+	socklen_t peer_len;
+};
+typedef void (*dial_done)(const struct dial_result *result, void *arg);
+
+struct dialer *dialer_new(struct event_base *base); /* NULL: no memory */
+void dialer_free(struct dialer *d);                 /* after all attempts ended */
+
+/* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). NULL: no memory. */
+struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
+    void *arg);
+/* The same for an address that is known already. */
+struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
+    dial_done done, void *arg);
+void dial_cancel(struct dial *d); /* NULL is fine */
+
+#endif

@@ -1,0 +1,63 @@
+/* src/net/graveyard.c - see graveyard.h. */
+#include "net/graveyard.h"
+
+#include <stdlib.h>
+
+struct graveyard {
+	struct event *digger;
+	struct grave *first;
+};
+
+static void
+dig(struct graveyard *y)
+{
+	while (y->first != NULL) {
+		struct grave *g = y->first;
+
+		y->first = g->next;
+		g->free_it(g);
+	}
+}
+
+static void
+on_dig(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	dig(arg);
+}
+
+struct graveyard *
+graveyard_new(struct event_base *base)
+{
+	struct graveyard *y = calloc(1, sizeof(*y));
+
+	if (y == NULL)
+		return NULL;
+	y->digger = event_new(base, -1, 0, on_dig, y);
+	if (y->digger == NULL) {
+		free(y);
+		return NULL;
+	}
+	return y;
+}
+
+void
+graveyard_free(struct graveyard *y)
+{
+	if (y == NULL)
+		return;
+	dig(y);
+	event_free(y->digger);
+	free(y);
+}
+
+void
+graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g))
+{
+	g->free_it = free_it;
+	g->next = y->first;
+	if (y->first == NULL)
+		event_active(y->digger, EV_TIMEOUT, 0);
+	y->first = g;
+}

@@ -1,0 +1,23 @@
+/*
+ * src/net/graveyard.h - frees objects after the callback they died in. Callers up the stack may still look at them.
+ *
+ * Always: what is buried is freed by the event loop itself, when none of our functions is running.
+ */
+#ifndef PGWEIR_NET_GRAVEYARD_H
+#define PGWEIR_NET_GRAVEYARD_H
+
+#include <event2/event.h>
+
+struct graveyard; /* opaque: graveyard.c */
+
+/* Embedded in what is to be freed later. */
+struct grave {
+	struct grave *next;
+	void (*free_it)(struct grave *g);
+};
+
+struct graveyard *graveyard_new(struct event_base *base); /* NULL: no memory */
+void graveyard_free(struct graveyard *y);                 /* frees all that is in it */
+void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));
+
+#endif

@@ -1,0 +1,217 @@
+/* src/net/listener.c - see listener.h. */
+#include "net/listener.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ACCEPTS_PER_TURN 32
+#define PAUSE_MS 200
+
+struct listener {
+	struct listener_settings s;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket */
+	struct event *event, *pause;
+	int fd;
+	int reserve; /* given up to turn one connection away when there are no more descriptors */
+};
+
+static int
+open_reserve(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Out of descriptors: the waiting connection is closed with the one in reserve, then nothing is accepted for a while. */
+static void
+turn_away(struct listener *l, int error)
+{
+	struct timeval tv = { 0, PAUSE_MS * 1000 };
+	int fd;
+
+	if (l->reserve >= 0) {
+		close(l->reserve);
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd >= 0) {
+			/* ErrorResponse; most drivers read it even before they have sent anything. */
+			static const char body[] = "SFATAL\0VFATAL\0C53300\0Mpgweir is out of file descriptors\0";
+			uint8_t head[5] = { 'E', 0, 0, 0, sizeof(body) + 4 };
+			struct iovec pieces[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)body, sizeof(body) } };
+			struct msghdr m = { .msg_iov = pieces, .msg_iovlen = 2 };
+
+			sendmsg(fd, &m, MSG_NOSIGNAL);
+			close(fd);
+		}
+		l->reserve = open_reserve();
+	}
+	event_del(l->event);
+	event_add(l->pause, &tv);
+	l->s.on_exhausted(error, l->s.arg);
+}
+
+static void
+on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)fd;
+	(void)what;
+	if (l->reserve < 0)
+		l->reserve = open_reserve();
+	event_add(l->event, NULL);
+}
+
+static void
+on_connection(evutil_socket_t lfd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage peer;
+		socklen_t len = sizeof(peer);
+		int fd = accept4(lfd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			l->s.on_accept(fd, (struct sockaddr *)&peer, l->s.is_unix, l->s.arg);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			turn_away(l, errno);
+		return; /* EAGAIN, or a connection that went before it was accepted */
+	}
+}
+
+/* A socket file that nobody listens on is left over from a process that was killed. */
+static void
+remove_stale(const struct sockaddr_un *un)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(un->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return;
+	if (connect(fd, (const struct sockaddr *)un, sizeof(*un)) < 0 && errno == ECONNREFUSED)
+		unlink(un->sun_path);
+	close(fd);
+}
+
+static int
+make_address(const struct listener_settings *s, struct sockaddr_storage *out, socklen_t *len)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)out;
+	struct sockaddr_in *in = (struct sockaddr_in *)out;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+
+	memset(out, 0, sizeof(*out));
+	if (s->is_unix) {
+		if (strlen(s->host) >= sizeof(un->sun_path))
+			return -1;
+		un->sun_family = AF_UNIX;
+		strcpy(un->sun_path, s->host);
+		*len = sizeof(*un);
+		return 0;
+	}
+	if (inet_pton(AF_INET, s->host, &in->sin_addr) == 1) {
+		in->sin_family = AF_INET;
+		in->sin_port = htons(s->port);
+		*len = sizeof(*in);
+		return 0;
+	}
+	if (inet_pton(AF_INET6, s->host, &in6->sin6_addr) == 1) {
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(s->port);
+		*len = sizeof(*in6);
+		return 0;
+	}
+	return -1;
+}
+
+static int
+bind_and_listen(struct listener *l, struct fail *why)
+{
+	const struct listener_settings *s = &l->s;
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int one = 1, r;
+
+	if (make_address(s, &addr, &len) < 0)
+		return fail_set(why, "22023", "cannot listen on \"%s\": not a numeric address or a path", s->host);
+	l->fd = socket(addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l->fd < 0)
+		return fail_set(why, "58000", "cannot listen on %s: %s", s->host, strerror(errno));
+	if (s->is_unix)
+		remove_stale((struct sockaddr_un *)&addr);
+	else
+		setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (addr.ss_family == AF_INET6)
+		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	r = bind(l->fd, (struct sockaddr *)&addr, len);
+	if (r == 0 && s->is_unix) {
+		snprintf(l->path, sizeof(l->path), "%s", s->host);
+		chmod(l->path, 0777); /* who may log in is for authentication to say, as with PostgreSQL's own */
+	}
+	if (r < 0 || listen(l->fd, s->backlog) < 0) {
+		fail_set(why, "58000", "cannot listen on %s port %u: %s", s->host, s->port, strerror(errno));
+		if (errno == EADDRINUSE)
+			fail_hint(why, "Is another pgweir or PgBouncer running there? Change listen in section [pgweir].");
+		return -1;
+	}
+	return 0;
+}
+
+struct listener *
+listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL) {
+		fail_set(why, "53200", "no memory for a listener");
+		return NULL;
+	}
+	l->s = *settings;
+	l->fd = l->reserve = -1;
+	if (bind_and_listen(l, why) < 0) {
+		listener_free(l);
+		return NULL;
+	}
+	l->s.host = NULL; /* was only lent */
+	l->reserve = open_reserve();
+	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
+	l->pause = event_new(base, -1, 0, on_pause_over, l);
+	if (l->event == NULL || l->pause == NULL || event_add(l->event, NULL) < 0) {
+		fail_set(why, "53200", "no memory for a listener");
+		listener_free(l);
+		return NULL;
+	}
+	return l;
+}
+
+void
+listener_free(struct listener *l)
+{
+	if (l == NULL)
+		return;
+	if (l->event != NULL)
+		event_free(l->event);
+	if (l->pause != NULL)
+		event_free(l->pause);
+	if (l->reserve >= 0)
+		close(l->reserve);
+	if (l->fd >= 0)
+		close(l->fd);
+	if (l->path[0] != '\0')
+		unlink(l->path);
+	free(l);
+}

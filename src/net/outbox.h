@@ -1,0 +1,31 @@
+/*
+ * src/net/outbox.h - collects what goes to one peer in one batch, so that it leaves with one system call.
+ *
+ * Pieces are referenced where they lie (they must stay there until the flush) or, when small or short-lived, copied
+ * to the outbox's own space. The loop owns one for each direction; it is empty whenever the loop is entered.
+ */
+#ifndef PGWEIR_NET_OUTBOX_H
+#define PGWEIR_NET_OUTBOX_H
+
+#include "net/stream.h"
+
+#define OUTBOX_PIECES 64
+#define OUTBOX_SPACE ((size_t)32 << 10)
+
+struct outbox {
+	struct stream *to; /* whose batch this is; NULL: nobody's, what is put is dropped */
+	int count;
+	bool is_broken; /* no memory: bytes were lost, the stream must be closed */
+	size_t space_used;
+	struct iovec pieces[OUTBOX_PIECES];
+	uint8_t space[OUTBOX_SPACE];
+};
+
+void outbox_begin(struct outbox *o, struct stream *to);
+/* bytes stay where they are until outbox_flush. */
+void outbox_ref(struct outbox *o, const void *bytes, size_t len);
+void outbox_copy(struct outbox *o, const void *bytes, size_t len);
+/* Sends what is there; 0, or -1: bytes were lost (no memory). The outbox is empty and nobody's then. */
+int outbox_flush(struct outbox *o);
+
+#endif

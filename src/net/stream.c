@@ -1,0 +1,203 @@
+/* src/net/stream.c - see stream.h. */
+#include "net/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void on_event(evutil_socket_t fd, short what, void *arg);
+
+static void
+update_interest(struct stream *s)
+{
+	short want = (short)((s->is_reading || s->is_broken ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0));
+	struct event_base *base = event_get_base(&s->event);
+
+	if (want == s->interest)
+		return;
+	if (s->interest != 0)
+		event_del(&s->event);
+	s->interest = want;
+	if (want == 0)
+		return;
+	event_assign(&s->event, base, s->fd, (short)(want | EV_PERSIST), on_event, s);
+	event_add(&s->event, NULL);
+}
+
+int
+stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops, void *arg)
+{
+	memset(s, 0, sizeof(*s));
+	s->fd = fd;
+	s->ops = ops;
+	s->arg = arg;
+	s->is_reading = true;
+	s->interest = EV_READ;
+	evutil_make_socket_nonblocking(fd);
+	event_assign(&s->event, base, fd, EV_READ | EV_PERSIST, on_event, s);
+	if (event_add(&s->event, NULL) < 0) {
+		close(fd);
+		s->fd = -1;
+		return -1;
+	}
+	return 0;
+}
+
+void
+stream_close(struct stream *s)
+{
+	if (s->fd < 0)
+		return;
+	if (s->interest != 0)
+		event_del(&s->event);
+	s->interest = 0;
+	close(s->fd);
+	s->fd = -1;
+	free(s->queue);
+	s->queue = NULL;
+	s->queue_off = s->queue_len = s->queue_cap = 0;
+}
+
+enum stream_result
+stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	ssize_t n;
+
+	if (s->fd < 0)
+		return STREAM_EOF;
+	n = recv(s->fd, buf, cap, 0);
+	if (n > 0) {
+		*got = (size_t)n;
+		return STREAM_OK;
+	}
+	if (n == 0)
+		return STREAM_EOF;
+	if ((errno == EAGAIN || errno == EINTR) && !s->is_broken)
+		return STREAM_AGAIN;
+	return STREAM_ERROR;
+}
+
+static void
+broke(struct stream *s)
+{
+	s->is_broken = true;
+	free(s->queue);
+	s->queue = NULL;
+	s->queue_off = s->queue_len = s->queue_cap = 0;
+	update_interest(s);
+	event_active(&s->event, EV_READ, 0); /* the owner hears of it, but not from within its own call */
+}
+
+static int
+enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
+{
+	size_t more = 0, at;
+
+	for (int i = 0; i < count; i++)
+		more += pieces[i].iov_len;
+	more -= skip;
+	at = (size_t)s->queue_off + s->queue_len;
+	if (at + more > s->queue_cap) {
+		size_t cap = s->queue_len + more;
+		uint8_t *grown;
+
+		cap += cap / 4;
+		if (cap > UINT32_MAX || (grown = malloc(cap)) == NULL)
+			return -1;
+		if (s->queue_len > 0)
+			memcpy(grown, s->queue + s->queue_off, s->queue_len);
+		free(s->queue);
+		s->queue = grown;
+		s->queue_off = 0;
+		s->queue_cap = (uint32_t)cap;
+		at = s->queue_len;
+	}
+	for (int i = 0; i < count; i++) {
+		size_t from = skip < pieces[i].iov_len ? skip : pieces[i].iov_len;
+
+		memcpy(s->queue + at, (const uint8_t *)pieces[i].iov_base + from, pieces[i].iov_len - from);
+		at += pieces[i].iov_len - from;
+		skip -= from;
+	}
+	s->queue_len += (uint32_t)more;
+	return 0;
+}
+
+int
+stream_write(struct stream *s, const struct iovec *pieces, int count)
+{
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count };
+	ssize_t sent = 0;
+	size_t len = 0;
+
+	if (s->fd < 0 || s->is_broken)
+		return 0;
+	for (int i = 0; i < count; i++)
+		len += pieces[i].iov_len;
+	if (len == 0)
+		return 0;
+	if (s->queue_len == 0) {
+		sent = count == 1 ? send(s->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
+		                  : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+		if (sent == (ssize_t)len)
+			return 0;
+		if (sent < 0) {
+			if (errno != EAGAIN && errno != EINTR) {
+				broke(s);
+				return 0;
+			}
+			sent = 0;
+		}
+	}
+	if (enqueue(s, pieces, count, (size_t)sent) < 0)
+		return -1;
+	update_interest(s);
+	return 0;
+}
+
+static void
+drain(struct stream *s)
+{
+	bool was_high = stream_is_full(s);
+	ssize_t n = send(s->fd, s->queue + s->queue_off, s->queue_len, MSG_NOSIGNAL);
+
+	if (n < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			broke(s);
+		return;
+	}
+	s->queue_off += (uint32_t)n;
+	s->queue_len -= (uint32_t)n;
+	if (s->queue_len == 0) {
+		free(s->queue);
+		s->queue = NULL;
+		s->queue_off = s->queue_cap = 0;
+		update_interest(s);
+	}
+	if (s->queue_len == 0 || (was_high && !stream_is_full(s)))
+		s->ops->on_drained(s->arg);
+}
+
+static void
+on_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *s = arg;
+
+	(void)fd;
+	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
+		drain(s);
+	/* on_drained may have closed us, or switched reading off. */
+	if ((what & EV_READ) != 0 && s->fd >= 0 && (s->is_reading || s->is_broken))
+		s->ops->on_readable(s->arg);
+}
+
+void
+stream_set_reading(struct stream *s, bool on)
+{
+	if (s->fd < 0 || s->is_reading == on)
+		return;
+	s->is_reading = on;
+	update_interest(s);
+}

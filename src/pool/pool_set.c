@@ -1,0 +1,761 @@
+/*
+ * src/pool/pool_set.c - see pool_set.h.
+ *
+ * A server and its place in the policy are one object here (struct pooled): the policy knows its pool_conn, the network
+ * its server.
+ */
+#include "pool/pool_set.h"
+
+#include "base/clock.h"
+#include "pool/pool_target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* Names come from clients: the seed keeps them from choosing collisions. It is the set's, found by this name. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), set->seed))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#define STARTUPS_MAX 256          /* startup settings remembered per pool */
+#define PING_TIMEOUT_US (2 * US_PER_S)
+#define UNUSED_POOL_US (600 * US_PER_S)
+
+struct pooled {
+	struct pool_conn conn; /* first: the policy's pointer is ours */
+	struct server *srv;
+	struct pool_entry *entry;
+	struct pool_target *target;
+	bool is_told; /* the policy knows that it is gone */
+};
+
+struct startup_image {
+	struct image *raw, *resolved;
+	struct startup_image *next;
+};
+
+struct entry_box {
+	struct pool_entry e; /* first */
+	UT_hash_handle hh;
+	size_t key_len;
+	char key[2 * (CONFIG_NAME_MAX + 1)]; /* database and user, each with its terminator */
+};
+
+struct pool_set {
+	const struct server_env *env;
+	struct log *log;
+	uint64_t seed, random;
+	struct config *config;
+	struct users *users;
+	struct pool_budget *budget;
+	struct entry_box *table;
+	struct pool_entry *first;
+	struct pool_database *databases;
+	struct pool_backend *backends;
+	struct event *waker;
+	uint64_t wake_at_us; /* 0: the waker is not set */
+	uint32_t server_count, last_server_id;
+	bool is_paused;
+};
+
+static uint64_t
+now_of(const struct pool_set *set)
+{
+	return *set->env->now_us;
+}
+
+static struct pooled *
+pooled_of(struct pool_conn *conn)
+{
+	return (struct pooled *)conn;
+}
+
+/* --- what the policy asks for --- */
+
+static int
+op_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct pool_entry *entry = owner;
+	struct pooled *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return fail_set(why, "53200", "no memory for a server connection");
+	p->entry = entry;
+	p->target = pool_target_ref(entry->target);
+	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, ++entry->set->last_server_id, now_us);
+	if (p->srv == NULL) {
+		pool_target_unref(p->target);
+		free(p);
+		return fail_set(why, "53200", "no memory for a server connection");
+	}
+	TAILQ_INSERT_TAIL(&entry->servers, p->srv, all);
+	entry->set->server_count++;
+	pool_conn_opening(entry->policy, &p->conn, now_us);
+	return 0;
+}
+
+static void
+op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+{
+	struct pool_entry *entry = owner;
+
+	log_debug(entry->set->log, "server %u: closed (%s)", pooled_of(conn)->srv->id, recycle_reason_names[reason]);
+	server_close(pooled_of(conn)->srv);
+}
+
+static void
+op_ping(void *owner, struct pool_conn *conn)
+{
+	(void)owner;
+	server_ping(pooled_of(conn)->srv);
+}
+
+static void
+arm(struct pool_set *set, uint64_t at_us)
+{
+	uint64_t now = now_of(set), in = at_us > now ? at_us - now : 0;
+	struct timeval tv = { (time_t)(in / US_PER_S), (suseconds_t)(in % US_PER_S) };
+
+	if (set->wake_at_us != 0 && set->wake_at_us <= at_us)
+		return;
+	set->wake_at_us = at_us;
+	event_add(set->waker, &tv);
+}
+
+static void
+op_wake(void *owner, uint64_t at_us)
+{
+	struct pool_entry *entry = owner;
+
+	if (entry->next_due_us == 0 || at_us < entry->next_due_us)
+		entry->next_due_us = at_us;
+	arm(entry->set, at_us);
+}
+
+static const struct pool_ops policy_ops = { op_open, op_close, op_ping, op_wake };
+
+/* --- what servers report --- */
+
+static struct pool_backend *
+backend_of(struct pool_set *set, const char *name)
+{
+	struct pool_backend *b;
+
+	for (b = set->backends; b != NULL; b = b->next)
+		if (strcmp(b->name, name) == 0)
+			return b;
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return NULL;
+	snprintf(b->name, sizeof(b->name), "%s", name);
+	b->counters.is_up = -1;
+	b->next = set->backends;
+	set->backends = b;
+	return b;
+}
+
+static void
+forget_startups(struct pool_entry *entry)
+{
+	while (entry->startups != NULL) {
+		struct startup_image *s = entry->startups;
+
+		entry->startups = s->next;
+		image_unref(s->raw);
+		image_unref(s->resolved);
+		free(s);
+	}
+}
+
+/* A fresh server shows what the defaults are now; if they changed, what was learnt from older ones is void. */
+static void
+take_baseline(struct pool_entry *entry, struct server *srv)
+{
+	struct image *welcome = (struct image *)(uintptr_t)server_welcome(srv);
+
+	if (entry->baseline != srv->image) {
+		forget_startups(entry);
+		image_unref(entry->baseline);
+		entry->baseline = image_ref(srv->image);
+	}
+	image_unref(entry->welcome);
+	entry->welcome = image_ref(welcome);
+}
+
+static void
+on_ready(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pool_backend *b = backend_of(entry->set, srv->address);
+	uint64_t now = now_of(entry->set);
+
+	if (b != NULL) {
+		b->counters.connects++;
+		b->counters.is_up = 1;
+		b->role = srv->role;
+		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
+	}
+	take_baseline(entry, srv);
+	srv->conn->image = srv->image;
+	pool_conn_opened(entry->policy, srv->conn, now);
+}
+
+static void
+on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pool_backend *b = backend_of(entry->set, srv->address);
+
+	if (b != NULL) {
+		b->counters.connect_failures[kind]++;
+		b->counters.last_failure_wall_us = clock_wall_us();
+		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH ? b->counters.is_up : 0;
+	}
+	log_warning(entry->set->log, "pool %s/%s: %s", entry->database->name, entry->user, why->text);
+	pooled_of(srv->conn)->is_told = true;
+	pool_conn_failed(entry->policy, srv->conn, kind, is_fatal, why, now_of(entry->set));
+}
+
+static void
+on_pinged(struct server *srv, bool ok)
+{
+	struct pool_entry *entry = srv->owner;
+	uint64_t now = now_of(entry->set);
+
+	histogram_observe_us(&entry->database->counters.ping_duration, &histogram_bounds_wait, now - srv->sent_us);
+	srv->conn->image = srv->image;
+	pool_ping_done(entry->policy, srv->conn, ok, now);
+}
+
+static void
+give_back(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	srv->conn->image = srv->image;
+	pool_return(entry->policy, srv->conn, now_of(entry->set)); /* last: it may be lent again at once */
+}
+
+static void
+on_clean(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	entry->counters.resets_ok++;
+	give_back(srv);
+}
+
+static void
+on_gone(struct server *srv, const struct fail *why)
+{
+	struct pool_entry *entry = srv->owner;
+	bool is_reset = srv->state == SV_RESET;
+
+	(void)why;
+	if (is_reset)
+		entry->counters.resets_failed++;
+	pooled_of(srv->conn)->is_told = true;
+	pool_conn_gone(entry->policy, srv->conn, !is_reset, now_of(entry->set));
+}
+
+static void
+on_closed(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pooled *p = pooled_of(srv->conn);
+
+	TAILQ_REMOVE(&entry->servers, srv, all);
+	entry->set->server_count--;
+	if (!p->is_told)
+		pool_conn_gone(entry->policy, &p->conn, false, now_of(entry->set));
+	pool_target_unref(p->target);
+	free(p);
+	srv->conn = NULL;
+	srv->target = NULL;
+}
+
+const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed, on_pinged, on_clean, on_gone, on_closed };
+
+/* --- the set --- */
+
+static void
+on_waker(evutil_socket_t fd, short what, void *arg)
+{
+	struct pool_set *set = arg;
+
+	(void)fd;
+	(void)what;
+	*set->env->now_us = clock_now_us();
+	set->wake_at_us = 0;
+	pool_set_tick(set, now_of(set));
+}
+
+struct pool_set *
+pool_set_new(const struct pool_set_settings *settings, struct event_base *base, struct log *log)
+{
+	struct pool_set *set = calloc(1, sizeof(*set));
+
+	if (set == NULL)
+		return NULL;
+	set->env = settings->env;
+	set->log = log;
+	set->seed = set->random = settings->seed;
+	set->budget = pool_budget_new(0);
+	set->waker = event_new(base, -1, 0, on_waker, set);
+	if (set->budget == NULL || set->waker == NULL) {
+		pool_set_free(set);
+		return NULL;
+	}
+	return set;
+}
+
+static void
+entry_free(struct pool_set *set, struct entry_box *box)
+{
+	struct pool_entry *entry = &box->e, **at;
+
+	pool_close_all(entry->policy, RR_SHUTDOWN, now_of(set));
+	while (!TAILQ_EMPTY(&entry->servers))
+		server_close(TAILQ_FIRST(&entry->servers));
+	pool_free(entry->policy);
+	for (at = &set->first; *at != entry; at = &(*at)->next)
+		;
+	*at = entry->next;
+	HASH_DELETE(hh, set->table, box);
+	forget_startups(entry);
+	image_unref(entry->baseline);
+	image_unref(entry->welcome);
+	pool_target_unref(entry->target);
+	explicit_bzero(&entry->keys, sizeof(entry->keys));
+	free(box);
+}
+
+void
+pool_set_free(struct pool_set *set)
+{
+	if (set == NULL)
+		return;
+	while (set->table != NULL)
+		entry_free(set, set->table);
+	while (set->databases != NULL) {
+		struct pool_database *d = set->databases;
+
+		set->databases = d->next;
+		free(d);
+	}
+	while (set->backends != NULL) {
+		struct pool_backend *b = set->backends;
+
+		set->backends = b->next;
+		free(b);
+	}
+	if (set->waker != NULL)
+		event_free(set->waker);
+	pool_budget_free(set->budget);
+	config_unref(set->config);
+	users_unref(set->users);
+	free(set);
+}
+
+static void
+policy_settings(const struct scope_settings *s, struct pool_settings *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->pool_size = s->pool_size;
+	out->max_overflow = s->max_overflow;
+	out->min_idle = s->min_idle;
+	out->overflow_linger_us = s->overflow_linger_us;
+	out->timeout_us = s->pool_timeout_us;
+	out->recycle_us = s->pool_recycle_us;
+	out->idle_timeout_us = s->idle_timeout_us;
+	out->pre_ping = s->pool_pre_ping;
+	out->pre_ping_idle_us = s->pool_pre_ping_idle_us;
+	out->ping_interval_us = s->ping_interval_us;
+	out->ping_timeout_us = PING_TIMEOUT_US;
+	out->lifo = s->pool_lifo;
+}
+
+/* Limits, upstream and secrets as the set's configuration has them. -1: no such database any more, or no memory. */
+static int
+entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
+{
+	struct pool_set *set = entry->set;
+	const struct config_scope *db = config_find_database(set->config, entry->database->name);
+	struct pool_target *target;
+	struct pool_settings ps;
+
+	if (db == NULL)
+		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", entry->database->name);
+	config_effective(set->config, db, config_find_user(set->config, entry->user), &entry->settings);
+	target = pool_target_new(db->upstream, set->users, entry->database->name, entry->user,
+	    entry->settings.connect_timeout_us, &entry->keys);
+	if (target == NULL)
+		return fail_set(why, "53200", "no memory for a pool");
+	if (entry->target != NULL && !pool_target_is_same(entry->target, target)) {
+		explicit_bzero(&entry->keys, sizeof(entry->keys));
+		pool_close_all(entry->policy, RR_RELOAD, now_us);
+	}
+	pool_target_unref(entry->target);
+	entry->target = target;
+	policy_settings(&entry->settings, &ps);
+	if (entry->policy == NULL) {
+		set->random = set->random * 6364136223846793005u + 1442695040888963407u;
+		entry->policy = pool_new(&ps, &policy_ops, entry, set->budget, &entry->counters, set->random);
+	} else
+		pool_reconfigure(entry->policy, &ps, now_us);
+	return entry->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
+}
+
+int
+pool_set_configure(struct pool_set *set, struct config *config, struct users *users, uint64_t now_us, struct fail *why)
+{
+	struct fail gone;
+
+	(void)why;
+	config_unref(set->config);
+	set->config = config_ref(config);
+	users_unref(set->users);
+	set->users = users == NULL ? NULL : users_ref(users);
+	pool_budget_set_limit(set->budget, config->max_server_connections, now_us);
+	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
+		next = e->next;
+		e->is_orphan = entry_configure(e, now_us, &gone) < 0;
+		if (e->is_orphan) {
+			pool_close_all(e->policy, RR_RELOAD, now_us);
+			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
+		}
+	}
+	return 0;
+}
+
+static struct pool_database *
+database_of(struct pool_set *set, const char *name)
+{
+	struct pool_database *d = pool_set_find_database(set, name);
+
+	if (d != NULL)
+		return d;
+	d = calloc(1, sizeof(*d));
+	if (d == NULL)
+		return NULL;
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	d->next = set->databases;
+	set->databases = d;
+	return d;
+}
+
+static struct entry_box *
+entry_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+{
+	struct entry_box *box = calloc(1, sizeof(*box));
+
+	if (box == NULL || (box->e.database = database_of(set, database)) == NULL) {
+		free(box);
+		fail_set(why, "53200", "no memory for a pool");
+		return NULL;
+	}
+	box->e.set = set;
+	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
+	TAILQ_INIT(&box->e.servers);
+	if (entry_configure(&box->e, now_us, why) < 0) {
+		pool_target_unref(box->e.target);
+		free(box);
+		return NULL;
+	}
+	box->key_len = (size_t)snprintf(box->key, sizeof(box->key), "%s%c%s", database, 0, user);
+	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
+	box->e.next = set->first;
+	set->first = &box->e;
+	if (set->is_paused)
+		pool_pause(box->e.policy, now_us);
+	return box;
+}
+
+struct pool_entry *
+pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+{
+	const struct config_scope *db = config_find_database(set->config, database);
+	char key[2 * (CONFIG_NAME_MAX + 1)];
+	struct entry_box *box;
+	size_t key_len;
+
+	if (db == NULL || strlen(database) > CONFIG_NAME_MAX) {
+		const char *near = config_suggest_database(set->config, database);
+
+		fail_set(why, "3D000", "database \"%.63s\" is not configured in pgweir", database);
+		if (near != NULL)
+			fail_hint(why, "Did you mean \"%s\"? Or add a section [database %.63s] or [database *] to pgweir.ini.",
+			    near, database);
+		else
+			fail_hint(why, "Add a section [database %.63s] or [database *] to pgweir.ini.", database);
+		return NULL;
+	}
+	if (db->upstream->user[0] != '\0')
+		user = db->upstream->user;
+	if (strlen(user) > CONFIG_NAME_MAX) {
+		fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
+		return NULL;
+	}
+	key_len = (size_t)snprintf(key, sizeof(key), "%s%c%s", database, 0, user);
+	HASH_FIND(hh, set->table, key, (unsigned)key_len, box);
+	if (box == NULL)
+		box = entry_new(set, database, user, now_us, why);
+	if (box == NULL)
+		return NULL;
+	box->e.last_used_us = now_us;
+	return &box->e;
+}
+
+struct pool_entry *
+pool_set_first(const struct pool_set *set)
+{
+	return set->first;
+}
+
+struct pool_database *
+pool_set_databases(const struct pool_set *set)
+{
+	return set->databases;
+}
+
+struct pool_database *
+pool_set_find_database(const struct pool_set *set, const char *name)
+{
+	for (struct pool_database *d = set->databases; d != NULL; d = d->next)
+		if (strcmp(d->name, name) == 0)
+			return d;
+	return NULL;
+}
+
+struct pool_backend *
+pool_set_backends(const struct pool_set *set)
+{
+	return set->backends;
+}
+
+uint32_t
+pool_set_server_count(const struct pool_set *set)
+{
+	return set->server_count;
+}
+
+/* --- borrowing --- */
+
+struct server *
+pool_entry_granted(struct pool_conn *conn, void *link, uint64_t now_us)
+{
+	struct server *srv = pooled_of(conn)->srv;
+
+	server_step(srv, SE_LEND);
+	srv->link = link;
+	srv->lent_us = now_us;
+	pooled_of(conn)->entry->database->counters.server_assignments++;
+	return srv;
+}
+
+struct server *
+pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *link, uint64_t now_us)
+{
+	struct pool_conn *conn = pool_borrow(entry->policy, ticket, now_us);
+
+	return conn == NULL ? NULL : pool_entry_granted(conn, link, now_us);
+}
+
+void
+pool_entry_return(struct server *srv, uint64_t now_us)
+{
+	struct pool_entry *entry = srv->owner;
+
+	(void)now_us;
+	srv->link = NULL;
+	entry->last_used_us = now_us;
+	if (server_step(srv, SE_GIVE_BACK) == 0)
+		give_back(srv);
+}
+
+/* --- startup settings --- */
+
+struct image *
+pool_entry_find_startup(struct pool_entry *entry, const struct image *raw)
+{
+	if (entry->baseline == NULL)
+		return NULL;
+	if (image_count(raw) == 0)
+		return entry->baseline;
+	for (struct startup_image **at = &entry->startups; *at != NULL; at = &(*at)->next) {
+		struct startup_image *s = *at;
+
+		if (s->raw != raw)
+			continue;
+		*at = s->next; /* to the front: most clients are alike */
+		s->next = entry->startups;
+		entry->startups = s;
+		return s->resolved;
+	}
+	return NULL;
+}
+
+int
+pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct image *resolved)
+{
+	struct startup_image *s, **at = &entry->startups;
+	unsigned count = 0;
+
+	while (*at != NULL && ++count < STARTUPS_MAX)
+		at = &(*at)->next;
+	if (*at != NULL) {
+		struct startup_image *last = *at;
+
+		*at = NULL;
+		image_unref(last->raw);
+		image_unref(last->resolved);
+		free(last);
+	}
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return -1;
+	s->raw = image_ref(raw);
+	s->resolved = image_ref(resolved);
+	s->next = entry->startups;
+	entry->startups = s;
+	return 0;
+}
+
+void
+pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct scram_keys *keys)
+{
+	if (strcmp(entry->user, user) == 0)
+		entry->keys = *keys;
+}
+
+/* --- time and operations --- */
+
+static void
+expire_resets(struct pool_entry *entry, uint64_t now_us)
+{
+	for (struct server *srv = TAILQ_FIRST(&entry->servers), *next; srv != NULL; srv = next) {
+		struct fail why;
+
+		next = TAILQ_NEXT(srv, all);
+		if (srv->state != SV_RESET || srv->reset_deadline_us > now_us)
+			continue;
+		fail_set(&why, "08006", "cleaning the connection took too long");
+		server_fail(srv, &why);
+		return; /* the list may have changed; the next tick goes on */
+	}
+}
+
+static bool
+is_unused(const struct pool_entry *entry, uint64_t now_us)
+{
+	struct pool_counts counts;
+
+	if (entry->clients > 0 || !TAILQ_EMPTY(&entry->servers))
+		return false;
+	pool_get_counts(entry->policy, &counts);
+	return counts.waiting == 0 && (entry->is_orphan || now_us - entry->last_used_us > UNUSED_POOL_US);
+}
+
+void
+pool_set_tick(struct pool_set *set, uint64_t now_us)
+{
+	uint64_t earliest = 0;
+
+	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
+		next = e->next;
+		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
+			uint64_t due;
+
+			e->next_due_us = 0;
+			due = pool_tick(e->policy, now_us); /* may ask for an earlier call by op_wake */
+			if (due != 0 && (e->next_due_us == 0 || due < e->next_due_us))
+				e->next_due_us = due;
+		}
+		if (!TAILQ_EMPTY(&e->servers))
+			expire_resets(e, now_us);
+		else if (is_unused(e, now_us)) {
+			entry_free(set, (struct entry_box *)e);
+			continue;
+		}
+		if (e->next_due_us != 0 && (earliest == 0 || e->next_due_us < earliest))
+			earliest = e->next_due_us;
+	}
+	if (earliest != 0)
+		arm(set, earliest);
+}
+
+static bool
+concerns(const struct pool_entry *e, const char *database)
+{
+	return database == NULL || strcmp(e->database->name, database) == 0;
+}
+
+void
+pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
+{
+	if (database == NULL)
+		set->is_paused = true;
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+		if (concerns(e, database))
+			pool_pause(e->policy, now_us);
+}
+
+void
+pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
+{
+	if (database == NULL)
+		set->is_paused = false;
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+		if (concerns(e, database))
+			pool_resume(e->policy, now_us);
+}
+
+bool
+pool_set_is_quiet(const struct pool_set *set, const char *database)
+{
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next) {
+		struct server *srv;
+
+		if (!concerns(e, database))
+			continue;
+		TAILQ_FOREACH(srv, &e->servers, all)
+			if (srv->state == SV_LENT || srv->state == SV_RESET)
+				return false;
+	}
+	return true;
+}
+
+bool
+pool_set_is_paused(const struct pool_set *set)
+{
+	return set->is_paused;
+}
+
+void
+pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us)
+{
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+		if (concerns(e, database))
+			pool_close_all(e->policy, why, now_us);
+}
+
+const char *
+pool_target_host(const struct pool_entry *entry)
+{
+	return entry->target->upstream->hosts[0].host;
+}
+
+uint16_t
+pool_target_port(const struct pool_entry *entry)
+{
+	return entry->target->upstream->hosts[0].port;
+}
+
+const char *
+pool_target_database(const struct pool_entry *entry)
+{
+	return entry->target->database;
+}

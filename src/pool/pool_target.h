@@ -1,0 +1,29 @@
+/*
+ * src/pool/pool_target.h - whom the servers of a pool log in as, and with which secrets, in one configuration.
+ *
+ * Counted by reference: servers that were opened under an older configuration keep theirs.
+ */
+#ifndef PGWEIR_POOL_POOL_TARGET_H
+#define PGWEIR_POOL_POOL_TARGET_H
+
+#include "auth/users.h"
+#include "config/config.h"
+#include "server/server.h"
+
+struct pool_target {
+	struct server_target server; /* what servers see; points into the rest */
+	struct upstream *upstream;
+	struct users *users; /* holds the secrets' text */
+	char *user, *database;
+	unsigned refs;
+};
+
+/* keys live in the pool's entry. NULL: no memory. */
+struct pool_target *pool_target_new(const struct upstream *upstream, struct users *users, const char *database,
+    const char *user, uint64_t connect_timeout_us, struct scram_keys *keys);
+struct pool_target *pool_target_ref(struct pool_target *t);
+void pool_target_unref(struct pool_target *t); /* NULL is fine */
+/* True if servers of one may be used as servers of the other. */
+bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
+
+#endif

@@ -1,0 +1,606 @@
+/*
+ * src/server/server.c - a server connection's life, and the reading side of the relay. See server.h.
+ *
+ * Reading: one recv into the loop's buffer, then message by message. Runs of messages owed to the borrower are handed
+ * on as they lie. A message that must be looked into but is not whole yet is kept (carried) until it is; all others
+ * need no more memory than the count of bytes still to come.
+ */
+#include "server/server.h"
+
+#include "base/clock.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_readable(void *arg);
+static void on_drained(void *arg);
+static int dial_host(struct server *srv);
+static const struct stream_ops stream_ops = { on_readable, on_drained };
+
+int
+server_step(struct server *srv, enum server_event ev)
+{
+	enum server_state to = server_state_next(srv->state, ev);
+
+	if (to == SV_NONE) {
+		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
+		    server_state_name(srv->state));
+		return -1;
+	}
+	log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
+	    server_state_name(to), server_event_name(ev));
+	srv->state = to;
+	return 0;
+}
+
+static void
+free_later(struct grave *g)
+{
+	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
+
+	image_unref(srv->image);
+	free(srv->carry);
+	free(srv->text);
+	OPENSSL_cleanse(srv->key, sizeof(srv->key));
+	free(srv);
+}
+
+/* Everything it holds but its memory; ops.settled is called for what was owed. */
+static void
+let_go(struct server *srv)
+{
+	dial_cancel(srv->dial);
+	srv->dial = NULL;
+	if (srv->login_timer != NULL)
+		event_free(srv->login_timer);
+	srv->login_timer = NULL;
+	stream_close(&srv->stream);
+	server_cancel_forget(srv);
+	ledger_fini(&srv->ledger);
+	server_statements_clear(&srv->statements);
+}
+
+static void
+finish(struct server *srv)
+{
+	server_step(srv, SE_LOST);
+	srv->link = NULL;
+	srv->env->owner_ops->closed(srv);
+	server_login_free(srv->login);
+	srv->login = NULL;
+	graveyard_bury(srv->env->graveyard, &srv->grave, free_later);
+}
+
+void
+server_close(struct server *srv)
+{
+	if (srv->state == SV_DEAD)
+		return;
+	if (srv->state == SV_IDLE)
+		server_write(srv, "X\0\0\0\4", 5);
+	let_go(srv);
+	finish(srv);
+}
+
+void
+server_fail(struct server *srv, const struct fail *why)
+{
+	enum server_state was = srv->state;
+
+	if (was == SV_DEAD)
+		return;
+	log_write(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+	    "server %u (%s, %s/%s): %s", srv->id, srv->address, srv->target->database, srv->target->user, why->text);
+	let_go(srv);
+	if (was == SV_LENT)
+		srv->env->ops->lost(srv, why);
+	else
+		srv->env->owner_ops->gone(srv, why);
+	finish(srv);
+}
+
+/* --- dialling and login --- */
+
+static bool
+try_next_host(struct server *srv, enum connect_failure kind)
+{
+	if (kind == CF_TOO_MANY || srv->host_index + 1 >= srv->target->upstream->host_count)
+		return false;
+	srv->host_index++;
+	stream_close(&srv->stream);
+	server_login_free(srv->login);
+	srv->login = NULL;
+	free(srv->carry);
+	srv->carry = NULL;
+	srv->carry_len = 0;
+	return server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0;
+}
+
+static void
+login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	struct fail kept = *why;
+
+	log_info(srv->env->log, "server %u (%s, %s/%s): %s", srv->id, srv->address, srv->target->database,
+	    srv->target->user, why->text);
+	if (try_next_host(srv, kind))
+		return;
+	let_go(srv);
+	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
+	finish(srv);
+}
+
+static void
+on_dialled(const struct dial_result *result, void *arg)
+{
+	struct server *srv = arg;
+	struct fail why;
+
+	*srv->env->now_us = clock_now_us();
+	srv->dial = NULL;
+	if (result->fd < 0) {
+		login_failed(srv, result->kind, false, &result->why);
+		return;
+	}
+	srv->peer = result->peer;
+	srv->peer_len = result->peer_len;
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &stream_ops, srv) < 0) {
+		fail_set(&why, "53200", "no memory for a server connection");
+		login_failed(srv, CF_OTHER, false, &why);
+		return;
+	}
+	server_step(srv, SE_CONNECTED);
+	if (server_login_begin(srv, &why) < 0)
+		login_failed(srv, CF_OTHER, false, &why);
+}
+
+static void
+on_login_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+	struct fail why;
+
+	(void)fd;
+	(void)what;
+	*srv->env->now_us = clock_now_us();
+	fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
+	dial_cancel(srv->dial);
+	srv->dial = NULL;
+	login_failed(srv, CF_TIMEOUT, false, &why);
+}
+
+static int
+dial_host(struct server *srv)
+{
+	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
+	uint64_t us = srv->target->connect_timeout_us; /* for each host anew, as libpq does */
+	struct timeval tv = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
+
+	snprintf(srv->address, sizeof(srv->address), h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
+	if (us > 0 && event_add(srv->login_timer, &tv) < 0)
+		return -1;
+	srv->dial = dial_start(srv->env->dialer, h->host, h->port, 0, on_dialled, srv);
+	return srv->dial == NULL ? -1 : 0;
+}
+
+struct server *
+server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
+    uint32_t id, uint64_t now_us)
+{
+	struct server *srv = calloc(1, sizeof(*srv));
+
+	if (srv == NULL)
+		return NULL;
+	srv->stream.fd = -1;
+	srv->env = env;
+	srv->target = target;
+	srv->conn = conn;
+	srv->owner = owner;
+	srv->id = id;
+	srv->state = SV_DIALING;
+	srv->tx = 'I';
+	srv->is_synced = true;
+	srv->connected_us = now_us;
+	ledger_init(&srv->ledger, NULL, srv);
+	srv->image = image_empty(env->images);
+	srv->login_timer = event_new(env->base, -1, 0, on_login_timer, srv);
+	if (srv->image == NULL || srv->login_timer == NULL || dial_host(srv) < 0) {
+		if (srv->login_timer != NULL)
+			event_free(srv->login_timer);
+		image_unref(srv->image);
+		free(srv);
+		return NULL;
+	}
+	return srv;
+}
+
+static void
+settled(void *arg, const struct owed *o, enum owed_end how)
+{
+	struct server *srv = arg;
+
+	srv->env->ops->settled(srv, o, how);
+}
+
+static void
+made(void *arg, const struct owed *o)
+{
+	struct server *srv = arg;
+
+	srv->env->ops->made(srv, o);
+}
+
+static const struct ledger_ops ledger_ops = { settled, made };
+
+static void
+login_done(struct server *srv)
+{
+	event_free(srv->login_timer);
+	srv->login_timer = NULL;
+	ledger_init(&srv->ledger, &ledger_ops, srv);
+	server_step(srv, SE_LOGGED_IN);
+	srv->env->owner_ops->ready(srv);
+	server_login_free(srv->login);
+	srv->login = NULL;
+}
+
+/* All whole messages of a login; what is left is carried. Bytes used, or -1: it is over (closed or another host). */
+static ssize_t
+process_login(struct server *srv, const uint8_t *p, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		struct frame f;
+		struct fail why;
+		enum connect_failure kind = CF_OTHER;
+		bool is_fatal = false;
+		enum frame_result r = frame_parse(p + at, len - at, &f);
+		enum login_step step;
+
+		if (r == FRAME_PARTIAL)
+			break;
+		if (r == FRAME_BAD || f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
+			fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
+			login_failed(srv, CF_OTHER, true, &why);
+			return -1;
+		}
+		if (len - at < FRAME_HEAD_LEN + (size_t)f.body_len)
+			break;
+		step = server_login_message(srv, f.type, p + at + FRAME_HEAD_LEN, f.body_len, &kind, &is_fatal, &why);
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+		if (step == LOGIN_FAILED) {
+			login_failed(srv, kind, is_fatal, &why);
+			return -1;
+		}
+		if (step == LOGIN_GOES_ON)
+			continue;
+		if (at < len) {
+			fail_set(&why, "08P01", "PostgreSQL at %s sent bytes after its login", srv->address);
+			login_failed(srv, CF_OTHER, true, &why);
+			return -1;
+		}
+		login_done(srv);
+		return srv->state == SV_DEAD ? -1 : (ssize_t)at;
+	}
+	return (ssize_t)at;
+}
+
+/* --- replies --- */
+
+static bool
+is_looked_into(uint8_t type)
+{
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E';
+}
+
+/* Where the replies of one read stand: [run, at) is to be passed. */
+struct walk {
+	struct server *srv;
+	const uint8_t *p;
+	size_t len, at, run;
+};
+
+static void
+pass_run(struct walk *w)
+{
+	if (w->at > w->run && w->srv->link != NULL)
+		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
+	w->run = w->at;
+}
+
+/* Bytes of a message whose head was seen before. */
+static void
+walk_body(struct walk *w)
+{
+	struct server *srv = w->srv;
+	size_t n = w->len - w->at;
+
+	if (n > srv->body_left)
+		n = (size_t)srv->body_left;
+	w->at += n;
+	srv->body_left -= n;
+	if (srv->is_body_swallowed)
+		w->run = w->at;
+}
+
+static int
+violated(const struct server *srv, uint8_t type, struct fail *why)
+{
+	const struct owed *o = ledger_head(&srv->ledger);
+
+	fail_set(why, "08P01", "PostgreSQL at %s sent a message of type 0x%02x where %s%s was due", srv->address, type,
+	    o == NULL ? "nothing" : "an answer to ", o == NULL ? "" : owed_kind_name(o->kind));
+	return fail_detail(why, "The server connection was closed; its other answers can't be trusted.");
+}
+
+static int
+got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to to, bool *is_replaced, struct fail *why)
+{
+	struct error_fields e;
+
+	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
+	if (srv->link == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006", "PostgreSQL at %s closed an idle connection: %s",
+		    srv->address, e.message != NULL ? e.message : "(no message)");
+	if (to == OWED_TO_PING || to == OWED_TO_RESET)
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000", "PostgreSQL at %s answered our %s with: %s",
+		    srv->address, to == OWED_TO_PING ? "ping" : "clean-up", e.message != NULL ? e.message : "(no message)");
+	*is_replaced = srv->env->ops->error(srv, &e, to, message, len);
+	return 0;
+}
+
+static int
+got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passed, struct fail *why)
+{
+	const char *name, *value;
+
+	if (!fields_parameter(body, len, &name, &value))
+		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
+	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
+		return fail_set(why, "53200", "no memory for a setting");
+	srv->env->ops->parameter(srv, name, value, is_passed);
+	return 0;
+}
+
+/* ReadyForQuery of a request: whose? */
+static int
+request_ended(struct server *srv, const struct owed *ended, uint8_t status, struct fail *why)
+{
+	if (status != 'I' && status != 'T' && status != 'E')
+		return fail_set(why, "08P01", "PostgreSQL at %s is in a transaction status nobody knows", srv->address);
+	srv->tx = status;
+	if (ended->to == OWED_TO_CLIENT && srv->link != NULL)
+		srv->env->ops->request_done(srv, ended);
+	return 0;
+}
+
+/* One message whose head, and whole body if it is looked into, lies at w->at. */
+static int
+walk_message(struct walk *w, const struct frame *f, struct fail *why)
+{
+	struct server *srv = w->srv;
+	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
+	size_t avail = w->len - w->at - FRAME_HEAD_LEN, body_len = f->body_len < avail ? f->body_len : avail;
+	const struct owed *head = ledger_head(&srv->ledger);
+	enum owed_to to = head != NULL ? (enum owed_to)head->to : OWED_TO_CLIENT;
+	enum ledger_verdict verdict;
+	struct owed ended;
+	bool is_end, is_passed;
+
+	if (to == OWED_TO_PING && memchr("IZNSAE", f->type, 6) == NULL)
+		return violated(srv, f->type, why);
+	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
+	if (verdict == LEDGER_VIOLATION)
+		return violated(srv, f->type, why);
+	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
+	if (!is_passed || f->type == 'E')
+		pass_run(w);
+	if (f->type == 'E') {
+		bool is_replaced = false;
+
+		if (got_error(srv, w->p + w->at, FRAME_HEAD_LEN + body_len, to, &is_replaced, why) < 0)
+			return -1;
+		is_passed = is_passed && !is_replaced;
+	}
+	if (f->type == 'S' && got_parameter(srv, body, body_len, is_passed, why) < 0)
+		return -1;
+	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
+		srv->env->ops->complete(srv, (const char *)body);
+	if (f->type == 'G' && srv->state == SV_RESET)
+		server_reset_next(srv);
+	srv->body_left = f->body_len - body_len;
+	srv->is_body_swallowed = !is_passed;
+	w->at += FRAME_HEAD_LEN + body_len;
+	if (!is_passed)
+		w->run = w->at;
+	if (is_end && (f->body_len != 1 || request_ended(srv, &ended, body[0], why) < 0))
+		return f->body_len != 1 ? violated(srv, 'Z', why) : -1;
+	if (ledger_is_our_turn(&srv->ledger)) {
+		pass_run(w);
+		ledger_advance(&srv->ledger);
+	}
+	return 0;
+}
+
+/* 0: w->at is where the carry begins; -1: the server is done for. */
+static int
+walk_replies(struct walk *w, struct fail *why)
+{
+	struct server *srv = w->srv;
+
+	while (w->at < w->len && srv->state != SV_DEAD) {
+		struct frame f;
+		enum frame_result r;
+		size_t avail;
+
+		if (srv->body_left > 0) {
+			walk_body(w);
+			continue;
+		}
+		r = frame_parse(w->p + w->at, w->len - w->at, &f);
+		if (r == FRAME_PARTIAL)
+			break;
+		if (r == FRAME_BAD)
+			return fail_set(why, "08P01", "PostgreSQL at %s sent a message of impossible length", srv->address);
+		avail = w->len - w->at - FRAME_HEAD_LEN;
+		if (f.type == 'D' && srv->link != NULL && ledger_expects_row(&srv->ledger)) {
+			size_t n = f.body_len < avail ? f.body_len : avail;
+
+			w->at += FRAME_HEAD_LEN + n;
+			srv->body_left = f.body_len - n;
+			srv->is_body_swallowed = false;
+			continue;
+		}
+		/* Large errors are judged by what has come: the fields that count stand first. */
+		if (avail < f.body_len && is_looked_into(f.type)
+		    && FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
+			break;
+		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
+			return violated(srv, f.type, why);
+		if (walk_message(w, &f, why) < 0)
+			return -1;
+	}
+	pass_run(w);
+	return 0;
+}
+
+static int
+keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why)
+{
+	uint8_t *kept;
+
+	if (len == 0) {
+		if (srv->carry != NULL) {
+			free(srv->carry);
+			srv->carry = NULL;
+		}
+		srv->carry_len = 0;
+		return 0;
+	}
+	kept = malloc(len);
+	if (kept == NULL)
+		return fail_set(why, "53200", "no memory for an unfinished message");
+	memcpy(kept, rest, len);
+	free(srv->carry);
+	srv->carry = kept;
+	srv->carry_len = (uint32_t)len;
+	return 0;
+}
+
+static void
+after_batch(struct server *srv)
+{
+	if (srv->state == SV_LENT)
+		srv->env->ops->batch_end(srv);
+	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
+		server_step(srv, SE_ANSWERED_PING);
+		srv->env->owner_ops->pinged(srv, true);
+	} else if (srv->state == SV_RESET)
+		server_reset_next(srv);
+}
+
+static void
+process(struct server *srv, const uint8_t *p, size_t len)
+{
+	struct walk w = { .srv = srv, .p = p, .len = len };
+	struct fail why;
+	ssize_t used;
+
+	if (srv->state == SV_LOGIN) {
+		used = process_login(srv, p, len);
+		if (used < 0)
+			return;
+		w.at = (size_t)used;
+	} else if (walk_replies(&w, &why) < 0) {
+		pass_run(&w); /* what was right reaches its owner before the bad news */
+		server_fail(srv, &why);
+		return;
+	}
+	if (srv->state == SV_DEAD)
+		return;
+	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0) {
+		server_fail(srv, &why);
+		return;
+	}
+	after_batch(srv);
+}
+
+static void
+lost(struct server *srv, int error)
+{
+	struct fail why;
+
+	if (error != 0)
+		fail_set(&why, "08006", "the connection to PostgreSQL at %s failed: %s", srv->address, strerror(error));
+	else
+		fail_set(&why, "08006", "PostgreSQL at %s closed the connection", srv->address);
+	if (srv->state == SV_LOGIN)
+		login_failed(srv, CF_OTHER, false, &why);
+	else
+		server_fail(srv, &why);
+}
+
+static void
+on_readable(void *arg)
+{
+	struct server *srv = arg;
+	uint8_t *buf = srv->env->read_buffer;
+	size_t have = srv->carry_len, got;
+
+	*srv->env->now_us = clock_now_us();
+	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
+	case STREAM_OK:
+		if (have > 0)
+			memcpy(buf, srv->carry, have);
+		srv->bytes_in += got;
+		if (srv->first_reply_us == 0)
+			srv->first_reply_us = *srv->env->now_us;
+		process(srv, buf, have + got);
+		return;
+	case STREAM_AGAIN:
+		return;
+	case STREAM_EOF:
+		lost(srv, 0);
+		return;
+	case STREAM_ERROR:
+		lost(srv, errno);
+		return;
+	}
+}
+
+static void
+on_drained(void *arg)
+{
+	struct server *srv = arg;
+
+	*srv->env->now_us = clock_now_us();
+	if (srv->state == SV_LENT)
+		srv->env->ops->drained(srv);
+}
+
+void
+server_write(struct server *srv, const void *bytes, size_t len)
+{
+	struct iovec piece = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+
+	srv->bytes_out += len;
+	if (stream_write(&srv->stream, &piece, 1) < 0)
+		srv->stream.is_broken = true; /* out of memory: what follows would not be what was meant */
+}
+
+void
+server_ping(struct server *srv)
+{
+	if (server_step(srv, SE_ASK_PING) < 0)
+		return;
+	srv->first_reply_us = 0;
+	srv->sent_us = *srv->env->now_us;
+	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING, *srv->env->now_us) == 0)
+		server_write(srv, "Q\0\0\0\5\0", 6);
+}

@@ -1,0 +1,184 @@
+/*
+ * src/server/server.h - one connection of ours to PostgreSQL: dialled, logged in, lent, pinged, reset, closed.
+ *
+ *   Replies: the reading side lives here (server.c). Each message is matched against the ledger; what is owed to the
+ *   borrower is handed to server_ops.pass in runs, what is owed to us is swallowed, anything else ends the connection.
+ *   Requests: who sends something enters it in srv->ledger first, then writes to srv->stream.
+ *
+ * Owns:   its socket, ledger, statements, image.
+ * Borrows: env; target (outlives it); owner (the pool's entry) and link (the borrower), both opaque here.
+ * Always: link is set exactly while LENT; a server that violated the protocol is never used again; after server_close
+ *         no callback comes, and the memory lives until the loop's next turn.
+ */
+#ifndef PGWEIR_SERVER_SERVER_H
+#define PGWEIR_SERVER_SERVER_H
+
+#include "auth/scram.h"
+#include "auth/users.h"
+#include "base/counters.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "config/upstream.h"
+#include "net/dial.h"
+#include "net/graveyard.h"
+#include "net/stream.h"
+#include "server/server_state.h"
+#include "server/server_statements.h"
+#include "session/image.h"
+#include "wire/fields.h"
+#include "wire/ledger.h"
+
+#include <sys/queue.h>
+
+struct server;
+
+/* To whoever relays. link may be NULL in all but pass and request_done (the borrower has gone). */
+struct server_ops {
+	/* A run of whole or partial messages for the borrower; bytes stay until on_batch_end. */
+	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
+	/* The ReadyForQuery of a request of the borrower's is in what was passed last; srv->tx is set. */
+	void (*request_done)(struct server *srv, const struct owed *ended);
+	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
+	void (*made)(struct server *srv, const struct owed *o);
+	/*
+	 * An ErrorResponse; message is all of it, or what has come of a large one. True: it was answered in another way,
+	 * do not pass it.
+	 */
+	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, const uint8_t *message,
+	    size_t len);
+	void (*complete)(struct server *srv, const char *tag); /* CommandComplete for the borrower */
+	void (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
+	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
+	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
+	void (*drained)(struct server *srv);                      /* its queue has room again; only while LENT */
+};
+
+/* To its owner, the pool. */
+struct server_owner_ops {
+	void (*ready)(struct server *srv);
+	/* Never got ready. is_fatal: trying again is of no use before something changes. closed follows. */
+	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
+	void (*pinged)(struct server *srv, bool ok);
+	void (*clean)(struct server *srv); /* a reset is over: it may be returned */
+	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
+	void (*closed)(struct server *srv); /* the last word about each server, however it ended: srv->conn is yours again */
+};
+
+/* What all servers share. */
+struct server_env {
+	struct event_base *base;
+	struct dialer *dialer;
+	struct graveyard *graveyard;
+	struct log *log;
+	struct image_store *images;
+	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */
+	size_t read_cap;      /* bytes read at once */
+	uint64_t *now_us;     /* the time of this turn of the loop; each callback from the loop sets it */
+	const struct server_ops *ops;
+	const struct server_owner_ops *owner_ops;
+};
+
+/* Whom to log in as, and how; one per pool. Outlives its servers. */
+struct server_target {
+	const struct upstream *upstream;
+	const char *user, *database; /* as PostgreSQL is to know them */
+	const char *password;        /* plain text, or NULL */
+	const char *md5_secret;      /* "md5..." or NULL */
+	struct scram_keys *keys;     /* learnt from a client or derived from the password; may be filled in here */
+	uint64_t connect_timeout_us; /* for dialling and login together */
+	const char *replication;     /* value of the startup parameter, or NULL */
+};
+
+struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
+
+#define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
+#define SERVER_ADDRESS_MAX 280
+
+struct server {
+	struct stream stream;
+	struct pool_conn *conn; /* the pool's part, allocated by the owner */
+	struct grave grave;
+	const struct server_env *env;
+	const struct server_target *target;
+	void *owner, *link;
+	enum server_state state;
+	uint8_t tx;        /* transaction status of the last ReadyForQuery: I, T, E */
+	bool is_synced;    /* the last message sent ends a request: ReadyForQuery will follow */
+	bool is_closing;   /* whoever returns it must close it: it is doubtful */
+	uint8_t role;      /* 0 unknown, 'p' primary, 's' standby */
+	struct ledger ledger;
+	struct image *image;
+	struct server_statements statements;
+	uint64_t unnamed_of;   /* id of the client whose unnamed statement it has; 0: nobody's */
+	/* input */
+	uint64_t body_left;    /* of the message being passed or swallowed */
+	bool is_body_swallowed;
+	uint8_t *carry;        /* an unfinished message */
+	uint32_t carry_len;
+	/* identity */
+	uint32_t id, pid;
+	uint8_t key[256];
+	uint16_t key_len;
+	struct sockaddr_storage peer;
+	socklen_t peer_len;
+	size_t host_index;     /* in target->upstream */
+	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
+	struct server_cancelling *cancels; /* under way against it: it must not be lent to another */
+	/* before it is ready */
+	struct dial *dial;
+	struct server_login *login;
+	struct event *login_timer;
+	/* cleaning up after a borrower */
+	uint64_t reset_deadline_us;
+	bool is_reset_discarding, is_reset_discarded;
+	/* the request under way, for the measures */
+	uint64_t connected_us, lent_us, sent_us, first_reply_us, tx_started_us;
+	uint64_t idle_in_tx_us, paused_since_us, paused_us, bytes_to_client, bytes_from_client;
+	char tag[32], sqlstate[6];
+	uint8_t *text;         /* of the request: the first REQUEST_TEXT_MAX bytes; allocated at first use */
+	uint32_t text_len, statements_run;
+	bool is_text_cut, is_simple, is_copy;
+	uint64_t bytes_in, bytes_out; /* since connect */
+	TAILQ_ENTRY(server) all;      /* the owner's */
+};
+
+/* Begins to dial. NULL: no memory. conn is the pool's part: given back as srv->conn. */
+struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
+    void *owner, uint32_t id, uint64_t now_us);
+/* Closes at once, with Terminate if idle; owner_ops.closed is called from within, ops.settled too. */
+void server_close(struct server *srv);
+/* Ends it because of what it did: logs, tells ops or owner_ops as its state demands, closes. */
+void server_fail(struct server *srv, const struct fail *why);
+/* The only writer of srv->state. -1: our bug; logged. */
+int server_step(struct server *srv, enum server_event ev);
+
+void server_ping(struct server *srv); /* IDLE; owner_ops.pinged follows */
+/*
+ * The borrower has gone, or a session ends (server_reset.c): whatever runs is cancelled and its replies swallowed, an
+ * open transaction rolled back, everything discarded if asked; then owner_ops.clean, or gone if it went wrong.
+ * LENT; link is cleared.
+ */
+void server_reset(struct server *srv, bool discard_all, uint64_t now_us);
+void server_reset_next(struct server *srv); /* from server.c: the ledger ran empty while RESET */
+/*
+ * Sends a CancelRequest for what it is doing now, on a connection of its own, and waits until PostgreSQL closes that:
+ * then the signal was sent. done (may be NULL) is called once, later. -1: could not even begin.
+ */
+int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, void *arg), void *arg);
+void server_cancel_forget(struct server *srv); /* srv ends: what is under way goes on without it */
+
+/* Writes one built batch; memory trouble ends the server. */
+void server_write(struct server *srv, const void *bytes, size_t len);
+
+/* server_login.c: bytes while LOGIN. -1 and why: over. */
+struct server_login;
+int server_login_begin(struct server *srv, struct fail *why);
+/* One whole message. 1: ready now. */
+enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
+enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,
+    enum connect_failure *kind, bool *is_fatal, struct fail *why);
+void server_login_free(struct server_login *login);
+/* What the login told: read-only reports (server_version ...) as an image; the caller's reference. */
+const struct image *server_welcome(const struct server *srv);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * src/server/server_cancel.c - cancels what a server connection is doing (protocol chapter, "Canceling Requests in
+ * Progress"): a connection of its own to the same address, sixteen bytes or a few more, then wait until PostgreSQL closes
+ * it. Only then has the signal been sent, and only then may the server connection serve somebody else.
+ */
+#include "server/server.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "wire/frame.h"
+
+struct server_cancelling {
+	struct server *srv; /* NULL: it has ended */
+	struct server_cancelling *next;
+	struct dial *dial;
+	struct event *timer;
+	struct stream stream;
+	struct grave grave;
+	const struct server_env *env;
+	uint8_t packet[12 + 256];
+	size_t packet_len;
+	void (*done)(bool sent, void *arg);
+	void *arg;
+};
+
+static void
+free_later(struct grave *g)
+{
+	free((char *)g - offsetof(struct server_cancelling, grave));
+}
+
+static void
+unlink_from_server(struct server_cancelling *c)
+{
+	struct server_cancelling **at;
+
+	for (at = &c->srv->cancels; *at != NULL; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			return;
+		}
+}
+
+static void
+over(struct server_cancelling *c, bool sent)
+{
+	struct server *srv = c->srv;
+
+	dial_cancel(c->dial);
+	stream_close(&c->stream);
+	if (c->timer != NULL)
+		event_free(c->timer);
+	if (srv != NULL)
+		unlink_from_server(c);
+	graveyard_bury(c->env->graveyard, &c->grave, free_later);
+	if (c->done != NULL)
+		c->done(sent, c->arg);
+	if (srv == NULL || srv->cancels != NULL)
+		return;
+	if (srv->state == SV_RESET)
+		server_reset_next(srv);
+	else if (srv->state == SV_LENT)
+		srv->env->ops->batch_end(srv); /* perhaps it was only kept for this */
+}
+
+static void
+on_readable(void *arg)
+{
+	struct server_cancelling *c = arg;
+	uint8_t byte[16];
+	size_t got;
+
+	*c->env->now_us = clock_now_us();
+	if (stream_read(&c->stream, byte, sizeof(byte), &got) != STREAM_AGAIN)
+		over(c, true); /* closed, as it should; or it talks, which it should not: both end it */
+}
+
+static void
+on_drained(void *arg)
+{
+	(void)arg;
+}
+
+static const struct stream_ops stream_ops = { on_readable, on_drained };
+
+static void
+on_dialled(const struct dial_result *result, void *arg)
+{
+	struct server_cancelling *c = arg;
+	struct iovec piece = { c->packet, c->packet_len };
+
+	*c->env->now_us = clock_now_us();
+	c->dial = NULL;
+	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops, c) < 0
+	    || stream_write(&c->stream, &piece, 1) < 0)
+		over(c, false);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct server_cancelling *c = arg;
+
+	(void)fd;
+	(void)what;
+	*c->env->now_us = clock_now_us();
+	over(c, false);
+}
+
+void
+server_cancel_forget(struct server *srv)
+{
+	while (srv->cancels != NULL) {
+		struct server_cancelling *c = srv->cancels;
+
+		srv->cancels = c->next;
+		c->srv = NULL;
+	}
+}
+
+int
+server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, void *arg), void *arg)
+{
+	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
+	struct server_cancelling *c;
+
+	if (srv->key_len == 0 || (c = calloc(1, sizeof(*c))) == NULL)
+		return -1; /* servers without BackendKeyData can't be cancelled */
+	c->stream.fd = -1;
+	c->env = srv->env;
+	c->done = done;
+	c->arg = arg;
+	c->packet_len = 12 + (size_t)srv->key_len;
+	wire_set_u32(c->packet, (uint32_t)c->packet_len);
+	wire_set_u32(c->packet + 4, 80877102);
+	wire_set_u32(c->packet + 8, srv->pid);
+	memcpy(c->packet + 12, srv->key, srv->key_len);
+	c->timer = event_new(srv->env->base, -1, 0, on_timer, c);
+	if (c->timer != NULL && event_add(c->timer, &tv) == 0)
+		c->dial = dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
+	if (c->dial == NULL) {
+		if (c->timer != NULL)
+			event_free(c->timer);
+		free(c);
+		return -1;
+	}
+	c->srv = srv;
+	c->next = srv->cancels;
+	srv->cancels = c;
+	return 0;
+}

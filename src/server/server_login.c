@@ -1,0 +1,372 @@
+/*
+ * src/server/server_login.c - logs in to PostgreSQL (protocol chapter, "Start-up").
+ *
+ * Nothing but the exact sequence is accepted: no ReadyForQuery before AuthenticationOk, no AuthenticationOk in SCRAM
+ * before the server's own signature was right. An impostor must not get further than we do with the real one.
+ */
+#include "server/server.h"
+
+#include "auth/md5.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum login_phase { LP_START, LP_PASSWORD_SENT, LP_SASL_FIRST, LP_SASL_FINAL, LP_SASL_VERIFIED, LP_AUTHENTICATED };
+
+struct server_login {
+	enum login_phase phase;
+	struct scram_client *scram;
+	struct image *welcome; /* read-only reports */
+};
+
+void
+server_login_free(struct server_login *login)
+{
+	if (login == NULL)
+		return;
+	scram_client_free(login->scram);
+	image_unref(login->welcome);
+	free(login);
+}
+
+const struct image *
+server_welcome(const struct server *srv)
+{
+	return srv->login == NULL ? NULL : srv->login->welcome;
+}
+
+static void
+put_startup(struct buf *b, const struct server_target *t)
+{
+	size_t begun = b->len;
+
+	buf_put_u32(b, 0);
+	buf_put_u32(b, 196608);
+	buf_put_str(b, "user");
+	buf_put_str(b, t->user);
+	buf_put_str(b, "database");
+	buf_put_str(b, t->database);
+	if (t->replication != NULL) {
+		buf_put_str(b, "replication");
+		buf_put_str(b, t->replication);
+	}
+	for (char **s = t->upstream->settings; s != NULL && s[0] != NULL; s += 2) {
+		buf_put_str(b, s[0]);
+		buf_put_str(b, s[1]);
+	}
+	buf_put_u8(b, 0);
+	if (buf_ok(b))
+		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
+}
+
+int
+server_login_begin(struct server *srv, struct fail *why)
+{
+	struct buf b = { 0 };
+
+	srv->login = calloc(1, sizeof(*srv->login));
+	if (srv->login != NULL)
+		srv->login->welcome = image_empty(srv->env->images);
+	put_startup(&b, srv->target);
+	if (srv->login == NULL || srv->login->welcome == NULL || !buf_ok(&b)) {
+		buf_fini(&b);
+		return fail_set(why, "53200", "no memory for a server login");
+	}
+	server_write(srv, b.bytes, b.len);
+	buf_fini(&b);
+	return 0;
+}
+
+static void
+send_password(struct server *srv, const void *bytes, size_t len)
+{
+	struct buf b = { 0 };
+
+	message_put(&b, 'p', bytes, len);
+	if (buf_ok(&b))
+		server_write(srv, b.bytes, b.len);
+	if (b.bytes != NULL)
+		OPENSSL_cleanse(b.bytes, b.len);
+	buf_fini(&b);
+}
+
+static int
+no_secret(const struct server *srv, const char *asked, struct fail *why)
+{
+	fail_set(why, "28P01", "PostgreSQL at %s asks for a password of \"%s\" that pgweir does not know", srv->address,
+	    srv->target->user);
+	fail_detail(why, "It asked for %s.", asked);
+	return fail_hint(why, "Put the user's password into users_file, or password= into the upstream line. A SCRAM "
+	                      "verifier only works when the client logs in with SCRAM and the server has the same one.");
+}
+
+static int
+answer_cleartext(struct server *srv, struct fail *why)
+{
+	if (srv->target->password == NULL)
+		return no_secret(srv, "a clear-text password", why);
+	send_password(srv, srv->target->password, strlen(srv->target->password) + 1);
+	srv->login->phase = LP_PASSWORD_SENT;
+	return 0;
+}
+
+static int
+answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
+{
+	char secret[MD5_SECRET_LEN + 1], answer[MD5_SECRET_LEN + 1];
+	const char *known = srv->target->md5_secret;
+
+	if (known == NULL) {
+		if (srv->target->password == NULL)
+			return no_secret(srv, "an MD5 password", why);
+		if (md5_secret(srv->target->password, srv->target->user, secret, why) < 0)
+			return -1;
+		known = secret;
+	}
+	if (md5_answer(known, salt, answer, why) < 0)
+		return -1;
+	send_password(srv, answer, sizeof(answer));
+	OPENSSL_cleanse(secret, sizeof(secret));
+	srv->login->phase = LP_PASSWORD_SENT;
+	return 0;
+}
+
+static bool
+offers(const uint8_t *list, size_t len, const char *mechanism)
+{
+	while (len > 0 && list[0] != 0) {
+		const uint8_t *end = memchr(list, 0, len);
+
+		if (end == NULL)
+			return false;
+		if (strcmp((const char *)list, mechanism) == 0)
+			return true;
+		len -= (size_t)(end + 1 - list);
+		list = end + 1;
+	}
+	return false;
+}
+
+static int
+begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why)
+{
+	struct server_login *l = srv->login;
+	char text[SCRAM_TEXT_MAX];
+	struct buf b = { 0 };
+
+	if (!offers(list, len, "SCRAM-SHA-256"))
+		return fail_set(why, "0A000", "PostgreSQL at %s offers no SASL mechanism pgweir knows", srv->address);
+	if (!srv->target->keys->is_set && srv->target->password == NULL)
+		return no_secret(srv, "SCRAM-SHA-256", why);
+	l->scram = scram_client_new();
+	if (l->scram == NULL)
+		return fail_set(why, "53200", "no memory for a SCRAM exchange");
+	if (scram_client_first(l->scram, text, why) < 0)
+		return -1;
+	buf_put_str(&b, "SCRAM-SHA-256");
+	buf_put_u32(&b, (uint32_t)strlen(text));
+	buf_put(&b, text, strlen(text));
+	if (buf_ok(&b))
+		send_password(srv, b.bytes, b.len);
+	buf_fini(&b);
+	l->phase = LP_SASL_FIRST;
+	return 0;
+}
+
+static int
+continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *why)
+{
+	struct server_login *l = srv->login;
+	struct scram_keys *keys = srv->target->keys;
+	char text[SCRAM_TEXT_MAX];
+	const uint8_t *salt;
+	size_t salt_len;
+	uint32_t iterations;
+
+	if (scram_client_challenge(l->scram, (const char *)in, len, &salt, &salt_len, &iterations, why) < 0)
+		return -1;
+	if (!keys->is_set || !scram_keys_match(keys, salt, salt_len, iterations)) {
+		if (srv->target->password == NULL)
+			return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
+		/* Milliseconds; once per pool and password, the keys are kept. */
+		if (scram_keys_from_password(srv->target->password, salt, salt_len, iterations, keys, why) < 0)
+			return -1;
+	}
+	if (scram_client_final(l->scram, keys, text, why) < 0)
+		return -1;
+	send_password(srv, text, strlen(text));
+	l->phase = LP_SASL_FINAL;
+	return 0;
+}
+
+static int
+unexpected(const struct server *srv, const char *what, struct fail *why)
+{
+	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
+}
+
+static int
+authentication(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+{
+	struct server_login *l = srv->login;
+	uint32_t code;
+
+	if (len < 4)
+		return unexpected(srv, "a short Authentication message", why);
+	code = wire_u32(body);
+	switch (code) {
+	case 0:
+		if (l->phase != LP_START && l->phase != LP_PASSWORD_SENT && l->phase != LP_SASL_VERIFIED)
+			return unexpected(srv, "AuthenticationOk", why);
+		l->phase = LP_AUTHENTICATED;
+		return 0;
+	case 3:
+		return l->phase == LP_START ? answer_cleartext(srv, why) : unexpected(srv, "a password request", why);
+	case 5:
+		if (l->phase != LP_START || len != 8)
+			return unexpected(srv, "a password request", why);
+		return answer_md5(srv, body + 4, why);
+	case 10:
+		return l->phase == LP_START ? begin_sasl(srv, body + 4, len - 4, why) : unexpected(srv, "SASL", why);
+	case 11:
+		if (l->phase != LP_SASL_FIRST)
+			return unexpected(srv, "SASLContinue", why);
+		return continue_sasl(srv, body + 4, len - 4, why);
+	case 12:
+		if (l->phase != LP_SASL_FINAL)
+			return unexpected(srv, "SASLFinal", why);
+		l->phase = LP_SASL_VERIFIED;
+		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why);
+	default:
+		fail_set(why, "0A000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
+		    srv->address, code);
+		return fail_hint(why, "pg_hba.conf there must allow trust, password, md5 or scram-sha-256 for pgweir.");
+	}
+}
+
+static int
+parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+{
+	const char *name, *value;
+	struct image **slot;
+
+	if (srv->login->phase != LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
+		return unexpected(srv, "ParameterStatus", why);
+	slot = image_is_read_only(name) ? &srv->login->welcome : &srv->image;
+	if (image_update(slot, name, value, true) < 0)
+		return fail_set(why, "53200", "no memory for ParameterStatus");
+	return 0;
+}
+
+static int
+backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+{
+	if (srv->login->phase != LP_AUTHENTICATED || len < 4 || len - 4 > sizeof(srv->key))
+		return unexpected(srv, "BackendKeyData", why);
+	srv->pid = wire_u32(body);
+	srv->key_len = (uint16_t)(len - 4);
+	memcpy(srv->key, body + 4, len - 4);
+	return 0;
+}
+
+static void
+refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_failure *kind, bool *is_fatal,
+    struct fail *why)
+{
+	struct error_fields e;
+
+	fields_error(body, len, &e);
+	*kind = CF_OTHER;
+	*is_fatal = false;
+	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s", srv->address,
+	    srv->target->user, e.message != NULL ? e.message : "(no message)");
+	if (e.sqlstate == NULL)
+		return;
+	if (strcmp(e.sqlstate, "53300") == 0)
+		*kind = CF_TOO_MANY;
+	else if (strncmp(e.sqlstate, "28", 2) == 0) {
+		*kind = CF_AUTH;
+		*is_fatal = true;
+		fail_hint(why, "The client's login to pgweir was right; PostgreSQL itself refused it: compare users_file and "
+		               "the upstream's user and password with PostgreSQL's, and look into its pg_hba.conf.");
+	} else if (strncmp(e.sqlstate, "3D", 2) == 0 || strncmp(e.sqlstate, "22", 2) == 0
+	    || strncmp(e.sqlstate, "42", 2) == 0)
+		*is_fatal = true;
+}
+
+/* target_session_attrs, from what PostgreSQL 14 and later report; older ones are taken as they come. */
+static int
+check_role(struct server *srv, struct fail *why)
+{
+	const char *standby = image_get(srv->login->welcome, "in_hot_standby");
+	const char *read_only = image_get(srv->image, "default_transaction_read_only");
+	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
+	bool is_read_only = is_standby || (read_only != NULL && strcmp(read_only, "on") == 0);
+	static const char *const wanted[] = { "any", "read-write", "read-only", "primary", "standby", "prefer-standby" };
+	bool is_right = true;
+
+	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';
+	switch (srv->target->upstream->target) {
+	case TARGET_READ_WRITE:
+		is_right = !is_read_only;
+		break;
+	case TARGET_READ_ONLY:
+		is_right = is_read_only || standby == NULL;
+		break;
+	case TARGET_PRIMARY:
+		is_right = !is_standby;
+		break;
+	case TARGET_STANDBY:
+		is_right = is_standby || standby == NULL;
+		break;
+	case TARGET_PREFER_STANDBY:
+	case TARGET_ANY:
+		break;
+	}
+	if (is_right)
+		return 0;
+	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
+	    wanted[srv->target->upstream->target]);
+}
+
+enum login_step
+server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len, enum connect_failure *kind,
+    bool *is_fatal, struct fail *why)
+{
+	int r = 0;
+
+	*kind = CF_OTHER;
+	*is_fatal = false;
+	switch (type) {
+	case 'R':
+		r = authentication(srv, body, len, why);
+		*kind = CF_AUTH;
+		*is_fatal = true;
+		break;
+	case 'S':
+		r = parameter(srv, body, len, why);
+		break;
+	case 'K':
+		r = backend_key(srv, body, len, why);
+		break;
+	case 'N':
+	case 'v':
+		break;
+	case 'E':
+		refused(srv, body, len, kind, is_fatal, why);
+		return LOGIN_FAILED;
+	case 'Z':
+		if (srv->login->phase != LP_AUTHENTICATED || len != 1 || body[0] != 'I')
+			r = unexpected(srv, "ReadyForQuery", why);
+		else if ((r = check_role(srv, why)) == 0)
+			return LOGIN_READY;
+		break;
+	default:
+		r = unexpected(srv, "an unknown message", why);
+		break;
+	}
+	return r < 0 ? LOGIN_FAILED : LOGIN_GOES_ON;
+}

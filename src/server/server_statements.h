@@ -1,0 +1,32 @@
+/*
+ * src/server/server_statements.h - which prepared statements one server connection has, in order of use.
+ *
+ * Known by the statement's id alone. A statement is SENT from the moment its Parse goes out and READY at its
+ * ParseComplete. Zeroed is empty.
+ */
+#ifndef PGWEIR_SERVER_SERVER_STATEMENTS_H
+#define PGWEIR_SERVER_SERVER_STATEMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct server_statement; /* opaque */
+
+struct server_statements {
+	struct server_statement *table;
+	struct server_statement *newest, *oldest; /* by last use */
+	uint32_t count;
+};
+
+void server_statements_clear(struct server_statements *s);
+/* Is it there, or on its way? Counts as a use. */
+bool server_statements_use(struct server_statements *s, uint64_t id);
+/* Its Parse goes out now. -1: no memory. */
+int server_statements_sent(struct server_statements *s, uint64_t id);
+void server_statements_ready(struct server_statements *s, uint64_t id);
+void server_statements_forget(struct server_statements *s, uint64_t id); /* Parse failed, or it was closed */
+void server_statements_forget_ready(struct server_statements *s); /* DEALLOCATE ALL: those on their way came after it */
+/* The one unused for longest that is READY: *id; false: none. */
+bool server_statements_oldest(const struct server_statements *s, uint64_t *id);
+
+#endif

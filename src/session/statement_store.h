@@ -1,0 +1,42 @@
+/*
+ * src/session/statement_store.h - the texts of prepared statements, each kept once, whoever prepared them.
+ *
+ * A statement is known by its query text and parameter types (compared, not only hashed). Its id gives the one name it
+ * has on every server: pgweir_<id>. Statements nobody holds are kept for a while (the least recently used go first),
+ * so that short-lived clients meet servers that know their statements already.
+ */
+#ifndef PGWEIR_SESSION_STATEMENT_STORE_H
+#define PGWEIR_SESSION_STATEMENT_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STATEMENT_PREFIX "pgweir_"
+#define STATEMENT_NAME_MAX 32 /* bytes, with terminator */
+
+struct statement_store; /* opaque: statement_store.c */
+
+struct statement {
+	uint64_t id;         /* never reused */
+	size_t len;          /* bytes: query, terminator, int16 count, int32 types */
+	size_t query_len;    /* of the query, without terminator */
+	char name[STATEMENT_NAME_MAX]; /* on servers */
+	uint8_t name_len;    /* without terminator */
+	const uint8_t *bytes;
+};
+
+/* idle_bytes_max: how much of statements nobody holds is kept. NULL: no memory. */
+struct statement_store *statement_store_new(uint64_t seed, size_t idle_bytes_max);
+void statement_store_free(struct statement_store *store); /* after all references are gone */
+/* The one statement of these bytes (as fields_parse gives rest), with a new reference. NULL: no memory. */
+struct statement *statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len);
+/* A statement of its own, shared with nobody, though the text may be known. */
+struct statement *statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len,
+    size_t query_len);
+struct statement *statement_ref(struct statement *st);
+void statement_unref(struct statement *st); /* NULL is fine */
+size_t statement_store_count(const struct statement_store *store);
+size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */
+
+#endif
