@@ -14,7 +14,7 @@
 void metrics_render(const struct snapshot *s, struct buf *to);
 /* name, type, labels and help of every family. */
 void metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
-    void *arg);
+		  void *arg);
 void metrics_print_docs(FILE *to); /* docs/metrics.md */
 
 #endif

@@ -15,8 +15,17 @@
 #define SNAPSHOT_NAME_MAX 64
 
 enum client_state_name { CLIENTS_LOGIN, CLIENTS_IDLE, CLIENTS_ACTIVE, CLIENTS_WAITING, CLIENTS_CANCEL, CLIENTS_STATES };
-enum server_state_name { SERVERS_IDLE, SERVERS_ACTIVE, SERVERS_LOGIN, SERVERS_PING, SERVERS_RESET, SERVERS_PINNED,
-	SERVERS_CANCEL, SERVERS_CLOSING, SERVERS_STATES };
+enum server_state_name {
+	SERVERS_IDLE,
+	SERVERS_ACTIVE,
+	SERVERS_LOGIN,
+	SERVERS_PING,
+	SERVERS_RESET,
+	SERVERS_PINNED,
+	SERVERS_CANCEL,
+	SERVERS_CLOSING,
+	SERVERS_STATES
+};
 enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING, PROCESS_STATES };
 
 struct snapshot_pool {
@@ -33,19 +42,21 @@ struct snapshot_database {
 };
 struct snapshot_backend {
 	char name[280]; /* host:port */
-	char role[16];  /* "primary", "standby" or "unknown" */
+	char role[16]; /* "primary", "standby" or "unknown" */
 	struct backend_counters counters;
 };
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	uint64_t start_wall_us, last_reload_wall_us;
+	uint64_t start_wall_us,
+	    last_reload_wall_us; /* the latter: of the last one that succeeded, the start included */
 	bool last_reload_ok;
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process;
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
 	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
 	uint64_t pools_aggregated;
+	struct histogram scrape_duration; /* filled by the metrics thread itself */
 	struct snapshot_pool *pools;
 	size_t pool_count;
 	struct snapshot_database *databases;
@@ -58,5 +69,9 @@ struct snapshot {
 	size_t not_ready_count;
 };
 void snapshot_free(struct snapshot *s); /* s was malloc'ed, as its arrays */
+/* Adds all that is counted; the name stays. Of ages the larger is kept. */
+void snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from);
+void snapshot_database_add(struct snapshot_database *to, const struct snapshot_database *from);
+void snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend *from);
 
 #endif

@@ -1,0 +1,61 @@
+/* src/telemetry/metrics_process.c - see metrics_process.h. */
+#include "telemetry/metrics_process.h"
+
+#include "base/clock.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* proc(5): the second field is the program's name in brackets and may hold anything; what we want comes after it. */
+static void
+read_stat(struct metrics_process *p)
+{
+	FILE *f = fopen("/proc/self/stat", "re");
+	unsigned long long user, system, virtual, resident;
+	char text[1024];
+	size_t len;
+	const char *after;
+
+	if (f == NULL)
+		return;
+	len = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[len] = '\0';
+	after = strrchr(text, ')');
+	if (after == NULL ||
+	    sscanf(after + 1,
+		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %llu %llu",
+		   &user, &system, &virtual, &resident) != 4)
+		return;
+	p->cpu_us = (user + system) * US_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+	p->virtual_bytes = virtual;
+	p->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void
+count_fds(struct metrics_process *p)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	struct rlimit limit;
+
+	if (dir != NULL) {
+		while ((entry = readdir(dir)) != NULL)
+			p->open_fds += entry->d_name[0] != '.';
+		p->open_fds--; /* the directory's own */
+		closedir(dir);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		p->max_fds = limit.rlim_cur;
+}
+
+void
+metrics_process_read(struct metrics_process *p)
+{
+	memset(p, 0, sizeof(*p));
+	read_stat(p);
+	count_fds(p);
+}
