@@ -1,0 +1,358 @@
+"""/metrics, /healthz and /readyz: right in form, right in number, and no door for anybody."""
+
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import rawwire
+from rawwire import one_statement, query, sync
+from waiting import wait_until
+from weir import parse_metrics, timed
+
+pytestmark = pytest.mark.weir_only
+
+FAMILIES = """
+build_info start_time_seconds config_last_reload_successful config_last_reload_success_timestamp_seconds
+config_reloads_total state client_connections client_connections_limit client_connections_total
+client_connections_rejected_total client_logins_total client_login_duration_seconds pool_server_connections
+pool_limit_connections pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_wait_seconds
+pool_waits_total pool_timeouts_total pool_checkouts_total pool_recycles_total pool_pings_total
+pool_ping_duration_seconds pool_resets_total client_requests_total client_requests_failed_total query_duration_seconds
+transaction_duration_seconds query_phase_seconds_total server_response_seconds proxy_overhead_seconds queries_total
+transactions_total slow_queries_total slow_log_lines_dropped_total errors_total network_bytes_total prepared_statements
+prepared_statement_lookups_total prepared_statement_evictions_total backend_up backend_connect_duration_seconds
+backend_connect_failures_total event_loop_lag_seconds event_loop_iterations_total event_loop_busy_seconds_total
+cancel_requests_total
+""".split()
+
+
+def load(weir):
+    """Known traffic of database app: 10 simple queries, 5 extended ones, 2 transactions of 2 statements, 3 errors."""
+    with weir.raw() as wire:
+        for _ in range(10):
+            wire.query("SELECT 1")
+        for _ in range(5):
+            wire.extended("SELECT $1::int", [1])
+        for end in ("COMMIT", "ROLLBACK"):
+            wire.query("BEGIN")
+            wire.query(end)
+        for _ in range(3):
+            wire.ask(query("SELECT 1/0"))
+
+
+def test_every_family_is_there_with_help_and_type(weir):
+    weir.start()
+    load(weir)
+    text = weir.http("/metrics").text
+    missing = [name for name in FAMILIES if f"# TYPE pgweir_{name} " not in text]
+    assert not missing
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"):
+        assert f"# TYPE {name} " in text
+
+
+def test_the_form_is_right(weir):
+    """HELP and TYPE before the samples, families in one piece, buckets that grow to +Inf, which is the count."""
+    weir.start()
+    load(weir)
+    answer = weir.http("/metrics")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    samples = parse_metrics(answer.text)
+    seen, family, helped = set(), None, set()
+    for line in answer.text.splitlines():
+        assert line == line.rstrip() and "\t" not in line
+        if line.startswith("# HELP "):
+            helped.add(line.split()[2])
+        elif line.startswith("# TYPE "):
+            family, kind = line.split()[2:4]
+            assert family in helped and family not in seen, line
+            seen.add(family)
+            assert (kind == "counter") == family.endswith("_total"), line
+        elif line:
+            name = re.match(r"[a-zA-Z0-9_:]+", line)[0]
+            assert name == family or kind == "histogram" and \
+                name in (family + "_bucket", family + "_sum", family + "_count"), line
+    histograms = {}
+    for (name, labels), value in samples.items():
+        if name.endswith("_bucket"):
+            rest = tuple(pair for pair in labels if pair[0] != "le")
+            histograms.setdefault((name[:-7], rest), []).append((float(dict(labels)["le"]), value))
+    assert histograms
+    for (name, labels), buckets in histograms.items():
+        buckets.sort()
+        assert [value for _, value in buckets] == sorted(value for _, value in buckets), name
+        assert buckets[-1][0] == float("inf") and buckets[-1][1] == samples[name + "_count", labels], name
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: install prometheus")
+def test_promtool_likes_it(weir):
+    weir.start()
+    load(weir)
+    done = subprocess.run(["promtool", "check", "metrics"], input=weir.http("/metrics").text, text=True,
+                          capture_output=True, check=False)
+    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
+
+
+def test_the_numbers_are_right(weir):
+    weir.start(pool_size=1)
+    load(weir)
+    wait_until(lambda: weir.metric("pgweir_client_requests_total", database="app") >= 22)
+    m = weir.metric
+    assert m("pgweir_client_requests_total", database="app") == 22
+    assert m("pgweir_queries_total", database="app", kind="simple") == 17
+    assert m("pgweir_queries_total", database="app", kind="extended") == 5
+    assert m("pgweir_transactions_total", database="app") == 20
+    assert m("pgweir_transactions_total", database="app", end="rollback") in (1, 4)     # errors may count as one
+    assert m("pgweir_errors_total", database="app", origin="server", sqlstate_class="22") == 3
+    assert m("pgweir_query_duration_seconds_count", database="app") == 22
+    assert m("pgweir_client_requests_failed_total", database="app") == 0
+    assert m("pgweir_pool_checkouts_total", database="app", user="web") == 20
+    assert m("pgweir_client_logins_total", result="ok") >= 1
+    assert m("pgweir_network_bytes_total", database="app", side="client", direction="in") > 500
+    assert m("pgweir_network_bytes_total", database="app", side="server", direction="in") > 500
+    assert m("pgweir_backend_up") == 1
+    assert m("pgweir_pool_server_connections", database="app", state="idle") == 1
+
+
+def test_phases_add_up_and_name_the_culprit(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as waiter:
+        wire.send(query("SELECT pg_sleep(0.5)"))
+        wait_until(lambda: weir.pool()["sv_active"] == 1)
+        waiter.send(query("SELECT pg_sleep(0.2)"))
+        wire.read_until("Z")
+        waiter.read_until("Z")
+    wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") >= 2)
+    phases = {phase: weir.metric("pgweir_query_phase_seconds_total", database="app", phase=phase)
+              for phase in ("wait", "server", "stream", "client_write", "proxy")}
+    assert 0.65 < phases["server"] < 1.5, phases
+    assert 0.2 < phases["wait"] < 0.9, phases
+    assert phases["proxy"] < 0.1 and phases["client_write"] < 0.1, phases
+    assert abs(sum(phases.values()) - weir.metric("pgweir_query_duration_seconds_sum", database="app")) < 0.05
+
+
+def test_a_slow_reader_is_client_write_not_server(weir):
+    weir.start(pool_size=1)
+    with weir.raw(receive_buffer=65_536) as wire:
+        wire.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        begin = time.monotonic()
+        wait_until(lambda: time.monotonic() - begin > 0.7)
+        wire.read_until("Z", timeout=20)
+    wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") >= 1)
+    written = weir.metric("pgweir_query_phase_seconds_total", database="app", phase="client_write")
+    server = weir.metric("pgweir_query_phase_seconds_total", database="app", phase="server")
+    assert written > 0.5 and server < 0.4, (written, server)
+
+
+def test_think_time_in_a_transaction_is_nobodys(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        begin = time.monotonic()
+        wait_until(lambda: time.monotonic() - begin > 0.5)
+        wire.query("COMMIT")
+    wait_until(lambda: weir.metric("pgweir_transaction_duration_seconds_count", database="app") >= 1)
+    assert weir.metric("pgweir_query_phase_seconds_total", database="app") < 0.3
+    assert weir.metric("pgweir_transaction_duration_seconds_sum", database="app") > 0.45
+
+
+def test_gauges_show_the_present(weir):
+    weir.start(pool_size=1, max_overflow=1)
+    one, two, three = (weir.raw() for _ in range(3))
+    one.query("BEGIN")
+    two.query("BEGIN")
+    three.send(query("SELECT 1"))
+    weir.wait_waiting(1)
+    wait_until(lambda: weir.metric("pgweir_pool_waiting_clients", database="app", user="web") == 1)
+    wait_until(lambda: weir.metric("pgweir_pool_oldest_waiter_seconds", database="app") > 0.2)
+    assert weir.metric("pgweir_pool_overflow_connections", database="app") == 1
+    assert weir.metric("pgweir_pool_server_connections", database="app", state="active") == 2
+    assert weir.metric("pgweir_client_connections", state="waiting", database="app") == 1
+    assert weir.metric("pgweir_client_connections_limit") == 1000
+    assert weir.metric("pgweir_state", state="running") == 1
+    one.query("COMMIT")
+    two.query("COMMIT")
+    three.read_until("Z")
+    wait_until(lambda: weir.metric("pgweir_pool_waiting_clients", database="app") == 0)
+
+
+def test_logins_are_counted_by_result(weir):
+    weir.start(method="scram-sha-256")
+    weir.wire().login(password="web-secret")
+    for user, password, database in (("web", "wrong", "app"), ("ghost", "x", "app"), ("web", "web-secret", "nowhere")):
+        with pytest.raises(rawwire.LoginRefused):
+            weir.wire().login(user, database, password)
+    wait_until(lambda: weir.metric("pgweir_client_logins_total") >= 4)
+    for result in ("ok", "bad_password", "no_such_user", "no_such_database"):
+        assert weir.metric("pgweir_client_logins_total", result=result) == 1, result
+    assert weir.metric("pgweir_client_logins_total", result="ok", method="scram") == 1
+
+
+def test_slow_queries_are_counted(weir):
+    weir.start(threshold="100ms")
+    with weir.raw() as wire:
+        wire.query("SELECT pg_sleep(0.15)")
+        wire.query("SELECT 1")
+    wait_until(lambda: weir.metric("pgweir_slow_queries_total", database="app") == 1)
+
+
+def test_the_edge_at_100_ms_is_exact(weir):
+    weir.start()
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        wire.query("SELECT pg_sleep(0.12)")
+    wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") == 2)
+    assert weir.metric("pgweir_query_duration_seconds_bucket", database="app", le="0.1") == 1
+    assert weir.metric("pgweir_query_duration_seconds_bucket", database="app", le="+Inf") == 2
+
+
+def test_counters_never_fall(weir):
+    weir.start()
+    before = weir.metrics()
+    for _ in range(3):
+        load(weir)
+        time.sleep(0.3)                     # a snapshot may be 250 ms old
+        after = weir.metrics()
+        for key, value in before.items():
+            if key[0].endswith(("_total", "_bucket", "_count")):
+                assert after[key] >= value, key
+        before = after
+
+
+def test_odd_names_are_escaped(weir):
+    weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}})
+    for name in ('a"b\\c', "new\nline", "ünïcode", b"\xff\xfe"):
+        try:
+            with weir.wire() as wire:
+                wire.login("web", name)
+                wire.query("SELECT 1")
+        except rawwire.WireError:
+            pass
+    samples = weir.metrics()                                # parses strictly
+    databases = {dict(labels).get("database") for _, labels in samples}
+    assert 'a"b\\c' in databases and "new\nline" in databases and "ünïcode" in databases
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=weir.http("/metrics").text, text=True,
+                              capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_pools_beyond_the_limit_are_added_up(weir):
+    weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}}, metrics_max_pools=3)
+    for number in range(8):
+        with weir.raw(database=f"db{number}") as wire:
+            wire.query("SELECT 1")
+    pools = wait_until(lambda: found if len(found := {labels for (name, labels) in weir.metrics()
+                                                      if name == "pgweir_pool_waiting_clients"}) >= 4 else None)
+    names = {dict(labels)["database"] for labels in pools}
+    assert "_other" in names and len(names) == 4
+    assert weir.metric("pgweir_metrics_pools_aggregated") == 5
+    assert weir.metric("pgweir_pool_checkouts_total") >= 8
+
+
+# --- HTTP ---
+
+def test_health_and_readiness(weir):
+    weir.start()
+    load(weir)
+    assert weir.http("/healthz").status == 200 and weir.http("/readyz").status == 200
+    weir.console("PAUSE")
+    paused = wait_until(lambda: weir.http("/readyz") if weir.http("/readyz").status == 503 else None, 5)
+    assert "paused" in paused.text
+    assert weir.http("/healthz").status == 200
+    weir.console("RESUME")
+    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+
+
+def test_not_ready_when_no_backend_is_up(weir, tap):
+    weir.start(upstream=f"host={tap.host} port={tap.port}")
+    load(weir)
+    tap.shut()
+    tap.cut()
+    with pytest.raises(rawwire.WireError):
+        weir.raw().query("SELECT 1")
+    wait_until(lambda: weir.http("/readyz").status == 503, 5)
+    assert weir.http("/healthz").status == 200
+    tap.open()
+    wait_until(lambda: weir.raw().query("SELECT 1"), 10)
+    wait_until(lambda: weir.http("/readyz").status == 200, 5)
+
+
+@pytest.mark.parametrize("path, method, status", [
+    ("/nowhere", "GET", 404), ("/metrics", "POST", 405), ("/metrics", "DELETE", 405), ("/metrics", "PUT", 405),
+    ("/metrics/../etc/passwd", "GET", 404), ("/%00", "GET", 404)])
+def test_what_is_not_there_is_refused(weir, path, method, status):
+    weir.start()
+    assert weir.http(path, method).status in (status, 400, 501, 404 if status == 405 else status)
+    assert weir.http("/metrics").status == 200
+
+
+def test_head_gives_headers_only(weir):
+    weir.start()
+    answer = weir.http("/metrics", "HEAD")
+    assert answer.status == 200 and answer.text == ""
+
+
+def test_a_query_string_does_not_matter(weir):
+    weir.start()
+    assert weir.http("/metrics?x=y").status == 200
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 1000, b"GET " + b"x" * 100_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000,
+                                  b"\r\n" * 1000, b"GET /metrics HTTP/9.9\r\n\r\n", b"\0\0\0\x08\x04\xd2\x16\x2f"],
+                         ids=["garbage", "long path", "long header", "blank lines", "version", "ssl request"])
+def test_bad_requests_hurt_nobody(weir, data):
+    weir.start()
+    with socket.create_connection((weir.host, weir.http_port)) as sock:
+        sock.settimeout(10)
+        try:
+            sock.sendall(data)
+            while sock.recv(65536):
+                pass
+        except OSError:
+            pass
+    assert weir.http("/metrics").status == 200 and weir.raw().query("SELECT 1") == [["1"]]
+
+
+def test_slow_and_silent_scrapers_do_not_keep_others_out_for_long(weir):
+    weir.start()
+    silent = []
+    for _ in range(40):
+        try:
+            silent.append(socket.create_connection((weir.host, weir.http_port), 2))
+        except OSError:
+            break
+    wait_until(lambda: weir.http("/metrics").status == 200, 15)
+    assert weir.raw().query("SELECT 1") == [["1"]]
+    for sock in silent:
+        sock.close()
+
+
+def test_scraping_under_load_disturbs_nobody(weir):
+    weir.start(pool_size=2)
+    stop = threading.Event()
+
+    def scrape():
+        while not stop.is_set():
+            weir.http("/metrics")
+    jobs = [weir.in_background(scrape) for _ in range(4)]
+    try:
+        with weir.raw() as wire:
+            took = sorted(timed(lambda: wire.ask(one_statement("SELECT 1") + sync()))[1] for _ in range(300))
+        assert took[150] < 0.1
+    finally:
+        stop.set()
+        for job in jobs:
+            job.result(10)
+
+
+def test_http_can_be_off(weir):
+    weir.start(sections={"http": {"listen": "off"}})
+    assert weir.raw().query("SELECT 1") == [["1"]]
+    with pytest.raises(OSError):
+        socket.create_connection((weir.host, weir.http_port), 1)

@@ -1,0 +1,299 @@
+"""The slow-query log: which requests are in it, what a line says, and what it must never say."""
+
+import json
+import os
+import re
+import time
+
+import pytest
+
+from rawwire import bind, execute, one_statement, parse, query, sync
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+FIELDS = {"ts", "event", "level", "duration_ms", "wait_ms", "server_ms", "stream_ms", "client_write_ms", "proxy_ms",
+          "cause", "database", "user", "application", "client", "client_id", "backend", "backend_pid", "protocol", "tag",
+          "rows", "bytes_out", "bytes_in", "statements", "in_transaction", "fingerprint", "query", "sqlstate",
+          "suppressed", "threshold_ms"}
+
+
+def lines(weir, count=1, event="slow_query"):
+    """Waits for that many lines of an event."""
+    return wait_until(lambda: found if len(found := [line for line in weir.slow_lines() if line["event"] == event])
+                      >= count else None, 5, f"{count} lines")
+
+
+def test_a_line_says_everything(weir):
+    weir.start(pool_size=1)
+    with weir.raw(parameters={"application_name": "api"}) as wire:
+        pid = int(wire.value("SELECT pg_backend_pid()"))
+        wire.query("BEGIN")
+        wire.query("SELECT i, pg_sleep(0.04) FROM generate_series(1, 4) i")
+        line, = lines(weir)
+        assert set(line) >= FIELDS, FIELDS - set(line)
+        assert 150 < line["duration_ms"] < 1500 and line["server_ms"] + line["stream_ms"] > 140
+        assert line["cause"] in ("server", "result_transfer")
+        assert (line["database"], line["user"], line["application"]) == ("app", "web", "api")
+        assert line["client"] == "127.0.0.1:%d" % wire.sock.getsockname()[1]
+        assert line["backend"] == f"127.0.0.1:{weir.postgres.port}" and line["backend_pid"] == pid
+        assert (line["protocol"], line["tag"], line["rows"], line["statements"]) == ("simple", "SELECT", 4, 1)
+        assert line["in_transaction"] is True and line["sqlstate"] is None
+        assert line["query"] == "SELECT i, pg_sleep(?) FROM generate_series(?, ?) i"
+        assert re.fullmatch("[0-9a-f]{16}", line["fingerprint"]) and line["threshold_ms"] == 100
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["ts"])
+        assert line["bytes_in"] >= 50 and line["bytes_out"] > 50
+        parts = sum(line[key] for key in ("wait_ms", "server_ms", "stream_ms", "client_write_ms", "proxy_ms"))
+        assert abs(parts - line["duration_ms"]) < 5
+
+
+def test_the_quick_are_not_in_it(weir):
+    weir.start(threshold="100ms")
+    with weir.raw() as wire:
+        for _ in range(50):
+            wire.query("SELECT 'quick'")
+        wire.query("SELECT pg_sleep(0.15), 'slow'")
+    assert len(lines(weir)) == 1
+
+
+@pytest.mark.parametrize("threshold, logged", [("0ms", True), ("10s", False), ("off", False)])
+def test_thresholds(weir, threshold, logged):
+    weir.start(threshold=threshold)
+    with weir.raw() as wire:
+        wire.query("SELECT 'marker', pg_sleep(0.12)")
+    with weir.raw(database="app2") as wire:
+        wire.query("SELECT 1")
+    if logged:
+        assert any("marker" not in line["query"] for line in lines(weir))
+    else:
+        wait_until(lambda: weir.metric("pgweir_client_requests_total", database="app") >= 1)
+        assert not weir.slow_lines()
+
+
+def test_thresholds_per_database_and_user(weir):
+    weir.start(threshold="10s", sections={"database app2": {"slow_query_threshold": "50ms"},
+                                          "user reporting": {"slow_query_threshold": "5s"}})
+    for user, database in (("web", "app"), ("web", "app2"), ("reporting", "app2")):
+        weir.raw(user, database).query("SELECT pg_sleep(0.1)")
+    line, = lines(weir)
+    assert (line["user"], line["database"]) == ("web", "app2") and line["threshold_ms"] == 50
+
+
+SECRETS = [
+    ("SELECT pg_sleep(0.12), 'secret-1234'", "SELECT pg_sleep(?), ?"),
+    ("SELECT pg_sleep(0.12), $$secret-1234$$, $t$secret-1234$t$", "SELECT pg_sleep(?), ?, ?"),
+    ("SELECT pg_sleep(0.12), E'\\'secret-1234', 42, 1e5, B'1', X'ff'", "SELECT pg_sleep(?), ?, ?, ?, ?, ?"),
+    ("SELECT pg_sleep(0.12) /* secret-1234 */ -- secret-1234", "SELECT pg_sleep(?)"),
+    ("SELECT pg_sleep(0.12)   WHERE 1 IN (1,\n 2, 3)", "SELECT pg_sleep(?) WHERE ? IN (?)"),
+]
+
+
+@pytest.mark.parametrize("sql, normalized", SECRETS, ids=["text", "dollar quotes", "escapes", "comments", "lists"])
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_the_text_is_without_literals_and_comments(weir, sql, normalized, extended):
+    weir.start()
+    with weir.raw() as wire:
+        wire.extended(sql) if extended else wire.query(sql)
+    line, = lines(weir)
+    squeezed = line["query"].replace("(?, ...)", "(?)").replace("(?, ?, ?)", "(?)").replace("(...)", "(?)")
+    assert squeezed.startswith(normalized[:20]) and "secret-1234" not in json.dumps(line)
+    if "IN" not in sql:
+        assert line["query"] == normalized
+    assert line["protocol"] == ("extended" if extended else "simple")
+    assert "secret-1234" not in weir.log()
+
+
+def test_parameters_are_never_logged(weir):
+    weir.start()
+    with weir.raw() as wire:
+        wire.extended("SELECT pg_sleep(0.12), $1::text", ["secret-1234"])
+    line, = lines(weir)
+    assert line["query"] == "SELECT pg_sleep(?), $1::text" and "secret-1234" not in json.dumps(line)
+
+
+def test_a_prepared_statement_is_named_by_its_text(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        wire.ask(parse("s", "SELECT pg_sleep($1::float8), 'prepared'") + sync())
+        for _ in range(2):
+            wire.ask(bind("", "s", ["0.12"]) + execute() + sync())
+    for line in lines(weir, 2):
+        assert line["query"] == "SELECT pg_sleep($1::float8), ?"
+
+
+@pytest.mark.parametrize("text, expected", [("full", "SELECT pg_sleep(0.12), 'as it was'"), ("none", None)])
+def test_text_full_and_none(weir, text, expected):
+    weir.start(text=text)
+    with weir.raw() as wire:
+        wire.query("SELECT pg_sleep(0.12), 'as it was'")
+    line, = lines(weir)
+    assert line["query"] == expected if expected else "was" not in json.dumps(line)
+    assert re.fullmatch("[0-9a-f]{16}", line["fingerprint"])
+
+
+def test_an_unterminated_quote_is_never_shown(weir):
+    weir.start(threshold="0ms")
+    with weir.raw() as wire:
+        wire.ask(query("SELECT 'secret-1234"))
+        wire.ask(query("SELECT $$secret-1234"))
+        wire.ask(query("SELECT /* secret-1234"))
+    found = lines(weir, 3)
+    assert "secret-1234" not in json.dumps(found)
+    assert all(line["sqlstate"] == "42601" for line in found)
+
+
+@pytest.mark.parametrize("sql", ["SELECT '" + "x" * 1_000_000 + "', pg_sleep(0.12)",
+                                 "SELECT pg_sleep(0.12), '\xe9\u20ac\U0001f600'", "SELECT pg_sleep(0.12) AS \"\x01\x02\"",
+                                 "SELECT pg_sleep(0.12) AS \"quo\"\"te\\\"",
+                                 "SELECT pg_sleep(0.12), 1 IN (" + ",".join(map(str, range(20_000))) + ")"],
+                         ids=["long", "unicode", "control", "quotes", "many literals"])
+def test_lines_are_always_json_of_bounded_length(weir, sql):
+    weir.start()
+    with weir.raw() as wire:
+        wire.query(sql)
+    lines(weir)
+    raw = weir.slow_file.read_bytes()
+    assert len(raw) < 8000 and raw.endswith(b"\n")
+    for line in raw.decode("utf-8").splitlines():
+        json.loads(line)
+
+
+def test_bytes_that_are_no_utf8_do_not_break_it(weir):
+    weir.start(threshold="0ms")
+    with weir.raw(parameters={"client_encoding": "LATIN1", "application_name": "caf\\xe9"}) as wire:
+        from rawwire import message
+        wire.ask(message("Q", b"SELECT 1 AS \"\xe9\xff\"\0"))
+        wire.query("SELECT 2")
+    assert len(lines(weir, 2)) >= 2
+
+
+def test_the_line_blames_the_pool(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as holder, weir.raw() as waiter:
+        holder.query("BEGIN")
+        waiter.send(query("SELECT 'waited'"))
+        weir.wait_waiting(1)
+        begin = time.monotonic()
+        wait_until(lambda: time.monotonic() - begin > 0.3)
+        holder.query("COMMIT")
+        waiter.read_until("Z")
+    line, = lines(weir)
+    assert line["cause"] == "pool_wait" and line["wait_ms"] > 250 and line["server_ms"] < 100
+
+
+def test_the_line_blames_a_slow_client(weir):
+    weir.start(pool_size=1)
+    with weir.raw(receive_buffer=65_536) as wire:
+        wire.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        begin = time.monotonic()
+        wait_until(lambda: time.monotonic() - begin > 0.7)
+        wire.read_until("Z", timeout=20)
+    line, = lines(weir)
+    assert line["cause"] == "slow_client" and line["client_write_ms"] > 500 and line["rows"] == 5000
+
+
+def test_pipelines_are_one_line_per_sync(weir):
+    weir.start()
+    with weir.raw() as wire:
+        wire.send(one_statement("SELECT pg_sleep(0.06)") + one_statement("SELECT pg_sleep(0.07)") + sync() +
+                  one_statement("SELECT 1") + sync() + one_statement("SELECT pg_sleep(0.12)") + sync())
+        wire.read_until("Z", 3)
+    found = lines(weir, 2)
+    assert len(found) == 2 and found[0]["statements"] == 2 and found[1]["statements"] == 1
+
+
+def test_errors_carry_their_sqlstate(weir):
+    weir.start()
+    with weir.raw() as wire:
+        wire.ask(query("SELECT pg_sleep(0.12); SELECT 1/0"))
+    line, = lines(weir)
+    assert line["sqlstate"] == "22012"
+
+
+def test_a_query_cut_by_timeout_is_logged_whatever_the_threshold(weir):
+    weir.start(threshold="1min", query_timeout="300ms")
+    wire = weir.raw()
+    wire.send(query("SELECT pg_sleep(10)"))
+    wire.read_until("E")
+    line, = lines(weir, event="query_timeout")
+    assert line["query"] == "SELECT pg_sleep(?)"
+
+
+def test_a_lost_server_is_logged_whatever_the_threshold(weir):
+    weir.start(threshold="1min")
+    wire = weir.raw()
+    wire.send(query("SELECT pg_sleep(10)"))
+    wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+    weir.postgres.kill_backends()
+    wire.read_until("E")
+    line, = lines(weir, event="backend_lost")
+    assert line["query"] == "SELECT pg_sleep(?)"
+
+
+def test_the_same_query_again_and_again_is_held_back_and_counted(weir):
+    weir.start(threshold="0ms")
+    with weir.raw() as wire:
+        for number in range(200):
+            wire.query(f"SELECT {number}")
+        written = len(lines(weir))
+        assert 5 <= written <= 8
+        begin = time.monotonic()
+        wait_until(lambda: time.monotonic() - begin > 1.2)
+        wire.query("SELECT 0")
+    total = wait_until(lambda: sum(1 + line["suppressed"] for line in weir.slow_lines()) == 201, 5)
+    assert total
+    assert weir.metric("pgweir_slow_queries_total", database="app") == 201
+    assert weir.metric("pgweir_slow_log_lines_dropped_total", reason="rate") > 150
+
+
+def test_logfmt(weir):
+    weir.start(sections={"slow_query": {"format": "logfmt"}})
+    with weir.raw(parameters={"application_name": 'my "app"'}) as wire:
+        wire.query("SELECT pg_sleep(0.12)")
+    wait_until(lambda: weir.slow_file.exists() and weir.slow_file.read_text().endswith("\n"))
+    text = weir.slow_file.read_text()
+    assert text.count("\n") == 1 and "event=slow_query" in text and "database=app" in text
+    assert 'application="my \\"app\\""' in text and 'query="SELECT pg_sleep(?)"' in text
+    assert re.search(r"duration_ms=1\d\d(\.\d+)? ", text)
+
+
+def test_postgresqls_own_style(weir):
+    weir.start(sections={"slow_query": {"format": "postgres"}})
+    with weir.raw() as wire:
+        wire.query("SELECT pg_sleep(0.12)")
+    wait_until(lambda: weir.slow_file.exists() and weir.slow_file.read_text().endswith("\n"))
+    text = weir.slow_file.read_text()
+    assert re.search(r"LOG:  duration: 1\d\d\.\d+ ms  statement: SELECT pg_sleep", text), text
+
+
+def test_sighup_opens_the_file_anew_after_rotation(weir):
+    weir.start(threshold="0ms")
+    with weir.raw() as wire:
+        wire.query("SELECT 'before'")
+        lines(weir)
+        rotated = weir.slow_file.with_suffix(".1")
+        os.rename(weir.slow_file, rotated)
+        weir.reload(threshold="0ms")
+        wait_until(weir.slow_file.exists)
+        wire.query("SELECT 'after', 1, 2")
+        wait_until(lambda: weir.slow_lines())
+        assert "after" not in rotated.read_text()
+        assert oct(os.stat(weir.slow_file).st_mode & 0o777) in ("0o640", "0o600")
+
+
+def test_a_traceparent_is_kept_and_nothing_else_of_the_comment(weir):
+    weir.start()
+    trace = "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01"
+    with weir.raw() as wire:
+        wire.query(f"SELECT pg_sleep(0.12) /*traceparent='{trace}',email='secret-1234'*/")
+    line, = lines(weir)
+    assert line["trace_id"] == "5bd66ef5095369c7b0d1f8f4bd33716a" and line["span_id"] == "c532cb4098ac3dd2"
+    assert "secret-1234" not in json.dumps(line)
+
+
+def test_a_full_disk_stops_nobody(weir):
+    weir.start(threshold="0ms", file="/dev/full")
+    with weir.raw() as wire:
+        for number in range(100):
+            assert wire.query(f"SELECT {number}, '{'x' * number}'") == [[str(number), "x" * number]]
