@@ -18,8 +18,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CONFIG_NAME_MAX 63              /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
-#define CONFIG_TIME_OFF UINT64_MAX      /* "off" where a time may be switched off (slow_query_threshold) */
+#define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
+#define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ALLOW };
@@ -46,16 +46,16 @@ struct scope_settings {
 /* A [database NAME] or [user NAME] section. */
 struct config_scope {
 	char name[CONFIG_NAME_MAX + 1]; /* "*" for any database not listed */
-	uint64_t set;                   /* bit i: row i of the scope's keys was set here (config_keys.c numbers them) */
+	uint64_t set; /* bit i: row i of the scope's keys was set here (config_keys.c numbers them) */
 	struct scope_settings settings; /* only fields whose bit is set mean something */
-	struct upstream *upstream;      /* databases only; owned by the config */
+	struct upstream *upstream; /* databases only; owned by the config */
 };
 
 /* One address to listen on. */
 struct config_listen {
-	char text[128];     /* as written: "127.0.0.1:6432", "[::]:6432", "unix:/run/pgweir/.s.PGSQL.6432" */
-	char host[112];     /* numeric IPv4/IPv6 address, or the socket's path */
-	uint16_t port;      /* 0 for a Unix socket */
+	char text[128]; /* as written: "127.0.0.1:6432", "[::]:6432", "unix:/run/pgweir/.s.PGSQL.6432" */
+	char host[112]; /* numeric IPv4/IPv6 address, or the socket's path */
+	uint16_t port; /* 0 for a Unix socket */
 	bool is_unix;
 };
 
@@ -112,8 +112,8 @@ struct config_problems {
 	struct config_problem {
 		bool is_error; /* else a warning */
 		unsigned line; /* 0: none */
-		char *text;    /* "pgweir.ini:14: error: unknown setting ..." */
-	} *list;
+		char *text; /* "pgweir.ini:14: error: unknown setting ..." */
+	} * list;
 	size_t count, error_count;
 };
 void config_problems_fini(struct config_problems *problems);
@@ -138,7 +138,7 @@ const struct config_scope *config_find_database(const struct config *config, con
 const struct config_scope *config_find_user(const struct config *config, const char *name); /* NULL: none */
 /* What holds for this pair: defaults, then the database's, then the user's. database and user may be NULL. */
 void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
-    struct scope_settings *out);
+		      struct scope_settings *out);
 bool config_is_admin(const struct config *config, const char *user);
 bool config_is_stats(const struct config *config, const char *user); /* admins too */
 /* The nearest configured database name for "did you mean", or NULL. */

@@ -19,17 +19,18 @@ enum target_session_attrs {
 
 struct upstream_host {
 	char host[256]; /* a name, a numeric address, or a directory (leading '/') for a Unix socket */
-	uint16_t port;  /* with a directory: the socket is host/.s.PGSQL.port */
+	uint16_t port; /* with a directory: the socket is host/.s.PGSQL.port */
 };
 
 struct upstream {
 	struct upstream_host *hosts;
 	size_t host_count; /* at least 1 */
 	enum target_session_attrs target;
-	char *dbname;   /* empty: the database the client asked for */
-	char *user;     /* empty: the client's; else all clients share this user's pool */
+	char *dbname; /* empty: the database the client asked for */
+	char *user; /* empty: the client's; else all clients share this user's pool */
 	char *password; /* empty: from users_file, or the client's own SCRAM keys */
-	/* Settings for each connection (application_name, client_encoding, options ... as given), NULL-terminated pairs. */
+	/* Settings for each connection (application_name, client_encoding, options ... as given), NULL-terminated
+	 * pairs. */
 	char **settings;
 };
 
@@ -42,6 +43,8 @@ struct upstream {
 struct upstream *upstream_parse(const char *text, struct fail *why);
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
-void upstream_free(struct upstream *up);                                 /* wipes the password */
+void upstream_free(struct upstream *up); /* wipes the password */
+/* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. NULL: no memory. */
+char *upstream_text(const struct upstream *up);
 
 #endif

@@ -1,0 +1,173 @@
+/* src/config/config.c - the life of a configuration value, and looking things up in it. */
+#include "config/config.h"
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/suggest.h"
+
+#include <assert.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+set_defaults(struct config *config)
+{
+	const struct config_key *key;
+	struct fail why;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)
+			return -1;
+	return 0;
+}
+
+struct config *
+config_new(const char *path)
+{
+	struct config *config = calloc(1, sizeof(*config));
+
+	if (config == NULL)
+		return NULL;
+	config->refs = 1;
+	config->path = strdup(path);
+	config->single_user = strdup("");
+	config->single_password = strdup("");
+	config->origins = calloc(1, sizeof(*config->origins));
+	if (config->path == NULL || config->single_user == NULL || config->single_password == NULL ||
+	    config->origins == NULL || (config->origins->file = strdup(path)) == NULL || set_defaults(config) < 0) {
+		config_unref(config);
+		return NULL;
+	}
+	return config;
+}
+
+static void
+free_scopes(struct config_scope *scopes, struct scope_origin *origins, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		upstream_free(scopes[i].upstream);
+		if (origins != NULL)
+			free(origins[i].upstream_raw);
+	}
+	free(scopes);
+	free(origins);
+}
+
+static void
+free_origins(struct config_origin *origins)
+{
+	free(origins->file);
+	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++)
+		free(origins->raws[i]);
+	free(origins);
+}
+
+static void
+config_free(struct config *config)
+{
+	struct config_origin *origins = config->origins;
+	const struct config_key *key;
+
+	free_scopes(config->databases, origins ? origins->databases : NULL, config->database_count);
+	free_scopes(config->users, origins ? origins->users : NULL, config->user_count);
+	if (origins != NULL)
+		free_origins(origins);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		key_free(key, config);
+	if (config->single_password != NULL)
+		OPENSSL_cleanse(config->single_password, strlen(config->single_password));
+	free(config->single_password);
+	free(config->single_user);
+	free(config->path);
+	free(config);
+}
+
+struct config *
+config_ref(struct config *config)
+{
+	config->refs++;
+	return config;
+}
+
+void
+config_unref(struct config *config)
+{
+	if (config == NULL)
+		return;
+	assert(config->refs > 0);
+	if (--config->refs == 0)
+		config_free(config);
+}
+
+static int
+compare_to_scope(const void *name, const void *scope)
+{
+	return strcmp(name, ((const struct config_scope *)scope)->name);
+}
+
+/* Scopes are in order of name: config_load.c saw to it. */
+static const struct config_scope *
+find_scope(const struct config_scope *scopes, size_t count, const char *name)
+{
+	return count > 0 ? bsearch(name, scopes, count, sizeof(*scopes), compare_to_scope) : NULL;
+}
+
+const struct config_scope *
+config_find_database(const struct config *config, const char *name)
+{
+	const struct config_scope *scope = find_scope(config->databases, config->database_count, name);
+
+	return scope != NULL ? scope : find_scope(config->databases, config->database_count, "*");
+}
+
+const struct config_scope *
+config_find_user(const struct config *config, const char *name)
+{
+	return find_scope(config->users, config->user_count, name);
+}
+
+void
+config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
+		 struct scope_settings *out)
+{
+	const struct config_scope *const scopes[] = { database, user };
+	const struct config_key *key;
+
+	*out = config->defaults;
+	for (size_t i = 0; i < 2; i++)
+		for (size_t bit = 0; scopes[i] != NULL && (key = config_scope_key(bit)) != NULL; bit++)
+			if (scopes[i]->set & UINT64_C(1) << bit)
+				key_copy(key, out, &scopes[i]->settings);
+}
+
+static bool
+is_listed(char *const *names, const char *name)
+{
+	for (; names != NULL && *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
+}
+
+bool
+config_is_admin(const struct config *config, const char *user)
+{
+	return is_listed(config->admin_users, user);
+}
+
+bool
+config_is_stats(const struct config *config, const char *user)
+{
+	return config_is_admin(config, user) || is_listed(config->stats_users, user);
+}
+
+const char *
+config_suggest_database(const struct config *config, const char *name)
+{
+	struct nearest nearest = nearest_to(name);
+
+	for (size_t i = 0; i < config->database_count; i++)
+		if (strcmp(config->databases[i].name, "*") != 0)
+			nearest_try(&nearest, config->databases[i].name, NULL);
+	return nearest.name;
+}

@@ -1,0 +1,221 @@
+/*
+ * src/config/config_check.c - what can only be judged by looking at a configuration as a whole: settings that this
+ * version can't honour, settings that don't fit together, files that are missing or open to everyone.
+ */
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_problems.h"
+#include "config/config_value.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct check {
+	const struct config *config;
+	const struct problem_sink *sink;
+};
+
+#define ANY NULL /* any value but the default */
+
+/* What is in the contract but not in this version: switched on, it is an error, not a promise. One line each. */
+static const struct {
+	const char *section, *name, *value;
+} not_yet[] = {
+	{ "pgweir", "session_state", "pin" },
+	{ "pgweir", "session_state", "warn" },
+	{ "pgweir", "session_state", "error" },
+	{ "auth", "method", "cert" },
+	{ "auth", "method", "hba" },
+	{ "auth", "auth_query", ANY },
+	{ "tls_client", "mode", "require" },
+	{ "tls_client", "mode", "verify-ca" },
+	{ "tls_client", "mode", "verify-full" },
+	{ "tls_client", "certificate_file", ANY },
+	{ "tls_client", "key_file", ANY },
+	{ "tls_server", "mode", "require" },
+	{ "tls_server", "mode", "verify-ca" },
+	{ "tls_server", "mode", "verify-full" },
+	{ "tls_server", "certificate_file", ANY },
+	{ "tls_server", "key_file", ANY },
+	{ "tls_server", "negotiation", "direct" },
+	{ "slow_query", "parameters", "on" },
+	{ "http", "auth_file", ANY },
+	{ "http", "user_histograms", "on" },
+};
+
+static unsigned
+line_of(const struct check *check, const char *section, const char *name)
+{
+	return check->config->origins->lines[config_key_row(config_key_find(section, name))];
+}
+
+static void
+refuse_value(const struct check *check, const struct config_key *key, const void *base, const char *value,
+	     unsigned line)
+{
+	struct buf now = { 0 };
+	const char *text;
+	bool is_default, is_refused;
+
+	key_put(key, base, &now);
+	text = put_end(&now);
+	is_default = text == NULL || strcmp(text, key->default_value) == 0;
+	is_refused = value == ANY ? !is_default : text != NULL && strcmp(text, value) == 0;
+	if (is_refused)
+		problem_error(check->sink, line, "%s = %s is not available in this version", key->name, text);
+	buf_fini(&now);
+}
+
+static void
+refuse_in_scopes(const struct check *check, const struct config_key *key, const char *value,
+		 const struct config_scope *scopes, const struct scope_origin *origins, size_t count)
+{
+	size_t bit;
+
+	config_scope_key_find(key->scope_name, &bit);
+	for (size_t i = 0; i < count; i++)
+		if (scopes[i].set & UINT64_C(1) << bit)
+			refuse_value(check, key, &scopes[i].settings, value, origins[i].lines[bit]);
+}
+
+static void
+check_not_yet(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < sizeof(not_yet) / sizeof(not_yet[0]); i++) {
+		const struct config_key *key = config_key_find(not_yet[i].section, not_yet[i].name);
+		const char *value = not_yet[i].value;
+
+		refuse_value(check, key, key_base_of(key, config), value, config->origins->lines[config_key_row(key)]);
+		if (key->scope_name == NULL)
+			continue;
+		refuse_in_scopes(check, key, value, config->databases, config->origins->databases,
+				 config->database_count);
+		refuse_in_scopes(check, key, value, config->users, config->origins->users, config->user_count);
+	}
+}
+
+static void
+check_users_file(const struct check *check)
+{
+	const struct config *config = check->config;
+	bool is_needed = config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5;
+	const char *path = config->users_file;
+	unsigned line = line_of(check, "auth", "users_file");
+	struct stat st;
+	int error = 0;
+
+	if (*path == '\0') {
+		if (is_needed)
+			problem_error(check->sink, line,
+				      "users_file is empty, but clients can't log in without secrets");
+		return;
+	}
+	if (stat(path, &st) < 0 || euidaccess(path, R_OK) < 0)
+		error = errno;
+	else if (S_ISDIR(st.st_mode))
+		error = EISDIR;
+	if (error != 0 && is_needed)
+		problem_error(check->sink, line, "users_file = %.256s: %s; write it with lines of \"name\" \"secret\"",
+			      path, strerror(error));
+	else if (error != 0 && line != LINE_DEFAULT)
+		problem_warning(check->sink, line, "users_file = %.256s: %s", path, strerror(error));
+	else if (error == 0 && (st.st_mode & S_IROTH))
+		problem_warning(check->sink, line, "%.256s is readable by everyone (%04o); chmod 640", path,
+				st.st_mode & 07777);
+}
+
+static void
+check_listens(const struct check *check)
+{
+	const struct config *config = check->config;
+	const struct config_listen *http = &config->http_listen;
+
+	for (size_t i = 0; i < config->listen_count; i++) {
+		const struct config_listen *listen = &config->listens[i];
+
+		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
+			problem_error(check->sink, config->origins->listen_lines[i],
+				      "listen = %s: with method = trust in [auth] whoever reaches this address is let "
+				      "in; listen on "
+				      "127.0.0.1 or a Unix socket, or set another method",
+				      listen->text);
+		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
+			problem_error(check->sink, line_of(check, "http", "listen"),
+				      "listen = %s: this address is already that of [pgweir]", http->text);
+	}
+	if (config->http_enabled && !listen_is_local(http))
+		problem_warning(check->sink, line_of(check, "http", "listen"),
+				"listen = %s: the metrics, with the names of databases and users, are open to whoever "
+				"reaches this address",
+				http->text);
+}
+
+static void
+warn_min_idle(const struct check *check, const struct scope_settings *settings, unsigned line)
+{
+	if (settings->min_idle > settings->pool_size)
+		problem_warning(check->sink, line, "min_idle = %u is more than pool_size = %u; only so many are kept",
+				settings->min_idle, settings->pool_size);
+}
+
+static void
+check_pools(const struct check *check)
+{
+	const struct config *config = check->config;
+	struct scope_settings settings;
+	size_t bit;
+
+	config_scope_key_find("min_idle", &bit);
+	warn_min_idle(check, &config->defaults, line_of(check, "pool", "min_idle"));
+	for (size_t i = 0; i < config->database_count; i++) {
+		config_effective(config, &config->databases[i], NULL, &settings);
+		if (config->databases[i].set & UINT64_C(1) << bit)
+			warn_min_idle(check, &settings, config->origins->databases[i].lines[bit]);
+	}
+	for (size_t i = 0; i < config->user_count; i++) {
+		config_effective(config, NULL, &config->users[i], &settings);
+		if (config->users[i].set & UINT64_C(1) << bit)
+			warn_min_idle(check, &settings, config->origins->users[i].lines[bit]);
+	}
+}
+
+static void
+warn_no_effect(const struct check *check, const char *section, const char *name, bool has_effect, const char *because)
+{
+	unsigned line = line_of(check, section, name);
+
+	if (!has_effect && line != LINE_DEFAULT)
+		problem_warning(check->sink, line, "%s has no effect %s", name, because);
+}
+
+static void
+check_no_effect(const struct check *check)
+{
+	const struct config *config = check->config;
+	bool is_hba = config->auth_method == AUTH_HBA, is_query = strcmp(config->auth_query, "off") != 0;
+	bool is_sampling = config->slow_sample_threshold_us < config->defaults.slow_query_threshold_us;
+
+	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
+	warn_no_effect(check, "auth", "ident_file", is_hba || !*config->ident_file, "without method = hba");
+	warn_no_effect(check, "auth", "auth_user", is_query || !*config->auth_user, "without auth_query");
+	warn_no_effect(check, "auth", "auth_database", is_query || !*config->auth_database, "without auth_query");
+	warn_no_effect(check, "slow_query", "sample_threshold",
+		       is_sampling || config->slow_sample_threshold_us == CONFIG_TIME_OFF,
+		       "unless it is below threshold");
+}
+
+void
+config_check(const struct config *config, const struct problem_sink *sink)
+{
+	const struct check check = { config, sink };
+
+	check_not_yet(&check);
+	check_users_file(&check);
+	check_listens(&check);
+	check_pools(&check);
+	check_no_effect(&check);
+}

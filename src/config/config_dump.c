@@ -1,0 +1,143 @@
+/*
+ * src/config/config_dump.c - a configuration as an ini file that loads to the same value, passwords excepted.
+ *
+ * A value that came out of a ${...} may be more than a line can hold (too long, with a newline, with " ;" in it): then
+ * what was written is printed instead. Sections without a setting of their own are printed too: they count.
+ */
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_reader.h"
+#include "config/config_value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct dump {
+	const struct config *config;
+	FILE *to;
+};
+
+/* What has to be written so that value is read: a dollar is two. */
+static void
+put_escaped(struct buf *to, const char *value)
+{
+	for (; *value != '\0'; value++) {
+		if (*value == '$')
+			buf_put_u8(to, '$');
+		buf_put_u8(to, (uint8_t)*value);
+	}
+}
+
+/* The name of the file as a comment, where there is room for it. */
+static void
+put_origin(struct buf *line, const struct config *config, unsigned origin)
+{
+	size_t len = line->len;
+	const char *text;
+
+	if (origin == LINE_DEFAULT)
+		buf_printf(line, " ; default");
+	else if (origin == LINE_COMMAND)
+		buf_printf(line, " ; command line");
+	else
+		buf_printf(line, " ; %s:%u", config->origins->file, origin);
+	text = put_end(line);
+	if (text != NULL && (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3)))
+		line->len = len;
+	else if (text != NULL)
+		line->len--;
+}
+
+/* raw: what was written in the file, or NULL. */
+static void
+dump_value(const struct dump *dump, const char *name, const char *value, const char *raw, unsigned origin)
+{
+	struct buf escaped = { 0 }, line = { 0 };
+	const char *text;
+
+	put_escaped(&escaped, value);
+	text = put_end(&escaped);
+	if (text != NULL && !reader_can_hold(name, text))
+		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
+	if (text != NULL) {
+		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
+		put_origin(&line, dump->config, origin);
+	} else
+		buf_printf(&line, "; %s: its value does not fit on one line of a file", name);
+	if (buf_ok(&line))
+		fprintf(dump->to, "%.*s\n", (int)line.len, (const char *)line.bytes);
+	buf_fini(&escaped);
+	buf_fini(&line);
+}
+
+static void
+dump_key(const struct dump *dump, const struct config_key *key)
+{
+	const struct config *config = dump->config;
+	size_t row = config_key_row(key);
+	struct buf value = { 0 };
+	const char *text;
+
+	if (key->type == KEY_LISTENS) {
+		for (size_t i = 0; i < config->listen_count; i++)
+			dump_value(dump, key->name, config->listens[i].text, NULL, config->origins->listen_lines[i]);
+		return;
+	}
+	key_put(key, key_base_of(key, config), &value);
+	text = put_end(&value);
+	if (text != NULL)
+		dump_value(dump, key->name, text, config->origins->raws[row], config->origins->lines[row]);
+	buf_fini(&value);
+}
+
+static void
+dump_scope(const struct dump *dump, const char *word, const struct config_scope *scope,
+	   const struct scope_origin *origin)
+{
+	struct buf text = { 0 };
+	const struct config_key *key;
+	const char *value;
+	char *upstream;
+
+	buf_printf(&text, "[%s ", word);
+	put_name(&text, scope->name);
+	buf_printf(&text, "]");
+	if (buf_ok(&text))
+		fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
+	upstream = scope->upstream != NULL ? upstream_text(scope->upstream) : NULL;
+	if (upstream != NULL)
+		dump_value(dump, "upstream", upstream, origin->upstream_raw, origin->upstream_line);
+	free(upstream);
+	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {
+		if (!(scope->set & UINT64_C(1) << bit))
+			continue;
+		text.len = 0;
+		key_put(key, &scope->settings, &text);
+		value = put_end(&text);
+		if (value != NULL)
+			dump_value(dump, key->scope_name, value, NULL, origin->lines[bit]);
+	}
+	buf_fini(&text);
+}
+
+void
+config_dump(const struct config *config, FILE *to)
+{
+	const struct dump dump = { config, to };
+	const struct config_key *key;
+	const char *section = "";
+
+	fprintf(to, "; the settings in force, and where each comes from; passwords are ***\n");
+	if (config->single_password[0] != '\0')
+		fprintf(to, "; from --upstream: the one user that can log in is not part of this file\n");
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (strcmp(section, key->section) != 0)
+			fprintf(to, "[%s]\n", key->section);
+		section = key->section;
+		dump_key(&dump, key);
+	}
+	for (size_t i = 0; i < config->database_count; i++)
+		dump_scope(&dump, "database", &config->databases[i], &config->origins->databases[i]);
+	for (size_t i = 0; i < config->user_count; i++)
+		dump_scope(&dump, "user", &config->users[i], &config->origins->users[i]);
+}

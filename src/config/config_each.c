@@ -1,0 +1,139 @@
+/* src/config/config_each.c - all settings with their values and where each came from, one after the other. */
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct walk {
+	const struct config *config;
+	void (*row)(const struct config_row *row, void *arg);
+	void *arg;
+};
+
+static const char *
+unit_of(const struct config_key *key)
+{
+	switch (key->type) {
+	case KEY_TIME:
+		return "time";
+	case KEY_SIZE:
+		return "size";
+	default:
+		return key->unit;
+	}
+}
+
+/* The row is complete but for where its value came from. */
+static void
+emit(const struct walk *walk, struct config_row *row, unsigned line)
+{
+	const char *file = walk->config->origins->file;
+	char origin[512];
+
+	if (line == LINE_DEFAULT)
+		snprintf(origin, sizeof(origin), "default");
+	else if (line == LINE_COMMAND)
+		snprintf(origin, sizeof(origin), "command line");
+	else
+		snprintf(origin, sizeof(origin), "%.400s:%u", file, line);
+	row->origin = origin;
+	walk->row(row, walk->arg);
+}
+
+static struct config_row
+row_of(const struct config_key *key, const char *section, const char *name)
+{
+	return (struct config_row){
+		.section = section,
+		.key = name,
+		.default_value = key->default_value,
+		.unit = unit_of(key),
+		.help = key->help,
+		.is_reloadable = key->is_reloadable,
+	};
+}
+
+static void
+emit_key(const struct walk *walk, const struct config_key *key, const void *base, struct config_row *row, unsigned line)
+{
+	struct buf value = { 0 };
+
+	key_put(key, base, &value);
+	row->value = put_end(&value);
+	if (row->value != NULL)
+		emit(walk, row, line);
+	buf_fini(&value);
+}
+
+static void
+emit_plain(const struct walk *walk, const struct config_key *key)
+{
+	const struct config *config = walk->config;
+	struct config_row row = row_of(key, key->section, key->name);
+
+	if (key->type != KEY_LISTENS) {
+		emit_key(walk, key, key_base_of(key, config), &row, config->origins->lines[config_key_row(key)]);
+		return;
+	}
+	for (size_t i = 0; i < config->listen_count; i++) {
+		row.value = config->listens[i].text;
+		emit(walk, &row, config->origins->listen_lines[i]);
+	}
+}
+
+static void
+emit_upstream(const struct walk *walk, const char *section, const struct upstream *up, unsigned line)
+{
+	char *text = upstream_text(up);
+	struct config_row row = {
+		.section = section,
+		.key = "upstream",
+		.value = text,
+		.default_value = "",
+		.unit = "",
+		.help = "where PostgreSQL is: libpq's words or a postgres:// URI",
+		.is_reloadable = true,
+	};
+
+	if (text != NULL)
+		emit(walk, &row, line);
+	free(text);
+}
+
+static void
+emit_scope(const struct walk *walk, const char *word, const struct config_scope *scope,
+	   const struct scope_origin *origin)
+{
+	struct buf section = { 0 };
+	const struct config_key *key;
+	const char *name;
+
+	buf_printf(&section, "%s ", word);
+	put_name(&section, scope->name);
+	name = put_end(&section);
+	if (name != NULL && scope->upstream != NULL)
+		emit_upstream(walk, name, scope->upstream, origin->upstream_line);
+	for (size_t bit = 0; name != NULL && (key = config_scope_key(bit)) != NULL; bit++) {
+		struct config_row row = row_of(key, name, key->scope_name);
+
+		if (scope->set & UINT64_C(1) << bit)
+			emit_key(walk, key, &scope->settings, &row, origin->lines[bit]);
+	}
+	buf_fini(&section);
+}
+
+void
+config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg)
+{
+	const struct walk walk = { config, row, arg };
+	const struct config_key *key;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		emit_plain(&walk, key);
+	for (size_t i = 0; i < config->database_count; i++)
+		emit_scope(&walk, "database", &config->databases[i], &config->origins->databases[i]);
+	for (size_t i = 0; i < config->user_count; i++)
+		emit_scope(&walk, "user", &config->users[i], &config->origins->users[i]);
+}

@@ -1,0 +1,148 @@
+/* src/config/config_expand.c - see config_expand.h. */
+#include "config/config_expand.h"
+#include "config/config_file.h"
+
+#include "base/buf.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_MAX_LEN 128
+
+/* Not buf_put, which may leave a copy behind when it grows: room for all is there from the start. */
+struct value {
+	char *text;
+	size_t len;
+};
+
+static int
+value_add(struct value *value, const char *text, size_t len, struct fail *why)
+{
+	if (len > EXPAND_MAX - value->len)
+		return fail_set(why, "F0000", "a value has at most %zu bytes", EXPAND_MAX);
+	memcpy(value->text + value->len, text, len);
+	value->len += len;
+	return 0;
+}
+
+static bool
+is_name(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+
+	return *name != '\0' && (*name < '0' || *name > '9') && name[strspn(name, letters)] == '\0';
+}
+
+static int
+add_file(struct value *value, const char *path, struct fail *why)
+{
+	struct file_content file;
+	int rc;
+
+	if (*path != '/')
+		return fail_set(why, "F0000", "${file:...} needs a path that begins with /");
+	if (file_read(path, EXPAND_FILE_MAX, &file, why) < 0)
+		return -1;
+	if (memchr(file.text, '\0', file.len) != NULL) {
+		file_free(&file);
+		return fail_set(why, "F0000", "%.128s holds a zero byte", path);
+	}
+	if (file.len > 0 && file.text[file.len - 1] == '\n')
+		file.len--;
+	if (file.len > 0 && file.text[file.len - 1] == '\r')
+		file.len--;
+	rc = value_add(value, file.text, file.len, why);
+	file_free(&file);
+	return rc;
+}
+
+/* What stands between the braces: NAME, NAME:-default or file:/path. */
+static int
+add_reference(struct value *value, const char *from, size_t len, struct fail *why)
+{
+	char inside[256], *fallback;
+	const char *found;
+
+	if (len >= sizeof(inside))
+		return fail_set(why, "F0000", "what is in ${...} is longer than %zu bytes", sizeof(inside) - 1);
+	memcpy(inside, from, len);
+	inside[len] = '\0';
+	if (strncmp(inside, "file:", 5) == 0)
+		return add_file(value, inside + 5, why);
+	fallback = strstr(inside, ":-");
+	if (fallback != NULL)
+		*fallback = '\0';
+	if (!is_name(inside) || strlen(inside) > NAME_MAX_LEN)
+		return fail_set(why, "F0000",
+				"in ${...} the name of a variable is needed, or file:/path; $$ is a dollar");
+	found = getenv(inside);
+	if (fallback != NULL && (found == NULL || *found == '\0'))
+		found = fallback + 2;
+	if (found == NULL)
+		return fail_set(why, "F0000", "${%s} is not set in the environment", inside);
+	return value_add(value, found, strlen(found), why);
+}
+
+static int
+expand_into(struct value *value, const char *raw, struct fail *why)
+{
+	while (*raw != '\0') {
+		size_t plain = strcspn(raw, "$");
+		const char *end;
+
+		if (value_add(value, raw, plain, why) < 0)
+			return -1;
+		raw += plain;
+		if (raw[0] == '$' && raw[1] == '{') {
+			end = strchr(raw, '}');
+			if (end == NULL)
+				return fail_set(why, "F0000", "${ without }; $$ is a dollar");
+			if (add_reference(value, raw + 2, (size_t)(end - raw) - 2, why) < 0)
+				return -1;
+			raw = end + 1;
+		} else if (raw[0] == '$') {
+			if (value_add(value, "$", 1, why) < 0)
+				return -1;
+			raw += raw[1] == '$' ? 2 : 1;
+		}
+	}
+	return 0;
+}
+
+char *
+expand(const char *raw, struct fail *why)
+{
+	struct value value = { NULL, 0 };
+	char *fitted;
+
+	if (strchr(raw, '$') == NULL) {
+		fitted = strdup(raw);
+		if (fitted == NULL)
+			fail_set(why, "53200", "no memory");
+		return fitted;
+	}
+	value.text = malloc(EXPAND_MAX + 1);
+	if (value.text == NULL) {
+		fail_set(why, "53200", "no memory");
+		return NULL;
+	}
+	fitted = NULL;
+	if (expand_into(&value, raw, why) == 0) {
+		value.text[value.len] = '\0';
+		fitted = strdup(value.text);
+		if (fitted == NULL)
+			fail_set(why, "53200", "no memory");
+	}
+	OPENSSL_cleanse(value.text, value.len);
+	free(value.text);
+	return fitted;
+}
+
+void
+expand_free(char *value)
+{
+	if (value != NULL)
+		OPENSSL_cleanse(value, strlen(value));
+	free(value);
+}

@@ -1,0 +1,307 @@
+/* src/config/config_field.c - a setting's text becomes a field of struct config, and a field becomes text again. */
+#include "config/config_keys.h"
+#include "config/config_value.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* KEY_WORD writes all of them as an unsigned. */
+static_assert(sizeof(enum pool_mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
+		  sizeof(enum tls_mode) == sizeof(unsigned),
+	      "an enum is not as wide as an unsigned");
+
+/* Structs are larger than the row's offset, and the row's type says what is there. */
+static void *
+field_of(const struct config_key *key, void *base)
+{
+	size_t offset = key->offset;
+
+	if (key->scope_name != NULL)
+		offset -= offsetof(struct config, defaults);
+	return (char *)base + offset;
+}
+
+static const void *
+field_in(const struct config_key *key, const void *base)
+{
+	size_t offset = key->offset;
+
+	if (key->scope_name != NULL)
+		offset -= offsetof(struct config, defaults);
+	return (const char *)base + offset;
+}
+
+void *
+key_base(const struct config_key *key, struct config *config)
+{
+	return key->scope_name != NULL ? (void *)&config->defaults : config;
+}
+
+const void *
+key_base_of(const struct config_key *key, const struct config *config)
+{
+	return key->scope_name != NULL ? (const void *)&config->defaults : config;
+}
+
+/* Takes over text, which may be NULL: no memory. */
+static int
+store_text(char **field, char *text, struct fail *why)
+{
+	if (text == NULL)
+		return fail_set(why, "53200", "no memory");
+	free(*field);
+	*field = text;
+	return 0;
+}
+
+static bool
+is_plain(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+is_word(const struct config_key *key, const char *text)
+{
+	for (size_t i = 0; key->words != NULL && key->words[i] != NULL; i++)
+		if (strcmp(key->words[i], text) == 0)
+			return true;
+	return false;
+}
+
+static int
+store_path(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
+{
+	struct buf words = { 0 };
+	char *joined;
+
+	if (!is_plain(text))
+		return fail_set(why, "F0000", "a path has no control characters");
+	if (strlen(text) >= 4096)
+		return fail_set(why, "F0000", "a path has at most 4095 bytes");
+	if (*text == '\0' || *text == '/' || is_word(key, text))
+		return store_text(field, strdup(text), why);
+	if (key->words != NULL) { /* a mistyped word must not become a file of that name */
+		put_words(&words, key->words, "a path that begins with /");
+		fail_set(why, "F0000", "use %s", put_end(&words) != NULL ? (const char *)words.bytes : "a path");
+		buf_fini(&words);
+		return -1;
+	}
+	if (asprintf(&joined, "%s/%s", folder, text) < 0)
+		joined = NULL;
+	return store_text(field, joined, why);
+}
+
+static int
+store_time(const struct config_key *key, void *field, const char *text, struct fail *why)
+{
+	uint64_t us = CONFIG_TIME_OFF;
+
+	if (!is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
+		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "off is possible too");
+	memcpy(field, &us, sizeof(us));
+	return 0;
+}
+
+static int
+store_number(const struct config_key *key, void *field, const char *text, struct fail *why)
+{
+	uint64_t n;
+
+	if (key->type == KEY_COUNT) {
+		uint32_t count;
+
+		if (value_count(text, key->min, key->max, &n, why) < 0)
+			return -1;
+		count = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
+		memcpy(field, &count, sizeof(count));
+	} else {
+		size_t bytes;
+
+		if (value_size(text, key->min, key->max, &n, why) < 0)
+			return -1;
+		bytes = n;
+		memcpy(field, &bytes, sizeof(bytes));
+	}
+	return 0;
+}
+
+static int
+store_listen(struct config *config, const char *text, struct fail *why)
+{
+	struct config_listen listen, *grown;
+
+	if (value_listen(text, &listen, why) < 0)
+		return -1;
+	for (size_t i = 0; i < config->listen_count; i++)
+		if (strcmp(config->listens[i].host, listen.host) == 0 && config->listens[i].port == listen.port)
+			return fail_set(why, "F0000", "is the same as listen = %s", config->listens[i].text);
+	if (config->listen_count >= CONFIG_LISTENS_MAX)
+		return fail_set(why, "F0000", "there are more than %d of them", CONFIG_LISTENS_MAX);
+	grown = reallocarray(config->listens, config->listen_count + 1, sizeof(*grown));
+	if (grown == NULL)
+		return fail_set(why, "53200", "no memory");
+	grown[config->listen_count++] = listen;
+	config->listens = grown;
+	return 0;
+}
+
+static int
+store_http_listen(struct config *config, const char *text, struct fail *why)
+{
+	struct config_listen listen = { 0 };
+	bool is_off = strcmp(text, "off") == 0;
+
+	if (!is_off && value_listen(text, &listen, why) < 0)
+		return -1;
+	config->http_listen = listen;
+	config->http_enabled = !is_off;
+	return 0;
+}
+
+static int
+store_names(char ***field, const char *text, struct fail *why)
+{
+	char **names;
+
+	if (value_names(text, &names, why) < 0)
+		return -1;
+	value_names_free(*field);
+	*field = names;
+	return 0;
+}
+
+int
+key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why)
+{
+	void *field = field_of(key, base);
+	unsigned word;
+
+	switch (key->type) {
+	case KEY_COUNT:
+	case KEY_SIZE:
+		return store_number(key, field, text, why);
+	case KEY_TIME:
+		return store_time(key, field, text, why);
+	case KEY_FRACTION:
+		return value_fraction(text, field, why);
+	case KEY_SWITCH:
+		return value_switch(text, field, why);
+	case KEY_WORD:
+		if (value_word(text, key->words, &word, why) < 0)
+			return -1;
+		memcpy(field, &word, sizeof(word));
+		return 0;
+	case KEY_WORD_TEXT:
+		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, strdup(text), why);
+	case KEY_TEXT:
+		if (!is_plain(text))
+			return fail_set(why, "F0000", "control characters are not possible here");
+		return store_text(field, strdup(text), why);
+	case KEY_PATH:
+		return store_path(key, field, text, folder, why);
+	case KEY_NAMES:
+		return store_names(field, text, why);
+	case KEY_LISTENS:
+		return store_listen(base, text, why);
+	case KEY_HTTP_LISTEN:
+		return store_http_listen(base, text, why);
+	}
+	return fail_set(why, "XX000", "a setting of no known type");
+}
+
+void
+key_put(const struct config_key *key, const void *base, struct buf *to)
+{
+	const struct config *config = base;
+	const void *field = field_in(key, base);
+
+	switch (key->type) {
+	case KEY_COUNT:
+		buf_printf(to, "%u", *(const uint32_t *)field);
+		break;
+	case KEY_SIZE:
+		put_size(to, *(const size_t *)field);
+		break;
+	case KEY_TIME:
+		if (*(const uint64_t *)field == CONFIG_TIME_OFF)
+			buf_printf(to, "off");
+		else
+			put_time(to, *(const uint64_t *)field);
+		break;
+	case KEY_FRACTION:
+		put_fraction(to, *(const double *)field);
+		break;
+	case KEY_SWITCH:
+		buf_printf(to, "%s", *(const bool *)field ? "on" : "off");
+		break;
+	case KEY_WORD:
+		buf_printf(to, "%s", key->words[*(const unsigned *)field]);
+		break;
+	case KEY_WORD_TEXT:
+	case KEY_TEXT:
+	case KEY_PATH:
+		buf_printf(to, "%s", *(char *const *)field);
+		break;
+	case KEY_NAMES:
+		put_names(to, *(char **const *)field);
+		break;
+	case KEY_LISTENS: /* several values: config_each.c */
+		break;
+	case KEY_HTTP_LISTEN:
+		buf_printf(to, "%s", config->http_enabled ? config->http_listen.text : "off");
+		break;
+	}
+}
+
+static size_t
+field_size(const struct config_key *key)
+{
+	switch (key->type) {
+	case KEY_COUNT:
+		return sizeof(uint32_t);
+	case KEY_SIZE:
+		return sizeof(size_t);
+	case KEY_TIME:
+		return sizeof(uint64_t);
+	case KEY_SWITCH:
+		return sizeof(bool);
+	case KEY_WORD:
+		return sizeof(unsigned);
+	default: /* databases and users have no other types */
+		return 0;
+	}
+}
+
+void
+key_copy(const struct config_key *key, void *to, const void *from)
+{
+	memcpy(field_of(key, to), field_in(key, from), field_size(key));
+}
+
+void
+key_free(const struct config_key *key, struct config *config)
+{
+	void *field = field_of(key, key_base(key, config));
+
+	switch (key->type) {
+	case KEY_WORD_TEXT:
+	case KEY_TEXT:
+	case KEY_PATH:
+		free(*(char **)field);
+		break;
+	case KEY_NAMES:
+		value_names_free(*(char ***)field);
+		break;
+	case KEY_LISTENS:
+		free(config->listens);
+		break;
+	default: /* the value is in the struct itself */
+		break;
+	}
+}

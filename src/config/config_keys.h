@@ -1,0 +1,67 @@
+/*
+ * src/config/config_keys.h - the one table of settings, and how a setting's text becomes a field and back.
+ *
+ * A new setting is a row in config_keys.c, a field in config.h, a row in tests/unit/test_config.c and a line in
+ * conf/pgweir.ini. Reading, SHOW CONFIG, --dump-config, --help-config, did-you-mean and docs/config.md follow the
+ * table.
+ */
+#ifndef PGWEIR_CONFIG_CONFIG_KEYS_H
+#define PGWEIR_CONFIG_CONFIG_KEYS_H
+
+#include "base/buf.h"
+#include "base/fail.h"
+#include "config/config.h"
+
+enum key_type {
+	KEY_COUNT, /* uint32_t */
+	KEY_TIME, /* uint64_t, us; CONFIG_TIME_OFF where words has "off" */
+	KEY_SIZE, /* size_t, bytes */
+	KEY_FRACTION, /* double */
+	KEY_SWITCH, /* bool */
+	KEY_WORD, /* an enum whose values are the indexes of words */
+	KEY_WORD_TEXT, /* char *, one of words */
+	KEY_TEXT, /* char *, anything */
+	KEY_PATH, /* char *, relative to the folder of the file; with words: one of them or an absolute path */
+	KEY_NAMES, /* char **, NULL-terminated */
+	KEY_LISTENS, /* struct config: listens, listen_count; may be given again and again */
+	KEY_HTTP_LISTEN, /* struct config: http_listen, http_enabled */
+};
+
+struct config_key {
+	const char *section, *name;
+	const char *scope_name; /* what it is called in [database NAME] and [user NAME]; NULL: it is not for there */
+	enum key_type type;
+	const char *default_value; /* as written in a file */
+	uint64_t min, max; /* of counts, times (us) and sizes (bytes) */
+	const char *unit; /* of counts; else empty */
+	bool is_reloadable;
+	size_t offset; /* in struct config; with a scope_name it is inside of defaults */
+	const char *const *words;
+	const char *help;
+};
+
+#define CONFIG_KEYS_MAX 80 /* room for the rows' origins */
+#define CONFIG_SCOPE_MAX 32 /* room for those with a scope_name; scope.set has 64 bits */
+#define CONFIG_LISTENS_MAX 64
+
+/* Row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
+const struct config_key *config_key(size_t i);
+size_t config_key_row(const struct config_key *key);
+/* Row i of those with a scope_name, which is bit i of scope.set; NULL after the last one. */
+const struct config_key *config_scope_key(size_t i);
+const struct config_key *config_key_find(const char *section, const char *name);
+const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
+bool config_has_section(const char *section);
+
+/*
+ * Fields. base is the struct config, or for a key with a scope_name the struct scope_settings.
+ * key_store replaces what was there; for KEY_LISTENS it adds. folder: where relative paths begin.
+ */
+int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
+void key_put(const struct config_key *key, const void *base, struct buf *to); /* not for KEY_LISTENS */
+void key_copy(const struct config_key *key, void *to, const void *from); /* keys with a scope_name only */
+void key_free(const struct config_key *key, struct config *config);
+void *key_base(const struct config_key *key, struct config *config);
+const void *key_base_of(const struct config_key *key, const struct config *config);
+
+#endif

@@ -1,0 +1,113 @@
+/* src/config/config_listen.c - addresses to listen on: numeric, so that opening them never waits for a name server. */
+#include "config/config_value.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define PORT_MAX 65535
+
+static int
+listen_unix(const char *path, struct config_listen *out, struct fail *why)
+{
+	const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	if (path[0] != '/')
+		return fail_set(why, "F0000", "a Unix socket is unix: and a path that begins with /");
+	if (strlen(path) > most || strlen(path) >= sizeof(out->host))
+		return fail_set(why, "F0000", "the path of a Unix socket has at most %zu bytes", most);
+	out->is_unix = true;
+	snprintf(out->host, sizeof(out->host), "%s", path);
+	return 0;
+}
+
+static int
+listen_port(const char *text, struct config_listen *out, struct fail *why)
+{
+	uint64_t port;
+
+	if (value_count(text, 1, PORT_MAX, &port, why) < 0)
+		return fail_set(why, "F0000", "the port is a number from 1 to %d", PORT_MAX);
+	out->port = (uint16_t)port;
+	return 0;
+}
+
+static int
+listen_v6(const char *text, size_t len, struct config_listen *out, struct fail *why)
+{
+	char address[64];
+	struct in6_addr v6;
+
+	if (len < sizeof(address)) {
+		memcpy(address, text, len);
+		address[len] = '\0';
+		if (inet_pton(AF_INET6, address, &v6) == 1) {
+			inet_ntop(AF_INET6, &v6, out->host, sizeof(out->host));
+			return 0;
+		}
+	}
+	return fail_set(why, "F0000", "between [ and ] a numeric IPv6 address is needed, for example [::1]:6432");
+}
+
+static int
+listen_v4(const char *text, size_t len, struct config_listen *out, struct fail *why)
+{
+	char address[64] = "";
+	struct in_addr v4;
+
+	if (len < sizeof(address)) {
+		memcpy(address, text, len);
+		address[len] = '\0';
+	}
+	if (strcmp(address, "*") == 0)
+		snprintf(address, sizeof(address), "0.0.0.0");
+	else if (strcmp(address, "localhost") == 0)
+		snprintf(address, sizeof(address), "127.0.0.1");
+	if (inet_pton(AF_INET, address, &v4) != 1)
+		return fail_set(
+		    why, "F0000",
+		    "\"%.*s\" is not a numeric address; use one such as 127.0.0.1 or [::1], or * for all of IPv4",
+		    (int)(len < 64 ? len : 64), text);
+	inet_ntop(AF_INET, &v4, out->host, sizeof(out->host));
+	return 0;
+}
+
+int
+value_listen(const char *text, struct config_listen *out, struct fail *why)
+{
+	struct config_listen listen = { 0 };
+	const char *colon = strrchr(text, ':');
+	int rc;
+
+	if (strlen(text) >= sizeof(listen.text))
+		return fail_set(why, "F0000", "an address has at most %zu bytes", sizeof(listen.text) - 1);
+	snprintf(listen.text, sizeof(listen.text), "%s", text);
+	if (strncmp(text, "unix:", 5) == 0)
+		rc = listen_unix(text + 5, &listen, why);
+	else if (colon == NULL || colon == text || (text[0] == '[' && colon[-1] != ']'))
+		rc = fail_set(why, "F0000", "an address and a port are needed, for example 127.0.0.1:6432");
+	else if (listen_port(colon + 1, &listen, why) < 0)
+		rc = -1;
+	else if (text[0] == '[')
+		rc = listen_v6(text + 1, (size_t)(colon - text) - 2, &listen, why);
+	else if (memchr(text, ':', (size_t)(colon - text)) != NULL)
+		rc = fail_set(why, "F0000", "put brackets around an IPv6 address, for example [::1]:6432");
+	else
+		rc = listen_v4(text, (size_t)(colon - text), &listen, why);
+	if (rc == 0)
+		*out = listen;
+	return rc;
+}
+
+bool
+listen_is_local(const struct config_listen *listen)
+{
+	struct in6_addr v6;
+
+	if (listen->is_unix || strncmp(listen->host, "127.", 4) == 0)
+		return true;
+	if (inet_pton(AF_INET6, listen->host, &v6) != 1)
+		return false;
+	return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
+}

@@ -1,0 +1,434 @@
+/*
+ * src/config/config_load.c - a file becomes a configuration, or a list of all that is wrong with it.
+ *
+ *   config_reader.c hands over sections and settings; each setting is looked up in the table of keys, its ${...}
+ *   expanded, its value stored into the new configuration over the default. A mistake is noted and the reading goes
+ *   on. At the end the sections of databases and users are put in order of name, and config_check.c looks at the whole.
+ */
+#include "config/config.h"
+#include "config/config_expand.h"
+#include "config/config_file.h"
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_problems.h"
+#include "config/config_reader.h"
+#include "config/config_value.h"
+#include "config/suggest.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FILE_LEN_MAX ((size_t)1 << 20)
+
+/* A [database NAME] or [user NAME] as it is read. */
+struct scope_draft {
+	struct config_scope scope;
+	struct scope_origin origin;
+	bool is_nameless; /* its name was refused: its settings are checked all the same */
+};
+
+struct draft_list {
+	struct scope_draft *list;
+	size_t count, cap;
+};
+
+enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_USER };
+
+struct loader {
+	struct config *config;
+	struct problem_sink sink;
+	char *folder; /* of the file: where relative paths begin */
+	unsigned mode; /* of the file */
+	enum place place;
+	char section[READER_LINE_MAX + 1]; /* what is between the brackets */
+	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
+	struct draft_list databases, users;
+};
+
+/* --- sections ------------------------------------------------------------------------------------------------- */
+
+static void
+begin_plain_section(struct loader *l, unsigned line)
+{
+	const struct config_key *key;
+	size_t row = 0;
+
+	while ((key = config_key(row)) != NULL && strcmp(key->section, l->section) != 0)
+		row++;
+	l->place = IN_SECTION;
+	if (l->section_lines[row] != 0)
+		problem_error(&l->sink, line, "[%s] has already begun on line %u; put its settings there", l->section,
+			      l->section_lines[row]);
+	else
+		l->section_lines[row] = line;
+}
+
+static struct scope_draft *
+add_draft(struct draft_list *drafts)
+{
+	size_t cap = drafts->cap > 0 ? drafts->cap * 2 : 8;
+	struct scope_draft *grown;
+
+	if (drafts->count == drafts->cap) {
+		grown = reallocarray(drafts->list, cap, sizeof(*grown));
+		if (grown == NULL)
+			return NULL;
+		drafts->list = grown;
+		drafts->cap = cap;
+	}
+	drafts->list[drafts->count] = (struct scope_draft){ 0 };
+	return &drafts->list[drafts->count++];
+}
+
+static int
+read_scope_name(const struct loader *l, const char *text, char *out, struct fail *why)
+{
+	static const char *const consoles[] = { "pgweir", "pgbouncer" };
+
+	if (*text != '"' && text[strcspn(text, " \t")] != '\0')
+		return fail_set(why, "F0000", "put quotes around a name with blanks, for example [database \"my db\"]");
+	if (value_name(text, strlen(text), out, why) < 0)
+		return -1;
+	for (size_t i = 0; l->place == IN_DATABASE && i < 2; i++)
+		if (strcmp(out, consoles[i]) == 0)
+			return fail_set(why, "F0000", "this name is reserved for the console");
+	if (l->place == IN_USER && strcmp(out, "*") == 0)
+		return fail_set(why, "F0000", "what holds for all users is set in [pool], [timeouts] and so on");
+	return 0;
+}
+
+/* name: what follows the word database or user. */
+static void
+begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
+{
+	struct scope_draft *draft = add_draft(place == IN_DATABASE ? &l->databases : &l->users);
+	struct fail why;
+	char about[READER_LINE_MAX + 3];
+
+	l->place = place;
+	if (draft == NULL) {
+		problem_error(&l->sink, line, "no memory");
+		l->place = IN_UNKNOWN;
+		return;
+	}
+	draft->origin.line = line;
+	snprintf(about, sizeof(about), "[%s]", l->section);
+	name += strspn(name, " \t");
+	if (*name == '\0')
+		problem_error(&l->sink, line, "[%s] needs a name, for example [%s app]%s", l->section, l->section,
+			      place == IN_DATABASE ? ", or [database *] for all that are not listed" : "");
+	else if (read_scope_name(l, name, draft->scope.name, &why) < 0)
+		problem_fail(&l->sink, line, about, &why);
+	else
+		return;
+	draft->is_nameless = true;
+}
+
+/* What follows word in text, if text begins with it and a blank or nothing comes next; else NULL. */
+static const char *
+after_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(text, word, len) == 0 && strchr(" \t", text[len]) != NULL ? text + len : NULL;
+}
+
+static void
+on_section(void *arg, unsigned line, const char *head)
+{
+	struct loader *l = arg;
+	char text[PROBLEM_TEXT_MAX];
+	const char *name;
+
+	snprintf(l->section, sizeof(l->section), "%s", head);
+	if ((name = after_word(head, "database")) != NULL)
+		begin_scope(l, line, IN_DATABASE, name);
+	else if ((name = after_word(head, "user")) != NULL)
+		begin_scope(l, line, IN_USER, name);
+	else if (config_has_section(head))
+		begin_plain_section(l, line);
+	else {
+		l->place = IN_UNKNOWN;
+		suggest_section(head, text, sizeof(text));
+		problem_error(&l->sink, line, "%s", text);
+	}
+}
+
+/* --- settings ------------------------------------------------------------------------------------------------- */
+
+static void
+on_unknown(struct loader *l, unsigned line, const char *name)
+{
+	char text[PROBLEM_TEXT_MAX];
+
+	if (!problem_is_shown(&l->sink))
+		snprintf(text, sizeof(text), "unknown setting");
+	else if (l->place == IN_DATABASE && strncmp(name, "server_tls_", 11) == 0 &&
+		 config_key_find("tls_server", name + 11) != NULL)
+		snprintf(text, sizeof(text), "%s for one database is not available in this version", name);
+	else
+		suggest_setting(l->section, l->place != IN_SECTION, name, text, sizeof(text));
+	problem_error(&l->sink, line, "%s", text);
+}
+
+/* False, and an error, if the setting has had a value on another line. */
+static bool
+claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name)
+{
+	if (*set_line != LINE_DEFAULT) {
+		problem_error(&l->sink, line, "\"%s\" was already set on line %u; remove one", name, *set_line);
+		return false;
+	}
+	*set_line = line;
+	return true;
+}
+
+/* What is wrong with a setting is said with what was written: a value from a variable or file may be a secret. */
+static void
+store(struct loader *l, unsigned line, const struct config_key *key, void *base, const char *name, const char *raw)
+{
+	char about[READER_LINE_MAX + 8];
+	struct fail why = { 0 };
+	char *value = expand(raw, &why);
+
+	if (value == NULL)
+		problem_error(&l->sink, line, "%s", why.text);
+	else if (key_store(key, base, value, l->folder, &why) < 0) {
+		snprintf(about, sizeof(about), "%s = %s", name, raw);
+		problem_fail(&l->sink, line, about, &why);
+	}
+	expand_free(value);
+}
+
+static void
+set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
+{
+	const struct config_key *key = config_key_find(l->section, name);
+	struct config_origin *origins = l->config->origins;
+	size_t row, index;
+
+	if (key == NULL) {
+		on_unknown(l, line, name);
+		return;
+	}
+	row = config_key_row(key);
+	if (key->type == KEY_LISTENS) {
+		if (origins->lines[row] == LINE_DEFAULT) /* the first one stands in for the default */
+			l->config->listen_count = 0;
+		origins->lines[row] = line;
+		index = l->config->listen_count;
+		store(l, line, key, l->config, name, raw);
+		if (l->config->listen_count > index)
+			origins->listen_lines[index] = line;
+		return;
+	}
+	if (!claim_line(l, &origins->lines[row], line, name))
+		return;
+	store(l, line, key, key_base(key, l->config), name, raw);
+	origins->raws[row] = strdup(raw);
+}
+
+static void
+set_upstream(struct loader *l, unsigned line, const char *raw)
+{
+	struct scope_draft *draft = &l->databases.list[l->databases.count - 1];
+	struct fail why = { 0 };
+	char *value;
+
+	if (!claim_line(l, &draft->origin.upstream_line, line, "upstream"))
+		return;
+	value = expand(raw, &why);
+	if (value == NULL) {
+		problem_error(&l->sink, line, "%s", why.text);
+		return;
+	}
+	draft->scope.upstream = upstream_parse(value, &why);
+	expand_free(value);
+	if (draft->scope.upstream == NULL)
+		problem_fail(&l->sink, line, "upstream", &why);
+	else if (draft->scope.upstream->password[0] == '\0')
+		draft->origin.upstream_raw = strdup(raw);
+	else if (strchr(raw, '$') == NULL && (l->mode & S_IROTH))
+		problem_warning(&l->sink, line,
+				"the password stands in a file that is readable by everyone (%04o); chmod 640 %s",
+				l->mode, l->sink.file);
+}
+
+static void
+set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
+{
+	struct draft_list *drafts = l->place == IN_DATABASE ? &l->databases : &l->users;
+	struct scope_draft *draft = &drafts->list[drafts->count - 1];
+	const struct config_key *key;
+	size_t bit;
+
+	if (l->place == IN_DATABASE && strcmp(name, "upstream") == 0) {
+		set_upstream(l, line, raw);
+		return;
+	}
+	key = config_scope_key_find(name, &bit);
+	if (key == NULL) {
+		on_unknown(l, line, name);
+		return;
+	}
+	if (!claim_line(l, &draft->origin.lines[bit], line, name))
+		return;
+	draft->scope.set |= UINT64_C(1) << bit;
+	store(l, line, key, &draft->scope.settings, name, raw);
+}
+
+static void
+on_setting(void *arg, unsigned line, const char *name, const char *raw)
+{
+	struct loader *l = arg;
+
+	if (l->place == IN_SECTION)
+		set_plain(l, line, name, raw);
+	else if (l->place == IN_DATABASE || l->place == IN_USER)
+		set_in_scope(l, line, name, raw);
+	else if (l->place == IN_NOTHING)
+		problem_error(&l->sink, line, "\"%s\" stands before the first section; begin with a line [pgweir]",
+			      name);
+}
+
+/* --- the end -------------------------------------------------------------------------------------------------- */
+
+static int
+compare_drafts(const void *a, const void *b)
+{
+	const struct scope_draft *x = a, *y = b;
+	int order = strcmp(x->scope.name, y->scope.name);
+
+	return order != 0 ? order : (x->origin.line > y->origin.line) - (x->origin.line < y->origin.line);
+}
+
+static void
+check_drafts(struct loader *l, struct draft_list *drafts, const char *word, bool needs_upstream)
+{
+	if (drafts->count > 1)
+		qsort(drafts->list, drafts->count, sizeof(*drafts->list), compare_drafts);
+	for (size_t i = 0; i < drafts->count; i++) {
+		const struct scope_draft *draft = &drafts->list[i], *before = draft - 1;
+
+		if (draft->is_nameless)
+			continue;
+		if (i > 0 && !before->is_nameless && strcmp(before->scope.name, draft->scope.name) == 0)
+			problem_error(&l->sink, draft->origin.line, "[%s %s] has already begun on line %u", word,
+				      draft->scope.name, before->origin.line);
+		else if (needs_upstream && draft->origin.upstream_line == 0)
+			problem_error(
+			    &l->sink, draft->origin.line,
+			    "[%s %s] has no upstream; say where it is, for example upstream = host=127.0.0.1 port=5432",
+			    word, draft->scope.name);
+	}
+}
+
+/* The drafts become two arrays of one length. Always empties the list; -1: no memory, and nothing was taken over. */
+static int
+take_drafts(struct draft_list *drafts, struct config_scope **scopes, struct scope_origin **origins, size_t *count)
+{
+	*scopes = calloc(drafts->count + 1, sizeof(**scopes));
+	*origins = calloc(drafts->count + 1, sizeof(**origins));
+	if (*scopes == NULL || *origins == NULL) {
+		free(*scopes);
+		free(*origins);
+		*scopes = NULL;
+		*origins = NULL;
+		return -1;
+	}
+	for (size_t i = 0; i < drafts->count; i++) {
+		(*scopes)[i] = drafts->list[i].scope;
+		(*origins)[i] = drafts->list[i].origin;
+	}
+	*count = drafts->count;
+	drafts->count = 0;
+	return 0;
+}
+
+static void
+drafts_fini(struct draft_list *drafts)
+{
+	for (size_t i = 0; i < drafts->count; i++) {
+		upstream_free(drafts->list[i].scope.upstream);
+		free(drafts->list[i].origin.upstream_raw);
+	}
+	free(drafts->list);
+}
+
+static void
+finish(struct loader *l)
+{
+	struct config *config = l->config;
+
+	check_drafts(l, &l->databases, "database", true);
+	check_drafts(l, &l->users, "user", false);
+	if (take_drafts(&l->databases, &config->databases, &config->origins->databases, &config->database_count) < 0 ||
+	    take_drafts(&l->users, &config->users, &config->origins->users, &config->user_count) < 0)
+		problem_error(&l->sink, 0, "no memory");
+	if (config->database_count == 0)
+		problem_error(
+		    &l->sink, 0,
+		    "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 port=5432");
+	config_check(config, &l->sink);
+}
+
+/* The folder of path as an absolute path. */
+static char *
+folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+	char *absolute = folder != NULL ? realpath(folder, NULL) : NULL;
+
+	free(folder);
+	return absolute != NULL ? absolute : strdup("/");
+}
+
+struct config *
+config_parse(const char *text, size_t len, const char *path, unsigned mode, struct config_problems *problems)
+{
+	struct loader *l = calloc(1, sizeof(*l));
+	const struct problem_sink sink = { problems, path };
+	const struct reader_calls calls = { on_section, on_setting, l };
+	size_t errors_before = problems->error_count;
+	struct config *config = NULL;
+
+	if (l == NULL || (l->config = config_new(path)) == NULL || (l->folder = folder_of(path)) == NULL) {
+		problem_error(&sink, 0, "no memory");
+		goto done;
+	}
+	l->sink = sink;
+	l->mode = mode;
+	if (config_read(text, len, &calls, &sink) == 0)
+		finish(l);
+	problems_sort(problems);
+	if (problems->error_count == errors_before)
+		config = config_ref(l->config);
+done:
+	if (l != NULL) {
+		drafts_fini(&l->databases);
+		drafts_fini(&l->users);
+		config_unref(l->config);
+		free(l->folder);
+	}
+	free(l);
+	return config;
+}
+
+struct config *
+config_load(const char *path, struct config_problems *problems)
+{
+	const struct problem_sink sink = { problems, path };
+	struct file_content file;
+	struct config *config;
+	struct fail why;
+
+	if (file_read(path, FILE_LEN_MAX, &file, &why) < 0) {
+		problem_error(&sink, 0, "%s", why.text);
+		return NULL;
+	}
+	config = config_parse(file.text, file.len, path, file.mode, problems);
+	file_free(&file);
+	return config;
+}

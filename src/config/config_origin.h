@@ -1,0 +1,40 @@
+/*
+ * src/config/config_origin.h - which line each value of a configuration came from, and how it was written there.
+ *
+ * Kept beside the values for SHOW CONFIG, --dump-config and the warnings that need a place to point at.
+ */
+#ifndef PGWEIR_CONFIG_CONFIG_ORIGIN_H
+#define PGWEIR_CONFIG_CONFIG_ORIGIN_H
+
+#include "config/config_keys.h"
+
+#include <limits.h>
+
+#define LINE_DEFAULT 0u
+#define LINE_COMMAND UINT_MAX /* from --upstream */
+
+struct scope_origin {
+	unsigned line; /* of the section's head */
+	unsigned upstream_line;
+	unsigned lines[CONFIG_SCOPE_MAX]; /* by the bits of config_scope.set */
+	char *upstream_raw; /* as written, if it holds no password; else NULL */
+};
+
+struct config_origin {
+	char *file; /* as it was named to config_load; empty: none */
+	unsigned lines[CONFIG_KEYS_MAX];
+	char *raws[CONFIG_KEYS_MAX]; /* as written, for values a line of a file could not hold; may be NULL */
+	unsigned listen_lines[CONFIG_LISTENS_MAX];
+	struct scope_origin *databases, *users; /* beside config->databases and config->users */
+};
+
+/* A configuration of nothing but defaults, with its origins; NULL without memory. path: empty for no file. */
+struct config *config_new(const char *path);
+/* What config_load does with a file's content; mode: the file's permissions. */
+struct config *config_parse(const char *text, size_t len, const char *path, unsigned mode,
+			    struct config_problems *problems);
+/* The checks that need to see all of it; called once everything is read. (config_check.c) */
+struct problem_sink;
+void config_check(const struct config *config, const struct problem_sink *sink);
+
+#endif

@@ -1,0 +1,111 @@
+/* src/config/config_print.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
+#include "config/config_keys.h"
+#include "config/config_value.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* What may be written for it. */
+static void
+put_kind(struct buf *to, const struct config_key *key)
+{
+	switch (key->type) {
+	case KEY_COUNT:
+		buf_printf(to, "%" PRIu64 " to %" PRIu64 " %s", key->min, key->max, key->unit);
+		break;
+	case KEY_TIME:
+		buf_printf(to, "time, ");
+		put_time(to, key->min);
+		buf_printf(to, " to ");
+		put_time(to, key->max);
+		if (key->words != NULL)
+			buf_printf(to, ", or off");
+		break;
+	case KEY_SIZE:
+		buf_printf(to, "size, ");
+		put_size(to, key->min);
+		buf_printf(to, " to ");
+		put_size(to, key->max);
+		break;
+	case KEY_FRACTION:
+		buf_printf(to, "0 to 1");
+		break;
+	case KEY_SWITCH:
+		buf_printf(to, "on or off");
+		break;
+	case KEY_WORD:
+	case KEY_WORD_TEXT:
+		put_words(to, key->words, NULL);
+		break;
+	case KEY_PATH:
+		if (key->words != NULL)
+			put_words(to, key->words, "an absolute path");
+		else
+			buf_printf(to, "path");
+		break;
+	case KEY_NAMES:
+		buf_printf(to, "names");
+		break;
+	case KEY_TEXT:
+		buf_printf(to, "text");
+		break;
+	case KEY_LISTENS:
+		buf_printf(to, "address");
+		break;
+	case KEY_HTTP_LISTEN:
+		buf_printf(to, "address, or off");
+		break;
+	}
+}
+
+/* Where else it can be set, and what a reload does with it. */
+static void
+put_notes(struct buf *to, const struct config_key *key)
+{
+	if (key->scope_name != NULL && strcmp(key->scope_name, key->name) != 0)
+		buf_printf(to, ". Per database and user as `%s`", key->scope_name);
+	else if (key->scope_name != NULL)
+		buf_printf(to, ". Also per database and user");
+	if (!key->is_reloadable)
+		buf_printf(to, ". Changed by a restart only");
+}
+
+static void
+print_row(const struct config_key *key, FILE *to)
+{
+	struct buf row = { 0 };
+
+	buf_printf(&row, "| `%s` | ", key->name);
+	if (*key->default_value != '\0')
+		buf_printf(&row, "`%s`", key->default_value);
+	else
+		buf_printf(&row, "empty");
+	buf_printf(&row, " | ");
+	put_kind(&row, key);
+	buf_printf(&row, " | %s", key->help);
+	put_notes(&row, key);
+	buf_printf(&row, " |\n");
+	if (buf_ok(&row))
+		fwrite(row.bytes, 1, row.len, to);
+	buf_fini(&row);
+}
+
+void
+config_print_keys(FILE *to)
+{
+	const struct config_key *key;
+	const char *section = "";
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (strcmp(section, key->section) != 0)
+			fprintf(to, "%s### [%s]\n\n| setting | default | value | meaning |\n|---|---|---|---|\n",
+				i > 0 ? "\n" : "", key->section);
+		section = key->section;
+		print_row(key, to);
+	}
+	fprintf(to,
+		"\n### [database NAME] and [user NAME]\n\n| setting | default | value | meaning |\n|---|---|---|---|\n"
+		"| `upstream` | none: needed | libpq's words or a URI | where PostgreSQL is; in databases only |\n"
+		"| any of \"per database and user\" above | what stands there | the same | for this database or user; "
+		"the user's wins |\n");
+}

@@ -1,0 +1,118 @@
+/* src/config/config_problems.c - see config_problems.h. */
+#include "config/config_problems.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Room for one more, or NULL. Grows in powers of two, so the count alone says when. */
+static struct config_problem *
+problem_slot(struct config_problems *problems)
+{
+	size_t count = problems->count;
+	struct config_problem *grown;
+
+	if ((count & (count - 1)) == 0) {
+		grown = reallocarray(problems->list, count ? count * 2 : 1, sizeof(*grown));
+		if (grown == NULL)
+			return NULL;
+		problems->list = grown;
+	}
+	problems->count++;
+	return &problems->list[count];
+}
+
+/* Control characters could draw on the terminal of whoever reads the list. */
+static void
+make_printable(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+static void
+problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, va_list ap)
+{
+	struct config_problems *problems = sink->problems;
+	struct config_problem *slot;
+	char body[PROBLEM_TEXT_MAX], text[PROBLEM_TEXT_MAX + 512], place[16] = "";
+
+	problems->error_count += is_error;
+	if (problems->count > PROBLEMS_MAX || (slot = problem_slot(problems)) == NULL)
+		return;
+	vsnprintf(body, sizeof(body), fmt, ap);
+	if (problems->count > PROBLEMS_MAX) {
+		line = 0;
+		snprintf(body, sizeof(body), "too many problems; the others are not shown");
+	}
+	if (line > 0)
+		snprintf(place, sizeof(place), ":%u", line);
+	snprintf(text, sizeof(text), "%.400s%s: %s: %s", sink->file, place, is_error ? "error" : "warning", body);
+	make_printable(text);
+	slot->is_error = is_error;
+	slot->line = line;
+	slot->text = strdup(text);
+	if (slot->text == NULL)
+		problems->count--;
+}
+
+void
+problem_error(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	problem_add(sink, true, line, fmt, ap);
+	va_end(ap);
+}
+
+void
+problem_warning(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	problem_add(sink, false, line, fmt, ap);
+	va_end(ap);
+}
+
+void
+problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why)
+{
+	problem_error(sink, line, "%s: %s%s%s", about, why->text, why->hint[0] != '\0' ? "; " : "", why->hint);
+}
+
+bool
+problem_is_shown(const struct problem_sink *sink)
+{
+	return sink->problems->count < PROBLEMS_MAX;
+}
+
+static bool
+comes_before(const struct config_problem *a, const struct config_problem *b)
+{
+	return a->line != 0 && (b->line == 0 || a->line < b->line);
+}
+
+void
+problems_sort(struct config_problems *problems)
+{
+	for (size_t i = 1; i < problems->count; i++) {
+		struct config_problem moving = problems->list[i];
+		size_t at = i;
+
+		for (; at > 0 && comes_before(&moving, &problems->list[at - 1]); at--)
+			problems->list[at] = problems->list[at - 1];
+		problems->list[at] = moving;
+	}
+}
+
+void
+config_problems_fini(struct config_problems *problems)
+{
+	for (size_t i = 0; i < problems->count; i++)
+		free(problems->list[i].text);
+	free(problems->list);
+	*problems = (struct config_problems){ 0 };
+}

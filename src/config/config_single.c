@@ -1,0 +1,209 @@
+/*
+ * src/config/config_single.c - pgweir --upstream: a configuration for one upstream, without a file.
+ *
+ * The password of the upstream, wherever it is found, is also the one clients log in with, under the same name. Without
+ * a password there is nothing to check, so clients are trusted: they can only come over loopback.
+ */
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_problems.h"
+#include "config/passfile.h"
+
+#include <openssl/crypto.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+wipe_free(char *secret)
+{
+	if (secret != NULL)
+		OPENSSL_cleanse(secret, strlen(secret));
+	free(secret);
+}
+
+static bool
+is_set(const char *text)
+{
+	return text != NULL && *text != '\0';
+}
+
+/* libpq's default: the name of whoever runs this. */
+static const char *
+system_user(void)
+{
+	const struct passwd *me = getpwuid(geteuid());
+
+	return me != NULL && is_set(me->pw_name) && strlen(me->pw_name) <= CONFIG_NAME_MAX ? me->pw_name : "";
+}
+
+static char *
+passfile_path(void)
+{
+	const char *path = getenv("PGPASSFILE"), *home = getenv("HOME");
+	char *joined;
+
+	if (is_set(path))
+		return strdup(path);
+	if (!is_set(home) || asprintf(&joined, "%s/.pgpass", home) < 0)
+		return NULL;
+	return joined;
+}
+
+/* libpq knows the default directory of Unix sockets as localhost. */
+static const char *
+passfile_host(const char *host)
+{
+	return strcmp(host, "/var/run/postgresql") == 0 || strcmp(host, "/tmp") == 0 ? "localhost" : host;
+}
+
+/* For the first of the hosts that has one: libpq asks for each, but here all share one user. */
+static char *
+password_from_passfile(const struct upstream *up, const char *user, const struct problem_sink *sink)
+{
+	char *path = passfile_path(), *password = NULL, port[8];
+	struct fail why = { 0 };
+
+	for (size_t i = 0; path != NULL && password == NULL && why.text[0] == '\0' && i < up->host_count; i++) {
+		const struct passfile_query query = {
+			.host = passfile_host(up->hosts[i].host),
+			.port = port,
+			.dbname = *up->dbname != '\0' ? up->dbname : user,
+			.user = user,
+		};
+
+		snprintf(port, sizeof(port), "%u", up->hosts[i].port);
+		password = passfile_find(path, &query, &why);
+	}
+	if (why.text[0] != '\0')
+		problem_warning(sink, 0, "%s", why.text);
+	free(path);
+	return password;
+}
+
+/* Completes user and password. Without a password the user stays what the URI or PGUSER said, perhaps nothing. */
+static int
+find_credentials(struct upstream *up, const struct problem_sink *sink)
+{
+	const char *env_user = getenv("PGUSER"), *env_password = getenv("PGPASSWORD"), *user = up->user;
+	char *password = NULL, *name;
+	bool is_guess = false;
+
+	if (!is_set(user) && is_set(env_user) && strlen(env_user) <= CONFIG_NAME_MAX)
+		user = env_user;
+	if (!is_set(user)) {
+		user = system_user();
+		is_guess = true;
+	}
+	if (is_set(up->password))
+		password = strdup(up->password);
+	else if (is_set(env_password))
+		password = strdup(env_password);
+	else if (is_set(user))
+		password = password_from_passfile(up, user, sink);
+	name = strdup(is_guess && password == NULL ? "" : user);
+	if (password == NULL)
+		password = strdup("");
+	if (name == NULL || password == NULL) {
+		free(name);
+		wipe_free(password);
+		return -1;
+	}
+	free(up->user);
+	up->user = name;
+	wipe_free(up->password);
+	up->password = password;
+	return 0;
+}
+
+static void
+set_key(struct config *config, const char *section, const char *name, const char *value, int *rc)
+{
+	const struct config_key *key = config_key_find(section, name);
+
+	if (key_store(key, key_base(key, config), value, "/", NULL) < 0)
+		*rc = -1;
+	config->origins->lines[config_key_row(key)] = LINE_COMMAND;
+}
+
+static int
+replace_text(char **text, const char *with)
+{
+	wipe_free(*text);
+	*text = strdup(with);
+	return *text != NULL ? 0 : -1;
+}
+
+/* Takes up, also when it fails. */
+static int
+set_database(struct config *config, struct upstream *up)
+{
+	config->databases = calloc(1, sizeof(*config->databases));
+	config->origins->databases = calloc(1, sizeof(*config->origins->databases));
+	config->users = calloc(1, sizeof(*config->users));
+	config->origins->users = calloc(1, sizeof(*config->origins->users));
+	if (config->databases == NULL || config->origins->databases == NULL || config->users == NULL ||
+	    config->origins->users == NULL) {
+		upstream_free(up);
+		return -1;
+	}
+	snprintf(config->databases->name, sizeof(config->databases->name), "%s",
+		 *up->dbname != '\0' ? up->dbname : "*");
+	config->databases->upstream = up;
+	config->origins->databases->line = config->origins->databases->upstream_line = LINE_COMMAND;
+	config->database_count = 1;
+	return 0;
+}
+
+/* Who may log in, and how. */
+static int
+set_login(struct config *config, const struct upstream *up)
+{
+	bool has_password = *up->password != '\0';
+	int rc = 0;
+
+	set_key(config, "auth", "users_file", "", &rc);
+	set_key(config, "auth", "method", has_password ? "scram-sha-256" : "trust", &rc);
+	if (!has_password)
+		return rc;
+	if (replace_text(&config->single_user, up->user) < 0 ||
+	    replace_text(&config->single_password, up->password) < 0 ||
+	    (config->admin_users = reallocarray(config->admin_users, 2, sizeof(*config->admin_users))) == NULL)
+		return -1;
+	config->admin_users[1] = NULL;
+	config->admin_users[0] = strdup(up->user);
+	config->origins->lines[config_key_row(config_key_find("auth", "admin_users"))] = LINE_COMMAND;
+	return config->admin_users[0] != NULL ? rc : -1;
+}
+
+struct config *
+config_from_upstream(const char *uri, struct config_problems *problems)
+{
+	const struct problem_sink sink = { problems, "--upstream" };
+	struct config *config = NULL;
+	struct fail why = { 0 };
+	struct upstream *up = upstream_parse(uri, &why);
+
+	if (up == NULL) {
+		problem_error(&sink, 0, "%s%s%s", why.text, why.hint[0] != '\0' ? "; " : "", why.hint);
+		return NULL;
+	}
+	if (strcmp(up->dbname, "pgweir") == 0 || strcmp(up->dbname, "pgbouncer") == 0) {
+		problem_error(&sink, 0, "the database name \"%s\" is reserved for the console", up->dbname);
+		upstream_free(up);
+		return NULL;
+	}
+	config = config_new("");
+	if (config == NULL || find_credentials(up, &sink) < 0) {
+		upstream_free(up);
+		goto fail;
+	}
+	if (set_database(config, up) < 0 || set_login(config, up) < 0)
+		goto fail;
+	return config;
+fail:
+	problem_error(&sink, 0, "no memory");
+	config_unref(config);
+	return NULL;
+}

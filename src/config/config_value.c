@@ -1,0 +1,372 @@
+/* src/config/config_value.c - see config_value.h. */
+#include "config/config_value.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+/* From small to large: the largest that divides a value is the one it is shown in. */
+static const struct unit time_units[] = {
+	{ "us", 1 },	     { "ms", 1000 },	   { "s", 1000000 }, { "min", 60000000 },
+	{ "h", 3600000000 }, { "d", 86400000000 }, { NULL, 0 },
+};
+static const struct unit size_units[] = {
+	{ "B", 1 }, { "KiB", 1 << 10 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 },
+};
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Reads digits; the rest of the text comes back, or NULL if there were none or too many. */
+static const char *
+read_digits(const char *text, uint64_t *out)
+{
+	uint64_t n = 0;
+
+	if (!is_digit(*text))
+		return NULL;
+	for (; is_digit(*text); text++)
+		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (uint64_t)(*text - '0'), &n))
+			return NULL;
+	*out = n;
+	return text;
+}
+
+int
+value_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why)
+{
+	uint64_t n;
+	const char *rest = read_digits(text, &n);
+
+	if (rest == NULL || *rest != '\0' || n < min || n > max)
+		return fail_set(why, "F0000", "a whole number from %" PRIu64 " to %" PRIu64 " is needed", min, max);
+	*out = n;
+	return 0;
+}
+
+static uint64_t
+unit_factor(const struct unit *units, const char *name)
+{
+	for (; units->name != NULL; units++)
+		if (strcmp(units->name, name) == 0)
+			return units->factor;
+	return 0;
+}
+
+/* A number and one of units, perhaps with blanks between them. kind, unit_names and example are for the complaint. */
+static int
+value_with_unit(const char *text, const struct unit *units, const char *kind, const char *unit_names,
+		const char *example, uint64_t *out, struct fail *why)
+{
+	uint64_t n, factor;
+	const char *rest = read_digits(text, &n);
+
+	if (rest == NULL)
+		return fail_set(why, "F0000", "a %s is a whole number and a unit, for example %s", kind, example);
+	while (*rest == ' ' || *rest == '\t')
+		rest++;
+	if (*rest == '\0')
+		return fail_set(why, "F0000", "a %s needs a unit, for example %s", kind, example);
+	factor = unit_factor(units, rest);
+	if (factor == 0)
+		return fail_set(why, "F0000", "\"%.16s\" is not a unit of %s; use %s", rest, kind, unit_names);
+	if (__builtin_mul_overflow(n, factor, out))
+		return fail_set(why, "F0000", "this %s is too large", kind);
+	return 0;
+}
+
+/* min and max in the words of put, which writes one of them. */
+static int
+check_bounds(uint64_t n, uint64_t min, uint64_t max, void (*put)(struct buf *to, uint64_t n), struct fail *why)
+{
+	struct buf range = { 0 };
+	const char *text;
+
+	if (n >= min && n <= max)
+		return 0;
+	put(&range, min);
+	buf_printf(&range, " to ");
+	put(&range, max);
+	text = put_end(&range);
+	fail_set(why, "F0000", "must be in the range %s", text != NULL ? text : "of sense");
+	buf_fini(&range);
+	return -1;
+}
+
+int
+value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us, struct fail *why)
+{
+	uint64_t us;
+
+	if (value_with_unit(text, time_units, "time", "us, ms, s, min, h or d", "30s or 500ms", &us, why) < 0) {
+		if (*text == '-' && min_us == 0)
+			fail_hint(why, "0s is none");
+		return -1;
+	}
+	if (check_bounds(us, min_us, max_us, put_time, why) < 0)
+		return -1;
+	*out_us = us;
+	return 0;
+}
+
+int
+value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why)
+{
+	uint64_t bytes;
+
+	if (value_with_unit(text, size_units, "size", "B, KiB, MiB or GiB", "1MiB or 16KiB", &bytes, why) < 0 ||
+	    check_bounds(bytes, min, max, put_size, why) < 0)
+		return -1;
+	*out = bytes;
+	return 0;
+}
+
+/* Not strtod: it takes a comma for the point in some locales, and hexadecimals and infinities in all. */
+int
+value_fraction(const char *text, double *out, struct fail *why)
+{
+	uint64_t whole, billionths = 0, step = 100000000;
+	const char *rest = read_digits(text, &whole);
+
+	if (rest != NULL && *rest == '.') {
+		for (rest++; is_digit(*rest) && step > 0; rest++, step /= 10)
+			billionths += step * (uint64_t)(*rest - '0');
+	}
+	if (rest == NULL || *rest != '\0' || whole > 1 || (whole == 1 && billionths > 0))
+		return fail_set(why, "F0000", "a number from 0 to 1 is needed, for example 0.01");
+	*out = (double)(whole * 1000000000 + billionths) / 1e9;
+	return 0;
+}
+
+int
+value_switch(const char *text, bool *out, struct fail *why)
+{
+	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
+		return fail_set(why, "F0000", "use on or off");
+	*out = text[1] == 'n';
+	return 0;
+}
+
+int
+value_word(const char *text, const char *const *words, unsigned *out, struct fail *why)
+{
+	struct buf list = { 0 };
+	const char *known;
+
+	for (unsigned i = 0; words[i] != NULL; i++) {
+		if (strcmp(words[i], text) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	put_words(&list, words, NULL);
+	known = put_end(&list);
+	fail_set(why, "F0000", "use %s", known != NULL ? known : "another word");
+	buf_fini(&list);
+	return -1;
+}
+
+/* What is between the quotes, "" for one quote inside. The length of the name, or -1. */
+static int
+unquote(const char *text, size_t len, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 1; i + 1 < len; i++) {
+		if (text[i] == '"' && (text[++i] != '"' || i + 1 >= len))
+			return -1;
+		if (n >= CONFIG_NAME_MAX)
+			return -1;
+		out[n++] = text[i];
+	}
+	return (int)n;
+}
+
+int
+value_name(const char *text, size_t len, char *out, struct fail *why)
+{
+	int n;
+
+	if (len > 0 && text[0] == '"') {
+		n = len > 1 && text[len - 1] == '"' ? unquote(text, len, out) : -1;
+		if (n < 0)
+			return fail_set(why, "F0000", "a name in quotes is at most %d bytes long, then the quote ends",
+					CONFIG_NAME_MAX);
+	} else {
+		if (len > CONFIG_NAME_MAX)
+			return fail_set(why, "F0000", "a name is at most %d bytes long, this has %zu", CONFIG_NAME_MAX,
+					len);
+		memcpy(out, text, len);
+		n = (int)len;
+	}
+	out[n] = '\0';
+	if (n == 0)
+		return fail_set(why, "F0000", "a name is missing");
+	for (int i = 0; i < n; i++)
+		if ((unsigned char)out[i] < ' ' || out[i] == 0x7f)
+			return fail_set(why, "F0000", "a name has no control characters");
+	return 0;
+}
+
+/* To the comma that ends the first name of text, or the end. A comma between the quotes of a name does not count. */
+static size_t
+name_len(const char *text)
+{
+	size_t len = strspn(text, " \t");
+	bool has_quotes = text[len] == '"', is_inside = false;
+
+	for (; text[len] != '\0' && (is_inside || text[len] != ','); len++)
+		if (has_quotes && text[len] == '"')
+			is_inside = !is_inside;
+	return len;
+}
+
+static int
+add_name(char **names, const char *text, size_t len, struct fail *why)
+{
+	char name[CONFIG_NAME_MAX + 1];
+
+	while (len > 0 && (*text == ' ' || *text == '\t')) {
+		text++;
+		len--;
+	}
+	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
+		len--;
+	if (value_name(text, len, name, why) < 0)
+		return -1;
+	*names = strdup(name);
+	return *names != NULL ? 0 : fail_set(why, "53200", "no memory");
+}
+
+int
+value_names(const char *text, char ***out, struct fail *why)
+{
+	size_t count = 0, most = 2;
+	char **names;
+
+	for (const char *p = text; *p != '\0'; p++)
+		most += *p == ',';
+	names = calloc(most, sizeof(*names));
+	if (names == NULL)
+		return fail_set(why, "53200", "no memory");
+	while (*text != '\0') {
+		size_t len = name_len(text);
+
+		if (add_name(&names[count], text, len, why) < 0)
+			goto fail;
+		count++;
+		text += len;
+		if (*text == ',' && *++text == '\0') {
+			fail_set(why, "F0000", "a name is missing after the last comma");
+			goto fail;
+		}
+	}
+	*out = names;
+	return 0;
+fail:
+	value_names_free(names);
+	return -1;
+}
+
+void
+value_names_free(char **names)
+{
+	for (char **name = names; name != NULL && *name != NULL; name++)
+		free(*name);
+	free(names);
+}
+
+static void
+put_with_unit(struct buf *to, uint64_t n, const struct unit *units, const struct unit *zero)
+{
+	const struct unit *best = units;
+
+	if (n == 0)
+		best = zero;
+	else
+		for (; units->name != NULL; units++)
+			if (n % units->factor == 0)
+				best = units;
+	buf_printf(to, "%" PRIu64 "%s", n / best->factor, best->name);
+}
+
+void
+put_time(struct buf *to, uint64_t us)
+{
+	put_with_unit(to, us, time_units, &time_units[2]);
+}
+
+void
+put_size(struct buf *to, uint64_t bytes)
+{
+	put_with_unit(to, bytes, size_units, &size_units[0]);
+}
+
+void
+put_fraction(struct buf *to, double fraction)
+{
+	uint64_t billionths = (uint64_t)(fraction * 1e9 + 0.5);
+	char digits[16];
+	size_t len;
+
+	buf_printf(to, "%" PRIu64, billionths / 1000000000);
+	if (billionths % 1000000000 == 0)
+		return;
+	snprintf(digits, sizeof(digits), "%09" PRIu64, billionths % 1000000000);
+	for (len = 9; digits[len - 1] == '0'; len--)
+		;
+	buf_printf(to, ".%.*s", (int)len, digits);
+}
+
+void
+put_words(struct buf *to, const char *const *words, const char *last)
+{
+	for (size_t i = 0; words[i] != NULL; i++) {
+		const char *between = i == 0 ? "" : words[i + 1] == NULL && last == NULL ? " or " : ", ";
+
+		buf_printf(to, "%s%s", between, words[i]);
+	}
+	if (last != NULL)
+		buf_printf(to, " or %s", last);
+}
+
+void
+put_name(struct buf *to, const char *name)
+{
+	if (name[0] != '"' && name[strcspn(name, " ,")] == '\0') {
+		buf_put(to, name, strlen(name));
+		return;
+	}
+	buf_put_u8(to, '"');
+	for (; *name != '\0'; name++) {
+		if (*name == '"')
+			buf_put_u8(to, '"');
+		buf_put_u8(to, (uint8_t)*name);
+	}
+	buf_put_u8(to, '"');
+}
+
+void
+put_names(struct buf *to, char *const *names)
+{
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
+		if (i > 0)
+			buf_put_u8(to, ',');
+		put_name(to, names[i]);
+	}
+}
+
+const char *
+put_end(struct buf *to)
+{
+	buf_put_u8(to, '\0');
+	return buf_ok(to) ? (const char *)to->bytes : NULL;
+}

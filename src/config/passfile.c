@@ -1,0 +1,83 @@
+/* src/config/passfile.c - see passfile.h. */
+#include "config/passfile.h"
+#include "config/config_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PASSFILE_LEN_MAX ((size_t)1 << 20)
+
+/* Behind the field and its colon if it is token or *, else NULL. In a field, \ takes the next byte as it is. */
+static const char *
+match_field(const char *at, const char *end, const char *token)
+{
+	if (end - at >= 2 && at[0] == '*' && at[1] == ':')
+		return at + 2;
+	for (; at < end; at++, token++) {
+		if (*at == ':')
+			return *token == '\0' ? at + 1 : NULL;
+		if (*at == '\\' && at + 1 < end)
+			at++;
+		if (*token == '\0' || *at != *token)
+			return NULL;
+	}
+	return NULL;
+}
+
+static char *
+unescape(const char *at, const char *end)
+{
+	char *password = malloc((size_t)(end - at) + 1), *to = password;
+
+	if (password == NULL)
+		return NULL;
+	for (; at < end && *at != ':'; at++) {
+		if (*at == '\\' && at + 1 < end)
+			at++;
+		*to++ = *at;
+	}
+	*to = '\0';
+	return password;
+}
+
+char *
+passfile_match(const char *text, size_t len, const struct passfile_query *query)
+{
+	const char *const tokens[] = { query->host, query->port, query->dbname, query->user };
+	const char *next;
+
+	for (const char *all_end = text + len; text < all_end; text = next) {
+		const char *newline = memchr(text, '\n', (size_t)(all_end - text)), *at = text;
+		const char *end = newline != NULL ? newline : all_end;
+
+		next = newline != NULL ? newline + 1 : all_end;
+		if (end > at && end[-1] == '\r')
+			end--;
+		if (at == end || *at == '#')
+			continue;
+		for (size_t i = 0; i < 4 && at != NULL; i++)
+			at = match_field(at, end, tokens[i]);
+		if (at != NULL)
+			return unescape(at, end);
+	}
+	return NULL;
+}
+
+char *
+passfile_find(const char *path, const struct passfile_query *query, struct fail *why)
+{
+	struct file_content file;
+	char *password = NULL;
+
+	why->text[0] = '\0';
+	if (access(path, F_OK) < 0 || file_read(path, PASSFILE_LEN_MAX, &file, why) < 0)
+		return NULL;
+	if (file.mode & 077)
+		fail_set(why, "F0000", "%.128s can be read by others (%04o) and is ignored; chmod 600", path,
+			 file.mode);
+	else
+		password = passfile_match(file.text, file.len, query);
+	file_free(&file);
+	return password;
+}

@@ -1,0 +1,44 @@
+/*
+ * src/config/suggest.h - "did you mean": the nearest known word to one that is not known.
+ *
+ * Two words are near if at most two letters were left out, added, exchanged or changed; one in a word of up to four
+ * letters, for else any short word would be near any other.
+ */
+#ifndef PGWEIR_CONFIG_SUGGEST_H
+#define PGWEIR_CONFIG_SUGGEST_H
+
+#include <stddef.h>
+
+#define SUGGEST_WORD_MAX 63 /* longer words are not near anything */
+
+struct nearest {
+	const char *word; /* what was written */
+	const char *name; /* the nearest so far, or NULL */
+	const void *what; /* what came with it */
+	unsigned distance;
+};
+
+struct nearest nearest_to(const char *word);
+/* Keeps the candidate if it is near and nearer than what is kept. Borrows it. */
+void nearest_try(struct nearest *nearest, const char *candidate, const void *what);
+/* Damerau and Levenshtein's distance, where letters that changed places count one; anything above limit is limit + 1.
+ */
+unsigned edit_distance(const char *a, const char *b, unsigned limit);
+
+/*
+ * What to say about a setting that is not known in section, or one that is known elsewhere. section is the text between
+ * the brackets ("pool", "database app"); in_scope: it is that of a database or user.
+ */
+void suggest_setting(const char *section, int in_scope, const char *name, char *out, size_t out_size);
+/* The same for the name of a section. */
+void suggest_section(const char *section, char *out, size_t out_size);
+
+/* What other poolers call things (suggest_names.c). */
+struct foreign_name {
+	const char *name, *product;
+	const char *section, *here; /* what it is here; or here is NULL and note says what is to be done */
+	const char *note;
+};
+const struct foreign_name *foreign_name(size_t i); /* NULL after the last one */
+
+#endif

@@ -1,0 +1,285 @@
+/* src/config/upstream_scan.c - see upstream_scan.h. Complaints say where, not what: it may be part of a password. */
+#include "config/upstream_scan.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static const char *
+skip_blanks(const char *at)
+{
+	while (is_blank(*at))
+		at++;
+	return at;
+}
+
+/* --- words ---------------------------------------------------------------------------------------------------- */
+
+/* The value at *at goes to out, which has room for all of the text; *at moves behind it. -1: no closing quote. */
+static int
+read_value(const char **at, char *out)
+{
+	const char *p = *at;
+	bool is_quoted = *p == '\'';
+
+	if (is_quoted)
+		p++;
+	while (*p != '\0' && (is_quoted || !is_blank(*p))) {
+		if (*p == '\\' && p[1] != '\0')
+			p++;
+		else if (is_quoted && *p == '\'' && *++p != '\'') {
+			is_quoted = false;
+			break;
+		}
+		*out++ = *p++;
+	}
+	*out = '\0';
+	*at = p;
+	return is_quoted ? -1 : 0;
+}
+
+/* name = value; *at moves behind it. value has room for all of the text. */
+static int
+scan_word(const char **at, const char *text, char *value, upstream_put put, void *arg, struct fail *why)
+{
+	char name[UPSTREAM_NAME_MAX + 1];
+	const char *begin = *at, *equals;
+	size_t len = strcspn(begin, "= \t\n\v\f\r");
+	size_t place = (size_t)(begin - text) + 1;
+
+	equals = skip_blanks(begin + len);
+	if (*equals != '=') {
+		fail_set(why, "08001", "the word at byte %zu has no \"=\"", place);
+		return fail_hint(why, "put a value with blanks in single quotes");
+	}
+	if (len == 0 || len > UPSTREAM_NAME_MAX)
+		return fail_set(why, "08001", "the word at byte %zu has no name that could be known", place);
+	memcpy(name, begin, len);
+	name[len] = '\0';
+	*at = skip_blanks(equals + 1);
+	if (read_value(at, value) < 0)
+		return fail_set(why, "08001", "the quote after %s= has no end", name);
+	return put(arg, name, value, why) == 0 ? 0 : -1;
+}
+
+int
+upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *why)
+{
+	size_t size = strlen(text) + 1;
+	char *value = malloc(size);
+	const char *at;
+	int rc = 0;
+
+	if (value == NULL)
+		return fail_set(why, "53200", "no memory");
+	for (at = skip_blanks(text); rc == 0 && *at != '\0'; at = skip_blanks(at))
+		rc = scan_word(&at, text, value, put, arg, why);
+	OPENSSL_cleanse(value, size);
+	free(value);
+	return rc;
+}
+
+/* --- URI ------------------------------------------------------------------------------------------------------ */
+
+struct uri {
+	upstream_put put;
+	void *arg;
+	char *scratch; /* room for all of the text */
+};
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static int
+decode(const char *from, size_t len, char *out, struct fail *why)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = from[i];
+
+		if (c == '%') {
+			int high = i + 2 < len ? hex_digit(from[i + 1]) : -1;
+			int low = i + 2 < len ? hex_digit(from[i + 2]) : -1;
+
+			if (high < 0 || low < 0) {
+				fail_set(why, "08001", "after a %% two hexadecimal digits are needed");
+				return fail_hint(why, "a percent sign itself is %%25");
+			}
+			c = (char)(high << 4 | low);
+			if (c == '\0')
+				return fail_set(why, "08001", "%%00 is not possible");
+			i += 2;
+		}
+		*out++ = c;
+	}
+	*out = '\0';
+	return 0;
+}
+
+/* Empty values are as good as none, as in libpq. */
+static int
+put_decoded(struct uri *uri, const char *name, const char *from, size_t len, struct fail *why)
+{
+	if (len == 0)
+		return 0;
+	if (decode(from, len, uri->scratch, why) < 0)
+		return -1;
+	return uri->put(uri->arg, name, uri->scratch, why) == 0 ? 0 : -1;
+}
+
+/* user:password@, if there is an @ before the first slash; *at moves behind it. */
+static int
+scan_user(struct uri *uri, const char **at, struct fail *why)
+{
+	const char *begin = *at, *end = begin + strcspn(begin, "@/"), *colon;
+
+	if (*end != '@')
+		return 0;
+	*at = end + 1;
+	colon = memchr(begin, ':', (size_t)(end - begin));
+	if (put_decoded(uri, "user", begin, (size_t)((colon != NULL ? colon : end) - begin), why) < 0)
+		return -1;
+	return colon != NULL ? put_decoded(uri, "password", colon + 1, (size_t)(end - colon) - 1, why) : 0;
+}
+
+/* One host and perhaps its port, added to the lists. *at moves behind it. */
+static int
+scan_host(const char **at, char **hosts, char **ports, struct fail *why)
+{
+	const char *p = *at;
+	size_t len;
+
+	if (*p == '[') {
+		len = strcspn(++p, "]/?");
+		if (len == 0 || p[len] != ']')
+			return fail_set(why, "08001", "an IPv6 address needs to end with ]");
+	} else
+		len = strcspn(p, ":/?,");
+	memcpy(*hosts, p, len);
+	*hosts += len;
+	p += len + (**at == '[');
+	if (*p == ':') {
+		len = strcspn(++p, "/?,");
+		memcpy(*ports, p, len);
+		*ports += len;
+		p += len;
+	}
+	if (*p != '\0' && strchr("/?,", *p) == NULL)
+		return fail_set(why, "08001", "after the ] of an IPv6 address only :port is possible");
+	*at = p;
+	return 0;
+}
+
+/* host:port,host:port as two lists with commas, host and port. */
+static int
+scan_hosts(struct uri *uri, const char **at, struct fail *why)
+{
+	size_t size = strlen(*at) + 1;
+	char *hosts = malloc(size), *ports = malloc(size), *hosts_end = hosts, *ports_end = ports;
+	int rc = -1;
+
+	if (hosts == NULL || ports == NULL) {
+		fail_set(why, "53200", "no memory");
+		goto done;
+	}
+	for (;;) {
+		if (scan_host(at, &hosts_end, &ports_end, why) < 0)
+			goto done;
+		if (**at != ',')
+			break;
+		++*at;
+		*hosts_end++ = ',';
+		*ports_end++ = ',';
+	}
+	*ports_end = '\0';
+	if (put_decoded(uri, "host", hosts, (size_t)(hosts_end - hosts), why) < 0)
+		goto done;
+	/* Only commas: no host had a port. */
+	rc = ports[strspn(ports, ",")] == '\0' ? 0 : put_decoded(uri, "port", ports, (size_t)(ports_end - ports), why);
+done:
+	free(hosts);
+	free(ports);
+	return rc;
+}
+
+/* name=value&name=value */
+static int
+scan_parameters(struct uri *uri, const char *at, struct fail *why)
+{
+	char name[UPSTREAM_NAME_MAX + 1];
+
+	while (*at != '\0') {
+		size_t len = strcspn(at, "&"), name_len = strcspn(at, "=&");
+
+		if (name_len == len || memchr(at + name_len + 1, '=', len - name_len - 1) != NULL)
+			return fail_set(why, "08001", "after the ? each parameter is name=value, with & between them");
+		if (name_len == 0 || name_len > UPSTREAM_NAME_MAX)
+			return fail_set(why, "08001", "a parameter after the ? has no name that could be known");
+		if (decode(at, name_len, name, why) < 0 ||
+		    put_decoded(uri, name, at + name_len + 1, len - name_len - 1, why) < 0)
+			return -1;
+		at += len;
+		at += *at == '&';
+	}
+	return 0;
+}
+
+static size_t
+scheme_len(const char *text)
+{
+	static const char *const schemes[] = { "postgres://", "postgresql://" };
+
+	for (size_t i = 0; i < 2; i++)
+		if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
+			return strlen(schemes[i]);
+	return 0;
+}
+
+bool
+upstream_is_uri(const char *text)
+{
+	return scheme_len(text) > 0;
+}
+
+static int
+scan_parts(struct uri *uri, const char *at, struct fail *why)
+{
+	size_t len;
+
+	if (scan_user(uri, &at, why) < 0 || scan_hosts(uri, &at, why) < 0)
+		return -1;
+	if (*at == '/') {
+		len = strcspn(++at, "?");
+		if (put_decoded(uri, "dbname", at, len, why) < 0)
+			return -1;
+		at += len;
+	}
+	return *at == '?' ? scan_parameters(uri, at + 1, why) : 0;
+}
+
+int
+upstream_scan_uri(const char *text, upstream_put put, void *arg, struct fail *why)
+{
+	size_t size = strlen(text) + 1;
+	struct uri uri = { put, arg, malloc(size) };
+	int rc;
+
+	if (uri.scratch == NULL)
+		return fail_set(why, "53200", "no memory");
+	rc = scan_parts(&uri, text + scheme_len(text), why);
+	OPENSSL_cleanse(uri.scratch, size);
+	free(uri.scratch);
+	return rc;
+}

@@ -1,0 +1,1387 @@
+/* tests/unit/test_config.c - the configuration file: what is read, what is refused and with which words. */
+#include "config/config.h"
+#include "config/config_keys.h"
+#include "config/suggest.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DATABASE "[database *]\nupstream = host=h\n"
+#define TRUST "[auth]\nmethod = trust\n"
+#define BASE DATABASE TRUST /* four lines that make a whole file */
+
+/* A folder of its own for each test; the configuration is in pgweir.ini, a good users_file in users.txt. */
+struct files {
+	char folder[64], ini[96], users[96];
+};
+
+static void
+put_file(const char *path, const char *text, size_t len, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	cr_assert_eq(fwrite(text, 1, len, file), len);
+	fclose(file);
+	chmod(path, mode);
+}
+
+static void
+files_init(struct files *files)
+{
+	snprintf(files->folder, sizeof(files->folder), "/tmp/pgweir-test-XXXXXX");
+	cr_assert_not_null(mkdtemp(files->folder));
+	snprintf(files->ini, sizeof(files->ini), "%s/pgweir.ini", files->folder);
+	snprintf(files->users, sizeof(files->users), "%s/users.txt", files->folder);
+	put_file(files->users, "\"app\" \"secret\"\n", 15, 0640);
+}
+
+static void
+files_fini(const struct files *files)
+{
+	unlink(files->ini);
+	unlink(files->users);
+	rmdir(files->folder);
+}
+
+static struct config *
+load_bytes(const struct files *files, const char *text, size_t len, struct config_problems *problems)
+{
+	put_file(files->ini, text, len, 0640);
+	return config_load(files->ini, problems);
+}
+
+static struct config *
+load(const struct files *files, const char *text, struct config_problems *problems)
+{
+	return load_bytes(files, text, strlen(text), problems);
+}
+
+/* One that must be all right. */
+static struct config *
+load_good(const struct files *files, const char *text)
+{
+	struct config_problems problems = { 0 };
+	struct config *config = load(files, text, &problems);
+
+	cr_assert_not_null(config, "%s", problems.count > 0 ? problems.list[0].text : "no reason given");
+	cr_assert_eq(problems.count, 0, "%s", problems.list[0].text);
+	config_problems_fini(&problems);
+	return config;
+}
+
+/* Problem i without the folder: "pgweir.ini:3: error: ..." */
+static const char *
+problem_text(const struct files *files, const struct config_problems *problems, size_t i)
+{
+	size_t folder_len = strlen(files->folder) + 1;
+	const char *text = i < problems->count ? problems->list[i].text : "";
+
+	return strncmp(text, files->folder, strlen(files->folder)) == 0 ? text + folder_len : text;
+}
+
+/* --- what is refused -------------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *rule, *text, *problem; /* the only one there is */
+} bad[] = {
+	/* names */
+	{ "a typing error", BASE "[pool]\npool_sise = 5\n",
+	  "pgweir.ini:6: error: unknown setting \"pool_sise\" in [pool]; did you mean \"pool_size\"?" },
+	{ "letters exchanged", BASE "[pool]\npool_szie = 5\n",
+	  "pgweir.ini:6: error: unknown setting \"pool_szie\" in [pool]; did you mean \"pool_size\"?" },
+	{ "in another section", BASE "[pool]\nquery_timeot = 5s\n",
+	  "pgweir.ini:6: error: unknown setting \"query_timeot\" in [pool]; did you mean \"query_timeout\" in "
+	  "[timeouts]?" },
+	{ "a right name in the wrong section", BASE "[pgweir]\npool_size = 5\n",
+	  "pgweir.ini:6: error: \"pool_size\" belongs in [pool], not in [pgweir]" },
+	{ "a name of several sections", BASE "[pool]\nformat = json\n",
+	  "pgweir.ini:6: error: \"format\" belongs in [log] or [slow_query], not in [pool]" },
+	{ "nothing like it", BASE "[pool]\nzebra = 5\n", "pgweir.ini:6: error: unknown setting \"zebra\" in [pool]" },
+	{ "PgBouncer's name", BASE "[pool]\ndefault_pool_size = 5\n",
+	  "pgweir.ini:6: error: \"default_pool_size\" is PgBouncer's name; here it is \"pool_size\"" },
+	{ "PgBouncer's name for something elsewhere", BASE "[pgweir]\nserver_lifetime = 5\n",
+	  "pgweir.ini:6: error: \"server_lifetime\" is PgBouncer's name; here it is \"pool_recycle\" in [pool]" },
+	{ "PgBouncer's name for something not needed", BASE "[pool]\nserver_reset_query = DISCARD ALL\n",
+	  "pgweir.ini:6: error: \"server_reset_query\" is PgBouncer's name; not needed: pgweir itself clears what a "
+	  "client "
+	  "has left behind" },
+	{ "PgBouncer's name with a typing error", BASE "[pool]\ndefualt_pool_size = 5\n",
+	  "pgweir.ini:6: error: unknown setting \"defualt_pool_size\" in [pool]; did you mean PgBouncer's "
+	  "\"default_pool_size\"? Here it is \"pool_size\" in [pool]" },
+	{ "Odyssey's name", BASE "[pool]\npool_ttl = 5\n",
+	  "pgweir.ini:6: error: \"pool_ttl\" is Odyssey's name; here it is \"idle_timeout\"" },
+	{ "PgDog's name", BASE "[pool]\ncheckout_timeout = 5\n",
+	  "pgweir.ini:6: error: \"checkout_timeout\" is PgDog's name; here it is \"pool_timeout\"" },
+	{ "SQLAlchemy's name", BASE "[pool]\npool_use_lifo = on\n",
+	  "pgweir.ini:6: error: \"pool_use_lifo\" is SQLAlchemy's name; here it is \"pool_lifo\"" },
+	{ "the words of upstream on lines of their own", TRUST "[database *]\nupstream = host=h\nport = 5\n",
+	  "pgweir.ini:5: error: \"port\" is PgBouncer's name; write it into upstream, for example upstream = host=db1 "
+	  "port=5432 dbname=app user=web" },
+	{ "set twice", BASE "[pool]\npool_size = 5\nmax_overflow = 1\npool_size = 5\n",
+	  "pgweir.ini:8: error: \"pool_size\" was already set on line 6; remove one" },
+	{ "set twice for a database", TRUST DATABASE "pool_size = 5\npool_size = 5\n",
+	  "pgweir.ini:6: error: \"pool_size\" was already set on line 5; remove one" },
+	{ "the first value was bad, it counts all the same", BASE "[pool]\npool_size = x\npool_size = 5\n",
+	  "pgweir.ini:6: error: pool_size = x: a whole number from 1 to 100000 is needed" },
+
+	/* values */
+	{ "a time without a unit", BASE "[pool]\npool_timeout = 30\n",
+	  "pgweir.ini:6: error: pool_timeout = 30: a time needs a unit, for example 30s or 500ms" },
+	{ "a time with another unit", BASE "[pool]\npool_timeout = 30 sec\n",
+	  "pgweir.ini:6: error: pool_timeout = 30 sec: \"sec\" is not a unit of time; use us, ms, s, min, h or d" },
+	{ "no time", BASE "[pool]\npool_timeout = soon\n",
+	  "pgweir.ini:6: error: pool_timeout = soon: a time is a whole number and a unit, for example 30s or 500ms" },
+	{ "SQLAlchemy's -1 for never", BASE "[pool]\npool_recycle = -1\n",
+	  "pgweir.ini:6: error: pool_recycle = -1: a time is a whole number and a unit, for example 30s or 500ms; "
+	  "0s is none" },
+	{ "a time with a fraction", BASE "[pool]\npool_timeout = 1.5s\n",
+	  "pgweir.ini:6: error: pool_timeout = 1.5s: \".5s\" is not a unit of time; use us, ms, s, min, h or d" },
+	{ "a time above what is sensible", BASE "[pool]\npool_timeout = 2d\n",
+	  "pgweir.ini:6: error: pool_timeout = 2d: must be in the range 0s to 1d" },
+	{ "a time that must be", BASE "[timeouts]\nlogin_timeout = 0s\n",
+	  "pgweir.ini:6: error: login_timeout = 0s: must be in the range 1ms to 1h" },
+	{ "a time beyond 64 bits", BASE "[pool]\npool_timeout = 99999999999999d\n",
+	  "pgweir.ini:6: error: pool_timeout = 99999999999999d: this time is too large" },
+	{ "a time with off where it has no meaning", BASE "[pool]\npool_timeout = off\n",
+	  "pgweir.ini:6: error: pool_timeout = off: a time is a whole number and a unit, for example 30s or 500ms" },
+	{ "a time that may be off", BASE "[slow_query]\nthreshold = 100\n",
+	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is possible too" },
+	{ "a size without a unit", BASE "[pool]\nmax_statement_size = 1000\n",
+	  "pgweir.ini:6: error: max_statement_size = 1000: a size needs a unit, for example 1MiB or 16KiB" },
+	{ "a size with the other units", BASE "[pool]\nmax_statement_size = 1MB\n",
+	  "pgweir.ini:6: error: max_statement_size = 1MB: \"MB\" is not a unit of size; use B, KiB, MiB or GiB" },
+	{ "a size of nothing", BASE "[pool]\nmax_statement_size = 0B\n",
+	  "pgweir.ini:6: error: max_statement_size = 0B: must be in the range 1B to 1GiB" },
+	{ "a number below", BASE "[pool]\npool_size = 0\n",
+	  "pgweir.ini:6: error: pool_size = 0: a whole number from 1 to 100000 is needed" },
+	{ "SQLAlchemy's -1 for no limit", BASE "[pool]\nmax_overflow = -1\n",
+	  "pgweir.ini:6: error: max_overflow = -1: a whole number from 0 to 100000 is needed" },
+	{ "a number beyond 64 bits", BASE "[pool]\npool_size = 18446744073709551617\n",
+	  "pgweir.ini:6: error: pool_size = 18446744073709551617: a whole number from 1 to 100000 is needed" },
+	{ "an empty number", BASE "[pool]\npool_size =\n",
+	  "pgweir.ini:6: error: pool_size = : a whole number from 1 to 100000 is needed" },
+	{ "a switch with true", BASE "[pool]\npool_pre_ping = true\n",
+	  "pgweir.ini:6: error: pool_pre_ping = true: use on or off" },
+	{ "a switch with 1", BASE "[pool]\npool_pre_ping = 1\n",
+	  "pgweir.ini:6: error: pool_pre_ping = 1: use on or off" },
+	{ "a switch with yes", BASE "[pool]\npool_pre_ping = yes\n",
+	  "pgweir.ini:6: error: pool_pre_ping = yes: use on or off" },
+	{ "an unknown word", BASE "[pgweir]\npool_mode = transactions\n",
+	  "pgweir.ini:6: error: pool_mode = transactions: use session, transaction or statement" },
+	{ "an unknown version", BASE "[tls_client]\nmin_version = 1.0\n",
+	  "pgweir.ini:6: error: min_version = 1.0: use 1.2 or 1.3" },
+	{ "a share above all", BASE "[slow_query]\nsample_rate = 1.5\n",
+	  "pgweir.ini:6: error: sample_rate = 1.5: a number from 0 to 1 is needed, for example 0.01" },
+	{ "a share with a comma", BASE "[slow_query]\nsample_rate = 0,5\n",
+	  "pgweir.ini:6: error: sample_rate = 0,5: a number from 0 to 1 is needed, for example 0.01" },
+	{ "a share of infinity", BASE "[slow_query]\nsample_rate = inf\n",
+	  "pgweir.ini:6: error: sample_rate = inf: a number from 0 to 1 is needed, for example 0.01" },
+	{ "a mistyped word is no file", BASE "[log]\ndestination = stdrr\n",
+	  "pgweir.ini:6: error: destination = stdrr: use stderr, syslog or a path that begins with /" },
+	{ "a name is missing in a list", DATABASE TRUST "admin_users = a,,b\n",
+	  "pgweir.ini:5: error: admin_users = a,,b: a name is missing" },
+	{ "a comma at the end of a list", DATABASE TRUST "admin_users = a,\n",
+	  "pgweir.ini:5: error: admin_users = a,: a name is missing after the last comma" },
+	{ "a quote without an end in a list", DATABASE TRUST "admin_users = \"a,b\n",
+	  "pgweir.ini:5: error: admin_users = \"a,b: a name in quotes is at most 63 bytes long, then the quote ends" },
+
+	/* addresses */
+	{ "no port", BASE "[pgweir]\nlisten = 127.0.0.1\n",
+	  "pgweir.ini:6: error: listen = 127.0.0.1: an address and a port are needed, for example 127.0.0.1:6432" },
+	{ "port 0", BASE "[pgweir]\nlisten = 127.0.0.1:0\n",
+	  "pgweir.ini:6: error: listen = 127.0.0.1:0: the port is a number from 1 to 65535" },
+	{ "port 65536", BASE "[pgweir]\nlisten = 127.0.0.1:65536\n",
+	  "pgweir.ini:6: error: listen = 127.0.0.1:65536: the port is a number from 1 to 65535" },
+	{ "a host name", BASE "[pgweir]\nlisten = db1:6432\n",
+	  "pgweir.ini:6: error: listen = db1:6432: \"db1\" is not a numeric address; use one such as 127.0.0.1 or "
+	  "[::1], or "
+	  "* for all of IPv4" },
+	{ "IPv6 without brackets", BASE "[pgweir]\nlisten = ::1:6432\n",
+	  "pgweir.ini:6: error: listen = ::1:6432: put brackets around an IPv6 address, for example [::1]:6432" },
+	{ "no IPv6 in the brackets", BASE "[pgweir]\nlisten = [127.0.0.1]:6432\n",
+	  "pgweir.ini:6: error: listen = [127.0.0.1]:6432: between [ and ] a numeric IPv6 address is needed, for "
+	  "example "
+	  "[::1]:6432" },
+	{ "a relative socket", BASE "[pgweir]\nlisten = unix:x\n",
+	  "pgweir.ini:6: error: listen = unix:x: a Unix socket is unix: and a path that begins with /" },
+	{ "a socket with too long a path",
+	  BASE "[pgweir]\nlisten = unix:/123456789/123456789/123456789/123456789/123456789/"
+	       "123456789/123456789/123456789/123456789/123456789/12345678\n",
+	  "pgweir.ini:6: error: listen = unix:/123456789/123456789/123456789/123456789/123456789/123456789/123456789/"
+	  "123456789/123456789/123456789/12345678: the path of a Unix socket has at most 107 bytes" },
+	{ "the same address twice", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\n",
+	  "pgweir.ini:7: error: listen = localhost:1: is the same as listen = 127.0.0.1:1" },
+	{ "the address of the metrics", BASE "[http]\nlisten = 127.0.0.1:6432\n",
+	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: this address is already that of [pgweir]" },
+	{ "trust for the whole network", BASE "[pgweir]\nlisten = 0.0.0.0:6432\n",
+	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] whoever reaches this address is "
+	  "let in; "
+	  "listen on 127.0.0.1 or a Unix socket, or set another method" },
+	{ "the same with IPv6", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = [::]:6432\n",
+	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] whoever reaches this address is let "
+	  "in; "
+	  "listen on 127.0.0.1 or a Unix socket, or set another method" },
+
+	/* from elsewhere */
+	{ "a variable that is not set", BASE "[pool]\npool_size = ${PGWEIR_TEST_NONE}\n",
+	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
+	{ "a variable without an end", BASE "[pool]\npool_size = ${X\n",
+	  "pgweir.ini:6: error: ${ without }; $$ is a dollar" },
+	{ "a variable of no name", BASE "[pool]\npool_size = ${}\n",
+	  "pgweir.ini:6: error: in ${...} the name of a variable is needed, or file:/path; $$ is a dollar" },
+	{ "the value of a variable is not repeated", BASE "[pool]\npool_size = ${PGWEIR_TEST_SECRET}\n",
+	  "pgweir.ini:6: error: pool_size = ${PGWEIR_TEST_SECRET}: a whole number from 1 to 100000 is needed" },
+	{ "a relative file", BASE "[pool]\npool_size = ${file:x}\n",
+	  "pgweir.ini:6: error: ${file:...} needs a path that begins with /" },
+	{ "a file that is not there", BASE "[pool]\npool_size = ${file:/nonexistent/x}\n",
+	  "pgweir.ini:6: error: cannot open /nonexistent/x: No such file or directory" },
+	{ "a file that is a directory", BASE "[pool]\npool_size = ${file:/tmp}\n",
+	  "pgweir.ini:6: error: /tmp is a directory" },
+	{ "a file that is a device", BASE "[pool]\npool_size = ${file:/dev/zero}\n",
+	  "pgweir.ini:6: error: /dev/zero is not a regular file" },
+
+	/* lines */
+	{ "a line without =", BASE "[pool]\npool_size\n",
+	  "pgweir.ini:6: error: this is not a setting; write name = value" },
+	{ "a line whose = is in the comment", BASE "[pool]\npool_size ; = 5\n",
+	  "pgweir.ini:6: error: this is not a setting; write name = value" },
+	{ "a colon for the =", BASE "[pool]\npool_size: 5\n",
+	  "pgweir.ini:6: error: this is not a setting; write name = value, with = instead of :" },
+	{ "a colon before the =", BASE "[pool]\npool_size: 5 = 6\n",
+	  "pgweir.ini:6: error: this is not a setting; write name = value, with = instead of :" },
+	{ "no name", BASE "[pool]\n= 5\n", "pgweir.ini:6: error: the name before the = is missing" },
+	{ "a setting before all sections", "pool_size = 5\n" BASE,
+	  "pgweir.ini:1: error: \"pool_size\" stands before the first section; begin with a line [pgweir]" },
+	{ "a control character", BASE "[pool]\npool_size = 5\x01\n",
+	  "pgweir.ini:6: error: there is a control character (0x01) in this line" },
+	{ "a terminal's escape", BASE "[pool]\n\x1b[31m = 5\n",
+	  "pgweir.ini:6: error: there is a control character (0x1b) in this line" },
+	{ "old Mac lines", BASE "[pool]\rpool_size = 5\n",
+	  "pgweir.ini:5: error: there is a control character (0x0d) in this line" },
+
+	/* sections */
+	{ "a mistyped section", BASE "[pol]\npool_size = 5\n",
+	  "pgweir.ini:5: error: unknown section [pol]; did you mean [pool]?" },
+	{ "a mistyped database", BASE "[databse app]\nupstream = host=h\n",
+	  "pgweir.ini:5: error: unknown section [databse app]; did you mean [database NAME]?" },
+	{ "PgBouncer's section", BASE "[pgbouncer]\nlisten_port = 6432\n",
+	  "pgweir.ini:5: error: section [pgbouncer] is PgBouncer's name; here it is [pgweir], and [pool], [timeouts], "
+	  "[auth], [log]" },
+	{ "PgBouncer's databases", BASE "[databases]\napp = host=h\n",
+	  "pgweir.ini:5: error: section [databases] is PgBouncer's; here each database has a section: [database app], "
+	  "and "
+	  "in it upstream = ..." },
+	{ "a section of nothing", BASE "[]\n", "pgweir.ini:5: error: unknown section []" },
+	{ "a section without an end", BASE "[pool\n", "pgweir.ini:5: error: a section's name ends with ]" },
+	{ "a section whose end is in a comment", BASE "[pool ; ]\n",
+	  "pgweir.ini:5: error: unknown section [pool ;]; did you "
+	  "mean [pool]?" },
+	{ "text after a section", BASE "[pool] pool_size = 5\n",
+	  "pgweir.ini:5: error: there is text after the section's ]; write a setting on a line of its own" },
+	{ "a comment without its blank after a section", BASE "[pool];x\n",
+	  "pgweir.ini:5: error: there is text after the section's ]; write a setting on a line of its own" },
+	{ "a section twice", BASE "[pool]\n[log]\n[pool]\n",
+	  "pgweir.ini:7: error: [pool] has already begun on line 5; put its settings there" },
+	{ "a database twice", TRUST "[database a]\nupstream = host=h\n[database b]\nupstream = host=h\n[database a]\n",
+	  "pgweir.ini:7: error: [database a] has already begun on line 3" },
+	{ "a user twice", BASE "[user a]\n[user a]\n", "pgweir.ini:6: error: [user a] has already begun on line 5" },
+	{ "a database without a name", BASE "[database]\nupstream = host=h\n",
+	  "pgweir.ini:5: error: [database] needs a name, for example [database app], or [database *] for all that are "
+	  "not "
+	  "listed" },
+	{ "a user without a name", BASE "[user ]\n",
+	  "pgweir.ini:5: error: [user] needs a name, for example [user app]" },
+	{ "a user of everyone", BASE "[user *]\n",
+	  "pgweir.ini:5: error: [user *]: what holds for all users is set in [pool], [timeouts] and so on" },
+	{ "a name with blanks", BASE "[database my db]\nupstream = host=h\n",
+	  "pgweir.ini:5: error: [database my db]: put quotes around a name with blanks, for example [database \"my "
+	  "db\"]" },
+	{ "a name of 64 bytes",
+	  BASE "[database 1234567890123456789012345678901234567890123456789012345678901234]\n"
+	       "upstream = host=h\n",
+	  "pgweir.ini:5: error: [database 1234567890123456789012345678901234567890123456789012345678901234]: a name is "
+	  "at "
+	  "most 63 bytes long, this has 64" },
+	{ "a quote in a quoted name", BASE "[user \"a\"b\"]\n",
+	  "pgweir.ini:5: error: [user \"a\"b\"]: a name in quotes is at most 63 bytes long, then the quote ends" },
+	{ "a quote without an end", BASE "[user \"a]\n",
+	  "pgweir.ini:5: error: [user \"a]: a name in quotes is at most 63 bytes long, then the quote ends" },
+	{ "the console's name", BASE "[database pgbouncer]\nupstream = host=h\n",
+	  "pgweir.ini:5: error: [database pgbouncer]: this name is reserved for the console" },
+	{ "our console's name", BASE "[database pgweir]\nupstream = host=h\n",
+	  "pgweir.ini:5: error: [database pgweir]: this name is reserved for the console" },
+	{ "a database of nowhere", TRUST "[database a]\npool_size = 5\n",
+	  "pgweir.ini:3: error: [database a] has no upstream; say where it is, for example upstream = host=127.0.0.1 "
+	  "port=5432" },
+	{ "no database at all", TRUST,
+	  "pgweir.ini: error: there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 "
+	  "port=5432" },
+	{ "an upstream that can't be read", TRUST "[database a]\nupstream = host=a prot=5\n",
+	  "pgweir.ini:4: error: upstream: \"prot\" is not known here; known are host, port, dbname, user, password, "
+	  "target_session_attrs, application_name, client_encoding, options; another setting is written options='-c "
+	  "name=value'" },
+	{ "an upstream for a user", BASE "[user a]\nupstream = host=a\n",
+	  "pgweir.ini:6: error: \"upstream\" belongs in a [database NAME] section, not in [user a]" },
+	{ "an upstream for all", BASE "[pool]\nupstream = host=a\n",
+	  "pgweir.ini:6: error: \"upstream\" belongs in a [database NAME] section, not in [pool]" },
+	{ "a setting of the process for a user", BASE "[user a]\nlogin_timeout = 5s\n",
+	  "pgweir.ini:6: error: \"login_timeout\" belongs in [timeouts], not in [user a]" },
+	{ "a setting that has another name for a user", BASE "[user a]\nthreshold = 5s\n",
+	  "pgweir.ini:6: error: \"threshold\" is called \"slow_query_threshold\" in [user a]" },
+	{ "and the other way round", BASE "[slow_query]\nslow_query_threshold = 5s\n",
+	  "pgweir.ini:6: error: \"slow_query_threshold\" is for databases and users; for all of them it is "
+	  "\"threshold\" in "
+	  "[slow_query]" },
+	{ "a typing error for a user", BASE "[user a]\npol_size = 5\n",
+	  "pgweir.ini:6: error: unknown setting \"pol_size\" in [user a]; did you mean \"pool_size\"?" },
+	{ "a typing error in upstream", TRUST DATABASE "[database a]\nupstrem = host=h\nupstream = host=h\n",
+	  "pgweir.ini:6: error: unknown setting \"upstrem\" in [database a]; did you mean \"upstream\"?" },
+
+	/* what this version has not */
+	{ "pins", BASE "[pgweir]\nsession_state = pin\n",
+	  "pgweir.ini:6: error: session_state = pin is not available in this version" },
+	{ "warnings about sessions", BASE "[user a]\nsession_state = warn\n",
+	  "pgweir.ini:6: error: session_state = warn is not available in this version" },
+	{ "errors about sessions", TRUST DATABASE "session_state = error\n",
+	  "pgweir.ini:5: error: session_state = error is not available in this version" },
+	{ "certificates for login", DATABASE "[auth]\nmethod = cert\n",
+	  "pgweir.ini:4: error: method = cert is not available in this version" },
+	{ "hba", DATABASE "[auth]\nmethod = hba\n",
+	  "pgweir.ini:4: error: method = hba is not available in this version" },
+	{ "auth_query", BASE "auth_query = builtin\n",
+	  "pgweir.ini:5: error: auth_query = builtin is not available in this version" },
+	{ "TLS of clients", BASE "[tls_client]\nmode = require\n",
+	  "pgweir.ini:6: error: mode = require is not available in this version" },
+	{ "TLS of clients, verified", BASE "[tls_client]\nmode = verify-ca\n",
+	  "pgweir.ini:6: error: mode = verify-ca is not available in this version" },
+	{ "TLS of clients, verified in full", BASE "[tls_client]\nmode = verify-full\n",
+	  "pgweir.ini:6: error: mode = verify-full is not available in this version" },
+	{ "a certificate", BASE "[tls_client]\ncertificate_file = /x\n",
+	  "pgweir.ini:6: error: certificate_file = /x is not available in this version" },
+	{ "a key", BASE "[tls_client]\nkey_file = /x\n",
+	  "pgweir.ini:6: error: key_file = /x is not available in this version" },
+	{ "TLS of servers", BASE "[tls_server]\nmode = require\n",
+	  "pgweir.ini:6: error: mode = require is not available in this version" },
+	{ "TLS of servers, verified", BASE "[tls_server]\nmode = verify-ca\n",
+	  "pgweir.ini:6: error: mode = verify-ca is not available in this version" },
+	{ "TLS of servers, verified in full", BASE "[tls_server]\nmode = verify-full\n",
+	  "pgweir.ini:6: error: mode = verify-full is not available in this version" },
+	{ "a certificate for servers", BASE "[tls_server]\ncertificate_file = /x\n",
+	  "pgweir.ini:6: error: certificate_file = /x is not available in this version" },
+	{ "a key for servers", BASE "[tls_server]\nkey_file = /x\n",
+	  "pgweir.ini:6: error: key_file = /x is not available in this version" },
+	{ "direct TLS", BASE "[tls_server]\nnegotiation = direct\n",
+	  "pgweir.ini:6: error: negotiation = direct is not available in this version" },
+	{ "TLS for one database", TRUST DATABASE "server_tls_mode = require\n",
+	  "pgweir.ini:5: error: server_tls_mode for one database is not available in this version" },
+	{ "parameters in the slow log", BASE "[slow_query]\nparameters = on\n",
+	  "pgweir.ini:6: error: parameters = on is not available in this version" },
+	{ "passwords for the metrics", BASE "[http]\nauth_file = /x\n",
+	  "pgweir.ini:6: error: auth_file = /x is not available in this version" },
+	{ "histograms per user", BASE "[http]\nuser_histograms = on\n",
+	  "pgweir.ini:6: error: user_histograms = on is not available in this version" },
+
+	/* the users_file */
+	{ "scram without users", DATABASE "[auth]\nusers_file = /nonexistent/users.txt\n",
+	  "pgweir.ini:4: error: users_file = /nonexistent/users.txt: No such file or directory; write it with lines of "
+	  "\"name\" \"secret\"" },
+	{ "md5 without users", DATABASE "[auth]\nmethod = md5\nusers_file = /nonexistent/users.txt\n",
+	  "pgweir.ini:5: error: users_file = /nonexistent/users.txt: No such file or directory; write it with lines of "
+	  "\"name\" \"secret\"" },
+	{ "a folder for a file", DATABASE "[auth]\nusers_file = /tmp\n",
+	  "pgweir.ini:4: error: users_file = /tmp: Is a directory; write it with lines of \"name\" \"secret\"" },
+	{ "none", DATABASE "[auth]\nusers_file =\n",
+	  "pgweir.ini:4: error: users_file is empty, but clients can't log in without secrets" },
+};
+
+Test(config, what_is_refused_and_why)
+{
+	struct files files;
+
+	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
+	unsetenv("PGWEIR_TEST_NONE");
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(&files, bad[i].text, &problems);
+
+		cr_expect_null(config, "%s", bad[i].rule);
+		cr_expect_str_eq(problem_text(&files, &problems, 0), bad[i].problem, "%s: got %s", bad[i].rule,
+				 problem_text(&files, &problems, 0));
+		/* A second value of a setting whose first was bad is one more. */
+		cr_expect_eq(problems.error_count, strstr(bad[i].rule, "the first value") ? 2 : 1, "%s: then %s",
+			     bad[i].rule, problem_text(&files, &problems, 1));
+		config_problems_fini(&problems);
+		config_unref(config);
+	}
+	files_fini(&files);
+}
+
+static const struct {
+	const char *rule, *text, *problem;
+} warned[] = {
+	{ "metrics for everyone", BASE "[http]\nlisten = 0.0.0.0:9930\n",
+	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
+	  "to "
+	  "whoever reaches this address" },
+	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
+	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; only so many are kept" },
+	{ "more idle than there can be for a user", BASE "[user a]\nmin_idle = 3\npool_size = 2\n",
+	  "pgweir.ini:6: warning: min_idle = 3 is more than pool_size = 2; only so many are kept" },
+	{ "more idle than there can be for a database", TRUST DATABASE "min_idle = 21\n",
+	  "pgweir.ini:5: warning: min_idle = 21 is more than pool_size = 20; only so many are kept" },
+	{ "a file of rules nobody reads", BASE "hba_file = /x\n",
+	  "pgweir.ini:5: warning: hba_file has no effect without method = hba" },
+	{ "a user of a query nobody runs", BASE "auth_user = a\n",
+	  "pgweir.ini:5: warning: auth_user has no effect without auth_query" },
+	{ "samples of what is logged anyway", BASE "[slow_query]\nsample_threshold = 1s\n",
+	  "pgweir.ini:6: warning: sample_threshold has no effect unless it is below threshold" },
+	{ "users nobody needs, but named", BASE "users_file = /nonexistent/x\n",
+	  "pgweir.ini:5: warning: users_file = /nonexistent/x: No such file or directory" },
+};
+
+Test(config, what_is_warned_of)
+{
+	struct files files;
+
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(&files, warned[i].text, &problems);
+
+		cr_expect_not_null(config, "%s", warned[i].rule);
+		cr_expect_eq(problems.error_count, 0, "%s", warned[i].rule);
+		cr_expect_eq(problems.count, 1, "%s", warned[i].rule);
+		cr_expect_str_eq(problem_text(&files, &problems, 0), warned[i].problem, "%s: got %s", warned[i].rule,
+				 problem_text(&files, &problems, 0));
+		config_problems_fini(&problems);
+		config_unref(config);
+	}
+	files_fini(&files);
+}
+
+Test(config, secrets_in_files_that_everyone_can_read)
+{
+	static const char with_users[] = DATABASE "[auth]\nusers_file = users.txt\n";
+	static const char with_password[] = TRUST "[database a]\nupstream = host=h password=hunter2\n";
+	struct config_problems problems = { 0 };
+	char want[256];
+	struct files files;
+
+	files_init(&files);
+	chmod(files.users, 0644);
+	config_unref(load(&files, with_users, &problems));
+	snprintf(want, sizeof(want), "pgweir.ini:4: warning: %s is readable by everyone (0644); chmod 640",
+		 files.users);
+	cr_expect_str_eq(problem_text(&files, &problems, 0), want, "got %s", problem_text(&files, &problems, 0));
+	config_problems_fini(&problems);
+
+	put_file(files.ini, with_password, strlen(with_password), 0644);
+	config_unref(config_load(files.ini, &problems));
+	snprintf(
+	    want, sizeof(want),
+	    "pgweir.ini:4: warning: the password stands in a file that is readable by everyone (0644); chmod 640 %s",
+	    files.ini);
+	cr_expect_str_eq(problem_text(&files, &problems, 0), want, "got %s", problem_text(&files, &problems, 0));
+	config_problems_fini(&problems);
+	files_fini(&files);
+}
+
+Test(config, all_problems_of_a_file_come_in_one_run_in_order_of_line)
+{
+	static const char text[] = "[pgweir]\nlisten = 0.0.0.0:6432\npool_mod = session\n[pool]\npool_timeout = 30\n"
+				   "default_pool_size = 5\npool_size = 1\npool_size = 2\n[auth]\nmethod = trust\n"
+				   "[database app]\npool_size = 0\n[nonsense]\nx = y\n[http]\nlisten = *:1\n";
+	static const char *const wants[] = { "pgweir.ini:2: error: listen = 0.0.0.0:6432: with method = trust",
+					     "pgweir.ini:3: error: unknown setting \"pool_mod\"",
+					     "pgweir.ini:5: error: pool_timeout = 30: a time needs",
+					     "pgweir.ini:6: error: \"default_pool_size\" is PgBouncer's",
+					     "pgweir.ini:8: error: \"pool_size\" was already set",
+					     "pgweir.ini:11: error: [database app] has no upstream",
+					     "pgweir.ini:12: error: pool_size = 0: a whole number",
+					     "pgweir.ini:13: error: unknown section [nonsense]",
+					     "pgweir.ini:16: warning: listen = *:1: the metrics" };
+	struct config_problems problems = { 0 };
+	struct files files;
+
+	files_init(&files);
+	cr_expect_null(load(&files, text, &problems));
+	cr_assert_eq(problems.count, sizeof(wants) / sizeof(wants[0]));
+	cr_expect_eq(problems.error_count, 8);
+	for (size_t i = 0; i < problems.count; i++) {
+		const char *got = problem_text(&files, &problems, i);
+
+		cr_expect_eq(strncmp(got, wants[i], strlen(wants[i])), 0, "want %s, got %s", wants[i], got);
+	}
+	config_problems_fini(&problems);
+	files_fini(&files);
+}
+
+Test(config, a_file_of_garbage_has_an_end_to_its_problems)
+{
+	size_t len = 1 << 20;
+	char *text = malloc(len);
+	struct config_problems problems = { 0 };
+	struct files files;
+
+	files_init(&files);
+	for (size_t i = 0; i < len; i++)
+		text[i] = i % 4 == 3 ? '\n' : "[x="[i % 3];
+	cr_expect_null(load_bytes(&files, text, len, &problems));
+	cr_expect_gt(problems.error_count, 100000);
+	cr_expect_eq(problems.count, 1001);
+	cr_expect_not_null(strstr(problems.list[1000].text, "too many problems"));
+	config_problems_fini(&problems);
+	free(text);
+	files_fini(&files);
+}
+
+/* --- the reader ------------------------------------------------------------------------------------------------- */
+
+static void
+check_pool_size(const struct files *files, const char *text, size_t len, uint32_t want, const char *rule)
+{
+	struct config_problems problems = { 0 };
+	struct config *config = load_bytes(files, text, len, &problems);
+
+	cr_assert_not_null(config, "%s: %s", rule, problem_text(files, &problems, 0));
+	cr_expect_eq(config->defaults.pool_size, want, "%s", rule);
+	config_unref(config);
+	config_problems_fini(&problems);
+}
+
+Test(config, lines_may_look_like_this)
+{
+	static const struct {
+		const char *rule, *text;
+	} rows[] = {
+		{ "without blanks", BASE "[pool]\npool_size=7\n" },
+		{ "with many", BASE "[pool]\n  pool_size \t=   7  \t \n" },
+		{ "without a last newline", BASE "[pool]\npool_size = 7" },
+		{ "CR LF at the ends", BASE "[pool]\r\npool_size = 7\r\n" },
+		{ "a comment behind", BASE "[pool]\npool_size = 7 ; not 8\n" },
+		{ "a comment behind a tab", BASE "[pool]\npool_size = 7\t; not 8\n" },
+		{ "a comment behind the section", BASE "[pool]   ; sizes [here]\npool_size = 7\n" },
+		{ "blanks in the section", BASE "[ pool ]\npool_size = 7\n" },
+		{ "comments and empty lines between",
+		  BASE "; one\n# two\n\n  ; three\n[pool]\n\t# four\n\npool_size = 7\n" },
+		{ "indented after another setting", BASE "[pool]\nmax_overflow = 1\n  pool_size = 7\n" },
+	};
+	struct files files;
+
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_pool_size(&files, rows[i].text, strlen(rows[i].text), 7, rows[i].rule);
+	files_fini(&files);
+}
+
+Test(config, a_line_has_at_most_198_bytes)
+{
+	char text[1024], digits[256];
+	struct config_problems problems = { 0 };
+	struct files files;
+
+	files_init(&files);
+	memset(digits, '0', sizeof(digits));
+	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.185s7\n", digits);
+	check_pool_size(&files, text, strlen(text), 7, "198 bytes and a newline");
+	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.185s7\r\n", digits);
+	check_pool_size(&files, text, strlen(text), 7, "198 bytes and CR LF");
+	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.185s7", digits);
+	check_pool_size(&files, text, strlen(text), 7, "198 bytes and the end");
+	snprintf(text, sizeof(text), BASE "[pool]\n; %.240s\npool_size = 7\n", digits);
+	check_pool_size(&files, text, strlen(text), 7, "a comment may be longer");
+
+	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.218s7\n", digits);
+	cr_expect_null(load(&files, text, &problems));
+	cr_expect_eq(problems.count, 1);
+	cr_expect_str_eq(problem_text(&files, &problems, 0), "pgweir.ini:6: error: line is 231 bytes long, the limit "
+							     "is 198: move the value to a file and use ${file:…}");
+	config_problems_fini(&problems);
+	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.186s7\n", digits);
+	cr_expect_null(load(&files, text, &problems));
+	cr_expect_eq(problems.count, 1);
+	config_problems_fini(&problems);
+	files_fini(&files);
+}
+
+Test(config, files_of_odd_kinds)
+{
+	static const struct {
+		const char *rule, *bytes;
+		size_t len;
+		const char *problem;
+	} rows[] = {
+		{ "a byte-order mark", "\xef\xbb\xbf" BASE, sizeof("\xef\xbb\xbf" BASE) - 1,
+		  "pgweir.ini:1: error: the file begins with a byte-order mark (BOM); save it as UTF-8 without one" },
+		{ "UTF-16", "\xff\xfe[\0p\0", 6, "pgweir.ini:1: error: the file is UTF-16; save it as UTF-8" },
+		{ "a zero byte", BASE "[pool]\npool_size = 7\0 8\n", sizeof(BASE "[pool]\npool_size = 7\0 8\n") - 1,
+		  "pgweir.ini:6: error: there is a zero byte in this line" },
+		{ "a zero byte in a comment", BASE "; \0\n", sizeof(BASE "; \0\n") - 1,
+		  "pgweir.ini:5: error: there is a zero byte in this line" },
+		{ "empty", "", 0,
+		  "pgweir.ini: error: there is no [database NAME] section; write [database *] and upstream = "
+		  "host=127.0.0.1 port=5432" },
+	};
+	struct files files;
+
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config_problems problems = { 0 };
+
+		cr_expect_null(load_bytes(&files, rows[i].bytes, rows[i].len, &problems), "%s", rows[i].rule);
+		bool is_found = false;
+		for (size_t j = 0; j < problems.count; j++)
+			is_found |= strcmp(problem_text(&files, &problems, j), rows[i].problem) == 0;
+		cr_expect(is_found, "%s: got %s", rows[i].rule, problem_text(&files, &problems, 0));
+		config_problems_fini(&problems);
+	}
+	files_fini(&files);
+}
+
+Test(config, files_that_cannot_be_read)
+{
+	struct config_problems problems = { 0 };
+	struct files files;
+	char *large = malloc((1 << 20) + 1);
+
+	files_init(&files);
+	cr_expect_null(config_load("/nonexistent/pgweir.ini", &problems));
+	cr_expect_str_eq(
+	    problems.list[0].text,
+	    "/nonexistent/pgweir.ini: error: cannot open /nonexistent/pgweir.ini: No such file or directory");
+	cr_expect_null(config_load("/tmp", &problems));
+	cr_expect_str_eq(problems.list[1].text, "/tmp: error: /tmp is a directory");
+	cr_expect_null(config_load("/dev/zero", &problems));
+	cr_expect_str_eq(problems.list[2].text, "/dev/zero: error: /dev/zero is not a regular file");
+	config_problems_fini(&problems);
+
+	memset(large, '\n', (1 << 20) + 1);
+	memcpy(large, BASE, strlen(BASE));
+	config_unref(load_bytes(&files, large, 1 << 20, &problems));
+	cr_expect_eq(problems.count, 0, "1 MiB is fine");
+	cr_expect_null(load_bytes(&files, large, (1 << 20) + 1, &problems));
+	cr_assert_eq(problems.count, 1);
+	cr_expect_not_null(strstr(problems.list[0].text, "is larger than 1024 KiB"));
+	config_problems_fini(&problems);
+
+	chmod(files.ini, 0);
+	if (geteuid() != 0) { /* root reads anything */
+		cr_expect_null(config_load(files.ini, &problems));
+		cr_expect_not_null(strstr(problems.list[0].text, "Permission denied"));
+		config_problems_fini(&problems);
+	}
+	free(large);
+	files_fini(&files);
+}
+
+/* --- what is read ----------------------------------------------------------------------------------------------- */
+
+/* Each setting with a value of its own, so that none can be taken for another. */
+static const char everything[] =
+    "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
+    "pool_mode = session\nsession_state = allow\nmax_client_connections = 11\nmax_server_connections = 12\n"
+    "listen_backlog = 13\npid_file = /run/x/pid\n"
+    "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_linger = 23s\npool_timeout = 24s\npool_recycle = 25s\n"
+    "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
+    "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\n"
+    "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
+    "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
+    "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
+    "auth_database =\nadmin_users = root, \"a,b\" ,c\nstats_users = monitor\n"
+    "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
+    "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nnegotiation = postgres\n"
+    "[log]\ndestination = /log\nformat = logfmt\nlevel = debug\nconnections = on\n"
+    "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = off\n"
+    "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\ntable_size = 43\n"
+    "[http]\nlisten = [::1]:7005\nauth_file =\nmetrics_max_pools = 44\nuser_histograms = off\n"
+    "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = track\n"
+    "pool_size = 51\nmax_overflow = 52\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle = 55s\n"
+    "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
+    "idle_timeout = 58s\nprepared_statements = 59\nmax_statement_size = 60MiB\nconnect_timeout = 61ms\n"
+    "query_timeout = 62ms\ntransaction_timeout = 63ms\nidle_transaction_timeout = 64ms\nclient_idle_timeout = 65ms\n"
+    "slow_query_threshold = off\n"
+    "[database \"my db\"]\nupstream = postgres://u@db2:7/x\n"
+    "[database *]\nupstream = host=/run/pg\n"
+    "[user web]\npool_mode = transaction\nquery_timeout = 0s\n"
+    "[user \"say \"\"hi\"\"\"]\npool_size = 1\n";
+
+#define S UINT64_C(1000000)
+
+Test(config, every_setting_arrives_in_its_field)
+{
+	struct files files;
+	struct config *c;
+	char path[128];
+
+	files_init(&files);
+	c = load_good(&files, everything);
+	cr_assert_eq(c->listen_count, 4);
+	cr_expect_str_eq(c->listens[0].text, "*:7001");
+	cr_expect_str_eq(c->listens[0].host, "0.0.0.0");
+	cr_expect_eq(c->listens[0].port, 7001);
+	cr_expect_str_eq(c->listens[1].host, "::1");
+	cr_expect_eq(c->listens[1].port, 7002);
+	cr_expect_str_eq(c->listens[2].host, "/run/x/.s.PGSQL.7003");
+	cr_expect(c->listens[2].is_unix && !c->listens[1].is_unix);
+	cr_expect_eq(c->listens[2].port, 0);
+	cr_expect_str_eq(c->listens[3].host, "127.0.0.1");
+	cr_expect_eq(c->max_client_connections, 11);
+	cr_expect_eq(c->max_server_connections, 12);
+	cr_expect_eq(c->listen_backlog, 13);
+	cr_expect_str_eq(c->pid_file, "/run/x/pid");
+	cr_expect_eq(c->login_timeout_us, 32000);
+	cr_expect_eq(c->shutdown_timeout_us, 37 * S);
+	cr_expect_eq(c->shutdown_delay_us, 38 * S);
+	cr_expect_eq(c->auth_method, AUTH_MD5);
+	cr_expect_str_eq(c->users_file, files.users, "a relative path begins in the folder of the file");
+	cr_expect_str_eq(c->hba_file, "");
+	cr_expect_str_eq(c->ident_file, "");
+	cr_expect_str_eq(c->auth_query, "off");
+	cr_expect_str_eq(c->auth_user, "");
+	cr_expect_str_eq(c->auth_database, "");
+	cr_expect_str_eq(c->admin_users[0], "root");
+	cr_expect_str_eq(c->admin_users[1], "a,b");
+	cr_expect_str_eq(c->admin_users[2], "c");
+	cr_expect_null(c->admin_users[3]);
+	cr_expect_str_eq(c->stats_users[0], "monitor");
+	cr_expect_eq(c->tls_client.mode, TLS_OFF);
+	cr_expect_str_eq(c->tls_client.certificate_file, "");
+	cr_expect_str_eq(c->tls_client.key_file, "");
+	snprintf(path, sizeof(path), "%s/ca.pem", files.folder);
+	cr_expect_str_eq(c->tls_client.ca_file, path);
+	cr_expect_str_eq(c->tls_client.min_version, "1.3");
+	cr_expect_eq(c->tls_server.mode, TLS_OFF);
+	cr_expect_str_eq(c->tls_server.ca_file, "/ca");
+	cr_expect_str_eq(c->tls_server.certificate_file, "");
+	cr_expect_str_eq(c->tls_server.key_file, "");
+	cr_expect_str_eq(c->tls_server.negotiation, "postgres");
+	cr_expect_str_eq(c->log_destination, "/log");
+	cr_expect_eq(c->log_format, LOG_FORMAT_LOGFMT);
+	cr_expect_eq(c->log_level, LOG_LEVEL_DEBUG);
+	cr_expect(c->log_connections);
+	cr_expect_str_eq(c->slow_file, "/slow");
+	cr_expect_eq(c->slow_format, SLOW_FORMAT_POSTGRES);
+	cr_expect_eq(c->slow_text, SLOW_TEXT_NONE);
+	cr_expect(!c->slow_parameters);
+	cr_expect_eq(c->slow_sample_threshold_us, 40000);
+	cr_expect_eq(c->slow_sample_rate, 0.125);
+	cr_expect_eq(c->slow_max_lines_per_second, 42);
+	cr_expect_eq(c->slow_table_size, 43);
+	cr_expect(c->http_enabled);
+	cr_expect_str_eq(c->http_listen.host, "::1");
+	cr_expect_eq(c->http_listen.port, 7005);
+	cr_expect_str_eq(c->http_auth_file, "");
+	cr_expect_eq(c->http_metrics_max_pools, 44);
+	cr_expect(!c->http_user_histograms);
+	cr_expect_str_eq(c->path, files.ini);
+	cr_expect_str_eq(c->single_user, "");
+	cr_expect_str_eq(c->single_password, "");
+	config_unref(c);
+	files_fini(&files);
+}
+
+/* n is the tens of the values in "everything"; the switches and words are looked at by the caller. */
+static void
+check_settings(const struct scope_settings *s, uint64_t n)
+{
+	cr_expect_eq(s->pool_size, n + 1);
+	cr_expect_eq(s->max_overflow, n + 2);
+	cr_expect_eq(s->overflow_linger_us, (n + 3) * S);
+	cr_expect_eq(s->pool_timeout_us, (n + 4) * S);
+	cr_expect_eq(s->pool_recycle_us, (n + 5) * S);
+	cr_expect_eq(s->pool_pre_ping_idle_us, (n + 6) * S);
+	cr_expect_eq(s->ping_interval_us, (n + 7) * S);
+	cr_expect_eq(s->min_idle, n);
+	cr_expect_eq(s->idle_timeout_us, (n + 8) * S);
+	cr_expect_eq(s->prepared_statements, n + 9);
+}
+
+Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
+{
+	struct files files;
+	struct config *c;
+	struct scope_settings s;
+
+	files_init(&files);
+	c = load_good(&files, everything);
+	config_effective(c, NULL, NULL, &s);
+	check_settings(&s, 20);
+	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
+	cr_expect_eq(s.session_state, SESSION_ALLOW);
+	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
+	cr_expect_eq(s.max_statement_size, 30 << 10);
+	cr_expect_eq(s.connect_timeout_us, 31000);
+	cr_expect_eq(s.query_timeout_us, 33);
+	cr_expect_eq(s.transaction_timeout_us, 34 * 60 * S);
+	cr_expect_eq(s.idle_transaction_timeout_us, 35 * 3600 * S);
+	cr_expect_eq(s.client_idle_timeout_us, 36 * 86400 * S);
+	cr_expect_eq(s.slow_query_threshold_us, 41000);
+
+	config_effective(c, config_find_database(c, "app"), NULL, &s);
+	check_settings(&s, 50);
+	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
+	cr_expect_eq(s.session_state, SESSION_TRACK);
+	cr_expect(s.pool_pre_ping && s.pool_lifo);
+	cr_expect_eq(s.max_statement_size, 60 << 20);
+	cr_expect_eq(s.connect_timeout_us, 61000);
+	cr_expect_eq(s.query_timeout_us, 62000);
+	cr_expect_eq(s.transaction_timeout_us, 63000);
+	cr_expect_eq(s.idle_transaction_timeout_us, 64000);
+	cr_expect_eq(s.client_idle_timeout_us, 65000);
+	cr_expect_eq(s.slow_query_threshold_us, CONFIG_TIME_OFF);
+
+	config_effective(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
+	check_settings(&s, 50);
+	cr_expect_eq(s.pool_mode, POOL_MODE_TRANSACTION, "the user's wins");
+	cr_expect_eq(s.query_timeout_us, 0, "also when it is nothing");
+	cr_expect_eq(s.transaction_timeout_us, 63000, "what the user does not say is the database's");
+	config_unref(c);
+	files_fini(&files);
+}
+
+Test(config, databases_and_users_are_found_by_name)
+{
+	struct files files;
+	struct config *c;
+
+	files_init(&files);
+	c = load_good(&files, everything);
+	cr_assert_eq(c->database_count, 3);
+	cr_assert_eq(c->user_count, 2);
+	cr_expect_str_eq(config_find_database(c, "app")->upstream->hosts[0].host, "db1");
+	cr_expect_str_eq(config_find_database(c, "my db")->upstream->hosts[0].host, "db2");
+	cr_expect_str_eq(config_find_database(c, "other")->name, "*");
+	cr_expect_str_eq(config_find_database(c, "")->name, "*");
+	cr_expect_str_eq(config_find_user(c, "say \"hi\"")->name, "say \"hi\"");
+	cr_expect_null(config_find_user(c, "nobody"));
+	cr_expect(config_is_admin(c, "root") && config_is_stats(c, "root") && config_is_stats(c, "monitor"));
+	cr_expect(!config_is_admin(c, "monitor") && !config_is_stats(c, "web") && !config_is_admin(c, ""));
+	cr_expect_str_eq(config_suggest_database(c, "ap"), "app");
+	cr_expect_str_eq(config_suggest_database(c, "my-db"), "my db");
+	cr_expect_null(config_suggest_database(c, "zebra"));
+	cr_expect_null(config_suggest_database(c, "*"));
+	config_unref(c);
+
+	c = load_good(&files, TRUST "[database app]\nupstream = host=h\n");
+	cr_expect_null(config_find_database(c, "other"), "there is no [database *]");
+	cr_expect_null(config_find_user(c, "anybody"));
+	cr_expect_eq(config_ref(c), c);
+	config_unref(c);
+	cr_expect_str_eq(config_find_database(c, "app")->name, "app", "one reference is left");
+	config_unref(c);
+	config_unref(NULL);
+	files_fini(&files);
+}
+
+static const struct {
+	const char *rule, *raw, *value;
+} expanded[] = {
+	{ "a variable", "${PGWEIR_TEST_X}", "xyz" },
+	{ "in the middle, and twice", "a${PGWEIR_TEST_X}b${PGWEIR_TEST_X}", "axyzbxyz" },
+	{ "set but empty", "a${PGWEIR_TEST_EMPTY}b", "ab" },
+	{ "a default for what is not set", "${PGWEIR_TEST_NONE:-d e}", "d e" },
+	{ "and for what is empty", "${PGWEIR_TEST_EMPTY:-d}", "d" },
+	{ "an empty default", "a${PGWEIR_TEST_NONE:-}b", "ab" },
+	{ "a default that isn't used", "${PGWEIR_TEST_X:-d}", "xyz" },
+	{ "two dollars are one", "a$$b", "a$b" },
+	{ "two dollars and a brace are no variable", "$${PGWEIR_TEST_X}", "${PGWEIR_TEST_X}" },
+	{ "a dollar alone stays", "SELECT $1", "SELECT $1" },
+	{ "a dollar at the end stays", "a$", "a$" },
+	{ "what comes out is not looked at again", "${PGWEIR_TEST_DOLLARS}", "$${PGWEIR_TEST_X}" },
+};
+
+Test(config, values_from_elsewhere)
+{
+	struct files files;
+
+	files_init(&files);
+	setenv("PGWEIR_TEST_X", "xyz", 1);
+	setenv("PGWEIR_TEST_EMPTY", "", 1);
+	setenv("PGWEIR_TEST_DOLLARS", "$${PGWEIR_TEST_X}", 1);
+	unsetenv("PGWEIR_TEST_NONE");
+	for (size_t i = 0; i < sizeof(expanded) / sizeof(expanded[0]); i++) {
+		char text[512];
+		struct config *config;
+
+		snprintf(text, sizeof(text), BASE "[pgweir]\npid_file = /%s\n", expanded[i].raw);
+		config = load_good(&files, text);
+		cr_expect_str_eq(config->pid_file + 1, expanded[i].value, "%s", expanded[i].rule);
+		config_unref(config);
+	}
+	files_fini(&files);
+}
+
+Test(config, a_value_from_a_file_is_its_content_without_the_last_newline)
+{
+	static const struct {
+		const char *rule, *content;
+		size_t len;
+		const char *password; /* NULL: an error */
+	} rows[] = {
+		{ "with a newline", "a b\n", 4, "a b" }, { "without", "a b", 3, "a b" },
+		{ "with CR LF", "a b\r\n", 5, "a b" },	 { "only the last one goes", "a\n\n", 3, "a\n" },
+		{ "a zero byte", "a\0b", 3, NULL },
+	};
+	struct files files;
+	char text[512];
+
+	files_init(&files);
+	snprintf(text, sizeof(text), TRUST "[database a]\nupstream = host=h password='${file:%s}'\n", files.users);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config;
+
+		put_file(files.users, rows[i].content, rows[i].len, 0600);
+		config = load(&files, text, &problems);
+		cr_expect_eq(config == NULL, rows[i].password == NULL, "%s", rows[i].rule);
+		if (config != NULL)
+			cr_expect_str_eq(config->databases[0].upstream->password, rows[i].password, "%s", rows[i].rule);
+		config_unref(config);
+		config_problems_fini(&problems);
+	}
+	files_fini(&files);
+}
+
+Test(config, a_file_for_a_value_has_at_most_64_KiB)
+{
+	struct files files;
+	struct config_problems problems = { 0 };
+	char text[512], *large = malloc((64 << 10) + 1);
+
+	files_init(&files);
+	memset(large, ' ', (64 << 10) + 1);
+	memcpy(large, "host=h", 6);
+	snprintf(text, sizeof(text), TRUST "[database a]\nupstream = ${file:%s}\n", files.users);
+	put_file(files.users, large, 64 << 10, 0600);
+	config_unref(load_good(&files, text));
+	put_file(files.users, large, (64 << 10) + 1, 0600);
+	cr_expect_null(load(&files, text, &problems));
+	cr_expect_not_null(strstr(problems.list[0].text, "is larger than 64 KiB"));
+	config_problems_fini(&problems);
+	free(large);
+	files_fini(&files);
+}
+
+/* --- what is shown ---------------------------------------------------------------------------------------------- */
+
+/* All rows as text, with or without their origins. */
+static char *
+rows_text(const struct config *config, void (*put)(const struct config_row *row, void *arg))
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	config_each(config, put, to);
+	fclose(to);
+	return text;
+}
+
+static void
+put_value(const struct config_row *row, void *arg)
+{
+	fprintf(arg, "%s|%s|%s\n", row->section, row->key, row->value);
+}
+
+static void
+put_all(const struct config_row *row, void *arg)
+{
+	fprintf(arg, "%s|%s|%s|%s|%s|%d\n", row->section, row->key, row->value, row->default_value,
+		strrchr(row->origin, '/') ? strrchr(row->origin, '/') + 1 : row->origin, row->is_reloadable);
+	cr_expect(row->help != NULL && *row->help != '\0', "%s", row->key);
+	cr_expect_not_null(row->unit, "%s", row->key);
+}
+
+static char *
+dump_text(const struct config *config)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	config_dump(config, to);
+	fclose(to);
+	return text;
+}
+
+Test(config, rows_say_value_default_and_origin)
+{
+	struct files files;
+	struct config *config;
+	char *text;
+
+	files_init(&files);
+	config = load_good(&files, DATABASE
+			   "[auth]\nusers_file = users.txt\n[pgweir]\nlisten = *:1\nlisten = [::1]:2\n[slow_query]\n"
+			   "threshold = off\n[user a]\npool_timeout = 90s\n[pool]\npool_timeout = 60s\n");
+	text = rows_text(config, put_all);
+	cr_expect_not_null(strstr(text, "pgweir|listen|*:1|127.0.0.1:6432|pgweir.ini:6|0\n"));
+	cr_expect_not_null(strstr(text, "pgweir|listen|[::1]:2|127.0.0.1:6432|pgweir.ini:7|0\n"));
+	cr_expect_not_null(strstr(text, "pool|pool_size|20|20|default|1\n"));
+	cr_expect_not_null(strstr(text, "pool|pool_timeout|1min|30s|pgweir.ini:13|1\n"));
+	cr_expect_not_null(strstr(text, "slow_query|threshold|off|100ms|pgweir.ini:9|1\n"));
+	cr_expect_not_null(strstr(text, "slow_query|sample_rate|0.01|0.01|default|1\n"));
+	cr_expect_not_null(strstr(text, "database *|upstream|host=h port=5432||pgweir.ini:2|1\n"));
+	cr_expect_not_null(strstr(text, "user a|pool_timeout|90s|30s|pgweir.ini:11|1\n"));
+	free(text);
+	config_unref(config);
+	files_fini(&files);
+}
+
+Test(config, defaults_are_shown_as_they_are_written)
+{
+	struct files files;
+	struct config *config;
+	const struct config_key *key;
+	char *text, want[256];
+
+	files_init(&files);
+	config = load_good(&files, BASE);
+	text = rows_text(config, put_all);
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		const char *value = strcmp(key->name, "method") == 0 ? "trust" : key->default_value;
+
+		snprintf(want, sizeof(want), "%s|%s|%s|%s|", key->section, key->name, value, key->default_value);
+		cr_expect_not_null(strstr(text, want), "%s", want);
+	}
+	free(text);
+	config_unref(config);
+	files_fini(&files);
+}
+
+static void
+check_dump_loads(const struct files *files, const struct config *config, const char *rule)
+{
+	struct config_problems problems = { 0 };
+	char *dump = dump_text(config), *before = rows_text(config, put_value), *after;
+	struct config *again = load(files, dump, &problems);
+
+	cr_assert_not_null(again, "%s: %s\n%s", rule, problem_text(files, &problems, 0), dump);
+	after = rows_text(again, put_value);
+	cr_expect_str_eq(after, before, "%s", rule);
+	cr_assert_eq(again->database_count, config->database_count);
+	for (size_t i = 0; i < config->database_count; i++) {
+		const struct upstream *up = config->databases[i].upstream;
+
+		cr_expect(*up->password != '\0' || upstream_equal(up, again->databases[i].upstream), "%s", rule);
+	}
+	free(before);
+	free(after);
+	free(dump);
+	config_unref(again);
+	config_problems_fini(&problems);
+}
+
+Test(config, a_dump_loads_to_the_same_value)
+{
+	static const struct {
+		const char *rule, *text;
+	} rows[] = {
+		{ "defaults", BASE },
+		{ "everything", everything },
+		{ "odd names",
+		  BASE "[database a\"b]\nupstream = host=h\n[user \"a \"\"b\"]\n[user ;x]\n[user \xc3\xa4]\n"
+		       "[user $x]\n[user a,b]\n[database \"*\"\"\"]\nupstream = host=h\n" },
+		{ "an empty user", BASE "[user a]\n" },
+		{ "off", BASE "[slow_query]\nthreshold = off\n[http]\nlisten = off\n" },
+		{ "dollars", DATABASE TRUST "admin_users = a$$b, ${PGWEIR_TEST_X}\n" },
+		{ "a value that looks like a comment", BASE "[pgweir]\npid_file = ${PGWEIR_TEST_COMMENT}\n" },
+		{ "a value with blanks at its ends", BASE "[pgweir]\npid_file = ${PGWEIR_TEST_BLANKS}\n" },
+		{ "a value that begins with a semicolon", DATABASE TRUST "admin_users =;a\n" },
+		{ "a value longer than a line", BASE "[pgweir]\npid_file = ${PGWEIR_TEST_LONG}\n" },
+		{ "an upstream from a variable", TRUST "[database a]\nupstream = ${PGWEIR_TEST_UPSTREAM}\n" },
+		{ "an upstream longer than a line",
+		  TRUST "[database a]\nupstream = host=h options='${PGWEIR_TEST_LONG}'\n" },
+		{ "names", DATABASE TRUST "admin_users = \"a,b\" , c d, \"\"\"\" ,e\"f\n" },
+		{ "a password",
+		  TRUST "[database a]\nupstream = postgres://u:hunter2@h:1,[::1]:2/d?options=-c%20a%3Db%20;c\n" },
+		{ "shares", BASE "[slow_query]\nsample_rate = 0.123456789\n" },
+	};
+	struct files files;
+	char longer[512] = "/";
+
+	files_init(&files);
+	memset(longer + 1, 'x', 300);
+	setenv("PGWEIR_TEST_X", "x$y", 1);
+	setenv("PGWEIR_TEST_COMMENT", "/a ;b", 1);
+	setenv("PGWEIR_TEST_BLANKS", "/ a ", 1);
+	setenv("PGWEIR_TEST_LONG", longer, 1);
+	setenv("PGWEIR_TEST_UPSTREAM", "host=h\nport=1\toptions='a ;b'", 1);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config *config = load_good(&files, rows[i].text);
+
+		check_dump_loads(&files, config, rows[i].rule);
+		config_unref(config);
+	}
+	files_fini(&files);
+}
+
+Test(config, passwords_are_never_shown)
+{
+	struct files files;
+	struct config *config;
+	char *rows, *dump;
+
+	files_init(&files);
+	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
+	config = load_good(&files, TRUST "[database a]\nupstream = host=h password=hunter2\n[database b]\n"
+					 "upstream = host=h password=${PGWEIR_TEST_SECRET}\n[database c]\n"
+					 "upstream = postgres://u:hunter2@h\n");
+	rows = rows_text(config, put_value);
+	dump = dump_text(config);
+	cr_expect_null(strstr(rows, "hunter2"), "%s", rows);
+	cr_expect_null(strstr(dump, "hunter2"), "%s", dump);
+	cr_expect_not_null(strstr(rows, "password=***"));
+	cr_expect_not_null(strstr(dump, "password=***"));
+	free(rows);
+	free(dump);
+	config_unref(config);
+	files_fini(&files);
+}
+
+/* Of the source tree: make check says where it is. */
+static char *
+read_source(const char *path)
+{
+	const char *srcdir = getenv("srcdir");
+	char name[512], *text = calloc(1, 1 << 20);
+	FILE *file;
+
+	snprintf(name, sizeof(name), "%s/%s", srcdir != NULL ? srcdir : ".", path);
+	file = fopen(name, "r");
+	cr_assert_not_null(file, "%s", name);
+	cr_assert_gt(fread(text, 1, (1 << 20) - 1, file), 0);
+	fclose(file);
+	return text;
+}
+
+static void
+expect_default(const struct config_row *row, void *arg)
+{
+	(void)arg;
+	if (strcmp(row->key, "users_file") == 0 || strcmp(row->key, "upstream") == 0)
+		return;
+	cr_expect_str_eq(row->value, row->default_value, "[%s] %s", row->section, row->key);
+	cr_expect_str_neq(row->origin, "default", "[%s] %s is not in conf/pgweir.ini", row->section, row->key);
+}
+
+Test(config, the_shipped_file_names_all_settings_with_their_defaults)
+{
+	char *shipped = read_source("conf/pgweir.ini"), *line, *rest, *text;
+	struct files files;
+	struct config *config;
+
+	files_init(&files);
+	line = strstr(shipped, "users_file = /etc/pgweir/users.txt ");
+	cr_assert_not_null(line);
+	rest = strchr(line, '\n');
+	cr_assert_gt(asprintf(&text, "%.*susers_file = users.txt%s", (int)(line - shipped), shipped, rest), 0);
+	config = load_good(&files, text);
+	config_each(config, expect_default, NULL);
+	cr_expect_eq(config->database_count, 1);
+	cr_expect_str_eq(config_find_database(config, "any")->upstream->hosts[0].host, "127.0.0.1");
+	config_unref(config);
+	free(text);
+	free(shipped);
+	files_fini(&files);
+}
+
+Test(config, the_manual_holds_the_table_of_settings)
+{
+	char *manual = read_source("docs/config.md"), *table = NULL;
+	size_t len;
+	FILE *to = open_memstream(&table, &len);
+
+	config_print_keys(to);
+	fclose(to);
+	cr_expect_not_null(
+	    strstr(manual, table),
+	    "docs/config.md is older than config_keys.c: its reference is what config_print_keys prints");
+	free(table);
+	free(manual);
+}
+
+/* --- without a file --------------------------------------------------------------------------------------------- */
+
+static void
+clear_environment(const char *home)
+{
+	unsetenv("PGUSER");
+	unsetenv("PGPASSWORD");
+	unsetenv("PGPASSFILE");
+	setenv("HOME", home, 1);
+}
+
+static struct config *
+from_upstream(const char *uri)
+{
+	struct config_problems problems = { 0 };
+	struct config *config = config_from_upstream(uri, &problems);
+
+	cr_assert_not_null(config, "%s: %s", uri, problems.count > 0 ? problems.list[0].text : "");
+	cr_expect_eq(problems.count, 0);
+	config_problems_fini(&problems);
+	return config;
+}
+
+Test(config, an_upstream_with_a_password_is_a_whole_configuration)
+{
+	struct config *c;
+	struct scope_settings s;
+	char *dump, *rows;
+
+	clear_environment("/nonexistent");
+	c = from_upstream("postgres://web:hunter2@db1:5433/app");
+	cr_assert_eq(c->listen_count, 1);
+	cr_expect_str_eq(c->listens[0].text, "127.0.0.1:6432");
+	cr_expect_str_eq(c->http_listen.text, "127.0.0.1:9930");
+	cr_expect_str_eq(c->path, "");
+	cr_expect_eq(c->auth_method, AUTH_SCRAM_SHA_256);
+	cr_expect_str_eq(c->users_file, "");
+	cr_expect_str_eq(c->single_user, "web");
+	cr_expect_str_eq(c->single_password, "hunter2");
+	cr_expect(config_is_admin(c, "web"));
+	cr_assert_not_null(config_find_database(c, "app"));
+	cr_expect_null(config_find_database(c, "other"), "the URI names a database: there is no other");
+	cr_expect_str_eq(config_find_database(c, "app")->upstream->password, "hunter2");
+	cr_expect_eq(config_find_database(c, "app")->upstream->hosts[0].port, 5433);
+	config_effective(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
+	cr_expect_eq(s.pool_size, 20);
+	dump = dump_text(c);
+	rows = rows_text(c, put_all);
+	cr_expect_null(strstr(dump, "hunter2"));
+	cr_expect_null(strstr(rows, "hunter2"));
+	cr_expect_not_null(strstr(rows,
+				  "database app|upstream|host=db1 port=5433 dbname=app user=web password=***||command "
+				  "line|1\n"));
+	free(dump);
+	free(rows);
+	config_unref(c);
+}
+
+Test(config, an_upstream_without_a_password_trusts_clients_on_loopback)
+{
+	struct config_problems problems = { 0 };
+	struct config *c;
+	struct files files;
+
+	clear_environment("/nonexistent");
+	c = from_upstream("host=db1");
+	cr_expect_eq(c->auth_method, AUTH_TRUST);
+	cr_expect_str_eq(c->single_user, "");
+	cr_expect_str_eq(config_find_database(c, "any")->name, "*");
+	cr_expect_str_eq(config_find_database(c, "any")->upstream->user, "", "each client is who it says it is");
+	files_init(&files);
+	check_dump_loads(&files, c, "without a password");
+	files_fini(&files);
+	config_unref(c);
+
+	setenv("PGUSER", "web", 1);
+	c = from_upstream("host=db1");
+	cr_expect_str_eq(c->databases[0].upstream->user, "web");
+	cr_expect_eq(c->auth_method, AUTH_TRUST);
+	cr_expect(!config_is_admin(c, "web"));
+	config_unref(c);
+
+	cr_expect_null(config_from_upstream("host=db1 prot=5", &problems));
+	cr_assert_eq(problems.error_count, 1);
+	cr_expect_eq(strncmp(problems.list[0].text, "--upstream: error: \"prot\" is not known here", 43), 0, "%s",
+		     problems.list[0].text);
+	cr_expect_null(config_from_upstream("host=db1 dbname=pgbouncer", &problems));
+	cr_expect_str_eq(problems.list[1].text,
+			 "--upstream: error: the database name \"pgbouncer\" is reserved for the console");
+	config_problems_fini(&problems);
+}
+
+Test(config, where_the_password_of_an_upstream_comes_from)
+{
+	static const char passfile[] = "db2:5432:*:web:from passfile\n*:*:*:other:no\n";
+	struct config_problems problems = { 0 };
+	struct files files;
+	char path[128];
+	struct config *c;
+
+	files_init(&files);
+	clear_environment(files.folder);
+	snprintf(path, sizeof(path), "%s/.pgpass", files.folder);
+	put_file(path, passfile, strlen(passfile), 0600);
+
+	c = from_upstream("host=db1,db2 user=web");
+	cr_expect_str_eq(c->single_password, "from passfile", "one of the hosts has one");
+	cr_expect_str_eq(c->databases[0].upstream->password, "from passfile");
+	config_unref(c);
+
+	setenv("PGPASSWORD", "from environment", 1);
+	c = from_upstream("host=db1,db2 user=web");
+	cr_expect_str_eq(c->single_password, "from environment");
+	config_unref(c);
+	c = from_upstream("host=db1,db2 user=web password=given");
+	cr_expect_str_eq(c->single_password, "given");
+	config_unref(c);
+	unsetenv("PGPASSWORD");
+
+	chmod(path, 0644);
+	c = config_from_upstream("host=db2 user=web", &problems);
+	cr_assert_not_null(c);
+	cr_expect_str_eq(c->single_password, "", "everyone can read it: as in libpq it is ignored");
+	cr_expect_eq(problems.error_count, 0);
+	cr_assert_eq(problems.count, 1);
+	cr_expect_not_null(strstr(problems.list[0].text, "warning: ") && strstr(problems.list[0].text, "chmod 600"));
+	config_unref(c);
+	config_problems_fini(&problems);
+
+	chmod(path, 0600);
+	setenv("HOME", "/nonexistent", 1);
+	setenv("PGPASSFILE", path, 1);
+	c = from_upstream("host=db2 user=web");
+	cr_expect_str_eq(c->single_password, "from passfile");
+	config_unref(c);
+	unlink(path);
+	files_fini(&files);
+}
+
+/* --- did you mean ----------------------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *rule, *a, *b;
+	unsigned want;
+} distances[] = {
+	{ "the same", "pool", "pool", 0 },
+	{ "one more", "pool", "pools", 1 },
+	{ "one less", "pool", "pol", 1 },
+	{ "one changed", "pool", "poll", 1 },
+	{ "two that changed places are one", "pool", "oopl", 2 },
+	{ "neighbours that changed places", "size", "szie", 1 },
+	{ "two", "kitten", "sitted", 2 },
+	{ "more than the limit", "kitten", "sitting", 3 },
+	{ "nothing", "", "ab", 2 },
+	{ "longer than anything known", "x1234567890123456789012345678901234567890123456789012345678901234",
+	  "x1234567890123456789012345678901234567890123456789012345678901234", 3 },
+};
+
+Test(suggest, distances)
+{
+	for (size_t i = 0; i < sizeof(distances) / sizeof(distances[0]); i++) {
+		cr_expect_eq(edit_distance(distances[i].a, distances[i].b, 2), distances[i].want, "%s",
+			     distances[i].rule);
+		cr_expect_eq(edit_distance(distances[i].b, distances[i].a, 2), distances[i].want, "%s",
+			     distances[i].rule);
+	}
+}
+
+Test(suggest, names_of_other_poolers_lead_to_settings_that_exist)
+{
+	const struct foreign_name *foreign;
+
+	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++) {
+		cr_expect(foreign->here != NULL || foreign->note != NULL, "%s", foreign->name);
+		cr_expect(foreign->here == NULL || config_key_find(foreign->section, foreign->here) != NULL, "%s",
+			  foreign->name);
+	}
+}

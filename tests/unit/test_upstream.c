@@ -1,0 +1,312 @@
+/* tests/unit/test_upstream.c - connection strings, and libpq's password file. */
+#include "config/passfile.h"
+#include "config/upstream.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What is read is compared as upstream_text writes it: host and port always, the others if set. */
+static const struct {
+	const char *rule, *text, *want;
+} good[] = {
+	{ "a host is enough", "host=db1", "host=db1 port=5432" },
+	{ "all the words", "host=db1 port=6000 dbname=app user=web password=x target_session_attrs=standby",
+	  "host=db1 port=6000 dbname=app user=web password=*** target_session_attrs=standby" },
+	{ "blanks around the = and at the ends don't count", "  host = db1\tport =6000 ", "host=db1 port=6000" },
+	{ "a newline is a blank: the text may come from a file", "host=db1\nport=1\n", "host=db1 port=1" },
+	{ "quotes hold blanks", "host=db1 dbname='my db'", "host=db1 port=5432 dbname='my db'" },
+	{ "two quotes inside of quotes are one", "host=db1 dbname='it''s'", "host=db1 port=5432 dbname='it\\'s'" },
+	{ "a backslash takes the next byte as it is", "host=db1 dbname='it\\'s' user=a\\ b\\\\",
+	  "host=db1 port=5432 dbname='it\\'s' user='a b\\\\'" },
+	{ "an empty value is as good as none", "host=db1 user='' dbname='' port=''", "host=db1 port=5432" },
+	{ "several hosts share a port", "host=a,b,c port=1", "host=a,b,c port=1" },
+	{ "or each has one", "host=a,b port=1,2", "host=a,b port=1,2" },
+	{ "an empty port in a list is the default", "host=a,b port=,2", "host=a,b port=5432,2" },
+	{ "a directory is for Unix sockets", "host=/var/run/postgresql", "host=/var/run/postgresql port=5432" },
+	{ "IPv6 needs no brackets in words", "host=::1 port=1", "host=::1 port=1" },
+	{ "any is the default of target_session_attrs", "host=a target_session_attrs=any", "host=a port=5432" },
+	{ "settings go to PostgreSQL as they are", "host=a application_name='my app' TimeZone=UTC options='-c x=1'",
+	  "host=a port=5432 application_name='my app' TimeZone=UTC options='-c x=1'" },
+	{ "names with a dot belong to extensions", "host=a my.tenant=7", "host=a port=5432 my.tenant=7" },
+	{ "an empty setting stays", "host=a search_path=''", "host=a port=5432 search_path=''" },
+	{ "text with a blank and a semicolon could end an ini line", "host=a options='-c a=b ;c'",
+	  "host=a port=5432 options='-c a=b \\;c'" },
+
+	{ "a URI", "postgres://web:x@db1:6000/app", "host=db1 port=6000 dbname=app user=web password=***" },
+	{ "its other scheme", "postgresql://db1", "host=db1 port=5432" },
+	{ "blanks before it don't count", "  postgres://db1/", "host=db1 port=5432" },
+	{ "several hosts with or without a port", "postgres://a:1,b/app", "host=a,b port=1,5432 dbname=app" },
+	{ "IPv6 in brackets", "postgres://u@[::1]:1,[fe80::1]/", "host=::1,fe80::1 port=1,5432 user=u" },
+	{ "percent and two digits are a byte", "postgres://%77eb:p%40ss@db1/my%20db",
+	  "host=db1 port=5432 dbname='my db' user=web password=***" },
+	{ "a directory percent-encoded", "postgres://%2Fvar%2Frun/app", "host=/var/run port=5432 dbname=app" },
+	{ "a directory as a parameter", "postgres:///app?host=/tmp&port=7", "host=/tmp port=7 dbname=app" },
+	{ "parameters are words", "postgres://a?target_session_attrs=primary&application_name=x%26y",
+	  "host=a port=5432 target_session_attrs=primary application_name=x&y" },
+	{ "an empty parameter is as good as none", "postgres://a?application_name=", "host=a port=5432" },
+	{ "a user without a password", "postgres://web:@a", "host=a port=5432 user=web" },
+	{ "a password may hold a colon", "postgres://web:a:b@h", "host=h port=5432 user=web password=***" },
+};
+
+Test(upstream, what_is_understood)
+{
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct fail why = { 0 };
+		struct upstream *up = upstream_parse(good[i].text, &why);
+		char *text = up != NULL ? upstream_text(up) : NULL;
+
+		cr_expect_not_null(up, "%s: %s", good[i].rule, why.text);
+		if (text != NULL)
+			cr_expect_str_eq(text, good[i].want, "%s: got %s", good[i].rule, text);
+		free(text);
+		upstream_free(up);
+	}
+}
+
+Test(upstream, its_text_reads_back_as_the_same)
+{
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct upstream *up = upstream_parse(good[i].text, NULL), *again;
+		char *text = upstream_text(up), *text_again;
+
+		again = upstream_parse(text, NULL);
+		cr_assert_not_null(again, "%s", good[i].rule);
+		text_again = upstream_text(again);
+		cr_expect_str_eq(text, text_again, "%s", good[i].rule);
+		cr_expect_eq(upstream_equal(up, again), strstr(text, "***") == NULL, "%s", good[i].rule);
+		free(text);
+		free(text_again);
+		upstream_free(up);
+		upstream_free(again);
+	}
+}
+
+static const struct {
+	const char *rule, *text, *why, *hint;
+} bad[] = {
+	{ "nothing at all", "", "host is missing", "for example host=127.0.0.1" },
+	{ "no host", "dbname=app", "host is missing", "/var/run/postgresql" },
+	{ "a URI without a host", "postgres:///app", "host is missing", "" },
+	{ "a URI of another kind", "mysql://a/b", "begins with postgres://", "" },
+	{ "a word without =", "host=a password=my secret", "the word at byte 20 has no \"=\"", "single quotes" },
+	{ "a word without a name", "host=a =5", "the word at byte 8 has no name", "" },
+	{ "a quote without an end", "host=a password='x", "the quote after password= has no end", "" },
+	{ "a word twice", "host=a host=b", "\"host\" is there twice", "" },
+	{ "a setting twice, in whatever case", "host=a TimeZone=UTC timezone=CET", "\"timezone\" is there twice", "" },
+	{ "an unknown word", "host=a prot=5", "\"prot\" is not known here", "options='-c name=value'" },
+	{ "sslmode would not be honoured", "host=a sslmode=verify-full", "\"sslmode\" is not known here",
+	  "[tls_server]" },
+	{ "a password file would not be read", "host=a passfile=/x", "\"passfile\" is not known here",
+	  "${file:/path}" },
+	{ "connect_timeout has a place", "host=a connect_timeout=5", "\"connect_timeout\" is not known", "[timeouts]" },
+	{ "PgBouncer's words", "host=a pool_size=5", "\"pool_size\" is not known here", "a setting of its own" },
+	{ "hostaddr", "hostaddr=127.0.0.1", "\"hostaddr\" is not known here", "write the address into host" },
+	{ "a dotted name that is none", "postgres://a?a.%3D=1", "is not known here", "" },
+	{ "an empty host in a list", "host=a,,b", "a host in the list is empty", "" },
+	{ "a host with odd characters", "host=a;b", "\"a;b\" is not the name of a host", "" },
+	{ "an abstract socket", "host=@x", "abstract Unix sockets", "" },
+	{ "port 0", "host=a port=0", "a port is a number from 1 to 65535", "" },
+	{ "port 65536", "host=a port=65536", "a port is a number from 1 to 65535", "" },
+	{ "a port of letters", "host=a port=http", "a port is a number from 1 to 65535", "" },
+	{ "a port of very many digits", "host=a port=99999999999999999999", "a port is a number from 1 to 65535", "" },
+	{ "too few ports", "host=a,b,c port=1,2", "there are 2 ports for 3 hosts", "" },
+	{ "an unknown target", "host=a target_session_attrs=leader", "target_session_attrs is any, read-write", "" },
+	{ "IPv6 without its end", "postgres://[::1/app", "needs to end with ]", "" },
+	{ "IPv6 of nothing", "postgres://[]/app", "needs to end with ]", "" },
+	{ "text after IPv6", "postgres://[::1]x/app", "only :port is possible", "" },
+	{ "percent without digits", "postgres://a/%zz", "two hexadecimal digits", "%25" },
+	{ "percent at the end", "postgres://a/b%4", "two hexadecimal digits", "" },
+	{ "a zero byte", "postgres://a/b%00", "%00 is not possible", "" },
+	{ "a parameter without =", "postgres://a?sslmode", "each parameter is name=value", "" },
+	{ "a parameter with two", "postgres://a?options=-c%20a=b", "each parameter is name=value", "" },
+	{ "a parameter without a name", "postgres://a?=b", "has no name", "" },
+	{ "host as a parameter, too", "postgres://a?host=b", "\"host\" is there twice", "" },
+	{ "a control character in a name", "host=a user='a\tb'", "no control characters", "" },
+	{ "a control character in a setting", "host=a options='a\nb'", "holds a control character", "" },
+};
+
+Test(upstream, what_is_refused_and_why)
+{
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct fail why = { 0 };
+		struct upstream *up = upstream_parse(bad[i].text, &why);
+
+		cr_expect_null(up, "%s", bad[i].rule);
+		cr_expect_not_null(strstr(why.text, bad[i].why), "%s: %s", bad[i].rule, why.text);
+		cr_expect_not_null(strstr(why.hint, bad[i].hint), "%s: hint %s", bad[i].rule, why.hint);
+		cr_expect_null(strstr(why.text, "secret"), "%s: part of a password is repeated: %s", bad[i].rule,
+			       why.text);
+		upstream_free(up);
+	}
+}
+
+Test(upstream, lengths_have_limits)
+{
+	static const struct {
+		const char *rule, *before;
+		size_t len;
+		bool is_fine;
+	} rows[] = {
+		{ "a database name of 63 bytes", "host=a dbname=", 63, true },
+		{ "one of 64", "host=a dbname=", 64, false },
+		{ "a user of 64", "host=a user=", 64, false },
+		{ "a password of 4096", "host=a password=", 4096, true },
+		{ "one of 4097", "host=a password=", 4097, false },
+		{ "a host of 255", "host=", 255, true },
+		{ "one of 256", "host=", 256, false },
+		{ "a directory whose socket just fits", "host=/", 91, true },
+		{ "one byte more", "host=/", 92, false },
+		{ "settings of 7000", "host=a options=", 7000, true },
+		{ "settings of 8000", "host=a options=", 8000, false },
+		{ "a word's name of 64", "host=a ", 64, false },
+		{ "all of it 65 KiB", "host=a password=x port=", 65 * 1024, false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t before_len = strlen(rows[i].before);
+		char *text = malloc(before_len + rows[i].len + 1);
+		struct upstream *up;
+
+		memcpy(text, rows[i].before, before_len);
+		memset(text + before_len, 'x', rows[i].len);
+		text[before_len + rows[i].len] = '\0';
+		up = upstream_parse(text, NULL);
+		cr_expect_eq(up != NULL, rows[i].is_fine, "%s", rows[i].rule);
+		upstream_free(up);
+		free(text);
+	}
+}
+
+Test(upstream, many_hosts_are_too_many)
+{
+	char text[512] = "host=a";
+
+	for (size_t i = 1; i < 64; i++)
+		strcat(text, ",a");
+	struct upstream *up = upstream_parse(text, NULL);
+	cr_assert_not_null(up);
+	cr_expect_eq(up->host_count, 64);
+	upstream_free(up);
+	strcat(text, ",a");
+	cr_expect_null(upstream_parse(text, NULL));
+}
+
+Test(upstream, fields_are_where_they_belong)
+{
+	struct upstream *up = upstream_parse("postgres://web:it%27s@a:1,/tmp/app?target_session_attrs=prefer-standby"
+					     "&options=-c%20a%3Db",
+					     NULL);
+
+	cr_expect_null(up, "a bare slash begins the database name: /tmp/app is no host");
+	up = upstream_parse("host=a,/tmp port=1,2 user=web password='it''s' dbname=app "
+			    "target_session_attrs=prefer-standby options='-c a=b'",
+			    NULL);
+	cr_assert_not_null(up);
+	cr_expect_eq(up->host_count, 2);
+	cr_expect_str_eq(up->hosts[0].host, "a");
+	cr_expect_eq(up->hosts[0].port, 1);
+	cr_expect_str_eq(up->hosts[1].host, "/tmp");
+	cr_expect_eq(up->hosts[1].port, 2);
+	cr_expect_str_eq(up->user, "web");
+	cr_expect_str_eq(up->password, "it's");
+	cr_expect_str_eq(up->dbname, "app");
+	cr_expect_eq(up->target, TARGET_PREFER_STANDBY);
+	cr_expect_str_eq(up->settings[0], "options");
+	cr_expect_str_eq(up->settings[1], "-c a=b");
+	cr_expect_null(up->settings[2]);
+	upstream_free(up);
+}
+
+Test(upstream, a_copy_is_equal_until_something_differs)
+{
+	static const char *const others[] = {
+		"host=a,c port=1,2 dbname=d user=u password=p options=o",
+		"host=a,b port=1,3 dbname=d user=u password=p options=o",
+		"host=a,b port=1,2 dbname=e user=u password=p options=o",
+		"host=a,b port=1,2 dbname=d user=v password=p options=o",
+		"host=a,b port=1,2 dbname=d user=u password=q options=o",
+		"host=a,b port=1,2 dbname=d user=u password=p options=x",
+		"host=a,b port=1,2 dbname=d user=u password=p",
+		"host=a port=1 dbname=d user=u password=p options=o",
+		"host=a,b port=1,2 dbname=d user=u password=p options=o target_session_attrs=primary"
+	};
+	struct upstream *up = upstream_parse("host=a,b port=1,2 dbname=d user=u password=p options=o", NULL);
+	struct upstream *copy = upstream_copy(up);
+
+	cr_expect(upstream_equal(up, copy));
+	upstream_free(up);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		up = upstream_parse(others[i], NULL);
+		cr_expect(!upstream_equal(up, copy), "%s", others[i]);
+		cr_expect(!upstream_equal(copy, up), "%s", others[i]);
+		upstream_free(up);
+	}
+	upstream_free(copy);
+	upstream_free(NULL);
+}
+
+static const struct {
+	const char *rule, *file, *want; /* want: the password for db1, 5432, app, web; NULL: none */
+} lines[] = {
+	{ "all five fields", "db1:5432:app:web:pw\n", "pw" },
+	{ "the first that fits wins", "db1:5432:app:other:1\ndb1:5432:app:web:2\n*:*:*:*:3\n", "2" },
+	{ "stars fit anything", "*:*:*:*:pw", "pw" },
+	{ "a star with more is no star", "d*:*:*:*:pw\n", NULL },
+	{ "a prefix is not enough", "db1:543:app:web:pw\n", NULL },
+	{ "more is too much", "db11:5432:app:web:pw\n", NULL },
+	{ "comments and empty lines are skipped", "# db1:5432:app:web:no\n\n*:*:*:*:pw\n", "pw" },
+	{ "a line may end with CR LF", "*:*:*:*:pw\r\n", "pw" },
+	{ "\\: is a colon in the password", "*:*:*:*:a\\:b\n", "a:b" },
+	{ "\\\\ is a backslash", "*:*:*:*:a\\\\b\n", "a\\b" },
+	{ "a colon ends the password", "*:*:*:*:a:b\n", "a" },
+	{ "escapes count in the other fields too", "d\\b1:*:*:w\\eb:pw\n", "pw" },
+	{ "an empty password is one", "*:*:*:*:\n", "" },
+	{ "fields are missing", "*:*:*:pw\n", NULL },
+	{ "an empty field fits nothing here", ":*:*:*:pw\n", NULL },
+	{ "an empty file", "", NULL },
+};
+
+static const struct passfile_query query = { .host = "db1", .port = "5432", .dbname = "app", .user = "web" };
+
+Test(passfile, lines)
+{
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		/* A copy of just its size, so that reading past the end is noticed. */
+		size_t len = strlen(lines[i].file);
+		char *exact = malloc(len + 1), *got;
+
+		memcpy(exact, lines[i].file, len);
+		got = passfile_match(exact, len, &query);
+		cr_expect_eq(got == NULL, lines[i].want == NULL, "%s", lines[i].rule);
+		if (got != NULL && lines[i].want != NULL)
+			cr_expect_str_eq(got, lines[i].want, "%s", lines[i].rule);
+		free(got);
+		free(exact);
+	}
+}
+
+Test(passfile, others_must_not_read_it)
+{
+	char path[] = "/tmp/pgweir-passfile-XXXXXX", *got;
+	int fd = mkstemp(path);
+	struct fail why;
+
+	cr_assert_eq(write(fd, "*:*:*:*:pw\n", 11), 11);
+	close(fd);
+	got = passfile_find(path, &query, &why);
+	cr_assert_not_null(got);
+	cr_expect_str_eq(got, "pw");
+	free(got);
+	chmod(path, 0640);
+	cr_expect_null(passfile_find(path, &query, &why));
+	cr_expect_not_null(strstr(why.text, "can be read by others (0640)"), "%s", why.text);
+	unlink(path);
+	cr_expect_null(passfile_find(path, &query, &why));
+	cr_expect_str_eq(why.text, "", "a file that is not there is nothing to talk about");
+	cr_expect_null(passfile_find("/tmp", &query, &why));
+	cr_expect_not_null(strstr(why.text, "is a directory"));
+}
