@@ -1,0 +1,424 @@
+/*
+ * src/weir.c - builds the whole from its parts, runs the loop, takes it down again. See weir.h.
+ */
+#include "weir_state.h"
+
+#include "base/clock.h"
+#include "build.h"
+#include "client/verifier_cache.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define READ_CAP ((size_t)64 << 10)
+#define IDLE_STATEMENT_BYTES ((size_t)16 << 20) /* texts nobody holds that are kept for those who come back */
+#define STATE_DESCRIPTORS 64
+
+/* --- what the parts report --- */
+
+static void
+on_report(void *up, const struct request_report *report)
+{
+	struct weir *w = up;
+
+	slowlog_write(w->slowlog, report, w->now_us);
+}
+
+static void
+on_console(void *up, struct client *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct weir *w = up;
+
+	console_message(w->console, c, type, body, len);
+}
+
+static void
+on_console_closed(void *up, struct client *c)
+{
+	struct weir *w = up;
+
+	console_client_closed(w->console, c);
+}
+
+static void
+on_client_gone(void *up)
+{
+	struct weir *w = up;
+
+	if (w->is_stopping)
+		weir_stop_if_empty(w);
+}
+
+static int
+host_reload(void *up, struct fail *why)
+{
+	return weir_reload(up, why);
+}
+
+static void
+host_pause(void *up, const char *database)
+{
+	struct weir *w = up;
+
+	pool_set_pause(w->pools, database, w->now_us);
+}
+
+static void
+host_resume(void *up, const char *database)
+{
+	struct weir *w = up;
+
+	pool_set_resume(w->pools, database, w->now_us);
+}
+
+static void
+host_shutdown(void *up, bool at_once)
+{
+	weir_stop(up, at_once);
+}
+
+static void
+host_reopen(void *up)
+{
+	weir_reopen_logs(up);
+}
+
+static const char *
+host_config_error(void *up, size_t i)
+{
+	const struct weir *w = up;
+
+	return i < w->problems.count ? w->problems.list[i].text : NULL;
+}
+
+static bool
+host_is_shutting_down(void *up)
+{
+	const struct weir *w = up;
+
+	return w->is_stopping;
+}
+
+/* --- events --- */
+
+static void
+on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct weir *w = arg;
+	struct fail why;
+
+	(void)what;
+	w->now_us = clock_now_us();
+	switch (number) {
+	case SIGHUP:
+		if (weir_reload(w, &why) == 0)
+			weir_reopen_logs(w);
+		break;
+	case SIGTERM:
+		weir_stop(w, false);
+		break;
+	case SIGINT:
+	case SIGQUIT:
+		weir_stop(w, true);
+		break;
+	case SIGUSR1:
+		log_info(w->log, "paused");
+		pool_set_pause(w->pools, NULL, w->now_us);
+		break;
+	case SIGUSR2:
+		log_info(w->log, "resumed");
+		pool_set_resume(w->pools, NULL, w->now_us);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct weir *w = arg;
+	uint64_t now = clock_now_us(), lag = now - w->last_tick_us;
+
+	(void)fd;
+	(void)what;
+	w->now_us = now;
+	if (w->last_tick_us != 0)
+		histogram_observe_us(&w->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
+	w->last_tick_us = now;
+	clients_tick(&w->clients, now);
+	pool_set_tick(w->pools, now);
+	console_tick(w->console, now);
+	weir_stop_tick(w);
+}
+
+static void
+on_http_asks(evutil_socket_t fd, short what, void *arg)
+{
+	struct weir *w = arg;
+
+	(void)fd;
+	(void)what;
+	w->now_us = clock_now_us();
+	http_answer(w->http, weir_snapshot(w));
+}
+
+/* --- starting --- */
+
+static int
+open_logs(struct weir *w, struct fail *why)
+{
+	const struct config *c = w->config;
+	struct log_settings log = { c->log_destination, c->log_format, c->log_level };
+	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
+		(enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
+
+	w->log = log_new(&log, why);
+	if (w->log == NULL)
+		return -1;
+	w->slowlog = slowlog_new(&slow, why);
+	return w->slowlog == NULL ? -1 : 0;
+}
+
+/* One descriptor per client and server, and some of our own. */
+static void
+raise_descriptor_limit(struct weir *w)
+{
+	rlim_t need = (rlim_t)w->config->max_client_connections * 2 + STATE_DESCRIPTORS;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= need)
+		return;
+	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= need ? need : r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+	if (r.rlim_cur < need)
+		log_warning(w->log, "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
+		                    "LimitNOFILE (ulimit -n) to %llu",
+		    (unsigned long long)r.rlim_cur, w->config->max_client_connections, (unsigned long long)need);
+}
+
+static void
+fill_envs(struct weir *w)
+{
+	struct server_env *s = &w->servers;
+	struct client_env *c = &w->clients;
+
+	s->base = c->base = w->base;
+	s->graveyard = c->graveyard = w->graveyard;
+	s->log = c->log = w->log;
+	s->now_us = c->now_us = &w->now_us;
+	s->read_buffer = c->read_buffer = w->read_buffer;
+	s->read_cap = c->read_cap = READ_CAP;
+	s->dialer = w->dialer;
+	s->images = c->images;
+	s->ops = &relay_server_ops;
+	s->owner_ops = &pool_set_owner_ops;
+	c->counters = &w->counters;
+	c->up = w;
+	c->on_report = on_report;
+	c->on_console = on_console;
+	c->on_console_closed = on_console_closed;
+	c->on_client_gone = on_client_gone;
+	TAILQ_INIT(&c->clients);
+}
+
+static int
+make_parts(struct weir *w, struct fail *why)
+{
+	struct pool_set_settings ps = { .env = &w->servers };
+	struct console_host host = { .up = w, .clients = &w->clients, .version = PGWEIR_VERSION,
+		.start_wall_us = w->start_wall_us, .reload = host_reload, .pause = host_pause, .resume = host_resume,
+		.shutdown = host_shutdown, .reopen = host_reopen, .config_error = host_config_error,
+		.is_shutting_down = host_is_shutting_down };
+	uint64_t seeds[3];
+
+	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1
+	    || RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
+		return fail_set(why, "58000", "no randomness");
+	w->graveyard = graveyard_new(w->base);
+	w->dialer = dialer_new(w->base);
+	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
+	w->clients.images = image_store_new(seeds[0]);
+	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
+	w->clients.verifiers = verifier_cache_new();
+	if (w->graveyard == NULL || w->dialer == NULL || w->read_buffer == NULL || w->clients.images == NULL
+	    || w->clients.statements == NULL || w->clients.verifiers == NULL)
+		return fail_set(why, "53200", "no memory to start");
+	fill_envs(w);
+	ps.seed = seeds[2];
+	w->pools = w->clients.pools = pool_set_new(&ps, w->base, w->log);
+	w->console = console_new(&host);
+	if (w->pools == NULL || w->console == NULL)
+		return fail_set(why, "53200", "no memory to start");
+	return 0;
+}
+
+static int
+start_http(struct weir *w, struct fail *why)
+{
+	const struct config *c = w->config;
+	struct http_settings s = { .host = c->http_listen.host, .port = c->http_listen.port, .version = PGWEIR_VERSION,
+		.log = w->log };
+
+	if (!c->http_enabled)
+		return 0;
+	w->http = http_new(&s, why);
+	if (w->http == NULL)
+		return -1;
+	w->http_asks = event_new(w->base, http_request_fd(w->http), EV_READ | EV_PERSIST, on_http_asks, w);
+	if (w->http_asks == NULL || event_add(w->http_asks, NULL) < 0)
+		return fail_set(why, "53200", "no memory to start");
+	return 0;
+}
+
+static int
+watch_signals(struct weir *w, struct fail *why)
+{
+	static const int numbers[WEIR_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
+	struct timeval tv = { 0, TICK_US };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < WEIR_SIGNALS; i++) {
+		w->signals[i] = evsignal_new(w->base, numbers[i], on_signal, w);
+		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
+			return fail_set(why, "53200", "no memory to start");
+	}
+	w->tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+	if (w->tick == NULL || event_add(w->tick, &tv) < 0)
+		return fail_set(why, "53200", "no memory to start");
+	return 0;
+}
+
+static int
+write_pid_file(const struct weir *w, struct fail *why)
+{
+	FILE *f;
+
+	if (w->config->pid_file[0] == '\0')
+		return 0;
+	f = fopen(w->config->pid_file, "we");
+	if (f == NULL)
+		return fail_set(why, "58000", "cannot write pid_file %s: %s", w->config->pid_file, strerror(errno));
+	fprintf(f, "%ld\n", (long)getpid());
+	fclose(f);
+	return 0;
+}
+
+static struct event_base *
+new_base(void)
+{
+	struct event_config *cfg = event_config_new();
+	struct event_base *base = NULL;
+
+	if (cfg == NULL)
+		return NULL;
+	/* One thread uses it: no locks. No changelist: each descriptor is added once and hardly ever changed. */
+	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
+	base = event_base_new_with_config(cfg);
+	event_config_free(cfg);
+	return base;
+}
+
+struct weir *
+weir_new(struct config *config, struct fail *why)
+{
+	struct weir *w = calloc(1, sizeof(*w));
+
+	if (w == NULL) {
+		fail_set(why, "53200", "no memory to start");
+		return NULL;
+	}
+	TAILQ_INIT(&w->clients.clients);
+	w->config = config_ref(config);
+	w->now_us = clock_now_us();
+	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();
+	w->last_reload_ok = true;
+	w->base = new_base();
+	if (w->base == NULL)
+		fail_set(why, "53200", "no event loop");
+	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0) {
+		raise_descriptor_limit(w);
+		weir_apply(w);
+		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0
+		    && write_pid_file(w, why) == 0)
+			return w;
+	}
+	weir_free(w);
+	return NULL;
+}
+
+void
+weir_run(struct weir *w)
+{
+	for (size_t i = 0; i < w->config->listen_count; i++)
+		log_info(w->log, "listening on %s", w->config->listens[i].text);
+	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
+	weir_notify("READY=1");
+	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	log_info(w->log, "stopped");
+}
+
+static void
+close_clients(struct weir *w)
+{
+	struct fail why;
+
+	fail_set(&why, "57P01", "pgweir is shutting down");
+	while (!TAILQ_EMPTY(&w->clients.clients))
+		client_close(TAILQ_FIRST(&w->clients.clients), &why);
+}
+
+static void
+free_events(struct weir *w)
+{
+	for (size_t i = 0; i < WEIR_SIGNALS; i++)
+		if (w->signals[i] != NULL)
+			event_free(w->signals[i]);
+	if (w->tick != NULL)
+		event_free(w->tick);
+	if (w->http_asks != NULL)
+		event_free(w->http_asks);
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
+		listener_free(w->listeners[i]);
+}
+
+void
+weir_free(struct weir *w)
+{
+	if (w == NULL)
+		return;
+	w->is_ending = w->is_stopping = true;
+	w->clients.is_draining = true;
+	close_clients(w);
+	pool_set_free(w->pools);
+	graveyard_free(w->graveyard);
+	console_free(w->console);
+	http_free(w->http); /* the metrics go last */
+	free_events(w);
+	dialer_free(w->dialer);
+	verifier_cache_free(w->clients.verifiers);
+	statement_store_free(w->clients.statements);
+	image_store_free(w->clients.images);
+	free(w->clients.slots);
+	free(w->read_buffer);
+	if (w->config->pid_file[0] != '\0')
+		unlink(w->config->pid_file);
+	slowlog_free(w->slowlog);
+	log_free(w->log);
+	config_problems_fini(&w->problems);
+	users_unref(w->users);
+	config_unref(w->config);
+	if (w->base != NULL)
+		event_base_free(w->base);
+	OPENSSL_cleanse(w->clients.mock_secret, sizeof(w->clients.mock_secret));
+	free(w);
+}

@@ -1,0 +1,20 @@
+/*
+ * src/weir.h - the whole: one process, one loop, and the context that owns everything else.
+ *
+ *   weir_new   opens what the configuration names; nothing is accepted yet
+ *   weir_run   serves until it is told to stop (SIGTERM, SIGINT, SIGQUIT, the console's SHUTDOWN)
+ */
+#ifndef PGWEIR_WEIR_H
+#define PGWEIR_WEIR_H
+
+#include "base/fail.h"
+#include "config/config.h"
+
+struct weir; /* opaque: weir_state.h */
+
+/* Takes a reference on config. NULL and why: an address is taken, the users_file is unreadable, no memory. */
+struct weir *weir_new(struct config *config, struct fail *why);
+void weir_run(struct weir *w);
+void weir_free(struct weir *w);
+
+#endif

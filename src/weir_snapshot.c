@@ -1,0 +1,205 @@
+/* src/weir_snapshot.c - copies what is counted, for the metrics thread. See telemetry/snapshot.h. */
+#include "weir_state.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
+{
+	struct pool_counts n;
+	struct server *srv;
+
+	pool_get_counts(e->policy, &n);
+	p->servers[SERVERS_IDLE] += n.idle;
+	p->servers[SERVERS_LOGIN] += n.opening;
+	p->servers[SERVERS_PING] += n.pinging;
+	p->servers[SERVERS_CLOSING] += n.closing;
+	TAILQ_FOREACH(srv, &e->servers, all) {
+		if (srv->state == SV_RESET)
+			p->servers[SERVERS_RESET]++;
+		else if (srv->state == SV_LENT)
+			p->servers[srv->cancels != NULL ? SERVERS_CANCEL : SERVERS_ACTIVE]++;
+	}
+	p->pool_size += e->settings.pool_size;
+	p->max_overflow += e->settings.max_overflow;
+	p->overflow += n.overflow;
+	p->waiting += n.waiting;
+	p->clients[CLIENTS_WAITING] += n.waiting;
+	if (n.oldest_waiter_us != 0) {
+		uint64_t age = now_us > n.oldest_waiter_us ? now_us - n.oldest_waiter_us : 0;
+
+		p->oldest_waiter_us = age > p->oldest_waiter_us ? age : p->oldest_waiter_us;
+	}
+}
+
+static void
+add_uint64s(void *to, const void *from, size_t len)
+{
+	uint64_t *a = to;
+	const uint64_t *b = from;
+
+	for (size_t i = 0; i < len / sizeof(*a); i++)
+		a[i] += b[i];
+}
+
+static size_t
+count_pools(const struct weir *w)
+{
+	size_t n = 0;
+
+	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+		n++;
+	return n;
+}
+
+static int
+take_pools(struct weir *w, struct snapshot *s)
+{
+	size_t all = count_pools(w), max = w->config->http_metrics_max_pools, shown = all > max ? max + 1 : all, i = 0;
+
+	s->pools = calloc(shown > 0 ? shown : 1, sizeof(*s->pools));
+	if (s->pools == NULL)
+		return -1;
+	s->pool_count = shown;
+	s->pools_aggregated = all > max ? all - max : 0;
+	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next, i++) {
+		bool is_other = i >= max;
+		struct snapshot_pool *p = &s->pools[is_other ? max : i];
+
+		snprintf(p->database, sizeof(p->database), "%s", is_other ? "_other" : e->database->name);
+		snprintf(p->user, sizeof(p->user), "%s", is_other ? "_other" : e->user);
+		e->index = (uint32_t)(is_other ? max : i);
+		add_counts(p, e, w->now_us);
+		add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
+	}
+	return 0;
+}
+
+static void
+take_clients(struct weir *w, struct snapshot *s)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &w->clients.clients, all) {
+		if (c->entry == NULL)
+			continue;
+		switch (client_activity(c)) {
+		case CLIENT_IS_IDLE:
+			s->pools[c->entry->index].clients[CLIENTS_IDLE]++;
+			break;
+		case CLIENT_IS_ACTIVE:
+			s->pools[c->entry->index].clients[CLIENTS_ACTIVE]++;
+			break;
+		default:
+			break; /* waiting ones are counted by the policy, the rest for the process */
+		}
+	}
+}
+
+static int
+take_databases(struct weir *w, struct snapshot *s)
+{
+	size_t n = 0;
+
+	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
+		n++;
+	s->databases = calloc(n > 0 ? n : 1, sizeof(*s->databases));
+	if (s->databases == NULL)
+		return -1;
+	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next) {
+		struct snapshot_database *to = &s->databases[s->database_count++];
+
+		snprintf(to->name, sizeof(to->name), "%s", d->name);
+		to->counters = d->counters;
+		for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+			struct server *srv;
+
+			if (e->database != d)
+				continue;
+			TAILQ_FOREACH(srv, &e->servers, all)
+				to->prepared_server += srv->statements.count;
+		}
+	}
+	return 0;
+}
+
+static int
+take_backends(struct weir *w, struct snapshot *s)
+{
+	size_t n = 0;
+
+	for (struct pool_backend *b = pool_set_backends(w->pools); b != NULL; b = b->next)
+		n++;
+	s->backends = calloc(n > 0 ? n : 1, sizeof(*s->backends));
+	if (s->backends == NULL)
+		return -1;
+	for (struct pool_backend *b = pool_set_backends(w->pools); b != NULL; b = b->next) {
+		struct snapshot_backend *to = &s->backends[s->backend_count++];
+
+		snprintf(to->name, sizeof(to->name), "%s", b->name);
+		snprintf(to->role, sizeof(to->role), "%s",
+		    b->role == 'p' ? "primary" : b->role == 's' ? "standby" : "unknown");
+		to->counters = b->counters;
+	}
+	return 0;
+}
+
+static void
+not_ready(struct snapshot *s, const char *reason)
+{
+	if (s->not_ready_count < sizeof(s->not_ready) / sizeof(s->not_ready[0]))
+		snprintf(s->not_ready[s->not_ready_count++], sizeof(s->not_ready[0]), "%s", reason);
+}
+
+static void
+judge(const struct weir *w, struct snapshot *s)
+{
+	bool has_up = s->backend_count == 0;
+
+	for (size_t i = 0; i < s->backend_count; i++)
+		has_up = has_up || s->backends[i].counters.is_up != 0;
+	if (!has_up)
+		not_ready(s, "no PostgreSQL server can be reached");
+	if (w->is_stopping)
+		not_ready(s, "draining: pgweir is shutting down");
+	if (pool_set_is_paused(w->pools))
+		not_ready(s, "paused");
+}
+
+struct snapshot *
+weir_snapshot(struct weir *w)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	struct slowlog_stats slow;
+
+	if (s == NULL)
+		return NULL;
+	s->taken_us = w->now_us;
+	s->state = w->is_ending ? STATE_STOPPING : w->is_stopping ? STATE_DRAINING
+	    : pool_set_is_paused(w->pools)                        ? STATE_PAUSED
+	                                                          : STATE_RUNNING;
+	s->start_wall_us = w->start_wall_us;
+	s->last_reload_ok = w->last_reload_ok;
+	s->last_reload_wall_us = w->last_reload_wall_us;
+	s->clients_limit = w->config->max_client_connections;
+	s->clients_total_now = w->clients.client_count;
+	s->login_clients = w->clients.login_count;
+	s->cancel_clients = w->clients.cancel_count;
+	s->process = w->counters;
+	s->statement_cache_bytes = statement_store_bytes(w->clients.statements);
+	slowlog_get_stats(w->slowlog, &slow);
+	s->slow_dropped_rate = slow.dropped_rate;
+	s->slow_dropped_ring = slow.dropped_ring;
+	s->slow_dropped_write = slow.dropped_write;
+	if (take_pools(w, s) < 0 || take_databases(w, s) < 0 || take_backends(w, s) < 0) {
+		snapshot_free(s);
+		return NULL;
+	}
+	take_clients(w, s);
+	judge(w, s);
+	return s;
+}
