@@ -1,0 +1,291 @@
+"""The command line: check and dump a configuration, help, version, and a start without any file."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import rawwire
+from rawwire import Wire
+from waiting import wait_until
+from weir import DIRECT, REPOSITORY, find_binary
+
+pytestmark = pytest.mark.weir_only
+
+
+@pytest.fixture
+def pgweir(tmp_path):
+    binary = find_binary()
+    if binary is None or DIRECT:
+        pytest.skip("no pgweir: set PGWEIR_BIN, or build it")
+
+    def run(*arguments, environment=None):
+        return subprocess.run([str(binary), *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True,
+                              timeout=20, env={**os.environ, **(environment or {})}, check=False)
+    return run
+
+
+def check(pgweir, tmp_path, text, **options):
+    """(exit code, lines of complaint) of --check-config."""
+    path = tmp_path / "pgweir.ini"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    done = pgweir("--check-config", path, **options)
+    return done.returncode, [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+
+
+GOOD = """\
+[auth]
+method = trust
+[database app]
+upstream = host=127.0.0.1 port=5432
+"""
+
+
+def test_help_and_version(pgweir):
+    done = pgweir("--help")
+    assert done.returncode == 0 and not done.stderr
+    for word in ("--check-config", "--dump-config", "--version", "--upstream", "CONFIG"):
+        assert word in done.stdout, word
+    assert all(len(line) <= 100 for line in done.stdout.splitlines())
+    done = pgweir("--version")
+    assert done.returncode == 0 and re.match(r"pgweir \d+\.\d+", done.stdout)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--no-such-option",), ("--check-config",), ("one.ini", "two.ini"),
+                                       ("--upstream",)], ids=str)
+def test_a_wrong_command_line_is_told_on_stderr(pgweir, arguments):
+    done = pgweir(*arguments)
+    assert done.returncode not in (0, -6, -11) and done.stderr and "--help" in done.stderr
+
+
+def test_a_file_that_is_not_there(pgweir, tmp_path):
+    for arguments in (["nowhere.ini"], ["--check-config", "nowhere.ini"], ["--dump-config", "nowhere.ini"]):
+        done = pgweir(*arguments)
+        assert done.returncode == 1 and "nowhere.ini" in done.stderr and "No such file" in done.stderr
+
+
+def test_a_good_file_is_good(pgweir, tmp_path):
+    code, lines = check(pgweir, tmp_path, GOOD)
+    assert code == 0, lines
+    assert not any("error" in line for line in lines if "0 errors" not in line)
+
+
+def test_the_shipped_file_is_good(pgweir, tmp_path):
+    text = (REPOSITORY / "conf" / "pgweir.ini").read_text()
+    users = tmp_path / "users.txt"
+    users.write_text("")
+    users.chmod(0o600)
+    code, lines = check(pgweir, tmp_path, text.replace("/etc/pgweir/users.txt", str(users)))
+    assert code == 0, lines
+
+
+def test_all_errors_come_in_one_run_with_their_lines(pgweir, tmp_path):
+    code, lines = check(pgweir, tmp_path, """\
+[pool]
+pool_sise = 4
+default_pool_size = 5
+pool_timeout = 30
+pool_size = 0
+max_overflow = 3
+max_overflow = 4
+pool_lifo = perhaps
+[pools]
+pool_size = 1
+[database app]
+upstream = host=127.0.0.1 prt=5432
+[auth]
+method = trusted
+users_file = ${NO_SUCH_VARIABLE_HERE}
+""")
+    text = "\n".join(lines)
+    assert code == 1
+    for number in (2, 3, 4, 5, 7, 8, 9, 12, 14, 15):
+        assert f"pgweir.ini:{number}: error: " in text, f"line {number} is not in:\n{text}"
+    assert "pool_size" in lines[0] and "did you mean" in lines[0]
+    assert "PgBouncer" in text and "unit" in text and "line 6" in text
+    assert re.search(r"\b10 errors\b", text), text
+
+
+@pytest.mark.parametrize("text, words", [
+    ("[pool]\npool_size = -1\n", ["pool_size"]),
+    ("[pool]\npool_size = 99999999999999999999\n", ["pool_size"]),
+    ("[pool]\npool_size = 4x\n", ["pool_size"]),
+    ("[pool]\npool_size =\n", ["pool_size"]),
+    ("[pool]\npool_timeout = 30 lightyears\n", ["pool_timeout"]),
+    ("[pool]\npool_timeout = -5s\n", ["pool_timeout"]),
+    ("[pool]\npool_timeout = 99999999999999h\n", ["pool_timeout"]),
+    ("[pool]\nmax_statement_size = 5\n", ["max_statement_size", "unit"]),
+    ("[pgweir]\nlisten = nowhere\n", ["listen"]),
+    ("[pgweir]\nlisten = 127.0.0.1:99999\n", ["listen"]),
+    ("[pgweir]\npool_mode = transactional\n", ["pool_mode", "transaction"]),
+    ("[database x\nupstream = host=a\n", ["["]),
+    ("[]\na = b\n", [":1:"]),
+    ("pool_size = 4\n", [":1:", "section"]),
+    ("[pool]\n= 4\n", [":2:"]),
+    ("[pool]\nnonsense\n", [":2:"]),
+    ("[database a]\nupstream = host=a\n[database a]\nupstream = host=b\n", [":3:", "a"]),
+    ("[user x]\nupstream = host=a\n", ["upstream"]),
+    ("[database x]\npool_size = 4\n", ["upstream"]),
+    ("[pool]\npool_size = " + "4" * 300 + "\n", [":2:"]),
+    ("[slow_query]\nthreshold = 100\n", ["threshold", "unit"]),
+    ("[log]\nlevel = loud\n", ["level"]),
+    ("[pgweir]\nlisten = 0.0.0.0:6432\n[auth]\nmethod = trust\n", ["trust", "loopback"]),
+], ids=lambda value: value[:40] if isinstance(value, str) else "")
+def test_an_error_names_its_line_and_what_is_wrong(pgweir, tmp_path, text, words):
+    code, lines = check(pgweir, tmp_path, text)
+    assert code == 1 and any("error" in line for line in lines), lines
+    for word in words:
+        assert word in "\n".join(lines), lines
+
+
+@pytest.mark.parametrize("text", [b"", b"\0" * 100, b"\xff\xfe" * 1000, b"[" * 10_000, b"=" * 10_000, b"\n" * 100_000,
+                                  b"[pool]\r\npool_size = 4\r\n", b"\xef\xbb\xbf[pool]\npool_size = 4\n",
+                                  b"[pool]\npool_size = 4", b"[database " + b"x" * 5000 + b"]\nupstream = host=a\n",
+                                  b"[pool]\npool_size = ${" + b"x" * 3000, b"[pool]\n" + b"x = y\n" * 20_000],
+                         ids=["empty", "zeros", "no text", "brackets", "equals", "blank lines", "CRLF", "BOM", "no end",
+                              "long name", "long variable", "many errors"])
+def test_whatever_is_in_the_file_there_is_an_answer(pgweir, tmp_path, text):
+    code, lines = check(pgweir, tmp_path, text)
+    assert code in (0, 1), (code, lines[:5])
+    assert (code == 0) or lines
+
+
+def test_a_readable_users_file_is_warned_of(pgweir, tmp_path):
+    users = tmp_path / "users.txt"
+    users.write_text('"a" "b"\n')
+    users.chmod(0o644)
+    code, lines = check(pgweir, tmp_path, GOOD.replace("[auth]\n", f"[auth]\nusers_file = {users}\n"))
+    assert code == 0 and any("warning" in line and "users.txt" in line for line in lines), lines
+
+
+def test_variables_and_files_in_values(pgweir, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-file\n")
+    text = GOOD + f"""\
+[pool]
+pool_size = ${{SIZE}}
+max_overflow = ${{NOT_SET:-7}}
+[log]
+destination = /tmp/a$$b.log
+[database two]
+upstream = host=127.0.0.1 password=${{file:{secret}}}
+"""
+    path = tmp_path / "pgweir.ini"
+    path.write_text(text)
+    done = pgweir("--dump-config", path, environment={"SIZE": "13"})
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^pool_size = 13\b", done.stdout, re.M) and re.search(r"^max_overflow = 7\b", done.stdout, re.M)
+    assert "from-a-file" not in done.stdout + done.stderr
+    done = pgweir("--check-config", path)
+    assert done.returncode == 1 and "SIZE" in done.stdout + done.stderr
+
+
+def test_dump_config_shows_what_holds_and_whence_and_can_be_read_again(pgweir, tmp_path):
+    path = tmp_path / "pgweir.ini"
+    path.write_text(GOOD + "[pool]\npool_size = 13\n[user reporting]\nquery_timeout = 10min\n")
+    first = pgweir("--dump-config", path)
+    assert first.returncode == 0
+    for wanted in (r"pool_size = 13\b.*pgweir\.ini:6", r"max_overflow = 10\b.*default", r"pool_timeout = 30s\b"):
+        assert re.search("^" + wanted, first.stdout, re.M), wanted
+    again = tmp_path / "again.ini"
+    again.write_text(first.stdout)
+    second = pgweir("--dump-config", again)
+    assert second.returncode == 0, second.stderr
+
+    def values(text):
+        return [re.sub(r"\s+;.*", "", line) for line in text.splitlines() if line and not line.startswith(";")]
+    assert values(second.stdout) == values(first.stdout)
+
+
+def test_dump_config_masks_secrets(pgweir, tmp_path):
+    path = tmp_path / "pgweir.ini"
+    path.write_text("[database a]\nupstream = postgres://u:top-secret-42@127.0.0.1:5432/a\n"
+                    "[database b]\nupstream = host=127.0.0.1 user=u password=top-secret-42\n")
+    done = pgweir("--dump-config", path)
+    assert "top-secret-42" not in done.stdout + done.stderr and "***" in done.stdout
+
+
+def test_a_bad_config_does_not_start(pgweir, tmp_path):
+    path = tmp_path / "pgweir.ini"
+    path.write_text("[pool]\npool_sise = 4\n")
+    done = pgweir(path)
+    assert done.returncode == 1 and "pgweir.ini:2: error:" in done.stderr and "pool_size" in done.stderr
+
+
+# --- quick start: no file at all ---
+
+def quick_start(weir, uri, environment=None):
+    """pgweir --upstream URI; it listens on 6432, so other tests must not run at the same time on this machine."""
+    weir.port, weir.http_port = 6432, 9930
+    clean = {"PGPASSWORD": "", "PGPASSFILE": "/nonexistent", "HOME": str(weir.directory), **(environment or {})}
+    weir.launch(["--upstream", uri], clean)
+
+
+@pytest.fixture
+def quick(weir):
+    for port in (6432, 9930):
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                pytest.skip(f"port {port} of this machine is taken")
+    return weir
+
+
+def test_upstream_quick_start_without_a_password(quick):
+    quick_start(quick, f"postgres://web@127.0.0.1:{quick.postgres.port}/app")
+    with Wire(("127.0.0.1", 6432)).login() as wire:
+        assert wire.query("SELECT current_user, current_database()") == [["web", "app"]]
+    assert quick.http("/healthz").status == 200
+    assert "psql" in quick.log() and "6432" in quick.log() and "9930" in quick.log()
+
+
+@pytest.mark.parametrize("how", ["in the URI", "PGPASSWORD", "passfile"])
+def test_upstream_quick_start_with_a_password_which_is_the_clients_too(quick, how):
+    where = f"127.0.0.1:{quick.postgres.port}/app"
+    environment, secret = {}, ""
+    if how == "in the URI":
+        secret = ":scram-secret"
+    elif how == "PGPASSWORD":
+        environment["PGPASSWORD"] = "scram-secret"
+    else:
+        passfile = quick.directory / "pgpass"
+        passfile.write_text(f"127.0.0.1:{quick.postgres.port}:*:scramuser:scram-secret\n")
+        passfile.chmod(0o600)
+        environment["PGPASSFILE"] = str(passfile)
+    quick_start(quick, f"postgres://scramuser{secret}@{where}", environment)
+    with Wire(("127.0.0.1", 6432)).login("scramuser", "app", "scram-secret") as wire:
+        assert wire.query("SELECT current_user") == [["scramuser"]]
+    with pytest.raises(rawwire.LoginRefused) as refused:
+        Wire(("127.0.0.1", 6432)).login("scramuser", "app", "wrong")
+    assert refused.value.sqlstate == "28P01"
+    cmdline = open(f"/proc/{quick.process.pid}/cmdline", "rb").read()
+    assert b"scram-secret" not in cmdline and "scram-secret" not in quick.log()
+
+
+def test_upstream_must_make_sense(pgweir):
+    for uri in ("", "nonsense", "http://a/b", "postgres://", "postgres://a:b@[::1:5432/x", "postgres://h:99999/d",
+                "postgres://h/d?nonsense=1"):
+        done = pgweir("--upstream", uri)
+        assert done.returncode not in (0, -6, -11), uri
+        assert done.stderr, uri
+
+
+def test_it_goes_on_when_nobody_reads_its_stderr(weir):
+    weir.configure(connections=True)
+    weir.write_config()
+    read, write = os.pipe()
+    process = subprocess.Popen([str(weir.binary), str(weir.ini)], stderr=write, stdout=write) if weir.binary else None
+    if process is None:
+        pytest.skip("no pgweir")
+    os.close(write)
+    os.close(read)
+    weir.process = process
+    wait_until(weir._is_listening, 5)
+    for _ in range(20):
+        assert weir.raw().query("SELECT 1") == [["1"]]
+    weir.stop(signal.SIGINT)
