@@ -51,6 +51,12 @@ line_of(const struct check *check, const char *section, const char *name)
 	return check->config->origins->lines[config_key_row(config_key_find(section, name))];
 }
 
+static bool
+is_bad(const struct check *check, const char *section, const char *name)
+{
+	return check->config->origins->is_bad[config_key_row(config_key_find(section, name))];
+}
+
 static void
 refuse_value(const struct check *check, const struct config_key *key, const void *base, const char *value,
 	     unsigned line)
@@ -108,6 +114,8 @@ check_users_file(const struct check *check)
 	struct stat st;
 	int error = 0;
 
+	if (is_bad(check, "auth", "method") || is_bad(check, "auth", "users_file"))
+		return;
 	if (*path == '\0') {
 		if (is_needed)
 			problem_error(check->sink, line,
@@ -138,11 +146,11 @@ check_listens(const struct check *check)
 		const struct config_listen *listen = &config->listens[i];
 
 		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
-			problem_error(check->sink, config->origins->listen_lines[i],
-				      "listen = %s: with method = trust in [auth] whoever reaches this address is let "
-				      "in; listen on "
-				      "127.0.0.1 or a Unix socket, or set another method",
-				      listen->text);
+			problem_error(
+			    check->sink, config->origins->listen_lines[i],
+			    "listen = %s: with method = trust in [auth] whoever reaches this address is let in; "
+			    "listen on loopback or a Unix socket, or set another method",
+			    listen->text);
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
 			problem_error(check->sink, line_of(check, "http", "listen"),
 				      "listen = %s: this address is already that of [pgweir]", http->text);

@@ -166,8 +166,8 @@ static const struct config_key keys[] = {
 	  FIELD(slow_sample_threshold_us), off, "of requests between this and threshold, sample_rate are logged" },
 	{ "slow_query", "sample_rate", NOT_THERE, KEY_FRACTION, "0.01", NO_BOUNDS, RELOADS, FIELD(slow_sample_rate), NULL,
 	  "1 is all of them" },
-	{ "slow_query", "max_lines_per_second", NOT_THERE, KEY_COUNT, "200", 1, 100000, "lines", RELOADS,
-	  FIELD(slow_max_lines_per_second), NULL, "what is more is counted, not written" },
+	{ "slow_query", "max_lines_per_second", NOT_THERE, KEY_COUNT, "200", 0, 100000, "lines", RELOADS,
+	  FIELD(slow_max_lines_per_second), NULL, "what is more is counted, not written; 0: no limit" },
 	{ "slow_query", "table_size", NOT_THERE, KEY_COUNT, "1000", 0, 100000, "statements", RELOADS,
 	  FIELD(slow_table_size), NULL, "remembered for SHOW QUERIES" },
 

@@ -185,20 +185,22 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 }
 
 /* What is wrong with a setting is said with what was written: a value from a variable or file may be a secret. */
-static void
+static int
 store(struct loader *l, unsigned line, const struct config_key *key, void *base, const char *name, const char *raw)
 {
 	char about[READER_LINE_MAX + 8];
 	struct fail why = { 0 };
 	char *value = expand(raw, &why);
+	int rc = value != NULL ? key_store(key, base, value, l->folder, &why) : -1;
 
 	if (value == NULL)
 		problem_error(&l->sink, line, "%s", why.text);
-	else if (key_store(key, base, value, l->folder, &why) < 0) {
+	else if (rc < 0) {
 		snprintf(about, sizeof(about), "%s = %s", name, raw);
 		problem_fail(&l->sink, line, about, &why);
 	}
 	expand_free(value);
+	return rc;
 }
 
 static void
@@ -218,14 +220,13 @@ set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
 			l->config->listen_count = 0;
 		origins->lines[row] = line;
 		index = l->config->listen_count;
-		store(l, line, key, l->config, name, raw);
-		if (l->config->listen_count > index)
+		if (store(l, line, key, l->config, name, raw) == 0)
 			origins->listen_lines[index] = line;
 		return;
 	}
 	if (!claim_line(l, &origins->lines[row], line, name))
 		return;
-	store(l, line, key, key_base(key, l->config), name, raw);
+	origins->is_bad[row] = store(l, line, key, key_base(key, l->config), name, raw) < 0;
 	origins->raws[row] = strdup(raw);
 }
 

@@ -23,6 +23,7 @@ struct scope_origin {
 struct config_origin {
 	char *file; /* as it was named to config_load; empty: none */
 	unsigned lines[CONFIG_KEYS_MAX];
+	bool is_bad[CONFIG_KEYS_MAX]; /* its value was refused: what follows from it is not a mistake of its own */
 	char *raws[CONFIG_KEYS_MAX]; /* as written, for values a line of a file could not hold; may be NULL */
 	unsigned listen_lines[CONFIG_LISTENS_MAX];
 	struct scope_origin *databases, *users; /* beside config->databases and config->users */

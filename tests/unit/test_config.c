@@ -221,11 +221,11 @@ static const struct {
 	{ "trust for the whole network", BASE "[pgweir]\nlisten = 0.0.0.0:6432\n",
 	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] whoever reaches this address is "
 	  "let in; "
-	  "listen on 127.0.0.1 or a Unix socket, or set another method" },
+	  "listen on loopback or a Unix socket, or set another method" },
 	{ "the same with IPv6", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = [::]:6432\n",
 	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] whoever reaches this address is let "
 	  "in; "
-	  "listen on 127.0.0.1 or a Unix socket, or set another method" },
+	  "listen on loopback or a Unix socket, or set another method" },
 
 	/* from elsewhere */
 	{ "a variable that is not set", BASE "[pool]\npool_size = ${PGWEIR_TEST_NONE}\n",
@@ -395,6 +395,10 @@ static const struct {
 	  "\"name\" \"secret\"" },
 	{ "a folder for a file", DATABASE "[auth]\nusers_file = /tmp\n",
 	  "pgweir.ini:4: error: users_file = /tmp: Is a directory; write it with lines of \"name\" \"secret\"" },
+	{ "what follows from a bad value is not told", DATABASE "[auth]\nmethod = trusted\nusers_file = /nonexistent\n",
+	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust or hba" },
+	{ "nor for the file itself", DATABASE "[auth]\nusers_file = ${PGWEIR_TEST_NONE}\n",
+	  "pgweir.ini:4: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "none", DATABASE "[auth]\nusers_file =\n",
 	  "pgweir.ini:4: error: users_file is empty, but clients can't log in without secrets" },
 };
