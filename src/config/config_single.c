@@ -7,6 +7,7 @@
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_problems.h"
+#include "config/config_value.h"
 #include "config/passfile.h"
 
 #include <openssl/crypto.h>
@@ -161,20 +162,23 @@ static int
 set_login(struct config *config, const struct upstream *up)
 {
 	bool has_password = *up->password != '\0';
+	struct buf name = { 0 };
+	const char *admins;
 	int rc = 0;
 
 	set_key(config, "auth", "users_file", "", &rc);
 	set_key(config, "auth", "method", has_password ? "scram-sha-256" : "trust", &rc);
-	if (!has_password)
+	if (!has_password || rc < 0)
 		return rc;
-	if (replace_text(&config->single_user, up->user) < 0 ||
-	    replace_text(&config->single_password, up->password) < 0 ||
-	    (config->admin_users = reallocarray(config->admin_users, 2, sizeof(*config->admin_users))) == NULL)
-		return -1;
-	config->admin_users[1] = NULL;
-	config->admin_users[0] = strdup(up->user);
-	config->origins->lines[config_key_row(config_key_find("auth", "admin_users"))] = LINE_COMMAND;
-	return config->admin_users[0] != NULL ? rc : -1;
+	put_name(&name, up->user);
+	admins = put_end(&name);
+	if (admins != NULL)
+		set_key(config, "auth", "admin_users", admins, &rc);
+	if (admins == NULL || replace_text(&config->single_user, up->user) < 0 ||
+	    replace_text(&config->single_password, up->password) < 0)
+		rc = -1;
+	buf_fini(&name);
+	return rc;
 }
 
 struct config *

@@ -41,6 +41,7 @@ struct upstream {
  * the word; connect_timeout is refused with a hint to [timeouts]. The caller owns the result. NULL and why on error.
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
+const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 void upstream_free(struct upstream *up); /* wipes the password */

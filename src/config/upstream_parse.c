@@ -1,0 +1,339 @@
+/*
+ * src/config/upstream_parse.c - a connection string becomes an upstream.
+ *
+ * The words that mean something to pgweir, and those that don't: what libpq takes but pgweir would not honour is an
+ * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
+ */
+#include "config/upstream.h"
+#include "config/upstream_scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+#define TEXT_LEN_MAX ((size_t)64 << 10)
+#define HOSTS_MAX 64
+#define NAME_LEN_MAX 63
+#define PASSWORD_LEN_MAX 4096
+#define SETTINGS_LEN_MAX 8000 /* PostgreSQL takes a startup packet of at most 10,000 bytes */
+#define SOCKET_NAME "/.s.PGSQL.65535"
+
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
+
+/* Sent to PostgreSQL with each connection. Names with a dot belong to extensions and applications. */
+static const char *const settings[] = { "application_name",
+					"client_encoding",
+					"options",
+					"datestyle",
+					"timezone",
+					"intervalstyle",
+					"search_path",
+					"extra_float_digits",
+					"statement_timeout",
+					"lock_timeout",
+					"idle_in_transaction_session_timeout",
+					"default_transaction_isolation",
+					"default_transaction_read_only",
+					"role" };
+
+static const struct {
+	const char *name, *hint;
+} not_ours[] = {
+	{ "connect_timeout", "set connect_timeout in [timeouts] or in this section" },
+	{ "sslmode", "TLS to servers is set in [tls_server]" },
+	{ "requiressl", "TLS to servers is set in [tls_server]" },
+	{ "ssl", "TLS to servers is set in [tls_server]" },
+	{ "sslnegotiation", "TLS to servers is set in [tls_server]" },
+	{ "sslcert", "TLS to servers is set in [tls_server]" },
+	{ "sslkey", "TLS to servers is set in [tls_server]" },
+	{ "sslpassword", "TLS to servers is set in [tls_server]" },
+	{ "sslrootcert", "TLS to servers is set in [tls_server]" },
+	{ "sslcrl", "TLS to servers is set in [tls_server]" },
+	{ "sslcrldir", "TLS to servers is set in [tls_server]" },
+	{ "sslsni", "TLS to servers is set in [tls_server]" },
+	{ "ssl_min_protocol_version", "TLS to servers is set in [tls_server]" },
+	{ "ssl_max_protocol_version", "TLS to servers is set in [tls_server]" },
+	{ "hostaddr", "write the address into host" },
+	{ "passfile", "write password=${file:/path}, or leave it to users_file" },
+	{ "service", "write the words of the service here" },
+	{ "fallback_application_name", "use application_name" },
+	{ "replication", "replication connections can't be pooled" },
+	{ "load_balance_hosts", "hosts are tried in their order" },
+	{ "pool_mode", "it is a setting of its own, on a line below upstream" },
+	{ "pool_size", "it is a setting of its own, on a line below upstream" },
+	{ "min_pool_size", "it is a setting of its own: min_idle, on a line below upstream" },
+	{ "reserve_pool", "it is a setting of its own: max_overflow, on a line below upstream" },
+	{ "reserve_pool_size", "it is a setting of its own: max_overflow, on a line below upstream" },
+	{ "query_wait_timeout", "it is a setting of its own: pool_timeout, on a line below upstream" },
+	{ "server_lifetime", "it is a setting of its own: pool_recycle, on a line below upstream" },
+	{ "max_db_connections", "it is max_server_connections in [pgweir], for all databases together" },
+	{ "auth_user", "it is set in [auth]" },
+	{ "auth_query", "it is set in [auth]" },
+};
+
+/* What is being read. Lists stay text until all is there. */
+struct draft {
+	struct upstream *up;
+	char *host, *port, *target;
+	size_t setting_count, settings_len;
+};
+
+static void
+draft_fini(struct draft *draft)
+{
+	free(draft->host);
+	free(draft->port);
+	free(draft->target);
+}
+
+static bool
+has_control(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return true;
+	return false;
+}
+
+static int
+refuse_word(const char *name, struct fail *why)
+{
+	fail_set(why, "08001", "\"%s\" is not known here", name);
+	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
+		if (strcmp(not_ours[i].name, name) == 0)
+			return fail_hint(why, "%s", not_ours[i].hint);
+	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, application_name, "
+			      "client_encoding, options; another setting is written options='-c name=value'");
+}
+
+static bool
+is_setting(const char *name)
+{
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+		if (strcasecmp(settings[i], name) == 0)
+			return true;
+	return strchr(name, '.') != NULL && name[strspn(name, name_letters)] == '\0';
+}
+
+static int
+put_setting(struct draft *draft, const char *name, const char *value, struct fail *why)
+{
+	char **grown;
+
+	for (size_t i = 0; i < draft->setting_count; i++)
+		if (strcasecmp(draft->up->settings[2 * i], name) == 0)
+			return fail_set(why, "08001", "\"%s\" is there twice", name);
+	if (has_control(name) || has_control(value))
+		return fail_set(why, "08001", "the value of \"%s\" holds a control character", name);
+	draft->settings_len += strlen(name) + strlen(value) + 2;
+	if (draft->settings_len > SETTINGS_LEN_MAX)
+		return fail_set(why, "08001", "all settings together have at most %d bytes", SETTINGS_LEN_MAX);
+	grown = reallocarray(draft->up->settings, 2 * draft->setting_count + 3, sizeof(*grown));
+	if (grown == NULL)
+		return fail_set(why, "53200", "no memory");
+	draft->up->settings = grown;
+	grown += 2 * draft->setting_count;
+	grown[0] = strdup(name);
+	grown[1] = grown[0] != NULL ? strdup(value) : NULL;
+	grown[2] = NULL;
+	if (grown[1] == NULL)
+		return fail_set(why, "53200", "no memory");
+	draft->setting_count++;
+	return 0;
+}
+
+static int
+put_word(void *arg, const char *name, const char *value, struct fail *why)
+{
+	struct draft *draft = arg;
+	struct {
+		const char *name;
+		char **field;
+	} fields[] = {
+		{ "host", &draft->host },
+		{ "port", &draft->port },
+		{ "dbname", &draft->up->dbname },
+		{ "user", &draft->up->user },
+		{ "password", &draft->up->password },
+		{ "target_session_attrs", &draft->target },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (strcmp(fields[i].name, name) != 0)
+			continue;
+		if (*fields[i].field != NULL)
+			return fail_set(why, "08001", "\"%s\" is there twice", name);
+		*fields[i].field = strdup(value);
+		return *fields[i].field != NULL ? 0 : fail_set(why, "53200", "no memory");
+	}
+	return is_setting(name) ? put_setting(draft, name, value, why) : refuse_word(name, why);
+}
+
+/* A name, an address or a directory. */
+static int
+check_host(const char *host, struct fail *why)
+{
+	static const char letters[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%"; /* :% for IPv6 with a zone */
+
+	if (*host == '/') {
+		if (strlen(host) + strlen(SOCKET_NAME) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+			return fail_set(why, "08001", "the directory \"%.128s\" is too long for a Unix socket", host);
+		return has_control(host) ? fail_set(why, "08001", "a directory has no control characters") : 0;
+	}
+	if (*host == '\0')
+		return fail_set(why, "08001", "a host in the list is empty");
+	if (*host == '@')
+		return fail_set(why, "08001", "abstract Unix sockets (@...) are not supported");
+	if (host[strspn(host, letters)] != '\0')
+		return fail_set(why, "08001", "\"%.128s\" is not the name of a host", host);
+	return 0;
+}
+
+/* Element i of a list with commas, cut to what out holds: 0, or -1 if it did not fit. */
+static int
+list_element(const char *list, size_t i, char *out, size_t out_size)
+{
+	size_t len;
+
+	for (; i > 0; i--)
+		list += strcspn(list, ",") + 1;
+	len = strcspn(list, ",");
+	if (len >= out_size)
+		return -1;
+	memcpy(out, list, len);
+	out[len] = '\0';
+	return 0;
+}
+
+static size_t
+list_count(const char *list)
+{
+	size_t count = 1;
+
+	for (; *list != '\0'; list++)
+		count += *list == ',';
+	return count;
+}
+
+static int
+read_port(const char *list, size_t i, uint16_t *out, struct fail *why)
+{
+	char text[8] = "";
+	unsigned long port = 0;
+
+	if (list_element(list, i, text, sizeof(text)) < 0 || text[strspn(text, "0123456789")] != '\0')
+		return fail_set(why, "08001", "a port is a number from 1 to 65535");
+	if (text[0] == '\0') {
+		*out = 5432;
+		return 0;
+	}
+	port = strtoul(text, NULL, 10);
+	if (port < 1 || port > 65535)
+		return fail_set(why, "08001", "a port is a number from 1 to 65535");
+	*out = (uint16_t)port;
+	return 0;
+}
+
+static int
+build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
+{
+	const char *ports = draft->port != NULL ? draft->port : "";
+	size_t count, port_count = list_count(ports);
+
+	if (draft->host == NULL || *draft->host == '\0') {
+		fail_set(why, "08001", "host is missing");
+		return fail_hint(why, "for example host=127.0.0.1, or host=/var/run/postgresql for a Unix socket");
+	}
+	count = list_count(draft->host);
+	if (count > HOSTS_MAX)
+		return fail_set(why, "08001", "there are %zu hosts, at most %d are possible", count, HOSTS_MAX);
+	if (port_count != 1 && port_count != count)
+		return fail_set(why, "08001", "there are %zu ports for %zu hosts", port_count, count);
+	up->hosts = calloc(count, sizeof(*up->hosts));
+	if (up->hosts == NULL)
+		return fail_set(why, "53200", "no memory");
+	for (size_t i = 0; i < count; i++) {
+		struct upstream_host *host = &up->hosts[i];
+
+		if (list_element(draft->host, i, host->host, sizeof(host->host)) < 0)
+			return fail_set(why, "08001", "a host has at most %zu bytes", sizeof(host->host) - 1);
+		if (check_host(host->host, why) < 0 || read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
+			return -1;
+		up->host_count++;
+	}
+	return 0;
+}
+
+static int
+build_target(const struct draft *draft, struct upstream *up, struct fail *why)
+{
+	const char *name;
+
+	for (unsigned i = 0; (name = upstream_target_name((enum target_session_attrs)i)) != NULL; i++) {
+		if (draft->target == NULL || strcmp(draft->target, name) == 0) {
+			up->target = (enum target_session_attrs)i;
+			return 0;
+		}
+	}
+	return fail_set(why, "08001",
+			"target_session_attrs is any, read-write, read-only, primary, standby or prefer-standby");
+}
+
+/* A field that was not set becomes empty. */
+static int
+complete_text(const char *what, char **field, size_t len_max, struct fail *why)
+{
+	if (*field == NULL)
+		*field = strdup("");
+	if (*field == NULL)
+		return fail_set(why, "53200", "no memory");
+	return strlen(*field) <= len_max ? 0 : fail_set(why, "08001", "%s has at most %zu bytes", what, len_max);
+}
+
+static int
+build(const struct draft *draft, struct fail *why)
+{
+	struct upstream *up = draft->up;
+
+	if (build_hosts(draft, up, why) < 0 || build_target(draft, up, why) < 0 ||
+	    complete_text("dbname", &up->dbname, NAME_LEN_MAX, why) < 0 ||
+	    complete_text("user", &up->user, NAME_LEN_MAX, why) < 0 ||
+	    complete_text("password", &up->password, PASSWORD_LEN_MAX, why) < 0)
+		return -1;
+	if (has_control(up->user) || has_control(up->dbname))
+		return fail_set(why, "08001", "user and dbname have no control characters");
+	if (up->settings == NULL)
+		up->settings = calloc(1, sizeof(*up->settings));
+	return up->settings != NULL ? 0 : fail_set(why, "53200", "no memory");
+}
+
+static int
+scan(const char *text, struct draft *draft, struct fail *why)
+{
+	const char *scheme = strstr(text, "://");
+
+	if (strlen(text) > TEXT_LEN_MAX)
+		return fail_set(why, "08001", "it is longer than %zu KiB", TEXT_LEN_MAX >> 10);
+	if (upstream_is_uri(text))
+		return upstream_scan_uri(text, put_word, draft, why);
+	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
+		return fail_set(why, "08001", "a URI begins with postgres:// or postgresql://");
+	return upstream_scan_words(text, put_word, draft, why);
+}
+
+struct upstream *
+upstream_parse(const char *text, struct fail *why)
+{
+	struct draft draft = { .up = calloc(1, sizeof(*draft.up)) };
+
+	text += strspn(text, " \t");
+	if (draft.up == NULL)
+		fail_set(why, "53200", "no memory");
+	else if (scan(text, &draft, why) < 0 || build(&draft, why) < 0) {
+		upstream_free(draft.up);
+		draft.up = NULL;
+	}
+	draft_fini(&draft);
+	return draft.up;
+}
