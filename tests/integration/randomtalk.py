@@ -11,6 +11,7 @@ COPY_TABLE = "random_talk_copy"
 def create_copy_table(postgres):
     postgres.query(f"CREATE UNLOGGED TABLE IF NOT EXISTS {COPY_TABLE} (id int, v text)")
     postgres.query(f"ALTER TABLE {COPY_TABLE} OWNER TO web")
+    postgres.query(f"GRANT ALL ON {COPY_TABLE} TO PUBLIC")
 
 
 class RandomTalk:

@@ -1,0 +1,145 @@
+// node-postgres with its defaults. Run by test_node_pg.py: node pg_suite.js CASE; the connection is in PGHOST and friends.
+'use strict'
+
+const assert = require('assert')
+const { Client, Pool } = require('pg')
+
+async function withPool(options, work) {
+    const pool = new Pool(options)
+    try {
+        return await work(pool)
+    } finally {
+        await pool.end()
+    }
+}
+
+async function withClient(options, work) {
+    const client = new Client(options)
+    await client.connect()
+    try {
+        return await work(client)
+    } finally {
+        await client.end()
+    }
+}
+
+function times(count, make) {
+    return Promise.all(Array.from({ length: count }, (_, i) => make(i)))
+}
+
+const cases = {
+    async simpleAndParameters() {
+        await withClient({}, async (client) => {
+            assert.strictEqual((await client.query('SELECT 1 AS one')).rows[0].one, 1)
+            const { rows } = await client.query('SELECT $1::int + 1 AS n, $2::text AS t, $3::text[] AS a, $4::jsonb AS j',
+                [41, 'Grüße', ['x', null], { k: [1] }])
+            assert.deepStrictEqual(rows[0], { n: 42, t: 'Grüße', a: ['x', null], j: { k: [1] } })
+            const both = await client.query('SELECT 1 AS a; SELECT 2 AS b')
+            assert.deepStrictEqual(both.map((r) => r.rows[0]), [{ a: 1 }, { b: 2 }])
+        })
+    },
+
+    async poolOfTwenty() {
+        await withPool({ max: 20 }, (pool) => times(200, async (i) => {
+            const { rows } = await pool.query('SELECT $1::int AS i', [i])
+            assert.strictEqual(rows[0].i, i)
+        }))
+    },
+
+    async namedStatements() {
+        await withPool({ max: 10 }, (pool) => times(150, async (i) => {
+            const kind = i % 5
+            const { rows } = await pool.query({ name: `kind-${kind}`, text: `SELECT $1::int * ${kind} AS n`, values: [i] })
+            assert.strictEqual(rows[0].n, i * kind)
+        }))
+    },
+
+    async sameNameInDifferentClients() {
+        const one = new Client(), two = new Client()
+        await Promise.all([one.connect(), two.connect()])
+        for (let i = 0; i < 10; i++) {
+            const a = await one.query({ name: 's', text: "SELECT 'one' AS who, $1::int AS i", values: [i] })
+            const b = await two.query({ name: 's', text: "SELECT 'two' AS who, $1::int AS i", values: [i] })
+            assert.deepStrictEqual([a.rows[0], b.rows[0]], [{ who: 'one', i }, { who: 'two', i }])
+        }
+        await Promise.all([one.end(), two.end()])
+    },
+
+    async transactions() {
+        await withPool({ max: 10 }, async (pool) => {
+            await pool.query('DROP TABLE IF EXISTS node_counter')
+            await pool.query('CREATE TABLE node_counter (n int)')
+            await pool.query('INSERT INTO node_counter VALUES (0)')
+            await times(60, async (i) => {
+                const client = await pool.connect()
+                try {
+                    await client.query('BEGIN')
+                    await client.query('UPDATE node_counter SET n = n + 1')
+                    await client.query(i % 3 === 0 ? 'ROLLBACK' : 'COMMIT')
+                } finally {
+                    client.release()
+                }
+            })
+            assert.strictEqual((await pool.query('SELECT n FROM node_counter')).rows[0].n, 40)
+            await pool.query('DROP TABLE node_counter')
+        })
+    },
+
+    async errors() {
+        await withPool({ max: 5 }, (pool) => times(60, async (i) => {
+            if (i % 2) {
+                await assert.rejects(pool.query('SELECT 1/$1::int', [0]), { code: '22012' })
+                await assert.rejects(pool.query('SELECT * FROM node_nowhere'), { code: '42P01' })
+                await assert.rejects(pool.query({ name: `bad${i}`, text: 'SELEC' }), { code: '42601' })
+            } else {
+                assert.strictEqual((await pool.query('SELECT $1::int AS i', [i])).rows[0].i, i)
+            }
+        }))
+    },
+
+    async queuedQueries() {
+        await withClient({}, async (client) => {
+            const answers = await times(300, (i) => client.query('SELECT $1::int AS i', [i]))
+            answers.forEach((answer, i) => assert.strictEqual(answer.rows[0].i, i))
+        })
+    },
+
+    async connectionsThatComeAndGo() {
+        await times(30, (i) => withClient({ application_name: `app ${i}` }, async (client) => {
+            const { rows } = await client.query('SELECT current_setting($1) AS name', ['application_name'])
+            assert.strictEqual(rows[0].name, `app ${i}`)
+        }))
+    },
+
+    async startupSettings() {
+        await withClient({ statement_timeout: 4321, lock_timeout: 1234, options: '-c search_path=pg_catalog' },
+            async (client) => {
+                const { rows } = await client.query(
+                    "SELECT current_setting('statement_timeout') s, current_setting('lock_timeout') l, " +
+                    "current_setting('search_path') p")
+                assert.deepStrictEqual(rows[0], { s: '4321ms', l: '1234ms', p: 'pg_catalog' })
+            })
+    },
+
+    async largeValues() {
+        await withClient({}, async (client) => {
+            const text = 'x'.repeat(5000000)
+            const { rows } = await client.query('SELECT $1::text AS t, $2::bytea AS b', [text, Buffer.alloc(1000000, 255)])
+            assert.strictEqual(rows[0].t, text)
+            assert.strictEqual(rows[0].b.length, 1000000)
+        })
+    },
+
+    async password() {
+        await withClient({ user: 'web', password: 'web-secret' }, async (client) => {
+            assert.strictEqual((await client.query('SELECT current_user AS u')).rows[0].u, 'web')
+        })
+        const bad = new Client({ user: 'web', password: 'wrong' })
+        await assert.rejects(bad.connect(), { code: '28P01' })
+    }
+}
+
+cases[process.argv[2]]().then(() => console.log('ok'), (error) => {
+    console.error(error)
+    process.exit(1)
+})

@@ -1,0 +1,38 @@
+"""node-postgres with its defaults: the cases of pg_suite.js. `npm ci` in this directory brings what it needs."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
+    pytest.mark.skipif(not (HERE / "node_modules" / "pg").exists(), reason="no node_modules: run npm ci here"),
+]
+
+
+def node(weir, case, **environment):
+    host, port = weir.address
+    done = subprocess.run(["node", str(HERE / "pg_suite.js"), case], capture_output=True, text=True, timeout=50, check=False,
+                          env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": "app",
+                               "PGSSLMODE": "disable", **environment})
+    assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr
+
+
+@pytest.mark.parametrize("case", ["simpleAndParameters", "poolOfTwenty", "namedStatements", "sameNameInDifferentClients",
+                                  "transactions", "errors", "queuedQueries", "connectionsThatComeAndGo",
+                                  "startupSettings", "largeValues"])
+def test_node_postgres(weir, case):
+    weir.start(pool_size=3, pool_lifo=False)
+    node(weir, case)
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("method", ["scram-sha-256", "md5"])
+def test_node_postgres_with_a_password(weir, method):
+    weir.start(method=method)
+    node(weir, "password")
