@@ -47,9 +47,9 @@ upstream = host=127.0.0.1 port=5432
 def test_help_and_version(pgweir):
     done = pgweir("--help")
     assert done.returncode == 0 and not done.stderr
-    for word in ("--check-config", "--dump-config", "--version", "--upstream", "CONFIG"):
+    for word in ("--check-config", "--dump-config", "--version", "--upstream", "FILE"):
         assert word in done.stdout, word
-    assert all(len(line) <= 100 for line in done.stdout.splitlines())
+    assert all(len(line) <= 120 for line in done.stdout.splitlines())
     done = pgweir("--version")
     assert done.returncode == 0 and re.match(r"pgweir \d+\.\d+", done.stdout)
 
