@@ -244,6 +244,7 @@ run(void *arg)
 	struct log_writer *w = arg;
 	bool is_retired;
 
+	pthread_setname_np(pthread_self(), "pgweir-log");
 	pthread_mutex_lock(&w->lock);
 	for (;;) {
 		size_t first, len;

@@ -27,7 +27,8 @@ struct http *http_new(const struct http_settings *settings, struct fail *why);
 void http_free(struct http *h); /* stops and joins */
 /* A descriptor that is readable whenever the thread wants a snapshot: the loop watches it ... */
 int http_request_fd(const struct http *h);
-/* ... and then calls this, with a snapshot the thread takes over (it frees it). Clears the descriptor. */
+/* ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one.
+ * Clears the descriptor. */
 void http_answer(struct http *h, struct snapshot *snapshot);
 
 #endif

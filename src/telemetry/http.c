@@ -1,0 +1,373 @@
+/*
+ * src/telemetry/http.c - see http.h.
+ *
+ * Two threads meet in one place: the loop leaves a snapshot in the mailbox and rings (wake_fd); the metrics thread
+ * rings when it wants one (ask_fd). All else is the metrics thread's own. A request that needs a snapshot waits on its
+ * connection; one ring serves all that wait.
+ */
+#include "telemetry/http.h"
+
+#include "base/clock.h"
+#include "telemetry/http_conn.h"
+#include "telemetry/http_listen.h"
+#include "telemetry/http_pages.h"
+#include "telemetry/http_reply.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define WAIT_US (1 * US_PER_S)
+#define HEADERS_MAX 8192
+#define IDLE_TIMEOUT_S 5
+#define NO_DESCRIPTORS_PAUSE_US (100 * US_PER_MS)
+
+struct http {
+	struct event_base *base;
+	struct evhttp *evhttp;
+	struct event *wake;
+	pthread_t thread;
+	bool has_thread;
+	int ask_fd, wake_fd; /* eventfds */
+	_Atomic bool is_stopping;
+	char *path; /* of a Unix socket; NULL: none */
+
+	pthread_mutex_t lock;
+	struct snapshot *mail; /* under the lock: the newest answer that the thread has not seen */
+	bool has_answered; /* under the lock: there was one, even if without a snapshot */
+
+	/* the thread's own */
+	struct http_conns conns;
+	struct http_pages pages;
+	bool is_asking;
+};
+
+/* Adding 1 to an eventfd cannot fail: nobody adds so often that it is full. */
+static void
+ring(int fd)
+{
+	uint64_t one = 1;
+	ssize_t n = write(fd, &one, sizeof(one));
+
+	(void)n;
+}
+
+static void
+silence(int fd)
+{
+	uint64_t rings;
+	ssize_t n = read(fd, &rings, sizeof(rings));
+
+	(void)n;
+}
+
+/* --- requests --- */
+
+static const char *
+path_of(struct evhttp_request *request)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
+
+	return path != NULL ? path : "";
+}
+
+static bool
+is_read_only(struct evhttp_request *request)
+{
+	enum evhttp_cmd_type method = evhttp_request_get_command(request);
+
+	return method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
+}
+
+/* is_alive: the loop answered just now. */
+static void
+answer(struct http *h, struct http_conn *c, bool is_alive)
+{
+	uint64_t asked_us = c->asked_us;
+	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
+	struct evhttp_request *request = http_conn_answer(c);
+	const char *path = path_of(request);
+	struct buf body = { 0 };
+
+	if (!is_read_only(request))
+		http_page_bad_method(&r);
+	else if (strcmp(path, "/metrics") == 0)
+		http_page_metrics(&h->pages,
+				  evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding"), &r);
+	else if (strcmp(path, "/healthz") == 0)
+		http_page_health(is_alive, &r);
+	else if (strcmp(path, "/readyz") == 0)
+		http_page_ready(&h->pages, is_alive, &body, &r);
+	else if (strcmp(path, "/") == 0)
+		http_page_index(&h->pages, &body, &r);
+	else
+		http_page_not_found(&r);
+	http_reply_send(request, &r);
+	buf_fini(&body);
+	if (r.is_scrape)
+		http_pages_observe(&h->pages, clock_now_us() - asked_us);
+}
+
+static bool
+needs_snapshot(struct evhttp_request *request)
+{
+	const char *path = path_of(request);
+
+	return is_read_only(request) &&
+	       (strcmp(path, "/metrics") == 0 || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0);
+}
+
+static void
+on_request(struct evhttp_request *request, void *arg)
+{
+	struct http *h = arg;
+	uint64_t now_us = clock_now_us();
+	struct http_conn *c = http_conn_ask(&h->conns, request, WAIT_US, now_us);
+
+	if (c == NULL) {
+		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
+		return;
+	}
+	if (!needs_snapshot(request) || http_pages_are_fresh(&h->pages, now_us)) {
+		answer(h, c, true);
+		return;
+	}
+	if (!h->is_asking)
+		ring(h->ask_fd);
+	h->is_asking = true;
+}
+
+static void
+on_late(struct http_conn *c, void *arg)
+{
+	answer(arg, c, false);
+}
+
+/* --- the mailbox --- */
+
+static void
+answer_all(struct http *h)
+{
+	struct http_conn *c, *next;
+
+	for (c = TAILQ_FIRST(&h->conns.list); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link); /* sending may close this one, but no other */
+		if (c->state == HTTP_CONN_WAITING)
+			answer(h, c, true);
+	}
+}
+
+static void
+on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct http *h = arg;
+	struct snapshot *snapshot;
+	bool has_answered;
+
+	(void)what;
+	silence(fd);
+	if (atomic_load(&h->is_stopping)) {
+		event_base_loopbreak(h->base);
+		return;
+	}
+	pthread_mutex_lock(&h->lock);
+	snapshot = h->mail;
+	has_answered = h->has_answered;
+	h->mail = NULL;
+	h->has_answered = false;
+	pthread_mutex_unlock(&h->lock);
+	if (has_answered)
+		h->is_asking = false;
+	if (snapshot == NULL)
+		return; /* the loop had no memory for one: who waits gets the last */
+	http_pages_take(&h->pages, snapshot, clock_now_us());
+	answer_all(h);
+}
+
+int
+http_request_fd(const struct http *h)
+{
+	return h->ask_fd;
+}
+
+void
+http_answer(struct http *h, struct snapshot *snapshot)
+{
+	struct snapshot *unread = NULL;
+
+	silence(h->ask_fd);
+	pthread_mutex_lock(&h->lock);
+	if (snapshot != NULL) {
+		unread = h->mail;
+		h->mail = snapshot;
+	}
+	h->has_answered = true;
+	pthread_mutex_unlock(&h->lock);
+	snapshot_free(unread);
+	ring(h->wake_fd);
+}
+
+/* --- life --- */
+
+static void
+on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	evconnlistener_enable(arg);
+}
+
+/* Out of descriptors: the connection stays in the backlog, and would be reported again at once. */
+static void
+on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	struct timeval pause = { .tv_usec = NO_DESCRIPTORS_PAUSE_US };
+
+	(void)arg;
+	evconnlistener_disable(listener);
+	event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_pause_over, listener, &pause);
+}
+
+static void *
+run(void *arg)
+{
+	struct http *h = arg;
+
+	pthread_setname_np(pthread_self(), "pgweir-http");
+	event_base_dispatch(h->base);
+	return NULL;
+}
+
+static int
+start_server(struct http *h, const struct http_settings *settings, struct fail *why)
+{
+	struct evconnlistener *listener;
+	int fd = http_listen(settings->host, settings->port, why);
+
+	if (fd < 0)
+		return -1;
+	if (settings->port == 0)
+		h->path = strdup(settings->host);
+	listener = evconnlistener_new(h->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (listener == NULL) {
+		close(fd);
+		return fail_set(why, "53200", "no memory for the HTTP listener");
+	}
+	if (evhttp_bind_listener(h->evhttp, listener) == NULL) {
+		evconnlistener_free(listener);
+		return fail_set(why, "53200", "no memory for the HTTP listener");
+	}
+	evconnlistener_set_error_cb(listener, on_accept_error);
+	evhttp_set_max_headers_size(h->evhttp, HEADERS_MAX);
+	evhttp_set_max_body_size(h->evhttp, 0);
+	evhttp_set_timeout(h->evhttp, IDLE_TIMEOUT_S);
+	/* All that evhttp knows, so that it is us who say which are right. */
+	evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
+						  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
+						  EVHTTP_REQ_PATCH);
+	evhttp_set_gencb(h->evhttp, on_request, h);
+	http_conns_init(&h->conns, h->base, h->evhttp);
+	h->conns.on_late = on_late;
+	h->conns.arg = h;
+	return 0;
+}
+
+/* Signals belong to the loop's thread. */
+static int
+start_thread(struct http *h, struct fail *why)
+{
+	sigset_t all, before;
+	int error;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&h->thread, NULL, run, h);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error != 0)
+		return fail_set(why, "53000", "cannot start the HTTP thread: %s", strerror(error));
+	h->has_thread = true;
+	return 0;
+}
+
+static int
+open_all(struct http *h, const struct http_settings *settings, struct fail *why)
+{
+	if (http_pages_init(&h->pages, settings->version, settings->log) < 0)
+		return fail_set(why, "53200", "no memory for the HTTP thread");
+	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (h->ask_fd < 0 || h->wake_fd < 0)
+		return fail_set(why, "53000", "cannot make an eventfd: %s", strerror(errno));
+	h->base = event_base_new();
+	h->evhttp = h->base != NULL ? evhttp_new(h->base) : NULL;
+	h->wake = h->base != NULL ? event_new(h->base, h->wake_fd, EV_READ | EV_PERSIST, on_wake, h) : NULL;
+	if (h->evhttp == NULL || h->wake == NULL || event_add(h->wake, NULL) < 0)
+		return fail_set(why, "53200", "no memory for the HTTP thread");
+	if (start_server(h, settings, why) < 0)
+		return -1;
+	return start_thread(h, why);
+}
+
+struct http *
+http_new(const struct http_settings *settings, struct fail *why)
+{
+	struct http *h = calloc(1, sizeof(*h));
+
+	if (h == NULL) {
+		fail_set(why, "53200", "no memory for the HTTP thread");
+		return NULL;
+	}
+	h->ask_fd = h->wake_fd = -1;
+	pthread_mutex_init(&h->lock, NULL);
+	if (open_all(h, settings, why) < 0) {
+		http_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+static void
+stop_thread(struct http *h)
+{
+	if (!h->has_thread)
+		return;
+	atomic_store(&h->is_stopping, true);
+	ring(h->wake_fd);
+	pthread_join(h->thread, NULL);
+}
+
+void
+http_free(struct http *h)
+{
+	if (h == NULL)
+		return;
+	stop_thread(h);
+	if (h->evhttp != NULL)
+		evhttp_free(h->evhttp); /* its connections and the listener too */
+	http_conns_fini(&h->conns);
+	if (h->wake != NULL)
+		event_free(h->wake);
+	if (h->base != NULL)
+		event_base_free(h->base);
+	if (h->ask_fd >= 0)
+		close(h->ask_fd);
+	if (h->wake_fd >= 0)
+		close(h->wake_fd);
+	if (h->path != NULL)
+		unlink(h->path);
+	snapshot_free(h->mail);
+	http_pages_fini(&h->pages);
+	pthread_mutex_destroy(&h->lock);
+	free(h->path);
+	free(h);
+}

@@ -1,0 +1,173 @@
+/*
+ * src/telemetry/http_conn.c - see http_conn.h.
+ *
+ * evhttp asks us for each connection's bufferevent, before it has made its own object. We give it one, and look again
+ * as soon as the accept is over: by then evhttp's object is the argument of the bufferevent's callbacks.
+ */
+#include "telemetry/http_conn.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+#define READ_US (5 * US_PER_S)
+#define WRITE_US (10 * US_PER_S)
+#define OLD_US (300 * US_PER_S)
+#define INPUT_MAX (16 * 1024) /* more than the headers evhttp allows */
+
+static void
+set_timer(struct http_conn *c, enum http_conn_state state, uint64_t us)
+{
+	struct timeval tv = { .tv_sec = (time_t)(us / US_PER_S), .tv_usec = (suseconds_t)(us % US_PER_S) };
+
+	c->state = state;
+	event_add(c->timer, &tv);
+}
+
+static void
+forget(struct http_conn *c)
+{
+	TAILQ_REMOVE(&c->all->list, c, link);
+	c->all->count--;
+	event_free(c->timer);
+	free(c);
+}
+
+/* evhttp frees a request with its connection, unless it believes that somebody still works on it. */
+static void
+on_close(struct evhttp_connection *evcon, void *arg)
+{
+	struct http_conn *c = arg;
+
+	(void)evcon;
+	if (c->state == HTTP_CONN_WAITING && evhttp_request_get_connection(c->request) == NULL)
+		evhttp_request_free(c->request);
+	forget(c);
+}
+
+static void
+on_accepted(struct http_conn *c)
+{
+	struct bufferevent *bev = c->bev;
+	void *evcon = NULL;
+	bool is_too_many = c->all->count > HTTP_CONNS_MAX;
+
+	bufferevent_getcb(bev, NULL, NULL, NULL, &evcon);
+	bufferevent_decref(bev);
+	if (evcon == NULL || is_too_many) {
+		forget(c);
+		if (evcon != NULL)
+			evhttp_connection_free(evcon);
+		return;
+	}
+	c->evcon = evcon;
+	evhttp_connection_set_closecb(c->evcon, on_close, c);
+	set_timer(c, HTTP_CONN_READING, READ_US);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct http_conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	if (c->state == HTTP_CONN_NEW)
+		on_accepted(c);
+	else if (c->state == HTTP_CONN_WAITING)
+		c->all->on_late(c, c->all->arg);
+	else
+		evhttp_connection_free(c->evcon); /* calls on_close */
+}
+
+/* NULL: evhttp makes a bufferevent of its own, which we do not see; only when there is no memory. */
+static struct bufferevent *
+on_accept(struct event_base *base, void *arg)
+{
+	struct http_conns *all = arg;
+	struct http_conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->all = all;
+	c->accepted_us = clock_now_us();
+	c->timer = event_new(base, -1, 0, on_timer, c);
+	c->bev = bufferevent_socket_new(base, -1, 0);
+	if (c->timer == NULL || c->bev == NULL) {
+		if (c->timer != NULL)
+			event_free(c->timer);
+		if (c->bev != NULL)
+			bufferevent_free(c->bev);
+		free(c);
+		return NULL;
+	}
+	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
+	bufferevent_incref(c->bev); /* until on_accepted, should evhttp give up meanwhile */
+	TAILQ_INSERT_TAIL(&all->list, c, link);
+	all->count++;
+	event_active(c->timer, EV_TIMEOUT, 1);
+	return c->bev;
+}
+
+void
+http_conns_init(struct http_conns *all, struct event_base *base, struct evhttp *http)
+{
+	all->base = base;
+	all->count = 0;
+	TAILQ_INIT(&all->list);
+	evhttp_set_bevcb(http, on_accept, all);
+}
+
+/* What is left was accepted in the very last turn of the loop. */
+void
+http_conns_fini(struct http_conns *all)
+{
+	struct http_conn *c;
+
+	while ((c = TAILQ_FIRST(&all->list)) != NULL) {
+		bufferevent_decref(c->bev);
+		forget(c);
+	}
+}
+
+struct http_conn *
+http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us, uint64_t now_us)
+{
+	const struct evhttp_connection *evcon = evhttp_request_get_connection(request);
+	struct http_conn *c;
+
+	TAILQ_FOREACH(c, &all->list, link)
+	{
+		if (c->evcon != evcon)
+			continue;
+		c->request = request;
+		c->asked_us = now_us;
+		set_timer(c, HTTP_CONN_WAITING, wait_us);
+		return c;
+	}
+	return NULL;
+}
+
+static void
+on_answered(struct evhttp_request *request, void *arg)
+{
+	(void)request;
+	set_timer(arg, HTTP_CONN_READING, READ_US);
+}
+
+struct evhttp_request *
+http_conn_answer(struct http_conn *c)
+{
+	struct evhttp_request *request = c->request;
+
+	c->request = NULL;
+	evhttp_request_set_on_complete_cb(request, on_answered, c);
+	set_timer(c, HTTP_CONN_WRITING, WRITE_US);
+	return request;
+}
+
+bool
+http_conn_is_old(const struct http_conn *c, uint64_t now_us)
+{
+	return now_us - c->accepted_us > OLD_US;
+}

@@ -1,0 +1,111 @@
+/* src/telemetry/http_reply.c - see http_reply.h. */
+#include "telemetry/http_reply.h"
+
+#include <event2/buffer.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <zlib.h>
+
+#define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's format */
+#define GZIP_LEVEL 4 /* metrics repeat themselves: more effort gains little */
+
+static void
+add_headers(struct evhttp_request *request, const struct http_reply *r)
+{
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+
+	evhttp_add_header(headers, "Content-Type", r->content_type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_add_header(headers, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+	if (r->is_gzip)
+		evhttp_add_header(headers, "Content-Encoding", "gzip");
+	if (r->varies)
+		evhttp_add_header(headers, "Vary", "Accept-Encoding");
+	if (r->allow != NULL)
+		evhttp_add_header(headers, "Allow", r->allow);
+	if (r->is_last)
+		evhttp_add_header(headers, "Connection", "close");
+}
+
+/* evhttp would send the body to a HEAD as well; its length is told all the same. */
+void
+http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
+{
+	bool is_head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+	struct evbuffer *body = evbuffer_new();
+	char length[24];
+
+	add_headers(request, reply);
+	snprintf(length, sizeof(length), "%zu", reply->body_len);
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Length", length);
+	if (body != NULL && evbuffer_add(body, reply->body, is_head ? 0 : reply->body_len) == 0)
+		evhttp_send_reply(request, reply->code, NULL, body);
+	else
+		evhttp_connection_free(evhttp_request_get_connection(request));
+	if (body != NULL)
+		evbuffer_free(body);
+}
+
+/* " gzip ; q=0.5": the coding's name, and whether its weight is more than nothing. */
+static bool
+is_wanted(const char *item, size_t len, const char *coding)
+{
+	const char *q = memchr(item, ';', len);
+	size_t name_len = q != NULL ? (size_t)(q - item) : len;
+
+	while (name_len > 0 && (*item == ' ' || *item == '\t')) {
+		item++;
+		name_len--;
+	}
+	while (name_len > 0 && (item[name_len - 1] == ' ' || item[name_len - 1] == '\t'))
+		name_len--;
+	if (name_len != strlen(coding) || strncasecmp(item, coding, name_len) != 0)
+		return false;
+	if (q == NULL)
+		return true;
+	q = strpbrk(q, "qQ");
+	return q == NULL || q[1] != '=' || strtod(q + 2, NULL) > 0;
+}
+
+bool
+http_accepts_gzip(const char *accept_encoding)
+{
+	const char *at = accept_encoding;
+
+	while (at != NULL && *at != '\0') {
+		size_t len = strcspn(at, ",");
+
+		if (is_wanted(at, len, "gzip") || is_wanted(at, len, "x-gzip"))
+			return true;
+		at += len;
+		at += *at == ',';
+	}
+	return false;
+}
+
+int
+http_gzip(struct buf *to, const void *text, size_t text_len)
+{
+	z_stream z = { .next_in = (z_const Bytef *)text, .avail_in = (uInt)text_len };
+	uint8_t *room;
+	size_t cap;
+	int result;
+
+	if (deflateInit2(&z, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		return -1;
+	cap = deflateBound(&z, (uLong)text_len);
+	room = buf_room(to, cap);
+	if (room == NULL) {
+		deflateEnd(&z);
+		return -1;
+	}
+	z.next_out = room;
+	z.avail_out = (uInt)cap;
+	result = deflate(&z, Z_FINISH);
+	to->len += cap - z.avail_out;
+	deflateEnd(&z);
+	return result == Z_STREAM_END ? 0 : -1;
+}

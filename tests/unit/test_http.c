@@ -1,0 +1,738 @@
+/*
+ * tests/unit/test_http.c - the metrics thread, asked over real sockets. Another thread plays the loop: it answers with
+ * snapshots, or is told not to.
+ */
+#include "base/clock.h"
+#include "telemetry/http.h"
+#include "telemetry/http_reply.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define ANSWER_MAX (4 << 20)
+
+/* --- a loop, and pgweir's metrics thread beside it --- */
+
+struct world {
+	struct http *http;
+	unsigned short port;
+	const char *path; /* instead of a port */
+	pthread_t loop;
+	_Atomic bool is_stopping, is_stuck;
+	_Atomic unsigned asked_count;
+	_Atomic unsigned delay_us;
+	unsigned pool_count;
+	const char *not_ready;
+};
+
+static struct snapshot *
+make_snapshot(const struct world *w)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+
+	s->pools = calloc(w->pool_count + 1, sizeof(*s->pools));
+	s->pool_count = w->pool_count;
+	for (unsigned i = 0; i < w->pool_count; i++) {
+		snprintf(s->pools[i].database, sizeof(s->pools[i].database), "database_%u", i);
+		strcpy(s->pools[i].user, "web");
+	}
+	s->process.client_connections = w->asked_count;
+	if (w->not_ready != NULL) {
+		snprintf(s->not_ready[0], sizeof(s->not_ready[0]), "%s", w->not_ready);
+		strcpy(s->not_ready[1], "paused");
+		s->not_ready_count = 2;
+	}
+	return s;
+}
+
+static void *
+play_loop(void *arg)
+{
+	struct world *w = arg;
+	struct pollfd p = { .fd = http_request_fd(w->http), .events = POLLIN };
+
+	while (!w->is_stopping) {
+		if (w->is_stuck || poll(&p, 1, 10) <= 0 || w->is_stuck) {
+			usleep(1000);
+			continue;
+		}
+		w->asked_count++;
+		usleep(w->delay_us);
+		http_answer(w->http, make_snapshot(w));
+	}
+	return NULL;
+}
+
+static unsigned short
+free_port(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	cr_assert_eq(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	getsockname(fd, (struct sockaddr *)&a, &len);
+	close(fd);
+	return ntohs(a.sin_port);
+}
+
+static void
+start(struct world *w)
+{
+	struct http_settings settings = { .version = "1.2.3" };
+	struct fail why = { 0 };
+
+	w->port = w->path != NULL ? 0 : free_port();
+	settings.host = w->path != NULL ? w->path : "127.0.0.1";
+	settings.port = w->port;
+	w->http = http_new(&settings, &why);
+	cr_assert_not_null(w->http, "%s", why.text);
+	pthread_create(&w->loop, NULL, play_loop, w);
+}
+
+static void
+stop(struct world *w)
+{
+	w->is_stopping = true;
+	pthread_join(w->loop, NULL);
+	http_free(w->http);
+}
+
+/* --- a client --- */
+
+static void
+connect_to(const struct world *w, int fd)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(w->port) };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int result;
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (w->path != NULL) {
+		snprintf(un.sun_path, sizeof(un.sun_path), "%s", w->path);
+		result = connect(fd, (struct sockaddr *)&un, sizeof(un));
+	} else {
+		result = connect(fd, (struct sockaddr *)&in, sizeof(in));
+	}
+	cr_assert_eq(result, 0);
+}
+
+static int
+dial(const struct world *w)
+{
+	int fd = socket(w->path != NULL ? AF_UNIX : AF_INET, SOCK_STREAM, 0);
+
+	connect_to(w, fd);
+	return fd;
+}
+
+static void
+send_text(int fd, const char *text)
+{
+	ssize_t n = send(fd, text, strlen(text), MSG_NOSIGNAL);
+
+	(void)n;
+}
+
+/* All there is until the other side closes. The caller frees it. */
+static char *
+read_all(int fd, size_t *len)
+{
+	char *answer = malloc(ANSWER_MAX + 1);
+	ssize_t n;
+
+	*len = 0;
+	while ((n = recv(fd, answer + *len, ANSWER_MAX - *len, 0)) > 0)
+		*len += (size_t)n;
+	answer[*len] = '\0';
+	close(fd);
+	return answer;
+}
+
+static char *
+ask_with(const struct world *w, const char *method, const char *path, const char *headers, size_t *len)
+{
+	char request[1024];
+	int fd = dial(w);
+
+	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, path,
+		 headers);
+	send_text(fd, request);
+	return read_all(fd, len);
+}
+
+static char *
+ask(const struct world *w, const char *method, const char *path)
+{
+	size_t len;
+
+	return ask_with(w, method, path, "", &len);
+}
+
+static void
+expect_answer(const struct world *w, const char *method, const char *path, int status, const char *having)
+{
+	char *answer = ask(w, method, path), line[32];
+
+	snprintf(line, sizeof(line), "HTTP/1.1 %d ", status);
+	cr_expect_eq(strncmp(answer, line, strlen(line)), 0, "%s %s: %.60s", method, path, answer);
+	cr_expect_not_null(strstr(answer, having), "%s %s: %.400s", method, path, answer);
+	free(answer);
+}
+
+static const char *
+body_of(const char *answer)
+{
+	const char *end = strstr(answer, "\r\n\r\n");
+
+	return end != NULL ? end + 4 : "";
+}
+
+/* --- what is there --- */
+
+static const struct {
+	const char *method, *path;
+	int status;
+	const char *having;
+} routes[] = {
+	{ "GET", "/metrics", 200, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" },
+	{ "GET", "/metrics", 200, "\npgweir_client_connections_total " },
+	{ "GET", "/metrics?name=x", 200, "# TYPE" },
+	{ "GET", "/healthz", 200, "\r\n\r\nok\n" },
+	{ "GET", "/readyz", 200, "{\"ready\":true,\"reasons\":[]}\n" },
+	{ "GET", "/readyz", 200, "Content-Type: application/json; charset=utf-8\r\n" },
+	{ "GET", "/", 200, "<h1>pgweir 1.2.3</h1>" },
+	{ "GET", "/", 200, "Content-Type: text/html; charset=utf-8\r\n" },
+	{ "GET", "/", 200, "X-Content-Type-Options: nosniff\r\n" },
+	{ "GET", "/", 200, "Cache-Control: no-store\r\n" },
+	{ "GET", "/nowhere", 404, "not found" },
+	{ "GET", "/metrics/", 404, "not found" },
+	{ "GET", "/../metrics", 404, "not found" },
+	{ "POST", "/metrics", 405, "Allow: GET, HEAD\r\n" },
+	{ "PUT", "/", 405, "Allow: GET, HEAD\r\n" },
+	{ "DELETE", "/nowhere", 405, "Allow: GET, HEAD\r\n" },
+	{ "OPTIONS", "/metrics", 405, "Allow: GET, HEAD\r\n" },
+	{ "BREW", "/metrics", 501, "" },
+};
+
+Test(http, routes)
+{
+	struct world w = { .pool_count = 3 };
+
+	start(&w);
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		expect_answer(&w, routes[i].method, routes[i].path, routes[i].status, routes[i].having);
+	stop(&w);
+}
+
+Test(http, a_head_has_no_body)
+{
+	struct world w = { .pool_count = 3 };
+	char *answer;
+
+	start(&w);
+	answer = ask(&w, "HEAD", "/metrics");
+	cr_expect_eq(strncmp(answer, "HTTP/1.1 200 ", 13), 0);
+	cr_expect_not_null(strstr(answer, "\r\nContent-Length: "));
+	cr_expect_null(strstr(answer, "\r\nContent-Length: 0\r\n"), "that of the body it would have");
+	cr_expect_str_eq(body_of(answer), "");
+	free(answer);
+	stop(&w);
+}
+
+Test(http, not_ready_says_why)
+{
+	struct world w = { .not_ready = "no backend is up: \"db1\"" };
+
+	start(&w);
+	expect_answer(&w, "GET", "/readyz", 503,
+		      "{\"ready\":false,\"reasons\":[\"no backend is up: \\\"db1\\\"\",\"paused\"]}\n");
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	stop(&w);
+}
+
+Test(http, compressed_for_those_who_want_it)
+{
+	struct world w = { .pool_count = 50 };
+	size_t len, plain_len;
+	char *packed, *plain, *unpacked = malloc(ANSWER_MAX);
+	z_stream z = { 0 };
+
+	start(&w);
+	packed = ask_with(&w, "GET", "/metrics", "Accept-Encoding: deflate, gzip;q=0.5\r\n", &len);
+	plain = ask_with(&w, "GET", "/metrics", "Accept-Encoding: gzip;q=0\r\n", &plain_len);
+	cr_expect_not_null(strstr(packed, "Content-Encoding: gzip\r\n"));
+	cr_expect_not_null(strstr(packed, "Vary: Accept-Encoding\r\n"));
+	cr_expect_null(strstr(plain, "Content-Encoding"));
+	cr_expect_lt(len * 5, plain_len);
+	cr_assert_eq(inflateInit2(&z, 15 + 16), Z_OK);
+	z.next_in = (Bytef *)body_of(packed);
+	z.avail_in = (uInt)(len - (size_t)(body_of(packed) - packed));
+	z.next_out = (Bytef *)unpacked;
+	z.avail_out = ANSWER_MAX - 1;
+	cr_expect_eq(inflate(&z, Z_FINISH), Z_STREAM_END);
+	unpacked[ANSWER_MAX - 1 - z.avail_out] = '\0';
+	inflateEnd(&z);
+	cr_expect_str_eq(unpacked, body_of(plain), "both are of the same snapshot");
+	free(packed);
+	free(plain);
+	free(unpacked);
+	stop(&w);
+}
+
+static const struct {
+	const char *header;
+	bool wants;
+} encodings[] = {
+	{ NULL, false },
+	{ "", false },
+	{ "gzip", true },
+	{ "GZIP", true },
+	{ "x-gzip", true },
+	{ "deflate, gzip, br", true },
+	{ "deflate,gzip ; q=0.001", true },
+	{ "gzip;q=0", false },
+	{ "gzip; q=0.000, deflate", false },
+	{ "gzipped", false },
+	{ "identity", false },
+	{ "*", false },
+	{ ",,,;;q=1,", false },
+};
+
+Test(http, who_wants_gzip)
+{
+	for (size_t i = 0; i < sizeof(encodings) / sizeof(encodings[0]); i++)
+		cr_expect_eq(http_accepts_gzip(encodings[i].header), encodings[i].wants, "%s", encodings[i].header);
+}
+
+/* --- the loop behind it --- */
+
+Test(http, a_stuck_loop_leaves_the_last_metrics_and_ill_health)
+{
+	struct world w = { .pool_count = 1 };
+	uint64_t begin_us;
+
+	start(&w);
+	w.is_stuck = true;
+	begin_us = clock_now_us();
+	expect_answer(&w, "GET", "/metrics", 503, "does not answer");
+	cr_expect_gt(clock_now_us() - begin_us, 900 * US_PER_MS, "it was given its second");
+	cr_expect_lt(clock_now_us() - begin_us, 2 * US_PER_S);
+	expect_answer(&w, "GET", "/healthz", 503, "does not answer");
+	expect_answer(&w, "GET", "/readyz", 503, "{\"ready\":false,\"reasons\":[\"the event loop does not answer\"]}");
+	w.is_stuck = false;
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	w.is_stuck = true;
+	usleep(300000);
+	expect_answer(&w, "GET", "/healthz", 503, "does not answer");
+	expect_answer(&w, "GET", "/metrics", 200, "\npgweir_client_connections_total ");
+	w.is_stuck = false;
+	expect_answer(&w, "GET", "/readyz", 200, "true");
+	stop(&w);
+}
+
+static void *
+scrape(void *arg)
+{
+	expect_answer(arg, "GET", "/metrics", 200, "\npgweir_client_connections_total 1\n");
+	return NULL;
+}
+
+Test(http, scrapes_at_once_share_one_snapshot)
+{
+	struct world w = { .delay_us = 100000 };
+	pthread_t threads[8];
+
+	start(&w);
+	for (int i = 0; i < 8; i++)
+		pthread_create(&threads[i], NULL, scrape, &w);
+	for (int i = 0; i < 8; i++)
+		pthread_join(threads[i], NULL);
+	cr_expect_eq(w.asked_count, 1);
+	usleep(300000);
+	expect_answer(&w, "GET", "/metrics", 200, "\npgweir_client_connections_total 2\n");
+	cr_expect_eq(w.asked_count, 2, "a snapshot is used for 250 ms and no longer");
+	stop(&w);
+}
+
+Test(http, answers_nobody_waits_for_are_no_harm)
+{
+	struct world w = { .is_stuck = true };
+
+	start(&w);
+	http_answer(w.http, make_snapshot(&w));
+	http_answer(w.http, make_snapshot(&w));
+	http_answer(w.http, NULL); /* no memory for another one */
+	expect_answer(&w, "GET", "/metrics", 200, "");
+	stop(&w);
+}
+
+Test(http, it_ends_with_requests_under_way)
+{
+	struct world w = { .is_stuck = true };
+	int fds[10];
+
+	start(&w);
+	for (int i = 0; i < 10; i++) {
+		fds[i] = dial(&w);
+		send_text(fds[i], i % 2 ? "GET /metrics HTTP/1.1\r\n\r\n" : "GET /met");
+	}
+	usleep(100000);
+	close(fds[1]);
+	stop(&w);
+	for (int i = 0; i < 10; i++)
+		if (i != 1)
+			close(fds[i]);
+}
+
+/* --- hostile clients --- */
+
+/* Milliseconds until the other side closes; -1: not within ms. */
+static int
+closed_after(int fd, int ms)
+{
+	uint64_t begin_us = clock_now_us();
+	char bytes[4096];
+
+	for (;;) {
+		int spent = (int)((clock_now_us() - begin_us) / US_PER_MS);
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		if (spent > ms)
+			return -1;
+		if (poll(&p, 1, 20) > 0 && recv(fd, bytes, sizeof(bytes), 0) <= 0)
+			return spent;
+	}
+}
+
+Test(http, the_thirty_third_connection_is_closed)
+{
+	struct world w = { 0 };
+	int fds[40], closed = 0;
+
+	start(&w);
+	for (int i = 0; i < 40; i++)
+		fds[i] = dial(&w);
+	usleep(200000);
+	for (int i = 0; i < 40; i++) {
+		struct pollfd p = { .fd = fds[i], .events = POLLIN };
+
+		closed += poll(&p, 1, 0) == 1;
+	}
+	cr_expect_eq(closed, 8);
+	for (int i = 0; i < 16; i++)
+		close(fds[i]);
+	usleep(100000);
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	for (int i = 16; i < 40; i++)
+		close(fds[i]);
+	stop(&w);
+}
+
+Test(http, the_silent_are_closed_after_five_seconds)
+{
+	struct world w = { 0 };
+	int fd, after;
+
+	start(&w);
+	fd = dial(&w);
+	after = closed_after(fd, 7000);
+	cr_expect(after > 4500 && after < 6500, "%d ms", after);
+	close(fd);
+	stop(&w);
+}
+
+static void *
+drip(void *arg)
+{
+	int fd = *(int *)arg;
+
+	send_text(fd, "GET /metrics HTTP/1.1\r\n");
+	for (int i = 0; i < 80 && send(fd, "X: y\r\n", 6, MSG_NOSIGNAL) == 6; i++)
+		usleep(100000);
+	return NULL;
+}
+
+Test(http, the_slow_are_closed_after_five_seconds_too)
+{
+	struct world w = { 0 };
+	pthread_t thread;
+	int fd, after;
+
+	start(&w);
+	fd = dial(&w);
+	pthread_create(&thread, NULL, drip, &fd);
+	after = closed_after(fd, 7000);
+	cr_expect(after > 4500 && after < 6500, "%d ms", after);
+	pthread_join(thread, NULL);
+	close(fd);
+	stop(&w);
+}
+
+/* Neither takes its answer nor stops talking: no more of that is kept than a little. */
+Test(http, who_takes_nothing_and_goes_on_talking_is_closed, .timeout = 40)
+{
+	struct world w = { .pool_count = 2000 };
+	int fd, small = 4096;
+	uint64_t begin_us, sent = 0;
+	ssize_t n = 0;
+	char junk[65536] = { 0 };
+
+	start(&w);
+	fd = dial(&w);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	send_text(fd, "GET /metrics HTTP/1.1\r\n\r\n");
+	begin_us = clock_now_us();
+	while (clock_now_us() - begin_us < 13 * US_PER_S) {
+		n = send(fd, junk, sizeof(junk), MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0)
+			sent += (uint64_t)n;
+		else if (errno != EAGAIN)
+			break;
+		else
+			usleep(1000);
+	}
+	cr_expect_leq(n, 0);
+	cr_expect_neq(errno, EAGAIN, "closed");
+	cr_expect_lt(sent, 16 << 20, "%llu bytes were taken", (unsigned long long)sent);
+	cr_expect_gt(clock_now_us() - begin_us, 4 * US_PER_S);
+	close(fd);
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	stop(&w);
+}
+
+Test(http, who_takes_the_answer_in_sips_is_closed_after_ten_seconds, .timeout = 40)
+{
+	struct world w = { .pool_count = 4000 };
+	int fd, small = 4096;
+	uint64_t begin_us;
+	ssize_t n = 1;
+	char sip[20000];
+
+	start(&w);
+	fd = dial(&w);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	send_text(fd, "GET /metrics HTTP/1.1\r\n\r\n");
+	begin_us = clock_now_us();
+	while (n > 0 && clock_now_us() - begin_us < 9 * US_PER_S) {
+		n = recv(fd, sip, sizeof(sip), 0);
+		usleep(100000);
+	}
+	cr_expect_gt(n, 0, "it has its time");
+	usleep(3000000);
+	send_text(fd, "anybody there?");
+	usleep(100000);
+	while ((n = recv(fd, sip, sizeof(sip), 0)) > 0)
+		;
+	cr_expect_lt(n, 0, "reset: the other side did not wait for the end");
+	close(fd);
+	stop(&w);
+}
+
+static const struct {
+	const char *rule, *request;
+	const char *status; /* "": closed without a word is fine too */
+} oddities[] = {
+	{ "a body", "POST /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.1 413" },
+	{ "a body without end", "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n", "" },
+	{ "no HTTP", "\xff\xfe\xfd\r\n\r\n", "" },
+	{ "an SSLRequest", "\x16\x03\x01\x02\r\n\r\n", "" },
+	{ "another version", "GET / HTTP/9.9\r\n\r\n", "" },
+	{ "a path of dots", "GET /%2e%2e/%00 HTTP/1.1\r\nConnection: close\r\n\r\n", "HTTP/1.1 404" },
+	{ "an absolute address", "GET http://x/healthz HTTP/1.1\r\nConnection: close\r\n\r\n", "HTTP/1.1 200" },
+	{ "two requests at once", "GET /healthz HTTP/1.1\r\n\r\nGET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n",
+	  "HTTP/1.1 200" },
+};
+
+Test(http, odd_requests_hurt_nobody, .timeout = 30)
+{
+	enum { COUNT = sizeof(oddities) / sizeof(oddities[0]) };
+	struct world w = { 0 };
+	int fds[COUNT];
+
+	start(&w);
+	for (size_t i = 0; i < COUNT; i++) {
+		fds[i] = dial(&w);
+		send_text(fds[i], oddities[i].request);
+	}
+	for (size_t i = 0; i < COUNT; i++) {
+		size_t len;
+		char *answer = read_all(fds[i], &len);
+
+		cr_expect_eq(strncmp(answer, oddities[i].status, strlen(oddities[i].status)), 0, "%s: %.40s",
+			     oddities[i].rule, answer);
+		free(answer);
+	}
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	stop(&w);
+}
+
+Test(http, headers_are_read_up_to_8_KiB)
+{
+	struct world w = { 0 };
+	char *huge = malloc(20000), *answer;
+	size_t len;
+	int fd;
+
+	start(&w);
+	memset(huge, 'x', 20000);
+	memcpy(huge, "GET / HTTP/1.1\r\nX: ", 19);
+	huge[19999] = '\0';
+	fd = dial(&w);
+	send_text(fd, huge);
+	answer = read_all(fd, &len);
+	cr_expect_eq(strncmp(answer, "HTTP/1.1 400", len > 12 ? 12 : len), 0, "%.40s", answer);
+	free(answer);
+	free(huge);
+	stop(&w);
+}
+
+/* The connection stays in the backlog meanwhile, and must not keep the thread busy. */
+Test(http, out_of_descriptors_it_waits_and_recovers)
+{
+	struct world w = { 0 };
+	struct rlimit limit, none;
+	clock_t begin;
+	char *answer;
+	size_t len;
+	int fd;
+
+	start(&w);
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	getrlimit(RLIMIT_NOFILE, &limit);
+	none = limit;
+	none.rlim_cur = 3;
+	setrlimit(RLIMIT_NOFILE, &none);
+	connect_to(&w, fd);
+	send_text(fd, "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n");
+	begin = clock();
+	usleep(500000);
+	cr_expect_lt(clock() - begin, CLOCKS_PER_SEC / 10, "%ld us of processor time", (long)(clock() - begin));
+	setrlimit(RLIMIT_NOFILE, &limit);
+	answer = read_all(fd, &len);
+	cr_expect_eq(strncmp(answer, "HTTP/1.1 200", 12), 0, "%.40s", answer);
+	free(answer);
+	stop(&w);
+}
+
+Test(http, a_connection_may_ask_again)
+{
+	struct world w = { 0 };
+	char answer[4096];
+	int fd;
+
+	start(&w);
+	fd = dial(&w);
+	for (int i = 0; i < 5; i++) {
+		ssize_t n;
+
+		send_text(fd, "GET /healthz HTTP/1.1\r\n\r\n");
+		n = recv(fd, answer, sizeof(answer) - 1, 0);
+		cr_assert_gt(n, 0);
+		answer[n] = '\0';
+		cr_expect_eq(strncmp(answer, "HTTP/1.1 200", 12), 0, "%s", answer);
+	}
+	close(fd);
+	stop(&w);
+}
+
+/* --- where it listens --- */
+
+Test(http, a_unix_socket_replaces_a_stale_one_and_is_removed)
+{
+	char dir[] = "/tmp/pgweir-http-XXXXXX", path[64];
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	struct world w = { .path = path };
+	struct stat st;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/sock", dir);
+	strcpy(un.sun_path, path);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	close(fd);
+	start(&w);
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	cr_expect_eq(stat(path, &st), 0);
+	cr_expect_eq(st.st_mode & 0777, 0660);
+	stop(&w);
+	cr_expect_eq(stat(path, &st), -1);
+	rmdir(dir);
+}
+
+Test(http, an_address_that_is_taken_says_so)
+{
+	struct world w = { 0 };
+	struct http_settings settings = { .host = "127.0.0.1", .version = "1" };
+	struct fail why = { 0 };
+
+	start(&w);
+	settings.port = w.port;
+	cr_expect_null(http_new(&settings, &why));
+	cr_expect_not_null(strstr(why.text, "Address already in use"), "%s", why.text);
+	cr_expect_not_null(strstr(why.hint, "[http]"), "%s", why.hint);
+	settings.host = "localhost.example";
+	cr_expect_null(http_new(&settings, &why));
+	cr_expect_not_null(strstr(why.text, "localhost.example"), "%s", why.text);
+	http_free(NULL);
+	stop(&w);
+}
+
+/* The signals that the thread of this name blocks; 0 if there is no such thread. */
+static unsigned long long
+signals_blocked_by(const char *name)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	const struct dirent *entry;
+	char path[64], line[128], found[32];
+	unsigned long long blocked, result = 0;
+
+	while ((entry = readdir(tasks)) != NULL) {
+		bool is_it = false;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%.20s/status", entry->d_name);
+		f = fopen(path, "r");
+		while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+			if (sscanf(line, "Name: %31s", found) == 1)
+				is_it = strcmp(found, name) == 0;
+			if (is_it && sscanf(line, "SigBlk: %llx", &blocked) == 1)
+				result = blocked;
+		}
+		if (f != NULL)
+			fclose(f);
+	}
+	closedir(tasks);
+	return result;
+}
+
+Test(http, its_thread_takes_no_signals)
+{
+	const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE };
+	struct world w = { 0 };
+	unsigned long long blocked;
+
+	start(&w);
+	expect_answer(&w, "GET", "/healthz", 200, "ok"); /* it runs by now */
+	blocked = signals_blocked_by("pgweir-http");
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		cr_expect_eq(blocked >> (signals[i] - 1) & 1, 1, "signal %d", signals[i]);
+	stop(&w);
+}
