@@ -3,7 +3,8 @@
  *
  * The thread never touches the loop's data: it asks for a snapshot and waits for it (at most 1 s; then it uses the
  * last one, and /healthz says 503). A snapshot younger than 250 ms is used again, so that hostile scraping is cheap.
- * GET and HEAD only; at most 32 connections; a connection lives 5 s between requests; headers up to 8 KiB; no bodies.
+ * GET and HEAD only; at most 32 connections; a request must come within 5 s, its answer be taken within 10 s, or the
+ * connection is closed; headers up to 8 KiB; no bodies.
  * Closes last at shutdown (metrics of the drain can still be read).
  */
 #ifndef PGWEIR_TELEMETRY_HTTP_H
