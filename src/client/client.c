@@ -190,7 +190,7 @@ handle_with_pending(struct client *c, const uint8_t *bytes, size_t len)
 		client_close(c, &why);
 		return;
 	}
-	if (c->ticket.is_waiting) {
+	if (c->ticket.is_waiting || c->is_held) {
 		if (c->pending_len > PENDING_MAX)
 			stream_set_reading(&c->stream, false);
 		return;

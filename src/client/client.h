@@ -114,6 +114,7 @@ struct client {
 	uint8_t refusing;     /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_unix, is_closing, is_stalled;
+	bool is_held;         /* pending begins with a message that waits for replies to earlier ones */
 	bool is_in_relay;     /* relay_from_client is running: no release in its back */
 	bool is_stats_only;   /* console: may only SHOW */
 	bool is_counted;      /* in env->client_count */
@@ -168,14 +169,20 @@ void refuse_request(struct client *c, const struct fail *why, enum request_failu
 size_t refuse_bytes(struct client *c, const uint8_t *bytes, size_t len);
 
 /* statements.c: messages of the extended protocol that name statements, for a linked client. */
-enum statement_step { STATEMENT_FORWARD, STATEMENT_DONE, STATEMENT_FAILED };
+enum statement_step {
+	STATEMENT_FORWARD, /* send it as it is */
+	STATEMENT_DONE,    /* what is to be sent is in the outbox */
+	STATEMENT_HOLD,    /* not before what was sent earlier is answered */
+	STATEMENT_FAILED   /* no memory */
+};
 enum statement_step statements_parse(struct client *c, const uint8_t *message, size_t len);
 /* Bind: message may be cut after its names; *used bytes are dealt with, the rest follows as it is. */
 enum statement_step statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used);
 enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
-void statements_close_unlinked(struct client *c, const uint8_t *message, size_t len);
+bool statements_close_unlinked(struct client *c, const uint8_t *message, size_t len); /* false: malformed */
 void statements_simple_query(struct client *c); /* it drops the unnamed statement */
+void statements_sync(struct client *c);         /* an error before it ends with it */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
 void statements_oversize_parse(struct client *c, const char *name);

@@ -21,6 +21,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -30,6 +31,7 @@
 struct client_login {
 	struct buf out;      /* collected, so that what goes at once leaves at once */
 	struct image *raw;   /* startup settings as sent */
+	struct image *valid; /* those of them that PostgreSQL knows; NULL: all, as far as is known */
 	char *user, *database;
 	struct scram_server *scram;
 	struct scram_keys keys;
@@ -37,7 +39,7 @@ struct client_login {
 	struct user_secret secret;
 	struct users *users; /* holds secret's text */
 	uint8_t md5_salt[4];
-	bool is_known, is_sasl_begun, has_ssl_asked, has_gss_asked, is_applied;
+	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked;
 	bool has_error;
 	struct fail error; /* what PostgreSQL said of the settings */
 };
@@ -49,6 +51,7 @@ login_free(struct client_login *l)
 		return;
 	buf_fini(&l->out);
 	image_unref(l->raw);
+	image_unref(l->valid);
 	free(l->user);
 	free(l->database);
 	scram_server_free(l->scram);
@@ -198,12 +201,18 @@ give_back(struct client *c)
 		pool_entry_return(srv, *c->env->now_us);
 }
 
+static const struct image *
+settings_of(const struct client *c)
+{
+	return c->login->valid != NULL ? c->login->valid : c->login->raw;
+}
+
 /* The server's own settings with the client's over them; names it reports stay reported, under its spelling. */
 static struct image *
 wanted_image(const struct client *c)
 {
 	struct image *img = image_ref(c->entry->baseline);
-	const struct image *raw = c->login->raw;
+	const struct image *raw = settings_of(c);
 
 	for (size_t i = 0; i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
@@ -221,7 +230,7 @@ static int
 apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 {
 	struct buf b = { 0 };
-	size_t triples = image_put_changes(&b, srv->image, wanted, c->login->raw);
+	size_t triples = image_put_changes(&b, srv->image, wanted, settings_of(c));
 	int r = buf_ok(&b) ? 0 : -1;
 
 	for (size_t i = 0; i < triples && r == 0; i++)
@@ -239,30 +248,62 @@ apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 	return r;
 }
 
+static void
+try_settings(struct client *c, struct server *srv)
+{
+	struct image *wanted = wanted_image(c);
+	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted);
+	struct fail why;
+
+	image_unref(wanted);
+	if (r < 0) {
+		srv->is_closing = true;
+		fail_set(&why, "53200", "out of memory");
+		refuse(c, &why, LR_ERROR);
+	} else if (srv->ledger.count == 0)
+		login_server_done(c);
+}
+
 void
 login_granted(struct client *c, struct server *srv)
 {
-	struct image *wanted;
-	struct fail why;
-
 	c->srv = srv;
 	if (pool_entry_find_startup(c->entry, c->login->raw) != NULL) {
 		give_back(c); /* another client has found it out meanwhile */
 		finish_if_known(c);
-		return;
+	} else
+		try_settings(c, srv);
+}
+
+/*
+ * A setting that PostgreSQL does not know is no reason to refuse: the client is told by a notice, and the rest is tried
+ * without it. Which one it was stands in the message between quotes.
+ */
+static bool
+leave_out_unknown(struct client *c)
+{
+	struct client_login *l = c->login;
+	const struct image *settings = settings_of(c);
+	const char *name = NULL;
+	struct image *rest;
+
+	if (strcmp(l->error.sqlstate, "42704") != 0)
+		return false;
+	for (size_t i = 0; i < image_count(settings) && name == NULL; i++) {
+		char quoted[160];
+
+		snprintf(quoted, sizeof(quoted), "\"%s\"", image_at(settings, i)->name);
+		if (strstr(l->error.text, quoted) != NULL)
+			name = image_at(settings, i)->name;
 	}
-	wanted = wanted_image(c);
-	if (wanted == NULL || apply_settings(c, srv, wanted) < 0) {
-		image_unref(wanted);
-		srv->is_closing = true;
-		fail_set(&why, "53200", "out of memory");
-		refuse(c, &why, LR_ERROR);
-		return;
-	}
-	c->login->is_applied = true;
-	image_unref(wanted);
-	if (srv->ledger.count == 0)
-		login_server_done(c);
+	if (name == NULL || (rest = image_with(settings, name, NULL, false)) == NULL)
+		return false;
+	fail_detail(&l->error, "It was in the startup packet or its \"options\", and was left out.");
+	message_notice(&l->out, "WARNING", &l->error);
+	image_unref(l->valid);
+	l->valid = rest;
+	l->has_error = false;
+	return true;
 }
 
 void
@@ -283,7 +324,7 @@ static struct image *
 resolved_image(const struct client *c, const struct server *srv)
 {
 	struct image *img = image_ref(srv->image);
-	const struct image *raw = c->login->raw;
+	const struct image *raw = settings_of(c);
 
 	for (size_t i = 0; i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
@@ -314,6 +355,10 @@ login_server_done(struct client *c)
 	struct server *srv = c->srv;
 	struct image *img;
 
+	if (l->has_error && leave_out_unknown(c)) {
+		try_settings(c, srv);
+		return;
+	}
 	if (l->has_error) {
 		give_back(c);
 		refuse(c, &l->error, LR_ERROR);
@@ -582,7 +627,12 @@ sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struc
 	if (left < 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");
 	said = wire_u32(end + 1);
-	if (said == 0xffffffff || said != left - 4)
+	if (said == 0xffffffff && left == 4) { /* no initial data: it follows upon an empty challenge */
+		out[0] = '\0';
+		c->login->is_first_due = true;
+		return 0;
+	}
+	if (said != left - 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");
 	return scram_server_first(c->login->scram, (const char *)end + 5, said, out, why);
 }
@@ -594,8 +644,12 @@ check_scram(struct client *c, const uint8_t *body, size_t len)
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
-	if (!l->is_sasl_begun) {
-		if (sasl_initial(c, body, len, out, &why) < 0) {
+	if (!l->is_sasl_begun || l->is_first_due) {
+		bool is_first = l->is_first_due;
+
+		l->is_first_due = false;
+		if ((is_first ? scram_server_first(l->scram, (const char *)body, len, out, &why)
+		              : sasl_initial(c, body, len, out, &why)) < 0) {
 			refuse(c, &why, LR_ERROR);
 			return;
 		}

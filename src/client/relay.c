@@ -22,6 +22,7 @@ enum walk_result {
 	WALK_ON,
 	WALK_MORE,  /* more bytes are needed */
 	WALK_WAIT,  /* for a server */
+	WALK_HOLD,  /* for replies to what was sent before */
 	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
 	WALK_OVER   /* it is closed */
 };
@@ -241,6 +242,7 @@ send_sync(struct request_walk *w)
 	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_CLIENT, w->c->request_us) < 0)
 		return out_of_memory(w->c);
 	srv->is_synced = true;
+	statements_sync(w->c);
 	return forward(w, FRAME_HEAD_LEN);
 }
 
@@ -265,6 +267,8 @@ send_bind(struct request_walk *w, const struct frame *f)
 	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
+	case STATEMENT_HOLD:
+		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		c->srv->is_synced = false;
 		c->srv->bytes_from_client += total;
@@ -310,6 +314,8 @@ send_named(struct request_walk *w, const struct frame *f)
 		step = statements_close(c, message, total);
 	if (step == STATEMENT_FAILED)
 		return out_of_memory(c);
+	if (step == STATEMENT_HOLD)
+		return WALK_HOLD;
 	if (step == STATEMENT_DONE) {
 		c->srv->is_synced = false;
 		c->srv->bytes_from_client += total;
@@ -388,7 +394,8 @@ unlinked(struct request_walk *w, const struct frame *f)
 	case 'C':
 		if (w->len - w->at < total)
 			return WALK_MORE;
-		statements_close_unlinked(w->c, w->p + w->at, total);
+		if (!statements_close_unlinked(w->c, w->p + w->at, total))
+			return borrow(w); /* malformed: PostgreSQL has the right words for it */
 		answer_locally(w->c, "3\0\0\0\4", 5);
 		drop(w, total);
 		return WALK_ON;
@@ -431,6 +438,8 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid frontend message type", f.type);
 	if (f.type == 'X')
 		return WALK_LEAVE;
+	if ((f.type == 'S' || f.type == 'H') && f.body_len > 0)
+		return violated(w, "invalid message format", f.type);
 	if (c->state == CL_CONSOLE)
 		return console_message(w, &f);
 	if (!was_linked) {
@@ -526,6 +535,7 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		out_of_memory(c);
 		return;
 	}
+	c->is_held = r == WALK_HOLD;
 	srv = c->srv;
 	if (srv == NULL)
 		return;
@@ -626,10 +636,27 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 	srv->bytes_to_client += len;
 }
 
+static bool
+breaks_statement_mode(struct client *c, struct server *srv)
+{
+	struct fail why;
+
+	if (c->entry->settings.pool_mode != POOL_MODE_STATEMENT || srv->tx == 'I')
+		return false;
+	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
+	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
+	srv->is_closing = true;
+	client_close(c, &why);
+	return true;
+}
+
 static void
 on_request_done(struct server *srv, const struct owed *ended)
 {
-	report_done(srv->link, srv, ended);
+	struct client *c = srv->link;
+
+	if (!breaks_statement_mode(c, srv))
+		report_done(c, srv, ended);
 }
 
 static void
@@ -709,17 +736,21 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 		out_of_memory(c);
 }
 
-static bool
-breaks_statement_mode(struct client *c, const struct server *srv)
+/* Everything it waited for is answered. */
+static void
+resume_held(struct client *c)
 {
-	struct fail why;
+	uint8_t *whole = c->pending;
+	size_t len = c->pending_len;
 
-	if (c->entry->settings.pool_mode != POOL_MODE_STATEMENT || srv->tx == 'I' || srv->ledger.count > 0)
-		return false;
-	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
-	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
-	client_close(c, &why);
-	return true;
+	if (!c->is_held || c->is_closing || (c->srv != NULL && c->srv->ledger.count > 0))
+		return;
+	c->is_held = false;
+	c->pending = NULL;
+	c->pending_len = c->pending_cap = 0;
+	stream_set_reading(&c->stream, true);
+	relay_bytes(c, whole, len);
+	free(whole);
 }
 
 static void
@@ -749,10 +780,9 @@ on_batch_end(struct server *srv)
 		c->is_stalled = true;
 		srv->paused_since_us = *env->now_us;
 	}
-	if (breaks_statement_mode(c, srv))
-		return;
 	relay_unstall(c);
 	relay_try_release(c);
+	resume_held(c);
 }
 
 static void

@@ -31,8 +31,9 @@ struct named {
 	struct statement *st;
 	struct client_statements *owner; /* NULL: the client has gone */
 	uint32_t refs;                   /* the table's and the ledger's */
-	uint32_t scope;                  /* in which the Parse was sent: Syncs counted */
+	uint32_t scope;                  /* in which its Parse or Close was sent: Syncs counted */
 	bool is_pending;                 /* no ParseComplete yet */
+	bool is_closing;                 /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
 	bool is_in_table, is_oversize;
 	UT_hash_handle hh;
 	char name[];
@@ -43,12 +44,14 @@ struct client_statements {
 	struct statement *unnamed;   /* as of the last message sent */
 	struct statement *confirmed; /* as of the last reply received */
 	uint32_t unnamed_under_way;  /* Parses of it without a reply */
+	struct named *failed;        /* whose message the last error was about */
+	uint32_t scope;              /* Syncs sent */
 	uint32_t oversize_count;     /* named ones too large to be kept: they live on one server only */
 	bool is_unnamed_oversize, is_oversize_bound;
 };
 
 /* What a ledger entry's ref is, by its low bits. */
-enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_MASK = 3 };
+enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_OUR_UNNAMED = 3, REF_MASK = 3 };
 
 static void *
 tag(const void *p, enum ref_tag t)
@@ -79,6 +82,13 @@ find(const struct client *c, const char *name)
 		return NULL;
 	HASH_FIND(hh, c->statements->table, name, (unsigned)strlen(name), n);
 	return n;
+}
+
+/* What comes of an earlier message about this name is known only when the Sync behind that is answered. */
+static bool
+is_unsettled(const struct client *c, const struct named *n)
+{
+	return n != NULL && (n->is_pending || n->is_closing) && n->scope != c->statements->scope;
 }
 
 static void
@@ -122,6 +132,7 @@ named_new(struct client *c, const char *name, struct statement *st)
 	memcpy(n->name, name, len + 1);
 	n->st = st;
 	n->owner = c->statements;
+	n->scope = c->statements->scope;
 	n->refs = 1;
 	n->is_pending = true;
 	return n;
@@ -140,10 +151,15 @@ statements_free(struct client *c)
 	{
 		struct named *gone = n;
 
+		gone->refs++; /* the ledger may hold it too; nobody owns it after this */
 		table_remove(gone);
+		gone->owner = NULL;
+		named_unref(gone);
 	}
 	statement_unref(s->unnamed);
 	statement_unref(s->confirmed);
+	if (s->failed != NULL)
+		named_unref(s->failed);
 	free(s);
 }
 
@@ -160,19 +176,34 @@ is_passed_through(const struct client *c)
 	return c->entry->settings.pool_mode == POOL_MODE_SESSION;
 }
 
-static void
-put_rewritten(struct client *c, const struct statement *st, const uint8_t *message, size_t names_len,
-    const char *portal)
+/*
+ * A client may know how we call statements on servers, and use such a name: it must not reach another client's. This
+ * goes before the name; no statement of ours is called so.
+ */
+#define STRANGER STATEMENT_PREFIX "?"
+
+static bool
+is_ours(const char *name)
 {
-	size_t portal_len = portal == NULL ? 0 : strlen(portal) + 1, kind_len = portal == NULL ? 1 : 0;
+	return strncmp(name, STATEMENT_PREFIX, sizeof(STATEMENT_PREFIX) - 1) == 0;
+}
+
+/* Bind (with its portal) or Describe (portal NULL) under another name; what follows the names is not written. */
+static void
+put_renamed(struct client *c, const uint8_t *message, size_t names_len, const char *portal, const char *before,
+    size_t before_len, const char *name)
+{
+	size_t portal_len = portal == NULL ? 1 : strlen(portal) + 1; /* Describe has its kind there */
+	size_t name_len = before_len + strlen(name) + 1;
 	uint32_t body_len = wire_u32(message + 1) - 4;
 	uint8_t head[FRAME_HEAD_LEN];
 
 	head[0] = message[0];
-	wire_set_u32(head + 1, (uint32_t)(4 + kind_len + portal_len + st->name_len + 1 + (body_len - names_len)));
+	wire_set_u32(head + 1, (uint32_t)(4 + portal_len + name_len + (body_len - names_len)));
 	outbox_copy(&c->env->to_server, head, sizeof(head));
-	outbox_copy(&c->env->to_server, message + FRAME_HEAD_LEN, kind_len + portal_len);
-	outbox_copy(&c->env->to_server, st->name, (size_t)st->name_len + 1);
+	outbox_copy(&c->env->to_server, message + FRAME_HEAD_LEN, portal_len);
+	outbox_copy(&c->env->to_server, before, before_len);
+	outbox_copy(&c->env->to_server, name, name_len - before_len);
 }
 
 /* A Parse of st under this name, text from the store. */
@@ -248,7 +279,7 @@ ensure_unnamed(struct client *c)
 	srv->unnamed_of = c->id;
 	s->is_unnamed_oversize = false;
 	if (s->unnamed != NULL) {
-		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
+		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag(NULL, REF_OUR_UNNAMED)) < 0)
 			return -1;
 		put_parse(c, "", s->unnamed);
 		return 0;
@@ -285,15 +316,26 @@ parse_unnamed(struct client *c, const struct parse_fields *f, const uint8_t *mes
 	return STATEMENT_DONE;
 }
 
+static int
+push_named(struct client *c, enum owed_kind kind, struct named *n)
+{
+	n->refs++;
+	if (ledger_push(&c->srv->ledger, kind, OWED_TO_CLIENT, tag(n, REF_NAMED)) == 0)
+		return 0;
+	n->refs--; /* never the last: the table has one */
+	return -1;
+}
+
 /* PostgreSQL says that the name is taken; the error is rewritten on its way back. */
 static enum statement_step
-parse_duplicate(struct client *c, const struct named *n, const struct parse_fields *f)
+parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
 {
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (ensure(c, n->st) < 0 || ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0)
+	/* OWED_DUPLICATE: a Parse that can only fail. */
+	if (ensure(c, n->st) < 0 || push_named(c, OWED_DUPLICATE, n) < 0)
 		return STATEMENT_FAILED;
 	wire_set_u32(head + 1, (uint32_t)(5 + (size_t)n->st->name_len + f->rest_len));
 	outbox_copy(&c->env->to_server, head, sizeof(head));
@@ -309,11 +351,8 @@ parse_on_server(struct client *c, struct named *n)
 
 	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id) < 0)
 		return -1;
-	n->refs++;
-	if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_CLIENT, tag(n, REF_NAMED)) < 0) {
-		n->refs--;
+	if (push_named(c, OWED_PARSE, n) < 0)
 		return -1;
-	}
 	put_parse(c, n->st->name, n->st);
 	return 0;
 }
@@ -341,8 +380,7 @@ parse_named(struct client *c, const struct parse_fields *f)
 	table_add(s, n);
 	if (server_statements_use(&c->srv->statements, st->id)) {
 		c->entry->database->counters.statement_hits++;
-		n->refs++;
-		r = ledger_push(&c->srv->ledger, OWED_MADE_PARSE, OWED_TO_CLIENT, tag(n, REF_NAMED));
+		r = push_named(c, OWED_MADE_PARSE, n);
 	} else {
 		c->entry->database->counters.statement_misses++;
 		r = parse_on_server(c, n);
@@ -368,7 +406,13 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (c->entry->settings.prepared_statements == 0)
 		return STATEMENT_FORWARD;
 	n = find(c, f.name);
-	return n != NULL ? parse_duplicate(c, n, &f) : parse_named(c, &f);
+	if (is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	if (n != NULL && !n->is_closing)
+		return parse_duplicate(c, n, &f);
+	if (n != NULL)
+		table_remove(n); /* closed just before; should that be skipped, so is this */
+	return parse_named(c, &f);
 }
 
 void
@@ -418,12 +462,23 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (name[0] == '\0')
 		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	n = find(c, name);
-	if (n == NULL || n->is_oversize)
-		return STATEMENT_FORWARD; /* PostgreSQL knows what to say */
-	if (ensure(c, n->st) < 0 || ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
+	if (n != NULL && n->is_closing && is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	if (n == NULL || n->is_closing) {
+		if (!is_ours(name))
+			return STATEMENT_FORWARD; /* PostgreSQL knows what to say */
+		if (ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
+			return STATEMENT_FAILED;
+		put_renamed(c, message, names_len, portal, STRANGER, sizeof(STRANGER) - 1, name);
+		*used = FRAME_HEAD_LEN + names_len;
+		return STATEMENT_DONE;
+	}
+	if (n->is_oversize)
+		return STATEMENT_FORWARD;
+	if (ensure(c, n->st) < 0 || push_named(c, OWED_BIND, n) < 0)
 		return STATEMENT_FAILED;
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
-	put_rewritten(c, n->st, message, names_len, portal);
+	put_renamed(c, message, names_len, portal, "", 0, n->st->name);
 	*used = FRAME_HEAD_LEN + names_len;
 	return STATEMENT_DONE;
 }
@@ -441,18 +496,22 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	if (name[0] == '\0')
 		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	n = find(c, name);
-	if (n == NULL || n->is_oversize)
+	if (n != NULL && n->is_closing && is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	if (n == NULL || n->is_closing) {
+		if (!is_ours(name))
+			return STATEMENT_FORWARD;
+		if (ledger_push(&c->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
+			return STATEMENT_FAILED;
+		put_renamed(c, message, len - FRAME_HEAD_LEN, NULL, STRANGER, sizeof(STRANGER) - 1, name);
+		return STATEMENT_DONE;
+	}
+	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (ensure(c, n->st) < 0 || ledger_push(&c->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
+	if (ensure(c, n->st) < 0 || push_named(c, OWED_DESCRIBE_STATEMENT, n) < 0)
 		return STATEMENT_FAILED;
-	put_rewritten(c, n->st, message, len - FRAME_HEAD_LEN, NULL);
+	put_renamed(c, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
 	return STATEMENT_DONE;
-}
-
-static bool
-is_ours(const char *name)
-{
-	return strncmp(name, STATEMENT_PREFIX, sizeof(STATEMENT_PREFIX) - 1) == 0;
 }
 
 enum statement_step
@@ -472,34 +531,45 @@ statements_close(struct client *c, const uint8_t *message, size_t len)
 		return STATEMENT_FORWARD;
 	}
 	n = find(c, name);
-	if (n == NULL ? !is_ours(name) : n->is_oversize) {
-		if (n != NULL)
-			table_remove(n);
+	if (is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	if (n == NULL && !is_ours(name))
+		return STATEMENT_FORWARD; /* perhaps one made by SQL PREPARE */
+	if (n != NULL && n->is_oversize) {
+		table_remove(n);
 		return STATEMENT_FORWARD;
 	}
-	if (n != NULL) {
-		n->refs++;
-		table_remove(n);
-	}
-	if (ledger_push(&c->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, tag(n, REF_NAMED)) < 0)
-		return STATEMENT_FAILED;
-	return STATEMENT_DONE;
+	if (n == NULL || n->is_closing)
+		return ledger_push(&c->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
+		                                                                               : STATEMENT_DONE;
+	n->is_closing = true;
+	n->scope = c->statements->scope;
+	return push_named(c, OWED_MADE_CLOSE, n) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
 void
+statements_sync(struct client *c)
+{
+	if (c->statements != NULL)
+		c->statements->scope++;
+}
+
+bool
 statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
 {
 	const char *name;
 	uint8_t kind;
 	struct named *n;
 
-	if (c->statements == NULL || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name)
-	    || kind == 'P')
-		return;
+	if (!fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name))
+		return false;
+	if (c->statements == NULL || kind == 'P')
+		return true;
 	if (name[0] == '\0')
 		set_unnamed(c->statements, NULL);
 	else if ((n = find(c, name)) != NULL)
 		table_remove(n);
+	return true;
 }
 
 void
@@ -541,22 +611,57 @@ settled_unnamed(struct server *srv, struct statement *st, enum owed_end how)
 }
 
 static void
+settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
+{
+	if (!is_made && how == OWED_ANSWERED)
+		server_statements_ready(&srv->statements, n->st->id);
+	else if (!is_made)
+		server_statements_forget(&srv->statements, n->st->id);
+	n->is_pending = false;
+	if (how != OWED_ANSWERED && n->owner != NULL && srv->link != NULL)
+		table_remove(n);
+}
+
+static void
+settled_close(struct server *srv, struct named *n, enum owed_end how)
+{
+	struct named *other;
+
+	n->is_closing = false;
+	if (n->owner == NULL || srv->link == NULL)
+		return;
+	if (how == OWED_ANSWERED) {
+		table_remove(n);
+		return;
+	}
+	/* Skipped: it was never closed, and whoever took the name meanwhile never got it. */
+	if (n->is_in_table)
+		return;
+	other = find(srv->link, n->name);
+	if (other != NULL)
+		table_remove(other);
+	table_add(n->owner, n);
+}
+
+static void
 settled_named(struct server *srv, const struct owed *o, struct named *n, enum owed_end how)
 {
-	if (n == NULL)
+	switch (o->kind) {
+	case OWED_PARSE:
+	case OWED_MADE_PARSE:
+		settled_parse(srv, n, o->kind == OWED_MADE_PARSE, how);
+		break;
+	case OWED_MADE_CLOSE:
+		settled_close(srv, n, how);
+		break;
+	default:
+		break;
+	}
+	if (how == OWED_FAILED && n->owner != NULL && srv->link != NULL) {
+		if (n->owner->failed != NULL)
+			named_unref(n->owner->failed);
+		n->owner->failed = n; /* its error comes next, and wants its name */
 		return;
-	if (o->kind == OWED_PARSE && how == OWED_ANSWERED)
-		server_statements_ready(&srv->statements, n->st->id);
-	else if (o->kind == OWED_PARSE)
-		server_statements_forget(&srv->statements, n->st->id);
-	if (n->owner != NULL && srv->link != NULL) {
-		if (o->kind == OWED_MADE_CLOSE) {
-			if (how != OWED_ANSWERED && find(srv->link, n->name) == NULL)
-				table_add(n->owner, n); /* skipped: it was never closed */
-		} else if (how == OWED_ANSWERED)
-			n->is_pending = false;
-		else
-			table_remove(n);
 	}
 	named_unref(n);
 }
@@ -577,9 +682,11 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		else
 			server_statements_forget(&srv->statements, ref >> 2);
 		break;
-	default:
-		if (p == NULL && o->kind == OWED_PARSE && how != OWED_ANSWERED)
+	case REF_OUR_UNNAMED:
+		if (how != OWED_ANSWERED)
 			srv->unnamed_of = 0; /* what it has now is anybody's guess */
+		break;
+	case REF_NAMED:
 		settled_named(srv, o, p, how);
 		break;
 	}
@@ -600,40 +707,38 @@ statements_deallocated_all(struct client *c)
 		table_remove(n);
 }
 
-/* The client's name of the statement with this id, or NULL. */
-static const char *
-name_of(const struct client *c, uint64_t id)
-{
-	struct named *n, *next;
 
-	if (c->statements == NULL)
-		return NULL;
-	HASH_ITER(hh, c->statements->table, n, next)
-	if (n->st != NULL && n->st->id == id)
-		return n->name;
-	return NULL;
+/* What stands in an error between quotes, from..to, becomes name. */
+static bool
+replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name, size_t name_len,
+    struct buf *out)
+{
+	buf_put(out, message, (size_t)(from - message));
+	buf_put(out, name, name_len);
+	buf_put(out, to, len - (size_t)(to - message));
+	if (!buf_ok(out))
+		return false;
+	wire_set_u32(out->bytes + 1, (uint32_t)(out->len - 1));
+	return true;
 }
 
 bool
 statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out)
 {
 	static const char prefix[] = "\"" STATEMENT_PREFIX;
-	const uint8_t *at = memmem(message, len, prefix, sizeof(prefix) - 1), *from = message;
-	char *end;
-	const char *name;
-	uint64_t id;
+	struct client_statements *s = c->statements;
+	const uint8_t *at = memmem(message, len, prefix, sizeof(prefix) - 1), *end;
+	const struct named *n = s == NULL ? NULL : s->failed;
 
-	if (at == NULL || len != 1 + (size_t)wire_u32(message + 1) || message[len - 1] != 0)
+	if (at == NULL || len != 1 + (size_t)wire_u32(message + 1))
 		return false;
-	id = strtoull((const char *)at + sizeof(prefix) - 1, &end, 10);
-	name = name_of(c, id);
-	if (name == NULL || *end != '"')
+	at++;
+	end = memchr(at, '"', len - (size_t)(at - message));
+	if (end == NULL)
 		return false;
-	buf_put(out, from, (size_t)(at + 1 - from));
-	buf_put(out, name, strlen(name));
-	buf_put(out, end, len - (size_t)((const uint8_t *)end - message));
-	if (!buf_ok(out))
+	if (at[sizeof(STATEMENT_PREFIX) - 1] == '?')
+		return replace_name(message, len, at, at + sizeof(STRANGER) - 1, "", 0, out);
+	if (n == NULL || n->st == NULL || (size_t)(end - at) != n->st->name_len || memcmp(at, n->st->name, n->st->name_len) != 0)
 		return false;
-	wire_set_u32(out->bytes + 1, (uint32_t)(out->len - 1));
-	return true;
+	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
 }

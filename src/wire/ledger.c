@@ -20,7 +20,7 @@ entry_at(struct ledger *l, uint32_t i)
 static bool
 has_ref(const struct owed *o)
 {
-	return o->kind == OWED_PARSE || o->kind == OWED_CLOSE || o->kind == OWED_MADE_PARSE || o->kind == OWED_MADE_CLOSE;
+	return o->kind != OWED_QUERY && o->kind != OWED_FUNCTION && o->kind != OWED_SYNC && o->ref != NULL;
 }
 
 static void
@@ -319,6 +319,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_EXECUTE:
 		return receive_result(l, type);
 	case OWED_PARSE:
+	case OWED_DUPLICATE:
 		return receive_simple_answer(l, type == '1');
 	case OWED_BIND:
 		return receive_simple_answer(l, type == '2');
@@ -342,7 +343,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 const char *
 owed_kind_name(enum owed_kind kind)
 {
-	static const char *const names[] = { "Query", "FunctionCall", "Parse", "Bind", "Describe", "Describe", "Execute",
+	static const char *const names[] = { "Query", "FunctionCall", "Parse", "Parse", "Bind", "Describe", "Describe", "Execute",
 		"Close", "Sync", "CopyDone", "Parse", "Close" };
 
 	return names[kind];

@@ -22,6 +22,7 @@ enum owed_kind {
 	OWED_QUERY,              /* ... until ReadyForQuery */
 	OWED_FUNCTION,           /* FunctionCallResponse, ReadyForQuery */
 	OWED_PARSE,              /* ParseComplete */
+	OWED_DUPLICATE,          /* a Parse of a name that is taken: an error, or ParseComplete all the same */
 	OWED_BIND,               /* BindComplete */
 	OWED_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
 	OWED_DESCRIBE_PORTAL,    /* RowDescription or NoData */
@@ -47,7 +48,7 @@ struct owed {
 	uint8_t to;   /* enum owed_to */
 	uint8_t phase;
 	union {
-		void *ref;           /* PARSE, CLOSE and MADE_*: the owner's */
+		void *ref;           /* the owner's, or NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
 	};
 };
@@ -59,7 +60,7 @@ enum owed_end {
 };
 
 struct ledger_ops {
-	/* Each entry of kind PARSE, CLOSE, MADE_PARSE, MADE_CLOSE, once. */
+	/* Each entry with a ref, once. */
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
 	/* A made entry's turn has come: its reply goes to the client now (settled follows). */
 	void (*made)(void *arg, const struct owed *o);
