@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/line.h"
+#include "base/log_file.h"
 #include "base/log_writer.h"
 
 #include <pthread.h>
@@ -113,7 +114,7 @@ reopen(struct log *log, struct fail *why)
 {
 	if (log->writer == NULL)
 		return 0;
-	if (log_writer_check(log->destination, why) < 0)
+	if (log_file_check(log->destination, why) < 0)
 		return -1;
 	log_writer_reopen(log->writer);
 	return 0;

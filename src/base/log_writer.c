@@ -10,23 +10,18 @@
 #include "base/log_writer.h"
 
 #include "base/clock.h"
+#include "base/log_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define NAP_US (5 * US_PER_MS)
 #define FLUSH_US (1 * US_PER_S)
-#define POLL_MS 50
+#define FLUSH_GRACE_US (200 * US_PER_MS) /* until the thread has noticed */
 
 enum thread_state { THREAD_AWAKE, THREAD_NAPPING, THREAD_ASLEEP, THREAD_ENDED };
 
@@ -43,161 +38,9 @@ struct log_writer {
 
 	char *ring;
 	size_t ring_len;
-	_Atomic uint64_t dropped, errors;
-	_Atomic uint64_t give_up_us; /* 0: never; else the thread stops waiting for the file then */
-
-	/* the thread's own */
-	char *path; /* NULL: stderr */
-	int fd;
-	bool is_regular;
-	bool is_mid_line; /* the last byte written was not the end of a line */
-	bool is_torn; /* the file ends in a piece of a line whose rest is lost */
-	bool is_skipping; /* that rest goes on in the ring's next piece */
+	_Atomic uint64_t dropped;
+	struct log_file file; /* the thread's own, but for its two counters */
 };
-
-static int
-open_destination(const char *destination, struct fail *why)
-{
-	int fd;
-
-	if (strcmp(destination, "stderr") == 0)
-		return STDERR_FILENO;
-	/* O_NONBLOCK: a FIFO that nobody reads must not hold us; regular files do not care. */
-	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-	if (fd < 0)
-		return fail_set(why, "58P01", "cannot open \"%s\": %s", destination, strerror(errno));
-	return fd;
-}
-
-int
-log_writer_check(const char *destination, struct fail *why)
-{
-	int fd = open_destination(destination, why);
-
-	if (fd < 0)
-		return -1;
-	if (fd != STDERR_FILENO)
-		close(fd);
-	return 0;
-}
-
-static void
-set_fd(struct log_writer *w, int fd)
-{
-	struct stat st;
-
-	w->fd = fd;
-	w->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	w->is_mid_line = w->is_torn = w->is_skipping = false;
-}
-
-static void
-reopen(struct log_writer *w)
-{
-	int fd;
-
-	if (w->path == NULL)
-		return;
-	fd = open_destination(w->path, NULL);
-	if (fd < 0) {
-		atomic_fetch_add(&w->errors, 1);
-		return;
-	}
-	close(w->fd);
-	set_fd(w, fd);
-}
-
-/* Waits until a pipe, terminal or socket takes bytes. false: time is up. A file is always ready. */
-static bool
-wait_writable(struct log_writer *w)
-{
-	struct pollfd p = { .fd = w->fd, .events = POLLOUT };
-
-	while (!w->is_regular && poll(&p, 1, POLL_MS) <= 0) {
-		uint64_t give_up_us = atomic_load(&w->give_up_us);
-
-		if (give_up_us != 0 && clock_now_us() >= give_up_us)
-			return false;
-	}
-	return true;
-}
-
-/* How many of the len bytes to try at once: a ready pipe takes PIPE_BUF without blocking, best in whole lines. */
-static size_t
-portion(const struct log_writer *w, const char *bytes, size_t len)
-{
-	const char *end;
-
-	if (w->is_regular || len <= PIPE_BUF)
-		return len;
-	end = memrchr(bytes, '\n', PIPE_BUF);
-	return end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
-}
-
-static size_t
-count_lines(const char *bytes, size_t len)
-{
-	size_t n = 0;
-
-	for (const char *end; (end = memchr(bytes, '\n', len)) != NULL; n++) {
-		len -= (size_t)(end - bytes) + 1;
-		bytes = end + 1;
-	}
-	return n;
-}
-
-static ssize_t
-write_some(struct log_writer *w, const char *bytes, size_t len)
-{
-	ssize_t n;
-
-	if (w->is_torn) {
-		if (write(w->fd, "\n", 1) != 1)
-			return -1;
-		w->is_torn = false;
-	}
-	n = write(w->fd, bytes, portion(w, bytes, len));
-	if (n > 0)
-		w->is_mid_line = bytes[n - 1] != '\n';
-	return n;
-}
-
-/* The file refused: the rest of this line is lost. Returns its length, as far as it is in bytes. */
-static size_t
-skip_line(struct log_writer *w, const char *bytes, size_t len)
-{
-	const char *end = memchr(bytes, '\n', len);
-
-	w->is_torn = w->is_torn || w->is_mid_line;
-	w->is_mid_line = false;
-	w->is_skipping = end == NULL;
-	if (end == NULL)
-		return len;
-	atomic_fetch_add(&w->errors, 1);
-	return (size_t)(end - bytes) + 1;
-}
-
-static void
-write_piece(struct log_writer *w, const char *bytes, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = -1;
-		size_t done;
-
-		if (!wait_writable(w)) {
-			atomic_fetch_add(&w->errors, count_lines(bytes, len));
-			return;
-		}
-		if (!w->is_skipping) {
-			n = write_some(w, bytes, len);
-			if (n < 0 && (errno == EINTR || errno == EAGAIN))
-				continue;
-		}
-		done = n > 0 ? (size_t)n : skip_line(w, bytes, len);
-		bytes += done;
-		len -= done;
-	}
-}
 
 /* Two pieces where the ring wraps. */
 static void
@@ -205,20 +48,18 @@ write_queued(struct log_writer *w, size_t first, size_t len)
 {
 	size_t to_end = w->ring_len - first;
 
-	write_piece(w, w->ring + first, len < to_end ? len : to_end);
+	log_file_write(&w->file, w->ring + first, len < to_end ? len : to_end);
 	if (len > to_end)
-		write_piece(w, w->ring, len - to_end);
+		log_file_write(&w->file, w->ring, len - to_end);
 }
 
 static void
 destroy(struct log_writer *w)
 {
-	if (w->path != NULL && w->fd >= 0)
-		close(w->fd);
+	log_file_fini(&w->file);
 	pthread_cond_destroy(&w->wake);
 	pthread_cond_destroy(&w->ended);
 	pthread_mutex_destroy(&w->lock);
-	free(w->path);
 	free(w->ring);
 	free(w);
 }
@@ -257,7 +98,7 @@ run(void *arg)
 		if (w->want_reopen) {
 			w->want_reopen = false;
 			pthread_mutex_unlock(&w->lock);
-			reopen(w);
+			log_file_reopen(&w->file);
 			pthread_mutex_lock(&w->lock);
 			continue;
 		}
@@ -312,26 +153,21 @@ struct log_writer *
 log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 {
 	struct log_writer *w = calloc(1, sizeof(*w));
-	int fd, error;
+	int error;
 
 	if (w == NULL) {
 		fail_set(why, "53200", "no memory for a log writer");
 		return NULL;
 	}
 	init_sync(w);
-	w->fd = -1;
+	if (log_file_init(&w->file, destination, why) < 0)
+		goto fail;
 	w->ring_len = ring_len;
 	w->ring = malloc(ring_len);
-	if (strcmp(destination, "stderr") != 0)
-		w->path = strdup(destination);
-	if (w->ring == NULL || (w->path == NULL && strcmp(destination, "stderr") != 0)) {
+	if (w->ring == NULL) {
 		fail_set(why, "53200", "no memory for a log writer of %zu bytes", ring_len);
 		goto fail;
 	}
-	fd = open_destination(destination, why);
-	if (fd < 0)
-		goto fail;
-	set_fd(w, fd);
 	error = start_thread(w);
 	if (error != 0) {
 		fail_set(why, "53000", "cannot start the log's thread: %s", strerror(error));
@@ -348,14 +184,14 @@ static void
 stop(struct log_writer *w)
 {
 	w->is_stopping = true;
-	atomic_store(&w->give_up_us, clock_now_us() + FLUSH_US);
+	atomic_store(&w->file.give_up_us, clock_now_us() + FLUSH_US);
 	pthread_cond_signal(&w->wake);
 }
 
 void
 log_writer_free(struct log_writer *w)
 {
-	uint64_t until_us = clock_now_us() + FLUSH_US + 4 * POLL_MS * US_PER_MS;
+	uint64_t until_us = clock_now_us() + FLUSH_US + FLUSH_GRACE_US;
 	struct timespec until = { .tv_sec = (time_t)(until_us / US_PER_S),
 				  .tv_nsec = (long)(until_us % US_PER_S * 1000) };
 	pthread_t thread;
@@ -448,5 +284,5 @@ log_writer_dropped(const struct log_writer *w)
 uint64_t
 log_writer_errors(const struct log_writer *w)
 {
-	return atomic_load(&w->errors);
+	return atomic_load(&w->file.errors);
 }

@@ -3,8 +3,7 @@
  *
  * Producers never block: they hold a lock for the time of a memcpy. Any thread may put.
  *
- * Owns:   the ring, the file, the thread.
- * Always: a line is whole or absent. What a full disk cut off is ended with a newline before the next line.
+ * Owns: the ring, the file (log_file.h), the thread.
  */
 #ifndef PGWEIR_BASE_LOG_WRITER_H
 #define PGWEIR_BASE_LOG_WRITER_H
@@ -21,8 +20,6 @@ struct log_writer *log_writer_new(const char *destination, size_t ring_len, stru
 void log_writer_free(struct log_writer *w); /* writes what is queued, waits at most 1 s */
 /* The same, without waiting: the thread writes what is queued, for at most 1 s, and then frees everything. */
 void log_writer_retire(struct log_writer *w);
-/* Could destination be opened now? 0, or -1 and why. */
-int log_writer_check(const char *destination, struct fail *why);
 /* Queues one line (with its newline). 0, or -1: the ring is full, the line is dropped and counted. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
 /* Opens the path anew before the next line. Errors show up in log_writer_errors; the old file stays in use then. */

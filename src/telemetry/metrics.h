@@ -1,6 +1,7 @@
 /*
- * src/telemetry/metrics.h - Prometheus' text exposition from a snapshot. One table (metrics.c) names every family:
- * HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads /proc/self).
+ * src/telemetry/metrics.h - Prometheus' text exposition from a snapshot. One table (metrics_table.c) names every
+ * family: HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads
+ * /proc/self).
  */
 #ifndef PGWEIR_TELEMETRY_METRICS_H
 #define PGWEIR_TELEMETRY_METRICS_H

@@ -1,0 +1,189 @@
+/* src/base/log_file.c - see log_file.h. */
+#include "base/log_file.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define POLL_MS 50
+
+static int
+open_destination(const char *destination, struct fail *why)
+{
+	int fd;
+
+	if (strcmp(destination, "stderr") == 0)
+		return STDERR_FILENO;
+	/* O_NONBLOCK: a FIFO that nobody reads must not hold us; regular files do not care. */
+	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	if (fd < 0)
+		return fail_set(why, "58P01", "cannot open \"%s\": %s", destination, strerror(errno));
+	return fd;
+}
+
+int
+log_file_check(const char *destination, struct fail *why)
+{
+	int fd = open_destination(destination, why);
+
+	if (fd < 0)
+		return -1;
+	if (fd != STDERR_FILENO)
+		close(fd);
+	return 0;
+}
+
+static void
+set_fd(struct log_file *f, int fd)
+{
+	struct stat st;
+
+	f->fd = fd;
+	f->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	f->is_mid_line = f->is_torn = f->is_skipping = false;
+}
+
+int
+log_file_init(struct log_file *f, const char *destination, struct fail *why)
+{
+	int fd;
+
+	memset(f, 0, sizeof(*f));
+	f->fd = -1;
+	fd = open_destination(destination, why);
+	if (fd < 0)
+		return -1;
+	set_fd(f, fd);
+	if (fd == STDERR_FILENO)
+		return 0;
+	f->path = strdup(destination);
+	if (f->path == NULL) {
+		close(fd);
+		return fail_set(why, "53200", "no memory for a log");
+	}
+	return 0;
+}
+
+void
+log_file_fini(struct log_file *f)
+{
+	if (f->path != NULL)
+		close(f->fd);
+	free(f->path);
+}
+
+void
+log_file_reopen(struct log_file *f)
+{
+	int fd;
+
+	if (f->path == NULL)
+		return;
+	fd = open_destination(f->path, NULL);
+	if (fd < 0) {
+		atomic_fetch_add(&f->errors, 1);
+		return;
+	}
+	close(f->fd);
+	set_fd(f, fd);
+}
+
+/* Waits until a pipe, terminal or socket takes bytes. false: time is up. A file is always ready. */
+static bool
+wait_writable(struct log_file *f)
+{
+	struct pollfd p = { .fd = f->fd, .events = POLLOUT };
+
+	while (!f->is_regular && poll(&p, 1, POLL_MS) <= 0) {
+		uint64_t give_up_us = atomic_load(&f->give_up_us);
+
+		if (give_up_us != 0 && clock_now_us() >= give_up_us)
+			return false;
+	}
+	return true;
+}
+
+/* How many of the len bytes to try at once: a ready pipe takes PIPE_BUF without blocking, best in whole lines. */
+static size_t
+portion(const struct log_file *f, const char *bytes, size_t len)
+{
+	const char *end;
+
+	if (f->is_regular || len <= PIPE_BUF)
+		return len;
+	end = memrchr(bytes, '\n', PIPE_BUF);
+	return end != NULL ? (size_t)(end - bytes) + 1 : PIPE_BUF;
+}
+
+static size_t
+count_lines(const char *bytes, size_t len)
+{
+	size_t n = 0;
+
+	for (const char *end; (end = memchr(bytes, '\n', len)) != NULL; n++) {
+		len -= (size_t)(end - bytes) + 1;
+		bytes = end + 1;
+	}
+	return n;
+}
+
+static ssize_t
+write_some(struct log_file *f, const char *bytes, size_t len)
+{
+	ssize_t n;
+
+	if (f->is_torn) {
+		if (write(f->fd, "\n", 1) != 1)
+			return -1;
+		f->is_torn = false;
+	}
+	n = write(f->fd, bytes, portion(f, bytes, len));
+	if (n > 0)
+		f->is_mid_line = bytes[n - 1] != '\n';
+	return n;
+}
+
+/* The file refused: the rest of this line is lost. Returns its length, as far as it is in bytes. */
+static size_t
+skip_line(struct log_file *f, const char *bytes, size_t len)
+{
+	const char *end = memchr(bytes, '\n', len);
+
+	f->is_torn = f->is_torn || f->is_mid_line;
+	f->is_mid_line = false;
+	f->is_skipping = end == NULL;
+	if (end == NULL)
+		return len;
+	atomic_fetch_add(&f->errors, 1);
+	return (size_t)(end - bytes) + 1;
+}
+
+void
+log_file_write(struct log_file *f, const char *bytes, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = -1;
+		size_t done;
+
+		if (!wait_writable(f)) {
+			atomic_fetch_add(&f->errors, count_lines(bytes, len));
+			return;
+		}
+		if (!f->is_skipping) {
+			n = write_some(f, bytes, len);
+			if (n < 0 && (errno == EINTR || errno == EAGAIN))
+				continue;
+		}
+		done = n > 0 ? (size_t)n : skip_line(f, bytes, len);
+		bytes += done;
+		len -= done;
+	}
+}

@@ -1,0 +1,204 @@
+/* src/telemetry/metrics_table.c - see metrics_table.h. */
+#include "telemetry/metrics_table.h"
+
+#include "telemetry/metrics_process.h"
+#include "telemetry/snapshot.h"
+
+#define NAMES(array) (array), sizeof(array) / sizeof((array)[0])
+
+static const char *const state_names[PROCESS_STATES] = { "running", "paused", "draining", "stopping" };
+static const char *const client_state_names[CLIENTS_STATES] = { "login", "idle", "active", "waiting", "cancel" };
+static const char *const server_state_names[SERVERS_STATES] = { "idle",	 "active", "login",  "ping",
+								"reset", "pinned", "cancel", "closing" };
+static const char *const ok_names[] = { "ok", "failed" };
+static const char *const hit_names[] = { "hit", "miss" };
+static const char *const direction_names[] = { "in", "out" };
+static const char *const limit_names[] = { "pool_size", "max_overflow" };
+static const char *const drop_names[] = { "rate", "ring_full", "write_error" };
+
+static const struct metric_words process_states = { "state", NAMES(state_names) };
+static const struct metric_words client_states = { "state", NAMES(client_state_names) };
+static const struct metric_words server_states = { "state", NAMES(server_state_names) };
+static const struct metric_words results = { "result", NAMES(ok_names) };
+static const struct metric_words hits = { "result", NAMES(hit_names) };
+static const struct metric_words directions = { "direction", NAMES(direction_names) };
+static const struct metric_words limits = { "kind", NAMES(limit_names) };
+static const struct metric_words drops = { "reason", NAMES(drop_names) };
+static const struct metric_words sides = { "side", NAMES(net_side_names) };
+static const struct metric_words places = { "where", NAMES(net_side_names) };
+static const struct metric_words sides_kinds = { "kind", NAMES(net_side_names) };
+static const struct metric_words rejections = { "reason", NAMES(reject_reason_names) };
+static const struct metric_words login_results = { "result", NAMES(login_result_names) };
+static const struct metric_words methods = { "method", NAMES(login_method_names) };
+static const struct metric_words sources_of_checkout = { "source", NAMES(checkout_source_names) };
+static const struct metric_words recycle_reasons = { "reason", NAMES(recycle_reason_names) };
+static const struct metric_words pin_reasons = { "reason", NAMES(pin_reason_names) };
+static const struct metric_words failures = { "reason", NAMES(request_failure_names) };
+static const struct metric_words phases = { "phase", NAMES(phase_names) };
+static const struct metric_words kinds = { "kind", NAMES(query_kind_names) };
+static const struct metric_words ends = { "end", NAMES(transaction_end_names) };
+static const struct metric_words origins = { "origin", NAMES(error_origin_names) };
+static const struct metric_words classes = { "sqlstate_class", NAMES(error_classes) };
+static const struct metric_words connect_failures = { "reason", NAMES(connect_failure_names) };
+static const struct metric_words cancel_results = { "result", NAMES(cancel_result_names) };
+
+#define ALL(field) .scope = OF_ALL, .at = offsetof(struct snapshot, field)
+#define LOOP(field) .scope = OF_LOOP, .at = offsetof(struct snapshot, process.field)
+#define POOL(field) .scope = OF_POOL, .at = offsetof(struct snapshot_pool, field)
+#define DATABASE(field) .scope = OF_DATABASE, .at = offsetof(struct snapshot_database, field)
+#define BACKEND(field) .scope = OF_BACKEND, .at = offsetof(struct snapshot_backend, field)
+#define SYSTEM(field) .scope = OF_SYSTEM, .at = offsetof(struct metrics_process, field)
+
+/* Fields that are shown as one array must be neighbours. */
+#define NEIGHBOURS(type, a, b)                                                                                         \
+	_Static_assert(offsetof(type, b) == offsetof(type, a) + sizeof(((type *)0)->a), #a " and " #b)
+NEIGHBOURS(struct snapshot, process.reloads_ok, process.reloads_failed);
+NEIGHBOURS(struct snapshot, process.dns_lookups_ok, process.dns_lookups_failed);
+NEIGHBOURS(struct snapshot, slow_dropped_rate, slow_dropped_ring);
+NEIGHBOURS(struct snapshot, slow_dropped_ring, slow_dropped_write);
+NEIGHBOURS(struct snapshot, buffer_bytes_client, buffer_bytes_server);
+NEIGHBOURS(struct snapshot_pool, pool_size, max_overflow);
+NEIGHBOURS(struct snapshot_pool, counters.pings_ok, counters.pings_failed);
+NEIGHBOURS(struct snapshot_pool, counters.resets_ok, counters.resets_failed);
+NEIGHBOURS(struct snapshot_database, counters.bytes_in, counters.bytes_out);
+NEIGHBOURS(struct snapshot_database, counters.statement_hits, counters.statement_misses);
+NEIGHBOURS(struct snapshot_database, prepared_client, prepared_server);
+
+/* clang-format off */
+const struct metric_family metric_families[] = {
+	{ .name = "pgweir_build_info", .type = METRIC_GAUGE, .special = SPECIAL_BUILD_INFO, .other_labels = "version, libevent, openssl",
+	    .help = "Version of pgweir and of its libraries; the value is always 1." },
+	{ .name = "pgweir_start_time_seconds", .type = METRIC_GAUGE, ALL(start_wall_us), .decimals = 6,
+	    .help = "When pgweir was started, in seconds since 1970." },
+	{ .name = "pgweir_state", .type = METRIC_GAUGE, .special = SPECIAL_STATE, .words = &process_states,
+	    .help = "1 for the state pgweir is in: running, paused, draining or stopping." },
+	{ .name = "pgweir_config_last_reload_successful", .type = METRIC_GAUGE, .special = SPECIAL_RELOAD_OK,
+	    .help = "1 if the last reload of the configuration succeeded, 0 if it was refused." },
+	{ .name = "pgweir_config_last_reload_success_timestamp_seconds", .type = METRIC_GAUGE, ALL(last_reload_wall_us),
+	    .decimals = 6, .help = "When the configuration in use was loaded, in seconds since 1970." },
+	{ .name = "pgweir_config_reloads_total", .type = METRIC_COUNTER, ALL(process.reloads_ok), .words = &results,
+	    .help = "Reloads of the configuration." },
+
+	{ .name = "pgweir_client_connections", .type = METRIC_GAUGE, .special = SPECIAL_CLIENTS, .words = &client_states,
+	    .other_labels = "database, user",
+	    .help = "Client connections by state. Those that have not said who they are have no database and user." },
+	{ .name = "pgweir_client_connections_limit", .type = METRIC_GAUGE, ALL(clients_limit),
+	    .help = "max_client_connections." },
+	{ .name = "pgweir_client_connections_total", .type = METRIC_COUNTER, ALL(process.client_connections),
+	    .help = "Client connections accepted." },
+	{ .name = "pgweir_client_connections_rejected_total", .type = METRIC_COUNTER, ALL(process.rejected),
+	    .words = &rejections, .help = "Client connections refused before they could ask anything." },
+	{ .name = "pgweir_client_logins_total", .type = METRIC_COUNTER, ALL(process.logins), .words = &login_results,
+	    .more_words = &methods, .help = "Logins of clients that came to an end, good or bad." },
+	{ .name = "pgweir_client_login_duration_seconds", .type = METRIC_HISTOGRAM, ALL(process.login_duration),
+	    .bounds = &histogram_bounds_wait, .help = "From a client's first byte to the end of its login." },
+	{ .name = "pgweir_cancel_requests_total", .type = METRIC_COUNTER, ALL(process.cancels), .words = &cancel_results,
+	    .help = "Cancel requests of clients." },
+
+	{ .name = "pgweir_pool_server_connections", .type = METRIC_GAUGE, POOL(servers), .words = &server_states,
+	    .help = "Server connections by state." },
+	{ .name = "pgweir_pool_limit_connections", .type = METRIC_GAUGE, POOL(pool_size), .words = &limits,
+	    .help = "Limits of the pool: pool_size and max_overflow. Their sum is the most it will open." },
+	{ .name = "pgweir_pool_overflow_connections", .type = METRIC_GAUGE, POOL(overflow),
+	    .help = "Server connections above pool_size." },
+	{ .name = "pgweir_pool_waiting_clients", .type = METRIC_GAUGE, POOL(waiting),
+	    .help = "Clients in line for a server connection." },
+	{ .name = "pgweir_pool_oldest_waiter_seconds", .type = METRIC_GAUGE, POOL(oldest_waiter_us), .decimals = 6,
+	    .help = "How long the first in line has waited; 0 if there is none." },
+	{ .name = "pgweir_pool_waits_total", .type = METRIC_COUNTER, POOL(counters.waits),
+	    .help = "Requests that had to wait for a server connection." },
+	{ .name = "pgweir_pool_timeouts_total", .type = METRIC_COUNTER, POOL(counters.pool_timeouts),
+	    .help = "Requests that got no server connection within pool_timeout." },
+	{ .name = "pgweir_pool_wait_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.pool_wait),
+	    .bounds = &histogram_bounds_wait,
+	    .help = "How long requests waited for a server connection, opening one included; 0 for most." },
+	{ .name = "pgweir_pool_checkouts_total", .type = METRIC_COUNTER, POOL(counters.checkouts),
+	    .words = &sources_of_checkout,
+	    .help = "Server connections lent to clients: an idle one, a new one, or a new one above pool_size." },
+	{ .name = "pgweir_pool_recycles_total", .type = METRIC_COUNTER, POOL(counters.recycles), .words = &recycle_reasons,
+	    .help = "Server connections closed, and why." },
+	{ .name = "pgweir_pool_pings_total", .type = METRIC_COUNTER, POOL(counters.pings_ok), .words = &results,
+	    .help = "Pings of idle server connections." },
+	{ .name = "pgweir_pool_ping_duration_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.ping_duration),
+	    .bounds = &histogram_bounds_wait, .help = "How long a server took to answer a ping." },
+	{ .name = "pgweir_pool_pins_total", .type = METRIC_COUNTER, POOL(counters.pins), .words = &pin_reasons,
+	    .skips_zeros = true, .help = "Clients that had to keep their server connection between transactions." },
+	{ .name = "pgweir_pool_resets_total", .type = METRIC_COUNTER, POOL(counters.resets_ok), .words = &results,
+	    .help = "Server connections reset before they went back to the pool." },
+
+	{ .name = "pgweir_client_requests_total", .type = METRIC_COUNTER, DATABASE(counters.requests),
+	    .help = "Requests: a simple Query, or messages up to a Sync." },
+	{ .name = "pgweir_client_requests_failed_total", .type = METRIC_COUNTER, DATABASE(counters.requests_failed),
+	    .words = &failures, .help = "Requests that failed for a reason of pgweir's or of the way to PostgreSQL." },
+	{ .name = "pgweir_query_duration_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.query_duration),
+	    .bounds = &histogram_bounds_query,
+	    .help = "Time of requests as clients see it: first byte read to last byte of the answer written." },
+	{ .name = "pgweir_transaction_duration_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.transaction_duration),
+	    .bounds = &histogram_bounds_query,
+	    .help = "Time of transactions, what the client did between its requests included." },
+	{ .name = "pgweir_server_response_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.server_response),
+	    .bounds = &histogram_bounds_query,
+	    .help = "From the last byte of a request sent to PostgreSQL to the first byte of its answer." },
+	{ .name = "pgweir_query_phase_seconds_total", .type = METRIC_COUNTER, DATABASE(counters.phase_us), .words = &phases,
+	    .decimals = 6,
+	    .help = "Time of requests by phase: wait for a server, server, stream of the answer, client_write, proxy." },
+	{ .name = "pgweir_transaction_idle_seconds_total", .type = METRIC_COUNTER, DATABASE(counters.transaction_idle_us),
+	    .decimals = 6, .help = "Time in which clients held a server in a transaction and asked nothing of it." },
+	{ .name = "pgweir_queries_total", .type = METRIC_COUNTER, DATABASE(counters.queries), .words = &kinds,
+	    .help = "Requests by protocol." },
+	{ .name = "pgweir_transactions_total", .type = METRIC_COUNTER, DATABASE(counters.transactions), .words = &ends,
+	    .help = "Transactions by how they ended; lost: with the connection of client or server." },
+	{ .name = "pgweir_slow_queries_total", .type = METRIC_COUNTER, DATABASE(counters.slow_queries),
+	    .help = "Requests that took longer than the threshold of the slow-query log, logged or not." },
+	{ .name = "pgweir_slow_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(slow_dropped_rate), .words = &drops,
+	    .help = "Lines that are missing from the slow-query log." },
+	{ .name = "pgweir_errors_total", .type = METRIC_COUNTER, DATABASE(counters.errors), .words = &origins,
+	    .more_words = &classes, .skips_zeros = true,
+	    .help = "ErrorResponses sent to clients, PostgreSQL's own and pgweir's, by class of SQLSTATE." },
+	{ .name = "pgweir_network_bytes_total", .type = METRIC_COUNTER, DATABASE(counters.bytes_in), .words = &directions,
+	    .more_words = &sides, .help = "Bytes to and from clients and servers, as seen from pgweir." },
+	{ .name = "pgweir_prepared_statements", .type = METRIC_GAUGE, DATABASE(prepared_client), .words = &places,
+	    .help = "Prepared statements that clients have, and that servers have." },
+	{ .name = "pgweir_prepared_statement_lookups_total", .type = METRIC_COUNTER, DATABASE(counters.statement_hits),
+	    .words = &hits, .help = "Prepared statements used; hit: the server had it already." },
+	{ .name = "pgweir_prepared_statement_evictions_total", .type = METRIC_COUNTER,
+	    DATABASE(counters.statement_evictions), .help = "Prepared statements closed on a server to make room." },
+	{ .name = "pgweir_prepared_statement_cache_bytes", .type = METRIC_GAUGE, ALL(statement_cache_bytes),
+	    .help = "Memory of the store of statement texts." },
+
+	{ .name = "pgweir_backend_up", .type = METRIC_GAUGE, .special = SPECIAL_BACKEND_UP, .other_labels = "backend, role",
+	    .help = "1 if the last connection attempt succeeded, 0 if it failed." },
+	{ .name = "pgweir_backend_connect_duration_seconds", .type = METRIC_HISTOGRAM, BACKEND(counters.connect_duration),
+	    .bounds = &histogram_bounds_wait, .help = "Opening a server connection, login included." },
+	{ .name = "pgweir_backend_connect_failures_total", .type = METRIC_COUNTER, BACKEND(counters.connect_failures),
+	    .words = &connect_failures, .help = "Server connections that could not be opened." },
+	{ .name = "pgweir_backend_last_failure_timestamp_seconds", .type = METRIC_GAUGE,
+	    BACKEND(counters.last_failure_wall_us), .decimals = 6, .skips_zeros = true,
+	    .help = "When opening a server connection failed last, in seconds since 1970." },
+
+	{ .name = "pgweir_proxy_overhead_seconds", .type = METRIC_HISTOGRAM, LOOP(proxy_overhead),
+	    .bounds = &histogram_bounds_proxy, .help = "What pgweir itself added to a request." },
+	{ .name = "pgweir_event_loop_lag_seconds", .type = METRIC_HISTOGRAM, LOOP(loop_lag), .bounds = &histogram_bounds_proxy,
+	    .help = "How late a timer of the event loop was." },
+	{ .name = "pgweir_event_loop_iterations_total", .type = METRIC_COUNTER, LOOP(loop_iterations),
+	    .help = "Turns of the event loop." },
+	{ .name = "pgweir_event_loop_busy_seconds_total", .type = METRIC_COUNTER, LOOP(loop_busy_us), .decimals = 6,
+	    .help = "Time in which the event loop did not sleep." },
+	{ .name = "pgweir_buffer_memory_bytes", .type = METRIC_GAUGE, ALL(buffer_bytes_client), .words = &sides_kinds,
+	    .help = "Bytes that wait until a client or a server takes them." },
+	{ .name = "pgweir_dns_lookups_total", .type = METRIC_COUNTER, ALL(process.dns_lookups_ok), .words = &results,
+	    .help = "Names of servers looked up." },
+	{ .name = "pgweir_metrics_scrape_duration_seconds", .type = METRIC_HISTOGRAM, ALL(scrape_duration),
+	    .bounds = &histogram_bounds_proxy, .help = "Time it took to answer earlier requests for /metrics." },
+	{ .name = "pgweir_metrics_pools_aggregated", .type = METRIC_GAUGE, ALL(pools_aggregated),
+	    .help = "Pools beyond metrics_max_pools, shown as one with database and user _other." },
+
+	{ .name = "process_cpu_seconds_total", .type = METRIC_COUNTER, SYSTEM(cpu_us), .decimals = 6,
+	    .help = "Processor time, user and system." },
+	{ .name = "process_resident_memory_bytes", .type = METRIC_GAUGE, SYSTEM(resident_bytes), .help = "Resident memory." },
+	{ .name = "process_virtual_memory_bytes", .type = METRIC_GAUGE, SYSTEM(virtual_bytes), .help = "Virtual memory." },
+	{ .name = "process_open_fds", .type = METRIC_GAUGE, SYSTEM(open_fds), .help = "Open file descriptors." },
+	{ .name = "process_max_fds", .type = METRIC_GAUGE, SYSTEM(max_fds), .help = "Most file descriptors it may open." },
+};
+/* clang-format on */
+const size_t metric_family_count = sizeof(metric_families) / sizeof(metric_families[0]);
