@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "build.h"
 #include "client/verifier_cache.h"
+#include "telemetry/metrics.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -238,7 +239,7 @@ make_parts(struct weir *w, struct fail *why)
 	struct console_host host = { .up = w, .clients = &w->clients, .version = PGWEIR_VERSION,
 		.start_wall_us = w->start_wall_us, .reload = host_reload, .pause = host_pause, .resume = host_resume,
 		.shutdown = host_shutdown, .reopen = host_reopen, .config_error = host_config_error,
-		.is_shutting_down = host_is_shutting_down };
+		.is_shutting_down = host_is_shutting_down, .metrics_each = metrics_each };
 	uint64_t seeds[3];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1

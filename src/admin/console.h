@@ -20,14 +20,18 @@ struct console_host {
 	struct client_env *clients;
 	const char *version;
 	uint64_t start_wall_us;
-	int (*reload)(void *up, struct fail *why);                     /* 0, or the old configuration stays and why says why */
-	void (*pause)(void *up, const char *database);                 /* NULL: all */
+	int (*reload)(void *up, struct fail *why); /* 0, or the old configuration stays and why says why */
+	void (*pause)(void *up, const char *database); /* NULL: all */
 	void (*resume)(void *up, const char *database);
-	void (*shutdown)(void *up, bool at_once);                      /* begins to; returns */
-	void (*reopen)(void *up);                                      /* log files */
+	void (*shutdown)(void *up, bool at_once); /* begins to; returns */
+	void (*reopen)(void *up); /* log files */
 	/* Fills problems of the last failed reload, oldest first, as lines; NULL: none. */
 	const char *(*config_error)(void *up, size_t i);
 	bool (*is_shutting_down)(void *up);
+	/* telemetry/metrics.h's, for SHOW METRICS. NULL: it shows none. */
+	void (*metrics_each)(void (*row)(const char *name, const char *type, const char *labels, const char *help,
+					 void *arg),
+			     void *arg);
 };
 
 struct console *console_new(const struct console_host *host); /* NULL: no memory */

@@ -147,6 +147,19 @@ users_count(const struct users *users)
 	return users == NULL ? 0 : HASH_COUNT(users->table);
 }
 
+void
+users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg)
+{
+	const struct user *u, *next;
+
+	if (users == NULL)
+		return;
+	HASH_ITER(hh, users->table, u, next)
+	{
+		row(u->name, arg);
+	}
+}
+
 /* --- Entries. --- */
 
 static struct user *

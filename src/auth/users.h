@@ -39,6 +39,7 @@ struct users *users_ref(struct users *users); /* from any thread, as is unref */
 void users_unref(struct users *users); /* the last one wipes all secrets; NULL is fine */
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);
+void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
 /* What a secret's text is; SECRET_PLAIN if it is neither of the others in full. */
 enum secret_kind secret_kind_of(const char *text);
 

@@ -171,3 +171,15 @@ statement_store_bytes(const struct statement_store *store)
 {
 	return store->bytes;
 }
+
+void
+statement_store_each(const struct statement_store *store,
+    void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg)
+{
+	const struct entry *e, *next;
+
+	HASH_ITER(hh, store->table, e, next)
+	{
+		row(&e->st, e->refs, arg);
+	}
+}

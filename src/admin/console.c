@@ -1,0 +1,211 @@
+/*
+ * src/admin/console.c - messages of console clients: handled as they come, or queued behind a command that waits and
+ * behind answers the client does not read. See console.h and console_client.h.
+ */
+#include "admin/console_client.h"
+
+#include "wire/frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
+
+struct console *
+console_new(const struct console_host *host)
+{
+	struct console *k = calloc(1, sizeof(*k));
+
+	if (k == NULL)
+		return NULL;
+	k->host = *host;
+	TAILQ_INIT(&k->clients);
+	k->stats = console_stats_new(*host->clients->now_us);
+	if (k->stats == NULL) {
+		free(k);
+		return NULL;
+	}
+	return k;
+}
+
+static void
+session_free(struct console_client *cc)
+{
+	console_settings_fini(&cc->settings);
+	portals_fini(&cc->portals);
+	buf_fini(&cc->out);
+	buf_fini(&cc->queue);
+	free(cc->script);
+	free(cc);
+}
+
+void
+console_free(struct console *k)
+{
+	if (k == NULL)
+		return;
+	while (!TAILQ_EMPTY(&k->clients)) {
+		struct console_client *cc = TAILQ_FIRST(&k->clients);
+
+		TAILQ_REMOVE(&k->clients, cc, all);
+		session_free(cc);
+	}
+	console_stats_free(k->stats);
+	free(k);
+}
+
+/* At a client's first message. NULL: no memory. */
+static struct console_client *
+session_of(struct console *k, struct client *c)
+{
+	struct console_client *cc = c->console;
+
+	if (cc != NULL)
+		return cc;
+	cc = calloc(1, sizeof(*cc));
+	if (cc == NULL)
+		return NULL;
+	cc->console = k;
+	cc->c = c;
+	cc->tx = 'I';
+	cc->queue.limit = QUEUE_MAX;
+	portals_init(&cc->portals);
+	TAILQ_INSERT_TAIL(&k->clients, cc, all);
+	c->console = cc;
+	return cc;
+}
+
+void
+console_client_closed(struct console *k, struct client *c)
+{
+	struct console_client *cc = c->console;
+
+	if (cc == NULL)
+		return;
+	c->console = NULL;
+	if (k->tick_next == cc)
+		k->tick_next = TAILQ_NEXT(cc, all);
+	TAILQ_REMOVE(&k->clients, cc, all);
+	cc->is_gone = true;
+	/* Who asked for a pause and does not wait for it any more does not want it. */
+	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.up))
+		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
+	if (!cc->is_busy)
+		session_free(cc);
+}
+
+static bool
+is_held(const struct console_client *cc)
+{
+	return cc->is_gone || cc->wait != WAIT_NONE || stream_is_full(&cc->c->stream);
+}
+
+static void
+close_after(struct console_client *cc, const char *sqlstate, const char *text)
+{
+	struct fail why;
+
+	fail_set(&why, sqlstate, "%s", text);
+	client_close(cc->c, &why);
+}
+
+/* Everything that is to be done once the answer is on its way. The client may be gone, and cc with it. */
+static void
+finish(struct console_client *cc)
+{
+	const struct console_host *host = &cc->console->host;
+	enum ending ending = cc->ending;
+
+	console_flush(cc);
+	cc->ending = ENDING_NONE;
+	if (ending == ENDING_SELF && !cc->is_gone)
+		close_after(cc, "57P01", "terminating connection due to administrator command");
+	cc->is_busy = false;
+	if (cc->is_gone)
+		session_free(cc);
+	if (ending == ENDING_AT_ONCE || ending == ENDING_DRAIN)
+		host->shutdown(host->up, ending == ENDING_AT_ONCE);
+}
+
+/* Reading goes on while a command waits, so that the client's going is noticed. */
+static void
+enqueue(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
+{
+	buf_put_u8(&cc->queue, type);
+	buf_put_u32(&cc->queue, (uint32_t)len + 4);
+	buf_put(&cc->queue, body, len);
+	if (!buf_ok(&cc->queue))
+		close_after(cc, "54000", "too many messages were sent ahead of an answer");
+	else if (stream_is_full(&cc->c->stream) && !cc->is_reading_off) {
+		cc->is_reading_off = true;
+		stream_set_reading(&cc->c->stream, false);
+	}
+}
+
+void
+console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct console_client *cc = session_of(k, c);
+
+	if (cc == NULL) {
+		client_close(c, NULL);
+		return;
+	}
+	if (is_held(cc) || cc->queue.len > cc->queue_at) {
+		enqueue(cc, type, body, len);
+		return;
+	}
+	cc->is_busy = true;
+	console_handle(cc, type, body, len);
+	finish(cc);
+}
+
+static void
+handle_queue(struct console_client *cc)
+{
+	struct frame f;
+
+	while (!is_held(cc) && cc->queue_at < cc->queue.len &&
+	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
+		const uint8_t *body = cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN;
+
+		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
+		console_handle(cc, f.type, body, f.body_len);
+		console_flush(cc);
+	}
+	buf_take_front(&cc->queue, cc->queue_at);
+	cc->queue_at = 0;
+	if (cc->queue.len == 0)
+		buf_fini(&cc->queue);
+	if (cc->is_reading_off && cc->queue.len == 0 && !is_held(cc)) {
+		cc->is_reading_off = false;
+		stream_set_reading(&cc->c->stream, true);
+	}
+}
+
+static void
+pump(struct console_client *cc)
+{
+	struct fail why;
+	int result = console_wait_result(cc, &why);
+
+	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
+		return;
+	cc->is_busy = true;
+	if (cc->wait != WAIT_NONE)
+		console_go_on(cc, result, &why);
+	console_flush(cc);
+	handle_queue(cc);
+	finish(cc);
+}
+
+void
+console_tick(struct console *k, uint64_t now_us)
+{
+	console_stats_tick(k->stats, pool_set_databases(k->host.clients->pools), now_us);
+	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {
+		k->tick_next = TAILQ_NEXT(cc, all);
+		pump(cc);
+	}
+	k->tick_next = NULL;
+}

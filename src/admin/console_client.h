@@ -1,0 +1,105 @@
+/*
+ * src/admin/console_client.h - one console client's session, as the console's own files share it.
+ *
+ *   console.c           messages come in, wait their turn, and are handled; ticks
+ *   console_protocol.c  what each message asks for: simple queries
+ *   console_extended.c  and the extended protocol
+ *   console_run.c       what each command does
+ *   console_session.c   those that concern its own session only
+ *
+ * Always: what a client sends is handled in its order: behind a command that waits, or while it does not read its
+ *         answers, messages are queued. cc->c must not be used once is_gone is set, but for its address.
+ */
+#ifndef PGWEIR_ADMIN_CONSOLE_CLIENT_H
+#define PGWEIR_ADMIN_CONSOLE_CLIENT_H
+
+#include "admin/console.h"
+#include "admin/console_portal.h"
+#include "admin/console_rows.h"
+#include "admin/console_settings.h"
+#include "admin/console_stats.h"
+
+enum wait_kind {
+	WAIT_NONE,
+	WAIT_QUIET, /* PAUSE: until no server is in use */
+	WAIT_CLOSED, /* WAIT_CLOSE: until those that were to be closed are gone */
+	WAIT_ROOM /* until the client has read more of its answers */
+};
+
+enum ending { ENDING_NONE, ENDING_DRAIN, ENDING_AT_ONCE, ENDING_SELF };
+
+struct console_client {
+	struct console *console;
+	struct client *c;
+	TAILQ_ENTRY(console_client) all;
+	struct console_settings settings;
+	struct portals portals;
+	uint8_t tx; /* as in ReadyForQuery: I, T, E */
+	bool is_skipping; /* after an error: to the next Sync */
+	bool is_busy; /* its messages are being handled: not to be freed */
+	bool is_gone; /* the client closed meanwhile */
+	bool is_reading_off; /* by us */
+	enum ending ending; /* what is to be done once the answer is sent */
+	struct buf out; /* answers, until they are sent */
+	/* a command that waits */
+	enum wait_kind wait;
+	bool has_wait_database;
+	char wait_database[COMMAND_NAME_MAX + 1];
+	const char *wait_tag; /* of its CommandComplete */
+	/* the rest of a simple query, behind a statement that waits */
+	bool is_script;
+	char *script;
+	size_t script_len;
+	/* messages that came meanwhile, as on the wire */
+	struct buf queue;
+	size_t queue_at;
+};
+
+struct console {
+	struct console_host host;
+	struct console_stats *stats;
+	TAILQ_HEAD(, console_client) clients;
+	struct console_client *tick_next; /* of a walk over clients */
+};
+
+enum run_result { RUN_DONE, RUN_WAITS, RUN_FAILED };
+
+/* console_protocol.c: one message; a wait that is over. Answers are put to cc->out or sent. */
+void console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
+void console_go_on(struct console_client *cc, int result, const struct fail *why);
+/* Sends what is in cc->out. */
+void console_flush(struct console_client *cc);
+/* Bytes that need not be copied to cc->out; what is there goes first. */
+void console_send(struct console_client *cc, uint8_t *bytes, size_t len);
+void console_put_description(struct console_client *cc, const struct command *command, uint64_t binary);
+void console_put_complete(struct console_client *cc, const struct command *command, uint64_t count);
+/* A command without rows, up to its CommandComplete. */
+enum run_result console_run_complete(struct console_client *cc, const struct command *command, struct fail *why);
+/* A failed transaction takes nothing but its end. */
+int console_check_transaction(const struct console_client *cc, const struct command *command, struct fail *why);
+int console_too_large(struct fail *why);
+
+/* console_extended.c: -1 and why: an error, and all up to the next Sync is to be skipped. */
+int console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why);
+
+/* console_run.c */
+/* Reads the next statement, and says what is wrong with it or whether this client may not give it. */
+int console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
+		 struct fail *why);
+/* The columns of its rows; 0: it has none. scratch is for one whose name is known only now. */
+size_t console_columns(const struct command *command, struct column *scratch, const struct column **out);
+/* Its rows as DataRow messages. -1: out is broken. */
+int console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
+		 uint64_t *count);
+/* A command without rows. *tag is the table's before, and may be changed. */
+enum run_result console_run(struct console_client *cc, const struct command *command, const char **tag,
+			    struct fail *why);
+/* 1: over; 0: not yet; -1 and why: it came to nothing. */
+int console_wait_result(const struct console_client *cc, struct fail *why);
+
+/* console_session.c */
+typedef enum run_result console_run_fn(struct console_client *cc, const struct command *command, const char **tag,
+				       struct fail *why);
+console_run_fn console_set, console_reset, console_begin, console_end, console_deallocate, console_discard;
+
+#endif

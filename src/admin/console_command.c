@@ -1,0 +1,131 @@
+/* src/admin/console_command.c - the table of commands. See console_command.h; console_parse.c reads them. */
+#include "admin/console_command.h"
+
+#define ANYBODY false
+#define ADMIN true
+#define SHOWS(id, name, may, what, example)                                                                            \
+	{                                                                                                              \
+		COMMAND_SHOW_##id, "SHOW " name, "SHOW", ARGUMENT_LIKE, may, what, example                             \
+	}
+#define DRIVERS NULL, NULL
+
+/* clang-format off */
+static const struct command_row rows[] = {
+	SHOWS(POOLS, "POOLS", ANYBODY, "clients and servers of each pool, and how long the oldest waits",
+	      "SHOW POOLS LIKE 'app%'"),
+	SHOWS(POOLS_EXTENDED, "POOLS_EXTENDED", ANYBODY, "each pool's limits, checkouts, timeouts, pings and recycles",
+	      "SHOW POOLS_EXTENDED"),
+	SHOWS(CLIENTS, "CLIENTS", ANYBODY, "every client connection; LIKE is about the database",
+	      "SHOW CLIENTS LIKE 'app'"),
+	SHOWS(SERVERS, "SERVERS", ANYBODY, "every server connection; LIKE is about the database", "SHOW SERVERS"),
+	SHOWS(SOCKETS, "SOCKETS", ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS"),
+	SHOWS(ACTIVE_SOCKETS, "ACTIVE_SOCKETS", ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS"),
+	SHOWS(WAITERS, "WAITERS", ANYBODY, "clients that wait for a server, and since when", "SHOW WAITERS"),
+	SHOWS(DATABASES, "DATABASES", ANYBODY, "databases, where they are, their limits and whether they are paused",
+	      "SHOW DATABASES"),
+	SHOWS(USERS, "USERS", ANYBODY, "users, their limits and connections", "SHOW USERS"),
+	SHOWS(STATS, "STATS", ANYBODY, "what was done since the start, and per second of the last minute; times in us",
+	      "SHOW STATS"),
+	SHOWS(STATS_TOTALS, "STATS_TOTALS", ANYBODY, "what was done since the start", "SHOW STATS_TOTALS"),
+	SHOWS(STATS_AVERAGES, "STATS_AVERAGES", ANYBODY, "what was done per second of the last minute",
+	      "SHOW STATS_AVERAGES"),
+	SHOWS(TOTALS, "TOTALS", ANYBODY, "the same, of all databases together", "SHOW TOTALS"),
+	SHOWS(LATENCY, "LATENCY", ANYBODY, "how long queries take and wait, in ms, since the start", "SHOW LATENCY"),
+	SHOWS(ERRORS, "ERRORS", ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS"),
+	SHOWS(BACKENDS, "BACKENDS", ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures",
+	      "SHOW BACKENDS"),
+	SHOWS(PREPARED, "PREPARED", ADMIN, "prepared statements that are known, with their text", "SHOW PREPARED"),
+	SHOWS(CONFIG, "CONFIG", ANYBODY, "settings; first by PgBouncer's names, then by our own", "SHOW CONFIG LIKE 'pool.%'"),
+	SHOWS(CONFIG_ERRORS, "CONFIG_ERRORS", ANYBODY, "what the last reload found wrong", "SHOW CONFIG_ERRORS"),
+	SHOWS(METRICS, "METRICS", ANYBODY, "what /metrics tells, with explanations", "SHOW METRICS LIKE '%wait%'"),
+	SHOWS(LISTS, "LISTS", ANYBODY, "how many of each thing there are", "SHOW LISTS"),
+	SHOWS(STATE, "STATE", ANYBODY, "whether pgweir runs, is paused or shuts down", "SHOW STATE"),
+	SHOWS(MEM, "MEM", ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM"),
+	SHOWS(VERSION, "VERSION", ANYBODY, "which PgBouncer this answers like, and which pgweir it is", "SHOW VERSION"),
+	SHOWS(HELP, "HELP", ANYBODY, "this", "SHOW HELP LIKE 'SHOW%'"),
+	SHOWS(DNS_HOSTS, "DNS_HOSTS", ANYBODY, "nothing: names are resolved anew for each connection", "SHOW DNS_HOSTS"),
+	SHOWS(DNS_ZONES, "DNS_ZONES", ANYBODY, "nothing, as above", "SHOW DNS_ZONES"),
+	SHOWS(PEERS, "PEERS", ANYBODY, "nothing: pgweir has no peers", "SHOW PEERS"),
+	SHOWS(PEER_POOLS, "PEER_POOLS", ANYBODY, "nothing, as above", "SHOW PEER_POOLS"),
+
+	{ COMMAND_RELOAD, "RELOAD", "RELOAD", ARGUMENT_NONE, ADMIN,
+	  "read the configuration again: all of it is taken over, or nothing and the reason is told", "RELOAD" },
+	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "open log files anew, after a rotation", "REOPEN" },
+	{ COMMAND_PAUSE, "PAUSE", "PAUSE", ARGUMENT_DATABASE, ADMIN,
+	  "lend no more servers, of one database or of all; answers when none is in use any more", "PAUSE app" },
+	{ COMMAND_RESUME, "RESUME", "RESUME", ARGUMENT_DATABASE, ADMIN, "end a PAUSE or KILL", "RESUME app" },
+	{ COMMAND_RECONNECT, "RECONNECT", "RECONNECT", ARGUMENT_DATABASE, ADMIN,
+	  "close server connections as soon as they are not in use, and open new ones", "RECONNECT" },
+	{ COMMAND_WAIT_CLOSE, "WAIT_CLOSE", "WAIT_CLOSE", ARGUMENT_DATABASE, ADMIN,
+	  "answers when all server connections that RECONNECT or RELOAD had closed are gone", "WAIT_CLOSE" },
+	{ COMMAND_KILL, "KILL", "KILL", ARGUMENT_DATABASE, ADMIN,
+	  "close all clients and servers, of one database or of all, now; RESUME lets them come back", "KILL app" },
+	{ COMMAND_KILL_CLIENT, "KILL_CLIENT", "KILL_CLIENT", ARGUMENT_CLIENT, ADMIN,
+	  "close one client; its id is in SHOW CLIENTS", "KILL_CLIENT 42" },
+	{ COMMAND_SHUTDOWN, "SHUTDOWN", "SHUTDOWN", ARGUMENT_NONE, ADMIN, "stop at once", "SHUTDOWN" },
+	{ COMMAND_SHUTDOWN_WAIT, "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
+	  "stop when open transactions are finished, or shutdown_timeout is over", "SHUTDOWN WAIT_FOR_CLIENTS" },
+	{ COMMAND_SHUTDOWN_WAIT, "SHUTDOWN WAIT_FOR_SERVERS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
+	  "the same", "SHUTDOWN WAIT_FOR_SERVERS" },
+
+	{ COMMAND_SET_CONFIGURATION, "SET CONFIGURATION", "SET", ARGUMENT_ANY, ADMIN, DRIVERS },
+	{ COMMAND_REFUSED, "SHOW FDS", "SHOW", ARGUMENT_LIKE, ADMIN,
+	  "Descriptors are not handed over. A new process can listen beside the old one.", NULL },
+	{ COMMAND_REFUSED, "DISABLE", "DISABLE", ARGUMENT_DATABASE, ADMIN,
+	  "Use PAUSE, or take the database out of the configuration and RELOAD.", NULL },
+	{ COMMAND_REFUSED, "ENABLE", "ENABLE", ARGUMENT_DATABASE, ADMIN, "No database is ever disabled. Use RESUME.", NULL },
+	{ COMMAND_REFUSED, "SUSPEND", "SUSPEND", ARGUMENT_NONE, ADMIN, "Use PAUSE.", NULL },
+	{ COMMAND_REFUSED, "SAVEPOINT", "SAVEPOINT", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
+	{ COMMAND_REFUSED, "RELEASE", "RELEASE", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
+	{ COMMAND_REFUSED, "ROLLBACK TO", "ROLLBACK", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
+
+	{ COMMAND_SHOW_SETTING, "SHOW", "SHOW", ARGUMENT_SETTING, ANYBODY, DRIVERS },
+	{ COMMAND_SHOW_HELP, "HELP", "SHOW", ARGUMENT_LIKE, ANYBODY, DRIVERS },
+	{ COMMAND_SET, "SET", "SET", ARGUMENT_SET, ANYBODY, DRIVERS },
+	{ COMMAND_RESET, "RESET", "RESET", ARGUMENT_RESET, ANYBODY, DRIVERS },
+	{ COMMAND_BEGIN, "BEGIN", "BEGIN", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_BEGIN, "START TRANSACTION", "START TRANSACTION", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_COMMIT, "COMMIT", "COMMIT", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_COMMIT, "END", "COMMIT", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_ROLLBACK, "ROLLBACK", "ROLLBACK", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_ROLLBACK, "ABORT", "ROLLBACK", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_DISCARD, "DISCARD ALL", "DISCARD ALL", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_DEALLOCATE, "DEALLOCATE", "DEALLOCATE", ARGUMENT_STATEMENT, ANYBODY, DRIVERS },
+	{ COMMAND_NOTHING, "CLOSE ALL", "CLOSE CURSOR ALL", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_NOTHING, "UNLISTEN *", "UNLISTEN", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_ONE, "SELECT 1", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_VERSION, "SELECT VERSION ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_SCHEMA, "SELECT CURRENT_SCHEMA ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_SCHEMA, "SELECT CURRENT_SCHEMA", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_DATABASE, "SELECT CURRENT_DATABASE ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_RECOVERY, "SELECT PG_IS_IN_RECOVERY ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_UNLOCK, "SELECT PG_ADVISORY_UNLOCK_ALL ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
+};
+/* clang-format on */
+
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+const struct command_row *
+command_row(size_t i)
+{
+	return i < ROWS ? &rows[i] : NULL;
+}
+
+const struct command_row *
+command_find(enum command_id id)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].id == id)
+			return &rows[i];
+	return NULL;
+}
+
+int
+command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why)
+{
+	if (!row->needs_admin || !is_stats_only)
+		return 0;
+	fail_set(why, "42501", "permission denied: %s is for admin_users", row->phrase);
+	return fail_hint(why, "Users in stats_users may only look. Log in as one of admin_users, section [auth] of "
+			      "pgweir.ini.");
+}

@@ -1,0 +1,390 @@
+/* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
+#include "admin/console_command.h"
+#include "admin/console_token.h"
+#include "config/suggest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define TOKENS_MAX 24 /* of one statement are looked at */
+
+/* A statement's words, without its semicolon. */
+struct words {
+	struct token list[TOKENS_MAX];
+	size_t count;
+	bool is_cut; /* it had more */
+};
+
+/* --- which row --- */
+
+static bool
+is_word(const struct token *t, const char *word)
+{
+	return t->kind == TOKEN_WORD && strcasecmp(t->text, word) == 0;
+}
+
+static bool
+is_sign(const struct token *t, char sign)
+{
+	return t->kind == TOKEN_SIGN && t->text[0] == sign;
+}
+
+/* pg_catalog.version() is version(). */
+static void
+drop_schema(struct words *w)
+{
+	if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') && is_word(&w->list[w->count - 2], "pg_catalog"))
+		w->count -= 2;
+}
+
+static int
+read_words(struct token_reader *r, struct words *w, struct fail *why)
+{
+	struct token spare;
+
+	w->count = 0;
+	w->is_cut = false;
+	for (;;) {
+		struct token *t = w->count < TOKENS_MAX ? &w->list[w->count] : &spare;
+
+		if (token_next(r, t, why) < 0)
+			return -1;
+		if (t->kind == TOKEN_END || is_sign(t, ';'))
+			return 0;
+		if (t == &spare)
+			w->is_cut = true;
+		else {
+			w->count++;
+			drop_schema(w);
+		}
+	}
+}
+
+/* How many words the phrase takes of those that were read; 0: it is another one. */
+static size_t
+match_phrase(const char *phrase, const struct words *w)
+{
+	size_t n = 0;
+
+	for (const char *at = phrase; *at != '\0'; n++) {
+		size_t len = strcspn(at, " ");
+		const struct token *t = &w->list[n];
+
+		if (n == w->count || t->kind == TOKEN_NAME || t->kind == TOKEN_STRING || strlen(t->text) != len ||
+		    strncasecmp(t->text, at, len) != 0)
+			return 0;
+		at += len;
+		at += *at == ' ';
+	}
+	return n;
+}
+
+/* The one whose phrase is the longest. */
+static const struct command_row *
+find_row(const struct words *w, size_t *taken)
+{
+	const struct command_row *row, *best = NULL;
+
+	*taken = 0;
+	for (size_t i = 0; (row = command_row(i)) != NULL; i++) {
+		size_t n = match_phrase(row->phrase, w);
+
+		if (n > *taken) {
+			*taken = n;
+			best = row;
+		}
+	}
+	return best;
+}
+
+/* --- what to say of one that is not known --- */
+
+static void
+upper(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text >= 'a' && *text <= 'z')
+			*text -= 'a' - 'A';
+}
+
+/* At most max words as they were written, up to what is not one. */
+static void
+written(const struct words *w, size_t max, char *out, size_t out_cap)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	if (w->count > 0 && w->list[0].kind == TOKEN_SIGN && w->list[0].text[0] > ' ')
+		snprintf(out, out_cap, "%s", w->list[0].text);
+	for (size_t i = 0; i < w->count && i < max && len < out_cap; i++) {
+		if (w->list[i].kind != TOKEN_WORD && w->list[i].kind != TOKEN_NUMBER)
+			return;
+		len += (size_t)snprintf(out + len, out_cap - len, "%s%s", i > 0 ? " " : "", w->list[i].text);
+	}
+}
+
+/* Near to what was written in full, or else to its first word alone. */
+static const char *
+nearest_phrase(const struct words *w)
+{
+	const struct command_row *row;
+	struct nearest nearest = { 0 };
+	char text[2 * TOKEN_TEXT_MAX];
+
+	for (size_t max = 2; max > 0 && nearest.name == NULL; max--) {
+		written(w, max, text, sizeof(text));
+		upper(text);
+		nearest = nearest_to(text);
+		for (size_t i = 0; (row = command_row(i)) != NULL; i++)
+			if (row->example != NULL)
+				nearest_try(&nearest, row->phrase, NULL);
+	}
+	return nearest.name;
+}
+
+static int
+unknown(const struct words *w, struct fail *why)
+{
+	const char *near = nearest_phrase(w);
+	char text[2 * TOKEN_TEXT_MAX];
+
+	written(w, 3, text, sizeof(text));
+	fail_set(why, "42601", "unknown command \"%.63s\"", text);
+	if (near != NULL)
+		return fail_hint(why, "did you mean %s?", near);
+	return fail_hint(why, "SHOW HELP lists the commands.");
+}
+
+/* --- what follows --- */
+
+static int
+unexpected(const struct command_row *row, const struct token *t, struct fail *why)
+{
+	fail_set(why, "42601", "syntax error at or near \"%.63s\" after %s", t->text, row->phrase);
+	if (row->argument == ARGUMENT_LIKE)
+		return fail_hint(why, "Only LIKE 'pattern' may follow.");
+	if (row->argument == ARGUMENT_DATABASE)
+		return fail_hint(why,
+				 "Only the name of one database may follow, in double quotes if it has other signs "
+				 "than letters, digits and _.");
+	return -1;
+}
+
+static int
+take_name(const struct token *t, struct command *out, struct fail *why)
+{
+	if (t->kind == TOKEN_SIGN)
+		return fail_set(why, "42601", "syntax error at or near \"%s\"", t->text);
+	if (strlen(t->text) > COMMAND_NAME_MAX)
+		return fail_set(why, "42601", "the name \"%.32s...\" is longer than %d bytes", t->text,
+				COMMAND_NAME_MAX);
+	strcpy(out->name, t->text);
+	out->has_name = true;
+	return 0;
+}
+
+static int
+take_like(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	if (count == 0)
+		return 0;
+	if (!is_word(&t[0], "LIKE"))
+		return unexpected(out->row, &t[0], why);
+	if (count < 2 || t[1].kind != TOKEN_STRING || t[1].is_cut)
+		return fail_set(why, "42601", "LIKE takes a pattern of at most %d bytes in single quotes",
+				TOKEN_TEXT_MAX);
+	if (count > 2)
+		return unexpected(out->row, &t[2], why);
+	strcpy(out->text, t[1].text);
+	out->has_text = true;
+	return 0;
+}
+
+static int
+take_client(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	char *end = NULL;
+
+	if (count == 1 && t->kind == TOKEN_NUMBER)
+		out->client_id = strtoull(t->text, &end, 10);
+	if (end == NULL || *end != '\0') {
+		fail_set(why, "42601", "%s takes the id of one client", out->row->phrase);
+		return fail_hint(why, "SHOW CLIENTS tells it, in its last column.");
+	}
+	return 0;
+}
+
+/* The words for settings that SQL has phrases for. */
+static const char *
+phrase_setting(const struct token *t, size_t count, size_t *taken)
+{
+	*taken = 2;
+	if (count >= 2 && is_word(&t[0], "TIME") && is_word(&t[1], "ZONE"))
+		return "TimeZone";
+	*taken = 3;
+	if (count >= 3 && is_word(&t[0], "TRANSACTION") && is_word(&t[1], "ISOLATION") && is_word(&t[2], "LEVEL"))
+		return "transaction_isolation";
+	*taken = 1;
+	if (count >= 1 && is_word(&t[0], "NAMES"))
+		return "client_encoding";
+	return NULL;
+}
+
+static int
+take_shown_setting(const struct words *w, const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	size_t taken = 1;
+	const char *name = phrase_setting(t, count, &taken);
+
+	if (count == 0) {
+		out->row = command_find(COMMAND_SHOW_HELP);
+		return 0;
+	}
+	if (name == NULL)
+		name = t[0].kind == TOKEN_WORD || t[0].kind == TOKEN_NAME ? t[0].text : "";
+	out->setting = console_setting_find(name);
+	return out->setting == NULL || count != taken ? unknown(w, why) : 0;
+}
+
+/* A value is what is written, with lists and signs put together again. */
+static void
+take_value(const struct token *t, size_t count, struct command *out)
+{
+	size_t len = 0;
+
+	if (count == 1 && is_word(t, "DEFAULT"))
+		return;
+	out->has_text = true;
+	for (size_t i = 0; i < count && len < COMMAND_TEXT_MAX; i++) {
+		int n = snprintf(out->text + len, sizeof(out->text) - len, "%s%s", t[i].text,
+				 is_sign(&t[i], ',') ? " " : "");
+
+		len += n > 0 ? (size_t)n : 0;
+	}
+}
+
+/* SESSION CHARACTERISTICS, ROLE, TRANSACTION and the like: nothing here depends on them. */
+static bool
+is_set_phrase(const struct token *t, size_t count)
+{
+	static const char *const words[] = { "CHARACTERISTICS", "AUTHORIZATION", "TRANSACTION",
+					     "CONSTRAINTS",	"ROLE",		 "XML" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (count > 1 && is_word(&t[0], words[i]))
+			return true;
+	return false;
+}
+
+static int
+take_set(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	const char *name;
+	size_t taken;
+
+	if (count > 1 && (is_word(&t[0], "SESSION") || is_word(&t[0], "LOCAL"))) {
+		t++;
+		count--;
+	}
+	if (is_set_phrase(t, count))
+		return 0;
+	name = phrase_setting(t, count, &taken);
+	if (name != NULL && count > taken) {
+		out->setting = console_setting_find(name);
+		take_value(t + taken, count - taken, out);
+		return 0;
+	}
+	if (count > 0 && take_name(&t[0], out, why) < 0)
+		return -1;
+	for (taken = 1; taken + 1 < count && is_sign(&t[taken], '.'); taken += 2)
+		out->has_name = false; /* an extension's */
+	if (count < taken + 2 || !(is_sign(&t[taken], '=') || is_word(&t[taken], "TO"))) {
+		fail_set(why, "42601", "syntax error in SET");
+		return fail_hint(why, "It is SET name = value.");
+	}
+	out->setting = out->has_name ? console_setting_find(out->name) : NULL;
+	take_value(t + taken + 1, count - taken - 1, out);
+	return 0;
+}
+
+static int
+take_reset(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	size_t taken;
+	const char *name = phrase_setting(t, count, &taken);
+
+	if (count == 0)
+		return fail_set(why, "42601", "RESET takes ALL, or a name");
+	if (count == 1 && is_word(t, "ALL"))
+		return 0;
+	if (take_name(t, out, why) < 0)
+		return -1;
+	out->setting = console_setting_find(name != NULL ? name : out->name);
+	return 0;
+}
+
+static int
+take_statement(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	if (count > 1 && is_word(t, "PREPARE")) {
+		t++;
+		count--;
+	}
+	if (count != 1)
+		return fail_set(why, "42601", "DEALLOCATE takes ALL, or a name");
+	return is_word(t, "ALL") ? 0 : take_name(t, out, why);
+}
+
+static int
+take_argument(const struct words *w, size_t taken, struct command *out, struct fail *why)
+{
+	const struct token *t = &w->list[taken];
+	size_t count = w->count - taken;
+
+	switch (out->row->argument) {
+	case ARGUMENT_NONE:
+		return count > 0 ? unexpected(out->row, t, why) : 0;
+	case ARGUMENT_LIKE:
+		return take_like(t, count, out, why);
+	case ARGUMENT_DATABASE:
+		if (count > 1)
+			return unexpected(out->row, &t[1], why);
+		return count == 1 ? take_name(t, out, why) : 0;
+	case ARGUMENT_CLIENT:
+		return take_client(t, count, out, why);
+	case ARGUMENT_SETTING:
+		return take_shown_setting(w, t, count, out, why);
+	case ARGUMENT_SET:
+		return take_set(t, count, out, why);
+	case ARGUMENT_RESET:
+		return take_reset(t, count, out, why);
+	case ARGUMENT_STATEMENT:
+		return take_statement(t, count, out, why);
+	case ARGUMENT_ANY:
+		return 0;
+	}
+	return 0;
+}
+
+int
+command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why)
+{
+	struct token_reader r = { text, text + len };
+	struct words w;
+	size_t taken;
+	int result;
+
+	memset(out, 0, sizeof(*out));
+	result = read_words(&r, &w, why);
+	*used = (size_t)(r.at - text);
+	if (result < 0 || w.count == 0)
+		return result;
+	out->row = find_row(&w, &taken);
+	if (out->row == NULL)
+		return unknown(&w, why);
+	if (w.is_cut && out->row->argument != ARGUMENT_ANY && out->row->argument != ARGUMENT_SET)
+		return fail_set(why, "42601", "the statement is too long for %s", out->row->phrase);
+	return take_argument(&w, taken, out, why);
+}

@@ -1,0 +1,273 @@
+/*
+ * src/admin/console_protocol.c - what each message asks for: simple queries of one or several statements, and
+ * what they share with the extended protocol (console_extended.c). See console_client.h.
+ *
+ * Where PostgreSQL would skip to the next Sync, refuse all but ROLLBACK, or end portals with their transaction, so does
+ * this: drivers rely on it.
+ */
+#include "admin/console_client.h"
+
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is not kept between messages */
+
+void
+console_flush(struct console_client *cc)
+{
+	if (!cc->is_gone && (cc->out.len > 0 || !buf_ok(&cc->out)))
+		client_send(cc->c, &cc->out);
+	cc->out.len = 0;
+	if (cc->out.cap > OUT_KEEP || !buf_ok(&cc->out))
+		buf_fini(&cc->out);
+}
+
+/* A run of bytes that need not be copied once more. */
+void
+console_send(struct console_client *cc, uint8_t *bytes, size_t len)
+{
+	struct buf part = { .bytes = bytes, .len = len, .cap = len };
+
+	console_flush(cc);
+	if (!cc->is_gone && len > 0)
+		client_send(cc->c, &part);
+}
+
+static void
+put_error(struct console_client *cc, const struct fail *why)
+{
+	if (cc->tx == 'T')
+		cc->tx = 'E';
+	message_error(&cc->out, "ERROR", why);
+}
+
+/* --- one statement --- */
+
+/* A failed transaction takes nothing but its end. */
+int
+console_check_transaction(const struct console_client *cc, const struct command *command, struct fail *why)
+{
+	enum command_id id = command->row->id;
+
+	if (cc->tx != 'E' || id == COMMAND_COMMIT || id == COMMAND_ROLLBACK)
+		return 0;
+	return fail_set(why, "25P02",
+			"current transaction is aborted, commands ignored until end of transaction block");
+}
+
+int
+console_too_large(struct fail *why)
+{
+	fail_set(why, "54000", "the answer is larger than %zu MiB", PORTAL_ROWS_MAX >> 20);
+	return fail_hint(why, "LIKE 'pattern' shows a part of it.");
+}
+
+void
+console_put_complete(struct console_client *cc, const struct command *command, uint64_t count)
+{
+	char tag[40];
+
+	if (strcmp(command->row->tag, "SELECT") != 0) {
+		message_complete(&cc->out, command->row->tag);
+		return;
+	}
+	snprintf(tag, sizeof(tag), "SELECT %llu", (unsigned long long)count);
+	message_complete(&cc->out, tag);
+}
+
+void
+console_put_description(struct console_client *cc, const struct command *command, uint64_t binary)
+{
+	struct column scratch;
+	const struct column *columns;
+	size_t count = console_columns(command, &scratch, &columns);
+
+	if (count > 0)
+		rows_describe(&cc->out, columns, count, binary);
+	else
+		message_put(&cc->out, 'n', NULL, 0);
+}
+
+static int
+show_simply(struct console_client *cc, const struct command *command, struct fail *why)
+{
+	struct buf rows = { .limit = PORTAL_ROWS_MAX };
+	uint64_t count;
+
+	if (console_rows(cc, command, 0, &rows, &count) < 0) {
+		buf_fini(&rows);
+		return console_too_large(why);
+	}
+	console_put_description(cc, command, 0);
+	console_send(cc, rows.bytes, rows.len);
+	buf_fini(&rows);
+	console_put_complete(cc, command, count);
+	return 0;
+}
+
+/* A command without rows, from either protocol. */
+enum run_result
+console_run_complete(struct console_client *cc, const struct command *command, struct fail *why)
+{
+	const char *tag = command->row->tag;
+	enum run_result r = console_run(cc, command, &tag, why);
+
+	if (r == RUN_DONE)
+		message_complete(&cc->out, tag);
+	return r;
+}
+
+static enum run_result
+run_simply(struct console_client *cc, const struct command *command, struct fail *why)
+{
+	if (console_check_transaction(cc, command, why) < 0)
+		return RUN_FAILED;
+	if (command->row->id >= COMMAND_WITH_ROWS)
+		return console_run_complete(cc, command, why);
+	return show_simply(cc, command, why) < 0 ? RUN_FAILED : RUN_DONE;
+}
+
+/* --- simple queries --- */
+
+static void
+end_transaction_portals(struct console_client *cc)
+{
+	if (cc->tx == 'I')
+		portal_drop_all(&cc->portals);
+}
+
+static void
+put_ready(struct console_client *cc)
+{
+	end_transaction_portals(cc);
+	message_ready(&cc->out, cc->tx);
+}
+
+static void
+script_failed(struct console_client *cc, const struct fail *why)
+{
+	put_error(cc, why);
+	put_ready(cc);
+}
+
+/* What is left is kept until the wait is over. */
+static void
+keep_script(struct console_client *cc, const char *text, size_t len)
+{
+	struct fail why;
+
+	cc->script = malloc(len + 1);
+	if (cc->script == NULL) {
+		cc->wait = WAIT_NONE;
+		fail_set(&why, "53200", "out of memory");
+		script_failed(cc, &why);
+		return;
+	}
+	memcpy(cc->script, text, len);
+	cc->script_len = len;
+	cc->is_script = true;
+}
+
+/* All statements in turn; the first that fails ends it. has_any: one was answered before. */
+static void
+run_script(struct console_client *cc, const char *text, size_t len, bool has_any)
+{
+	while (!cc->is_gone) {
+		enum run_result r = RUN_FAILED;
+		struct command command;
+		struct fail why;
+		size_t used;
+
+		if (stream_is_full(&cc->c->stream)) {
+			cc->wait = WAIT_ROOM;
+			keep_script(cc, text, len);
+			return;
+		}
+		if (console_read(cc, text, len, &used, &command, &why) == 0) {
+			if (command.row == NULL && used == len)
+				break;
+			r = command.row == NULL ? RUN_DONE : run_simply(cc, &command, &why);
+			has_any = has_any || command.row != NULL;
+		}
+		text += used;
+		len -= used;
+		if (r == RUN_FAILED) {
+			script_failed(cc, &why);
+			return;
+		}
+		if (r == RUN_WAITS) {
+			keep_script(cc, text, len);
+			return;
+		}
+	}
+	if (!has_any)
+		message_put(&cc->out, 'I', NULL, 0);
+	put_ready(cc);
+}
+
+static void
+simple_query(struct console_client *cc, const uint8_t *body, size_t len)
+{
+	const uint8_t *end = len > 0 ? memchr(body, 0, len) : NULL;
+	struct prepared *unnamed = prepared_find(&cc->portals, "");
+	struct portal *portal = portal_find(&cc->portals, "");
+	struct fail why;
+
+	if (unnamed != NULL)
+		prepared_drop(&cc->portals, unnamed);
+	if (portal != NULL)
+		portal_drop(&cc->portals, portal);
+	if (end == NULL || end != body + len - 1) {
+		fail_set(&why, "08P01", "invalid message format");
+		script_failed(cc, &why);
+		return;
+	}
+	run_script(cc, (const char *)body, len - 1, false);
+}
+
+void
+console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct fail why;
+
+	if (type == 'S') {
+		cc->is_skipping = false;
+		put_ready(cc);
+	} else if (cc->is_skipping)
+		return;
+	else if (type == 'Q')
+		simple_query(cc, body, len);
+	else if (type == 'F') {
+		fail_set(&why, "0A000", "function calls are not available in the console");
+		script_failed(cc, &why);
+	} else if (console_extended(cc, type, body, len, &why) < 0) {
+		put_error(cc, &why);
+		cc->is_skipping = true;
+	}
+}
+
+void
+console_go_on(struct console_client *cc, int result, const struct fail *why)
+{
+	enum wait_kind wait = cc->wait;
+	char *script = cc->script;
+	bool is_script = cc->is_script;
+
+	cc->wait = WAIT_NONE;
+	cc->script = NULL;
+	cc->is_script = false;
+	if (result >= 0 && wait != WAIT_ROOM)
+		message_complete(&cc->out, cc->wait_tag);
+	if (result >= 0 && is_script)
+		run_script(cc, script, cc->script_len, true);
+	else if (result < 0 && is_script)
+		script_failed(cc, why);
+	else if (result < 0) {
+		put_error(cc, why);
+		cc->is_skipping = true;
+	}
+	free(script);
+}

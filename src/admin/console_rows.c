@@ -1,0 +1,268 @@
+/* src/admin/console_rows.c - see console_rows.h. */
+#include "admin/console_rows.h"
+
+#include "wire/messages.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NUMERIC_BASE 10000u /* PostgreSQL's digits of numeric */
+#define NUMBER_TEXT_MAX 40
+
+static const struct {
+	uint32_t oid;
+	uint16_t len;
+} types[] = {
+	[COLUMN_TEXT] = { 25, 0xffff }, [COLUMN_BOOL] = { 16, 1 },	     [COLUMN_INT4] = { 23, 4 },
+	[COLUMN_INT8] = { 20, 8 },	[COLUMN_NUMERIC] = { 1700, 0xffff }, [COLUMN_FLOAT8] = { 701, 8 },
+};
+
+static bool
+is_binary(uint64_t binary, size_t i)
+{
+	return (binary >> i & 1) != 0;
+}
+
+void
+rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary)
+{
+	size_t begun = message_begin(out, 'T');
+
+	buf_put_u16(out, (uint16_t)column_count);
+	for (size_t i = 0; i < column_count; i++) {
+		buf_put_str(out, columns[i].name);
+		buf_put_u32(out, 0);
+		buf_put_u16(out, 0);
+		buf_put_u32(out, types[columns[i].type].oid);
+		buf_put_u16(out, types[columns[i].type].len);
+		buf_put_u32(out, 0xffffffff);
+		buf_put_u16(out, is_binary(binary, i) ? 1 : 0);
+	}
+	message_end(out, begun);
+}
+
+static void
+put_value(struct buf *out, const void *bytes, size_t len)
+{
+	buf_put_u32(out, (uint32_t)len);
+	buf_put(out, bytes, len);
+}
+
+static void
+put_null(struct buf *out)
+{
+	buf_put_u32(out, 0xffffffff);
+}
+
+static void
+put_text(struct buf *out, const char *text)
+{
+	if (text == NULL)
+		put_null(out);
+	else
+		put_value(out, text, strlen(text));
+}
+
+static void
+put_u64(struct buf *out, uint64_t v)
+{
+	buf_put_u32(out, 8);
+	buf_put_u32(out, (uint32_t)(v >> 32));
+	buf_put_u32(out, (uint32_t)v);
+}
+
+/* numeric_send: how many digits of base 10000, the first one's weight, sign, decimals, the digits. */
+static void
+put_numeric(struct buf *out, uint64_t v)
+{
+	uint16_t digits[5];
+	uint16_t count = 0;
+
+	for (; v > 0; v /= NUMERIC_BASE)
+		digits[count++] = (uint16_t)(v % NUMERIC_BASE);
+	buf_put_u32(out, 8u + 2u * count);
+	buf_put_u16(out, count);
+	buf_put_u16(out, count > 0 ? (uint16_t)(count - 1) : 0);
+	buf_put_u16(out, 0);
+	buf_put_u16(out, 0);
+	while (count > 0)
+		buf_put_u16(out, digits[--count]);
+}
+
+static uint64_t
+at_most(uint64_t v, uint64_t max)
+{
+	return v < max ? v : max;
+}
+
+static uint64_t
+number_at(const void *field)
+{
+	uint64_t v;
+
+	memcpy(&v, field, sizeof(v));
+	return v;
+}
+
+static void
+put_float8(struct buf *out, double v, bool binary)
+{
+	char text[NUMBER_TEXT_MAX];
+	uint64_t bits;
+
+	if (isnan(v))
+		put_null(out);
+	else if (binary) {
+		memcpy(&bits, &v, sizeof(bits));
+		put_u64(out, bits);
+	} else {
+		snprintf(text, sizeof(text), "%.15g", v);
+		put_text(out, text);
+	}
+}
+
+static void
+put_number_text(struct buf *out, uint64_t v)
+{
+	char text[NUMBER_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%" PRIu64, v);
+	put_text(out, text);
+}
+
+static void
+put_number(struct buf *out, enum column_type type, uint64_t v, bool binary)
+{
+	uint8_t yes = v != 0;
+
+	switch (type) {
+	case COLUMN_BOOL:
+		if (binary)
+			put_value(out, &yes, 1);
+		else
+			put_text(out, yes ? "t" : "f");
+		return;
+	case COLUMN_INT4:
+		v = at_most(v, INT32_MAX);
+		if (!binary)
+			put_number_text(out, v);
+		else {
+			buf_put_u32(out, 4);
+			buf_put_u32(out, (uint32_t)v);
+		}
+		return;
+	case COLUMN_INT8:
+		v = at_most(v, INT64_MAX);
+		if (binary)
+			put_u64(out, v);
+		else
+			put_number_text(out, v);
+		return;
+	default:
+		if (binary)
+			put_numeric(out, v);
+		else
+			put_number_text(out, v);
+		return;
+	}
+}
+
+static const char *
+text_at(const void *field)
+{
+	const char *text;
+
+	memcpy(&text, field, sizeof(text));
+	return text;
+}
+
+static double
+float_at(const void *field)
+{
+	double v;
+
+	memcpy(&v, field, sizeof(v));
+	return v;
+}
+
+static void
+put_column(struct buf *out, const struct column *column, const void *row, bool binary)
+{
+	const void *field = (const char *)row + column->offset;
+
+	if (column->type == COLUMN_TEXT)
+		put_text(out, text_at(field));
+	else if (column->type == COLUMN_FLOAT8)
+		put_float8(out, float_at(field), binary);
+	else
+		put_number(out, column->type, number_at(field), binary);
+}
+
+static bool
+is_wanted(const struct rows *r, const void *row)
+{
+	const char *text;
+
+	if (r->like == NULL)
+		return true;
+	text = text_at((const char *)row + r->columns[r->like_column].offset);
+	return text != NULL && like_matches(text, r->like);
+}
+
+void
+rows_add(struct rows *r, const void *row)
+{
+	size_t begun;
+
+	if (!is_wanted(r, row))
+		return;
+	begun = message_begin(r->out, 'D');
+	buf_put_u16(r->out, (uint16_t)r->column_count);
+	for (size_t i = 0; i < r->column_count; i++)
+		put_column(r->out, &r->columns[i], row, is_binary(r->binary, i));
+	message_end(r->out, begun);
+	r->count++;
+}
+
+/* Behind the character at text. */
+static const char *
+next_char(const char *text)
+{
+	text++;
+	while (((unsigned char)*text & 0xc0) == 0x80)
+		text++;
+	return text;
+}
+
+/* One % can be tried again further on; that of the last % is enough, so that no pattern takes exponential time. */
+bool
+like_matches(const char *text, const char *pattern)
+{
+	const char *retry_pattern = NULL, *retry_text = NULL;
+
+	for (;;) {
+		if (*pattern == '%') {
+			retry_pattern = ++pattern;
+			retry_text = text;
+			continue;
+		}
+		if (*text == '\0' && *pattern == '\0')
+			return true;
+		if (*text != '\0' && *pattern == '_') {
+			text = next_char(text);
+			pattern++;
+			continue;
+		}
+		if (*text != '\0' && *pattern != '\0' && *text == pattern[*pattern == '\\' && pattern[1] != '\0']) {
+			pattern += 1 + (*pattern == '\\' && pattern[1] != '\0');
+			text++;
+			continue;
+		}
+		if (retry_pattern == NULL || *retry_text == '\0')
+			return false;
+		text = retry_text = next_char(retry_text);
+		pattern = retry_pattern;
+	}
+}

@@ -1,0 +1,55 @@
+/*
+ * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out, in text or binary.
+ *
+ * What a command shows is a struct and a table of columns that name its fields; a new column is a field and a row of
+ * that table. Pure.
+ */
+#ifndef PGWEIR_ADMIN_CONSOLE_ROWS_H
+#define PGWEIR_ADMIN_CONSOLE_ROWS_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define COLUMNS_MAX 64 /* of one command: a bit each says which are wanted in binary */
+
+enum column_type {
+	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
+	COLUMN_BOOL, /* uint64_t, as all that follow: larger values are shown as the largest the type can hold */
+	COLUMN_INT4,
+	COLUMN_INT8,
+	COLUMN_NUMERIC,
+	COLUMN_FLOAT8 /* double; not a number is SQL's NULL */
+};
+
+struct column {
+	const char *name;
+	enum column_type type;
+	size_t offset; /* of the field in the command's struct */
+};
+
+#define COLUMN_NAMED(type, of, name, field)                                                                            \
+	{                                                                                                              \
+		name, COLUMN_##type, offsetof(of, field)                                                               \
+	}
+#define COLUMN(type, of, field) COLUMN_NAMED(type, of, #field, field)
+
+struct rows {
+	const struct column *columns;
+	size_t column_count;
+	uint64_t binary; /* bit i: column i is wanted in binary */
+	const char *like; /* only rows whose column like_column matches; NULL: all */
+	size_t like_column; /* a text column */
+	struct buf *out;
+	uint64_t count; /* rows that were added */
+};
+
+void rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary);
+void rows_add(struct rows *r, const void *row);
+
+/* SQL's LIKE: % is any text, _ any one character (of UTF-8), a backslash takes the next one as it is. */
+bool like_matches(const char *text, const char *pattern);
+
+#endif

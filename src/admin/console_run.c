@@ -1,0 +1,376 @@
+/* src/admin/console_run.c - what each command does. See console_client.h. */
+#include "admin/console_client.h"
+
+#include "admin/show.h"
+#include "base/clock.h"
+#include "config/config_keys.h"
+#include "config/suggest.h"
+#include "wire/messages.h"
+
+#include <string.h>
+#include <strings.h>
+
+static struct client_env *
+env_of(const struct console_client *cc)
+{
+	return cc->console->host.clients;
+}
+
+/* --- reading --- */
+
+/* Names of pgweir's own settings, and those other poolers have for them. */
+static bool
+is_configuration(const char *name)
+{
+	const struct foreign_name *foreign;
+	const struct config_key *key;
+
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
+		if (strcasecmp(key->name, name) == 0 ||
+		    (key->scope_name != NULL && strcasecmp(key->scope_name, name) == 0))
+			return true;
+	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
+		if (strcasecmp(foreign->name, name) == 0)
+			return true;
+	return false;
+}
+
+int
+console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
+	     struct fail *why)
+{
+	if (command_parse(text, len, used, out, why) < 0)
+		return -1;
+	if (out->row == NULL)
+		return 0;
+	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL && is_configuration(out->name))
+		out->row = command_find(COMMAND_SET_CONFIGURATION);
+	return command_check_permission(out->row, cc->c->is_stats_only, why);
+}
+
+/* --- rows --- */
+
+struct setting_row {
+	const char *value;
+};
+
+size_t
+console_columns(const struct command *command, struct column *scratch, const struct column **out)
+{
+	const struct show *show;
+
+	if (command->row == NULL || command->row->id >= COMMAND_WITH_ROWS)
+		return 0;
+	show = show_find(command->row->id);
+	if (show == NULL) {
+		*scratch = (struct column)COLUMN_NAMED(TEXT, struct setting_row, command->setting->name, value);
+		*out = scratch;
+		return 1;
+	}
+	*out = show->columns;
+	return show->column_count;
+}
+
+int
+console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
+	     uint64_t *count)
+{
+	const struct show *show = show_find(command->row->id);
+	struct show_env env = { &cc->console->host, env_of(cc), cc->console->stats, *env_of(cc)->now_us,
+				clock_wall_us() };
+	struct rows rows = { .binary = binary, .out = out };
+	struct column scratch;
+
+	rows.column_count = console_columns(command, &scratch, &rows.columns);
+	rows.like = command->has_text ? command->text : NULL;
+	if (show == NULL)
+		rows_add(&rows, &(struct setting_row){ console_settings_get(&cc->settings, command->setting) });
+	else if (show->fill != NULL) {
+		rows.like_column = show->like_column;
+		show->fill(&env, &rows);
+	}
+	*count = rows.count;
+	return buf_ok(out) ? 0 : -1;
+}
+
+/* --- pools --- */
+
+static const char *
+database_of(const struct command *command)
+{
+	return command->has_name ? command->name : NULL;
+}
+
+/* One that is configured by its name, or that somebody used. */
+static int
+check_database(struct console_client *cc, const struct command *command, struct fail *why)
+{
+	const struct client_env *env = env_of(cc);
+	const struct config_scope *scope;
+	const char *near;
+
+	if (!command->has_name || pool_set_find_database(env->pools, command->name) != NULL)
+		return 0;
+	scope = config_find_database(env->config, command->name);
+	if (scope != NULL && strcmp(scope->name, command->name) == 0)
+		return 0;
+	near = config_suggest_database(env->config, command->name);
+	fail_set(why, "3D000", "database \"%s\" is not known", command->name);
+	return near != NULL ? fail_hint(why, "did you mean %s?", near) : fail_hint(why, "SHOW DATABASES lists them.");
+}
+
+static bool
+is_paused(const struct pool_set *pools, const char *database)
+{
+	if (database == NULL)
+		return pool_set_is_paused(pools);
+	for (struct pool_entry *e = pool_set_first(pools); e != NULL; e = e->next)
+		if (strcmp(e->database->name, database) == 0 && pool_is_paused(e->policy))
+			return true;
+	return false;
+}
+
+/* Servers that were to be closed, and are still in use. */
+static bool
+has_closing(const struct pool_set *pools, const char *database)
+{
+	const struct server *srv;
+
+	for (struct pool_entry *e = pool_set_first(pools); e != NULL; e = e->next) {
+		if (database != NULL && strcmp(e->database->name, database) != 0)
+			continue;
+		TAILQ_FOREACH(srv, &e->servers, all)
+		if (srv->conn != NULL && (srv->conn->is_recycle_due || srv->conn->state == PC_CLOSING))
+			return true;
+	}
+	return false;
+}
+
+int
+console_wait_result(const struct console_client *cc, struct fail *why)
+{
+	const struct pool_set *pools = env_of(cc)->pools;
+	const char *database = cc->has_wait_database ? cc->wait_database : NULL;
+
+	switch (cc->wait) {
+	case WAIT_QUIET:
+		if (!is_paused(pools, database))
+			return fail_set(why, "57014", "PAUSE came to nothing: somebody resumed meanwhile");
+		return pool_set_is_quiet(pools, database);
+	case WAIT_CLOSED:
+		return !has_closing(pools, database);
+	case WAIT_ROOM:
+		return !stream_is_full(&cc->c->stream);
+	case WAIT_NONE:
+		break;
+	}
+	return 1;
+}
+
+static enum run_result
+wait_for(struct console_client *cc, enum wait_kind kind, const struct command *command)
+{
+	struct fail why;
+
+	cc->wait = kind;
+	cc->has_wait_database = command->has_name;
+	strcpy(cc->wait_database, command->name);
+	cc->wait_tag = command->row->tag;
+	if (console_wait_result(cc, &why) == 0)
+		return RUN_WAITS;
+	cc->wait = WAIT_NONE; /* there is nothing to wait for */
+	return RUN_DONE;
+}
+
+static enum run_result
+run_pause(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	if (check_database(cc, command, why) < 0)
+		return RUN_FAILED;
+	cc->console->host.pause(cc->console->host.up, database_of(command));
+	return wait_for(cc, WAIT_QUIET, command);
+}
+
+static enum run_result
+run_resume(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	if (check_database(cc, command, why) < 0)
+		return RUN_FAILED;
+	cc->console->host.resume(cc->console->host.up, database_of(command));
+	return RUN_DONE;
+}
+
+static enum run_result
+run_reconnect(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	if (check_database(cc, command, why) < 0)
+		return RUN_FAILED;
+	pool_set_close_all(env_of(cc)->pools, database_of(command), RR_RELOAD, *env_of(cc)->now_us);
+	return RUN_DONE;
+}
+
+static enum run_result
+run_wait_close(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	if (check_database(cc, command, why) < 0)
+		return RUN_FAILED;
+	return wait_for(cc, WAIT_CLOSED, command);
+}
+
+/* --- clients --- */
+
+static void
+kill_reason(struct fail *why)
+{
+	fail_set(why, "57P01", "terminating connection due to administrator command");
+}
+
+/* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any more. */
+static void
+kill_clients(struct client_env *env, const char *database)
+{
+	struct client *c = TAILQ_FIRST(&env->clients);
+	struct fail why;
+
+	kill_reason(&why);
+	while (c != NULL) {
+		struct client *next = TAILQ_NEXT(c, all);
+
+		if (c->entry != NULL && (database == NULL || strcmp(c->entry->database->name, database) == 0))
+			client_close(c, &why);
+		c = next != NULL && next->is_closing ? TAILQ_FIRST(&env->clients) : next;
+	}
+}
+
+/* Paused first, so that no server is lent to the next in line while its clients go one after the other. */
+static enum run_result
+run_kill(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	struct client_env *env = env_of(cc);
+
+	(void)tag;
+	if (check_database(cc, command, why) < 0)
+		return RUN_FAILED;
+	cc->console->host.pause(cc->console->host.up, database_of(command));
+	kill_clients(env, database_of(command));
+	pool_set_close_all(env->pools, database_of(command), RR_KILL, *env->now_us);
+	return RUN_DONE;
+}
+
+static enum run_result
+run_kill_client(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	struct client *c = client_find_id(env_of(cc), command->client_id);
+	struct fail reason;
+
+	(void)tag;
+	if (c == NULL) {
+		fail_set(why, "42704", "there is no client %llu", (unsigned long long)command->client_id);
+		fail_hint(why, "SHOW CLIENTS tells the ids, in its last column.");
+		return RUN_FAILED;
+	}
+	if (c == cc->c)
+		cc->ending = ENDING_SELF;
+	else {
+		kill_reason(&reason);
+		client_close(c, &reason);
+	}
+	return RUN_DONE;
+}
+
+/* --- the process --- */
+
+static enum run_result
+run_reload(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)command;
+	(void)tag;
+	return cc->console->host.reload(cc->console->host.up, why) < 0 ? RUN_FAILED : RUN_DONE;
+}
+
+static enum run_result
+run_reopen(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)command;
+	(void)tag;
+	(void)why;
+	cc->console->host.reopen(cc->console->host.up);
+	return RUN_DONE;
+}
+
+static enum run_result
+run_shutdown(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	(void)why;
+	cc->ending = command->row->id == COMMAND_SHUTDOWN ? ENDING_AT_ONCE : ENDING_DRAIN;
+	return RUN_DONE;
+}
+
+static enum run_result
+run_nothing(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)cc;
+	(void)command;
+	(void)tag;
+	(void)why;
+	return RUN_DONE;
+}
+
+/* --- what is not to be had --- */
+
+static enum run_result
+run_refused(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)cc;
+	(void)tag;
+	fail_set(why, "0A000", "%s is not available in pgweir", command->row->phrase);
+	fail_hint(why, "%s", command->row->what);
+	return RUN_FAILED;
+}
+
+static enum run_result
+run_set_configuration(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	fail_set(why, "0A000", "\"%s\" cannot be changed by SET", command->name);
+	fail_hint(why, "Edit %s and RELOAD.",
+		  env_of(cc)->config->path[0] != '\0' ? env_of(cc)->config->path : "a pgweir.ini");
+	return RUN_FAILED;
+}
+
+static console_run_fn *const runs[COMMAND_COUNT] = {
+	[COMMAND_RELOAD] = run_reload,
+	[COMMAND_REOPEN] = run_reopen,
+	[COMMAND_PAUSE] = run_pause,
+	[COMMAND_RESUME] = run_resume,
+	[COMMAND_RECONNECT] = run_reconnect,
+	[COMMAND_WAIT_CLOSE] = run_wait_close,
+	[COMMAND_KILL] = run_kill,
+	[COMMAND_KILL_CLIENT] = run_kill_client,
+	[COMMAND_SHUTDOWN] = run_shutdown,
+	[COMMAND_SHUTDOWN_WAIT] = run_shutdown,
+	[COMMAND_SET] = console_set,
+	[COMMAND_RESET] = console_reset,
+	[COMMAND_BEGIN] = console_begin,
+	[COMMAND_COMMIT] = console_end,
+	[COMMAND_ROLLBACK] = console_end,
+	[COMMAND_DISCARD] = console_discard,
+	[COMMAND_DEALLOCATE] = console_deallocate,
+	[COMMAND_NOTHING] = run_nothing,
+	[COMMAND_SET_CONFIGURATION] = run_set_configuration,
+	[COMMAND_REFUSED] = run_refused,
+};
+
+enum run_result
+console_run(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	if (command->row->needs_admin)
+		log_info(env_of(cc)->log, "console: %s%s%s by user \"%s\"", command->row->phrase,
+			 command->has_name ? " " : "", command->name, client_user(cc->c));
+	return runs[command->row->id](cc, command, tag, why);
+}

@@ -1,0 +1,48 @@
+/*
+ * src/admin/console_stats.h - what SHOW STATS tells of a database: totals, and averages over the last full minute.
+ *
+ * Names, order and meaning are PgBouncer's: counts and bytes per second; time per transaction, per query, and of waits
+ * per second. Times in microseconds.
+ *
+ * Owns:   what was counted when the present minute began, per database.
+ * Borrows: databases (they live as long as their pool_set, which outlives this).
+ */
+#ifndef PGWEIR_ADMIN_CONSOLE_STATS_H
+#define PGWEIR_ADMIN_CONSOLE_STATS_H
+
+#include "pool/pool_set.h"
+
+#define STATS_PERIOD_US (60 * 1000 * 1000)
+
+enum {
+	STAT_SERVER_ASSIGNMENTS,
+	STAT_TRANSACTIONS,
+	STAT_QUERIES,
+	STAT_RECEIVED,
+	STAT_SENT,
+	STAT_TRANSACTION_TIME,
+	STAT_QUERY_TIME,
+	STAT_WAIT_TIME,
+	STAT_CLIENT_PARSES,
+	STAT_SERVER_PARSES,
+	STAT_BINDS,
+	STAT_CLIENT_LOGINS,
+	STATS
+};
+
+struct stats {
+	uint64_t of[STATS];
+};
+
+struct console_stats; /* opaque: console_stats.c */
+
+struct console_stats *console_stats_new(uint64_t now_us); /* NULL: no memory */
+void console_stats_free(struct console_stats *s);
+/* Begins a new minute when the present one is over. */
+void console_stats_tick(struct console_stats *s, const struct pool_database *databases, uint64_t now_us);
+struct stats stats_total(const struct pool_database *database);
+/* Of the last full minute; zeros before there was one. */
+struct stats stats_average(const struct console_stats *s, const struct pool_database *database);
+void stats_add(struct stats *to, const struct stats *from);
+
+#endif

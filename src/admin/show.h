@@ -1,0 +1,64 @@
+/*
+ * src/admin/show.h - the commands that are answered with rows: for each a table of columns, and a function that fills a
+ * struct per row.
+ *
+ * Columns of PgBouncer's commands have its names, order and types: tools read them by position. What is new gets a new
+ * command.
+ */
+#ifndef PGWEIR_ADMIN_SHOW_H
+#define PGWEIR_ADMIN_SHOW_H
+
+#include "admin/console.h"
+#include "admin/console_command.h"
+#include "admin/console_rows.h"
+#include "admin/console_stats.h"
+
+/* What they may look at. */
+struct show_env {
+	const struct console_host *host;
+	struct client_env *clients;
+	const struct console_stats *stats;
+	uint64_t now_us, wall_us; /* the same moment on both clocks */
+};
+
+struct show {
+	const struct column *columns;
+	size_t column_count;
+	size_t like_column; /* the one LIKE is about */
+	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
+};
+
+/* NULL: this command has no rows, or only its caller knows them (SHOW of a setting). */
+const struct show *show_find(enum command_id id);
+
+#define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0])
+
+/* show_pools.c */
+extern const struct show show_pools, show_pools_extended, show_waiters;
+/* show_sockets.c */
+extern const struct show show_clients, show_servers, show_sockets, show_active_sockets;
+/* show_databases.c */
+extern const struct show show_databases, show_users;
+/* show_stats.c */
+extern const struct show show_stats, show_stats_totals, show_stats_averages, show_totals;
+/* show_health.c */
+extern const struct show show_latency, show_errors, show_backends;
+/* show_config.c */
+extern const struct show show_config, show_config_errors;
+/* show_lists.c */
+extern const struct show show_lists, show_state, show_mem, show_version, show_help, show_prepared, show_metrics;
+extern const struct show show_dns_hosts, show_dns_zones, show_peers, show_peer_pools;
+/* show_answers.c: what drivers ask on their own */
+extern const struct show answer_one, answer_version, answer_schema, answer_database, answer_recovery, answer_unlock;
+
+/* Text of a moment, "2026-11-20 09:15:00 UTC". */
+#define SHOW_TIME_MAX 32
+void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);
+/* The numeric address and port of a socket's end; "unix" and 0 of a Unix socket, "" and 0 if there is none. */
+#define SHOW_ADDRESS_MAX 64
+uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
+/* How long ago, never negative; 0 if since is 0. */
+uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
+const char *show_load_balance(const struct upstream *upstream);
+
+#endif

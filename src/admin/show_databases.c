@@ -1,0 +1,234 @@
+/*
+ * src/admin/show_databases.c - SHOW DATABASES and USERS: those that are configured, and those that somebody uses.
+ *
+ * What pools have is added up by name first, so that many databases with many pools each stay cheap.
+ */
+#include "admin/show.h"
+
+#include "base/clock.h"
+#include "pool/pool_target.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits((key), (len)))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#define HOSTS_TEXT_MAX 1024
+
+/* What all pools of one database, or of one user, have together. */
+struct sum {
+	const char *name; /* borrowed for the length of the command */
+	uint64_t servers, clients;
+	bool is_paused;
+	UT_hash_handle hh;
+};
+
+/* NULL: no memory; its rows will be missing. */
+static struct sum *
+sum_of(struct sum **table, const char *name)
+{
+	struct sum *s;
+
+	HASH_FIND_STR(*table, name, s);
+	if (s != NULL)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (s == NULL)
+		return NULL;
+	s->name = name;
+	HASH_ADD_KEYPTR(hh, *table, s->name, (unsigned)strlen(s->name), s);
+	return s;
+}
+
+static void
+sums_free(struct sum **table)
+{
+	struct sum *s, *next;
+
+	HASH_ITER(hh, *table, s, next)
+	{
+		HASH_DELETE(hh, *table, s);
+		free(s);
+	}
+}
+
+static void
+add_pool(struct sum *s, const struct pool_entry *e)
+{
+	struct pool_counts n;
+
+	if (s == NULL)
+		return;
+	pool_get_counts(e->policy, &n);
+	s->servers += (uint64_t)n.opening + n.idle + n.pinging + n.lent + n.closing;
+	s->clients += e->clients;
+	s->is_paused = s->is_paused || pool_is_paused(e->policy);
+}
+
+/* --- SHOW DATABASES --- */
+
+struct database_row {
+	const char *name, *host, *database, *force_user, *pool_mode, *load_balance_hosts;
+	uint64_t port, pool_size, min_pool_size, reserve_pool_size, server_lifetime, max_connections,
+	    current_connections, max_client_connections, current_client_connections, paused, disabled;
+};
+
+static const struct column databases_columns[] = {
+	COLUMN(TEXT, struct database_row, name),
+	COLUMN(TEXT, struct database_row, host),
+	COLUMN(INT4, struct database_row, port),
+	COLUMN(TEXT, struct database_row, database),
+	COLUMN(TEXT, struct database_row, force_user),
+	COLUMN(INT4, struct database_row, pool_size),
+	COLUMN(INT4, struct database_row, min_pool_size),
+	COLUMN(INT4, struct database_row, reserve_pool_size),
+	COLUMN(INT4, struct database_row, server_lifetime),
+	COLUMN(TEXT, struct database_row, pool_mode),
+	COLUMN(TEXT, struct database_row, load_balance_hosts),
+	COLUMN(INT4, struct database_row, max_connections),
+	COLUMN(INT4, struct database_row, current_connections),
+	COLUMN(INT4, struct database_row, max_client_connections),
+	COLUMN(INT4, struct database_row, current_client_connections),
+	COLUMN(INT4, struct database_row, paused),
+	COLUMN(INT4, struct database_row, disabled),
+};
+
+static void
+hosts_text(const struct upstream *up, char out[HOSTS_TEXT_MAX])
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < up->host_count && len < HOSTS_TEXT_MAX; i++)
+		len += (size_t)snprintf(out + len, HOSTS_TEXT_MAX - len, "%s%s", i > 0 ? "," : "", up->hosts[i].host);
+}
+
+static void
+add_database(const struct show_env *env, struct rows *rows, const char *name, const struct config_scope *scope,
+	     struct sum **sums)
+{
+	struct scope_settings settings;
+	struct sum *sum;
+	struct database_row row = { .name = name };
+	char hosts[HOSTS_TEXT_MAX];
+
+	HASH_FIND_STR(*sums, name, sum);
+	config_effective(env->clients->config, scope, NULL, &settings);
+	hosts_text(scope->upstream, hosts);
+	row.host = hosts;
+	row.port = scope->upstream->hosts[0].port;
+	row.database = scope->upstream->dbname[0] != '\0' ? scope->upstream->dbname : name;
+	row.force_user = scope->upstream->user[0] != '\0' ? scope->upstream->user : NULL;
+	row.pool_size = settings.pool_size;
+	row.min_pool_size = settings.min_idle;
+	row.reserve_pool_size = settings.max_overflow;
+	row.server_lifetime = settings.pool_recycle_us / US_PER_S;
+	row.pool_mode = pool_mode_name(settings.pool_mode);
+	row.load_balance_hosts = show_load_balance(scope->upstream);
+	row.current_connections = sum != NULL ? sum->servers : 0;
+	row.current_client_connections = sum != NULL ? sum->clients : 0;
+	row.paused = pool_set_is_paused(env->clients->pools) || (sum != NULL && sum->is_paused);
+	rows_add(rows, &row);
+}
+
+static bool
+is_any(const char *name)
+{
+	return strcmp(name, "*") == 0;
+}
+
+/* Those with a section first, then those that "[database *]" stood for. */
+static void
+fill_databases(const struct show_env *env, struct rows *rows)
+{
+	const struct config *config = env->clients->config;
+	struct sum *sums = NULL;
+
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
+		add_pool(sum_of(&sums, e->database->name), e);
+	for (size_t i = 0; i < config->database_count; i++)
+		if (!is_any(config->databases[i].name))
+			add_database(env, rows, config->databases[i].name, &config->databases[i], &sums);
+	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+		const struct config_scope *scope = config_find_database(config, d->name);
+
+		if (scope != NULL && is_any(scope->name))
+			add_database(env, rows, d->name, scope, &sums);
+	}
+	sums_free(&sums);
+}
+
+const struct show show_databases = { SHOW_COLUMNS(databases_columns), 0, fill_databases };
+
+/* --- SHOW USERS --- */
+
+struct user_row {
+	const char *name, *pool_size, *reserve_pool_size, *pool_mode;
+	uint64_t max_user_connections, current_connections, max_user_client_connections, current_client_connections;
+};
+
+static const struct column users_columns[] = {
+	COLUMN(TEXT, struct user_row, name),
+	COLUMN(TEXT, struct user_row, pool_size),
+	COLUMN(TEXT, struct user_row, reserve_pool_size),
+	COLUMN(TEXT, struct user_row, pool_mode),
+	COLUMN(INT4, struct user_row, max_user_connections),
+	COLUMN(INT4, struct user_row, current_connections),
+	COLUMN(INT4, struct user_row, max_user_client_connections),
+	COLUMN(INT4, struct user_row, current_client_connections),
+};
+
+static void
+add_known_user(const char *name, void *arg)
+{
+	struct sum **sums = arg;
+
+	sum_of(sums, name);
+}
+
+/* Limits and mode where the user has any of its own. */
+static void
+add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
+{
+	const struct config *config = env->clients->config;
+	const struct config_scope *scope = config_find_user(config, sum->name);
+	struct user_row row = { .name = sum->name };
+	char size[16], overflow[16];
+	struct scope_settings s;
+
+	if (scope != NULL) {
+		config_effective(config, NULL, scope, &s);
+		snprintf(size, sizeof(size), "%u", s.pool_size);
+		snprintf(overflow, sizeof(overflow), "%u", s.max_overflow);
+		row.pool_size = size;
+		row.reserve_pool_size = overflow;
+		row.pool_mode = pool_mode_name(s.pool_mode);
+	}
+	row.current_connections = sum->servers;
+	row.current_client_connections = sum->clients;
+	rows_add(rows, &row);
+}
+
+/* In this order: of the users_file, of the configuration, and whoever else has a pool. */
+static void
+fill_users(const struct show_env *env, struct rows *rows)
+{
+	const struct config *config = env->clients->config;
+	struct sum *sums = NULL, *s, *next;
+
+	users_each(env->clients->users, add_known_user, &sums);
+	for (size_t i = 0; i < config->user_count; i++)
+		add_known_user(config->users[i].name, &sums);
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
+		add_pool(sum_of(&sums, e->user), e);
+	HASH_ITER(hh, sums, s, next)
+	add_user(env, rows, s);
+	sums_free(&sums);
+}
+
+const struct show show_users = { SHOW_COLUMNS(users_columns), 0, fill_users };

@@ -1,0 +1,133 @@
+/* src/admin/show_health.c - SHOW LATENCY, ERRORS and BACKENDS: is it the pool, the database, or the network? */
+#include "admin/show.h"
+
+#include <math.h>
+
+struct latency_row {
+	const char *database;
+	uint64_t requests;
+	double query_p50_ms, query_p95_ms, query_p99_ms, wait_p50_ms, wait_p95_ms, wait_p99_ms;
+	double server_p50_ms, server_p95_ms, server_p99_ms;
+};
+
+/* Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's own time to its first reply.
+ */
+static const struct column latency_columns[] = {
+	COLUMN(TEXT, struct latency_row, database),	   COLUMN(INT8, struct latency_row, requests),
+	COLUMN(FLOAT8, struct latency_row, query_p50_ms),  COLUMN(FLOAT8, struct latency_row, query_p95_ms),
+	COLUMN(FLOAT8, struct latency_row, query_p99_ms),  COLUMN(FLOAT8, struct latency_row, wait_p50_ms),
+	COLUMN(FLOAT8, struct latency_row, wait_p95_ms),   COLUMN(FLOAT8, struct latency_row, wait_p99_ms),
+	COLUMN(FLOAT8, struct latency_row, server_p50_ms), COLUMN(FLOAT8, struct latency_row, server_p95_ms),
+	COLUMN(FLOAT8, struct latency_row, server_p99_ms),
+};
+
+/* To three digits behind the point; a histogram tells no more. */
+static double
+quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
+{
+	return h->count == 0 ? (double)NAN : (double)(uint64_t)(histogram_quantile_us(h, bounds, q) + 0.5) / 1000;
+}
+
+static void
+fill_latency(const struct show_env *env, struct rows *rows)
+{
+	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+		const struct database_counters *c = &d->counters;
+		const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
+		struct latency_row row = { .database = d->name, .requests = c->requests };
+
+		row.query_p50_ms = quantile_ms(&c->query_duration, query, 0.5);
+		row.query_p95_ms = quantile_ms(&c->query_duration, query, 0.95);
+		row.query_p99_ms = quantile_ms(&c->query_duration, query, 0.99);
+		row.wait_p50_ms = quantile_ms(&c->pool_wait, wait, 0.5);
+		row.wait_p95_ms = quantile_ms(&c->pool_wait, wait, 0.95);
+		row.wait_p99_ms = quantile_ms(&c->pool_wait, wait, 0.99);
+		row.server_p50_ms = quantile_ms(&c->server_response, query, 0.5);
+		row.server_p95_ms = quantile_ms(&c->server_response, query, 0.95);
+		row.server_p99_ms = quantile_ms(&c->server_response, query, 0.99);
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_latency = { SHOW_COLUMNS(latency_columns), 0, fill_latency };
+
+struct error_row {
+	const char *database, *origin, *sqlstate_class;
+	uint64_t count;
+};
+
+static const struct column errors_columns[] = {
+	COLUMN(TEXT, struct error_row, database),
+	COLUMN(TEXT, struct error_row, origin),
+	COLUMN(TEXT, struct error_row, sqlstate_class),
+	COLUMN(INT8, struct error_row, count),
+};
+
+static void
+fill_errors(const struct show_env *env, struct rows *rows)
+{
+	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next)
+		for (size_t origin = 0; origin < EO_COUNT; origin++)
+			for (size_t i = 0; i < ERROR_CLASSES_MAX && error_classes[i] != NULL; i++) {
+				struct error_row row = { d->name, error_origin_names[origin], error_classes[i],
+							 d->counters.errors[origin][i] };
+
+				if (row.count > 0)
+					rows_add(rows, &row);
+			}
+}
+
+const struct show show_errors = { SHOW_COLUMNS(errors_columns), 0, fill_errors };
+
+struct backend_row {
+	const char *backend, *role, *state, *last_failure;
+	uint64_t connects, failures;
+	uint64_t failed[CF_COUNT];
+	double connect_p50_ms, connect_p95_ms, connect_p99_ms;
+};
+
+static const struct column backends_columns[] = {
+	COLUMN(TEXT, struct backend_row, backend),
+	COLUMN(TEXT, struct backend_row, role),
+	COLUMN(TEXT, struct backend_row, state),
+	COLUMN(INT8, struct backend_row, connects),
+	COLUMN(INT8, struct backend_row, failures),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_dns", failed[CF_DNS]),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_refused", failed[CF_REFUSED]),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_timeout", failed[CF_TIMEOUT]),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_tls", failed[CF_TLS]),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_auth", failed[CF_AUTH]),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_too_many", failed[CF_TOO_MANY]),
+	COLUMN_NAMED(INT8, struct backend_row, "failed_other", failed[CF_OTHER]),
+	COLUMN(TEXT, struct backend_row, last_failure),
+	COLUMN(FLOAT8, struct backend_row, connect_p50_ms),
+	COLUMN(FLOAT8, struct backend_row, connect_p95_ms),
+	COLUMN(FLOAT8, struct backend_row, connect_p99_ms),
+};
+
+static void
+fill_backends(const struct show_env *env, struct rows *rows)
+{
+	for (struct pool_backend *b = pool_set_backends(env->clients->pools); b != NULL; b = b->next) {
+		const struct backend_counters *c = &b->counters;
+		struct backend_row row = { .backend = b->name, .connects = c->connects };
+		char last_failure[SHOW_TIME_MAX];
+
+		row.role = b->role == 'p' ? "primary" : b->role == 's' ? "standby" : "unknown";
+		row.state = c->is_up > 0 ? "up" : c->is_up == 0 ? "down" : "unknown";
+		for (size_t i = 0; i < CF_COUNT; i++) {
+			row.failed[i] = c->connect_failures[i];
+			row.failures += row.failed[i];
+		}
+		if (c->last_failure_wall_us > 0) {
+			show_time(c->last_failure_wall_us, last_failure);
+			row.last_failure = last_failure;
+		}
+		row.connect_p50_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.5);
+		row.connect_p95_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.95);
+		row.connect_p99_ms = quantile_ms(&c->connect_duration, &histogram_bounds_wait, 0.99);
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_backends = { SHOW_COLUMNS(backends_columns), 0, fill_backends };

@@ -1,0 +1,258 @@
+/* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, METRICS, and the empty ones. */
+#include "admin/show.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PGBOUNCER_VERSION "1.25.2" /* whose console this answers like */
+
+/* --- LISTS --- */
+
+struct list_row {
+	const char *list;
+	uint64_t items;
+};
+
+static const struct column lists_columns[] = {
+	COLUMN(TEXT, struct list_row, list),
+	COLUMN(INT4, struct list_row, items),
+};
+
+static uint64_t
+count_pools(const struct show_env *env)
+{
+	uint64_t n = 0;
+
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
+		n++;
+	return n;
+}
+
+static void
+count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
+{
+	const struct client *c;
+
+	*used = *login = 0;
+	TAILQ_FOREACH(c, &env->clients->clients, all)
+	{
+		if (c->state < CL_READY)
+			++*login;
+		else if (c->state != CL_CANCEL)
+			++*used;
+	}
+}
+
+static void
+fill_lists(const struct show_env *env, struct rows *rows)
+{
+	uint64_t used, login;
+
+	count_clients(env, &used, &login);
+	const struct list_row lists[] = {
+		{ "databases", env->clients->config->database_count },
+		{ "users", users_count(env->clients->users) },
+		{ "peers", 0 },
+		{ "pools", count_pools(env) },
+		{ "peer_pools", 0 },
+		{ "free_clients", 0 },
+		{ "used_clients", used },
+		{ "login_clients", login },
+		{ "free_servers", 0 },
+		{ "used_servers", pool_set_server_count(env->clients->pools) },
+		{ "dns_names", 0 },
+		{ "dns_zones", 0 },
+		{ "dns_queries", 0 },
+		{ "dns_pending", 0 },
+	};
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		rows_add(rows, &lists[i]);
+}
+
+const struct show show_lists = { SHOW_COLUMNS(lists_columns), 0, fill_lists };
+
+/* --- STATE --- */
+
+struct state_row {
+	const char *key, *value;
+};
+
+static const struct column state_columns[] = {
+	COLUMN(TEXT, struct state_row, key),
+	COLUMN(TEXT, struct state_row, value),
+};
+
+static void
+fill_state(const struct show_env *env, struct rows *rows)
+{
+	bool is_paused = pool_set_is_paused(env->clients->pools),
+	     is_ending = env->host->is_shutting_down(env->host->up);
+
+	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_ending ? "yes" : "no" });
+	rows_add(rows, &(struct state_row){ "paused", is_paused ? "yes" : "no" });
+	rows_add(rows, &(struct state_row){ "suspended", "no" });
+	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
+}
+
+const struct show show_state = { SHOW_COLUMNS(state_columns), 0, fill_state };
+
+/* --- MEM --- */
+
+struct memory_row {
+	const char *name;
+	uint64_t size, used, free, memtotal;
+};
+
+static const struct column memory_columns[] = {
+	COLUMN(TEXT, struct memory_row, name),	   COLUMN(INT4, struct memory_row, size),
+	COLUMN(INT4, struct memory_row, used),	   COLUMN(INT4, struct memory_row, free),
+	COLUMN(INT4, struct memory_row, memtotal),
+};
+
+/* Of settings only the number is known. */
+static void
+fill_memory(const struct show_env *env, struct rows *rows)
+{
+	const struct client_env *e = env->clients;
+	uint64_t used, login, servers = pool_set_server_count(e->pools);
+
+	count_clients(env, &used, &login);
+	used += login;
+	rows_add(rows, &(struct memory_row){ "clients", sizeof(struct client), used, 0, used * sizeof(struct client) });
+	rows_add(rows,
+		 &(struct memory_row){ "servers", sizeof(struct server), servers, 0, servers * sizeof(struct server) });
+	rows_add(rows,
+		 &(struct memory_row){ "statements", sizeof(struct statement), statement_store_count(e->statements), 0,
+				       statement_store_bytes(e->statements) });
+	rows_add(rows, &(struct memory_row){ "images", 0, image_store_count(e->images), 0, 0 });
+}
+
+const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory };
+
+/* --- VERSION, HELP --- */
+
+struct version_row {
+	const char *version;
+};
+
+static const struct column version_columns[] = { COLUMN(TEXT, struct version_row, version) };
+
+/* Tools want to see PgBouncer and take the first number for its version. */
+static void
+fill_version(const struct show_env *env, struct rows *rows)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "PgBouncer " PGBOUNCER_VERSION " (compatible; pgweir %s)", env->host->version);
+	rows_add(rows, &(struct version_row){ text });
+}
+
+const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version };
+
+static const struct column help_columns[] = {
+	COLUMN_NAMED(TEXT, struct command_row, "command", phrase),
+	COLUMN(TEXT, struct command_row, what),
+	COLUMN(TEXT, struct command_row, example),
+};
+
+static void
+fill_help(const struct show_env *env, struct rows *rows)
+{
+	const struct command_row *row;
+
+	(void)env;
+	for (size_t i = 0; (row = command_row(i)) != NULL; i++)
+		if (row->example != NULL)
+			rows_add(rows, row);
+}
+
+const struct show show_help = { SHOW_COLUMNS(help_columns), 0, fill_help };
+
+/* --- PREPARED --- */
+
+struct prepared_row {
+	const char *name, *query;
+	uint64_t id, held, bytes;
+};
+
+/* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. */
+static const struct column prepared_columns[] = {
+	COLUMN(TEXT, struct prepared_row, name),  COLUMN(INT8, struct prepared_row, id),
+	COLUMN(INT4, struct prepared_row, held),  COLUMN(INT4, struct prepared_row, bytes),
+	COLUMN(TEXT, struct prepared_row, query),
+};
+
+static void
+add_prepared(const struct statement *st, uint32_t held, void *arg)
+{
+	struct prepared_row row = { st->name, (const char *)st->bytes, st->id, held, st->len };
+
+	rows_add(arg, &row);
+}
+
+static void
+fill_prepared(const struct show_env *env, struct rows *rows)
+{
+	statement_store_each(env->clients->statements, add_prepared, rows);
+}
+
+const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared };
+
+/* --- METRICS --- */
+
+struct metric_row {
+	const char *name, *type, *labels, *help;
+};
+
+static const struct column metrics_columns[] = {
+	COLUMN(TEXT, struct metric_row, name),
+	COLUMN(TEXT, struct metric_row, type),
+	COLUMN(TEXT, struct metric_row, labels),
+	COLUMN(TEXT, struct metric_row, help),
+};
+
+static void
+add_metric(const char *name, const char *type, const char *labels, const char *help, void *arg)
+{
+	rows_add(arg, &(struct metric_row){ name, type, labels, help });
+}
+
+static void
+fill_metrics(const struct show_env *env, struct rows *rows)
+{
+	if (env->host->metrics_each != NULL)
+		env->host->metrics_each(add_metric, rows);
+}
+
+const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metrics };
+
+/* --- what PgBouncer has and pgweir has not --- */
+
+static const struct column dns_hosts_columns[] = {
+	{ "hostname", COLUMN_TEXT, 0 },
+	{ "ttl", COLUMN_INT8, 0 },
+	{ "addrs", COLUMN_TEXT, 0 },
+};
+static const struct column dns_zones_columns[] = {
+	{ "zonename", COLUMN_TEXT, 0 },
+	{ "serial", COLUMN_INT8, 0 },
+	{ "count", COLUMN_INT4, 0 },
+};
+static const struct column peers_columns[] = {
+	{ "peer_id", COLUMN_INT4, 0 },
+	{ "host", COLUMN_TEXT, 0 },
+	{ "port", COLUMN_INT4, 0 },
+	{ "pool_size", COLUMN_INT4, 0 },
+};
+static const struct column peer_pools_columns[] = {
+	{ "peer_id", COLUMN_INT4, 0 },
+	{ "cl_active_cancel_req", COLUMN_INT4, 0 },
+	{ "cl_waiting_cancel_req", COLUMN_INT4, 0 },
+	{ "sv_active_cancel", COLUMN_INT4, 0 },
+	{ "sv_login", COLUMN_INT4, 0 },
+};
+
+const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL };
+const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL };
+const struct show show_peers = { SHOW_COLUMNS(peers_columns), 0, NULL };
+const struct show show_peer_pools = { SHOW_COLUMNS(peer_pools_columns), 0, NULL };

@@ -1,0 +1,159 @@
+/* src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: who has servers, and who waits for one. */
+#include "admin/show.h"
+
+#include "base/clock.h"
+#include "pool/pool_target.h"
+
+struct pool_row {
+	const char *database, *user, *pool_mode, *load_balance_hosts;
+	uint64_t cl_active, cl_waiting, cl_active_cancel_req, cl_waiting_cancel_req;
+	uint64_t sv_active, sv_active_cancel, sv_being_canceled, sv_idle, sv_used, sv_tested, sv_login;
+	uint64_t maxwait, maxwait_us;
+};
+
+static const struct column pools_columns[] = {
+	COLUMN(TEXT, struct pool_row, database),
+	COLUMN(TEXT, struct pool_row, user),
+	COLUMN(INT4, struct pool_row, cl_active),
+	COLUMN(INT4, struct pool_row, cl_waiting),
+	COLUMN(INT4, struct pool_row, cl_active_cancel_req),
+	COLUMN(INT4, struct pool_row, cl_waiting_cancel_req),
+	COLUMN(INT4, struct pool_row, sv_active),
+	COLUMN(INT4, struct pool_row, sv_active_cancel),
+	COLUMN(INT4, struct pool_row, sv_being_canceled),
+	COLUMN(INT4, struct pool_row, sv_idle),
+	COLUMN(INT4, struct pool_row, sv_used),
+	COLUMN(INT4, struct pool_row, sv_tested),
+	COLUMN(INT4, struct pool_row, sv_login),
+	COLUMN(INT4, struct pool_row, maxwait),
+	COLUMN(INT4, struct pool_row, maxwait_us),
+	COLUMN(TEXT, struct pool_row, pool_mode),
+	COLUMN(TEXT, struct pool_row, load_balance_hosts),
+};
+
+static void
+count_servers(const struct pool_entry *e, struct pool_row *row)
+{
+	const struct server *srv;
+
+	TAILQ_FOREACH(srv, &e->servers, all)
+	{
+		if (srv->state == SV_LENT)
+			row->sv_active++;
+		else if (srv->cancels != NULL)
+			row->sv_being_canceled++;
+		else if (srv->state == SV_IDLE)
+			row->sv_idle++;
+		else if (srv->state == SV_PINGING || srv->state == SV_RESET)
+			row->sv_tested++;
+		else
+			row->sv_login++;
+	}
+}
+
+static void
+fill_pools(const struct show_env *env, struct rows *rows)
+{
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+		struct pool_row row = { .database = e->database->name, .user = e->user };
+		struct pool_counts n;
+		uint64_t wait_us;
+
+		pool_get_counts(e->policy, &n);
+		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
+		row.pool_mode = pool_mode_name(e->settings.pool_mode);
+		row.load_balance_hosts = show_load_balance(e->target->upstream);
+		/* PgBouncer counts as active whoever does not wait, idle clients too. */
+		row.cl_active = e->clients - (n.waiting < e->clients ? n.waiting : e->clients);
+		row.cl_waiting = n.waiting;
+		row.maxwait = wait_us / US_PER_S;
+		row.maxwait_us = wait_us % US_PER_S;
+		count_servers(e, &row);
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_pools = { SHOW_COLUMNS(pools_columns), 0, fill_pools };
+
+struct pool_more {
+	const char *database, *user;
+	uint64_t pool_size, max_overflow, overflow_now, active, idle, waiting, oldest_wait_us;
+	uint64_t checkouts_idle, checkouts_new, checkouts_overflow, pool_timeouts, pings_ok, pings_failed, recycles;
+};
+
+static const struct column pools_extended_columns[] = {
+	COLUMN(TEXT, struct pool_more, database),	COLUMN(TEXT, struct pool_more, user),
+	COLUMN(INT4, struct pool_more, pool_size),	COLUMN(INT4, struct pool_more, max_overflow),
+	COLUMN(INT4, struct pool_more, overflow_now),	COLUMN(INT4, struct pool_more, active),
+	COLUMN(INT4, struct pool_more, idle),		COLUMN(INT4, struct pool_more, waiting),
+	COLUMN(INT8, struct pool_more, oldest_wait_us), COLUMN(INT8, struct pool_more, checkouts_idle),
+	COLUMN(INT8, struct pool_more, checkouts_new),	COLUMN(INT8, struct pool_more, checkouts_overflow),
+	COLUMN(INT8, struct pool_more, pool_timeouts),	COLUMN(INT8, struct pool_more, pings_ok),
+	COLUMN(INT8, struct pool_more, pings_failed),	COLUMN(INT8, struct pool_more, recycles),
+};
+
+static void
+fill_pools_extended(const struct show_env *env, struct rows *rows)
+{
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+		const struct pool_counters *c = &e->counters;
+		struct pool_more row = { .database = e->database->name, .user = e->user };
+		struct pool_counts n;
+
+		pool_get_counts(e->policy, &n);
+		row.pool_size = e->settings.pool_size;
+		row.max_overflow = e->settings.max_overflow;
+		row.overflow_now = n.overflow;
+		row.active = n.lent;
+		row.idle = n.idle;
+		row.waiting = n.waiting;
+		row.oldest_wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
+		row.checkouts_idle = c->checkouts[CS_IDLE];
+		row.checkouts_new = c->checkouts[CS_NEW];
+		row.checkouts_overflow = c->checkouts[CS_OVERFLOW];
+		row.pool_timeouts = c->pool_timeouts;
+		row.pings_ok = c->pings_ok;
+		row.pings_failed = c->pings_failed;
+		for (size_t i = 0; i < RR_COUNT; i++)
+			row.recycles += c->recycles[i];
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), 0, fill_pools_extended };
+
+struct waiter_row {
+	const char *database, *user, *application_name, *addr;
+	uint64_t wait_us, port, id;
+};
+
+static const struct column waiters_columns[] = {
+	COLUMN(TEXT, struct waiter_row, database), COLUMN(TEXT, struct waiter_row, user),
+	COLUMN(INT8, struct waiter_row, wait_us),  COLUMN(TEXT, struct waiter_row, application_name),
+	COLUMN(TEXT, struct waiter_row, addr),	   COLUMN(INT4, struct waiter_row, port),
+	COLUMN(INT8, struct waiter_row, id),
+};
+
+static void
+fill_waiters(const struct show_env *env, struct rows *rows)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients->clients, all)
+	{
+		struct waiter_row row = { .id = c->id };
+		char addr[SHOW_ADDRESS_MAX] = "unix";
+
+		if (!c->ticket.is_waiting)
+			continue;
+		row.database = c->entry->database->name;
+		row.user = client_user(c);
+		row.wait_us = show_age_us(env->now_us, c->ticket.since_us);
+		row.application_name = client_application(c);
+		row.addr = addr;
+		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_waiters = { SHOW_COLUMNS(waiters_columns), 0, fill_waiters };

@@ -1,0 +1,278 @@
+/* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: one row per connection. */
+#include "admin/show.h"
+
+#include "base/clock.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define POINTER_MAX 24
+
+struct socket_row {
+	const char *type, *user, *database, *replication, *state, *addr, *local_addr, *connect_time, *request_time;
+	const char *ptr, *link, *tls, *application_name;
+	uint64_t port, local_port, wait, wait_us, close_needed, remote_pid, prepared_statements, id;
+	uint64_t recv_pos, pkt_pos, pkt_remain, send_pos, send_remain, pkt_avail, send_avail;
+	/* what the texts point to */
+	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
+	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
+	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
+};
+
+/* CLIENTS and SERVERS end after id. It is an int8, as a 32-bit one would run over on a busy proxy after some days. */
+static const struct column sockets_columns[] = {
+	COLUMN(TEXT, struct socket_row, type),
+	COLUMN(TEXT, struct socket_row, user),
+	COLUMN(TEXT, struct socket_row, database),
+	COLUMN(TEXT, struct socket_row, replication),
+	COLUMN(TEXT, struct socket_row, state),
+	COLUMN(TEXT, struct socket_row, addr),
+	COLUMN(INT4, struct socket_row, port),
+	COLUMN(TEXT, struct socket_row, local_addr),
+	COLUMN(INT4, struct socket_row, local_port),
+	COLUMN(TEXT, struct socket_row, connect_time),
+	COLUMN(TEXT, struct socket_row, request_time),
+	COLUMN(INT4, struct socket_row, wait),
+	COLUMN(INT4, struct socket_row, wait_us),
+	COLUMN(INT4, struct socket_row, close_needed),
+	COLUMN(TEXT, struct socket_row, ptr),
+	COLUMN(TEXT, struct socket_row, link),
+	COLUMN(INT4, struct socket_row, remote_pid),
+	COLUMN(TEXT, struct socket_row, tls),
+	COLUMN(TEXT, struct socket_row, application_name),
+	COLUMN(INT4, struct socket_row, prepared_statements),
+	COLUMN(INT8, struct socket_row, id),
+	COLUMN(INT4, struct socket_row, recv_pos),
+	COLUMN(INT4, struct socket_row, pkt_pos),
+	COLUMN(INT4, struct socket_row, pkt_remain),
+	COLUMN(INT4, struct socket_row, send_pos),
+	COLUMN(INT4, struct socket_row, send_remain),
+	COLUMN(INT4, struct socket_row, pkt_avail),
+	COLUMN(INT4, struct socket_row, send_avail),
+};
+enum { SOCKETS_COLUMNS = sizeof(sockets_columns) / sizeof(sockets_columns[0]), CLIENTS_COLUMNS = SOCKETS_COLUMNS - 7 };
+#define DATABASE_COLUMN 2
+
+static uint64_t
+local_address(int fd, char out[SHOW_ADDRESS_MAX])
+{
+	struct sockaddr_storage ss = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(ss);
+
+	if (fd >= 0)
+		getsockname(fd, (struct sockaddr *)&ss, &len);
+	return show_address((const struct sockaddr *)&ss, out);
+}
+
+static uint64_t
+peer_pid(const struct client *c)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (!c->is_unix || getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid < 0)
+		return 0;
+	return (uint64_t)cred.pid;
+}
+
+/* Not an address, but as good as one: unique among clients and servers, and the same wherever it is shown. */
+static void
+client_pointer(const struct client *c, char out[POINTER_MAX])
+{
+	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->id);
+}
+
+static void
+server_pointer(const struct server *srv, char out[POINTER_MAX])
+{
+	snprintf(out, POINTER_MAX, "0x5%010" PRIx32, srv->id);
+}
+
+static void
+row_init(struct socket_row *row, const char *type)
+{
+	memset(row, 0, sizeof(*row));
+	row->type = type;
+	row->replication = "none";
+	row->tls = "";
+	row->addr = row->addr_text;
+	row->local_addr = row->local_text;
+	row->connect_time = row->connected_text;
+	row->request_time = row->request_text;
+	row->ptr = row->ptr_text;
+	row->link = row->link_text;
+}
+
+static void
+fill_times(const struct show_env *env, struct socket_row *row, uint64_t connected_us, uint64_t request_us)
+{
+	show_time(env->wall_us - show_age_us(env->now_us, connected_us), row->connected_text);
+	if (request_us > 0)
+		show_time(env->wall_us - show_age_us(env->now_us, request_us), row->request_text);
+}
+
+static void
+fill_stream(const struct stream *s, struct socket_row *row)
+{
+	row->send_pos = s->queue_off;
+	row->send_remain = s->queue_len;
+	row->send_avail = s->queue_cap - s->queue_len;
+}
+
+static const char *
+client_state(const struct client *c)
+{
+	if (c->state == CL_CONSOLE)
+		return "active";
+	if (c->state == CL_CANCEL)
+		return "active_cancel_req";
+	if (c->ticket.is_waiting)
+		return "waiting";
+	switch (client_activity(c)) {
+	case CLIENT_IS_ACTIVE:
+		return "active";
+	case CLIENT_IS_IDLE:
+		return "idle";
+	default:
+		return "login";
+	}
+}
+
+static void
+client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
+{
+	uint64_t wait_us = c->ticket.is_waiting ? show_age_us(env->now_us, c->ticket.since_us) : 0;
+
+	row_init(row, "C");
+	row->user = c->user != NULL || c->entry != NULL ? client_user(c) : "(nouser)";
+	row->database = c->entry != NULL ? c->entry->database->name : c->state == CL_CONSOLE ? "pgweir" : "(nodb)";
+	row->state = client_state(c);
+	if (c->is_unix)
+		strcpy(row->addr_text, "unix");
+	else
+		row->port = show_address(&c->peer.any, row->addr_text);
+	row->local_port = local_address(c->stream.fd, row->local_text);
+	fill_times(env, row, c->connected_us, c->request_us);
+	row->wait = wait_us / US_PER_S;
+	row->wait_us = wait_us % US_PER_S;
+	client_pointer(c, row->ptr_text);
+	if (c->srv != NULL)
+		server_pointer(c->srv, row->link_text);
+	row->remote_pid = peer_pid(c);
+	row->application_name = client_application(c);
+	row->prepared_statements = statements_count(c);
+	row->id = c->id;
+	row->recv_pos = row->pkt_avail = c->pending_len;
+	row->pkt_remain = c->body_left;
+	fill_stream(&c->stream, row);
+}
+
+static const char *
+server_state_text(const struct server *srv)
+{
+	switch (srv->state) {
+	case SV_LENT:
+		return "active";
+	case SV_IDLE:
+		return srv->cancels != NULL ? "being_canceled" : "idle";
+	case SV_PINGING:
+	case SV_RESET:
+		return srv->cancels != NULL ? "being_canceled" : "tested";
+	case SV_LOGIN:
+		return "login";
+	default:
+		return "new";
+	}
+}
+
+static void
+server_row(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct socket_row *row)
+{
+	const char *application = srv->image != NULL ? image_get(srv->image, "application_name") : NULL;
+
+	row_init(row, "S");
+	row->user = e->user;
+	row->database = e->database->name;
+	row->state = server_state_text(srv);
+	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
+	row->local_port = local_address(srv->stream.fd, row->local_text);
+	fill_times(env, row, srv->connected_us, srv->lent_us);
+	row->close_needed = srv->is_closing || (srv->conn != NULL && srv->conn->is_recycle_due);
+	server_pointer(srv, row->ptr_text);
+	if (srv->link != NULL)
+		client_pointer(srv->link, row->link_text);
+	row->remote_pid = srv->pid;
+	row->application_name = application != NULL ? application : "";
+	row->prepared_statements = srv->statements.count;
+	row->id = srv->id;
+	row->recv_pos = row->pkt_avail = srv->carry_len;
+	row->pkt_remain = srv->body_left;
+	fill_stream(&srv->stream, row);
+}
+
+static void
+fill_clients(const struct show_env *env, struct rows *rows)
+{
+	struct socket_row row;
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients->clients, all)
+	{
+		client_row(env, c, &row);
+		rows_add(rows, &row);
+	}
+}
+
+static void
+fill_servers(const struct show_env *env, struct rows *rows)
+{
+	struct socket_row row;
+	const struct server *srv;
+
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+		TAILQ_FOREACH(srv, &e->servers, all)
+		{
+			server_row(env, e, srv, &row);
+			rows_add(rows, &row);
+		}
+	}
+}
+
+static void
+fill_sockets(const struct show_env *env, struct rows *rows)
+{
+	fill_clients(env, rows);
+	fill_servers(env, rows);
+}
+
+static void
+fill_active_sockets(const struct show_env *env, struct rows *rows)
+{
+	struct socket_row row;
+	const struct server *srv;
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients->clients, all)
+	{
+		if (c->srv == NULL && c->state != CL_CONSOLE)
+			continue;
+		client_row(env, c, &row);
+		rows_add(rows, &row);
+	}
+	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+		TAILQ_FOREACH(srv, &e->servers, all)
+		{
+			if (srv->state != SV_LENT)
+				continue;
+			server_row(env, e, srv, &row);
+			rows_add(rows, &row);
+		}
+	}
+}
+
+const struct show show_clients = { sockets_columns, CLIENTS_COLUMNS, DATABASE_COLUMN, fill_clients };
+const struct show show_servers = { sockets_columns, CLIENTS_COLUMNS, DATABASE_COLUMN, fill_servers };
+const struct show show_sockets = { sockets_columns, SOCKETS_COLUMNS, DATABASE_COLUMN, fill_sockets };
+const struct show show_active_sockets = { sockets_columns, SOCKETS_COLUMNS, DATABASE_COLUMN, fill_active_sockets };
