@@ -73,21 +73,23 @@ put_u64(struct buf *out, uint64_t v)
 	buf_put_u32(out, (uint32_t)v);
 }
 
-/* numeric_send: how many digits of base 10000, the first one's weight, sign, decimals, the digits. */
+/* numeric_send: how many digits of base 10000, the first one's weight, sign, decimals, the digits; no zeros at the end.
+ */
 static void
 put_numeric(struct buf *out, uint64_t v)
 {
-	uint16_t digits[5];
-	uint16_t count = 0;
+	uint16_t digits[5], count = 0, zeros = 0;
 
 	for (; v > 0; v /= NUMERIC_BASE)
 		digits[count++] = (uint16_t)(v % NUMERIC_BASE);
-	buf_put_u32(out, 8u + 2u * count);
-	buf_put_u16(out, count);
+	while (zeros < count && digits[zeros] == 0)
+		zeros++;
+	buf_put_u32(out, 8u + 2u * (uint32_t)(count - zeros));
+	buf_put_u16(out, (uint16_t)(count - zeros));
 	buf_put_u16(out, count > 0 ? (uint16_t)(count - 1) : 0);
 	buf_put_u16(out, 0);
 	buf_put_u16(out, 0);
-	while (count > 0)
+	while (count > zeros)
 		buf_put_u16(out, digits[--count]);
 }
 

@@ -43,6 +43,18 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	}
 }
 
+/* How many rows another command would show. */
+static uint64_t
+count_rows(const struct show_env *env, const struct show *show)
+{
+	struct buf scratch = { 0 };
+	struct rows rows = { .columns = show->columns, .column_count = show->column_count, .out = &scratch };
+
+	show->fill(env, &rows);
+	buf_fini(&scratch);
+	return rows.count;
+}
+
 static void
 fill_lists(const struct show_env *env, struct rows *rows)
 {
@@ -50,8 +62,8 @@ fill_lists(const struct show_env *env, struct rows *rows)
 
 	count_clients(env, &used, &login);
 	const struct list_row lists[] = {
-		{ "databases", env->clients->config->database_count },
-		{ "users", users_count(env->clients->users) },
+		{ "databases", count_rows(env, &show_databases) },
+		{ "users", count_rows(env, &show_users) },
 		{ "peers", 0 },
 		{ "pools", count_pools(env) },
 		{ "peer_pools", 0 },
