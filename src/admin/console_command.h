@@ -52,6 +52,7 @@ enum command_id {
 	COMMAND_SELECT_DATABASE,
 	COMMAND_SELECT_RECOVERY,
 	COMMAND_SELECT_UNLOCK,
+	COMMAND_SELECT_TYPES,
 	COMMAND_WITH_ROWS, /* how many there are before this */
 	/* that do something */
 	COMMAND_RELOAD = COMMAND_WITH_ROWS,

@@ -171,7 +171,8 @@ keep_script(struct console_client *cc, const char *text, size_t len)
 	cc->is_script = true;
 }
 
-/* All statements in turn; the first that fails ends it. has_any: one was answered before. */
+/* All statements in turn; the first that fails ends it. has_any: one was answered before; nothing else waits or fills
+ * the client's queue, so that it is true whenever a script goes on. */
 static void
 run_script(struct console_client *cc, const char *text, size_t len, bool has_any)
 {

@@ -44,6 +44,7 @@ static const struct show *const shows[COMMAND_WITH_ROWS] = {
 	[COMMAND_SELECT_DATABASE] = &answer_database,
 	[COMMAND_SELECT_RECOVERY] = &answer_recovery,
 	[COMMAND_SELECT_UNLOCK] = &answer_unlock,
+	[COMMAND_SELECT_TYPES] = &answer_types,
 };
 
 const struct show *

@@ -49,7 +49,8 @@ extern const struct show show_config, show_config_errors;
 extern const struct show show_lists, show_state, show_mem, show_version, show_help, show_prepared, show_metrics;
 extern const struct show show_dns_hosts, show_dns_zones, show_peers, show_peer_pools;
 /* show_answers.c: what drivers ask on their own */
-extern const struct show answer_one, answer_version, answer_schema, answer_database, answer_recovery, answer_unlock;
+extern const struct show answer_one, answer_version, answer_schema, answer_database, answer_recovery, answer_unlock,
+    answer_types;
 
 /* Text of a moment, "2026-11-20 09:15:00 UTC". */
 #define SHOW_TIME_MAX 32

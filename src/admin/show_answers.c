@@ -15,6 +15,12 @@ static const struct column database_columns[] = { COLUMN_NAMED(TEXT, struct answ
 static const struct column recovery_columns[] = { COLUMN_NAMED(BOOL, struct answer, "pg_is_in_recovery", number) };
 static const struct column unlock_columns[] = { COLUMN_NAMED(TEXT, struct answer, "pg_advisory_unlock_all", text) };
 
+/* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
+static const struct column types_columns[] = {
+	COLUMN_NAMED(INT4, struct answer, "oid", number),
+	COLUMN_NAMED(INT4, struct answer, "typarray", number),
+};
+
 static void
 fill_one(const struct show_env *env, struct rows *rows)
 {
@@ -66,3 +72,4 @@ const struct show answer_schema = { SHOW_COLUMNS(schema_columns), 0, fill_schema
 const struct show answer_database = { SHOW_COLUMNS(database_columns), 0, fill_database };
 const struct show answer_recovery = { SHOW_COLUMNS(recovery_columns), 0, fill_recovery };
 const struct show answer_unlock = { SHOW_COLUMNS(unlock_columns), 0, fill_unlock };
+const struct show answer_types = { SHOW_COLUMNS(types_columns), 0, NULL };

@@ -268,6 +268,7 @@ static const char *const for_anybody[] = {
 	"SELECT CURRENT_DATABASE ( )",
 	"SELECT PG_IS_IN_RECOVERY ( )",
 	"SELECT PG_ADVISORY_UNLOCK_ALL ( )",
+	"SELECT T . OID",
 };
 static const char *const for_admins[] = {
 	"SHOW PREPARED",

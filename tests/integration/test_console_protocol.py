@@ -1,0 +1,577 @@
+"""The console as drivers see it: portals and statements, formats, transactions, what it answers while a command waits."""
+
+import asyncio
+import json
+import shutil
+import struct
+import subprocess
+import time
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import psycopg2
+import psycopg2.extras
+import pytest
+import sqlalchemy
+
+from rawwire import (WireClosed, bind, close, cstr, describe, errors, execute, flush, message, one_statement, parse,
+                     query, shape, sync, texts)
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def wire(weir):
+    weir.start()
+    with weir.raw("admin", "pgweir") as wire:
+        yield wire
+
+
+def sqlstates(replies):
+    return [reply.sqlstate for reply in errors(replies)]
+
+
+def status(replies):
+    return replies[-1].status
+
+
+# --- statements and portals ---
+
+def test_a_portal_is_fetched_in_parts(wire):
+    replies = wire.ask(parse("", "SHOW LISTS"), bind(), execute("", 5), execute("", 5), execute("", 5), sync())
+    assert shape(replies).replace("D ", "") == "1 2 s s C:SHOW Z:I"
+    assert len(texts(replies)) == 14
+
+
+def test_a_portal_asked_for_as_many_rows_as_it_has_is_not_at_its_end(wire):
+    replies = wire.ask(parse("", "SHOW VERSION"), bind(), execute("", 1), execute("", 1), sync())
+    assert shape(replies) == "1 2 D s C:SHOW Z:I"
+
+
+def test_a_finished_portal_has_no_more_rows(wire):
+    replies = wire.ask(parse("", "SHOW VERSION"), bind(), execute(), execute(), sync())
+    assert shape(replies) == "1 2 D C:SHOW C:SHOW Z:I"
+
+
+def test_portals_live_as_long_as_their_transaction(wire):
+    assert status(wire.ask(query("BEGIN"))) == "T"
+    wire.ask(parse("s", "SHOW LISTS"), bind("p", "s"), execute("p", 2), sync())
+    assert shape(wire.ask(execute("p", 2), sync())) == "D D s Z:T"
+    assert status(wire.ask(query("COMMIT"))) == "I"
+    assert sqlstates(wire.ask(execute("p", 2), sync())) == ["34000"]
+    assert shape(wire.ask(bind("q", "s"), execute("q", 1), sync())) == "2 D s Z:I"
+    assert sqlstates(wire.ask(execute("q", 1), sync())) == ["34000"]
+
+
+def test_names_come_and_go(wire):
+    assert shape(wire.ask(parse("s", "SHOW STATE"), sync())) == "1 Z:I"
+    assert sqlstates(wire.ask(parse("s", "SHOW STATE"), sync())) == ["42P05"]
+    assert shape(wire.ask(describe("S", "s"), close("S", "s"), close("S", "s"), sync())) == "t T 3 3 Z:I"
+    assert sqlstates(wire.ask(describe("S", "s"), sync())) == ["26000"]
+    assert sqlstates(wire.ask(bind("", "s"), sync())) == ["26000"]
+    wire.ask(parse("s", "SHOW STATE"), sync())
+    assert shape(wire.ask(query("DEALLOCATE s"))) == "C:DEALLOCATE Z:I"
+    assert sqlstates(wire.ask(query("DEALLOCATE s"))) == ["26000"]
+    wire.ask(parse("s", "SHOW STATE"), parse("s2", "SHOW STATE"), sync())
+    assert shape(wire.ask(query("DEALLOCATE ALL"))) == "C:DEALLOCATE ALL Z:I"
+    assert shape(wire.ask(parse("s", "SHOW STATE"), parse("s2", "SHOW STATE"), sync())) == "1 1 Z:I"
+    assert shape(wire.ask(query("DISCARD ALL"))) == "C:DISCARD ALL Z:I"
+    assert sqlstates(wire.ask(describe("S", "s"), sync())) == ["26000"]
+    assert sqlstates(wire.ask(query("BEGIN"), parse("", "SHOW STATE"), bind("p"), bind("p"), sync())
+                     + wire.read_until("Z")) == ["42P03"]
+
+
+def test_a_simple_query_ends_the_unnamed_statement(wire):
+    wire.ask(parse("", "SHOW STATE"), sync())
+    wire.query("SHOW STATE")
+    assert sqlstates(wire.ask(bind(), sync())) == ["26000"]
+
+
+def test_statements_and_portals_are_bounded(wire):
+    replies = wire.ask(*(parse(f"s{i}", "SHOW STATE") for i in range(120)), sync())
+    assert sqlstates(replies) == ["53400"] and shape(replies).count("1") == 100
+    wire.query("BEGIN")
+    replies = wire.ask(*(bind(f"p{i}", "s1") for i in range(120)), sync())
+    assert sqlstates(replies) == ["53400"] and status(replies) == "E"
+
+
+def test_after_an_error_all_is_skipped_up_to_the_sync(wire):
+    replies = wire.ask(parse("", "SHOW NONSENSE"), bind(), describe("P"), execute(), query("RELOAD"), sync())
+    assert shape(replies) == "E:42601 Z:I"
+
+
+def test_commands_without_rows(wire):
+    assert shape(wire.ask(one_statement("SET application_name = 'x'"), sync())) == "1 2 n C:SET Z:I"
+    assert shape(wire.ask(parse("s", "RECONNECT"), describe("S", "s"), sync())) == "1 t n Z:I"
+    assert shape(wire.ask(bind("", "s"), execute(), execute(), sync())) == "2 C:RECONNECT E:55000 Z:I"
+    assert shape(wire.ask(one_statement(""), sync())) == "1 2 n I Z:I"
+    assert shape(wire.ask(one_statement("-- ping"), sync())) == "1 2 n I Z:I"
+    assert shape(wire.ask(one_statement("; SHOW VERSION ;"), sync())) == "1 2 T D C:SHOW Z:I"
+    assert sqlstates(wire.ask(one_statement("SHOW VERSION; SHOW STATE"), sync())) == ["42601"]
+
+
+def test_parameters_are_refused(wire):
+    replies = wire.ask(parse("", "SHOW VERSION", [25]), bind("", "", ["x"]), sync())
+    assert sqlstates(replies) == ["0A000"]
+
+
+@pytest.mark.parametrize("bad", [
+    message("P", b"s"), message("P", b"s\0SHOW STATE"), message("B", b"\0"), message("B", b"\0\0\0"),
+    message("B", b"\0\0\0\1\0\0\0\0"), message("B", b"\0\0\0\0\0\0\0\5"), message("B", b"\0\0\0\0\0\0\0\0\0"),
+    message("B", b"\0\0\0\0\0\0\0\1\0\7"), message("B", b"\0\0\0\0\0\0\0\3\0\0\0\0\0\0"),
+    message("D", b"S"), message("D", b"X\0"), message("E", b"\0"), message("E", b"\0\0\0\0\0\0"),
+    message("E", b"abc"), message("C", b""), message("Q", b""), message("Q", b"SHOW STATE"),
+    message("Q", b"SHOW\0STATE\0"), message("F", b"")])
+def test_malformed_messages_are_errors(wire, bad):
+    wire.ask(parse("", "SHOW STATE"), sync())
+    replies = wire.ask(bad, sync())
+    if bad[:1] in b"QF":
+        replies += wire.read_until("Z")
+    assert sqlstates(replies) and replies[-1].type == "Z"
+    assert wire.query("SHOW VERSION")
+
+
+# --- formats ---
+
+def test_binary_as_postgresql_sends_it(wire):
+    replies = wire.ask(parse("", "SHOW TOTALS"), bind(result_formats=[1]), describe("P"), execute(), sync())
+    description = [reply for reply in replies if reply.type == "T"][0].body
+    assert description[-2:] == b"\0\1"
+    name, value = [reply for reply in replies if reply.type == "D"][0].row
+    assert name == b"total_server_assignment_count" and value == b"\0" * 8
+    replies = wire.ask(parse("", "SHOW LISTS"), bind(result_formats=[0, 1]), execute(), sync())
+    lists = {row.row[0]: row.row[1] for row in replies if row.type == "D"}
+    assert lists[b"used_clients"] == struct.pack("!i", 1)
+    replies = wire.ask(parse("", "SELECT pg_is_in_recovery()"), bind(result_formats=[1]), execute(), sync())
+    assert [reply.row for reply in replies if reply.type == "D"] == [[b"\0"]]
+
+
+# --- transactions ---
+
+def test_transactions_are_told_and_failed_ones_take_only_their_end(wire):
+    assert shape(wire.ask(query("BEGIN"))) == "C:BEGIN Z:T"
+    assert status(wire.ask(query("SHOW VERSION"))) == "T"
+    replies = wire.ask(query("BEGIN"))
+    assert replies[0].type == "N" and replies[0].sqlstate == "25001" and shape(replies) == "C:BEGIN Z:T"
+    assert shape(wire.ask(query("SHOW NONSENSE"))) == "E:42601 Z:E"
+    assert shape(wire.ask(query("SHOW VERSION"))) == "E:25P02 Z:E"
+    assert shape(wire.ask(one_statement("SHOW VERSION"), sync())).endswith("E:25P02 Z:E")
+    assert shape(wire.ask(query("COMMIT"))) == "C:ROLLBACK Z:I"
+    replies = wire.ask(query("ROLLBACK"))
+    assert replies[0].type == "N" and replies[0].sqlstate == "25P01" and shape(replies) == "C:ROLLBACK Z:I"
+    assert shape(wire.ask(query("START TRANSACTION; SHOW NONSENSE"))) == "C:START TRANSACTION E:42601 Z:E"
+    assert shape(wire.ask(query("ABORT; SELECT 1"))) == "C:ROLLBACK T D C:SELECT 1 Z:I"
+
+
+# --- settings ---
+
+def test_settings_are_kept_and_reported(wire):
+    assert wire.query("SHOW application_name") == [[""]]
+    assert shape(wire.ask(query("SET application_name TO 'an app'"))) == "C:SET Z:I"
+    assert wire.parameters["application_name"] == "an app"
+    assert wire.query("SHOW application_name; SHOW TIME ZONE") == [["an app"], ["UTC"]]
+    wire.query("SET client_encoding = LATIN1; SET search_path = a, b")
+    assert wire.parameters["client_encoding"] == "LATIN1" and wire.query("SHOW search_path") == [["a, b"]]
+    wire.query("RESET ALL")
+    assert wire.parameters["client_encoding"] == "UTF8" and wire.query("SHOW application_name") == [[""]]
+    assert sqlstates(wire.ask(query("SET server_version = '9'"))) == ["55P02"]
+
+
+def test_what_is_told_at_login_is_what_show_says(weir):
+    weir.start()
+    with weir.raw("stats", "pgbouncer") as wire:
+        known = [name for name in wire.parameters if name != "session_authorization"
+                 and not errors(wire.ask(query(f"SHOW {name}")))]
+        assert len(known) >= 5
+        for name in known:
+            assert wire.query(f"SHOW {name}") == [[wire.parameters[name]]]
+
+
+@pytest.mark.parametrize("command", ["SET pool_size = 1", "SET max_client_conn TO 5", "SET query_timeout = '5s'"])
+def test_settings_of_pgweir_are_not_to_be_set(wire, weir, command):
+    error = errors(wire.ask(query(command)))[0].error
+    assert error["C"] == "0A000" and "RELOAD" in error["H"] and str(weir.ini) in error["H"]
+
+
+@pytest.mark.parametrize("command", ["SHOW FDS", "DISABLE app", "ENABLE app", "SUSPEND", "SAVEPOINT x"])
+def test_what_is_not_to_be_had_says_so(wire, command):
+    error = errors(wire.ask(query(command)))[0].error
+    assert error["C"] == "0A000" and error["H"]
+
+
+# --- rows ---
+
+def test_like(wire, weir):
+    weir.raw(database="app2").query("SELECT 1")
+    keep = weir.raw()
+    keep.query("SELECT 1")
+    assert [row[0] for row in wire.query("SHOW DATABASES LIKE 'app_'")] == ["app2"]
+    assert [row[0] for row in wire.query("SHOW LISTS LIKE 'dns%'")] == ["dns_names", "dns_zones", "dns_queries",
+                                                                      "dns_pending"]
+    assert {row[2] for row in wire.query("SHOW CLIENTS LIKE 'app'")} == {"app"}
+    assert wire.query("SHOW CLIENTS LIKE 'nowhere'") == []
+    assert wire.query("SHOW USERS LIKE 'o''x'") == []
+
+
+def test_every_command_of_help_is_known(wire):
+    shows = [row[0] for row in wire.query("SHOW HELP LIKE 'SHOW%'")]
+    assert len(shows) > 25
+    for command in shows:
+        replies = wire.ask(query(command))
+        assert shape(replies).startswith("T ") and shape(replies).endswith("C:SHOW Z:I"), command
+        replies = wire.ask(parse("", command), bind(result_formats=[1]), describe("P"), execute(), sync())
+        assert shape(replies).startswith("1 2 T ") and shape(replies).endswith("C:SHOW Z:I"), command
+
+
+def test_averages_of_a_minute_that_is_not_over_are_zero(wire):
+    assert all(int(row[1]) == 0 for row in wire.query("SHOW TOTALS LIKE 'avg%'"))
+
+
+def test_statements_that_are_known(weir):
+    weir.start()
+    with weir.raw() as app, weir.raw("admin", "pgweir") as wire:
+        app.extended("SELECT $1::int AS known", [1], name="s")
+        row, = wire.query("SHOW PREPARED")
+        assert row[0].startswith("pgweir_") and row[2] == "1" and row[4] == "SELECT $1::int AS known"
+    with weir.raw("stats", "pgweir") as wire:
+        assert sqlstates(wire.ask(query("SHOW PREPARED"))) == ["42501"]
+
+
+def test_errors_are_counted_by_class(weir):
+    weir.start()
+    with weir.raw() as app:
+        app.ask(query("SELECT 1/0"))
+        app.ask(query("SELECT nonsense"))
+    with weir.raw("stats", "pgweir") as wire:
+        found = {(row[0], row[1], row[2]): int(row[3]) for row in wire.query("SHOW ERRORS")}
+        assert found[("app", "server", "22")] == 1 and found[("app", "server", "42")] == 1
+
+
+def test_waiters_and_backends_and_latency(weir):
+    weir.start(pool_size=1)
+    holder, waiter = weir.raw(), weir.raw(parameters={"application_name": "it waits"})
+    holder.query("BEGIN")
+    waiter.send(query("SELECT 1"))
+    weir.wait_waiting(1)
+    with weir.raw("stats", "pgweir") as wire:
+        row, = wire.query("SHOW WAITERS")
+        assert row[:2] == ["app", "web"] and int(row[2]) >= 0 and row[3] == "it waits"
+        assert int(row[6]) in {int(client[20]) for client in wire.query("SHOW CLIENTS LIKE 'app'")}
+        backend, = wire.query("SHOW BACKENDS")
+        assert backend[0].endswith(f":{weir.postgres.port}") and backend[1:3] == ["primary", "up"]
+        holder.query("COMMIT")
+        waiter.read_until("Z")
+        latency, = wire.query("SHOW LATENCY")
+        assert latency[0] == "app" and all(float(value) >= 0 for value in latency[1:])
+        extended, = wire.query("SHOW POOLS_EXTENDED")
+        assert extended[2] == "1" and sum(int(value) for value in extended[9:12]) >= 2
+
+
+# --- commands that wait ---
+
+def paused(weir):
+    return any(row["paused"] for row in weir.console("SHOW DATABASES"))
+
+
+def holder_of(weir):
+    holder = weir.raw()
+    holder.query("BEGIN")
+    return holder
+
+
+def test_what_is_sent_behind_a_pause_waits_its_turn(weir):
+    weir.start()
+    holder = holder_of(weir)
+    with weir.raw("admin", "pgweir") as wire:
+        wire.send(query("SELECT 1; PAUSE; SHOW STATE LIKE 'paused'"), query("RESUME"), query("SHOW VERSION"))
+        assert shape(wire.read_until("C")) == "T D C:SELECT 1"
+        assert wire.has_nothing_more(0.3)
+        holder.query("COMMIT")
+        replies = wire.read_until("Z", 3)
+        assert shape(replies) == "C:PAUSE T D C:SHOW Z:I C:RESUME Z:I T D C:SHOW Z:I"
+        assert texts(replies)[0] == ["paused", "yes"]
+
+
+def test_a_pause_by_the_extended_protocol_waits_too(weir):
+    weir.start()
+    holder = holder_of(weir)
+    with weir.raw("admin", "pgweir") as wire:
+        wire.send(one_statement("PAUSE app"), one_statement("RESUME app"), sync())
+        assert shape(wire.read_until("n")) == "1 2 n"
+        assert wire.has_nothing_more(0.3)
+        holder.query("COMMIT")
+        assert shape(wire.read_until("Z")) == "C:PAUSE 1 2 n C:RESUME Z:I"
+
+
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_a_pause_nobody_waits_for_any_more_is_taken_back(weir, extended):
+    weir.start()
+    holder = holder_of(weir)
+    wire = weir.raw("admin", "pgweir")
+    wire.send(one_statement("PAUSE") + sync() if extended else query("PAUSE"))
+    wait_until(lambda: paused(weir))
+    wire.close()
+    wait_until(lambda: not paused(weir))
+    assert weir.raw().query("SELECT 1") == [["1"]]
+    holder.query("COMMIT")
+
+
+def test_a_pause_that_is_resumed_meanwhile_fails(weir):
+    weir.start()
+    holder = holder_of(weir)
+    with weir.raw("admin", "pgweir") as wire:
+        wire.send(query("PAUSE; SHOW VERSION"))
+        wait_until(lambda: paused(weir))
+        weir.console("RESUME")
+        assert shape(wire.read_until("Z")) == "E:57014 Z:I"
+    holder.query("COMMIT")
+
+
+def test_too_much_behind_a_pause_ends_only_that_client(weir):
+    weir.start()
+    holder = holder_of(weir)
+    wire = weir.raw("admin", "pgweir")
+    wire.send(query("PAUSE"))
+    wait_until(lambda: paused(weir))
+    try:
+        for _ in range(100):
+            wire.send(query("-- " + "x" * 10000))
+    except OSError:
+        pass
+    assert wire.wait_closed(5).startswith(b"E")
+    wait_until(lambda: not paused(weir))
+    holder.query("COMMIT")
+
+
+def test_wait_close_waits_for_servers_that_are_to_go(weir):
+    weir.start()
+    holder = holder_of(weir)
+    with weir.raw("admin", "pgweir") as wire:
+        assert shape(wire.ask(query("WAIT_CLOSE"))) == "C:WAIT_CLOSE Z:I"
+        wire.query("RECONNECT app")
+        assert wire.query("SHOW SERVERS LIKE 'app'")[0][13] == "1"
+        wire.send(query("WAIT_CLOSE app"))
+        assert wire.has_nothing_more(0.3)
+        before = holder.value("SELECT pg_backend_pid()")
+        holder.query("COMMIT")
+        assert shape(wire.read_until("Z")) == "C:WAIT_CLOSE Z:I"
+    assert holder.value("SELECT pg_backend_pid()") != before
+
+
+# --- clients that are closed ---
+
+def test_kill_closes_clients_and_servers_of_one_database(weir):
+    weir.start(pool_size=2)
+    holder, waiter, idle = holder_of(weir), weir.raw(), weir.raw()
+    second = holder_of(weir)
+    waiter.send(query("SELECT 1"))
+    weir.wait_waiting(1)
+    other = weir.raw(database="app2")
+    other.query("BEGIN")
+    with weir.raw("admin", "pgweir") as wire:
+        assert shape(wire.ask(query("KILL app"))) == "C:KILL Z:I"
+        for client in (holder, second, waiter, idle):
+            assert b"57P01" in client.wait_closed(5)
+        wait_until(lambda: wire.query("SHOW SERVERS LIKE 'app'") == [])
+        assert {row[0]: row[15] for row in wire.query("SHOW DATABASES")} == {"app": "1", "app2": "0"}
+        assert other.query("SELECT 1") == [["1"]]
+        late = weir.wire()
+        late_login = weir.in_background(late.login, "web", "app")
+        time.sleep(0.2)
+        wire.query("RESUME app")
+        assert late_login.result(5).query("SELECT 1") == [["1"]]
+
+
+def test_kill_client(weir):
+    weir.start()
+    holder, other = holder_of(weir), weir.raw()
+    other.query("SELECT 1")
+    with weir.raw("admin", "pgweir") as wire:
+        ids = {row[6]: row[20] for row in wire.query("SHOW CLIENTS LIKE 'app'")}
+        port = str(holder.sock.getsockname()[1])
+        assert shape(wire.ask(query(f"KILL_CLIENT {ids[port]}"))) == "C:KILL_CLIENT Z:I"
+        assert b"57P01" in holder.wait_closed(5)
+        assert sqlstates(wire.ask(query(f"KILL_CLIENT {ids[port]}"))) == ["42704"]
+        wait_until(lambda: all(row[4] == "idle" for row in wire.query("SHOW SERVERS")))
+        assert other.query("SELECT 1") == [["1"]]
+
+
+def test_kill_client_of_consoles(weir):
+    weir.start()
+    holder = holder_of(weir)
+    waiting, wire = weir.raw("admin", "pgweir"), weir.raw("admin", "pgweir")
+    waiting.send(query("PAUSE"))
+    wait_until(lambda: paused(weir))
+    ids = {row[6]: row[20] for row in wire.query("SHOW CLIENTS LIKE 'pgweir'")}
+    wire.query(f"KILL_CLIENT {ids[str(waiting.sock.getsockname()[1])]}")
+    assert b"57P01" in waiting.wait_closed(5)
+    wait_until(lambda: not paused(weir))
+    wire.send(query(f"KILL_CLIENT {ids[str(wire.sock.getsockname()[1])]}"), query("SHOW VERSION"))
+    replies = wire.read_to_end(5)
+    assert shape(replies) == "C:KILL_CLIENT Z:I E:57P01"
+    assert holder.query("COMMIT") == []
+
+
+# --- answers nobody reads ---
+
+@pytest.mark.parametrize("one_query", [False, True], ids=["many", "one"])
+def test_a_client_that_does_not_read_gets_no_more_answers_made(weir, one_query):
+    weir.start()
+    wires = [weir.raw() for _ in range(100)]
+    count = 3000
+    slow = weir.raw("admin", "pgweir", receive_buffer=4096)
+    before = weir.memory_bytes()
+    sender = weir.in_background(slow.send, query("SHOW SOCKETS;" * count) if one_query else
+                                query("SHOW SOCKETS") * count)
+    time.sleep(0.5)
+    assert wires[0].query("SELECT 1") == [["1"]]
+    assert weir.memory_bytes() - before < 30_000_000
+    for _ in range(2 if one_query else 20):      # it goes on where it stopped
+        slow.read_until("C" if one_query else "Z", timeout=10)
+    slow.close()
+    try:
+        sender.result(5)
+    except OSError:
+        pass
+    assert weir.console("SHOW VERSION")
+
+
+# --- drivers ---
+
+def test_psycopg2_and_3_in_transactions(weir):
+    weir.start()
+    for driver in (psycopg2, psycopg):
+        connection = driver.connect(weir.dsn("admin", "pgweir"))
+        cursor = connection.cursor()
+        cursor.execute("SHOW LISTS")
+        assert dict(cursor.fetchall())["databases"] == 2
+        with pytest.raises(driver.Error) as refused:
+            cursor.execute("SHOW POOL")
+        assert "did you mean SHOW POOLS?" in str(refused.value)
+        connection.rollback()
+        cursor.execute("SHOW STATS")
+        connection.commit()
+        cursor.execute("SELECT version()")
+        assert "pgweir" in cursor.fetchone()[0]
+        connection.close()
+
+
+def test_psycopg_binary_prepared_and_pipelined(weir):
+    weir.start()
+    weir.raw().query("SELECT 1")
+    with psycopg.connect(weir.dsn("admin", "pgweir"), autocommit=True, prepare_threshold=0) as connection:
+        text = connection.execute("SHOW STATS").fetchall()
+        for _ in range(3):
+            assert connection.execute("SHOW STATS", binary=True).fetchall() == text
+        assert connection.execute("SHOW LATENCY", binary=True).fetchone()[1] == 1
+        assert connection.execute("SHOW POOLS", binary=True, prepare=True).fetchone()[0] == "app"
+        with connection.pipeline():
+            cursors = [connection.execute(command) for command in ("SHOW VERSION", "SHOW LISTS", "SHOW STATE")]
+        assert [cursor.fetchone()[0] for cursor in cursors][1] == "databases"
+
+
+def test_asyncpg_with_its_caches_and_reset(weir):
+    async def run():
+        host, port = weir.address
+        pool = await asyncpg.create_pool(host=host, port=port, user="admin", database="pgweir", ssl=False, min_size=1,
+                                         max_size=2)
+        async with pool:
+            for _ in range(3):
+                async with pool.acquire() as connection:
+                    totals = await connection.fetch("SHOW STATS")
+                    assert int(totals[0]["total_query_count"]) == 1 and totals[0]["database"] == "app"
+                    lists = {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}
+                    assert lists["databases"] == 2
+                    assert await connection.fetchval("SELECT pg_is_in_recovery()") is False
+                    assert (await connection.fetchrow("SHOW LATENCY"))["query_p50_ms"] > 0
+                    async with connection.transaction():
+                        rows = [row async for row in connection.cursor("SHOW LISTS", prefetch=3)]
+                        assert len(rows) == 14
+                    with pytest.raises(asyncpg.PostgresSyntaxError) as refused:
+                        await connection.fetch("SHOW POOL")
+                    assert "SHOW POOLS" in refused.value.hint
+    weir.start()
+    weir.raw().query("SELECT 1")
+    asyncio.run(run())
+
+
+def test_sqlalchemy(weir):
+    weir.start()
+    weir.raw().query("SELECT 1")
+    engine = sqlalchemy.create_engine(weir.url("admin", "pgweir", "postgresql+psycopg2"), pool_pre_ping=True)
+    for _ in range(2):
+        with engine.connect() as connection:
+            assert connection.execute(sqlalchemy.text("SHOW POOLS")).mappings().first()["database"] == "app"
+            assert connection.execute(sqlalchemy.text("SHOW LISTS")).fetchall()[0] == ("databases", 2)
+    engine.dispose()
+
+
+NODE = """
+const { Client } = require('pg');
+(async () => {
+  const client = new Client({ host: process.argv[1], port: +process.argv[2], user: 'admin', database: 'pgweir' });
+  await client.connect();
+  const out = [];
+  out.push((await client.query('SHOW LISTS')).rows[0]);
+  out.push((await client.query({ name: 's', text: 'SHOW STATS' })).rows[0].database);
+  out.push((await client.query({ name: 's', text: 'SHOW STATS' })).rows.length);
+  out.push((await client.query('SHOW VERSION; SHOW STATE')).map(result => result.command));
+  try { await client.query({ text: 'SHOW POOL', values: [] }); } catch (error) { out.push(error.hint); }
+  await client.end();
+  console.log(JSON.stringify(out));
+})();
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None or not (HERE / "node_modules" / "pg").exists(), reason="no node pg")
+def test_node_postgres(weir):
+    weir.start()
+    weir.raw().query("SELECT 1")
+    host, port = weir.address
+    done = subprocess.run(["node", "-e", NODE, host, str(port)], cwd=HERE, capture_output=True, text=True, timeout=30,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [{"list": "databases", "items": 2}, "app", 1, ["SHOW", "SHOW"],
+                                       "did you mean SHOW POOLS?"]
+
+
+def test_psql_asks_for_what_there_is(weir):
+    psql = shutil.which("psql")
+    if psql is None:
+        pytest.skip("no psql")
+    weir.start()
+    done = subprocess.run([psql, "-X", weir.dsn("admin", "pgweir"), "-c", "SHOW HELP", "-c", "SHOW POOL"],
+                          capture_output=True, text=True, timeout=20, check=False)
+    assert "SHUTDOWN WAIT_FOR_CLIENTS" in done.stdout
+    assert 'unknown command "SHOW POOL"' in done.stderr and "HINT:  did you mean SHOW POOLS?" in done.stderr
+
+
+def test_random_messages_end_at_worst_the_client(weir):
+    import random
+    weir.start()
+    rng = random.Random(20261120)
+    pieces = [parse("", "SHOW LISTS"), parse("s", "SHOW STATE"), bind(), bind("p", "s"), describe("S", "s"),
+              describe("P"), execute(), execute("p", 1), execute("", 3), close("S", "s"), close("P", "p"), flush(), sync(),
+              query("BEGIN"), query("COMMIT"), query("SHOW NONSENSE"), query("PAUSE app; RESUME app"), query(""),
+              query("DISCARD ALL"), query("SET application_name = 'x'; RESET ALL"), message("d", b"x"), message("c"),
+              message("E", b"\0"), message("B", cstr("") * 2), message("F", b"\0" * 8)]
+    for _ in range(60):
+        wire = weir.raw("admin", "pgweir")
+        count, sent = 0, []
+        for _ in range(rng.randrange(1, 60)):
+            piece = rng.choice(pieces)
+            sent.append(piece)
+        wire.send(*sent, sync(), query("ROLLBACK; SHOW VERSION"))
+        try:
+            while True:
+                reply = wire.read(5)
+                if reply.type == "D" and b"PgBouncer" in reply.body:
+                    break
+                count += 1
+        except WireClosed:
+            pytest.fail(f"closed after {count} replies to {sent!r}")
+        wire.close()
+    assert weir.console("SHOW VERSION")

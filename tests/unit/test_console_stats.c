@@ -1,0 +1,88 @@
+/* tests/unit/test_console_stats.c - totals and averages of SHOW STATS; the test owns the clock. */
+#include "admin/console_stats.h"
+#include "base/clock.h"
+
+#include <criterion/criterion.h>
+
+#define MINUTE_US ((uint64_t)STATS_PERIOD_US)
+
+Test(console_stats, totals_are_the_sums_pgbouncer_shows)
+{
+	struct pool_database d = { .name = "app" };
+	struct stats s;
+
+	d.counters.server_assignments = 1;
+	d.counters.transactions[TE_COMMIT] = 2;
+	d.counters.transactions[TE_ROLLBACK] = 3;
+	d.counters.transactions[TE_LOST] = 4;
+	d.counters.queries[QK_SIMPLE] = 5;
+	d.counters.queries[QK_EXTENDED] = 6;
+	d.counters.queries[QK_COPY] = 7;
+	d.counters.bytes_in[NS_CLIENT] = 8;
+	d.counters.bytes_in[NS_SERVER] = 1000;
+	d.counters.bytes_out[NS_CLIENT] = 9;
+	d.counters.transaction_us = 10;
+	d.counters.phase_us[PHASE_WAIT] = 11;
+	d.counters.phase_us[PHASE_SERVER] = 12;
+	d.counters.phase_us[PHASE_STREAM] = 13;
+	d.counters.client_parses = 14;
+	d.counters.server_parses = 15;
+	d.counters.binds = 16;
+	d.counters.client_logins = 17;
+	s = stats_total(&d);
+	cr_expect_eq(s.of[STAT_SERVER_ASSIGNMENTS], 1);
+	cr_expect_eq(s.of[STAT_TRANSACTIONS], 9);
+	cr_expect_eq(s.of[STAT_QUERIES], 18);
+	cr_expect_eq(s.of[STAT_RECEIVED], 8);
+	cr_expect_eq(s.of[STAT_SENT], 9);
+	cr_expect_eq(s.of[STAT_TRANSACTION_TIME], 10);
+	cr_expect_eq(s.of[STAT_WAIT_TIME], 11);
+	cr_expect_eq(s.of[STAT_QUERY_TIME], 25, "waiting is not part of a query's time");
+	cr_expect_eq(s.of[STAT_CLIENT_PARSES], 14);
+	cr_expect_eq(s.of[STAT_SERVER_PARSES], 15);
+	cr_expect_eq(s.of[STAT_BINDS], 16);
+	cr_expect_eq(s.of[STAT_CLIENT_LOGINS], 17);
+}
+
+Test(console_stats, averages_are_of_the_last_full_minute)
+{
+	struct pool_database d = { .name = "app" };
+	struct console_stats *s = console_stats_new(1);
+	uint64_t now = 1;
+
+	d.counters.queries[QK_SIMPLE] = 120;
+	d.counters.phase_us[PHASE_SERVER] = 120 * 500;
+	d.counters.phase_us[PHASE_WAIT] = 30 * US_PER_S;
+	console_stats_tick(s, &d, now + MINUTE_US - 1);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0, "no minute is over yet");
+	console_stats_tick(s, &d, now += MINUTE_US);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 2, "per second");
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERY_TIME], 500, "per query");
+	cr_expect_eq(stats_average(s, &d).of[STAT_WAIT_TIME], US_PER_S / 2, "per second");
+	cr_expect_eq(stats_average(s, &d).of[STAT_TRANSACTION_TIME], 0, "there were none to divide by");
+
+	d.counters.queries[QK_SIMPLE] += 600;
+	console_stats_tick(s, &d, now + MINUTE_US / 2);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 2, "still the last full one");
+	console_stats_tick(s, &d, now += 2 * MINUTE_US);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 5, "a late tick divides by the time it took");
+	console_stats_tick(s, &d, now + MINUTE_US);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0, "a minute without any");
+	console_stats_free(s);
+}
+
+Test(console_stats, databases_are_told_apart_and_may_come_later)
+{
+	struct pool_database one = { .name = "one" }, two = { .name = "two" };
+	struct console_stats *s = console_stats_new(1);
+
+	console_stats_tick(s, &one, 1 + MINUTE_US);
+	two.next = &one;
+	one.counters.binds = 60;
+	two.counters.binds = 120;
+	cr_expect_eq(stats_average(s, &two).of[STAT_BINDS], 0);
+	console_stats_tick(s, &two, 1 + 2 * MINUTE_US);
+	cr_expect_eq(stats_average(s, &one).of[STAT_BINDS], 1);
+	cr_expect_eq(stats_average(s, &two).of[STAT_BINDS], 2);
+	console_stats_free(s);
+}
