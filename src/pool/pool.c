@@ -260,6 +260,7 @@ pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	assert(conn->state == PC_LENT);
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
+	budget_returned(&p->member, conn->opened_us, now_us);
 	if (is_to_close(p, conn, now_us, &reason) || budget_asks_back(&p->member, conn->opened_us, now_us)) {
 		pool_close_conn(p, conn, reason);
 		pool_reinforce(p, now_us);

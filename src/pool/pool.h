@@ -159,12 +159,13 @@ const struct pool_settings *pool_get_settings(const struct pool *p);
 
 /* --- A cap over several pools (max_server_connections). --- */
 /*
- * Max-min fair. A pool's fair share is limit / pools in use (some lent or waiters in line), at least 1; the share of a
- * pool not in use is 0. A free place goes to the pool with the fewest connections, then to the longest waiter, by
- * ops->wake. When the cap is reached and a pool below its share waits, the pool with the most idle connections above
- * its own share gives up its coldest one; when there is none, a pool above its share closes what is returned to it
- * (RR_EVICTED), its own waiters notwithstanding. With more pools in use than places, a place is passed on to the pool
- * that waits longest once its connection is 100 ms old. min_idle takes only places nobody waits for.
+ * Max-min fair. A pool's fair share is limit / pools in use, at least 1; in use are those that have some lent, or
+ * waiters in line, or had so 100 ms ago; the share of others is 0. A free place goes to the pool with the fewest
+ * connections, then to the longest waiter, by ops->wake. When the cap is reached and a pool below its share waits, the
+ * pool with the most idle connections above its own share gives up its coldest one; when there is none, a pool above
+ * its share closes what is returned to it (RR_EVICTED), its own waiters notwithstanding. With more pools in use than
+ * places, a place is passed on to a pool without any where somebody waits for longer, once its connection is 100 ms
+ * old. min_idle takes only places nobody waits for.
  */
 struct pool_budget *pool_budget_new(uint32_t limit); /* 0: no limit */
 void pool_budget_free(struct pool_budget *b); /* after all its pools */

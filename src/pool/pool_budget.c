@@ -6,7 +6,8 @@
  *   - a free place goes to whom has fewest, so that pools fill up evenly;
  *   - with no place free, idle connections above a share (all of a pool nobody uses) are closed for those below theirs;
  *   - with none idle either, connections of pools above their share are closed as they are returned. Where there are
- *     more pools than places, a share is one place, and it is passed on when its connection had its turn.
+ *     more pools than places, a share is one place, and when its connection had its turn it is passed on to a pool
+ *     without any where somebody waits for longer.
  * Connections on their way out (CLOSING) are counted as places to come, so that no more are closed than are needed.
  */
 #include "pool/pool_budget.h"
@@ -19,9 +20,9 @@ TAILQ_HEAD(budget_members, budget_member);
 struct pool_budget {
 	uint32_t limit; /* 0: none */
 	uint32_t used, idle, leaving;
-	uint32_t wanting_count; /* pools in use */
+	uint32_t in_use_count; /* pools that are wanting or resting */
 	bool is_reviewing, is_review_due;
-	struct budget_members members, hungry;
+	struct budget_members members, hungry, resting;
 };
 
 struct pool_budget *
@@ -34,6 +35,7 @@ pool_budget_new(uint32_t limit)
 	b->limit = limit;
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);
+	TAILQ_INIT(&b->resting);
 	return b;
 }
 
@@ -59,6 +61,21 @@ pool_budget_set_limit(struct pool_budget *b, uint32_t limit, uint64_t now_us)
 	budget_review(b, now_us);
 }
 
+static void
+set_resting(struct budget_member *m, bool is_resting)
+{
+	if (m->is_resting == is_resting)
+		return;
+	m->is_resting = is_resting;
+	if (is_resting) {
+		TAILQ_INSERT_TAIL(&m->budget->resting, m, rest_link);
+		m->budget->in_use_count++;
+	} else {
+		TAILQ_REMOVE(&m->budget->resting, m, rest_link);
+		m->budget->in_use_count--;
+	}
+}
+
 void
 budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p)
 {
@@ -74,7 +91,8 @@ budget_leave(struct budget_member *m)
 	if (m->budget == NULL)
 		return;
 	assert(m->used == 0);
-	budget_set_wanting(m, false);
+	assert(!m->is_wanting);
+	set_resting(m, false);
 	if (m->short_count > 0)
 		TAILQ_REMOVE(&m->budget->hungry, m, hungry_link);
 	TAILQ_REMOVE(&m->budget->members, m, link);
@@ -112,12 +130,33 @@ budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_
 }
 
 void
+budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+{
+	m->rest_end_us = now_us + BUDGET_TURN_US;
+	m->turn_end_us = opened_us + BUDGET_TURN_US;
+}
+
+void
 budget_set_wanting(struct budget_member *m, bool is_wanting)
 {
 	if (m->budget == NULL || m->is_wanting == is_wanting)
 		return;
 	m->is_wanting = is_wanting;
-	m->budget->wanting_count += is_wanting ? 1 : (uint32_t)-1;
+	m->budget->in_use_count += is_wanting ? 1 : (uint32_t)-1;
+	set_resting(m, !is_wanting);
+}
+
+/* Those that have rested for long enough are in use no more. */
+static void
+end_rests(struct pool_budget *b, uint64_t now_us)
+{
+	struct budget_member *m, *next;
+
+	for (m = TAILQ_FIRST(&b->resting); m != NULL; m = next) {
+		next = TAILQ_NEXT(m, rest_link);
+		if (now_us >= m->rest_end_us)
+			set_resting(m, false);
+	}
 }
 
 static uint32_t
@@ -129,9 +168,27 @@ live_count(const struct budget_member *m)
 static uint32_t
 fair_share(const struct pool_budget *b)
 {
-	uint32_t share = b->limit / (b->wanting_count > 0 ? b->wanting_count : 1);
+	uint32_t share = b->limit / (b->in_use_count > 0 ? b->in_use_count : 1);
 
 	return share > 0 ? share : 1;
+}
+
+/* Fewer places than pools: they take turns. */
+static bool
+is_scarce(const struct pool_budget *b)
+{
+	return b->limit < b->in_use_count;
+}
+
+/* What it need not give up for others. */
+static uint32_t
+keeps(const struct budget_member *m, uint64_t now_us)
+{
+	if (m->is_wanting)
+		return fair_share(m->budget);
+	if (!m->is_resting || (is_scarce(m->budget) && now_us >= m->turn_end_us))
+		return 0;
+	return fair_share(m->budget);
 }
 
 static bool
@@ -225,18 +282,34 @@ budget_has_spare(const struct budget_member *m)
 	return b == NULL || b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
 }
 
+/* Is one without any waiting for longer than m's own? */
+static bool
+is_anyones_turn(const struct pool_budget *b, const struct budget_member *m)
+{
+	uint64_t since_us = waiting_since(m);
+	const struct budget_member *h;
+
+	TAILQ_FOREACH(h, &b->hungry, hungry_link)
+	{
+		if (h != m && live_count(h) == 0 && waiting_since(h) < since_us)
+			return true;
+	}
+	return false;
+}
+
 bool
 budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 {
-	const struct pool_budget *b = m->budget;
+	struct pool_budget *b = m->budget;
 	uint32_t share;
 
 	if (b == NULL || !is_tight(b))
 		return false;
+	end_rests(b, now_us);
 	share = fair_share(b);
 	if (live_count(m) < share)
 		return false;
-	if (live_count(m) == share && (b->wanting_count <= b->limit || now_us < opened_us + BUDGET_TURN_US))
+	if (live_count(m) == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
 		return false;
 	return missing_count(b, m) > 0;
 }
@@ -245,15 +318,15 @@ budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now
 
 /* The pool with the most idle connections above its own share; with is_any, the one with the most idle. */
 static struct budget_member *
-find_idlest(const struct pool_budget *b, bool is_any)
+find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
 	TAILQ_FOREACH(m, &b->members, link)
 	{
-		uint32_t keeps = m->is_wanting && !is_any ? fair_share(b) : 0;
-		uint32_t above = live_count(m) > keeps ? live_count(m) - keeps : 0;
+		uint32_t kept = is_any ? 0 : keeps(m, now_us);
+		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
 		uint32_t surplus = m->idle < above ? m->idle : above;
 
 		if (surplus > most) {
@@ -269,13 +342,31 @@ reclaim(struct pool_budget *b, uint64_t now_us)
 {
 	while (b->idle > 0 && missing_count(b, NULL) > 0) {
 		bool is_over = b->used - b->leaving > b->limit;
-		struct budget_member *m = find_idlest(b, false);
+		struct budget_member *m = find_idlest(b, false, now_us);
 
 		if (m == NULL && is_over)
-			m = find_idlest(b, true);
+			m = find_idlest(b, true, now_us);
 		if (m == NULL || !pool_give_up_idle(m->pool, now_us))
 			return;
 	}
+}
+
+uint64_t
+budget_due(const struct budget_member *m, uint64_t now_us)
+{
+	uint64_t due_us = UINT64_MAX;
+	const struct budget_member *r;
+
+	if (m->budget == NULL || m->short_count == 0)
+		return due_us;
+	TAILQ_FOREACH(r, &m->budget->resting, rest_link)
+	{
+		if (r->rest_end_us > now_us && r->rest_end_us < due_us)
+			due_us = r->rest_end_us;
+		if (r->turn_end_us > now_us && r->turn_end_us < due_us)
+			due_us = r->turn_end_us;
+	}
+	return due_us;
 }
 
 static void
@@ -283,7 +374,7 @@ wake_best(struct pool_budget *b, uint64_t now_us)
 {
 	struct budget_member *m, *best = TAILQ_FIRST(&b->hungry);
 
-	if (best == NULL || !has_free_place(b))
+	if (!has_free_place(b))
 		return;
 	TAILQ_FOREACH(m, &b->hungry, hungry_link)
 	{
@@ -305,10 +396,14 @@ budget_review(struct pool_budget *b, uint64_t now_us)
 	b->is_reviewing = true;
 	while (b->is_review_due) {
 		b->is_review_due = false;
+		end_rests(b, now_us);
 		reclaim(b, now_us);
 	}
 	b->is_reviewing = false;
+	if (TAILQ_EMPTY(&b->hungry))
+		return;
 	wake_best(b, now_us);
+	pool_arm(TAILQ_FIRST(&b->hungry)->pool, budget_due(TAILQ_FIRST(&b->hungry), now_us)); /* for all of them */
 }
 
 void

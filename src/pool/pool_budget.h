@@ -14,7 +14,10 @@
 
 #include "pool/pool.h"
 
-/* Where a cap leaves less than one connection per pool, one that is asked for back has had this long to be useful. */
+/*
+ * Opening takes milliseconds, so places do not change hands more often than this: a pool is still in use for so long
+ * after its last connection was returned; and where there are fewer places than pools, each place is held for so long.
+ */
 #define BUDGET_TURN_US (100 * 1000)
 
 struct budget_member {
@@ -23,7 +26,9 @@ struct budget_member {
 	uint32_t used, idle, leaving; /* connections in any state; of these IDLE; of these CLOSING */
 	uint32_t short_count; /* how many it would open now; hungry when above 0 */
 	bool is_wanting; /* somebody uses it: connections are lent or borrowers wait */
-	TAILQ_ENTRY(budget_member) link, hungry_link;
+	bool is_resting; /* somebody did a moment ago */
+	uint64_t rest_end_us, turn_end_us; /* of the connection that was last returned */
+	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link;
 };
 
 void budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p); /* b may be NULL */
@@ -31,6 +36,7 @@ void budget_leave(struct budget_member *m); /* no connection may be left */
 
 /* A connection went from one state to another (PC_NONE: it is new, or gone). */
 void budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to);
+void budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_set_wanting(struct budget_member *m, bool is_wanting);
 /* The pool is settled; this is what it is short of because of the cap. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
@@ -42,8 +48,11 @@ bool budget_has_spare(const struct budget_member *m);
 /* Must a connection that comes back be closed for the sake of others? */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_review(struct pool_budget *b, uint64_t now_us);
+/* When a review is due for this one's sake though nothing happens; UINT64_MAX: never. */
+uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 
-/* In pool.c: have pool_tick called, there is room for this pool now. */
+/* The pool's: there is room for it now, pool_tick is due; have pool_tick called at this time, if not before. */
 void pool_stir(struct pool *p, uint64_t now_us);
+void pool_arm(struct pool *p, uint64_t at_us);
 
 #endif

@@ -55,7 +55,7 @@ struct pool {
 
 	uint64_t swept_us, sweep_us; /* when all idle ones were last looked at, and when next */
 	uint64_t due_us; /* when the owner thinks pool_tick is due */
-	bool is_held, is_again; /* in the middle of something: reinforce later; it was asked for meanwhile */
+	bool is_held; /* in the middle of something that ends in pool_reinforce, or in that itself */
 };
 
 static inline uint64_t
@@ -108,7 +108,6 @@ void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too lo
 void pool_set_recycle_time(struct pool *p, struct pool_conn *conn);
 void pool_expect_sweep(struct pool *p, const struct pool_conn *conn);
 uint64_t pool_next_due(const struct pool *p, uint64_t now_us);
-void pool_arm(struct pool *p, uint64_t at_us); /* tells the owner, if that is earlier than it thinks */
 
 /* pool_refuse.c */
 void pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind);

@@ -209,19 +209,13 @@ short_of(const struct pool *p, uint64_t now_us)
 void
 pool_reinforce(struct pool *p, uint64_t now_us)
 {
-	if (p->is_held) {
-		p->is_again = true;
+	if (p->is_held)
 		return;
-	}
 	p->is_held = true;
-	do {
-		p->is_again = p->is_stirred = false;
-		if (!p->is_paused) {
-			help_waiters(p, now_us);
-			keep_min_idle(p, now_us);
-		}
-		budget_report(&p->member, short_of(p, now_us), now_us);
-	} while (p->is_again);
+	p->is_stirred = false;
+	help_waiters(p, now_us);
+	keep_min_idle(p, now_us);
+	budget_report(&p->member, short_of(p, now_us), now_us);
 	p->is_held = false;
 	pool_arm(p, pool_next_due(p, now_us));
 }

@@ -69,7 +69,7 @@ pool_next_due(const struct pool *p, uint64_t now_us)
 	const struct pool_ticket *first = TAILQ_FIRST(&p->line);
 	const struct pool_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
 	const struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
-	uint64_t due_us = pool_supply_due(p, now_us);
+	uint64_t due_us = earliest(pool_supply_due(p, now_us), budget_due(&p->member, now_us));
 	enum recycle_reason reason;
 
 	if (first != NULL && p->settings.timeout_us > 0)
@@ -78,7 +78,7 @@ pool_next_due(const struct pool *p, uint64_t now_us)
 		due_us = earliest(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
 	if (coldest != NULL)
 		due_us = earliest(due_us, earliest(too_cold_at(p, coldest, &reason), sweep_due(p)));
-	return due_us;
+	return due_us > now_us ? due_us : now_us;
 }
 
 /* --- What is done then. --- */

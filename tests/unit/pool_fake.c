@@ -1,0 +1,208 @@
+/* tests/unit/pool_fake.c - see pool_fake.h. */
+#include "pool_fake.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static int
+number_of(const struct fake *f, const struct pool_conn *conn)
+{
+	return conn == NULL ? -1 : (int)(conn - f->conns);
+}
+
+static int
+on_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct fake *f = owner;
+
+	if (f->cannot_open)
+		return fail_set(why, "08001", "no descriptor left");
+	cr_assert_lt(f->opened, FAKE_CONNS);
+	pool_conn_opening(f->p, &f->conns[f->opened++], now_us);
+	return 0;
+}
+
+static void
+on_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+{
+	struct fake *f = owner;
+
+	(void)reason;
+	f->closed_which[f->closed++] = number_of(f, conn);
+	if (!f->is_slow_to_close)
+		pool_conn_gone(f->p, conn, false, f->now);
+}
+
+static void
+on_ping(void *owner, struct pool_conn *conn)
+{
+	struct fake *f = owner;
+
+	f->pinged_which[f->pinged++] = number_of(f, conn);
+}
+
+static void
+on_wake(void *owner, uint64_t at_us)
+{
+	struct fake *f = owner;
+
+	f->due = at_us;
+}
+
+static void
+on_grant(struct pool_conn *conn, void *arg)
+{
+	struct fake_client *c = arg;
+
+	c->grants++;
+	c->conn = conn;
+	if (c->then != NULL)
+		c->then(c);
+}
+
+static void
+on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+{
+	struct fake_client *c = arg;
+
+	c->refusals++;
+	c->why = *why;
+	c->kind = kind;
+	if (c->then != NULL)
+		c->then(c);
+}
+
+static const struct pool_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };
+
+struct pool_settings
+fake_settings(uint32_t size, uint32_t overflow)
+{
+	return (struct pool_settings){
+		.pool_size = size,
+		.max_overflow = overflow,
+		.timeout_us = 30 * S,
+		.ping_timeout_us = 5 * S,
+		.overflow_linger_us = 10 * S,
+		.lifo = true,
+	};
+}
+
+void
+fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budget *budget)
+{
+	memset(f, 0, sizeof(*f));
+	f->now = 1000 * S;
+	for (int i = 0; i < FAKE_CLIENTS; i++) {
+		struct fake_client *c = &f->clients[i];
+
+		c->fake = f;
+		c->ticket = (struct pool_ticket){ .on_grant = on_grant, .on_refuse = on_refuse, .arg = c };
+	}
+	f->p = pool_new(settings, &ops, f, budget, &f->counters, 42);
+	cr_assert_not_null(f->p);
+}
+
+void
+fake_fini(struct fake *f)
+{
+	f->is_slow_to_close = false;
+	for (int i = 0; i < FAKE_CLIENTS; i++) {
+		f->clients[i].then = NULL;
+		pool_cancel(f->p, &f->clients[i].ticket, f->now);
+	}
+	pool_close_all(f->p, RR_SHUTDOWN, f->now);
+	for (int i = 0; i < f->opened; i++)
+		pool_conn_gone(f->p, &f->conns[i], false, f->now);
+	pool_free(f->p);
+}
+
+bool
+fake_borrow_image(struct fake *f, int i, const void *image)
+{
+	struct fake_client *c = &f->clients[i];
+
+	c->grants = c->refusals = 0;
+	c->ticket.image = image;
+	c->conn = pool_borrow(f->p, &c->ticket, f->now);
+	return c->conn != NULL;
+}
+
+bool
+fake_borrow(struct fake *f, int i)
+{
+	return fake_borrow_image(f, i, NULL);
+}
+
+void
+fake_return(struct fake *f, int i)
+{
+	struct pool_conn *conn = f->clients[i].conn;
+
+	cr_assert_not_null(conn, "client %d has nothing to return", i);
+	f->clients[i].conn = NULL;
+	pool_return(f->p, conn, f->now);
+}
+
+int
+fake_holds(const struct fake *f, int i)
+{
+	return number_of(f, f->clients[i].conn);
+}
+
+void
+fake_opened(struct fake *f, int conn)
+{
+	pool_conn_opened(f->p, &f->conns[conn], f->now);
+}
+
+void
+fake_failed(struct fake *f, int conn, enum connect_failure kind, bool is_fatal)
+{
+	struct fail why;
+
+	if (kind == CF_TOO_MANY)
+		fail_set(&why, "53300", "sorry, too many clients already");
+	else
+		fail_set(&why, "08001", "connection refused");
+	pool_conn_failed(f->p, &f->conns[conn], kind, is_fatal, &why, f->now);
+}
+
+void
+fake_fill(struct fake *f, int from, int n)
+{
+	for (int i = from; i < from + n; i++) {
+		int next = f->opened;
+
+		if (!fake_borrow(f, i)) {
+			cr_assert_eq(f->opened, next + 1, "nothing was opened for client %d", i);
+			fake_opened(f, next);
+		}
+		cr_assert_not_null(f->clients[i].conn, "client %d got nothing", i);
+	}
+}
+
+uint64_t
+fake_next(const struct fake *f)
+{
+	return f->due;
+}
+
+void
+fake_at(struct fake *f, uint64_t now)
+{
+	while (f->due != 0 && f->due <= now) {
+		if (f->due > f->now)
+			f->now = f->due;
+		f->due = pool_tick(f->p, f->now);
+	}
+	f->now = now;
+}
+
+struct pool_counts
+fake_counts(const struct fake *f)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(f->p, &counts);
+	return counts;
+}

@@ -1,0 +1,55 @@
+/*
+ * tests/unit/pool_fake.h - an owner and borrowers for one rule at a time: all that the pool asks for is written down,
+ * and the test answers. Connections are called by number, in the order in which they were asked for.
+ */
+#ifndef PGWEIR_TESTS_POOL_FAKE_H
+#define PGWEIR_TESTS_POOL_FAKE_H
+
+#include "pool/pool.h"
+
+#define MS 1000u
+#define S 1000000u
+#define FAKE_CONNS 64
+#define FAKE_CLIENTS 64
+#define FAKE_LOG 4096
+
+struct fake;
+
+struct fake_client {
+	struct pool_ticket ticket; /* first */
+	struct fake *fake;
+	struct pool_conn *conn; /* what it holds; NULL: nothing */
+	int grants, refusals;
+	struct fail why;
+	enum request_failure kind;
+	void (*then)(struct fake_client *c); /* done in the callback */
+};
+
+struct fake {
+	struct pool *p;
+	struct pool_counters counters;
+	uint64_t now, due; /* due: when pool_tick is to be called; 0: never */
+	struct pool_conn conns[FAKE_CONNS];
+	int opened, closed, pinged; /* how many were asked for so far */
+	int closed_which[FAKE_LOG], pinged_which[FAKE_LOG]; /* numbers of connections, in order */
+	bool cannot_open, is_slow_to_close;
+	struct fake_client clients[FAKE_CLIENTS];
+};
+
+struct pool_settings fake_settings(uint32_t size, uint32_t overflow); /* 30 s timeout, all else off */
+void fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budget *budget);
+void fake_fini(struct fake *f); /* closes all; nothing may be left then */
+
+/* Client number i borrows; true: got one at once. */
+bool fake_borrow(struct fake *f, int i);
+bool fake_borrow_image(struct fake *f, int i, const void *image);
+void fake_return(struct fake *f, int i);
+int fake_holds(const struct fake *f, int i); /* number of its connection; -1: none */
+void fake_opened(struct fake *f, int conn); /* it logged in */
+void fake_failed(struct fake *f, int conn, enum connect_failure kind, bool is_fatal);
+void fake_fill(struct fake *f, int from, int n); /* clients from.. borrow, and get what is opened for them */
+void fake_at(struct fake *f, uint64_t now); /* that time comes; pool_tick is called each time it is due */
+uint64_t fake_next(const struct fake *f); /* when pool_tick is due next; 0: never */
+struct pool_counts fake_counts(const struct fake *f);
+
+#endif

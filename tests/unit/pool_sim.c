@@ -1,0 +1,1002 @@
+/* tests/unit/pool_sim.c - plays owner and borrowers to a random schedule. See pool_sim.h. */
+#include "pool_sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MS 1000u
+#define SECOND 1000000u
+
+static const char images[SIM_IMAGES]; /* their addresses are the images */
+
+static uint64_t
+rnd(struct sim *s)
+{
+	s->random ^= s->random << 13;
+	s->random ^= s->random >> 7;
+	s->random ^= s->random << 17;
+	return s->random * 0x2545f4914f6cdd1du >> 16;
+}
+
+static unsigned
+below(struct sim *s, unsigned n)
+{
+	return (unsigned)(rnd(s) % n);
+}
+
+static bool
+chance(struct sim *s, unsigned per_cent)
+{
+	return below(s, 100) < per_cent;
+}
+
+static void __attribute__((format(printf, 2, 3))) tell(const struct sim *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!s->is_verbose)
+		return;
+	fprintf(stderr, "%4u %10llu %*s", s->step, (unsigned long long)s->now_us, (int)(2 * s->depth), "");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+static const void *
+random_image(struct sim *s)
+{
+	return chance(s, 30) ? NULL : &images[below(s, SIM_IMAGES)];
+}
+
+static void play_surprise(struct sim *s);
+
+/* --- The line of waiters, as the model sees it. --- */
+
+static void
+leave_line(struct sim_client *c)
+{
+	struct sim_pool *sp = c->sp;
+	unsigned i = 0;
+
+	while (i < sp->line_len && sp->line[i] != c)
+		i++;
+	SIM_HOLDS(sp->sim, i < sp->line_len, "somebody leaves a line he is not in");
+	if (i == sp->line_len)
+		return;
+	memmove(&sp->line[i], &sp->line[i + 1], (sp->line_len - i - 1) * sizeof(sp->line[0]));
+	sp->line_len--;
+}
+
+static void
+hand_over(struct sim_conn *sc, struct sim_client *c)
+{
+	sc->sp->checkouts[sc->is_used ? CS_IDLE : sc->is_overflow ? CS_OVERFLOW : CS_NEW]++;
+	sc->is_used = true;
+	sc->state = M_LENT;
+	sc->borrower = c;
+	c->state = CL_HOLDING;
+	c->holds = sc;
+}
+
+static void
+on_grant(struct pool_conn *conn, void *arg)
+{
+	struct sim_client *c = arg;
+	struct sim_conn *sc = (struct sim_conn *)conn;
+	struct sim_pool *sp = c->sp;
+	struct sim *s = sp->sim;
+
+	tell(s, "grant: client %d gets %p", (int)(c - s->clients), (void *)sc);
+	SIM_HOLDS(s, !s->in_borrow, "on_grant from within pool_borrow or pool_cancel");
+	SIM_HOLDS(s, c->state == CL_WAITING, "on_grant for one who does not wait");
+	SIM_HOLDS(s, sp->line_len > 0 && sp->line[0] == c, "pool %u: one was overtaken", sp->index);
+	SIM_HOLDS(s, sc->sp == sp && conn->state == PC_LENT, "pool %u: lent, but not in state LENT", sp->index);
+	SIM_HOLDS(s, sc->state == M_LOOSE || sc->state == M_IDLE, "pool %u grants one in state %d", sp->index,
+		  sc->state);
+	if (s->report[0] != '\0')
+		return;
+	if (sc->state == M_IDLE)
+		check_lent_from_idle(sc, c);
+	SIM_HOLDS(s, !sp->is_paused, "pool %u grants while paused", sp->index);
+	leave_line(c);
+	hand_over(sc, c);
+	play_surprise(s);
+}
+
+static void
+on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+{
+	struct sim_client *c = arg;
+	struct sim_pool *sp = c->sp;
+	struct sim *s = sp->sim;
+	uint64_t waited_us = s->now_us - c->since_us;
+
+	tell(s, "refuse: client %d: %s %s (%s; %s)", (int)(c - s->clients), why->sqlstate, why->text, why->detail,
+	     why->hint);
+	SIM_HOLDS(s, !s->in_borrow, "on_refuse from within pool_borrow or pool_cancel");
+	SIM_HOLDS(s, c->state == CL_WAITING, "on_refuse for one who does not wait");
+	SIM_HOLDS(s, sp->line_len > 0 && sp->line[0] == c, "pool %u: refused out of order", sp->index);
+	SIM_HOLDS(s, strlen(why->sqlstate) == 5 && why->text[0] != '\0', "refused without a word");
+	if (kind == RF_POOL_TIMEOUT) {
+		SIM_HOLDS(s, sp->settings.timeout_us > 0 && waited_us >= sp->settings.timeout_us,
+			  "pool %u: timed out too early", sp->index);
+		sp->timeouts++;
+	} else {
+		SIM_HOLDS(s, c->is_doomed, "pool %u: refused though there was hope (%s %s)", sp->index, why->sqlstate,
+			  why->text);
+	}
+	if (s->report[0] != '\0')
+		return;
+	leave_line(c);
+	c->state = CL_OUT;
+	play_surprise(s);
+}
+
+/* --- What the pool asks of its owner. --- */
+
+static int
+op_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct sim_pool *sp = owner;
+	struct sim_conn *sc;
+	uint32_t total = model_total(sp);
+
+	tell(sp->sim, "pool %u: open", sp->index);
+	SIM_HOLDS(sp->sim, now_us == sp->sim->now_us, "another time");
+	check_open(sp);
+	if (chance(sp->sim, sp->sim->cannot_begin)) {
+		model_failed(sp, CF_OTHER, now_us);
+		model_doom(sp);
+		return fail_set(why, "08001", "cannot even begin");
+	}
+	sc = calloc(1, sizeof(*sc));
+	sc->sp = sp;
+	sc->started_us = now_us;
+	sc->is_overflow = total >= sp->settings.pool_size;
+	sc->state = M_OPENING;
+	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
+	pool_conn_opening(sp->pool, &sc->conn, now_us);
+	return 0;
+}
+
+/* Its memory goes, so that a sanitizer sees who still looks at it. */
+static void
+forget(struct sim_conn *sc)
+{
+	SIM_HOLDS(sc->sp->sim, sc->conn.state == PC_NONE, "the pool keeps one that is gone");
+	TAILQ_REMOVE(&sc->sp->conns, sc, link);
+	free(sc);
+}
+
+static void
+report_gone(struct sim_conn *sc, bool may_be_down)
+{
+	struct sim_pool *sp = sc->sp;
+
+	tell(sp->sim, "pool %u: %p is gone from state %d%s", sp->index, (void *)sc, sc->state,
+	     may_be_down ? ", down?" : "");
+	sp->pings_failed += sc->state == M_PINGING;
+	if (may_be_down && sc->state != M_OPENING && sc->state != M_CLOSING)
+		sp->epoch++;
+	TAILQ_REMOVE(&sp->conns, sc, link);
+	model_doom(sp);
+	sp->on_stack++;
+	pool_conn_gone(sp->pool, &sc->conn, may_be_down, sp->sim->now_us);
+	sp->on_stack--;
+	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
+	forget(sc);
+}
+
+static void
+op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+{
+	struct sim_conn *sc = (struct sim_conn *)conn;
+	struct sim *s = sc->sp->sim;
+
+	tell(s, "pool %u: close %p, reason %d", sc->sp->index, (void *)sc, reason);
+	SIM_HOLDS(s, sc->sp == owner, "not his");
+	check_close(sc, reason);
+	if (reason == RR_FAILED_PING) {
+		sc->sp->pings_failed++;
+		sc->sp->distrust_epoch = ++sc->sp->epoch;
+	}
+	sc->state = M_CLOSING;
+	model_doom(sc->sp);
+	if (!chance(s, s->closes_late))
+		report_gone(sc, chance(s, 20));
+}
+
+static void
+op_ping(void *owner, struct pool_conn *conn)
+{
+	struct sim_conn *sc = (struct sim_conn *)conn;
+
+	tell(sc->sp->sim, "pool %u: ping %p", sc->sp->index, (void *)sc);
+	SIM_HOLDS(sc->sp->sim, sc->sp == owner, "not his");
+	check_ping(sc);
+	sc->state = M_PINGING;
+	sc->pinged_us = sc->sp->sim->now_us;
+	sc->ping_has_failed = false;
+}
+
+static void
+op_wake(void *owner, uint64_t at_us)
+{
+	struct sim_pool *sp = owner;
+
+	tell(sp->sim, "pool %u: wake at %llu", sp->index, (unsigned long long)at_us);
+	SIM_HOLDS(sp->sim, at_us >= sp->sim->now_us, "pool %u: woken for the past", sp->index);
+	SIM_HOLDS(sp->sim, at_us < sp->due_us, "pool %u: woken for what was announced", sp->index);
+	if (at_us < sp->due_us)
+		sp->due_us = at_us;
+}
+
+static const struct pool_ops ops = { .open = op_open, .close = op_close, .ping = op_ping, .wake = op_wake };
+
+/* --- What borrowers do. --- */
+
+static struct sim_client *
+pick_client(struct sim *s, enum client_state state)
+{
+	unsigned from = below(s, SIM_CLIENTS);
+
+	for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+		struct sim_client *c = &s->clients[(from + i) % SIM_CLIENTS];
+
+		if (c->state == state)
+			return c;
+	}
+	return NULL;
+}
+
+static struct sim_pool *
+pick_pool(struct sim *s)
+{
+	return &s->pools[below(s, s->pool_count)];
+}
+
+static void
+do_borrow(struct sim *s)
+{
+	struct sim_client *c = pick_client(s, CL_OUT);
+	struct sim_pool *sp = pick_pool(s);
+	struct pool_conn *conn;
+	bool was_in_borrow = s->in_borrow;
+
+	if (c == NULL)
+		return;
+	memset(&c->ticket, 0, sizeof(c->ticket));
+	c->ticket = (struct pool_ticket){ .on_grant = on_grant, .on_refuse = on_refuse, .arg = c };
+	c->ticket.image = random_image(s);
+	c->sp = sp;
+	c->since_us = s->now_us;
+	c->is_doomed = false;
+	sp->is_in_use = true;
+	tell(s, "pool %u: client %d borrows", sp->index, (int)(c - s->clients));
+	/* In line for the model before the pool is asked: what it does then is for this one too. */
+	bool is_first = sp->line_len == 0;
+	c->state = CL_WAITING;
+	c->wait_number++;
+	sp->line[sp->line_len++] = c;
+	model_doom(sp);
+	s->in_borrow = true;
+	sp->on_stack++;
+	conn = pool_borrow(sp->pool, &c->ticket, s->now_us);
+	sp->on_stack--;
+	s->in_borrow = was_in_borrow;
+	if (conn == NULL) {
+		sp->waits++;
+		SIM_HOLDS(s, c->ticket.is_waiting && c->ticket.since_us == s->now_us, "waits, but not in line");
+		return;
+	}
+	tell(s, "  gets %p at once", (void *)conn);
+	SIM_HOLDS(s, is_first, "pool %u: a newcomer overtakes those in line", sp->index);
+	leave_line(c);
+	check_lent_from_idle((struct sim_conn *)conn, c);
+	SIM_HOLDS(s, conn->state == PC_LENT, "pool %u: lent, but not in state LENT", sp->index);
+	hand_over((struct sim_conn *)conn, c);
+}
+
+/* What a return must come to is known where no other call is in the middle of something. */
+static bool
+is_to_be_closed(const struct sim_conn *sc)
+{
+	const struct sim_pool *sp = sc->sp;
+
+	return sp->is_paused || sc->is_recycle_due || model_live(sp) > model_limit(sp) || model_asks_back(sc) ||
+	       (sc->conn.recycle_at_us > 0 && sp->sim->now_us >= sc->conn.recycle_at_us && sp->failed_rounds == 0);
+}
+
+static void
+do_return(struct sim *s)
+{
+	struct sim_client *c = pick_client(s, CL_HOLDING), *first;
+	struct sim_conn *sc;
+	struct sim_pool *sp;
+	bool is_to_close;
+	uint64_t closed = 0;
+	uint32_t first_number;
+
+	if (c == NULL)
+		return;
+	sc = c->holds;
+	sp = sc->sp;
+	tell(s, "pool %u: client %d returns %p", sp->index, (int)(c - s->clients), (void *)sc);
+	sc->conn.image = sc->image = chance(s, 50) ? c->ticket.image : random_image(s);
+	if (chance(s, 2))
+		sc->conn.is_recycle_due = sc->is_recycle_due = true;
+	is_to_close = is_to_be_closed(sc);
+	for (int i = 0; i < RR_COUNT; i++)
+		closed -= sp->counters.recycles[i];
+	first = sp->line_len > 0 ? sp->line[0] : NULL;
+	first_number = first != NULL ? first->wait_number : 0;
+	c->state = CL_OUT;
+	c->holds = NULL;
+	sc->borrower = NULL;
+	sc->state = M_LOOSE;
+	sc->idle_since_us = sc->heard_us = sp->returned_us = s->now_us;
+	sc->epoch = sp->epoch;
+	sp->turn_end_us = sc->opened_us + 100 * MS;
+	sp->on_stack++;
+	s->depth++;
+	pool_return(sp->pool, &sc->conn, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	for (int i = 0; i < RR_COUNT; i++)
+		closed += sp->counters.recycles[i];
+	if (s->depth == 0) {
+		SIM_HOLDS(s, !is_to_close || closed > 0, "pool %u keeps one it should close", sp->index);
+		SIM_HOLDS(
+		    s, is_to_close || first == NULL || first->state != CL_WAITING || first->wait_number != first_number,
+		    "pool %u: returned, and the first still waits", sp->index);
+	}
+	/* It may be somebody's again, or gone: look before touching. */
+	struct sim_conn *o;
+	TAILQ_FOREACH(o, &sp->conns, link)
+	{
+		if (o == sc && o->state == M_LOOSE)
+			o->state = M_IDLE;
+	}
+}
+
+static void
+do_cancel(struct sim *s)
+{
+	struct sim_client *c = pick_client(s, chance(s, 95) ? CL_WAITING : CL_OUT);
+	bool was_in_borrow = s->in_borrow;
+	struct sim_pool *sp;
+
+	if (c == NULL || c->sp == NULL)
+		return;
+	sp = c->sp;
+	tell(s, "pool %u: client %d leaves", sp->index, (int)(c - s->clients));
+	if (c->state == CL_WAITING)
+		leave_line(c);
+	c->state = CL_OUT;
+	s->in_borrow = true;
+	sp->on_stack++;
+	pool_cancel(sp->pool, &c->ticket, s->now_us);
+	sp->on_stack--;
+	s->in_borrow = was_in_borrow;
+	SIM_HOLDS(s, !c->ticket.is_waiting, "cancelled, and still in line");
+}
+
+/* --- What happens to connections. --- */
+
+static struct sim_conn *
+pick_conn(struct sim *s, enum model_state state)
+{
+	unsigned from = below(s, s->pool_count), skip = below(s, 4);
+	struct sim_conn *sc, *found = NULL;
+
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		TAILQ_FOREACH(sc, &s->pools[(from + i) % s->pool_count].conns, link)
+		{
+			if (sc->state != state)
+				continue;
+			found = sc;
+			if (skip-- == 0)
+				return sc;
+		}
+	}
+	return found;
+}
+
+/* It is idle now if nothing else became of it. */
+static void
+settle_down(struct sim_pool *sp, const struct sim_conn *sc)
+{
+	struct sim_conn *o;
+
+	TAILQ_FOREACH(o, &sp->conns, link)
+	{
+		if (o == sc && o->state == M_LOOSE)
+			o->state = M_IDLE;
+	}
+}
+
+static void
+report_opened(struct sim_conn *sc)
+{
+	struct sim_pool *sp = sc->sp;
+	struct sim *s = sp->sim;
+
+	tell(s, "pool %u: %p opened", sp->index, (void *)sc);
+	sc->state = M_LOOSE;
+	sc->opened_us = sc->heard_us = sc->idle_since_us = s->now_us;
+	sc->epoch = sp->epoch;
+	model_worked(sp);
+	sp->on_stack++;
+	s->depth++;
+	pool_conn_opened(sp->pool, &sc->conn, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	settle_down(sp, sc);
+	if (s->depth == 0)
+		check_recycle_times(sp);
+}
+
+/* Everybody in line who had nothing to hope for has been told when the report returns. */
+static void
+report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
+{
+	struct sim_pool *sp = sc->sp;
+	struct sim *s = sp->sim;
+	struct sim_client *were[SIM_CLIENTS];
+	uint32_t numbers[SIM_CLIENTS];
+	unsigned were_len = 0;
+	bool is_hopeless;
+	struct fail why;
+
+	tell(s, "pool %u: %p failed, %d%s", sp->index, (void *)sc, kind, is_fatal ? ", fatal" : "");
+	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
+	TAILQ_REMOVE(&sp->conns, sc, link);
+	model_failed(sp, kind, sc->started_us);
+	is_hopeless = model_doom(sp) || (is_fatal && !sp->is_paused);
+	for (unsigned i = 0; i < sp->line_len && is_hopeless; i++) {
+		sp->line[i]->is_doomed = true;
+		numbers[were_len] = sp->line[i]->wait_number;
+		were[were_len++] = sp->line[i];
+	}
+	sp->on_stack++;
+	s->depth++;
+	pool_conn_failed(sp->pool, &sc->conn, kind, is_fatal, &why, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
+	forget(sc);
+	for (unsigned i = 0; i < were_len && s->depth == 0; i++)
+		SIM_HOLDS(s, were[i]->state != CL_WAITING || were[i]->wait_number != numbers[i],
+			  "pool %u: opening failed, and one who can't hope still waits", sp->index);
+}
+
+static void
+do_open_result(struct sim *s)
+{
+	struct sim_conn *sc = pick_conn(s, M_OPENING);
+
+	if (sc == NULL)
+		return;
+	if (!chance(s, s->open_fails))
+		report_opened(sc);
+	else if (chance(s, s->open_too_many))
+		report_failed(sc, CF_TOO_MANY, false);
+	else
+		report_failed(sc, chance(s, 50) ? CF_REFUSED : CF_TIMEOUT, chance(s, 20));
+}
+
+static void
+report_ping(struct sim_conn *sc, bool ok)
+{
+	struct sim_pool *sp = sc->sp;
+	struct sim *s = sp->sim;
+
+	tell(s, "pool %u: ping of %p %s", sp->index, (void *)sc, ok ? "ok" : "failed");
+	if (ok) {
+		sp->pings_ok++;
+		sc->state = M_LOOSE;
+		sc->heard_us = s->now_us;
+		sc->epoch = sp->epoch;
+	} else {
+		sc->ping_has_failed = true;
+	}
+	sp->on_stack++;
+	s->depth++;
+	pool_ping_done(sp->pool, &sc->conn, ok, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	settle_down(sp, sc);
+}
+
+static void
+do_ping_result(struct sim *s)
+{
+	struct sim_conn *sc = pick_conn(s, M_PINGING);
+
+	if (sc != NULL)
+		report_ping(sc, !chance(s, s->ping_fails));
+}
+
+static void
+do_gone(struct sim *s)
+{
+	struct sim_conn *sc = pick_conn(s, M_CLOSING);
+
+	if (sc != NULL)
+		report_gone(sc, chance(s, 20));
+}
+
+static void
+do_loss(struct sim *s)
+{
+	static const enum model_state states[] = { M_IDLE, M_LENT, M_PINGING, M_OPENING };
+	struct sim_conn *sc = pick_conn(s, states[below(s, 4)]);
+
+	if (sc == NULL)
+		return;
+	if (sc->borrower != NULL) {
+		sc->borrower->state = CL_OUT;
+		sc->borrower->holds = NULL;
+	}
+	report_gone(sc, chance(s, 50));
+}
+
+static void
+do_heard(struct sim *s)
+{
+	struct sim_conn *sc = pick_conn(s, chance(s, 80) ? M_IDLE : M_PINGING);
+
+	if (sc == NULL)
+		return;
+	tell(s, "pool %u: heard of %p", sc->sp->index, (void *)sc);
+	sc->heard_us = s->now_us;
+	sc->sp->on_stack++;
+	s->depth++;
+	pool_conn_heard(sc->sp->pool, &sc->conn, s->now_us);
+	s->depth--;
+	sc->sp->on_stack--;
+}
+
+/* What a closing one was doing before ends somehow; nobody wants to know. */
+static void
+do_late_report(struct sim *s)
+{
+	struct sim_conn *sc = pick_conn(s, M_CLOSING);
+	struct fail why;
+
+	if (sc == NULL)
+		return;
+	tell(s, "pool %u: late report of %p", sc->sp->index, (void *)sc);
+	fail_set(&why, "08001", "late");
+	switch (below(s, 3)) {
+	case 0:
+		pool_conn_opened(sc->sp->pool, &sc->conn, s->now_us);
+		break;
+	case 1:
+		pool_ping_done(sc->sp->pool, &sc->conn, chance(s, 50), s->now_us);
+		break;
+	default:
+		TAILQ_REMOVE(&sc->sp->conns, sc, link);
+		sc->sp->on_stack++;
+		pool_conn_failed(sc->sp->pool, &sc->conn, CF_REFUSED, true, &why, s->now_us);
+		sc->sp->on_stack--;
+		TAILQ_INSERT_TAIL(&sc->sp->conns, sc, link);
+		forget(sc);
+	}
+}
+
+/* --- What the operator does. --- */
+
+static uint64_t
+one_of(struct sim *s, const uint64_t *values, unsigned n)
+{
+	return values[below(s, n)];
+}
+
+static struct pool_settings
+random_settings(struct sim *s)
+{
+	static const uint64_t lingers[] = { 0, 10 * MS, SECOND, 10 * SECOND },
+			      waits[] = { 0, 50 * MS, SECOND, 30 * SECOND };
+	static const uint64_t ages[] = { 0, 0, SECOND, 60 * SECOND }, idles[] = { 0, 0, 500 * MS, 10 * SECOND };
+	static const uint64_t quiet[] = { 0, 100 * MS, 5 * SECOND }, intervals[] = { 0, SECOND, 30 * SECOND };
+	static const uint64_t answers[] = { 0, 100 * MS, 5 * SECOND };
+
+	return (struct pool_settings){
+		.pool_size = 1 + below(s, chance(s, 20) ? 16 : 5),
+		.max_overflow = below(s, 5),
+		.min_idle = chance(s, 50) ? 0 : below(s, 5),
+		.overflow_linger_us = one_of(s, lingers, 4),
+		.timeout_us = one_of(s, waits, 4),
+		.recycle_us = one_of(s, ages, 4),
+		.idle_timeout_us = one_of(s, idles, 4),
+		.pre_ping = chance(s, 50),
+		.pre_ping_idle_us = one_of(s, quiet, 3),
+		.ping_interval_us = one_of(s, intervals, 3),
+		.ping_timeout_us = one_of(s, answers, 3),
+		.lifo = chance(s, 70),
+		.opens_at_once = below(s, 6),
+	};
+}
+
+static void
+do_reload(struct sim *s)
+{
+	struct sim_pool *sp = pick_pool(s);
+	struct pool_settings set = sp->settings;
+
+	if (chance(s, 80))
+		set = random_settings(s);
+	tell(s, "pool %u: reload: size %u + %u, budget %u", sp->index, set.pool_size, set.max_overflow,
+	     s->budget_limit);
+	sp->is_shrinking = set.pool_size < sp->settings.pool_size;
+	sp->settings = set;
+	model_worked(sp);
+	sp->lowered_until_us = 0;
+	sp->on_stack++;
+	s->depth++;
+	pool_reconfigure(sp->pool, &set, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	sp->is_shrinking = false;
+	if (s->depth == 0) {
+		check_recycle_times(sp);
+		SIM_HOLDS(s, model_live(sp) <= model_limit(sp) || model_count(sp, M_IDLE) == 0,
+			  "pool %u keeps idle ones above a lowered limit", sp->index);
+	}
+}
+
+static void
+pause_or_resume(struct sim_pool *sp)
+{
+	struct sim *s = sp->sim;
+
+	tell(s, "pool %u: %s", sp->index, sp->is_paused ? "resume" : "pause");
+	sp->on_stack++;
+	sp->is_paused = !sp->is_paused;
+	if (sp->is_paused) {
+		pool_pause(sp->pool, s->now_us);
+		SIM_HOLDS(s, model_live(sp) == model_count(sp, M_LENT) + model_count(sp, M_LOOSE),
+			  "pool %u is paused and keeps some", sp->index);
+	} else {
+		model_worked(sp);
+		pool_resume(sp->pool, s->now_us);
+	}
+	sp->on_stack--;
+	SIM_HOLDS(s, pool_is_paused(sp->pool) == sp->is_paused, "paused or not?");
+}
+
+static void
+do_pause_or_resume(struct sim *s)
+{
+	pause_or_resume(pick_pool(s));
+}
+
+static void
+close_all(struct sim_pool *sp, enum recycle_reason why)
+{
+	struct sim_conn *sc;
+
+	tell(sp->sim, "pool %u: close all, %d", sp->index, why);
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	{
+		if (sc->state == M_LENT)
+			sc->is_recycle_due = true;
+	}
+	if (why == RR_RELOAD)
+		model_worked(sp);
+	else
+		sp->is_in_use = false;
+	sp->closing_all = why;
+	sp->on_stack++;
+	pool_close_all(sp->pool, why, sp->sim->now_us);
+	sp->on_stack--;
+	sp->closing_all = RR_COUNT;
+}
+
+static void
+do_close_all(struct sim *s)
+{
+	static const enum recycle_reason whys[] = { RR_RELOAD, RR_KILL, RR_SHUTDOWN };
+
+	close_all(pick_pool(s), whys[below(s, 3)]);
+}
+
+static void
+do_refuse_all(struct sim *s)
+{
+	struct sim_pool *sp = pick_pool(s);
+	struct fail why;
+
+	tell(s, "pool %u: refuse all", sp->index);
+	fail_set(&why, "57P01", "refused by the operator");
+	for (unsigned i = 0; i < sp->line_len; i++)
+		sp->line[i]->is_doomed = true;
+	sp->on_stack++;
+	s->depth++;
+	pool_refuse_all(sp->pool, &why, RF_SHUTDOWN, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+}
+
+static void
+do_budget(struct sim *s)
+{
+	if (s->budget == NULL)
+		return;
+	s->budget_limit = below(s, 12);
+	tell(s, "budget %u", s->budget_limit);
+	pool_budget_set_limit(s->budget, s->budget_limit, s->now_us);
+}
+
+static void
+do_give_up(struct sim *s)
+{
+	struct sim_pool *sp = pick_pool(s);
+	bool has_idle = model_count(sp, M_IDLE) > 0;
+
+	if (s->budget == NULL)
+		return;
+	sp->on_stack++;
+	sp->is_giving_up = true;
+	SIM_HOLDS(s, pool_give_up_idle(sp->pool, s->now_us) == has_idle, "pool %u gives up what it hasn't", sp->index);
+	sp->is_giving_up = false;
+	sp->on_stack--;
+}
+
+static void
+do_mood(struct sim *s)
+{
+	s->open_fails = chance(s, 60) ? 3 : chance(s, 50) ? 50 : 100;
+	s->open_too_many = chance(s, 70) ? 5 : 90;
+	s->cannot_begin = chance(s, 80) ? 0 : 30;
+	s->closes_late = chance(s, 50) ? 0 : 70;
+	s->ping_fails = chance(s, 70) ? 2 : 70;
+}
+
+/* --- Time. --- */
+
+static void
+tick(struct sim_pool *sp)
+{
+	struct sim *s = sp->sim;
+	uint64_t due_us;
+
+	tell(s, "pool %u: tick", sp->index);
+	model_doom(sp);
+	sp->due_us = 0; /* what it says meanwhile it must say again when it returns */
+	sp->on_stack++;
+	s->depth++;
+	due_us = pool_tick(sp->pool, s->now_us);
+	s->depth--;
+	sp->on_stack--;
+	SIM_HOLDS(s, due_us == 0 || due_us >= s->now_us, "pool %u: the next tick is due in the past", sp->index);
+	sp->due_us = due_us == 0 ? SIM_NEVER : due_us;
+	tell(s, "pool %u: next tick %llu", sp->index, (unsigned long long)due_us);
+}
+
+/* All that is due is done, however often the pools ask for it at the same moment: but not for ever. */
+static void
+run_due(struct sim *s)
+{
+	for (unsigned turns = 0; s->report[0] == '\0'; turns++) {
+		unsigned ticked = 0, from = below(s, s->pool_count);
+
+		for (unsigned i = 0; i < s->pool_count; i++) {
+			struct sim_pool *sp = &s->pools[(from + i) % s->pool_count];
+
+			if (sp->due_us <= s->now_us) {
+				tick(sp);
+				ticked++;
+			}
+		}
+		if (ticked == 0)
+			break;
+		SIM_HOLDS(s, turns < 100, "ticks without end");
+	}
+	for (unsigned i = 0; i < SIM_CLIENTS; i++)
+		s->clients[i].is_doomed = false;
+	check_all(s, true);
+}
+
+static uint64_t
+next_due(const struct sim *s)
+{
+	uint64_t at_us = SIM_NEVER;
+
+	for (unsigned i = 0; i < s->pool_count; i++)
+		at_us = s->pools[i].due_us < at_us ? s->pools[i].due_us : at_us;
+	return at_us;
+}
+
+static void
+pass_time(struct sim *s, uint64_t us, bool is_punctual)
+{
+	uint64_t until_us = s->now_us + us;
+
+	while (is_punctual && next_due(s) <= until_us && s->report[0] == '\0') {
+		if (next_due(s) > s->now_us)
+			s->now_us = next_due(s);
+		run_due(s);
+	}
+	s->now_us = until_us;
+	run_due(s);
+}
+
+static void
+do_time(struct sim *s)
+{
+	unsigned what = below(s, 100);
+	uint64_t us = what < 60 ? below(s, 5 * MS) : what < 95 ? below(s, 500 * MS) : below(s, 40 * SECOND);
+
+	pass_time(s, us, chance(s, 80));
+}
+
+/* --- Schedules. --- */
+
+static const struct {
+	void (*act)(struct sim *s);
+	unsigned weight;
+	bool is_from_callback; /* may also be done by a borrower who is called back */
+} acts[] = {
+	{ do_borrow, 250, true },      { do_return, 200, true },	{ do_cancel, 40, true },
+	{ do_open_result, 180, true }, { do_ping_result, 100, true },	{ do_gone, 60, true },
+	{ do_loss, 25, true },	       { do_heard, 10, true },		{ do_late_report, 10, true },
+	{ do_reload, 8, true },	       { do_pause_or_resume, 6, true }, { do_close_all, 5, true },
+	{ do_refuse_all, 3, true },    { do_budget, 6, true },		{ do_give_up, 3, true },
+	{ do_mood, 8, false },	       { do_time, 120, false },
+};
+#define ACTS (sizeof(acts) / sizeof(acts[0]))
+
+static void
+play_one(struct sim *s, bool is_from_callback)
+{
+	unsigned sum = 0, pick;
+	size_t i = 0;
+
+	for (size_t k = 0; k < ACTS; k++)
+		sum += acts[k].weight;
+	for (pick = below(s, sum); pick >= acts[i].weight; i++)
+		pick -= acts[i].weight;
+	if (!is_from_callback || acts[i].is_from_callback)
+		acts[i].act(s);
+}
+
+/* A borrower who is called back does as he likes. */
+static void
+play_surprise(struct sim *s)
+{
+	if (s->is_calm || s->depth > 3 || !chance(s, 25))
+		return;
+	s->depth++;
+	tell(s, "from the callback:");
+	play_one(s, true);
+	s->depth--;
+}
+
+static void
+start(struct sim *s, uint64_t seed)
+{
+	*s = (struct sim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u, .is_verbose = s->is_verbose };
+	s->now_us = 1 + rnd(s) % 1000000000;
+	s->pool_count = chance(s, 40) ? 1 : 1 + below(s, SIM_POOLS);
+	do_mood(s);
+	if (chance(s, 60)) {
+		s->budget_limit = below(s, 10);
+		s->budget = pool_budget_new(s->budget_limit);
+	}
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		struct sim_pool *sp = &s->pools[i];
+
+		sp->sim = s;
+		sp->index = i;
+		sp->settings = random_settings(s);
+		sp->closing_all = RR_COUNT;
+		sp->due_us = SIM_NEVER;
+		TAILQ_INIT(&sp->conns);
+		sp->pool = pool_new(&sp->settings, &ops, sp, s->budget, &sp->counters, rnd(s));
+		tell(s, "pool %u: size %u + %u", i, sp->settings.pool_size, sp->settings.max_overflow);
+	}
+}
+
+/* The upstream works, everybody returns what he has, time passes: nobody is left waiting. */
+static bool
+is_busy(struct sim *s)
+{
+	for (unsigned i = 0; i < SIM_CLIENTS; i++) {
+		if (s->clients[i].state != CL_OUT)
+			return true;
+	}
+	return pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_PINGING) != NULL || pick_conn(s, M_CLOSING) != NULL;
+}
+
+static void
+calm_down(struct sim *s)
+{
+	s->is_calm = true;
+	s->open_fails = s->cannot_begin = s->ping_fails = s->closes_late = 0;
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		if (s->pools[i].is_paused)
+			pause_or_resume(&s->pools[i]);
+	}
+	for (unsigned turn = 0; is_busy(s) && s->report[0] == '\0'; turn++) {
+		bool is_moving = pick_conn(s, M_OPENING) != NULL || pick_conn(s, M_PINGING) != NULL ||
+				 pick_conn(s, M_CLOSING) != NULL || pick_client(s, CL_HOLDING) != NULL;
+
+		SIM_HOLDS(s, turn < 10000, "no end in sight");
+		SIM_HOLDS(s, is_moving || next_due(s) != SIM_NEVER, "somebody waits and nothing will ever happen");
+		do_open_result(s);
+		do_ping_result(s);
+		do_gone(s);
+		do_return(s);
+		run_due(s);
+		if (!is_moving && next_due(s) > s->now_us && next_due(s) != SIM_NEVER)
+			pass_time(s, next_due(s) - s->now_us, true);
+	}
+}
+
+static void
+check_rest(struct sim *s)
+{
+	uint32_t total = 0;
+
+	/* Long enough for every linger and retry; pings are answered. */
+	for (int i = 0; i < 200 && s->report[0] == '\0'; i++) {
+		pass_time(s, 500 * MS, true);
+		calm_down(s);
+	}
+	for (unsigned i = 0; i < s->pool_count; i++)
+		total += model_live(&s->pools[i]);
+	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++) {
+		struct sim_pool *sp = &s->pools[i];
+		uint32_t live = model_live(sp), kept = model_min_idle(sp);
+
+		SIM_HOLDS(s, live <= sp->settings.pool_size, "pool %u: %u stay of %u", i, live, sp->settings.pool_size);
+		SIM_HOLDS(s, live >= kept || (s->budget_limit > 0 && total >= s->budget_limit),
+			  "pool %u: only %u kept of %u", i, live, kept);
+		if (sp->settings.idle_timeout_us > 0)
+			SIM_HOLDS(s, live <= kept, "pool %u: %u stay idle for ever", i, live);
+	}
+}
+
+static void
+finish(struct sim *s)
+{
+	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++)
+		close_all(&s->pools[i], RR_SHUTDOWN);
+	if (s->report[0] == '\0')
+		run_due(s);
+	for (unsigned i = 0; i < s->pool_count && s->report[0] == '\0'; i++)
+		SIM_HOLDS(s, model_total(&s->pools[i]) == 0, "pool %u: some are left after all were closed", i);
+	if (s->report[0] != '\0')
+		return; /* left as it is: it may not be in a state to be freed */
+	SIM_HOLDS(s, s->budget == NULL || pool_budget_used(s->budget) == 0, "the budget is not empty at the end");
+	for (unsigned i = 0; i < s->pool_count; i++)
+		pool_free(s->pools[i].pool);
+	pool_budget_free(s->budget);
+}
+
+bool
+sim_play(struct sim *s, uint64_t seed, bool is_verbose)
+{
+	unsigned steps;
+
+	s->is_verbose = is_verbose;
+	start(s, seed);
+	steps = 50 + below(s, 250);
+	for (s->step = 0; s->step < steps && s->report[0] == '\0'; s->step++) {
+		play_one(s, false);
+		check_all(s, false);
+		if (s->report[0] == '\0' && chance(s, 70))
+			run_due(s);
+	}
+	if (s->report[0] == '\0')
+		calm_down(s);
+	if (s->report[0] == '\0')
+		check_rest(s);
+	finish(s);
+	return s->report[0] == '\0';
+}

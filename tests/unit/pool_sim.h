@@ -1,0 +1,115 @@
+/*
+ * tests/unit/pool_sim.h - a world around the pool policy, without sockets and with a clock of its own.
+ *
+ * pool_sim.c plays the owner and the borrowers: a random schedule of arrivals, returns, cancels, connections that open,
+ * fail, are lost, pings, pauses, reloads, budgets, time. pool_sim_model.c keeps its own books of who waits since when
+ * and which connection is whose, from what went in and what came out, and holds them against every "Always" line of
+ * pool.h. One seed is one schedule. What does not hold ends it, with a sentence in report.
+ */
+#ifndef PGWEIR_TESTS_POOL_SIM_H
+#define PGWEIR_TESTS_POOL_SIM_H
+
+#include "pool/pool.h"
+
+#define SIM_POOLS 4
+#define SIM_CLIENTS 40
+#define SIM_NEVER UINT64_MAX
+#define SIM_IMAGES 3
+
+/* M_LOOSE: nobody's for the moment, in the middle of a report about it (returned, opened, pinged). */
+enum model_state { M_OPENING, M_IDLE, M_PINGING, M_LENT, M_CLOSING, M_LOOSE, M_STATES };
+
+struct sim_pool;
+
+struct sim_conn {
+	struct pool_conn conn; /* first: the pool's pointer is ours */
+	struct sim_pool *sp;
+	enum model_state state;
+	struct sim_client *borrower;
+	const void *image;
+	uint64_t started_us, opened_us, heard_us, idle_since_us, pinged_us, epoch;
+	bool is_used, is_overflow, is_recycle_due, ping_has_failed;
+	TAILQ_ENTRY(sim_conn) link;
+};
+
+enum client_state { CL_OUT, CL_WAITING, CL_HOLDING };
+
+struct sim_client {
+	struct pool_ticket ticket;
+	enum client_state state;
+	struct sim_pool *sp;
+	struct sim_conn *holds;
+	uint64_t since_us;
+	uint32_t wait_number; /* one more for each time it waits */
+	bool is_doomed; /* may be refused: there was nothing to hope for, or somebody refused all */
+};
+
+struct sim_pool {
+	struct sim *sim;
+	struct pool *pool;
+	unsigned index;
+	struct pool_settings settings;
+	struct pool_counters counters;
+	TAILQ_HEAD(, sim_conn) conns;
+	struct sim_client *line[SIM_CLIENTS]; /* first has waited longest */
+	unsigned line_len;
+	uint64_t due_us; /* when we were told to call pool_tick */
+	unsigned on_stack; /* calls into this pool that have not returned */
+	bool is_paused, is_in_use, is_shrinking, is_giving_up;
+	enum recycle_reason closing_all; /* RR_COUNT: not now */
+	uint64_t epoch, distrust_epoch, returned_us, turn_end_us;
+	uint32_t failed_rounds;
+	uint64_t backed_off_us, backoff_from_us, backoff_to_us; /* opens again not before the one, and by the other */
+	uint32_t lowered_limit, previous_total;
+	uint64_t lowered_until_us;
+	uint64_t checkouts[CS_COUNT], waits, timeouts, pings_ok, pings_failed;
+};
+
+struct sim {
+	uint64_t seed, random, now_us;
+	struct sim_pool pools[SIM_POOLS];
+	unsigned pool_count, depth, step;
+	struct sim_client clients[SIM_CLIENTS];
+	struct pool_budget *budget;
+	uint32_t budget_limit, previous_used;
+	unsigned open_fails, open_too_many, cannot_begin, closes_late,
+	    ping_fails; /* per cent: how the upstream feels */
+	bool is_calm; /* no surprises: the end of a schedule */
+	bool in_borrow; /* no callbacks now */
+	bool is_verbose;
+	char report[512]; /* empty: all holds */
+};
+
+/* Plays one schedule. False: report says what does not hold. */
+bool sim_play(struct sim *s, uint64_t seed, bool is_verbose);
+
+/* --- pool_sim_model.c --- */
+void sim_broken(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define SIM_HOLDS(s, condition, ...)                                                                                   \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			sim_broken(s, __VA_ARGS__);                                                                    \
+	} while (0)
+
+uint32_t model_count(const struct sim_pool *sp, enum model_state state);
+uint32_t model_total(const struct sim_pool *sp);
+uint32_t model_live(const struct sim_pool *sp);
+uint32_t model_limit(const struct sim_pool *sp);
+uint32_t model_min_idle(const struct sim_pool *sp);
+bool model_needs_ping(const struct sim_conn *sc);
+bool model_is_hopeless(const struct sim_pool *sp);
+bool model_doom(struct sim_pool *sp); /* all in line, if there is nothing to hope for */
+void model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us);
+void model_worked(struct sim_pool *sp);
+bool model_asks_back(const struct sim_conn *sc);
+
+/* What the pool asks for is checked before it is done. */
+void check_open(struct sim_pool *sp);
+void check_close(struct sim_conn *sc, enum recycle_reason reason);
+void check_ping(struct sim_conn *sc);
+void check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c);
+void check_recycle_times(struct sim_pool *sp);
+/* After a step, with no call under way. is_settled: every tick that was due has been given. */
+void check_all(struct sim *s, bool is_settled);
+
+#endif

@@ -1,0 +1,657 @@
+/* tests/unit/pool_sim_model.c - what must hold, said once more and independently of src/pool. See pool_sim.h. */
+#include "pool_sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TURN_US 100000u /* pool_budget: a passed-on place is kept this long */
+#define LOOKED_AT 8 /* so many idle ones are looked at for an image */
+
+void
+sim_broken(struct sim *s, const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	if (s->report[0] != '\0')
+		return; /* the first counts */
+	used = (size_t)snprintf(s->report, sizeof(s->report),
+				"PGWEIR_SIM_SEED=%llu step %u: ", (unsigned long long)s->seed, s->step);
+	va_start(ap, fmt);
+	vsnprintf(s->report + used, sizeof(s->report) - used, fmt, ap);
+	va_end(ap);
+}
+
+/* --- What there is. --- */
+
+uint32_t
+model_count(const struct sim_pool *sp, enum model_state state)
+{
+	const struct sim_conn *sc;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	n += sc->state == state;
+	return n;
+}
+
+uint32_t
+model_total(const struct sim_pool *sp)
+{
+	const struct sim_conn *sc;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	n++;
+	return n;
+}
+
+uint32_t
+model_live(const struct sim_pool *sp)
+{
+	return model_total(sp) - model_count(sp, M_CLOSING);
+}
+
+uint32_t
+model_limit(const struct sim_pool *sp)
+{
+	return sp->settings.pool_size + sp->settings.max_overflow;
+}
+
+static uint32_t
+limit_now(const struct sim_pool *sp)
+{
+	uint32_t limit = model_limit(sp);
+
+	return sp->sim->now_us < sp->lowered_until_us && sp->lowered_limit < limit ? sp->lowered_limit : limit;
+}
+
+static uint32_t
+pace(const struct sim_pool *sp)
+{
+	return sp->failed_rounds > 0 ? 1 : sp->settings.opens_at_once == 0 ? 16 : sp->settings.opens_at_once;
+}
+
+uint32_t
+model_min_idle(const struct sim_pool *sp)
+{
+	if (sp->is_paused || !sp->is_in_use)
+		return 0;
+	return sp->settings.min_idle < sp->settings.pool_size ? sp->settings.min_idle : sp->settings.pool_size;
+}
+
+bool
+model_needs_ping(const struct sim_conn *sc)
+{
+	const struct pool_settings *set = &sc->sp->settings;
+
+	if (sc->epoch < sc->sp->epoch)
+		return true;
+	return set->pre_ping && sc->sp->sim->now_us - sc->heard_us >= set->pre_ping_idle_us;
+}
+
+static bool
+is_backing_off(const struct sim_pool *sp)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(sp->pool, &counts);
+	return sp->failed_rounds > 0 && sp->sim->now_us < counts.backoff_until_us;
+}
+
+bool
+model_is_hopeless(const struct sim_pool *sp)
+{
+	return sp->line_len > 0 && !sp->is_paused && model_live(sp) == 0 && is_backing_off(sp);
+}
+
+bool
+model_doom(struct sim_pool *sp)
+{
+	bool has_just_failed = sp->backed_off_us == sp->sim->now_us; /* the pool may not know yet */
+
+	if (sp->is_paused || model_live(sp) > 0 || sp->failed_rounds == 0)
+		return false;
+	if (!has_just_failed && !is_backing_off(sp))
+		return false;
+	for (unsigned i = 0; i < sp->line_len; i++)
+		sp->line[i]->is_doomed = true;
+	return true;
+}
+
+static uint32_t
+unserved(const struct sim_pool *sp)
+{
+	uint32_t coming = model_count(sp, M_OPENING) + model_count(sp, M_PINGING);
+
+	return sp->line_len > coming ? sp->line_len - coming : 0;
+}
+
+/* --- Failures. --- */
+
+void
+model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us)
+{
+	uint64_t now_us = sp->sim->now_us, us = 50000;
+
+	if (kind == CF_TOO_MANY) {
+		sp->lowered_limit = model_live(sp) > 0 ? model_live(sp) : 1;
+		sp->lowered_until_us = now_us + 30000000;
+		if (model_live(sp) > 0)
+			return;
+	}
+	if (sp->failed_rounds > 0 && started_us <= sp->backed_off_us)
+		return; /* begun before we knew: the same failure */
+	for (uint32_t i = 0; i < sp->failed_rounds && i < 12; i++)
+		us *= 2;
+	if (us > 15000000)
+		us = 15000000;
+	sp->failed_rounds++;
+	sp->backed_off_us = now_us;
+	sp->backoff_from_us = now_us + us * 8 / 10;
+	sp->backoff_to_us = now_us + us * 12 / 10;
+}
+
+void
+model_worked(struct sim_pool *sp)
+{
+	sp->failed_rounds = 0;
+	sp->backoff_from_us = sp->backoff_to_us = 0;
+}
+
+/* --- The shared cap. --- */
+
+static bool
+is_wanting(const struct sim_pool *sp)
+{
+	return sp->line_len > 0 || model_count(sp, M_LENT) > 0;
+}
+
+/* It was in use a moment ago, and may be so again. */
+static bool
+is_resting(const struct sim_pool *sp)
+{
+	return !is_wanting(sp) && sp->returned_us > 0 && sp->sim->now_us < sp->returned_us + TURN_US;
+}
+
+static uint32_t
+fair_share(const struct sim *s, uint32_t *in_use)
+{
+	*in_use = 0;
+	for (unsigned i = 0; i < s->pool_count; i++)
+		*in_use += is_wanting(&s->pools[i]) || is_resting(&s->pools[i]);
+	if (*in_use == 0 || s->budget_limit / *in_use == 0)
+		return *in_use == 0 ? s->budget_limit : 1;
+	return s->budget_limit / *in_use;
+}
+
+/* What it need not give up for others. */
+static uint32_t
+keeps(const struct sim_pool *sp)
+{
+	uint32_t in_use, share = fair_share(sp->sim, &in_use);
+
+	if (is_wanting(sp))
+		return share;
+	if (!is_resting(sp) || (in_use > sp->sim->budget_limit && sp->sim->now_us >= sp->turn_end_us))
+		return 0;
+	return share;
+}
+
+/* What this pool would open now, but for the cap. */
+static uint32_t
+shortage(const struct sim_pool *sp)
+{
+	uint32_t need = unserved(sp), total = model_total(sp), opening = model_count(sp, M_OPENING), room;
+
+	if (sp->is_paused || is_backing_off(sp) || total >= limit_now(sp) || opening >= pace(sp))
+		return 0;
+	room = limit_now(sp) - total < pace(sp) - opening ? limit_now(sp) - total : pace(sp) - opening;
+	return need < room ? need : room;
+}
+
+static int64_t
+missing(const struct sim *s, const struct sim_pool *except)
+{
+	int64_t n = (int64_t)pool_budget_used(s->budget) - s->budget_limit;
+	uint32_t wanting, share = fair_share(s, &wanting);
+
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		const struct sim_pool *sp = &s->pools[i];
+		uint32_t live = model_live(sp), lacks = shortage(sp);
+
+		n -= model_count(sp, M_CLOSING);
+		if (sp != except && live < share)
+			n += lacks < share - live ? lacks : share - live;
+	}
+	return n;
+}
+
+static uint64_t
+first_since(const struct sim_pool *sp)
+{
+	return sp->line_len > 0 ? sp->line[0]->since_us : SIM_NEVER;
+}
+
+bool
+model_asks_back(const struct sim_conn *sc)
+{
+	const struct sim *s = sc->sp->sim;
+	uint32_t wanting, share, live = model_live(sc->sp);
+	bool is_anyones_turn = false;
+
+	if (s->budget == NULL || s->budget_limit == 0)
+		return false;
+	share = fair_share(s, &wanting);
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		const struct sim_pool *o = &s->pools[i];
+
+		if (o != sc->sp && model_live(o) == 0 && shortage(o) > 0 && first_since(o) < first_since(sc->sp))
+			is_anyones_turn = true;
+	}
+	if (live < share)
+		return false;
+	if (live == share && (wanting <= s->budget_limit || s->now_us - sc->opened_us < TURN_US || !is_anyones_turn))
+		return false;
+	return missing(s, sc->sp) > 0;
+}
+
+/* Free places that others may have before this one, whose own state is not looked at as it is changing. */
+static uint64_t
+places_before(const struct sim_pool *sp)
+{
+	const struct sim *s = sp->sim;
+	uint32_t live = model_live(sp);
+	uint64_t before = 0;
+
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		const struct sim_pool *o = &s->pools[i];
+		uint32_t its = model_live(o), n;
+
+		/* One that is being changed itself, or has not yet heard that time has passed, may know of no shortage.
+		 */
+		if (o == sp || o->on_stack > 0 || o->due_us <= s->now_us || its > live)
+			continue;
+		n = live - its + (first_since(o) < first_since(sp) ? 1 : 0);
+		before += n < shortage(o) ? n : shortage(o);
+	}
+	return before;
+}
+
+static void
+check_budget_place(struct sim_pool *sp, bool is_for_waiter)
+{
+	struct sim *s = sp->sim;
+	uint32_t used;
+
+	if (s->budget == NULL || s->budget_limit == 0)
+		return;
+	used = pool_budget_used(s->budget);
+	SIM_HOLDS(s, used < s->budget_limit, "pool %u opens although %u of %u places are taken", sp->index, used,
+		  s->budget_limit);
+	SIM_HOLDS(s, !is_for_waiter || s->budget_limit - used > places_before(sp),
+		  "pool %u takes a place although others have a better claim", sp->index);
+}
+
+/* --- What the pool asks for. --- */
+
+void
+check_open(struct sim_pool *sp)
+{
+	struct sim *s = sp->sim;
+	uint32_t total = model_total(sp), opening = model_count(sp, M_OPENING);
+	uint32_t coming = opening + model_count(sp, M_PINGING);
+	bool is_for_waiter =
+	    coming + model_count(sp, M_LOOSE) < sp->line_len; /* one that is loose is somebody's soon */
+	const struct sim_conn *sc;
+	bool is_for_stock =
+	    total < sp->settings.pool_size &&
+	    coming + model_count(sp, M_IDLE) + model_count(sp, M_LOOSE) < model_min_idle(sp) + sp->line_len;
+
+	SIM_HOLDS(s, !sp->is_paused, "pool %u opens while paused", sp->index);
+	SIM_HOLDS(s, total < limit_now(sp), "pool %u opens one above its limit of %u", sp->index, limit_now(sp));
+	SIM_HOLDS(s, opening < pace(sp), "pool %u opens more than %u at once", sp->index, pace(sp));
+	SIM_HOLDS(s, s->now_us >= sp->backoff_from_us, "pool %u opens while backing off", sp->index);
+	SIM_HOLDS(s, is_for_waiter || is_for_stock, "pool %u opens one nobody needs", sp->index);
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	SIM_HOLDS(s, !is_for_waiter || sc->state != M_IDLE || sc->epoch < sp->distrust_epoch,
+		  "pool %u opens one rather than ping an idle one", sp->index);
+	check_budget_place(sp, is_for_waiter);
+	/* From here on there may be as many: limits may be lowered before anybody counts again. */
+	if (sp->previous_total <= total)
+		sp->previous_total = total + 1;
+	if (s->budget != NULL && s->previous_used <= pool_budget_used(s->budget))
+		s->previous_used = pool_budget_used(s->budget) + 1;
+}
+
+static bool
+is_coldest(const struct sim_conn *sc)
+{
+	const struct sim_conn *o;
+
+	TAILQ_FOREACH(o, &sc->sp->conns, link)
+	{
+		if ((o->state == M_IDLE || o->state == M_LOOSE) && o->idle_since_us < sc->idle_since_us)
+			return false;
+	}
+	return true;
+}
+
+static bool
+may_overflow_close(const struct sim_conn *sc)
+{
+	const struct sim_pool *sp = sc->sp;
+	uint32_t live = model_live(sp);
+
+	if (live > model_limit(sp) || (sp->is_shrinking && live > sp->settings.pool_size))
+		return true;
+	return live > sp->settings.pool_size && sp->sim->now_us >= sc->idle_since_us + sp->settings.overflow_linger_us;
+}
+
+static bool
+may_idle_close(const struct sim_conn *sc)
+{
+	const struct sim_pool *sp = sc->sp;
+	uint32_t idle = model_count(sp, M_IDLE) + model_count(sp, M_LOOSE);
+
+	return sp->settings.idle_timeout_us > 0 && idle > model_min_idle(sp) &&
+	       sp->sim->now_us >= sc->idle_since_us + sp->settings.idle_timeout_us;
+}
+
+static bool
+is_aged(const struct sim_conn *sc)
+{
+	return sc->conn.recycle_at_us > 0 && sc->sp->sim->now_us >= sc->conn.recycle_at_us &&
+	       sc->sp->failed_rounds == 0;
+}
+
+static bool
+ping_has_ended(const struct sim_conn *sc)
+{
+	const struct pool_settings *set = &sc->sp->settings;
+
+	return sc->ping_has_failed ||
+	       (set->ping_timeout_us > 0 && sc->sp->sim->now_us >= sc->pinged_us + set->ping_timeout_us);
+}
+
+/* An idle one goes for another pool's sake only from above the share, or where all must shrink. */
+static bool
+may_evict(const struct sim_pool *sp)
+{
+	const struct sim *s = sp->sim;
+	uint32_t leaving = 0;
+
+	for (unsigned i = 0; i < s->pool_count; i++)
+		leaving += model_count(&s->pools[i], M_CLOSING);
+	return sp->is_giving_up || model_live(sp) > keeps(sp) ||
+	       pool_budget_used(s->budget) - leaving > s->budget_limit;
+}
+
+/* Is this a reason to close this one now? */
+static bool
+is_good_reason(const struct sim_conn *sc, enum recycle_reason reason)
+{
+	const struct sim_pool *sp = sc->sp;
+	bool is_unlent = sc->state == M_IDLE || sc->state == M_LOOSE;
+
+	switch (reason) {
+	case RR_AGE:
+		return is_unlent && is_aged(sc);
+	case RR_IDLE:
+		return is_unlent && may_idle_close(sc) && is_coldest(sc);
+	case RR_OVERFLOW:
+		return is_unlent && may_overflow_close(sc) && (sc->state == M_LOOSE || is_coldest(sc));
+	case RR_FAILED_PING:
+		return sc->state == M_PINGING && ping_has_ended(sc);
+	case RR_EVICTED:
+		return sc->state == M_LOOSE ? sp->sim->budget != NULL : is_coldest(sc) && may_evict(sp);
+	case RR_RELOAD:
+	case RR_SHUTDOWN:
+	case RR_KILL:
+		return sp->closing_all == reason || sc->is_recycle_due || (sp->is_paused && reason == RR_KILL);
+	default:
+		return false;
+	}
+}
+
+void
+check_close(struct sim_conn *sc, enum recycle_reason reason)
+{
+	SIM_HOLDS(sc->sp->sim, sc->state != M_LENT, "pool %u closes a connection that is lent", sc->sp->index);
+	SIM_HOLDS(sc->sp->sim, sc->state != M_CLOSING, "pool %u closes a connection twice", sc->sp->index);
+	SIM_HOLDS(sc->sp->sim, is_good_reason(sc, reason), "pool %u closes one in state %d for no good reason (%d)",
+		  sc->sp->index, sc->state, reason);
+}
+
+void
+check_ping(struct sim_conn *sc)
+{
+	struct sim_pool *sp = sc->sp;
+	uint64_t quiet_us = sp->sim->now_us - sc->heard_us;
+	bool is_verifying = sc->epoch < sp->epoch;
+	bool is_for_waiter = sp->line_len > 0 && model_needs_ping(sc);
+	bool is_routine = sp->settings.ping_interval_us > 0 && quiet_us >= sp->settings.ping_interval_us;
+
+	SIM_HOLDS(sp->sim, sc->state == M_IDLE || sc->state == M_LOOSE, "pool %u pings one in state %d", sp->index,
+		  sc->state);
+	SIM_HOLDS(sp->sim, is_verifying || is_for_waiter || is_routine, "pool %u pings for nothing", sp->index);
+	SIM_HOLDS(sp->sim, pool_is_paused(sp->pool) == false, "pool %u pings while paused", sp->index);
+}
+
+/* a goes before b in the order of lending. */
+static bool
+goes_before(const struct sim_pool *sp, const struct sim_conn *a, const struct sim_conn *b)
+{
+	return sp->settings.lifo ? a->idle_since_us > b->idle_since_us : a->idle_since_us < b->idle_since_us;
+}
+
+void
+check_lent_from_idle(struct sim_conn *sc, const struct sim_client *c)
+{
+	struct sim_pool *sp = sc->sp;
+	const void *wants = c->ticket.image;
+	bool is_match = wants != NULL && sc->image == wants;
+	const struct sim_conn *o;
+
+	SIM_HOLDS(sp->sim, !sp->is_paused, "pool %u lends while paused", sp->index);
+	SIM_HOLDS(sp->sim, sc->state == M_IDLE, "pool %u lends one in state %d", sp->index, sc->state);
+	SIM_HOLDS(sp->sim, !model_needs_ping(sc), "pool %u lends one that was to be pinged first", sp->index);
+	TAILQ_FOREACH(o, &sp->conns, link)
+	{
+		if (o == sc || o->state != M_IDLE || model_needs_ping(o))
+			continue;
+		if (!is_match && wants != NULL && o->image == wants)
+			SIM_HOLDS(sp->sim, model_count(sp, M_IDLE) > LOOKED_AT,
+				  "pool %u lends another image although this one was idle", sp->index);
+		else if (is_match == (wants != NULL && o->image == wants))
+			SIM_HOLDS(sp->sim, !goes_before(sp, o, sc), "pool %u lends out of order", sp->index);
+	}
+}
+
+void
+check_recycle_times(struct sim_pool *sp)
+{
+	uint64_t us = sp->settings.recycle_us;
+	struct sim_conn *sc;
+
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	{
+		uint64_t at_us = sc->conn.recycle_at_us;
+
+		if (sc->state == M_OPENING || sc->state == M_CLOSING)
+			continue;
+		SIM_HOLDS(sp->sim,
+			  us == 0 ? at_us == 0
+				  : at_us >= sc->opened_us + us * 9 / 10 && at_us <= sc->opened_us + us * 11 / 10,
+			  "pool %u wants one recycled at %llu", sp->index, (unsigned long long)at_us);
+	}
+}
+
+/* --- After each step. --- */
+
+static void
+check_counts(struct sim_pool *sp)
+{
+	struct sim *s = sp->sim;
+	struct pool_counts counts;
+	uint32_t total = model_total(sp), live = model_live(sp);
+
+	pool_get_counts(sp->pool, &counts);
+	SIM_HOLDS(s,
+		  counts.opening == model_count(sp, M_OPENING) && counts.idle == model_count(sp, M_IDLE) &&
+		      counts.pinging == model_count(sp, M_PINGING) && counts.lent == model_count(sp, M_LENT) &&
+		      counts.closing == model_count(sp, M_CLOSING),
+		  "pool %u: counts %u %u %u %u %u, there are %u %u %u %u %u", sp->index, counts.opening, counts.idle,
+		  counts.pinging, counts.lent, counts.closing, model_count(sp, M_OPENING), model_count(sp, M_IDLE),
+		  model_count(sp, M_PINGING), model_count(sp, M_LENT), model_count(sp, M_CLOSING));
+	SIM_HOLDS(s, counts.waiting == sp->line_len, "pool %u: %u waiting, there are %u", sp->index, counts.waiting,
+		  sp->line_len);
+	SIM_HOLDS(s, counts.oldest_waiter_us == (sp->line_len > 0 ? sp->line[0]->since_us : 0),
+		  "pool %u: another waits longest", sp->index);
+	SIM_HOLDS(s, counts.overflow == (live > sp->settings.pool_size ? live - sp->settings.pool_size : 0),
+		  "pool %u: overflow %u", sp->index, counts.overflow);
+	SIM_HOLDS(s, total <= model_limit(sp) || total <= sp->previous_total, "pool %u: %u connections, limit %u",
+		  sp->index, total, model_limit(sp));
+	sp->previous_total = total;
+	if (sp->failed_rounds > 0)
+		SIM_HOLDS(
+		    s, counts.backoff_until_us >= sp->backoff_from_us && counts.backoff_until_us <= sp->backoff_to_us,
+		    "pool %u: backs off until %llu", sp->index, (unsigned long long)counts.backoff_until_us);
+	else
+		SIM_HOLDS(s, counts.backoff_until_us == 0, "pool %u: backs off without a failure", sp->index);
+}
+
+static void
+check_counters(struct sim_pool *sp)
+{
+	const struct pool_counters *is = &sp->counters;
+
+	for (int i = 0; i < CS_COUNT; i++)
+		SIM_HOLDS(sp->sim, is->checkouts[i] == sp->checkouts[i], "pool %u: checkouts[%d] is %llu, not %llu",
+			  sp->index, i, (unsigned long long)is->checkouts[i], (unsigned long long)sp->checkouts[i]);
+	SIM_HOLDS(sp->sim, is->waits == sp->waits, "pool %u: waits miscounted", sp->index);
+	SIM_HOLDS(sp->sim, is->pool_timeouts == sp->timeouts, "pool %u: timeouts miscounted", sp->index);
+	SIM_HOLDS(sp->sim, is->pings_ok == sp->pings_ok && is->pings_failed == sp->pings_failed,
+		  "pool %u: pings miscounted", sp->index);
+}
+
+static void
+check_supply(struct sim_pool *sp)
+{
+	struct sim *s = sp->sim;
+	const struct sim_conn *sc;
+	uint32_t lacks;
+
+	if (sp->line_len == 0 || sp->is_paused)
+		return;
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	SIM_HOLDS(s, sc->state != M_IDLE || model_needs_ping(sc), "pool %u: somebody waits while one is idle",
+		  sp->index);
+	SIM_HOLDS(s, unserved(sp) == 0 || model_count(sp, M_IDLE) == 0, "pool %u: idle ones are not pinged for waiters",
+		  sp->index);
+	lacks = shortage(sp);
+	SIM_HOLDS(s, lacks == 0 || s->budget != NULL, "pool %u: %u wait and only %u are opening, with room for more",
+		  sp->index, sp->line_len, model_count(sp, M_OPENING));
+	if (lacks > 0 && s->budget != NULL)
+		SIM_HOLDS(s, s->budget_limit > 0 && pool_budget_used(s->budget) >= s->budget_limit,
+			  "pool %u waits although the shared cap has a free place", sp->index);
+}
+
+static uint64_t
+before(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The latest time at which the pool must be called. Sweeps may be up to a second late. */
+static uint64_t
+latest_tick(const struct sim_pool *sp)
+{
+	const struct pool_settings *set = &sp->settings;
+	uint64_t now_us = sp->sim->now_us, at = SIM_NEVER, retry = now_us + 1000000;
+	uint32_t idle = model_count(sp, M_IDLE), live = model_live(sp);
+	const struct sim_conn *sc;
+
+	if (sp->line_len > 0 && set->timeout_us > 0)
+		at = before(at, sp->line[0]->since_us + set->timeout_us);
+	if (model_is_hopeless(sp))
+		at = before(at, now_us);
+	if (unserved(sp) > 0 && !sp->is_paused && is_backing_off(sp))
+		at = before(at, sp->backoff_to_us);
+	if (unserved(sp) > 0 && !sp->is_paused && now_us < sp->lowered_until_us)
+		at = before(at, sp->lowered_until_us);
+	if (retry < sp->backoff_to_us)
+		retry = sp->backoff_to_us;
+	if (idle + model_count(sp, M_OPENING) + model_count(sp, M_PINGING) < model_min_idle(sp) &&
+	    live < set->pool_size)
+		at = before(at, retry);
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	{
+		uint64_t sweep = SIM_NEVER;
+
+		if (sc->state == M_PINGING && set->ping_timeout_us > 0)
+			at = before(at, sc->pinged_us + set->ping_timeout_us);
+		if (sc->state != M_IDLE)
+			continue;
+		if (live > set->pool_size)
+			at = before(at, sc->idle_since_us + set->overflow_linger_us);
+		if (set->idle_timeout_us > 0 && idle > model_min_idle(sp))
+			at = before(at, sc->idle_since_us + set->idle_timeout_us);
+		if (sc->epoch < sp->epoch || sc->is_recycle_due)
+			sweep = 0;
+		if (set->ping_interval_us > 0)
+			sweep = before(sweep, sc->heard_us + set->ping_interval_us);
+		if (sc->conn.recycle_at_us > 0)
+			sweep = before(sweep, sc->conn.recycle_at_us);
+		if (sweep != SIM_NEVER)
+			at = before(at, (sweep > now_us ? sweep : now_us) + 1000000);
+	}
+	return at > now_us ? at : now_us;
+}
+
+static void
+check_budget(struct sim *s, bool is_settled)
+{
+	uint32_t used = 0, leaving = 0;
+	bool is_over;
+
+	if (s->budget == NULL)
+		return;
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		used += model_total(&s->pools[i]);
+		leaving += model_count(&s->pools[i], M_CLOSING);
+	}
+	SIM_HOLDS(s, pool_budget_used(s->budget) == used, "the budget counts %u, there are %u",
+		  pool_budget_used(s->budget), used);
+	SIM_HOLDS(s, s->budget_limit == 0 || used <= s->budget_limit || used <= s->previous_used,
+		  "%u connections over all pools, limit %u", used, s->budget_limit);
+	s->previous_used = used;
+	if (!is_settled || s->budget_limit == 0 || missing(s, NULL) <= 0)
+		return;
+	/* Somebody below his share lacks a connection: then nobody has idle ones above his own. */
+	is_over = used - leaving > s->budget_limit;
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		const struct sim_pool *sp = &s->pools[i];
+
+		SIM_HOLDS(s, model_count(sp, M_IDLE) == 0 || model_live(sp) <= (is_over ? 0 : keeps(sp)),
+			  "pool %u keeps idle ones above its share of %u while another waits", sp->index, keeps(sp));
+	}
+}
+
+void
+check_all(struct sim *s, bool is_settled)
+{
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		struct sim_pool *sp = &s->pools[i];
+		uint64_t latest_us = latest_tick(sp);
+
+		check_counts(sp);
+		check_counters(sp);
+		SIM_HOLDS(s, sp->due_us <= latest_us, "pool %u asks for a tick at %llu, has work at %llu", sp->index,
+			  (unsigned long long)sp->due_us, (unsigned long long)latest_us);
+		if (is_settled)
+			check_supply(sp);
+	}
+	check_budget(s, is_settled);
+}

@@ -1,0 +1,1082 @@
+/*
+ * tests/unit/test_pool.c - the rules of one pool, one by one. Links only the pool policy and base/fail.c. Caps over
+ * several pools: test_pool_budget.c; everything at once and at random: test_pool_sim.c.
+ */
+#include "pool_fake.h"
+
+#include <criterion/criterion.h>
+
+/* --- Who gets which. --- */
+
+Test(pool, an_idle_connection_is_lent_at_once_and_none_is_opened)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_return(&f, 0);
+	cr_expect(fake_borrow(&f, 1));
+	cr_expect_eq(f.opened, 1);
+	cr_expect_eq(f.counters.waits, 1, "only the first had to wait");
+	cr_expect_eq(f.counters.checkouts[CS_NEW], 1);
+	cr_expect_eq(f.counters.checkouts[CS_IDLE], 1);
+	fake_fini(&f);
+}
+
+Test(pool, a_returned_connection_goes_to_the_longest_waiter)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	for (int i = 1; i <= 3; i++)
+		cr_expect_not(fake_borrow(&f, i));
+	for (int i = 0; i < 3; i++) {
+		fake_return(&f, i);
+		cr_expect_eq(fake_holds(&f, i + 1), 0, "not client %d", i + 1);
+		cr_expect_eq(fake_counts(&f).waiting, (uint32_t)(2 - i));
+	}
+	fake_fini(&f);
+}
+
+Test(pool, whichever_opens_first_goes_to_the_longest_waiter)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_borrow(&f, 1);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 0), 1);
+	fake_opened(&f, 0);
+	cr_expect_eq(fake_holds(&f, 1), 0);
+	fake_fini(&f);
+}
+
+static void
+give_back(struct fake_client *c)
+{
+	struct pool_conn *conn = c->conn;
+
+	c->conn = NULL;
+	if (conn != NULL)
+		pool_return(c->fake->p, conn, c->fake->now);
+}
+
+Test(pool, who_returns_from_within_his_callback_serves_the_whole_line_in_order)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	for (int i = 1; i < 20; i++) {
+		f.clients[i].then = give_back;
+		fake_borrow(&f, i);
+	}
+	fake_return(&f, 0);
+	for (int i = 1; i < 20; i++)
+		cr_expect_eq(f.clients[i].grants, 1, "client %d", i);
+	cr_expect_eq(fake_counts(&f).idle, 1);
+	fake_fini(&f);
+}
+
+Test(pool, one_who_left_is_not_called_back)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	fake_borrow(&f, 2);
+	pool_cancel(f.p, &f.clients[1].ticket, f.now);
+	pool_cancel(f.p, &f.clients[1].ticket, f.now);
+	pool_cancel(f.p, &f.clients[0].ticket, f.now); /* does not wait */
+	fake_return(&f, 0);
+	cr_expect_eq(f.clients[1].grants + f.clients[1].refusals, 0);
+	cr_expect_eq(fake_holds(&f, 2), 0);
+	fake_fini(&f);
+}
+
+static void
+let_another_borrow(struct fake_client *c)
+{
+	c->then = NULL;
+	fake_borrow(c->fake, 9);
+}
+
+Test(pool, a_newcomer_does_not_overtake_even_while_others_are_being_served)
+{
+	struct pool_settings set = fake_settings(4, 0);
+	struct fake f;
+
+	set.pre_ping = true;
+	set.pre_ping_idle_us = S;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 4);
+	for (int i = 0; i < 4; i++)
+		fake_return(&f, i);
+	fake_at(&f, f.now + 2 * S);
+	fake_borrow(&f, 5);
+	fake_borrow(&f, 6);
+	cr_expect_eq(f.pinged, 2);
+	f.clients[5].then = let_another_borrow;
+	set.pre_ping = false; /* the other two can be lent as they are */
+	pool_reconfigure(f.p, &set, f.now);
+	cr_expect_eq(f.clients[6].grants, 1);
+	cr_expect_eq(f.clients[9].grants, 0);
+	cr_expect(f.clients[9].ticket.is_waiting);
+	fake_fini(&f);
+}
+
+static const char image_a, image_b;
+
+static const struct {
+	const char *rule;
+	bool lifo;
+	const void *wants;
+	int image_a_on; /* returned as number .. of 10, the last is the warmest; -1: on none */
+	int gets;
+} lending[] = {
+	{ "lifo: the warmest goes first", true, NULL, -1, 9 },
+	{ "fifo: the longest idle goes first", false, NULL, -1, 0 },
+	{ "no wish: the image does not matter", true, NULL, 5, 9 },
+	{ "the one with the image goes before warmer ones", true, &image_a, 5, 5 },
+	{ "nobody has the image: the first", true, &image_a, -1, 9 },
+	{ "eight are looked at", true, &image_a, 2, 2 },
+	{ "the ninth is not", true, &image_a, 1, 9 },
+	{ "fifo looks from the other end", false, &image_a, 7, 7 },
+	{ "fifo: the ninth is not looked at", false, &image_a, 8, 0 },
+};
+
+Test(pool, lending_order)
+{
+	for (size_t i = 0; i < sizeof(lending) / sizeof(lending[0]); i++) {
+		struct pool_settings set = fake_settings(10, 0);
+		struct fake f;
+
+		set.lifo = lending[i].lifo;
+		fake_init(&f, &set, NULL);
+		fake_fill(&f, 0, 10);
+		for (int k = 0; k < 10; k++) {
+			f.now++;
+			f.conns[k].image = k == lending[i].image_a_on ? &image_a : &image_b;
+			fake_return(&f, k);
+		}
+		cr_expect(fake_borrow_image(&f, 20, lending[i].wants));
+		cr_expect_eq(fake_holds(&f, 20), lending[i].gets, "%s", lending[i].rule);
+		fake_fini(&f);
+	}
+}
+
+/* --- How many. --- */
+
+Test(pool, a_burst_opens_one_for_each_up_to_the_limit_at_once)
+{
+	struct pool_settings set = fake_settings(5, 3);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 20; i++)
+		cr_expect_not(fake_borrow(&f, i));
+	cr_expect_eq(f.opened, 8);
+	cr_expect_eq(fake_counts(&f).overflow, 3);
+	fake_fini(&f);
+}
+
+Test(pool, pacing_holds_back_what_is_above_it)
+{
+	struct pool_settings set = fake_settings(40, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 30; i++)
+		fake_borrow(&f, i);
+	cr_expect_eq(f.opened, 16, "0 means 16");
+	fake_opened(&f, 0);
+	cr_expect_eq(f.opened, 17, "one has opened: one more");
+	fake_fini(&f);
+
+	set.opens_at_once = 2;
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 30; i++)
+		fake_borrow(&f, i);
+	cr_expect_eq(f.opened, 2);
+	fake_fini(&f);
+}
+
+Test(pool, checkouts_tell_new_ones_overflow_and_reuse_apart)
+{
+	struct pool_settings set = fake_settings(2, 1);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 3);
+	cr_expect_eq(f.counters.checkouts[CS_NEW], 2);
+	cr_expect_eq(f.counters.checkouts[CS_OVERFLOW], 1);
+	fake_borrow(&f, 3);
+	fake_return(&f, 2);
+	cr_expect_eq(f.counters.checkouts[CS_IDLE], 1);
+	fake_fini(&f);
+}
+
+Test(pool, overflow_is_closed_when_it_has_been_idle_for_the_linger_the_longest_idle_first)
+{
+	struct pool_settings set = fake_settings(2, 2);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 4);
+	for (int i = 0; i < 4; i++) {
+		fake_at(&f, f.now + S);
+		fake_return(&f, i);
+	}
+	cr_expect_eq(fake_next(&f), f.now - 3 * S + 10 * S);
+	fake_at(&f, fake_next(&f) - 1);
+	cr_expect_eq(f.closed, 0);
+	fake_at(&f, f.now + 1);
+	cr_expect_eq(f.closed, 1);
+	fake_at(&f, f.now + 100 * S);
+	cr_expect_eq(f.closed, 2, "only the surplus");
+	cr_expect_eq(f.closed_which[0], 0);
+	cr_expect_eq(f.closed_which[1], 1);
+	cr_expect_eq(f.counters.recycles[RR_OVERFLOW], 2);
+	fake_fini(&f);
+}
+
+Test(pool, without_linger_overflow_is_closed_on_return)
+{
+	struct pool_settings set = fake_settings(1, 1);
+	struct fake f;
+
+	set.overflow_linger_us = 0;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 2);
+	fake_borrow(&f, 2);
+	fake_return(&f, 0);
+	cr_expect_eq(fake_holds(&f, 2), 0, "but not while somebody waits");
+	fake_return(&f, 2);
+	cr_expect_eq(f.closed, 1);
+	fake_return(&f, 1);
+	cr_expect_eq(f.closed, 1);
+	cr_expect_eq(fake_counts(&f).idle, 1);
+	fake_fini(&f);
+}
+
+Test(pool, a_closing_one_counts_until_it_is_gone)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	f.is_slow_to_close = true;
+	fake_fill(&f, 0, 1);
+	f.conns[0].is_recycle_due = true;
+	fake_borrow(&f, 1);
+	fake_return(&f, 0);
+	cr_expect_eq(fake_counts(&f).closing, 1);
+	cr_expect_eq(f.opened, 1);
+	fake_opened(&f, 0); /* late, and of no interest */
+	pool_ping_done(f.p, &f.conns[0], true, f.now);
+	cr_expect_eq(f.clients[1].grants, 0);
+	pool_conn_gone(f.p, &f.conns[0], true, f.now);
+	cr_expect_eq(f.opened, 2);
+	fake_fini(&f);
+}
+
+/* --- Too late. --- */
+
+Test(pool, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
+{
+	struct pool_settings set = fake_settings(2, 1);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 3);
+	fake_borrow(&f, 3);
+	fake_at(&f, f.now + S);
+	fake_borrow(&f, 4);
+	cr_expect_eq(fake_next(&f), f.now + 29 * S);
+	fake_at(&f, f.now + 29 * S - 1);
+	cr_expect_eq(f.clients[3].refusals, 0);
+	fake_at(&f, f.now + 1);
+	cr_expect_eq(f.clients[3].refusals, 1);
+	cr_expect_eq(f.clients[4].refusals, 0);
+	cr_expect_eq(f.clients[3].kind, RF_POOL_TIMEOUT);
+	cr_expect_str_eq(f.clients[3].why.sqlstate, "53300");
+	cr_expect_str_eq(f.clients[3].why.text, "no server connection became free within 30 s");
+	cr_expect_str_eq(f.clients[3].why.detail,
+			 "pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting");
+	cr_expect_str_eq(f.clients[3].why.hint,
+			 "raise pool_size or max_overflow, or look for long transactions with SHOW CLIENTS in the "
+			 "pgweir console");
+	cr_expect_eq(f.counters.pool_timeouts, 1);
+	fake_fini(&f);
+}
+
+Test(pool, the_refusal_says_so_when_opening_failed_during_the_wait)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.timeout_us = 1500 * MS;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	f.now += S;
+	fake_failed(&f, 1, CF_REFUSED, false);
+	cr_expect_eq(f.clients[1].refusals, 0, "another connection lives");
+	f.cannot_open = true;
+	fake_at(&f, f.now + 500 * MS);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_str_eq(f.clients[1].why.text, "no server connection became free within 1.5 s");
+	cr_expect_str_eq(f.clients[1].why.hint, "opening another failed: no descriptor left");
+	fake_fini(&f);
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	fake_failed(&f, 1, CF_TOO_MANY, false);
+	fake_at(&f, f.now + 1500 * MS);
+	cr_expect_str_eq(
+	    f.clients[1].why.hint,
+	    "PostgreSQL said: sorry, too many clients already; raise its max_connections or lower pool_size");
+	fake_fini(&f);
+}
+
+Test(pool, without_a_timeout_they_wait_for_ever)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	set.timeout_us = 0;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now + 1000000ull * S);
+	cr_expect_eq(f.clients[1].refusals, 0);
+	cr_expect_eq(fake_next(&f), 0);
+	fake_fini(&f);
+}
+
+static void
+try_again(struct fake_client *c)
+{
+	c->then = NULL;
+	c->conn = pool_borrow(c->fake->p, &c->ticket, c->fake->now);
+}
+
+Test(pool, refuse_all_refuses_those_in_line_not_those_who_come_back)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fail why;
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	for (int i = 1; i <= 3; i++)
+		fake_borrow(&f, i);
+	f.clients[2].then = try_again;
+	fail_set(&why, "57P01", "shutting down");
+	pool_refuse_all(f.p, &why, RF_SHUTDOWN, f.now);
+	for (int i = 1; i <= 3; i++) {
+		cr_expect_eq(f.clients[i].refusals, 1);
+		cr_expect_str_eq(f.clients[i].why.sqlstate, "57P01");
+	}
+	cr_expect_eq(fake_counts(&f).waiting, 1);
+	fake_return(&f, 0);
+	cr_expect_eq(f.clients[2].grants, 1);
+	fake_fini(&f);
+}
+
+/* --- When opening fails. --- */
+
+Test(pool, nobody_waits_for_an_upstream_that_cannot_be_reached)
+{
+	struct pool_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 3; i++)
+		fake_borrow(&f, i);
+	fake_failed(&f, 0, CF_REFUSED, false);
+	fake_failed(&f, 1, CF_REFUSED, false);
+	cr_expect_eq(f.clients[0].refusals, 0, "one is still being opened");
+	fake_failed(&f, 2, CF_REFUSED, false);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(f.clients[i].refusals, 1);
+		cr_expect_eq(f.clients[i].kind, RF_BACKEND_UNREACHABLE);
+		cr_expect_str_eq(f.clients[i].why.sqlstate, "08001");
+		cr_expect_str_eq(f.clients[i].why.text, "connection refused");
+	}
+	fake_fini(&f);
+}
+
+Test(pool, who_comes_while_backing_off_is_refused_by_the_next_tick)
+{
+	struct pool_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_failed(&f, 0, CF_REFUSED, false);
+	f.now += 10 * MS;
+	fake_borrow(&f, 1);
+	cr_expect_eq(f.clients[1].refusals, 0, "not from within pool_borrow");
+	cr_expect_leq(fake_next(&f), f.now);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_eq(f.clients[1].kind, RF_BACKEND_UNREACHABLE);
+	cr_expect_str_eq(f.clients[1].why.text, "connection refused");
+	cr_expect_eq(f.opened, 1);
+	fake_fini(&f);
+}
+
+Test(pool, while_others_live_failures_refuse_nobody_unless_they_are_fatal)
+{
+	struct pool_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	fake_failed(&f, 1, CF_TIMEOUT, false);
+	cr_expect_eq(f.clients[1].refusals, 0);
+	fake_at(&f, f.now + 60 * MS);
+	cr_expect_eq(f.opened, 3, "tried again");
+	fake_failed(&f, 2, CF_AUTH, true);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	fake_borrow(&f, 2);
+	fake_at(&f, f.now + MS);
+	cr_expect_eq(f.clients[2].refusals, 0, "the lent one may come back");
+	fake_return(&f, 0);
+	cr_expect_eq(fake_holds(&f, 2), 0);
+	fake_fini(&f);
+}
+
+Test(pool, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_success)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	uint64_t want = 50 * MS, seen_apart = 0;
+	struct fake f;
+
+	set.timeout_us = 0;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1); /* tries for ever, as the lent one may come back */
+	for (int i = 0; i < 14; i++) {
+		int next = f.opened;
+		uint64_t wait;
+
+		fake_failed(&f, next - 1, CF_REFUSED, false);
+		wait = fake_counts(&f).backoff_until_us - f.now;
+		cr_expect(wait >= want * 8 / 10 && wait <= want * 12 / 10, "%llu, not about %llu",
+			  (unsigned long long)wait, (unsigned long long)want);
+		seen_apart += wait != want;
+		fake_at(&f, f.now + wait - 1);
+		cr_expect_eq(f.opened, next);
+		fake_at(&f, f.now + 1);
+		cr_expect_eq(f.opened, next + 1);
+		want = want * 2 > 15 * S ? 15 * S : want * 2;
+	}
+	cr_expect_gt(seen_apart, 10, "with jitter");
+	fake_opened(&f, f.opened - 1);
+	cr_expect_eq(fake_counts(&f).backoff_until_us, 0);
+	fake_borrow(&f, 2);
+	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
+	fake_failed(&f, f.opened - 1, CF_REFUSED, false);
+	cr_expect_leq(fake_counts(&f).backoff_until_us, f.now + 60 * MS);
+	fake_fini(&f);
+}
+
+Test(pool, what_failed_together_is_one_failure_and_then_one_is_tried_alone)
+{
+	struct pool_settings set = fake_settings(10, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	for (int i = 1; i < 9; i++)
+		fake_borrow(&f, i);
+	for (int i = 1; i < 9; i++) {
+		f.now += MS;
+		fake_failed(&f, i, CF_REFUSED, false);
+	}
+	cr_expect_leq(fake_counts(&f).backoff_until_us, f.now + 60 * MS);
+	fake_at(&f, f.now + 60 * MS);
+	cr_expect_eq(f.opened, 10, "one alone");
+	fake_opened(&f, 9);
+	cr_expect_eq(f.opened, 17, "it works: one for each of the seven who still wait");
+	fake_fini(&f);
+}
+
+Test(pool, an_open_that_cannot_begin_is_a_failure_told_by_tick)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	f.cannot_open = true;
+	cr_expect_not(fake_borrow(&f, 0));
+	cr_expect_eq(f.clients[0].refusals, 0);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	cr_expect_str_eq(f.clients[0].why.text, "no descriptor left");
+	fake_fini(&f);
+}
+
+Test(pool, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
+{
+	struct pool_settings set = fake_settings(10, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 3);
+	for (int i = 3; i < 6; i++)
+		fake_borrow(&f, i);
+	for (int i = 3; i < 6; i++)
+		fake_failed(&f, i, CF_TOO_MANY, false);
+	cr_expect_eq(fake_counts(&f).backoff_until_us, 0);
+	fake_at(&f, f.now + 29 * S);
+	cr_expect_eq(f.opened, 6);
+	cr_expect_eq(f.clients[3].refusals, 0);
+	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
+	cr_expect_eq(f.opened, 7, "up to what it had");
+	pool_refuse_all(f.p, &f.clients[0].why, RF_SHUTDOWN, f.now);
+	fake_borrow(&f, 6);
+	fake_borrow(&f, 7);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.opened, 8, "30 s have passed");
+	fake_fini(&f);
+}
+
+Test(pool, too_many_connections_and_none_of_ours_is_a_failure_like_others)
+{
+	struct pool_settings set = fake_settings(10, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_failed(&f, 0, CF_TOO_MANY, false);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	cr_expect_str_eq(f.clients[0].why.sqlstate, "53300");
+	fake_at(&f, f.now + S);
+	for (int i = 1; i < 4; i++)
+		fake_borrow(&f, i);
+	cr_expect_eq(f.opened, 2, "one is tried");
+	fake_opened(&f, 1);
+	cr_expect_eq(f.opened, 2, "and no more for 30 s");
+	fake_fini(&f);
+}
+
+/* --- Pings. --- */
+
+static struct pool_settings
+pinging_settings(uint64_t idle_us)
+{
+	struct pool_settings set = fake_settings(3, 0);
+
+	set.pre_ping = true;
+	set.pre_ping_idle_us = idle_us;
+	return set;
+}
+
+Test(pool, one_idle_for_long_is_pinged_before_it_is_lent)
+{
+	struct pool_settings set = pinging_settings(5 * S);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_return(&f, 0);
+	fake_at(&f, f.now + 5 * S - 1);
+	cr_expect(fake_borrow(&f, 1), "not yet");
+	fake_return(&f, 1);
+	fake_at(&f, f.now + 5 * S);
+	cr_expect_not(fake_borrow(&f, 2));
+	cr_expect_eq(f.pinged, 1);
+	cr_expect_eq(f.opened, 1, "no need for another");
+	pool_ping_done(f.p, &f.conns[0], true, f.now);
+	cr_expect_eq(fake_holds(&f, 2), 0);
+	cr_expect_eq(f.counters.pings_ok, 1);
+	fake_fini(&f);
+}
+
+Test(pool, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
+{
+	struct pool_settings set = pinging_settings(5 * S);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 3);
+	for (int i = 0; i < 3; i++)
+		fake_return(&f, i);
+	fake_at(&f, f.now + 4 * S);
+	pool_conn_heard(f.p, &f.conns[0], f.now);
+	fake_at(&f, f.now + 4 * S);
+	cr_expect(fake_borrow(&f, 5));
+	cr_expect_eq(fake_holds(&f, 5), 0);
+	cr_expect_eq(f.pinged, 0);
+	fake_fini(&f);
+}
+
+Test(pool, with_pre_ping_idle_0_each_lending_is_pinged_but_not_a_hand_over)
+{
+	struct pool_settings set = pinging_settings(0);
+	struct fake f;
+
+	set.pool_size = 1;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_return(&f, 0);
+	cr_expect_not(fake_borrow(&f, 1));
+	cr_expect_eq(f.pinged, 1);
+	fake_borrow(&f, 2);
+	pool_ping_done(f.p, &f.conns[0], true, f.now);
+	fake_return(&f, 1);
+	cr_expect_eq(fake_holds(&f, 2), 0);
+	cr_expect_eq(f.pinged, 1);
+	fake_fini(&f);
+}
+
+Test(pool, a_failed_ping_opens_another_and_casts_doubt_on_the_rest)
+{
+	struct pool_settings set = pinging_settings(5 * S);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 2);
+	fake_return(&f, 0);
+	fake_at(&f, f.now + 4 * S);
+	fake_return(&f, 1);
+	fake_at(&f, f.now + 4 * S);
+	cr_expect(fake_borrow(&f, 2), "the warm one");
+	cr_expect_not(fake_borrow(&f, 3), "the cold one is pinged");
+	fake_return(&f, 2); /* the waiter gets it; the ping goes on */
+	fake_return(&f, 3);
+	pool_ping_done(f.p, &f.conns[0], false, f.now);
+	cr_expect_eq(f.counters.recycles[RR_FAILED_PING], 1);
+	cr_expect_eq(f.counters.pings_failed, 1);
+	cr_expect_eq(f.closed_which[0], 0);
+	cr_expect_not(fake_borrow(&f, 4), "was just returned, and still is not trusted");
+	cr_expect_eq(f.opened, 3, "a new one is surer than another ping");
+	fake_opened(&f, 2);
+	cr_expect_eq(fake_holds(&f, 4), 2);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.pinged_which[f.pinged - 1], 1, "the doubtful are verified soon");
+	pool_ping_done(f.p, &f.conns[1], true, f.now);
+	cr_expect(fake_borrow(&f, 5));
+	fake_fini(&f);
+}
+
+Test(pool, without_room_for_another_the_doubtful_are_pinged)
+{
+	struct pool_settings set = pinging_settings(5 * S);
+	struct fake f;
+
+	set.pool_size = 2;
+	fake_init(&f, &set, NULL);
+	f.is_slow_to_close = true;
+	fake_fill(&f, 0, 2);
+	fake_return(&f, 0);
+	fake_return(&f, 1);
+	fake_at(&f, f.now + 10 * S);
+	fake_borrow(&f, 2);
+	pool_ping_done(f.p, &f.conns[1], false, f.now);
+	cr_expect_eq(f.opened, 2);
+	cr_expect_eq(f.pinged, 2);
+	cr_expect_eq(f.pinged_which[1], 0);
+	fake_fini(&f);
+}
+
+Test(pool, a_ping_without_an_answer_has_failed_after_the_timeout)
+{
+	struct pool_settings set = pinging_settings(5 * S);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_return(&f, 0);
+	fake_at(&f, f.now + 10 * S);
+	fake_borrow(&f, 1);
+	cr_expect_eq(fake_next(&f), f.now + 5 * S);
+	fake_at(&f, f.now + 5 * S - 1);
+	cr_expect_eq(f.closed, 0);
+	fake_at(&f, f.now + 1);
+	cr_expect_eq(f.counters.recycles[RR_FAILED_PING], 1);
+	cr_expect_eq(f.opened, 2);
+	pool_ping_done(f.p, &f.conns[0], true, f.now); /* too late */
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	fake_fini(&f);
+}
+
+static const struct {
+	const char *rule;
+	bool is_idle, may_be_down, pings;
+} losses[] = {
+	{ "an idle one was lost, the upstream may be down", true, true, true },
+	{ "an idle one ended for a reason of its own", true, false, false },
+	{ "a lent one was lost, the upstream may be down", false, true, true },
+	{ "a lent one was closed by its borrower", false, false, false },
+};
+
+Test(pool, after_a_loss_the_others_are_verified_before_they_are_lent)
+{
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+		struct pool_settings set = fake_settings(3, 0);
+		struct fake f;
+
+		fake_init(&f, &set, NULL);
+		fake_fill(&f, 0, 2);
+		fake_return(&f, 0);
+		if (losses[i].is_idle)
+			fake_return(&f, 1);
+		pool_conn_gone(f.p, &f.conns[1], losses[i].may_be_down, f.now);
+		cr_expect_eq(fake_borrow(&f, 2), !losses[i].pings, "%s", losses[i].rule);
+		cr_expect_eq(f.pinged, losses[i].pings, "%s", losses[i].rule);
+		cr_expect_eq(f.opened, 2, "%s", losses[i].rule);
+		fake_fini(&f);
+	}
+}
+
+Test(pool, a_sign_of_life_makes_an_idle_one_lendable_to_who_waits)
+{
+	struct pool_settings set = pinging_settings(5 * S);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 2);
+	fake_return(&f, 0);
+	fake_return(&f, 1);
+	fake_at(&f, f.now + 10 * S);
+	fake_borrow(&f, 2);
+	cr_expect_eq(f.pinged, 1);
+	pool_conn_heard(f.p, &f.conns[0], f.now);
+	cr_expect_eq(fake_holds(&f, 2), 0);
+	fake_fini(&f);
+}
+
+Test(pool, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_cold)
+{
+	struct pool_settings set = fake_settings(4, 0);
+	uint64_t returned;
+	struct fake f;
+
+	set.ping_interval_us = 30 * S;
+	set.idle_timeout_us = 600 * S;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 4);
+	for (int i = 0; i < 4; i++)
+		fake_return(&f, i);
+	returned = f.now;
+	fake_at(&f, returned + 30 * S - 1);
+	cr_expect_eq(f.pinged, 0);
+	fake_at(&f, returned + 30 * S);
+	cr_expect_eq(f.pinged, 2);
+	cr_expect_eq(fake_counts(&f).idle, 2, "somebody may come meanwhile");
+	fake_at(&f, returned + 31 * S);
+	cr_expect_eq(f.pinged, 3);
+	for (int i = 0; i < 3; i++)
+		pool_ping_done(f.p, &f.conns[f.pinged_which[i]], true, f.now);
+	fake_at(&f, returned + 32 * S);
+	cr_expect_eq(f.pinged, 4);
+	pool_ping_done(f.p, &f.conns[f.pinged_which[3]], true, f.now);
+	for (int k = 0; f.now < returned + 599 * S; k++) {
+		fake_at(&f, f.now + S);
+		for (int i = 0; i < 4; i++)
+			pool_ping_done(f.p, &f.conns[i], true, f.now);
+	}
+	cr_expect_eq(f.closed, 0);
+	fake_at(&f, returned + 600 * S);
+	cr_expect_gt(f.counters.recycles[RR_IDLE], 0, "being pinged is not being used");
+	fake_fini(&f);
+}
+
+/* --- Age, idleness, stock. --- */
+
+Test(pool, one_is_recycled_by_age_when_idle_with_jitter)
+{
+	struct pool_settings set = fake_settings(20, 0);
+	uint64_t first = UINT64_MAX, last = 0, opened;
+	struct fake f;
+
+	set.recycle_us = 3600 * (uint64_t)S;
+	fake_init(&f, &set, NULL);
+	opened = f.now;
+	fake_fill(&f, 0, 20);
+	for (int i = 0; i < 20; i++) {
+		uint64_t at = f.conns[i].recycle_at_us - opened;
+
+		first = at < first ? at : first;
+		last = at > last ? at : last;
+		if (i < 19)
+			fake_return(&f, i);
+	}
+	cr_expect(first >= 3240ull * S && last <= 3960ull * S);
+	cr_expect_gt(last - first, 100ull * S, "they do not end together");
+	fake_at(&f, opened + first - 1);
+	cr_expect_eq(f.closed, 0);
+	fake_at(&f, opened + first + S);
+	cr_expect_geq(f.counters.recycles[RR_AGE], 1);
+	fake_at(&f, opened + last + S);
+	cr_expect_eq(f.counters.recycles[RR_AGE], 19, "but not the one that is lent");
+	fake_return(&f, 19);
+	cr_expect_eq(f.counters.recycles[RR_AGE], 20);
+	fake_fini(&f);
+}
+
+Test(pool, an_old_one_that_is_returned_is_replaced_for_who_waits)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	set.recycle_us = 60 * S;
+	set.timeout_us = 0;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now + 70 * S);
+	fake_return(&f, 0);
+	cr_expect_eq(f.counters.recycles[RR_AGE], 1);
+	cr_expect_eq(f.opened, 2);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	fake_fini(&f);
+}
+
+Test(pool, nothing_is_closed_for_its_age_while_no_new_one_can_be_had)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.recycle_us = 60 * S;
+	set.timeout_us = 0;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	f.cannot_open = true;
+	fake_failed(&f, 1, CF_REFUSED, false);
+	fake_at(&f, f.now + 70 * S);
+	fake_return(&f, 0);
+	cr_expect_eq(fake_holds(&f, 1), 0, "old, but it works");
+	f.cannot_open = false;
+	fake_return(&f, 1);
+	fake_at(&f, f.now + 5 * S);
+	cr_expect_eq(f.closed, 0);
+	pool_resume(f.p, f.now); /* whatever ends the back-off */
+	fake_at(&f, f.now + 2 * S);
+	cr_expect_eq(f.counters.recycles[RR_AGE], 1);
+	fake_fini(&f);
+}
+
+Test(pool, idle_timeout_closes_all_but_min_idle)
+{
+	struct pool_settings set = fake_settings(5, 0);
+	struct fake f;
+
+	set.idle_timeout_us = 60 * S;
+	set.min_idle = 2;
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 5; i++)
+		fake_borrow(&f, i);
+	for (int i = 0; i < 5; i++)
+		fake_opened(&f, i);
+	for (int i = 0; i < 5; i++)
+		fake_return(&f, i);
+	fake_at(&f, f.now + 60 * S - 1);
+	cr_expect_eq(f.closed, 0);
+	fake_at(&f, f.now + 1);
+	cr_expect_eq(f.counters.recycles[RR_IDLE], 3);
+	fake_at(&f, f.now + 600 * S);
+	cr_expect_eq(fake_counts(&f).idle, 2);
+	fake_fini(&f);
+}
+
+Test(pool, min_idle_is_kept_once_the_pool_is_in_use_and_within_pool_size)
+{
+	struct pool_settings set = fake_settings(4, 10);
+	struct fake f;
+
+	set.min_idle = 3;
+	fake_init(&f, &set, NULL);
+	f.due = pool_tick(f.p, f.now);
+	fake_at(&f, f.now + 10 * S);
+	cr_expect_eq(f.opened, 0, "nobody has come yet");
+	fake_borrow(&f, 0);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.opened, 4);
+	for (int i = 0; i < 4; i++)
+		fake_opened(&f, i);
+	cr_expect_eq(fake_counts(&f).idle, 3);
+	cr_expect(fake_borrow(&f, 1));
+	fake_at(&f, f.now + 10 * S);
+	cr_expect_eq(f.opened, 4, "not above pool_size");
+	cr_expect_eq(fake_next(&f), 0, "and no need to look again");
+	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
+	cr_expect_leq(fake_next(&f), f.now + S);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.opened, 5, "one was lost");
+	fake_opened(&f, 4);
+	pool_close_all(f.p, RR_SHUTDOWN, f.now);
+	fake_at(&f, f.now + 10 * S);
+	cr_expect_eq(f.opened, 5, "none in stock after a shutdown");
+	fake_fini(&f);
+}
+
+Test(pool, min_idle_backs_off_too)
+{
+	struct pool_settings set = fake_settings(4, 0);
+	struct fake f;
+
+	set.min_idle = 2;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	for (int i = 0; i < 3; i++)
+		fake_failed(&f, i, CF_REFUSED, false);
+	cr_expect_eq(f.opened, 3);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.opened, 4, "one alone, with nobody in line");
+	fake_fini(&f);
+}
+
+/* --- What the operator does. --- */
+
+Test(pool, lower_limits_close_surplus_idle_ones_at_once_and_lent_ones_on_return)
+{
+	struct pool_settings set = fake_settings(6, 2);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 8);
+	for (int i = 0; i < 3; i++)
+		fake_return(&f, i);
+	pool_reconfigure(f.p, &set, f.now);
+	cr_expect_eq(f.closed, 0, "the same settings close nobody");
+	set.pool_size = 3;
+	set.max_overflow = 0;
+	pool_reconfigure(f.p, &set, f.now);
+	cr_expect_eq(f.closed, 3);
+	fake_borrow(&f, 10);
+	cr_expect_eq(f.opened, 8);
+	fake_return(&f, 3);
+	fake_return(&f, 4);
+	cr_expect_eq(f.closed, 5);
+	cr_expect_eq(f.clients[10].grants, 0);
+	fake_return(&f, 5);
+	cr_expect_eq(fake_holds(&f, 10), 5);
+	fake_fini(&f);
+}
+
+Test(pool, higher_limits_open_for_those_in_line)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 5; i++)
+		fake_borrow(&f, i);
+	set.pool_size = 3;
+	set.timeout_us = S;
+	pool_reconfigure(f.p, &set, f.now);
+	cr_expect_eq(f.opened, 3);
+	cr_expect_eq(fake_next(&f), f.now + S, "and the new timeout holds for them");
+	fake_fini(&f);
+}
+
+Test(pool, a_pool_size_of_0_is_1)
+{
+	struct pool_settings set = fake_settings(0, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	cr_expect_eq(pool_get_settings(f.p)->pool_size, 1);
+	fake_fill(&f, 0, 1);
+	fake_fini(&f);
+}
+
+Test(pool, a_paused_pool_lends_nothing_and_closes_all_it_has)
+{
+	struct pool_settings set = fake_settings(4, 0);
+	struct fake f;
+
+	set.min_idle = 1;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	for (int i = 0; i < f.opened; i++)
+		fake_opened(&f, i);
+	fake_borrow(&f, 1);
+	fake_return(&f, 1);
+	pool_pause(f.p, f.now);
+	cr_expect(pool_is_paused(f.p));
+	cr_expect_eq(fake_counts(&f).idle + fake_counts(&f).opening, 0);
+	cr_expect_not(fake_borrow(&f, 2));
+	fake_return(&f, 0);
+	cr_expect_eq(fake_counts(&f).lent, 0);
+	fake_at(&f, f.now + 29 * S);
+	cr_expect_eq(f.clients[2].grants + f.clients[2].refusals, 0);
+	int before = f.opened;
+	pool_resume(f.p, f.now);
+	cr_expect_gt(f.opened, before);
+	fake_opened(&f, before);
+	cr_expect_eq(fake_holds(&f, 2), before);
+	fake_fini(&f);
+}
+
+Test(pool, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
+{
+	struct pool_settings set = fake_settings(4, 0);
+	struct fake f;
+
+	set.min_idle = 2;
+	fake_init(&f, &set, NULL);
+	pool_pause(f.p, f.now);
+	fake_borrow(&f, 0);
+	fake_at(&f, f.now + 30 * S);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	cr_expect_str_eq(f.clients[0].why.detail, "the pool is paused, 1 clients waiting");
+	cr_expect_eq(fake_next(&f), 0, "and then there is nothing to do");
+	fake_fini(&f);
+}
+
+Test(pool, close_all_closes_what_nobody_has_now_and_the_rest_when_returned)
+{
+	struct pool_settings set = fake_settings(4, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 3);
+	fake_return(&f, 0);
+	fake_return(&f, 1);
+	pool_conn_gone(f.p, &f.conns[0], true, f.now);
+	fake_borrow(&f, 3); /* pinging */
+	fake_borrow(&f, 4); /* opening */
+	pool_close_all(f.p, RR_RELOAD, f.now);
+	cr_expect_eq(f.counters.recycles[RR_RELOAD], 2);
+	cr_expect_eq(fake_counts(&f).opening, 2, "anew for those in line");
+	fake_return(&f, 2);
+	cr_expect_eq(f.counters.recycles[RR_RELOAD], 3);
+	fake_opened(&f, f.opened - 1);
+	fake_return(&f, 3);
+	cr_expect_eq(f.counters.recycles[RR_RELOAD], 3, "new ones are not concerned");
+	fake_fini(&f);
+}
+
+Test(pool, pool_free_refuses_those_in_line)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	pool_pause(f.p, f.now);
+	fake_borrow(&f, 0);
+	pool_free(f.p);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
+	pool_free(NULL);
+}

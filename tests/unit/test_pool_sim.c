@@ -1,0 +1,25 @@
+/*
+ * tests/unit/test_pool_sim.c - 10,000 random schedules for the pool policy: see pool_sim.h. A failure names its seed;
+ * PGWEIR_SIM_SEED=<seed> plays that one again, with every event on stderr.
+ */
+#include "pool_sim.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#define SCHEDULES 10000
+
+Test(pool_sim, all_that_pool_h_promises_holds_at_every_step)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+	const char *seed = getenv("PGWEIR_SIM_SEED");
+
+	cr_assert_not_null(s);
+	if (seed != NULL) {
+		cr_assert(sim_play(s, strtoull(seed, NULL, 10), true), "%s", s->report);
+	} else {
+		for (uint64_t i = 1; i <= SCHEDULES; i++)
+			cr_assert(sim_play(s, i, false), "%s", s->report);
+	}
+	free(s);
+}
