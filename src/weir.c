@@ -223,6 +223,7 @@ fill_envs(struct weir *w)
 	s->images = c->images;
 	s->ops = &relay_server_ops;
 	s->owner_ops = &pool_set_owner_ops;
+	s->cancelling = &w->cancelling;
 	c->counters = &w->counters;
 	c->up = w;
 	c->on_report = on_report;
@@ -357,17 +358,6 @@ weir_new(struct config *config, struct fail *why)
 	return NULL;
 }
 
-void
-weir_run(struct weir *w)
-{
-	for (size_t i = 0; i < w->config->listen_count; i++)
-		log_info(w->log, "listening on %s", w->config->listens[i].text);
-	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
-	weir_notify("READY=1");
-	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
-	log_info(w->log, "stopped");
-}
-
 static void
 close_clients(struct weir *w)
 {
@@ -376,6 +366,21 @@ close_clients(struct weir *w)
 	fail_set(&why, "57P01", "pgweir is shutting down");
 	while (!TAILQ_EMPTY(&w->clients.clients))
 		client_close(TAILQ_FIRST(&w->clients.clients), &why);
+}
+
+void
+weir_run(struct weir *w)
+{
+	for (size_t i = 0; i < w->config->listen_count; i++)
+		log_info(w->log, "listening on %s", w->config->listens[i].text);
+	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
+	weir_notify("READY=1");
+	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	close_clients(w);
+	/* What still runs for them is cancelled; PostgreSQL gets a moment to hear of it. */
+	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	log_info(w->log, "stopped");
 }
 
 static void
@@ -401,6 +406,8 @@ weir_free(struct weir *w)
 	w->clients.is_draining = true;
 	close_clients(w);
 	pool_set_free(w->pools);
+	if (w->servers.cancelling != NULL)
+		server_cancel_abandon(&w->servers);
 	graveyard_free(w->graveyard);
 	console_free(w->console);
 	http_free(w->http); /* the metrics go last */

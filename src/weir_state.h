@@ -35,6 +35,7 @@ struct weir {
 	struct server_env servers;
 	struct client_env clients;
 	struct process_counters counters;
+	struct server_cancelling *cancelling;
 	struct listener *listeners[WEIR_LISTENERS_MAX];
 	struct config_listen listening[WEIR_LISTENERS_MAX]; /* what each listens on */
 	struct event *signals[WEIR_SIGNALS], *tick, *http_asks;

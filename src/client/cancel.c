@@ -36,6 +36,24 @@ grow(struct client_env *env)
 	return 0;
 }
 
+/* From a stock, as each call of the generator has a cost of its own; used once, then wiped. */
+static int
+take_random(struct client_env *env, uint32_t out[static 2])
+{
+	uint32_t *stock = env->random;
+
+	if (env->random_left < 2) {
+		if (RAND_bytes((unsigned char *)stock, sizeof(env->random)) != 1)
+			return -1;
+		env->random_left = sizeof(env->random) / sizeof(env->random[0]);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		out[i] = stock[--env->random_left];
+		stock[env->random_left] = 0;
+	}
+	return 0;
+}
+
 int
 cancel_register(struct client *c)
 {
@@ -53,7 +71,7 @@ cancel_register(struct client *c)
 			return -1;
 		at = env->slot_next;
 	}
-	if (RAND_bytes((unsigned char *)random, sizeof(random)) != 1)
+	if (take_random(env, random) < 0)
 		return -1;
 	env->slots[at] = c;
 	env->slot_next = at + 1 < env->slot_cap ? at + 1 : 0;

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <arpa/inet.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,6 @@ void
 client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	int one = 1;
 
 	if (c == NULL || stream_open(&c->stream, env->base, fd, &stream_ops, c) < 0) {
 		if (c == NULL)
@@ -42,8 +40,6 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 		return;
 	}
 	if (!is_unix) {
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 		if (peer->sa_family == AF_INET6)
 			memcpy(&c->peer.in6, peer, sizeof(c->peer.in6));
 		else
@@ -56,6 +52,8 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	login_begin(c);
+	if (!c->is_closing)
+		on_readable(c); /* its first packet is here already, most often */
 }
 
 /* Takes back what it counted as, by state. */

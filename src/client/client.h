@@ -45,7 +45,8 @@ enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONS
 /* A request whose last reply is on its way; measured once it is sent. */
 struct done_request {
 	uint64_t started_us;
-	bool is_simple;
+	uint32_t statements;
+	bool is_simple, has_text; /* srv->text is this request's */
 };
 
 /* What all clients of one loop share. Owned by struct weir. */
@@ -71,7 +72,8 @@ struct client_env {
 	uint32_t client_count, login_count, cancel_count; /* of them; cancel and console connections do not count as clients */
 	struct client **slots; /* by the low bits of the cancel key's pid */
 	uint32_t slot_cap, slot_next;
-	uint64_t last_id;
+	uint32_t random[64], random_left; /* for cancel keys */
+	uint64_t last_id, last_token;
 	bool is_draining; /* SIGTERM: no new clients, no new transactions */
 	bool is_client_idle_limited;
 	/* Upwards. */
@@ -181,7 +183,12 @@ enum statement_step statements_bind(struct client *c, const uint8_t *message, si
 enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
 bool statements_close_unlinked(struct client *c, const uint8_t *message, size_t len); /* false: malformed */
-void statements_simple_query(struct client *c); /* it drops the unnamed statement */
+/* A whole simple Query: DONE if something else was sent in its place. Its ledger entry is the caller's. */
+enum statement_step statements_query(struct client *c, const uint8_t *message, size_t len);
+void statements_deallocated(struct client *c);  /* CommandComplete of a DEALLOCATE */
+void statements_request_done(struct client *c); /* ReadyForQuery */
+void statements_simple_query(struct client *c); /* one is sent: it will drop the unnamed statement */
+void statements_simple_query_done(struct client *c);
 void statements_sync(struct client *c);         /* an error before it ends with it */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
@@ -202,7 +209,8 @@ void cancel_unregister(struct client *c);
 void report_done(struct client *c, struct server *srv, const struct owed *ended); /* before its replies are sent */
 void report_flushed(struct client *c, struct server *srv, bool is_sent);          /* after the batch was sent */
 void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);
-void report_failure(struct client *c, const struct fail *why, enum request_failure kind);
+/* event: the slow log's word for it; NULL: kind's. */
+void report_failure(struct client *c, const struct fail *why, enum request_failure kind, const char *event);
 void report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, bool is_simple);
 void report_request_begins(struct client *c, struct server *srv);
 

@@ -19,7 +19,7 @@ time_is_up(struct client *c, const char *sqlstate, const char *what, const char 
 	struct fail why;
 
 	fail_set(&why, sqlstate, "%s (%s)", what, setting);
-	report_failure(c, &why, RF_LIMIT);
+	report_failure(c, &why, RF_LIMIT, setting);
 	client_close(c, &why);
 }
 

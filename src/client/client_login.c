@@ -19,6 +19,7 @@
 #include "wire/messages.h"
 #include "wire/startup.h"
 
+#include <ctype.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -176,16 +177,103 @@ finish_if_known(struct client *c)
 	return true;
 }
 
+/* "utf-8" is UTF8 to PostgreSQL, as are all spellings that agree in letters and digits. */
+static bool
+is_same_encoding(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		while (*a != '\0' && !isalnum((unsigned char)*a))
+			a++;
+		while (*b != '\0' && !isalnum((unsigned char)*b))
+			b++;
+		if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+			return false;
+		if (*a == '\0')
+			return true;
+	}
+}
+
+static bool
+is_printable(const char *s)
+{
+	while (*s >= ' ' && *s <= '~')
+		s++;
+	return *s == '\0';
+}
+
+/*
+ * PostgreSQL's own spelling of a reported setting, where no server needs to be asked for it: what fresh servers have
+ * anyway, and application_name. NULL: only a server knows.
+ */
+static const char *
+known_spelling(const struct client *c, const struct image_setting *s)
+{
+	const char *fresh = image_get(c->entry->baseline, s->name);
+
+	if (strcmp(fresh, s->value) == 0)
+		return fresh;
+	if (strcasecmp(s->name, "client_encoding") == 0 && is_same_encoding(fresh, s->value))
+		return fresh;
+	if (strcasecmp(s->name, "application_name") == 0 && strlen(s->value) < 64 && is_printable(s->value))
+		return s->value;
+	return NULL;
+}
+
+/* The client's image without asking a server. *is_certain: no server could refuse any of it. NULL: can't be told. */
+static struct image *
+guess_image(const struct client *c, bool *is_certain)
+{
+	struct image *img = c->entry->baseline == NULL ? NULL : image_ref(c->entry->baseline);
+	const struct image *raw = c->login->raw;
+
+	*is_certain = true;
+	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
+		const struct image_setting *s = image_at(raw, i);
+		bool is_reported = image_get(c->entry->baseline, s->name) != NULL;
+		const char *value = is_reported ? known_spelling(c, s) : s->value;
+
+		*is_certain = *is_certain && is_reported;
+		if (value == NULL || image_update(&img, s->name, value, is_reported) < 0) {
+			image_unref(img);
+			return NULL;
+		}
+	}
+	return img;
+}
+
+static void
+finish_guessed(struct client *c, struct image *img, bool is_certain)
+{
+	if (is_certain)
+		pool_entry_learn_startup(c->entry, c->login->raw, img);
+	finish(c, img, c->entry->welcome);
+}
+
+/*
+ * Settings nobody has had before are tried on a server. If none is free at once, and they look right, the client need
+ * not wait for one: they are applied before its first query, and if PostgreSQL refuses them then, it hears of it then.
+ */
 static void
 ask_server(struct client *c)
 {
+	bool is_certain;
+	struct image *guess = guess_image(c, &is_certain);
 	struct server *srv;
 
+	if (guess != NULL && is_certain) {
+		finish_guessed(c, guess, is_certain);
+		return;
+	}
 	c->state = CL_WELCOME;
 	relay_ticket(c);
 	srv = pool_entry_borrow(c->entry, &c->ticket, c, *c->env->now_us);
-	if (srv != NULL)
+	if (srv != NULL) {
+		image_unref(guess);
 		login_granted(c, srv);
+	} else if (guess != NULL) {
+		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+		finish_guessed(c, guess, is_certain);
+	}
 }
 
 static void
@@ -239,7 +327,7 @@ apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 		    || ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
 			r = -1;
 	if (r == 0 && triples > 0)
-		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us);
+		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us, 0);
 	if (r == 0 && triples > 0) {
 		srv->unnamed_of = 0;
 		server_write(srv, b.bytes, b.len);

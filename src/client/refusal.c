@@ -42,7 +42,7 @@ refuse_request(struct client *c, const struct fail *why, enum request_failure ki
 	if (c->is_closing)
 		return;
 	add_names(c, why, &told);
-	report_failure(c, &told, kind);
+	report_failure(c, &told, kind, NULL);
 	report_error(c->entry, EO_PROXY, told.sqlstate);
 	if (kind == RF_SHUTDOWN || c->entry->is_orphan) {
 		client_close(c, &told);

@@ -71,7 +71,7 @@ replay_image(struct client *c, struct server *srv)
 		    || ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
 			r = -1;
 	if (r == 0 && triples > 0)
-		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us);
+		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us, 0);
 	if (r == 0 && triples > 0) {
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
 		srv->unnamed_of = 0;
@@ -207,15 +207,27 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	struct client *c = w->c;
 	struct server *srv = c->srv;
 	size_t have = w->len - w->at - FRAME_HEAD_LEN;
+	enum statement_step step = STATEMENT_FORWARD;
 
+	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
+		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step == STATEMENT_HOLD)
+		return WALK_HOLD;
+	if (step == STATEMENT_FAILED)
+		return out_of_memory(c);
 	report_request_begins(c, srv);
-	if (ledger_push_request(&srv->ledger, kind, OWED_TO_CLIENT, c->request_us) < 0)
+	srv->statements_run = 0;
+	if (ledger_push_request(&srv->ledger, kind, OWED_TO_CLIENT, c->request_us, 1) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY) {
 		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len, true);
 		statements_simple_query(c);
 	}
 	srv->is_synced = true;
+	if (step == STATEMENT_DONE) {
+		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
+		return WALK_ON;
+	}
 	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
@@ -239,8 +251,9 @@ send_sync(struct request_walk *w)
 
 	if (srv->is_synced)
 		report_request_begins(w->c, srv);
-	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_CLIENT, w->c->request_us) < 0)
+	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_CLIENT, w->c->request_us, srv->statements_run) < 0)
 		return out_of_memory(w->c);
+	srv->statements_run = 0;
 	srv->is_synced = true;
 	statements_sync(w->c);
 	return forward(w, FRAME_HEAD_LEN);
@@ -347,6 +360,7 @@ linked(struct request_walk *w, const struct frame *f)
 	case 'F':
 		return send_simple(w, f, OWED_FUNCTION);
 	case 'E':
+		w->c->srv->statements_run++;
 		return send_extended(w, f, OWED_EXECUTE);
 	case 'B':
 		return send_bind(w, f);
@@ -501,6 +515,18 @@ relay_unstall(struct client *c)
 	stream_set_reading(&c->stream, true);
 }
 
+/* True if bytes were lost. */
+static bool
+flush_to_server(struct client *c)
+{
+	struct outbox *o = &c->env->to_server;
+
+	if (o->to == NULL)
+		return false;
+	c->entry->database->counters.bytes_out[NS_SERVER] += o->total;
+	return outbox_flush(o) < 0;
+}
+
 void
 relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
@@ -524,9 +550,11 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		outbox_begin(&env->to_server, NULL);
 		return;
 	}
-	is_lost = env->to_server.to != NULL && outbox_flush(&env->to_server) < 0;
+	is_lost = flush_to_server(c);
 	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
+	if (c->entry != NULL)
+		c->entry->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
 		client_close(c, w.has_why ? &w.why : NULL);
 		return;
@@ -634,6 +662,8 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 		outbox_begin(o, &c->stream);
 	outbox_ref(o, bytes, len);
 	srv->bytes_to_client += len;
+	c->entry->database->counters.bytes_out[NS_CLIENT] += len;
+	c->entry->database->counters.bytes_in[NS_SERVER] += len;
 }
 
 static bool
@@ -655,8 +685,12 @@ on_request_done(struct server *srv, const struct owed *ended)
 {
 	struct client *c = srv->link;
 
-	if (!breaks_statement_mode(c, srv))
-		report_done(c, srv, ended);
+	if (breaks_statement_mode(c, srv))
+		return;
+	if (ended->kind == OWED_QUERY)
+		statements_simple_query_done(c);
+	statements_request_done(c);
+	report_done(c, srv, ended);
 }
 
 static void
@@ -687,7 +721,8 @@ image_failed(struct client *c, struct server *srv, const struct error_fields *e)
 }
 
 static bool
-on_error(struct server *srv, const struct error_fields *e, enum owed_to to, const uint8_t *message, size_t len)
+on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
+    size_t len)
 {
 	struct client *c = srv->link;
 	struct buf b = { 0 };
@@ -697,6 +732,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, cons
 		srv->is_closing = true;
 	if (c == NULL)
 		return false;
+	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
+	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed
+	    && c->entry->settings.pool_mode != POOL_MODE_SESSION)
+		return true;
 	if (c->state == CL_WELCOME) {
 		login_server_error(c, e);
 		return true;
@@ -724,6 +763,11 @@ on_complete(struct server *srv, const char *tag)
 	srv->tag[len] = '\0';
 	if (tag[0] == 'D' && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
 		statements_deallocated_all(c);
+	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
+		statements_deallocated(c);
+	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
+	if ((strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "RESET") == 0) && image_doubt(&srv->image) < 0)
+		srv->is_closing = true;
 }
 
 static void
@@ -793,6 +837,8 @@ on_lost(struct server *srv, const struct fail *why)
 
 	if (c == NULL)
 		return;
+	if (c->state == CL_READY && (srv->was_owing || srv->tx != 'I'))
+		report_failure(c, why, RF_BACKEND_LOST, "backend_lost");
 	c->srv = NULL;
 	srv->link = NULL;
 	if (c->env->to_server.to == &srv->stream)
@@ -801,7 +847,6 @@ on_lost(struct server *srv, const struct fail *why)
 		login_server_lost(c, why);
 		return;
 	}
-	report_failure(c, why, RF_BACKEND_LOST);
 	if (srv->is_closing) { /* PostgreSQL has said FATAL itself, and the client has it */
 		client_close(c, NULL);
 		return;

@@ -33,8 +33,7 @@ report_request_begins(struct client *c, struct server *srv)
 	srv->first_reply_us = 0;
 	srv->paused_us = 0;
 	srv->text_len = 0;
-	srv->is_text_cut = false;
-	srv->statements_run = 0;
+	srv->is_text_cut = srv->is_text_spent = false;
 	srv->bytes_to_client = srv->bytes_from_client = 0;
 	srv->tag[0] = srv->sqlstate[0] = '\0';
 }
@@ -44,9 +43,8 @@ report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, b
 {
 	size_t keep = len < REQUEST_TEXT_MAX ? len : REQUEST_TEXT_MAX;
 
-	srv->statements_run++;
 	if (srv->text_len > 0)
-		return; /* the first text of a request stands for it */
+		return; /* the first text of a request stands for it, and for those that were sent behind it */
 	if (srv->text == NULL && (srv->text = malloc(REQUEST_TEXT_MAX)) == NULL)
 		return;
 	memcpy(srv->text, text, keep);
@@ -87,7 +85,9 @@ report_done(struct client *c, struct server *srv, const struct owed *ended)
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(c, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)
-		env->done[env->done_count++] = (struct done_request){ ended->started_us, is_simple };
+		env->done[env->done_count++] = (struct done_request){ ended->started_us, ended->statements, is_simple,
+			!srv->is_text_spent };
+	srv->is_text_spent = true;
 }
 
 static uint64_t
@@ -105,7 +105,7 @@ since(uint64_t later, uint64_t earlier)
 }
 
 static void
-tell(struct client *c, struct server *srv, struct request_report *r, const char *event)
+tell(struct client *c, struct server *srv, const struct done_request *done, struct request_report *r, const char *event)
 {
 	char peer[80], tag[sizeof(srv->tag)] = "";
 
@@ -135,13 +135,15 @@ tell(struct client *c, struct server *srv, struct request_report *r, const char 
 		r->protocol = strcmp(tag, "COPY") == 0 ? "copy" : srv->is_simple ? "simple" : "extended";
 		r->bytes_in = srv->bytes_from_client;
 		r->bytes_out = srv->bytes_to_client;
-		r->statements = srv->statements_run;
+		r->statements = done != NULL ? done->statements : 1;
 		r->in_transaction = srv->tx != 'I';
 		if (srv->sqlstate[0] != '\0')
 			r->sqlstate = srv->sqlstate;
-		r->query = (const char *)srv->text;
-		r->query_len = srv->text_len;
-		r->is_query_cut = srv->is_text_cut;
+		if (done == NULL || done->has_text) {
+			r->query = (const char *)srv->text;
+			r->query_len = srv->text_len;
+			r->is_query_cut = srv->is_text_cut;
+		}
 	}
 	c->env->on_report(c->env->up, r);
 }
@@ -169,7 +171,7 @@ measure(struct client *c, struct server *srv, const struct done_request *done, u
 	r.threshold_us = c->entry->settings.slow_query_threshold_us;
 	if (r.duration_us >= r.threshold_us) {
 		d->slow_queries++;
-		tell(c, srv, &r, "slow_query");
+		tell(c, srv, done, &r, "slow_query");
 	}
 	c->wait_us = 0; /* only the first of a batch waited */
 }
@@ -191,7 +193,7 @@ report_flushed(struct client *c, struct server *srv, bool is_sent)
 }
 
 void
-report_failure(struct client *c, const struct fail *why, enum request_failure kind)
+report_failure(struct client *c, const struct fail *why, enum request_failure kind, const char *event)
 {
 	static const char *const events[RF_COUNT] = { "pool_timeout", "backend_unreachable", "backend_lost", "limit",
 		"shutdown", "protocol", "internal" };
@@ -214,5 +216,5 @@ report_failure(struct client *c, const struct fail *why, enum request_failure ki
 		r.query = (const char *)text;
 		r.query_len = (size_t)((stop != NULL ? stop : end) - text);
 	}
-	tell(c, c->srv, &r, events[kind]);
+	tell(c, c->srv, NULL, &r, event != NULL ? event : events[kind]);
 }

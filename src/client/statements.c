@@ -14,6 +14,7 @@
  */
 #include "client/client.h"
 
+#include "session/deallocate.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -44,10 +45,14 @@ struct client_statements {
 	struct statement *unnamed;   /* as of the last message sent */
 	struct statement *confirmed; /* as of the last reply received */
 	uint32_t unnamed_under_way;  /* Parses of it without a reply */
+	uint64_t token;              /* of its present state: the server whose unnamed_of equals it is in that state */
 	struct named *failed;        /* whose message the last error was about */
 	uint32_t scope;              /* Syncs sent */
 	uint32_t oversize_count;     /* named ones too large to be kept: they live on one server only */
 	bool is_unnamed_oversize, is_oversize_bound;
+	struct named *deallocating;  /* SQL DEALLOCATE of it is under way */
+	bool is_clearing;            /* DEALLOCATE ALL or DISCARD ALL is under way */
+	uint32_t clearing_scope;
 };
 
 /* What a ledger entry's ref is, by its low bits. */
@@ -73,6 +78,13 @@ own(struct client *c)
 	return c->statements;
 }
 
+/* Is it as good as gone: its Close, or a DEALLOCATE ALL, is on its way. */
+static bool
+is_going(const struct client *c, const struct named *n)
+{
+	return n->is_closing || (c->statements->is_clearing && !n->is_pending);
+}
+
 static struct named *
 find(const struct client *c, const char *name)
 {
@@ -88,6 +100,8 @@ find(const struct client *c, const char *name)
 static bool
 is_unsettled(const struct client *c, const struct named *n)
 {
+	if (c->statements != NULL && c->statements->is_clearing && c->statements->clearing_scope != c->statements->scope)
+		return true;
 	return n != NULL && (n->is_pending || n->is_closing) && n->scope != c->statements->scope;
 }
 
@@ -160,6 +174,8 @@ statements_free(struct client *c)
 	statement_unref(s->confirmed);
 	if (s->failed != NULL)
 		named_unref(s->failed);
+	if (s->deallocating != NULL)
+		named_unref(s->deallocating);
 	free(s);
 }
 
@@ -274,9 +290,11 @@ ensure_unnamed(struct client *c)
 		return -1;
 	if (s->is_unnamed_oversize)
 		s->is_oversize_bound = true;
-	if (srv->unnamed_of == c->id)
+	if (srv->unnamed_of == s->token && s->token != 0)
 		return 0;
-	srv->unnamed_of = c->id;
+	if (s->token == 0)
+		s->token = ++c->env->last_token;
+	srv->unnamed_of = s->token;
 	s->is_unnamed_oversize = false;
 	if (s->unnamed != NULL) {
 		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag(NULL, REF_OUR_UNNAMED)) < 0)
@@ -291,12 +309,18 @@ ensure_unnamed(struct client *c)
 	return 0;
 }
 
+/* A new state of it. With a server: that one is in it too, once it has done what it was sent. */
 static void
-set_unnamed(struct client_statements *s, struct statement *st)
+set_unnamed(struct client *c, struct statement *st)
 {
+	struct client_statements *s = c->statements;
+
 	statement_unref(s->unnamed);
 	s->unnamed = st;
 	s->is_unnamed_oversize = false;
+	s->token = ++c->env->last_token;
+	if (c->srv != NULL)
+		c->srv->unnamed_of = s->token;
 }
 
 static enum statement_step
@@ -307,9 +331,8 @@ parse_unnamed(struct client *c, const struct parse_fields *f, const uint8_t *mes
 
 	if (s == NULL || (st = statement_get(c->env->statements, f->rest, f->rest_len, f->query_len)) == NULL)
 		return STATEMENT_FAILED;
-	set_unnamed(s, st);
+	set_unnamed(c, st);
 	s->unnamed_under_way++;
-	c->srv->unnamed_of = c->id;
 	if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, tag(statement_ref(st), REF_UNNAMED)) < 0)
 		return STATEMENT_FAILED;
 	outbox_ref(&c->env->to_server, message, len);
@@ -389,10 +412,126 @@ parse_named(struct client *c, const struct parse_fields *f)
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
+/*
+ * SQL that deallocates a statement of the protocol (PHP, Perl, psycopg 3, pgx do that): it runs on the server under the
+ * server's name for it. DONE: sql is to be sent instead. HOLD: not while earlier requests are unanswered, as what comes
+ * of it is known by its own reply. FORWARD: nothing of ours is concerned, or all of it.
+ */
+static enum statement_step
+deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
+{
+	char name[DEALLOCATE_NAME_MAX];
+	enum deallocate_kind kind = deallocate_parse(text, len, name);
+	struct client_statements *s;
+	struct named *n;
+
+	if (kind == DEALLOCATE_NONE)
+		return STATEMENT_FORWARD;
+	if (c->srv->is_synced && c->srv->ledger.count > 0)
+		return STATEMENT_HOLD;
+	if ((s = own(c)) == NULL)
+		return STATEMENT_FAILED;
+	if (kind == DEALLOCATE_ALL) {
+		s->is_clearing = true;
+		s->clearing_scope = s->scope;
+		server_statements_forget_ready(&c->srv->statements);
+		return STATEMENT_FORWARD;
+	}
+	n = find(c, name);
+	if (n == NULL && !is_ours(name))
+		return STATEMENT_FORWARD; /* made by SQL PREPARE, or nobody's */
+	buf_printf(sql, "DEALLOCATE \"%s%s\"", n == NULL ? STRANGER : "", n == NULL ? name : n->st->name);
+	buf_put_u8(sql, 0);
+	if (!buf_ok(sql))
+		return STATEMENT_FAILED;
+	if (n == NULL || n->is_oversize)
+		return n == NULL ? STATEMENT_DONE : STATEMENT_FORWARD;
+	if (ensure(c, n->st) < 0)
+		return STATEMENT_FAILED;
+	if (s->deallocating != NULL)
+		named_unref(s->deallocating);
+	n->refs++;
+	s->deallocating = n;
+	return STATEMENT_DONE;
+}
+
+static enum statement_step
+parse_instead(struct client *c, const char *name, struct buf *sql)
+{
+	struct buf message = { 0 };
+	enum statement_step step = STATEMENT_FAILED;
+	size_t query_len = sql->len - 1;
+	struct parse_fields f;
+
+	buf_put_u16(sql, 0);
+	message_parse(&message, name, sql->bytes, sql->len);
+	if (buf_ok(sql) && buf_ok(&message) && fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
+		f.query_len = query_len;
+		step = f.name[0] == '\0' ? parse_unnamed(c, &f, message.bytes, message.len) : parse_named(c, &f);
+		outbox_settle(&c->env->to_server);
+	}
+	buf_fini(&message);
+	return step;
+}
+
+enum statement_step
+statements_query(struct client *c, const uint8_t *message, size_t len)
+{
+	struct buf sql = { 0 }, b = { 0 };
+	enum statement_step step;
+
+	if (is_passed_through(c) || message[len - 1] != 0)
+		return STATEMENT_FORWARD;
+	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
+	if (step == STATEMENT_DONE) {
+		message_put(&b, 'Q', sql.bytes, sql.len);
+		if (buf_ok(&b))
+			outbox_copy(&c->env->to_server, b.bytes, b.len);
+		else
+			step = STATEMENT_FAILED;
+		buf_fini(&b);
+	}
+	buf_fini(&sql);
+	return step;
+}
+
+void
+statements_deallocated(struct client *c)
+{
+	struct client_statements *s = c->statements;
+
+	if (s == NULL || s->deallocating == NULL)
+		return;
+	server_statements_forget(&c->srv->statements, s->deallocating->st->id);
+	if (s->deallocating->owner != NULL)
+		table_remove(s->deallocating);
+	named_unref(s->deallocating);
+	s->deallocating = NULL;
+}
+
+void
+statements_request_done(struct client *c)
+{
+	struct client_statements *s = c->statements;
+
+	if (s == NULL)
+		return;
+	if (s->deallocating != NULL) { /* it failed */
+		named_unref(s->deallocating);
+		s->deallocating = NULL;
+	}
+	if (s->is_clearing) { /* it failed, and we don't know any more what the server has */
+		s->is_clearing = false;
+		c->srv->is_closing = true;
+	}
+}
+
 enum statement_step
 statements_parse(struct client *c, const uint8_t *message, size_t len)
 {
 	struct parse_fields f;
+	struct buf sql = { 0 };
+	enum statement_step step;
 	struct named *n;
 
 	c->entry->database->counters.client_parses++;
@@ -401,6 +540,18 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
 	if (is_passed_through(c))
 		return STATEMENT_FORWARD;
+	switch (deallocate_step(c, (const char *)f.rest, f.query_len, &sql)) {
+	case STATEMENT_HOLD:
+		return STATEMENT_HOLD;
+	case STATEMENT_FAILED:
+		return STATEMENT_FAILED;
+	case STATEMENT_DONE:
+		step = parse_instead(c, f.name, &sql);
+		buf_fini(&sql);
+		return step;
+	default:
+		break;
+	}
 	if (f.name[0] == '\0')
 		return parse_unnamed(c, &f, message, len);
 	if (c->entry->settings.prepared_statements == 0)
@@ -408,7 +559,7 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	n = find(c, f.name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
-	if (n != NULL && !n->is_closing)
+	if (n != NULL && !is_going(c, n))
 		return parse_duplicate(c, n, &f);
 	if (n != NULL)
 		table_remove(n); /* closed just before; should that be skipped, so is this */
@@ -424,10 +575,9 @@ statements_oversize_parse(struct client *c, const char *name)
 	if (s == NULL || is_passed_through(c))
 		return;
 	if (name[0] == '\0') {
-		set_unnamed(s, NULL);
+		set_unnamed(c, NULL);
 		s->is_unnamed_oversize = true;
 		s->is_oversize_bound = false;
-		c->srv->unnamed_of = c->id;
 		return;
 	}
 	if (find(c, name) != NULL || (n = named_new(c, name, NULL)) == NULL)
@@ -462,9 +612,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (name[0] == '\0')
 		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	n = find(c, name);
-	if (n != NULL && n->is_closing && is_unsettled(c, n))
+	if (n != NULL && is_going(c, n) && is_unsettled(c, n))
 		return STATEMENT_HOLD;
-	if (n == NULL || n->is_closing) {
+	if (n == NULL || is_going(c, n)) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD; /* PostgreSQL knows what to say */
 		if (ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
@@ -496,9 +646,9 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	if (name[0] == '\0')
 		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	n = find(c, name);
-	if (n != NULL && n->is_closing && is_unsettled(c, n))
+	if (n != NULL && is_going(c, n) && is_unsettled(c, n))
 		return STATEMENT_HOLD;
-	if (n == NULL || n->is_closing) {
+	if (n == NULL || is_going(c, n)) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD;
 		if (ledger_push(&c->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
@@ -514,6 +664,18 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	return STATEMENT_DONE;
 }
 
+static void
+drop_unnamed(struct client *c)
+{
+	struct client_statements *s = c->statements;
+
+	if (s == NULL)
+		return;
+	set_unnamed(c, NULL);
+	statement_unref(s->confirmed);
+	s->confirmed = NULL;
+}
+
 enum statement_step
 statements_close(struct client *c, const uint8_t *message, size_t len)
 {
@@ -525,9 +687,8 @@ statements_close(struct client *c, const uint8_t *message, size_t len)
 	    || kind == 'P')
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0') {
-		if (c->statements != NULL)
-			set_unnamed(c->statements, NULL);
-		c->srv->unnamed_of = c->id; /* whoever's it was: there is none after this */
+		c->srv->unnamed_of = 0; /* whoever's it was: there is none after this */
+		drop_unnamed(c);
 		return STATEMENT_FORWARD;
 	}
 	n = find(c, name);
@@ -539,7 +700,7 @@ statements_close(struct client *c, const uint8_t *message, size_t len)
 		table_remove(n);
 		return STATEMENT_FORWARD;
 	}
-	if (n == NULL || n->is_closing)
+	if (n == NULL || is_going(c, n))
 		return ledger_push(&c->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
 		                                                                               : STATEMENT_DONE;
 	n->is_closing = true;
@@ -566,7 +727,7 @@ statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
 	if (c->statements == NULL || kind == 'P')
 		return true;
 	if (name[0] == '\0')
-		set_unnamed(c->statements, NULL);
+		drop_unnamed(c);
 	else if ((n = find(c, name)) != NULL)
 		table_remove(n);
 	return true;
@@ -575,14 +736,25 @@ statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
 void
 statements_simple_query(struct client *c)
 {
+	/* It will drop whatever unnamed statement the server has: if that is another client's, nobody's is left. */
+	if (c->statements == NULL || c->srv->unnamed_of != c->statements->token)
+		c->srv->unnamed_of = 0;
+}
+
+void
+statements_simple_query_done(struct client *c)
+{
 	struct client_statements *s = c->statements;
 
-	c->srv->unnamed_of = 0;
-	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize))
+	if (s == NULL || (s->confirmed == NULL && s->unnamed == NULL && !s->is_unnamed_oversize))
 		return;
-	set_unnamed(s, NULL);
 	statement_unref(s->confirmed);
 	s->confirmed = NULL;
+	if (s->unnamed_under_way == 0) { /* else a later Parse has made it anew */
+		statement_unref(s->unnamed);
+		s->unnamed = NULL;
+		s->is_unnamed_oversize = false;
+	}
 }
 
 static void
@@ -596,9 +768,10 @@ settled_unnamed(struct server *srv, struct statement *st, enum owed_end how)
 		return;
 	}
 	s->unnamed_under_way--;
-	if (how == OWED_SKIPPED)
-		statement_unref(st); /* never happened: the one before is still there */
-	else {
+	if (how == OWED_SKIPPED) {
+		statement_unref(st);  /* never happened: the one before is still there, if it was the client's */
+		srv->unnamed_of = 0;
+	} else {
 		statement_unref(s->confirmed);
 		s->confirmed = how == OWED_ANSWERED ? st : NULL;
 		if (how == OWED_FAILED)
@@ -702,6 +875,7 @@ statements_deallocated_all(struct client *c)
 		server_statements_forget_ready(&c->srv->statements);
 	if (c->statements == NULL)
 		return;
+	c->statements->is_clearing = false;
 	HASH_ITER(hh, c->statements->table, n, next)
 	if (!n->is_pending)
 		table_remove(n);

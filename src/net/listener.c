@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,21 @@ make_address(const struct listener_settings *s, struct sockaddr_storage *out, so
 	return -1;
 }
 
+/*
+ * Accepted connections inherit these (Linux), which saves two calls for each. A client speaks first, so that accepting
+ * can wait for its first packet: it is read at once, without another turn of the loop.
+ */
+static void
+set_tcp_options(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
+}
+
 static int
 bind_and_listen(struct listener *l, struct fail *why)
 {
@@ -154,7 +170,7 @@ bind_and_listen(struct listener *l, struct fail *why)
 	if (s->is_unix)
 		remove_stale((struct sockaddr_un *)&addr);
 	else
-		setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		set_tcp_options(l->fd);
 	if (addr.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	r = bind(l->fd, (struct sockaddr *)&addr, len);

@@ -10,7 +10,7 @@ outbox_begin(struct outbox *o, struct stream *to)
 {
 	o->to = to;
 	o->count = 0;
-	o->space_used = 0;
+	o->space_used = o->total = 0;
 	o->is_broken = false;
 }
 
@@ -46,6 +46,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 
 	if (len == 0 || o->to == NULL)
 		return;
+	o->total += len;
 	/* Small bytes right behind copied ones: one piece less is cheaper than the copy. */
 	if (last != NULL && len <= SMALL && o->space_used + len <= OUTBOX_SPACE
 	    && (const uint8_t *)last->iov_base + last->iov_len == o->space + o->space_used) {
@@ -67,11 +68,18 @@ outbox_copy(struct outbox *o, const void *bytes, size_t len)
 		send_now(o);
 		return;
 	}
+	o->total += len;
 	if (o->space_used + len > OUTBOX_SPACE || o->count == OUTBOX_PIECES)
 		send_now(o);
 	memcpy(o->space + o->space_used, bytes, len);
 	o->space_used += len;
 	add(o, o->space + o->space_used - len, len);
+}
+
+void
+outbox_settle(struct outbox *o)
+{
+	send_now(o);
 }
 
 int

@@ -17,6 +17,7 @@ struct outbox {
 	int count;
 	bool is_broken; /* no memory: bytes were lost, the stream must be closed */
 	size_t space_used;
+	size_t total; /* bytes put since outbox_begin */
 	struct iovec pieces[OUTBOX_PIECES];
 	uint8_t space[OUTBOX_SPACE];
 };
@@ -25,6 +26,8 @@ void outbox_begin(struct outbox *o, struct stream *to);
 /* bytes stay where they are until outbox_flush. */
 void outbox_ref(struct outbox *o, const void *bytes, size_t len);
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
+/* What was referenced is about to go away: the batch so far leaves now. */
+void outbox_settle(struct outbox *o);
 /* Sends what is there; 0, or -1: bytes were lost (no memory). The outbox is empty and nobody's then. */
 int outbox_flush(struct outbox *o);
 

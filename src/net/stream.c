@@ -35,7 +35,6 @@ stream_open(struct stream *s, struct event_base *base, int fd, const struct stre
 	s->arg = arg;
 	s->is_reading = true;
 	s->interest = EV_READ;
-	evutil_make_socket_nonblocking(fd);
 	event_assign(&s->event, base, fd, EV_READ | EV_PERSIST, on_event, s);
 	if (event_add(&s->event, NULL) < 0) {
 		close(fd);

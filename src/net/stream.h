@@ -37,7 +37,7 @@ struct stream {
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 
-/* Takes fd (non-blocking from here on). Begins with reading on. -1: no memory (fd is closed then). */
+/* Takes fd, which is non-blocking. Begins with reading on. -1: no memory (fd is closed then). */
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops, void *arg);
 /* Closes and frees what it holds. Fine if never opened but zeroed with fd = -1, and twice. */
 void stream_close(struct stream *s);

@@ -92,7 +92,7 @@ struct pool_ops {
 	/* Close it, whatever it is doing (it may be OPENING or PINGING, never LENT); report pool_conn_gone, from here
 	 * or later. What it reports about opening or ping in between is not listened to. */
 	void (*close)(void *owner, struct pool_conn *conn, enum recycle_reason reason);
-	/* Ping it (state is PINGING); report pool_ping_done. */
+	/* Ping it (state is PINGING); report pool_ping_done later, or pool_conn_gone, from here or later. */
 	void (*ping)(void *owner, struct pool_conn *conn);
 	/* The next call to pool_tick is due at this time, earlier than said before. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);

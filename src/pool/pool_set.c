@@ -212,7 +212,7 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 	if (b != NULL) {
 		b->counters.connect_failures[kind]++;
 		b->counters.last_failure_wall_us = clock_wall_us();
-		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH ? b->counters.is_up : 0;
+		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* it is there, but does not want us */
 	}
 	log_warning(entry->set->log, "pool %s/%s: %s", entry->database->name, entry->user, why->text);
 	pooled_of(srv->conn)->is_told = true;
@@ -257,6 +257,11 @@ on_gone(struct server *srv, const struct fail *why)
 	(void)why;
 	if (is_reset)
 		entry->counters.resets_failed++;
+	if (srv->state == SV_PINGING) {
+		entry->counters.pings_failed++;
+		entry->counters.recycles[RR_FAILED_PING]++;
+	} else
+		entry->counters.recycles[RR_ERROR]++;
 	pooled_of(srv->conn)->is_told = true;
 	pool_conn_gone(entry->policy, srv->conn, !is_reset, now_of(entry->set));
 }
@@ -469,7 +474,7 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
 	box->e.next = set->first;
 	set->first = &box->e;
-	if (set->is_paused)
+	if (set->is_paused || box->e.database->is_paused)
 		pool_pause(box->e.policy, now_us);
 	return box;
 }
@@ -693,11 +698,21 @@ concerns(const struct pool_entry *e, const char *database)
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
 
+/* For pools that come later, too. */
+static void
+mark_paused(struct pool_set *set, const char *database, bool is_paused)
+{
+	for (struct pool_database *d = set->databases; d != NULL; d = d->next)
+		if (database == NULL || strcmp(d->name, database) == 0)
+			d->is_paused = is_paused;
+}
+
 void
 pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 {
 	if (database == NULL)
 		set->is_paused = true;
+	mark_paused(set, database, true);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database))
 			pool_pause(e->policy, now_us);
@@ -708,6 +723,7 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 {
 	if (database == NULL)
 		set->is_paused = false;
+	mark_paused(set, database, false);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database))
 			pool_resume(e->policy, now_us);

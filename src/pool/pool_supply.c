@@ -118,6 +118,7 @@ open_one(struct pool *p, uint64_t now_us)
 	return p->count[PC_OPENING] > before;
 }
 
+/* Conn may be gone when this returns. */
 void
 pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {

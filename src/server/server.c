@@ -54,6 +54,7 @@ free_later(struct grave *g)
 static void
 let_go(struct server *srv)
 {
+	srv->was_owing = srv->ledger.count > 0;
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
 	if (srv->login_timer != NULL)
@@ -263,8 +264,20 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 		enum frame_result r = frame_parse(p + at, len - at, &f);
 		enum login_step step;
 
+		if (srv->body_left > 0) { /* of a notice too long to keep, and of no use */
+			size_t n = len - at < srv->body_left ? len - at : (size_t)srv->body_left;
+
+			at += n;
+			srv->body_left -= n;
+			continue;
+		}
 		if (r == FRAME_PARTIAL)
 			break;
+		if (r == FRAME_OK && f.type == 'N' && f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
+			srv->body_left = f.body_len;
+			at += FRAME_HEAD_LEN;
+			continue;
+		}
 		if (r == FRAME_BAD || f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
 			fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
 			login_failed(srv, CF_OTHER, true, &why);
@@ -340,7 +353,8 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 }
 
 static int
-got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to to, bool *is_replaced, struct fail *why)
+got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to to, bool is_owed, bool *is_replaced,
+    struct fail *why)
 {
 	struct error_fields e;
 
@@ -351,7 +365,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	if (to == OWED_TO_PING || to == OWED_TO_RESET)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000", "PostgreSQL at %s answered our %s with: %s",
 		    srv->address, to == OWED_TO_PING ? "ping" : "clean-up", e.message != NULL ? e.message : "(no message)");
-	*is_replaced = srv->env->ops->error(srv, &e, to, message, len);
+	*is_replaced = srv->env->ops->error(srv, &e, to, is_owed, message, len);
 	return 0;
 }
 
@@ -404,7 +418,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (f->type == 'E') {
 		bool is_replaced = false;
 
-		if (got_error(srv, w->p + w->at, FRAME_HEAD_LEN + body_len, to, &is_replaced, why) < 0)
+		if (got_error(srv, w->p + w->at, FRAME_HEAD_LEN + body_len, to, head != NULL, &is_replaced, why) < 0)
 			return -1;
 		is_passed = is_passed && !is_replaced;
 	}
@@ -524,6 +538,11 @@ process(struct server *srv, const uint8_t *p, size_t len)
 	}
 	if (srv->state == SV_DEAD)
 		return;
+	if (srv->state == SV_IDLE && (w.at < len || srv->body_left > 0)) {
+		fail_set(&why, "08P01", "PostgreSQL at %s sent part of a message on an idle connection", srv->address);
+		server_fail(srv, &why);
+		return;
+	}
 	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0) {
 		server_fail(srv, &why);
 		return;
@@ -601,6 +620,6 @@ server_ping(struct server *srv)
 		return;
 	srv->first_reply_us = 0;
 	srv->sent_us = *srv->env->now_us;
-	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING, *srv->env->now_us) == 0)
+	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING, *srv->env->now_us, 0) == 0)
 		server_write(srv, "Q\0\0\0\5\0", 6);
 }

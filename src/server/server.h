@@ -41,11 +41,11 @@ struct server_ops {
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*made)(struct server *srv, const struct owed *o);
 	/*
-	 * An ErrorResponse; message is all of it, or what has come of a large one. True: it was answered in another way,
-	 * do not pass it.
+	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it was
+	 * answered in another way, do not pass it.
 	 */
-	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, const uint8_t *message,
-	    size_t len);
+	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
+	    const uint8_t *message, size_t len);
 	void (*complete)(struct server *srv, const char *tag); /* CommandComplete for the borrower */
 	void (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
@@ -76,6 +76,7 @@ struct server_env {
 	uint64_t *now_us;     /* the time of this turn of the loop; each callback from the loop sets it */
 	const struct server_ops *ops;
 	const struct server_owner_ops *owner_ops;
+	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
 /* Whom to log in as, and how; one per pool. Outlives its servers. */
@@ -105,11 +106,12 @@ struct server {
 	uint8_t tx;        /* transaction status of the last ReadyForQuery: I, T, E */
 	bool is_synced;    /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing;   /* whoever returns it must close it: it is doubtful */
+	bool was_owing;    /* when it ended, something was owed */
 	uint8_t role;      /* 0 unknown, 'p' primary, 's' standby */
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
-	uint64_t unnamed_of;   /* id of the client whose unnamed statement it has; 0: nobody's */
+	uint64_t unnamed_of;   /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
 	/* input */
 	uint64_t body_left;    /* of the message being passed or swallowed */
 	bool is_body_swallowed;
@@ -137,7 +139,7 @@ struct server {
 	char tag[32], sqlstate[6];
 	uint8_t *text;         /* of the request: the first REQUEST_TEXT_MAX bytes; allocated at first use */
 	uint32_t text_len, statements_run;
-	bool is_text_cut, is_simple, is_copy;
+	bool is_text_cut, is_text_spent, is_simple;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all;      /* the owner's */
 };
@@ -166,6 +168,7 @@ void server_reset_next(struct server *srv); /* from server.c: the ledger ran emp
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, void *arg), void *arg);
 void server_cancel_forget(struct server *srv); /* srv ends: what is under way goes on without it */
+void server_cancel_abandon(const struct server_env *env); /* at the very end: all that is under way is given up */
 
 /* Writes one built batch; memory trouble ends the server. */
 void server_write(struct server *srv, const void *bytes, size_t len);

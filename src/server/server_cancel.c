@@ -13,7 +13,8 @@
 
 struct server_cancelling {
 	struct server *srv; /* NULL: it has ended */
-	struct server_cancelling *next;
+	struct server_cancelling *next;                   /* of the same server */
+	struct server_cancelling *next_of_all, **to_here; /* of all */
 	struct dial *dial;
 	struct event *timer;
 	struct stream stream;
@@ -54,6 +55,9 @@ over(struct server_cancelling *c, bool sent)
 		event_free(c->timer);
 	if (srv != NULL)
 		unlink_from_server(c);
+	*c->to_here = c->next_of_all;
+	if (c->next_of_all != NULL)
+		c->next_of_all->to_here = c->to_here;
 	graveyard_bury(c->env->graveyard, &c->grave, free_later);
 	if (c->done != NULL)
 		c->done(sent, c->arg);
@@ -149,5 +153,17 @@ server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, v
 	c->srv = srv;
 	c->next = srv->cancels;
 	srv->cancels = c;
+	c->to_here = srv->env->cancelling;
+	c->next_of_all = *c->to_here;
+	if (c->next_of_all != NULL)
+		c->next_of_all->to_here = &c->next_of_all;
+	*c->to_here = c;
 	return 0;
+}
+
+void
+server_cancel_abandon(const struct server_env *env)
+{
+	while (*env->cancelling != NULL)
+		over(*env->cancelling, false);
 }

@@ -158,7 +158,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	struct buf b = { 0 };
 
 	if (!offers(list, len, "SCRAM-SHA-256"))
-		return fail_set(why, "0A000", "PostgreSQL at %s offers no SASL mechanism pgweir knows", srv->address);
+		return fail_set(why, "28000", "PostgreSQL at %s offers no SASL mechanism pgweir knows", srv->address);
 	if (!srv->target->keys->is_set && srv->target->password == NULL)
 		return no_secret(srv, "SCRAM-SHA-256", why);
 	l->scram = scram_client_new();
@@ -241,7 +241,7 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		l->phase = LP_SASL_VERIFIED;
 		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why);
 	default:
-		fail_set(why, "0A000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
+		fail_set(why, "28000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
 		    srv->address, code);
 		return fail_hint(why, "pg_hba.conf there must allow trust, password, md5 or scram-sha-256 for pgweir.");
 	}

@@ -196,6 +196,15 @@ image_update(struct image **slot, const char *name, const char *value, bool is_r
 	return 0;
 }
 
+int
+image_doubt(struct image **slot)
+{
+	for (size_t i = 0; i < (*slot)->count; i++)
+		if (!(*slot)->settings[i].is_reported && image_update(slot, (*slot)->settings[i].name, "\1", false) < 0)
+			return -1;
+	return 0;
+}
+
 size_t
 image_count(const struct image *img)
 {

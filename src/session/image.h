@@ -42,6 +42,9 @@ void image_unref(struct image *img); /* NULL is fine */
 /* *slot becomes img with name = value; on no memory *slot stays and -1 comes back. */
 int image_update(struct image **slot, const char *name, const char *value, bool is_reported);
 
+/* Settings that are not reported may have changed, nobody knows to what: each will be sent anew. */
+int image_doubt(struct image **slot);
+
 size_t image_count(const struct image *img);
 const struct image_setting *image_at(const struct image *img, size_t i);
 const char *image_get(const struct image *img, const char *name); /* NULL: not set */

@@ -155,9 +155,9 @@ ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
 }
 
 int
-ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us)
+ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us, uint32_t statements)
 {
-	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to, .started_us = started_us };
+	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to, .statements = statements, .started_us = started_us };
 
 	return push(l, &o);
 }

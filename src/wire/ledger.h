@@ -47,6 +47,7 @@ struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to;   /* enum owed_to */
 	uint8_t phase;
+	uint32_t statements; /* of a request: how many it consisted of */
 	union {
 		void *ref;           /* the owner's, or NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
@@ -92,8 +93,8 @@ void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
 void ledger_fini(struct ledger *l); /* settles what is left as skipped; l may be used again */
 /* 0; -1: no memory or over LEDGER_MAX (nothing entered; the message must not be sent). */
 int ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref);
-/* A QUERY, FUNCTION or SYNC with its time. */
-int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us);
+/* A QUERY, FUNCTION or SYNC with its time, and of how many statements it is the end. */
+int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us, uint32_t statements);
 
 /*
  * A message of this type has come from the server. ended: when it was the ReadyForQuery of a request, its entry; else
