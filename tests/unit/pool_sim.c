@@ -220,6 +220,8 @@ op_ping(void *owner, struct pool_conn *conn)
 	sc->state = M_PINGING;
 	sc->pinged_us = sc->sp->sim->now_us;
 	sc->ping_has_failed = false;
+	if (!sc->sp->sim->is_calm && chance(sc->sp->sim, 3))
+		report_gone(sc, true);
 }
 
 static void
