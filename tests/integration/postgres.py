@@ -179,5 +179,8 @@ class Postgres:
         return len(self.backends(**like))
 
     def kill_backends(self, **like):
-        for row in self.backends(**like):
-            self.query("SELECT pg_terminate_backend(%s)", (row["pid"],), dbname="postgres")
+        """Terminates them and waits until they are gone: who is lent one afterwards has no excuse."""
+        pids = [row["pid"] for row in self.backends(**like)]
+        for pid in pids:
+            self.query("SELECT pg_terminate_backend(%s)", (pid,), dbname="postgres")
+        wait_until(lambda: not {row["pid"] for row in self.backends()} & set(pids), 10, "killed backends to end")

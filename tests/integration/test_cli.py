@@ -202,9 +202,10 @@ def test_dump_config_shows_what_holds_and_whence_and_can_be_read_again(pgweir, t
 
 def test_dump_config_masks_secrets(pgweir, tmp_path):
     path = tmp_path / "pgweir.ini"
-    path.write_text("[database a]\nupstream = postgres://u:top-secret-42@127.0.0.1:5432/a\n"
+    path.write_text("[auth]\nmethod = trust\n[database a]\nupstream = postgres://u:top-secret-42@127.0.0.1:5432/a\n"
                     "[database b]\nupstream = host=127.0.0.1 user=u password=top-secret-42\n")
     done = pgweir("--dump-config", path)
+    assert done.returncode == 0, done.stderr
     assert "top-secret-42" not in done.stdout + done.stderr and "***" in done.stdout
 
 

@@ -85,7 +85,7 @@ def test_a_request_that_stops_before_its_sync_keeps_the_server_and_ends_well(wei
     with weir.raw() as one, weir.raw() as two:
         one.send(parse("", "SELECT 'one'") + bind())
         if not weir.direct:
-            weir.wait_until(lambda: weir.pool()["cl_active"] == 1)
+            weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
             two.send(query("SELECT 'two'"))
             weir.wait_waiting(1)
         assert shape(one.ask(execute() + sync())) == "1 2 D C:SELECT 1 Z:I"

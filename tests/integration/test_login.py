@@ -346,6 +346,7 @@ def test_keys_learnt_from_the_clients_own_scram_login_open_the_server(weir, shar
         assert wire.value("SELECT current_user") == "scramuser"
         weir.reload(method="scram-sha-256", pool_size=2)          # and after a reload
         weir.postgres.kill_backends(usename="scramuser")
+        weir.wait_until(lambda: weir.postgres.count(usename="scramuser") == 0)
         assert wire.value("SELECT current_user") == "scramuser"
 
 

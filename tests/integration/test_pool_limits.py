@@ -158,9 +158,9 @@ def test_min_idle_servers_are_kept_ready(weir):
     weir.start(pool_size=5, min_idle=3)
     with weir.raw() as wire:
         wire.query("SELECT 1")
-        wait_until(lambda: weir.postgres.count() == 3, 5, "three servers")
+        wait_until(lambda: weir.postgres.count() >= 3, 5, "three servers")
     weir.postgres.kill_backends()
-    wait_until(lambda: weir.postgres.count() == 3, 10, "three servers again")
+    wait_until(lambda: weir.postgres.count() >= 3, 10, "three servers again")
 
 
 # --- whose turn ---

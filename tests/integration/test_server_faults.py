@@ -1,5 +1,6 @@
 """PostgreSQL dies, lies, stalls or is not there: one client at most pays, with a clear error, and pgweir goes on."""
 
+import re
 import signal
 import struct
 import time
@@ -72,6 +73,7 @@ def test_an_idle_backend_that_ends_is_replaced_without_a_word(weir):
         wire.query("COMMIT")
     for _ in range(3):
         weir.postgres.kill_backends()
+        wait_until(lambda: weir.pool()["sv_idle"] == 0)      # told of it: before that a query may still meet the dying
         for wire in wires:
             assert wire.query("SELECT 1") == [["1"]]
 
@@ -88,11 +90,8 @@ def test_a_backend_that_ends_while_idle_under_load_hurts_nobody_else(weir):
             try:
                 assert wire.query("SELECT 'x'") == [["x"]]
                 successes[0] += 1
-            except rawwire.QueryFailed as failed:
-                failures.append(failed.sqlstate)
-                wire = weir.raw()
-            except (rawwire.WireClosed, OSError):
-                failures.append("closed")
+            except rawwire.WireError as failed:
+                failures.append(re.findall("57P01|08006", str(failed)) or str(failed))
                 wire = weir.raw()
     jobs = [weir.in_background(work) for _ in range(6)]
     kills = 0
@@ -104,7 +103,7 @@ def test_a_backend_that_ends_while_idle_under_load_hurts_nobody_else(weir):
     for job in jobs:
         job.result(10)
     assert successes[0] > 100 and kills > 5
-    assert len(failures) <= kills and set(failures) <= {"57P01", "08006"}, failures
+    assert len(failures) <= kills and all(isinstance(failure, list) for failure in failures), failures
 
 
 def test_postgresql_restarts(weir, own_postgres):
@@ -143,11 +142,11 @@ def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir):
         reply, seconds = failing(login_and_query, weir)
         assert reply.sqlstate == "08001" and seconds < 1.5, (reply.error, seconds)
     assert f"{tap.host}:{tap.port}" in reply.error["M"]
-    assert weir.metric("pgweir_backend_connect_failures_total", reason="refused") >= 1
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="refused") >= 1)
     assert weir.metric("pgweir_backend_up", backend=f"{tap.host}:{tap.port}") == 0
     tap.open()
     wait_until(lambda: login_and_query(weir) == [["1"]], 10, "it to be found again")
-    assert weir.metric("pgweir_backend_up", backend=f"{tap.host}:{tap.port}") == 1
+    wait_until(lambda: weir.metric("pgweir_backend_up", backend=f"{tap.host}:{tap.port}") == 1)
     tap.close()
 
 
@@ -184,7 +183,7 @@ def test_a_black_hole_is_given_up_after_connect_timeout(weir, tap):
     weir.start(upstream=f"host={tap.host} port={tap.port}", connect_timeout="500ms")
     reply, seconds = failing(login_and_query, weir)
     assert reply.sqlstate == "08001" and 0.3 < seconds < 3, (reply.error, seconds)
-    assert weir.metric("pgweir_backend_connect_failures_total", reason="timeout") >= 1
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="timeout") >= 1)
     tap.unstall()
     wait_until(lambda: login_and_query(weir) == [["1"]], 10)
 
@@ -304,13 +303,13 @@ LOGIN_FAULTS = {
 
 @pytest.mark.parametrize("script", LOGIN_FAULTS.values(), ids=LOGIN_FAULTS.keys())
 def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, script):
-    """Its client gets an error of class 08 or 28; another database works all the while, and so does this one when the
+    """Its client gets an error of class 08, 28 or 0A; another database works all the while, and so does this one when the
     server has come to reason."""
     fake.script = script
     weir.start(sections={"database app2": {"upstream": fake.upstream}}, connect_timeout="1s")
     with weir.raw() as other:
         reply, seconds = failing(lambda: weir.raw(database="app2").query("SELECT 1"))
-        assert reply.sqlstate[:2] in ("08", "28", "XX", "53", "58"), reply.error
+        assert reply.sqlstate[:2] in ("08", "28", "0A", "XX"), reply.error
         assert seconds < 4
         assert other.query("SELECT 1") == [["1"]]
         fake.script = None
@@ -512,7 +511,7 @@ def test_an_error_with_fields_missing_is_passed_on(weir, fake, body):
         replies = wire.ask(query("SELECT BAD"))
         assert [reply.type for reply in replies] == ["E", "Z"] and replies[0].body == body
         assert wire.query("SELECT 1") == [["fake"]]
-    assert weir.metric("pgweir_errors_total", origin="server") == 1
+    wait_until(lambda: weir.metric("pgweir_errors_total", origin="server") == 1)
 
 
 @pytest.mark.parametrize("idle_bytes, survives", [
