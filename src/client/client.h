@@ -182,12 +182,13 @@ enum statement_step statements_parse(struct client *c, const uint8_t *message, s
 enum statement_step statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used);
 enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
+bool statements_parse_unlinked(struct client *c, const uint8_t *message, size_t len); /* false: a server is needed */
 bool statements_close_unlinked(struct client *c, const uint8_t *message, size_t len); /* false: malformed */
 /* A whole simple Query: DONE if something else was sent in its place. Its ledger entry is the caller's. */
 enum statement_step statements_query(struct client *c, const uint8_t *message, size_t len);
 void statements_deallocated(struct client *c);  /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct client *c); /* ReadyForQuery */
-void statements_simple_query(struct client *c); /* one is sent: it will drop the unnamed statement */
+int statements_simple_query(struct client *c); /* one is sent: it will drop the unnamed statement */
 void statements_simple_query_done(struct client *c);
 void statements_sync(struct client *c);         /* an error before it ends with it */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);

@@ -327,7 +327,7 @@ apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 		    || ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
 			r = -1;
 	if (r == 0 && triples > 0)
-		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us, 0);
+		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE, &(struct owed_request){ .started_us = *c->env->now_us });
 	if (r == 0 && triples > 0) {
 		srv->unnamed_of = 0;
 		server_write(srv, b.bytes, b.len);

@@ -71,7 +71,7 @@ replay_image(struct client *c, struct server *srv)
 		    || ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
 			r = -1;
 	if (r == 0 && triples > 0)
-		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE, *c->env->now_us, 0);
+		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE, &(struct owed_request){ .started_us = *c->env->now_us });
 	if (r == 0 && triples > 0) {
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
 		srv->unnamed_of = 0;
@@ -201,6 +201,14 @@ drop(struct request_walk *w, size_t total)
 	w->at += n;
 }
 
+static int
+push_request(struct client *c, enum owed_kind kind, uint32_t statements)
+{
+	struct owed_request r = { c->request_us, statements };
+
+	return ledger_push_request(&c->srv->ledger, kind, OWED_TO_CLIENT, &r);
+}
+
 static enum walk_result
 send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
@@ -216,14 +224,14 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (step == STATEMENT_FAILED)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
-	srv->statements_run = 0;
-	if (ledger_push_request(&srv->ledger, kind, OWED_TO_CLIENT, c->request_us, 1) < 0)
+	if (kind == OWED_QUERY && statements_simple_query(c) < 0)
 		return out_of_memory(c);
-	if (kind == OWED_QUERY) {
+	srv->statements_run = 0;
+	if (push_request(c, kind, 1) < 0)
+		return out_of_memory(c);
+	if (kind == OWED_QUERY)
 		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len, true);
-		statements_simple_query(c);
-	}
-	srv->is_synced = true;
+	/* is_synced stays as it is: behind messages without a Sync it may be skipped, and then a Sync is still due. */
 	if (step == STATEMENT_DONE) {
 		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
 		return WALK_ON;
@@ -251,7 +259,7 @@ send_sync(struct request_walk *w)
 
 	if (srv->is_synced)
 		report_request_begins(w->c, srv);
-	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_CLIENT, w->c->request_us, srv->statements_run) < 0)
+	if (push_request(w->c, OWED_SYNC, srv->statements_run) < 0)
 		return out_of_memory(w->c);
 	srv->statements_run = 0;
 	srv->is_synced = true;
@@ -405,6 +413,13 @@ unlinked(struct request_walk *w, const struct frame *f)
 	case 'f':
 		drop(w, total);
 		return WALK_ON;
+	case 'P':
+		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S'
+		    || !statements_parse_unlinked(w->c, w->p + w->at, total))
+			return borrow(w);
+		answer_locally(w->c, "1\0\0\0\4", 5);
+		drop(w, total);
+		return WALK_ON;
 	case 'C':
 		if (w->len - w->at < total)
 			return WALK_MORE;
@@ -550,6 +565,9 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		outbox_begin(&env->to_server, NULL);
 		return;
 	}
+	/* What is waited for must come, even if no Sync was sent yet. */
+	if (r == WALK_HOLD && !c->srv->is_synced && c->srv->ledger.count > 0)
+		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 	is_lost = flush_to_server(c);
 	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
@@ -780,14 +798,14 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 		out_of_memory(c);
 }
 
-/* Everything it waited for is answered. */
+/* Something was answered: perhaps what it waits for; else it is held again. */
 static void
 resume_held(struct client *c)
 {
 	uint8_t *whole = c->pending;
 	size_t len = c->pending_len;
 
-	if (!c->is_held || c->is_closing || (c->srv != NULL && c->srv->ledger.count > 0))
+	if (!c->is_held || c->is_closing)
 		return;
 	c->is_held = false;
 	c->pending = NULL;

@@ -51,8 +51,8 @@ struct client_statements {
 	uint32_t oversize_count;     /* named ones too large to be kept: they live on one server only */
 	bool is_unnamed_oversize, is_oversize_bound;
 	struct named *deallocating;  /* SQL DEALLOCATE of it is under way */
+	bool is_empty_made;          /* for which the server was given an empty one first */
 	bool is_clearing;            /* DEALLOCATE ALL or DISCARD ALL is under way */
-	uint32_t clearing_scope;
 };
 
 /* What a ledger entry's ref is, by its low bits. */
@@ -78,13 +78,6 @@ own(struct client *c)
 	return c->statements;
 }
 
-/* Is it as good as gone: its Close, or a DEALLOCATE ALL, is on its way. */
-static bool
-is_going(const struct client *c, const struct named *n)
-{
-	return n->is_closing || (c->statements->is_clearing && !n->is_pending);
-}
-
 static struct named *
 find(const struct client *c, const char *name)
 {
@@ -100,8 +93,10 @@ find(const struct client *c, const char *name)
 static bool
 is_unsettled(const struct client *c, const struct named *n)
 {
-	if (c->statements != NULL && c->statements->is_clearing && c->statements->clearing_scope != c->statements->scope)
-		return true;
+	const struct client_statements *s = c->statements;
+
+	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && c->srv->ledger.count > 0)
+		return true; /* which names there are is known when that is answered */
 	return n != NULL && (n->is_pending || n->is_closing) && n->scope != c->statements->scope;
 }
 
@@ -251,7 +246,7 @@ evict(struct client *c)
 		snprintf(name, sizeof(name), STATEMENT_PREFIX "%llu", (unsigned long long)id);
 		b.len = 0;
 		message_close_statement(&b, name);
-		r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL) : -1;
+		r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, tag_id(id)) : -1;
 		if (r == 0)
 			outbox_copy(&c->env->to_server, b.bytes, b.len);
 		c->entry->database->counters.statement_evictions++;
@@ -323,6 +318,18 @@ set_unnamed(struct client *c, struct statement *st)
 		c->srv->unnamed_of = s->token;
 }
 
+static void
+drop_unnamed(struct client *c)
+{
+	struct client_statements *s = c->statements;
+
+	if (s == NULL)
+		return;
+	set_unnamed(c, NULL);
+	statement_unref(s->confirmed);
+	s->confirmed = NULL;
+}
+
 static enum statement_step
 parse_unnamed(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
@@ -390,7 +397,9 @@ parse_named(struct client *c, const struct parse_fields *f)
 
 	if (s == NULL)
 		return STATEMENT_FAILED;
-	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
+	/*
+	 * In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have.
+	 */
 	st = c->srv->tx == 'E' ? statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len)
 	                       : statement_get(c->env->statements, f->rest, f->rest_len, f->query_len);
 	if (st == NULL)
@@ -412,10 +421,22 @@ parse_named(struct client *c, const struct parse_fields *f)
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
+static void
+put_empty(struct client *c, const char *name)
+{
+	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
+	size_t name_len = strlen(name) + 1;
+
+	wire_set_u32(head + 1, (uint32_t)(4 + name_len + 3));
+	outbox_copy(&c->env->to_server, head, sizeof(head));
+	outbox_copy(&c->env->to_server, name, name_len);
+	outbox_copy(&c->env->to_server, "\0\0\0", 3);
+}
+
 /*
  * SQL that deallocates a statement of the protocol (PHP, Perl, psycopg 3, pgx do that): it runs on the server under the
- * server's name for it. DONE: sql is to be sent instead. HOLD: not while earlier requests are unanswered, as what comes
- * of it is known by its own reply. FORWARD: nothing of ours is concerned, or all of it.
+ * server's name for it. It goes alone: nothing before it is unanswered, and whatever concerns names waits for its answer.
+ * DONE: sql is to be sent instead. FORWARD: nothing of ours is concerned, or all of it.
  */
 static enum statement_step
 deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
@@ -427,14 +448,14 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 
 	if (kind == DEALLOCATE_NONE)
 		return STATEMENT_FORWARD;
-	if (c->srv->is_synced && c->srv->ledger.count > 0)
+	if (c->srv->ledger.is_skipping)
+		return STATEMENT_FORWARD; /* it will be skipped, too */
+	if (c->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
 	if ((s = own(c)) == NULL)
 		return STATEMENT_FAILED;
 	if (kind == DEALLOCATE_ALL) {
 		s->is_clearing = true;
-		s->clearing_scope = s->scope;
-		server_statements_forget_ready(&c->srv->statements);
 		return STATEMENT_FORWARD;
 	}
 	n = find(c, name);
@@ -446,8 +467,13 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 		return STATEMENT_FAILED;
 	if (n == NULL || n->is_oversize)
 		return n == NULL ? STATEMENT_DONE : STATEMENT_FORWARD;
-	if (ensure(c, n->st) < 0)
-		return STATEMENT_FAILED;
+	if (!server_statements_use(&c->srv->statements, n->st->id)) {
+		/* An empty statement will do, and can be made even in a failed transaction. */
+		if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
+			return STATEMENT_FAILED;
+		put_empty(c, n->st->name);
+		s->is_empty_made = true;
+	}
 	if (s->deallocating != NULL)
 		named_unref(s->deallocating);
 	n->refs++;
@@ -507,6 +533,7 @@ statements_deallocated(struct client *c)
 		table_remove(s->deallocating);
 	named_unref(s->deallocating);
 	s->deallocating = NULL;
+	s->is_empty_made = false;
 }
 
 void
@@ -519,11 +546,10 @@ statements_request_done(struct client *c)
 	if (s->deallocating != NULL) { /* it failed */
 		named_unref(s->deallocating);
 		s->deallocating = NULL;
+		c->srv->is_closing = c->srv->is_closing || s->is_empty_made;
+		s->is_empty_made = false;
 	}
-	if (s->is_clearing) { /* it failed, and we don't know any more what the server has */
-		s->is_clearing = false;
-		c->srv->is_closing = true;
-	}
+	s->is_clearing = false; /* it failed */
 }
 
 enum statement_step
@@ -559,7 +585,7 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	n = find(c, f.name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
-	if (n != NULL && !is_going(c, n))
+	if (n != NULL && !n->is_closing)
 		return parse_duplicate(c, n, &f);
 	if (n != NULL)
 		table_remove(n); /* closed just before; should that be skipped, so is this */
@@ -612,9 +638,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (name[0] == '\0')
 		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	n = find(c, name);
-	if (n != NULL && is_going(c, n) && is_unsettled(c, n))
+	if (is_unsettled(c, n) && (n == NULL || n->is_closing || c->statements->deallocating != NULL || c->statements->is_clearing))
 		return STATEMENT_HOLD;
-	if (n == NULL || is_going(c, n)) {
+	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD; /* PostgreSQL knows what to say */
 		if (ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
@@ -646,9 +672,9 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	if (name[0] == '\0')
 		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	n = find(c, name);
-	if (n != NULL && is_going(c, n) && is_unsettled(c, n))
+	if (is_unsettled(c, n) && (n == NULL || n->is_closing || c->statements->deallocating != NULL || c->statements->is_clearing))
 		return STATEMENT_HOLD;
-	if (n == NULL || is_going(c, n)) {
+	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD;
 		if (ledger_push(&c->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
@@ -662,18 +688,6 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 		return STATEMENT_FAILED;
 	put_renamed(c, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
 	return STATEMENT_DONE;
-}
-
-static void
-drop_unnamed(struct client *c)
-{
-	struct client_statements *s = c->statements;
-
-	if (s == NULL)
-		return;
-	set_unnamed(c, NULL);
-	statement_unref(s->confirmed);
-	s->confirmed = NULL;
 }
 
 enum statement_step
@@ -700,7 +714,7 @@ statements_close(struct client *c, const uint8_t *message, size_t len)
 		table_remove(n);
 		return STATEMENT_FORWARD;
 	}
-	if (n == NULL || is_going(c, n))
+	if (n == NULL || n->is_closing)
 		return ledger_push(&c->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
 		                                                                               : STATEMENT_DONE;
 	n->is_closing = true;
@@ -713,6 +727,38 @@ statements_sync(struct client *c)
 {
 	if (c->statements != NULL)
 		c->statements->scope++;
+}
+
+/*
+ * Parse and Sync, nothing more, of a statement that was prepared in this pool under the same settings: it needs no server
+ * now. A client that prepares, waits for that, then executes (libpq's PQprepare) would else hold one for nothing, or wait
+ * for one in the middle of the work of others.
+ */
+bool
+statements_parse_unlinked(struct client *c, const uint8_t *message, size_t len)
+{
+	struct parse_fields f;
+	struct statement *st;
+	struct named *n;
+
+	if (is_passed_through(c) || c->entry->settings.prepared_statements == 0
+	    || !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0'
+	    || find(c, f.name) != NULL || own(c) == NULL)
+		return false;
+	st = statement_get(c->env->statements, f.rest, f.rest_len, f.query_len);
+	if (st == NULL)
+		return false;
+	n = st->valid_pool == c->entry && st->valid_image == c->image ? named_new(c, f.name, st) : NULL;
+	if (n == NULL) {
+		statement_unref(st);
+		return false;
+	}
+	n->is_pending = false;
+	table_add(c->statements, n);
+	named_unref(n);
+	c->entry->database->counters.client_parses++;
+	c->entry->database->counters.statement_hits++;
+	return true;
 }
 
 bool
@@ -733,12 +779,20 @@ statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
 	return true;
 }
 
-void
+int
 statements_simple_query(struct client *c)
 {
-	/* It will drop whatever unnamed statement the server has: if that is another client's, nobody's is left. */
-	if (c->statements == NULL || c->srv->unnamed_of != c->statements->token)
-		c->srv->unnamed_of = 0;
+	struct client_statements *s = c->statements;
+
+	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize)) {
+		c->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
+		return 0;
+	}
+	/* Behind messages without a Sync it may be skipped: then the server is to have what the client has, either way. */
+	if (!c->srv->is_synced)
+		return ensure_unnamed(c);
+	drop_unnamed(c);
+	return 0;
 }
 
 void
@@ -786,10 +840,12 @@ settled_unnamed(struct server *srv, struct statement *st, enum owed_end how)
 static void
 settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
 {
-	if (!is_made && how == OWED_ANSWERED)
+	if (!is_made && how == OWED_ANSWERED) {
 		server_statements_ready(&srv->statements, n->st->id);
-	else if (!is_made)
-		server_statements_forget(&srv->statements, n->st->id);
+		n->st->valid_pool = srv->owner;
+		n->st->valid_image = srv->image;
+	} else if (!is_made)
+		server_statements_not_made(&srv->statements, n->st->id);
 	n->is_pending = false;
 	if (how != OWED_ANSWERED && n->owner != NULL && srv->link != NULL)
 		table_remove(n);
@@ -839,6 +895,18 @@ settled_named(struct server *srv, const struct owed *o, struct named *n, enum ow
 	named_unref(n);
 }
 
+/* A Parse or Close that we sent on our own account. */
+static void
+settled_ours(struct server *srv, bool is_close, uint64_t id, enum owed_end how)
+{
+	if (is_close && how == OWED_SKIPPED && server_statements_not_closed(&srv->statements, id) < 0)
+		srv->is_closing = true;
+	else if (!is_close && how == OWED_ANSWERED)
+		server_statements_ready(&srv->statements, id);
+	else if (!is_close)
+		server_statements_not_made(&srv->statements, id);
+}
+
 void
 statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
@@ -850,10 +918,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		settled_unnamed(srv, p, how);
 		break;
 	case REF_ID:
-		if (how == OWED_ANSWERED)
-			server_statements_ready(&srv->statements, ref >> 2);
-		else
-			server_statements_forget(&srv->statements, ref >> 2);
+		settled_ours(srv, o->kind == OWED_CLOSE, ref >> 2, how);
 		break;
 	case REF_OUR_UNNAMED:
 		if (how != OWED_ANSWERED)
@@ -868,19 +933,18 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 void
 statements_deallocated_all(struct client *c)
 {
+	struct client_statements *s = c->statements;
 	struct named *n, *next;
 
-	/* Those on their way (SENT, pending) were parsed after it. */
-	if (c->srv != NULL)
-		server_statements_forget_ready(&c->srv->statements);
-	if (c->statements == NULL)
+	/* Those on their way were parsed after it: one that was not foreseen, the second statement of a text. */
+	server_statements_forget_ready(&c->srv->statements);
+	if (s == NULL)
 		return;
-	c->statements->is_clearing = false;
-	HASH_ITER(hh, c->statements->table, n, next)
+	s->is_clearing = false;
+	HASH_ITER(hh, s->table, n, next)
 	if (!n->is_pending)
 		table_remove(n);
 }
-
 
 /* What stands in an error between quotes, from..to, becomes name. */
 static bool

@@ -96,7 +96,8 @@ server_fail(struct server *srv, const struct fail *why)
 	if (was == SV_DEAD)
 		return;
 	log_write(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-	    "server %u (%s, %s/%s): %s", srv->id, srv->address, srv->target->database, srv->target->user, why->text);
+	    "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database, srv->target->user,
+	    why->sqlstate, why->text);
 	let_go(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
@@ -382,16 +383,19 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passe
 	return 0;
 }
 
-/* ReadyForQuery of a request: whose? */
-static int
-request_ended(struct server *srv, const struct owed *ended, uint8_t status, struct fail *why)
+/* EmptyQueryResponse, then ReadyForQuery outside a transaction; nothing else will do, but for news and errors. */
+static bool
+is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
-	if (status != 'I' && status != 'T' && status != 'E')
-		return fail_set(why, "08P01", "PostgreSQL at %s is in a transaction status nobody knows", srv->address);
-	srv->tx = status;
-	if (ended->to == OWED_TO_CLIENT && srv->link != NULL)
-		srv->env->ops->request_done(srv, ended);
-	return 0;
+	switch (type) {
+	case 'I':
+		srv->is_ping_answered = true;
+		return true;
+	case 'Z':
+		return srv->is_ping_answered && body_len == 1 && body[0] == 'I';
+	default:
+		return type == 'N' || type == 'S' || type == 'A' || type == 'E';
+	}
 }
 
 /* One message whose head, and whole body if it is looked into, lies at w->at. */
@@ -407,7 +411,9 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	struct owed ended;
 	bool is_end, is_passed;
 
-	if (to == OWED_TO_PING && memchr("IZNSAE", f->type, 6) == NULL)
+	if (to == OWED_TO_PING && !is_ping_answer(srv, f->type, body, body_len))
+		return violated(srv, f->type, why);
+	if (f->type == 'Z' && (f->body_len != 1 || memchr("ITE", body[0], 3) == NULL))
 		return violated(srv, f->type, why);
 	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
@@ -433,8 +439,12 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	w->at += FRAME_HEAD_LEN + body_len;
 	if (!is_passed)
 		w->run = w->at;
-	if (is_end && (f->body_len != 1 || request_ended(srv, &ended, body[0], why) < 0))
-		return f->body_len != 1 ? violated(srv, 'Z', why) : -1;
+	if (is_end) {
+		srv->tx = body[0];
+		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
+		if (ended.to == OWED_TO_CLIENT && srv->link != NULL)
+			srv->env->ops->request_done(srv, &ended);
+	}
 	if (ledger_is_our_turn(&srv->ledger)) {
 		pass_run(w);
 		ledger_advance(&srv->ledger);
@@ -618,8 +628,8 @@ server_ping(struct server *srv)
 {
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;
-	srv->first_reply_us = 0;
+	srv->is_ping_answered = false;
 	srv->sent_us = *srv->env->now_us;
-	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING, *srv->env->now_us, 0) == 0)
+	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ .started_us = *srv->env->now_us }) == 0)
 		server_write(srv, "Q\0\0\0\5\0", 6);
 }

@@ -106,6 +106,7 @@ struct server {
 	uint8_t tx;        /* transaction status of the last ReadyForQuery: I, T, E */
 	bool is_synced;    /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing;   /* whoever returns it must close it: it is doubtful */
+	bool is_ping_answered;
 	bool was_owing;    /* when it ended, something was owed */
 	uint8_t role;      /* 0 unknown, 'p' primary, 's' standby */
 	struct ledger ledger;

@@ -12,6 +12,7 @@
 struct server_statement {
 	uint64_t id;
 	bool is_ready;
+	bool was_there; /* a Parse is on its way, but the Close that went before it was skipped */
 	struct server_statement *newer, *older;
 	UT_hash_handle hh;
 };
@@ -111,6 +112,33 @@ server_statements_forget(struct server_statements *s, uint64_t id)
 
 	if (e != NULL)
 		drop(s, e);
+}
+
+void
+server_statements_not_made(struct server_statements *s, uint64_t id)
+{
+	struct server_statement *e = find(s, id);
+
+	if (e != NULL && e->was_there) {
+		e->was_there = false;
+		e->is_ready = true;
+	} else if (e != NULL)
+		drop(s, e);
+}
+
+int
+server_statements_not_closed(struct server_statements *s, uint64_t id)
+{
+	struct server_statement *e = find(s, id);
+
+	if (e != NULL) {
+		e->was_there = true;
+		return 0;
+	}
+	if (server_statements_sent(s, id) < 0)
+		return -1;
+	server_statements_ready(s, id);
+	return 0;
 }
 
 void

@@ -24,7 +24,9 @@ bool server_statements_use(struct server_statements *s, uint64_t id);
 /* Its Parse goes out now. -1: no memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id);
 void server_statements_ready(struct server_statements *s, uint64_t id);
-void server_statements_forget(struct server_statements *s, uint64_t id); /* Parse failed, or it was closed */
+void server_statements_forget(struct server_statements *s, uint64_t id); /* it is closed */
+void server_statements_not_made(struct server_statements *s, uint64_t id);   /* its Parse failed or was skipped */
+int server_statements_not_closed(struct server_statements *s, uint64_t id);  /* its Close was skipped: it is there still */
 void server_statements_forget_ready(struct server_statements *s); /* DEALLOCATE ALL: those on their way came after it */
 /* The one unused for longest that is READY: *id; false: none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

@@ -24,6 +24,8 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len;    /* without terminator */
 	const uint8_t *bytes;
+	/* Where it was last prepared without an error: only compared, never followed. */
+	const void *valid_pool, *valid_image;
 };
 
 /* idle_bytes_max: how much of statements nobody holds is kept. NULL: no memory. */

@@ -155,10 +155,12 @@ ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
 }
 
 int
-ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us, uint32_t statements)
+ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request)
 {
-	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to, .statements = statements, .started_us = started_us };
+	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to };
 
+	o.statements = request->statements;
+	o.started_us = request->started_us;
 	return push(l, &o);
 }
 
@@ -262,7 +264,7 @@ receive_result(struct ledger *l, uint8_t type)
 		return v;
 	case 'W':
 		l->copy = COPY_BOTH;
-		return v;
+		return l->is_replication ? v : LEDGER_VIOLATION;
 	case 'd':
 	case 'c':
 		return l->copy == COPY_OUT || l->copy == COPY_BOTH ? v : LEDGER_VIOLATION;

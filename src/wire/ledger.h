@@ -47,7 +47,7 @@ struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to;   /* enum owed_to */
 	uint8_t phase;
-	uint32_t statements; /* of a request: how many it consisted of */
+	uint32_t statements; /* of a request, for its owner: how many it consisted of */
 	union {
 		void *ref;           /* the owner's, or NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
@@ -74,6 +74,7 @@ struct ledger {
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
 	enum ledger_copy copy;     /* of the head */
 	bool is_copy_open;         /* COPY IN: no CopyDone or CopyFail was sent yet */
+	bool is_replication;       /* CopyBothResponse may come */
 	bool is_skipping;          /* an error came, the Sync that ends skipping was not sent yet */
 	bool is_doubtful;          /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs;       /* Syncs that were sent within the open COPY and ignored by the server */
@@ -93,8 +94,12 @@ void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
 void ledger_fini(struct ledger *l); /* settles what is left as skipped; l may be used again */
 /* 0; -1: no memory or over LEDGER_MAX (nothing entered; the message must not be sent). */
 int ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref);
-/* A QUERY, FUNCTION or SYNC with its time, and of how many statements it is the end. */
-int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, uint64_t started_us, uint32_t statements);
+/* A QUERY, FUNCTION or SYNC. */
+struct owed_request {
+	uint64_t started_us;
+	uint32_t statements;
+};
+int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request);
 
 /*
  * A message of this type has come from the server. ended: when it was the ReadyForQuery of a request, its entry; else
