@@ -188,7 +188,7 @@ bool statements_close_unlinked(struct client *c, const uint8_t *message, size_t 
 enum statement_step statements_query(struct client *c, const uint8_t *message, size_t len);
 void statements_deallocated(struct client *c);  /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct client *c); /* ReadyForQuery */
-int statements_simple_query(struct client *c); /* one is sent: it will drop the unnamed statement */
+enum statement_step statements_simple_query(struct client *c); /* before one: it will drop the unnamed statement */
 void statements_simple_query_done(struct client *c);
 void statements_sync(struct client *c);         /* an error before it ends with it */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);

@@ -219,13 +219,13 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 
 	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
 		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_HOLD)
+		step = STATEMENT_HOLD;
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
-	if (kind == OWED_QUERY && statements_simple_query(c) < 0)
-		return out_of_memory(c);
 	srv->statements_run = 0;
 	if (push_request(c, kind, 1) < 0)
 		return out_of_memory(c);
@@ -582,6 +582,11 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		return;
 	}
 	c->is_held = r == WALK_HOLD;
+	if (c->is_held && (c->srv == NULL || c->srv->ledger.count == 0)) {
+		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)c->id);
+		out_of_memory(c);
+		return;
+	}
 	srv = c->srv;
 	if (srv == NULL)
 		return;
@@ -843,8 +848,8 @@ on_batch_end(struct server *srv)
 		srv->paused_since_us = *env->now_us;
 	}
 	relay_unstall(c);
+	resume_held(c); /* before its server could go: what it waited for may be the replay of its settings there */
 	relay_try_release(c);
-	resume_held(c);
 }
 
 static void

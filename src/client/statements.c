@@ -44,6 +44,7 @@ struct client_statements {
 	struct named *table;
 	struct statement *unnamed;   /* as of the last message sent */
 	struct statement *confirmed; /* as of the last reply received */
+	uint32_t unnamed_scope;      /* in which the last Parse of it was sent */
 	uint32_t unnamed_under_way;  /* Parses of it without a reply */
 	uint64_t token;              /* of its present state: the server whose unnamed_of equals it is in that state */
 	struct named *failed;        /* whose message the last error was about */
@@ -180,11 +181,11 @@ statements_count(const struct client *c)
 	return c->statements == NULL ? 0 : HASH_COUNT(c->statements->table);
 }
 
-/* In session mode the server is the client's own, and so are the names on it. */
+/* In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing. */
 static bool
 is_passed_through(const struct client *c)
 {
-	return c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	return c->entry->settings.pool_mode == POOL_MODE_SESSION || (c->srv != NULL && c->srv->ledger.is_skipping);
 }
 
 /*
@@ -255,53 +256,68 @@ evict(struct client *c)
 	return r;
 }
 
-/* Sees to it that the server has st when what follows arrives there. */
-static int
+static enum statement_presence
+presence(struct client *c, const struct statement *st)
+{
+	return server_statements_use(&c->srv->statements, st->id, c->statements->scope);
+}
+
+/* Sees to it that the server has st when what follows arrives there. DONE, HOLD or FAILED. */
+static enum statement_step
 ensure(struct client *c, const struct statement *st)
 {
 	struct server *srv = c->srv;
 
-	if (server_statements_use(&srv->statements, st->id)) {
+	switch (presence(c, st)) {
+	case STATEMENT_THERE:
 		c->entry->database->counters.statement_hits++;
-		return 0;
+		return STATEMENT_DONE;
+	case STATEMENT_UNSURE:
+		return STATEMENT_HOLD;
+	case STATEMENT_ABSENT:
+		break;
 	}
 	c->entry->database->counters.statement_misses++;
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, st->id) < 0)
-		return -1;
-	if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag_id(st->id)) < 0)
-		return -1;
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0
+	    || ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag_id(st->id)) < 0)
+		return STATEMENT_FAILED;
 	put_parse(c, st->name, st);
-	return 0;
+	return STATEMENT_DONE;
 }
 
 /* The same for the unnamed statement: the client's own, or none. */
-static int
+static enum statement_step
 ensure_unnamed(struct client *c)
 {
 	struct client_statements *s = own(c);
 	struct server *srv = c->srv;
+	bool is_there;
 
 	if (s == NULL)
-		return -1;
+		return STATEMENT_FAILED;
+	/* Should its Parse be skipped, the server keeps what it had, and that may be another client's. */
+	if (s->unnamed_under_way > 0 && s->unnamed_scope != s->scope)
+		return STATEMENT_HOLD;
 	if (s->is_unnamed_oversize)
 		s->is_oversize_bound = true;
-	if (srv->unnamed_of == s->token && s->token != 0)
-		return 0;
+	is_there = srv->unnamed_of == s->token && s->token != 0;
+	if (is_there)
+		return STATEMENT_DONE;
 	if (s->token == 0)
 		s->token = ++c->env->last_token;
 	srv->unnamed_of = s->token;
 	s->is_unnamed_oversize = false;
 	if (s->unnamed != NULL) {
 		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag(NULL, REF_OUR_UNNAMED)) < 0)
-			return -1;
+			return STATEMENT_FAILED;
 		put_parse(c, "", s->unnamed);
-		return 0;
+		return STATEMENT_DONE;
 	}
 	/* It is another's: taken away, so that PostgreSQL itself says that there is none. */
-	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, NULL) < 0)
-		return -1;
+	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, tag(NULL, REF_OUR_UNNAMED)) < 0)
+		return STATEMENT_FAILED;
 	outbox_copy(&c->env->to_server, "C\0\0\0\6S", 7);
-	return 0;
+	return STATEMENT_DONE;
 }
 
 /* A new state of it. With a server: that one is in it too, once it has done what it was sent. */
@@ -340,6 +356,7 @@ parse_unnamed(struct client *c, const struct parse_fields *f, const uint8_t *mes
 		return STATEMENT_FAILED;
 	set_unnamed(c, st);
 	s->unnamed_under_way++;
+	s->unnamed_scope = s->scope;
 	if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, tag(statement_ref(st), REF_UNNAMED)) < 0)
 		return STATEMENT_FAILED;
 	outbox_ref(&c->env->to_server, message, len);
@@ -361,11 +378,15 @@ static enum statement_step
 parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
 {
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
+	enum statement_step step;
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
+	step = ensure(c, n->st);
+	if (step != STATEMENT_DONE)
+		return step;
 	/* OWED_DUPLICATE: a Parse that can only fail. */
-	if (ensure(c, n->st) < 0 || push_named(c, OWED_DUPLICATE, n) < 0)
+	if (push_named(c, OWED_DUPLICATE, n) < 0)
 		return STATEMENT_FAILED;
 	wire_set_u32(head + 1, (uint32_t)(5 + (size_t)n->st->name_len + f->rest_len));
 	outbox_copy(&c->env->to_server, head, sizeof(head));
@@ -379,7 +400,7 @@ parse_on_server(struct client *c, struct named *n)
 {
 	struct server *srv = c->srv;
 
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id) < 0)
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
 		return -1;
 	if (push_named(c, OWED_PARSE, n) < 0)
 		return -1;
@@ -388,9 +409,10 @@ parse_on_server(struct client *c, struct named *n)
 }
 
 static enum statement_step
-parse_named(struct client *c, const struct parse_fields *f)
+parse_named(struct client *c, const struct parse_fields *f, struct named *closed)
 {
 	struct client_statements *s = own(c);
+	enum statement_presence there;
 	struct statement *st;
 	struct named *n;
 	int r;
@@ -404,13 +426,20 @@ parse_named(struct client *c, const struct parse_fields *f)
 	                       : statement_get(c->env->statements, f->rest, f->rest_len, f->query_len);
 	if (st == NULL)
 		return STATEMENT_FAILED;
+	there = presence(c, st);
+	if (there == STATEMENT_UNSURE) {
+		statement_unref(st);
+		return STATEMENT_HOLD;
+	}
 	n = named_new(c, f->name, st);
 	if (n == NULL) {
 		statement_unref(st);
 		return STATEMENT_FAILED;
 	}
+	if (closed != NULL)
+		table_remove(closed); /* just before; should that be skipped, so is this */
 	table_add(s, n);
-	if (server_statements_use(&c->srv->statements, st->id)) {
+	if (there == STATEMENT_THERE) {
 		c->entry->database->counters.statement_hits++;
 		r = push_named(c, OWED_MADE_PARSE, n);
 	} else {
@@ -448,8 +477,6 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 
 	if (kind == DEALLOCATE_NONE)
 		return STATEMENT_FORWARD;
-	if (c->srv->ledger.is_skipping)
-		return STATEMENT_FORWARD; /* it will be skipped, too */
 	if (c->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
 	if ((s = own(c)) == NULL)
@@ -467,7 +494,7 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 		return STATEMENT_FAILED;
 	if (n == NULL || n->is_oversize)
 		return n == NULL ? STATEMENT_DONE : STATEMENT_FORWARD;
-	if (!server_statements_use(&c->srv->statements, n->st->id)) {
+	if (presence(c, n->st) != STATEMENT_THERE) {
 		/* An empty statement will do, and can be made even in a failed transaction. */
 		if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
 			return STATEMENT_FAILED;
@@ -493,7 +520,8 @@ parse_instead(struct client *c, const char *name, struct buf *sql)
 	message_parse(&message, name, sql->bytes, sql->len);
 	if (buf_ok(sql) && buf_ok(&message) && fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
 		f.query_len = query_len;
-		step = f.name[0] == '\0' ? parse_unnamed(c, &f, message.bytes, message.len) : parse_named(c, &f);
+		step = f.name[0] == '\0' ? parse_unnamed(c, &f, message.bytes, message.len)
+		                         : parse_named(c, &f, NULL);
 		outbox_settle(&c->env->to_server);
 	}
 	buf_fini(&message);
@@ -587,9 +615,7 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 		return STATEMENT_HOLD;
 	if (n != NULL && !n->is_closing)
 		return parse_duplicate(c, n, &f);
-	if (n != NULL)
-		table_remove(n); /* closed just before; should that be skipped, so is this */
-	return parse_named(c, &f);
+	return parse_named(c, &f, n);
 }
 
 void
@@ -623,10 +649,17 @@ statements_hold_server(const struct client *c)
 	return s != NULL && (s->oversize_count > 0 || (s->is_unnamed_oversize && !s->is_oversize_bound));
 }
 
+static enum statement_step
+forward_if(enum statement_step step)
+{
+	return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
+}
+
 enum statement_step
 statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used)
 {
 	const char *portal, *name;
+	enum statement_step step;
 	size_t names_len;
 	struct named *n;
 
@@ -636,9 +669,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	    || !fields_bind(message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0')
-		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return forward_if(ensure_unnamed(c));
 	n = find(c, name);
-	if (is_unsettled(c, n) && (n == NULL || n->is_closing || c->statements->deallocating != NULL || c->statements->is_clearing))
+	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
 	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
@@ -651,7 +684,10 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	}
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (ensure(c, n->st) < 0 || push_named(c, OWED_BIND, n) < 0)
+	step = ensure(c, n->st);
+	if (step != STATEMENT_DONE)
+		return step;
+	if (push_named(c, OWED_BIND, n) < 0)
 		return STATEMENT_FAILED;
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(c, message, names_len, portal, "", 0, n->st->name);
@@ -662,6 +698,7 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 enum statement_step
 statements_describe(struct client *c, const uint8_t *message, size_t len)
 {
+	enum statement_step step;
 	const char *name;
 	uint8_t kind;
 	struct named *n;
@@ -670,9 +707,9 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	    || kind == 'P')
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0')
-		return ensure_unnamed(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return forward_if(ensure_unnamed(c));
 	n = find(c, name);
-	if (is_unsettled(c, n) && (n == NULL || n->is_closing || c->statements->deallocating != NULL || c->statements->is_clearing))
+	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
 	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
@@ -684,7 +721,10 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	}
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (ensure(c, n->st) < 0 || push_named(c, OWED_DESCRIBE_STATEMENT, n) < 0)
+	step = ensure(c, n->st);
+	if (step != STATEMENT_DONE)
+		return step;
+	if (push_named(c, OWED_DESCRIBE_STATEMENT, n) < 0)
 		return STATEMENT_FAILED;
 	put_renamed(c, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
 	return STATEMENT_DONE;
@@ -779,20 +819,22 @@ statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
 	return true;
 }
 
-int
+enum statement_step
 statements_simple_query(struct client *c)
 {
 	struct client_statements *s = c->statements;
 
+	if (c->srv->ledger.is_skipping)
+		return STATEMENT_DONE;
 	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize)) {
 		c->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
-		return 0;
+		return STATEMENT_DONE;
 	}
 	/* Behind messages without a Sync it may be skipped: then the server is to have what the client has, either way. */
 	if (!c->srv->is_synced)
 		return ensure_unnamed(c);
 	drop_unnamed(c);
-	return 0;
+	return STATEMENT_DONE;
 }
 
 void

@@ -11,6 +11,7 @@
 
 struct server_statement {
 	uint64_t id;
+	uint32_t scope;
 	bool is_ready;
 	bool was_there; /* a Parse is on its way, but the Close that went before it was skipped */
 	struct server_statement *newer, *older;
@@ -67,29 +68,30 @@ server_statements_clear(struct server_statements *s)
 		drop(s, s->newest);
 }
 
-bool
-server_statements_use(struct server_statements *s, uint64_t id)
+enum statement_presence
+server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope)
 {
 	struct server_statement *e = s->newest;
 
-	if (e != NULL && e->id == id)
-		return true; /* most often the same one again */
-	e = find(s, id);
-	if (e == NULL)
-		return false;
-	unlink_use(s, e);
-	link_newest(s, e);
-	return true;
+	if (e == NULL || e->id != id) { /* most often the same one again */
+		e = find(s, id);
+		if (e == NULL)
+			return STATEMENT_ABSENT;
+		unlink_use(s, e);
+		link_newest(s, e);
+	}
+	return e->is_ready || e->scope == scope ? STATEMENT_THERE : STATEMENT_UNSURE;
 }
 
 int
-server_statements_sent(struct server_statements *s, uint64_t id)
+server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope)
 {
 	struct server_statement *e = calloc(1, sizeof(*e));
 
 	if (e == NULL)
 		return -1;
 	e->id = id;
+	e->scope = scope;
 	HASH_ADD(hh, s->table, id, sizeof(e->id), e);
 	link_newest(s, e);
 	s->count++;
@@ -135,7 +137,7 @@ server_statements_not_closed(struct server_statements *s, uint64_t id)
 		e->was_there = true;
 		return 0;
 	}
-	if (server_statements_sent(s, id) < 0)
+	if (server_statements_sent(s, id, 0) < 0)
 		return -1;
 	server_statements_ready(s, id);
 	return 0;

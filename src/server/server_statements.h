@@ -19,10 +19,15 @@ struct server_statements {
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Is it there, or on its way? Counts as a use. */
-bool server_statements_use(struct server_statements *s, uint64_t id);
+/* Is it there? Counts as a use. scope: the borrower's count of Syncs; its Parse is as sure as what stands with it. */
+enum statement_presence {
+	STATEMENT_ABSENT,
+	STATEMENT_THERE,
+	STATEMENT_UNSURE /* its Parse was sent before an earlier Sync: an error there may have undone it */
+};
+enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope);
 /* Its Parse goes out now. -1: no memory. */
-int server_statements_sent(struct server_statements *s, uint64_t id);
+int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope);
 void server_statements_ready(struct server_statements *s, uint64_t id);
 void server_statements_forget(struct server_statements *s, uint64_t id); /* it is closed */
 void server_statements_not_made(struct server_statements *s, uint64_t id);   /* its Parse failed or was skipped */
