@@ -35,6 +35,7 @@ struct named {
 	uint32_t scope;                  /* in which its Parse or Close was sent: Syncs counted */
 	bool is_pending;                 /* no ParseComplete yet */
 	bool is_closing;                 /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
+	bool is_void;                    /* its Parse failed or was skipped: it never was */
 	bool is_in_table, is_oversize;
 	UT_hash_handle hh;
 	char name[];
@@ -889,6 +890,7 @@ settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end h
 	} else if (!is_made)
 		server_statements_not_made(&srv->statements, n->st->id);
 	n->is_pending = false;
+	n->is_void = how != OWED_ANSWERED;
 	if (how != OWED_ANSWERED && n->owner != NULL && srv->link != NULL)
 		table_remove(n);
 }
@@ -906,7 +908,7 @@ settled_close(struct server *srv, struct named *n, enum owed_end how)
 		return;
 	}
 	/* Skipped: it was never closed, and whoever took the name meanwhile never got it. */
-	if (n->is_in_table)
+	if (n->is_in_table || n->is_void)
 		return;
 	other = find(srv->link, n->name);
 	if (other != NULL)
