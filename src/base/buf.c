@@ -47,9 +47,12 @@ buf_room(struct buf *b, size_t len)
 void
 buf_put(struct buf *b, const void *bytes, size_t len)
 {
-	uint8_t *to = buf_room(b, len);
+	uint8_t *to;
 
-	if (to != NULL && len > 0) {
+	if (len == 0)
+		return;
+	to = buf_room(b, len);
+	if (to != NULL) {
 		memcpy(to, bytes, len);
 		b->len += len;
 	}

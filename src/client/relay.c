@@ -710,6 +710,10 @@ on_request_done(struct server *srv, const struct owed *ended)
 
 	if (breaks_statement_mode(c, srv))
 		return;
+	if (srv->has_changed_plans && srv->tx == 'I') {
+		srv->has_changed_plans = false;
+		statement_store_renew_all(c->env->statements);
+	}
 	if (ended->kind == OWED_QUERY)
 		statements_simple_query_done(c);
 	statements_request_done(c);
@@ -769,11 +773,28 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	}
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
+	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL
+	    && strstr(e->message, "cached plan") != NULL)
+		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
 		answer_locally(c, b.bytes, b.len);
 	buf_fini(&b);
 	return is_replaced;
+}
+
+/* Tags of commands after which statements that were prepared before may mean something else. */
+static bool
+changes_plans(const char *tag)
+{
+	static const char *const tags[] = { "ALTER TABLE", "ALTER TYPE", "ALTER VIEW", "ALTER MATERIALIZED VIEW",
+		"ALTER DOMAIN", "ALTER FUNCTION", "CREATE VIEW", "CREATE FUNCTION", "DROP TABLE", "DROP TYPE", "DROP VIEW",
+		"DROP DOMAIN", "DROP FUNCTION", "DROP SCHEMA" };
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strcmp(tag, tags[i]) == 0)
+			return true;
+	return false;
 }
 
 static void
@@ -788,6 +809,10 @@ on_complete(struct server *srv, const char *tag)
 		statements_deallocated_all(c);
 	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
 		statements_deallocated(c);
+	if ((tag[0] == 'A' || tag[0] == 'C' || tag[0] == 'D') && changes_plans(tag)) {
+		srv->has_changed_plans = true; /* once more when it commits: until then others see the old tables */
+		statement_store_renew_all(c->env->statements);
+	}
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
 	if ((strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "RESET") == 0) && image_doubt(&srv->image) < 0)
 		srv->is_closing = true;

@@ -107,6 +107,7 @@ struct server {
 	bool is_synced;    /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing;   /* whoever returns it must close it: it is doubtful */
 	bool is_ping_answered;
+	bool has_changed_plans; /* by DDL, in the transaction that is open */
 	bool was_owing;    /* when it ended, something was owed */
 	uint8_t role;      /* 0 unknown, 'p' primary, 's' standby */
 	struct ledger ledger;

@@ -81,6 +81,15 @@ statement_store_free(struct statement_store *store)
 	free(store);
 }
 
+static void
+give_name(struct statement_store *store, struct statement *st)
+{
+	st->id = ++store->next_id;
+	st->name_len
+	    = (uint8_t)snprintf(st->name, sizeof(st->name), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
+	st->valid_pool = st->valid_image = NULL;
+}
+
 static struct entry *
 entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len)
 {
@@ -92,9 +101,7 @@ entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_
 	e->st.bytes = e->bytes;
 	e->st.len = len;
 	e->st.query_len = query_len;
-	e->st.id = ++store->next_id;
-	e->st.name_len = (uint8_t)snprintf(e->st.name, sizeof(e->st.name), STATEMENT_PREFIX "%llu",
-	    (unsigned long long)e->st.id);
+	give_name(store, &e->st);
 	e->store = store;
 	e->refs = 1;
 	store->bytes += size_of(e);
@@ -130,6 +137,13 @@ statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size
 	struct entry *e = entry_new(store, bytes, len, query_len);
 
 	return e == NULL ? NULL : &e->st;
+}
+
+void
+statement_store_renew_all(struct statement_store *store)
+{
+	for (struct entry *e = store->table; e != NULL; e = e->hh.next)
+		give_name(store, &e->st);
 }
 
 struct statement *

@@ -36,6 +36,11 @@ struct statement *statement_get(struct statement_store *store, const uint8_t *by
 /* A statement of its own, shared with nobody, though the text may be known. */
 struct statement *statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len,
     size_t query_len);
+/*
+ * What tables look like has changed: plans made before may be wrong or refused ("cached plan must not change result
+ * type"). Every statement gets a new id and name, so that servers prepare it anew at its next use.
+ */
+void statement_store_renew_all(struct statement_store *store);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
 size_t statement_store_count(const struct statement_store *store);
