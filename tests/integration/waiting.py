@@ -1,5 +1,7 @@
 """Waiting for something visible, and finding free ports."""
 
+import errno
+import random
 import socket
 import time
 
@@ -20,11 +22,26 @@ def wait_until(predicate, timeout=10.0, what="", pause=0.01):
         time.sleep(pause)
 
 
+_given = set()
+
+
 def free_port(host="127.0.0.1"):
+    """A port nobody listens on, below those the kernel gives to outgoing connections, and never the same twice."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
-        sock.bind((host, 0))
-        return sock.getsockname()[1]
+    for _ in range(1000):
+        port = random.randrange(12000, 32000)
+        if port in _given:
+            continue
+        with socket.socket(family, socket.SOCK_STREAM) as sock:
+            try:
+                sock.bind((host, port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise
+        _given.add(port)
+        return port
+    raise RuntimeError("no free port")
 
 
 def has_ipv6():
