@@ -18,7 +18,7 @@ def normalized(replies):
     return out
 
 
-def converse(wire, turns, timeout=20):
+def converse(wire, turns, timeout=10):
     """Sends each turn and reads its replies. A turn is bytes (one ReadyForQuery ends it) or (bytes, how many do, or the
     types of the message that ends it). At last a query shows that nothing unexpected came before its answer."""
     replies = []

@@ -15,7 +15,11 @@ def create_copy_table(postgres):
 
 
 class RandomTalk:
-    """pipeline() gives the bytes of one pipeline that ends in Sync. Every answer with data carries the token."""
+    """pipeline() gives the bytes of one pipeline that ends in Sync. Every answer with data carries the token.
+
+    Transactions come whole, and what a failed one is asked needs no statement from before: PostgreSQL would find it
+    there, while on a server that doesn't have it yet nothing can be prepared until the rollback.
+    """
 
     NAMES = ("", "a", "b", "c")
 
@@ -42,9 +46,21 @@ class RandomTalk:
             "SHOW server_version_num",
         ))
 
-    def transaction_word(self):
-        return self.random.choice(("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "ROLLBACK TO s", "BEGIN; SELECT 1",
-                                   "SELECT 1; COMMIT"))
+    def transaction(self):
+        """A whole one, begun in a Sync of its own."""
+        r = self.random
+        self.count += 1
+        good = [query(f"SELECT '{self.token}/in {self.count}'"), one_statement("SELECT $1::text", [self.token]), sync(),
+                query("SAVEPOINT s"), parse("", "SELECT 'unnamed'") + bind() + execute(), flush()]
+        begin = r.choice((query("BEGIN"), one_statement("BEGIN"), query("BEGIN; SELECT 1"), query("SELECT 1; BEGIN")))
+        middle = b"".join(r.choice(good) for _ in range(r.randint(0, 5)))
+        if r.random() < 0.4:
+            bad = r.choice((query("SELECT 1/0"), query("SELEC"), one_statement("SELECT 1/0") + sync()))
+            middle += sync() + bad + b"".join(r.choice((query(f"SELECT '{self.token}/must not be seen'"), query(""),
+                                                        one_statement(f"SELECT {self.count}") + sync()))
+                                              for _ in range(r.randint(0, 3)))
+        end = r.choice((query("COMMIT"), query("ROLLBACK"), query("SELECT 1; COMMIT"), one_statement("ROLLBACK")))
+        return sync() + begin + sync() + middle + sync() + end + sync() + query("ROLLBACK") + sync()
 
     def copy_in(self):
         rows = [b"1\ta\n"] * self.random.randint(0, 200)
@@ -81,11 +97,11 @@ class RandomTalk:
         if kind == 10:
             return query(self.text())
         if kind == 11:
-            return query(self.transaction_word())
+            return self.transaction()
         if kind == 12:
             return r.choice((self.copy_in(), function_call(177, [b"\0\0\0\1", b"\0\0\0\2"]),
                              one_statement("DEALLOCATE ALL"), query(f"DEALLOCATE {r.choice('abc')}")))
-        return one_statement(r.choice(("BEGIN", "COMMIT", "ROLLBACK")))
+        return one_statement(r.choice(("COMMIT", "ROLLBACK", "SET LOCAL geqo = on")))
 
     def pipeline(self, messages=25):
         return b"".join(self.message() for _ in range(self.random.randint(1, messages))) + sync()

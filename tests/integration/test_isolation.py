@@ -51,14 +51,15 @@ class Clients:
                 life += 1
                 token = f"<{number}.{life}>"
                 user = "web" if number % 4 else "reporting"
-                wire = Wire(self.weir.address, timeout=20)
-                wire.login(user, "app", parameters={"application_name": token})
+                wire = Wire(self.weir.address, timeout=10)
+                client = OneClient(self, wire, token, chance)
                 try:
-                    OneClient(self, wire, token, chance).live(chance.randrange(1, 60))
+                    wire.login(user, "app", parameters={"application_name": token})
+                    client.live(chance.randrange(1, 60))
                 finally:
                     wire.close()
         except Exception as error:  # pylint: disable=broad-except
-            self.failures.append(f"client {number}, life {life}: {error!r}")
+            self.failures.append(f"client {number}, life {life}, after {client.history[-6:]}: {error!r}")
 
 
 class OneClient:
@@ -71,7 +72,7 @@ class OneClient:
         self.prepared = {}
         self.unnamed = None
         self.serial = 0
-        self.is_gone = False
+        self.history = []
 
     def live(self, turns):
         actions = [self.simple, self.simple, self.extended, self.prepare, self.use_prepared, self.use_prepared,
@@ -81,12 +82,15 @@ class OneClient:
                    self.notices]
         for _ in range(turns):
             action = self.chance.choice(actions)
+            self.history.append(action.__name__)
             action()
             self.clients.counts[action.__name__] = self.clients.counts.get(action.__name__, 0) + 1
             if time.monotonic() > self.clients.deadline:
                 return
-        self.chance.choice([self.leave_politely, self.leave_in_transaction, self.leave_in_pipeline,
-                            self.leave_with_half_a_message, self.leave_in_copy, self.leave_while_running])()
+        way = self.chance.choice([self.leave_politely, self.leave_in_transaction, self.leave_in_pipeline,
+                                  self.leave_with_half_a_message, self.leave_in_copy, self.leave_while_running])
+        self.history.append(way.__name__)
+        way()
 
     def new(self):
         self.serial += 1

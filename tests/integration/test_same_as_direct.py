@@ -97,6 +97,28 @@ CONVERSATIONS = {
     "parse in a failed transaction": [query("BEGIN"), query("SELECT 1/0"), parse("a", "SELECT 1") + S,
                                       parse("b", "ROLLBACK") + bind("", "b") + execute() + S,
                                       bind("", "a") + execute() + S],
+    "parse of a known text in a failed transaction": [
+        parse("a", "SELECT 1") + S, query("BEGIN"), query("SELECT 1/0"), parse("b", "SELECT 1") + S, query("ROLLBACK"),
+        bind("", "b") + execute() + S, bind("", "a") + execute() + S],
+    "a prepared rollback ends a failed transaction": [
+        parse("r", "ROLLBACK") + S, query("BEGIN"), query("SELECT 1/0"), bind("", "r") + execute() + S, query("SELECT 1")],
+    "a close that was skipped behind an error, of a name that was just parsed": [
+        execute("nowhere") + parse("b", "SELECT 1") + close("S", "b") + S, parse("b", "SELECT 2") + S,
+        bind("", "b") + execute() + S],
+    "a parse that was skipped leaves no unnamed statement": [
+        parse("", "SELECT 1") + execute("nowhere") + parse("", "SELECT 2") + S, query("COMMIT"), describe("S") + S],
+    "a name in use behind another statement's parse": [
+        parse("a", "SELECT 1") + S, parse("", "SELECT 2") + parse("a", "SELECT 3") + S, bind("", "a") + execute() + S],
+    "the right name is named when two have one text": [
+        parse("c", "SELECT $1::text") + parse("a", "SELECT $1::text") + parse("a", "SELECT $1::text") + S],
+    "an unknown name is named as the client named it": [
+        parse("b", "SELEC") + S, describe("S", "b") + S, execute("nowhere") + parse("d", "SELECT 1") + S,
+        bind("", "d") + S],
+    "a failed simple query destroys the unnamed statement": [parse("", "SELECT 1") + S, query("SELEC"),
+                                                             bind() + execute() + S],
+    "deallocate all that is only parsed frees nothing": [
+        parse("b", "SELECT $1::text") + parse("", "DEALLOCATE ALL") + parse("a", "SELECT $1::text") + S,
+        bind("", "a", ["x"]) + execute() + S, bind("", "b", ["y"]) + execute() + S],
     "a simple query in the middle of a pipeline": [(parse("", "SELECT 1") + bind() + execute() + query("SELECT 2"), 1),
                                                    S],
     "a simple query destroys the unnamed statement": [parse("", "SELECT 1") + S, query("SELECT 2"),
