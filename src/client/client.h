@@ -33,9 +33,9 @@
 #include <sys/queue.h>
 
 struct client;
-struct client_login;      /* client_login.c: while logging in */
+struct client_login; /* client_login.c: while logging in */
 struct client_statements; /* statements.c: from the first Parse */
-struct verifier_cache;    /* verifier_cache.c */
+struct verifier_cache; /* verifier_cache.c */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
 
@@ -69,7 +69,8 @@ struct client_env {
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
-	uint32_t client_count, login_count, cancel_count; /* of them; cancel and console connections do not count as clients */
+	uint32_t client_count, login_count,
+	    cancel_count; /* of them; cancel and console connections do not count as clients */
 	struct client **slots; /* by the low bits of the cancel key's pid */
 	uint32_t slot_cap, slot_next;
 	uint32_t random[64], random_left; /* for cancel keys */
@@ -99,27 +100,28 @@ struct client {
 		void *console; /* the console's own */
 		struct client_cancel *cancel;
 	};
-	char *user;            /* as it logged in; NULL: entry->user */
-	uint8_t *pending;      /* read but not handled: an unfinished message, or what waits for a server */
+	char *user; /* as it logged in; NULL: entry->user */
+	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
-	uint32_t body_left;    /* of the message being forwarded or dropped */
+	uint32_t body_left; /* of the message being forwarded or dropped */
 	uint32_t cancel_pid, cancel_secret;
 	uint64_t id;
-	uint64_t connected_us, request_us, wait_us; /* request_us: first byte of the oldest unanswered request was read */
-	uint64_t idle_since_us;                     /* since when it has owed us a request */
+	uint64_t connected_us, request_us,
+	    wait_us; /* request_us: first byte of the oldest unanswered request was read */
+	uint64_t idle_since_us; /* since when it has owed us a request */
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	} peer;
-	uint8_t state;        /* enum client_state */
-	uint8_t refusing;     /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
+	uint8_t state; /* enum client_state */
+	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_unix, is_closing, is_stalled;
-	bool is_held;         /* pending begins with a message that waits for replies to earlier ones */
-	bool is_in_relay;     /* relay_from_client is running: no release in its back */
-	bool is_stats_only;   /* console: may only SHOW */
-	bool is_counted;      /* in env->client_count */
+	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
+	bool is_in_relay; /* relay_from_client is running: no release in its back */
+	bool is_stats_only; /* console: may only SHOW */
+	bool is_counted; /* in env->client_count */
 };
 
 /* A new connection; takes fd. peer may be a Unix address. */
@@ -160,7 +162,7 @@ void relay_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles
 /* The client goes: what becomes of its server. */
 void relay_leave(struct client *c);
 void relay_cancel_wait(struct client *c); /* its user cancelled a request that waits for a server */
-void relay_ticket(struct client *c);      /* makes c->ticket ready to borrow with */
+void relay_ticket(struct client *c); /* makes c->ticket ready to borrow with */
 void relay_try_release(struct client *c);
 void relay_unstall(struct client *c); /* reads it again if nothing is in its way any more */
 
@@ -173,9 +175,9 @@ size_t refuse_bytes(struct client *c, const uint8_t *bytes, size_t len);
 /* statements.c: messages of the extended protocol that name statements, for a linked client. */
 enum statement_step {
 	STATEMENT_FORWARD, /* send it as it is */
-	STATEMENT_DONE,    /* what is to be sent is in the outbox */
-	STATEMENT_HOLD,    /* not before what was sent earlier is answered */
-	STATEMENT_FAILED   /* no memory */
+	STATEMENT_DONE, /* what is to be sent is in the outbox */
+	STATEMENT_HOLD, /* not before what was sent earlier is answered */
+	STATEMENT_FAILED /* no memory */
 };
 enum statement_step statements_parse(struct client *c, const uint8_t *message, size_t len);
 /* Bind: message may be cut after its names; *used bytes are dealt with, the rest follows as it is. */
@@ -186,14 +188,14 @@ bool statements_parse_unlinked(struct client *c, const uint8_t *message, size_t 
 bool statements_close_unlinked(struct client *c, const uint8_t *message, size_t len); /* false: malformed */
 /* A whole simple Query: DONE if something else was sent in its place. Its ledger entry is the caller's. */
 enum statement_step statements_query(struct client *c, const uint8_t *message, size_t len);
-void statements_deallocated(struct client *c);  /* CommandComplete of a DEALLOCATE */
+void statements_deallocated(struct client *c); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct client *c); /* ReadyForQuery */
 enum statement_step statements_simple_query(struct client *c); /* before one: it will drop the unnamed statement */
-void statements_simple_query_done(struct client *c);
-void statements_sync(struct client *c);         /* an error before it ends with it */
+void statements_sync(struct client *c); /* an error before it ends with it */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
-void statements_oversize_parse(struct client *c, const char *name);
+/* A Parse that is forwarded as it is: entered in the ledger. -1: no memory. */
+int statements_oversize_parse(struct client *c, const char *name);
 bool statements_hold_server(const struct client *c);
 /* An error that speaks of pgweir_<n> is to speak of the client's own name: rewritten to out; false: nothing to do. */
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
@@ -208,7 +210,7 @@ void cancel_unregister(struct client *c);
 
 /* report.c */
 void report_done(struct client *c, struct server *srv, const struct owed *ended); /* before its replies are sent */
-void report_flushed(struct client *c, struct server *srv, bool is_sent);          /* after the batch was sent */
+void report_flushed(struct client *c, struct server *srv, bool is_sent); /* after the batch was sent */
 void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);
 /* event: the slow log's word for it; NULL: kind's. */
 void report_failure(struct client *c, const struct fail *why, enum request_failure kind, const char *event);

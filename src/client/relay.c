@@ -20,11 +20,11 @@
 
 enum walk_result {
 	WALK_ON,
-	WALK_MORE,  /* more bytes are needed */
-	WALK_WAIT,  /* for a server */
-	WALK_HOLD,  /* for replies to what was sent before */
+	WALK_MORE, /* more bytes are needed */
+	WALK_WAIT, /* for a server */
+	WALK_HOLD, /* for replies to what was sent before */
 	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
-	WALK_OVER   /* it is closed */
+	WALK_OVER /* it is closed */
 };
 
 struct request_walk {
@@ -67,11 +67,13 @@ replay_image(struct client *c, struct server *srv)
 	int r = buf_ok(&b) ? 0 : -1;
 
 	for (size_t i = 0; i < triples && r == 0; i++)
-		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 || ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0
-		    || ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
+		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
+		    ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
+		    ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
 			r = -1;
 	if (r == 0 && triples > 0)
-		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE, &(struct owed_request){ .started_us = *c->env->now_us });
+		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE,
+					&(struct owed_request){ .started_us = *c->env->now_us });
 	if (r == 0 && triples > 0) {
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
 		srv->unnamed_of = 0;
@@ -219,8 +221,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 
 	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
 		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_HOLD)
-		step = STATEMENT_HOLD;
+	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
+		step = STATEMENT_FAILED;
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
@@ -230,7 +232,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (push_request(c, kind, 1) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
-		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len, true);
+		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len,
+			    true);
 	/* is_synced stays as it is: behind messages without a Sync it may be skipped, and then a Sync is still due. */
 	if (step == STATEMENT_DONE) {
 		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
@@ -320,8 +323,12 @@ send_named(struct request_walk *w, const struct frame *f)
 				return violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 			return WALK_MORE;
 		}
-		statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN);
-		return send_extended(w, f, OWED_PARSE);
+		if (c->srv->is_synced)
+			report_request_begins(c, c->srv);
+		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0)
+			return out_of_memory(c);
+		c->srv->is_synced = false;
+		return forward(w, total);
 	}
 	if (have < total)
 		return WALK_MORE;
@@ -345,7 +352,7 @@ send_named(struct request_walk *w, const struct frame *f)
 	}
 	if (f->type == 'D')
 		kind = have > FRAME_HEAD_LEN && message[FRAME_HEAD_LEN] == 'P' ? OWED_DESCRIBE_PORTAL
-		                                                                : OWED_DESCRIBE_STATEMENT;
+									       : OWED_DESCRIBE_STATEMENT;
 	else if (f->type == 'C')
 		kind = OWED_CLOSE;
 	return send_extended(w, f, kind);
@@ -414,8 +421,8 @@ unlinked(struct request_walk *w, const struct frame *f)
 		drop(w, total);
 		return WALK_ON;
 	case 'P':
-		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S'
-		    || !statements_parse_unlinked(w->c, w->p + w->at, total))
+		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
+		    !statements_parse_unlinked(w->c, w->p + w->at, total))
 			return borrow(w);
 		answer_locally(w->c, "1\0\0\0\4", 5);
 		drop(w, total);
@@ -524,7 +531,8 @@ relay_unstall(struct client *c)
 {
 	struct server *srv = c->srv;
 
-	if (!c->is_stalled || stream_is_full(&c->stream) || (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
+	if (!c->is_stalled || stream_is_full(&c->stream) ||
+	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
 		return;
 	c->is_stalled = false;
 	stream_set_reading(&c->stream, true);
@@ -566,7 +574,7 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		return;
 	}
 	/* What is waited for must come, even if no Sync was sent yet. */
-	if (r == WALK_HOLD && !c->srv->is_synced && c->srv->ledger.count > 0)
+	if (r == WALK_HOLD && c->srv->ledger.count > 0)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 	is_lost = flush_to_server(c);
 	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0)
@@ -600,9 +608,9 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 static bool
 may_return(const struct client *c, const struct server *srv)
 {
-	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I'
-	    && (c->body_left == 0 || c->is_body_dropped) && srv->cancels == NULL && srv->state == SV_LENT
-	    && !statements_hold_server(c);
+	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I' &&
+	       (c->body_left == 0 || c->is_body_dropped) && srv->cancels == NULL && srv->state == SV_LENT &&
+	       !statements_hold_server(c);
 }
 
 static void
@@ -632,8 +640,9 @@ relay_try_release(struct client *c)
 	if (c->env->is_draining || c->entry->is_orphan) {
 		struct fail why;
 
-		fail_set(&why, "57P01", c->env->is_draining ? "pgweir is shutting down"
-		                                            : "the database was removed from pgweir's configuration");
+		fail_set(&why, "57P01",
+			 c->env->is_draining ? "pgweir is shutting down"
+					     : "the database was removed from pgweir's configuration");
 		client_close(c, &why);
 		return;
 	}
@@ -714,8 +723,6 @@ on_request_done(struct server *srv, const struct owed *ended)
 		srv->has_changed_plans = false;
 		statement_store_renew_all(c->env->statements);
 	}
-	if (ended->kind == OWED_QUERY)
-		statements_simple_query_done(c);
 	statements_request_done(c);
 	report_done(c, srv, ended);
 }
@@ -741,7 +748,8 @@ image_failed(struct client *c, struct server *srv, const struct error_fields *e)
 {
 	struct fail why;
 
-	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s", e->message != NULL ? e->message : "(no message)");
+	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
+		 e->message != NULL ? e->message : "(no message)");
 	fail_detail(&why, "pgweir was setting this session's parameters on another server connection.");
 	srv->is_closing = true;
 	client_close(c, &why);
@@ -749,7 +757,7 @@ image_failed(struct client *c, struct server *srv, const struct error_fields *e)
 
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
-    size_t len)
+	 size_t len)
 {
 	struct client *c = srv->link;
 	struct buf b = { 0 };
@@ -760,8 +768,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (c == NULL)
 		return false;
 	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
-	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed
-	    && c->entry->settings.pool_mode != POOL_MODE_SESSION)
+	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed &&
+	    c->entry->settings.pool_mode != POOL_MODE_SESSION)
 		return true;
 	if (c->state == CL_WELCOME) {
 		login_server_error(c, e);
@@ -773,8 +781,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	}
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
-	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL
-	    && strstr(e->message, "cached plan") != NULL)
+	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
+	    strstr(e->message, "cached plan") != NULL)
 		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
@@ -787,9 +795,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 static bool
 changes_plans(const char *tag)
 {
-	static const char *const tags[] = { "ALTER TABLE", "ALTER TYPE", "ALTER VIEW", "ALTER MATERIALIZED VIEW",
-		"ALTER DOMAIN", "ALTER FUNCTION", "CREATE VIEW", "CREATE FUNCTION", "DROP TABLE", "DROP TYPE", "DROP VIEW",
-		"DROP DOMAIN", "DROP FUNCTION", "DROP SCHEMA" };
+	static const char *const tags[] = { "ALTER TABLE",   "ALTER TYPE",     "ALTER VIEW",  "ALTER MATERIALIZED VIEW",
+					    "ALTER DOMAIN",  "ALTER FUNCTION", "CREATE VIEW", "CREATE FUNCTION",
+					    "DROP TABLE",    "DROP TYPE",      "DROP VIEW",   "DROP DOMAIN",
+					    "DROP FUNCTION", "DROP SCHEMA" };
 
 	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
 		if (strcmp(tag, tags[i]) == 0)
@@ -823,8 +832,8 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 {
 	struct client *c = srv->link;
 
-	if (c != NULL && is_passed && c->state == CL_READY && !image_is_read_only(name)
-	    && image_update(&c->image, name, value, true) < 0)
+	if (c != NULL && is_passed && c->state == CL_READY && !image_is_read_only(name) &&
+	    image_update(&c->image, name, value, true) < 0)
 		out_of_memory(c);
 }
 
@@ -913,5 +922,5 @@ on_drained(struct server *srv)
 		relay_unstall(c);
 }
 
-const struct server_ops relay_server_ops = { on_pass, on_request_done, on_settled, on_made, on_error, on_complete,
-	on_parameter, on_batch_end, on_lost, on_drained };
+const struct server_ops relay_server_ops = { on_pass,	  on_request_done, on_settled,	 on_made, on_error,
+					     on_complete, on_parameter,	   on_batch_end, on_lost, on_drained };

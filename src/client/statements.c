@@ -6,8 +6,11 @@
  * preceded by a Parse of ours. Close is answered by us: the statement stays on the server for others.
  *
  * The unnamed statement is the client's own too: a server remembers whose it has (srv->unnamed_of), and it is prepared
- * again where it is another's. Names come into being and go when the server says so: what was entered when a message
- * was sent is taken back if the ledger says that it failed or was skipped.
+ * again where it is another's. Parse, Close and simple Queries change it; each change that may yet be skipped is
+ * entered in the ledger, and when none is under way the unnamed statement is what the replies say.
+ *
+ * Names come into being and go when the server says so: what was entered when a message was sent is taken back if the
+ * ledger says that it failed or was skipped.
  *
  * What PostgreSQL would refuse (a duplicate or unknown name) is sent so that it refuses it itself, for only then does
  * it skip to Sync and abort the transaction as it would have; its error is made to speak of the client's name.
@@ -31,11 +34,11 @@
 struct named {
 	struct statement *st;
 	struct client_statements *owner; /* NULL: the client has gone */
-	uint32_t refs;                   /* the table's and the ledger's */
-	uint32_t scope;                  /* in which its Parse or Close was sent: Syncs counted */
-	bool is_pending;                 /* no ParseComplete yet */
-	bool is_closing;                 /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
-	bool is_void;                    /* its Parse failed or was skipped: it never was */
+	uint32_t refs; /* the table's and the ledger's */
+	uint32_t scope; /* in which its Parse or Close was sent: Syncs counted */
+	bool is_pending; /* no ParseComplete yet */
+	bool is_closing; /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
+	bool is_void; /* its Parse failed or was skipped: it never was */
 	bool is_in_table, is_oversize;
 	UT_hash_handle hh;
 	char name[];
@@ -43,22 +46,24 @@ struct named {
 
 struct client_statements {
 	struct named *table;
-	struct statement *unnamed;   /* as of the last message sent */
-	struct statement *confirmed; /* as of the last reply received */
-	uint32_t unnamed_scope;      /* in which the last Parse of it was sent */
-	uint32_t unnamed_under_way;  /* Parses of it without a reply */
-	uint64_t token;              /* of its present state: the server whose unnamed_of equals it is in that state */
-	struct named *failed;        /* whose message the last error was about */
-	uint32_t scope;              /* Syncs sent */
-	uint32_t oversize_count;     /* named ones too large to be kept: they live on one server only */
-	bool is_unnamed_oversize, is_oversize_bound;
-	struct named *deallocating;  /* SQL DEALLOCATE of it is under way */
-	bool is_empty_made;          /* for which the server was given an empty one first */
-	bool is_clearing;            /* DEALLOCATE ALL or DISCARD ALL is under way */
+	struct statement *unnamed; /* as of the last message sent */
+	struct statement *confirmed; /* as of the last reply received; the same when no change is under way */
+	uint32_t unnamed_scope; /* in which the last change of it was sent */
+	uint32_t unnamed_under_way; /* changes of it, on the server or for the client, without a reply */
+	uint64_t token; /* of its present state: the server whose unnamed_of equals it is in that state */
+	struct named *failed; /* whose message the last error was about */
+	uint32_t scope; /* Syncs sent */
+	uint32_t oversize_count; /* named ones too large to be kept: they live on one server only */
+	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
+	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
+				    skipped */
+	struct named *deallocating; /* SQL DEALLOCATE of it is under way */
+	bool is_empty_made; /* for which the server was given an empty one first */
+	bool is_clearing; /* DEALLOCATE ALL or DISCARD ALL is under way */
 };
 
 /* What a ledger entry's ref is, by its low bits. */
-enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_OUR_UNNAMED = 3, REF_MASK = 3 };
+enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_UNNAMED_OVERSIZE = 3, REF_MASK = 3 };
 
 static void *
 tag(const void *p, enum ref_tag t)
@@ -182,11 +187,15 @@ statements_count(const struct client *c)
 	return c->statements == NULL ? 0 : HASH_COUNT(c->statements->table);
 }
 
-/* In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing. */
+/*
+ * In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing, and
+ * within COPY IN nothing does: the server ends the connection, and would not answer what a held message waits for.
+ */
 static bool
 is_passed_through(const struct client *c)
 {
-	return c->entry->settings.pool_mode == POOL_MODE_SESSION || (c->srv != NULL && c->srv->ledger.is_skipping);
+	return c->entry->settings.pool_mode == POOL_MODE_SESSION ||
+	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
 /*
@@ -204,7 +213,7 @@ is_ours(const char *name)
 /* Bind (with its portal) or Describe (portal NULL) under another name; what follows the names is not written. */
 static void
 put_renamed(struct client *c, const uint8_t *message, size_t names_len, const char *portal, const char *before,
-    size_t before_len, const char *name)
+	    size_t before_len, const char *name)
 {
 	size_t portal_len = portal == NULL ? 1 : strlen(portal) + 1; /* Describe has its kind there */
 	size_t name_len = before_len + strlen(name) + 1;
@@ -242,8 +251,8 @@ evict(struct client *c)
 	uint64_t id;
 	int r = 0;
 
-	while (r == 0 && srv->statements.count >= c->entry->settings.prepared_statements
-	    && server_statements_oldest(&srv->statements, &id)) {
+	while (r == 0 && srv->statements.count >= c->entry->settings.prepared_statements &&
+	       server_statements_oldest(&srv->statements, &id)) {
 		server_statements_forget(&srv->statements, id);
 		snprintf(name, sizeof(name), STATEMENT_PREFIX "%llu", (unsigned long long)id);
 		b.len = 0;
@@ -279,11 +288,52 @@ ensure(struct client *c, const struct statement *st)
 		break;
 	}
 	c->entry->database->counters.statement_misses++;
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0
-	    || ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag_id(st->id)) < 0)
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0 ||
+	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag_id(st->id)) < 0)
 		return STATEMENT_FAILED;
 	put_parse(c, st->name, st);
 	return STATEMENT_DONE;
+}
+
+static bool
+is_unnamed_there(const struct client *c)
+{
+	const struct client_statements *s = c->statements;
+
+	return s->token != 0 && c->srv->unnamed_of == s->token;
+}
+
+static int
+push_unnamed(struct client *c, enum owed_kind kind, enum owed_to to, void *ref)
+{
+	struct client_statements *s = c->statements;
+
+	if (s->unnamed_under_way == 0)
+		s->is_confirmed_there = is_unnamed_there(c);
+	if (ledger_push(&c->srv->ledger, kind, to, ref) < 0)
+		return -1;
+	s->unnamed_under_way++;
+	s->unnamed_scope = s->scope;
+	return 0;
+}
+
+static int
+push_unnamed_parse(struct client *c, enum owed_to to, struct statement *st)
+{
+	if (push_unnamed(c, OWED_PARSE, to, tag(statement_ref(st), REF_UNNAMED)) == 0)
+		return 0;
+	statement_unref(st);
+	return -1;
+}
+
+/* The unnamed statement of the server is taken away. */
+static int
+push_unnamed_close(struct client *c, enum owed_to to)
+{
+	if (push_unnamed(c, OWED_CLOSE, to, tag(NULL, REF_UNNAMED)) < 0)
+		return -1;
+	outbox_copy(&c->env->to_server, "C\0\0\0\6S", 7);
+	return 0;
 }
 
 /* The same for the unnamed statement: the client's own, or none. */
@@ -292,49 +342,48 @@ ensure_unnamed(struct client *c)
 {
 	struct client_statements *s = own(c);
 	struct server *srv = c->srv;
-	bool is_there;
 
 	if (s == NULL)
 		return STATEMENT_FAILED;
-	/* Should its Parse be skipped, the server keeps what it had, and that may be another client's. */
+	/* A change of an earlier Sync may be skipped without what follows being skipped too. */
 	if (s->unnamed_under_way > 0 && s->unnamed_scope != s->scope)
 		return STATEMENT_HOLD;
 	if (s->is_unnamed_oversize)
 		s->is_oversize_bound = true;
-	is_there = srv->unnamed_of == s->token && s->token != 0;
-	if (is_there)
+	if (is_unnamed_there(c))
 		return STATEMENT_DONE;
 	if (s->token == 0)
 		s->token = ++c->env->last_token;
-	srv->unnamed_of = s->token;
-	s->is_unnamed_oversize = false;
-	if (s->unnamed != NULL) {
-		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, tag(NULL, REF_OUR_UNNAMED)) < 0)
+	s->is_unnamed_oversize = false; /* gone with its server */
+	if (s->unnamed_under_way == 0)
+		s->is_confirmed_oversize = false;
+	if (s->unnamed == NULL) { /* the server has another's: then PostgreSQL itself is to say that there is none */
+		if (push_unnamed_close(c, OWED_TO_STATEMENT) < 0)
+			return STATEMENT_FAILED;
+	} else {
+		if (push_unnamed_parse(c, OWED_TO_STATEMENT, s->unnamed) < 0)
 			return STATEMENT_FAILED;
 		put_parse(c, "", s->unnamed);
-		return STATEMENT_DONE;
 	}
-	/* It is another's: taken away, so that PostgreSQL itself says that there is none. */
-	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, tag(NULL, REF_OUR_UNNAMED)) < 0)
-		return STATEMENT_FAILED;
-	outbox_copy(&c->env->to_server, "C\0\0\0\6S", 7);
+	srv->unnamed_of = s->token;
 	return STATEMENT_DONE;
 }
 
 /* A new state of it. With a server: that one is in it too, once it has done what it was sent. */
 static void
-set_unnamed(struct client *c, struct statement *st)
+set_unnamed(struct client *c, struct statement *st, bool is_oversize)
 {
 	struct client_statements *s = c->statements;
 
 	statement_unref(s->unnamed);
 	s->unnamed = st;
-	s->is_unnamed_oversize = false;
+	s->is_unnamed_oversize = is_oversize;
 	s->token = ++c->env->last_token;
 	if (c->srv != NULL)
 		c->srv->unnamed_of = s->token;
 }
 
+/* For certain: nothing is under way. */
 static void
 drop_unnamed(struct client *c)
 {
@@ -342,9 +391,10 @@ drop_unnamed(struct client *c)
 
 	if (s == NULL)
 		return;
-	set_unnamed(c, NULL);
+	set_unnamed(c, NULL, false);
 	statement_unref(s->confirmed);
 	s->confirmed = NULL;
+	s->is_confirmed_oversize = false;
 }
 
 static enum statement_step
@@ -355,12 +405,21 @@ parse_unnamed(struct client *c, const struct parse_fields *f, const uint8_t *mes
 
 	if (s == NULL || (st = statement_get(c->env->statements, f->rest, f->rest_len, f->query_len)) == NULL)
 		return STATEMENT_FAILED;
-	set_unnamed(c, st);
-	s->unnamed_under_way++;
-	s->unnamed_scope = s->scope;
-	if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, tag(statement_ref(st), REF_UNNAMED)) < 0)
+	if (push_unnamed_parse(c, OWED_TO_CLIENT, st) < 0) {
+		statement_unref(st);
 		return STATEMENT_FAILED;
+	}
+	set_unnamed(c, st, false);
 	outbox_ref(&c->env->to_server, message, len);
+	return STATEMENT_DONE;
+}
+
+static enum statement_step
+close_unnamed(struct client *c, enum owed_to to)
+{
+	if (own(c) == NULL || push_unnamed_close(c, to) < 0)
+		return STATEMENT_FAILED;
+	set_unnamed(c, NULL, false);
 	return STATEMENT_DONE;
 }
 
@@ -424,7 +483,7 @@ parse_named(struct client *c, const struct parse_fields *f, struct named *closed
 	 * In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have.
 	 */
 	st = c->srv->tx == 'E' ? statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len)
-	                       : statement_get(c->env->statements, f->rest, f->rest_len, f->query_len);
+			       : statement_get(c->env->statements, f->rest, f->rest_len, f->query_len);
 	if (st == NULL)
 		return STATEMENT_FAILED;
 	there = presence(c, st);
@@ -465,8 +524,8 @@ put_empty(struct client *c, const char *name)
 
 /*
  * SQL that deallocates a statement of the protocol (PHP, Perl, psycopg 3, pgx do that): it runs on the server under the
- * server's name for it. It goes alone: nothing before it is unanswered, and whatever concerns names waits for its answer.
- * DONE: sql is to be sent instead. FORWARD: nothing of ours is concerned, or all of it.
+ * server's name for it. It goes alone: nothing before it is unanswered, and whatever concerns names waits for its
+ * answer. DONE: sql is to be sent instead. FORWARD: nothing of ours is concerned, or all of it.
  */
 static enum statement_step
 deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
@@ -519,10 +578,10 @@ parse_instead(struct client *c, const char *name, struct buf *sql)
 
 	buf_put_u16(sql, 0);
 	message_parse(&message, name, sql->bytes, sql->len);
-	if (buf_ok(sql) && buf_ok(&message) && fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
+	if (buf_ok(sql) && buf_ok(&message) &&
+	    fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
 		f.query_len = query_len;
-		step = f.name[0] == '\0' ? parse_unnamed(c, &f, message.bytes, message.len)
-		                         : parse_named(c, &f, NULL);
+		step = f.name[0] == '\0' ? parse_unnamed(c, &f, message.bytes, message.len) : parse_named(c, &f, NULL);
 		outbox_settle(&c->env->to_server);
 	}
 	buf_fini(&message);
@@ -539,6 +598,7 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 		return STATEMENT_FORWARD;
 	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {
+		drop_unnamed(c);
 		message_put(&b, 'Q', sql.bytes, sql.len);
 		if (buf_ok(&b))
 			outbox_copy(&c->env->to_server, b.bytes, b.len);
@@ -619,27 +679,38 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	return parse_named(c, &f, n);
 }
 
-void
+static struct named *
+oversize_new(struct client *c, const char *name)
+{
+	struct named *n = named_new(c, name, NULL);
+
+	if (n == NULL)
+		return NULL;
+	n->is_oversize = true;
+	n->is_pending = false;
+	c->statements->oversize_count++;
+	table_add(c->statements, n);
+	named_unref(n);
+	return n;
+}
+
+int
 statements_oversize_parse(struct client *c, const char *name)
 {
 	struct client_statements *s = own(c);
-	struct named *n;
 
-	if (s == NULL || is_passed_through(c))
-		return;
-	if (name[0] == '\0') {
-		set_unnamed(c, NULL);
-		s->is_unnamed_oversize = true;
-		s->is_oversize_bound = false;
-		return;
-	}
-	if (find(c, name) != NULL || (n = named_new(c, name, NULL)) == NULL)
-		return;
-	n->is_oversize = true;
-	n->is_pending = false;
-	s->oversize_count++;
-	table_add(s, n);
-	named_unref(n);
+	if (s == NULL)
+		return -1;
+	if (is_passed_through(c) || (name[0] != '\0' && find(c, name) != NULL))
+		return ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
+	if (name[0] != '\0')
+		return oversize_new(c, name) == NULL ? -1
+						     : ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
+	if (push_unnamed(c, OWED_PARSE, OWED_TO_CLIENT, tag(NULL, REF_UNNAMED_OVERSIZE)) < 0)
+		return -1;
+	set_unnamed(c, NULL, true);
+	s->is_oversize_bound = false;
+	return 0;
 }
 
 bool
@@ -666,8 +737,8 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 
 	(void)total;
 	c->entry->database->counters.binds++;
-	if (is_passed_through(c)
-	    || !fields_bind(message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
+	if (is_passed_through(c) ||
+	    !fields_bind(message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0')
 		return forward_if(ensure_unnamed(c));
@@ -704,8 +775,8 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	uint8_t kind;
 	struct named *n;
 
-	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name)
-	    || kind == 'P')
+	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name) ||
+	    kind == 'P')
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0')
 		return forward_if(ensure_unnamed(c));
@@ -738,14 +809,11 @@ statements_close(struct client *c, const uint8_t *message, size_t len)
 	uint8_t kind;
 	struct named *n;
 
-	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name)
-	    || kind == 'P')
+	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name) ||
+	    kind == 'P')
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0') {
-		c->srv->unnamed_of = 0; /* whoever's it was: there is none after this */
-		drop_unnamed(c);
-		return STATEMENT_FORWARD;
-	}
+	if (name[0] == '\0')
+		return close_unnamed(c, OWED_TO_CLIENT);
 	n = find(c, name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
@@ -757,7 +825,7 @@ statements_close(struct client *c, const uint8_t *message, size_t len)
 	}
 	if (n == NULL || n->is_closing)
 		return ledger_push(&c->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
-		                                                                               : STATEMENT_DONE;
+											       : STATEMENT_DONE;
 	n->is_closing = true;
 	n->scope = c->statements->scope;
 	return push_named(c, OWED_MADE_CLOSE, n) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
@@ -771,9 +839,9 @@ statements_sync(struct client *c)
 }
 
 /*
- * Parse and Sync, nothing more, of a statement that was prepared in this pool under the same settings: it needs no server
- * now. A client that prepares, waits for that, then executes (libpq's PQprepare) would else hold one for nothing, or wait
- * for one in the middle of the work of others.
+ * Parse and Sync, nothing more, of a statement that was prepared in this pool under the same settings: it needs no
+ * server now. A client that prepares, waits for that, then executes (libpq's PQprepare) would else hold one for
+ * nothing, or wait for one in the middle of the work of others.
  */
 bool
 statements_parse_unlinked(struct client *c, const uint8_t *message, size_t len)
@@ -782,9 +850,9 @@ statements_parse_unlinked(struct client *c, const uint8_t *message, size_t len)
 	struct statement *st;
 	struct named *n;
 
-	if (is_passed_through(c) || c->entry->settings.prepared_statements == 0
-	    || !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0'
-	    || find(c, f.name) != NULL || own(c) == NULL)
+	if (is_passed_through(c) || c->entry->settings.prepared_statements == 0 ||
+	    !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0' ||
+	    find(c, f.name) != NULL || own(c) == NULL)
 		return false;
 	st = statement_get(c->env->statements, f.rest, f.rest_len, f.query_len);
 	if (st == NULL)
@@ -825,37 +893,29 @@ statements_simple_query(struct client *c)
 {
 	struct client_statements *s = c->statements;
 
-	if (c->srv->ledger.is_skipping)
+	if (is_passed_through(c))
 		return STATEMENT_DONE;
-	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize)) {
+	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0)) {
 		c->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
 		return STATEMENT_DONE;
 	}
-	/* Behind messages without a Sync it may be skipped: then the server is to have what the client has, either way. */
-	if (!c->srv->is_synced)
-		return ensure_unnamed(c);
+	/* Behind what is unanswered it may be skipped. A Close of ours tells: it does the same and shares its fate. */
+	if (c->srv->ledger.count > 0)
+		return close_unnamed(c, OWED_TO_STATEMENT);
 	drop_unnamed(c);
 	return STATEMENT_DONE;
 }
 
-void
-statements_simple_query_done(struct client *c)
+static void
+confirm_unnamed(struct client_statements *s, struct statement *st, bool is_oversize)
 {
-	struct client_statements *s = c->statements;
-
-	if (s == NULL || (s->confirmed == NULL && s->unnamed == NULL && !s->is_unnamed_oversize))
-		return;
 	statement_unref(s->confirmed);
-	s->confirmed = NULL;
-	if (s->unnamed_under_way == 0) { /* else a later Parse has made it anew */
-		statement_unref(s->unnamed);
-		s->unnamed = NULL;
-		s->is_unnamed_oversize = false;
-	}
+	s->confirmed = st;
+	s->is_confirmed_oversize = is_oversize;
 }
 
 static void
-settled_unnamed(struct server *srv, struct statement *st, enum owed_end how)
+settled_unnamed(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize, enum owed_end how)
 {
 	struct client *c = srv->link;
 	struct client_statements *s = c == NULL ? NULL : c->statements;
@@ -864,20 +924,20 @@ settled_unnamed(struct server *srv, struct statement *st, enum owed_end how)
 		statement_unref(st);
 		return;
 	}
-	s->unnamed_under_way--;
-	if (how == OWED_SKIPPED) {
-		statement_unref(st);  /* never happened: the one before is still there, if it was the client's */
-		srv->unnamed_of = 0;
-	} else {
-		statement_unref(s->confirmed);
-		s->confirmed = how == OWED_ANSWERED ? st : NULL;
-		if (how == OWED_FAILED)
-			statement_unref(st);
+	if (how != OWED_SKIPPED)
+		s->is_confirmed_there = how == OWED_ANSWERED; /* what it has after a failure is anybody's guess */
+	if (how == OWED_ANSWERED)
+		confirm_unnamed(s, st, is_oversize);
+	else {
+		statement_unref(st);
+		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT)
+			confirm_unnamed(s, NULL, false);
 	}
-	if (how == OWED_ANSWERED || s->unnamed_under_way > 0)
+	if (--s->unnamed_under_way > 0)
 		return;
-	statement_unref(s->unnamed);
-	s->unnamed = s->confirmed == NULL ? NULL : statement_ref(s->confirmed);
+	if (s->unnamed != s->confirmed || s->is_unnamed_oversize != s->is_confirmed_oversize)
+		set_unnamed(c, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
+	srv->unnamed_of = s->is_confirmed_there ? s->token : 0;
 }
 
 static void
@@ -959,14 +1019,11 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 
 	switch ((enum ref_tag)(ref & REF_MASK)) {
 	case REF_UNNAMED:
-		settled_unnamed(srv, p, how);
+	case REF_UNNAMED_OVERSIZE:
+		settled_unnamed(srv, o, p, (ref & REF_MASK) == REF_UNNAMED_OVERSIZE, how);
 		break;
 	case REF_ID:
 		settled_ours(srv, o->kind == OWED_CLOSE, ref >> 2, how);
-		break;
-	case REF_OUR_UNNAMED:
-		if (how != OWED_ANSWERED)
-			srv->unnamed_of = 0; /* what it has now is anybody's guess */
 		break;
 	case REF_NAMED:
 		settled_named(srv, o, p, how);
@@ -992,8 +1049,8 @@ statements_deallocated_all(struct client *c)
 
 /* What stands in an error between quotes, from..to, becomes name. */
 static bool
-replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name, size_t name_len,
-    struct buf *out)
+replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name,
+	     size_t name_len, struct buf *out)
 {
 	buf_put(out, message, (size_t)(from - message));
 	buf_put(out, name, name_len);
@@ -1020,7 +1077,8 @@ statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, s
 		return false;
 	if (at[sizeof(STATEMENT_PREFIX) - 1] == '?')
 		return replace_name(message, len, at, at + sizeof(STRANGER) - 1, "", 0, out);
-	if (n == NULL || n->st == NULL || (size_t)(end - at) != n->st->name_len || memcmp(at, n->st->name, n->st->name_len) != 0)
+	if (n == NULL || n->st == NULL || (size_t)(end - at) != n->st->name_len ||
+	    memcmp(at, n->st->name, n->st->name_len) != 0)
 		return false;
 	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
 }
