@@ -154,12 +154,40 @@ set_tcp_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
 }
 
+/* The file appears under its name only once somebody listens behind it. */
+static int
+bind_unix(struct listener *l, const struct sockaddr_un *at)
+{
+	struct sockaddr_un un = *at;
+	int e;
+
+	if (access(at->sun_path, F_OK) == 0) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	if (snprintf(un.sun_path, sizeof(un.sun_path), "%s~", at->sun_path) >= (int)sizeof(un.sun_path))
+		un.sun_path[strlen(un.sun_path) - 1] = '~';
+	unlink(un.sun_path);
+	/* Who may log in is for authentication to say, as with PostgreSQL's own: everybody may connect. */
+	if (bind(l->fd, (struct sockaddr *)&un, sizeof(un)) < 0)
+		return -1;
+	if (chmod(un.sun_path, 0777) == 0 && listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
+		snprintf(l->path, sizeof(l->path), "%s", at->sun_path);
+		return 0;
+	}
+	e = errno;
+	unlink(un.sun_path);
+	errno = e;
+	return -1;
+}
+
 static int
 bind_and_listen(struct listener *l, struct fail *why)
 {
 	const struct listener_settings *s = &l->s;
 	struct sockaddr_storage addr;
 	socklen_t len;
+	struct sockaddr_un *un = (struct sockaddr_un *)&addr;
 	int one = 1, r;
 
 	if (make_address(s, &addr, &len) < 0)
@@ -168,17 +196,13 @@ bind_and_listen(struct listener *l, struct fail *why)
 	if (l->fd < 0)
 		return fail_set(why, "58000", "cannot listen on %s: %s", s->host, strerror(errno));
 	if (s->is_unix)
-		remove_stale((struct sockaddr_un *)&addr);
+		remove_stale(un);
 	else
 		set_tcp_options(l->fd);
 	if (addr.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
-	r = bind(l->fd, (struct sockaddr *)&addr, len);
-	if (r == 0 && s->is_unix) {
-		snprintf(l->path, sizeof(l->path), "%s", s->host);
-		chmod(l->path, 0777); /* who may log in is for authentication to say, as with PostgreSQL's own */
-	}
-	if (r < 0 || listen(l->fd, s->backlog) < 0) {
+	r = s->is_unix ? bind_unix(l, un) : bind(l->fd, (struct sockaddr *)&addr, len);
+	if (r < 0 || (!s->is_unix && listen(l->fd, s->backlog) < 0)) {
 		fail_set(why, "58000", "cannot listen on %s port %u: %s", s->host, s->port, strerror(errno));
 		if (errno == EADDRINUSE)
 			fail_hint(why, "Is another pgweir or PgBouncer running there? Change listen in section [pgweir].");

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* of all that a server says while it logs us in */
+
 static void on_readable(void *arg);
 static void on_drained(void *arg);
 static int dial_host(struct server *srv);
@@ -120,6 +122,7 @@ try_next_host(struct server *srv, enum connect_failure kind)
 	free(srv->carry);
 	srv->carry = NULL;
 	srv->carry_len = 0;
+	srv->bytes_in = srv->body_left = 0;
 	return server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0;
 }
 
@@ -255,11 +258,16 @@ login_done(struct server *srv)
 static ssize_t
 process_login(struct server *srv, const uint8_t *p, size_t len)
 {
+	struct fail why;
 	size_t at = 0;
 
+	if (srv->bytes_in > LOGIN_BYTES_MAX) {
+		fail_set(&why, "08P01", "PostgreSQL at %s did not come to an end of its login", srv->address);
+		login_failed(srv, CF_OTHER, true, &why);
+		return -1;
+	}
 	while (at < len) {
 		struct frame f;
-		struct fail why;
 		enum connect_failure kind = CF_OTHER;
 		bool is_fatal = false;
 		enum frame_result r = frame_parse(p + at, len - at, &f);
