@@ -253,7 +253,7 @@ evict(struct client *c)
 
 	while (r == 0 && srv->statements.count >= c->entry->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
-		server_statements_forget(&srv->statements, id);
+		server_statements_closing(&srv->statements, id, c->statements->scope);
 		snprintf(name, sizeof(name), STATEMENT_PREFIX "%llu", (unsigned long long)id);
 		b.len = 0;
 		message_close_statement(&b, name);
@@ -943,12 +943,12 @@ settled_unnamed(struct server *srv, const struct owed *o, struct statement *st, 
 static void
 settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
 {
+	if (!is_made)
+		server_statements_settled(&srv->statements, n->st->id, false, how == OWED_ANSWERED);
 	if (!is_made && how == OWED_ANSWERED) {
-		server_statements_ready(&srv->statements, n->st->id);
 		n->st->valid_pool = srv->owner;
 		n->st->valid_image = srv->image;
-	} else if (!is_made)
-		server_statements_not_made(&srv->statements, n->st->id);
+	}
 	n->is_pending = false;
 	n->is_void = how != OWED_ANSWERED;
 	if (how != OWED_ANSWERED && n->owner != NULL && srv->link != NULL)
@@ -999,18 +999,6 @@ settled_named(struct server *srv, const struct owed *o, struct named *n, enum ow
 	named_unref(n);
 }
 
-/* A Parse or Close that we sent on our own account. */
-static void
-settled_ours(struct server *srv, bool is_close, uint64_t id, enum owed_end how)
-{
-	if (is_close && how == OWED_SKIPPED && server_statements_not_closed(&srv->statements, id) < 0)
-		srv->is_closing = true;
-	else if (!is_close && how == OWED_ANSWERED)
-		server_statements_ready(&srv->statements, id);
-	else if (!is_close)
-		server_statements_not_made(&srv->statements, id);
-}
-
 void
 statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
@@ -1023,7 +1011,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 		settled_unnamed(srv, o, p, (ref & REF_MASK) == REF_UNNAMED_OVERSIZE, how);
 		break;
 	case REF_ID:
-		settled_ours(srv, o->kind == OWED_CLOSE, ref >> 2, how);
+		server_statements_settled(&srv->statements, ref >> 2, o->kind == OWED_CLOSE, how == OWED_ANSWERED);
 		break;
 	case REF_NAMED:
 		settled_named(srv, o, p, how);
@@ -1038,7 +1026,7 @@ statements_deallocated_all(struct client *c)
 	struct named *n, *next;
 
 	/* Those on their way were parsed after it: one that was not foreseen, the second statement of a text. */
-	server_statements_forget_ready(&c->srv->statements);
+	server_statements_forget_all(&c->srv->statements);
 	if (s == NULL)
 		return;
 	s->is_clearing = false;

@@ -4,16 +4,17 @@
 #include <stdlib.h>
 
 /* Ids are ours, one after the other: a multiplication spreads them well enough. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)(*(const uint64_t *)(key) * 0x9e3779b97f4a7c15ull >> 32))
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)(*(const uint64_t *)(key)*0x9e3779b97f4a7c15ull >> 32))
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
 struct server_statement {
 	uint64_t id;
-	uint32_t scope;
-	bool is_ready;
-	bool was_there; /* a Parse is on its way, but the Close that went before it was skipped */
+	uint32_t scope; /* of the last one that was sent */
+	uint32_t under_way; /* Parses and Closes without a reply */
+	bool is_there; /* as of the last one that was sent; kept in the table after its Close until that is answered */
+	bool was_there; /* as of the last reply */
 	struct server_statement *newer, *older;
 	UT_hash_handle hh;
 };
@@ -57,8 +58,16 @@ drop(struct server_statements *s, struct server_statement *e)
 {
 	unlink_use(s, e);
 	HASH_DELETE(hh, s->table, e);
-	s->count--;
+	s->count -= e->is_there;
 	free(e);
+}
+
+static void
+set_there(struct server_statements *s, struct server_statement *e, bool is_there)
+{
+	s->count += is_there;
+	s->count -= e->is_there;
+	e->is_there = is_there;
 }
 
 void
@@ -80,31 +89,67 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope)
 		unlink_use(s, e);
 		link_newest(s, e);
 	}
-	return e->is_ready || e->scope == scope ? STATEMENT_THERE : STATEMENT_UNSURE;
+	if (e->under_way > 0 && e->scope != scope)
+		return STATEMENT_UNSURE;
+	return e->is_there ? STATEMENT_THERE : STATEMENT_ABSENT;
+}
+
+static struct server_statement *
+add(struct server_statements *s, uint64_t id)
+{
+	struct server_statement *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		return NULL;
+	e->id = id;
+	HASH_ADD(hh, s->table, id, sizeof(e->id), e);
+	link_newest(s, e);
+	return e;
+}
+
+static void
+under_way(struct server_statements *s, struct server_statement *e, bool is_there, uint32_t scope)
+{
+	set_there(s, e, is_there);
+	e->scope = scope;
+	e->under_way++;
 }
 
 int
 server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope)
 {
-	struct server_statement *e = calloc(1, sizeof(*e));
+	struct server_statement *e = find(s, id);
 
-	if (e == NULL)
+	if (e == NULL && (e = add(s, id)) == NULL)
 		return -1;
-	e->id = id;
-	e->scope = scope;
-	HASH_ADD(hh, s->table, id, sizeof(e->id), e);
-	link_newest(s, e);
-	s->count++;
+	under_way(s, e, true, scope);
 	return 0;
 }
 
 void
-server_statements_ready(struct server_statements *s, uint64_t id)
+server_statements_closing(struct server_statements *s, uint64_t id, uint32_t scope)
 {
 	struct server_statement *e = find(s, id);
 
 	if (e != NULL)
-		e->is_ready = true;
+		under_way(s, e, false, scope);
+}
+
+void
+server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done)
+{
+	struct server_statement *e = find(s, id);
+
+	if (e == NULL || e->under_way == 0)
+		return;
+	e->under_way--;
+	if (is_done)
+		e->was_there = !is_close;
+	if (e->under_way > 0)
+		return;
+	set_there(s, e, e->was_there);
+	if (!e->is_there)
+		drop(s, e);
 }
 
 void
@@ -117,38 +162,12 @@ server_statements_forget(struct server_statements *s, uint64_t id)
 }
 
 void
-server_statements_not_made(struct server_statements *s, uint64_t id)
-{
-	struct server_statement *e = find(s, id);
-
-	if (e != NULL && e->was_there) {
-		e->was_there = false;
-		e->is_ready = true;
-	} else if (e != NULL)
-		drop(s, e);
-}
-
-int
-server_statements_not_closed(struct server_statements *s, uint64_t id)
-{
-	struct server_statement *e = find(s, id);
-
-	if (e != NULL) {
-		e->was_there = true;
-		return 0;
-	}
-	if (server_statements_sent(s, id, 0) < 0)
-		return -1;
-	server_statements_ready(s, id);
-	return 0;
-}
-
-void
-server_statements_forget_ready(struct server_statements *s)
+server_statements_forget_all(struct server_statements *s)
 {
 	for (struct server_statement *e = s->newest, *older; e != NULL; e = older) {
 		older = e->older;
-		if (e->is_ready)
+		e->was_there = false;
+		if (e->under_way == 0)
 			drop(s, e);
 	}
 }
@@ -158,7 +177,7 @@ server_statements_oldest(const struct server_statements *s, uint64_t *id)
 {
 	const struct server_statement *e = s->oldest;
 
-	while (e != NULL && !e->is_ready)
+	while (e != NULL && e->under_way > 0)
 		e = e->newer;
 	if (e == NULL)
 		return false;
