@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define QUERY_WHOLE_MAX 4096u /* a simple Query up to this length may be a DEALLOCATE: it is looked into whole */
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 
 enum walk_result {
@@ -219,6 +220,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	size_t have = w->len - w->at - FRAME_HEAD_LEN;
 	enum statement_step step = STATEMENT_FORWARD;
 
+	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
+		return WALK_MORE;
 	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
 		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
