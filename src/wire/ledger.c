@@ -119,6 +119,7 @@ end_copy(struct ledger *l)
 	}
 	l->copy = COPY_NONE;
 	l->is_copy_open = false;
+	l->copy_syncs = 0;
 }
 
 static int
@@ -192,8 +193,6 @@ skip_to_sync(struct ledger *l)
 {
 	enum owed_end how = OWED_FAILED;
 
-	if (l->copy == COPY_IN && l->copy_syncs > 0 && l->is_copy_open)
-		l->is_doubtful = true; /* did the failure come before or after the Sync was read? */
 	while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
 		struct owed o = take_head(l);
 
@@ -219,6 +218,8 @@ receive_error(struct ledger *l)
 
 	if (o == NULL)
 		return LEDGER_PASS; /* a dying backend says so at any time */
+	if (l->copy == COPY_IN && l->copy_syncs > 0)
+		l->is_doubtful = true; /* did the failure come before or after the Sync was read? */
 	switch (o->kind) {
 	case OWED_QUERY:
 	case OWED_FUNCTION:

@@ -1,0 +1,460 @@
+/*
+ * tests/unit/test_messages.c - messages as they are built, bodies as they are read: whole, cut and malformed. Links
+ * wire/messages.c, wire/fields.c, base/buf.c and base/fail.c. Bodies are copied to memory of exactly their size, so
+ * that a sanitizer sees a byte too far.
+ */
+#include "wire/messages.h"
+
+#include "wire/fields.h"
+#include "wire/frame.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+#define BYTES(literal) literal, sizeof(literal) - 1
+
+static uint8_t *
+exact(const void *bytes, size_t len)
+{
+	uint8_t *copy = malloc(len > 0 ? len : 1);
+
+	cr_assert_not_null(copy);
+	memcpy(copy, bytes, len);
+	return copy;
+}
+
+/* --- Building. --- */
+
+static const char *const names[] = { "a", "bc" };
+static const char *const values[] = { "1", NULL, "" };
+static const uint32_t types[] = { 23, 25 };
+static const uint32_t wide_types[] = { 20, 1700 };
+
+static void
+build_error(struct buf *b)
+{
+	struct fail why;
+
+	fail_set(&why, "08P01", "what");
+	message_error(b, "ERROR", &why);
+}
+
+static void
+build_notice(struct buf *b)
+{
+	struct fail what;
+
+	fail_set(&what, "01000", "t");
+	fail_detail(&what, "d");
+	fail_hint(&what, "h");
+	message_notice(b, "WARNING", &what);
+}
+
+static void
+build_ready(struct buf *b)
+{
+	message_ready(b, 'T');
+}
+
+static void
+build_parameter(struct buf *b)
+{
+	message_parameter(b, "TimeZone", "");
+}
+
+static void
+build_authentication(struct buf *b)
+{
+	message_authentication(b, 5, "salt", 4);
+}
+
+static void
+build_authentication_ok(struct buf *b)
+{
+	message_authentication(b, 0, NULL, 0);
+}
+
+static void
+build_key(struct buf *b)
+{
+	message_key(b, 0x80000001u, (const uint8_t *)"\0\1\2\3", 4);
+}
+
+static void
+build_complete(struct buf *b)
+{
+	message_complete(b, "SHOW");
+}
+
+static void
+build_row_description(struct buf *b)
+{
+	message_row_description(b, names, types, 2);
+}
+
+static void
+build_wide_row_description(struct buf *b)
+{
+	message_row_description(b, names, wide_types, 2);
+}
+
+static void
+build_data_row(struct buf *b)
+{
+	message_data_row(b, values, 3);
+}
+
+static void
+build_empty_row(struct buf *b)
+{
+	message_data_row(b, NULL, 0);
+}
+
+static void
+build_query(struct buf *b)
+{
+	message_query(b, "");
+}
+
+static void
+build_parse(struct buf *b)
+{
+	message_parse(b, "s", "X\0\0\1\0\0\0\27", 8);
+}
+
+static void
+build_bind(struct buf *b)
+{
+	message_bind_text(b, "s", names, 2);
+}
+
+static void
+build_execute(struct buf *b)
+{
+	message_execute(b);
+}
+
+static void
+build_close(struct buf *b)
+{
+	message_close_statement(b, "s");
+}
+
+static void
+build_sync(struct buf *b)
+{
+	message_sync(b);
+}
+
+static const struct {
+	const char *rule;
+	void (*build)(struct buf *b);
+	const char *want;
+	size_t want_len;
+} built_rows[] = {
+	{ "an error without detail and hint", build_error, BYTES("E\0\0\0\40SERROR\0VERROR\0C08P01\0Mwhat\0\0") },
+	{ "a notice with both", build_notice, BYTES("N\0\0\0\47SWARNING\0VWARNING\0C01000\0Mt\0Dd\0Hh\0\0") },
+	{ "ready, within a transaction", build_ready, BYTES("Z\0\0\0\5T") },
+	{ "a parameter of no value", build_parameter, BYTES("S\0\0\0\16TimeZone\0\0") },
+	{ "authentication with a salt", build_authentication, BYTES("R\0\0\0\14\0\0\0\5salt") },
+	{ "authentication that is over", build_authentication_ok, BYTES("R\0\0\0\10\0\0\0\0") },
+	{ "a cancel key", build_key, BYTES("K\0\0\0\14\x80\0\0\1\0\1\2\3") },
+	{ "a command's tag", build_complete, BYTES("C\0\0\0\11SHOW\0") },
+	{ "columns: names, no table, types and their widths, text format", build_row_description,
+	  BYTES("T\0\0\0\57\0\2a\0\0\0\0\0\0\0\0\0\0\27\0\4\xff\xff\xff\xff\0\0"
+		"bc\0\0\0\0\0\0\0\0\0\0\31\xff\xff\xff\xff\xff\xff\0\0") },
+	{ "int8 has eight bytes, numeric any", build_wide_row_description,
+	  BYTES("T\0\0\0\57\0\2a\0\0\0\0\0\0\0\0\0\0\24\0\10\xff\xff\xff\xff\0\0"
+		"bc\0\0\0\0\0\0\0\0\0\6\xa4\xff\xff\xff\xff\xff\xff\0\0") },
+	{ "a row: a value, NULL, an empty value", build_data_row,
+	  BYTES("D\0\0\0\23\0\3\0\0\0\1"
+		"1\xff\xff\xff\xff\0\0\0\0") },
+	{ "a row of no columns", build_empty_row, BYTES("D\0\0\0\6\0\0") },
+	{ "an empty query", build_query, BYTES("Q\0\0\0\5\0") },
+	{ "a statement's text and types behind its name", build_parse, BYTES("P\0\0\0\16s\0X\0\0\1\0\0\0\27") },
+	{ "text parameters", build_bind, BYTES("B\0\0\0\30\0s\0\0\0\0\2\0\0\0\1a\0\0\0\2bc\0\0") },
+	{ "all rows of the unnamed portal", build_execute, BYTES("E\0\0\0\11\0\0\0\0\0") },
+	{ "closing a statement, not a portal", build_close, BYTES("C\0\0\0\7Ss\0") },
+	{ "nothing but a head", build_sync, BYTES("S\0\0\0\4") },
+};
+
+Test(messages, built)
+{
+	for (size_t i = 0; i < COUNT(built_rows); i++) {
+		struct buf b = { 0 };
+
+		buf_put(&b, "before", 6);
+		built_rows[i].build(&b);
+		cr_assert(buf_ok(&b), "%s", built_rows[i].rule);
+		cr_assert_eq(b.len, 6 + built_rows[i].want_len, "%s: %zu", built_rows[i].rule, b.len - 6);
+		cr_expect_arr_eq(b.bytes + 6, built_rows[i].want, b.len - 6, "%s", built_rows[i].rule);
+		buf_fini(&b);
+	}
+}
+
+Test(messages, a_message_that_finds_no_room_breaks_the_buffer_and_writes_nothing_more)
+{
+	for (size_t i = 0; i < COUNT(built_rows); i++)
+		for (size_t limit = 1; limit < built_rows[i].want_len; limit++) {
+			struct buf b = { .limit = limit };
+
+			built_rows[i].build(&b);
+			cr_assert(!buf_ok(&b), "%s in %zu bytes", built_rows[i].rule, limit);
+			cr_assert_leq(b.len, limit, "%s in %zu bytes", built_rows[i].rule, limit);
+			message_sync(&b);
+			cr_assert_leq(b.len, limit);
+			buf_fini(&b);
+		}
+}
+
+Test(messages, a_message_may_be_built_piece_by_piece)
+{
+	struct buf b = { 0 };
+	size_t begun = message_begin(&b, 'd');
+	struct frame f;
+
+	for (int i = 0; i < 1000; i++)
+		buf_put_u8(&b, (uint8_t)i);
+	message_end(&b, begun);
+	cr_assert_eq(frame_parse(b.bytes, b.len, &f), FRAME_OK);
+	cr_expect_eq(f.type, 'd');
+	cr_expect_eq(f.body_len, 1000);
+	cr_expect_eq(b.len, FRAME_HEAD_LEN + 1000);
+	buf_fini(&b);
+}
+
+/* --- Errors and notices. --- */
+
+static const struct {
+	const char *rule, *body;
+	size_t len;
+	const char *severity, *sqlstate, *message; /* NULL: absent */
+	bool is_fatal;
+} error_rows[] = {
+	{ "no body", BYTES(""), NULL, NULL, NULL, false },
+	{ "no fields", BYTES("\0"), NULL, NULL, NULL, false },
+	{ "all we look for", BYTES("SFEHLER\0VERROR\0C42601\0Mm\0\0"), "ERROR", "42601", "m", false },
+	{ "V before S", BYTES("VERROR\0SFEHLER\0C42601\0Mm\0\0"), "ERROR", "42601", "m", false },
+	{ "an old server has S alone", BYTES("SFATAL\0C57P01\0Mm\0\0"), "FATAL", "57P01", "m", true },
+	{ "a localised FATAL", BYTES("STODLICH\0VFATAL\0\0"), "FATAL", NULL, NULL, true },
+	{ "a localised word that looks like it", BYTES("SFATAL\0VERROR\0\0"), "ERROR", NULL, NULL, false },
+	{ "PANIC", BYTES("VPANIC\0\0"), "PANIC", NULL, NULL, true },
+	{ "FATALITY", BYTES("VFATALITY\0\0"), "FATALITY", NULL, NULL, false },
+	{ "without C", BYTES("VERROR\0Mm\0\0"), "ERROR", NULL, "m", false },
+	{ "without M", BYTES("VERROR\0C42601\0\0"), "ERROR", "42601", NULL, false },
+	{ "a code of four characters", BYTES("C4260\0Mm\0\0"), NULL, NULL, "m", false },
+	{ "a code of six", BYTES("C426011\0Mm\0\0"), NULL, NULL, "m", false },
+	{ "an empty code", BYTES("C\0Mm\0\0"), NULL, NULL, "m", false },
+	{ "empty values", BYTES("V\0M\0\0"), "", NULL, "", false },
+	{ "fields nobody knows", BYTES("zx\0\x80y\0Mm\0\0"), NULL, NULL, "m", false },
+	{ "the last of a field wins", BYTES("Ma\0Mb\0\0"), NULL, NULL, "b", false },
+	{ "what follows the end is not read", BYTES("C42601\0\0Mm\0\0"), NULL, "42601", NULL, false },
+	{ "no end", BYTES("C42601\0Mm\0"), NULL, "42601", "m", false },
+	{ "an unterminated value", BYTES("C42601\0Mm"), NULL, "42601", NULL, false },
+	{ "an unterminated code", BYTES("C42601"), NULL, NULL, NULL, false },
+	{ "a field's letter at the very end", BYTES("C42601\0M"), NULL, "42601", NULL, false },
+};
+
+static void
+expect_text(const char *got, const char *want, const char *rule)
+{
+	cr_expect_eq(got == NULL, want == NULL, "%s", rule);
+	if (got != NULL && want != NULL)
+		cr_expect_str_eq(got, want, "%s", rule);
+}
+
+Test(messages, error_fields)
+{
+	for (size_t i = 0; i < COUNT(error_rows); i++) {
+		uint8_t *body = exact(error_rows[i].body, error_rows[i].len);
+		struct error_fields e;
+
+		fields_error(body, error_rows[i].len, &e);
+		expect_text(e.severity, error_rows[i].severity, error_rows[i].rule);
+		expect_text(e.sqlstate, error_rows[i].sqlstate, error_rows[i].rule);
+		expect_text(e.message, error_rows[i].message, error_rows[i].rule);
+		cr_expect_eq(fields_error_is_fatal(&e), error_rows[i].is_fatal, "%s", error_rows[i].rule);
+		free(body);
+	}
+}
+
+Test(messages, an_error_of_ours_reads_back_whole_and_in_every_cut)
+{
+	struct buf b = { 0 };
+	struct error_fields e;
+
+	build_error(&b);
+	for (size_t len = 0; len <= b.len - FRAME_HEAD_LEN; len++) {
+		uint8_t *body = exact(b.bytes + FRAME_HEAD_LEN, len);
+
+		fields_error(body, len, &e);
+		expect_text(e.severity, len >= 7 ? "ERROR" : NULL, "severity");
+		expect_text(e.sqlstate, len >= 21 ? "08P01" : NULL, "sqlstate");
+		expect_text(e.message, len >= 27 ? "what" : NULL, "message");
+		free(body);
+	}
+	buf_fini(&b);
+}
+
+/* --- ParameterStatus. --- */
+
+static const struct {
+	const char *rule, *body;
+	size_t len;
+	const char *name, *value; /* NULL: refused */
+} parameter_rows[] = {
+	{ "a setting", BYTES("TimeZone\0UTC\0"), "TimeZone", "UTC" },
+	{ "an empty value", BYTES("a\0\0"), "a", "" },
+	{ "an empty name", BYTES("\0v\0"), "", "v" },
+	{ "nothing", BYTES(""), NULL, NULL },
+	{ "a name that does not end", BYTES("a"), NULL, NULL },
+	{ "a name alone", BYTES("a\0"), NULL, NULL },
+	{ "a value that does not end", BYTES("a\0b"), NULL, NULL },
+	{ "bytes after the value", BYTES("a\0b\0c"), NULL, NULL },
+	{ "a third string", BYTES("a\0b\0c\0"), NULL, NULL },
+	{ "another terminator", BYTES("a\0b\0\0"), NULL, NULL },
+};
+
+Test(messages, parameters)
+{
+	for (size_t i = 0; i < COUNT(parameter_rows); i++) {
+		uint8_t *body = exact(parameter_rows[i].body, parameter_rows[i].len);
+		const char *name = NULL, *value = NULL;
+
+		cr_expect_eq(fields_parameter(body, parameter_rows[i].len, &name, &value),
+			     parameter_rows[i].name != NULL, "%s", parameter_rows[i].rule);
+		expect_text(name, parameter_rows[i].name, parameter_rows[i].rule);
+		expect_text(value, parameter_rows[i].value, parameter_rows[i].rule);
+		free(body);
+	}
+}
+
+/* --- Parse. --- */
+
+static const struct {
+	const char *rule, *body;
+	size_t len;
+	bool is_good;
+	const char *name;
+	size_t query_len, rest_len;
+} parse_rows[] = {
+	{ "no types", BYTES("s\0SELECT 1\0\0\0"), true, "s", 8, 11 },
+	{ "two types", BYTES("s\0X\0\0\2\0\0\0\27\0\0\0\31"), true, "s", 1, 12 },
+	{ "no name, no query", BYTES("\0\0\0\0"), true, "", 0, 3 },
+	{ "nothing", BYTES(""), false, NULL, 0, 0 },
+	{ "a name that does not end", BYTES("s"), false, NULL, 0, 0 },
+	{ "a name alone", BYTES("s\0"), false, NULL, 0, 0 },
+	{ "a query that does not end", BYTES("s\0SELECT"), false, NULL, 0, 0 },
+	{ "no count", BYTES("s\0X\0"), false, NULL, 0, 0 },
+	{ "half a count", BYTES("s\0X\0\0"), false, NULL, 0, 0 },
+	{ "one type too few", BYTES("s\0X\0\0\2\0\0\0\27"), false, NULL, 0, 0 },
+	{ "a type that is cut", BYTES("s\0X\0\0\1\0\0\0"), false, NULL, 0, 0 },
+	{ "one type too many", BYTES("s\0X\0\0\1\0\0\0\27\0\0\0\27"), false, NULL, 0, 0 },
+	{ "a byte after the types", BYTES("s\0X\0\0\0\0"), false, NULL, 0, 0 },
+	{ "a count of 65535 and nothing behind it", BYTES("s\0X\0\xff\xff"), false, NULL, 0, 0 },
+};
+
+Test(messages, parses)
+{
+	for (size_t i = 0; i < COUNT(parse_rows); i++) {
+		uint8_t *body = exact(parse_rows[i].body, parse_rows[i].len);
+		struct parse_fields p;
+
+		cr_expect_eq(fields_parse(body, parse_rows[i].len, &p), parse_rows[i].is_good, "%s",
+			     parse_rows[i].rule);
+		if (parse_rows[i].is_good) {
+			cr_expect_str_eq(p.name, parse_rows[i].name, "%s", parse_rows[i].rule);
+			cr_expect_eq(p.query_len, parse_rows[i].query_len, "%s", parse_rows[i].rule);
+			cr_expect_eq(p.rest_len, parse_rows[i].rest_len, "%s", parse_rows[i].rule);
+			cr_expect_eq(p.rest + p.rest_len, body + parse_rows[i].len, "%s", parse_rows[i].rule);
+		}
+		free(body);
+	}
+}
+
+Test(messages, a_parse_of_ours_reads_back)
+{
+	struct buf b = { 0 };
+	struct parse_fields p;
+
+	build_parse(&b);
+	cr_assert(fields_parse(b.bytes + FRAME_HEAD_LEN, b.len - FRAME_HEAD_LEN, &p));
+	cr_expect_str_eq(p.name, "s");
+	cr_assert_eq(p.rest_len, 8);
+	cr_expect_arr_eq(p.rest, "X\0\0\1\0\0\0\27", 8);
+	buf_fini(&b);
+}
+
+/* --- Bind. --- */
+
+Test(messages, the_names_of_a_bind_are_there_once_both_have_come)
+{
+	static const char whole[] = "portal\0stmt\0\0\0\0\0\0"; /* and the literal's own zero */
+
+	for (size_t len = 0; len <= sizeof(whole); len++) {
+		uint8_t *body = exact(whole, len);
+		const char *portal = NULL, *statement = NULL;
+		size_t names_len = 0;
+		bool is_there = fields_bind(body, len, &portal, &statement, &names_len);
+
+		cr_assert_eq(is_there, len >= 12, "%zu bytes", len);
+		if (is_there) {
+			cr_expect_str_eq(portal, "portal");
+			cr_expect_str_eq(statement, "stmt");
+			cr_expect_eq(names_len, 12);
+		}
+		free(body);
+	}
+}
+
+Test(messages, the_names_of_a_bind_may_be_empty)
+{
+	struct buf b = { 0 };
+	const char *portal, *statement;
+	size_t names_len;
+
+	message_bind_text(&b, "", NULL, 0);
+	cr_assert(fields_bind(b.bytes + FRAME_HEAD_LEN, 2, &portal, &statement, &names_len));
+	cr_expect_str_eq(portal, "");
+	cr_expect_str_eq(statement, "");
+	cr_expect_eq(names_len, 2);
+	cr_expect(!fields_bind(b.bytes + FRAME_HEAD_LEN, 1, &portal, &statement, &names_len));
+	buf_fini(&b);
+}
+
+/* --- Describe and Close. --- */
+
+static const struct {
+	const char *rule, *body;
+	size_t len;
+	uint8_t kind; /* 0: refused */
+	const char *name;
+} target_rows[] = {
+	{ "a statement", BYTES("Sabc\0"), 'S', "abc" },
+	{ "a portal", BYTES("Pabc\0"), 'P', "abc" },
+	{ "the unnamed one", BYTES("S\0"), 'S', "" },
+	{ "nothing", BYTES(""), 0, NULL },
+	{ "a kind alone", BYTES("S"), 0, NULL },
+	{ "no kind", BYTES("\0"), 0, NULL },
+	{ "a kind nobody knows", BYTES("Xabc\0"), 0, NULL },
+	{ "kinds are capital letters", BYTES("sabc\0"), 0, NULL },
+	{ "a name that does not end", BYTES("Sabc"), 0, NULL },
+	{ "a byte after the name", BYTES("Sabc\0x"), 0, NULL },
+	{ "another terminator", BYTES("Sabc\0\0"), 0, NULL },
+};
+
+Test(messages, targets)
+{
+	for (size_t i = 0; i < COUNT(target_rows); i++) {
+		uint8_t *body = exact(target_rows[i].body, target_rows[i].len), kind = 0;
+		const char *name = NULL;
+
+		cr_expect_eq(fields_target(body, target_rows[i].len, &kind, &name), target_rows[i].kind != 0, "%s",
+			     target_rows[i].rule);
+		cr_expect_eq(kind, target_rows[i].kind, "%s", target_rows[i].rule);
+		expect_text(name, target_rows[i].name, target_rows[i].rule);
+		free(body);
+	}
+}
