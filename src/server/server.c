@@ -303,8 +303,12 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 		if (step == LOGIN_GOES_ON)
 			continue;
 		if (at < len) {
-			fail_set(&why, "08P01", "PostgreSQL at %s sent bytes after its login", srv->address);
-			login_failed(srv, CF_OTHER, true, &why);
+			/* A backend that is terminated at once says so; anything else has no place here. */
+			bool is_news = memchr("ENS", p[at], 3) != NULL;
+
+			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
+			    is_news ? "ended a connection right after its login" : "sent bytes after its login");
+			login_failed(srv, CF_OTHER, !is_news, &why);
 			return -1;
 		}
 		login_done(srv);

@@ -82,6 +82,22 @@ def one_row(value, name="v"):
     return row_description(name) + data_row(value) + complete()
 
 
+def bound_parameters(body):
+    """Texts of a Bind's parameters."""
+    at = body.index(b"\0", body.index(b"\0") + 1) + 1
+    formats, = struct.unpack_from("!H", body, at)
+    at += 2 + 2 * formats
+    count, = struct.unpack_from("!H", body, at)
+    at += 2
+    found = []
+    for _ in range(count):
+        length, = struct.unpack_from("!i", body, at)
+        at += 4
+        found.append("" if length < 0 else body[at:at + length].decode("utf-8", "replace"))
+        at += max(length, 0)
+    return found
+
+
 class Gone(Exception):
     """The client went."""
 
@@ -98,6 +114,9 @@ class FakeConnection:
         self.messages = []                  # (type, body) of all that came
         self.is_open = True
         self.is_in_transaction = False
+        self.is_failed = False              # an error was told: all is skipped to Sync
+        self.parsed = ""                    # text of the last Parse
+        self.bound = []                     # parameters of the last Bind
         self.secret = struct.pack("!I", 0x01020304 + number)
 
     # bytes
@@ -184,14 +203,17 @@ class FakeConnection:
 
     def serve(self):
         """Answers like a simple-minded PostgreSQL: every query gives one row with the text "fake"."""
-        failed = False
         while True:
             kind, body = self.read()
             if kind == "X":
                 return
+            if kind == "P":
+                self.parsed = body.split(b"\0")[1].decode("utf-8", "replace")
+            elif kind == "B":
+                self.bound = bound_parameters(body)
             if self.server.answer is not None and self.server.answer(self, kind, body):
                 continue
-            if failed and kind != "S":
+            if self.is_failed and kind != "S":
                 continue
             if kind == "Q":
                 self.answer_query(body[:-1].decode("utf-8", "replace"))
@@ -203,11 +225,20 @@ class FakeConnection:
                 self.send(message("3"))
             elif kind == "D":
                 self.send((message("t", b"\0\0") if body[:1] == b"S" else b"") + row_description("v"))
+            elif kind == "E" and "set_config" in self.parsed:
+                self.send(*self.set_parameters())
             elif kind == "E":
                 self.send(data_row("fake"), complete())
             elif kind == "S":
-                failed = False
+                self.is_failed = False
                 self.send(ready("T" if self.is_in_transaction else "I"))
+
+    def set_parameters(self):
+        """set_config(name, value, false), one or several in a row: PostgreSQL reports what it reports."""
+        known = {name.lower(): name for name in PARAMETERS}
+        pairs = list(zip(self.bound[::2], self.bound[1::2]))
+        reports = [parameter_status(known[name.lower()], value) for name, value in pairs if name.lower() in known]
+        return [*reports, data_row(*(value for _, value in pairs)), complete()]
 
     def answer_query(self, sql):
         word = sql.strip().split(" ")[0].rstrip(";").upper() if sql.strip() else ""

@@ -326,7 +326,8 @@ class Wire:
             try:
                 reply = self.read(max(deadline - time.monotonic(), 0))
             except WireError as error:
-                raise type(error)(f"{error}; came so far: {shape(replies)}") from error
+                told = "".join(f"; {reply.error}" for reply in errors(replies[-3:]))
+                raise type(error)(f"{error}; came so far: {shape(replies)}{told}") from error
             replies.append(reply)
             if reply.type in types:
                 count -= 1

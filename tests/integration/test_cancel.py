@@ -300,3 +300,30 @@ def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
         assert fake.cancels == [struct.pack("!i", 4000 + target.number) + target.secret]
         assert wire.key != fake.cancels[0]
     weir.wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="sent") == 1)
+
+
+@pytest.mark.weir_only
+def test_a_cancel_that_hits_what_pgweir_sent_ahead_costs_the_query_only(weir, fake):
+    """The client's settings go ahead of its query on a server that has others; the cancel may find that statement."""
+    from fakeserver import error, ready
+
+    def answer(conn, kind, body):
+        if armed.is_set() and not fake.cancels and kind in "QB" and b"the name" in body:
+            wait_until(lambda: fake.cancels, 10)
+            conn.send(error("57014", "canceling statement due to user request"), ready() if kind == "Q" else b"")
+            conn.is_failed = kind == "B"
+            return True
+        return False
+    armed = threading.Event()
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw(parameters={"application_name": "the name"}) as wire, weir.raw() as other:
+        wire.query("SELECT 1")
+        other.query("SELECT 1")
+        armed.set()
+        wire.send(query("SELECT 2"))
+        wait_until(lambda: weir.pool()["sv_active"] == 1)
+        send_cancel(weir.address, wire.key)
+        assert wire.read_until("Z", timeout=5)[-1].status == "I"
+        assert wire.query("SELECT 3") == [["fake"]]
+        assert other.query("SELECT 4") == [["fake"]]

@@ -2,6 +2,8 @@
 
 import errno
 import random
+import errno
+import random
 import socket
 import time
 
