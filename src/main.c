@@ -19,23 +19,25 @@ enum { OPT_CHECK = 256, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS };
 static void
 usage(FILE *to)
 {
-	fputs("Usage: pgweir [OPTION] [FILE]\n"
-	      "Connection-pooling proxy for PostgreSQL.\n"
-	      "\n"
-	      "  pgweir FILE                     run with a configuration file (pgweir.ini)\n"
-	      "  pgweir --upstream URI           run with no file: postgres://user@host:port/database\n"
-	      "\n"
-	      "  --check-config FILE             print every problem with its line, then exit (0: none, 1: some)\n"
-	      "  --dump-config [FILE]            print the settings in force; with --upstream, those it amounts to\n"
-	      "  --help-config                   print every setting: unit, default, meaning\n"
-	      "  -h, --help                      this text\n"
-	      "  -V, --version                   versions of pgweir and its libraries\n"
-	      "\n"
-	      "With --upstream, pgweir listens on 127.0.0.1:6432 and has metrics on http://127.0.0.1:9930/metrics. The\n"
-	      "password comes from the URI, PGPASSWORD or the passfile, and is what clients log in with, too.\n"
-	      "\n"
-	      "Signals: HUP reloads and reopens logs; TERM finishes open transactions, then ends; INT and QUIT end at once;\n"
-	      "USR1 pauses, USR2 resumes.\n",
+	fputs(
+	    "Usage: pgweir [OPTION] [FILE]\n"
+	    "Connection-pooling proxy for PostgreSQL.\n"
+	    "\n"
+	    "  pgweir FILE                     run with a configuration file (pgweir.ini)\n"
+	    "  pgweir --upstream URI           run with no file: postgres://user@host:port/database\n"
+	    "\n"
+	    "  --check-config FILE             print every problem with its line, then exit (0: none, 1: some)\n"
+	    "  --dump-config [FILE]            print the settings in force; with --upstream, those it amounts to\n"
+	    "  --help-config                   print every setting: unit, default, meaning\n"
+	    "  -h, --help                      this text\n"
+	    "  -V, --version                   versions of pgweir and its libraries\n"
+	    "\n"
+	    "With --upstream, pgweir listens on 127.0.0.1:6432 and has metrics on http://127.0.0.1:9930/metrics. The\n"
+	    "password comes from the URI, PGPASSWORD or the passfile, and is what clients log in with, too.\n"
+	    "\n"
+	    "Signals: HUP reloads and reopens logs; TERM finishes open transactions, then ends; INT and QUIT end at "
+	    "once;\n"
+	    "USR1 pauses, USR2 resumes.\n",
 	    to);
 }
 
@@ -58,7 +60,7 @@ print_sum(const char *path, const struct config_problems *problems)
 	size_t warnings = problems->count - problems->error_count;
 
 	fprintf(stderr, "%s: %zu error%s, %zu warning%s\n", path, problems->error_count,
-	    problems->error_count == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+		problems->error_count == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
 }
 
 static struct config *
@@ -82,7 +84,8 @@ greet(const struct config *config)
 	if (config->path[0] != '\0' || up == NULL)
 		return;
 	fprintf(stderr, "pgweir: connect with   psql -h 127.0.0.1 -p 6432 -U %s %s\n",
-	    config->single_user[0] != '\0' ? config->single_user : "USER", up->dbname[0] != '\0' ? up->dbname : "DATABASE");
+		config->single_user[0] != '\0' ? config->single_user : "USER",
+		up->dbname[0] != '\0' ? up->dbname : "DATABASE");
 	if (config->http_enabled)
 		fprintf(stderr, "pgweir: metrics are at http://%s/metrics\n", config->http_listen.text);
 }
@@ -128,9 +131,12 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = { { "check-config", no_argument, NULL, OPT_CHECK },
-		{ "dump-config", no_argument, NULL, OPT_DUMP }, { "upstream", required_argument, NULL, OPT_UPSTREAM },
-		{ "help-config", no_argument, NULL, OPT_KEYS }, { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+						 { "dump-config", no_argument, NULL, OPT_DUMP },
+						 { "upstream", required_argument, NULL, OPT_UPSTREAM },
+						 { "help-config", no_argument, NULL, OPT_KEYS },
+						 { "help", no_argument, NULL, 'h' },
+						 { "version", no_argument, NULL, 'V' },
+						 { NULL, 0, NULL, 0 } };
 	bool is_check = false, is_dump = false;
 	char *uri = NULL, *kept = NULL;
 	struct config *config;

@@ -181,7 +181,7 @@ open_logs(struct weir *w, struct fail *why)
 	const struct config *c = w->config;
 	struct log_settings log = { c->log_destination, c->log_format, c->log_level };
 	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
-		(enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
+					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
 
 	w->log = log_new(&log, why);
 	if (w->log == NULL)
@@ -202,9 +202,11 @@ raise_descriptor_limit(struct weir *w)
 	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= need ? need : r.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &r);
 	if (r.rlim_cur < need)
-		log_warning(w->log, "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
-		                    "LimitNOFILE (ulimit -n) to %llu",
-		    (unsigned long long)r.rlim_cur, w->config->max_client_connections, (unsigned long long)need);
+		log_warning(w->log,
+			    "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
+			    "LimitNOFILE (ulimit -n) to %llu",
+			    (unsigned long long)r.rlim_cur, w->config->max_client_connections,
+			    (unsigned long long)need);
 }
 
 static void
@@ -237,14 +239,22 @@ static int
 make_parts(struct weir *w, struct fail *why)
 {
 	struct pool_set_settings ps = { .env = &w->servers };
-	struct console_host host = { .up = w, .clients = &w->clients, .version = PGWEIR_VERSION,
-		.start_wall_us = w->start_wall_us, .reload = host_reload, .pause = host_pause, .resume = host_resume,
-		.shutdown = host_shutdown, .reopen = host_reopen, .config_error = host_config_error,
-		.is_shutting_down = host_is_shutting_down, .metrics_each = metrics_each };
+	struct console_host host = { .up = w,
+				     .clients = &w->clients,
+				     .version = PGWEIR_VERSION,
+				     .start_wall_us = w->start_wall_us,
+				     .reload = host_reload,
+				     .pause = host_pause,
+				     .resume = host_resume,
+				     .shutdown = host_shutdown,
+				     .reopen = host_reopen,
+				     .config_error = host_config_error,
+				     .is_shutting_down = host_is_shutting_down,
+				     .metrics_each = metrics_each };
 	uint64_t seeds[3];
 
-	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1
-	    || RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
+	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
+	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
 		return fail_set(why, "58000", "no randomness");
 	w->graveyard = graveyard_new(w->base);
 	w->dialer = dialer_new(w->base);
@@ -252,8 +262,8 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.images = image_store_new(seeds[0]);
 	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new();
-	if (w->graveyard == NULL || w->dialer == NULL || w->read_buffer == NULL || w->clients.images == NULL
-	    || w->clients.statements == NULL || w->clients.verifiers == NULL)
+	if (w->graveyard == NULL || w->dialer == NULL || w->read_buffer == NULL || w->clients.images == NULL ||
+	    w->clients.statements == NULL || w->clients.verifiers == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
 	ps.seed = seeds[2];
@@ -268,8 +278,9 @@ static int
 start_http(struct weir *w, struct fail *why)
 {
 	const struct config *c = w->config;
-	struct http_settings s = { .host = c->http_listen.host, .port = c->http_listen.port, .version = PGWEIR_VERSION,
-		.log = w->log };
+	struct http_settings s = {
+		.host = c->http_listen.host, .port = c->http_listen.port, .version = PGWEIR_VERSION, .log = w->log
+	};
 
 	if (!c->http_enabled)
 		return 0;
@@ -350,8 +361,8 @@ weir_new(struct config *config, struct fail *why)
 	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0) {
 		raise_descriptor_limit(w);
 		weir_apply(w);
-		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0
-		    && write_pid_file(w, why) == 0)
+		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
+		    write_pid_file(w, why) == 0)
 			return w;
 	}
 	weir_free(w);

@@ -52,8 +52,9 @@ on_exhausted(int error, void *arg)
 	struct weir *w = arg;
 
 	w->counters.rejected[RJ_DESCRIPTORS]++;
-	log_error(w->log, "cannot accept a connection: %s; raise LimitNOFILE (ulimit -n) or lower max_client_connections",
-	    strerror(error));
+	log_error(w->log,
+		  "cannot accept a connection: %s; raise LimitNOFILE (ulimit -n) or lower max_client_connections",
+		  strerror(error));
 }
 
 static bool
@@ -65,8 +66,13 @@ is_same_address(const struct config_listen *a, const struct config_listen *b)
 static struct listener *
 open_one(struct weir *w, const struct config_listen *at, int backlog, struct fail *why)
 {
-	struct listener_settings s = { .host = at->host, .port = at->port, .is_unix = at->is_unix, .backlog = backlog,
-		.on_accept = on_accept, .on_exhausted = on_exhausted, .arg = w };
+	struct listener_settings s = { .host = at->host,
+				       .port = at->port,
+				       .is_unix = at->is_unix,
+				       .backlog = backlog,
+				       .on_accept = on_accept,
+				       .on_exhausted = on_exhausted,
+				       .arg = w };
 
 	return listener_new(w->base, &s, why);
 }
@@ -137,12 +143,12 @@ load(struct weir *w, struct config **config, struct users **users, struct fail *
 	*config = config_load(w->config->path, &problems);
 	for (size_t i = 0; i < problems.count; i++)
 		log_write(w->log, problems.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
-		    problems.list[i].text);
+			  problems.list[i].text);
 	config_problems_fini(&w->problems);
 	w->problems = problems;
 	if (*config == NULL) {
 		fail_set(why, "F0000", "the configuration was not reloaded: %zu error%s", problems.error_count,
-		    problems.error_count == 1 ? "" : "s");
+			 problems.error_count == 1 ? "" : "s");
 		if (problems.count > 0)
 			fail_detail(why, "%s", problems.list[0].text);
 		return fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
@@ -155,7 +161,7 @@ apply_logs(struct weir *w, const struct config *c, struct fail *why)
 {
 	struct log_settings log = { c->log_destination, c->log_format, c->log_level };
 	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
-		(enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
+					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
 
 	if (log_reconfigure(w->log, &log, why) < 0)
 		return -1;

@@ -18,7 +18,8 @@ add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
 	p->servers[SERVERS_LOGIN] += n.opening;
 	p->servers[SERVERS_PING] += n.pinging;
 	p->servers[SERVERS_CLOSING] += n.closing;
-	TAILQ_FOREACH(srv, &e->servers, all) {
+	TAILQ_FOREACH(srv, &e->servers, all)
+	{
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
@@ -84,7 +85,8 @@ take_clients(struct weir *w, struct snapshot *s)
 {
 	const struct client *c;
 
-	TAILQ_FOREACH(c, &w->clients.clients, all) {
+	TAILQ_FOREACH(c, &w->clients.clients, all)
+	{
 		if (c->entry == NULL)
 			continue;
 		switch (client_activity(c)) {
@@ -121,7 +123,7 @@ take_databases(struct weir *w, struct snapshot *s)
 			if (e->database != d)
 				continue;
 			TAILQ_FOREACH(srv, &e->servers, all)
-				to->prepared_server += srv->statements.count;
+			to->prepared_server += srv->statements.count;
 		}
 	}
 	return 0;
@@ -142,7 +144,9 @@ take_backends(struct weir *w, struct snapshot *s)
 
 		snprintf(to->name, sizeof(to->name), "%s", b->name);
 		snprintf(to->role, sizeof(to->role), "%s",
-		    b->role == 'p' ? "primary" : b->role == 's' ? "standby" : "unknown");
+			 b->role == 'p'	  ? "primary"
+			 : b->role == 's' ? "standby"
+					  : "unknown");
 		to->counters = b->counters;
 	}
 	return 0;
@@ -179,9 +183,10 @@ weir_snapshot(struct weir *w)
 	if (s == NULL)
 		return NULL;
 	s->taken_us = w->now_us;
-	s->state = w->is_ending ? STATE_STOPPING : w->is_stopping ? STATE_DRAINING
-	    : pool_set_is_paused(w->pools)                        ? STATE_PAUSED
-	                                                          : STATE_RUNNING;
+	s->state = w->is_ending			  ? STATE_STOPPING
+		   : w->is_stopping		  ? STATE_DRAINING
+		   : pool_set_is_paused(w->pools) ? STATE_PAUSED
+						  : STATE_RUNNING;
 	s->start_wall_us = w->start_wall_us;
 	s->last_reload_ok = w->last_reload_ok;
 	s->last_reload_wall_us = w->last_reload_wall_us;

@@ -1,8 +1,8 @@
 /*
  * src/weir_state.h - what the process consists of. Only weir*.c see it; all else gets the piece it needs.
  *
- * weir.c starts, runs and ends it; weir_reload.c swaps configurations; weir_stop.c drains; weir_snapshot.c copies what is
- * counted for the metrics thread.
+ * weir.c starts, runs and ends it; weir_reload.c swaps configurations; weir_stop.c drains; weir_snapshot.c copies what
+ * is counted for the metrics thread.
  */
 #ifndef PGWEIR_WEIR_STATE_H
 #define PGWEIR_WEIR_STATE_H

@@ -23,8 +23,8 @@ has_clients(const struct weir *w)
 	const struct client *c;
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
-		if (c->state != CL_CONSOLE)
-			return true;
+	if (c->state != CL_CONSOLE)
+		return true;
 	return false;
 }
 
@@ -59,7 +59,7 @@ weir_stop(struct weir *w, bool at_once)
 		return;
 	}
 	log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
-	    (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
+		 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
 	weir_notify("STOPPING=1");
 	w->is_stopping = true;
 	w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
@@ -79,7 +79,7 @@ weir_stop_tick(struct weir *w)
 	}
 	if (w->now_us >= w->stop_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
-		    w->clients.client_count);
+			    w->clients.client_count);
 		end(w);
 		return;
 	}

@@ -3,7 +3,8 @@
  *
  * A client's key is ours: its pid says in the low bits where the client is kept, all else is random. A cancel reaches
  * only the query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it.
- * The asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for that.
+ * The asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for
+ * that.
  */
 #include "client/client.h"
 

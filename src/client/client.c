@@ -110,8 +110,8 @@ client_close(struct client *c, const struct fail *why)
 		char peer[80];
 
 		client_peer_text(c, peer, sizeof(peer));
-		log_info(env->log, "client %llu (%s) closed%s%s", (unsigned long long)c->id, peer, why != NULL ? ": " : "",
-		    why != NULL ? why->text : "");
+		log_info(env->log, "client %llu (%s) closed%s%s", (unsigned long long)c->id, peer,
+			 why != NULL ? ": " : "", why != NULL ? why->text : "");
 	}
 	c->state = CL_CLOSED;
 	TAILQ_REMOVE(&env->clients, c, all);
@@ -155,7 +155,8 @@ client_keep(struct client *c, const uint8_t *bytes, size_t len)
 	return 0;
 }
 
-/* What was pending and what was just read, as one run of bytes; pending is emptied (the run is the caller's to free). */
+/* What was pending and what was just read, as one run of bytes; pending is emptied (the run is the caller's to free).
+ */
 static void
 handle(struct client *c, const uint8_t *bytes, size_t len)
 {
@@ -290,7 +291,7 @@ client_find_id(struct client_env *env, uint64_t id)
 	struct client *c;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-		if (c->id == id)
-			return c;
+	if (c->id == id)
+		return c;
 	return NULL;
 }

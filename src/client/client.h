@@ -74,7 +74,7 @@ struct client_env {
 	struct client **slots; /* by the low bits of the cancel key's pid */
 	uint32_t slot_cap, slot_next;
 	uint32_t random[64], random_left; /* for cancel keys */
-	uint64_t last_id, last_token;
+	uint64_t last_id, last_token, sample_state;
 	bool is_draining; /* SIGTERM: no new clients, no new transactions */
 	bool is_client_idle_limited;
 	/* Upwards. */

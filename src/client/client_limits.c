@@ -35,7 +35,8 @@ check_busy(struct client *c, struct server *srv, uint64_t now_us)
 		return true;
 	}
 	if (srv->tx != 'I' && o == NULL && is_late(now_us, srv->idle_in_tx_us, s->idle_transaction_timeout_us)) {
-		time_is_up(c, "25P03", "the transaction was idle for longer than it may be", "idle_transaction_timeout");
+		time_is_up(c, "25P03", "the transaction was idle for longer than it may be",
+			   "idle_transaction_timeout");
 		return true;
 	}
 	if (is_late(now_us, srv->tx_started_us, s->transaction_timeout_us)) {
@@ -87,8 +88,8 @@ check_all(struct client_env *env, uint64_t now_us)
 		next = TAILQ_NEXT(c, all);
 		if (c->state < CL_READY)
 			check_login(c, now_us);
-		else if (c->state == CL_READY && c->srv == NULL && !c->ticket.is_waiting
-		    && is_late(now_us, c->idle_since_us, c->entry->settings.client_idle_timeout_us)) {
+		else if (c->state == CL_READY && c->srv == NULL && !c->ticket.is_waiting &&
+			 is_late(now_us, c->idle_since_us, c->entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 
 			fail_set(&why, "57P05", "the client was idle for longer than it may be (client_idle_timeout)");

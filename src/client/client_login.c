@@ -30,8 +30,8 @@
 #define PASSWORD_MAX 65536u /* bytes of a password message's body */
 
 struct client_login {
-	struct buf out;      /* collected, so that what goes at once leaves at once */
-	struct image *raw;   /* startup settings as sent */
+	struct buf out; /* collected, so that what goes at once leaves at once */
+	struct image *raw; /* startup settings as sent */
 	struct image *valid; /* those of them that PostgreSQL knows; NULL: all, as far as is known */
 	char *user, *database;
 	struct scram_server *scram;
@@ -90,8 +90,8 @@ refuse(struct client *c, const struct fail *why, enum login_result result)
 
 	c->env->counters->logins[result][l->method]++;
 	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->log, "client %llu (%s): login as \"%s\" to \"%s\" refused: %s", (unsigned long long)c->id, peer,
-	    l->user != NULL ? l->user : "", l->database != NULL ? l->database : "", why->text);
+	log_info(c->env->log, "client %llu (%s): login as \"%s\" to \"%s\" refused: %s", (unsigned long long)c->id,
+		 peer, l->user != NULL ? l->user : "", l->database != NULL ? l->database : "", why->text);
 	if (l->out.len > 0)
 		flush(c);
 	client_close(c, why);
@@ -116,7 +116,7 @@ log_login(struct client *c)
 		return;
 	client_peer_text(c, peer, sizeof(peer));
 	log_info(c->env->log, "client %llu (%s): user \"%s\" logged in to \"%s\"", (unsigned long long)c->id, peer,
-	    client_user(c), c->state == CL_CONSOLE ? "the console" : c->entry->database->name);
+		 client_user(c), c->state == CL_CONSOLE ? "the console" : c->entry->database->name);
 }
 
 /* Everything is known: ParameterStatus, BackendKeyData, ReadyForQuery, in one write. image: taken. */
@@ -322,12 +322,13 @@ apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 	int r = buf_ok(&b) ? 0 : -1;
 
 	for (size_t i = 0; i < triples && r == 0; i++)
-		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0
-		    || ledger_push(&srv->ledger, OWED_BIND, OWED_TO_IMAGE, NULL) < 0
-		    || ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
+		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
+		    ledger_push(&srv->ledger, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
+		    ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
 			r = -1;
 	if (r == 0 && triples > 0)
-		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE, &(struct owed_request){ .started_us = *c->env->now_us });
+		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE,
+					&(struct owed_request){ .started_us = *c->env->now_us });
 	if (r == 0 && triples > 0) {
 		srv->unnamed_of = 0;
 		server_write(srv, b.bytes, b.len);
@@ -403,7 +404,7 @@ login_server_error(struct client *c, const struct error_fields *e)
 		return;
 	l->has_error = true;
 	fail_set(&l->error, e->sqlstate != NULL ? e->sqlstate : "22023", "%s",
-	    e->message != NULL ? e->message : "a startup parameter was refused");
+		 e->message != NULL ? e->message : "a startup parameter was refused");
 	fail_detail(&l->error, "PostgreSQL refused a parameter of the startup packet or of its \"options\".");
 }
 
@@ -417,7 +418,8 @@ resolved_image(const struct client *c, const struct server *srv)
 	for (size_t i = 0; i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
 
-		if (image_get(c->entry->baseline, s->name) == NULL && image_update(&img, s->name, s->value, false) < 0) {
+		if (image_get(c->entry->baseline, s->name) == NULL &&
+		    image_update(&img, s->name, s->value, false) < 0) {
 			image_unref(img);
 			return NULL;
 		}
@@ -496,9 +498,14 @@ static void
 enter_console(struct client *c)
 {
 	struct client_login *l = c->login;
-	static const char *const reports[][2] = { { "server_version", "15.0 (pgweir)" }, { "server_encoding", "UTF8" },
-		{ "client_encoding", "UTF8" }, { "DateStyle", "ISO, MDY" }, { "TimeZone", "UTC" },
-		{ "standard_conforming_strings", "on" }, { "integer_datetimes", "on" }, { "is_superuser", "on" } };
+	static const char *const reports[][2] = { { "server_version", "15.0 (pgweir)" },
+						  { "server_encoding", "UTF8" },
+						  { "client_encoding", "UTF8" },
+						  { "DateStyle", "ISO, MDY" },
+						  { "TimeZone", "UTC" },
+						  { "standard_conforming_strings", "on" },
+						  { "integer_datetimes", "on" },
+						  { "is_superuser", "on" } };
 	bool is_admin = config_is_admin(c->env->config, l->user);
 	struct fail why;
 
@@ -627,8 +634,8 @@ is_loopback(const struct client *c)
 	if (c->is_unix)
 		return true;
 	if (c->peer.any.sa_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr)
-		    || (IN6_IS_ADDR_V4MAPPED(&c->peer.in6.sin6_addr) && c->peer.in6.sin6_addr.s6_addr[12] == 127);
+		return IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr) ||
+		       (IN6_IS_ADDR_V4MAPPED(&c->peer.in6.sin6_addr) && c->peer.in6.sin6_addr.s6_addr[12] == 127);
 	return (ntohl(c->peer.in.sin_addr.s_addr) >> 24) == 127;
 }
 
@@ -737,7 +744,7 @@ check_scram(struct client *c, const uint8_t *body, size_t len)
 
 		l->is_first_due = false;
 		if ((is_first ? scram_server_first(l->scram, (const char *)body, len, out, &why)
-		              : sasl_initial(c, body, len, out, &why)) < 0) {
+			      : sasl_initial(c, body, len, out, &why)) < 0) {
 			refuse(c, &why, LR_ERROR);
 			return;
 		}
@@ -788,7 +795,7 @@ static bool
 is_start_only(const char *name)
 {
 	static const char *const names[] = { "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
-		"log_connections", "log_disconnections", "post_auth_delay" };
+					     "log_connections",	      "log_disconnections",    "post_auth_delay" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcasecmp(name, names[i]) == 0)
@@ -805,7 +812,8 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 		if (is_start_only(s->settings[i].name))
 			continue;
 		if (strlen(s->settings[i].name) >= 128)
-			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"", s->settings[i].name);
+			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
+					s->settings[i].name);
 		if (image_update(&l->raw, s->settings[i].name, s->settings[i].value, false) < 0)
 			return fail_set(why, "53200", "out of memory");
 	}
@@ -894,7 +902,7 @@ login_bytes(struct client *c, const uint8_t *bytes, size_t len)
 
 	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME) {
 		used = c->state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
-		                              : password_message(c, bytes + at, len - at);
+					      : password_message(c, bytes + at, len - at);
 		at += used;
 	}
 	if (c->is_closing || at >= len)

@@ -27,7 +27,8 @@ add_names(const struct client *c, const struct fail *why, struct fail *told)
 {
 	*told = *why;
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
-		fail_detail(told, "Database \"%s\", user \"%s\": %s", c->entry->database->name, c->entry->user, why->detail);
+		fail_detail(told, "Database \"%s\", user \"%s\": %s", c->entry->database->name, c->entry->user,
+			    why->detail);
 	}
 }
 

@@ -85,8 +85,8 @@ report_done(struct client *c, struct server *srv, const struct owed *ended)
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(c, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)
-		env->done[env->done_count++] = (struct done_request){ ended->started_us, ended->statements, is_simple,
-			!srv->is_text_spent };
+		env->done[env->done_count++] =
+		    (struct done_request){ ended->started_us, ended->statements, is_simple, !srv->is_text_spent };
 	srv->is_text_spent = true;
 }
 
@@ -148,11 +148,19 @@ tell(struct client *c, struct server *srv, const struct done_request *done, stru
 	c->env->on_report(c->env->up, r);
 }
 
+/* One in so many, by a generator that need not be better than cheap. */
+static bool
+is_sampled(struct client_env *env)
+{
+	env->sample_state = env->sample_state * 6364136223846793005u + 1442695040888963407u;
+	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
+}
+
 static void
 measure(struct client *c, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
 {
 	struct database_counters *d = &c->entry->database->counters;
-	struct request_report r = { .duration_us = since(sent_us, done->started_us) + c->wait_us, .wait_us = c->wait_us };
+	struct request_report r = { .wait_us = c->wait_us };
 	uint64_t known;
 
 	r.duration_us = since(sent_us, done->started_us);
@@ -172,7 +180,8 @@ measure(struct client *c, struct server *srv, const struct done_request *done, u
 	if (r.duration_us >= r.threshold_us) {
 		d->slow_queries++;
 		tell(c, srv, done, &r, "slow_query");
-	}
+	} else if (r.duration_us >= c->env->config->slow_sample_threshold_us && is_sampled(c->env))
+		tell(c, srv, done, &r, "sampled_query");
 	c->wait_us = 0; /* only the first of a batch waited */
 }
 
@@ -195,8 +204,9 @@ report_flushed(struct client *c, struct server *srv, bool is_sent)
 void
 report_failure(struct client *c, const struct fail *why, enum request_failure kind, const char *event)
 {
-	static const char *const events[RF_COUNT] = { "pool_timeout", "backend_unreachable", "backend_lost", "limit",
-		"shutdown", "protocol", "internal" };
+	static const char *const events[RF_COUNT] = {
+		"pool_timeout", "backend_unreachable", "backend_lost", "limit", "shutdown", "protocol", "internal"
+	};
 	struct request_report r = { .wait_us = c->wait_us, .sqlstate = why->sqlstate };
 	uint64_t now = *c->env->now_us;
 

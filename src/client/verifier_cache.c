@@ -49,7 +49,7 @@ verifier_cache_free(struct verifier_cache *cache)
 
 int
 verifier_cache_get(struct verifier_cache *cache, const char *user, const char *password, struct scram_verifier *out,
-    struct fail *why)
+		   struct fail *why)
 {
 	size_t len = strlen(user);
 	uint8_t salt[16];
@@ -58,8 +58,8 @@ verifier_cache_get(struct verifier_cache *cache, const char *user, const char *p
 	HASH_FIND(hh, cache->table, user, (unsigned)len, k);
 	if (k == NULL) {
 		k = calloc(1, sizeof(*k) + len + 1);
-		if (k == NULL || RAND_bytes(salt, sizeof(salt)) != 1
-		    || scram_verifier_from_password(password, salt, sizeof(salt), 4096, &k->verifier, why) < 0) {
+		if (k == NULL || RAND_bytes(salt, sizeof(salt)) != 1 ||
+		    scram_verifier_from_password(password, salt, sizeof(salt), 4096, &k->verifier, why) < 0) {
 			free(k);
 			return fail_set(why, "53200", "no memory for a login");
 		}

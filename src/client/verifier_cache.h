@@ -14,6 +14,6 @@ void verifier_cache_free(struct verifier_cache *cache); /* wipes; NULL is fine *
 void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
 /* The verifier of this user's password: kept, or derived now with a salt of its own. */
 int verifier_cache_get(struct verifier_cache *cache, const char *user, const char *password, struct scram_verifier *out,
-    struct fail *why);
+		       struct fail *why);
 
 #endif

@@ -280,8 +280,8 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 }
 
 struct dial *
-dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us, dial_done done,
-    void *arg)
+dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
+	     dial_done done, void *arg)
 {
 	struct dial *d = dial_new(dialer, timeout_us, done, arg);
 
@@ -311,7 +311,9 @@ start_unix(struct dial *d, const char *dir, uint16_t port)
 static int
 start_inet(struct dial *d, const char *host, uint16_t port)
 {
-	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP };
+	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
+					 .ai_socktype = SOCK_STREAM,
+					 .ai_protocol = IPPROTO_TCP };
 	struct evdns_getaddrinfo_request *query;
 	char service[8];
 
@@ -319,7 +321,7 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 	snprintf(service, sizeof(service), "%u", port);
 	if (d->dialer->dns == NULL)
 		d->dialer->dns = evdns_base_new(d->dialer->base,
-		    EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+						EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	if (d->dialer->dns == NULL) { /* no resolv.conf: numbers and /etc/hosts still work */
 		d->dialer->dns = evdns_base_new(d->dialer->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 		if (d->dialer->dns != NULL)

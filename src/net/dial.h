@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 
 struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
-struct dial;   /* opaque: one attempt */
+struct dial; /* opaque: one attempt */
 
 struct dial_result {
 	int fd; /* connected and non-blocking; -1: failed, see kind and why */
@@ -27,14 +27,14 @@ struct dial_result {
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
 struct dialer *dialer_new(struct event_base *base); /* NULL: no memory */
-void dialer_free(struct dialer *d);                 /* after all attempts ended */
+void dialer_free(struct dialer *d); /* after all attempts ended */
 
 /* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). NULL: no memory. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
-    void *arg);
+			void *arg);
 /* The same for an address that is known already. */
 struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
-    dial_done done, void *arg);
+			  dial_done done, void *arg);
 void dial_cancel(struct dial *d); /* NULL is fine */
 
 #endif

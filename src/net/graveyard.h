@@ -17,7 +17,7 @@ struct grave {
 };
 
 struct graveyard *graveyard_new(struct event_base *base); /* NULL: no memory */
-void graveyard_free(struct graveyard *y);                 /* frees all that is in it */
+void graveyard_free(struct graveyard *y); /* frees all that is in it */
 void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));
 
 #endif

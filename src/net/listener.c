@@ -31,7 +31,8 @@ open_reserve(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Out of descriptors: the waiting connection is closed with the one in reserve, then nothing is accepted for a while. */
+/* Out of descriptors: the waiting connection is closed with the one in reserve, then nothing is accepted for a while.
+ */
 static void
 turn_away(struct listener *l, int error)
 {
@@ -171,7 +172,8 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 	/* Who may log in is for authentication to say, as with PostgreSQL's own: everybody may connect. */
 	if (bind(l->fd, (struct sockaddr *)&un, sizeof(un)) < 0)
 		return -1;
-	if (chmod(un.sun_path, 0777) == 0 && listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
+	if (chmod(un.sun_path, 0777) == 0 && listen(l->fd, l->s.backlog) == 0 &&
+	    rename(un.sun_path, at->sun_path) == 0) {
 		snprintf(l->path, sizeof(l->path), "%s", at->sun_path);
 		return 0;
 	}
@@ -205,7 +207,8 @@ bind_and_listen(struct listener *l, struct fail *why)
 	if (r < 0 || (!s->is_unix && listen(l->fd, s->backlog) < 0)) {
 		fail_set(why, "58000", "cannot listen on %s port %u: %s", s->host, s->port, strerror(errno));
 		if (errno == EADDRINUSE)
-			fail_hint(why, "Is another pgweir or PgBouncer running there? Change listen in section [pgweir].");
+			fail_hint(why,
+				  "Is another pgweir or PgBouncer running there? Change listen in section [pgweir].");
 		return -1;
 	}
 	return 0;

@@ -48,8 +48,8 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 		return;
 	o->total += len;
 	/* Small bytes right behind copied ones: one piece less is cheaper than the copy. */
-	if (last != NULL && len <= SMALL && o->space_used + len <= OUTBOX_SPACE
-	    && (const uint8_t *)last->iov_base + last->iov_len == o->space + o->space_used) {
+	if (last != NULL && len <= SMALL && o->space_used + len <= OUTBOX_SPACE &&
+	    (const uint8_t *)last->iov_base + last->iov_len == o->space + o->space_used) {
 		memcpy(o->space + o->space_used, bytes, len);
 		o->space_used += len;
 		last->iov_len += len;

@@ -139,7 +139,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 		return 0;
 	if (s->queue_len == 0) {
 		sent = count == 1 ? send(s->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
-		                  : sendmsg(s->fd, &m, MSG_NOSIGNAL);
+				  : sendmsg(s->fd, &m, MSG_NOSIGNAL);
 		if (sent == (ssize_t)len)
 			return 0;
 		if (sent < 0) {

@@ -20,7 +20,7 @@
 
 struct stream_ops {
 	void (*on_readable)(void *arg); /* call stream_read; also when the peer has gone */
-	void (*on_drained)(void *arg);  /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
+	void (*on_drained)(void *arg); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
 };
 
 struct stream {
@@ -30,9 +30,9 @@ struct stream {
 	uint8_t *queue; /* NULL when nothing is queued */
 	uint32_t queue_off, queue_len, queue_cap;
 	int fd; /* -1: closed */
-	bool is_reading;  /* wanted by the owner */
-	bool is_broken;   /* a write failed: the owner hears of it as of the peer's going */
-	short interest;   /* what the event is registered for */
+	bool is_reading; /* wanted by the owner */
+	bool is_broken; /* a write failed: the owner hears of it as of the peer's going */
+	short interest; /* what the event is registered for */
 };
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };

@@ -20,7 +20,7 @@
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
-#define STARTUPS_MAX 256          /* startup settings remembered per pool */
+#define STARTUPS_MAX 256 /* startup settings remembered per pool */
 #define PING_TIMEOUT_US (2 * US_PER_S)
 #define UNUSED_POOL_US (600 * US_PER_S)
 
@@ -396,7 +396,7 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", entry->database->name);
 	config_effective(set->config, db, config_find_user(set->config, entry->user), &entry->settings);
 	target = pool_target_new(db->upstream, set->users, entry->database->name, entry->user,
-	    entry->settings.connect_timeout_us, &entry->keys);
+				 entry->settings.connect_timeout_us, &entry->keys);
 	if (target == NULL)
 		return fail_set(why, "53200", "no memory for a pool");
 	if (entry->target != NULL && !pool_target_is_same(entry->target, target)) {
@@ -492,7 +492,9 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 
 		fail_set(why, "3D000", "database \"%.63s\" is not configured in pgweir", database);
 		if (near != NULL)
-			fail_hint(why, "Did you mean \"%s\"? Or add a section [database %.63s] or [database *] to pgweir.ini.",
+			fail_hint(
+			    why,
+			    "Did you mean \"%s\"? Or add a section [database %.63s] or [database *] to pgweir.ini.",
 			    near, database);
 		else
 			fail_hint(why, "Add a section [database %.63s] or [database *] to pgweir.ini.", database);
@@ -738,8 +740,8 @@ pool_set_is_quiet(const struct pool_set *set, const char *database)
 		if (!concerns(e, database))
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
-			if (srv->state == SV_LENT || srv->state == SV_RESET)
-				return false;
+		if (srv->state == SV_LENT || srv->state == SV_RESET)
+			return false;
 	}
 	return true;
 }

@@ -50,7 +50,7 @@ struct pool_entry {
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */
 	struct startup_image *startups; /* startup settings that were tried, and what they came to */
-	uint32_t index;                 /* of whoever lists all pools, while it does */
+	uint32_t index; /* of whoever lists all pools, while it does */
 	struct pool_entry *next;
 	void *hash[7]; /* the set's own: uthash */
 };

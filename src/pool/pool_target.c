@@ -23,7 +23,7 @@ find_secrets(struct pool_target *t)
 
 struct pool_target *
 pool_target_new(const struct upstream *upstream, struct users *users, const char *database, const char *user,
-    uint64_t connect_timeout_us, struct scram_keys *keys)
+		uint64_t connect_timeout_us, struct scram_keys *keys)
 {
 	struct pool_target *t = calloc(1, sizeof(*t));
 
@@ -75,7 +75,7 @@ is_same_text(const char *a, const char *b)
 bool
 pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 {
-	return upstream_equal(a->upstream, b->upstream) && strcmp(a->user, b->user) == 0
-	    && strcmp(a->database, b->database) == 0 && is_same_text(a->server.password, b->server.password)
-	    && is_same_text(a->server.md5_secret, b->server.md5_secret);
+	return upstream_equal(a->upstream, b->upstream) && strcmp(a->user, b->user) == 0 &&
+	       strcmp(a->database, b->database) == 0 && is_same_text(a->server.password, b->server.password) &&
+	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }

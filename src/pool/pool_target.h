@@ -20,7 +20,7 @@ struct pool_target {
 
 /* keys live in the pool's entry. NULL: no memory. */
 struct pool_target *pool_target_new(const struct upstream *upstream, struct users *users, const char *database,
-    const char *user, uint64_t connect_timeout_us, struct scram_keys *keys);
+				    const char *user, uint64_t connect_timeout_us, struct scram_keys *keys);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /* True if servers of one may be used as servers of the other. */

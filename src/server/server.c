@@ -31,11 +31,11 @@ server_step(struct server *srv, enum server_event ev)
 
 	if (to == SV_NONE) {
 		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
-		    server_state_name(srv->state));
+			  server_state_name(srv->state));
 		return -1;
 	}
 	log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
-	    server_state_name(to), server_event_name(ev));
+		  server_state_name(to), server_event_name(ev));
 	srv->state = to;
 	return 0;
 }
@@ -98,8 +98,8 @@ server_fail(struct server *srv, const struct fail *why)
 	if (was == SV_DEAD)
 		return;
 	log_write(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-	    "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database, srv->target->user,
-	    why->sqlstate, why->text);
+		  "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database, srv->target->user,
+		  why->sqlstate, why->text);
 	let_go(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
@@ -132,7 +132,7 @@ login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const
 	struct fail kept = *why;
 
 	log_info(srv->env->log, "server %u (%s, %s/%s): %s", srv->id, srv->address, srv->target->database,
-	    srv->target->user, why->text);
+		 srv->target->user, why->text);
 	if (try_next_host(srv, kind))
 		return;
 	let_go(srv);
@@ -195,7 +195,7 @@ dial_host(struct server *srv)
 
 struct server *
 server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
-    uint32_t id, uint64_t now_us)
+	   uint32_t id, uint64_t now_us)
 {
 	struct server *srv = calloc(1, sizeof(*srv));
 
@@ -307,7 +307,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 			bool is_news = memchr("ENS", p[at], 3) != NULL;
 
 			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
-			    is_news ? "ended a connection right after its login" : "sent bytes after its login");
+				 is_news ? "ended a connection right after its login" : "sent bytes after its login");
 			login_failed(srv, CF_OTHER, !is_news, &why);
 			return -1;
 		}
@@ -361,23 +361,26 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 	const struct owed *o = ledger_head(&srv->ledger);
 
 	fail_set(why, "08P01", "PostgreSQL at %s sent a message of type 0x%02x where %s%s was due", srv->address, type,
-	    o == NULL ? "nothing" : "an answer to ", o == NULL ? "" : owed_kind_name(o->kind));
+		 o == NULL ? "nothing" : "an answer to ", o == NULL ? "" : owed_kind_name(o->kind));
 	return fail_detail(why, "The server connection was closed; its other answers can't be trusted.");
 }
 
 static int
 got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to to, bool is_owed, bool *is_replaced,
-    struct fail *why)
+	  struct fail *why)
 {
 	struct error_fields e;
 
 	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
 	if (srv->link == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
-		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006", "PostgreSQL at %s closed an idle connection: %s",
-		    srv->address, e.message != NULL ? e.message : "(no message)");
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
+				"PostgreSQL at %s closed an idle connection: %s", srv->address,
+				e.message != NULL ? e.message : "(no message)");
 	if (to == OWED_TO_PING || to == OWED_TO_RESET)
-		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000", "PostgreSQL at %s answered our %s with: %s",
-		    srv->address, to == OWED_TO_PING ? "ping" : "clean-up", e.message != NULL ? e.message : "(no message)");
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
+				"PostgreSQL at %s answered our %s with: %s", srv->address,
+				to == OWED_TO_PING ? "ping" : "clean-up",
+				e.message != NULL ? e.message : "(no message)");
 	*is_replaced = srv->env->ops->error(srv, &e, to, is_owed, message, len);
 	return 0;
 }
@@ -483,7 +486,8 @@ walk_replies(struct walk *w, struct fail *why)
 		if (r == FRAME_PARTIAL)
 			break;
 		if (r == FRAME_BAD)
-			return fail_set(why, "08P01", "PostgreSQL at %s sent a message of impossible length", srv->address);
+			return fail_set(why, "08P01", "PostgreSQL at %s sent a message of impossible length",
+					srv->address);
 		avail = w->len - w->at - FRAME_HEAD_LEN;
 		if (f.type == 'D' && srv->link != NULL && ledger_expects_row(&srv->ledger)) {
 			size_t n = f.body_len < avail ? f.body_len : avail;
@@ -494,8 +498,8 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		/* Large errors are judged by what has come: the fields that count stand first. */
-		if (avail < f.body_len && is_looked_into(f.type)
-		    && FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
+		if (avail < f.body_len && is_looked_into(f.type) &&
+		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
 			return violated(srv, f.type, why);
@@ -642,6 +646,7 @@ server_ping(struct server *srv)
 		return;
 	srv->is_ping_answered = false;
 	srv->sent_us = *srv->env->now_us;
-	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ .started_us = *srv->env->now_us }) == 0)
+	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING,
+				&(struct owed_request){ .started_us = *srv->env->now_us }) == 0)
 		server_write(srv, "Q\0\0\0\5\0", 6);
 }

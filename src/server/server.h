@@ -41,16 +41,16 @@ struct server_ops {
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*made)(struct server *srv, const struct owed *o);
 	/*
-	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it was
-	 * answered in another way, do not pass it.
+	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it
+	 * was answered in another way, do not pass it.
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
-	    const uint8_t *message, size_t len);
+		      const uint8_t *message, size_t len);
 	void (*complete)(struct server *srv, const char *tag); /* CommandComplete for the borrower */
 	void (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
 	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
-	void (*drained)(struct server *srv);                      /* its queue has room again; only while LENT */
+	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
 };
 
 /* To its owner, the pool. */
@@ -61,7 +61,8 @@ struct server_owner_ops {
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* a reset is over: it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	void (*closed)(struct server *srv); /* the last word about each server, however it ended: srv->conn is yours again */
+	void (*closed)(
+	    struct server *srv); /* the last word about each server, however it ended: srv->conn is yours again */
 };
 
 /* What all servers share. */
@@ -72,8 +73,8 @@ struct server_env {
 	struct log *log;
 	struct image_store *images;
 	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */
-	size_t read_cap;      /* bytes read at once */
-	uint64_t *now_us;     /* the time of this turn of the loop; each callback from the loop sets it */
+	size_t read_cap; /* bytes read at once */
+	uint64_t *now_us; /* the time of this turn of the loop; each callback from the loop sets it */
 	const struct server_ops *ops;
 	const struct server_owner_ops *owner_ops;
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
@@ -83,11 +84,11 @@ struct server_env {
 struct server_target {
 	const struct upstream *upstream;
 	const char *user, *database; /* as PostgreSQL is to know them */
-	const char *password;        /* plain text, or NULL */
-	const char *md5_secret;      /* "md5..." or NULL */
-	struct scram_keys *keys;     /* learnt from a client or derived from the password; may be filled in here */
+	const char *password; /* plain text, or NULL */
+	const char *md5_secret; /* "md5..." or NULL */
+	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
-	const char *replication;     /* value of the startup parameter, or NULL */
+	const char *replication; /* value of the startup parameter, or NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
@@ -103,21 +104,21 @@ struct server {
 	const struct server_target *target;
 	void *owner, *link;
 	enum server_state state;
-	uint8_t tx;        /* transaction status of the last ReadyForQuery: I, T, E */
-	bool is_synced;    /* the last message sent ends a request: ReadyForQuery will follow */
-	bool is_closing;   /* whoever returns it must close it: it is doubtful */
+	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
+	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
+	bool is_closing; /* whoever returns it must close it: it is doubtful */
 	bool is_ping_answered;
 	bool has_changed_plans; /* by DDL, in the transaction that is open */
-	bool was_owing;    /* when it ended, something was owed */
-	uint8_t role;      /* 0 unknown, 'p' primary, 's' standby */
+	bool was_owing; /* when it ended, something was owed */
+	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
-	uint64_t unnamed_of;   /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
+	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
 	/* input */
-	uint64_t body_left;    /* of the message being passed or swallowed */
+	uint64_t body_left; /* of the message being passed or swallowed */
 	bool is_body_swallowed;
-	uint8_t *carry;        /* an unfinished message */
+	uint8_t *carry; /* an unfinished message */
 	uint32_t carry_len;
 	/* identity */
 	uint32_t id, pid;
@@ -125,7 +126,7 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	size_t host_index;     /* in target->upstream */
+	size_t host_index; /* in target->upstream */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	struct server_cancelling *cancels; /* under way against it: it must not be lent to another */
 	/* before it is ready */
@@ -139,16 +140,16 @@ struct server {
 	uint64_t connected_us, lent_us, sent_us, first_reply_us, tx_started_us;
 	uint64_t idle_in_tx_us, paused_since_us, paused_us, bytes_to_client, bytes_from_client;
 	char tag[32], sqlstate[6];
-	uint8_t *text;         /* of the request: the first REQUEST_TEXT_MAX bytes; allocated at first use */
+	uint8_t *text; /* of the request: the first REQUEST_TEXT_MAX bytes; allocated at first use */
 	uint32_t text_len, statements_run;
 	bool is_text_cut, is_text_spent, is_simple;
 	uint64_t bytes_in, bytes_out; /* since connect */
-	TAILQ_ENTRY(server) all;      /* the owner's */
+	TAILQ_ENTRY(server) all; /* the owner's */
 };
 
 /* Begins to dial. NULL: no memory. conn is the pool's part: given back as srv->conn. */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
-    void *owner, uint32_t id, uint64_t now_us);
+			  void *owner, uint32_t id, uint64_t now_us);
 /* Closes at once, with Terminate if idle; owner_ops.closed is called from within, ops.settled too. */
 void server_close(struct server *srv);
 /* Ends it because of what it did: logs, tells ops or owner_ops as its state demands, closes. */
@@ -181,7 +182,7 @@ int server_login_begin(struct server *srv, struct fail *why);
 /* One whole message. 1: ready now. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
 enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,
-    enum connect_failure *kind, bool *is_fatal, struct fail *why);
+				     enum connect_failure *kind, bool *is_fatal, struct fail *why);
 void server_login_free(struct server_login *login);
 /* What the login told: read-only reports (server_version ...) as an image; the caller's reference. */
 const struct image *server_welcome(const struct server *srv);

@@ -1,7 +1,7 @@
 /*
  * src/server/server_cancel.c - cancels what a server connection is doing (protocol chapter, "Canceling Requests in
- * Progress"): a connection of its own to the same address, sixteen bytes or a few more, then wait until PostgreSQL closes
- * it. Only then has the signal been sent, and only then may the server connection serve somebody else.
+ * Progress"): a connection of its own to the same address, sixteen bytes or a few more, then wait until PostgreSQL
+ * closes it. Only then has the signal been sent, and only then may the server connection serve somebody else.
  */
 #include "server/server.h"
 
@@ -13,7 +13,7 @@
 
 struct server_cancelling {
 	struct server *srv; /* NULL: it has ended */
-	struct server_cancelling *next;                   /* of the same server */
+	struct server_cancelling *next; /* of the same server */
 	struct server_cancelling *next_of_all, **to_here; /* of all */
 	struct dial *dial;
 	struct event *timer;
@@ -97,8 +97,8 @@ on_dialled(const struct dial_result *result, void *arg)
 
 	*c->env->now_us = clock_now_us();
 	c->dial = NULL;
-	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops, c) < 0
-	    || stream_write(&c->stream, &piece, 1) < 0)
+	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops, c) < 0 ||
+	    stream_write(&c->stream, &piece, 1) < 0)
 		over(c, false);
 }
 
@@ -143,7 +143,8 @@ server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, v
 	memcpy(c->packet + 12, srv->key, srv->key_len);
 	c->timer = event_new(srv->env->base, -1, 0, on_timer, c);
 	if (c->timer != NULL && event_add(c->timer, &tv) == 0)
-		c->dial = dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
+		c->dial =
+		    dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
 	if (c->dial == NULL) {
 		if (c->timer != NULL)
 			event_free(c->timer);

@@ -97,10 +97,11 @@ static int
 no_secret(const struct server *srv, const char *asked, struct fail *why)
 {
 	fail_set(why, "28P01", "PostgreSQL at %s asks for a password of \"%s\" that pgweir does not know", srv->address,
-	    srv->target->user);
+		 srv->target->user);
 	fail_detail(why, "It asked for %s.", asked);
-	return fail_hint(why, "Put the user's password into users_file, or password= into the upstream line. A SCRAM "
-	                      "verifier only works when the client logs in with SCRAM and the server has the same one.");
+	return fail_hint(why,
+			 "Put the user's password into users_file, or password= into the upstream line. A SCRAM "
+			 "verifier only works when the client logs in with SCRAM and the server has the same one.");
 }
 
 static int
@@ -242,7 +243,7 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why);
 	default:
 		fail_set(why, "28000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
-		    srv->address, code);
+			 srv->address, code);
 		return fail_hint(why, "pg_hba.conf there must allow trust, password, md5 or scram-sha-256 for pgweir.");
 	}
 }
@@ -274,15 +275,15 @@ backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *wh
 
 static void
 refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_failure *kind, bool *is_fatal,
-    struct fail *why)
+	struct fail *why)
 {
 	struct error_fields e;
 
 	fields_error(body, len, &e);
 	*kind = CF_OTHER;
 	*is_fatal = false;
-	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s", srv->address,
-	    srv->target->user, e.message != NULL ? e.message : "(no message)");
+	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
+		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 	if (e.sqlstate == NULL)
 		return;
 	if (strcmp(e.sqlstate, "53300") == 0)
@@ -290,10 +291,11 @@ refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_
 	else if (strncmp(e.sqlstate, "28", 2) == 0) {
 		*kind = CF_AUTH;
 		*is_fatal = true;
-		fail_hint(why, "The client's login to pgweir was right; PostgreSQL itself refused it: compare users_file and "
-		               "the upstream's user and password with PostgreSQL's, and look into its pg_hba.conf.");
-	} else if (strncmp(e.sqlstate, "3D", 2) == 0 || strncmp(e.sqlstate, "22", 2) == 0
-	    || strncmp(e.sqlstate, "42", 2) == 0)
+		fail_hint(
+		    why, "The client's login to pgweir was right; PostgreSQL itself refused it: compare users_file and "
+			 "the upstream's user and password with PostgreSQL's, and look into its pg_hba.conf.");
+	} else if (strncmp(e.sqlstate, "3D", 2) == 0 || strncmp(e.sqlstate, "22", 2) == 0 ||
+		   strncmp(e.sqlstate, "42", 2) == 0)
 		*is_fatal = true;
 }
 
@@ -305,7 +307,9 @@ check_role(struct server *srv, struct fail *why)
 	const char *read_only = image_get(srv->image, "default_transaction_read_only");
 	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
 	bool is_read_only = is_standby || (read_only != NULL && strcmp(read_only, "on") == 0);
-	static const char *const wanted[] = { "any", "read-write", "read-only", "primary", "standby", "prefer-standby" };
+	static const char *const wanted[] = {
+		"any", "read-write", "read-only", "primary", "standby", "prefer-standby"
+	};
 	bool is_right = true;
 
 	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';
@@ -329,12 +333,12 @@ check_role(struct server *srv, struct fail *why)
 	if (is_right)
 		return 0;
 	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
-	    wanted[srv->target->upstream->target]);
+			wanted[srv->target->upstream->target]);
 }
 
 enum login_step
 server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len, enum connect_failure *kind,
-    bool *is_fatal, struct fail *why)
+		     bool *is_fatal, struct fail *why)
 {
 	int r = 0;
 

@@ -20,7 +20,8 @@ send_query(struct server *srv, const char *sql)
 {
 	struct buf b = { 0 };
 
-	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_RESET, &(struct owed_request){ .started_us = *srv->env->now_us }) < 0)
+	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_RESET,
+				&(struct owed_request){ .started_us = *srv->env->now_us }) < 0)
 		return -1;
 	message_query(&b, sql);
 	if (buf_ok(&b))
@@ -33,7 +34,8 @@ send_query(struct server *srv, const char *sql)
 static int
 send_sync(struct server *srv)
 {
-	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_RESET, &(struct owed_request){ .started_us = *srv->env->now_us }) < 0)
+	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_RESET,
+				&(struct owed_request){ .started_us = *srv->env->now_us }) < 0)
 		return -1;
 	server_write(srv, "S\0\0\0\4", 5);
 	srv->is_synced = true;

@@ -1,7 +1,8 @@
 /* src/server/server_state.c - which step may follow which in the life of a server connection. */
 #include "server/server_state.h"
 
-static const enum server_state next[SV_STATES][SE_EVENTS] = { /* 0: our bug */
+static const enum server_state next[SV_STATES][SE_EVENTS] = {
+	/* 0: our bug */
 	[SV_DIALING] = { [SE_CONNECTED] = SV_LOGIN, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_LOGIN] = { [SE_LOGGED_IN] = SV_IDLE, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_IDLE] = { [SE_LEND] = SV_LENT, [SE_ASK_PING] = SV_PINGING, [SE_LOST] = SV_DEAD },
@@ -19,8 +20,8 @@ server_state_next(enum server_state from, enum server_event ev)
 const char *
 server_state_name(enum server_state s)
 {
-	static const char *const names[SV_STATES] = { "none", "dialing", "login", "idle", "pinging", "lent", "reset",
-		"dead" };
+	static const char *const names[SV_STATES] = { "none",	 "dialing", "login", "idle",
+						      "pinging", "lent",    "reset", "dead" };
 
 	return names[s];
 }
@@ -28,8 +29,9 @@ server_state_name(enum server_state s)
 const char *
 server_event_name(enum server_event ev)
 {
-	static const char *const names[SE_EVENTS] = { "connected", "next host", "logged in", "lend", "give back", "ask ping",
-		"answered ping", "borrower gone", "clean", "lost" };
+	static const char *const names[SE_EVENTS] = { "connected", "next host", "logged in",	 "lend",
+						      "give back", "ask ping",	"answered ping", "borrower gone",
+						      "clean",	   "lost" };
 
 	return names[ev];
 }

@@ -3,8 +3,19 @@
 #define PGWEIR_SERVER_SERVER_STATE_H
 
 enum server_state { SV_NONE, SV_DIALING, SV_LOGIN, SV_IDLE, SV_PINGING, SV_LENT, SV_RESET, SV_DEAD, SV_STATES };
-enum server_event { SE_CONNECTED, SE_NEXT_HOST, SE_LOGGED_IN, SE_LEND, SE_GIVE_BACK, SE_ASK_PING, SE_ANSWERED_PING, SE_BORROWER_GONE,
-	SE_CLEAN, SE_LOST, SE_EVENTS };
+enum server_event {
+	SE_CONNECTED,
+	SE_NEXT_HOST,
+	SE_LOGGED_IN,
+	SE_LEND,
+	SE_GIVE_BACK,
+	SE_ASK_PING,
+	SE_ANSWERED_PING,
+	SE_BORROWER_GONE,
+	SE_CLEAN,
+	SE_LOST,
+	SE_EVENTS
+};
 
 /* The state that follows, or SV_NONE: that must not happen in this state. */
 enum server_state server_state_next(enum server_state from, enum server_event ev);

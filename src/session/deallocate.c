@@ -10,9 +10,11 @@ struct text {
 	const char *at, *end;
 };
 
-static void
+/* One that does not end is an error, not white space: t stays before it then. */
+static bool
 skip_comment(struct text *t)
 {
+	const char *begin = t->at;
 	unsigned depth = 0;
 
 	do {
@@ -25,6 +27,9 @@ skip_comment(struct text *t)
 		} else
 			t->at++;
 	} while (depth > 0 && t->at < t->end);
+	if (depth > 0)
+		t->at = begin;
+	return depth == 0;
 }
 
 static void
@@ -36,9 +41,7 @@ skip_space(struct text *t)
 		else if (t->end - t->at >= 2 && t->at[0] == '-' && t->at[1] == '-')
 			while (t->at < t->end && *t->at != '\n' && *t->at != '\r')
 				t->at++;
-		else if (t->end - t->at >= 2 && t->at[0] == '/' && t->at[1] == '*')
-			skip_comment(t);
-		else
+		else if (t->end - t->at < 2 || t->at[0] != '/' || t->at[1] != '*' || !skip_comment(t))
 			return;
 	}
 }
@@ -120,10 +123,11 @@ deallocate_parse(const char *sql, size_t len, char name[static DEALLOCATE_NAME_M
 		return take_word(&t, "all") ? DEALLOCATE_ALL : DEALLOCATE_NONE;
 	if (!take_word(&t, "deallocate"))
 		return DEALLOCATE_NONE;
-	take_word(&t, "prepare");
-	if (take_word(&t, "all"))
+	if (take_word(&t, "prepare") && (t.at == t.end || *t.at == ';'))
+		memcpy(name, "prepare", sizeof("prepare")); /* no keyword here, but a name */
+	else if (take_word(&t, "all"))
 		return DEALLOCATE_ALL;
-	if (!take_name(&t, name))
+	else if (!take_name(&t, name))
 		return DEALLOCATE_NONE;
 	skip_space(&t);
 	while (t.at < t.end && *t.at == ';') {

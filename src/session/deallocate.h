@@ -12,7 +12,7 @@
 enum deallocate_kind {
 	DEALLOCATE_NONE,
 	DEALLOCATE_NAME, /* DEALLOCATE [PREPARE] name */
-	DEALLOCATE_ALL   /* DEALLOCATE [PREPARE] ALL, DISCARD ALL */
+	DEALLOCATE_ALL /* DEALLOCATE [PREPARE] ALL, DISCARD ALL */
 };
 
 #define DEALLOCATE_NAME_MAX 64 /* bytes with terminator: NAMEDATALEN; longer ones are cut as PostgreSQL does */

@@ -61,9 +61,9 @@ is_equal(const struct image *a, const struct image *b)
 	if (a->hash != b->hash || a->count != b->count || a->text_len != b->text_len)
 		return false;
 	for (size_t i = 0; i < a->count; i++)
-		if (strcmp(a->settings[i].name, b->settings[i].name) != 0
-		    || strcmp(a->settings[i].value, b->settings[i].value) != 0
-		    || a->settings[i].is_reported != b->settings[i].is_reported)
+		if (strcmp(a->settings[i].name, b->settings[i].name) != 0 ||
+		    strcmp(a->settings[i].value, b->settings[i].value) != 0 ||
+		    a->settings[i].is_reported != b->settings[i].is_reported)
 			return false;
 	return true;
 }
@@ -150,8 +150,8 @@ image_with(const struct image *img, const char *name, const char *value, bool is
 		int order = strcasecmp(img->settings[i].name, name);
 
 		if (order >= 0 && !is_placed) {
-			settings[count++] = (struct image_setting){ order == 0 ? img->settings[i].name : name, value,
-				is_reported };
+			settings[count++] =
+			    (struct image_setting){ order == 0 ? img->settings[i].name : name, value, is_reported };
 			is_placed = true;
 		}
 		if (order != 0)
@@ -237,8 +237,8 @@ image_get(const struct image *img, const char *name)
 bool
 image_is_read_only(const char *name)
 {
-	static const char *const names[] = { "in_hot_standby", "integer_datetimes", "is_superuser", "server_encoding",
-		"server_version", "session_authorization" };
+	static const char *const names[] = { "in_hot_standby",	"integer_datetimes", "is_superuser",
+					     "server_encoding", "server_version",    "session_authorization" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcasecmp(names[i], name) == 0)
@@ -313,7 +313,7 @@ image_put_changes(struct buf *out, const struct image *from, const struct image 
 		if (is_same && (always == NULL || find(always, s->name) == NULL))
 			continue;
 		buf_printf(&sql, "%spg_catalog.set_config($%zu, $%zu, false)", count == 0 ? "SELECT " : ", ", count + 1,
-		    count + 2);
+			   count + 2);
 		values[count++] = s->name;
 		values[count++] = s->value;
 	}

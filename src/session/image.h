@@ -21,7 +21,7 @@
 #define IMAGE_SETTINGS_MAX 512 /* in one image */
 
 struct image_store; /* opaque: image.c; freed after all its images */
-struct image;       /* opaque */
+struct image; /* opaque */
 
 struct image_setting {
 	const char *name, *value; /* live as long as the image */

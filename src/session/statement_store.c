@@ -85,8 +85,8 @@ static void
 give_name(struct statement_store *store, struct statement *st)
 {
 	st->id = ++store->next_id;
-	st->name_len
-	    = (uint8_t)snprintf(st->name, sizeof(st->name), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
+	st->name_len =
+	    (uint8_t)snprintf(st->name, sizeof(st->name), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
 	st->valid_pool = st->valid_image = NULL;
 }
 
@@ -188,7 +188,7 @@ statement_store_bytes(const struct statement_store *store)
 
 void
 statement_store_each(const struct statement_store *store,
-    void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg)
+		     void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg)
 {
 	const struct entry *e, *next;
 

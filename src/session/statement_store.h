@@ -18,11 +18,11 @@
 struct statement_store; /* opaque: statement_store.c */
 
 struct statement {
-	uint64_t id;         /* never reused */
-	size_t len;          /* bytes: query, terminator, int16 count, int32 types */
-	size_t query_len;    /* of the query, without terminator */
+	uint64_t id; /* never reused */
+	size_t len; /* bytes: query, terminator, int16 count, int32 types */
+	size_t query_len; /* of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* on servers */
-	uint8_t name_len;    /* without terminator */
+	uint8_t name_len; /* without terminator */
 	const uint8_t *bytes;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
@@ -35,7 +35,7 @@ void statement_store_free(struct statement_store *store); /* after all reference
 struct statement *statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len);
 /* A statement of its own, shared with nobody, though the text may be known. */
 struct statement *statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len,
-    size_t query_len);
+					 size_t query_len);
 /*
  * What tables look like has changed: plans made before may be wrong or refused ("cached plan must not change result
  * type"). Every statement gets a new id and name, so that servers prepare it anew at its next use.
@@ -47,6 +47,6 @@ size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */
 /* Those that are shared, with how many references each has. row must not change the store. */
 void statement_store_each(const struct statement_store *store,
-    void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg);
+			  void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg);
 
 #endif

@@ -10,7 +10,7 @@
 
 #define FRAME_HEAD_LEN 5
 #define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize less the length word */
-#define FRAME_SMALL_MAX ((uint32_t)10000)     /* PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, the length word included */
+#define FRAME_SMALL_MAX ((uint32_t)10000) /* PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, the length word included */
 
 enum frame_result { FRAME_OK, FRAME_PARTIAL, FRAME_BAD };
 

@@ -213,8 +213,8 @@ receive_error(struct ledger *l)
 {
 	const struct owed *o = ledger_head(l);
 	/* A statement of the client's that cannot be prepared anew is the client's failure. */
-	enum ledger_verdict v
-	    = o == NULL || o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT ? LEDGER_PASS : LEDGER_SWALLOW;
+	enum ledger_verdict v =
+	    o == NULL || o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT ? LEDGER_PASS : LEDGER_SWALLOW;
 
 	if (o == NULL)
 		return LEDGER_PASS; /* a dying backend says so at any time */
@@ -346,8 +346,9 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 const char *
 owed_kind_name(enum owed_kind kind)
 {
-	static const char *const names[] = { "Query", "FunctionCall", "Parse", "Parse", "Bind", "Describe", "Describe", "Execute",
-		"Close", "Sync", "CopyDone", "Parse", "Close" };
+	static const char *const names[] = { "Query",	 "FunctionCall", "Parse",   "Parse", "Bind",
+					     "Describe", "Describe",	 "Execute", "Close", "Sync",
+					     "CopyDone", "Parse",	 "Close" };
 
 	return names[kind];
 }

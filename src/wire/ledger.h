@@ -19,45 +19,45 @@
 #include <stdint.h>
 
 enum owed_kind {
-	OWED_QUERY,              /* ... until ReadyForQuery */
-	OWED_FUNCTION,           /* FunctionCallResponse, ReadyForQuery */
-	OWED_PARSE,              /* ParseComplete */
-	OWED_DUPLICATE,          /* a Parse of a name that is taken: an error, or ParseComplete all the same */
-	OWED_BIND,               /* BindComplete */
+	OWED_QUERY, /* ... until ReadyForQuery */
+	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */
+	OWED_PARSE, /* ParseComplete */
+	OWED_DUPLICATE, /* a Parse of a name that is taken: an error, or ParseComplete all the same */
+	OWED_BIND, /* BindComplete */
 	OWED_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
-	OWED_DESCRIBE_PORTAL,    /* RowDescription or NoData */
-	OWED_EXECUTE,            /* ... until CommandComplete, EmptyQueryResponse or PortalSuspended */
-	OWED_CLOSE,              /* CloseComplete */
-	OWED_SYNC,               /* ReadyForQuery */
-	OWED_COPY_END,           /* nothing: marks where CopyDone or CopyFail stands among the others */
-	OWED_MADE_PARSE,         /* we say ParseComplete */
-	OWED_MADE_CLOSE          /* we say CloseComplete */
+	OWED_DESCRIBE_PORTAL, /* RowDescription or NoData */
+	OWED_EXECUTE, /* ... until CommandComplete, EmptyQueryResponse or PortalSuspended */
+	OWED_CLOSE, /* CloseComplete */
+	OWED_SYNC, /* ReadyForQuery */
+	OWED_COPY_END, /* nothing: marks where CopyDone or CopyFail stands among the others */
+	OWED_MADE_PARSE, /* we say ParseComplete */
+	OWED_MADE_CLOSE /* we say CloseComplete */
 };
 
 /* Whose message it was: the client's replies are passed on, all others swallowed. */
 enum owed_to {
 	OWED_TO_CLIENT,
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
-	OWED_TO_IMAGE,     /* the client's settings replayed */
+	OWED_TO_IMAGE, /* the client's settings replayed */
 	OWED_TO_PING,
-	OWED_TO_RESET      /* ROLLBACK, DISCARD ALL, after the client has gone */
+	OWED_TO_RESET /* ROLLBACK, DISCARD ALL, after the client has gone */
 };
 
 struct owed {
 	uint8_t kind; /* enum owed_kind */
-	uint8_t to;   /* enum owed_to */
+	uint8_t to; /* enum owed_to */
 	uint8_t phase;
 	uint32_t statements; /* of a request, for its owner: how many it consisted of */
 	union {
-		void *ref;           /* the owner's, or NULL */
+		void *ref; /* the owner's, or NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
 	};
 };
 
 enum owed_end {
 	OWED_ANSWERED, /* its reply came (or was made) */
-	OWED_FAILED,   /* the error was its own */
-	OWED_SKIPPED   /* an earlier error skipped it, or the connection ended */
+	OWED_FAILED, /* the error was its own */
+	OWED_SKIPPED /* an earlier error skipped it, or the connection ended */
 };
 
 struct ledger_ops {
@@ -72,19 +72,19 @@ enum ledger_copy { COPY_NONE, COPY_IN, COPY_OUT, COPY_BOTH };
 struct ledger {
 	struct owed *ring;
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
-	enum ledger_copy copy;     /* of the head */
-	bool is_copy_open;         /* COPY IN: no CopyDone or CopyFail was sent yet */
-	bool is_replication;       /* CopyBothResponse may come */
-	bool is_skipping;          /* an error came, the Sync that ends skipping was not sent yet */
-	bool is_doubtful;          /* a Sync was sent within a COPY that failed: nobody can know who owes what */
-	uint32_t copy_syncs;       /* Syncs that were sent within the open COPY and ignored by the server */
+	enum ledger_copy copy; /* of the head */
+	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
+	bool is_replication; /* CopyBothResponse may come */
+	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
+	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
+	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
 	const struct ledger_ops *ops;
 	void *arg;
 };
 
 enum ledger_verdict {
-	LEDGER_PASS,     /* for the client */
-	LEDGER_SWALLOW,  /* ours */
+	LEDGER_PASS, /* for the client */
+	LEDGER_SWALLOW, /* ours */
 	LEDGER_VIOLATION /* not owed: the server cannot be trusted any more */
 };
 
@@ -122,8 +122,8 @@ ledger_expects_row(const struct ledger *l)
 {
 	const struct owed *o = ledger_head(l);
 
-	return o != NULL && o->to == OWED_TO_CLIENT && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE)
-	    && l->copy == COPY_NONE;
+	return o != NULL && o->to == OWED_TO_CLIENT && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) &&
+	       l->copy == COPY_NONE;
 }
 
 static inline bool
