@@ -1,0 +1,245 @@
+/*
+ * tests/unit/test_statement_store.c - who shares a statement, how long it is kept, what it is called. Links only
+ * session/statement_store.c.
+ */
+#include "session/statement_store.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SEED 7
+
+/* A query without parameters, as fields_parse gives it. */
+static struct statement *
+get(struct statement_store *store, const char *sql)
+{
+	uint8_t bytes[128] = { 0 };
+	size_t len = strlen(sql);
+
+	memcpy(bytes, sql, len);
+	return statement_get(store, bytes, len + 3, len);
+}
+
+static struct statement *
+get_unshared(struct statement_store *store, const char *sql)
+{
+	uint8_t bytes[128] = { 0 };
+	size_t len = strlen(sql);
+
+	memcpy(bytes, sql, len);
+	return statement_new_unshared(store, bytes, len + 3, len);
+}
+
+static void
+expect_named(const struct statement *st)
+{
+	char want[STATEMENT_NAME_MAX];
+
+	snprintf(want, sizeof(want), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
+	cr_expect_str_eq(st->name, want);
+	cr_expect_eq(st->name_len, strlen(want));
+}
+
+Test(statement_store, equal_texts_are_one_statement)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *a = get(store, "SELECT 1"), *b = get(store, "SELECT 1"), *c = get(store, "SELECT 2");
+
+	cr_expect_eq(a, b);
+	cr_expect_neq(a, c);
+	cr_expect_neq(a->id, c->id);
+	cr_expect_eq(statement_store_count(store), 2);
+	cr_expect_eq(a->query_len, 8);
+	cr_expect_eq(a->len, 11);
+	cr_expect_arr_eq(a->bytes, "SELECT 1\0\0", 11);
+	expect_named(a);
+	expect_named(c);
+	statement_unref(a);
+	statement_unref(b);
+	statement_unref(c);
+	statement_store_free(store);
+}
+
+Test(statement_store, parameter_types_tell_statements_apart)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *none = statement_get(store, (const uint8_t *)"X\0\0\0", 4, 1);
+	struct statement *int4 = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1);
+	struct statement *text = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1);
+
+	cr_expect(none != int4 && int4 != text && none != text);
+	cr_expect_eq(int4->query_len, 1);
+	statement_unref(none);
+	statement_unref(int4);
+	statement_unref(text);
+	statement_store_free(store);
+}
+
+Test(statement_store, an_unshared_one_is_nobody_elses)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *own = get_unshared(store, "SELECT 1"), *shared = get(store, "SELECT 1");
+	struct statement *other = get_unshared(store, "SELECT 1");
+
+	cr_expect(own != shared && shared != other && own != other);
+	cr_expect(own->id != shared->id && shared->id != other->id);
+	expect_named(own);
+	cr_expect_eq(statement_store_count(store), 3);
+	statement_ref(own);
+	statement_unref(own);
+	cr_expect_eq(statement_store_count(store), 3, "it is held once more");
+	statement_unref(own);
+	cr_expect_eq(statement_store_count(store), 2, "it goes at once, others may stay");
+	statement_unref(other);
+	statement_unref(shared);
+	cr_expect_eq(statement_store_count(store), 1);
+	statement_store_free(store);
+}
+
+Test(statement_store, one_nobody_holds_is_kept_and_found_again)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *a = get(store, "SELECT 1"), *again;
+	uint64_t id = a->id;
+
+	statement_unref(a);
+	again = get(store, "SELECT 1");
+	cr_expect_eq(again->id, id, "servers know it by this name");
+	cr_expect_eq(statement_store_count(store), 1);
+	statement_unref(again);
+	statement_store_free(store);
+}
+
+Test(statement_store, the_one_unused_for_longest_goes_first)
+{
+	struct statement_store *probe = statement_store_new(SEED, 1 << 20);
+	struct statement *st = get(probe, "SELECT 1");
+	size_t one = statement_store_bytes(probe);
+	struct statement_store *store = statement_store_new(SEED, 2 * one);
+	struct statement *a = get(store, "SELECT a"), *b = get(store, "SELECT b"), *c = get(store, "SELECT c");
+	uint64_t a_id = a->id, b_id = b->id, c_id = c->id;
+
+	cr_expect_eq(statement_store_bytes(store), 3 * one, "those that are held are not counted against the limit");
+	statement_unref(b);
+	statement_unref(a);
+	statement_unref(get(store, "SELECT b")); /* used again: now a is the oldest */
+	statement_unref(c);
+	cr_expect_eq(statement_store_count(store), 2);
+	cr_expect_eq(statement_store_bytes(store), 2 * one);
+	b = get(store, "SELECT b");
+	c = get(store, "SELECT c");
+	cr_expect_eq(b->id, b_id);
+	cr_expect_eq(c->id, c_id);
+	a = get(store, "SELECT a");
+	cr_expect_gt(a->id, c_id, "an id is never used again");
+	cr_expect_neq(a->id, a_id);
+	statement_unref(a);
+	statement_unref(b);
+	statement_unref(c);
+	statement_store_free(store);
+	statement_unref(st);
+	statement_store_free(probe);
+}
+
+Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
+{
+	struct statement_store *store = statement_store_new(SEED, 0);
+	struct statement *a = get(store, "SELECT 1");
+
+	statement_ref(a);
+	statement_unref(a);
+	cr_expect_eq(statement_store_count(store), 1);
+	statement_unref(a);
+	cr_expect_eq(statement_store_count(store), 0);
+	cr_expect_eq(statement_store_bytes(store), 0);
+	statement_store_free(store);
+}
+
+struct seen {
+	size_t count;
+	uint32_t refs;
+};
+
+static void
+see(const struct statement *st, uint32_t refs, void *arg)
+{
+	struct seen *seen = arg;
+
+	seen->count++;
+	seen->refs += refs;
+	expect_named(st);
+}
+
+Test(statement_store, a_list_of_those_that_are_shared)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *a = get(store, "SELECT 1"), *idle = get(store, "SELECT 2"),
+			 *own = get_unshared(store, "SELECT 3");
+	struct seen seen = { 0 };
+
+	statement_ref(a);
+	statement_unref(idle);
+	statement_store_each(store, see, &seen);
+	cr_expect_eq(seen.count, 2);
+	cr_expect_eq(seen.refs, 2);
+	statement_unref(a);
+	statement_unref(a);
+	statement_unref(own);
+	statement_store_free(store);
+}
+
+Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *a = get(store, "SELECT 1"), *idle = get(store, "SELECT 2");
+	uint64_t a_id = a->id, idle_id = idle->id;
+
+	a->valid_pool = a->valid_image = store;
+	statement_unref(idle);
+	statement_store_renew_all(store);
+	cr_expect_gt(a->id, idle_id);
+	cr_expect_gt(idle->id, idle_id);
+	cr_expect_neq(a->id, a_id);
+	cr_expect_neq(a->id, idle->id);
+	expect_named(a);
+	expect_named(idle);
+	cr_expect_null(a->valid_pool, "it must be prepared anew to be known as good");
+	cr_expect_null(a->valid_image);
+	cr_expect_eq(get(store, "SELECT 1"), a, "the text is known as before");
+	cr_expect_eq(get(store, "SELECT 2"), idle);
+	cr_expect_eq(statement_store_count(store), 2);
+	statement_unref(a);
+	statement_unref(a);
+	statement_unref(idle);
+	statement_store_free(store);
+}
+
+Test(statement_store, many_texts)
+{
+	struct statement_store *store = statement_store_new(SEED, 0);
+	struct statement *held[2000];
+	char sql[32];
+
+	for (size_t i = 0; i < 2000; i++) {
+		snprintf(sql, sizeof(sql), "SELECT %zu", i);
+		held[i] = get(store, sql);
+	}
+	for (size_t i = 0; i < 2000; i++) {
+		snprintf(sql, sizeof(sql), "SELECT %zu", i);
+		cr_assert_eq(get(store, sql), held[i]);
+		cr_assert_eq(held[i]->id, i + 1, "one after the other");
+		statement_unref(held[i]);
+	}
+	cr_expect_eq(statement_store_count(store), 2000);
+	for (size_t i = 0; i < 2000; i++)
+		statement_unref(held[i]);
+	cr_expect_eq(statement_store_count(store), 0);
+	statement_store_free(store);
+}
+
+Test(statement_store, nothing_may_be_released)
+{
+	statement_unref(NULL);
+	statement_store_free(NULL);
+}
