@@ -2,8 +2,6 @@
 
 import errno
 import random
-import errno
-import random
 import socket
 import time
 
