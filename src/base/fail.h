@@ -10,13 +10,14 @@
 #define FAIL_TEXT_MAX 256
 
 struct fail {
-	char sqlstate[6];           /* five characters, as PostgreSQL's appendix A has them */
-	char text[FAIL_TEXT_MAX];   /* what happened; no newline, no secret */
+	char sqlstate[6]; /* five characters, as PostgreSQL's appendix A has them */
+	char text[FAIL_TEXT_MAX]; /* what happened; no newline, no secret */
 	char detail[FAIL_TEXT_MAX]; /* empty: none */
-	char hint[FAIL_TEXT_MAX];   /* what a person can do about it; empty: none */
+	char hint[FAIL_TEXT_MAX]; /* what a person can do about it; empty: none */
 };
 
-/* Fills why (NULL is allowed) and clears its detail and hint. Always -1: return fail_set(...). Cuts what is too long. */
+/* Fills why (NULL is allowed) and clears its detail and hint. Always -1: return fail_set(...). Cuts what is too long.
+ */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Adds to a failure that was set. Always -1. */
 int fail_detail(struct fail *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
