@@ -361,9 +361,23 @@ send_named(struct request_walk *w, const struct frame *f)
 	return send_extended(w, f, kind);
 }
 
+/* The Syncs that stand between an Execute and what ends its COPY IN are ignored: then another one is due. */
+static bool
+ends_copy_of_execute(const struct ledger *l)
+{
+	uint32_t n = l->count;
+	const struct owed *o = NULL;
+
+	while (n > 0 && (o = &l->ring[(l->head + n - 1) & (l->cap - 1)])->kind == OWED_SYNC)
+		n--;
+	return n > 0 && o->kind == OWED_EXECUTE;
+}
+
 static enum walk_result
 send_copy_end(struct request_walk *w, const struct frame *f)
 {
+	if (ends_copy_of_execute(&w->c->srv->ledger))
+		w->c->srv->is_synced = false;
 	if (ledger_push(&w->c->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
 		return out_of_memory(w->c);
 	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
