@@ -76,6 +76,7 @@ hash_of(const struct image *img)
 	for (size_t i = 0; i < img->count; i++) {
 		h = XXH3_64bits_withSeed(img->settings[i].name, strlen(img->settings[i].name), h);
 		h = XXH3_64bits_withSeed(img->settings[i].value, strlen(img->settings[i].value), h);
+		h += img->settings[i].is_reported; /* else two that differ in nothing more would share a hash */
 	}
 	return (uint32_t)(h ^ h >> 32);
 }
@@ -139,13 +140,11 @@ image_empty(struct image_store *store)
 struct image *
 image_with(const struct image *img, const char *name, const char *value, bool is_reported)
 {
-	struct image_setting settings[IMAGE_SETTINGS_MAX];
+	struct image_setting settings[IMAGE_SETTINGS_MAX + 1];
 	struct image *made;
 	size_t count = 0;
 	bool is_placed = value == NULL;
 
-	if (img->count + 1 > IMAGE_SETTINGS_MAX)
-		return NULL;
 	for (size_t i = 0; i < img->count; i++) {
 		int order = strcasecmp(img->settings[i].name, name);
 
@@ -159,6 +158,8 @@ image_with(const struct image *img, const char *name, const char *value, bool is
 	}
 	if (!is_placed)
 		settings[count++] = (struct image_setting){ name, value, is_reported };
+	if (count > IMAGE_SETTINGS_MAX)
+		return NULL;
 	made = block_new(img->store, settings, count);
 	return made == NULL ? NULL : intern(made);
 }

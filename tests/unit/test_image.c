@@ -1,0 +1,368 @@
+/*
+ * tests/unit/test_image.c - settings as values, and the messages that turn one image into another, read back. Links
+ * session/image.c, wire/messages.c, wire/fields.c and what they need of base.
+ */
+#include "session/image.h"
+
+#include "wire/fields.h"
+#include "wire/frame.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+static struct image_store *store; /* of the test that runs: each has a process of its own */
+
+static void
+set_up(void)
+{
+	store = image_store_new(11);
+	cr_assert_not_null(store);
+}
+
+static void
+tear_down(void)
+{
+	cr_expect_eq(image_store_count(store), 0, "all images are released");
+	image_store_free(store);
+}
+
+TestSuite(image, .init = set_up, .fini = tear_down);
+
+static void
+set(struct image **slot, const char *name, const char *value, bool is_reported)
+{
+	cr_assert_eq(image_update(slot, name, value, is_reported), 0);
+}
+
+/* "name=value" pairs with blanks between; a name that begins with ! is a reported one. */
+static struct image *
+image_of(const char *text)
+{
+	struct image *img = image_empty(store);
+	char copy[256], *save = NULL;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *word = strtok_r(copy, " ", &save); word != NULL; word = strtok_r(NULL, " ", &save)) {
+		char *value = strchr(word, '=');
+		bool is_reported = word[0] == '!';
+
+		*value++ = '\0';
+		set(&img, word + is_reported, value, is_reported);
+	}
+	return img;
+}
+
+static const struct {
+	const char *rule, *a, *b;
+	bool is_same;
+} equal_rows[] = {
+	{ "nothing is nothing", "", "", true },
+	{ "the same settings", "a=1 b=2", "a=1 b=2", true },
+	{ "in any order", "a=1 b=2 c=3", "c=3 a=1 b=2", true },
+	{ "a name keeps its spelling", "TimeZone=UTC", "timezone=UTC", false },
+	{ "the last value counts", "a=1 a=2", "a=2", true },
+	{ "back and forth", "a=1 a=2 a=1", "a=1", true },
+	{ "another value", "a=1", "a=2", false },
+	{ "values in their case", "a=x", "a=X", false },
+	{ "another name", "a=1", "b=1", false },
+	{ "more settings", "a=1", "a=1 b=2", false },
+	{ "text that runs together the same way", "ab=c", "a=bc", false },
+	{ "an empty value is a value", "a=", "", false },
+	{ "reported alike", "!a=1 b=2", "b=2 !a=1", true },
+	{ "reported or not", "!a=1", "a=1", false },
+	{ "reported or not, once more", "!a=1 b=2", "a=1 b=2", false },
+};
+
+Test(image, equal_settings_are_one_pointer)
+{
+	for (size_t i = 0; i < COUNT(equal_rows); i++) {
+		struct image *a = image_of(equal_rows[i].a), *b = image_of(equal_rows[i].b);
+		struct image *again = image_of(equal_rows[i].b);
+
+		cr_expect_eq(a == b, equal_rows[i].is_same, "%s", equal_rows[i].rule);
+		cr_expect_eq(b, again, "%s: each is one", equal_rows[i].rule);
+		cr_expect_eq(image_store_count(store), equal_rows[i].is_same ? 1 : 2, "%s: %zu", equal_rows[i].rule,
+			     image_store_count(store));
+		image_unref(again);
+		image_unref(a);
+		image_unref(b);
+		cr_expect_eq(image_store_count(store), 0, "%s", equal_rows[i].rule);
+	}
+}
+
+Test(image, settings_are_sorted_and_found_in_any_case)
+{
+	struct image *img = image_of("b=2 !C=3 a=1");
+
+	cr_assert_eq(image_count(img), 3);
+	cr_expect_str_eq(image_at(img, 0)->name, "a");
+	cr_expect_str_eq(image_at(img, 1)->name, "b");
+	cr_expect_str_eq(image_at(img, 2)->name, "C");
+	cr_expect(image_at(img, 2)->is_reported);
+	cr_expect(!image_at(img, 1)->is_reported);
+	cr_expect_str_eq(image_get(img, "c"), "3");
+	cr_expect_str_eq(image_get(img, "A"), "1");
+	cr_expect_null(image_get(img, "d"));
+	cr_expect_null(image_get(img, ""));
+	image_unref(img);
+}
+
+Test(image, with_and_without)
+{
+	struct image *img = image_of("a=1 b=2");
+	struct image *with = image_with(img, "B", "3", false), *without = image_with(img, "A", NULL, false);
+	struct image *same = image_with(img, "x", NULL, false);
+
+	cr_expect_str_eq(image_get(img, "b"), "2", "it is never changed itself");
+	cr_expect_eq(image_count(img), 2);
+	cr_expect_str_eq(image_get(with, "b"), "3");
+	cr_expect_eq(image_count(with), 2);
+	cr_expect_eq(image_count(without), 1);
+	cr_expect_null(image_get(without, "a"));
+	cr_expect_eq(same, img, "without what is not there");
+	image_unref(img);
+	cr_expect_str_eq(image_get(with, "a"), "1", "it owns its texts");
+	image_unref(same);
+	image_unref(with);
+	image_unref(without);
+}
+
+Test(image, an_update_to_what_it_has_is_none)
+{
+	struct image *img = image_of("a=1"), *was = img;
+
+	set(&img, "A", "1", false);
+	cr_expect_eq(img, was);
+	set(&img, "a", NULL, false);
+	cr_expect_eq(image_count(img), 0);
+	image_unref(img);
+	image_unref(NULL);
+}
+
+Test(image, as_long_as_somebody_holds_it)
+{
+	struct image *img = image_of("a=1");
+
+	image_ref(img);
+	image_unref(img);
+	cr_expect_eq(image_store_count(store), 1);
+	image_unref(img);
+	cr_expect_eq(image_store_count(store), 0);
+}
+
+Test(image, a_full_image_takes_no_new_name_but_changes)
+{
+	struct image *img = image_empty(store), *over;
+	char name[16];
+
+	for (int i = 0; i < IMAGE_SETTINGS_MAX; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		set(&img, name, "1", false);
+	}
+	cr_assert_eq(image_count(img), IMAGE_SETTINGS_MAX);
+	cr_expect_null(image_with(img, "m", "1", false), "before all others");
+	cr_expect_null(image_with(img, "z", "1", false), "behind them");
+	cr_expect_eq(image_update(&img, "z", "1", false), -1);
+	cr_expect_eq(image_count(img), IMAGE_SETTINGS_MAX, "it stays");
+	over = image_with(img, "n77", "2", false);
+	cr_assert_not_null(over, "a new value for an old name");
+	cr_expect_str_eq(image_get(over, "n77"), "2");
+	image_unref(over);
+	over = image_with(img, "n77", NULL, false);
+	cr_assert_not_null(over, "one less");
+	cr_expect_eq(image_count(over), IMAGE_SETTINGS_MAX - 1);
+	image_unref(over);
+	image_unref(img);
+}
+
+Test(image, what_describes_the_server_is_no_setting)
+{
+	cr_expect(image_is_read_only("server_version"));
+	cr_expect(image_is_read_only("IS_SUPERUSER"));
+	cr_expect(!image_is_read_only("TimeZone"));
+	cr_expect(!image_is_read_only("server_version_num"));
+	cr_expect(!image_is_read_only(""));
+}
+
+/* --- Messages. --- */
+
+static struct frame
+next(const struct buf *b, size_t *at, const uint8_t **body)
+{
+	struct frame f;
+
+	cr_assert_eq(frame_parse(b->bytes + *at, b->len - *at, &f), FRAME_OK);
+	*body = b->bytes + *at + FRAME_HEAD_LEN;
+	*at += FRAME_HEAD_LEN + f.body_len;
+	cr_assert_leq(*at, b->len);
+	return f;
+}
+
+/* Text parameters of a Bind whose names are empty. */
+static void
+read_values(const uint8_t *body, size_t len, char *text, size_t cap)
+{
+	const char *portal, *statement;
+	size_t at;
+
+	cr_assert(fields_bind(body, len, &portal, &statement, &at));
+	cr_expect_str_eq(portal, "");
+	cr_expect_str_eq(statement, "");
+	cr_expect_eq(wire_u16(body + at), 0, "text");
+	at += 4;
+	for (unsigned count = wire_u16(body + at - 2); count > 0; count--) {
+		uint32_t value_len = wire_u32(body + at);
+
+		snprintf(text + strlen(text), cap - strlen(text), "|%.*s", (int)value_len, (const char *)body + at + 4);
+		at += 4 + value_len;
+	}
+	cr_expect_eq(at + 2, len);
+}
+
+/* Each triple as "SQL|value|value", a newline behind it; then the Sync. */
+static size_t
+read_changes(const struct buf *b, char *text, size_t cap)
+{
+	size_t at = 0, triples = 0;
+	const uint8_t *body;
+
+	text[0] = '\0';
+	while (at < b->len) {
+		struct frame f = next(b, &at, &body);
+		struct parse_fields p;
+
+		if (f.type == 'S') {
+			cr_expect_eq(at, b->len, "one Sync, at the end");
+			return triples;
+		}
+		cr_assert_eq(f.type, 'P');
+		cr_assert(fields_parse(body, f.body_len, &p));
+		cr_expect_str_eq(p.name, "");
+		snprintf(text + strlen(text), cap - strlen(text), "%s", (const char *)p.rest);
+		f = next(b, &at, &body);
+		cr_assert_eq(f.type, 'B');
+		read_values(body, f.body_len, text, cap);
+		f = next(b, &at, &body);
+		cr_assert_eq(f.type, 'E');
+		cr_expect_eq(f.body_len, 5);
+		snprintf(text + strlen(text), cap - strlen(text), "\n");
+		triples++;
+	}
+	cr_expect_eq(triples, 0, "no Sync");
+	return triples;
+}
+
+#define SET(n, m) "pg_catalog.set_config($" #n ", $" #m ", false)"
+
+static const struct {
+	const char *rule, *from, *to, *always;
+	const char *want;
+} change_rows[] = {
+	{ "nothing differs", "a=1 !b=2", "a=1 !b=2", NULL, "" },
+	{ "nothing at all", "", "", NULL, "" },
+	{ "a new setting", "", "a=1", NULL, "SELECT " SET(1, 2) "|a|1\n" },
+	{ "another value", "a=1 b=2", "a=3 b=2", NULL, "SELECT " SET(1, 2) "|a|3\n" },
+	{ "several in one statement", "", "a=1 b=2 !c=3", NULL,
+	  "SELECT " SET(1, 2) ", " SET(3, 4) ", " SET(5, 6) "|a|1|b|2|c|3\n" },
+	{ "an empty value", "a=1", "a=", NULL, "SELECT " SET(1, 2) "|a|\n" },
+	{ "names in any case", "A=1", "a=1", NULL, "" },
+	{ "values are never SQL text", "", "a=';--\"", NULL, "SELECT " SET(1, 2) "|a|';--\"\n" },
+	{ "one that only from has is reset", "a=1", "", NULL, "RESET \"a\"\n" },
+	{ "several, one after the other", "a=1 b=2", "", NULL, "RESET \"a\"\nRESET \"b\"\n" },
+	{ "a reported one that only from has is left alone", "!a=1", "", NULL, "" },
+	{ "reset, then set", "a=1 b=2", "b=3 c=4", NULL, "RESET \"a\"\nSELECT " SET(1, 2) ", " SET(3, 4) "|b|3|c|4\n" },
+	{ "reported now, not before", "a=1", "!a=1", NULL, "" },
+	{ "an odd name: two parts", "my.var=1", "", NULL, "RESET \"my\".\"var\"\n" },
+	{ "quotes are doubled", "a\"b.c=1", "", NULL, "RESET \"a\"\"b\".\"c\"\n" },
+	{ "a name that wants out", "a\";DROP--=1", "", NULL, "RESET \"a\"\";DROP--\"\n" },
+	{ "always, though it is there", "a=1 b=2", "a=1 b=2", "a=9", "SELECT " SET(1, 2) "|a|1\n" },
+	{ "always is a list of names, in any case", "a=1 b=2", "a=1 b=2", "B=0", "SELECT " SET(1, 2) "|b|2\n" },
+	{ "always says nothing of what to doesn't have", "", "", "a=1", "" },
+	{ "always and a difference", "a=1 b=2", "a=1 b=3", "a=1", "SELECT " SET(1, 2) ", " SET(3, 4) "|a|1|b|3\n" },
+};
+
+Test(image, changes)
+{
+	for (size_t i = 0; i < COUNT(change_rows); i++) {
+		struct image *from = image_of(change_rows[i].from), *to = image_of(change_rows[i].to);
+		struct image *always = change_rows[i].always != NULL ? image_of(change_rows[i].always) : NULL;
+		struct buf b = { 0 };
+		char text[512];
+		size_t triples = image_put_changes(&b, from, to, always);
+
+		cr_assert(buf_ok(&b), "%s", change_rows[i].rule);
+		cr_expect_eq(read_changes(&b, text, sizeof(text)), triples, "%s", change_rows[i].rule);
+		cr_expect_str_eq(text, change_rows[i].want, "%s: %s", change_rows[i].rule, text);
+		cr_expect_eq(b.len == 0, triples == 0, "%s", change_rows[i].rule);
+		buf_fini(&b);
+		image_unref(from);
+		image_unref(to);
+		image_unref(always);
+	}
+}
+
+Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
+{
+	struct image *to = image_of("a=1 !b=2 c=3"), *from = image_ref(to);
+	struct buf b = { 0 };
+	char text[256];
+
+	cr_assert_eq(image_doubt(&from), 0);
+	cr_expect_eq(image_count(from), 3);
+	cr_expect_eq(image_put_changes(&b, from, to, NULL), 1);
+	read_changes(&b, text, sizeof(text));
+	cr_expect_str_eq(text, "SELECT " SET(1, 2) ", " SET(3, 4) "|a|1|c|3\n");
+	buf_fini(&b);
+	image_unref(to);
+	to = image_of("!b=2");
+	cr_expect_eq(image_put_changes(&b, from, to, NULL), 2, "or reset");
+	read_changes(&b, text, sizeof(text));
+	cr_expect_str_eq(text, "RESET \"a\"\nRESET \"c\"\n");
+	buf_fini(&b);
+	image_unref(to);
+	image_unref(from);
+}
+
+Test(image, as_many_settings_as_there_may_be)
+{
+	struct image *none = image_empty(store), *full = image_empty(store);
+	struct buf b = { 0 };
+	char name[16], *text = malloc(1 << 20);
+
+	for (int i = 0; i < IMAGE_SETTINGS_MAX; i++) {
+		snprintf(name, sizeof(name), "n%03d", i);
+		set(&full, name, "x", false);
+	}
+	cr_expect_eq(image_put_changes(&b, none, full, NULL), 1);
+	read_changes(&b, text, 1 << 20);
+	cr_expect(strstr(text, SET(1023, 1024) "|n000|x|") != NULL);
+	cr_expect(strstr(text, "|n511|x\n") != NULL);
+	buf_fini(&b);
+	cr_expect_eq(image_put_changes(&b, full, none, NULL), IMAGE_SETTINGS_MAX);
+	buf_fini(&b);
+	free(text);
+	image_unref(none);
+	image_unref(full);
+}
+
+Test(image, changes_that_find_no_room_break_the_buffer)
+{
+	struct image *from = image_of("a=1"), *to = image_of("b=2");
+	struct buf whole = { 0 };
+
+	image_put_changes(&whole, from, to, NULL);
+	for (size_t limit = 1; limit < whole.len; limit++) {
+		struct buf b = { .limit = limit };
+
+		image_put_changes(&b, from, to, NULL);
+		cr_assert(!buf_ok(&b), "%zu", limit);
+		buf_fini(&b);
+	}
+	buf_fini(&whole);
+	image_unref(from);
+	image_unref(to);
+}
