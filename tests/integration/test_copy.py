@@ -242,3 +242,17 @@ def test_copy_done_without_a_copy_is_ignored(weir):
             assert two.query("SELECT 'two'") == [["two"]]
         assert one.query("SELECT 'one'") == [["one"]]
         assert one.has_nothing_more()
+
+
+def test_a_sync_that_copy_ignored_does_not_end_the_request(weir, table):
+    """Nothing is committed before the next Sync: until then the server is not another's."""
+    weir.start(pool_size=1, pool_timeout="300ms")
+    with weir.raw() as one, weir.raw() as two:
+        one.send(parse("", f"COPY {table} FROM STDIN") + bind() + execute() + sync())
+        assert shape(one.read_until("G")) == "1 2 G"
+        one.send(copy_data(b"1\ta\n") + copy_done() + flush())
+        assert shape(one.read_until("C")) == "C:COPY 1"
+        if not weir.direct:
+            assert shape(two.ask(query("SELECT 1/0"))) == "E:53300 Z:I"
+        assert shape(one.ask(sync())) == "Z:I"
+        assert two.query(f"SELECT count(*) FROM {table}") == [["1"]]

@@ -340,3 +340,21 @@ def test_many_statements_of_one_client(weir):
             prepare(wire, f"s{number}", f"SELECT {number}")
         for number in range(0, 400, 7):
             assert run(wire, f"s{number}") == [[str(number)]]
+
+
+def test_an_eviction_that_was_skipped(weir):
+    """The Close of a's statement is skipped with b's Parse; then a is still there."""
+    weir.start(pool_size=1, prepared_statements=1)
+    with weir.raw() as wire:
+        wire.ask(parse("a", "SELECT 'a'") + sync())
+        wire.send(bind("", "nowhere") + parse("b", "SELECT 'b'") + sync() +
+                  bind("", "a") + execute() + sync())
+        assert shape(wire.read_until("Z", 2)) == "E:26000 Z:I 2 D C:SELECT 1 Z:I"
+
+
+def test_a_deallocate_that_comes_in_pieces(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.ask(parse("a", "SELECT 'a'") + sync())
+        wire.send_slowly(query("DEALLOCATE a"), 5, 0.01)
+        assert shape(wire.read_until("Z")) == "C:DEALLOCATE Z:I"

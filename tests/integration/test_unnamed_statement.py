@@ -191,3 +191,47 @@ def test_a_query_of_the_same_pipeline_destroys_it(weir):
     with weir.raw() as wire:
         wire.send(parse("", "SELECT 1") + sync() + query("SELECT 2") + bind() + execute() + sync())
         assert shape(wire.read_until("Z", 3)) == "1 Z:I T D C:SELECT 1 Z:I E:26000 Z:I"
+
+
+def test_a_close_that_was_skipped_leaves_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        assert shape(one.ask(bind("", "nowhere") + close("S", "") + sync())) == "E:26000 Z:I"
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["one"]]
+
+
+def test_a_bind_that_was_skipped_does_not_make_the_next_one_see_anothers(weir):
+    """It would have been prepared anew for the first Bind, had that not been skipped."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        prepare(two, "SELECT 'two'")
+        one.send(bind("", "nowhere") + bind() + sync() + bind() + execute() + sync())
+        replies = one.read_until("Z", 2)
+        assert shape(replies) == "E:26000 Z:I 2 D C:SELECT 1 Z:I"
+        assert texts(replies) == [["one"]]
+
+
+def test_a_query_that_was_skipped_leaves_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        assert shape(one.ask(bind("", "nowhere") + query("SELECT 1") + sync())) == "E:26000 Z:I"
+        prepare(two, "SELECT 'two'")
+        assert run(one) == [["one"]]
+
+
+def test_a_query_behind_a_parse_destroys_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(parse("", "SELECT 1") + query("SELECT 2") + bind() + sync())
+        assert shape(wire.read_until("Z", 2)) == "1 T D C:SELECT 1 Z:I E:26000 Z:I"
+
+
+def test_a_query_before_a_parse_leaves_it(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT 2") + parse("", "SELECT 'new'") + sync() + bind() + execute() + sync())
+        assert shape(wire.read_until("Z", 3)) == "T D C:SELECT 1 Z:I 1 Z:I 2 D C:SELECT 1 Z:I"
