@@ -245,27 +245,36 @@ receive_result(struct ledger *l, uint8_t type)
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
-	case 'C':
 	case 'I':
+		if (l->copy != COPY_NONE)
+			return LEDGER_VIOLATION;
+		/* fall through */
+	case 'C':
 		if (is_execute)
 			answered(l);
 		else
 			end_copy(l);
 		return v;
 	case 's':
-		if (!is_execute)
+		if (!is_execute || l->copy != COPY_NONE)
 			return LEDGER_VIOLATION;
 		answered(l);
 		return v;
 	case 'G':
+		if (l->copy != COPY_NONE)
+			return LEDGER_VIOLATION;
 		begin_copy_in(l);
 		return v;
 	case 'H':
+		if (l->copy != COPY_NONE)
+			return LEDGER_VIOLATION;
 		l->copy = COPY_OUT;
 		return v;
 	case 'W':
+		if (l->copy != COPY_NONE || !l->is_replication)
+			return LEDGER_VIOLATION;
 		l->copy = COPY_BOTH;
-		return l->is_replication ? v : LEDGER_VIOLATION;
+		return v;
 	case 'd':
 	case 'c':
 		return l->copy == COPY_OUT || l->copy == COPY_BOTH ? v : LEDGER_VIOLATION;
