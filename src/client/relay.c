@@ -871,6 +871,21 @@ resume_held(struct client *c)
 	free(whole);
 }
 
+/* PostgreSQL ends a connection that sends such a message within COPY IN, but this one it never saw: it would wait. */
+static bool
+breaks_copy(struct client *c, struct server *srv)
+{
+	const struct ledger *l = &srv->ledger;
+	struct fail why;
+
+	if (l->copy != COPY_IN || l->count < 2 || l->ring[(l->head + 1) & (l->cap - 1)].kind < OWED_MADE_PARSE)
+		return false;
+	fail_set(&why, "08P01", "unexpected message type during COPY from stdin");
+	srv->is_closing = true;
+	client_close(c, &why);
+	return true;
+}
+
 static void
 on_batch_end(struct server *srv)
 {
@@ -892,6 +907,8 @@ on_batch_end(struct server *srv)
 		return;
 	}
 	report_flushed(c, srv, stream_queued(&c->stream) == 0);
+	if (breaks_copy(c, srv))
+		return;
 	if (stream_is_full(&c->stream)) {
 		stream_set_reading(&srv->stream, false);
 		stream_set_reading(&c->stream, false); /* or it could ask for ever more without reading any of it */

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from rawwire import (bind, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query, shape, sync, texts)
+from rawwire import (WireClosed, bind, close, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query, shape,
+                     sync, texts)
 from waiting import wait_until
 
 
@@ -256,3 +257,15 @@ def test_a_sync_that_copy_ignored_does_not_end_the_request(weir, table):
             assert shape(two.ask(query("SELECT 1/0"))) == "E:53300 Z:I"
         assert shape(one.ask(sync())) == "Z:I"
         assert two.query(f"SELECT count(*) FROM {table}") == [["1"]]
+
+
+def test_a_message_that_pgweir_answers_breaks_a_copy_too(weir, table):
+    """PostgreSQL ends the connection when it sees anything but data; what is answered for it must do the same."""
+    weir.start(pool_size=1)
+    with weir.raw() as one:
+        one.ask(parse("a", "SELECT 1") + sync())
+        one.send(query(f"COPY {table} FROM STDIN") + close("S", "a") + sync())
+        with pytest.raises(WireClosed):
+            one.read_until("Z")
+    with weir.raw() as two:
+        assert two.query("SELECT 2") == [["2"]]
