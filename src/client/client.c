@@ -75,6 +75,18 @@ uncount(struct client *c)
 	}
 }
 
+/* Closing a socket with unread bytes resets the connection, and the reset may overtake the error we just sent. */
+static void
+read_to_the_end(struct client *c)
+{
+	uint8_t bytes[4096];
+	size_t got;
+
+	for (int i = 0; i < 32; i++)
+		if (stream_read(&c->stream, bytes, sizeof(bytes), &got) != STREAM_OK)
+			return;
+}
+
 void
 client_close(struct client *c, const struct fail *why)
 {
@@ -96,6 +108,8 @@ client_close(struct client *c, const struct fail *why)
 	c->is_closing = true;
 	if (env->to_client.to == &c->stream)
 		outbox_flush(&env->to_client);
+	if (why != NULL)
+		read_to_the_end(c);
 	if (c->state == CL_CONSOLE)
 		env->on_console_closed(env->up, c);
 	if (c->state == CL_CANCEL)
