@@ -38,7 +38,7 @@ struct statement *statement_new_unshared(struct statement_store *store, const ui
 					 size_t query_len);
 /*
  * What tables look like has changed: plans made before may be wrong or refused ("cached plan must not change result
- * type"). Every statement gets a new id and name, so that servers prepare it anew at its next use.
+ * type"). Every shared statement gets a new id and name, so that servers prepare it anew at its next use.
  */
 void statement_store_renew_all(struct statement_store *store);
 struct statement *statement_ref(struct statement *st);
