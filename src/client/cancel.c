@@ -8,6 +8,7 @@
  */
 #include "client/client.h"
 
+#include "base/clock.h"
 #include "wire/frame.h"
 
 #include <openssl/crypto.h>
@@ -17,8 +18,12 @@
 #define CANCEL_TIMEOUT_US 10000000u
 #define SLOT_MASK ((1u << CLIENT_SLOT_BITS) - 1)
 
+#define RETRY_US 2000u
+#define RETRIES_MAX 500u
+
 struct client_cancel {
 	struct client *c; /* NULL: it closed its connection and waits no more */
+	uint32_t pid, secret, retries;
 };
 
 static int
@@ -127,34 +132,80 @@ cancel_free(struct client *c)
 		c->cancel->c = NULL;
 }
 
+static void try_cancel(struct client *c);
+
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct client_cancel *cancel = arg;
+
+	(void)fd;
+	(void)what;
+	if (cancel->c == NULL) {
+		free(cancel);
+		return;
+	}
+	*cancel->c->env->now_us = clock_now_us();
+	try_cancel(cancel->c);
+}
+
+static void
+over(struct client *c, enum cancel_result result)
+{
+	c->env->counters->cancels[result]++;
+	free(c->cancel);
+	c->cancel = NULL;
+	client_close(c, NULL);
+}
+
+/* What runs on the server now is ours (settings on their way): a moment later it will be the client's. */
+static void
+try_later(struct client *c)
+{
+	struct timeval tv = { 0, RETRY_US };
+
+	if (c->cancel->retries++ >= RETRIES_MAX ||
+	    event_base_once(c->env->base, -1, EV_TIMEOUT, on_retry, c->cancel, &tv) < 0)
+		over(c, CR_FAILED);
+}
+
+static void
+try_cancel(struct client *c)
+{
+	struct client_env *env = c->env;
+	uint8_t key[4];
+	struct client *target;
+	struct server *srv;
+
+	wire_set_u32(key, c->cancel->secret);
+	target = find(env, c->cancel->pid, key, sizeof(key));
+	srv = target == NULL ? NULL : target->srv;
+	if (target == NULL)
+		over(c, CR_WRONG_KEY);
+	else if (target->ticket.is_waiting && target->state == CL_READY) {
+		relay_cancel_wait(target);
+		over(c, CR_SENT);
+	} else if (srv == NULL || target->state != CL_READY || srv->ledger.count == 0)
+		over(c, CR_NO_QUERY);
+	else if (ledger_head(&srv->ledger)->to == OWED_TO_IMAGE)
+		try_later(c);
+	else if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
+		over(c, CR_FAILED);
+}
+
 void
 cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct client_env *env = c->env;
-	struct client *target = find(env, pid, key, key_len);
-	struct server *srv = target == NULL ? NULL : target->srv;
-
-	env->login_count--;
-	env->cancel_count++;
+	c->env->login_count--;
+	c->env->cancel_count++;
 	c->state = CL_CANCEL;
-	c->cancel = NULL;
-	if (target == NULL)
-		env->counters->cancels[CR_WRONG_KEY]++;
-	else if (target->ticket.is_waiting && target->state == CL_READY) {
-		env->counters->cancels[CR_SENT]++;
-		relay_cancel_wait(target);
-	} else if (srv == NULL || target->state != CL_READY || srv->ledger.count == 0)
-		env->counters->cancels[CR_NO_QUERY]++;
-	else {
-		c->cancel = calloc(1, sizeof(*c->cancel));
-		if (c->cancel != NULL) {
-			c->cancel->c = c;
-			if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) == 0)
-				return;
-			free(c->cancel);
-			c->cancel = NULL;
-		}
-		env->counters->cancels[CR_FAILED]++;
+	c->cancel = key_len == 4 ? calloc(1, sizeof(*c->cancel)) : NULL;
+	if (c->cancel == NULL) {
+		over(c, key_len == 4 ? CR_FAILED : CR_WRONG_KEY);
+		return;
 	}
-	client_close(c, NULL);
+	c->cancel->c = c;
+	c->cancel->pid = pid;
+	c->cancel->secret = wire_u32(key);
+	try_cancel(c);
 }

@@ -156,16 +156,20 @@ is_sampled(struct client_env *env)
 	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
 }
 
+/* In a pipeline a request begins when the one before it is answered, so that no time is told twice. */
 static void
 measure(struct client *c, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
 {
+	uint64_t before_us = srv->last_done_us;
+	bool is_behind = before_us > done->started_us;
 	struct database_counters *d = &c->entry->database->counters;
 	struct request_report r = { .wait_us = c->wait_us };
 	uint64_t known;
 
-	r.duration_us = since(sent_us, done->started_us);
-	r.server_us = since(srv->first_reply_us, srv->sent_us);
-	r.stream_us = since(ready_us, srv->first_reply_us);
+	r.duration_us = since(sent_us, is_behind ? before_us : done->started_us);
+	r.server_us = is_behind ? since(ready_us, before_us) : since(srv->first_reply_us, srv->sent_us);
+	r.stream_us = is_behind ? 0 : since(ready_us, srv->first_reply_us);
+	srv->last_done_us = ready_us;
 	r.stream_us -= srv->paused_us < r.stream_us ? srv->paused_us : r.stream_us;
 	r.client_write_us = since(sent_us, ready_us) + srv->paused_us;
 	known = r.wait_us + r.server_us + r.stream_us + r.client_write_us;

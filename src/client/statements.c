@@ -32,6 +32,7 @@
 #include <uthash.h>
 
 struct named {
+	uint64_t sent_id; /* under which its Parse was sent: DDL may have renewed the statement since */
 	struct statement *st;
 	struct client_statements *owner; /* NULL: the client has gone */
 	uint32_t refs; /* the table's and the ledger's */
@@ -460,7 +461,8 @@ parse_on_server(struct client *c, struct named *n)
 {
 	struct server *srv = c->srv;
 
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
+	n->sent_id = n->st->id;
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->sent_id, n->scope) < 0)
 		return -1;
 	if (push_named(c, OWED_PARSE, n) < 0)
 		return -1;
@@ -944,7 +946,7 @@ static void
 settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
 {
 	if (!is_made)
-		server_statements_settled(&srv->statements, n->st->id, false, how == OWED_ANSWERED);
+		server_statements_settled(&srv->statements, n->sent_id, false, how == OWED_ANSWERED);
 	if (!is_made && how == OWED_ANSWERED) {
 		n->st->valid_pool = srv->owner;
 		n->st->valid_image = srv->image;

@@ -138,7 +138,7 @@ struct server {
 	bool is_reset_discarding, is_reset_discarded;
 	/* the request under way, for the measures */
 	uint64_t connected_us, lent_us, sent_us, first_reply_us, tx_started_us;
-	uint64_t idle_in_tx_us, paused_since_us, paused_us, bytes_to_client, bytes_from_client;
+	uint64_t last_done_us, idle_in_tx_us, paused_since_us, paused_us, bytes_to_client, bytes_from_client;
 	char tag[32], sqlstate[6];
 	uint8_t *text; /* of the request: the first REQUEST_TEXT_MAX bytes; allocated at first use */
 	uint32_t text_len, statements_run;

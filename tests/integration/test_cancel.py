@@ -303,18 +303,22 @@ def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
 
 
 @pytest.mark.weir_only
-def test_a_cancel_that_hits_what_pgweir_sent_ahead_costs_the_query_only(weir, fake):
-    """The client's settings go ahead of its query on a server that has others; the cancel may find that statement."""
+def test_a_cancel_waits_until_what_pgweir_sent_ahead_is_done(weir, fake):
+    """The client's settings go ahead of its query on a server that has others; the cancel is for the query behind them."""
     from fakeserver import error, ready
 
     def answer(conn, kind, body):
-        if armed.is_set() and not fake.cancels and kind in "QB" and b"the name" in body:
+        if not armed.is_set():
+            return False
+        if kind == "B" and b"the name" in body:
+            asked.wait(10)                                            # the cancel is on its way
+            assert not fake.cancels
+        if kind == "Q" and b"SELECT 2" in body:
             wait_until(lambda: fake.cancels, 10)
-            conn.send(error("57014", "canceling statement due to user request"), ready() if kind == "Q" else b"")
-            conn.is_failed = kind == "B"
+            conn.send(error("57014", "canceling statement due to user request"), ready())
             return True
         return False
-    armed = threading.Event()
+    armed, asked = threading.Event(), threading.Event()
     fake.answer = answer
     weir.start(upstream=fake.upstream, pool_size=1)
     with weir.raw(parameters={"application_name": "the name"}) as wire, weir.raw() as other:
@@ -323,7 +327,11 @@ def test_a_cancel_that_hits_what_pgweir_sent_ahead_costs_the_query_only(weir, fa
         armed.set()
         wire.send(query("SELECT 2"))
         wait_until(lambda: weir.pool()["sv_active"] == 1)
-        send_cancel(weir.address, wire.key)
-        assert wire.read_until("Z", timeout=5)[-1].status == "I"
+        cancel = weir.in_background(send_cancel, weir.address, wire.key)
+        wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 1)
+        asked.set()
+        cancel.result(10)
+        replies = wire.read_until("Z", timeout=5)
+        assert errors(replies)[0].sqlstate == "57014" and replies[-1].status == "I"
         assert wire.query("SELECT 3") == [["fake"]]
         assert other.query("SELECT 4") == [["fake"]]
