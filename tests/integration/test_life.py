@@ -372,7 +372,7 @@ def test_a_restart_may_take_the_port_at_once(weir):
 def test_the_pid_file(weir):
     path = weir.directory / "pgweir.pid"
     weir.start(pid_file=path)
-    assert int(path.read_text()) == weir.process.pid
+    wait_until(lambda: int(path.read_text()) == weir.process.pid)
     weir.stop()
     assert not path.exists()
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import select
 import socket
 import subprocess
 import time
@@ -149,11 +150,20 @@ class Weir:
     # --- life ---
 
     def start(self, sections=None, upstream=None, environment=None, fd_limit=None, arguments=None, **settings):
-        self.configure(sections, upstream, **settings)
-        if self.direct:
-            return self
-        self.write_config()
-        self.launch(arguments or [str(self.ini)], environment, fd_limit)
+        for _ in range(5):
+            self.configure(sections, upstream, **settings)
+            if self.direct:
+                return self
+            self.write_config()
+            before = len(self.log())
+            self.launch(arguments or [str(self.ini)], environment, fd_limit, wait=False)
+            wait_until(lambda: self.process.poll() is not None or self._answers(), 10, "pgweir to listen")
+            if self.process.poll() is None or "Address already in use" not in self.log()[before:]:
+                break
+            self.http_port = free_port()    # another program on this machine was quicker
+            if "listen" not in (sections or {}).get("pgweir", {}):
+                self.port = free_port()
+        self._is_listening()
         return self
 
     def launch(self, arguments, environment=None, fd_limit=None, wait=True):
@@ -177,6 +187,9 @@ class Weir:
     def _is_listening(self):
         if self.process.poll() is not None:
             pytest.fail(f"pgweir ended with {self.process.returncode} at start:\n{self.log()}")
+        return self._answers()
+
+    def _answers(self):
         try:
             socket.create_connection((self.host, self.port), 1).close()
             return True
@@ -191,7 +204,7 @@ class Weir:
 
     def wait_exit(self, timeout=10):
         """Waits for its end and tells the exit code; the fixture then takes that end for wanted."""
-        self.expected_exit = self.process.wait(timeout)
+        self.expected_exit = wait_process(self.process, timeout)
         return self.expected_exit
 
     def stop(self, how=SIGINT, timeout=15):
@@ -228,7 +241,7 @@ class Weir:
                 else:
                     self.process.send_signal(SIGINT)
                     try:
-                        code = self.process.wait(15)
+                        code = wait_process(self.process, 15)
                         if code != 0:
                             problems.append(f"pgweir ended with {code} after SIGINT")
                     except subprocess.TimeoutExpired:
@@ -349,6 +362,15 @@ class Weir:
     @staticmethod
     def wait_until(predicate, timeout=10, what=""):
         return wait_until(predicate, timeout, what)
+
+
+def wait_process(process, timeout):
+    """Popen.wait polls with sleeps of up to 50 ms, which a thousand tests would feel."""
+    descriptor = os.pidfd_open(process.pid) if process.poll() is None else -1
+    if descriptor >= 0:
+        select.select([descriptor], [], [], timeout)
+        os.close(descriptor)
+    return process.wait(0.1)
 
 
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
