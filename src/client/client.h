@@ -1,8 +1,9 @@
 /*
  * src/client/client.h - one application connection, and its session as the application believes it to be.
  *
- *   client_login.c   from the first byte to the first ReadyForQuery
- *   relay.c          to and fro: requests to a server that is borrowed for as short as can be, replies back
+ *   client_login.c   from the first byte to the first ReadyForQuery, with client_auth.c and client_welcome.c
+ *   relay.c          requests, to a server that is borrowed for as short as can be
+ *   replies.c        and what comes back
  *   statements.c     prepared statements across servers
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
@@ -145,7 +146,7 @@ void clients_tick(struct client_env *env, uint64_t now_us);
 void clients_drain(struct client_env *env);
 struct client *client_find_id(struct client_env *env, uint64_t id);
 
-/* client_login.c */
+/* client_login.c, client_welcome.c */
 void login_begin(struct client *c);
 void login_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 void login_free(struct client_login *login);
@@ -156,14 +157,18 @@ void login_server_lost(struct client *c, const struct fail *why);
 void login_refused(struct client *c, const struct fail *why);
 void login_granted(struct client *c, struct server *srv);
 
-/* relay.c */
+/* replies.c */
 extern const struct server_ops relay_server_ops;
+
+/* relay.c */
 void relay_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 /* The client goes: what becomes of its server. */
 void relay_leave(struct client *c);
 void relay_cancel_wait(struct client *c); /* its user cancelled a request that waits for a server */
 void relay_ticket(struct client *c); /* makes c->ticket ready to borrow with */
 void relay_try_release(struct client *c);
+void relay_answer(struct client *c, const void *bytes, size_t len); /* a reply of ours, in its turn in the batch */
+void relay_out_of_memory(struct client *c); /* closes it, and its server */
 void relay_unstall(struct client *c); /* reads it again if nothing is in its way any more */
 
 /* refusal.c */
