@@ -59,7 +59,8 @@ def error(sqlstate="XX000", text="the fake server says no", severity="ERROR", **
 
 
 def notice(text="note", severity="NOTICE"):
-    return message("N", b"S" + cstr(severity) + b"V" + cstr(severity) + b"C" + cstr("00000") + b"M" + cstr(text) + b"\0")
+    fields = {"S": severity, "V": severity, "C": "00000", "M": text}
+    return message("N", b"".join(key.encode() + cstr(value) for key, value in fields.items()) + b"\0")
 
 
 def row_description(*names):

@@ -1,4 +1,4 @@
-// node-postgres with its defaults. Run by test_node_pg.py: node pg_suite.js CASE; the connection is in PGHOST and friends.
+// node-postgres with its defaults. Run by test_node_pg.py: node pg_suite.js CASE; PGHOST and friends say where.
 'use strict'
 
 const assert = require('assert')
@@ -31,7 +31,8 @@ const cases = {
     async simpleAndParameters() {
         await withClient({}, async (client) => {
             assert.strictEqual((await client.query('SELECT 1 AS one')).rows[0].one, 1)
-            const { rows } = await client.query('SELECT $1::int + 1 AS n, $2::text AS t, $3::text[] AS a, $4::jsonb AS j',
+            const { rows } = await client.query(
+                'SELECT $1::int + 1 AS n, $2::text AS t, $3::text[] AS a, $4::jsonb AS j',
                 [41, 'Grüße', ['x', null], { k: [1] }])
             assert.deepStrictEqual(rows[0], { n: 42, t: 'Grüße', a: ['x', null], j: { k: [1] } })
             const both = await client.query('SELECT 1 AS a; SELECT 2 AS b')
@@ -49,7 +50,9 @@ const cases = {
     async namedStatements() {
         await withPool({ max: 10 }, (pool) => times(150, async (i) => {
             const kind = i % 5
-            const { rows } = await pool.query({ name: `kind-${kind}`, text: `SELECT $1::int * ${kind} AS n`, values: [i] })
+            const { rows } = await pool.query({
+                name: `kind-${kind}`, text: `SELECT $1::int * ${kind} AS n`, values: [i]
+            })
             assert.strictEqual(rows[0].n, i * kind)
         }))
     },
@@ -124,7 +127,8 @@ const cases = {
     async largeValues() {
         await withClient({}, async (client) => {
             const text = 'x'.repeat(5000000)
-            const { rows } = await client.query('SELECT $1::text AS t, $2::bytea AS b', [text, Buffer.alloc(1000000, 255)])
+            const { rows } = await client.query('SELECT $1::text AS t, $2::bytea AS b',
+                [text, Buffer.alloc(1000000, 255)])
             assert.strictEqual(rows[0].t, text)
             assert.strictEqual(rows[0].b.length, 1000000)
         })

@@ -61,7 +61,7 @@ def test_a_cancel_of_an_idle_client_is_harmless(weir):
     weir.start(pool_size=1)
     with weir.raw() as idle, weir.raw() as other:
         idle.query("SELECT 1")
-        other.send(query("SELECT pg_sleep(0.5), 'slept'"))
+        other.send(query("SELECT pg_sleep(2), 'slept'"))
         sleeping(weir)
         for _ in range(5):
             assert send_cancel(weir.address, idle.key) == b""
@@ -126,7 +126,7 @@ def test_cancels_that_race_with_the_end_of_the_query(weir):
 def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend):
     weir.start(pool_size=1)
     with weir.raw() as wire:
-        wire.send(query("SELECT pg_sleep(0.5), 'slept'"))
+        wire.send(query("SELECT pg_sleep(2), 'slept'"))
         sleeping(weir)
         assert send_cancel(weir.address, bend(wire.key)) == b""
         assert texts(wire.read_until("Z")) == [["", "slept"]]
@@ -137,7 +137,7 @@ def test_a_wrong_key_is_closed_without_an_answer_and_cancels_nothing(weir, bend)
 def test_keys_of_other_lengths_hit_nothing(weir, length):
     weir.start(pool_size=1)
     with weir.raw() as wire:
-        wire.send(query("SELECT pg_sleep(0.4), 'slept'"))
+        wire.send(query("SELECT pg_sleep(2), 'slept'"))
         sleeping(weir)
         assert send_cancel(weir.address, wire.key[:4] + (wire.key[4:] * 100)[:length])[:1] in (b"", b"E")
         assert texts(wire.read_until("Z")) == [["", "slept"]]
@@ -304,7 +304,7 @@ def test_a_cancel_is_forwarded_with_the_servers_key_not_the_clients(weir, fake):
 
 @pytest.mark.weir_only
 def test_a_cancel_waits_until_what_pgweir_sent_ahead_is_done(weir, fake):
-    """The client's settings go ahead of its query on a server that has others; the cancel is for the query behind them."""
+    """The client's settings go ahead of its query on a server that has others; the cancel is for what is behind."""
     from fakeserver import error, ready
 
     def answer(conn, kind, body):

@@ -36,8 +36,8 @@ COLUMNS = {
     "STATS": "database,total_server_assignment_count N,total_xact_count N,total_query_count N,total_received N,"
              "total_sent N,total_xact_time N,total_query_time N,total_wait_time N,total_client_parse_count N,"
              "total_server_parse_count N,total_bind_count N,total_client_login_count N,avg_server_assignment_count N,"
-             "avg_xact_count N,avg_query_count N,avg_recv N,avg_sent N,avg_xact_time N,avg_query_time N,avg_wait_time N,"
-             "avg_client_parse_count N,avg_server_parse_count N,avg_bind_count N,avg_client_login_count N",
+             "avg_xact_count N,avg_query_count N,avg_recv N,avg_sent N,avg_xact_time N,avg_query_time N,"
+             "avg_wait_time N,avg_client_parse_count N,avg_server_parse_count N,avg_bind_count N,avg_client_login_count N",
     "DATABASES": "name,host,port i,database,force_user,pool_size i,min_pool_size i,reserve_pool_size i,"
                  "server_lifetime i,pool_mode,load_balance_hosts,max_connections i,current_connections i,"
                  "max_client_connections i,current_client_connections i,paused i,disabled i",
@@ -299,8 +299,9 @@ def test_unknown_commands_are_errors_with_a_suggestion(weir):
 def test_the_console_survives_what_it_does_not_know(weir):
     weir.start()
     with weir.raw("admin", "pgweir") as wire:
-        for data in (rawwire.function_call(1, []), query("COPY x FROM STDIN"), rawwire.copy_done() + query("SHOW VERSION"),
-                     rawwire.bind("", "nowhere") + rawwire.execute("nowhere") + rawwire.describe("S", "nowhere") + sync(),
+        for data in (rawwire.function_call(1, []), query("COPY x FROM STDIN"),
+                     rawwire.copy_done() + query("SHOW VERSION"), rawwire.bind("", "nowhere") + sync(),
+                     rawwire.execute("nowhere") + sync(), rawwire.describe("S", "nowhere") + sync(),
                      rawwire.close("S", "nowhere") + sync(), rawwire.flush() + sync()):
             assert wire.ask(data)[-1].type == "Z"
         assert wire.query("SHOW VERSION")
@@ -501,7 +502,8 @@ def test_names_with_odd_characters_are_shown(weir):
     weir.users['o"dd\\'] = "x"
     weir.start(sections={"database *": {"upstream": weir.upstream()}})
     try:
-        weir.raw('o"dd\\', "app", parameters={"application_name": "tab\there, 'quote', \"double\""}).ask(query("SELECT 1"))
+        wire = weir.raw('o"dd\\', "app", parameters={"application_name": "tab\there, 'quote', \"double\""})
+        wire.ask(query("SELECT 1"))
     except rawwire.WireError:
         pass
     assert weir.console("SHOW CLIENTS") is not None

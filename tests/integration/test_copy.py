@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from rawwire import (WireClosed, bind, close, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query, shape,
-                     sync, texts)
+from rawwire import (WireClosed, bind, close, copy_data, copy_done, copy_fail, errors, execute, flush, parse, query,
+                     shape, sync, texts)
 from waiting import wait_until
 
 
@@ -61,7 +61,7 @@ def test_by_psycopg_in_rows(weir, table):
                 copy.write_row((number, f"value {number}"))
         with cursor.copy(f"COPY {table} TO STDOUT") as copy:
             assert len(list(copy.rows())) == 2000
-        with cursor.copy(f"COPY (SELECT 1::int4, 'x'::text) TO STDOUT (FORMAT binary)") as copy:
+        with cursor.copy("COPY (SELECT 1::int4, 'x'::text) TO STDOUT (FORMAT binary)") as copy:
             copy.set_types(["int4", "text"])
             assert list(copy.rows()) == [(1, "x")]
 
@@ -170,8 +170,8 @@ def test_copies_in_both_directions_at_the_same_time(weir, table):
     def out():
         try:
             with weir.raw() as wire:
-                replies = wire.ask(query("COPY (SELECT i, repeat('o', 500) FROM generate_series(1, 20000) i) TO STDOUT"),
-                                   timeout=30)
+                text = "COPY (SELECT i, repeat('o', 500) FROM generate_series(1, 20000) i) TO STDOUT"
+                replies = wire.ask(query(text), timeout=30)
                 assert sum(1 for reply in replies if reply.type == "d") == 20_000
         except Exception as error:  # pylint: disable=broad-except
             errors_seen.append(error)

@@ -13,8 +13,8 @@ import pytest
 import rawwire
 from compare import converse, normalized
 from randomtalk import RandomTalk, create_copy_table
-from rawwire import (Wire, bind, close, copy_data, copy_done, copy_fail, describe, errors, execute, flush, one_statement,
-                     parse, query, send_cancel, sync, texts)
+from rawwire import (Wire, bind, close, copy_data, copy_done, copy_fail, describe, errors, execute, flush,
+                     one_statement, parse, query, send_cancel, sync, texts)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -51,9 +51,10 @@ def test_the_next_client_of_a_session_server_finds_it_clean(weir):
         wire.leave()
     with weir.raw() as wire:
         assert pid(wire) == first                                    # reset and used again, not closed
-        assert wire.query("SELECT to_regclass('pg_temp.mine'), (SELECT count(*) FROM pg_prepared_statements), "
-                          "(SELECT count(*) FROM pg_listening_channels()), current_setting('work_mem'), "
-                          "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')") == [[None, "0", "0", "4MB", "0"]]
+        found = wire.query("SELECT to_regclass('pg_temp.mine'), (SELECT count(*) FROM pg_prepared_statements), "
+                           "(SELECT count(*) FROM pg_listening_channels()), current_setting('work_mem'), "
+                           "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')")
+        assert found == [[None, "0", "0", "4MB", "0"]]
 
 
 @pytest.mark.weir_only

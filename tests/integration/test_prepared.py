@@ -75,7 +75,7 @@ def test_same_text_is_prepared_once_per_server(weir):
     held, = on_servers(weir)
     assert len(held) == 1
     with weir.raw() as wire:
-        assert wire.query("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int * 2'") == [["1"]]
+        assert wire.value("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int * 2'") == "1"
 
 
 @pytest.mark.weir_only
@@ -273,7 +273,7 @@ def test_statements_outlive_their_servers(weir):
 
 @pytest.mark.weir_only
 def test_a_statement_may_not_be_prepared_on_a_server_in_a_failed_transaction(weir):
-    """The statement is missing on this server, and its transaction has failed: PostgreSQL's own error, nothing worse."""
+    """The statement is missing on this server, and its transaction has failed: PostgreSQL's own error and no worse."""
     weir.start(pool_size=2, pool_lifo=False)
     with weir.raw() as wire, weir.raw() as other:
         prepare(wire, "s", "SELECT 's'")

@@ -101,7 +101,8 @@ CONVERSATIONS = {
         parse("a", "SELECT 1") + S, query("BEGIN"), query("SELECT 1/0"), parse("b", "SELECT 1") + S, query("ROLLBACK"),
         bind("", "b") + execute() + S, bind("", "a") + execute() + S],
     "a prepared rollback ends a failed transaction": [
-        parse("r", "ROLLBACK") + S, query("BEGIN"), query("SELECT 1/0"), bind("", "r") + execute() + S, query("SELECT 1")],
+        parse("r", "ROLLBACK") + S, query("BEGIN"), query("SELECT 1/0"), bind("", "r") + execute() + S,
+        query("SELECT 1")],
     "a close that was skipped behind an error, of a name that was just parsed": [
         execute("nowhere") + parse("b", "SELECT 1") + close("S", "b") + S, parse("b", "SELECT 2") + S,
         bind("", "b") + execute() + S],

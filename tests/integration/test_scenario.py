@@ -1,5 +1,6 @@
-"""The user's own scenario: 100 users with 500 accounts each and 100,000 tasks, written and read by 10 and by 100 threads
-through SQLAlchemy's QueuePool (50 + 100) with psycopg2, through pgweir with 20 servers. No isolation violation, no error.
+"""The user's own scenario: 100 users with 500 accounts each and 100,000 tasks, written and read by 10 and by 100
+threads through SQLAlchemy's QueuePool (50 + 100) with psycopg2, through pgweir with 20 servers. No isolation violation,
+no error.
 
 What must hold, and is checked while it runs and at its end:
   - a thread that writes a user's tasks in a transaction reads back exactly these, tagged by user and task, both inside
@@ -25,7 +26,8 @@ SCHEMA = """
 CREATE TABLE sc_user (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE sc_account (id int PRIMARY KEY, user_id int NOT NULL REFERENCES sc_user, balance bigint NOT NULL);
 CREATE TABLE sc_task (id bigserial PRIMARY KEY, user_id int NOT NULL REFERENCES sc_user, account_id int NOT NULL,
-                      writer text NOT NULL, number int NOT NULL, payload text NOT NULL, UNIQUE (user_id, writer, number));
+                      writer text NOT NULL, number int NOT NULL, payload text NOT NULL,
+                      UNIQUE (user_id, writer, number));
 CREATE INDEX ON sc_account (user_id);
 CREATE INDEX ON sc_task (user_id, writer);
 """
@@ -120,17 +122,18 @@ class Scenario:
         self.count("transfers")
 
     def read_back(self, user):
-        """Whatever is under way, the sum of a user's accounts stands still; every task is its user's and its writer's."""
+        """Whatever is under way, the sum of a user's accounts stands still; a task is its user's and its writer's."""
         with self.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
             with connection.begin():
-                total, count = connection.execute(text("SELECT sum(balance), count(*) FROM sc_account WHERE user_id = :u"),
-                                                  {"u": user}).one()
+                total, count = connection.execute(text(
+                    "SELECT sum(balance), count(*) FROM sc_account WHERE user_id = :u"), {"u": user}).one()
                 foreign = connection.execute(text(
                     "SELECT count(*) FROM (SELECT * FROM sc_task WHERE user_id = :u ORDER BY id DESC LIMIT 500) t "
                     "WHERE payload <> writer || '#' || number || '@' || user_id"), {"u": user}).scalar()
                 again = connection.execute(text("SELECT sum(balance) FROM sc_account WHERE user_id = :u"),
                                            {"u": user}).scalar()
-        self.check((total, count, again) == (ACCOUNTS * BALANCE, ACCOUNTS, total), f"user {user}: sums {total} and {again}")
+        self.check((total, count, again) == (ACCOUNTS * BALANCE, ACCOUNTS, total),
+                   f"user {user}: sums {total} and {again}")
         self.check(foreign == 0, f"user {user}: {foreign} tasks are not its own")
         self.count("reads")
 
@@ -138,7 +141,8 @@ class Scenario:
         with self.engine.connect() as connection:
             transaction = connection.begin()
             connection.execute(text("INSERT INTO sc_task (user_id, account_id, writer, number, payload) "
-                                    "VALUES (:u, 1, :w, :n, 'never')"), {"u": user, "w": writer, "n": chance.randrange(9)})
+                                    "VALUES (:u, 1, :w, :n, 'never')"),
+                               {"u": user, "w": writer, "n": chance.randrange(9)})
             transaction.rollback()
             self.check(connection.execute(text("SELECT count(*) FROM sc_task WHERE user_id = :u AND writer = :w"),
                                           {"u": user, "w": writer}).scalar() == 0, f"{writer}: a ghost")
@@ -148,8 +152,8 @@ class Scenario:
 @pytest.mark.timeout(240)
 def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
     weir.start(pool_size=20, max_overflow=0, pool_timeout="60s")
-    engine = sa.create_engine(weir.url(scheme="postgresql+psycopg2"), poolclass=QueuePool, pool_size=50, max_overflow=100,
-                              executemany_mode="values_plus_batch", connect_args={"application_name": "scenario"})
+    engine = sa.create_engine(weir.url(scheme="postgresql+psycopg2"), poolclass=QueuePool, pool_size=50,
+                              max_overflow=100, executemany_mode="values_plus_batch", connect_args={"application_name": "scenario"})
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO sc_user VALUES (:id, :name)"),
                            [{"id": user, "name": f"user {user}"} for user in range(1, USERS + 1)])
@@ -168,7 +172,8 @@ def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
         for seed, threads in ((1, 10), (2, 100)):
             scenario = Scenario(engine, threads, TASKS // 2, seed)
             scenario.run()
-            assert scenario.counts["tasks"] == TASKS // 2 and scenario.counts["transfers"] == TASKS // 2 // Scenario.BATCH
+            assert scenario.counts["tasks"] == TASKS // 2
+            assert scenario.counts["transfers"] == TASKS // 2 // Scenario.BATCH
     finally:
         stop.set()
         watcher.join()
@@ -190,8 +195,8 @@ def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
 def test_single_statements_by_many_threads(weir, schema):
     """The same pool, one statement per transaction: the server changes with nearly every statement."""
     weir.start(pool_size=20, pool_timeout="60s", pool_lifo=False)
-    engine = sa.create_engine(weir.url(scheme="postgresql+psycopg2"), poolclass=QueuePool, pool_size=50, max_overflow=100,
-                              isolation_level="AUTOCOMMIT")
+    engine = sa.create_engine(weir.url(scheme="postgresql+psycopg2"), poolclass=QueuePool, pool_size=50,
+                              max_overflow=100, isolation_level="AUTOCOMMIT")
     violations = []
 
     def work(number):

@@ -278,14 +278,15 @@ LOGIN_FAULTS = {
     "SCRAM iterations that are none": scram_with(first=lambda nonce: f"r={nonce}S,s=c2FsdA==,i=-1"),
     "a SCRAM salt that is no base64": scram_with(first=lambda nonce: f"r={nonce}S,s=!!!!,i=4096"),
     "a SCRAM nonce of megabytes": scram_with(first=lambda nonce: f"r={nonce}{'x' * 3_000_000},s=c2FsdA==,i=4096"),
-    "two startup answers": lambda conn: (conn.read_startup(), conn.send(auth(0), auth(0), conn.welcome()), conn.serve()),
+    "two startup answers": lambda conn: (conn.read_startup(), conn.send(auth(0), auth(0), conn.welcome()),
+                                          conn.serve()),
     "bytes behind the login": lambda conn: (conn.read_startup(), conn.send(auth(0), conn.welcome(), data_row("x")),
                                             conn.serve()),
     "a length below four": lambda conn: (conn.read_startup(), conn.send(b"R" + struct.pack("!i", 3)), conn.wait_gone()),
     "a length of gigabytes": lambda conn: (conn.read_startup(), conn.send(b"R" + struct.pack("!i", 0x7fffffff)),
                                            conn.wait_gone()),
-    "a parameter without value": lambda conn: (conn.read_startup(), conn.send(auth(0), message("S", b"name\0"), ready()),
-                                               conn.serve()),
+    "a parameter without value": lambda conn: (conn.read_startup(),
+                                               conn.send(auth(0), message("S", b"name\0"), ready()), conn.serve()),
     "a parameter without end": lambda conn: (conn.read_startup(), conn.send(auth(0), message("S", b"name"), ready()),
                                              conn.serve()),
     "a cancel key without a secret": lambda conn: (conn.read_startup(), conn.send(auth(0), message("K", b"\0\0"),
@@ -303,8 +304,8 @@ LOGIN_FAULTS = {
 
 @pytest.mark.parametrize("script", LOGIN_FAULTS.values(), ids=LOGIN_FAULTS.keys())
 def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, script):
-    """Its client gets an error of class 08, 28 or 0A; another database works all the while, and so does this one when the
-    server has come to reason."""
+    """Its client gets an error of class 08, 28 or 0A; another database works all the while, and so does this one when
+    the server has come to reason."""
     fake.script = script
     weir.start(sections={"database app2": {"upstream": fake.upstream}}, connect_timeout="1s")
     with weir.raw() as other:
@@ -313,7 +314,7 @@ def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, scrip
         assert seconds < 4
         assert other.query("SELECT 1") == [["1"]]
         fake.script = None
-        wait_until(lambda: weir.raw(database="app2").query("SELECT 1") == [["fake"]], 10, "the server to be tried again")
+        wait_until(lambda: weir.raw(database="app2").query("SELECT 1") == [["fake"]], 10, "another try")
     assert weir.memory_bytes() < 300_000_000
 
 
@@ -536,7 +537,8 @@ def test_bytes_on_an_idle_connection(weir, fake, idle_bytes, survives):
 
 
 @pytest.mark.parametrize("extra", [data_row("stray"), one_row("stray") + ready(), ready(), complete(), message("I"),
-                                   error("XX000", "stray")], ids=["row", "answer", "ready", "complete", "empty", "error"])
+                                   error("XX000", "stray")],
+                         ids=["row", "answer", "ready", "complete", "empty", "error"])
 def test_bytes_behind_ready_never_reach_the_next_client(weir, fake, extra):
     fake.answer = on_bad(lambda conn: conn.send(one_row("x") + ready() + extra))
     weir.start(upstream=fake.upstream, pool_size=1)

@@ -13,8 +13,8 @@ from waiting import wait_until
 pytestmark = pytest.mark.weir_only
 
 FIELDS = {"ts", "event", "level", "duration_ms", "wait_ms", "server_ms", "stream_ms", "client_write_ms", "proxy_ms",
-          "cause", "database", "user", "application", "client", "client_id", "backend", "backend_pid", "protocol", "tag",
-          "rows", "bytes_out", "bytes_in", "statements", "in_transaction", "fingerprint", "query", "sqlstate",
+          "cause", "database", "user", "application", "client", "client_id", "backend", "backend_pid", "protocol",
+          "tag", "rows", "bytes_out", "bytes_in", "statements", "in_transaction", "fingerprint", "query", "sqlstate",
           "suppressed", "threshold_ms"}
 
 
@@ -143,7 +143,8 @@ def test_an_unterminated_quote_is_never_shown(weir):
 
 
 @pytest.mark.parametrize("sql", ["SELECT '" + "x" * 1_000_000 + "', pg_sleep(0.12)",
-                                 "SELECT pg_sleep(0.12), '\xe9\u20ac\U0001f600'", "SELECT pg_sleep(0.12) AS \"\x01\x02\"",
+                                 "SELECT pg_sleep(0.12), '\xe9\u20ac\U0001f600'",
+                                 "SELECT pg_sleep(0.12) AS \"\x01\x02\"",
                                  "SELECT pg_sleep(0.12) AS \"quo\"\"te\\\"",
                                  "SELECT pg_sleep(0.12), 1 IN (" + ",".join(map(str, range(20_000))) + ")"],
                          ids=["long", "unicode", "control", "quotes", "many literals"])

@@ -217,7 +217,8 @@ def test_the_asynchronous_engine_with_asyncpg(weir, options):
                     session.add(Author(name=f"async {number}"))
                     await session.commit()
                 async with AsyncSession(engine) as session:
-                    name = (await session.execute(sa.select(Author.name).where(Author.name == f"async {number}"))).scalar()
+                    found = await session.execute(sa.select(Author.name).where(Author.name == f"async {number}"))
+                    name = found.scalar()
                     assert name == f"async {number}"
                     await session.execute(sa.delete(Author).where(Author.name == name))
                     await session.commit()

@@ -30,8 +30,8 @@ def test_everything_in_single_bytes(weir):
     with weir.wire() as wire:
         wire.send_slowly(ssl_request())
         assert wire.read_bytes(1) in (b"N", b"S")
-        wire.send_slowly(startup() + query("SELECT 'in single bytes'") + rawwire.one_statement("SELECT $1::text", ["x"]) +
-                         sync())
+        wire.send_slowly(startup() + query("SELECT 'in single bytes'") +
+                         rawwire.one_statement("SELECT $1::text", ["x"]) + sync())
         replies = wire.read_until("Z", 3)
         assert texts(replies) == [["in single bytes"], ["x"]]
 

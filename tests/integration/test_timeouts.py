@@ -177,7 +177,7 @@ def test_timeouts_come_by_reload(weir):
 
 
 def test_a_half_sent_request_does_not_hold_a_server_for_ever(weir):
-    """Flush without Sync, then nothing: the server is held; idle_transaction_timeout (or transaction_timeout) ends it."""
+    """Flush without Sync, then nothing: the server is held; one of the transaction timeouts ends it."""
     weir.start(pool_size=1, idle_transaction_timeout="500ms", transaction_timeout="1s", pool_timeout="10s")
     lazy, other = weir.raw(), weir.raw()
     lazy.send(parse("", "SELECT 1") + flush())
