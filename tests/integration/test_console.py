@@ -37,7 +37,8 @@ COLUMNS = {
              "total_sent N,total_xact_time N,total_query_time N,total_wait_time N,total_client_parse_count N,"
              "total_server_parse_count N,total_bind_count N,total_client_login_count N,avg_server_assignment_count N,"
              "avg_xact_count N,avg_query_count N,avg_recv N,avg_sent N,avg_xact_time N,avg_query_time N,"
-             "avg_wait_time N,avg_client_parse_count N,avg_server_parse_count N,avg_bind_count N,avg_client_login_count N",
+             "avg_wait_time N,avg_client_parse_count N,avg_server_parse_count N,avg_bind_count N,"
+             "avg_client_login_count N",
     "DATABASES": "name,host,port i,database,force_user,pool_size i,min_pool_size i,reserve_pool_size i,"
                  "server_lifetime i,pool_mode,load_balance_hosts,max_connections i,current_connections i,"
                  "max_client_connections i,current_client_connections i,paused i,disabled i",

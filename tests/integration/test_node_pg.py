@@ -18,14 +18,14 @@ pytestmark = [
 def node(weir, case, **environment):
     host, port = weir.address
     done = subprocess.run(["node", str(HERE / "pg_suite.js"), case], capture_output=True, text=True, timeout=50,
-                          check=False, env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": "app",
-                               "PGSSLMODE": "disable", **environment})
+                          check=False, env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web",
+                                            "PGDATABASE": "app", "PGSSLMODE": "disable", **environment})
     assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr
 
 
 @pytest.mark.parametrize("case", ["simpleAndParameters", "poolOfTwenty", "namedStatements",
-                                  "sameNameInDifferentClients", "transactions", "errors", "queuedQueries", "connectionsThatComeAndGo",
-                                  "startupSettings", "largeValues"])
+                                  "sameNameInDifferentClients", "transactions", "errors", "queuedQueries",
+                                  "connectionsThatComeAndGo", "startupSettings", "largeValues"])
 def test_node_postgres(weir, case):
     weir.start(pool_size=3, pool_lifo=False)
     node(weir, case)

@@ -153,7 +153,8 @@ class Scenario:
 def test_10_and_100_threads_over_20_servers(weir, schema, sanitized):
     weir.start(pool_size=20, max_overflow=0, pool_timeout="60s")
     engine = sa.create_engine(weir.url(scheme="postgresql+psycopg2"), poolclass=QueuePool, pool_size=50,
-                              max_overflow=100, executemany_mode="values_plus_batch", connect_args={"application_name": "scenario"})
+                              max_overflow=100, executemany_mode="values_plus_batch",
+                              connect_args={"application_name": "scenario"})
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO sc_user VALUES (:id, :name)"),
                            [{"id": user, "name": f"user {user}"} for user in range(1, USERS + 1)])
