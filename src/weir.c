@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <signal.h>
@@ -314,15 +315,20 @@ watch_signals(struct weir *w, struct fail *why)
 static int
 write_pid_file(const struct weir *w, struct fail *why)
 {
+	const char *path = w->config->pid_file;
+	char made[PATH_MAX];
 	FILE *f;
 
-	if (w->config->pid_file[0] == '\0')
+	if (path[0] == '\0')
 		return 0;
-	f = fopen(w->config->pid_file, "we");
+	/* Made aside, so that whoever looks sees no half of it. */
+	snprintf(made, sizeof(made), "%s~", path);
+	f = fopen(made, "we");
 	if (f == NULL)
-		return fail_set(why, "58000", "cannot write pid_file %s: %s", w->config->pid_file, strerror(errno));
+		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(errno));
 	fprintf(f, "%ld\n", (long)getpid());
-	fclose(f);
+	if (fclose(f) != 0 || rename(made, path) < 0)
+		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(errno));
 	return 0;
 }
 
