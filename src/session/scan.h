@@ -1,0 +1,78 @@
+/*
+ * src/session/scan.h - may this SQL text leave something behind in the session that runs it?
+ *
+ * A pure, incremental lexer over a small set of tokens (design: "suspect cheaply, ask the server, never guess"). It
+ * over-approximates: a false alarm costs one probe; nothing that its rules name is ever missed. Comments (nested),
+ * strings (standard, E'', U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l
+ * does (manual, 4.1); a text that does not end properly is suspected of everything.
+ *
+ * Not seen, because no text shows it: what triggers, views, operators and casts do behind a statement.
+ *
+ * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
+ * Always: the flags do not depend on how the text is cut into chunks.
+ */
+#ifndef PGWEIR_SESSION_SCAN_H
+#define PGWEIR_SESSION_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum scan_flag {
+	SCAN_SETTING = 1u << 0, /* SET (but LOCAL, TRANSACTION, CONSTRAINTS), RESET, DISCARD, set_config() */
+	SCAN_TEMP = 1u << 1, /* [CREATE|INTO ...] TEMP[ORARY], pg_temp in any spelling */
+	SCAN_LOCK = 1u << 2, /* pg_[try_]advisory_*lock*, but for pg_[try_]advisory_xact_lock* */
+	SCAN_CURSOR = 1u << 3, /* WITH HOLD */
+	SCAN_PREPARE = 1u << 4, /* PREPARE (not TRANSACTION), DEALLOCATE, DISCARD */
+	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
+	SCAN_CODE = 1u << 6, /* DO, CALL, functions that PostgreSQL does not bring along, or that run a text */
+	SCAN_EXECUTE = 1u << 7, /* EXECUTE of what PREPARE made */
+	SCAN_LOAD = 1u << 8, /* LOAD: cannot be undone */
+	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
+	SCAN_CREATE = 1u << 10, /* CREATE of any kind, SELECT INTO: temporary if search_path begins with pg_temp */
+	SCAN_UNDO = 1u << 11, /* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what pins may be gone */
+	SCAN_DATABASE = 1u << 12, /* CREATE, DROP or ALTER DATABASE */
+	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
+	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit */
+};
+#define SCAN_ALL 0x7fffu
+/* Of these, a probe must be asked when the transaction is over. */
+#define SCAN_PROBED                                                                                          \
+	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE)
+
+/* How the client's session reads strings; both come from its image. */
+enum scan_option {
+	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
+	SCAN_ASCII_TRAIL = 1u << 1 /* client_encoding has trail bytes below 0x80 (scan_encoding_option) */
+};
+
+#define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
+#define SCAN_NAMES_MAX 8
+
+/* opaque but for flags and names; scan.c */
+struct scan {
+	uint32_t flags;
+	/* Names like app.user_id that may be custom settings (pg_settings does not list those): SET a.b, 'a.b' near
+	 * set_config, and in the texts of DO. Folded to lower case; each once. */
+	uint32_t name_count;
+	char names[SCAN_NAMES_MAX][SCAN_WORD_MAX];
+	/* private */
+	uint8_t options, state, prev[4];
+	uint32_t depth;
+	uint16_t word_len, tag_len;
+	char word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
+	uint64_t more[4];
+};
+
+void scan_init(struct scan *s, unsigned options);
+void scan_feed(struct scan *s, const char *sql, size_t len);
+/* The text is over. Returns the flags (enum scan_flag), also in s->flags. */
+uint32_t scan_end(struct scan *s);
+/* All at once. */
+uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
+/* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL or 0 (SJIS, BIG5, GBK, UHC, GB18030, JOHAB ...). */
+unsigned scan_encoding_option(const char *client_encoding);
+/* Does the text (a value of search_path) name pg_temp? */
+bool scan_names_pg_temp(const char *search_path);
+
+#endif
