@@ -199,6 +199,13 @@ judge_temp(struct scan *s)
 		s->flags |= SCAN_TEMP;
 }
 
+static void
+judge_language(struct scan *s, const char *text, size_t len)
+{
+	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
+		s->flags |= SCAN_LOAD;
+}
+
 /* A word within a statement. */
 static void
 judge_word(struct scan *s, enum sql_word word)
@@ -304,6 +311,8 @@ scan_word(struct scan *s, const char *text, size_t len)
 		expected(s, TOKEN_WORD, word, text, len);
 	if (s->last == LAST_START)
 		begin_statement(s, word);
+	else if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
 	take_name(s, text, len);
@@ -315,6 +324,8 @@ scan_quoted(struct scan *s, const char *text, size_t len)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
+	if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
 	take_name(s, text, len);
 	s->last = LAST_QUOTED;
 }
@@ -413,7 +424,7 @@ judge_call(struct scan *s)
 	if ((bits & SQL_UNLOCK_FUNCTION) != 0)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
-		s->flags |= SCAN_SEQUENCE;
+		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
 	bits &= SQL_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION | SQL_SEQUENCE_FUNCTION;
