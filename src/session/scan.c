@@ -23,7 +23,7 @@ enum lex {
 	LEX_BLOCK_STAR,
 	LEX_BLOCK_SLASH,
 	LEX_STRING,
-	LEX_BACKSLASH, /* in a string */
+	LEX_BACKSLASH, /* in a string: the one before it was a backslash */
 	LEX_QUOTE, /* in a string: its end, or half of a doubled one */
 	LEX_GAP, /* behind a string: it goes on if a quote follows on another line */
 	LEX_GAP_DASH,
@@ -270,23 +270,25 @@ in_block_mark(struct scan *s, const char *p)
 
 /* --- strings ----------------------------------------------------------------------------------------------------- */
 
-static const char *
-string_part(struct scan *s, const char *p, const char *stop)
-{
-	scan_literal_bytes(s, p, (size_t)(stop - p));
-	return stop;
-}
-
-/* The next byte that may matter to a string with backslashes. */
+/* Where a string ends that is read with backslashes, or end. */
 static const char *
 escape_stop(struct scan *s, const char *p, const char *end)
 {
+	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
+
 	for (; p < end; p++) {
 		if (s->is_trail)
 			s->is_trail = false;
-		else if (*p == '\'' || *p == '\\')
+		else if (*p == '\'')
 			break;
-		else
+		else if (*p == '\\') {
+			scan_literal_escape(s);
+			if (p + 1 == end) {
+				s->lex = LEX_BACKSLASH;
+				return end;
+			}
+			s->is_trail = is_lead(s, *++p);
+		} else if (has_trails)
 			s->is_trail = is_lead(s, *p);
 	}
 	return p;
@@ -301,21 +303,17 @@ in_string(struct scan *s, const char *p, const char *end)
 		stop = escape_stop(s, p, end);
 	else if ((stop = memchr(p, '\'', (size_t)(end - p))) == NULL)
 		stop = end;
-	string_part(s, p, stop);
+	scan_literal_bytes(s, p, (size_t)(stop - p));
 	if (stop == end)
 		return end;
 	s->has_newline = false;
-	if (*stop == '\\')
-		s->lex = LEX_BACKSLASH;
-	else
-		s->lex = s->string_kind == STRING_BITS ? LEX_GAP : LEX_QUOTE;
+	s->lex = s->string_kind == STRING_BITS ? LEX_GAP : LEX_QUOTE;
 	return stop + 1;
 }
 
 static const char *
 in_backslash(struct scan *s, const char *p)
 {
-	scan_literal_escape(s);
 	scan_literal_bytes(s, p, 1);
 	s->is_trail = is_lead(s, *p);
 	s->lex = LEX_STRING;
@@ -448,7 +446,7 @@ in_body(struct scan *s, const char *p, const char *end)
 	if (s->tag_match > 0 || p == end)
 		return end;
 	dollar = memchr(p, '$', (size_t)(end - p));
-	string_part(s, p, dollar != NULL ? dollar : end);
+	scan_literal_bytes(s, p, (size_t)((dollar != NULL ? dollar : end) - p));
 	if (dollar == NULL)
 		return end;
 	s->tag_match = 1;
@@ -457,11 +455,37 @@ in_body(struct scan *s, const char *p, const char *end)
 
 /* --- everything -------------------------------------------------------------------------------------------------- */
 
+/* Most strings lie within one chunk and hold nothing special. NULL: this is none of them. */
 static const char *
-begin_other(struct scan *s, const char *p)
+skip_plain_string(struct scan *s, const char *p, const char *end)
 {
+	const char *quote, *next;
+
+	if (s->expect != 0 || s->statement == WORD_DO || (s->options & SCAN_BACKSLASH_STRINGS) != 0)
+		return NULL;
+	quote = memchr(p, '\'', (size_t)(end - p));
+	if (quote == NULL || quote + 1 == end || quote[1] == '\'')
+		return NULL;
+	for (next = quote + 1; next < end && *next == ' '; next++)
+		;
+	if (next == end || *next == '-' || is_class(*next, SPACE))
+		return NULL;
+	s->temp_match = 0;
+	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
+		scan_literal_bytes(s, p, (size_t)(quote - p));
+	s->last = LAST_OTHER;
+	return next;
+}
+
+static const char *
+begin_other(struct scan *s, const char *p, const char *end)
+{
+	const char *after;
+
 	switch (*p) {
 	case '\'':
+		if ((after = skip_plain_string(s, p + 1, end)) != NULL)
+			return after;
 		begin_string(s, STRING_STANDARD);
 		break;
 	case '"':
@@ -503,7 +527,7 @@ in_between(struct scan *s, const char *p, const char *end)
 		else if (is_class(*p, DIGIT))
 			p = skip_number(s, p, end);
 		else
-			p = begin_other(s, p);
+			p = begin_other(s, p, end);
 	}
 	return p;
 }
@@ -587,8 +611,8 @@ read_bytes(struct scan *s, const char *sql, size_t len)
 void
 scan_init(struct scan *s, unsigned options)
 {
-	memset(s, 0, offsetof(struct scan, names));
-	memset(&s->options, 0, sizeof(*s) - offsetof(struct scan, options));
+	s->flags = s->name_count = 0;
+	memset(&s->options, 0, offsetof(struct scan, name) - offsetof(struct scan, options));
 	s->options = (uint8_t)options;
 }
 
@@ -605,13 +629,13 @@ scan_feed(struct scan *s, const char *sql, size_t len)
 static uint32_t
 finish(struct scan *s)
 {
-	/* White space ends what may end. */
-	read_bytes(s, "\n", 1);
+	if (s->lex != LEX_BETWEEN)
+		read_bytes(s, "\n", 1); /* ends what may end */
 	if (s->lex == LEX_GAP)
 		scan_literal_end(s);
 	else if (s->lex != LEX_BETWEEN)
 		s->flags = SCAN_ALL;
-	if (s->flags != SCAN_ALL)
+	if (s->expect != 0 && s->flags != SCAN_ALL)
 		scan_punct(s, ';');
 	s->last_text = s->before_text = NULL;
 	return s->flags;

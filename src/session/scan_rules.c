@@ -12,24 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* What the last token was: one of these, or an enum sql_word. */
-enum last {
-	LAST_START, /* none: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a keyword or an identifier: not yet told */
-	LAST_KEYWORD,
-	LAST_IDENTIFIER, /* quoted or not */
-	LAST_QUOTED,
-	LAST_DOT,
-	LAST_CLOSE, /* ) or ] */
-	LAST_COMMA,
-	LAST_COLON,
-	LAST_CAST, /* :: */
-	LAST_OTHER
-};
-
-/* What stood before the last dot. */
-enum qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER, QUALIFIER_EXPRESSION };
-
 /* What the next token decides. */
 enum expect {
 	EXPECT_NOTHING,
@@ -46,16 +28,29 @@ enum expect {
 
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_DOT, TOKEN_COMMA, TOKEN_COLON, TOKEN_LITERAL, TOKEN_OTHER };
 
-static bool
-is_name_like(uint8_t last)
+static uint8_t
+told(uint8_t token, const char *text, size_t len)
 {
-	return last != LAST_START && last <= LAST_QUOTED;
+	enum sql_word word;
+
+	if (token != LAST_WORD)
+		return token;
+	if ((word = sql_word_find(text, len)) != SQL_WORDS_NONE)
+		return (uint8_t)word;
+	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
 }
 
-static uint8_t
-told(const char *text, size_t len)
+static void
+tell_last(struct scan *s)
 {
-	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
+	s->last = told(s->last, s->last_text, s->last_len);
+}
+
+/* What stands before a name need only be known if a parenthesis follows. */
+static void
+tell_before(struct scan *s)
+{
+	s->before = told(s->before, s->before_text, s->before_len);
 }
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
@@ -203,6 +198,7 @@ judge_temp(struct scan *s)
 static void
 judge_word(struct scan *s, enum sql_word word)
 {
+	tell_last(s);
 	switch (word) {
 	case WORD_TEMP:
 	case WORD_TEMPORARY:
@@ -296,7 +292,7 @@ take_name(struct scan *s, const char *text, size_t len)
 }
 
 void
-scan_word(struct scan *s, const char *text, size_t len)
+scan_word_slowly(struct scan *s, const char *text, size_t len)
 {
 	enum sql_word word = s->last == LAST_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
 
@@ -307,7 +303,7 @@ scan_word(struct scan *s, const char *text, size_t len)
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
 	take_name(s, text, len);
-	s->last = word != SQL_WORDS_NONE ? (uint8_t)word : LAST_WORD;
+	s->last = word != SQL_WORDS_NONE ? (uint8_t)word : s->last == LAST_DOT ? LAST_IDENTIFIER : LAST_WORD;
 }
 
 void
@@ -379,16 +375,15 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 }
 
 static bool
-may_be_call(const struct scan *s)
+may_be_call(struct scan *s)
 {
+	tell_before(s);
 	switch (s->before) {
 	case LAST_START:
 	case LAST_IDENTIFIER:
 	case LAST_QUOTED:
 	case LAST_CAST:
 		return false;
-	case LAST_WORD:
-		return told(s->before_text, s->before_len) == LAST_KEYWORD; /* may be syntax */
 	case LAST_CLOSE: /* f(x) OVER (...), (...) alias (a, b); but: DISTINCT ON (a) f(b) */
 		return s->has_odd_parens;
 	case LAST_COMMA: /* WITH a (x) AS (...), b (y) AS (...) */
@@ -402,8 +397,11 @@ static void
 judge_call(struct scan *s)
 {
 	unsigned bits = sql_name_find(s->last_text, s->last_len);
+	enum sql_word word = s->last == LAST_WORD ? sql_word_find(s->last_text, s->last_len) : SQL_WORDS_NONE;
 	bool is_syntax = (bits & SQL_RESERVED) != 0 && s->last != LAST_QUOTED && s->qualifier == QUALIFIER_NONE;
 
+	if (word != SQL_WORDS_NONE)
+		s->last = (uint8_t)word;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_CONFIG;
@@ -414,6 +412,8 @@ judge_call(struct scan *s)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
 		s->flags |= SCAN_SEQUENCE;
+	if (s->last == WORD_ON)
+		tell_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
 	bits &= SQL_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION | SQL_SEQUENCE_FUNCTION;
@@ -443,9 +443,10 @@ token_of(char c)
 static void
 take_dot(struct scan *s)
 {
-	bool is_catalog = s->last_len == 10 && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
+	bool is_catalog =
+	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
 
-	if (!is_name_like(s->last))
+	if (!scan_is_name(s->last))
 		s->qualifier = QUALIFIER_EXPRESSION;
 	else
 		s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
@@ -453,13 +454,13 @@ take_dot(struct scan *s)
 }
 
 void
-scan_punct(struct scan *s, char c)
+scan_punct_slowly(struct scan *s, char c)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, token_of(c), SQL_WORDS_NONE, NULL, 0);
 	switch (c) {
 	case '(':
-		if (is_name_like(s->last))
+		if (scan_is_name(s->last))
 			judge_call(s);
 		s->parens++;
 		s->last = LAST_OTHER;
@@ -512,19 +513,11 @@ scan_literal_end(struct scan *s)
 
 /* --- chunks ------------------------------------------------------------------------------------------------------ */
 
-/* Which kind of word stands before the name need only be known if a parenthesis follows: mostly it does not. */
-static void
-tell_before(struct scan *s)
-{
-	if (s->before == LAST_WORD)
-		s->before = told(s->before_text, s->before_len);
-}
-
 void
 scan_spare_word(struct scan *s)
 {
-	if (s->last == LAST_WORD && s->last_text == s->word)
-		s->last = told(s->last_text, s->last_len);
+	if (s->last_text == s->word)
+		tell_last(s);
 	if (s->before_text == s->word)
 		tell_before(s);
 }
@@ -534,7 +527,7 @@ scan_settle(struct scan *s)
 {
 	tell_before(s);
 	s->before_text = NULL;
-	if (is_name_like(s->last) && s->last_text != s->word) {
+	if (scan_is_name(s->last) && s->last_text != s->word) {
 		s->last_len = s->last_len < SCAN_WORD_MAX ? s->last_len : SCAN_WORD_MAX;
 		memcpy(s->word, s->last_text, s->last_len);
 	}
