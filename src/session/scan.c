@@ -9,6 +9,9 @@
 
 #include <string.h>
 #include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum lex {
 	LEX_BETWEEN, /* tokens */
@@ -43,7 +46,7 @@ enum string_kind {
 	IDENTIFIER_UNICODE
 };
 
-enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
+enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, MARK = 16, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
 
 static const uint8_t classes[256] = {
 	[' '] = SPACE,
@@ -58,6 +61,10 @@ static const uint8_t classes[256] = {
 	[0x80 ... 0xff] = WORD_START,
 	['0' ... '9'] = DIGIT,
 	['$'] = DOLLAR,
+	['\''] = MARK,
+	['"'] = MARK,
+	['-'] = MARK,
+	['/'] = MARK,
 };
 
 static bool
@@ -85,15 +92,48 @@ is_lead(const struct scan *s, char c)
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-/* Where the word ends that p is in, or end. */
+#ifdef __SSE2__
+/* Which of 16 bytes can't be in a word. */
+static unsigned
+other_bytes(const char *p)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+	__m128i letter =
+	    _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+	__m128i digit =
+	    _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('9' + 1)));
+	__m128i mark =
+	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
+
+	/* The sign is that of the bytes beyond ASCII, too. */
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
+	       0xffff;
+}
+#endif
+
+/* Where the word ends that p is in, or end; for all encodings but those with ASCII trail bytes. */
+static inline const char *
+plain_word_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		unsigned others = other_bytes(p);
+
+		if (others != 0)
+			return p + __builtin_ctz(others);
+	}
+#endif
+	while (p < end && is_class(*p, WORD))
+		p++;
+	return p;
+}
+
 static const char *
 word_end(struct scan *s, const char *p, const char *end)
 {
-	if ((s->options & SCAN_ASCII_TRAIL) == 0) {
-		while (p < end && is_class(*p, WORD))
-			p++;
-		return p;
-	}
+	if ((s->options & SCAN_ASCII_TRAIL) == 0)
+		return plain_word_end(p, end);
 	while (p < end && (s->is_trail || is_class(*p, WORD))) {
 		s->is_trail = !s->is_trail && is_lead(s, *p);
 		p++;
@@ -478,6 +518,18 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 }
 
 static const char *
+skip_plain_identifier(struct scan *s, const char *p, const char *end)
+{
+	const char *quote = memchr(p, '"', (size_t)(end - p));
+
+	if (quote == NULL || quote + 1 == end || quote[1] == '"')
+		return NULL;
+	scan_quoted(s, p, (size_t)(quote - p));
+	return quote + 1;
+}
+
+/* Quotes, dollars and what may begin a comment. */
+static const char *
 begin_other(struct scan *s, const char *p, const char *end)
 {
 	const char *after;
@@ -489,6 +541,8 @@ begin_other(struct scan *s, const char *p, const char *end)
 		begin_string(s, STRING_STANDARD);
 		break;
 	case '"':
+		if ((after = skip_plain_identifier(s, p + 1, end)) != NULL)
+			return after;
 		begin_identifier(s, IDENTIFIER_STANDARD);
 		break;
 	case '$':
@@ -501,7 +555,7 @@ begin_other(struct scan *s, const char *p, const char *end)
 		s->lex = LEX_SLASH;
 		break;
 	default:
-		scan_punct(s, *p);
+		break;
 	}
 	return p + 1;
 }
@@ -516,18 +570,37 @@ skip_number(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
+/* What lies within the chunk and is most of SQL goes the short ways here. */
 static const char *
 in_between(struct scan *s, const char *p, const char *end)
 {
-	while (p < end && s->lex == LEX_BETWEEN) {
-		if (is_class(*p, SPACE))
+	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
+
+	while (p < end) {
+		unsigned class = classes[(uint8_t)*p];
+
+		if (class == SPACE)
 			p++;
-		else if (is_class(*p, WORD_START))
+		else if (class == WORD_START) {
+			const char *after = has_trails ? end : plain_word_end(p, end);
+
+			if (after < end && after - p > 1) {
+				scan_word(s, p, (size_t)(after - p));
+				p = after;
+				continue;
+			}
 			p = begin_word(s, p, end);
-		else if (is_class(*p, DIGIT))
+			if (s->lex != LEX_BETWEEN)
+				break;
+		} else if (class == DIGIT)
 			p = skip_number(s, p, end);
-		else
+		else if (class == 0)
+			scan_punct(s, *p++);
+		else {
 			p = begin_other(s, p, end);
+			if (s->lex != LEX_BETWEEN)
+				break;
+		}
 	}
 	return p;
 }

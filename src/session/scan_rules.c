@@ -273,22 +273,13 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
-/* A name, or the next part of one. */
 static void
-take_name(struct scan *s, const char *text, size_t len)
+take_name(struct scan *s, uint8_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_DOT) {
-		if (s->qualifier == QUALIFIER_EXPRESSION)
-			s->flags |= SCAN_CODE; /* (expression).name calls a function of that name if it is no column */
-	} else {
-		s->before = s->last;
-		s->before_text = s->last_text;
-		s->before_len = s->last_len;
-		s->qualifier = QUALIFIER_NONE;
-	}
-	s->last_text = text;
-	s->last_len = len;
+	if (s->last == LAST_DOT && s->qualifier == QUALIFIER_EXPRESSION)
+		s->flags |= SCAN_CODE; /* (expression).name calls a function of that name if it is no column */
 	judge_pg(s, text, len);
+	scan_note_name(s, kind, text, len);
 }
 
 void
@@ -302,17 +293,15 @@ scan_word_slowly(struct scan *s, const char *text, size_t len)
 		begin_statement(s, word);
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
-	take_name(s, text, len);
-	s->last = word != SQL_WORDS_NONE ? (uint8_t)word : s->last == LAST_DOT ? LAST_IDENTIFIER : LAST_WORD;
+	take_name(s, word != SQL_WORDS_NONE ? (uint8_t)word : LAST_WORD, text, len);
 }
 
 void
-scan_quoted(struct scan *s, const char *text, size_t len)
+scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
-	take_name(s, text, len);
-	s->last = LAST_QUOTED;
+	take_name(s, LAST_QUOTED, text, len);
 }
 
 void

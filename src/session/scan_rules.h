@@ -31,7 +31,8 @@ enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER, QUALIF
 static inline void scan_word(struct scan *s, const char *text, size_t len);
 void scan_word_slowly(struct scan *s, const char *text, size_t len);
 /* The same of "an identifier", without its quotes. */
-void scan_quoted(struct scan *s, const char *text, size_t len);
+static inline void scan_quoted(struct scan *s, const char *text, size_t len);
+void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
 /* U&"...": could be any name. */
 void scan_unicode_quoted(struct scan *s);
 /* Another character that is no part of a comment. Digits count once or more often. */
@@ -88,27 +89,60 @@ scan_may_matter(const char *text, size_t len)
 	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;
 }
 
-static inline void
-scan_word(struct scan *s, const char *text, size_t len)
+static inline bool
+scan_is_simple(const struct scan *s, const char *text, size_t len)
 {
-	if (s->expect != 0 || s->is_with_head || s->last == LAST_START || s->last == LAST_DOT ||
-	    scan_may_matter(text, len)) {
-		scan_word_slowly(s, text, len);
-		return;
+	return s->expect == 0 && s->last != LAST_START && !scan_may_matter(text, len) &&
+	       (s->last != LAST_DOT || s->qualifier != QUALIFIER_EXPRESSION);
+}
+
+/* Another name, or the next part of one. */
+static inline void
+scan_note_name(struct scan *s, uint8_t kind, const char *text, size_t len)
+{
+	if (s->last == LAST_DOT)
+		s->last = kind == LAST_WORD ? LAST_IDENTIFIER : kind;
+	else {
+		s->before = s->last;
+		s->before_text = s->last_text;
+		s->before_len = s->last_len;
+		s->qualifier = QUALIFIER_NONE;
+		s->last = kind;
 	}
-	s->before = s->last;
-	s->before_text = s->last_text;
-	s->before_len = s->last_len;
-	s->qualifier = QUALIFIER_NONE;
-	s->last = LAST_WORD;
 	s->last_text = text;
 	s->last_len = len;
 }
 
 static inline void
+scan_word(struct scan *s, const char *text, size_t len)
+{
+	if (scan_is_simple(s, text, len) && !s->is_with_head)
+		scan_note_name(s, LAST_WORD, text, len);
+	else
+		scan_word_slowly(s, text, len);
+}
+
+static inline void
+scan_quoted(struct scan *s, const char *text, size_t len)
+{
+	if (scan_is_simple(s, text, len))
+		scan_note_name(s, LAST_QUOTED, text, len);
+	else
+		scan_quoted_slowly(s, text, len);
+}
+
+static inline void
 scan_punct(struct scan *s, char c)
 {
-	if (s->expect != 0 || c == '(' || c == '.' || c == ':' || c == ';')
+	if (s->expect != 0 || c == ':' || c == ';' || (c == '(' && scan_is_name(s->last)))
+		scan_punct_slowly(s, c);
+	else if (c == '(') {
+		s->parens++;
+		s->last = LAST_OTHER;
+	} else if (c == '.' && scan_is_name(s->last) && s->last_len != sizeof("pg_catalog") - 1) {
+		s->qualifier = QUALIFIER_OTHER;
+		s->last = LAST_DOT;
+	} else if (c == '.')
 		scan_punct_slowly(s, c);
 	else if (c == ')' || c == ']') {
 		s->parens -= c == ')' && s->parens > 0;
