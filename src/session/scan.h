@@ -63,7 +63,8 @@ struct scan {
 	bool is_trail, has_newline;
 	uint32_t comment_depth;
 	/* private: what the tokens said (scan_rules.c); the texts lie in the chunk or in word */
-	uint8_t last, before, qualifier, statement, expect;
+	uint32_t last, before; /* wide: read right after they are written */
+	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
 	uint32_t parens;
 	const char *last_text, *before_text;

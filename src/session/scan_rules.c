@@ -28,15 +28,15 @@ enum expect {
 
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_DOT, TOKEN_COMMA, TOKEN_COLON, TOKEN_LITERAL, TOKEN_OTHER };
 
-static uint8_t
-told(uint8_t token, const char *text, size_t len)
+static uint32_t
+told(uint32_t token, const char *text, size_t len)
 {
 	enum sql_word word;
 
 	if (token != LAST_WORD)
 		return token;
 	if ((word = sql_word_find(text, len)) != SQL_WORDS_NONE)
-		return (uint8_t)word;
+		return word;
 	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
 }
 
@@ -274,10 +274,12 @@ judge_pg(struct scan *s, const char *text, size_t len)
 }
 
 static void
-take_name(struct scan *s, uint8_t kind, const char *text, size_t len)
+take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_DOT && s->qualifier == QUALIFIER_EXPRESSION)
+	if (s->last == LAST_EXPRESSION_DOT) {
 		s->flags |= SCAN_CODE; /* (expression).name calls a function of that name if it is no column */
+		s->last = LAST_DOT;
+	}
 	judge_pg(s, text, len);
 	scan_note_name(s, kind, text, len);
 }
@@ -285,7 +287,8 @@ take_name(struct scan *s, uint8_t kind, const char *text, size_t len)
 void
 scan_word_slowly(struct scan *s, const char *text, size_t len)
 {
-	enum sql_word word = s->last == LAST_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
+	enum sql_word word =
+	    s->last == LAST_DOT || s->last == LAST_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
 
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_WORD, word, text, len);
@@ -293,7 +296,7 @@ scan_word_slowly(struct scan *s, const char *text, size_t len)
 		begin_statement(s, word);
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
-	take_name(s, word != SQL_WORDS_NONE ? (uint8_t)word : LAST_WORD, text, len);
+	take_name(s, word != SQL_WORDS_NONE ? (uint32_t)word : LAST_WORD, text, len);
 }
 
 void
@@ -390,7 +393,7 @@ judge_call(struct scan *s)
 	bool is_syntax = (bits & SQL_RESERVED) != 0 && s->last != LAST_QUOTED && s->qualifier == QUALIFIER_NONE;
 
 	if (word != SQL_WORDS_NONE)
-		s->last = (uint8_t)word;
+		s->last = word;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_CONFIG;
@@ -435,11 +438,8 @@ take_dot(struct scan *s)
 	bool is_catalog =
 	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
 
-	if (!scan_is_name(s->last))
-		s->qualifier = QUALIFIER_EXPRESSION;
-	else
-		s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
-	s->last = LAST_DOT;
+	s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
+	s->last = scan_is_name(s->last) ? LAST_DOT : LAST_EXPRESSION_DOT;
 }
 
 void

@@ -15,7 +15,8 @@ enum scan_last {
 	LAST_KEYWORD,
 	LAST_IDENTIFIER, /* quoted or not */
 	LAST_QUOTED,
-	LAST_DOT,
+	LAST_DOT, /* behind a name */
+	LAST_EXPRESSION_DOT, /* behind anything else */
 	LAST_CLOSE, /* ) or ] */
 	LAST_COMMA,
 	LAST_COLON,
@@ -24,7 +25,7 @@ enum scan_last {
 };
 
 /* What stood before the last dot. */
-enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER, QUALIFIER_EXPRESSION };
+enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
 /* A word without quotes, as written; len may be cut to SCAN_WORD_MAX, which no name reaches. text must live until the
  * next token, or until scan_settle. */
@@ -65,7 +66,7 @@ void scan_name_append(struct scan *s, const char *bytes, size_t len);
 void scan_name_keep(struct scan *s);
 
 static inline bool
-scan_is_name(uint8_t last)
+scan_is_name(uint32_t last)
 {
 	return last != LAST_START && last <= LAST_QUOTED;
 }
@@ -92,13 +93,12 @@ scan_may_matter(const char *text, size_t len)
 static inline bool
 scan_is_simple(const struct scan *s, const char *text, size_t len)
 {
-	return s->expect == 0 && s->last != LAST_START && !scan_may_matter(text, len) &&
-	       (s->last != LAST_DOT || s->qualifier != QUALIFIER_EXPRESSION);
+	return s->expect == 0 && s->last != LAST_START && s->last != LAST_EXPRESSION_DOT && !scan_may_matter(text, len);
 }
 
 /* Another name, or the next part of one. */
 static inline void
-scan_note_name(struct scan *s, uint8_t kind, const char *text, size_t len)
+scan_note_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
 	if (s->last == LAST_DOT)
 		s->last = kind == LAST_WORD ? LAST_IDENTIFIER : kind;
