@@ -513,7 +513,7 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 	s->temp_match = 0;
 	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
 		scan_literal_bytes(s, p, (size_t)(quote - p));
-	s->last = LAST_OTHER;
+	s->last = LAST_LITERAL;
 	return next;
 }
 
@@ -696,7 +696,7 @@ scan_feed(struct scan *s, const char *sql, size_t len)
 		return;
 	scan_resume(s);
 	read_bytes(s, sql, len);
-	scan_settle(s);
+	scan_settle(s, s->lex == LEX_WORD || s->lex == LEX_IDENTIFIER || s->lex == LEX_IDENTIFIER_QUOTE);
 }
 
 static uint32_t

@@ -375,6 +375,7 @@ may_be_call(struct scan *s)
 	case LAST_IDENTIFIER:
 	case LAST_QUOTED:
 	case LAST_CAST:
+	case LAST_LITERAL: /* INTERVAL '1' DAY (3) */
 		return false;
 	case LAST_CLOSE: /* f(x) OVER (...), (...) alias (a, b); but: DISTINCT ON (a) f(b) */
 		return s->has_odd_parens;
@@ -497,7 +498,7 @@ scan_literal_end(struct scan *s)
 	if (s->capture == CAPTURE_BODY)
 		scan_body_end(s);
 	s->capture = CAPTURE_NONE;
-	s->last = LAST_OTHER;
+	s->last = LAST_LITERAL;
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------ */
@@ -512,11 +513,13 @@ scan_spare_word(struct scan *s)
 }
 
 void
-scan_settle(struct scan *s)
+scan_settle(struct scan *s, bool is_word_in_use)
 {
 	tell_before(s);
 	s->before_text = NULL;
-	if (scan_is_name(s->last) && s->last_text != s->word) {
+	if (is_word_in_use)
+		tell_last(s);
+	else if (scan_is_name(s->last) && s->last_text != s->word) {
 		s->last_len = s->last_len < SCAN_WORD_MAX ? s->last_len : SCAN_WORD_MAX;
 		memcpy(s->word, s->last_text, s->last_len);
 	}

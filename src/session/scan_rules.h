@@ -21,6 +21,7 @@ enum scan_last {
 	LAST_COMMA,
 	LAST_COLON,
 	LAST_CAST, /* :: */
+	LAST_LITERAL,
 	LAST_OTHER
 };
 
@@ -42,8 +43,9 @@ void scan_punct_slowly(struct scan *s, char c);
 /* A literal begins and ends; its content is between. */
 void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
-/* The chunk is over, nothing points into it any more; another one begins. */
-void scan_settle(struct scan *s);
+/* The chunk is over, nothing points into it any more; s->word may hold the beginning of another word. */
+void scan_settle(struct scan *s, bool is_word_in_use);
+/* Another chunk begins. */
 void scan_resume(struct scan *s);
 /* s->word will be overwritten: what is known by it is judged now. */
 void scan_spare_word(struct scan *s);
