@@ -63,16 +63,16 @@ struct scan {
 	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
 	bool is_trail, has_newline;
 	uint32_t comment_depth;
-	char tag[SCAN_WORD_MAX], word[SCAN_WORD_MAX];
-	/* private: what the tokens said (scan_rules.c); the texts point into the chunk or to word */
-	uint8_t last, before, qualifier, statement, expect;
+	/* private: what the tokens said (scan_rules.c); the texts lie in the chunk or in word */
+	uint32_t last, before; /* wide: read right after they are written */
+	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
 	uint32_t parens;
 	const char *last_text, *before_text;
 	size_t last_len, before_len;
 	/* private: what literals hold (scan_literal.c) */
 	uint8_t capture, body_expect, body_before, name_len;
-	char name[SCAN_WORD_MAX];
+	char name[SCAN_WORD_MAX], word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
 };
 
 void scan_init(struct scan *s, unsigned options);
