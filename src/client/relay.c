@@ -93,10 +93,7 @@ link_server(struct client *c, struct server *srv)
 {
 	c->srv = srv;
 	outbox_begin(&c->env->to_server, &srv->stream);
-	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
-	srv->bytes_to_client = srv->bytes_from_client = 0;
-	srv->tag[0] = srv->sqlstate[0] = '\0';
-	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
+	report_lent(c, srv);
 	if (srv->image != c->image && replay_image(c, srv) < 0) {
 		out_of_memory(c);
 		return -1;
@@ -133,7 +130,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 	c->wait_us = *c->env->now_us - c->ticket.since_us;
 	stream_set_reading(&c->stream, true);
 	if (c->state == CL_WELCOME)
-		login_refused(c, why);
+		login_refused(c, why, kind);
 	else
 		refuse_request(c, why, kind);
 }
@@ -389,6 +386,7 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 static enum walk_result
 linked(struct request_walk *w, const struct frame *f)
 {
+	w->c->has_run = true;
 	switch (f->type) {
 	case 'Q':
 		return send_simple(w, f, OWED_QUERY);
@@ -427,6 +425,7 @@ relay_answer(struct client *c, const void *bytes, size_t len)
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
+	w->c->has_run = true;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
@@ -655,7 +654,7 @@ relay_try_release(struct client *c)
 
 	if (srv == NULL || c->is_in_relay || c->state != CL_READY || !may_return(c, srv))
 		return;
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION && !c->entry->is_orphan && !c->env->is_draining)
+	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
 		return;
 	if (c->env->is_draining || c->entry->is_orphan) {
 		struct fail why;
@@ -673,7 +672,7 @@ void
 relay_leave(struct client *c)
 {
 	struct server *srv = c->srv;
-	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	bool is_used = c->is_session && c->has_run;
 
 	if (c->ticket.is_waiting)
 		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
@@ -681,7 +680,7 @@ relay_leave(struct client *c)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
-	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay) {
+	if (!is_used && !srv->is_closing && may_return(c, srv) && !c->is_in_relay) {
 		give_back(c, srv);
 		return;
 	}
@@ -697,5 +696,6 @@ relay_leave(struct client *c)
 		server_close(srv);
 		return;
 	}
-	server_reset(srv, is_session || statements_hold_server(c), *c->env->now_us);
+	/* In mid-login nobody knows which of its settings are there. */
+	server_reset(srv, is_used || c->state == CL_WELCOME || statements_hold_server(c), *c->env->now_us);
 }

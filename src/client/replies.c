@@ -97,8 +97,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (c == NULL)
 		return false;
 	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
-	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed &&
-	    c->entry->settings.pool_mode != POOL_MODE_SESSION)
+	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed && !c->is_session)
 		return true;
 	if (c->state == CL_WELCOME) {
 		login_server_error(c, e);

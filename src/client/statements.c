@@ -189,14 +189,13 @@ statements_count(const struct client *c)
 }
 
 /*
- * In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing, and
+ * A session's server is its own, and so are the names on it. What will be skipped means nothing, and
  * within COPY IN nothing does: the server ends the connection, and would not answer what a held message waits for.
  */
 static bool
 is_passed_through(const struct client *c)
 {
-	return c->entry->settings.pool_mode == POOL_MODE_SESSION ||
-	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
+	return c->is_session || (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
 /*

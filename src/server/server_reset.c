@@ -42,6 +42,19 @@ send_sync(struct server *srv)
 	return 0;
 }
 
+/* DISCARD ALL makes of settings that are not reported what they are on a fresh server; the reported ones are told. */
+static int
+forget_settings(struct server *srv)
+{
+	for (size_t i = image_count(srv->image); i-- > 0;) {
+		const struct image_setting *s = image_at(srv->image, i);
+
+		if (!s->is_reported && image_update(&srv->image, s->name, NULL, false) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* PostgreSQL waits for COPY data that will never come. */
 static int
 fail_copy(struct server *srv)
@@ -74,6 +87,8 @@ next_step(struct server *srv)
 		srv->is_reset_discarded = true;
 		server_statements_clear(&srv->statements);
 		srv->unnamed_of = 0;
+		if (forget_settings(srv) < 0)
+			return -1;
 		return send_query(srv, "DISCARD ALL");
 	}
 	server_step(srv, SE_CLEAN);

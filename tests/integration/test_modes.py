@@ -68,17 +68,6 @@ def test_a_session_client_that_vanishes_in_a_transaction_is_rolled_back(weir, ta
         assert shape(other.ask(query("SELECT 1")))[-3:] == "Z:I"
 
 
-@pytest.mark.weir_only
-def test_a_second_session_waits_for_the_first_to_leave(weir):
-    weir.start(pool_mode="session", pool_size=1)
-    first, second = weir.raw(), weir.raw()
-    first.query("SELECT 1")
-    second.send(query("SELECT 2"))
-    weir.wait_waiting(1)
-    first.leave()
-    assert texts(second.read_until("Z")) == [["2"]]
-
-
 # --- statement ---
 
 @pytest.mark.weir_only
@@ -120,5 +109,6 @@ def test_modes_per_database_and_user(weir):
         weir.raw(user, database).query("SELECT 1")
         rows[user, database] = weir.pool(database, user)["pool_mode"]
     assert rows == {("web", "app"): "transaction", ("web", "app2"): "session", ("reporting", "app2"): "statement"}
-    late = weir.raw("web", "app2")                                   # the session server is still the first one's
-    assert errors(late.ask(query("SELECT 1")))[0].sqlstate == "53300"
+    with pytest.raises(rawwire.LoginRefused) as late:                # the session server is still the first one's
+        weir.raw("web", "app2")
+    assert late.value.sqlstate == "53300"
