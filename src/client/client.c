@@ -114,6 +114,7 @@ client_close(struct client *c, const struct fail *why)
 		env->on_console_closed(env->up, c);
 	if (c->state == CL_CANCEL)
 		cancel_free(c);
+	sole_use_forget(c);
 	relay_leave(c);
 	statements_free(c);
 	cancel_unregister(c);

@@ -7,6 +7,7 @@
  *   statements.c     prepared statements across servers
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
+ *   sole_use.c       statements that need a database to themselves: our idle servers step aside
  *   report.c         what a finished request cost, counted and perhaps logged
  *
  * Owns:   its socket, what it has read but not handled, its statements, its image.
@@ -36,6 +37,7 @@
 struct client;
 struct client_login; /* client_login.c: while logging in */
 struct client_statements; /* statements.c: from the first Parse */
+struct sole_use; /* sole_use.c */
 struct verifier_cache; /* verifier_cache.c */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
@@ -95,6 +97,7 @@ struct client {
 	struct pool_ticket ticket;
 	struct image *image;
 	struct client_statements *statements;
+	struct sole_use *sole_use; /* NULL, nearly always */
 	union {
 		struct client_login *login;
 		void *console; /* the console's own */
@@ -216,6 +219,13 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
 void cancel_free(struct client *c);
 int cancel_register(struct client *c, uint32_t pid); /* gives it a key with this pid; 0: a made-up one. -1: no memory */
 void cancel_unregister(struct client *c);
+
+/* sole_use.c: a linked client's texts, as they are sent. bind, request_done: only while c->sole_use is set. */
+void sole_use_query(struct client *c, const char *sql, size_t len);
+void sole_use_parse(struct client *c, const char *name, const char *sql, size_t len);
+void sole_use_bind(struct client *c, const char *name);
+void sole_use_request_done(struct client *c, const struct owed *ended);
+void sole_use_forget(struct client *c); /* also without */
 
 /* report.c */
 void report_lent(struct client *c, struct server *srv); /* its measures begin */

@@ -289,6 +289,8 @@ send_bind(struct request_walk *w, const struct frame *f)
 			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
+	if (c->sole_use != NULL)
+		sole_use_bind(c, statement);
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
 	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
@@ -328,6 +330,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		}
 		if (c->srv->is_synced)
 			report_request_begins(c, c->srv);
+		sole_use_forget(c);
 		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0)
 			return out_of_memory(c);
 		c->srv->is_synced = false;

@@ -53,6 +53,8 @@ on_request_done(struct server *srv, const struct owed *ended)
 		statement_store_renew_all(c->env->statements);
 	}
 	statements_request_done(c);
+	if (c->sole_use != NULL)
+		sole_use_request_done(c, ended);
 	report_done(c, srv, ended);
 }
 

@@ -595,7 +595,10 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 	struct buf sql = { 0 }, b = { 0 };
 	enum statement_step step;
 
-	if (is_passed_through(c) || message[len - 1] != 0)
+	if (message[len - 1] != 0)
+		return STATEMENT_FORWARD;
+	sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	if (is_passed_through(c))
 		return STATEMENT_FORWARD;
 	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {
@@ -654,6 +657,7 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
+	sole_use_parse(c, f.name, (const char *)f.rest, f.query_len);
 	if (is_passed_through(c))
 		return STATEMENT_FORWARD;
 	switch (deallocate_step(c, (const char *)f.rest, f.query_len, &sql)) {

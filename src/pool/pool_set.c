@@ -673,6 +673,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 
 	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
+		pool_hold_expire(e, now_us);
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
 			uint64_t due;
 

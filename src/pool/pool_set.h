@@ -47,6 +47,7 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is configured no more */
 	uint64_t last_used_us, next_due_us;
+	uint64_t holder, held_until_us; /* pool_hold.c; 0: not held */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */
 	struct startup_image *startups; /* startup settings that were tried, and what they came to */
@@ -102,6 +103,13 @@ void pool_entry_learn_keys(struct pool_entry *entry, const char *user, const str
 /* --- time and operations --- */
 /* Call about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
+/*
+ * A statement of this holder (a client's id) on a server of asking needs this database (as PostgreSQL calls it) to
+ * itself: pools there close what is idle and lend nothing until release, or for 5 s.
+ */
+void pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us);
+void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
+void pool_hold_expire(struct pool_entry *e, uint64_t now_us); /* the set's, at each tick */
 void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 bool pool_set_is_quiet(const struct pool_set *set, const char *database); /* no server is lent or being cleaned */
