@@ -87,6 +87,13 @@ read_to_the_end(struct client *c)
 			return;
 }
 
+/* Part of a message has been sent: what we put behind it would be taken for the rest of it. */
+static bool
+is_in_message(const struct client *c)
+{
+	return c->srv != NULL && c->srv->body_left > 0 && !c->srv->is_body_swallowed;
+}
+
 void
 client_close(struct client *c, const struct fail *why)
 {
@@ -94,6 +101,8 @@ client_close(struct client *c, const struct fail *why)
 
 	if (c->is_closing)
 		return;
+	if (is_in_message(c))
+		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
 

@@ -5,6 +5,7 @@
  *   relay.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
  *   statements.c     prepared statements across servers
+ *   replication.c    clients that replicate, each on a server of its own
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
  *   sole_use.c       statements that need a database to themselves: our idle servers step aside
@@ -119,6 +120,7 @@ struct client {
 		struct sockaddr_in6 in6;
 	} peer;
 	uint8_t state; /* enum client_state */
+	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_unix, is_closing, is_stalled;
@@ -219,6 +221,10 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
 void cancel_free(struct client *c);
 int cancel_register(struct client *c, uint32_t pid); /* gives it a key with this pid; 0: a made-up one. -1: no memory */
 void cancel_unregister(struct client *c);
+
+/* replication.c: for clients whose replication is not NONE */
+bool replication_is_streaming(const struct client *c); /* also for others: false */
+void replication_leave(struct client *c); /* it goes: so does its server */
 
 /* sole_use.c: a linked client's texts, as they are sent. bind, request_done: only while c->sole_use is set. */
 void sole_use_query(struct client *c, const char *sql, size_t len);

@@ -59,7 +59,7 @@ check_servers(struct client_env *env, uint64_t now_us)
 			struct client *c = srv->link;
 
 			next = TAILQ_NEXT(srv, all);
-			if (c != NULL && c->state == CL_READY && check_busy(c, srv, now_us))
+			if (c != NULL && c->state == CL_READY && c->replication == 0 && check_busy(c, srv, now_us))
 				break; /* the list may have changed; the next tick goes on */
 		}
 	}
@@ -87,7 +87,8 @@ idle_since(const struct client *c)
 
 	if (srv == NULL)
 		return c->ticket.is_waiting ? 0 : c->idle_since_us;
-	if (!c->is_session || srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || c->body_left > 0)
+	if (!c->is_session || c->replication != 0 || srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' ||
+	    c->body_left > 0)
 		return 0;
 	return srv->last_done_us > c->idle_since_us ? srv->last_done_us : c->idle_since_us;
 }
@@ -131,7 +132,7 @@ clients_drain(struct client_env *env)
 		next = TAILQ_NEXT(c, all);
 		if (c->state < CL_READY)
 			client_close(c, &why);
-		else if (c->state == CL_READY && c->srv == NULL)
+		else if (c->state == CL_READY && (c->srv == NULL || replication_is_streaming(c)))
 			client_close(c, &why);
 		else if (c->state == CL_READY)
 			relay_try_release(c); /* a session between transactions */

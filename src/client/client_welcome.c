@@ -35,9 +35,8 @@ login_log(struct client *c)
 		 client_user(c), c->state == CL_CONSOLE ? "the console" : c->entry->database->name);
 }
 
-/* Everything is known: ParameterStatus, BackendKeyData, ReadyForQuery, in one write. image: taken. */
-static void
-finish(struct client *c, struct image *image, const struct image *welcome)
+void
+login_finish(struct client *c, struct image *image, const struct image *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
@@ -89,7 +88,7 @@ finish_if_known(struct client *c)
 
 	if (image == NULL)
 		return false;
-	finish(c, image_ref(image), c->entry->welcome);
+	login_finish(c, image_ref(image), c->entry->welcome);
 	return true;
 }
 
@@ -162,7 +161,7 @@ finish_guessed(struct client *c, struct image *img, bool is_certain)
 {
 	if (is_certain)
 		pool_entry_learn_startup(c->entry, c->login->raw, img);
-	finish(c, img, c->entry->welcome);
+	login_finish(c, img, c->entry->welcome);
 }
 
 /*
@@ -389,7 +388,7 @@ login_server_done(struct client *c)
 		report_lent(c, srv);
 	else
 		give_back(c);
-	finish(c, img, c->entry->welcome);
+	login_finish(c, img, c->entry->welcome);
 }
 
 void
@@ -415,6 +414,10 @@ login_refused(struct client *c, const struct fail *why, enum request_failure kin
 void
 login_welcome(struct client *c)
 {
+	if (c->login->replication != REPLICATION_NONE) {
+		replication_welcome(c);
+		return;
+	}
 	c->is_session = c->entry->settings.pool_mode == POOL_MODE_SESSION;
 	if (c->is_session || !finish_if_known(c))
 		ask_server(c);

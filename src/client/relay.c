@@ -683,6 +683,10 @@ relay_leave(struct client *c)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
+	if (c->replication != 0) {
+		replication_leave(c);
+		return;
+	}
 	if (!is_used && !srv->is_closing && may_return(c, srv) && !c->is_in_relay) {
 		give_back(c, srv);
 		return;

@@ -251,7 +251,9 @@ on_lost(struct server *srv, const struct fail *why)
 		login_server_lost(c, why);
 		return;
 	}
-	if (srv->is_closing) { /* PostgreSQL has said FATAL itself, and the client has it */
+	/* PostgreSQL has said FATAL itself, and the client has it; or it has part of a message, and that must stay one.
+	 */
+	if (srv->is_closing || (srv->body_left > 0 && !srv->is_body_swallowed)) {
 		client_close(c, NULL);
 		return;
 	}

@@ -18,6 +18,7 @@
 #include "server/server.h"
 
 struct pool_set; /* opaque: pool_set.c */
+struct pool_owns;
 
 struct pool_database {
 	char name[CONFIG_NAME_MAX + 1]; /* as clients ask for it */
@@ -82,6 +83,7 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint32_t pool_set_next_server_id(struct pool_set *set);
+struct pool_owns *pool_set_owns(const struct pool_set *set); /* pool_own.h */
 
 /* --- borrowing; the policy's functions with servers in place of pool_conns --- */
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *link, uint64_t now_us);
@@ -112,7 +114,8 @@ void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t n
 void pool_hold_expire(struct pool_entry *e, uint64_t now_us); /* the set's, at each tick */
 void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-bool pool_set_is_quiet(const struct pool_set *set, const char *database); /* no server is lent or being cleaned */
+bool pool_set_is_quiet(const struct pool_set *set,
+		       const char *database); /* no server is lent (but for replication) or being cleaned */
 bool pool_set_is_paused(const struct pool_set *set);
 /* Close all (idle now, others when returned). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
