@@ -10,174 +10,61 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "session/known.h"
 
-#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define LOOK_AFTER_US 20000u
 #define LOOKS_MAX 250u
-#define NAME_MAX_LEN 63 /* bytes; PostgreSQL's NAMEDATALEN - 1, and what statements may be called to be followed */
+#define STATEMENT_NAME_LEN 63 /* bytes; one with a longer name is not followed */
 
 struct sole_use {
 	struct client *c;
 	struct event *timer;
-	char database[NAME_MAX_LEN + 1];
-	char statement[NAME_MAX_LEN + 1]; /* prepared under this name */
+	char database[KNOWN_NAME_MAX];
+	char statement[STATEMENT_NAME_LEN + 1]; /* prepared under this name */
 	uint32_t looks;
 	bool is_simple, is_holding;
 	bool is_bound, is_other; /* in this request: it was bound; something else was prepared or bound */
 };
 
-/* --- which database --- */
-
-struct word {
-	char kind; /* 'w' a word, folded; 'q' quoted; 0 the end; else the character */
-	char text[NAME_MAX_LEN + 1]; /* cut, as PostgreSQL does */
-};
-
-static const char *
-skip_blank(const char *p, const char *end)
-{
-	while (p < end) {
-		if (isspace((unsigned char)*p))
-			p++;
-		else if (end - p > 1 && p[0] == '-' && p[1] == '-')
-			while (p < end && *p != '\n')
-				p++;
-		else if (end - p > 1 && p[0] == '/' && p[1] == '*') {
-			unsigned depth = 1;
-
-			for (p += 2; p < end && depth > 0; p++)
-				if (end - p > 1 && p[0] == '/' && p[1] == '*')
-					depth++, p++;
-				else if (end - p > 1 && p[0] == '*' && p[1] == '/')
-					depth--, p++;
-		} else
-			break;
-	}
-	return p;
-}
-
-static bool
-is_word_char(char ch)
-{
-	return isalnum((unsigned char)ch) || ch == '_' || ch == '$' || (unsigned char)ch >= 0x80;
-}
-
-static const char *
-next_word(const char *p, const char *end, struct word *w)
-{
-	size_t len = 0;
-
-	p = skip_blank(p, end);
-	w->kind = p < end ? *p : '\0';
-	if (w->kind == '"' || w->kind == '\'') {
-		char quote = *p++;
-
-		w->kind = 'q';
-		for (; p < end && (*p != quote || (end - p > 1 && p[1] == quote)); p++) {
-			p += *p == quote;
-			if (len < NAME_MAX_LEN)
-				w->text[len++] = *p;
-		}
-		p += p < end;
-	} else if (p < end && is_word_char(*p)) {
-		w->kind = 'w';
-		for (; p < end && is_word_char(*p); p++)
-			if (len < NAME_MAX_LEN)
-				w->text[len++] = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
-	} else
-		p += p < end;
-	w->text[len] = '\0';
-	return p;
-}
-
-static bool
-is_word(const struct word *w, const char *text)
-{
-	return w->kind == 'w' && strcmp(w->text, text) == 0;
-}
-
-/* The word behind the last of these; NULL if they do not stand there. */
-static const char *
-expect(const char *p, const char *end, const char *first, const char *second)
-{
-	struct word w;
-
-	p = next_word(p, end, &w);
-	if (!is_word(&w, first))
-		return NULL;
-	p = next_word(p, end, &w);
-	return is_word(&w, second) ? p : NULL;
-}
-
-/* TEMPLATE's name among the options; template1 if it is not there. False: more than one statement. */
-static bool
-find_template(const char *p, const char *end, char *name)
-{
-	struct word w;
-
-	strcpy(name, "template1");
-	while ((p = next_word(p, end, &w)), w.kind != '\0') {
-		if (w.kind == ';')
-			return skip_blank(p, end) == end;
-		if (!is_word(&w, "template"))
-			continue;
-		p = next_word(p, end, &w);
-		if (w.kind == '=')
-			p = next_word(p, end, &w);
-		if (w.kind != 'w' && w.kind != 'q')
-			return false;
-		if (!is_word(&w, "default"))
-			strcpy(name, w.text);
-	}
-	return true;
-}
-
-/* Nothing but the rest of one statement. */
-static bool
-is_last(const char *p, const char *end)
-{
-	struct word w;
-
-	do
-		p = next_word(p, end, &w);
-	while (w.kind != '\0' && w.kind != ';');
-	return skip_blank(p, end) == end;
-}
-
-static bool
-parse_database(const char *p, const char *end, char *name)
-{
-	struct word verb, w;
-	const char *after;
-
-	p = next_word(p, end, &verb);
-	p = next_word(p, end, &w);
-	if (!is_word(&w, "database"))
-		return false;
-	if (is_word(&verb, "drop") && (after = expect(p, end, "if", "exists")) != NULL)
-		p = after;
-	p = next_word(p, end, &w);
-	if (w.kind != 'w' && w.kind != 'q')
-		return false;
-	if (is_word(&verb, "create"))
-		return find_template(p, end, name);
-	strcpy(name, w.text);
-	if (is_word(&verb, "alter"))
-		return (p = expect(p, end, "rename", "to")) != NULL && is_last(p, end);
-	return is_word(&verb, "drop") && is_last(p, end);
-}
-
 /* Nearly all texts end here at their first letter or two. */
 static bool
-is_candidate(const char *p, const char *end)
+is_candidate(const char *sql, size_t len)
 {
-	p = skip_blank(p, end);
-	return end - p > 14 &&
-	       (strncasecmp(p, "dr", 2) == 0 || strncasecmp(p, "cr", 2) == 0 || strncasecmp(p, "al", 2) == 0);
+	static const char begins[][3] = { "dr", "cr", "al" };
+
+	if (len <= sizeof("DROP DATABASE"))
+		return false;
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+		if (strncasecmp(sql, begins[i], 2) == 0)
+			return true;
+	return strchr(" \t\r\n/-", sql[0]) != NULL; /* blanks or a comment before it */
+}
+
+/* Which database the text needs alone. Nothing else may be in it. */
+static bool
+read_database(const struct client *c, const char *sql, size_t len, char database[static KNOWN_NAME_MAX])
+{
+	struct known_text text;
+	const struct known *k = &text.statements[0];
+
+	if (!is_candidate(sql, len) || !known_parse(&text, image_scan_options(c->image), sql, len) || text.count != 1)
+		return false;
+	switch ((enum known_kind)k->kind) {
+	case KNOWN_DROP_DATABASE:
+	case KNOWN_RENAME_DATABASE:
+		snprintf(database, KNOWN_NAME_MAX, "%s", k->name);
+		return true;
+	case KNOWN_CREATE_DATABASE: /* PostgreSQL cuts names, too */
+		snprintf(database, KNOWN_NAME_MAX, "%.63s", k->value[0] != '\0' ? k->value : "template1");
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* --- while it runs --- */
@@ -259,10 +146,10 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 static struct sole_use *
 note(struct client *c, const char *sql, size_t len)
 {
-	char database[NAME_MAX_LEN + 1];
+	char database[KNOWN_NAME_MAX];
 	struct sole_use *s;
 
-	if (!is_candidate(sql, sql + len) || !parse_database(sql, sql + len, database))
+	if (!read_database(c, sql, len, database))
 		return NULL;
 	sole_use_forget(c);
 	s = calloc(1, sizeof(*s));
@@ -290,7 +177,7 @@ sole_use_query(struct client *c, const char *sql, size_t len)
 void
 sole_use_parse(struct client *c, const char *name, const char *sql, size_t len)
 {
-	struct sole_use *s = strlen(name) <= NAME_MAX_LEN ? note(c, sql, len) : NULL;
+	struct sole_use *s = strlen(name) <= STATEMENT_NAME_LEN ? note(c, sql, len) : NULL;
 
 	if (s != NULL) {
 		strcpy(s->statement, name);
