@@ -232,7 +232,7 @@ wanted_image(const struct client *c)
 }
 
 static int
-apply_settings(struct client *c, struct server *srv, const struct image *wanted, const struct image *always)
+apply_settings(struct server *srv, const struct image *wanted, const struct image *always)
 {
 	struct buf b = { 0 };
 	int r = server_put_image(srv, wanted, always, &b);
@@ -249,7 +249,7 @@ try_settings(struct client *c, struct server *srv)
 {
 	struct image *known = pool_entry_find_startup(c->entry, c->login->raw);
 	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
-	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_of(c));
+	int r = wanted == NULL ? -1 : apply_settings(srv, wanted, known != NULL ? NULL : settings_of(c));
 	struct fail why;
 
 	image_unref(wanted);

@@ -709,7 +709,8 @@ relay_try_release(struct client *c)
 {
 	struct server *srv = c->srv;
 
-	if (srv == NULL || c->is_in_relay || c->state != CL_READY || !may_return(c, srv))
+	if (srv == NULL || c->is_in_relay || c->state != CL_READY ||
+	    (!may_return(c, srv) && !replication_is_streaming(c))) /* which is never between two requests */
 		return;
 	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
 		return;

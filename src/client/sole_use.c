@@ -137,10 +137,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 			look_later(s);
 		return;
 	}
-	log_info(c->env->log, "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
-		 (unsigned long long)c->id, s->database);
 	s->is_holding = true;
-	pool_set_hold_database(c->entry, s->database, c->id, *c->env->now_us);
+	if (pool_set_hold_database(c->entry, s->database, c->id, *c->env->now_us) > 0)
+		log_info(c->env->log,
+			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
+			 (unsigned long long)c->id, s->database);
 }
 
 static struct sole_use *

@@ -33,9 +33,11 @@ is_same_cluster(const struct upstream *a, const struct upstream *b)
 	return false;
 }
 
-void
+unsigned
 pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us)
 {
+	unsigned count = 0;
+
 	for (struct pool_entry *e = pool_set_first(asking->set); e != NULL; e = e->next) {
 		if (e->held_until_us != 0 || strcmp(e->target->database, database) != 0 ||
 		    !is_same_cluster(e->target->upstream, asking->target->upstream))
@@ -44,7 +46,9 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 		e->held_until_us = now_us + HOLD_US;
 		pool_close_all(e->policy, RR_KILL, now_us); /* none in stock either, before somebody asks for one */
 		pool_pause(e->policy, now_us);
+		count++;
 	}
+	return count;
 }
 
 static void

@@ -107,9 +107,10 @@ void pool_entry_learn_keys(struct pool_entry *entry, const char *user, const str
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
 /*
  * A statement of this holder (a client's id) on a server of asking needs this database (as PostgreSQL calls it) to
- * itself: pools there close what is idle and lend nothing until release, or for 5 s.
+ * itself: pools there close what is idle and lend nothing until release, or for 5 s. How many pools that are.
  */
-void pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us);
+unsigned pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder,
+				uint64_t now_us);
 void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
 void pool_hold_expire(struct pool_entry *e, uint64_t now_us); /* the set's, at each tick */
 void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */

@@ -270,6 +270,19 @@ def test_a_stop_ends_streams_at_once(weir):
 
 
 @pytest.mark.weir_only
+def test_a_database_that_is_configured_no_more(weir, table):
+    """Told at the stream's next message."""
+    weir.start()
+    wire = replicate(weir)
+    stream(wire)
+    weir.reload(sections={"database app": None})
+    weir.postgres.query(f"INSERT INTO {table} VALUES (1, 'x')")
+    while (reply := wire.read()).type == "d":
+        pass
+    assert reply.sqlstate == "57P01" and "removed" in reply.error["M"]
+
+
+@pytest.mark.weir_only
 def test_one_whose_login_is_under_way_may_leave(weir, tap):
     weir.start(upstream=f"host={tap.host} port={tap.port}")
     tap.stall(new=True)

@@ -98,6 +98,28 @@ def test_the_key_of_the_client_before_hits_nobody(weir):
 
 
 @pytest.mark.weir_only
+def test_clients_with_equal_pids_are_told_apart_by_their_secrets(weir, fake):
+    """Two PostgreSQL servers may well have backends of the same pid; this one has only one."""
+    def script(conn):
+        conn.number = 242                                            # of which it makes its pid
+        conn.login()
+        conn.serve()
+    fake.script = script
+    weir.start(pool_mode="session", upstream=fake.upstream)
+    wires = [weir.raw() for _ in range(3)]
+    assert {key_pid(wire) for wire in wires} == {4242} and len({wire.key for wire in wires}) == 3
+    for wire in wires:
+        send_cancel(weir.address, wire.key)
+    send_cancel(weir.address, wires[0].key[:4] + b"\1\2\3\4")       # the fake server's own
+    wires[1].leave()
+    wait_until(lambda: len(fake.open_connections()) == 3 and weir.pool()["cl_active"] == 2, 5, "one to leave")
+    send_cancel(weir.address, wires[1].key)
+    send_cancel(weir.address, wires[2].key)
+    wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="no_query") == 4, 5, "four that were found")
+    assert weir.metric("pgweir_cancel_requests_total", result="wrong_key") == 2
+
+
+@pytest.mark.weir_only
 def test_in_transaction_mode_the_pid_is_made_up_and_positive(weir):
     weir.start(pool_size=2)
     wires = [weir.raw() for _ in range(20)]
