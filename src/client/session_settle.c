@@ -104,7 +104,7 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 			struct image *kept = image_ref(*img);
 			/* The identity is none of the settings RESET ALL resets. */
 			int r = s->kind != IMAGE_OTHER || strcasecmp(s->name, "role") == 0 ||
-						strcasecmp(s->name, "session_authorization") == 0
+					strcasecmp(s->name, "session_authorization") == 0
 				    ? 0
 				    : apply_one(c, img, &each);
 
@@ -229,8 +229,7 @@ parts_of(const struct client *c, uint32_t flags)
 		parts |= PROBE_FUNCTIONS;
 	if (flags & SCAN_SETTING)
 		parts |= PROBE_SETTINGS;
-	if ((flags & SCAN_TEMP) ||
-	    ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
 		parts |= PROBE_TEMP;
 	if (flags & SCAN_LOCK)
 		parts |= PROBE_LOCKS;
@@ -279,8 +278,8 @@ send_probe(struct client *c, unsigned parts)
 	if (!buf_ok(&b) || ledger_push(l, OWED_PARSE, OWED_TO_PROBE, NULL) < 0 ||
 	    ledger_push(l, OWED_BIND, OWED_TO_PROBE, NULL) < 0 ||
 	    ledger_push(l, OWED_EXECUTE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE,
-				&(struct owed_request){ .started_us = *c->env->now_us }) < 0)
+	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE, &(struct owed_request){ .started_us = *c->env->now_us }) <
+		0)
 		r = -1;
 	else
 		server_write(srv, b.bytes, b.len);
@@ -537,9 +536,10 @@ session_may_release(struct client *c)
 	uint32_t flags = srv->suspicion;
 	unsigned parts;
 
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION ||
-	    (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0)))
-		return c->entry->settings.pool_mode == POOL_MODE_SESSION || !session_keeps(c);
+	if (c->is_session)
+		return true;
+	if (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(c);
 	if (s == NULL && (s = session_own(c)) == NULL) {
 		relay_out_of_memory(c);
 		return false;

@@ -94,6 +94,7 @@ struct server_target {
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* value of the startup parameter, or NULL */
+	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */

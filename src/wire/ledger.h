@@ -77,7 +77,7 @@ struct ledger {
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
 	enum ledger_copy copy; /* of the head */
 	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
-	bool is_replication; /* CopyBothResponse may come */
+	bool is_replication; /* CopyBothResponse may come; results may follow upon CopyDone */
 	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
 	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
