@@ -48,6 +48,7 @@ free_later(struct grave *g)
 	image_unref(srv->image);
 	free(srv->carry);
 	free(srv->text);
+	free(srv->kept.bytes);
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	free(srv);
 }
@@ -325,6 +326,14 @@ is_looked_into(uint8_t type)
 	return type == 'Z' || type == 'C' || type == 'S' || type == 'E';
 }
 
+/* What a Describe brought: only if somebody wants to know. */
+static bool
+is_description(const struct owed *o, uint8_t type)
+{
+	return (type == 'T' || type == 't' || type == 'n') && o != NULL &&
+	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
+}
+
 /* Where the replies of one read stand: [run, at) is to be passed. */
 struct walk {
 	struct server *srv;
@@ -430,6 +439,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return violated(srv, f->type, why);
 	if (f->type == 'Z' && (f->body_len != 1 || memchr("ITE", body[0], 3) == NULL))
 		return violated(srv, f->type, why);
+	if (is_description(head, f->type))
+		srv->env->ops->described(srv, head, f->type, body, body_len, body_len == f->body_len);
 	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, f->type, why);
@@ -498,7 +509,8 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		/* Large errors are judged by what has come: the fields that count stand first. */
-		if (avail < f.body_len && is_looked_into(f.type) &&
+		if (avail < f.body_len &&
+		    (is_looked_into(f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))

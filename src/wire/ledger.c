@@ -105,6 +105,7 @@ answered(struct ledger *l)
 {
 	struct owed o = take_head(l);
 
+	l->answered += o.to == OWED_TO_CLIENT;
 	settle(l, &o, OWED_ANSWERED);
 }
 
@@ -232,6 +233,17 @@ receive_error(struct ledger *l)
 	}
 }
 
+bool
+ledger_take_sync(struct ledger *l)
+{
+	struct owed *o = l->count == 1 ? &l->ring[l->head] : NULL;
+
+	if (o == NULL || o->kind != OWED_SYNC || o->to != OWED_TO_CLIENT)
+		return false;
+	o->to = OWED_TO_STATEMENT;
+	return true;
+}
+
 /* Types that end or belong to a running Query or Execute. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
@@ -304,6 +316,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 		return LEDGER_VIOLATION;
 	*ended = take_head(l);
 	*is_end = true;
+	l->answered = 0;
 	return verdict_of(ended);
 }
 

@@ -78,6 +78,7 @@ struct ledger {
 	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
 	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
+	uint32_t answered; /* messages of the client's since the last ReadyForQuery; made ones do not count */
 	const struct ledger_ops *ops;
 	void *arg;
 };
@@ -107,6 +108,11 @@ int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, 
  * NotificationResponse may come at any time, also with nothing owed (then PASS).
  */
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
+/*
+ * Of all that was sent only the Sync behind a failed message of the client's is still unanswered: its ReadyForQuery is
+ * ours from now on, for the client's request will be sent once more. False: it is not so, nothing has changed.
+ */
+bool ledger_take_sync(struct ledger *l);
 /* After the message that was received is on its way: gives the made replies whose turn has come. */
 void ledger_advance(struct ledger *l);
 
