@@ -195,7 +195,7 @@ weir_snapshot(struct weir *w)
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;
-	s->statement_cache_bytes = statement_store_bytes(w->clients.statements);
+	s->statement_cache_bytes = statement_store_bytes(w->clients.statements) + w->clients.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;

@@ -4,7 +4,8 @@
  *   client_login.c   from the first byte to the first ReadyForQuery, with client_auth.c and client_welcome.c
  *   relay.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
- *   statements.c     prepared statements across servers
+ *   statements.h     prepared statements across servers
+ *   rerun.c          a request that met an outdated plan, sent once more
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
  *   report.c         what a finished request cost, counted and perhaps logged
@@ -35,7 +36,7 @@
 
 struct client;
 struct client_login; /* client_login.c: while logging in */
-struct client_statements; /* statements.c: from the first Parse */
+struct client_statements; /* statements.h: from the first Parse */
 struct verifier_cache; /* verifier_cache.c */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
@@ -63,6 +64,7 @@ struct client_env {
 	unsigned done_count;
 	struct pool_set *pools;
 	struct statement_store *statements;
+	size_t name_bytes; /* of all clients' names of statements */
 	struct image_store *images;
 	struct verifier_cache *verifiers;
 	struct config *config; /* the present ones; a reload replaces them */
@@ -120,6 +122,7 @@ struct client {
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_unix, is_closing, is_stalled;
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
+	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
@@ -185,7 +188,8 @@ enum statement_step {
 	STATEMENT_FAILED /* no memory */
 };
 enum statement_step statements_parse(struct client *c, const uint8_t *message, size_t len);
-/* Bind: message may be cut after its names; *used bytes are dealt with, the rest follows as it is. */
+/* Bind: message may be cut after its names, or more may follow it (have > total); *used bytes are dealt with, the rest
+ * follows as it is. */
 enum statement_step statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used);
 enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
@@ -197,6 +201,9 @@ void statements_deallocated(struct client *c); /* CommandComplete of a DEALLOCAT
 void statements_request_done(struct client *c); /* ReadyForQuery */
 enum statement_step statements_simple_query(struct client *c); /* before one: it will drop the unnamed statement */
 void statements_sync(struct client *c); /* an error before it ends with it */
+/* What a Describe of a named statement brought: see server_ops.described. */
+void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+			  bool is_whole);
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
 /* A Parse that is forwarded as it is: entered in the ledger. -1: no memory. */
@@ -206,6 +213,13 @@ bool statements_hold_server(const struct client *c);
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct client *c);
 size_t statements_count(const struct client *c);
+
+/* rerun.c */
+/* A message was dealt with: it is kept if it may have to be sent again. is_sent: something of it went to the server. */
+void rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent);
+/* An error came. True: the client must not see it; rerun_now is due when nothing is owed any more. */
+bool rerun_wanted(struct client *c, const struct error_fields *e);
+void rerun_now(struct client *c);
 
 /* cancel.c */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);

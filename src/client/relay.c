@@ -96,6 +96,7 @@ link_server(struct client *c, struct server *srv)
 	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
 	srv->bytes_to_client = srv->bytes_from_client = 0;
 	srv->tag[0] = srv->sqlstate[0] = '\0';
+	srv->kept.state = KEPT_NOTHING;
 	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
 	if (srv->image != c->image && replay_image(c, srv) < 0) {
 		out_of_memory(c);
@@ -294,7 +295,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 	}
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
+	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
 	case STATEMENT_HOLD:
@@ -413,6 +414,18 @@ linked(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static enum walk_result
+linked_and_kept(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t at = w->at, total = c->env->to_server.total;
+	enum walk_result r = linked(w, f);
+
+	if (r != WALK_OVER && w->at > at)
+		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+	return r;
+}
+
 void
 relay_answer(struct client *c, const void *bytes, size_t len)
 {
@@ -505,7 +518,9 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	return linked(w, &f);
+	if (c->is_rerunning)
+		return WALK_HOLD;
+	return linked_and_kept(w, &f);
 }
 
 static enum walk_result

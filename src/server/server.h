@@ -99,10 +99,17 @@ struct server_target {
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
+enum kept_state {
+	KEPT_NOTHING, /* nothing of the request was sent yet */
+	KEPT_SO_FAR, /* all of it that was sent */
+	KEPT_WHOLE, /* all of it, with its Sync */
+	KEPT_NOT
+};
+
 /* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
 struct kept_request {
 	uint8_t *bytes;
-	uint32_t len, cap;
+	uint32_t len, cap, first_len; /* first_len: of its first message */
 	uint8_t state; /* enum kept_state */
 	bool is_described; /* the Bind that it begins with is followed by a Describe of its portal */
 };

@@ -330,6 +330,12 @@ statement_store_bytes(const struct statement_store *store)
 	return store->bytes;
 }
 
+size_t
+statement_store_held_bytes(const struct statement_store *store)
+{
+	return store->bytes - store->idle_bytes;
+}
+
 void
 statement_store_each(const struct statement_store *store,
 		     void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg)

@@ -52,6 +52,7 @@ struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
 size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */
+size_t statement_store_held_bytes(const struct statement_store *store);
 /* Those that are shared, with how many references each has. row must not change the store. */
 void statement_store_each(const struct statement_store *store,
 			  void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg);

@@ -244,6 +244,13 @@ ledger_take_sync(struct ledger *l)
 	return true;
 }
 
+void
+ledger_swallow_types(struct ledger *l)
+{
+	if (l->count > 0)
+		entry_at(l, l->count - 1)->is_types_told = true;
+}
+
 /* Types that end or belong to a running Query or Execute. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
@@ -355,7 +362,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_DESCRIBE_STATEMENT:
 		if (o->phase == 0 && type == 't') {
 			o->phase = 1;
-			return verdict_of(o);
+			return o->is_types_told ? LEDGER_SWALLOW : verdict_of(o);
 		}
 		return receive_simple_answer(l, o->phase == 1 && (type == 'T' || type == 'n'));
 	case OWED_FUNCTION:

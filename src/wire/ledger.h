@@ -47,6 +47,7 @@ struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
 	uint8_t phase;
+	bool is_types_told; /* DESCRIBE_STATEMENT: its ParameterDescription is swallowed */
 	uint32_t statements; /* of a request, for its owner: how many it consisted of */
 	union {
 		void *ref; /* the owner's, or NULL */
@@ -113,6 +114,8 @@ enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *
  * ours from now on, for the client's request will be sent once more. False: it is not so, nothing has changed.
  */
 bool ledger_take_sync(struct ledger *l);
+/* The DESCRIBE_STATEMENT that was entered last is sent once more: the client has its ParameterDescription already. */
+void ledger_swallow_types(struct ledger *l);
 /* After the message that was received is on its way: gives the made replies whose turn has come. */
 void ledger_advance(struct ledger *l);
 
