@@ -6,6 +6,9 @@
  * after DDL, has no such past: so the client's Bind waits until a Describe of ours has shown that its rows are what
  * the client was told. If not, the client gets PostgreSQL's error, as it would have. Clients that describe their
  * portal in the same breath (libpq, node-postgres, pgx) are told anew and wait for nothing.
+ *
+ * Whoever hears of rows that are not those others heard of under the same id has found out that somebody altered a
+ * table behind our back: the statement gets a new id, so that all who rely on the old rows have to look again.
  */
 #include "client/statements.h"
 
@@ -76,27 +79,35 @@ prove(struct client *c, struct named *n)
 enum statement_step
 shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *next, size_t next_len)
 {
-	bool is_known = n->is_told && n->id == n->st->id;
+	bool is_known = n->is_told && n->id == n->st->id && statement_presence_of(c, n->st) != STATEMENT_ABSENT;
 
 	if (is_describe_of(portal, next, next_len)) {
 		if (!is_known)
 			expect_describe(c->statements, n);
 		return STATEMENT_DONE;
 	}
-	if (!n->is_told || n->is_pending)
-		return STATEMENT_DONE;
 	if (n->is_proving)
 		return STATEMENT_HOLD;
-	if (n->is_changed && is_current(n))
-		return STATEMENT_FORWARD;
-	if (is_known && statement_presence_of(c, n->st) != STATEMENT_ABSENT)
+	if (!n->is_told || n->is_pending || is_known)
 		return STATEMENT_DONE;
-	return prove(c, n);
+	return n->is_changed && is_current(n) ? STATEMENT_FORWARD : prove(c, n);
+}
+
+static void
+compare(struct named *n, uint32_t shape)
+{
+	if (!is_current(n) || shape == n->st->shape)
+		return;
+	if (n->st->shape == SHAPE_UNKNOWN)
+		n->st->shape = shape;
+	else
+		statement_renew(n->st);
 }
 
 static void
 told(struct named *n, uint32_t shape)
 {
+	compare(n, shape);
 	n->shape = shape;
 	n->is_told = true;
 	n->is_changed = false;
@@ -106,9 +117,12 @@ told(struct named *n, uint32_t shape)
 static void
 proven(struct named *n, uint32_t shape)
 {
+	compare(n, shape);
 	n->is_changed = shape == SHAPE_UNKNOWN || shape != n->shape;
-	if (!n->is_changed && is_current(n))
-		n->id = n->st->id;
+	if (n->is_changed)
+		shape_asked(n); /* it may be renewed; no need to ask that one too */
+	else
+		n->id = is_current(n) ? n->st->id : 0;
 }
 
 void

@@ -109,6 +109,7 @@ give_name(struct statement_store *store, struct statement *st)
 	st->name_len =
 	    (uint8_t)snprintf(st->name, sizeof(st->name), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
 	st->valid_pool = st->valid_image = NULL;
+	st->shape = 0;
 }
 
 static struct entry *
@@ -255,6 +256,7 @@ follow_twin(struct entry *e)
 	memcpy(e->st.name, other->name, sizeof(e->st.name));
 	e->st.name_len = other->name_len;
 	e->st.valid_pool = e->st.valid_image = NULL;
+	e->st.shape = 0;
 }
 
 static void

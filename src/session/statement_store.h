@@ -26,6 +26,7 @@ struct statement {
 	size_t query_len; /* of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
+	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;

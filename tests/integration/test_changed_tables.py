@@ -143,6 +143,31 @@ def test_the_same_on_a_server_that_never_had_the_statement(weir, postgres, rows)
         second.query("COMMIT")
 
 
+@pytest.mark.weir_only
+@pytest.mark.parametrize("how", ["told_by_the_statement", "told_by_a_portal", "told_before"])
+def test_the_same_on_a_server_where_somebody_else_prepared_it_meanwhile(weir, postgres, rows, how):
+    weir.start(pool_size=2)
+    text = f"SELECT * FROM {rows}"
+    with weir.raw() as wire, weir.raw() as holder, weir.raw() as other:
+        told(wire, text)
+        if how == "told_before":
+            prepare(other, text)
+            other.ask(SELECT)
+        pid = wire.value("SELECT pg_backend_pid()")
+        holder.query("BEGIN")
+        assert holder.value("SELECT pg_backend_pid()") == pid
+        add_column(postgres, rows)
+        if how == "told_by_the_statement":
+            told(other, text)
+        else:
+            if how == "told_by_a_portal":
+                prepare(other, text)
+            assert texts(other.ask(SELECT)) == [["1", "x", "7"]]
+        assert shape(wire.ask(BLIND)) == "E:0A000 Z:I"
+        holder.query("COMMIT")
+        assert texts(other.ask(BLIND)) == [["1", "x", "7"]]
+
+
 def test_ddl_that_does_not_concern_the_rows_is_no_error(weir, postgres, rows):
     weir.start(pool_size=2, pool_lifo=False)
     with weir.raw() as wire, weir.raw() as other:
