@@ -131,23 +131,38 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 	return true;
 }
 
+static void
+put_full(const struct client *c, struct buf *out)
+{
+	struct fail why;
+
+	fail_set(&why, "53200", "too many prepared statements: prepared_statements_memory is %zu KiB",
+		 c->env->config->prepared_statements_memory >> 10);
+	fail_hint(&why, "Deallocate statements that are not needed any more, or have the limit raised.");
+	message_error(out, "ERROR", &why);
+}
+
+/* As PostgreSQL says it: asyncpg and JDBC know it by its routine, and prepare anew. */
+static void
+put_changed(struct buf *out)
+{
+	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
+				   "RRevalidateCachedQuery\0";
+
+	message_put(out, 'E', body, sizeof(body));
+}
+
 /* What we refused: PostgreSQL's error stands for ours. */
 static bool
-is_refusal(const struct client *c, const uint8_t *message, size_t len, struct fail *why)
+put_refusal(const struct client *c, const uint8_t *message, size_t len, struct buf *out)
 {
-	const struct config *config = c->env->config;
-
-	if (memmem(message, len, STRANGER_FULL, sizeof(STRANGER_FULL) - 1) != NULL) {
-		fail_set(why, "53200", "too many prepared statements: prepared_statements_memory is %zu MiB",
-			 config->prepared_statements_memory >> 20);
-		fail_hint(why, "Deallocate statements that are not needed any more, or have the limit raised.");
-		return true;
-	}
-	if (memmem(message, len, STRANGER_CHANGED, sizeof(STRANGER_CHANGED) - 1) != NULL) {
-		fail_set(why, "0A000", "cached plan must not change result type");
-		return true;
-	}
-	return false;
+	if (memmem(message, len, STRANGER_FULL, sizeof(STRANGER_FULL) - 1) != NULL)
+		put_full(c, out);
+	else if (memmem(message, len, STRANGER_CHANGED, sizeof(STRANGER_CHANGED) - 1) != NULL)
+		put_changed(out);
+	else
+		return false;
+	return buf_ok(out);
 }
 
 bool
@@ -157,12 +172,9 @@ statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, s
 	struct client_statements *s = c->statements;
 	const uint8_t *at = memmem(message, len, prefix, sizeof(prefix) - 1), *end;
 	const struct named *n = s == NULL ? NULL : s->failed;
-	struct fail why;
 
-	if (is_refusal(c, message, len, &why)) {
-		message_error(out, "ERROR", &why);
-		return buf_ok(out);
-	}
+	if (put_refusal(c, message, len, out))
+		return true;
 	if (at == NULL || len != 1 + (size_t)wire_u32(message + 1))
 		return false;
 	at++;

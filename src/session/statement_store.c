@@ -277,6 +277,9 @@ statement_renew(struct statement *st)
 		e = e->twin;
 	if (e->is_shared)
 		renew_shared(e);
+	if (e->twin !=
+	    NULL) /* since just now: what servers have of the other one is no younger than what they had of it */
+		give_name(e->store, &e->twin->st);
 	follow_twins(e->store);
 }
 

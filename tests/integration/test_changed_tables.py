@@ -4,6 +4,10 @@ Outside a transaction a request that meets an outdated plan is sent once more, a
 a client take rows of a new shape for those it was told about.
 """
 
+import asyncio
+import threading
+
+import asyncpg
 import pytest
 
 from rawwire import (bind, describe, errors, execute, parse, query, shape, sync, texts)
@@ -340,3 +344,93 @@ def test_session_mode_leaves_it_to_postgresql(weir, postgres, rows):
         wire.ask(SELECT)
         add_column(postgres, rows)
         assert shape(wire.ask(SELECT)) == "E:0A000 Z:I"
+
+
+# --- drivers, while they run ---
+
+class Workers:
+    """Threads that do the same over and over; what one of them raises ends the test."""
+
+    def __init__(self, count, work):
+        self.done, self.failures, self.is_over = 0, [], threading.Event()
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run, args=(work,)) for _ in range(count)]
+
+    def _run(self, work):
+        try:
+            for _ in work(self.is_over):
+                with self.lock:
+                    self.done += 1
+        except Exception as error:  # pylint: disable=broad-except
+            self.failures.append(error)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join(20)
+
+
+@pytest.mark.weir_only
+def test_psycopg_sees_no_error_while_tables_change(weir, postgres, rows):
+    """Half of the changes are seen by pgweir, half are not."""
+    weir.start(pool_size=3, pool_lifo=False)
+
+    def work(is_over):
+        with weir.connect(autocommit=True) as connection:
+            connection.prepare_threshold = 0
+            while not is_over.is_set():
+                row = connection.execute(f"SELECT * FROM {rows} WHERE id = %s", (1,)).fetchone()
+                assert row[:2] == (1, "x") and set(row[2:]) <= {7}
+                connection.execute(f"UPDATE {rows} SET v = v WHERE id = %s RETURNING *", (1,)).fetchone()
+                yield
+
+    with Workers(6, work) as workers, weir.raw() as migration:
+        for turn in range(10):
+            alter = f"ALTER TABLE {rows} ADD COLUMN w{turn} int DEFAULT 7"
+            (migration if turn % 2 else postgres).query(alter)
+            before = workers.done
+            weir.wait_until(lambda: workers.failures or workers.done > before + 30)  # pylint: disable=cell-var-from-loop
+        assert not workers.failures, workers.failures
+    assert reruns(weir) > 0
+
+
+@pytest.mark.parametrize("behind", [True, False], ids=["behind_its_back", "by_a_client"])
+def test_asyncpg_prepares_anew_by_itself(weir, postgres, rows, behind):
+    """It asks about rows once, and decodes them blindly ever after."""
+    weir.start(pool_size=3, pool_lifo=False)
+    host, port = weir.address
+    text = f"SELECT * FROM {rows} WHERE id = $1"
+
+    async def main():
+        words = {"host": host, "port": port, "user": "web", "database": "app", "ssl": False}
+        async with asyncpg.create_pool(**words, min_size=6, max_size=6) as pool, asyncpg.create_pool(
+                **words, min_size=1, max_size=1) as migration:
+            for turn in range(6):
+                got = await asyncio.gather(*(pool.fetchrow(text, 1) for _ in range(24)))
+                want = {"id": 1, "v": "x", **{f"w{i}": 7 for i in range(turn)}}
+                assert all(dict(row) == want for row in got)
+                alter = f"ALTER TABLE {rows} ADD COLUMN w{turn} int DEFAULT 7"
+                if behind:
+                    postgres.query(alter)
+                else:
+                    await migration.execute(alter)
+    asyncio.run(main())
+
+
+def test_asyncpg_goes_on_when_a_column_becomes_wider(weir, rows):
+    weir.start(pool_size=3, pool_lifo=False)
+    host, port = weir.address
+
+    async def main():
+        connection = await asyncpg.connect(host=host, port=port, user="web", database="app", ssl=False)
+        for turn in range(6):
+            assert await connection.fetchval(f"SELECT v FROM {rows} WHERE id = $1", 1) == "x"
+            if turn == 2:
+                await connection.execute(f"ALTER TABLE {rows} ALTER id TYPE bigint")
+        await connection.close()
+    asyncio.run(main())

@@ -282,12 +282,15 @@ Test(statement_store, equal_statements_of_two_generations_have_one_name)
 {
 	struct statement_store *store = statement_store_new(SEED, 1 << 20);
 	struct statement *first = statement_get(store, OPEN), *second, *declared;
+	uint64_t id;
 
 	learn_int4(first);
 	statement_renew(first);
 	second = statement_get(store, OPEN);
 	learn_int4(second);
+	id = first->id;
 	statement_renew(second);
+	cr_expect_neq(second->id, id, "a new name, not the other's old one");
 	declared = statement_get(store, INT4);
 	cr_expect_eq(first, declared, "the first to be renewed has the key");
 	cr_expect_neq(second, first);
