@@ -3,7 +3,7 @@
  *
  * Somebody has altered a table: PostgreSQL answers the next Bind of a statement prepared before with "cached plan must
  * not change result type". Outside a transaction nothing has happened then, and nothing was answered yet: the error is
- * swallowed, and when the Sync behind it is answered the statement gets a new name and the request, of which a copy
+ * swallowed, and when a Sync behind it is answered the statement gets a new name and the request, of which a copy
  * was kept, is relayed again from its first byte, as if it came from the client now.
  *
  * Only where that is no wrong answer: the client has not been told what the old rows look like, or is told anew by a
@@ -123,8 +123,28 @@ may_run_again(struct client *c, const struct named *n)
 {
 	const struct server *srv = c->srv;
 
-	return srv->kept.state == KEPT_WHOLE && srv->tx == 'I' && srv->ledger.answered == 0 && c->body_left == 0 &&
+	return srv->tx == 'I' && srv->ledger.answered == 0 && c->body_left == 0 &&
 	       (!n->is_told || srv->kept.is_described);
+}
+
+/*
+ * The Sync behind the error is ours: the client's own, if it was sent; else it has sent a Flush and waits (asyncpg
+ * prepares so), and the Sync that it will send belongs to what is sent once more.
+ */
+static bool
+take_sync(struct client *c)
+{
+	struct server *srv = c->srv;
+
+	if (srv->kept.state == KEPT_WHOLE)
+		return ledger_take_sync(&srv->ledger);
+	if (srv->kept.state != KEPT_SO_FAR || srv->ledger.count > 0 ||
+	    ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
+				&(struct owed_request){ .started_us = c->request_us }) < 0)
+		return false;
+	server_write(srv, "S\0\0\0\4", 5);
+	statements_sync(c);
+	return true;
 }
 
 /*
@@ -165,7 +185,7 @@ rerun_wanted(struct client *c, const struct error_fields *e)
 	n = s->failed;
 	if (n->st == NULL || (!is_old && (n->is_proven || !is_of_parser(e))))
 		return false;
-	is_again = may_run_again(c, n) && ledger_take_sync(&c->srv->ledger);
+	is_again = may_run_again(c, n) && take_sync(c);
 	if (is_old || is_again)
 		renew(c, n, s->is_failed_describe);
 	if (!is_again)

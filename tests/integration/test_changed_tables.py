@@ -10,7 +10,7 @@ import threading
 import asyncpg
 import pytest
 
-from rawwire import (bind, describe, errors, execute, parse, query, shape, sync, texts)
+from rawwire import (bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
 
 SELECT = bind("", "s") + describe("P") + execute() + sync()
 BLIND = bind("", "s") + execute() + sync()          # relies on what it was told before
@@ -246,6 +246,26 @@ def test_a_type_that_was_dropped_and_made_again(weir, postgres):
                 prepare(late, "SELECT 'glad'::mood_of_test")
                 assert texts(late.ask(SELECT)) == [["glad"]]
     postgres.query("DROP TYPE mood_of_test")
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("end", [sync(), bind("", "s", [1]) + execute() + sync()], ids=["sync", "use"])
+def test_a_client_that_flushes_and_waits_before_its_sync(weir, postgres, rows, end):
+    """asyncpg prepares so."""
+    weir.start(pool_size=1)
+    text = f"SELECT * FROM {rows} WHERE id = $1"
+    with weir.raw() as one:
+        told(one, text)
+        for turn in range(3):
+            add_column(postgres, rows, f"w{turn}")
+            with weir.raw() as two:
+                two.send(parse("s", text) + describe("S", "s") + flush())
+                replies = two.read_until("T")
+                assert shape(replies) == "1 t T" and column_names(replies) == ["id", "v"] + [f"w{i}" for i in
+                                                                                            range(turn + 1)]
+                assert shape(two.ask(end)) in ("Z:I", "2 D C:SELECT 1 Z:I")
+                assert texts(two.ask(bind("", "s", [1]) + execute() + sync())) == [["1", "x"] + ["7"] * (turn + 1)]
+    assert reruns(weir) > 0
 
 
 @pytest.mark.weir_only
