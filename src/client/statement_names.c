@@ -6,6 +6,7 @@
  */
 #include "client/statements.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,28 +73,35 @@ account(struct client_statements *s, size_t more, size_t less)
 	s->env->name_bytes += more - less;
 }
 
+/* The store counts its texts for all clients together; here they count for the client that brought them. */
+static size_t
+text_size(const struct named *n)
+{
+	return n->is_first ? STATEMENT_OVERHEAD + n->st->query_len : 0;
+}
+
 static size_t
 size_of(const struct named *n)
 {
-	return sizeof(*n) + strlen(n->name) + 1 + BLOCK_OVERHEAD;
+	return offsetof(struct named, name) + strlen(n->name) + 1 + BLOCK_OVERHEAD;
 }
 
 struct named *
 named_new(struct client *c, const char *name, struct statement *st)
 {
 	size_t len = strlen(name);
-	struct named *n = calloc(1, sizeof(*n) + len + 1);
+	struct named *n = calloc(1, offsetof(struct named, name) + len + 1);
 
 	if (n == NULL)
 		return NULL;
 	memcpy(n->name, name, len + 1);
 	n->hash = hash_of(c->env, name);
 	n->st = st;
-	n->owner = c->statements;
 	n->scope = c->statements->scope;
 	n->refs = 1;
 	n->is_pending = true;
 	n->is_oversize = st == NULL;
+	n->is_first = st != NULL && statement_is_alone(st);
 	return n;
 }
 
@@ -142,6 +150,7 @@ named_enter(struct client_statements *own, struct named *n)
 	put(own, n);
 	own->count++;
 	account(own, size_of(n), 0);
+	own->bytes += text_size(n);
 	n->is_in_table = true;
 	n->refs++;
 	own->oversize_count += n->is_oversize;
@@ -168,15 +177,14 @@ take_out(struct client_statements *s, const struct named *n)
 }
 
 void
-named_leave(struct named *n)
+named_leave(struct client_statements *s, struct named *n)
 {
-	struct client_statements *s = n->owner;
-
 	if (!n->is_in_table)
 		return;
 	take_out(s, n);
 	s->count--;
 	account(s, 0, size_of(n));
+	s->bytes -= text_size(n);
 	n->is_in_table = false;
 	s->oversize_count -= n->is_oversize;
 	named_unref(n);
@@ -201,19 +209,10 @@ names_clear(struct client_statements *s)
 		is_again = false;
 		for (uint32_t i = s->slot_count; i-- > 0;)
 			while (s->slots[i] != NULL && !s->slots[i]->is_pending) {
-				named_leave(s->slots[i]);
+				named_leave(s, s->slots[i]);
 				is_again = true;
 			}
 	} while (is_again);
-}
-
-/* Nobody owns n after this; the ledger may hold it still. */
-static void
-disown(struct named *n)
-{
-	n->is_in_table = false;
-	n->owner = NULL;
-	named_unref(n);
 }
 
 static void
@@ -232,8 +231,11 @@ statements_free(struct client *c)
 		return;
 	c->statements = NULL;
 	for (uint32_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i] != NULL)
-			disown(s->slots[i]);
+		if (s->slots[i] != NULL) {
+			s->bytes -= text_size(s->slots[i]);
+			s->slots[i]->is_in_table = false; /* a ledger may hold it still */
+			named_unref(s->slots[i]);
+		}
 	free(s->slots);
 	account(s, 0, s->bytes);
 	statement_unref(s->unnamed);

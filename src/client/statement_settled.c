@@ -11,12 +11,32 @@
 
 #include <string.h>
 
+/* NULL: the client has gone, or is going. */
+static struct client_statements *
+statements_of(const struct server *srv)
+{
+	const struct client *c = srv->link;
+
+	return c == NULL ? NULL : c->statements;
+}
+
+/* It was sent under an id that the statement had then, and may have no more. */
+static uint64_t
+sent_id(const struct named *n)
+{
+	uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
+
+	return id <= n->st->id ? id : id - ((uint64_t)1 << 32);
+}
+
 static void
 settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
 {
-	if (!is_made)
-		server_statements_settled(&srv->statements, n->id, false, how == OWED_ANSWERED);
-	if (!is_made && how == OWED_ANSWERED && n->st != NULL) {
+	struct client_statements *s = statements_of(srv);
+
+	if (!is_made && n->st != NULL)
+		server_statements_settled(&srv->statements, sent_id(n), false, how == OWED_ANSWERED);
+	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->st->valid_pool = srv->owner;
 		n->st->valid_image = srv->image;
 		n->is_proven = true;
@@ -24,20 +44,21 @@ settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end h
 	n->id = 0;
 	n->is_pending = false;
 	n->is_void = how != OWED_ANSWERED;
-	if (how != OWED_ANSWERED && n->owner != NULL && srv->link != NULL)
-		named_leave(n);
+	if (how != OWED_ANSWERED && s != NULL)
+		named_leave(s, n);
 }
 
 static void
 settled_close(struct server *srv, struct named *n, enum owed_end how)
 {
+	struct client_statements *s = statements_of(srv);
 	struct named *other;
 
 	n->is_closing = false;
-	if (n->owner == NULL || srv->link == NULL)
+	if (s == NULL)
 		return;
 	if (how == OWED_ANSWERED) {
-		named_leave(n);
+		named_leave(s, n);
 		return;
 	}
 	/* Skipped: it was never closed, and whoever took the name meanwhile never got it. */
@@ -45,8 +66,8 @@ settled_close(struct server *srv, struct named *n, enum owed_end how)
 		return;
 	other = named_find(srv->link, n->name);
 	if (other != NULL)
-		named_leave(other);
-	if (named_enter(n->owner, n) < 0)
+		named_leave(s, other);
+	if (named_enter(s, n) < 0)
 		srv->is_closing = true; /* no memory: the client will miss a name, and ends with its server */
 }
 
@@ -61,10 +82,8 @@ settled_use(const struct owed *o, struct named *n, enum owed_end how)
 
 /* Its error comes next, and wants its name. */
 static void
-remember_failed(const struct owed *o, struct named *n)
+remember_failed(struct client_statements *s, const struct owed *o, struct named *n)
 {
-	struct client_statements *s = n->owner;
-
 	if (s->failed != NULL)
 		named_unref(s->failed);
 	s->failed = n;
@@ -91,8 +110,8 @@ settled_named(struct server *srv, const struct owed *o, struct named *n, enum ow
 	default:
 		break;
 	}
-	if (how == OWED_FAILED && n->owner != NULL && srv->link != NULL)
-		remember_failed(o, n);
+	if (how == OWED_FAILED && statements_of(srv) != NULL)
+		remember_failed(statements_of(srv), o, n);
 	else
 		named_unref(n);
 }

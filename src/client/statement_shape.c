@@ -22,13 +22,13 @@
 static bool
 is_current(const struct named *n)
 {
-	return n->asked == (uint32_t)n->st->id;
+	return n->asked == short_id(n->st);
 }
 
 void
 shape_asked(struct named *n)
 {
-	n->asked = (uint32_t)n->st->id;
+	n->asked = short_id(n->st);
 }
 
 static bool
@@ -79,7 +79,7 @@ prove(struct client *c, struct named *n)
 enum statement_step
 shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *next, size_t next_len)
 {
-	bool is_known = n->is_told && n->id == n->st->id && statement_presence_of(c, n->st) != STATEMENT_ABSENT;
+	bool is_known = n->is_told && n->id == short_id(n->st) && statement_presence_of(c, n->st) != STATEMENT_ABSENT;
 
 	if (is_describe_of(portal, next, next_len)) {
 		if (!is_known)
@@ -111,7 +111,7 @@ told(struct named *n, uint32_t shape)
 	n->shape = shape;
 	n->is_told = true;
 	n->is_changed = false;
-	n->id = is_current(n) ? n->st->id : 0;
+	n->id = is_current(n) ? short_id(n->st) : 0;
 }
 
 static void
@@ -122,7 +122,7 @@ proven(struct named *n, uint32_t shape)
 	if (n->is_changed)
 		shape_asked(n); /* it may be renewed; no need to ask that one too */
 	else
-		n->id = is_current(n) ? n->st->id : 0;
+		n->id = is_current(n) ? short_id(n->st) : 0;
 }
 
 void

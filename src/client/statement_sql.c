@@ -140,8 +140,7 @@ statements_deallocated(struct client *c)
 		return;
 	if (!s->deallocating->is_oversize)
 		server_statements_forget(&c->srv->statements, s->deallocating->st->id);
-	if (s->deallocating->owner != NULL)
-		named_leave(s->deallocating);
+	named_leave(s, s->deallocating);
 	named_unref(s->deallocating);
 	s->deallocating = NULL;
 	s->is_empty_made = false;

@@ -143,8 +143,8 @@ parse_on_server(struct client *c, struct named *n)
 {
 	struct server *srv = c->srv;
 
-	n->id = n->st->id;
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->id, n->scope) < 0)
+	n->id = short_id(n->st);
+	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
 		return -1;
 	if (named_push(c, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
@@ -186,7 +186,7 @@ enter_new(struct client *c, const char *name, struct statement *st, struct named
 		return NULL;
 	}
 	if (closed != NULL)
-		named_leave(closed); /* just before; should that be skipped, so is this */
+		named_leave(c->statements, closed); /* just before; should that be skipped, so is this */
 	if (named_enter(c->statements, n) == 0)
 		return n;
 	named_unref(n);
@@ -525,6 +525,6 @@ statements_close_unlinked(struct client *c, const uint8_t *message, size_t len)
 	if (name[0] == '\0')
 		unnamed_drop(c);
 	else if ((n = named_find(c, name)) != NULL)
-		named_leave(n);
+		named_leave(c->statements, n);
 	return true;
 }

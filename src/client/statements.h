@@ -16,20 +16,23 @@
 
 #include "client/client.h"
 
+/*
+ * A client may have thousands, thus small. Ids of statements are cut to their low bits: what they are compared with was
+ * given out not long before or after.
+ */
 struct named {
 	struct statement *st; /* NULL: oversize */
-	struct client_statements *owner; /* NULL: the client has gone */
-	uint64_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what the client was
-			told last */
+	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
+	uint32_t asked; /* its id when a Describe was last sent */
 	uint32_t refs; /* the table's and the ledger's */
 	uint32_t scope; /* in which its Parse or Close was sent: Syncs counted */
 	uint32_t hash;
 	uint32_t shape; /* of its rows as the client was told (fields_row_shape) */
-	uint32_t asked; /* the low bits of the statement's id when a Describe was last sent */
 	bool is_pending : 1; /* no ParseComplete yet */
 	bool is_closing : 1; /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
 	bool is_void : 1; /* its Parse failed or was skipped: it never was */
 	bool is_in_table : 1, is_oversize : 1;
+	bool is_first : 1; /* nobody else held the statement: its text counts as this client's */
 	bool is_proven : 1; /* PostgreSQL took it for this client: its Parse, Bind or Describe */
 	bool is_told : 1; /* the client was told about its rows */
 	bool is_proving : 1; /* a Describe of ours is under way */
@@ -40,7 +43,7 @@ struct named {
 struct client_statements {
 	struct named **slots; /* open addressing, linear; NULL: free */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
-	size_t bytes; /* of all of table and names */
+	size_t bytes; /* of table and names, and of texts that are its own */
 	struct client_env *env;
 	struct statement *unnamed; /* as of the last message sent */
 	struct statement *confirmed; /* as of the last reply received; the same when no change is under way */
@@ -95,8 +98,14 @@ bool named_is_unsettled(const struct client *c, const struct named *n);
 struct named *named_new(struct client *c, const char *name, struct statement *st);
 void named_unref(struct named *n);
 int named_enter(struct client_statements *own, struct named *n); /* -1: no memory, n is not in the table */
-void named_leave(struct named *n); /* fine if it is not in the table; may free n */
+void named_leave(struct client_statements *own, struct named *n); /* fine if it is not in the table; may free n */
 int named_push(struct client *c, enum owed_kind kind, enum owed_to to, struct named *n);
+static inline uint32_t
+short_id(const struct statement *st)
+{
+	return (uint32_t)st->id;
+}
+
 void names_clear(struct client_statements *s); /* all but those whose Parse is under way */
 bool name_is_ours(const char *name); /* as servers know it */
 /* May the statement of this Parse be kept for this client? */

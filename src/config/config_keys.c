@@ -84,7 +84,7 @@ static const struct config_key keys[] = {
 	  SHARED(prepared_statements), NULL, "kept per server connection, the least used go first; 0: passed through" },
 	{ "pool", "max_statement_size", "max_statement_size", KEY_SIZE, "1MiB", 1, 1 * GIB, "", RELOADS,
 	  SHARED(max_statement_size), NULL, "longer texts of prepared statements are passed through, not kept" },
-	{ "pool", "prepared_statements_memory", NOT_THERE, KEY_SIZE, "512MiB", 1 * KIB, 1024 * GIB, "", RELOADS,
+	{ "pool", "prepared_statements_memory", NOT_THERE, KEY_SIZE, "1GiB", 1 * KIB, 1024 * GIB, "", RELOADS,
 	  FIELD(prepared_statements_memory), NULL,
 	  "for names and texts of all clients' prepared statements, a quarter of it for one client; more are refused" },
 	{ "pool", "statement_ignore_comments", "statement_ignore_comments", KEY_SWITCH, "off", NO_BOUNDS, RELOADS,

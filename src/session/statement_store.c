@@ -323,6 +323,12 @@ statement_unref(struct statement *st)
 	trim(e->store, e->store->idle_bytes_max);
 }
 
+bool
+statement_is_alone(const struct statement *st)
+{
+	return ((const struct entry *)st)->refs == 1;
+}
+
 size_t
 statement_store_count(const struct statement_store *store)
 {

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define STATEMENT_PREFIX "pgweir_"
+#define STATEMENT_OVERHEAD 256u /* bytes of a statement, about, besides its text */
 #define STATEMENT_NAME_MAX 32 /* bytes, with terminator */
 
 struct statement_store; /* opaque: statement_store.c */
@@ -51,6 +52,7 @@ void statement_renew(struct statement *st);
 void statement_store_renew_all(struct statement_store *store);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
+bool statement_is_alone(const struct statement *st); /* there is one reference to it */
 size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */
 size_t statement_store_held_bytes(const struct statement_store *store);
