@@ -256,6 +256,8 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
+	if (c->entry->settings.pool_mode == POOL_MODE_SESSION)
+		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
 	step = statements_parse_sql(c, &f);
@@ -264,7 +266,7 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (f.name[0] == '\0')
 		return unnamed_parse(c, &f, message, len);
 	if (c->entry->settings.prepared_statements == 0)
-		return STATEMENT_FORWARD;
+		return session_passed_parse(c, (const char *)f.rest, f.query_len + 1, f.query_len + 1);
 	n = named_find(c, f.name);
 	if (named_is_unsettled(c, n))
 		return STATEMENT_HOLD;
@@ -343,19 +345,27 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 {
 	size_t own_len = have < total ? have : total;
 	enum statement_step step;
+	const uint8_t *body = message + FRAME_HEAD_LEN;
 	struct bind_names b;
 	struct named *n;
 
 	c->entry->database->counters.binds++;
-	if (statements_pass_through(c) ||
-	    !fields_bind(message + FRAME_HEAD_LEN, own_len - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+	if (statements_pass_through(c) || !fields_bind(body, own_len - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
 		return STATEMENT_FORWARD;
 	*used = FRAME_HEAD_LEN + b.len;
-	if (b.statement[0] == '\0')
-		return forward_if(unnamed_ensure(c));
+	if (b.statement[0] == '\0') {
+		step = unnamed_ensure(c);
+		if (step == STATEMENT_DONE)
+			step = session_bind(c, c->statements->unnamed, b.portal, b.statement, body,
+					    own_len - FRAME_HEAD_LEN);
+		return forward_if(step);
+	}
 	n = named_find(c, b.statement);
 	if (named_is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	step = session_bind(c, n == NULL ? NULL : n->st, b.portal, b.statement, body, own_len - FRAME_HEAD_LEN);
+	if (step != STATEMENT_FORWARD)
+		return step;
 	if (n == NULL || n->is_closing) /* PostgreSQL knows what to say */
 		return name_is_ours(b.statement) ? bind_to_stranger(c, message, &b, STRANGER, b.statement)
 						 : STATEMENT_FORWARD;

@@ -29,6 +29,9 @@ struct statement {
 	uint8_t name_len; /* without terminator */
 	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
+	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
+	uint32_t suspicion;
+	bool is_scanned;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
 };

@@ -46,6 +46,11 @@ bool fields_bind(const uint8_t *body, size_t len, const char **portal, const cha
  * its result type (equalTupleDescs). 0: malformed.
  */
 uint32_t fields_row_shape(const uint8_t *body, size_t len);
+/*
+ * Bind: the value of parameter i (from 0), as it stands: for text, its text and binary formats are the same. body may
+ * be cut: false then, if the value is not whole; false, too, where there is no such parameter. *value NULL: SQL's NULL.
+ */
+bool fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len);
 /* Describe and Close: kind is 'S' or 'P'. false if malformed. */
 bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);
 

@@ -162,6 +162,7 @@ ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, cons
 	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to };
 
 	o.statements = request->statements;
+	o.shown = request->shown;
 	o.started_us = request->started_us;
 	return push(l, &o);
 }
@@ -248,15 +249,15 @@ void
 ledger_swallow_types(struct ledger *l)
 {
 	if (l->count > 0)
-		entry_at(l, l->count - 1)->is_types_told = true;
+		entry_at(l, l->count - 1)->phase = 2;
 }
 
 /* Types that end or belong to a running Query or Execute. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
-	const struct owed *o = ledger_head(l);
-	enum ledger_verdict v = verdict_of(o);
+	struct owed *o = &l->ring[l->head];
+	enum ledger_verdict v = o->kind == OWED_QUERY && o->phase == 1 ? LEDGER_SWALLOW : verdict_of(o);
 	bool is_execute = o->kind == OWED_EXECUTE;
 
 	switch (type) {
@@ -271,8 +272,11 @@ receive_result(struct ledger *l, uint8_t type)
 	case 'C':
 		if (is_execute)
 			answered(l);
-		else
+		else {
 			end_copy(l);
+			if (o->shown > 0 && --o->shown == 0)
+				o->phase = 1;
+		}
 		return v;
 	case 's':
 		if (!is_execute || l->copy != COPY_NONE)
@@ -360,9 +364,11 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_DESCRIBE_PORTAL:
 		return receive_simple_answer(l, type == 'T' || type == 'n');
 	case OWED_DESCRIBE_STATEMENT:
-		if (o->phase == 0 && type == 't') {
+		if (o->phase != 1 && type == 't') {
+			enum ledger_verdict v = o->phase == 2 ? LEDGER_SWALLOW : verdict_of(o);
+
 			o->phase = 1;
-			return o->is_types_told ? LEDGER_SWALLOW : verdict_of(o);
+			return v;
 		}
 		return receive_simple_answer(l, o->phase == 1 && (type == 'T' || type == 'n'));
 	case OWED_FUNCTION:

@@ -413,7 +413,7 @@ def test_room_comes_back_when_clients_go(weir):
 @pytest.mark.weir_only
 def test_a_statement_that_thousands_of_clients_have_costs_each_little(weir, sanitized):
     """10,000 statements for each of 20 clients: less than 100 bytes for each."""
-    weir.start(pool_size=2, prepared_statements=500)
+    weir.start(pool_size=2, prepared_statements=20000)
     batch = b"".join(parse(f"__asyncpg_stmt_{i:x}__", f"SELECT {i}, $1::int") + (sync() if i % 100 == 99 else b"")
                      for i in range(10000))
 
