@@ -5,6 +5,7 @@
  *   relay.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
  *   statements.c     prepared statements across servers
+ *   listen.c         LISTEN, UNLISTEN; listen_queue.c: notifications
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
  *   report.c         what a finished request cost, counted and perhaps logged
@@ -36,6 +37,7 @@
 struct client;
 struct client_login; /* client_login.c: while logging in */
 struct client_statements; /* statements.c: from the first Parse */
+struct client_listen; /* listen.c: from the first LISTEN */
 struct verifier_cache; /* verifier_cache.c */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
@@ -96,6 +98,7 @@ struct client {
 	struct pool_ticket ticket;
 	struct image *image;
 	struct client_statements *statements;
+	struct client_listen *listen;
 	union {
 		struct client_login *login;
 		void *console; /* the console's own */

@@ -6,6 +6,7 @@
  * the bytes wait with the client.
  */
 #include "client/client.h"
+#include "client/listen.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -19,7 +20,7 @@
 enum walk_result {
 	WALK_ON,
 	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* for a server */
+	WALK_WAIT, /* for a server, or for what listens in its place */
 	WALK_HOLD, /* for replies to what was sent before */
 	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
 	WALK_OVER /* it is closed */
@@ -92,6 +93,7 @@ static int
 link_server(struct client *c, struct server *srv)
 {
 	c->srv = srv;
+	listen_linked(c, srv);
 	outbox_begin(&c->env->to_server, &srv->stream);
 	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
 	srv->bytes_to_client = srv->bytes_from_client = 0;
@@ -229,6 +231,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
 		step = STATEMENT_FAILED;
+	if (step == STATEMENT_FORWARD && kind == OWED_QUERY && have >= f->body_len)
+		step = listen_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
@@ -259,6 +263,28 @@ send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind
 		return out_of_memory(w->c);
 	srv->is_synced = false;
 	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+static enum walk_result
+send_execute(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
+
+	c->srv->statements_run++;
+	switch (c->listen == NULL ? STATEMENT_FORWARD
+				  : listen_execute(c, w->p + w->at, have < total ? have : total)) {
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	case STATEMENT_DONE:
+		if (ledger_push(&c->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return out_of_memory(c);
+		c->srv->is_synced = false;
+		drop(w, total);
+		return WALK_ON;
+	default:
+		return send_extended(w, f, OWED_EXECUTE);
+	}
 }
 
 static enum walk_result
@@ -395,8 +421,7 @@ linked(struct request_walk *w, const struct frame *f)
 	case 'F':
 		return send_simple(w, f, OWED_FUNCTION);
 	case 'E':
-		w->c->srv->statements_run++;
-		return send_extended(w, f, OWED_EXECUTE);
+		return send_execute(w, f);
 	case 'B':
 		return send_bind(w, f);
 	case 'P':
@@ -476,6 +501,21 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
+look_for_listen(struct request_walk *w, const struct frame *f)
+{
+	switch (listen_look(w->c, w->p + w->at, w->len - w->at, FRAME_HEAD_LEN + (size_t)f->body_len)) {
+	case LISTEN_WAIT:
+		return WALK_WAIT;
+	case LISTEN_MORE:
+		return WALK_MORE;
+	case LISTEN_FAILED:
+		return out_of_memory(w->c);
+	default:
+		return WALK_ON;
+	}
+}
+
+static enum walk_result
 one_message(struct request_walk *w)
 {
 	struct client *c = w->c;
@@ -498,6 +538,8 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid message format", f.type);
 	if (c->state == CL_CONSOLE)
 		return console_message(w, &f);
+	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = look_for_listen(w, &f)) != WALK_ON)
+		return step;
 	if (!was_linked) {
 		size_t at = w->at;
 

@@ -6,6 +6,7 @@
  * and nothing pins it (relay_try_release).
  */
 #include "client/client.h"
+#include "client/listen.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -41,19 +42,20 @@ breaks_statement_mode(struct client *c, struct server *srv)
 	return true;
 }
 
-static void
+static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
 	struct client *c = srv->link;
 
 	if (breaks_statement_mode(c, srv))
-		return;
+		return false;
 	if (srv->has_changed_plans && srv->tx == 'I') {
 		srv->has_changed_plans = false;
 		statement_store_renew_all(c->env->statements);
 	}
 	statements_request_done(c);
 	report_done(c, srv, ended);
+	return listen_request_done(c);
 }
 
 static void
@@ -113,6 +115,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
 	    strstr(e->message, "cached plan") != NULL)
 		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
+	if (listen_error(c, e))
+		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
 		relay_answer(c, b.bytes, b.len);
@@ -135,7 +139,7 @@ changes_plans(const char *tag)
 	return false;
 }
 
-static void
+static bool
 on_complete(struct server *srv, const char *tag)
 {
 	struct client *c = srv->link;
@@ -154,6 +158,16 @@ on_complete(struct server *srv, const char *tag)
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
 	if ((strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "RESET") == 0) && image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
+	return listen_complete(c, tag);
+}
+
+/* In session mode the client listens on its own server. */
+static bool
+on_notification(struct server *srv, const uint8_t *message, size_t len)
+{
+	struct client *c = srv->link;
+
+	return c->entry->settings.pool_mode != POOL_MODE_SESSION && listen_notification(c, message, len);
 }
 
 static void
@@ -269,4 +283,4 @@ on_drained(struct server *srv)
 }
 
 const struct server_ops relay_server_ops = { on_pass,	  on_request_done, on_settled,	 on_made, on_error,
-					     on_complete, on_parameter,	   on_batch_end, on_lost, on_drained };
+					     on_complete, on_parameter, on_notification, on_batch_end, on_lost, on_drained };

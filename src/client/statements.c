@@ -17,6 +17,8 @@
  */
 #include "client/client.h"
 
+#include "client/listen.h"
+
 #include "session/deallocate.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -643,13 +645,43 @@ statements_request_done(struct client *c)
 	s->is_clearing = false; /* it failed */
 }
 
+static enum statement_step
+parse_step(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+{
+	struct named *n;
+
+	if (f->name[0] == '\0')
+		return parse_unnamed(c, f, message, len);
+	if (c->entry->settings.prepared_statements == 0)
+		return STATEMENT_FORWARD;
+	n = find(c, f->name);
+	if (is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	if (n != NULL && !n->is_closing)
+		return parse_duplicate(c, n, f);
+	return parse_named(c, f, n);
+}
+
+/* Another message than the client's, which is the caller's to free when this returns. */
+static enum statement_step
+parse_other(struct client *c, const struct buf *message)
+{
+	enum statement_step step = STATEMENT_FAILED;
+	struct parse_fields f;
+
+	if (buf_ok(message) && fields_parse(message->bytes + FRAME_HEAD_LEN, message->len - FRAME_HEAD_LEN, &f)) {
+		step = parse_step(c, &f, message->bytes, message->len);
+		outbox_settle(&c->env->to_server);
+	}
+	return step;
+}
+
 enum statement_step
 statements_parse(struct client *c, const uint8_t *message, size_t len)
 {
 	struct parse_fields f;
 	struct buf sql = { 0 };
 	enum statement_step step;
-	struct named *n;
 
 	c->entry->database->counters.client_parses++;
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
@@ -669,16 +701,12 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	default:
 		break;
 	}
-	if (f.name[0] == '\0')
-		return parse_unnamed(c, &f, message, len);
-	if (c->entry->settings.prepared_statements == 0)
-		return STATEMENT_FORWARD;
-	n = find(c, f.name);
-	if (is_unsettled(c, n))
-		return STATEMENT_HOLD;
-	if (n != NULL && !n->is_closing)
-		return parse_duplicate(c, n, &f);
-	return parse_named(c, &f, n);
+	if (listen_parse(c, &f, &sql)) {
+		step = parse_other(c, &sql);
+		buf_fini(&sql);
+		return step;
+	}
+	return parse_step(c, &f, message, len);
 }
 
 static struct named *
@@ -742,8 +770,12 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (is_passed_through(c) ||
 	    !fields_bind(message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0')
-		return forward_if(ensure_unnamed(c));
+	if (name[0] == '\0') {
+		step = forward_if(ensure_unnamed(c));
+		if (step == STATEMENT_FORWARD && listen_bound(c, portal, c->statements->unnamed) < 0)
+			return STATEMENT_FAILED;
+		return step;
+	}
 	n = find(c, name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
@@ -761,7 +793,7 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	step = ensure(c, n->st);
 	if (step != STATEMENT_DONE)
 		return step;
-	if (push_named(c, OWED_BIND, n) < 0)
+	if (push_named(c, OWED_BIND, n) < 0 || listen_bound(c, portal, n->st) < 0)
 		return STATEMENT_FAILED;
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(c, message, names_len, portal, "", 0, n->st->name);

@@ -322,7 +322,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 static bool
 is_looked_into(uint8_t type)
 {
-	return type == 'Z' || type == 'C' || type == 'S' || type == 'E';
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A';
 }
 
 /* Where the replies of one read stand: [run, at) is to be passed. */
@@ -398,6 +398,14 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passe
 	return 0;
 }
 
+static bool
+got_complete(struct walk *w, const char *tag)
+{
+	if (tag[0] == 'U' && tag[1] == 'N') /* the only one that is ever replaced: what stands before it goes first */
+		pass_run(w);
+	return w->srv->env->ops->complete(w->srv, tag);
+}
+
 /* EmptyQueryResponse, then ReadyForQuery outside a transaction; nothing else will do, but for news and errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
@@ -434,7 +442,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, f->type, why);
 	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
-	if (!is_passed || f->type == 'E')
+	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->announces_ready))
 		pass_run(w);
 	if (f->type == 'E') {
 		bool is_replaced = false;
@@ -446,7 +454,9 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (f->type == 'S' && got_parameter(srv, body, body_len, is_passed, why) < 0)
 		return -1;
 	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
-		srv->env->ops->complete(srv, (const char *)body);
+		is_passed = !got_complete(w, (const char *)body);
+	if (f->type == 'A' && is_passed && body_len == f->body_len)
+		is_passed = !srv->env->ops->notification(srv, w->p + w->at, FRAME_HEAD_LEN + body_len);
 	if (f->type == 'G' && srv->state == SV_RESET)
 		server_reset_next(srv);
 	srv->body_left = f->body_len - body_len;
@@ -457,8 +467,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (is_end) {
 		srv->tx = body[0];
 		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
-		if (ended.to == OWED_TO_CLIENT && srv->link != NULL)
-			srv->env->ops->request_done(srv, &ended);
+		if (ended.to == OWED_TO_CLIENT && srv->link != NULL && srv->env->ops->request_done(srv, &ended))
+			w->run = w->at;
 	}
 	if (ledger_is_our_turn(&srv->ledger)) {
 		pass_run(w);

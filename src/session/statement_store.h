@@ -17,6 +17,8 @@
 
 struct statement_store; /* opaque: statement_store.c */
 
+enum statement_listens { STATEMENT_LISTENS_UNKNOWN, STATEMENT_LISTENS_NOT, STATEMENT_LISTENS };
+
 struct statement {
 	uint64_t id; /* never reused */
 	size_t len; /* bytes: query, terminator, int16 count, int32 types */
@@ -24,6 +26,7 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
 	const uint8_t *bytes;
+	uint8_t listens; /* enum statement_listens: what was found when it was looked into (client/listen.c) */
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
 };
