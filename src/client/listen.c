@@ -70,15 +70,7 @@ join(struct client *c, struct membership *m)
 	if (l->ear.hub == NULL &&
 	    notify_attach(c->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops) < 0)
 		return -1;
-	switch (notify_join(&l->ear, &m->member, m->name)) {
-	case NOTIFY_JOINED:
-		m->is_heard = true;
-		return 0;
-	case NOTIFY_JOINING:
-		return 0;
-	default:
-		return -1;
-	}
+	return notify_join(&l->ear, &m->member, m->name);
 }
 
 static void
@@ -325,6 +317,23 @@ look_into(struct client *c, const uint8_t *message, size_t total)
 	}
 }
 
+/*
+ * In a transaction that has said LISTEN, each message may commit it. What was notified before that is not for it: the
+ * hub is to have heard all of that first.
+ */
+static bool
+must_catch_up(struct client *c, const uint8_t *message)
+{
+	struct client_listen *l = c->listen;
+
+	if (l == NULL || !l->has_wanted || l->is_fresh || message[0] == 'P' || c->srv == NULL ||
+	    c->srv->ledger.count > 0 || c->srv->tx != 'T' || !notify_catch_up(&l->ear))
+		return false;
+	l->awaited = NULL;
+	l->is_waiting = true;
+	return true;
+}
+
 enum listen_look
 listen_look(struct client *c, const uint8_t *message, size_t have, size_t total)
 {
@@ -332,9 +341,12 @@ listen_look(struct client *c, const uint8_t *message, size_t have, size_t total)
 		return LISTEN_GO;
 	if (message[0] == 'P' && c->srv != NULL)
 		return LISTEN_GO;
-	if (message[0] == 'E' && (c->listen == NULL || TAILQ_EMPTY(&c->listen->portals)))
+	if (message[0] == 'E' &&
+	    (c->listen == NULL || (TAILQ_EMPTY(&c->listen->portals) && !c->listen->has_wanted)))
 		return LISTEN_GO;
-	return have < total ? LISTEN_MORE : look_into(c, message, total);
+	if (have < total)
+		return LISTEN_MORE;
+	return must_catch_up(c, message) ? LISTEN_WAIT : look_into(c, message, total);
 }
 
 static uint32_t
@@ -532,7 +544,7 @@ listen_cancel(struct client *c)
 	struct client_listen *l = c->listen;
 	struct fail why;
 
-	if (l == NULL || !l->is_waiting)
+	if (l == NULL || !l->is_waiting || l->awaited == NULL)
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
 	notify_leave(&l->awaited->member);
@@ -669,19 +681,6 @@ drop_portals(struct client_listen *l)
 	}
 }
 
-/* The transaction goes on. What was heard until now was notified before it commits, and is not for its LISTENs. */
-static void
-still_open(struct client *c)
-{
-	struct client_listen *l = c->listen;
-
-	l->has_error = l->is_rolled_back = false;
-	if (c->srv->ledger.count > 0)
-		return;
-	for (struct membership *m = l->has_wanted ? l->table : NULL; m != NULL; m = m->hh.next)
-		listen_drop_early(l, m);
-}
-
 bool
 listen_request_done(struct client *c)
 {
@@ -690,8 +689,9 @@ listen_request_done(struct client *c)
 	if (l == NULL)
 		return false;
 	end_effects(l);
+	l->is_fresh = false;
 	if (c->srv->tx != 'I') {
-		still_open(c);
+		l->has_error = l->is_rolled_back = false;
 		return false;
 	}
 	if (l->has_error || l->is_rolled_back)

@@ -258,6 +258,18 @@ listen_keep_ready(struct client *c)
 	return l->is_ready_kept;
 }
 
+/* A message waits that may commit a LISTEN: see must_catch_up in listen.c. */
+static void
+resume_fresh(struct client *c)
+{
+	struct client_listen *l = c->listen;
+
+	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
+		listen_drop_early(l, m);
+	l->is_fresh = true;
+	listen_resume(c);
+}
+
 static void
 on_caught_up(struct notify_ear *ear)
 {
@@ -265,6 +277,10 @@ on_caught_up(struct notify_ear *ear)
 	struct client *c = l->c;
 	struct buf b = { 0 };
 
+	if (!l->is_ready_kept) {
+		resume_fresh(c);
+		return;
+	}
 	l->is_ready_kept = false;
 	push_out(c);
 	message_ready(&b, 'I');

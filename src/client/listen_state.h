@@ -50,8 +50,9 @@ struct client_listen {
 	TAILQ_HEAD(, listen_effect) effects;
 	TAILQ_HEAD(, listen_portal) portals;
 	struct membership *awaited; /* by the message at the front of c->pending */
-	bool is_waiting; /* ... which is handled when the hub has answered */
+	bool is_waiting; /* ... which is handled when the hub has answered, or (none awaited) caught up */
 	bool has_wanted, is_swept; /* a membership has wanted set; none is to be dropped */
+	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
 	bool has_error; /* in this request: an implicit transaction is rolled back */
 	bool has_savepoint, is_rolled_back; /* since the tag ROLLBACK, with savepoints: all of it, or to one of them? */
 	/* delivery */

@@ -259,10 +259,14 @@ find(struct notify_hub *hub, const char *name)
 	return ch;
 }
 
+/*
+ * Also when it is listened to already: then the answer says that what was notified before the question has arrived, so
+ * that a newcomer hears nothing older than its LISTEN.
+ */
 static void
 ask(struct notify_hub *hub, struct notify_channel *ch)
 {
-	if (ch->is_asked || !hub->is_up)
+	if (ch->is_asked || !hub->is_up || TAILQ_EMPTY(&ch->waiting))
 		return;
 	ch->is_asked = true;
 	notify_link_send(hub, NC_LISTEN, ch, ch->name);
@@ -277,16 +281,32 @@ channel_new(struct notify_hub *hub, const char *name)
 	if (ch == NULL)
 		return NULL;
 	memcpy(ch->name, name, len + 1);
+	TAILQ_INIT(&ch->late);
 	TAILQ_INIT(&ch->waiting);
 	TAILQ_INIT(&ch->told);
 	HASH_ADD_KEYPTR(hh, hub->table, ch->name, (unsigned)len, ch);
 	return ch;
 }
 
+static bool
+is_idle(const struct notify_channel *ch)
+{
+	return TAILQ_EMPTY(&ch->late) && TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told);
+}
+
 static struct notify_members *
 list_of(struct notify_hub *hub, struct notify_member *m)
 {
-	return m->where == NW_WAITING ? &m->channel->waiting : m->where == NW_TOLD ? &m->channel->told : &hub->failed;
+	switch (m->where) {
+	case NW_LATE:
+		return &m->channel->late;
+	case NW_WAITING:
+		return &m->channel->waiting;
+	case NW_TOLD:
+		return &m->channel->told;
+	default:
+		return &hub->failed;
+	}
 }
 
 static void
@@ -301,23 +321,23 @@ move(struct notify_hub *hub, struct notify_member *m, enum notify_where to)
 		TAILQ_INSERT_TAIL(list_of(hub, m), m, link);
 }
 
-enum notify_join
+int
 notify_join(struct notify_ear *ear, struct notify_member *m, const char *name)
 {
 	struct notify_hub *hub = ear->hub;
 	struct notify_channel *ch = find(hub, name);
 
 	if (ch == NULL && (ch = channel_new(hub, name)) == NULL)
-		return NOTIFY_NO_MEMORY;
-	ask(hub, ch);
+		return -1;
 	m->ear = ear;
 	m->channel = ch;
 	m->since_us = now_of(hub);
 	ear->members++;
-	move(hub, m, ch->is_listening ? NW_TOLD : NW_WAITING);
+	move(hub, m, ch->is_asked ? NW_LATE : NW_WAITING);
+	ask(hub, ch);
 	if (hub->srv == NULL && !hub->is_paused && now_of(hub) >= hub->retry_us)
 		notify_link_connect(hub);
-	return ch->is_listening ? NOTIFY_JOINED : NOTIFY_JOINING;
+	return 0;
 }
 
 void
@@ -330,7 +350,7 @@ notify_leave(struct notify_member *m)
 	move(m->ear->hub, m, NW_NONE);
 	m->ear->members--;
 	m->channel = NULL;
-	if (ch != NULL && TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told))
+	if (ch != NULL && is_idle(ch))
 		ch->idle_since_us = now_of(m->ear->hub);
 }
 
@@ -358,8 +378,10 @@ notify_hub_up(struct notify_hub *hub)
 	bool has_gap = false;
 	struct notify_ear *ear;
 
-	for (struct notify_channel *ch = hub->table; ch != NULL; ch = ch->hh.next)
-		ask(hub, ch);
+	for (struct notify_channel *ch = hub->table; ch != NULL; ch = ch->hh.next) {
+		ch->is_asked = true;
+		notify_link_send(hub, NC_LISTEN, ch, ch->name);
+	}
 	TAILQ_FOREACH(ear, &hub->ears, all)
 	has_gap = has_gap || ear->has_gap;
 	if (has_gap)
@@ -376,11 +398,13 @@ notify_hub_down(struct notify_hub *hub)
 
 	HASH_ITER(hh, hub->table, ch, next)
 	{
-		if (TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told)) {
+		if (is_idle(ch)) {
 			channel_free(hub, ch);
 			continue;
 		}
 		ch->is_asked = ch->is_listening = false;
+		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
+			move(hub, m, NW_WAITING); /* the next LISTEN is for all */
 		TAILQ_FOREACH(m, &ch->told, link)
 		m->ear->has_gap = true;
 	}
@@ -396,7 +420,8 @@ fail_members(struct notify_hub *hub, struct notify_channel *ch, const struct fai
 	struct notify_member *m;
 
 	hub->why_failed = *why;
-	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->told)) != NULL)
+	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
+	       (m = TAILQ_FIRST(&ch->told)) != NULL)
 		move(hub, m, NW_FAILED);
 }
 
@@ -429,7 +454,7 @@ notify_hub_failed(struct notify_hub *hub, bool is_fatal, const struct fail *why)
 static void
 answered_listen(struct notify_hub *hub, struct notify_channel *ch, const struct fail *why)
 {
-	ch->is_asked = why == NULL;
+	ch->is_asked = false;
 	ch->is_listening = why == NULL;
 	if (why != NULL) {
 		fail_members(hub, ch, why);
@@ -486,13 +511,16 @@ tell_answered(struct notify_hub *hub)
 	struct notify_member *m;
 
 	while ((ch = TAILQ_FIRST(&hub->answered)) != NULL) {
-		if (!ch->is_listening || (m = TAILQ_FIRST(&ch->waiting)) == NULL) {
-			TAILQ_REMOVE(&hub->answered, ch, answered);
-			ch->is_answered = false;
+		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
+			move(hub, m, NW_TOLD);
+			m->ear->ops->listening(m, NULL);
 			continue;
 		}
-		move(hub, m, NW_TOLD);
-		m->ear->ops->listening(m, NULL);
+		TAILQ_REMOVE(&hub->answered, ch, answered);
+		ch->is_answered = false;
+		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
+			move(hub, m, NW_WAITING);
+		ask(hub, ch);
 	}
 }
 
@@ -529,7 +557,8 @@ give_up_waiting(struct notify_hub *hub, uint64_t now_us)
 	for (struct notify_channel *ch = hub->table; ch != NULL; ch = ch->hh.next) {
 		struct notify_member *m;
 
-		while ((m = TAILQ_FIRST(&ch->waiting)) != NULL && now_us - m->since_us >= limit) {
+		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
+		       now_us - m->since_us >= limit) {
 			fail_set(&hub->why_failed, hub->why_down.sqlstate[0] != '\0' ? hub->why_down.sqlstate : "08001",
 				 "no connection to listen with within pool_timeout%s%s",
 				 hub->why_down.text[0] != '\0' ? ": " : "", hub->why_down.text);
@@ -546,8 +575,7 @@ drop_idle_channels(struct notify_hub *hub, uint64_t now_us)
 
 	HASH_ITER(hh, hub->table, ch, next)
 	{
-		if (!TAILQ_EMPTY(&ch->waiting) || !TAILQ_EMPTY(&ch->told) || (ch->is_asked && !ch->is_listening) ||
-		    now_us - ch->idle_since_us < CHANNEL_LINGER_US)
+		if (!is_idle(ch) || ch->is_asked || now_us - ch->idle_since_us < CHANNEL_LINGER_US)
 			continue;
 		if (ch->is_listening)
 			notify_link_send(hub, NC_UNLISTEN, NULL, ch->name);

@@ -64,9 +64,8 @@ int notify_attach(struct pool_entry *entry, const char *encoding, struct notify_
 /* No member of it may be left. Fine if it is not attached. */
 void notify_detach(struct notify_ear *ear);
 
-enum notify_join { NOTIFY_JOINED, NOTIFY_JOINING, NOTIFY_NO_MEMORY };
-/* JOINED: the hub listens there already. JOINING: ops.listening will say. */
-enum notify_join notify_join(struct notify_ear *ear, struct notify_member *m, const char *channel);
+/* ops.listening follows: from then on it hears what is committed after this call. -1: no memory. */
+int notify_join(struct notify_ear *ear, struct notify_member *m, const char *channel);
 void notify_leave(struct notify_member *m); /* fine in none */
 
 /*

@@ -12,14 +12,15 @@ TAILQ_HEAD(notify_members, notify_member);
 TAILQ_HEAD(notify_ears, notify_ear);
 TAILQ_HEAD(notify_channels, notify_channel);
 
-enum notify_where { NW_NONE, NW_WAITING, NW_TOLD, NW_FAILED };
+enum notify_where { NW_NONE, NW_LATE, NW_WAITING, NW_TOLD, NW_FAILED };
 
 struct notify_channel {
 	UT_hash_handle hh;
-	struct notify_members waiting; /* have not heard yet that it is listened to; the first has waited longest */
+	struct notify_members late; /* came when LISTEN was under way: another one is for them */
+	struct notify_members waiting; /* for the answer */
 	struct notify_members told;
-	bool is_asked; /* LISTEN was sent on this connection; is_listening follows */
-	bool is_listening;
+	bool is_asked; /* LISTEN was sent, no answer yet */
+	bool is_listening; /* as of the last answer */
 	bool is_answered; /* in hub->answered */
 	uint64_t idle_since_us; /* since when it has no members */
 	TAILQ_ENTRY(notify_channel) answered;
