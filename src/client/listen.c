@@ -1,4 +1,5 @@
-/* src/client/listen.c - statements that listen, what becomes of them, and the memberships they amount to: see listen.h. */
+/* src/client/listen.c - statements that listen, what becomes of them, and the memberships they amount to: see listen.h.
+ */
 #include "client/listen_state.h"
 
 #include "session/listen_text.h"
@@ -7,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define WHOLE_MAX 4096u /* bytes of a message that is looked into */
 #define REFUSED "pgweir_refused" /* nothing has this name: what is asked of it fails */
@@ -341,8 +343,7 @@ listen_look(struct client *c, const uint8_t *message, size_t have, size_t total)
 		return LISTEN_GO;
 	if (message[0] == 'P' && c->srv != NULL)
 		return LISTEN_GO;
-	if (message[0] == 'E' &&
-	    (c->listen == NULL || (TAILQ_EMPTY(&c->listen->portals) && !c->listen->has_wanted)))
+	if (message[0] == 'E' && (c->listen == NULL || (TAILQ_EMPTY(&c->listen->portals) && !c->listen->has_wanted)))
 		return LISTEN_GO;
 	if (have < total)
 		return LISTEN_MORE;
@@ -398,6 +399,36 @@ end_effect(struct client_listen *l, struct listen_effect *e)
 	free(e);
 }
 
+static const char *
+find_unlisten(const char *at, const char *end)
+{
+	static const size_t word_len = sizeof("UNLISTEN") - 1;
+
+	for (; (size_t)(end - at) >= word_len; at++)
+		if ((*at == 'u' || *at == 'U') && strncasecmp(at, "UNLISTEN", word_len) == 0)
+			return at;
+	return NULL;
+}
+
+/* UNLISTENs among other statements run as they are; their tags will come in this order. */
+static int
+expect_unlistens(struct client *c, const char *sql, size_t len)
+{
+	const char *end = sql + len, *at = sql;
+	char name[KNOWN_NAME_MAX];
+
+	while ((at = find_unlisten(at, end)) != NULL) {
+		const char *stop = memchr(at, ';', (size_t)(end - at));
+		size_t n = (size_t)((stop == NULL ? end : stop) - at);
+		enum known_kind kind = kind_of(at, n, name);
+
+		if (kind != KNOWN_NOT && expect(c, kind, name) == NULL)
+			return -1;
+		at += n;
+	}
+	return 0;
+}
+
 enum statement_step
 listen_query(struct client *c, const uint8_t *message, size_t len)
 {
@@ -406,6 +437,10 @@ listen_query(struct client *c, const uint8_t *message, size_t len)
 	struct buf sql = { 0 }, b = { 0 };
 	struct listen_effect *e;
 
+	if (kind == KNOWN_NOT && c->listen != NULL && c->listen->table != NULL && len <= WHOLE_MAX && !is_not_ours(c))
+		return expect_unlistens(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0
+			   ? STATEMENT_FAILED
+			   : STATEMENT_FORWARD;
 	if (kind == KNOWN_NOT)
 		return STATEMENT_FORWARD;
 	if ((e = expect(c, kind, name)) == NULL)

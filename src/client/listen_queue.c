@@ -205,7 +205,8 @@ overrun(struct client *c)
 	l->queue_at = 0;
 	fail_set(&why, "53400", "the client does not read its notifications: more than %zu bytes of them wait for it",
 		 LISTEN_QUEUE_MAX);
-	fail_hint(&why, "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
+	fail_hint(&why,
+		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
 	report_error(c->entry, EO_PROXY, why.sqlstate);
 	report_failure(c, &why, RF_LIMIT, "notify_queue");
 	log_warning(c->env->log, "client %llu: %s", (unsigned long long)c->id, why.text);

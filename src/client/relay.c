@@ -272,8 +272,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
 
 	c->srv->statements_run++;
-	switch (c->listen == NULL ? STATEMENT_FORWARD
-				  : listen_execute(c, w->p + w->at, have < total ? have : total)) {
+	switch (c->listen == NULL ? STATEMENT_FORWARD : listen_execute(c, w->p + w->at, have < total ? have : total)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
 	case STATEMENT_DONE:

@@ -282,5 +282,6 @@ on_drained(struct server *srv)
 		relay_unstall(c);
 }
 
-const struct server_ops relay_server_ops = { on_pass,	  on_request_done, on_settled,	 on_made, on_error,
-					     on_complete, on_parameter, on_notification, on_batch_end, on_lost, on_drained };
+const struct server_ops relay_server_ops = { on_pass,	   on_request_done, on_settled,	  on_made,
+					     on_error,	   on_complete,	    on_parameter, on_notification,
+					     on_batch_end, on_lost,	    on_drained };

@@ -3,9 +3,9 @@
  *
  * A client has an ear at the hub of its pool (and client_encoding: names and payloads come in that), and with it is a
  * member of channels. The hub says LISTEN for a channel when its first member comes, tells members when PostgreSQL has
- * confirmed it, hands each NotificationResponse to all members of its channel in the order of arrival, and says UNLISTEN
- * a while after the last one has left. If its connection is lost it connects and listens again, and then tells the
- * ears that there may be a gap.
+ * confirmed it, hands each NotificationResponse to all members of its channel in the order of arrival, and says
+ * UNLISTEN a while after the last one has left. If its connection is lost it connects and listens again, and then tells
+ * the ears that there may be a gap.
  *
  *   notify_hub.c    ears, channels, members
  *   notify_link.c   the connection: commands in order, their answers, loss and return

@@ -1,9 +1,9 @@
 /*
  * src/pool/notify_link.c - the connection of a notify_hub: opened, used, lost, opened again. See notify_hub.h.
  *
- * It is a server like those of the pool, but lent to the hub for as long as it lives. Commands go out as they come, each
- * a request of its own, and are answered in order; those that were under way when it was lost are forgotten, for the
- * next one begins with all channels there are.
+ * It is a server like those of the pool, but lent to the hub for as long as it lives. Commands go out as they come,
+ * each a request of its own, and are answered in order; those that were under way when it was lost are forgotten, for
+ * the next one begins with all channels there are.
  */
 #include "pool/notify_state.h"
 
@@ -45,8 +45,8 @@ notify_link_connect(struct notify_hub *hub)
 	if (hub->srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan)
 		return;
 	hub->target = pool_target_ref(entry->target);
-	hub->srv = server_new(&hub->env, &hub->target->server, NULL, hub, pool_set_next_server_id(entry->set),
-			      now_of(hub));
+	hub->srv =
+	    server_new(&hub->env, &hub->target->server, NULL, hub, pool_set_next_server_id(entry->set), now_of(hub));
 	if (hub->srv != NULL)
 		return;
 	pool_target_unref(hub->target);
@@ -252,8 +252,9 @@ on_drained(struct server *srv)
 	(void)srv;
 }
 
-const struct server_ops notify_server_ops = { on_pass,	    on_request_done, on_settled,   on_made, on_error, on_complete,
-					      on_parameter, on_notification, on_batch_end, on_lost, on_drained };
+const struct server_ops notify_server_ops = { on_pass,	    on_request_done, on_settled,   on_made,
+					      on_error,	    on_complete,     on_parameter, on_notification,
+					      on_batch_end, on_lost,	     on_drained };
 
 /* --- and to its owner --- */
 

@@ -42,7 +42,8 @@ struct notify_hub {
 	struct notify_hub *next; /* of the same pool */
 	struct server_env env; /* the pools', but with ops of ours */
 	struct notify_ears ears, dirty;
-	struct notify_ears catching, catching_next, caught; /* for whom a Sync is under way, who came later, who is to be told */
+	struct notify_ears catching, catching_next,
+	    caught; /* for whom a Sync is under way, who came later, who is to be told */
 	struct notify_channel *table;
 	struct notify_channels answered;
 	struct notify_members failed;

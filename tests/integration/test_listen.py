@@ -287,6 +287,17 @@ def test_unlisten_one_and_all(pool):
     assert notify_all("6") == []
 
 
+@pytest.mark.parametrize("sql", ["SELECT 1; UNLISTEN *; RESET ALL", "UNLISTEN a; SELECT 1; unlisten \"b\"",
+                                 "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN\n*;\nRESET ALL;"])
+def test_unlisten_among_other_statements(pool, sql):
+    """asyncpg cleans its connections so when they go back to its pool."""
+    listener, other = listening(pool, "a", "b"), pool.raw()
+    assert "UNLISTEN" in tags(listener.ask(query(sql)))
+    other.query("NOTIFY a")
+    other.query("NOTIFY b")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
 def test_one_of_two_leaves(pool):
     stays, goes, other = listening(pool, "news"), listening(pool, "news"), pool.raw()
     other.query("NOTIFY news, 'both'")
