@@ -6,6 +6,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -219,17 +220,18 @@ roll_back(struct client_listen *l)
 static bool
 is_not_ours(const struct client *c)
 {
-	return c->state != CL_READY || c->entry->settings.pool_mode == POOL_MODE_SESSION ||
+	return c->state != CL_READY || !session_is_followed(c) ||
 	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
 static enum known_kind
-kind_of(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
+kind_of(const struct client *c, const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 {
 	struct known_text text;
 	const struct known *k = &text.statements[0];
 
-	if (!listen_text_may_be(sql, len) || !known_parse(&text, 0, sql, len) || text.count != 1)
+	if (!listen_text_may_be(sql, len) || !known_parse(&text, image_scan_options(c->image), sql, len) ||
+	    text.count != 1)
 		return KNOWN_NOT;
 	if (k->kind != KNOWN_LISTEN && k->kind != KNOWN_UNLISTEN && k->kind != KNOWN_UNLISTEN_ALL)
 		return KNOWN_NOT;
@@ -239,22 +241,22 @@ kind_of(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 }
 
 static enum known_kind
-kind_of_query(const uint8_t *message, size_t len, char name[static KNOWN_NAME_MAX])
+kind_of_query(const struct client *c, const uint8_t *message, size_t len, char name[static KNOWN_NAME_MAX])
 {
 	if (len > WHOLE_MAX || len <= FRAME_HEAD_LEN || message[len - 1] != 0)
 		return KNOWN_NOT;
-	return kind_of((const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, name);
+	return kind_of(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, name);
 }
 
 /* As its Parse was sent: a LISTEN is a substitute already. Looked into once. */
 static enum known_kind
-kind_of_statement(struct statement *st, char name[static KNOWN_NAME_MAX])
+kind_of_statement(const struct client *c, struct statement *st, char name[static KNOWN_NAME_MAX])
 {
 	enum known_kind kind;
 
 	if (st->listens == STATEMENT_LISTENS_NOT)
 		return KNOWN_NOT;
-	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of((const char *)st->bytes, st->query_len, name);
+	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of(c, (const char *)st->bytes, st->query_len, name);
 	if (kind == KNOWN_LISTEN)
 		kind = KNOWN_NOT; /* it was never substituted: it is one of a server of the client's own */
 	st->listens = kind == KNOWN_NOT ? STATEMENT_LISTENS_NOT : STATEMENT_LISTENS;
@@ -307,10 +309,10 @@ look_into(struct client *c, const uint8_t *message, size_t total)
 
 	switch (message[0]) {
 	case 'Q':
-		return kind_of_query(message, total, name) == KNOWN_LISTEN ? await(c, name) : LISTEN_GO;
+		return kind_of_query(c, message, total, name) == KNOWN_LISTEN ? await(c, name) : LISTEN_GO;
 	case 'P': /* only so that the hub listens already when it is executed, and no server is held for that time */
 		if (!fields_parse(message + FRAME_HEAD_LEN, total - FRAME_HEAD_LEN, &f) ||
-		    kind_of((const char *)f.rest, f.query_len, name) != KNOWN_LISTEN)
+		    kind_of(c, (const char *)f.rest, f.query_len, name) != KNOWN_LISTEN)
 			return LISTEN_GO;
 		return await(c, name);
 	default:
@@ -420,7 +422,7 @@ expect_unlistens(struct client *c, const char *sql, size_t len)
 	while ((at = find_unlisten(at, end)) != NULL) {
 		const char *stop = memchr(at, ';', (size_t)(end - at));
 		size_t n = (size_t)((stop == NULL ? end : stop) - at);
-		enum known_kind kind = kind_of(at, n, name);
+		enum known_kind kind = kind_of(c, at, n, name);
 
 		if (kind != KNOWN_NOT && expect(c, kind, name) == NULL)
 			return -1;
@@ -433,7 +435,7 @@ enum statement_step
 listen_query(struct client *c, const uint8_t *message, size_t len)
 {
 	char name[KNOWN_NAME_MAX];
-	enum known_kind kind = is_not_ours(c) ? KNOWN_NOT : kind_of_query(message, len, name);
+	enum known_kind kind = is_not_ours(c) ? KNOWN_NOT : kind_of_query(c, message, len, name);
 	struct buf sql = { 0 }, b = { 0 };
 	struct listen_effect *e;
 
@@ -447,6 +449,8 @@ listen_query(struct client *c, const uint8_t *message, size_t len)
 		return STATEMENT_FAILED;
 	if (kind != KNOWN_LISTEN)
 		return STATEMENT_FORWARD;
+	if (statements_simple_query(c) == STATEMENT_FAILED)
+		return STATEMENT_FAILED;
 	if (e->is_refused)
 		buf_printf(&sql, "EXECUTE " REFUSED);
 	else if (!listen_text_substitute((const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql))
@@ -472,7 +476,7 @@ listen_parse(struct client *c, const struct parse_fields *f, struct buf *message
 	char name[KNOWN_NAME_MAX];
 	struct buf rest = { 0 };
 
-	if (is_not_ours(c) || f->query_len > WHOLE_MAX || kind_of(sql, f->query_len, name) != KNOWN_LISTEN ||
+	if (is_not_ours(c) || f->query_len > WHOLE_MAX || kind_of(c, sql, f->query_len, name) != KNOWN_LISTEN ||
 	    !listen_text_substitute(sql, f->query_len, &rest))
 		return false;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
@@ -488,7 +492,7 @@ int
 listen_bound(struct client *c, const char *portal, struct statement *st)
 {
 	char channel[KNOWN_NAME_MAX] = "";
-	enum known_kind kind = st == NULL ? KNOWN_NOT : kind_of_statement(st, channel);
+	enum known_kind kind = st == NULL ? KNOWN_NOT : kind_of_statement(c, st, channel);
 	struct client_listen *l = c->listen;
 	struct listen_portal *p;
 	size_t len;
@@ -552,6 +556,175 @@ listen_resume(struct client *c)
 	free(whole);
 }
 
+/* --- adoption --- */
+
+/*
+ * From a server that listens to the hub, so that nothing is lost, doubled or overtaken: when the hub listens too, the
+ * server is told to notify a channel of this client's own. Both hear that in its place among all others: what comes
+ * before it is taken from the server, what comes after it from the hub.
+ */
+static void
+send_probe_query(struct client *c, const struct buf *sql)
+{
+	struct server *srv = c->srv;
+	struct buf b = { 0 };
+
+	if (buf_ok(sql))
+		message_put(&b, 'Q', sql->bytes, sql->len);
+	srv->unnamed_of = 0;
+	if (buf_ok(sql) && buf_ok(&b) &&
+	    ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE,
+				&(struct owed_request){ .started_us = *c->env->now_us }) == 0)
+		server_write(srv, b.bytes, b.len);
+	else
+		relay_out_of_memory(c);
+	buf_fini(&b);
+}
+
+static void
+hand_over(struct client *c)
+{
+	struct client_listen *l = c->listen;
+	struct buf sql = { 0 };
+
+	l->is_unlistening = true;
+	buf_printf(&sql, "LISTEN \"%s\"; NOTIFY \"%s\"", l->marker->name, l->marker->name);
+	buf_put_u8(&sql, 0);
+	send_probe_query(c, &sql);
+	sql.len = 0;
+	buf_put_str(&sql, "UNLISTEN *"); /* not in the same transaction: it would not hear its own */
+	if (!c->is_closing)
+		send_probe_query(c, &sql);
+	buf_fini(&sql);
+}
+
+/* It hears on its own server, and keeps that. */
+static void
+pin(struct client *c)
+{
+	c->listen->is_pinned = true;
+	session_pin(c, PIN_LISTEN);
+}
+
+static void
+drop_marker(struct client_listen *l)
+{
+	if (l->marker != NULL)
+		membership_unref(l->marker);
+	l->marker = NULL;
+}
+
+void
+listen_hub_marked(struct client_listen *l)
+{
+	l->has_hub_marked = true;
+	if (l->has_server_marked)
+		listen_end_adoption(l);
+}
+
+static void
+server_marked(struct client_listen *l)
+{
+	l->has_server_marked = true;
+	if (l->has_hub_marked)
+		listen_end_adoption(l);
+}
+
+void
+listen_end_adoption(struct client_listen *l)
+{
+	for (struct membership *m = l->table; m != NULL; m = m->hh.next) {
+		if (m->is_adopted)
+			listen_keep_early(l, m);
+		m->is_adopted = false;
+	}
+	drop_marker(l);
+}
+
+static void
+adopted(struct client *c, const struct fail *why)
+{
+	struct client_listen *l = c->listen;
+
+	l->adopting--;
+	if (why != NULL && !l->is_pinned)
+		pin(c);
+	if (!c->is_closing && l->adopting == 0)
+		relay_try_release(c);
+}
+
+static int
+begin_adoption(struct client *c)
+{
+	struct client_listen *l = own(c);
+	char name[KNOWN_NAME_MAX];
+
+	if (l == NULL)
+		return -1;
+	l->is_pinned = l->has_hub_marked = l->has_server_marked = false;
+	l->is_server_listening = true;
+	if (l->marker != NULL)
+		return 0;
+	snprintf(name, sizeof(name), "pgweir_%llx_%llx", (unsigned long long)c->id,
+		 (unsigned long long)++c->env->last_token);
+	l->marker = want(c, name);
+	if (l->marker == NULL)
+		return -1;
+	l->marker->refs++;
+	l->marker->is_awaited = true;
+	l->adopting++;
+	return 0;
+}
+
+int
+listen_adopt(struct client *c, const char *channel)
+{
+	struct membership *m;
+
+	if (begin_adoption(c) < 0 || (m = want(c, channel)) == NULL)
+		return -1;
+	if (m->is_active && m->is_heard)
+		return 0; /* the hub's word is enough */
+	set_active(c->listen, m, true);
+	m->is_adopted = true;
+	if (m->is_refused || c->listen->marker->is_refused)
+		pin(c);
+	else if (!m->is_heard && !m->is_awaited) {
+		m->is_awaited = true;
+		c->listen->adopting++;
+	}
+	return 0;
+}
+
+bool
+listen_is_adopting(const struct client *c)
+{
+	return c->listen != NULL && c->listen->is_server_listening;
+}
+
+bool
+listen_holds_server(struct client *c)
+{
+	struct client_listen *l = c->listen;
+
+	if (l == NULL || !l->is_server_listening || l->is_pinned)
+		return false;
+	if (l->adopting == 0 && !l->is_unlistening)
+		hand_over(c);
+	return true;
+}
+
+void
+listen_server_unlistened(struct client *c)
+{
+	struct client_listen *l = c->listen;
+
+	if (l == NULL || !l->is_unlistening || c->srv->ledger.count > 0)
+		return;
+	l->is_unlistening = l->is_server_listening = false;
+	server_marked(l); /* if it never came: nothing more comes from there */
+}
+
 void
 listen_answered(struct notify_member *member, const struct fail *why)
 {
@@ -562,10 +735,8 @@ listen_answered(struct notify_member *member, const struct fail *why)
 	m->is_heard = why == NULL;
 	if (why != NULL)
 		refuse(m, why);
-	if (m->adopted != NULL) {
-		void (*adopted)(struct client *, const struct fail *) = m->adopted;
-
-		m->adopted = NULL;
+	if (m->is_awaited) {
+		m->is_awaited = false;
 		adopted(c, why);
 	} else if (why != NULL && m->is_active)
 		cannot_listen(c, m);
@@ -585,21 +756,6 @@ listen_cancel(struct client *c)
 	notify_leave(&l->awaited->member);
 	refuse(l->awaited, &why);
 	listen_resume(c);
-}
-
-int
-listen_adopt(struct client *c, const char *channel, void (*done)(struct client *c, const struct fail *why))
-{
-	struct membership *m = want(c, channel);
-
-	if (m == NULL)
-		return -1;
-	set_active(c->listen, m, true);
-	if (m->is_heard || m->is_refused)
-		done(c, m->is_refused ? m->why : NULL);
-	else
-		m->adopted = done;
-	return 0;
 }
 
 /* --- replies --- */
@@ -753,7 +909,13 @@ listen_notification(struct client *c, const uint8_t *message, size_t len)
 	if (c->listen == NULL || len <= 9 || memchr(channel, 0, len - 9) == NULL)
 		return false;
 	m = find(c->listen, channel);
-	return m != NULL && m->is_active && m->is_heard && m->adopted == NULL; /* then the hub hears it too */
+	if (m != NULL && m == c->listen->marker) {
+		server_marked(c->listen);
+		return true;
+	}
+	if (m == NULL || !m->is_active || !m->is_heard)
+		return false;
+	return !m->is_adopted || c->listen->has_server_marked; /* then it comes from the hub */
 }
 
 void
@@ -771,5 +933,5 @@ listen_free(struct client *c)
 	notify_detach(&l->ear);
 	listen_queue_fini(l);
 	l->is_waiting = l->is_ready_kept = false;
-	l->awaited = NULL;
+	l->awaited = l->marker = NULL;
 }

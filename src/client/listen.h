@@ -56,11 +56,15 @@ void listen_drained(struct client *c); /* its socket takes bytes again */
 void listen_free(struct client *c);
 void listen_linked(struct client *c, struct server *srv);
 
+/* --- adoption: session_settle.c --- */
 /*
  * Its server turned out to listen to this channel (a LISTEN that was not foreseen, committed): the client becomes a
- * member. done is called when the hub listens, perhaps from within: UNLISTEN may be said there now. why: it can't. -1:
- * no memory.
+ * member, and keeps that server until the hub listens there and UNLISTEN was said on it. -1: no memory.
  */
-int listen_adopt(struct client *c, const char *channel, void (*done)(struct client *c, const struct fail *why));
+int listen_adopt(struct client *c, const char *channel);
+bool listen_is_adopting(const struct client *c);
+/* Nothing is owed: true if the server is kept; what is needed for letting it go is sent. */
+bool listen_holds_server(struct client *c);
+void listen_server_unlistened(struct client *c); /* what was sent is answered */
 
 #endif

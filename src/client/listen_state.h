@@ -17,11 +17,12 @@ struct membership {
 	bool is_heard; /* the hub listens there */
 	bool is_refused; /* it can't: why */
 	bool is_active; /* LISTEN was committed */
+	bool is_adopted; /* its server listens there too: see adoption in listen.c */
+	bool is_awaited; /* for adoption: the hub has not answered yet */
 	uint8_t wanted; /* when the transaction commits: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: as it is */
 	uint32_t refs; /* statements under way, and what waits */
 	struct fail *why;
 	struct buf early; /* heard before the LISTEN was committed */
-	void (*adopted)(struct client *c, const struct fail *why);
 	char name[KNOWN_NAME_MAX];
 };
 
@@ -55,6 +56,13 @@ struct client_listen {
 	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
 	bool has_error; /* in this request: an implicit transaction is rolled back */
 	bool has_savepoint, is_rolled_back; /* since the tag ROLLBACK, with savepoints: all of it, or to one of them? */
+	/* adoption */
+	struct membership *marker; /* the client's own channel */
+	bool has_hub_marked, has_server_marked; /* it was heard there */
+	uint32_t adopting; /* channels the hub has not answered for yet */
+	bool is_server_listening; /* its server listens: UNLISTEN is to be said there */
+	bool is_unlistening; /* ... was said */
+	bool is_pinned; /* the hub could not: that server is kept */
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at, early_bytes;
@@ -76,5 +84,7 @@ bool listen_keep_ready(struct client *c); /* true: it will be said when the hub 
 /* listen.c */
 void listen_answered(struct notify_member *member, const struct fail *why); /* by the hub */
 void listen_resume(struct client *c); /* handles what was kept */
+void listen_hub_marked(struct client_listen *l);
+void listen_end_adoption(struct client_listen *l);
 
 #endif

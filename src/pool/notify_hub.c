@@ -14,6 +14,7 @@
 
 #define TICK_US US_PER_S
 #define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
+#define HASTE_US ((uint64_t)200000)
 #define HUB_LINGER_US (60 * US_PER_S)
 #define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
 
@@ -321,6 +322,18 @@ move(struct notify_hub *hub, struct notify_member *m, enum notify_where to)
 		TAILQ_INSERT_TAIL(list_of(hub, m), m, link);
 }
 
+/* Somebody waits for it now: trying again is worth more than it was. */
+static void
+hasten(struct notify_hub *hub)
+{
+	uint64_t at_us = now_of(hub) + HASTE_US;
+
+	if (hub->retry_us <= at_us)
+		return;
+	hub->retry_us = at_us;
+	notify_link_timer(hub, HASTE_US);
+}
+
 int
 notify_join(struct notify_ear *ear, struct notify_member *m, const char *name)
 {
@@ -335,8 +348,8 @@ notify_join(struct notify_ear *ear, struct notify_member *m, const char *name)
 	ear->members++;
 	move(hub, m, ch->is_asked ? NW_LATE : NW_WAITING);
 	ask(hub, ch);
-	if (hub->srv == NULL && !hub->is_paused && now_of(hub) >= hub->retry_us)
-		notify_link_connect(hub);
+	if (hub->srv == NULL)
+		hasten(hub);
 	return 0;
 }
 

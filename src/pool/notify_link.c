@@ -213,13 +213,29 @@ on_complete(struct server *srv, const char *tag)
 	return false;
 }
 
-static void
+static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
 	(void)srv;
 	(void)name;
 	(void)value;
 	(void)is_passed;
+	return false;
+}
+
+static void
+on_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	(void)srv;
+	(void)body;
+	(void)len;
+	(void)is_whole;
+}
+
+static void
+on_probe_done(struct server *srv)
+{
+	(void)srv;
 }
 
 static bool
@@ -252,9 +268,10 @@ on_drained(struct server *srv)
 	(void)srv;
 }
 
-const struct server_ops notify_server_ops = { on_pass,	    on_request_done, on_settled,   on_made,
-					      on_error,	    on_complete,     on_parameter, on_notification,
-					      on_batch_end, on_lost,	     on_drained };
+const struct server_ops notify_server_ops = { on_pass,	     on_request_done, on_settled,   on_made,
+					      on_error,	     on_complete,     on_parameter, on_probe_row,
+					      on_probe_done, on_notification, on_batch_end, on_lost,
+					      on_drained };
 
 /* --- and to its owner --- */
 

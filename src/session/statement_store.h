@@ -27,6 +27,9 @@ struct statement {
 	uint8_t name_len; /* without terminator */
 	const uint8_t *bytes;
 	uint8_t listens; /* enum statement_listens: what was found when it was looked into (client/listen.c) */
+	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
+	uint32_t suspicion;
+	bool is_scanned;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
 };

@@ -134,7 +134,7 @@ def test_channels_are_named_as_in_postgresql(one, spelled, name):
     listener, other = listening(one, spelled), one.raw()
     other.query("SELECT pg_notify('%s', 'x')" % name.replace("'", "''"))
     assert news(listener) == [(name, "x")]
-    assert tags(listener.ask(query(f"UNLISTEN {spelled}"))) == ["UNLISTEN"]
+    assert tags(listener.ask(query('UNLISTEN "%s"' % name.replace('"', '""')))) == ["UNLISTEN"]
     other.query("SELECT pg_notify('%s', 'y')" % name.replace("'", "''"))
     assert all_news(listener.ask(query("SELECT 1"))) == []
 
@@ -563,3 +563,59 @@ def test_session_mode_listens_on_its_own_server(weir):
     other.query("NOTIFY news, 'x'")
     assert news(listener) == [("news", "x")]
     assert weir.postgres.count(usename="web") == 2
+
+
+# --- a LISTEN that nobody could foresee ---
+
+UNFORESEEN = [
+    "LISTEN news; SELECT 1",
+    "SELECT 1; LISTEN news; SELECT 2",
+    "DO $$BEGIN EXECUTE 'LISTEN news'; END$$",
+    "BEGIN; LISTEN news; COMMIT",
+]
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_an_unforeseen_listen_is_heard(pool, sql):
+    listener, other = pool.raw(), pool.raw()
+    listener.query(sql)
+    for number in range(5):
+        other.query(f"NOTIFY news, '{number}'")
+        assert news(listener) == [("news", str(number))]
+    listener.query("UNLISTEN news")
+    other.query("NOTIFY news, 'not heard'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_an_unforeseen_listen_lets_its_server_go(one, sql):
+    listener, other = one.raw(), one.raw()
+    listener.query(sql)
+    assert other.value("SELECT count(*) FROM pg_listening_channels()") == "0"
+    assert other.value("SELECT 1") == "1"
+    listener.close()
+    later = one.raw()
+    later.query("NOTIFY news")
+    assert all_news(later.ask(query("SELECT 1"))) == []
+
+
+def test_an_unforeseen_listen_that_is_rolled_back(one):
+    listener, other = one.raw(), one.raw()
+    listener.query("BEGIN; LISTEN news; ROLLBACK")
+    other.query("NOTIFY news")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+@pytest.mark.weir_only
+def test_a_client_that_cannot_be_listened_for_keeps_its_server(weir, own_postgres):
+    weir.postgres = own_postgres
+    weir.start(pool_size=1, pool_timeout="1s")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
+    wire.query("LISTEN a; SELECT 1")
+    wait_until(lambda: any(row["pins"] for row in weir.console("SHOW CLIENTS")), 5, "the pin")
+    own_postgres.query("NOTIFY a, 'now'")
+    assert news(wire) == [("a", "now")]
+    wire.query("UNLISTEN a")
+    assert weir.raw().value("SELECT 1") == "1"
