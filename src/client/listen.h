@@ -9,8 +9,7 @@
  *   listen.c         statements, their answers, transactions, memberships
  *   listen_queue.c   notifications on their way to the client
  *
- * In session mode nothing of this happens. Known limits: what was done after a SAVEPOINT counts with the transaction,
- * even if it was rolled back to it.
+ * In session mode, and with session_state = allow, nothing of this happens. Known limits: docs/sessions.md.
  *
  * Owns:   memberships, what waits for the client (at most LISTEN_QUEUE_MAX bytes), its ear.
  * Always: a client with more bytes waiting is disconnected, nothing is dropped; a membership that is not committed is

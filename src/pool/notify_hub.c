@@ -381,7 +381,7 @@ notify_hub_notified(struct notify_hub *hub, const char *name, const uint8_t *mes
 	{
 		m->ear->ops->notified(m, message, len);
 		set_dirty(m->ear, true);
-		hub->delivered++;
+		hub->entry->counters.notifications++;
 	}
 }
 
@@ -649,7 +649,6 @@ notify_hubs_count(const struct pool_entry *entry, struct notify_counts *out)
 		TAILQ_FOREACH(ear, &hub->ears, all)
 		out->ears++;
 		out->channels += HASH_COUNT(hub->table);
-		out->delivered += hub->delivered;
 	}
 }
 

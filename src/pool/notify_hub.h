@@ -87,7 +87,6 @@ void notify_hubs_free(struct pool_entry *entry);
 /* What can be seen. */
 struct notify_counts {
 	uint32_t connections, ears, channels;
-	uint64_t delivered; /* to clients, since the hub was made */
 };
 void notify_hubs_count(const struct pool_entry *entry, struct notify_counts *out);
 struct server *notify_hub_server(const struct notify_hub *hub); /* NULL: no connection now */

@@ -48,7 +48,7 @@ struct notify_hub {
 	struct notify_channels answered;
 	struct notify_members failed;
 	struct fail why_failed;
-	uint64_t seed_of_names, random, delivered;
+	uint64_t seed_of_names, random;
 	bool is_settle_due; /* notify_hub_settle at the next tick */
 	/* the connection */
 	struct server *srv; /* NULL: none */

@@ -619,3 +619,45 @@ def test_a_client_that_cannot_be_listened_for_keeps_its_server(weir, own_postgre
     assert news(wire) == [("a", "now")]
     wire.query("UNLISTEN a")
     assert weir.raw().value("SELECT 1") == "1"
+
+
+# --- what can be seen ---
+
+@pytest.mark.weir_only
+def test_the_listening_connection_is_shown_and_measured(one):
+    listener, other = listening(one, "a", "b"), listening(one, "a")
+    assert [row["state"] for row in one.console("SHOW SERVERS")].count("listen") == 1
+    assert one.metric("pgweir_pool_listen_connections") == 1
+    assert one.metric("pgweir_pool_listening_clients", database="app", user="web") == 2
+    assert one.metric("pgweir_pool_listen_channels") == 2
+    before = one.metric("pgweir_pool_notifications_total")
+    one.raw().query("NOTIFY a")
+    assert news(listener) == news(other) == [("a", "")]
+    wait_until(lambda: one.metric("pgweir_pool_notifications_total") == before + 2, 5, "the counter")
+    listener.close()
+    other.query("UNLISTEN *")
+    wait_until(lambda: one.metric("pgweir_pool_listening_clients") == 0, 5, "the gauge to follow")
+    wait_until(lambda: one.metric("pgweir_pool_listen_channels") == 0, 10, "channels nobody listens to")
+
+
+@pytest.mark.weir_only
+def test_too_many_channels_are_refused(one):
+    wire = one.raw()
+    for begin in range(0, 10000, 1000):
+        wire.send(*(query(f"LISTEN c{number}") for number in range(begin, begin + 1000)))
+        assert tags(wire.read_until("Z", 1000)) == ["LISTEN"] * 1000
+    replies = wire.ask(query("LISTEN one_more"))
+    assert shape(replies) == "EZ" and replies[0].sqlstate == "54000"
+    assert tags(wire.ask(query("LISTEN c77"))) == ["LISTEN"]
+    one.raw().query("NOTIFY c77, 'x'")
+    assert news(wire) == [("c77", "x")]
+    assert tags(wire.ask(query("UNLISTEN *"))) == ["UNLISTEN"]
+    assert tags(wire.ask(query("LISTEN one_more"))) == ["LISTEN"]
+
+
+@pytest.mark.weir_only
+def test_allow_looks_at_nothing(weir):
+    weir.start(pool_size=1, session_state="allow")
+    wire = listening(weir, "a")
+    assert wire.value("SELECT count(*) FROM pg_listening_channels()") == "1"
+    wire.query("UNLISTEN *")
