@@ -9,6 +9,7 @@
  * it skip to Sync and abort the transaction as it would have; its error is made to speak of the client's name. What we
  * refuse goes the same way.
  */
+#include "client/listen.h"
 #include "client/statements.h"
 
 #include "session/trailing_comment.h"
@@ -244,12 +245,43 @@ statements_parse_named(struct client *c, const struct parse_fields *f, struct na
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
+static enum statement_step
+parse_step(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+{
+	struct named *n;
+
+	if (f->name[0] == '\0')
+		return unnamed_parse(c, f, message, len);
+	if (c->entry->settings.prepared_statements == 0)
+		return session_passed_parse(c, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
+	n = named_find(c, f->name);
+	if (named_is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	if (n != NULL && !n->is_closing)
+		return parse_duplicate(c, n, f);
+	return statements_parse_named(c, f, n);
+}
+
+/* Another message than the client's, which is the caller's to free when this returns. */
+static enum statement_step
+parse_other(struct client *c, const struct buf *message)
+{
+	enum statement_step step = STATEMENT_FAILED;
+	struct parse_fields f;
+
+	if (buf_ok(message) && fields_parse(message->bytes + FRAME_HEAD_LEN, message->len - FRAME_HEAD_LEN, &f)) {
+		step = parse_step(c, &f, message->bytes, message->len);
+		outbox_settle(&c->env->to_server);
+	}
+	return step;
+}
+
 enum statement_step
 statements_parse(struct client *c, const uint8_t *message, size_t len)
 {
 	struct parse_fields f;
 	enum statement_step step;
-	struct named *n;
+	struct buf other = { 0 };
 
 	c->entry->database->counters.client_parses++;
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
@@ -263,16 +295,11 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	step = statements_parse_sql(c, &f);
 	if (step != STATEMENT_FORWARD)
 		return step;
-	if (f.name[0] == '\0')
-		return unnamed_parse(c, &f, message, len);
-	if (c->entry->settings.prepared_statements == 0)
-		return session_passed_parse(c, (const char *)f.rest, f.query_len + 1, f.query_len + 1);
-	n = named_find(c, f.name);
-	if (named_is_unsettled(c, n))
-		return STATEMENT_HOLD;
-	if (n != NULL && !n->is_closing)
-		return parse_duplicate(c, n, &f);
-	return statements_parse_named(c, &f, n);
+	if (!listen_parse(c, &f, &other))
+		return parse_step(c, &f, message, len);
+	step = parse_other(c, &other);
+	buf_fini(&other);
+	return step;
 }
 
 /* Kept on its server alone, which stays with the client. */
@@ -333,7 +360,7 @@ bind_named(struct client *c, struct named *n, const uint8_t *message, const stru
 	step = statement_ensure(c, n->st);
 	if (step != STATEMENT_DONE)
 		return step;
-	if (named_push(c, OWED_BIND, OWED_TO_CLIENT, n) < 0)
+	if (named_push(c, OWED_BIND, OWED_TO_CLIENT, n) < 0 || listen_bound(c, b->portal, n->st) < 0)
 		return STATEMENT_FAILED;
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(c, message, b->len, b->portal, "", 0, n->st->name);
@@ -356,7 +383,11 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (b.statement[0] == '\0') {
 		step = session_bind(c, c->statements == NULL ? NULL : c->statements->unnamed, b.portal, b.statement,
 				    body, own_len - FRAME_HEAD_LEN);
-		return step == STATEMENT_FORWARD ? forward_if(unnamed_ensure(c)) : step;
+		if (step == STATEMENT_FORWARD)
+			step = forward_if(unnamed_ensure(c));
+		return step == STATEMENT_FORWARD && listen_bound(c, b.portal, c->statements->unnamed) < 0
+			   ? STATEMENT_FAILED
+			   : step;
 	}
 	n = named_find(c, b.statement);
 	if (named_is_unsettled(c, n))
