@@ -1,5 +1,5 @@
-"""Holds the talks of sessiontalk.py: first each with PostgreSQL alone, which writes the talk and its answers down, then all
-of them at once through pgweir. What came the first time must come the second time, turn by turn.
+"""Holds the talks of sessiontalk.py: first each with PostgreSQL alone, which writes the talk and its answers down, then
+all of them at once through pgweir. What came the first time must come the second time, turn by turn.
 
 In each round a few of the clients send their next turn before any of them reads: they are served at once, in an order
 that is the seed's.
@@ -7,13 +7,15 @@ that is the seed's.
 
 import random
 import struct
+import time
 from typing import NamedTuple
 
 from compare import normalized
 from rawwire import Wire, WireError, WireTimeout, query
 from sessiontalk import BOSS, SessionTalk, Turn, create_world
 
-NOTIFICATIONS_IN = 5                # seconds
+ANSWER_IN = 6                       # seconds
+NOTIFICATIONS_IN = 3                # seconds
 HISTORY = 25                        # turns of the client that are told when it differs
 
 
@@ -54,7 +56,7 @@ class Talker:
     """One client's connection and what it has heard."""
 
     def __init__(self, address, startup):
-        self.wire = Wire(address, timeout=20)
+        self.wire = Wire(address, timeout=ANSWER_IN)
         self.wire.login(BOSS, "app", parameters=startup)
         self.heard = []
 
@@ -62,7 +64,7 @@ class Talker:
         self.wire.send(turn.data)
 
     def read(self, turn, due=None):
-        """(raw replies, Told). due: how many notifications must have come at a quiet point; None: those that are here."""
+        """(raw replies, Told). due: how many notifications must have come at a quiet point; None: those here."""
         raw = self.wire.read_until("Z", turn.syncs)
         self._hear(raw)
         while turn.is_quiet and due is not None and len(self.heard) < due:
@@ -120,9 +122,13 @@ def shorter(value, limit=1500):
 
 def compare(number, index, expected, found):
     for part in Told._fields:
-        if getattr(expected, part) != getattr(found, part):
-            raise Difference(number, index, f"{part}\n    expected {shorter(getattr(expected, part))}\n"
-                                            f"    got      {shorter(getattr(found, part))}")
+        one, two = getattr(expected, part), getattr(found, part)
+        if one != two:
+            same = 0                        # from the first that differs
+            while same < min(len(one), len(two)) and one[same] == two[same]:
+                same += 1
+            raise Difference(number, index, f"{part}, from the {same + 1}. on\n    expected {shorter(one[same:])}\n"
+                                            f"    got      {shorter(two[same:])}")
 
 
 def replay(address, seed, startups, talks, expected):
@@ -183,28 +189,28 @@ class Story:
 
     # --- making a failing story short ---
 
-    def shrink(self, say=print, rounds=400):
+    def shrink(self, seconds=180):
         """Leaves out turns as long as something still differs; None if nothing does, else the story that is left."""
+        until = time.monotonic() + seconds
         difference = self._difference(self.talks)
         if difference is None:
             return None
         kept = [turns[:difference.index + 1] if number == difference.number else turns
                 for number, turns in enumerate(self.talks)]
         size = max(map(len, kept)) // 2
-        while size and rounds > 0:
+        while size and time.monotonic() < until:
             is_smaller = False
             for number in range(len(kept)):
                 begin = 0
-                while begin < len(kept[number]) and rounds > 0:
-                    rounds -= 1
+                while begin < len(kept[number]) and time.monotonic() < until:
                     tried = [list(turns) for turns in kept]
                     del tried[number][begin:begin + size]
                     found = self._difference(tried)
                     if found is not None:
                         kept, difference, is_smaller = tried, found, True
+                        kept[found.number] = kept[found.number][:found.index + 1]
                     else:
                         begin += size
-            say(f"in pieces of {size}: {[len(turns) for turns in kept]} turns are left, {rounds} tries")
             size = size if is_smaller and size == 1 else size // 2
         self.talks = kept
         lines = [f"seed {self.seed}, made short. {difference}"]

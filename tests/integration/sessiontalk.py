@@ -1,13 +1,13 @@
 """What a session may do to itself, in random order: settings, roles, temporary relations, advisory locks, prepared
 statements of SQL and of the protocol, cursors, LISTEN and NOTIFY, inside and outside of transactions.
 
-A SessionTalk is one client's talk. It writes itself while it is held with PostgreSQL: turn() gives the next turn from what
-the last answer was, so most of what it asks for makes sense. Same seed, same answers, same talk. Everything that the
-talks of several clients name (schema, locks, channels) is a client's own, so that the answers don't depend on the others;
-but statement texts, names and the columns' types in the schemas differ or agree on purpose.
+A SessionTalk is one client's talk. It writes itself while it is held with PostgreSQL: turn() gives the next turn from
+what the last answer was, so most of what it asks for makes sense. Same seed, same answers, same talk. Everything that
+the talks of several clients name (schema, locks, channels) is a client's own, so that the answers don't depend on the
+others; but statement texts, names and the columns' types in the schemas differ or agree on purpose.
 
-What is left out, as no answer could be expected: names of temporary schemas, PIDs, OIDs, whether a custom setting that is
-not set is NULL or empty, literals in prepared statements whose meaning hangs on a setting.
+What is left out, as no answer could be expected: names of temporary schemas, PIDs, OIDs, whether a custom setting that
+is not set is NULL or empty, literals in prepared statements whose meaning hangs on a setting.
 """
 
 import random
@@ -339,7 +339,8 @@ class SessionTalk:
 
     def lock(self):
         key, flag = self.key(), self.one_of("", "", "_shared")
-        return self.say(self.one_of(f"SELECT pg_advisory_lock{flag}({key})", f"SELECT pg_try_advisory_lock{flag}({key})",
+        return self.say(self.one_of(f"SELECT pg_advisory_lock{flag}({key})",
+                                    f"SELECT pg_try_advisory_lock{flag}({key})",
                                     f"SELECT pg_advisory_lock{flag}({key}, 1)",
                                     f"SELECT pg_advisory_xact_lock{flag}({key})"))
 

@@ -66,7 +66,8 @@ class Suite:
         state = self.directory / "apt"
         for part in ("lists/partial", "cache/archives/partial"):
             (state / part).mkdir(parents=True, exist_ok=True)
-        lines = [f"{kind} [signed-by={KEYS}] {uri} {suite} main\n" for uri, suite in DEBIAN for kind in ("deb", "deb-src")]
+        lines = [f"{kind} [signed-by={KEYS}] {uri} {suite} main\n"
+                 for uri, suite in DEBIAN for kind in ("deb", "deb-src")]
         (state / "sources.list").write_text("".join(lines), encoding="ascii")
         self._apt("update")
 
