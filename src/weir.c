@@ -359,6 +359,7 @@ weir_new(struct config *config, struct fail *why)
 		return NULL;
 	}
 	TAILQ_INIT(&w->clients.clients);
+	TAILQ_INIT(&w->clients.lingering);
 	w->config = config_ref(config);
 	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();

@@ -74,6 +74,7 @@ struct client_env {
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
+	TAILQ_HEAD(client_sessions, client_session) lingering; /* session_linger.c */
 	uint32_t client_count, login_count,
 	    cancel_count; /* of them; cancel and console connections do not count as clients */
 	struct client **slots; /* by the low bits of the cancel key's pid */
@@ -229,10 +230,24 @@ void session_audit_parse(struct client *c, const char *sql, size_t len);
 /* The statement behind a Bind; NULL: nobody here knows it. body: of the Bind, whole if it is not longer than a text. */
 enum statement_step session_bind(struct client *c, struct statement *st, const char *portal, const char *name,
 				 const uint8_t *body, size_t len);
+enum statement_step session_describe(struct client *c, const struct statement *st, const char *name);
 enum statement_step session_before_execute(struct client *c, const char *portal);
 int session_after_execute(struct client *c, const char *portal); /* -1: no memory */
 void session_function_call(struct client *c);
 bool session_holds(const struct client *c); /* nothing may be sent now */
+
+/* session_linger.c */
+void session_yield(struct client_env *env, struct pool_entry *entry); /* somebody is about to borrow there */
+void session_linger_tick(struct client_env *env);
+void session_stop_lingering(struct client *c);
+
+/* session_prepare.c */
+/* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
+ * memory. */
+int session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple);
+void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
+void session_keep_error(struct client *c, const uint8_t *message, size_t len);
+bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: told in place of this one */
 
 /* session_settle.c */
 /* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */

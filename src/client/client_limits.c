@@ -102,6 +102,7 @@ void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
 	check_servers(env, now_us);
+	session_linger_tick(env);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
 }

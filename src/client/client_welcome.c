@@ -317,10 +317,10 @@ login_server_error(struct client *c, const struct error_fields *e)
 static struct image *
 resolved_image(const struct client *c, const struct server *srv)
 {
-	struct image *img = image_ref(srv->image);
+	struct image *img = image_replace(srv->image, IMAGE_PREPARED, NULL, 0);
 	const struct image *raw = settings_of(c);
 
-	for (size_t i = 0; i < image_count(raw); i++) {
+	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
 
 		if (image_get(c->entry->baseline, s->name) == NULL &&
@@ -330,7 +330,7 @@ resolved_image(const struct client *c, const struct server *srv)
 		}
 	}
 	/* What an earlier borrower had set and this one did not was RESET. */
-	for (size_t i = image_count(img); i-- > 0;) {
+	for (size_t i = img == NULL ? 0 : image_count(img); i-- > 0;) {
 		const struct image_setting *s = image_at(img, i);
 		char name[256];
 

@@ -70,6 +70,7 @@ link_server(struct client *c, struct server *srv)
 	srv->bytes_to_client = srv->bytes_from_client = 0;
 	srv->tag[0] = srv->sqlstate[0] = '\0';
 	srv->suspicion = 0;
+	srv->has_run = false;
 	srv->has_failed = srv->has_rolled_back = false;
 	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
 	if (srv->image != c->image && session_replay(c) < 0) {
@@ -148,6 +149,8 @@ borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
+	if (!TAILQ_EMPTY(&env->lingering))
+		session_yield(env, c->entry);
 	relay_ticket(c);
 	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
 	if (srv == NULL)
@@ -229,6 +232,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
 	srv->statements_run = 0;
+	srv->has_run = true;
 	if (push_request(c, kind, 1, shown) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
@@ -334,6 +338,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		c->srv->is_synced = false;
+		c->srv->has_run = true;
 		c->srv->bytes_from_client += total;
 		w->at += used;
 		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
@@ -342,6 +347,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		c->is_body_dropped = false;
 		return WALK_ON;
 	default:
+		c->srv->has_run = true;
 		return send_extended(w, f, OWED_BIND);
 	}
 }
@@ -693,6 +699,7 @@ static void
 give_back(struct client *c, struct server *srv)
 {
 	c->srv = NULL;
+	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
 	relay_unstall(c);
 	stream_set_reading(&srv->stream, true);
@@ -733,6 +740,7 @@ relay_leave(struct client *c)
 	struct server *srv = c->srv;
 	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION, is_dirty;
 
+	session_stop_lingering(c);
 	if (c->ticket.is_waiting)
 		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
 	if (srv == NULL)

@@ -61,7 +61,10 @@ on_request_done(struct server *srv, const struct owed *ended)
 static void
 on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	statements_settled(srv, o, how);
+	if (o->kind == OWED_EXECUTE)
+		session_prepare_settled(srv, o, how);
+	else
+		statements_settled(srv, o, how);
 }
 
 static void
@@ -114,12 +117,18 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(c);
 		return true;
 	}
+	if (to == OWED_TO_PREPARE) {
+		session_keep_error(c, message, len);
+		return true;
+	}
 	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
 	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
 	    strstr(e->message, "cached plan") != NULL)
 		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
+	if (session_tell_kept_error(c, e->sqlstate))
+		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
 		relay_answer(c, b.bytes, b.len);

@@ -81,6 +81,8 @@ suspect(struct client *c, const struct scan *scan)
 	if (s == NULL)
 		return STATEMENT_FAILED;
 	c->srv->suspicion |= scan->flags;
+	if ((scan->flags & (SCAN_SEQUENCE | SCAN_NEXTVAL)) && session_used_sequence(c, scan->flags) < 0)
+		return STATEMENT_FAILED;
 	if (scan->flags & SCAN_LOAD)
 		s->is_tainted = true;
 	take_names(s, c->srv, scan);
@@ -362,6 +364,8 @@ session_query(struct client *c, const char *sql, size_t have, size_t len, unsign
 	if (have < len)
 		return session_is_followed(c) ? begin_pieces(c, sql, have, false) : STATEMENT_FORWARD;
 	len--; /* the terminator */
+	if (session_ensure_prepared(c, sql, len, true) < 0)
+		return STATEMENT_FAILED;
 	if (scan_text(&scan, image_scan_options(c->image), sql, len) == 0)
 		return STATEMENT_FORWARD;
 	audit(c, scan.flags);
@@ -470,6 +474,23 @@ bind_unknown(struct client *c, const char *name)
 	return scan.flags == 0 ? STATEMENT_FORWARD : suspect(c, &scan);
 }
 
+/* Bind and Describe may be of a statement that SQL PREPARE made, or of one that executes such. */
+static int
+ensure_for(struct client *c, const struct statement *st, const char *name)
+{
+	if (st == NULL)
+		return session_ensure_prepared(c, name, strlen(name), false);
+	return session_ensure_prepared(c, (const char *)st->bytes, st->query_len, false);
+}
+
+enum statement_step
+session_describe(struct client *c, const struct statement *st, const char *name)
+{
+	if (image_has_prepared(c->image) && ensure_for(c, st, name) < 0)
+		return STATEMENT_FAILED;
+	return STATEMENT_FORWARD;
+}
+
 enum statement_step
 session_bind(struct client *c, struct statement *st, const char *portal, const char *name, const uint8_t *body,
 	     size_t len)
@@ -478,6 +499,8 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 
 	if (!is_looked_at(c))
 		return STATEMENT_FORWARD;
+	if (image_has_prepared(c->image) && ensure_for(c, st, name) < 0)
+		return STATEMENT_FAILED;
 	if (c->session != NULL && portal[0] == '\0')
 		unbind(c->session);
 	if (st == NULL)
@@ -492,6 +515,8 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 	scan_text(&scan, image_scan_options(c->image), (const char *)st->bytes, st->query_len);
 	if (scan.flags & (SCAN_SETTING | SCAN_CODE))
 		take_bound_names(c, body, len);
+	if (scan.flags & SCAN_NAMES_LOST && c->session->name_count > 0)
+		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
 	return suspect(c, &scan);
 }
 

@@ -745,10 +745,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (is_passed_through(c) || !fields_bind(body, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0') {
-		step = ensure_unnamed(c);
-		if (step == STATEMENT_DONE)
-			step = session_bind(c, c->statements->unnamed, portal, name, body, have - FRAME_HEAD_LEN);
-		return forward_if(step);
+		step = session_bind(c, c->statements == NULL ? NULL : c->statements->unnamed, portal, name, body,
+				    have - FRAME_HEAD_LEN);
+		return step == STATEMENT_FORWARD ? forward_if(ensure_unnamed(c)) : step;
 	}
 	n = find(c, name);
 	if (is_unsettled(c, n))
@@ -789,11 +788,15 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name) ||
 	    kind == 'P')
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0')
-		return forward_if(ensure_unnamed(c));
+	if (name[0] == '\0') {
+		step = session_describe(c, c->statements == NULL ? NULL : c->statements->unnamed, name);
+		return step == STATEMENT_FORWARD ? forward_if(ensure_unnamed(c)) : step;
+	}
 	n = find(c, name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	if ((step = session_describe(c, n == NULL ? NULL : n->st, name)) != STATEMENT_FORWARD)
+		return step;
 	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD;

@@ -122,6 +122,8 @@ struct server {
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
+	uint64_t previous_id; /* of the client that had it before this one, or has it */
+	bool has_run; /* a text of the borrower's, since it was lent */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
 	/* input */
 	uint64_t body_left; /* of the message being passed or swallowed */
