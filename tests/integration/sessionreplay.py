@@ -37,9 +37,14 @@ class Difference(Exception):
         self.what = what
 
 
-def without_oids(reply):
-    """A RowDescription says from which table a column comes: each time another OID."""
+def comparable(reply):
+    """A RowDescription says from which table a column comes: each time another OID. And errors and notices say what is
+    missing: the temporary table or, as long as a server has had none, the schema of them all."""
     kind, body = reply
+    if kind in "EN" and "does not exist, skipping" in dict(body)["M"]:
+        return kind, "does not exist, skipping"
+    if kind in "EN" and "pg_temp" in dict(body)["M"] and "does not exist" in dict(body)["M"]:
+        return kind, "something temporary does not exist"
     if kind != "T":
         return reply
     count, = struct.unpack_from("!h", body)
@@ -76,7 +81,7 @@ class Talker:
         if turn.is_quiet:
             heard, self.heard = self.heard, []
         rest = [reply for reply in raw if reply.type != "A"]
-        return raw, Told([without_oids(reply) for reply in normalized(rest)],
+        return raw, Told([comparable(reply) for reply in normalized(rest)],
                          sorted(reply.parameter for reply in rest if reply.type == "S"), heard)
 
     def _hear(self, replies):

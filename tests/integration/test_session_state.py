@@ -302,6 +302,10 @@ MOVED = {
         ("a", Prepare("t", "SELECT to_char(date '02/01/2020', 'YYYY-MM-DD')"), None),
         ("a", Run("t"), one("2020-02-01")),
         ("d", Run("t"), one("2020-01-02"))],
+    "one text, with backslashes and without": [
+        ("a", Prepare("s", "SELECT 'a\\\\b'"), None), ("a", Run("s"), one("a\\\\b")),
+        ("b", "SET standard_conforming_strings = off", None), ("b", Prepare("s", "SELECT 'a\\\\b'"), None),
+        ("b", Run("s"), one("a\\b")), ("a", Run("s"), one("a\\\\b"))],
     "SET and a prepared statement": [
         ("a", Prepare("s", "SELECT current_setting('app.user_id', true), $1::text"), None),
         ("a", "SET app.user_id = '1'", None), ("b", "SET app.user_id = '2'", None),
