@@ -1,8 +1,8 @@
 """Company for a client under test: others of the same user and database, so that its servers change hands.
 
-A lone client nearly always gets its old server back, and so proves nothing about transaction pooling. Bystanders run short
-transactions all the time; each looks whether its session is as a new one should be, so that what leaks from the client
-under test is found out too.
+A lone client nearly always gets its old server back, and so proves nothing about transaction pooling. Bystanders run
+short transactions all the time; each looks whether its session is as a new one should be, so that what leaks from the
+client under test is found out too.
 """
 
 import threading

@@ -1,8 +1,8 @@
 """Drivers and ORMs of other languages with their defaults, through fewer servers than clients that change hands.
 
-drivers/<stack>.<ext> holds a stack's rows: row("name", ...) is one. A program runs the rows named by its arguments, each
-in two clients at once, and prints "ok name" or "not ok name: why". A stack whose runtime is missing is a failure, not
-a skip: scripts/install-deps installs them all. Tortoise ORM isn't in Debian: what it does (asyncpg's pool, SET in
+drivers/<stack>.<ext> holds a stack's rows: row("name", ...) is one. A program runs the rows named by its arguments,
+each in two clients at once, and prints "ok name" or "not ok name: why". A stack whose runtime is missing is a failure,
+not a skip: scripts/install-deps installs them all. Tortoise ORM isn't in Debian: what it does (asyncpg's pool, SET in
 init hooks, nested in_transaction) is covered by test_asyncpg.py.
 """
 
@@ -15,16 +15,21 @@ from pathlib import Path
 
 import pytest
 
+JDBC = "/usr/share/java/postgresql.jar"
 DRIVERS = Path(__file__).parent / "drivers"
-ROW = re.compile(r"""^\s*row\s*\(?\s*["'](\w+)["']""", re.MULTILINE)
+ROW = re.compile(r"""^\s*(?:row\s*\(?\s*["'](\w+)["']|ROW\((\w+)\),)""", re.MULTILINE)
 
 
 def javac(source, out):
-    return ["javac", "-d", str(out), str(source)]
+    return ["javac", "-cp", JDBC, "-d", str(out), str(source)]
 
 
 def gobuild(source, out):
     return ["go", "build", "-o", str(out / source.stem), str(source)]
+
+
+def cc(source, out):
+    return ["gcc", "-O0", "-I/usr/include/postgresql", "-o", str(out / source.stem), str(source), "-lpq", "-pthread"]
 
 
 # stack: its file, what compiles it, what runs it
@@ -37,12 +42,22 @@ STACKS = {
     "sequelize": ("sequelize.js", None, ["node", "{source}"]),
     "typeorm": ("typeorm.js", None, ["node", "{source}"]),
     "kysely": ("kysely.js", None, ["node", "{source}"]),
+    "pdo": ("pdo.php", None, ["php", "{source}"]),
+    "php_pgsql": ("php_pgsql.php", None, ["php", "{source}"]),
+    "jdbc": ("Jdbc.java", javac, ["java", "-cp", f"{{out}}:{JDBC}", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "Jdbc"]),
+    "lib_pq": ("lib_pq.go", gobuild, ["{out}/lib_pq"]),
+    "pgx": ("pgx.go", gobuild, ["{out}/pgx"]),
+    "ruby_pg": ("ruby_pg.rb", None, ["ruby", "{source}"]),
+    "activerecord": ("activerecord.rb", None, ["ruby", "-W0", "{source}"]),
+    "sequel": ("sequel.rb", None, ["ruby", "-W0", "{source}"]),
+    "libpq": ("libpq.c", cc, ["{out}/libpq"]),
+    "dbd_pg": ("dbd_pg.pl", None, ["perl", "{source}"]),
 }
 
 
 def rows():
     for stack, (source, _, _) in STACKS.items():
-        names = ROW.findall((DRIVERS / source).read_text(encoding="utf-8"))
+        names = ["".join(found) for found in ROW.findall((DRIVERS / source).read_text(encoding="utf-8"))]
         assert names and len(names) == len(set(names)), f"{source}: no rows, or one twice"
         for name in names:
             yield pytest.param(stack, name, id=f"{stack}-{name}")

@@ -54,8 +54,8 @@ row('migrator_takes_its_lock', (number) => withKysely({}, async (db) => {
 }))
 
 row('one_connection_with_settings', (number) => withKysely({}, (db) => db.connection().execute(async (one) => {
-    await sql`SELECT set_config('app.user_id', ${String(number)}, false), set_config('search_path', ${'tenant_1'}, false)`
-        .execute(one)
+    await sql`SELECT set_config('app.user_id', ${String(number)}, false),
+        set_config('search_path', ${'tenant_1'}, false)`.execute(one)
     await times(20, async () => {
         assert.strictEqual((await one.selectFrom('public.document').selectAll().execute()).length, number)
         assert.deepStrictEqual(await one.selectFrom('place').selectAll().execute(), [{ name: 'tenant_1' }])

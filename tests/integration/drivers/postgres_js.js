@@ -96,7 +96,8 @@ row('temporary_table', (number) => withSql({ max: 1 }, async (sql) => {
 row('cursor', (number) => withSql({}, async (sql) => {
     let sum = 0
     await sql`SELECT i FROM generate_series(1, 1000) i`.cursor(100, (part) => { part.forEach((r) => { sum += r.i }) })
-    for await (const part of sql`SELECT i FROM generate_series(1, 1000) i`.cursor(7)) part.forEach((r) => { sum += r.i })
+    const parts = sql`SELECT i FROM generate_series(1, 1000) i`.cursor(7)
+    for await (const part of parts) part.forEach((r) => { sum += r.i })
     assert.strictEqual(sum, 1001000)
     assert.strictEqual((await sql`SELECT ${number}::int AS n`)[0].n, number)
 }))
@@ -140,7 +141,8 @@ row('errors_then_going_on', (number) => withSql({}, (sql) => Promise.all(Array.f
 
 row('types_it_must_look_up', (number) => withSql({ max: 1 }, async (sql) => {
     await times(5, async () => {
-        const [found] = await sql`SELECT ${'good'}::mood AS m, ${['good', 'bad']}::mood[] AS a, ${'1.50'}::numeric AS n`
+        const [found] = await sql`SELECT ${'good'}::mood AS m, ${['good', 'bad']}::mood[] AS a,
+            ${'1.50'}::numeric AS n`
         assert.deepStrictEqual([found.m, found.n], ['good', '1.50'])
         assert.deepStrictEqual(found.a, ['good', 'bad'])
     })

@@ -20,7 +20,8 @@ async function withPrisma(options, work) {
 async function prepare() {
     await withPrisma({}, (prisma) => prisma.$transaction(async (tx) => {
         await tx.$executeRaw`SELECT pg_advisory_xact_lock(72707369)`
-        await tx.$executeRaw`CREATE TABLE IF NOT EXISTS prisma_author (id serial PRIMARY KEY, name text NOT NULL UNIQUE)`
+        await tx.$executeRaw`CREATE TABLE IF NOT EXISTS prisma_author
+            (id serial PRIMARY KEY, name text NOT NULL UNIQUE)`
         await tx.$executeRaw`CREATE TABLE IF NOT EXISTS prisma_book (id serial PRIMARY KEY, title text NOT NULL,
             tags jsonb, author_id int NOT NULL REFERENCES prisma_author ON DELETE CASCADE)`
     }))

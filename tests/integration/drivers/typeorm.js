@@ -90,7 +90,8 @@ row('startup_settings', (number) => withSource({
     applicationName: `shop ${number}`, extra: { options: `-c search_path=tenant_${number}`, statement_timeout: 8000 }
 }, (source) => Promise.all(Array.from({ length: 30 }, async () => {
     assert.deepStrictEqual(await source.query(`SELECT name, current_setting('statement_timeout') AS t,
-        current_setting('application_name') AS a FROM place`), [{ name: `tenant_${number}`, t: '8s', a: `shop ${number}` }])
+        current_setting('application_name') AS a FROM place`),
+    [{ name: `tenant_${number}`, t: '8s', a: `shop ${number}` }])
 }))))
 
 row('set_config_for_row_security', (number) => withSource({ extra: { max: 1 } }, async (source) => {
