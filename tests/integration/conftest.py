@@ -63,7 +63,7 @@ def busy(weir, postgres):
     """pgweir with fewer servers than clients, four of which are bystanders: servers change hands all the time. A test's
     two clients may each pin a server; then two are left, and the overflow gives no client one of its own."""
     make_world(postgres)
-    weir.start(pool_size=2, max_overflow=2, pool_lifo=False)
+    weir.start({"database *": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=2, pool_lifo=False)
     with Crowd(weir.dsn()) as crowd:
         yield weir
     assert not crowd.troubles, crowd.troubles

@@ -13,6 +13,7 @@ import psycopg2
 WORLD = """
 CREATE ROLE clerk NOLOGIN;
 GRANT clerk TO web;
+ALTER ROLE web CREATEDB;
 CREATE SCHEMA tenant_1 AUTHORIZATION web;
 CREATE SCHEMA tenant_2 AUTHORIZATION web;
 CREATE TABLE tenant_1.place (name text);

@@ -3,7 +3,7 @@
 drivers/<stack>.<ext> holds a stack's rows: row("name", ...) is one. A program runs the rows named by its arguments,
 each in two clients at once, and prints "ok name" or "not ok name: why". A stack whose runtime is missing is a failure,
 not a skip: scripts/install-deps installs them all. Tortoise ORM isn't in Debian: what it does (asyncpg's pool, SET in
-init hooks, nested in_transaction) is covered by test_asyncpg.py.
+init hooks, nested in_transaction) is covered by test_asyncpg_sessions.py.
 """
 
 import fcntl
@@ -11,13 +11,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 JDBC = "/usr/share/java/postgresql.jar"
 DRIVERS = Path(__file__).parent / "drivers"
-ROW = re.compile(r"""^\s*(?:row\s*\(?\s*["'](\w+)["']|ROW\((\w+)\),)""", re.MULTILINE)
+ROW = re.compile(r"""^\s*(?:@?row\s*\(?\s*["'](\w+)["']|ROW\((\w+)\),)""", re.MULTILINE)
 
 
 def javac(source, out):
@@ -32,8 +33,16 @@ def cc(source, out):
     return ["gcc", "-O0", "-I/usr/include/postgresql", "-o", str(out / source.stem), str(source), "-lpq", "-pthread"]
 
 
+PYTHON = [sys.executable, "-B", "{source}"]
+
 # stack: its file, what compiles it, what runs it
 STACKS = {
+    "django": ("django_rows.py", None, PYTHON),
+    "alembic": ("alembic_rows.py", None, PYTHON),
+    "databases": ("databases_rows.py", None, PYTHON),
+    "pony": ("pony_rows.py", None, PYTHON),
+    "peewee": ("peewee_rows.py", None, PYTHON),
+    "pg8000": ("pg8000_rows.py", None, PYTHON),
     "node_pg": ("node_pg.js", None, ["node", "{source}"]),
     "postgres_js": ("postgres_js.js", None, ["node", "{source}"]),
     "drizzle": ("drizzle.js", None, ["node", "{source}"]),
