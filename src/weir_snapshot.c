@@ -95,6 +95,10 @@ take_clients(struct weir *w, struct snapshot *s)
 			break;
 		case CLIENT_IS_ACTIVE:
 			s->pools[c->entry->index].clients[CLIENTS_ACTIVE]++;
+			if (c->pins != 0) {
+				s->pools[c->entry->index].servers[SERVERS_PINNED]++;
+				s->pools[c->entry->index].servers[SERVERS_ACTIVE]--;
+			}
 			break;
 		default:
 			break; /* waiting ones are counted by the policy, the rest for the process */

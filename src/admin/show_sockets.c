@@ -9,41 +9,52 @@
 #include <sys/socket.h>
 
 #define POINTER_MAX 24
+#define PINS_TEXT_MAX 160
 
 struct socket_row {
 	const char *type, *user, *database, *replication, *state, *addr, *local_addr, *connect_time, *request_time;
-	const char *ptr, *link, *tls, *application_name;
+	const char *ptr, *link, *tls, *application_name, *pins;
 	uint64_t port, local_port, wait, wait_us, close_needed, remote_pid, prepared_statements, id;
 	uint64_t recv_pos, pkt_pos, pkt_remain, send_pos, send_remain, pkt_avail, send_avail;
 	/* what the texts point to */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
-	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
+	char ptr_text[POINTER_MAX], link_text[POINTER_MAX], pins_text[PINS_TEXT_MAX];
 };
 
-/* CLIENTS and SERVERS end after id. It is an int8, as a 32-bit one would run over on a busy proxy after some days. */
+/*
+ * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. CLIENTS has one
+ * column more than PgBouncer's.
+ */
+/* clang-format off */
+#define COMMON_COLUMNS \
+	COLUMN(TEXT, struct socket_row, type), \
+	COLUMN(TEXT, struct socket_row, user), \
+	COLUMN(TEXT, struct socket_row, database), \
+	COLUMN(TEXT, struct socket_row, replication), \
+	COLUMN(TEXT, struct socket_row, state), \
+	COLUMN(TEXT, struct socket_row, addr), \
+	COLUMN(INT4, struct socket_row, port), \
+	COLUMN(TEXT, struct socket_row, local_addr), \
+	COLUMN(INT4, struct socket_row, local_port), \
+	COLUMN(TEXT, struct socket_row, connect_time), \
+	COLUMN(TEXT, struct socket_row, request_time), \
+	COLUMN(INT4, struct socket_row, wait), \
+	COLUMN(INT4, struct socket_row, wait_us), \
+	COLUMN(INT4, struct socket_row, close_needed), \
+	COLUMN(TEXT, struct socket_row, ptr), \
+	COLUMN(TEXT, struct socket_row, link), \
+	COLUMN(INT4, struct socket_row, remote_pid), \
+	COLUMN(TEXT, struct socket_row, tls), \
+	COLUMN(TEXT, struct socket_row, application_name), \
+	COLUMN(INT4, struct socket_row, prepared_statements), \
+	COLUMN(INT8, struct socket_row, id)
+/* clang-format on */
+
+static const struct column clients_columns[] = { COMMON_COLUMNS, COLUMN(TEXT, struct socket_row, pins) };
+static const struct column servers_columns[] = { COMMON_COLUMNS };
 static const struct column sockets_columns[] = {
-	COLUMN(TEXT, struct socket_row, type),
-	COLUMN(TEXT, struct socket_row, user),
-	COLUMN(TEXT, struct socket_row, database),
-	COLUMN(TEXT, struct socket_row, replication),
-	COLUMN(TEXT, struct socket_row, state),
-	COLUMN(TEXT, struct socket_row, addr),
-	COLUMN(INT4, struct socket_row, port),
-	COLUMN(TEXT, struct socket_row, local_addr),
-	COLUMN(INT4, struct socket_row, local_port),
-	COLUMN(TEXT, struct socket_row, connect_time),
-	COLUMN(TEXT, struct socket_row, request_time),
-	COLUMN(INT4, struct socket_row, wait),
-	COLUMN(INT4, struct socket_row, wait_us),
-	COLUMN(INT4, struct socket_row, close_needed),
-	COLUMN(TEXT, struct socket_row, ptr),
-	COLUMN(TEXT, struct socket_row, link),
-	COLUMN(INT4, struct socket_row, remote_pid),
-	COLUMN(TEXT, struct socket_row, tls),
-	COLUMN(TEXT, struct socket_row, application_name),
-	COLUMN(INT4, struct socket_row, prepared_statements),
-	COLUMN(INT8, struct socket_row, id),
+	COMMON_COLUMNS,
 	COLUMN(INT4, struct socket_row, recv_pos),
 	COLUMN(INT4, struct socket_row, pkt_pos),
 	COLUMN(INT4, struct socket_row, pkt_remain),
@@ -52,7 +63,6 @@ static const struct column sockets_columns[] = {
 	COLUMN(INT4, struct socket_row, pkt_avail),
 	COLUMN(INT4, struct socket_row, send_avail),
 };
-enum { SOCKETS_COLUMNS = sizeof(sockets_columns) / sizeof(sockets_columns[0]), CLIENTS_COLUMNS = SOCKETS_COLUMNS - 7 };
 #define DATABASE_COLUMN 2
 
 static uint64_t
@@ -163,6 +173,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->remote_pid = peer_pid(c);
 	row->application_name = client_application(c);
 	row->prepared_statements = statements_count(c);
+	row->pins = session_pin_reasons(c, row->pins_text, sizeof(row->pins_text));
 	row->id = c->id;
 	row->recv_pos = row->pkt_avail = c->pending_len;
 	row->pkt_remain = c->body_left;
@@ -272,7 +283,7 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_clients = { sockets_columns, CLIENTS_COLUMNS, DATABASE_COLUMN, fill_clients };
-const struct show show_servers = { sockets_columns, CLIENTS_COLUMNS, DATABASE_COLUMN, fill_servers };
-const struct show show_sockets = { sockets_columns, SOCKETS_COLUMNS, DATABASE_COLUMN, fill_sockets };
-const struct show show_active_sockets = { sockets_columns, SOCKETS_COLUMNS, DATABASE_COLUMN, fill_active_sockets };
+const struct show show_clients = { SHOW_COLUMNS(clients_columns), DATABASE_COLUMN, fill_clients };
+const struct show show_servers = { SHOW_COLUMNS(servers_columns), DATABASE_COLUMN, fill_servers };
+const struct show show_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_sockets };
+const struct show show_active_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_active_sockets };

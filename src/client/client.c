@@ -23,6 +23,7 @@ free_later(struct grave *g)
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 
 	image_unref(c->image);
+	image_unref(c->startup);
 	free(c->user);
 	free(c->pending);
 	free(c);
@@ -116,6 +117,7 @@ client_close(struct client *c, const struct fail *why)
 		cancel_free(c);
 	relay_leave(c);
 	statements_free(c);
+	session_free(c);
 	cancel_unregister(c);
 	if (c->state < CL_READY)
 		login_free(c->login);

@@ -5,6 +5,7 @@
  *   relay.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
  *   statements.c     prepared statements across servers
+ *   session_texts.c  what requests may leave behind in the session, with session_settle.c and session_reset.c
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
  *   report.c         what a finished request cost, counted and perhaps logged
@@ -36,7 +37,9 @@
 struct client;
 struct client_login; /* client_login.c: while logging in */
 struct client_statements; /* statements.c: from the first Parse */
+struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
+struct audit; /* audit.h */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
 
@@ -65,6 +68,7 @@ struct client_env {
 	struct statement_store *statements;
 	struct image_store *images;
 	struct verifier_cache *verifiers;
+	struct audit *audit;
 	struct config *config; /* the present ones; a reload replaces them */
 	struct users *users;
 	uint8_t mock_secret[32];
@@ -94,8 +98,9 @@ struct client {
 	struct pool_entry *entry; /* from the right password on */
 	struct server *srv;
 	struct pool_ticket ticket;
-	struct image *image;
+	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
+	struct client_session *session;
 	union {
 		struct client_login *login;
 		void *console; /* the console's own */
@@ -116,8 +121,10 @@ struct client {
 		struct sockaddr_in6 in6;
 	} peer;
 	uint8_t state; /* enum client_state */
+	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
+	bool is_body_scanned; /* body_left is part of a text that session_texts.c wants to see */
 	bool is_unix, is_closing, is_stalled;
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
@@ -206,6 +213,44 @@ bool statements_hold_server(const struct client *c);
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct client *c);
 size_t statements_count(const struct client *c);
+
+bool session_is_followed(const struct client *c); /* transaction or statement mode, and not "allow" */
+/* session_texts.c: texts that are about to be sent, for a linked client. */
+/*
+ * A simple Query's text; have < len: the rest comes by session_text. FORWARD; DONE: another message is in the outbox in
+ * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED.
+ */
+enum statement_step session_query(struct client *c, const char *sql, size_t have, size_t len, unsigned *shown);
+void session_text(struct client *c, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
+/* A Parse that is passed through as it is: what it may do is known no better than that. */
+enum statement_step session_passed_parse(struct client *c, const char *sql, size_t have, size_t len);
+/* The same in session mode, where only the audit cares. */
+void session_audit_parse(struct client *c, const char *sql, size_t len);
+/* The statement behind a Bind; NULL: nobody here knows it. body: of the Bind, whole if it is not longer than a text. */
+enum statement_step session_bind(struct client *c, struct statement *st, const char *portal, const char *name,
+				 const uint8_t *body, size_t len);
+enum statement_step session_before_execute(struct client *c, const char *portal);
+int session_after_execute(struct client *c, const char *portal); /* -1: no memory */
+void session_function_call(struct client *c);
+bool session_holds(const struct client *c); /* nothing may be sent now */
+
+/* session_settle.c */
+/* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
+bool session_may_release(struct client *c);
+bool session_is_dirty(const struct client *c); /* its server must be cleaned before another gets it */
+bool session_is_tainted(const struct client *c); /* ... and can't be */
+void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+void session_probe_failed(struct client *c);
+void session_probe_done(struct server *srv);
+void session_free(struct client *c);
+const char *session_pin_reasons(const struct client *c, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
+/* Sends what turns its server's image into the client's, ahead of what follows. -1: no memory. */
+int session_replay(struct client *c);
+
+/* session_reset.c */
+void session_discarded(struct client *c); /* CommandComplete of DISCARD ALL */
+void session_request_done(struct client *c);
+bool session_hides_parameter(const struct client *c, const char *name);
 
 /* cancel.c */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);

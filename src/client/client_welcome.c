@@ -18,7 +18,7 @@ static void
 put_reports(struct buf *b, const struct image *img)
 {
 	for (size_t i = 0; i < image_count(img); i++)
-		if (image_at(img, i)->is_reported)
+		if (image_at(img, i)->kind == IMAGE_REPORTED)
 			message_parameter(b, image_at(img, i)->name, image_at(img, i)->value);
 }
 
@@ -43,6 +43,7 @@ finish(struct client *c, struct image *image, const struct image *welcome)
 	uint8_t key[4];
 
 	c->image = image;
+	c->startup = image_ref(image);
 	if (cancel_register(c) < 0) {
 		struct fail why;
 
@@ -233,21 +234,10 @@ static int
 apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 {
 	struct buf b = { 0 };
-	size_t triples = image_put_changes(&b, srv->image, wanted, settings_of(c));
-	int r = buf_ok(&b) ? 0 : -1;
+	int r = server_put_image(srv, wanted, settings_of(c), &b);
 
-	for (size_t i = 0; i < triples && r == 0; i++)
-		if (ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(&srv->ledger, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
-			r = -1;
-	if (r == 0 && triples > 0)
-		r = ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE,
-					&(struct owed_request){ .started_us = *c->env->now_us });
-	if (r == 0 && triples > 0) {
-		srv->unnamed_of = 0;
+	if (r == 0)
 		server_write(srv, b.bytes, b.len);
-	}
 	buf_fini(&b);
 	return r;
 }
@@ -344,7 +334,7 @@ resolved_image(const struct client *c, const struct server *srv)
 		const struct image_setting *s = image_at(img, i);
 		char name[256];
 
-		if (s->is_reported || image_get(raw, s->name) != NULL || strlen(s->name) >= sizeof(name))
+		if (s->kind == IMAGE_REPORTED || image_get(raw, s->name) != NULL || strlen(s->name) >= sizeof(name))
 			continue;
 		strcpy(name, s->name);
 		if (image_update(&img, name, NULL, false) < 0)

@@ -61,33 +61,6 @@ violated(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
-/* The client's settings go ahead of its first message, in the same write; their answers are swallowed. */
-static int
-replay_image(struct client *c, struct server *srv)
-{
-	struct ledger *l = &srv->ledger;
-	struct buf b = { 0 };
-	size_t triples = image_put_changes(&b, srv->image, c->image, NULL);
-	int r = buf_ok(&b) ? 0 : -1;
-
-	for (size_t i = 0; i < triples && r == 0; i++)
-		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
-			r = -1;
-	if (r == 0 && triples > 0)
-		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE,
-					&(struct owed_request){ .started_us = *c->env->now_us });
-	if (r == 0 && triples > 0) {
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
-		srv->unnamed_of = 0;
-		image_unref(srv->image);
-		srv->image = image_ref(c->image);
-	}
-	buf_fini(&b);
-	return r;
-}
-
 static int
 link_server(struct client *c, struct server *srv)
 {
@@ -96,8 +69,10 @@ link_server(struct client *c, struct server *srv)
 	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
 	srv->bytes_to_client = srv->bytes_from_client = 0;
 	srv->tag[0] = srv->sqlstate[0] = '\0';
+	srv->suspicion = 0;
+	srv->has_failed = srv->has_rolled_back = false;
 	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
-	if (srv->image != c->image && replay_image(c, srv) < 0) {
+	if (srv->image != c->image && session_replay(c) < 0) {
 		out_of_memory(c);
 		return -1;
 	}
@@ -208,11 +183,29 @@ drop(struct request_walk *w, size_t total)
 }
 
 static int
-push_request(struct client *c, enum owed_kind kind, uint32_t statements)
+push_request(struct client *c, enum owed_kind kind, uint32_t statements, unsigned shown)
 {
-	struct owed_request r = { c->request_us, statements };
+	struct owed_request r = { c->request_us, statements, (uint8_t)shown };
 
 	return ledger_push_request(&c->srv->ledger, kind, OWED_TO_CLIENT, &r);
+}
+
+/* What is to be sent for a simple Query; see session_query. */
+static enum statement_step
+look_into_query(struct client *c, const uint8_t *message, size_t have, const struct frame *f, unsigned *shown)
+{
+	enum statement_step step = STATEMENT_FORWARD;
+
+	if (have >= f->body_len && f->body_len > 0)
+		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step != STATEMENT_FORWARD)
+		return step;
+	if (have > f->body_len)
+		have = f->body_len;
+	step = session_query(c, (const char *)message + FRAME_HEAD_LEN, have, f->body_len, shown);
+	if (step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
+		return STATEMENT_FAILED;
+	return step;
 }
 
 static enum walk_result
@@ -222,20 +215,21 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	struct server *srv = c->srv;
 	size_t have = w->len - w->at - FRAME_HEAD_LEN;
 	enum statement_step step = STATEMENT_FORWARD;
+	unsigned shown = 0;
 
 	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
 		return WALK_MORE;
-	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
-		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
-		step = STATEMENT_FAILED;
+	if (kind == OWED_QUERY)
+		step = look_into_query(c, w->p + w->at, have, f, &shown);
+	else
+		session_function_call(c);
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
 	srv->statements_run = 0;
-	if (push_request(c, kind, 1) < 0)
+	if (push_request(c, kind, 1, shown) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
 		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len,
@@ -268,12 +262,49 @@ send_sync(struct request_walk *w)
 
 	if (srv->is_synced)
 		report_request_begins(w->c, srv);
-	if (push_request(w->c, OWED_SYNC, srv->statements_run) < 0)
+	if (push_request(w->c, OWED_SYNC, srv->statements_run, 0) < 0)
 		return out_of_memory(w->c);
 	srv->statements_run = 0;
 	srv->is_synced = true;
 	statements_sync(w->c);
 	return forward(w, FRAME_HEAD_LEN);
+}
+
+/* The portal's name ends within what has come, or it is one we need not know: then it is taken for a named one. */
+static const char *
+portal_of(const struct request_walk *w, const struct frame *f)
+{
+	const uint8_t *name = w->p + w->at + FRAME_HEAD_LEN;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN;
+
+	return f->body_len > 0 && have > 0 && *name == 0 ? "" : "?";
+}
+
+static enum walk_result
+send_execute(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	const char *portal;
+	enum walk_result r;
+
+	if (c->session == NULL) {
+		c->srv->statements_run++;
+		return send_extended(w, f, OWED_EXECUTE);
+	}
+	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
+		return WALK_MORE;
+	portal = portal_of(w, f);
+	switch (session_before_execute(c, portal)) {
+	case STATEMENT_HOLD:
+		return WALK_HOLD;
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	default:
+		break;
+	}
+	c->srv->statements_run++;
+	r = send_extended(w, f, OWED_EXECUTE);
+	return r == WALK_ON && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
 }
 
 static enum walk_result
@@ -285,6 +316,8 @@ send_bind(struct request_walk *w, const struct frame *f)
 
 	if (have > total)
 		have = total;
+	if (have < total && total <= QUERY_WHOLE_MAX)
+		return WALK_MORE;
 	if (!fields_bind(w->p + w->at + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &statement, &used)) {
 		if (have == total)
 			return violated(w, "a Bind message without its names' terminators", 'B');
@@ -313,6 +346,19 @@ send_bind(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static int
+scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t body_len)
+{
+	size_t name_len = strlen((const char *)body) + 1;
+
+	if (have > body_len)
+		have = body_len;
+	return session_passed_parse(c, (const char *)body + name_len, have - name_len, body_len - name_len) ==
+			       STATEMENT_FAILED
+		   ? -1
+		   : 0;
+}
+
 /* Parse, Describe, Close: looked into whole. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
@@ -331,7 +377,8 @@ send_named(struct request_walk *w, const struct frame *f)
 		}
 		if (c->srv->is_synced)
 			report_request_begins(c, c->srv);
-		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0)
+		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0 ||
+		    scan_oversize_parse(c, message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, f->body_len) < 0)
 			return out_of_memory(c);
 		c->srv->is_synced = false;
 		return forward(w, total);
@@ -389,14 +436,21 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 static enum walk_result
 linked(struct request_walk *w, const struct frame *f)
 {
+	struct client *c = w->c;
+
+	if (c->session != NULL && session_holds(c))
+		return WALK_HOLD;
+	/* It kept its server, whose settings are not its own any more: a RESET has run. */
+	if (c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced && c->srv->tx != 'E' &&
+	    session_replay(c) < 0)
+		return out_of_memory(c);
 	switch (f->type) {
 	case 'Q':
 		return send_simple(w, f, OWED_QUERY);
 	case 'F':
 		return send_simple(w, f, OWED_FUNCTION);
 	case 'E':
-		w->c->srv->statements_run++;
-		return send_extended(w, f, OWED_EXECUTE);
+		return send_execute(w, f);
 	case 'B':
 		return send_bind(w, f);
 	case 'P':
@@ -521,6 +575,8 @@ walk(struct request_walk *w)
 			n = n < c->body_left ? n : c->body_left;
 			if (!c->is_body_dropped && c->srv != NULL)
 				outbox_ref(&c->env->to_server, w->p + w->at, n);
+			if (c->is_body_scanned)
+				session_text(c, w->p + w->at, n, n == c->body_left);
 			c->body_left -= (uint32_t)n;
 			w->at += n;
 		} else if (c->refusing != 0) {
@@ -666,6 +722,8 @@ relay_try_release(struct client *c)
 		client_close(c, &why);
 		return;
 	}
+	if (!session_may_release(c))
+		return;
 	give_back(c, srv);
 }
 
@@ -673,7 +731,7 @@ void
 relay_leave(struct client *c)
 {
 	struct server *srv = c->srv;
-	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION, is_dirty;
 
 	if (c->ticket.is_waiting)
 		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
@@ -681,7 +739,10 @@ relay_leave(struct client *c)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
-	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay) {
+	is_dirty = is_session || statements_hold_server(c) || session_is_dirty(c);
+	if (session_is_tainted(c))
+		srv->is_closing = true;
+	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
 		give_back(c, srv);
 		return;
 	}
@@ -697,5 +758,5 @@ relay_leave(struct client *c)
 		server_close(srv);
 		return;
 	}
-	server_reset(srv, is_session || statements_hold_server(c), *c->env->now_us);
+	server_reset(srv, is_dirty, *c->env->now_us);
 }

@@ -53,6 +53,8 @@ on_request_done(struct server *srv, const struct owed *ended)
 		statement_store_renew_all(c->env->statements);
 	}
 	statements_request_done(c);
+	if (c->session != NULL)
+		session_request_done(c);
 	report_done(c, srv, ended);
 }
 
@@ -97,7 +99,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (c == NULL)
 		return false;
 	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
-	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed &&
+	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed && c->pins == 0 &&
 	    c->entry->settings.pool_mode != POOL_MODE_SESSION)
 		return true;
 	if (c->state == CL_WELCOME) {
@@ -108,6 +110,11 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		image_failed(c, srv, e);
 		return true;
 	}
+	if (to == OWED_TO_PROBE) {
+		session_probe_failed(c);
+		return true;
+	}
+	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
 	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
@@ -151,19 +158,27 @@ on_complete(struct server *srv, const char *tag)
 		srv->has_changed_plans = true; /* once more when it commits: until then others see the old tables */
 		statement_store_renew_all(c->env->statements);
 	}
+	if (tag[0] == 'R' && strcmp(tag, "ROLLBACK") == 0)
+		srv->has_rolled_back = true;
+	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
+		session_discarded(c);
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
-	if ((strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "RESET") == 0) && image_doubt(&srv->image) < 0)
+	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && c->entry->settings.pool_mode != POOL_MODE_SESSION &&
+	    !session_is_followed(c) && image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
 }
 
-static void
+static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
 	struct client *c = srv->link;
 
+	if (c != NULL && c->session != NULL && is_passed && session_hides_parameter(c, name))
+		return true;
 	if (c != NULL && is_passed && c->state == CL_READY && !image_is_read_only(name) &&
-	    image_update(&c->image, name, value, true) < 0)
+	    image_update(&c->image, name, value, IMAGE_REPORTED) < 0)
 		relay_out_of_memory(c);
+	return false;
 }
 
 /* Something was answered: perhaps what it waits for; else it is held again. */
@@ -269,4 +284,4 @@ on_drained(struct server *srv)
 }
 
 const struct server_ops relay_server_ops = { on_pass,	  on_request_done, on_settled,	 on_made, on_error,
-					     on_complete, on_parameter,	   on_batch_end, on_lost, on_drained };
+					     on_complete, on_parameter,	   session_probe_row, session_probe_done, on_batch_end, on_lost, on_drained };

@@ -655,6 +655,8 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
+	if (c->entry->settings.pool_mode == POOL_MODE_SESSION)
+		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (is_passed_through(c))
 		return STATEMENT_FORWARD;
 	switch (deallocate_step(c, (const char *)f.rest, f.query_len, &sql)) {
@@ -672,7 +674,7 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (f.name[0] == '\0')
 		return parse_unnamed(c, &f, message, len);
 	if (c->entry->settings.prepared_statements == 0)
-		return STATEMENT_FORWARD;
+		return session_passed_parse(c, (const char *)f.rest, f.query_len + 1, f.query_len + 1);
 	n = find(c, f.name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
@@ -734,19 +736,26 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 {
 	const char *portal, *name;
 	enum statement_step step;
+	const uint8_t *body = message + FRAME_HEAD_LEN;
 	size_t names_len;
 	struct named *n;
 
 	(void)total;
 	c->entry->database->counters.binds++;
-	if (is_passed_through(c) ||
-	    !fields_bind(message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
+	if (is_passed_through(c) || !fields_bind(body, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0')
-		return forward_if(ensure_unnamed(c));
+	if (name[0] == '\0') {
+		step = ensure_unnamed(c);
+		if (step == STATEMENT_DONE)
+			step = session_bind(c, c->statements->unnamed, portal, name, body, have - FRAME_HEAD_LEN);
+		return forward_if(step);
+	}
 	n = find(c, name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	step = session_bind(c, n == NULL ? NULL : n->st, portal, name, body, have - FRAME_HEAD_LEN);
+	if (step != STATEMENT_FORWARD)
+		return step;
 	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD; /* PostgreSQL knows what to say */

@@ -320,9 +320,10 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 /* --- replies --- */
 
 static bool
-is_looked_into(uint8_t type)
+is_looked_into(const struct server *srv, uint8_t type)
 {
-	return type == 'Z' || type == 'C' || type == 'S' || type == 'E';
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' ||
+	       (type == 'D' && srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE);
 }
 
 /* Where the replies of one read stand: [run, at) is to be passed. */
@@ -386,7 +387,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 }
 
 static int
-got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passed, struct fail *why)
+got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_passed, struct fail *why)
 {
 	const char *name, *value;
 
@@ -394,7 +395,8 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passe
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
-	srv->env->ops->parameter(srv, name, value, is_passed);
+	if (srv->env->ops->parameter(srv, name, value, *is_passed))
+		*is_passed = false;
 	return 0;
 }
 
@@ -443,10 +445,19 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 			return -1;
 		is_passed = is_passed && !is_replaced;
 	}
-	if (f->type == 'S' && got_parameter(srv, body, body_len, is_passed, why) < 0)
-		return -1;
-	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
+	if (f->type == 'S') {
+		if (got_parameter(srv, body, body_len, &is_passed, why) < 0)
+			return -1;
+		if (!is_passed)
+			pass_run(w);
+	}
+	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0) {
+		if (srv->watches_tags)
+			pass_run(w);
 		srv->env->ops->complete(srv, (const char *)body);
+	}
+	if (f->type == 'D' && to == OWED_TO_PROBE)
+		srv->env->ops->probe_row(srv, body, body_len, body_len == f->body_len);
 	if (f->type == 'G' && srv->state == SV_RESET)
 		server_reset_next(srv);
 	srv->body_left = f->body_len - body_len;
@@ -459,6 +470,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
 		if (ended.to == OWED_TO_CLIENT && srv->link != NULL)
 			srv->env->ops->request_done(srv, &ended);
+		else if (ended.to == OWED_TO_PROBE)
+			srv->env->ops->probe_done(srv);
 	}
 	if (ledger_is_our_turn(&srv->ledger)) {
 		pass_run(w);
@@ -498,7 +511,7 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		/* Large errors are judged by what has come: the fields that count stand first. */
-		if (avail < f.body_len && is_looked_into(f.type) &&
+		if (avail < f.body_len && is_looked_into(srv, f.type) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))

@@ -46,8 +46,13 @@ struct server_ops {
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	void (*complete)(struct server *srv, const char *tag); /* CommandComplete for the borrower */
-	void (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
+	/* CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. */
+	void (*complete)(struct server *srv, const char *tag);
+	/* ParameterStatus; true: do not pass it. */
+	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
+	/* A row of the probe's; is_whole: body is all of it. Then, with its ReadyForQuery, the end. */
+	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+	void (*probe_done)(struct server *srv);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
 	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
@@ -108,6 +113,9 @@ struct server {
 	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing; /* whoever returns it must close it: it is doubtful */
 	bool is_ping_answered;
+	bool watches_tags; /* the borrower wants to say something ahead of the next CommandComplete */
+	bool has_failed, has_rolled_back; /* since it was lent, or last settled: a statement; a transaction */
+	uint32_t suspicion; /* enum scan_flag: of what ran since then */
 	bool has_changed_plans; /* by DDL, in the transaction that is open */
 	bool was_owing; /* when it ended, something was owed */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
@@ -165,6 +173,16 @@ void server_ping(struct server *srv); /* IDLE; owner_ops.pinged follows */
  */
 void server_reset(struct server *srv, bool discard_all, uint64_t now_us);
 void server_reset_next(struct server *srv); /* from server.c: the ledger ran empty while RESET */
+/* DISCARD ALL has run, or will before anything else: what we knew of its settings and of
+ * what SQL PREPARE made is void. -1: no memory. */
+int server_forget_session(struct server *srv);
+/*
+ * Turns the settings it has into these: appends the messages, Sync and all, to out, and enters them in the ledger; the
+ * caller sends them, and sets srv->image if that is what it will have. always: see image_put_changes. -1: no memory.
+ */
+int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
+/* These settings, whatever it has, within the pipeline under way: no Sync. */
+int server_put_settings(struct server *srv, const struct image *settings, struct buf *out);
 /*
  * Sends a CancelRequest for what it is doing now, on a connection of its own, and waits until PostgreSQL closes that:
  * then the signal was sent. done (may be NULL) is called once, later. -1: could not even begin.

@@ -6,7 +6,8 @@
  * strings (standard, E'', U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l
  * does (manual, 4.1); a text that does not end properly is suspected of everything.
  *
- * Not seen, because no text shows it: what triggers, views, operators and casts do behind a statement.
+ * Not seen, because no text shows it: what triggers, views, operators and casts do behind a statement, a function that
+ * is called like a column (t.f instead of f(t)), a function of one's own that has the name of one of PostgreSQL's.
  *
  * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
  * Always: the flags do not depend on how the text is cut into chunks.
@@ -33,17 +34,18 @@ enum scan_flag {
 	SCAN_UNDO = 1u << 11, /* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what pins may be gone */
 	SCAN_DATABASE = 1u << 12, /* CREATE, DROP or ALTER DATABASE */
 	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
-	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit */
+	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
 #define SCAN_ALL 0x7fffu
 /* Of these, a probe must be asked when the transaction is over. */
-#define SCAN_PROBED                                                                                          \
+#define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE)
 
 /* How the client's session reads strings; both come from its image. */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
-	SCAN_ASCII_TRAIL = 1u << 1 /* client_encoding has trail bytes below 0x80 (scan_encoding_option) */
+	SCAN_ASCII_TRAIL = 1u << 1, /* client_encoding has trail bytes below 0x80 (scan_encoding_option) */
+	SCAN_SJIS_TRAIL = 1u << 2 /* besides: it is one of Japan's, whose bytes a1 to df are characters of one byte */
 };
 
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
@@ -56,12 +58,20 @@ struct scan {
 	 * set_config, and in the texts of DO. Folded to lower case; each once. */
 	uint32_t name_count;
 	char names[SCAN_NAMES_MAX][SCAN_WORD_MAX];
-	/* private */
-	uint8_t options, state, prev[4];
-	uint32_t depth;
-	uint16_t word_len, tag_len;
-	char word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
-	uint64_t more[4];
+	/* private: how far the bytes are read (scan.c) */
+	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
+	bool is_trail, has_newline;
+	uint32_t comment_depth;
+	char tag[SCAN_WORD_MAX], word[SCAN_WORD_MAX];
+	/* private: what the tokens said (scan_rules.c); the texts point into the chunk or to word */
+	uint8_t last, before, qualifier, statement, expect;
+	bool is_index, is_with_head, has_join, has_odd_parens;
+	uint32_t parens;
+	const char *last_text, *before_text;
+	size_t last_len, before_len;
+	/* private: what literals hold (scan_literal.c) */
+	uint8_t capture, body_expect, body_before, name_len;
+	char name[SCAN_WORD_MAX];
 };
 
 void scan_init(struct scan *s, unsigned options);
@@ -70,7 +80,8 @@ void scan_feed(struct scan *s, const char *sql, size_t len);
 uint32_t scan_end(struct scan *s);
 /* All at once. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
-/* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL or 0 (SJIS, BIG5, GBK, UHC, GB18030, JOHAB ...). */
+/* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL [| SCAN_SJIS_TRAIL] (SJIS, SHIFT_JIS_2004, BIG5, GBK,
+ * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
 unsigned scan_encoding_option(const char *client_encoding);
 /* Does the text (a value of search_path) name pg_temp? */
 bool scan_names_pg_temp(const char *search_path);

@@ -24,6 +24,9 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
 	const uint8_t *bytes;
+	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
+	uint32_t suspicion;
+	bool is_scanned;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
 };

@@ -104,3 +104,36 @@ fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
 	*name = (const char *)body + 1;
 	return true;
 }
+
+bool
+fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len)
+{
+	const char *portal, *statement;
+	unsigned count;
+	size_t at;
+
+	/* The names, int16 and that many formats, int16 and that many values. */
+	if (!fields_bind(body, body_len, &portal, &statement, &at) || body_len - at < 2)
+		return false;
+	at += 2 + 2 * (size_t)wire_u16(body + at);
+	if (body_len < at + 2)
+		return false;
+	count = wire_u16(body + at);
+	at += 2;
+	for (unsigned n = 0; n < count; n++) {
+		uint32_t value_len;
+
+		if (body_len - at < 4)
+			return false;
+		value_len = wire_u32(body + at);
+		at += 4;
+		*value = value_len == UINT32_MAX ? NULL : body + at;
+		*len = value_len == UINT32_MAX ? 0 : value_len;
+		if (*len > body_len - at)
+			return false;
+		if (n == i)
+			return true;
+		at += *len;
+	}
+	return false;
+}

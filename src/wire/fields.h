@@ -39,6 +39,11 @@ bool fields_parse(const uint8_t *body, size_t len, struct parse_fields *out);
  * bring it, if the message is longer). names_len: bytes up to and with the second terminator.
  */
 bool fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
+/*
+ * Bind: the value of parameter i (from 0), as it stands: for text, its text and binary formats are the same. body may
+ * be cut: false then, if the value is not whole; false, too, where there is no such parameter. *value NULL: SQL's NULL.
+ */
+bool fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len);
 /* Describe and Close: kind is 'S' or 'P'. false if malformed. */
 bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);
 

@@ -161,6 +161,7 @@ ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, cons
 	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to };
 
 	o.statements = request->statements;
+	o.shown = request->shown;
 	o.started_us = request->started_us;
 	return push(l, &o);
 }
@@ -236,8 +237,8 @@ receive_error(struct ledger *l)
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
-	const struct owed *o = ledger_head(l);
-	enum ledger_verdict v = verdict_of(o);
+	struct owed *o = &l->ring[l->head];
+	enum ledger_verdict v = o->kind == OWED_QUERY && o->phase == 1 ? LEDGER_SWALLOW : verdict_of(o);
 	bool is_execute = o->kind == OWED_EXECUTE;
 
 	switch (type) {
@@ -252,8 +253,11 @@ receive_result(struct ledger *l, uint8_t type)
 	case 'C':
 		if (is_execute)
 			answered(l);
-		else
+		else {
 			end_copy(l);
+			if (o->shown > 0 && --o->shown == 0)
+				o->phase = 1;
+		}
 		return v;
 	case 's':
 		if (!is_execute || l->copy != COPY_NONE)

@@ -39,6 +39,7 @@ enum owed_to {
 	OWED_TO_CLIENT,
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
 	OWED_TO_IMAGE, /* the client's settings replayed */
+	OWED_TO_PROBE, /* what session state is there */
 	OWED_TO_PING,
 	OWED_TO_RESET /* ROLLBACK, DISCARD ALL, after the client has gone */
 };
@@ -46,7 +47,8 @@ enum owed_to {
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	uint8_t phase;
+	uint8_t phase; /* QUERY: 1: what follows is not for the client; DESCRIBE_STATEMENT: 1: ParameterDescription came */
+	uint8_t shown; /* QUERY: so many CommandCompletes more are the client's; 0: all */
 	uint32_t statements; /* of a request, for its owner: how many it consisted of */
 	union {
 		void *ref; /* the owner's, or NULL */
@@ -98,6 +100,7 @@ int ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *re
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
+	uint8_t shown; /* a QUERY to which we added: the client is shown this many CommandCompletes; 0: all */
 };
 int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request);
 
@@ -122,7 +125,7 @@ ledger_expects_row(const struct ledger *l)
 {
 	const struct owed *o = ledger_head(l);
 
-	return o != NULL && o->to == OWED_TO_CLIENT && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) &&
+	return o != NULL && o->to == OWED_TO_CLIENT && o->phase == 0 && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) &&
 	       l->copy == COPY_NONE;
 }
 

@@ -1,11 +1,11 @@
 /*
- * src/telemetry/sql_token.h - cuts SQL text into tokens as PostgreSQL's lexer does (manual, 4.1).
+ * src/session/sql_token.h - cuts SQL text into tokens as PostgreSQL's lexer does (manual, 4.1).
  *
  * Pure, one pass, no allocation, any bytes. Whitespace and comments are skipped; a token knows that they were there.
  * Borrows: the text.
  */
-#ifndef PGWEIR_TELEMETRY_SQL_TOKEN_H
-#define PGWEIR_TELEMETRY_SQL_TOKEN_H
+#ifndef PGWEIR_SESSION_SQL_TOKEN_H
+#define PGWEIR_SESSION_SQL_TOKEN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* src/telemetry/sql_token.c - see sql_token.h. */
-#include "telemetry/sql_token.h"
+/* src/session/sql_token.c - see sql_token.h. */
+#include "session/sql_token.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -269,8 +269,11 @@ sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
 {
 	if (t->kind != SQL_WORD || t->len != word_len)
 		return false;
-	for (size_t i = 0; i < word_len; i++)
-		if ((t->at[i] | 0x20) != word[i])
+	for (size_t i = 0; i < word_len; i++) {
+		char c = t->at[i];
+
+		if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != word[i])
 			return false;
+	}
 	return true;
 }
