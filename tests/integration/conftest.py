@@ -66,6 +66,7 @@ def busy(weir, postgres):
     weir.start({"database *": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=2, pool_lifo=False)
     with Crowd(weir.dsn()) as crowd:
         yield weir
+        weir.close_connections()            # a transaction left open would keep the bystanders waiting
     assert not crowd.troubles, crowd.troubles
 
 

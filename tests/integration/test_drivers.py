@@ -53,7 +53,7 @@ STACKS = {
     "kysely": ("kysely.js", None, ["node", "{source}"]),
     "pdo": ("pdo.php", None, ["php", "{source}"]),
     "php_pgsql": ("php_pgsql.php", None, ["php", "{source}"]),
-    "jdbc": ("Jdbc.java", javac, ["java", "-cp", f"{{out}}:{JDBC}", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "Jdbc"]),
+    "jdbc": ("Jdbc.java", javac, ["java", "-cp", f"{{out}}:{JDBC}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "Jdbc"]),
     "lib_pq": ("lib_pq.go", gobuild, ["{out}/lib_pq"]),
     "pgx": ("pgx.go", gobuild, ["{out}/pgx"]),
     "ruby_pg": ("ruby_pg.rb", None, ["ruby", "{source}"]),
