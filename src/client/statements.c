@@ -189,14 +189,13 @@ statements_count(const struct client *c)
 }
 
 /*
- * In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing, and
+ * A session's server is its own, and so are the names on it. What will be skipped means nothing, and
  * within COPY IN nothing does: the server ends the connection, and would not answer what a held message waits for.
  */
 static bool
 is_passed_through(const struct client *c)
 {
-	return c->entry->settings.pool_mode == POOL_MODE_SESSION ||
-	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
+	return c->is_session || (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
 /*
@@ -596,7 +595,10 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 	struct buf sql = { 0 }, b = { 0 };
 	enum statement_step step;
 
-	if (is_passed_through(c) || message[len - 1] != 0)
+	if (message[len - 1] != 0)
+		return STATEMENT_FORWARD;
+	sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	if (is_passed_through(c))
 		return STATEMENT_FORWARD;
 	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {
@@ -655,7 +657,8 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION)
+	sole_use_parse(c, f.name, (const char *)f.rest, f.query_len);
+	if (c->is_session)
 		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (is_passed_through(c))
 		return STATEMENT_FORWARD;
@@ -745,10 +748,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	if (is_passed_through(c) || !fields_bind(body, have - FRAME_HEAD_LEN, &portal, &name, &names_len))
 		return STATEMENT_FORWARD;
 	if (name[0] == '\0') {
-		step = ensure_unnamed(c);
-		if (step == STATEMENT_DONE)
-			step = session_bind(c, c->statements->unnamed, portal, name, body, have - FRAME_HEAD_LEN);
-		return forward_if(step);
+		step = session_bind(c, c->statements == NULL ? NULL : c->statements->unnamed, portal, name, body,
+				    have - FRAME_HEAD_LEN);
+		return step == STATEMENT_FORWARD ? forward_if(ensure_unnamed(c)) : step;
 	}
 	n = find(c, name);
 	if (is_unsettled(c, n))
@@ -789,11 +791,15 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	if (is_passed_through(c) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name) ||
 	    kind == 'P')
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0')
-		return forward_if(ensure_unnamed(c));
+	if (name[0] == '\0') {
+		step = session_describe(c, c->statements == NULL ? NULL : c->statements->unnamed, name);
+		return step == STATEMENT_FORWARD ? forward_if(ensure_unnamed(c)) : step;
+	}
 	n = find(c, name);
 	if (is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	if ((step = session_describe(c, n == NULL ? NULL : n->st, name)) != STATEMENT_FORWARD)
+		return step;
 	if (n == NULL || n->is_closing) {
 		if (!is_ours(name))
 			return STATEMENT_FORWARD;

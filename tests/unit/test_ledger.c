@@ -304,14 +304,24 @@ Test(ledger, every_type_in_every_state)
 		}
 }
 
-Test(ledger, copy_both_is_for_replication_alone)
+/* What a walsender may say, and nobody else: after CopyDone its command goes on, and CopyData may come late. */
+static const struct {
+	const char *rule, *walsender, *other;
+} replication_rows[] = {
+	{ "CopyBothResponse", ">Q W d d c C C Z =0", ">Q !W" },
+	{ "the end of a timeline", ">Q W d c d T D C C Z =0", ">Q H d c !T" },
+	{ "a base backup of two tablespaces", ">Q T D C H d c H d c T D C C Z =0", ">Q T D C H d c !H" },
+};
+
+Test(ledger, some_replies_are_for_replication_alone)
 {
-	for (int is_replication = 0; is_replication <= 1; is_replication++) {
+	for (size_t i = 0; i < 2 * sizeof(replication_rows) / sizeof(replication_rows[0]); i++) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
-		s.ledger.is_replication = is_replication;
-		tell(&s, is_replication ? ">Q W d d c C C Z =0" : ">Q !W", "CopyBothResponse");
+		s.ledger.is_replication = i % 2 == 0;
+		tell(&s, i % 2 == 0 ? replication_rows[i / 2].walsender : replication_rows[i / 2].other,
+		     replication_rows[i / 2].rule);
 		ledger_fini(&s.ledger);
 	}
 }
