@@ -336,8 +336,6 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 		return !s->is_index && (s->last != WORD_CONFLICT || s->has_join);
 	case WORD_USING:
 		return !s->is_index;
-	case WORD_BY: /* GROUP BY ROLLUP (x) */
-		return s->last != WORD_ROLLUP && s->last != WORD_CUBE;
 	case WORD_AGGREGATE:
 	case WORD_ANALYZE:
 	case WORD_AS:
