@@ -53,6 +53,8 @@ on_request_done(struct server *srv, const struct owed *ended)
 		statement_store_renew_all(c->env->statements);
 	}
 	statements_request_done(c);
+	if (c->sole_use != NULL)
+		sole_use_request_done(c, ended);
 	if (c->session != NULL)
 		session_request_done(c);
 	report_done(c, srv, ended);
@@ -61,7 +63,10 @@ on_request_done(struct server *srv, const struct owed *ended)
 static void
 on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	statements_settled(srv, o, how);
+	if (o->kind == OWED_EXECUTE)
+		session_prepare_settled(srv, o, how);
+	else
+		statements_settled(srv, o, how);
 }
 
 static void
@@ -100,7 +105,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return false;
 	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
 	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed && c->pins == 0 &&
-	    c->entry->settings.pool_mode != POOL_MODE_SESSION)
+	    !c->is_session)
 		return true;
 	if (c->state == CL_WELCOME) {
 		login_server_error(c, e);
@@ -114,11 +119,17 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(c);
 		return true;
 	}
+	if (to == OWED_TO_PREPARE) {
+		session_keep_error(c, message, len);
+		return true;
+	}
 	if (rerun_wanted(c, e))
 		return true;
 	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
+	if (session_tell_kept_error(c, e->sqlstate))
+		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
 		relay_answer(c, b.bytes, b.len);
@@ -162,8 +173,8 @@ on_complete(struct server *srv, const char *tag)
 	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
 		session_discarded(c);
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
-	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && c->entry->settings.pool_mode != POOL_MODE_SESSION &&
-	    !session_is_followed(c) && image_doubt(&srv->image) < 0)
+	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !c->is_session && !session_is_followed(c) &&
+	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
 }
 
@@ -266,7 +277,9 @@ on_lost(struct server *srv, const struct fail *why)
 		login_server_lost(c, why);
 		return;
 	}
-	if (srv->is_closing) { /* PostgreSQL has said FATAL itself, and the client has it */
+	/* PostgreSQL has said FATAL itself, and the client has it; or it has part of a message, and that must stay one.
+	 */
+	if (srv->is_closing || (srv->body_left > 0 && !srv->is_body_swallowed)) {
 		client_close(c, NULL);
 		return;
 	}

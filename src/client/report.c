@@ -19,6 +19,17 @@ report_error(struct pool_entry *entry, enum error_origin origin, const char *sql
 }
 
 void
+report_lent(struct client *c, struct server *srv)
+{
+	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
+	srv->bytes_to_client = srv->bytes_from_client = 0;
+	srv->tag[0] = srv->sqlstate[0] = '\0';
+	srv->suspicion = 0;
+	srv->has_failed = srv->has_rolled_back = false;
+	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
+}
+
+void
 report_request_begins(struct client *c, struct server *srv)
 {
 	uint64_t now = *c->env->now_us;

@@ -115,7 +115,10 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 	struct buf sql = { 0 }, b = { 0 };
 	enum statement_step step;
 
-	if (statements_pass_through(c) || message[len - 1] != 0)
+	if (message[len - 1] != 0)
+		return STATEMENT_FORWARD;
+	sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
 	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {

@@ -22,8 +22,7 @@
 bool
 statements_pass_through(const struct client *c)
 {
-	return c->entry->settings.pool_mode == POOL_MODE_SESSION ||
-	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
+	return c->is_session || (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
 /* What a Bind begins with. */
@@ -256,7 +255,8 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION)
+	sole_use_parse(c, f.name, (const char *)f.rest, f.query_len);
+	if (c->is_session)
 		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
@@ -354,11 +354,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 		return STATEMENT_FORWARD;
 	*used = FRAME_HEAD_LEN + b.len;
 	if (b.statement[0] == '\0') {
-		step = unnamed_ensure(c);
-		if (step == STATEMENT_DONE)
-			step = session_bind(c, c->statements->unnamed, b.portal, b.statement, body,
-					    own_len - FRAME_HEAD_LEN);
-		return forward_if(step);
+		step = session_bind(c, c->statements == NULL ? NULL : c->statements->unnamed, b.portal, b.statement,
+				    body, own_len - FRAME_HEAD_LEN);
+		return step == STATEMENT_FORWARD ? forward_if(unnamed_ensure(c)) : step;
 	}
 	n = named_find(c, b.statement);
 	if (named_is_unsettled(c, n))
@@ -416,6 +414,7 @@ describe_named(struct client *c, struct named *n, const uint8_t *message, size_t
 enum statement_step
 statements_describe(struct client *c, const uint8_t *message, size_t len)
 {
+	enum statement_step step;
 	const char *name;
 	uint8_t kind;
 	struct named *n;
@@ -424,11 +423,15 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 		return STATEMENT_FORWARD;
 	if (kind == 'P')
 		return describe_portal(c, message, len);
-	if (name[0] == '\0')
-		return forward_if(unnamed_ensure(c));
+	if (name[0] == '\0') {
+		step = session_describe(c, c->statements == NULL ? NULL : c->statements->unnamed, name);
+		return step == STATEMENT_FORWARD ? forward_if(unnamed_ensure(c)) : step;
+	}
 	n = named_find(c, name);
 	if (named_is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	if ((step = session_describe(c, n == NULL ? NULL : n->st, name)) != STATEMENT_FORWARD)
+		return step;
 	if (n == NULL || n->is_closing) {
 		if (!name_is_ours(name))
 			return STATEMENT_FORWARD;

@@ -335,11 +335,11 @@ is_description(const struct owed *o, uint8_t type)
 	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
 }
 
-/* Where the replies of one read stand: [run, at) is to be passed. */
+/* Where the replies of one read stand: [run, at) is to be passed; the last ReadyForQuery ended at request. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
-	size_t len, at, run;
+	size_t len, at, run, request;
 };
 
 static void
@@ -348,6 +348,19 @@ pass_run(struct walk *w)
 	if (w->at > w->run && w->srv->link != NULL)
 		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
 	w->run = w->at;
+}
+
+/* What belongs to requests that were answered before this one. */
+static void
+pass_earlier(struct walk *w)
+{
+	size_t at = w->at;
+
+	if (w->request <= w->run)
+		return;
+	w->at = w->request;
+	pass_run(w);
+	w->at = at;
 }
 
 /* Bytes of a message whose head was seen before. */
@@ -479,6 +492,9 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (is_end) {
 		srv->tx = body[0];
 		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
+		if (srv->tx != 'I')
+			pass_earlier(w); /* request_done may end the client because of it */
+		w->request = w->at;
 		if (ended.to == OWED_TO_CLIENT && srv->link != NULL)
 			srv->env->ops->request_done(srv, &ended);
 		else if (ended.to == OWED_TO_PROBE)

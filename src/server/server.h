@@ -100,6 +100,7 @@ struct server_target {
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* value of the startup parameter, or NULL */
+	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
@@ -143,6 +144,8 @@ struct server {
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
+	uint64_t previous_id; /* of the client that had it before this one, or has it */
+	bool has_run; /* a text of the borrower's, since it was lent */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
 	struct kept_request kept;
 	/* input */

@@ -143,7 +143,7 @@ take_setting_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 	size_t len = 0;
 
 	do {
-		if (!known_take_identifier(r, part) || len + 1 + strlen(part) >= KNOWN_NAME_MAX)
+		if (!known_take_identifier(r, part) || len + (len > 0) + strlen(part) >= KNOWN_NAME_MAX)
 			return false;
 		len += (size_t)snprintf(name + len, KNOWN_NAME_MAX - len, "%s%s", len > 0 ? "." : "", part);
 	} while (known_skip_char(r, '.'));

@@ -262,6 +262,9 @@ receive_result(struct ledger *l, uint8_t type)
 
 	switch (type) {
 	case 'T':
+		if (l->is_replication)
+			l->copy =
+			    COPY_NONE; /* a walsender goes on after CopyDone, and may have sent CopyData after it */
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -289,7 +292,7 @@ receive_result(struct ledger *l, uint8_t type)
 		begin_copy_in(l);
 		return v;
 	case 'H':
-		if (l->copy != COPY_NONE)
+		if (l->copy != COPY_NONE && !l->is_replication) /* BASE_BACKUP: one for each tablespace */
 			return LEDGER_VIOLATION;
 		l->copy = COPY_OUT;
 		return v;

@@ -40,6 +40,7 @@ enum owed_to {
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
 	OWED_TO_IMAGE, /* the client's settings replayed */
 	OWED_TO_PROBE, /* what session state is there */
+	OWED_TO_PREPARE, /* a SQL PREPARE of the client's, made again; its error may be told later */
 	OWED_TO_PING,
 	OWED_TO_RESET /* ROLLBACK, DISCARD ALL, after the client has gone */
 };
@@ -77,7 +78,7 @@ struct ledger {
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
 	enum ledger_copy copy; /* of the head */
 	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
-	bool is_replication; /* CopyBothResponse may come */
+	bool is_replication; /* CopyBothResponse may come; results may follow upon CopyDone */
 	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
 	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */

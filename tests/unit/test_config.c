@@ -343,12 +343,6 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"upstrem\" in [database a]; did you mean \"upstream\"?" },
 
 	/* what this version has not */
-	{ "pins", BASE "[pgweir]\nsession_state = pin\n",
-	  "pgweir.ini:6: error: session_state = pin is not available in this version" },
-	{ "warnings about sessions", BASE "[user a]\nsession_state = warn\n",
-	  "pgweir.ini:6: error: session_state = warn is not available in this version" },
-	{ "errors about sessions", TRUST DATABASE "session_state = error\n",
-	  "pgweir.ini:5: error: session_state = error is not available in this version" },
 	{ "certificates for login", DATABASE "[auth]\nmethod = cert\n",
 	  "pgweir.ini:4: error: method = cert is not available in this version" },
 	{ "hba", DATABASE "[auth]\nmethod = hba\n",

@@ -64,7 +64,7 @@ push(struct story *s, const char *word)
 
 	cr_assert_lt(s->ref_count, sizeof(s->refs));
 	if (kind == OWED_QUERY || kind == OWED_FUNCTION || kind == OWED_SYNC) {
-		struct owed_request request = { 1000 + s->ref_count, 3 };
+		struct owed_request request = { 1000 + s->ref_count, 3, 0 };
 
 		cr_assert_eq(ledger_push_request(&s->ledger, kind, to, &request), 0);
 		return;
@@ -326,14 +326,24 @@ Test(ledger, every_type_in_every_state)
 		}
 }
 
-Test(ledger, copy_both_is_for_replication_alone)
+/* What a walsender may say, and nobody else: after CopyDone its command goes on, and CopyData may come late. */
+static const struct {
+	const char *rule, *walsender, *other;
+} replication_rows[] = {
+	{ "CopyBothResponse", ">Q W d d c C C Z =0", ">Q !W" },
+	{ "the end of a timeline", ">Q W d c d T D C C Z =0", ">Q H d c !T" },
+	{ "a base backup of two tablespaces", ">Q T D C H d c H d c T D C C Z =0", ">Q T D C H d c !H" },
+};
+
+Test(ledger, some_replies_are_for_replication_alone)
 {
-	for (int is_replication = 0; is_replication <= 1; is_replication++) {
+	for (size_t i = 0; i < 2 * sizeof(replication_rows) / sizeof(replication_rows[0]); i++) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
-		s.ledger.is_replication = is_replication;
-		tell(&s, is_replication ? ">Q W d d c C C Z =0" : ">Q !W", "CopyBothResponse");
+		s.ledger.is_replication = i % 2 == 0;
+		tell(&s, i % 2 == 0 ? replication_rows[i / 2].walsender : replication_rows[i / 2].other,
+		     replication_rows[i / 2].rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -396,7 +406,7 @@ Test(ledger, a_request_comes_back_with_what_was_known_of_it)
 	bool is_end;
 
 	ledger_init(&s.ledger, &ops, &s);
-	cr_assert_eq(ledger_push_request(&s.ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ 77, 5 }), 0);
+	cr_assert_eq(ledger_push_request(&s.ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ 77, 5, 0 }), 0);
 	cr_expect_eq(ledger_receive(&s.ledger, 'Z', &ended, &is_end), LEDGER_SWALLOW);
 	cr_expect(is_end);
 	cr_expect_eq(ended.kind, OWED_QUERY);
