@@ -235,8 +235,12 @@ void statements_free(struct client *c);
 size_t statements_count(const struct client *c);
 
 /* rerun.c */
-/* A message was dealt with: it is kept if it may have to be sent again. is_sent: something of it went to the server. */
+/*
+ * A message was dealt with: it is kept if it may have to be sent again. is_sent: something of it went to the server.
+ * Messages of a batch lie one behind the other.
+ */
 void rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent);
+void rerun_keep_rest(struct client *c, const uint8_t *end); /* the batch is walked up to here */
 /* An error came. True: the client must not see it; rerun_now is due when nothing is owed any more. */
 bool rerun_wanted(struct client *c, const struct error_fields *e);
 void rerun_now(struct client *c);

@@ -714,6 +714,8 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	c->is_in_relay = true;
 	r = walk(&w);
 	c->is_in_relay = false;
+	if (c->srv != NULL)
+		rerun_keep_rest(c, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_begin(&env->to_server, NULL);
 		return;

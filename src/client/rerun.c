@@ -30,8 +30,8 @@ rerun_begins(struct server *srv)
 	if (k->state != KEPT_NOTHING && k->state != KEPT_WHOLE)
 		return;
 	k->state = KEPT_SO_FAR;
-	k->len = k->first_len = 0;
-	k->is_described = false;
+	k->len = 0;
+	k->from = NULL;
 }
 
 static int
@@ -54,35 +54,19 @@ reserve(struct kept_request *k, size_t more)
 	return 0;
 }
 
-/* The first message is a Bind, and this is the Describe of its portal; or the first is a Describe. */
-static bool
-tells_rows(const struct kept_request *k, const uint8_t *message, size_t len)
-{
-	const char *portal;
-	uint8_t kind;
-
-	if (message[0] != 'D' || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &portal))
-		return false;
-	if (k->len == 0)
-		return true;
-	return k->len == k->first_len && k->bytes[0] == 'B' && kind == 'P' &&
-	       strcmp((const char *)k->bytes + FRAME_HEAD_LEN, portal) == 0;
-}
-
+/* One copy for all messages of a batch. */
 static void
-append(struct kept_request *k, const uint8_t *message, size_t len)
+copy(struct kept_request *k, const uint8_t *end)
 {
-	if (reserve(k, len) < 0) {
+	size_t len = (size_t)(end - k->from);
+
+	if (reserve(k, len) < 0)
 		k->state = KEPT_NOT;
-		return;
+	else {
+		memcpy(k->bytes + k->len, k->from, len);
+		k->len += (uint32_t)len;
 	}
-	k->is_described = k->is_described || tells_rows(k, message, len);
-	memcpy(k->bytes + k->len, message, len);
-	if (k->len == 0)
-		k->first_len = (uint32_t)len;
-	k->len += (uint32_t)len;
-	if (message[0] == 'S')
-		k->state = KEPT_WHOLE;
+	k->from = NULL;
 }
 
 void
@@ -91,12 +75,51 @@ rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent)
 	struct kept_request *k = &c->srv->kept;
 	uint8_t type = message[0];
 
-	if (k->state == KEPT_SO_FAR && c->body_left == 0 && strchr("PBDECSH", type) != NULL)
-		append(k, message, len);
-	else if (type == 'S' || type == 'Q' || type == 'F')
+	if (k->state == KEPT_SO_FAR) {
+		if (k->from == NULL)
+			k->from = message;
+		if (c->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
+			k->state = KEPT_NOT;
+		if (type == 'S')
+			copy(k, message + len);
+		if (type == 'S' && k->state == KEPT_SO_FAR)
+			k->state = KEPT_WHOLE;
+		else if (type == 'Q' || type == 'F')
+			k->state = KEPT_NOTHING;
+	} else if (type == 'S' || type == 'Q' || type == 'F')
 		k->state = KEPT_NOTHING;
 	else if (is_sent)
 		k->state = KEPT_NOT;
+}
+
+void
+rerun_keep_rest(struct client *c, const uint8_t *end)
+{
+	struct kept_request *k = &c->srv->kept;
+
+	if (k->state == KEPT_SO_FAR && k->from != NULL)
+		copy(k, end);
+}
+
+/* The request begins with a Bind and the Describe of its portal, or with a Describe: the client will know its rows. */
+static bool
+tells_rows(const struct kept_request *k)
+{
+	const char *portal, *other, *statement;
+	struct frame first, next;
+	size_t len, names_len;
+	uint8_t kind;
+
+	if (frame_parse(k->bytes, k->len, &first) != FRAME_OK)
+		return false;
+	if (first.type == 'D')
+		return true;
+	len = FRAME_HEAD_LEN + (size_t)first.body_len;
+	if (frame_parse(k->bytes + len, k->len - len, &next) != FRAME_OK || next.type != 'D')
+		return false;
+	return fields_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
+	       fields_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
+	       strcmp(portal, other) == 0;
 }
 
 /* Routines and texts of internal errors are never localised. */
@@ -123,8 +146,8 @@ may_run_again(struct client *c, const struct named *n)
 {
 	const struct server *srv = c->srv;
 
-	return srv->tx == 'I' && srv->ledger.answered == 0 && c->body_left == 0 &&
-	       (!n->is_told || srv->kept.is_described);
+	return (srv->kept.state == KEPT_WHOLE || srv->kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
+	       srv->ledger.answered == 0 && c->body_left == 0 && (!n->is_told || tells_rows(&srv->kept));
 }
 
 /*
@@ -138,9 +161,8 @@ take_sync(struct client *c)
 
 	if (srv->kept.state == KEPT_WHOLE)
 		return ledger_take_sync(&srv->ledger);
-	if (srv->kept.state != KEPT_SO_FAR || srv->ledger.count > 0 ||
-	    ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
-				&(struct owed_request){ .started_us = c->request_us }) < 0)
+	if (srv->ledger.count > 0 || ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
+							 &(struct owed_request){ .started_us = c->request_us }) < 0)
 		return false;
 	server_write(srv, "S\0\0\0\4", 5);
 	statements_sync(c);

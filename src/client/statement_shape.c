@@ -81,14 +81,15 @@ shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t
 {
 	bool is_known = n->is_told && n->id == short_id(n->st) && statement_presence_of(c, n->st) != STATEMENT_ABSENT;
 
+	if (is_known && !n->is_proving)
+		return STATEMENT_DONE;
 	if (is_describe_of(portal, next, next_len)) {
-		if (!is_known)
-			expect_describe(c->statements, n);
+		expect_describe(c->statements, n);
 		return STATEMENT_DONE;
 	}
 	if (n->is_proving)
 		return STATEMENT_HOLD;
-	if (!n->is_told || n->is_pending || is_known)
+	if (!n->is_told || n->is_pending)
 		return STATEMENT_DONE;
 	return n->is_changed && is_current(n) ? STATEMENT_FORWARD : prove(c, n);
 }

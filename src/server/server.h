@@ -123,9 +123,9 @@ enum kept_state {
 /* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
 struct kept_request {
 	uint8_t *bytes;
-	uint32_t len, cap, first_len; /* first_len: of its first message */
+	uint32_t len, cap;
 	uint8_t state; /* enum kept_state */
-	bool is_described; /* the Bind that it begins with is followed by a Describe of its portal */
+	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
 };
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
