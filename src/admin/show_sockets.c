@@ -24,8 +24,8 @@ struct socket_row {
 };
 
 /*
- * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. CLIENTS has one
- * column more than PgBouncer's.
+ * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. CLIENTS has
+ * one column more than PgBouncer's.
  */
 /* clang-format off */
 #define COMMON_COLUMNS \

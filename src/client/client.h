@@ -4,8 +4,9 @@
  *   client_login.c   from the first byte to the first ReadyForQuery, with client_auth.c and client_welcome.c
  *   relay.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
- *   statements.c     prepared statements across servers
+ *   statements.h     prepared statements across servers
  *   replication.c    clients that replicate, each on a server of its own
+ *   rerun.c          a request that met an outdated plan, sent once more
  *   session_texts.c  what requests may leave behind in the session, with session_settle.c and session_reset.c
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
@@ -38,7 +39,7 @@
 
 struct client;
 struct client_login; /* client_login.c: while logging in */
-struct client_statements; /* statements.c: from the first Parse */
+struct client_statements; /* statements.h: from the first Parse */
 struct sole_use; /* sole_use.c */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
@@ -68,6 +69,7 @@ struct client_env {
 	unsigned done_count;
 	struct pool_set *pools;
 	struct statement_store *statements;
+	size_t name_bytes; /* of all clients' names of statements */
 	struct image_store *images;
 	struct verifier_cache *verifiers;
 	struct audit *audit;
@@ -133,6 +135,7 @@ struct client {
 	bool is_body_scanned; /* body_left is part of a text that session_texts.c wants to see */
 	bool is_unix, is_closing, is_stalled;
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
+	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
@@ -202,7 +205,8 @@ enum statement_step {
 	STATEMENT_FAILED /* no memory */
 };
 enum statement_step statements_parse(struct client *c, const uint8_t *message, size_t len);
-/* Bind: message may be cut after its names; *used bytes are dealt with, the rest follows as it is. */
+/* Bind: message may be cut after its names, or more may follow it (have > total); *used bytes are dealt with, the rest
+ * follows as it is. */
 enum statement_step statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used);
 enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
@@ -214,6 +218,9 @@ void statements_deallocated(struct client *c); /* CommandComplete of a DEALLOCAT
 void statements_request_done(struct client *c); /* ReadyForQuery */
 enum statement_step statements_simple_query(struct client *c); /* before one: it will drop the unnamed statement */
 void statements_sync(struct client *c); /* an error before it ends with it */
+/* What a Describe of a named statement brought: see server_ops.described. */
+void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+			  bool is_whole);
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
 /* A Parse that is forwarded as it is: entered in the ledger. -1: no memory. */
@@ -223,6 +230,13 @@ bool statements_hold_server(const struct client *c);
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct client *c);
 size_t statements_count(const struct client *c);
+
+/* rerun.c */
+/* A message was dealt with: it is kept if it may have to be sent again. is_sent: something of it went to the server. */
+void rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent);
+/* An error came. True: the client must not see it; rerun_now is due when nothing is owed any more. */
+bool rerun_wanted(struct client *c, const struct error_fields *e);
+void rerun_now(struct client *c);
 
 bool session_is_followed(const struct client *c); /* transaction or statement mode, and not "allow" */
 /* session_texts.c: texts that are about to be sent, for a linked client. */
@@ -262,6 +276,7 @@ bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: t
 /* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
 bool session_may_release(struct client *c);
 bool session_is_dirty(const struct client *c); /* its server must be cleaned before another gets it */
+bool session_is_refused(const struct client *c, struct fail *why); /* its next request is its last */
 bool session_is_tainted(const struct client *c); /* ... and can't be */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void session_probe_failed(struct client *c);

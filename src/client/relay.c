@@ -67,6 +67,7 @@ link_server(struct client *c, struct server *srv)
 	c->srv = srv;
 	outbox_begin(&c->env->to_server, &srv->stream);
 	report_lent(c, srv);
+	srv->kept.state = KEPT_NOTHING;
 	srv->suspicion = 0;
 	srv->has_run = false;
 	srv->has_failed = srv->has_rolled_back = false;
@@ -143,6 +144,10 @@ borrow(struct request_walk *w)
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
+		w->has_why = true;
+		return WALK_LEAVE;
+	}
+	if (c->session != NULL && session_is_refused(c, &w->why)) {
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
@@ -330,7 +335,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		sole_use_bind(c, statement);
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
+	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
 	case STATEMENT_HOLD:
@@ -474,6 +479,18 @@ linked(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static enum walk_result
+linked_and_kept(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t at = w->at, total = c->env->to_server.total;
+	enum walk_result r = linked(w, f);
+
+	if (r != WALK_OVER && w->at > at)
+		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+	return r;
+}
+
 void
 relay_answer(struct client *c, const void *bytes, size_t len)
 {
@@ -567,7 +584,9 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	return linked(w, &f);
+	if (c->is_rerunning)
+		return WALK_HOLD;
+	return linked_and_kept(w, &f);
 }
 
 static enum walk_result

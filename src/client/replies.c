@@ -123,12 +123,11 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_keep_error(c, message, len);
 		return true;
 	}
+	if (rerun_wanted(c, e))
+		return true;
 	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
-	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
-	    strstr(e->message, "cached plan") != NULL)
-		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
 	if (session_tell_kept_error(c, e->sqlstate))
 		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
@@ -254,6 +253,8 @@ on_batch_end(struct server *srv)
 		srv->paused_since_us = *env->now_us;
 	}
 	relay_unstall(c);
+	if (c->is_rerunning && srv->ledger.count == 0)
+		rerun_now(c);
 	resume_held(c); /* before its server could go: what it waited for may be the replay of its settings there */
 	relay_try_release(c);
 }
@@ -296,7 +297,8 @@ on_drained(struct server *srv)
 		relay_unstall(c);
 }
 
-const struct server_ops relay_server_ops = { on_pass,	   on_request_done,   on_settled,
-					     on_made,	   on_error,	      on_complete,
-					     on_parameter, session_probe_row, session_probe_done,
-					     on_batch_end, on_lost,	      on_drained };
+const struct server_ops relay_server_ops = {
+	on_pass,      on_request_done, on_settled,   on_made,		statements_described,
+	on_error,     on_complete,     on_parameter, session_probe_row, session_probe_done,
+	on_batch_end, on_lost,	       on_drained
+};

@@ -47,6 +47,7 @@ session_free(struct client *c)
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
+	free(s->refusal);
 	buf_fini(&s->rows);
 	buf_fini(&s->kept_error);
 	free(s);
@@ -179,10 +180,20 @@ session_pin_reasons(const struct client *c, char *out, size_t out_cap)
 	return out;
 }
 
-/* A session that may not keep such state ends; its server is cleaned. */
+bool
+session_is_refused(const struct client *c, struct fail *why)
+{
+	if (c->session == NULL || c->session->refusal == NULL)
+		return false;
+	*why = *c->session->refusal;
+	return true;
+}
+
+/* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
 static void
 refuse_pins(struct client *c)
 {
+	struct server *srv = c->srv;
 	char reasons[160];
 	struct fail why;
 
@@ -190,7 +201,17 @@ refuse_pins(struct client *c)
 		 session_pin_reasons(c, reasons, sizeof(reasons)));
 	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
-	client_close(c, &why);
+	if (srv->ledger.count == 0 && c->body_left == 0)
+		c->session->refusal = malloc(sizeof(why));
+	if (c->session->refusal == NULL) { /* that request is under way */
+		client_close(c, &why);
+		return;
+	}
+	*c->session->refusal = why;
+	c->pins = 0;
+	c->srv = NULL;
+	c->idle_since_us = *c->env->now_us;
+	server_reset(srv, true, *c->env->now_us);
 }
 
 static void

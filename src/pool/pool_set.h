@@ -24,6 +24,7 @@ struct pool_database {
 	char name[CONFIG_NAME_MAX + 1]; /* as clients ask for it */
 	struct database_counters counters;
 	uint32_t clients;
+	uint32_t index; /* of whoever lists all databases, while it does */
 	bool is_paused;
 	struct pool_database *next;
 };

@@ -29,7 +29,8 @@ DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 SECTIONS = {
     "pgweir": "listen pool_mode session_state max_client_connections max_server_connections listen_backlog pid_file",
     "pool": "pool_size max_overflow overflow_linger pool_timeout pool_recycle pool_pre_ping pool_pre_ping_idle "
-            "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size",
+            "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size prepared_statements_memory "
+            "statement_ignore_comments",
     "timeouts": "connect_timeout login_timeout query_timeout transaction_timeout idle_transaction_timeout "
                 "client_idle_timeout shutdown_timeout shutdown_delay",
     "auth": "method users_file hba_file ident_file auth_query auth_user auth_database admin_users stats_users",
