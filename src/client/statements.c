@@ -184,6 +184,17 @@ statements_free(struct client *c)
 	free(s);
 }
 
+struct statement *
+statements_find(const struct client *c, const char *name)
+{
+	const struct named *n;
+
+	if (name[0] == '\0')
+		return c->statements == NULL ? NULL : c->statements->unnamed;
+	n = find(c, name);
+	return n == NULL ? NULL : n->st;
+}
+
 size_t
 statements_count(const struct client *c)
 {

@@ -17,7 +17,7 @@
 
 struct statement_store; /* opaque: statement_store.c */
 
-enum statement_listens { STATEMENT_LISTENS_UNKNOWN, STATEMENT_LISTENS_NOT, STATEMENT_LISTENS };
+enum statement_finding { STATEMENT_UNKNOWN, STATEMENT_DOES_NOT, STATEMENT_DOES };
 
 struct statement {
 	uint64_t id; /* never reused */
@@ -26,7 +26,7 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
 	const uint8_t *bytes;
-	uint8_t listens; /* enum statement_listens: what was found when it was looked into (client/listen.c) */
+	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
 	bool is_scanned;
