@@ -232,6 +232,7 @@ bool statements_hold_server(const struct client *c);
 /* An error that speaks of pgweir_<n> is to speak of the client's own name: rewritten to out; false: nothing to do. */
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct client *c);
+struct statement *statements_find(const struct client *c, const char *name); /* "": the unnamed one; or NULL */
 size_t statements_count(const struct client *c);
 
 /* rerun.c */

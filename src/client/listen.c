@@ -16,8 +16,8 @@
 
 /* --- memberships --- */
 
-static struct client_listen *
-own(struct client *c)
+struct client_listen *
+listen_own(struct client *c)
 {
 	struct client_listen *l = c->listen;
 
@@ -37,6 +37,7 @@ void
 listen_linked(struct client *c, struct server *srv)
 {
 	srv->announces_ready = c->listen != NULL;
+	srv->notify_hub = NULL;
 }
 
 static struct membership *
@@ -93,7 +94,7 @@ membership_free(struct membership *m)
 static struct membership *
 want(struct client *c, const char *name)
 {
-	struct client_listen *l = own(c);
+	struct client_listen *l = listen_own(c);
 	struct membership *m;
 
 	if (l == NULL)
@@ -125,7 +126,13 @@ sweep(struct client_listen *l)
 	HASH_ITER(hh, l->table, m, next)
 	if (!m->is_active && m->refs == 0 && m->wanted == KNOWN_NOT && l->awaited != m)
 		membership_free(m);
-	if (l->table == NULL)
+	listen_detach_idle(l);
+}
+
+void
+listen_detach_idle(struct client_listen *l)
+{
+	if (l->table == NULL && l->ear.waits == 0 && l->sending == SENDING_NOT)
 		notify_detach(&l->ear);
 }
 
@@ -217,8 +224,8 @@ roll_back(struct client_listen *l)
 /* --- statements --- */
 
 /* Messages that the server will ignore, or take for a part of a COPY, say nothing. */
-static bool
-is_not_ours(const struct client *c)
+bool
+listen_is_not_ours(const struct client *c)
 {
 	return c->state != CL_READY || !session_is_followed(c) ||
 	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
@@ -254,12 +261,12 @@ kind_of_statement(const struct client *c, struct statement *st, char name[static
 {
 	enum known_kind kind;
 
-	if (st->listens == STATEMENT_LISTENS_NOT)
+	if (st->listens == STATEMENT_DOES_NOT)
 		return KNOWN_NOT;
 	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of(c, (const char *)st->bytes, st->query_len, name);
 	if (kind == KNOWN_LISTEN)
 		kind = KNOWN_NOT; /* it was never substituted: it is one of a server of the client's own */
-	st->listens = kind == KNOWN_NOT ? STATEMENT_LISTENS_NOT : STATEMENT_LISTENS;
+	st->listens = kind == KNOWN_NOT ? STATEMENT_DOES_NOT : STATEMENT_DOES;
 	if (kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
 		kind = KNOWN_LISTEN;
 	return kind;
@@ -341,7 +348,7 @@ must_catch_up(struct client *c, const uint8_t *message)
 enum listen_look
 listen_look(struct client *c, const uint8_t *message, size_t have, size_t total)
 {
-	if (is_not_ours(c) || total > WHOLE_MAX)
+	if (listen_is_not_ours(c) || total > WHOLE_MAX)
 		return LISTEN_GO;
 	if (message[0] == 'P' && c->srv != NULL)
 		return LISTEN_GO;
@@ -370,7 +377,7 @@ requests_owed(const struct ledger *ledger)
 static struct listen_effect *
 expect(struct client *c, enum known_kind kind, const char *name)
 {
-	struct client_listen *l = own(c);
+	struct client_listen *l = listen_own(c);
 	struct listen_effect *e = l == NULL ? NULL : calloc(1, sizeof(*e));
 
 	if (e == NULL)
@@ -435,11 +442,12 @@ enum statement_step
 listen_query(struct client *c, const uint8_t *message, size_t len)
 {
 	char name[KNOWN_NAME_MAX];
-	enum known_kind kind = is_not_ours(c) ? KNOWN_NOT : kind_of_query(c, message, len, name);
+	enum known_kind kind = listen_is_not_ours(c) ? KNOWN_NOT : kind_of_query(c, message, len, name);
 	struct buf sql = { 0 }, b = { 0 };
 	struct listen_effect *e;
 
-	if (kind == KNOWN_NOT && c->listen != NULL && c->listen->table != NULL && len <= WHOLE_MAX && !is_not_ours(c))
+	if (kind == KNOWN_NOT && c->listen != NULL && c->listen->table != NULL && len <= WHOLE_MAX &&
+	    !listen_is_not_ours(c))
 		return expect_unlistens(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0
 			   ? STATEMENT_FAILED
 			   : STATEMENT_FORWARD;
@@ -476,7 +484,7 @@ listen_parse(struct client *c, const struct parse_fields *f, struct buf *message
 	char name[KNOWN_NAME_MAX];
 	struct buf rest = { 0 };
 
-	if (is_not_ours(c) || f->query_len > WHOLE_MAX || kind_of(c, sql, f->query_len, name) != KNOWN_LISTEN ||
+	if (listen_is_not_ours(c) || f->query_len > WHOLE_MAX || kind_of(c, sql, f->query_len, name) != KNOWN_LISTEN ||
 	    !listen_text_substitute(sql, f->query_len, &rest))
 		return false;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
@@ -504,7 +512,7 @@ listen_bound(struct client *c, const char *portal, struct statement *st)
 	if (kind == KNOWN_NOT)
 		return 0;
 	len = strlen(portal) + 1;
-	if ((l = own(c)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
+	if ((l = listen_own(c)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
 		return -1;
 	p->kind = (uint8_t)kind;
 	memcpy(p->channel, channel, sizeof(channel));
@@ -517,7 +525,7 @@ enum statement_step
 listen_execute(struct client *c, const uint8_t *message, size_t len)
 {
 	static const char refused[] = "E\0\0\0\x17" REFUSED "\0\0\0\0"; /* a portal nobody has bound */
-	const struct listen_portal *p = is_not_ours(c) ? NULL : executed(c, message, len);
+	const struct listen_portal *p = listen_is_not_ours(c) ? NULL : executed(c, message, len);
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(REFUSED) + 4, "its length is as it says");
@@ -656,7 +664,7 @@ adopted(struct client *c, const struct fail *why)
 static int
 begin_adoption(struct client *c)
 {
-	struct client_listen *l = own(c);
+	struct client_listen *l = listen_own(c);
 	char name[KNOWN_NAME_MAX];
 
 	if (l == NULL)
@@ -707,6 +715,8 @@ listen_holds_server(struct client *c)
 {
 	struct client_listen *l = c->listen;
 
+	if (l != NULL && listen_pid_holds(c))
+		return true;
 	if (l == NULL || !l->is_server_listening || l->is_pinned)
 		return false;
 	if (l->adopting == 0 && !l->is_unlistening)

@@ -8,6 +8,7 @@
  *
  *   listen.c         statements, their answers, transactions, memberships
  *   listen_queue.c   notifications on their way to the client
+ *   listen_pid.c     whose PID is in them
  *
  * In session mode, and with session_state = allow, nothing of this happens. Known limits: docs/sessions.md.
  *
@@ -32,6 +33,8 @@ enum listen_look { LISTEN_GO, LISTEN_WAIT, LISTEN_MORE, LISTEN_FAILED };
  * its bytes are needed. FAILED: no memory.
  */
 enum listen_look listen_look(struct client *c, const uint8_t *message, size_t have, size_t total);
+/* Before a Query, Parse or Bind goes to the server it is linked to, while somebody listens. As listen_look. */
+enum listen_look listen_look_at_sender(struct client *c, const uint8_t *message, size_t have, size_t total);
 /* A whole simple Query that goes out now. DONE: something else went in its place. */
 enum statement_step listen_query(struct client *c, const uint8_t *message, size_t len);
 /* A Parse of a LISTEN: true, and the message to handle in its place (if buf_ok). */
@@ -54,6 +57,7 @@ void listen_flush(struct client *c); /* sends what it may get now */
 void listen_drained(struct client *c); /* its socket takes bytes again */
 void listen_free(struct client *c);
 void listen_linked(struct client *c, struct server *srv);
+void listen_unlinked(struct client *c, struct server *srv);
 
 /* --- adoption: session_settle.c --- */
 /*

@@ -253,7 +253,7 @@ listen_keep_ready(struct client *c)
 {
 	struct client_listen *l = c->listen;
 
-	if (l->active_count == 0)
+	if (l->active_count == 0 && l->sending != SENDING_MARKED)
 		return false;
 	/* A client that has sent more already does not wait for it, and its next answers must not overtake it. */
 	if (c->srv->ledger.count == 0 && c->pending_len == 0 && c->body_left == 0 && !c->is_in_relay &&
@@ -283,8 +283,13 @@ on_caught_up(struct notify_ear *ear)
 	struct client *c = l->c;
 	struct buf b = { 0 };
 
+	if (listen_pid_caught_up(c))
+		return;
 	if (!l->is_ready_kept) {
-		resume_fresh(c);
+		if (l->is_waiting)
+			resume_fresh(c);
+		else
+			relay_try_release(c);
 		return;
 	}
 	l->is_ready_kept = false;
@@ -296,6 +301,8 @@ on_caught_up(struct notify_ear *ear)
 		overrun(c);
 	if (!c->is_closing)
 		listen_resume(c);
+	if (!c->is_closing)
+		relay_try_release(c);
 }
 
 static void

@@ -43,6 +43,14 @@ struct listen_portal {
 	char name[];
 };
 
+/* A text that notifies: see listen_pid.c. */
+enum listen_sending {
+	SENDING_NOT,
+	SENDING_WAITS, /* it waits for the hub */
+	SENDING_MARKED, /* what comes with its server's PID is this client's */
+	SENDING_ENDS /* ... until the hub has caught up */
+};
+
 struct client_listen {
 	struct client *c;
 	struct notify_ear ear;
@@ -54,6 +62,7 @@ struct client_listen {
 	bool is_waiting; /* ... which is handled when the hub has answered, or (none awaited) caught up */
 	bool has_wanted, is_swept; /* a membership has wanted set; none is to be dropped */
 	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
+	enum listen_sending sending;
 	bool has_error; /* in this request: an implicit transaction is rolled back */
 	bool has_savepoint, is_rolled_back; /* since the tag ROLLBACK, with savepoints: all of it, or to one of them? */
 	/* adoption */
@@ -81,7 +90,14 @@ void listen_drop_queued(struct client_listen *l, const char *channel); /* NULL: 
 void listen_queue_fini(struct client_listen *l);
 bool listen_keep_ready(struct client *c); /* true: it will be said when the hub has caught up */
 
+/* listen_pid.c */
+bool listen_pid_holds(struct client *c); /* nothing is owed: true if its server is to be kept for now */
+bool listen_pid_caught_up(struct client *c); /* true: that was all it was for */
+
 /* listen.c */
+struct client_listen *listen_own(struct client *c); /* made at first use; NULL: no memory */
+bool listen_is_not_ours(const struct client *c);
+void listen_detach_idle(struct client_listen *l); /* nothing needs the hub any more */
 void listen_answered(struct notify_member *member, const struct fail *why); /* by the hub */
 void listen_resume(struct client *c); /* handles what was kept */
 void listen_hub_marked(struct client_listen *l);

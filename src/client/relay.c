@@ -580,9 +580,9 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
-look_for_listen(struct request_walk *w, const struct frame *f)
+looked(struct request_walk *w, enum listen_look look)
 {
-	switch (listen_look(w->c, w->p + w->at, w->len - w->at, FRAME_HEAD_LEN + (size_t)f->body_len)) {
+	switch (look) {
 	case LISTEN_WAIT:
 		return WALK_WAIT;
 	case LISTEN_MORE:
@@ -592,6 +592,26 @@ look_for_listen(struct request_walk *w, const struct frame *f)
 	default:
 		return WALK_ON;
 	}
+}
+
+static enum walk_result
+look_for_listen(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
+		return WALK_ON;
+	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
+look_for_notify(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (w->c->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+		return WALK_ON;
+	return looked(w, listen_look_at_sender(w->c, w->p + w->at, w->len - w->at, total));
 }
 
 static enum walk_result
@@ -617,7 +637,7 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid message format", f.type);
 	if (c->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if ((f.type == 'Q' || f.type == 'P' || f.type == 'E') && (step = look_for_listen(w, &f)) != WALK_ON)
+	if ((step = look_for_listen(w, &f)) != WALK_ON)
 		return step;
 	if (!was_linked) {
 		size_t at = w->at;
@@ -628,7 +648,8 @@ one_message(struct request_walk *w)
 	}
 	if (c->is_rerunning)
 		return WALK_HOLD;
-	return linked_and_kept(w, &f);
+	step = look_for_notify(w, &f);
+	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
 static enum walk_result
@@ -763,6 +784,7 @@ may_return(const struct client *c, const struct server *srv)
 static void
 give_back(struct client *c, struct server *srv)
 {
+	listen_unlinked(c, srv);
 	c->srv = NULL;
 	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
@@ -817,6 +839,7 @@ relay_leave(struct client *c)
 		replication_leave(c);
 		return;
 	}
+	listen_unlinked(c, srv);
 	/* In mid-login nobody knows which of its settings are there. */
 	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
 		   session_is_dirty(c) || listen_is_adopting(c);

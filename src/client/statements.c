@@ -26,6 +26,17 @@ statements_pass_through(const struct client *c)
 	return c->is_session || (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
+struct statement *
+statements_find(const struct client *c, const char *name)
+{
+	const struct named *n;
+
+	if (name[0] == '\0')
+		return c->statements == NULL ? NULL : c->statements->unnamed;
+	n = named_find(c, name);
+	return n == NULL ? NULL : n->st;
+}
+
 /* What a Bind begins with. */
 struct bind_names {
 	const char *portal, *statement;

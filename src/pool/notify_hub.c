@@ -8,6 +8,9 @@
 #define uthash_fatal(msg) abort()
 #include "pool/notify_state.h"
 
+#include "wire/frame.h"
+#include "wire/messages.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -16,6 +19,7 @@
 #define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
 #define HASTE_US ((uint64_t)200000)
 #define HUB_LINGER_US (60 * US_PER_S)
+#define CATCH_UP_MAX_US US_PER_S
 #define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
 
 static uint64_t
@@ -87,6 +91,7 @@ hub_free(struct notify_hub *hub)
 	hub->is_ending = true;
 	notify_link_close(hub);
 	event_del(&hub->timer);
+	buf_fini(&hub->rewritten);
 	while (hub->table != NULL)
 		channel_free(hub, hub->table);
 	for (at = &hub->entry->hubs; *at != hub; at = &(*at)->next)
@@ -132,20 +137,44 @@ notify_hubs_resume(struct pool_entry *entry)
 
 /* --- ears --- */
 
-int
-notify_attach(struct pool_entry *entry, const char *encoding, struct notify_ear *ear, const struct notify_ear_ops *ops)
+static struct notify_hub *
+find_hub(const struct pool_entry *entry, const char *encoding)
 {
 	struct notify_hub *hub = entry->hubs;
 
 	while (hub != NULL && strcmp(hub->encoding, encoding) != 0)
 		hub = hub->next;
-	if (hub == NULL && (hub = hub_new(entry, encoding)) == NULL)
-		return -1;
+	return hub;
+}
+
+static void
+attach(struct notify_hub *hub, struct notify_ear *ear, const struct notify_ear_ops *ops)
+{
 	ear->hub = hub;
 	ear->ops = ops;
-	hub->unused_since_us = 0;
 	TAILQ_INSERT_TAIL(&hub->ears, ear, all);
+}
+
+int
+notify_attach(struct pool_entry *entry, const char *encoding, struct notify_ear *ear, const struct notify_ear_ops *ops)
+{
+	struct notify_hub *hub = find_hub(entry, encoding);
+
+	if (hub == NULL && (hub = hub_new(entry, encoding)) == NULL)
+		return -1;
+	attach(hub, ear, ops);
 	return 0;
+}
+
+bool
+notify_visit(struct pool_entry *entry, const char *encoding, struct notify_ear *ear, const struct notify_ear_ops *ops)
+{
+	struct notify_hub *hub = find_hub(entry, encoding);
+
+	if (hub == NULL || !hub->is_up || hub->member_count == 0)
+		return false;
+	attach(hub, ear, ops);
+	return true;
 }
 
 static void
@@ -172,8 +201,6 @@ notify_detach(struct notify_ear *ear)
 	TAILQ_REMOVE(&hub->ears, ear, all);
 	ear->hub = NULL;
 	ear->has_gap = false;
-	if (TAILQ_EMPTY(&hub->ears))
-		hub->unused_since_us = now_of(hub);
 }
 
 /* --- catching up --- */
@@ -346,6 +373,7 @@ notify_join(struct notify_ear *ear, struct notify_member *m, const char *name)
 	m->channel = ch;
 	m->since_us = now_of(hub);
 	ear->members++;
+	hub->member_count++;
 	move(hub, m, ch->is_asked ? NW_LATE : NW_WAITING);
 	ask(hub, ch);
 	if (hub->srv == NULL)
@@ -362,12 +390,35 @@ notify_leave(struct notify_member *m)
 		return;
 	move(m->ear->hub, m, NW_NONE);
 	m->ear->members--;
+	if (--m->ear->hub->member_count == 0)
+		m->ear->hub->unused_since_us = now_of(m->ear->hub);
 	m->channel = NULL;
 	if (ch != NULL && is_idle(ch))
 		ch->idle_since_us = now_of(m->ear->hub);
 }
 
 /* --- what the connection reports --- */
+
+/* The message, under its sender's PID if that is known (client/listen_pid.c). */
+static const uint8_t *
+with_sender(struct notify_hub *hub, const uint8_t *message, size_t len)
+{
+	uint32_t pid = wire_u32(message + FRAME_HEAD_LEN);
+	const struct server *srv;
+
+	TAILQ_FOREACH(srv, &hub->entry->servers, all)
+	{
+		if (srv->notify_hub != hub || srv->pid != pid)
+			continue;
+		hub->rewritten.len = 0;
+		buf_put(&hub->rewritten, message, len);
+		if (!buf_ok(&hub->rewritten))
+			break;
+		wire_set_u32(hub->rewritten.bytes + FRAME_HEAD_LEN, srv->notify_as);
+		return hub->rewritten.bytes;
+	}
+	return message;
+}
 
 void
 notify_hub_notified(struct notify_hub *hub, const char *name, const uint8_t *message, size_t len)
@@ -377,6 +428,7 @@ notify_hub_notified(struct notify_hub *hub, const char *name, const uint8_t *mes
 
 	if (ch == NULL)
 		return;
+	message = with_sender(hub, message, len);
 	TAILQ_FOREACH(m, &ch->told, link)
 	{
 		m->ear->ops->notified(m, message, len);
@@ -615,16 +667,30 @@ look_after(struct notify_hub *hub, uint64_t now_us)
 		notify_link_send(hub, NC_PING, NULL, NULL);
 }
 
+/* Clients wait for this: not for long. */
+static void
+give_up_catching(struct notify_hub *hub, uint64_t now_us)
+{
+	const struct notify_command *oldest = TAILQ_FIRST(&hub->commands);
+
+	if (oldest == NULL || now_us - oldest->sent_us < CATCH_UP_MAX_US || TAILQ_EMPTY(&hub->catching))
+		return;
+	move_waits(&hub->catching, &hub->caught, EW_CAUGHT);
+	move_waits(&hub->catching_next, &hub->caught, EW_CAUGHT);
+	hub->is_settle_due = true;
+}
+
 void
 notify_hub_tick(struct notify_hub *hub, uint64_t now_us)
 {
 	uint64_t in_us = TICK_US;
 
-	if (TAILQ_EMPTY(&hub->ears) && now_us - hub->unused_since_us >= HUB_LINGER_US) {
+	if (TAILQ_EMPTY(&hub->ears) && hub->member_count == 0 && now_us - hub->unused_since_us >= HUB_LINGER_US) {
 		hub_free(hub);
 		return;
 	}
 	look_after(hub, now_us);
+	give_up_catching(hub, now_us);
 	if (hub->is_settle_due)
 		notify_hub_settle(hub);
 	if (hub->srv == NULL && now_us >= hub->retry_us)
@@ -647,7 +713,7 @@ notify_hubs_count(const struct pool_entry *entry, struct notify_counts *out)
 	for (const struct notify_hub *hub = entry->hubs; hub != NULL; hub = hub->next) {
 		out->connections += hub->srv != NULL;
 		TAILQ_FOREACH(ear, &hub->ears, all)
-		out->ears++;
+		out->ears += ear->members > 0;
 		out->channels += HASH_COUNT(hub->table);
 	}
 }

@@ -61,6 +61,9 @@ struct notify_member {
 /* To the hub of this pool for this client_encoding, made if there is none. -1: no memory. */
 int notify_attach(struct pool_entry *entry, const char *encoding, struct notify_ear *ear,
 		  const struct notify_ear_ops *ops);
+/* The same for somebody who only wants to catch up. False: nobody listens there now, or not so that it could wait. */
+bool notify_visit(struct pool_entry *entry, const char *encoding, struct notify_ear *ear,
+		  const struct notify_ear_ops *ops);
 /* No member of it may be left. Fine if it is not attached. */
 void notify_detach(struct notify_ear *ear);
 

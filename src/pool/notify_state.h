@@ -48,6 +48,8 @@ struct notify_hub {
 	struct notify_channels answered;
 	struct notify_members failed;
 	struct fail why_failed;
+	uint32_t member_count;
+	struct buf rewritten; /* a notification, while it is handed out under another PID */
 	uint64_t seed_of_names, random;
 	bool is_settle_due; /* notify_hub_settle at the next tick */
 	/* the connection */

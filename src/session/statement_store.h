@@ -21,7 +21,7 @@
 
 struct statement_store; /* opaque: statement_store.c */
 
-enum statement_listens { STATEMENT_LISTENS_UNKNOWN, STATEMENT_LISTENS_NOT, STATEMENT_LISTENS };
+enum statement_finding { STATEMENT_UNKNOWN, STATEMENT_DOES_NOT, STATEMENT_DOES };
 
 struct statement {
 	uint64_t id; /* never reused */
@@ -31,7 +31,7 @@ struct statement {
 	uint8_t name_len; /* without terminator */
 	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
-	uint8_t listens; /* enum statement_listens: what was found when it was looked into (client/listen.c) */
+	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
 	bool is_scanned;

@@ -104,13 +104,90 @@ def test_equal_notifications_of_one_transaction_come_once(pool):
     assert news(listener, 2) == [("news", "same"), ("news", "other")]
 
 
-def test_the_pid_is_the_one_of_the_server_that_notified(pool):
-    listener, other = listening(pool, "news"), pool.raw()
-    other.query("BEGIN")
-    pid = int(other.value("SELECT pg_backend_pid()"))
-    other.query("NOTIFY news")
-    other.query("COMMIT")
-    assert pid_of(listener.read()) == pid
+# --- who sent it ---
+
+def own_pid(wire):
+    """As drivers know it: BackendKeyData."""
+    return struct.unpack_from("!i", wire.key)[0]
+
+
+def notify_extended(wire):
+    wire.ask(one_statement("SELECT pg_notify($1, $2)", ["news", "x"]), sync())
+
+
+def notify_prepared(wire):
+    wire.ask(parse("n", "NOTIFY news, 'x'"), sync())
+    wire.ask(bind("", "n"), execute(), sync())
+
+
+def notify_in_transaction(wire):
+    wire.query("BEGIN")
+    wire.query("SELECT 1")
+    wire.query("NOTIFY news, 'x'")
+    wire.query("SELECT 2")
+    wire.query("COMMIT")
+
+
+def notify_pipelined(wire):
+    wire.send(query("SELECT 1"), query("NOTIFY news, 'x'"), query("SELECT 2"))
+    wire.read_until("Z", 3)
+
+
+@pytest.mark.parametrize("send", [lambda wire: wire.query("NOTIFY news, 'x'"), notify_extended, notify_prepared,
+                                  notify_in_transaction, notify_pipelined],
+                         ids=["simple", "extended", "prepared", "transaction", "pipelined"])
+def test_the_pid_is_the_one_its_sender_knows(pool, send):
+    listener, senders = listening(pool, "news"), [pool.raw() for _ in range(3)]
+    for sender in [*senders, *senders]:
+        send(sender)
+        reply = listener.read()
+        assert notified(reply) == ("news", "x") and pid_of(reply) == own_pid(sender)
+    listener.send(query("NOTIFY news, 'own'"))
+    own = [reply for reply in listener.read_until("Z") if reply.type == "A"]
+    assert [pid_of(reply) for reply in own] == [own_pid(listener)]
+
+
+def test_a_sender_that_leaves_at_once_is_known(pool):
+    listener = listening(pool, "news")
+    for _ in range(20):
+        sender = pool.raw()
+        sender.query("NOTIFY news")
+        sender.close()
+        assert pid_of(listener.read()) == own_pid(sender)
+
+
+def test_senders_are_not_mistaken_for_each_other(pool):
+    """Three threads send as fast as they can, by as many servers as there are."""
+    listener, senders = listening(pool, "news"), [pool.raw() for _ in range(3)]
+
+    def send(wire):
+        for number in range(60):
+            wire.query(f"NOTIFY news, '{own_pid(wire)} {number}'" if number % 3 else "SELECT 1")
+    jobs = [pool.in_background(send, wire) for wire in senders]
+    for _ in range(3 * 40):
+        reply = listener.read()
+        assert notified(reply)[1].split()[0] == str(pid_of(reply))
+    for job in jobs:
+        job.result(10)
+
+
+@pytest.mark.weir_only
+def test_a_trigger_that_notifies_is_nobodys(weir, table):
+    """What no text shows keeps the PID of the server connection; it is never taken for another client's."""
+    weir.postgres.query(f"CREATE FUNCTION tell_{table}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                        f"NOTIFY news, 'row'; RETURN NULL; END$$")
+    weir.postgres.query(f"CREATE TRIGGER tell AFTER INSERT ON {table} EXECUTE FUNCTION tell_{table}()")
+    weir.start(pool_size=1)
+    listener, by_trigger, by_text = listening(weir, "news"), weir.raw(), weir.raw()
+    for number in range(50):
+        by_trigger.send(query(f"INSERT INTO {table} VALUES ({number}, 'x')"))
+        by_text.send(query("NOTIFY news, 'text'"))
+        by_trigger.read_until("Z")
+        by_text.read_until("Z")
+        for reply in [listener.read(), listener.read()]:
+            known = notified(reply)[1] == "text"
+            assert (pid_of(reply) == own_pid(by_text)) == known
+    weir.postgres.query(f"DROP FUNCTION tell_{table}() CASCADE")
 
 
 def test_the_order_is_that_of_the_commits(pool):
