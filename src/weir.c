@@ -437,7 +437,7 @@ weir_free(struct weir *w)
 	audit_free(w->clients.audit);
 	statement_store_free(w->clients.statements);
 	image_store_free(w->clients.images);
-	free(w->clients.slots);
+	free(w->clients.keyed);
 	free(w->read_buffer);
 	if (w->config->pid_file[0] != '\0')
 		unlink(w->config->pid_file);

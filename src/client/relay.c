@@ -6,6 +6,7 @@
  * the bytes wait with the client.
  */
 #include "client/client.h"
+#include "client/listen.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -19,7 +20,7 @@
 enum walk_result {
 	WALK_ON,
 	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* for a server */
+	WALK_WAIT, /* for a server, or for what listens in its place */
 	WALK_HOLD, /* for replies to what was sent before */
 	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
 	WALK_OVER /* it is closed */
@@ -65,14 +66,13 @@ static int
 link_server(struct client *c, struct server *srv)
 {
 	c->srv = srv;
+	listen_linked(c, srv);
 	outbox_begin(&c->env->to_server, &srv->stream);
-	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
-	srv->bytes_to_client = srv->bytes_from_client = 0;
-	srv->tag[0] = srv->sqlstate[0] = '\0';
+	report_lent(c, srv);
+	srv->kept.state = KEPT_NOTHING;
 	srv->suspicion = 0;
 	srv->has_run = false;
 	srv->has_failed = srv->has_rolled_back = false;
-	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
 	if (srv->image != c->image && session_replay(c) < 0) {
 		out_of_memory(c);
 		return -1;
@@ -109,7 +109,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 	c->wait_us = *c->env->now_us - c->ticket.since_us;
 	stream_set_reading(&c->stream, true);
 	if (c->state == CL_WELCOME)
-		login_refused(c, why);
+		login_refused(c, why, kind);
 	else
 		refuse_request(c, why, kind);
 }
@@ -146,6 +146,10 @@ borrow(struct request_walk *w)
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
+		w->has_why = true;
+		return WALK_LEAVE;
+	}
+	if (c->session != NULL && session_is_refused(c, &w->why)) {
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
@@ -201,6 +205,8 @@ look_into_query(struct client *c, const uint8_t *message, size_t have, const str
 
 	if (have >= f->body_len && f->body_len > 0)
 		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step == STATEMENT_FORWARD && have >= f->body_len)
+		step = listen_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (have > f->body_len)
@@ -285,20 +291,41 @@ portal_of(const struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
+send_listen_execute(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	switch (c->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
+							    : listen_execute(c, w->p + w->at, total)) {
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	case STATEMENT_DONE:
+		if (ledger_push(&c->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return out_of_memory(c);
+		c->srv->is_synced = false;
+		drop(w, total);
+		return WALK_ON;
+	default:
+		return send_extended(w, f, OWED_EXECUTE);
+	}
+}
+
+static enum walk_result
 send_execute(struct request_walk *w, const struct frame *f)
 {
 	struct client *c = w->c;
 	const char *portal;
 	enum walk_result r;
 
-	if (c->session == NULL) {
+	if (c->session == NULL && c->listen == NULL) {
 		c->srv->statements_run++;
 		return send_extended(w, f, OWED_EXECUTE);
 	}
 	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
 		return WALK_MORE;
 	portal = portal_of(w, f);
-	switch (session_before_execute(c, portal)) {
+	switch (c->session == NULL ? STATEMENT_FORWARD : session_before_execute(c, portal)) {
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_FAILED:
@@ -307,8 +334,8 @@ send_execute(struct request_walk *w, const struct frame *f)
 		break;
 	}
 	c->srv->statements_run++;
-	r = send_extended(w, f, OWED_EXECUTE);
-	return r == WALK_ON && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
+	r = send_listen_execute(w, f);
+	return r == WALK_ON && c->session != NULL && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
 }
 
 static enum walk_result
@@ -329,9 +356,11 @@ send_bind(struct request_walk *w, const struct frame *f)
 			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
+	if (c->sole_use != NULL)
+		sole_use_bind(c, statement);
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
+	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
 	case STATEMENT_HOLD:
@@ -360,7 +389,7 @@ scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t b
 	if (have > body_len)
 		have = body_len;
 	return session_passed_parse(c, (const char *)body + name_len, have - name_len, body_len - name_len) ==
-			       STATEMENT_FAILED
+		       STATEMENT_FAILED
 		   ? -1
 		   : 0;
 }
@@ -383,6 +412,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		}
 		if (c->srv->is_synced)
 			report_request_begins(c, c->srv);
+		sole_use_forget(c);
 		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0 ||
 		    scan_oversize_parse(c, message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, f->body_len) < 0)
 			return out_of_memory(c);
@@ -444,11 +474,12 @@ linked(struct request_walk *w, const struct frame *f)
 {
 	struct client *c = w->c;
 
+	c->has_run = true;
 	if (c->session != NULL && session_holds(c))
 		return WALK_HOLD;
 	/* It kept its server, whose settings are not its own any more: a RESET has run. */
-	if (c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced && c->srv->tx != 'E' &&
-	    session_replay(c) < 0)
+	if (c->replication == 0 && c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced &&
+	    c->srv->tx != 'E' && session_replay(c) < 0)
 		return out_of_memory(c);
 	switch (f->type) {
 	case 'Q':
@@ -473,6 +504,18 @@ linked(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static enum walk_result
+linked_and_kept(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t at = w->at, total = c->env->to_server.total;
+	enum walk_result r = linked(w, f);
+
+	if (r != WALK_OVER && w->at > at)
+		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+	return r;
+}
+
 void
 relay_answer(struct client *c, const void *bytes, size_t len)
 {
@@ -487,6 +530,7 @@ relay_answer(struct client *c, const void *bytes, size_t len)
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
+	w->c->has_run = true;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
@@ -536,6 +580,41 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
+looked(struct request_walk *w, enum listen_look look)
+{
+	switch (look) {
+	case LISTEN_WAIT:
+		return WALK_WAIT;
+	case LISTEN_MORE:
+		return WALK_MORE;
+	case LISTEN_FAILED:
+		return out_of_memory(w->c);
+	default:
+		return WALK_ON;
+	}
+}
+
+static enum walk_result
+look_for_listen(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
+		return WALK_ON;
+	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
+look_for_notify(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (w->c->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+		return WALK_ON;
+	return looked(w, listen_look_at_sender(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
 one_message(struct request_walk *w)
 {
 	struct client *c = w->c;
@@ -558,6 +637,8 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid message format", f.type);
 	if (c->state == CL_CONSOLE)
 		return console_message(w, &f);
+	if ((step = look_for_listen(w, &f)) != WALK_ON)
+		return step;
 	if (!was_linked) {
 		size_t at = w->at;
 
@@ -565,7 +646,10 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	return linked(w, &f);
+	if (c->is_rerunning)
+		return WALK_HOLD;
+	step = look_for_notify(w, &f);
+	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
 static enum walk_result
@@ -651,6 +735,8 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	c->is_in_relay = true;
 	r = walk(&w);
 	c->is_in_relay = false;
+	if (c->srv != NULL)
+		rerun_keep_rest(c, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_begin(&env->to_server, NULL);
 		return;
@@ -698,6 +784,7 @@ may_return(const struct client *c, const struct server *srv)
 static void
 give_back(struct client *c, struct server *srv)
 {
+	listen_unlinked(c, srv);
 	c->srv = NULL;
 	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
@@ -716,9 +803,10 @@ relay_try_release(struct client *c)
 {
 	struct server *srv = c->srv;
 
-	if (srv == NULL || c->is_in_relay || c->state != CL_READY || !may_return(c, srv))
+	if (srv == NULL || c->is_in_relay || c->state != CL_READY ||
+	    (!may_return(c, srv) && !replication_is_streaming(c))) /* which is never between two requests */
 		return;
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION && !c->entry->is_orphan && !c->env->is_draining)
+	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
 		return;
 	if (c->env->is_draining || c->entry->is_orphan) {
 		struct fail why;
@@ -729,7 +817,7 @@ relay_try_release(struct client *c)
 		client_close(c, &why);
 		return;
 	}
-	if (!session_may_release(c))
+	if (listen_holds_server(c) || !session_may_release(c))
 		return;
 	give_back(c, srv);
 }
@@ -738,7 +826,7 @@ void
 relay_leave(struct client *c)
 {
 	struct server *srv = c->srv;
-	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION, is_dirty;
+	bool is_dirty;
 
 	session_stop_lingering(c);
 	if (c->ticket.is_waiting)
@@ -747,10 +835,17 @@ relay_leave(struct client *c)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
-	is_dirty = is_session || statements_hold_server(c) || session_is_dirty(c);
+	if (c->replication != 0) {
+		replication_leave(c);
+		return;
+	}
+	listen_unlinked(c, srv);
+	/* In mid-login nobody knows which of its settings are there. */
+	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
+		   session_is_dirty(c) || listen_is_adopting(c);
 	if (session_is_tainted(c))
 		srv->is_closing = true;
-	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
+	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
 		give_back(c, srv);
 		return;
 	}

@@ -28,7 +28,14 @@
 
 /* What a statement that ran does to the image. */
 struct effect {
-	enum { EFFECT_SET, EFFECT_RESET, EFFECT_RESET_ALL, EFFECT_PREPARE, EFFECT_DEALLOCATE, EFFECT_DEALLOCATE_ALL } kind;
+	enum {
+		EFFECT_SET,
+		EFFECT_RESET,
+		EFFECT_RESET_ALL,
+		EFFECT_PREPARE,
+		EFFECT_DEALLOCATE,
+		EFFECT_DEALLOCATE_ALL
+	} kind;
 	char *name, *value; /* owned; NULL if it has none. PREPARE: value is the whole text */
 };
 
@@ -64,6 +71,7 @@ struct client_session {
 	TAILQ_ENTRY(client_session) lingering;
 	struct buf kept_error; /* of a PREPARE of ours: told in place of what the text behind it runs into */
 	uint32_t logged_pins;
+	struct fail *refusal; /* session_state = error: the answer to its next request, and the last; owned */
 };
 
 struct client_session *session_own(struct client *c); /* made at first use; NULL: no memory */

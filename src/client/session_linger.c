@@ -3,8 +3,8 @@
  *
  * What a sequence gave last is known to one backend only, and nearly every INSERT into a table with a serial column
  * changes it: to pin for that would be the end of pooling. So a client that uses sequences keeps its connection for a
- * moment after its transaction, as long as nobody else wants one: it lingers. Whoever asks for a connection when none is
- * idle gets that of the one who lingers.
+ * moment after its transaction, as long as nobody else wants one: it lingers. Whoever asks for a connection when none
+ * is idle gets that of the one who lingers.
  *
  * A client whose first word on a connection is currval() or lastval() does not get to see another's value: the
  * connection forgets them first, and PostgreSQL says that there is none.

@@ -5,6 +5,7 @@
  * of the server, behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
  * the server's queue. What can't be moved pins the client to its server until a later probe says that it is gone.
  */
+#include "client/listen.h"
 #include "client/session.h"
 #include "session/scan.h"
 #include "wire/messages.h"
@@ -47,6 +48,7 @@ session_free(struct client *c)
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
+	free(s->refusal);
 	buf_fini(&s->rows);
 	buf_fini(&s->kept_error);
 	free(s);
@@ -104,7 +106,7 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 			struct image *kept = image_ref(*img);
 			/* The identity is none of the settings RESET ALL resets. */
 			int r = s->kind != IMAGE_OTHER || strcasecmp(s->name, "role") == 0 ||
-						strcasecmp(s->name, "session_authorization") == 0
+					strcasecmp(s->name, "session_authorization") == 0
 				    ? 0
 				    : apply_one(c, img, &each);
 
@@ -179,10 +181,20 @@ session_pin_reasons(const struct client *c, char *out, size_t out_cap)
 	return out;
 }
 
-/* A session that may not keep such state ends; its server is cleaned. */
+bool
+session_is_refused(const struct client *c, struct fail *why)
+{
+	if (c->session == NULL || c->session->refusal == NULL)
+		return false;
+	*why = *c->session->refusal;
+	return true;
+}
+
+/* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
 static void
 refuse_pins(struct client *c)
 {
+	struct server *srv = c->srv;
 	char reasons[160];
 	struct fail why;
 
@@ -190,7 +202,17 @@ refuse_pins(struct client *c)
 		 session_pin_reasons(c, reasons, sizeof(reasons)));
 	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
-	client_close(c, &why);
+	if (srv->ledger.count == 0 && c->body_left == 0)
+		c->session->refusal = malloc(sizeof(why));
+	if (c->session->refusal == NULL) { /* that request is under way */
+		client_close(c, &why);
+		return;
+	}
+	*c->session->refusal = why;
+	c->pins = 0;
+	c->srv = NULL;
+	c->idle_since_us = *c->env->now_us;
+	server_reset(srv, true, *c->env->now_us);
 }
 
 static void
@@ -229,8 +251,7 @@ parts_of(const struct client *c, uint32_t flags)
 		parts |= PROBE_FUNCTIONS;
 	if (flags & SCAN_SETTING)
 		parts |= PROBE_SETTINGS;
-	if ((flags & SCAN_TEMP) ||
-	    ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
 		parts |= PROBE_TEMP;
 	if (flags & SCAN_LOCK)
 		parts |= PROBE_LOCKS;
@@ -279,8 +300,8 @@ send_probe(struct client *c, unsigned parts)
 	if (!buf_ok(&b) || ledger_push(l, OWED_PARSE, OWED_TO_PROBE, NULL) < 0 ||
 	    ledger_push(l, OWED_BIND, OWED_TO_PROBE, NULL) < 0 ||
 	    ledger_push(l, OWED_EXECUTE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE,
-				&(struct owed_request){ .started_us = *c->env->now_us }) < 0)
+	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE, &(struct owed_request){ .started_us = *c->env->now_us }) <
+		0)
 		r = -1;
 	else
 		server_write(srv, b.bytes, b.len);
@@ -484,6 +505,29 @@ has_own_settings(const struct client *c)
 }
 
 void
+session_pin(struct client *c, enum pin_reason reason)
+{
+	if (session_own(c) != NULL)
+		set_pins(c, c->pins | 1u << reason);
+}
+
+/* What its server listens to is heard by pgweir from now on: no reason to keep it. */
+static int
+adopt_channels(struct client *c)
+{
+	const char *at = (const char *)c->session->rows.bytes;
+
+	for (unsigned i = 0; i < c->session->row_count; i++) {
+		const char *name = at + 1, *value = name + strlen(name) + 1;
+
+		if (*at == PROBE_CHANNEL && listen_adopt(c, name) < 0)
+			return -1;
+		at = value + strlen(value) + 1;
+	}
+	return 0;
+}
+
+void
 session_probe_done(struct server *srv)
 {
 	struct client *c = srv->link;
@@ -491,6 +535,8 @@ session_probe_done(struct server *srv)
 	struct finding *f;
 	unsigned pins, parts;
 
+	if (c != NULL)
+		listen_server_unlistened(c);
 	if (s == NULL || s->parts == 0)
 		return;
 	parts = s->parts;
@@ -501,6 +547,8 @@ session_probe_done(struct server *srv)
 	else if (!s->is_probe_lost) {
 		read_rows(c, f);
 		s->is_probe_lost = learn(c, f) < 0;
+		if (!s->is_probe_lost && (f->found & PROBE_LISTEN) && adopt_channels(c) == 0)
+			f->found &= ~(unsigned)PROBE_LISTEN;
 	}
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
@@ -537,9 +585,10 @@ session_may_release(struct client *c)
 	uint32_t flags = srv->suspicion;
 	unsigned parts;
 
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION ||
-	    (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0)))
-		return c->entry->settings.pool_mode == POOL_MODE_SESSION || !session_keeps(c);
+	if (c->is_session)
+		return true;
+	if (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(c);
 	if (s == NULL && (s = session_own(c)) == NULL) {
 		relay_out_of_memory(c);
 		return false;

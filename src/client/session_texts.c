@@ -26,17 +26,16 @@ session_own(struct client *c)
 bool
 session_is_followed(const struct client *c)
 {
-	const struct scope_settings *s = &c->entry->settings;
-
-	return s->pool_mode != POOL_MODE_SESSION && s->session_state != SESSION_ALLOW;
+	return !c->is_session && c->entry->settings.session_state != SESSION_ALLOW;
 }
 
 /* In session mode the server is the client's, but RESET still means its own startup values. */
 static bool
 is_looked_at(const struct client *c)
 {
-	return c->entry->settings.session_state != SESSION_ALLOW ||
-	       c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	if (c->replication != 0)
+		return false; /* there it does: they were in that server's own startup packet */
+	return c->entry->settings.session_state != SESSION_ALLOW || c->is_session;
 }
 
 /* --- suspicion --- */

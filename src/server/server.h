@@ -36,23 +36,37 @@ struct server;
 struct server_ops {
 	/* A run of whole or partial messages for the borrower; bytes stay until on_batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
-	/* The ReadyForQuery of a request of the borrower's is in what was passed last; srv->tx is set. */
-	void (*request_done)(struct server *srv, const struct owed *ended);
+	/*
+	 * The ReadyForQuery of a request of the borrower's has come; srv->tx is set. With announces_ready all before it
+	 * was passed, and true says: do not pass it, the borrower says it itself. Else it ends what is passed next.
+	 */
+	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*made)(struct server *srv, const struct owed *o);
+	/*
+	 * A ParameterDescription, RowDescription or NoData in answer to a Describe that has a ref, before o is settled;
+	 * is_whole: body is all of it.
+	 */
+	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+			  bool is_whole);
 	/*
 	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it
 	 * was answered in another way, do not pass it.
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. */
-	void (*complete)(struct server *srv, const char *tag);
+	/*
+	 * CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. True (only of an
+	 * UNLISTEN): answered in another way, do not pass it.
+	 */
+	bool (*complete)(struct server *srv, const char *tag);
 	/* ParameterStatus; true: do not pass it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
 	/* A row of the probe's; is_whole: body is all of it. Then, with its ReadyForQuery, the end. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
+	/* A whole NotificationResponse. True: do not pass it. */
+	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
 	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
@@ -94,9 +108,25 @@ struct server_target {
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* value of the startup parameter, or NULL */
+	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
+
+enum kept_state {
+	KEPT_NOTHING, /* nothing of the request was sent yet */
+	KEPT_SO_FAR, /* all of it that was sent */
+	KEPT_WHOLE, /* all of it, with its Sync */
+	KEPT_NOT
+};
+
+/* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
+struct kept_request {
+	uint8_t *bytes;
+	uint32_t len, cap;
+	uint8_t state; /* enum kept_state */
+	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
+};
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
 #define SERVER_ADDRESS_MAX 280
@@ -113,9 +143,12 @@ struct server {
 	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing; /* whoever returns it must close it: it is doubtful */
 	bool is_ping_answered;
+	bool announces_ready; /* the borrower's wish: see request_done */
 	bool watches_tags; /* the borrower wants to say something ahead of the next CommandComplete */
 	bool has_failed, has_rolled_back; /* since it was lent, or last settled: a statement; a transaction */
 	uint32_t suspicion; /* enum scan_flag: of what ran since then */
+	const void *notify_hub; /* what it notifies is heard there as if by PID notify_as; only compared; NULL: as it is */
+	uint32_t notify_as;
 	bool has_changed_plans; /* by DDL, in the transaction that is open */
 	bool was_owing; /* when it ended, something was owed */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
@@ -125,6 +158,7 @@ struct server {
 	uint64_t previous_id; /* of the client that had it before this one, or has it */
 	bool has_run; /* a text of the borrower's, since it was lent */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
+	struct kept_request kept;
 	/* input */
 	uint64_t body_left; /* of the message being passed or swallowed */
 	bool is_body_swallowed;
