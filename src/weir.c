@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "build.h"
+#include "client/audit.h"
 #include "client/verifier_cache.h"
 #include "telemetry/metrics.h"
 
@@ -263,8 +264,9 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.images = image_store_new(seeds[0]);
 	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new();
+	w->clients.audit = audit_new();
 	if (w->graveyard == NULL || w->dialer == NULL || w->read_buffer == NULL || w->clients.images == NULL ||
-	    w->clients.statements == NULL || w->clients.verifiers == NULL)
+	    w->clients.statements == NULL || w->clients.verifiers == NULL || w->clients.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
 	ps.seed = seeds[2];
@@ -357,6 +359,7 @@ weir_new(struct config *config, struct fail *why)
 		return NULL;
 	}
 	TAILQ_INIT(&w->clients.clients);
+	TAILQ_INIT(&w->clients.lingering);
 	w->config = config_ref(config);
 	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();
@@ -431,9 +434,10 @@ weir_free(struct weir *w)
 	free_events(w);
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
+	audit_free(w->clients.audit);
 	statement_store_free(w->clients.statements);
 	image_store_free(w->clients.images);
-	free(w->clients.slots);
+	free(w->clients.keyed);
 	free(w->read_buffer);
 	if (w->config->pid_file[0] != '\0')
 		unlink(w->config->pid_file);

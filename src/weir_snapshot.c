@@ -2,6 +2,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "pool/notify_hub.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +12,14 @@ static void
 add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
 {
 	struct pool_counts n;
+	struct notify_counts heard;
 	struct server *srv;
 
 	pool_get_counts(e->policy, &n);
+	notify_hubs_count(e, &heard);
+	p->listen_connections += heard.connections;
+	p->listening_clients += heard.ears;
+	p->listen_channels += heard.channels;
 	p->servers[SERVERS_IDLE] += n.idle;
 	p->servers[SERVERS_LOGIN] += n.opening;
 	p->servers[SERVERS_PING] += n.pinging;
@@ -89,12 +95,17 @@ take_clients(struct weir *w, struct snapshot *s)
 	{
 		if (c->entry == NULL)
 			continue;
+		s->databases[c->entry->database->index].prepared_client += statements_count(c);
 		switch (client_activity(c)) {
 		case CLIENT_IS_IDLE:
 			s->pools[c->entry->index].clients[CLIENTS_IDLE]++;
 			break;
 		case CLIENT_IS_ACTIVE:
 			s->pools[c->entry->index].clients[CLIENTS_ACTIVE]++;
+			if (c->pins != 0) {
+				s->pools[c->entry->index].servers[SERVERS_PINNED]++;
+				s->pools[c->entry->index].servers[SERVERS_ACTIVE]--;
+			}
 			break;
 		default:
 			break; /* waiting ones are counted by the policy, the rest for the process */
@@ -113,8 +124,9 @@ take_databases(struct weir *w, struct snapshot *s)
 	if (s->databases == NULL)
 		return -1;
 	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next) {
-		struct snapshot_database *to = &s->databases[s->database_count++];
+		struct snapshot_database *to = &s->databases[s->database_count];
 
+		d->index = (uint32_t)s->database_count++;
 		snprintf(to->name, sizeof(to->name), "%s", d->name);
 		to->counters = d->counters;
 		for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
@@ -195,7 +207,7 @@ weir_snapshot(struct weir *w)
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;
-	s->statement_cache_bytes = statement_store_bytes(w->clients.statements);
+	s->statement_cache_bytes = statement_store_bytes(w->clients.statements) + w->clients.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;

@@ -29,7 +29,7 @@ console_new(const struct console_host *host)
 }
 
 static void
-session_free(struct console_client *cc)
+console_client_free(struct console_client *cc)
 {
 	console_settings_fini(&cc->settings);
 	portals_fini(&cc->portals);
@@ -48,7 +48,7 @@ console_free(struct console *k)
 		struct console_client *cc = TAILQ_FIRST(&k->clients);
 
 		TAILQ_REMOVE(&k->clients, cc, all);
-		session_free(cc);
+		console_client_free(cc);
 	}
 	console_stats_free(k->stats);
 	free(k);
@@ -91,7 +91,7 @@ console_client_closed(struct console *k, struct client *c)
 	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.up))
 		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
 	if (!cc->is_busy)
-		session_free(cc);
+		console_client_free(cc);
 }
 
 static bool
@@ -122,7 +122,7 @@ finish(struct console_client *cc)
 		close_after(cc, "57P01", "terminating connection due to administrator command");
 	cc->is_busy = false;
 	if (cc->is_gone)
-		session_free(cc);
+		console_client_free(cc);
 	if (ending == ENDING_AT_ONCE || ending == ENDING_DRAIN)
 		host->shutdown(host->up, ending == ENDING_AT_ONCE);
 }

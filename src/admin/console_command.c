@@ -21,6 +21,8 @@ static const struct command_row rows[] = {
 	SHOWS(SOCKETS, "SOCKETS", ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS"),
 	SHOWS(ACTIVE_SOCKETS, "ACTIVE_SOCKETS", ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS"),
 	SHOWS(WAITERS, "WAITERS", ANYBODY, "clients that wait for a server, and since when", "SHOW WAITERS"),
+	SHOWS(PINS, "PINS", ANYBODY, "clients that keep a server between transactions, and why", "SHOW PINS"),
+	SHOWS(AUDIT, "AUDIT", ANYBODY, "session state by application, where session_state = warn", "SHOW AUDIT"),
 	SHOWS(DATABASES, "DATABASES", ANYBODY, "databases, where they are, their limits and whether they are paused",
 	      "SHOW DATABASES"),
 	SHOWS(USERS, "USERS", ANYBODY, "users, their limits and connections", "SHOW USERS"),

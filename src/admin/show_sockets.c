@@ -2,6 +2,8 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "pool/notify_hub.h"
+#include "wire/startup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,41 +11,52 @@
 #include <sys/socket.h>
 
 #define POINTER_MAX 24
+#define PINS_TEXT_MAX 160
 
 struct socket_row {
 	const char *type, *user, *database, *replication, *state, *addr, *local_addr, *connect_time, *request_time;
-	const char *ptr, *link, *tls, *application_name;
+	const char *ptr, *link, *tls, *application_name, *pins;
 	uint64_t port, local_port, wait, wait_us, close_needed, remote_pid, prepared_statements, id;
 	uint64_t recv_pos, pkt_pos, pkt_remain, send_pos, send_remain, pkt_avail, send_avail;
 	/* what the texts point to */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
-	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
+	char ptr_text[POINTER_MAX], link_text[POINTER_MAX], pins_text[PINS_TEXT_MAX];
 };
 
-/* CLIENTS and SERVERS end after id. It is an int8, as a 32-bit one would run over on a busy proxy after some days. */
+/*
+ * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. CLIENTS has
+ * one column more than PgBouncer's.
+ */
+/* clang-format off */
+#define COMMON_COLUMNS \
+	COLUMN(TEXT, struct socket_row, type), \
+	COLUMN(TEXT, struct socket_row, user), \
+	COLUMN(TEXT, struct socket_row, database), \
+	COLUMN(TEXT, struct socket_row, replication), \
+	COLUMN(TEXT, struct socket_row, state), \
+	COLUMN(TEXT, struct socket_row, addr), \
+	COLUMN(INT4, struct socket_row, port), \
+	COLUMN(TEXT, struct socket_row, local_addr), \
+	COLUMN(INT4, struct socket_row, local_port), \
+	COLUMN(TEXT, struct socket_row, connect_time), \
+	COLUMN(TEXT, struct socket_row, request_time), \
+	COLUMN(INT4, struct socket_row, wait), \
+	COLUMN(INT4, struct socket_row, wait_us), \
+	COLUMN(INT4, struct socket_row, close_needed), \
+	COLUMN(TEXT, struct socket_row, ptr), \
+	COLUMN(TEXT, struct socket_row, link), \
+	COLUMN(INT4, struct socket_row, remote_pid), \
+	COLUMN(TEXT, struct socket_row, tls), \
+	COLUMN(TEXT, struct socket_row, application_name), \
+	COLUMN(INT4, struct socket_row, prepared_statements), \
+	COLUMN(INT8, struct socket_row, id)
+/* clang-format on */
+
+static const struct column clients_columns[] = { COMMON_COLUMNS, COLUMN(TEXT, struct socket_row, pins) };
+static const struct column servers_columns[] = { COMMON_COLUMNS };
 static const struct column sockets_columns[] = {
-	COLUMN(TEXT, struct socket_row, type),
-	COLUMN(TEXT, struct socket_row, user),
-	COLUMN(TEXT, struct socket_row, database),
-	COLUMN(TEXT, struct socket_row, replication),
-	COLUMN(TEXT, struct socket_row, state),
-	COLUMN(TEXT, struct socket_row, addr),
-	COLUMN(INT4, struct socket_row, port),
-	COLUMN(TEXT, struct socket_row, local_addr),
-	COLUMN(INT4, struct socket_row, local_port),
-	COLUMN(TEXT, struct socket_row, connect_time),
-	COLUMN(TEXT, struct socket_row, request_time),
-	COLUMN(INT4, struct socket_row, wait),
-	COLUMN(INT4, struct socket_row, wait_us),
-	COLUMN(INT4, struct socket_row, close_needed),
-	COLUMN(TEXT, struct socket_row, ptr),
-	COLUMN(TEXT, struct socket_row, link),
-	COLUMN(INT4, struct socket_row, remote_pid),
-	COLUMN(TEXT, struct socket_row, tls),
-	COLUMN(TEXT, struct socket_row, application_name),
-	COLUMN(INT4, struct socket_row, prepared_statements),
-	COLUMN(INT8, struct socket_row, id),
+	COMMON_COLUMNS,
 	COLUMN(INT4, struct socket_row, recv_pos),
 	COLUMN(INT4, struct socket_row, pkt_pos),
 	COLUMN(INT4, struct socket_row, pkt_remain),
@@ -52,7 +65,6 @@ static const struct column sockets_columns[] = {
 	COLUMN(INT4, struct socket_row, pkt_avail),
 	COLUMN(INT4, struct socket_row, send_avail),
 };
-enum { SOCKETS_COLUMNS = sizeof(sockets_columns) / sizeof(sockets_columns[0]), CLIENTS_COLUMNS = SOCKETS_COLUMNS - 7 };
 #define DATABASE_COLUMN 2
 
 static uint64_t
@@ -148,6 +160,8 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row_init(row, "C");
 	row->user = c->user != NULL || c->entry != NULL ? client_user(c) : "(nouser)";
 	row->database = c->entry != NULL ? c->entry->database->name : c->state == CL_CONSOLE ? "pgweir" : "(nodb)";
+	if (c->replication != REPLICATION_NONE)
+		row->replication = c->replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);
 	if (c->is_unix)
 		strcpy(row->addr_text, "unix");
@@ -163,6 +177,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->remote_pid = peer_pid(c);
 	row->application_name = client_application(c);
 	row->prepared_statements = statements_count(c);
+	row->pins = session_pin_reasons(c, row->pins_text, sizeof(row->pins_text));
 	row->id = c->id;
 	row->recv_pos = row->pkt_avail = c->pending_len;
 	row->pkt_remain = c->body_left;
@@ -195,14 +210,14 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 	row_init(row, "S");
 	row->user = e->user;
 	row->database = e->database->name;
+	if (srv->target != NULL && srv->target->replication != NULL)
+		row->replication = strcmp(srv->target->replication, "database") == 0 ? "logical" : "physical";
 	row->state = server_state_text(srv);
 	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);
 	fill_times(env, row, srv->connected_us, srv->lent_us);
 	row->close_needed = srv->is_closing || (srv->conn != NULL && srv->conn->is_recycle_due);
 	server_pointer(srv, row->ptr_text);
-	if (srv->link != NULL)
-		client_pointer(srv->link, row->link_text);
 	row->remote_pid = srv->pid;
 	row->application_name = application != NULL ? application : "";
 	row->prepared_statements = srv->statements.count;
@@ -210,6 +225,32 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 	row->recv_pos = row->pkt_avail = srv->carry_len;
 	row->pkt_remain = srv->body_left;
 	fill_stream(&srv->stream, row);
+}
+
+static void
+borrowed_row(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct socket_row *row)
+{
+	server_row(env, e, srv, row);
+	if (srv->link != NULL)
+		client_pointer(srv->link, row->link_text);
+}
+
+/* Those that listen for all clients of the pool. */
+static void
+fill_listening(const struct show_env *env, const struct pool_entry *e, struct rows *rows)
+{
+	struct socket_row row;
+
+	for (const struct notify_hub *hub = e->hubs; hub != NULL; hub = notify_hub_next(hub)) {
+		const struct server *srv = notify_hub_server(hub);
+
+		if (srv == NULL)
+			continue;
+		server_row(env, e, srv, &row);
+		if (srv->state == SV_LENT)
+			row.state = "listen";
+		rows_add(rows, &row);
+	}
 }
 
 static void
@@ -234,9 +275,10 @@ fill_servers(const struct show_env *env, struct rows *rows)
 	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
 		TAILQ_FOREACH(srv, &e->servers, all)
 		{
-			server_row(env, e, srv, &row);
+			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
 		}
+		fill_listening(env, e, rows);
 	}
 }
 
@@ -266,13 +308,13 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 		{
 			if (srv->state != SV_LENT)
 				continue;
-			server_row(env, e, srv, &row);
+			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
 		}
 	}
 }
 
-const struct show show_clients = { sockets_columns, CLIENTS_COLUMNS, DATABASE_COLUMN, fill_clients };
-const struct show show_servers = { sockets_columns, CLIENTS_COLUMNS, DATABASE_COLUMN, fill_servers };
-const struct show show_sockets = { sockets_columns, SOCKETS_COLUMNS, DATABASE_COLUMN, fill_sockets };
-const struct show show_active_sockets = { sockets_columns, SOCKETS_COLUMNS, DATABASE_COLUMN, fill_active_sockets };
+const struct show show_clients = { SHOW_COLUMNS(clients_columns), DATABASE_COLUMN, fill_clients };
+const struct show show_servers = { SHOW_COLUMNS(servers_columns), DATABASE_COLUMN, fill_servers };
+const struct show show_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_sockets };
+const struct show show_active_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_active_sockets };

@@ -104,6 +104,7 @@ struct pool_counters {
 	uint64_t pins[PIN_COUNT];
 	uint64_t resets_ok, resets_failed;
 	uint64_t client_logins;
+	uint64_t notifications; /* handed to listening clients */
 };
 
 /* Per database. */
@@ -116,7 +117,8 @@ struct database_counters {
 	uint64_t transaction_us, transaction_idle_us;
 	uint64_t server_assignments;
 	uint64_t client_parses, server_parses, binds; /* prepared-statement messages seen; Parses sent to servers */
-	uint64_t statement_hits, statement_misses, statement_evictions;
+	uint64_t probes; /* questions about session state put to servers */
+	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t client_logins;
 	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
 };

@@ -2,6 +2,7 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "client/listen.h"
 #include "wire/messages.h"
 
 #include <errno.h>
@@ -23,8 +24,10 @@ free_later(struct grave *g)
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 
 	image_unref(c->image);
+	image_unref(c->startup);
 	free(c->user);
 	free(c->pending);
+	free(c->listen);
 	free(c);
 }
 
@@ -87,6 +90,13 @@ read_to_the_end(struct client *c)
 			return;
 }
 
+/* Part of a message has been sent: what we put behind it would be taken for the rest of it. */
+static bool
+is_in_message(const struct client *c)
+{
+	return c->srv != NULL && c->srv->body_left > 0 && !c->srv->is_body_swallowed;
+}
+
 void
 client_close(struct client *c, const struct fail *why)
 {
@@ -94,6 +104,8 @@ client_close(struct client *c, const struct fail *why)
 
 	if (c->is_closing)
 		return;
+	if (is_in_message(c))
+		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
 
@@ -114,8 +126,11 @@ client_close(struct client *c, const struct fail *why)
 		env->on_console_closed(env->up, c);
 	if (c->state == CL_CANCEL)
 		cancel_free(c);
+	sole_use_forget(c);
 	relay_leave(c);
 	statements_free(c);
+	listen_free(c);
+	session_free(c);
 	cancel_unregister(c);
 	if (c->state < CL_READY)
 		login_free(c->login);
@@ -203,7 +218,7 @@ handle_with_pending(struct client *c, const uint8_t *bytes, size_t len)
 		client_close(c, &why);
 		return;
 	}
-	if (c->ticket.is_waiting || c->is_held) {
+	if (c->ticket.is_waiting || c->is_held || listen_is_waiting(c)) {
 		if (c->pending_len > PENDING_MAX)
 			stream_set_reading(&c->stream, false);
 		return;
@@ -228,7 +243,7 @@ on_readable(void *arg)
 	case STREAM_OK:
 		if (!c->ticket.is_waiting)
 			c->request_us = *env->now_us;
-		if (c->pending_len > 0)
+		if (c->pending_len > 0 || listen_is_waiting(c))
 			handle_with_pending(c, env->read_buffer, got);
 		else
 			handle(c, env->read_buffer, got);
@@ -255,6 +270,7 @@ on_drained(void *arg)
 		stream_set_reading(&c->srv->stream, true);
 	}
 	relay_unstall(c);
+	listen_drained(c);
 }
 
 void

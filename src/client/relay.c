@@ -6,6 +6,7 @@
  * the bytes wait with the client.
  */
 #include "client/client.h"
+#include "client/listen.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -19,7 +20,7 @@
 enum walk_result {
 	WALK_ON,
 	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* for a server */
+	WALK_WAIT, /* for a server, or for what listens in its place */
 	WALK_HOLD, /* for replies to what was sent before */
 	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
 	WALK_OVER /* it is closed */
@@ -61,43 +62,18 @@ violated(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
-/* The client's settings go ahead of its first message, in the same write; their answers are swallowed. */
-static int
-replay_image(struct client *c, struct server *srv)
-{
-	struct ledger *l = &srv->ledger;
-	struct buf b = { 0 };
-	size_t triples = image_put_changes(&b, srv->image, c->image, NULL);
-	int r = buf_ok(&b) ? 0 : -1;
-
-	for (size_t i = 0; i < triples && r == 0; i++)
-		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
-			r = -1;
-	if (r == 0 && triples > 0)
-		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE,
-					&(struct owed_request){ .started_us = *c->env->now_us });
-	if (r == 0 && triples > 0) {
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
-		srv->unnamed_of = 0;
-		image_unref(srv->image);
-		srv->image = image_ref(c->image);
-	}
-	buf_fini(&b);
-	return r;
-}
-
 static int
 link_server(struct client *c, struct server *srv)
 {
 	c->srv = srv;
+	listen_linked(c, srv);
 	outbox_begin(&c->env->to_server, &srv->stream);
-	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
-	srv->bytes_to_client = srv->bytes_from_client = 0;
-	srv->tag[0] = srv->sqlstate[0] = '\0';
-	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
-	if (srv->image != c->image && replay_image(c, srv) < 0) {
+	report_lent(c, srv);
+	srv->kept.state = KEPT_NOTHING;
+	srv->suspicion = 0;
+	srv->has_run = false;
+	srv->has_failed = srv->has_rolled_back = false;
+	if (srv->image != c->image && session_replay(c) < 0) {
 		out_of_memory(c);
 		return -1;
 	}
@@ -133,7 +109,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 	c->wait_us = *c->env->now_us - c->ticket.since_us;
 	stream_set_reading(&c->stream, true);
 	if (c->state == CL_WELCOME)
-		login_refused(c, why);
+		login_refused(c, why, kind);
 	else
 		refuse_request(c, why, kind);
 }
@@ -173,6 +149,12 @@ borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
+	if (c->session != NULL && session_is_refused(c, &w->why)) {
+		w->has_why = true;
+		return WALK_LEAVE;
+	}
+	if (!TAILQ_EMPTY(&env->lingering))
+		session_yield(env, c->entry);
 	relay_ticket(c);
 	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
 	if (srv == NULL)
@@ -208,11 +190,31 @@ drop(struct request_walk *w, size_t total)
 }
 
 static int
-push_request(struct client *c, enum owed_kind kind, uint32_t statements)
+push_request(struct client *c, enum owed_kind kind, uint32_t statements, unsigned shown)
 {
-	struct owed_request r = { c->request_us, statements };
+	struct owed_request r = { c->request_us, statements, (uint8_t)shown };
 
 	return ledger_push_request(&c->srv->ledger, kind, OWED_TO_CLIENT, &r);
+}
+
+/* What is to be sent for a simple Query; see session_query. */
+static enum statement_step
+look_into_query(struct client *c, const uint8_t *message, size_t have, const struct frame *f, unsigned *shown)
+{
+	enum statement_step step = STATEMENT_FORWARD;
+
+	if (have >= f->body_len && f->body_len > 0)
+		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step == STATEMENT_FORWARD && have >= f->body_len)
+		step = listen_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step != STATEMENT_FORWARD)
+		return step;
+	if (have > f->body_len)
+		have = f->body_len;
+	step = session_query(c, (const char *)message + FRAME_HEAD_LEN, have, f->body_len, shown);
+	if (step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
+		return STATEMENT_FAILED;
+	return step;
 }
 
 static enum walk_result
@@ -222,20 +224,22 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	struct server *srv = c->srv;
 	size_t have = w->len - w->at - FRAME_HEAD_LEN;
 	enum statement_step step = STATEMENT_FORWARD;
+	unsigned shown = 0;
 
 	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
 		return WALK_MORE;
-	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
-		step = statements_query(c, w->p + w->at, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (kind == OWED_QUERY && step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
-		step = STATEMENT_FAILED;
+	if (kind == OWED_QUERY)
+		step = look_into_query(c, w->p + w->at, have, f, &shown);
+	else
+		session_function_call(c);
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
 	srv->statements_run = 0;
-	if (push_request(c, kind, 1) < 0)
+	srv->has_run = true;
+	if (push_request(c, kind, 1, shown) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
 		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len,
@@ -268,12 +272,70 @@ send_sync(struct request_walk *w)
 
 	if (srv->is_synced)
 		report_request_begins(w->c, srv);
-	if (push_request(w->c, OWED_SYNC, srv->statements_run) < 0)
+	if (push_request(w->c, OWED_SYNC, srv->statements_run, 0) < 0)
 		return out_of_memory(w->c);
 	srv->statements_run = 0;
 	srv->is_synced = true;
 	statements_sync(w->c);
 	return forward(w, FRAME_HEAD_LEN);
+}
+
+/* The portal's name ends within what has come, or it is one we need not know: then it is taken for a named one. */
+static const char *
+portal_of(const struct request_walk *w, const struct frame *f)
+{
+	const uint8_t *name = w->p + w->at + FRAME_HEAD_LEN;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN;
+
+	return f->body_len > 0 && have > 0 && *name == 0 ? "" : "?";
+}
+
+static enum walk_result
+send_listen_execute(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	switch (c->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
+							    : listen_execute(c, w->p + w->at, total)) {
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	case STATEMENT_DONE:
+		if (ledger_push(&c->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return out_of_memory(c);
+		c->srv->is_synced = false;
+		drop(w, total);
+		return WALK_ON;
+	default:
+		return send_extended(w, f, OWED_EXECUTE);
+	}
+}
+
+static enum walk_result
+send_execute(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	const char *portal;
+	enum walk_result r;
+
+	if (c->session == NULL && c->listen == NULL) {
+		c->srv->statements_run++;
+		return send_extended(w, f, OWED_EXECUTE);
+	}
+	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
+		return WALK_MORE;
+	portal = portal_of(w, f);
+	switch (c->session == NULL ? STATEMENT_FORWARD : session_before_execute(c, portal)) {
+	case STATEMENT_HOLD:
+		return WALK_HOLD;
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	default:
+		break;
+	}
+	c->srv->statements_run++;
+	r = send_listen_execute(w, f);
+	return r == WALK_ON && c->session != NULL && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
 }
 
 static enum walk_result
@@ -285,6 +347,8 @@ send_bind(struct request_walk *w, const struct frame *f)
 
 	if (have > total)
 		have = total;
+	if (have < total && total <= QUERY_WHOLE_MAX)
+		return WALK_MORE;
 	if (!fields_bind(w->p + w->at + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &statement, &used)) {
 		if (have == total)
 			return violated(w, "a Bind message without its names' terminators", 'B');
@@ -292,15 +356,18 @@ send_bind(struct request_walk *w, const struct frame *f)
 			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
+	if (c->sole_use != NULL)
+		sole_use_bind(c, statement);
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
+	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		c->srv->is_synced = false;
+		c->srv->has_run = true;
 		c->srv->bytes_from_client += total;
 		w->at += used;
 		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
@@ -309,8 +376,22 @@ send_bind(struct request_walk *w, const struct frame *f)
 		c->is_body_dropped = false;
 		return WALK_ON;
 	default:
+		c->srv->has_run = true;
 		return send_extended(w, f, OWED_BIND);
 	}
+}
+
+static int
+scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t body_len)
+{
+	size_t name_len = strlen((const char *)body) + 1;
+
+	if (have > body_len)
+		have = body_len;
+	return session_passed_parse(c, (const char *)body + name_len, have - name_len, body_len - name_len) ==
+		       STATEMENT_FAILED
+		   ? -1
+		   : 0;
 }
 
 /* Parse, Describe, Close: looked into whole. */
@@ -331,7 +412,9 @@ send_named(struct request_walk *w, const struct frame *f)
 		}
 		if (c->srv->is_synced)
 			report_request_begins(c, c->srv);
-		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0)
+		sole_use_forget(c);
+		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0 ||
+		    scan_oversize_parse(c, message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, f->body_len) < 0)
 			return out_of_memory(c);
 		c->srv->is_synced = false;
 		return forward(w, total);
@@ -389,14 +472,22 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 static enum walk_result
 linked(struct request_walk *w, const struct frame *f)
 {
+	struct client *c = w->c;
+
+	c->has_run = true;
+	if (c->session != NULL && session_holds(c))
+		return WALK_HOLD;
+	/* It kept its server, whose settings are not its own any more: a RESET has run. */
+	if (c->replication == 0 && c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced &&
+	    c->srv->tx != 'E' && session_replay(c) < 0)
+		return out_of_memory(c);
 	switch (f->type) {
 	case 'Q':
 		return send_simple(w, f, OWED_QUERY);
 	case 'F':
 		return send_simple(w, f, OWED_FUNCTION);
 	case 'E':
-		w->c->srv->statements_run++;
-		return send_extended(w, f, OWED_EXECUTE);
+		return send_execute(w, f);
 	case 'B':
 		return send_bind(w, f);
 	case 'P':
@@ -413,6 +504,18 @@ linked(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static enum walk_result
+linked_and_kept(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t at = w->at, total = c->env->to_server.total;
+	enum walk_result r = linked(w, f);
+
+	if (r != WALK_OVER && w->at > at)
+		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+	return r;
+}
+
 void
 relay_answer(struct client *c, const void *bytes, size_t len)
 {
@@ -427,6 +530,7 @@ relay_answer(struct client *c, const void *bytes, size_t len)
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
+	w->c->has_run = true;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
@@ -476,6 +580,41 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
+looked(struct request_walk *w, enum listen_look look)
+{
+	switch (look) {
+	case LISTEN_WAIT:
+		return WALK_WAIT;
+	case LISTEN_MORE:
+		return WALK_MORE;
+	case LISTEN_FAILED:
+		return out_of_memory(w->c);
+	default:
+		return WALK_ON;
+	}
+}
+
+static enum walk_result
+look_for_listen(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
+		return WALK_ON;
+	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
+look_for_notify(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (w->c->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+		return WALK_ON;
+	return looked(w, listen_look_at_sender(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
 one_message(struct request_walk *w)
 {
 	struct client *c = w->c;
@@ -498,6 +637,8 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid message format", f.type);
 	if (c->state == CL_CONSOLE)
 		return console_message(w, &f);
+	if ((step = look_for_listen(w, &f)) != WALK_ON)
+		return step;
 	if (!was_linked) {
 		size_t at = w->at;
 
@@ -505,7 +646,10 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	return linked(w, &f);
+	if (c->is_rerunning)
+		return WALK_HOLD;
+	step = look_for_notify(w, &f);
+	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
 static enum walk_result
@@ -521,6 +665,8 @@ walk(struct request_walk *w)
 			n = n < c->body_left ? n : c->body_left;
 			if (!c->is_body_dropped && c->srv != NULL)
 				outbox_ref(&c->env->to_server, w->p + w->at, n);
+			if (c->is_body_scanned)
+				session_text(c, w->p + w->at, n, n == c->body_left);
 			c->body_left -= (uint32_t)n;
 			w->at += n;
 		} else if (c->refusing != 0) {
@@ -589,6 +735,8 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	c->is_in_relay = true;
 	r = walk(&w);
 	c->is_in_relay = false;
+	if (c->srv != NULL)
+		rerun_keep_rest(c, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_begin(&env->to_server, NULL);
 		return;
@@ -636,7 +784,9 @@ may_return(const struct client *c, const struct server *srv)
 static void
 give_back(struct client *c, struct server *srv)
 {
+	listen_unlinked(c, srv);
 	c->srv = NULL;
+	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
 	relay_unstall(c);
 	stream_set_reading(&srv->stream, true);
@@ -653,9 +803,10 @@ relay_try_release(struct client *c)
 {
 	struct server *srv = c->srv;
 
-	if (srv == NULL || c->is_in_relay || c->state != CL_READY || !may_return(c, srv))
+	if (srv == NULL || c->is_in_relay || c->state != CL_READY ||
+	    (!may_return(c, srv) && !replication_is_streaming(c))) /* which is never between two requests */
 		return;
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION && !c->entry->is_orphan && !c->env->is_draining)
+	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
 		return;
 	if (c->env->is_draining || c->entry->is_orphan) {
 		struct fail why;
@@ -666,6 +817,8 @@ relay_try_release(struct client *c)
 		client_close(c, &why);
 		return;
 	}
+	if (listen_holds_server(c) || !session_may_release(c))
+		return;
 	give_back(c, srv);
 }
 
@@ -673,15 +826,26 @@ void
 relay_leave(struct client *c)
 {
 	struct server *srv = c->srv;
-	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	bool is_dirty;
 
+	session_stop_lingering(c);
 	if (c->ticket.is_waiting)
 		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
 	if (srv == NULL)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
-	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay) {
+	if (c->replication != 0) {
+		replication_leave(c);
+		return;
+	}
+	listen_unlinked(c, srv);
+	/* In mid-login nobody knows which of its settings are there. */
+	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
+		   session_is_dirty(c) || listen_is_adopting(c);
+	if (session_is_tainted(c))
+		srv->is_closing = true;
+	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
 		give_back(c, srv);
 		return;
 	}
@@ -697,5 +861,5 @@ relay_leave(struct client *c)
 		server_close(srv);
 		return;
 	}
-	server_reset(srv, is_session || statements_hold_server(c), *c->env->now_us);
+	server_reset(srv, is_dirty, *c->env->now_us);
 }

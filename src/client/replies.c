@@ -6,6 +6,7 @@
  * and nothing pins it (relay_try_release).
  */
 #include "client/client.h"
+#include "client/listen.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -41,25 +42,33 @@ breaks_statement_mode(struct client *c, struct server *srv)
 	return true;
 }
 
-static void
+static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
 	struct client *c = srv->link;
 
 	if (breaks_statement_mode(c, srv))
-		return;
+		return false;
 	if (srv->has_changed_plans && srv->tx == 'I') {
 		srv->has_changed_plans = false;
 		statement_store_renew_all(c->env->statements);
 	}
 	statements_request_done(c);
+	if (c->sole_use != NULL)
+		sole_use_request_done(c, ended);
+	if (c->session != NULL)
+		session_request_done(c);
 	report_done(c, srv, ended);
+	return listen_request_done(c);
 }
 
 static void
 on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	statements_settled(srv, o, how);
+	if (o->kind == OWED_EXECUTE)
+		session_prepare_settled(srv, o, how);
+	else
+		statements_settled(srv, o, how);
 }
 
 static void
@@ -97,8 +106,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (c == NULL)
 		return false;
 	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
-	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed &&
-	    c->entry->settings.pool_mode != POOL_MODE_SESSION)
+	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed && c->pins == 0 &&
+	    !c->is_session)
 		return true;
 	if (c->state == CL_WELCOME) {
 		login_server_error(c, e);
@@ -108,11 +117,23 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		image_failed(c, srv, e);
 		return true;
 	}
+	if (to == OWED_TO_PROBE) {
+		session_probe_failed(c);
+		return true;
+	}
+	if (to == OWED_TO_PREPARE) {
+		session_keep_error(c, message, len);
+		return true;
+	}
+	if (rerun_wanted(c, e))
+		return true;
+	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
-	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
-	    strstr(e->message, "cached plan") != NULL)
-		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
+	if (listen_error(c, e))
+		return true;
+	if (session_tell_kept_error(c, e->sqlstate))
+		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
 		relay_answer(c, b.bytes, b.len);
@@ -135,7 +156,7 @@ changes_plans(const char *tag)
 	return false;
 }
 
-static void
+static bool
 on_complete(struct server *srv, const char *tag)
 {
 	struct client *c = srv->link;
@@ -151,19 +172,37 @@ on_complete(struct server *srv, const char *tag)
 		srv->has_changed_plans = true; /* once more when it commits: until then others see the old tables */
 		statement_store_renew_all(c->env->statements);
 	}
+	if (tag[0] == 'R' && strcmp(tag, "ROLLBACK") == 0)
+		srv->has_rolled_back = true;
+	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
+		session_discarded(c);
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
-	if ((strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "RESET") == 0) && image_doubt(&srv->image) < 0)
+	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !c->is_session && !session_is_followed(c) &&
+	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
+	return listen_complete(c, tag);
 }
 
-static void
+/* In session mode the client listens on its own server. */
+static bool
+on_notification(struct server *srv, const uint8_t *message, size_t len)
+{
+	struct client *c = srv->link;
+
+	return c->entry->settings.pool_mode != POOL_MODE_SESSION && listen_notification(c, message, len);
+}
+
+static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
 	struct client *c = srv->link;
 
+	if (c != NULL && c->session != NULL && is_passed && session_hides_parameter(c, name))
+		return true;
 	if (c != NULL && is_passed && c->state == CL_READY && !image_is_read_only(name) &&
-	    image_update(&c->image, name, value, true) < 0)
+	    image_update(&c->image, name, value, IMAGE_REPORTED) < 0)
 		relay_out_of_memory(c);
+	return false;
 }
 
 /* Something was answered: perhaps what it waits for; else it is held again. */
@@ -228,8 +267,11 @@ on_batch_end(struct server *srv)
 		srv->paused_since_us = *env->now_us;
 	}
 	relay_unstall(c);
+	if (c->is_rerunning && srv->ledger.count == 0)
+		rerun_now(c);
 	resume_held(c); /* before its server could go: what it waited for may be the replay of its settings there */
 	relay_try_release(c);
+	listen_flush(c); /* what came while something was owed */
 }
 
 static void
@@ -250,7 +292,9 @@ on_lost(struct server *srv, const struct fail *why)
 		login_server_lost(c, why);
 		return;
 	}
-	if (srv->is_closing) { /* PostgreSQL has said FATAL itself, and the client has it */
+	/* PostgreSQL has said FATAL itself, and the client has it; or it has part of a message, and that must stay one.
+	 */
+	if (srv->is_closing || (srv->body_left > 0 && !srv->is_body_swallowed)) {
 		client_close(c, NULL);
 		return;
 	}
@@ -268,5 +312,8 @@ on_drained(struct server *srv)
 		relay_unstall(c);
 }
 
-const struct server_ops relay_server_ops = { on_pass,	  on_request_done, on_settled,	 on_made, on_error,
-					     on_complete, on_parameter,	   on_batch_end, on_lost, on_drained };
+const struct server_ops relay_server_ops = {
+	on_pass,	 on_request_done, on_settled,	on_made,	   statements_described,
+	on_error,	 on_complete,	  on_parameter, session_probe_row, session_probe_done,
+	on_notification, on_batch_end,	  on_lost,	on_drained
+};

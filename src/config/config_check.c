@@ -23,9 +23,6 @@ struct check {
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "pgweir", "session_state", "pin" },
-	{ "pgweir", "session_state", "warn" },
-	{ "pgweir", "session_state", "error" },
 	{ "auth", "method", "cert" },
 	{ "auth", "method", "hba" },
 	{ "auth", "auth_query", ANY },

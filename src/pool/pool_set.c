@@ -7,6 +7,8 @@
 #include "pool/pool_set.h"
 
 #include "base/clock.h"
+#include "pool/pool_own.h"
+#include "pool/notify_hub.h"
 #include "pool/pool_target.h"
 
 #include <stdio.h>
@@ -51,6 +53,7 @@ struct pool_set {
 	struct config *config;
 	struct users *users;
 	struct pool_budget *budget;
+	struct pool_owns *owns;
 	struct entry_box *table;
 	struct pool_entry *first;
 	struct pool_database *databases;
@@ -85,7 +88,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		return fail_set(why, "53200", "no memory for a server connection");
 	p->entry = entry;
 	p->target = pool_target_ref(entry->target);
-	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, ++entry->set->last_server_id, now_us);
+	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_server_id(entry->set),
+			    now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		free(p);
@@ -309,8 +313,9 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->log = log;
 	set->seed = set->random = settings->seed;
 	set->budget = pool_budget_new(0);
+	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);
-	if (set->budget == NULL || set->waker == NULL) {
+	if (set->owns == NULL || set->waker == NULL) {
 		pool_set_free(set);
 		return NULL;
 	}
@@ -322,6 +327,7 @@ entry_free(struct pool_set *set, struct entry_box *box)
 {
 	struct pool_entry *entry = &box->e, **at;
 
+	notify_hubs_free(entry);
 	pool_close_all(entry->policy, RR_SHUTDOWN, now_of(set));
 	while (!TAILQ_EMPTY(&entry->servers))
 		server_close(TAILQ_FIRST(&entry->servers));
@@ -359,6 +365,7 @@ pool_set_free(struct pool_set *set)
 	}
 	if (set->waker != NULL)
 		event_free(set->waker);
+	pool_owns_free(set->owns);
 	pool_budget_free(set->budget);
 	config_unref(set->config);
 	users_unref(set->users);
@@ -391,6 +398,7 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 	const struct config_scope *db = config_find_database(set->config, entry->database->name);
 	struct pool_target *target;
 	struct pool_settings ps;
+	bool is_moved;
 
 	if (db == NULL)
 		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", entry->database->name);
@@ -399,12 +407,15 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 				 entry->settings.connect_timeout_us, &entry->keys);
 	if (target == NULL)
 		return fail_set(why, "53200", "no memory for a pool");
-	if (entry->target != NULL && !pool_target_is_same(entry->target, target)) {
+	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
+	if (is_moved) {
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
 		pool_close_all(entry->policy, RR_RELOAD, now_us);
 	}
 	pool_target_unref(entry->target);
 	entry->target = target;
+	if (is_moved)
+		notify_hubs_renew(entry);
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
 		set->random = set->random * 6364136223846793005u + 1442695040888963407u;
@@ -430,6 +441,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 		e->is_orphan = entry_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			pool_close_all(e->policy, RR_RELOAD, now_us);
+			notify_hubs_renew(e);
 			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
@@ -546,7 +558,25 @@ pool_set_backends(const struct pool_set *set)
 uint32_t
 pool_set_server_count(const struct pool_set *set)
 {
-	return set->server_count;
+	return set->server_count + pool_owns_count(set->owns);
+}
+
+uint32_t
+pool_set_next_server_id(struct pool_set *set)
+{
+	return ++set->last_server_id;
+}
+
+struct pool_owns *
+pool_set_owns(const struct pool_set *set)
+{
+	return set->owns;
+}
+
+const struct server_env *
+pool_set_server_env(const struct pool_set *set)
+{
+	return set->env;
 }
 
 /* --- borrowing --- */
@@ -673,6 +703,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 
 	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
+		pool_hold_expire(e, now_us);
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
 			uint64_t due;
 
@@ -716,8 +747,10 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 		set->is_paused = true;
 	mark_paused(set, database, true);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (concerns(e, database))
+		if (concerns(e, database)) {
+			notify_hubs_pause(e);
 			pool_pause(e->policy, now_us);
+		}
 }
 
 void
@@ -727,8 +760,10 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 		set->is_paused = false;
 	mark_paused(set, database, false);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (concerns(e, database))
+		if (concerns(e, database)) {
+			notify_hubs_resume(e);
 			pool_resume(e->policy, now_us);
+		}
 }
 
 bool
@@ -740,7 +775,7 @@ pool_set_is_quiet(const struct pool_set *set, const char *database)
 		if (!concerns(e, database))
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
-		if (srv->state == SV_LENT || srv->state == SV_RESET)
+		if ((srv->state == SV_LENT && srv->target->replication == NULL) || srv->state == SV_RESET)
 			return false;
 	}
 	return true;
@@ -756,8 +791,10 @@ void
 pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us)
 {
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (concerns(e, database))
+		if (concerns(e, database)) {
+			notify_hubs_renew(e);
 			pool_close_all(e->policy, why, now_us);
+		}
 }
 
 const char *

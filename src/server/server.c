@@ -48,6 +48,7 @@ free_later(struct grave *g)
 	image_unref(srv->image);
 	free(srv->carry);
 	free(srv->text);
+	free(srv->kept.bytes);
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	free(srv);
 }
@@ -320,16 +321,25 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 /* --- replies --- */
 
 static bool
-is_looked_into(uint8_t type)
+is_looked_into(const struct server *srv, uint8_t type)
 {
-	return type == 'Z' || type == 'C' || type == 'S' || type == 'E';
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' ||
+	       (type == 'D' && srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE);
 }
 
-/* Where the replies of one read stand: [run, at) is to be passed. */
+/* What a Describe brought: only if somebody wants to know. */
+static bool
+is_description(const struct owed *o, uint8_t type)
+{
+	return (type == 'T' || type == 't' || type == 'n') && o != NULL &&
+	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
+}
+
+/* Where the replies of one read stand: [run, at) is to be passed; the last ReadyForQuery ended at request. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
-	size_t len, at, run;
+	size_t len, at, run, request;
 };
 
 static void
@@ -338,6 +348,19 @@ pass_run(struct walk *w)
 	if (w->at > w->run && w->srv->link != NULL)
 		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
 	w->run = w->at;
+}
+
+/* What belongs to requests that were answered before this one. */
+static void
+pass_earlier(struct walk *w)
+{
+	size_t at = w->at;
+
+	if (w->request <= w->run)
+		return;
+	w->at = w->request;
+	pass_run(w);
+	w->at = at;
 }
 
 /* Bytes of a message whose head was seen before. */
@@ -386,7 +409,7 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 }
 
 static int
-got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passed, struct fail *why)
+got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_passed, struct fail *why)
 {
 	const char *name, *value;
 
@@ -394,8 +417,17 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool is_passe
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
-	srv->env->ops->parameter(srv, name, value, is_passed);
+	if (srv->env->ops->parameter(srv, name, value, *is_passed))
+		*is_passed = false;
 	return 0;
+}
+
+static bool
+got_complete(struct walk *w, const char *tag)
+{
+	if (w->srv->watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be answered in another way */
+		pass_run(w);
+	return w->srv->env->ops->complete(w->srv, tag);
 }
 
 /* EmptyQueryResponse, then ReadyForQuery outside a transaction; nothing else will do, but for news and errors. */
@@ -430,11 +462,13 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return violated(srv, f->type, why);
 	if (f->type == 'Z' && (f->body_len != 1 || memchr("ITE", body[0], 3) == NULL))
 		return violated(srv, f->type, why);
+	if (is_description(head, f->type))
+		srv->env->ops->described(srv, head, f->type, body, body_len, body_len == f->body_len);
 	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, f->type, why);
 	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
-	if (!is_passed || f->type == 'E')
+	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->announces_ready))
 		pass_run(w);
 	if (f->type == 'E') {
 		bool is_replaced = false;
@@ -443,10 +477,18 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 			return -1;
 		is_passed = is_passed && !is_replaced;
 	}
-	if (f->type == 'S' && got_parameter(srv, body, body_len, is_passed, why) < 0)
-		return -1;
+	if (f->type == 'S') {
+		if (got_parameter(srv, body, body_len, &is_passed, why) < 0)
+			return -1;
+		if (!is_passed)
+			pass_run(w);
+	}
 	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
-		srv->env->ops->complete(srv, (const char *)body);
+		is_passed = !got_complete(w, (const char *)body);
+	if (f->type == 'A' && is_passed && body_len == f->body_len)
+		is_passed = !srv->env->ops->notification(srv, w->p + w->at, FRAME_HEAD_LEN + body_len);
+	if (f->type == 'D' && to == OWED_TO_PROBE)
+		srv->env->ops->probe_row(srv, body, body_len, body_len == f->body_len);
 	if (f->type == 'G' && srv->state == SV_RESET)
 		server_reset_next(srv);
 	srv->body_left = f->body_len - body_len;
@@ -457,8 +499,14 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (is_end) {
 		srv->tx = body[0];
 		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
-		if (ended.to == OWED_TO_CLIENT && srv->link != NULL)
-			srv->env->ops->request_done(srv, &ended);
+		if (srv->tx != 'I')
+			pass_earlier(w); /* request_done may end the client because of it */
+		w->request = w->at;
+		if (ended.to == OWED_TO_CLIENT && srv->link != NULL) {
+			if (srv->env->ops->request_done(srv, &ended))
+				w->run = w->at;
+		} else if (ended.to == OWED_TO_PROBE)
+			srv->env->ops->probe_done(srv);
 	}
 	if (ledger_is_our_turn(&srv->ledger)) {
 		pass_run(w);
@@ -498,7 +546,8 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		/* Large errors are judged by what has come: the fields that count stand first. */
-		if (avail < f.body_len && is_looked_into(f.type) &&
+		if (avail < f.body_len &&
+		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))

@@ -36,18 +36,37 @@ struct server;
 struct server_ops {
 	/* A run of whole or partial messages for the borrower; bytes stay until on_batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
-	/* The ReadyForQuery of a request of the borrower's is in what was passed last; srv->tx is set. */
-	void (*request_done)(struct server *srv, const struct owed *ended);
+	/*
+	 * The ReadyForQuery of a request of the borrower's has come; srv->tx is set. With announces_ready all before it
+	 * was passed, and true says: do not pass it, the borrower says it itself. Else it ends what is passed next.
+	 */
+	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*made)(struct server *srv, const struct owed *o);
+	/*
+	 * A ParameterDescription, RowDescription or NoData in answer to a Describe that has a ref, before o is settled;
+	 * is_whole: body is all of it.
+	 */
+	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+			  bool is_whole);
 	/*
 	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it
 	 * was answered in another way, do not pass it.
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	void (*complete)(struct server *srv, const char *tag); /* CommandComplete for the borrower */
-	void (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
+	/*
+	 * CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. True (only of an
+	 * UNLISTEN): answered in another way, do not pass it.
+	 */
+	bool (*complete)(struct server *srv, const char *tag);
+	/* ParameterStatus; true: do not pass it. */
+	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
+	/* A row of the probe's; is_whole: body is all of it. Then, with its ReadyForQuery, the end. */
+	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+	void (*probe_done)(struct server *srv);
+	/* A whole NotificationResponse. True: do not pass it. */
+	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
 	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
@@ -89,9 +108,25 @@ struct server_target {
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* value of the startup parameter, or NULL */
+	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
+
+enum kept_state {
+	KEPT_NOTHING, /* nothing of the request was sent yet */
+	KEPT_SO_FAR, /* all of it that was sent */
+	KEPT_WHOLE, /* all of it, with its Sync */
+	KEPT_NOT
+};
+
+/* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
+struct kept_request {
+	uint8_t *bytes;
+	uint32_t len, cap;
+	uint8_t state; /* enum kept_state */
+	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
+};
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
 #define SERVER_ADDRESS_MAX 280
@@ -108,13 +143,22 @@ struct server {
 	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing; /* whoever returns it must close it: it is doubtful */
 	bool is_ping_answered;
+	bool announces_ready; /* the borrower's wish: see request_done */
+	bool watches_tags; /* the borrower wants to say something ahead of the next CommandComplete */
+	bool has_failed, has_rolled_back; /* since it was lent, or last settled: a statement; a transaction */
+	uint32_t suspicion; /* enum scan_flag: of what ran since then */
+	const void *notify_hub; /* what it notifies is heard there as if by PID notify_as; only compared; NULL: as it is */
+	uint32_t notify_as;
 	bool has_changed_plans; /* by DDL, in the transaction that is open */
 	bool was_owing; /* when it ended, something was owed */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
+	uint64_t previous_id; /* of the client that had it before this one, or has it */
+	bool has_run; /* a text of the borrower's, since it was lent */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
+	struct kept_request kept;
 	/* input */
 	uint64_t body_left; /* of the message being passed or swallowed */
 	bool is_body_swallowed;
@@ -165,6 +209,16 @@ void server_ping(struct server *srv); /* IDLE; owner_ops.pinged follows */
  */
 void server_reset(struct server *srv, bool discard_all, uint64_t now_us);
 void server_reset_next(struct server *srv); /* from server.c: the ledger ran empty while RESET */
+/* DISCARD ALL has run, or will before anything else: what we knew of its settings and of
+ * what SQL PREPARE made is void. -1: no memory. */
+int server_forget_session(struct server *srv);
+/*
+ * Turns the settings it has into these: appends the messages, Sync and all, to out, and enters them in the ledger; the
+ * caller sends them, and sets srv->image if that is what it will have. always: see image_put_changes. -1: no memory.
+ */
+int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
+/* These settings, whatever it has, within the pipeline under way: no Sync. */
+int server_put_settings(struct server *srv, const struct image *settings, struct buf *out);
 /*
  * Sends a CancelRequest for what it is doing now, on a connection of its own, and waits until PostgreSQL closes that:
  * then the signal was sent. done (may be NULL) is called once, later. -1: could not even begin.

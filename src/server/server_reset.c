@@ -59,6 +59,14 @@ fail_copy(struct server *srv)
 	return r == 0 && is_execute ? send_sync(srv) : r;
 }
 
+int
+server_forget_session(struct server *srv)
+{
+	if (image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0)) < 0)
+		return -1;
+	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0));
+}
+
 static int
 next_step(struct server *srv)
 {
@@ -74,7 +82,7 @@ next_step(struct server *srv)
 		srv->is_reset_discarded = true;
 		server_statements_clear(&srv->statements);
 		srv->unnamed_of = 0;
-		return send_query(srv, "DISCARD ALL");
+		return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD ALL");
 	}
 	server_step(srv, SE_CLEAN);
 	srv->env->owner_ops->clean(srv);
@@ -103,6 +111,8 @@ server_reset(struct server *srv, bool discard_all, uint64_t now_us)
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
 	srv->link = NULL;
+	srv->suspicion = 0;
+	srv->has_failed = srv->has_rolled_back = srv->watches_tags = false;
 	srv->is_reset_discarding = discard_all;
 	srv->is_reset_discarded = false;
 	srv->reset_deadline_us = now_us + RESET_TIMEOUT_US;

@@ -7,6 +7,7 @@
  */
 #include "session/image.h"
 
+#include "session/scan.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct image {
 	struct image_store *store;
 	uint32_t refs;
 	uint32_t hash;
+	unsigned scan_options;
 	size_t text_len; /* bytes of the texts behind the settings */
 	size_t count;
 	struct image_setting settings[];
@@ -63,7 +65,7 @@ is_equal(const struct image *a, const struct image *b)
 	for (size_t i = 0; i < a->count; i++)
 		if (strcmp(a->settings[i].name, b->settings[i].name) != 0 ||
 		    strcmp(a->settings[i].value, b->settings[i].value) != 0 ||
-		    a->settings[i].is_reported != b->settings[i].is_reported)
+		    a->settings[i].kind != b->settings[i].kind)
 			return false;
 	return true;
 }
@@ -76,9 +78,25 @@ hash_of(const struct image *img)
 	for (size_t i = 0; i < img->count; i++) {
 		h = XXH3_64bits_withSeed(img->settings[i].name, strlen(img->settings[i].name), h);
 		h = XXH3_64bits_withSeed(img->settings[i].value, strlen(img->settings[i].value), h);
-		h += img->settings[i].is_reported; /* else two that differ in nothing more would share a hash */
+		h += img->settings[i].kind; /* else two that differ in nothing more would share a hash */
 	}
 	return (uint32_t)(h ^ h >> 32);
+}
+
+static unsigned
+scan_options_of(const struct image *img)
+{
+	const char *strings = image_get(img, "standard_conforming_strings"), *encoding;
+	unsigned options = strings != NULL && strcasecmp(strings, "off") == 0 ? SCAN_BACKSLASH_STRINGS : 0;
+
+	encoding = image_get(img, "client_encoding");
+	return encoding == NULL ? options : options | scan_encoding_option(encoding);
+}
+
+unsigned
+image_scan_options(const struct image *img)
+{
+	return img->scan_options;
 }
 
 /* Takes a block that is complete but for hash and refs; gives the one image equal to it. */
@@ -88,6 +106,7 @@ intern(struct image *img)
 	struct image *found;
 
 	img->hash = hash_of(img);
+	img->scan_options = scan_options_of(img);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && is_equal(found, img)) {
@@ -112,6 +131,8 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 
 	for (size_t i = 0; i < count; i++)
 		text_len += strlen(settings[i].name) + strlen(settings[i].value) + 2;
+	if (count > IMAGE_SETTINGS_MAX || text_len > IMAGE_TEXT_MAX)
+		return NULL;
 	img = calloc(1, sizeof(*img) + count * sizeof(settings[0]) + text_len);
 	if (img == NULL)
 		return NULL;
@@ -120,7 +141,7 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 	img->text_len = text_len;
 	to = (char *)&img->settings[count];
 	for (size_t i = 0; i < count; i++) {
-		img->settings[i].is_reported = settings[i].is_reported;
+		img->settings[i].kind = settings[i].kind;
 		img->settings[i].name = to;
 		to = stpcpy(to, settings[i].name) + 1;
 		img->settings[i].value = to;
@@ -137,30 +158,65 @@ image_empty(struct image_store *store)
 	return img == NULL ? NULL : intern(img);
 }
 
-struct image *
-image_with(const struct image *img, const char *name, const char *value, bool is_reported)
+/* In an image, and in which order: 0 means the same entry. */
+static int
+order_of(const char *a, enum image_kind a_kind, const char *b, enum image_kind b_kind)
 {
-	struct image_setting settings[IMAGE_SETTINGS_MAX + 1];
+	bool is_a_prepared = a_kind == IMAGE_PREPARED, is_b_prepared = b_kind == IMAGE_PREPARED;
+
+	if (is_a_prepared != is_b_prepared)
+		return is_a_prepared ? 1 : -1;
+	return is_a_prepared ? strcmp(a, b) : strcasecmp(a, b);
+}
+
+/* Puts an entry where it belongs, or in place of its namesake (whose name stays). Returns the new count. */
+static size_t
+place(struct image_setting *entries, size_t count, const struct image_setting *entry)
+{
+	size_t i = 0;
+	int order = -1;
+
+	while (i < count && (order = order_of(entries[i].name, entries[i].kind, entry->name, entry->kind)) < 0)
+		i++;
+	if (i < count && order == 0) {
+		entries[i].value = entry->value;
+		entries[i].kind = entry->kind;
+		return count;
+	}
+	memmove(&entries[i + 1], &entries[i], (count - i) * sizeof(entries[0]));
+	entries[i] = *entry;
+	return count + 1;
+}
+
+struct image *
+image_with(const struct image *img, const char *name, const char *value, enum image_kind kind)
+{
+	struct image_setting entries[IMAGE_SETTINGS_MAX + 1];
 	struct image *made;
 	size_t count = 0;
-	bool is_placed = value == NULL;
 
-	for (size_t i = 0; i < img->count; i++) {
-		int order = strcasecmp(img->settings[i].name, name);
+	for (size_t i = 0; i < img->count; i++)
+		if (value != NULL || order_of(img->settings[i].name, img->settings[i].kind, name, kind) != 0)
+			entries[count++] = img->settings[i];
+	if (value != NULL)
+		count = place(entries, count, &(struct image_setting){ name, value, kind });
+	made = block_new(img->store, entries, count);
+	return made == NULL ? NULL : intern(made);
+}
 
-		if (order >= 0 && !is_placed) {
-			settings[count++] =
-			    (struct image_setting){ order == 0 ? img->settings[i].name : name, value, is_reported };
-			is_placed = true;
-		}
-		if (order != 0)
-			settings[count++] = img->settings[i];
-	}
-	if (!is_placed)
-		settings[count++] = (struct image_setting){ name, value, is_reported };
-	if (count > IMAGE_SETTINGS_MAX)
-		return NULL;
-	made = block_new(img->store, settings, count);
+struct image *
+image_replace(const struct image *img, enum image_kind kind, const struct image_setting *entries, size_t count)
+{
+	struct image_setting all[IMAGE_SETTINGS_MAX + 1];
+	struct image *made;
+	size_t total = 0;
+
+	for (size_t i = 0; i < img->count; i++)
+		if (img->settings[i].kind != kind)
+			all[total++] = img->settings[i];
+	for (size_t i = 0; i < count && total <= IMAGE_SETTINGS_MAX; i++)
+		total = place(all, total, &(struct image_setting){ entries[i].name, entries[i].value, kind });
+	made = block_new(img->store, all, total);
 	return made == NULL ? NULL : intern(made);
 }
 
@@ -181,27 +237,41 @@ image_unref(struct image *img)
 	free(img);
 }
 
-int
-image_update(struct image **slot, const char *name, const char *value, bool is_reported)
+static const struct image_setting *
+find(const struct image *img, const char *name, enum image_kind kind)
 {
-	const char *now = image_get(*slot, name);
-	struct image *made;
+	for (size_t i = 0; i < img->count; i++)
+		if (order_of(img->settings[i].name, img->settings[i].kind, name, kind) == 0)
+			return &img->settings[i];
+	return NULL;
+}
 
-	if (now != NULL && value != NULL && strcmp(now, value) == 0)
-		return 0;
-	made = image_with(*slot, name, value, is_reported);
-	if (made == NULL)
+int
+image_move(struct image **slot, struct image *img)
+{
+	if (img == NULL)
 		return -1;
 	image_unref(*slot);
-	*slot = made;
+	*slot = img;
 	return 0;
+}
+
+int
+image_update(struct image **slot, const char *name, const char *value, enum image_kind kind)
+{
+	const struct image_setting *now = find(*slot, name, kind);
+
+	if (now == NULL ? value == NULL : value != NULL && now->kind == kind && strcmp(now->value, value) == 0)
+		return 0;
+	return image_move(slot, image_with(*slot, name, value, kind));
 }
 
 int
 image_doubt(struct image **slot)
 {
 	for (size_t i = 0; i < (*slot)->count; i++)
-		if (!(*slot)->settings[i].is_reported && image_update(slot, (*slot)->settings[i].name, "\1", false) < 0)
+		if ((*slot)->settings[i].kind == IMAGE_OTHER &&
+		    image_update(slot, (*slot)->settings[i].name, "\1", IMAGE_OTHER) < 0)
 			return -1;
 	return 0;
 }
@@ -218,21 +288,34 @@ image_at(const struct image *img, size_t i)
 	return &img->settings[i];
 }
 
-static const struct image_setting *
-find(const struct image *img, const char *name)
-{
-	for (size_t i = 0; i < img->count; i++)
-		if (strcasecmp(img->settings[i].name, name) == 0)
-			return &img->settings[i];
-	return NULL;
-}
-
 const char *
 image_get(const struct image *img, const char *name)
 {
-	const struct image_setting *s = find(img, name);
+	const struct image_setting *s = find(img, name, IMAGE_OTHER);
 
 	return s == NULL ? NULL : s->value;
+}
+
+const char *
+image_get_prepared(const struct image *img, const char *name)
+{
+	const struct image_setting *s = find(img, name, IMAGE_PREPARED);
+
+	return s == NULL ? NULL : s->value;
+}
+
+bool
+image_is_reported(const struct image *img, const char *name)
+{
+	const struct image_setting *s = find(img, name, IMAGE_OTHER);
+
+	return s != NULL && s->kind == IMAGE_REPORTED;
+}
+
+bool
+image_has_prepared(const struct image *img)
+{
+	return img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
 }
 
 bool
@@ -247,13 +330,35 @@ image_is_read_only(const char *name)
 	return false;
 }
 
-/* "a.b" as "a"."b": each part quoted, quotes doubled. */
+static bool
+is_same(const struct image *img, const struct image_setting *s)
+{
+	const struct image_setting *was = find(img, s->name, s->kind);
+
+	return was != NULL && strcmp(was->value, s->value) == 0;
+}
+
+struct image *
+image_common(const struct image *settings, const struct image *there)
+{
+	struct image_setting kept[IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+
+	if (!image_has_prepared(settings))
+		return image_ref((struct image *)(uintptr_t)settings);
+	for (size_t i = 0; i < settings->count; i++)
+		if (settings->settings[i].kind == IMAGE_PREPARED && is_same(there, &settings->settings[i]))
+			kept[count++] = settings->settings[i];
+	return image_replace(settings, IMAGE_PREPARED, kept, count);
+}
+
+/* "a.b" as "a"."b": each part quoted, quotes doubled; in one piece if it is no setting's name. */
 static void
-put_identifier(struct buf *out, const char *name)
+put_identifier(struct buf *out, const char *name, bool is_qualified)
 {
 	buf_put_u8(out, '"');
 	for (; *name != '\0'; name++) {
-		if (*name == '.')
+		if (*name == '.' && is_qualified)
 			buf_put(out, "\".\"", 3);
 		else if (*name == '"')
 			buf_put(out, "\"\"", 2);
@@ -263,70 +368,118 @@ put_identifier(struct buf *out, const char *name)
 	buf_put_u8(out, '"');
 }
 
-static void
-put_triple(struct buf *out, const char *sql, const char *const *values, size_t count)
-{
-	size_t begun = message_begin(out, 'P');
+/* Messages under way, and how many triples of Parse, Bind and Execute they are. */
+struct changes {
+	struct buf *out;
+	size_t triples;
+};
 
-	buf_put_str(out, "");
-	buf_put_str(out, sql);
-	buf_put_u16(out, 0);
-	message_end(out, begun);
-	message_bind_text(out, "", values, count);
-	message_execute(out);
+static void
+put_triple(struct changes *ch, const char *sql, const char *const *values, size_t count)
+{
+	size_t begun = message_begin(ch->out, 'P');
+
+	buf_put_str(ch->out, "");
+	buf_put_str(ch->out, sql);
+	buf_put_u16(ch->out, 0);
+	message_end(ch->out, begun);
+	message_bind_text(ch->out, "", values, count);
+	message_execute(ch->out);
+	ch->triples++;
 }
 
-static size_t
-put_resets(struct buf *out, const struct image *from, const struct image *to)
+/* "RESET name", "DEALLOCATE name". */
+static void
+put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualified)
 {
-	size_t triples = 0;
+	struct buf sql = { 0 };
 
+	buf_printf(&sql, "%s ", verb);
+	put_identifier(&sql, name, is_qualified);
+	buf_put_u8(&sql, 0);
+	if (buf_ok(&sql))
+		put_triple(ch, (const char *)sql.bytes, NULL, 0);
+	else
+		ch->out->is_broken = true;
+	buf_fini(&sql);
+}
+
+/* Whom the session acts as, in the order in which it is taken on: the first of them takes the second away. */
+static const char *const identities[] = { "session_authorization", "role" };
+#define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
+
+static bool
+is_identity(const struct image_setting *s)
+{
+	return s->kind == IMAGE_OTHER &&
+	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
+}
+
+static void
+put_resets(struct changes *ch, const struct image *from, const struct image *to)
+{
+	/* Whoever it acts as may not be allowed what comes next: back to who logged in. */
+	for (size_t i = 0; i < IDENTITIES; i++)
+		if (image_get(from, identities[i]) != NULL)
+			put_verb(ch, "RESET", identities[i], true);
 	for (size_t i = 0; i < from->count; i++) {
 		const struct image_setting *s = &from->settings[i];
-		struct buf sql = { 0 };
 
-		if (s->is_reported || find(to, s->name) != NULL)
-			continue;
-		buf_printf(&sql, "RESET ");
-		put_identifier(&sql, s->name);
-		buf_put_u8(&sql, 0);
-		if (buf_ok(&sql))
-			put_triple(out, (const char *)sql.bytes, NULL, 0);
-		else
-			out->is_broken = true;
-		buf_fini(&sql);
-		triples++;
+		if (s->kind == IMAGE_OTHER && !is_identity(s) && find(to, s->name, s->kind) == NULL)
+			put_verb(ch, "RESET", s->name, true);
 	}
-	return triples;
+}
+
+struct assignments {
+	struct buf sql;
+	size_t count; /* of values */
+	const char *values[2 * (IMAGE_SETTINGS_MAX + IDENTITIES)];
+};
+
+static void
+assign(struct assignments *a, const char *name, const char *value)
+{
+	buf_printf(&a->sql, "%spg_catalog.set_config($%zu, $%zu, false)", a->count == 0 ? "SELECT " : ", ",
+		   a->count + 1, a->count + 2);
+	a->values[a->count++] = name;
+	a->values[a->count++] = value;
+}
+
+static void
+put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always)
+{
+	struct assignments a = { .count = 0 };
+
+	for (size_t i = 0; i < to->count; i++) {
+		const struct image_setting *s = &to->settings[i];
+
+		if (s->kind == IMAGE_PREPARED || is_identity(s))
+			continue;
+		if (!is_same(from, s) || (always != NULL && find(always, s->name, s->kind) != NULL))
+			assign(&a, s->name, s->value);
+	}
+	for (size_t i = 0; i < IDENTITIES; i++)
+		if (image_get(to, identities[i]) != NULL)
+			assign(&a, identities[i], image_get(to, identities[i]));
+	buf_put_u8(&a.sql, 0);
+	if (!buf_ok(&a.sql))
+		ch->out->is_broken = true;
+	else if (a.count > 0)
+		put_triple(ch, (const char *)a.sql.bytes, a.values, a.count);
+	buf_fini(&a.sql);
 }
 
 size_t
 image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always)
 {
-	const char *values[2 * IMAGE_SETTINGS_MAX];
-	struct buf sql = { 0 };
-	size_t count = 0, triples = put_resets(out, from, to);
+	struct changes ch = { out, 0 };
 
-	for (size_t i = 0; i < to->count; i++) {
-		const struct image_setting *s = &to->settings[i], *was = find(from, s->name);
-		bool is_same = was != NULL && strcmp(was->value, s->value) == 0;
-
-		if (is_same && (always == NULL || find(always, s->name) == NULL))
-			continue;
-		buf_printf(&sql, "%spg_catalog.set_config($%zu, $%zu, false)", count == 0 ? "SELECT " : ", ", count + 1,
-			   count + 2);
-		values[count++] = s->name;
-		values[count++] = s->value;
-	}
-	buf_put_u8(&sql, 0);
-	if (!buf_ok(&sql))
-		out->is_broken = true;
-	else if (count > 0) {
-		put_triple(out, (const char *)sql.bytes, values, count);
-		triples++;
-	}
-	buf_fini(&sql);
-	if (triples > 0)
-		message_sync(out);
-	return triples;
+	if (from == to && always == NULL)
+		return 0;
+	for (size_t i = 0; i < from->count; i++)
+		if (from->settings[i].kind == IMAGE_PREPARED && !is_same(to, &from->settings[i]))
+			put_verb(&ch, "DEALLOCATE", from->settings[i].name, false);
+	put_resets(&ch, from, to);
+	put_settings(&ch, from, to, always);
+	return ch.triples;
 }

@@ -194,6 +194,13 @@ judge_temp(struct scan *s)
 		s->flags |= SCAN_TEMP;
 }
 
+static void
+judge_language(struct scan *s, const char *text, size_t len)
+{
+	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
+		s->flags |= SCAN_LOAD;
+}
+
 /* A word within a statement. */
 static void
 judge_word(struct scan *s, enum sql_word word)
@@ -294,6 +301,8 @@ scan_word_slowly(struct scan *s, const char *text, size_t len)
 		expected(s, TOKEN_WORD, word, text, len);
 	if (s->last == LAST_START)
 		begin_statement(s, word);
+	else if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
 	take_name(s, word != SQL_WORDS_NONE ? (uint32_t)word : LAST_WORD, text, len);
@@ -304,13 +313,15 @@ scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
+	if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
 	take_name(s, LAST_QUOTED, text, len);
 }
 
 void
 scan_unicode_quoted(struct scan *s)
 {
-	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST;
+	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO;
 	scan_quoted(s, "", 0);
 }
 
@@ -393,6 +404,8 @@ judge_call(struct scan *s)
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
+	if (s->last_len == 0) /* U&"...": it may be set_config */
+		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_CONFIG;
@@ -402,7 +415,7 @@ judge_call(struct scan *s)
 	if ((bits & SQL_UNLOCK_FUNCTION) != 0)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
-		s->flags |= SCAN_SEQUENCE;
+		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
 	if (s->last == WORD_ON)
 		tell_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)

@@ -81,6 +81,7 @@ sql_word_find(const char *text, size_t len)
 		IS("join", JOIN);
 		break;
 	case 'l':
+		IS("language", LANGUAGE);
 		IS("left", LEFT);
 		IS("listen", LISTEN);
 		IS("load", LOAD);

@@ -68,6 +68,43 @@ const cases = {
         await Promise.all([one.end(), two.end()])
     },
 
+    // Altered straight on PostgreSQL and through pgweir in turn, while clients run a named statement.
+    async changedTable() {
+        const direct = new Client({ host: process.env.DIRECT_HOST, port: process.env.DIRECT_PORT, user: 'postgres' })
+        await direct.connect()
+        await direct.query('DROP TABLE IF EXISTS node_changed')
+        await direct.query('CREATE TABLE node_changed (id int, v text); ALTER TABLE node_changed OWNER TO web')
+        await direct.query("INSERT INTO node_changed VALUES (1, 'x')")
+        await withPool({ max: 8 }, async (pool) => {
+            let done = 0, most = 2, over = false
+            const clients = times(8, async () => {
+                while (!over) {
+                    const { rows } = await pool.query({
+                        name: 'all', text: 'SELECT * FROM node_changed WHERE id = $1', values: [1]
+                    })
+                    const count = Object.keys(rows[0]).length
+                    assert.ok(count >= 2 && count <= most, `${count} columns`)
+                    assert.strictEqual(rows[0].v, 'x')
+                    done++
+                }
+            })
+            try {
+                for (let turn = 0; turn < 10; turn++) {
+                    const by = turn % 2 === 0 ? direct : pool
+                    most++
+                    await by.query(`ALTER TABLE node_changed ADD COLUMN w${turn} int DEFAULT 7`)
+                    for (const before = done; done < before + 40;)
+                        await Promise.race([clients, new Promise((resolve) => setImmediate(resolve))])
+                }
+            } finally {
+                over = true
+                await clients
+            }
+        })
+        await direct.query('DROP TABLE node_changed')
+        await direct.end()
+    },
+
     async transactions() {
         await withPool({ max: 10 }, async (pool) => {
             await pool.query('DROP TABLE IF EXISTS node_counter')
@@ -122,6 +159,32 @@ const cases = {
                     "current_setting('search_path') p")
                 assert.deepStrictEqual(rows[0], { s: '4321ms', l: '1234ms', p: 'pg_catalog' })
             })
+    },
+
+    async notifications() {
+        await withClient({}, async (listener) => withClient({}, async (other) => {
+            const heard = []
+            let wake = () => {}
+            listener.on('notification', (message) => {
+                heard.push([message.channel, message.payload])
+                wake()
+            })
+            const hear = async (count) => {
+                while (heard.length < count) await new Promise((resolve) => { wake = resolve })
+            }
+            await listener.query('LISTEN news')
+            await listener.query({ name: 'more', text: 'LISTEN "More News"' })
+            for (let i = 0; i < 5; i++) await other.query("SELECT pg_notify('news', $1)", [String(i)])
+            await other.query('NOTIFY "More News", \'x\'')
+            await hear(6)
+            assert.deepStrictEqual(heard, [['news', '0'], ['news', '1'], ['news', '2'], ['news', '3'], ['news', '4'],
+                ['More News', 'x']])
+            await listener.query('UNLISTEN news; SELECT 1')
+            await other.query("NOTIFY news, 'not heard'")
+            await other.query("NOTIFY \"More News\", 'last'")
+            await hear(7)
+            assert.deepStrictEqual(heard[6], ['More News', 'last'])
+        }))
     },
 
     async largeValues() {

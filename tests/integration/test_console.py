@@ -43,7 +43,8 @@ COLUMNS = {
                  "server_lifetime i,pool_mode,load_balance_hosts,max_connections i,current_connections i,"
                  "max_client_connections i,current_client_connections i,paused i,disabled i",
     "CLIENTS": "type,user,database,replication,state,addr,port i,local_addr,local_port i,connect_time,request_time,"
-               "wait i,wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i",
+               "wait i,wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i,"
+               "pins",  # PgBouncer has no such thing
     "SERVERS": "type,user,database,replication,state,addr,port i,local_addr,local_port i,connect_time,request_time,"
                "wait i,wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i",
     "LISTS": "list,items i",

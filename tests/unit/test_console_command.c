@@ -223,6 +223,8 @@ static const char *const for_anybody[] = {
 	"SHOW SOCKETS",
 	"SHOW ACTIVE_SOCKETS",
 	"SHOW WAITERS",
+	"SHOW PINS",
+	"SHOW AUDIT",
 	"SHOW DATABASES",
 	"SHOW USERS",
 	"SHOW STATS",

@@ -6,6 +6,7 @@
 
 #include "wire/fields.h"
 #include "wire/frame.h"
+#include "wire/messages.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -102,8 +103,8 @@ Test(image, settings_are_sorted_and_found_in_any_case)
 	cr_expect_str_eq(image_at(img, 0)->name, "a");
 	cr_expect_str_eq(image_at(img, 1)->name, "b");
 	cr_expect_str_eq(image_at(img, 2)->name, "C");
-	cr_expect(image_at(img, 2)->is_reported);
-	cr_expect(!image_at(img, 1)->is_reported);
+	cr_expect(image_at(img, 2)->kind == IMAGE_REPORTED);
+	cr_expect(image_at(img, 1)->kind == IMAGE_OTHER);
 	cr_expect_str_eq(image_get(img, "c"), "3");
 	cr_expect_str_eq(image_get(img, "A"), "1");
 	cr_expect_null(image_get(img, "d"));
@@ -223,6 +224,16 @@ read_values(const uint8_t *body, size_t len, char *text, size_t cap)
 	cr_expect_eq(at + 2, len);
 }
 
+static size_t
+put_changes(struct buf *b, const struct image *from, const struct image *to, const struct image *always)
+{
+	size_t triples = image_put_changes(b, from, to, always);
+
+	if (triples > 0)
+		message_sync(b);
+	return triples;
+}
+
 /* Each triple as "SQL|value|value", a newline behind it; then the Sync. */
 static size_t
 read_changes(const struct buf *b, char *text, size_t cap)
@@ -292,7 +303,7 @@ Test(image, changes)
 		struct image *always = change_rows[i].always != NULL ? image_of(change_rows[i].always) : NULL;
 		struct buf b = { 0 };
 		char text[512];
-		size_t triples = image_put_changes(&b, from, to, always);
+		size_t triples = put_changes(&b, from, to, always);
 
 		cr_assert(buf_ok(&b), "%s", change_rows[i].rule);
 		cr_expect_eq(read_changes(&b, text, sizeof(text)), triples, "%s", change_rows[i].rule);
@@ -313,13 +324,13 @@ Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
 
 	cr_assert_eq(image_doubt(&from), 0);
 	cr_expect_eq(image_count(from), 3);
-	cr_expect_eq(image_put_changes(&b, from, to, NULL), 1);
+	cr_expect_eq(put_changes(&b, from, to, NULL), 1);
 	read_changes(&b, text, sizeof(text));
 	cr_expect_str_eq(text, "SELECT " SET(1, 2) ", " SET(3, 4) "|a|1|c|3\n");
 	buf_fini(&b);
 	image_unref(to);
 	to = image_of("!b=2");
-	cr_expect_eq(image_put_changes(&b, from, to, NULL), 2, "or reset");
+	cr_expect_eq(put_changes(&b, from, to, NULL), 2, "or reset");
 	read_changes(&b, text, sizeof(text));
 	cr_expect_str_eq(text, "RESET \"a\"\nRESET \"c\"\n");
 	buf_fini(&b);
@@ -337,12 +348,12 @@ Test(image, as_many_settings_as_there_may_be)
 		snprintf(name, sizeof(name), "n%03d", i);
 		set(&full, name, "x", false);
 	}
-	cr_expect_eq(image_put_changes(&b, none, full, NULL), 1);
+	cr_expect_eq(put_changes(&b, none, full, NULL), 1);
 	read_changes(&b, text, 1 << 20);
 	cr_expect(strstr(text, SET(1023, 1024) "|n000|x|") != NULL);
 	cr_expect(strstr(text, "|n511|x\n") != NULL);
 	buf_fini(&b);
-	cr_expect_eq(image_put_changes(&b, full, none, NULL), IMAGE_SETTINGS_MAX);
+	cr_expect_eq(put_changes(&b, full, none, NULL), IMAGE_SETTINGS_MAX);
 	buf_fini(&b);
 	free(text);
 	image_unref(none);
@@ -354,11 +365,11 @@ Test(image, changes_that_find_no_room_break_the_buffer)
 	struct image *from = image_of("a=1"), *to = image_of("b=2");
 	struct buf whole = { 0 };
 
-	image_put_changes(&whole, from, to, NULL);
+	put_changes(&whole, from, to, NULL);
 	for (size_t limit = 1; limit < whole.len; limit++) {
 		struct buf b = { .limit = limit };
 
-		image_put_changes(&b, from, to, NULL);
+		put_changes(&b, from, to, NULL);
 		cr_assert(!buf_ok(&b), "%zu", limit);
 		buf_fini(&b);
 	}

@@ -79,7 +79,7 @@ static const struct row rows[] = {
 	  "select u1_0.id,u1_0.name from users u1_0 where u1_0.id=any(?) order by u1_0.id offset ? rows fetch "
 	  "first ? rows only",
 	  0, "", 0 },
-	{ "Hibernate's sequence", "select nextval('hibernate_sequence')", 0, "", 0 },
+	{ "Hibernate's sequence", "select nextval('hibernate_sequence')", SCAN_NEXTVAL, "", 0 },
 	{ "Rails",
 	  "SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid) FROM "
 	  "pg_attribute a WHERE a.attrelid = '\"users\"'::regclass AND NOT a.attisdropped",

@@ -1,0 +1,105 @@
+/*
+ * src/admin/show_pins.c - SHOW PINS: who keeps a server connection between transactions, and why; SHOW AUDIT: which
+ * application does what to its session (where session_state = warn).
+ */
+#include "admin/show.h"
+
+#include "client/audit.h"
+
+struct pin_row {
+	const char *database, *user, *application_name, *reasons, *addr;
+	uint64_t port, client_id, server_id, server_pid, pinned_us, idle_us;
+};
+
+static const struct column pins_columns[] = {
+	COLUMN(TEXT, struct pin_row, database),
+	COLUMN(TEXT, struct pin_row, user),
+	COLUMN(TEXT, struct pin_row, application_name),
+	COLUMN(TEXT, struct pin_row, reasons),
+	COLUMN(INT8, struct pin_row, pinned_us),
+	COLUMN(INT8, struct pin_row, idle_us),
+	COLUMN(INT8, struct pin_row, client_id),
+	COLUMN(INT8, struct pin_row, server_id),
+	COLUMN(INT4, struct pin_row, server_pid),
+	COLUMN(TEXT, struct pin_row, addr),
+	COLUMN(INT4, struct pin_row, port),
+};
+
+static void
+fill_pins(const struct show_env *env, struct rows *rows)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients->clients, all)
+	{
+		struct pin_row row = { .client_id = c->id };
+		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
+
+		if (c->pins == 0 || c->srv == NULL)
+			continue;
+		row.database = c->entry->database->name;
+		row.user = client_user(c);
+		row.application_name = client_application(c);
+		row.reasons = session_pin_reasons(c, reasons, sizeof(reasons));
+		row.server_id = c->srv->id;
+		row.server_pid = c->srv->pid;
+		row.pinned_us = show_age_us(env->now_us, c->srv->lent_us);
+		row.idle_us = c->srv->ledger.count == 0 ? show_age_us(env->now_us, c->srv->last_done_us) : 0;
+		row.addr = addr;
+		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_pins = { SHOW_COLUMNS(pins_columns), 0, fill_pins };
+
+struct audit_show_row {
+	const char *database, *user, *application_name, *kind, *in_transaction_mode, *last_seen;
+	uint64_t count;
+};
+
+static const struct column audit_columns[] = {
+	COLUMN(TEXT, struct audit_show_row, database),
+	COLUMN(TEXT, struct audit_show_row, user),
+	COLUMN(TEXT, struct audit_show_row, application_name),
+	COLUMN(TEXT, struct audit_show_row, kind),
+	COLUMN(INT8, struct audit_show_row, count),
+	COLUMN(TEXT, struct audit_show_row, last_seen),
+	COLUMN(TEXT, struct audit_show_row, in_transaction_mode),
+};
+
+struct audit_fill {
+	const struct show_env *env;
+	struct rows *rows;
+};
+
+static void
+add_audited(const struct audit_row *audited, void *arg)
+{
+	const struct audit_fill *fill = arg;
+
+	for (unsigned i = 0; i < AUDIT_KINDS; i++) {
+		struct audit_show_row row = { .database = audited->database,
+					      .user = audited->user,
+					      .application_name = audited->application };
+		char seen[SHOW_TIME_MAX];
+
+		if (audited->counts[i] == 0)
+			continue;
+		row.kind = audit_kind(i, &row.in_transaction_mode);
+		row.count = audited->counts[i];
+		row.last_seen = seen;
+		show_time(fill->env->wall_us - show_age_us(fill->env->now_us, audited->last_us[i]), seen);
+		rows_add(fill->rows, &row);
+	}
+}
+
+static void
+fill_audit(const struct show_env *env, struct rows *rows)
+{
+	struct audit_fill fill = { env, rows };
+
+	audit_each(env->clients->audit, add_audited, &fill);
+}
+
+const struct show show_audit = { SHOW_COLUMNS(audit_columns), 0, fill_audit };

@@ -1,0 +1,619 @@
+/*
+ * src/client/session_settle.c - a transaction is over: what has become of the session; see session.h.
+ *
+ * Effects are believed if nothing failed and nothing was rolled back since they were noted. What is suspected is asked
+ * of the server, behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
+ * the server's queue. What can't be moved pins the client to its server until a later probe says that it is gone.
+ */
+#include "client/listen.h"
+#include "client/session.h"
+#include "session/scan.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void
+session_drop_effects(struct client_session *s)
+{
+	for (unsigned i = 0; i < s->effect_count; i++) {
+		free(s->effects[i].name);
+		free(s->effects[i].value);
+	}
+	s->effect_count = 0;
+}
+
+static void
+drop_names(struct client_session *s)
+{
+	for (unsigned i = 0; i < s->name_count; i++)
+		free(s->names[i]);
+	free(s->names);
+	s->names = NULL;
+	s->name_count = 0;
+}
+
+void
+session_free(struct client *c)
+{
+	struct client_session *s = c->session;
+
+	if (s == NULL)
+		return;
+	c->session = NULL;
+	session_drop_effects(s);
+	drop_names(s);
+	statement_unref(s->bound);
+	free(s->bound_known);
+	free(s->scan);
+	free(s->refusal);
+	buf_fini(&s->rows);
+	buf_fini(&s->kept_error);
+	free(s);
+}
+
+int
+session_replay(struct client *c)
+{
+	struct server *srv = c->srv;
+	struct buf b = { 0 };
+	int r = server_put_image(srv, c->image, NULL, &b);
+
+	if (r == 0)
+		r = image_move(&srv->image, image_common(c->image, srv->image));
+	if (r == 0)
+		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+bool
+session_is_dirty(const struct client *c)
+{
+	const struct client_session *s = c->session;
+
+	return c->pins != 0 || (c->srv->suspicion & SCAN_PROBED) != 0 ||
+	       (s != NULL && (s->effect_count > 0 || s->parts != 0));
+}
+
+bool
+session_is_tainted(const struct client *c)
+{
+	return c->session != NULL && c->session->is_tainted;
+}
+
+/* --- effects --- */
+
+static int
+apply_one(struct client *c, struct image **img, const struct effect *e)
+{
+	const char *startup;
+
+	switch (e->kind) {
+	case EFFECT_SET:
+		return image_update(img, e->name, e->value, IMAGE_OTHER);
+	case EFFECT_RESET:
+		startup = image_get(c->startup, e->name); /* as session_reset.c saw to */
+		/* The name of a custom setting stays known to the session, with an empty value. */
+		return image_update(img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? "" : startup,
+				    IMAGE_OTHER);
+	case EFFECT_RESET_ALL:
+		for (size_t i = image_count(*img); i-- > 0;) {
+			const struct image_setting *s = image_at(*img, i);
+			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
+			struct image *kept = image_ref(*img);
+			/* The identity is none of the settings RESET ALL resets. */
+			int r = s->kind != IMAGE_OTHER || strcasecmp(s->name, "role") == 0 ||
+					strcasecmp(s->name, "session_authorization") == 0
+				    ? 0
+				    : apply_one(c, img, &each);
+
+			image_unref(kept);
+			if (r < 0)
+				return -1;
+		}
+		return 0;
+	case EFFECT_PREPARE:
+		return image_update(img, e->name, e->value, IMAGE_PREPARED);
+	case EFFECT_DEALLOCATE:
+		return image_update(img, e->name, NULL, IMAGE_PREPARED);
+	case EFFECT_DEALLOCATE_ALL:
+		return image_move(img, image_replace(*img, IMAGE_PREPARED, NULL, 0));
+	}
+	return 0;
+}
+
+static int
+apply_to(struct client *c, struct image **slot)
+{
+	struct image *img = image_ref(*slot);
+	int r = 0;
+
+	for (unsigned i = 0; i < c->session->effect_count && r == 0; i++)
+		r = apply_one(c, &img, &c->session->effects[i]);
+	if (r == 0)
+		return image_move(slot, img);
+	image_unref(img);
+	return -1;
+}
+
+/* -1: too much of it for an image: it stays where it is, and the probe will say so. */
+static int
+apply_effects(struct client *c)
+{
+	return apply_to(c, &c->image) < 0 || apply_to(c, &c->srv->image) < 0 ? -1 : 0;
+}
+
+/* What is to be asked if the effects are not to be believed. */
+static uint32_t
+effects_suspicion(const struct client_session *s)
+{
+	uint32_t flags = 0;
+
+	for (unsigned i = 0; i < s->effect_count; i++)
+		flags |= s->effects[i].kind >= EFFECT_PREPARE ? SCAN_PREPARE : SCAN_SETTING;
+	return flags;
+}
+
+/* --- pins --- */
+
+static const struct {
+	enum probe_part part;
+	enum pin_reason reason;
+} pinning[] = {
+	{ PROBE_SETTINGS, PIN_SESSION_SET }, { PROBE_TEMP, PIN_TEMP_TABLE },	{ PROBE_LOCKS, PIN_ADVISORY_LOCK },
+	{ PROBE_CURSORS, PIN_CURSOR },	     { PROBE_PREPARED, PIN_STATEMENT }, { PROBE_LISTEN, PIN_LISTEN },
+};
+#define PINNING (sizeof(pinning) / sizeof(pinning[0]))
+
+const char *
+session_pin_reasons(const struct client *c, char *out, size_t out_cap)
+{
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < PIN_COUNT; i++)
+		if ((c->pins & 1u << i) != 0 && len < out_cap)
+			len += (size_t)snprintf(out + len, out_cap - len, "%s%s", len > 0 ? ", " : "",
+						pin_reason_names[i]);
+	return out;
+}
+
+bool
+session_is_refused(const struct client *c, struct fail *why)
+{
+	if (c->session == NULL || c->session->refusal == NULL)
+		return false;
+	*why = *c->session->refusal;
+	return true;
+}
+
+/* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
+static void
+refuse_pins(struct client *c)
+{
+	struct server *srv = c->srv;
+	char reasons[160];
+	struct fail why;
+
+	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
+		 session_pin_reasons(c, reasons, sizeof(reasons)));
+	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
+			"clients keep a connection, or pool_mode = session.");
+	if (srv->ledger.count == 0 && c->body_left == 0)
+		c->session->refusal = malloc(sizeof(why));
+	if (c->session->refusal == NULL) { /* that request is under way */
+		client_close(c, &why);
+		return;
+	}
+	*c->session->refusal = why;
+	c->pins = 0;
+	c->srv = NULL;
+	c->idle_since_us = *c->env->now_us;
+	server_reset(srv, true, *c->env->now_us);
+}
+
+static void
+set_pins(struct client *c, unsigned pins)
+{
+	unsigned added = pins & ~(unsigned)c->pins;
+	enum session_state_mode mode = c->entry->settings.session_state;
+	char reasons[160];
+
+	c->pins = (uint16_t)pins;
+	for (unsigned i = 0; i < PIN_COUNT; i++)
+		if (added & 1u << i)
+			c->entry->counters.pins[i]++;
+	if (added & ~c->session->logged_pins) {
+		c->session->logged_pins |= added;
+		log_write(c->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+			  "client %llu (%s/%s, application \"%s\") keeps server %u between transactions: %s",
+			  (unsigned long long)c->id, c->entry->database->name, client_user(c), client_application(c),
+			  c->srv->id, session_pin_reasons(c, reasons, sizeof(reasons)));
+	}
+	if (pins != 0 && mode == SESSION_ERROR)
+		refuse_pins(c);
+}
+
+/* --- the probe --- */
+
+static unsigned
+parts_of(const struct client *c, uint32_t flags)
+{
+	const char *search_path = image_get(c->image, "search_path");
+	unsigned parts = 0;
+
+	if (flags & (SCAN_CODE | SCAN_EXECUTE))
+		parts |= PROBE_SETTINGS | PROBE_TEMP | PROBE_LOCKS | PROBE_CURSORS | PROBE_PREPARED | PROBE_LISTEN;
+	if (flags & SCAN_CODE)
+		parts |= PROBE_FUNCTIONS;
+	if (flags & SCAN_SETTING)
+		parts |= PROBE_SETTINGS;
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
+		parts |= PROBE_TEMP;
+	if (flags & SCAN_LOCK)
+		parts |= PROBE_LOCKS;
+	if (flags & SCAN_CURSOR)
+		parts |= PROBE_CURSORS;
+	if (flags & SCAN_PREPARE)
+		parts |= PROBE_PREPARED;
+	if (flags & SCAN_LISTEN)
+		parts |= PROBE_LISTEN;
+	if (flags & SCAN_UNDO)
+		for (size_t i = 0; i < PINNING; i++)
+			if (c->pins & 1u << pinning[i].reason)
+				parts |= pinning[i].part;
+	return parts;
+}
+
+static void
+add_custom(const struct image *img, const char **names, size_t *count, size_t cap)
+{
+	for (size_t i = 0; i < image_count(img) && *count < cap; i++) {
+		const struct image_setting *s = image_at(img, i);
+
+		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL)
+			names[(*count)++] = s->name;
+	}
+}
+
+static int
+send_probe(struct client *c, unsigned parts)
+{
+	struct server *srv = c->srv;
+	struct client_session *s = c->session;
+	struct ledger *l = &srv->ledger;
+	const char *names[NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+	struct buf b = { 0 };
+	int r = 0;
+
+	for (unsigned i = 0; i < s->name_count; i++)
+		names[count++] = s->names[i];
+	add_custom(c->image, names, &count, sizeof(names) / sizeof(names[0]));
+	if (srv->image != c->image)
+		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
+	probe_put(&b, parts, names, count);
+	srv->unnamed_of = 0;
+	if (!buf_ok(&b) || ledger_push(l, OWED_PARSE, OWED_TO_PROBE, NULL) < 0 ||
+	    ledger_push(l, OWED_BIND, OWED_TO_PROBE, NULL) < 0 ||
+	    ledger_push(l, OWED_EXECUTE, OWED_TO_PROBE, NULL) < 0 ||
+	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE, &(struct owed_request){ .started_us = *c->env->now_us }) <
+		0)
+		r = -1;
+	else
+		server_write(srv, b.bytes, b.len);
+	buf_fini(&b);
+	s->parts = parts;
+	s->is_probe_lost = false;
+	s->rows.len = 0;
+	s->row_count = 0;
+	c->entry->database->counters.probes++;
+	return r;
+}
+
+void
+session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct client *c = srv->link;
+	struct client_session *s = c == NULL ? NULL : c->session;
+	struct probe_row row;
+	char *copy;
+
+	if (s == NULL || s->is_probe_lost)
+		return;
+	copy = malloc(len + 3);
+	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= IMAGE_SETTINGS_MAX) {
+		s->is_probe_lost = true;
+	} else {
+		buf_put_u8(&s->rows, row.kind);
+		buf_put_str(&s->rows, row.name);
+		buf_put_str(&s->rows, row.value);
+		s->row_count++;
+		s->is_probe_lost = !buf_ok(&s->rows);
+	}
+	free(copy);
+}
+
+void
+session_probe_failed(struct client *c)
+{
+	if (c->session != NULL)
+		c->session->is_probe_lost = true;
+}
+
+/* What the rows come to. */
+struct finding {
+	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
+	size_t other_count, prepared_count;
+	unsigned found; /* enum probe_part: cannot be moved */
+};
+
+static void
+judge(const struct client *c, struct finding *f, uint8_t kind, const char *name, const char *value)
+{
+	struct known_text text;
+
+	switch (kind) {
+	case PROBE_SETTING:
+	case PROBE_CUSTOM:
+		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
+		break;
+	case PROBE_ROLE:
+		if (strcmp(value, "none") != 0)
+			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
+		break;
+	case PROBE_USER:
+		if (strcmp(value, c->srv->target->user) != 0)
+			f->others[f->other_count++] =
+			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
+		break;
+	case PROBE_STATEMENT:
+		/* Its text is all of the Query it was in. */
+		if (known_parse(&text, image_scan_options(c->image), value, strlen(value)) && text.count == 1 &&
+		    text.statements[0].kind == KNOWN_PREPARE)
+			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
+		else
+			f->found |= PROBE_PREPARED;
+		break;
+	case PROBE_LOCK:
+		f->found |= PROBE_LOCKS;
+		break;
+	case PROBE_CHANNEL:
+		f->found |= PROBE_LISTEN;
+		break;
+	case PROBE_CURSOR:
+		f->found |= PROBE_CURSORS;
+		break;
+	case PROBE_TEMPORARY:
+		f->found |= PROBE_TEMP;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+read_rows(const struct client *c, struct finding *f)
+{
+	const char *at = (const char *)c->session->rows.bytes;
+
+	f->other_count = f->prepared_count = 0;
+	f->found = 0;
+	for (unsigned i = 0; i < c->session->row_count; i++) {
+		const char *name = at + 1, *value = name + strlen(name) + 1;
+
+		judge(c, f, (uint8_t)*at, name, value);
+		at = value + strlen(value) + 1;
+	}
+}
+
+static bool
+is_found(const struct finding *f, const char *name)
+{
+	for (size_t i = 0; i < f->other_count; i++)
+		if (strcasecmp(f->others[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* The server's settings as it tells; reported ones are known anyhow. */
+static int
+learn_settings(struct client *c, struct finding *f)
+{
+	struct server *srv = c->srv;
+	struct image *img, *wanted;
+	size_t kept = 0;
+	int r = 0;
+
+	/* A startup setting that was set on this connection and is not any more has been RESET: to the client's. */
+	img = image_ref(c->image);
+	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(c->startup, i);
+
+		if (s->kind == IMAGE_REPORTED && session_has_startup(c, s) && !is_found(f, s->name))
+			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
+	}
+	for (size_t i = 0; i < f->other_count; i++)
+		if (image_get(srv->image, f->others[i].name) == NULL ||
+		    !image_is_reported(srv->image, f->others[i].name))
+			f->others[kept++] = f->others[i];
+	f->other_count = kept;
+	if (r < 0 || image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, f->others, f->other_count)) < 0) {
+		image_unref(img);
+		return -1;
+	}
+	r = image_move(&img, image_replace(img, IMAGE_OTHER, f->others, f->other_count));
+	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(c->startup, i);
+
+		if (s->kind == IMAGE_OTHER && image_get(img, s->name) == NULL)
+			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
+	}
+	wanted = r == 0 ? image_ref(img) : NULL;
+	image_unref(img);
+	return session_become(c, wanted);
+}
+
+/* Is this one of the client's, though not on this server: nothing has used it here. */
+static bool
+is_elsewhere(const struct client *c, const struct image_setting *e)
+{
+	const char *there = image_get_prepared(c->srv->image, e->name);
+
+	return e->kind == IMAGE_PREPARED && (there == NULL || session_is_placeholder(e->name, there));
+}
+
+static int
+learn_prepared(struct client *c, const struct finding *f)
+{
+	struct server *srv = c->srv;
+	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < image_count(c->image); i++)
+		if (is_elsewhere(c, image_at(c->image, i)))
+			all[count++] = *image_at(c->image, i);
+	for (size_t i = 0; i < f->prepared_count; i++)
+		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))
+			all[count++] = f->prepared[i];
+	if (image_move(&c->image, image_replace(c->image, IMAGE_PREPARED, all, count)) < 0)
+		return -1;
+	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
+}
+
+static int
+learn(struct client *c, struct finding *f)
+{
+	unsigned parts = c->session->parts;
+
+	if ((parts & PROBE_SETTINGS) && learn_settings(c, f) < 0)
+		return -1;
+	return (parts & PROBE_PREPARED) ? learn_prepared(c, f) : 0;
+}
+
+static bool
+has_own_settings(const struct client *c)
+{
+	struct image *startup = session_startup_image(c);
+	bool is_same = startup == c->image;
+
+	image_unref(startup);
+	return !is_same;
+}
+
+void
+session_pin(struct client *c, enum pin_reason reason)
+{
+	if (session_own(c) != NULL)
+		set_pins(c, c->pins | 1u << reason);
+}
+
+/* What its server listens to is heard by pgweir from now on: no reason to keep it. */
+static int
+adopt_channels(struct client *c)
+{
+	const char *at = (const char *)c->session->rows.bytes;
+
+	for (unsigned i = 0; i < c->session->row_count; i++) {
+		const char *name = at + 1, *value = name + strlen(name) + 1;
+
+		if (*at == PROBE_CHANNEL && listen_adopt(c, name) < 0)
+			return -1;
+		at = value + strlen(value) + 1;
+	}
+	return 0;
+}
+
+void
+session_probe_done(struct server *srv)
+{
+	struct client *c = srv->link;
+	struct client_session *s = c == NULL ? NULL : c->session;
+	struct finding *f;
+	unsigned pins, parts;
+
+	if (c != NULL)
+		listen_server_unlistened(c);
+	if (s == NULL || s->parts == 0)
+		return;
+	parts = s->parts;
+	pins = c->pins;
+	f = malloc(sizeof(*f));
+	if (f == NULL)
+		s->is_probe_lost = true;
+	else if (!s->is_probe_lost) {
+		read_rows(c, f);
+		s->is_probe_lost = learn(c, f) < 0;
+		if (!s->is_probe_lost && (f->found & PROBE_LISTEN) && adopt_channels(c) == 0)
+			f->found &= ~(unsigned)PROBE_LISTEN;
+	}
+	for (size_t i = 0; i < PINNING; i++) {
+		if (!(parts & pinning[i].part))
+			continue;
+		pins &= ~(1u << pinning[i].reason);
+		if (s->is_probe_lost || (f->found & pinning[i].part))
+			pins |= 1u << pinning[i].reason;
+	}
+	if (s->is_tainted || s->is_name_lost ||
+	    (c->entry->settings.session_state == SESSION_PIN && has_own_settings(c)))
+		pins |= 1u << PIN_SESSION_SET;
+	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
+	s->parts = 0;
+	buf_fini(&s->rows);
+	free(f);
+	set_pins(c, pins);
+}
+
+/* --- the end of a transaction --- */
+
+static bool
+session_keeps(struct client *c)
+{
+	if (c->entry->lastval_us == 0 && (c->session == NULL || c->session->sequence_us == 0))
+		return false;
+	return session_lingers(c);
+}
+
+bool
+session_may_release(struct client *c)
+{
+	struct server *srv = c->srv;
+	struct client_session *s = c->session;
+	uint32_t flags = srv->suspicion;
+	unsigned parts;
+
+	if (c->is_session)
+		return true;
+	if (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(c);
+	if (s == NULL && (s = session_own(c)) == NULL) {
+		relay_out_of_memory(c);
+		return false;
+	}
+	if (s->effect_count > 0) {
+		if (srv->has_failed || srv->has_rolled_back || (flags & SCAN_SETTING) || apply_effects(c) < 0)
+			flags |= effects_suspicion(s);
+		session_drop_effects(s);
+		if (c->entry->settings.session_state == SESSION_PIN)
+			flags |= SCAN_SETTING;
+	}
+	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
+	parts = parts_of(c, flags);
+	if (s->unresolved != 0 && srv->last_done_us != s->unresolved_us)
+		parts |= s->unresolved;
+	s->unresolved_us = srv->last_done_us;
+	srv->suspicion = 0;
+	srv->has_failed = srv->has_rolled_back = false;
+	if (parts == 0) {
+		drop_names(s);
+		if (s->is_tainted || s->is_name_lost)
+			set_pins(c, c->pins | 1u << PIN_SESSION_SET);
+		return c->pins == 0 && !c->is_closing && !session_keeps(c);
+	}
+	if (send_probe(c, parts) < 0)
+		relay_out_of_memory(c);
+	return false;
+}

@@ -1,0 +1,49 @@
+/*
+ * src/server/server_image.c - gives a server connection the settings of whoever borrows it.
+ *
+ * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_IMAGE).
+ */
+#include "server/server.h"
+
+#include "wire/messages.h"
+
+static int
+owe_triples(struct server *srv, size_t triples)
+{
+	struct ledger *l = &srv->ledger;
+
+	for (size_t i = 0; i < triples; i++)
+		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
+		    ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
+		    ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
+			return -1;
+	if (triples > 0)
+		srv->unnamed_of = 0;
+	return 0;
+}
+
+int
+server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out)
+{
+	size_t triples = image_put_changes(out, srv->image, to, always);
+
+	if (!buf_ok(out) || owe_triples(srv, triples) < 0)
+		return -1;
+	if (triples == 0)
+		return 0;
+	message_sync(out);
+	return ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE,
+				   &(struct owed_request){ .started_us = *srv->env->now_us });
+}
+
+int
+server_put_settings(struct server *srv, const struct image *settings, struct buf *out)
+{
+	struct image *none = image_empty(srv->env->images);
+	int r = -1;
+
+	if (none != NULL && owe_triples(srv, image_put_changes(out, none, settings, NULL)) == 0 && buf_ok(out))
+		r = 0;
+	image_unref(none);
+	return r;
+}

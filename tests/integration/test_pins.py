@@ -1,0 +1,122 @@
+"""What can't move between servers keeps its client on one: seen in SHOW CLIENTS and SHOW PINS, the metric and the log;
+and what session_state makes of it: track, pin, warn, error, allow."""
+
+import psycopg
+import pytest
+
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def session(weir, **words):
+    return weir.connect(autocommit=True, **words)
+
+
+def value(connection, sql):
+    return connection.execute(sql).fetchone()[0]
+
+
+def pins(weir):
+    return {(row["application_name"], row["reasons"]) for row in weir.console("SHOW PINS")}
+
+
+STATES = {
+    "temp_table": ("CREATE TEMP TABLE kept (a int)", "DROP TABLE kept"),
+    "advisory_lock": ("SELECT pg_advisory_lock(4711)", "SELECT pg_advisory_unlock(4711)"),
+    "cursor": ("DECLARE held CURSOR WITH HOLD FOR SELECT 1", "CLOSE held"),
+}
+
+
+@pytest.mark.parametrize("reason", STATES)
+def test_a_pin_is_shown_counted_and_ends(weir, reason):
+    begin, end = STATES[reason]
+    weir.start(pool_size=2, max_overflow=0)
+    connection = session(weir, application_name="pinned")
+    connection.execute(begin)
+    wait_until(lambda: pins(weir) == {("pinned", reason)}, 5, "the pin")
+    clients = {row["application_name"]: row["pins"] for row in weir.console("SHOW CLIENTS")}
+    assert clients["pinned"] == reason
+    assert weir.metric("pgweir_pool_pins_total", reason=reason) == 1
+    assert weir.metric("pgweir_pool_server_connections", state="pinned") == 1
+    assert "keeps server" in weir.log() and reason in weir.log()
+    connection.execute(end)
+    wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
+    wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")
+
+
+def test_what_a_pinned_client_leaves_is_cleaned_up(weir):
+    weir.start(pool_size=1, max_overflow=0)
+    with session(weir) as first:
+        for begin, _ in STATES.values():
+            first.execute(begin)
+    with session(weir) as second:
+        assert value(second, "SELECT to_regclass('pg_temp.kept') IS NULL")
+        assert value(second, "SELECT count(*) FROM pg_cursors") == 0
+        assert value(second, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+def test_pin_keeps_settings_where_they_are(weir):
+    weir.start(session_state="pin", pool_size=1, max_overflow=1)
+    first, second = session(weir, application_name="first"), session(weir)
+    first.execute("SET work_mem = '3MB'")
+    wait_until(lambda: pins(weir) == {("first", "session_set")}, 5, "the pin")
+    assert value(second, "SHOW work_mem") != "3MB"
+    assert value(first, "SHOW work_mem") == "3MB"
+    first.execute("RESET work_mem")
+    wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
+
+
+def test_error_ends_a_session_that_would_keep_its_server(weir):
+    weir.start(session_state="error", pool_size=1, max_overflow=0)
+    connection = session(weir)
+    connection.execute("SET search_path = elsewhere")  # moves: no harm
+    assert value(connection, "SHOW search_path") == "elsewhere"
+    connection.execute(STATES["temp_table"][0])
+    with pytest.raises(psycopg.OperationalError, match="temp_table"):
+        for _ in range(100):
+            connection.execute("SELECT 1")
+    with session(weir) as another:
+        assert value(another, "SELECT to_regclass('pg_temp.kept') IS NULL")
+
+
+def test_allow_looks_at_nothing(weir):
+    weir.start(session_state="allow", pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    first.execute("SET work_mem = '3MB'")
+    assert value(second, "SHOW work_mem") == "3MB"
+    assert weir.console("SHOW PINS") == []
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_warn_tells_which_application_uses_what(weir, mode):
+    weir.start(session_state="warn", pool_mode=mode)
+    connection = session(weir, application_name="billing")
+    connection.execute("SET work_mem = '3MB'")
+    connection.execute("SELECT pg_advisory_lock(%s)", (1,))
+    connection.execute("CREATE TEMP TABLE kept (a int)")
+    connection.execute("SELECT 1")
+    audit = {(row["application_name"], row["kind"]): (int(row["count"]), row["in_transaction_mode"])
+             for row in weir.console("SHOW AUDIT")}
+    assert audit == {("billing", "setting"): (1, "follows"), ("billing", "advisory_lock"): (1, "pins"),
+                     ("billing", "temp_table"): (1, "pins")}
+
+
+def test_a_lost_server_ends_a_pinned_session_with_a_reason(weir, postgres):
+    weir.start()
+    connection = session(weir)
+    connection.execute(STATES["temp_table"][0])
+    wait_until(lambda: len(pins(weir)) == 1, 5, "the pin")
+    postgres.kill_backends()
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+
+
+def test_a_probe_that_fails_pins_until_one_succeeds(weir):
+    weir.start(pool_size=1, max_overflow=1)
+    connection = session(weir, application_name="hasty")
+    # Nobody's statement_timeout is long enough for a probe then, but for SHOW it is.
+    connection.execute("SELECT set_config('statement_timeout', '1us', false) FROM generate_series(1, 2)")
+    connection.execute("SET statement_timeout = 0")
+    assert value(connection, "SHOW statement_timeout") == "0"
+    wait_until(lambda: pins(weir) == set(), 5, "no pin to be left")

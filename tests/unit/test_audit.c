@@ -1,0 +1,64 @@
+/* tests/unit/test_audit.c - who does what to sessions, counted and bounded. Links client/audit.c alone. */
+#include "client/audit.h"
+
+#include "session/scan.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+struct seen {
+	unsigned rows, others;
+	uint64_t settings, temps;
+};
+
+static void
+look(const struct audit_row *row, void *arg)
+{
+	struct seen *s = arg;
+	const char *effect;
+
+	s->rows++;
+	s->others += strcmp(row->application, "_other") == 0;
+	for (unsigned i = 0; i < AUDIT_KINDS; i++) {
+		const char *kind = audit_kind(i, &effect);
+
+		cr_expect_neq(effect[0], '\0');
+		if (strcmp(kind, "setting") == 0)
+			s->settings += row->counts[i];
+		if (strcmp(kind, "temp_table") == 0)
+			s->temps += row->counts[i];
+	}
+}
+
+Test(audit, counts_by_application_and_kind)
+{
+	struct audit *a = audit_new();
+	struct seen s = { 0 };
+
+	audit_note(a, "app", "web", "billing", SCAN_SETTING | SCAN_TEMP, 1);
+	audit_note(a, "app", "web", "billing", SCAN_SETTING, 2);
+	audit_note(a, "app", "web", "reports", SCAN_SETTING, 3);
+	audit_each(a, look, &s);
+	cr_expect_eq(s.rows, 2);
+	cr_expect_eq(s.settings, 3);
+	cr_expect_eq(s.temps, 1);
+	audit_free(a);
+}
+
+Test(audit, many_applications_share_the_last_row)
+{
+	struct audit *a = audit_new();
+	struct seen s = { 0 };
+	char name[32];
+
+	for (unsigned i = 0; i < 3 * AUDIT_ROWS_MAX; i++) {
+		snprintf(name, sizeof(name), "app-%u", i);
+		audit_note(a, "app", "web", name, SCAN_SETTING, i);
+	}
+	audit_each(a, look, &s);
+	cr_expect_eq(s.rows, AUDIT_ROWS_MAX + 1);
+	cr_expect_eq(s.others, 1);
+	cr_expect_eq(s.settings, 3 * AUDIT_ROWS_MAX, "none is lost");
+	audit_free(a);
+}
