@@ -276,27 +276,46 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 }
 
 /* Kept on its server alone, which stays with the client. */
-static int
-parse_oversize(struct client *c, const char *name)
+static enum statement_step
+parse_oversize(struct client *c, const char *name, struct named *closed)
 {
-	struct named *n = enter_new(c, name, NULL, NULL);
+	struct named *n = enter_new(c, name, NULL, closed);
 	int r;
 
 	if (n == NULL)
-		return -1;
+		return STATEMENT_FAILED;
 	r = named_push(c, OWED_PARSE, OWED_TO_CLIENT, n);
 	named_unref(n);
-	return r;
+	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
-int
+/* Under its own name PostgreSQL would take it: it gets another one to refuse. */
+static enum statement_step
+duplicate_oversize(struct client *c, struct named *n)
+{
+	struct parse_fields f = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
+
+	if (n->is_oversize)
+		return named_push(c, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return parse_duplicate(c, n, &f);
+}
+
+enum statement_step
 statements_oversize_parse(struct client *c, const char *name)
 {
+	struct named *n;
+
 	if (names_own(c) == NULL)
-		return -1;
-	if (statements_pass_through(c) || (name[0] != '\0' && named_find(c, name) != NULL))
-		return ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
-	return name[0] == '\0' ? unnamed_parse_oversize(c) : parse_oversize(c, name);
+		return STATEMENT_FAILED;
+	if (statements_pass_through(c))
+		return ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
+											  : STATEMENT_FORWARD;
+	if (name[0] == '\0')
+		return unnamed_parse_oversize(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	n = named_find(c, name);
+	if (named_is_unsettled(c, n))
+		return STATEMENT_HOLD;
+	return n != NULL && !n->is_closing ? duplicate_oversize(c, n) : parse_oversize(c, name, n);
 }
 
 bool
