@@ -2,6 +2,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "pool/notify_hub.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +12,14 @@ static void
 add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
 {
 	struct pool_counts n;
+	struct notify_counts heard;
 	struct server *srv;
 
 	pool_get_counts(e->policy, &n);
+	notify_hubs_count(e, &heard);
+	p->listen_connections += heard.connections;
+	p->listening_clients += heard.ears;
+	p->listen_channels += heard.channels;
 	p->servers[SERVERS_IDLE] += n.idle;
 	p->servers[SERVERS_LOGIN] += n.opening;
 	p->servers[SERVERS_PING] += n.pinging;

@@ -2,6 +2,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "pool/notify_hub.h"
 #include "wire/startup.h"
 
 #include <inttypes.h>
@@ -217,8 +218,6 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 	fill_times(env, row, srv->connected_us, srv->lent_us);
 	row->close_needed = srv->is_closing || (srv->conn != NULL && srv->conn->is_recycle_due);
 	server_pointer(srv, row->ptr_text);
-	if (srv->link != NULL)
-		client_pointer(srv->link, row->link_text);
 	row->remote_pid = srv->pid;
 	row->application_name = application != NULL ? application : "";
 	row->prepared_statements = srv->statements.count;
@@ -226,6 +225,32 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 	row->recv_pos = row->pkt_avail = srv->carry_len;
 	row->pkt_remain = srv->body_left;
 	fill_stream(&srv->stream, row);
+}
+
+static void
+borrowed_row(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct socket_row *row)
+{
+	server_row(env, e, srv, row);
+	if (srv->link != NULL)
+		client_pointer(srv->link, row->link_text);
+}
+
+/* Those that listen for all clients of the pool. */
+static void
+fill_listening(const struct show_env *env, const struct pool_entry *e, struct rows *rows)
+{
+	struct socket_row row;
+
+	for (const struct notify_hub *hub = e->hubs; hub != NULL; hub = notify_hub_next(hub)) {
+		const struct server *srv = notify_hub_server(hub);
+
+		if (srv == NULL)
+			continue;
+		server_row(env, e, srv, &row);
+		if (srv->state == SV_LENT)
+			row.state = "listen";
+		rows_add(rows, &row);
+	}
 }
 
 static void
@@ -250,9 +275,10 @@ fill_servers(const struct show_env *env, struct rows *rows)
 	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
 		TAILQ_FOREACH(srv, &e->servers, all)
 		{
-			server_row(env, e, srv, &row);
+			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
 		}
+		fill_listening(env, e, rows);
 	}
 }
 
@@ -282,7 +308,7 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 		{
 			if (srv->state != SV_LENT)
 				continue;
-			server_row(env, e, srv, &row);
+			borrowed_row(env, e, srv, &row);
 			rows_add(rows, &row);
 		}
 	}

@@ -104,6 +104,7 @@ struct pool_counters {
 	uint64_t pins[PIN_COUNT];
 	uint64_t resets_ok, resets_failed;
 	uint64_t client_logins;
+	uint64_t notifications; /* handed to listening clients */
 };
 
 /* Per database. */

@@ -8,6 +8,7 @@
  * wait for that.
  */
 #include "client/client.h"
+#include "client/listen.h"
 
 #include "base/clock.h"
 #include "wire/frame.h"
@@ -198,6 +199,9 @@ try_cancel(struct client *c)
 		over(c, CR_WRONG_KEY);
 	else if (target->ticket.is_waiting && target->state == CL_READY) {
 		relay_cancel_wait(target);
+		over(c, CR_SENT);
+	} else if (listen_is_waiting(target) && target->state == CL_READY) {
+		listen_cancel(target);
 		over(c, CR_SENT);
 	} else if (srv == NULL || target->state != CL_READY || srv->ledger.count == 0)
 		over(c, CR_NO_QUERY);

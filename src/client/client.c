@@ -2,6 +2,7 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "client/listen.h"
 #include "wire/messages.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ free_later(struct grave *g)
 	image_unref(c->startup);
 	free(c->user);
 	free(c->pending);
+	free(c->listen);
 	free(c);
 }
 
@@ -127,6 +129,7 @@ client_close(struct client *c, const struct fail *why)
 	sole_use_forget(c);
 	relay_leave(c);
 	statements_free(c);
+	listen_free(c);
 	session_free(c);
 	cancel_unregister(c);
 	if (c->state < CL_READY)
@@ -215,7 +218,7 @@ handle_with_pending(struct client *c, const uint8_t *bytes, size_t len)
 		client_close(c, &why);
 		return;
 	}
-	if (c->ticket.is_waiting || c->is_held) {
+	if (c->ticket.is_waiting || c->is_held || listen_is_waiting(c)) {
 		if (c->pending_len > PENDING_MAX)
 			stream_set_reading(&c->stream, false);
 		return;
@@ -240,7 +243,7 @@ on_readable(void *arg)
 	case STREAM_OK:
 		if (!c->ticket.is_waiting)
 			c->request_us = *env->now_us;
-		if (c->pending_len > 0)
+		if (c->pending_len > 0 || listen_is_waiting(c))
 			handle_with_pending(c, env->read_buffer, got);
 		else
 			handle(c, env->read_buffer, got);
@@ -267,6 +270,7 @@ on_drained(void *arg)
 		stream_set_reading(&c->srv->stream, true);
 	}
 	relay_unstall(c);
+	listen_drained(c);
 }
 
 void

@@ -7,6 +7,7 @@
  *   statements.h     prepared statements across servers
  *   replication.c    clients that replicate, each on a server of its own
  *   rerun.c          a request that met an outdated plan, sent once more
+ *   listen.c         LISTEN, UNLISTEN; listen_queue.c: notifications
  *   session_texts.c  what requests may leave behind in the session, with session_settle.c and session_reset.c
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
@@ -41,6 +42,7 @@ struct client;
 struct client_login; /* client_login.c: while logging in */
 struct client_statements; /* statements.h: from the first Parse */
 struct sole_use; /* sole_use.c */
+struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
 struct audit; /* audit.h */
@@ -106,6 +108,7 @@ struct client {
 	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
 	struct sole_use *sole_use; /* NULL, nearly always */
+	struct client_listen *listen;
 	struct client_session *session;
 	union {
 		struct client_login *login;
@@ -229,6 +232,7 @@ bool statements_hold_server(const struct client *c);
 /* An error that speaks of pgweir_<n> is to speak of the client's own name: rewritten to out; false: nothing to do. */
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct client *c);
+struct statement *statements_find(const struct client *c, const char *name); /* "": the unnamed one; or NULL */
 size_t statements_count(const struct client *c);
 
 /* rerun.c */
@@ -277,6 +281,7 @@ void session_keep_error(struct client *c, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: told in place of this one */
 
 /* session_settle.c */
+void session_pin(struct client *c, enum pin_reason reason); /* its server is kept until a probe does not find it */
 /* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
 bool session_may_release(struct client *c);
 bool session_is_dirty(const struct client *c); /* its server must be cleaned before another gets it */

@@ -6,6 +6,7 @@
  * the bytes wait with the client.
  */
 #include "client/client.h"
+#include "client/listen.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -19,7 +20,7 @@
 enum walk_result {
 	WALK_ON,
 	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* for a server */
+	WALK_WAIT, /* for a server, or for what listens in its place */
 	WALK_HOLD, /* for replies to what was sent before */
 	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
 	WALK_OVER /* it is closed */
@@ -65,6 +66,7 @@ static int
 link_server(struct client *c, struct server *srv)
 {
 	c->srv = srv;
+	listen_linked(c, srv);
 	outbox_begin(&c->env->to_server, &srv->stream);
 	report_lent(c, srv);
 	srv->kept.state = KEPT_NOTHING;
@@ -203,6 +205,8 @@ look_into_query(struct client *c, const uint8_t *message, size_t have, const str
 
 	if (have >= f->body_len && f->body_len > 0)
 		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step == STATEMENT_FORWARD && have >= f->body_len)
+		step = listen_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (have > f->body_len)
@@ -287,20 +291,41 @@ portal_of(const struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
+send_listen_execute(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	switch (c->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
+							    : listen_execute(c, w->p + w->at, total)) {
+	case STATEMENT_FAILED:
+		return out_of_memory(c);
+	case STATEMENT_DONE:
+		if (ledger_push(&c->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return out_of_memory(c);
+		c->srv->is_synced = false;
+		drop(w, total);
+		return WALK_ON;
+	default:
+		return send_extended(w, f, OWED_EXECUTE);
+	}
+}
+
+static enum walk_result
 send_execute(struct request_walk *w, const struct frame *f)
 {
 	struct client *c = w->c;
 	const char *portal;
 	enum walk_result r;
 
-	if (c->session == NULL) {
+	if (c->session == NULL && c->listen == NULL) {
 		c->srv->statements_run++;
 		return send_extended(w, f, OWED_EXECUTE);
 	}
 	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
 		return WALK_MORE;
 	portal = portal_of(w, f);
-	switch (session_before_execute(c, portal)) {
+	switch (c->session == NULL ? STATEMENT_FORWARD : session_before_execute(c, portal)) {
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_FAILED:
@@ -309,8 +334,8 @@ send_execute(struct request_walk *w, const struct frame *f)
 		break;
 	}
 	c->srv->statements_run++;
-	r = send_extended(w, f, OWED_EXECUTE);
-	return r == WALK_ON && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
+	r = send_listen_execute(w, f);
+	return r == WALK_ON && c->session != NULL && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
 }
 
 static enum walk_result
@@ -572,6 +597,41 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
+looked(struct request_walk *w, enum listen_look look)
+{
+	switch (look) {
+	case LISTEN_WAIT:
+		return WALK_WAIT;
+	case LISTEN_MORE:
+		return WALK_MORE;
+	case LISTEN_FAILED:
+		return out_of_memory(w->c);
+	default:
+		return WALK_ON;
+	}
+}
+
+static enum walk_result
+look_for_listen(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
+		return WALK_ON;
+	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
+look_for_notify(struct request_walk *w, const struct frame *f)
+{
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	if (w->c->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+		return WALK_ON;
+	return looked(w, listen_look_at_sender(w->c, w->p + w->at, w->len - w->at, total));
+}
+
+static enum walk_result
 one_message(struct request_walk *w)
 {
 	struct client *c = w->c;
@@ -594,6 +654,8 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid message format", f.type);
 	if (c->state == CL_CONSOLE)
 		return console_message(w, &f);
+	if ((step = look_for_listen(w, &f)) != WALK_ON)
+		return step;
 	if (!was_linked) {
 		size_t at = w->at;
 
@@ -603,7 +665,8 @@ one_message(struct request_walk *w)
 	}
 	if (c->is_rerunning)
 		return WALK_HOLD;
-	return linked_and_kept(w, &f);
+	step = look_for_notify(w, &f);
+	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
 static enum walk_result
@@ -738,6 +801,7 @@ may_return(const struct client *c, const struct server *srv)
 static void
 give_back(struct client *c, struct server *srv)
 {
+	listen_unlinked(c, srv);
 	c->srv = NULL;
 	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
@@ -770,7 +834,7 @@ relay_try_release(struct client *c)
 		client_close(c, &why);
 		return;
 	}
-	if (!session_may_release(c))
+	if (listen_holds_server(c) || !session_may_release(c))
 		return;
 	give_back(c, srv);
 }
@@ -792,9 +856,10 @@ relay_leave(struct client *c)
 		replication_leave(c);
 		return;
 	}
+	listen_unlinked(c, srv);
 	/* In mid-login nobody knows which of its settings are there. */
-	is_dirty =
-	    (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) || session_is_dirty(c);
+	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
+		   session_is_dirty(c) || listen_is_adopting(c);
 	if (session_is_tainted(c))
 		srv->is_closing = true;
 	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {

@@ -6,6 +6,7 @@
  * and nothing pins it (relay_try_release).
  */
 #include "client/client.h"
+#include "client/listen.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -41,13 +42,13 @@ breaks_statement_mode(struct client *c, struct server *srv)
 	return true;
 }
 
-static void
+static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
 	struct client *c = srv->link;
 
 	if (breaks_statement_mode(c, srv))
-		return;
+		return false;
 	if (srv->has_changed_plans && srv->tx == 'I') {
 		srv->has_changed_plans = false;
 		statement_store_renew_all(c->env->statements);
@@ -58,6 +59,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 	if (c->session != NULL)
 		session_request_done(c);
 	report_done(c, srv, ended);
+	return listen_request_done(c);
 }
 
 static void
@@ -128,6 +130,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
+	if (listen_error(c, e))
+		return true;
 	if (session_tell_kept_error(c, e->sqlstate))
 		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
@@ -152,7 +156,7 @@ changes_plans(const char *tag)
 	return false;
 }
 
-static void
+static bool
 on_complete(struct server *srv, const char *tag)
 {
 	struct client *c = srv->link;
@@ -176,6 +180,16 @@ on_complete(struct server *srv, const char *tag)
 	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !c->is_session && !session_is_followed(c) &&
 	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
+	return listen_complete(c, tag);
+}
+
+/* In session mode the client listens on its own server. */
+static bool
+on_notification(struct server *srv, const uint8_t *message, size_t len)
+{
+	struct client *c = srv->link;
+
+	return c->entry->settings.pool_mode != POOL_MODE_SESSION && listen_notification(c, message, len);
 }
 
 static bool
@@ -257,6 +271,7 @@ on_batch_end(struct server *srv)
 		rerun_now(c);
 	resume_held(c); /* before its server could go: what it waited for may be the replay of its settings there */
 	relay_try_release(c);
+	listen_flush(c); /* what came while something was owed */
 }
 
 static void
@@ -298,7 +313,7 @@ on_drained(struct server *srv)
 }
 
 const struct server_ops relay_server_ops = {
-	on_pass,      on_request_done, on_settled,   on_made,		statements_described,
-	on_error,     on_complete,     on_parameter, session_probe_row, session_probe_done,
-	on_batch_end, on_lost,	       on_drained
+	on_pass,	 on_request_done, on_settled,	on_made,	   statements_described,
+	on_error,	 on_complete,	  on_parameter, session_probe_row, session_probe_done,
+	on_notification, on_batch_end,	  on_lost,	on_drained
 };

@@ -93,6 +93,8 @@ report_done(struct client *c, struct server *srv, const struct owed *ended)
 	bool is_copy = strncmp(srv->tag, "COPY", 4) == 0;
 
 	d->requests++;
+	if (c->replication != 0)
+		return; /* a stream may last for days; that is no slow query */
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(c, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)

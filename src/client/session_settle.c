@@ -5,6 +5,7 @@
  * of the server, behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
  * the server's queue. What can't be moved pins the client to its server until a later probe says that it is gone.
  */
+#include "client/listen.h"
 #include "client/session.h"
 #include "session/scan.h"
 #include "wire/messages.h"
@@ -504,6 +505,29 @@ has_own_settings(const struct client *c)
 }
 
 void
+session_pin(struct client *c, enum pin_reason reason)
+{
+	if (session_own(c) != NULL)
+		set_pins(c, c->pins | 1u << reason);
+}
+
+/* What its server listens to is heard by pgweir from now on: no reason to keep it. */
+static int
+adopt_channels(struct client *c)
+{
+	const char *at = (const char *)c->session->rows.bytes;
+
+	for (unsigned i = 0; i < c->session->row_count; i++) {
+		const char *name = at + 1, *value = name + strlen(name) + 1;
+
+		if (*at == PROBE_CHANNEL && listen_adopt(c, name) < 0)
+			return -1;
+		at = value + strlen(value) + 1;
+	}
+	return 0;
+}
+
+void
 session_probe_done(struct server *srv)
 {
 	struct client *c = srv->link;
@@ -511,6 +535,8 @@ session_probe_done(struct server *srv)
 	struct finding *f;
 	unsigned pins, parts;
 
+	if (c != NULL)
+		listen_server_unlistened(c);
 	if (s == NULL || s->parts == 0)
 		return;
 	parts = s->parts;
@@ -521,6 +547,8 @@ session_probe_done(struct server *srv)
 	else if (!s->is_probe_lost) {
 		read_rows(c, f);
 		s->is_probe_lost = learn(c, f) < 0;
+		if (!s->is_probe_lost && (f->found & PROBE_LISTEN) && adopt_channels(c) == 0)
+			f->found &= ~(unsigned)PROBE_LISTEN;
 	}
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pool/pool_own.h"
+#include "pool/notify_hub.h"
 #include "pool/pool_target.h"
 
 #include <stdio.h>
@@ -326,6 +327,7 @@ entry_free(struct pool_set *set, struct entry_box *box)
 {
 	struct pool_entry *entry = &box->e, **at;
 
+	notify_hubs_free(entry);
 	pool_close_all(entry->policy, RR_SHUTDOWN, now_of(set));
 	while (!TAILQ_EMPTY(&entry->servers))
 		server_close(TAILQ_FIRST(&entry->servers));
@@ -396,6 +398,7 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 	const struct config_scope *db = config_find_database(set->config, entry->database->name);
 	struct pool_target *target;
 	struct pool_settings ps;
+	bool is_moved;
 
 	if (db == NULL)
 		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", entry->database->name);
@@ -404,12 +407,15 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 				 entry->settings.connect_timeout_us, &entry->keys);
 	if (target == NULL)
 		return fail_set(why, "53200", "no memory for a pool");
-	if (entry->target != NULL && !pool_target_is_same(entry->target, target)) {
+	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
+	if (is_moved) {
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
 		pool_close_all(entry->policy, RR_RELOAD, now_us);
 	}
 	pool_target_unref(entry->target);
 	entry->target = target;
+	if (is_moved)
+		notify_hubs_renew(entry);
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
 		set->random = set->random * 6364136223846793005u + 1442695040888963407u;
@@ -435,6 +441,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 		e->is_orphan = entry_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			pool_close_all(e->policy, RR_RELOAD, now_us);
+			notify_hubs_renew(e);
 			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
@@ -564,6 +571,12 @@ struct pool_owns *
 pool_set_owns(const struct pool_set *set)
 {
 	return set->owns;
+}
+
+const struct server_env *
+pool_set_server_env(const struct pool_set *set)
+{
+	return set->env;
 }
 
 /* --- borrowing --- */
@@ -734,8 +747,10 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 		set->is_paused = true;
 	mark_paused(set, database, true);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (concerns(e, database))
+		if (concerns(e, database)) {
+			notify_hubs_pause(e);
 			pool_pause(e->policy, now_us);
+		}
 }
 
 void
@@ -745,8 +760,10 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 		set->is_paused = false;
 	mark_paused(set, database, false);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (concerns(e, database))
+		if (concerns(e, database)) {
+			notify_hubs_resume(e);
 			pool_resume(e->policy, now_us);
+		}
 }
 
 bool
@@ -774,8 +791,10 @@ void
 pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us)
 {
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (concerns(e, database))
+		if (concerns(e, database)) {
+			notify_hubs_renew(e);
 			pool_close_all(e->policy, why, now_us);
+		}
 }
 
 const char *

@@ -19,6 +19,7 @@
 
 struct pool_set; /* opaque: pool_set.c */
 struct pool_owns;
+struct notify_hub;
 
 struct pool_database {
 	char name[CONFIG_NAME_MAX + 1]; /* as clients ask for it */
@@ -54,6 +55,7 @@ struct pool_entry {
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */
 	struct startup_image *startups; /* startup settings that were tried, and what they came to */
+	struct notify_hub *hubs; /* notify_hub.h: what listens for its clients */
 	uint32_t index; /* of whoever lists all pools, while it does */
 	struct pool_entry *next;
 	void *hash[7]; /* the set's own: uthash */
@@ -86,6 +88,7 @@ struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint32_t pool_set_next_server_id(struct pool_set *set);
 struct pool_owns *pool_set_owns(const struct pool_set *set); /* pool_own.h */
+const struct server_env *pool_set_server_env(const struct pool_set *set);
 
 /* --- borrowing; the policy's functions with servers in place of pool_conns --- */
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *link, uint64_t now_us);

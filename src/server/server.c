@@ -323,7 +323,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 static bool
 is_looked_into(const struct server *srv, uint8_t type)
 {
-	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' ||
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' ||
 	       (type == 'D' && srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE);
 }
 
@@ -422,6 +422,14 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 	return 0;
 }
 
+static bool
+got_complete(struct walk *w, const char *tag)
+{
+	if (w->srv->watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be answered in another way */
+		pass_run(w);
+	return w->srv->env->ops->complete(w->srv, tag);
+}
+
 /* EmptyQueryResponse, then ReadyForQuery outside a transaction; nothing else will do, but for news and errors. */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
@@ -460,7 +468,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, f->type, why);
 	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
-	if (!is_passed || f->type == 'E')
+	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->announces_ready))
 		pass_run(w);
 	if (f->type == 'E') {
 		bool is_replaced = false;
@@ -475,11 +483,10 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		if (!is_passed)
 			pass_run(w);
 	}
-	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0) {
-		if (srv->watches_tags)
-			pass_run(w);
-		srv->env->ops->complete(srv, (const char *)body);
-	}
+	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
+		is_passed = !got_complete(w, (const char *)body);
+	if (f->type == 'A' && is_passed && body_len == f->body_len)
+		is_passed = !srv->env->ops->notification(srv, w->p + w->at, FRAME_HEAD_LEN + body_len);
 	if (f->type == 'D' && to == OWED_TO_PROBE)
 		srv->env->ops->probe_row(srv, body, body_len, body_len == f->body_len);
 	if (f->type == 'G' && srv->state == SV_RESET)
@@ -495,9 +502,10 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		if (srv->tx != 'I')
 			pass_earlier(w); /* request_done may end the client because of it */
 		w->request = w->at;
-		if (ended.to == OWED_TO_CLIENT && srv->link != NULL)
-			srv->env->ops->request_done(srv, &ended);
-		else if (ended.to == OWED_TO_PROBE)
+		if (ended.to == OWED_TO_CLIENT && srv->link != NULL) {
+			if (srv->env->ops->request_done(srv, &ended))
+				w->run = w->at;
+		} else if (ended.to == OWED_TO_PROBE)
 			srv->env->ops->probe_done(srv);
 	}
 	if (ledger_is_our_turn(&srv->ledger)) {

@@ -36,8 +36,11 @@ struct server;
 struct server_ops {
 	/* A run of whole or partial messages for the borrower; bytes stay until on_batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
-	/* The ReadyForQuery of a request of the borrower's is in what was passed last; srv->tx is set. */
-	void (*request_done)(struct server *srv, const struct owed *ended);
+	/*
+	 * The ReadyForQuery of a request of the borrower's has come; srv->tx is set. With announces_ready all before it
+	 * was passed, and true says: do not pass it, the borrower says it itself. Else it ends what is passed next.
+	 */
+	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*made)(struct server *srv, const struct owed *o);
 	/*
@@ -52,13 +55,18 @@ struct server_ops {
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. */
-	void (*complete)(struct server *srv, const char *tag);
+	/*
+	 * CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. True (only of an
+	 * UNLISTEN): answered in another way, do not pass it.
+	 */
+	bool (*complete)(struct server *srv, const char *tag);
 	/* ParameterStatus; true: do not pass it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
 	/* A row of the probe's; is_whole: body is all of it. Then, with its ReadyForQuery, the end. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
+	/* A whole NotificationResponse. True: do not pass it. */
+	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
 	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
@@ -135,9 +143,12 @@ struct server {
 	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing; /* whoever returns it must close it: it is doubtful */
 	bool is_ping_answered;
+	bool announces_ready; /* the borrower's wish: see request_done */
 	bool watches_tags; /* the borrower wants to say something ahead of the next CommandComplete */
 	bool has_failed, has_rolled_back; /* since it was lent, or last settled: a statement; a transaction */
 	uint32_t suspicion; /* enum scan_flag: of what ran since then */
+	const void *notify_hub; /* what it notifies is heard there as if by PID notify_as; only compared; NULL: as it is */
+	uint32_t notify_as;
 	bool has_changed_plans; /* by DDL, in the transaction that is open */
 	bool was_owing; /* when it ended, something was owed */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */

@@ -321,7 +321,7 @@ scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 void
 scan_unicode_quoted(struct scan *s)
 {
-	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST;
+	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO;
 	scan_quoted(s, "", 0);
 }
 
@@ -336,8 +336,6 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 		return !s->is_index && (s->last != WORD_CONFLICT || s->has_join);
 	case WORD_USING:
 		return !s->is_index;
-	case WORD_BY: /* GROUP BY ROLLUP (x) */
-		return s->last != WORD_ROLLUP && s->last != WORD_CUBE;
 	case WORD_AGGREGATE:
 	case WORD_ANALYZE:
 	case WORD_AS:
@@ -406,6 +404,8 @@ judge_call(struct scan *s)
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
+	if (s->last_len == 0) /* U&"...": it may be set_config */
+		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_CONFIG;

@@ -21,6 +21,8 @@
 
 struct statement_store; /* opaque: statement_store.c */
 
+enum statement_finding { STATEMENT_UNKNOWN, STATEMENT_DOES_NOT, STATEMENT_DOES };
+
 struct statement {
 	uint64_t id; /* never reused */
 	size_t len; /* bytes: query, terminator, int16 count, int32 types */
@@ -29,6 +31,7 @@ struct statement {
 	uint8_t name_len; /* without terminator */
 	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
+	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
 	bool is_scanned;

@@ -34,6 +34,9 @@ snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from)
 	to->max_overflow += from->max_overflow;
 	to->overflow += from->overflow;
 	to->waiting += from->waiting;
+	to->listen_connections += from->listen_connections;
+	to->listening_clients += from->listening_clients;
+	to->listen_channels += from->listen_channels;
 	if (to->oldest_waiter_us < from->oldest_waiter_us)
 		to->oldest_waiter_us = from->oldest_waiter_us;
 	add_all((uint64_t *)&to->counters, (const uint64_t *)&from->counters, sizeof(to->counters) / sizeof(uint64_t));

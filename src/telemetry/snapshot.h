@@ -33,6 +33,7 @@ struct snapshot_pool {
 	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES];
 	uint64_t pool_size, max_overflow, overflow, waiting;
 	uint64_t oldest_waiter_us; /* age, not a time */
+	uint64_t listen_connections, listening_clients, listen_channels;
 	struct pool_counters counters;
 };
 struct snapshot_database {

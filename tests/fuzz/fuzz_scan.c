@@ -77,7 +77,7 @@ check_more(const struct scan *whole, unsigned options, const uint8_t *text, size
 		return;
 	scan_init(&s, options);
 	feed(&s, text, len);
-	feed(&s, (const uint8_t *)";", 1);
+	feed(&s, (const uint8_t *)"\n;", 2); /* a comment may be the last */
 	feed(&s, (const uint8_t *)more, sizeof(more) - 1);
 	must((scan_end(&s) & (whole->flags | SCAN_LISTEN)) == (whole->flags | SCAN_LISTEN));
 }

@@ -161,6 +161,32 @@ const cases = {
             })
     },
 
+    async notifications() {
+        await withClient({}, async (listener) => withClient({}, async (other) => {
+            const heard = []
+            let wake = () => {}
+            listener.on('notification', (message) => {
+                heard.push([message.channel, message.payload])
+                wake()
+            })
+            const hear = async (count) => {
+                while (heard.length < count) await new Promise((resolve) => { wake = resolve })
+            }
+            await listener.query('LISTEN news')
+            await listener.query({ name: 'more', text: 'LISTEN "More News"' })
+            for (let i = 0; i < 5; i++) await other.query("SELECT pg_notify('news', $1)", [String(i)])
+            await other.query('NOTIFY "More News", \'x\'')
+            await hear(6)
+            assert.deepStrictEqual(heard, [['news', '0'], ['news', '1'], ['news', '2'], ['news', '3'], ['news', '4'],
+                ['More News', 'x']])
+            await listener.query('UNLISTEN news; SELECT 1')
+            await other.query("NOTIFY news, 'not heard'")
+            await other.query("NOTIFY \"More News\", 'last'")
+            await hear(7)
+            assert.deepStrictEqual(heard[6], ['More News', 'last'])
+        }))
+    },
+
     async largeValues() {
         await withClient({}, async (client) => {
             const text = 'x'.repeat(5000000)

@@ -214,6 +214,20 @@ def test_limits_on_time_do_not_end_a_stream(weir, table):
 
 
 @pytest.mark.weir_only
+def test_a_stream_is_no_slow_query(weir):
+    weir.start(threshold="200ms")
+    with replicate(weir) as wire, weir.raw() as other:
+        stream(wire)
+        other.query("SELECT pg_sleep(0.4)")
+        send_cancel(weir.address, wire.key)
+        wire.read_until("Z")
+        other.query("SELECT pg_sleep(0.4), 'last'")
+        wait_until(lambda: len(weir.slow_lines()) >= 2, 5, "lines of the two slow queries")
+    assert all("pg_sleep" in line["query"] for line in weir.slow_lines())
+    assert weir.metric("pgweir_client_requests_total") >= 4
+
+
+@pytest.mark.weir_only
 def test_they_count_as_server_connections(weir):
     weir.start(max_server_connections=3, pool_size=3, pool_timeout="500ms")
     with weir.raw() as one, weir.raw() as two:

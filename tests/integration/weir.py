@@ -226,14 +226,18 @@ class Weir:
     def log(self):
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
 
+    def close_connections(self):
+        """Those that were kept."""
+        while self._connections:
+            try:
+                self._connections.pop().close()
+            except Exception:  # pylint: disable=broad-except
+                pass
+
     def teardown(self):
         """Ends it and looks whether all was well."""
         problems = []
-        for connection in self._connections:
-            try:
-                connection.close()
-            except Exception:  # pylint: disable=broad-except
-                pass
+        self.close_connections()
         if self.process is not None:
             code = self.process.poll()
             if self.expected_exit is None:

@@ -106,7 +106,8 @@ static const struct row rows[] = {
 	{ "types",
 	  "SELECT a::varchar(10), cast(b AS numeric(10, 2)), c::vector(3), '1'::bit(3), x::timestamp(3) with time zone",
 	  0, "", 0 },
-	{ "grouping", "SELECT grouping(a) FROM t GROUP BY ROLLUP (a), GROUPING SETS ((a), ())", 0, "", 0 },
+	{ "grouping", "SELECT grouping(a) FROM t GROUP BY GROUPING SETS ((a), ())", 0, "", 0 },
+	{ "which may be a function of that name", "SELECT a FROM t GROUP BY ROLLUP (a)", CODE, "", 0 },
 	{ "JSON",
 	  "SELECT jsonb_build_object('a', x->>'b', 'c', jsonb_agg(y ORDER BY z)) FROM jsonb_to_recordset($1) AS t(x "
 	  "jsonb, y int), unnest($2::int[]) WITH ORDINALITY AS u(a, b)",

@@ -1,0 +1,106 @@
+/* src/client/listen_state.h - what listen.c and listen_queue.c share; see listen.h. */
+#ifndef PGWEIR_CLIENT_LISTEN_STATE_H
+#define PGWEIR_CLIENT_LISTEN_STATE_H
+
+#include "client/listen.h"
+#include "pool/notify_hub.h"
+#include "session/known.h"
+
+#include <event2/event_struct.h>
+#include <uthash.h>
+
+/* A channel that the client listens to, or may come to. */
+struct membership {
+	struct notify_member member; /* first: the hub's pointer is ours */
+	struct client *c;
+	UT_hash_handle hh;
+	bool is_heard; /* the hub listens there */
+	bool is_refused; /* it can't: why */
+	bool is_active; /* LISTEN was committed */
+	bool is_adopted; /* its server listens there too: see adoption in listen.c */
+	bool is_awaited; /* for adoption: the hub has not answered yet */
+	uint8_t wanted; /* when the transaction commits: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: as it is */
+	uint32_t refs; /* statements under way, and what waits */
+	struct fail *why;
+	struct buf early; /* heard before the LISTEN was committed */
+	char name[KNOWN_NAME_MAX];
+};
+
+/* A LISTEN or UNLISTEN that was sent, and not answered yet. */
+struct listen_effect {
+	uint8_t kind; /* enum known_kind */
+	bool is_refused; /* what was sent in its place fails: the error is m->why */
+	struct membership *m; /* LISTEN */
+	uint32_t ahead; /* requests of the client's that will be done before its own */
+	char name[KNOWN_NAME_MAX];
+	TAILQ_ENTRY(listen_effect) link;
+};
+
+struct listen_portal {
+	uint8_t kind;
+	char channel[KNOWN_NAME_MAX];
+	TAILQ_ENTRY(listen_portal) link;
+	char name[];
+};
+
+/* A text that notifies: see listen_pid.c. */
+enum listen_sending {
+	SENDING_NOT,
+	SENDING_WAITS, /* it waits for the hub */
+	SENDING_MARKED, /* what comes with its server's PID is this client's */
+	SENDING_ENDS /* ... until the hub has caught up */
+};
+
+struct client_listen {
+	struct client *c;
+	struct notify_ear ear;
+	struct membership *table;
+	uint32_t active_count;
+	TAILQ_HEAD(, listen_effect) effects;
+	TAILQ_HEAD(, listen_portal) portals;
+	struct membership *awaited; /* by the message at the front of c->pending */
+	bool is_waiting; /* ... which is handled when the hub has answered, or (none awaited) caught up */
+	bool has_wanted, is_swept; /* a membership has wanted set; none is to be dropped */
+	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
+	enum listen_sending sending;
+	bool has_error; /* in this request: an implicit transaction is rolled back */
+	bool has_savepoint, is_rolled_back; /* since the tag ROLLBACK, with savepoints: all of it, or to one of them? */
+	/* adoption */
+	struct membership *marker; /* the client's own channel */
+	bool has_hub_marked, has_server_marked; /* it was heard there */
+	uint32_t adopting; /* channels the hub has not answered for yet */
+	bool is_server_listening; /* its server listens: UNLISTEN is to be said there */
+	bool is_unlistening; /* ... was said */
+	bool is_pinned; /* the hub could not: that server is kept */
+	/* delivery */
+	struct buf queue; /* whole messages; those before queue_at are sent */
+	size_t queue_at, early_bytes;
+	uint64_t gap_count;
+	bool is_overrun; /* more than may wait */
+	bool is_ready_kept; /* ReadyForQuery follows when the hub has caught up */
+	bool is_doomed; /* it has been told why, and is closed when that has been sent */
+	struct event *doom;
+};
+
+/* listen_queue.c */
+extern const struct notify_ear_ops listen_ear_ops;
+void listen_keep_early(struct client_listen *l, struct membership *m); /* what is early joins the queue */
+void listen_drop_early(struct client_listen *l, struct membership *m);
+void listen_drop_queued(struct client_listen *l, const char *channel); /* NULL: all channels */
+void listen_queue_fini(struct client_listen *l);
+bool listen_keep_ready(struct client *c); /* true: it will be said when the hub has caught up */
+
+/* listen_pid.c */
+bool listen_pid_holds(struct client *c); /* nothing is owed: true if its server is to be kept for now */
+bool listen_pid_caught_up(struct client *c); /* true: that was all it was for */
+
+/* listen.c */
+struct client_listen *listen_own(struct client *c); /* made at first use; NULL: no memory */
+bool listen_is_not_ours(const struct client *c);
+void listen_detach_idle(struct client_listen *l); /* nothing needs the hub any more */
+void listen_answered(struct notify_member *member, const struct fail *why); /* by the hub */
+void listen_resume(struct client *c); /* handles what was kept */
+void listen_hub_marked(struct client_listen *l);
+void listen_end_adoption(struct client_listen *l);
+
+#endif

@@ -1,0 +1,740 @@
+"""LISTEN, UNLISTEN and NOTIFY on a connection that has no server of its own: what PostgreSQL promises holds, and what
+is read here is the same straight against PostgreSQL (PGWEIR_DIRECT)."""
+
+import struct
+
+import pytest
+
+from rawwire import (QueryFailed, bind, close, describe, execute, one_statement, parse, query, sync)
+from waiting import wait_until
+
+
+def shape(replies):
+    """The types of messages, in order."""
+    return "".join(reply.type for reply in replies if reply.type != "S")
+
+
+def notified(reply):
+    """(channel, payload) of a NotificationResponse."""
+    channel, payload, _ = reply.body[4:].split(b"\0", 2)
+    return channel.decode(), payload.decode()
+
+
+def pid_of(reply):
+    return struct.unpack_from("!i", reply.body)[0]
+
+
+def news(wire, count=1, timeout=5):
+    """The next so many notifications, which come while nothing was asked."""
+    replies = [wire.read(timeout) for _ in range(count)]
+    assert shape(replies) == "A" * count, [(reply.type, reply.body) for reply in replies]
+    return [notified(reply) for reply in replies]
+
+
+def all_news(replies):
+    return [notified(reply) for reply in replies if reply.type == "A"]
+
+
+def tags(replies):
+    return [reply.tag for reply in replies if reply.type == "C"]
+
+
+@pytest.fixture(params=[1, 2], ids=["one_server", "two_servers"])
+def pool(request, weir):
+    weir.start(pool_size=request.param, pool_lifo=False)
+    return weir
+
+
+@pytest.fixture
+def one(weir):
+    weir.start(pool_size=1)
+    return weir
+
+
+def listening(weir, *channels, **options):
+    wire = weir.raw(**options)
+    for channel in channels:
+        replies = wire.ask(query(f"LISTEN {channel}"))
+        assert tags(replies) == ["LISTEN"] and shape(replies) == "CZ"
+    return wire
+
+
+# --- the plain case ---
+
+def test_a_listener_hears_what_others_notify(pool):
+    listener, other = listening(pool, "news"), pool.raw()
+    other.query("NOTIFY news, 'first'")
+    other.query("NOTIFY news")
+    other.query("SELECT pg_notify('news', 'Grüße ''\"')")
+    assert news(listener, 3) == [("news", "first"), ("news", ""), ("news", "Grüße '\"")]
+
+
+def test_a_listener_goes_on_working(pool):
+    listener, other = listening(pool, "news"), pool.raw()
+    for number in range(20):
+        assert listener.value(f"SELECT {number}") == str(number)
+        other.query(f"NOTIFY news, '{number}'")
+        assert news(listener) == [("news", str(number))]
+
+
+def test_what_was_committed_before_comes_before_the_end_of_a_query(pool):
+    listener, other = listening(pool, "news"), pool.raw()
+    for number in range(50):
+        other.query(f"NOTIFY news, '{number}'")
+        replies = listener.ask(query("SELECT 1"))
+        # Either it was there before the query was sent, or PostgreSQL's order holds: before its ReadyForQuery.
+        assert all_news(replies) == [("news", str(number))], shape(replies)
+        assert replies[-1].status == "I"
+
+
+def test_notifications_of_ones_own_come_before_ready(pool):
+    wire = listening(pool, "own")
+    for number in range(20):
+        replies = wire.ask(query(f"NOTIFY own, '{number}'"))
+        assert shape(replies) == "CAZ" and all_news(replies) == [("own", str(number))]
+
+
+def test_equal_notifications_of_one_transaction_come_once(pool):
+    listener, other = listening(pool, "news"), pool.raw()
+    other.query("BEGIN")
+    for _ in range(3):
+        other.query("NOTIFY news, 'same'")
+    other.query("NOTIFY news, 'other'")
+    other.query("COMMIT")
+    assert news(listener, 2) == [("news", "same"), ("news", "other")]
+
+
+# --- who sent it ---
+
+def own_pid(wire):
+    """As drivers know it: BackendKeyData."""
+    return struct.unpack_from("!i", wire.key)[0]
+
+
+def notify_extended(wire):
+    wire.ask(one_statement("SELECT pg_notify($1, $2)", ["news", "x"]), sync())
+
+
+def notify_prepared(wire):
+    wire.ask(parse("n", "NOTIFY news, 'x'"), sync())
+    wire.ask(bind("", "n"), execute(), sync())
+
+
+def notify_in_transaction(wire):
+    wire.query("BEGIN")
+    wire.query("SELECT 1")
+    wire.query("NOTIFY news, 'x'")
+    wire.query("SELECT 2")
+    wire.query("COMMIT")
+
+
+def notify_pipelined(wire):
+    wire.send(query("SELECT 1"), query("NOTIFY news, 'x'"), query("SELECT 2"))
+    wire.read_until("Z", 3)
+
+
+@pytest.mark.parametrize("send", [lambda wire: wire.query("NOTIFY news, 'x'"), notify_extended, notify_prepared,
+                                  notify_in_transaction, notify_pipelined],
+                         ids=["simple", "extended", "prepared", "transaction", "pipelined"])
+def test_the_pid_is_the_one_its_sender_knows(pool, send):
+    listener, senders = listening(pool, "news"), [pool.raw() for _ in range(3)]
+    for sender in [*senders, *senders]:
+        send(sender)
+        reply = listener.read()
+        assert notified(reply) == ("news", "x") and pid_of(reply) == own_pid(sender)
+    listener.send(query("NOTIFY news, 'own'"))
+    own = [reply for reply in listener.read_until("Z") if reply.type == "A"]
+    assert [pid_of(reply) for reply in own] == [own_pid(listener)]
+
+
+def test_a_sender_that_leaves_at_once_is_known(pool):
+    listener = listening(pool, "news")
+    for _ in range(20):
+        sender = pool.raw()
+        sender.query("NOTIFY news")
+        sender.close()
+        assert pid_of(listener.read()) == own_pid(sender)
+
+
+def test_senders_are_not_mistaken_for_each_other(pool):
+    """Three threads send as fast as they can, by as many servers as there are."""
+    listener, senders = listening(pool, "news"), [pool.raw() for _ in range(3)]
+
+    def send(wire):
+        for number in range(60):
+            wire.query(f"NOTIFY news, '{own_pid(wire)} {number}'" if number % 3 else "SELECT 1")
+    jobs = [pool.in_background(send, wire) for wire in senders]
+    for _ in range(3 * 40):
+        reply = listener.read()
+        assert notified(reply)[1].split()[0] == str(pid_of(reply))
+    for job in jobs:
+        job.result(10)
+
+
+@pytest.mark.weir_only
+def test_a_trigger_that_notifies_is_nobodys(weir, table):
+    """What no text shows keeps the PID of the server connection; it is never taken for another client's."""
+    weir.postgres.query(f"CREATE FUNCTION tell_{table}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                        f"NOTIFY news, 'row'; RETURN NULL; END$$")
+    weir.postgres.query(f"CREATE TRIGGER tell AFTER INSERT ON {table} EXECUTE FUNCTION tell_{table}()")
+    weir.start(pool_size=1)
+    listener, by_trigger, by_text = listening(weir, "news"), weir.raw(), weir.raw()
+    for number in range(50):
+        by_trigger.send(query(f"INSERT INTO {table} VALUES ({number}, 'x')"))
+        by_text.send(query("NOTIFY news, 'text'"))
+        by_trigger.read_until("Z")
+        by_text.read_until("Z")
+        for reply in [listener.read(), listener.read()]:
+            known = notified(reply)[1] == "text"
+            assert (pid_of(reply) == own_pid(by_text)) == known
+    weir.postgres.query(f"DROP FUNCTION tell_{table}() CASCADE")
+
+
+def test_the_order_is_that_of_the_commits(pool):
+    listener, senders = listening(pool, "a", "b"), [pool.raw() for _ in range(3)]
+    expected = []
+    for number in range(60):
+        channel = "ab"[number % 2]
+        senders[number % 3].query(f"NOTIFY {channel}, '{number}'")
+        expected.append((channel, str(number)))
+    assert news(listener, 60) == expected
+
+
+# --- names ---
+
+@pytest.mark.parametrize("spelled, name", [
+    ("News", "news"), ('"News"', "News"), ('"a ""quoted"" one"', 'a "quoted" one'), ("grün", "grün"),
+    ('"; DROP TABLE x; --"', "; DROP TABLE x; --"), ('U&"d\\0061t"', "dat"), ("select_1$x", "select_1$x"),
+    ("/* a comment */ spaced -- and more", "spaced"), ("listen_", "listen_"),
+], ids=["folded", "quoted", "quotes", "non_ascii", "hostile", "unicode_escape", "dollar", "comments", "keyword_like"])
+def test_channels_are_named_as_in_postgresql(one, spelled, name):
+    listener, other = listening(one, spelled), one.raw()
+    other.query("SELECT pg_notify('%s', 'x')" % name.replace("'", "''"))
+    assert news(listener) == [(name, "x")]
+    assert tags(listener.ask(query('UNLISTEN "%s"' % name.replace('"', '""')))) == ["UNLISTEN"]
+    other.query("SELECT pg_notify('%s', 'y')" % name.replace("'", "''"))
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+def test_long_names_are_cut_with_a_notice(one):
+    listener, other = one.raw(), one.raw()
+    replies = listener.ask(query("LISTEN " + "x" * 70))
+    assert shape(replies) == "NCZ" and replies[0].sqlstate == "42622" and tags(replies) == ["LISTEN"]
+    other.query("NOTIFY " + "x" * 63)
+    assert news(listener) == [("x" * 63, "")]
+
+
+@pytest.mark.parametrize("sql, sqlstate", [("LISTEN", "42601"), ("LISTEN a b", "42601"), ("LISTEN 'a'", "42601"),
+                                           ('LISTEN ""', "42601"), ("LISTEN a, b", "42601"),
+                                           ("LISTEN *", "42601")])
+def test_what_is_no_listen_is_refused_by_postgresql(one, sql, sqlstate):
+    wire = one.raw()
+    with pytest.raises(QueryFailed) as failed:
+        wire.query(sql)
+    assert failed.value.reply.sqlstate == sqlstate
+    assert wire.value("SELECT 1") == "1"
+
+
+# --- transactions ---
+
+def test_a_notify_is_sent_with_its_transaction(pool):
+    listener, other = listening(pool, "news"), pool.raw()
+    other.query("BEGIN")
+    other.query("NOTIFY news, 'lost'")
+    other.query("ROLLBACK")
+    other.query("BEGIN")
+    other.query("NOTIFY news, 'kept'")
+    if pool.direct or pool.config["pool"]["pool_size"] > 1:
+        assert all_news(listener.ask(query("SELECT 1"))) == []
+    other.query("COMMIT")
+    assert news(listener) == [("news", "kept")]
+
+
+def test_a_listen_counts_when_it_is_committed(weir):
+    weir.start(pool_size=2)
+    listener, other = weir.raw(), weir.raw()
+    listener.query("BEGIN")
+    assert tags(listener.ask(query("LISTEN news"))) == ["LISTEN"]
+    other.query("NOTIFY news, 'too early'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+    assert all_news(listener.ask(query("COMMIT"))) == []
+    other.query("NOTIFY news, 'in time'")
+    assert news(listener) == [("news", "in time")]
+
+
+def test_a_listen_that_is_rolled_back_never_was(weir):
+    weir.start(pool_size=2)
+    listener, other = weir.raw(), weir.raw()
+    listener.query("BEGIN")
+    listener.query("LISTEN news")
+    listener.query("ROLLBACK")
+    other.query("NOTIFY news, 'nobody'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+def test_an_unlisten_that_is_rolled_back_never_was(pool):
+    listener, other = listening(pool, "news"), pool.raw()
+    listener.query("BEGIN")
+    listener.query("UNLISTEN news")
+    listener.query("ROLLBACK")
+    other.query("NOTIFY news, 'still'")
+    assert news(listener) == [("news", "still")]
+
+
+def test_ones_own_notify_in_the_transaction_of_the_listen(pool):
+    wire = pool.raw()
+    wire.query("BEGIN")
+    wire.query("LISTEN own")
+    wire.query("NOTIFY own, 'me'")
+    replies = wire.ask(query("COMMIT"))
+    assert shape(replies) == "CAZ" and all_news(replies) == [("own", "me")]
+
+
+def test_nothing_is_delivered_within_a_transaction(weir):
+    weir.start(pool_size=2)
+    listener, other = listening(weir, "news"), weir.raw()
+    listener.query("BEGIN")
+    for number in range(5):
+        other.query(f"NOTIFY news, '{number}'")
+        replies = listener.ask(query("SELECT 1"))
+        assert shape(replies) == "TDCZ"
+    replies = listener.ask(query("COMMIT"))
+    assert all_news(replies) == [("news", str(number)) for number in range(5)]
+    assert shape(replies) == "CAAAAAZ"
+
+
+@pytest.mark.parametrize("sql", ["LISTEN news", "UNLISTEN news", "UNLISTEN *"])
+def test_a_failed_transaction_takes_none(one, sql):
+    wire, other = one.raw(), one.raw()
+    wire.query("BEGIN")
+    with pytest.raises(QueryFailed):
+        wire.query("SELECT 1/0")
+    replies = wire.ask(query(sql))
+    assert shape(replies) == "EZ" and replies[0].sqlstate == "25P02"
+    wire.query("ROLLBACK")
+    other.query("NOTIFY news")
+    assert all_news(wire.ask(query("SELECT 1"))) == []
+
+
+def test_a_transaction_that_fails_at_its_commit_listens_to_nothing(one, table):
+    one.postgres.query(f"ALTER TABLE {table} ADD UNIQUE (v) DEFERRABLE INITIALLY DEFERRED")
+    wire, other = one.raw(), one.raw()
+    wire.query("BEGIN")
+    wire.query("LISTEN news")
+    wire.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'a')")
+    with pytest.raises(QueryFailed):
+        wire.query("COMMIT")
+    other.query("NOTIFY news")
+    assert all_news(wire.ask(query("SELECT 1"))) == []
+
+
+def test_a_rollback_to_before_the_listen(one):
+    wire, other = one.raw(), one.raw()
+    wire.query("BEGIN")
+    wire.query("SAVEPOINT s")
+    wire.query("LISTEN undone")
+    wire.query("ROLLBACK TO s")
+    wire.query("LISTEN kept")
+    wire.query("COMMIT")
+    other.query("NOTIFY undone, 'x'")
+    other.query("NOTIFY kept, 'y'")
+    assert news(wire) == [("kept", "y")]
+
+
+# --- leaving ---
+
+def test_unlisten_one_and_all(pool):
+    listener, other = listening(pool, "a", "b", "c"), pool.raw()
+
+    def notify_all(payload):
+        for channel in "abc":
+            other.query(f"NOTIFY {channel}, '{payload}'")
+        return [channel for channel, _ in all_news(listener.ask(query("SELECT 1")))]
+
+    assert notify_all("1") == ["a", "b", "c"]
+    assert tags(listener.ask(query("UNLISTEN b"))) == ["UNLISTEN"]
+    assert notify_all("2") == ["a", "c"]
+    assert tags(listener.ask(query("UNLISTEN nothing"))) == ["UNLISTEN"]
+    assert notify_all("3") == ["a", "c"]
+    assert tags(listener.ask(query("UNLISTEN *"))) == ["UNLISTEN"]
+    assert notify_all("4") == []
+    assert tags(listener.ask(query("LISTEN b"))) == ["LISTEN"]
+    assert notify_all("5") == ["b"]
+    assert tags(listener.ask(query("DISCARD ALL"))) == ["DISCARD ALL"]
+    assert notify_all("6") == []
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; UNLISTEN *; RESET ALL", "UNLISTEN a; SELECT 1; unlisten \"b\"",
+                                 "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN\n*;\nRESET ALL;"])
+def test_unlisten_among_other_statements(pool, sql):
+    """asyncpg cleans its connections so when they go back to its pool."""
+    listener, other = listening(pool, "a", "b"), pool.raw()
+    assert "UNLISTEN" in tags(listener.ask(query(sql)))
+    other.query("NOTIFY a")
+    other.query("NOTIFY b")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+def test_one_of_two_leaves(pool):
+    stays, goes, other = listening(pool, "news"), listening(pool, "news"), pool.raw()
+    other.query("NOTIFY news, 'both'")
+    assert news(stays) == news(goes) == [("news", "both")]
+    goes.query("UNLISTEN news")
+    other.query("NOTIFY news, 'one'")
+    assert news(stays) == [("news", "one")]
+    assert all_news(goes.ask(query("SELECT 1"))) == []
+    listening(pool, "news").close()
+    other.query("NOTIFY news, 'again'")
+    assert news(stays) == [("news", "again")]
+
+
+def test_listening_twice_hears_once(pool):
+    listener, other = listening(pool, "news", "news"), pool.raw()
+    other.query("NOTIFY news")
+    other.query("NOTIFY news, 'end'")
+    assert news(listener, 2) == [("news", ""), ("news", "end")]
+
+
+def test_databases_are_apart(weir):
+    weir.postgres.query("SELECT 1")
+    weir.start(pool_size=1)
+    here, there = listening(weir, "news"), listening(weir, "news", database="app2")
+    weir.raw(database="app2").query("NOTIFY news, 'there'")
+    weir.raw().query("NOTIFY news, 'here'")
+    assert news(here) == [("news", "here")]
+    assert news(there) == [("news", "there")]
+
+
+# --- the extended protocol ---
+
+def test_one_statement_of_the_extended_protocol(pool):
+    listener, other = pool.raw(), pool.raw()
+    replies = listener.ask(one_statement("LISTEN news"), sync())
+    assert shape(replies) == "12nCZ" and tags(replies) == ["LISTEN"]
+    other.query("NOTIFY news, 'x'")
+    assert news(listener) == [("news", "x")]
+    replies = listener.ask(one_statement("UNLISTEN news"), sync())
+    assert tags(replies) == ["UNLISTEN"]
+    other.query("NOTIFY news, 'y'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+def test_a_named_statement_executed_again_and_again(pool):
+    listener, other = pool.raw(), pool.raw()
+    assert shape(listener.ask(parse("on", "LISTEN news"), describe("S", "on"), sync())) == "1tnZ"
+    assert shape(listener.ask(parse("off", "UNLISTEN *"), sync())) == "1Z"
+    other.query("NOTIFY news, 'prepared is not executed'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+    for number in range(5):
+        replies = listener.ask(bind("p", "on"), describe("P", "p"), execute("p"), sync())
+        assert shape(replies) == "2nCZ" and tags(replies) == ["LISTEN"]
+        other.query(f"NOTIFY news, '{number}'")
+        assert news(listener) == [("news", str(number))]
+        assert tags(listener.ask(bind("", "off"), execute(), sync())) == ["UNLISTEN"]
+        other.query("NOTIFY news, 'not heard'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+def test_a_pipeline_that_listens(pool):
+    listener, other = pool.raw(), pool.raw()
+    listener.send(one_statement("SELECT 1"), one_statement("LISTEN a"), one_statement("LISTEN b"),
+                  one_statement("UNLISTEN a"), one_statement("SELECT 2"), sync(),
+                  one_statement("LISTEN c"), sync(), query("LISTEN d"), query("SELECT 3"))
+    replies = listener.read_until("Z", 4)
+    assert tags(replies) == ["SELECT 1", "LISTEN", "LISTEN", "UNLISTEN", "SELECT 1", "LISTEN", "LISTEN", "SELECT 1"]
+    for channel in "abcd":
+        other.query(f"NOTIFY {channel}")
+    assert news(listener, 3) == [("b", ""), ("c", ""), ("d", "")]
+
+
+def test_an_error_in_a_pipeline_undoes_its_listen(pool):
+    listener, other = pool.raw(), pool.raw()
+    replies = listener.ask(one_statement("LISTEN a"), one_statement("SELECT 1/0"), one_statement("LISTEN b"), sync())
+    assert tags(replies) == ["LISTEN"] and shape(replies)[-2:] == "EZ"
+    replies = listener.ask(one_statement("LISTEN c"), sync())
+    assert tags(replies) == ["LISTEN"]
+    for channel in "abc":
+        other.query(f"NOTIFY {channel}")
+    assert news(listener) == [("c", "")]
+
+
+def test_a_portal_that_is_bound_anew(one):
+    listener, other = one.raw(), one.raw()
+    replies = listener.ask(parse("s", "LISTEN news"), bind("", "s"), parse("t", "SELECT 7"), bind("", "t"), execute(),
+                           close("S", "s"), sync())
+    assert tags(replies) == ["SELECT 1"]
+    other.query("NOTIFY news")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+def test_a_name_that_is_taken(one):
+    wire = one.raw()
+    wire.ask(parse("s", "LISTEN a"), sync())
+    replies = wire.ask(parse("s", "LISTEN b"), sync())
+    assert replies[0].type == "E" and replies[0].sqlstate == "42P05"
+    assert '"s"' in replies[0].error["M"]
+
+
+def test_transactions_by_the_extended_protocol(pool):
+    listener, other = pool.raw(), pool.raw()
+    replies = listener.ask(one_statement("BEGIN"), one_statement("LISTEN a"), one_statement("COMMIT"),
+                           one_statement("BEGIN"), one_statement("LISTEN b"), one_statement("ROLLBACK"), sync())
+    assert tags(replies) == ["BEGIN", "LISTEN", "COMMIT", "BEGIN", "LISTEN", "ROLLBACK"]
+    other.query("NOTIFY b")
+    other.query("NOTIFY a")
+    assert news(listener) == [("a", "")]
+
+
+# --- what only pgweir does ---
+
+def listeners(weir):
+    """Server processes whose last statement was a LISTEN or what keeps it going."""
+    return [row for row in weir.postgres.backends(usename="web") if row["query"].startswith("LISTEN")]
+
+
+@pytest.mark.weir_only
+def test_many_listeners_cost_one_connection(weir):
+    weir.start(pool_size=2, max_client_connections=1200, fd_limit=4096)
+    count = 1000
+    wires = [weir.raw() for _ in range(count)]
+    for number, wire in enumerate(wires):
+        wire.send(query(f"LISTEN c{number % 100}"))
+    for wire in wires:
+        assert tags(wire.read_until("Z")) == ["LISTEN"]
+    assert weir.postgres.count(usename="web") <= 3
+    other = weir.raw()
+    for number in range(100):
+        other.query(f"NOTIFY c{number}, 'for ten'")
+    for number, wire in enumerate(wires):
+        assert news(wire) == [(f"c{number % 100}", "for ten")]
+    assert weir.postgres.count(usename="web") <= 3
+
+
+@pytest.mark.weir_only
+def test_a_lost_connection_comes_back_with_a_warning(one):
+    listener, idle, other = listening(one, "a", "b"), one.raw(), one.raw()
+    for _ in range(2):
+        pids = [row["pid"] for row in listeners(one)]
+        assert len(pids) == 1
+        one.postgres.query(f"SELECT pg_terminate_backend({pids[0]})")
+        warning = listener.read(10)
+        assert warning.type == "N" and warning.severity == "WARNING" and warning.sqlstate == "01000"
+        other.query("NOTIFY b, 'back'")
+        assert news(listener) == [("b", "back")]
+    assert idle.has_nothing_more()
+    # One that listens only now had nothing to lose.
+    later = listening(one, "a")
+    other.query("NOTIFY a, 'x'")
+    assert news(later) == [("a", "x")]
+
+
+@pytest.mark.weir_only
+def test_a_listen_waits_while_nothing_can_be_connected(weir, own_postgres):
+    weir.postgres = own_postgres
+    weir.start(pool_size=1)
+    listener = listening(weir, "a")
+    own_postgres.stop()
+    own_postgres.start()
+    assert listener.read(20).severity == "WARNING"
+    weir.raw().query("NOTIFY a, 'back'")
+    assert news(listener) == [("a", "back")]
+
+
+@pytest.mark.weir_only
+def test_a_client_that_does_not_read_is_told_and_closed(weir):
+    weir.start(pool_size=1)
+    slow = listening(weir, "flood", receive_buffer=4096)
+    good, other = listening(weir, "flood"), weir.raw()
+    before = weir.memory_bytes()
+    payload, sent = "x" * 7000, 0
+    while "does not read its notifications" not in weir.log():
+        for _ in range(20):
+            other.query(f"NOTIFY flood, '{payload}{sent}'")
+            news(good)
+            sent += 1
+        assert sent < 10000
+    assert weir.memory_bytes() - before < 32 << 20
+    replies = slow.read_to_end()
+    assert replies[-1].type == "E" and replies[-1].severity == "FATAL" and replies[-1].sqlstate == "53400"
+    got = all_news(replies)
+    assert got == [("flood", f"{payload}{number}") for number in range(len(got))]
+    other.query("NOTIFY flood, 'end'")
+    assert news(good) == [("flood", "end")]
+
+
+@pytest.mark.weir_only
+def test_a_client_that_stays_in_a_transaction_is_bounded_too(weir):
+    weir.start(pool_size=2)
+    slow, other = listening(weir, "flood"), weir.raw()
+    slow.query("BEGIN")
+    for number in range(200):
+        other.query(f"NOTIFY flood, '{'x' * 7000}{number}'")
+    replies = slow.read_to_end()
+    assert [reply.sqlstate for reply in replies if reply.type == "E"] == ["53400"]
+    assert weir.raw().value("SELECT 1") == "1"
+
+
+@pytest.mark.weir_only
+def test_a_listen_that_cannot_be_is_refused(weir, own_postgres):
+    """PostgreSQL lets no more in; the pool's own connection is there, and the client lives on."""
+    weir.postgres = own_postgres
+    weir.start(pool_size=1, pool_timeout="1s")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
+    replies = wire.ask(query("LISTEN a"))
+    assert shape(replies) == "EZ" and replies[0].sqlstate == "53300", replies[0].error
+    replies = wire.ask(one_statement("LISTEN a"), sync())
+    assert shape(replies) == "12nEZ" and replies[3].sqlstate == "53300", shape(replies)
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT -1")
+    assert tags(wire.ask(query("LISTEN a"))) == ["LISTEN"]
+    own_postgres.query("NOTIFY a, 'now'")
+    assert news(wire) == [("a", "now")]
+
+
+@pytest.mark.weir_only
+def test_pause_resume_and_reconnect(one):
+    listener = listening(one, "a")
+    one.console("PAUSE")
+    wait_until(lambda: one.postgres.count(usename="web") == 0, 5, "no connections")
+    one.console("RESUME")
+    assert listener.read(10).severity == "WARNING"
+    one.raw().query("NOTIFY a, '1'")
+    assert news(listener) == [("a", "1")]
+    before = [row["pid"] for row in listeners(one)]
+    one.console("RECONNECT")
+    assert listener.read(10).severity == "WARNING"
+    assert [row["pid"] for row in listeners(one)] != before
+    one.raw().query("NOTIFY a, '2'")
+    assert news(listener) == [("a", "2")]
+
+
+@pytest.mark.weir_only
+def test_another_client_encoding_has_a_connection_of_its_own(one):
+    utf8, latin1 = listening(one, "grün"), one.raw(parameters={"client_encoding": "LATIN1"})
+    assert tags(latin1.ask(query("LISTEN grün".encode("latin-1")))) == ["LISTEN"]
+    one.raw().query("NOTIFY grün, 'süß'")
+    assert news(utf8) == [("grün", "süß")]
+    reply = latin1.read(5)
+    assert reply.body[4:] == "grün\0süß\0".encode("latin-1")
+
+
+@pytest.mark.weir_only
+def test_a_cancel_reaches_a_listen_that_waits(weir, own_postgres):
+    weir.postgres = own_postgres
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
+    wire.send(query("LISTEN a"))
+    wait_until(lambda: "no connection to listen with" in weir.log(), 5, "the attempt")
+    canceller = weir.wire()
+    canceller.send(b"\0\0\0\x10\x04\xd2\x16\x2e" + wire.key)
+    replies = wire.read_until("Z")
+    assert shape(replies) == "EZ" and replies[0].sqlstate == "57014"
+
+
+def test_session_mode_listens_on_its_own_server(weir):
+    weir.start(pool_mode="session", pool_size=2)
+    listener, other = listening(weir, "news"), weir.raw()
+    other.query("NOTIFY news, 'x'")
+    assert news(listener) == [("news", "x")]
+    assert weir.postgres.count(usename="web") == 2
+
+
+# --- a LISTEN that nobody could foresee ---
+
+UNFORESEEN = [
+    "LISTEN news; SELECT 1",
+    "SELECT 1; LISTEN news; SELECT 2",
+    "DO $$BEGIN EXECUTE 'LISTEN news'; END$$",
+    "BEGIN; LISTEN news; COMMIT",
+]
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_an_unforeseen_listen_is_heard(pool, sql):
+    listener, other = pool.raw(), pool.raw()
+    listener.query(sql)
+    for number in range(5):
+        other.query(f"NOTIFY news, '{number}'")
+        assert news(listener) == [("news", str(number))]
+    listener.query("UNLISTEN news")
+    other.query("NOTIFY news, 'not heard'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_an_unforeseen_listen_lets_its_server_go(one, sql):
+    listener, other = one.raw(), one.raw()
+    listener.query(sql)
+    assert other.value("SELECT count(*) FROM pg_listening_channels()") == "0"
+    assert other.value("SELECT 1") == "1"
+    listener.close()
+    later = one.raw()
+    later.query("NOTIFY news")
+    assert all_news(later.ask(query("SELECT 1"))) == []
+
+
+def test_an_unforeseen_listen_that_is_rolled_back(one):
+    listener, other = one.raw(), one.raw()
+    listener.query("BEGIN; LISTEN news; ROLLBACK")
+    other.query("NOTIFY news")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+@pytest.mark.weir_only
+def test_a_client_that_cannot_be_listened_for_keeps_its_server(weir, own_postgres):
+    weir.postgres = own_postgres
+    weir.start(pool_size=1, pool_timeout="1s")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
+    wire.query("LISTEN a; SELECT 1")
+    wait_until(lambda: any(row["pins"] for row in weir.console("SHOW CLIENTS")), 5, "the pin")
+    own_postgres.query("NOTIFY a, 'now'")
+    assert news(wire) == [("a", "now")]
+    wire.query("UNLISTEN a")
+    assert weir.raw().value("SELECT 1") == "1"
+
+
+# --- what can be seen ---
+
+@pytest.mark.weir_only
+def test_the_listening_connection_is_shown_and_measured(one):
+    listener, other = listening(one, "a", "b"), listening(one, "a")
+    assert [row["state"] for row in one.console("SHOW SERVERS")].count("listen") == 1
+    assert one.metric("pgweir_pool_listen_connections") == 1
+    assert one.metric("pgweir_pool_listening_clients", database="app", user="web") == 2
+    assert one.metric("pgweir_pool_listen_channels") == 2
+    before = one.metric("pgweir_pool_notifications_total")
+    one.raw().query("NOTIFY a")
+    assert news(listener) == news(other) == [("a", "")]
+    wait_until(lambda: one.metric("pgweir_pool_notifications_total") == before + 2, 5, "the counter")
+    listener.close()
+    other.query("UNLISTEN *")
+    wait_until(lambda: one.metric("pgweir_pool_listening_clients") == 0, 5, "the gauge to follow")
+    wait_until(lambda: one.metric("pgweir_pool_listen_channels") == 0, 10, "channels nobody listens to")
+
+
+@pytest.mark.weir_only
+def test_too_many_channels_are_refused(one):
+    wire = one.raw()
+    for begin in range(0, 10000, 1000):
+        wire.send(*(query(f"LISTEN c{number}") for number in range(begin, begin + 1000)))
+        assert tags(wire.read_until("Z", 1000)) == ["LISTEN"] * 1000
+    replies = wire.ask(query("LISTEN one_more"))
+    assert shape(replies) == "EZ" and replies[0].sqlstate == "54000"
+    assert tags(wire.ask(query("LISTEN c77"))) == ["LISTEN"]
+    one.raw().query("NOTIFY c77, 'x'")
+    assert news(wire) == [("c77", "x")]
+    assert tags(wire.ask(query("UNLISTEN *"))) == ["UNLISTEN"]
+    assert tags(wire.ask(query("LISTEN one_more"))) == ["LISTEN"]
+
+
+@pytest.mark.weir_only
+def test_allow_looks_at_nothing(weir):
+    weir.start(pool_size=1, session_state="allow")
+    wire = listening(weir, "a")
+    assert wire.value("SELECT count(*) FROM pg_listening_channels()") == "1"
+    wire.query("UNLISTEN *")
