@@ -359,6 +359,7 @@ weir_new(struct config *config, struct fail *why)
 		return NULL;
 	}
 	TAILQ_INIT(&w->clients.clients);
+	TAILQ_INIT(&w->clients.lingering);
 	w->config = config_ref(config);
 	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();
@@ -436,7 +437,7 @@ weir_free(struct weir *w)
 	audit_free(w->clients.audit);
 	statement_store_free(w->clients.statements);
 	image_store_free(w->clients.images);
-	free(w->clients.slots);
+	free(w->clients.keyed);
 	free(w->read_buffer);
 	if (w->config->pid_file[0] != '\0')
 		unlink(w->config->pid_file);

@@ -95,6 +95,7 @@ take_clients(struct weir *w, struct snapshot *s)
 	{
 		if (c->entry == NULL)
 			continue;
+		s->databases[c->entry->database->index].prepared_client += statements_count(c);
 		switch (client_activity(c)) {
 		case CLIENT_IS_IDLE:
 			s->pools[c->entry->index].clients[CLIENTS_IDLE]++;
@@ -123,8 +124,9 @@ take_databases(struct weir *w, struct snapshot *s)
 	if (s->databases == NULL)
 		return -1;
 	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next) {
-		struct snapshot_database *to = &s->databases[s->database_count++];
+		struct snapshot_database *to = &s->databases[s->database_count];
 
+		d->index = (uint32_t)s->database_count++;
 		snprintf(to->name, sizeof(to->name), "%s", d->name);
 		to->counters = d->counters;
 		for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
@@ -205,7 +207,7 @@ weir_snapshot(struct weir *w)
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;
-	s->statement_cache_bytes = statement_store_bytes(w->clients.statements);
+	s->statement_cache_bytes = statement_store_bytes(w->clients.statements) + w->clients.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;

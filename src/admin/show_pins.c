@@ -12,11 +12,16 @@ struct pin_row {
 };
 
 static const struct column pins_columns[] = {
-	COLUMN(TEXT, struct pin_row, database),	 COLUMN(TEXT, struct pin_row, user),
-	COLUMN(TEXT, struct pin_row, application_name), COLUMN(TEXT, struct pin_row, reasons),
-	COLUMN(INT8, struct pin_row, pinned_us), COLUMN(INT8, struct pin_row, idle_us),
-	COLUMN(INT8, struct pin_row, client_id), COLUMN(INT8, struct pin_row, server_id),
-	COLUMN(INT4, struct pin_row, server_pid), COLUMN(TEXT, struct pin_row, addr),
+	COLUMN(TEXT, struct pin_row, database),
+	COLUMN(TEXT, struct pin_row, user),
+	COLUMN(TEXT, struct pin_row, application_name),
+	COLUMN(TEXT, struct pin_row, reasons),
+	COLUMN(INT8, struct pin_row, pinned_us),
+	COLUMN(INT8, struct pin_row, idle_us),
+	COLUMN(INT8, struct pin_row, client_id),
+	COLUMN(INT8, struct pin_row, server_id),
+	COLUMN(INT4, struct pin_row, server_pid),
+	COLUMN(TEXT, struct pin_row, addr),
 	COLUMN(INT4, struct pin_row, port),
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "pool/notify_hub.h"
+#include "wire/startup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -159,6 +160,8 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row_init(row, "C");
 	row->user = c->user != NULL || c->entry != NULL ? client_user(c) : "(nouser)";
 	row->database = c->entry != NULL ? c->entry->database->name : c->state == CL_CONSOLE ? "pgweir" : "(nodb)";
+	if (c->replication != REPLICATION_NONE)
+		row->replication = c->replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);
 	if (c->is_unix)
 		strcpy(row->addr_text, "unix");
@@ -207,6 +210,8 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 	row_init(row, "S");
 	row->user = e->user;
 	row->database = e->database->name;
+	if (srv->target != NULL && srv->target->replication != NULL)
+		row->replication = strcmp(srv->target->replication, "database") == 0 ? "logical" : "physical";
 	row->state = server_state_text(srv);
 	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);

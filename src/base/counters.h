@@ -118,7 +118,7 @@ struct database_counters {
 	uint64_t server_assignments;
 	uint64_t client_parses, server_parses, binds; /* prepared-statement messages seen; Parses sent to servers */
 	uint64_t probes; /* questions about session state put to servers */
-	uint64_t statement_hits, statement_misses, statement_evictions;
+	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t client_logins;
 	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
 };

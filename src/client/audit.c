@@ -89,8 +89,8 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 	   uint64_t now_us)
 {
 	bool is_full = HASH_COUNT(a->table) >= AUDIT_ROWS_MAX;
-	struct entry *e = is_full ? entry_of(a, "_other", "_other", "_other")
-				  : entry_of(a, database, user, application);
+	struct entry *e =
+	    is_full ? entry_of(a, "_other", "_other", "_other") : entry_of(a, database, user, application);
 
 	if (e == NULL)
 		return;

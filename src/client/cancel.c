@@ -1,10 +1,11 @@
 /*
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
- * A client's key is ours: its pid says in the low bits where the client is kept, all else is random. A cancel reaches
- * only the query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it.
- * The asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for
- * that.
+ * A client's secret is ours. So is its pid, made up, where its server changes from one transaction to the next; a
+ * client that has a server to itself is told that one's, and may then meet others with the same: the secret decides. A
+ * cancel reaches only the query that runs for that client now: the server is not lent to anybody else before PostgreSQL
+ * has taken it. The asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can
+ * wait for that.
  */
 #include "client/client.h"
 #include "client/listen.h"
@@ -17,8 +18,6 @@
 #include <stdlib.h>
 
 #define CANCEL_TIMEOUT_US 10000000u
-#define SLOT_MASK ((1u << CLIENT_SLOT_BITS) - 1)
-
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 
@@ -27,19 +26,31 @@ struct client_cancel {
 	uint32_t pid, secret, retries;
 };
 
+static struct client **
+bucket(struct client_env *env, uint32_t pid, uint32_t secret)
+{
+	return &env->keyed[(pid * 2654435761u ^ secret) & (env->keyed_cap - 1)];
+}
+
 static int
 grow(struct client_env *env)
 {
-	uint32_t cap = env->slot_cap == 0 ? 64 : env->slot_cap * 2;
-	struct client **slots;
+	uint32_t old_cap = env->keyed_cap, cap = old_cap == 0 ? 64 : old_cap * 2;
+	struct client **old = env->keyed, **grown = calloc(cap, sizeof(struct client *));
 
-	if (cap > SLOT_MASK + 1 || (slots = realloc(env->slots, cap * sizeof(struct client *))) == NULL)
+	if (grown == NULL)
 		return -1;
-	for (uint32_t i = env->slot_cap; i < cap; i++)
-		slots[i] = NULL;
-	env->slot_next = env->slot_cap;
-	env->slots = slots;
-	env->slot_cap = cap;
+	env->keyed = grown;
+	env->keyed_cap = cap;
+	for (uint32_t i = 0; i < old_cap; i++)
+		for (struct client *c = old[i], *next; c != NULL; c = next) {
+			struct client **at = bucket(env, c->cancel_pid, c->cancel_secret);
+
+			next = c->key_next;
+			c->key_next = *at;
+			*at = c;
+		}
+	free(old);
 	return 0;
 }
 
@@ -61,56 +72,62 @@ take_random(struct client_env *env, uint32_t out[static 2])
 	return 0;
 }
 
+/* In the same time whatever is wrong with it. */
+static struct client *
+find(struct client_env *env, uint32_t pid, uint32_t secret)
+{
+	uint8_t want[8], got[8];
+	struct client *c;
+
+	if (env->keyed_cap == 0 || pid == 0)
+		return NULL;
+	wire_set_u32(got, pid);
+	wire_set_u32(got + 4, secret);
+	for (c = *bucket(env, pid, secret); c != NULL; c = c->key_next) {
+		wire_set_u32(want, c->cancel_pid);
+		wire_set_u32(want + 4, c->cancel_secret);
+		if (CRYPTO_memcmp(want, got, sizeof(want)) == 0)
+			return c;
+	}
+	return NULL;
+}
+
 int
-cancel_register(struct client *c)
+cancel_register(struct client *c, uint32_t pid)
 {
 	struct client_env *env = c->env;
-	uint32_t random[2], at = env->slot_next, tried = 0;
+	struct client **at;
+	uint32_t random[2], made;
 
-	while (tried < env->slot_cap && env->slots[at] != NULL) {
-		at = at + 1 < env->slot_cap ? at + 1 : 0;
-		tried++;
-		if (tried > 64 && env->client_count + env->login_count > env->slot_cap / 2)
-			break; /* rather a larger table than a long search */
-	}
-	if (env->slot_cap == 0 || env->slots[at] != NULL) {
-		if (grow(env) < 0)
+	if (env->keyed_count >= env->keyed_cap && grow(env) < 0 && env->keyed_cap == 0)
+		return -1; /* else: rather longer lists than a refusal */
+	do {
+		if (take_random(env, random) < 0)
 			return -1;
-		at = env->slot_next;
-	}
-	if (take_random(env, random) < 0)
-		return -1;
-	env->slots[at] = c;
-	env->slot_next = at + 1 < env->slot_cap ? at + 1 : 0;
-	/* Positive: pg_basebackup and others print it as a signed number. */
-	c->cancel_pid = (at | (random[0] & ~SLOT_MASK)) & 0x7fffffff;
+		/* Positive: pg_basebackup and others print it as a signed number. */
+		made = pid != 0 ? pid : random[0] & 0x7fffffff;
+	} while (made == 0 || find(env, made, random[1]) != NULL);
+	c->cancel_pid = made;
 	c->cancel_secret = random[1];
+	at = bucket(env, made, random[1]);
+	c->key_next = *at;
+	*at = c;
+	env->keyed_count++;
 	return 0;
 }
 
 void
 cancel_unregister(struct client *c)
 {
-	uint32_t at = c->cancel_pid & SLOT_MASK;
+	struct client **at;
 
-	if (at < c->env->slot_cap && c->env->slots[at] == c)
-		c->env->slots[at] = NULL;
-}
-
-static struct client *
-find(struct client_env *env, uint32_t pid, const uint8_t *key, size_t key_len)
-{
-	uint32_t at = pid & SLOT_MASK;
-	uint8_t want[8], got[8];
-	struct client *c;
-
-	if (at >= env->slot_cap || (c = env->slots[at]) == NULL || key_len != 4)
-		return NULL;
-	wire_set_u32(want, c->cancel_pid);
-	wire_set_u32(want + 4, c->cancel_secret);
-	wire_set_u32(got, pid);
-	wire_set_u32(got + 4, wire_u32(key));
-	return CRYPTO_memcmp(want, got, sizeof(want)) == 0 ? c : NULL;
+	if (c->cancel_pid == 0)
+		return;
+	for (at = bucket(c->env, c->cancel_pid, c->cancel_secret); *at != c; at = &(*at)->key_next)
+		;
+	*at = c->key_next;
+	c->env->keyed_count--;
+	c->cancel_pid = 0;
 }
 
 static void
@@ -174,12 +191,9 @@ static void
 try_cancel(struct client *c)
 {
 	struct client_env *env = c->env;
-	uint8_t key[4];
-	struct client *target;
+	struct client *target = find(env, c->cancel->pid, c->cancel->secret);
 	struct server *srv;
 
-	wire_set_u32(key, c->cancel->secret);
-	target = find(env, c->cancel->pid, key, sizeof(key));
 	srv = target == NULL ? NULL : target->srv;
 	if (target == NULL)
 		over(c, CR_WRONG_KEY);

@@ -90,6 +90,13 @@ read_to_the_end(struct client *c)
 			return;
 }
 
+/* Part of a message has been sent: what we put behind it would be taken for the rest of it. */
+static bool
+is_in_message(const struct client *c)
+{
+	return c->srv != NULL && c->srv->body_left > 0 && !c->srv->is_body_swallowed;
+}
+
 void
 client_close(struct client *c, const struct fail *why)
 {
@@ -97,6 +104,8 @@ client_close(struct client *c, const struct fail *why)
 
 	if (c->is_closing)
 		return;
+	if (is_in_message(c))
+		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
 
@@ -117,6 +126,7 @@ client_close(struct client *c, const struct fail *why)
 		env->on_console_closed(env->up, c);
 	if (c->state == CL_CANCEL)
 		cancel_free(c);
+	sole_use_forget(c);
 	relay_leave(c);
 	statements_free(c);
 	listen_free(c);

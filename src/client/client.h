@@ -4,11 +4,14 @@
  *   client_login.c   from the first byte to the first ReadyForQuery, with client_auth.c and client_welcome.c
  *   relay.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
- *   statements.c     prepared statements across servers
+ *   statements.h     prepared statements across servers
+ *   replication.c    clients that replicate, each on a server of its own
+ *   rerun.c          a request that met an outdated plan, sent once more
  *   listen.c         LISTEN, UNLISTEN; listen_queue.c: notifications
  *   session_texts.c  what requests may leave behind in the session, with session_settle.c and session_reset.c
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
+ *   sole_use.c       statements that need a database to themselves: our idle servers step aside
  *   report.c         what a finished request cost, counted and perhaps logged
  *
  * Owns:   its socket, what it has read but not handled, its statements, its image.
@@ -37,7 +40,8 @@
 
 struct client;
 struct client_login; /* client_login.c: while logging in */
-struct client_statements; /* statements.c: from the first Parse */
+struct client_statements; /* statements.h: from the first Parse */
+struct sole_use; /* sole_use.c */
 struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
@@ -45,7 +49,6 @@ struct audit; /* audit.h */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
 
-#define CLIENT_SLOT_BITS 20 /* a cancel key's pid: so many bits say where the client is kept, the rest are random */
 #define DONE_MAX 64
 
 /* A request whose last reply is on its way; measured once it is sent. */
@@ -68,6 +71,7 @@ struct client_env {
 	unsigned done_count;
 	struct pool_set *pools;
 	struct statement_store *statements;
+	size_t name_bytes; /* of all clients' names of statements */
 	struct image_store *images;
 	struct verifier_cache *verifiers;
 	struct audit *audit;
@@ -76,10 +80,11 @@ struct client_env {
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
+	TAILQ_HEAD(client_sessions, client_session) lingering; /* session_linger.c */
 	uint32_t client_count, login_count,
 	    cancel_count; /* of them; cancel and console connections do not count as clients */
-	struct client **slots; /* by the low bits of the cancel key's pid */
-	uint32_t slot_cap, slot_next;
+	struct client **keyed; /* by cancel key: lists along key_next */
+	uint32_t keyed_cap, keyed_count; /* cap: 0 or a power of two */
 	uint32_t random[64], random_left; /* for cancel keys */
 	uint64_t last_id, last_token, sample_state;
 	bool is_draining; /* SIGTERM: no new clients, no new transactions */
@@ -102,6 +107,7 @@ struct client {
 	struct pool_ticket ticket;
 	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
+	struct sole_use *sole_use; /* NULL, nearly always */
 	struct client_listen *listen;
 	struct client_session *session;
 	union {
@@ -113,7 +119,8 @@ struct client {
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
-	uint32_t cancel_pid, cancel_secret;
+	uint32_t cancel_pid, cancel_secret; /* pid 0: none yet */
+	struct client *key_next;
 	uint64_t id;
 	uint64_t connected_us, request_us,
 	    wait_us; /* request_us: first byte of the oldest unanswered request was read */
@@ -124,15 +131,19 @@ struct client {
 		struct sockaddr_in6 in6;
 	} peer;
 	uint8_t state; /* enum client_state */
+	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_body_scanned; /* body_left is part of a text that session_texts.c wants to see */
 	bool is_unix, is_closing, is_stalled;
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
+	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
+	bool is_session; /* its server is its own from login to the end: pool_mode = session as it was then */
+	bool has_run; /* something was sent to the server it holds */
 };
 
 /* A new connection; takes fd. peer may be a Unix address. */
@@ -164,7 +175,7 @@ void login_free(struct client_login *login);
 void login_server_error(struct client *c, const struct error_fields *e);
 void login_server_done(struct client *c);
 void login_server_lost(struct client *c, const struct fail *why);
-void login_refused(struct client *c, const struct fail *why);
+void login_refused(struct client *c, const struct fail *why, enum request_failure kind); /* by the pool */
 void login_granted(struct client *c, struct server *srv);
 
 /* replies.c */
@@ -184,6 +195,8 @@ void relay_unstall(struct client *c); /* reads it again if nothing is in its way
 /* refusal.c */
 /* The request at the front of what is pending gets this error; the rest of it is dropped; the client lives on. */
 void refuse_request(struct client *c, const struct fail *why, enum request_failure kind);
+/* why in the words for this client: names are added. */
+void refusal_words(const struct client *c, const struct fail *why, struct fail *told);
 /* Drops messages of the refused request; used bytes. May end refusing (then ReadyForQuery was sent). */
 size_t refuse_bytes(struct client *c, const uint8_t *bytes, size_t len);
 
@@ -195,7 +208,8 @@ enum statement_step {
 	STATEMENT_FAILED /* no memory */
 };
 enum statement_step statements_parse(struct client *c, const uint8_t *message, size_t len);
-/* Bind: message may be cut after its names; *used bytes are dealt with, the rest follows as it is. */
+/* Bind: message may be cut after its names, or more may follow it (have > total); *used bytes are dealt with, the rest
+ * follows as it is. */
 enum statement_step statements_bind(struct client *c, const uint8_t *message, size_t have, size_t total, size_t *used);
 enum statement_step statements_describe(struct client *c, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct client *c, const uint8_t *message, size_t len);
@@ -207,6 +221,9 @@ void statements_deallocated(struct client *c); /* CommandComplete of a DEALLOCAT
 void statements_request_done(struct client *c); /* ReadyForQuery */
 enum statement_step statements_simple_query(struct client *c); /* before one: it will drop the unnamed statement */
 void statements_sync(struct client *c); /* an error before it ends with it */
+/* What a Describe of a named statement brought: see server_ops.described. */
+void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+			  bool is_whole);
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
 /* A Parse that is forwarded as it is: entered in the ledger. -1: no memory. */
@@ -217,6 +234,17 @@ bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t l
 void statements_free(struct client *c);
 struct statement *statements_find(const struct client *c, const char *name); /* "": the unnamed one; or NULL */
 size_t statements_count(const struct client *c);
+
+/* rerun.c */
+/*
+ * A message was dealt with: it is kept if it may have to be sent again. is_sent: something of it went to the server.
+ * Messages of a batch lie one behind the other.
+ */
+void rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent);
+void rerun_keep_rest(struct client *c, const uint8_t *end); /* the batch is walked up to here */
+/* An error came. True: the client must not see it; rerun_now is due when nothing is owed any more. */
+bool rerun_wanted(struct client *c, const struct error_fields *e);
+void rerun_now(struct client *c);
 
 bool session_is_followed(const struct client *c); /* transaction or statement mode, and not "allow" */
 /* session_texts.c: texts that are about to be sent, for a linked client. */
@@ -233,16 +261,31 @@ void session_audit_parse(struct client *c, const char *sql, size_t len);
 /* The statement behind a Bind; NULL: nobody here knows it. body: of the Bind, whole if it is not longer than a text. */
 enum statement_step session_bind(struct client *c, struct statement *st, const char *portal, const char *name,
 				 const uint8_t *body, size_t len);
+enum statement_step session_describe(struct client *c, const struct statement *st, const char *name);
 enum statement_step session_before_execute(struct client *c, const char *portal);
 int session_after_execute(struct client *c, const char *portal); /* -1: no memory */
 void session_function_call(struct client *c);
 bool session_holds(const struct client *c); /* nothing may be sent now */
+
+/* session_linger.c */
+void session_yield(struct client_env *env, struct pool_entry *entry); /* somebody is about to borrow there */
+void session_linger_tick(struct client_env *env);
+void session_stop_lingering(struct client *c);
+
+/* session_prepare.c */
+/* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
+ * memory. */
+int session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple);
+void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
+void session_keep_error(struct client *c, const uint8_t *message, size_t len);
+bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: told in place of this one */
 
 /* session_settle.c */
 void session_pin(struct client *c, enum pin_reason reason); /* its server is kept until a probe does not find it */
 /* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
 bool session_may_release(struct client *c);
 bool session_is_dirty(const struct client *c); /* its server must be cleaned before another gets it */
+bool session_is_refused(const struct client *c, struct fail *why); /* its next request is its last */
 bool session_is_tainted(const struct client *c); /* ... and can't be */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void session_probe_failed(struct client *c);
@@ -260,10 +303,22 @@ bool session_hides_parameter(const struct client *c, const char *name);
 /* cancel.c */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
 void cancel_free(struct client *c);
-int cancel_register(struct client *c); /* gives the client its key */
+int cancel_register(struct client *c, uint32_t pid); /* gives it a key with this pid; 0: a made-up one. -1: no memory */
 void cancel_unregister(struct client *c);
 
+/* replication.c: for clients whose replication is not NONE */
+bool replication_is_streaming(const struct client *c); /* also for others: false */
+void replication_leave(struct client *c); /* it goes: so does its server */
+
+/* sole_use.c: a linked client's texts, as they are sent. bind, request_done: only while c->sole_use is set. */
+void sole_use_query(struct client *c, const char *sql, size_t len);
+void sole_use_parse(struct client *c, const char *name, const char *sql, size_t len);
+void sole_use_bind(struct client *c, const char *name);
+void sole_use_request_done(struct client *c, const struct owed *ended);
+void sole_use_forget(struct client *c); /* also without */
+
 /* report.c */
+void report_lent(struct client *c, struct server *srv); /* its measures begin */
 void report_done(struct client *c, struct server *srv, const struct owed *ended); /* before its replies are sent */
 void report_flushed(struct client *c, struct server *srv, bool is_sent); /* after the batch was sent */
 void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);

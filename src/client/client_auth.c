@@ -85,13 +85,18 @@ authenticated(struct client *c)
 	struct client_login *l = c->login;
 	struct fail why;
 
+	if (is_console(l) && l->replication != REPLICATION_NONE) {
+		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
 	if (is_console(l)) {
 		enter_console(c);
 		return;
 	}
 	if (is_over_limit(c))
 		return;
-	c->entry = pool_set_find(env->pools, l->database, l->user, *env->now_us, &why);
+	c->entry = pool_set_find(env->pools, replication_database(c), l->user, *env->now_us, &why);
 	if (c->entry == NULL) {
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 		return;

@@ -59,7 +59,7 @@ check_servers(struct client_env *env, uint64_t now_us)
 			struct client *c = srv->link;
 
 			next = TAILQ_NEXT(srv, all);
-			if (c != NULL && c->state == CL_READY && check_busy(c, srv, now_us))
+			if (c != NULL && c->state == CL_READY && c->replication == 0 && check_busy(c, srv, now_us))
 				break; /* the list may have changed; the next tick goes on */
 		}
 	}
@@ -79,6 +79,20 @@ check_login(struct client *c, uint64_t now_us)
 	client_close(c, &why);
 }
 
+/* Since when it has owed us a request; 0: it does not, or within a transaction. */
+static uint64_t
+idle_since(const struct client *c)
+{
+	const struct server *srv = c->srv;
+
+	if (srv == NULL)
+		return c->ticket.is_waiting ? 0 : c->idle_since_us;
+	if (!c->is_session || c->replication != 0 || srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' ||
+	    c->body_left > 0)
+		return 0;
+	return srv->last_done_us > c->idle_since_us ? srv->last_done_us : c->idle_since_us;
+}
+
 static void
 check_all(struct client_env *env, uint64_t now_us)
 {
@@ -88,8 +102,8 @@ check_all(struct client_env *env, uint64_t now_us)
 		next = TAILQ_NEXT(c, all);
 		if (c->state < CL_READY)
 			check_login(c, now_us);
-		else if (c->state == CL_READY && c->srv == NULL && !c->ticket.is_waiting &&
-			 is_late(now_us, c->idle_since_us, c->entry->settings.client_idle_timeout_us)) {
+		else if (c->state == CL_READY &&
+			 is_late(now_us, idle_since(c), c->entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 
 			fail_set(&why, "57P05", "the client was idle for longer than it may be (client_idle_timeout)");
@@ -102,6 +116,7 @@ void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
 	check_servers(env, now_us);
+	session_linger_tick(env);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
 }
@@ -118,7 +133,7 @@ clients_drain(struct client_env *env)
 		next = TAILQ_NEXT(c, all);
 		if (c->state < CL_READY)
 			client_close(c, &why);
-		else if (c->state == CL_READY && c->srv == NULL)
+		else if (c->state == CL_READY && (c->srv == NULL || replication_is_streaming(c)))
 			client_close(c, &why);
 		else if (c->state == CL_READY)
 			relay_try_release(c); /* a session between transactions */

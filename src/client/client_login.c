@@ -9,18 +9,22 @@
  */
 #include "client/login.h"
 
-#include "wire/startup.h"
+#include "pool/pool_own.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#define AHEAD_MAX (128u << 10) /* bytes sent before the end of a login */
+
 void
 login_free(struct client_login *l)
 {
 	if (l == NULL)
 		return;
+	if (l->opening != NULL)
+		pool_own_abandon(l->opening);
 	buf_fini(&l->out);
 	image_unref(l->raw);
 	image_unref(l->valid);
@@ -99,10 +103,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 	l->database = strdup(s->database);
 	if (l->user == NULL || l->database == NULL)
 		return fail_set(why, "53200", "out of memory");
-	if (s->replication != REPLICATION_NONE) {
-		fail_set(why, "0A000", "replication connections are not available in this version of pgweir");
-		return fail_hint(why, "Connect to PostgreSQL directly for replication.");
-	}
+	l->replication = s->replication;
 	return 0;
 }
 
@@ -188,6 +189,6 @@ login_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	/* While we wait for a server, what it sends ahead is kept, within the bounds of anybody who waits. */
 	if (c->state == CL_READY || c->state == CL_CONSOLE)
 		relay_bytes(c, bytes + at, len - at);
-	else if (c->state != CL_CANCEL && client_keep(c, bytes + at, len - at) < 0)
+	else if (c->state != CL_CANCEL && (c->pending_len > AHEAD_MAX || client_keep(c, bytes + at, len - at) < 0))
 		client_close(c, NULL);
 }

@@ -2,7 +2,8 @@
  * src/client/client_welcome.c - what a client's startup settings amount to, and its first ReadyForQuery.
  *
  * The client must be told PostgreSQL's own spelling of what it asked for. Mostly that is known from clients before it,
- * or plain; else a server is borrowed, has the settings applied, and tells.
+ * or plain; else a server is borrowed, has the settings applied, and tells. A session (pool_mode = session) borrows its
+ * server here in any case, and keeps it: it is told that one's process id.
  */
 #include "client/login.h"
 #include "wire/frame.h"
@@ -34,9 +35,8 @@ login_log(struct client *c)
 		 client_user(c), c->state == CL_CONSOLE ? "the console" : c->entry->database->name);
 }
 
-/* Everything is known: ParameterStatus, BackendKeyData, ReadyForQuery, in one write. image: taken. */
-static void
-finish(struct client *c, struct image *image, const struct image *welcome)
+void
+login_finish(struct client *c, struct image *image, const struct image *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
@@ -44,7 +44,7 @@ finish(struct client *c, struct image *image, const struct image *welcome)
 
 	c->image = image;
 	c->startup = image_ref(image);
-	if (cancel_register(c) < 0) {
+	if (cancel_register(c, c->srv != NULL ? c->srv->pid : 0) < 0) {
 		struct fail why;
 
 		fail_set(&why, "53200", "out of memory");
@@ -89,7 +89,7 @@ finish_if_known(struct client *c)
 
 	if (image == NULL)
 		return false;
-	finish(c, image_ref(image), c->entry->welcome);
+	login_finish(c, image_ref(image), c->entry->welcome);
 	return true;
 }
 
@@ -162,7 +162,7 @@ finish_guessed(struct client *c, struct image *img, bool is_certain)
 {
 	if (is_certain)
 		pool_entry_learn_startup(c->entry, c->login->raw, img);
-	finish(c, img, c->entry->welcome);
+	login_finish(c, img, c->entry->welcome);
 }
 
 /*
@@ -172,8 +172,8 @@ finish_guessed(struct client *c, struct image *img, bool is_certain)
 static void
 ask_server(struct client *c)
 {
-	bool is_certain;
-	struct image *guess = guess_image(c, &is_certain);
+	bool is_certain = false;
+	struct image *guess = c->is_session ? NULL : guess_image(c, &is_certain);
 	struct server *srv;
 
 	if (guess != NULL && is_certain) {
@@ -182,6 +182,7 @@ ask_server(struct client *c)
 	}
 	c->state = CL_WELCOME;
 	relay_ticket(c);
+	c->ticket.image = pool_entry_find_startup(c->entry, c->login->raw);
 	srv = pool_entry_borrow(c->entry, &c->ticket, c, *c->env->now_us);
 	if (srv != NULL) {
 		image_unref(guess);
@@ -231,10 +232,10 @@ wanted_image(const struct client *c)
 }
 
 static int
-apply_settings(struct client *c, struct server *srv, const struct image *wanted)
+apply_settings(struct server *srv, const struct image *wanted, const struct image *always)
 {
 	struct buf b = { 0 };
-	int r = server_put_image(srv, wanted, settings_of(c), &b);
+	int r = server_put_image(srv, wanted, always, &b);
 
 	if (r == 0)
 		server_write(srv, b.bytes, b.len);
@@ -242,11 +243,13 @@ apply_settings(struct client *c, struct server *srv, const struct image *wanted)
 	return r;
 }
 
+/* What they come to is known of other clients: then the server has them or is given them, and there is no news. */
 static void
 try_settings(struct client *c, struct server *srv)
 {
-	struct image *wanted = wanted_image(c);
-	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted);
+	struct image *known = pool_entry_find_startup(c->entry, c->login->raw);
+	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
+	int r = wanted == NULL ? -1 : apply_settings(srv, wanted, known != NULL ? NULL : settings_of(c));
 	struct fail why;
 
 	image_unref(wanted);
@@ -262,7 +265,7 @@ void
 login_granted(struct client *c, struct server *srv)
 {
 	c->srv = srv;
-	if (pool_entry_find_startup(c->entry, c->login->raw) != NULL) {
+	if (!c->is_session && pool_entry_find_startup(c->entry, c->login->raw) != NULL) {
 		give_back(c); /* another client has found it out meanwhile */
 		finish_if_known(c);
 	} else
@@ -317,10 +320,10 @@ login_server_error(struct client *c, const struct error_fields *e)
 static struct image *
 resolved_image(const struct client *c, const struct server *srv)
 {
-	struct image *img = image_ref(srv->image);
+	struct image *img = image_replace(srv->image, IMAGE_PREPARED, NULL, 0);
 	const struct image *raw = settings_of(c);
 
-	for (size_t i = 0; i < image_count(raw); i++) {
+	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
 
 		if (image_get(c->entry->baseline, s->name) == NULL &&
@@ -330,7 +333,7 @@ resolved_image(const struct client *c, const struct server *srv)
 		}
 	}
 	/* What an earlier borrower had set and this one did not was RESET. */
-	for (size_t i = image_count(img); i-- > 0;) {
+	for (size_t i = img == NULL ? 0 : image_count(img); i-- > 0;) {
 		const struct image_setting *s = image_at(img, i);
 		char name[256];
 
@@ -348,7 +351,7 @@ login_server_done(struct client *c)
 {
 	struct client_login *l = c->login;
 	struct server *srv = c->srv;
-	struct image *img;
+	struct image *img, *known = pool_entry_find_startup(c->entry, l->raw);
 
 	if (l->has_error && leave_out_unknown(c)) {
 		try_settings(c, srv);
@@ -359,8 +362,8 @@ login_server_done(struct client *c)
 		login_refuse(c, &l->error, LR_ERROR);
 		return;
 	}
-	img = resolved_image(c, srv);
-	if (img == NULL || pool_entry_learn_startup(c->entry, l->raw, img) < 0) {
+	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
+	if (img == NULL || (known == NULL && pool_entry_learn_startup(c->entry, l->raw, img) < 0)) {
 		struct fail why;
 
 		image_unref(img);
@@ -371,8 +374,11 @@ login_server_done(struct client *c)
 	}
 	image_unref(srv->image);
 	srv->image = image_ref(img);
-	give_back(c);
-	finish(c, img, c->entry->welcome);
+	if (c->is_session)
+		report_lent(c, srv);
+	else
+		give_back(c);
+	login_finish(c, img, c->entry->welcome);
 }
 
 void
@@ -386,14 +392,23 @@ login_server_lost(struct client *c, const struct fail *why)
 }
 
 void
-login_refused(struct client *c, const struct fail *why)
+login_refused(struct client *c, const struct fail *why, enum request_failure kind)
 {
-	login_refuse(c, why, LR_ERROR);
+	struct fail told;
+
+	refusal_words(c, why, &told);
+	report_failure(c, &told, kind, NULL);
+	login_refuse(c, &told, LR_ERROR);
 }
 
 void
 login_welcome(struct client *c)
 {
-	if (!finish_if_known(c))
+	if (c->login->replication != REPLICATION_NONE) {
+		replication_welcome(c);
+		return;
+	}
+	c->is_session = c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	if (c->is_session || !finish_if_known(c))
 		ask_server(c);
 }

@@ -22,8 +22,8 @@ send_ready(struct client *c)
 	c->idle_since_us = *c->env->now_us;
 }
 
-static void
-add_names(const struct client *c, const struct fail *why, struct fail *told)
+void
+refusal_words(const struct client *c, const struct fail *why, struct fail *told)
 {
 	*told = *why;
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
@@ -42,7 +42,7 @@ refuse_request(struct client *c, const struct fail *why, enum request_failure ki
 
 	if (c->is_closing)
 		return;
-	add_names(c, why, &told);
+	refusal_words(c, why, &told);
 	report_failure(c, &told, kind, NULL);
 	report_error(c->entry, EO_PROXY, told.sqlstate);
 	if (kind == RF_SHUTDOWN || c->entry->is_orphan) {

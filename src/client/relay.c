@@ -68,12 +68,11 @@ link_server(struct client *c, struct server *srv)
 	c->srv = srv;
 	listen_linked(c, srv);
 	outbox_begin(&c->env->to_server, &srv->stream);
-	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
-	srv->bytes_to_client = srv->bytes_from_client = 0;
-	srv->tag[0] = srv->sqlstate[0] = '\0';
+	report_lent(c, srv);
+	srv->kept.state = KEPT_NOTHING;
 	srv->suspicion = 0;
+	srv->has_run = false;
 	srv->has_failed = srv->has_rolled_back = false;
-	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
 	if (srv->image != c->image && session_replay(c) < 0) {
 		out_of_memory(c);
 		return -1;
@@ -110,7 +109,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 	c->wait_us = *c->env->now_us - c->ticket.since_us;
 	stream_set_reading(&c->stream, true);
 	if (c->state == CL_WELCOME)
-		login_refused(c, why);
+		login_refused(c, why, kind);
 	else
 		refuse_request(c, why, kind);
 }
@@ -150,6 +149,12 @@ borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
+	if (c->session != NULL && session_is_refused(c, &w->why)) {
+		w->has_why = true;
+		return WALK_LEAVE;
+	}
+	if (!TAILQ_EMPTY(&env->lingering))
+		session_yield(env, c->entry);
 	relay_ticket(c);
 	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
 	if (srv == NULL)
@@ -233,6 +238,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
 	srv->statements_run = 0;
+	srv->has_run = true;
 	if (push_request(c, kind, 1, shown) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
@@ -350,15 +356,18 @@ send_bind(struct request_walk *w, const struct frame *f)
 			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
+	if (c->sole_use != NULL)
+		sole_use_bind(c, statement);
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, have, total, &used)) {
+	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
 	case STATEMENT_FAILED:
 		return out_of_memory(c);
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		c->srv->is_synced = false;
+		c->srv->has_run = true;
 		c->srv->bytes_from_client += total;
 		w->at += used;
 		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
@@ -367,6 +376,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		c->is_body_dropped = false;
 		return WALK_ON;
 	default:
+		c->srv->has_run = true;
 		return send_extended(w, f, OWED_BIND);
 	}
 }
@@ -402,6 +412,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		}
 		if (c->srv->is_synced)
 			report_request_begins(c, c->srv);
+		sole_use_forget(c);
 		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0 ||
 		    scan_oversize_parse(c, message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, f->body_len) < 0)
 			return out_of_memory(c);
@@ -463,11 +474,12 @@ linked(struct request_walk *w, const struct frame *f)
 {
 	struct client *c = w->c;
 
+	c->has_run = true;
 	if (c->session != NULL && session_holds(c))
 		return WALK_HOLD;
 	/* It kept its server, whose settings are not its own any more: a RESET has run. */
-	if (c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced && c->srv->tx != 'E' &&
-	    session_replay(c) < 0)
+	if (c->replication == 0 && c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced &&
+	    c->srv->tx != 'E' && session_replay(c) < 0)
 		return out_of_memory(c);
 	switch (f->type) {
 	case 'Q':
@@ -492,6 +504,18 @@ linked(struct request_walk *w, const struct frame *f)
 	}
 }
 
+static enum walk_result
+linked_and_kept(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	size_t at = w->at, total = c->env->to_server.total;
+	enum walk_result r = linked(w, f);
+
+	if (r != WALK_OVER && w->at > at)
+		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+	return r;
+}
+
 void
 relay_answer(struct client *c, const void *bytes, size_t len)
 {
@@ -506,6 +530,7 @@ relay_answer(struct client *c, const void *bytes, size_t len)
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
+	w->c->has_run = true;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
@@ -621,8 +646,11 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	step = look_for_notify(w, &f);
-	return step == WALK_ON ? linked(w, &f) : step;
+	if (c->is_rerunning)
+		return WALK_HOLD;
+	if ((step = look_for_notify(w, &f)) != WALK_ON)
+		return step;
+	return linked_and_kept(w, &f);
 }
 
 static enum walk_result
@@ -708,6 +736,8 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	c->is_in_relay = true;
 	r = walk(&w);
 	c->is_in_relay = false;
+	if (c->srv != NULL)
+		rerun_keep_rest(c, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_begin(&env->to_server, NULL);
 		return;
@@ -757,6 +787,7 @@ give_back(struct client *c, struct server *srv)
 {
 	listen_unlinked(c, srv);
 	c->srv = NULL;
+	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
 	relay_unstall(c);
 	stream_set_reading(&srv->stream, true);
@@ -773,9 +804,10 @@ relay_try_release(struct client *c)
 {
 	struct server *srv = c->srv;
 
-	if (srv == NULL || c->is_in_relay || c->state != CL_READY || !may_return(c, srv))
+	if (srv == NULL || c->is_in_relay || c->state != CL_READY ||
+	    (!may_return(c, srv) && !replication_is_streaming(c))) /* which is never between two requests */
 		return;
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION && !c->entry->is_orphan && !c->env->is_draining)
+	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
 		return;
 	if (c->env->is_draining || c->entry->is_orphan) {
 		struct fail why;
@@ -795,8 +827,9 @@ void
 relay_leave(struct client *c)
 {
 	struct server *srv = c->srv;
-	bool is_session = c->entry != NULL && c->entry->settings.pool_mode == POOL_MODE_SESSION, is_dirty;
+	bool is_dirty;
 
+	session_stop_lingering(c);
 	if (c->ticket.is_waiting)
 		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
 	if (srv == NULL)
@@ -804,10 +837,16 @@ relay_leave(struct client *c)
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
 	listen_unlinked(c, srv);
-	is_dirty = is_session || statements_hold_server(c) || session_is_dirty(c) || listen_is_adopting(c);
+	if (c->replication != 0) {
+		replication_leave(c);
+		return;
+	}
+	/* In mid-login nobody knows which of its settings are there. */
+	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
+		   session_is_dirty(c) || listen_is_adopting(c);
 	if (session_is_tainted(c))
 		srv->is_closing = true;
-	if (!is_session && !srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
+	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
 		give_back(c, srv);
 		return;
 	}

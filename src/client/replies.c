@@ -54,6 +54,8 @@ on_request_done(struct server *srv, const struct owed *ended)
 		statement_store_renew_all(c->env->statements);
 	}
 	statements_request_done(c);
+	if (c->sole_use != NULL)
+		sole_use_request_done(c, ended);
 	if (c->session != NULL)
 		session_request_done(c);
 	report_done(c, srv, ended);
@@ -63,7 +65,10 @@ on_request_done(struct server *srv, const struct owed *ended)
 static void
 on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	statements_settled(srv, o, how);
+	if (o->kind == OWED_EXECUTE)
+		session_prepare_settled(srv, o, how);
+	else
+		statements_settled(srv, o, how);
 }
 
 static void
@@ -102,7 +107,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return false;
 	/* The server ends after it has answered everything: nothing of the client's is lost, so it need not know. */
 	if (ledger_head(&srv->ledger) == NULL && srv->tx == 'I' && srv->is_synced && !is_error_owed && c->pins == 0 &&
-	    c->entry->settings.pool_mode != POOL_MODE_SESSION)
+	    !c->is_session)
 		return true;
 	if (c->state == CL_WELCOME) {
 		login_server_error(c, e);
@@ -116,13 +121,18 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(c);
 		return true;
 	}
+	if (to == OWED_TO_PREPARE) {
+		session_keep_error(c, message, len);
+		return true;
+	}
+	if (rerun_wanted(c, e))
+		return true;
 	srv->has_failed = true;
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
-	if (e->sqlstate != NULL && strcmp(e->sqlstate, "0A000") == 0 && e->message != NULL &&
-	    strstr(e->message, "cached plan") != NULL)
-		statement_store_renew_all(c->env->statements); /* somebody changed a table behind our back */
 	if (listen_error(c, e))
+		return true;
+	if (session_tell_kept_error(c, e->sqlstate))
 		return true;
 	is_replaced = statements_rewrite_error(c, message, len, &b);
 	if (is_replaced)
@@ -167,8 +177,8 @@ on_complete(struct server *srv, const char *tag)
 	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
 		session_discarded(c);
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
-	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && c->entry->settings.pool_mode != POOL_MODE_SESSION &&
-	    !session_is_followed(c) && image_doubt(&srv->image) < 0)
+	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !c->is_session && !session_is_followed(c) &&
+	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
 	return listen_complete(c, tag);
 }
@@ -179,7 +189,7 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 {
 	struct client *c = srv->link;
 
-	return c->entry->settings.pool_mode != POOL_MODE_SESSION && listen_notification(c, message, len);
+	return !c->is_session && listen_notification(c, message, len);
 }
 
 static bool
@@ -257,6 +267,8 @@ on_batch_end(struct server *srv)
 		srv->paused_since_us = *env->now_us;
 	}
 	relay_unstall(c);
+	if (c->is_rerunning && srv->ledger.count == 0)
+		rerun_now(c);
 	resume_held(c); /* before its server could go: what it waited for may be the replay of its settings there */
 	relay_try_release(c);
 	listen_flush(c); /* what came while something was owed */
@@ -280,7 +292,9 @@ on_lost(struct server *srv, const struct fail *why)
 		login_server_lost(c, why);
 		return;
 	}
-	if (srv->is_closing) { /* PostgreSQL has said FATAL itself, and the client has it */
+	/* PostgreSQL has said FATAL itself, and the client has it; or it has part of a message, and that must stay one.
+	 */
+	if (srv->is_closing || (srv->body_left > 0 && !srv->is_body_swallowed)) {
 		client_close(c, NULL);
 		return;
 	}
@@ -299,6 +313,7 @@ on_drained(struct server *srv)
 }
 
 const struct server_ops relay_server_ops = {
-	on_pass,	   on_request_done,    on_settled,	on_made,      on_error, on_complete, on_parameter,
-	session_probe_row, session_probe_done, on_notification, on_batch_end, on_lost,	on_drained
+	on_pass,	 on_request_done, on_settled,	on_made,	   statements_described,
+	on_error,	 on_complete,	  on_parameter, session_probe_row, session_probe_done,
+	on_notification, on_batch_end,	  on_lost,	on_drained
 };

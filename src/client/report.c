@@ -19,6 +19,17 @@ report_error(struct pool_entry *entry, enum error_origin origin, const char *sql
 }
 
 void
+report_lent(struct client *c, struct server *srv)
+{
+	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
+	srv->bytes_to_client = srv->bytes_from_client = 0;
+	srv->tag[0] = srv->sqlstate[0] = '\0';
+	srv->suspicion = 0;
+	srv->has_failed = srv->has_rolled_back = false;
+	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
+}
+
+void
 report_request_begins(struct client *c, struct server *srv)
 {
 	uint64_t now = *c->env->now_us;
@@ -82,6 +93,8 @@ report_done(struct client *c, struct server *srv, const struct owed *ended)
 	bool is_copy = strncmp(srv->tag, "COPY", 4) == 0;
 
 	d->requests++;
+	if (c->replication != 0)
+		return; /* a stream may last for days; that is no slow query */
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(c, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)

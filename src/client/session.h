@@ -8,6 +8,9 @@
  *            suspected the server is asked, by a probe behind the client's answers. Then the server is given back, or
  *            the client keeps it: it is pinned, for a reason that is shown.
  *   reset    RESET and DISCARD ALL mean the client's startup values, not the server connection's.
+
+ *   linger   the connection is kept for a moment where sequences are used.
+ *   prepare  statements of SQL PREPARE are made on a server when a text may use them.
  *
  * A client that never does any of this has no struct client_session.
  */
@@ -18,13 +21,21 @@
 #include "session/known.h"
 #include "session/probe.h"
 #include "session/scan.h"
+#include "wire/frame.h"
 
 #define EFFECTS_MAX 8
 #define NAMES_MAX 64
 
 /* What a statement that ran does to the image. */
 struct effect {
-	enum { EFFECT_SET, EFFECT_RESET, EFFECT_RESET_ALL, EFFECT_PREPARE, EFFECT_DEALLOCATE, EFFECT_DEALLOCATE_ALL } kind;
+	enum {
+		EFFECT_SET,
+		EFFECT_RESET,
+		EFFECT_RESET_ALL,
+		EFFECT_PREPARE,
+		EFFECT_DEALLOCATE,
+		EFFECT_DEALLOCATE_ALL
+	} kind;
 	char *name, *value; /* owned; NULL if it has none. PREPARE: value is the whole text */
 };
 
@@ -52,7 +63,15 @@ struct client_session {
 	bool is_discard_sent; /* and not answered: nothing is sent after it */
 	bool is_filtering; /* until its ReadyForQuery: reports of settings that get their startup value are not shown */
 	bool is_tainted; /* LOAD: its server can't be cleaned */
+	bool is_name_lost; /* set_config() of a name nobody here knows: it stays where it was done */
+	/* currval() and lastval(): session_linger.c */
+	uint64_t sequence_us; /* when a text last named a sequence's functions; 0: never */
+	struct client *client; /* while it lingers */
+	bool is_lingering, is_let_go;
+	TAILQ_ENTRY(client_session) lingering;
+	struct buf kept_error; /* of a PREPARE of ours: told in place of what the text behind it runs into */
 	uint32_t logged_pins;
+	struct fail *refusal; /* session_state = error: the answer to its next request, and the last; owned */
 };
 
 struct client_session *session_own(struct client *c); /* made at first use; NULL: no memory */
@@ -70,6 +89,17 @@ struct image *session_startup_image(const struct client *c);
 
 /* The client has these settings now (takes img; NULL: no memory, -1); it is told of reported ones that changed. */
 int session_become(struct client *c, struct image *img);
+
+/* session_linger.c */
+/* Between transactions: it keeps its server a little longer. */
+bool session_lingers(struct client *c);
+/* A text with SCAN_SEQUENCE or SCAN_NEXTVAL is about to run. -1: no memory. */
+int session_used_sequence(struct client *c, uint32_t flags);
+
+/* session_prepare.c */
+/* Parse, Bind and Execute of this; the unnamed statement's. */
+void session_put_run(struct buf *b, const char *sql);
+bool session_is_placeholder(const char *name, const char *text);
 
 /* session_settle.c */
 void session_drop_effects(struct client_session *s);

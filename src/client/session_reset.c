@@ -177,6 +177,7 @@ session_discarded(struct client *c)
 		return;
 	s->is_discard_sent = false;
 	s->unresolved = 0;
+	s->is_name_lost = false;
 	session_drop_effects(s);
 }
 
@@ -184,5 +185,6 @@ void
 session_request_done(struct client *c)
 {
 	c->session->is_discard_sent = c->session->is_filtering = false;
+	buf_fini(&c->session->kept_error);
 	c->srv->watches_tags = false;
 }

@@ -48,7 +48,9 @@ session_free(struct client *c)
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
+	free(s->refusal);
 	buf_fini(&s->rows);
+	buf_fini(&s->kept_error);
 	free(s);
 }
 
@@ -59,11 +61,10 @@ session_replay(struct client *c)
 	struct buf b = { 0 };
 	int r = server_put_image(srv, c->image, NULL, &b);
 
-	if (r == 0) {
+	if (r == 0)
+		r = image_move(&srv->image, image_common(c->image, srv->image));
+	if (r == 0)
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
-		image_unref(srv->image);
-		srv->image = image_ref(c->image);
-	}
 	buf_fini(&b);
 	return r;
 }
@@ -105,7 +106,7 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 			struct image *kept = image_ref(*img);
 			/* The identity is none of the settings RESET ALL resets. */
 			int r = s->kind != IMAGE_OTHER || strcasecmp(s->name, "role") == 0 ||
-						strcasecmp(s->name, "session_authorization") == 0
+					strcasecmp(s->name, "session_authorization") == 0
 				    ? 0
 				    : apply_one(c, img, &each);
 
@@ -180,10 +181,20 @@ session_pin_reasons(const struct client *c, char *out, size_t out_cap)
 	return out;
 }
 
-/* A session that may not keep such state ends; its server is cleaned. */
+bool
+session_is_refused(const struct client *c, struct fail *why)
+{
+	if (c->session == NULL || c->session->refusal == NULL)
+		return false;
+	*why = *c->session->refusal;
+	return true;
+}
+
+/* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
 static void
 refuse_pins(struct client *c)
 {
+	struct server *srv = c->srv;
 	char reasons[160];
 	struct fail why;
 
@@ -191,7 +202,17 @@ refuse_pins(struct client *c)
 		 session_pin_reasons(c, reasons, sizeof(reasons)));
 	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
-	client_close(c, &why);
+	if (srv->ledger.count == 0 && c->body_left == 0)
+		c->session->refusal = malloc(sizeof(why));
+	if (c->session->refusal == NULL) { /* that request is under way */
+		client_close(c, &why);
+		return;
+	}
+	*c->session->refusal = why;
+	c->pins = 0;
+	c->srv = NULL;
+	c->idle_since_us = *c->env->now_us;
+	server_reset(srv, true, *c->env->now_us);
 }
 
 static void
@@ -230,8 +251,7 @@ parts_of(const struct client *c, uint32_t flags)
 		parts |= PROBE_FUNCTIONS;
 	if (flags & SCAN_SETTING)
 		parts |= PROBE_SETTINGS;
-	if ((flags & SCAN_TEMP) ||
-	    ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
 		parts |= PROBE_TEMP;
 	if (flags & SCAN_LOCK)
 		parts |= PROBE_LOCKS;
@@ -280,8 +300,8 @@ send_probe(struct client *c, unsigned parts)
 	if (!buf_ok(&b) || ledger_push(l, OWED_PARSE, OWED_TO_PROBE, NULL) < 0 ||
 	    ledger_push(l, OWED_BIND, OWED_TO_PROBE, NULL) < 0 ||
 	    ledger_push(l, OWED_EXECUTE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE,
-				&(struct owed_request){ .started_us = *c->env->now_us }) < 0)
+	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE, &(struct owed_request){ .started_us = *c->env->now_us }) <
+		0)
 		r = -1;
 	else
 		server_write(srv, b.bytes, b.len);
@@ -437,14 +457,31 @@ learn_settings(struct client *c, struct finding *f)
 	return session_become(c, wanted);
 }
 
+/* Is this one of the client's, though not on this server: nothing has used it here. */
+static bool
+is_elsewhere(const struct client *c, const struct image_setting *e)
+{
+	const char *there = image_get_prepared(c->srv->image, e->name);
+
+	return e->kind == IMAGE_PREPARED && (there == NULL || session_is_placeholder(e->name, there));
+}
+
 static int
 learn_prepared(struct client *c, const struct finding *f)
 {
 	struct server *srv = c->srv;
+	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
+	size_t count = 0;
 
-	if (image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count)) < 0)
+	for (size_t i = 0; i < image_count(c->image); i++)
+		if (is_elsewhere(c, image_at(c->image, i)))
+			all[count++] = *image_at(c->image, i);
+	for (size_t i = 0; i < f->prepared_count; i++)
+		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))
+			all[count++] = f->prepared[i];
+	if (image_move(&c->image, image_replace(c->image, IMAGE_PREPARED, all, count)) < 0)
 		return -1;
-	return image_move(&c->image, image_replace(c->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
+	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
 }
 
 static int
@@ -520,7 +557,8 @@ session_probe_done(struct server *srv)
 		if (s->is_probe_lost || (f->found & pinning[i].part))
 			pins |= 1u << pinning[i].reason;
 	}
-	if (c->entry->settings.session_state == SESSION_PIN && has_own_settings(c))
+	if (s->is_tainted || s->is_name_lost ||
+	    (c->entry->settings.session_state == SESSION_PIN && has_own_settings(c)))
 		pins |= 1u << PIN_SESSION_SET;
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
@@ -531,6 +569,14 @@ session_probe_done(struct server *srv)
 
 /* --- the end of a transaction --- */
 
+static bool
+session_keeps(struct client *c)
+{
+	if (c->entry->lastval_us == 0 && (c->session == NULL || c->session->sequence_us == 0))
+		return false;
+	return session_lingers(c);
+}
+
 bool
 session_may_release(struct client *c)
 {
@@ -539,9 +585,10 @@ session_may_release(struct client *c)
 	uint32_t flags = srv->suspicion;
 	unsigned parts;
 
-	if (c->entry->settings.pool_mode == POOL_MODE_SESSION ||
-	    (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0)))
+	if (c->is_session)
 		return true;
+	if (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(c);
 	if (s == NULL && (s = session_own(c)) == NULL) {
 		relay_out_of_memory(c);
 		return false;
@@ -553,6 +600,7 @@ session_may_release(struct client *c)
 		if (c->entry->settings.session_state == SESSION_PIN)
 			flags |= SCAN_SETTING;
 	}
+	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
 	parts = parts_of(c, flags);
 	if (s->unresolved != 0 && srv->last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
@@ -561,9 +609,9 @@ session_may_release(struct client *c)
 	srv->has_failed = srv->has_rolled_back = false;
 	if (parts == 0) {
 		drop_names(s);
-		if (flags & (SCAN_LOAD | SCAN_NAMES_LOST))
+		if (s->is_tainted || s->is_name_lost)
 			set_pins(c, c->pins | 1u << PIN_SESSION_SET);
-		return c->pins == 0 && !c->is_closing;
+		return c->pins == 0 && !c->is_closing && !session_keeps(c);
 	}
 	if (send_probe(c, parts) < 0)
 		relay_out_of_memory(c);

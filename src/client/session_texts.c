@@ -26,17 +26,16 @@ session_own(struct client *c)
 bool
 session_is_followed(const struct client *c)
 {
-	const struct scope_settings *s = &c->entry->settings;
-
-	return s->pool_mode != POOL_MODE_SESSION && s->session_state != SESSION_ALLOW;
+	return !c->is_session && c->entry->settings.session_state != SESSION_ALLOW;
 }
 
 /* In session mode the server is the client's, but RESET still means its own startup values. */
 static bool
 is_looked_at(const struct client *c)
 {
-	return c->entry->settings.session_state != SESSION_ALLOW ||
-	       c->entry->settings.pool_mode == POOL_MODE_SESSION;
+	if (c->replication != 0)
+		return false; /* there it does: they were in that server's own startup packet */
+	return c->entry->settings.session_state != SESSION_ALLOW || c->is_session;
 }
 
 /* --- suspicion --- */
@@ -81,6 +80,8 @@ suspect(struct client *c, const struct scan *scan)
 	if (s == NULL)
 		return STATEMENT_FAILED;
 	c->srv->suspicion |= scan->flags;
+	if ((scan->flags & (SCAN_SEQUENCE | SCAN_NEXTVAL)) && session_used_sequence(c, scan->flags) < 0)
+		return STATEMENT_FAILED;
 	if (scan->flags & SCAN_LOAD)
 		s->is_tainted = true;
 	take_names(s, c->srv, scan);
@@ -362,6 +363,8 @@ session_query(struct client *c, const char *sql, size_t have, size_t len, unsign
 	if (have < len)
 		return session_is_followed(c) ? begin_pieces(c, sql, have, false) : STATEMENT_FORWARD;
 	len--; /* the terminator */
+	if (session_ensure_prepared(c, sql, len, true) < 0)
+		return STATEMENT_FAILED;
 	if (scan_text(&scan, image_scan_options(c->image), sql, len) == 0)
 		return STATEMENT_FORWARD;
 	audit(c, scan.flags);
@@ -470,6 +473,23 @@ bind_unknown(struct client *c, const char *name)
 	return scan.flags == 0 ? STATEMENT_FORWARD : suspect(c, &scan);
 }
 
+/* Bind and Describe may be of a statement that SQL PREPARE made, or of one that executes such. */
+static int
+ensure_for(struct client *c, const struct statement *st, const char *name)
+{
+	if (st == NULL)
+		return session_ensure_prepared(c, name, strlen(name), false);
+	return session_ensure_prepared(c, (const char *)st->bytes, st->query_len, false);
+}
+
+enum statement_step
+session_describe(struct client *c, const struct statement *st, const char *name)
+{
+	if (image_has_prepared(c->image) && ensure_for(c, st, name) < 0)
+		return STATEMENT_FAILED;
+	return STATEMENT_FORWARD;
+}
+
 enum statement_step
 session_bind(struct client *c, struct statement *st, const char *portal, const char *name, const uint8_t *body,
 	     size_t len)
@@ -478,6 +498,8 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 
 	if (!is_looked_at(c))
 		return STATEMENT_FORWARD;
+	if (image_has_prepared(c->image) && ensure_for(c, st, name) < 0)
+		return STATEMENT_FAILED;
 	if (c->session != NULL && portal[0] == '\0')
 		unbind(c->session);
 	if (st == NULL)
@@ -492,6 +514,8 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 	scan_text(&scan, image_scan_options(c->image), (const char *)st->bytes, st->query_len);
 	if (scan.flags & (SCAN_SETTING | SCAN_CODE))
 		take_bound_names(c, body, len);
+	if (scan.flags & SCAN_NAMES_LOST && c->session->name_count > 0)
+		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
 	return suspect(c, &scan);
 }
 

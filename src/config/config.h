@@ -38,6 +38,7 @@ struct scope_settings {
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
 	uint32_t prepared_statements;
 	size_t max_statement_size; /* bytes */
+	bool statement_ignore_comments;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
 	uint64_t client_idle_timeout_us; /* the timeouts: 0 is none */
 	uint64_t slow_query_threshold_us; /* CONFIG_TIME_OFF: never */
@@ -67,6 +68,7 @@ struct config {
 	char *pid_file; /* strings are never NULL; empty is unset */
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
+	size_t prepared_statements_memory; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
 	/* [auth] */
 	enum auth_method auth_method;

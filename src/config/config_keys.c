@@ -84,6 +84,12 @@ static const struct config_key keys[] = {
 	  SHARED(prepared_statements), NULL, "kept per server connection, the least used go first; 0: passed through" },
 	{ "pool", "max_statement_size", "max_statement_size", KEY_SIZE, "1MiB", 1, 1 * GIB, "", RELOADS,
 	  SHARED(max_statement_size), NULL, "longer texts of prepared statements are passed through, not kept" },
+	{ "pool", "prepared_statements_memory", NOT_THERE, KEY_SIZE, "1GiB", 1 * KIB, 1024 * GIB, "", RELOADS,
+	  FIELD(prepared_statements_memory), NULL,
+	  "for names and texts of all clients' prepared statements, a quarter of it for one client; more are refused" },
+	{ "pool", "statement_ignore_comments", "statement_ignore_comments", KEY_SWITCH, "off", NO_BOUNDS, RELOADS,
+	  SHARED(statement_ignore_comments), NULL,
+	  "texts of prepared statements that differ in a trailing /*key='value'*/ comment are one, prepared without it" },
 
 	{ "timeouts", "connect_timeout", "connect_timeout", KEY_TIME, "5s", 1 * MS, 1 * H, "", RELOADS,
 	  SHARED(connect_timeout_us), NULL, "for connecting and logging in to PostgreSQL, each host" },

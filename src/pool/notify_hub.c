@@ -119,6 +119,14 @@ notify_hubs_renew(struct pool_entry *entry)
 }
 
 void
+notify_hubs_step_aside(struct pool_entry *entry)
+{
+	for (struct notify_hub *hub = entry->hubs; hub != NULL; hub = hub->next)
+		if (hub->member_count == 0)
+			notify_link_close(hub); /* and it stays so until somebody joins */
+}
+
+void
 notify_hubs_pause(struct pool_entry *entry)
 {
 	for (struct notify_hub *hub = entry->hubs; hub != NULL; hub = hub->next) {
@@ -693,7 +701,7 @@ notify_hub_tick(struct notify_hub *hub, uint64_t now_us)
 	give_up_catching(hub, now_us);
 	if (hub->is_settle_due)
 		notify_hub_settle(hub);
-	if (hub->srv == NULL && now_us >= hub->retry_us)
+	if (hub->srv == NULL && now_us >= hub->retry_us && hub->member_count > 0)
 		notify_link_connect(hub);
 	if (hub->srv == NULL && hub->retry_us > now_us && hub->retry_us - now_us < in_us)
 		in_us = hub->retry_us - now_us;

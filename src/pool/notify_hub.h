@@ -81,6 +81,8 @@ void notify_catch_up_no_more(struct notify_ear *ear);
 /* --- for the set of pools --- */
 /* Connects anew: the pool's target has changed, or an operator asked for it. */
 void notify_hubs_renew(struct pool_entry *entry);
+/* Somebody wants the database to himself: where nobody listens the connection is closed. */
+void notify_hubs_step_aside(struct pool_entry *entry);
 /* No connection between these two. */
 void notify_hubs_pause(struct pool_entry *entry);
 void notify_hubs_resume(struct pool_entry *entry);

@@ -42,7 +42,7 @@ notify_link_connect(struct notify_hub *hub)
 {
 	struct pool_entry *entry = hub->entry;
 
-	if (hub->srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan)
+	if (hub->srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan || entry->held_until_us != 0)
 		return;
 	hub->target = pool_target_ref(entry->target);
 	hub->srv =
@@ -268,10 +268,21 @@ on_drained(struct server *srv)
 	(void)srv;
 }
 
-const struct server_ops notify_server_ops = { on_pass,	     on_request_done, on_settled,   on_made,
-					      on_error,	     on_complete,     on_parameter, on_probe_row,
-					      on_probe_done, on_notification, on_batch_end, on_lost,
-					      on_drained };
+static void
+on_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len, bool is_whole)
+{
+	(void)srv;
+	(void)o;
+	(void)type;
+	(void)body;
+	(void)len;
+	(void)is_whole;
+}
+
+const struct server_ops notify_server_ops = { on_pass,	    on_request_done, on_settled,      on_made,
+					      on_described, on_error,	     on_complete,     on_parameter,
+					      on_probe_row, on_probe_done,   on_notification, on_batch_end,
+					      on_lost,	    on_drained };
 
 /* --- and to its owner --- */
 

@@ -351,6 +351,23 @@ reclaim(struct pool_budget *b, uint64_t now_us)
 	}
 }
 
+/* Counted first: else the pool that makes room could take it again for its stock. */
+bool
+budget_take(struct budget_member *m, uint64_t now_us)
+{
+	struct pool_budget *b = m->budget;
+	struct budget_member *idlest;
+
+	budget_moved(m, PC_NONE, PC_LENT);
+	if (b == NULL || b->limit == 0 || b->used <= b->limit)
+		return true;
+	idlest = find_idlest(b, true, now_us);
+	if (idlest != NULL && pool_give_up_idle(idlest->pool, now_us) && b->used <= b->limit)
+		return true;
+	budget_moved(m, PC_LENT, PC_NONE);
+	return false;
+}
+
 uint64_t
 budget_due(const struct budget_member *m, uint64_t now_us)
 {

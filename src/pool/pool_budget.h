@@ -45,6 +45,8 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_allows(const struct budget_member *m);
 /* May it open one in stock? Never at the cost of somebody who waits. */
 bool budget_has_spare(const struct budget_member *m);
+/* One place, at once: whoever has most idle connections gives one up if need be. It is counted as LENT. */
+bool budget_take(struct budget_member *m, uint64_t now_us);
 /* Must a connection that comes back be closed for the sake of others? */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_review(struct pool_budget *b, uint64_t now_us);

@@ -7,6 +7,7 @@
 #include "pool/pool_set.h"
 
 #include "base/clock.h"
+#include "pool/pool_own.h"
 #include "pool/notify_hub.h"
 #include "pool/pool_target.h"
 
@@ -52,6 +53,7 @@ struct pool_set {
 	struct config *config;
 	struct users *users;
 	struct pool_budget *budget;
+	struct pool_owns *owns;
 	struct entry_box *table;
 	struct pool_entry *first;
 	struct pool_database *databases;
@@ -86,7 +88,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		return fail_set(why, "53200", "no memory for a server connection");
 	p->entry = entry;
 	p->target = pool_target_ref(entry->target);
-	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, ++entry->set->last_server_id, now_us);
+	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_server_id(entry->set),
+			    now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		free(p);
@@ -310,8 +313,9 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->log = log;
 	set->seed = set->random = settings->seed;
 	set->budget = pool_budget_new(0);
+	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);
-	if (set->budget == NULL || set->waker == NULL) {
+	if (set->owns == NULL || set->waker == NULL) {
 		pool_set_free(set);
 		return NULL;
 	}
@@ -361,6 +365,7 @@ pool_set_free(struct pool_set *set)
 	}
 	if (set->waker != NULL)
 		event_free(set->waker);
+	pool_owns_free(set->owns);
 	pool_budget_free(set->budget);
 	config_unref(set->config);
 	users_unref(set->users);
@@ -553,13 +558,19 @@ pool_set_backends(const struct pool_set *set)
 uint32_t
 pool_set_server_count(const struct pool_set *set)
 {
-	return set->server_count;
+	return set->server_count + pool_owns_count(set->owns);
 }
 
 uint32_t
 pool_set_next_server_id(struct pool_set *set)
 {
 	return ++set->last_server_id;
+}
+
+struct pool_owns *
+pool_set_owns(const struct pool_set *set)
+{
+	return set->owns;
 }
 
 const struct server_env *
@@ -692,6 +703,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 
 	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
+		pool_hold_expire(e, now_us);
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
 			uint64_t due;
 
@@ -763,7 +775,7 @@ pool_set_is_quiet(const struct pool_set *set, const char *database)
 		if (!concerns(e, database))
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
-		if (srv->state == SV_LENT || srv->state == SV_RESET)
+		if ((srv->state == SV_LENT && srv->target->replication == NULL) || srv->state == SV_RESET)
 			return false;
 	}
 	return true;

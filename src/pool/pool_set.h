@@ -18,12 +18,14 @@
 #include "server/server.h"
 
 struct pool_set; /* opaque: pool_set.c */
+struct pool_owns;
 struct notify_hub;
 
 struct pool_database {
 	char name[CONFIG_NAME_MAX + 1]; /* as clients ask for it */
 	struct database_counters counters;
 	uint32_t clients;
+	uint32_t index; /* of whoever lists all databases, while it does */
 	bool is_paused;
 	struct pool_database *next;
 };
@@ -48,6 +50,8 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is configured no more */
 	uint64_t last_used_us, next_due_us;
+	uint64_t lastval_us; /* when a client last asked for a sequence's last value (client/session_linger.c) */
+	uint64_t holder, held_until_us; /* pool_hold.c; 0: not held */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */
 	struct startup_image *startups; /* startup settings that were tried, and what they came to */
@@ -83,6 +87,7 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint32_t pool_set_next_server_id(struct pool_set *set);
+struct pool_owns *pool_set_owns(const struct pool_set *set); /* pool_own.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 
 /* --- borrowing; the policy's functions with servers in place of pool_conns --- */
@@ -105,9 +110,18 @@ void pool_entry_learn_keys(struct pool_entry *entry, const char *user, const str
 /* --- time and operations --- */
 /* Call about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
+/*
+ * A statement of this holder (a client's id) on a server of asking needs this database (as PostgreSQL calls it) to
+ * itself: pools there close what is idle and lend nothing until release, or for 5 s. How many pools that are.
+ */
+unsigned pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder,
+				uint64_t now_us);
+void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
+void pool_hold_expire(struct pool_entry *e, uint64_t now_us); /* the set's, at each tick */
 void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-bool pool_set_is_quiet(const struct pool_set *set, const char *database); /* no server is lent or being cleaned */
+bool pool_set_is_quiet(const struct pool_set *set,
+		       const char *database); /* no server is lent (but for replication) or being cleaned */
 bool pool_set_is_paused(const struct pool_set *set);
 /* Close all (idle now, others when returned). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);

@@ -48,6 +48,7 @@ free_later(struct grave *g)
 	image_unref(srv->image);
 	free(srv->carry);
 	free(srv->text);
+	free(srv->kept.bytes);
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	free(srv);
 }
@@ -326,11 +327,19 @@ is_looked_into(const struct server *srv, uint8_t type)
 	       (type == 'D' && srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE);
 }
 
-/* Where the replies of one read stand: [run, at) is to be passed. */
+/* What a Describe brought: only if somebody wants to know. */
+static bool
+is_description(const struct owed *o, uint8_t type)
+{
+	return (type == 'T' || type == 't' || type == 'n') && o != NULL &&
+	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
+}
+
+/* Where the replies of one read stand: [run, at) is to be passed; the last ReadyForQuery ended at request. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
-	size_t len, at, run;
+	size_t len, at, run, request;
 };
 
 static void
@@ -339,6 +348,19 @@ pass_run(struct walk *w)
 	if (w->at > w->run && w->srv->link != NULL)
 		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
 	w->run = w->at;
+}
+
+/* What belongs to requests that were answered before this one. */
+static void
+pass_earlier(struct walk *w)
+{
+	size_t at = w->at;
+
+	if (w->request <= w->run)
+		return;
+	w->at = w->request;
+	pass_run(w);
+	w->at = at;
 }
 
 /* Bytes of a message whose head was seen before. */
@@ -440,6 +462,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return violated(srv, f->type, why);
 	if (f->type == 'Z' && (f->body_len != 1 || memchr("ITE", body[0], 3) == NULL))
 		return violated(srv, f->type, why);
+	if (is_description(head, f->type))
+		srv->env->ops->described(srv, head, f->type, body, body_len, body_len == f->body_len);
 	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, f->type, why);
@@ -475,6 +499,9 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (is_end) {
 		srv->tx = body[0];
 		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
+		if (srv->tx != 'I')
+			pass_earlier(w); /* request_done may end the client because of it */
+		w->request = w->at;
 		if (ended.to == OWED_TO_CLIENT && srv->link != NULL) {
 			if (srv->env->ops->request_done(srv, &ended))
 				w->run = w->at;
@@ -519,7 +546,8 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		/* Large errors are judged by what has come: the fields that count stand first. */
-		if (avail < f.body_len && is_looked_into(srv, f.type) &&
+		if (avail < f.body_len &&
+		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
 			break;
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))

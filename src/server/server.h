@@ -44,6 +44,12 @@ struct server_ops {
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*made)(struct server *srv, const struct owed *o);
 	/*
+	 * A ParameterDescription, RowDescription or NoData in answer to a Describe that has a ref, before o is settled;
+	 * is_whole: body is all of it.
+	 */
+	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+			  bool is_whole);
+	/*
 	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it
 	 * was answered in another way, do not pass it.
 	 */
@@ -102,9 +108,25 @@ struct server_target {
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* value of the startup parameter, or NULL */
+	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
+
+enum kept_state {
+	KEPT_NOTHING, /* nothing of the request was sent yet */
+	KEPT_SO_FAR, /* all of it that was sent */
+	KEPT_WHOLE, /* all of it, with its Sync */
+	KEPT_NOT
+};
+
+/* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
+struct kept_request {
+	uint8_t *bytes;
+	uint32_t len, cap;
+	uint8_t state; /* enum kept_state */
+	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
+};
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
 #define SERVER_ADDRESS_MAX 280
@@ -133,7 +155,10 @@ struct server {
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
+	uint64_t previous_id; /* of the client that had it before this one, or has it */
+	bool has_run; /* a text of the borrower's, since it was lent */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
+	struct kept_request kept;
 	/* input */
 	uint64_t body_left; /* of the message being passed or swallowed */
 	bool is_body_swallowed;

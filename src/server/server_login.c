@@ -57,6 +57,10 @@ put_startup(struct buf *b, const struct server_target *t)
 		buf_put_str(b, s[0]);
 		buf_put_str(b, s[1]);
 	}
+	for (size_t i = 0; t->settings != NULL && i < image_count(t->settings); i++) {
+		buf_put_str(b, image_at(t->settings, i)->name);
+		buf_put_str(b, image_at(t->settings, i)->value);
+	}
 	buf_put_u8(b, 0);
 	if (buf_ok(b))
 		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));

@@ -313,6 +313,12 @@ image_is_reported(const struct image *img, const char *name)
 }
 
 bool
+image_has_prepared(const struct image *img)
+{
+	return img->count > 0 && img->settings[img->count - 1].kind == IMAGE_PREPARED;
+}
+
+bool
 image_is_read_only(const char *name)
 {
 	static const char *const names[] = { "in_hot_standby",	"integer_datetimes", "is_superuser",
@@ -322,6 +328,28 @@ image_is_read_only(const char *name)
 		if (strcasecmp(names[i], name) == 0)
 			return true;
 	return false;
+}
+
+static bool
+is_same(const struct image *img, const struct image_setting *s)
+{
+	const struct image_setting *was = find(img, s->name, s->kind);
+
+	return was != NULL && strcmp(was->value, s->value) == 0;
+}
+
+struct image *
+image_common(const struct image *settings, const struct image *there)
+{
+	struct image_setting kept[IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+
+	if (!image_has_prepared(settings))
+		return image_ref((struct image *)(uintptr_t)settings);
+	for (size_t i = 0; i < settings->count; i++)
+		if (settings->settings[i].kind == IMAGE_PREPARED && is_same(there, &settings->settings[i]))
+			kept[count++] = settings->settings[i];
+	return image_replace(settings, IMAGE_PREPARED, kept, count);
 }
 
 /* "a.b" as "a"."b": each part quoted, quotes doubled; in one piece if it is no setting's name. */
@@ -402,14 +430,6 @@ put_resets(struct changes *ch, const struct image *from, const struct image *to)
 	}
 }
 
-static bool
-is_same(const struct image *img, const struct image_setting *s)
-{
-	const struct image_setting *was = find(img, s->name, s->kind);
-
-	return was != NULL && strcmp(was->value, s->value) == 0;
-}
-
 struct assignments {
 	struct buf sql;
 	size_t count; /* of values */
@@ -461,8 +481,5 @@ image_put_changes(struct buf *out, const struct image *from, const struct image 
 			put_verb(&ch, "DEALLOCATE", from->settings[i].name, false);
 	put_resets(&ch, from, to);
 	put_settings(&ch, from, to, always);
-	for (size_t i = 0; i < to->count; i++)
-		if (to->settings[i].kind == IMAGE_PREPARED && !is_same(from, &to->settings[i]))
-			put_triple(&ch, to->settings[i].value, NULL, 0);
 	return ch.triples;
 }

@@ -56,6 +56,8 @@ void image_unref(struct image *img); /* NULL is fine */
 int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);
 /* Settings that are not reported may have changed, nobody knows to what: each will be sent anew. */
 int image_doubt(struct image **slot);
+/* The settings of one; of its prepared statements those that there, too, are the same. NULL: no memory. */
+struct image *image_common(const struct image *settings, const struct image *there);
 /* Takes over img (may be NULL: then nothing happens and -1 comes back). */
 int image_move(struct image **slot, struct image *img);
 
@@ -63,6 +65,7 @@ size_t image_count(const struct image *img);
 const struct image_setting *image_at(const struct image *img, size_t i);
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
 const char *image_get_prepared(const struct image *img, const char *name); /* the PREPARE; NULL: there is none */
+bool image_has_prepared(const struct image *img);
 bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
@@ -76,6 +79,7 @@ bool image_is_read_only(const char *name);
  * Appends the messages that turn a server with image from into one with image to: extended protocol, values as bound
  * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has
  * are left alone. With always (may be NULL): settings of that image are sent even where from and to agree.
+ * Prepared statements are deallocated where to has them not, or not so; they are not made.
  * Returns how many Parse/Bind/Execute triples that is.
  */
 size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always);

@@ -5,6 +5,7 @@
 #include "session/known_rules.h"
 #include "session/sql_names.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,18 +78,32 @@ digits_at(const struct sql_token *t, size_t from)
 	return i - from;
 }
 
-/* Only decimal ones. An integer loses its zeros: 010 is ten here, but eight where a setting's text is read. */
+/* How many digits are zeros to be left out: as many as PostgreSQL's printing of an integer does. What is too large for
+ * one stays as it is written. */
+static size_t
+leading_zeros(const struct sql_token *t)
+{
+	uint64_t value = 0;
+	size_t zeros = 0;
+
+	for (size_t i = 0; i < t->len && value <= INT32_MAX; i++)
+		value = value * 10 + (uint64_t)(t->at[i] - '0');
+	while (value <= INT32_MAX && zeros + 1 < t->len && t->at[zeros] == '0')
+		zeros++;
+	return zeros;
+}
+
+/* Only decimal ones. 010 is ten here, but eight where a setting's text is read. */
 static bool
-put_number(struct known_reader *r, struct value *v)
+put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
 	const struct sql_token *t = &r->token;
-	size_t whole = digits_at(t, 0), from = 0;
-	bool is_integer = whole == t->len;
+	size_t whole = digits_at(t, 0), from = whole == t->len ? leading_zeros(t) : 0;
 
-	if (!is_integer && (t->at[whole] != '.' || whole + 1 + digits_at(t, whole + 1) != t->len))
+	if (whole != t->len && (t->at[whole] != '.' || whole + 1 + digits_at(t, whole + 1) != t->len))
 		return false;
-	while (is_integer && from + 1 < whole && t->at[from] == '0')
-		from++;
+	if (is_negative && (t->len - from > 1 || t->at[from] != '0'))
+		put(v, "-", 1);
 	put(v, t->at + from, t->len - from);
 	known_next(r);
 	return true;
@@ -107,12 +122,13 @@ put_value(struct known_reader *r, struct value *v, bool is_list)
 		return true;
 	}
 	if (known_is_char(r, '-') || known_is_char(r, '+')) {
-		put(v, "-", known_is_char(r, '-') ? 1 : 0);
+		bool is_negative = known_is_char(r, '-');
+
 		known_next(r);
-		return r->token.kind == SQL_NUMBER && put_number(r, v);
+		return r->token.kind == SQL_NUMBER && put_number(r, v, is_negative);
 	}
 	if (r->token.kind == SQL_NUMBER)
-		return put_number(r, v);
+		return put_number(r, v, false);
 	if (known_is_word(r, "default") || !known_take_identifier(r, name))
 		return false;
 	put_element(v, name, is_list);
@@ -143,7 +159,7 @@ take_setting_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 	size_t len = 0;
 
 	do {
-		if (!known_take_identifier(r, part) || len + 1 + strlen(part) >= KNOWN_NAME_MAX)
+		if (!known_take_identifier(r, part) || len + (len > 0) + strlen(part) >= KNOWN_NAME_MAX)
 			return false;
 		len += (size_t)snprintf(name + len, KNOWN_NAME_MAX - len, "%s%s", len > 0 ? "." : "", part);
 	} while (known_skip_char(r, '.'));

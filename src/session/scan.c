@@ -9,6 +9,9 @@
 
 #include <string.h>
 #include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum lex {
 	LEX_BETWEEN, /* tokens */
@@ -23,7 +26,7 @@ enum lex {
 	LEX_BLOCK_STAR,
 	LEX_BLOCK_SLASH,
 	LEX_STRING,
-	LEX_BACKSLASH, /* in a string */
+	LEX_BACKSLASH, /* in a string: the one before it was a backslash */
 	LEX_QUOTE, /* in a string: its end, or half of a doubled one */
 	LEX_GAP, /* behind a string: it goes on if a quote follows on another line */
 	LEX_GAP_DASH,
@@ -43,7 +46,7 @@ enum string_kind {
 	IDENTIFIER_UNICODE
 };
 
-enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
+enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, MARK = 16, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
 
 static const uint8_t classes[256] = {
 	[' '] = SPACE,
@@ -58,6 +61,10 @@ static const uint8_t classes[256] = {
 	[0x80 ... 0xff] = WORD_START,
 	['0' ... '9'] = DIGIT,
 	['$'] = DOLLAR,
+	['\''] = MARK,
+	['"'] = MARK,
+	['-'] = MARK,
+	['/'] = MARK,
 };
 
 static bool
@@ -85,15 +92,48 @@ is_lead(const struct scan *s, char c)
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-/* Where the word ends that p is in, or end. */
+#ifdef __SSE2__
+/* Which of 16 bytes can't be in a word. */
+static unsigned
+other_bytes(const char *p)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+	__m128i letter =
+	    _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+	__m128i digit =
+	    _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('9' + 1)));
+	__m128i mark =
+	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
+
+	/* The sign is that of the bytes beyond ASCII, too. */
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
+	       0xffff;
+}
+#endif
+
+/* Where the word ends that p is in, or end; for all encodings but those with ASCII trail bytes. */
+static inline const char *
+plain_word_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		unsigned others = other_bytes(p);
+
+		if (others != 0)
+			return p + __builtin_ctz(others);
+	}
+#endif
+	while (p < end && is_class(*p, WORD))
+		p++;
+	return p;
+}
+
 static const char *
 word_end(struct scan *s, const char *p, const char *end)
 {
-	if ((s->options & SCAN_ASCII_TRAIL) == 0) {
-		while (p < end && is_class(*p, WORD))
-			p++;
-		return p;
-	}
+	if ((s->options & SCAN_ASCII_TRAIL) == 0)
+		return plain_word_end(p, end);
 	while (p < end && (s->is_trail || is_class(*p, WORD))) {
 		s->is_trail = !s->is_trail && is_lead(s, *p);
 		p++;
@@ -270,23 +310,25 @@ in_block_mark(struct scan *s, const char *p)
 
 /* --- strings ----------------------------------------------------------------------------------------------------- */
 
-static const char *
-string_part(struct scan *s, const char *p, const char *stop)
-{
-	scan_literal_bytes(s, p, (size_t)(stop - p));
-	return stop;
-}
-
-/* The next byte that may matter to a string with backslashes. */
+/* Where a string ends that is read with backslashes, or end. */
 static const char *
 escape_stop(struct scan *s, const char *p, const char *end)
 {
+	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
+
 	for (; p < end; p++) {
 		if (s->is_trail)
 			s->is_trail = false;
-		else if (*p == '\'' || *p == '\\')
+		else if (*p == '\'')
 			break;
-		else
+		else if (*p == '\\') {
+			scan_literal_escape(s);
+			if (p + 1 == end) {
+				s->lex = LEX_BACKSLASH;
+				return end;
+			}
+			s->is_trail = is_lead(s, *++p);
+		} else if (has_trails)
 			s->is_trail = is_lead(s, *p);
 	}
 	return p;
@@ -301,21 +343,17 @@ in_string(struct scan *s, const char *p, const char *end)
 		stop = escape_stop(s, p, end);
 	else if ((stop = memchr(p, '\'', (size_t)(end - p))) == NULL)
 		stop = end;
-	string_part(s, p, stop);
+	scan_literal_bytes(s, p, (size_t)(stop - p));
 	if (stop == end)
 		return end;
 	s->has_newline = false;
-	if (*stop == '\\')
-		s->lex = LEX_BACKSLASH;
-	else
-		s->lex = s->string_kind == STRING_BITS ? LEX_GAP : LEX_QUOTE;
+	s->lex = s->string_kind == STRING_BITS ? LEX_GAP : LEX_QUOTE;
 	return stop + 1;
 }
 
 static const char *
 in_backslash(struct scan *s, const char *p)
 {
-	scan_literal_escape(s);
 	scan_literal_bytes(s, p, 1);
 	s->is_trail = is_lead(s, *p);
 	s->lex = LEX_STRING;
@@ -448,7 +486,7 @@ in_body(struct scan *s, const char *p, const char *end)
 	if (s->tag_match > 0 || p == end)
 		return end;
 	dollar = memchr(p, '$', (size_t)(end - p));
-	string_part(s, p, dollar != NULL ? dollar : end);
+	scan_literal_bytes(s, p, (size_t)((dollar != NULL ? dollar : end) - p));
 	if (dollar == NULL)
 		return end;
 	s->tag_match = 1;
@@ -457,14 +495,54 @@ in_body(struct scan *s, const char *p, const char *end)
 
 /* --- everything -------------------------------------------------------------------------------------------------- */
 
+/* Most strings lie within one chunk and hold nothing special. NULL: this is none of them. */
 static const char *
-begin_other(struct scan *s, const char *p)
+skip_plain_string(struct scan *s, const char *p, const char *end)
 {
+	const char *quote, *next;
+
+	if (s->expect != 0 || s->statement == WORD_DO || (s->options & SCAN_BACKSLASH_STRINGS) != 0)
+		return NULL;
+	quote = memchr(p, '\'', (size_t)(end - p));
+	if (quote == NULL || quote + 1 == end || quote[1] == '\'')
+		return NULL;
+	for (next = quote + 1; next < end && *next == ' '; next++)
+		;
+	if (next == end || *next == '-' || is_class(*next, SPACE))
+		return NULL;
+	s->temp_match = 0;
+	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
+		scan_literal_bytes(s, p, (size_t)(quote - p));
+	s->last = LAST_LITERAL;
+	return next;
+}
+
+static const char *
+skip_plain_identifier(struct scan *s, const char *p, const char *end)
+{
+	const char *quote = memchr(p, '"', (size_t)(end - p));
+
+	if (quote == NULL || quote + 1 == end || quote[1] == '"')
+		return NULL;
+	scan_quoted(s, p, (size_t)(quote - p));
+	return quote + 1;
+}
+
+/* Quotes, dollars and what may begin a comment. */
+static const char *
+begin_other(struct scan *s, const char *p, const char *end)
+{
+	const char *after;
+
 	switch (*p) {
 	case '\'':
+		if ((after = skip_plain_string(s, p + 1, end)) != NULL)
+			return after;
 		begin_string(s, STRING_STANDARD);
 		break;
 	case '"':
+		if ((after = skip_plain_identifier(s, p + 1, end)) != NULL)
+			return after;
 		begin_identifier(s, IDENTIFIER_STANDARD);
 		break;
 	case '$':
@@ -477,7 +555,7 @@ begin_other(struct scan *s, const char *p)
 		s->lex = LEX_SLASH;
 		break;
 	default:
-		scan_punct(s, *p);
+		break;
 	}
 	return p + 1;
 }
@@ -492,18 +570,37 @@ skip_number(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
+/* What lies within the chunk and is most of SQL goes the short ways here. */
 static const char *
 in_between(struct scan *s, const char *p, const char *end)
 {
-	while (p < end && s->lex == LEX_BETWEEN) {
-		if (is_class(*p, SPACE))
+	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
+
+	while (p < end) {
+		unsigned class = classes[(uint8_t)*p];
+
+		if (class == SPACE)
 			p++;
-		else if (is_class(*p, WORD_START))
+		else if (class == WORD_START) {
+			const char *after = has_trails ? end : plain_word_end(p, end);
+
+			if (after < end && after - p > 1) {
+				scan_word(s, p, (size_t)(after - p));
+				p = after;
+				continue;
+			}
 			p = begin_word(s, p, end);
-		else if (is_class(*p, DIGIT))
+			if (s->lex != LEX_BETWEEN)
+				break;
+		} else if (class == DIGIT)
 			p = skip_number(s, p, end);
-		else
-			p = begin_other(s, p);
+		else if (class == 0)
+			scan_punct(s, *p++);
+		else {
+			p = begin_other(s, p, end);
+			if (s->lex != LEX_BETWEEN)
+				break;
+		}
 	}
 	return p;
 }
@@ -587,8 +684,8 @@ read_bytes(struct scan *s, const char *sql, size_t len)
 void
 scan_init(struct scan *s, unsigned options)
 {
-	memset(s, 0, offsetof(struct scan, names));
-	memset(&s->options, 0, sizeof(*s) - offsetof(struct scan, options));
+	s->flags = s->name_count = 0;
+	memset(&s->options, 0, offsetof(struct scan, name) - offsetof(struct scan, options));
 	s->options = (uint8_t)options;
 }
 
@@ -599,19 +696,19 @@ scan_feed(struct scan *s, const char *sql, size_t len)
 		return;
 	scan_resume(s);
 	read_bytes(s, sql, len);
-	scan_settle(s);
+	scan_settle(s, s->lex == LEX_WORD || s->lex == LEX_IDENTIFIER || s->lex == LEX_IDENTIFIER_QUOTE);
 }
 
 static uint32_t
 finish(struct scan *s)
 {
-	/* White space ends what may end. */
-	read_bytes(s, "\n", 1);
+	if (s->lex != LEX_BETWEEN)
+		read_bytes(s, "\n", 1); /* ends what may end */
 	if (s->lex == LEX_GAP)
 		scan_literal_end(s);
 	else if (s->lex != LEX_BETWEEN)
 		s->flags = SCAN_ALL;
-	if (s->flags != SCAN_ALL)
+	if (s->expect != 0 && s->flags != SCAN_ALL)
 		scan_punct(s, ';');
 	s->last_text = s->before_text = NULL;
 	return s->flags;

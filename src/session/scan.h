@@ -28,15 +28,16 @@ enum scan_flag {
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, CALL, functions that PostgreSQL does not bring along, or that run a text */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of what PREPARE made */
-	SCAN_LOAD = 1u << 8, /* LOAD: cannot be undone */
+	SCAN_LOAD = 1u << 8, /* LOAD, CREATE FUNCTION ... LANGUAGE C: the backend has a library it can't get rid of */
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	SCAN_CREATE = 1u << 10, /* CREATE of any kind, SELECT INTO: temporary if search_path begins with pg_temp */
 	SCAN_UNDO = 1u << 11, /* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what pins may be gone */
 	SCAN_DATABASE = 1u << 12, /* CREATE, DROP or ALTER DATABASE */
 	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
+	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
-#define SCAN_ALL 0x7fffu
+#define SCAN_ALL 0xffffu
 /* Of these, a probe must be asked when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE)
@@ -62,16 +63,16 @@ struct scan {
 	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
 	bool is_trail, has_newline;
 	uint32_t comment_depth;
-	char tag[SCAN_WORD_MAX], word[SCAN_WORD_MAX];
-	/* private: what the tokens said (scan_rules.c); the texts point into the chunk or to word */
-	uint8_t last, before, qualifier, statement, expect;
+	/* private: what the tokens said (scan_rules.c); the texts lie in the chunk or in word */
+	uint32_t last, before; /* wide: read right after they are written */
+	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
 	uint32_t parens;
 	const char *last_text, *before_text;
 	size_t last_len, before_len;
 	/* private: what literals hold (scan_literal.c) */
 	uint8_t capture, body_expect, body_before, name_len;
-	char name[SCAN_WORD_MAX];
+	char name[SCAN_WORD_MAX], word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
 };
 
 void scan_init(struct scan *s, unsigned options);

@@ -12,24 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-/* What the last token was: one of these, or an enum sql_word. */
-enum last {
-	LAST_START, /* none: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a keyword or an identifier: not yet told */
-	LAST_KEYWORD,
-	LAST_IDENTIFIER, /* quoted or not */
-	LAST_QUOTED,
-	LAST_DOT,
-	LAST_CLOSE, /* ) or ] */
-	LAST_COMMA,
-	LAST_COLON,
-	LAST_CAST, /* :: */
-	LAST_OTHER
-};
-
-/* What stood before the last dot. */
-enum qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER, QUALIFIER_EXPRESSION };
-
 /* What the next token decides. */
 enum expect {
 	EXPECT_NOTHING,
@@ -46,16 +28,29 @@ enum expect {
 
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_DOT, TOKEN_COMMA, TOKEN_COLON, TOKEN_LITERAL, TOKEN_OTHER };
 
-static bool
-is_name_like(uint8_t last)
+static uint32_t
+told(uint32_t token, const char *text, size_t len)
 {
-	return last != LAST_START && last <= LAST_QUOTED;
+	enum sql_word word;
+
+	if (token != LAST_WORD)
+		return token;
+	if ((word = sql_word_find(text, len)) != SQL_WORDS_NONE)
+		return word;
+	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
 }
 
-static uint8_t
-told(const char *text, size_t len)
+static void
+tell_last(struct scan *s)
 {
-	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
+	s->last = told(s->last, s->last_text, s->last_len);
+}
+
+/* What stands before a name need only be known if a parenthesis follows. */
+static void
+tell_before(struct scan *s)
+{
+	s->before = told(s->before, s->before_text, s->before_len);
 }
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
@@ -199,10 +194,18 @@ judge_temp(struct scan *s)
 		s->flags |= SCAN_TEMP;
 }
 
+static void
+judge_language(struct scan *s, const char *text, size_t len)
+{
+	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
+		s->flags |= SCAN_LOAD;
+}
+
 /* A word within a statement. */
 static void
 judge_word(struct scan *s, enum sql_word word)
 {
+	tell_last(s);
 	switch (word) {
 	case WORD_TEMP:
 	case WORD_TEMPORARY:
@@ -277,52 +280,48 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
-/* A name, or the next part of one. */
 static void
-take_name(struct scan *s, const char *text, size_t len)
+take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_DOT) {
-		if (s->qualifier == QUALIFIER_EXPRESSION)
-			s->flags |= SCAN_CODE; /* (expression).name calls a function of that name if it is no column */
-	} else {
-		s->before = s->last;
-		s->before_text = s->last_text;
-		s->before_len = s->last_len;
-		s->qualifier = QUALIFIER_NONE;
+	if (s->last == LAST_EXPRESSION_DOT) {
+		s->flags |= SCAN_CODE; /* (expression).name calls a function of that name if it is no column */
+		s->last = LAST_DOT;
 	}
-	s->last_text = text;
-	s->last_len = len;
 	judge_pg(s, text, len);
+	scan_note_name(s, kind, text, len);
 }
 
 void
-scan_word(struct scan *s, const char *text, size_t len)
+scan_word_slowly(struct scan *s, const char *text, size_t len)
 {
-	enum sql_word word = s->last == LAST_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
+	enum sql_word word =
+	    s->last == LAST_DOT || s->last == LAST_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
 
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_WORD, word, text, len);
 	if (s->last == LAST_START)
 		begin_statement(s, word);
+	else if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
 	else if (word != SQL_WORDS_NONE)
 		judge_word(s, word);
-	take_name(s, text, len);
-	s->last = word != SQL_WORDS_NONE ? (uint8_t)word : LAST_WORD;
+	take_name(s, word != SQL_WORDS_NONE ? (uint32_t)word : LAST_WORD, text, len);
 }
 
 void
-scan_quoted(struct scan *s, const char *text, size_t len)
+scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
-	take_name(s, text, len);
-	s->last = LAST_QUOTED;
+	if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
+	take_name(s, LAST_QUOTED, text, len);
 }
 
 void
 scan_unicode_quoted(struct scan *s)
 {
-	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST;
+	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO;
 	scan_quoted(s, "", 0);
 }
 
@@ -337,8 +336,6 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 		return !s->is_index && (s->last != WORD_CONFLICT || s->has_join);
 	case WORD_USING:
 		return !s->is_index;
-	case WORD_BY: /* GROUP BY ROLLUP (x) */
-		return s->last != WORD_ROLLUP && s->last != WORD_CUBE;
 	case WORD_AGGREGATE:
 	case WORD_ANALYZE:
 	case WORD_AS:
@@ -379,16 +376,16 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 }
 
 static bool
-may_be_call(const struct scan *s)
+may_be_call(struct scan *s)
 {
+	tell_before(s);
 	switch (s->before) {
 	case LAST_START:
 	case LAST_IDENTIFIER:
 	case LAST_QUOTED:
 	case LAST_CAST:
+	case LAST_LITERAL: /* INTERVAL '1' DAY (3) */
 		return false;
-	case LAST_WORD:
-		return told(s->before_text, s->before_len) == LAST_KEYWORD; /* may be syntax */
 	case LAST_CLOSE: /* f(x) OVER (...), (...) alias (a, b); but: DISTINCT ON (a) f(b) */
 		return s->has_odd_parens;
 	case LAST_COMMA: /* WITH a (x) AS (...), b (y) AS (...) */
@@ -402,8 +399,13 @@ static void
 judge_call(struct scan *s)
 {
 	unsigned bits = sql_name_find(s->last_text, s->last_len);
+	enum sql_word word = s->last == LAST_WORD ? sql_word_find(s->last_text, s->last_len) : SQL_WORDS_NONE;
 	bool is_syntax = (bits & SQL_RESERVED) != 0 && s->last != LAST_QUOTED && s->qualifier == QUALIFIER_NONE;
 
+	if (word != SQL_WORDS_NONE)
+		s->last = word;
+	if (s->last_len == 0) /* U&"...": it may be set_config */
+		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
 		s->expect = EXPECT_CONFIG;
@@ -413,7 +415,9 @@ judge_call(struct scan *s)
 	if ((bits & SQL_UNLOCK_FUNCTION) != 0)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
-		s->flags |= SCAN_SEQUENCE;
+		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
+	if (s->last == WORD_ON)
+		tell_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
 	bits &= SQL_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION | SQL_SEQUENCE_FUNCTION;
@@ -443,23 +447,21 @@ token_of(char c)
 static void
 take_dot(struct scan *s)
 {
-	bool is_catalog = s->last_len == 10 && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
+	bool is_catalog =
+	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
 
-	if (!is_name_like(s->last))
-		s->qualifier = QUALIFIER_EXPRESSION;
-	else
-		s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
-	s->last = LAST_DOT;
+	s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
+	s->last = scan_is_name(s->last) ? LAST_DOT : LAST_EXPRESSION_DOT;
 }
 
 void
-scan_punct(struct scan *s, char c)
+scan_punct_slowly(struct scan *s, char c)
 {
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, token_of(c), SQL_WORDS_NONE, NULL, 0);
 	switch (c) {
 	case '(':
-		if (is_name_like(s->last))
+		if (scan_is_name(s->last))
 			judge_call(s);
 		s->parens++;
 		s->last = LAST_OTHER;
@@ -507,34 +509,28 @@ scan_literal_end(struct scan *s)
 	if (s->capture == CAPTURE_BODY)
 		scan_body_end(s);
 	s->capture = CAPTURE_NONE;
-	s->last = LAST_OTHER;
+	s->last = LAST_LITERAL;
 }
 
 /* --- chunks ------------------------------------------------------------------------------------------------------ */
 
-/* Which kind of word stands before the name need only be known if a parenthesis follows: mostly it does not. */
-static void
-tell_before(struct scan *s)
-{
-	if (s->before == LAST_WORD)
-		s->before = told(s->before_text, s->before_len);
-}
-
 void
 scan_spare_word(struct scan *s)
 {
-	if (s->last == LAST_WORD && s->last_text == s->word)
-		s->last = told(s->last_text, s->last_len);
+	if (s->last_text == s->word)
+		tell_last(s);
 	if (s->before_text == s->word)
 		tell_before(s);
 }
 
 void
-scan_settle(struct scan *s)
+scan_settle(struct scan *s, bool is_word_in_use)
 {
 	tell_before(s);
 	s->before_text = NULL;
-	if (is_name_like(s->last) && s->last_text != s->word) {
+	if (is_word_in_use)
+		tell_last(s);
+	else if (scan_is_name(s->last) && s->last_text != s->word) {
 		s->last_len = s->last_len < SCAN_WORD_MAX ? s->last_len : SCAN_WORD_MAX;
 		memcpy(s->word, s->last_text, s->last_len);
 	}

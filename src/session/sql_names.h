@@ -17,7 +17,7 @@ enum sql_name_bit {
 	SQL_SETTING_FUNCTION = 1u << 4, /* set_config */
 	SQL_LOCK_FUNCTION = 1u << 5, /* pg_[try_]advisory_lock* */
 	SQL_UNLOCK_FUNCTION = 1u << 6, /* pg_advisory_unlock* */
-	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval */
+	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval; with FUNCTION: nextval, setval */
 };
 
 /* enum sql_name_bit; 0: unknown. Upper and lower case are one. */

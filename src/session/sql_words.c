@@ -34,7 +34,6 @@ sql_word_find(const char *text, size_t len)
 		IS("as", AS);
 		break;
 	case 'b':
-		IS("by", BY);
 		break;
 	case 'c':
 		IS("call", CALL);
@@ -44,7 +43,6 @@ sql_word_find(const char *text, size_t len)
 		IS("copy", COPY);
 		IS("create", CREATE);
 		IS("cross", CROSS);
-		IS("cube", CUBE);
 		break;
 	case 'd':
 		IS("database", DATABASE);
@@ -83,6 +81,7 @@ sql_word_find(const char *text, size_t len)
 		IS("join", JOIN);
 		break;
 	case 'l':
+		IS("language", LANGUAGE);
 		IS("left", LEFT);
 		IS("listen", LISTEN);
 		IS("load", LOAD);
@@ -114,7 +113,6 @@ sql_word_find(const char *text, size_t len)
 		IS("reset", RESET);
 		IS("right", RIGHT);
 		IS("rollback", ROLLBACK);
-		IS("rollup", ROLLUP);
 		IS("routine", ROUTINE);
 		break;
 	case 's':

@@ -1,4 +1,9 @@
-/* src/session/statement_store.c - see statement_store.h. */
+/*
+ * src/session/statement_store.c - see statement_store.h.
+ *
+ * A renewed statement whose types were learnt changes its key, for it now declares them. Should another statement have
+ * that key already, it becomes the twin of that one: the same bytes, id and name, and whatever befalls that one.
+ */
 #include "session/statement_store.h"
 
 #include <stdio.h>
@@ -17,6 +22,13 @@ struct entry {
 	uint32_t refs;
 	uint32_t hash;
 	bool is_shared; /* in the table */
+	bool is_learnt; /* its types are known; learnt is NULL if they are those that bytes declare */
+	uint8_t *learnt; /* as bytes, with all types declared; learnt_len bytes */
+	size_t learnt_len;
+	size_t own_len; /* of bytes below */
+	uint8_t *owned; /* what st.bytes are, if no longer bytes below */
+	struct entry *twin; /* whose id and name it has */
+	TAILQ_ENTRY(entry) twins;
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* while refs is 0 */
 	uint8_t bytes[];
@@ -27,6 +39,7 @@ struct statement_store {
 	size_t bytes, idle_bytes, idle_bytes_max, count;
 	struct entry *table;
 	TAILQ_HEAD(, entry) idle; /* first: unused for longest */
+	TAILQ_HEAD(, entry) twins;
 };
 
 struct statement_store *
@@ -39,13 +52,15 @@ statement_store_new(uint64_t seed, size_t idle_bytes_max)
 	store->seed = seed;
 	store->idle_bytes_max = idle_bytes_max;
 	TAILQ_INIT(&store->idle);
+	TAILQ_INIT(&store->twins);
 	return store;
 }
 
 static size_t
 size_of(const struct entry *e)
 {
-	return sizeof(*e) + e->st.len;
+	/* What it was made with stays, whatever st.bytes are now. */
+	return sizeof(*e) + e->own_len + e->learnt_len + (e->owned != NULL ? e->st.len : 0);
 }
 
 static void
@@ -55,8 +70,14 @@ entry_free(struct entry *e)
 
 	if (e->is_shared)
 		HASH_DELETE(hh, store->table, e);
+	if (e->twin != NULL) {
+		TAILQ_REMOVE(&store->twins, e, twins);
+		statement_unref(&e->twin->st);
+	}
 	store->bytes -= size_of(e);
 	store->count--;
+	free(e->learnt);
+	free(e->owned);
 	free(e);
 }
 
@@ -88,6 +109,7 @@ give_name(struct statement_store *store, struct statement *st)
 	st->name_len =
 	    (uint8_t)snprintf(st->name, sizeof(st->name), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
 	st->valid_pool = st->valid_image = NULL;
+	st->shape = 0;
 }
 
 static struct entry *
@@ -102,6 +124,7 @@ entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_
 	e->st.len = len;
 	e->st.query_len = query_len;
 	give_name(store, &e->st);
+	e->own_len = len;
 	e->store = store;
 	e->refs = 1;
 	store->bytes += size_of(e);
@@ -109,25 +132,44 @@ entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_
 	return e;
 }
 
-struct statement *
-statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len)
+static uint32_t
+hash_of(const struct statement_store *store, const uint8_t *bytes, size_t len)
 {
 	uint64_t wide = XXH3_64bits_withSeed(bytes, len, store->seed);
-	uint32_t hash = (uint32_t)(wide ^ wide >> 32);
+
+	return (uint32_t)(wide ^ wide >> 32);
+}
+
+static struct entry *
+find(const struct statement_store *store, const uint8_t *bytes, size_t len, uint32_t hash)
+{
 	struct entry *e;
 
 	/* uthash compares the key's bytes, so equal hashes of unequal texts stay apart. */
 	HASH_FIND_BYHASHVALUE(hh, store->table, bytes, (unsigned)len, hash, e);
-	if (e != NULL) {
-		statement_ref(&e->st);
-		return &e->st;
-	}
+	return e;
+}
+
+static void
+share(struct statement_store *store, struct entry *e, uint32_t hash)
+{
+	e->hash = hash;
+	e->is_shared = true;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->table, e->st.bytes, (unsigned)e->st.len, hash, e);
+}
+
+struct statement *
+statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len)
+{
+	uint32_t hash = hash_of(store, bytes, len);
+	struct entry *e = find(store, bytes, len, hash);
+
+	if (e != NULL)
+		return statement_ref(&e->st);
 	e = entry_new(store, bytes, len, query_len);
 	if (e == NULL)
 		return NULL;
-	e->hash = hash;
-	e->is_shared = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->table, e->bytes, (unsigned)len, hash, e);
+	share(store, e, hash);
 	return &e->st;
 }
 
@@ -140,10 +182,117 @@ statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size
 }
 
 void
+statement_learn_types(struct statement *st, const uint8_t *body, size_t len)
+{
+	struct entry *e = (struct entry *)st;
+	size_t text_len = st->query_len + 1;
+
+	if (e->is_learnt || len < 2 || len - 2 != (size_t)(body[0] << 8 | body[1]) * 4)
+		return;
+	e->is_learnt = true;
+	if (len == st->len - text_len && memcmp(st->bytes + text_len, body, len) == 0)
+		return;
+	e->learnt = malloc(text_len + len);
+	if (e->learnt == NULL)
+		return; /* then it is renewed as it was declared */
+	memcpy(e->learnt, st->bytes, text_len);
+	memcpy(e->learnt + text_len, body, len);
+	e->learnt_len = text_len + len;
+	e->store->bytes += e->learnt_len;
+}
+
+/* The types that were learnt are declared from now on. */
+static void
+declare(struct entry *e)
+{
+	struct statement_store *store = e->store;
+	uint32_t hash = hash_of(store, e->learnt, e->learnt_len);
+	struct entry *other = find(store, e->learnt, e->learnt_len, hash);
+
+	HASH_DELETE(hh, store->table, e);
+	e->is_shared = false;
+	e->owned = e->learnt;
+	e->st.bytes = e->owned;
+	e->st.len = e->learnt_len;
+	e->learnt = NULL;
+	e->learnt_len = 0;
+	if (other == NULL) {
+		share(store, e, hash);
+		return;
+	}
+	statement_ref(&other->st);
+	e->twin = other;
+	TAILQ_INSERT_TAIL(&store->twins, e, twins);
+}
+
+/* Nobody holds it, so nobody relies on its types. */
+static void
+unlearn(struct entry *e)
+{
+	e->store->bytes -= e->learnt_len;
+	e->store->idle_bytes -= e->learnt_len;
+	free(e->learnt);
+	e->learnt = NULL;
+	e->learnt_len = 0;
+	e->is_learnt = false;
+}
+
+static void
+renew_shared(struct entry *e)
+{
+	give_name(e->store, &e->st);
+	if (e->learnt != NULL && e->refs == 0)
+		unlearn(e);
+	else if (e->learnt != NULL)
+		declare(e);
+}
+
+static void
+follow_twin(struct entry *e)
+{
+	const struct statement *other = &e->twin->st;
+
+	e->st.id = other->id;
+	memcpy(e->st.name, other->name, sizeof(e->st.name));
+	e->st.name_len = other->name_len;
+	e->st.valid_pool = e->st.valid_image = NULL;
+	e->st.shape = 0;
+}
+
+static void
+follow_twins(struct statement_store *store)
+{
+	struct entry *e;
+
+	TAILQ_FOREACH(e, &store->twins, twins)
+	follow_twin(e);
+}
+
+void
+statement_renew(struct statement *st)
+{
+	struct entry *e = (struct entry *)st;
+
+	if (e->twin != NULL)
+		e = e->twin;
+	if (e->is_shared)
+		renew_shared(e);
+	if (e->twin !=
+	    NULL) /* since just now: what servers have of the other one is no younger than what they had of it */
+		give_name(e->store, &e->twin->st);
+	follow_twins(e->store);
+}
+
+void
 statement_store_renew_all(struct statement_store *store)
 {
-	for (struct entry *e = store->table; e != NULL; e = e->hh.next)
-		give_name(store, &e->st);
+	struct entry *e, *next;
+
+	HASH_ITER(hh, store->table, e, next)
+	{
+		renew_shared(e);
+	}
+	follow_twins(store);
 }
 
 struct statement *
@@ -174,6 +323,12 @@ statement_unref(struct statement *st)
 	trim(e->store, e->store->idle_bytes_max);
 }
 
+bool
+statement_is_alone(const struct statement *st)
+{
+	return ((const struct entry *)st)->refs == 1;
+}
+
 size_t
 statement_store_count(const struct statement_store *store)
 {
@@ -184,6 +339,12 @@ size_t
 statement_store_bytes(const struct statement_store *store)
 {
 	return store->bytes;
+}
+
+size_t
+statement_store_held_bytes(const struct statement_store *store)
+{
+	return store->bytes - store->idle_bytes;
 }
 
 void

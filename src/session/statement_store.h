@@ -4,6 +4,9 @@
  * A statement is known by its query text and parameter types (compared, not only hashed). Its id gives the one name it
  * has on every server: pgweir_<id>. Statements nobody holds are kept for a while (the least recently used go first),
  * so that short-lived clients meet servers that know their statements already.
+ *
+ * Parameter types that a Parse leaves open are PostgreSQL's choice, and clients that asked hold on to the answer: a
+ * statement that is renewed keeps the types it was found to have. Who comes later gets a statement of its own.
  */
 #ifndef PGWEIR_SESSION_STATEMENT_STORE_H
 #define PGWEIR_SESSION_STATEMENT_STORE_H
@@ -13,6 +16,7 @@
 #include <stdint.h>
 
 #define STATEMENT_PREFIX "pgweir_"
+#define STATEMENT_OVERHEAD 256u /* bytes of a statement, about, besides its text */
 #define STATEMENT_NAME_MAX 32 /* bytes, with terminator */
 
 struct statement_store; /* opaque: statement_store.c */
@@ -25,7 +29,8 @@ struct statement {
 	size_t query_len; /* of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
-	const uint8_t *bytes;
+	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
+	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
@@ -42,15 +47,21 @@ struct statement *statement_get(struct statement_store *store, const uint8_t *by
 /* A statement of its own, shared with nobody, though the text may be known. */
 struct statement *statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len,
 					 size_t query_len);
+/* A ParameterDescription's body, of st as it is prepared under its present name. Malformed ones are ignored. */
+void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
 /*
  * What tables look like has changed: plans made before may be wrong or refused ("cached plan must not change result
- * type"). Every shared statement gets a new id and name, so that servers prepare it anew at its next use.
+ * type"). The statement gets a new id and name, so that servers prepare it anew at its next use, with the parameter
+ * types that were learnt. Unshared ones stay as they are.
  */
+void statement_renew(struct statement *st);
 void statement_store_renew_all(struct statement_store *store);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
+bool statement_is_alone(const struct statement *st); /* there is one reference to it */
 size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */
+size_t statement_store_held_bytes(const struct statement_store *store);
 /* Those that are shared, with how many references each has. row must not change the store. */
 void statement_store_each(const struct statement_store *store,
 			  void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg);

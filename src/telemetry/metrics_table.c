@@ -169,10 +169,12 @@ const struct metric_family metric_families[] = {
 	    .help = "Prepared statements that clients have, and that servers have." },
 	{ .name = "pgweir_prepared_statement_lookups_total", .type = METRIC_COUNTER, DATABASE(counters.statement_hits),
 	    .words = &hits, .help = "Prepared statements used; hit: the server had it already." },
+	{ .name = "pgweir_prepared_statement_reruns_total", .type = METRIC_COUNTER, DATABASE(counters.statement_reruns),
+	    .help = "Requests sent once more, unseen, because a changed table had made their statement's plan invalid." },
 	{ .name = "pgweir_prepared_statement_evictions_total", .type = METRIC_COUNTER,
 	    DATABASE(counters.statement_evictions), .help = "Prepared statements closed on a server to make room." },
 	{ .name = "pgweir_prepared_statement_cache_bytes", .type = METRIC_GAUGE, ALL(statement_cache_bytes),
-	    .help = "Memory of the store of statement texts." },
+	    .help = "Memory of prepared statements: their texts, and the names that clients have for them." },
 
 	{ .name = "pgweir_backend_up", .type = METRIC_GAUGE, .special = SPECIAL_BACKEND_UP, .other_labels = "backend, role",
 	    .help = "1 if the last connection attempt succeeded, 0 if it failed." },

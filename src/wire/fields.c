@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 void
 fields_error(const uint8_t *body, size_t len, struct error_fields *out)
 {
@@ -29,6 +32,9 @@ fields_error(const uint8_t *body, size_t len, struct error_fields *out)
 			break;
 		case 'M':
 			out->message = (const char *)value;
+			break;
+		case 'R':
+			out->routine = (const char *)value;
 			break;
 		default:
 			break;
@@ -93,6 +99,36 @@ fields_bind(const uint8_t *body, size_t len, const char **portal, const char **s
 	*statement = (const char *)end + 1;
 	*names_len = (size_t)(second + 1 - body);
 	return true;
+}
+
+/* Behind a column's name: table int32, column int16, type int32, its length int16, modifier int32, format int16. */
+#define COLUMN_TAIL_LEN 18
+#define COLUMN_TYPE_AT 6
+
+uint32_t
+fields_row_shape(const uint8_t *body, size_t len)
+{
+	size_t at = 2, count;
+	uint64_t h;
+
+	if (len < 2)
+		return 0;
+	count = wire_u16(body);
+	h = count;
+	for (; count > 0; count--) {
+		const uint8_t *end = memchr(body + at, 0, len - at);
+		uint8_t type[8];
+
+		if (end == NULL || len - (size_t)(end + 1 - body) < COLUMN_TAIL_LEN)
+			return 0;
+		h = XXH3_64bits_withSeed(body + at, (size_t)(end - body) - at, h);
+		memcpy(type, end + 1 + COLUMN_TYPE_AT, 4);
+		memcpy(type + 4, end + 1 + COLUMN_TYPE_AT + 6, 4);
+		h = XXH3_64bits_withSeed(type, sizeof(type), h);
+		at = (size_t)(end + 1 - body) + COLUMN_TAIL_LEN;
+	}
+	h ^= h >> 32;
+	return at != len ? 0 : (uint32_t)h == 0 ? 1 : (uint32_t)h;
 }
 
 bool

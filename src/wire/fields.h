@@ -13,6 +13,7 @@ struct error_fields {
 	const char *severity; /* 'V' (never localised) or else 'S'; NULL: absent */
 	const char *sqlstate; /* exactly five characters, else NULL */
 	const char *message;
+	const char *routine; /* where in PostgreSQL's source: never localised */
 };
 /* Reads what is there of a (possibly cut) ErrorResponse or NoticeResponse body. */
 void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
@@ -39,6 +40,12 @@ bool fields_parse(const uint8_t *body, size_t len, struct parse_fields *out);
  * bring it, if the message is longer). names_len: bytes up to and with the second terminator.
  */
 bool fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
+/*
+ * What a client that was told a RowDescription relies on: names, types and their modifiers, as one number, never 0. It
+ * leaves out where columns come from and their format, as PostgreSQL does when it decides whether a plan has changed
+ * its result type (equalTupleDescs). 0: malformed.
+ */
+uint32_t fields_row_shape(const uint8_t *body, size_t len);
 /*
  * Bind: the value of parameter i (from 0), as it stands: for text, its text and binary formats are the same. body may
  * be cut: false then, if the value is not whole; false, too, where there is no such parameter. *value NULL: SQL's NULL.

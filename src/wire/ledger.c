@@ -105,6 +105,7 @@ answered(struct ledger *l)
 {
 	struct owed o = take_head(l);
 
+	l->answered += o.to == OWED_TO_CLIENT;
 	settle(l, &o, OWED_ANSWERED);
 }
 
@@ -233,6 +234,24 @@ receive_error(struct ledger *l)
 	}
 }
 
+bool
+ledger_take_sync(struct ledger *l)
+{
+	struct owed *o = l->count == 1 ? &l->ring[l->head] : NULL;
+
+	if (o == NULL || o->kind != OWED_SYNC || o->to != OWED_TO_CLIENT)
+		return false;
+	o->to = OWED_TO_STATEMENT;
+	return true;
+}
+
+void
+ledger_swallow_types(struct ledger *l)
+{
+	if (l->count > 0)
+		entry_at(l, l->count - 1)->phase = 2;
+}
+
 /* Types that end or belong to a running Query or Execute. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
@@ -243,6 +262,9 @@ receive_result(struct ledger *l, uint8_t type)
 
 	switch (type) {
 	case 'T':
+		if (l->is_replication)
+			l->copy =
+			    COPY_NONE; /* a walsender goes on after CopyDone, and may have sent CopyData after it */
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -270,7 +292,7 @@ receive_result(struct ledger *l, uint8_t type)
 		begin_copy_in(l);
 		return v;
 	case 'H':
-		if (l->copy != COPY_NONE)
+		if (l->copy != COPY_NONE && !l->is_replication) /* BASE_BACKUP: one for each tablespace */
 			return LEDGER_VIOLATION;
 		l->copy = COPY_OUT;
 		return v;
@@ -308,6 +330,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 		return LEDGER_VIOLATION;
 	*ended = take_head(l);
 	*is_end = true;
+	l->answered = 0;
 	return verdict_of(ended);
 }
 
@@ -344,9 +367,11 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_DESCRIBE_PORTAL:
 		return receive_simple_answer(l, type == 'T' || type == 'n');
 	case OWED_DESCRIBE_STATEMENT:
-		if (o->phase == 0 && type == 't') {
+		if (o->phase != 1 && type == 't') {
+			enum ledger_verdict v = o->phase == 2 ? LEDGER_SWALLOW : verdict_of(o);
+
 			o->phase = 1;
-			return verdict_of(o);
+			return v;
 		}
 		return receive_simple_answer(l, o->phase == 1 && (type == 'T' || type == 'n'));
 	case OWED_FUNCTION:

@@ -40,6 +40,7 @@ enum owed_to {
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
 	OWED_TO_IMAGE, /* the client's settings replayed */
 	OWED_TO_PROBE, /* what session state is there */
+	OWED_TO_PREPARE, /* a SQL PREPARE of the client's, made again; its error may be told later */
 	OWED_TO_PING,
 	OWED_TO_RESET /* ROLLBACK, DISCARD ALL, after the client has gone */
 };
@@ -47,7 +48,8 @@ enum owed_to {
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	uint8_t phase; /* QUERY: 1: what follows is not for the client; DESCRIBE_STATEMENT: 1: ParameterDescription came */
+	uint8_t phase; /* QUERY: 1: what follows is not for the client; DESCRIBE_STATEMENT: 1: ParameterDescription
+			* came, 2: it will be swallowed */
 	uint8_t shown; /* QUERY: so many CommandCompletes more are the client's; 0: all */
 	uint32_t statements; /* of a request, for its owner: how many it consisted of */
 	union {
@@ -76,10 +78,11 @@ struct ledger {
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
 	enum ledger_copy copy; /* of the head */
 	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
-	bool is_replication; /* CopyBothResponse may come */
+	bool is_replication; /* CopyBothResponse may come; results may follow upon CopyDone */
 	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
 	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
+	uint32_t answered; /* messages of the client's since the last ReadyForQuery; made ones do not count */
 	const struct ledger_ops *ops;
 	void *arg;
 };
@@ -110,6 +113,13 @@ int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, 
  * NotificationResponse may come at any time, also with nothing owed (then PASS).
  */
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
+/*
+ * Of all that was sent only the Sync behind a failed message of the client's is still unanswered: its ReadyForQuery is
+ * ours from now on, for the client's request will be sent once more. False: it is not so, nothing has changed.
+ */
+bool ledger_take_sync(struct ledger *l);
+/* The DESCRIBE_STATEMENT that was entered last is sent once more: the client has its ParameterDescription already. */
+void ledger_swallow_types(struct ledger *l);
 /* After the message that was received is on its way: gives the made replies whose turn has come. */
 void ledger_advance(struct ledger *l);
 
@@ -125,8 +135,8 @@ ledger_expects_row(const struct ledger *l)
 {
 	const struct owed *o = ledger_head(l);
 
-	return o != NULL && o->to == OWED_TO_CLIENT && o->phase == 0 && (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) &&
-	       l->copy == COPY_NONE;
+	return o != NULL && o->to == OWED_TO_CLIENT && o->phase == 0 &&
+	       (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) && l->copy == COPY_NONE;
 }
 
 static inline bool

@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from crowd import Crowd, make_world  # noqa: E402
 from fakeserver import FakeServer  # noqa: E402
 from postgres import Postgres  # noqa: E402
 from tap import Tap  # noqa: E402
@@ -55,6 +56,18 @@ def weir(postgres, tmp_path):
     if problems:
         tail = "\n".join(subject.log().splitlines()[-40:])
         pytest.fail("\n".join(problems) + f"\n--- the end of its log ---\n{tail}")
+
+
+@pytest.fixture
+def busy(weir, postgres):
+    """pgweir with fewer servers than clients, four of which are bystanders: servers change hands all the time. A test's
+    two clients may each pin a server; then two are left, and the overflow gives no client one of its own."""
+    make_world(postgres)
+    weir.start({"database *": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=2, pool_lifo=False)
+    with Crowd(weir.dsn()) as crowd:
+        yield weir
+        weir.close_connections()            # a transaction left open would keep the bystanders waiting
+    assert not crowd.troubles, crowd.troubles
 
 
 @pytest.fixture

@@ -68,6 +68,43 @@ const cases = {
         await Promise.all([one.end(), two.end()])
     },
 
+    // Altered straight on PostgreSQL and through pgweir in turn, while clients run a named statement.
+    async changedTable() {
+        const direct = new Client({ host: process.env.DIRECT_HOST, port: process.env.DIRECT_PORT, user: 'postgres' })
+        await direct.connect()
+        await direct.query('DROP TABLE IF EXISTS node_changed')
+        await direct.query('CREATE TABLE node_changed (id int, v text); ALTER TABLE node_changed OWNER TO web')
+        await direct.query("INSERT INTO node_changed VALUES (1, 'x')")
+        await withPool({ max: 8 }, async (pool) => {
+            let done = 0, most = 2, over = false
+            const clients = times(8, async () => {
+                while (!over) {
+                    const { rows } = await pool.query({
+                        name: 'all', text: 'SELECT * FROM node_changed WHERE id = $1', values: [1]
+                    })
+                    const count = Object.keys(rows[0]).length
+                    assert.ok(count >= 2 && count <= most, `${count} columns`)
+                    assert.strictEqual(rows[0].v, 'x')
+                    done++
+                }
+            })
+            try {
+                for (let turn = 0; turn < 10; turn++) {
+                    const by = turn % 2 === 0 ? direct : pool
+                    most++
+                    await by.query(`ALTER TABLE node_changed ADD COLUMN w${turn} int DEFAULT 7`)
+                    for (const before = done; done < before + 40;)
+                        await Promise.race([clients, new Promise((resolve) => setImmediate(resolve))])
+                }
+            } finally {
+                over = true
+                await clients
+            }
+        })
+        await direct.query('DROP TABLE node_changed')
+        await direct.end()
+    },
+
     async transactions() {
         await withPool({ max: 10 }, async (pool) => {
             await pool.query('DROP TABLE IF EXISTS node_counter')

@@ -34,6 +34,47 @@ def test_portals_of_one_transaction_interleave(weir):
         wire.query("ROLLBACK")
 
 
+@pytest.mark.parametrize("kept", [1, 2, 500])
+def test_named_portals_in_portions_outlive_requests_and_evictions(weir, kept):
+    """Two portals of named statements are read in turn, a Sync after each; other statements push theirs out between."""
+    weir.start(pool_size=2, prepared_statements=kept)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.ask(parse("up", "SELECT i FROM generate_series(1, $1::int) i") + sync())
+        wire.ask(parse("down", "SELECT -i FROM generate_series(1, $1::int) i") + sync())
+        for number in range(4):
+            wire.ask(parse(f"x{number}", f"SELECT {number}") + sync())
+        wire.query("BEGIN")
+        assert shape(wire.ask(bind("u", "up", [7]) + bind("d", "down", [5]) + sync())) == "2 2 Z:T"
+        found = {"u": [], "d": []}
+        ends = {}
+        for turn in range(4):
+            for portal in "ud":
+                replies = wire.ask(execute(portal, 2) + sync())
+                found[portal] += [int(row[0]) for row in texts(replies)]
+                ends.setdefault(portal, []).append(replies[-2].type)
+                assert texts(wire.ask(bind("", f"x{turn}") + execute() + sync())) == [[str(turn)]]
+            assert other.query("SELECT 1") == [["1"]]
+        assert found == {"u": list(range(1, 8)), "d": list(range(-1, -6, -1))}
+        assert ends == {"u": ["s", "s", "s", "C"], "d": ["s", "s", "C", "C"]}
+        wire.query("COMMIT")
+        assert shape(wire.ask(execute("u") + sync())) == "E:34000 Z:I"
+        assert texts(wire.ask(bind("", "up", [2]) + execute() + sync())) == [["1"], ["2"]]
+
+
+@pytest.mark.parametrize("kept", [1, 500])
+def test_a_suspended_portal_goes_on_in_a_pipeline(weir, kept):
+    weir.start(pool_size=1, prepared_statements=kept)
+    with weir.raw() as wire:
+        wire.ask(parse("s", "SELECT i FROM generate_series(1, 5) i") + sync())
+        wire.ask(parse("t", "SELECT 't'") + sync())
+        wire.query("BEGIN")
+        wire.send(bind("p", "s") + execute("p", 2) + sync() +
+                  bind("", "t") + execute() + execute("p", 2) + describe("P", "p") + sync() +
+                  close("S", "s") + execute("p", 9) + sync() + query("COMMIT"))
+        assert shape(wire.read_until("Z", 4)) == ("2 D D s Z:T 2 D C:SELECT 1 D D s T Z:T "
+                                                  "3 D C:SELECT 1 Z:T C:COMMIT Z:I")
+
+
 def test_all_65535_parameters(weir):
     weir.start(pool_size=1)
     count = 65_535

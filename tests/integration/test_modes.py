@@ -68,17 +68,6 @@ def test_a_session_client_that_vanishes_in_a_transaction_is_rolled_back(weir, ta
         assert shape(other.ask(query("SELECT 1")))[-3:] == "Z:I"
 
 
-@pytest.mark.weir_only
-def test_a_second_session_waits_for_the_first_to_leave(weir):
-    weir.start(pool_mode="session", pool_size=1)
-    first, second = weir.raw(), weir.raw()
-    first.query("SELECT 1")
-    second.send(query("SELECT 2"))
-    weir.wait_waiting(1)
-    first.leave()
-    assert texts(second.read_until("Z")) == [["2"]]
-
-
 # --- statement ---
 
 @pytest.mark.weir_only
@@ -120,5 +109,87 @@ def test_modes_per_database_and_user(weir):
         weir.raw(user, database).query("SELECT 1")
         rows[user, database] = weir.pool(database, user)["pool_mode"]
     assert rows == {("web", "app"): "transaction", ("web", "app2"): "session", ("reporting", "app2"): "statement"}
-    late = weir.raw("web", "app2")                                   # the session server is still the first one's
-    assert errors(late.ask(query("SELECT 1")))[0].sqlstate == "53300"
+    with pytest.raises(rawwire.LoginRefused) as late:                # the session server is still the first one's
+        weir.raw("web", "app2")
+    assert late.value.sqlstate == "53300"
+
+
+# --- statement mode: what is not a transaction block works as in transaction mode ---
+
+@pytest.fixture
+def busy(weir):
+    """Statement mode with servers that change hands: each statement of a client most often meets another one."""
+    def start(**settings):
+        weir.start(pool_mode="statement", pool_size=3, pool_lifo=False, **settings)
+        warm = [weir.raw() for _ in range(3)]
+        for wire in warm:
+            wire.send(query("SELECT pg_sleep(0.1)"))
+        for wire in warm:
+            wire.read_until("Z")
+            wire.leave()
+        return weir.raw()
+    return start
+
+
+@pytest.mark.weir_only
+def test_statement_mode_runs_several_statements_of_a_text_as_one_transaction(busy, weir, table):
+    wire = busy()
+    assert wire.query(f"INSERT INTO {table} VALUES (1, 'a'); INSERT INTO {table} VALUES (2, 'b') RETURNING id") == [["2"]]
+    assert errors(wire.ask(query(f"INSERT INTO {table} VALUES (3, 'c'); SELECT 1/0")))[0].sqlstate == "22012"
+    assert errors(wire.ask(one_statement(f"INSERT INTO {table} VALUES (4, 'd')") + one_statement("SELECT 1/0") + sync()))
+    assert weir.postgres.value(f"SELECT array_agg(id ORDER BY id) FROM {table}") == [1, 2]
+    assert wire.query(f"BEGIN; INSERT INTO {table} VALUES (5, 'e'); COMMIT") == []    # over when the text is
+    assert len({pid(wire) for _ in range(9)}) > 1
+
+
+@pytest.mark.weir_only
+def test_statement_mode_keeps_settings_and_prepared_statements(busy, weir):
+    wire, holders = busy(), [weir.raw() for _ in range(3)]
+    wire.query("SET work_mem = '7MB'")
+    wire.query("SET TimeZone = 'Asia/Tokyo'")
+    wire.query("PREPARE s AS SELECT 'prepared'")
+    wire.ask(parse("p", "SELECT $1::int + 1") + sync())
+    pids = set()
+    for turn in range(9):
+        for number, holder in enumerate(holders):                    # all are taken, and not the same is free first
+            holder.send(query(f"SELECT pg_sleep({0.02 if number == turn % 3 else 0.1})"))
+        pids.add(pid(wire))
+        assert (wire.value("SHOW work_mem"), wire.value("SHOW TimeZone")) == ("7MB", "Asia/Tokyo")
+        assert wire.query("EXECUTE s") == [["prepared"]]
+        assert texts(wire.ask(rawwire.bind("", "p", [turn]) + rawwire.execute() + sync())) == [[str(turn + 1)]]
+        for holder in holders:
+            holder.read_until("Z")
+    assert len(pids) > 1
+
+
+@pytest.mark.weir_only
+def test_statement_mode_copies(busy, weir, table):
+    wire = busy()
+    wire.send(query(f"COPY {table} FROM STDIN"))
+    wire.read_until("G")
+    wire.send(rawwire.copy_data(b"1\ta\n2\tb\n") + rawwire.copy_done())
+    assert shape(wire.read_until("Z")) == "C:COPY 2 Z:I"
+    assert shape(wire.ask(query(f"COPY {table} TO STDOUT"))).endswith("C:COPY 2 Z:I")
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("rest", [[], ["SELECT 1/0"], ["SELECT pg_sleep(20)"]], ids=["insert", "failed", "long"])
+def test_statement_mode_leaves_nothing_of_a_block_whose_statements_were_sent_at_once(weir, table, rest):
+    weir.start(pool_mode="statement", pool_size=1)
+    wire = weir.raw()
+    wire.send(b"".join(map(query, ["SELECT 'before'", "BEGIN", f"INSERT INTO {table} VALUES (1, 'x')", *rest])))
+    assert b"before" in wire.wait_closed()
+    with weir.raw() as other:
+        assert other.query(f"SELECT count(*) FROM {table}") == [["0"]]
+    wait_until(lambda: weir.postgres.count(state="idle in transaction") == 0, 5, "no open transaction")
+
+
+@pytest.mark.weir_only
+def test_statement_mode_says_why_it_closes(weir):
+    weir.start(pool_mode="statement", pool_size=1)
+    wire = weir.raw()
+    wire.send(query("BEGIN"))
+    told = errors(wire.read_until("E"))[-1]
+    assert told.sqlstate == "0A000" and "pool_mode = statement" in told.error["M"]
+    assert "pool_mode = transaction" in told.error["H"]
+    assert wire.wait_closed() == b""

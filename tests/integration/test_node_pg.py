@@ -32,6 +32,13 @@ def test_node_postgres(weir, case):
 
 
 @pytest.mark.weir_only
+def test_tables_that_change_while_named_statements_run(weir):
+    weir.start(pool_size=3, pool_lifo=False)
+    node(weir, "changedTable", DIRECT_HOST=weir.postgres.host, DIRECT_PORT=str(weir.postgres.port))
+    assert weir.metric("pgweir_prepared_statement_reruns_total", database="app") > 0
+
+
+@pytest.mark.weir_only
 @pytest.mark.parametrize("method", ["scram-sha-256", "md5"])
 def test_node_postgres_with_a_password(weir, method):
     weir.start(method=method)

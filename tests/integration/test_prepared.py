@@ -358,3 +358,138 @@ def test_a_deallocate_that_comes_in_pieces(weir):
         wire.ask(parse("a", "SELECT 'a'") + sync())
         wire.send_slowly(query("DEALLOCATE a"), 5, 0.01)
         assert shape(wire.read_until("Z")) == "C:DEALLOCATE Z:I"
+
+
+# --- how much is kept ---
+
+@pytest.mark.weir_only
+def test_no_room_for_another_statement_is_an_error_in_its_place(weir):
+    weir.start(pool_size=1, prepared_statements_memory="64KiB")
+    with weir.raw() as wire:
+        count = 0
+        while shape(replies := prepare(wire, f"s{count}", f"SELECT {count}")) == "1 Z:I":
+            count += 1
+            assert count < 1000
+        refused, = errors(replies)
+        assert refused.sqlstate == "53200" and "prepared_statements_memory is 64 KiB" in refused.error["M"]
+        assert "Deallocate" in refused.error["H"] and count > 20
+        assert run(wire, "s0") == [["0"]]
+        # What stands behind it is skipped to Sync, as behind any error; then its name is nobody's.
+        wire.send(parse("more", "SELECT 1") + bind("", "s0") + execute() + sync() + bind("", "more") + sync() +
+                  bind("", "s1") + execute() + sync())
+        assert shape(wire.read_until("Z", 3)) == "E:53200 Z:I E:26000 Z:I 2 D C:SELECT 1 Z:I"
+        wire.query("BEGIN")
+        assert shape(prepare(wire, "more", "SELECT 1")) == "E:53200 Z:E"
+        wire.query("ROLLBACK")
+        with weir.raw() as other:       # a quarter of it is for one client
+            prepare(other, "s", "SELECT 'other'")
+            assert run(other, "s") == [["other"]]
+        for number in range(10):
+            wire.ask(close("S", f"s{number}") + sync())
+        prepare(wire, "more", "SELECT 'more'")
+        assert run(wire, "more") == [["more"]]
+        wire.query("DEALLOCATE ALL")
+        for number in range(20):
+            assert shape(prepare(wire, f"s{number}", f"SELECT {number}")) == "1 Z:I"
+
+
+@pytest.mark.weir_only
+def test_room_comes_back_when_clients_go(weir):
+    weir.start(pool_size=1, prepared_statements_memory="64KiB")
+    for turn in range(5):
+        wires = [weir.raw() for _ in range(6)]
+        refused = 0
+        for wire in wires:
+            for number in range(120):
+                refused += shape(prepare(wire, f"s{number}", f"SELECT {number}")) != "1 Z:I"
+        assert refused > 0, "this many do not fit"
+        assert shape(prepare(wires[-1], "x" * 300, "SELECT 1")) == "E:53200 Z:I"
+        for wire in wires:
+            wire.close()
+        with weir.raw() as wire:
+            weir.wait_until(lambda: shape(prepare(wire, "a", f"SELECT {turn}")) == "1 Z:I")  # pylint: disable=W0640
+
+
+@pytest.mark.weir_only
+def test_a_statement_that_thousands_of_clients_have_costs_each_little(weir, sanitized):
+    """10,000 statements for each of 20 clients: less than 100 bytes for each."""
+    weir.start(pool_size=2, prepared_statements=20000)
+    batch = b"".join(parse(f"__asyncpg_stmt_{i:x}__", f"SELECT {i}, $1::int") + (sync() if i % 100 == 99 else b"")
+                     for i in range(10000))
+
+    def client():
+        wire = weir.raw()
+        wire.send(batch)
+        assert not errors(wire.read_until("Z", 100, timeout=60))
+
+    client()
+    before = weir.memory_bytes()
+    for _ in range(20):
+        client()
+    weir.wait_until(lambda: weir.metric("pgweir_prepared_statements", where="client") == 210000)
+    assert sanitized or weir.memory_bytes() - before < 20 * 10000 * 100
+    assert weir.metric("pgweir_prepared_statement_cache_bytes") < 210000 * 150
+
+
+@pytest.mark.weir_only
+def test_trailing_comments_do_not_make_a_statement_another(weir):
+    weir.start(pool_size=1, statement_ignore_comments=True)
+    with weir.raw() as wire:
+        for number in range(5):
+            prepare(wire, f"s{number}", f"SELECT $1::int /*route='%2Fa',traceparent='00-{number}-1-01'*/")
+        for number in range(5):
+            assert run(wire, f"s{number}", [number]) == [[str(number)]]
+        prepare(wire, "t", "SELECT $1::int /* no such comment */")
+        assert run(wire, "t", [7]) == [["7"]]
+        assert sorted(wire.query("SELECT statement FROM pg_prepared_statements")) == [
+            ["SELECT $1::int"], ["SELECT $1::int /* no such comment */"]]
+
+
+@pytest.mark.weir_only
+def test_trailing_comments_count_unless_asked_otherwise(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        for number in range(3):
+            prepare(wire, f"s{number}", f"SELECT $1::int /*traceparent='00-{number}-1-01'*/")
+            assert run(wire, f"s{number}", [number]) == [[str(number)]]
+        assert wire.value("SELECT count(*) FROM pg_prepared_statements") == "3"
+
+
+# --- texts over max_statement_size: they live on one server, which stays with the client ---
+
+LONG = "SELECT 'long' -- " + "x" * 3000
+
+
+@pytest.mark.parametrize("sql", ["DEALLOCATE s", "DEALLOCATE ALL"])
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+def test_a_long_one_is_deallocated_and_its_server_is_free_again(weir, sql, extended):
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "s", LONG)
+        assert run(one, "s") == [["long"]]
+        assert not errors(one.ask(one_statement(sql) + sync()) if extended else one.ask(query(sql)))
+        assert shape(one.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
+        assert two.query("SELECT 1") == [["1"]]
+
+
+def test_a_long_one_that_failed_or_was_skipped_does_not_keep_its_server(weir):
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as one, weir.raw() as two:
+        assert shape(prepare(one, "s", "SELEC " + LONG)) == "E:42601 Z:I"
+        assert two.query("SELECT 1") == [["1"]]
+        assert shape(one.ask(bind("", "nowhere") + parse("s", LONG) + sync())) == "E:26000 Z:I"
+        assert two.query("SELECT 1") == [["1"]]
+        assert shape(one.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
+        prepare(one, "s", LONG)
+        assert run(one, "s") == [["long"]]
+
+
+def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "s", LONG)
+        assert shape(one.ask(bind("", "nowhere") + close("S", "s") + sync())) == "E:26000 Z:I"
+        assert run(one, "s") == [["long"]]
+        assert shape(one.ask(close("S", "s") + parse("s", "SELECT 'short'") + sync())) == "3 1 Z:I"
+        assert two.query("SELECT 1") == [["1"]]
+        assert run(one, "s") == [["short"]]

@@ -447,6 +447,19 @@ QUERY_FAULTS = {
 }
 
 
+def test_an_error_is_not_written_into_a_row(weir, fake):
+    """The end came in the middle of a row, just so long that our own error would have made it whole."""
+    def cut(conn):
+        conn.send(row_description("v"), data_row("x" * 1000)[:-100])
+        conn.close()
+    fake.answer = on_bad(cut)
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT BAD"))
+        data = wire.wait_closed()
+    assert data.endswith(b"x" * 100) and b"FATAL" not in data
+
+
 @pytest.mark.parametrize("bad", QUERY_FAULTS.values(), ids=QUERY_FAULTS.keys())
 def test_a_violation_costs_the_server_and_at_most_its_client(weir, fake, bad):
     fake.answer = on_bad(bad)

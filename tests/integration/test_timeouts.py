@@ -32,6 +32,16 @@ def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
         assert other.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
 
 
+def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
+    """What we put behind part of a message would be taken for the rest of it."""
+    weir.start(pool_size=1, query_timeout="1500ms")
+    with weir.raw() as wire:
+        wire.send(query("SELECT repeat('x', 20000000)"))
+        wait_until(lambda: not weir.pool()["cl_active"], 5, "the slow reader to be closed")
+        data = wire.wait_closed()
+    assert b"xxx" in data and b"57014" not in data
+
+
 def test_query_timeout_counts_from_each_query(weir):
     weir.start(pool_size=1, query_timeout="600ms")
     with weir.raw() as wire:

@@ -29,7 +29,8 @@ DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 SECTIONS = {
     "pgweir": "listen pool_mode session_state max_client_connections max_server_connections listen_backlog pid_file",
     "pool": "pool_size max_overflow overflow_linger pool_timeout pool_recycle pool_pre_ping pool_pre_ping_idle "
-            "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size",
+            "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size prepared_statements_memory "
+            "statement_ignore_comments",
     "timeouts": "connect_timeout login_timeout query_timeout transaction_timeout idle_transaction_timeout "
                 "client_idle_timeout shutdown_timeout shutdown_delay",
     "auth": "method users_file hba_file ident_file auth_query auth_user auth_database admin_users stats_users",
@@ -225,14 +226,18 @@ class Weir:
     def log(self):
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
 
+    def close_connections(self):
+        """Those that were kept."""
+        while self._connections:
+            try:
+                self._connections.pop().close()
+            except Exception:  # pylint: disable=broad-except
+                pass
+
     def teardown(self):
         """Ends it and looks whether all was well."""
         problems = []
-        for connection in self._connections:
-            try:
-                connection.close()
-            except Exception:  # pylint: disable=broad-except
-                pass
+        self.close_connections()
         if self.process is not None:
             code = self.process.poll()
             if self.expected_exit is None:

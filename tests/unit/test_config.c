@@ -343,12 +343,6 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"upstrem\" in [database a]; did you mean \"upstream\"?" },
 
 	/* what this version has not */
-	{ "pins", BASE "[pgweir]\nsession_state = pin\n",
-	  "pgweir.ini:6: error: session_state = pin is not available in this version" },
-	{ "warnings about sessions", BASE "[user a]\nsession_state = warn\n",
-	  "pgweir.ini:6: error: session_state = warn is not available in this version" },
-	{ "errors about sessions", TRUST DATABASE "session_state = error\n",
-	  "pgweir.ini:5: error: session_state = error is not available in this version" },
 	{ "certificates for login", DATABASE "[auth]\nmethod = cert\n",
 	  "pgweir.ini:4: error: method = cert is not available in this version" },
 	{ "hba", DATABASE "[auth]\nmethod = hba\n",
@@ -693,7 +687,8 @@ static const char everything[] =
     "listen_backlog = 13\npid_file = /run/x/pid\n"
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_linger = 23s\npool_timeout = 24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
-    "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\n"
+    "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
+    "statement_ignore_comments = off\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
@@ -708,6 +703,7 @@ static const char everything[] =
     "pool_size = 51\nmax_overflow = 52\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle = 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
     "idle_timeout = 58s\nprepared_statements = 59\nmax_statement_size = 60MiB\nconnect_timeout = 61ms\n"
+    "statement_ignore_comments = on\n"
     "query_timeout = 62ms\ntransaction_timeout = 63ms\nidle_transaction_timeout = 64ms\nclient_idle_timeout = 65ms\n"
     "slow_query_threshold = off\n"
     "[database \"my db\"]\nupstream = postgres://u@db2:7/x\n"
@@ -820,6 +816,8 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
+	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
+	cr_expect(!s.statement_ignore_comments);
 	cr_expect_eq(s.connect_timeout_us, 31000);
 	cr_expect_eq(s.query_timeout_us, 33);
 	cr_expect_eq(s.transaction_timeout_us, 34 * 60 * S);
@@ -833,6 +831,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.session_state, SESSION_TRACK);
 	cr_expect(s.pool_pre_ping && s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 60 << 20);
+	cr_expect(s.statement_ignore_comments);
 	cr_expect_eq(s.connect_timeout_us, 61000);
 	cr_expect_eq(s.query_timeout_us, 62000);
 	cr_expect_eq(s.transaction_timeout_us, 63000);

@@ -1,6 +1,6 @@
 /*
  * tests/unit/test_deallocate.c - texts that throw prepared statements away, and texts that only look like it. Links
- * only session/deallocate.c. Texts are copied to memory of exactly their size.
+ * only session/deallocate.c and what it reads with. Texts are copied to memory of exactly their size.
  */
 #include "session/deallocate.h"
 

@@ -5,7 +5,9 @@
  * A story is a row of words. ">X" pushes (Q query, F function, P Parse, U duplicate Parse, B Bind, s Describe of a
  * statement, p of a portal, E Execute, C Close, S Sync, c CopyDone, m made Parse, k made Close; a following ! makes it
  * our own, a following ^ one that is injected for a statement); a bare letter is a type received and passed, -X one
- * received and swallowed, !X a violation. "=n" says how many are owed then. After each word made replies are given.
+ * received and swallowed, !X a violation. "=n" says how many are owed then, "#n" how many messages of the client's were
+ * answered since the last ReadyForQuery. "@" takes the Sync over, "!@" can't, "%" swallows the types of the last
+ * Describe. After each word made replies are given.
  *
  * All that became of the entries is written down: +X answered, xX failed, ~X skipped, *X made; X as above.
  */
@@ -62,7 +64,7 @@ push(struct story *s, const char *word)
 
 	cr_assert_lt(s->ref_count, sizeof(s->refs));
 	if (kind == OWED_QUERY || kind == OWED_FUNCTION || kind == OWED_SYNC) {
-		struct owed_request request = { 1000 + s->ref_count, 3 };
+		struct owed_request request = { 1000 + s->ref_count, 3, 0 };
 
 		cr_assert_eq(ledger_push_request(&s->ledger, kind, to, &request), 0);
 		return;
@@ -98,6 +100,13 @@ tell(struct story *s, const char *text, const char *rule)
 		else if (word[0] == '=')
 			cr_expect_eq(s->ledger.count, (uint32_t)atoi(word + 1), "%s: %u owed at %s", rule,
 				     s->ledger.count, word);
+		else if (word[0] == '#')
+			cr_expect_eq(s->ledger.answered, (uint32_t)atoi(word + 1), "%s: %u answered at %s", rule,
+				     s->ledger.answered, word);
+		else if (strchr(word, '@') != NULL)
+			cr_expect_eq(ledger_take_sync(&s->ledger), word[0] == '@', "%s: at %s", rule, word);
+		else if (word[0] == '%')
+			ledger_swallow_types(&s->ledger);
 		else
 			receive(s, word, rule);
 		ledger_advance(&s->ledger);
@@ -157,6 +166,19 @@ static const struct {
 	{ "behind a Sync", ">S >m Z =0", "*m +m" },
 	{ "an error before them takes them along", ">P >m >k >S E Z =0", "xP ~m ~k" },
 	{ "an error behind them does not", ">B >m >B >S 2 E Z =0", "+B *m +m xB" },
+	/* A request that is sent once more. */
+	{ "its Sync is taken over when nothing else is owed", ">B >E >S E @ -Z =0", "xB ~E" },
+	{ "an error at that Sync is the client's", ">B >S E @ E -Z =0", "xB" },
+	{ "not while another request is owed", ">B >S >B >S E !@ Z 2 Z =0", "xB +B" },
+	{ "not while a message is", ">B >E >S 2 !@ C Z =0", "+B +E" },
+	{ "not if it is not sent yet", ">B E !@ >S Z =0", "xB" },
+	{ "not twice", ">B >S E @ !@ -Z =0", "xB" },
+	{ "a simple query has none", ">Q E !@ Z =0", "" },
+	{ "what was answered before it is counted", ">B >E >B >S #0 2 #1 D C #2 E #2 Z #0 =0", "+B +E xB" },
+	{ "what is ours or made is not", ">P^ >m >B >S -1 #0 2 #1 Z #0 =0", "+P *m +m +B" },
+	{ "its own ParameterDescription is half an answer", ">s >S t #0 E Z =0", "xs" },
+	{ "which is swallowed the second time", ">s >S t E @ -Z >s % >B >S -t T #1 2 Z =0", "xs +s +B" },
+	{ "for that Describe alone", ">s % >s >S -t n t T Z =0", "+s +s" },
 	/* COPY in a simple query. */
 	{ "COPY IN", ">Q G >c C Z =0", "" },
 	{ "CopyDone was sent ahead", ">Q >c G C Z =0", "" },
@@ -304,14 +326,24 @@ Test(ledger, every_type_in_every_state)
 		}
 }
 
-Test(ledger, copy_both_is_for_replication_alone)
+/* What a walsender may say, and nobody else: after CopyDone its command goes on, and CopyData may come late. */
+static const struct {
+	const char *rule, *walsender, *other;
+} replication_rows[] = {
+	{ "CopyBothResponse", ">Q W d d c C C Z =0", ">Q !W" },
+	{ "the end of a timeline", ">Q W d c d T D C C Z =0", ">Q H d c !T" },
+	{ "a base backup of two tablespaces", ">Q T D C H d c H d c T D C C Z =0", ">Q T D C H d c !H" },
+};
+
+Test(ledger, some_replies_are_for_replication_alone)
 {
-	for (int is_replication = 0; is_replication <= 1; is_replication++) {
+	for (size_t i = 0; i < 2 * sizeof(replication_rows) / sizeof(replication_rows[0]); i++) {
 		struct story s = { 0 };
 
 		ledger_init(&s.ledger, &ops, &s);
-		s.ledger.is_replication = is_replication;
-		tell(&s, is_replication ? ">Q W d d c C C Z =0" : ">Q !W", "CopyBothResponse");
+		s.ledger.is_replication = i % 2 == 0;
+		tell(&s, i % 2 == 0 ? replication_rows[i / 2].walsender : replication_rows[i / 2].other,
+		     replication_rows[i / 2].rule);
 		ledger_fini(&s.ledger);
 	}
 }
@@ -374,7 +406,7 @@ Test(ledger, a_request_comes_back_with_what_was_known_of_it)
 	bool is_end;
 
 	ledger_init(&s.ledger, &ops, &s);
-	cr_assert_eq(ledger_push_request(&s.ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ 77, 5 }), 0);
+	cr_assert_eq(ledger_push_request(&s.ledger, OWED_QUERY, OWED_TO_PING, &(struct owed_request){ 77, 5, 0 }), 0);
 	cr_expect_eq(ledger_receive(&s.ledger, 'Z', &ended, &is_end), LEDGER_SWALLOW);
 	cr_expect(is_end);
 	cr_expect_eq(ended.kind, OWED_QUERY);

@@ -458,3 +458,47 @@ Test(messages, targets)
 		free(body);
 	}
 }
+
+#define COLUMN(name, table, attribute, type, modifier, format) name "\0" table attribute type "\0\4" modifier format
+#define ID COLUMN("id", "\0\0\1\0", "\0\1", "\0\0\0\27", "\xff\xff\xff\xff", "\0\0")
+
+static const struct {
+	const char *rule, *body;
+	size_t len;
+	bool is_same; /* as the first row */
+} shape_rows[] = {
+	{ "one column", BYTES("\0\1" ID), true },
+	{ "of another table", BYTES("\0\1" COLUMN("id", "\0\0\7\7", "\0\1", "\0\0\0\27", "\xff\xff\xff\xff", "\0\0")),
+	  true },
+	{ "at another place there",
+	  BYTES("\0\1" COLUMN("id", "\0\0\1\0", "\0\2", "\0\0\0\27", "\xff\xff\xff\xff", "\0\0")), true },
+	{ "in binary", BYTES("\0\1" COLUMN("id", "\0\0\1\0", "\0\1", "\0\0\0\27", "\xff\xff\xff\xff", "\0\1")), true },
+	{ "called otherwise", BYTES("\0\1" COLUMN("ix", "\0\0\1\0", "\0\1", "\0\0\0\27", "\xff\xff\xff\xff", "\0\0")),
+	  false },
+	{ "of another type", BYTES("\0\1" COLUMN("id", "\0\0\1\0", "\0\1", "\0\0\0\24", "\xff\xff\xff\xff", "\0\0")),
+	  false },
+	{ "with another modifier", BYTES("\0\1" COLUMN("id", "\0\0\1\0", "\0\1", "\0\0\0\27", "\0\0\0\5", "\0\0")),
+	  false },
+	{ "two", BYTES("\0\2" ID ID), false },
+	{ "none", BYTES("\0\0"), false },
+};
+
+Test(messages, shapes_of_rows)
+{
+	uint32_t first = fields_row_shape((const uint8_t *)shape_rows[0].body, shape_rows[0].len);
+
+	cr_expect_neq(first, 0);
+	for (size_t i = 0; i < sizeof(shape_rows) / sizeof(shape_rows[0]); i++) {
+		size_t len = shape_rows[i].len;
+
+		cr_expect_eq(fields_row_shape((const uint8_t *)shape_rows[i].body, len) == first, shape_rows[i].is_same,
+			     "%s", shape_rows[i].rule);
+		for (size_t cut = 0; cut < len; cut++) {
+			uint8_t *body = exact(shape_rows[i].body, cut);
+
+			cr_expect_eq(fields_row_shape(body, cut), 0, "%s, cut to %zu", shape_rows[i].rule, cut);
+			free(body);
+		}
+	}
+	cr_expect_eq(fields_row_shape((const uint8_t *)"\0\0x", 3), 0, "more than it says");
+}

@@ -26,7 +26,10 @@ static const struct {
 	{ "a column cut short", ROW("\0\3\0\0\0\1s\0\0\0\2ab\0\0\0\2c"), false, NULL, NULL },
 	{ "a length cut short", ROW("\0\3\0\0\0\1s\0\0\0\2ab\0\0"), false, NULL, NULL },
 	{ "bytes behind it", ROW("\0\3\0\0\0\1s\0\0\0\2ab\0\0\0\1cd"), false, NULL, NULL },
-	{ "an impossible length", ROW("\0\3\0\0\0\1s\x7f\xff\xff\xff""ab\0\0\0\1c"), false, NULL, NULL },
+	{ "an impossible length",
+	  ROW("\0\3\0\0\0\1s\x7f\xff\xff\xff"
+	      "ab\0\0\0\1c"),
+	  false, NULL, NULL },
 	{ "nothing at all", ROW(""), false, NULL, NULL },
 };
 

@@ -243,3 +243,102 @@ Test(statement_store, nothing_may_be_released)
 	statement_unref(NULL);
 	statement_store_free(NULL);
 }
+
+/* X with one parameter whose type is left open, or is int4. */
+#define OPEN (const uint8_t *)"X\0\0\0", 4, 1
+#define INT4 (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1
+
+static void
+learn_int4(struct statement *st)
+{
+	statement_learn_types(st, (const uint8_t *)"\0\1\0\0\0\27", 6);
+}
+
+Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *old = statement_get(store, OPEN), *fresh;
+	uint64_t id = old->id;
+
+	learn_int4(old);
+	cr_expect_eq(old->len, 4, "not before it is prepared anew");
+	statement_store_renew_all(store);
+	cr_expect_neq(old->id, id);
+	cr_assert_eq(old->len, 8);
+	cr_expect_arr_eq(old->bytes, "X\0\0\1\0\0\0\27", 8);
+	fresh = statement_get(store, OPEN);
+	cr_expect_neq(fresh, old, "who comes later leaves the types open again");
+	cr_expect_eq(fresh->len, 4);
+	id = old->id;
+	statement_store_renew_all(store);
+	cr_expect_neq(old->id, id);
+	cr_expect_neq(old->id, fresh->id);
+	statement_unref(old);
+	statement_unref(fresh);
+	statement_store_free(store);
+}
+
+Test(statement_store, equal_statements_of_two_generations_have_one_name)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *first = statement_get(store, OPEN), *second, *declared;
+	uint64_t id;
+
+	learn_int4(first);
+	statement_renew(first);
+	second = statement_get(store, OPEN);
+	learn_int4(second);
+	id = first->id;
+	statement_renew(second);
+	cr_expect_neq(second->id, id, "a new name, not the other's old one");
+	declared = statement_get(store, INT4);
+	cr_expect_eq(first, declared, "the first to be renewed has the key");
+	cr_expect_neq(second, first);
+	for (int i = 0; i < 3; i++) {
+		cr_expect_eq(second->id, first->id);
+		cr_expect_str_eq(second->name, first->name);
+		cr_expect_arr_eq(second->bytes, "X\0\0\1\0\0\0\27", 8);
+		if (i == 0)
+			statement_store_renew_all(store);
+		else
+			statement_renew(second);
+	}
+	statement_unref(first);
+	statement_unref(declared);
+	statement_store_renew_all(store);
+	cr_expect_eq(second->id, first->id, "held by its twin");
+	statement_unref(second);
+	statement_store_free(store);
+}
+
+Test(statement_store, what_nobody_holds_forgets_its_types)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *st = statement_get(store, OPEN);
+	size_t bytes = statement_store_bytes(store);
+
+	learn_int4(st);
+	cr_expect_gt(statement_store_bytes(store), bytes);
+	statement_unref(st);
+	statement_store_renew_all(store);
+	cr_expect_eq(statement_store_bytes(store), bytes);
+	cr_expect_eq(statement_get(store, OPEN), st);
+	cr_expect_eq(st->len, 4);
+	statement_unref(st);
+	statement_store_free(store);
+}
+
+Test(statement_store, what_is_malformed_teaches_nothing)
+{
+	struct statement_store *store = statement_store_new(SEED, 1 << 20);
+	struct statement *st = statement_get(store, OPEN);
+
+	statement_learn_types(st, (const uint8_t *)"", 0);
+	statement_learn_types(st, (const uint8_t *)"\0\2\0\0\0\27", 6);
+	statement_learn_types(st, (const uint8_t *)"\0\0", 2);
+	learn_int4(st); /* after the first that is right, nothing */
+	statement_renew(st);
+	cr_expect_eq(st->len, 4);
+	statement_unref(st);
+	statement_store_free(store);
+}

@@ -1,0 +1,200 @@
+/*
+ * src/client/session_prepare.c - statements made by SQL PREPARE, on servers that do not have them; see session.h.
+ *
+ * They are prepared when a text that may use them is about to run: that names one of them, or looks into
+ * pg_prepared_statements. So what can't be prepared any more (its table is gone) is the error of that text, as it would
+ * be on a connection of the client's own, and costs nobody anything before. Other clients' statements are deallocated
+ * when the server is lent (image_put_changes).
+ *
+ * Before a simple Query the PREPARE is a request of its own; its error is kept, and told in place of the error that the
+ * text then runs into. In a pipeline of the extended protocol an error skips what follows, as it should.
+ */
+#include "client/session.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* No better than a plain search: a false find costs a PREPARE. */
+static bool
+mentions(const char *sql, size_t len, const char *name)
+{
+	size_t name_len = strlen(name);
+
+	for (; len >= name_len; sql++, len--)
+		if (strncasecmp(sql, name, name_len) == 0)
+			return true;
+	return false;
+}
+
+/* A statement of that name that can always be made: for texts that only want the name to be taken. */
+static void
+put_placeholder(struct buf *b, const char *name)
+{
+	buf_printf(b, "PREPARE \"");
+	for (; *name != '\0'; name++) {
+		if (*name == '"')
+			buf_put_u8(b, '"');
+		buf_put_u8(b, (uint8_t)*name);
+	}
+	buf_put(b, "\" AS SELECT", sizeof("\" AS SELECT"));
+}
+
+bool
+session_is_placeholder(const char *name, const char *text)
+{
+	struct buf b = { 0 };
+	bool is_it;
+
+	put_placeholder(&b, name);
+	is_it = buf_ok(&b) && strcmp((const char *)b.bytes, text) == 0;
+	buf_fini(&b);
+	return is_it;
+}
+
+void
+session_put_run(struct buf *b, const char *sql)
+{
+	size_t begun = message_begin(b, 'P');
+
+	buf_put_str(b, "");
+	buf_put_str(b, sql);
+	buf_put_u16(b, 0);
+	message_end(b, begun);
+	message_bind_text(b, "", NULL, 0);
+	message_execute(b);
+}
+
+static int
+owe_run(struct server *srv, enum owed_to to, char *name)
+{
+	struct ledger *l = &srv->ledger;
+
+	if (ledger_push(l, OWED_PARSE, to, NULL) < 0 || ledger_push(l, OWED_BIND, to, NULL) < 0) {
+		free(name);
+		return -1;
+	}
+	if (ledger_push(l, OWED_EXECUTE, to, name) == 0)
+		return 0;
+	free(name);
+	return -1;
+}
+
+static int
+prepare_now(struct client *c, const char *name, const char *text, bool is_simple)
+{
+	struct server *srv = c->srv;
+	enum owed_to to = is_simple ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
+	struct buf b = { 0 }, drop = { 0 };
+	char *ref = strdup(name);
+	int r = ref == NULL ? -1 : 0;
+
+	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* ours: it only held the place */
+		buf_printf(&drop, "DEALLOCATE \"%s\"", name);
+		buf_put_u8(&drop, 0);
+		session_put_run(&b, (const char *)drop.bytes);
+		r = owe_run(srv, to, NULL);
+	}
+	session_put_run(&b, text);
+	if (r == 0)
+		r = owe_run(srv, to, ref);
+	else
+		free(ref);
+	if (is_simple && r == 0) {
+		message_sync(&b);
+		r = ledger_push_request(&srv->ledger, OWED_SYNC, to,
+					&(struct owed_request){ .started_us = *c->env->now_us });
+	}
+	if (r == 0)
+		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
+	srv->unnamed_of = 0;
+	if (r == 0 && buf_ok(&b) && buf_ok(&drop))
+		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	else
+		r = -1;
+	buf_fini(&b);
+	buf_fini(&drop);
+	return r;
+}
+
+/* The text is PREPARE or DEALLOCATE of this very name. */
+static bool
+wants_only_name(const struct client *c, const char *sql, size_t len, const char *name)
+{
+	struct known_text text;
+
+	return known_parse(&text, image_scan_options(c->image), sql, len) && text.count == 1 &&
+	       (text.statements[0].kind == KNOWN_PREPARE || text.statements[0].kind == KNOWN_DEALLOCATE) &&
+	       strcmp(text.statements[0].name, name) == 0;
+}
+
+static int
+ensure(struct client *c, const struct image_setting *e, const char *sql, size_t len, bool is_simple)
+{
+	const char *there = image_get_prepared(c->srv->image, e->name);
+	struct buf b = { 0 };
+	int r;
+
+	if (there != NULL && strcmp(there, e->value) == 0)
+		return 0;
+	if (!wants_only_name(c, sql, len, e->name))
+		return prepare_now(c, e->name, e->value, is_simple);
+	if (there != NULL)
+		return 0;
+	put_placeholder(&b, e->name);
+	r = buf_ok(&b) ? prepare_now(c, e->name, (const char *)b.bytes, is_simple) : -1;
+	buf_fini(&b);
+	return r;
+}
+
+int
+session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple)
+{
+	struct server *srv = c->srv;
+	struct image *img = c->image;
+	bool is_all;
+	int r = 0;
+
+	if (!image_has_prepared(img) || !session_is_followed(c) || srv->tx == 'E' || srv->ledger.is_skipping ||
+	    srv->ledger.is_copy_open || (is_simple && !srv->is_synced))
+		return 0;
+	is_all = mentions(sql, len, "pg_prepared_statements");
+	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
+		if (is_all || mentions(sql, len, image_at(img, i)->name))
+			r = ensure(c, image_at(img, i), sql, len, is_simple);
+	return r;
+}
+
+void
+session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	if (how != OWED_ANSWERED && image_update(&srv->image, o->ref, NULL, IMAGE_PREPARED) < 0)
+		srv->is_closing = true;
+	free(o->ref);
+}
+
+void
+session_keep_error(struct client *c, const uint8_t *message, size_t len)
+{
+	struct client_session *s = session_own(c);
+
+	if (s == NULL || len != 1 + (size_t)wire_u32(message + 1))
+		return;
+	s->kept_error.len = 0;
+	buf_put(&s->kept_error, message, len);
+}
+
+bool
+session_tell_kept_error(struct client *c, const char *sqlstate)
+{
+	struct client_session *s = c->session;
+
+	if (s == NULL || s->kept_error.len == 0 || sqlstate == NULL || !buf_ok(&s->kept_error) ||
+	    (strcmp(sqlstate, "26000") != 0 && strcmp(sqlstate, "25P02") != 0))
+		return false;
+	relay_answer(c, s->kept_error.bytes, s->kept_error.len);
+	buf_fini(&s->kept_error);
+	return true;
+}

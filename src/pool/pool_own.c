@@ -1,0 +1,192 @@
+/* src/pool/pool_own.c - see pool_own.h. */
+#include "pool/pool_own.h"
+
+#include "base/clock.h"
+#include "pool/pool_budget.h"
+#include "pool/pool_target.h"
+
+#include <stdlib.h>
+
+struct pool_owns {
+	struct server_env env; /* the pools', but for whom servers report to */
+	struct budget_member member;
+	uint32_t count;
+};
+
+struct own {
+	struct pool_conn conn; /* first: a server shows its owner one; no policy knows it */
+	struct server_target target;
+	struct pool_target *held; /* target points into it */
+	struct image *settings;
+	const struct pool_own_ops *ops; /* NULL: nobody is told any more */
+	void *link;
+};
+
+static struct own *
+own_of(const struct server *srv)
+{
+	return (struct own *)srv->conn;
+}
+
+static struct pool_owns *
+owns_of(const struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	return pool_set_owns(entry->set);
+}
+
+static void
+on_ready(struct server *srv)
+{
+	struct own *own = own_of(srv);
+	const struct pool_own_ops *ops = own->ops;
+
+	own->ops = NULL;
+	own->conn.state = PC_LENT;
+	server_step(srv, SE_LEND);
+	srv->link = own->link;
+	srv->lent_us = *srv->env->now_us;
+	srv->ledger.is_replication = true;
+	ops->on_ready(srv, own->link);
+}
+
+static void
+on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	struct own *own = own_of(srv);
+	const struct pool_own_ops *ops = own->ops;
+
+	(void)kind;
+	(void)is_fatal;
+	own->ops = NULL;
+	if (ops != NULL)
+		ops->on_failed(why, own->link);
+}
+
+static void
+on_closed(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pool_owns *owns = owns_of(srv);
+	struct own *own = own_of(srv);
+
+	TAILQ_REMOVE(&entry->servers, srv, all);
+	owns->count--;
+	budget_moved(&owns->member, PC_LENT, PC_NONE);
+	budget_review(owns->member.budget, *srv->env->now_us);
+	srv->conn = NULL;
+	srv->target = NULL;
+	pool_target_unref(own->held);
+	image_unref(own->settings);
+	free(own);
+}
+
+/* They are never pinged, cleaned or idle. */
+static void
+on_never(struct server *srv, const struct fail *why)
+{
+	(void)srv;
+	(void)why;
+}
+
+static void
+on_never_pinged(struct server *srv, bool ok)
+{
+	(void)srv;
+	(void)ok;
+}
+
+static void
+on_never_clean(struct server *srv)
+{
+	(void)srv;
+}
+
+static const struct server_owner_ops owner_ops = { on_ready,	   on_failed, on_never_pinged,
+						   on_never_clean, on_never,  on_closed };
+
+struct pool_owns *
+pool_owns_new(const struct server_env *env, struct pool_budget *budget)
+{
+	struct pool_owns *owns = calloc(1, sizeof(*owns));
+
+	if (owns == NULL)
+		return NULL;
+	owns->env = *env;
+	owns->env.owner_ops = &owner_ops;
+	budget_join(budget, &owns->member, NULL);
+	return owns;
+}
+
+void
+pool_owns_free(struct pool_owns *owns)
+{
+	if (owns == NULL)
+		return;
+	budget_leave(&owns->member);
+	free(owns);
+}
+
+uint32_t
+pool_owns_count(const struct pool_owns *owns)
+{
+	return owns->count;
+}
+
+static struct own *
+own_new(struct pool_entry *entry, const char *replication, struct image *settings)
+{
+	struct own *own = calloc(1, sizeof(*own));
+
+	if (own == NULL)
+		return NULL;
+	own->held = pool_target_ref(entry->target);
+	own->settings = image_ref(settings);
+	own->target = entry->target->server;
+	own->target.replication = replication;
+	own->target.settings = own->settings;
+	own->conn.state = PC_OPENING;
+	return own;
+}
+
+struct server *
+pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings, const struct pool_own_ops *ops,
+	      void *link, uint64_t now_us, struct fail *why)
+{
+	struct pool_owns *owns = pool_set_owns(entry->set);
+	struct server *srv;
+	struct own *own;
+
+	if (!budget_take(&owns->member, now_us)) {
+		fail_set(why, "53300", "max_server_connections is used up, and none of them is idle");
+		fail_hint(why, "Raise it, or lower the pool_size of pools.");
+		return NULL;
+	}
+	own = own_new(entry, replication, settings);
+	srv = own == NULL ? NULL
+			  : server_new(&owns->env, &own->target, &own->conn, entry, pool_set_next_server_id(entry->set),
+				       now_us);
+	if (srv == NULL) {
+		if (own != NULL) {
+			pool_target_unref(own->held);
+			image_unref(own->settings);
+		}
+		free(own);
+		budget_moved(&owns->member, PC_LENT, PC_NONE);
+		fail_set(why, "53200", "no memory for a server connection");
+		return NULL;
+	}
+	own->ops = ops;
+	own->link = link;
+	owns->count++;
+	TAILQ_INSERT_TAIL(&entry->servers, srv, all);
+	return srv;
+}
+
+void
+pool_own_abandon(struct server *srv)
+{
+	own_of(srv)->ops = NULL;
+	server_close(srv);
+}

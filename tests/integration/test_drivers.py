@@ -1,0 +1,123 @@
+"""Drivers and ORMs of other languages with their defaults, through fewer servers than clients that change hands.
+
+drivers/<stack>.<ext> holds a stack's rows: row("name", ...) is one. A program runs the rows named by its arguments,
+each in two clients at once, and prints "ok name" or "not ok name: why". A stack whose runtime is missing is a failure,
+not a skip: scripts/install-deps installs them all. Tortoise ORM isn't in Debian: what it does (asyncpg's pool, SET in
+init hooks, nested in_transaction) is covered by test_asyncpg_sessions.py.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+JDBC = "/usr/share/java/postgresql.jar"
+DRIVERS = Path(__file__).parent / "drivers"
+ROW = re.compile(r"""^\s*(?:@?row\s*\(?\s*["'](\w+)["']|ROW\((\w+)\),)""", re.MULTILINE)
+
+
+def javac(source, out):
+    return ["javac", "-cp", JDBC, "-d", str(out), str(source)]
+
+
+def gobuild(source, out):
+    return ["go", "build", "-o", str(out / source.stem), str(source)]
+
+
+def cc(source, out):
+    return ["gcc", "-O0", "-I/usr/include/postgresql", "-o", str(out / source.stem), str(source), "-lpq", "-pthread"]
+
+
+PYTHON = [sys.executable, "-B", "{source}"]
+
+# stack: its file, what compiles it, what runs it
+STACKS = {
+    "django": ("django_rows.py", None, PYTHON),
+    "alembic": ("alembic_rows.py", None, PYTHON),
+    "databases": ("databases_rows.py", None, PYTHON),
+    "pony": ("pony_rows.py", None, PYTHON),
+    "peewee": ("peewee_rows.py", None, PYTHON),
+    "pg8000": ("pg8000_rows.py", None, PYTHON),
+    "node_pg": ("node_pg.js", None, ["node", "{source}"]),
+    "postgres_js": ("postgres_js.js", None, ["node", "{source}"]),
+    "drizzle": ("drizzle.js", None, ["node", "{source}"]),
+    "knex": ("knex.js", None, ["node", "{source}"]),
+    "prisma": ("prisma.js", None, ["node", "{source}"]),
+    "sequelize": ("sequelize.js", None, ["node", "{source}"]),
+    "typeorm": ("typeorm.js", None, ["node", "{source}"]),
+    "kysely": ("kysely.js", None, ["node", "{source}"]),
+    "pdo": ("pdo.php", None, ["php", "{source}"]),
+    "php_pgsql": ("php_pgsql.php", None, ["php", "{source}"]),
+    "jdbc": ("Jdbc.java", javac, ["java", "-cp", f"{{out}}:{JDBC}", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "Jdbc"]),
+    "lib_pq": ("lib_pq.go", gobuild, ["{out}/lib_pq"]),
+    "pgx": ("pgx.go", gobuild, ["{out}/pgx"]),
+    "ruby_pg": ("ruby_pg.rb", None, ["ruby", "{source}"]),
+    "activerecord": ("activerecord.rb", None, ["ruby", "-W0", "{source}"]),
+    "sequel": ("sequel.rb", None, ["ruby", "-W0", "{source}"]),
+    "libpq": ("libpq.c", cc, ["{out}/libpq"]),
+    "dbd_pg": ("dbd_pg.pl", None, ["perl", "{source}"]),
+}
+
+
+def rows():
+    for stack, (source, _, _) in STACKS.items():
+        names = ["".join(found) for found in ROW.findall((DRIVERS / source).read_text(encoding="utf-8"))]
+        assert names and len(names) == len(set(names)), f"{source}: no rows, or one twice"
+        for name in names:
+            yield pytest.param(stack, name, id=f"{stack}-{name}")
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    """The words that run a stack; compiled once for all of pytest's workers."""
+    root = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        root = root.parent
+
+    def words(stack):
+        name, compile_words, run = STACKS[stack]
+        source, out = DRIVERS / name, root / f"driver-{stack}"
+        if compile_words is not None:
+            with open(root / f"driver-{stack}.lock", "w", encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not out.exists():
+                    made = root / f"driver-{stack}.part"
+                    made.mkdir(exist_ok=True)
+                    check(compile_words(source, made), env={**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0",
+                                                            "GOPATH": "/usr/share/gocode", "GOFLAGS": "",
+                                                            "GOCACHE": str(root / "gocache")})
+                    made.rename(out)
+        return [word.format(source=source, out=out) for word in run]
+    return words
+
+
+def check(words, **more):
+    assert shutil.which(words[0]), f"{words[0]} is not installed: scripts/install-deps test"
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False, **more)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def surroundings(weir):
+    host, port = weir.address
+    return {"PATH": os.environ["PATH"], "HOME": str(weir.directory), "LANG": "C.UTF-8", "TZ": "UTC", "PGHOST": host,
+            "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": "app", "PGSSLMODE": "disable",
+            "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10"}
+
+
+@pytest.mark.parametrize("stack, row", rows())
+def test_row(busy, program, stack, row):
+    said = check([*program(stack), row], env=surroundings(busy), cwd=busy.directory)
+    assert f"ok {row}" in said.splitlines(), said
+
+
+def test_servers_change_hands(busy):
+    """Else all of this proves nothing."""
+    connection = busy.connect(autocommit=True)
+    seen = {connection.execute("SELECT pg_backend_pid()").fetchone()[0] for _ in range(50)}
+    assert busy.direct or len(seen) >= 2

@@ -1,0 +1,269 @@
+/*
+ * tests/unit/test_known.c - statements whose effect is known, and how their names and values are read. Links only
+ * known.c and the lexer. Texts are copied to memory of exactly their size.
+ */
+#include "session/known.h"
+#include "session/scan.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const kinds[] = {
+	[KNOWN_NOT] = "not",
+	[KNOWN_SET] = "set",
+	[KNOWN_SET_PARAMS] = "params",
+	[KNOWN_RESET] = "reset",
+	[KNOWN_RESET_ALL] = "reset-all",
+	[KNOWN_DISCARD_ALL] = "discard-all",
+	[KNOWN_LOCAL] = "local",
+	[KNOWN_LISTEN] = "listen",
+	[KNOWN_UNLISTEN] = "unlisten",
+	[KNOWN_UNLISTEN_ALL] = "unlisten-all",
+	[KNOWN_CLOSE_ALL] = "close-all",
+	[KNOWN_UNLOCK_ALL] = "unlock-all",
+	[KNOWN_BEGIN] = "begin",
+	[KNOWN_COMMIT] = "commit",
+	[KNOWN_ROLLBACK] = "rollback",
+	[KNOWN_PREPARE] = "prepare",
+	[KNOWN_EXECUTE] = "execute",
+	[KNOWN_DEALLOCATE] = "deallocate",
+	[KNOWN_DEALLOCATE_ALL] = "deallocate-all",
+	[KNOWN_DROP_DATABASE] = "drop-database",
+	[KNOWN_CREATE_DATABASE] = "create-database",
+	[KNOWN_RENAME_DATABASE] = "rename-database",
+};
+
+#define NAME63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567890"
+#define TEXT100 "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+
+/* want: of each statement its kind and, where there are any, name=value; "none": known_parse says false. */
+static const struct row {
+	const char *rule, *sql, *want;
+	unsigned options;
+} rows[] = {
+	/* SET name = value */
+	{ "a string", "SET a = 'b'", "set a=b", 0 },
+	{ "TO, and SESSION", "set session A to 'B'", "set a=B", 0 },
+	{ "doubled quotes", "SET a = 'it''s'", "set a=it's", 0 },
+	{ "nothing in it", "SET a = ''", "set a=", 0 },
+	{ "in dollars", "SET a = $$b'c$$; SET a = $x$b$$c$x$", "set a=b'c set a=b$$c", 0 },
+	{ "words", "SET a = Off; SET a = on; SET a = TRUE; SET a = \"Bc\"; SET a = local",
+	  "set a=off set a=on set a=true set a=Bc set a=local", 0 },
+	{ "numbers", "SET a = 1; SET a = -1; SET a = +1; SET a = 1.50; SET a = .5; SET a = 007; SET a = 0",
+	  "set a=1 set a=-1 set a=1 set a=1.50 set a=.5 set a=7 set a=0", 0 },
+	{ "numbers that PostgreSQL prints",
+	  "SET a = -0; SET a = -007; SET a = 0099999999999; SET a = -0.0; SET a = 2147483647",
+	  "set a=0 set a=-7 set a=0099999999999 set a=-0.0 set a=2147483647", 0 },
+	{ "other numbers", "SET a = 1e5", "none", 0 },
+	{ "hexadecimal ones", "SET a = 0x10", "none", 0 },
+	{ "DEFAULT", "SET a = DEFAULT; SET SESSION a TO default", "reset a= reset a=", 0 },
+	{ "not in quotes", "SET a = \"default\"", "set a=default", 0 },
+	{ "names of one's own", "SET App.\"User_Id\" = 1; SET a.b.c = 2", "set app.user_id=1 set a.b.c=2", 0 },
+	{ "longer names", "SET a." NAME63 " = 1", "none", 0 },
+	{ "as long as fits", "SET \"" NAME63 "\" = 1", "set " NAME63 "=1", 0 },
+	{ "values longer than fit", "SET a = '" TEXT100 TEXT100 TEXT100 TEXT100 TEXT100 "x0123456789a'", "none", 0 },
+	{ "values that just fit", "SET a = '" TEXT100 TEXT100 TEXT100 TEXT100 TEXT100 "0123456789a'",
+	  "set a=" TEXT100 TEXT100 TEXT100 TEXT100 TEXT100 "0123456789a", 0 },
+	{ "escapes", "SET a = E'b'", "none", 0 },
+	{ "escapes of the other kind", "SET a = U&'b'", "none", 0 },
+	{ "two lines", "SET a = 'b'\n'c'", "none", 0 },
+	{ "an expression", "SET a = 1 + 1", "none", 0 },
+	{ "no value", "SET a =", "none", 0 },
+	{ "FROM CURRENT", "SET a FROM CURRENT", "none", 0 },
+	/* Lists. */
+	{ "quoted as PostgreSQL does",
+	  "SET search_path = public, \"$user\", Foo, \"Bar\", 'a b', 'q\"r', \"user\", '', _x1, '1a'",
+	  "set search_path=public, \"$user\", foo, \"Bar\", \"a b\", \"q\"\"r\", \"user\", \"\", _x1, \"1a\"", 0 },
+	{ "one string is one element", "SET search_path = 'a, b'", "set search_path=\"a, b\"", 0 },
+	{ "keywords that mean nothing here", "SET search_path = data, \"left\", \"between\"",
+	  "set search_path=data, \"left\", \"between\"", 0 },
+	{ "not quoted", "SET datestyle = ISO, 'MDY'", "set datestyle=iso, MDY", 0 },
+	{ "SCHEMA", "SET SCHEMA 'A'", "set search_path=\"A\"", 0 },
+	/* Settings with a grammar of their own. */
+	{ "TIME ZONE", "SET TIME ZONE 'Europe/Rome'; SET SESSION TIME ZONE utc",
+	  "set timezone=Europe/Rome set timezone=utc", 0 },
+	{ "taken back", "SET TIME ZONE LOCAL; SET TIME ZONE DEFAULT; RESET TIME ZONE",
+	  "reset timezone= reset timezone= reset timezone=", 0 },
+	{ "an interval", "SET TIME ZONE INTERVAL '1' HOUR", "none", 0 },
+	{ "a number", "SET TIME ZONE -5", "none", 0 },
+	{ "NAMES", "SET NAMES 'UTF8'; SET NAMES DEFAULT; SET NAMES",
+	  "set client_encoding=UTF8 reset client_encoding= reset "
+	  "client_encoding=",
+	  0 },
+	{ "ROLE", "SET ROLE Bob; SET ROLE 'Bob'; SET ROLE \"Bob\"; SET ROLE NONE; RESET ROLE; SET role TO x",
+	  "set role=bob set role=Bob set role=Bob set role=none reset role= set role=x", 0 },
+	{ "who the session is", "SET SESSION AUTHORIZATION bob", "none", 0 },
+	{ "as a setting", "SET session_authorization = bob", "none", 0 },
+	{ "taken back", "RESET SESSION AUTHORIZATION", "none", 0 },
+	{ "by set_config", "SELECT set_config('session_authorization', 'bob', false)", "none", 0 },
+	{ "CHARACTERISTICS", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "none", 0 },
+	{ "XML", "SET XML OPTION DOCUMENT", "none", 0 },
+	{ "LOCAL and the like",
+	  "SET LOCAL a = 1; SET TRANSACTION READ ONLY; SET CONSTRAINTS a, b DEFERRED; SET LOCAL TIME ZONE 'UTC'",
+	  "local local local local", 0 },
+	{ "settings of these names", "SET local.a = 1; SET transaction.b = 2; SET session.c = 3; SET time.d = 4",
+	  "set local.a=1 set transaction.b=2 set session.c=3 set time.d=4", 0 },
+	{ "settings of the transaction", "SET transaction_read_only = on; RESET transaction_isolation", "local local",
+	  0 },
+	{ "RESET", "RESET a; RESET b.C; reset all", "reset a= reset b.c= reset-all", 0 },
+	{ "a name", "RESET \"all\"", "reset all=", 0 },
+	/* set_config */
+	{ "literals", "SELECT set_config('A.b', 'C', false)", "set a.b=C", 0 },
+	{ "more of it", "select PG_CATALOG.Set_Config ( 'search_path' :: text , '' , FALSE ) AS \"x\" ;",
+	  "set search_path=", 0 },
+	{ "local", "SELECT set_config('a', 'b', true)", "local", 0 },
+	{ "several, all local",
+	  "SELECT set_config('a', 'b', true), set_config('c', $1, true) x, set_config($2, $3, true) AS y", "none", 0 },
+	{ "several, all local, with AS", "SELECT set_config('a', 'b', true) AS x, set_config($2, $3, true)", "local",
+	  0 },
+	{ "several, not all", "SELECT set_config('a', 'b', true), set_config('c', 'd', false)", "none", 0 },
+	{ "several, the first not", "SELECT set_config('a', 'b', false), set_config('c', 'd', true)", "none", 0 },
+	{ "parameters", "SELECT set_config($1, $2, $3)", "params 1 2 3", 0 },
+	{ "some", "SELECT set_config('a', $1::text, false)", "params 0 1 0 a", 0 },
+	{ "which is local", "SELECT set_config('a', 'b', $255::bool)", "params 0 0 255 a=b", 0 },
+	{ "too many", "SELECT set_config($256, 'b', false)", "none", 0 },
+	{ "NULL", "SELECT set_config('a', NULL, false)", "none", 0 },
+	{ "more", "SELECT set_config('a', 'b', false), 1", "none", 0 },
+	{ "FROM", "SELECT set_config('a', 'b', false) FROM t", "none", 0 },
+	{ "another schema's", "SELECT x.set_config('a', 'b', false)", "none", 0 },
+	{ "no name", "SELECT set_config('', 'b', false)", "none", 0 },
+	/* Other things of the session. */
+	{ "DISCARD", "DISCARD ALL", "discard-all", 0 },
+	{ "not all", "DISCARD PLANS", "none", 0 },
+	{ "channels", "LISTEN A; LISTEN \"A\"; UNLISTEN a; UNLISTEN *", "listen a listen A unlisten a unlisten-all",
+	  0 },
+	{ "names are cut", "LISTEN " NAME63 "x", "listen " NAME63, 0 },
+	{ "asyncpg's reset", "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",
+	  "unlock-all close-all unlisten-all reset-all", 0 },
+	{ "one cursor", "CLOSE a", "none", 0 },
+	{ "PREPARE", "PREPARE a AS SELECT set_config('b', 'c', false); PREPARE B (int, text) AS SELECT $1",
+	  "prepare a prepare b", 0 },
+	{ "of a transaction", "PREPARE TRANSACTION 'a'", "none", 0 },
+	{ "of that name", "PREPARE transaction AS SELECT 1", "prepare transaction", 0 },
+	{ "EXECUTE", "EXECUTE a; EXECUTE b(1, -2, 'c', $1, NULL, 'd'::text)", "execute a execute b", 0 },
+	{ "of an expression", "EXECUTE a(f(1))", "none", 0 },
+	{ "DEALLOCATE",
+	  "DEALLOCATE a; DEALLOCATE PREPARE \"B\"; DEALLOCATE prepare; DEALLOCATE ALL; DEALLOCATE PREPARE ALL",
+	  "deallocate a deallocate B deallocate prepare deallocate-all deallocate-all", 0 },
+	/* Transactions. */
+	{ "BEGIN", "BEGIN; BEGIN WORK ISOLATION LEVEL SERIALIZABLE, READ ONLY; START TRANSACTION READ WRITE",
+	  "begin begin begin", 0 },
+	{ "COMMIT", "COMMIT; END WORK; COMMIT TRANSACTION AND NO CHAIN", "commit commit commit", 0 },
+	{ "ROLLBACK", "ROLLBACK; ABORT WORK; ROLLBACK AND NO CHAIN", "rollback rollback rollback", 0 },
+	{ "chained", "COMMIT AND CHAIN", "none", 0 },
+	{ "to a savepoint", "ROLLBACK TO SAVEPOINT a", "none", 0 },
+	{ "prepared", "COMMIT PREPARED 'a'", "none", 0 },
+	{ "others among them", "BEGIN; SELECT (1; 2); ROLLBACK TO a; COMMIT AND CHAIN; COMMIT",
+	  "begin not not not commit", 0 },
+	{ "others first", "SELECT 1; COMMIT", "none", 0 },
+	/* Databases. */
+	{ "DROP DATABASE", "DROP DATABASE a; DROP DATABASE IF EXISTS \"A\" WITH (FORCE); DROP DATABASE if",
+	  "drop-database a drop-database A drop-database if", 0 },
+	{ "CREATE DATABASE", "CREATE DATABASE a", "create-database a=", 0 },
+	{ "of a template", "CREATE DATABASE a WITH OWNER = template TEMPLATE 'B' CONNECTION LIMIT -1 ENCODING DEFAULT",
+	  "create-database a=B", 0 },
+	{ "of the default", "CREATE DATABASE a TEMPLATE = DEFAULT", "create-database a=", 0 },
+	{ "RENAME", "ALTER DATABASE a RENAME TO b", "rename-database a", 0 },
+	{ "other changes", "ALTER DATABASE a SET b = c", "none", 0 },
+	/* Texts. */
+	{ "nothing", "", "none", 0 },
+	{ "semicolons", " ; ;; ", "none", 0 },
+	{ "around statements", " ;; /* x */ SET a = 1 -- y\n ;; ; ", "set a=1", 0 },
+	{ "eight", "BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;",
+	  "begin begin begin begin begin begin begin begin", 0 },
+	{ "nine", "BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN;BEGIN", "none", 0 },
+	{ "one that does not end", "BEGIN; SELECT 'a", "none", 0 },
+	{ "a comment that does not", "BEGIN /* a", "none", 0 },
+	{ "functions that hold statements", "BEGIN; CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; COMMIT; END",
+	  "none", 0 },
+	{ "other queries", "SELECT 1", "none", 0 },
+	{ "words that begin like one", "SETX a = 1", "none", 0 },
+	{ "quoted words", "\"SET\" a = 1", "none", 0 },
+	/* How the client reads strings. */
+	{ "a backslash", "SET a = 'b\\c'", "set a=b\\c", 0 },
+	{ "that escapes", "SET a = 'b\\c'", "none", SCAN_BACKSLASH_STRINGS },
+	{ "none at all", "SET a = 'bc'", "set a=bc", SCAN_BACKSLASH_STRINGS },
+	{ "letters of two bytes", "SET a = '\x81\x5c'", "none", SCAN_ASCII_TRAIL },
+	{ "letters of one", "SET a = 'b\\c'", "set a=b\\c", SCAN_ASCII_TRAIL },
+};
+
+/* KNOWN_SET and its kin show a value even if it is empty. */
+static int
+describe_one(char *into, size_t size, const struct known *k)
+{
+	switch (k->kind) {
+	case KNOWN_SET:
+	case KNOWN_RESET:
+	case KNOWN_CREATE_DATABASE:
+		return snprintf(into, size, "%s %s=%s ", kinds[k->kind], k->name, k->value);
+	case KNOWN_SET_PARAMS:
+		return snprintf(into, size, "%s %u %u %u %s%s%s%s", kinds[k->kind], k->name_param, k->value_param,
+				k->local_param, k->name, *k->value != '\0' ? "=" : "", k->value,
+				*k->name != '\0' ? " " : "");
+	case KNOWN_LOCAL:
+		return snprintf(into, size, "%s ", kinds[k->kind]);
+	default:
+		return snprintf(into, size, "%s %s%s", kinds[k->kind], k->name, *k->name != '\0' ? " " : "");
+	}
+}
+
+static void
+describe(char *into, size_t size, const struct known_text *text)
+{
+	size_t len = 0;
+
+	for (unsigned i = 0; i < text->count; i++)
+		len += (size_t)describe_one(into + len, size - len, &text->statements[i]);
+	into[len > 0 ? len - 1 : 0] = '\0';
+}
+
+static bool
+parse(struct known_text *text, unsigned options, const char *sql, size_t len)
+{
+	char *exact = malloc(len > 0 ? len : 1);
+	bool is_known;
+
+	cr_assert_not_null(exact);
+	memcpy(exact, sql, len);
+	memset(text, 'x', sizeof(*text));
+	is_known = known_parse(text, options, exact, len);
+	free(exact);
+	return is_known;
+}
+
+Test(known, texts)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char got[8192];
+		struct known_text text;
+		bool is_known = parse(&text, rows[i].options, rows[i].sql, strlen(rows[i].sql));
+
+		describe(got, sizeof(got), &text);
+		cr_expect_str_eq(is_known ? got : "none", rows[i].want, "%s: %s: %s", rows[i].rule, rows[i].sql, got);
+		cr_expect_eq(is_known, text.count > 0, "%s", rows[i].rule);
+		cr_expect_eq(text.is_all, is_known && strstr(got, "not ") == NULL, "%s", rows[i].rule);
+	}
+}
+
+Test(known, every_cut_of_every_text_is_read_within_its_bounds)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (size_t len = 0; len < strlen(rows[i].sql); len++) {
+			struct known_text text;
+
+			parse(&text, rows[i].options, rows[i].sql, len);
+			cr_expect_leq(text.count, (unsigned)KNOWN_STATEMENTS_MAX, "%s", rows[i].rule);
+		}
+}
+
+Test(known, zero_bytes_are_in_no_name_or_value)
+{
+	struct known_text text;
+
+	cr_expect_not(parse(&text, 0, "SET a = 'b\0c'", 13));
+	cr_expect_not(parse(&text, 0, "SET \"a\0b\" = 1", 13));
+	cr_expect_not(parse(&text, 0, "SET a = $$b\0c$$", 15));
+	cr_expect_not(parse(&text, 0, "SET\0a = 1", 9));
+}

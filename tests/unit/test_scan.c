@@ -1,0 +1,416 @@
+/*
+ * tests/unit/test_scan.c - which texts are suspected of what, and that it does not matter how they are cut. Links only
+ * the scanner. Texts are copied to memory of exactly their size.
+ */
+#include "session/scan.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SETTING = SCAN_SETTING,
+	TEMP = SCAN_TEMP,
+	LOCK = SCAN_LOCK,
+	CURSOR = SCAN_CURSOR,
+	PREPARE = SCAN_PREPARE,
+	LISTEN = SCAN_LISTEN,
+	CODE = SCAN_CODE,
+	EXECUTE = SCAN_EXECUTE,
+	LOAD = SCAN_LOAD,
+	SEQUENCE = SCAN_SEQUENCE,
+	CREATE = SCAN_CREATE,
+	UNDO = SCAN_UNDO,
+	DATABASE = SCAN_DATABASE,
+	SAVEPOINT = SCAN_SAVEPOINT,
+	LOST = SCAN_NAMES_LOST,
+	ALL = SCAN_ALL,
+	DISCARD = SCAN_SETTING | SCAN_PREPARE | SCAN_LISTEN | SCAN_UNDO,
+	UNICODE = SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST,
+	OFF = SCAN_BACKSLASH_STRINGS,
+	GBK = SCAN_ASCII_TRAIL,
+	SJIS = SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL,
+};
+
+struct row {
+	const char *rule, *sql;
+	unsigned want;
+	const char *names; /* each with a blank behind it */
+	unsigned options;
+};
+
+#define NAME60 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567"
+
+static const struct row rows[] = {
+	/* What applications say all day leaves nothing. */
+	{ "nothing", "", 0, "", 0 },
+	{ "white space", " \n;; ", 0, "", 0 },
+	{ "pgbench", "SELECT abalance FROM pgbench_accounts WHERE aid = $1", 0, "", 0 },
+	{ "pgbench's transaction", "BEGIN; UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 2; END;", 0,
+	  "", 0 },
+	{ "quoted columns", "INSERT INTO \"users\" (\"name\", \"email\") VALUES ($1,$2) RETURNING \"users\".\"id\"", 0,
+	  "", 0 },
+	{ "a schema", "INSERT INTO public.\"users\" (name) VALUES ('x'), ('y')", 0, "", 0 },
+	{ "no columns", "INSERT INTO t SELECT * FROM u", 0, "", 0 },
+	{ "SQLAlchemy",
+	  "SELECT users.id AS users_id, count(orders.id) AS count_1 \nFROM users LEFT OUTER JOIN (SELECT "
+	  "orders.id AS id FROM orders) AS anon_1 ON anon_1.id = users.id WHERE users.id IN (%(id_1)s) AND "
+	  "lower(users.name) LIKE lower('%x%') GROUP BY users.id HAVING count(*) > 1 LIMIT 10",
+	  0, "", 0 },
+	{ "SQLAlchemy's look at the version", "select pg_catalog.version()", 0, "", 0 },
+	{ "Django",
+	  "SELECT (1) AS \"a\" FROM \"auth_user\" WHERE UPPER(\"auth_user\".\"name\"::text) LIKE UPPER(%s) LIMIT 1", 0,
+	  "", 0 },
+	{ "Django's update",
+	  "UPDATE \"t\" SET \"a\" = CASE WHEN (\"t\".\"id\" = 1) THEN COALESCE(\"t\".\"b\", 2) ELSE NULL END", 0, "",
+	  0 },
+	{ "Django's upsert",
+	  "INSERT INTO \"t\" (\"a\", \"b\") VALUES (1, 2) ON CONFLICT (\"a\") DO UPDATE SET \"b\" = EXCLUDED.\"b\"", 0,
+	  "", 0 },
+	{ "an upsert of several columns",
+	  "insert into t (a, b) values (1, 2) on conflict (a) do update set (a, b) = (3, 4)", 0, "", 0 },
+	{ "Prisma",
+	  "SELECT \"public\".\"User\".\"id\", COALESCE(\"o\".\"c\", 0) FROM \"public\".\"User\" LEFT JOIN (SELECT "
+	  "COUNT(*) AS c, \"uid\" FROM \"public\".\"Post\" WHERE 1=1 GROUP BY \"uid\") AS \"o\" ON (\"o\".\"uid\" = "
+	  "\"User\".\"id\") WHERE (\"User\".\"id\" IN ($1,$2) AND 1=1) OFFSET $3",
+	  0, "", 0 },
+	{ "Hibernate",
+	  "select u1_0.id,u1_0.name from users u1_0 where u1_0.id=any(?) order by u1_0.id offset ? rows fetch "
+	  "first ? rows only",
+	  0, "", 0 },
+	{ "Hibernate's sequence", "select nextval('hibernate_sequence')", SCAN_NEXTVAL, "", 0 },
+	{ "Rails",
+	  "SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid) FROM "
+	  "pg_attribute a WHERE a.attrelid = '\"users\"'::regclass AND NOT a.attisdropped",
+	  0, "", 0 },
+	{ "windows",
+	  "SELECT sum(x) FILTER (WHERE y > 0) OVER (PARTITION BY z ORDER BY (a) ROWS BETWEEN 1 PRECEDING AND CURRENT "
+	  "ROW), row_number() OVER w, percentile_cont(0.5) WITHIN GROUP (ORDER BY x) FROM t WINDOW w AS (ORDER BY x)",
+	  0, "", 0 },
+	{ "TPC-C",
+	  "SELECT count(DISTINCT (s_i_id)) FROM order_line, stock WHERE ol_o_id < 20 AND ol_o_id >= (20 - 20) FOR "
+	  "UPDATE",
+	  0, "", 0 },
+	{ "TPC-H",
+	  "select extract(year from l_shipdate) as y, sum(l_extendedprice * (1 - l_discount)) from lineitem where "
+	  "l_shipdate < date '1998-12-01' - interval '90' day (3) and substring(x from 1 for 2) in ('13', '31') and "
+	  "not "
+	  "exists (select * from o where position('x' in y) > 0) group by y",
+	  0, "", 0 },
+	{ "common table expressions",
+	  "WITH RECURSIVE a(n) AS (VALUES (1) UNION ALL SELECT n+1 FROM a), b (c, d) AS MATERIALIZED (SELECT 1, 2) "
+	  "SELECT * "
+	  "FROM a AS x (y) JOIN b z(q) USING (n)",
+	  0, "", 0 },
+	{ "types",
+	  "SELECT a::varchar(10), cast(b AS numeric(10, 2)), c::vector(3), '1'::bit(3), x::timestamp(3) with time zone",
+	  0, "", 0 },
+	{ "grouping", "SELECT grouping(a) FROM t GROUP BY GROUPING SETS ((a), ())", 0, "", 0 },
+	{ "which may be a function of that name", "SELECT a FROM t GROUP BY ROLLUP (a)", CODE, "", 0 },
+	{ "JSON",
+	  "SELECT jsonb_build_object('a', x->>'b', 'c', jsonb_agg(y ORDER BY z)) FROM jsonb_to_recordset($1) AS t(x "
+	  "jsonb, y int), unnest($2::int[]) WITH ORDINALITY AS u(a, b)",
+	  0, "", 0 },
+	{ "full text", "SELECT ts_rank_cd(v, q) FROM t, websearch_to_tsquery('english', $1) q WHERE v @@ q", 0, "", 0 },
+	{ "a function of contrib", "INSERT INTO t (id) VALUES (uuid_generate_v4())", 0, "", 0 },
+	{ "xact locks", "SELECT pg_advisory_xact_lock($1), pg_try_advisory_xact_lock_shared(1, 2)", 0, "", 0 },
+	{ "copy", "COPY t (a, b) FROM STDIN WITH (FORMAT csv, HEADER true)", 0, "", 0 },
+	{ "COMMIT PREPARED", "COMMIT PREPARED 'x'; ROLLBACK PREPARED 'y'; PREPARE TRANSACTION 'z'", 0, "", 0 },
+	{ "NOTIFY", "NOTIFY x, 'y'; SELECT pg_notify('x', 'y')", 0, "", 0 },
+	{ "GRANT EXECUTE", "GRANT EXECUTE ON FUNCTION f(int) TO u; REVOKE EXECUTE ON FUNCTION f(int) FROM u", 0, "",
+	  0 },
+	{ "words that are columns",
+	  "SELECT set, reset, t.temp, t.into, execute, listen AS load FROM do WHERE t.hold = t.create", 0, "", 0 },
+	{ "ALTER TABLE ... SET", "ALTER TABLE t SET (fillfactor = 70), ALTER c SET DEFAULT 1", 0, "", 0 },
+	{ "ON DELETE SET NULL", "ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES u (b) ON DELETE SET NULL", 0, "", 0 },
+	{ "cast to a name", "SELECT 'x'::regclass, a [1], (b).*", 0, "", 0 },
+	/* Settings. */
+	{ "SET", "SET a = 1", SETTING, "", 0 },
+	{ "any case, comments before it", "/* x */ -- y\n sEt a = 1", SETTING, "", 0 },
+	{ "behind another", "SELECT 1;set a = 1", SETTING, "", 0 },
+	{ "LOCAL", "SET LOCAL a.b = 1", 0, "", 0 },
+	{ "of the transaction", "SET TRANSACTION READ ONLY; SET CONSTRAINTS ALL DEFERRED", 0, "", 0 },
+	{ "of the session", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", SETTING, "", 0 },
+	{ "settings with these names", "SET local.x = 1; SET transaction . y TO 2; SET constraints.z = 3", SETTING,
+	  "local.x transaction.y constraints.z ", 0 },
+	{ "quoted, LOCAL is a name", "SET \"local\" = 1", SETTING, "", 0 },
+	{ "names of one's own", "SET App.User_Id = '5'; SET SESSION b.c = 1; RESET d.e; SET session.f = 2", SETTING,
+	  "app.user_id b.c d.e session.f ", 0 },
+	{ "quoted ones", "SET \"A\" . \"b c\" = 1; SET \"d.e\" = 2", SETTING, "a.b c d.e ", 0 },
+	{ "each once", "SET a.b = 1; SET A.B = 2", SETTING, "a.b ", 0 },
+	{ "three parts", "SET a.b.c = 1", SETTING, "a.b.c ", 0 },
+	{ "a name that ends with the text", "RESET a.b", SETTING, "a.b ", 0 },
+	{ "as long as fits", "SET a." NAME60 "x = 1", SETTING, "a." NAME60 "x ", 0 },
+	{ "longer", "SET a." NAME60 "xy = 1", SETTING | LOST, "", 0 },
+	{ "more than fit",
+	  "SET a.a=1;SET a.b=1;SET a.c=1;SET a.d=1;SET a.e=1;SET a.f=1;SET a.g=1;SET a.h=1;SET a.i=1;SET a.h=2",
+	  SETTING | LOST, "a.a a.b a.c a.d a.e a.f a.g a.h ", 0 },
+	{ "RESET, DISCARD", "RESET ALL", SETTING, "", 0 },
+	{ "all goes", "DISCARD ALL", DISCARD, "", 0 },
+	{ "set_config", "SELECT set_config('a.b', 'c.d', false)", SETTING, "a.b ", 0 },
+	{ "in any dress", "SELECT pg_catalog . \"set_config\" /* ( */ ( 'A.b'::text, $1, true)", SETTING, "a.b ", 0 },
+	{ "of another schema", "SELECT x.set_config('a.b', '', false)", SETTING | CODE, "a.b ", 0 },
+	{ "two lines", "SELECT set_config('a' -- c\n  '.b', '', false)", SETTING, "a.b ", 0 },
+	{ "in dollars", "SELECT set_config($$a.b$$, '', false)", SETTING, "a.b ", 0 },
+	{ "no dot", "SELECT set_config('search_path', 'a.b', false)", SETTING, "", 0 },
+	{ "a parameter", "SELECT set_config($1, $2, $3)", SETTING | LOST, "", 0 },
+	{ "an expression", "SELECT set_config('a.' || x, '', false)", SETTING | LOST, "", 0 },
+	{ "an escape", "SELECT set_config(E'a\\x2eb', '', false)", SETTING | LOST, "", 0 },
+	{ "a column", "SELECT set_config(name, '', false) FROM pg_settings", SETTING | LOST, "", 0 },
+	{ "only named", "SELECT set_config FROM t", 0, "", 0 },
+	{ "in a string", "SELECT 'set_config(''a.b'', 1, false); SET a = 1'", 0, "", 0 },
+	{ "in an identifier", "SELECT \"; SET a = 1\"", 0, "", 0 },
+	/* Temporary relations. */
+	{ "CREATE TEMP", "CREATE TEMP TABLE t (a int)", TEMP | CREATE, "", 0 },
+	{ "all spellings", "create /**/ temporary view v as select 1", TEMP | CREATE, "", 0 },
+	{ "OR REPLACE", "CREATE OR REPLACE TEMP VIEW v AS SELECT 1", TEMP | CREATE, "", 0 },
+	{ "LOCAL", "CREATE LOCAL TEMP TABLE t (a int)", TEMP | CREATE, "", 0 },
+	{ "SELECT INTO", "SELECT 1 AS a INTO TEMP t", TEMP | CREATE, "", 0 },
+	{ "SELECT INTO LOCAL", "SELECT 1 INTO LOCAL TEMPORARY TABLE t", TEMP | CREATE, "", 0 },
+	{ "SELECT INTO without it", "SELECT 1 AS a INTO t", CREATE, "", 0 },
+	{ "EXPLAIN runs it", "EXPLAIN (ANALYZE) CREATE TEMP TABLE t AS SELECT 1", TEMP | CREATE, "", 0 },
+	{ "EXPLAIN runs the other", "EXPLAIN ANALYZE CREATE TABLE t AS SELECT 1", CREATE, "", 0 },
+	{ "the schema", "SELECT * FROM pg_temp.t, \"pg_temp_3\".u", TEMP, "", 0 },
+	{ "folded", "DROP TABLE PG_Temp.t", TEMP | UNDO, "", 0 },
+	{ "in a literal", "SELECT 'a, Pg_TEMP, b'", TEMP, "", 0 },
+	{ "behind much", "SELECT 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaapg_tepg_temp'", TEMP, "", 0 },
+	{ "in two lines", "SELECT 'pg_' \n 'temp'", TEMP, "", 0 },
+	{ "in dollars", "SELECT $$pg_temp$$", TEMP, "", 0 },
+	{ "only nearly", "SELECT 'pg_tem', 'p', 'g_temp', pgtemp, 'pg_ temp', pg_tem, '_________________pg_tempt'",
+	  TEMP, "", 0 },
+	{ "only nearly, all of them", "SELECT 'pg_tem', 'g_temp', pg_tem, 'xxxxxxxxxxxxxxxxx_xxxxpg_txxxxx_'", 0, "",
+	  0 },
+	{ "in a comment", "SELECT 1 /* pg_temp */ -- pg_temp", 0, "", 0 },
+	/* Locks. */
+	{ "advisory locks", "SELECT pg_advisory_lock(1)", LOCK, "", 0 },
+	{ "any of them", "select PG_TRY_ADVISORY_LOCK_SHARED (1)", LOCK, "", 0 },
+	{ "called like a column", "SELECT (1::bigint).pg_advisory_lock", LOCK | CODE, "", 0 },
+	{ "unlocked", "SELECT \"pg_advisory_unlock\"(1)", LOCK | UNDO, "", 0 },
+	{ "all", "SELECT pg_advisory_unlock_all()", LOCK | UNDO, "", 0 },
+	/* Cursors, statements, channels. */
+	{ "WITH HOLD", "DECLARE c CURSOR WITH /* x */ HOLD FOR SELECT 1", CURSOR, "", 0 },
+	{ "WITHOUT HOLD", "DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1", 0, "", 0 },
+	{ "CLOSE", "CLOSE c", UNDO, "", 0 },
+	{ "PREPARE", "PREPARE p AS SELECT 1", PREPARE, "", 0 },
+	{ "a statement called transaction", "PREPARE transaction AS SELECT 1", PREPARE, "", 0 },
+	{ "DEALLOCATE", "DEALLOCATE p", PREPARE | UNDO, "", 0 },
+	{ "EXECUTE", "EXECUTE p(1)", EXECUTE, "", 0 },
+	{ "explained", "EXPLAIN ANALYZE EXECUTE p", EXECUTE, "", 0 },
+	{ "to a table", "CREATE TABLE t AS EXECUTE p", EXECUTE | CREATE, "", 0 },
+	{ "to a table, a statement called function", "CREATE TABLE t AS EXECUTE function", EXECUTE | CREATE, "", 0 },
+	{ "a trigger's", "CREATE TRIGGER x AFTER INSERT ON t EXECUTE FUNCTION f()", CREATE, "", 0 },
+	{ "LISTEN", "LISTEN c", LISTEN, "", 0 },
+	{ "UNLISTEN", "UNLISTEN *", LISTEN | UNDO, "", 0 },
+	{ "LOAD", "LOAD 'auto_explain'", LOAD, "", 0 },
+	{ "sequences", "SELECT currval('s'), lastval()", SEQUENCE, "", 0 },
+	/* DDL. */
+	{ "an index", "CREATE UNIQUE INDEX CONCURRENTLY i ON s.t USING gin (a, lower(b) gin_trgm_ops)", CREATE, "", 0 },
+	{ "a table",
+	  "CREATE TABLE IF NOT EXISTS s.t (id uuid PRIMARY KEY, n varchar(9), v vector(3), UNIQUE (n), CONSTRAINT c "
+	  "FOREIGN KEY (n) REFERENCES u (n), CHECK (length(n) > 1), x int GENERATED ALWAYS AS IDENTITY (START 2))",
+	  CREATE, "", 0 },
+	{ "databases", "CREATE DATABASE d", CREATE | DATABASE, "", 0 },
+	{ "dropped", "DROP DATABASE IF EXISTS d", UNDO | DATABASE, "", 0 },
+	{ "altered", "ALTER DATABASE d RENAME TO e", DATABASE, "", 0 },
+	{ "savepoints", "SAVEPOINT a", SAVEPOINT, "", 0 },
+	{ "released", "RELEASE a", SAVEPOINT, "", 0 },
+	{ "rolled back to", "ROLLBACK WORK TO SAVEPOINT a", SAVEPOINT, "", 0 },
+	{ "rolled back", "ROLLBACK; ABORT", 0, "", 0 },
+	/* Code. */
+	{ "CALL", "CALL p()", CODE, "", 0 },
+	{ "DO", "DO $$begin null; end$$", CODE, "", 0 },
+	{ "names in DO",
+	  "DO $y$begin perform set_config('a.b', $$x$$, false); SET LOCAL C.d = 1; execute 'set e.f to 1'; end$y$",
+	  CODE, "a.b c.d e.f ", 0 },
+	{ "in single quotes", "DO 'begin perform set_config(''a.b'', ''x'', false); end' LANGUAGE plpgsql", CODE,
+	  "a.b ", 0 },
+	{ "a name made in DO", "DO $$begin perform set_config('a.' || x, '', false); end$$", CODE | LOST, "", 0 },
+	{ "a variable in DO", "DO $$begin perform set_config(x, '', false); end$$", CODE | LOST, "", 0 },
+	{ "a number in DO", "DO $$begin perform set_config(|, '', false); end$$", CODE | LOST, "", 0 },
+	{ "one's own function", "SELECT my_fn(1)", CODE, "", 0 },
+	{ "quoted", "SELECT \"my_fn\"(1)", CODE, "", 0 },
+	{ "with a schema", "SELECT app.lower('x')", CODE, "", 0 },
+	{ "with PostgreSQL's", "SELECT PG_CATALOG.lower('x'), pg_catalog.my_fn()", CODE, "", 0 },
+	{ "in a condition", "SELECT 1 FROM t JOIN u ON my_fn(t.a, u.b)", CODE, "", 0 },
+	{ "behind ON CONFLICT's word", "INSERT INTO t SELECT 1 FROM t JOIN u ON conflict(t.a)", CODE, "", 0 },
+	{ "behind DISTINCT ON", "SELECT DISTINCT ON (a) my_fn(a) FROM t", CODE, "", 0 },
+	{ "behind OPERATOR", "SELECT 1 OPERATOR(pg_catalog.+) my_fn(a)", CODE, "", 0 },
+	{ "as a table", "SELECT * FROM my_fn(1) AS x (a int)", CODE, "", 0 },
+	{ "in a WITH", "WITH a AS (SELECT b, my_fn(c)) SELECT 1", CODE, "", 0 },
+	{ "behind a WITH", "WITH a AS (SELECT 1) SELECT x, my_fn(c)", CODE, "", 0 },
+	{ "behind a keyword that is none of the reserved", "SELECT 1 AT TIME ZONE my_fn(1)", CODE, "", 0 },
+	{ "that runs a text", "SELECT query_to_xml('SELECT 1', true, true, '')", CODE, "", 0 },
+	{ "that makes something of the session's own", "SELECT pg_create_physical_replication_slot('a', true, true)",
+	  CODE, "", 0 },
+	{ "a column of an expression", "SELECT (f.g).h FROM f", CODE, "", 0 },
+	{ "an identifier with escapes", "SELECT U&\"set\\005fconfig\"('a', 'b', false)", UNICODE, "", 0 },
+	/* How PostgreSQL reads texts. */
+	{ "nested comments", "/* /* */ ; SET a = 1; */ SELECT 1", 0, "", 0 },
+	{ "a slash does not end one", "/*/ ; SET a = 1 /*/ */ */ SELECT 1", 0, "", 0 },
+	{ "it ends", "/***/ SET a = 1", SETTING, "", 0 },
+	{ "operators and comments", "SELECT 1 +/* ; SET a = 1 */ 2 *--; SET a = 1\n 3 @/**/ 4", 0, "", 0 },
+	{ "a carriage return ends a line", "SELECT 1 --x\r;SET a = 1", SETTING, "", 0 },
+	{ "doubled quotes", "SELECT '''; SET a = 1; ''', \"\"\"; SET a = 1 \"\"\"", 0, "", 0 },
+	{ "a backslash is a character", "SELECT '\\'; SET a = 1 --'", SETTING, "", 0 },
+	{ "but in E strings", "SELECT E'\\'; SET a = 1 --'", 0, "", 0 },
+	{ "also on their next lines", "SELECT E'x' -- \n '\\'; SET a = 1 --'", 0, "", 0 },
+	{ "not on the same line", "SELECT E'x' '\\'; SET a = 1 --'", SETTING, "", 0 },
+	{ "nor behind a comment", "SELECT E'x' /*\n*/ '\\'; SET a = 1 --'", SETTING, "", 0 },
+	{ "a word that ends in e has none", "SELECT 1 as type'\\'; SET a = 1 --'", SETTING, "", 0 },
+	{ "doubled backslashes", "SELECT e'\\\\'; SET a = 1 --'", SETTING, "", 0 },
+	{ "B, X, N, U& have none", "SELECT b'\\', x'\\', n'\\', u&'\\'; SET a = 1 --'", SETTING, "", 0 },
+	{ "U& is an operator, too", "SELECT u& 'x'; SET a = 1 --'", SETTING, "", 0 },
+	{ "dollar quotes", "SELECT $$; SET a = 1; $$, $a$; SET a = 1; $b$ $$ $ $a $a$", 0, "", 0 },
+	{ "they end", "SELECT $a$ $$a$; SET a = 1", SETTING, "", 0 },
+	{ "parameters are none", "SELECT $1$1; SET a = 1; $1$", SETTING, "", 0 },
+	{ "nor are dollars in words", "SELECT a$b$ ; SET a = 1; SELECT $b$ $b$", SETTING, "", 0 },
+	{ "tags have case", "SELECT $a$ $A$ ; SET a = 1; $a$", 0, "", 0 },
+	{ "letters beyond ASCII", "SELECT \xc3\xa4set, $\xc3\xa4$ ; SET a = 1 $\xc3\xa4$", 0, "", 0 },
+	{ "a string that does not end", "SELECT 'a", ALL, "", 0 },
+	{ "a comment that does not", "SELECT 1 /* /* */", ALL, "", 0 },
+	{ "an identifier", "SELECT \"a", ALL, "", 0 },
+	{ "a dollar quote", "SELECT $a$ $a", ALL, "", 0 },
+	{ "an escape", "SELECT E'\\", ALL, "", 0 },
+	{ "a tag too long to remember", "SELECT $" NAME60 "xyz$ $" NAME60 "xyz$", ALL, "", 0 },
+	{ "one that fits", "SELECT $" NAME60 "xy$ $" NAME60 "xy$", 0, "", 0 },
+	/* standard_conforming_strings = off */
+	{ "backslashes count", "SELECT '\\'; SET a = 1 --'", 0, "", OFF },
+	{ "in N'', too", "SELECT N'\\'; SET a = 1 --'", 0, "", OFF },
+	{ "not in B''", "SELECT B'\\'; SET a = 1 --'", SETTING, "", OFF },
+	{ "B'' has no doubled quotes", "SELECT B'1''\\'; SET a = 1 --'", 0, "", OFF },
+	{ "not in identifiers", "SELECT \"\\\"; SET a = 1 --\"", SETTING, "", OFF },
+	/* Encodings whose second bytes may be a backslash, or a letter. */
+	{ "half a letter is no backslash", "SELECT E'\x81\\'; SET a = 1 --'", SETTING, "", GBK },
+	{ "otherwise it is one", "SELECT E'\x81\\'; SET a = 1 --'", 0, "", 0 },
+	{ "a backslash before a letter", "SELECT E'\\\x81\\'; SET a = 1 --'", SETTING, "", GBK },
+	{ "half a letter is no bar", "SELECT \x81|my_fn(1)", CODE, "", GBK },
+	{ "names that are two letters", "SELECT \x81|lower(1)", CODE, "", GBK },
+	{ "otherwise they are not", "SELECT \x81|lower(1)", 0, "", 0 },
+	{ "Japan's letters of one byte", "SELECT E'\xb1\\'; SET a = 1 --'", 0, "", SJIS },
+	{ "Japan's letters of two", "SELECT E'\xe1\\'; SET a = 1 --'", SETTING, "", SJIS },
+	{ "names that can't be folded", "SET a.\x81\x41 = 1", SETTING | LOST, "", GBK },
+};
+
+static void
+describe(char *into, size_t size, const struct scan *s)
+{
+	into[0] = '\0';
+	for (uint32_t i = 0; i < s->name_count; i++) {
+		strncat(into, s->names[i], size - strlen(into) - 1);
+		strncat(into, " ", size - strlen(into) - 1);
+	}
+}
+
+static void
+feed_copy(struct scan *s, const char *sql, size_t len)
+{
+	char *exact = malloc(len > 0 ? len : 1);
+
+	cr_assert_not_null(exact);
+	memcpy(exact, sql, len);
+	scan_feed(s, exact, len);
+	memset(exact, 'x', len);
+	free(exact);
+}
+
+Test(scan, texts)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		char names[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1];
+		struct scan s;
+		uint32_t flags = scan_text(&s, row->options, row->sql, strlen(row->sql));
+
+		describe(names, sizeof(names), &s);
+		cr_expect_eq(flags, row->want, "%s: %#x instead of %#x: %s", row->rule, flags, row->want, row->sql);
+		if (row->want != ALL)
+			cr_expect_str_eq(names, row->names, "%s: %s", row->rule, names);
+	}
+}
+
+static void
+check_cut(const struct row *row, const struct scan *whole, size_t first, size_t step)
+{
+	size_t len = strlen(row->sql);
+	char want[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1], got[sizeof(want)];
+	struct scan s, copy;
+
+	memset(&s, 'x', sizeof(s));
+	scan_init(&s, row->options);
+	feed_copy(&s, row->sql, first);
+	for (size_t at = first; at < len; at += step) {
+		feed_copy(&s, row->sql + at, at + step < len ? step : len - at);
+		copy = s; /* may be copied */
+		memset(&s, 'x', sizeof(s));
+		s = copy;
+	}
+	cr_expect_eq(scan_end(&s), whole->flags, "%s: cut at %zu, then every %zu: %#x", row->rule, first, step,
+		     s.flags);
+	describe(want, sizeof(want), whole);
+	describe(got, sizeof(got), &s);
+	cr_expect_str_eq(got, want, "%s: cut at %zu, then every %zu", row->rule, first, step);
+}
+
+Test(scan, how_a_text_is_cut_does_not_matter)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t len = strlen(rows[i].sql);
+		struct scan whole;
+
+		scan_text(&whole, rows[i].options, rows[i].sql, len);
+		for (size_t first = 0; first <= len; first++)
+			check_cut(&rows[i], &whole, first, len > 0 ? len : 1);
+		for (size_t step = 1; step <= 20; step++)
+			check_cut(&rows[i], &whole, 0, step);
+	}
+}
+
+/* As many bytes as the wide instructions take, and more, around each length that words and literals may have. */
+Test(scan, long_words_and_literals)
+{
+	for (size_t len = 1; len < 100; len++) {
+		char sql[512];
+		struct scan s;
+
+		snprintf(sql, sizeof(sql), "SELECT %.*s(1), '%.*spg_temp%.*s'", (int)len, NAME60 NAME60, (int)len,
+			 NAME60 NAME60, (int)(100 - len), NAME60 NAME60);
+		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)(CODE | TEMP), "%s", sql);
+		snprintf(sql, sizeof(sql), "SELECT %.*s (1), '%.*spg_tamp'", (int)len, NAME60 NAME60, (int)len,
+			 NAME60 NAME60);
+		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)CODE, "%s", sql);
+	}
+}
+
+Test(scan, zero_bytes_are_characters)
+{
+	static const char sql[] = "SELECT 'a\0b', \"c\0d\", e\0f; SET g.\0h = 1; SET \"i.j\0k\" = 1";
+	struct scan s;
+
+	cr_expect_eq(scan_text(&s, 0, sql, sizeof(sql) - 1), (uint32_t)(SETTING | LOST));
+	cr_expect_eq(s.name_count, 0);
+}
+
+Test(scan, encodings)
+{
+	static const struct {
+		const char *name;
+		unsigned want;
+	} encodings[] = {
+		{ "UTF8", 0 },	 { "LATIN1", 0 }, { "EUC_JP", 0 },    { "JOHAB", 0 },	{ "GBK", GBK },
+		{ "BIG5", GBK }, { "UHC", GBK },  { "GB18030", GBK }, { "SJIS", SJIS }, { "SHIFT_JIS_2004", SJIS },
+		{ "", 0 }
+	};
+
+	for (size_t i = 0; i < sizeof(encodings) / sizeof(encodings[0]); i++)
+		cr_expect_eq(scan_encoding_option(encodings[i].name), encodings[i].want, "%s", encodings[i].name);
+}
+
+Test(scan, search_paths)
+{
+	cr_expect(scan_names_pg_temp("pg_temp"));
+	cr_expect(scan_names_pg_temp("public, \"PG_Temp\""));
+	cr_expect(scan_names_pg_temp("pg_tepg_temp_3"));
+	cr_expect_not(scan_names_pg_temp("public, \"$user\", pg_tem"));
+	cr_expect_not(scan_names_pg_temp(""));
+}
