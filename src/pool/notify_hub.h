@@ -7,8 +7,10 @@
  * UNLISTEN a while after the last one has left. If its connection is lost it connects and listens again, and then tells
  * the ears that there may be a gap.
  *
- *   notify_hub.c    ears, channels, members
- *   notify_link.c   the connection: commands in order, their answers, loss and return
+ *   notify_hub.c       hubs, ears, time
+ *   notify_channels.c  channels and members
+ *   notify_catch_up.c  who waits until it has heard all there is
+ *   notify_link.c      the connection: commands in order, their answers, loss and return
  *
  * Owns:    its connection (beside pool_size), its channels. Borrows: ears and members, which leave before they go.
  * Always:  a member hears `listening` once at most as an answer to a join, and `lost` at most once after that; nothing
