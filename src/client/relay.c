@@ -852,11 +852,11 @@ relay_leave(struct client *c)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
+	listen_unlinked(c, srv);
 	if (c->replication != 0) {
 		replication_leave(c);
 		return;
 	}
-	listen_unlinked(c, srv);
 	/* In mid-login nobody knows which of its settings are there. */
 	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
 		   session_is_dirty(c) || listen_is_adopting(c);

@@ -24,17 +24,6 @@ statements_pass_through(const struct client *c)
 	return c->is_session || (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
-struct statement *
-statements_find(const struct client *c, const char *name)
-{
-	const struct named *n;
-
-	if (name[0] == '\0')
-		return c->statements == NULL ? NULL : c->statements->unnamed;
-	n = named_find(c, name);
-	return n == NULL ? NULL : n->st;
-}
-
 /* What a Bind begins with. */
 struct bind_names {
 	const char *portal, *statement;
@@ -164,6 +153,17 @@ bind_named(struct client *c, struct named *n, const uint8_t *message, const stru
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(c, message, b->len, b->portal, "", 0, n->st->name);
 	return STATEMENT_DONE;
+}
+
+struct statement *
+statements_find(const struct client *c, const char *name)
+{
+	const struct named *n;
+
+	if (name[0] == '\0')
+		return c->statements == NULL ? NULL : c->statements->unnamed;
+	n = named_find(c, name);
+	return n == NULL ? NULL : n->st;
 }
 
 enum statement_step
