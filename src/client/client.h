@@ -80,7 +80,7 @@ struct client_env {
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
-	TAILQ_HEAD(client_sessions, client_session) lingering; /* session_linger.c */
+	TAILQ_HEAD(client_lingerers, client) lingering; /* session_linger.c */
 	uint32_t client_count, login_count,
 	    cancel_count; /* of them; cancel and console connections do not count as clients */
 	struct client **keyed; /* by cancel key: lists along key_next */
@@ -124,6 +124,8 @@ struct client {
 	uint64_t id;
 	uint64_t connected_us, request_us,
 	    wait_us; /* request_us: first byte of the oldest unanswered request was read */
+	uint64_t sequence_us; /* when it last ran what a currval() may follow: session_linger.c */
+	TAILQ_ENTRY(client) lingering;
 	uint64_t idle_since_us; /* since when it has owed us a request */
 	union {
 		struct sockaddr any;
@@ -140,6 +142,8 @@ struct client {
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
 	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
+	bool has_caught_up; /* relay.c: its settings were replayed for the message at hand */
+	bool is_lingering, is_let_go; /* session_linger.c */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
 	bool is_session; /* its server is its own from login to the end: pool_mode = session as it was then */
@@ -272,10 +276,17 @@ void session_yield(struct client_env *env, struct pool_entry *entry); /* somebod
 void session_linger_tick(struct client_env *env);
 void session_stop_lingering(struct client *c);
 
+/*
+ * session_context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text
+ * must not be shared with other clients at all.
+ */
+bool session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context);
+
 /* session_prepare.c */
 /* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
  * memory. */
 int session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple);
+int session_ensure_named(struct client *c, const char *name); /* the same for Bind or Describe of it */
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void session_keep_error(struct client *c, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: told in place of this one */

@@ -486,6 +486,18 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
+/* Once for a message: one that is held until the answers have come does not make it happen again. */
+static int
+catch_up(struct client *c)
+{
+	const struct server *srv = c->srv;
+
+	if (c->replication != 0 || c->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
+		return 0;
+	c->has_caught_up = true;
+	return session_replay(c);
+}
+
 static enum walk_result
 linked(struct request_walk *w, const struct frame *f)
 {
@@ -495,8 +507,7 @@ linked(struct request_walk *w, const struct frame *f)
 	if (c->session != NULL && session_holds(c))
 		return WALK_HOLD;
 	/* It kept its server, whose settings are not its own any more: a RESET has run. */
-	if (c->replication == 0 && c->srv->image != c->image && c->srv->ledger.count == 0 && c->srv->is_synced &&
-	    c->srv->tx != 'E' && session_replay(c) < 0)
+	if (c->srv->image != c->image && catch_up(c) < 0)
 		return out_of_memory(c);
 	switch (f->type) {
 	case 'Q':
@@ -527,6 +538,9 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	struct client *c = w->c;
 	size_t at = w->at, total = c->env->to_server.total;
 	enum walk_result r = linked(w, f);
+
+	if (r != WALK_HOLD)
+		c->has_caught_up = false;
 
 	if (r != WALK_OVER && w->at > at)
 		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);

@@ -186,7 +186,7 @@ renew(struct client *c, struct named *n, bool is_types_told)
 	}
 	memcpy(bytes, old->bytes, len);
 	statement_renew(old);
-	fresh = statement_get(c->env->statements, bytes, len, old->query_len);
+	fresh = statement_get(c->env->statements, bytes, len, old->query_len, old->context);
 	free(bytes);
 	if (fresh == NULL)
 		return;

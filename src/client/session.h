@@ -45,6 +45,7 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* of custom settings: to be asked for by name; owned */
 	unsigned name_count;
+	struct image *before; /* the client's image when the first of them was noted; a reference of its own */
 	/* a text that comes in pieces */
 	struct scan *scan; /* owned, while it does */
 	bool is_parse_scanned; /* it is a Parse that is passed through */
@@ -64,11 +65,6 @@ struct client_session {
 	bool is_filtering; /* until its ReadyForQuery: reports of settings that get their startup value are not shown */
 	bool is_tainted; /* LOAD: its server can't be cleaned */
 	bool is_name_lost; /* set_config() of a name nobody here knows: it stays where it was done */
-	/* currval() and lastval(): session_linger.c */
-	uint64_t sequence_us; /* when a text last named a sequence's functions; 0: never */
-	struct client *client; /* while it lingers */
-	bool is_lingering, is_let_go;
-	TAILQ_ENTRY(client_session) lingering;
 	struct buf kept_error; /* of a PREPARE of ours: told in place of what the text behind it runs into */
 	uint32_t logged_pins;
 	struct fail *refusal; /* session_state = error: the answer to its next request, and the last; owned */
@@ -93,7 +89,7 @@ int session_become(struct client *c, struct image *img);
 /* session_linger.c */
 /* Between transactions: it keeps its server a little longer. */
 bool session_lingers(struct client *c);
-/* A text with SCAN_SEQUENCE or SCAN_NEXTVAL is about to run. -1: no memory. */
+/* A text with SCAN_SEQUENCE, SCAN_NEXTVAL or SCAN_INSERT is about to run. -1: no memory. */
 int session_used_sequence(struct client *c, uint32_t flags);
 
 /* session_prepare.c */

@@ -2,9 +2,9 @@
  * src/client/session_linger.c - currval() and lastval() want the connection that ran nextval(); see session.h.
  *
  * What a sequence gave last is known to one backend only, and nearly every INSERT into a table with a serial column
- * changes it: to pin for that would be the end of pooling. So a client that uses sequences keeps its connection for a
- * moment after its transaction, as long as nobody else wants one: it lingers. Whoever asks for a connection when none
- * is idle gets that of the one who lingers.
+ * changes it: to pin for that would be the end of pooling. So a client that inserts (without RETURNING) or names a
+ * sequence keeps its connection for a moment after its transaction, as long as nobody else wants one: it lingers.
+ * Whoever asks for a connection when none is idle gets that of the one who lingers.
  *
  * A client whose first word on a connection is currval() or lastval() does not get to see another's value: the
  * connection forgets them first, and PostgreSQL says that there is none.
@@ -15,24 +15,13 @@
 #include "wire/messages.h"
 
 #define LINGER_US (200 * US_PER_MS)
-#define SEEN_FOR_US (3600 * US_PER_S) /* what one client of the pool does, others may be about to do */
 
 static bool
-may_linger(struct client *c)
+may_linger(const struct client *c)
 {
-	struct client_session *s = c->session;
-	uint64_t now = *c->env->now_us;
-	bool is_lastval_pool = c->entry->lastval_us != 0 && now - c->entry->lastval_us < SEEN_FOR_US;
 	struct pool_counts counts;
 
-	if (s != NULL && s->is_let_go)
-		return false;
-	if (!is_lastval_pool && (s == NULL || s->sequence_us == 0))
-		return false;
-	if (s == NULL && (s = session_own(c)) == NULL)
-		return false;
-	/* Since its last request, or since it last named a sequence: whichever is later counts. */
-	if (now - (is_lastval_pool ? c->srv->last_done_us : s->sequence_us) >= LINGER_US)
+	if (c->is_let_go || *c->env->now_us - c->sequence_us >= LINGER_US)
 		return false;
 	pool_get_counts(c->entry->policy, &counts);
 	return counts.waiting == 0;
@@ -41,56 +30,46 @@ may_linger(struct client *c)
 void
 session_stop_lingering(struct client *c)
 {
-	struct client_session *s = c->session;
-
-	if (s == NULL || !s->is_lingering)
+	if (!c->is_lingering)
 		return;
-	TAILQ_REMOVE(&c->env->lingering, s, lingering);
-	s->is_lingering = false;
+	TAILQ_REMOVE(&c->env->lingering, c, lingering);
+	c->is_lingering = false;
 }
 
 bool
 session_lingers(struct client *c)
 {
-	struct client_session *s;
-
 	if (!may_linger(c)) {
 		session_stop_lingering(c);
 		return false;
 	}
-	s = c->session;
-	if (!s->is_lingering) {
-		s->is_lingering = true;
-		s->client = c;
-		TAILQ_INSERT_TAIL(&c->env->lingering, s, lingering);
-	}
+	if (!c->is_lingering)
+		TAILQ_INSERT_TAIL(&c->env->lingering, c, lingering);
+	c->is_lingering = true;
 	return true;
 }
 
 static void
-let_go(struct client_session *s)
+let_go(struct client *c)
 {
-	struct client *c = s->client;
-
 	session_stop_lingering(c);
-	s->sequence_us = 0;
-	s->is_let_go = true;
+	c->is_let_go = true;
 	relay_try_release(c);
-	s->is_let_go = false;
+	c->is_let_go = false;
 }
 
 void
 session_yield(struct client_env *env, struct pool_entry *entry)
 {
 	struct pool_counts counts;
-	struct client_session *s;
+	struct client *c;
 
 	pool_get_counts(entry->policy, &counts);
 	if (counts.idle > 0 || counts.lent + counts.opening + counts.pinging < entry->settings.pool_size)
 		return;
-	TAILQ_FOREACH(s, &env->lingering, lingering)
-	if (s->client->entry == entry && s->client->srv->ledger.count == 0) {
-		let_go(s);
+	TAILQ_FOREACH(c, &env->lingering, lingering)
+	if (c->entry == entry && c->srv->ledger.count == 0) {
+		let_go(c);
 		return;
 	}
 }
@@ -98,12 +77,12 @@ session_yield(struct client_env *env, struct pool_entry *entry)
 void
 session_linger_tick(struct client_env *env)
 {
-	struct client_session *s, *next;
+	struct client *c, *next;
 
-	for (s = TAILQ_FIRST(&env->lingering); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, lingering);
-		if (!may_linger(s->client)) {
-			let_go(s);
+	for (c = TAILQ_FIRST(&env->lingering); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, lingering);
+		if (!may_linger(c)) {
+			let_go(c);
 			next = TAILQ_FIRST(&env->lingering); /* whatever that has set off */
 		}
 	}
@@ -139,14 +118,10 @@ discard_sequences(struct client *c)
 int
 session_used_sequence(struct client *c, uint32_t flags)
 {
-	struct client_session *s = session_own(c);
-	struct server *srv = c->srv;
+	const struct server *srv = c->srv;
 
-	if (s == NULL)
-		return -1;
-	s->sequence_us = *c->env->now_us;
-	if (!(flags & SCAN_SEQUENCE))
+	c->sequence_us = *c->env->now_us;
+	if (!(flags & SCAN_SEQUENCE) || srv->previous_id == c->id || srv->has_run || srv->tx != 'I')
 		return 0;
-	c->entry->lastval_us = s->sequence_us;
-	return srv->previous_id == c->id || srv->has_run || srv->tx != 'I' ? 0 : discard_sequences(c);
+	return discard_sequences(c);
 }

@@ -119,6 +119,14 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_simple
 	return r;
 }
 
+static bool
+uses_prepared(const struct client *c, const char *sql, size_t len)
+{
+	struct scan scan;
+
+	return (scan_text(&scan, image_scan_options(c->image), sql, len) & (SCAN_EXECUTE | SCAN_PREPARE)) != 0;
+}
+
 /* The text is PREPARE or DEALLOCATE of this very name. */
 static bool
 wants_only_name(const struct client *c, const char *sql, size_t len, const char *name)
@@ -149,22 +157,42 @@ ensure(struct client *c, const struct image_setting *e, const char *sql, size_t 
 	return r;
 }
 
+/* Nothing may be put before what comes next, or it would be of no use. */
+static bool
+is_no_time(const struct client *c, bool is_simple)
+{
+	const struct server *srv = c->srv;
+
+	return !session_is_followed(c) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
+	       (is_simple && !srv->is_synced);
+}
+
 int
 session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple)
 {
-	struct server *srv = c->srv;
 	struct image *img = c->image;
 	bool is_all;
 	int r = 0;
 
-	if (!image_has_prepared(img) || !session_is_followed(c) || srv->tx == 'E' || srv->ledger.is_skipping ||
-	    srv->ledger.is_copy_open || (is_simple && !srv->is_synced))
+	if (!image_has_prepared(img) || is_no_time(c, is_simple))
 		return 0;
 	is_all = mentions(sql, len, "pg_prepared_statements");
+	if (!is_all && !uses_prepared(c, sql, len))
+		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		if (is_all || mentions(sql, len, image_at(img, i)->name))
 			r = ensure(c, image_at(img, i), sql, len, is_simple);
 	return r;
+}
+
+int
+session_ensure_named(struct client *c, const char *name)
+{
+	const char *text = image_get_prepared(c->image, name), *there = image_get_prepared(c->srv->image, name);
+
+	if (text == NULL || is_no_time(c, false) || (there != NULL && strcmp(there, text) == 0))
+		return 0;
+	return prepare_now(c, name, text, false);
 }
 
 void

@@ -35,6 +35,13 @@ drop_names(struct client_session *s)
 	s->name_count = 0;
 }
 
+static void
+forget_before(struct client_session *s)
+{
+	image_unref(s->before);
+	s->before = NULL;
+}
+
 void
 session_free(struct client *c)
 {
@@ -45,6 +52,7 @@ session_free(struct client *c)
 	c->session = NULL;
 	session_drop_effects(s);
 	drop_names(s);
+	forget_before(s);
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
@@ -419,6 +427,15 @@ is_found(const struct finding *f, const char *name)
 	return false;
 }
 
+static bool
+has_changed(const struct client *c, const char *name)
+{
+	const struct image *before = c->session->before;
+	const char *was = before == NULL ? NULL : image_get(before, name), *now = image_get(c->image, name);
+
+	return was != NULL && now != NULL && strcmp(was, now) != 0;
+}
+
 /* The server's settings as it tells; reported ones are known anyhow. */
 static int
 learn_settings(struct client *c, struct finding *f)
@@ -428,12 +445,14 @@ learn_settings(struct client *c, struct finding *f)
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that was set on this connection and is not any more has been RESET: to the client's. */
+	/* A startup setting that has changed, and is not set on this connection any more, was RESET: to the client's.
+	 */
 	img = image_ref(c->image);
 	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
 		const struct image_setting *s = image_at(c->startup, i);
 
-		if (s->kind == IMAGE_REPORTED && session_has_startup(c, s) && !is_found(f, s->name))
+		if (s->kind == IMAGE_REPORTED && session_has_startup(c, s) && !is_found(f, s->name) &&
+		    has_changed(c, s->name))
 			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
 	}
 	for (size_t i = 0; i < f->other_count; i++)
@@ -562,6 +581,7 @@ session_probe_done(struct server *srv)
 		pins |= 1u << PIN_SESSION_SET;
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
+	forget_before(s);
 	buf_fini(&s->rows);
 	free(f);
 	set_pins(c, pins);
@@ -572,9 +592,7 @@ session_probe_done(struct server *srv)
 static bool
 session_keeps(struct client *c)
 {
-	if (c->entry->lastval_us == 0 && (c->session == NULL || c->session->sequence_us == 0))
-		return false;
-	return session_lingers(c);
+	return c->sequence_us != 0 && session_lingers(c);
 }
 
 bool
@@ -609,6 +627,7 @@ session_may_release(struct client *c)
 	srv->has_failed = srv->has_rolled_back = false;
 	if (parts == 0) {
 		drop_names(s);
+		forget_before(s);
 		if (s->is_tainted || s->is_name_lost)
 			set_pins(c, c->pins | 1u << PIN_SESSION_SET);
 		return c->pins == 0 && !c->is_closing && !session_keeps(c);

@@ -72,16 +72,23 @@ take_names(struct client_session *s, struct server *srv, const struct scan *scan
 		take_name(s, srv, scan->names[i]);
 }
 
+#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
+
 static enum statement_step
 suspect(struct client *c, const struct scan *scan)
 {
-	struct client_session *s = session_own(c);
+	struct client_session *s;
 
+	if ((scan->flags & SCAN_SEQUENCES) && session_used_sequence(c, scan->flags) < 0)
+		return STATEMENT_FAILED;
+	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+		return STATEMENT_FORWARD;
+	s = session_own(c);
 	if (s == NULL)
 		return STATEMENT_FAILED;
+	if (s->before == NULL)
+		s->before = image_ref(c->image);
 	c->srv->suspicion |= scan->flags;
-	if ((scan->flags & (SCAN_SEQUENCE | SCAN_NEXTVAL)) && session_used_sequence(c, scan->flags) < 0)
-		return STATEMENT_FAILED;
 	if (scan->flags & SCAN_LOAD)
 		s->is_tainted = true;
 	take_names(s, c->srv, scan);
@@ -96,12 +103,15 @@ is_reported(const struct client *c, const char *name)
 	return c->entry->baseline != NULL && image_get(c->entry->baseline, name) != NULL;
 }
 
+/* A custom setting is asked for by name, should the effect not be believed. */
 static void
 add_effect(struct client *c, int kind, const char *name, const char *value)
 {
 	struct client_session *s = c->session;
 	struct effect *e = &s->effects[s->effect_count];
 
+	if (s->before == NULL)
+		s->before = image_ref(c->image);
 	if (s->effect_count == EFFECTS_MAX) {
 		c->srv->suspicion |= SCAN_SETTING | SCAN_PREPARE;
 		return;
@@ -110,6 +120,8 @@ add_effect(struct client *c, int kind, const char *name, const char *value)
 	e->name = name == NULL ? NULL : strdup(name);
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
+	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
+		take_name(s, c->srv, name);
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
 		c->srv->suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
 }
@@ -343,6 +355,8 @@ flagged_query(struct client *c, const char *sql, size_t len, const struct scan *
 	struct known_text text;
 	enum statement_step step;
 
+	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+		return session_is_followed(c) ? suspect(c, scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
 	if (!is_known(c, &text, sql, len, NULL, 0))
@@ -478,7 +492,7 @@ static int
 ensure_for(struct client *c, const struct statement *st, const char *name)
 {
 	if (st == NULL)
-		return session_ensure_prepared(c, name, strlen(name), false);
+		return session_ensure_named(c, name);
 	return session_ensure_prepared(c, (const char *)st->bytes, st->query_len, false);
 }
 
@@ -504,8 +518,10 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 		unbind(c->session);
 	if (st == NULL)
 		return session_is_followed(c) ? bind_unknown(c, name) : STATEMENT_FORWARD;
-	if (flags_of(c, st) == 0)
-		return STATEMENT_FORWARD;
+	scan.flags = flags_of(c, st);
+	scan.name_count = 0;
+	if ((scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+		return scan.flags != 0 && session_is_followed(c) ? suspect(c, &scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
 	audit(c, flags_of(c, st));

@@ -57,15 +57,18 @@ statement_of(struct client *c, const struct parse_fields *f)
 	struct buf b = { 0 };
 	struct statement *st = NULL;
 	size_t query_len = f->query_len;
+	uint32_t context;
 
+	if (!session_statement_context(c, (const char *)f->rest, f->query_len, &context))
+		return statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len);
 	if (c->entry->settings.statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len)
-		return statement_get(c->env->statements, f->rest, f->rest_len, query_len);
+		return statement_get(c->env->statements, f->rest, f->rest_len, query_len, context);
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(c->env->statements, b.bytes, b.len, query_len);
+		st = statement_get(c->env->statements, b.bytes, b.len, query_len, context);
 	buf_fini(&b);
 	return st;
 }
@@ -193,6 +196,8 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	step = statements_parse_sql(c, &f);
 	if (step != STATEMENT_FORWARD)
 		return step;
+	if (session_ensure_prepared(c, (const char *)f.rest, f.query_len, false) < 0)
+		return STATEMENT_FAILED;
 	if (!listen_parse(c, &f, &other))
 		return parse_step(c, &f, message, len);
 	step = parse_other(c, &other);

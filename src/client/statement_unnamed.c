@@ -119,7 +119,7 @@ unnamed_parse(struct client *c, const struct parse_fields *f, const uint8_t *mes
 	struct client_statements *s = names_own(c);
 	struct statement *st;
 
-	if (s == NULL || (st = statement_get(c->env->statements, f->rest, f->rest_len, f->query_len)) == NULL)
+	if (s == NULL || (st = statement_get(c->env->statements, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 		return STATEMENT_FAILED;
 	if (push_unnamed_parse(c, OWED_TO_CLIENT, st) < 0) {
 		statement_unref(st);

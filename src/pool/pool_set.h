@@ -50,7 +50,6 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is configured no more */
 	uint64_t last_used_us, next_due_us;
-	uint64_t lastval_us; /* when a client last asked for a sequence's last value (client/session_linger.c) */
 	uint64_t holder, held_until_us; /* pool_hold.c; 0: not held */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */

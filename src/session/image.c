@@ -25,13 +25,22 @@ struct image {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
+	uint32_t context;
 	size_t text_len; /* bytes of the texts behind the settings */
 	size_t count;
 	struct image_setting settings[];
 };
 
+/* Values of the settings that literals are read under, in one text. */
+struct context {
+	UT_hash_handle hh;
+	uint32_t number;
+	char text[];
+};
+
 struct image_store {
 	uint64_t seed;
+	struct context *contexts;
 	struct image *by_hash; /* several images may share a hash: chained by uthash */
 };
 
@@ -48,6 +57,15 @@ image_store_new(uint64_t seed)
 void
 image_store_free(struct image_store *store)
 {
+	struct context *c, *next;
+
+	if (store == NULL)
+		return;
+	HASH_ITER(hh, store->contexts, c, next)
+	{
+		HASH_DELETE(hh, store->contexts, c);
+		free(c);
+	}
 	free(store);
 }
 
@@ -93,6 +111,49 @@ scan_options_of(const struct image *img)
 	return encoding == NULL ? options : options | scan_encoding_option(encoding);
 }
 
+static uint32_t
+context_of(struct image *img)
+{
+	static const char *const names[] = { "DateStyle",	"IntervalStyle",
+					     "TimeZone",	"timezone_abbreviations",
+					     "array_nulls",	"backslash_quote",
+					     "lc_monetary",	"lc_numeric",
+					     "lc_time",		"standard_conforming_strings",
+					     "client_encoding", "transform_null_equals",
+					     "xmloption",	"xmlbinary" };
+	struct image_store *store = img->store;
+	struct context *found;
+	struct buf b = { 0 };
+	uint32_t number = IMAGE_CONTEXT_NONE;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = image_get(img, names[i]);
+
+		buf_put_str(&b, value == NULL ? "" : value);
+	}
+	if (!buf_ok(&b)) {
+		buf_fini(&b);
+		return number;
+	}
+	HASH_FIND(hh, store->contexts, b.bytes, (unsigned)b.len, found);
+	if (found == NULL && HASH_COUNT(store->contexts) < IMAGE_CONTEXTS_MAX &&
+	    (found = calloc(1, sizeof(*found) + b.len)) != NULL) {
+		memcpy(found->text, b.bytes, b.len);
+		found->number = HASH_COUNT(store->contexts) + 1;
+		HASH_ADD_KEYPTR(hh, store->contexts, found->text, (unsigned)b.len, found);
+	}
+	if (found != NULL)
+		number = found->number;
+	buf_fini(&b);
+	return number;
+}
+
+uint32_t
+image_context(const struct image *img)
+{
+	return img->context;
+}
+
 unsigned
 image_scan_options(const struct image *img)
 {
@@ -115,6 +176,7 @@ intern(struct image *img)
 		return found;
 	}
 	img->refs = 1;
+	img->context = context_of(img);
 	if (found == NULL)
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img);
 	else

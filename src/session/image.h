@@ -67,6 +67,13 @@ const char *image_get(const struct image *img, const char *name); /* a setting's
 const char *image_get_prepared(const struct image *img, const char *name); /* the PREPARE; NULL: there is none */
 bool image_has_prepared(const struct image *img);
 bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
+/*
+ * A number for those of its settings under which PostgreSQL reads literals: equal numbers, equal settings.
+ * IMAGE_CONTEXT_NONE: there are too many combinations to tell them apart.
+ */
+#define IMAGE_CONTEXT_NONE UINT32_MAX
+#define IMAGE_CONTEXTS_MAX 65536
+uint32_t image_context(const struct image *img);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*

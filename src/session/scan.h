@@ -35,9 +35,10 @@ enum scan_flag {
 	SCAN_DATABASE = 1u << 12, /* CREATE, DROP or ALTER DATABASE */
 	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
 	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
+	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: currval() or lastval() may be asked for next */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
-#define SCAN_ALL 0xffffu
+#define SCAN_ALL 0x1ffffu
 /* Of these, a probe must be asked when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE)

@@ -150,7 +150,7 @@ static void
 begin_statement(struct scan *s, enum sql_word word)
 {
 	static const struct {
-		uint16_t flags;
+		uint32_t flags;
 		uint8_t expect;
 	} rules[SQL_WORDS_END] = {
 		[WORD_SET] = { 0, EXPECT_SET },
@@ -163,6 +163,7 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING },
 		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING },
 		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING },
+		[WORD_INSERT] = { SCAN_INSERT, EXPECT_NOTHING },
 		[WORD_CALL] = { SCAN_CODE, EXPECT_NOTHING },
 		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING },
 		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING },
@@ -207,6 +208,9 @@ judge_word(struct scan *s, enum sql_word word)
 {
 	tell_last(s);
 	switch (word) {
+	case WORD_RETURNING:
+		s->flags &= ~(uint32_t)SCAN_INSERT;
+		break;
 	case WORD_TEMP:
 	case WORD_TEMPORARY:
 		judge_temp(s);

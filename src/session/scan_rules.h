@@ -86,6 +86,7 @@ scan_may_matter(const char *text, size_t len)
 		['i' & 31] = SCAN_LENGTH(4) | SCAN_LENGTH(5), /* into, index */
 		['j' & 31] = SCAN_LENGTH(4), /* join */
 		['p' & 31] = (uint16_t)-SCAN_LENGTH(7),
+		['r' & 31] = SCAN_LENGTH(9), /* returning */
 		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(9), /* to, temp, temporary */
 	};
 

@@ -111,6 +111,7 @@ sql_word_find(const char *text, size_t len)
 		IS("release", RELEASE);
 		IS("replace", REPLACE);
 		IS("reset", RESET);
+		IS("returning", RETURNING);
 		IS("right", RIGHT);
 		IS("rollback", ROLLBACK);
 		IS("routine", ROUTINE);

@@ -133,21 +133,21 @@ entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_
 }
 
 static uint32_t
-hash_of(const struct statement_store *store, const uint8_t *bytes, size_t len)
+hash_of(const struct statement_store *store, const uint8_t *bytes, size_t len, uint32_t context)
 {
-	uint64_t wide = XXH3_64bits_withSeed(bytes, len, store->seed);
+	uint64_t wide = XXH3_64bits_withSeed(bytes, len, store->seed + context);
 
 	return (uint32_t)(wide ^ wide >> 32);
 }
 
 static struct entry *
-find(const struct statement_store *store, const uint8_t *bytes, size_t len, uint32_t hash)
+find(const struct statement_store *store, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
 {
 	struct entry *e;
 
-	/* uthash compares the key's bytes, so equal hashes of unequal texts stay apart. */
+	/* uthash compares the key's bytes, so equal hashes of unequal texts stay apart; those of contexts do here. */
 	HASH_FIND_BYHASHVALUE(hh, store->table, bytes, (unsigned)len, hash, e);
-	return e;
+	return e != NULL && e->st.context == context ? e : NULL;
 }
 
 static void
@@ -159,16 +159,17 @@ share(struct statement_store *store, struct entry *e, uint32_t hash)
 }
 
 struct statement *
-statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len)
+statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
 {
-	uint32_t hash = hash_of(store, bytes, len);
-	struct entry *e = find(store, bytes, len, hash);
+	uint32_t hash = hash_of(store, bytes, len, context);
+	struct entry *e = find(store, bytes, len, context, hash);
 
 	if (e != NULL)
 		return statement_ref(&e->st);
 	e = entry_new(store, bytes, len, query_len);
 	if (e == NULL)
 		return NULL;
+	e->st.context = context;
 	share(store, e, hash);
 	return &e->st;
 }
@@ -206,8 +207,8 @@ static void
 declare(struct entry *e)
 {
 	struct statement_store *store = e->store;
-	uint32_t hash = hash_of(store, e->learnt, e->learnt_len);
-	struct entry *other = find(store, e->learnt, e->learnt_len, hash);
+	uint32_t hash = hash_of(store, e->learnt, e->learnt_len, e->st.context);
+	struct entry *other = find(store, e->learnt, e->learnt_len, e->st.context, hash);
 
 	HASH_DELETE(hh, store->table, e);
 	e->is_shared = false;

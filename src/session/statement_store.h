@@ -1,9 +1,10 @@
 /*
  * src/session/statement_store.h - the texts of prepared statements, each kept once, whoever prepared them.
  *
- * A statement is known by its query text and parameter types (compared, not only hashed). Its id gives the one name it
- * has on every server: pgweir_<id>. Statements nobody holds are kept for a while (the least recently used go first),
- * so that short-lived clients meet servers that know their statements already.
+ * A statement is known by its query text and parameter types (compared, not only hashed), and by the context it was
+ * parsed in: PostgreSQL reads literals when it parses, under the session's DateStyle, TimeZone and the like. Its id
+ * gives the one name it has on every server: pgweir_<id>. Statements nobody holds are kept for a while (the least
+ * recently used go first), so that short-lived clients meet servers that know their statements already.
  *
  * Parameter types that a Parse leaves open are PostgreSQL's choice, and clients that asked hold on to the answer: a
  * statement that is renewed keeps the types it was found to have. Who comes later gets a statement of its own.
@@ -29,6 +30,7 @@ struct statement {
 	size_t query_len; /* of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
+	uint32_t context; /* image_context, or 0: it does not matter */
 	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
@@ -43,7 +45,8 @@ struct statement {
 struct statement_store *statement_store_new(uint64_t seed, size_t idle_bytes_max);
 void statement_store_free(struct statement_store *store); /* after all references are gone */
 /* The one statement of these bytes (as fields_parse gives rest), with a new reference. NULL: no memory. */
-struct statement *statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len);
+struct statement *statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len,
+				uint32_t context);
 /* A statement of its own, shared with nobody, though the text may be known. */
 struct statement *statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len,
 					 size_t query_len);

@@ -18,7 +18,7 @@ get(struct statement_store *store, const char *sql)
 	size_t len = strlen(sql);
 
 	memcpy(bytes, sql, len);
-	return statement_get(store, bytes, len + 3, len);
+	return statement_get(store, bytes, len + 3, len, 0);
 }
 
 static struct statement *
@@ -64,9 +64,9 @@ Test(statement_store, equal_texts_are_one_statement)
 Test(statement_store, parameter_types_tell_statements_apart)
 {
 	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *none = statement_get(store, (const uint8_t *)"X\0\0\0", 4, 1);
-	struct statement *int4 = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1);
-	struct statement *text = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1);
+	struct statement *none = statement_get(store, (const uint8_t *)"X\0\0\0", 4, 1, 0);
+	struct statement *int4 = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
+	struct statement *text = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1, 0);
 
 	cr_expect(none != int4 && int4 != text && none != text);
 	cr_expect_eq(int4->query_len, 1);
@@ -257,7 +257,7 @@ learn_int4(struct statement *st)
 Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 {
 	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *old = statement_get(store, OPEN), *fresh;
+	struct statement *old = statement_get(store, OPEN, 0), *fresh;
 	uint64_t id = old->id;
 
 	learn_int4(old);
@@ -266,7 +266,7 @@ Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 	cr_expect_neq(old->id, id);
 	cr_assert_eq(old->len, 8);
 	cr_expect_arr_eq(old->bytes, "X\0\0\1\0\0\0\27", 8);
-	fresh = statement_get(store, OPEN);
+	fresh = statement_get(store, OPEN, 0);
 	cr_expect_neq(fresh, old, "who comes later leaves the types open again");
 	cr_expect_eq(fresh->len, 4);
 	id = old->id;
@@ -281,17 +281,17 @@ Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 Test(statement_store, equal_statements_of_two_generations_have_one_name)
 {
 	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *first = statement_get(store, OPEN), *second, *declared;
+	struct statement *first = statement_get(store, OPEN, 0), *second, *declared;
 	uint64_t id;
 
 	learn_int4(first);
 	statement_renew(first);
-	second = statement_get(store, OPEN);
+	second = statement_get(store, OPEN, 0);
 	learn_int4(second);
 	id = first->id;
 	statement_renew(second);
 	cr_expect_neq(second->id, id, "a new name, not the other's old one");
-	declared = statement_get(store, INT4);
+	declared = statement_get(store, INT4, 0);
 	cr_expect_eq(first, declared, "the first to be renewed has the key");
 	cr_expect_neq(second, first);
 	for (int i = 0; i < 3; i++) {
@@ -314,7 +314,7 @@ Test(statement_store, equal_statements_of_two_generations_have_one_name)
 Test(statement_store, what_nobody_holds_forgets_its_types)
 {
 	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *st = statement_get(store, OPEN);
+	struct statement *st = statement_get(store, OPEN, 0);
 	size_t bytes = statement_store_bytes(store);
 
 	learn_int4(st);
@@ -322,7 +322,7 @@ Test(statement_store, what_nobody_holds_forgets_its_types)
 	statement_unref(st);
 	statement_store_renew_all(store);
 	cr_expect_eq(statement_store_bytes(store), bytes);
-	cr_expect_eq(statement_get(store, OPEN), st);
+	cr_expect_eq(statement_get(store, OPEN, 0), st);
 	cr_expect_eq(st->len, 4);
 	statement_unref(st);
 	statement_store_free(store);
@@ -331,7 +331,7 @@ Test(statement_store, what_nobody_holds_forgets_its_types)
 Test(statement_store, what_is_malformed_teaches_nothing)
 {
 	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *st = statement_get(store, OPEN);
+	struct statement *st = statement_get(store, OPEN, 0);
 
 	statement_learn_types(st, (const uint8_t *)"", 0);
 	statement_learn_types(st, (const uint8_t *)"\0\2\0\0\0\27", 6);
