@@ -7,7 +7,8 @@ the talks of several clients name (schema, locks, channels) is a client's own, s
 others; but statement texts, names and the columns' types in the schemas differ or agree on purpose.
 
 What is left out, as no answer could be expected: names of temporary schemas, PIDs, OIDs, whether a custom setting that
-is not set is NULL or empty, literals in prepared statements whose meaning hangs on a setting.
+is not set is NULL or empty, literals in prepared statements whose meaning hangs on a setting. Each Parse has a Describe:
+alone, of a text that is known, it need not be tried before it is used.
 """
 
 import random
@@ -100,7 +101,6 @@ class SessionTalk:
         self.savepoints = []
         self.named = {}                     # the protocol's statements: name to count of parameters
         self.told_to_listen = False
-        self.type = item_type(number, without)
         kinds = {
             self.set: 10, self.set_local: 3, self.set_role: 4, self.reset: 4, self.reset_all: 1, self.discard: 2,
             self.set_config: 4, self.set_by_block: 1, self.set_by_function: 1, self.several_sets: 2,
@@ -150,8 +150,8 @@ class SessionTalk:
             self.serial += 1
             name = f"once {self.serial}"
             return Turn(f"{sql}{way} (prepared, used, closed)",
-                        parse(name, sql) + sync() + bind("", name, values) + describe("P") + execute() + sync() +
-                        close("S", name) + sync(), 3)
+                        parse(name, sql) + describe("S", name) + sync() + bind("", name, values) + describe("P") +
+                        execute() + sync() + close("S", name) + sync(), 3)
         return Turn(f"{sql}{way} (extended)", one_statement(sql, values) + sync())
 
     # --- settings ---
@@ -301,19 +301,18 @@ class SessionTalk:
     # --- temporary relations ---
 
     def temp_name(self):
-        return self.one_of("x1", "x2", "item")
+        return self.one_of("x1", "x2")      # a name that hides item's would not change plans made before
 
     def temp_table(self):
         name = self.temp_name()
-        kind = self.type if name == "item" else "text"      # its shadow has the same columns: plans stay valid
         drop = self.one_of("", "", "", " ON COMMIT DROP", " ON COMMIT DROP", " ON COMMIT DELETE ROWS")
-        return self.say(self.one_of(f"CREATE TEMP TABLE {name} (id int, v {kind}){drop}",
-                                    f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (id int, v {kind}){drop}",
-                                    f"CREATE TEMP TABLE {name}{drop} AS SELECT i AS id, '5'::{kind} AS v "
+        return self.say(self.one_of(f"CREATE TEMP TABLE {name} (id int, v text){drop}",
+                                    f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} (id int, v text){drop}",
+                                    f"CREATE TEMP TABLE {name}{drop} AS SELECT i AS id, '5'::text AS v "
                                     "FROM generate_series(1, 2) i",
-                                    f"CREATE LOCAL TEMP TABLE {name} (id int, v {kind}){drop}",
-                                    f"SELECT 1 AS id, '6'::{kind} AS v INTO TEMP {name}",
-                                    f"CREATE TABLE pg_temp.{name} (id int, v {kind})"))
+                                    f"CREATE LOCAL TEMP TABLE {name} (id int, v text){drop}",
+                                    f"SELECT 1 AS id, '6'::text AS v INTO TEMP {name}",
+                                    f"CREATE TABLE pg_temp.{name} (id int, v text)"))
 
     def use_temp_table(self):
         name = self.temp_name()
@@ -324,7 +323,7 @@ class SessionTalk:
 
     def drop_temp_table(self):
         if self.random.random() < 0.3:
-            return self.say("DROP TABLE IF EXISTS pg_temp.x1, pg_temp.x2, pg_temp.item CASCADE")
+            return self.say("DROP TABLE IF EXISTS pg_temp.x1, pg_temp.x2 CASCADE")
         return self.say(f"DROP TABLE IF EXISTS pg_temp.{self.temp_name()} CASCADE")
 
     def other_temporary(self):
@@ -444,7 +443,7 @@ class SessionTalk:
         if name in self.named:
             first, label = close("S", name), f"Close {name}, {label}"
         self.named[name] = count
-        return Turn(label, first + parse(name, text) + sync())
+        return Turn(label, first + parse(name, text) + describe("S", name) + sync())
 
     def use_prepared(self):
         if not self.named or self.status == "E":
