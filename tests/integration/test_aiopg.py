@@ -2,9 +2,8 @@
 
 import asyncio
 
+import aiopg
 import pytest
-
-aiopg = pytest.importorskip("aiopg")
 
 
 def test_a_pool_of_ten_over_two_servers(weir, table):

@@ -18,7 +18,7 @@ import pytest
 
 JDBC = "/usr/share/java/postgresql.jar"
 DRIVERS = Path(__file__).parent / "drivers"
-ROW = re.compile(r"""^\s*(?:@?row\s*\(?\s*["'](\w+)["']|ROW\((\w+)\),)""", re.MULTILINE)
+ROW = re.compile(r"""^\s*@?row\s*\(?\s*["'](\w+)["']|\bROW\((\w+)\),""", re.MULTILINE)
 
 
 def javac(source, out):

@@ -1,18 +1,12 @@
 """node-postgres with its defaults: the cases of pg_suite.js. `npm ci` in this directory brings what it needs."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-
-pytestmark = [
-    pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
-    pytest.mark.skipif(not (HERE / "node_modules" / "pg").exists(), reason="no node_modules: run npm ci here"),
-]
 
 
 def node(weir, case, **environment):

@@ -19,7 +19,7 @@ def value(db, sql, parameters=()):
 def _(number):
     db = connected()
     cursor = db.cursor()
-    cursor.execute(f"CREATE TEMP TABLE basket (n int, v text)")
+    cursor.execute("CREATE TEMP TABLE basket (n int, v text)")
     db.commit()
     for turn in range(20):
         cursor.execute("INSERT INTO basket VALUES (%s, %s)", (turn, f"row {number}"))
