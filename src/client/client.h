@@ -226,8 +226,8 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
 			  bool is_whole);
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct client *c);
-/* A Parse that is forwarded as it is: entered in the ledger. -1: no memory. */
-int statements_oversize_parse(struct client *c, const char *name);
+/* A Parse over max_statement_size. FORWARD: entered in the ledger; DONE: drop it, another was sent; HOLD, FAILED. */
+enum statement_step statements_oversize_parse(struct client *c, const char *name);
 bool statements_hold_server(const struct client *c);
 /* An error that speaks of pgweir_<n> is to speak of the client's own name: rewritten to out; false: nothing to do. */
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);

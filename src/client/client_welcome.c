@@ -237,7 +237,7 @@ apply_settings(struct server *srv, const struct image *wanted, const struct imag
 	struct buf b = { 0 };
 	int r = server_put_image(srv, wanted, always, &b);
 
-	if (r == 0)
+	if (r == 0 && b.len > 0)
 		server_write(srv, b.bytes, b.len);
 	buf_fini(&b);
 	return r;

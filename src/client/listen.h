@@ -6,7 +6,10 @@
  * fail, and counts when its transaction commits. UNLISTEN runs as it is. What is committed is a membership; what is
  * heard for it is sent at once if the client is between transactions, else when its transaction is over.
  *
- *   listen.c         statements, their answers, transactions, memberships
+ *   listen_texts.c   statements, and what is sent for them
+ *   listen.c         waiting for the hub; what answers mean
+ *   listen_members.c memberships, and transactions
+ *   listen_adopt.c   LISTENs that nobody foresaw
  *   listen_queue.c   notifications on their way to the client
  *   listen_pid.c     whose PID is in them
  *

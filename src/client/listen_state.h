@@ -94,13 +94,36 @@ bool listen_keep_ready(struct client *c); /* true: it will be said when the hub 
 bool listen_pid_holds(struct client *c); /* nothing is owed: true if its server is to be kept for now */
 bool listen_pid_caught_up(struct client *c); /* true: that was all it was for */
 
-/* listen.c */
+/* listen_members.c */
 struct client_listen *listen_own(struct client *c); /* made at first use; NULL: no memory */
-bool listen_is_not_ours(const struct client *c);
 void listen_detach_idle(struct client_listen *l); /* nothing needs the hub any more */
+struct membership *membership_find(const struct client_listen *l, const char *name);
+/* The one of this name; if there is none, the hub is asked to listen. NULL: no memory. */
+struct membership *membership_want(struct client *c, const char *name);
+void membership_unref(struct membership *m); /* one of m->refs less */
+void membership_refuse(struct membership *m, const struct fail *why);
+void membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind); /* for the commit */
+void listen_wish_none(struct client_listen *l); /* UNLISTEN * */
+void membership_set_active(struct client_listen *l, struct membership *m, bool is_active);
+void membership_lost(struct client *c, const struct membership *m); /* the hub can't: closes the client */
+void listen_commit(struct client *c); /* may close it */
+void listen_roll_back(struct client_listen *l);
+void listen_sweep(struct client_listen *l); /* frees those that nothing speaks for any more */
+
+/* listen_texts.c */
+#define LISTEN_REFUSED "pgweir_refused" /* nothing has this name: what is asked of it fails */
+bool listen_is_not_ours(const struct client *c); /* messages say nothing, or are none of ours */
+void listen_end_effect(struct client_listen *l, struct listen_effect *e);
+void listen_drop_portals(struct client_listen *l);
+
+/* listen_adopt.c */
+void listen_adopted(struct client *c, const struct fail *why); /* one of the channels: the hub has answered */
+void listen_server_marked(struct client_listen *l); /* the marker was heard on the server */
+void listen_hub_marked(struct client_listen *l); /* ... at the hub */
+void listen_end_adoption(struct client_listen *l);
+
+/* listen.c */
 void listen_answered(struct notify_member *member, const struct fail *why); /* by the hub */
 void listen_resume(struct client *c); /* handles what was kept */
-void listen_hub_marked(struct client_listen *l);
-void listen_end_adoption(struct client_listen *l);
 
 #endif

@@ -394,6 +394,27 @@ scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t b
 		   : 0;
 }
 
+/* Its name is there; the text comes in pieces. */
+static enum walk_result
+send_oversize_parse(struct request_walk *w, const struct frame *f)
+{
+	struct client *c = w->c;
+	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN, total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	enum statement_step step = statements_oversize_parse(c, (const char *)body);
+
+	if (step == STATEMENT_HOLD)
+		return WALK_HOLD;
+	if (step == STATEMENT_FAILED)
+		return out_of_memory(c);
+	c->srv->is_synced = false;
+	if (step == STATEMENT_DONE) { /* another message was sent in its place */
+		drop(w, total);
+		return WALK_ON;
+	}
+	return scan_oversize_parse(c, body, have, f->body_len) < 0 ? out_of_memory(c) : forward(w, total);
+}
+
 /* Parse, Describe, Close: looked into whole. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
@@ -413,11 +434,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		if (c->srv->is_synced)
 			report_request_begins(c, c->srv);
 		sole_use_forget(c);
-		if (statements_oversize_parse(c, (const char *)message + FRAME_HEAD_LEN) < 0 ||
-		    scan_oversize_parse(c, message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, f->body_len) < 0)
-			return out_of_memory(c);
-		c->srv->is_synced = false;
-		return forward(w, total);
+		return send_oversize_parse(w, f);
 	}
 	if (have < total)
 		return WALK_MORE;
@@ -835,11 +852,11 @@ relay_leave(struct client *c)
 		return;
 	if (c->env->to_server.to == &srv->stream)
 		outbox_begin(&c->env->to_server, NULL);
+	listen_unlinked(c, srv);
 	if (c->replication != 0) {
 		replication_leave(c);
 		return;
 	}
-	listen_unlinked(c, srv);
 	/* In mid-login nobody knows which of its settings are there. */
 	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
 		   session_is_dirty(c) || listen_is_adopting(c);

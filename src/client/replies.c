@@ -189,7 +189,7 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 {
 	struct client *c = srv->link;
 
-	return c->entry->settings.pool_mode != POOL_MODE_SESSION && listen_notification(c, message, len);
+	return !c->is_session && listen_notification(c, message, len);
 }
 
 static bool

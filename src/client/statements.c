@@ -12,29 +12,16 @@
 #include "client/listen.h"
 #include "client/statements.h"
 
-#include "session/trailing_comment.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 bool
 statements_pass_through(const struct client *c)
 {
 	return c->is_session || (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
-}
-
-struct statement *
-statements_find(const struct client *c, const char *name)
-{
-	const struct named *n;
-
-	if (name[0] == '\0')
-		return c->statements == NULL ? NULL : c->statements->unnamed;
-	n = named_find(c, name);
-	return n == NULL ? NULL : n->st;
 }
 
 /* What a Bind begins with. */
@@ -74,8 +61,8 @@ put_parse(struct client *c, const char *name, const struct statement *st)
 	c->entry->database->counters.server_parses++;
 }
 
-static int
-evict(struct client *c)
+int
+statement_evict(struct client *c)
 {
 	struct server *srv = c->srv;
 	struct buf b = { 0 };
@@ -120,221 +107,11 @@ statement_ensure(struct client *c, const struct statement *st)
 	}
 	c->entry->database->counters.statement_misses++;
 	srv->kept.state = KEPT_NOT; /* prepared just now, it is not outdated */
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0 ||
+	if (statement_evict(c) < 0 || server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0 ||
 	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
 		return STATEMENT_FAILED;
 	put_parse(c, st->name, st);
 	return STATEMENT_DONE;
-}
-
-/* PostgreSQL says that the name is taken; the error is rewritten on its way back. */
-static enum statement_step
-parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
-{
-	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
-	enum statement_step step;
-
-	if (n->is_oversize)
-		return STATEMENT_FORWARD;
-	step = statement_ensure(c, n->st);
-	if (step != STATEMENT_DONE)
-		return step;
-	/* OWED_DUPLICATE: a Parse that can only fail. */
-	if (named_push(c, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
-	wire_set_u32(head + 1, (uint32_t)(5 + (size_t)n->st->name_len + f->rest_len));
-	outbox_copy(&c->env->to_server, head, sizeof(head));
-	outbox_copy(&c->env->to_server, n->st->name, (size_t)n->st->name_len + 1);
-	outbox_copy(&c->env->to_server, f->rest, f->rest_len);
-	return STATEMENT_DONE;
-}
-
-static int
-parse_on_server(struct client *c, struct named *n)
-{
-	struct server *srv = c->srv;
-
-	n->id = short_id(n->st);
-	if (evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
-		return -1;
-	if (named_push(c, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
-		return -1;
-	put_parse(c, n->st->name, n->st);
-	return 0;
-}
-
-/* The statement that a Parse means: with a trailing comment that says who asks, or without it. */
-static struct statement *
-statement_of(struct client *c, const struct parse_fields *f)
-{
-	struct buf b = { 0 };
-	struct statement *st = NULL;
-	size_t query_len = f->query_len;
-
-	if (c->entry->settings.statement_ignore_comments)
-		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
-	if (query_len == f->query_len)
-		return statement_get(c->env->statements, f->rest, f->rest_len, query_len);
-	buf_put(&b, f->rest, query_len);
-	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
-	if (buf_ok(&b))
-		st = statement_get(c->env->statements, b.bytes, b.len, query_len);
-	buf_fini(&b);
-	return st;
-}
-
-/*
- * A new name of the client's, in its table, with a reference to spare; closed: which had it before. Takes st. NULL: no
- * memory.
- */
-static struct named *
-enter_new(struct client *c, const char *name, struct statement *st, struct named *closed)
-{
-	struct named *n = named_new(c, name, st);
-
-	if (n == NULL) {
-		statement_unref(st);
-		return NULL;
-	}
-	if (closed != NULL)
-		named_leave(c->statements, closed); /* just before; should that be skipped, so is this */
-	if (named_enter(c->statements, n) == 0)
-		return n;
-	named_unref(n);
-	return NULL;
-}
-
-/* PostgreSQL is asked for something it refuses; its error becomes ours. */
-static enum statement_step
-refuse_parse(struct client *c)
-{
-	struct buf b = { 0 };
-	enum statement_step step = STATEMENT_FAILED;
-
-	message_bind_text(&b, STRANGER_FULL, NULL, 0);
-	if (buf_ok(&b) && ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
-		step = STATEMENT_DONE;
-	}
-	buf_fini(&b);
-	return step;
-}
-
-enum statement_step
-statements_parse_named(struct client *c, const struct parse_fields *f, struct named *closed)
-{
-	enum statement_presence there;
-	struct statement *st;
-	struct named *n;
-	int r;
-
-	if (names_own(c) == NULL)
-		return STATEMENT_FAILED;
-	if (!names_have_room(c, f))
-		return refuse_parse(c);
-	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
-	st = c->srv->tx == 'E' ? statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len)
-			       : statement_of(c, f);
-	if (st == NULL)
-		return STATEMENT_FAILED;
-	there = statement_presence_of(c, st);
-	if (there == STATEMENT_UNSURE) {
-		statement_unref(st);
-		return STATEMENT_HOLD;
-	}
-	n = enter_new(c, f->name, st, closed);
-	if (n == NULL)
-		return STATEMENT_FAILED;
-	if (there == STATEMENT_THERE) {
-		c->entry->database->counters.statement_hits++;
-		r = named_push(c, OWED_MADE_PARSE, OWED_TO_CLIENT, n);
-	} else {
-		c->entry->database->counters.statement_misses++;
-		r = parse_on_server(c, n);
-	}
-	named_unref(n);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
-}
-
-static enum statement_step
-parse_step(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
-{
-	struct named *n;
-
-	if (f->name[0] == '\0')
-		return unnamed_parse(c, f, message, len);
-	if (c->entry->settings.prepared_statements == 0)
-		return session_passed_parse(c, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
-	n = named_find(c, f->name);
-	if (named_is_unsettled(c, n))
-		return STATEMENT_HOLD;
-	if (n != NULL && !n->is_closing)
-		return parse_duplicate(c, n, f);
-	return statements_parse_named(c, f, n);
-}
-
-/* Another message than the client's, which is the caller's to free when this returns. */
-static enum statement_step
-parse_other(struct client *c, const struct buf *message)
-{
-	enum statement_step step = STATEMENT_FAILED;
-	struct parse_fields f;
-
-	if (buf_ok(message) && fields_parse(message->bytes + FRAME_HEAD_LEN, message->len - FRAME_HEAD_LEN, &f)) {
-		step = parse_step(c, &f, message->bytes, message->len);
-		outbox_settle(&c->env->to_server);
-	}
-	return step;
-}
-
-enum statement_step
-statements_parse(struct client *c, const uint8_t *message, size_t len)
-{
-	struct parse_fields f;
-	enum statement_step step;
-	struct buf other = { 0 };
-
-	c->entry->database->counters.client_parses++;
-	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
-		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
-	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	sole_use_parse(c, f.name, (const char *)f.rest, f.query_len);
-	if (c->is_session)
-		session_audit_parse(c, (const char *)f.rest, f.query_len);
-	if (statements_pass_through(c))
-		return STATEMENT_FORWARD;
-	step = statements_parse_sql(c, &f);
-	if (step != STATEMENT_FORWARD)
-		return step;
-	if (!listen_parse(c, &f, &other))
-		return parse_step(c, &f, message, len);
-	step = parse_other(c, &other);
-	buf_fini(&other);
-	return step;
-}
-
-/* Kept on its server alone, which stays with the client. */
-static int
-parse_oversize(struct client *c, const char *name)
-{
-	struct named *n = enter_new(c, name, NULL, NULL);
-	int r;
-
-	if (n == NULL)
-		return -1;
-	r = named_push(c, OWED_PARSE, OWED_TO_CLIENT, n);
-	named_unref(n);
-	return r;
-}
-
-int
-statements_oversize_parse(struct client *c, const char *name)
-{
-	if (names_own(c) == NULL)
-		return -1;
-	if (statements_pass_through(c) || (name[0] != '\0' && named_find(c, name) != NULL))
-		return ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
-	return name[0] == '\0' ? unnamed_parse_oversize(c) : parse_oversize(c, name);
 }
 
 bool
@@ -376,6 +153,17 @@ bind_named(struct client *c, struct named *n, const uint8_t *message, const stru
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(c, message, b->len, b->portal, "", 0, n->st->name);
 	return STATEMENT_DONE;
+}
+
+struct statement *
+statements_find(const struct client *c, const char *name)
+{
+	const struct named *n;
+
+	if (name[0] == '\0')
+		return c->statements == NULL ? NULL : c->statements->unnamed;
+	n = named_find(c, name);
+	return n == NULL ? NULL : n->st;
 }
 
 enum statement_step
@@ -529,41 +317,6 @@ statements_sync(struct client *c)
 {
 	if (c->statements != NULL)
 		c->statements->scope++;
-}
-
-/*
- * Parse and Sync, nothing more, of a statement that was prepared in this pool under the same settings: it needs no
- * server now. A client that prepares, waits for that, then executes (libpq's PQprepare) would else hold one for
- * nothing, or wait for one in the middle of the work of others.
- */
-bool
-statements_parse_unlinked(struct client *c, const uint8_t *message, size_t len)
-{
-	struct parse_fields f;
-	struct statement *st;
-	struct named *n;
-
-	if (statements_pass_through(c) || c->entry->settings.prepared_statements == 0 ||
-	    !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0' ||
-	    named_find(c, f.name) != NULL || names_own(c) == NULL)
-		return false;
-	if (!names_have_room(c, &f))
-		return false; /* refused in its turn */
-	st = statement_of(c, &f);
-	if (st == NULL)
-		return false;
-	if (st->valid_pool != c->entry || st->valid_image != c->image) {
-		statement_unref(st);
-		return false;
-	}
-	n = enter_new(c, f.name, st, NULL);
-	if (n == NULL)
-		return false;
-	n->is_pending = false;
-	named_unref(n);
-	c->entry->database->counters.client_parses++;
-	c->entry->database->counters.statement_hits++;
-	return true;
 }
 
 bool

@@ -1,7 +1,8 @@
 /*
  * src/client/statements.h - one client's prepared statements: what the files statements*.c and rerun.c share.
  *
- *   statements.c          Parse, Bind, Describe, Close of named ones, and which server has what
+ *   statements.c          Bind, Describe, Close of named ones, and which server has what
+ *   statement_parse.c     Parse of named ones
  *   statement_names.c     the table of a client's names, and its bytes
  *   statement_unnamed.c   the unnamed one
  *   statement_sql.c       SQL that deallocates them
@@ -120,8 +121,12 @@ bool statements_pass_through(const struct client *c);
 enum statement_presence statement_presence_of(struct client *c, const struct statement *st);
 /* Sees to it that the server has st when what follows arrives there. DONE, HOLD or FAILED. */
 enum statement_step statement_ensure(struct client *c, const struct statement *st);
+int statement_evict(struct client *c); /* room for one more on its server. -1: no memory */
 /* A Parse of st under this name, text from the store. */
 void put_parse(struct client *c, const char *name, const struct statement *st);
+
+/* statement_parse.c */
+/* closed: which had the name, and is as good as gone. */
 enum statement_step statements_parse_named(struct client *c, const struct parse_fields *f, struct named *closed);
 
 /* statement_unnamed.c */

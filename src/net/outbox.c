@@ -61,7 +61,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 void
 outbox_copy(struct outbox *o, const void *bytes, size_t len)
 {
-	if (o->to == NULL)
+	if (o->to == NULL || len == 0)
 		return;
 	if (len > OUTBOX_SPACE / 2) { /* large: send it from where it lies, before it can go away */
 		outbox_ref(o, bytes, len);

@@ -7,8 +7,10 @@
  * UNLISTEN a while after the last one has left. If its connection is lost it connects and listens again, and then tells
  * the ears that there may be a gap.
  *
- *   notify_hub.c    ears, channels, members
- *   notify_link.c   the connection: commands in order, their answers, loss and return
+ *   notify_hub.c       hubs, ears, time
+ *   notify_channels.c  channels and members
+ *   notify_catch_up.c  who waits until it has heard all there is
+ *   notify_link.c      the connection: commands in order, their answers, loss and return
  *
  * Owns:    its connection (beside pool_size), its channels. Borrows: ears and members, which leave before they go.
  * Always:  a member hears `listening` once at most as an answer to a join, and `lost` at most once after that; nothing
@@ -81,6 +83,8 @@ void notify_catch_up_no_more(struct notify_ear *ear);
 /* --- for the set of pools --- */
 /* Connects anew: the pool's target has changed, or an operator asked for it. */
 void notify_hubs_renew(struct pool_entry *entry);
+/* Somebody wants the database to himself: where nobody listens the connection is closed. */
+void notify_hubs_step_aside(struct pool_entry *entry);
 /* No connection between these two. */
 void notify_hubs_pause(struct pool_entry *entry);
 void notify_hubs_resume(struct pool_entry *entry);

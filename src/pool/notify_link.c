@@ -42,7 +42,7 @@ notify_link_connect(struct notify_hub *hub)
 {
 	struct pool_entry *entry = hub->entry;
 
-	if (hub->srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan)
+	if (hub->srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan || entry->held_until_us != 0)
 		return;
 	hub->target = pool_target_ref(entry->target);
 	hub->srv =

@@ -77,12 +77,25 @@ void notify_link_send(struct notify_hub *hub, enum notify_command_kind kind, str
 void notify_link_timer(struct notify_hub *hub, uint64_t in_us);
 
 /* notify_hub.c */
-void notify_hub_up(struct notify_hub *hub); /* the connection takes commands */
+void notify_hub_tick(struct notify_hub *hub, uint64_t now_us); /* may free hub */
+
+/* notify_channels.c: what the connection reports */
+void notify_hub_up(struct notify_hub *hub); /* it takes commands */
 void notify_hub_down(struct notify_hub *hub); /* it is gone, with all that was sent */
 void notify_hub_failed(struct notify_hub *hub, bool is_fatal, const struct fail *why); /* it could not be opened */
 void notify_hub_answered(struct notify_hub *hub, const struct notify_command *command, const struct fail *why);
 void notify_hub_notified(struct notify_hub *hub, const char *channel, const uint8_t *message, size_t len);
 void notify_hub_settle(struct notify_hub *hub); /* calls back what is due */
-void notify_hub_tick(struct notify_hub *hub, uint64_t now_us); /* may free hub */
+/* ... and for the tick */
+void notify_give_up_waiting(struct notify_hub *hub, uint64_t now_us);
+void notify_drop_idle_channels(struct notify_hub *hub, uint64_t now_us);
+void notify_channel_free(struct notify_hub *hub, struct notify_channel *ch);
+void notify_set_dirty(struct notify_ear *ear, bool is_dirty);
+
+/* notify_catch_up.c */
+void notify_caught_up(struct notify_hub *hub); /* the Sync was answered */
+void notify_end_catching(struct notify_hub *hub); /* all who wait are told, at the next settling */
+void notify_tell_caught_up(struct notify_hub *hub);
+void notify_give_up_catching(struct notify_hub *hub, uint64_t now_us);
 
 #endif

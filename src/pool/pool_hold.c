@@ -8,6 +8,7 @@
 #include "pool/pool_set.h"
 
 #include "base/clock.h"
+#include "pool/notify_hub.h"
 #include "pool/pool_target.h"
 
 #include <string.h>
@@ -46,6 +47,7 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 		e->held_until_us = now_us + HOLD_US;
 		pool_close_all(e->policy, RR_KILL, now_us); /* none in stock either, before somebody asks for one */
 		pool_pause(e->policy, now_us);
+		notify_hubs_step_aside(e);
 		count++;
 	}
 	return count;

@@ -147,7 +147,8 @@ struct server {
 	bool watches_tags; /* the borrower wants to say something ahead of the next CommandComplete */
 	bool has_failed, has_rolled_back; /* since it was lent, or last settled: a statement; a transaction */
 	uint32_t suspicion; /* enum scan_flag: of what ran since then */
-	const void *notify_hub; /* what it notifies is heard there as if by PID notify_as; only compared; NULL: as it is */
+	const void
+	    *notify_hub; /* what it notifies is heard there as if by PID notify_as; only compared; NULL: as it is */
 	uint32_t notify_as;
 	bool has_changed_plans; /* by DDL, in the transaction that is open */
 	bool was_owing; /* when it ended, something was owed */

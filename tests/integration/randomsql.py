@@ -53,6 +53,7 @@ CALLING = (
 )
 # None of these may be suspected of anything.
 HARMLESS = (
+    "SELECT <x'; LISTEN x; --'y>", "SELECT <x> , <it's; SET a = 1; it's> AS [it]",
     "SELECT 1", "SELECT <set_config('a.b', 'c', false)> AS [x]",
     "SELECT <'; SET a.b = 1; --> , <it's> , 5 AS [; LISTEN x;]", "SELECT <$$; SET a.b = 1; $$ $a$> || <\\>",
     "SELECT <*/ ; LISTEN x ; /*> AS [a], <\\'; DISCARD ALL; --> AS [b]",
@@ -91,13 +92,19 @@ class RandomSQL:
         text = text.replace("'", "''")
         return "'" + (text.replace("\\", "\\\\") if self.escapes else text) + "'"
 
+    def _escaped(self, text):
+        """What stands between the quotes of E''. A backslash before a letter that needs none is left out again."""
+        quote = self.random.choice(("\\'", "''"))
+        escaped = text.replace("\\", "\\\\").replace("'", quote)
+        return "".join(self.random.choice(("", "\\")) + c if c in self.letters else c for c in escaped)
+
     def _literal(self, text):
-        if self.letters and self.random.random() < 0.3 and text.startswith(("it", "x", "\\")):
-            text = self.random.choice(self.letters) + text
+        if self.letters and self.random.random() < 0.5 and text.startswith(("it", "x", "\\")):
+            letter = self.random.choice(self.letters)
+            text = self.random.choice((letter + text, text + letter))
         style = self.random.randrange(7)
         if style == 0:
-            quote = self.random.choice(("\\'", "''"))
-            return self.random.choice("eE") + "'" + text.replace("\\", "\\\\").replace("'", quote) + "'"
+            return self.random.choice("eE") + "'" + self._escaped(text) + "'"
         if style == 1 and not self.letters:
             return self.random.choice("eE") + "'" + "".join(f"\\x{ord(c):02x}" if self.random.random() < 0.2 else
                                                          c.replace("\\", "\\\\").replace("'", "''") for c in text) + "'"
@@ -110,6 +117,8 @@ class RandomSQL:
         if style == 4 and len(text) > 1:
             cut = self.random.randrange(1, len(text))
             gap = self.random.choice((" \n", "\r\t", " -- ' \n ", "\n--\\'\n--\n"))
+            if self.random.random() < 0.5:
+                return f"E'{self._escaped(text[:cut])}'{gap}'{self._escaped(text[cut:])}'"
             return self._standard(text[:cut]) + gap + self._standard(text[cut:])
         return self._standard(text)
 

@@ -484,6 +484,21 @@ def test_a_long_one_that_failed_or_was_skipped_does_not_keep_its_server(weir):
         assert run(one, "s") == [["long"]]
 
 
+@pytest.mark.parametrize("taken", ["SELECT 'short'", LONG], ids=["by_a_short_one", "by_a_long_one"])
+def test_a_long_one_does_not_take_a_name_in_use(weir, taken):
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "s", taken)
+        before = run(one, "s")
+        assert shape(prepare(one, "s", LONG + "y" * 200000)) == "E:42P05 Z:I"
+        assert errors(prepare(one, "s", LONG))[0].error["M"] == 'prepared statement "s" already exists'
+        assert run(one, "s") == before
+        assert shape(one.ask(close("S", "s") + parse("s", LONG) + bind("", "s") + execute() + sync())) == (
+            "3 1 2 D C:SELECT 1 Z:I")
+        one.ask(close("S", "s") + sync())
+        assert shape(two.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
+
+
 def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
     weir.start(pool_size=1, max_statement_size="1KiB")
     with weir.raw() as one, weir.raw() as two:

@@ -19,7 +19,7 @@ FILES = [SOURCE / "session" / f"{name}.c" for name in
          ("scan", "scan_literal", "scan_rules", "sql_names", "sql_words",
           "known", "known_setting", "known_statement", "sql_token")]
 FLAGS = ("setting", "temp", "lock", "cursor", "prepare", "listen", "code", "execute", "load", "sequence", "create",
-         "undo", "database", "savepoint", "names_lost")
+         "undo", "database", "savepoint", "names_lost", "nextval")
 NAME_MAX, NAMES_MAX, STRUCT_MAX = 64, 8, 4096
 BACKSLASH, TRAIL, SJIS = 1, 2, 4
 

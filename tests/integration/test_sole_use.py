@@ -254,3 +254,12 @@ def test_djangos_test_runner(weir, scratch, tmp_path):
                               cwd=project, capture_output=True, text=True, check=False, timeout=50)
         assert done.returncode == 0 and "Ran 2 tests" in done.stderr, done.stderr
     assert weir.postgres.value("SELECT count(*) FROM pg_database WHERE datname LIKE 'test_scratch%'") == 0
+
+
+def test_a_connection_that_listens_for_nobody_any_more_is_not_in_the_way(weir, scratch):
+    start(weir)
+    with weir.raw("web", "scratch") as listener:
+        listener.query("LISTEN news")
+    assert backends(weir)
+    weir.raw("postgres", "postgres").query("DROP DATABASE scratch")
+    assert not backends(weir)
