@@ -14,8 +14,8 @@ from compare import normalized
 from rawwire import Wire, WireError, WireTimeout, query
 from sessiontalk import BOSS, SessionTalk, Turn, create_world
 
-ANSWER_IN = 6                       # seconds
-NOTIFICATIONS_IN = 3                # seconds
+PATIENCE = 6                        # seconds until an answer is missing
+HASTE = 1.5                         # while a failing story is made short
 HISTORY = 25                        # turns of the client that are told when it differs
 
 
@@ -60,8 +60,8 @@ def comparable(reply):
 class Talker:
     """One client's connection and what it has heard."""
 
-    def __init__(self, address, startup):
-        self.wire = Wire(address, timeout=ANSWER_IN)
+    def __init__(self, address, startup, patience=PATIENCE):
+        self.wire = Wire(address, timeout=patience)
         self.wire.login(BOSS, "app", parameters=startup)
         self.heard = []
 
@@ -74,7 +74,7 @@ class Talker:
         self._hear(raw)
         while turn.is_quiet and due is not None and len(self.heard) < due:
             try:
-                self._hear([self.wire.read(NOTIFICATIONS_IN)])
+                self._hear([self.wire.read()])
             except WireTimeout:
                 break
         heard = []
@@ -136,10 +136,10 @@ def compare(number, index, expected, found):
                                             f"    got      {shorter(two[same:])}")
 
 
-def replay(address, seed, startups, talks, expected):
+def replay(address, seed, startups, talks, expected, patience=PATIENCE):
     """All talks at once. Raises the first Difference."""
     chance = random.Random(f"{seed} order")
-    talkers = [Talker(address, startup) for startup in startups]
+    talkers = [Talker(address, startup, patience) for startup in startups]
     at = [0] * len(talks)
     try:
         while going := [number for number, turns in enumerate(talks) if at[number] < len(turns)]:
@@ -178,9 +178,9 @@ class Story:
         except Difference as difference:
             raise AssertionError(self.told(difference)) from None
 
-    def _replay(self, talks, expected):
+    def _replay(self, talks, expected, patience=PATIENCE):
         create_world(self.weir.postgres, self.without)
-        replay(self.weir.address, self.seed, self.startups, talks, expected)
+        replay(self.weir.address, self.seed, self.startups, talks, expected, patience)
 
     def told(self, difference):
         turns = self.talks[difference.number]
@@ -233,7 +233,7 @@ class Story:
             return None                     # no talk to hold with PostgreSQL either
         self.weir.postgres.kill_backends()  # each try begins with fresh servers
         try:
-            self._replay(talks, expected)
+            self._replay(talks, expected, HASTE)
         except Difference as difference:
             return difference
         return None

@@ -7,8 +7,8 @@ the talks of several clients name (schema, locks, channels) is a client's own, s
 others; but statement texts, names and the columns' types in the schemas differ or agree on purpose.
 
 What is left out, as no answer could be expected: names of temporary schemas, PIDs, OIDs, whether a custom setting that
-is not set is NULL or empty, literals in prepared statements whose meaning hangs on a setting. Each Parse has a Describe:
-alone, of a text that is known, it need not be tried before it is used.
+is not set is NULL or empty, literals in prepared statements whose meaning hangs on a setting. A Parse comes with a
+Describe: alone, of a text that is known, it need not be tried before it is used.
 """
 
 import random

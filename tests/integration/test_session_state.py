@@ -7,7 +7,7 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 
 import pytest
 
-from rawwire import bind, errors, execute, one_statement, parse, query, shape, sync, texts
+from rawwire import bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
 
 BOSS = "state_boss"                     # a superuser
 ROLE = "state_role"
@@ -71,6 +71,13 @@ class Bound:
         self.messages = one_statement(text, values) + sync()
 
 
+class Described:
+    """Parse and Describe of a statement without executing it; what is told: the type of the description."""
+
+    def __init__(self, text):
+        self.messages = parse("d", text) + describe("S", "d") + close("S", "d") + sync()
+
+
 class Cast:
     """The clients of one story, by name; all log in at the beginning."""
 
@@ -90,7 +97,9 @@ class Cast:
         replies = self.say(name, what)
         failed = [reply.sqlstate for reply in errors(replies)]
         said = what if isinstance(what, str) else type(what).__name__
-        if isinstance(told, str):
+        if isinstance(what, Described):
+            assert told in shape(replies).split(), f"{name}: {said}: {shape(replies)}"
+        elif isinstance(told, str):
             assert failed == [told[1:]], f"{name}: {said}: {shape(replies)}"
         else:
             assert not failed, f"{name}: {said}: {errors(replies)[0].error}"
@@ -268,6 +277,26 @@ MOVED = {
         ("a", "BEGIN", None), ("a", "PREPARE p AS SELECT 5", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", None),
         ("a", "EXECUTE p", one("5")), ("a", "BEGIN", None), ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None),
         ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
+    "DEALLOCATE is not transactional": [
+        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "BEGIN", None),
+        ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", one("1")), ("a", "EXECUTE p", "!26000"),
+        ("a", "PREPARE p AS SELECT 6", None), ("b", "SELECT 1", one("1")), ("a", "BEGIN", None),
+        ("a", "DEALLOCATE ALL", None), ("a", "COMMIT", None), ("b", "SELECT 1", one("1")),
+        ("a", "EXECUTE p", "!26000")],
+    "DEALLOCATE of an unknown name leaves the others": [
+        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "DEALLOCATE q", "!26000"),
+        ("b", "SELECT 1", None), ("a", "BEGIN", None), ("a", "DEALLOCATE q", "!26000"), ("a", "ROLLBACK", None),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
+    "a prepared statement whose table is gone": [
+        ("a", "BEGIN", None), ("a", "CREATE TEMP TABLE gone (a int) ON COMMIT DROP", None),
+        ("a", "PREPARE p AS SELECT * FROM gone", None), ("a", "PREPARE q AS SELECT 7", None), ("a", "COMMIT", None),
+        ("b", "SELECT 1", None), ("a", "SELECT 1", one("1")), ("a", "EXECUTE q", one("7")), ("b", "SELECT 1", None),
+        ("a", "SELECT name FROM pg_prepared_statements WHERE from_sql AND name = 'q'", one("q")),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", "!42P01"), ("b", "SELECT 1", None),
+        ("a", "DEALLOCATE p", None), ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
+    "DESCRIBE of EXECUTE": [
+        ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", Described("EXECUTE p"), "T"),
+        ("b", "SELECT 1", None), ("a", "EXECUTE p", one("5"))],
     "DEALLOCATE ALL and DISCARD ALL take the client's own alone": [
         ("a", "PREPARE p AS SELECT 1", None), ("b", "PREPARE p AS SELECT 2", None), ("a", "DEALLOCATE ALL", None),
         ("b", "EXECUTE p", one("2")), ("a", "EXECUTE p", "!26000"), ("a", "PREPARE p AS SELECT 3", None),
@@ -377,6 +406,10 @@ AUTHORIZATION = {
         ("a", "SET log_statement_stats = on", None), ("a", "SET SESSION AUTHORIZATION web", None),
         ("b", "SHOW log_statement_stats", one("off")), ("a", "SHOW log_statement_stats", one("on")),
         ("a", "SELECT current_user", one("web"))],
+    "PREPARE after SET SESSION AUTHORIZATION": [
+        ("a", "SET SESSION AUTHORIZATION web", None), ("a", "PREPARE p AS SELECT session_user", None),
+        ("b", "PREPARE p AS SELECT 'of b'", None), ("a", "EXECUTE p", one("web")), ("b", "EXECUTE p", one("of b")),
+        ("a", "DEALLOCATE p", None), ("b", "EXECUTE p", one("of b")), ("a", "EXECUTE p", "!26000")],
     "DISCARD ALL after SET SESSION AUTHORIZATION": [
         ("a", "SET SESSION AUTHORIZATION web", None), ("a", "DISCARD ALL", None), ("b", WHO, one(BOSS)),
         ("a", WHO, one(BOSS))],
