@@ -6,8 +6,8 @@
  * be on a connection of the client's own, and costs nobody anything before. Other clients' statements are deallocated
  * when the server is lent (image_put_changes).
  *
- * Before a simple Query the PREPARE is a request of its own; its error is kept, and told in place of the error that the
- * text then runs into. In a pipeline of the extended protocol an error skips what follows, as it should.
+ * Where a request begins, the PREPARE is one of its own before it; its error is kept, and told in place of the error
+ * that the text then runs into. Within a pipeline of the extended protocol an error skips what follows, as it should.
  */
 #include "client/session.h"
 #include "wire/messages.h"
@@ -83,10 +83,10 @@ owe_run(struct server *srv, enum owed_to to, char *name)
 }
 
 static int
-prepare_now(struct client *c, const char *name, const char *text, bool is_simple)
+prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 {
 	struct server *srv = c->srv;
-	enum owed_to to = is_simple ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
+	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
 	char *ref = strdup(name);
 	int r = ref == NULL ? -1 : 0;
@@ -102,7 +102,7 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_simple
 		r = owe_run(srv, to, ref);
 	else
 		free(ref);
-	if (is_simple && r == 0) {
+	if (is_alone && r == 0) {
 		message_sync(&b);
 		r = ledger_push_request(&srv->ledger, OWED_SYNC, to,
 					&(struct owed_request){ .started_us = *c->env->now_us });
@@ -139,7 +139,7 @@ wants_only_name(const struct client *c, const char *sql, size_t len, const char 
 }
 
 static int
-ensure(struct client *c, const struct image_setting *e, const char *sql, size_t len, bool is_simple)
+ensure(struct client *c, const struct image_setting *e, const char *sql, size_t len, bool is_alone)
 {
 	const char *there = image_get_prepared(c->srv->image, e->name);
 	struct buf b = { 0 };
@@ -148,11 +148,11 @@ ensure(struct client *c, const struct image_setting *e, const char *sql, size_t 
 	if (there != NULL && strcmp(there, e->value) == 0)
 		return 0;
 	if (!wants_only_name(c, sql, len, e->name))
-		return prepare_now(c, e->name, e->value, is_simple);
+		return prepare_now(c, e->name, e->value, is_alone);
 	if (there != NULL)
 		return 0;
 	put_placeholder(&b, e->name);
-	r = buf_ok(&b) ? prepare_now(c, e->name, (const char *)b.bytes, is_simple) : -1;
+	r = buf_ok(&b) ? prepare_now(c, e->name, (const char *)b.bytes, is_alone) : -1;
 	buf_fini(&b);
 	return r;
 }
@@ -171,17 +171,18 @@ int
 session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple)
 {
 	struct image *img = c->image;
-	bool is_all;
+	bool is_all, is_alone = is_simple || c->srv->is_synced;
 	int r = 0;
 
 	if (!image_has_prepared(img) || is_no_time(c, is_simple))
 		return 0;
-	is_all = mentions(sql, len, "pg_prepared_statements");
+	/* One that can't be made again is no reason for a list to fail. */
+	is_all = is_alone && mentions(sql, len, "pg_prepared_statements");
 	if (!is_all && !uses_prepared(c, sql, len))
 		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		if (is_all || mentions(sql, len, image_at(img, i)->name))
-			r = ensure(c, image_at(img, i), sql, len, is_simple);
+			r = ensure(c, image_at(img, i), sql, len, is_alone);
 	return r;
 }
 

@@ -478,11 +478,16 @@ learn_settings(struct client *c, struct finding *f)
 
 /* Is this one of the client's, though not on this server: nothing has used it here. */
 static bool
-is_elsewhere(const struct client *c, const struct image_setting *e)
+is_elsewhere(const struct client *c, const struct image_setting *e, const struct finding *f)
 {
-	const char *there = image_get_prepared(c->srv->image, e->name);
-
-	return e->kind == IMAGE_PREPARED && (there == NULL || session_is_placeholder(e->name, there));
+	if (e->kind != IMAGE_PREPARED)
+		return false;
+	if (image_get_prepared(c->srv->image, e->name) == NULL)
+		return true;
+	for (size_t i = 0; i < f->prepared_count; i++)
+		if (strcmp(f->prepared[i].name, e->name) == 0)
+			return session_is_placeholder(e->name, f->prepared[i].value);
+	return false; /* it was here, and was deallocated */
 }
 
 static int
@@ -493,7 +498,7 @@ learn_prepared(struct client *c, const struct finding *f)
 	size_t count = 0;
 
 	for (size_t i = 0; i < image_count(c->image); i++)
-		if (is_elsewhere(c, image_at(c->image, i)))
+		if (is_elsewhere(c, image_at(c->image, i), f))
 			all[count++] = *image_at(c->image, i);
 	for (size_t i = 0; i < f->prepared_count; i++)
 		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))

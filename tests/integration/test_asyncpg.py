@@ -52,16 +52,16 @@ def test_types_of_many_kinds(weir, run):
 def test_types_it_must_look_up(weir, run):
     """It asks the catalogue for types it doesn't know: a second prepared statement in the middle of the first."""
     weir.start(pool_size=2, pool_lifo=False)
-    weir.postgres.query("DROP TYPE IF EXISTS mood")
-    weir.postgres.query("CREATE TYPE mood AS ENUM ('good', 'bad')")
+    weir.postgres.query("DROP TYPE IF EXISTS mood_of_asyncpg")
+    weir.postgres.query("CREATE TYPE mood_of_asyncpg AS ENUM ('good', 'bad')")
 
     async def work(pool):
         async def one():
             async with pool.acquire() as connection:
-                return await connection.fetchval("SELECT $1::mood", "good")
+                return await connection.fetchval("SELECT $1::mood_of_asyncpg", "good")
         assert set(await asyncio.gather(*(one() for _ in range(20)))) == {"good"}
     run(work, min_size=5, max_size=10)
-    weir.postgres.query("DROP TYPE mood")
+    weir.postgres.query("DROP TYPE mood_of_asyncpg")
 
 
 def test_transactions_and_savepoints(weir, table, run):
