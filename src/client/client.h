@@ -305,6 +305,7 @@ void session_free(struct client *c);
 const char *session_pin_reasons(const struct client *c, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
 /* Sends what turns its server's image into the client's, ahead of what follows. -1: no memory. */
 int session_replay(struct client *c);
+int session_catch_up(struct client *c); /* its settings only: prepared statements are its own by now */
 
 /* session_reset.c */
 void session_discarded(struct client *c); /* CommandComplete of DISCARD ALL */

@@ -495,7 +495,7 @@ catch_up(struct client *c)
 	if (c->replication != 0 || c->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
 		return 0;
 	c->has_caught_up = true;
-	return session_replay(c);
+	return session_catch_up(c);
 }
 
 static enum walk_result

@@ -24,7 +24,7 @@ may_linger(const struct client *c)
 	if (c->is_let_go || *c->env->now_us - c->sequence_us >= LINGER_US)
 		return false;
 	pool_get_counts(c->entry->policy, &counts);
-	return counts.waiting == 0;
+	return counts.waiting <= counts.opening; /* those in line are being served */
 }
 
 void

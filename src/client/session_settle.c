@@ -62,19 +62,34 @@ session_free(struct client *c)
 	free(s);
 }
 
-int
-session_replay(struct client *c)
+/* wanted: what its server will have then. Takes it. */
+static int
+replay(struct client *c, struct image *wanted)
 {
 	struct server *srv = c->srv;
 	struct buf b = { 0 };
-	int r = server_put_image(srv, c->image, NULL, &b);
+	int r = wanted == NULL ? -1 : server_put_image(srv, wanted, NULL, &b);
 
-	if (r == 0)
-		r = image_move(&srv->image, image_common(c->image, srv->image));
-	if (r == 0)
+	if (r == 0 && b.len > 0)
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	if (r == 0)
+		r = image_move(&srv->image, wanted);
+	else
+		image_unref(wanted);
 	buf_fini(&b);
 	return r;
+}
+
+int
+session_replay(struct client *c)
+{
+	return replay(c, image_common(c->image, c->srv->image));
+}
+
+int
+session_catch_up(struct client *c)
+{
+	return replay(c, image_joined(c->image, c->srv->image));
 }
 
 bool

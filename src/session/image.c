@@ -401,6 +401,20 @@ is_same(const struct image *img, const struct image_setting *s)
 }
 
 struct image *
+image_joined(const struct image *settings, const struct image *prepared)
+{
+	struct image_setting kept[IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < prepared->count; i++)
+		if (prepared->settings[i].kind == IMAGE_PREPARED)
+			kept[count++] = prepared->settings[i];
+	if (count == 0 && !image_has_prepared(settings))
+		return image_ref((struct image *)(uintptr_t)settings);
+	return image_replace(settings, IMAGE_PREPARED, kept, count);
+}
+
+struct image *
 image_common(const struct image *settings, const struct image *there)
 {
 	struct image_setting kept[IMAGE_SETTINGS_MAX];

@@ -56,6 +56,8 @@ void image_unref(struct image *img); /* NULL is fine */
 int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);
 /* Settings that are not reported may have changed, nobody knows to what: each will be sent anew. */
 int image_doubt(struct image **slot);
+/* The settings of one, the prepared statements of the other. NULL: no memory. */
+struct image *image_joined(const struct image *settings, const struct image *prepared);
 /* The settings of one; of its prepared statements those that there, too, are the same. NULL: no memory. */
 struct image *image_common(const struct image *settings, const struct image *there);
 /* Takes over img (may be NULL: then nothing happens and -1 comes back). */
