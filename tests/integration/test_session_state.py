@@ -252,6 +252,10 @@ MOVED = {
     "RESET that is rolled back": [
         ("a", "SET app.user_id = '1'", None), ("a", "BEGIN", None), ("a", "RESET app.user_id", None),
         ("a", "RESET ALL", None), ("a", "ROLLBACK", None), ("b", USER_ID, one("")), ("a", USER_ID, one("1"))],
+    "SET TO DEFAULT that is rolled back": [
+        ("c", "SET work_mem = '9MB'", None),
+        ("c", "BEGIN; SET geqo = off; SET work_mem = DEFAULT; ROLLBACK", None), ("c", "SHOW work_mem", one("9MB")),
+        ("a", "SHOW work_mem", one("4MB")), ("c", "SHOW work_mem", one("9MB")), ("c", "SHOW geqo", one("on"))],
     "RESET ALL leaves the role": [
         ("a", f"SET ROLE {ROLE}", None), ("a", "RESET ALL", None), ("b", WHO, one("web")), ("a", WHO, one(ROLE))],
     "DISCARD ALL in a transaction is refused": [
@@ -537,6 +541,30 @@ def test_settings_of_a_pinned_client_go_along_when_it_is_free_again(weir):
         ("a", "DROP TABLE t", None), ("b", USER_ID, one("")), ("b", "SHOW work_mem", one("4MB")),
         ("b", "EXECUTE p", "!26000"), ("a", USER_ID, one("2")), ("a", "SHOW work_mem", one("7MB")),
         ("a", "EXECUTE p", one("prepared")), ("a", Run("s"), one("of the protocol"))], False)
+
+
+def test_discard_tells_reports_at_once(weir):
+    """The client's own startup value is what comes back, and with the answer that brought it back."""
+    weir.start(pool_size=2, pool_lifo=False)
+    wire, other = weir.raw(parameters={"DateStyle": "German", "application_name": "started so"}), weir.raw()
+
+    def reports(sql):
+        replies = wire.ask(query(sql))
+        other.query("SELECT 1")
+        return sorted(reply.parameter for reply in replies if reply.type == "S")
+
+    for back in ("DISCARD ALL", "RESET ALL"):
+        assert reports("SET DateStyle = ISO, DMY") == [("DateStyle", "ISO, DMY")]
+        assert reports("BEGIN") == []
+        assert reports("RESET ALL") == [("DateStyle", "German, DMY")]
+        reports("DISCARD ALL")                              # refused: what was set comes back with the rollback
+        reports("ROLLBACK")
+        assert reports("SHOW DateStyle") == [] and wire.value("SHOW DateStyle") == "ISO, DMY"
+        assert reports("SET application_name = ''") == [("application_name", "")]
+        assert reports("DISCARD SEQUENCES") == [] and reports("SELECT 1") == []
+        assert wire.value("SHOW application_name") == ""
+        assert reports(back) == [("DateStyle", "German, DMY"), ("application_name", "started so")]
+        assert reports("SELECT 1") == []
 
 
 def test_reports_are_told_as_postgresql_tells_them(weir):
