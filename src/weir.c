@@ -272,7 +272,7 @@ make_parts(struct weir *w, struct fail *why)
 	ps.seed = seeds[2];
 	w->pools = w->clients.pools = pool_set_new(&ps, w->base, w->log);
 	w->console = console_new(&host);
-	if (w->pools == NULL || w->console == NULL)
+	if (w->pools == NULL || w->console == NULL || session_linger_init(&w->clients) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
@@ -359,7 +359,6 @@ weir_new(struct config *config, struct fail *why)
 		return NULL;
 	}
 	TAILQ_INIT(&w->clients.clients);
-	TAILQ_INIT(&w->clients.lingering);
 	w->config = config_ref(config);
 	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();
@@ -413,6 +412,8 @@ free_events(struct weir *w)
 		event_free(w->tick);
 	if (w->http_asks != NULL)
 		event_free(w->http_asks);
+	if (w->clients.linger_timer != NULL)
+		event_free(w->clients.linger_timer);
 	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
 		listener_free(w->listeners[i]);
 }

@@ -81,6 +81,7 @@ struct client_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
 	TAILQ_HEAD(client_lingerers, client) lingering; /* session_linger.c */
+	struct event *linger_timer;
 	uint32_t client_count, login_count,
 	    cancel_count; /* of them; cancel and console connections do not count as clients */
 	struct client **keyed; /* by cancel key: lists along key_next */
@@ -273,6 +274,7 @@ bool session_holds(const struct client *c); /* nothing may be sent now */
 
 /* session_linger.c */
 void session_yield(struct client_env *env, struct pool_entry *entry); /* somebody is about to borrow there */
+int session_linger_init(struct client_env *env); /* after env->base is set. -1: no memory */
 void session_linger_tick(struct client_env *env);
 void session_stop_lingering(struct client *c);
 
@@ -309,6 +311,7 @@ int session_catch_up(struct client *c); /* its settings only: prepared statement
 
 /* session_reset.c */
 void session_discarded(struct client *c); /* CommandComplete of DISCARD ALL */
+void session_request_failed(struct client *c); /* an error that is the client's */
 void session_request_done(struct client *c);
 bool session_hides_parameter(const struct client *c, const char *name);
 

@@ -128,6 +128,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (rerun_wanted(c, e))
 		return true;
 	srv->has_failed = true;
+	if (c->session != NULL)
+		session_request_failed(c);
 	memcpy(srv->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->sqlstate));
 	report_error(c->entry, EO_SERVER, e->sqlstate);
 	if (listen_error(c, e))

@@ -119,12 +119,14 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 	return r;
 }
 
+/* A function may execute what one of its arguments names; a guess that is wrong does no harm where we are alone. */
 static bool
-uses_prepared(const struct client *c, const char *sql, size_t len)
+uses_prepared(const struct client *c, const char *sql, size_t len, bool is_alone)
 {
+	uint32_t wanted = SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE : 0);
 	struct scan scan;
 
-	return (scan_text(&scan, image_scan_options(c->image), sql, len) & (SCAN_EXECUTE | SCAN_PREPARE)) != 0;
+	return (scan_text(&scan, image_scan_options(c->image), sql, len) & wanted) != 0;
 }
 
 /* The text is PREPARE or DEALLOCATE of this very name. */
@@ -178,7 +180,7 @@ session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_s
 		return 0;
 	/* One that can't be made again is no reason for a list to fail. */
 	is_all = is_alone && mentions(sql, len, "pg_prepared_statements");
-	if (!is_all && !uses_prepared(c, sql, len))
+	if (!is_all && !uses_prepared(c, sql, len, is_alone))
 		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		if (is_all || mentions(sql, len, image_at(img, i)->name))

@@ -182,6 +182,13 @@ session_discarded(struct client *c)
 }
 
 void
+session_request_failed(struct client *c)
+{
+	c->session->is_discard_sent = c->session->is_filtering = false; /* what is reported now is the truth */
+	c->srv->watches_tags = false;
+}
+
+void
 session_request_done(struct client *c)
 {
 	c->session->is_discard_sent = c->session->is_filtering = false;

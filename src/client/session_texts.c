@@ -349,6 +349,17 @@ query_instead(struct client *c, const struct known_text *text, const char *query
 	return step;
 }
 
+/* What we would add to the text would not be in the transaction of what it is for. */
+static bool
+ends_transaction(const struct known_text *text)
+{
+	for (unsigned i = 0; i < text->count; i++)
+		if (text->statements[i].kind == KNOWN_BEGIN || text->statements[i].kind == KNOWN_COMMIT ||
+		    text->statements[i].kind == KNOWN_ROLLBACK)
+			return true;
+	return false;
+}
+
 static enum statement_step
 flagged_query(struct client *c, const char *sql, size_t len, const struct scan *scan, unsigned *shown)
 {
@@ -359,7 +370,7 @@ flagged_query(struct client *c, const char *sql, size_t len, const struct scan *
 		return session_is_followed(c) ? suspect(c, scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
-	if (!is_known(c, &text, sql, len, NULL, 0))
+	if (!is_known(c, &text, sql, len, NULL, 0) || (ends_transaction(&text) && session_resets_startup(c, &text)))
 		return session_is_followed(c) ? suspect(c, scan) : STATEMENT_FORWARD;
 	step = note_all(c, &text, sql, len);
 	if (step != STATEMENT_FORWARD || !session_resets_startup(c, &text))

@@ -50,6 +50,7 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is configured no more */
 	uint64_t last_used_us, next_due_us;
+	uint32_t holds_wasted; /* session_linger.c: how often a server was kept for a currval() that did not come */
 	uint64_t holder, held_until_us; /* pool_hold.c; 0: not held */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */

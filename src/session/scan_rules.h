@@ -79,12 +79,13 @@ static inline bool
 scan_may_matter(const char *text, size_t len)
 {
 	static const uint16_t lengths[32] = {
-		['c' & 31] = SCAN_LENGTH(6), /* create */
+		['c' & 31] = SCAN_LENGTH(1) | SCAN_LENGTH(6), /* c, the language; create */
 		['d' & 31] = SCAN_LENGTH(8), /* database */
 		['e' & 31] = SCAN_LENGTH(7), /* execute */
 		['h' & 31] = SCAN_LENGTH(4), /* hold */
 		['i' & 31] = SCAN_LENGTH(4) | SCAN_LENGTH(5), /* into, index */
 		['j' & 31] = SCAN_LENGTH(4), /* join */
+		['l' & 31] = SCAN_LENGTH(8), /* language */
 		['p' & 31] = (uint16_t)-SCAN_LENGTH(7),
 		['r' & 31] = SCAN_LENGTH(9), /* returning */
 		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(9), /* to, temp, temporary */

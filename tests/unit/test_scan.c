@@ -79,6 +79,11 @@ static const struct row rows[] = {
 	  "select u1_0.id,u1_0.name from users u1_0 where u1_0.id=any(?) order by u1_0.id offset ? rows fetch "
 	  "first ? rows only",
 	  0, "", 0 },
+	{ "a function in C: its library stays", "CREATE FUNCTION f() RETURNS int AS 'lib' LANGUAGE C STRICT",
+	  CREATE | LOAD, "", 0 },
+	{ "with the language in quotes", "create or replace function f() returns int language \"c\" as 'lib'",
+	  CREATE | LOAD, "", 0 },
+	{ "a function in SQL", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", CREATE, "", 0 },
 	{ "Hibernate's sequence", "select nextval('hibernate_sequence')", SCAN_NEXTVAL, "", 0 },
 	{ "Rails",
 	  "SELECT a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid) FROM "
