@@ -112,9 +112,6 @@ def surroundings(weir):
 
 @pytest.mark.parametrize("stack, row", rows())
 def test_row(busy, program, stack, row):
-    if row == "last_insert_id" and not busy.direct:
-        # currval() wants the server that ran the INSERT: a client keeps it for a moment, as long as nobody waits.
-        busy.reload({"database *": {"upstream": busy.upstream()}}, pool_size=8, max_overflow=2, pool_lifo=False)
     said = check([*program(stack), row], env=surroundings(busy), cwd=busy.directory)
     assert f"ok {row}" in said.splitlines(), said
 
