@@ -87,8 +87,8 @@ idle_since(const struct client *c)
 
 	if (srv == NULL)
 		return c->ticket.is_waiting ? 0 : c->idle_since_us;
-	if (!c->is_session || c->replication != 0 || srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' ||
-	    c->body_left > 0)
+	if ((!c->is_session && c->pins == 0) || c->replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
+	    srv->tx != 'I' || c->body_left > 0)
 		return 0;
 	return srv->last_done_us > c->idle_since_us ? srv->last_done_us : c->idle_since_us;
 }

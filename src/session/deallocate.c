@@ -9,15 +9,12 @@
 
 static_assert(DEALLOCATE_NAME_MAX == KNOWN_NAME_MAX, "one name is copied to the other");
 
-enum deallocate_kind
-deallocate_parse(const char *sql, size_t len, char name[static DEALLOCATE_NAME_MAX])
+static enum deallocate_kind
+read_all(const char *sql, size_t len, char name[static DEALLOCATE_NAME_MAX])
 {
 	struct known_reader r;
 	struct known k = { .kind = KNOWN_NOT };
 
-	/* Nearly every text is told by its first letter. */
-	if (len > 0 && isalpha((unsigned char)*sql) && *sql != 'd' && *sql != 'D')
-		return DEALLOCATE_NONE;
 	sql_lexer_init(&r.lexer, sql, len);
 	known_next(&r);
 	while (known_skip_char(&r, ';'))
@@ -36,4 +33,13 @@ deallocate_parse(const char *sql, size_t len, char name[static DEALLOCATE_NAME_M
 		return DEALLOCATE_NONE;
 	memcpy(name, k.name, DEALLOCATE_NAME_MAX);
 	return DEALLOCATE_NAME;
+}
+
+enum deallocate_kind
+deallocate_parse(const char *sql, size_t len, char name[static DEALLOCATE_NAME_MAX])
+{
+	/* Nearly every text is told by its first letter. */
+	if (len > 0 && isalpha((unsigned char)*sql) && *sql != 'd' && *sql != 'D')
+		return DEALLOCATE_NONE;
+	return read_all(sql, len, name);
 }

@@ -120,3 +120,24 @@ def test_a_probe_that_fails_pins_until_one_succeeds(weir):
     connection.execute("SET statement_timeout = 0")
     assert value(connection, "SHOW statement_timeout") == "0"
     wait_until(lambda: pins(weir) == set(), 5, "no pin to be left")
+
+
+def test_a_pinned_client_that_is_idle_for_too_long_is_closed(weir):
+    weir.start(client_idle_timeout="1s")
+    connection = session(weir)
+    connection.execute(STATES["advisory_lock"][0])
+    wait_until(lambda: len(pins(weir)) == 1, 5, "the pin")
+    wait_until(lambda: pins(weir) == set(), 10, "the client to be closed")
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+
+
+def test_a_pinned_server_is_given_up_when_pgweir_stops(weir, postgres):
+    weir.start()
+    connection = session(weir)
+    connection.execute(STATES["temp_table"][0])
+    wait_until(lambda: len(pins(weir)) == 1, 5, "the pin")
+    weir.stop()
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+    assert postgres.count() == 0
