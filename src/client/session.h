@@ -1,6 +1,6 @@
 /*
  * src/client/session.h - what a client's requests leave behind in the session, in transaction mode (design: "suspect
- * cheaply, ask the server, never guess"). For session_texts.c, session_settle.c and session_reset.c alone.
+ * cheaply, ask the server, never guess"). For the files named session_*.c alone.
  *
  *   texts    each text is scanned once (a prepared one when it is first seen). What its effect is may be known from the
  *            text (an effect, which counts once nothing went wrong), or it is suspected (flags on the server).
@@ -72,6 +72,21 @@ struct client_session {
 
 struct client_session *session_own(struct client *c); /* made at first use; NULL: no memory */
 
+#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT) /* flags that no probe is asked about */
+
+/* session_notes.c */
+void session_audit(struct client *c, uint32_t flags);
+void session_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
+/* The text is about to run, and what it does is not known: FORWARD or FAILED. */
+enum statement_step session_suspect(struct client *c, const struct scan *scan);
+/* EXECUTE of a statement that SQL PREPARE made. */
+enum statement_step session_note_execute(struct client *c, const char *name);
+/* Is everything in this text known? body: of its Bind, or NULL. */
+bool session_is_known(const struct client *c, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
+		      size_t body_len);
+/* Such a text is about to run: FORWARD, HOLD or FAILED. */
+enum statement_step session_note_all(struct client *c, const struct known_text *text, const char *sql, size_t len);
+
 /* session_reset.c */
 /* Is this setting, by the client's startup packet, another one than the server connection's own? */
 bool session_has_startup(const struct client *c, const struct image_setting *startup);
@@ -99,5 +114,14 @@ bool session_is_placeholder(const char *name, const char *text);
 
 /* session_settle.c */
 void session_drop_effects(struct client_session *s);
+void session_forget_before(struct client_session *s);
+
+/* session_pins.c */
+void session_set_pins(struct client *c, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close c */
+
+/* session_probe.c */
+unsigned session_parts_of(const struct client *c,
+			  uint32_t flags); /* what to ask for (enum probe_part) after these texts */
+int session_ask(struct client *c, unsigned parts); /* session_probe_done follows. -1: no memory */
 
 #endif

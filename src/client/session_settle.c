@@ -2,15 +2,12 @@
  * src/client/session_settle.c - a transaction is over: what has become of the session; see session.h.
  *
  * Effects are believed if nothing failed and nothing was rolled back since they were noted. What is suspected is asked
- * of the server, behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
- * the server's queue. What can't be moved pins the client to its server until a later probe says that it is gone.
+ * of the server (session_probe.c). What can't be moved pins the client to its server until a later probe says that it
+ * is gone.
  */
-#include "client/listen.h"
 #include "client/session.h"
 #include "session/scan.h"
-#include "wire/messages.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,8 +32,8 @@ drop_names(struct client_session *s)
 	s->name_count = 0;
 }
 
-static void
-forget_before(struct client_session *s)
+void
+session_forget_before(struct client_session *s)
 {
 	image_unref(s->before);
 	s->before = NULL;
@@ -52,7 +49,7 @@ session_free(struct client *c)
 	c->session = NULL;
 	session_drop_effects(s);
 	drop_names(s);
-	forget_before(s);
+	session_forget_before(s);
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
@@ -180,433 +177,6 @@ effects_suspicion(const struct client_session *s)
 	return flags;
 }
 
-/* --- pins --- */
-
-static const struct {
-	enum probe_part part;
-	enum pin_reason reason;
-} pinning[] = {
-	{ PROBE_SETTINGS, PIN_SESSION_SET }, { PROBE_TEMP, PIN_TEMP_TABLE },	{ PROBE_LOCKS, PIN_ADVISORY_LOCK },
-	{ PROBE_CURSORS, PIN_CURSOR },	     { PROBE_PREPARED, PIN_STATEMENT }, { PROBE_LISTEN, PIN_LISTEN },
-};
-#define PINNING (sizeof(pinning) / sizeof(pinning[0]))
-
-const char *
-session_pin_reasons(const struct client *c, char *out, size_t out_cap)
-{
-	size_t len = 0;
-
-	out[0] = '\0';
-	for (unsigned i = 0; i < PIN_COUNT; i++)
-		if ((c->pins & 1u << i) != 0 && len < out_cap)
-			len += (size_t)snprintf(out + len, out_cap - len, "%s%s", len > 0 ? ", " : "",
-						pin_reason_names[i]);
-	return out;
-}
-
-bool
-session_is_refused(const struct client *c, struct fail *why)
-{
-	if (c->session == NULL || c->session->refusal == NULL)
-		return false;
-	*why = *c->session->refusal;
-	return true;
-}
-
-/* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
-static void
-refuse_pins(struct client *c)
-{
-	struct server *srv = c->srv;
-	char reasons[160];
-	struct fail why;
-
-	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
-		 session_pin_reasons(c, reasons, sizeof(reasons)));
-	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
-			"clients keep a connection, or pool_mode = session.");
-	if (srv->ledger.count == 0 && c->body_left == 0)
-		c->session->refusal = malloc(sizeof(why));
-	if (c->session->refusal == NULL) { /* that request is under way */
-		client_close(c, &why);
-		return;
-	}
-	*c->session->refusal = why;
-	c->pins = 0;
-	c->srv = NULL;
-	c->idle_since_us = *c->env->now_us;
-	server_reset(srv, true, *c->env->now_us);
-}
-
-static void
-set_pins(struct client *c, unsigned pins)
-{
-	unsigned added = pins & ~(unsigned)c->pins;
-	enum session_state_mode mode = c->entry->settings.session_state;
-	char reasons[160];
-
-	c->pins = (uint16_t)pins;
-	for (unsigned i = 0; i < PIN_COUNT; i++)
-		if (added & 1u << i)
-			c->entry->counters.pins[i]++;
-	if (added & ~c->session->logged_pins) {
-		c->session->logged_pins |= added;
-		log_write(c->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-			  "client %llu (%s/%s, application \"%s\") keeps server %u between transactions: %s",
-			  (unsigned long long)c->id, c->entry->database->name, client_user(c), client_application(c),
-			  c->srv->id, session_pin_reasons(c, reasons, sizeof(reasons)));
-	}
-	if (pins != 0 && mode == SESSION_ERROR)
-		refuse_pins(c);
-}
-
-/* --- the probe --- */
-
-static unsigned
-parts_of(const struct client *c, uint32_t flags)
-{
-	const char *search_path = image_get(c->image, "search_path");
-	unsigned parts = 0;
-
-	if (flags & (SCAN_CODE | SCAN_EXECUTE))
-		parts |= PROBE_SETTINGS | PROBE_TEMP | PROBE_LOCKS | PROBE_CURSORS | PROBE_PREPARED | PROBE_LISTEN;
-	if (flags & SCAN_CODE)
-		parts |= PROBE_FUNCTIONS;
-	if (flags & SCAN_SETTING)
-		parts |= PROBE_SETTINGS;
-	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
-		parts |= PROBE_TEMP;
-	if (flags & SCAN_LOCK)
-		parts |= PROBE_LOCKS;
-	if (flags & SCAN_CURSOR)
-		parts |= PROBE_CURSORS;
-	if (flags & SCAN_PREPARE)
-		parts |= PROBE_PREPARED;
-	if (flags & SCAN_LISTEN)
-		parts |= PROBE_LISTEN;
-	if (flags & SCAN_UNDO)
-		for (size_t i = 0; i < PINNING; i++)
-			if (c->pins & 1u << pinning[i].reason)
-				parts |= pinning[i].part;
-	return parts;
-}
-
-static void
-add_custom(const struct image *img, const char **names, size_t *count, size_t cap)
-{
-	for (size_t i = 0; i < image_count(img) && *count < cap; i++) {
-		const struct image_setting *s = image_at(img, i);
-
-		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL)
-			names[(*count)++] = s->name;
-	}
-}
-
-static int
-send_probe(struct client *c, unsigned parts)
-{
-	struct server *srv = c->srv;
-	struct client_session *s = c->session;
-	struct ledger *l = &srv->ledger;
-	const char *names[NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
-	size_t count = 0;
-	struct buf b = { 0 };
-	int r = 0;
-
-	for (unsigned i = 0; i < s->name_count; i++)
-		names[count++] = s->names[i];
-	add_custom(c->image, names, &count, sizeof(names) / sizeof(names[0]));
-	if (srv->image != c->image)
-		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
-	probe_put(&b, parts, names, count);
-	srv->unnamed_of = 0;
-	if (!buf_ok(&b) || ledger_push(l, OWED_PARSE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push(l, OWED_BIND, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push(l, OWED_EXECUTE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE, &(struct owed_request){ .started_us = *c->env->now_us }) <
-		0)
-		r = -1;
-	else
-		server_write(srv, b.bytes, b.len);
-	buf_fini(&b);
-	s->parts = parts;
-	s->is_probe_lost = false;
-	s->rows.len = 0;
-	s->row_count = 0;
-	c->entry->database->counters.probes++;
-	return r;
-}
-
-void
-session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
-{
-	struct client *c = srv->link;
-	struct client_session *s = c == NULL ? NULL : c->session;
-	struct probe_row row;
-	char *copy;
-
-	if (s == NULL || s->is_probe_lost)
-		return;
-	copy = malloc(len + 3);
-	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= IMAGE_SETTINGS_MAX) {
-		s->is_probe_lost = true;
-	} else {
-		buf_put_u8(&s->rows, row.kind);
-		buf_put_str(&s->rows, row.name);
-		buf_put_str(&s->rows, row.value);
-		s->row_count++;
-		s->is_probe_lost = !buf_ok(&s->rows);
-	}
-	free(copy);
-}
-
-void
-session_probe_failed(struct client *c)
-{
-	if (c->session != NULL)
-		c->session->is_probe_lost = true;
-}
-
-/* What the rows come to. */
-struct finding {
-	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
-	size_t other_count, prepared_count;
-	unsigned found; /* enum probe_part: cannot be moved */
-};
-
-static void
-judge(const struct client *c, struct finding *f, uint8_t kind, const char *name, const char *value)
-{
-	struct known_text text;
-
-	switch (kind) {
-	case PROBE_SETTING:
-	case PROBE_CUSTOM:
-		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
-		break;
-	case PROBE_ROLE:
-		if (strcmp(value, "none") != 0)
-			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
-		break;
-	case PROBE_USER:
-		if (strcmp(value, c->srv->target->user) != 0)
-			f->others[f->other_count++] =
-			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
-		break;
-	case PROBE_STATEMENT:
-		/* Its text is all of the Query it was in. */
-		if (known_parse(&text, image_scan_options(c->image), value, strlen(value)) && text.count == 1 &&
-		    text.statements[0].kind == KNOWN_PREPARE)
-			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
-		else
-			f->found |= PROBE_PREPARED;
-		break;
-	case PROBE_LOCK:
-		f->found |= PROBE_LOCKS;
-		break;
-	case PROBE_CHANNEL:
-		f->found |= PROBE_LISTEN;
-		break;
-	case PROBE_CURSOR:
-		f->found |= PROBE_CURSORS;
-		break;
-	case PROBE_TEMPORARY:
-		f->found |= PROBE_TEMP;
-		break;
-	default:
-		break;
-	}
-}
-
-static void
-read_rows(const struct client *c, struct finding *f)
-{
-	const char *at = (const char *)c->session->rows.bytes;
-
-	f->other_count = f->prepared_count = 0;
-	f->found = 0;
-	for (unsigned i = 0; i < c->session->row_count; i++) {
-		const char *name = at + 1, *value = name + strlen(name) + 1;
-
-		judge(c, f, (uint8_t)*at, name, value);
-		at = value + strlen(value) + 1;
-	}
-}
-
-static bool
-is_found(const struct finding *f, const char *name)
-{
-	for (size_t i = 0; i < f->other_count; i++)
-		if (strcasecmp(f->others[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-static bool
-has_changed(const struct client *c, const char *name)
-{
-	const struct image *before = c->session->before;
-	const char *was = before == NULL ? NULL : image_get(before, name), *now = image_get(c->image, name);
-
-	return was != NULL && now != NULL && strcmp(was, now) != 0;
-}
-
-/* The server's settings as it tells; reported ones are known anyhow. */
-static int
-learn_settings(struct client *c, struct finding *f)
-{
-	struct server *srv = c->srv;
-	struct image *img, *wanted;
-	size_t kept = 0;
-	int r = 0;
-
-	/* A startup setting that has changed, and is not set on this connection any more, was RESET: to the client's.
-	 */
-	img = image_ref(c->image);
-	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(c->startup, i);
-
-		if (s->kind == IMAGE_REPORTED && session_has_startup(c, s) && !is_found(f, s->name) &&
-		    has_changed(c, s->name))
-			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
-	}
-	for (size_t i = 0; i < f->other_count; i++)
-		if (image_get(srv->image, f->others[i].name) == NULL ||
-		    !image_is_reported(srv->image, f->others[i].name))
-			f->others[kept++] = f->others[i];
-	f->other_count = kept;
-	if (r < 0 || image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, f->others, f->other_count)) < 0) {
-		image_unref(img);
-		return -1;
-	}
-	r = image_move(&img, image_replace(img, IMAGE_OTHER, f->others, f->other_count));
-	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(c->startup, i);
-
-		if (s->kind == IMAGE_OTHER && image_get(img, s->name) == NULL)
-			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
-	}
-	wanted = r == 0 ? image_ref(img) : NULL;
-	image_unref(img);
-	return session_become(c, wanted);
-}
-
-/* Is this one of the client's, though not on this server: nothing has used it here. */
-static bool
-is_elsewhere(const struct client *c, const struct image_setting *e, const struct finding *f)
-{
-	if (e->kind != IMAGE_PREPARED)
-		return false;
-	if (image_get_prepared(c->srv->image, e->name) == NULL)
-		return true;
-	for (size_t i = 0; i < f->prepared_count; i++)
-		if (strcmp(f->prepared[i].name, e->name) == 0)
-			return session_is_placeholder(e->name, f->prepared[i].value);
-	return false; /* it was here, and was deallocated */
-}
-
-static int
-learn_prepared(struct client *c, const struct finding *f)
-{
-	struct server *srv = c->srv;
-	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
-	size_t count = 0;
-
-	for (size_t i = 0; i < image_count(c->image); i++)
-		if (is_elsewhere(c, image_at(c->image, i), f))
-			all[count++] = *image_at(c->image, i);
-	for (size_t i = 0; i < f->prepared_count; i++)
-		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))
-			all[count++] = f->prepared[i];
-	if (image_move(&c->image, image_replace(c->image, IMAGE_PREPARED, all, count)) < 0)
-		return -1;
-	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
-}
-
-static int
-learn(struct client *c, struct finding *f)
-{
-	unsigned parts = c->session->parts;
-
-	if ((parts & PROBE_SETTINGS) && learn_settings(c, f) < 0)
-		return -1;
-	return (parts & PROBE_PREPARED) ? learn_prepared(c, f) : 0;
-}
-
-static bool
-has_own_settings(const struct client *c)
-{
-	struct image *startup = session_startup_image(c);
-	bool is_same = startup == c->image;
-
-	image_unref(startup);
-	return !is_same;
-}
-
-void
-session_pin(struct client *c, enum pin_reason reason)
-{
-	if (session_own(c) != NULL)
-		set_pins(c, c->pins | 1u << reason);
-}
-
-/* What its server listens to is heard by pgweir from now on: no reason to keep it. */
-static int
-adopt_channels(struct client *c)
-{
-	const char *at = (const char *)c->session->rows.bytes;
-
-	for (unsigned i = 0; i < c->session->row_count; i++) {
-		const char *name = at + 1, *value = name + strlen(name) + 1;
-
-		if (*at == PROBE_CHANNEL && listen_adopt(c, name) < 0)
-			return -1;
-		at = value + strlen(value) + 1;
-	}
-	return 0;
-}
-
-void
-session_probe_done(struct server *srv)
-{
-	struct client *c = srv->link;
-	struct client_session *s = c == NULL ? NULL : c->session;
-	struct finding *f;
-	unsigned pins, parts;
-
-	if (c != NULL)
-		listen_server_unlistened(c);
-	if (s == NULL || s->parts == 0)
-		return;
-	parts = s->parts;
-	pins = c->pins;
-	f = malloc(sizeof(*f));
-	if (f == NULL)
-		s->is_probe_lost = true;
-	else if (!s->is_probe_lost) {
-		read_rows(c, f);
-		s->is_probe_lost = learn(c, f) < 0;
-		if (!s->is_probe_lost && (f->found & PROBE_LISTEN) && adopt_channels(c) == 0)
-			f->found &= ~(unsigned)PROBE_LISTEN;
-	}
-	for (size_t i = 0; i < PINNING; i++) {
-		if (!(parts & pinning[i].part))
-			continue;
-		pins &= ~(1u << pinning[i].reason);
-		if (s->is_probe_lost || (f->found & pinning[i].part))
-			pins |= 1u << pinning[i].reason;
-	}
-	if (s->is_tainted || s->is_name_lost ||
-	    (c->entry->settings.session_state == SESSION_PIN && has_own_settings(c)))
-		pins |= 1u << PIN_SESSION_SET;
-	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
-	s->parts = 0;
-	forget_before(s);
-	buf_fini(&s->rows);
-	free(f);
-	set_pins(c, pins);
-}
-
 /* --- the end of a transaction --- */
 
 static bool
@@ -639,7 +209,7 @@ session_may_release(struct client *c)
 			flags |= SCAN_SETTING;
 	}
 	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
-	parts = parts_of(c, flags);
+	parts = session_parts_of(c, flags);
 	if (s->unresolved != 0 && srv->last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
 	s->unresolved_us = srv->last_done_us;
@@ -647,12 +217,12 @@ session_may_release(struct client *c)
 	srv->has_failed = srv->has_rolled_back = false;
 	if (parts == 0) {
 		drop_names(s);
-		forget_before(s);
+		session_forget_before(s);
 		if (s->is_tainted || s->is_name_lost)
-			set_pins(c, c->pins | 1u << PIN_SESSION_SET);
+			session_set_pins(c, c->pins | 1u << PIN_SESSION_SET);
 		return c->pins == 0 && !c->is_closing && !session_keeps(c);
 	}
-	if (send_probe(c, parts) < 0)
+	if (session_ask(c, parts) < 0)
 		relay_out_of_memory(c);
 	return false;
 }

@@ -1,11 +1,9 @@
 /*
  * src/client/session_texts.c - what a client's texts may leave behind in the session; see session.h.
  *
- * Nearly every text leaves nothing: it costs its scan, or nothing if it was prepared. The effect of the rest is noted
- * with the client where it is known from the text, else the server is suspected (srv->suspicion), and session_settle.c
- * sees to it when the transaction is over.
+ * Nearly every text leaves nothing: it costs its scan, or nothing if it was prepared. What the rest may do is noted
+ * (session_notes.c), and session_settle.c sees to it when the transaction is over.
  */
-#include "client/audit.h"
 #include "client/session.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -36,256 +34,6 @@ is_looked_at(const struct client *c)
 	if (c->replication != 0)
 		return false; /* there it does: they were in that server's own startup packet */
 	return c->entry->settings.session_state != SESSION_ALLOW || c->is_session;
-}
-
-/* --- suspicion --- */
-
-static void
-audit(struct client *c, uint32_t flags)
-{
-	if (c->entry->settings.session_state == SESSION_WARN)
-		audit_note(c->env->audit, c->entry->database->name, client_user(c), client_application(c), flags,
-			   *c->env->now_us);
-}
-
-static void
-take_name(struct client_session *s, struct server *srv, const char *name)
-{
-	char **grown;
-
-	for (unsigned i = 0; i < s->name_count; i++)
-		if (strcmp(s->names[i], name) == 0)
-			return;
-	grown = s->name_count == NAMES_MAX ? NULL : realloc(s->names, (s->name_count + 1) * sizeof(*grown));
-	if (grown != NULL)
-		s->names = grown;
-	if (grown == NULL || (s->names[s->name_count] = strdup(name)) == NULL)
-		srv->suspicion |= SCAN_NAMES_LOST;
-	else
-		s->name_count++;
-}
-
-static void
-take_names(struct client_session *s, struct server *srv, const struct scan *scan)
-{
-	for (uint32_t i = 0; i < scan->name_count; i++)
-		take_name(s, srv, scan->names[i]);
-}
-
-#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
-
-static enum statement_step
-suspect(struct client *c, const struct scan *scan)
-{
-	struct client_session *s;
-
-	if ((scan->flags & SCAN_SEQUENCES) && session_used_sequence(c, scan->flags) < 0)
-		return STATEMENT_FAILED;
-	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
-		return STATEMENT_FORWARD;
-	s = session_own(c);
-	if (s == NULL)
-		return STATEMENT_FAILED;
-	if (s->before == NULL)
-		s->before = image_ref(c->image);
-	c->srv->suspicion |= scan->flags;
-	if (scan->flags & SCAN_LOAD)
-		s->is_tainted = true;
-	take_names(s, c->srv, scan);
-	return STATEMENT_FORWARD;
-}
-
-/* --- effects --- */
-
-static bool
-is_reported(const struct client *c, const char *name)
-{
-	return c->entry->baseline != NULL && image_get(c->entry->baseline, name) != NULL;
-}
-
-/* A custom setting is asked for by name, should the effect not be believed. */
-static void
-add_effect(struct client *c, int kind, const char *name, const char *value)
-{
-	struct client_session *s = c->session;
-	struct effect *e = &s->effects[s->effect_count];
-
-	if (s->before == NULL)
-		s->before = image_ref(c->image);
-	if (s->effect_count == EFFECTS_MAX) {
-		c->srv->suspicion |= SCAN_SETTING | SCAN_PREPARE;
-		return;
-	}
-	e->kind = kind;
-	e->name = name == NULL ? NULL : strdup(name);
-	e->value = value == NULL ? NULL : strdup(value);
-	s->effect_count++;
-	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
-		take_name(s, c->srv, name);
-	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		c->srv->suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
-}
-
-/* The text of a statement that SQL PREPARE made, by its name; NULL: unknown. */
-static const char *
-prepared_text(const struct client *c, const char *name)
-{
-	const struct client_session *s = c->session;
-
-	for (unsigned i = s == NULL ? 0 : s->effect_count; i-- > 0;) {
-		const struct effect *e = &s->effects[i];
-
-		if (e->name != NULL && e->kind == EFFECT_PREPARE && strcmp(e->name, name) == 0)
-			return e->value;
-	}
-	return image_get_prepared(c->image, name);
-}
-
-/* What EXECUTE runs was scanned when it was prepared; it is scanned for what running it may do. */
-static enum statement_step
-note_execute(struct client *c, const char *name)
-{
-	const char *text = prepared_text(c, name);
-	struct scan scan;
-
-	if (text == NULL) {
-		c->srv->suspicion |= SCAN_EXECUTE;
-		return STATEMENT_FORWARD;
-	}
-	scan_text(&scan, image_scan_options(c->image), text, strlen(text));
-	scan.flags &= ~(uint32_t)SCAN_PREPARE;
-	return suspect(c, &scan);
-}
-
-static enum statement_step
-note(struct client *c, const struct known *k, const char *sql, size_t len, unsigned count)
-{
-	struct server *srv = c->srv;
-
-	switch ((enum known_kind)k->kind) {
-	case KNOWN_SET:
-		if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
-		    image_get(c->startup, "role") == NULL)
-			add_effect(c, EFFECT_RESET, k->name, NULL);
-		else if (!is_reported(c, k->name))
-			add_effect(c, EFFECT_SET, k->name, k->value);
-		return STATEMENT_FORWARD;
-	case KNOWN_RESET:
-		if (!is_reported(c, k->name))
-			add_effect(c, EFFECT_RESET, k->name, NULL);
-		return STATEMENT_FORWARD;
-	case KNOWN_RESET_ALL:
-		add_effect(c, EFFECT_RESET_ALL, NULL, NULL);
-		return STATEMENT_FORWARD;
-	case KNOWN_PREPARE: {
-		char *text = count == 1 ? strndup(sql, len) : NULL;
-
-		if (text != NULL)
-			add_effect(c, EFFECT_PREPARE, k->name, text);
-		else
-			srv->suspicion |= SCAN_PREPARE;
-		free(text);
-		return STATEMENT_FORWARD;
-	}
-	case KNOWN_EXECUTE:
-		return note_execute(c, k->name);
-	case KNOWN_DEALLOCATE:
-		add_effect(c, EFFECT_DEALLOCATE, k->name, NULL);
-		return STATEMENT_FORWARD;
-	case KNOWN_DEALLOCATE_ALL:
-		add_effect(c, EFFECT_DEALLOCATE_ALL, NULL, NULL);
-		return STATEMENT_FORWARD;
-	case KNOWN_CLOSE_ALL:
-	case KNOWN_UNLOCK_ALL:
-	case KNOWN_UNLISTEN:
-	case KNOWN_UNLISTEN_ALL:
-		srv->suspicion |= SCAN_UNDO; /* no more than that */
-		return STATEMENT_FORWARD;
-	case KNOWN_LISTEN:
-		srv->suspicion |= SCAN_LISTEN;
-		return STATEMENT_FORWARD;
-	default:
-		return STATEMENT_FORWARD;
-	}
-}
-
-/* Everything in the text is known. DISCARD ALL stands alone, or PostgreSQL refuses it. */
-static enum statement_step
-note_all(struct client *c, const struct known_text *text, const char *sql, size_t len)
-{
-	struct client_session *s = c->session;
-
-	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
-		if (c->srv->ledger.count > 0)
-			return STATEMENT_HOLD;
-		s->is_discard_sent = s->is_filtering = true;
-		c->srv->watches_tags = true;
-		return STATEMENT_FORWARD;
-	}
-	if (!session_is_followed(c))
-		return STATEMENT_FORWARD;
-	for (unsigned i = 0; i < text->count; i++)
-		if (note(c, &text->statements[i], sql, len, text->count) == STATEMENT_FAILED)
-			return STATEMENT_FAILED;
-	return STATEMENT_FORWARD;
-}
-
-static bool
-copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap)
-{
-	const uint8_t *bytes;
-	size_t n;
-
-	if (!fields_bind_value(body, len, param - 1, &bytes, &n) || bytes == NULL || n >= cap ||
-	    memchr(bytes, 0, n) != NULL)
-		return false;
-	memcpy(out, bytes, n);
-	out[n] = '\0';
-	return true;
-}
-
-/* SELECT set_config($1, $2, $3), with its values, of the Bind. False: they are left to the probe. */
-static bool
-fill_in(struct known *k, const uint8_t *body, size_t len)
-{
-	const uint8_t *local;
-	size_t local_len;
-
-	if (k->name_param != 0 && !copy_text(body, len, k->name_param, k->name, sizeof(k->name)))
-		return false;
-	if (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value)))
-		return false;
-	if (k->local_param != 0) {
-		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
-		    local_len == 0)
-			return false;
-		/* "t", "true", or a byte in binary; other spellings are left to the probe */
-		if (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1))
-			return false;
-		k->is_local = local[0] == 't' || local[0] == 1;
-	}
-	k->kind = k->is_local ? KNOWN_LOCAL : KNOWN_SET;
-	return true;
-}
-
-/* A flagged text is about to run: is everything in it known? body: of its Bind, or NULL. */
-static bool
-is_known(const struct client *c, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
-	 size_t body_len)
-{
-	if (!known_parse(text, image_scan_options(c->image), sql, len) || !text->is_all)
-		return false;
-	for (unsigned i = 0; i < text->count; i++) {
-		struct known *k = &text->statements[i];
-
-		if (k->kind == KNOWN_SET_PARAMS && k->is_local && k->local_param == 0)
-			k->kind = KNOWN_LOCAL;
-		if (k->kind == KNOWN_SET_PARAMS && (body == NULL || !fill_in(k, body, body_len)))
-			return false;
-		if (k->kind == KNOWN_DISCARD_ALL && text->count > 1)
-			return false;
-	}
-	return true;
 }
 
 /* --- simple Queries --- */
@@ -325,7 +73,7 @@ session_text(struct client *c, const uint8_t *bytes, size_t len, bool is_end)
 	if (s->is_parse_scanned)
 		s->passed_flags |= s->scan->flags;
 	if (c->srv != NULL)
-		suspect(c, s->scan);
+		session_suspect(c, s->scan);
 	free(s->scan);
 	s->scan = NULL;
 }
@@ -367,12 +115,13 @@ flagged_query(struct client *c, const char *sql, size_t len, const struct scan *
 	enum statement_step step;
 
 	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
-		return session_is_followed(c) ? suspect(c, scan) : STATEMENT_FORWARD;
+		return session_is_followed(c) ? session_suspect(c, scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
-	if (!is_known(c, &text, sql, len, NULL, 0) || (ends_transaction(&text) && session_resets_startup(c, &text)))
-		return session_is_followed(c) ? suspect(c, scan) : STATEMENT_FORWARD;
-	step = note_all(c, &text, sql, len);
+	if (!session_is_known(c, &text, sql, len, NULL, 0) ||
+	    (ends_transaction(&text) && session_resets_startup(c, &text)))
+		return session_is_followed(c) ? session_suspect(c, scan) : STATEMENT_FORWARD;
+	step = session_note_all(c, &text, sql, len);
 	if (step != STATEMENT_FORWARD || !session_resets_startup(c, &text))
 		return step;
 	return query_instead(c, &text, sql, len, shown);
@@ -392,7 +141,7 @@ session_query(struct client *c, const char *sql, size_t have, size_t len, unsign
 		return STATEMENT_FAILED;
 	if (scan_text(&scan, image_scan_options(c->image), sql, len) == 0)
 		return STATEMENT_FORWARD;
-	audit(c, scan.flags);
+	session_audit(c, scan.flags);
 	return flagged_query(c, sql, len, &scan, shown);
 }
 
@@ -420,7 +169,7 @@ session_audit_parse(struct client *c, const char *sql, size_t len)
 	struct scan scan;
 
 	if (c->entry->settings.session_state == SESSION_WARN)
-		audit(c, scan_text(&scan, image_scan_options(c->image), sql, len));
+		session_audit(c, scan_text(&scan, image_scan_options(c->image), sql, len));
 }
 
 /* Of a statement of the store; the first scan of it is kept, for sessions that read strings as most do. */
@@ -455,7 +204,7 @@ bind_known(struct client *c, struct statement *st, const uint8_t *body, size_t l
 {
 	struct known_text text;
 
-	if (!is_known(c, &text, (const char *)st->bytes, st->query_len, body, len))
+	if (!session_is_known(c, &text, (const char *)st->bytes, st->query_len, body, len))
 		return false;
 	c->session->bound_known = malloc(sizeof(text));
 	if (c->session->bound_known == NULL)
@@ -480,7 +229,7 @@ take_bound_names(struct client *c, const uint8_t *body, size_t len)
 			continue; /* no setting is called so: PostgreSQL cuts identifiers */
 		memcpy(name, bytes, n);
 		name[n] = '\0';
-		take_name(c->session, c->srv, name);
+		session_take_name(c->session, c->srv, name);
 	}
 }
 
@@ -494,8 +243,8 @@ bind_unknown(struct client *c, const char *name)
 		scan.flags = c->session->passed_flags;
 	text = name[0] == '\0' ? NULL : image_get_prepared(c->image, name);
 	if (text != NULL)
-		return note_execute(c, name);
-	return scan.flags == 0 ? STATEMENT_FORWARD : suspect(c, &scan);
+		return session_note_execute(c, name);
+	return scan.flags == 0 ? STATEMENT_FORWARD : session_suspect(c, &scan);
 }
 
 /* Bind and Describe may be of a statement that SQL PREPARE made, or of one that executes such. */
@@ -532,10 +281,10 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 	scan.flags = flags_of(c, st);
 	scan.name_count = 0;
 	if ((scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
-		return scan.flags != 0 && session_is_followed(c) ? suspect(c, &scan) : STATEMENT_FORWARD;
+		return scan.flags != 0 && session_is_followed(c) ? session_suspect(c, &scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
-	audit(c, flags_of(c, st));
+	session_audit(c, flags_of(c, st));
 	if ((portal[0] == '\0' && bind_known(c, st, body, len)) || !session_is_followed(c))
 		return STATEMENT_FORWARD;
 	scan_text(&scan, image_scan_options(c->image), (const char *)st->bytes, st->query_len);
@@ -543,7 +292,7 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 		take_bound_names(c, body, len);
 	if (scan.flags & SCAN_NAMES_LOST && c->session->name_count > 0)
 		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
-	return suspect(c, &scan);
+	return session_suspect(c, &scan);
 }
 
 enum statement_step
@@ -553,7 +302,7 @@ session_before_execute(struct client *c, const char *portal)
 
 	if (s->bound == NULL || portal[0] != '\0')
 		return STATEMENT_FORWARD;
-	return note_all(c, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
+	return session_note_all(c, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
 }
 
 int
