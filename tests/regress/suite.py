@@ -14,9 +14,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-DEBIAN = (("http://deb.debian.org/debian", "bookworm"), ("http://deb.debian.org/debian", "bookworm-updates"),
-          ("http://deb.debian.org/debian-security", "bookworm-security"))
-KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MODULES = ("src/test/regress/regress.c", "contrib/spi/refint.c", "contrib/spi/autoinc.c")
 INSTALLED_HEADERS = Path("/usr/include/postgresql/15/server")
 PG_REGRESS = Path("/usr/lib/postgresql/15/lib/pgxs/src/test/regress/pg_regress")
@@ -66,9 +63,15 @@ class Suite:
         state = self.directory / "apt"
         for part in ("lists/partial", "cache/archives/partial"):
             (state / part).mkdir(parents=True, exist_ok=True)
-        lines = [f"{kind} [signed-by={KEYS}] {uri} {suite} main\n"
-                 for uri, suite in DEBIAN for kind in ("deb", "deb-src")]
-        (state / "sources.list").write_text("".join(lines), encoding="ascii")
+        # Where the machine's packages come from, their sources do, too.
+        known = run("apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+                    "Created-By: Packages")
+        lines = set()
+        for line in known.splitlines():
+            lines.update(f"{kind} {line}\n" for kind in ("deb", "deb-src"))
+        if not lines:
+            raise SystemExit("apt knows no packages: run apt-get update")
+        (state / "sources.list").write_text("".join(sorted(lines)), encoding="ascii")
         self._apt("update")
 
     def _debian_version(self):
