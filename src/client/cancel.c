@@ -104,8 +104,11 @@ cancel_register(struct client *c, uint32_t pid)
 	do {
 		if (take_random(env, random) < 0)
 			return -1;
-		/* Positive: pg_basebackup and others print it as a signed number. */
-		made = pid != 0 ? pid : random[0] & 0x7fffffff;
+		/*
+		 * Positive: pg_basebackup and others print it as a signed number. And larger than any process has:
+		 * pg_terminate_backend() of what the client was told must not hit somebody.
+		 */
+		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | 0x40000000;
 	} while (made == 0 || find(env, made, random[1]) != NULL);
 	c->cancel_pid = made;
 	c->cancel_secret = random[1];
