@@ -66,10 +66,12 @@ kind_of_statement(const struct client *c, struct statement *st, char name[static
 	return kind;
 }
 
+/* Whether it is an UNLISTEN, or stands for a LISTEN, kind_of_statement has said. */
 static int
 take_first(void *arg, const struct known *mark)
 {
-	*(struct known *)arg = *mark;
+	if (mark->kind != KNOWN_UNLISTEN && mark->kind != KNOWN_UNLISTEN_ALL)
+		*(struct known *)arg = *mark;
 	return 1;
 }
 
