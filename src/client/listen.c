@@ -66,26 +66,40 @@ listen_cancel(struct client *c)
 
 /* --- replies --- */
 
+/* The one that may be answered next. */
+static struct listen_effect *
+next_effect(const struct client_listen *l)
+{
+	struct listen_effect *e = TAILQ_FIRST(&l->effects);
+
+	return e == NULL || e->ahead > 0 || e->is_refused ? NULL : e;
+}
+
+static int
+wish(struct client_listen *l, const struct listen_effect *e)
+{
+	struct membership *m;
+
+	if (e->kind == KNOWN_UNLISTEN_ALL)
+		return listen_wish_none(l);
+	m = e->kind == KNOWN_LISTEN ? e->m : membership_find(l, e->name);
+	return m == NULL ? 0 : membership_wish(l, m, (enum known_kind)e->kind);
+}
+
 static bool
 unlistened(struct client *c)
 {
 	struct client_listen *l = c->listen;
-	struct listen_effect *e = TAILQ_FIRST(&l->effects);
-	bool is_listen;
+	struct listen_effect *e = next_effect(l);
 	struct buf b = { 0 };
+	bool is_listen;
 
-	if (e == NULL || e->ahead > 0 || e->is_refused)
-		return false; /* one of several in a text */
+	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
+		return false; /* its text was not looked into */
 	is_listen = e->kind == KNOWN_LISTEN;
-	if (e->kind == KNOWN_UNLISTEN_ALL)
-		listen_wish_none(l);
-	else if (is_listen)
-		membership_wish(l, e->m, KNOWN_LISTEN);
-	else {
-		struct membership *m = membership_find(l, e->name);
-
-		if (m != NULL)
-			membership_wish(l, m, KNOWN_UNLISTEN);
+	if (wish(l, e) < 0) {
+		relay_out_of_memory(c);
+		return true;
 	}
 	listen_end_effect(l, e);
 	if (!is_listen)
@@ -99,9 +113,38 @@ unlistened(struct client *c)
 	return true;
 }
 
+/* A tag that statements of this kind have; the savepoint's name, "" if it is not known. */
+static bool
+take_mark(struct client_listen *l, enum known_kind kind, char name[static KNOWN_NAME_MAX])
+{
+	struct listen_effect *e = next_effect(l);
+
+	name[0] = '\0';
+	if (e == NULL || e->kind != kind)
+		return false;
+	memcpy(name, e->name, KNOWN_NAME_MAX);
+	listen_end_effect(l, e);
+	return true;
+}
+
+/* COMMIT of a failed transaction has this tag, too. */
+static void
+rolled_back(struct client_listen *l)
+{
+	char name[KNOWN_NAME_MAX];
+
+	if (take_mark(l, KNOWN_ROLLBACK_TO, name)) {
+		listen_roll_back_to(l, name);
+		return;
+	}
+	take_mark(l, KNOWN_END, name);
+	listen_roll_back(l);
+}
+
 bool
 listen_complete(struct client *c, const char *tag)
 {
+	char name[KNOWN_NAME_MAX];
 	struct client_listen *l = c->listen;
 
 	if (l == NULL)
@@ -109,21 +152,22 @@ listen_complete(struct client *c, const char *tag)
 	if (strcmp(tag, "UNLISTEN") == 0)
 		return unlistened(c);
 	if (strcmp(tag, "COMMIT") == 0) {
+		take_mark(l, KNOWN_END, name);
 		listen_commit(c);
-		l->has_savepoint = false;
-	} else if (strcmp(tag, "ROLLBACK") == 0) {
-		if (l->has_savepoint)
-			l->is_rolled_back = true; /* what follows tells whether to a savepoint */
-		else
-			listen_roll_back(l);
-	} else if (strcmp(tag, "BEGIN") == 0 || strcmp(tag, "START TRANSACTION") == 0) {
-		if (l->is_rolled_back)
-			listen_roll_back(l);
-		l->is_rolled_back = l->has_savepoint = false;
-	} else if (strcmp(tag, "SAVEPOINT") == 0)
-		l->has_savepoint = true;
-	else if (strcmp(tag, "DISCARD ALL") == 0)
-		listen_wish_none(l);
+	} else if (strcmp(tag, "ROLLBACK") == 0)
+		rolled_back(l);
+	else if (strcmp(tag, "PREPARE TRANSACTION") == 0) {
+		take_mark(l, KNOWN_END, name);
+		listen_roll_back(l); /* PostgreSQL would have refused it had there been anything to commit */
+	} else if (strcmp(tag, "SAVEPOINT") == 0) {
+		take_mark(l, KNOWN_SAVEPOINT, name);
+		if (listen_set_savepoint(c, name) < 0)
+			relay_out_of_memory(c);
+	} else if (strcmp(tag, "RELEASE") == 0) {
+		if (take_mark(l, KNOWN_RELEASE, name))
+			listen_release(l, name);
+	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_wish_none(l) < 0)
+		relay_out_of_memory(c);
 	return false;
 }
 
@@ -177,16 +221,16 @@ listen_request_done(struct client *c)
 	end_effects(l);
 	l->is_fresh = false;
 	if (c->srv->tx != 'I') {
-		l->has_error = l->is_rolled_back = false;
+		l->has_error = false;
 		return false;
 	}
-	if (l->has_error || l->is_rolled_back)
+	if (l->has_error)
 		listen_roll_back(l);
 	else
 		listen_commit(c);
 	if (c->is_closing)
 		return false;
-	l->has_error = l->is_rolled_back = l->has_savepoint = false;
+	l->has_error = false;
 	if (c->srv->ledger.count == 0) {
 		listen_drop_portals(l);
 		listen_sweep(l);

@@ -9,6 +9,7 @@
  *   listen_texts.c   statements, and what is sent for them
  *   listen.c         waiting for the hub; what answers mean
  *   listen_members.c memberships, and transactions
+ *   listen_savepoints.c what ROLLBACK TO undoes
  *   listen_adopt.c   LISTENs that nobody foresaw
  *   listen_queue.c   notifications on their way to the client
  *   listen_pid.c     whose PID is in them
@@ -26,6 +27,7 @@
 
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that a client has not taken */
 #define LISTEN_CHANNELS_MAX 10000 /* of one client */
+#define LISTEN_SAVEPOINTS_MAX 10000 /* at a time, in a transaction that has said LISTEN or UNLISTEN */
 
 struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNLISTEN */
 

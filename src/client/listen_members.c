@@ -137,20 +137,24 @@ membership_unref(struct membership *m)
 	m->c->listen->is_swept = false;
 }
 
-void
+int
 membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind)
 {
+	if (listen_keep_wish(l, m) < 0)
+		return -1;
 	m->wanted = (uint8_t)kind;
 	l->has_wanted = true;
 	l->is_swept = false;
+	return 0;
 }
 
-void
+int
 listen_wish_none(struct client_listen *l)
 {
 	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
-		if (m->is_active || m->wanted != KNOWN_NOT)
-			membership_wish(l, m, KNOWN_UNLISTEN);
+		if ((m->is_active || m->wanted != KNOWN_NOT) && membership_wish(l, m, KNOWN_UNLISTEN) < 0)
+			return -1;
+	return 0;
 }
 
 /* Another notification than those that wait was lost for good: the client must know, and cannot be told but so. */
@@ -186,6 +190,7 @@ listen_commit(struct client *c)
 	struct client_listen *l = c->listen;
 	const struct membership *refused = NULL;
 
+	listen_forget_savepoints(l);
 	if (!l->has_wanted)
 		return;
 	l->has_wanted = false;
@@ -205,6 +210,7 @@ listen_commit(struct client *c)
 void
 listen_roll_back(struct client_listen *l)
 {
+	listen_forget_savepoints(l);
 	if (!l->has_wanted)
 		return;
 	l->has_wanted = false;
@@ -225,6 +231,7 @@ listen_free(struct client *c)
 	while (!TAILQ_EMPTY(&l->effects))
 		listen_end_effect(l, TAILQ_FIRST(&l->effects));
 	listen_drop_portals(l);
+	listen_savepoints_fini(l);
 	while (l->table != NULL)
 		membership_free(l->table);
 	notify_detach(&l->ear);

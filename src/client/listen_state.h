@@ -21,12 +21,13 @@ struct membership {
 	bool is_awaited; /* for adoption: the hub has not answered yet */
 	uint8_t wanted; /* when the transaction commits: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: as it is */
 	uint32_t refs; /* statements under way, and what waits */
+	uint32_t undo; /* 1 + index of its last one in client_listen's undo; 0: none */
 	struct fail *why;
 	struct buf early; /* heard before the LISTEN was committed */
 	char name[KNOWN_NAME_MAX];
 };
 
-/* A LISTEN or UNLISTEN that was sent, and not answered yet. */
+/* A LISTEN, UNLISTEN or a mark of transactions (known_each_mark) that was sent, and not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* what was sent in its place fails: the error is m->why */
@@ -36,9 +37,21 @@ struct listen_effect {
 	TAILQ_ENTRY(listen_effect) link;
 };
 
+/* What a membership wished for before a savepoint's transaction changed it. */
+struct listen_undo {
+	struct membership *m;
+	uint32_t before; /* its undo then */
+	uint8_t wanted;
+};
+
+struct listen_savepoint {
+	uint32_t at; /* how many undos are older */
+	char name[KNOWN_NAME_MAX]; /* "": its text was not looked into */
+};
+
 struct listen_portal {
-	uint8_t kind;
-	char channel[KNOWN_NAME_MAX];
+	uint8_t kind; /* enum known_kind */
+	char channel[KNOWN_NAME_MAX]; /* or savepoint */
 	TAILQ_ENTRY(listen_portal) link;
 	char name[];
 };
@@ -64,7 +77,10 @@ struct client_listen {
 	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
 	enum listen_sending sending;
 	bool has_error; /* in this request: an implicit transaction is rolled back */
-	bool has_savepoint, is_rolled_back; /* since the tag ROLLBACK, with savepoints: all of it, or to one of them? */
+	struct listen_savepoint *savepoints; /* since has_wanted is set, the innermost last */
+	uint32_t savepoint_count, savepoint_cap;
+	struct listen_undo *undo;
+	uint32_t undo_count, undo_cap;
 	/* adoption */
 	struct membership *marker; /* the client's own channel */
 	bool has_hub_marked, has_server_marked; /* it was heard there */
@@ -102,13 +118,22 @@ struct membership *membership_find(const struct client_listen *l, const char *na
 struct membership *membership_want(struct client *c, const char *name);
 void membership_unref(struct membership *m); /* one of m->refs less */
 void membership_refuse(struct membership *m, const struct fail *why);
-void membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind); /* for the commit */
-void listen_wish_none(struct client_listen *l); /* UNLISTEN * */
+/* For the commit. -1: no memory. */
+int membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind);
+int listen_wish_none(struct client_listen *l); /* UNLISTEN * */
 void membership_set_active(struct client_listen *l, struct membership *m, bool is_active);
 void membership_lost(struct client *c, const struct membership *m); /* the hub can't: closes the client */
 void listen_commit(struct client *c); /* may close it */
 void listen_roll_back(struct client_listen *l);
 void listen_sweep(struct client_listen *l); /* frees those that nothing speaks for any more */
+
+/* listen_savepoints.c */
+int listen_keep_wish(struct client_listen *l, struct membership *m); /* it is about to change. -1: no memory */
+int listen_set_savepoint(struct client *c, const char *name); /* may close it. -1: no memory */
+void listen_release(struct client_listen *l, const char *name);
+void listen_roll_back_to(struct client_listen *l, const char *name);
+void listen_forget_savepoints(struct client_listen *l); /* the transaction is over */
+void listen_savepoints_fini(struct client_listen *l);
 
 /* listen_texts.c */
 #define LISTEN_REFUSED "pgweir_refused" /* nothing has this name: what is asked of it fails */

@@ -1,8 +1,8 @@
 /*
  * src/client/listen_texts.c - which messages say LISTEN or UNLISTEN, and what is sent for them; see listen.h.
  *
- * What is sent leaves an effect behind: when the server answers with the tag UNLISTEN, the first effect of the request
- * under way says what that means.
+ * What is sent leaves an effect behind: when the server answers with the tag UNLISTEN, or one of SAVEPOINT, RELEASE and
+ * ROLLBACK, the first effect of the request under way says what that means.
  */
 #include "client/listen_state.h"
 
@@ -64,6 +64,28 @@ kind_of_statement(const struct client *c, struct statement *st, char name[static
 	if (kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
 		kind = KNOWN_LISTEN;
 	return kind;
+}
+
+/* Whether it is an UNLISTEN, or stands for a LISTEN, kind_of_statement has said. */
+static int
+take_first(void *arg, const struct known *mark)
+{
+	if (mark->kind != KNOWN_UNLISTEN && mark->kind != KNOWN_UNLISTEN_ALL)
+		*(struct known *)arg = *mark;
+	return 1;
+}
+
+/* Of a statement that is no LISTEN or UNLISTEN: see expect_marks. */
+static enum known_kind
+mark_of_statement(const struct client *c, const struct statement *st, char name[static KNOWN_NAME_MAX])
+{
+	struct known mark = { .kind = KNOWN_NOT };
+
+	if (c->listen != NULL && c->listen->table != NULL && st->query_len <= WHOLE_MAX)
+		known_each_mark(image_scan_options(c->image), (const char *)st->bytes, st->query_len, take_first,
+				&mark);
+	memcpy(name, mark.name, KNOWN_NAME_MAX);
+	return (enum known_kind)mark.kind;
 }
 
 static enum listen_look
@@ -202,34 +224,27 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 	free(e);
 }
 
-static const char *
-find_unlisten(const char *at, const char *end)
+static int
+on_mark(void *arg, const struct known *mark)
 {
-	static const size_t word_len = sizeof("UNLISTEN") - 1;
-
-	for (; (size_t)(end - at) >= word_len; at++)
-		if ((*at == 'u' || *at == 'U') && strncasecmp(at, "UNLISTEN", word_len) == 0)
-			return at;
-	return NULL;
+	return expect(arg, (enum known_kind)mark->kind, mark->name) == NULL ? -1 : 0;
 }
 
-/* UNLISTENs among other statements run as they are; their tags will come in this order. */
-static int
-expect_unlistens(struct client *c, const char *sql, size_t len)
+/*
+ * Statements that run as they are, whose tags will come in this order. While there is no channel they mean nothing:
+ * listen_savepoints.c does without.
+ */
+static enum statement_step
+expect_marks(struct client *c, const uint8_t *message, size_t len)
 {
-	const char *end = sql + len, *at = sql;
-	char name[KNOWN_NAME_MAX];
+	const char *sql = (const char *)message + FRAME_HEAD_LEN;
 
-	while ((at = find_unlisten(at, end)) != NULL) {
-		const char *stop = memchr(at, ';', (size_t)(end - at));
-		size_t n = (size_t)((stop == NULL ? end : stop) - at);
-		enum known_kind kind = kind_of(c, at, n, name);
-
-		if (kind != KNOWN_NOT && expect(c, kind, name) == NULL)
-			return -1;
-		at += n;
-	}
-	return 0;
+	if (c->listen == NULL || c->listen->table == NULL || len > WHOLE_MAX || len <= FRAME_HEAD_LEN ||
+	    listen_is_not_ours(c))
+		return STATEMENT_FORWARD;
+	return known_each_mark(image_scan_options(c->image), sql, strnlen(sql, len - FRAME_HEAD_LEN), on_mark, c) < 0
+		   ? STATEMENT_FAILED
+		   : STATEMENT_FORWARD;
 }
 
 enum statement_step
@@ -240,13 +255,8 @@ listen_query(struct client *c, const uint8_t *message, size_t len)
 	struct buf sql = { 0 }, b = { 0 };
 	struct listen_effect *e;
 
-	if (kind == KNOWN_NOT && c->listen != NULL && c->listen->table != NULL && len <= WHOLE_MAX &&
-	    !listen_is_not_ours(c))
-		return expect_unlistens(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0
-			   ? STATEMENT_FAILED
-			   : STATEMENT_FORWARD;
 	if (kind == KNOWN_NOT)
-		return STATEMENT_FORWARD;
+		return expect_marks(c, message, len);
 	if ((e = expect(c, kind, name)) == NULL)
 		return STATEMENT_FAILED;
 	if (kind != KNOWN_LISTEN)
@@ -303,6 +313,8 @@ listen_bound(struct client *c, const char *portal, struct statement *st)
 		TAILQ_REMOVE(&l->portals, p, link);
 		free(p);
 	}
+	if (kind == KNOWN_NOT && st != NULL)
+		kind = mark_of_statement(c, st, channel);
 	if (kind == KNOWN_NOT)
 		return 0;
 	len = strlen(portal) + 1;

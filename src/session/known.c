@@ -5,10 +5,12 @@
 
 #include <string.h>
 
-static const struct {
-	const char *word;
+struct rule {
+	const char *word; /* NULL: the last one */
 	known_rule *recognise;
-} rules[] = {
+};
+
+static const struct rule rules[] = {
 	{ "abort", known_rollback },
 	{ "alter", known_alter },
 	{ "begin", known_begin },
@@ -28,6 +30,19 @@ static const struct {
 	{ "set", known_set },
 	{ "start", known_start },
 	{ "unlisten", known_unlisten },
+	{ NULL, NULL },
+};
+
+static const struct rule marks[] = {
+	{ "abort", known_end },
+	{ "commit", known_end },
+	{ "end", known_end },
+	{ "prepare", known_prepare_transaction },
+	{ "release", known_release },
+	{ "rollback", known_rollback_any },
+	{ "savepoint", known_savepoint },
+	{ "unlisten", known_unlisten },
+	{ NULL, NULL },
 };
 
 void
@@ -163,11 +178,11 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 }
 
 static known_rule *
-rule_of(const struct known_reader *r)
+rule_of(const struct rule *rule, const struct known_reader *r)
 {
-	for (size_t i = 0; r->token.kind == SQL_WORD && i < sizeof(rules) / sizeof(rules[0]); i++)
-		if (known_is_word(r, rules[i].word))
-			return rules[i].recognise;
+	for (; r->token.kind == SQL_WORD && rule->word != NULL; rule++)
+		if (known_is_word(r, rule->word))
+			return rule->recognise;
 	return NULL;
 }
 
@@ -185,10 +200,10 @@ holds_atomic(struct known_reader r)
 
 /* False: the statement is unknown; r is at its beginning again then. */
 static bool
-recognise(struct known_reader *r, struct known *k)
+recognise(const struct rule *table, struct known_reader *r, struct known *k)
 {
 	struct known_reader begin = *r;
-	known_rule *rule = rule_of(r);
+	known_rule *rule = rule_of(table, r);
 
 	*k = (struct known){ .kind = KNOWN_NOT };
 	if (rule != NULL) {
@@ -228,7 +243,7 @@ parse(struct known_text *text, struct known_reader *r)
 			break;
 		if (count == KNOWN_STATEMENTS_MAX)
 			return false;
-		if (!recognise(r, &text->statements[count])) {
+		if (!recognise(rules, r, &text->statements[count])) {
 			if (count == 0 || (known_is_word(r, "create") && holds_atomic(*r)))
 				return false;
 			known_skip_rest(r);
@@ -254,11 +269,39 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 	known_next(&r);
 	while (known_skip_char(&r, ';'))
 		;
-	if (rule_of(&r) == NULL || !is_plain(options, sql, len))
+	if (rule_of(rules, &r) == NULL || !is_plain(options, sql, len))
 		return false;
 	if (!parse(text, &r)) {
 		text->is_all = false;
 		return false;
 	}
 	return true;
+}
+
+int
+known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+{
+	struct known_reader r;
+	struct known mark;
+	int rc = 0;
+
+	if (!is_plain(options, sql, len))
+		return 0;
+	sql_lexer_init(&r.lexer, sql, len);
+	known_next(&r);
+	while (rc == 0) {
+		while (known_skip_char(&r, ';'))
+			;
+		if (r.token.kind == SQL_END || r.token.kind == SQL_UNTERMINATED)
+			break;
+		if (recognise(marks, &r, &mark)) {
+			rc = on(arg, &mark);
+			continue;
+		}
+		if (memchr(r.token.at, ';', (size_t)(sql + len - r.token.at)) == NULL ||
+		    (known_is_word(&r, "create") && holds_atomic(r)))
+			break;
+		known_skip_rest(&r);
+	}
+	return rc;
 }

@@ -39,7 +39,12 @@ enum known_kind {
 	KNOWN_DEALLOCATE_ALL,
 	KNOWN_DROP_DATABASE, /* name */
 	KNOWN_CREATE_DATABASE, /* value: its TEMPLATE's name, or empty */
-	KNOWN_RENAME_DATABASE /* ALTER DATABASE name RENAME TO ... */
+	KNOWN_RENAME_DATABASE, /* ALTER DATABASE name RENAME TO ... */
+	/* of known_each_mark only */
+	KNOWN_SAVEPOINT, /* name */
+	KNOWN_RELEASE, /* name */
+	KNOWN_ROLLBACK_TO, /* name */
+	KNOWN_END /* COMMIT, END, ROLLBACK, ABORT in any other form, PREPARE TRANSACTION */
 };
 
 struct known {
@@ -65,5 +70,13 @@ struct known_text {
  * KNOWN_NOT), or the text has more statements than fit, or does not end properly; text->count is 0 then.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
+
+/*
+ * Of a text of any statements, as many as there are, in their order: UNLISTEN and what divides or ends a transaction.
+ * on returns 0 to go on; returned is what it returned last. A text that does not end properly is read as far as it
+ * goes.
+ */
+typedef int known_on_mark(void *arg, const struct known *mark);
+int known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);
 
 #endif

@@ -36,6 +36,7 @@ bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX
 typedef enum known_kind known_rule(struct known_reader *r, struct known *k);
 known_rule known_set, known_reset, known_select;
 known_rule known_discard, known_listen, known_unlisten, known_close, known_begin, known_start, known_commit;
+known_rule known_savepoint, known_release, known_rollback_any, known_end, known_prepare_transaction;
 known_rule known_rollback, known_prepare, known_execute, known_deallocate, known_drop, known_create, known_alter;
 
 #endif

@@ -88,6 +88,52 @@ known_rollback(struct known_reader *r, struct known *k)
 }
 
 enum known_kind
+known_savepoint(struct known_reader *r, struct known *k)
+{
+	return known_take_identifier(r, k->name) ? KNOWN_SAVEPOINT : KNOWN_NOT;
+}
+
+/* [SAVEPOINT] name; SAVEPOINT may be the name as well. */
+static bool
+take_savepoint(struct known_reader *r, struct known *k)
+{
+	if (!known_skip_word(r, "savepoint") || !known_is_over(r))
+		return known_take_identifier(r, k->name);
+	snprintf(k->name, sizeof(k->name), "savepoint");
+	return true;
+}
+
+enum known_kind
+known_release(struct known_reader *r, struct known *k)
+{
+	return take_savepoint(r, k) ? KNOWN_RELEASE : KNOWN_NOT;
+}
+
+enum known_kind
+known_end(struct known_reader *r, struct known *k)
+{
+	(void)k;
+	known_skip_rest(r);
+	return KNOWN_END;
+}
+
+enum known_kind
+known_rollback_any(struct known_reader *r, struct known *k)
+{
+	if (!known_skip_word(r, "work"))
+		known_skip_word(r, "transaction");
+	if (!known_skip_word(r, "to"))
+		return known_end(r, k);
+	return take_savepoint(r, k) ? KNOWN_ROLLBACK_TO : KNOWN_NOT;
+}
+
+enum known_kind
+known_prepare_transaction(struct known_reader *r, struct known *k)
+{
+	return known_skip_word(r, "transaction") ? known_end(r, k) : KNOWN_NOT;
+}
+
+enum known_kind
 known_prepare(struct known_reader *r, struct known *k)
 {
 	if (!known_take_identifier(r, k->name) || (!known_is_char(r, '(') && !known_is_word(r, "as")))

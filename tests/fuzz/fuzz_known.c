@@ -3,7 +3,7 @@
  *
  * The first byte is the options. Holds besides memory: names and values end; white space, comments and semicolons
  * around change nothing; a setting that was found is found again when it is written as set_config() takes it; what is
- * known to change the session, the scanner suspects.
+ * known to change the session, the scanner suspects. Marks end, and are suspected, too.
  */
 #include "session/known.h"
 #include "session/scan.h"
@@ -115,6 +115,10 @@ suspicion_of(uint8_t kind)
 	case KNOWN_CREATE_DATABASE:
 	case KNOWN_RENAME_DATABASE:
 		return SCAN_DATABASE;
+	case KNOWN_SAVEPOINT:
+	case KNOWN_RELEASE:
+	case KNOWN_ROLLBACK_TO:
+		return SCAN_SAVEPOINT;
 	default:
 		return 0;
 	}
@@ -131,6 +135,31 @@ check_suspicion(const struct known_text *text, unsigned options, const uint8_t *
 
 		must((flags & want) == want);
 	}
+}
+
+static int
+on_mark(void *arg, const struct known *mark)
+{
+	uint32_t flags = *(const uint32_t *)arg, want = suspicion_of(mark->kind);
+
+	must(memchr(mark->name, '\0', sizeof(mark->name)) != NULL && mark->value[0] == '\0');
+	must((flags & want) == want);
+	return 0;
+}
+
+static void
+check_marks(unsigned options, const uint8_t *data, size_t size)
+{
+	char *sql = malloc(size > 0 ? size : 1);
+	uint32_t flags;
+	struct scan s;
+
+	must(sql != NULL);
+	if (size > 0)
+		memcpy(sql, data, size);
+	flags = scan_text(&s, options, sql, size);
+	must(known_each_mark(options, sql, size, on_mark, &flags) == 0);
+	free(sql);
 }
 
 int
@@ -155,6 +184,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	zero = size > 0 ? memchr(data, 0, size) : NULL;
 	if (zero != NULL)
 		return 0; /* texts end there */
+	check_marks(options, data, size);
 	parse(&again, options, " /* /* */ */ ; --x\n\t", data, size, "");
 	must_equal(&text, &again);
 	if (text.count > 0) {

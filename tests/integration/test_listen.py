@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from rawwire import (QueryFailed, bind, close, describe, execute, one_statement, parse, query, sync)
+from rawwire import (QueryFailed, bind, close, describe, execute, message, one_statement, parse, query, sync)
 from waiting import wait_until
 
 
@@ -339,6 +339,155 @@ def test_a_rollback_to_before_the_listen(one):
     other.query("NOTIFY undone, 'x'")
     other.query("NOTIFY kept, 'y'")
     assert news(wire) == [("kept", "y")]
+
+
+# What becomes of a client that listens to "was": (the statements, what it listens to then).
+SAVEPOINTS = {
+    "rolled back to": ("BEGIN; SAVEPOINT s; LISTEN a; ROLLBACK TO s; COMMIT", "was"),
+    "UNLISTEN rolled back": ("BEGIN; SAVEPOINT s1; UNLISTEN was; ROLLBACK TO s1; END", "was"),
+    "all UNLISTEN rolled back": ("BEGIN; LISTEN a; SAVEPOINT s; UNLISTEN *; ROLLBACK TO s; END", "a was"),
+    "rolled back and chained": ("BEGIN; LISTEN a; SAVEPOINT s; ROLLBACK AND CHAIN; COMMIT AND CHAIN; ROLLBACK", "was"),
+    "committed and chained": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; COMMIT AND CHAIN; ROLLBACK", "a b was"),
+    "an earlier one stays": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; ROLLBACK TO s; COMMIT", "a was"),
+    "the savepoint stays": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; ROLLBACK TO SAVEPOINT s; LISTEN c; "
+                            "ROLLBACK WORK TO s; COMMIT", "a was"),
+    "a later one counts": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; ROLLBACK TRANSACTION TO s; LISTEN c; END", "a c was"),
+    "released": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; RELEASE s; COMMIT", "a b was"),
+    "released into another": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; SAVEPOINT t; UNLISTEN b; LISTEN c; "
+                              "RELEASE SAVEPOINT t; ROLLBACK TO s; COMMIT", "a was"),
+    "released with those within": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; SAVEPOINT t; LISTEN c; SAVEPOINT u; "
+                                   "UNLISTEN a; RELEASE t; LISTEN d; ROLLBACK TO s; LISTEN e; COMMIT", "a e was"),
+    "back and forth": ("BEGIN; LISTEN a; SAVEPOINT s; UNLISTEN a; SAVEPOINT t; LISTEN a; ROLLBACK TO t; COMMIT", "was"),
+    "the innermost of a name": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; SAVEPOINT s; LISTEN c; ROLLBACK TO s; COMMIT",
+                                "a b was"),
+    "the outer one after it": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; SAVEPOINT s; LISTEN c; RELEASE s; "
+                               "ROLLBACK TO s; COMMIT", "a was"),
+    "a name from before": ("BEGIN; SAVEPOINT s; LISTEN a; SAVEPOINT s; LISTEN b; RELEASE s; ROLLBACK TO s; COMMIT",
+                           "was"),
+    "released from before": ("BEGIN; SAVEPOINT s; LISTEN a; SAVEPOINT t; LISTEN b; RELEASE s; COMMIT", "a b was"),
+    "names are folded": ('BEGIN; LISTEN a; SAVEPOINT "S"; LISTEN b; SAVEPOINT S; LISTEN c; ROLLBACK TO "S"; END', "a was"),
+    "called savepoint": ("BEGIN; LISTEN a; SAVEPOINT savepoint; LISTEN b; ROLLBACK TO savepoint; LISTEN c; "
+                         "RELEASE savepoint; END", "a c was"),
+    "with comments": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; /* ; */ ROLLBACK -- COMMIT\n TO s; END", "a was"),
+    "all of it": ("BEGIN; LISTEN a; SAVEPOINT s; UNLISTEN was; ABORT", "was"),
+    "of the next transaction": ("BEGIN; LISTEN a; SAVEPOINT s; LISTEN b; COMMIT; BEGIN; SAVEPOINT s; LISTEN c; "
+                                "ROLLBACK TO s; COMMIT", "a b was"),
+}
+FAILED = {
+    "after an error": (["BEGIN", "LISTEN a", "SAVEPOINT s", "LISTEN b", "SELECT 1/0", "ROLLBACK TO s", "COMMIT"], "a was"),
+    "a savepoint that is not": (["BEGIN", "LISTEN a", "SAVEPOINT s", "LISTEN b", "ROLLBACK TO t", "ROLLBACK TO s", "END"],
+                                "a was"),
+    "COMMIT of a failed one": (["BEGIN", "LISTEN a", "SAVEPOINT s", "UNLISTEN was", "SELECT 1/0", "COMMIT"], "was"),
+    "PREPARE TRANSACTION": (["BEGIN", "SAVEPOINT s", "LISTEN a", "PREPARE TRANSACTION 'p'", "COMMIT"], "was"),
+}
+
+
+def listens_to(wire, other, names=("a", "b", "c", "d", "e", "was")):
+    for name in names:
+        other.query(f"NOTIFY {name}")
+    return " ".join(channel for channel, _ in all_news(wire.ask(query("SELECT 1"))))
+
+
+def statements(text):
+    return [sql.strip() for sql in text.replace("/* ; */", "/* */").split(";")]
+
+
+@pytest.mark.parametrize("name", SAVEPOINTS)
+def test_savepoints(one, name):
+    text, expected = SAVEPOINTS[name]
+    wire, other = listening(one, "was"), one.raw()
+    for sql in statements(text):
+        wire.query(sql)
+    assert listens_to(wire, other) == expected
+
+
+@pytest.mark.parametrize("name", SAVEPOINTS)
+def test_savepoints_of_a_client_that_did_not_listen(one, name):
+    text, expected = SAVEPOINTS[name]
+    wire, other = one.raw(), one.raw()
+    for sql in statements(text):
+        wire.query(sql)
+    assert listens_to(wire, other) == expected.replace("was", "").strip()
+
+
+@pytest.mark.parametrize("name", SAVEPOINTS)
+@pytest.mark.parametrize("how", ["unnamed", "named", "pipelined", "one_sync"])
+def test_savepoints_of_the_extended_protocol(one, name, how):
+    text, expected = SAVEPOINTS[name]
+    wire, other = listening(one, "was"), one.raw()
+    sent = [one_statement(sql, name=f"s{number}" if how == "named" else "")
+            for number, sql in enumerate(statements(text))]
+    if how == "one_sync":
+        replies = wire.ask(*sent, sync())
+        assert shape(replies) == "12nC" * len(sent) + "Z", shape(replies)
+    elif how == "pipelined":
+        wire.send(*(sql + sync() for sql in sent))
+        wire.read_until("Z", len(sent))
+    else:
+        for sql in sent:
+            assert shape(wire.ask(sql, sync())) == "12nCZ"
+    assert listens_to(wire, other) == expected
+
+
+@pytest.mark.parametrize("name", SAVEPOINTS)
+def test_savepoints_pipelined(one, name):
+    text, expected = SAVEPOINTS[name]
+    wire, other = listening(one, "was"), one.raw()
+    all_of_it = statements(text)
+    wire.send(*(query(sql) for sql in all_of_it))
+    wire.read_until("Z", len(all_of_it))
+    assert listens_to(wire, other) == expected
+
+
+@pytest.mark.parametrize("name", FAILED)
+def test_savepoints_and_errors(one, name):
+    texts, expected = FAILED[name]
+    wire, other = listening(one, "was"), one.raw()
+    for sql in texts:
+        wire.ask(query(sql))
+    assert listens_to(wire, other) == expected
+
+
+@pytest.mark.parametrize("texts, expected", [
+    (["BEGIN", "LISTEN a", "SELECT 1; SAVEPOINT s; SELECT 2", "LISTEN b", "SELECT ';'; ROLLBACK TO s; SELECT 3", "END"],
+     "a was"),
+    (["BEGIN; SAVEPOINT s", "UNLISTEN was; SAVEPOINT t", "LISTEN a", "ROLLBACK TO t; SELECT 1; COMMIT"], ""),
+    (["BEGIN", "LISTEN a", "SAVEPOINT s; UNLISTEN was; SAVEPOINT t; UNLISTEN a; ROLLBACK TO t", "COMMIT"], "a"),
+    (["BEGIN", "LISTEN a", "SAVEPOINT s; ROLLBACK; BEGIN; SAVEPOINT s; ROLLBACK TO s", "COMMIT"], "was"),
+    (["BEGIN", "LISTEN a", "SAVEPOINT s; COMMIT AND CHAIN; UNLISTEN a; ROLLBACK AND CHAIN; SAVEPOINT s; ROLLBACK TO s",
+      "END"], "a was"),
+    (["BEGIN", "LISTEN a", "SAVEPOINT s; RELEASE s; UNLISTEN *; SAVEPOINT s; SELECT 1/0; ROLLBACK TO s",
+      "ROLLBACK TO s; COMMIT"], ""),
+])
+def test_savepoints_among_other_statements(one, texts, expected):
+    wire, other = listening(one, "was"), one.raw()
+    for sql in texts:
+        wire.ask(query(sql))
+    assert listens_to(wire, other) == expected
+
+
+def test_many_savepoints(one):
+    wire, other = one.raw(), one.raw()
+    wire.query("BEGIN; SAVEPOINT o")
+    wire.query("LISTEN a")
+    for number in range(100):
+        wire.query(f"SAVEPOINT s{number}")
+        wire.query("UNLISTEN a" if number % 2 else "LISTEN a")
+        wire.query(f"LISTEN c{number}")
+    for number in reversed(range(10, 100)):
+        wire.query(f"RELEASE s{number}")
+    wire.query("ROLLBACK TO s5")
+    wire.query("COMMIT")
+    names = ["a", *(f"c{number}" for number in range(100))]
+    assert listens_to(wire, other, names) == "a c0 c1 c2 c3 c4"
+
+
+def test_a_listeners_query_without_a_text(one):
+    wire = listening(one, "news")
+    wire.send(message("Q"))
+    replies = wire.read_until("Z")
+    assert replies[0].type == "E" and replies[0].sqlstate == "08P01"
+    assert wire.value("SELECT 1") == "1"
 
 
 # --- leaving ---

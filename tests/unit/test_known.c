@@ -33,6 +33,10 @@ static const char *const kinds[] = {
 	[KNOWN_DROP_DATABASE] = "drop-database",
 	[KNOWN_CREATE_DATABASE] = "create-database",
 	[KNOWN_RENAME_DATABASE] = "rename-database",
+	[KNOWN_SAVEPOINT] = "savepoint",
+	[KNOWN_RELEASE] = "release",
+	[KNOWN_ROLLBACK_TO] = "rollback-to",
+	[KNOWN_END] = "end",
 };
 
 #define NAME63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz01234567890"
@@ -266,4 +270,84 @@ Test(known, zero_bytes_are_in_no_name_or_value)
 	cr_expect_not(parse(&text, 0, "SET \"a\0b\" = 1", 13));
 	cr_expect_not(parse(&text, 0, "SET a = $$b\0c$$", 15));
 	cr_expect_not(parse(&text, 0, "SET\0a = 1", 9));
+}
+
+/* --- marks --- */
+
+/* want: of each mark its kind and, where there is one, =name. */
+static const struct row mark_rows[] = {
+	{ "savepoints", "SAVEPOINT a; savepoint \"B\"\"c\"; SAVEPOINT Savepoint",
+	  "savepoint=a savepoint=B\"c savepoint=savepoint", 0 },
+	{ "released", "RELEASE a; RELEASE SAVEPOINT B; RELEASE savepoint; release savepoint savepoint",
+	  "release=a release=b release=savepoint release=savepoint", 0 },
+	{ "rolled back to", "ROLLBACK TO a; ROLLBACK WORK TO SAVEPOINT a; ROLLBACK TRANSACTION TO savepoint",
+	  "rollback-to=a rollback-to=a rollback-to=savepoint", 0 },
+	{ "ends", "COMMIT; END WORK; ROLLBACK; ABORT TRANSACTION; COMMIT AND CHAIN; ROLLBACK AND NO CHAIN",
+	  "end end end end end end", 0 },
+	{ "of two phases", "PREPARE TRANSACTION 'p'; PREPARE p AS SELECT 1; COMMIT PREPARED 'p'", "end end", 0 },
+	{ "UNLISTEN", "UNLISTEN a; unlisten *; LISTEN a", "unlisten=a unlisten-all", 0 },
+	{ "among others", "SELECT 1; SAVEPOINT a; ;; INSERT INTO t VALUES (';'); RELEASE a; SELECT 2",
+	  "savepoint=a release=a", 0 },
+	{ "behind more than fit elsewhere",
+	  "SELECT 1;SELECT 2;SELECT 3;SELECT 4;SELECT 5;SELECT 6;SELECT 7;SELECT 8;END", "end", 0 },
+	{ "in strings and comments", "SELECT 'x; END'; /* ; END */ SELECT $$; END$$ -- ; END\n; SELECT \"; END\"", "",
+	  0 },
+	{ "with comments", "/* a */ ROLLBACK /* b */ TO -- c\n a", "rollback-to=a", 0 },
+	{ "within parentheses", "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; END); RELEASE a", "release=a", 0 },
+	{ "bodies in standard SQL end it",
+	  "SAVEPOINT a; CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END; RELEASE a", "savepoint=a", 0 },
+	{ "other names", "SAVEPOINT U&\"a\"; SAVEPOINT 'a'; RELEASE a", "release=a", 0 },
+	{ "more words", "SAVEPOINT a b; RELEASE a", "release=a", 0 },
+	{ "without an end", "SAVEPOINT a; RELEASE a; SELECT 'x", "savepoint=a release=a", 0 },
+	{ "nothing", " ;; ", "", 0 },
+	{ "escapes that may hide an end", "SAVEPOINT a; SELECT '\\'; RELEASE a", "", SCAN_BACKSLASH_STRINGS },
+};
+
+struct marks {
+	char got[512];
+	unsigned count, stop_after;
+};
+
+static int
+on_mark(void *arg, const struct known *mark)
+{
+	struct marks *m = arg;
+	size_t len = strlen(m->got);
+
+	snprintf(m->got + len, sizeof(m->got) - len, "%s%s%s%s", len > 0 ? " " : "", kinds[mark->kind],
+		 mark->name[0] != '\0' ? "=" : "", mark->name);
+	return ++m->count == m->stop_after ? -7 : 0;
+}
+
+static int
+each_mark(struct marks *m, unsigned options, const char *sql, size_t len)
+{
+	char *exact = malloc(len > 0 ? len : 1);
+	int rc;
+
+	cr_assert_not_null(exact);
+	memcpy(exact, sql, len);
+	rc = known_each_mark(options, exact, len, on_mark, m);
+	free(exact);
+	return rc;
+}
+
+Test(known, marks)
+{
+	for (size_t i = 0; i < sizeof(mark_rows) / sizeof(mark_rows[0]); i++) {
+		struct marks m = { .count = 0 };
+
+		cr_expect_eq(each_mark(&m, mark_rows[i].options, mark_rows[i].sql, strlen(mark_rows[i].sql)), 0);
+		cr_expect_str_eq(m.got, mark_rows[i].want, "%s: %s", mark_rows[i].rule, m.got);
+		for (size_t len = 0; len < strlen(mark_rows[i].sql); len++)
+			each_mark(&(struct marks){ .count = 0 }, mark_rows[i].options, mark_rows[i].sql, len);
+	}
+}
+
+Test(known, marks_until_told_to_stop)
+{
+	struct marks m = { .stop_after = 2 };
+
+	cr_expect_eq(each_mark(&m, 0, "SAVEPOINT a; RELEASE a; END", 27), -7);
+	cr_expect_str_eq(m.got, "savepoint=a release=a");
 }
