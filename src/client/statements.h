@@ -89,6 +89,8 @@ ref_of_id(uint64_t id)
 #define STRANGER STATEMENT_PREFIX "?"
 #define STRANGER_FULL STRANGER "full" /* no room for another statement */
 #define STRANGER_CHANGED STRANGER "changed" /* its rows are not what the client was told */
+/* An empty statement on servers, for a Parse of a name that is taken to fail at. */
+#define STAND_IN STATEMENT_PREFIX "taken"
 
 /* statement_names.c */
 struct client_statements *names_own(struct client *c); /* made at first use; NULL: no memory */

@@ -110,6 +110,40 @@ def test_a_name_in_use_is_42p05_and_the_session_lives(weir):
         assert run(wire, "s") == [["first"]]
 
 
+def test_a_name_in_use_whose_old_text_is_of_no_use_any_more(weir, postgres):
+    """PostgreSQL looks at the new text first, then at the name; the old text does not matter."""
+    weir.start(pool_size=1)
+    postgres.query("CREATE TABLE gone_soon (a int)")
+    with weir.raw() as wire:
+        assert shape(prepare(wire, "s", "SELECT * FROM gone_soon")) == "1 Z:I"
+        postgres.query("DROP TABLE gone_soon")
+        with weir.raw() as other:       # the server forgets what it had
+            other.query("DEALLOCATE ALL")
+        for new, sqlstate in (("SELECT 1", "42P05"), ("SELEKT 1", "42601"), ("SELECT * FROM nowhere", "42P01"),
+                              ("", "42P05"), ("SELECT 2", "42P05")):
+            error = errors(prepare(wire, "s", new))[0]
+            assert error.sqlstate == sqlstate and "pgweir" not in error.error["M"]
+            if sqlstate == "42P05":
+                assert '"s"' in error.error["M"]
+        wire.query("BEGIN")
+        assert shape(prepare(wire, "s", "SELECT 1")) == "E:42P05 Z:E"
+        assert shape(prepare(wire, "s", "SELECT 1")) == "E:25P02 Z:E"
+        wire.query("ROLLBACK")
+
+
+def test_errors_speak_of_the_name_though_ddl_came_between(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        prepare(wire, "mine", "SELECT $1::int")
+        assert run(wire, "mine", [1]) == [["1"]]
+        for ask, name in ((bind("", "mine", [1, 2]), "mine"), (parse("mine", "SELECT 1"), "mine")):
+            wire.send(parse("", "SELECT pg_sleep(0.3)") + bind("") + execute() + ask + execute() + sync())
+            other.query("CREATE OR REPLACE VIEW renews AS SELECT 1")
+            other.query("DROP VIEW renews")
+            error = errors(wire.read_until("Z"))[0]
+            assert f'"{name}"' in error.error["M"] and "pgweir" not in error.error["M"]
+
+
 def test_an_unknown_name_is_26000_and_the_session_lives(weir):
     weir.start(pool_size=2)
     with weir.raw() as wire:
