@@ -141,7 +141,9 @@ statements_parse_named(struct client *c, const struct parse_fields *f, struct na
 	n = enter_new(c, f->name, st, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	if (there == STATEMENT_THERE) {
+	if (materialised_takes(c, n->st))
+		r = materialised_parse(c, n);
+	else if (there == STATEMENT_THERE) {
 		c->entry->database->counters.statement_hits++;
 		r = named_push(c, OWED_MADE_PARSE, OWED_TO_CLIENT, n);
 	} else {
@@ -199,7 +201,9 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
-	step = statements_parse_sql(c, &f);
+	step = materialise_for_text(c, (const char *)f.rest, f.query_len);
+	if (step == STATEMENT_FORWARD)
+		step = statements_parse_sql(c, &f);
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (session_ensure_prepared(c, (const char *)f.rest, f.query_len, false) < 0)
