@@ -144,6 +144,22 @@ def test_errors_speak_of_the_name_though_ddl_came_between(weir):
             assert f'"{name}"' in error.error["M"] and "pgweir" not in error.error["M"]
 
 
+@pytest.mark.weir_only
+@pytest.mark.parametrize("text", ("FETCH c1", "/* a comment */ fetch c1"))
+def test_a_fetch_prepared_by_one_is_not_described_for_another_that_has_no_such_cursor(weir, text):
+    """PostgreSQL 15 crashes at such a Describe: FETCH was parsed while the cursor was there, and it is gone."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN; DECLARE c1 CURSOR FOR SELECT 7")
+        prepare(one, "s", text)
+        assert run(one, "s") == [["7"]]
+        one.query("COMMIT")
+        pid = one.value("SELECT pg_backend_pid()")
+        assert shape(two.ask(parse("s", text) + describe("S", "s") + sync())) == "1 t n Z:I"
+        assert shape(two.ask(bind("", "s") + execute() + sync())) == "2 E:34000 Z:I"
+        assert two.value("SELECT pg_backend_pid()") == pid
+
+
 def test_an_unknown_name_is_26000_and_the_session_lives(weir):
     weir.start(pool_size=2)
     with weir.raw() as wire:
@@ -642,7 +658,8 @@ def test_looks_in_a_pipeline_of_requests(crowded):
         for number in range(3):
             wire.send(parse(f"s{number}", f"SELECT {number}") + sync())
             wire.send(one_statement("SELECT count(*) FROM pg_prepared_statements") + sync())
-            wire.send(bind("", f"s{number}") + execute() + sync() + query("SELECT count(*) FROM PG_PREPARED_STATEMENTS"))
+            wire.send(bind("", f"s{number}") + execute() + sync())
+            wire.send(query("SELECT count(*) FROM PG_PREPARED_STATEMENTS"))
         for number in range(3):
             wire.read_until("Z")
             assert texts(wire.read_until("Z")) == [[str(number + 1)]]
