@@ -234,6 +234,12 @@ void statements_deallocated_all(struct client *c);
 /* A Parse over max_statement_size. FORWARD: entered in the ledger; DONE: drop it, another was sent; HOLD, FAILED. */
 enum statement_step statements_oversize_parse(struct client *c, const char *name);
 bool statements_hold_server(const struct client *c);
+/*
+ * Before a message, or at_end before its server goes: what was materialised there is taken away. FORWARD: there is
+ * nothing, or its request is not over; DONE: it is on its way; HOLD: not before its request is answered; FAILED.
+ */
+enum statement_step statements_undo(struct client *c, bool is_at_end);
+bool statements_are_materialised(const struct client *c);
 /* An error that speaks of pgweir_<n> is to speak of the client's own name: rewritten to out; false: nothing to do. */
 bool statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct client *c);

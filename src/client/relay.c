@@ -506,6 +506,15 @@ linked(struct request_walk *w, const struct frame *f)
 	c->has_run = true;
 	if (c->session != NULL && session_holds(c))
 		return WALK_HOLD;
+	if (c->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
+		switch (statements_undo(c, false)) {
+		case STATEMENT_HOLD:
+			return WALK_HOLD;
+		case STATEMENT_FAILED:
+			return out_of_memory(c);
+		default:
+			break;
+		}
 	/* It kept its server, whose settings are not its own any more: a RESET has run. */
 	if (c->srv->image != c->image && catch_up(c) < 0)
 		return out_of_memory(c);
@@ -848,6 +857,15 @@ relay_try_release(struct client *c)
 		client_close(c, &why);
 		return;
 	}
+	switch (statements_undo(c, true)) {
+	case STATEMENT_FAILED:
+		relay_out_of_memory(c);
+		return;
+	case STATEMENT_DONE:
+		return;
+	default:
+		break;
+	}
 	if (listen_holds_server(c) || !session_may_release(c))
 		return;
 	give_back(c, srv);
@@ -873,7 +891,7 @@ relay_leave(struct client *c)
 	}
 	/* In mid-login nobody knows which of its settings are there. */
 	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
-		   session_is_dirty(c) || listen_is_adopting(c);
+		   statements_are_materialised(c) || session_is_dirty(c) || listen_is_adopting(c);
 	if (session_is_tainted(c))
 		srv->is_closing = true;
 	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {

@@ -121,6 +121,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(c);
 		return true;
 	}
+	if (to == OWED_TO_LOOK)
+		return true;
 	if (to == OWED_TO_PREPARE) {
 		session_keep_error(c, message, len);
 		return true;

@@ -3,9 +3,12 @@
  *
  * PostgreSQL reads literals when it parses: '01/02/2020' under DateStyle, '12:00' under TimeZone, 'a\\b' under
  * standard_conforming_strings. A text with literals is shared only by clients whose settings agree in all that. What
- * 'now' or 'today' mean is decided then, too, and what columns EXECUTE has: such texts are not shared.
+ * 'now' or 'today' mean is decided then, too, and what columns EXECUTE and FETCH have: such texts are not shared.
+ * (PostgreSQL 15 crashes at a Describe of a FETCH whose cursor there was when it was parsed, and is no more.)
  */
 #include "client/session.h"
+
+#include "session/sql_token.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -64,11 +67,24 @@ executes(const struct client *c, const char *sql, size_t len)
 	return may_execute(sql, len) && (scan_text(&scan, image_scan_options(c->image), sql, len) & SCAN_EXECUTE) != 0;
 }
 
+static bool
+fetches(const char *sql, size_t len)
+{
+	struct sql_lexer lexer;
+	struct sql_token token;
+
+	sql_lexer_init(&lexer, sql, len);
+	do
+		token = sql_next(&lexer);
+	while (token.kind == SQL_PUNCT && *token.at == ';');
+	return sql_is_word(&token, "fetch", 5);
+}
+
 bool
 session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context)
 {
 	*context = 0;
-	if (executes(c, sql, len))
+	if (executes(c, sql, len) || fetches(sql, len))
 		return false;
 	if (!has_literal(sql, len))
 		return true;

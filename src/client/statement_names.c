@@ -98,6 +98,7 @@ named_new(struct client *c, const char *name, struct statement *st)
 	n->hash = hash_of(c->env, name);
 	n->st = st;
 	n->scope = c->statements->scope;
+	n->order = ++c->statements->named_count;
 	n->refs = 1;
 	n->is_pending = true;
 	n->is_oversize = st == NULL;
@@ -243,6 +244,7 @@ statements_free(struct client *c)
 	let_go(s->failed);
 	let_go(s->describing);
 	let_go(s->deallocating);
+	buf_fini(&s->undoing);
 	free(s);
 }
 

@@ -14,26 +14,32 @@
 
 #include <string.h>
 
-/* PostgreSQL says that the name is taken; the error is rewritten on its way back. */
+/*
+ * PostgreSQL says what is wrong with the new text, then that the name is taken; the error is rewritten on its way back.
+ * The text that has the name may be one that can't be prepared here any more (its table is gone): an empty one, which
+ * always can, stands in for it.
+ */
 static enum statement_step
 parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
 {
-	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
-	enum statement_step step;
+	struct ledger *l = &c->srv->ledger;
+	struct buf b = { 0 };
+	enum statement_step step = STATEMENT_FAILED;
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	step = statement_ensure(c, n->st);
-	if (step != STATEMENT_DONE)
-		return step;
+	message_close_statement(&b, STAND_IN);
+	message_parse(&b, STAND_IN, "\0\0", 3);
+	message_parse(&b, STAND_IN, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
-	if (named_push(c, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
-	wire_set_u32(head + 1, (uint32_t)(5 + (size_t)n->st->name_len + f->rest_len));
-	outbox_copy(&c->env->to_server, head, sizeof(head));
-	outbox_copy(&c->env->to_server, n->st->name, (size_t)n->st->name_len + 1);
-	outbox_copy(&c->env->to_server, f->rest, f->rest_len);
-	return STATEMENT_DONE;
+	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	    named_push(c, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
+		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		step = STATEMENT_DONE;
+	}
+	buf_fini(&b);
+	return step;
 }
 
 static int
@@ -135,7 +141,9 @@ statements_parse_named(struct client *c, const struct parse_fields *f, struct na
 	n = enter_new(c, f->name, st, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	if (there == STATEMENT_THERE) {
+	if (materialised_takes(c, n->st))
+		r = materialised_parse(c, n);
+	else if (there == STATEMENT_THERE) {
 		c->entry->database->counters.statement_hits++;
 		r = named_push(c, OWED_MADE_PARSE, OWED_TO_CLIENT, n);
 	} else {
@@ -193,7 +201,9 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
-	step = statements_parse_sql(c, &f);
+	step = materialise_for_text(c, (const char *)f.rest, f.query_len);
+	if (step == STATEMENT_FORWARD)
+		step = statements_parse_sql(c, &f);
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (session_ensure_prepared(c, (const char *)f.rest, f.query_len, false) < 0)

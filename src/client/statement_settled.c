@@ -184,6 +184,38 @@ put_refusal(const struct client *c, const uint8_t *message, size_t len, struct b
 	return buf_ok(out);
 }
 
+/* The length of a name of ours, or of STAND_IN; 0: it is none. */
+static size_t
+our_name_len(const uint8_t *name, const uint8_t *end)
+{
+	size_t len = (size_t)(end - name), prefix_len = sizeof(STATEMENT_PREFIX) - 1;
+
+	if (len == sizeof(STAND_IN) - 1 && memcmp(name, STAND_IN, len) == 0)
+		return len;
+	for (size_t i = prefix_len; i < len; i++)
+		if (name[i] < '0' || name[i] > '9')
+			return 0;
+	return len > prefix_len ? len : 0;
+}
+
+/* Errors whose words are about a prepared statement. */
+static bool
+is_about_statement(const uint8_t *message, size_t len)
+{
+	static const char *const states[] = { "42P05", "26000", "08P01" };
+	struct error_fields e;
+
+	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
+	for (size_t i = 0; e.sqlstate != NULL && i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(e.sqlstate, states[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The name that was sent may be one the statement has no more, for DDL renews names: whatever name of ours stands
+ * there, it is that of the statement the message was about.
+ */
 bool
 statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out)
 {
@@ -202,8 +234,7 @@ statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, s
 		return false;
 	if (at[sizeof(STATEMENT_PREFIX) - 1] == '?')
 		return replace_name(message, len, at, at + sizeof(STRANGER) - 1, "", 0, out);
-	if (n == NULL || n->st == NULL || (size_t)(end - at) != n->st->name_len ||
-	    memcmp(at, n->st->name, n->st->name_len) != 0)
+	if (n == NULL || n->st == NULL || our_name_len(at, end) == 0 || !is_about_statement(message, len))
 		return false;
 	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
 }

@@ -120,6 +120,9 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 	sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
 	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
+	step = materialise_for_text(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	if (step != STATEMENT_FORWARD)
+		return step;
 	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {
 		unnamed_drop(c);

@@ -15,7 +15,6 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdio.h>
 #include <string.h>
 
 bool
@@ -73,7 +72,7 @@ statement_evict(struct client *c)
 	while (r == 0 && srv->statements.count >= c->entry->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, c->statements->scope);
-		snprintf(name, sizeof(name), STATEMENT_PREFIX "%llu", (unsigned long long)id);
+		statement_name_of(id, name);
 		b.len = 0;
 		message_close_statement(&b, name);
 		r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, ref_of_id(id)) : -1;
@@ -139,19 +138,31 @@ bind_to_stranger(struct client *c, const uint8_t *message, const struct bind_nam
 	return STATEMENT_DONE;
 }
 
+/* *name: under which the server has it, or will have it when what follows arrives there. */
+static enum statement_step
+ensure_named(struct client *c, const struct named *n, const char **name)
+{
+	if (materialised_is(c, n)) {
+		*name = n->name;
+		return STATEMENT_DONE;
+	}
+	*name = n->st->name;
+	rerun_begins(c->srv);
+	return statement_ensure(c, n->st);
+}
+
 static enum statement_step
 bind_named(struct client *c, struct named *n, const uint8_t *message, const struct bind_names *b)
 {
-	enum statement_step step;
+	const char *name;
+	enum statement_step step = ensure_named(c, n, &name);
 
-	rerun_begins(c->srv);
-	step = statement_ensure(c, n->st);
 	if (step != STATEMENT_DONE)
 		return step;
 	if (named_push(c, OWED_BIND, OWED_TO_CLIENT, n) < 0 || listen_bound(c, b->portal, n->st) < 0)
 		return STATEMENT_FAILED;
 	report_text(c->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
-	put_renamed(c, message, b->len, b->portal, "", 0, n->st->name);
+	put_renamed(c, message, b->len, b->portal, "", 0, name);
 	return STATEMENT_DONE;
 }
 
@@ -180,6 +191,9 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 		return STATEMENT_FORWARD;
 	*used = FRAME_HEAD_LEN + b.len;
 	if (b.statement[0] == '\0') {
+		step = materialise_for(c, c->statements == NULL ? NULL : c->statements->unnamed);
+		if (step != STATEMENT_FORWARD)
+			return step;
 		step = session_bind(c, c->statements == NULL ? NULL : c->statements->unnamed, b.portal, b.statement,
 				    body, own_len - FRAME_HEAD_LEN);
 		if (step == STATEMENT_FORWARD)
@@ -191,6 +205,8 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 	n = named_find(c, b.statement);
 	if (named_is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	if ((step = materialise_for(c, n == NULL ? NULL : n->st)) != STATEMENT_FORWARD)
+		return step;
 	step = session_bind(c, n == NULL ? NULL : n->st, b.portal, b.statement, body, own_len - FRAME_HEAD_LEN);
 	if (step != STATEMENT_FORWARD)
 		return step;
@@ -199,6 +215,8 @@ statements_bind(struct client *c, const uint8_t *message, size_t have, size_t to
 						 : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
+	if (materialised_is(c, n)) /* prepared just now, its rows are those of the view */
+		return bind_named(c, n, message, &b);
 	step = shape_prove(c, n, b.portal, message + total, have - own_len);
 	if (step == STATEMENT_FORWARD)
 		return bind_to_stranger(c, message, &b, STRANGER_CHANGED, "");
@@ -225,10 +243,9 @@ describe_portal(struct client *c, const uint8_t *message, size_t len)
 static enum statement_step
 describe_named(struct client *c, struct named *n, const uint8_t *message, size_t len)
 {
-	enum statement_step step;
+	const char *name;
+	enum statement_step step = ensure_named(c, n, &name);
 
-	rerun_begins(c->srv);
-	step = statement_ensure(c, n->st);
 	if (step != STATEMENT_DONE)
 		return step;
 	shape_asked(n);
@@ -237,7 +254,7 @@ describe_named(struct client *c, struct named *n, const uint8_t *message, size_t
 	if (c->statements->is_types_told)
 		ledger_swallow_types(&c->srv->ledger);
 	c->statements->is_types_told = false;
-	put_renamed(c, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
+	put_renamed(c, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 	return STATEMENT_DONE;
 }
 
@@ -254,12 +271,17 @@ statements_describe(struct client *c, const uint8_t *message, size_t len)
 	if (kind == 'P')
 		return describe_portal(c, message, len);
 	if (name[0] == '\0') {
+		step = materialise_for(c, c->statements == NULL ? NULL : c->statements->unnamed);
+		if (step != STATEMENT_FORWARD)
+			return step;
 		step = session_describe(c, c->statements == NULL ? NULL : c->statements->unnamed, name);
 		return step == STATEMENT_FORWARD ? forward_if(unnamed_ensure(c)) : step;
 	}
 	n = named_find(c, name);
 	if (named_is_unsettled(c, n))
 		return STATEMENT_HOLD;
+	if ((step = materialise_for(c, n == NULL ? NULL : n->st)) != STATEMENT_FORWARD)
+		return step;
 	if ((step = session_describe(c, n == NULL ? NULL : n->st, name)) != STATEMENT_FORWARD)
 		return step;
 	if (n == NULL || n->is_closing) {

@@ -6,6 +6,7 @@
  *   statement_names.c     the table of a client's names, and its bytes
  *   statement_unnamed.c   the unnamed one
  *   statement_sql.c       SQL that deallocates them
+ *   statement_materialise.c  under the client's own names, for texts that look for them there
  *   statement_settled.c   what became of messages that were sent; errors that speak of our names
  *   statement_shape.c     what a client was told about a statement's rows and parameters
  *   rerun.c               a request that met an outdated plan is sent once more
@@ -28,6 +29,7 @@ struct named {
 	uint32_t refs; /* the table's and the ledger's */
 	uint32_t scope; /* in which its Parse or Close was sent: Syncs counted */
 	uint32_t hash;
+	uint32_t order; /* in which the client named them */
 	uint32_t shape; /* of its rows as the client was told (fields_row_shape) */
 	bool is_pending : 1; /* no ParseComplete yet */
 	bool is_closing : 1; /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
@@ -37,6 +39,7 @@ struct named {
 	bool is_proven : 1; /* PostgreSQL took it for this client: its Parse, Bind or Describe */
 	bool is_told : 1; /* the client was told about its rows */
 	bool is_proving : 1; /* a Describe of ours is under way */
+	bool is_materialised : 1; /* if anything is: the server has it under the client's own name */
 	bool is_changed : 1; /* which found rows of another shape, under the id asked */
 	char name[];
 };
@@ -54,6 +57,11 @@ struct client_statements {
 	struct named *failed; /* whose message the last error was about */
 	struct named *describing; /* the Describe of its portal comes next, and the client is told its rows anew */
 	uint32_t scope; /* Syncs sent */
+	uint32_t named_count; /* that ever were */
+	struct buf undoing; /* Closes of what was materialised on its server */
+	uint32_t materialised_count;
+	bool is_materialised; /* something is */
+	bool is_look; /* all are, for a text that looks for them */
 	uint32_t oversize_count; /* named ones too large to be kept: they live on one server only */
 	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
 	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
@@ -89,6 +97,8 @@ ref_of_id(uint64_t id)
 #define STRANGER STATEMENT_PREFIX "?"
 #define STRANGER_FULL STRANGER "full" /* no room for another statement */
 #define STRANGER_CHANGED STRANGER "changed" /* its rows are not what the client was told */
+/* An empty statement on servers, for a Parse of a name that is taken to fail at. */
+#define STAND_IN STATEMENT_PREFIX "taken"
 
 /* statement_names.c */
 struct client_statements *names_own(struct client *c); /* made at first use; NULL: no memory */
@@ -124,6 +134,20 @@ enum statement_step statement_ensure(struct client *c, const struct statement *s
 int statement_evict(struct client *c); /* room for one more on its server. -1: no memory */
 /* A Parse of st under this name, text from the store. */
 void put_parse(struct client *c, const char *name, const struct statement *st);
+
+/* statement_materialise.c */
+/*
+ * Before a text runs, is parsed, bound or (st) described: what it looks for by the client's names is made. FORWARD: it
+ * is there, or need not be. HOLD, FAILED.
+ */
+enum statement_step materialise_for_text(struct client *c, const char *sql, size_t len);
+enum statement_step materialise_for(struct client *c, struct statement *st); /* st may be NULL */
+/* Is n to be used under the client's own name? */
+bool materialised_is(const struct client *c, const struct named *n);
+/* Is a new statement of this text to be parsed under the client's own name? Then by materialised_parse; -1: no memory.
+ */
+bool materialised_takes(const struct client *c, struct statement *st);
+int materialised_parse(struct client *c, struct named *n);
 
 /* statement_parse.c */
 /* closed: which had the name, and is as good as gone. */

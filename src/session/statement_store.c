@@ -102,12 +102,18 @@ statement_store_free(struct statement_store *store)
 	free(store);
 }
 
+void
+statement_name_of(uint64_t id, char name[static STATEMENT_NAME_MAX])
+{
+	snprintf(name, STATEMENT_NAME_MAX, STATEMENT_PREFIX "%llu", (unsigned long long)id);
+}
+
 static void
 give_name(struct statement_store *store, struct statement *st)
 {
 	st->id = ++store->next_id;
-	st->name_len =
-	    (uint8_t)snprintf(st->name, sizeof(st->name), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
+	statement_name_of(st->id, st->name);
+	st->name_len = (uint8_t)strlen(st->name);
 	st->valid_pool = st->valid_image = NULL;
 	st->shape = 0;
 }

@@ -34,6 +34,7 @@ struct statement {
 	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
+	uint8_t looks; /* the same, for a look into pg_prepared_statements: client/statement_materialise.c */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
 	bool is_scanned;
@@ -61,6 +62,7 @@ void statement_renew(struct statement *st);
 void statement_store_renew_all(struct statement_store *store);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
+void statement_name_of(uint64_t id, char name[static STATEMENT_NAME_MAX]); /* as servers know it */
 bool statement_is_alone(const struct statement *st); /* there is one reference to it */
 size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */

@@ -41,6 +41,7 @@ enum owed_to {
 	OWED_TO_IMAGE, /* the client's settings replayed */
 	OWED_TO_PROBE, /* what session state is there */
 	OWED_TO_PREPARE, /* a SQL PREPARE of the client's, made again; its error may be told later */
+	OWED_TO_LOOK, /* a client's statements under its own names, for it to look at; errors do not matter */
 	OWED_TO_PING,
 	OWED_TO_RESET /* ROLLBACK, DISCARD ALL, after the client has gone */
 };

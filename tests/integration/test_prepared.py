@@ -21,7 +21,7 @@ def on_servers(weir):
     for _ in range(size):
         holder = weir.raw()
         holder.query("BEGIN")
-        rows.append(sorted(row[0] for row in holder.query("SELECT name FROM pg_prepared_statements")))
+        rows.append(sorted(row[0] for row in holder.query("SELECT name FROM pg_prepared_statement()")))
         holders.append(holder)
     for holder in holders:
         holder.query("COMMIT")
@@ -75,7 +75,7 @@ def test_same_text_is_prepared_once_per_server(weir):
     held, = on_servers(weir)
     assert len(held) == 1
     with weir.raw() as wire:
-        assert wire.value("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int * 2'") == "1"
+        assert wire.value("SELECT count(*) FROM pg_prepared_statement() WHERE statement = 'SELECT $1::int * 2'") == "1"
 
 
 @pytest.mark.weir_only
@@ -87,7 +87,7 @@ def test_a_server_holds_no_more_statements_than_allowed_and_forgotten_ones_come_
         for turn in range(3):
             for number in range(10):
                 assert run(wire, f"s{number}", [turn]) == [[str(number), str(turn)]]
-        assert int(wire.value("SELECT count(*) FROM pg_prepared_statements")) <= 3
+        assert int(wire.value("SELECT count(*) FROM pg_prepared_statement()")) <= 3
     assert weir.metric("pgweir_prepared_statement_evictions_total", database="app") > 0
 
 
@@ -108,6 +108,56 @@ def test_a_name_in_use_is_42p05_and_the_session_lives(weir):
         assert shape(prepare(wire, "s", "SELECT 'second'")) == "E:42P05 Z:I"
         assert shape(prepare(wire, "s", "SELECT 'first'")) == "E:42P05 Z:I"
         assert run(wire, "s") == [["first"]]
+
+
+def test_a_name_in_use_whose_old_text_is_of_no_use_any_more(weir, postgres):
+    """PostgreSQL looks at the new text first, then at the name; the old text does not matter."""
+    weir.start(pool_size=1)
+    postgres.query("CREATE TABLE gone_soon (a int)")
+    with weir.raw() as wire:
+        assert shape(prepare(wire, "s", "SELECT * FROM gone_soon")) == "1 Z:I"
+        postgres.query("DROP TABLE gone_soon")
+        with weir.raw() as other:       # the server forgets what it had
+            other.query("DEALLOCATE ALL")
+        for new, sqlstate in (("SELECT 1", "42P05"), ("SELEKT 1", "42601"), ("SELECT * FROM nowhere", "42P01"),
+                              ("", "42P05"), ("SELECT 2", "42P05")):
+            error = errors(prepare(wire, "s", new))[0]
+            assert error.sqlstate == sqlstate and "pgweir" not in error.error["M"]
+            if sqlstate == "42P05":
+                assert '"s"' in error.error["M"]
+        wire.query("BEGIN")
+        assert shape(prepare(wire, "s", "SELECT 1")) == "E:42P05 Z:E"
+        assert shape(prepare(wire, "s", "SELECT 1")) == "E:25P02 Z:E"
+        wire.query("ROLLBACK")
+
+
+def test_errors_speak_of_the_name_though_ddl_came_between(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        prepare(wire, "mine", "SELECT $1::int")
+        assert run(wire, "mine", [1]) == [["1"]]
+        for ask, name in ((bind("", "mine", [1, 2]), "mine"), (parse("mine", "SELECT 1"), "mine")):
+            wire.send(parse("", "SELECT pg_sleep(0.3)") + bind("") + execute() + ask + execute() + sync())
+            other.query("CREATE OR REPLACE VIEW renews AS SELECT 1")
+            other.query("DROP VIEW renews")
+            error = errors(wire.read_until("Z"))[0]
+            assert f'"{name}"' in error.error["M"] and "pgweir" not in error.error["M"]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("text", ("FETCH c1", "/* a comment */ fetch c1"))
+def test_a_fetch_prepared_by_one_is_not_described_for_another_that_has_no_such_cursor(weir, text):
+    """PostgreSQL 15 crashes at such a Describe: FETCH was parsed while the cursor was there, and it is gone."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN; DECLARE c1 CURSOR FOR SELECT 7")
+        prepare(one, "s", text)
+        assert run(one, "s") == [["7"]]
+        one.query("COMMIT")
+        pid = one.value("SELECT pg_backend_pid()")
+        assert shape(two.ask(parse("s", text) + describe("S", "s") + sync())) == "1 t n Z:I"
+        assert shape(two.ask(bind("", "s") + execute() + sync())) == "2 E:34000 Z:I"
+        assert two.value("SELECT pg_backend_pid()") == pid
 
 
 def test_an_unknown_name_is_26000_and_the_session_lives(weir):
@@ -441,7 +491,7 @@ def test_trailing_comments_do_not_make_a_statement_another(weir):
             assert run(wire, f"s{number}", [number]) == [[str(number)]]
         prepare(wire, "t", "SELECT $1::int /* no such comment */")
         assert run(wire, "t", [7]) == [["7"]]
-        assert sorted(wire.query("SELECT statement FROM pg_prepared_statements")) == [
+        assert sorted(wire.query("SELECT statement FROM pg_prepared_statement()")) == [
             ["SELECT $1::int"], ["SELECT $1::int /* no such comment */"]]
 
 
@@ -508,3 +558,154 @@ def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
         assert shape(one.ask(close("S", "s") + parse("s", "SELECT 'short'") + sync())) == "3 1 Z:I"
         assert two.query("SELECT 1") == [["1"]]
         assert run(one, "s") == [["short"]]
+
+
+# --- pg_prepared_statements, and SQL EXECUTE: a client's own statements, under its own names ---
+
+LOOK = "SELECT name, statement FROM pg_prepared_statements ORDER BY prepare_time"
+
+
+def all_of(weir, sql="SELECT name FROM pg_prepared_statement() WHERE name <> 'pgweir_taken'"):
+    """What the pool's only server has."""
+    with weir.raw() as wire:
+        return sorted(row[0] for row in wire.query(sql))
+
+
+@pytest.fixture
+def crowded(weir):
+    """A server that has statements of others."""
+    weir.start(pool_size=1)
+    for number in range(3):
+        with weir.raw() as other:
+            prepare(other, f"other {number}", f"SELECT 'other', {number}")
+    return weir
+
+
+def extended(wire, sql):
+    return texts(wire.ask(one_statement(sql) + sync()))
+
+
+@pytest.mark.parametrize("ask", (lambda wire, sql: wire.query(sql), extended), ids=("simple", "extended"))
+@pytest.mark.parametrize("begin", ("SELECT", "BEGIN"))
+def test_a_client_sees_its_own_statements_under_its_own_names(crowded, ask, begin):
+    with crowded.raw() as wire:
+        assert ask(wire, LOOK) == []
+        for name in ("zoo", "bar", "Name with \"quotes\""):
+            prepare(wire, name, f"SELECT $1::int, '{name[0]}'")
+        wire.query(begin)
+        expected = [[name, f"SELECT $1::int, '{name[0]}'"] for name in ("zoo", "bar", "Name with \"quotes\"")]
+        assert ask(wire, LOOK) == expected
+        assert run(wire, "bar", [5]) == [["5", "b"]]
+        assert ask(wire, LOOK.upper()) == expected
+        wire.ask(close("S", "bar") + sync())
+        prepare(wire, "bar", "SELECT 'again'")
+        assert ask(wire, LOOK) == [expected[0], expected[2], ["bar", "SELECT 'again'"]]
+        assert run(wire, "bar") == [["again"]]
+        wire.query("COMMIT")
+        assert run(wire, "zoo", [6]) == [["6", "z"]]
+        wire.ask(close("S", "zoo") + sync())
+        wire.query("PREPARE zoo AS SELECT 1")       # nothing of it was left behind
+        assert wire.query("EXECUTE zoo") == [["1"]]
+
+
+@pytest.mark.weir_only
+def test_after_a_look_the_server_has_nothing_under_clients_names(crowded):
+    with crowded.raw() as wire:
+        prepare(wire, "s", "SELECT 's'")
+        for begin, end in (("SELECT", "SELECT"), ("BEGIN", "COMMIT"), ("BEGIN", "ROLLBACK")):
+            wire.query(begin)
+            assert wire.query(LOOK) == [["s", "SELECT 's'"]]
+            wire.query(end)
+            assert all_of(crowded) == []
+    with crowded.raw() as leaver:
+        prepare(leaver, "mine", "SELECT 'mine'")
+        leaver.query("BEGIN")
+        assert leaver.query(LOOK) == [["mine", "SELECT 'mine'"]]
+    assert all_of(crowded) == []
+
+
+@pytest.mark.parametrize("begin", ("SELECT", "BEGIN"))
+def test_a_statement_that_looks_sees_itself(crowded, begin):
+    with crowded.raw() as wire:
+        prepare(wire, "s", "SELECT 's'")
+        wire.query(begin)
+        replies = wire.ask(parse("look", LOOK) + bind("", "look") + describe("P") + execute() + sync())
+        assert texts(replies) == [["s", "SELECT 's'"], ["look", LOOK]]
+        for _ in range(2):
+            assert run(wire, "look") == [["s", "SELECT 's'"], ["look", LOOK]]
+        assert shape(wire.ask(describe("S", "look") + sync())).startswith("t T Z")
+        assert run(wire, "look") == [["s", "SELECT 's'"], ["look", LOOK]]
+        wire.query("COMMIT")
+
+
+@pytest.mark.parametrize("begin, status", (("SELECT", "I"), ("BEGIN", "T")))
+def test_a_look_does_not_fail_for_a_statement_that_can_not_be_prepared(crowded, postgres, begin, status):
+    with crowded.raw() as wire:
+        postgres.query("CREATE TABLE lost (a int)")
+        prepare(wire, "before", "SELECT 1")
+        prepare(wire, "lost", "SELECT * FROM lost")
+        prepare(wire, "after", "SELECT 2")
+        postgres.query("DROP TABLE lost")
+        assert shape(wire.ask(query(begin))).endswith(f"Z:{status}")
+        names = [row[0] for row in wire.query(LOOK)]
+        assert [name for name in names if name != "lost"] == ["before", "after"]
+        assert shape(wire.ask(query("SELECT 1"))) == f"T D C:SELECT 1 Z:{status}"
+        wire.query("COMMIT")
+
+
+def test_looks_in_a_pipeline_of_requests(crowded):
+    with crowded.raw() as wire:
+        for number in range(3):
+            wire.send(parse(f"s{number}", f"SELECT {number}") + sync())
+            wire.send(one_statement("SELECT count(*) FROM pg_prepared_statements") + sync())
+            wire.send(bind("", f"s{number}") + execute() + sync())
+            wire.send(query("SELECT count(*) FROM PG_PREPARED_STATEMENTS"))
+        for number in range(3):
+            wire.read_until("Z")
+            assert texts(wire.read_until("Z")) == [[str(number + 1)]]
+            assert texts(wire.read_until("Z")) == [[str(number)]]
+            assert texts(wire.read_until("Z")) == [[str(number + 1)]]
+
+
+def test_a_look_in_a_failed_transaction(crowded):
+    with crowded.raw() as wire:
+        prepare(wire, "s", "SELECT 's'")
+        wire.query("BEGIN")
+        wire.ask(query("SELECT 1/0"))
+        assert shape(wire.ask(query(LOOK))) == "E:25P02 Z:E"
+        wire.query("ROLLBACK")
+        assert wire.query(LOOK) == [["s", "SELECT 's'"]]
+
+
+@pytest.mark.parametrize("begin", ("SELECT", "BEGIN"))
+def test_sql_execute_of_a_statement_of_the_protocol(crowded, begin):
+    with crowded.raw() as wire:
+        prepare(wire, "foobar", "SELECT $1::int * 2")
+        wire.query(begin)
+        assert wire.query("EXECUTE foobar(21)") == [["42"]]
+        assert extended(wire, "EXECUTE foobar(22)") == [["44"]]
+        prepare(wire, "again", "EXECUTE foobar(23)")
+        assert shape(wire.ask(describe("S", "again") + sync())).startswith("t T Z")
+        for _ in range(2):
+            assert run(wire, "again") == [["46"]]
+        wire.query("COMMIT")
+        wire.query("DEALLOCATE foobar")
+        assert shape(wire.ask(query("EXECUTE foobar(21)"))) == "E:26000 Z:I"
+
+
+def test_sql_execute_of_what_can_not_be_prepared_any_more(crowded, postgres):
+    with crowded.raw() as wire:
+        postgres.query("CREATE TABLE lost2 (a int)")
+        prepare(wire, "lost", "SELECT * FROM lost2")
+        postgres.query("DROP TABLE lost2")
+        assert shape(wire.ask(query("EXECUTE lost"))) == "E:42P01 Z:I"
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.weir_only
+def test_a_look_at_names_like_ours(crowded):
+    with crowded.raw() as wire:
+        prepare(wire, "pgweir_1", "SELECT 'mine'")
+        prepare(wire, "s", "SELECT 's'")
+        assert [row[0] for row in wire.query(LOOK) if not row[0].startswith("pgweir_")] == ["s"]
+        assert run(wire, "pgweir_1") == [["mine"]]
