@@ -6,7 +6,7 @@
  * sequence keeps its connection for a moment after its transaction, as long as nobody else wants one: it lingers.
  * Whoever asks for a connection when none is idle gets that of the one who lingers.
  *
- * A moment is meant: 200 ms, or 2 ms while others wait.
+ * A moment is meant: 200 ms, or 5 ms while others wait.
  *
  * A client whose first word on a connection is currval() or lastval() does not get to see another's value: the
  * connection forgets them first, and PostgreSQL says that there is none.
@@ -17,7 +17,7 @@
 #include "wire/messages.h"
 
 #define LINGER_US (200 * US_PER_MS)
-#define HOLD_US (2 * US_PER_MS)
+#define HOLD_US (5 * US_PER_MS)
 #define HOLDS_WASTED_MAX 1000
 
 /*
