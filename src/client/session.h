@@ -90,6 +90,7 @@ enum statement_step session_note_all(struct client *c, const struct known_text *
 /* session_reset.c */
 /* Is this setting, by the client's startup packet, another one than the server connection's own? */
 bool session_has_startup(const struct client *c, const struct image_setting *startup);
+bool session_has_any_startup(const struct client *c);
 bool session_resets_startup(const struct client *c, const struct known_text *text);
 /* Behind the text in to: what gives the client's startup values back; then the terminator. */
 void session_put_reset(struct client *c, const struct known_text *text, struct buf *to);

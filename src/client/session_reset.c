@@ -24,6 +24,15 @@ session_has_startup(const struct client *c, const struct image_setting *startup)
 	return startup->kind == IMAGE_REPORTED && (own == NULL || strcmp(own, startup->value) != 0);
 }
 
+bool
+session_has_any_startup(const struct client *c)
+{
+	for (size_t i = 0; i < image_count(c->startup); i++)
+		if (session_has_startup(c, image_at(c->startup, i)))
+			return true;
+	return false;
+}
+
 static bool
 is_reset_by(const struct known *k, const struct image_setting *s)
 {

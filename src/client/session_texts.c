@@ -330,5 +330,10 @@ session_function_call(struct client *c)
 bool
 session_holds(const struct client *c)
 {
-	return c->session->is_discard_sent && c->srv->ledger.count > 0;
+	const struct client_session *s = c->session;
+
+	if (c->srv->ledger.count == 0)
+		return false;
+	/* What is asked about may have been a RESET: then the client's own startup values come first. */
+	return s->is_discard_sent || ((s->parts & PROBE_SETTINGS) != 0 && session_has_any_startup(c));
 }

@@ -281,6 +281,10 @@ MOVED = {
         ("a", "BEGIN", None), ("a", "PREPARE p AS SELECT 5", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", None),
         ("a", "EXECUTE p", one("5")), ("a", "BEGIN", None), ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None),
         ("b", "SELECT 1", None), ("a", "EXECUTE p", "!26000")],
+    "RESET among statements that say nothing": [
+        ("c", "SET work_mem = '9MB'", None), ("a", "SELECT 1", None),
+        ("c", "SET work_mem = DEFAULT; SELECT 1", None), ("c", "SHOW work_mem", one("5MB")),
+        ("a", "SELECT 1", None), ("c", "SHOW work_mem", one("5MB"))],
     "DEALLOCATE is not transactional": [
         ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "BEGIN", None),
         ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", one("1")), ("a", "EXECUTE p", "!26000"),
