@@ -24,6 +24,7 @@
 #define PGWEIR_CLIENT_LISTEN_H
 
 #include "client/client.h"
+#include "wire/frame.h"
 
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that a client has not taken */
 #define LISTEN_CHANNELS_MAX 10000 /* of one client */
@@ -33,6 +34,15 @@ struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNL
 
 /* --- requests: relay.c and statements.c --- */
 enum listen_look { LISTEN_GO, LISTEN_WAIT, LISTEN_MORE, LISTEN_FAILED };
+/* Told by its first letter, as nearly every simple Query can be: it is none of this module's business. */
+static inline bool
+listen_is_no_concern(const struct client *c, const uint8_t *message, size_t have)
+{
+	uint8_t letter = have > FRAME_HEAD_LEN ? (uint8_t)(message[FRAME_HEAD_LEN] | 0x20) : 0;
+
+	return c->listen == NULL && letter >= 'a' && letter <= 'z' && letter != 'l' && letter != 'u';
+}
+
 /*
  * Before a message is handled, linked or not. WAIT: keep it, it is handled again when the hub listens. MORE: more of
  * its bytes are needed. FAILED: no memory.

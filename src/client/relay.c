@@ -205,7 +205,8 @@ look_into_query(struct client *c, const uint8_t *message, size_t have, const str
 
 	if (have >= f->body_len && f->body_len > 0)
 		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (step == STATEMENT_FORWARD && have >= f->body_len)
+	if (step == STATEMENT_FORWARD && have >= f->body_len &&
+	    !listen_is_no_concern(c, message, FRAME_HEAD_LEN + have))
 		step = listen_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (step != STATEMENT_FORWARD)
 		return step;
@@ -640,6 +641,9 @@ look_for_listen(struct request_walk *w, const struct frame *f)
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
+		return WALK_ON;
+	if (f->type == 'E' ? w->c->listen == NULL
+			   : f->type == 'Q' && listen_is_no_concern(w->c, w->p + w->at, w->len - w->at))
 		return WALK_ON;
 	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
 }
