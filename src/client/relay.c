@@ -507,6 +507,9 @@ linked(struct request_walk *w, const struct frame *f)
 	c->has_run = true;
 	if (c->session != NULL && session_holds(c))
 		return WALK_HOLD;
+	/* It kept its server, whose settings are not its own any more: a RESET has run. */
+	if (c->srv->image != c->image && catch_up(c) < 0)
+		return out_of_memory(c);
 	if (c->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
 		switch (statements_undo(c, false)) {
 		case STATEMENT_HOLD:
@@ -516,9 +519,6 @@ linked(struct request_walk *w, const struct frame *f)
 		default:
 			break;
 		}
-	/* It kept its server, whose settings are not its own any more: a RESET has run. */
-	if (c->srv->image != c->image && catch_up(c) < 0)
-		return out_of_memory(c);
 	switch (f->type) {
 	case 'Q':
 		return send_simple(w, f, OWED_QUERY);

@@ -93,13 +93,13 @@ static int
 close_ours(struct client *c, struct buf *b)
 {
 	struct server *srv = c->srv;
-	uint64_t id;
+	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
 	message_close_statement(b, STAND_IN);
 	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) < 0)
 		return -1;
-	while (server_statements_oldest(&srv->statements, &id)) {
+	while (server_statements_next(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, c->statements->scope);
 		statement_name_of(id, name);
 		message_close_statement(b, name);

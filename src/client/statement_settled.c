@@ -216,11 +216,11 @@ is_about_statement(const uint8_t *message, size_t len)
  * The name that was sent may be one the statement has no more, for DDL renews names: whatever name of ours stands
  * there, it is that of the statement the message was about.
  */
-bool
-statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out)
+static bool
+rewrite(const struct client *c, const uint8_t *message, size_t len, struct buf *out)
 {
 	static const char prefix[] = "\"" STATEMENT_PREFIX;
-	struct client_statements *s = c->statements;
+	const struct client_statements *s = c->statements;
 	const uint8_t *at = memmem(message, len, prefix, sizeof(prefix) - 1), *end;
 	const struct named *n = s == NULL ? NULL : s->failed;
 
@@ -237,4 +237,18 @@ statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, s
 	if (n == NULL || n->st == NULL || our_name_len(at, end) == 0 || !is_about_statement(message, len))
 		return false;
 	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
+}
+
+bool
+statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out)
+{
+	struct client_statements *s = c->statements;
+	bool is_done = rewrite(c, message, len, out);
+
+	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
+		named_unref(s->failed);
+		s->failed = NULL;
+		s->is_use_failed = false;
+	}
+	return is_done;
 }

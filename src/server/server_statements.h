@@ -36,5 +36,7 @@ void server_statements_forget(struct server_statements *s, uint64_t id); /* DEAL
 void server_statements_forget_all(struct server_statements *s); /* DEALLOCATE ALL: what is under way came after it */
 /* The one unused for longest of which nothing is under way: *id; false: none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);
+/* From the oldest on: *id is 0, or the one before; then the next of which nothing is under way. False: no more. */
+bool server_statements_next(const struct server_statements *s, uint64_t *id);
 
 #endif

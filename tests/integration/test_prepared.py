@@ -142,6 +142,8 @@ def test_errors_speak_of_the_name_though_ddl_came_between(weir):
             other.query("DROP VIEW renews")
             error = errors(wire.read_until("Z"))[0]
             assert f'"{name}"' in error.error["M"] and "pgweir" not in error.error["M"]
+        error = errors(wire.ask(query('EXECUTE "pgweir_4711"')))[0]      # the client's own words
+        assert error.sqlstate == "26000" and '"pgweir_4711"' in error.error["M"]
 
 
 @pytest.mark.weir_only
