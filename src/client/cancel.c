@@ -20,10 +20,15 @@
 #define CANCEL_TIMEOUT_US 10000000u
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
+#define AGAIN_US 5000u
+#define LOOK_AGAIN_US 1000u
+#define SENDS_MAX 4u
 
 struct client_cancel {
 	struct client *c; /* NULL: it closed its connection and waits no more */
-	uint32_t pid, secret, retries;
+	uint32_t pid, secret, retries, sends;
+	uint64_t request_us; /* of the request that was meant */
+	bool has_looked; /* and found nothing to cancel */
 };
 
 static struct client **
@@ -133,19 +138,6 @@ cancel_unregister(struct client *c)
 	c->cancel_pid = 0;
 }
 
-static void
-on_sent(bool sent, void *arg)
-{
-	struct client_cancel *cancel = arg;
-
-	if (cancel->c != NULL) {
-		cancel->c->env->counters->cancels[sent ? CR_SENT : CR_FAILED]++;
-		cancel->c->cancel = NULL;
-		client_close(cancel->c, NULL);
-	}
-	free(cancel);
-}
-
 void
 cancel_free(struct client *c)
 {
@@ -170,6 +162,43 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 	try_cancel(cancel->c);
 }
 
+static int
+call_again(struct client_cancel *cancel, suseconds_t us)
+{
+	struct timeval tv = { 0, us };
+
+	return event_base_once(cancel->c->env->base, -1, EV_TIMEOUT, on_retry, cancel, &tv);
+}
+
+/*
+ * PostgreSQL ignores a signal that comes while a backend waits for its next message, and what we sent it a moment ago
+ * it may not have read yet. So the request that was meant is looked at once more, a little later.
+ */
+static bool
+is_still_running(const struct client_cancel *cancel)
+{
+	const struct client *target = find(cancel->c->env, cancel->pid, cancel->secret);
+
+	return target != NULL && target->srv != NULL && target->state == CL_READY && target->srv->ledger.count > 0 &&
+	       target->request_us == cancel->request_us;
+}
+
+static void
+on_sent(bool sent, void *arg)
+{
+	struct client_cancel *cancel = arg;
+
+	if (cancel->c != NULL && sent && is_still_running(cancel) && ++cancel->sends < SENDS_MAX &&
+	    call_again(cancel, AGAIN_US) == 0)
+		return;
+	if (cancel->c != NULL) {
+		cancel->c->env->counters->cancels[sent ? CR_SENT : CR_FAILED]++;
+		cancel->c->cancel = NULL;
+		client_close(cancel->c, NULL);
+	}
+	free(cancel);
+}
+
 static void
 over(struct client *c, enum cancel_result result)
 {
@@ -183,11 +212,21 @@ over(struct client *c, enum cancel_result result)
 static void
 try_later(struct client *c)
 {
-	struct timeval tv = { 0, RETRY_US };
-
-	if (c->cancel->retries++ >= RETRIES_MAX ||
-	    event_base_once(c->env->base, -1, EV_TIMEOUT, on_retry, c->cancel, &tv) < 0)
+	if (c->cancel->retries++ >= RETRIES_MAX || call_again(c->cancel, RETRY_US) < 0)
 		over(c, CR_FAILED);
+}
+
+/*
+ * Nothing runs. Its query, sent before the cancel, may be among what the loop has still to read: a new connection can
+ * come first.
+ */
+static void
+look_again(struct client *c)
+{
+	if (c->cancel->has_looked || call_again(c->cancel, LOOK_AGAIN_US) < 0)
+		over(c, CR_NO_QUERY);
+	else
+		c->cancel->has_looked = true;
 }
 
 static void
@@ -198,7 +237,9 @@ try_cancel(struct client *c)
 	struct server *srv;
 
 	srv = target == NULL ? NULL : target->srv;
-	if (target == NULL)
+	if (c->cancel->sends > 0 && !is_still_running(c->cancel))
+		over(c, CR_SENT);
+	else if (target == NULL)
 		over(c, CR_WRONG_KEY);
 	else if (target->ticket.is_waiting && target->state == CL_READY) {
 		relay_cancel_wait(target);
@@ -206,12 +247,15 @@ try_cancel(struct client *c)
 	} else if (listen_is_waiting(target) && target->state == CL_READY) {
 		listen_cancel(target);
 		over(c, CR_SENT);
-	} else if (srv == NULL || target->state != CL_READY || srv->ledger.count == 0)
-		over(c, CR_NO_QUERY);
-	else if (ledger_head(&srv->ledger)->to == OWED_TO_IMAGE)
+	} else if (srv == NULL || target->state != CL_READY || (srv->ledger.count == 0 && !target->is_held))
+		look_again(c);
+	else if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_CLIENT)
 		try_later(c);
-	else if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
-		over(c, CR_FAILED);
+	else {
+		c->cancel->request_us = target->request_us;
+		if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
+			over(c, CR_FAILED);
+	}
 }
 
 void

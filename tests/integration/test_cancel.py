@@ -335,3 +335,12 @@ def test_a_cancel_waits_until_what_pgweir_sent_ahead_is_done(weir, fake):
         assert errors(replies)[0].sqlstate == "57014" and replies[-1].status == "I"
         assert wire.query("SELECT 3") == [["fake"]]
         assert other.query("SELECT 4") == [["fake"]]
+
+
+def test_a_cancel_right_behind_its_query_finds_it(busy):
+    """On a busy pooler the new connection may be seen before the query that was sent earlier."""
+    for _ in range(150):
+        with busy.raw() as wire:
+            wire.send(query("SELECT pg_sleep(5)"))
+            send_cancel(busy.address, wire.key)
+            assert errors(wire.read_until("Z", timeout=8))[0].sqlstate == "57014"
