@@ -20,14 +20,11 @@
 #define CANCEL_TIMEOUT_US 10000000u
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
-#define AGAIN_US 5000u
 #define LOOK_AGAIN_US 1000u
-#define SENDS_MAX 4u
 
 struct client_cancel {
 	struct client *c; /* NULL: it closed its connection and waits no more */
-	uint32_t pid, secret, retries, sends;
-	uint64_t request_us; /* of the request that was meant */
+	uint32_t pid, secret, retries;
 	bool has_looked; /* and found nothing to cancel */
 };
 
@@ -170,27 +167,11 @@ call_again(struct client_cancel *cancel, suseconds_t us)
 	return event_base_once(cancel->c->env->base, -1, EV_TIMEOUT, on_retry, cancel, &tv);
 }
 
-/*
- * PostgreSQL ignores a signal that comes while a backend waits for its next message, and what we sent it a moment ago
- * it may not have read yet. So the request that was meant is looked at once more, a little later.
- */
-static bool
-is_still_running(const struct client_cancel *cancel)
-{
-	const struct client *target = find(cancel->c->env, cancel->pid, cancel->secret);
-
-	return target != NULL && target->srv != NULL && target->state == CL_READY && target->srv->ledger.count > 0 &&
-	       target->request_us == cancel->request_us;
-}
-
 static void
 on_sent(bool sent, void *arg)
 {
 	struct client_cancel *cancel = arg;
 
-	if (cancel->c != NULL && sent && is_still_running(cancel) && ++cancel->sends < SENDS_MAX &&
-	    call_again(cancel, AGAIN_US) == 0)
-		return;
 	if (cancel->c != NULL) {
 		cancel->c->env->counters->cancels[sent ? CR_SENT : CR_FAILED]++;
 		cancel->c->cancel = NULL;
@@ -237,9 +218,7 @@ try_cancel(struct client *c)
 	struct server *srv;
 
 	srv = target == NULL ? NULL : target->srv;
-	if (c->cancel->sends > 0 && !is_still_running(c->cancel))
-		over(c, CR_SENT);
-	else if (target == NULL)
+	if (target == NULL)
 		over(c, CR_WRONG_KEY);
 	else if (target->ticket.is_waiting && target->state == CL_READY) {
 		relay_cancel_wait(target);
@@ -251,11 +230,8 @@ try_cancel(struct client *c)
 		look_again(c);
 	else if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_CLIENT)
 		try_later(c);
-	else {
-		c->cancel->request_us = target->request_us;
-		if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
-			over(c, CR_FAILED);
-	}
+	else if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
+		over(c, CR_FAILED);
 }
 
 void
