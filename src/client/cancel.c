@@ -210,6 +210,13 @@ look_again(struct client *c)
 		c->cancel->has_looked = true;
 }
 
+/* A request of our own, with its Sync. What goes within the client's (OWED_TO_STATEMENT) is answered with that. */
+static bool
+is_ours(const struct owed *o)
+{
+	return o->to == OWED_TO_IMAGE || o->to == OWED_TO_PROBE || o->to == OWED_TO_PREPARE;
+}
+
 static void
 try_cancel(struct client *c)
 {
@@ -228,7 +235,7 @@ try_cancel(struct client *c)
 		over(c, CR_SENT);
 	} else if (srv == NULL || target->state != CL_READY || (srv->ledger.count == 0 && !target->is_held))
 		look_again(c);
-	else if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_CLIENT)
+	else if (srv->ledger.count == 0 || is_ours(ledger_head(&srv->ledger)))
 		try_later(c);
 	else if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
 		over(c, CR_FAILED);
