@@ -8,7 +8,6 @@
  *            suspected the server is asked, by a probe behind the client's answers. Then the server is given back, or
  *            the client keeps it: it is pinned, for a reason that is shown.
  *   reset    RESET and DISCARD ALL mean the client's startup values, not the server connection's.
-
  *   linger   the connection is kept for a moment where sequences are used.
  *   prepare  statements of SQL PREPARE are made on a server when a text may use them.
  *
@@ -121,8 +120,8 @@ void session_forget_before(struct client_session *s);
 void session_set_pins(struct client *c, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close c */
 
 /* session_probe.c */
-unsigned session_parts_of(const struct client *c,
-			  uint32_t flags); /* what to ask for (enum probe_part) after these texts */
+/* What to ask for (enum probe_part) after texts with these flags. */
+unsigned session_parts_of(const struct client *c, uint32_t flags);
 int session_ask(struct client *c, unsigned parts); /* session_probe_done follows. -1: no memory */
 
 #endif

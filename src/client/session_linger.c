@@ -152,20 +152,16 @@ session_linger_init(struct client_env *env)
 static int
 discard_sequences(struct client *c)
 {
-	struct ledger *l = &c->srv->ledger;
 	bool is_alone = c->srv->is_synced;
 	struct buf b = { 0 };
-	int r = 0;
+	int r;
 
 	session_put_run(&b, "DISCARD SEQUENCES");
 	c->srv->unnamed_of = 0;
-	if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 || ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
-	    ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
-		r = -1;
+	r = ledger_push_run(&c->srv->ledger, OWED_TO_IMAGE, NULL);
 	if (is_alone && r == 0) {
 		message_sync(&b);
-		r = ledger_push_request(l, OWED_SYNC, OWED_TO_IMAGE,
-					&(struct owed_request){ .started_us = *c->env->now_us });
+		r = server_owe_sync(c->srv, OWED_TO_IMAGE);
 	}
 	if (r == 0 && buf_ok(&b))
 		outbox_copy(&c->env->to_server, b.bytes, b.len);

@@ -68,21 +68,6 @@ session_put_run(struct buf *b, const char *sql)
 }
 
 static int
-owe_run(struct server *srv, enum owed_to to, char *name)
-{
-	struct ledger *l = &srv->ledger;
-
-	if (ledger_push(l, OWED_PARSE, to, NULL) < 0 || ledger_push(l, OWED_BIND, to, NULL) < 0) {
-		free(name);
-		return -1;
-	}
-	if (ledger_push(l, OWED_EXECUTE, to, name) == 0)
-		return 0;
-	free(name);
-	return -1;
-}
-
-static int
 prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 {
 	struct server *srv = c->srv;
@@ -95,17 +80,16 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 		buf_printf(&drop, "DEALLOCATE \"%s\"", name);
 		buf_put_u8(&drop, 0);
 		session_put_run(&b, (const char *)drop.bytes);
-		r = owe_run(srv, to, NULL);
+		r = ledger_push_run(&srv->ledger, to, NULL);
 	}
 	session_put_run(&b, text);
 	if (r == 0)
-		r = owe_run(srv, to, ref);
-	else
+		r = ledger_push_run(&srv->ledger, to, ref);
+	if (r < 0)
 		free(ref);
 	if (is_alone && r == 0) {
 		message_sync(&b);
-		r = ledger_push_request(&srv->ledger, OWED_SYNC, to,
-					&(struct owed_request){ .started_us = *c->env->now_us });
+		r = server_owe_sync(srv, to);
 	}
 	if (r == 0)
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);

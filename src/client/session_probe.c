@@ -65,7 +65,6 @@ session_ask(struct client *c, unsigned parts)
 {
 	struct server *srv = c->srv;
 	struct client_session *s = c->session;
-	struct ledger *l = &srv->ledger;
 	const char *names[NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
@@ -78,11 +77,8 @@ session_ask(struct client *c, unsigned parts)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts, names, count);
 	srv->unnamed_of = 0;
-	if (!buf_ok(&b) || ledger_push(l, OWED_PARSE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push(l, OWED_BIND, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push(l, OWED_EXECUTE, OWED_TO_PROBE, NULL) < 0 ||
-	    ledger_push_request(l, OWED_SYNC, OWED_TO_PROBE, &(struct owed_request){ .started_us = *c->env->now_us }) <
-		0)
+	if (!buf_ok(&b) || ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) < 0 ||
+	    server_owe_sync(srv, OWED_TO_PROBE) < 0)
 		r = -1;
 	else
 		server_write(srv, b.bytes, b.len);
@@ -214,7 +210,7 @@ static int
 learn_settings(struct client *c, struct finding *f)
 {
 	struct server *srv = c->srv;
-	struct image *img, *wanted;
+	struct image *img;
 	size_t kept = 0;
 	int r = 0;
 
@@ -244,9 +240,10 @@ learn_settings(struct client *c, struct finding *f)
 		if (s->kind == IMAGE_OTHER && image_get(img, s->name) == NULL)
 			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
 	}
-	wanted = r == 0 ? image_ref(img) : NULL;
+	if (r == 0)
+		return session_become(c, img);
 	image_unref(img);
-	return session_become(c, wanted);
+	return -1;
 }
 
 /* Is this one of the client's, though not on this server: nothing has used it here. */

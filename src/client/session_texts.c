@@ -284,7 +284,7 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 		return scan.flags != 0 && session_is_followed(c) ? session_suspect(c, &scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
-	session_audit(c, flags_of(c, st));
+	session_audit(c, scan.flags);
 	if ((portal[0] == '\0' && bind_known(c, st, body, len)) || !session_is_followed(c))
 		return STATEMENT_FORWARD;
 	scan_text(&scan, image_scan_options(c->image), (const char *)st->bytes, st->query_len);

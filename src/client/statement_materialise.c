@@ -70,22 +70,16 @@ executed(const struct client *c, const char *sql, size_t len)
 static int
 put_sync(struct client *c, enum owed_to to, struct buf *b)
 {
-	struct owed_request r = { .started_us = *c->env->now_us };
-
 	message_sync(b);
-	return ledger_push_request(&c->srv->ledger, OWED_SYNC, to, &r);
+	return server_owe_sync(c->srv, to);
 }
 
 static int
 put_run(struct client *c, const char *sql, struct buf *b)
 {
-	struct ledger *l = &c->srv->ledger;
-
 	session_put_run(b, sql);
 	c->srv->unnamed_of = 0;
-	return ledger_push(l, OWED_PARSE, OWED_TO_LOOK, NULL) < 0 || ledger_push(l, OWED_BIND, OWED_TO_LOOK, NULL) < 0
-		   ? -1
-		   : ledger_push(l, OWED_EXECUTE, OWED_TO_LOOK, NULL);
+	return ledger_push_run(&c->srv->ledger, OWED_TO_LOOK, NULL);
 }
 
 /* What the server has under our names. */

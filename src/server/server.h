@@ -218,6 +218,8 @@ int server_forget_session(struct server *srv);
  * caller sends them, and sets srv->image if that is what it will have. always: see image_put_changes. -1: no memory.
  */
 int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
+/* A Sync of ours goes to it now. -1: no memory. */
+int server_owe_sync(struct server *srv, enum owed_to to);
 /* These settings, whatever it has, within the pipeline under way: no Sync. */
 int server_put_settings(struct server *srv, const struct image *settings, struct buf *out);
 /*

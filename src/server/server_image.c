@@ -10,16 +10,19 @@
 static int
 owe_triples(struct server *srv, size_t triples)
 {
-	struct ledger *l = &srv->ledger;
-
 	for (size_t i = 0; i < triples; i++)
-		if (ledger_push(l, OWED_PARSE, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(l, OWED_BIND, OWED_TO_IMAGE, NULL) < 0 ||
-		    ledger_push(l, OWED_EXECUTE, OWED_TO_IMAGE, NULL) < 0)
+		if (ledger_push_run(&srv->ledger, OWED_TO_IMAGE, NULL) < 0)
 			return -1;
 	if (triples > 0)
 		srv->unnamed_of = 0;
 	return 0;
+}
+
+int
+server_owe_sync(struct server *srv, enum owed_to to)
+{
+	return ledger_push_request(&srv->ledger, OWED_SYNC, to,
+				   &(struct owed_request){ .started_us = *srv->env->now_us });
 }
 
 int
@@ -32,8 +35,7 @@ server_put_image(struct server *srv, const struct image *to, const struct image 
 	if (triples == 0)
 		return 0;
 	message_sync(out);
-	return ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_IMAGE,
-				   &(struct owed_request){ .started_us = *srv->env->now_us });
+	return server_owe_sync(srv, OWED_TO_IMAGE);
 }
 
 int

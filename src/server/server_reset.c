@@ -34,8 +34,7 @@ send_query(struct server *srv, const char *sql)
 static int
 send_sync(struct server *srv)
 {
-	if (ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_RESET,
-				&(struct owed_request){ .started_us = *srv->env->now_us }) < 0)
+	if (server_owe_sync(srv, OWED_TO_RESET) < 0)
 		return -1;
 	server_write(srv, "S\0\0\0\4", 5);
 	srv->is_synced = true;

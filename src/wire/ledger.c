@@ -157,6 +157,14 @@ ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
 }
 
 int
+ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
+{
+	if (ledger_push(l, OWED_PARSE, to, NULL) < 0 || ledger_push(l, OWED_BIND, to, NULL) < 0)
+		return -1;
+	return ledger_push(l, OWED_EXECUTE, to, ref);
+}
+
+int
 ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request)
 {
 	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to };

@@ -100,6 +100,8 @@ void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
 void ledger_fini(struct ledger *l); /* settles what is left as skipped; l may be used again */
 /* 0; -1: no memory or over LEDGER_MAX (nothing entered; the message must not be sent). */
 int ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref);
+/* The Parse, Bind and Execute of one statement of ours; ref is the Execute's. -1: ref is still the caller's. */
+int ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
 /* A QUERY, FUNCTION or SYNC. */
 struct owed_request {
 	uint64_t started_us;
