@@ -33,13 +33,9 @@ mentions(const char *sql, size_t len, const char *name)
 static void
 put_placeholder(struct buf *b, const char *name)
 {
-	buf_printf(b, "PREPARE \"");
-	for (; *name != '\0'; name++) {
-		if (*name == '"')
-			buf_put_u8(b, '"');
-		buf_put_u8(b, (uint8_t)*name);
-	}
-	buf_put(b, "\" AS SELECT", sizeof("\" AS SELECT"));
+	buf_printf(b, "PREPARE ");
+	image_put_identifier(b, name, false);
+	buf_put_str(b, " AS SELECT");
 }
 
 bool
@@ -77,7 +73,8 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 	int r = ref == NULL ? -1 : 0;
 
 	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* ours: it only held the place */
-		buf_printf(&drop, "DEALLOCATE \"%s\"", name);
+		buf_printf(&drop, "DEALLOCATE ");
+		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
 		session_put_run(&b, (const char *)drop.bytes);
 		r = ledger_push_run(&srv->ledger, to, NULL);
@@ -167,7 +164,8 @@ session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_s
 	if (!is_all && !uses_prepared(c, sql, len, is_alone))
 		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
-		if (is_all || mentions(sql, len, image_at(img, i)->name))
+		/* A name with a quote in it is spelt otherwise in the text. */
+		if (is_all || strchr(image_at(img, i)->name, '"') != NULL || mentions(sql, len, image_at(img, i)->name))
 			r = ensure(c, image_at(img, i), sql, len, is_alone);
 	return r;
 }

@@ -124,11 +124,7 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 			const struct image_setting *s = image_at(*img, i);
 			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
 			struct image *kept = image_ref(*img);
-			/* The identity is none of the settings RESET ALL resets. */
-			int r = s->kind != IMAGE_OTHER || strcasecmp(s->name, "role") == 0 ||
-					strcasecmp(s->name, "session_authorization") == 0
-				    ? 0
-				    : apply_one(c, img, &each);
+			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(c, img, &each);
 
 			image_unref(kept);
 			if (r < 0)

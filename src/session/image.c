@@ -429,8 +429,8 @@ image_common(const struct image *settings, const struct image *there)
 }
 
 /* "a.b" as "a"."b": each part quoted, quotes doubled; in one piece if it is no setting's name. */
-static void
-put_identifier(struct buf *out, const char *name, bool is_qualified)
+void
+image_put_identifier(struct buf *out, const char *name, bool is_qualified)
 {
 	buf_put_u8(out, '"');
 	for (; *name != '\0'; name++) {
@@ -471,7 +471,7 @@ put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualifi
 	struct buf sql = { 0 };
 
 	buf_printf(&sql, "%s ", verb);
-	put_identifier(&sql, name, is_qualified);
+	image_put_identifier(&sql, name, is_qualified);
 	buf_put_u8(&sql, 0);
 	if (buf_ok(&sql))
 		put_triple(ch, (const char *)sql.bytes, NULL, 0);
@@ -484,8 +484,8 @@ put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualifi
 static const char *const identities[] = { "session_authorization", "role" };
 #define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
 
-static bool
-is_identity(const struct image_setting *s)
+bool
+image_is_identity(const struct image_setting *s)
 {
 	return s->kind == IMAGE_OTHER &&
 	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
@@ -501,7 +501,7 @@ put_resets(struct changes *ch, const struct image *from, const struct image *to)
 	for (size_t i = 0; i < from->count; i++) {
 		const struct image_setting *s = &from->settings[i];
 
-		if (s->kind == IMAGE_OTHER && !is_identity(s) && find(to, s->name, s->kind) == NULL)
+		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && find(to, s->name, s->kind) == NULL)
 			put_verb(ch, "RESET", s->name, true);
 	}
 }
@@ -529,7 +529,7 @@ put_settings(struct changes *ch, const struct image *from, const struct image *t
 	for (size_t i = 0; i < to->count; i++) {
 		const struct image_setting *s = &to->settings[i];
 
-		if (s->kind == IMAGE_PREPARED || is_identity(s))
+		if (s->kind == IMAGE_PREPARED || image_is_identity(s))
 			continue;
 		if (!is_same(from, s) || (always != NULL && find(always, s->name, s->kind) != NULL))
 			assign(&a, s->name, s->value);

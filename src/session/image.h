@@ -56,6 +56,10 @@ void image_unref(struct image *img); /* NULL is fine */
 int image_update(struct image **slot, const char *name, const char *value, enum image_kind kind);
 /* Settings that are not reported may have changed, nobody knows to what: each will be sent anew. */
 int image_doubt(struct image **slot);
+/* Between double quotes, those in it doubled. is_qualified: a.b is two names. */
+void image_put_identifier(struct buf *out, const char *name, bool is_qualified);
+/* Settings that are whom the session acts as: none of those RESET ALL resets. */
+bool image_is_identity(const struct image_setting *s);
 /* The settings of one, the prepared statements of the other. NULL: no memory. */
 struct image *image_joined(const struct image *settings, const struct image *prepared);
 /* The settings of one; of its prepared statements those that there, too, are the same. NULL: no memory. */

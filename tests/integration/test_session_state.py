@@ -285,6 +285,10 @@ MOVED = {
         ("c", "SET work_mem = '9MB'", None), ("a", "SELECT 1", None),
         ("c", "SET work_mem = DEFAULT; SELECT 1", None), ("c", "SHOW work_mem", one("5MB")),
         ("a", "SELECT 1", None), ("c", "SHOW work_mem", one("5MB"))],
+    "a prepared statement with a quote in its name": [
+        ("a", 'PREPARE "q""x" AS SELECT 5', None), ("b", "SELECT 1", None), ("a", 'PREPARE "q""x" AS SELECT 6', "!42P05"),
+        ("a", 'EXECUTE "q""x"', one("5")), ("b", "SELECT 1", None), ("a", 'DEALLOCATE "q""x"', None),
+        ("b", "SELECT 1", None), ("a", 'EXECUTE "q""x"', "!26000")],
     "DEALLOCATE is not transactional": [
         ("a", "PREPARE p AS SELECT 5", None), ("b", "SELECT 1", None), ("a", "BEGIN", None),
         ("a", "DEALLOCATE p", None), ("a", "ROLLBACK", None), ("b", "SELECT 1", one("1")), ("a", "EXECUTE p", "!26000"),
