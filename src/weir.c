@@ -219,6 +219,7 @@ fill_envs(struct weir *w)
 
 	s->base = c->base = w->base;
 	s->graveyard = c->graveyard = w->graveyard;
+	s->workers = c->workers = w->workers;
 	s->log = c->log = w->log;
 	s->now_us = c->now_us = &w->now_us;
 	s->read_buffer = c->read_buffer = w->read_buffer;
@@ -258,6 +259,9 @@ make_parts(struct weir *w, struct fail *why)
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
 		return fail_set(why, "58000", "no randomness");
+	w->workers = workers_new(w->base, w->config->handshake_threads, why);
+	if (w->workers == NULL)
+		return -1;
 	w->graveyard = graveyard_new(w->base);
 	w->dialer = dialer_new(w->base);
 	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
@@ -427,6 +431,7 @@ weir_free(struct weir *w)
 	w->clients.is_draining = true;
 	close_clients(w);
 	pool_set_free(w->pools);
+	workers_free(w->workers); /* what is handed back buries what it was for */
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
 	graveyard_free(w->graveyard);

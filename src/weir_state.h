@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "config/config.h"
 #include "net/listener.h"
+#include "net/workers.h"
 #include "pool/pool_set.h"
 #include "server/server.h"
 #include "telemetry/http.h"
@@ -31,6 +32,7 @@ struct weir {
 	struct console *console;
 	struct graveyard *graveyard;
 	struct dialer *dialer;
+	struct workers *workers;
 	struct pool_set *pools;
 	struct server_env servers;
 	struct client_env clients;

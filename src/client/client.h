@@ -46,6 +46,7 @@ struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
 struct audit; /* audit.h */
+struct workers; /* net/workers.h */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
 
@@ -62,6 +63,7 @@ struct done_request {
 struct client_env {
 	struct event_base *base;
 	struct graveyard *graveyard;
+	struct workers *workers;
 	struct log *log;
 	uint64_t *now_us;
 	uint8_t *read_buffer;

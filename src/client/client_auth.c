@@ -1,15 +1,12 @@
 /*
- * src/client/client_auth.c - who is it, and may it come in: trust, md5 or SCRAM; then the console, or the limit on
- * clients and the pool. Users that are not known get the same exchange as those that are.
+ * src/client/client_auth.c - the order of a login's steps: which proof is asked for (login_rule.c), what is known of
+ * the user (login_secret.c), the exchange (login_md5.c, login_scram.c); then the console, or the limit on clients and
+ * the pool. Users that are not known get the same exchange as those that are.
  */
-#include "auth/md5.h"
 #include "client/login.h"
-#include "client/verifier_cache.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,8 +75,8 @@ is_over_limit(struct client *c)
 	return true;
 }
 
-static void
-authenticated(struct client *c)
+void
+login_authenticated(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
@@ -112,8 +109,8 @@ authenticated(struct client *c)
 	login_welcome(c);
 }
 
-static void
-wrong_password(struct client *c)
+void
+login_wrong_password(struct client *c)
 {
 	struct fail why;
 
@@ -121,51 +118,12 @@ wrong_password(struct client *c)
 	login_refuse(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }
 
-static int
-begin_scram(struct client *c, struct fail *why)
+/* No exchange: the transport has proved it, or nothing need be proved. */
+static void
+admit(struct client *c, enum login_method method)
 {
-	struct client_login *l = c->login;
-	struct scram_verifier v;
-	int r;
-
-	l->method = LM_SCRAM;
-	if (l->secret.kind == SECRET_SCRAM)
-		r = scram_verifier_parse(l->secret.text, &v, why);
-	else if (l->secret.kind == SECRET_PLAIN)
-		r = verifier_cache_get(c->env->verifiers, l->user, l->secret.text, &v, why);
-	else {
-		l->is_known = false; /* nobody, or an MD5 secret that SCRAM can't use */
-		r = scram_verifier_mock(l->user, c->env->mock_secret, &v, why);
-	}
-	if (r == 0 && (l->scram = scram_server_new(&v, !l->is_known)) == NULL)
-		r = fail_set(why, "53200", "out of memory");
-	OPENSSL_cleanse(&v, sizeof(v));
-	if (r == 0)
-		message_authentication(&l->out, 10, "SCRAM-SHA-256\0", 15);
-	return r;
-}
-
-static int
-begin_md5(struct client *c, struct fail *why)
-{
-	struct client_login *l = c->login;
-
-	l->method = LM_MD5;
-	if (RAND_bytes(l->md5_salt, sizeof(l->md5_salt)) != 1)
-		return fail_set(why, "53200", "no randomness for a login");
-	message_authentication(&l->out, 5, l->md5_salt, sizeof(l->md5_salt));
-	return 0;
-}
-
-static bool
-is_loopback(const struct client *c)
-{
-	if (c->is_unix)
-		return true;
-	if (c->peer.any.sa_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr) ||
-		       (IN6_IS_ADDR_V4MAPPED(&c->peer.in6.sin6_addr) && c->peer.in6.sin6_addr.s6_addr[12] == 127);
-	return (ntohl(c->peer.in.sin_addr.s_addr) >> 24) == 127;
+	c->login->method = method;
+	login_authenticated(c);
 }
 
 void
@@ -174,123 +132,34 @@ login_authenticate(struct client *c)
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
 	struct fail why;
-	int r;
 
 	l->method = LM_NONE;
 	if (env->is_draining) {
 		env->counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	l->users = env->users == NULL ? NULL : users_ref(env->users);
-	l->is_known = users_find(l->users, l->user, &l->secret) && l->secret.kind != SECRET_NONE;
-	if (!l->is_known)
-		memset(&l->secret, 0, sizeof(l->secret));
-	if (env->config->auth_method == AUTH_TRUST) {
-		l->method = LM_TRUST;
-		if (is_loopback(c)) {
-			authenticated(c);
-			return;
-		}
-		fail_set(&why, "28000", "trust is for loopback and Unix sockets only");
+	} else if (login_rule(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
-		return;
+	else if (l->demand == AUTH_TRUST)
+		admit(c, LM_TRUST);
+	else {
+		c->state = CL_AUTHENTICATION;
+		login_find_secret(c);
 	}
-	if (env->config->auth_method == AUTH_MD5 && l->secret.kind != SECRET_SCRAM)
-		r = begin_md5(c, &why);
-	else
-		r = begin_scram(c, &why);
-	if (r < 0) {
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	c->state = CL_AUTHENTICATION;
-	login_flush(c);
 }
 
-static void
-check_md5(struct client *c, const uint8_t *body, size_t len)
+void
+login_secret_found(struct client *c)
 {
 	struct client_login *l = c->login;
-	char secret[MD5_SECRET_LEN + 1], want[MD5_SECRET_LEN + 1];
-	const char *known = l->secret.text;
 	struct fail why;
-	bool is_right;
 
-	if (l->secret.kind == SECRET_PLAIN || !l->is_known) {
-		if (md5_secret(l->is_known ? l->secret.text : "", l->user, secret, &why) < 0) {
-			login_refuse(c, &why, LR_ERROR);
-			return;
-		}
-		known = secret;
-	}
-	if (md5_answer(known, l->md5_salt, want, &why) < 0) {
+	/* A SCRAM secret is of no use to the older methods; PostgreSQL, too, asks for SCRAM then. */
+	if ((l->demand == AUTH_MD5 && l->secret.kind != SECRET_SCRAM ? login_md5_begin(c, &why)
+								     : login_scram_begin(c, &why)) < 0)
 		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	is_right = l->is_known && len == sizeof(want) && CRYPTO_memcmp(body, want, sizeof(want)) == 0;
-	OPENSSL_cleanse(secret, sizeof(secret));
-	OPENSSL_cleanse(want, sizeof(want));
-	if (is_right)
-		authenticated(c);
-	else
-		wrong_password(c);
-}
-
-static int
-sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struct fail *why)
-{
-	const uint8_t *end = memchr(body, 0, len);
-	size_t left;
-	uint32_t said;
-
-	if (end == NULL || strcmp((const char *)body, "SCRAM-SHA-256") != 0)
-		return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
-	left = len - (size_t)(end + 1 - body);
-	if (left < 4)
-		return fail_set(why, "08P01", "malformed SASLInitialResponse");
-	said = wire_u32(end + 1);
-	if (said == 0xffffffff && left == 4) { /* no initial data: it follows upon an empty challenge */
-		out[0] = '\0';
-		c->login->is_first_due = true;
-		return 0;
-	}
-	if (said != left - 4)
-		return fail_set(why, "08P01", "malformed SASLInitialResponse");
-	return scram_server_first(c->login->scram, (const char *)end + 5, said, out, why);
-}
-
-static void
-check_scram(struct client *c, const uint8_t *body, size_t len)
-{
-	struct client_login *l = c->login;
-	char out[SCRAM_TEXT_MAX];
-	struct fail why;
-
-	if (!l->is_sasl_begun || l->is_first_due) {
-		bool is_first = l->is_first_due;
-
-		l->is_first_due = false;
-		if ((is_first ? scram_server_first(l->scram, (const char *)body, len, out, &why)
-			      : sasl_initial(c, body, len, out, &why)) < 0) {
-			login_refuse(c, &why, LR_ERROR);
-			return;
-		}
-		l->is_sasl_begun = true;
-		message_authentication(&l->out, 11, out, strlen(out));
+	else if (!login_is_waiting(c))
 		login_flush(c);
-		return;
-	}
-	if (scram_server_final(l->scram, (const char *)body, len, out, &l->keys, &why) < 0) {
-		if (strcmp(why.sqlstate, "28P01") == 0)
-			wrong_password(c);
-		else
-			login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	message_authentication(&l->out, 12, out, strlen(out));
-	authenticated(c);
 }
 
 /* One password message. Bytes used; 0: more are needed. */
@@ -311,8 +180,8 @@ login_password(struct client *c, const uint8_t *bytes, size_t len)
 	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
 		return 0;
 	if (c->login->method == LM_MD5)
-		check_md5(c, bytes + FRAME_HEAD_LEN, f.body_len);
+		login_md5_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	else
-		check_scram(c, bytes + FRAME_HEAD_LEN, f.body_len);
+		login_scram_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	return FRAME_HEAD_LEN + (size_t)f.body_len;
 }

@@ -23,6 +23,8 @@ login_free(struct client_login *l)
 {
 	if (l == NULL)
 		return;
+	if (l->abandon != NULL)
+		l->abandon(l->abandon_arg);
 	if (l->opening != NULL)
 		pool_own_abandon(l->opening);
 	buf_fini(&l->out);
@@ -30,6 +32,9 @@ login_free(struct client_login *l)
 	image_unref(l->valid);
 	free(l->user);
 	free(l->database);
+	if (l->secret_text != NULL)
+		OPENSSL_cleanse(l->secret_text, strlen(l->secret_text));
+	free(l->secret_text);
 	scram_server_free(l->scram);
 	users_unref(l->users);
 	OPENSSL_cleanse(l, sizeof(*l));
@@ -175,11 +180,40 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 }
 
 void
+login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
+{
+	c->login->abandon = abandon;
+	c->login->abandon_arg = arg;
+	stream_set_reading(&c->stream, false);
+}
+
+bool
+login_is_waiting(const struct client *c)
+{
+	return c->state < CL_READY && c->login != NULL && c->login->abandon != NULL;
+}
+
+void
+login_go_on(struct client *c)
+{
+	uint8_t *whole = c->pending;
+	size_t len = c->pending_len;
+
+	c->login->abandon = NULL;
+	stream_set_reading(&c->stream, true);
+	c->pending = NULL;
+	c->pending_len = c->pending_cap = 0;
+	if (len > 0)
+		login_bytes(c, whole, len);
+	free(whole);
+}
+
+void
 login_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
-	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME) {
+	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME && !login_is_waiting(c)) {
 		used = c->state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
 					      : login_password(c, bytes + at, len - at);
 		at += used;

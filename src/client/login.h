@@ -2,7 +2,10 @@
  * src/client/login.h - what the parts of a login share; nobody else sees it.
  *
  *   client_login.c    STARTUP: the first packets
- *   client_auth.c     AUTHENTICATION: trust, md5 or SCRAM, then the door: console, limits, which pool
+ *   client_auth.c     AUTHENTICATION: the order of its steps; at the end the console, or which pool
+ *   login_rule.c      which proof is asked for
+ *   login_secret.c    what is known of the user
+ *   login_md5.c, login_scram.c  the exchanges
  *   client_welcome.c  WELCOME: what the client's startup settings amount to, and its first ReadyForQuery
  *   replication.c     the same for replication clients
  */
@@ -23,9 +26,14 @@ struct client_login {
 	struct server *opening; /* for it alone, its login under way (replication.c) */
 	struct scram_server *scram;
 	struct scram_keys keys;
-	enum login_method method;
+	enum login_method method; /* for the measures */
+	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */
 	struct user_secret secret;
-	struct users *users; /* holds secret's text */
+	/* What goes on elsewhere for it (login_wait): called if the client leaves before login_go_on. */
+	void (*abandon)(void *arg);
+	void *abandon_arg;
+	struct users *users; /* holds secret's text, or: */
+	char *secret_text; /* its own; wiped */
 	uint8_t md5_salt[4];
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked;
 	bool has_error;
@@ -36,9 +44,33 @@ struct client_login {
 void login_flush(struct client *c); /* sends what was collected */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
 
+/*
+ * Something goes on elsewhere (a thread, a query): the client is not read until login_go_on, which handles what it had
+ * sent already. Exactly one of login_go_on and abandon follows.
+ */
+void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
+bool login_is_waiting(const struct client *c);
+void login_go_on(struct client *c); /* last: c may be closed after it */
+
 /* client_auth.c */
 void login_authenticate(struct client *c); /* the startup packet is known */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len); /* bytes used; 0: more are needed */
+void login_secret_found(struct client *c); /* l->secret and l->is_known are set: the exchange begins */
+void login_authenticated(struct client *c); /* it is who it says it is */
+void login_wrong_password(struct client *c);
+
+/* login_rule.c: sets l->demand. -1 and why: it is not admitted. */
+int login_rule(struct client *c, struct fail *why);
+bool login_is_loopback(const struct client *c);
+
+/* login_secret.c: login_secret_found is called from within, or later (login_wait). */
+void login_find_secret(struct client *c);
+
+/* login_md5.c, login_scram.c: the first message is put into l->out, or later. -1 and why: it can't be begun. */
+int login_md5_begin(struct client *c, struct fail *why);
+void login_md5_check(struct client *c, const uint8_t *body, size_t len);
+int login_scram_begin(struct client *c, struct fail *why);
+void login_scram_check(struct client *c, const uint8_t *body, size_t len);
 
 /* client_welcome.c */
 void login_welcome(struct client *c); /* authenticated, c->entry is set */

@@ -41,11 +41,21 @@ config_new(const char *path)
 	return config;
 }
 
+void
+config_scope_fini(struct config_scope *scope)
+{
+	const struct config_key *key;
+
+	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++)
+		key_free(key, &scope->settings);
+	upstream_free(scope->upstream);
+}
+
 static void
 free_scopes(struct config_scope *scopes, struct scope_origin *origins, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		upstream_free(scopes[i].upstream);
+		config_scope_fini(&scopes[i]);
 		if (origins != NULL)
 			free(origins[i].upstream_raw);
 	}
@@ -73,7 +83,7 @@ config_free(struct config *config)
 	if (origins != NULL)
 		free_origins(origins);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		key_free(key, config);
+		key_free(key, key_base(key, config));
 	if (config->single_password != NULL)
 		OPENSSL_cleanse(config->single_password, strlen(config->single_password));
 	free(config->single_password);

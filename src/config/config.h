@@ -23,7 +23,16 @@
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ALLOW };
-enum auth_method { AUTH_SCRAM_SHA_256, AUTH_MD5, AUTH_CERT, AUTH_TRUST, AUTH_HBA };
+enum auth_method {
+	AUTH_SCRAM_SHA_256,
+	AUTH_MD5,
+	AUTH_CERT,
+	AUTH_TRUST,
+	AUTH_HBA,
+	/* in an HBA file only */
+	AUTH_PASSWORD,
+	AUTH_PEER
+};
 enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_LOGFMT, SLOW_FORMAT_POSTGRES };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 enum tls_mode { TLS_OFF, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
@@ -42,6 +51,15 @@ struct scope_settings {
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
 	uint64_t client_idle_timeout_us; /* the timeouts: 0 is none */
 	uint64_t slow_query_threshold_us; /* CONFIG_TIME_OFF: never */
+	/*
+	 * The rest is for databases only (max_user_client_connections: for users). Strings belong to the config and are
+	 * only borrowed by a copy: read them while the config is held.
+	 */
+	uint32_t max_db_client_connections, max_user_client_connections; /* 0: no limit */
+	uint32_t db_login_rate, user_login_rate; /* logins per second; 0: no limit */
+	enum tls_mode server_tls_mode;
+	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation;
+	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 
 /* A [database NAME] or [user NAME] section. */
@@ -66,19 +84,27 @@ struct config {
 	size_t listen_count;
 	uint32_t max_client_connections, max_server_connections, listen_backlog;
 	char *pid_file; /* strings are never NULL; empty is unset */
+	char *run_as; /* whom to become after a start as root */
+	uint32_t handshake_threads;
+	char **tenants; /* where a tenant may be named: "user", "options", "sni"; NULL-terminated */
+	char *tenant_domain; /* SNI: what follows the tenant and a dot; empty: anything */
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
 	size_t prepared_statements_memory; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
 	/* [auth] */
 	enum auth_method auth_method;
-	char *users_file, *hba_file, *ident_file, *auth_query, *auth_user, *auth_database;
+	char *users_file, *hba_file, *ident_file;
+	uint64_t auth_query_ttl_us;
+	uint32_t scram_iterations; /* of verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */
-	/* [tls_client], [tls_server] */
-	struct config_tls {
-		enum tls_mode mode;
-		char *certificate_file, *key_file, *ca_file, *min_version, *negotiation;
-	} tls_client, tls_server;
+	/* [tls_client]; [tls_server] is in defaults. Files by SNI: lists with ", " between, as many keys as
+	 * certificates */
+	enum tls_mode tls_mode;
+	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers;
+	/* [limits] */
+	uint32_t max_address_client_connections, address_login_rate; /* 0: no limit */
+	uint64_t login_failure_delay_us, login_failure_delay_max_us;
 	/* [log] */
 	char *log_destination;
 	enum log_format log_format;
@@ -134,6 +160,7 @@ struct config *config_load(const char *path, struct config_problems *problems);
 struct config *config_from_upstream(const char *uri, struct config_problems *problems);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; NULL is fine */
+void config_scope_fini(struct config_scope *scope); /* for those who build one */
 
 /* The database's section, "[database *]" when not listed, or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);

@@ -26,6 +26,9 @@ static const struct {
 	{ "auth", "method", "cert" },
 	{ "auth", "method", "hba" },
 	{ "auth", "auth_query", ANY },
+	{ "pgweir", "run_as", ANY },
+	{ "pgweir", "tenants", ANY },
+	{ "tls_client", "crl_file", ANY },
 	{ "tls_client", "mode", "require" },
 	{ "tls_client", "mode", "verify-ca" },
 	{ "tls_client", "mode", "verify-full" },
@@ -37,6 +40,12 @@ static const struct {
 	{ "tls_server", "certificate_file", ANY },
 	{ "tls_server", "key_file", ANY },
 	{ "tls_server", "negotiation", "direct" },
+	{ "limits", "max_db_client_connections", ANY },
+	{ "limits", "max_user_client_connections", ANY },
+	{ "limits", "max_address_client_connections", ANY },
+	{ "limits", "db_login_rate", ANY },
+	{ "limits", "user_login_rate", ANY },
+	{ "limits", "address_login_rate", ANY },
 	{ "slow_query", "parameters", "on" },
 	{ "http", "auth_file", ANY },
 	{ "http", "user_histograms", "on" },
@@ -201,13 +210,14 @@ static void
 check_no_effect(const struct check *check)
 {
 	const struct config *config = check->config;
-	bool is_hba = config->auth_method == AUTH_HBA, is_query = strcmp(config->auth_query, "off") != 0;
+	bool is_hba = config->auth_method == AUTH_HBA, is_query = strcmp(config->defaults.auth_query, "off") != 0;
 	bool is_sampling = config->slow_sample_threshold_us < config->defaults.slow_query_threshold_us;
 
 	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
 	warn_no_effect(check, "auth", "ident_file", is_hba || !*config->ident_file, "without method = hba");
-	warn_no_effect(check, "auth", "auth_user", is_query || !*config->auth_user, "without auth_query");
-	warn_no_effect(check, "auth", "auth_database", is_query || !*config->auth_database, "without auth_query");
+	warn_no_effect(check, "auth", "auth_user", is_query || !*config->defaults.auth_user, "without auth_query");
+	warn_no_effect(check, "auth", "auth_database", is_query || !*config->defaults.auth_database,
+		       "without auth_query");
 	warn_no_effect(check, "slow_query", "sample_threshold",
 		       is_sampling || config->slow_sample_threshold_us == CONFIG_TIME_OFF,
 		       "unless it is below threshold");

@@ -97,6 +97,33 @@ store_path(const struct config_key *key, char **field, const char *text, const c
 	return store_text(field, joined, why);
 }
 
+/* Each of a list of paths; the folder goes before each that does not begin with a slash. */
+static int
+store_paths(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
+{
+	struct buf joined = { 0 };
+	char *one = NULL, *list = strdup(text), *rest = list, *part;
+	int result = list == NULL ? fail_set(why, "53200", "no memory") : 0;
+
+	while (result == 0 && (part = strsep(&rest, ",")) != NULL) {
+		size_t len;
+
+		part += strspn(part, " \t");
+		for (len = strlen(part); len > 0 && strchr(" \t", part[len - 1]) != NULL; len--)
+			part[len - 1] = '\0';
+		result = len == 0 && rest != NULL ? fail_set(why, "F0000", "a path in the list is empty")
+						  : store_path(key, &one, part, folder, why);
+		if (result == 0)
+			buf_printf(&joined, "%s%s", joined.len > 0 ? ", " : "", one);
+	}
+	if (result == 0)
+		result = store_text(field, put_end(&joined) != NULL ? strdup((char *)joined.bytes) : NULL, why);
+	buf_fini(&joined);
+	free(list);
+	free(one);
+	return result;
+}
+
 static int
 store_time(const struct config_key *key, void *field, const char *text, struct fail *why)
 {
@@ -205,6 +232,8 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 		return store_text(field, strdup(text), why);
 	case KEY_PATH:
 		return store_path(key, field, text, folder, why);
+	case KEY_PATHS:
+		return store_paths(key, field, text, folder, why);
 	case KEY_NAMES:
 		return store_names(field, text, why);
 	case KEY_LISTENS:
@@ -246,6 +275,7 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
 	case KEY_PATH:
+	case KEY_PATHS:
 		buf_printf(to, "%s", *(char *const *)field);
 		break;
 	case KEY_NAMES:
@@ -273,6 +303,10 @@ field_size(const struct config_key *key)
 		return sizeof(bool);
 	case KEY_WORD:
 		return sizeof(unsigned);
+	case KEY_WORD_TEXT:
+	case KEY_TEXT:
+	case KEY_PATH:
+		return sizeof(char *); /* borrowed: see struct scope_settings */
 	default: /* databases and users have no other types */
 		return 0;
 	}
@@ -285,21 +319,26 @@ key_copy(const struct config_key *key, void *to, const void *from)
 }
 
 void
-key_free(const struct config_key *key, struct config *config)
+key_free(const struct config_key *key, void *base)
 {
-	void *field = field_of(key, key_base(key, config));
+	struct config *config = base;
+	void *field = field_of(key, base);
 
 	switch (key->type) {
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
 	case KEY_PATH:
+	case KEY_PATHS:
 		free(*(char **)field);
+		*(char **)field = NULL;
 		break;
 	case KEY_NAMES:
 		value_names_free(*(char ***)field);
+		*(char ***)field = NULL;
 		break;
 	case KEY_LISTENS:
 		free(config->listens);
+		config->listens = NULL;
 		break;
 	default: /* the value is in the struct itself */
 		break;

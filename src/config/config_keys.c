@@ -57,6 +57,14 @@ static const struct config_key keys[] = {
 	  FIELD(listen_backlog), NULL, "connections the kernel holds until they are accepted" },
 	{ "pgweir", "pid_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, FIXED, FIELD(pid_file), NULL,
 	  "the process id is written here; empty: nowhere" },
+	{ "pgweir", "run_as", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, FIXED, FIELD(run_as), NULL,
+	  "the system user to become after a start as root; empty: none, and a start as root is refused" },
+	{ "pgweir", "handshake_threads", NOT_THERE, KEY_COUNT, "2", 1, 64, "threads", FIXED, FIELD(handshake_threads), NULL,
+	  "for TLS handshakes and the derivation of keys from passwords, beside the loop that serves queries" },
+	{ "pgweir", "tenants", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(tenants), NULL,
+	  "where clients name their tenant: user (name.tenant), options (reference=tenant), sni; empty: nowhere" },
+	{ "pgweir", "tenant_domain", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(tenant_domain), NULL,
+	  "for sni: the names are TENANT.tenant_domain; empty: the tenant is the first part of any name" },
 
 	{ "pool", "pool_size", "pool_size", KEY_COUNT, "20", 1, 100000, "connections", RELOADS, SHARED(pool_size), NULL,
 	  "server connections kept open for each pair of database and user" },
@@ -116,38 +124,65 @@ static const struct config_key keys[] = {
 	  "rules for method = hba, as in pg_hba.conf" },
 	{ "auth", "ident_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(ident_file), NULL,
 	  "names for hba_file, as in pg_ident.conf" },
-	{ "auth", "auth_query", NOT_THERE, KEY_TEXT, "off", NO_BOUNDS, RELOADS, FIELD(auth_query), NULL,
+	{ "auth", "auth_query", "auth_query", KEY_TEXT, "off", NO_BOUNDS, RELOADS, SHARED(auth_query), NULL,
 	  "asks PostgreSQL for the secrets of users that are not in users_file: off, builtin or SQL with $1" },
-	{ "auth", "auth_user", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(auth_user), NULL,
+	{ "auth", "auth_user", "auth_user", KEY_TEXT, "", NO_BOUNDS, RELOADS, SHARED(auth_user), NULL,
 	  "runs auth_query; its secret is in users_file" },
-	{ "auth", "auth_database", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(auth_database), NULL,
-	  "where auth_query runs; empty: the database asked for" },
+	{ "auth", "auth_database", "auth_database", KEY_TEXT, "", NO_BOUNDS, RELOADS, SHARED(auth_database), NULL,
+	  "the database that auth_query runs in, as PostgreSQL calls it; empty: the one asked for" },
+	{ "auth", "auth_query_ttl", NOT_THERE, KEY_TIME, "10s", 0, 1 * D, "", RELOADS, FIELD(auth_query_ttl_us), NULL,
+	  "how long an answer of auth_query is used again; 0s: never" },
+	{ "auth", "scram_iterations", NOT_THERE, KEY_COUNT, "4096", 4096, 1000000, "iterations", RELOADS,
+	  FIELD(scram_iterations), NULL, "of the SCRAM secrets made from plain passwords in users_file" },
 	{ "auth", "admin_users", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(admin_users), NULL,
 	  "may change things in the console; separated by commas" },
 	{ "auth", "stats_users", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(stats_users), NULL,
 	  "may only SHOW in the console; separated by commas" },
 
-	{ "tls_client", "mode", NOT_THERE, KEY_WORD, "prefer", NO_BOUNDS, RELOADS, FIELD(tls_client.mode), tls_modes,
-	  "TLS with clients; prefer without a certificate is off" },
-	{ "tls_client", "certificate_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS,
-	  FIELD(tls_client.certificate_file), NULL, "our certificate and its chain, PEM" },
-	{ "tls_client", "key_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(tls_client.key_file), NULL,
-	  "its private key, PEM" },
-	{ "tls_client", "ca_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(tls_client.ca_file), NULL,
+	{ "tls_client", "mode", NOT_THERE, KEY_WORD, "prefer", NO_BOUNDS, RELOADS, FIELD(tls_mode), tls_modes,
+	  "TLS with clients; prefer without a certificate is off; verify-full: their certificate must name the user" },
+	{ "tls_client", "certificate_file", NOT_THERE, KEY_PATHS, "", NO_BOUNDS, RELOADS, FIELD(tls_certificate_file), NULL,
+	  "our certificate and its chain, PEM; several with commas: the client's SNI chooses, else the first" },
+	{ "tls_client", "key_file", NOT_THERE, KEY_PATHS, "", NO_BOUNDS, RELOADS, FIELD(tls_key_file), NULL,
+	  "its private key, PEM; as many as certificates" },
+	{ "tls_client", "ca_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(tls_ca_file), NULL,
 	  "who signs the clients' certificates, PEM" },
-	{ "tls_client", "min_version", NOT_THERE, KEY_WORD_TEXT, "1.2", NO_BOUNDS, RELOADS, FIELD(tls_client.min_version),
+	{ "tls_client", "crl_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(tls_crl_file), NULL,
+	  "clients' certificates that are revoked, PEM" },
+	{ "tls_client", "min_version", NOT_THERE, KEY_WORD_TEXT, "1.2", NO_BOUNDS, RELOADS, FIELD(tls_min_version),
 	  tls_versions, "older versions of TLS are refused" },
+	{ "tls_client", "ciphers", NOT_THERE, KEY_TEXT, "HIGH:!aNULL:!MD5:!3DES:!kRSA", NO_BOUNDS, RELOADS,
+	  FIELD(tls_ciphers), NULL, "of TLS 1.2, as OpenSSL writes them" },
 
-	{ "tls_server", "mode", NOT_THERE, KEY_WORD, "prefer", NO_BOUNDS, RELOADS, FIELD(tls_server.mode), tls_modes,
-	  "TLS with PostgreSQL" },
-	{ "tls_server", "ca_file", NOT_THERE, KEY_PATH, "system", NO_BOUNDS, RELOADS, FIELD(tls_server.ca_file), ca_places,
-	  "who signs PostgreSQL's certificate, PEM" },
-	{ "tls_server", "certificate_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS,
-	  FIELD(tls_server.certificate_file), NULL, "the certificate shown to PostgreSQL, PEM" },
-	{ "tls_server", "key_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(tls_server.key_file), NULL,
-	  "its private key, PEM" },
-	{ "tls_server", "negotiation", NOT_THERE, KEY_WORD_TEXT, "postgres", NO_BOUNDS, RELOADS,
-	  FIELD(tls_server.negotiation), tls_negotiations, "direct: TLS from the first byte (PostgreSQL 17)" },
+	{ "tls_server", "mode", "server_tls_mode", KEY_WORD, "prefer", NO_BOUNDS, RELOADS, SHARED(server_tls_mode),
+	  tls_modes, "TLS with PostgreSQL; sslmode in upstream wins" },
+	{ "tls_server", "ca_file", "server_tls_ca_file", KEY_PATH, "system", NO_BOUNDS, RELOADS,
+	  SHARED(server_tls_ca_file), ca_places, "who signs PostgreSQL's certificate, PEM; sslrootcert in upstream wins" },
+	{ "tls_server", "certificate_file", "server_tls_certificate_file", KEY_PATH, "", NO_BOUNDS, RELOADS,
+	  SHARED(server_tls_certificate_file), NULL, "the certificate shown to PostgreSQL, PEM; sslcert in upstream wins" },
+	{ "tls_server", "key_file", "server_tls_key_file", KEY_PATH, "", NO_BOUNDS, RELOADS, SHARED(server_tls_key_file),
+	  NULL, "its private key, PEM; sslkey in upstream wins" },
+	{ "tls_server", "negotiation", "server_tls_negotiation", KEY_WORD_TEXT, "postgres", NO_BOUNDS, RELOADS,
+	  SHARED(server_tls_negotiation), tls_negotiations,
+	  "direct: TLS from the first byte (PostgreSQL 17); sslnegotiation in upstream wins" },
+
+	{ "limits", "max_db_client_connections", "max_db_client_connections", KEY_COUNT, "0", 0, 1000000, "connections",
+	  RELOADS, SHARED(max_db_client_connections), NULL, "of each database, or tenant; 0: no limit" },
+	{ "limits", "max_user_client_connections", "max_user_client_connections", KEY_COUNT, "0", 0, 1000000,
+	  "connections", RELOADS, SHARED(max_user_client_connections), NULL, "of each user; 0: no limit" },
+	{ "limits", "max_address_client_connections", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "connections", RELOADS,
+	  FIELD(max_address_client_connections), NULL, "from each address, logging in or logged in; 0: no limit" },
+	{ "limits", "db_login_rate", "db_login_rate", KEY_COUNT, "0", 0, 1000000, "logins", RELOADS, SHARED(db_login_rate),
+	  NULL, "per second, to each database, or tenant; 0: no limit" },
+	{ "limits", "user_login_rate", "user_login_rate", KEY_COUNT, "0", 0, 1000000, "logins", RELOADS,
+	  SHARED(user_login_rate), NULL, "per second, of each user; 0: no limit" },
+	{ "limits", "address_login_rate", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "logins", RELOADS,
+	  FIELD(address_login_rate), NULL, "per second, from each address; 0: no limit" },
+	{ "limits", "login_failure_delay", NOT_THERE, KEY_TIME, "100ms", 0, 1 * H, "", RELOADS,
+	  FIELD(login_failure_delay_us), NULL,
+	  "a wrong password is answered after this, twice as late for each further one from the same address" },
+	{ "limits", "login_failure_delay_max", NOT_THERE, KEY_TIME, "5s", 0, 1 * H, "", RELOADS,
+	  FIELD(login_failure_delay_max_us), NULL, "but not later than this" },
 
 	{ "log", "destination", NOT_THERE, KEY_PATH, "stderr", NO_BOUNDS, RELOADS, FIELD(log_destination), log_places,
 	  "where our log goes; SIGHUP opens a file anew" },
@@ -201,6 +236,20 @@ size_t
 config_key_row(const struct config_key *key)
 {
 	return (size_t)(key - keys);
+}
+
+bool
+key_is_for_databases(const struct config_key *key)
+{
+	return strcmp(key->section, "tls_server") == 0 || strcmp(key->section, "auth") == 0 ||
+	       (strcmp(key->section, "limits") == 0 && strncmp(key->name, "max_db_", 7) == 0) ||
+	       strcmp(key->name, "db_login_rate") == 0;
+}
+
+bool
+key_is_for_users(const struct config_key *key)
+{
+	return strcmp(key->name, "max_user_client_connections") == 0 || strcmp(key->name, "user_login_rate") == 0;
 }
 
 const struct config_key *

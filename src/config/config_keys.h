@@ -22,6 +22,7 @@ enum key_type {
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
 	KEY_PATH, /* char *, relative to the folder of the file; with words: one of them or an absolute path */
+	KEY_PATHS, /* char *, paths as above with ", " between */
 	KEY_NAMES, /* char **, NULL-terminated */
 	KEY_LISTENS, /* struct config: listens, listen_count; may be given again and again */
 	KEY_HTTP_LISTEN, /* struct config: http_listen, http_enabled */
@@ -40,8 +41,8 @@ struct config_key {
 	const char *help;
 };
 
-#define CONFIG_KEYS_MAX 80 /* room for the rows' origins */
-#define CONFIG_SCOPE_MAX 32 /* room for those with a scope_name; scope.set has 64 bits */
+#define CONFIG_KEYS_MAX 96 /* room for the rows' origins */
+#define CONFIG_SCOPE_MAX 48 /* room for those with a scope_name; scope.set has 64 bits */
 #define CONFIG_LISTENS_MAX 64
 
 /* Row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
@@ -60,7 +61,9 @@ bool config_has_section(const char *section);
 int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
 void key_put(const struct config_key *key, const void *base, struct buf *to); /* not for KEY_LISTENS */
 void key_copy(const struct config_key *key, void *to, const void *from); /* keys with a scope_name only */
-void key_free(const struct config_key *key, struct config *config);
+void key_free(const struct config_key *key, void *base); /* the field is NULL afterwards */
+bool key_is_for_databases(const struct config_key *key); /* with a scope_name, but not for [user NAME] */
+bool key_is_for_users(const struct config_key *key); /* with a scope_name, but not for [database NAME] */
 void *key_base(const struct config_key *key, struct config *config);
 const void *key_base_of(const struct config_key *key, const struct config *config);
 

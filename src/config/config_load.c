@@ -164,9 +164,6 @@ on_unknown(struct loader *l, unsigned line, const char *name)
 
 	if (!problem_is_shown(&l->sink))
 		snprintf(text, sizeof(text), "unknown setting");
-	else if (l->place == IN_DATABASE && strncmp(name, "server_tls_", 11) == 0 &&
-		 config_key_find("tls_server", name + 11) != NULL)
-		snprintf(text, sizeof(text), "%s for one database is not available in this version", name);
 	else
 		suggest_setting(l->section, l->place != IN_SECTION, name, text, sizeof(text));
 	problem_error(&l->sink, line, "%s", text);
@@ -273,6 +270,11 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 		on_unknown(l, line, name);
 		return;
 	}
+	if (l->place == IN_DATABASE ? key_is_for_users(key) : key_is_for_databases(key)) {
+		problem_error(&l->sink, line, "\"%s\" belongs in [%s NAME]", name,
+			      l->place == IN_DATABASE ? "user" : "database");
+		return;
+	}
 	if (!claim_line(l, &draft->origin.lines[bit], line, name))
 		return;
 	draft->scope.set |= UINT64_C(1) << bit;
@@ -351,7 +353,7 @@ static void
 drafts_fini(struct draft_list *drafts)
 {
 	for (size_t i = 0; i < drafts->count; i++) {
-		upstream_free(drafts->list[i].scope.upstream);
+		config_scope_fini(&drafts->list[i].scope);
 		free(drafts->list[i].origin.upstream_raw);
 	}
 	free(drafts->list);

@@ -37,6 +37,9 @@ put_kind(struct buf *to, const struct config_key *key)
 	case KEY_WORD_TEXT:
 		put_words(to, key->words, NULL);
 		break;
+	case KEY_PATHS:
+		buf_printf(to, "paths");
+		break;
 	case KEY_PATH:
 		if (key->words != NULL)
 			put_words(to, key->words, "an absolute path");

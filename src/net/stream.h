@@ -2,7 +2,7 @@
  * src/net/stream.h - one connected socket: reads on demand, writes at once, keeps what the peer doesn't take now.
  *
  * One persistent read event; a write event only while bytes are queued. In the steady state no epoll_ctl, no
- * allocation, no copy but the kernel's. TLS will live here too (struct tls_session), invisible to callers.
+ * allocation, no copy but the kernel's. TLS lives here too, invisible to callers.
  *
  * Owns:   the descriptor and its queue. Embedded in its owner, which outlives it.
  * Always: after stream_close no callback comes; callbacks come only from the event loop, never from within a call.
@@ -23,12 +23,15 @@ struct stream_ops {
 	void (*on_drained)(void *arg); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
 };
 
+struct tls_session; /* tls.h */
+
 struct stream {
 	struct event event;
 	const struct stream_ops *ops;
 	void *arg;
 	uint8_t *queue; /* NULL when nothing is queued */
 	uint32_t queue_off, queue_len, queue_cap;
+	struct tls_session *tls; /* NULL: in the clear */
 	int fd; /* -1: closed */
 	bool is_reading; /* wanted by the owner */
 	bool is_broken; /* a write failed: the owner hears of it as of the peer's going */

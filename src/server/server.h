@@ -31,6 +31,7 @@
 #include <sys/queue.h>
 
 struct server;
+struct workers; /* net/workers.h */
 
 /* To whoever relays. link may be NULL in all but pass and request_done (the borrower has gone). */
 struct server_ops {
@@ -89,6 +90,7 @@ struct server_env {
 	struct event_base *base;
 	struct dialer *dialer;
 	struct graveyard *graveyard;
+	struct workers *workers;
 	struct log *log;
 	struct image_store *images;
 	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */

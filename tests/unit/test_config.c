@@ -371,8 +371,10 @@ static const struct {
 	  "pgweir.ini:6: error: key_file = /x is not available in this version" },
 	{ "direct TLS", BASE "[tls_server]\nnegotiation = direct\n",
 	  "pgweir.ini:6: error: negotiation = direct is not available in this version" },
-	{ "TLS for one database", TRUST DATABASE "server_tls_mode = require\n",
-	  "pgweir.ini:5: error: server_tls_mode for one database is not available in this version" },
+	{ "a database's setting for a user", BASE "[user u]\nserver_tls_mode = off\n",
+	  "pgweir.ini:6: error: \"server_tls_mode\" belongs in [database NAME]" },
+	{ "a user's setting for a database", TRUST DATABASE "user_login_rate = 0\n",
+	  "pgweir.ini:5: error: \"user_login_rate\" belongs in [user NAME]" },
 	{ "parameters in the slow log", BASE "[slow_query]\nparameters = on\n",
 	  "pgweir.ini:6: error: parameters = on is not available in this version" },
 	{ "passwords for the metrics", BASE "[http]\nauth_file = /x\n",
@@ -742,25 +744,25 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->users_file, files.users, "a relative path begins in the folder of the file");
 	cr_expect_str_eq(c->hba_file, "");
 	cr_expect_str_eq(c->ident_file, "");
-	cr_expect_str_eq(c->auth_query, "off");
-	cr_expect_str_eq(c->auth_user, "");
-	cr_expect_str_eq(c->auth_database, "");
+	cr_expect_str_eq(c->defaults.auth_query, "off");
+	cr_expect_str_eq(c->defaults.auth_user, "");
+	cr_expect_str_eq(c->defaults.auth_database, "");
 	cr_expect_str_eq(c->admin_users[0], "root");
 	cr_expect_str_eq(c->admin_users[1], "a,b");
 	cr_expect_str_eq(c->admin_users[2], "c");
 	cr_expect_null(c->admin_users[3]);
 	cr_expect_str_eq(c->stats_users[0], "monitor");
-	cr_expect_eq(c->tls_client.mode, TLS_OFF);
-	cr_expect_str_eq(c->tls_client.certificate_file, "");
-	cr_expect_str_eq(c->tls_client.key_file, "");
+	cr_expect_eq(c->tls_mode, TLS_OFF);
+	cr_expect_str_eq(c->tls_certificate_file, "");
+	cr_expect_str_eq(c->tls_key_file, "");
 	snprintf(path, sizeof(path), "%s/ca.pem", files.folder);
-	cr_expect_str_eq(c->tls_client.ca_file, path);
-	cr_expect_str_eq(c->tls_client.min_version, "1.3");
-	cr_expect_eq(c->tls_server.mode, TLS_OFF);
-	cr_expect_str_eq(c->tls_server.ca_file, "/ca");
-	cr_expect_str_eq(c->tls_server.certificate_file, "");
-	cr_expect_str_eq(c->tls_server.key_file, "");
-	cr_expect_str_eq(c->tls_server.negotiation, "postgres");
+	cr_expect_str_eq(c->tls_ca_file, path);
+	cr_expect_str_eq(c->tls_min_version, "1.3");
+	cr_expect_eq(c->defaults.server_tls_mode, TLS_OFF);
+	cr_expect_str_eq(c->defaults.server_tls_ca_file, "/ca");
+	cr_expect_str_eq(c->defaults.server_tls_certificate_file, "");
+	cr_expect_str_eq(c->defaults.server_tls_key_file, "");
+	cr_expect_str_eq(c->defaults.server_tls_negotiation, "postgres");
 	cr_expect_str_eq(c->log_destination, "/log");
 	cr_expect_eq(c->log_format, LOG_FORMAT_LOGFMT);
 	cr_expect_eq(c->log_level, LOG_LEVEL_DEBUG);
