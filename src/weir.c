@@ -229,6 +229,7 @@ fill_envs(struct weir *w)
 	s->ops = &relay_server_ops;
 	s->owner_ops = &pool_set_owner_ops;
 	s->cancelling = &w->cancelling;
+	s->tls_scratch = c->tls_scratch = w->tls_scratch;
 	c->counters = &w->counters;
 	c->up = w;
 	c->on_report = on_report;
@@ -264,13 +265,15 @@ make_parts(struct weir *w, struct fail *why)
 		return -1;
 	w->graveyard = graveyard_new(w->base);
 	w->dialer = dialer_new(w->base);
+	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.images = image_store_new(seeds[0]);
 	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new();
 	w->clients.audit = audit_new();
-	if (w->graveyard == NULL || w->dialer == NULL || w->read_buffer == NULL || w->clients.images == NULL ||
-	    w->clients.statements == NULL || w->clients.verifiers == NULL || w->clients.audit == NULL)
+	if (w->graveyard == NULL || w->dialer == NULL || w->tls_scratch == NULL || w->read_buffer == NULL ||
+	    w->clients.images == NULL || w->clients.statements == NULL || w->clients.verifiers == NULL ||
+	    w->clients.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
 	ps.seed = seeds[2];
@@ -370,7 +373,8 @@ weir_new(struct config *config, struct fail *why)
 	w->base = new_base();
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
-	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0) {
+	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
+		 weir_load_tls(config, &w->tls, why) == 0) {
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
@@ -444,6 +448,8 @@ weir_free(struct weir *w)
 	statement_store_free(w->clients.statements);
 	image_store_free(w->clients.images);
 	free(w->clients.keyed);
+	tls_scratch_free(w->tls_scratch);
+	tls_context_unref(w->tls);
 	free(w->read_buffer);
 	if (w->config->pid_file[0] != '\0')
 		unlink(w->config->pid_file);

@@ -36,6 +36,25 @@ weir_load_users(struct weir *w, const struct config *config, struct users **out,
 	return *out == NULL ? -1 : 0;
 }
 
+int
+weir_load_tls(const struct config *c, struct tls_context **out, struct fail *why)
+{
+	struct tls_accept_settings s = { .certificate_files = c->tls_certificate_file,
+					 .key_files = c->tls_key_file,
+					 .ca_file = c->tls_ca_file,
+					 .crl_file = c->tls_crl_file,
+					 .min_version = c->tls_min_version,
+					 .ciphers = c->tls_ciphers,
+					 .asks_certificate = c->tls_ca_file[0] != '\0',
+					 .needs_certificate = c->tls_mode >= TLS_VERIFY_CA };
+
+	*out = NULL;
+	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')
+		return 0;
+	*out = tls_accept_context(&s, why);
+	return *out == NULL ? -1 : 0;
+}
+
 static void
 on_accept(int fd, const struct sockaddr *peer, bool is_unix, void *arg)
 {
@@ -126,6 +145,8 @@ weir_apply(struct weir *w)
 
 	w->clients.config = w->config;
 	w->clients.users = w->users;
+	w->clients.tls = w->tls;
+	w->counters.tls_not_after_us = w->tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->tls) * US_PER_S;
 	w->clients.is_client_idle_limited = c->defaults.client_idle_timeout_us > 0;
 	for (size_t i = 0; i < c->database_count; i++)
 		w->clients.is_client_idle_limited |= c->databases[i].settings.client_idle_timeout_us > 0;
@@ -173,20 +194,25 @@ try_reload(struct weir *w, struct fail *why)
 {
 	struct config *config = NULL;
 	struct users *users = NULL;
+	struct tls_context *tls = NULL;
 
 	if (w->config->path[0] == '\0') { /* --upstream: there is no file, but logs can be opened again */
 		weir_reopen_logs(w);
 		return 0;
 	}
-	if (load(w, &config, &users, why) < 0 || apply_logs(w, config, why) < 0 || weir_listen(w, config, why) < 0) {
+	if (load(w, &config, &users, why) < 0 || weir_load_tls(config, &tls, why) < 0 ||
+	    apply_logs(w, config, why) < 0 || weir_listen(w, config, why) < 0) {
 		config_unref(config);
 		users_unref(users);
+		tls_context_unref(tls);
 		return -1;
 	}
 	config_unref(w->config);
 	users_unref(w->users);
+	tls_context_unref(w->tls);
 	w->config = config;
 	w->users = users;
+	w->tls = tls;
 	weir_apply(w);
 	return 0;
 }

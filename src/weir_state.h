@@ -10,7 +10,9 @@
 #include "admin/console.h"
 #include "client/client.h"
 #include "config/config.h"
+#include "net/handshake.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "net/workers.h"
 #include "pool/pool_set.h"
 #include "server/server.h"
@@ -33,6 +35,8 @@ struct weir {
 	struct graveyard *graveyard;
 	struct dialer *dialer;
 	struct workers *workers;
+	struct tls_scratch *tls_scratch;
+	struct tls_context *tls; /* for clients; NULL: none */
 	struct pool_set *pools;
 	struct server_env servers;
 	struct client_env clients;
@@ -56,6 +60,8 @@ struct weir {
 int weir_reload(struct weir *w, struct fail *why);
 int weir_listen(struct weir *w, const struct config *config, struct fail *why);
 int weir_load_users(struct weir *w, const struct config *config, struct users **out, struct fail *why);
+/* *out is NULL if clients get no TLS. */
+int weir_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
 

@@ -75,6 +75,12 @@ const char *const login_result_names[LR_COUNT] = {
 	[LR_TIMEOUT] = "timeout",
 	[LR_ERROR] = "error",
 };
+const char *const tls_side_names[TLS_SIDES] = { [TLS_SIDE_CLIENT] = "client", [TLS_SIDE_SERVER] = "server" };
+const char *const tls_result_names[TLS_RESULTS] = {
+	[TLS_RESULT_OK] = "ok",
+	[TLS_RESULT_RESUMED] = "resumed",
+	[TLS_RESULT_FAILED] = "failed",
+};
 const char *const login_method_names[LM_COUNT] = {
 	[LM_TRUST] = "trust", [LM_MD5] = "md5", [LM_SCRAM] = "scram", [LM_CERT] = "cert", [LM_NONE] = "none",
 };

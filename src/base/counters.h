@@ -58,6 +58,8 @@ enum login_result {
 	LR_ERROR,
 	LR_COUNT
 };
+enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
+enum tls_result { TLS_RESULT_OK, TLS_RESULT_RESUMED, TLS_RESULT_FAILED, TLS_RESULTS };
 enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_NONE, LM_COUNT };
 enum reject_reason {
 	RJ_MAX_CLIENT_CONNECTIONS,
@@ -88,6 +90,8 @@ extern const char *const checkout_source_names[CS_COUNT];
 extern const char *const recycle_reason_names[RR_COUNT];
 extern const char *const pin_reason_names[PIN_COUNT];
 extern const char *const login_result_names[LR_COUNT];
+extern const char *const tls_side_names[TLS_SIDES];
+extern const char *const tls_result_names[TLS_RESULTS];
 extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
@@ -135,6 +139,9 @@ struct backend_counters {
 struct process_counters {
 	uint64_t client_connections, rejected[RJ_COUNT];
 	uint64_t logins[LR_COUNT][LM_COUNT];
+	uint64_t tls_handshakes[TLS_SIDES][TLS_RESULTS];
+	struct histogram tls_handshake_duration; /* clients' */
+	uint64_t tls_not_after_us; /* gauge; of our first certificate, since 1970; 0: none */
 	uint64_t cancels[CR_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t loop_iterations, loop_busy_us;

@@ -47,6 +47,8 @@ struct client_session; /* session.h: from the first text that may leave somethin
 struct verifier_cache; /* verifier_cache.c */
 struct audit; /* audit.h */
 struct workers; /* net/workers.h */
+struct tls_context; /* net/tls.h */
+struct tls_scratch; /* net/handshake.h */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
 
@@ -64,6 +66,8 @@ struct client_env {
 	struct event_base *base;
 	struct graveyard *graveyard;
 	struct workers *workers;
+	struct tls_scratch *tls_scratch;
+	struct tls_context *tls; /* of the present configuration; NULL: clients get none */
 	struct log *log;
 	uint64_t *now_us;
 	uint8_t *read_buffer;

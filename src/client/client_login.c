@@ -1,7 +1,7 @@
 /*
  * src/client/client_login.c - from a client's first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- *   STARTUP         SSLRequest and GSSENCRequest are answered N (each once); then a CancelRequest or a StartupMessage
+ *   STARTUP         SSLRequest and GSSENCRequest (each once), or TLS at once; then a CancelRequest or a StartupMessage
  *   AUTHENTICATION  client_auth.c
  *   WELCOME         client_welcome.c
  *
@@ -121,25 +121,70 @@ startup_message(struct client *c, const struct startup *s)
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
+	if (!login_tls_suffices(c, &why)) {
+		login_refuse(c, &why, LR_TLS_REQUIRED);
+		return;
+	}
 	if (startup_needs_negotiate(s))
 		startup_put_negotiate(&c->login->out, s);
 	login_authenticate(c);
 }
 
-/* Refused: no TLS, no GSSAPI encryption in this version. Each may be asked once. */
-static void
-answer_no(struct client *c, bool *has_asked)
+/* Each may be asked once, and none within TLS. False: refused. */
+static bool
+may_ask(struct client *c, bool *has_asked)
 {
 	struct fail why;
 
-	if (*has_asked) {
+	if (*has_asked || c->stream.tls != NULL) {
 		fail_set(&why, "08P01", "a second encryption request");
+		login_refuse(c, &why, LR_ERROR);
+		return false;
+	}
+	*has_asked = true;
+	return true;
+}
+
+static void
+answer(struct client *c, char letter)
+{
+	buf_put_u8(&c->login->out, (uint8_t)letter);
+	login_flush(c);
+}
+
+/* GSSAPI encryption: there is none. */
+static void
+gssenc_request(struct client *c)
+{
+	if (may_ask(c, &c->login->has_gss_asked))
+		answer(c, 'N');
+}
+
+/*
+ * ahead: bytes that came with it. In the clear, they could be anybody's, and must not be taken for what comes through
+ * TLS (CVE-2021-3935, CVE-2021-23214).
+ */
+static void
+ssl_request(struct client *c, size_t ahead)
+{
+	struct fail why;
+
+	if (!may_ask(c, &c->login->has_ssl_asked))
+		return;
+	if (!login_has_tls(c)) {
+		answer(c, 'N');
+		return;
+	}
+	if (ahead > 0) {
+		fail_set(&why, "08P01", "received unencrypted data after SSL request");
+		fail_detail(&why, "This could be either a client-software bug or evidence of an attempted "
+				  "man-in-the-middle attack.");
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	*has_asked = true;
-	buf_put_u8(&c->login->out, 'N');
-	login_flush(c);
+	answer(c, 'S');
+	if (!c->is_closing)
+		login_tls_begin(c, NULL, 0);
 }
 
 /* One startup packet. Bytes used; 0: more are needed. */
@@ -150,6 +195,11 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 	struct fail why;
 	size_t used;
 
+	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->stream.tls == NULL && !c->login->has_ssl_asked &&
+	    !c->login->has_gss_asked) {
+		login_tls_begin(c, bytes, len);
+		return len;
+	}
 	if (startup_parse(bytes, len, &s, &why) < 0) {
 		c->login->method = LM_NONE;
 		login_refuse(c, &why, LR_ERROR);
@@ -161,10 +211,10 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 		used = 0;
 		break;
 	case STARTUP_SSL:
-		answer_no(c, &c->login->has_ssl_asked);
+		ssl_request(c, len - used);
 		break;
 	case STARTUP_GSSENC:
-		answer_no(c, &c->login->has_gss_asked);
+		gssenc_request(c);
 		break;
 	case STARTUP_CANCEL:
 		login_free(c->login);
@@ -213,7 +263,8 @@ login_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
-	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME && !login_is_waiting(c)) {
+	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME && !login_is_waiting(c) &&
+	       c->stream.handshake == NULL) {
 		used = c->state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
 					      : login_password(c, bytes + at, len - at);
 		at += used;

@@ -3,6 +3,7 @@
  *
  *   client_login.c    STARTUP: the first packets
  *   client_auth.c     AUTHENTICATION: the order of its steps; at the end the console, or which pool
+ *   login_tls.c       TLS, before all else
  *   login_rule.c      which proof is asked for
  *   login_secret.c    what is known of the user
  *   login_md5.c, login_scram.c  the exchanges
@@ -35,7 +36,8 @@ struct client_login {
 	struct users *users; /* holds secret's text, or: */
 	char *secret_text; /* its own; wiped */
 	uint8_t md5_salt[4];
-	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked;
+	uint64_t tls_begun_us;
+	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool has_error;
 	struct fail error; /* what PostgreSQL said of the settings */
 };
@@ -51,6 +53,11 @@ void login_refuse(struct client *c, const struct fail *why, enum login_result re
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
 bool login_is_waiting(const struct client *c);
 void login_go_on(struct client *c); /* last: c may be closed after it */
+
+/* login_tls.c */
+bool login_has_tls(const struct client *c); /* it may have TLS if it wants */
+void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len); /* first: of direct TLS */
+bool login_tls_suffices(const struct client *c, struct fail *why); /* as the configuration demands */
 
 /* client_auth.c */
 void login_authenticate(struct client *c); /* the startup packet is known */

@@ -28,12 +28,6 @@ static const struct {
 	{ "auth", "auth_query", ANY },
 	{ "pgweir", "run_as", ANY },
 	{ "pgweir", "tenants", ANY },
-	{ "tls_client", "crl_file", ANY },
-	{ "tls_client", "mode", "require" },
-	{ "tls_client", "mode", "verify-ca" },
-	{ "tls_client", "mode", "verify-full" },
-	{ "tls_client", "certificate_file", ANY },
-	{ "tls_client", "key_file", ANY },
 	{ "tls_server", "mode", "require" },
 	{ "tls_server", "mode", "verify-ca" },
 	{ "tls_server", "mode", "verify-full" },
@@ -142,6 +136,29 @@ check_users_file(const struct check *check)
 				st.st_mode & 07777);
 }
 
+/* What can be said without opening the files: the rest is said by whoever loads them. */
+static void
+check_tls(const struct check *check)
+{
+	const struct config *config = check->config;
+	bool has_certificate = *config->tls_certificate_file != '\0';
+
+	if (is_bad(check, "tls_client", "certificate_file") || is_bad(check, "tls_client", "key_file"))
+		return;
+	if (config->tls_mode >= TLS_REQUIRE && !has_certificate)
+		problem_error(check->sink, line_of(check, "tls_client", "mode"),
+			      "this mode needs certificate_file and key_file");
+	if (config->tls_mode >= TLS_VERIFY_CA && *config->tls_ca_file == '\0')
+		problem_error(check->sink, line_of(check, "tls_client", "mode"),
+			      "this mode needs ca_file: who signs the clients' certificates");
+	if (has_certificate != (*config->tls_key_file != '\0'))
+		problem_error(check->sink,
+			      line_of(check, "tls_client", has_certificate ? "certificate_file" : "key_file"),
+			      "certificate_file and key_file need each other");
+	if (*config->tls_crl_file != '\0' && *config->tls_ca_file == '\0')
+		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
+}
+
 static void
 check_listens(const struct check *check)
 {
@@ -230,6 +247,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 
 	check_not_yet(&check);
 	check_users_file(&check);
+	check_tls(&check);
 	check_listens(&check);
 	check_pools(&check);
 	check_no_effect(&check);

@@ -1,5 +1,5 @@
 /* src/net/stream.c - see stream.h. */
-#include "net/stream.h"
+#include "net/stream_state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -9,16 +9,15 @@
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-static void
-update_interest(struct stream *s)
+void
+stream_update_interest(struct stream *s)
 {
 	short want = (short)((s->is_reading || s->is_broken ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0));
 	struct event_base *base = event_get_base(&s->event);
 
 	if (want == s->interest)
 		return;
-	if (s->interest != 0)
-		event_del(&s->event);
+	event_del(&s->event); /* it may be active without being registered */
 	s->interest = want;
 	if (want == 0)
 		return;
@@ -49,9 +48,12 @@ stream_close(struct stream *s)
 {
 	if (s->fd < 0)
 		return;
-	if (s->interest != 0)
-		event_del(&s->event);
+	event_del(&s->event); /* it may be active without being registered */
 	s->interest = 0;
+	if (s->handshake != NULL)
+		handshake_abandon(s);
+	if (s->tls != NULL)
+		stream_tls_close(s);
 	close(s->fd);
 	s->fd = -1;
 	free(s->queue);
@@ -66,6 +68,8 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 
 	if (s->fd < 0)
 		return STREAM_EOF;
+	if (s->tls != NULL)
+		return stream_tls_read(s, buf, cap, got);
 	n = recv(s->fd, buf, cap, 0);
 	if (n > 0) {
 		*got = (size_t)n;
@@ -78,15 +82,21 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	return STREAM_ERROR;
 }
 
-static void
-broke(struct stream *s)
+void
+stream_call_later(struct stream *s)
+{
+	event_active(&s->event, EV_READ, 0);
+}
+
+void
+stream_broke(struct stream *s)
 {
 	s->is_broken = true;
 	free(s->queue);
 	s->queue = NULL;
 	s->queue_off = s->queue_len = s->queue_cap = 0;
-	update_interest(s);
-	event_active(&s->event, EV_READ, 0); /* the owner hears of it, but not from within its own call */
+	stream_update_interest(s);
+	stream_call_later(s); /* the owner hears of it, but not from within its own call */
 }
 
 static int
@@ -127,6 +137,16 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
+	if (s->handshake != NULL)
+		return 0; /* whoever closes it now has something to say, but nobody would understand */
+	if (s->tls == NULL)
+		return stream_write_raw(s, pieces, count);
+	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
+}
+
+int
+stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
+{
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count };
 	ssize_t sent = 0;
 	size_t len = 0;
@@ -144,7 +164,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 			return 0;
 		if (sent < 0) {
 			if (errno != EAGAIN && errno != EINTR) {
-				broke(s);
+				stream_broke(s);
 				return 0;
 			}
 			sent = 0;
@@ -152,7 +172,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 	}
 	if (enqueue(s, pieces, count, (size_t)sent) < 0)
 		return -1;
-	update_interest(s);
+	stream_update_interest(s);
 	return 0;
 }
 
@@ -164,7 +184,7 @@ drain(struct stream *s)
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			broke(s);
+			stream_broke(s);
 		return;
 	}
 	s->queue_off += (uint32_t)n;
@@ -173,9 +193,9 @@ drain(struct stream *s)
 		free(s->queue);
 		s->queue = NULL;
 		s->queue_off = s->queue_cap = 0;
-		update_interest(s);
+		stream_update_interest(s);
 	}
-	if (s->queue_len == 0 || (was_high && !stream_is_full(s)))
+	if (s->handshake == NULL && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
 		s->ops->on_drained(s->arg);
 }
 
@@ -188,7 +208,11 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
 	/* on_drained may have closed us, or switched reading off. */
-	if ((what & EV_READ) != 0 && s->fd >= 0 && (s->is_reading || s->is_broken))
+	if ((what & EV_READ) == 0 || s->fd < 0 || (!s->is_reading && !s->is_broken))
+		return;
+	if (s->handshake != NULL)
+		handshake_event(s);
+	else
 		s->ops->on_readable(s->arg);
 }
 
@@ -198,5 +222,7 @@ stream_set_reading(struct stream *s, bool on)
 	if (s->fd < 0 || s->is_reading == on)
 		return;
 	s->is_reading = on;
-	update_interest(s);
+	stream_update_interest(s);
+	if (on && s->tls != NULL && stream_tls_has_input(s))
+		stream_call_later(s);
 }

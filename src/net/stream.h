@@ -24,6 +24,7 @@ struct stream_ops {
 };
 
 struct tls_session; /* tls.h */
+struct handshake; /* handshake.c */
 
 struct stream {
 	struct event event;
@@ -32,6 +33,7 @@ struct stream {
 	uint8_t *queue; /* NULL when nothing is queued */
 	uint32_t queue_off, queue_len, queue_cap;
 	struct tls_session *tls; /* NULL: in the clear */
+	struct handshake *handshake; /* under way; the owner does not read or write meanwhile */
 	int fd; /* -1: closed */
 	bool is_reading; /* wanted by the owner */
 	bool is_broken; /* a write failed: the owner hears of it as of the peer's going */

@@ -49,6 +49,7 @@ void tls_session_free(struct tls_session *s); /* NULL is fine */
 /* tls-server-end-point (RFC 5929) of the server's certificate: bytes written; 0: it has no such hash. */
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
 const char *tls_server_name(const struct tls_session *s); /* SNI that the client sent; NULL: none */
+bool tls_has_alpn(const struct tls_session *s); /* both sides said "postgresql" */
 bool tls_has_peer_certificate(const struct tls_session *s); /* a verified one, where the context verifies */
 /*
  * The names the peer's certificate is for: its subject's common name first (kind 'C'), then the DNS ('D') and e-mail

@@ -32,6 +32,7 @@
 
 struct server;
 struct workers; /* net/workers.h */
+struct tls_scratch; /* net/handshake.h */
 
 /* To whoever relays. link may be NULL in all but pass and request_done (the borrower has gone). */
 struct server_ops {
@@ -91,6 +92,7 @@ struct server_env {
 	struct dialer *dialer;
 	struct graveyard *graveyard;
 	struct workers *workers;
+	struct tls_scratch *tls_scratch;
 	struct log *log;
 	struct image_store *images;
 	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */

@@ -29,6 +29,8 @@ static const struct metric_words places = { "where", NAMES(net_side_names) };
 static const struct metric_words sides_kinds = { "kind", NAMES(net_side_names) };
 static const struct metric_words rejections = { "reason", NAMES(reject_reason_names) };
 static const struct metric_words login_results = { "result", NAMES(login_result_names) };
+static const struct metric_words tls_sides = { "side", NAMES(tls_side_names) };
+static const struct metric_words tls_results = { "result", NAMES(tls_result_names) };
 static const struct metric_words methods = { "method", NAMES(login_method_names) };
 static const struct metric_words sources_of_checkout = { "source", NAMES(checkout_source_names) };
 static const struct metric_words recycle_reasons = { "reason", NAMES(recycle_reason_names) };
@@ -92,6 +94,15 @@ const struct metric_family metric_families[] = {
 	    .more_words = &methods, .help = "Logins of clients that came to an end, good or bad." },
 	{ .name = "pgweir_client_login_duration_seconds", .type = METRIC_HISTOGRAM, ALL(process.login_duration),
 	    .bounds = &histogram_bounds_wait, .help = "From a client's first byte to the end of its login." },
+	{ .name = "pgweir_tls_handshakes_total", .type = METRIC_COUNTER, ALL(process.tls_handshakes), .words = &tls_sides,
+	    .more_words = &tls_results,
+	    .help = "TLS handshakes with clients and with PostgreSQL; resumed: ok, without new keys or certificates." },
+	{ .name = "pgweir_tls_handshake_duration_seconds", .type = METRIC_HISTOGRAM, ALL(process.tls_handshake_duration),
+	    .bounds = &histogram_bounds_wait,
+	    .help = "From the first byte of a client's TLS handshake to its end, the way to the client included." },
+	{ .name = "pgweir_tls_certificate_not_after_timestamp_seconds", .type = METRIC_GAUGE,
+	    ALL(process.tls_not_after_us), .decimals = 6, .skips_zeros = true,
+	    .help = "When the certificate shown to clients (the first, if there are several) runs out." },
 	{ .name = "pgweir_cancel_requests_total", .type = METRIC_COUNTER, ALL(process.cancels), .words = &cancel_results,
 	    .help = "Cancel requests of clients." },
 

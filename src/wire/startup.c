@@ -21,7 +21,6 @@
 #define HEAD_LEN 8
 #define CANCEL_HEAD_LEN 12
 #define CANCEL_KEY_MIN 4
-#define TLS_HANDSHAKE 0x16 /* the first byte of a TLS ClientHello */
 #define MAJOR 3u
 #define NEWEST_MINOR 0u
 #define UNKNOWN_OPTIONS_MAX (sizeof(((struct startup *)0)->unknown_options) / sizeof(const char *))
@@ -288,9 +287,9 @@ take_length(const uint8_t *bytes, size_t len, size_t *total_len, struct fail *wh
 {
 	uint32_t said;
 
-	if (len > 0 && bytes[0] == TLS_HANDSHAKE) {
-		fail_set(why, "08P01", "direct TLS is not available");
-		return fail_hint(why, "Set sslnegotiation=postgres in the client.");
+	if (len > 0 && bytes[0] == STARTUP_DIRECT_TLS) {
+		fail_set(why, "08P01", "TLS is not available here");
+		return fail_hint(why, "Set a certificate in section [tls_client] of pgweir.ini.");
 	}
 	if (len < 4)
 		return 0;

@@ -109,7 +109,7 @@ Test(startup, a_client_that_begins_with_tls_is_told_why_not)
 	struct fail why;
 
 	cr_expect_eq(startup_parse((const uint8_t *)"\x16\x03\x01\x02\x00\x01", 6, &s, &why), -1);
-	cr_expect_str_eq(why.text, "direct TLS is not available");
+	cr_expect_str_eq(why.text, "TLS is not available here");
 }
 
 Test(startup, protocol_2_is_told_what_we_speak)

@@ -1,0 +1,257 @@
+/*
+ * src/net/handshake.c - see handshake.h.
+ *
+ * A step: the bytes that came are handed to a thread with the session; what OpenSSL wants to send comes back with it.
+ * What comes meanwhile waits for the next step. While a step runs nobody but its thread touches the session.
+ */
+#include "net/handshake.h"
+
+#include "net/stream_state.h"
+#include "net/tls_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */
+#define READ_AT_ONCE ((size_t)16 << 10)
+
+struct handshake {
+	struct work work; /* first */
+	struct handshake_settings set;
+	struct stream *stream; /* NULL: closed; the next one who looks frees this */
+	struct tls_sink in, next; /* of this step; what came since it began */
+	size_t input; /* bytes in all */
+	struct tls_sink out;
+	enum tls_step step;
+	struct fail why;
+	bool is_working;
+};
+
+static void
+handshake_free(struct handshake *h)
+{
+	tls_session_free(h->set.tls);
+	tls_sink_fini(&h->in);
+	tls_sink_fini(&h->next);
+	tls_sink_fini(&h->out);
+	free(h);
+}
+
+/* On a thread. */
+static void
+run(struct work *w)
+{
+	struct handshake *h = (struct handshake *)w;
+	struct tls_session *tls = h->set.tls;
+
+	tls->in = h->in.bytes;
+	tls->in_len = h->in.len;
+	tls->out = &h->out;
+	h->step = tls_shake_hands(tls, &h->why);
+	if (h->out.is_broken && h->step != TLS_FAILED) {
+		h->step = TLS_FAILED;
+		fail_set(&h->why, "53200", "no memory for a TLS handshake");
+	}
+}
+
+static void step_done(struct work *w);
+
+static int
+submit(struct handshake *h)
+{
+	h->work.run = run;
+	h->work.done = step_done;
+	h->is_working = workers_submit(h->set.workers, &h->work, h->set.line) == 0;
+	h->set.line = WORK_BEGUN;
+	return h->is_working ? 0 : -1;
+}
+
+static void
+failed(struct handshake *h, const struct fail *why)
+{
+	struct stream *s = h->stream;
+	struct fail kept = *why;
+	struct handshake_settings set = h->set;
+
+	s->handshake = NULL;
+	handshake_free(h);
+	set.done(s, &kept, set.arg);
+}
+
+static void
+too_many(struct fail *why)
+{
+	fail_set(why, "53300", "too many TLS handshakes at once");
+	fail_hint(why, "Raise handshake_threads, or have clients keep their connections.");
+}
+
+/* What was not part of the handshake is the session's first input. */
+static int
+keep_rest(struct handshake *h)
+{
+	struct tls_session *tls = h->set.tls;
+	struct tls_sink rest = { 0 };
+
+	if (tls->in_len > 0)
+		tls_sink_put(&rest, tls->in, tls->in_len);
+	if (h->next.len > 0)
+		tls_sink_put(&rest, h->next.bytes, h->next.len);
+	tls->in_len = 0;
+	tls->in = NULL;
+	if (rest.is_broken) {
+		tls_sink_fini(&rest);
+		return -1;
+	}
+	tls->stash = rest.bytes;
+	tls->stash_len = rest.len;
+	return 0;
+}
+
+static void
+established(struct handshake *h)
+{
+	struct stream *s = h->stream;
+	struct handshake_settings set = h->set;
+	struct fail why;
+
+	if (keep_rest(h) < 0) {
+		fail_set(&why, "53200", "no memory for a TLS handshake");
+		failed(h, &why);
+		return;
+	}
+	set.tls->scratch = set.scratch;
+	set.tls->out = NULL;
+	h->set.tls = NULL;
+	s->handshake = NULL;
+	s->tls = set.tls;
+	handshake_free(h);
+	stream_set_reading(s, true);
+	if (s->tls->stash != NULL || SSL_pending(s->tls->ssl) > 0)
+		stream_call_later(s);
+	set.done(s, NULL, set.arg);
+}
+
+/* The next step, with what came meanwhile. */
+static void
+go_on(struct handshake *h)
+{
+	struct tls_sink used = h->in;
+	struct fail why;
+
+	h->in = h->next;
+	h->next = used;
+	h->next.len = 0;
+	if (h->in.len > 0 && submit(h) < 0) {
+		too_many(&why);
+		failed(h, &why);
+		return;
+	}
+	stream_set_reading(h->stream, true);
+}
+
+/* On the loop. */
+static void
+step_done(struct work *w)
+{
+	struct handshake *h = (struct handshake *)w;
+	struct iovec piece = { .iov_base = h->out.bytes, .iov_len = h->out.len };
+	struct fail why;
+
+	h->is_working = false;
+	if (h->stream == NULL) {
+		handshake_free(h);
+		return;
+	}
+	if (h->out.len > 0 && stream_write_raw(h->stream, &piece, 1) < 0) {
+		fail_set(&why, "53200", "no memory for a TLS handshake");
+		failed(h, &why);
+		return;
+	}
+	h->out.len = 0;
+	switch (h->step) {
+	case TLS_GOES_ON:
+		go_on(h);
+		return;
+	case TLS_ENDED:
+		established(h);
+		return;
+	case TLS_FAILED:
+		failed(h, &h->why);
+		return;
+	}
+}
+
+void
+handshake_event(struct stream *s)
+{
+	struct handshake *h = s->handshake;
+	uint8_t bytes[READ_AT_ONCE];
+	struct fail why;
+	ssize_t n = recv(s->fd, bytes, sizeof(bytes), 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !s->is_broken)
+		return;
+	if (n <= 0 && h->is_working) { /* heard of again when the step is over */
+		stream_set_reading(s, false);
+		return;
+	}
+	if (n <= 0) {
+		fail_set(&why, "08006", "the connection was closed during the TLS handshake");
+		failed(h, &why);
+		return;
+	}
+	h->input += (size_t)n;
+	if (h->input > INPUT_MAX || tls_sink_put(h->is_working ? &h->next : &h->in, bytes, (size_t)n) < 0) {
+		fail_set(&why, "08P01", "the TLS handshake is too long");
+		if (h->is_working) {
+			stream_broke(s);
+			stream_set_reading(s, false);
+		} else
+			failed(h, &why);
+		return;
+	}
+	if (!h->is_working && submit(h) < 0) {
+		too_many(&why);
+		failed(h, &why);
+	}
+}
+
+void
+handshake_abandon(struct stream *s)
+{
+	struct handshake *h = s->handshake;
+
+	s->handshake = NULL;
+	h->stream = NULL;
+	if (!h->is_working)
+		handshake_free(h);
+}
+
+int
+handshake_begin(struct stream *s, const struct handshake_settings *settings, const void *first, size_t first_len,
+		struct fail *why)
+{
+	struct handshake *h = calloc(1, sizeof(*h));
+
+	if (h == NULL) {
+		tls_session_free(settings->tls);
+		return fail_set(why, "53200", "no memory for a TLS handshake");
+	}
+	h->set = *settings;
+	h->stream = s;
+	h->input = first_len;
+	if (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0) {
+		handshake_free(h);
+		return fail_set(why, "53200", "no memory for a TLS handshake");
+	}
+	/* A client speaks first. */
+	if ((first_len > 0 || !settings->tls->ctx->is_accepting) && submit(h) < 0) {
+		handshake_free(h);
+		too_many(why);
+		return -1;
+	}
+	s->handshake = h;
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* src/net/stream_state.h - what stream.c, stream_tls.c and handshake.c share; nobody else sees it. */
+#ifndef PGWEIR_NET_STREAM_STATE_H
+#define PGWEIR_NET_STREAM_STATE_H
+
+#include "net/stream.h"
+
+void stream_update_interest(struct stream *s);
+void stream_broke(struct stream *s); /* nothing more can be written: the owner hears of it later */
+void stream_call_later(struct stream *s); /* on_readable, though the socket may have nothing */
+/* To the socket as they are, after what is queued. -1: no memory. */
+int stream_write_raw(struct stream *s, const struct iovec *pieces, int count);
+
+/* stream_tls.c: what stream.h says of the functions without _tls. */
+enum stream_result stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got);
+int stream_tls_write(struct stream *s, const struct iovec *pieces, int count);
+void stream_tls_close(struct stream *s);
+bool stream_tls_has_input(const struct stream *s); /* that no event of the socket will tell of */
+
+/* handshake.c */
+void handshake_event(struct stream *s); /* readable, while there is one */
+void handshake_abandon(struct stream *s); /* its stream is closed */
+
+#endif

@@ -1,0 +1,268 @@
+/*
+ * src/net/stream_tls.c - an established TLS session between a stream's owner and its socket.
+ *
+ * Reading: one recv into the loop's scratch, then OpenSSL takes record after record from there, until nothing is left.
+ * Writing: OpenSSL puts all records of a batch into the loop's sink, which leaves with one send; what the peer doesn't
+ * take is queued as it is, encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
+ */
+#include "net/handshake.h"
+#include "net/stream_state.h"
+#include "net/tls_scratch.h"
+#include "net/tls_state.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define RECORD_MAX ((size_t)16384) /* plaintext of one record */
+#define RECORD_PARTIAL_MAX (RECORD_MAX + 512) /* of a record that OpenSSL holds until it is whole */
+#define WRITE_AT_ONCE ((size_t)64 << 10)
+#define SINK_KEPT ((size_t)128 << 10)
+
+struct tls_scratch *
+tls_scratch_new(void)
+{
+	struct tls_scratch *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->in = malloc(TLS_SCRATCH_IN);
+	t->gather = malloc(RECORD_MAX);
+	if (t->in == NULL || t->gather == NULL) {
+		tls_scratch_free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void
+tls_scratch_free(struct tls_scratch *t)
+{
+	if (t == NULL)
+		return;
+	free(t->in);
+	free(t->gather);
+	tls_sink_fini(&t->sink);
+	free(t);
+}
+
+/* What OpenSSL has to say leaves with one call. -1: bytes were lost. */
+static int
+send_sink(struct stream *s)
+{
+	struct tls_sink *sink = &s->tls->scratch->sink;
+	struct iovec piece = { .iov_base = sink->bytes, .iov_len = sink->len };
+	int result = sink->is_broken || (sink->len > 0 && stream_write_raw(s, &piece, 1) < 0) ? -1 : 0;
+
+	sink->len = 0;
+	if (sink->is_broken || sink->cap > SINK_KEPT)
+		tls_sink_fini(sink);
+	return result;
+}
+
+/* --- reading --- */
+
+/* Ciphertext for OpenSSL: what was left over, else from the socket. */
+static enum stream_result
+take_input(struct stream *s, size_t cap)
+{
+	struct tls_session *t = s->tls;
+	size_t want = cap < TLS_SCRATCH_IN ? cap : TLS_SCRATCH_IN;
+	ssize_t n;
+
+	if (t->stash != NULL) {
+		t->in = t->stash;
+		t->in_len = t->stash_len;
+		return STREAM_OK;
+	}
+	/* Room for the record that ends with these bytes: what is read can be handed out whole. */
+	if (SSL_has_pending(t->ssl) && want > 2 * RECORD_PARTIAL_MAX)
+		want -= RECORD_PARTIAL_MAX;
+	n = recv(s->fd, t->scratch->in, want, 0);
+	if (n > 0) {
+		t->in = t->scratch->in;
+		t->in_len = (size_t)n;
+		return STREAM_OK;
+	}
+	if (n == 0)
+		return STREAM_EOF;
+	if ((errno == EAGAIN || errno == EINTR) && !s->is_broken)
+		return STREAM_AGAIN;
+	return STREAM_ERROR;
+}
+
+/* Records into buf, until it is full or there are no more. */
+static void
+decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
+{
+	while (*got < cap && (t->in_len > 0 || SSL_pending(t->ssl) > 0)) {
+		size_t n = 0;
+
+		ERR_clear_error();
+		if (SSL_read_ex(t->ssl, buf + *got, cap - *got, &n) == 1) {
+			*got += n;
+			continue;
+		}
+		switch (SSL_get_error(t->ssl, 0)) {
+		case SSL_ERROR_WANT_READ:
+			return;
+		case SSL_ERROR_ZERO_RETURN:
+			t->is_ended = true;
+			return;
+		default:
+			ERR_clear_error();
+			t->is_broken = true;
+			return;
+		}
+	}
+}
+
+bool
+stream_tls_has_input(const struct stream *s)
+{
+	const struct tls_session *t = s->tls;
+
+	return t->stash != NULL || SSL_pending(t->ssl) > 0 || t->is_ended || t->is_broken;
+}
+
+/* The caller had too little room: the rest waits for its next call, which comes. */
+static int
+stash_rest(struct stream *s)
+{
+	struct tls_session *t = s->tls;
+	uint8_t *rest = NULL;
+
+	if (t->in_len > 0 && !t->is_ended && !t->is_broken) {
+		if ((rest = malloc(t->in_len)) == NULL)
+			return -1;
+		memcpy(rest, t->in, t->in_len);
+	}
+	free(t->stash);
+	t->stash = rest;
+	t->stash_len = rest != NULL ? t->in_len : 0;
+	t->in_len = 0;
+	if (stream_tls_has_input(s))
+		stream_call_later(s);
+	return 0;
+}
+
+enum stream_result
+stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	struct tls_session *t = s->tls;
+	enum stream_result r = STREAM_OK;
+
+	*got = 0;
+	if (t->is_ended)
+		return STREAM_EOF;
+	if (t->is_broken) {
+		errno = EPROTO;
+		return STREAM_ERROR;
+	}
+	t->out = &t->scratch->sink;
+	if (SSL_pending(t->ssl) == 0)
+		r = take_input(s, cap);
+	if (r != STREAM_OK)
+		return r;
+	decrypt(t, buf, cap, got);
+	if (stash_rest(s) < 0 || send_sink(s) < 0) {
+		errno = ENOMEM;
+		return STREAM_ERROR;
+	}
+	if (*got > 0)
+		return STREAM_OK;
+	if (t->is_ended)
+		return STREAM_EOF;
+	if (t->is_broken) {
+		errno = EPROTO;
+		return STREAM_ERROR;
+	}
+	return STREAM_AGAIN;
+}
+
+/* --- writing --- */
+
+static int
+encrypt(struct stream *s, const uint8_t *bytes, size_t len)
+{
+	struct tls_session *t = s->tls;
+
+	while (len > 0) {
+		size_t n = len < WRITE_AT_ONCE ? len : WRITE_AT_ONCE, written;
+
+		ERR_clear_error();
+		if (SSL_write_ex(t->ssl, bytes, n, &written) != 1) {
+			ERR_clear_error();
+			t->is_broken = true;
+			return t->scratch->sink.is_broken ? -1 : 0;
+		}
+		bytes += written;
+		len -= written;
+		if (t->scratch->sink.len >= WRITE_AT_ONCE && send_sink(s) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+stream_tls_write(struct stream *s, const struct iovec *pieces, int count)
+{
+	struct tls_session *t = s->tls;
+	uint8_t *gather = t->scratch->gather;
+	size_t gathered = 0;
+	int result = 0;
+
+	if (t->is_broken)
+		return 0;
+	t->out = &t->scratch->sink;
+	for (int i = 0; i < count && result == 0; i++) {
+		const uint8_t *bytes = pieces[i].iov_base;
+		size_t len = pieces[i].iov_len;
+
+		/* Small pieces share a record. */
+		if (i + 1 < count || gathered > 0)
+			while (len > 0 && (gathered > 0 || len < RECORD_MAX) && result == 0) {
+				size_t n = len < RECORD_MAX - gathered ? len : RECORD_MAX - gathered;
+
+				memcpy(gather + gathered, bytes, n);
+				gathered += n;
+				bytes += n;
+				len -= n;
+				if (gathered < RECORD_MAX)
+					break;
+				result = encrypt(s, gather, gathered);
+				gathered = 0;
+			}
+		if (len > 0 && result == 0)
+			result = encrypt(s, bytes, len);
+	}
+	if (gathered > 0 && result == 0)
+		result = encrypt(s, gather, gathered);
+	if (send_sink(s) < 0)
+		result = -1;
+	if (t->is_broken && result == 0)
+		stream_broke(s);
+	return result;
+}
+
+void
+stream_tls_close(struct stream *s)
+{
+	struct tls_session *t = s->tls;
+
+	if (!t->is_broken && !t->is_ended && !s->is_broken && s->queue_len == 0) {
+		struct tls_sink *sink = &t->scratch->sink;
+
+		t->out = sink;
+		ERR_clear_error();
+		SSL_shutdown(t->ssl);
+		ERR_clear_error();
+		if (sink->len > 0 && !sink->is_broken)
+			send(s->fd, sink->bytes, sink->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		sink->len = 0;
+	}
+	tls_session_free(t);
+	s->tls = NULL;
+}
