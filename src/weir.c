@@ -228,6 +228,7 @@ fill_envs(struct weir *w)
 	s->images = c->images;
 	s->ops = &relay_server_ops;
 	s->owner_ops = &pool_set_owner_ops;
+	s->counters = &w->counters;
 	s->cancelling = &w->cancelling;
 	s->tls_scratch = c->tls_scratch = w->tls_scratch;
 	c->counters = &w->counters;
@@ -374,7 +375,7 @@ weir_new(struct config *config, struct fail *why)
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
 	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
-		 weir_load_tls(config, &w->tls, why) == 0) {
+		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL) {
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
@@ -450,6 +451,7 @@ weir_free(struct weir *w)
 	free(w->clients.keyed);
 	tls_scratch_free(w->tls_scratch);
 	tls_context_unref(w->tls);
+	tls_store_unref(w->server_tls);
 	free(w->read_buffer);
 	if (w->config->pid_file[0] != '\0')
 		unlink(w->config->pid_file);

@@ -141,7 +141,6 @@ void
 weir_apply(struct weir *w)
 {
 	const struct config *c = w->config;
-	struct fail why;
 
 	w->clients.config = w->config;
 	w->clients.users = w->users;
@@ -153,7 +152,7 @@ weir_apply(struct weir *w)
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
-	pool_set_configure(w->pools, w->config, w->users, w->now_us, &why);
+	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
 }
 
 static int
@@ -195,24 +194,29 @@ try_reload(struct weir *w, struct fail *why)
 	struct config *config = NULL;
 	struct users *users = NULL;
 	struct tls_context *tls = NULL;
+	struct tls_store *server_tls = NULL;
 
 	if (w->config->path[0] == '\0') { /* --upstream: there is no file, but logs can be opened again */
 		weir_reopen_logs(w);
 		return 0;
 	}
 	if (load(w, &config, &users, why) < 0 || weir_load_tls(config, &tls, why) < 0 ||
-	    apply_logs(w, config, why) < 0 || weir_listen(w, config, why) < 0) {
+	    (server_tls = tls_store_new(config, why)) == NULL || apply_logs(w, config, why) < 0 ||
+	    weir_listen(w, config, why) < 0) {
 		config_unref(config);
 		users_unref(users);
 		tls_context_unref(tls);
+		tls_store_unref(server_tls);
 		return -1;
 	}
 	config_unref(w->config);
 	users_unref(w->users);
 	tls_context_unref(w->tls);
+	tls_store_unref(w->server_tls);
 	w->config = config;
 	w->users = users;
 	w->tls = tls;
+	w->server_tls = server_tls;
 	weir_apply(w);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "net/tls.h"
 #include "net/workers.h"
 #include "pool/pool_set.h"
+#include "pool/tls_store.h"
 #include "server/server.h"
 #include "telemetry/http.h"
 #include "telemetry/slowlog.h"
@@ -37,6 +38,7 @@ struct weir {
 	struct workers *workers;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* for clients; NULL: none */
+	struct tls_store *server_tls;
 	struct pool_set *pools;
 	struct server_env servers;
 	struct client_env clients;

@@ -2,6 +2,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "net/tls.h"
 #include "pool/notify_hub.h"
 #include "wire/startup.h"
 
@@ -22,6 +23,7 @@ struct socket_row {
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
 	char ptr_text[POINTER_MAX], link_text[POINTER_MAX], pins_text[PINS_TEXT_MAX];
+	char tls_text[64];
 };
 
 /*
@@ -128,6 +130,11 @@ fill_times(const struct show_env *env, struct socket_row *row, uint64_t connecte
 static void
 fill_stream(const struct stream *s, struct socket_row *row)
 {
+	if (s->tls != NULL) {
+		snprintf(row->tls_text, sizeof(row->tls_text), "%s/%s", tls_version_name(s->tls),
+			 tls_cipher_name(s->tls));
+		row->tls = row->tls_text;
+	}
 	row->send_pos = s->queue_off;
 	row->send_remain = s->queue_len;
 	row->send_avail = s->queue_cap - s->queue_len;

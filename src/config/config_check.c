@@ -6,6 +6,7 @@
 #include "config/config_origin.h"
 #include "config/config_problems.h"
 #include "config/config_value.h"
+#include "config/server_tls.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,12 +29,6 @@ static const struct {
 	{ "auth", "auth_query", ANY },
 	{ "pgweir", "run_as", ANY },
 	{ "pgweir", "tenants", ANY },
-	{ "tls_server", "mode", "require" },
-	{ "tls_server", "mode", "verify-ca" },
-	{ "tls_server", "mode", "verify-full" },
-	{ "tls_server", "certificate_file", ANY },
-	{ "tls_server", "key_file", ANY },
-	{ "tls_server", "negotiation", "direct" },
 	{ "limits", "max_db_client_connections", ANY },
 	{ "limits", "max_user_client_connections", ANY },
 	{ "limits", "max_address_client_connections", ANY },
@@ -160,6 +155,24 @@ check_tls(const struct check *check)
 }
 
 static void
+check_server_tls(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < config->database_count; i++) {
+		struct scope_settings settings;
+		struct server_tls tls;
+		struct fail why;
+
+		if (config->databases[i].upstream == NULL)
+			continue;
+		config_effective(config, &config->databases[i], NULL, &settings);
+		if (server_tls_resolve(config->databases[i].upstream, &settings, &tls, &why) < 0)
+			problem_fail(check->sink, config->origins->databases[i].upstream_line, "upstream", &why);
+	}
+}
+
+static void
 check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -248,6 +261,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_not_yet(&check);
 	check_users_file(&check);
 	check_tls(&check);
+	check_server_tls(&check);
 	check_listens(&check);
 	check_pools(&check);
 	check_no_effect(&check);

@@ -15,6 +15,15 @@ upstream_target_name(enum target_session_attrs target)
 	return target < sizeof(names) / sizeof(names[0]) ? names[target] : NULL;
 }
 
+const char *
+upstream_word_name(enum upstream_word word)
+{
+	static const char *const names[UPSTREAM_WORDS] = { "sslmode",	     "sslrootcert", "sslcert",	      "sslkey",
+							   "sslnegotiation", "sslsni",	    "channel_binding" };
+
+	return word < UPSTREAM_WORDS ? names[word] : NULL;
+}
+
 static void
 wipe_free(char *secret)
 {
@@ -67,6 +76,11 @@ upstream_copy(const struct upstream *up)
 		upstream_free(copy);
 		return NULL;
 	}
+	for (int i = 0; i < UPSTREAM_WORDS; i++)
+		if (up->words[i] != NULL && (copy->words[i] = strdup(up->words[i])) == NULL) {
+			upstream_free(copy);
+			return NULL;
+		}
 	memcpy(copy->hosts, up->hosts, up->host_count * sizeof(*copy->hosts));
 	copy->host_count = up->host_count;
 	copy->target = up->target;
@@ -84,6 +98,10 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 	for (i = 0; i < a->host_count; i++)
 		if (strcmp(a->hosts[i].host, b->hosts[i].host) != 0 || a->hosts[i].port != b->hosts[i].port)
 			return false;
+	for (i = 0; i < UPSTREAM_WORDS; i++)
+		if (a->words[i] == NULL || b->words[i] == NULL ? a->words[i] != b->words[i]
+							       : strcmp(a->words[i], b->words[i]) != 0)
+			return false;
 	for (i = 0; a->settings[i] != NULL && b->settings[i] != NULL; i++)
 		if (strcmp(a->settings[i], b->settings[i]) != 0)
 			return false;
@@ -99,6 +117,8 @@ upstream_free(struct upstream *up)
 	free(up->dbname);
 	free(up->user);
 	wipe_free(up->password);
+	for (int i = 0; i < UPSTREAM_WORDS; i++)
+		free(up->words[i]);
 	free_settings(up->settings);
 	free(up);
 }
@@ -153,6 +173,9 @@ upstream_text(const struct upstream *up)
 		put_text(&text, "password", "***");
 	if (up->target != TARGET_ANY)
 		put_text(&text, "target_session_attrs", upstream_target_name(up->target));
+	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
+		if (up->words[i] != NULL)
+			put_text(&text, upstream_word_name((enum upstream_word)i), up->words[i]);
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
 		put_text(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');

@@ -17,6 +17,18 @@ enum target_session_attrs {
 	TARGET_PREFER_STANDBY
 };
 
+/* libpq's words that are kept as they are; validated. */
+enum upstream_word {
+	UPSTREAM_SSLMODE, /* disable, allow, prefer, require, verify-ca, verify-full */
+	UPSTREAM_SSLROOTCERT, /* a path or "system" */
+	UPSTREAM_SSLCERT,
+	UPSTREAM_SSLKEY,
+	UPSTREAM_SSLNEGOTIATION, /* postgres, direct */
+	UPSTREAM_SSLSNI, /* 0, 1 */
+	UPSTREAM_CHANNEL_BINDING, /* disable, prefer, require */
+	UPSTREAM_WORDS
+};
+
 struct upstream_host {
 	char host[256]; /* a name, a numeric address, or a directory (leading '/') for a Unix socket */
 	uint16_t port; /* with a directory: the socket is host/.s.PGSQL.port */
@@ -29,6 +41,7 @@ struct upstream {
 	char *dbname; /* empty: the database the client asked for */
 	char *user; /* empty: the client's; else all clients share this user's pool */
 	char *password; /* empty: from users_file, or the client's own SCRAM keys */
+	char *words[UPSTREAM_WORDS]; /* NULL: not there */
 	/* Settings for each connection (application_name, client_encoding, options ... as given), NULL-terminated
 	 * pairs. */
 	char **settings;
@@ -37,10 +50,12 @@ struct upstream {
 /*
  * Parses "host=db1,db2 port=5432 dbname=app user=u password='it''s' target_session_attrs=read-write" or
  * "postgres://user:password@host:port,host2/db?key=value" (libpq, "Connection Strings": quoting, percent-encoding,
- * several hosts, one or as many ports). passfile/sslmode/... of libpq that pgweir does not know are errors that name
- * the word; connect_timeout is refused with a hint to [timeouts]. The caller owns the result. NULL and why on error.
+ * several hosts, one or as many ports). passfile, service and others of libpq that pgweir does not know are errors that
+ * name the word; connect_timeout is refused with a hint to [timeouts]. The caller owns the result. NULL and why on
+ * error.
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
+const char *upstream_word_name(enum upstream_word word); /* NULL: there is no such one */
 const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */

@@ -40,17 +40,11 @@ static const struct {
 	const char *name, *hint;
 } not_ours[] = {
 	{ "connect_timeout", "set connect_timeout in [timeouts] or in this section" },
-	{ "sslmode", "TLS to servers is set in [tls_server]" },
 	{ "requiressl", "TLS to servers is set in [tls_server]" },
 	{ "ssl", "TLS to servers is set in [tls_server]" },
-	{ "sslnegotiation", "TLS to servers is set in [tls_server]" },
-	{ "sslcert", "TLS to servers is set in [tls_server]" },
-	{ "sslkey", "TLS to servers is set in [tls_server]" },
 	{ "sslpassword", "TLS to servers is set in [tls_server]" },
-	{ "sslrootcert", "TLS to servers is set in [tls_server]" },
 	{ "sslcrl", "TLS to servers is set in [tls_server]" },
 	{ "sslcrldir", "TLS to servers is set in [tls_server]" },
-	{ "sslsni", "TLS to servers is set in [tls_server]" },
 	{ "ssl_min_protocol_version", "TLS to servers is set in [tls_server]" },
 	{ "ssl_max_protocol_version", "TLS to servers is set in [tls_server]" },
 	{ "hostaddr", "write the address into host" },
@@ -102,8 +96,9 @@ refuse_word(const char *name, struct fail *why)
 	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
 		if (strcmp(not_ours[i].name, name) == 0)
 			return fail_hint(why, "%s", not_ours[i].hint);
-	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, application_name, "
-			      "client_encoding, options; another setting is written options='-c name=value'");
+	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, sslmode and other "
+			      "words of TLS, application_name, client_encoding, options; another setting is written "
+			      "options='-c name=value'");
 }
 
 static bool
@@ -142,6 +137,32 @@ put_setting(struct draft *draft, const char *name, const char *value, struct fai
 	return 0;
 }
 
+/* One of libpq's words that are kept: its value is checked. */
+static int
+put_kept(char **field, enum upstream_word word, const char *value, struct fail *why)
+{
+	static const char *const values[UPSTREAM_WORDS][7] = {
+		[UPSTREAM_SSLMODE] = { "disable", "allow", "prefer", "require", "verify-ca", "verify-full" },
+		[UPSTREAM_SSLNEGOTIATION] = { "postgres", "direct" },
+		[UPSTREAM_SSLSNI] = { "0", "1" },
+		[UPSTREAM_CHANNEL_BINDING] = { "disable", "prefer", "require" },
+	};
+	bool is_possible = values[word][0] == NULL;
+	const char *name = upstream_word_name(word);
+
+	for (size_t i = 0; values[word][i] != NULL; i++)
+		is_possible |= strcmp(values[word][i], value) == 0;
+	if (!is_possible || has_control(value) || *value == '\0')
+		return fail_set(why, "08001", "%s can't be \"%.64s\"", name, has_control(value) ? "" : value);
+	if (values[word][0] == NULL && *value != '/' && strcmp(value, "system") != 0)
+		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
+				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
+	if (*field != NULL)
+		return fail_set(why, "08001", "\"%s\" is there twice", name);
+	*field = strdup(value);
+	return *field != NULL ? 0 : fail_set(why, "53200", "no memory");
+}
+
 static int
 put_word(void *arg, const char *name, const char *value, struct fail *why)
 {
@@ -158,6 +179,9 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 		{ "target_session_attrs", &draft->target },
 	};
 
+	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
+		if (strcmp(upstream_word_name((enum upstream_word)i), name) == 0)
+			return put_kept(&draft->up->words[i], (enum upstream_word)i, value, why);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (strcmp(fields[i].name, name) != 0)
 			continue;

@@ -29,7 +29,7 @@ struct tls_connect_settings {
 	const char *ca_file; /* "system": OpenSSL's own list */
 	const char *certificate_file, *key_file;
 	bool verifies_chain, verifies_name;
-	bool is_direct; /* ALPN is sent and demanded */
+	bool hides_name; /* no SNI */
 };
 
 /* NULL and why (F0000, names the file) if a file can't be read, a key does not fit, ... */

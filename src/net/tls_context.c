@@ -361,6 +361,7 @@ tls_connect_context(const struct tls_connect_settings *s, struct fail *why)
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c, keep_session);
 	ctx->verifies_name = s->verifies_name;
+	ctx->hides_name = s->hides_name;
 	ctx->not_after = not_after_of(c);
 	return ctx;
 bad:

@@ -57,7 +57,7 @@ aim(struct tls_session *s)
 	X509_VERIFY_PARAM *param = SSL_get0_param(s->ssl);
 	bool is_ip = is_address(s->host);
 
-	if (!is_ip && SSL_set_tlsext_host_name(s->ssl, s->host) != 1)
+	if (!is_ip && !s->ctx->hides_name && SSL_set_tlsext_host_name(s->ssl, s->host) != 1)
 		return -1;
 	if (!s->ctx->verifies_name)
 		return 0;

@@ -25,7 +25,7 @@ struct tls_context {
 	size_t count;
 	BIO_METHOD *bio;
 	int64_t not_after;
-	bool is_accepting, verifies_name;
+	bool is_accepting, verifies_name, hides_name;
 	pthread_mutex_t lock; /* over resumptions */
 	struct tls_resumption resumptions[TLS_RESUMPTIONS_MAX];
 	unsigned next_resumption;

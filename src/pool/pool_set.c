@@ -52,6 +52,7 @@ struct pool_set {
 	uint64_t seed, random;
 	struct config *config;
 	struct users *users;
+	struct tls_store *tls;
 	struct pool_budget *budget;
 	struct pool_owns *owns;
 	struct entry_box *table;
@@ -369,6 +370,7 @@ pool_set_free(struct pool_set *set)
 	pool_budget_free(set->budget);
 	config_unref(set->config);
 	users_unref(set->users);
+	tls_store_unref(set->tls);
 	free(set);
 }
 
@@ -403,10 +405,10 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 	if (db == NULL)
 		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", entry->database->name);
 	config_effective(set->config, db, config_find_user(set->config, entry->user), &entry->settings);
-	target = pool_target_new(db->upstream, set->users, entry->database->name, entry->user,
-				 entry->settings.connect_timeout_us, &entry->keys);
+	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, entry->database->name,
+				 entry->user, &entry->keys, why);
 	if (target == NULL)
-		return fail_set(why, "53200", "no memory for a pool");
+		return -1;
 	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
 	if (is_moved) {
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
@@ -425,14 +427,16 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 	return entry->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
 }
 
-int
-pool_set_configure(struct pool_set *set, struct config *config, struct users *users, uint64_t now_us, struct fail *why)
+void
+pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
+		   uint64_t now_us)
 {
 	struct fail gone;
 
-	(void)why;
 	config_unref(set->config);
 	set->config = config_ref(config);
+	tls_store_unref(set->tls);
+	set->tls = tls_store_ref(tls);
 	users_unref(set->users);
 	set->users = users == NULL ? NULL : users_ref(users);
 	pool_budget_set_limit(set->budget, config->max_server_connections, now_us);
@@ -445,7 +449,6 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
-	return 0;
 }
 
 static struct pool_database *

@@ -72,8 +72,9 @@ struct pool_set *pool_set_new(const struct pool_set_settings *settings, struct e
 /* Closes everything at once. No client may be left. */
 void pool_set_free(struct pool_set *set);
 /* At start and at each reload: limits, upstreams and secrets of all pools follow the new values. */
-int pool_set_configure(struct pool_set *set, struct config *config, struct users *users, uint64_t now_us,
-		       struct fail *why);
+struct tls_store;
+void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
+			uint64_t now_us);
 
 /*
  * The pool of a client: created at first use. NULL and why: 3D000 for an unknown database, 53200. The caller counts

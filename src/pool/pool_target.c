@@ -21,12 +21,33 @@ find_secrets(struct pool_target *t)
 		t->server.md5_secret = secret.text;
 }
 
+/* -1: TLS is wanted, and there is none. */
+static int
+choose_tls(struct pool_target *t, const struct scope_settings *settings, const struct tls_store *store,
+	   struct fail *why)
+{
+	struct server_tls tls;
+
+	if (server_tls_resolve(t->upstream, settings, &tls, why) < 0)
+		return -1;
+	t->tls = tls_store_get(store, &tls);
+	t->tls_text = server_tls_text(&tls);
+	t->server.tls = t->tls;
+	t->server.is_tls_required = tls.mode >= TLS_REQUIRE;
+	t->server.is_tls_direct = tls.is_direct;
+	t->server.channel_binding = tls.channel_binding;
+	if (t->tls_text == NULL || (t->tls == NULL && tls.mode != TLS_OFF))
+		return fail_set(why, "53200", "no memory for TLS");
+	return 0;
+}
+
 struct pool_target *
-pool_target_new(const struct upstream *upstream, struct users *users, const char *database, const char *user,
-		uint64_t connect_timeout_us, struct scram_keys *keys)
+pool_target_new(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
+		struct users *users, const char *database, const char *user, struct scram_keys *keys, struct fail *why)
 {
 	struct pool_target *t = calloc(1, sizeof(*t));
 
+	fail_set(why, "53200", "no memory for a pool");
 	if (t == NULL)
 		return NULL;
 	t->refs = 1;
@@ -34,7 +55,7 @@ pool_target_new(const struct upstream *upstream, struct users *users, const char
 	t->users = users == NULL ? NULL : users_ref(users);
 	t->user = strdup(user);
 	t->database = strdup(upstream->dbname[0] != '\0' ? upstream->dbname : database);
-	if (t->upstream == NULL || t->user == NULL || t->database == NULL) {
+	if (t->upstream == NULL || t->user == NULL || t->database == NULL || choose_tls(t, settings, tls, why) < 0) {
 		pool_target_unref(t);
 		return NULL;
 	}
@@ -42,7 +63,7 @@ pool_target_new(const struct upstream *upstream, struct users *users, const char
 	t->server.user = t->user;
 	t->server.database = t->database;
 	t->server.keys = keys;
-	t->server.connect_timeout_us = connect_timeout_us;
+	t->server.connect_timeout_us = settings->connect_timeout_us;
 	find_secrets(t);
 	return t;
 }
@@ -61,6 +82,8 @@ pool_target_unref(struct pool_target *t)
 		return;
 	upstream_free(t->upstream);
 	users_unref(t->users);
+	tls_context_unref(t->tls);
+	free(t->tls_text);
 	free(t->user);
 	free(t->database);
 	free(t);
@@ -75,7 +98,8 @@ is_same_text(const char *a, const char *b)
 bool
 pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 {
-	return upstream_equal(a->upstream, b->upstream) && strcmp(a->user, b->user) == 0 &&
-	       strcmp(a->database, b->database) == 0 && is_same_text(a->server.password, b->server.password) &&
+	return upstream_equal(a->upstream, b->upstream) && strcmp(a->tls_text, b->tls_text) == 0 &&
+	       strcmp(a->user, b->user) == 0 && strcmp(a->database, b->database) == 0 &&
+	       is_same_text(a->server.password, b->server.password) &&
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }

@@ -8,19 +8,26 @@
 
 #include "auth/users.h"
 #include "config/config.h"
+#include "pool/tls_store.h"
 #include "server/server.h"
 
 struct pool_target {
 	struct server_target server; /* what servers see; points into the rest */
 	struct upstream *upstream;
+	struct tls_context *tls; /* held for server.tls */
+	char *tls_text; /* how it was asked for */
 	struct users *users; /* holds the secrets' text */
 	char *user, *database;
 	unsigned refs;
 };
 
-/* keys live in the pool's entry. NULL: no memory. */
-struct pool_target *pool_target_new(const struct upstream *upstream, struct users *users, const char *database,
-				    const char *user, uint64_t connect_timeout_us, struct scram_keys *keys);
+/*
+ * settings: of the pool, in the configuration that tls was made for. keys live in the pool's entry. NULL and why: no
+ * memory, or TLS that is wanted but can't be.
+ */
+struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
+				    const struct tls_store *tls, struct users *users, const char *database,
+				    const char *user, struct scram_keys *keys, struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /* True if servers of one may be used as servers of the other. */

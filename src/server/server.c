@@ -111,12 +111,10 @@ server_fail(struct server *srv, const struct fail *why)
 
 /* --- dialling and login --- */
 
-static bool
-try_next_host(struct server *srv, enum connect_failure kind)
+/* To the host of host_index, from the start. */
+static int
+redial(struct server *srv)
 {
-	if (kind == CF_TOO_MANY || srv->host_index + 1 >= srv->target->upstream->host_count)
-		return false;
-	srv->host_index++;
 	stream_close(&srv->stream);
 	server_login_free(srv->login);
 	srv->login = NULL;
@@ -124,7 +122,17 @@ try_next_host(struct server *srv, enum connect_failure kind)
 	srv->carry = NULL;
 	srv->carry_len = 0;
 	srv->bytes_in = srv->body_left = 0;
-	return server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0;
+	return server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0 ? 0 : -1;
+}
+
+static bool
+try_next_host(struct server *srv, enum connect_failure kind)
+{
+	if (kind == CF_TOO_MANY || srv->host_index + 1 >= srv->target->upstream->host_count)
+		return false;
+	srv->host_index++;
+	srv->is_tls_given_up = false;
+	return redial(srv) == 0;
 }
 
 static void
@@ -139,6 +147,15 @@ login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const
 	let_go(srv);
 	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
 	finish(srv);
+}
+
+static void
+begin_login(struct server *srv)
+{
+	struct fail why;
+
+	if (server_login_begin(srv, &why) < 0)
+		login_failed(srv, CF_OTHER, false, &why);
 }
 
 static void
@@ -161,8 +178,50 @@ on_dialled(const struct dial_result *result, void *arg)
 		return;
 	}
 	server_step(srv, SE_CONNECTED);
-	if (server_login_begin(srv, &why) < 0)
-		login_failed(srv, CF_OTHER, false, &why);
+	switch (server_tls_begin(srv, &why)) {
+	case 0:
+		begin_login(srv);
+		break;
+	case 1:
+		break;
+	default:
+		login_failed(srv, CF_TLS, false, &why);
+		break;
+	}
+}
+
+void
+server_tls_done(struct server *srv, const struct fail *failed)
+{
+	struct fail why;
+
+	*srv->env->now_us = clock_now_us();
+	if (failed == NULL) {
+		begin_login(srv);
+		return;
+	}
+	if (!srv->target->is_tls_required) { /* as libpq: once more without */
+		log_info(srv->env->log, "server %u (%s): %s; trying without TLS", srv->id, srv->address, failed->text);
+		srv->is_tls_given_up = true;
+		if (redial(srv) == 0)
+			return;
+	}
+	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
+	fail_hint(&why, "It is asked for by sslmode in upstream, or by mode in section [tls_server] of pgweir.ini.");
+	login_failed(srv, CF_TLS, true, &why);
+}
+
+static int
+process_tls_answer(struct server *srv, const uint8_t *p, size_t len)
+{
+	struct fail why;
+	int r = server_tls_answer(srv, p, len, &why);
+
+	if (r < 0)
+		login_failed(srv, CF_TLS, true, &why);
+	else if (r == 1)
+		begin_login(srv);
+	return r;
 }
 
 static void
@@ -601,6 +660,9 @@ process(struct server *srv, const uint8_t *p, size_t len)
 	struct fail why;
 	ssize_t used;
 
+	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED &&
+	    (process_tls_answer(srv, p, len) != 0 || srv->tls_phase != STP_REFUSED_WITH_ERROR))
+		return;
 	if (srv->state == SV_LOGIN) {
 		used = process_login(srv, p, len);
 		if (used < 0)

@@ -18,6 +18,7 @@
 #include "base/counters.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "config/server_tls.h"
 #include "config/upstream.h"
 #include "net/dial.h"
 #include "net/graveyard.h"
@@ -100,6 +101,7 @@ struct server_env {
 	uint64_t *now_us; /* the time of this turn of the loop; each callback from the loop sets it */
 	const struct server_ops *ops;
 	const struct server_owner_ops *owner_ops;
+	struct process_counters *counters;
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
@@ -112,6 +114,9 @@ struct server_target {
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* value of the startup parameter, or NULL */
+	struct tls_context *tls; /* NULL: none is wanted */
+	bool is_tls_required, is_tls_direct;
+	enum channel_binding channel_binding;
 	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
 };
 
@@ -131,6 +136,9 @@ struct kept_request {
 	uint8_t state; /* enum kept_state */
 	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
 };
+
+/* TLS comes before the login: server_tls.c. */
+enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING_HANDS, STP_DONE };
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
 #define SERVER_ADDRESS_MAX 280
@@ -180,6 +188,8 @@ struct server {
 	struct server_cancelling *cancels; /* under way against it: it must not be lent to another */
 	/* before it is ready */
 	struct dial *dial;
+	enum server_tls_phase tls_phase;
+	bool is_tls_given_up; /* tried in vain where it is only preferred */
 	struct server_login *login;
 	struct event *login_timer;
 	/* cleaning up after a borrower */
@@ -236,6 +246,14 @@ void server_cancel_abandon(const struct server_env *env); /* at the very end: al
 
 /* Writes one built batch; memory trouble ends the server. */
 void server_write(struct server *srv, const void *bytes, size_t len);
+
+/* server_tls.c: for a connection just made. 1: begun; 0: there will be none; -1 and why. */
+int server_tls_begin(struct server *srv, struct fail *why);
+/* The answer to our SSLRequest. 1: the login follows, in the clear; 0: wait, or an error message follows; -1 and why.
+ */
+int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
+/* server.c: what becomes of it. */
+void server_tls_done(struct server *srv, const struct fail *failed);
 
 /* server_login.c: bytes while LOGIN. -1 and why: over. */
 struct server_login;

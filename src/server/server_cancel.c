@@ -2,14 +2,18 @@
  * src/server/server_cancel.c - cancels what a server connection is doing (protocol chapter, "Canceling Requests in
  * Progress"): a connection of its own to the same address, sixteen bytes or a few more, then wait until PostgreSQL
  * closes it. Only then has the signal been sent, and only then may the server connection serve somebody else.
+ *
+ * The key is a secret: what goes to a server through TLS is cancelled through TLS.
  */
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "net/handshake.h"
+#include "net/tls.h"
+#include "wire/frame.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include "wire/frame.h"
 
 struct server_cancelling {
 	struct server *srv; /* NULL: it has ended */
@@ -18,6 +22,8 @@ struct server_cancelling {
 	struct dial *dial;
 	struct event *timer;
 	struct stream stream;
+	struct tls_session *tls; /* until the handshake has it; NULL: in the clear */
+	bool is_direct, is_asked; /* SSLRequest was sent, and is not answered yet */
 	struct grave grave;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
@@ -51,6 +57,7 @@ over(struct server_cancelling *c, bool sent)
 
 	dial_cancel(c->dial);
 	stream_close(&c->stream);
+	tls_session_free(c->tls);
 	if (c->timer != NULL)
 		event_free(c->timer);
 	if (srv != NULL)
@@ -70,15 +77,64 @@ over(struct server_cancelling *c, bool sent)
 }
 
 static void
+send_packet(struct server_cancelling *c)
+{
+	struct iovec piece = { c->packet, c->packet_len };
+
+	if (stream_write(&c->stream, &piece, 1) < 0)
+		over(c, false);
+}
+
+static void
+on_shaken_hands(struct stream *s, const struct fail *failed, void *arg)
+{
+	struct server_cancelling *c = arg;
+
+	(void)s;
+	*c->env->now_us = clock_now_us();
+	if (failed != NULL)
+		over(c, false);
+	else
+		send_packet(c);
+}
+
+static void
+shake_hands(struct server_cancelling *c)
+{
+	struct handshake_settings set = { .workers = c->env->workers,
+					  .scratch = c->env->tls_scratch,
+					  .tls = c->tls,
+					  .line = WORK_BEGUN,
+					  .done = on_shaken_hands,
+					  .arg = c };
+	struct fail why;
+
+	c->tls = NULL;
+	if (handshake_begin(&c->stream, &set, NULL, 0, &why) < 0)
+		over(c, false);
+}
+
+static void
 on_readable(void *arg)
 {
 	struct server_cancelling *c = arg;
-	uint8_t byte[16];
+	uint8_t bytes[16];
 	size_t got;
+	enum stream_result r;
 
 	*c->env->now_us = clock_now_us();
-	if (stream_read(&c->stream, byte, sizeof(byte), &got) != STREAM_AGAIN)
+	r = stream_read(&c->stream, bytes, sizeof(bytes), &got);
+	if (r == STREAM_AGAIN)
+		return;
+	if (!c->is_asked) {
 		over(c, true); /* closed, as it should; or it talks, which it should not: both end it */
+		return;
+	}
+	c->is_asked = false;
+	if (r == STREAM_OK && got == 1 && bytes[0] == 'S')
+		shake_hands(c);
+	else
+		over(c, false);
 }
 
 static void
@@ -92,14 +148,22 @@ static const struct stream_ops stream_ops = { on_readable, on_drained };
 static void
 on_dialled(const struct dial_result *result, void *arg)
 {
+	static const uint8_t ssl_request[] = { 0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f };
 	struct server_cancelling *c = arg;
-	struct iovec piece = { c->packet, c->packet_len };
+	struct iovec piece = { (void *)(uintptr_t)ssl_request, sizeof(ssl_request) };
 
 	*c->env->now_us = clock_now_us();
 	c->dial = NULL;
-	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops, c) < 0 ||
-	    stream_write(&c->stream, &piece, 1) < 0)
+	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops, c) < 0)
 		over(c, false);
+	else if (c->tls == NULL)
+		send_packet(c);
+	else if (c->is_direct)
+		shake_hands(c);
+	else if (stream_write(&c->stream, &piece, 1) < 0)
+		over(c, false);
+	else
+		c->is_asked = true;
 }
 
 static void
@@ -141,13 +205,18 @@ server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, v
 	wire_set_u32(c->packet + 4, 80877102);
 	wire_set_u32(c->packet + 8, srv->pid);
 	memcpy(c->packet + 12, srv->key, srv->key_len);
-	c->timer = event_new(srv->env->base, -1, 0, on_timer, c);
+	if (srv->stream.tls != NULL) {
+		c->is_direct = srv->target->is_tls_direct;
+		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
+	}
+	c->timer = srv->stream.tls != NULL && c->tls == NULL ? NULL : event_new(srv->env->base, -1, 0, on_timer, c);
 	if (c->timer != NULL && event_add(c->timer, &tv) == 0)
 		c->dial =
 		    dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);
 	if (c->dial == NULL) {
 		if (c->timer != NULL)
 			event_free(c->timer);
+		tls_session_free(c->tls);
 		free(c);
 		return -1;
 	}

@@ -14,6 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from authority import Authority  # noqa: E402
 from crowd import Crowd, make_world  # noqa: E402
 from fakeserver import FakeServer  # noqa: E402
 from postgres import Postgres  # noqa: E402
@@ -68,6 +69,11 @@ def busy(weir, postgres):
         yield weir
         weir.close_connections()            # a transaction left open would keep the bystanders waiting
     assert not crowd.troubles, crowd.troubles
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

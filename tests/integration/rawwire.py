@@ -7,6 +7,7 @@ import hmac
 import os
 import select
 import socket
+import ssl
 import struct
 import time
 from typing import NamedTuple
@@ -265,6 +266,20 @@ class Wire:
     def __exit__(self, *exc):
         self.close()
 
+    # TLS
+
+    def start_tls(self, context, server_hostname=None, session=None, is_direct=False):
+        """SSLRequest first, unless is_direct. The answer must be S."""
+        if not is_direct:
+            self.sock.sendall(ssl_request())
+            letter = self.read_bytes(1)
+            if letter != b"S":
+                raise WireError(f"the answer to SSLRequest was {letter!r}")
+        if self.buffer:
+            raise WireError(f"bytes came ahead of TLS: {bytes(self.buffer)!r}")
+        self.sock = context.wrap_socket(self.sock, server_hostname=server_hostname, session=session)
+        return self
+
     # sending
 
     def send(self, *messages):
@@ -283,11 +298,14 @@ class Wire:
         left = deadline - time.monotonic()
         if left <= 0:
             raise WireTimeout(f"nothing came in time; {len(self.buffer)} bytes are buffered")
-        if not select.select([self.sock], [], [], left)[0]:
+        is_decrypted = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        if not is_decrypted and not select.select([self.sock], [], [], left)[0]:
             raise WireTimeout(f"nothing came in {self.timeout} s; {len(self.buffer)} bytes are buffered")
         try:
             data = self.sock.recv(262144)
-        except ConnectionError as error:
+        except ssl.SSLWantReadError:
+            return
+        except (ConnectionError, ssl.SSLError) as error:
             raise WireClosed(f"reset: {error}") from error
         if not data:
             raise WireClosed(f"closed by the peer; {len(self.buffer)} bytes of a message were left")

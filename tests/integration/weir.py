@@ -27,13 +27,18 @@ DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 
 # Which section a setting stands in, so that a test can say weir.start(pool_size=1).
 SECTIONS = {
-    "pgweir": "listen pool_mode session_state max_client_connections max_server_connections listen_backlog pid_file",
+    "pgweir": "listen pool_mode session_state max_client_connections max_server_connections listen_backlog pid_file "
+              "run_as handshake_threads tenants tenant_domain",
     "pool": "pool_size max_overflow overflow_linger pool_timeout pool_recycle pool_pre_ping pool_pre_ping_idle "
             "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size prepared_statements_memory "
             "statement_ignore_comments",
     "timeouts": "connect_timeout login_timeout query_timeout transaction_timeout idle_transaction_timeout "
                 "client_idle_timeout shutdown_timeout shutdown_delay",
-    "auth": "method users_file hba_file ident_file auth_query auth_user auth_database admin_users stats_users",
+    "auth": "method users_file hba_file ident_file auth_query auth_user auth_database auth_query_ttl "
+            "scram_iterations admin_users stats_users",
+    "tls_client": "mode certificate_file key_file ca_file crl_file min_version ciphers",
+    "limits": "max_db_client_connections max_user_client_connections max_address_client_connections db_login_rate "
+              "user_login_rate address_login_rate login_failure_delay login_failure_delay_max",
     "log": "destination level connections",
     "slow_query": "threshold file text parameters sample_threshold sample_rate max_lines_per_second table_size",
     "http": "auth_file metrics_max_pools user_histograms",
@@ -116,7 +121,7 @@ class Weir:
             config["database app"]["upstream"] = upstream
             config["database app2"]["upstream"] = upstream
         for key, value in settings.items():
-            config[SECTION_OF[key]][key] = value
+            config.setdefault(SECTION_OF[key], {})[key] = value
         for name, keys in (sections or {}).items():
             if keys is None:
                 config.pop(name, None)

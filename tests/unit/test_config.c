@@ -323,8 +323,8 @@ static const struct {
 	  "port=5432" },
 	{ "an upstream that can't be read", TRUST "[database a]\nupstream = host=a prot=5\n",
 	  "pgweir.ini:4: error: upstream: \"prot\" is not known here; known are host, port, dbname, user, password, "
-	  "target_session_attrs, application_name, client_encoding, options; another setting is written options='-c "
-	  "name=value'" },
+	  "target_session_attrs, sslmode and other words of TLS, application_name, client_encoding, options; another "
+	  "setting is written options='-c name=value'" },
 	{ "an upstream for a user", BASE "[user a]\nupstream = host=a\n",
 	  "pgweir.ini:6: error: \"upstream\" belongs in a [database NAME] section, not in [user a]" },
 	{ "an upstream for all", BASE "[pool]\nupstream = host=a\n",
@@ -360,18 +360,15 @@ static const struct {
 	  "pgweir.ini:6: error: certificate_file and key_file need each other" },
 	{ "a list of certificates with a hole", BASE "[tls_client]\ncertificate_file = a,,b\nkey_file = /x\n",
 	  "pgweir.ini:6: error: certificate_file = a,,b: a path in the list is empty" },
-	{ "TLS of servers", BASE "[tls_server]\nmode = require\n",
-	  "pgweir.ini:6: error: mode = require is not available in this version" },
-	{ "TLS of servers, verified", BASE "[tls_server]\nmode = verify-ca\n",
-	  "pgweir.ini:6: error: mode = verify-ca is not available in this version" },
-	{ "TLS of servers, verified in full", BASE "[tls_server]\nmode = verify-full\n",
-	  "pgweir.ini:6: error: mode = verify-full is not available in this version" },
-	{ "a certificate for servers", BASE "[tls_server]\ncertificate_file = /x\n",
-	  "pgweir.ini:6: error: certificate_file = /x is not available in this version" },
-	{ "a key for servers", BASE "[tls_server]\nkey_file = /x\n",
-	  "pgweir.ini:6: error: key_file = /x is not available in this version" },
-	{ "direct TLS", BASE "[tls_server]\nnegotiation = direct\n",
-	  "pgweir.ini:6: error: negotiation = direct is not available in this version" },
+	{ "direct TLS that may be no TLS", TRUST "[database *]\nupstream = host=h sslnegotiation=direct\n",
+	  "pgweir.ini:4: error: upstream: direct TLS needs a mode of require or better" },
+	{ "everybody's authorities, and any name",
+	  TRUST "[database *]\nupstream = host=h sslmode=require sslrootcert=system\n",
+	  "pgweir.ini:4: error: upstream: sslrootcert=system needs sslmode=verify-full: anybody can have a certificate "
+	  "of "
+	  "those authorities" },
+	{ "a key for servers without a certificate", TRUST DATABASE "server_tls_key_file = /k\n",
+	  "pgweir.ini:4: error: upstream: there is a key for PostgreSQL, but no certificate" },
 	{ "a database's setting for a user", BASE "[user u]\nserver_tls_mode = off\n",
 	  "pgweir.ini:6: error: \"server_tls_mode\" belongs in [database NAME]" },
 	{ "a user's setting for a database", TRUST DATABASE "user_login_rate = 0\n",

@@ -1,0 +1,26 @@
+/*
+ * src/config/server_tls.h - how servers of a database use TLS: libpq's words in upstream, else [tls_server] with what
+ * the database sets for itself. The words mean what they do in libpq ("SSL Support", 34.19).
+ */
+#ifndef PGWEIR_CONFIG_SERVER_TLS_H
+#define PGWEIR_CONFIG_SERVER_TLS_H
+
+#include "config/config.h"
+
+enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_BINDING_REQUIRE };
+
+/* Strings are borrowed from upstream and settings; empty: none. */
+struct server_tls {
+	enum tls_mode mode;
+	const char *ca_file, *certificate_file, *key_file;
+	bool is_direct, sends_sni;
+	enum channel_binding channel_binding;
+};
+
+/* -1 and why (F0000): words that contradict each other. out is filled all the same. */
+int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
+		       struct fail *why);
+/* All of it as one text: equal for what is equal. The caller frees; NULL: no memory. */
+char *server_tls_text(const struct server_tls *tls);
+
+#endif

@@ -1,0 +1,139 @@
+/* src/pool/tls_store.c - see tls_store.h. */
+#include "pool/tls_store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct stored {
+	struct tls_context *ctx;
+	char *ca_file, *certificate_file, *key_file;
+	bool verifies_chain, verifies_name, sends_sni;
+	struct stored *next;
+};
+
+struct tls_store {
+	struct stored *first;
+	unsigned refs;
+};
+
+static bool
+verifies_chain(const struct server_tls *tls)
+{
+	return tls->mode >= TLS_VERIFY_CA;
+}
+
+static bool
+verifies_name(const struct server_tls *tls)
+{
+	return tls->mode == TLS_VERIFY_FULL;
+}
+
+static struct stored *
+find(const struct tls_store *store, const struct server_tls *tls)
+{
+	struct stored *s;
+
+	for (s = store->first; s != NULL; s = s->next)
+		if (s->verifies_chain == verifies_chain(tls) && s->verifies_name == verifies_name(tls) &&
+		    s->sends_sni == tls->sends_sni && strcmp(s->ca_file, tls->ca_file) == 0 &&
+		    strcmp(s->certificate_file, tls->certificate_file) == 0 && strcmp(s->key_file, tls->key_file) == 0)
+			break;
+	return s;
+}
+
+static void
+stored_free(struct stored *s)
+{
+	tls_context_unref(s->ctx);
+	free(s->ca_file);
+	free(s->certificate_file);
+	free(s->key_file);
+	free(s);
+}
+
+static int
+add(struct tls_store *store, const struct server_tls *tls, struct fail *why)
+{
+	struct tls_connect_settings settings = { .ca_file = tls->ca_file,
+						 .certificate_file = tls->certificate_file,
+						 .key_file = tls->key_file,
+						 .verifies_chain = verifies_chain(tls),
+						 .verifies_name = verifies_name(tls),
+						 .hides_name = !tls->sends_sni };
+	struct stored *s;
+
+	if (tls->mode == TLS_OFF || find(store, tls) != NULL)
+		return 0;
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		return fail_set(why, "53200", "no memory for TLS");
+	s->ca_file = strdup(tls->ca_file);
+	s->certificate_file = strdup(tls->certificate_file);
+	s->key_file = strdup(tls->key_file);
+	s->verifies_chain = settings.verifies_chain;
+	s->verifies_name = settings.verifies_name;
+	s->sends_sni = tls->sends_sni;
+	if (s->ca_file == NULL || s->certificate_file == NULL || s->key_file == NULL)
+		fail_set(why, "53200", "no memory for TLS");
+	else
+		s->ctx = tls_connect_context(&settings, why);
+	if (s->ctx == NULL) {
+		stored_free(s);
+		return -1;
+	}
+	s->next = store->first;
+	store->first = s;
+	return 0;
+}
+
+struct tls_store *
+tls_store_new(const struct config *config, struct fail *why)
+{
+	struct tls_store *store = calloc(1, sizeof(*store));
+
+	if (store == NULL) {
+		fail_set(why, "53200", "no memory for TLS");
+		return NULL;
+	}
+	store->refs = 1;
+	for (size_t i = 0; i < config->database_count; i++) {
+		const struct config_scope *db = &config->databases[i];
+		struct scope_settings settings;
+		struct server_tls tls;
+
+		config_effective(config, db, NULL, &settings);
+		if (server_tls_resolve(db->upstream, &settings, &tls, why) < 0 || add(store, &tls, why) < 0) {
+			tls_store_unref(store);
+			return NULL;
+		}
+	}
+	return store;
+}
+
+struct tls_store *
+tls_store_ref(struct tls_store *store)
+{
+	store->refs++;
+	return store;
+}
+
+void
+tls_store_unref(struct tls_store *store)
+{
+	if (store == NULL || --store->refs > 0)
+		return;
+	while (store->first != NULL) {
+		struct stored *s = store->first;
+
+		store->first = s->next;
+		stored_free(s);
+	}
+	free(store);
+}
+
+struct tls_context *
+tls_store_get(const struct tls_store *store, const struct server_tls *tls)
+{
+	struct stored *s = store == NULL || tls->mode == TLS_OFF ? NULL : find(store, tls);
+
+	return s == NULL ? NULL : tls_context_ref(s->ctx);
+}

@@ -1,0 +1,87 @@
+/*
+ * src/server/server_tls.c - TLS with PostgreSQL, before its login (protocol chapter, "SSL Session Encryption"; direct:
+ * PostgreSQL 17).
+ *
+ * The answer to SSLRequest is one byte, and nothing may come with it: it would be taken for what came through TLS
+ * (CVE-2021-23222).
+ */
+#include "server/server.h"
+
+#include "net/handshake.h"
+#include "net/tls.h"
+
+static void
+on_done(struct stream *s, const struct fail *failed, void *arg)
+{
+	struct server *srv = arg;
+	enum tls_result result = failed != NULL		  ? TLS_RESULT_FAILED
+				 : tls_is_resumed(s->tls) ? TLS_RESULT_RESUMED
+							  : TLS_RESULT_OK;
+	struct fail why;
+
+	srv->env->counters->tls_handshakes[TLS_SIDE_SERVER][result]++;
+	if (failed == NULL && srv->target->is_tls_direct && !tls_has_alpn(s->tls)) {
+		fail_set(&why, "08P01", "it did not confirm by ALPN that it speaks PostgreSQL's protocol");
+		failed = &why;
+	}
+	srv->tls_phase = STP_DONE;
+	server_tls_done(srv, failed);
+}
+
+static int
+shake_hands(struct server *srv, struct fail *why)
+{
+	struct handshake_settings set = { .workers = srv->env->workers,
+					  .scratch = srv->env->tls_scratch,
+					  .line = WORK_BEGUN, /* clients wait for it */
+					  .done = on_done,
+					  .arg = srv };
+
+	set.tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
+	if (set.tls == NULL)
+		return fail_set(why, "53200", "no memory for TLS");
+	srv->tls_phase = STP_SHAKING_HANDS;
+	return handshake_begin(&srv->stream, &set, NULL, 0, why);
+}
+
+int
+server_tls_begin(struct server *srv, struct fail *why)
+{
+	static const uint8_t request[] = { 0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f }; /* SSLRequest */
+
+	srv->tls_phase = STP_NONE;
+	if (srv->target->tls == NULL || srv->is_tls_given_up ||
+	    srv->target->upstream->hosts[srv->host_index].host[0] == '/')
+		return 0;
+	if (srv->target->is_tls_direct)
+		return shake_hands(srv, why) < 0 ? -1 : 1;
+	srv->tls_phase = STP_ASKED;
+	server_write(srv, request, sizeof(request));
+	return 1;
+}
+
+int
+server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why)
+{
+	switch (bytes[0]) {
+	case 'S':
+		if (len == 1)
+			return shake_hands(srv, why);
+		return fail_set(why, "08P01", "PostgreSQL at %s sent unencrypted data behind its answer to SSLRequest",
+				srv->address);
+	case 'N':
+		srv->tls_phase = STP_NONE;
+		if (len > 1)
+			return fail_set(why, "08P01", "PostgreSQL at %s sent bytes before our startup packet",
+					srv->address);
+		if (!srv->target->is_tls_required)
+			return 1;
+		fail_set(why, "08006", "PostgreSQL at %s does not speak TLS, but it is required", srv->address);
+		return fail_hint(why, "Switch ssl on there, or set a lower sslmode (mode in [tls_server]).");
+	case 'E':
+		srv->tls_phase = STP_REFUSED_WITH_ERROR;
+		return 0;
+	default:
+		return fail_set(why, "08P01", "PostgreSQL at %s sent an unknown answer to SSLRequest", srv->address);
+	}
+}

@@ -1,0 +1,369 @@
+"""TLS with PostgreSQL: libpq's modes, real and lying servers, cancels, certificates of ours, resumption."""
+
+import os
+import socket
+import ssl
+import struct
+import threading
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+
+import fakeserver
+import rawwire
+from postgres import Postgres
+from rawwire import query
+from waiting import free_port, wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def own_file(cluster, made, name):
+    """PostgreSQL must own its key."""
+    import shutil
+    target = cluster.data / name
+    shutil.copy(made, target)
+    owner = os.stat(cluster.data)
+    os.chown(target, owner.st_uid, owner.st_gid)
+    os.chmod(target, 0o600)
+    return target
+
+
+@pytest.fixture(scope="module")
+def tls_postgres(authority):
+    """A cluster with a certificate for localhost, that also wants to see ours from the user certified."""
+    cluster = Postgres()
+    made = authority.issue("postgres", "/CN=localhost", "DNS:localhost,IP:127.0.0.1")
+    own_file(cluster, made.certificate, "server.crt")
+    own_file(cluster, made.key, "server.key")
+    own_file(cluster, authority.ca, "root.crt")
+    hba = cluster.data / "pg_hba.conf"
+    hba.write_text("local all all trust\n"
+                   "hostssl all certified 127.0.0.1/32 cert\n"
+                   "hostssl all encrypted 127.0.0.1/32 trust\n"
+                   "host all encrypted 127.0.0.1/32 reject\n" + hba.read_text(encoding="utf-8"), encoding="utf-8")
+    with open(cluster.data / "postgresql.conf", "a", encoding="utf-8") as file:
+        file.write("ssl = on\nssl_ca_file = 'root.crt'\n")
+    cluster.stop()
+    cluster.start()
+    cluster.query("CREATE ROLE certified LOGIN")
+    cluster.query("CREATE ROLE encrypted LOGIN")
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def secured(weir, tls_postgres):
+    """Starts pgweir in front of that cluster; words go into the upstream."""
+    def start(sections=None, host="localhost", **words):
+        upstream = " ".join(f"{key}={value}" for key, value in
+                            {"host": host, "port": tls_postgres.port, **words}.items())
+        weir.start(sections, upstream)
+        return weir
+    return start
+
+
+def is_encrypted(connection):
+    return connection.execute("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()[0]
+
+
+@pytest.mark.parametrize("words, wanted", [
+    ({}, True),                                       # prefer is the default
+    ({"sslmode": "disable"}, False),
+    ({"sslmode": "prefer"}, True),
+    ({"sslmode": "require"}, True),
+    ({"sslmode": "verify-ca", "sslrootcert": "CA"}, True),
+    ({"sslmode": "verify-full", "sslrootcert": "CA"}, True),
+])
+def test_modes(secured, authority, words, wanted):
+    weir = secured(**{key: str(authority.ca) if value == "CA" else value for key, value in words.items()})
+    assert is_encrypted(weir.connect()) is wanted
+    shown = {row["tls"].split("/")[0] for row in weir.console("SHOW SERVERS")}
+    assert shown == ({"TLSv1.3"} if wanted else {""})
+
+
+def test_an_address_is_verified_too(secured, authority):
+    weir = secured(host="127.0.0.1", sslmode="verify-full", sslrootcert=authority.ca)
+    assert is_encrypted(weir.connect())
+
+
+def test_settings_of_a_database(weir, tls_postgres, authority):
+    upstream = f"host=localhost port={tls_postgres.port}"
+    weir.start({"tls_server": {"mode": "off"},
+                "database app": {"upstream": upstream},
+                "database app2": {"upstream": upstream, "server_tls_mode": "verify-full",
+                                  "server_tls_ca_file": authority.ca}})
+    assert not is_encrypted(weir.connect())
+    assert is_encrypted(weir.connect(database="app2"))
+
+
+def test_the_wrong_authority(secured, tmp_path):
+    from authority import Authority
+    weir = secured(sslmode="verify-ca", sslrootcert=Authority(tmp_path / "other", "Other").ca)
+    with pytest.raises(psycopg.OperationalError, match="certificate of the server was refused"):
+        weir.connect()
+    assert weir.metric("pgweir_backend_connect_failures_total", reason="tls") >= 1
+    assert weir.metric("pgweir_tls_handshakes_total", side="server", result="failed") >= 1
+
+
+def test_the_wrong_name(weir, authority, tls_postgres):
+    weir.start(None, f"host=localhost.localdomain,127.0.0.2 port={tls_postgres.port} sslmode=verify-full "
+                     f"sslrootcert={authority.ca}")
+    with pytest.raises(psycopg.OperationalError):
+        weir.connect()
+
+
+def test_the_systems_authorities(secured):
+    weir = secured(sslrootcert="system")
+    with pytest.raises(psycopg.OperationalError, match="certificate of the server was refused"):
+        weir.connect()
+
+
+def test_a_certificate_of_ours(secured, authority):
+    made = authority.issue("certified")
+    weir = secured({"tls_server": {"mode": "verify-full", "ca_file": authority.ca, "certificate_file": made.certificate,
+                                   "key_file": made.key}})
+    assert weir.connect("certified").execute("SELECT current_user").fetchone() == ("certified",)
+
+
+def test_a_server_that_only_takes_tls(secured):
+    weir = secured(sslmode="require")
+    assert weir.connect("encrypted").execute("SELECT 1").fetchone() == (1,)
+
+
+def test_require_where_there_is_none(weir):
+    weir.start(None, weir.upstream(sslmode="require"))
+    with pytest.raises(psycopg.OperationalError, match="does not speak TLS"):
+        weir.connect()
+
+
+def test_prefer_where_there_is_none(weir):
+    weir.start(None, weir.upstream(sslmode="prefer"))
+    assert weir.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_cancel_goes_through_tls(secured, tls_postgres):
+    weir = secured(sslmode="require")
+    wire = weir.raw()
+    wire.send(query("SELECT pg_sleep(30)"))
+    wait_until(lambda: tls_postgres.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND "
+                                          "pid <> pg_backend_pid()") == [(1,)])
+    before = weir.metric("pgweir_tls_handshakes_total", side="server")
+    canceller = weir.wire()
+    canceller.send(rawwire.cancel_request(wire.key))
+    assert rawwire.errors(wire.read_until("Z"))[0].sqlstate == "57014"
+    assert before >= 1
+
+
+def test_a_reload_takes_a_new_authority(secured, weir, authority, tls_postgres, tmp_path):
+    from authority import Authority
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.ca.read_bytes())
+    upstream = f"host=localhost port={tls_postgres.port} sslmode=verify-full sslrootcert={ca}"
+    weir.start(None, upstream)
+    first = weir.connect(autocommit=True)
+    first.execute("SELECT 1")
+    ca.write_bytes(Authority(tmp_path / "other", "Other").ca.read_bytes())
+    weir.reload(None, upstream)
+    weir.console("RECONNECT")
+    with pytest.raises(psycopg.Error, match="certificate of the server was refused"):
+        first.execute("SELECT 1")
+    ca.write_bytes(authority.ca.read_bytes())
+    weir.reload(None, upstream)
+    wait_until(lambda: works(first), 10, "the pool to connect again")
+
+
+def works(connection):
+    try:
+        return connection.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.Error:
+        return False
+
+
+# --- servers that speak TLS in ways PostgreSQL 15 does not ---
+
+class TlsServer:
+    """A fake PostgreSQL behind TLS: handle(sock) talks before, context wraps, then an ordinary login and answers."""
+
+    def __init__(self, context, is_direct=False, before=None):
+        self.context, self.is_direct, self.before = context, is_direct, before
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.reused, self.names, self.requests = [], [], []
+        context.sni_callback = lambda sock, name, ctx: self.names.append(name)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        try:
+            self._talk(sock)
+        except (OSError, ValueError, IndexError, struct.error):
+            pass
+        finally:
+            sock.close()
+
+    def _talk(self, sock):
+        if not self.is_direct:
+            request = sock.recv(8)
+            if request != rawwire.ssl_request():
+                self.requests.append(request)
+                return
+            if self.before is not None and not self.before(sock):
+                return
+            if self.before is None:
+                sock.sendall(b"S")
+        sock = self.context.wrap_socket(sock, server_side=True)
+        self.reused.append(sock.session_reused)
+        data = sock.recv(10000)
+        self.requests.append(data)
+        if data[4:8] == struct.pack("!i", rawwire.CANCEL_REQUEST):
+            return
+        sock.sendall(fakeserver.auth(0) + b"".join(fakeserver.parameter_status(*item)
+                                                   for item in fakeserver.PARAMETERS.items()) +
+                     fakeserver.backend_key() + fakeserver.ready())
+        while True:
+            data = sock.recv(65536)
+            if not data or data[:1] == b"X":
+                return
+            if data[:1] == b"Q":
+                answer = fakeserver.one_row("fake") if len(data) > 6 else rawwire.message("I")
+                sock.sendall(answer + fakeserver.ready())
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.fixture
+def tls_server(authority):
+    made = authority.issue("fake", "/CN=localhost", "DNS:localhost")
+    servers = []
+
+    def start(alpn=None, **options):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.certificate, made.key)
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        servers.append(TlsServer(context, **options))
+        return servers[-1]
+    yield start
+    for server in servers:
+        server.close()
+
+
+def fetch(weir):
+    wire = weir.raw()
+    wire.send(query("SELECT 1"))
+    return [reply.row for reply in wire.read_until("Z") if reply.type == "D"]
+
+
+def test_direct_tls(weir, tls_server, authority):
+    server = tls_server(["postgresql"], is_direct=True)
+    weir.start(None, f"host=localhost port={server.port} sslmode=verify-full sslrootcert={authority.ca} "
+                     "sslnegotiation=direct")
+    assert fetch(weir) == [[b"fake"]]
+    assert server.names[0] == "localhost"
+
+
+def test_direct_tls_with_something_else(weir, tls_server):
+    server = tls_server(None, is_direct=True)
+    weir.start(None, f"host=localhost port={server.port} sslmode=require sslnegotiation=direct")
+    with pytest.raises(psycopg.OperationalError, match="ALPN"):
+        weir.connect()
+
+
+def test_sni_can_be_left_out(weir, tls_server):
+    server = tls_server()
+    weir.start(None, f"host=localhost port={server.port} sslmode=require sslsni=0")
+    assert fetch(weir) == [[b"fake"]]
+    assert set(server.names) == {None}
+
+
+def test_sessions_are_resumed(weir, tls_server, authority):
+    server = tls_server()
+    weir.start(None, f"host=localhost port={server.port} sslmode=verify-full sslrootcert={authority.ca}")
+    assert fetch(weir) == [[b"fake"]]
+    weir.console("RECONNECT")
+    wait_until(lambda: not weir.console("SHOW SERVERS"))
+    assert fetch(weir) == [[b"fake"]]
+    assert server.reused == [False, True]
+    assert weir.metric("pgweir_tls_handshakes_total", side="server", result="resumed") == 1
+
+
+def test_bytes_behind_the_answer_end_it(weir, tls_server):
+    """CVE-2021-23222: somebody in between answers S, and what PostgreSQL would say after it."""
+    injected = fakeserver.auth(0) + fakeserver.ready()
+
+    def before(sock):
+        sock.sendall(b"S" + injected)
+        return True
+
+    server = tls_server(before=before)
+    weir.start(None, f"host=localhost port={server.port} sslmode=require")
+    with pytest.raises(psycopg.OperationalError, match="unencrypted data"):
+        weir.connect()
+
+
+@pytest.mark.parametrize("answer, words", [
+    (b"N" + fakeserver.auth(0), "before our startup packet"),
+    (b"X", "unknown answer"),
+    (fakeserver.error("53300", "sorry, too many clients already", "FATAL"), "too many clients"),
+    (b"", "closed the connection"),
+])
+def test_other_answers(weir, tls_server, answer, words):
+    def before(sock):
+        sock.sendall(answer)
+        return False
+
+    server = tls_server(before=before)
+    weir.start(None, f"host=localhost port={server.port} sslmode=require", pool_timeout="2s")
+    with pytest.raises(psycopg.OperationalError, match=words):
+        weir.connect()
+
+
+def test_prefer_goes_on_in_the_clear_after_a_failed_handshake(weir, postgres):
+    """Like libpq: a server whose TLS is broken, but that would do without."""
+    tries = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(a, b):
+        try:
+            while data := a.recv(65536):
+                b.sendall(data)
+        except OSError:
+            pass
+        finally:
+            b.close()
+
+    def serve():
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:
+                return
+            first = sock.recv(8)
+            tries.append(first == rawwire.ssl_request())
+            if tries[-1]:
+                sock.sendall(b"S")
+                sock.recv(10)
+                sock.sendall(b"this is not TLS")
+                sock.close()
+                continue
+            there = socket.create_connection((postgres.host, postgres.port))
+            there.sendall(first)
+            for pair in ((sock, there), (there, sock)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    weir.start(None, f"host=127.0.0.1 port={listener.getsockname()[1]} sslmode=prefer")
+    assert weir.connect().execute("SELECT 1").fetchone() == (1,)
+    assert tries[:2] == [True, False]
+    weir.close_connections()
+    listener.close()
