@@ -5,12 +5,13 @@ import base64
 import hashlib
 import hmac
 import os
-import select
 import socket
 import ssl
 import struct
 import time
 from typing import NamedTuple
+
+import transport
 
 PROTOCOL_3_0 = 3 << 16
 SSL_REQUEST = 80877103
@@ -259,6 +260,8 @@ class Wire:
         self.parameters = {}
         self.key = None
         self.login_replies = []
+        if isinstance(address, transport.Address):
+            self._start_tls_of_the_suite(address[0])
 
     def __enter__(self):
         return self
@@ -267,6 +270,23 @@ class Wire:
         self.close()
 
     # TLS
+
+    def _start_tls_of_the_suite(self, host):
+        try:
+            self.sock.sendall(ssl_request())
+            letter = self.sock.recv(1)
+        except ConnectionError:
+            letter = b""
+        if letter in (b"", b"E"):               # refused before TLS: who reads will see
+            self.buffer += letter
+            return
+        if letter != b"S":
+            raise WireError(f"the answer to SSLRequest was {letter!r}")
+        try:
+            self.sock = transport.TlsSocket(self.sock, transport.material().client, host)
+        except (OSError, ssl.SSLError):
+            self.sock.close()
+            raise
 
     def start_tls(self, context, server_hostname=None, session=None, is_direct=False):
         """SSLRequest first, unless is_direct. The answer must be S."""
@@ -299,7 +319,7 @@ class Wire:
         if left <= 0:
             raise WireTimeout(f"nothing came in time; {len(self.buffer)} bytes are buffered")
         is_decrypted = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
-        if not is_decrypted and not select.select([self.sock], [], [], left)[0]:
+        if not is_decrypted and not transport.is_readable(self.sock, left):
             raise WireTimeout(f"nothing came in {self.timeout} s; {len(self.buffer)} bytes are buffered")
         try:
             data = self.sock.recv(262144)
@@ -364,7 +384,7 @@ class Wire:
 
     def has_nothing_more(self, seconds=0.15):
         """True if not a byte comes for a while: for replies that must not be there."""
-        return not self.buffer and not select.select([self.sock], [], [], seconds)[0]
+        return not self.buffer and not transport.is_readable(self.sock, seconds)
 
     def wait_closed(self, timeout=None):
         """Everything that came before the peer closed, unparsed."""
