@@ -490,6 +490,32 @@ Test(hba, files_within_files)
 	tree_fini(&t);
 }
 
+Test(hba, files_are_ten_deep_and_no_more)
+{
+	struct tree t;
+	char name[16], text[64], want[256];
+	struct hba *hba;
+
+	tree_init(&t);
+	put_file(t.folder, "hba.conf", "include 2\n");
+	for (unsigned i = 2; i < RULE_DEPTH_MAX; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		snprintf(text, sizeof(text), "include %u\n", i + 1);
+		put_file(t.folder, name, text);
+	}
+	put_file(t.folder, "10", "local all all trust\n");
+	put_file(t.folder, "11", "local all all reject\n");
+	hba = hba_load(t.main, note, &t.p);
+	cr_assert_not_null(hba, "%s", t.p.first);
+	expect_answer(hba, "d", "u", "10", 1);
+	hba_unref(hba);
+	put_file(t.folder, "10", "include 11\n");
+	cr_expect_null(hba_load(t.main, note, &t.p));
+	snprintf(want, sizeof(want), "%s/10:1: \"11\" is more than 10 files deep; does a file name itself?", t.folder);
+	cr_expect_str_eq(t.p.first, want);
+	tree_fini(&t);
+}
+
 Test(hba, an_empty_list_is_nobody)
 {
 	struct sockaddr_storage room;
