@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "build.h"
 #include "client/audit.h"
+#include "client/door.h"
 #include "client/verifier_cache.h"
 #include "telemetry/metrics.h"
 
@@ -192,17 +193,23 @@ open_logs(struct weir *w, struct fail *why)
 	return w->slowlog == NULL ? -1 : 0;
 }
 
-/* One descriptor per client and server, and some of our own. */
+/* One descriptor per client and server, and some of our own; as many as that again for those who log in (door_line.c).
+ */
 static void
 raise_descriptor_limit(struct weir *w)
 {
 	rlim_t need = (rlim_t)w->config->max_client_connections * 2 + STATE_DESCRIPTORS;
+	rlim_t want = need + (w->config->max_client_connections > 1000 ? w->config->max_client_connections : 1000);
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= need)
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return;
-	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= need ? need : r.rlim_max;
+	door_set_descriptors(w->clients.door, r.rlim_cur);
+	if (r.rlim_cur >= want)
+		return;
+	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= want ? want : r.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &r);
+	door_set_descriptors(w->clients.door, r.rlim_cur);
 	if (r.rlim_cur < need)
 		log_warning(w->log,
 			    "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
@@ -269,6 +276,9 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new();
 	w->clients.audit = audit_new();
+	w->clients.door = door_new(w->base, why);
+	if (w->clients.door == NULL)
+		return -1;
 	if (w->graveyard == NULL || w->dialer == NULL || w->read_buffer == NULL || w->clients.images == NULL ||
 	    w->clients.statements == NULL || w->clients.verifiers == NULL || w->clients.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
@@ -441,6 +451,7 @@ weir_free(struct weir *w)
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.audit);
+	door_free(w->clients.door);
 	statement_store_free(w->clients.statements);
 	image_store_free(w->clients.images);
 	free(w->clients.keyed);

@@ -2,6 +2,7 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "client/door.h"
 #include "client/listen.h"
 #include "wire/messages.h"
 
@@ -55,7 +56,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	login_begin(c);
-	if (!c->is_closing)
+	if (!c->is_closing && door_enter(c))
 		on_readable(c); /* its first packet is here already, most often */
 }
 
@@ -65,6 +66,7 @@ uncount(struct client *c)
 {
 	struct client_env *env = c->env;
 
+	door_leave(c);
 	if (c->state < CL_READY)
 		env->login_count--;
 	if (c->state == CL_CANCEL)

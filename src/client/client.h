@@ -46,6 +46,8 @@ struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
 struct audit; /* audit.h */
+struct door; /* door.h */
+struct door_entry; /* door_table.h */
 struct workers; /* net/workers.h */
 
 enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
@@ -77,6 +79,7 @@ struct client_env {
 	struct image_store *images;
 	struct verifier_cache *verifiers;
 	struct audit *audit;
+	struct door *door;
 	struct config *config; /* the present ones; a reload replaces them */
 	struct users *users;
 	uint8_t mock_secret[32];
@@ -118,6 +121,7 @@ struct client {
 		void *console; /* the console's own */
 		struct client_cancel *cancel;
 	};
+	struct door_entry *address, *who; /* what it counts in: door.h; NULL: nowhere */
 	char *user; /* as it logged in; NULL: entry->user */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
