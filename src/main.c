@@ -143,6 +143,7 @@ main(int argc, char **argv)
 	const char *path;
 	int o, r;
 
+	weir_hide_memory();
 	while ((o = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
 		switch (o) {
 		case OPT_CHECK:

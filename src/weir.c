@@ -329,7 +329,7 @@ watch_signals(struct weir *w, struct fail *why)
 }
 
 static int
-write_pid_file(const struct weir *w, struct fail *why)
+write_pid_file(struct weir *w, struct fail *why)
 {
 	const char *path = w->config->pid_file;
 	char made[PATH_MAX];
@@ -345,7 +345,18 @@ write_pid_file(const struct weir *w, struct fail *why)
 	fprintf(f, "%ld\n", (long)getpid());
 	if (fclose(f) != 0 || rename(made, path) < 0)
 		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(errno));
+	w->has_pid_file = true;
 	return 0;
+}
+
+/* Where run_as may write but not remove, an empty file is left: no tool takes it for a process of ours. */
+static void
+remove_pid_file(const struct weir *w)
+{
+	const char *path = w->config->pid_file;
+
+	if (unlink(path) < 0 && truncate(path, 0) < 0 && errno != ENOENT)
+		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }
 
 static struct event_base *
@@ -384,7 +395,7 @@ weir_new(struct config *config, struct fail *why)
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
-		    write_pid_file(w, why) == 0)
+		    write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
 			return w;
 	}
 	weir_free(w);
@@ -456,8 +467,8 @@ weir_free(struct weir *w)
 	image_store_free(w->clients.images);
 	free(w->clients.keyed);
 	free(w->read_buffer);
-	if (w->config->pid_file[0] != '\0')
-		unlink(w->config->pid_file);
+	if (w->has_pid_file)
+		remove_pid_file(w);
 	slowlog_free(w->slowlog);
 	log_free(w->log);
 	config_problems_fini(&w->problems);

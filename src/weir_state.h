@@ -45,6 +45,7 @@ struct weir {
 	uint64_t now_us, last_tick_us, start_wall_us;
 	/* stopping */
 	bool is_stopping, is_ending;
+	bool has_pid_file; /* it is ours */
 	uint64_t stop_at_us, close_listeners_at_us;
 	/* the last reload */
 	bool last_reload_ok;
@@ -58,6 +59,9 @@ int weir_listen(struct weir *w, const struct config *config, struct fail *why);
 int weir_load_users(struct weir *w, const struct config *config, struct users **out, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
+
+/* weir_user.c: once all that needs root is done. -1 and why: it must not go on. */
+int weir_become(struct weir *w, struct fail *why);
 
 /* weir_stop.c */
 void weir_stop(struct weir *w, bool at_once);

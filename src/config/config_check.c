@@ -8,6 +8,7 @@
 #include "config/config_value.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,7 +27,6 @@ static const struct {
 	{ "auth", "method", "cert" },
 	{ "auth", "method", "hba" },
 	{ "auth", "auth_query", ANY },
-	{ "pgweir", "run_as", ANY },
 	{ "pgweir", "tenants", ANY },
 	{ "tls_client", "crl_file", ANY },
 	{ "tls_client", "mode", "require" },
@@ -137,6 +137,16 @@ check_users_file(const struct check *check)
 }
 
 static void
+check_run_as(const struct check *check)
+{
+	const char *name = check->config->run_as;
+
+	if (*name != '\0' && getpwnam(name) == NULL)
+		problem_error(check->sink, line_of(check, "pgweir", "run_as"),
+			      "run_as = %.64s: there is no such system user", name);
+}
+
+static void
 check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -223,6 +233,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	const struct check check = { config, sink };
 
 	check_not_yet(&check);
+	check_run_as(&check);
 	check_users_file(&check);
 	check_listens(&check);
 	check_pools(&check);
