@@ -180,7 +180,8 @@ struct client *client_find_id(struct client_env *env, uint64_t id);
 
 /* client_login.c, client_welcome.c */
 void login_begin(struct client *c);
-void login_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
+/* Handles or keeps all of it; wipes bytes (which are the caller's to write to), as they may hold a password. */
+void login_bytes(struct client *c, const uint8_t *bytes, size_t len);
 void login_free(struct client_login *login);
 /* While WELCOME: the server that was borrowed has told about the client's settings. */
 void login_server_error(struct client *c, const struct error_fields *e);

@@ -225,8 +225,8 @@ login_go_on(struct client *c)
 	free(whole);
 }
 
-void
-login_bytes(struct client *c, const uint8_t *bytes, size_t len)
+static void
+take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
@@ -244,4 +244,12 @@ login_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		relay_bytes(c, bytes + at, len - at);
 	else if (c->state != CL_CANCEL && (c->pending_len > AHEAD_MAX || client_keep(c, bytes + at, len - at) < 0))
 		client_close(c, NULL);
+}
+
+void
+login_bytes(struct client *c, const uint8_t *bytes, size_t len)
+{
+	take_bytes(c, bytes, len);
+	/* A password may be in there, or a part of one. The loop's buffer stays as it is until much else has come. */
+	OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }
