@@ -216,6 +216,8 @@ login_go_on(struct client *c)
 	uint8_t *whole = c->pending;
 	size_t len = c->pending_len;
 
+	if (door_is_answer_held(c->login))
+		return; /* what went on elsewhere found the proof wrong: that one waits on */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->stream, true);
 	c->pending = NULL;

@@ -109,7 +109,7 @@ void
 door_refuse(struct client *c, const struct fail *why, enum reject_reason reason)
 {
 	c->env->counters->rejected[reason]++;
-	c->env->counters->logins[LR_ERROR][c->login->method]++;
+	c->env->counters->logins[LR_ERROR][c->state == CL_STARTUP ? LM_NONE : c->login->method]++;
 	log_refusal(c, why->text, reason);
 	if (c->login->out.len > 0)
 		login_flush(c);

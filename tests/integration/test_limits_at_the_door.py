@@ -274,6 +274,7 @@ def test_without_a_delay_the_answer_comes_at_once(weir):
 def test_unix_sockets_keep_the_first_delay(weir):
     weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "100ms"}, "pgweir": {
         "listen": [f"127.0.0.1:{weir.port}", f"unix:{weir.socket_dir}/.s.PGSQL.1"]}})
+    wait_until(lambda: "is ready" in weir.log(), 5)
     for _ in range(6):
         assert 0.1 <= delay_of(weir, weir.keep(Wire(f"{weir.socket_dir}/.s.PGSQL.1"))) < 0.6
 
