@@ -91,7 +91,8 @@ def test_a_password_of_one_who_left_in_the_middle_is_wiped(weir):
     wire = weir.wire()
     wire.send(startup("web", "app"))
     wire.read()
-    wire.send(message("p", SECRET.encode() + b"\0" * 1000)[:len(SECRET) + 10])
+    # malloc writes over the first bytes of what is freed: the password is behind them
+    wire.send(message("p", b"x" * 200 + SECRET.encode() + b"y" * 1000)[:500])
     wait_until(lambda: copies(weir) == 1, 5)                          # it waits for the rest
     wire.close()
     wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0, 5)
