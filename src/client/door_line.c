@@ -3,9 +3,9 @@
  * that those who connect and stay silent use up neither descriptors nor memory before login_timeout finds them.
  *
  * As many as max_client_connections, at least 1000, but not more than a third of the descriptors. At the bound the
- * newcomer is let in and another goes: one whose wrong password is about to be answered, else the oldest that has not
- * sent its startup packet, else the oldest that has. Drivers send that packet at once, so a silent crowd does not keep
- * them out.
+ * newcomer is let in and another goes: one whose wrong password is about to be answered; else the oldest of those that
+ * have not sent their startup packet, or of those that have, whichever are more. So a silent crowd is in the way of
+ * nobody who speaks, and a crowd that speaks, but proves nothing, in the way of nobody in the midst of his handshake.
  */
 #include "client/door_state.h"
 
@@ -30,6 +30,7 @@ door_leave_line(struct client_login *l)
 	if (l->door == NULL)
 		return;
 	TAILQ_REMOVE(&l->door->lines[l->line], l, in_line);
+	l->door->counts[l->line]--;
 	l->door->line_count--;
 	l->door = NULL;
 }
@@ -45,16 +46,17 @@ door_line_join(struct client *c, enum door_line line)
 	l->client = c;
 	l->line = (uint8_t)line;
 	TAILQ_INSERT_TAIL(&door->lines[line], l, in_line);
+	door->counts[line]++;
 	door->line_count++;
 }
 
 static struct client_login *
 first_to_go(struct door *door)
 {
-	for (unsigned i = 0; i < DOOR_LINES; i++)
-		if (!TAILQ_EMPTY(&door->lines[i]))
-			return TAILQ_FIRST(&door->lines[i]);
-	return NULL;
+	if (door->counts[DOOR_FAILED] > 0)
+		return TAILQ_FIRST(&door->lines[DOOR_FAILED]);
+	return TAILQ_FIRST(
+	    &door->lines[door->counts[DOOR_SILENT] >= door->counts[DOOR_PROVING] ? DOOR_SILENT : DOOR_PROVING]);
 }
 
 bool

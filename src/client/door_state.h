@@ -6,7 +6,7 @@
 #include "client/door_table.h"
 #include "client/login.h"
 
-/* Those that have not proved who they are, the oldest first; in this order they make room for others. */
+/* Those that have not proved who they are, the oldest first. */
 enum door_line {
 	DOOR_FAILED, /* a wrong password; the answer is held back */
 	DOOR_SILENT, /* its startup packet is not here yet */
@@ -27,7 +27,7 @@ struct door {
 	struct event_base *base;
 	struct door_table *addresses, *users, *databases;
 	struct door_logins lines[DOOR_LINES];
-	uint32_t line_count; /* in all lines */
+	uint32_t counts[DOOR_LINES], line_count; /* line_count: in all lines */
 	uint32_t held_count; /* answers held back */
 	uint64_t descriptors;
 	struct door_quiet quiet[RJ_COUNT];

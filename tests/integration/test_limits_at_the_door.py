@@ -384,6 +384,20 @@ def test_those_who_have_spoken_stay_longer_than_the_silent(weir):
         one.close()
 
 
+def test_a_crowd_that_speaks_but_proves_nothing_keeps_nobody_from_his_handshake(weir):
+    weir.start(method="scram-sha-256")
+    slow = weir.wire()
+    slow.send(rawwire.ssl_request())
+    slow.read_bytes(1)                                               # no TLS here; the startup packet is still to come
+    crowd = [socket.create_connection(weir.address) for _ in range(1050)]
+    for one in crowd:
+        one.send(startup())
+    wait_until(lambda: rejected(weir, "logging_in") >= 50, 10)
+    assert slow.login("web", "app", "web-secret").value("SELECT 1") == "1"
+    for one in crowd:
+        one.close()
+
+
 def test_few_descriptors_are_not_used_up_by_a_silent_crowd(weir):
     weir.start(method="scram-sha-256", fd_limit=120)
     crowd = [socket.create_connection(weir.address) for _ in range(200)]
