@@ -9,7 +9,7 @@ import pytest
 
 import rawwire
 from rawwire import LoginRefused, Wire, query, startup
-from waiting import wait_until
+from waiting import free_port, has_ipv6, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -60,6 +60,17 @@ def weir_clients(weir):
     import psycopg
     with psycopg.connect(f"host={weir.socket_dir} port=1 user=admin dbname=pgweir", autocommit=True) as console:
         return [row for row in console.execute("SHOW CLIENTS").fetchall() if "app" in row]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 loopback here")
+def test_ipv6_addresses_count_as_their_network(weir):
+    port = free_port("::1")
+    weir.start(sections={"limits": {"max_address_client_connections": 1},
+                         "pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"[::1]:{port}"]}})
+    wait_until(lambda: "is ready" in weir.log(), 5)
+    weir.keep(Wire(("::1", port))).login()
+    assert "from ::/64:" in refused(weir, wire=weir.keep(Wire(("::1", port))))["M"]
+    assert weir.raw().value("SELECT 1") == "1"                       # IPv4 is something else
 
 
 def test_at_its_limit_an_address_can_still_cancel(weir):
