@@ -8,6 +8,7 @@
 #include "client/verifier_cache.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -244,7 +245,11 @@ try_reload(struct weir *w, struct fail *why)
 int
 weir_reload(struct weir *w, struct fail *why)
 {
-	weir_notify("RELOADING=1");
+	char state[64];
+
+	/* Type=notify-reload wants to know that this one is not an answer to an earlier signal. */
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
+	weir_notify(state);
 	w->last_reload_ok = try_reload(w, why) == 0;
 	weir_notify("READY=1");
 	if (w->last_reload_ok) {

@@ -55,6 +55,7 @@ struct weir {
 	uint64_t now_us, last_tick_us, start_wall_us;
 	/* stopping */
 	bool is_stopping, is_ending;
+	bool has_pid_file; /* it is ours */
 	uint64_t stop_at_us, close_listeners_at_us;
 	/* the last reload */
 	bool last_reload_ok;
@@ -74,6 +75,8 @@ void weir_apply(struct weir *w);
 /* weir_rules.c: hba_file and ident_file, NULL if there is none. -1: errors were added to problems, both are NULL. */
 int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		    struct config_problems *problems);
+/* weir_user.c: once all that needs root is done. -1 and why: it must not go on. */
+int weir_become(struct weir *w, struct fail *why);
 
 /* weir_stop.c */
 void weir_stop(struct weir *w, bool at_once);

@@ -93,6 +93,12 @@ const char *const reject_reason_names[RJ_COUNT] = {
 	[RJ_SHUTDOWN] = "shutdown",
 	[RJ_LOGIN_TIMEOUT] = "login_timeout",
 	[RJ_DESCRIPTORS] = "descriptors",
+	[RJ_MAX_ADDRESS] = "max_address",
+	[RJ_DATABASE_RATE] = "database_login_rate",
+	[RJ_USER_RATE] = "user_login_rate",
+	[RJ_ADDRESS_RATE] = "address_login_rate",
+	[RJ_LOGGING_IN] = "logging_in",
+	[RJ_FAILED_LOGINS] = "failed_logins",
 };
 const char *const connect_failure_names[CF_COUNT] = {
 	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",

@@ -43,6 +43,13 @@ struct client_login {
 	char *secret_text; /* its own; wiped */
 	uint8_t md5_salt[4];
 	uint64_t tls_begun_us;
+	/* door.h: */
+	struct door *door; /* NULL: in no line */
+	struct client *client;
+	TAILQ_ENTRY(client_login) in_line;
+	struct door_hold *hold; /* the answer to a wrong password is held back */
+	uint8_t line; /* enum door_line */
+	bool is_above_limit; /* max_address_client_connections, as it came */
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool has_error;
 	struct fail error; /* what PostgreSQL said of the settings */
@@ -51,6 +58,8 @@ struct client_login {
 /* client_login.c */
 void login_flush(struct client *c); /* sends what was collected */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
+/* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */
+void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
 /*
  * Something goes on elsewhere (a thread, a query): the client is not read until login_go_on, which handles what it had

@@ -9,6 +9,7 @@
 #include "config/server_tls.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,18 +25,8 @@ struct check {
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "auth", "auth_query", ANY },
-	{ "pgweir", "run_as", ANY },
-	{ "pgweir", "tenants", ANY },
-	{ "limits", "max_db_client_connections", ANY },
-	{ "limits", "max_user_client_connections", ANY },
-	{ "limits", "max_address_client_connections", ANY },
-	{ "limits", "db_login_rate", ANY },
-	{ "limits", "user_login_rate", ANY },
-	{ "limits", "address_login_rate", ANY },
-	{ "slow_query", "parameters", "on" },
-	{ "http", "auth_file", ANY },
-	{ "http", "user_histograms", "on" },
+	{ "auth", "auth_query", ANY }, { "pgweir", "tenants", ANY },	    { "slow_query", "parameters", "on" },
+	{ "http", "auth_file", ANY },  { "http", "user_histograms", "on" },
 };
 
 static unsigned
@@ -187,6 +178,16 @@ check_server_tls(const struct check *check)
 }
 
 static void
+check_run_as(const struct check *check)
+{
+	const char *name = check->config->run_as;
+
+	if (*name != '\0' && getpwnam(name) == NULL)
+		problem_error(check->sink, line_of(check, "pgweir", "run_as"),
+			      "run_as = %.64s: there is no such system user", name);
+}
+
+static void
 check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -273,6 +274,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	const struct check check = { config, sink };
 
 	check_not_yet(&check);
+	check_run_as(&check);
 	check_users_file(&check);
 	check_tls(&check);
 	check_server_tls(&check);

@@ -371,6 +371,8 @@ static const struct {
 	  "pgweir.ini:5: error: \"user_login_rate\" belongs in [user NAME]" },
 	{ "parameters in the slow log", BASE "[slow_query]\nparameters = on\n",
 	  "pgweir.ini:6: error: parameters = on is not available in this version" },
+	{ "a system user that is not there", BASE "[pgweir]\nrun_as = no_such_one\n",
+	  "pgweir.ini:6: error: run_as = no_such_one: there is no such system user" },
 	{ "passwords for the metrics", BASE "[http]\nauth_file = /x\n",
 	  "pgweir.ini:6: error: auth_file = /x is not available in this version" },
 	{ "histograms per user", BASE "[http]\nuser_histograms = on\n",
