@@ -38,7 +38,7 @@ struct scram_keys {
 
 /* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). -1 and why (22023) when malformed. */
 int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct fail *why);
-/* From a plain password (SASLprep is for a later version: bytes as they are); takes milliseconds. */
+/* From a plain password, prepared as saslprep.h says; takes milliseconds to a second. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
 /* Keys from a plain password, for logging in to a server. Takes milliseconds: keep them (see scram_keys_match). */
