@@ -22,7 +22,6 @@
 
 #define VERIFIER_PREFIX "SCRAM-SHA-256$"
 #define MOCK_SALT_LEN 16 /* bytes, as PostgreSQL makes them */
-#define MOCK_ITERATIONS 4096
 
 int
 scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t text_len,
@@ -132,7 +131,8 @@ scram_verifier_from_password(const char *password, const uint8_t *salt, size_t s
 }
 
 int
-scram_verifier_mock(const char *user, const uint8_t secret[static 32], struct scram_verifier *out, struct fail *why)
+scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations, struct scram_verifier *out,
+		    struct fail *why)
 {
 	uint8_t hash[SCRAM_KEY_LEN];
 
@@ -142,7 +142,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], struct sc
 		return -1;
 	memcpy(out->salt, hash, MOCK_SALT_LEN);
 	out->salt_len = MOCK_SALT_LEN;
-	out->iterations = MOCK_ITERATIONS;
+	out->iterations = iterations;
 	return 0;
 }
 

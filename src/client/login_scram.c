@@ -21,9 +21,9 @@ login_scram_begin(struct client *c, struct fail *why)
 		r = verifier_cache_get(c->env->verifiers, l->user, l->secret.text, &v, why);
 	else {
 		l->is_known = false; /* nobody, or an MD5 secret that SCRAM can't use */
-		r = scram_verifier_mock(l->user, c->env->mock_secret, &v, why);
+		r = scram_verifier_mock(l->user, c->env->mock_secret, 4096, &v, why);
 	}
-	if (r == 0 && (l->scram = scram_server_new(&v, !l->is_known)) == NULL)
+	if (r == 0 && (l->scram = scram_server_new(&v, !l->is_known, &(struct scram_channel){ 0 })) == NULL)
 		r = fail_set(why, "53200", "out of memory");
 	OPENSSL_cleanse(&v, sizeof(v));
 	if (r == 0)

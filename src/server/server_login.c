@@ -166,7 +166,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 		return fail_set(why, "28000", "PostgreSQL at %s offers no SASL mechanism pgweir knows", srv->address);
 	if (!srv->target->keys->is_set && srv->target->password == NULL)
 		return no_secret(srv, "SCRAM-SHA-256", why);
-	l->scram = scram_client_new();
+	l->scram = scram_client_new(&(struct scram_channel){ 0 }, SCRAM_BINDING_PREFER);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a SCRAM exchange");
 	if (scram_client_first(l->scram, text, why) < 0)
