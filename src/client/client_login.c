@@ -249,6 +249,8 @@ login_go_on(struct client *c)
 	uint8_t *whole = c->pending;
 	size_t len = c->pending_len;
 
+	if (c->login->verifier.waits_for != NULL)
+		return; /* what it waited for was found, and now it waits for keys made of it */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->stream, true);
 	c->pending = NULL;
