@@ -69,6 +69,10 @@ load(const char *path, const char *uri, bool is_check)
 	struct config_problems problems = { 0 };
 	struct config *config = uri != NULL ? config_from_upstream(uri, &problems) : config_load(path, &problems);
 
+	if (config != NULL && weir_check_files(config, &problems) < 0) {
+		config_unref(config);
+		config = NULL;
+	}
 	print_problems(&problems);
 	if (is_check || problems.error_count > 0)
 		print_sum(path != NULL ? path : "--upstream", &problems);

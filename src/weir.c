@@ -357,6 +357,20 @@ new_base(void)
 	return base;
 }
 
+/* They were read before, to tell all that is wrong with them; what is wrong by now is told in one line. */
+static int
+load_rules(struct weir *w, struct fail *why)
+{
+	struct config_problems problems = { 0 };
+	int r = weir_load_rules(w->config, &w->hba, &w->ident, &problems);
+
+	for (size_t i = problems.count; r < 0 && i-- > 0;)
+		if (problems.list[i].is_error)
+			fail_set(why, "F0000", "%s", problems.list[i].text); /* the first of them */
+	config_problems_fini(&problems);
+	return r;
+}
+
 struct weir *
 weir_new(struct config *config, struct fail *why)
 {
@@ -375,7 +389,8 @@ weir_new(struct config *config, struct fail *why)
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
 	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
-		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL) {
+		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL &&
+		 load_rules(w, why) == 0) {
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
@@ -459,6 +474,8 @@ weir_free(struct weir *w)
 	log_free(w->log);
 	config_problems_fini(&w->problems);
 	users_unref(w->users);
+	hba_unref(w->hba);
+	ident_unref(w->ident);
 	config_unref(w->config);
 	if (w->base != NULL)
 		event_base_free(w->base);

@@ -12,6 +12,12 @@
 
 struct weir; /* opaque: weir_state.h */
 
+/*
+ * What config_load leaves alone: the contents of hba_file and ident_file. -1: errors were added to problems; in any
+ * case, warnings may have been.
+ */
+int weir_check_files(const struct config *config, struct config_problems *problems);
+
 /* Takes a reference on config. NULL and why: an address is taken, the users_file is unreadable, no memory. */
 struct weir *weir_new(struct config *config, struct fail *why);
 void weir_run(struct weir *w);

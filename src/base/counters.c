@@ -82,7 +82,8 @@ const char *const tls_result_names[TLS_RESULTS] = {
 	[TLS_RESULT_FAILED] = "failed",
 };
 const char *const login_method_names[LM_COUNT] = {
-	[LM_TRUST] = "trust", [LM_MD5] = "md5", [LM_SCRAM] = "scram", [LM_CERT] = "cert", [LM_NONE] = "none",
+	[LM_TRUST] = "trust",	    [LM_MD5] = "md5",	[LM_SCRAM] = "scram", [LM_CERT] = "cert",
+	[LM_PASSWORD] = "password", [LM_PEER] = "peer", [LM_NONE] = "none",
 };
 const char *const reject_reason_names[RJ_COUNT] = {
 	[RJ_MAX_CLIENT_CONNECTIONS] = "max_client_connections",

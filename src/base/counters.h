@@ -60,7 +60,7 @@ enum login_result {
 };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_RESULT_OK, TLS_RESULT_RESUMED, TLS_RESULT_FAILED, TLS_RESULTS };
-enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_NONE, LM_COUNT };
+enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_PASSWORD, LM_PEER, LM_NONE, LM_COUNT };
 enum reject_reason {
 	RJ_MAX_CLIENT_CONNECTIONS,
 	RJ_MAX_DATABASE,

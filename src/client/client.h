@@ -46,6 +46,8 @@ struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
 struct audit; /* audit.h */
+struct hba; /* auth/hba.h */
+struct ident; /* auth/ident.h */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
@@ -83,6 +85,8 @@ struct client_env {
 	struct audit *audit;
 	struct config *config; /* the present ones; a reload replaces them */
 	struct users *users;
+	struct hba *hba; /* method = hba; else NULL */
+	struct ident *ident; /* or NULL */
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;

@@ -1,7 +1,7 @@
 /*
  * src/client/client_auth.c - the order of a login's steps: which proof is asked for (login_rule.c), what is known of
- * the user (login_secret.c), the exchange (login_md5.c, login_scram.c); then the console, or the limit on clients and
- * the pool. Users that are not known get the same exchange as those that are.
+ * the user (login_secret.c), the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients
+ * and the pool. Users that are not known get the same exchange as those that are.
  */
 #include "client/login.h"
 #include "wire/frame.h"
@@ -138,25 +138,40 @@ login_authenticate(struct client *c)
 		env->counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		login_refuse(c, &why, LR_ERROR);
-	} else if (login_rule(c, &why) < 0)
+	} else if (login_rule(c, &why) < 0 || login_certificate(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (l->demand == AUTH_TRUST)
 		admit(c, LM_TRUST);
-	else {
+	else if (l->demand == AUTH_CERT)
+		admit(c, LM_CERT);
+	else if (l->demand == AUTH_PEER) {
+		c->state = CL_AUTHENTICATION;
+		if (login_peer_begin(c, &why) < 0)
+			login_refuse(c, &why, LR_ERROR);
+	} else {
 		c->state = CL_AUTHENTICATION;
 		login_find_secret(c);
 	}
 }
 
+static int
+begin_exchange(struct client *c, struct fail *why)
+{
+	const struct client_login *l = c->login;
+
+	if (l->demand == AUTH_PASSWORD)
+		return login_cleartext_begin(c, why);
+	/* A SCRAM secret is of no use to md5; PostgreSQL, too, asks for SCRAM then. */
+	return l->demand == AUTH_MD5 && l->secret.kind != SECRET_SCRAM ? login_md5_begin(c, why)
+								       : login_scram_begin(c, why);
+}
+
 void
 login_secret_found(struct client *c)
 {
-	struct client_login *l = c->login;
 	struct fail why;
 
-	/* A SCRAM secret is of no use to the older methods; PostgreSQL, too, asks for SCRAM then. */
-	if ((l->demand == AUTH_MD5 && l->secret.kind != SECRET_SCRAM ? login_md5_begin(c, &why)
-								     : login_scram_begin(c, &why)) < 0)
+	if (begin_exchange(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (!login_is_waiting(c))
 		login_flush(c);
@@ -181,6 +196,8 @@ login_password(struct client *c, const uint8_t *bytes, size_t len)
 		return 0;
 	if (c->login->method == LM_MD5)
 		login_md5_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
+	else if (c->login->method == LM_PASSWORD)
+		login_cleartext_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	else
 		login_scram_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	return FRAME_HEAD_LEN + (size_t)f.body_len;

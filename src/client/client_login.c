@@ -37,6 +37,8 @@ login_free(struct client_login *l)
 	free(l->secret_text);
 	scram_server_free(l->scram);
 	users_unref(l->users);
+	hba_unref(l->hba);
+	ident_unref(l->ident);
 	OPENSSL_cleanse(l, sizeof(*l));
 	free(l);
 }
@@ -244,7 +246,7 @@ login_is_waiting(const struct client *c)
 }
 
 void
-login_go_on(struct client *c)
+login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg)
 {
 	uint8_t *whole = c->pending;
 	size_t len = c->pending_len;
@@ -255,9 +257,19 @@ login_go_on(struct client *c)
 	stream_set_reading(&c->stream, true);
 	c->pending = NULL;
 	c->pending_len = c->pending_cap = 0;
-	if (len > 0)
+	if (verdict != NULL)
+		verdict(c, arg); /* may end the login, and c */
+	if (len > 0 && !c->is_closing)
 		login_bytes(c, whole, len);
+	if (whole != NULL)
+		OPENSSL_cleanse(whole, len); /* there may be a password among it */
 	free(whole);
+}
+
+void
+login_go_on(struct client *c)
+{
+	login_conclude(c, NULL, NULL);
 }
 
 void

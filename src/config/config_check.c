@@ -24,8 +24,6 @@ struct check {
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "auth", "method", "cert" },
-	{ "auth", "method", "hba" },
 	{ "auth", "auth_query", ANY },
 	{ "pgweir", "run_as", ANY },
 	{ "pgweir", "tenants", ANY },
@@ -154,6 +152,22 @@ check_tls(const struct check *check)
 		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
 }
 
+/* What else a method needs; what is in the files it names is weir_rules.c's. */
+static void
+check_method(const struct check *check)
+{
+	const struct config *config = check->config;
+	bool has_tls = config->tls_mode != TLS_OFF && *config->tls_certificate_file && *config->tls_ca_file;
+
+	if (config->auth_method == AUTH_HBA && !*config->hba_file && !is_bad(check, "auth", "hba_file"))
+		problem_error(check->sink, line_of(check, "auth", "method"),
+			      "method = hba needs hba_file, a file of rules as in PostgreSQL's pg_hba.conf");
+	if (config->auth_method == AUTH_CERT && !has_tls && !is_bad(check, "tls_client", "certificate_file") &&
+	    !is_bad(check, "tls_client", "ca_file"))
+		problem_error(check->sink, line_of(check, "auth", "method"),
+			      "method = cert needs TLS: set certificate_file, key_file and ca_file in [tls_client]");
+}
+
 static void
 check_server_tls(const struct check *check)
 {
@@ -262,6 +276,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_users_file(&check);
 	check_tls(&check);
 	check_server_tls(&check);
+	check_method(&check);
 	check_listens(&check);
 	check_pools(&check);
 	check_no_effect(&check);
