@@ -277,7 +277,7 @@ make_parts(struct weir *w, struct fail *why)
 	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.images = image_store_new(seeds[0]);
 	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
-	w->clients.verifiers = verifier_cache_new();
+	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.audit = audit_new();
 	w->clients.door = door_new(w->base, why);
 	if (w->clients.door == NULL)

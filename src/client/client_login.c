@@ -270,6 +270,8 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 
 	if (door_is_answer_held(c->login))
 		return; /* what went on elsewhere found the proof wrong: that one waits on */
+	if (c->login->verifier.waits_for != NULL)
+		return; /* what it waited for was found, and now it waits for keys made of it */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->stream, true);
 	c->pending = NULL;

@@ -19,6 +19,7 @@
 #include "auth/scram.h"
 #include "auth/users.h"
 #include "client/client.h"
+#include "client/verifier_cache.h"
 #include "wire/startup.h"
 
 struct client_login {
@@ -28,7 +29,8 @@ struct client_login {
 	char *user, *database;
 	enum startup_replication replication;
 	struct server *opening; /* for it alone, its login under way (replication.c) */
-	struct scram_server *scram;
+	struct scram_server *scram; /* NULL: not begun */
+	struct verifier_ticket verifier; /* while its own is derived */
 	struct scram_keys keys;
 	enum login_method method; /* for the measures */
 	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */

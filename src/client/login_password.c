@@ -131,7 +131,8 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	if (l->is_known && l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &a->verifier, why);
 	else
-		r = scram_verifier_mock(l->user, c->env->mock_secret, &a->verifier, why);
+		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->config->scram_iterations, &a->verifier,
+					why);
 	if (r == 0 && workers_submit(c->env->workers, &a->work, WORK_NEW) < 0)
 		r = fail_set(why, "53300", "too many logins at a time");
 	if (r < 0)

@@ -200,10 +200,11 @@ def one_statement(sql, parameters=(), name="", types=()):
 class Scram:
     """The client's side, in steps, so that a test can bend each of them."""
 
-    def __init__(self, password, nonce=None, gs2="n,,"):
+    def __init__(self, password, nonce=None, gs2="n,,", binding=b""):
         self.password = password.encode() if isinstance(password, str) else password
         self.nonce = nonce or base64.b64encode(os.urandom(18)).decode()
         self.gs2 = gs2
+        self.binding = binding if gs2.startswith("p=") else b""     # tls-server-end-point
         self.client_first_bare = "n=,r=" + self.nonce
 
     def initial_response(self, mechanism="SCRAM-SHA-256"):
@@ -217,7 +218,8 @@ class Scram:
         salted = hashlib.pbkdf2_hmac("sha256", self.password, base64.b64decode(fields["s"]), int(fields["i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         stored_key = hashlib.sha256(client_key).digest()
-        without_proof = f"c={base64.b64encode(self.gs2.encode()).decode()},r={fields['r']}"
+        bound = base64.b64encode(self.gs2.encode() + self.binding).decode()
+        without_proof = f"c={bound},r={fields['r']}"
         signed = ",".join((self.client_first_bare, self.server_first, without_proof)).encode()
         proof = bytes(a ^ b for a, b in zip(client_key, hmac.digest(stored_key, signed, "sha256")))
         server_key = hmac.digest(salted, b"Server Key", "sha256")
@@ -228,7 +230,11 @@ class Scram:
 def scram_verifier(password, iterations=4096, salt=None):
     """A secret as it stands in pg_authid and users.txt."""
     salt = salt or os.urandom(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    return scram_secret(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations), salt, iterations)
+
+
+def scram_secret(salted, salt, iterations):
+    """The same, of a salted password."""
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
     return "SCRAM-SHA-256$%d:%s$%s:%s" % (iterations, base64.b64encode(salt).decode(),
