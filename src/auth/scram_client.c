@@ -18,11 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static_assert(sizeof("c=biws,r=,p=") + SCRAM_NONCE_MAX + BASE64_LEN(SCRAM_KEY_LEN) <= SCRAM_TEXT_MAX,
+static_assert(sizeof("c=,r=,p=") + SCRAM_BINDING_TEXT_MAX + SCRAM_NONCE_MAX + BASE64_LEN(SCRAM_KEY_LEN) <=
+		  SCRAM_TEXT_MAX,
 	      "the longest client-final must fit");
 
 struct scram_client {
 	enum scram_turn turn;
+	struct scram_channel channel;
+	enum scram_binding policy;
+	char gs2_flag; /* as in scram_text.h */
 	char user[64];
 	char nonce[SCRAM_NONCE_MAX + 1]; /* ours; after the challenge ours, then the server's */
 	size_t nonce_len;
@@ -34,12 +38,16 @@ struct scram_client {
 };
 
 struct scram_client *
-scram_client_new_with_nonce(const char *user, const char *nonce)
+scram_client_new_with_nonce(const struct scram_channel *channel, enum scram_binding policy, const char *user,
+			    const char *nonce)
 {
 	struct scram_client *c;
 
 	if (strlen(user) >= sizeof(c->user) || strlen(nonce) >= SCRAM_NONCE_MAX || (c = calloc(1, sizeof(*c))) == NULL)
 		return NULL;
+	c->channel = *channel;
+	c->policy = policy;
+	c->gs2_flag = 'n';
 	snprintf(c->user, sizeof(c->user), "%s", user);
 	c->nonce_len = (size_t)snprintf(c->nonce, sizeof(c->nonce), "%s", nonce);
 	c->auth_message.limit = SCRAM_AUTH_MESSAGE_MAX;
@@ -47,11 +55,11 @@ scram_client_new_with_nonce(const char *user, const char *nonce)
 }
 
 struct scram_client *
-scram_client_new(void)
+scram_client_new(const struct scram_channel *channel, enum scram_binding policy)
 {
 	char nonce[SCRAM_OWN_NONCE_LEN + 1];
 
-	return scram_nonce(nonce) == 0 ? scram_client_new_with_nonce("", nonce) : NULL;
+	return scram_nonce(nonce) == 0 ? scram_client_new_with_nonce(channel, policy, "", nonce) : NULL;
 }
 
 void
@@ -64,14 +72,70 @@ scram_client_free(struct scram_client *c)
 	free(c);
 }
 
+static bool
+is_offered(const uint8_t *offer, size_t len, const char *mechanism)
+{
+	while (len > 0 && offer[0] != 0) {
+		const uint8_t *end = memchr(offer, 0, len);
+
+		if (end == NULL)
+			return false;
+		if (strcmp((const char *)offer, mechanism) == 0)
+			return true;
+		len -= (size_t)(end + 1 - offer);
+		offer = end + 1;
+	}
+	return false;
+}
+
+const char *
+scram_client_select(struct scram_client *c, const uint8_t *offer, size_t offer_len, struct fail *why)
+{
+	bool has_plus = is_offered(offer, offer_len, SCRAM_PLUS), has_plain = is_offered(offer, offer_len, SCRAM_PLAIN);
+	bool can_bind = c->channel.is_tls && c->channel.end_point_len > 0 && c->policy != SCRAM_BINDING_DISABLE;
+
+	if (c->turn != SCRAM_TURN_FIRST) {
+		fail_set(why, "08P01", "SCRAM message out of turn");
+	} else if (has_plus && can_bind) {
+		c->gs2_flag = 'p';
+		return SCRAM_PLUS;
+	} else if (has_plus && !c->channel.is_tls) {
+		fail_set(why, "28000", "the server offers SCRAM-SHA-256-PLUS over a connection without TLS");
+		fail_detail(why, "It may not be the server that is meant, or something in between ends TLS.");
+	} else if (c->policy == SCRAM_BINDING_REQUIRE) {
+		fail_set(why, "28000", "channel binding is required, but %s",
+			 !c->channel.is_tls ? "the connection has no TLS"
+			 : has_plus	    ? "the server's certificate has no hash to bind to"
+					    : "the server does not offer it");
+		fail_hint(why, "Set channel_binding=prefer, or see to it that the server has TLS, an RSA or ECDSA "
+			       "certificate, and scram-sha-256 in its pg_hba.conf.");
+	} else if (has_plain) {
+		/* Not after an offer that we can't take up: the server would see a man in the middle. */
+		c->gs2_flag = can_bind ? 'y' : 'n';
+		return SCRAM_PLAIN;
+	} else
+		fail_set(why, "28000", "the server offers no SASL mechanism that pgweir knows");
+	c->turn = SCRAM_TURN_OVER;
+	return NULL;
+}
+
+bool
+scram_client_is_bound(const struct scram_client *c)
+{
+	return c->gs2_flag == 'p';
+}
+
 int
 scram_client_first(struct scram_client *c, char out[static SCRAM_TEXT_MAX], struct fail *why)
 {
+	char header[SCRAM_GS2_MAX], binding[SCRAM_BINDING_TEXT_MAX];
+
 	out[0] = '\0';
 	if (scram_take_turn(&c->turn, SCRAM_TURN_FIRST, why) < 0)
 		return -1;
-	snprintf(out, SCRAM_TEXT_MAX, "n,,n=%s,r=%s", c->user, c->nonce);
-	buf_printf(&c->auth_message, "%s,", out + 3);
+	scram_binding_text(c->gs2_flag, &c->channel, header, binding);
+	snprintf(out, SCRAM_TEXT_MAX, "%sn=%s,r=%s", header, c->user, c->nonce);
+	buf_printf(&c->auth_message, "%s,", out + strlen(header));
 	if (!buf_ok(&c->auth_message))
 		return scram_no_memory(why);
 	c->turn = SCRAM_TURN_CHALLENGE;
@@ -151,6 +215,7 @@ int
 scram_client_final(struct scram_client *c, const struct scram_keys *keys, char out[static SCRAM_TEXT_MAX],
 		   struct fail *why)
 {
+	char binding[SCRAM_BINDING_TEXT_MAX];
 	uint8_t proof[SCRAM_KEY_LEN];
 	int len;
 
@@ -160,7 +225,8 @@ scram_client_final(struct scram_client *c, const struct scram_keys *keys, char o
 	if (!scram_keys_match(keys, c->salt, c->salt_len, c->iterations))
 		return fail_set(why, "28P01",
 				"the SCRAM keys are for another salt or iteration count than the server's");
-	len = snprintf(out, SCRAM_TEXT_MAX, "c=biws,r=%s", c->nonce);
+	scram_binding_text(c->gs2_flag, &c->channel, NULL, binding);
+	len = snprintf(out, SCRAM_TEXT_MAX, "c=%s,r=%s", binding, c->nonce);
 	buf_put(&c->auth_message, out, (size_t)len);
 	if (!buf_ok(&c->auth_message))
 		return scram_no_memory(why);

@@ -1,28 +1,27 @@
 /*
  * src/auth/scram_keys.c - what SCRAM's two sides know before they talk (RFC 5802, 3).
  *
- *   SaltedPassword = PBKDF2(password, salt, iterations)       the slow step, on purpose
- *   ClientKey      = HMAC(SaltedPassword, "Client Key")       proves to a server who logs in
- *   StoredKey      = SHA256(ClientKey)                        enough to check such a proof, not to make one
- *   ServerKey      = HMAC(SaltedPassword, "Server Key")       proves to a client that the server knows it
+ *   SaltedPassword = PBKDF2(password, salt, iterations)       the slow step, on purpose; saslprep.h prepares the
+ * password ClientKey      = HMAC(SaltedPassword, "Client Key")       proves to a server who logs in StoredKey      =
+ * SHA256(ClientKey)                        enough to check such a proof, not to make one ServerKey      =
+ * HMAC(SaltedPassword, "Server Key")       proves to a client that the server knows it
  *
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
 #include "auth/scram_keys.h"
 
 #include "auth/base64.h"
+#include "auth/saslprep.h"
 #include "auth/scram_text.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/sha.h>
-#include <limits.h>
 #include <string.h>
 
 #define VERIFIER_PREFIX "SCRAM-SHA-256$"
 #define MOCK_SALT_LEN 16 /* bytes, as PostgreSQL makes them */
-#define MOCK_ITERATIONS 4096
 
 int
 scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t text_len,
@@ -58,24 +57,40 @@ scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY
 	return base64_decode(text, text_len, out, SCRAM_KEY_LEN, &len) == 0 && len == SCRAM_KEY_LEN ? 0 : -1;
 }
 
+/* PBKDF2 of the prepared password. */
+static int
+salted_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
+		uint8_t out[static SCRAM_KEY_LEN], struct fail *why)
+{
+	char *prepared;
+	int result = 0;
+
+	if (saslprep(password, &prepared) < 0)
+		return scram_no_memory(why);
+	if (prepared != NULL)
+		password = prepared;
+	if (PKCS5_PBKDF2_HMAC(password, (int)strlen(password), salt, (int)salt_len, (int)iterations, EVP_sha256(),
+			      SCRAM_KEY_LEN, out) != 1)
+		result = fail_set(why, "XX000", "could not compute PBKDF2");
+	saslprep_free(prepared);
+	return result;
+}
+
 int
 scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			 struct scram_keys *out, struct fail *why)
 {
 	uint8_t salted[SCRAM_KEY_LEN];
-	size_t password_len = strlen(password);
 	int result = -1;
 
 	memset(out, 0, sizeof(*out));
-	if (password_len > INT_MAX || salt_len == 0 || salt_len > SCRAM_SALT_MAX || iterations == 0 ||
+	if (strlen(password) > SASLPREP_MAX || salt_len == 0 || salt_len > SCRAM_SALT_MAX || iterations == 0 ||
 	    iterations > SCRAM_ITERATIONS_MAX)
 		return fail_set(why, "22023", "no SCRAM keys with a salt of %zu bytes and %u iterations", salt_len,
 				(unsigned)iterations);
-	if (PKCS5_PBKDF2_HMAC(password, (int)password_len, salt, (int)salt_len, (int)iterations, EVP_sha256(),
-			      SCRAM_KEY_LEN, salted) != 1)
-		fail_set(why, "XX000", "could not compute PBKDF2");
-	else if (scram_hmac(salted, "Client Key", 10, out->client_key, why) == 0 &&
-		 scram_hmac(salted, "Server Key", 10, out->server_key, why) == 0)
+	if (salted_password(password, salt, salt_len, iterations, salted, why) == 0 &&
+	    scram_hmac(salted, "Client Key", 10, out->client_key, why) == 0 &&
+	    scram_hmac(salted, "Server Key", 10, out->server_key, why) == 0)
 		result = 0;
 	OPENSSL_cleanse(salted, sizeof(salted));
 	if (result < 0) {
@@ -116,7 +131,8 @@ scram_verifier_from_password(const char *password, const uint8_t *salt, size_t s
 }
 
 int
-scram_verifier_mock(const char *user, const uint8_t secret[static 32], struct scram_verifier *out, struct fail *why)
+scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations, struct scram_verifier *out,
+		    struct fail *why)
 {
 	uint8_t hash[SCRAM_KEY_LEN];
 
@@ -126,7 +142,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], struct sc
 		return -1;
 	memcpy(out->salt, hash, MOCK_SALT_LEN);
 	out->salt_len = MOCK_SALT_LEN;
-	out->iterations = MOCK_ITERATIONS;
+	out->iterations = iterations;
 	return 0;
 }
 

@@ -18,16 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "y" says: I could bind to the channel, but you did not offer it. We don't, so it is as good as "n". */
 #define GS2_NO_BINDING 'n'
 #define GS2_NOT_OFFERED 'y'
+#define GS2_BINDING 'p'
 
 static_assert(SCRAM_NONCE_MAX + BASE64_LEN(SCRAM_SALT_MAX) + sizeof("r=,s=,i=1000000") <= SCRAM_TEXT_MAX,
 	      "the longest server-first must fit");
 
 struct scram_server {
 	struct scram_verifier verifier;
-	bool is_mock;
+	struct scram_channel channel;
+	bool is_mock, is_plus; /* is_plus: the client chose PLUS */
 	enum scram_turn turn;
 	char gs2_flag;
 	char own_nonce[SCRAM_NONCE_MAX + 1];
@@ -37,13 +38,15 @@ struct scram_server {
 };
 
 struct scram_server *
-scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock, const char *nonce)
+scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock, const struct scram_channel *channel,
+			    const char *nonce)
 {
 	struct scram_server *s;
 
 	if (strlen(nonce) >= SCRAM_NONCE_MAX || (s = calloc(1, sizeof(*s))) == NULL)
 		return NULL;
 	s->verifier = *verifier;
+	s->channel = *channel;
 	s->is_mock = is_mock;
 	s->auth_message.limit = SCRAM_AUTH_MESSAGE_MAX;
 	snprintf(s->own_nonce, sizeof(s->own_nonce), "%s", nonce);
@@ -51,11 +54,11 @@ scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock,
 }
 
 struct scram_server *
-scram_server_new(const struct scram_verifier *verifier, bool is_mock)
+scram_server_new(const struct scram_verifier *verifier, bool is_mock, const struct scram_channel *channel)
 {
 	char nonce[SCRAM_OWN_NONCE_LEN + 1];
 
-	return scram_nonce(nonce) == 0 ? scram_server_new_with_nonce(verifier, is_mock, nonce) : NULL;
+	return scram_nonce(nonce) == 0 ? scram_server_new_with_nonce(verifier, is_mock, channel, nonce) : NULL;
 }
 
 void
@@ -68,29 +71,101 @@ scram_server_free(struct scram_server *s)
 	free(s);
 }
 
-/* "n,," or "y,,": no channel binding, no other identity. What is left is client-first-bare. */
-static int
-take_gs2_header(struct scram_span *rest, char *flag, struct fail *why)
+static bool
+can_bind(const struct scram_server *s)
 {
-	const char *in = rest->text;
+	return s->channel.is_tls && s->channel.end_point_len > 0;
+}
+
+size_t
+scram_server_offer(const struct scram_server *s, char out[static SCRAM_OFFER_MAX])
+{
+	static const char both[] = SCRAM_PLUS "\0" SCRAM_PLAIN "\0", plain[] = SCRAM_PLAIN "\0";
+	size_t len = can_bind(s) ? sizeof(both) : sizeof(plain);
+
+	static_assert(sizeof(both) <= SCRAM_OFFER_MAX, "the offer must fit");
+	memcpy(out, can_bind(s) ? both : plain, len);
+	return len;
+}
+
+int
+scram_server_select(struct scram_server *s, const char *mechanism, struct fail *why)
+{
+	s->is_plus = strcmp(mechanism, SCRAM_PLUS) == 0;
+	if (s->turn == SCRAM_TURN_FIRST && (s->is_plus ? can_bind(s) : strcmp(mechanism, SCRAM_PLAIN) == 0))
+		return 0;
+	s->turn = SCRAM_TURN_OVER;
+	return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
+}
+
+/* Takes "=type", of a client that binds. */
+static int
+take_binding_type(struct scram_span *rest, struct fail *why)
+{
+	const size_t wanted_len = sizeof(SCRAM_BINDING_TYPE) - 1;
+	struct scram_span type;
+	char shown[31];
+	size_t len;
+
+	if (scram_take(rest, GS2_BINDING, &type, why) < 0)
+		return -1;
+	if (type.len == wanted_len && memcmp(type.text, SCRAM_BINDING_TYPE, wanted_len) == 0)
+		return 0;
+	len = type.len < sizeof(shown) ? type.len : sizeof(shown) - 1;
+	for (size_t i = 0; i < len; i++)
+		shown[i] = type.text[i] >= 0x21 && type.text[i] <= 0x7e ? type.text[i] : '?';
+	shown[len] = '\0';
+	return fail_set(why, "08P01", "unsupported SCRAM channel-binding type \"%s\"", shown);
+}
+
+/* The flag must agree with the mechanism, and with what we offered. */
+static int
+check_gs2_flag(const struct scram_server *s, char flag, struct fail *why)
+{
 	char shown[8];
 
-	*flag = in[0];
-	if (*flag == 'p')
+	if (flag != GS2_NO_BINDING && flag != GS2_NOT_OFFERED && flag != GS2_BINDING)
+		return scram_malformed(why, "Unexpected channel-binding flag \"%s\".", scram_show(flag, shown));
+	if (flag == GS2_BINDING && !s->is_plus)
 		return scram_malformed(why, "The client selected SCRAM-SHA-256 without channel binding, "
 					    "but the SCRAM message includes channel binding data.");
-	if (*flag != GS2_NO_BINDING && *flag != GS2_NOT_OFFERED)
-		return scram_malformed(why, "Unexpected channel-binding flag \"%s\".", scram_show(*flag, shown));
-	if (rest->len < 2 || in[1] != ',')
-		return scram_malformed(why, "Comma expected, but found %s.",
-				       rest->len < 2 ? "end of string" : scram_show(in[1], shown));
-	if (rest->len > 2 && in[2] == 'a')
+	if (flag != GS2_BINDING && s->is_plus)
+		return scram_malformed(why, "The client selected SCRAM-SHA-256-PLUS, "
+					    "but the SCRAM message does not include channel binding data.");
+	if (flag == GS2_NOT_OFFERED && can_bind(s)) {
+		fail_set(why, "28000", "SCRAM channel binding negotiation error");
+		return fail_detail(why, "The client supports SCRAM channel binding but thinks the server does not.  "
+					"However, this server does support channel binding.");
+	}
+	return 0;
+}
+
+/* "n,,", "y,," or "p=tls-server-end-point,,": no other identity. What is left is client-first-bare. */
+static int
+take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *why)
+{
+	char shown[8];
+
+	s->gs2_flag = rest->text[0];
+	if (check_gs2_flag(s, s->gs2_flag, why) < 0)
+		return -1;
+	if (s->gs2_flag == GS2_BINDING) {
+		if (take_binding_type(rest, why) < 0)
+			return -1;
+	} else {
+		if (rest->len < 2 || rest->text[1] != ',')
+			return scram_malformed(why, "Comma expected, but found %s.",
+					       rest->len < 2 ? "end of string" : scram_show(rest->text[1], shown));
+		rest->text += 2;
+		rest->len -= 2;
+	}
+	if (rest->len > 0 && rest->text[0] == 'a')
 		return fail_set(why, "0A000", "client uses authorization identity, but it is not supported");
-	if (rest->len < 3 || in[2] != ',')
+	if (rest->len == 0 || rest->text[0] != ',')
 		return scram_malformed(why, "Unexpected attribute \"%s\" in client-first-message.",
-				       rest->len < 3 ? "" : scram_show(in[2], shown));
-	rest->text += 3;
-	rest->len -= 3;
+				       rest->len == 0 ? "" : scram_show(rest->text[0], shown));
+	rest->text++;
+	rest->len--;
 	return 0;
 }
 
@@ -119,7 +194,7 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 
 	out[0] = '\0';
 	if (scram_take_turn(&s->turn, SCRAM_TURN_FIRST, why) < 0 || scram_check_text(in, in_len, why) < 0 ||
-	    take_gs2_header(&bare, &s->gs2_flag, why) < 0 || take_client_first(bare, &nonce, why) < 0)
+	    take_gs2_header(s, &bare, why) < 0 || take_client_first(bare, &nonce, why) < 0)
 		return -1;
 	if (nonce.len > SCRAM_NONCE_MAX - own_len)
 		return scram_malformed(why, "The nonce is longer than %zu characters.", SCRAM_NONCE_MAX - own_len);
@@ -137,20 +212,30 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 	return 0;
 }
 
+/* c=: what the client signed of the channel must be what we know of it. */
+static int
+check_binding(const struct scram_server *s, struct scram_span binding, struct fail *why)
+{
+	char wanted[SCRAM_BINDING_TEXT_MAX];
+	size_t wanted_len = scram_binding_text(s->gs2_flag, &s->channel, NULL, wanted);
+
+	if (binding.len == wanted_len && CRYPTO_memcmp(binding.text, wanted, wanted_len) == 0)
+		return 0;
+	if (!s->is_plus)
+		return fail_set(why, "08P01", "unexpected SCRAM channel-binding attribute in client-final-message");
+	return fail_set(why, "28000", "SCRAM channel binding check failed");
+}
+
 /* Leaves the length of client-final without its proof in *without_proof_len. */
 static int
 take_client_final(const struct scram_server *s, const char *in, size_t in_len, uint8_t proof[static SCRAM_KEY_LEN],
 		  size_t *without_proof_len, struct fail *why)
 {
-	const char *binding_wanted = s->gs2_flag == GS2_NOT_OFFERED ? "eSws" : "biws"; /* "y,,", "n,," */
 	struct scram_span rest = { in, in_len }, binding, nonce, value;
 	char name;
 
-	if (scram_take(&rest, 'c', &binding, why) < 0)
-		return -1;
-	if (binding.len != 4 || memcmp(binding.text, binding_wanted, 4) != 0)
-		return fail_set(why, "08P01", "unexpected SCRAM channel-binding attribute in client-final-message");
-	if (scram_take(&rest, 'r', &nonce, why) < 0)
+	if (scram_take(&rest, 'c', &binding, why) < 0 || check_binding(s, binding, why) < 0 ||
+	    scram_take(&rest, 'r', &nonce, why) < 0)
 		return -1;
 	do {
 		*without_proof_len = (size_t)(rest.text - in) - 1; /* less the comma */

@@ -1,8 +1,6 @@
 /* src/auth/scram_text.c - see scram_text.h. */
 #include "auth/scram_text.h"
 
-#include "auth/base64.h"
-
 #include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -141,6 +139,25 @@ scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out)
 	}
 	*out = (uint32_t)n;
 	return 0;
+}
+
+size_t
+scram_binding_text(char flag, const struct scram_channel *channel, char header[SCRAM_GS2_MAX],
+		   char out[static SCRAM_BINDING_TEXT_MAX])
+{
+	uint8_t bound[SCRAM_GS2_MAX + SCRAM_BINDING_MAX];
+	const bool is_bound = flag == 'p';
+	int header_len = snprintf((char *)bound, SCRAM_GS2_MAX, "%c%s,,", flag, is_bound ? "=" SCRAM_BINDING_TYPE : "");
+	size_t len = (size_t)header_len;
+
+	if (header != NULL)
+		memcpy(header, bound, len + 1);
+	if (is_bound) {
+		memcpy(bound + len, channel->end_point, channel->end_point_len);
+		len += channel->end_point_len;
+	}
+	base64_encode(bound, len, out);
+	return BASE64_LEN(len);
 }
 
 int

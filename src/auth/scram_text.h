@@ -6,14 +6,18 @@
  *   client-final    c=biws,r=<both nonces>,p=<ClientProof>    "biws": base64 of "n,,"
  *   server-final    v=<ServerSignature>
  *
- * AuthMessage, what both sides sign, is client-first less its "n,,", server-first, client-final less its proof, with
- * commas between. Shared by the two sides; everyone else uses scram.h. Nothing is copied.
+ * "n,," is the gs2 header: "y,,": I could bind to the channel, but you did not offer it; "p=tls-server-end-point,,": I
+ * do, and the bytes of tls-server-end-point follow the header in what c= is base64 of.
+ *
+ * AuthMessage, what both sides sign, is client-first less its gs2 header, server-first, client-final less its proof,
+ * with commas between. Shared by the two sides; everyone else uses scram.h. Nothing is copied.
  *
  * What a peer sent is refused in PostgreSQL's words: 08P01 "malformed SCRAM message", and a detail.
  */
 #ifndef PGWEIR_AUTH_SCRAM_TEXT_H
 #define PGWEIR_AUTH_SCRAM_TEXT_H
 
+#include "auth/base64.h"
 #include "auth/scram.h"
 #include "base/fail.h"
 
@@ -22,6 +26,13 @@
 #include <stdint.h>
 
 #define SCRAM_OWN_NONCE_LEN 24 /* characters: 18 random bytes in base64, as PostgreSQL's */
+
+#define SCRAM_PLAIN "SCRAM-SHA-256"
+#define SCRAM_PLUS "SCRAM-SHA-256-PLUS"
+#define SCRAM_BINDING_TYPE "tls-server-end-point"
+#define SCRAM_GS2_MAX sizeof("p=" SCRAM_BINDING_TYPE ",,") /* with its terminator */
+/* c=: base64 of the gs2 header and the binding, with its terminator. */
+#define SCRAM_BINDING_TEXT_MAX (BASE64_LEN(SCRAM_GS2_MAX - 1 + SCRAM_BINDING_MAX) + 1)
 
 struct scram_span {
 	const char *text; /* not terminated */
@@ -50,6 +61,9 @@ bool scram_is_printable(struct scram_span s); /* RFC 5802's "printable", at leas
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out); /* 1 to max, no sign, no leading zero */
 /* The character as it may be shown in a message: itself in quotes, or its code. */
 const char *scram_show(char c, char out[static 8]);
+/* What c= must be after this gs2 flag ('n', 'y' or 'p'); its length. header (may be NULL): the gs2 header alone. */
+size_t scram_binding_text(char flag, const struct scram_channel *channel, char header[SCRAM_GS2_MAX],
+			  char out[static SCRAM_BINDING_TEXT_MAX]);
 /* Random characters, terminated. -1: no randomness. */
 int scram_nonce(char out[static SCRAM_OWN_NONCE_LEN + 1]);
 

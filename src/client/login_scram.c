@@ -1,11 +1,81 @@
-/* src/client/login_scram.c - SCRAM with a client (protocol chapter, "SASL Authentication"). */
+/*
+ * src/client/login_scram.c - SCRAM with a client (protocol chapter, "SASL Authentication").
+ *
+ * Over TLS it is bound to the connection (SCRAM-SHA-256-PLUS), if the client wants that.
+ */
+#include "base/clock.h"
 #include "client/login.h"
-#include "client/verifier_cache.h"
+#include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <string.h>
+
+static_assert((int)TLS_END_POINT_MAX == (int)SCRAM_BINDING_MAX, "an end point must fit");
+
+/* The exchange begins: which mechanisms there are. */
+static int
+offer(struct client *c, const struct scram_verifier *v, struct fail *why)
+{
+	struct client_login *l = c->login;
+	struct scram_channel channel = { .is_tls = c->stream.tls != NULL };
+	char mechanisms[SCRAM_OFFER_MAX];
+
+	if (channel.is_tls)
+		channel.end_point_len = tls_end_point(c->stream.tls, channel.end_point);
+	l->scram = scram_server_new(v, !l->is_known, &channel);
+	if (l->scram == NULL)
+		return fail_set(why, "53200", "no memory for a login");
+	message_authentication(&l->out, 10, mechanisms, scram_server_offer(l->scram, mechanisms));
+	return 0;
+}
+
+static void
+on_derived(const struct scram_verifier *verifier, const struct fail *failed, void *arg)
+{
+	struct client *c = arg;
+	struct fail why;
+
+	*c->env->now_us = clock_now_us();
+	if (verifier == NULL) {
+		login_refuse(c, failed, LR_ERROR);
+		return;
+	}
+	if (offer(c, verifier, &why) < 0) {
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	login_flush(c);
+	if (!c->is_closing)
+		login_go_on(c);
+}
+
+static void
+abandon(void *arg)
+{
+	verifier_cache_forget(arg);
+}
+
+/* The verifier of a plain password: known, or derived elsewhere. */
+static int
+begin_plain(struct client *c, struct fail *why)
+{
+	struct client_login *l = c->login;
+	struct verifier_cache *cache = c->env->verifiers;
+	uint32_t iterations = c->env->config->scram_iterations;
+	const struct scram_verifier *known = verifier_cache_find(cache, l->user, l->secret.text, iterations);
+
+	if (known != NULL)
+		return offer(c, known, why);
+	l->verifier.done = on_derived;
+	l->verifier.arg = c;
+	if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
+		return -1;
+	login_wait(c, abandon, &l->verifier);
+	return 0;
+}
 
 int
 login_scram_begin(struct client *c, struct fail *why)
@@ -15,19 +85,17 @@ login_scram_begin(struct client *c, struct fail *why)
 	int r;
 
 	l->method = LM_SCRAM;
+	if (l->secret.kind == SECRET_PLAIN)
+		return begin_plain(c, why);
 	if (l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &v, why);
-	else if (l->secret.kind == SECRET_PLAIN)
-		r = verifier_cache_get(c->env->verifiers, l->user, l->secret.text, &v, why);
 	else {
 		l->is_known = false; /* nobody, or an MD5 secret that SCRAM can't use */
-		r = scram_verifier_mock(l->user, c->env->mock_secret, &v, why);
+		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->config->scram_iterations, &v, why);
 	}
-	if (r == 0 && (l->scram = scram_server_new(&v, !l->is_known)) == NULL)
-		r = fail_set(why, "53200", "out of memory");
-	OPENSSL_cleanse(&v, sizeof(v));
 	if (r == 0)
-		message_authentication(&l->out, 10, "SCRAM-SHA-256\0", 15);
+		r = offer(c, &v, why);
+	OPENSSL_cleanse(&v, sizeof(v));
 	return r;
 }
 
@@ -38,8 +106,10 @@ sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struc
 	size_t left;
 	uint32_t said;
 
-	if (end == NULL || strcmp((const char *)body, "SCRAM-SHA-256") != 0)
+	if (end == NULL)
 		return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
+	if (scram_server_select(c->login->scram, (const char *)body, why) < 0)
+		return -1;
 	left = len - (size_t)(end + 1 - body);
 	if (left < 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");

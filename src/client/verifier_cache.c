@@ -1,5 +1,7 @@
-/* src/client/verifier_cache.c - see verifier_cache.h. Names in it are those of users_file, not of peers. */
+/* src/client/verifier_cache.c - see verifier_cache.h. Names in it are those of users that are known, not of peers. */
 #include "client/verifier_cache.h"
+
+#include "net/workers.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -9,20 +11,61 @@
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
+#define SALT_LEN 16
+
+TAILQ_HEAD(ticket_line, verifier_ticket);
+
+/* The work and what it needs is a thread's until it is done; line and entry are the loop's all the time. */
+struct verifier_derivation {
+	struct work work;
+	char *password;
+	struct scram_verifier verifier; /* salt and iterations at first */
+	struct fail why;
+	int result;
+	struct ticket_line line;
+	struct kept *entry; /* NULL: nobody will ask for it any more */
+};
+
 struct kept {
 	UT_hash_handle hh;
-	struct scram_verifier verifier;
+	char *password;
+	struct scram_verifier verifier; /* its iterations are known from the beginning */
+	struct verifier_derivation *derivation; /* NULL: verifier is complete */
 	char user[];
 };
 
 struct verifier_cache {
+	struct workers *workers;
 	struct kept *table;
 };
 
-struct verifier_cache *
-verifier_cache_new(void)
+static void
+free_password(char *password)
 {
-	return calloc(1, sizeof(struct verifier_cache));
+	if (password != NULL)
+		OPENSSL_cleanse(password, strlen(password));
+	free(password);
+}
+
+static void
+remove_kept(struct verifier_cache *cache, struct kept *k)
+{
+	HASH_DELETE(hh, cache->table, k);
+	if (k->derivation != NULL)
+		k->derivation->entry = NULL;
+	free_password(k->password);
+	OPENSSL_cleanse(&k->verifier, sizeof(k->verifier));
+	free(k);
+}
+
+struct verifier_cache *
+verifier_cache_new(struct workers *workers)
+{
+	struct verifier_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache != NULL)
+		cache->workers = workers;
+	return cache;
 }
 
 void
@@ -32,9 +75,7 @@ verifier_cache_clear(struct verifier_cache *cache)
 
 	HASH_ITER(hh, cache->table, k, next)
 	{
-		HASH_DELETE(hh, cache->table, k);
-		OPENSSL_cleanse(&k->verifier, sizeof(k->verifier));
-		free(k);
+		remove_kept(cache, k);
 	}
 }
 
@@ -47,25 +88,154 @@ verifier_cache_free(struct verifier_cache *cache)
 	free(cache);
 }
 
-int
-verifier_cache_get(struct verifier_cache *cache, const char *user, const char *password, struct scram_verifier *out,
-		   struct fail *why)
+static bool
+is_of(const struct kept *k, const char *password, uint32_t iterations)
 {
-	size_t len = strlen(user);
-	uint8_t salt[16];
+	return k->verifier.iterations == iterations && strcmp(k->password, password) == 0;
+}
+
+const struct scram_verifier *
+verifier_cache_find(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
+{
 	struct kept *k;
 
-	HASH_FIND(hh, cache->table, user, (unsigned)len, k);
-	if (k == NULL) {
-		k = calloc(1, sizeof(*k) + len + 1);
-		if (k == NULL || RAND_bytes(salt, sizeof(salt)) != 1 ||
-		    scram_verifier_from_password(password, salt, sizeof(salt), 4096, &k->verifier, why) < 0) {
-			free(k);
-			return fail_set(why, "53200", "no memory for a login");
-		}
-		memcpy(k->user, user, len + 1);
-		HASH_ADD_KEYPTR(hh, cache->table, k->user, (unsigned)len, k);
+	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
+	return k != NULL && k->derivation == NULL && is_of(k, password, iterations) ? &k->verifier : NULL;
+}
+
+static void
+free_derivation(struct verifier_derivation *d)
+{
+	if (d == NULL)
+		return;
+	free_password(d->password);
+	OPENSSL_cleanse(d, sizeof(*d));
+	free(d);
+}
+
+/* On a thread. */
+static void
+derive(struct work *w)
+{
+	struct verifier_derivation *d =
+	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
+	struct scram_verifier made;
+
+	d->result = scram_verifier_from_password(d->password, d->verifier.salt, d->verifier.salt_len,
+						 d->verifier.iterations, &made, &d->why);
+	if (d->result == 0)
+		d->verifier = made;
+	OPENSSL_cleanse(&made, sizeof(made));
+}
+
+static void
+derived(struct work *w)
+{
+	struct verifier_derivation *d =
+	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
+	struct verifier_ticket *t;
+
+	if (d->entry != NULL) {
+		d->entry->derivation = NULL;
+		d->entry->verifier = d->verifier;
+		if (d->result < 0)
+			d->entry->verifier.iterations = 0; /* asked for by nobody: the next login tries anew */
 	}
-	*out = k->verifier;
-	return 0;
+	while ((t = TAILQ_FIRST(&d->line)) != NULL) {
+		TAILQ_REMOVE(&d->line, t, line);
+		t->waits_for = NULL;
+		t->done(d->result == 0 ? &d->verifier : NULL, &d->why, t->arg);
+	}
+	free_derivation(d);
+}
+
+/* Without an entry yet; the password is copied, the salt its own. */
+static struct verifier_derivation *
+new_derivation(const char *password, uint32_t iterations)
+{
+	struct verifier_derivation *d = calloc(1, sizeof(*d));
+
+	if (d == NULL || (d->password = strdup(password)) == NULL || RAND_bytes(d->verifier.salt, SALT_LEN) != 1) {
+		free_derivation(d);
+		return NULL;
+	}
+	d->work.run = derive;
+	d->work.done = derived;
+	d->verifier.salt_len = SALT_LEN;
+	d->verifier.iterations = iterations;
+	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* should it never run */
+	TAILQ_INIT(&d->line);
+	return d;
+}
+
+static struct kept *
+new_kept(const char *user, const char *password, uint32_t iterations)
+{
+	size_t len = strlen(user);
+	struct kept *k = calloc(1, sizeof(*k) + len + 1);
+
+	if (k == NULL || (k->password = strdup(password)) == NULL) {
+		free(k);
+		return NULL;
+	}
+	memcpy(k->user, user, len + 1);
+	k->verifier.iterations = iterations;
+	return k;
+}
+
+static void
+wait_for(struct verifier_derivation *d, struct verifier_ticket *ticket)
+{
+	ticket->waits_for = d;
+	TAILQ_INSERT_TAIL(&d->line, ticket, line);
+}
+
+static int
+begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
+      struct verifier_ticket *ticket, struct fail *why)
+{
+	struct kept *k = new_kept(user, password, iterations);
+	struct verifier_derivation *d = new_derivation(password, iterations);
+
+	if (k == NULL || d == NULL)
+		fail_set(why, "53200", "no memory for a login");
+	else if (workers_submit(cache->workers, &d->work, WORK_BEGUN) < 0)
+		fail_set(why, "53300", "too many logins at once");
+	else {
+		d->entry = k;
+		k->derivation = d;
+		HASH_ADD_KEYPTR(hh, cache->table, k->user, (unsigned)strlen(k->user), k);
+		wait_for(d, ticket);
+		return 0;
+	}
+	free_derivation(d);
+	if (k != NULL)
+		free_password(k->password);
+	free(k);
+	return -1;
+}
+
+int
+verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
+		      struct verifier_ticket *ticket, struct fail *why)
+{
+	struct kept *k;
+
+	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
+	if (k != NULL && k->derivation != NULL && is_of(k, password, iterations)) {
+		wait_for(k->derivation, ticket);
+		return 0;
+	}
+	if (k != NULL) /* of another password */
+		remove_kept(cache, k);
+	return begin(cache, user, password, iterations, ticket, why);
+}
+
+void
+verifier_cache_forget(struct verifier_ticket *ticket)
+{
+	if (ticket->waits_for == NULL)
+		return;
+	TAILQ_REMOVE(&ticket->waits_for->line, ticket, line);
+	ticket->waits_for = NULL;
 }

@@ -6,6 +6,7 @@
 #include "pool/pool_target.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct pool_owns {
 	struct server_env env; /* the pools', but for whom servers report to */
@@ -18,6 +19,7 @@ struct own {
 	struct server_target target;
 	struct pool_target *held; /* target points into it */
 	struct image *settings;
+	struct scram_keys keys; /* not the pool's, which may be another password's before its login is over */
 	const struct pool_own_ops *ops; /* NULL: nobody is told any more */
 	void *link;
 };
@@ -79,6 +81,7 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 	pool_target_unref(own->held);
 	image_unref(own->settings);
+	explicit_bzero(&own->keys, sizeof(own->keys));
 	free(own);
 }
 
@@ -144,6 +147,8 @@ own_new(struct pool_entry *entry, const char *replication, struct image *setting
 	own->held = pool_target_ref(entry->target);
 	own->settings = image_ref(settings);
 	own->target = entry->target->server;
+	own->keys = entry->keys;
+	own->target.keys = &own->keys;
 	own->target.replication = replication;
 	own->target.settings = own->settings;
 	own->conn.state = PC_OPENING;
@@ -171,6 +176,7 @@ pool_own_open(struct pool_entry *entry, const char *replication, struct image *s
 		if (own != NULL) {
 			pool_target_unref(own->held);
 			image_unref(own->settings);
+			explicit_bzero(&own->keys, sizeof(own->keys));
 		}
 		free(own);
 		budget_moved(&owns->member, PC_LENT, PC_NONE);

@@ -135,8 +135,8 @@ try_next_host(struct server *srv, enum connect_failure kind)
 	return redial(srv) == 0;
 }
 
-static void
-login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+void
+server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct fail kept = *why;
 
@@ -155,7 +155,7 @@ begin_login(struct server *srv)
 	struct fail why;
 
 	if (server_login_begin(srv, &why) < 0)
-		login_failed(srv, CF_OTHER, false, &why);
+		server_login_failed(srv, CF_OTHER, false, &why);
 }
 
 static void
@@ -167,14 +167,14 @@ on_dialled(const struct dial_result *result, void *arg)
 	*srv->env->now_us = clock_now_us();
 	srv->dial = NULL;
 	if (result->fd < 0) {
-		login_failed(srv, result->kind, false, &result->why);
+		server_login_failed(srv, result->kind, false, &result->why);
 		return;
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
 	if (stream_open(&srv->stream, srv->env->base, result->fd, &stream_ops, srv) < 0) {
 		fail_set(&why, "53200", "no memory for a server connection");
-		login_failed(srv, CF_OTHER, false, &why);
+		server_login_failed(srv, CF_OTHER, false, &why);
 		return;
 	}
 	server_step(srv, SE_CONNECTED);
@@ -185,7 +185,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	case 1:
 		break;
 	default:
-		login_failed(srv, CF_TLS, false, &why);
+		server_login_failed(srv, CF_TLS, false, &why);
 		break;
 	}
 }
@@ -208,7 +208,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	}
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
 	fail_hint(&why, "It is asked for by sslmode in upstream, or by mode in section [tls_server] of pgweir.ini.");
-	login_failed(srv, CF_TLS, true, &why);
+	server_login_failed(srv, CF_TLS, true, &why);
 }
 
 static int
@@ -218,7 +218,7 @@ process_tls_answer(struct server *srv, const uint8_t *p, size_t len)
 	int r = server_tls_answer(srv, p, len, &why);
 
 	if (r < 0)
-		login_failed(srv, CF_TLS, true, &why);
+		server_login_failed(srv, CF_TLS, true, &why);
 	else if (r == 1)
 		begin_login(srv);
 	return r;
@@ -236,7 +236,7 @@ on_login_timer(evutil_socket_t fd, short what, void *arg)
 	fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
-	login_failed(srv, CF_TIMEOUT, false, &why);
+	server_login_failed(srv, CF_TIMEOUT, false, &why);
 }
 
 static int
@@ -323,7 +323,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 
 	if (srv->bytes_in > LOGIN_BYTES_MAX) {
 		fail_set(&why, "08P01", "PostgreSQL at %s did not come to an end of its login", srv->address);
-		login_failed(srv, CF_OTHER, true, &why);
+		server_login_failed(srv, CF_OTHER, true, &why);
 		return -1;
 	}
 	while (at < len) {
@@ -349,7 +349,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 		}
 		if (r == FRAME_BAD || f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
 			fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
-			login_failed(srv, CF_OTHER, true, &why);
+			server_login_failed(srv, CF_OTHER, true, &why);
 			return -1;
 		}
 		if (len - at < FRAME_HEAD_LEN + (size_t)f.body_len)
@@ -357,7 +357,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 		step = server_login_message(srv, f.type, p + at + FRAME_HEAD_LEN, f.body_len, &kind, &is_fatal, &why);
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		if (step == LOGIN_FAILED) {
-			login_failed(srv, kind, is_fatal, &why);
+			server_login_failed(srv, kind, is_fatal, &why);
 			return -1;
 		}
 		if (step == LOGIN_GOES_ON)
@@ -368,7 +368,7 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 
 			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
 				 is_news ? "ended a connection right after its login" : "sent bytes after its login");
-			login_failed(srv, CF_OTHER, !is_news, &why);
+			server_login_failed(srv, CF_OTHER, !is_news, &why);
 			return -1;
 		}
 		login_done(srv);
@@ -697,7 +697,7 @@ lost(struct server *srv, int error)
 	else
 		fail_set(&why, "08006", "PostgreSQL at %s closed the connection", srv->address);
 	if (srv->state == SV_LOGIN)
-		login_failed(srv, CF_OTHER, false, &why);
+		server_login_failed(srv, CF_OTHER, false, &why);
 	else
 		server_fail(srv, &why);
 }

@@ -255,9 +255,13 @@ int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, stru
 /* server.c: what becomes of it. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
-/* server_login.c: bytes while LOGIN. -1 and why: over. */
+/*
+ * server_login.c: bytes while LOGIN. -1 and why: over. What a thread does for it is given up by server_login_free; if
+ * that ends badly, server_login_failed is told.
+ */
 struct server_login;
 int server_login_begin(struct server *srv, struct fail *why);
+void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 /* One whole message. 1: ready now. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
 enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,

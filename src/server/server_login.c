@@ -3,10 +3,15 @@
  *
  * Nothing but the exact sequence is accepted: no ReadyForQuery before AuthenticationOk, no AuthenticationOk in SCRAM
  * before the server's own signature was right. An impostor must not get further than we do with the real one.
+ *
+ * Keys are derived from a password by a thread (server_keys.c); meanwhile the server has nothing to say but errors.
  */
 #include "server/server.h"
 
 #include "auth/md5.h"
+#include "base/clock.h"
+#include "net/tls.h"
+#include "server/server_keys.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -14,11 +19,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum login_phase { LP_START, LP_PASSWORD_SENT, LP_SASL_FIRST, LP_SASL_FINAL, LP_SASL_VERIFIED, LP_AUTHENTICATED };
+enum login_phase {
+	LP_START,
+	LP_PASSWORD_SENT,
+	LP_SASL_FIRST,
+	LP_SASL_KEYS, /* they are derived */
+	LP_SASL_FINAL,
+	LP_SASL_VERIFIED,
+	LP_AUTHENTICATED
+};
 
 struct server_login {
 	enum login_phase phase;
 	struct scram_client *scram;
+	struct server_keys *deriving;
 	struct image *welcome; /* read-only reports */
 };
 
@@ -27,6 +41,7 @@ server_login_free(struct server_login *login)
 {
 	if (login == NULL)
 		return;
+	server_keys_abandon(login->deriving);
 	scram_client_free(login->scram);
 	image_unref(login->welcome);
 	free(login);
@@ -108,9 +123,30 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 			 "verifier only works when the client logs in with SCRAM and the server has the same one.");
 }
 
+/* Nobody else hears what goes over it. */
+static bool
+is_private(const struct server *srv)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&srv->peer;
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)&srv->peer)->sin6_addr;
+
+	if (srv->stream.tls != NULL || srv->peer.ss_family == AF_UNIX)
+		return true;
+	if (srv->peer.ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
+	return srv->peer.ss_family == AF_INET && (ntohl(in->sin_addr.s_addr) >> 24) == 127;
+}
+
 static int
 answer_cleartext(struct server *srv, struct fail *why)
 {
+	if (!is_private(srv)) {
+		fail_set(why, "28000",
+			 "PostgreSQL at %s asks for a password in clear text over a connection without TLS",
+			 srv->address);
+		return fail_hint(why, "Set mode = verify-full (or require) in [tls_server], or let its pg_hba.conf ask "
+				      "for scram-sha-256.");
+	}
 	if (srv->target->password == NULL)
 		return no_secret(srv, "a clear-text password", why);
 	send_password(srv, srv->target->password, strlen(srv->target->password) + 1);
@@ -135,43 +171,52 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 		return -1;
 	send_password(srv, answer, sizeof(answer));
 	OPENSSL_cleanse(secret, sizeof(secret));
+	OPENSSL_cleanse(answer, sizeof(answer));
 	srv->login->phase = LP_PASSWORD_SENT;
 	return 0;
 }
 
-static bool
-offers(const uint8_t *list, size_t len, const char *mechanism)
+/* What SCRAM itself says does not tell which server it is of. */
+static int
+sasl_failed(const struct server *srv, struct fail *why)
 {
-	while (len > 0 && list[0] != 0) {
-		const uint8_t *end = memchr(list, 0, len);
+	struct fail said = *why;
 
-		if (end == NULL)
-			return false;
-		if (strcmp((const char *)list, mechanism) == 0)
-			return true;
-		len -= (size_t)(end + 1 - list);
-		list = end + 1;
-	}
-	return false;
+	fail_set(why, said.sqlstate, "login to PostgreSQL at %s: %s", srv->address, said.text);
+	fail_detail(why, "%s", said.detail);
+	return fail_hint(why, "%s", said.hint);
+}
+
+static enum scram_binding
+binding_policy(const struct server *srv)
+{
+	static const enum scram_binding policies[] = { [CHANNEL_BINDING_DISABLE] = SCRAM_BINDING_DISABLE,
+						       [CHANNEL_BINDING_PREFER] = SCRAM_BINDING_PREFER,
+						       [CHANNEL_BINDING_REQUIRE] = SCRAM_BINDING_REQUIRE };
+
+	return policies[srv->target->channel_binding];
 }
 
 static int
 begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
+	struct scram_channel channel = { .is_tls = srv->stream.tls != NULL };
 	char text[SCRAM_TEXT_MAX];
+	const char *mechanism;
 	struct buf b = { 0 };
 
-	if (!offers(list, len, "SCRAM-SHA-256"))
-		return fail_set(why, "28000", "PostgreSQL at %s offers no SASL mechanism pgweir knows", srv->address);
 	if (!srv->target->keys->is_set && srv->target->password == NULL)
 		return no_secret(srv, "SCRAM-SHA-256", why);
-	l->scram = scram_client_new();
+	if (channel.is_tls)
+		channel.end_point_len = tls_end_point(srv->stream.tls, channel.end_point);
+	l->scram = scram_client_new(&channel, binding_policy(srv));
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a SCRAM exchange");
-	if (scram_client_first(l->scram, text, why) < 0)
-		return -1;
-	buf_put_str(&b, "SCRAM-SHA-256");
+	mechanism = scram_client_select(l->scram, list, len, why);
+	if (mechanism == NULL || scram_client_first(l->scram, text, why) < 0)
+		return sasl_failed(srv, why);
+	buf_put_str(&b, mechanism);
 	buf_put_u32(&b, (uint32_t)strlen(text));
 	buf_put(&b, text, strlen(text));
 	if (buf_ok(&b))
@@ -182,35 +227,75 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 }
 
 static int
+send_proof(struct server *srv, struct fail *why)
+{
+	char text[SCRAM_TEXT_MAX];
+
+	if (scram_client_final(srv->login->scram, srv->target->keys, text, why) < 0)
+		return -1;
+	send_password(srv, text, strlen(text));
+	srv->login->phase = LP_SASL_FINAL;
+	return 0;
+}
+
+static void
+on_keys(const struct scram_keys *keys, const struct fail *failed, void *arg)
+{
+	struct server *srv = arg;
+	struct fail why;
+
+	*srv->env->now_us = clock_now_us();
+	srv->login->deriving = NULL;
+	if (keys == NULL) {
+		server_login_failed(srv, CF_OTHER, false, failed);
+		return;
+	}
+	*srv->target->keys = *keys;
+	if (send_proof(srv, &why) < 0)
+		server_login_failed(srv, CF_AUTH, true, &why);
+}
+
+static int
 continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
-	struct scram_keys *keys = srv->target->keys;
-	char text[SCRAM_TEXT_MAX];
+	const struct scram_keys *keys = srv->target->keys;
 	const uint8_t *salt;
 	size_t salt_len;
 	uint32_t iterations;
 
 	if (scram_client_challenge(l->scram, (const char *)in, len, &salt, &salt_len, &iterations, why) < 0)
-		return -1;
-	if (!keys->is_set || !scram_keys_match(keys, salt, salt_len, iterations)) {
-		if (srv->target->password == NULL)
-			return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
-		/* Milliseconds; once per pool and password, the keys are kept. */
-		if (scram_keys_from_password(srv->target->password, salt, salt_len, iterations, keys, why) < 0)
-			return -1;
-	}
-	if (scram_client_final(l->scram, keys, text, why) < 0)
-		return -1;
-	send_password(srv, text, strlen(text));
-	l->phase = LP_SASL_FINAL;
-	return 0;
+		return sasl_failed(srv, why);
+	if (scram_keys_match(keys, salt, salt_len, iterations))
+		return send_proof(srv, why);
+	if (srv->target->password == NULL)
+		return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
+	/* Once per pool and password: the keys are kept. */
+	l->deriving =
+	    server_keys_derive(srv->env->workers, srv->target->password, salt, salt_len, iterations, on_keys, srv, why);
+	l->phase = LP_SASL_KEYS;
+	return l->deriving == NULL ? -1 : 0;
 }
 
 static int
 unexpected(const struct server *srv, const char *what, struct fail *why)
 {
 	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
+}
+
+/* channel_binding = require: as in libpq, nothing else than a login bound to the channel will do. */
+static int
+check_bound(const struct server *srv, uint32_t code, struct fail *why)
+{
+	const struct server_login *l = srv->login;
+
+	if (srv->target->channel_binding != CHANNEL_BINDING_REQUIRE || (code >= 10 && code <= 12))
+		return 0;
+	if (code == 0 && l->phase == LP_SASL_VERIFIED && scram_client_is_bound(l->scram))
+		return 0;
+	fail_set(why, "28000", "channel binding is required, but PostgreSQL at %s %s", srv->address,
+		 code == 0 ? "let us in without" : "asks for something else");
+	return fail_hint(why, "Set channel_binding=prefer, or let its pg_hba.conf ask for scram-sha-256.");
 }
 
 static int
@@ -222,6 +307,8 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 	if (len < 4)
 		return unexpected(srv, "a short Authentication message", why);
 	code = wire_u32(body);
+	if (check_bound(srv, code, why) < 0)
+		return -1;
 	switch (code) {
 	case 0:
 		if (l->phase != LP_START && l->phase != LP_PASSWORD_SENT && l->phase != LP_SASL_VERIFIED)
@@ -244,7 +331,9 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 		if (l->phase != LP_SASL_FINAL)
 			return unexpected(srv, "SASLFinal", why);
 		l->phase = LP_SASL_VERIFIED;
-		return scram_client_verify(l->scram, (const char *)body + 4, len - 4, why);
+		if (scram_client_verify(l->scram, (const char *)body + 4, len - 4, why) < 0)
+			return sasl_failed(srv, why);
+		return 0;
 	default:
 		fail_set(why, "28000", "PostgreSQL at %s asks for an authentication method pgweir does not know (%u)",
 			 srv->address, code);
@@ -351,8 +440,8 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	switch (type) {
 	case 'R':
 		r = authentication(srv, body, len, why);
-		*kind = CF_AUTH;
-		*is_fatal = true;
+		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) != 0; /* what we lack may be there later */
+		*kind = *is_fatal ? CF_AUTH : CF_OTHER;
 		break;
 	case 'S':
 		r = parameter(srv, body, len, why);

@@ -2,13 +2,17 @@
  * tests/fuzz/fuzz_scram.c - both sides of SCRAM against any texts.
  *
  * The input is lines: a secret (or what is none: the RFC's is taken then), client-first, client-final for our server;
- * server-first, server-final for our client. Nonces and keys are the RFC's, so that the seed is a login that succeeds,
- * and changes of it come near.
+ * server-first, server-final for our client; and, if there is one more, what a server offers it, with blanks between.
+ * Both run in the clear and over TLS, where client-first chooses the mechanism by its flag. Nonces and keys are the
+ * RFC's, so that the seed is a login that succeeds, and changes of it come near.
+ *
+ * The secret is prepared as a password too (SASLprep).
  *
  * Holds besides memory: a mock lets nobody in; whoever gets in has left keys whose hash is the StoredKey; base64 has
  * one spelling.
  */
 #include "auth/base64.h"
+#include "auth/saslprep.h"
 #include "auth/scram.h"
 
 #include <openssl/sha.h>
@@ -64,15 +68,18 @@ check_refusal(const struct fail *why)
 }
 
 static void
-run_server(const struct scram_verifier *v, bool is_mock, struct text first, struct text final)
+run_server(const struct scram_verifier *v, bool is_mock, const struct scram_channel *channel, struct text first,
+	   struct text final)
 {
-	struct scram_server *s = scram_server_new_with_nonce(v, is_mock, SERVER_NONCE);
+	struct scram_server *s = scram_server_new_with_nonce(v, is_mock, channel, SERVER_NONCE);
+	bool is_bound = channel->end_point_len > 0 && first.len > 0 && first.bytes[0] == 'p';
 	char out[SCRAM_TEXT_MAX];
 	uint8_t stored_key[SCRAM_KEY_LEN];
 	struct scram_keys keys;
 	struct fail why = { 0 };
 
 	must(s != NULL);
+	must(scram_server_select(s, is_bound ? "SCRAM-SHA-256-PLUS" : "SCRAM-SHA-256", &why) == 0);
 	if (scram_server_first(s, first.bytes, first.len, out, &why) < 0) {
 		check_refusal(&why);
 	} else if (scram_server_final(s, final.bytes, final.len, out, &keys, &why) < 0) {
@@ -87,16 +94,25 @@ run_server(const struct scram_verifier *v, bool is_mock, struct text first, stru
 }
 
 static void
-run_client(struct text first, struct text final)
+run_client(const struct scram_channel *channel, enum scram_binding policy, struct text offer, struct text first,
+	   struct text final)
 {
-	struct scram_client *c = scram_client_new_with_nonce("user", CLIENT_NONCE);
+	struct scram_client *c = scram_client_new_with_nonce(channel, policy, "user", CLIENT_NONCE);
 	struct scram_keys keys = { .is_set = true };
 	struct fail why = { 0 };
 	char out[SCRAM_TEXT_MAX];
 	const uint8_t *salt;
 	size_t len;
 
-	must(c != NULL && scram_client_first(c, out, &why) == 0);
+	must(c != NULL);
+	if (offer.len > 0 && scram_client_select(c, (const uint8_t *)offer.bytes, offer.len, &why) == NULL) {
+		check_refusal(&why);
+		must(!scram_client_is_bound(c) && scram_client_first(c, out, &why) < 0);
+		scram_client_free(c);
+		return;
+	}
+	must(policy != SCRAM_BINDING_REQUIRE || offer.len == 0 || scram_client_is_bound(c));
+	must(scram_client_first(c, out, &why) == 0);
 	must(base64_decode(CLIENT_KEY, strlen(CLIENT_KEY), keys.client_key, SCRAM_KEY_LEN, &len) == 0);
 	must(base64_decode(SERVER_KEY, strlen(SERVER_KEY), keys.server_key, SCRAM_KEY_LEN, &len) == 0);
 	if (scram_client_challenge(c, first.bytes, first.len, &salt, &keys.salt_len, &keys.iterations, &why) < 0) {
@@ -128,24 +144,49 @@ run_base64(struct text t)
 	free(again);
 }
 
+static void
+run_saslprep(const char *password)
+{
+	char *once, *twice;
+
+	must(saslprep(password, &once) == 0);
+	if (once == NULL)
+		return;
+	must(once[0] != '\0');
+	/* What is prepared stays as it is, unless normalising made something prohibited of it, which is taken as it is.
+	 */
+	must(saslprep(once, &twice) == 0);
+	must(twice == NULL || strcmp(once, twice) == 0);
+	saslprep_free(twice);
+	saslprep_free(once);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct text lines[5];
+	static const struct scram_channel channels[] = { { .is_tls = false }, { .is_tls = true, .end_point_len = 32 } };
+	struct text lines[6];
 	struct scram_verifier v;
 	char *secret;
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 6; i++)
 		lines[i] = take_line(&data, &size);
+	for (size_t i = 0; i < lines[5].len; i++)
+		if (lines[5].bytes[i] == ' ')
+			lines[5].bytes[i] = '\0';
 	secret = strndup(lines[0].bytes, lines[0].len);
 	must(secret != NULL);
 	if (scram_verifier_parse(secret, &v, NULL) < 0)
 		must(scram_verifier_parse(SECRET, &v, NULL) == 0);
-	run_server(&v, false, lines[1], lines[2]);
-	run_server(&v, true, lines[1], lines[2]);
-	run_client(lines[3], lines[4]);
+	for (int i = 0; i < 2; i++) {
+		run_server(&v, false, &channels[i], lines[1], lines[2]);
+		run_server(&v, true, &channels[i], lines[1], lines[2]);
+		for (int policy = 0; policy <= SCRAM_BINDING_REQUIRE; policy++)
+			run_client(&channels[i], (enum scram_binding)policy, lines[5], lines[3], lines[4]);
+	}
 	run_base64(lines[0]);
-	for (int i = 0; i < 5; i++)
+	run_saslprep(secret);
+	for (int i = 0; i < 6; i++)
 		free(lines[i].bytes);
 	free(secret);
 	return 0;

@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple
 
 import transport
+from transport import is_readable
 
 PROTOCOL_3_0 = 3 << 16
 SSL_REQUEST = 80877103
@@ -201,10 +202,11 @@ def one_statement(sql, parameters=(), name="", types=()):
 class Scram:
     """The client's side, in steps, so that a test can bend each of them."""
 
-    def __init__(self, password, nonce=None, gs2="n,,"):
+    def __init__(self, password, nonce=None, gs2="n,,", binding=b""):
         self.password = password.encode() if isinstance(password, str) else password
         self.nonce = nonce or base64.b64encode(os.urandom(18)).decode()
         self.gs2 = gs2
+        self.binding = binding if gs2.startswith("p=") else b""     # tls-server-end-point
         self.client_first_bare = "n=,r=" + self.nonce
 
     def initial_response(self, mechanism="SCRAM-SHA-256"):
@@ -218,7 +220,8 @@ class Scram:
         salted = hashlib.pbkdf2_hmac("sha256", self.password, base64.b64decode(fields["s"]), int(fields["i"]))
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         stored_key = hashlib.sha256(client_key).digest()
-        without_proof = f"c={base64.b64encode(self.gs2.encode()).decode()},r={fields['r']}"
+        bound = base64.b64encode(self.gs2.encode() + self.binding).decode()
+        without_proof = f"c={bound},r={fields['r']}"
         signed = ",".join((self.client_first_bare, self.server_first, without_proof)).encode()
         proof = bytes(a ^ b for a, b in zip(client_key, hmac.digest(stored_key, signed, "sha256")))
         server_key = hmac.digest(salted, b"Server Key", "sha256")
@@ -229,7 +232,11 @@ class Scram:
 def scram_verifier(password, iterations=4096, salt=None):
     """A secret as it stands in pg_authid and users.txt."""
     salt = salt or os.urandom(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    return scram_secret(hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations), salt, iterations)
+
+
+def scram_secret(salted, salt, iterations):
+    """The same, of a salted password."""
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
     return "SCRAM-SHA-256$%d:%s$%s:%s" % (iterations, base64.b64encode(salt).decode(),
@@ -245,7 +252,7 @@ def md5_secret(user, password):
 class Wire:
     """One connection. Reads block for at most `timeout` seconds, then raise."""
 
-    def __init__(self, address, timeout=DEFAULT_TIMEOUT, receive_buffer=None):
+    def __init__(self, address, timeout=DEFAULT_TIMEOUT, receive_buffer=None, source=None):
         self.timeout = timeout
         family = socket.AF_UNIX if isinstance(address, str) else \
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -253,6 +260,8 @@ class Wire:
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         if family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -319,7 +328,7 @@ class Wire:
         if left <= 0:
             raise WireTimeout(f"nothing came in time; {len(self.buffer)} bytes are buffered")
         is_decrypted = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
-        if not is_decrypted and not transport.is_readable(self.sock, left):
+        if not is_decrypted and not is_readable(self.sock, left):
             raise WireTimeout(f"nothing came in {self.timeout} s; {len(self.buffer)} bytes are buffered")
         try:
             data = self.sock.recv(262144)
@@ -384,7 +393,7 @@ class Wire:
 
     def has_nothing_more(self, seconds=0.15):
         """True if not a byte comes for a while: for replies that must not be there."""
-        return not self.buffer and not transport.is_readable(self.sock, seconds)
+        return not self.buffer and not is_readable(self.sock, seconds)
 
     def wait_closed(self, timeout=None):
         """Everything that came before the peer closed, unparsed."""

@@ -1,6 +1,7 @@
 """Logging in: to pgweir by trust, md5 and SCRAM from users.txt; from pgweir to PostgreSQL by what it asks for."""
 
 import base64
+import socket
 import struct
 
 import psycopg
@@ -8,6 +9,7 @@ import psycopg2
 import pytest
 
 import rawwire
+from fakeserver import FakeServer, auth
 from rawwire import Scram, Wire, md5_secret, message, query, scram_verifier, shape, startup
 from weir import timed
 
@@ -450,6 +452,48 @@ def test_a_changed_server_password_comes_by_reload(weir):
                 assert new.value("SELECT current_user") == "scramuser"
         finally:
             weir.postgres.query(f"ALTER ROLE scramuser PASSWORD '{before}'")
+
+
+def own_address():
+    """One of this machine's addresses that is not loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))                        # no packet is sent
+            address = probe.getsockname()[0]
+        except OSError:
+            return None
+    return None if address.startswith(("127.", "0.")) else address
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("is_near", [True, False], ids=["loopback", "network"])
+def test_a_password_goes_in_clear_text_over_loopback_only(weir, is_near):
+    """plainuser's pg_hba.conf line, on a server that anybody could listen to."""
+    address = "127.0.0.1" if is_near else own_address()
+    if address is None:
+        pytest.skip("this machine has no address but loopback")
+    sent = []
+
+    def script(conn):
+        conn.read_startup()
+        conn.send(auth(3))
+        sent.append(conn.read())
+        conn.send(auth(0), conn.welcome())
+        conn.serve()
+
+    class Listening(FakeServer):
+        host = "0.0.0.0"
+    with Listening(script) as fake:
+        weir.start(upstream=f"host={address} port={fake.port}")
+        if is_near:
+            assert weir.raw("plainuser").query("SELECT 1") == [["fake"]]
+            assert sent == [("p", b"plain-secret\0")]
+            return
+        with pytest.raises(rawwire.WireError) as refused:
+            weir.raw("plainuser").query("SELECT 1")
+        fields = refused.value.reply.error
+        assert "clear text" in fields["M"] and "[tls_server]" in fields["H"], fields
+        assert not sent, "the password was sent"
 
 
 # --- time and place ---

@@ -126,7 +126,7 @@ class TlsSocket:
         """Something to recv, or the end; records without data of ours do not count."""
         deadline = time.monotonic() + seconds
         while self._decrypt() and not self._plain:
-            if not select.select([self._sock], [], [], max(deadline - time.monotonic(), 0))[0]:
+            if not is_readable(self._sock, max(deadline - time.monotonic(), 0)):
                 return False
             self._fill()
         return True
@@ -146,9 +146,12 @@ class TlsSocket:
 
 
 def is_readable(sock, seconds):
+    """Within the time. (poll: select knows no descriptor above 1023.)"""
     if isinstance(sock, TlsSocket):
         try:
             return sock.is_readable(seconds)
         except (OSError, ValueError):
             return True                         # recv will tell
-    return bool(select.select([sock], [], [], seconds)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))

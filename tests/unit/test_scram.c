@@ -1,6 +1,6 @@
 /*
  * tests/unit/test_scram.c - SCRAM-SHA-256 against the RFC's exchange, against PostgreSQL's secrets, against itself, and
- * against texts no honest peer sends. Links auth/scram*.c, auth/base64.c and base alone.
+ * against texts no honest peer sends. Links auth/scram*.c, auth/saslprep.c, auth/base64.c and base alone.
  */
 #include "auth/base64.h"
 #include "auth/scram.h"
@@ -29,6 +29,8 @@
 #define PG_SECRET                                                                                                      \
 	"SCRAM-SHA-256$4096:MWvfBu93Wz2fLvvCUjFpiA==$7Lx42VGxN8p40UCg6U3sCZiCtT1nPthvmqhqlWypQQs=:"                    \
 	"NTBlv7GP1T7hcnAaEMiziaIAtrTi+Y6d1LSd3nXeU6s="
+
+static const struct scram_channel in_the_clear = { 0 };
 
 /* A copy in memory of exactly its size, unterminated: a sanitizer sees a byte too far. Free with free_exact. */
 static char *
@@ -220,10 +222,10 @@ Test(scram, a_stranger_has_a_salt_of_his_own_that_stays)
 	struct scram_verifier ann, again, bob, elsewhere;
 	struct fail why;
 
-	cr_assert_eq(scram_verifier_mock("ann", secret, &ann, &why), 0);
-	cr_assert_eq(scram_verifier_mock("ann", secret, &again, &why), 0);
-	cr_assert_eq(scram_verifier_mock("bob", secret, &bob, &why), 0);
-	cr_assert_eq(scram_verifier_mock("ann", other_secret, &elsewhere, &why), 0);
+	cr_assert_eq(scram_verifier_mock("ann", secret, 4096, &ann, &why), 0);
+	cr_assert_eq(scram_verifier_mock("ann", secret, 4096, &again, &why), 0);
+	cr_assert_eq(scram_verifier_mock("bob", secret, 4096, &bob, &why), 0);
+	cr_assert_eq(scram_verifier_mock("ann", other_secret, 4096, &elsewhere, &why), 0);
 	cr_expect_eq(ann.iterations, 4096);
 	cr_expect_eq(ann.salt_len, 16);
 	cr_expect_arr_eq(ann.salt, again.salt, 16);
@@ -236,7 +238,7 @@ Test(scram, a_stranger_has_a_salt_of_his_own_that_stays)
 Test(scram, the_rfcs_exchange_as_the_server)
 {
 	struct scram_verifier v = rfc_verifier();
-	struct scram_server *s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+	struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
@@ -251,7 +253,8 @@ Test(scram, the_rfcs_exchange_as_the_server)
 
 Test(scram, the_rfcs_exchange_as_the_client)
 {
-	struct scram_client *c = scram_client_new_with_nonce("user", RFC_CLIENT_NONCE);
+	struct scram_client *c =
+	    scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "user", RFC_CLIENT_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
@@ -278,8 +281,8 @@ static int
 login(const struct scram_verifier *v, bool is_mock, const char *password, const struct scram_keys *own_keys,
       struct scram_keys *learnt, struct fail *why)
 {
-	struct scram_server *s = scram_server_new(v, is_mock);
-	struct scram_client *c = scram_client_new();
+	struct scram_server *s = scram_server_new(v, is_mock, &in_the_clear);
+	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
 	char to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	const uint8_t *salt;
@@ -384,7 +387,7 @@ Test(scram, even_forgotten_to_be_one_a_mock_lets_nobody_in)
 	struct scram_verifier v;
 	struct fail why;
 
-	cr_assert_eq(scram_verifier_mock("ann", secret, &v, &why), 0);
+	cr_assert_eq(scram_verifier_mock("ann", secret, 4096, &v, &why), 0);
 	keys.iterations = v.iterations;
 	keys.salt_len = v.salt_len;
 	memcpy(keys.salt, v.salt, v.salt_len);
@@ -411,8 +414,8 @@ Test(scram, nonces_are_not_used_twice)
 	struct fail why;
 
 	for (int i = 0; i < 2; i++) {
-		struct scram_client *c = scram_client_new();
-		struct scram_server *s = scram_server_new(&v, false);
+		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
 
 		cr_assert_eq(scram_client_first(c, i ? second : first, &why), 0);
 		cr_assert_eq(scram_server_first(s, BYTES("n,,n=,r=x"), answer[i], &why), 0);
@@ -484,7 +487,7 @@ Test(scram, first_messages_of_clients)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t i = 0; i < COUNT(client_first_rows); i++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, "OURS");
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, "OURS");
 		char *in = exact(client_first_rows[i].in, client_first_rows[i].len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
 		int result = scram_server_first(s, in, client_first_rows[i].len, out, &why);
@@ -568,7 +571,7 @@ Test(scram, final_messages_of_clients)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t i = 0; i < COUNT(client_final_rows); i++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, "OURS");
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, "OURS");
 		char *in = exact(client_final_rows[i].in, client_final_rows[i].len), out[SCRAM_TEXT_MAX];
 		struct scram_keys keys;
 		struct fail why = { 0 };
@@ -599,7 +602,7 @@ Test(scram, the_proof_covers_every_byte_both_said)
 	struct scram_verifier v = rfc_verifier();
 
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char out[SCRAM_TEXT_MAX];
 		struct fail why;
 
@@ -618,7 +621,7 @@ Test(scram, every_single_bit_of_the_proof_counts)
 
 	cr_assert_eq(base64_decode(BYTES(RFC_PROOF), proof, sizeof(proof), &proof_len), 0);
 	for (size_t bit = 0; bit < SCRAM_KEY_LEN * 8; bit++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char out[SCRAM_TEXT_MAX], text[BASE64_LEN(SCRAM_KEY_LEN) + 1], final[256];
 		struct fail why;
 
@@ -640,7 +643,7 @@ Test(scram, messages_cut_anywhere_are_refused)
 
 	/* From the nonce's first character on, less is still a message. */
 	for (size_t len = 0; len <= strlen("n,,n=user,r="); len++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char *in = exact(RFC_CLIENT_FIRST, len);
 
 		cr_expect_eq(scram_server_first(s, in, len, out, &why), -1, "%zu bytes of client-first", len);
@@ -648,7 +651,7 @@ Test(scram, messages_cut_anywhere_are_refused)
 		scram_server_free(s);
 	}
 	for (size_t len = 0; len < sizeof(RFC_CLIENT_FINAL) - 1; len++) {
-		struct scram_server *s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 		char *in = exact(RFC_CLIENT_FINAL, len);
 
 		cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
@@ -666,8 +669,8 @@ Test(scram, no_length_is_believed)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t i = 0; i < COUNT(lens); i++) {
-		struct scram_server *s = scram_server_new(&v, false);
-		struct scram_client *c = scram_client_new();
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
+		struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
 		char *in = exact("n", 1), out[SCRAM_TEXT_MAX];
 		const uint8_t *salt;
 		size_t salt_len;
@@ -688,7 +691,7 @@ Test(scram, no_length_is_believed)
 Test(scram, an_initial_response_may_be_missing)
 {
 	struct scram_verifier v = pg_verifier();
-	struct scram_server *s = scram_server_new(&v, false);
+	struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
@@ -702,7 +705,7 @@ Test(scram, a_clients_nonce_has_a_limit)
 	struct scram_verifier v = pg_verifier();
 
 	for (size_t len = SCRAM_NONCE_MAX - 24; len <= SCRAM_NONCE_MAX - 23; len++) {
-		struct scram_server *s = scram_server_new(&v, false);
+		struct scram_server *s = scram_server_new(&v, false, &in_the_clear);
 		char in[SCRAM_TEXT_MAX] = "n,,n=,r=", out[SCRAM_TEXT_MAX];
 		struct fail why;
 		int result;
@@ -719,7 +722,7 @@ Test(scram, a_clients_nonce_has_a_limit)
 Test(scram, a_server_takes_its_messages_once_and_in_order)
 {
 	struct scram_verifier v = rfc_verifier();
-	struct scram_server *s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+	struct scram_server *s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct fail why;
 
@@ -728,19 +731,19 @@ Test(scram, a_server_takes_its_messages_once_and_in_order)
 	cr_expect_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), -1, "nothing goes after a failure");
 	scram_server_free(s);
 
-	s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+	s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
 	cr_expect_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), -1, "twice the first");
 	cr_expect_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), -1);
 	scram_server_free(s);
 
-	s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+	s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
 	cr_expect_eq(scram_server_final(s, BYTES("c=biws"), out, NULL, &why), -1);
 	cr_expect_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), -1, "there is no second guess");
 	scram_server_free(s);
 
-	s = scram_server_new_with_nonce(&v, false, RFC_SERVER_NONCE);
+	s = scram_server_new_with_nonce(&v, false, &in_the_clear, RFC_SERVER_NONCE);
 	cr_assert_eq(scram_server_first(s, BYTES(RFC_CLIENT_FIRST), out, &why), 0);
 	cr_assert_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), 0);
 	cr_expect_eq(scram_server_final(s, BYTES(RFC_CLIENT_FINAL), out, NULL, &why), -1, "twice the last");
@@ -787,7 +790,7 @@ static const struct {
 Test(scram, first_messages_of_servers)
 {
 	for (size_t i = 0; i < COUNT(server_first_rows); i++) {
-		struct scram_client *c = scram_client_new_with_nonce("", "mine");
+		struct scram_client *c = scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
 		char *in = exact(server_first_rows[i].in, server_first_rows[i].len), out[SCRAM_TEXT_MAX];
 		struct fail why = { 0 };
 		const uint8_t *salt;
@@ -812,7 +815,7 @@ Test(scram, a_servers_nonce_may_have_any_length_and_does_no_harm)
 	static const size_t lens[] = { 511, 512, 513, 1024, 2000, 2030, 60000 };
 
 	for (size_t i = 0; i < COUNT(lens); i++) {
-		struct scram_client *c = scram_client_new_with_nonce("", "mine");
+		struct scram_client *c = scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "", "mine");
 		struct scram_keys keys = { .is_set = true, .iterations = 4096, .salt_len = 4 };
 		char *in = calloc(1, lens[i] + 64);
 		char out[SCRAM_TEXT_MAX];
@@ -871,7 +874,8 @@ static const struct {
 static struct scram_client *
 proven_client(void)
 {
-	struct scram_client *c = scram_client_new_with_nonce("user", RFC_CLIENT_NONCE);
+	struct scram_client *c =
+	    scram_client_new_with_nonce(&in_the_clear, SCRAM_BINDING_PREFER, "user", RFC_CLIENT_NONCE);
 	char out[SCRAM_TEXT_MAX];
 	struct scram_keys keys;
 	struct fail why;
@@ -906,7 +910,7 @@ Test(scram, final_messages_of_servers)
 Test(scram, a_client_takes_its_messages_once_and_in_order)
 {
 	struct scram_keys keys = { .is_set = true };
-	struct scram_client *c = scram_client_new();
+	struct scram_client *c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
 	char out[SCRAM_TEXT_MAX];
 	const uint8_t *salt;
 	size_t salt_len;
@@ -917,13 +921,13 @@ Test(scram, a_client_takes_its_messages_once_and_in_order)
 	cr_expect_eq(scram_client_first(c, out, &why), -1, "nothing goes after a failure");
 	scram_client_free(c);
 
-	c = scram_client_new();
+	c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
 	cr_expect_eq(scram_client_final(c, &keys, out, &why), -1, "a proof before the challenge");
 	cr_expect_str_eq(out, "");
 	scram_client_free(c);
 
 	/* A server that skips the challenge, hoping that a signature of zeroes is what we expect so far. */
-	c = scram_client_new();
+	c = scram_client_new(&in_the_clear, SCRAM_BINDING_PREFER);
 	cr_assert_eq(scram_client_first(c, out, &why), 0);
 	cr_expect_eq(scram_client_verify(c, BYTES("v=" A_PROOF), &why), -1);
 	cr_expect_str_eq(why.sqlstate, "08P01");
@@ -932,6 +936,306 @@ Test(scram, a_client_takes_its_messages_once_and_in_order)
 	c = proven_client();
 	cr_expect_eq(scram_client_verify(c, BYTES("v=" A_PROOF), &why), -1);
 	cr_expect_eq(scram_client_verify(c, BYTES(RFC_SERVER_FINAL), &why), -1, "there is no second guess");
+	scram_client_free(c);
+}
+
+/* --- Channel binding. --- */
+
+#define END_POINT "0123456789abcdef0123456789abcdef" /* 32 bytes: as long as a SHA-256 */
+#define BOUND64                                                                                                        \
+	"cD10bHMtc2VydmVyLWVuZC1wb2ludCwsMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=" /* header and END_POINT */
+
+static struct scram_channel
+tls(const char *end_point)
+{
+	struct scram_channel channel = { .is_tls = true, .end_point_len = strlen(end_point) };
+
+	memcpy(channel.end_point, end_point, channel.end_point_len);
+	return channel;
+}
+
+Test(scram, plus_is_offered_over_tls_and_only_there)
+{
+	struct scram_verifier v = pg_verifier();
+	struct scram_channel bound = tls(END_POINT), without_hash = tls("");
+	const struct {
+		const char *rule;
+		const struct scram_channel *channel;
+		const char *want;
+		size_t want_len;
+	} rows[] = {
+		{ "in the clear", &in_the_clear, BYTES("SCRAM-SHA-256\0\0") },
+		{ "TLS", &bound, BYTES("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0") },
+		{ "TLS with a certificate that has no hash", &without_hash, BYTES("SCRAM-SHA-256\0\0") },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct scram_server *s = scram_server_new(&v, false, rows[i].channel);
+		char offer[SCRAM_OFFER_MAX];
+
+		cr_expect_eq(scram_server_offer(s, offer), rows[i].want_len, "%s", rows[i].rule);
+		cr_expect_arr_eq(offer, rows[i].want, rows[i].want_len, "%s", rows[i].rule);
+		scram_server_free(s);
+	}
+}
+
+/* How far a client gets that chose this mechanism and says this at first, then this of the channel. */
+static const struct {
+	const char *rule;
+	const char *end_point; /* ours; NULL: in the clear */
+	const char *mechanism, *first;
+	const char *binding; /* c= of client-final; NULL: it does not come to that */
+	const char *sqlstate, *said; /* NULL: the proof was looked at */
+} binding_rows[] = {
+	{ "PLUS", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc", BOUND64, NULL, NULL },
+	{ "TLS without PLUS: the client can't", END_POINT, "SCRAM-SHA-256", "n,,n=,r=abc", "biws", NULL, NULL },
+	{ "a client that could, and was not offered it", "", "SCRAM-SHA-256", "y,,n=,r=abc", "eSws", NULL, NULL },
+	{ "the same in the clear", NULL, "SCRAM-SHA-256", "y,,n=,r=abc", "eSws", NULL, NULL },
+	{ "a client that thinks we did not offer it: somebody took it off", END_POINT, "SCRAM-SHA-256", "y,,n=,r=abc",
+	  NULL, "28000",
+	  "The client supports SCRAM channel binding but thinks the server does not.  However, this server does "
+	  "support channel binding." },
+	{ "PLUS in the clear", NULL, "SCRAM-SHA-256-PLUS", NULL, NULL, "08P01",
+	  "client selected an invalid SASL authentication mechanism" },
+	{ "PLUS without a hash", "", "SCRAM-SHA-256-PLUS", NULL, NULL, "08P01",
+	  "client selected an invalid SASL authentication mechanism" },
+	{ "another mechanism", END_POINT, "SCRAM-SHA-1-PLUS", NULL, NULL, "08P01",
+	  "client selected an invalid SASL authentication mechanism" },
+	{ "an empty mechanism", END_POINT, "", NULL, NULL, "08P01",
+	  "client selected an invalid SASL authentication mechanism" },
+	{ "p without PLUS", END_POINT, "SCRAM-SHA-256", "p=tls-server-end-point,,n=,r=abc", NULL, "08P01",
+	  "The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel binding "
+	  "data." },
+	{ "PLUS without p", END_POINT, "SCRAM-SHA-256-PLUS", "n,,n=,r=abc", NULL, "08P01",
+	  "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data." },
+	{ "PLUS with y", END_POINT, "SCRAM-SHA-256-PLUS", "y,,n=,r=abc", NULL, "08P01",
+	  "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data." },
+	{ "another type", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-unique,,n=,r=abc", NULL, "08P01",
+	  "unsupported SCRAM channel-binding type \"tls-unique\"" },
+	{ "a type that begins like ours", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point2,,n=,r=abc", NULL,
+	  "08P01", "unsupported SCRAM channel-binding type \"tls-server-end-point2\"" },
+	{ "a type that can't be shown, and is long", END_POINT, "SCRAM-SHA-256-PLUS",
+	  "p=\x1b[2J\xff aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa,,n=,r=abc", NULL, "08P01",
+	  "unsupported SCRAM channel-binding type \"?[2J??aaaaaaaaaaaaaaaaaaaaaaaa\"" },
+	{ "an empty type", END_POINT, "SCRAM-SHA-256-PLUS", "p=,,n=,r=abc", NULL, "08P01",
+	  "unsupported SCRAM channel-binding type \"\"" },
+	{ "no type", END_POINT, "SCRAM-SHA-256-PLUS", "p,,n=,r=abc", NULL, "08P01",
+	  "Expected character \"=\" for attribute \"p\"." },
+	{ "a type alone", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point", NULL, "08P01",
+	  "Unexpected attribute \"\" in client-first-message." },
+	{ "another identity", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,a=admin,n=,r=abc", NULL, "0A000",
+	  "client uses authorization identity, but it is not supported" },
+	{ "the certificate of a man in the middle", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc",
+	  "cD10bHMtc2VydmVyLWVuZC1wb2ludCwsMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWc=", "28000",
+	  "SCRAM channel binding check failed" },
+	{ "no certificate", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc",
+	  "cD10bHMtc2VydmVyLWVuZC1wb2ludCws", "28000", "SCRAM channel binding check failed" },
+	{ "a binding of nothing", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc", "biws", "28000",
+	  "SCRAM channel binding check failed" },
+	{ "a longer one", END_POINT, "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=abc", BOUND64 "AAAA", "28000",
+	  "SCRAM channel binding check failed" },
+	{ "a binding that nobody announced", END_POINT, "SCRAM-SHA-256", "n,,n=,r=abc", BOUND64, "08P01",
+	  "unexpected SCRAM channel-binding attribute in client-final-message" },
+	{ "y, with n's header behind it", "", "SCRAM-SHA-256", "y,,n=,r=abc", "biws", "08P01",
+	  "unexpected SCRAM channel-binding attribute in client-final-message" },
+};
+
+Test(scram, what_clients_say_of_the_channel)
+{
+	struct scram_verifier v = pg_verifier();
+
+	for (size_t i = 0; i < COUNT(binding_rows); i++) {
+		struct scram_channel channel =
+		    binding_rows[i].end_point == NULL ? in_the_clear : tls(binding_rows[i].end_point);
+		struct scram_server *s = scram_server_new_with_nonce(&v, false, &channel, "OURS");
+		const char *first = binding_rows[i].first, *binding = binding_rows[i].binding;
+		char out[SCRAM_TEXT_MAX], final[512];
+		struct fail why = { 0 };
+		int result = scram_server_select(s, binding_rows[i].mechanism, &why);
+
+		cr_expect_eq(result, first == NULL ? -1 : 0, "%s", binding_rows[i].rule);
+		if (first != NULL) {
+			result = scram_server_first(s, first, strlen(first), out, &why);
+			cr_expect_eq(result, binding == NULL ? -1 : 0, "%s: %s", binding_rows[i].rule, why.detail);
+		} else
+			cr_expect_eq(scram_server_first(s, BYTES("n,,n=,r=abc"), out, &(struct fail){ 0 }), -1,
+				     "nothing goes on: %s", binding_rows[i].rule);
+		if (result == 0) {
+			snprintf(final, sizeof(final), "c=%s,r=%s,p=%s", binding, FINAL_NONCE, A_PROOF);
+			cr_expect_eq(scram_server_final(s, final, strlen(final), out, NULL, &why), -1, "%s",
+				     binding_rows[i].rule);
+		}
+		expect_refusal(&why, binding_rows[i].sqlstate ? binding_rows[i].sqlstate : "28P01",
+			       binding_rows[i].said ? binding_rows[i].said : "password authentication failed",
+			       binding_rows[i].rule);
+		scram_server_free(s);
+	}
+}
+
+Test(scram, a_mechanism_is_chosen_before_the_first_message)
+{
+	struct scram_verifier v = pg_verifier();
+	struct scram_channel channel = tls(END_POINT);
+	struct scram_server *s = scram_server_new_with_nonce(&v, false, &channel, "OURS");
+	char out[SCRAM_TEXT_MAX];
+	struct fail why;
+
+	cr_assert_eq(scram_server_first(s, BYTES("n,,n=,r=abc"), out, &why), 0);
+	cr_expect_eq(scram_server_select(s, "SCRAM-SHA-256-PLUS", &why), -1);
+	scram_server_free(s);
+}
+
+/* Both sides of a login over these two ends of a channel; what either said in why. */
+static int
+bound_login(const struct scram_channel *server_end, const struct scram_channel *client_end, enum scram_binding policy,
+	    bool *is_bound, struct fail *why)
+{
+	struct scram_verifier v = pg_verifier();
+	struct scram_server *s = scram_server_new(&v, false, server_end);
+	struct scram_client *c = scram_client_new(client_end, policy);
+	char to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX], offer[SCRAM_OFFER_MAX];
+	const char *mechanism = scram_client_select(c, (const uint8_t *)offer, scram_server_offer(s, offer), why);
+	struct scram_keys keys;
+	const uint8_t *salt;
+	size_t salt_len;
+	uint32_t iterations;
+	int result = -1;
+
+	if (mechanism != NULL && scram_server_select(s, mechanism, why) == 0 &&
+	    scram_client_first(c, to_server, why) == 0 &&
+	    scram_server_first(s, to_server, strlen(to_server), to_client, why) == 0 &&
+	    scram_client_challenge(c, to_client, strlen(to_client), &salt, &salt_len, &iterations, why) == 0 &&
+	    scram_keys_from_password(PG_PASSWORD, salt, salt_len, iterations, &keys, why) == 0 &&
+	    scram_client_final(c, &keys, to_server, why) == 0 &&
+	    scram_server_final(s, to_server, strlen(to_server), to_client, NULL, why) == 0)
+		result = scram_client_verify(c, to_client, strlen(to_client), why);
+	*is_bound = scram_client_is_bound(c);
+	scram_server_free(s);
+	scram_client_free(c);
+	return result;
+}
+
+Test(scram, our_two_sides_bind_when_both_can)
+{
+	struct scram_channel ends[] = { in_the_clear, tls(""), tls(END_POINT), tls("another certificate's") };
+	enum { CLEAR, NO_HASH, OURS, OTHER };
+	static const struct {
+		const char *rule;
+		int server, client;
+		enum scram_binding policy;
+		bool is_right, is_bound;
+		const char *sqlstate;
+	} rows[] = {
+		{ "in the clear", CLEAR, CLEAR, SCRAM_BINDING_PREFER, true, false, NULL },
+		{ "TLS", OURS, OURS, SCRAM_BINDING_PREFER, true, true, NULL },
+		{ "TLS, required", OURS, OURS, SCRAM_BINDING_REQUIRE, true, true, NULL },
+		{ "TLS, not wanted", OURS, OURS, SCRAM_BINDING_DISABLE, true, false, NULL },
+		{ "a server that can't", NO_HASH, OURS, SCRAM_BINDING_PREFER, true, false, NULL },
+		{ "a client that can't is no downgrade", OURS, NO_HASH, SCRAM_BINDING_PREFER, true, false, NULL },
+		{ "a client that must and can't", OURS, NO_HASH, SCRAM_BINDING_REQUIRE, false, false, "28000" },
+		{ "a server that can't and must", NO_HASH, OURS, SCRAM_BINDING_REQUIRE, false, false, "28000" },
+		{ "in the clear, required", CLEAR, CLEAR, SCRAM_BINDING_REQUIRE, false, false, "28000" },
+		{ "a man in the middle", OURS, OTHER, SCRAM_BINDING_PREFER, false, true, "28000" },
+		{ "somebody ends TLS on the way", OURS, CLEAR, SCRAM_BINDING_PREFER, false, false, "28000" },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct fail why = { 0 };
+		bool is_bound;
+
+		cr_expect_eq(bound_login(&ends[rows[i].server], &ends[rows[i].client], rows[i].policy, &is_bound, &why),
+			     rows[i].is_right ? 0 : -1, "%s: %s", rows[i].rule, why.text);
+		cr_expect_eq(is_bound, rows[i].is_bound, "%s", rows[i].rule);
+		if (rows[i].sqlstate != NULL)
+			cr_expect_str_eq(why.sqlstate, rows[i].sqlstate, "%s: %s", rows[i].rule, why.text);
+	}
+}
+
+/* What a hostile server may offer: which mechanism, and what the first message begins with. */
+Test(scram, what_servers_offer)
+{
+	struct scram_channel bound = tls(END_POINT), without_hash = tls("");
+	const struct {
+		const char *rule;
+		const struct scram_channel *channel;
+		enum scram_binding policy;
+		const char *offer;
+		size_t offer_len;
+		const char *want, *header; /* want NULL: refused */
+	} rows[] = {
+		{ "both", &bound, SCRAM_BINDING_PREFER, BYTES("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
+		  "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=" },
+		{ "the other way round", &bound, SCRAM_BINDING_PREFER, BYTES("SCRAM-SHA-256\0SCRAM-SHA-256-PLUS\0\0"),
+		  "SCRAM-SHA-256-PLUS", "p=tls-server-end-point,,n=,r=" },
+		{ "PLUS taken off on the way: the server will see the y", &bound, SCRAM_BINDING_PREFER,
+		  BYTES("SCRAM-SHA-256\0\0"), "SCRAM-SHA-256", "y,,n=,r=" },
+		{ "the same, and PLUS is required", &bound, SCRAM_BINDING_REQUIRE, BYTES("SCRAM-SHA-256\0\0"), NULL,
+		  NULL },
+		{ "PLUS is not wanted", &bound, SCRAM_BINDING_DISABLE, BYTES("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
+		  "SCRAM-SHA-256", "n,,n=,r=" },
+		{ "PLUS alone, and it is not wanted", &bound, SCRAM_BINDING_DISABLE, BYTES("SCRAM-SHA-256-PLUS\0\0"),
+		  NULL, NULL },
+		{ "nothing to bind to", &without_hash, SCRAM_BINDING_PREFER,
+		  BYTES("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"), "SCRAM-SHA-256", "n,,n=,r=" },
+		{ "PLUS in the clear", &in_the_clear, SCRAM_BINDING_PREFER,
+		  BYTES("SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"), NULL, NULL },
+		{ "others before ours", &in_the_clear, SCRAM_BINDING_PREFER,
+		  BYTES("OAUTHBEARER\0SCRAM-SHA-1\0SCRAM-SHA-256\0\0"), "SCRAM-SHA-256", "n,,n=,r=" },
+		{ "others only", &in_the_clear, SCRAM_BINDING_PREFER, BYTES("OAUTHBEARER\0SCRAM-SHA-1\0\0"), NULL,
+		  NULL },
+		{ "no list", &in_the_clear, SCRAM_BINDING_PREFER, BYTES(""), NULL, NULL },
+		{ "an empty list", &in_the_clear, SCRAM_BINDING_PREFER, BYTES("\0"), NULL, NULL },
+		{ "a name without end", &in_the_clear, SCRAM_BINDING_PREFER, BYTES("SCRAM-SHA-256"), NULL, NULL },
+		{ "behind the end", &in_the_clear, SCRAM_BINDING_PREFER, BYTES("X\0\0SCRAM-SHA-256\0\0"), NULL, NULL },
+	};
+
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct scram_client *c = scram_client_new(rows[i].channel, rows[i].policy);
+		char *offer = exact(rows[i].offer, rows[i].offer_len), out[SCRAM_TEXT_MAX];
+		struct fail why = { 0 };
+		const char *chosen = scram_client_select(c, (const uint8_t *)offer, rows[i].offer_len, &why);
+
+		cr_assert_eq(chosen == NULL, rows[i].want == NULL, "%s", rows[i].rule);
+		if (chosen != NULL) {
+			cr_expect_str_eq(chosen, rows[i].want, "%s", rows[i].rule);
+			cr_expect_eq(scram_client_first(c, out, &why), 0, "%s", rows[i].rule);
+			cr_expect_eq(strncmp(out, rows[i].header, strlen(rows[i].header)), 0, "%s: %s", rows[i].rule,
+				     out);
+		} else {
+			cr_expect_str_eq(why.sqlstate, "28000", "%s", rows[i].rule);
+			cr_expect_eq(scram_client_first(c, out, &why), -1, "nothing is sent: %s", rows[i].rule);
+		}
+		free_exact(offer);
+		scram_client_free(c);
+	}
+}
+
+Test(scram, the_longest_binding_and_nonce_fit_the_messages)
+{
+	struct scram_channel channel = { .is_tls = true, .end_point_len = SCRAM_BINDING_MAX };
+	struct scram_verifier v = pg_verifier();
+	struct scram_server *s = scram_server_new(&v, false, &channel);
+	struct scram_client *c;
+	char nonce[SCRAM_NONCE_MAX - 24 + 1], to_server[SCRAM_TEXT_MAX], to_client[SCRAM_TEXT_MAX];
+	struct scram_keys keys;
+	const uint8_t *salt;
+	size_t salt_len;
+	uint32_t iterations;
+	struct fail why;
+
+	memset(nonce, 'x', sizeof(nonce) - 1);
+	nonce[sizeof(nonce) - 1] = '\0';
+	c = scram_client_new_with_nonce(&channel, SCRAM_BINDING_REQUIRE, "", nonce);
+	cr_assert_not_null(scram_client_select(c, (const uint8_t *)BYTES("SCRAM-SHA-256-PLUS\0\0"), &why));
+	cr_assert_eq(scram_server_select(s, "SCRAM-SHA-256-PLUS", &why), 0);
+	cr_assert_eq(scram_client_first(c, to_server, &why), 0);
+	cr_assert_eq(scram_server_first(s, to_server, strlen(to_server), to_client, &why), 0, "%s", why.detail);
+	cr_assert_eq(scram_client_challenge(c, to_client, strlen(to_client), &salt, &salt_len, &iterations, &why), 0);
+	cr_assert_eq(scram_keys_from_password(PG_PASSWORD, salt, salt_len, iterations, &keys, &why), 0);
+	cr_assert_eq(scram_client_final(c, &keys, to_server, &why), 0);
+	cr_assert_eq(scram_server_final(s, to_server, strlen(to_server), to_client, NULL, &why), 0, "%s", why.text);
+	cr_expect_eq(scram_client_verify(c, to_client, strlen(to_client), &why), 0);
+	scram_server_free(s);
 	scram_client_free(c);
 }
 

@@ -1,0 +1,98 @@
+/* src/auth/saslprep.c - see saslprep.h. */
+#include "auth/saslprep.h"
+
+#include "build.h"
+
+#include <openssl/crypto.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HAVE_LIBIDN
+#include <stringprep.h>
+
+#define GROWTH_MAX 11 /* U+FDFA, three bytes, becomes 18 characters of 33 bytes; nothing grows more */
+#define STEPS_MAX 32 /* of a profile; SASLprep has 18 */
+
+static bool
+is_ascii(const char *text)
+{
+	while (*text != '\0')
+		if ((unsigned char)*text++ > 0x7f)
+			return false;
+	return true;
+}
+
+/* What Unicode 3.2 mapped these to was a mistake (Corrigendum #4); libidn keeps to it, PostgreSQL does not. */
+static const Stringprep_table_element corrected[] = {
+	{ 0x2f868, 0x2f868, { 0x36fc } }, { 0x2f874, 0x2f874, { 0x5f53 } }, { 0x2f91f, 0x2f91f, { 0x243ab } },
+	{ 0x2f95f, 0x2f95f, { 0x7aee } }, { 0x2f9bf, 0x2f9bf, { 0x45d7 } },
+};
+
+/*
+ * RFC 4013's steps, but in PostgreSQL's order: what is prohibited, or not assigned in Unicode 3.2, is looked for before
+ * the text is normalised, not after. The profile's own order would accept U+0340, which normalises to another.
+ */
+static int
+prepare(char *text, size_t cap)
+{
+	Stringprep_profile steps[STEPS_MAX + 1] = { 0 }, normalise = { 0 };
+	size_t count = 0;
+
+	for (const Stringprep_profile *step = stringprep_saslprep; step->operation != 0; step++) {
+		if (count + 2 >= STEPS_MAX)
+			return STRINGPREP_PROFILE_ERROR;
+		if (step->operation == STRINGPREP_NFKC)
+			normalise = *step;
+		else
+			steps[count++] = *step;
+	}
+	steps[count].operation = STRINGPREP_MAP_TABLE;
+	steps[count].table = corrected;
+	steps[count++].table_size = sizeof(corrected) / sizeof(corrected[0]);
+	steps[count] = normalise;
+	return stringprep(text, cap, STRINGPREP_NO_UNASSIGNED, steps);
+}
+
+/* libidn does not wipe the copies it works with. */
+int
+saslprep(const char *password, char **prepared)
+{
+	size_t len = strlen(password), cap = len * GROWTH_MAX + 1;
+	char *text;
+	int result;
+
+	*prepared = NULL;
+	if (is_ascii(password) || len > SASLPREP_MAX)
+		return 0;
+	text = malloc(cap);
+	if (text == NULL)
+		return -1;
+	memcpy(text, password, len + 1);
+	result = prepare(text, cap);
+	if (result == STRINGPREP_OK && text[0] != '\0') { /* one of invisible characters alone is used as it is */
+		*prepared = text;
+		return 0;
+	}
+	OPENSSL_cleanse(text, cap);
+	free(text);
+	return result == STRINGPREP_MALLOC_ERROR ? -1 : 0;
+}
+#else
+int
+saslprep(const char *password, char **prepared)
+{
+	(void)password;
+	*prepared = NULL;
+	return 0;
+}
+#endif
+
+void
+saslprep_free(char *prepared)
+{
+	if (prepared == NULL)
+		return;
+	OPENSSL_cleanse(prepared, strlen(prepared));
+	free(prepared);
+}

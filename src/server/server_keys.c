@@ -1,0 +1,90 @@
+/* src/server/server_keys.c - see server_keys.h. */
+#include "server/server_keys.h"
+
+#include "net/workers.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct server_keys {
+	struct work work;
+	char *password;
+	uint8_t salt[SCRAM_SALT_MAX];
+	size_t salt_len;
+	uint32_t iterations;
+	struct scram_keys keys;
+	struct fail why;
+	int result;
+	server_keys_done done; /* the loop's; NULL: nobody waits any more */
+	void *arg;
+};
+
+static void
+free_keys(struct server_keys *k)
+{
+	if (k->password != NULL)
+		OPENSSL_cleanse(k->password, strlen(k->password));
+	free(k->password);
+	OPENSSL_cleanse(k, sizeof(*k));
+	free(k);
+}
+
+static struct server_keys *
+keys_of(struct work *w)
+{
+	return (struct server_keys *)((char *)w - offsetof(struct server_keys, work));
+}
+
+/* On a thread. */
+static void
+derive(struct work *w)
+{
+	struct server_keys *k = keys_of(w);
+
+	k->result = scram_keys_from_password(k->password, k->salt, k->salt_len, k->iterations, &k->keys, &k->why);
+}
+
+static void
+derived(struct work *w)
+{
+	struct server_keys *k = keys_of(w);
+
+	if (k->done != NULL)
+		k->done(k->result == 0 ? &k->keys : NULL, &k->why, k->arg);
+	free_keys(k);
+}
+
+struct server_keys *
+server_keys_derive(struct workers *workers, const char *password, const uint8_t *salt, size_t salt_len,
+		   uint32_t iterations, server_keys_done done, void *arg, struct fail *why)
+{
+	struct server_keys *k = calloc(1, sizeof(*k));
+
+	if (k == NULL || (k->password = strdup(password)) == NULL || salt_len > sizeof(k->salt)) {
+		if (k != NULL)
+			free_keys(k);
+		fail_set(why, "53200", "no memory for a server login");
+		return NULL;
+	}
+	memcpy(k->salt, salt, salt_len);
+	k->salt_len = salt_len;
+	k->iterations = iterations;
+	k->work.run = derive;
+	k->work.done = derived;
+	k->done = done;
+	k->arg = arg;
+	k->result = fail_set(&k->why, "57P01", "pgweir is shutting down"); /* should it never run */
+	if (workers_submit(workers, &k->work, WORK_BEGUN) == 0)
+		return k;
+	free_keys(k);
+	fail_set(why, "53300", "too many logins at once");
+	return NULL;
+}
+
+void
+server_keys_abandon(struct server_keys *k)
+{
+	if (k != NULL)
+		k->done = NULL;
+}
