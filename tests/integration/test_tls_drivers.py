@@ -4,16 +4,23 @@ drivers/tls/<driver>.<ext> connects as its environment says (libpq's names; sslm
 query", "ok prepared", "ok large" (8 MB in a row, 6 MB in rows) and, if the driver has one, "ok cancel"; or "refused: why"
 and ends with 3. pgweir takes nobody in the clear here."""
 
+import contextlib
 import os
 import re
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 
 import pg8000
 import pytest
 
+import transport
 from authority import Authority
+from rawwire import scram_verifier, ssl_request
 from test_drivers import JDBC, cc, check, compiled, gobuild, javac
+from waiting import free_port
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -77,8 +84,13 @@ def surroundings(weir, authority, **more):
 def refusal(words, environment):
     """What a driver says that must not get in."""
     done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False, env=environment)
-    assert done.returncode == 3 and done.stdout.startswith("refused:"), done.stdout + done.stderr
+    assert done.returncode == 3 and "refused:" in done.stdout, done.stdout + done.stderr
     return done.stdout
+
+
+def steps_of(driver):
+    return [f"ok {step}" for step in ["query", "prepared", "large", "cancel"]
+            if step != "cancel" or driver not in WITHOUT_CANCEL]
 
 
 def logins(weir):
@@ -88,9 +100,7 @@ def logins(weir):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_session(start, program, authority, driver):
     weir = start()
-    said = check(program(driver), env=surroundings(weir, authority)).splitlines()
-    steps = ["query", "prepared", "large"] + ([] if driver in WITHOUT_CANCEL else ["cancel"])
-    assert said == [f"ok {step}" for step in steps]
+    assert check(program(driver), env=surroundings(weir, authority)).splitlines() == steps_of(driver)
     shaken = sum(weir.metric("pgweir_tls_handshakes_total", side="client", result=result)
                  for result in ("ok", "resumed"))
     assert logins(weir) >= 1
@@ -127,9 +137,77 @@ def test_a_certificate_of_the_client(start, program, authority, tmp_path, driver
     assert said.startswith("ok query\nok prepared\nok large\n")
 
 
+@pytest.mark.parametrize("stored", ["web-secret", scram_verifier("web-secret")], ids=["plain", "verifier"])
+@pytest.mark.parametrize("driver", [*BY_LIBPQ, "node_pg"])
+def test_a_bound_login(weir, start, program, authority, driver, stored):
+    """SCRAM-SHA-256-PLUS, which the others do not know: libpq refuses anything else, node-postgres says what it did."""
+    weir.users["web"] = stored
+    start()
+    said = check(program(driver), env=surroundings(weir, authority, PGCHANNELBINDING="require")).splitlines()
+    assert said == (["bound"] if driver == "node_pg" else []) + steps_of(driver)
+
+
+@pytest.mark.parametrize("driver", [*BY_LIBPQ, "node_pg"])
+def test_a_bound_login_through_somebody_in_between(start, program, authority, driver):
+    """He has a certificate that is trusted, and his own TLS to pgweir."""
+    weir = start()
+    with Terminator(weir, authority.issue("between", "/CN=localhost", "DNS:localhost")) as between:
+        env = surroundings(weir, authority, PGCHANNELBINDING="require", PGPORT=between.port)
+        assert re.search("channel binding", refusal(program(driver), env))
+    assert logins(weir) == 0
+
+
+class Terminator:
+    """Ends clients' TLS with a certificate of its own, and speaks TLS with pgweir."""
+
+    def __init__(self, weir, made):
+        self.weir, self.port = weir, free_port()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(made.certificate, made.key)
+        self.trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.trusting.check_hostname, self.trusting.verify_mode = False, ssl.CERT_NONE
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def _accept(self):
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._between, args=(near,), daemon=True).start()
+
+    def _between(self, near):
+        with contextlib.suppress(OSError):
+            assert near.recv(8) == ssl_request()
+            near.sendall(b"S")
+            near = transport.TlsSocket(near, self.context, is_server=True)
+            far = socket.create_connection(("127.0.0.1", self.weir.port))
+            far.sendall(ssl_request())
+            assert far.recv(1) == b"S"
+            far = transport.TlsSocket(far, self.trusting)
+            threading.Thread(target=self._pump, args=(far, near), daemon=True).start()
+            self._pump(near, far)
+
+    @staticmethod
+    def _pump(one, other):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+
+
 def test_psql(start, authority):
     weir = start()
-    said = check(["psql", "-XAtc", "SELECT 42", "-c", r"\conninfo"], env=surroundings(weir, authority))
+    said = check(["psql", "-XAtc", "SELECT 42", "-c", r"\conninfo"],
+                 env=surroundings(weir, authority, PGCHANNELBINDING="require"))
     assert said.startswith("42\n") and "TLSv1.3" in said
 
 

@@ -206,6 +206,11 @@ class Weir:
         return self._answers()
 
     def _answers(self):
+        listen = self.config.get("pgweir", {}).get("listen", "")
+        paths = [item.removeprefix("unix:") for item in ([listen] if isinstance(listen, str) else listen)
+                 if item.startswith("unix:")]
+        if not all(os.path.exists(path) for path in paths):
+            return False                    # sockets come after the port
         try:
             socket.create_connection((self.host, self.port), 1).close()
             return True

@@ -25,8 +25,7 @@ public class Tls {
         try {
             return DriverManager.getConnection("jdbc:postgresql://" + env.get("PGHOST") + ":" + env.get("PGPORT") + "/"
                 + env.get("PGDATABASE") + "?user=" + env.get("PGUSER") + "&password=" + env.get("PGPASSWORD")
-                + "&sslmode=verify-full&sslrootcert=" + env.get("PGSSLROOTCERT")
-                + (env.containsKey("PGCHANNELBINDING") ? "&channelBinding=" + env.get("PGCHANNELBINDING") : "") + more);
+                + "&sslmode=verify-full&sslrootcert=" + env.get("PGSSLROOTCERT") + more);
         } catch (SQLException error) {
             System.out.println("refused: " + error.getMessage());
             System.exit(3);

@@ -20,6 +20,11 @@ const options = {
 async function main() {
     const client = new Client(options)
     client.on('error', () => {})
+    const send = client.connection.sendSASLInitialResponseMessage
+    client.connection.sendSASLInitialResponseMessage = function (mechanism, response) {
+        if (mechanism === 'SCRAM-SHA-256-PLUS') console.log('bound')
+        return send.call(this, mechanism, response)
+    }
     try {
         await client.connect()
     } catch (error) {
