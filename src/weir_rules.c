@@ -106,7 +106,7 @@ weir_load_rules(const struct config *config, struct hba **hba, struct ident **id
 static void
 check_certificates(const struct config *config, struct config_problems *problems)
 {
-	const struct problem_sink sink = { problems, config->path };
+	const struct problem_sink sink = { problems, config->path[0] != '\0' ? config->path : "--upstream" };
 	struct tls_context *clients = NULL;
 	struct tls_store *servers;
 	struct fail why;
