@@ -109,6 +109,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 	if (l->user == NULL || l->database == NULL)
 		return fail_set(why, "53200", "out of memory");
 	l->replication = s->replication;
+	l->minor = (uint8_t)startup_minor(s);
 	return 0;
 }
 

@@ -36,6 +36,7 @@ struct client_login {
 	struct users *users; /* holds secret's text, or: */
 	char *secret_text; /* its own; wiped */
 	uint8_t md5_salt[4];
+	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool has_error;

@@ -40,7 +40,7 @@ struct startup {
 	const uint8_t *cancel_key;
 	size_t cancel_key_len; /* 4 to 256 */
 	/* STARTUP_LOGIN */
-	uint16_t major, minor;
+	uint16_t major, minor; /* as asked for */
 	const char *user, *database; /* database: as sent, or the user's name when missing or empty */
 	enum startup_replication replication;
 	/* All else, options' -c name=value included, in order of effect: options first, then the packet's own, as
@@ -63,7 +63,10 @@ struct startup {
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);
 void startup_fini(struct startup *s);
-/* NegotiateProtocolVersion: newest version we speak (3.0), unknown _pq_. options. Needed if minor > 0 or any such. */
+/* The minor version that is spoken: 3.2 and above get 2, 3.0 gets 0, and so does 3.1, which never existed. */
+uint16_t startup_minor(const struct startup *s);
+/* NegotiateProtocolVersion: the version spoken and unknown _pq_. options. Needed if another was asked for, or any such.
+ */
 bool startup_needs_negotiate(const struct startup *s);
 void startup_put_negotiate(struct buf *out, const struct startup *s);
 
