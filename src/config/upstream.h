@@ -38,6 +38,7 @@ struct upstream {
 	struct upstream_host *hosts;
 	size_t host_count; /* at least 1 */
 	enum target_session_attrs target;
+	uint16_t min_minor, max_minor; /* versions of protocol 3 that are spoken: 0 or 2 */
 	char *dbname; /* empty: the database the client asked for */
 	char *user; /* empty: the client's; else all clients share this user's pool */
 	char *password; /* empty: from users_file, or the client's own SCRAM keys */
@@ -56,6 +57,7 @@ struct upstream {
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
 const char *upstream_word_name(enum upstream_word word); /* NULL: there is no such one */
+const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */

@@ -68,7 +68,7 @@ static const struct {
 /* What is being read. Lists stay text until all is there. */
 struct draft {
 	struct upstream *up;
-	char *host, *port, *target;
+	char *host, *port, *target, *oldest, *newest; /* oldest, newest: min_ and max_protocol_version */
 	size_t setting_count, settings_len;
 };
 
@@ -78,6 +78,8 @@ draft_fini(struct draft *draft)
 	free(draft->host);
 	free(draft->port);
 	free(draft->target);
+	free(draft->oldest);
+	free(draft->newest);
 }
 
 static bool
@@ -97,8 +99,8 @@ refuse_word(const char *name, struct fail *why)
 		if (strcmp(not_ours[i].name, name) == 0)
 			return fail_hint(why, "%s", not_ours[i].hint);
 	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, sslmode and other "
-			      "words of TLS, application_name, client_encoding, options; another setting is written "
-			      "options='-c name=value'");
+			      "words of TLS, max_protocol_version, min_protocol_version, application_name, "
+			      "client_encoding, options; another setting is written options='-c name=value'");
 }
 
 static bool
@@ -177,6 +179,8 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 		{ "user", &draft->up->user },
 		{ "password", &draft->up->password },
 		{ "target_session_attrs", &draft->target },
+		{ "min_protocol_version", &draft->oldest },
+		{ "max_protocol_version", &draft->newest },
 	};
 
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
@@ -304,6 +308,30 @@ build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 			"target_session_attrs is any, read-write, read-only, primary, standby or prefer-standby");
 }
 
+/* libpq's words of min_ and max_protocol_version; not set: 3.0. There never was a 3.1. */
+static int
+read_protocol(const char *word, const char *text, uint16_t *minor, struct fail *why)
+{
+	bool is_newest = text != NULL && (strcmp(text, "3.2") == 0 || strcmp(text, "latest") == 0);
+
+	*minor = is_newest ? 2 : 0;
+	if (text == NULL || *text == '\0' || strcmp(text, "3.0") == 0 || is_newest)
+		return 0;
+	return fail_set(why, "08001", "%s is 3.0, 3.2 or latest", word);
+}
+
+static int
+build_protocol(const struct draft *draft, struct upstream *up, struct fail *why)
+{
+	if (read_protocol("min_protocol_version", draft->oldest, &up->min_minor, why) < 0 ||
+	    read_protocol("max_protocol_version", draft->newest, &up->max_minor, why) < 0)
+		return -1;
+	if (up->min_minor <= up->max_minor)
+		return 0;
+	fail_set(why, "08001", "min_protocol_version is greater than max_protocol_version");
+	return fail_hint(why, "max_protocol_version is 3.0 unless set; add max_protocol_version=3.2");
+}
+
 /* A field that was not set becomes empty. */
 static int
 complete_text(const char *what, char **field, size_t len_max, struct fail *why)
@@ -320,7 +348,7 @@ build(const struct draft *draft, struct fail *why)
 {
 	struct upstream *up = draft->up;
 
-	if (build_hosts(draft, up, why) < 0 || build_target(draft, up, why) < 0 ||
+	if (build_hosts(draft, up, why) < 0 || build_target(draft, up, why) < 0 || build_protocol(draft, up, why) < 0 ||
 	    complete_text("dbname", &up->dbname, NAME_LEN_MAX, why) < 0 ||
 	    complete_text("user", &up->user, NAME_LEN_MAX, why) < 0 ||
 	    complete_text("password", &up->password, PASSWORD_LEN_MAX, why) < 0)
