@@ -3,9 +3,9 @@
  *
  * A client's secret is ours. So is its pid, made up, where its server changes from one transaction to the next; a
  * client that has a server to itself is told that one's, and may then meet others with the same: the secret decides. It
- * has 4 bytes, or 32 for clients that speak protocol 3.2; the first four are its hash as well. A cancel reaches only the
- * query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it. The asking
- * connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for that.
+ * has 4 bytes, or 32 for clients that speak protocol 3.2; the first four are its hash as well. A cancel reaches only
+ * the query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it. The
+ * asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for that.
  */
 #include "client/client.h"
 #include "client/listen.h"

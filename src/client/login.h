@@ -4,6 +4,7 @@
  *   client_login.c    STARTUP: the first packets
  *   client_auth.c     AUTHENTICATION: the order of its steps; at the end the console, or which pool
  *   login_tls.c       TLS, before all else
+ *   login_tenant.c    what its user and database are called here
  *   login_rule.c      which proof is asked for
  *   login_secret.c    what is known of the user
  *   login_md5.c, login_scram.c  the exchanges
@@ -22,7 +23,8 @@ struct client_login {
 	struct buf out; /* collected, so that what goes at once leaves at once */
 	struct image *raw; /* startup settings as sent */
 	struct image *valid; /* those of them that PostgreSQL knows; NULL: all, as far as is known */
-	char *user, *database;
+	char *user, *database; /* a tenant's: "user.tenant", "tenant/database" */
+	char *sent_user; /* as the client itself wrote it */
 	enum startup_replication replication;
 	struct server *opening; /* for it alone, its login under way (replication.c) */
 	struct scram_server *scram;
@@ -59,6 +61,11 @@ void login_go_on(struct client *c); /* last: c may be closed after it */
 bool login_has_tls(const struct client *c); /* it may have TLS if it wants */
 void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len); /* first: of direct TLS */
 bool login_tls_suffices(const struct client *c, struct fail *why); /* as the configuration demands */
+
+/* login_tenant.c: user, database and sent_user. -1 and why: they can't be. */
+int login_take_names(struct client *c, const struct startup *s, struct fail *why);
+bool login_is_tenant_setting(const struct client *c,
+			     const char *name); /* it names the tenant, PostgreSQL never sees it */
 
 /* client_auth.c */
 void login_authenticate(struct client *c); /* the startup packet is known */

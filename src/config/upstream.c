@@ -90,6 +90,7 @@ upstream_copy(const struct upstream *up)
 	memcpy(copy->hosts, up->hosts, up->host_count * sizeof(*copy->hosts));
 	copy->host_count = up->host_count;
 	copy->target = up->target;
+	copy->is_of_tenant = up->is_of_tenant;
 	copy->min_minor = up->min_minor;
 	copy->max_minor = up->max_minor;
 	return copy;
@@ -100,9 +101,9 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 {
 	size_t i = 0;
 
-	if (a->host_count != b->host_count || a->target != b->target || a->min_minor != b->min_minor ||
-	    a->max_minor != b->max_minor || strcmp(a->dbname, b->dbname) != 0 || strcmp(a->user, b->user) != 0 ||
-	    strcmp(a->password, b->password) != 0)
+	if (a->host_count != b->host_count || a->target != b->target || a->is_of_tenant != b->is_of_tenant ||
+	    a->min_minor != b->min_minor || a->max_minor != b->max_minor || strcmp(a->dbname, b->dbname) != 0 ||
+	    strcmp(a->user, b->user) != 0 || strcmp(a->password, b->password) != 0)
 		return false;
 	for (i = 0; i < a->host_count; i++)
 		if (strcmp(a->hosts[i].host, b->hosts[i].host) != 0 || a->hosts[i].port != b->hosts[i].port)

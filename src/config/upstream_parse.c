@@ -6,6 +6,7 @@
  */
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
+#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -198,8 +199,8 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 }
 
 /* A name, an address or a directory. */
-static int
-check_host(const char *host, struct fail *why)
+int
+upstream_check_host(const char *host, struct fail *why)
 {
 	static const char letters[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%"; /* :% for IPv6 with a zone */
@@ -286,7 +287,8 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 
 		if (list_element(draft->host, i, host->host, sizeof(host->host)) < 0)
 			return fail_set(why, "08001", "a host has at most %zu bytes", sizeof(host->host) - 1);
-		if (check_host(host->host, why) < 0 || read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
+		if ((!up->is_of_tenant && upstream_check_host(host->host, why) < 0) ||
+		    read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
 			return -1;
 		up->host_count++;
 	}
@@ -357,7 +359,9 @@ build(const struct draft *draft, struct fail *why)
 		return fail_set(why, "08001", "user and dbname have no control characters");
 	if (up->settings == NULL)
 		up->settings = calloc(1, sizeof(*up->settings));
-	return up->settings != NULL ? 0 : fail_set(why, "53200", "no memory");
+	if (up->settings == NULL)
+		return fail_set(why, "53200", "no memory");
+	return up->is_of_tenant ? upstream_check_template(up, why) : 0;
 }
 
 static int
@@ -368,18 +372,20 @@ scan(const char *text, struct draft *draft, struct fail *why)
 	if (strlen(text) > TEXT_LEN_MAX)
 		return fail_set(why, "08001", "it is longer than %zu KiB", TEXT_LEN_MAX >> 10);
 	if (upstream_is_uri(text))
-		return upstream_scan_uri(text, put_word, draft, why);
+		return upstream_scan_uri(text, draft->up->is_of_tenant, put_word, draft, why);
 	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
 		return fail_set(why, "08001", "a URI begins with postgres:// or postgresql://");
 	return upstream_scan_words(text, put_word, draft, why);
 }
 
-struct upstream *
-upstream_parse(const char *text, struct fail *why)
+static struct upstream *
+parse(const char *text, bool is_of_tenant, struct fail *why)
 {
 	struct draft draft = { .up = calloc(1, sizeof(*draft.up)) };
 
 	text += strspn(text, " \t");
+	if (draft.up != NULL)
+		draft.up->is_of_tenant = is_of_tenant;
 	if (draft.up == NULL)
 		fail_set(why, "53200", "no memory");
 	else if (scan(text, &draft, why) < 0 || build(&draft, why) < 0) {
@@ -388,4 +394,16 @@ upstream_parse(const char *text, struct fail *why)
 	}
 	draft_fini(&draft);
 	return draft.up;
+}
+
+struct upstream *
+upstream_parse(const char *text, struct fail *why)
+{
+	return parse(text, false, why);
+}
+
+struct upstream *
+upstream_parse_tenant(const char *text, struct fail *why)
+{
+	return parse(text, true, why);
 }

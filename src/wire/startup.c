@@ -107,7 +107,10 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
 		if (strncmp(word, "--", 2) == 0)
 			result = add_assignment(s, "--", word + 2, why);
-		else if (strncmp(word, "-c", 2) != 0)
+		else if (strncmp(word, "reference=", 10) == 0) {
+			s->has_bare_reference = true;
+			result = add_assignment(s, "", word, why);
+		} else if (strncmp(word, "-c", 2) != 0)
 			result = fail_set(why, "22023", "invalid command-line argument for server process: %s",
 					  show(word, shown));
 		else if (word[2] != '\0')

@@ -47,6 +47,7 @@ struct startup {
 	 * PostgreSQL does; a later one of the same name (whatever its case) wins. Names as they were sent. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
 	size_t setting_count;
+	bool has_bare_reference; /* options held reference=NAME without a dash before it; it is among settings */
 	const char *unknown_options[32]; /* names beginning "_pq_.": for NegotiateProtocolVersion */
 	size_t unknown_option_count;
 	char *arena; /* holds words of options; startup_fini frees it */
@@ -58,7 +59,7 @@ struct startup {
  * a value, 54000 for more settings than we hold). Nothing to fini unless out is a login; its former content is lost.
  * A major-3 packet with any minor is accepted; negotiation is the caller's: see startup_put_negotiate.
  * options: -c name=value, -cname=value, --name=value, with backslash escapes (postgres' pg_split_opts) and dashes in
- * the name read as underscores; any other word is 22023.
+ * the name read as underscores; any other word is 22023, but for reference=NAME: see client/tenant.h.
  * replication: boolean words and "database", as in PostgreSQL.
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);

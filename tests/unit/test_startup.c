@@ -539,6 +539,23 @@ Test(startup, a_packet_of_the_greatest_length_is_taken)
 	free(body);
 }
 
+Test(startup, options_may_name_a_tenant_without_a_dash)
+{
+	static const char body[] = "user\0u\0options\0-c a=b  reference=my-proj --c-d=e\0\0";
+	struct packet p;
+	struct startup s;
+	struct fail why;
+
+	cr_assert_eq(parse_body(V3, body, sizeof(body) - 1, &p, &s, &why), 0);
+	cr_expect(s.has_bare_reference);
+	cr_assert_eq(s.setting_count, 3);
+	cr_expect_str_eq(s.settings[1].name, "reference");
+	cr_expect_str_eq(s.settings[1].value, "my-proj");
+	cr_expect_str_eq(s.settings[2].name, "c_d");
+	startup_fini(&s);
+	free(p.bytes);
+}
+
 /* --- NegotiateProtocolVersion. --- */
 
 static const struct {
