@@ -69,6 +69,10 @@ load(const char *path, const char *uri, bool is_check)
 	struct config_problems problems = { 0 };
 	struct config *config = uri != NULL ? config_from_upstream(uri, &problems) : config_load(path, &problems);
 
+	if (config != NULL && weir_check_files(config, &problems) < 0) {
+		config_unref(config);
+		config = NULL;
+	}
 	print_problems(&problems);
 	if (is_check || problems.error_count > 0)
 		print_sum(path != NULL ? path : "--upstream", &problems);
@@ -90,6 +94,7 @@ greet(const struct config *config)
 		fprintf(stderr, "pgweir: metrics are at http://%s/metrics\n", config->http_listen.text);
 }
 
+/* Takes config: what it was at the start is not kept beyond the first reload, nor are the passwords in it. */
 static int
 serve(struct config *config)
 {
@@ -100,9 +105,11 @@ serve(struct config *config)
 		fprintf(stderr, "pgweir: %s\n", why.text);
 		if (why.hint[0] != '\0')
 			fprintf(stderr, "pgweir: %s\n", why.hint);
+		config_unref(config);
 		return 1;
 	}
 	greet(config);
+	config_unref(config);
 	weir_run(w);
 	weir_free(w);
 	return 0;
@@ -141,8 +148,9 @@ main(int argc, char **argv)
 	char *uri = NULL, *kept = NULL;
 	struct config *config;
 	const char *path;
-	int o, r;
+	int o;
 
+	weir_hide_memory();
 	while ((o = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
 		switch (o) {
 		case OPT_CHECK:
@@ -183,11 +191,10 @@ main(int argc, char **argv)
 	}
 	if (config == NULL)
 		return 1;
-	r = 0;
 	if (is_dump)
 		config_dump(config, stdout);
 	else if (!is_check)
-		r = serve(config);
+		return serve(config);
 	config_unref(config);
-	return r;
+	return 0;
 }

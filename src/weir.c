@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "build.h"
 #include "client/audit.h"
+#include "client/door.h"
 #include "client/verifier_cache.h"
 #include "telemetry/metrics.h"
 
@@ -192,17 +193,23 @@ open_logs(struct weir *w, struct fail *why)
 	return w->slowlog == NULL ? -1 : 0;
 }
 
-/* One descriptor per client and server, and some of our own. */
+/* One descriptor per client and server, and some of our own; as many as that again for those who log in (door_line.c).
+ */
 static void
 raise_descriptor_limit(struct weir *w)
 {
 	rlim_t need = (rlim_t)w->config->max_client_connections * 2 + STATE_DESCRIPTORS;
+	rlim_t want = need + (w->config->max_client_connections > 1000 ? w->config->max_client_connections : 1000);
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur >= need)
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return;
-	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= need ? need : r.rlim_max;
+	door_set_descriptors(w->clients.door, r.rlim_cur);
+	if (r.rlim_cur >= want)
+		return;
+	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= want ? want : r.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &r);
+	door_set_descriptors(w->clients.door, r.rlim_cur);
 	if (r.rlim_cur < need)
 		log_warning(w->log,
 			    "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
@@ -272,6 +279,9 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new();
 	w->clients.audit = audit_new();
+	w->clients.door = door_new(w->base, why);
+	if (w->clients.door == NULL)
+		return -1;
 	if (w->graveyard == NULL || w->dialer == NULL || w->tls_scratch == NULL || w->read_buffer == NULL ||
 	    w->clients.images == NULL || w->clients.statements == NULL || w->clients.verifiers == NULL ||
 	    w->clients.audit == NULL)
@@ -323,7 +333,7 @@ watch_signals(struct weir *w, struct fail *why)
 }
 
 static int
-write_pid_file(const struct weir *w, struct fail *why)
+write_pid_file(struct weir *w, struct fail *why)
 {
 	const char *path = w->config->pid_file;
 	char made[PATH_MAX];
@@ -339,7 +349,18 @@ write_pid_file(const struct weir *w, struct fail *why)
 	fprintf(f, "%ld\n", (long)getpid());
 	if (fclose(f) != 0 || rename(made, path) < 0)
 		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(errno));
+	w->has_pid_file = true;
 	return 0;
+}
+
+/* Where run_as may write but not remove, an empty file is left: no tool takes it for a process of ours. */
+static void
+remove_pid_file(const struct weir *w)
+{
+	const char *path = w->config->pid_file;
+
+	if (unlink(path) < 0 && truncate(path, 0) < 0 && errno != ENOENT)
+		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }
 
 static struct event_base *
@@ -355,6 +376,20 @@ new_base(void)
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	return base;
+}
+
+/* They were read before, to tell all that is wrong with them; what is wrong by now is told in one line. */
+static int
+load_rules(struct weir *w, struct fail *why)
+{
+	struct config_problems problems = { 0 };
+	int r = weir_load_rules(w->config, &w->hba, &w->ident, &problems);
+
+	for (size_t i = problems.count; r < 0 && i-- > 0;)
+		if (problems.list[i].is_error)
+			fail_set(why, "F0000", "%s", problems.list[i].text); /* the first of them */
+	config_problems_fini(&problems);
+	return r;
 }
 
 struct weir *
@@ -375,11 +410,12 @@ weir_new(struct config *config, struct fail *why)
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
 	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
-		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL) {
+		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL &&
+		 load_rules(w, why) == 0) {
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
-		    write_pid_file(w, why) == 0)
+		    write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
 			return w;
 	}
 	weir_free(w);
@@ -446,6 +482,7 @@ weir_free(struct weir *w)
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.audit);
+	door_free(w->clients.door);
 	statement_store_free(w->clients.statements);
 	image_store_free(w->clients.images);
 	free(w->clients.keyed);
@@ -453,12 +490,14 @@ weir_free(struct weir *w)
 	tls_context_unref(w->tls);
 	tls_store_unref(w->server_tls);
 	free(w->read_buffer);
-	if (w->config->pid_file[0] != '\0')
-		unlink(w->config->pid_file);
+	if (w->has_pid_file)
+		remove_pid_file(w);
 	slowlog_free(w->slowlog);
 	log_free(w->log);
 	config_problems_fini(&w->problems);
 	users_unref(w->users);
+	hba_unref(w->hba);
+	ident_unref(w->ident);
 	config_unref(w->config);
 	if (w->base != NULL)
 		event_base_free(w->base);

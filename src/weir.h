@@ -12,6 +12,17 @@
 
 struct weir; /* opaque: weir_state.h */
 
+/*
+ * What config_load leaves alone: the contents of hba_file and ident_file. -1: errors were added to problems; in any
+ * case, warnings may have been.
+ */
+int weir_check_files(const struct config *config, struct config_problems *problems);
+/*
+ * Before any secret is read: no core files, no reading of our memory by others of the same system user (prctl(2),
+ * PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment leaves both as they are, for debugging.
+ */
+void weir_hide_memory(void);
+
 /* Takes a reference on config. NULL and why: an address is taken, the users_file is unreadable, no memory. */
 struct weir *weir_new(struct config *config, struct fail *why);
 void weir_run(struct weir *w);

@@ -8,6 +8,7 @@
 #include "client/verifier_cache.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,7 +31,8 @@ weir_load_users(struct weir *w, const struct config *config, struct users **out,
 	}
 	if (config->users_file[0] == '\0')
 		return 0;
-	if (config->auth_method == AUTH_TRUST && access(config->users_file, F_OK) < 0)
+	if (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5 &&
+	    access(config->users_file, F_OK) < 0)
 		return 0; /* nobody needs it to log in to us */
 	*out = users_load(config->users_file, warn_of_users, w, why);
 	return *out == NULL ? -1 : 0;
@@ -146,6 +148,8 @@ weir_apply(struct weir *w)
 	w->clients.users = w->users;
 	w->clients.tls = w->tls;
 	w->counters.tls_not_after_us = w->tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->tls) * US_PER_S;
+	w->clients.hba = w->hba;
+	w->clients.ident = w->ident;
 	w->clients.is_client_idle_limited = c->defaults.client_idle_timeout_us > 0;
 	for (size_t i = 0; i < c->database_count; i++)
 		w->clients.is_client_idle_limited |= c->databases[i].settings.client_idle_timeout_us > 0;
@@ -157,25 +161,49 @@ weir_apply(struct weir *w)
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
 }
 
+/* What a reload puts in place of the old. */
+struct fresh {
+	struct config *config;
+	struct users *users;
+	struct tls_context *tls;
+	struct tls_store *server_tls;
+	struct hba *hba;
+	struct ident *ident;
+};
+
+static void
+fresh_fini(struct fresh *f)
+{
+	config_unref(f->config);
+	users_unref(f->users);
+	tls_context_unref(f->tls);
+	tls_store_unref(f->server_tls);
+	hba_unref(f->hba);
+	ident_unref(f->ident);
+}
+
 static int
-load(struct weir *w, struct config **config, struct users **users, struct fail *why)
+load(struct weir *w, struct fresh *f, struct fail *why)
 {
 	struct config_problems problems = { 0 };
 
-	*config = config_load(w->config->path, &problems);
+	f->config = config_load(w->config->path, &problems);
+	if (f->config != NULL)
+		weir_load_rules(f->config, &f->hba, &f->ident, &problems);
 	for (size_t i = 0; i < problems.count; i++)
 		log_write(w->log, problems.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
 			  problems.list[i].text);
 	config_problems_fini(&w->problems);
 	w->problems = problems;
-	if (*config == NULL) {
+	if (problems.error_count > 0) {
 		fail_set(why, "F0000", "the configuration was not reloaded: %zu error%s", problems.error_count,
 			 problems.error_count == 1 ? "" : "s");
-		if (problems.count > 0)
-			fail_detail(why, "%s", problems.list[0].text);
+		for (size_t i = problems.count; i-- > 0;)
+			if (problems.list[i].is_error)
+				fail_detail(why, "%s", problems.list[i].text); /* the first of them */
 		return fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
 	}
-	return weir_load_users(w, *config, users, why);
+	return weir_load_users(w, f->config, &f->users, why);
 }
 
 static int
@@ -193,32 +221,25 @@ apply_logs(struct weir *w, const struct config *c, struct fail *why)
 static int
 try_reload(struct weir *w, struct fail *why)
 {
-	struct config *config = NULL;
-	struct users *users = NULL;
-	struct tls_context *tls = NULL;
-	struct tls_store *server_tls = NULL;
+	struct fresh f = { 0 };
 
 	if (w->config->path[0] == '\0') { /* --upstream: there is no file, but logs can be opened again */
 		weir_reopen_logs(w);
 		return 0;
 	}
-	if (load(w, &config, &users, why) < 0 || weir_load_tls(config, &tls, why) < 0 ||
-	    (server_tls = tls_store_new(config, why)) == NULL || apply_logs(w, config, why) < 0 ||
-	    weir_listen(w, config, why) < 0) {
-		config_unref(config);
-		users_unref(users);
-		tls_context_unref(tls);
-		tls_store_unref(server_tls);
+	if (load(w, &f, why) < 0 || weir_load_tls(f.config, &f.tls, why) < 0 ||
+	    (f.server_tls = tls_store_new(f.config, why)) == NULL || apply_logs(w, f.config, why) < 0 ||
+	    weir_listen(w, f.config, why) < 0) {
+		fresh_fini(&f);
 		return -1;
 	}
-	config_unref(w->config);
-	users_unref(w->users);
-	tls_context_unref(w->tls);
-	tls_store_unref(w->server_tls);
-	w->config = config;
-	w->users = users;
-	w->tls = tls;
-	w->server_tls = server_tls;
+	fresh_fini(&(struct fresh){ w->config, w->users, w->tls, w->server_tls, w->hba, w->ident });
+	w->config = f.config;
+	w->users = f.users;
+	w->tls = f.tls;
+	w->server_tls = f.server_tls;
+	w->hba = f.hba;
+	w->ident = f.ident;
 	weir_apply(w);
 	return 0;
 }
@@ -226,7 +247,11 @@ try_reload(struct weir *w, struct fail *why)
 int
 weir_reload(struct weir *w, struct fail *why)
 {
-	weir_notify("RELOADING=1");
+	char state[64];
+
+	/* Type=notify-reload wants to know that this one is not an answer to an earlier signal. */
+	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
+	weir_notify(state);
 	w->last_reload_ok = try_reload(w, why) == 0;
 	weir_notify("READY=1");
 	if (w->last_reload_ok) {

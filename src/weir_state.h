@@ -1,13 +1,15 @@
 /*
  * src/weir_state.h - what the process consists of. Only weir*.c see it; all else gets the piece it needs.
  *
- * weir.c starts, runs and ends it; weir_reload.c swaps configurations; weir_stop.c drains; weir_snapshot.c copies what
- * is counted for the metrics thread.
+ * weir.c starts, runs and ends it; weir_reload.c swaps configurations, weir_rules.c reads what they name; weir_stop.c
+ * drains; weir_snapshot.c copies what is counted for the metrics thread.
  */
 #ifndef PGWEIR_WEIR_STATE_H
 #define PGWEIR_WEIR_STATE_H
 
 #include "admin/console.h"
+#include "auth/hba.h"
+#include "auth/ident.h"
 #include "client/client.h"
 #include "config/config.h"
 #include "net/handshake.h"
@@ -29,6 +31,8 @@ struct weir {
 	struct event_base *base;
 	struct config *config;
 	struct users *users;
+	struct hba *hba; /* method = hba; else NULL */
+	struct ident *ident;
 	struct log *log;
 	struct slowlog *slowlog;
 	struct http *http;
@@ -51,6 +55,7 @@ struct weir {
 	uint64_t now_us, last_tick_us, start_wall_us;
 	/* stopping */
 	bool is_stopping, is_ending;
+	bool has_pid_file; /* it is ours */
 	uint64_t stop_at_us, close_listeners_at_us;
 	/* the last reload */
 	bool last_reload_ok;
@@ -66,6 +71,12 @@ int weir_load_users(struct weir *w, const struct config *config, struct users **
 int weir_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
+
+/* weir_rules.c: hba_file and ident_file, NULL if there is none. -1: errors were added to problems, both are NULL. */
+int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
+		    struct config_problems *problems);
+/* weir_user.c: once all that needs root is done. -1 and why: it must not go on. */
+int weir_become(struct weir *w, struct fail *why);
 
 /* weir_stop.c */
 void weir_stop(struct weir *w, bool at_once);

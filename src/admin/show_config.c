@@ -31,6 +31,8 @@ static const struct {
 	{ "pidfile", "pgweir", "pid_file" },
 	{ "pool_mode", "pgweir", "pool_mode" },
 	{ "max_client_conn", "pgweir", "max_client_connections" },
+	{ "max_db_client_connections", "limits", "max_db_client_connections" },
+	{ "max_user_client_connections", "limits", "max_user_client_connections" },
 	{ "default_pool_size", "pool", "pool_size" },
 	{ "min_pool_size", "pool", "min_idle" },
 	{ "reserve_pool_size", "pool", "max_overflow" },
@@ -69,8 +71,8 @@ static const struct {
 
 /* What PgBouncer has and pgweir has not, with the values that say so. */
 static const struct config_line absent[] = {
-	{ "max_db_connections", "0", "0", "no" },   { "max_db_client_connections", "0", "0", "no" },
-	{ "max_user_connections", "0", "0", "no" }, { "max_user_client_connections", "0", "0", "no" },
+	{ "max_db_connections", "0", "0", "no" },
+	{ "max_user_connections", "0", "0", "no" },
 	{ "stats_period", "60", "60", "no" },
 };
 

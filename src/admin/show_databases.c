@@ -6,6 +6,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
+#include "client/door.h"
 #include "pool/pool_target.h"
 
 #include <stdio.h>
@@ -135,6 +136,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	row.pool_mode = pool_mode_name(settings.pool_mode);
 	row.load_balance_hosts = show_load_balance(upstream);
 	row.current_connections = sum != NULL ? sum->servers : 0;
+	row.max_client_connections = settings.max_db_client_connections;
 	row.current_client_connections = sum != NULL ? sum->clients : 0;
 	row.paused = pool_set_is_paused(env->clients->pools) || (sum != NULL && sum->is_paused);
 	rows_add(rows, &row);
@@ -206,8 +208,8 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	char size[16], overflow[16];
 	struct scope_settings s;
 
+	config_effective(config, NULL, scope, &s);
 	if (scope != NULL) {
-		config_effective(config, NULL, scope, &s);
 		snprintf(size, sizeof(size), "%u", s.pool_size);
 		snprintf(overflow, sizeof(overflow), "%u", s.max_overflow);
 		row.pool_size = size;
@@ -215,22 +217,27 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 		row.pool_mode = pool_mode_name(s.pool_mode);
 	}
 	row.current_connections = sum->servers;
-	row.current_client_connections = sum->clients;
+	row.max_user_client_connections = s.max_user_client_connections;
+	row.current_client_connections = door_user_clients(env->clients->door, sum->name);
 	rows_add(rows, &row);
 }
 
-/* In this order: of the users_file, of the configuration, and whoever else has a pool. */
+/* In this order: of the users_file, of the configuration, and whoever else has a pool or is here. */
 static void
 fill_users(const struct show_env *env, struct rows *rows)
 {
 	const struct config *config = env->clients->config;
 	struct sum *sums = NULL, *s, *next;
+	const struct client *c;
 
 	users_each(env->clients->users, add_known_user, &sums);
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
 	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->user), e);
+	TAILQ_FOREACH(c, &env->clients->clients, all)
+	if (c->state == CL_READY)
+		add_known_user(client_user(c), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums, s, next)
 	add_user(env, rows, s);
 	sums_free(&sums);

@@ -82,7 +82,8 @@ const char *const tls_result_names[TLS_RESULTS] = {
 	[TLS_RESULT_FAILED] = "failed",
 };
 const char *const login_method_names[LM_COUNT] = {
-	[LM_TRUST] = "trust", [LM_MD5] = "md5", [LM_SCRAM] = "scram", [LM_CERT] = "cert", [LM_NONE] = "none",
+	[LM_TRUST] = "trust",	    [LM_MD5] = "md5",	[LM_SCRAM] = "scram", [LM_CERT] = "cert",
+	[LM_PASSWORD] = "password", [LM_PEER] = "peer", [LM_NONE] = "none",
 };
 const char *const reject_reason_names[RJ_COUNT] = {
 	[RJ_MAX_CLIENT_CONNECTIONS] = "max_client_connections",
@@ -92,6 +93,12 @@ const char *const reject_reason_names[RJ_COUNT] = {
 	[RJ_SHUTDOWN] = "shutdown",
 	[RJ_LOGIN_TIMEOUT] = "login_timeout",
 	[RJ_DESCRIPTORS] = "descriptors",
+	[RJ_MAX_ADDRESS] = "max_address",
+	[RJ_DATABASE_RATE] = "database_login_rate",
+	[RJ_USER_RATE] = "user_login_rate",
+	[RJ_ADDRESS_RATE] = "address_login_rate",
+	[RJ_LOGGING_IN] = "logging_in",
+	[RJ_FAILED_LOGINS] = "failed_logins",
 };
 const char *const connect_failure_names[CF_COUNT] = {
 	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",

@@ -2,11 +2,13 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "client/door.h"
 #include "client/listen.h"
 #include "wire/messages.h"
 
 #include <errno.h>
 #include <arpa/inet.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,16 @@ static void on_readable(void *arg);
 static void on_drained(void *arg);
 static const struct stream_ops stream_ops = { on_readable, on_drained };
 
+/* It may hold a password, as long as the client logs in. */
+static void
+free_pending(struct client *c)
+{
+	if (c->pending != NULL)
+		OPENSSL_cleanse(c->pending, c->pending_len);
+	free(c->pending);
+	c->pending = NULL;
+}
+
 static void
 free_later(struct grave *g)
 {
@@ -26,7 +38,7 @@ free_later(struct grave *g)
 	image_unref(c->image);
 	image_unref(c->startup);
 	free(c->user);
-	free(c->pending);
+	free_pending(c);
 	free(c->listen);
 	free(c);
 }
@@ -55,7 +67,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	login_begin(c);
-	if (!c->is_closing)
+	if (!c->is_closing && door_enter(c))
 		on_readable(c); /* its first packet is here already, most often */
 }
 
@@ -65,6 +77,7 @@ uncount(struct client *c)
 {
 	struct client_env *env = c->env;
 
+	door_leave(c);
 	if (c->state < CL_READY)
 		env->login_count--;
 	if (c->state == CL_CANCEL)
@@ -164,6 +177,23 @@ client_send(struct client *c, const struct buf *b)
 	}
 }
 
+/* realloc would leave a copy behind. */
+static uint8_t *
+move_pending(struct client *c, size_t cap)
+{
+	uint8_t *grown;
+
+	if (c->state >= CL_READY)
+		return realloc(c->pending, cap);
+	grown = malloc(cap);
+	if (grown == NULL)
+		return NULL;
+	if (c->pending_len > 0)
+		memcpy(grown, c->pending, c->pending_len);
+	free_pending(c);
+	return grown;
+}
+
 int
 client_keep(struct client *c, const uint8_t *bytes, size_t len)
 {
@@ -174,7 +204,7 @@ client_keep(struct client *c, const uint8_t *bytes, size_t len)
 	if (c->pending_cap - c->pending_len < len) {
 		size_t cap = (size_t)c->pending_len + len;
 
-		if (cap > UINT32_MAX || (grown = realloc(c->pending, cap)) == NULL)
+		if (cap > UINT32_MAX || (grown = move_pending(c, cap)) == NULL)
 			return -1;
 		c->pending = grown;
 		c->pending_cap = (uint32_t)cap;
@@ -240,14 +270,19 @@ on_readable(void *arg)
 
 	*env->now_us = clock_now_us();
 	switch (stream_read(&c->stream, env->read_buffer, env->read_cap, &got)) {
-	case STREAM_OK:
+	case STREAM_OK: {
+		bool is_login = c->state < CL_READY;
+
 		if (!c->ticket.is_waiting)
 			c->request_us = *env->now_us;
 		if (c->pending_len > 0 || listen_is_waiting(c))
 			handle_with_pending(c, env->read_buffer, got);
 		else
 			handle(c, env->read_buffer, got);
+		if (is_login) /* a password, or a part of one, would stay there until much else has come */
+			OPENSSL_cleanse(env->read_buffer, got);
 		return;
+	}
 	case STREAM_AGAIN:
 		return;
 	case STREAM_EOF:

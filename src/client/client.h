@@ -46,6 +46,10 @@ struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
 struct audit; /* audit.h */
+struct hba; /* auth/hba.h */
+struct ident; /* auth/ident.h */
+struct door; /* door.h */
+struct door_entry; /* door_table.h */
 struct long_key; /* cancel.c */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
@@ -82,8 +86,11 @@ struct client_env {
 	struct image_store *images;
 	struct verifier_cache *verifiers;
 	struct audit *audit;
+	struct door *door;
 	struct config *config; /* the present ones; a reload replaces them */
 	struct users *users;
+	struct hba *hba; /* method = hba; else NULL */
+	struct ident *ident; /* or NULL */
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
@@ -123,6 +130,7 @@ struct client {
 		void *console; /* the console's own */
 		struct client_cancel *cancel;
 	};
+	struct door_entry *address, *who; /* what it counts in: door.h; NULL: nowhere */
 	char *user; /* as it logged in; NULL: entry->user */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
@@ -185,7 +193,8 @@ struct client *client_find_id(struct client_env *env, uint64_t id);
 
 /* client_login.c, client_welcome.c */
 void login_begin(struct client *c);
-void login_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
+/* Handles or keeps all of it; wipes bytes (which are the caller's to write to), as they may hold a password. */
+void login_bytes(struct client *c, const uint8_t *bytes, size_t len);
 void login_free(struct client_login *login);
 /* While WELCOME: the server that was borrowed has told about the client's settings. */
 void login_server_error(struct client *c, const struct error_fields *e);

@@ -1,8 +1,9 @@
 /*
  * src/client/client_auth.c - the order of a login's steps: which proof is asked for (login_rule.c), what is known of
- * the user (login_secret.c), the exchange (login_md5.c, login_scram.c); then the console, or the limit on clients and
- * the pool. Users that are not known get the same exchange as those that are.
+ * the user (login_secret.c), the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients
+ * and the pool. Users that are not known get the same exchange as those that are.
  */
+#include "client/door.h"
 #include "client/login.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -68,10 +69,9 @@ is_over_limit(struct client *c)
 
 	if (limit == 0 || env->client_count < limit)
 		return false;
-	env->counters->rejected[RJ_MAX_CLIENT_CONNECTIONS]++;
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
 	fail_hint(&why, "Raise max_client_connections, or look for clients that never leave with SHOW CLIENTS.");
-	login_refuse(c, &why, LR_ERROR);
+	door_refuse(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
 }
 
@@ -80,8 +80,12 @@ login_authenticated(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
+	struct pool_entry *entry;
 	struct fail why;
 
+	door_leave_line(l);
+	if (l->method != LM_TRUST)
+		door_succeeded(c);
 	if (is_console(l) && l->replication != REPLICATION_NONE) {
 		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
 		login_refuse(c, &why, LR_ERROR);
@@ -93,11 +97,14 @@ login_authenticated(struct client *c)
 	}
 	if (is_over_limit(c))
 		return;
-	c->entry = pool_set_find(env->pools, replication_database(c), l->user, *env->now_us, &why);
-	if (c->entry == NULL) {
+	entry = pool_set_find(env->pools, replication_database(c), l->user, *env->now_us, &why);
+	if (entry == NULL) {
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 		return;
 	}
+	if (!door_admit(c, entry))
+		return;
+	c->entry = entry;
 	c->entry->clients++;
 	c->entry->database->clients++;
 	env->client_count++;
@@ -115,7 +122,7 @@ login_wrong_password(struct client *c)
 	struct fail why;
 
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
-	login_refuse(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
+	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }
 
 /* No exchange: the transport has proved it, or nothing need be proved. */
@@ -138,25 +145,42 @@ login_authenticate(struct client *c)
 		env->counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		login_refuse(c, &why, LR_ERROR);
-	} else if (login_rule(c, &why) < 0)
+	} else if (!door_knock(c))
+		return;
+	else if (login_rule(c, &why) < 0 || login_certificate(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (l->demand == AUTH_TRUST)
 		admit(c, LM_TRUST);
-	else {
+	else if (l->demand == AUTH_CERT)
+		admit(c, LM_CERT);
+	else if (l->demand == AUTH_PEER) {
+		c->state = CL_AUTHENTICATION;
+		if (login_peer_begin(c, &why) < 0)
+			login_refuse(c, &why, LR_ERROR);
+	} else {
 		c->state = CL_AUTHENTICATION;
 		login_find_secret(c);
 	}
 }
 
+static int
+begin_exchange(struct client *c, struct fail *why)
+{
+	const struct client_login *l = c->login;
+
+	if (l->demand == AUTH_PASSWORD)
+		return login_cleartext_begin(c, why);
+	/* A SCRAM secret is of no use to md5; PostgreSQL, too, asks for SCRAM then. */
+	return l->demand == AUTH_MD5 && l->secret.kind != SECRET_SCRAM ? login_md5_begin(c, why)
+								       : login_scram_begin(c, why);
+}
+
 void
 login_secret_found(struct client *c)
 {
-	struct client_login *l = c->login;
 	struct fail why;
 
-	/* A SCRAM secret is of no use to the older methods; PostgreSQL, too, asks for SCRAM then. */
-	if ((l->demand == AUTH_MD5 && l->secret.kind != SECRET_SCRAM ? login_md5_begin(c, &why)
-								     : login_scram_begin(c, &why)) < 0)
+	if (begin_exchange(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (!login_is_waiting(c))
 		login_flush(c);
@@ -181,6 +205,8 @@ login_password(struct client *c, const uint8_t *bytes, size_t len)
 		return 0;
 	if (c->login->method == LM_MD5)
 		login_md5_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
+	else if (c->login->method == LM_PASSWORD)
+		login_cleartext_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	else
 		login_scram_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	return FRAME_HEAD_LEN + (size_t)f.body_len;

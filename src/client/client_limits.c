@@ -5,7 +5,8 @@
  * Clients that log in are few and first in no order, so all clients are walked only while somebody logs in or an idle
  * limit is set; else only those that hold a server, through their pools.
  */
-#include "client/client.h"
+#include "client/door.h"
+#include "client/login.h"
 
 static bool
 is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
@@ -73,6 +74,10 @@ check_login(struct client *c, uint64_t now_us)
 	/* One that waits for a server is under pool_timeout instead. */
 	if (c->state == CL_WELCOME || !is_late(now_us, c->connected_us, c->env->config->login_timeout_us))
 		return;
+	if (door_is_answer_held(c->login)) {
+		door_answer_now(c);
+		return;
+	}
 	c->env->counters->rejected[RJ_LOGIN_TIMEOUT]++;
 	c->env->counters->logins[LR_TIMEOUT][LM_NONE]++;
 	fail_set(&why, "08P01", "the login took longer than it may (login_timeout)");
@@ -117,6 +122,7 @@ clients_tick(struct client_env *env, uint64_t now_us)
 {
 	check_servers(env, now_us);
 	session_linger_tick(env);
+	door_tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
 }

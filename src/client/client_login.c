@@ -7,6 +7,7 @@
  *
  * Bounded: one packet of at most STARTUP_MAX bytes, one password message at a time, and login_timeout.
  */
+#include "client/door.h"
 #include "client/login.h"
 
 #include "pool/pool_own.h"
@@ -25,6 +26,7 @@ login_free(struct client_login *l)
 		return;
 	if (l->abandon != NULL)
 		l->abandon(l->abandon_arg);
+	door_leave_line(l);
 	if (l->opening != NULL)
 		pool_own_abandon(l->opening);
 	buf_fini(&l->out);
@@ -38,6 +40,8 @@ login_free(struct client_login *l)
 	free(l->secret_text);
 	scram_server_free(l->scram);
 	users_unref(l->users);
+	hba_unref(l->hba);
+	ident_unref(l->ident);
 	OPENSSL_cleanse(l, sizeof(*l));
 	free(l);
 }
@@ -63,8 +67,8 @@ login_flush(struct client *c)
 		c->login->out.len = 0;
 }
 
-void
-login_refuse(struct client *c, const struct fail *why, enum login_result result)
+static void
+note_refusal(struct client *c, const struct fail *why, enum login_result result)
 {
 	struct client_login *l = c->login;
 	char peer[80];
@@ -73,9 +77,23 @@ login_refuse(struct client *c, const struct fail *why, enum login_result result)
 	client_peer_text(c, peer, sizeof(peer));
 	log_info(c->env->log, "client %llu (%s): login as \"%s\" to \"%s\" refused: %s", (unsigned long long)c->id,
 		 peer, l->user != NULL ? l->user : "", l->database != NULL ? l->database : "", why->text);
-	if (l->out.len > 0)
+}
+
+void
+login_refuse(struct client *c, const struct fail *why, enum login_result result)
+{
+	note_refusal(c, why, result);
+	if (c->login->out.len > 0)
 		login_flush(c);
 	client_close(c, why);
+}
+
+/* Counted and logged now: it need not stay for its answer. */
+void
+login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
+{
+	note_refusal(c, why, result);
+	door_failed(c, why);
 }
 
 /* Settings that only exist at the start of a PostgreSQL process: they cannot follow a client, and change no result. */
@@ -215,6 +233,7 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 		gssenc_request(c);
 		break;
 	case STARTUP_CANCEL:
+		door_leave(c); /* it comes for another connection, of which there may be as many as may be */
 		login_free(c->login);
 		c->login = NULL;
 		cancel_begin(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);
@@ -242,36 +261,58 @@ login_is_waiting(const struct client *c)
 }
 
 void
-login_go_on(struct client *c)
+login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg)
 {
 	uint8_t *whole = c->pending;
 	size_t len = c->pending_len;
 
+	if (door_is_answer_held(c->login))
+		return; /* what went on elsewhere found the proof wrong: that one waits on */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->stream, true);
 	c->pending = NULL;
 	c->pending_len = c->pending_cap = 0;
-	if (len > 0)
+	if (verdict != NULL)
+		verdict(c, arg); /* may end the login, and c */
+	if (len > 0 && !c->is_closing)
 		login_bytes(c, whole, len);
+	if (whole != NULL)
+		OPENSSL_cleanse(whole, len); /* there may be a password among it */
 	free(whole);
 }
 
 void
-login_bytes(struct client *c, const uint8_t *bytes, size_t len)
+login_go_on(struct client *c)
+{
+	login_conclude(c, NULL, NULL);
+}
+
+static void
+take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
+	if (c->state < CL_READY && door_is_answer_held(c->login))
+		return;
 	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME && !login_is_waiting(c) &&
 	       c->stream.handshake == NULL) {
 		used = c->state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
 					      : login_password(c, bytes + at, len - at);
 		at += used;
 	}
-	if (c->is_closing || at >= len)
+	if (c->is_closing || at >= len || (c->state < CL_READY && door_is_answer_held(c->login)))
 		return;
 	/* While we wait for a server, what it sends ahead is kept, within the bounds of anybody who waits. */
 	if (c->state == CL_READY || c->state == CL_CONSOLE)
 		relay_bytes(c, bytes + at, len - at);
 	else if (c->state != CL_CANCEL && (c->pending_len > AHEAD_MAX || client_keep(c, bytes + at, len - at) < 0))
 		client_close(c, NULL);
+}
+
+void
+login_bytes(struct client *c, const uint8_t *bytes, size_t len)
+{
+	take_bytes(c, bytes, len);
+	/* A password may be in there, or a part of one. The loop's buffer stays as it is until much else has come. */
+	OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }

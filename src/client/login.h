@@ -7,13 +7,16 @@
  *   login_tenant.c    what its user and database are called here
  *   login_rule.c      which proof is asked for
  *   login_secret.c    what is known of the user
- *   login_md5.c, login_scram.c  the exchanges
+ *   login_certificate.c  what its certificate must say
+ *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the exchanges
  *   client_welcome.c  WELCOME: what the client's startup settings amount to, and its first ReadyForQuery
  *   replication.c     the same for replication clients
  */
 #ifndef PGWEIR_CLIENT_LOGIN_H
 #define PGWEIR_CLIENT_LOGIN_H
 
+#include "auth/hba.h"
+#include "auth/ident.h"
 #include "auth/scram.h"
 #include "auth/users.h"
 #include "client/client.h"
@@ -31,6 +34,9 @@ struct client_login {
 	struct scram_keys keys;
 	enum login_method method; /* for the measures */
 	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */
+	struct hba *hba; /* holds rule's texts; NULL unless method = hba */
+	struct ident *ident; /* the maps that belong to it */
+	struct hba_answer rule; /* of the HBA file; zero: no map, no certificate */
 	struct user_secret secret;
 	/* What goes on elsewhere for it (login_wait): called if the client leaves before login_go_on. */
 	void (*abandon)(void *arg);
@@ -40,6 +46,13 @@ struct client_login {
 	uint8_t md5_salt[4];
 	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
+	/* door.h: */
+	struct door *door; /* NULL: in no line */
+	struct client *client;
+	TAILQ_ENTRY(client_login) in_line;
+	struct door_hold *hold; /* the answer to a wrong password is held back */
+	uint8_t line; /* enum door_line */
+	bool is_above_limit; /* max_address_client_connections, as it came */
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool has_error;
 	struct fail error; /* what PostgreSQL said of the settings */
@@ -48,6 +61,8 @@ struct client_login {
 /* client_login.c */
 void login_flush(struct client *c); /* sends what was collected */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
+/* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */
+void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
 /*
  * Something goes on elsewhere (a thread, a query): the client is not read until login_go_on, which handles what it had
@@ -56,6 +71,8 @@ void login_refuse(struct client *c, const struct fail *why, enum login_result re
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
 bool login_is_waiting(const struct client *c);
 void login_go_on(struct client *c); /* last: c may be closed after it */
+/* The same for what ends the login: verdict is called first, then what the client had sent already is handled. */
+void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_tls.c */
 bool login_has_tls(const struct client *c); /* it may have TLS if it wants */
@@ -78,6 +95,9 @@ void login_wrong_password(struct client *c);
 int login_rule(struct client *c, struct fail *why);
 bool login_is_loopback(const struct client *c);
 
+/* login_certificate.c: demands what the rule and the configuration demand of its certificate. -1 and why: refused. */
+int login_certificate(struct client *c, struct fail *why);
+
 /* login_secret.c: login_secret_found is called from within, or later (login_wait). */
 void login_find_secret(struct client *c);
 
@@ -86,6 +106,13 @@ int login_md5_begin(struct client *c, struct fail *why);
 void login_md5_check(struct client *c, const uint8_t *body, size_t len);
 int login_scram_begin(struct client *c, struct fail *why);
 void login_scram_check(struct client *c, const uint8_t *body, size_t len);
+
+/* login_password.c: in clear text */
+int login_cleartext_begin(struct client *c, struct fail *why);
+void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
+
+/* login_peer.c: ends in login_authenticated or a refusal, later (login_wait). -1 and why: it can't be begun. */
+int login_peer_begin(struct client *c, struct fail *why);
 
 /* client_welcome.c */
 void login_welcome(struct client *c); /* authenticated, c->entry is set */

@@ -9,6 +9,7 @@
 #include "config/server_tls.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -24,16 +25,7 @@ struct check {
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "auth", "method", "cert" },
-	{ "auth", "method", "hba" },
 	{ "auth", "auth_query", ANY },
-	{ "pgweir", "run_as", ANY },
-	{ "limits", "max_db_client_connections", ANY },
-	{ "limits", "max_user_client_connections", ANY },
-	{ "limits", "max_address_client_connections", ANY },
-	{ "limits", "db_login_rate", ANY },
-	{ "limits", "user_login_rate", ANY },
-	{ "limits", "address_login_rate", ANY },
 	{ "slow_query", "parameters", "on" },
 	{ "http", "auth_file", ANY },
 	{ "http", "user_histograms", "on" },
@@ -155,6 +147,22 @@ check_tls(const struct check *check)
 		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
 }
 
+/* What else a method needs; what is in the files it names is weir_rules.c's. */
+static void
+check_method(const struct check *check)
+{
+	const struct config *config = check->config;
+	bool has_tls = config->tls_mode != TLS_OFF && *config->tls_certificate_file && *config->tls_ca_file;
+
+	if (config->auth_method == AUTH_HBA && !*config->hba_file && !is_bad(check, "auth", "hba_file"))
+		problem_error(check->sink, line_of(check, "auth", "method"),
+			      "method = hba needs hba_file, a file of rules as in PostgreSQL's pg_hba.conf");
+	if (config->auth_method == AUTH_CERT && !has_tls && !is_bad(check, "tls_client", "certificate_file") &&
+	    !is_bad(check, "tls_client", "ca_file"))
+		problem_error(check->sink, line_of(check, "auth", "method"),
+			      "method = cert needs TLS: set certificate_file, key_file and ca_file in [tls_client]");
+}
+
 static void
 check_server_tls(const struct check *check, const struct config_scope *scopes, const struct scope_origin *origins,
 		 size_t count)
@@ -170,6 +178,16 @@ check_server_tls(const struct check *check, const struct config_scope *scopes, c
 		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, &why) < 0)
 			problem_fail(check->sink, origins[i].upstream_line, "upstream", &why);
 	}
+}
+
+static void
+check_run_as(const struct check *check)
+{
+	const char *name = check->config->run_as;
+
+	if (*name != '\0' && getpwnam(name) == NULL)
+		problem_error(check->sink, line_of(check, "pgweir", "run_as"),
+			      "run_as = %.64s: there is no such system user", name);
 }
 
 static void
@@ -299,10 +317,12 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	const struct check check = { config, sink };
 
 	check_not_yet(&check);
+	check_run_as(&check);
 	check_users_file(&check);
 	check_tls(&check);
 	check_server_tls(&check, config->databases, config->origins->databases, config->database_count);
 	check_server_tls(&check, config->tenant_scopes, config->origins->tenants, config->tenant_count);
+	check_method(&check);
 	check_listens(&check);
 	check_tenants(&check);
 	check_pools(&check);

@@ -58,7 +58,7 @@ static const struct config_key keys[] = {
 	{ "pgweir", "pid_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, FIXED, FIELD(pid_file), NULL,
 	  "the process id is written here; empty: nowhere" },
 	{ "pgweir", "run_as", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, FIXED, FIELD(run_as), NULL,
-	  "the system user to become after a start as root; empty: none, and a start as root is refused" },
+	  "the system user to become after a start as root; empty: none, and the log warns of it" },
 	{ "pgweir", "handshake_threads", NOT_THERE, KEY_COUNT, "2", 1, 64, "threads", FIXED, FIELD(handshake_threads), NULL,
 	  "for TLS handshakes and the derivation of keys from passwords, beside the loop that serves queries" },
 	{ "pgweir", "tenants", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(tenants), NULL,

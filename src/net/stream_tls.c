@@ -127,11 +127,10 @@ stream_tls_has_input(const struct stream *s)
 	return t->stash != NULL || SSL_pending(t->ssl) > 0 || t->is_ended || t->is_broken;
 }
 
-/* The caller had too little room: the rest waits for its next call, which comes. */
+/* The caller had too little room: the rest waits for its next call. */
 static int
-stash_rest(struct stream *s)
+stash_rest(struct tls_session *t)
 {
-	struct tls_session *t = s->tls;
 	uint8_t *rest = NULL;
 
 	if (t->in_len > 0 && !t->is_ended && !t->is_broken) {
@@ -143,8 +142,6 @@ stash_rest(struct stream *s)
 	t->stash = rest;
 	t->stash_len = rest != NULL ? t->in_len : 0;
 	t->in_len = 0;
-	if (stream_tls_has_input(s))
-		stream_call_later(s);
 	return 0;
 }
 
@@ -153,6 +150,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	struct tls_session *t = s->tls;
 	enum stream_result r = STREAM_OK;
+	bool is_fed;
 
 	*got = 0;
 	if (t->is_ended)
@@ -162,15 +160,18 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 		return STREAM_ERROR;
 	}
 	t->out = &t->scratch->sink;
-	if (SSL_pending(t->ssl) == 0)
+	is_fed = SSL_pending(t->ssl) == 0; /* else there is enough already */
+	if (is_fed)
 		r = take_input(s, cap);
 	if (r != STREAM_OK)
 		return r;
 	decrypt(t, buf, cap, got);
-	if (stash_rest(s) < 0 || send_sink(s) < 0) {
+	if ((is_fed && stash_rest(t) < 0) || send_sink(s) < 0) {
 		errno = ENOMEM;
 		return STREAM_ERROR;
 	}
+	if (stream_tls_has_input(s))
+		stream_call_later(s);
 	if (*got > 0)
 		return STREAM_OK;
 	if (t->is_ended)

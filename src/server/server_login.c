@@ -142,6 +142,7 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 		return -1;
 	send_password(srv, answer, sizeof(answer));
 	OPENSSL_cleanse(secret, sizeof(secret));
+	OPENSSL_cleanse(answer, sizeof(answer));
 	srv->login->phase = LP_PASSWORD_SENT;
 	return 0;
 }

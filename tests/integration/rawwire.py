@@ -241,10 +241,17 @@ def md5_secret(user, password):
 
 # --- the connection ---------------------------------------------------------------------------------------------
 
+def is_readable(sock, seconds):
+    """poll: select knows no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 class Wire:
     """One connection. Reads block for at most `timeout` seconds, then raise."""
 
-    def __init__(self, address, timeout=DEFAULT_TIMEOUT, receive_buffer=None):
+    def __init__(self, address, timeout=DEFAULT_TIMEOUT, receive_buffer=None, source=None):
         self.timeout = timeout
         family = socket.AF_UNIX if isinstance(address, str) else \
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -252,6 +259,8 @@ class Wire:
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         if family != socket.AF_UNIX:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -299,7 +308,7 @@ class Wire:
         if left <= 0:
             raise WireTimeout(f"nothing came in time; {len(self.buffer)} bytes are buffered")
         is_decrypted = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
-        if not is_decrypted and not select.select([self.sock], [], [], left)[0]:
+        if not is_decrypted and not is_readable(self.sock, left):
             raise WireTimeout(f"nothing came in {self.timeout} s; {len(self.buffer)} bytes are buffered")
         try:
             data = self.sock.recv(262144)
@@ -364,7 +373,7 @@ class Wire:
 
     def has_nothing_more(self, seconds=0.15):
         """True if not a byte comes for a while: for replies that must not be there."""
-        return not self.buffer and not select.select([self.sock], [], [], seconds)[0]
+        return not self.buffer and not is_readable(self.sock, seconds)
 
     def wait_closed(self, timeout=None):
         """Everything that came before the peer closed, unparsed."""

@@ -326,6 +326,7 @@ def test_a_stale_unix_socket_is_replaced(weir):
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(path)
     weir.start(sections={"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"]}})
+    weir.wait_until(lambda: "is ready" in weir.log())                # the first address answers earlier
     with Wire(path).login() as wire:
         assert wire.query("SELECT 1") == [["1"]]
 

@@ -13,7 +13,6 @@ from waiting import wait_until
 from weir import parse_metrics
 
 pytestmark = pytest.mark.weir_only
-ALL_WAYS = "user, options, sni"
 
 
 @pytest.fixture(autouse=True)
@@ -27,9 +26,11 @@ def tenants(weir):
     def start(ways="user, options", sections=None, upstreams=None, **settings):
         upstreams = upstreams or {"acme": weir.upstream(dbname="app"), "globex": weir.upstream(dbname="app2")}
         weir.users.update({"web.acme": "acme-secret", "web.globex": "globex-secret"})
-        weir.start({"pgweir": {"tenants": ways, **(sections or {}).pop("pgweir", {})},
-                    **{f"tenant {name}": {"upstream": upstream} for name, upstream in upstreams.items()},
-                    **(sections or {})}, method=settings.pop("method", "scram-sha-256"), **settings)
+        merged = {"pgweir": {"tenants": ways}, "limits": {"login_failure_delay": "0s"},
+                  **{f"tenant {name}": {"upstream": upstream} for name, upstream in upstreams.items()}}
+        for name, keys in (sections or {}).items():
+            merged.setdefault(name, {}).update(keys)
+        weir.start(merged, method=settings.pop("method", "scram-sha-256"), **settings)
         return weir
     return start
 
@@ -256,8 +257,8 @@ def test_a_templates_host(weir):
 
 def test_invented_tenants_leave_nothing(weir, fake, sanitized):
     weir.users["web.one"] = "one-secret"
-    weir.start({"pgweir": {"tenants": ALL_WAYS.replace(", sni", "")}, "tenant *": {"upstream": fake.upstream}},
-               method="scram-sha-256")
+    weir.start({"pgweir": {"tenants": "user, options"}, "tenant *": {"upstream": fake.upstream},
+                "limits": {"login_failure_delay": "0s"}}, method="scram-sha-256")
     login(weir, "one")
     before = weir.memory_bytes()
     for number in range(200):
@@ -310,6 +311,54 @@ def test_settings_of_one_tenant(tenants, weir):
     others = [login(weir, "globex") for _ in range(3)]
     for wire in others:
         wire.query("BEGIN")
+
+
+def test_clients_of_all_databases_of_a_tenant_count_together(tenants, weir):
+    tenants(upstreams={"acme": weir.upstream(), "globex": weir.upstream()},
+            sections={"tenant acme": {"max_db_client_connections": 2}})
+    login(weir, "acme", database="app")
+    second = login(weir, "acme", database="app2")
+    error = refused(weir, "53300", "web.acme", "postgres", "acme-secret")
+    assert 'tenant "acme"' in error["M"]
+    for database in ("app", "app2", "postgres"):
+        login(weir, "globex", database=database)
+    second.close()
+    wait_until(lambda: login(weir, "acme", database="postgres"), 5, "room for another")
+
+
+def test_logins_to_all_databases_of_a_tenant_count_together(tenants, weir):
+    tenants(upstreams={"acme": weir.upstream(), "globex": weir.upstream()},
+            sections={"tenant acme": {"db_login_rate": 1}})
+    refusals = 0
+    for database in ("app", "app2", "postgres", "template1") * 2:
+        try:
+            login(weir, "acme", database=database)
+        except LoginRefused as refusal:
+            assert refusal.reply.sqlstate == "53300"
+            refusals += 1
+        login(weir, "globex", database="app")
+    assert refusals >= 4
+
+
+def test_users_of_tenants_that_are_called_alike_count_apart(tenants):
+    weir = tenants(sections={"user web.acme": {"max_user_client_connections": 1},
+                             "user web": {"max_user_client_connections": 1}})
+    login(weir, "acme")
+    refused(weir, "53300", "web.acme", "postgres", "acme-secret")
+    for _ in range(2):
+        login(weir, "globex")
+    with weir.raw(password="web-secret"):
+        refused(weir, "53300", "web", "app", "web-secret")
+
+
+def test_hba_rules_see_the_whole_names(tenants, weir, tmp_path):
+    rules = tmp_path / "hba.conf"
+    rules.write_text('host "acme/postgres" web.acme all scram-sha-256\n'
+                     "host all web.acme all reject\nhost all all all scram-sha-256\n", encoding="utf-8")
+    tenants(method="hba", hba_file=rules)
+    assert login(weir, "acme").value("SELECT 1") == "1"
+    refused(weir, "28000", "web.acme", "app", "acme-secret")
+    assert login(weir, "globex", database="app").value("SELECT 1") == "1"
 
 
 def test_settings_of_a_tenants_user(tenants):

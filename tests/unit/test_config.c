@@ -370,10 +370,6 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"upstrem\" in [database a]; did you mean \"upstream\"?" },
 
 	/* what this version has not */
-	{ "certificates for login", DATABASE "[auth]\nmethod = cert\n",
-	  "pgweir.ini:4: error: method = cert is not available in this version" },
-	{ "hba", DATABASE "[auth]\nmethod = hba\n",
-	  "pgweir.ini:4: error: method = hba is not available in this version" },
 	{ "auth_query", BASE "auth_query = builtin\n",
 	  "pgweir.ini:5: error: auth_query = builtin is not available in this version" },
 	{ "TLS without a certificate", BASE "[tls_client]\nmode = require\n",
@@ -402,10 +398,18 @@ static const struct {
 	  "pgweir.ini:5: error: \"user_login_rate\" belongs in [user NAME]" },
 	{ "parameters in the slow log", BASE "[slow_query]\nparameters = on\n",
 	  "pgweir.ini:6: error: parameters = on is not available in this version" },
+	{ "a system user that is not there", BASE "[pgweir]\nrun_as = no_such_one\n",
+	  "pgweir.ini:6: error: run_as = no_such_one: there is no such system user" },
 	{ "passwords for the metrics", BASE "[http]\nauth_file = /x\n",
 	  "pgweir.ini:6: error: auth_file = /x is not available in this version" },
 	{ "histograms per user", BASE "[http]\nuser_histograms = on\n",
 	  "pgweir.ini:6: error: user_histograms = on is not available in this version" },
+
+	/* what a method needs */
+	{ "certificates for login", DATABASE "[auth]\nmethod = cert\n",
+	  "pgweir.ini:4: error: method = cert needs TLS: set certificate_file, key_file and ca_file in [tls_client]" },
+	{ "hba", DATABASE "[auth]\nmethod = hba\n",
+	  "pgweir.ini:4: error: method = hba needs hba_file, a file of rules as in PostgreSQL's pg_hba.conf" },
 
 	/* the users_file */
 	{ "scram without users", DATABASE "[auth]\nusers_file = /nonexistent/users.txt\n",

@@ -1,0 +1,250 @@
+/* src/auth/hba.c - the rules of an HBA file, and which of them fits. See hba.h. */
+#include "auth/hba_rule.h"
+
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hba {
+	atomic_uint ref_count;
+	struct hba_rule *rules;
+	size_t count, cap;
+};
+
+/* --- Life. --- */
+
+struct hba *
+hba_ref(struct hba *hba)
+{
+	if (hba != NULL)
+		atomic_fetch_add_explicit(&hba->ref_count, 1, memory_order_relaxed);
+	return hba;
+}
+
+void
+hba_unref(struct hba *hba)
+{
+	if (hba == NULL || atomic_fetch_sub_explicit(&hba->ref_count, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < hba->count; i++)
+		hba_rule_fini(&hba->rules[i]);
+	free(hba->rules);
+	free(hba);
+}
+
+struct building {
+	struct hba *hba;
+	struct hba_reading reading;
+};
+
+static int
+add_rule(const struct rule_line *line, void *arg)
+{
+	struct building *b = arg;
+	struct hba *hba = b->hba;
+	struct hba_rule rule;
+
+	if (hba->count == hba->cap) {
+		size_t cap = hba->cap == 0 ? 16 : hba->cap * 2;
+		struct hba_rule *grown = reallocarray(hba->rules, cap, sizeof(*grown));
+
+		if (grown == NULL)
+			return -1;
+		hba->rules = grown;
+		hba->cap = cap;
+	}
+	if (hba_rule_parse(line, &rule, &b->reading))
+		hba->rules[hba->count++] = rule;
+	else
+		hba_rule_fini(&rule);
+	return b->reading.is_out_of_memory ? -1 : 0;
+}
+
+static void
+on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+{
+	struct building *b = arg;
+
+	b->reading.errors += is_error;
+	b->reading.report(is_error, path, line, text, b->reading.arg);
+}
+
+static struct hba *
+build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+{
+	struct building b = { .hba = calloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
+	const struct rule_calls calls = { add_rule, on_problem, &b };
+	int r = -1;
+
+	if (b.hba != NULL) {
+		atomic_init(&b.hba->ref_count, 1);
+		r = text == NULL ? rule_file_read(path, &calls) : rule_text_read(text, text_len, path, &calls);
+	}
+	if (r < 0)
+		on_problem(true, path, 0, "no memory for its rules", &b);
+	else if (b.hba->count == 0 && b.reading.errors == 0)
+		on_problem(true, path, 0, "there is no rule in it: nobody could log in", &b);
+	if (b.reading.errors == 0)
+		return b.hba;
+	hba_unref(b.hba);
+	return NULL;
+}
+
+struct hba *
+hba_load(const char *path, rule_report *report, void *arg)
+{
+	return build(NULL, 0, path, report, arg);
+}
+
+struct hba *
+hba_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+{
+	return build(text, text_len, path, report, arg);
+}
+
+/* --- Does it fit? (hba.c of PostgreSQL: check_db, check_role, check_ip.) --- */
+
+static bool
+fits_name(const struct hba_name *name, const char *text)
+{
+	if (name->kind == HBA_NAME_REGEX)
+		return rule_regex_match(name->regex, text, NULL, NULL);
+	return strcmp(name->text, text) == 0;
+}
+
+static bool
+fits_database(const struct hba_name *name, const struct hba_question *q)
+{
+	if (q->is_physical || name->kind == HBA_NAME_REPLICATION)
+		return q->is_physical && name->kind == HBA_NAME_REPLICATION;
+	if (name->kind == HBA_NAME_SAMEUSER)
+		return strcmp(q->database, q->user) == 0;
+	return name->kind == HBA_NAME_ALL || fits_name(name, q->database);
+}
+
+static bool
+fits_databases(const struct hba_rule *rule, const struct hba_question *q)
+{
+	for (size_t i = 0; i < rule->databases.count; i++)
+		if (fits_database(&rule->databases.list[i], q))
+			return true;
+	return false;
+}
+
+static bool
+fits_users(const struct hba_rule *rule, const char *user)
+{
+	for (size_t i = 0; i < rule->users.count; i++)
+		if (rule->users.list[i].kind == HBA_NAME_ALL || fits_name(&rule->users.list[i], user))
+			return true;
+	return false;
+}
+
+/* Its bytes, and in *family what they are: of an IPv4 client behind an IPv6 socket those of IPv4. */
+static const uint8_t *
+address_bytes(const struct sockaddr *address, int *family)
+{
+	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+
+	*family = AF_INET;
+	if (address->sa_family == AF_INET)
+		return (const uint8_t *)&((const struct sockaddr_in *)address)->sin_addr;
+	if (IN6_IS_ADDR_V4MAPPED(v6))
+		return v6->s6_addr + 12;
+	*family = AF_INET6;
+	return v6->s6_addr;
+}
+
+static bool
+fits_range(const struct hba_rule *rule, const struct sockaddr *address)
+{
+	int family;
+	const uint8_t *bytes = address_bytes(address, &family);
+
+	if (family != rule->family)
+		return false;
+	for (size_t i = 0; i < hba_address_len(family); i++)
+		if (((bytes[i] ^ rule->address[i]) & rule->mask[i]) != 0)
+			return false;
+	return true;
+}
+
+static bool
+fits_address(const struct hba_rule *rule, const struct hba_question *q)
+{
+	if (rule->reach == HBA_REACH_ALL)
+		return true;
+	if (rule->reach == HBA_REACH_RANGE)
+		return fits_range(rule, q->address);
+	return q->is_near != NULL && q->is_near(q->address, rule->reach == HBA_REACH_SAMENET, q->arg);
+}
+
+static bool
+fits_type(const struct hba_rule *rule, const struct hba_question *q)
+{
+	switch (rule->type) {
+	case HBA_LOCAL:
+		return q->is_local;
+	case HBA_HOST:
+	case HBA_HOSTNOGSSENC:
+		return !q->is_local;
+	case HBA_HOSTSSL:
+		return !q->is_local && q->is_tls;
+	case HBA_HOSTNOSSL:
+		return !q->is_local && !q->is_tls;
+	case HBA_HOSTGSSENC:
+		break;
+	}
+	return false;
+}
+
+static bool
+fits(const struct hba_rule *rule, const struct hba_question *q)
+{
+	return fits_type(rule, q) && (rule->type == HBA_LOCAL || fits_address(rule, q)) && fits_databases(rule, q) &&
+	       fits_users(rule, q->user);
+}
+
+bool
+hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer)
+{
+	for (size_t i = 0; i < hba->count; i++) {
+		const struct hba_rule *rule = &hba->rules[i];
+
+		if (!fits(rule, question))
+			continue;
+		*answer = (struct hba_answer){ .method = rule->method,
+					       .clientcert = rule->clientcert,
+					       .clientname = rule->clientname,
+					       .map = rule->map,
+					       .path = rule->path,
+					       .line = rule->line };
+		return true;
+	}
+	return false;
+}
+
+struct hba_needs
+hba_needs(const struct hba *hba)
+{
+	struct hba_needs needs = { false, false, false };
+
+	for (size_t i = 0; i < hba->count; i++) {
+		const struct hba_rule *rule = &hba->rules[i];
+
+		needs.secrets |= rule->method == HBA_SCRAM || rule->method == HBA_MD5 || rule->method == HBA_PASSWORD;
+		needs.tls |= rule->type == HBA_HOSTSSL;
+		needs.certificates |= rule->clientcert != HBA_CLIENTCERT_NONE;
+	}
+	return needs;
+}
+
+void
+hba_each_map(const struct hba *hba, void (*map)(const char *name, const char *path, unsigned line, void *arg),
+	     void *arg)
+{
+	for (size_t i = 0; i < hba->count; i++)
+		if (hba->rules[i].map != NULL)
+			map(hba->rules[i].map, hba->rules[i].path, hba->rules[i].line, arg);
+}

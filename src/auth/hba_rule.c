@@ -1,0 +1,454 @@
+/* src/auth/hba_rule.c - one line of an HBA file becomes a rule. See hba_rule.h. */
+#include "auth/hba_rule.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A line being read: which of its fields is next, and whom to tell. */
+struct line {
+	const struct rule_line *of;
+	size_t at;
+	struct hba_rule *rule;
+	struct hba_reading *reading;
+};
+
+static bool bad(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void doubt(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+tell(const struct line *l, bool is_error, const char *fmt, va_list ap)
+{
+	char text[RULE_TEXT_MAX];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	l->reading->report(is_error, l->of->path, l->of->number, text, l->reading->arg);
+}
+
+/* Always false. */
+static bool
+bad(const struct line *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(l, true, fmt, ap);
+	va_end(ap);
+	l->reading->errors++;
+	return false;
+}
+
+static void
+doubt(const struct line *l, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	tell(l, false, fmt, ap);
+	va_end(ap);
+}
+
+static void
+names_fini(struct hba_names *names)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		free(names->list[i].text);
+		rule_regex_free(names->list[i].regex);
+	}
+	free(names->list);
+}
+
+void
+hba_rule_fini(struct hba_rule *rule)
+{
+	names_fini(&rule->databases);
+	names_fini(&rule->users);
+	free(rule->map);
+	free(rule->path);
+	*rule = (struct hba_rule){ 0 };
+}
+
+/* *to is text's copy. False: no memory. */
+static bool
+copy(const struct line *l, const char *text, char **to)
+{
+	free(*to);
+	*to = strdup(text);
+	if (*to == NULL)
+		l->reading->is_out_of_memory = true;
+	return *to != NULL;
+}
+
+/* The next field, which must have one word. NULL: it has not, or the line is over; missing is the word for it. */
+static const struct rule_word *
+next_single(struct line *l, const char *missing)
+{
+	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
+
+	if (f == NULL)
+		bad(l, "the line ends before its %s", missing);
+	else if (f->count != 1)
+		bad(l, "one %s to a line, not a list", missing);
+	return f != NULL && f->count == 1 ? f->words : NULL;
+}
+
+/* --- The type. --- */
+
+static bool
+take_type(struct line *l)
+{
+	static const struct {
+		const char *word;
+		enum hba_type type;
+	} types[] = {
+		{ "local", HBA_LOCAL },		  { "host", HBA_HOST },
+		{ "hostssl", HBA_HOSTSSL },	  { "hostnossl", HBA_HOSTNOSSL },
+		{ "hostgssenc", HBA_HOSTGSSENC }, { "hostnogssenc", HBA_HOSTNOGSSENC },
+	};
+	const struct rule_word *word = next_single(l, "connection type");
+
+	if (word == NULL)
+		return false;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (strcmp(word->text, types[i].word) == 0) {
+			l->rule->type = types[i].type;
+			if (l->rule->type == HBA_HOSTGSSENC)
+				doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule fits nobody");
+			return true;
+		}
+	return bad(l,
+		   "\"%.100s\" is no connection type: use local, host, hostssl, hostnossl, hostgssenc or hostnogssenc",
+		   word->text);
+}
+
+/* --- Databases and users. --- */
+
+static bool
+take_regex(struct line *l, const struct rule_word *word, struct hba_name *name)
+{
+	struct fail why;
+
+	if (l->reading->regexes++ == HBA_REGEXES_MAX)
+		return bad(l, "more than %d regular expressions", HBA_REGEXES_MAX);
+	if (l->reading->regexes > HBA_REGEXES_MAX)
+		return false;
+	name->kind = HBA_NAME_REGEX;
+	name->regex = rule_regex_new(word->text + 1, &why);
+	if (name->regex == NULL && strcmp(why.sqlstate, "53200") == 0)
+		l->reading->is_out_of_memory = true;
+	else if (name->regex == NULL)
+		return bad(l, "regular expression \"%.150s\": %s", word->text + 1, why.text);
+	return name->regex != NULL;
+}
+
+static bool
+take_database(struct line *l, const struct rule_word *word, struct hba_name *name)
+{
+	if (rule_word_is(word, "all"))
+		name->kind = HBA_NAME_ALL;
+	else if (rule_word_is(word, "sameuser"))
+		name->kind = HBA_NAME_SAMEUSER;
+	else if (rule_word_is(word, "replication"))
+		name->kind = HBA_NAME_REPLICATION;
+	else if (rule_word_is(word, "samerole") || rule_word_is(word, "samegroup"))
+		return bad(l, "%s is not available: pgweir knows no roles; name the databases, or use sameuser",
+			   word->text);
+	else if (word->text[0] == '/')
+		return take_regex(l, word, name);
+	return true;
+}
+
+static bool
+take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
+{
+	if (rule_word_is(word, "all"))
+		name->kind = HBA_NAME_ALL;
+	else if (!word->is_quoted && word->text[0] == '+')
+		return bad(
+		    l, "%.100s is not available: pgweir knows no roles; name the users, or list them in a file: @NAME",
+		    word->text);
+	else if (word->text[0] == '/')
+		return take_regex(l, word, name);
+	return true;
+}
+
+static bool
+take_names(struct line *l, const char *missing, struct hba_names *names,
+	   bool (*take)(struct line *l, const struct rule_word *word, struct hba_name *name))
+{
+	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
+	bool is_good = true;
+
+	if (f == NULL)
+		return bad(l, "the line ends before its %s", missing);
+	names->list = calloc(f->count + 1, sizeof(*names->list));
+	if (names->list == NULL) {
+		l->reading->is_out_of_memory = true;
+		return false;
+	}
+	for (size_t i = 0; i < f->count && !l->reading->is_out_of_memory; i++) {
+		struct hba_name *name = &names->list[names->count++];
+
+		is_good = copy(l, f->words[i].text, &name->text) && take(l, &f->words[i], name) && is_good;
+	}
+	return is_good;
+}
+
+/* --- Addresses. --- */
+
+size_t
+hba_address_len(int family)
+{
+	return family == AF_INET ? 4 : 16;
+}
+
+/* IPv4 or IPv6 in numbers: its family; 0: it is neither. */
+static int
+parse_address(const char *text, uint8_t out[static 16])
+{
+	if (inet_pton(AF_INET, text, out) == 1)
+		return AF_INET;
+	return inet_pton(AF_INET6, text, out) == 1 ? AF_INET6 : 0;
+}
+
+static bool
+take_prefix_len(struct line *l, const char *text)
+{
+	struct hba_rule *rule = l->rule;
+	unsigned most = (unsigned)hba_address_len(rule->family) * 8;
+	unsigned long bits = 0;
+	char *end = NULL;
+
+	if (isdigit((unsigned char)*text))
+		bits = strtoul(text, &end, 10);
+	if (end == NULL || *end != '\0' || bits > most)
+		return bad(l, "\"/%.50s\" is no CIDR mask: a number from 0 to %u", text, most);
+	for (size_t i = 0; bits > 0; i++) {
+		unsigned here = bits < 8 ? (unsigned)bits : 8;
+
+		rule->mask[i] = (uint8_t)(0xff00u >> here);
+		bits -= here;
+	}
+	return true;
+}
+
+static bool
+take_mask(struct line *l)
+{
+	const struct rule_word *word = next_single(l, "mask (write the address as in 10.0.0.0/8, or a mask behind it)");
+	int family;
+
+	if (word == NULL)
+		return false;
+	family = parse_address(word->text, l->rule->mask);
+	if (family == 0)
+		return bad(l, "\"%.100s\" is no mask; write the address as in 10.0.0.0/8, or a mask behind it",
+			   word->text);
+	if (family != l->rule->family)
+		return bad(l, "address and mask are not of one kind, IPv4 or IPv6");
+	return true;
+}
+
+static bool
+take_range(struct line *l, const struct rule_word *word)
+{
+	struct hba_rule *rule = l->rule;
+	size_t len = strcspn(word->text, "/");
+	bool has_slash = word->text[len] == '/';
+	char text[INET6_ADDRSTRLEN + 1] = "";
+
+	rule->reach = HBA_REACH_RANGE;
+	if (len < sizeof(text))
+		memcpy(text, word->text, len);
+	text[len < sizeof(text) ? len : 0] = '\0';
+	rule->family = parse_address(text, rule->address);
+	if (rule->family == 0)
+		return bad(l,
+			   "\"%.100s\" is no address: host names are not available here, write addresses in numbers "
+			   "(10.0.0.0/8, ::1/128), all, samehost or samenet",
+			   word->text);
+	if (rule->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)rule->address))
+		return bad(l, "%s fits nobody: such clients have IPv4 addresses; write it as one", text);
+	return has_slash ? take_prefix_len(l, word->text + len + 1) : take_mask(l);
+}
+
+static bool
+take_address(struct line *l)
+{
+	const struct rule_word *word;
+
+	if (l->rule->type == HBA_LOCAL)
+		return true;
+	word = next_single(l, "address");
+	if (word == NULL)
+		return false;
+	if (rule_word_is(word, "all"))
+		l->rule->reach = HBA_REACH_ALL;
+	else if (rule_word_is(word, "samehost"))
+		l->rule->reach = HBA_REACH_SAMEHOST;
+	else if (rule_word_is(word, "samenet"))
+		l->rule->reach = HBA_REACH_SAMENET;
+	else
+		return take_range(l, word);
+	return true;
+}
+
+/* --- Methods. --- */
+
+static bool
+is_foreign_method(const char *word)
+{
+	static const char *const foreign[] = { "gss", "sspi", "ldap", "pam", "radius", "bsd", "ident", "oauth" };
+
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		if (strcmp(word, foreign[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+take_method(struct line *l)
+{
+	static const struct {
+		const char *word;
+		enum hba_method method;
+	} methods[] = {
+		{ "trust", HBA_TRUST }, { "reject", HBA_REJECT },     { "scram-sha-256", HBA_SCRAM },
+		{ "md5", HBA_MD5 },	{ "password", HBA_PASSWORD }, { "cert", HBA_CERT },
+		{ "peer", HBA_PEER },
+	};
+	const struct rule_word *word = next_single(l, "authentication method");
+	struct hba_rule *rule = l->rule;
+	size_t i = 0, count = sizeof(methods) / sizeof(methods[0]);
+
+	if (word == NULL)
+		return false;
+	while (i < count && strcmp(word->text, methods[i].word) != 0)
+		i++;
+	if (i < count)
+		rule->method = methods[i].method;
+	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
+		rule->method = HBA_PEER; /* as PostgreSQL does */
+	else
+		return bad(l, "method \"%.100s\" %s; use scram-sha-256, md5, password, cert, peer, trust or reject",
+			   word->text, is_foreign_method(word->text) ? "is not available in pgweir" : "is not known");
+	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
+		return bad(l, "peer is for local rules only: the system knows nobody at the other end of a network");
+	if (rule->method == HBA_CERT && rule->type != HBA_HOSTSSL)
+		return bad(l, "cert is for hostssl rules only: certificates come with TLS");
+	if (rule->method == HBA_CERT)
+		rule->clientcert = HBA_CLIENTCERT_FULL;
+	return true;
+}
+
+/* --- Options. --- */
+
+static bool
+take_clientcert(struct line *l, const char *value)
+{
+	struct hba_rule *rule = l->rule;
+
+	if (rule->type != HBA_HOSTSSL)
+		return bad(l, "clientcert is for hostssl rules only");
+	if (strcmp(value, "verify-full") == 0)
+		rule->clientcert = HBA_CLIENTCERT_FULL;
+	else if (strcmp(value, "verify-ca") != 0)
+		return bad(l, "clientcert=%.100s: use verify-ca or verify-full", value);
+	else if (rule->method == HBA_CERT)
+		return bad(l, "clientcert=verify-ca: with cert it can only be verify-full");
+	else
+		rule->clientcert = HBA_CLIENTCERT_CA;
+	return true;
+}
+
+static bool
+take_clientname(struct line *l, const char *value)
+{
+	if (l->rule->type != HBA_HOSTSSL)
+		return bad(l, "clientname is for hostssl rules only");
+	if (strcmp(value, "CN") == 0)
+		l->rule->clientname = HBA_CLIENTNAME_CN;
+	else if (strcmp(value, "DN") == 0)
+		l->rule->clientname = HBA_CLIENTNAME_DN;
+	else
+		return bad(l, "clientname=%.100s: use CN or DN", value);
+	return true;
+}
+
+static bool
+take_option(struct line *l, const char *option)
+{
+	const char *value = strchr(option, '=');
+	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
+
+	if (value == NULL)
+		return bad(l, "\"%.100s\" is no option: write name=value", option);
+	if (len == 10 && memcmp(option, "clientcert", len) == 0)
+		return take_clientcert(l, value);
+	if (len == 10 && memcmp(option, "clientname", len) == 0)
+		return take_clientname(l, value);
+	if (len != 3 || memcmp(option, "map", len) != 0)
+		return bad(l, "option \"%.*s\" is not known: use map, clientcert or clientname",
+			   (int)(len < 100 ? len : 100), option);
+	if (l->rule->method != HBA_CERT && l->rule->method != HBA_PEER)
+		return bad(l, "map is for the methods cert and peer only");
+	return copy(l, value, &l->rule->map);
+}
+
+static bool
+take_options(struct line *l)
+{
+	bool is_good = true;
+
+	for (; l->at < l->of->count; l->at++)
+		for (size_t i = 0; i < l->of->fields[l->at].count; i++)
+			is_good = take_option(l, l->of->fields[l->at].words[i].text) && is_good;
+	return is_good;
+}
+
+/* --- What looks wrong. --- */
+
+static bool
+is_loopback(const struct hba_rule *rule)
+{
+	if (rule->type == HBA_LOCAL || rule->reach == HBA_REACH_SAMEHOST)
+		return true;
+	if (rule->reach != HBA_REACH_RANGE)
+		return false;
+	if (rule->family == AF_INET)
+		return rule->address[0] == 127 && rule->mask[0] == 0xff;
+	for (size_t i = 0; i < 16; i++)
+		if (rule->mask[i] != 0xff)
+			return false;
+	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)rule->address);
+}
+
+static void
+look_at(const struct line *l)
+{
+	const struct hba_rule *rule = l->rule;
+
+	if (rule->method == HBA_TRUST && !is_loopback(rule) && rule->clientcert != HBA_CLIENTCERT_FULL)
+		doubt(l, "trust lets in whoever has one of these addresses, as any user it names, without a password");
+	if (rule->method == HBA_PASSWORD && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
+		doubt(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
+			 "scram-sha-256");
+}
+
+bool
+hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_reading *reading)
+{
+	struct line l = { line, 0, rule, reading };
+
+	*rule = (struct hba_rule){ .line = line->number };
+	if (!copy(&l, line->path, &rule->path) || !take_type(&l) ||
+	    !take_names(&l, "database", &rule->databases, take_database) ||
+	    !take_names(&l, "user", &rule->users, take_user) || !take_address(&l) || !take_method(&l) ||
+	    !take_options(&l))
+		return false;
+	look_at(&l);
+	return true;
+}

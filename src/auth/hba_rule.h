@@ -1,0 +1,50 @@
+/* src/auth/hba_rule.h - one rule of an HBA file: hba_rule.c reads it from its line, hba.c asks whether it fits. */
+#ifndef PGWEIR_AUTH_HBA_RULE_H
+#define PGWEIR_AUTH_HBA_RULE_H
+
+#include "auth/hba.h"
+#include "auth/rule_regex.h"
+
+#include <stdint.h>
+
+enum hba_type { HBA_LOCAL, HBA_HOST, HBA_HOSTSSL, HBA_HOSTNOSSL, HBA_HOSTGSSENC, HBA_HOSTNOGSSENC };
+enum hba_name_kind { HBA_NAME, HBA_NAME_REGEX, HBA_NAME_ALL, HBA_NAME_SAMEUSER, HBA_NAME_REPLICATION };
+enum hba_reach { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE };
+
+struct hba_names {
+	struct hba_name {
+		enum hba_name_kind kind;
+		char *text;
+		struct rule_regex *regex;
+	} * list;
+	size_t count;
+};
+
+struct hba_rule {
+	enum hba_type type;
+	struct hba_names databases, users;
+	enum hba_reach reach; /* of addresses; local: unused */
+	int family; /* HBA_REACH_RANGE: AF_INET or AF_INET6 */
+	uint8_t address[16], mask[16]; /* 4 bytes of IPv4; in network order */
+	enum hba_method method;
+	enum hba_clientcert clientcert;
+	enum hba_clientname clientname;
+	char *map;
+	char *path;
+	unsigned line;
+};
+
+/* Where the reading of a file is. */
+struct hba_reading {
+	rule_report *report;
+	void *arg;
+	size_t errors, regexes;
+	bool is_out_of_memory;
+};
+
+/* False: errors has grown, or memory is short. What was filled is hba_rule_fini's in any case. */
+bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_reading *reading);
+void hba_rule_fini(struct hba_rule *rule);
+size_t hba_address_len(int family); /* bytes */
+
+#endif

@@ -1,0 +1,247 @@
+/* src/auth/ident.c - see ident.h. */
+#include "auth/ident.h"
+
+#include "auth/rule_regex.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One line. */
+struct entry {
+	char *map, *name, *user;
+	struct rule_regex *name_regex, *user_regex; /* NULL: the text itself */
+	bool is_any_user;
+};
+
+struct ident {
+	atomic_uint ref_count;
+	struct entry *entries;
+	size_t count, cap;
+};
+
+struct building {
+	struct ident *ident;
+	rule_report *report;
+	void *arg;
+	size_t errors, regexes;
+	bool is_out_of_memory;
+};
+
+/* --- Life. --- */
+
+static void
+entry_fini(struct entry *e)
+{
+	free(e->map);
+	free(e->name);
+	free(e->user);
+	rule_regex_free(e->name_regex);
+	rule_regex_free(e->user_regex);
+}
+
+struct ident *
+ident_ref(struct ident *ident)
+{
+	if (ident != NULL)
+		atomic_fetch_add_explicit(&ident->ref_count, 1, memory_order_relaxed);
+	return ident;
+}
+
+void
+ident_unref(struct ident *ident)
+{
+	if (ident == NULL || atomic_fetch_sub_explicit(&ident->ref_count, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < ident->count; i++)
+		entry_fini(&ident->entries[i]);
+	free(ident->entries);
+	free(ident);
+}
+
+/* --- Reading. --- */
+
+static bool bad(struct building *b, const struct rule_line *line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Always false. */
+static bool
+bad(struct building *b, const struct rule_line *line, const char *fmt, ...)
+{
+	char text[RULE_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	b->errors++;
+	b->report(true, line->path, line->number, text, b->arg);
+	return false;
+}
+
+static bool
+take_regex(struct building *b, const struct rule_line *line, const struct rule_word *word, struct rule_regex **regex)
+{
+	struct fail why;
+
+	if (word->text[0] != '/')
+		return true;
+	if (b->regexes++ == IDENT_REGEXES_MAX)
+		return bad(b, line, "more than %d regular expressions", IDENT_REGEXES_MAX);
+	if (b->regexes > IDENT_REGEXES_MAX)
+		return false;
+	*regex = rule_regex_new(word->text + 1, &why);
+	if (*regex == NULL && strcmp(why.sqlstate, "53200") == 0)
+		b->is_out_of_memory = true;
+	else if (*regex == NULL)
+		return bad(b, line, "regular expression \"%.150s\": %s", word->text + 1, why.text);
+	return *regex != NULL;
+}
+
+static bool
+take_entry(struct building *b, const struct rule_line *line, struct entry *e)
+{
+	const struct rule_field *f = line->fields;
+
+	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
+		return bad(b, line, "a line is the name of a map, a name from outside, and a user: one of each");
+	e->map = strdup(f[0].words->text);
+	e->name = strdup(f[1].words->text);
+	e->user = strdup(f[2].words->text);
+	if (e->map == NULL || e->name == NULL || e->user == NULL) {
+		b->is_out_of_memory = true;
+		return false;
+	}
+	e->is_any_user = rule_word_is(f[2].words, "all");
+	if (!f[2].words->is_quoted && e->user[0] == '+')
+		return bad(b, line, "%.100s is not available: pgweir knows no roles; write a line for each user",
+			   e->user);
+	if (!take_regex(b, line, f[1].words, &e->name_regex) || !take_regex(b, line, f[2].words, &e->user_regex))
+		return false;
+	if (e->name_regex != NULL && e->user_regex == NULL && strstr(e->user, "\\1") != NULL &&
+	    !rule_regex_has_parentheses(e->name_regex))
+		return bad(b, line, "\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
+			   e->user);
+	return true;
+}
+
+static int
+add_entry(const struct rule_line *line, void *arg)
+{
+	struct building *b = arg;
+	struct ident *ident = b->ident;
+	struct entry e = { 0 };
+
+	if (ident->count == ident->cap) {
+		size_t cap = ident->cap == 0 ? 16 : ident->cap * 2;
+		struct entry *grown = reallocarray(ident->entries, cap, sizeof(*grown));
+
+		if (grown == NULL)
+			return -1;
+		ident->entries = grown;
+		ident->cap = cap;
+	}
+	if (take_entry(b, line, &e))
+		ident->entries[ident->count++] = e;
+	else
+		entry_fini(&e);
+	return b->is_out_of_memory ? -1 : 0;
+}
+
+static void
+on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+{
+	struct building *b = arg;
+
+	b->errors += is_error;
+	b->report(is_error, path, line, text, b->arg);
+}
+
+static struct ident *
+build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+{
+	struct building b = { .ident = calloc(1, sizeof(*b.ident)), .report = report, .arg = arg };
+	const struct rule_calls calls = { add_entry, on_problem, &b };
+	int r = -1;
+
+	if (b.ident != NULL) {
+		atomic_init(&b.ident->ref_count, 1);
+		r = text == NULL ? rule_file_read(path, &calls) : rule_text_read(text, text_len, path, &calls);
+	}
+	if (r < 0)
+		on_problem(true, path, 0, "no memory for its maps", &b);
+	if (b.errors == 0)
+		return b.ident;
+	ident_unref(b.ident);
+	return NULL;
+}
+
+struct ident *
+ident_load(const char *path, rule_report *report, void *arg)
+{
+	return build(NULL, 0, path, report, arg);
+}
+
+struct ident *
+ident_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+{
+	return build(text, text_len, path, report, arg);
+}
+
+/* --- Questions. --- */
+
+/* Is user pattern, whose first \1 stands for len bytes of text? */
+static bool
+is_substituted(const char *user, const char *pattern, const char *text, size_t len)
+{
+	const char *gap = strstr(pattern, "\\1");
+	size_t before = (size_t)(gap - pattern);
+
+	return strncmp(user, pattern, before) == 0 && strncmp(user + before, text, len) == 0 &&
+	       strcmp(user + before + len, gap + 2) == 0;
+}
+
+/* The user column; begin and end: where in name the first parentheses matched, SIZE_MAX if there is nothing of that. */
+static bool
+fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
+{
+	if (e->is_any_user)
+		return true;
+	if (e->user_regex != NULL)
+		return rule_regex_match(e->user_regex, user, NULL, NULL);
+	if (e->name_regex != NULL && strstr(e->user, "\\1") != NULL)
+		return begin != SIZE_MAX && is_substituted(user, e->user, name + begin, end - begin);
+	return strcmp(e->user, user) == 0;
+}
+
+bool
+ident_allows(const struct ident *ident, const char *map, const char *name, const char *user)
+{
+	if (map == NULL || map[0] == '\0')
+		return strcmp(name, user) == 0;
+	for (size_t i = 0; ident != NULL && i < ident->count; i++) {
+		const struct entry *e = &ident->entries[i];
+		size_t begin = SIZE_MAX, end = SIZE_MAX;
+
+		if (strcmp(e->map, map) != 0)
+			continue;
+		if (e->name_regex != NULL ? !rule_regex_match(e->name_regex, name, &begin, &end)
+					  : strcmp(e->name, name) != 0)
+			continue;
+		if (fits_user(e, name, begin, end, user))
+			return true;
+	}
+	return false;
+}
+
+bool
+ident_has_map(const struct ident *ident, const char *map)
+{
+	for (size_t i = 0; ident != NULL && i < ident->count; i++)
+		if (strcmp(ident->entries[i].map, map) == 0)
+			return true;
+	return false;
+}

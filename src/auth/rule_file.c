@@ -1,0 +1,472 @@
+/*
+ * src/auth/rule_file.c - see rule_file.h.
+ *
+ * A file is walked by its logical lines (continued ones joined), each of which is split into fields. Files within
+ * files are the same walk, one step deeper; a list in a file (@NAME) is a walk whose lines all go into one field.
+ */
+#include "auth/rule_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DIR_FILES_MAX 1000
+
+/* One file under way. */
+struct source {
+	const struct rule_calls *calls;
+	size_t *bytes_left; /* of all files together */
+	const char *path;
+	unsigned line; /* where the logical line at hand begins */
+	unsigned depth;
+	bool opens_files;
+	bool is_bad; /* the line at hand: a problem was told */
+	struct rule_field *list; /* words of all lines go here; NULL: lines are lines */
+};
+
+static void complain(struct source *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void
+complain(struct source *s, const char *fmt, ...)
+{
+	char text[RULE_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	s->is_bad = true;
+	s->calls->on_problem(true, s->path, s->line, text, s->calls->arg);
+}
+
+bool
+rule_word_is(const struct rule_word *word, const char *keyword)
+{
+	return !word->is_quoted && strcmp(word->text, keyword) == 0;
+}
+
+/* --- Fields and words. --- */
+
+/* The list with room for one more; it grows in powers of two, so the count alone says when. NULL: no memory. */
+static void *
+with_room(void *list, size_t count, size_t size)
+{
+	return (count & (count - 1)) != 0 ? list : reallocarray(list, count == 0 ? 1 : count * 2, size);
+}
+
+static int
+add_word(struct rule_field *f, const struct rule_word *word)
+{
+	struct rule_word *words = with_room(f->words, f->count, sizeof(*words));
+	char *copy;
+
+	if (words == NULL)
+		return -1;
+	f->words = words;
+	if ((copy = strdup(word->text)) == NULL)
+		return -1;
+	f->words[f->count++] = (struct rule_word){ copy, word->is_quoted };
+	return 0;
+}
+
+/* Takes f. */
+static int
+add_field(struct rule_line *line, struct rule_field *f)
+{
+	struct rule_field *fields = with_room(line->fields, line->count, sizeof(*fields));
+
+	if (fields == NULL)
+		return -1;
+	line->fields = fields;
+	line->fields[line->count++] = *f;
+	return 0;
+}
+
+static void
+field_fini(struct rule_field *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		free(f->words[i].text);
+	free(f->words);
+	*f = (struct rule_field){ 0 };
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+/*
+ * The next word, unquoted in place (it can only become shorter). False: there is none, or the line is bad. *is_listed:
+ * a comma follows it, and so another word of the same field.
+ */
+static bool
+next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
+{
+	char *p = *at, *to;
+	bool is_in_quotes = false, has_quotes = false;
+
+	*is_listed = false;
+	while (is_blank(*p) || *p == ',')
+		p++;
+	word->text = to = p;
+	word->is_quoted = *p == '"';
+	for (; *p != '\0' && (is_in_quotes || (!is_blank(*p) && *p != ',' && *p != '#')); p++) {
+		if (*p != '"')
+			*to++ = *p;
+		else if (is_in_quotes && p[1] == '"')
+			*to++ = *p++;
+		else {
+			is_in_quotes = !is_in_quotes;
+			has_quotes = true;
+		}
+	}
+	if (is_in_quotes) {
+		complain(s, "a quote is not closed on its line");
+		return false;
+	}
+	*is_listed = *p == ',';
+	/* Where the word's terminator goes may be where the reading goes on: a comment is cut off, the rest is stepped
+	 * over. */
+	*at = *p == '#' ? p + strlen(p) : *p != '\0' ? p + 1 : p;
+	if (to == word->text && !has_quotes)
+		return false;
+	*to = '\0';
+	return true;
+}
+
+static int read_file(struct source *s, const char *path, bool is_optional);
+static int read_list(struct source *from, const char *name, struct rule_field *list);
+
+/* One field with all its words, added to f. 1: there was one; 0: there was none, or the line is bad; -1: no memory. */
+static int
+next_field(struct source *s, char **at, struct rule_field *f)
+{
+	struct rule_word word;
+	bool is_listed = true;
+	int found = 0;
+
+	while (is_listed && next_word(s, at, &word, &is_listed)) {
+		found = 1;
+		if (!word.is_quoted && word.text[0] == '@' && word.text[1] != '\0') {
+			if (read_list(s, word.text + 1, f) < 0)
+				return -1;
+		} else if (add_word(f, &word) < 0)
+			return -1;
+	}
+	return s->is_bad ? 0 : found;
+}
+
+/* --- Files within files. --- */
+
+/* Relative to the file it stands in. NULL: no memory. */
+static char *
+path_beside(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+	char *out;
+
+	if (name[0] == '/' || slash == NULL)
+		return strdup(name);
+	return asprintf(&out, "%.*s%s", (int)(slash + 1 - path), path, name) < 0 ? NULL : out;
+}
+
+static bool
+may_open(struct source *s, const char *name)
+{
+	if (!s->opens_files)
+		complain(s, "other files are not read here: \"%.200s\"", name);
+	else if (s->depth + 1 >= RULE_DEPTH_MAX)
+		complain(s, "\"%.200s\" is more than %d files deep; does a file name itself?", name, RULE_DEPTH_MAX);
+	else
+		return true;
+	return false;
+}
+
+/* A file named by from's line: its lines, or its words into list. */
+static int
+read_named(struct source *from, const char *path, struct rule_field *list, bool is_optional)
+{
+	struct source inner = *from;
+	int r;
+
+	inner.depth++;
+	inner.list = list;
+	r = read_file(&inner, path, is_optional);
+	from->is_bad = from->is_bad || (list != NULL && inner.is_bad);
+	return r;
+}
+
+static int
+read_list(struct source *from, const char *name, struct rule_field *list)
+{
+	char *path;
+	int r;
+
+	if (!may_open(from, name))
+		return 0;
+	path = path_beside(from->path, name);
+	r = path == NULL ? -1 : read_named(from, path, list, false);
+	free(path);
+	return r;
+}
+
+static int
+is_rules_file(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+}
+
+static int
+by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int
+read_folder(struct source *from, const char *path)
+{
+	struct dirent **entries = NULL;
+	int count = scandir(path, &entries, is_rules_file, by_name), r = 0;
+
+	if (count < 0)
+		complain(from, "could not open folder \"%.200s\": %s", path, strerror(errno));
+	if (count > DIR_FILES_MAX)
+		complain(from, "more than %d files in \"%.200s\"", DIR_FILES_MAX, path);
+	for (int i = 0; i < count; i++) {
+		char *file = NULL;
+
+		if (r == 0 && count <= DIR_FILES_MAX) {
+			r = asprintf(&file, "%s/%s", path, entries[i]->d_name) < 0 ? -1 : 0;
+			r = r < 0 ? -1 : read_named(from, file, NULL, false);
+			free(file);
+		}
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+/* *is_include: it was one of these lines. */
+static int
+include(struct source *s, const struct rule_line *line, bool *is_include)
+{
+	const struct rule_field *what = &line->fields[0];
+	const char *name;
+	char *path;
+	int r = 0;
+
+	*is_include = line->count == 2 && what->count == 1 &&
+		      (rule_word_is(what->words, "include") || rule_word_is(what->words, "include_if_exists") ||
+		       rule_word_is(what->words, "include_dir"));
+	if (!*is_include)
+		return 0;
+	if (line->fields[1].count != 1) {
+		complain(s, "%s takes one name", what->words->text);
+		return 0;
+	}
+	name = line->fields[1].words->text;
+	if (!may_open(s, name))
+		return 0;
+	path = path_beside(s->path, name);
+	if (path == NULL)
+		return -1;
+	if (strcmp(what->words->text, "include_dir") == 0)
+		r = read_folder(s, path);
+	else
+		r = read_named(s, path, NULL, strcmp(what->words->text, "include_if_exists") == 0);
+	free(path);
+	return r;
+}
+
+/* --- Lines. --- */
+
+static int
+take_fields(struct source *s, char *text)
+{
+	struct rule_line line = { .path = s->path, .number = s->line };
+	int r = 1;
+	bool is_include;
+
+	while (r > 0) {
+		struct rule_field f = { 0 };
+
+		r = next_field(s, &text, &f);
+		if (r > 0 && add_field(&line, &f) < 0)
+			r = -1;
+		if (r <= 0)
+			field_fini(&f);
+	}
+	if (r == 0 && !s->is_bad && line.count > 0) {
+		r = include(s, &line, &is_include);
+		if (r == 0 && !is_include)
+			r = s->calls->on_line(&line, s->calls->arg);
+	}
+	for (size_t i = 0; i < line.count; i++)
+		field_fini(&line.fields[i]);
+	free(line.fields);
+	return r;
+}
+
+static int
+take_words(struct source *s, char *text)
+{
+	int r;
+
+	do
+		r = next_field(s, &text, s->list);
+	while (r > 0);
+	return r;
+}
+
+/* A physical line is added to the logical one that ends at end; true: it is continued. */
+static bool
+join_line(char *line, size_t *len, const char *more, size_t more_len)
+{
+	while (more_len > 0 && more[more_len - 1] == '\r')
+		more_len--;
+	memcpy(line + *len, more, more_len);
+	*len += more_len;
+	if (more_len == 0 || line[*len - 1] != '\\')
+		return false;
+	--*len;
+	return true;
+}
+
+static int
+take_lines(struct source *s, const char *text, size_t text_len)
+{
+	const char *end = text + text_len;
+	char *line = malloc(text_len + 1);
+	unsigned number = 0;
+	bool was_bad = false;
+	int r = line == NULL ? -1 : 0;
+
+	while (r == 0 && text < end) {
+		size_t len = 0;
+		bool is_continued = true;
+
+		s->is_bad = false;
+		s->line = number + 1;
+		while (is_continued && text < end) {
+			const char *newline = memchr(text, '\n', (size_t)(end - text));
+
+			is_continued = join_line(line, &len, text, (size_t)((newline != NULL ? newline : end) - text));
+			text = newline != NULL ? newline + 1 : end;
+			number++;
+		}
+		line[len] = '\0';
+		if (strlen(line) != len)
+			complain(s, "a zero byte: this is no file of text");
+		else
+			r = s->list != NULL ? take_words(s, line) : take_fields(s, line);
+		was_bad = was_bad || s->is_bad;
+	}
+	s->is_bad = was_bad;
+	free(line);
+	return r;
+}
+
+int
+rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls)
+{
+	size_t bytes_left = 0;
+	struct source s = { .calls = calls, .path = path, .bytes_left = &bytes_left };
+
+	return take_lines(&s, text, text_len);
+}
+
+/* --- Files. --- */
+
+/* The whole file into *text; NULL and errno, or 0 if it was told in another way. */
+static char *
+read_whole(struct source *s, int fd, size_t *len)
+{
+	char *text = malloc(*s->bytes_left + 1);
+	ssize_t got = 1;
+
+	*len = 0;
+	if (text == NULL)
+		return NULL;
+	while (got > 0 && *len <= *s->bytes_left) {
+		got = read(fd, text + *len, *s->bytes_left + 1 - *len);
+		if (got < 0 && errno == EINTR)
+			got = 1;
+		else if (got > 0)
+			*len += (size_t)got;
+	}
+	if (got == 0 && *len <= *s->bytes_left) {
+		*s->bytes_left -= *len;
+		return text;
+	}
+	if (got >= 0)
+		errno = EFBIG;
+	free(text);
+	return NULL;
+}
+
+static int
+read_open(struct source *s, const char *path, int fd, struct source *named_by)
+{
+	struct stat st;
+	size_t len = 0;
+	char *text = NULL;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		complain(named_by, "\"%.200s\" is not a regular file", path);
+	else if ((text = read_whole(s, fd, &len)) == NULL) {
+		if (errno == ENOMEM)
+			return -1;
+		if (errno == EFBIG)
+			complain(named_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
+		else
+			complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
+	}
+	if (text == NULL)
+		return 0;
+	if ((st.st_mode & S_IWOTH) != 0)
+		s->calls->on_problem(false, path, 0, "anyone may change this file: chmod o-w", s->calls->arg);
+	s->path = path;
+	r = take_lines(s, text, len);
+	free(text);
+	return r;
+}
+
+/* s: still at the line that names it, which is where it is told of if it can't be read. */
+static int
+read_file(struct source *s, const char *path, bool is_optional)
+{
+	struct source named_by = *s;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r; /* a FIFO must not make us wait */
+
+	if (fd < 0) {
+		if (!is_optional || errno != ENOENT)
+			complain(s, "could not open \"%.200s\": %s", path, strerror(errno));
+		return 0;
+	}
+	r = read_open(s, path, fd, &named_by);
+	s->is_bad = s->is_bad || named_by.is_bad;
+	close(fd);
+	return r;
+}
+
+int
+rule_file_read(const char *path, const struct rule_calls *calls)
+{
+	size_t bytes_left = RULE_BYTES_MAX;
+	struct source s = { .calls = calls, .path = path, .bytes_left = &bytes_left, .opens_files = true };
+
+	return read_file(&s, path, false);
+}

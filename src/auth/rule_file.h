@@ -1,0 +1,56 @@
+/*
+ * src/auth/rule_file.h - what pg_hba.conf and pg_ident.conf have in common: how their lines are written.
+ *
+ * The source of the rules is PostgreSQL's chapter "The pg_hba.conf File" (its reader is hba.c), with version 16's
+ * include directives: a backslash at the end of a line continues it; # begins a comment; fields are separated by
+ * blanks, words of one field by commas; double quotes take a word's special meaning and make blanks part of it, two of
+ * them are one; @NAME is the words of another file; include, include_if_exists and include_dir bring the lines of
+ * others. Names of files are relative to the file they stand in. Unlike in PostgreSQL, a quote that is not closed is
+ * an error, and does not silently swallow the rest of its line.
+ *
+ * Bounded: RULE_DEPTH_MAX files within each other, RULE_BYTES_MAX bytes in all.
+ */
+#ifndef PGWEIR_AUTH_RULE_FILE_H
+#define PGWEIR_AUTH_RULE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define RULE_DEPTH_MAX 10 /* PostgreSQL's CONF_FILE_MAX_DEPTH */
+#define RULE_BYTES_MAX ((size_t)4 << 20)
+#define RULE_TEXT_MAX 512
+
+/* What is wrong, or (is_error false) looks wrong. line 0: with the file as a whole. All is borrowed. */
+typedef void rule_report(bool is_error, const char *path, unsigned line, const char *text, void *arg);
+
+struct rule_word {
+	char *text;
+	bool is_quoted; /* it begins with a quote: no keyword */
+};
+struct rule_field {
+	struct rule_word *words; /* of a list in a file that was named there, there may be none */
+	size_t count;
+};
+/* A line with something on it. Borrowed. */
+struct rule_line {
+	const char *path;
+	unsigned number; /* of its first line in the file */
+	struct rule_field *fields;
+	size_t count; /* at least 1 */
+};
+
+struct rule_calls {
+	int (*on_line)(const struct rule_line *line, void *arg); /* -1: no memory, and the walk ends */
+	rule_report *on_problem;
+	void *arg; /* of both */
+};
+
+/* 0 when all was read (with problems, perhaps, of which each was told); -1: no memory. */
+int rule_file_read(const char *path, const struct rule_calls *calls);
+/* The same from memory; files it names are not opened, which is a problem. */
+int rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
+
+/* A word without quotes that is keyword. */
+bool rule_word_is(const struct rule_word *word, const char *keyword);
+
+#endif

@@ -1,0 +1,164 @@
+/* src/auth/rule_regex.c - see rule_regex.h. */
+#include "auth/rule_regex.h"
+
+#include <ctype.h>
+#include <regex.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BAD_REGEX "2201B" /* invalid_regular_expression */
+#define REPEAT_MAX 255u /* PostgreSQL's, of one {...} */
+#define REPEATS_MAX 1024u /* of all {...} multiplied: the C library copies what is repeated */
+
+struct rule_regex {
+	regex_t compiled;
+};
+
+/* Past a bracket expression, p behind its [. NULL: it is not closed, or has a backslash. */
+static const char *
+skip_brackets(const char *p, struct fail *why)
+{
+	if (*p == '^')
+		p++;
+	if (*p == ']')
+		p++;
+	for (; *p != ']'; p++) {
+		if (*p == '\0' || *p == '\\') {
+			fail_set(why, BAD_REGEX,
+				 *p == '\0' ? "a [ is not closed" : "a backslash within [ ] is not supported");
+			return NULL;
+		}
+		if (*p == '[' && (p[1] == ':' || p[1] == '.' || p[1] == '=')) {
+			const char *close = p + 2;
+
+			while (*close != '\0' && (close[0] != p[1] || close[1] != ']'))
+				close++;
+			if (*close == '\0') {
+				fail_set(why, BAD_REGEX, "a [%c is not closed", p[1]);
+				return NULL;
+			}
+			p = close + 1;
+		}
+	}
+	return p + 1;
+}
+
+/* Past {n}, {n,} or {n,m}, p behind the {; *repeats grows by how often. NULL: it is none of these. */
+static const char *
+skip_bound(const char *p, unsigned *repeats, struct fail *why)
+{
+	char *end;
+	unsigned long least, most;
+
+	if (!isdigit((unsigned char)*p)) {
+		fail_set(why, BAD_REGEX, "a { must be followed by a number; write \\{ for the character");
+		return NULL;
+	}
+	least = most = strtoul(p, &end, 10);
+	if (*end == ',' && isdigit((unsigned char)end[1]))
+		most = strtoul(end + 1, &end, 10);
+	else if (*end == ',')
+		end++;
+	if (*end != '}' || least > most || most > REPEAT_MAX) {
+		fail_set(why, BAD_REGEX, "repetitions are {n}, {n,} or {n,m}, up to %u", REPEAT_MAX);
+		return NULL;
+	}
+	*repeats *= most > 1 ? (unsigned)most : 1;
+	if (*repeats > REPEATS_MAX) {
+		fail_set(why, BAD_REGEX, "too many repetitions in braces");
+		return NULL;
+	}
+	return end + 1;
+}
+
+/* Only what PostgreSQL reads the same way passes. */
+static int
+check(const char *pattern, struct fail *why)
+{
+	const char *p = pattern;
+	unsigned repeats = 1;
+
+	if (strncmp(p, "***", 3) == 0)
+		return fail_set(why, BAD_REGEX, "*** at the beginning is not supported");
+	while (*p != '\0') {
+		bool is_repeated = false;
+
+		if (*p == '\\') {
+			if (p[1] == '\0' || isalnum((unsigned char)p[1]))
+				return fail_set(why, BAD_REGEX,
+						"a backslash before a letter or digit is not supported; write "
+						"[0-9] for \\d, [[:alnum:]_] for \\w, [[:space:]] for \\s");
+			p += 2;
+		} else if (*p == '[') {
+			if ((p = skip_brackets(p + 1, why)) == NULL)
+				return -1;
+		} else if (*p == '(' && p[1] == '?')
+			return fail_set(why, BAD_REGEX, "(? is not supported");
+		else if (*p == '{') {
+			if ((p = skip_bound(p + 1, &repeats, why)) == NULL)
+				return -1;
+			is_repeated = true;
+		} else
+			is_repeated = strchr("*+?", *p++) != NULL;
+		if (is_repeated && *p != '\0' && strchr("*+?{", *p) != NULL)
+			return fail_set(why, BAD_REGEX, "%c after a repetition is not supported", *p);
+	}
+	return 0;
+}
+
+struct rule_regex *
+rule_regex_new(const char *pattern, struct fail *why)
+{
+	struct rule_regex *re;
+	char text[128];
+	int error;
+
+	if (strlen(pattern) > RULE_REGEX_MAX) {
+		fail_set(why, BAD_REGEX, "longer than %zu bytes", RULE_REGEX_MAX);
+		return NULL;
+	}
+	if (check(pattern, why) < 0)
+		return NULL;
+	re = calloc(1, sizeof(*re));
+	if (re == NULL) {
+		fail_set(why, "53200", "no memory");
+		return NULL;
+	}
+	error = regcomp(&re->compiled, pattern, REG_EXTENDED);
+	if (error == 0)
+		return re;
+	regerror(error, &re->compiled, text, sizeof(text));
+	fail_set(why, BAD_REGEX, "%s", text);
+	free(re);
+	return NULL;
+}
+
+void
+rule_regex_free(struct rule_regex *re)
+{
+	if (re == NULL)
+		return;
+	regfree(&re->compiled);
+	free(re);
+}
+
+bool
+rule_regex_has_parentheses(const struct rule_regex *re)
+{
+	return re->compiled.re_nsub > 0;
+}
+
+bool
+rule_regex_match(const struct rule_regex *re, const char *text, size_t *begin, size_t *end)
+{
+	regmatch_t found[2];
+
+	if (regexec(&re->compiled, text, begin != NULL ? 2 : 0, found, 0) != 0)
+		return false;
+	if (begin != NULL) {
+		*begin = found[1].rm_so < 0 ? SIZE_MAX : (size_t)found[1].rm_so;
+		*end = found[1].rm_so < 0 ? SIZE_MAX : (size_t)found[1].rm_eo;
+	}
+	return true;
+}

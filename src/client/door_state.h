@@ -1,0 +1,44 @@
+/* src/client/door_state.h - what the door consists of; only door*.c see it. */
+#ifndef PGWEIR_CLIENT_DOOR_STATE_H
+#define PGWEIR_CLIENT_DOOR_STATE_H
+
+#include "client/door.h"
+#include "client/door_table.h"
+#include "client/login.h"
+
+/* Those that have not proved who they are, the oldest first. */
+enum door_line {
+	DOOR_FAILED, /* a wrong password; the answer is held back */
+	DOOR_SILENT, /* its startup packet is not here yet */
+	DOOR_PROVING,
+	DOOR_LINES
+};
+TAILQ_HEAD(door_logins, client_login);
+
+/* Of one reason. */
+struct door_quiet {
+	uint64_t written_us; /* the last line */
+	uint64_t kept_back; /* refusals since then that got none */
+};
+
+#define DOOR_WAITING_MAX 50u /* failed logins of one address whose answers are held back */
+
+struct door {
+	struct event_base *base;
+	struct door_table *addresses, *users, *databases;
+	struct door_logins lines[DOOR_LINES];
+	uint32_t counts[DOOR_LINES], line_count; /* line_count: in all lines */
+	uint32_t held_count; /* answers held back */
+	uint64_t descriptors;
+	struct door_quiet quiet[RJ_COUNT];
+};
+
+/* door_line.c */
+void door_line_join(struct client *c, enum door_line line); /* leaves the one it is in; at its end */
+bool door_line_make_room(struct client *c); /* for the newcomer c; false: it was refused itself */
+
+/* "10.0.0.7" or "2001:db8:0:1::/64"; "unix". */
+#define DOOR_ADDRESS_TEXT_MAX 64
+void door_address_text(const struct client *c, char out[static DOOR_ADDRESS_TEXT_MAX]);
+
+#endif

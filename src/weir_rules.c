@@ -1,0 +1,115 @@
+/*
+ * src/weir_rules.c - the files of rules that a configuration names: hba_file and ident_file. What is wrong in them is
+ * told in the same list as what is wrong in the configuration itself.
+ */
+#include "weir_state.h"
+
+#include "config/config_problems.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+{
+	const struct problem_sink sink = { arg, path };
+
+	if (is_error)
+		problem_error(&sink, line, "%s", text);
+	else
+		problem_warning(&sink, line, "%s", text);
+}
+
+struct rules {
+	const struct config *config;
+	struct hba *hba;
+	struct ident *ident;
+	struct config_problems *problems;
+};
+
+static void
+check_map(const char *name, const char *path, unsigned line, void *arg)
+{
+	const struct rules *r = arg;
+	const struct problem_sink sink = { r->problems, path };
+
+	if (!ident_has_map(r->ident, name))
+		problem_warning(&sink, line, "map=%.100s is not in ident_file: nobody can log in by this rule", name);
+}
+
+static bool
+has_auth_query(const struct config *config)
+{
+	if (strcmp(config->defaults.auth_query, "off") != 0)
+		return true;
+	for (size_t i = 0; i < config->database_count; i++)
+		if (config->databases[i].settings.auth_query != NULL &&
+		    strcmp(config->databases[i].settings.auth_query, "off") != 0)
+			return true;
+	return false;
+}
+
+/* Rules that can't do what they say, for want of something else in the configuration. */
+static void
+check_needs(struct rules *r)
+{
+	const struct config *c = r->config;
+	const struct problem_sink sink = { r->problems, c->hba_file };
+	struct hba_needs needs = hba_needs(r->hba);
+	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
+
+	if (needs.secrets && !has_auth_query(c) && access(c->users_file, R_OK) < 0)
+		problem_error(&sink, 0,
+			      "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
+			      "\"name\" \"secret\"",
+			      c->users_file, strerror(errno));
+	if (needs.tls && !has_tls)
+		problem_warning(
+		    &sink, 0,
+		    "its hostssl rules fit nobody: there is no TLS without certificate_file and key_file in "
+		    "[tls_client]");
+	if (needs.certificates && has_tls && c->tls_ca_file[0] == '\0')
+		problem_warning(
+		    &sink, 0,
+		    "it has rules that demand clients' certificates, which none can show without ca_file in "
+		    "[tls_client]");
+	hba_each_map(r->hba, check_map, r);
+}
+
+int
+weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident, struct config_problems *problems)
+{
+	struct rules r = { .config = config, .problems = problems };
+	size_t errors_before = problems->error_count;
+
+	*hba = NULL;
+	*ident = NULL;
+	if (config->auth_method != AUTH_HBA)
+		return 0;
+	r.hba = hba_load(config->hba_file, on_problem, problems);
+	if (config->ident_file[0] != '\0')
+		r.ident = ident_load(config->ident_file, on_problem, problems);
+	if (problems->error_count == errors_before)
+		check_needs(&r);
+	if (problems->error_count == errors_before) {
+		*hba = r.hba;
+		*ident = r.ident;
+		return 0;
+	}
+	hba_unref(r.hba);
+	ident_unref(r.ident);
+	return -1;
+}
+
+int
+weir_check_files(const struct config *config, struct config_problems *problems)
+{
+	struct hba *hba;
+	struct ident *ident;
+	int r = weir_load_rules(config, &hba, &ident, problems);
+
+	hba_unref(hba);
+	ident_unref(ident);
+	return r;
+}

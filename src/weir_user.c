@@ -1,0 +1,146 @@
+/*
+ * src/weir_user.c - from root to somebody with fewer rights (run_as), and what nobody but root may see of us.
+ *
+ * Everything that needs root is done before: ports are bound, logs are open, keys and secrets are read. What must be
+ * written or removed later is given to the new user; what he won't be able to read or remove is told at once, not at
+ * the first reload.
+ */
+#include "weir_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+weir_hide_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+	const char *wanted = getenv("PGWEIR_CORE");
+
+	if (wanted != NULL && strcmp(wanted, "1") == 0) {
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* another user (run_as) has it off */
+		return;
+	}
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* Only what root has made and nothing else links to: a link put there by somebody must not make us give away more. */
+static void
+give(const char *path, uid_t uid, gid_t gid)
+{
+	int fd = path[0] == '/' ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	struct stat st;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)) && st.st_uid == 0 &&
+	    st.st_nlink == 1 && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0) {
+		/* told by warn_of_files */
+	}
+	close(fd);
+}
+
+static void
+give_files(const struct weir *w, uid_t uid, gid_t gid)
+{
+	const struct config *c = w->config;
+
+	give(c->log_destination, uid, gid);
+	give(c->slow_file, uid, gid);
+	give(c->pid_file, uid, gid);
+	for (size_t i = 0; i < c->listen_count; i++)
+		if (c->listens[i].is_unix)
+			give(c->listens[i].host, uid, gid);
+}
+
+static void
+warn_if_closed(const struct weir *w, const char *path, int mode, const char *consequence)
+{
+	if (path[0] != '\0' && access(path, mode) < 0)
+		log_warning(w->log, "run_as = %s: %s: %s; %s", w->config->run_as, path, strerror(errno), consequence);
+}
+
+static void
+warn_if_stuck(const struct weir *w, const char *path)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (slash == NULL || slash == path || (size_t)(slash - path) >= sizeof(directory))
+		return;
+	memcpy(directory, path, (size_t)(slash - path));
+	directory[slash - path] = '\0';
+	if (access(directory, W_OK) < 0)
+		log_warning(
+		    w->log,
+		    "run_as = %s: %s can't be removed at the end, %s is not writable; put it into a directory of "
+		    "that user's",
+		    w->config->run_as, path, directory);
+}
+
+/* Now, as the new user. */
+static void
+warn_of_files(const struct weir *w)
+{
+	const struct config *c = w->config;
+
+	warn_if_closed(w, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
+	if (c->auth_method != AUTH_TRUST)
+		warn_if_closed(w, c->users_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	if (c->log_destination[0] == '/')
+		warn_if_closed(w, c->log_destination, W_OK, "it can't be opened again after a rotation");
+	if (c->slow_file[0] == '/')
+		warn_if_closed(w, c->slow_file, W_OK, "it can't be opened again after a rotation");
+	warn_if_stuck(w, c->pid_file);
+	for (size_t i = 0; i < c->listen_count; i++)
+		if (c->listens[i].is_unix)
+			warn_if_stuck(w, c->listens[i].host);
+}
+
+static int
+drop(const struct passwd *to, struct fail *why)
+{
+	if (initgroups(to->pw_name, to->pw_gid) < 0 || setresgid(to->pw_gid, to->pw_gid, to->pw_gid) < 0 ||
+	    setresuid(to->pw_uid, to->pw_uid, to->pw_uid) < 0)
+		return fail_set(why, "58000", "cannot become run_as = %s: %s", to->pw_name, strerror(errno));
+	/* A capability that was kept would give it all back. */
+	if (setuid(0) == 0 || seteuid(0) == 0 || (to->pw_gid != 0 && setegid(0) == 0))
+		return fail_set(why, "58000", "run_as = %s: root's rights could be taken back", to->pw_name);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return 0;
+}
+
+int
+weir_become(struct weir *w, struct fail *why)
+{
+	const char *name = w->config->run_as;
+	const struct passwd *to = name[0] != '\0' ? getpwnam(name) : NULL;
+
+	if (name[0] != '\0' && to == NULL)
+		return fail_set(why, "F0000", "run_as = %s: there is no such system user", name);
+	if (geteuid() != 0) {
+		if (to == NULL || to->pw_uid == geteuid())
+			return 0;
+		fail_set(why, "58000", "run_as = %s: only root can become another user", name);
+		return fail_hint(why, "Start pgweir as root or as %s, or take run_as out of section [pgweir].", name);
+	}
+	if (to == NULL)
+		log_warning(w->log, "running as root; set run_as in section [pgweir] to a user of its own");
+	if (to == NULL || to->pw_uid == 0)
+		return 0;
+	give_files(w, to->pw_uid, to->pw_gid);
+	if (drop(to, why) < 0)
+		return -1;
+	weir_hide_memory(); /* another user, another setting */
+	warn_of_files(w);
+	return 0;
+}

@@ -1,0 +1,107 @@
+/*
+ * tests/fuzz/fuzz_hba.c - any bytes as an HBA file.
+ *
+ * Holds besides memory: what is refused is told, with path and line; what is taken answers every question, always with
+ * the same rule, and a rule that says "no TLS", "local", ... decides only for those it says.
+ */
+#include "auth/hba.h"
+
+#include <netinet/in.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+struct told {
+	size_t error_count;
+	unsigned line_count;
+};
+
+static void
+on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+{
+	struct told *t = arg;
+
+	must(strcmp(path, "f") == 0 && line <= t->line_count && text[0] != '\0' && strlen(text) < RULE_TEXT_MAX);
+	t->error_count += is_error;
+}
+
+static bool
+is_near(const struct sockaddr *address, bool is_net, void *arg)
+{
+	(void)arg;
+	return is_net || address->sa_family == AF_INET6;
+}
+
+static void
+question(const struct hba *hba, const struct hba_question *q, unsigned line_count)
+{
+	struct hba_answer a, again;
+
+	if (!hba_match(hba, q, &a))
+		return;
+	must(hba_match(hba, q, &again) && again.line == a.line && again.method == a.method);
+	must(strcmp(a.path, "f") == 0 && a.line >= 1 && a.line <= line_count);
+	must(a.method != HBA_PEER || q->is_local);
+	must(a.method != HBA_CERT || (q->is_tls && a.clientcert == HBA_CLIENTCERT_FULL));
+	must(a.clientcert == HBA_CLIENTCERT_NONE || q->is_tls);
+	must(a.map == NULL || a.method == HBA_PEER || a.method == HBA_CERT);
+}
+
+static void
+questions(const struct hba *hba, const char *database, const char *user, unsigned line_count)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+	memcpy(&v4.sin_addr, "\x0a\x01\x02\x03", 4);
+	v6.sin6_addr = in6addr_loopback;
+	for (unsigned i = 0; i < 12; i++) {
+		const struct hba_question q = { .is_local = i / 2 % 3 == 0,
+						.is_tls = i / 2 % 3 != 0 && i / 6 == 1,
+						.is_physical = i % 2 == 1,
+						.address =
+						    i / 2 % 3 == 1 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+						.database = database,
+						.user = user,
+						.is_near = is_near };
+
+		question(hba, &q, line_count);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size > 0 ? size : 1);
+	struct told told = { 0, 1 };
+	struct hba *hba;
+
+	must(text != NULL);
+	if (size > 0)
+		memcpy(text, data, size);
+	for (size_t i = 0; i < size; i++)
+		told.line_count += text[i] == '\n';
+	hba = hba_parse(text, size, "f", on_problem, &told);
+	must((hba == NULL) == (told.error_count > 0));
+	if (hba != NULL) {
+		char *name = strndup(text, size < 200 ? size : 200);
+
+		must(name != NULL);
+		questions(hba, "app", "web", told.line_count);
+		questions(hba, name, name, told.line_count);
+		questions(hba, "", "all", told.line_count);
+		free(name);
+	}
+	hba_unref(hba);
+	free(text);
+	return 0;
+}

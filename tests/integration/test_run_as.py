@@ -1,0 +1,164 @@
+"""From root to a user with fewer rights; and what the rest of the machine may see of us."""
+
+import os
+import pwd
+import re
+import stat
+import subprocess
+
+import pytest
+
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody")]
+
+USER = "nobody"
+UID, GID = pwd.getpwnam(USER).pw_uid, pwd.getpwnam(USER).pw_gid
+
+
+def status(weir, field):
+    with open(f"/proc/{weir.process.pid}/status", encoding="ascii") as file:
+        return re.search(rf"^{field}:\s+(.*)$", file.read(), re.M).group(1).split()
+
+
+@pytest.fixture
+def reachable(tmp_path):
+    """pytest's directories are root's alone; the new user must get to the one of this test. They stay so: other
+    workers have theirs below the same."""
+    for path in (tmp_path, *tmp_path.parents):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if not mode & stat.S_IXOTH:
+            path.chmod(mode | stat.S_IXOTH)
+
+
+def start_as(weir, **pgweir):
+    """In a directory of the user's, but for what root wrote."""
+    os.chown(weir.directory, UID, -1)
+    directory = weir.directory
+    weir.configure(sections={"pgweir": {"run_as": USER, "pid_file": directory / "pgweir.pid",
+                                        "listen": [f"127.0.0.1:{weir.port}", f"unix:{directory}/.s.PGSQL.1"],
+                                        **pgweir},
+                             "log": {"destination": directory / "own.log"}}, method="scram-sha-256")
+    weir.write_config()
+    os.chown(weir.ini, UID, -1)
+    os.chown(weir.users_file, UID, -1)
+    weir.launch([str(weir.ini)])
+    wait_until(lambda: "is ready" in own_log(weir), 5)               # it listens before that
+    return weir
+
+
+def own_log(weir):
+    return (weir.directory / "own.log").read_text(encoding="utf-8")
+
+
+def test_it_becomes_the_user_and_cannot_go_back(weir, reachable):
+    start_as(weir)
+    assert set(status(weir, "Uid")) == {str(UID)}
+    assert "0" not in status(weir, "Gid") and "0" not in status(weir, "Groups")
+    assert int(status(weir, "CapEff")[0], 16) == 0 and int(status(weir, "CapPrm")[0], 16) == 0
+    assert status(weir, "NoNewPrivs") == ["1"]
+    for task in os.listdir(f"/proc/{weir.process.pid}/task"):        # threads too
+        with open(f"/proc/{weir.process.pid}/task/{task}/status", encoding="ascii") as file:
+            assert f"Uid:\t{UID}\t{UID}\t{UID}\t{UID}\n" in file.read()
+    assert weir.raw("web", "app", "web-secret").value("SELECT 1") == "1"
+    assert weir.metric("process_open_fds") > 0
+
+
+def test_it_reloads_reopens_and_cleans_up_as_the_user(weir, reachable):
+    start_as(weir)
+    log = weir.directory / "own.log"
+    log.rename(weir.directory / "old.log")
+    before = weir.metric("pgweir_config_reloads_total", result="ok")
+    weir.signal(1)
+    wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="ok") == before + 1, 5)
+    wait_until(log.exists, 5)
+    assert log.stat().st_uid == UID
+    assert weir.stop() == 0
+    assert not (weir.directory / "pgweir.pid").exists() and not (weir.directory / ".s.PGSQL.1").exists()
+
+
+def test_logs_of_an_earlier_start_as_root_can_be_written_on(weir, reachable):
+    log = weir.directory / "own.log"
+    log.write_text("before\n", encoding="utf-8")
+    start_as(weir)
+    assert log.stat().st_uid == UID and own_log(weir).startswith("before\n")
+    assert "run_as" not in own_log(weir)
+
+
+def test_a_link_is_not_given_away(weir, reachable):
+    precious = weir.directory / "precious"
+    precious.write_text("root's\n", encoding="utf-8")
+    os.link(precious, weir.directory / "own.log")
+    start_as(weir)
+    assert precious.stat().st_uid == 0
+    wait_until(lambda: "can't be opened again" in own_log(weir), 5)
+
+
+def test_what_will_fail_later_is_told_at_the_start(weir, reachable):
+    weir.configure(sections={"pgweir": {"run_as": USER, "pid_file": weir.directory / "pgweir.pid"}},
+                   method="scram-sha-256")
+    weir.write_config()                                              # users_file: root's, 0600
+    weir.launch([str(weir.ini)])
+    wait_until(lambda: "a reload will fail" in weir.log() and "can't be removed" in weir.log(), 5)
+    assert weir.raw("web", "app", "web-secret").value("SELECT 1") == "1"
+    assert weir.stop() == 0
+    assert (weir.directory / "pgweir.pid").read_text(encoding="ascii") == ""
+
+
+def test_root_is_warned_of_itself_and_root_by_name_is_not(weir):
+    weir.start()
+    wait_until(lambda: "running as root" in weir.log(), 5)
+    weir.stop()
+    weir.expected_exit = None
+    before = len(weir.log())
+    weir.start(sections={"pgweir": {"run_as": "root"}})
+    wait_until(lambda: "is ready" in weir.log()[before:], 5)
+    assert "running as root" not in weir.log()[before:]
+
+
+def run(weir, *, uid=None):
+    weir.write_config()
+    return subprocess.run([str(weir.binary), str(weir.ini)], capture_output=True, text=True, timeout=10, check=False,
+                          cwd="/", user=uid, group=None if uid is None else GID, extra_groups=None if uid is None else [])
+
+
+def test_a_user_that_does_not_exist_is_an_error(weir):
+    weir.configure(sections={"pgweir": {"run_as": "no_such_one"}})
+    ended = run(weir)
+    assert ended.returncode == 1 and "run_as = no_such_one: there is no such system user" in ended.stderr
+
+
+def test_only_root_becomes_another(weir, reachable):
+    os.chown(weir.directory, UID, -1)
+    weir.configure(sections={"pgweir": {"run_as": "daemon"}, "slow_query": {"file": "stderr"}})
+    weir.write_config()
+    os.chown(weir.users_file, UID, -1)
+    os.chown(weir.ini, UID, -1)
+    ended = run(weir, uid=UID)
+    assert ended.returncode == 1 and "only root can become another user" in ended.stderr
+
+
+# --- memory ---
+
+def test_nobody_else_reads_its_memory_and_it_leaves_no_core(weir):
+    weir.start()
+    pid = weir.process.pid
+    assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+    with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+        assert re.search(r"^Max core file size +0 +0 ", file.read(), re.M)
+
+
+def test_the_same_user_can_not_read_its_memory(weir, reachable):
+    start_as(weir)
+    script = f"open('/proc/{weir.process.pid}/mem', 'rb')"
+    ended = subprocess.run(["/usr/bin/python3", "-c", script], user=UID, group=GID, extra_groups=[],
+                           capture_output=True, text=True, check=False)
+    assert "PermissionError" in ended.stderr
+
+
+def test_core_files_can_be_asked_for(weir, reachable):
+    weir.start(environment={"PGWEIR_CORE": "1"})
+    with open(f"/proc/{weir.process.pid}/limits", encoding="ascii") as now, \
+            open("/proc/self/limits", encoding="ascii") as ours:
+        core = re.compile(r"^Max core file size .*$", re.M)
+        assert core.search(now.read()).group() == core.search(ours.read()).group()

@@ -1,0 +1,202 @@
+/* tests/unit/test_door_table.c - what the door remembers. Links client/door_table.c alone; the tests own the clock. */
+#include "client/door_table.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MS UINT64_C(1000)
+#define S (1000 * MS)
+
+static struct door_entry *
+get(struct door_table *t, const char *key, uint64_t now_us)
+{
+	return door_table_get(t, key, strlen(key), now_us);
+}
+
+static struct door_entry *
+get_numbered(struct door_table *t, uint32_t number, uint64_t now_us)
+{
+	return door_table_get(t, &number, sizeof(number), now_us);
+}
+
+Test(door_table, a_key_is_one_entry)
+{
+	struct door_table *t = door_table_new(1, 100);
+	struct door_entry *e = get(t, "web", 0);
+
+	door_entry_hold(t, e);
+	cr_expect_eq(get(t, "web", 5 * S), e);
+	cr_expect_eq(door_table_find(t, "web", 3), e);
+	cr_expect_neq(get(t, "we", 0), e);
+	cr_expect_null(door_table_find(t, "webb", 4));
+	door_entry_release(t, e, 5 * S);
+	door_table_free(t);
+}
+
+Test(door_table, long_keys_are_cut)
+{
+	struct door_table *t = door_table_new(1, 100);
+	char key[2 * DOOR_KEY_MAX];
+
+	memset(key, 'x', sizeof(key));
+	cr_expect_eq(door_table_get(t, key, sizeof(key), 0), door_table_get(t, key, DOOR_KEY_MAX, 0));
+	cr_expect_null(door_table_find(t, key, DOOR_KEY_MAX - 1));
+	door_table_free(t);
+}
+
+Test(door_table, a_flood_costs_nobody_his_count)
+{
+	struct door_table *t = door_table_new(1, 100);
+	struct door_entry *here = get(t, "here", 0);
+
+	door_entry_hold(t, here);
+	door_entry_hold(t, here);
+	for (uint32_t i = 0; i < 100000; i++) {
+		struct door_entry *e = get_numbered(t, i, i);
+
+		door_entry_failed(e, 1, 1, i); /* so that it has something to tell */
+		cr_assert_leq(door_table_count(t), 101);
+	}
+	cr_expect_eq(get(t, "here", S), here);
+	cr_expect_eq(here->held, 2);
+	door_table_free(t);
+}
+
+Test(door_table, the_one_not_seen_for_longest_makes_room)
+{
+	struct door_table *t = door_table_new(1, 2);
+
+	door_entry_failed(get(t, "a", 0), 1, 1, 0);
+	door_entry_failed(get(t, "b", 0), 1, 1, 0);
+	get(t, "a", 1);
+	door_entry_failed(get(t, "c", 2), 1, 1, 2);
+	cr_expect_null(door_table_find(t, "b", 1));
+	cr_expect_not_null(door_table_find(t, "a", 1));
+	cr_expect_not_null(door_table_find(t, "c", 1));
+	door_table_free(t);
+}
+
+Test(door_table, those_held_are_not_bounded_and_come_back_into_bounds)
+{
+	struct door_table *t = door_table_new(1, 10);
+	struct door_entry *held[1000];
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		held[i] = get_numbered(t, i, 0);
+		door_entry_hold(t, held[i]);
+	}
+	cr_expect_eq(door_table_count(t), 1000);
+	for (uint32_t i = 0; i < 1000; i++) {
+		door_entry_failed(held[i], 1, 1, 0);
+		door_entry_release(t, held[i], 0);
+	}
+	cr_expect_eq(door_table_count(t), 10);
+	door_table_free(t);
+}
+
+Test(door_table, what_has_nothing_to_tell_goes)
+{
+	struct door_table *t = door_table_new(1, 1000);
+	struct door_entry *e = get(t, "failed", 0);
+
+	door_entry_failed(e, 1 * S, 5 * S, 0);
+	for (uint32_t i = 0; i < 100; i++)
+		door_entry_take_credit(get_numbered(t, i, 0), 1, 0);
+	door_table_sweep(t, S - 1);
+	cr_expect_eq(door_table_count(t), 101);
+	door_table_sweep(t, 1 * S + DOOR_FADE_US - 1); /* the oldest still has something to tell */
+	cr_expect_eq(door_table_count(t), 101);
+	door_table_sweep(t, 1 * S + DOOR_FADE_US);
+	cr_expect_eq(door_table_count(t), 0);
+	door_table_free(t);
+}
+
+Test(door_table, a_rate_is_its_burst_too_and_comes_back)
+{
+	static const uint32_t rates[] = { 1, 2, 3, 7, 10, 999, 1000, 12345 };
+
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		struct door_table *t = door_table_new(1, 10);
+		struct door_entry *e = get(t, "web", 0);
+		uint32_t rate = rates[i], passed = 0;
+
+		for (uint32_t n = 0; n < 2 * rate; n++)
+			if (door_entry_has_credit(e, rate, 0)) {
+				door_entry_take_credit(e, rate, 0);
+				passed++;
+			}
+		cr_expect_eq(passed, rate, "a burst of %u: %u", rate, passed);
+		cr_expect_not(door_entry_has_credit(e, rate, S / rate / 2), "%u, too early", rate);
+		cr_expect(door_entry_has_credit(e, rate, S / rate + 1), "%u, one came back", rate);
+		passed = 0;
+		for (uint64_t now = S; now < 11 * S; now += S / rate / 3 + 1)
+			if (door_entry_has_credit(e, rate, now)) {
+				door_entry_take_credit(e, rate, now);
+				passed++;
+			}
+		cr_expect_leq(passed, 11 * rate, "over ten seconds at %u: %u", rate, passed);
+		cr_expect_geq(passed, 10 * rate - 10, "over ten seconds at %u: %u", rate, passed);
+		door_table_free(t);
+	}
+}
+
+Test(door_table, no_rate_is_no_limit_and_another_rate_holds_at_once)
+{
+	struct door_table *t = door_table_new(1, 10);
+	struct door_entry *e = get(t, "web", 0);
+
+	for (int i = 0; i < 1000; i++) {
+		cr_assert(door_entry_has_credit(e, 0, 0));
+		door_entry_take_credit(e, 0, 0);
+	}
+	cr_expect(door_entry_has_credit(e, 1, 0));
+	door_entry_take_credit(e, 2, 0);
+	cr_expect_not(door_entry_has_credit(e, 1, 0));
+	cr_expect(door_entry_has_credit(e, 2, 0));
+	door_table_free(t);
+}
+
+Test(door_table, a_clock_that_stands_still_or_goes_back_harms_nothing)
+{
+	struct door_table *t = door_table_new(1, 10);
+	struct door_entry *e = get(t, "web", 100 * S);
+
+	door_entry_take_credit(e, 1, 100 * S);
+	cr_expect_not(door_entry_has_credit(e, 1, 0));
+	cr_expect_not(door_entry_has_credit(e, 1, 0));
+	cr_expect(door_entry_has_credit(e, 1, 101 * S));
+	door_table_free(t);
+}
+
+Test(door_table, failures_double_the_delay_up_to_a_bound)
+{
+	struct door_table *t = door_table_new(1, 10);
+	struct door_entry *e = get(t, "10.0.0.1", 0);
+	static const uint64_t want[] = { 100 * MS, 200 * MS, 400 * MS, 800 * MS, 1600 * MS, 3200 * MS, 5 * S, 5 * S };
+
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		cr_expect_eq(door_entry_failed(e, 100 * MS, 5 * S, 0), want[i], "the %zuth", i + 1);
+	for (int i = 0; i < 100000; i++)
+		door_entry_failed(e, 100 * MS, 3600 * S, 0);
+	cr_expect_eq(door_entry_failed(e, 100 * MS, 3600 * S, 0), 3600 * S);
+	cr_expect_eq(door_entry_failed(e, 0, 5 * S, 0), 0, "no delay stays none");
+	cr_expect_eq(door_entry_failed(e, 100 * MS, 10 * MS, 0), 10 * MS, "the bound wins over the first");
+	door_table_free(t);
+}
+
+Test(door_table, failures_fade_and_a_success_clears_them)
+{
+	struct door_table *t = door_table_new(1, 10);
+	struct door_entry *e = get(t, "10.0.0.1", 0);
+	uint64_t now = 0;
+
+	door_entry_failed(e, 100 * MS, 5 * S, now);
+	now += 100 * MS + DOOR_FADE_US - 1;
+	cr_expect_eq(door_entry_failed(e, 100 * MS, 5 * S, now), 200 * MS, "not yet");
+	now += 200 * MS + DOOR_FADE_US;
+	cr_expect_eq(door_entry_failed(e, 100 * MS, 5 * S, now), 100 * MS, "faded");
+	door_entry_succeeded(e);
+	cr_expect_eq(door_entry_failed(e, 100 * MS, 5 * S, now), 100 * MS, "cleared");
+	door_table_free(t);
+}

@@ -1,0 +1,603 @@
+/*
+ * tests/unit/test_hba.c - the HBA file: how its lines are written, what they mean, who is admitted. Links auth and base
+ * alone.
+ */
+#include "auth/hba.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+struct problems {
+	size_t error_count, warning_count;
+	char first[1024], last[1024];
+};
+
+static void
+note(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+{
+	struct problems *p = arg;
+
+	snprintf(p->last, sizeof(p->last), "%s:%u: %s", path, line, text);
+	if (p->error_count + p->warning_count == 0)
+		memcpy(p->first, p->last, sizeof(p->first));
+	*(is_error ? &p->error_count : &p->warning_count) += 1;
+}
+
+/* From memory of exactly the text's size: a sanitizer sees a byte too far. */
+static struct hba *
+parse(const char *text, size_t len, struct problems *p)
+{
+	char *exact = malloc(len + 1);
+	struct hba *hba;
+
+	memset(p, 0, sizeof(*p));
+	memcpy(exact + 1, text, len);
+	hba = hba_parse(exact + 1, len, "hba", note, p);
+	free(exact);
+	return hba;
+}
+
+/* --- Who asks: "unix", "ADDRESS" or "tls ADDRESS", then " replication" for that of a cluster. --- */
+
+static bool
+is_near(const struct sockaddr *address, bool is_net, void *arg)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+	uint32_t ip = ntohl(in->sin_addr.s_addr);
+
+	cr_expect_eq(arg, address);
+	if (address->sa_family != AF_INET)
+		return false;
+	return is_net ? ip >> 8 == 0x0a0909 : ip == 0x0a090901; /* we are 10.9.9.1/24 */
+}
+
+static void
+ask(const char *from, const char *database, const char *user, struct hba_question *q, struct sockaddr_storage *room)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)room;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)room;
+	const char *blank;
+	char address[64] = "";
+
+	memset(q, 0, sizeof(*q));
+	memset(room, 0, sizeof(*room));
+	q->database = database;
+	q->user = user;
+	q->is_near = is_near;
+	q->arg = room;
+	q->address = (struct sockaddr *)room;
+	q->is_tls = strncmp(from, "tls ", 4) == 0;
+	from += q->is_tls ? 4 : 0;
+	blank = strchr(from, ' ');
+	q->is_physical = blank != NULL;
+	snprintf(address, sizeof(address), "%.*s", blank != NULL ? (int)(blank - from) : (int)strlen(from), from);
+	q->is_local = strcmp(address, "unix") == 0;
+	in->sin_family = AF_INET;
+	if (q->is_local || inet_pton(AF_INET, address, &in->sin_addr) == 1)
+		return;
+	in6->sin6_family = AF_INET6;
+	cr_assert_eq(inet_pton(AF_INET6, address, &in6->sin6_addr), 1, "%s", address);
+}
+
+static const char *const method_names[] = {
+	[HBA_REJECT] = "reject",     [HBA_TRUST] = "trust", [HBA_SCRAM] = "scram", [HBA_MD5] = "md5",
+	[HBA_PASSWORD] = "password", [HBA_CERT] = "cert",   [HBA_PEER] = "peer"
+};
+
+static const struct {
+	const char *rule, *text, *from, *database, *user, *want; /* want: line and method, or "none" */
+} rows[] = {
+	{ "all is all", "local all all trust\n", "unix", "d", "u", "1 trust" },
+	{ "no newline at the end", "local all all trust", "unix", "d", "u", "1 trust" },
+	{ "carriage returns", "\r\nlocal all all trust\r\n", "unix", "d", "u", "2 trust" },
+	{ "comments and blank lines", "# x\n\n  \t\nlocal all all trust # y\n", "unix", "d", "u", "4 trust" },
+	{ "a comment at once behind a word", "local all all trust#y\n", "unix", "d", "u", "1 trust" },
+	{ "the first that fits decides", "local d u reject\nlocal all all trust\n", "unix", "d", "u", "1 reject" },
+	{ "the others do not", "local d u reject\nlocal all all trust\n", "unix", "d", "v", "2 trust" },
+	{ "none fits", "local d u trust\n", "unix", "e", "u", "none" },
+	{ "continued lines", "local all \\\n all \\\r\n trust\nlocal all all reject\n", "unix", "d", "u", "1 trust" },
+	{ "lines are counted as they are in the file", "local x all \\\ntrust\nlocal all all reject\n", "unix", "d",
+	  "u", "3 reject" },
+	{ "a word continued", "local all all tru\\\nst\n", "unix", "d", "u", "1 trust" },
+	{ "a comment continued", "# x \\\nlocal all all trust\nlocal all all reject", "unix", "d", "u", "3 reject" },
+	{ "a backslash elsewhere is a character", "local a\\b all trust\n", "unix", "a\\b", "u", "1 trust" },
+	{ "the last line continued into nothing", "local all all trust\\", "unix", "d", "u", "1 trust" },
+
+	/* lists and quotes */
+	{ "a list", "local a,b,c x,y trust\n", "unix", "c", "y", "1 trust" },
+	{ "a list with blanks behind the commas", "local a, b,\tc x , y trust\n", "unix", "c", "x", "none" },
+	{ "and before them", "local a, b,\tc x, y trust\n", "unix", "c", "y", "1 trust" },
+	{ "commas without end", "local ,,a,, x trust\n", "unix", "a", "x", "none" },
+	{ "quotes take the blanks in", "local \"my db\" \"x,y\" trust\n", "unix", "my db", "x,y", "1 trust" },
+	{ "a quoted all is a name", "local \"all\" \"all\" trust\n", "unix", "d", "u", "none" },
+	{ "of that database", "local \"all\" \"all\" trust\n", "unix", "all", "all", "1 trust" },
+	{ "a quoted sameuser is a name", "local \"sameuser\" all trust\n", "unix", "u", "u", "none" },
+	{ "a quoted replication is a name", "local \"replication\" all trust\n", "unix", "replication", "u",
+	  "1 trust" },
+	{ "two quotes are one", "local \"a\"\"b\" all trust\n", "unix", "a\"b", "u", "1 trust" },
+	{ "a quote within a word", "local a\"b c\"d all trust\n", "unix", "ab cd", "u", "1 trust" },
+	{ "a hash within quotes", "local \"a#b\" all trust\n", "unix", "a#b", "u", "1 trust" },
+	{ "an empty name", "local all \"\" trust\n", "unix", "d", "u", "none" },
+	{ "capitals count", "local D u trust\n", "unix", "d", "u", "none" },
+	{ "a quoted plus is a name", "local all \"+g\" trust\n", "unix", "d", "+g", "1 trust" },
+	{ "a quoted at is a name", "local all \"@g\" trust\n", "unix", "d", "@g", "1 trust" },
+	{ "a lonely at is a name", "local all @ trust\n", "unix", "d", "@", "1 trust" },
+
+	/* databases */
+	{ "sameuser", "local sameuser all trust\n", "unix", "u", "u", "1 trust" },
+	{ "sameuser, another", "local sameuser all trust\n", "unix", "d", "u", "none" },
+	{ "replication does not fit all", "local all all trust\n", "unix replication", "d", "u", "none" },
+	{ "nor a name", "local d all trust\n", "unix replication", "d", "u", "none" },
+	{ "nor an expression", "local /. all trust\n", "unix replication", "d", "u", "none" },
+	{ "but itself", "local a,replication all trust\n", "unix replication", "d", "u", "1 trust" },
+	{ "and that fits nothing else", "local replication all trust\n", "unix", "replication", "u", "none" },
+	{ "an expression", "local /^db[0-9]+$ all trust\n", "unix", "db12", "u", "1 trust" },
+	{ "an expression that does not fit", "local /^db[0-9]+$ all trust\n", "unix", "db12x", "u", "none" },
+	{ "it is found anywhere", "local /b1 all trust\n", "unix", "db12", "u", "1 trust" },
+	{ "with a comma, in quotes", "local \"/^a{1,2}$\" all trust\n", "unix", "aa", "u", "1 trust" },
+	{ "of a user", "local all /^(x|y)$ trust\n", "unix", "d", "y", "1 trust" },
+	{ "escaped", "local all /^x\\.y$ trust\n", "unix", "d", "xzy", "none" },
+
+	/* types */
+	{ "local is not host", "local all all trust\n", "127.0.0.1", "d", "u", "none" },
+	{ "host is not local", "host all all all trust\n", "unix", "d", "u", "none" },
+	{ "host with TLS", "host all all all trust\n", "tls 127.0.0.1", "d", "u", "1 trust" },
+	{ "hostssl", "hostssl all all all scram-sha-256\n", "tls 127.0.0.1", "d", "u", "1 scram" },
+	{ "hostssl without", "hostssl all all all scram-sha-256\n", "127.0.0.1", "d", "u", "none" },
+	{ "hostnossl", "hostnossl all all all reject\n", "127.0.0.1", "d", "u", "1 reject" },
+	{ "hostnossl with", "hostnossl all all all reject\n", "tls 127.0.0.1", "d", "u", "none" },
+	{ "hostgssenc fits nobody", "hostgssenc all all all trust\n", "tls 127.0.0.1", "d", "u", "none" },
+	{ "hostnogssenc fits everybody", "hostnogssenc all all all md5\n", "127.0.0.1", "d", "u", "1 md5" },
+
+	/* addresses */
+	{ "a network", "host all all 10.1.0.0/16 md5\n", "10.1.255.1", "d", "u", "1 md5" },
+	{ "another network", "host all all 10.1.0.0/16 md5\n", "10.2.0.0", "d", "u", "none" },
+	{ "bits that the mask leaves out do not count", "host all all 10.1.2.3/16 md5\n", "10.1.9.9", "d", "u",
+	  "1 md5" },
+	{ "not on a byte's border", "host all all 10.1.2.128/25 md5\n", "10.1.2.127", "d", "u", "none" },
+	{ "within it", "host all all 10.1.2.128/25 md5\n", "10.1.2.200", "d", "u", "1 md5" },
+	{ "one address", "host all all 10.1.2.3/32 md5\n", "10.1.2.4", "d", "u", "none" },
+	{ "all of IPv4", "host all all 0.0.0.0/0 md5\n", "1.2.3.4", "d", "u", "1 md5" },
+	{ "which is not IPv6", "host all all 0.0.0.0/0 md5\n", "2001:db8::1", "d", "u", "none" },
+	{ "all of IPv6", "host all all ::/0 md5\n", "2001:db8::1", "d", "u", "1 md5" },
+	{ "which is not IPv4", "host all all ::/0 md5\n", "1.2.3.4", "d", "u", "none" },
+	{ "a network of IPv6", "host all all 2001:db8:8000::/33 md5\n", "2001:db8:ffff::1", "d", "u", "1 md5" },
+	{ "and beside it", "host all all 2001:db8:8000::/33 md5\n", "2001:db8:7fff::1", "d", "u", "none" },
+	{ "a mask of its own", "host all all 10.1.0.0 255.255.0.0 md5\n", "10.1.2.3", "d", "u", "1 md5" },
+	{ "of IPv6", "host all all 2001:db8:: ffff:ffff:: md5\n", "2001:db8::9", "d", "u", "1 md5" },
+	{ "IPv4 within IPv6 is IPv4", "host all all 10.1.0.0/16 md5\n", "::ffff:10.1.2.3", "d", "u", "1 md5" },
+	{ "and not IPv6", "host all all ::/0 reject\nhost all all all md5\n", "::ffff:10.1.2.3", "d", "u", "2 md5" },
+	{ "samehost", "host all all samehost md5\n", "10.9.9.1", "d", "u", "1 md5" },
+	{ "samehost, a neighbour", "host all all samehost md5\n", "10.9.9.2", "d", "u", "none" },
+	{ "samenet", "host all all samenet md5\n", "10.9.9.2", "d", "u", "1 md5" },
+	{ "samenet, further away", "host all all samenet md5\n", "10.9.8.2", "d", "u", "none" },
+
+	/* methods */
+	{ "password", "host all all all password\n", "10.0.0.1", "d", "u", "1 password" },
+	{ "cert", "hostssl all all all cert\n", "tls 10.0.0.1", "d", "u", "1 cert full" },
+	{ "cert, said twice", "hostssl all all all cert clientcert=verify-full clientname=DN map=m\n", "tls 10.0.0.1",
+	  "d", "u", "1 cert full DN map m" },
+	{ "the common name alone", "hostssl all all all cert clientname=CN\n", "tls 10.0.0.1", "d", "u",
+	  "1 cert full CN" },
+	{ "a certificate besides", "hostssl all all all md5 clientcert=verify-ca\n", "tls 10.0.0.1", "d", "u",
+	  "1 md5 ca" },
+	{ "and its name", "hostssl all all all trust clientcert=verify-full\n", "tls 10.0.0.1", "d", "u",
+	  "1 trust full" },
+	{ "peer", "local all all peer map=\"a map\"\n", "unix", "d", "u", "1 peer map a map" },
+	{ "ident of a Unix socket is peer", "local all all ident\n", "unix", "d", "u", "1 peer" },
+};
+
+static void
+answer_text(const struct hba_answer *a, char *out, size_t out_cap)
+{
+	static const char *const certs[] = { "", " ca", " full" }, *const names[] = { "", " CN", " DN" };
+
+	snprintf(out, out_cap, "%u %s%s%s%s%s", a->line, method_names[a->method], certs[a->clientcert],
+		 names[a->clientname], a->map != NULL ? " map " : "", a->map != NULL ? a->map : "");
+}
+
+Test(hba, who_is_admitted_how)
+{
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct problems p;
+		struct hba *hba = parse(rows[i].text, strlen(rows[i].text), &p);
+		struct sockaddr_storage room;
+		struct hba_question q;
+		struct hba_answer answer;
+		char got[128] = "none";
+
+		/* A blank before a comma ends a list: what follows is the next field, as in PostgreSQL. */
+		if (hba == NULL) {
+			cr_expect_str_eq(rows[i].want, "none", "%s: %s", rows[i].rule, p.first);
+			continue;
+		}
+		cr_expect_eq(p.error_count, 0, "%s: %s", rows[i].rule, p.first);
+		ask(rows[i].from, rows[i].database, rows[i].user, &q, &room);
+		if (hba_match(hba, &q, &answer)) {
+			cr_expect_str_eq(answer.path, "hba");
+			answer_text(&answer, got, sizeof(got));
+		}
+		cr_expect_str_eq(got, rows[i].want, "%s: got %s", rows[i].rule, got);
+		hba_unref(hba);
+	}
+}
+
+static const struct {
+	const char *rule, *text, *problem; /* its beginning */
+} bad[] = {
+	{ "nothing", "", "hba:0: there is no rule in it" },
+	{ "only comments", "# x\n", "hba:0: there is no rule in it" },
+	{ "an unknown type", "hosts all all all trust\n", "hba:1: \"hosts\" is no connection type: use local, host" },
+	{ "capitals", "Local all all trust\n", "hba:1: \"Local\" is no connection type" },
+	{ "a list of types", "host,local all all trust\n", "hba:1: one connection type to a line, not a list" },
+	{ "a type alone", "local\n", "hba:1: the line ends before its database" },
+	{ "no user", "local all\n", "hba:1: the line ends before its user" },
+	{ "no method", "local all all\n", "hba:1: the line ends before its authentication method" },
+	{ "no address", "host all all\n", "hba:1: the line ends before its address" },
+	{ "a method for an address", "host all all trust\n", "hba:1: \"trust\" is no address: host names are not" },
+	{ "a host's name", "\nhost all all db.example.com trust\n", "hba:2: \"db.example.com\" is no address" },
+	{ "a domain", "host all all .example.com trust\n", "hba:1: \".example.com\" is no address" },
+	{ "a list of addresses", "host all all 10.0.0.1/32,10.0.0.2/32 trust\n", "hba:1: one address to a line" },
+	{ "no mask", "host all all 10.0.0.1 trust\n",
+	  "hba:1: \"trust\" is no mask; write the address as in 10.0.0.0/8" },
+	{ "nothing behind the address", "host all all 10.0.0.1\n", "hba:1: the line ends before its mask" },
+	{ "a mask too long", "host all all 10.0.0.1/33 trust\n",
+	  "hba:1: \"/33\" is no CIDR mask: a number from 0 to 32" },
+	{ "of IPv6", "host all all ::1/129 trust\n", "hba:1: \"/129\" is no CIDR mask: a number from 0 to 128" },
+	{ "an empty mask", "host all all 10.0.0.1/ trust\n", "hba:1: \"/\" is no CIDR mask" },
+	{ "a negative mask", "host all all 10.0.0.1/-1 trust\n", "hba:1: \"/-1\" is no CIDR mask" },
+	{ "a mask and more", "host all all 10.0.0.1/8x trust\n", "hba:1: \"/8x\" is no CIDR mask" },
+	{ "a huge mask", "host all all 10.0.0.1/18446744073709551624 trust\n",
+	  "hba:1: \"/18446744073709551624\" is no" },
+	{ "a short address", "host all all 127.1/8 trust\n", "hba:1: \"127.1/8\" is no address" },
+	{ "a very long address", "host all all 1111111111111111111111111111111111111111111111111111111111111/8 trust\n",
+	  "hba:1: \"11111111" },
+	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask are not of one kind" },
+	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 fits nobody" },
+	{ "a method that is not there", "host all all all ldap\n",
+	  "hba:1: method \"ldap\" is not available in pgweir" },
+	{ "ident over the network", "host all all all ident\n", "hba:1: method \"ident\" is not available in pgweir" },
+	{ "a method that never was", "host all all all scram\n",
+	  "hba:1: method \"scram\" is not known; use scram-sha-256" },
+	{ "peer over the network", "host all all all peer\n", "hba:1: peer is for local rules only" },
+	{ "cert without TLS", "host all all all cert\n", "hba:1: cert is for hostssl rules only" },
+	{ "cert on a Unix socket", "local all all cert\n", "hba:1: cert is for hostssl rules only" },
+	{ "clientcert without TLS", "host all all all md5 clientcert=verify-ca\n", "hba:1: clientcert is for hostssl" },
+	{ "an old clientcert", "hostssl all all all md5 clientcert=1\n",
+	  "hba:1: clientcert=1: use verify-ca or verify-full" },
+	{ "less than cert demands", "hostssl all all all cert clientcert=verify-ca\n",
+	  "hba:1: clientcert=verify-ca: with" },
+	{ "clientname without TLS", "host all all all md5 clientname=CN\n", "hba:1: clientname is for hostssl" },
+	{ "clientname of something", "hostssl all all all cert clientname=SAN\n",
+	  "hba:1: clientname=SAN: use CN or DN" },
+	{ "map for a password", "host all all all md5 map=m\n", "hba:1: map is for the methods cert and peer only" },
+	{ "an unknown option", "host all all all md5 pamservice=x\n", "hba:1: option \"pamservice\" is not known" },
+	{ "no option", "host all all all md5 x\n", "hba:1: \"x\" is no option: write name=value" },
+	{ "samerole", "local samerole all trust\n", "hba:1: samerole is not available: pgweir knows no roles" },
+	{ "samegroup", "local a,samegroup all trust\n", "hba:1: samegroup is not available: pgweir knows no roles" },
+	{ "a group", "local all a,+g trust\n", "hba:1: +g is not available: pgweir knows no roles" },
+	{ "an open quote", "local \"all all trust\nlocal all all trust\n", "hba:1: a quote is not closed on its line" },
+	{ "a file, from memory", "local @x all trust\n", "hba:1: other files are not read here: \"x\"" },
+	{ "an include, from memory", "include x\n", "hba:1: other files are not read here: \"x\"" },
+	{ "an include of a list", "include x,y\n", "hba:1: include takes one name" },
+	{ "an include of nothing", "include\n", "hba:1: \"include\" is no connection type" },
+
+	/* expressions that PostgreSQL would read in another way */
+	{ "a class by a letter", "local /^\\d$ all trust\n",
+	  "hba:1: regular expression \"^\\d$\": a backslash before a" },
+	{ "a back-reference", "local \"/(a)\\1\" all trust\n",
+	  "hba:1: regular expression \"(a)\\1\": a backslash before a" },
+	{ "a lazy one", "local /a+?b all trust\n", "hba:1: regular expression \"a+?b\": ? after a repetition" },
+	{ "one that looks ahead", "local \"/(?=a)\" all trust\n", "hba:1: regular expression \"(?=a)\": (? is not" },
+	{ "a director", "local \"/***=a\" all trust\n", "hba:1: regular expression \"***=a\": ***" },
+	{ "a backslash within brackets", "local \"/[\\.]\" all trust\n",
+	  "hba:1: regular expression \"[\\.]\": a backslash" },
+	{ "brackets without end", "local /[a all trust\n", "hba:1: regular expression \"[a\": a [ is not closed" },
+	{ "a class without end", "local /[[:a] all trust\n",
+	  "hba:1: regular expression \"[[:a]\": a [: is not closed" },
+	{ "an unknown class", "local /[[:a:]] all trust\n", "hba:1: regular expression \"[[:a:]]\": " },
+	{ "parentheses without end", "local /(a all trust\n", "hba:1: regular expression \"(a\": " },
+	{ "a brace alone", "local /a{ all trust\n",
+	  "hba:1: regular expression \"a{\": a { must be followed by a number" },
+	{ "too many repetitions", "local /a{256} all trust\n",
+	  "hba:1: regular expression \"a{256}\": repetitions are" },
+	{ "or when multiplied", "local /((a{200}){200}){200} all trust\n",
+	  "hba:1: regular expression \"((a{200}){200}){200}\": "
+	  "too many repetitions in braces" },
+	{ "a backslash at the end", "local \"/a\\\" all trust\n", "hba:1: regular expression \"a\\\": a backslash" },
+};
+
+Test(hba, what_is_refused_and_why)
+{
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct problems p;
+		struct hba *hba = parse(bad[i].text, strlen(bad[i].text), &p);
+
+		cr_expect_null(hba, "%s", bad[i].rule);
+		cr_expect_eq(p.error_count, 1, "%s: %zu", bad[i].rule, p.error_count);
+		cr_expect(strncmp(p.first, bad[i].problem, strlen(bad[i].problem)) == 0, "%s: got %s", bad[i].rule,
+			  p.first);
+		hba_unref(hba);
+	}
+}
+
+static const struct {
+	const char *rule, *text;
+	bool is_warned;
+} warned[] = {
+	{ "trust of everybody", "host all all all trust\n", true },
+	{ "trust of a network", "host all all 10.0.0.0/8 trust\n", true },
+	{ "trust of our networks", "host all all samenet trust\n", true },
+	{ "trust of more than loopback", "host all all 126.0.0.0/7 trust\n", true },
+	{ "trust of loopback", "host all all 127.0.0.1/32 trust\n", false },
+	{ "trust of IPv6's", "host all all ::1/128 trust\n", false },
+	{ "trust of this machine", "host all all samehost trust\n", false },
+	{ "trust of Unix sockets", "local all all trust\n", false },
+	{ "trust of certificates' names", "hostssl all all all trust clientcert=verify-full\n", false },
+	{ "trust of any certificate", "hostssl all all all trust clientcert=verify-ca\n", true },
+	{ "passwords in the clear", "host all all 10.0.0.0/8 password\n", true },
+	{ "passwords by TLS", "hostssl all all all password\n", false },
+	{ "rules for nobody", "hostgssenc all all all md5\n", true },
+	{ "what is usual", "host all all all scram-sha-256\n", false },
+};
+
+Test(hba, what_is_warned_of)
+{
+	for (size_t i = 0; i < COUNT(warned); i++) {
+		struct problems p;
+		struct hba *hba = parse(warned[i].text, strlen(warned[i].text), &p);
+
+		cr_expect_not_null(hba, "%s: %s", warned[i].rule, p.first);
+		cr_expect_eq(p.warning_count, warned[i].is_warned, "%s: %s", warned[i].rule, p.first);
+		hba_unref(hba);
+	}
+}
+
+Test(hba, every_bad_line_is_told)
+{
+	static const char text[] =
+	    "local all all trust\nx\nhost all all all gss\nlocal a,+b,+c /( ident x\nlocal \0 a\n";
+	struct problems p;
+
+	cr_expect_null(parse(text, sizeof(text) - 1, &p));
+	cr_expect_eq(p.error_count, 4, "%zu", p.error_count);
+	cr_expect_str_eq(p.last, "hba:5: a zero byte: this is no file of text");
+}
+
+Test(hba, expressions_are_not_without_number)
+{
+	size_t len = 0, cap = (HBA_REGEXES_MAX + 3) * 3 + 32;
+	char *text = malloc(cap);
+	struct problems p;
+
+	len = (size_t)snprintf(text, cap, "local ");
+	for (unsigned i = 0; i < HBA_REGEXES_MAX + 2; i++)
+		len += (size_t)snprintf(text + len, cap - len, "/a,");
+	len += (size_t)snprintf(text + len, cap - len, "b all trust\n");
+	cr_expect_null(parse(text, len, &p));
+	cr_expect_eq(p.error_count, 1, "told once, not %zu times", p.error_count);
+	cr_expect_str_eq(p.first, "hba:1: more than 1000 regular expressions");
+	free(text);
+}
+
+Test(hba, it_says_what_it_needs)
+{
+	struct problems p;
+	static const char some[] = "local all all trust\nhostssl all all all trust clientcert=verify-full\n";
+	static const char other[] = "local all all peer\nhost all all all password\n";
+	struct hba *hba = parse(some, strlen(some), &p);
+	struct hba_needs needs = hba_needs(hba);
+
+	cr_expect(!needs.secrets && needs.tls && needs.certificates);
+	hba_unref(hba);
+	hba = parse(other, strlen(other), &p);
+	needs = hba_needs(hba);
+	cr_expect(needs.secrets && !needs.tls && !needs.certificates);
+	cr_expect_eq(hba_ref(hba), hba);
+	hba_unref(hba);
+	hba_unref(hba);
+	hba_unref(NULL);
+}
+
+/* --- Files. --- */
+
+static void
+put_file(const char *folder, const char *name, const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	f = fopen(path, "w");
+	cr_assert_not_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+struct tree {
+	char folder[64], main[128], more[128];
+	struct problems p;
+};
+
+static void
+tree_init(struct tree *t)
+{
+	memset(t, 0, sizeof(*t));
+	strcpy(t->folder, "/tmp/pgweir-hba-XXXXXX");
+	cr_assert_not_null(mkdtemp(t->folder));
+	snprintf(t->main, sizeof(t->main), "%s/hba.conf", t->folder);
+	snprintf(t->more, sizeof(t->more), "%s/more.d", t->folder);
+	cr_assert_eq(mkdir(t->more, 0700), 0);
+}
+
+static void
+tree_fini(struct tree *t)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", t->folder);
+	cr_expect_eq(system(command), 0);
+}
+
+static void
+expect_answer(const struct hba *hba, const char *database, const char *user, const char *file, unsigned line)
+{
+	struct sockaddr_storage room;
+	struct hba_question q;
+	struct hba_answer a;
+
+	ask("unix", database, user, &q, &room);
+	cr_assert(hba_match(hba, &q, &a), "%s, %s", database, user);
+	cr_expect_str_eq(strrchr(a.path, '/') + 1, file, "%s, %s: %s", database, user, a.path);
+	cr_expect_eq(a.line, line, "%s, %s: line %u", database, user, a.line);
+}
+
+Test(hba, files_within_files)
+{
+	struct tree t;
+	struct hba *hba;
+
+	tree_init(&t);
+	put_file(t.folder, "hba.conf",
+		 "local a @users.txt trust\ninclude inner.conf\ninclude_if_exists nowhere.conf\ninclude_dir more.d\n"
+		 "local @\"my dbs\",c all trust\n");
+	put_file(t.folder, "users.txt", "x, y # not z\n\"all\" @more.txt\n");
+	put_file(t.folder, "more.txt", "w\n");
+	put_file(t.folder, "my dbs", "b1 b2\nb3\n");
+	put_file(t.folder, "inner.conf", "\nlocal b all reject\n");
+	put_file(t.more, "2.conf", "local d2 all trust\nlocal d1 all reject\n");
+	put_file(t.more, "1.conf", "local d1 all trust\n");
+	put_file(t.more, ".3.conf", "x\n");
+	put_file(t.more, "4.conf~", "x\n");
+	hba = hba_load(t.main, note, &t.p);
+	cr_assert_not_null(hba, "%s", t.p.first);
+	expect_answer(hba, "a", "y", "hba.conf", 1);
+	expect_answer(hba, "a", "all", "hba.conf", 1);
+	expect_answer(hba, "a", "w", "hba.conf", 1);
+	expect_answer(hba, "b", "u", "inner.conf", 2);
+	expect_answer(hba, "d1", "u", "1.conf", 1);
+	expect_answer(hba, "d2", "u", "2.conf", 1);
+	expect_answer(hba, "b3", "u", "hba.conf", 5);
+	expect_answer(hba, "c", "u", "hba.conf", 5);
+	hba_unref(hba);
+	tree_fini(&t);
+}
+
+Test(hba, files_are_ten_deep_and_no_more)
+{
+	struct tree t;
+	char name[16], text[64], want[256];
+	struct hba *hba;
+
+	tree_init(&t);
+	put_file(t.folder, "hba.conf", "include 2\n");
+	for (unsigned i = 2; i < RULE_DEPTH_MAX; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		snprintf(text, sizeof(text), "include %u\n", i + 1);
+		put_file(t.folder, name, text);
+	}
+	put_file(t.folder, "10", "local all all trust\n");
+	put_file(t.folder, "11", "local all all reject\n");
+	hba = hba_load(t.main, note, &t.p);
+	cr_assert_not_null(hba, "%s", t.p.first);
+	expect_answer(hba, "d", "u", "10", 1);
+	hba_unref(hba);
+	put_file(t.folder, "10", "include 11\n");
+	cr_expect_null(hba_load(t.main, note, &t.p));
+	snprintf(want, sizeof(want), "%s/10:1: \"11\" is more than 10 files deep; does a file name itself?", t.folder);
+	cr_expect_str_eq(t.p.first, want);
+	tree_fini(&t);
+}
+
+Test(hba, an_empty_list_is_nobody)
+{
+	struct sockaddr_storage room;
+	struct hba_question q;
+	struct hba_answer a;
+	struct tree t;
+	struct hba *hba;
+
+	tree_init(&t);
+	put_file(t.folder, "hba.conf", "local all @users.txt trust\n");
+	put_file(t.folder, "users.txt", "# nobody\n");
+	hba = hba_load(t.main, note, &t.p);
+	cr_assert_not_null(hba, "%s", t.p.first);
+	ask("unix", "d", "u", &q, &room);
+	cr_expect_not(hba_match(hba, &q, &a));
+	hba_unref(hba);
+	tree_fini(&t);
+}
+
+static void
+expect_problem(struct tree *t, const char *file, unsigned line, const char *text)
+{
+	char want[512];
+	struct hba *hba;
+
+	memset(&t->p, 0, sizeof(t->p));
+	hba = hba_load(t->main, note, &t->p);
+	cr_expect_null(hba, "%s", text);
+	snprintf(want, sizeof(want), "%s/%s:%u: %s", t->folder, file, line, text);
+	cr_expect(strncmp(t->p.first, want, strlen(want)) == 0, "want %s, got %s", want, t->p.first);
+	hba_unref(hba);
+}
+
+Test(hba, a_file_that_anyone_may_change)
+{
+	char want[256];
+	struct tree t;
+	struct hba *hba;
+
+	tree_init(&t);
+	put_file(t.folder, "hba.conf", "local all all trust\n");
+	cr_assert_eq(chmod(t.main, 0646), 0);
+	hba = hba_load(t.main, note, &t.p);
+	cr_expect_not_null(hba);
+	snprintf(want, sizeof(want), "%s:0: anyone may change this file: chmod o-w", t.main);
+	cr_expect_str_eq(t.p.first, want);
+	cr_expect_eq(t.p.warning_count, 1);
+	hba_unref(hba);
+	tree_fini(&t);
+}
+
+Test(hba, problems_of_files)
+{
+	struct tree t;
+	char text[256];
+
+	tree_init(&t);
+	snprintf(text, sizeof(text), "could not open \"%s\": No such file", t.main);
+	expect_problem(&t, "hba.conf", 0, text);
+	put_file(t.folder, "hba.conf", "local all all trust\ninclude nowhere.conf\n");
+	snprintf(text, sizeof(text), "could not open \"%s/nowhere.conf\": No such file", t.folder);
+	expect_problem(&t, "hba.conf", 2, text);
+	put_file(t.folder, "hba.conf", "local @nowhere.conf all trust\n");
+	expect_problem(&t, "hba.conf", 1, text);
+	cr_expect_eq(t.p.error_count, 1, "the rule itself is not told of, too");
+	put_file(t.folder, "hba.conf", "local all all trust\ninclude_dir nowhere.d\n");
+	snprintf(text, sizeof(text), "could not open folder \"%s/nowhere.d\": No such file", t.folder);
+	expect_problem(&t, "hba.conf", 2, text);
+	put_file(t.folder, "hba.conf", "local all all trust\ninclude_if_exists more.d\n");
+	snprintf(text, sizeof(text), "\"%s\" is not a regular file", t.more);
+	expect_problem(&t, "hba.conf", 2, text);
+	put_file(t.folder, "hba.conf", "local all all trust\ninclude hba.conf\n");
+	expect_problem(&t, "hba.conf", 2, "\"hba.conf\" is more than 10 files deep; does a file name itself?");
+	put_file(t.folder, "hba.conf", "local all @users.txt trust\n");
+	put_file(t.folder, "users.txt", "a\n\"b\n");
+	expect_problem(&t, "users.txt", 2, "a quote is not closed on its line");
+	put_file(t.folder, "users.txt", "a\n@users.txt\n");
+	expect_problem(&t, "users.txt", 2, "\"users.txt\" is more than 10 files deep");
+	put_file(t.folder, "users.txt", "");
+	snprintf(text, sizeof(text), "%s/users.txt", t.folder);
+	cr_assert_eq(truncate(text, (off_t)RULE_BYTES_MAX), 0);
+	snprintf(text, sizeof(text), "with \"%s/users.txt\", this is more than 4 MiB", t.folder);
+	expect_problem(&t, "hba.conf", 1, text);
+	tree_fini(&t);
+}

@@ -1,0 +1,143 @@
+/* tests/unit/test_workers.c - work that is handed to threads: who goes first, how much may wait, what comes back. */
+#include "net/workers.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define JOBS 64
+
+struct job {
+	struct work work; /* first */
+	char name;
+	struct board *board;
+	pthread_t done_by;
+};
+
+/* What happened, in order. */
+struct board {
+	char ran[JOBS + 1], done[JOBS + 1];
+	atomic_int ran_count;
+	int done_count, wanted;
+	sem_t gate; /* the first job waits for it, so that others line up */
+	int niceness;
+	struct event_base *base;
+};
+
+static void
+run(struct work *w)
+{
+	struct job *j = (struct job *)w;
+
+	if (j->name == '!')
+		sem_wait(&j->board->gate);
+	j->board->niceness = getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid));
+	j->board->ran[atomic_fetch_add(&j->board->ran_count, 1)] = j->name;
+}
+
+static void
+done(struct work *w)
+{
+	struct job *j = (struct job *)w;
+
+	j->done_by = pthread_self();
+	j->board->done[j->board->done_count++] = j->name;
+	if (j->board->done_count == j->board->wanted)
+		event_base_loopbreak(j->board->base);
+}
+
+static struct workers *
+start(struct board *b, unsigned threads)
+{
+	struct fail why;
+	struct workers *ws;
+
+	memset(b, 0, sizeof(*b));
+	sem_init(&b->gate, 0, 0);
+	b->base = event_base_new();
+	ws = workers_new(b->base, threads, &why);
+	cr_assert_not_null(ws, "%s", why.text);
+	return ws;
+}
+
+static void
+submit(struct workers *ws, struct board *b, struct job *j, char name, enum work_line line)
+{
+	*j = (struct job){ .work = { .run = run, .done = done }, .name = name, .board = b };
+	cr_assert_eq(workers_submit(ws, &j->work, line), 0);
+}
+
+static void
+wait_taken(struct workers *ws, size_t waiting)
+{
+	while (workers_waiting(ws) != waiting)
+		sched_yield();
+}
+
+Test(workers, what_was_begun_goes_before_newcomers_but_not_always, .timeout = 20)
+{
+	struct board b;
+	struct workers *ws = start(&b, 1);
+	struct job jobs[9];
+
+	submit(ws, &b, &jobs[0], '!', WORK_BEGUN); /* keeps the thread */
+	wait_taken(ws, 0);
+	for (int i = 1; i < 5; i++)
+		submit(ws, &b, &jobs[i], (char)('a' + i - 1), WORK_NEW);
+	for (int i = 5; i < 9; i++)
+		submit(ws, &b, &jobs[i], (char)('A' + i - 5), WORK_BEGUN);
+	b.wanted = 9;
+	sem_post(&b.gate);
+	event_base_dispatch(b.base);
+	cr_expect_str_eq(b.ran, "!ABaCDbcd", "each line in its order, three of four turns for what was begun");
+	cr_expect_str_eq(b.done, b.ran);
+	for (int i = 0; i < 9; i++)
+		cr_expect(pthread_equal(jobs[i].done_by, pthread_self()), "done is called on the loop");
+	cr_expect_gt(b.niceness, getpriority(PRIO_PROCESS, 0), "threads give way to the loop");
+	workers_free(ws);
+	event_base_free(b.base);
+}
+
+static void
+run_nothing(struct work *w)
+{
+	struct job *j = (struct job *)w;
+
+	if (j->name == '!')
+		sem_wait(&j->board->gate);
+	atomic_fetch_add(&j->board->ran_count, 1);
+}
+
+static void
+count_done(struct work *w)
+{
+	struct job *j = (struct job *)w;
+
+	j->board->done_count++;
+}
+
+Test(workers, a_line_is_bounded_and_the_end_hands_all_of_it_back, .timeout = 20)
+{
+	static struct job jobs[WORKERS_LINE_MAX + 3];
+	struct board b;
+	struct workers *ws = start(&b, 1);
+
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++)
+		jobs[i] = (struct job){ .work = { .run = run_nothing, .done = count_done }, .board = &b };
+	jobs[0].name = '!';
+	cr_assert_eq(workers_submit(ws, &jobs[0].work, WORK_NEW), 0);
+	wait_taken(ws, 0);
+	for (size_t i = 1; i <= WORKERS_LINE_MAX; i++)
+		cr_assert_eq(workers_submit(ws, &jobs[i].work, WORK_NEW), 0);
+	cr_expect_eq(workers_submit(ws, &jobs[WORKERS_LINE_MAX + 1].work, WORK_NEW), -1);
+	cr_expect_eq(workers_submit(ws, &jobs[WORKERS_LINE_MAX + 2].work, WORK_BEGUN), 0, "the other line has room");
+	cr_expect_eq(workers_waiting(ws), WORKERS_LINE_MAX + 1);
+	sem_post(&b.gate);
+	workers_free(ws);
+	cr_expect_eq(b.done_count, WORKERS_LINE_MAX + 2, "each once, run or not");
+	event_base_free(b.base);
+}
