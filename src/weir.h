@@ -13,8 +13,8 @@
 struct weir; /* opaque: weir_state.h */
 
 /*
- * What config_load leaves alone: the contents of hba_file and ident_file. -1: errors were added to problems; in any
- * case, warnings may have been.
+ * What config_load leaves alone: the contents of hba_file and ident_file, of certificates and keys. -1: errors were
+ * added to problems; in any case, warnings may have been.
  */
 int weir_check_files(const struct config *config, struct config_problems *problems);
 /*

@@ -153,6 +153,8 @@ weir_apply(struct weir *w)
 	w->clients.is_client_idle_limited = c->defaults.client_idle_timeout_us > 0;
 	for (size_t i = 0; i < c->database_count; i++)
 		w->clients.is_client_idle_limited |= c->databases[i].settings.client_idle_timeout_us > 0;
+	for (size_t i = 0; i < c->tenant_count; i++)
+		w->clients.is_client_idle_limited |= c->tenant_scopes[i].settings.client_idle_timeout_us > 0;
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);

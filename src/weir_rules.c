@@ -1,6 +1,6 @@
 /*
- * src/weir_rules.c - the files of rules that a configuration names: hba_file and ident_file. What is wrong in them is
- * told in the same list as what is wrong in the configuration itself.
+ * src/weir_rules.c - the files that a configuration names: hba_file and ident_file, certificates and keys. What is
+ * wrong in them is told in the same list as what is wrong in the configuration itself.
  */
 #include "weir_state.h"
 
@@ -102,14 +102,33 @@ weir_load_rules(const struct config *config, struct hba **hba, struct ident **id
 	return -1;
 }
 
+/* Loaded for a look only. */
+static void
+check_certificates(const struct config *config, struct config_problems *problems)
+{
+	const struct problem_sink sink = { problems, config->path[0] != '\0' ? config->path : "--upstream" };
+	struct tls_context *clients = NULL;
+	struct tls_store *servers;
+	struct fail why;
+
+	if (weir_load_tls(config, &clients, &why) < 0)
+		problem_fail(&sink, 0, "[tls_client]", &why);
+	if ((servers = tls_store_new(config, &why)) == NULL)
+		problem_fail(&sink, 0, "TLS with PostgreSQL", &why);
+	tls_context_unref(clients);
+	tls_store_unref(servers);
+}
+
 int
 weir_check_files(const struct config *config, struct config_problems *problems)
 {
+	size_t errors_before = problems->error_count;
 	struct hba *hba;
 	struct ident *ident;
-	int r = weir_load_rules(config, &hba, &ident, problems);
 
+	weir_load_rules(config, &hba, &ident, problems);
 	hba_unref(hba);
 	ident_unref(ident);
-	return r;
+	check_certificates(config, problems);
+	return problems->error_count == errors_before ? 0 : -1;
 }

@@ -116,27 +116,26 @@ take_clients(struct weir *w, struct snapshot *s)
 static int
 take_databases(struct weir *w, struct snapshot *s)
 {
-	size_t n = 0;
+	size_t all = 0, max = w->config->http_metrics_max_pools, i = 0;
 
 	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
-		n++;
-	s->databases = calloc(n > 0 ? n : 1, sizeof(*s->databases));
+		all++;
+	s->database_count = all > max ? max + 1 : all;
+	s->databases = calloc(s->database_count > 0 ? s->database_count : 1, sizeof(*s->databases));
 	if (s->databases == NULL)
 		return -1;
-	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next) {
-		struct snapshot_database *to = &s->databases[s->database_count];
+	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next, i++) {
+		struct snapshot_database *to = &s->databases[i < max ? i : max], one = { .counters = d->counters };
 
-		d->index = (uint32_t)s->database_count++;
-		snprintf(to->name, sizeof(to->name), "%s", d->name);
-		to->counters = d->counters;
-		for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
-			struct server *srv;
+		d->index = (uint32_t)(i < max ? i : max);
+		snapshot_database_add(to, &one);
+		snprintf(to->name, sizeof(to->name), "%s", i < max ? d->name : "_other");
+	}
+	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+		struct server *srv;
 
-			if (e->database != d)
-				continue;
-			TAILQ_FOREACH(srv, &e->servers, all)
-			to->prepared_server += srv->statements.count;
-		}
+		TAILQ_FOREACH(srv, &e->servers, all)
+		s->databases[e->database->index].prepared_server += srv->statements.count;
 	}
 	return 0;
 }

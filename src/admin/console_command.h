@@ -101,7 +101,7 @@ struct command_row {
 	const char *what, *example; /* for people; NULL: only drivers send it. Of refused ones: what to do instead */
 };
 
-#define COMMAND_NAME_MAX 63
+#define COMMAND_NAME_MAX 127 /* "tenant/database" */
 #define COMMAND_TEXT_MAX 255
 
 /* One that was read. */

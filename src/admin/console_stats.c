@@ -11,6 +11,8 @@
 
 struct minute {
 	const struct pool_database *database;
+	uint64_t born; /* of the database that was there */
+	bool is_seen; /* in this minute */
 	struct stats begun, average;
 	UT_hash_handle hh;
 };
@@ -104,19 +106,41 @@ minute_of(const struct console_stats *s, const struct pool_database *database)
 	struct minute *m;
 
 	HASH_FIND_PTR(s->table, &database, m);
-	return m;
+	return m != NULL && m->born == database->born ? m : NULL;
 }
 
 static struct minute *
 minute_add(struct console_stats *s, const struct pool_database *database)
 {
-	struct minute *m = calloc(1, sizeof(*m));
+	struct minute *m;
 
+	HASH_FIND_PTR(s->table, &database, m);
+	if (m != NULL) { /* of one that is gone */
+		HASH_DELETE(hh, s->table, m);
+		free(m);
+	}
+	m = calloc(1, sizeof(*m));
 	if (m == NULL)
 		return NULL;
 	m->database = database;
+	m->born = database->born;
 	HASH_ADD_PTR(s->table, database, m);
 	return m;
+}
+
+static void
+forget_unseen(struct console_stats *s)
+{
+	struct minute *m, *next;
+
+	HASH_ITER(hh, s->table, m, next)
+	{
+		if (!m->is_seen) {
+			HASH_DELETE(hh, s->table, m);
+			free(m);
+		} else
+			m->is_seen = false;
+	}
 }
 
 void
@@ -135,7 +159,9 @@ console_stats_tick(struct console_stats *s, const struct pool_database *database
 			continue; /* no memory: tried again in a minute */
 		m->average = average(&m->begun, &now, took_us);
 		m->begun = now;
+		m->is_seen = true;
 	}
+	forget_unseen(s);
 }
 
 struct stats

@@ -114,28 +114,33 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	     struct sum **sums)
 {
 	struct scope_settings settings;
+	struct upstream *upstream;
 	struct sum *sum;
 	struct database_row row = { .name = name };
 	char hosts[HOSTS_TEXT_MAX];
 
 	HASH_FIND_STR(*sums, name, sum);
 	config_effective(env->clients->config, scope, NULL, &settings);
-	hosts_text(scope->upstream, hosts);
+	upstream = upstream_for(scope->upstream, name, "", NULL);
+	if (upstream == NULL)
+		return; /* no memory, or a reload has made a name impossible */
+	hosts_text(upstream, hosts);
 	row.host = hosts;
-	row.port = scope->upstream->hosts[0].port;
-	row.database = scope->upstream->dbname[0] != '\0' ? scope->upstream->dbname : name;
-	row.force_user = scope->upstream->user[0] != '\0' ? scope->upstream->user : NULL;
+	row.port = upstream->hosts[0].port;
+	row.database = upstream->dbname[0] != '\0' ? upstream->dbname : upstream_database(scope->upstream, name);
+	row.force_user = scope->upstream->user[0] != '\0' ? upstream->user : NULL;
 	row.pool_size = settings.pool_size;
 	row.min_pool_size = settings.min_idle;
 	row.reserve_pool_size = settings.max_overflow;
 	row.server_lifetime = settings.pool_recycle_us / US_PER_S;
 	row.pool_mode = pool_mode_name(settings.pool_mode);
-	row.load_balance_hosts = show_load_balance(scope->upstream);
+	row.load_balance_hosts = show_load_balance(upstream);
 	row.current_connections = sum != NULL ? sum->servers : 0;
 	row.max_client_connections = settings.max_db_client_connections;
 	row.current_client_connections = sum != NULL ? sum->clients : 0;
 	row.paused = pool_set_is_paused(env->clients->pools) || (sum != NULL && sum->is_paused);
 	rows_add(rows, &row);
+	upstream_free(upstream);
 }
 
 static bool
@@ -144,7 +149,7 @@ is_any(const char *name)
 	return strcmp(name, "*") == 0;
 }
 
-/* Those with a section first, then those that "[database *]" stood for. */
+/* Those with a section first, then those that "[database *]" or a tenant's section stood for. */
 static void
 fill_databases(const struct show_env *env, struct rows *rows)
 {
@@ -159,7 +164,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
 		const struct config_scope *scope = config_find_database(config, d->name);
 
-		if (scope != NULL && is_any(scope->name))
+		if (scope != NULL && (scope->upstream->is_of_tenant || is_any(scope->name)))
 			add_database(env, rows, d->name, scope, &sums);
 	}
 	sums_free(&sums);

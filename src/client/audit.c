@@ -13,7 +13,8 @@
 struct entry {
 	UT_hash_handle hh;
 	size_t key_len;
-	char key[3 * 64]; /* the three names, each with its terminator */
+	char key[sizeof(((struct audit_row *)NULL)->database) + sizeof(((struct audit_row *)NULL)->user) +
+		 64]; /* the three names, each with its terminator */
 	struct audit_row row;
 };
 

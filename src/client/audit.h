@@ -10,6 +10,8 @@
 #ifndef PGWEIR_CLIENT_AUDIT_H
 #define PGWEIR_CLIENT_AUDIT_H
 
+#include "config/config.h"
+
 #include <stdint.h>
 
 #define AUDIT_ROWS_MAX 1000
@@ -18,7 +20,7 @@
 struct audit; /* opaque: audit.c */
 
 struct audit_row {
-	char database[64], user[64], application[64];
+	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1], application[64];
 	uint64_t counts[AUDIT_KINDS], last_us[AUDIT_KINDS]; /* texts of this kind; when the last one was run */
 };
 

@@ -2,10 +2,10 @@
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
  * A client's secret is ours. So is its pid, made up, where its server changes from one transaction to the next; a
- * client that has a server to itself is told that one's, and may then meet others with the same: the secret decides. A
- * cancel reaches only the query that runs for that client now: the server is not lent to anybody else before PostgreSQL
- * has taken it. The asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can
- * wait for that.
+ * client that has a server to itself is told that one's, and may then meet others with the same: the secret decides. It
+ * has 4 bytes, or 32 for clients that speak protocol 3.2; the first four are its hash as well. A cancel reaches only
+ * the query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it. The
+ * asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for that.
  */
 #include "client/client.h"
 #include "client/listen.h"
@@ -16,15 +16,26 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CANCEL_TIMEOUT_US 10000000u
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
+#define SHORT_LEN 4u
+#define REST_LEN (CANCEL_SECRET_MAX - SHORT_LEN)
+
+/* Apart from the client, as most have none. */
+struct long_key {
+	struct client *next;
+	uint8_t rest[REST_LEN];
+};
 
 struct client_cancel {
 	struct client *c; /* NULL: it closed its connection and waits no more */
-	uint32_t pid, secret, retries;
+	uint32_t pid, retries;
+	uint8_t secret[CANCEL_SECRET_MAX];
+	size_t secret_len;
 	bool has_looked; /* and found nothing to cancel */
 };
 
@@ -32,6 +43,12 @@ static struct client **
 bucket(struct client_env *env, uint32_t pid, uint32_t secret)
 {
 	return &env->keyed[(pid * 2654435761u ^ secret) & (env->keyed_cap - 1)];
+}
+
+static struct client **
+next_of(struct client *c)
+{
+	return c->has_long_key ? &c->long_key->next : &c->key_next;
 }
 
 static int
@@ -48,8 +65,8 @@ grow(struct client_env *env)
 		for (struct client *c = old[i], *next; c != NULL; c = next) {
 			struct client **at = bucket(env, c->cancel_pid, c->cancel_secret);
 
-			next = c->key_next;
-			c->key_next = *at;
+			next = *next_of(c);
+			*next_of(c) = *at;
 			*at = c;
 		}
 	free(old);
@@ -74,28 +91,77 @@ take_random(struct client_env *env, uint32_t out[static 2])
 	return 0;
 }
 
-/* In the same time whatever is wrong with it. */
-static struct client *
-find(struct client_env *env, uint32_t pid, uint32_t secret)
+size_t
+cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
 {
-	uint8_t want[8], got[8];
+	wire_set_u32(out, c->cancel_secret);
+	if (!c->has_long_key)
+		return SHORT_LEN;
+	memcpy(out + SHORT_LEN, c->long_key->rest, REST_LEN);
+	return CANCEL_SECRET_MAX;
+}
+
+/* In the same time whatever of a secret is wrong. The other length is another secret. */
+static bool
+has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
+{
+	uint8_t own[CANCEL_SECRET_MAX];
+	bool is_same = cancel_secret(c, own) == len;
+
+	is_same = CRYPTO_memcmp(own, secret, is_same ? len : SHORT_LEN) == 0 && is_same && c->cancel_pid == pid;
+	OPENSSL_cleanse(own, sizeof(own));
+	return is_same;
+}
+
+/* secret: of 4 bytes, or CANCEL_SECRET_MAX. */
+static struct client *
+find(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+{
 	struct client *c;
 
 	if (env->keyed_cap == 0 || pid == 0)
 		return NULL;
-	wire_set_u32(got, pid);
-	wire_set_u32(got + 4, secret);
-	for (c = *bucket(env, pid, secret); c != NULL; c = c->key_next) {
-		wire_set_u32(want, c->cancel_pid);
-		wire_set_u32(want + 4, c->cancel_secret);
-		if (CRYPTO_memcmp(want, got, sizeof(want)) == 0)
+	for (c = *bucket(env, pid, wire_u32(secret)); c != NULL; c = *next_of(c))
+		if (has_key(c, pid, secret, len))
 			return c;
-	}
 	return NULL;
 }
 
+/* A short one must not be there twice; 32 bytes from the generator never are. */
+static bool
+is_taken(struct client_env *env, uint32_t pid, uint32_t secret)
+{
+	uint8_t bytes[SHORT_LEN];
+
+	wire_set_u32(bytes, secret);
+	return find(env, pid, bytes, sizeof(bytes)) != NULL;
+}
+
+static struct long_key *
+make_long_key(void)
+{
+	struct long_key *key = calloc(1, sizeof(*key));
+
+	if (key != NULL && RAND_bytes(key->rest, sizeof(key->rest)) != 1) {
+		free(key);
+		return NULL;
+	}
+	return key;
+}
+
+static void
+forget_secret(struct client *c)
+{
+	if (c->has_long_key) {
+		OPENSSL_cleanse(c->long_key, sizeof(*c->long_key));
+		free(c->long_key);
+	}
+	c->has_long_key = false;
+	c->key_next = NULL;
+}
+
 int
-cancel_register(struct client *c, uint32_t pid)
+cancel_register(struct client *c, uint32_t pid, bool is_long)
 {
 	struct client_env *env = c->env;
 	struct client **at;
@@ -103,19 +169,24 @@ cancel_register(struct client *c, uint32_t pid)
 
 	if (env->keyed_count >= env->keyed_cap && grow(env) < 0 && env->keyed_cap == 0)
 		return -1; /* else: rather longer lists than a refusal */
+	if (is_long && (c->long_key = make_long_key()) == NULL)
+		return -1;
+	c->has_long_key = is_long;
 	do {
-		if (take_random(env, random) < 0)
+		if (take_random(env, random) < 0) {
+			forget_secret(c);
 			return -1;
+		}
 		/*
 		 * Positive: pg_basebackup and others print it as a signed number. And larger than any process has:
 		 * pg_terminate_backend() of what the client was told must not hit somebody.
 		 */
 		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | 0x40000000;
-	} while (made == 0 || find(env, made, random[1]) != NULL);
+	} while (made == 0 || is_taken(env, made, random[1]));
 	c->cancel_pid = made;
 	c->cancel_secret = random[1];
 	at = bucket(env, made, random[1]);
-	c->key_next = *at;
+	*next_of(c) = *at;
 	*at = c;
 	env->keyed_count++;
 	return 0;
@@ -128,11 +199,12 @@ cancel_unregister(struct client *c)
 
 	if (c->cancel_pid == 0)
 		return;
-	for (at = bucket(c->env, c->cancel_pid, c->cancel_secret); *at != c; at = &(*at)->key_next)
+	for (at = bucket(c->env, c->cancel_pid, c->cancel_secret); *at != c; at = next_of(*at))
 		;
-	*at = c->key_next;
+	*at = *next_of(c);
 	c->env->keyed_count--;
 	c->cancel_pid = 0;
+	forget_secret(c);
 }
 
 void
@@ -221,7 +293,7 @@ static void
 try_cancel(struct client *c)
 {
 	struct client_env *env = c->env;
-	struct client *target = find(env, c->cancel->pid, c->cancel->secret);
+	struct client *target = find(env, c->cancel->pid, c->cancel->secret, c->cancel->secret_len);
 	struct server *srv;
 
 	srv = target == NULL ? NULL : target->srv;
@@ -247,13 +319,18 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 	c->env->login_count--;
 	c->env->cancel_count++;
 	c->state = CL_CANCEL;
-	c->cancel = key_len == 4 ? calloc(1, sizeof(*c->cancel)) : NULL;
-	if (c->cancel == NULL) {
-		over(c, key_len == 4 ? CR_FAILED : CR_WRONG_KEY);
+	c->cancel = NULL;
+	if (key_len != SHORT_LEN && key_len != CANCEL_SECRET_MAX) {
+		over(c, CR_WRONG_KEY);
+		return;
+	}
+	if ((c->cancel = calloc(1, sizeof(*c->cancel))) == NULL) {
+		over(c, CR_FAILED);
 		return;
 	}
 	c->cancel->c = c;
 	c->cancel->pid = pid;
-	c->cancel->secret = wire_u32(key);
+	memcpy(c->cancel->secret, key, key_len);
+	c->cancel->secret_len = key_len;
 	try_cancel(c);
 }

@@ -50,6 +50,7 @@ struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
 struct door; /* door.h */
 struct door_entry; /* door_table.h */
+struct long_key; /* cancel.c */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
@@ -134,8 +135,12 @@ struct client {
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
-	uint32_t cancel_pid, cancel_secret; /* pid 0: none yet */
-	struct client *key_next;
+	uint32_t cancel_pid, cancel_secret; /* pid 0: none yet; secret: all of it, or its beginning */
+	bool has_long_key;
+	union {
+		struct client *key_next; /* of those with the same hash */
+		struct long_key *long_key; /* holds the rest of the secret, and key_next */
+	};
 	uint64_t id;
 	uint64_t connected_us, request_us,
 	    wait_us; /* request_us: first byte of the oldest unanswered request was read */
@@ -339,7 +344,10 @@ bool session_hides_parameter(const struct client *c, const char *name);
 /* cancel.c */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
 void cancel_free(struct client *c);
-int cancel_register(struct client *c, uint32_t pid); /* gives it a key with this pid; 0: a made-up one. -1: no memory */
+#define CANCEL_SECRET_MAX 32 /* bytes */
+/* Gives it a key with this pid (0: a made-up one) and a secret of 4 bytes, or CANCEL_SECRET_MAX. -1: no memory. */
+int cancel_register(struct client *c, uint32_t pid, bool is_long);
+size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* its length */
 void cancel_unregister(struct client *c);
 
 /* replication.c: for clients whose replication is not NONE */

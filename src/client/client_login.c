@@ -34,6 +34,7 @@ login_free(struct client_login *l)
 	image_unref(l->valid);
 	free(l->user);
 	free(l->database);
+	free(l->sent_user);
 	if (l->secret_text != NULL)
 		OPENSSL_cleanse(l->secret_text, strlen(l->secret_text));
 	free(l->secret_text);
@@ -114,7 +115,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 	struct client_login *l = c->login;
 
 	for (size_t i = 0; i < s->setting_count; i++) {
-		if (is_start_only(s->settings[i].name))
+		if (is_start_only(s->settings[i].name) || login_is_tenant_setting(c, s->settings[i].name))
 			continue;
 		if (strlen(s->settings[i].name) >= 128)
 			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
@@ -122,11 +123,8 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 		if (image_update(&l->raw, s->settings[i].name, s->settings[i].value, false) < 0)
 			return fail_set(why, "53200", "out of memory");
 	}
-	l->user = strdup(s->user);
-	l->database = strdup(s->database);
-	if (l->user == NULL || l->database == NULL)
-		return fail_set(why, "53200", "out of memory");
 	l->replication = s->replication;
+	l->minor = (uint8_t)startup_minor(s);
 	return 0;
 }
 
@@ -135,7 +133,7 @@ startup_message(struct client *c, const struct startup *s)
 {
 	struct fail why;
 
-	if (take_settings(c, s, &why) < 0) {
+	if (login_take_names(c, s, &why) < 0 || take_settings(c, s, &why) < 0) {
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}

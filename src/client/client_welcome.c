@@ -10,6 +10,7 @@
 #include "wire/messages.h"
 
 #include <ctype.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +41,12 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
-	uint8_t key[4];
+	uint8_t key[CANCEL_SECRET_MAX];
+	size_t key_len;
 
 	c->image = image;
 	c->startup = image_ref(image);
-	if (cancel_register(c, c->srv != NULL ? c->srv->pid : 0) < 0) {
+	if (cancel_register(c, c->srv != NULL ? c->srv->pid : 0, l->minor >= 2) < 0) {
 		struct fail why;
 
 		fail_set(&why, "53200", "out of memory");
@@ -53,8 +55,9 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	}
 	put_reports(&l->out, welcome);
 	put_reports(&l->out, image);
-	wire_set_u32(key, c->cancel_secret);
-	message_key(&l->out, c->cancel_pid, key, sizeof(key));
+	key_len = cancel_secret(c, key);
+	message_key(&l->out, c->cancel_pid, key, key_len);
+	OPENSSL_cleanse(key, sizeof(key));
 	message_ready(&l->out, 'I');
 	env->counters->logins[LR_OK][l->method]++;
 	histogram_observe_us(&env->counters->login_duration, &histogram_bounds_wait, *env->now_us - c->connected_us);

@@ -244,6 +244,15 @@ is_console(const char *database)
 	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
 }
 
+/* Databases of one tenant count together, by what they have in common: "tenant/". */
+static size_t
+counted_len(const struct config *config, const char *database)
+{
+	size_t tenant_len = config_tenant_len(config, database);
+
+	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
+}
+
 /* All pay or none does: what one refuses costs the others nothing. */
 static bool
 pay(struct client *c)
@@ -266,7 +275,7 @@ pay(struct client *c)
 	if (of_user.user_login_rate != 0)
 		dues[1].entry = door_table_get(env->door->users, user, strlen(user), now);
 	if (of_database.db_login_rate != 0 && !is_console(database))
-		dues[2].entry = door_table_get(env->door->databases, database, strlen(database), now);
+		dues[2].entry = door_table_get(env->door->databases, database, counted_len(config, database), now);
 	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
 		if (dues[i].entry != NULL && !door_entry_has_credit(dues[i].entry, dues[i].rate, now)) {
 			refuse_rate(c, &dues[i]);
@@ -306,12 +315,15 @@ static bool
 is_database_full(struct client *c, const struct pool_entry *entry)
 {
 	uint32_t limit = entry->settings.max_db_client_connections;
+	const struct pool_database *d = entry->database;
+	uint32_t clients = limit == 0 ? 0 : pool_database_clients(d);
 	struct fail why;
 
-	if (limit == 0 || entry->database->clients < limit)
+	if (limit == 0 || clients < limit)
 		return false;
-	fail_set(&why, "53300", "too many clients of database \"%s\": %u of %u (max_db_client_connections)",
-		 entry->database->name, entry->database->clients, limit);
+	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
+		 d->is_of_tenant ? "tenant" : "database",
+		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, clients, limit);
 	fail_hint(&why, "Raise max_db_client_connections, or look for clients that never leave with SHOW CLIENTS.");
 	door_refuse(c, &why, RJ_MAX_DATABASE);
 	return true;

@@ -4,6 +4,7 @@
  *   client_login.c    STARTUP: the first packets
  *   client_auth.c     AUTHENTICATION: the order of its steps; at the end the console, or which pool
  *   login_tls.c       TLS, before all else
+ *   login_tenant.c    what its user and database are called here
  *   login_rule.c      which proof is asked for
  *   login_secret.c    what is known of the user
  *   login_certificate.c  what its certificate must say
@@ -26,7 +27,8 @@ struct client_login {
 	struct buf out; /* collected, so that what goes at once leaves at once */
 	struct image *raw; /* startup settings as sent */
 	struct image *valid; /* those of them that PostgreSQL knows; NULL: all, as far as is known */
-	char *user, *database;
+	char *user, *database; /* a tenant's: "user.tenant", "tenant/database" */
+	char *sent_user; /* as the client itself wrote it */
 	enum startup_replication replication;
 	struct server *opening; /* for it alone, its login under way (replication.c) */
 	struct scram_server *scram; /* NULL: not begun */
@@ -44,6 +46,7 @@ struct client_login {
 	struct users *users; /* holds secret's text, or: */
 	char *secret_text; /* its own; wiped */
 	uint8_t md5_salt[4];
+	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
 	/* door.h: */
 	struct door *door; /* NULL: in no line */
@@ -77,6 +80,11 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 bool login_has_tls(const struct client *c); /* it may have TLS if it wants */
 void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len); /* first: of direct TLS */
 bool login_tls_suffices(const struct client *c, struct fail *why); /* as the configuration demands */
+
+/* login_tenant.c: user, database and sent_user. -1 and why: they can't be. */
+int login_take_names(struct client *c, const struct startup *s, struct fail *why);
+bool login_is_tenant_setting(const struct client *c,
+			     const char *name); /* it names the tenant, PostgreSQL never sees it */
 
 /* client_auth.c */
 void login_authenticate(struct client *c); /* the startup packet is known */

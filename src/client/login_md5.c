@@ -28,7 +28,7 @@ login_md5_check(struct client *c, const uint8_t *body, size_t len)
 	bool is_right;
 
 	if (l->secret.kind == SECRET_PLAIN || !l->is_known) {
-		if (md5_secret(l->is_known ? l->secret.text : "", l->user, secret, &why) < 0) {
+		if (md5_secret(l->is_known ? l->secret.text : "", l->sent_user, secret, &why) < 0) {
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}

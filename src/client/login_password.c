@@ -63,7 +63,7 @@ is_right(const struct client_login *l, const struct attempt *a)
 	case SECRET_PLAIN:
 		return strlen(l->secret.text) == len && CRYPTO_memcmp(l->secret.text, a->password, len) == 0;
 	case SECRET_MD5:
-		return is_md5_of(l->secret.text, l->user, a->password);
+		return is_md5_of(l->secret.text, l->sent_user, a->password);
 	case SECRET_SCRAM:
 		return a->keys.is_set && CRYPTO_memcmp(a->keys.server_key, a->verifier.server_key, SCRAM_KEY_LEN) == 0;
 	}

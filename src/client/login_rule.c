@@ -85,7 +85,9 @@ hba_rule(struct client *c, struct fail *why)
 {
 	struct client_login *l = c->login;
 	struct client_env *env = c->env;
-	char database[CONFIG_NAME_MAX + 1], user[CONFIG_NAME_MAX + 1];
+	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1];
+	/* A tenant's names are refused later rather than cut. */
+	int name_max = config_tenant_len(env->config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
 	const struct hba_question question = { .is_local = c->is_unix,
 					       .is_tls = c->stream.tls != NULL,
 					       .is_physical = l->replication == REPLICATION_PHYSICAL,
@@ -95,8 +97,8 @@ hba_rule(struct client *c, struct fail *why)
 					       .is_near = is_near };
 
 	/* PostgreSQL will cut longer names: a longer one must not evade the rule for what it is cut to. */
-	snprintf(database, sizeof(database), "%.*s", CONFIG_NAME_MAX, l->database);
-	snprintf(user, sizeof(user), "%.*s", CONFIG_NAME_MAX, l->user);
+	snprintf(database, sizeof(database), "%.*s", name_max, l->database);
+	snprintf(user, sizeof(user), "%.*s", name_max, l->user);
 	if (!hba_match(env->hba, &question, &l->rule))
 		return refuse(c, 0, why);
 	l->hba = hba_ref(env->hba);

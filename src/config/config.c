@@ -3,6 +3,7 @@
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/suggest.h"
+#include "config/upstream_template.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
@@ -79,6 +80,7 @@ config_free(struct config *config)
 	const struct config_key *key;
 
 	free_scopes(config->databases, origins ? origins->databases : NULL, config->database_count);
+	free_scopes(config->tenant_scopes, origins ? origins->tenants : NULL, config->tenant_count);
 	free_scopes(config->users, origins ? origins->users : NULL, config->user_count);
 	if (origins != NULL)
 		free_origins(origins);
@@ -122,12 +124,49 @@ find_scope(const struct config_scope *scopes, size_t count, const char *name)
 	return count > 0 ? bsearch(name, scopes, count, sizeof(*scopes), compare_to_scope) : NULL;
 }
 
+static bool
+is_listed(char *const *names, const char *name)
+{
+	for (; names != NULL && *names != NULL; names++)
+		if (strcmp(*names, name) == 0)
+			return true;
+	return false;
+}
+
+bool
+config_names_tenants(const struct config *config, const char *where)
+{
+	return where != NULL ? is_listed(config->tenants, where)
+			     : config->tenants != NULL && config->tenants[0] != NULL;
+}
+
+size_t
+config_tenant_len(const struct config *config, const char *database)
+{
+	size_t len = strcspn(database, "/");
+
+	return database[len] == '/' && config_names_tenants(config, NULL) && is_tenant_name(database, len) ? len : 0;
+}
+
+static const struct config_scope *
+find_listed_or_any(const struct config_scope *scopes, size_t count, const char *name)
+{
+	const struct config_scope *scope = find_scope(scopes, count, name);
+
+	return scope != NULL ? scope : find_scope(scopes, count, "*");
+}
+
 const struct config_scope *
 config_find_database(const struct config *config, const char *name)
 {
-	const struct config_scope *scope = find_scope(config->databases, config->database_count, name);
+	size_t len = config_tenant_len(config, name);
+	char tenant[CONFIG_NAME_MAX + 1];
 
-	return scope != NULL ? scope : find_scope(config->databases, config->database_count, "*");
+	if (len == 0)
+		return find_listed_or_any(config->databases, config->database_count, name);
+	memcpy(tenant, name, len);
+	tenant[len] = '\0';
+	return find_listed_or_any(config->tenant_scopes, config->tenant_count, tenant);
 }
 
 const struct config_scope *
@@ -150,15 +189,6 @@ config_effective(const struct config *config, const struct config_scope *databas
 				key_copy(key, out, &scopes[i]->settings);
 }
 
-static bool
-is_listed(char *const *names, const char *name)
-{
-	for (; names != NULL && *names != NULL; names++)
-		if (strcmp(*names, name) == 0)
-			return true;
-	return false;
-}
-
 bool
 config_is_admin(const struct config *config, const char *user)
 {
@@ -174,10 +204,16 @@ config_is_stats(const struct config *config, const char *user)
 const char *
 config_suggest_database(const struct config *config, const char *name)
 {
-	struct nearest nearest = nearest_to(name);
+	size_t len = config_tenant_len(config, name), count = len > 0 ? config->tenant_count : config->database_count;
+	const struct config_scope *scopes = len > 0 ? config->tenant_scopes : config->databases;
+	char tenant[CONFIG_NAME_MAX + 1];
+	struct nearest nearest;
 
-	for (size_t i = 0; i < config->database_count; i++)
-		if (strcmp(config->databases[i].name, "*") != 0)
-			nearest_try(&nearest, config->databases[i].name, NULL);
+	memcpy(tenant, name, len);
+	tenant[len] = '\0';
+	nearest = nearest_to(len > 0 ? tenant : name);
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(scopes[i].name, "*") != 0)
+			nearest_try(&nearest, scopes[i].name, NULL);
 	return nearest.name;
 }

@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
+#define CONFIG_DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* of "tenant/database", and of "user.tenant" */
 #define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
@@ -62,12 +63,12 @@ struct scope_settings {
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 
-/* A [database NAME] or [user NAME] section. */
+/* A [database NAME], [tenant NAME] or [user NAME] section. */
 struct config_scope {
-	char name[CONFIG_NAME_MAX + 1]; /* "*" for any database not listed */
+	char name[CONFIG_NAME_MAX + 1]; /* "*" for any database or tenant not listed */
 	uint64_t set; /* bit i: row i of the scope's keys was set here (config_keys.c numbers them) */
 	struct scope_settings settings; /* only fields whose bit is set mean something */
-	struct upstream *upstream; /* databases only; owned by the config */
+	struct upstream *upstream; /* databases and tenants only; owned by the config */
 };
 
 /* One address to listen on. */
@@ -124,9 +125,9 @@ struct config {
 	char *http_auth_file;
 	uint32_t http_metrics_max_pools;
 	bool http_user_histograms;
-	/* [database ...], [user ...] */
-	struct config_scope *databases, *users;
-	size_t database_count, user_count;
+	/* [database ...], [tenant ...], [user ...] */
+	struct config_scope *databases, *tenant_scopes, *users;
+	size_t database_count, tenant_count, user_count;
 	/* where it came from */
 	char *path; /* empty: no file (--upstream) */
 	/* --upstream only: the one user known without a users_file. Empty otherwise. */
@@ -162,7 +163,14 @@ struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; NULL is fine */
 void config_scope_fini(struct config_scope *scope); /* for those who build one */
 
-/* The database's section, "[database *]" when not listed, or NULL. */
+/*
+ * A tenant's database is called "tenant/database" everywhere, its users "user.tenant": no other database is called like
+ * that while tenants are switched on.
+ */
+bool config_names_tenants(const struct config *config, const char *where); /* "user", "options", "sni"; NULL: at all */
+/* Bytes of the tenant in "tenant/database"; 0: it is no tenant's. */
+size_t config_tenant_len(const struct config *config, const char *database);
+/* The tenant's section, or the database's, the one of "*" when it is not listed, or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);
 const struct config_scope *config_find_user(const struct config *config, const char *name); /* NULL: none */
 /* What holds for this pair: defaults, then the database's, then the user's. database and user may be NULL. */
@@ -170,7 +178,7 @@ void config_effective(const struct config *config, const struct config_scope *da
 		      struct scope_settings *out);
 bool config_is_admin(const struct config *config, const char *user);
 bool config_is_stats(const struct config *config, const char *user); /* admins too */
-/* The nearest configured database name for "did you mean", or NULL. */
+/* The nearest configured database or tenant name for "did you mean", or NULL. */
 const char *config_suggest_database(const struct config *config, const char *name);
 
 /* Walks all keys for SHOW CONFIG and --dump-config; secrets come as "***". */

@@ -25,8 +25,10 @@ struct check {
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "auth", "auth_query", ANY }, { "pgweir", "tenants", ANY },	    { "slow_query", "parameters", "on" },
-	{ "http", "auth_file", ANY },  { "http", "user_histograms", "on" },
+	{ "auth", "auth_query", ANY },
+	{ "slow_query", "parameters", "on" },
+	{ "http", "auth_file", ANY },
+	{ "http", "user_histograms", "on" },
 };
 
 static unsigned
@@ -84,6 +86,8 @@ check_not_yet(const struct check *check)
 			continue;
 		refuse_in_scopes(check, key, value, config->databases, config->origins->databases,
 				 config->database_count);
+		refuse_in_scopes(check, key, value, config->tenant_scopes, config->origins->tenants,
+				 config->tenant_count);
 		refuse_in_scopes(check, key, value, config->users, config->origins->users, config->user_count);
 	}
 }
@@ -160,20 +164,19 @@ check_method(const struct check *check)
 }
 
 static void
-check_server_tls(const struct check *check)
+check_server_tls(const struct check *check, const struct config_scope *scopes, const struct scope_origin *origins,
+		 size_t count)
 {
-	const struct config *config = check->config;
-
-	for (size_t i = 0; i < config->database_count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		struct scope_settings settings;
 		struct server_tls tls;
 		struct fail why;
 
-		if (config->databases[i].upstream == NULL)
+		if (scopes[i].upstream == NULL)
 			continue;
-		config_effective(config, &config->databases[i], NULL, &settings);
-		if (server_tls_resolve(config->databases[i].upstream, &settings, &tls, &why) < 0)
-			problem_fail(check->sink, config->origins->databases[i].upstream_line, "upstream", &why);
+		config_effective(check->config, &scopes[i], NULL, &settings);
+		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, &why) < 0)
+			problem_fail(check->sink, origins[i].upstream_line, "upstream", &why);
 	}
 }
 
@@ -235,6 +238,11 @@ check_pools(const struct check *check)
 		if (config->databases[i].set & UINT64_C(1) << bit)
 			warn_min_idle(check, &settings, config->origins->databases[i].lines[bit]);
 	}
+	for (size_t i = 0; i < config->tenant_count; i++) {
+		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
+		if (config->tenant_scopes[i].set & UINT64_C(1) << bit)
+			warn_min_idle(check, &settings, config->origins->tenants[i].lines[bit]);
+	}
 	for (size_t i = 0; i < config->user_count; i++) {
 		config_effective(config, NULL, &config->users[i], &settings);
 		if (config->users[i].set & UINT64_C(1) << bit)
@@ -263,9 +271,44 @@ check_no_effect(const struct check *check)
 	warn_no_effect(check, "auth", "auth_user", is_query || !*config->defaults.auth_user, "without auth_query");
 	warn_no_effect(check, "auth", "auth_database", is_query || !*config->defaults.auth_database,
 		       "without auth_query");
+	warn_no_effect(check, "pgweir", "tenant_domain", !*config->tenant_domain || config_names_tenants(config, "sni"),
+		       "without sni in tenants");
 	warn_no_effect(check, "slow_query", "sample_threshold",
 		       is_sampling || config->slow_sample_threshold_us == CONFIG_TIME_OFF,
 		       "unless it is below threshold");
+}
+
+/* Where tenants are named, and sections whose names would be theirs. */
+static void
+check_tenants(const struct check *check)
+{
+	static const char *const places[] = { "user", "options", "sni", NULL };
+	const struct config *config = check->config;
+	unsigned line = line_of(check, "pgweir", "tenants"), ignored;
+	bool is_on = config_names_tenants(config, NULL);
+	struct fail why;
+
+	if (is_bad(check, "pgweir", "tenants"))
+		return;
+	for (char **name = config->tenants; *name != NULL; name++)
+		if (value_word(*name, places, &ignored, &why) < 0)
+			problem_error(check->sink, line, "tenants = %s: it is a list of user, options and sni", *name);
+	if (is_on && config->tenant_count == 0)
+		problem_error(check->sink, line,
+			      "tenants is set, but there is no [tenant NAME] section; write [tenant *] and upstream = "
+			      "host=%%{tenant}.db.internal, or leave it empty");
+	if (!is_on && config->tenant_count > 0)
+		problem_warning(check->sink, config->origins->tenants[0].line,
+				"[tenant %s] has no effect without tenants = user, options or sni in [pgweir]",
+				config->tenant_scopes[0].name);
+	if (config_names_tenants(config, "sni") && !*config->tls_certificate_file)
+		problem_warning(check->sink, line, "sni has no effect without certificate_file in [tls_client]");
+	for (size_t i = 0; i < config->database_count; i++)
+		if (config_tenant_len(config, config->databases[i].name) > 0)
+			problem_error(
+			    check->sink, config->origins->databases[i].line,
+			    "[database %s]: while tenants is set, databases with a slash are those of tenants",
+			    config->databases[i].name);
 }
 
 void
@@ -277,9 +320,11 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_run_as(&check);
 	check_users_file(&check);
 	check_tls(&check);
-	check_server_tls(&check);
+	check_server_tls(&check, config->databases, config->origins->databases, config->database_count);
+	check_server_tls(&check, config->tenant_scopes, config->origins->tenants, config->tenant_count);
 	check_method(&check);
 	check_listens(&check);
+	check_tenants(&check);
 	check_pools(&check);
 	check_no_effect(&check);
 }

@@ -138,6 +138,8 @@ config_dump(const struct config *config, FILE *to)
 	}
 	for (size_t i = 0; i < config->database_count; i++)
 		dump_scope(&dump, "database", &config->databases[i], &config->origins->databases[i]);
+	for (size_t i = 0; i < config->tenant_count; i++)
+		dump_scope(&dump, "tenant", &config->tenant_scopes[i], &config->origins->tenants[i]);
 	for (size_t i = 0; i < config->user_count; i++)
 		dump_scope(&dump, "user", &config->users[i], &config->origins->users[i]);
 }

@@ -134,6 +134,8 @@ config_each(const struct config *config, void (*row)(const struct config_row *ro
 		emit_plain(&walk, key);
 	for (size_t i = 0; i < config->database_count; i++)
 		emit_scope(&walk, "database", &config->databases[i], &config->origins->databases[i]);
+	for (size_t i = 0; i < config->tenant_count; i++)
+		emit_scope(&walk, "tenant", &config->tenant_scopes[i], &config->origins->tenants[i]);
 	for (size_t i = 0; i < config->user_count; i++)
 		emit_scope(&walk, "user", &config->users[i], &config->origins->users[i]);
 }

@@ -3,7 +3,8 @@
  *
  *   config_reader.c hands over sections and settings; each setting is looked up in the table of keys, its ${...}
  *   expanded, its value stored into the new configuration over the default. A mistake is noted and the reading goes
- *   on. At the end the sections of databases and users are put in order of name, and config_check.c looks at the whole.
+ *   on. At the end the sections of databases, tenants and users are put in order of name, and config_check.c looks at
+ *   the whole.
  */
 #include "config/config.h"
 #include "config/config_expand.h"
@@ -14,6 +15,7 @@
 #include "config/config_reader.h"
 #include "config/config_value.h"
 #include "config/suggest.h"
+#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,7 @@
 
 #define FILE_LEN_MAX ((size_t)1 << 20)
 
-/* A [database NAME] or [user NAME] as it is read. */
+/* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
 struct scope_draft {
 	struct config_scope scope;
 	struct scope_origin origin;
@@ -33,7 +35,7 @@ struct draft_list {
 	size_t count, cap;
 };
 
-enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_USER };
+enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_TENANT, IN_USER, PLACES };
 
 struct loader {
 	struct config *config;
@@ -43,7 +45,12 @@ struct loader {
 	enum place place;
 	char section[READER_LINE_MAX + 1]; /* what is between the brackets */
 	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
-	struct draft_list databases, users;
+	struct draft_list scopes[PLACES]; /* of the last three places */
+};
+
+/* What begins a section of its own. */
+static const char *const scope_words[PLACES] = {
+	[IN_DATABASE] = "database", [IN_TENANT] = "tenant", [IN_USER] = "user"
 };
 
 /* --- sections ------------------------------------------------------------------------------------------------- */
@@ -93,16 +100,18 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	for (size_t i = 0; l->place == IN_DATABASE && i < 2; i++)
 		if (strcmp(out, consoles[i]) == 0)
 			return fail_set(why, "F0000", "this name is reserved for the console");
+	if (l->place == IN_TENANT && strcmp(out, "*") != 0 && !is_tenant_name(out, strlen(out)))
+		return fail_set(why, "F0000", "the name of a tenant has letters, digits, _ and - only");
 	if (l->place == IN_USER && strcmp(out, "*") == 0)
 		return fail_set(why, "F0000", "what holds for all users is set in [pool], [timeouts] and so on");
 	return 0;
 }
 
-/* name: what follows the word database or user. */
+/* name: what follows the word database, tenant or user. */
 static void
 begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
-	struct scope_draft *draft = add_draft(place == IN_DATABASE ? &l->databases : &l->users);
+	struct scope_draft *draft = add_draft(&l->scopes[place]);
 	struct fail why;
 	char about[READER_LINE_MAX + 3];
 
@@ -117,7 +126,9 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 	name += strspn(name, " \t");
 	if (*name == '\0')
 		problem_error(&l->sink, line, "[%s] needs a name, for example [%s app]%s", l->section, l->section,
-			      place == IN_DATABASE ? ", or [database *] for all that are not listed" : "");
+			      place == IN_DATABASE ? ", or [database *] for all that are not listed"
+			      : place == IN_TENANT ? ", or [tenant *] for all that are not listed"
+						   : "");
 	else if (read_scope_name(l, name, draft->scope.name, &why) < 0)
 		problem_fail(&l->sink, line, about, &why);
 	else
@@ -142,11 +153,12 @@ on_section(void *arg, unsigned line, const char *head)
 	const char *name;
 
 	snprintf(l->section, sizeof(l->section), "%s", head);
-	if ((name = after_word(head, "database")) != NULL)
-		begin_scope(l, line, IN_DATABASE, name);
-	else if ((name = after_word(head, "user")) != NULL)
-		begin_scope(l, line, IN_USER, name);
-	else if (config_has_section(head))
+	for (enum place place = IN_DATABASE; place < PLACES; place++)
+		if ((name = after_word(head, scope_words[place])) != NULL) {
+			begin_scope(l, line, place, name);
+			return;
+		}
+	if (config_has_section(head))
 		begin_plain_section(l, line);
 	else {
 		l->place = IN_UNKNOWN;
@@ -227,10 +239,16 @@ set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
 	origins->raws[row] = strdup(raw);
 }
 
+static struct scope_draft *
+last_draft(struct loader *l)
+{
+	return &l->scopes[l->place].list[l->scopes[l->place].count - 1];
+}
+
 static void
 set_upstream(struct loader *l, unsigned line, const char *raw)
 {
-	struct scope_draft *draft = &l->databases.list[l->databases.count - 1];
+	struct scope_draft *draft = last_draft(l);
 	struct fail why = { 0 };
 	char *value;
 
@@ -241,7 +259,8 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 		problem_error(&l->sink, line, "%s", why.text);
 		return;
 	}
-	draft->scope.upstream = upstream_parse(value, &why);
+	draft->scope.upstream =
+	    l->place == IN_TENANT ? upstream_parse_tenant(value, &why) : upstream_parse(value, &why);
 	expand_free(value);
 	if (draft->scope.upstream == NULL)
 		problem_fail(&l->sink, line, "upstream", &why);
@@ -256,12 +275,11 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 static void
 set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 {
-	struct draft_list *drafts = l->place == IN_DATABASE ? &l->databases : &l->users;
-	struct scope_draft *draft = &drafts->list[drafts->count - 1];
+	struct scope_draft *draft = last_draft(l);
 	const struct config_key *key;
 	size_t bit;
 
-	if (l->place == IN_DATABASE && strcmp(name, "upstream") == 0) {
+	if (l->place != IN_USER && strcmp(name, "upstream") == 0) {
 		set_upstream(l, line, raw);
 		return;
 	}
@@ -270,9 +288,9 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 		on_unknown(l, line, name);
 		return;
 	}
-	if (l->place == IN_DATABASE ? key_is_for_users(key) : key_is_for_databases(key)) {
+	if (l->place == IN_USER ? key_is_for_databases(key) : key_is_for_users(key)) {
 		problem_error(&l->sink, line, "\"%s\" belongs in [%s NAME]", name,
-			      l->place == IN_DATABASE ? "user" : "database");
+			      l->place == IN_USER ? "database" : "user");
 		return;
 	}
 	if (!claim_line(l, &draft->origin.lines[bit], line, name))
@@ -288,7 +306,7 @@ on_setting(void *arg, unsigned line, const char *name, const char *raw)
 
 	if (l->place == IN_SECTION)
 		set_plain(l, line, name, raw);
-	else if (l->place == IN_DATABASE || l->place == IN_USER)
+	else if (l->place >= IN_DATABASE)
 		set_in_scope(l, line, name, raw);
 	else if (l->place == IN_NOTHING)
 		problem_error(&l->sink, line, "\"%s\" stands before the first section; begin with a line [pgweir]",
@@ -364,12 +382,15 @@ finish(struct loader *l)
 {
 	struct config *config = l->config;
 
-	check_drafts(l, &l->databases, "database", true);
-	check_drafts(l, &l->users, "user", false);
-	if (take_drafts(&l->databases, &config->databases, &config->origins->databases, &config->database_count) < 0 ||
-	    take_drafts(&l->users, &config->users, &config->origins->users, &config->user_count) < 0)
+	for (enum place place = IN_DATABASE; place < PLACES; place++)
+		check_drafts(l, &l->scopes[place], scope_words[place], place != IN_USER);
+	if (take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases,
+			&config->database_count) < 0 ||
+	    take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants,
+			&config->tenant_count) < 0 ||
+	    take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count) < 0)
 		problem_error(&l->sink, 0, "no memory");
-	if (config->database_count == 0)
+	if (config->database_count + config->tenant_count == 0)
 		problem_error(
 		    &l->sink, 0,
 		    "there is no [database NAME] section; write [database *] and upstream = host=127.0.0.1 port=5432");
@@ -410,8 +431,8 @@ config_parse(const char *text, size_t len, const char *path, unsigned mode, stru
 		config = config_ref(l->config);
 done:
 	if (l != NULL) {
-		drafts_fini(&l->databases);
-		drafts_fini(&l->users);
+		for (enum place place = IN_DATABASE; place < PLACES; place++)
+			drafts_fini(&l->scopes[place]);
 		config_unref(l->config);
 		free(l->folder);
 	}

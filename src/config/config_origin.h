@@ -26,7 +26,7 @@ struct config_origin {
 	bool is_bad[CONFIG_KEYS_MAX]; /* its value was refused: what follows from it is not a mistake of its own */
 	char *raws[CONFIG_KEYS_MAX]; /* as written, for values a line of a file could not hold; may be NULL */
 	unsigned listen_lines[CONFIG_LISTENS_MAX];
-	struct scope_origin *databases, *users; /* beside config->databases and config->users */
+	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
 };
 
 /* A configuration of nothing but defaults, with its origins; NULL without memory. path: empty for no file. */

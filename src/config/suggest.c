@@ -225,6 +225,7 @@ suggest_section(const char *section, char *out, size_t out_size)
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		nearest_try(&nearest, key->section, NULL);
 	nearest_try(&nearest, "database", " NAME");
+	nearest_try(&nearest, "tenant", " NAME");
 	nearest_try(&nearest, "user", " NAME");
 	snprintf(out, out_size, "unknown section [%.128s]%s%s%s%s", section,
 		 nearest.name != NULL ? "; did you mean [" : "", nearest.name != NULL ? nearest.name : "",

@@ -24,6 +24,12 @@ upstream_word_name(enum upstream_word word)
 	return word < UPSTREAM_WORDS ? names[word] : NULL;
 }
 
+const char *
+upstream_protocol_name(uint16_t minor)
+{
+	return minor == 0 ? "3.0" : "3.2";
+}
+
 static void
 wipe_free(char *secret)
 {
@@ -84,6 +90,9 @@ upstream_copy(const struct upstream *up)
 	memcpy(copy->hosts, up->hosts, up->host_count * sizeof(*copy->hosts));
 	copy->host_count = up->host_count;
 	copy->target = up->target;
+	copy->is_of_tenant = up->is_of_tenant;
+	copy->min_minor = up->min_minor;
+	copy->max_minor = up->max_minor;
 	return copy;
 }
 
@@ -92,7 +101,8 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 {
 	size_t i = 0;
 
-	if (a->host_count != b->host_count || a->target != b->target || strcmp(a->dbname, b->dbname) != 0 ||
+	if (a->host_count != b->host_count || a->target != b->target || a->is_of_tenant != b->is_of_tenant ||
+	    a->min_minor != b->min_minor || a->max_minor != b->max_minor || strcmp(a->dbname, b->dbname) != 0 ||
 	    strcmp(a->user, b->user) != 0 || strcmp(a->password, b->password) != 0)
 		return false;
 	for (i = 0; i < a->host_count; i++)
@@ -176,6 +186,10 @@ upstream_text(const struct upstream *up)
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (up->words[i] != NULL)
 			put_text(&text, upstream_word_name((enum upstream_word)i), up->words[i]);
+	if (up->min_minor != 0)
+		put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
+	if (up->max_minor != 0)
+		put_text(&text, "max_protocol_version", upstream_protocol_name(up->max_minor));
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
 		put_text(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');

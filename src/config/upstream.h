@@ -38,6 +38,8 @@ struct upstream {
 	struct upstream_host *hosts;
 	size_t host_count; /* at least 1 */
 	enum target_session_attrs target;
+	bool is_of_tenant; /* its texts are templates, and the databases asked for are "tenant/database" */
+	uint16_t min_minor, max_minor; /* versions of protocol 3 that are spoken: 0 or 2 */
 	char *dbname; /* empty: the database the client asked for */
 	char *user; /* empty: the client's; else all clients share this user's pool */
 	char *password; /* empty: from users_file, or the client's own SCRAM keys */
@@ -55,7 +57,21 @@ struct upstream {
  * error.
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
+struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.h */
+
+/*
+ * What is made of it for one client. database: as the client's pool is called ("tenant/database" for a tenant's), user:
+ * as it logged in ("user.tenant" for a tenant's). upstream_for takes the role that a client logs in as on servers, and
+ * gives a copy with all names filled in. Failures (08001, 28000, 3D000): a name is too long, or makes no host.
+ */
+struct upstream *upstream_for(const struct upstream *up, const char *database, const char *role, struct fail *why);
+const char *upstream_database(const struct upstream *up, const char *database); /* without the tenant */
+/* The client's user without its tenant; whom servers log in as: that, or the upstream's own. out: 64 bytes. */
+int upstream_role(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
+int upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
+
 const char *upstream_word_name(enum upstream_word word); /* NULL: there is no such one */
+const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */

@@ -6,6 +6,7 @@
  */
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
+#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,7 @@ static const struct {
 /* What is being read. Lists stay text until all is there. */
 struct draft {
 	struct upstream *up;
-	char *host, *port, *target;
+	char *host, *port, *target, *oldest, *newest; /* oldest, newest: min_ and max_protocol_version */
 	size_t setting_count, settings_len;
 };
 
@@ -78,6 +79,8 @@ draft_fini(struct draft *draft)
 	free(draft->host);
 	free(draft->port);
 	free(draft->target);
+	free(draft->oldest);
+	free(draft->newest);
 }
 
 static bool
@@ -97,8 +100,8 @@ refuse_word(const char *name, struct fail *why)
 		if (strcmp(not_ours[i].name, name) == 0)
 			return fail_hint(why, "%s", not_ours[i].hint);
 	return fail_hint(why, "known are host, port, dbname, user, password, target_session_attrs, sslmode and other "
-			      "words of TLS, application_name, client_encoding, options; another setting is written "
-			      "options='-c name=value'");
+			      "words of TLS, max_protocol_version, min_protocol_version, application_name, "
+			      "client_encoding, options; another setting is written options='-c name=value'");
 }
 
 static bool
@@ -177,6 +180,8 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 		{ "user", &draft->up->user },
 		{ "password", &draft->up->password },
 		{ "target_session_attrs", &draft->target },
+		{ "min_protocol_version", &draft->oldest },
+		{ "max_protocol_version", &draft->newest },
 	};
 
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
@@ -194,8 +199,8 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 }
 
 /* A name, an address or a directory. */
-static int
-check_host(const char *host, struct fail *why)
+int
+upstream_check_host(const char *host, struct fail *why)
 {
 	static const char letters[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%"; /* :% for IPv6 with a zone */
@@ -282,7 +287,8 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 
 		if (list_element(draft->host, i, host->host, sizeof(host->host)) < 0)
 			return fail_set(why, "08001", "a host has at most %zu bytes", sizeof(host->host) - 1);
-		if (check_host(host->host, why) < 0 || read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
+		if ((!up->is_of_tenant && upstream_check_host(host->host, why) < 0) ||
+		    read_port(ports, port_count == 1 ? 0 : i, &host->port, why) < 0)
 			return -1;
 		up->host_count++;
 	}
@@ -304,6 +310,30 @@ build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 			"target_session_attrs is any, read-write, read-only, primary, standby or prefer-standby");
 }
 
+/* libpq's words of min_ and max_protocol_version; not set: 3.0. There never was a 3.1. */
+static int
+read_protocol(const char *word, const char *text, uint16_t *minor, struct fail *why)
+{
+	bool is_newest = text != NULL && (strcmp(text, "3.2") == 0 || strcmp(text, "latest") == 0);
+
+	*minor = is_newest ? 2 : 0;
+	if (text == NULL || *text == '\0' || strcmp(text, "3.0") == 0 || is_newest)
+		return 0;
+	return fail_set(why, "08001", "%s is 3.0, 3.2 or latest", word);
+}
+
+static int
+build_protocol(const struct draft *draft, struct upstream *up, struct fail *why)
+{
+	if (read_protocol("min_protocol_version", draft->oldest, &up->min_minor, why) < 0 ||
+	    read_protocol("max_protocol_version", draft->newest, &up->max_minor, why) < 0)
+		return -1;
+	if (up->min_minor <= up->max_minor)
+		return 0;
+	fail_set(why, "08001", "min_protocol_version is greater than max_protocol_version");
+	return fail_hint(why, "max_protocol_version is 3.0 unless set; add max_protocol_version=3.2");
+}
+
 /* A field that was not set becomes empty. */
 static int
 complete_text(const char *what, char **field, size_t len_max, struct fail *why)
@@ -320,7 +350,7 @@ build(const struct draft *draft, struct fail *why)
 {
 	struct upstream *up = draft->up;
 
-	if (build_hosts(draft, up, why) < 0 || build_target(draft, up, why) < 0 ||
+	if (build_hosts(draft, up, why) < 0 || build_target(draft, up, why) < 0 || build_protocol(draft, up, why) < 0 ||
 	    complete_text("dbname", &up->dbname, NAME_LEN_MAX, why) < 0 ||
 	    complete_text("user", &up->user, NAME_LEN_MAX, why) < 0 ||
 	    complete_text("password", &up->password, PASSWORD_LEN_MAX, why) < 0)
@@ -329,7 +359,9 @@ build(const struct draft *draft, struct fail *why)
 		return fail_set(why, "08001", "user and dbname have no control characters");
 	if (up->settings == NULL)
 		up->settings = calloc(1, sizeof(*up->settings));
-	return up->settings != NULL ? 0 : fail_set(why, "53200", "no memory");
+	if (up->settings == NULL)
+		return fail_set(why, "53200", "no memory");
+	return up->is_of_tenant ? upstream_check_template(up, why) : 0;
 }
 
 static int
@@ -340,18 +372,20 @@ scan(const char *text, struct draft *draft, struct fail *why)
 	if (strlen(text) > TEXT_LEN_MAX)
 		return fail_set(why, "08001", "it is longer than %zu KiB", TEXT_LEN_MAX >> 10);
 	if (upstream_is_uri(text))
-		return upstream_scan_uri(text, put_word, draft, why);
+		return upstream_scan_uri(text, draft->up->is_of_tenant, put_word, draft, why);
 	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
 		return fail_set(why, "08001", "a URI begins with postgres:// or postgresql://");
 	return upstream_scan_words(text, put_word, draft, why);
 }
 
-struct upstream *
-upstream_parse(const char *text, struct fail *why)
+static struct upstream *
+parse(const char *text, bool is_of_tenant, struct fail *why)
 {
 	struct draft draft = { .up = calloc(1, sizeof(*draft.up)) };
 
 	text += strspn(text, " \t");
+	if (draft.up != NULL)
+		draft.up->is_of_tenant = is_of_tenant;
 	if (draft.up == NULL)
 		fail_set(why, "53200", "no memory");
 	else if (scan(text, &draft, why) < 0 || build(&draft, why) < 0) {
@@ -360,4 +394,16 @@ upstream_parse(const char *text, struct fail *why)
 	}
 	draft_fini(&draft);
 	return draft.up;
+}
+
+struct upstream *
+upstream_parse(const char *text, struct fail *why)
+{
+	return parse(text, false, why);
+}
+
+struct upstream *
+upstream_parse_tenant(const char *text, struct fail *why)
+{
+	return parse(text, true, why);
 }

@@ -91,6 +91,7 @@ struct uri {
 	upstream_put put;
 	void *arg;
 	char *scratch; /* room for all of the text */
+	bool is_template;
 };
 
 static int
@@ -104,12 +105,12 @@ hex_digit(char c)
 }
 
 static int
-decode(const char *from, size_t len, char *out, struct fail *why)
+decode(const struct uri *uri, const char *from, size_t len, char *out, struct fail *why)
 {
 	for (size_t i = 0; i < len; i++) {
 		char c = from[i];
 
-		if (c == '%') {
+		if (c == '%' && !(uri->is_template && i + 1 < len && from[i + 1] == '{')) {
 			int high = i + 2 < len ? hex_digit(from[i + 1]) : -1;
 			int low = i + 2 < len ? hex_digit(from[i + 2]) : -1;
 
@@ -134,7 +135,7 @@ put_decoded(struct uri *uri, const char *name, const char *from, size_t len, str
 {
 	if (len == 0)
 		return 0;
-	if (decode(from, len, uri->scratch, why) < 0)
+	if (decode(uri, from, len, uri->scratch, why) < 0)
 		return -1;
 	return uri->put(uri->arg, name, uri->scratch, why) == 0 ? 0 : -1;
 }
@@ -227,7 +228,7 @@ scan_parameters(struct uri *uri, const char *at, struct fail *why)
 			return fail_set(why, "08001", "after the ? each parameter is name=value, with & between them");
 		if (name_len == 0 || name_len > UPSTREAM_NAME_MAX)
 			return fail_set(why, "08001", "a parameter after the ? has no name that could be known");
-		if (decode(at, name_len, name, why) < 0 ||
+		if (decode(uri, at, name_len, name, why) < 0 ||
 		    put_decoded(uri, name, at + name_len + 1, len - name_len - 1, why) < 0)
 			return -1;
 		at += len;
@@ -270,10 +271,10 @@ scan_parts(struct uri *uri, const char *at, struct fail *why)
 }
 
 int
-upstream_scan_uri(const char *text, upstream_put put, void *arg, struct fail *why)
+upstream_scan_uri(const char *text, bool is_template, upstream_put put, void *arg, struct fail *why)
 {
 	size_t size = strlen(text) + 1;
-	struct uri uri = { put, arg, malloc(size) };
+	struct uri uri = { put, arg, malloc(size), is_template };
 	int rc;
 
 	if (uri.scratch == NULL)

@@ -17,8 +17,8 @@ typedef int (*upstream_put)(void *arg, const char *name, const char *value, stru
 
 /* host=db1 dbname='my db': blanks separate, \ takes the next byte as it is, '' inside of quotes is one. */
 int upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *why);
-/* postgres://user:password@host:port,[::1]:port/dbname?name=value&...: %xx is a byte. */
-int upstream_scan_uri(const char *text, upstream_put put, void *arg, struct fail *why);
+/* postgres://user:password@host:port,[::1]:port/dbname?name=value&...: %xx is a byte. is_template: %{ is %{. */
+int upstream_scan_uri(const char *text, bool is_template, upstream_put put, void *arg, struct fail *why);
 bool upstream_is_uri(const char *text);
 
 #endif

@@ -15,7 +15,9 @@ void
 tls_reason(char *out, size_t out_cap)
 {
 	unsigned long e = ERR_peek_error();
-	const char *text = e == 0 ? NULL : ERR_reason_error_string(e);
+	const char *text = e == 0		 ? NULL
+			   : ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e))
+						 : ERR_reason_error_string(e);
 
 	snprintf(out, out_cap, "%s", text != NULL ? text : "unknown error");
 	ERR_clear_error();

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "pool/pool_own.h"
 #include "pool/notify_hub.h"
+#include "pool/pool_database.h"
 #include "pool/pool_target.h"
 
 #include <stdio.h>
@@ -39,11 +40,14 @@ struct startup_image {
 	struct startup_image *next;
 };
 
+/* 't' or 'd', database and user, each of these with its terminator: see put_key. */
+#define ENTRY_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
+
 struct entry_box {
 	struct pool_entry e; /* first */
 	UT_hash_handle hh;
 	size_t key_len;
-	char key[2 * (CONFIG_NAME_MAX + 1)]; /* database and user, each with its terminator */
+	char key[ENTRY_KEY_MAX];
 };
 
 struct pool_set {
@@ -57,7 +61,7 @@ struct pool_set {
 	struct pool_owns *owns;
 	struct entry_box *table;
 	struct pool_entry *first;
-	struct pool_database *databases;
+	struct pool_databases databases;
 	struct pool_backend *backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
@@ -323,10 +327,21 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	return set;
 }
 
+/* Its last pool may be gone. */
+static void
+forget_database(struct pool_set *set, struct pool_database *d)
+{
+	for (const struct pool_entry *e = set->first; e != NULL; e = e->next)
+		if (e->database == d)
+			return;
+	pool_database_forget(&set->databases, set->config, d);
+}
+
 static void
 entry_free(struct pool_set *set, struct entry_box *box)
 {
 	struct pool_entry *entry = &box->e, **at;
+	struct pool_database *database = entry->database;
 
 	notify_hubs_free(entry);
 	pool_close_all(entry->policy, RR_SHUTDOWN, now_of(set));
@@ -343,6 +358,7 @@ entry_free(struct pool_set *set, struct entry_box *box)
 	pool_target_unref(entry->target);
 	explicit_bzero(&entry->keys, sizeof(entry->keys));
 	free(box);
+	forget_database(set, database);
 }
 
 void
@@ -352,12 +368,7 @@ pool_set_free(struct pool_set *set)
 		return;
 	while (set->table != NULL)
 		entry_free(set, set->table);
-	while (set->databases != NULL) {
-		struct pool_database *d = set->databases;
-
-		set->databases = d->next;
-		free(d);
-	}
+	pool_databases_fini(&set->databases);
 	while (set->backends != NULL) {
 		struct pool_backend *b = set->backends;
 
@@ -392,21 +403,36 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->lifo = s->pool_lifo;
 }
 
+/* As clients log in with it, and as sections and users_file have it: "user.tenant" for a tenant's. */
+static const char *
+whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX + 1])
+{
+	const char *database = entry->database->name;
+
+	if (!entry->database->is_of_tenant)
+		return entry->user;
+	snprintf(out, CONFIG_DATABASE_MAX + 1, "%s.%.*s", entry->user, (int)strcspn(database, "/"), database);
+	return out;
+}
+
 /* Limits, upstream and secrets as the set's configuration has them. -1: no such database any more, or no memory. */
 static int
 entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 {
 	struct pool_set *set = entry->set;
-	const struct config_scope *db = config_find_database(set->config, entry->database->name);
+	const char *database = entry->database->name;
+	const struct config_scope *db = config_find_database(set->config, database);
+	char user[CONFIG_DATABASE_MAX + 1];
 	struct pool_target *target;
 	struct pool_settings ps;
 	bool is_moved;
 
-	if (db == NULL)
-		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", entry->database->name);
-	config_effective(set->config, db, config_find_user(set->config, entry->user), &entry->settings);
-	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, entry->database->name,
-				 entry->user, &entry->keys, why);
+	/* A name with a slash is another database's once tenants are switched on or off. */
+	if (db == NULL || db->upstream->is_of_tenant != entry->database->is_of_tenant)
+		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
+	config_effective(set->config, db, config_find_user(set->config, whole_user(entry, user)), &entry->settings);
+	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, database, entry->user,
+				 &entry->keys, why);
 	if (target == NULL)
 		return -1;
 	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
@@ -451,20 +477,10 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 	}
 }
 
-static struct pool_database *
-database_of(struct pool_set *set, const char *name)
+static size_t
+put_key(char key[static ENTRY_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
 {
-	struct pool_database *d = pool_set_find_database(set, name);
-
-	if (d != NULL)
-		return d;
-	d = calloc(1, sizeof(*d));
-	if (d == NULL)
-		return NULL;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->next = set->databases;
-	set->databases = d;
-	return d;
+	return (size_t)snprintf(key, ENTRY_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
 
 static struct entry_box *
@@ -472,7 +488,7 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 {
 	struct entry_box *box = calloc(1, sizeof(*box));
 
-	if (box == NULL || (box->e.database = database_of(set, database)) == NULL) {
+	if (box == NULL || (box->e.database = pool_database_get(&set->databases, set->config, database)) == NULL) {
 		free(box);
 		fail_set(why, "53200", "no memory for a pool");
 		return NULL;
@@ -482,10 +498,11 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 	TAILQ_INIT(&box->e.servers);
 	if (entry_configure(&box->e, now_us, why) < 0) {
 		pool_target_unref(box->e.target);
+		forget_database(set, box->e.database);
 		free(box);
 		return NULL;
 	}
-	box->key_len = (size_t)snprintf(box->key, sizeof(box->key), "%s%c%s", database, 0, user);
+	box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
 	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
 	box->e.next = set->first;
 	set->first = &box->e;
@@ -494,37 +511,41 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 	return box;
 }
 
+static void
+no_database(const struct pool_set *set, const char *database, struct fail *why)
+{
+	int tenant_len = (int)config_tenant_len(set->config, database);
+	const char *near = config_suggest_database(set->config, database),
+		   *kind = tenant_len > 0 ? "tenant" : "database";
+	char name[CONFIG_NAME_MAX + 1];
+
+	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
+	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
+	if (near != NULL)
+		fail_hint(why, "Did you mean \"%s\"? Or add a section [%s %s] or [%s *] to pgweir.ini.", near, kind,
+			  name, kind);
+	else
+		fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
+}
+
 struct pool_entry *
 pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
 	const struct config_scope *db = config_find_database(set->config, database);
-	char key[2 * (CONFIG_NAME_MAX + 1)];
+	char key[ENTRY_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	struct entry_box *box;
 	size_t key_len;
 
-	if (db == NULL || strlen(database) > CONFIG_NAME_MAX) {
-		const char *near = config_suggest_database(set->config, database);
-
-		fail_set(why, "3D000", "database \"%.63s\" is not configured in pgweir", database);
-		if (near != NULL)
-			fail_hint(
-			    why,
-			    "Did you mean \"%s\"? Or add a section [database %.63s] or [database *] to pgweir.ini.",
-			    near, database);
-		else
-			fail_hint(why, "Add a section [database %.63s] or [database *] to pgweir.ini.", database);
+	if (db == NULL || strlen(upstream_database(db->upstream, database)) > CONFIG_NAME_MAX) {
+		no_database(set, database, why);
 		return NULL;
 	}
-	if (db->upstream->user[0] != '\0')
-		user = db->upstream->user;
-	if (strlen(user) > CONFIG_NAME_MAX) {
-		fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
+	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return NULL;
-	}
-	key_len = (size_t)snprintf(key, sizeof(key), "%s%c%s", database, 0, user);
+	key_len = put_key(key, db->upstream->is_of_tenant, database, server_user);
 	HASH_FIND(hh, set->table, key, (unsigned)key_len, box);
 	if (box == NULL)
-		box = entry_new(set, database, user, now_us, why);
+		box = entry_new(set, database, server_user, now_us, why);
 	if (box == NULL)
 		return NULL;
 	box->e.last_used_us = now_us;
@@ -540,13 +561,13 @@ pool_set_first(const struct pool_set *set)
 struct pool_database *
 pool_set_databases(const struct pool_set *set)
 {
-	return set->databases;
+	return set->databases.first;
 }
 
 struct pool_database *
 pool_set_find_database(const struct pool_set *set, const char *name)
 {
-	for (struct pool_database *d = set->databases; d != NULL; d = d->next)
+	for (struct pool_database *d = set->databases.first; d != NULL; d = d->next)
 		if (strcmp(d->name, name) == 0)
 			return d;
 	return NULL;
@@ -667,7 +688,9 @@ pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct ima
 void
 pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct scram_keys *keys)
 {
-	if (strcmp(entry->user, user) == 0)
+	char whole[CONFIG_DATABASE_MAX + 1];
+
+	if (strcmp(whole_user(entry, whole), user) == 0)
 		entry->keys = *keys;
 }
 
@@ -738,9 +761,13 @@ concerns(const struct pool_entry *e, const char *database)
 static void
 mark_paused(struct pool_set *set, const char *database, bool is_paused)
 {
-	for (struct pool_database *d = set->databases; d != NULL; d = d->next)
-		if (database == NULL || strcmp(d->name, database) == 0)
-			d->is_paused = is_paused;
+	for (struct pool_database *d = set->databases.first, *next; d != NULL; d = next) {
+		next = d->next;
+		if (database != NULL && strcmp(d->name, database) != 0)
+			continue;
+		d->is_paused = is_paused;
+		forget_database(set, d);
+	}
 }
 
 void

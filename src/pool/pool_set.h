@@ -22,7 +22,10 @@ struct pool_owns;
 struct notify_hub;
 
 struct pool_database {
-	char name[CONFIG_NAME_MAX + 1]; /* as clients ask for it */
+	char name[CONFIG_DATABASE_MAX + 1]; /* as clients ask for it; a tenant's: "tenant/database" */
+	bool is_of_tenant; /* as it was when somebody first asked for it: see config_tenant_len */
+	uint64_t born; /* of two at the same place in memory, the later has more */
+	struct pool_database *sibling; /* a ring of those of one tenant; itself alone */
 	struct database_counters counters;
 	uint32_t clients;
 	uint32_t index; /* of whoever lists all databases, while it does */
@@ -77,13 +80,14 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
 			uint64_t now_us);
 
 /*
- * The pool of a client: created at first use. NULL and why: 3D000 for an unknown database, 53200. The caller counts
- * itself in entry->clients and database->clients.
+ * The pool of a client: created at first use. database and user as login_tenant.c calls them. NULL and why: 3D000 for
+ * an unknown database, 53200. The caller counts itself in entry->clients and database->clients.
  */
 struct pool_entry *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 				 struct fail *why);
 struct pool_entry *pool_set_first(const struct pool_set *set); /* then entry->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
+uint32_t pool_database_clients(const struct pool_database *d); /* of all databases of its tenant together */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);

@@ -1,19 +1,23 @@
 /* src/pool/pool_target.c - see pool_target.h. */
 #include "pool/pool_target.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A tenant's users are "user.tenant" in users_file: no other secret is ever shown to its servers. */
 static void
-find_secrets(struct pool_target *t)
+find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)
 {
+	char whole[CONFIG_DATABASE_MAX + 1];
 	struct user_secret secret;
 
 	if (t->upstream->password[0] != '\0') {
 		t->server.password = t->upstream->password;
 		return;
 	}
-	if (!users_find(t->users, t->user, &secret))
+	snprintf(whole, sizeof(whole), "%s.%.*s", t->user, (int)strcspn(database, "/"), database);
+	if (!users_find(t->users, is_of_tenant ? whole : t->user, &secret))
 		return;
 	if (secret.kind == SECRET_PLAIN)
 		t->server.password = secret.text;
@@ -51,10 +55,12 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	if (t == NULL)
 		return NULL;
 	t->refs = 1;
-	t->upstream = upstream_copy(upstream);
+	t->upstream = upstream_for(upstream, database, user, why);
 	t->users = users == NULL ? NULL : users_ref(users);
 	t->user = strdup(user);
-	t->database = strdup(upstream->dbname[0] != '\0' ? upstream->dbname : database);
+	if (t->upstream != NULL)
+		t->database = strdup(t->upstream->dbname[0] != '\0' ? t->upstream->dbname
+								    : upstream_database(upstream, database));
 	if (t->upstream == NULL || t->user == NULL || t->database == NULL || choose_tls(t, settings, tls, why) < 0) {
 		pool_target_unref(t);
 		return NULL;
@@ -64,7 +70,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	t->server.database = t->database;
 	t->server.keys = keys;
 	t->server.connect_timeout_us = settings->connect_timeout_us;
-	find_secrets(t);
+	find_secrets(t, database, upstream->is_of_tenant);
 	return t;
 }
 

@@ -22,8 +22,9 @@ struct pool_target {
 };
 
 /*
- * settings: of the pool, in the configuration that tls was made for. keys live in the pool's entry. NULL and why: no
- * memory, or TLS that is wanted but can't be.
+ * database and user: as a client's pool has them ("tenant/database", and the role). settings: of the pool, in the
+ * configuration that tls was made for. keys live in the pool's entry. NULL and why: no memory, names that upstream_for
+ * does not take, or TLS that is wanted but can't be.
  */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,

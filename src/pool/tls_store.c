@@ -85,6 +85,21 @@ add(struct tls_store *store, const struct server_tls *tls, struct fail *why)
 	return 0;
 }
 
+static int
+add_scopes(struct tls_store *store, const struct config *config, const struct config_scope *scopes, size_t count,
+	   struct fail *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct scope_settings settings;
+		struct server_tls tls;
+
+		config_effective(config, &scopes[i], NULL, &settings);
+		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, why) < 0 || add(store, &tls, why) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 struct tls_store *
 tls_store_new(const struct config *config, struct fail *why)
 {
@@ -95,16 +110,10 @@ tls_store_new(const struct config *config, struct fail *why)
 		return NULL;
 	}
 	store->refs = 1;
-	for (size_t i = 0; i < config->database_count; i++) {
-		const struct config_scope *db = &config->databases[i];
-		struct scope_settings settings;
-		struct server_tls tls;
-
-		config_effective(config, db, NULL, &settings);
-		if (server_tls_resolve(db->upstream, &settings, &tls, why) < 0 || add(store, &tls, why) < 0) {
-			tls_store_unref(store);
-			return NULL;
-		}
+	if (add_scopes(store, config, config->databases, config->database_count, why) < 0 ||
+	    add_scopes(store, config, config->tenant_scopes, config->tenant_count, why) < 0) {
+		tls_store_unref(store);
+		return NULL;
 	}
 	return store;
 }

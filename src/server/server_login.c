@@ -19,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PROTOCOL_3 0x30000u
+#define KEY_MIN 4 /* bytes: of all keys; in protocol 3.0 they have no more */
+
 enum login_phase {
 	LP_START,
 	LP_PASSWORD_SENT,
@@ -31,6 +34,8 @@ enum login_phase {
 
 struct server_login {
 	enum login_phase phase;
+	uint16_t minor; /* of protocol 3, as spoken */
+	bool is_negotiated;
 	struct scram_client *scram;
 	struct server_keys *deriving;
 	struct image *welcome; /* read-only reports */
@@ -59,7 +64,7 @@ put_startup(struct buf *b, const struct server_target *t)
 	size_t begun = b->len;
 
 	buf_put_u32(b, 0);
-	buf_put_u32(b, 196608);
+	buf_put_u32(b, PROTOCOL_3 | t->upstream->max_minor);
 	buf_put_str(b, "user");
 	buf_put_str(b, t->user);
 	buf_put_str(b, "database");
@@ -89,6 +94,8 @@ server_login_begin(struct server *srv, struct fail *why)
 	srv->login = calloc(1, sizeof(*srv->login));
 	if (srv->login != NULL)
 		srv->login->welcome = image_empty(srv->env->images);
+	if (srv->login != NULL)
+		srv->login->minor = srv->target->upstream->max_minor;
 	put_startup(&b, srv->target);
 	if (srv->login == NULL || srv->login->welcome == NULL || !buf_ok(&b)) {
 		buf_fini(&b);
@@ -298,6 +305,28 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 	return fail_hint(why, "Set channel_binding=prefer, or let its pg_hba.conf ask for scram-sha-256.");
 }
 
+/*
+ * It speaks an older version than we asked for, 3.0; we never ask for options. The only news there can be, before
+ * anything else, and once: what libpq 18 takes as well.
+ */
+static int
+negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
+{
+	struct server_login *l = srv->login;
+
+	if (l->phase != LP_START || l->is_negotiated)
+		return unexpected(srv, "NegotiateProtocolVersion", why);
+	if (len != 8 || wire_u32(body) != PROTOCOL_3 || l->minor == 0 || wire_u32(body + 4) != 0)
+		return fail_set(why, "08P01", "PostgreSQL at %s sent a wrong NegotiateProtocolVersion", srv->address);
+	l->is_negotiated = true;
+	l->minor = 0;
+	if (srv->target->upstream->min_minor == 0)
+		return 0;
+	fail_set(why, "08001", "PostgreSQL at %s speaks protocol 3.0, but min_protocol_version is %s", srv->address,
+		 upstream_protocol_name(srv->target->upstream->min_minor));
+	return fail_hint(why, "Protocol 3.2 needs PostgreSQL 18; take min_protocol_version out of the upstream line.");
+}
+
 static int
 authentication(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
@@ -358,8 +387,13 @@ parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 static int
 backend_key(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
-	if (srv->login->phase != LP_AUTHENTICATED || len < 4 || len - 4 > sizeof(srv->key))
+	size_t key_max = srv->login->minor == 0 ? KEY_MIN : sizeof(srv->key);
+
+	if (srv->login->phase != LP_AUTHENTICATED)
 		return unexpected(srv, "BackendKeyData", why);
+	if (len < 4 + KEY_MIN || len - 4 > key_max)
+		return fail_set(why, "08P01", "PostgreSQL at %s sent a BackendKeyData of %zu bytes in protocol %s",
+				srv->address, len, upstream_protocol_name(srv->login->minor));
 	srv->pid = wire_u32(body);
 	srv->key_len = (uint16_t)(len - 4);
 	memcpy(srv->key, body + 4, len - 4);
@@ -449,8 +483,10 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	case 'K':
 		r = backend_key(srv, body, len, why);
 		break;
-	case 'N':
 	case 'v':
+		r = negotiated(srv, body, len, why);
+		break;
+	case 'N':
 		break;
 	case 'E':
 		refused(srv, body, len, kind, is_fatal, why);

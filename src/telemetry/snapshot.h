@@ -1,7 +1,8 @@
 /*
  * src/telemetry/snapshot.h - a copy of all that is counted, made on the loop's thread, read on the metrics thread.
  *
- * Owns all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other".
+ * Owns all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases in
+ * one named "_other".
  */
 #ifndef PGWEIR_TELEMETRY_SNAPSHOT_H
 #define PGWEIR_TELEMETRY_SNAPSHOT_H
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SNAPSHOT_NAME_MAX 64
+#define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */
 
 enum client_state_name { CLIENTS_LOGIN, CLIENTS_IDLE, CLIENTS_ACTIVE, CLIENTS_WAITING, CLIENTS_CANCEL, CLIENTS_STATES };
 enum server_state_name {

@@ -22,7 +22,7 @@
 #define CANCEL_HEAD_LEN 12
 #define CANCEL_KEY_MIN 4
 #define MAJOR 3u
-#define NEWEST_MINOR 0u
+#define NEWEST_MINOR 2u
 #define UNKNOWN_OPTIONS_MAX (sizeof(((struct startup *)0)->unknown_options) / sizeof(const char *))
 
 /* For a message: 63 characters at most, '?' for what can't be shown. */
@@ -107,7 +107,10 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
 		if (strncmp(word, "--", 2) == 0)
 			result = add_assignment(s, "--", word + 2, why);
-		else if (strncmp(word, "-c", 2) != 0)
+		else if (strncmp(word, "reference=", 10) == 0) {
+			s->has_bare_reference = true;
+			result = add_assignment(s, "", word, why);
+		} else if (strncmp(word, "-c", 2) != 0)
 			result = fail_set(why, "22023", "invalid command-line argument for server process: %s",
 					  show(word, shown));
 		else if (word[2] != '\0')
@@ -340,10 +343,16 @@ startup_fini(struct startup *s)
 	s->arena = NULL;
 }
 
+uint16_t
+startup_minor(const struct startup *s)
+{
+	return s->minor >= NEWEST_MINOR ? NEWEST_MINOR : 0;
+}
+
 bool
 startup_needs_negotiate(const struct startup *s)
 {
-	return s->minor > NEWEST_MINOR || s->unknown_option_count > 0;
+	return s->minor != startup_minor(s) || s->unknown_option_count > 0;
 }
 
 void
@@ -352,7 +361,7 @@ startup_put_negotiate(struct buf *out, const struct startup *s)
 	size_t begun = message_begin(out, 'v');
 
 	/* The whole version, whatever the manual says: PostgreSQL sends it so, and libpq 18 insists. */
-	buf_put_u32(out, MAJOR << 16 | NEWEST_MINOR);
+	buf_put_u32(out, MAJOR << 16 | startup_minor(s));
 	buf_put_u32(out, (uint32_t)s->unknown_option_count);
 	for (size_t i = 0; i < s->unknown_option_count; i++)
 		buf_put_str(out, s->unknown_options[i]);

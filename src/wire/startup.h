@@ -40,13 +40,14 @@ struct startup {
 	const uint8_t *cancel_key;
 	size_t cancel_key_len; /* 4 to 256 */
 	/* STARTUP_LOGIN */
-	uint16_t major, minor;
+	uint16_t major, minor; /* as asked for */
 	const char *user, *database; /* database: as sent, or the user's name when missing or empty */
 	enum startup_replication replication;
 	/* All else, options' -c name=value included, in order of effect: options first, then the packet's own, as
 	 * PostgreSQL does; a later one of the same name (whatever its case) wins. Names as they were sent. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
 	size_t setting_count;
+	bool has_bare_reference; /* options held reference=NAME without a dash before it; it is among settings */
 	const char *unknown_options[32]; /* names beginning "_pq_.": for NegotiateProtocolVersion */
 	size_t unknown_option_count;
 	char *arena; /* holds words of options; startup_fini frees it */
@@ -58,12 +59,15 @@ struct startup {
  * a value, 54000 for more settings than we hold). Nothing to fini unless out is a login; its former content is lost.
  * A major-3 packet with any minor is accepted; negotiation is the caller's: see startup_put_negotiate.
  * options: -c name=value, -cname=value, --name=value, with backslash escapes (postgres' pg_split_opts) and dashes in
- * the name read as underscores; any other word is 22023.
+ * the name read as underscores; any other word is 22023, but for reference=NAME: see client/tenant.h.
  * replication: boolean words and "database", as in PostgreSQL.
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);
 void startup_fini(struct startup *s);
-/* NegotiateProtocolVersion: newest version we speak (3.0), unknown _pq_. options. Needed if minor > 0 or any such. */
+/* The minor version that is spoken: 3.2 and above get 2, 3.0 gets 0, and so does 3.1, which never existed. */
+uint16_t startup_minor(const struct startup *s);
+/* NegotiateProtocolVersion: the version spoken and unknown _pq_. options. Needed if another was asked for, or any such.
+ */
 bool startup_needs_negotiate(const struct startup *s);
 void startup_put_negotiate(struct buf *out, const struct startup *s);
 

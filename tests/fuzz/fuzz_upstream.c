@@ -1,6 +1,10 @@
-/* tests/fuzz/fuzz_upstream.c - any connection string: it is refused, or its text reads back as the same upstream. */
+/*
+ * tests/fuzz/fuzz_upstream.c - any connection string: it is refused, or its text reads back as the same upstream. As a
+ * tenant's: what is made of it for a client is refused, or fits, and its host depends on nothing that clients choose.
+ */
 #include "config/passfile.h"
 #include "config/upstream.h"
+#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +27,46 @@ check_text(const struct upstream *up)
 	free(text);
 }
 
+static struct upstream *
+made_for(const struct upstream *up, const char *database, const char *role)
+{
+	struct fail why = { 0 };
+	struct upstream *made = upstream_for(up, database, role, &why);
+
+	if ((made == NULL) != (why.text[0] != '\0'))
+		abort();
+	return made;
+}
+
+static void
+check_tenant(const char *text)
+{
+	static const char odd[] = "acme/%{user}/../@:,=' ", user[] = "%{tenant}' host=x";
+	struct upstream *up = upstream_parse_tenant(text, NULL), *plain, *other;
+	char server_user[64];
+
+	if (up == NULL)
+		return;
+	plain = made_for(up, "acme/app", "web");
+	other = made_for(up, odd, user);
+	for (size_t i = 0; plain != NULL && i < plain->host_count; i++)
+		if (upstream_check_host(plain->hosts[i].host, NULL) < 0 ||
+		    (other != NULL && strcmp(plain->hosts[i].host, other->hosts[i].host) != 0))
+			abort();
+	for (char **s = plain == NULL || other == NULL ? NULL : plain->settings,
+		  **o = s == NULL ? NULL : other->settings;
+	     s != NULL && *s != NULL; s++, o++)
+		if (strcmp(*s, *o) != 0)
+			abort();
+	if (plain != NULL && (strlen(plain->dbname) > 63 || strlen(plain->user) > 63 || plain->is_of_tenant))
+		abort();
+	if (upstream_user(up, "acme/app", "web.acme", server_user, NULL) == 0 && strlen(server_user) > 63)
+		abort();
+	upstream_free(plain);
+	upstream_free(other);
+	upstream_free(up);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -39,6 +83,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (up != NULL)
 		check_text(up);
 	upstream_free(up);
+	check_tenant(text);
 	free(text);
 	free(passfile_match((const char *)data, size, &query));
 	return 0;

@@ -112,6 +112,7 @@ class FakeConnection:
         self.number = number                # from 0, in order of arrival
         self.buffer = b""
         self.startup = {}
+        self.version = None                 # of the startup packet
         self.messages = []                  # (type, body) of all that came
         self.is_open = True
         self.is_in_transaction = False
@@ -191,6 +192,7 @@ class FakeConnection:
                 self.server.cancels.append(body[4:])
                 raise Gone("cancel request")
             else:
+                self.version = code
                 words = body[4:].split(b"\0")
                 self.startup = {words[i].decode(): words[i + 1].decode() for i in range(0, len(words) - 2, 2)}
                 return self.startup

@@ -291,6 +291,11 @@ LOGIN_FAULTS = {
                                              conn.serve()),
     "a cancel key without a secret": lambda conn: (conn.read_startup(), conn.send(auth(0), message("K", b"\0\0"),
                                                                                   ready()), conn.serve()),
+    "a cancel key of no bytes": lambda conn: (conn.read_startup(), conn.send(auth(0), backend_key(1, b""), ready()),
+                                              conn.serve()),
+    "a long cancel key in protocol 3.0": lambda conn: (
+        conn.read_startup(), conn.send(auth(0), conn.welcome(key=False)[:-6], backend_key(1, b"k" * 32), ready()),
+        conn.serve()),
     "ready with an unknown status": lambda conn: (conn.read_startup(), conn.send(auth(0), backend_key(), ready("Q")),
                                                   conn.serve()),
     "ready without a status": lambda conn: (conn.read_startup(), conn.send(auth(0), backend_key(), message("Z")),
@@ -325,9 +330,6 @@ ODD_LOGINS = {
                                   conn.serve()),
     "with many unknown parameters": lambda conn: (
         conn.login(parameters={f"weir_{i}": "x" * 100 for i in range(300)}), conn.serve()),
-    "with a long cancel key": lambda conn: (
-        conn.read_startup(), conn.send(auth(0), conn.welcome(key=False)[:-6], backend_key(1, b"k" * 32), ready()),
-        conn.serve()),
     "slowly": lambda conn: (conn.read_startup(), time.sleep(0.5), conn.send(auth(0)), time.sleep(0.3),
                             conn.send(conn.welcome()), conn.serve()),
 }

@@ -1,9 +1,8 @@
 """TLS with clients: who gets it, what is refused, what it must not let through, and what a reload does to it."""
 
 import shutil
-import socket
 import ssl
-import struct
+import subprocess
 import threading
 import time
 
@@ -496,3 +495,13 @@ def test_how_it_is_shown(weir, tls, authority):
     connect(weir, authority)
     shown = [row["tls"] for row in weir.console("SHOW CLIENTS") if row["database"] == "app"]
     assert len(shown) == 1 and shown[0].startswith("TLSv1.3/TLS_AES_256_GCM_SHA384")
+
+
+def test_check_config_looks_into_the_files(weir, authority, server_certificate, client_certificate):
+    weir.configure({"tls_server": {"mode": "verify-ca", "ca_file": server_certificate.key}},
+                   certificate_file=server_certificate.certificate, key_file=client_certificate.key)
+    weir.write_config()
+    done = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 1
+    assert "web.key" in done.stderr and "server.key" in done.stderr and "2 errors" in done.stderr

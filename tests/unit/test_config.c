@@ -323,8 +323,35 @@ static const struct {
 	  "port=5432" },
 	{ "an upstream that can't be read", TRUST "[database a]\nupstream = host=a prot=5\n",
 	  "pgweir.ini:4: error: upstream: \"prot\" is not known here; known are host, port, dbname, user, password, "
-	  "target_session_attrs, sslmode and other words of TLS, application_name, client_encoding, options; another "
-	  "setting is written options='-c name=value'" },
+	  "target_session_attrs, sslmode and other words of TLS, max_protocol_version, min_protocol_version, "
+	  "application_name, client_encoding, options; another setting is written options='-c name=value'" },
+	{ "a tenant without a name", BASE "[tenant]\nupstream = host=a\n",
+	  "pgweir.ini:5: error: [tenant] needs a name, for example [tenant app], or [tenant *] for all that are not "
+	  "listed" },
+	{ "a tenant that can't be", BASE "[tenant a.b]\nupstream = host=a\n",
+	  "pgweir.ini:5: error: [tenant a.b]: the name of a tenant has letters, digits, _ and - only" },
+	{ "a tenant of nowhere", BASE "[pgweir]\ntenants = user\n[tenant a]\npool_size = 5\n",
+	  "pgweir.ini:7: error: [tenant a] has no upstream; say where it is, for example upstream = host=127.0.0.1 "
+	  "port=5432" },
+	{ "a tenant twice",
+	  BASE "[pgweir]\ntenants = user\n[tenant a]\nupstream = host=a\n[tenant a]\nupstream = host=b\n",
+	  "pgweir.ini:9: error: [tenant a] has already begun on line 7" },
+	{ "a user's setting for a tenant",
+	  BASE "[pgweir]\ntenants = user\n[tenant a]\nupstream = host=h\nuser_login_rate = 1\n",
+	  "pgweir.ini:9: error: \"user_login_rate\" belongs in [user NAME]" },
+	{ "a template that clients could turn elsewhere",
+	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=%{user}.x\n",
+	  "pgweir.ini:8: error: upstream: %{user} can't be in host: clients choose it freely" },
+	{ "a template for a database", BASE "[database b]\nupstream = host=%{tenant}\n",
+	  "pgweir.ini:6: error: upstream: \"%{tenant}\" is not the name of a host" },
+	{ "tenants of nowhere", BASE "[pgweir]\ntenants = user\n",
+	  "pgweir.ini:6: error: tenants is set, but there is no [tenant NAME] section; write [tenant *] and upstream = "
+	  "host=%{tenant}.db.internal, or leave it empty" },
+	{ "another way to name tenants", BASE "[pgweir]\ntenants = user, option\n[tenant *]\nupstream = host=h\n",
+	  "pgweir.ini:6: error: tenants = option: it is a list of user, options and sni" },
+	{ "a database called like a tenant's",
+	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=h\n[database a/b]\nupstream = host=h\n",
+	  "pgweir.ini:9: error: [database a/b]: while tenants is set, databases with a slash are those of tenants" },
 	{ "an upstream for a user", BASE "[user a]\nupstream = host=a\n",
 	  "pgweir.ini:6: error: \"upstream\" belongs in a [database NAME] section, not in [user a]" },
 	{ "an upstream for all", BASE "[pool]\nupstream = host=a\n",
@@ -443,6 +470,12 @@ static const struct {
 	  "pgweir.ini:5: warning: auth_user has no effect without auth_query" },
 	{ "samples of what is logged anyway", BASE "[slow_query]\nsample_threshold = 1s\n",
 	  "pgweir.ini:6: warning: sample_threshold has no effect unless it is below threshold" },
+	{ "tenants that nobody can name", BASE "[tenant a]\nupstream = host=h\n",
+	  "pgweir.ini:5: warning: [tenant a] has no effect without tenants = user, options or sni in [pgweir]" },
+	{ "a domain for no tenant", BASE "[pgweir]\ntenant_domain = x\n",
+	  "pgweir.ini:6: warning: tenant_domain has no effect without sni in tenants" },
+	{ "a server name that nobody can send", BASE "[pgweir]\ntenants = sni\n[tenant *]\nupstream = host=h\n",
+	  "pgweir.ini:6: warning: sni has no effect without certificate_file in [tls_client]" },
 	{ "users nobody needs, but named", BASE "users_file = /nonexistent/x\n",
 	  "pgweir.ini:5: warning: users_file = /nonexistent/x: No such file or directory" },
 };
@@ -1085,6 +1118,40 @@ check_dump_loads(const struct files *files, const struct config *config, const c
 	config_problems_fini(&problems);
 }
 
+Test(config, tenants_are_found_by_the_name_of_a_database)
+{
+	struct files files;
+	struct config *c;
+
+	files_init(&files);
+	c = load_good(&files, BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\npool_size = 3\n"
+				   "[tenant Beta]\nupstream = host=b\n");
+	cr_assert_eq(c->tenant_count, 2);
+	cr_expect_str_eq(config_find_database(c, "acme/app")->upstream->hosts[0].host, "a");
+	cr_expect_str_eq(config_find_database(c, "acme/a/b")->upstream->hosts[0].host, "a");
+	cr_expect_null(config_find_database(c, "beta/app"), "case counts");
+	cr_expect_null(config_find_database(c, "other/app"), "never one of no tenant");
+	cr_expect_str_eq(config_find_database(c, "acme")->name, "*");
+	cr_expect_str_eq(config_find_database(c, "a.b/app")->name, "*", "no tenant's name");
+	cr_expect_eq(config_tenant_len(c, "acme/app"), 4);
+	cr_expect_eq(config_tenant_len(c, "/app"), 0);
+	cr_expect_str_eq(config_suggest_database(c, "acne/app"), "acme");
+	cr_expect(config_names_tenants(c, NULL) && config_names_tenants(c, "user") && !config_names_tenants(c, "sni"));
+	config_unref(c);
+
+	c = load_good(&files, BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\n[tenant *]\n"
+				   "upstream = host=%{tenant}\n");
+	cr_expect_str_eq(config_find_database(c, "acme/app")->name, "acme");
+	cr_expect_str_eq(config_find_database(c, "other/app")->name, "*");
+	config_unref(c);
+
+	c = load_good(&files, BASE);
+	cr_expect_eq(config_tenant_len(c, "acme/app"), 0, "not switched on");
+	cr_expect_str_eq(config_find_database(c, "acme/app")->name, "*");
+	config_unref(c);
+	files_fini(&files);
+}
+
 Test(config, a_dump_loads_to_the_same_value)
 {
 	static const struct {
@@ -1108,6 +1175,9 @@ Test(config, a_dump_loads_to_the_same_value)
 		{ "names", DATABASE TRUST "admin_users = \"a,b\" , c d, \"\"\"\" ,e\"f\n" },
 		{ "a password",
 		  TRUST "[database a]\nupstream = postgres://u:hunter2@h:1,[::1]:2/d?options=-c%20a%3Db%20;c\n" },
+		{ "tenants", TRUST
+		  "[pgweir]\ntenants = user, options\n[tenant a-b_1]\nupstream = host=h\npool_size = 3\n[tenant *]\n"
+		  "upstream = host=%{tenant}.x dbname=%{database}%% user=%{user}\n" },
 		{ "shares", BASE "[slow_query]\nsample_rate = 0.123456789\n" },
 	};
 	struct files files;

@@ -160,8 +160,10 @@ Test(console_command, refuses)
 		  "Only the name of one database" },
 		{ "a name that needs quotes", "PAUSE my-db", "syntax error at or near \"-\"", "Only the name" },
 		{ "no name at all", "PAUSE *", "syntax error at or near \"*\"", "" },
-		{ "too long a name", "PAUSE a123456789012345678901234567890123456789012345678901234567890123",
-		  "the name \"a1234567890123456789012345678901...\" is longer than 63 bytes", "" },
+		{ "too long a name",
+		  "PAUSE a123456789012345678901234567890123456789012345678901234567890123"
+		  "456789012345678901234567890123456789012345678901234567890123456789",
+		  "the name \"a1234567890123456789012345678901...\" is longer than 127 bytes", "" },
 		{ "a pattern without quotes", "SHOW POOLS LIKE app%", "LIKE takes a pattern", "" },
 		{ "something else than LIKE", "SHOW POOLS app", "syntax error at or near \"app\"", "Only LIKE" },
 		{ "no client", "KILL_CLIENT", "KILL_CLIENT takes the id of one client", "SHOW CLIENTS tells it" },

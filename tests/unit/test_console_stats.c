@@ -44,6 +44,25 @@ Test(console_stats, totals_are_the_sums_pgbouncer_shows)
 	cr_expect_eq(s.of[STAT_CLIENT_LOGINS], 17);
 }
 
+Test(console_stats, a_database_in_the_place_of_another_begins_anew)
+{
+	struct pool_database d = { .name = "app", .born = 1 };
+	struct console_stats *s = console_stats_new(1);
+	uint64_t now = 1;
+
+	d.counters.queries[QK_SIMPLE] = 6000;
+	console_stats_tick(s, &d, now += MINUTE_US);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 100);
+	d = (struct pool_database){ .name = "other", .born = 2 };
+	d.counters.queries[QK_SIMPLE] = 60;
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0);
+	console_stats_tick(s, &d, now += MINUTE_US);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 1);
+	console_stats_tick(s, NULL, now += MINUTE_US);
+	cr_expect_eq(stats_average(s, &d).of[STAT_QUERIES], 0, "forgotten with its database");
+	console_stats_free(s);
+}
+
 Test(console_stats, averages_are_of_the_last_full_minute)
 {
 	struct pool_database d = { .name = "app" };

@@ -118,7 +118,7 @@ Test(startup, protocol_2_is_told_what_we_speak)
 	struct fail why;
 
 	cr_expect_eq(startup_parse((const uint8_t *)"\0\0\1\x28\0\2\0\7", 8, &s, &why), -1);
-	cr_expect_str_eq(why.text, "unsupported frontend protocol 2.7: server supports 3.0 to 3.0");
+	cr_expect_str_eq(why.text, "unsupported frontend protocol 2.7: server supports 3.0 to 3.2");
 }
 
 Test(startup, a_cancel_has_its_key)
@@ -539,6 +539,23 @@ Test(startup, a_packet_of_the_greatest_length_is_taken)
 	free(body);
 }
 
+Test(startup, options_may_name_a_tenant_without_a_dash)
+{
+	static const char body[] = "user\0u\0options\0-c a=b  reference=my-proj --c-d=e\0\0";
+	struct packet p;
+	struct startup s;
+	struct fail why;
+
+	cr_assert_eq(parse_body(V3, body, sizeof(body) - 1, &p, &s, &why), 0);
+	cr_expect(s.has_bare_reference);
+	cr_assert_eq(s.setting_count, 3);
+	cr_expect_str_eq(s.settings[1].name, "reference");
+	cr_expect_str_eq(s.settings[1].value, "my-proj");
+	cr_expect_str_eq(s.settings[2].name, "c_d");
+	startup_fini(&s);
+	free(p.bytes);
+}
+
 /* --- NegotiateProtocolVersion. --- */
 
 static const struct {
@@ -550,9 +567,15 @@ static const struct {
 	size_t want_len;
 } negotiate_rows[] = {
 	{ "3.0", V3, BYTES("user\0u\0\0"), NULL, 0 },
-	{ "3.2 is offered 3.0", V3 | 2, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\0\0\0\0\0") },
-	{ "so is the version no server has", V3 | 9999, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\0\0\0\0\0") },
-	{ "the last minor of all", V3 | 0xffff, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\0\0\0\0\0") },
+	{ "3.1 never existed: 3.0", V3 | 1, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\0\0\0\0\0") },
+	{ "3.2", V3 | 2, BYTES("user\0u\0\0"), NULL, 0 },
+	{ "3.3 is offered 3.2", V3 | 3, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\2\0\0\0\0") },
+	{ "so is the version no server has", V3 | 9999, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\2\0\0\0\0") },
+	{ "the last minor of all", V3 | 0xffff, BYTES("user\0u\0\0"), BYTES("v\0\0\0\xc\0\3\0\2\0\0\0\0") },
+	{ "an option nobody knows, in 3.2", V3 | 2, BYTES("user\0u\0_pq_.x\0001\0\0"),
+	  BYTES("v\0\0\0\x13\0\3\0\2\0\0\0\1_pq_.x\0") },
+	{ "grease: a version and an option", V3 | 9999, BYTES("user\0u\0_pq_.x\0001\0\0"),
+	  BYTES("v\0\0\0\x13\0\3\0\2\0\0\0\1_pq_.x\0") },
 	{ "an option nobody knows", V3, BYTES("user\0u\0_pq_.x\0001\0\0"),
 	  BYTES("v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0") },
 	{ "two, in order, the empty one as well", V3, BYTES("_pq_.b\0001\0user\0u\0_pq_.\0\0\0"),
@@ -572,6 +595,8 @@ Test(startup, negotiation)
 		    "%s", negotiate_rows[i].rule);
 		cr_expect_eq(s.setting_count, 0, "%s", negotiate_rows[i].rule);
 		cr_expect_eq(startup_needs_negotiate(&s), negotiate_rows[i].want != NULL, "%s", negotiate_rows[i].rule);
+		cr_expect_eq(startup_minor(&s), (negotiate_rows[i].code & 0xffff) < 2 ? 0 : 2, "%s",
+			     negotiate_rows[i].rule);
 		if (negotiate_rows[i].want != NULL) {
 			startup_put_negotiate(&b, &s);
 			cr_assert_eq(b.len, negotiate_rows[i].want_len, "%s", negotiate_rows[i].rule);

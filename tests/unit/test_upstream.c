@@ -49,6 +49,13 @@ static const struct {
 	  "host=a port=5432 target_session_attrs=primary application_name=x&y" },
 	{ "an empty parameter is as good as none", "postgres://a?application_name=", "host=a port=5432" },
 	{ "a user without a password", "postgres://web:@a", "host=a port=5432 user=web" },
+	{ "protocol 3.2 may be asked for", "host=a max_protocol_version=3.2",
+	  "host=a port=5432 max_protocol_version=3.2" },
+	{ "3.2 is the latest", "host=a max_protocol_version=latest", "host=a port=5432 max_protocol_version=3.2" },
+	{ "3.0 is what is spoken anyway", "host=a min_protocol_version=3.0 max_protocol_version=3.0",
+	  "host=a port=5432" },
+	{ "it may be demanded", "postgres://a?min_protocol_version=latest&max_protocol_version=3.2",
+	  "host=a port=5432 min_protocol_version=3.2 max_protocol_version=3.2" },
 	{ "a password may hold a colon", "postgres://web:a:b@h", "host=h port=5432 user=web password=***" },
 };
 
@@ -118,6 +125,10 @@ static const struct {
 	{ "a port of very many digits", "host=a port=99999999999999999999", "a port is a number from 1 to 65535", "" },
 	{ "too few ports", "host=a,b,c port=1,2", "there are 2 ports for 3 hosts", "" },
 	{ "an unknown target", "host=a target_session_attrs=leader", "target_session_attrs is any, read-write", "" },
+	{ "protocol 3.1 never existed", "host=a max_protocol_version=3.1", "max_protocol_version is 3.0, 3.2 or", "" },
+	{ "a protocol of the future", "host=a min_protocol_version=3.3", "min_protocol_version is 3.0, 3.2 or", "" },
+	{ "a least protocol beyond the newest", "host=a min_protocol_version=3.2",
+	  "min_protocol_version is greater than max_protocol_version", "add max_protocol_version=3.2" },
 	{ "IPv6 without its end", "postgres://[::1/app", "needs to end with ]", "" },
 	{ "IPv6 of nothing", "postgres://[]/app", "needs to end with ]", "" },
 	{ "text after IPv6", "postgres://[::1]x/app", "only :port is possible", "" },
@@ -235,7 +246,10 @@ Test(upstream, a_copy_is_equal_until_something_differs)
 		"host=a,b port=1,2 dbname=d user=u password=p options=x",
 		"host=a,b port=1,2 dbname=d user=u password=p",
 		"host=a port=1 dbname=d user=u password=p options=o",
-		"host=a,b port=1,2 dbname=d user=u password=p options=o target_session_attrs=primary"
+		"host=a,b port=1,2 dbname=d user=u password=p options=o target_session_attrs=primary",
+		"host=a,b port=1,2 dbname=d user=u password=p options=o max_protocol_version=3.2",
+		"host=a,b port=1,2 dbname=d user=u password=p options=o max_protocol_version=3.2 "
+		"min_protocol_version=3.2"
 	};
 	struct upstream *up = upstream_parse("host=a,b port=1,2 dbname=d user=u password=p options=o", NULL);
 	struct upstream *copy = upstream_copy(up);

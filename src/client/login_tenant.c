@@ -1,0 +1,95 @@
+/*
+ * src/client/login_tenant.c - what a client's user and database are called here: a tenant's are "user.tenant" and
+ * "tenant/database", whichever way the tenant was named (tenant.h). So one tenant's names are never another's, for
+ * secrets, limits, pools, measures and commands alike.
+ */
+#include "client/login.h"
+#include "client/tenant.h"
+#include "net/tls.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+bool
+login_is_tenant_setting(const struct client *c, const char *name)
+{
+	return strcasecmp(name, "reference") == 0 && config_names_tenants(c->env->config, "options");
+}
+
+/* Also refuses reference= where PostgreSQL would. */
+static int
+find_reference(const struct client *c, const struct startup *s, const char **reference, struct fail *why)
+{
+	*reference = NULL;
+	if (s->has_bare_reference && !config_names_tenants(c->env->config, "options"))
+		return fail_set(why, "22023", "invalid command-line argument for server process: reference=...");
+	for (size_t i = 0; i < s->setting_count; i++) {
+		if (!login_is_tenant_setting(c, s->settings[i].name))
+			continue;
+		if (*reference != NULL && strcmp(*reference, s->settings[i].value) != 0)
+			return fail_set(why, "28000", "options name two tenants");
+		*reference = s->settings[i].value;
+	}
+	return 0;
+}
+
+static bool
+is_console(const char *database)
+{
+	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
+}
+
+static int
+find_tenant(const struct client *c, const struct startup *s, struct tenant_answer *a, struct fail *why)
+{
+	const struct config *config = c->env->config;
+	struct tenant_question q = {
+		.user = s->user,
+		.may_be_in_user = config_names_tenants(config, "user"),
+		.domain = config->tenant_domain,
+	};
+
+	if (find_reference(c, s, &q.reference, why) < 0)
+		return -1;
+	if (c->stream.tls != NULL && config_names_tenants(config, "sni"))
+		q.server_name = tls_server_name(c->stream.tls);
+	if (is_console(s->database)) { /* it is no tenant's: its users are called as they are */
+		a->tenant[0] = '\0';
+		return 0;
+	}
+	return tenant_find(&q, a, why);
+}
+
+static int
+name_tenants(struct client_login *l, const struct startup *s, const struct tenant_answer *a)
+{
+	bool is_default = s->database == s->user;
+
+	return asprintf(&l->user, "%.*s.%s", (int)a->user_len, s->user, a->tenant) < 0 ||
+		       asprintf(&l->database, "%s/%.*s", a->tenant,
+				(int)(is_default ? a->user_len : strlen(s->database)), s->database) < 0
+		   ? -1
+		   : 0;
+}
+
+int
+login_take_names(struct client *c, const struct startup *s, struct fail *why)
+{
+	struct client_login *l = c->login;
+	struct tenant_answer a;
+
+	l->sent_user = strdup(s->user);
+	if (find_tenant(c, s, &a, why) < 0)
+		return -1;
+	if (a.tenant[0] == '\0') {
+		if (config_tenant_len(c->env->config, s->database) > 0)
+			return fail_set(why, "3D000", "a database name with a slash in it needs a tenant");
+		l->user = strdup(s->user);
+		l->database = strdup(s->database);
+	} else if (name_tenants(l, s, &a) < 0)
+		l->user = l->database = NULL; /* asprintf leaves them undefined; a leak at the end of memory */
+	return l->sent_user == NULL || l->user == NULL || l->database == NULL ? fail_set(why, "53200", "out of memory")
+									      : 0;
+}

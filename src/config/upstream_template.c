@@ -1,0 +1,262 @@
+/* src/config/upstream_template.c - see upstream_template.h, and upstream.h for what is made of it. */
+#include "config/upstream_template.h"
+
+#include "config/config.h"
+
+#include <arpa/inet.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TENANT_ONLY 1u /* the first of the names below */
+#define TENANT_AND_DATABASE 2u
+#define ALL_NAMES 3u
+#define SETTING_LEN_MAX 8000
+
+struct names {
+	const char *of[ALL_NAMES]; /* tenant, database, user */
+};
+
+static const char *const placeholders[ALL_NAMES] = { "%{tenant}", "%{database}", "%{user}" };
+
+bool
+is_tenant_name(const char *name, size_t len)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+	if (len == 0 || len > CONFIG_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (name[i] == '\0' || strchr(letters, name[i]) == NULL)
+			return false;
+	return true;
+}
+
+/* The placeholder at text, of the first allowed ones; NULL and why: something else. */
+static const char *
+placeholder_at(const char *text, unsigned allowed, const struct names *names, size_t *len, const char *what,
+	       struct fail *why)
+{
+	for (unsigned i = 0; i < ALL_NAMES; i++) {
+		*len = strlen(placeholders[i]);
+		if (strncmp(text, placeholders[i], *len) != 0)
+			continue;
+		if (i < allowed)
+			return names->of[i];
+		fail_set(why, "08001", "%s can't be in %s: clients choose it freely", placeholders[i], what);
+		return NULL;
+	}
+	fail_set(why, "08001", "a %% in %s of a tenant is followed by {tenant}%s, or by another %%", what,
+		 allowed > TENANT_ONLY ? ", {database}, {user}" : "");
+	return NULL;
+}
+
+/* Into out, of at most cap - 1 bytes. */
+static int
+fill_in(const char *text, unsigned allowed, const struct names *names, const char *what, char *out, size_t cap,
+	struct fail *why)
+{
+	size_t used = 0, len;
+
+	while (*text != '\0') {
+		const char *piece = text;
+		size_t piece_len = strcspn(text, "%");
+
+		if (piece_len > 0)
+			text += piece_len;
+		else if (text[1] == '%') {
+			piece_len = 1;
+			text += 2;
+		} else {
+			if ((piece = placeholder_at(text, allowed, names, &len, what, why)) == NULL)
+				return -1;
+			piece_len = strlen(piece);
+			text += len;
+		}
+		if (piece_len >= cap - used)
+			return fail_set(why, "08001", "%s of tenant \"%s\" would be longer than %zu bytes", what,
+					names->of[0], cap - 1);
+		memcpy(out + used, piece, piece_len);
+		used += piece_len;
+	}
+	out[used] = '\0';
+	return 0;
+}
+
+/* Some resolvers take a number for an address: a tenant must not choose one by its name. */
+static int
+fill_host(const char *text, const struct names *names, char out[static sizeof(((struct upstream_host *)0)->host)],
+	  struct fail *why)
+{
+	struct in_addr ignored;
+
+	if (fill_in(text, TENANT_ONLY, names, "host", out, sizeof(((struct upstream_host *)0)->host), why) < 0 ||
+	    upstream_check_host(out, why) < 0)
+		return -1;
+	if (strstr(text, placeholders[0]) != NULL && inet_aton(out, &ignored) != 0)
+		return fail_set(why, "08001", "tenant \"%s\" would make an address of the host", names->of[0]);
+	return 0;
+}
+
+static int
+fill_name(char **field, unsigned allowed, const struct names *names, const char *what, struct fail *why)
+{
+	char out[CONFIG_NAME_MAX + 1];
+	char *copy;
+
+	if (fill_in(*field, allowed, names, what, out, sizeof(out), why) < 0)
+		return -1;
+	if ((copy = strdup(out)) == NULL)
+		return fail_set(why, "53200", "no memory");
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int
+fill_settings(char **settings, const struct names *names, struct fail *why)
+{
+	char out[SETTING_LEN_MAX];
+	char *copy;
+
+	for (char **s = settings; s[0] != NULL; s += 2) {
+		if (strchr(s[1], '%') == NULL)
+			continue;
+		if (fill_in(s[1], TENANT_ONLY, names, s[0], out, sizeof(out), why) < 0)
+			return -1;
+		if ((copy = strdup(out)) == NULL)
+			return fail_set(why, "53200", "no memory");
+		free(s[1]);
+		s[1] = copy;
+	}
+	return 0;
+}
+
+/* Whose servers log in as the client's user can be told apart by it; else a pool would be of several databases. */
+static unsigned
+allowed_in_dbname(const struct upstream *up)
+{
+	return up->user[0] == '\0' ? ALL_NAMES : TENANT_AND_DATABASE;
+}
+
+static int
+fill(struct upstream *up, const struct names *names, struct fail *why)
+{
+	char host[sizeof(up->hosts[0].host)];
+
+	for (size_t i = 0; i < up->host_count; i++) {
+		if (fill_host(up->hosts[i].host, names, host, why) < 0)
+			return -1;
+		strcpy(up->hosts[i].host, host);
+	}
+	return fill_name(&up->dbname, allowed_in_dbname(up), names, "dbname", why) < 0 ||
+		       fill_name(&up->user, ALL_NAMES, names, "user", why) < 0 ||
+		       fill_settings(up->settings, names, why) < 0
+		   ? -1
+		   : 0;
+}
+
+int
+upstream_check_template(const struct upstream *up, struct fail *why)
+{
+	const struct names shortest = { { "t", "d", "u" } };
+	struct upstream *copy = upstream_copy(up);
+	int r = copy == NULL ? fail_set(why, "53200", "no memory") : fill(copy, &shortest, why);
+
+	upstream_free(copy);
+	return r;
+}
+
+const char *
+upstream_database(const struct upstream *up, const char *database)
+{
+	const char *slash = up->is_of_tenant ? strchr(database, '/') : NULL;
+
+	return slash != NULL ? slash + 1 : database;
+}
+
+/* The tenant of "tenant/database". */
+static int
+tenant_of(const char *database, char tenant[static CONFIG_NAME_MAX + 1], struct fail *why)
+{
+	const char *slash = strchr(database, '/');
+	size_t len = slash == NULL ? 0 : (size_t)(slash - database);
+
+	if (!is_tenant_name(database, len))
+		return fail_set(why, "3D000", "the database names no tenant");
+	memcpy(tenant, database, len);
+	tenant[len] = '\0';
+	return 0;
+}
+
+struct upstream *
+upstream_for(const struct upstream *up, const char *database, const char *user, struct fail *why)
+{
+	char tenant[CONFIG_NAME_MAX + 1];
+	struct names names = { { tenant, upstream_database(up, database), user } };
+	struct upstream *made;
+
+	if (up->is_of_tenant && tenant_of(database, tenant, why) < 0)
+		return NULL;
+	if ((made = upstream_copy(up)) == NULL) {
+		fail_set(why, "53200", "no memory");
+		return NULL;
+	}
+	if (up->is_of_tenant && fill(made, &names, why) < 0) {
+		upstream_free(made);
+		return NULL;
+	}
+	made->is_of_tenant = false;
+	return made;
+}
+
+/* "user.tenant" without what follows the dot. */
+static int
+role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX + 1], struct fail *why)
+{
+	size_t len = strlen(user), tenant_len = strlen(tenant);
+
+	if (len < tenant_len + 2 || user[len - tenant_len - 1] != '.' || strcmp(user + len - tenant_len, tenant) != 0)
+		return fail_set(why, "28000", "user \"%.63s\" is none of tenant \"%s\"", user, tenant);
+	len -= tenant_len + 1;
+	if (len > CONFIG_NAME_MAX)
+		return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
+	memcpy(role, user, len);
+	role[len] = '\0';
+	return 0;
+}
+
+int
+upstream_role(const struct upstream *up, const char *database, const char *user, char *role, struct fail *why)
+{
+	char tenant[CONFIG_NAME_MAX + 1];
+
+	if (up->is_of_tenant)
+		return tenant_of(database, tenant, why) < 0 || role_of(user, tenant, role, why) < 0 ? -1 : 0;
+	if (strlen(user) > CONFIG_NAME_MAX)
+		return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
+	strcpy(role, user);
+	return 0;
+}
+
+int
+upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why)
+{
+	char tenant[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
+	const struct names names = { { tenant, upstream_database(up, database), role } };
+
+	if (!up->is_of_tenant && up->user[0] != '\0') {
+		strcpy(out, up->user);
+		return 0;
+	}
+	if (upstream_role(up, database, user, role, why) < 0)
+		return -1;
+	if (up->user[0] == '\0') {
+		strcpy(out, role);
+		return 0;
+	}
+	if (tenant_of(database, tenant, why) < 0)
+		return -1;
+	return fill_in(up->user, ALL_NAMES, &names, "user", out, CONFIG_NAME_MAX + 1, why);
+}

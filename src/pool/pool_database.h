@@ -1,0 +1,24 @@
+/*
+ * src/pool/pool_database.h - the list of a pool set's databases: found by name, counted by tenant, forgotten.
+ *
+ * Owns:   every pool_database in it.
+ * Always: a database has a pool, or a section of its own, or is paused; soon after the last of these it is freed.
+ */
+#ifndef PGWEIR_POOL_POOL_DATABASE_H
+#define PGWEIR_POOL_POOL_DATABASE_H
+
+#include "pool/pool_set.h"
+
+/* Zeroed is empty. */
+struct pool_databases {
+	struct pool_database *first;
+	uint64_t last_born;
+};
+
+/* The one of this name, made if need be. NULL: no memory. */
+struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
+/* Frees d, if it is not paused and has no section of its own: clients may ask for any number of names. */
+void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
+void pool_databases_fini(struct pool_databases *all);
+
+#endif

@@ -1,0 +1,97 @@
+/* tests/unit/test_pool_database.c - databases counted by tenant, and forgotten. */
+#include "config/config_origin.h"
+#include "pool/pool_database.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct config *
+config_of(const char *text)
+{
+	struct config_problems problems = { 0 };
+	struct config *c = config_parse(text, strlen(text), "pgweir.ini", 0600, &problems);
+
+	cr_assert_not_null(c, "%s", problems.count > 0 ? problems.list[0].text : "");
+	config_problems_fini(&problems);
+	return c;
+}
+
+#define TENANTS                                                                                                        \
+	"[auth]\nmethod = trust\n[pgweir]\ntenants = user\n[tenant *]\nupstream = host=h\n"                            \
+	"[database listed]\nupstream = host=h\n[database *]\nupstream = host=h\n"
+#define NO_TENANTS "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n"
+
+static size_t
+count(const struct pool_databases *all)
+{
+	size_t n = 0;
+
+	for (const struct pool_database *d = all->first; d != NULL; d = d->next)
+		n++;
+	return n;
+}
+
+Test(pool_database, clients_of_a_tenant_count_together)
+{
+	struct config *c = config_of(TENANTS);
+	struct pool_databases all = { 0 };
+	struct pool_database *one = pool_database_get(&all, c, "acme/one"), *plain = pool_database_get(&all, c, "acme"),
+			     *two = pool_database_get(&all, c, "acme/two"),
+			     *other = pool_database_get(&all, c, "acme2/one"),
+			     *three = pool_database_get(&all, c, "acme/three");
+
+	cr_expect_eq(pool_database_get(&all, c, "acme/two"), two);
+	one->clients = 1;
+	two->clients = 2;
+	three->clients = 4;
+	other->clients = 8;
+	plain->clients = 16;
+	cr_expect_eq(pool_database_clients(one), 7);
+	cr_expect_eq(pool_database_clients(two), 7);
+	cr_expect_eq(pool_database_clients(other), 8);
+	cr_expect_eq(pool_database_clients(plain), 16);
+	pool_database_forget(&all, c, two);
+	cr_expect_eq(pool_database_clients(one), 5);
+	pool_database_forget(&all, c, one);
+	cr_expect_eq(pool_database_clients(three), 4);
+	pool_database_forget(&all, c, three);
+	cr_expect_eq(count(&all), 2);
+	pool_databases_fini(&all);
+	config_unref(c);
+}
+
+Test(pool_database, those_with_a_section_and_paused_ones_stay)
+{
+	struct config *c = config_of(TENANTS);
+	struct pool_databases all = { 0 };
+	struct pool_database *listed = pool_database_get(&all, c, "listed"), *any = pool_database_get(&all, c, "any"),
+			     *paused = pool_database_get(&all, c, "acme/paused");
+
+	paused->is_paused = true;
+	pool_database_forget(&all, c, listed);
+	pool_database_forget(&all, c, paused);
+	cr_expect_eq(count(&all), 3);
+	pool_database_forget(&all, c, any);
+	cr_expect_eq(count(&all), 2);
+	pool_databases_fini(&all);
+	config_unref(c);
+}
+
+Test(pool_database, a_name_with_a_slash_is_another_once_there_are_tenants)
+{
+	struct config *before = config_of(NO_TENANTS), *after = config_of(TENANTS);
+	struct pool_databases all = { 0 };
+	struct pool_database *plain = pool_database_get(&all, before, "acme/one"),
+			     *tenant = pool_database_get(&all, after, "acme/one"),
+			     *sibling = pool_database_get(&all, after, "acme/two");
+
+	cr_expect_neq(plain, tenant);
+	cr_expect(!plain->is_of_tenant && tenant->is_of_tenant && tenant->born > plain->born);
+	plain->clients = 1;
+	sibling->clients = 2;
+	cr_expect_eq(pool_database_clients(tenant), 2);
+	cr_expect_eq(pool_database_clients(plain), 1);
+	pool_databases_fini(&all);
+	config_unref(before);
+	config_unref(after);
+}
