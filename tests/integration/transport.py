@@ -27,6 +27,7 @@ def material():
     os.chmod(directory, 0o755)
     authority = Authority(directory)
     made = authority.issue("listener", "/CN=localhost", "DNS:localhost,IP:127.0.0.1,IP:::1")
+    os.chmod(made.key, 0o644)                   # pgweir may not run as root
     client = ssl.create_default_context(cafile=str(authority.ca))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(made.certificate, made.key)
