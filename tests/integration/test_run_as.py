@@ -128,6 +128,7 @@ def test_a_user_that_does_not_exist_is_an_error(weir):
     assert ended.returncode == 1 and "run_as = no_such_one: there is no such system user" in ended.stderr
 
 
+@pytest.mark.own_transport
 @pytest.mark.parametrize("what", ["of ours to clients", "of ours to PostgreSQL", "hba_file"])
 def test_files_that_only_root_reads_are_told_at_the_start(weir, reachable, authority, what):
     made = authority.issue("run_as")                                 # its key is root's, 0600

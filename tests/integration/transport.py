@@ -17,6 +17,8 @@ from types import SimpleNamespace
 from authority import Authority
 
 IS_TLS = os.environ.get("PGWEIR_TEST_TLS", "") not in ("", "0")
+# What one who wants SCRAM says he knows.
+SCRAM_OFFER = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0" if IS_TLS else b"SCRAM-SHA-256\0\0"
 
 
 @functools.cache
