@@ -409,6 +409,8 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 				 entry->user, &entry->keys, why);
 	if (target == NULL)
 		return -1;
+	if (entry->target != NULL)
+		pool_target_inherit(target, entry->target);
 	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
 	if (is_moved) {
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
@@ -669,6 +671,19 @@ pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct s
 {
 	if (strcmp(entry->user, user) == 0)
 		entry->keys = *keys;
+}
+
+/* Servers whose login is under way keep the target they began with. */
+void
+pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret)
+{
+	struct pool_target *target;
+
+	if (strcmp(entry->user, user) != 0 || pool_target_knows(entry->target, secret) ||
+	    (target = pool_target_with_secret(entry->target, secret)) == NULL)
+		return;
+	pool_target_unref(entry->target);
+	entry->target = target;
 }
 
 /* --- time and operations --- */
