@@ -134,8 +134,7 @@ pool_target_with_secret(const struct pool_target *t, const char *secret)
 	made->server.upstream = made->upstream;
 	made->server.user = made->user;
 	made->server.database = made->database;
-	made->server.password = made->server.md5_secret = NULL;
-	find_secrets(made);
+	made->server.password = made->server.md5_secret = NULL; /* at most what t had learnt */
 	learn(made, secret);
 	return made;
 }

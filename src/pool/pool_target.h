@@ -35,7 +35,8 @@ void pool_target_unref(struct pool_target *t); /* NULL is fine */
  * A secret (plain, or "md5...") that a client proved to know: used where neither the upstream nor users has one.
  */
 bool pool_target_knows(const struct pool_target *t, const char *secret); /* it has this one, or needs none */
-struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret); /* NULL: no memory */
+/* t does not know it. NULL: no memory. */
+struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
 void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* what from learnt */
 /* True if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
