@@ -386,7 +386,7 @@ auth_queries_step_aside(struct auth_queries *all, const char *database)
 	struct auth_source *source;
 
 	TAILQ_FOREACH(source, &all->sources, list)
-	if (strcmp(source->server.database, database) == 0)
+	if (strcmp(source->target->database, database) == 0)
 		auth_links_close_idle(source);
 }
 

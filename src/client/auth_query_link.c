@@ -27,6 +27,8 @@ struct auth_link {
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_link) list;
 	struct server *srv;
+	struct pool_target *held; /* target points into it */
+	struct server_target target;
 	struct auth_lookup *lookup; /* whose answer is due, or NULL */
 	bool is_up; /* it takes questions */
 	bool has_answered; /* once at least: what is lost with it may be asked again */
@@ -92,6 +94,27 @@ has_room(struct auth_queries *all)
 	return false;
 }
 
+/* NULL: no memory. */
+static struct auth_link *
+link_new(struct auth_source *source, uint64_t now_us)
+{
+	struct auth_queries *all = source->all;
+	struct auth_link *link = calloc(1, sizeof(*link));
+
+	if (link == NULL)
+		return NULL;
+	link->source = source;
+	link->held = pool_target_ref(source->target);
+	link->target = source->target->server;
+	link->target.settings = source->settings;
+	link->srv = server_new(&all->env, &link->target, NULL, link, pool_set_next_server_id(all->pools), now_us);
+	if (link->srv != NULL)
+		return link;
+	pool_target_unref(link->held);
+	free(link);
+	return NULL;
+}
+
 static void
 open_link(struct auth_source *source, uint64_t now_us)
 {
@@ -101,14 +124,8 @@ open_link(struct auth_source *source, uint64_t now_us)
 	source->is_short = !has_room(all) || !pool_owns_take(pool_set_owns(all->pools), now_us);
 	if (source->is_short)
 		return; /* the next tick tries again */
-	link = calloc(1, sizeof(*link));
-	if (link != NULL) {
-		link->source = source;
-		link->srv =
-		    server_new(&all->env, &source->server, NULL, link, pool_set_next_server_id(all->pools), now_us);
-	}
-	if (link == NULL || link->srv == NULL) {
-		free(link);
+	link = link_new(source, now_us);
+	if (link == NULL) {
 		pool_owns_give(pool_set_owns(all->pools), now_us);
 		return;
 	}
@@ -508,6 +525,7 @@ on_closed(struct server *srv)
 	source->link_count--;
 	all->link_count--;
 	pool_owns_give(pool_set_owns(all->pools), *all->env.now_us);
+	pool_target_unref(link->held);
 	OPENSSL_cleanse(link->secret, sizeof(link->secret));
 	free(link);
 }

@@ -140,8 +140,6 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 		source_free(source);
 		return NULL;
 	}
-	source->server = source->target->server;
-	source->server.settings = source->settings;
 	source->answer_us = s->connect_timeout_us + ANSWER_US;
 	if (source->answer_us > all->config->login_timeout_us)
 		source->answer_us = all->config->login_timeout_us;
@@ -203,6 +201,17 @@ make_room(struct auth_queries *all)
 	return all->source_count < SOURCES_MAX;
 }
 
+/* Connections to come are made as the present configuration says: files it names may hold other certificates. */
+static void
+renew(struct auth_source *source, struct auth_source *made)
+{
+	struct pool_target *old = source->target;
+
+	source->target = made->target;
+	source->target->server.keys = &source->keys;
+	made->target = old;
+}
+
 /* The one that is like it, if there is one; then made is freed. NULL and why: there are too many. */
 static struct auth_source *
 settle(struct auth_queries *all, struct auth_source *made, struct fail *why)
@@ -211,6 +220,7 @@ settle(struct auth_queries *all, struct auth_source *made, struct fail *why)
 
 	TAILQ_FOREACH(source, &all->sources, list)
 	if (is_same(source, made)) {
+		renew(source, made);
 		source_free(made);
 		return source;
 	}
@@ -328,8 +338,8 @@ auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us)
 	}
 	if (source->unlogged > 0)
 		snprintf(more, sizeof(more), " (and %u more since the last line)", source->unlogged);
-	log_warning(source->all->env.log, "auth_query as \"%s\" in \"%s\" failed: %s: %s%s", source->server.user,
-		    source->server.database, why->sqlstate, why->text, more);
+	log_warning(source->all->env.log, "auth_query as \"%s\" in \"%s\" failed: %s: %s%s", source->target->user,
+		    source->target->database, why->sqlstate, why->text, more);
 	source->logged_us = now_us;
 	source->unlogged = 0;
 }

@@ -32,8 +32,7 @@ struct auth_source {
 	TAILQ_ENTRY(auth_source) list;
 	uint64_t id; /* never used again */
 	char *query;
-	struct pool_target *target; /* server points into it */
-	struct server_target server;
+	struct pool_target *target; /* of the present configuration */
 	struct image *settings;
 	struct scram_keys keys;
 	uint64_t answer_us; /* how long a lookup may take */
