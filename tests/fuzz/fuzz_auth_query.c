@@ -7,6 +7,7 @@
 #include "client/auth_query_answer.h"
 #include "wire/frame.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
