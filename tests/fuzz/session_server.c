@@ -1,0 +1,698 @@
+/* tests/fuzz/session_server.c - see session_server.h. */
+#include "session_server.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READ_MAX 16384
+#define OUT_MAX ((size_t)1 << 20) /* queued bytes, above which nothing more is answered */
+
+int
+fake_listen(const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	must(strlen(path) < sizeof(un.sun_path));
+	memcpy(un.sun_path, path, strlen(path));
+	must(fd >= 0 && bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0 && listen(fd, 64) == 0);
+	return fd;
+}
+
+void
+fake_init(struct fake *f, int fd, const struct scram_verifier *verifier)
+{
+	*f = (struct fake){ .fd = fd, .last_pid = 4000, .verifier = *verifier };
+	TAILQ_INIT(&f->conns);
+}
+
+static void
+conn_free(struct fake_conn *c)
+{
+	TAILQ_REMOVE(&c->fake->conns, c, link);
+	close(c->fd);
+	sql_forget(c); /* says so, in out */
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	buf_fini(&c->next);
+	scram_server_free(c->scram);
+	named_free_all(&c->statements);
+	named_free_all(&c->portals);
+	free(c);
+}
+
+void
+fake_fini(struct fake *f)
+{
+	int fd;
+
+	while (!TAILQ_EMPTY(&f->conns))
+		conn_free(TAILQ_FIRST(&f->conns));
+	buf_fini(&f->login_raw);
+	while ((fd = accept(f->fd, NULL, NULL)) >= 0)
+		close(fd);
+}
+
+static bool
+accept_all(struct fake *f)
+{
+	bool has_moved = false;
+	int fd;
+
+	while ((fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct fake_conn *c = calloc(1, sizeof(*c));
+
+		must(c != NULL);
+		c->fake = f;
+		c->fd = fd;
+		c->pid = ++f->last_pid;
+		c->tx = 'I';
+		c->cut = SIZE_MAX;
+		c->login = f->login;
+		TAILQ_INIT(&c->statements);
+		TAILQ_INIT(&c->portals);
+		TAILQ_INSERT_TAIL(&f->conns, c, link);
+		has_moved = true;
+	}
+	return has_moved;
+}
+
+struct fake_conn *
+fake_find(struct fake *f, size_t i)
+{
+	struct fake_conn *c;
+	size_t count = 0;
+
+	TAILQ_FOREACH(c, &f->conns, link)
+	count++;
+	if (count == 0)
+		return NULL;
+	i %= count;
+	TAILQ_FOREACH(c, &f->conns, link)
+	if (i-- == 0)
+		return c;
+	return NULL;
+}
+
+void
+fake_put(struct fake_conn *c, const void *bytes, size_t len)
+{
+	buf_put(&c->out, bytes, len);
+}
+
+void
+fake_behave(struct fake *f)
+{
+	struct fake_conn *c;
+
+	f->login = LOGIN_TRUST;
+	TAILQ_FOREACH(c, &f->conns, link)
+	{
+		c->is_held = c->is_deaf = false;
+		c->piece = 0;
+		fake_wake(c, false);
+	}
+}
+
+void
+fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *payload)
+{
+	struct fake_conn *c;
+
+	TAILQ_FOREACH(c, &f->conns, link)
+	for (size_t i = 0; i < CHANNELS_MAX; i++)
+		if (c->channels[i] != NULL && strcmp(c->channels[i], channel) == 0) {
+			size_t begun = message_begin(&c->out, 'A');
+
+			buf_put_u32(&c->out, pid);
+			buf_put_str(&c->out, channel);
+			buf_put_str(&c->out, payload);
+			message_end(&c->out, begun);
+		}
+}
+
+/* --- login --- */
+
+static void
+welcome(struct fake_conn *c)
+{
+	static const uint8_t key[4] = "key";
+
+	c->is_authenticated = true;
+	message_authentication(&c->out, 0, NULL, 0);
+	sql_reports(c);
+	message_key(&c->out, c->pid, key, sizeof(key));
+	message_ready(&c->out, 'I');
+}
+
+static void
+begin_login(struct fake_conn *c)
+{
+	static const uint32_t codes[] = { 0, 3, 5, 10 };
+	struct buf *raw = &c->fake->login_raw;
+	struct fail why;
+
+	c->is_started = true;
+	switch (c->login) {
+	case LOGIN_TRUST:
+		welcome(c);
+		break;
+	case LOGIN_CLEAR:
+		message_authentication(&c->out, codes[c->login], NULL, 0);
+		break;
+	case LOGIN_MD5:
+		message_authentication(&c->out, codes[c->login], "salt", 4);
+		break;
+	case LOGIN_SCRAM:
+		message_authentication(&c->out, codes[c->login], "SCRAM-SHA-256\0", 15);
+		break;
+	case LOGIN_ERROR:
+		fail_set(&why, "", "no");
+		memcpy(why.sqlstate, raw->bytes, raw->len < 5 ? raw->len : 5);
+		message_error(&c->out, "FATAL", &why);
+		c->is_over = true;
+		break;
+	case LOGIN_RAW:
+		buf_put(&c->out, raw->bytes, raw->len);
+		break;
+	}
+}
+
+static void
+password(struct fake_conn *c, const uint8_t *body, size_t len)
+{
+	char out[SCRAM_TEXT_MAX];
+	const uint8_t *text = body;
+	struct fail why;
+
+	if (c->login != LOGIN_SCRAM) {
+		if (c->login == LOGIN_CLEAR || c->login == LOGIN_MD5)
+			welcome(c);
+		return;
+	}
+	if (!c->has_scram_begun) {
+		c->has_scram_begun = true;
+		c->scram = scram_server_new(&c->fake->verifier, false);
+		must(c->scram != NULL && len > 18 && memcmp(body, "SCRAM-SHA-256", 14) == 0);
+		text += 18;
+		must(scram_server_first(c->scram, (const char *)text, len - 18, out, &why) == 0);
+		message_authentication(&c->out, 11, out, strlen(out));
+		return;
+	}
+	if (scram_server_final(c->scram, (const char *)text, len, out, NULL, &why) < 0) {
+		message_error(&c->out, "FATAL", &why);
+		c->is_over = true;
+		return;
+	}
+	message_authentication(&c->out, 12, out, strlen(out));
+	welcome(c);
+}
+
+/* A packet without a type. Bytes used; 0: more are needed. */
+static size_t
+startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
+{
+	struct fake_conn *other;
+	uint32_t said, code;
+
+	if (len < 8)
+		return 0;
+	said = wire_u32(bytes);
+	code = wire_u32(bytes + 4);
+	must(said >= 8);
+	if (len < said)
+		return 0;
+	if (code == 80877103 || code == 80877104) {
+		buf_put_u8(&c->out, 'N');
+	} else if (code == 80877102) {
+		must(said >= 12);
+		TAILQ_FOREACH(other, &c->fake->conns, link)
+		if (other->is_authenticated && other->pid == wire_u32(bytes + 8))
+			fake_wake(other, true);
+		c->is_over = true;
+	} else {
+		must(code >> 16 == 3 && bytes[said - 1] == 0);
+		begin_login(c);
+	}
+	return said;
+}
+
+/* --- the extended protocol --- */
+
+void
+named_free_all(struct named_list *list)
+{
+	struct named *n;
+
+	while ((n = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, n, link);
+		for (char **v = n->values; v != NULL && *v != NULL; v++)
+			free(*v);
+		free(n->values);
+		free(n->name);
+		free(n->text);
+		free(n);
+	}
+}
+
+static struct named *
+named_find(struct named_list *list, const char *name)
+{
+	struct named *n;
+
+	TAILQ_FOREACH(n, list, link)
+	if (strcmp(n->name, name) == 0)
+		return n;
+	return NULL;
+}
+
+static void
+named_drop(struct named_list *list, const char *name)
+{
+	struct named_list alone = TAILQ_HEAD_INITIALIZER(alone);
+	struct named *n = named_find(list, name);
+
+	if (n == NULL)
+		return;
+	TAILQ_REMOVE(list, n, link);
+	TAILQ_INSERT_TAIL(&alone, n, link);
+	named_free_all(&alone);
+}
+
+static struct named *
+named_put(struct named_list *list, const char *name, const char *text)
+{
+	struct named *n = calloc(1, sizeof(*n));
+
+	named_drop(list, name);
+	must(n != NULL && (n->name = strdup(name)) != NULL && (n->text = strdup(text)) != NULL);
+	TAILQ_INSERT_TAIL(list, n, link);
+	return n;
+}
+
+/* One transaction is one client's. */
+static void
+check_owner(struct fake_conn *c, const char *tokens)
+{
+	char letter = text_token_at(tokens, strlen(tokens));
+
+	if (letter == 0)
+		return;
+	must(c->tx == 'I' || c->owner == 0 || c->owner == letter);
+	c->owner = letter;
+}
+
+static void
+failed(struct fake_conn *c)
+{
+	c->is_skipping = true;
+	if (c->tx == 'T')
+		c->tx = 'E';
+}
+
+static void
+refuse(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens)
+{
+	sql_error(c, sqlstate, text, tokens);
+	failed(c);
+}
+
+static void
+on_parse(struct fake_conn *c, const char *name, const char *text, const char *tokens)
+{
+	if (name[0] != '\0' && named_find(&c->statements, name) != NULL) {
+		refuse(c, "42P05", "prepared statement already exists", tokens);
+		return;
+	}
+	if (strcasestr(text, "wrong") != NULL) {
+		refuse(c, "42601", "syntax error", tokens);
+		return;
+	}
+	text_tokens(text, strlen(text), named_put(&c->statements, name, text)->tokens);
+	message_put(&c->out, '1', NULL, 0);
+}
+
+/* The values of a Bind whose names end at body; malformed: as many as there are. */
+static char **
+read_values(const uint8_t *body, size_t len)
+{
+	size_t formats = len >= 2 ? wire_u16(body) : 0, at = 2 + 2 * formats, count, have = 0;
+	char **values;
+
+	if (len < at + 2)
+		return NULL;
+	count = wire_u16(body + at);
+	at += 2;
+	values = calloc(count + 1, sizeof(*values));
+	must(values != NULL);
+	for (; have < count && len - at >= 4; have++) {
+		uint32_t n = wire_u32(body + at);
+
+		at += 4;
+		n = n == UINT32_MAX ? 0 : n;
+		if (n > len - at)
+			break;
+		values[have] = strndup((const char *)body + at, n);
+		must(values[have] != NULL);
+		at += n;
+	}
+	return values;
+}
+
+static void
+on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t *rest, size_t len)
+{
+	struct named *st = named_find(&c->statements, name), *p;
+	char tokens[TOKENS_MAX] = "";
+
+	text_tokens(rest, len, tokens);
+	if (st == NULL) {
+		refuse(c, "26000", "prepared statement does not exist", tokens);
+		return;
+	}
+	check_owner(c, st->tokens);
+	if (name[0] != '\0' && !c->was_stale && strcasestr(st->text, "stale") != NULL) {
+		static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0"
+					   "RRevalidateCachedQuery\0";
+
+		c->was_stale = true;
+		message_put(&c->out, 'E', body, sizeof(body));
+		failed(c);
+		return;
+	}
+	p = named_put(&c->portals, portal, st->text);
+	memcpy(p->tokens, st->tokens, sizeof(p->tokens));
+	text_tokens(rest, len, p->tokens);
+	p->values = read_values(rest, len);
+	message_put(&c->out, '2', NULL, 0);
+}
+
+static void
+on_describe(struct fake_conn *c, uint8_t kind, const char *name)
+{
+	struct named *n = named_find(kind == 'S' ? &c->statements : &c->portals, name);
+
+	if (n == NULL) {
+		refuse(c, kind == 'S' ? "26000" : "34000", "there is no such thing", "");
+		return;
+	}
+	if (kind == 'S')
+		message_put(&c->out, 't', strchr(n->text, '$') != NULL ? "\0\1\0\0\0\x19" : "\0",
+			    strchr(n->text, '$') != NULL ? 6 : 2);
+	if (sql_has_rows(n->text))
+		sql_row_description(c);
+	else
+		message_put(&c->out, 'n', NULL, 0);
+}
+
+static void
+on_execute(struct fake_conn *c, const char *name, uint32_t max)
+{
+	struct named *p = named_find(&c->portals, name);
+
+	if (p == NULL) {
+		refuse(c, "34000", "portal does not exist", "");
+		return;
+	}
+	switch (sql_run(c, p->text, p->tokens, p, max)) {
+	case SQL_FAILED:
+		failed(c);
+		break;
+	case SQL_COPY_IN:
+		c->is_copying = true;
+		c->is_copy_simple = false;
+		break;
+	case SQL_SLEEPS:
+		c->is_asleep = true;
+		c->is_sleep_simple = false;
+		break;
+	case SQL_DONE:
+	case SQL_SUSPENDED:
+		break;
+	}
+}
+
+static void
+end_request(struct fake_conn *c)
+{
+	if (c->tx == 'I') {
+		c->owner = 0;
+		named_free_all(&c->portals);
+	}
+	message_ready(&c->out, c->tx);
+}
+
+/* Statements of a simple Query, one by one. What is behind a COPY FROM STDIN or a sleep is forgotten. */
+static void
+on_query(struct fake_conn *c, const char *text, const char *tokens)
+{
+	enum sql_result r = SQL_DONE;
+	bool is_empty = true;
+
+	named_drop(&c->statements, "");
+	while (*text != '\0' && r == SQL_DONE) {
+		size_t len = strcspn(text, ";");
+		char *one = strndup(text, len);
+
+		must(one != NULL);
+		if (one[strspn(one, " \n\t")] != '\0') {
+			is_empty = false;
+			r = sql_run(c, one, tokens, NULL, 0);
+		}
+		free(one);
+		text += len + (text[len] == ';');
+	}
+	if (is_empty)
+		message_put(&c->out, 'I', NULL, 0);
+	if (r == SQL_FAILED && c->tx == 'T')
+		c->tx = 'E';
+	c->is_copying = r == SQL_COPY_IN;
+	c->is_copy_simple = true;
+	c->is_asleep = r == SQL_SLEEPS;
+	c->is_sleep_simple = true;
+	if (r == SQL_DONE || r == SQL_FAILED)
+		end_request(c);
+}
+
+void
+fake_wake(struct fake_conn *c, bool is_cancelled)
+{
+	if (!c->is_asleep)
+		return;
+	c->is_asleep = false;
+	if (is_cancelled) {
+		sql_error(c, "57014", "canceling statement due to user request", c->sleep_tokens);
+		if (c->tx == 'T')
+			c->tx = 'E';
+		c->is_skipping = !c->is_sleep_simple;
+	} else
+		message_complete(&c->out, "SELECT 0");
+	if (c->is_sleep_simple)
+		end_request(c);
+}
+
+static void
+copy_data(struct fake_conn *c, uint8_t type)
+{
+	if (type == 'c')
+		message_complete(&c->out, "COPY 1");
+	else if (type == 'f') {
+		sql_error(c, "57014", "COPY from stdin failed", "");
+		if (c->tx == 'T')
+			c->tx = 'E';
+		c->is_skipping = !c->is_copy_simple;
+	}
+	if (type != 'c' && type != 'f')
+		return;
+	c->is_copying = false;
+	if (c->is_copy_simple)
+		end_request(c);
+}
+
+/* Text with a terminator behind it, whatever the message says. */
+static const char *
+string_at(const uint8_t *body, size_t len, size_t *at)
+{
+	const char *s = (const char *)body + (*at < len ? *at : len);
+
+	*at += strlen(s) + 1;
+	return s;
+}
+
+static void
+message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	char tokens[TOKENS_MAX] = "";
+	size_t at = type == 'D' || type == 'C' ? 1 : 0;
+	const char *first, *second;
+
+	must(type != 0 && strchr("QPBDECSHXFpdcf", type) != NULL);
+	if (type == 'X') {
+		c->is_over = true;
+		return;
+	}
+	if (!c->is_authenticated) {
+		must(type == 'p');
+		password(c, body, len);
+		return;
+	}
+	must(type != 'p');
+	text_tokens(body, len, tokens);
+	if (type != 'P') /* a statement may be prepared for somebody long before it runs */
+		check_owner(c, tokens);
+	if (c->next.len > 0) {
+		buf_put(&c->out, c->next.bytes, c->next.len);
+		c->next.len = 0;
+		return;
+	}
+	if (c->is_copying) {
+		if (strchr("dcfHS", type) != NULL) {
+			copy_data(c, type);
+			return;
+		}
+		refuse(c, "08P01", "unexpected message during COPY from stdin", "");
+		c->is_copying = false;
+		c->is_skipping = !c->is_copy_simple;
+		if (c->is_copy_simple)
+			end_request(c);
+	}
+	if (c->is_skipping && type != 'S')
+		return;
+	first = string_at(body, len, &at);
+	second = at < len ? (const char *)body + at : "";
+	switch (type) {
+	case 'Q':
+		on_query(c, first, tokens);
+		break;
+	case 'P':
+		on_parse(c, first, second, tokens);
+		break;
+	case 'B':
+		string_at(body, len, &at);
+		on_bind(c, first, second, body + (at < len ? at : len), at < len ? len - at : 0);
+		break;
+	case 'D':
+		on_describe(c, body[0], first);
+		break;
+	case 'E':
+		on_execute(c, first, len - at >= 4 && at < len ? wire_u32(body + at) : 0);
+		break;
+	case 'C':
+		named_drop(body[0] == 'S' ? &c->statements : &c->portals, first);
+		message_put(&c->out, '3', NULL, 0);
+		break;
+	case 'S':
+		c->is_skipping = false;
+		end_request(c);
+		break;
+	case 'F':
+		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
+		end_request(c);
+		break;
+	default:
+		break;
+	}
+}
+
+/* --- bytes --- */
+
+static bool
+read_in(struct fake_conn *c)
+{
+	uint8_t bytes[READ_MAX];
+	ssize_t n = read(c->fd, bytes, sizeof(bytes));
+
+	if (n > 0)
+		buf_put(&c->in, bytes, (size_t)n);
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		c->cut = 0; /* it has gone: so do we */
+	return n >= 0;
+}
+
+static bool
+handle(struct fake_conn *c)
+{
+	bool has_moved = false;
+	size_t used = 1;
+
+	while (!c->is_held && !c->is_over && !c->is_asleep && c->out.len < OUT_MAX && used > 0 && c->in.len > 0) {
+		struct frame f;
+		uint8_t *body;
+
+		used = 0;
+		if (!c->is_started) {
+			used = startup(c, c->in.bytes, c->in.len);
+		} else if (c->login == LOGIN_RAW) {
+			used = c->in.len;
+		} else {
+			enum frame_result r = frame_parse(c->in.bytes, c->in.len, &f);
+
+			must(r != FRAME_BAD);
+			if (r == FRAME_OK && c->in.len - FRAME_HEAD_LEN >= f.body_len) {
+				used = FRAME_HEAD_LEN + (size_t)f.body_len;
+				body = malloc((size_t)f.body_len + 2);
+				must(body != NULL);
+				memcpy(body, c->in.bytes + FRAME_HEAD_LEN, f.body_len);
+				memset(body + f.body_len, 0, 2);
+				message(c, f.type, body, f.body_len);
+				free(body);
+			}
+		}
+		buf_take_front(&c->in, used);
+		has_moved = has_moved || used > 0;
+	}
+	return has_moved;
+}
+
+static bool
+write_out(struct fake_conn *c)
+{
+	size_t len = c->out.len - c->out_at;
+	ssize_t n;
+
+	must(buf_ok(&c->out));
+	if (c->piece > 0 && len > c->piece)
+		len = c->piece;
+	if (len > c->cut)
+		len = c->cut;
+	if (len == 0)
+		return false;
+	n = send(c->fd, c->out.bytes + c->out_at, len, MSG_NOSIGNAL);
+	if (n <= 0) {
+		if (n < 0 && errno != EAGAIN)
+			c->cut = 0;
+		return false;
+	}
+	c->out_at += (size_t)n;
+	if (c->out_at == c->out.len)
+		c->out_at = c->out.len = 0;
+	if (c->cut != SIZE_MAX)
+		c->cut -= (size_t)n;
+	return true;
+}
+
+bool
+fake_turn(struct fake *f)
+{
+	bool has_moved = accept_all(f);
+
+	for (struct fake_conn *c = TAILQ_FIRST(&f->conns), *next; c != NULL; c = next) {
+		next = TAILQ_NEXT(c, link);
+		if (!c->is_deaf && c->out.len < OUT_MAX)
+			has_moved |= read_in(c);
+		has_moved |= handle(c);
+		has_moved |= write_out(c);
+		if (c->cut == 0 || (c->is_over && c->out.len == 0)) {
+			conn_free(c);
+			has_moved = true;
+		}
+	}
+	return has_moved;
+}
