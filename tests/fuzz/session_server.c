@@ -5,6 +5,7 @@
 #include "wire/messages.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -63,10 +64,11 @@ fake_fini(struct fake *f)
 static bool
 accept_all(struct fake *f)
 {
+	struct pollfd waiting = { .fd = f->fd, .events = POLLIN };
 	bool has_moved = false;
 	int fd;
 
-	while ((fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+	while (poll(&waiting, 1, 0) > 0 && (fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
 		struct fake_conn *c = calloc(1, sizeof(*c));
 
 		must(c != NULL);
