@@ -15,7 +15,7 @@
  *   c0 deaf | hears | half (closes its sending side) | bye
  *   c0 piece N | hold N | rest   bytes per turn; only N bytes more; all
  *   s0 msg TYPE BODY | raw BYTES | next BYTES (in place of its next answer) | cut N (then it dies) | close
- *   s0 hold | deaf | go | piece N | wake
+ *   s0 hold | deaf | go | piece N | wake | fail (what it copies in)
  *   sl trust|clear|md5|scram|error STATE|raw BYTES      logins to come
  *   t MS                         time passes
  *   w pause | resume | reload | stop
@@ -231,6 +231,8 @@ server_misstep(struct fake_conn *c, const char *verb, char *rest)
 		c->piece = n;
 	else if (strcmp(verb, "wake") == 0)
 		fake_wake(c, false);
+	else if (strcmp(verb, "fail") == 0)
+		fake_fail_copy(c, "22P02", "invalid input");
 	buf_fini(&b);
 }
 

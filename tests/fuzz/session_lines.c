@@ -73,6 +73,7 @@ const char *const mutate_lines[] = {
 	"s0 cut 9",
 	"s0 piece 1",
 	"s0 wake",
+	"s0 fail",
 	"s0 msg Z I",
 	"s0 msg C SELECT 1\\0",
 	"s0 msg N SNOTICE\\0C00000\\0Mhm\\0\\0",

@@ -500,19 +500,28 @@ fake_wake(struct fake_conn *c, bool is_cancelled)
 		end_request(c);
 }
 
+void
+fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text)
+{
+	if (!c->is_copying)
+		return;
+	sql_error(c, sqlstate, text, "");
+	if (c->tx == 'T')
+		c->tx = 'E';
+	c->is_copying = false;
+	c->is_skipping = !c->is_copy_simple;
+	if (c->is_copy_simple)
+		end_request(c);
+}
+
 static void
 copy_data(struct fake_conn *c, uint8_t type)
 {
-	if (type == 'c')
-		message_complete(&c->out, "COPY 1");
-	else if (type == 'f') {
-		sql_error(c, "57014", "COPY from stdin failed", "");
-		if (c->tx == 'T')
-			c->tx = 'E';
-		c->is_skipping = !c->is_copy_simple;
-	}
-	if (type != 'c' && type != 'f')
+	if (type == 'f')
+		fake_fail_copy(c, "57014", "COPY from stdin failed");
+	if (type != 'c')
 		return;
+	message_complete(&c->out, "COPY 1");
 	c->is_copying = false;
 	if (c->is_copy_simple)
 		end_request(c);
@@ -559,11 +568,7 @@ message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 			copy_data(c, type);
 			return;
 		}
-		refuse(c, "08P01", "unexpected message during COPY from stdin", "");
-		c->is_copying = false;
-		c->is_skipping = !c->is_copy_simple;
-		if (c->is_copy_simple)
-			end_request(c);
+		fake_fail_copy(c, "08P01", "unexpected message during COPY from stdin");
 	}
 	if (c->is_skipping && type != 'S')
 		return;

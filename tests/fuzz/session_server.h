@@ -81,6 +81,7 @@ struct fake_conn *fake_find(struct fake *f, size_t i); /* the i-th of those that
 void fake_put(struct fake_conn *c, const void *bytes, size_t len); /* sent as it is, now */
 void fake_behave(struct fake *f); /* all of them again, from now on */
 void fake_wake(struct fake_conn *c, bool is_cancelled); /* it slept */
+void fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text); /* if it copies in */
 void fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *payload);
 
 /* session_sql.c */
