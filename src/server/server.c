@@ -111,6 +111,22 @@ server_fail(struct server *srv, const struct fail *why)
 
 /* --- dialling and login --- */
 
+/* What one host has told is not another's: with its key, a cancel would be sent for a process of a stranger's. */
+static int
+forget_host(struct server *srv)
+{
+	struct image *empty = image_empty(srv->env->images);
+
+	if (empty == NULL)
+		return -1;
+	image_unref(srv->image);
+	srv->image = empty;
+	srv->pid = 0;
+	OPENSSL_cleanse(srv->key, sizeof(srv->key));
+	srv->key_len = 0;
+	return 0;
+}
+
 static bool
 try_next_host(struct server *srv, enum connect_failure kind)
 {
@@ -124,7 +140,7 @@ try_next_host(struct server *srv, enum connect_failure kind)
 	srv->carry = NULL;
 	srv->carry_len = 0;
 	srv->bytes_in = srv->body_left = 0;
-	return server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0;
+	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0;
 }
 
 static void

@@ -90,7 +90,7 @@ struct stage {
 	struct scram_verifier verifier;
 	char truth[SCRAM_TEXT_MAX];
 	/* what was said on this connection */
-	bool has_asked_clear, has_said_ok, has_asked_sasl, has_proved;
+	bool has_asked_clear, has_said_ok, has_asked_sasl, has_proved, has_told_key, has_told_zone;
 	/* the verdict */
 	unsigned ready_count, failed_count, closed_count;
 };
@@ -106,6 +106,9 @@ on_ready(struct server *srv)
 	must(s->ready_count == 1 && s->failed_count == 0 && s->closed_count == 0);
 	must(s->has_said_ok && (!s->has_asked_sasl || s->has_proved));
 	must(srv->state == SV_IDLE && srv->key_len <= sizeof(srv->key));
+	/* nothing is left of what another host has said */
+	must(s->has_told_key || srv->key_len == 0);
+	must(s->has_told_zone || image_get(srv->image, "TimeZone") == NULL);
 }
 
 static void
@@ -227,6 +230,7 @@ hang_up(struct stage *s)
 	s->fd = -1;
 	s->in.len = s->out.len = 0;
 	s->is_started = s->has_asked_clear = s->has_said_ok = s->has_asked_sasl = s->has_proved = false;
+	s->has_told_key = s->has_told_zone = false;
 	scram_server_free(s->scram);
 	s->scram = NULL;
 	s->truth[0] = '\0';
@@ -288,6 +292,8 @@ note(struct stage *s, uint8_t type, const struct buf *body)
 
 	s->has_said_ok |= code == 0;
 	s->has_asked_clear |= code == 3;
+	s->has_told_key |= type == 'K';
+	s->has_told_zone |= type == 'S' && body->len >= 8 && strncasecmp((const char *)body->bytes, "TimeZone", 8) == 0;
 	s->has_asked_sasl |= code == 10;
 	s->has_proved |= code == 12 && s->scram != NULL && strncmp(s->truth, "v=", 2) == 0 &&
 			 body->len == 4 + strlen(s->truth) && memcmp(body->bytes + 4, s->truth, body->len - 4) == 0;
@@ -298,6 +304,7 @@ static void
 note_all(struct stage *s)
 {
 	s->has_said_ok = s->has_asked_clear = s->has_asked_sasl = s->has_proved = true;
+	s->has_told_key = s->has_told_zone = true;
 }
 
 static void
