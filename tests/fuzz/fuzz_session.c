@@ -210,14 +210,17 @@ server_misstep(struct fake_conn *c, const char *verb, char *rest)
 	if (c == NULL)
 		return;
 	if (strcmp(verb, "msg") == 0 && rest[0] != '\0') {
+		c->is_liar |= strchr("ANS", rest[0]) == NULL; /* these may come at any time */
 		text_unescape(&b, rest + 1 + (rest[1] == ' '), strlen(rest + 1 + (rest[1] == ' ')), 0, NULL);
 		message_put(&c->out, (uint8_t)rest[0], b.bytes, b.len);
 	} else if (strcmp(verb, "raw") == 0) {
+		c->is_liar = true;
 		text_unescape(&b, rest, strlen(rest), 0, NULL);
 		fake_put(c, b.bytes, b.len);
-	} else if (strcmp(verb, "next") == 0)
+	} else if (strcmp(verb, "next") == 0 && rest[0] != '\0') {
+		c->is_liar = true;
 		text_unescape(&c->next, rest, strlen(rest), 0, NULL);
-	else if (strcmp(verb, "cut") == 0)
+	} else if (strcmp(verb, "cut") == 0)
 		c->cut = n;
 	else if (strcmp(verb, "close") == 0)
 		c->cut = 0;

@@ -299,13 +299,21 @@ named_put(struct named_list *list, const char *name, const char *text)
 	return n;
 }
 
+/* Whoever lies about what it answers can't be asked whose answers they are. */
+static void
+take_tokens(const struct fake_conn *c, const void *bytes, size_t len, char tokens[static TOKENS_MAX])
+{
+	if (!c->is_liar)
+		text_tokens(bytes, len, tokens);
+}
+
 /* One transaction is one client's. */
 static void
 check_owner(struct fake_conn *c, const char *tokens)
 {
 	char letter = text_token_at(tokens, strlen(tokens));
 
-	if (letter == 0)
+	if (letter == 0 || c->is_liar)
 		return;
 	must(c->tx == 'I' || c->owner == 0 || c->owner == letter);
 	c->owner = letter;
@@ -337,7 +345,7 @@ on_parse(struct fake_conn *c, const char *name, const char *text, const char *to
 		refuse(c, "42601", "syntax error", tokens);
 		return;
 	}
-	text_tokens(text, strlen(text), named_put(&c->statements, name, text)->tokens);
+	take_tokens(c, text, strlen(text), named_put(&c->statements, name, text)->tokens);
 	message_put(&c->out, '1', NULL, 0);
 }
 
@@ -374,7 +382,7 @@ on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t
 	struct named *st = named_find(&c->statements, name), *p;
 	char tokens[TOKENS_MAX] = "";
 
-	text_tokens(rest, len, tokens);
+	take_tokens(c, rest, len, tokens);
 	if (st == NULL) {
 		refuse(c, "26000", "prepared statement does not exist", tokens);
 		return;
@@ -391,7 +399,7 @@ on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t
 	}
 	p = named_put(&c->portals, portal, st->text);
 	memcpy(p->tokens, st->tokens, sizeof(p->tokens));
-	text_tokens(rest, len, p->tokens);
+	take_tokens(c, rest, len, p->tokens);
 	p->values = read_values(rest, len);
 	message_put(&c->out, '2', NULL, 0);
 }
@@ -423,7 +431,7 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 		refuse(c, "34000", "portal does not exist", "");
 		return;
 	}
-	switch (sql_run(c, p->text, p->tokens, p, max)) {
+	switch (sql_run(c, p->text, c->is_liar ? "" : p->tokens, p, max)) {
 	case SQL_FAILED:
 		failed(c);
 		break;
@@ -490,7 +498,7 @@ fake_wake(struct fake_conn *c, bool is_cancelled)
 		return;
 	c->is_asleep = false;
 	if (is_cancelled) {
-		sql_error(c, "57014", "canceling statement due to user request", c->sleep_tokens);
+		sql_error(c, "57014", "canceling statement due to user request", c->is_liar ? "" : c->sleep_tokens);
 		if (c->tx == 'T')
 			c->tx = 'E';
 		c->is_skipping = !c->is_sleep_simple;
@@ -555,7 +563,7 @@ message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		return;
 	}
 	must(type != 'p');
-	text_tokens(body, len, tokens);
+	take_tokens(c, body, len, tokens);
 	if (type != 'P') /* a statement may be prepared for somebody long before it runs */
 		check_owner(c, tokens);
 	if (c->next.len > 0) {

@@ -54,7 +54,7 @@ struct fake_conn {
 	char *channels[CHANNELS_MAX];
 	struct named_list statements, portals;
 	/* misbehaviour */
-	bool is_held, is_deaf;
+	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
 	size_t piece; /* bytes sent per turn; 0: all */
 	size_t cut; /* so many more bytes, then it dies; SIZE_MAX: none */
 	struct buf next; /* in place of the next answer */

@@ -54,7 +54,7 @@ sql_set(struct fake_conn *c, const char *name, const char *value)
 	for (size_t i = 0; i < REPORTS; i++) {
 		if (strcasecmp(defaults[i].name, name) != 0)
 			continue;
-		if (value == NULL)
+		if (value == NULL || (c->is_liar && strchr(value, '@') != NULL))
 			value = defaults[i].value;
 		if (strcmp(value, c->reports[i] != NULL ? c->reports[i] : defaults[i].value) == 0)
 			return;
@@ -183,7 +183,8 @@ probe(struct fake_conn *c, const char *sql)
 			message_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
 					 3);
 	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
-		if (c->reports[i] != NULL && strcmp(c->reports[i], defaults[i].value) != 0)
+		if (c->reports[i] != NULL && strcmp(c->reports[i], defaults[i].value) != 0 &&
+		    !(c->is_liar && strchr(c->reports[i], '@') != NULL))
 			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->reports[i] }, 3);
 	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
 		if (c->channels[i] != NULL)
