@@ -5,8 +5,9 @@
  * It repeats the tokens (session_text.h) of a request in the rows, errors and reports it answers with, and aborts if
  * what pgweir sends is no message, or if one transaction sees the tokens of two clients.
  *
- *   session_server.c  connections, logins, the extended protocol
- *   session_sql.c     what statements do
+ *   session_server.c    connections, bytes, logins
+ *   session_protocol.c  messages
+ *   session_sql.c       what statements do
  */
 #ifndef PGWEIR_FUZZ_SESSION_SERVER_H
 #define PGWEIR_FUZZ_SESSION_SERVER_H
@@ -84,6 +85,12 @@ void fake_wake(struct fake_conn *c, bool is_cancelled); /* it slept */
 void fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text); /* if it copies in */
 void fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *payload);
 
+void named_free_all(struct named_list *list);
+
+/* Between session_server.c and session_protocol.c; the body has two NULs behind it. */
+void fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
+void fake_password(struct fake_conn *c, const uint8_t *body, size_t len);
+
 /* session_sql.c */
 enum sql_result { SQL_DONE, SQL_FAILED, SQL_COPY_IN, SQL_SLEEPS, SQL_SUSPENDED };
 /* One statement. portal: NULL for a simple one, else of the Execute, of which max rows are wanted (0: all). */
@@ -94,6 +101,5 @@ void sql_row_description(struct fake_conn *c);
 void sql_reports(struct fake_conn *c); /* all of them, as after a login */
 void sql_set(struct fake_conn *c, const char *name, const char *value); /* value NULL: back to the default */
 void sql_forget(struct fake_conn *c); /* DISCARD ALL */
-void named_free_all(struct named_list *list);
 
 #endif
