@@ -11,6 +11,7 @@
  *   c0 Q TEXT | F BODY | H | S | X | d DATA | c | f TEXT
  *   c0 P NAME TEXT | B PORTAL NAME [value ...] | D S|P NAME | E PORTAL [max] | C S|P NAME      - is the empty name
  *   c0 msg TYPE BODY | raw BYTES | mute (answers no password request)
+ *   c0 flood N                   CopyData of N bytes
  *   c0 cancel [wrong]            as another connection
  *   c0 deaf | hears | half (closes its sending side) | bye
  *   c0 piece N | hold N | rest   bytes per turn; only N bytes more; all
@@ -33,6 +34,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define FLOOD_MAX 600000 /* bytes */
 #define STEPS_MAX 150
 #define INPUT_MAX 2048 /* longer ones are rarely better, and slower */
 
@@ -157,6 +159,20 @@ client_message(struct fake_client *c, char type, char *rest)
 	buf_fini(&body);
 }
 
+/* More CopyData than fits between two sockets. */
+static void
+flood(struct fake_client *c, size_t len)
+{
+	struct buf body = { 0 };
+	uint8_t *room = buf_room(&body, len + 1);
+
+	must(room != NULL);
+	memset(room, 'x', len);
+	body.len = len;
+	fclient_message(c, 'd', &body);
+	buf_fini(&body);
+}
+
 static void
 client_step(struct world *w, struct fake_client *c, const char *verb, char *rest)
 {
@@ -181,7 +197,9 @@ client_step(struct world *w, struct fake_client *c, const char *verb, char *rest
 		put_text(c, &body, rest + 1 + (rest[1] == ' '), false);
 		fclient_message(c, (uint8_t)rest[0], &body);
 		buf_fini(&body);
-	} else if (strcmp(verb, "raw") == 0)
+	} else if (strcmp(verb, "flood") == 0)
+		flood(c, n % FLOOD_MAX);
+	else if (strcmp(verb, "raw") == 0)
 		put_text(c, &c->out, rest, false);
 	else if (strcmp(verb, "mute") == 0)
 		c->is_answering = false;

@@ -110,7 +110,7 @@ static const struct {
 	{ "fifo", "pool", "pool_lifo = off" },
 	{ "passed", "pool", "prepared_statements = 0" },
 	{ "lru", "pool", "prepared_statements = 2" },
-	{ "short", "pool", "max_statement_size = 40" },
+	{ "short", "pool", "max_statement_size = 40B" },
 	{ "comments", "pool", "statement_ignore_comments = on" },
 	{ "recycle", "pool", "pool_recycle = 1s" },
 	{ "impatient", "pool", "pool_timeout = 2s" },
@@ -183,7 +183,7 @@ make_config(const char *options, bool is_other)
 		if (s == 3) {
 			buf_printf(&b, "%s", is_set(options, "method") ? "" : "method = trust\n");
 			buf_printf(&b, "users_file = %s/%s.txt\nadmin_users = admin\n", folder,
-				   has_word(options, "md5") ? "plain" : "verifiers");
+				   has_word(options, "md5") || has_word(options, "plain") ? "plain" : "verifiers");
 		}
 		if (s == 4 && !is_set(options, "threshold"))
 			buf_printf(&b, "threshold = off\n");

@@ -15,7 +15,7 @@ struct world {
 	struct fake fake;
 	struct fake_client clients[TEXT_CLIENTS];
 	struct fake_client canceller; /* what it sent; its connection is never looked at again */
-	const char *options; /* words; see world_config */
+	const char *options; /* words; see session_world.c */
 	bool is_reloaded; /* the other configuration is in force */
 };
 
