@@ -315,6 +315,12 @@ check_counts(const struct weir *w)
 	}
 }
 
+static bool
+is_over(const struct weir *w)
+{
+	return w->is_ending || (TAILQ_EMPTY(&w->clients.clients) && pool_set_is_quiet(w->pools, NULL));
+}
+
 void
 world_fini(struct world *w)
 {
@@ -331,8 +337,11 @@ world_fini(struct world *w)
 		fclient_close(&w->clients[i]);
 	fclient_close(&w->canceller);
 	world_settle(w);
-	/* What is done to a server whose client has left has limits in time. */
-	for (int i = 0; i < 4 && !pool_set_is_quiet(w->weir->pools, NULL); i++) {
+	/*
+	 * What is done to a server whose client has left has limits in time; and who has sent too much while it waits
+	 * for a server is not read before pool_timeout.
+	 */
+	for (int i = 0; i < 8 && !is_over(w->weir); i++) {
 		fake_behave(&w->fake);
 		world_pass(w, 6 * US_PER_S);
 	}
