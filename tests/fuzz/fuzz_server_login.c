@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #define PASSWORD "open sesame"
+#define GUESS "sesame"
 #define LINES_MAX 64
 #define TURNS_MAX 2000
 #define HOSTS_MAX 3
@@ -82,6 +83,7 @@ struct stage {
 	uint8_t buffer[4096 + SERVER_CARRY_MAX];
 	char md5[MD5_SECRET_LEN + 1];
 	/* the impostor */
+	bool has_guessed; /* the password is in what it says */
 	int listening, fd; /* fd: -1 while nobody is connected */
 	struct buf in, out;
 	size_t piece;
@@ -121,7 +123,7 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 	s->failed_count++;
 	must(s->failed_count == 1 && s->ready_count == 0 && s->closed_count == 0);
 	must(strlen(why->sqlstate) == 5 && why->text[0] != '\0');
-	must(strstr(why->text, PASSWORD) == NULL);
+	must(s->has_guessed || strstr(why->text, PASSWORD) == NULL);
 }
 
 static void
@@ -213,7 +215,7 @@ read_in(struct stage *s)
 		return false;
 	buf_put(&s->in, bytes, (size_t)n);
 	must(buf_ok(&s->in));
-	if (!s->has_asked_clear)
+	if (!s->has_asked_clear && !s->has_guessed)
 		must(memmem(s->in.bytes, s->in.len, PASSWORD, strlen(PASSWORD)) == NULL);
 	while (used > 0 && s->in.len > 0)
 		buf_take_front(&s->in, used = take_message(s));
@@ -330,6 +332,7 @@ step(struct stage *s, char *line)
 		hang_up(s);
 	else if (strcmp(words[0], "t") == 0)
 		quiet_pass(strtoul(rest, NULL, 10) % 100000 * US_PER_MS);
+	s->has_guessed |= s->out.len > 0 && memmem(s->out.bytes, s->out.len, GUESS, strlen(GUESS)) != NULL;
 	buf_fini(&b);
 	settle(s);
 }
