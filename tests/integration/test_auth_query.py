@@ -90,6 +90,9 @@ def asked(weir, roles, postgres):  # pylint: disable=redefined-outer-name,unused
         postgres.query(WORLD, dbname=database)
     weir.users = {"asker": "asker-secret", "admin": "admin-secret", "stats": "stats-secret"}
 
+    original = weir.default_config
+    weir.default_config = lambda: {**original(), "limits": {"login_failure_delay": "0s"}}
+
     def begin(query="builtin", method="scram-sha-256", sections=None, **settings):
         return weir.start(sections, method=method, auth_query=query, auth_user="asker", **settings)
 
