@@ -87,6 +87,21 @@ warn_if_stuck(const struct weir *w, const char *path)
 		    w->config->run_as, path, directory);
 }
 
+/* By loading them: which files they are is known where that is done. */
+static void
+warn_of_tls_files(const struct weir *w)
+{
+	struct tls_context *clients = NULL;
+	struct tls_store *servers = NULL;
+	struct fail why;
+
+	if (weir_load_tls(w->config, &clients, &why) < 0 || (servers = tls_store_new(w->config, &why)) == NULL)
+		log_warning(w->log, "run_as = %s: %s; a reload will fail: chgrp and chmod 640", w->config->run_as,
+			    why.text);
+	tls_context_unref(clients);
+	tls_store_unref(servers);
+}
+
 /* Now, as the new user. */
 static void
 warn_of_files(const struct weir *w)
@@ -96,6 +111,10 @@ warn_of_files(const struct weir *w)
 	warn_if_closed(w, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
 	if (c->auth_method != AUTH_TRUST)
 		warn_if_closed(w, c->users_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	if (c->auth_method == AUTH_HBA)
+		warn_if_closed(w, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	warn_if_closed(w, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	warn_of_tls_files(w);
 	if (c->log_destination[0] == '/')
 		warn_if_closed(w, c->log_destination, W_OK, "it can't be opened again after a rotation");
 	if (c->slow_file[0] == '/')

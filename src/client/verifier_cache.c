@@ -4,6 +4,8 @@
 #include "net/workers.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <uthash.h>
 
 #define SALT_LEN 16
+#define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */
 
 TAILQ_HEAD(ticket_line, verifier_ticket);
 
@@ -28,7 +31,7 @@ struct verifier_derivation {
 
 struct kept {
 	UT_hash_handle hh;
-	char *password;
+	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which is kept once: where users are */
 	struct scram_verifier verifier; /* its iterations are known from the beginning */
 	struct verifier_derivation *derivation; /* NULL: verifier is complete */
 	char user[];
@@ -36,6 +39,7 @@ struct kept {
 
 struct verifier_cache {
 	struct workers *workers;
+	uint8_t fingerprint_key[FINGERPRINT_LEN];
 	struct kept *table;
 };
 
@@ -48,14 +52,20 @@ free_password(char *password)
 }
 
 static void
+free_kept(struct kept *k)
+{
+	if (k != NULL)
+		OPENSSL_cleanse(k, sizeof(*k));
+	free(k);
+}
+
+static void
 remove_kept(struct verifier_cache *cache, struct kept *k)
 {
 	HASH_DELETE(hh, cache->table, k);
 	if (k->derivation != NULL)
 		k->derivation->entry = NULL;
-	free_password(k->password);
-	OPENSSL_cleanse(&k->verifier, sizeof(k->verifier));
-	free(k);
+	free_kept(k);
 }
 
 struct verifier_cache *
@@ -63,8 +73,11 @@ verifier_cache_new(struct workers *workers)
 {
 	struct verifier_cache *cache = calloc(1, sizeof(*cache));
 
-	if (cache != NULL)
-		cache->workers = workers;
+	if (cache == NULL || RAND_bytes(cache->fingerprint_key, FINGERPRINT_LEN) != 1) {
+		free(cache);
+		return NULL;
+	}
+	cache->workers = workers;
 	return cache;
 }
 
@@ -85,13 +98,26 @@ verifier_cache_free(struct verifier_cache *cache)
 	if (cache == NULL)
 		return;
 	verifier_cache_clear(cache);
+	OPENSSL_cleanse(cache, sizeof(*cache));
 	free(cache);
 }
 
-static bool
-is_of(const struct kept *k, const char *password, uint32_t iterations)
+static int
+take_fingerprint(const struct verifier_cache *cache, const char *password, uint8_t out[FINGERPRINT_LEN])
 {
-	return k->verifier.iterations == iterations && strcmp(k->password, password) == 0;
+	return HMAC(EVP_sha256(), cache->fingerprint_key, FINGERPRINT_LEN, (const uint8_t *)password, strlen(password),
+		    out, NULL) == NULL
+		   ? -1
+		   : 0;
+}
+
+static bool
+is_of(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
+{
+	uint8_t fingerprint[FINGERPRINT_LEN];
+
+	return k->verifier.iterations == iterations && take_fingerprint(cache, password, fingerprint) == 0 &&
+	       CRYPTO_memcmp(k->fingerprint, fingerprint, FINGERPRINT_LEN) == 0;
 }
 
 const struct scram_verifier *
@@ -100,7 +126,7 @@ verifier_cache_find(const struct verifier_cache *cache, const char *user, const 
 	struct kept *k;
 
 	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
-	return k != NULL && k->derivation == NULL && is_of(k, password, iterations) ? &k->verifier : NULL;
+	return k != NULL && k->derivation == NULL && is_of(cache, k, password, iterations) ? &k->verifier : NULL;
 }
 
 static void
@@ -169,13 +195,13 @@ new_derivation(const char *password, uint32_t iterations)
 }
 
 static struct kept *
-new_kept(const char *user, const char *password, uint32_t iterations)
+new_kept(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
 {
 	size_t len = strlen(user);
 	struct kept *k = calloc(1, sizeof(*k) + len + 1);
 
-	if (k == NULL || (k->password = strdup(password)) == NULL) {
-		free(k);
+	if (k == NULL || take_fingerprint(cache, password, k->fingerprint) < 0) {
+		free_kept(k);
 		return NULL;
 	}
 	memcpy(k->user, user, len + 1);
@@ -194,7 +220,7 @@ static int
 begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
       struct verifier_ticket *ticket, struct fail *why)
 {
-	struct kept *k = new_kept(user, password, iterations);
+	struct kept *k = new_kept(cache, user, password, iterations);
 	struct verifier_derivation *d = new_derivation(password, iterations);
 
 	if (k == NULL || d == NULL)
@@ -209,9 +235,7 @@ begin(struct verifier_cache *cache, const char *user, const char *password, uint
 		return 0;
 	}
 	free_derivation(d);
-	if (k != NULL)
-		free_password(k->password);
-	free(k);
+	free_kept(k);
 	return -1;
 }
 
@@ -222,7 +246,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 	struct kept *k;
 
 	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
-	if (k != NULL && k->derivation != NULL && is_of(k, password, iterations)) {
+	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
 		wait_for(k->derivation, ticket);
 		return 0;
 	}

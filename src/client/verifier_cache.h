@@ -7,8 +7,9 @@
  * Timing: the first login of such a user after a reload takes those milliseconds longer than others', and than a
  * stranger's. It tells that the user exists, to whoever comes first; users with SCRAM secrets don't show it.
  *
- * Owns:   the verifiers, copies of the passwords they are of; all wiped.
- * Always: what was begun before verifier_cache_clear is told to those who wait for it, but not kept.
+ * Owns:   the verifiers, and fingerprints of the passwords they are of; copies of those only while they are derived
+ * from. All is wiped. Always: what was begun before verifier_cache_clear is told to those who wait for it, but not
+ * kept.
  */
 #ifndef PGWEIR_CLIENT_VERIFIER_CACHE_H
 #define PGWEIR_CLIENT_VERIFIER_CACHE_H

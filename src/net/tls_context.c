@@ -239,7 +239,8 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	ERR_clear_error();
 	if (is_set(s->ciphers) && SSL_CTX_set_cipher_list(c, s->ciphers) != 1)
 		return fail_set(why, "F0000", "ciphers = %.200s: OpenSSL knows none of these", s->ciphers);
-	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	/* Clients send passwords: OpenSSL's buffers, which it gives back to malloc as they are, must not keep them. */
+	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
 	/* Resumption by tickets alone: no memory here, and void with the keys of this context. */
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(c, id, 16);

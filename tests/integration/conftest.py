@@ -4,6 +4,7 @@ PGWEIR_BIN    the program under test (default: build/pgweir, else ./pgweir)
 PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promises to leave as it is must pass there
               too, so that a test of replies is first proved right against the real thing; tests of what only pgweir
               has (marked weir_only) are skipped.
+PGWEIR_TEST_TLS 1: TLS on both sides of pgweir, verified: what pgweir does must be the same (see transport.py)
 PG_BIN        PostgreSQL's server programs
 """
 
@@ -20,6 +21,7 @@ from fakeserver import FakeServer  # noqa: E402
 from postgres import Postgres  # noqa: E402
 from tap import Tap  # noqa: E402
 from waiting import wait_until  # noqa: E402
+import transport  # noqa: E402
 from weir import DIRECT, Weir, find_binary, is_sanitized  # noqa: E402
 
 
@@ -34,6 +36,11 @@ def pytest_collection_modifyitems(items):
         skip = pytest.mark.skip(reason="only pgweir does this, and PGWEIR_DIRECT is set")
         for item in items:
             if "weir_only" in item.keywords:
+                item.add_marker(skip)
+    if transport.IS_TLS:
+        skip = pytest.mark.skip(reason="it says itself what is encrypted, and PGWEIR_TEST_TLS is set")
+        for item in items:
+            if "own_transport" in item.keywords:
                 item.add_marker(skip)
 
 

@@ -9,12 +9,12 @@ is ordinary; fake.script = script changes those to come, fake.answer = function(
 (return True: it was answered).
 """
 
-import select
 import socket
 import struct
 import threading
 import time
 
+import transport
 from rawwire import CANCEL_REQUEST, GSSENC_REQUEST, SSL_REQUEST, cstr, message
 from waiting import free_port
 
@@ -153,7 +153,7 @@ class FakeConnection:
         return kind, body
 
     def has_bytes(self, seconds=0.0):
-        return bool(self.buffer) or bool(select.select([self.sock], [], [], seconds)[0])
+        return bool(self.buffer) or transport.is_readable(self.sock, seconds)
 
     def close(self):
         self.is_open = False
@@ -163,6 +163,12 @@ class FakeConnection:
             pass
         self.sock.close()
 
+    def start_tls(self):
+        try:
+            self.sock = transport.TlsSocket(self.sock, transport.material().server, is_server=True)
+        except OSError as err:              # an SSLError is one
+            raise Gone(str(err)) from err
+
     def wait_gone(self):
         """Reads and forgets until the other side closes."""
         while True:
@@ -171,12 +177,16 @@ class FakeConnection:
     # login
 
     def read_startup(self):
-        """Answers SSLRequest and GSSENCRequest with N; a CancelRequest is noted and ends the script."""
+        """Answers SSLRequest and GSSENCRequest with N (or, in a suite with TLS, SSLRequest with S and what follows); a
+        CancelRequest is noted and ends the script."""
         while True:
             length, = struct.unpack("!i", self.read_bytes(4))
             body = self.read_bytes(length - 4)
             code, = struct.unpack_from("!i", body)
-            if code in (SSL_REQUEST, GSSENC_REQUEST):
+            if code == SSL_REQUEST and transport.IS_TLS:
+                self.send(b"S")
+                self.start_tls()
+            elif code in (SSL_REQUEST, GSSENC_REQUEST):
                 self.send(b"N")
             elif code == CANCEL_REQUEST:
                 self.server.cancels.append(body[4:])

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg2
 import psycopg2.extras
 
+import transport
 from rawwire import md5_secret, scram_verifier
 from waiting import free_port, wait_until
 
@@ -100,8 +101,20 @@ class Postgres:
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
             file.write(conf)
         (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
+        if transport.IS_TLS:
+            self.use_tls(transport.material())
         self.start()
         self._populate()
+
+    def use_tls(self, made):
+        """From the next start on. PostgreSQL wants to own its key."""
+        owner = os.stat(self.data)
+        for source, name in ((made.certificate, "server.crt"), (made.key, "server.key")):
+            shutil.copy(source, self.data / name)
+            os.chown(self.data / name, owner.st_uid, owner.st_gid)
+            os.chmod(self.data / name, 0o600)
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write("ssl = on\n")
 
     def _run(self, program, *arguments):
         done = subprocess.run([*self.prefix, str(self.bin / program), *map(str, arguments)], cwd="/",

@@ -5,12 +5,14 @@ import base64
 import hashlib
 import hmac
 import os
-import select
 import socket
 import ssl
 import struct
 import time
 from typing import NamedTuple
+
+import transport
+from transport import is_readable
 
 PROTOCOL_3_0 = 3 << 16
 SSL_REQUEST = 80877103
@@ -247,13 +249,6 @@ def md5_secret(user, password):
 
 # --- the connection ---------------------------------------------------------------------------------------------
 
-def is_readable(sock, seconds):
-    """poll: select knows no descriptor above 1023."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
-
-
 class Wire:
     """One connection. Reads block for at most `timeout` seconds, then raise."""
 
@@ -274,6 +269,8 @@ class Wire:
         self.parameters = {}
         self.key = None
         self.login_replies = []
+        if isinstance(address, transport.Address):
+            self._start_tls_of_the_suite(address[0])
 
     def __enter__(self):
         return self
@@ -282,6 +279,23 @@ class Wire:
         self.close()
 
     # TLS
+
+    def _start_tls_of_the_suite(self, host):
+        try:
+            self.sock.sendall(ssl_request())
+            letter = self.sock.recv(1)
+        except ConnectionError:
+            letter = b""
+        if letter in (b"", b"E"):               # refused before TLS: who reads will see
+            self.buffer += letter
+            return
+        if letter != b"S":
+            raise WireError(f"the answer to SSLRequest was {letter!r}")
+        try:
+            self.sock = transport.TlsSocket(self.sock, transport.material().client, host)
+        except (OSError, ssl.SSLError):
+            self.sock.close()
+            raise
 
     def start_tls(self, context, server_hostname=None, session=None, is_direct=False):
         """SSLRequest first, unless is_direct. The answer must be S."""

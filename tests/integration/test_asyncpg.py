@@ -5,13 +5,15 @@ import asyncio
 import asyncpg
 import pytest
 
+import transport
+
 
 @pytest.fixture
 def run(weir):
     """Runs a coroutine function with a way to connect."""
     def runner(function, **pool):
         host, port = weir.address
-        words = {"host": host, "port": port, "user": "web", "database": "app", "ssl": False}
+        words = {"host": host, "port": port, "user": "web", "database": "app", "ssl": transport.context()}
 
         async def main():
             if pool:

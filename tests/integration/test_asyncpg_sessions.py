@@ -10,6 +10,8 @@ import json
 import asyncpg
 import pytest
 
+import transport
+
 
 @pytest.fixture
 def run(busy):
@@ -18,7 +20,7 @@ def run(busy):
 
     def runner(function):
         async def main():
-            words = {"host": host, "port": port, "user": "web", "database": "app", "ssl": False}
+            words = {"host": host, "port": port, "user": "web", "database": "app", "ssl": transport.context()}
             await asyncio.wait_for(asyncio.gather(*(function(words, number) for number in (1, 2))), 40)
         asyncio.run(main())
     return runner
@@ -305,7 +307,7 @@ def test_what_tortoise_does(run):
 def test_a_database_created_used_and_dropped(busy):
     """As Tortoise's, Django's and Rails' test runners do, all of it through the pooler."""
     host, port = busy.address
-    words = {"host": host, "port": port, "user": "web", "ssl": False}
+    words = {"host": host, "port": port, "user": "web", "ssl": transport.context()}
 
     async def main():
         admin = await asyncpg.connect(**words, database="app")

@@ -153,6 +153,7 @@ def test_bytes_behind_a_cancel_request_are_ignored(weir):
         assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
 
 
+@pytest.mark.own_transport
 def test_cancel_after_an_ssl_request(weir):
     """libpq from version 17 on asks for encryption first."""
     from rawwire import Wire, cancel_request, ssl_request

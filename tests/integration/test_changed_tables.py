@@ -10,6 +10,7 @@ import threading
 import asyncpg
 import pytest
 
+import transport
 from rawwire import (bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
 
 SELECT = bind("", "s") + describe("P") + execute() + sync()
@@ -447,7 +448,7 @@ def test_asyncpg_goes_on_when_a_column_becomes_wider(weir, rows):
     host, port = weir.address
 
     async def main():
-        connection = await asyncpg.connect(host=host, port=port, user="web", database="app", ssl=False)
+        connection = await asyncpg.connect(host=host, port=port, user="web", database="app", ssl=transport.context())
         for turn in range(6):
             assert await connection.fetchval(f"SELECT v FROM {rows} WHERE id = $1", 1) == "x"
             if turn == 2:

@@ -10,6 +10,7 @@ import psycopg2.extras
 import pytest
 
 import rawwire
+import transport
 from rawwire import errors, one_statement, query, shape, sync, texts
 from waiting import wait_until
 from weir import timed
@@ -262,8 +263,8 @@ def test_asyncpg_asks_it(weir):
 
     async def run():
         host, port = weir.address
-        connection = await asyncpg.connect(host=host, port=port, user="admin", database="pgweir", ssl=False,
-                                           statement_cache_size=0)
+        connection = await asyncpg.connect(host=host, port=port, user="admin", database="pgweir",
+                                           ssl=transport.context(), statement_cache_size=0)
         try:
             rows = await connection.fetch("SHOW LISTS")
             assert rows[0]["list"] == "databases"

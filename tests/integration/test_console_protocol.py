@@ -15,6 +15,7 @@ import psycopg2.extras
 import pytest
 import sqlalchemy
 
+import transport
 from rawwire import (WireClosed, bind, close, cstr, describe, errors, execute, flush, message, one_statement, parse,
                      query, shape, sync, texts)
 from waiting import wait_until
@@ -476,8 +477,8 @@ def test_psycopg_binary_prepared_and_pipelined(weir):
 def test_asyncpg_with_its_caches_and_reset(weir):
     async def run():
         host, port = weir.address
-        pool = await asyncpg.create_pool(host=host, port=port, user="admin", database="pgweir", ssl=False, min_size=1,
-                                         max_size=2)
+        pool = await asyncpg.create_pool(host=host, port=port, user="admin", database="pgweir", min_size=1, max_size=2,
+                                         ssl=transport.context())
         async with pool:
             for _ in range(3):
                 async with pool.acquire() as connection:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+import transport
+
 JDBC = "/usr/share/java/postgresql.jar"
 DRIVERS = Path(__file__).parent / "drivers"
 ROW = re.compile(r"""^\s*@?row\s*\(?\s*["'](\w+)["']|\bROW\((\w+)\),""", re.MULTILINE)
@@ -72,27 +74,29 @@ def rows():
             yield pytest.param(stack, name, id=f"{stack}-{name}")
 
 
-@pytest.fixture(scope="session")
-def program(tmp_path_factory):
-    """The words that run a stack; compiled once for all of pytest's workers."""
+def compiled(tmp_path_factory, stack, name, compile_words, run):
+    """The words that run a program, which is compiled once for all of pytest's workers."""
     root = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
         root = root.parent
+    source, out = DRIVERS / name, root / f"driver-{stack}"
+    if compile_words is not None:
+        with open(root / f"driver-{stack}.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not out.exists():
+                made = root / f"driver-{stack}.part"
+                made.mkdir(exist_ok=True)
+                check(compile_words(source, made), env={**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0",
+                                                        "GOPATH": "/usr/share/gocode", "GOFLAGS": "",
+                                                        "GOCACHE": str(root / "gocache")})
+                made.rename(out)
+    return [word.format(source=source, out=out) for word in run]
 
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
     def words(stack):
-        name, compile_words, run = STACKS[stack]
-        source, out = DRIVERS / name, root / f"driver-{stack}"
-        if compile_words is not None:
-            with open(root / f"driver-{stack}.lock", "w", encoding="utf-8") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not out.exists():
-                    made = root / f"driver-{stack}.part"
-                    made.mkdir(exist_ok=True)
-                    check(compile_words(source, made), env={**os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0",
-                                                            "GOPATH": "/usr/share/gocode", "GOFLAGS": "",
-                                                            "GOCACHE": str(root / "gocache")})
-                    made.rename(out)
-        return [word.format(source=source, out=out) for word in run]
+        return compiled(tmp_path_factory, stack, *STACKS[stack])
     return words
 
 
@@ -106,7 +110,7 @@ def check(words, **more):
 def surroundings(weir):
     host, port = weir.address
     return {"PATH": os.environ["PATH"], "HOME": str(weir.directory), "LANG": "C.UTF-8", "TZ": "UTC", "PGHOST": host,
-            "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": "app", "PGSSLMODE": "disable",
+            "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": "app", **transport.environment(),
             "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10"}
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 import rawwire
+import transport
 from fakeserver import FakeServer
 from rawwire import Wire, shape
 from tap import Tap
@@ -57,3 +58,14 @@ def test_the_metrics_parser_reads_escapes_and_refuses_doubles():
     assert parse_metrics(text) == {("a_total", (("database", 'x"y\\z\n'), ("user", "u"))): 2.0, ("a_total", ()): 3.0}
     with pytest.raises(AssertionError):
         parse_metrics("a 1\na 2\n")
+
+
+@pytest.mark.skipif(not transport.IS_TLS, reason="PGWEIR_TEST_TLS is not set")
+@pytest.mark.weir_only
+def test_both_sides_are_encrypted(weir):
+    weir.start()
+    of_mine = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    assert weir.connect().execute(of_mine).fetchone() == (True,)
+    assert weir.raw().value(of_mine) == "t"
+    assert {row["tls"][:7] for row in weir.console("SHOW CLIENTS")} == {"TLSv1.3"}
+    assert {row["tls"][:7] for row in weir.console("SHOW SERVERS")} == {"TLSv1.3"}

@@ -12,7 +12,7 @@ from rawwire import Wire, md5_secret, message, scram_verifier, startup
 from test_login import auth_codes
 from waiting import wait_until
 
-pytestmark = pytest.mark.weir_only
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 

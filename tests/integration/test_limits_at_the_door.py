@@ -395,6 +395,7 @@ def test_those_who_have_spoken_stay_longer_than_the_silent(weir):
         one.close()
 
 
+@pytest.mark.own_transport
 def test_a_crowd_that_speaks_but_proves_nothing_keeps_nobody_from_his_handshake(weir):
     weir.start(method="scram-sha-256")
     slow = weir.wire()

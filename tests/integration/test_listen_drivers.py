@@ -11,6 +11,8 @@ import asyncpg
 import psycopg
 import pytest
 
+import transport
+
 HERE = Path(__file__).parent
 
 
@@ -64,7 +66,7 @@ def test_psycopg2_in_transactions(pool):
 def test_psycopg2_listens_asynchronously(pool):
     host, port = pool.address
     import psycopg2  # pylint: disable=import-outside-toplevel
-    connection = pool.keep(psycopg2.connect(host=host, port=port, user="web", dbname="app", sslmode="disable",
+    connection = pool.keep(psycopg2.connect(host=host, port=port, user="web", dbname="app", **transport.libpq_words(),
                                             async_=1))
 
     def wait():
@@ -178,5 +180,5 @@ def test_node_postgres_notifications(pool):
     done = subprocess.run(["node", str(HERE / "pg_suite.js"), "notifications"], capture_output=True, text=True,
                           timeout=50, check=False,
                           env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web",
-                               "PGDATABASE": "app", "PGSSLMODE": "disable"})
+                               "PGDATABASE": "app", **transport.environment()})
     assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr

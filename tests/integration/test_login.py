@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 
 import rawwire
+import transport
 from fakeserver import FakeServer, auth
 from rawwire import Scram, Wire, md5_secret, message, query, scram_verifier, shape, startup
 from weir import timed
@@ -211,7 +212,7 @@ def scram_wire(weir):
         wire = weir.wire()
         wire.send(startup("scramuser"))
         reply = wire.read()
-        assert reply.type == "R" and reply.body == struct.pack("!i", 10) + b"SCRAM-SHA-256\0\0"
+        assert reply.type == "R" and reply.body == struct.pack("!i", 10) + transport.SCRAM_OFFER
         return wire
     return begin
 
@@ -242,6 +243,7 @@ def test_scram_without_initial_data(scram_wire):
     assert wire.read().body[4:] == scram.expected_final
 
 
+@pytest.mark.own_transport
 def test_scram_from_a_client_that_would_bind_a_channel_if_there_were_one(scram_wire):
     wire, scram = scram_wire(), Scram("scram-secret", gs2="y,,")
     wire.send(scram.initial_response())
@@ -466,6 +468,7 @@ def own_address():
 
 
 @pytest.mark.weir_only
+@pytest.mark.own_transport
 @pytest.mark.parametrize("is_near", [True, False], ids=["loopback", "network"])
 def test_a_password_goes_in_clear_text_over_loopback_only(weir, is_near):
     """plainuser's pg_hba.conf line, on a server that anybody could listen to."""

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+import transport
+
 
 @pytest.fixture(scope="module")
 def pgbench_tables(postgres):
@@ -17,7 +19,7 @@ def pgbench_tables(postgres):
 
 def run(*words, text=None, **environment):
     done = subprocess.run([str(word) for word in words], input=text, capture_output=True, text=True, timeout=50,
-                          env={**os.environ, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable", **environment},
+                          env={**os.environ, **transport.environment(), "PGGSSENCMODE": "disable", **environment},
                           check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import transport
+
 HERE = Path(__file__).parent
 
 
@@ -13,7 +15,7 @@ def node(weir, case, **environment):
     host, port = weir.address
     done = subprocess.run(["node", str(HERE / "pg_suite.js"), case], capture_output=True, text=True, timeout=50,
                           check=False, env={**os.environ, "PGHOST": host, "PGPORT": str(port), "PGUSER": "web",
-                                            "PGDATABASE": "app", "PGSSLMODE": "disable", **environment})
+                                            "PGDATABASE": "app", **transport.environment(), **environment})
     assert done.returncode == 0 and done.stdout.strip() == "ok", done.stderr
 
 

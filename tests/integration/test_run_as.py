@@ -128,6 +128,25 @@ def test_a_user_that_does_not_exist_is_an_error(weir):
     assert ended.returncode == 1 and "run_as = no_such_one: there is no such system user" in ended.stderr
 
 
+@pytest.mark.own_transport
+@pytest.mark.parametrize("what", ["of ours to clients", "of ours to PostgreSQL", "hba_file"])
+def test_files_that_only_root_reads_are_told_at_the_start(weir, reachable, authority, what):
+    made = authority.issue("run_as")                                 # its key is root's, 0600
+    hba = weir.directory / "hba.conf"
+    hba.write_text("host all all all trust\n", encoding="utf-8")
+    hba.chmod(0o600 if what == "hba_file" else 0o644)
+    side = {"of ours to clients": "tls_client", "of ours to PostgreSQL": "tls_server"}.get(what)
+    sections = {side: {"certificate_file": made.certificate, "key_file": made.key}} if side else {}
+    authority.directory.parent.chmod(0o711)
+    weir.configure(sections={"pgweir": {"run_as": USER}, **sections}, method="hba", hba_file=hba)
+    weir.write_config()
+    os.chown(weir.ini, UID, -1)
+    weir.launch([str(weir.ini)])
+    path = made.key if side else hba
+    wait_until(lambda: re.search(rf"run_as = nobody: .*{re.escape(str(path))}.*a reload will fail", weir.log()), 5)
+    assert weir.raw().value("SELECT 1") == "1"
+
+
 def test_only_root_becomes_another(weir, reachable):
     os.chown(weir.directory, UID, -1)
     weir.configure(sections={"pgweir": {"run_as": "daemon"}, "slow_query": {"file": "stderr"}})

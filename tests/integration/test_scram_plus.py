@@ -17,6 +17,8 @@ from fakeserver import auth
 from postgres import Postgres
 from rawwire import Scram, message, scram_verifier, ssl_request, startup
 
+pytestmark = pytest.mark.own_transport
+
 ALGORITHMS = {
     "RSA with SHA-256": ("rsa:2048", "sha256", hashlib.sha256),
     "RSA with SHA-512": ("rsa:2048", "sha512", hashlib.sha512),

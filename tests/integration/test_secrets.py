@@ -1,10 +1,12 @@
 """Passwords: they are in no log and no answer, and in memory nowhere but where they are kept."""
 
 import re
+import ssl
 import subprocess
 
 import pytest
 
+import rawwire
 from rawwire import LoginRefused, md5_secret, message, query, scram_verifier, startup
 from waiting import wait_until
 
@@ -96,6 +98,21 @@ def test_a_password_of_one_who_left_in_the_middle_is_wiped(weir):
     wait_until(lambda: copies(weir) == 1, 5)                          # it waits for the rest
     wire.close()
     wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0, 5)
+    wait_until(lambda: copies(weir) == 0, 5)
+
+
+def test_openssl_keeps_no_password(weir, authority):
+    """It decrypts into buffers of its own, and gives them back when they are empty."""
+    made = authority.issue("secrets", "/CN=localhost", "DNS:localhost")
+    start(weir, method="md5", sections={"tls_client": {"certificate_file": made.certificate, "key_file": made.key},
+                                        "limits": {"login_failure_delay": "10ms"}})
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    wire = rawwire.Wire((weir.host, weir.port)).start_tls(context, "localhost")
+    wire.send(startup("web", "app"))
+    wire.read()
+    wire.send(message("p", b"x" * 200 + SECRET.encode() + b"y" * 1000)[:500])
+    wait_until(lambda: copies(weir) == 1, 5)                          # it waits for the rest
+    wire.close()
     wait_until(lambda: copies(weir) == 0, 5)
 
 

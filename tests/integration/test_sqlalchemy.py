@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base, relationship
 from sqlalchemy.pool import NullPool
 
+import transport
+
 Base = declarative_base()
 
 
@@ -210,7 +212,7 @@ def test_the_asynchronous_engine_with_asyncpg(weir, options):
 
     async def main():
         engine = create_async_engine(weir.url(scheme="postgresql+asyncpg", query=""),
-                                     connect_args={"ssl": False}, **options)
+                                     connect_args={"ssl": transport.context()}, **options)
         try:
             async def one(number):
                 async with AsyncSession(engine) as session:

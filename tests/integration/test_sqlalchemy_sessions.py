@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, declarative_base
 from sqlalchemy.pool import NullPool, StaticPool
 
+import transport
 from crowd import in_clients
 
 
@@ -239,7 +240,7 @@ def test_the_asynchronous_engine(busy, options):
     """With asyncpg: prepared statements under names of its own, kept by its dialect's cache."""
     async def client(number):
         engine = create_async_engine(busy.url(scheme="postgresql+asyncpg", query=""), **options, connect_args={
-            "ssl": False, "server_settings": {"search_path": f"tenant_{number}, public", "jit": "off"}})
+            "ssl": transport.context(), "server_settings": {"search_path": f"tenant_{number}, public", "jit": "off"}})
         table = f"sa_async_{number}"
 
         async def use(turn):

@@ -25,6 +25,7 @@ def test_a_startup_packet_in_pieces(weir, piece):
         assert wire.value("SHOW application_name") == "slowly"
 
 
+@pytest.mark.own_transport
 def test_everything_in_single_bytes(weir):
     weir.start()
     with weir.wire() as wire:
@@ -54,6 +55,7 @@ def test_the_database_is_the_users_name_when_not_given(weir):
 ONLY_WEIR = pytest.mark.weir_only           # a PostgreSQL built with GSSAPI says G
 
 
+@pytest.mark.own_transport
 @pytest.mark.parametrize("requests", [
     pytest.param([ssl_request], id="ssl"),
     pytest.param([gssenc_request], id="gss", marks=ONLY_WEIR),
@@ -70,6 +72,7 @@ def test_encryption_requests_are_answered_by_no_and_login_goes_on(weir, requests
         assert wire.query("SELECT 1")
 
 
+@pytest.mark.own_transport
 @pytest.mark.parametrize("request_", [ssl_request, pytest.param(gssenc_request, marks=ONLY_WEIR)])
 def test_a_second_encryption_request_of_a_kind_is_refused(weir, request_):
     weir.start()
@@ -82,6 +85,7 @@ def test_a_second_encryption_request_of_a_kind_is_refused(weir, request_):
     assert_works(weir)
 
 
+@pytest.mark.own_transport
 def test_bytes_behind_an_ssl_request_are_never_taken_for_an_encrypted_session(weir):
     """Either refused, or, as the answer is N, taken for what they are."""
     weir.start()

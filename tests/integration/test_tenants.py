@@ -464,24 +464,28 @@ def by_name(weir, host, user="web", password="acme-secret"):
                                               password=password)))
 
 
+@pytest.mark.own_transport
 @pytest.mark.parametrize("host", ["acme.pooler.test", "ACME.Pooler.Test"])
 def test_by_the_server_name(secure, host):
     weir = secure()
     assert by_name(weir, host).execute("SELECT current_database()").fetchone() == ("app",)
 
 
+@pytest.mark.own_transport
 def test_a_server_name_outside_of_the_domain_names_no_tenant(secure):
     weir = secure()
     connection = by_name(weir, "pooler.test", user="web.globex", password="globex-secret")
     assert connection.execute("SELECT current_database()").fetchone() == ("app2",)
 
 
+@pytest.mark.own_transport
 def test_a_server_name_and_a_user_that_contradict(secure):
     weir = secure()
     with pytest.raises(psycopg.OperationalError, match="tenant"):
         by_name(weir, "acme.pooler.test", user="web.globex", password="globex-secret")
 
 
+@pytest.mark.own_transport
 def test_without_a_domain_the_first_part_counts(secure):
     weir = secure(domain="", ways="sni")
     assert by_name(weir, "globex.db", password="globex-secret").execute(

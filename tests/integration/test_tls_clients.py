@@ -13,7 +13,7 @@ import rawwire
 from rawwire import WireClosed, WireError, errors, query
 from waiting import wait_until
 
-pytestmark = pytest.mark.weir_only
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from postgres import Postgres
 from rawwire import query
 from waiting import free_port, wait_until
 
-pytestmark = pytest.mark.weir_only
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 
 def own_file(cluster, made, name):

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import transport
 from crowd import in_clients
 
 
@@ -17,7 +18,7 @@ def tool(busy):
         words = [str(path) if path.exists() else shutil.which(program) or program, *map(str, arguments)]
         host, port = busy.address
         env = {"PATH": os.environ["PATH"], "HOME": str(busy.directory), "LANG": "C.UTF-8", "PGHOST": host,
-               "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": database, "PGSSLMODE": "disable",
+               "PGPORT": str(port), "PGUSER": "web", "PGDATABASE": database, **transport.environment(),
                "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", **environment}
         done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=50, check=False, env=env,
                               cwd=busy.directory)

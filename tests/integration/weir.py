@@ -19,6 +19,7 @@ import psycopg2
 import pytest
 
 import rawwire
+import transport
 from postgres import PASSWORDS
 from waiting import free_port, wait_until
 
@@ -92,7 +93,8 @@ class Weir:
 
     @property
     def address(self):
-        return (self.postgres.host, self.postgres.port) if self.direct else (self.host, self.port)
+        address = (self.postgres.host, self.postgres.port) if self.direct else (self.host, self.port)
+        return transport.Address(address) if transport.IS_TLS else address
 
     def upstream(self, **words):
         """libpq's words for an upstream: PostgreSQL itself unless said otherwise."""
@@ -100,6 +102,14 @@ class Weir:
         return " ".join(f"{key}={value}" for key, value in words.items())
 
     def default_config(self):
+        config = self._plain_config()
+        if transport.IS_TLS:
+            made = transport.material()
+            config["tls_client"] = {"certificate_file": made.certificate, "key_file": made.key}
+            config["tls_server"] = {"mode": "verify-full", "ca_file": made.ca}
+        return config
+
+    def _plain_config(self):
         return {
             "pgweir": {"listen": f"{self.host}:{self.port}"},
             "pool": {"pool_size": 10, "max_overflow": 0, "pool_timeout": "20s"},
@@ -196,6 +206,11 @@ class Weir:
         return self._answers()
 
     def _answers(self):
+        listen = self.config.get("pgweir", {}).get("listen", "")
+        paths = [item.removeprefix("unix:") for item in ([listen] if isinstance(listen, str) else listen)
+                 if item.startswith("unix:")]
+        if not all(os.path.exists(path) for path in paths):
+            return False                    # sockets come after the port
         try:
             socket.create_connection((self.host, self.port), 1).close()
             return True
@@ -333,13 +348,16 @@ class Weir:
 
     def dsn(self, user="web", database="app", **words):
         host, port = self.address
-        words = {"host": host, "port": port, "user": user, "dbname": database, "sslmode": "disable",
-                 "gssencmode": "disable", "connect_timeout": 10, **words}
+        words = {"host": host, "port": port, "user": user, "dbname": database, "gssencmode": "disable",
+                 "connect_timeout": 10, **transport.libpq_words(), **words}
         return " ".join("%s='%s'" % (key, str(value).replace("\\", "\\\\").replace("'", "\\'"))
                         for key, value in words.items())
 
-    def url(self, user="web", database="app", scheme="postgresql", password=None, query="?sslmode=disable"):
+    def url(self, user="web", database="app", scheme="postgresql", password=None, query=None):
+        """query: "?..."; None: how libpq is told to use TLS or not to."""
         host, port = self.address
+        if query is None:
+            query = "?" + "&".join(f"{key}={value}" for key, value in transport.libpq_words().items())
         secret = f":{password}" if password else ""
         return f"{scheme}://{user}{secret}@{host}:{port}/{database}{query}"
 

@@ -41,7 +41,9 @@ public class Jdbc {
     static Connection connect(String more) throws SQLException {
         Map<String, String> env = System.getenv();
         return DriverManager.getConnection("jdbc:postgresql://" + env.get("PGHOST") + ":" + env.get("PGPORT") + "/"
-            + env.get("PGDATABASE") + "?user=" + env.get("PGUSER") + "&sslmode=disable&gssEncMode=disable" + more);
+            + env.get("PGDATABASE") + "?user=" + env.get("PGUSER") + "&sslmode=" + env.get("PGSSLMODE")
+            + (env.containsKey("PGSSLROOTCERT") ? "&sslrootcert=" + env.get("PGSSLROOTCERT") : "")
+            + "&gssEncMode=disable" + more);
     }
 
     static Object value(Connection db, String sql, Object... values) throws SQLException {

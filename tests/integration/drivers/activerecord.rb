@@ -5,7 +5,7 @@ require_relative 'rows'
 
 ADDRESS = {
   adapter: 'postgresql', host: ENV['PGHOST'], port: ENV['PGPORT'], username: ENV['PGUSER'], database: ENV['PGDATABASE'],
-  pool: 6, sslmode: 'disable'
+  pool: 6, sslmode: ENV['PGSSLMODE']
 }.freeze
 
 # Each client has its own connection handler: a base class, so that both of a row are there at once.

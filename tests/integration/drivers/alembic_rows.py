@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from rows import DATABASE, HOST, PORT, USER, row, run
 
-URL = f"postgresql://{USER}@{HOST}:{PORT}/{DATABASE}?sslmode=disable"
+URL = f"postgresql://{USER}@{HOST}:{PORT}/{DATABASE}"
 ONE_AT_A_TIME = threading.Lock()        # Alembic's context is a proxy of its module: not for threads
 
 ENV = """

@@ -3,23 +3,23 @@
 import django
 from django.conf import settings
 
-from rows import DATABASE, HOST, PORT, USER, at_once, row, run
+from rows import DATABASE, HOST, PORT, SSLMODE, USER, at_once, row, run
 
 
 def database(**more):
     return {"ENGINE": "django.db.backends.postgresql", "NAME": DATABASE, "USER": USER, "HOST": HOST, "PORT": PORT,
-            "CONN_MAX_AGE": None, "OPTIONS": {"sslmode": "disable"}, **more}
+            "CONN_MAX_AGE": None, "OPTIONS": {"sslmode": SSLMODE}, **more}
 
 
 def options(number):
-    return {"sslmode": "disable", "application_name": f"shop {number}",
+    return {"sslmode": SSLMODE, "application_name": f"shop {number}",
             "options": f"-c search_path=tenant_{number} -c statement_timeout=7s"}
 
 
 settings.configure(
     DATABASES={"default": database(), "japan": database(TIME_ZONE="Asia/Tokyo"),
                "tenant_1": database(OPTIONS=options(1)), "tenant_2": database(OPTIONS=options(2)),
-               "serializable": database(OPTIONS={"sslmode": "disable", "isolation_level": 3})},
+               "serializable": database(OPTIONS={"sslmode": SSLMODE, "isolation_level": 3})},
     USE_TZ=True, TIME_ZONE="Europe/Berlin", SECRET_KEY="x", DEFAULT_AUTO_FIELD="django.db.models.AutoField",
     INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"])
 django.setup()

@@ -38,7 +38,7 @@ func fails(code string, err error) {
 }
 
 func open(more string) *sql.DB {
-	db, err := sql.Open("postgres", "sslmode=disable "+more)
+	db, err := sql.Open("postgres", more)
 	must(err)
 	return db
 }
@@ -164,7 +164,7 @@ func init() {
 	row("listener", func(number int) {
 		db, channel := open(""), fmt.Sprintf("go_%d", number)
 		defer db.Close()
-		listener := pq.NewListener("sslmode=disable", time.Second, time.Second, nil)
+		listener := pq.NewListener("", time.Second, time.Second, nil)
 		defer listener.Close()
 		must(listener.Listen(channel))
 		for i := 0; i < 3; i++ {

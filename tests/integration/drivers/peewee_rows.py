@@ -5,11 +5,11 @@ from playhouse.migrate import PostgresqlMigrator, migrate
 from playhouse.pool import PooledPostgresqlExtDatabase
 from playhouse.postgres_ext import ArrayField, BinaryJSONField, ServerSide
 
-from rows import DATABASE, HOST, PORT, USER, at_once, row, run
+from rows import DATABASE, HOST, PORT, SSLMODE, USER, at_once, row, run
 
 
 def opened(**more):
-    return PooledPostgresqlExtDatabase(DATABASE, user=USER, host=HOST, port=PORT, sslmode="disable", max_connections=8,
+    return PooledPostgresqlExtDatabase(DATABASE, user=USER, host=HOST, port=PORT, sslmode=SSLMODE, max_connections=8,
                                        stale_timeout=300, **more)
 
 

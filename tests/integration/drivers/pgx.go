@@ -40,7 +40,7 @@ func fails(code string, err error) {
 }
 
 func connect(more string) *pgx.Conn {
-	db, err := pgx.Connect(ctx, "sslmode=disable "+more)
+	db, err := pgx.Connect(ctx, more)
 	must(err)
 	return db
 }
@@ -102,7 +102,7 @@ func init() {
 		same(7, value(db, "later"))
 	})
 	row("pool_with_an_after_connect_hook", func(number int) {
-		config, err := pgxpool.ParseConfig("sslmode=disable pool_max_conns=8")
+		config, err := pgxpool.ParseConfig("pool_max_conns=8")
 		must(err)
 		config.AfterConnect = func(_ context.Context, one *pgx.Conn) error {
 			_, err := one.Exec(ctx, fmt.Sprintf("SET search_path TO tenant_%d", number))

@@ -3,7 +3,7 @@
 from pony import orm
 from pony.orm.dbproviders import postgres  # noqa: F401  (two threads importing it at once would find half of it)
 
-from rows import DATABASE, HOST, PORT, USER, at_once, row, run
+from rows import DATABASE, HOST, PORT, SSLMODE, USER, at_once, row, run
 
 
 def bound(number, letter, **more):
@@ -11,7 +11,7 @@ def bound(number, letter, **more):
     attributes = {"name": orm.Required(str, unique=True), "tags": orm.Optional(orm.Json),
                   "_table_": f"pony_{letter}{number}"}
     item = type(db.Entity)("Item", (db.Entity,), attributes)
-    db.bind(provider="postgres", user=USER, host=HOST, port=PORT, database=DATABASE, sslmode="disable", **more)
+    db.bind(provider="postgres", user=USER, host=HOST, port=PORT, database=DATABASE, sslmode=SSLMODE, **more)
     db.generate_mapping(create_tables=True)
     return db, item
 

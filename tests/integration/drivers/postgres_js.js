@@ -6,7 +6,8 @@ const postgres = require('postgres')
 const { row, run, once, times, address } = require('./rows')
 
 async function withSql(options, work) {
-    const sql = postgres({ ...address, username: address.user, onnotice: () => {}, ...options })
+    const ssl = process.env.PGSSLMODE === 'verify-full' && {}           // NODE_EXTRA_CA_CERTS says whom to trust
+    const sql = postgres({ ...address, username: address.user, ssl, onnotice: () => {}, ...options })
     try {
         return await work(sql)
     } finally {

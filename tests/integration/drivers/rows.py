@@ -9,6 +9,7 @@ import traceback
 ROWS = {}
 HOST, PORT = os.environ["PGHOST"], int(os.environ["PGPORT"])
 USER, DATABASE = os.environ["PGUSER"], os.environ["PGDATABASE"]
+SSLMODE = os.environ["PGSSLMODE"]
 
 
 def row(name):
