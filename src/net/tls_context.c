@@ -132,7 +132,9 @@ ssl_ctx_new(struct tls_context *ctx, const SSL_METHOD *method, struct fail *why)
 	}
 	ctx->ctxs[ctx->count++] = c;
 	SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
-	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	/* CLEANSE_PLAINTEXT: it would keep what it decrypted last, perhaps a password, until more comes. */
+	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF |
+				   SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_default_passwd_cb(c, no_passphrase);
 	SSL_CTX_set_app_data(c, ctx);
