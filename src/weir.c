@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "build.h"
 #include "client/audit.h"
+#include "client/auth_query.h"
 #include "client/door.h"
 #include "client/verifier_cache.h"
 #include "telemetry/metrics.h"
@@ -161,6 +162,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	w->last_tick_us = now;
 	clients_tick(&w->clients, now);
 	pool_set_tick(w->pools, now);
+	auth_queries_tick(w->clients.auth_queries, now);
 	console_tick(w->console, now);
 	weir_stop_tick(w);
 }
@@ -263,7 +265,8 @@ make_parts(struct weir *w, struct fail *why)
 				     .config_error = host_config_error,
 				     .is_shutting_down = host_is_shutting_down,
 				     .metrics_each = metrics_each };
-	uint64_t seeds[3];
+	struct auth_queries_settings aq = { .counters = &w->counters };
+	uint64_t seeds[4];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
@@ -289,8 +292,11 @@ make_parts(struct weir *w, struct fail *why)
 	fill_envs(w);
 	ps.seed = seeds[2];
 	w->pools = w->clients.pools = pool_set_new(&ps, w->base, w->log);
+	aq.pools = w->pools;
+	aq.seed = seeds[3];
+	w->clients.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
 	w->console = console_new(&host);
-	if (w->pools == NULL || w->console == NULL || session_linger_init(&w->clients) < 0)
+	if (w->clients.auth_queries == NULL || w->console == NULL || session_linger_init(&w->clients) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
@@ -471,6 +477,7 @@ weir_free(struct weir *w)
 	w->is_ending = w->is_stopping = true;
 	w->clients.is_draining = true;
 	close_clients(w);
+	auth_queries_free(w->clients.auth_queries);
 	pool_set_free(w->pools);
 	workers_free(w->workers); /* what is handed back buries what it was for */
 	if (w->servers.cancelling != NULL)

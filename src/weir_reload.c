@@ -5,6 +5,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "client/auth_query.h"
 #include "client/verifier_cache.h"
 
 #include <fcntl.h>
@@ -159,6 +160,7 @@ weir_apply(struct weir *w)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
+	auth_queries_configure(w->clients.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }
 
 /* What a reload puts in place of the old. */

@@ -39,15 +39,20 @@ check_map(const char *name, const char *path, unsigned line, void *arg)
 }
 
 static bool
-has_auth_query(const struct config *config)
+have_auth_query(const struct config_scope *scopes, size_t count)
 {
-	if (strcmp(config->defaults.auth_query, "off") != 0)
-		return true;
-	for (size_t i = 0; i < config->database_count; i++)
-		if (config->databases[i].settings.auth_query != NULL &&
-		    strcmp(config->databases[i].settings.auth_query, "off") != 0)
+	for (size_t i = 0; i < count; i++)
+		if (scopes[i].settings.auth_query != NULL && strcmp(scopes[i].settings.auth_query, "off") != 0)
 			return true;
 	return false;
+}
+
+static bool
+has_auth_query(const struct config *config)
+{
+	return strcmp(config->defaults.auth_query, "off") != 0 ||
+	       have_auth_query(config->databases, config->database_count) ||
+	       have_auth_query(config->tenant_scopes, config->tenant_count);
 }
 
 /* Rules that can't do what they say, for want of something else in the configuration. */

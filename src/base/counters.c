@@ -111,4 +111,7 @@ const char *const cancel_result_names[CR_COUNT] = {
 	[CR_WRONG_KEY] = "wrong_key",
 	[CR_FAILED] = "failed",
 };
+const char *const auth_query_result_names[AQ_COUNT] = {
+	[AQ_HIT] = "hit", [AQ_MISS] = "miss", [AQ_UNKNOWN] = "unknown", [AQ_STALE] = "stale", [AQ_FAILED] = "failed",
+};
 const char *const net_side_names[NS_COUNT] = { [NS_CLIENT] = "client", [NS_SERVER] = "server" };

@@ -79,6 +79,7 @@ enum reject_reason {
 };
 enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
 enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_COUNT };
+enum auth_query_result { AQ_HIT, AQ_MISS, AQ_UNKNOWN, AQ_STALE, AQ_FAILED, AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
 #define ERROR_CLASSES_MAX 48 /* SQLSTATE classes counted by name; counters.c lists them; last two: none, other */
@@ -102,6 +103,7 @@ extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const cancel_result_names[CR_COUNT];
+extern const char *const auth_query_result_names[AQ_COUNT];
 extern const char *const net_side_names[NS_COUNT];
 
 /* Per (database, user). */
@@ -149,6 +151,7 @@ struct process_counters {
 	struct histogram tls_handshake_duration; /* clients' */
 	uint64_t tls_not_after_us; /* gauge; of our first certificate, since 1970; 0: none */
 	uint64_t cancels[CR_COUNT];
+	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t loop_iterations, loop_busy_us;
 	uint64_t dns_lookups_ok, dns_lookups_failed;

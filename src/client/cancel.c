@@ -33,6 +33,7 @@ struct long_key {
 
 struct client_cancel {
 	struct client *c; /* NULL: it closed its connection and waits no more */
+	struct event *again; /* not NULL: try_cancel is due */
 	uint32_t pid, retries;
 	uint8_t secret[CANCEL_SECRET_MAX];
 	size_t secret_len;
@@ -210,23 +211,29 @@ cancel_unregister(struct client *c)
 void
 cancel_free(struct client *c)
 {
-	if (c->cancel != NULL)
-		c->cancel->c = NULL;
+	struct client_cancel *cancel = c->cancel;
+
+	if (cancel == NULL)
+		return;
+	cancel->c = NULL;
+	if (cancel->again == NULL)
+		return; /* on_sent is still to come */
+	event_free(cancel->again);
+	free(cancel);
+	c->cancel = NULL;
 }
 
 static void try_cancel(struct client *c);
 
 static void
-on_retry(evutil_socket_t fd, short what, void *arg)
+on_again(evutil_socket_t fd, short what, void *arg)
 {
 	struct client_cancel *cancel = arg;
 
 	(void)fd;
 	(void)what;
-	if (cancel->c == NULL) {
-		free(cancel);
-		return;
-	}
+	event_free(cancel->again);
+	cancel->again = NULL;
 	*cancel->c->env->now_us = clock_now_us();
 	try_cancel(cancel->c);
 }
@@ -236,7 +243,13 @@ call_again(struct client_cancel *cancel, suseconds_t us)
 {
 	struct timeval tv = { 0, us };
 
-	return event_base_once(cancel->c->env->base, -1, EV_TIMEOUT, on_retry, cancel, &tv);
+	cancel->again = event_new(cancel->c->env->base, -1, 0, on_again, cancel);
+	if (cancel->again != NULL && event_add(cancel->again, &tv) == 0)
+		return 0;
+	if (cancel->again != NULL)
+		event_free(cancel->again);
+	cancel->again = NULL;
+	return -1;
 }
 
 static void

@@ -45,6 +45,7 @@ struct sole_use; /* sole_use.c */
 struct client_listen; /* listen.c: from the first LISTEN */
 struct client_session; /* session.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
+struct auth_queries; /* auth_query.h */
 struct audit; /* audit.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
@@ -85,6 +86,7 @@ struct client_env {
 	size_t name_bytes; /* of all clients' names of statements */
 	struct image_store *images;
 	struct verifier_cache *verifiers;
+	struct auth_queries *auth_queries;
 	struct audit *audit;
 	struct door *door;
 	struct config *config; /* the present ones; a reload replaces them */

@@ -13,8 +13,8 @@
 
 #define PASSWORD_MAX 65536u /* bytes of a password message's body */
 
-static bool
-is_console(const struct client_login *l)
+bool
+login_is_console(const struct client_login *l)
 {
 	return strcmp(l->database, "pgweir") == 0 || strcmp(l->database, "pgbouncer") == 0;
 }
@@ -86,12 +86,12 @@ login_authenticated(struct client *c)
 	door_leave_line(l);
 	if (l->method != LM_TRUST)
 		door_succeeded(c);
-	if (is_console(l) && l->replication != REPLICATION_NONE) {
+	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
 		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	if (is_console(l)) {
+	if (login_is_console(l)) {
 		enter_console(c);
 		return;
 	}
@@ -111,6 +111,7 @@ login_authenticated(struct client *c)
 	c->is_counted = true;
 	if (l->keys.is_set)
 		pool_entry_learn_keys(c->entry, l->user, &l->keys);
+	login_secret_proved(c);
 	message_authentication(&l->out, 0, NULL, 0);
 	c->state = CL_WELCOME;
 	login_welcome(c);
@@ -121,6 +122,7 @@ login_wrong_password(struct client *c)
 {
 	struct fail why;
 
+	login_secret_doubted(c);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
 	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }

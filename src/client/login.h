@@ -6,7 +6,7 @@
  *   login_tls.c       TLS, before all else
  *   login_tenant.c    what its user and database are called here
  *   login_rule.c      which proof is asked for
- *   login_secret.c    what is known of the user
+ *   login_secret.c    what is known of the user: users_file, or auth_query
  *   login_certificate.c  what its certificate must say
  *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the exchanges
  *   client_welcome.c  WELCOME: what the client's startup settings amount to, and its first ReadyForQuery
@@ -19,6 +19,7 @@
 #include "auth/ident.h"
 #include "auth/scram.h"
 #include "auth/users.h"
+#include "client/auth_query.h"
 #include "client/client.h"
 #include "client/verifier_cache.h"
 #include "wire/startup.h"
@@ -44,7 +45,8 @@ struct client_login {
 	void (*abandon)(void *arg);
 	void *abandon_arg;
 	struct users *users; /* holds secret's text, or: */
-	char *secret_text; /* its own; wiped */
+	char *secret_text; /* its own, from auth_query; wiped */
+	struct auth_ask ask; /* while it is looked up */
 	uint8_t md5_salt[4];
 	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
@@ -87,6 +89,7 @@ bool login_is_tenant_setting(const struct client *c,
 			     const char *name); /* it names the tenant, PostgreSQL never sees it */
 
 /* client_auth.c */
+bool login_is_console(const struct client_login *l); /* it asks for the console, not for a database */
 void login_authenticate(struct client *c); /* the startup packet is known */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len); /* bytes used; 0: more are needed */
 void login_secret_found(struct client *c); /* l->secret and l->is_known are set: the exchange begins */
@@ -102,6 +105,8 @@ int login_certificate(struct client *c, struct fail *why);
 
 /* login_secret.c: login_secret_found is called from within, or later (login_wait). */
 void login_find_secret(struct client *c);
+void login_secret_proved(struct client *c); /* c->entry is set: its servers may use what was proved */
+void login_secret_doubted(struct client *c); /* a proof failed */
 
 /* login_md5.c, login_scram.c: the first message is put into l->out, or later. -1 and why: it can't be begun. */
 int login_md5_begin(struct client *c, struct fail *why);

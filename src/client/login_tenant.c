@@ -7,7 +7,6 @@
 #include "client/tenant.h"
 #include "net/tls.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,23 +61,28 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 	return tenant_find(&q, a, why);
 }
 
-static int
-name_tenants(struct client_login *l, const struct startup *s, const struct tenant_answer *a)
+/* NULL: no memory. */
+static char *
+join(const char *a, size_t a_len, char between, const char *b, size_t b_len)
 {
-	bool is_default = s->database == s->user;
+	char *whole = malloc(a_len + b_len + 2);
 
-	return asprintf(&l->user, "%.*s.%s", (int)a->user_len, s->user, a->tenant) < 0 ||
-		       asprintf(&l->database, "%s/%.*s", a->tenant,
-				(int)(is_default ? a->user_len : strlen(s->database)), s->database) < 0
-		   ? -1
-		   : 0;
+	if (whole == NULL)
+		return NULL;
+	memcpy(whole, a, a_len);
+	whole[a_len] = between;
+	memcpy(whole + a_len + 1, b, b_len);
+	whole[a_len + 1 + b_len] = '\0';
+	return whole;
 }
 
 int
 login_take_names(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
+	bool is_default = s->database == s->user; /* then it is the user's name without the tenant, too */
 	struct tenant_answer a;
+	size_t tenant_len;
 
 	l->sent_user = strdup(s->user);
 	if (find_tenant(c, s, &a, why) < 0)
@@ -88,8 +92,12 @@ login_take_names(struct client *c, const struct startup *s, struct fail *why)
 			return fail_set(why, "3D000", "a database name with a slash in it needs a tenant");
 		l->user = strdup(s->user);
 		l->database = strdup(s->database);
-	} else if (name_tenants(l, s, &a) < 0)
-		l->user = l->database = NULL; /* asprintf leaves them undefined; a leak at the end of memory */
+	} else {
+		tenant_len = strlen(a.tenant);
+		l->user = join(s->user, a.user_len, '.', a.tenant, tenant_len);
+		l->database =
+		    join(a.tenant, tenant_len, '/', s->database, is_default ? a.user_len : strlen(s->database));
+	}
 	return l->sent_user == NULL || l->user == NULL || l->database == NULL ? fail_set(why, "53200", "out of memory")
 									      : 0;
 }

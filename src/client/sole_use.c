@@ -10,6 +10,7 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "client/auth_query.h"
 #include "session/known.h"
 
 #include <stdio.h>
@@ -138,6 +139,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	s->is_holding = true;
+	auth_queries_step_aside(c->env->auth_queries, s->database);
 	if (pool_set_hold_database(c->entry, s->database, c->id, *c->env->now_us) > 0)
 		log_info(c->env->log,
 			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",

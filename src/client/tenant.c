@@ -4,7 +4,6 @@
 #include "config/upstream_template.h"
 
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 

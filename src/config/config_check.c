@@ -25,7 +25,6 @@ struct check {
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "auth", "auth_query", ANY },
 	{ "slow_query", "parameters", "on" },
 	{ "http", "auth_file", ANY },
 	{ "http", "user_histograms", "on" },
@@ -92,11 +91,25 @@ check_not_yet(const struct check *check)
 	}
 }
 
+static bool
+has_auth_query(const struct config *config)
+{
+	struct scope_settings settings;
+
+	for (size_t i = 0; i < config->database_count; i++) {
+		config_effective(config, &config->databases[i], NULL, &settings);
+		if (strcmp(settings.auth_query, "off") != 0)
+			return true;
+	}
+	return strcmp(config->defaults.auth_query, "off") != 0;
+}
+
 static void
 check_users_file(const struct check *check)
 {
 	const struct config *config = check->config;
 	bool is_needed = config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5;
+	bool is_query = has_auth_query(config);
 	const char *path = config->users_file;
 	unsigned line = line_of(check, "auth", "users_file");
 	struct stat st;
@@ -105,7 +118,7 @@ check_users_file(const struct check *check)
 	if (is_bad(check, "auth", "method") || is_bad(check, "auth", "users_file"))
 		return;
 	if (*path == '\0') {
-		if (is_needed)
+		if (is_needed && !is_query)
 			problem_error(check->sink, line,
 				      "users_file is empty, but clients can't log in without secrets");
 		return;
@@ -250,6 +263,55 @@ check_pools(const struct check *check)
 	}
 }
 
+/* $1, and not a part of $10. */
+static bool
+has_parameter(const char *query)
+{
+	for (const char *at = query; (at = strstr(at, "$1")) != NULL; at += 2)
+		if (at[2] < '0' || at[2] > '9')
+			return true;
+	return false;
+}
+
+static void
+check_query_text(const struct check *check, const char *query, unsigned line)
+{
+	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
+		problem_error(check->sink, line,
+			      "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
+			      query);
+}
+
+/* Where auth_query was switched on for a database: in its own section, or for all. */
+static unsigned
+query_line(const struct check *check, size_t database, size_t bit)
+{
+	if (check->config->databases[database].set & UINT64_C(1) << bit)
+		return check->config->origins->databases[database].lines[bit];
+	return line_of(check, "auth", "auth_query");
+}
+
+static void
+check_auth_query(const struct check *check)
+{
+	const struct config *config = check->config;
+	struct scope_settings settings;
+	size_t bit;
+
+	config_scope_key_find("auth_query", &bit);
+	check_query_text(check, config->defaults.auth_query, line_of(check, "auth", "auth_query"));
+	for (size_t i = 0; i < config->database_count; i++) {
+		if (config->databases[i].set & UINT64_C(1) << bit)
+			check_query_text(check, config->databases[i].settings.auth_query, query_line(check, i, bit));
+		config_effective(config, &config->databases[i], NULL, &settings);
+		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
+			problem_error(check->sink, query_line(check, i, bit),
+				      "auth_query needs an auth_user that runs it in database %s; set it in [auth] or "
+				      "[database %s], and its secret in users_file",
+				      config->databases[i].name, config->databases[i].name);
+	}
+}
+
 static void
 warn_no_effect(const struct check *check, const char *section, const char *name, bool has_effect, const char *because)
 {
@@ -263,7 +325,7 @@ static void
 check_no_effect(const struct check *check)
 {
 	const struct config *config = check->config;
-	bool is_hba = config->auth_method == AUTH_HBA, is_query = strcmp(config->defaults.auth_query, "off") != 0;
+	bool is_hba = config->auth_method == AUTH_HBA, is_query = has_auth_query(config);
 	bool is_sampling = config->slow_sample_threshold_us < config->defaults.slow_query_threshold_us;
 
 	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
@@ -326,5 +388,6 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_listens(&check);
 	check_tenants(&check);
 	check_pools(&check);
+	check_auth_query(&check);
 	check_no_effect(&check);
 }

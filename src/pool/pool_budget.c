@@ -314,6 +314,12 @@ budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now
 	return missing_count(b, m) > 0;
 }
 
+bool
+budget_is_wanted(const struct pool_budget *b)
+{
+	return b->limit > 0 && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
+}
+
 /* --- Who gives up, who is woken. --- */
 
 /* The pool with the most idle connections above its own share; with is_any, the one with the most idle. */

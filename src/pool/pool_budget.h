@@ -49,6 +49,8 @@ bool budget_has_spare(const struct budget_member *m);
 bool budget_take(struct budget_member *m, uint64_t now_us);
 /* Must a connection that comes back be closed for the sake of others? */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
+/* All places are taken, and somebody would open a connection now. */
+bool budget_is_wanted(const struct pool_budget *b);
 void budget_review(struct pool_budget *b, uint64_t now_us);
 /* When a review is due for this one's sake though nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);

@@ -74,9 +74,7 @@ on_closed(struct server *srv)
 	struct own *own = own_of(srv);
 
 	TAILQ_REMOVE(&entry->servers, srv, all);
-	owns->count--;
-	budget_moved(&owns->member, PC_LENT, PC_NONE);
-	budget_review(owns->member.budget, *srv->env->now_us);
+	pool_owns_give(owns, *srv->env->now_us);
 	srv->conn = NULL;
 	srv->target = NULL;
 	pool_target_unref(own->held);
@@ -137,6 +135,29 @@ pool_owns_count(const struct pool_owns *owns)
 	return owns->count;
 }
 
+bool
+pool_owns_take(struct pool_owns *owns, uint64_t now_us)
+{
+	if (!budget_take(&owns->member, now_us))
+		return false;
+	owns->count++;
+	return true;
+}
+
+void
+pool_owns_give(struct pool_owns *owns, uint64_t now_us)
+{
+	owns->count--;
+	budget_moved(&owns->member, PC_LENT, PC_NONE);
+	budget_review(owns->member.budget, now_us);
+}
+
+bool
+pool_owns_is_wanted(const struct pool_owns *owns)
+{
+	return budget_is_wanted(owns->member.budget);
+}
+
 static struct own *
 own_new(struct pool_entry *entry, const char *replication, struct image *settings)
 {
@@ -163,7 +184,7 @@ pool_own_open(struct pool_entry *entry, const char *replication, struct image *s
 	struct server *srv;
 	struct own *own;
 
-	if (!budget_take(&owns->member, now_us)) {
+	if (!pool_owns_take(owns, now_us)) {
 		fail_set(why, "53300", "max_server_connections is used up, and none of them is idle");
 		fail_hint(why, "Raise it, or lower the pool_size of pools.");
 		return NULL;
@@ -179,13 +200,12 @@ pool_own_open(struct pool_entry *entry, const char *replication, struct image *s
 			explicit_bzero(&own->keys, sizeof(own->keys));
 		}
 		free(own);
-		budget_moved(&owns->member, PC_LENT, PC_NONE);
+		pool_owns_give(owns, now_us);
 		fail_set(why, "53200", "no memory for a server connection");
 		return NULL;
 	}
 	own->ops = ops;
 	own->link = link;
-	owns->count++;
 	TAILQ_INSERT_TAIL(&entry->servers, srv, all);
 	return srv;
 }

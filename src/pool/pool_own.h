@@ -31,5 +31,9 @@ struct pool_budget;
 struct pool_owns *pool_owns_new(const struct server_env *env, struct pool_budget *budget);
 void pool_owns_free(struct pool_owns *owns); /* none may be left; NULL is fine */
 uint32_t pool_owns_count(const struct pool_owns *owns);
+/* A place for a server that somebody else opens and closes. false: max_server_connections is used up by others. */
+bool pool_owns_take(struct pool_owns *owns, uint64_t now_us);
+void pool_owns_give(struct pool_owns *owns, uint64_t now_us);
+bool pool_owns_is_wanted(const struct pool_owns *owns); /* a pool could use the place of one that is idle */
 
 #endif

@@ -435,6 +435,8 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 				 &entry->keys, why);
 	if (target == NULL)
 		return -1;
+	if (entry->target != NULL)
+		pool_target_inherit(target, entry->target);
 	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
 	if (is_moved) {
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
@@ -692,6 +694,20 @@ pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct s
 
 	if (strcmp(whole_user(entry, whole), user) == 0)
 		entry->keys = *keys;
+}
+
+/* Servers whose login is under way keep the target they began with. */
+void
+pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret)
+{
+	char whole[CONFIG_DATABASE_MAX + 1];
+	struct pool_target *target;
+
+	if (strcmp(whole_user(entry, whole), user) != 0 || pool_target_knows(entry->target, secret) ||
+	    (target = pool_target_with_secret(entry->target, secret)) == NULL)
+		return;
+	pool_target_unref(entry->target);
+	entry->target = target;
 }
 
 /* --- time and operations --- */

@@ -111,6 +111,8 @@ struct image *pool_entry_find_startup(struct pool_entry *entry, const struct ima
 int pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct image *resolved);
 /* A client of this user proved itself with these keys. */
 void pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct scram_keys *keys);
+/* Or with this secret, plain or MD5, that is not in users_file: servers log in with it if there is no other. Copied. */
+void pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret);
 
 /* --- time and operations --- */
 /* Call about every 100 ms; the set wakes itself for what is due earlier. */

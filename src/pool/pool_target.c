@@ -45,6 +45,18 @@ choose_tls(struct pool_target *t, const struct scope_settings *settings, const s
 	return 0;
 }
 
+/* Without memory it is not learnt, this time. */
+static void
+learn(struct pool_target *t, const char *secret)
+{
+	if (t->server.password != NULL || t->server.md5_secret != NULL || (t->learnt = strdup(secret)) == NULL)
+		return;
+	if (secret_kind_of(secret) == SECRET_MD5)
+		t->server.md5_secret = t->learnt;
+	else
+		t->server.password = t->learnt;
+}
+
 struct pool_target *
 pool_target_new(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
 		struct users *users, const char *database, const char *user, struct scram_keys *keys, struct fail *why)
@@ -90,9 +102,54 @@ pool_target_unref(struct pool_target *t)
 	users_unref(t->users);
 	tls_context_unref(t->tls);
 	free(t->tls_text);
+	if (t->learnt != NULL)
+		explicit_bzero(t->learnt, strlen(t->learnt));
+	free(t->learnt);
 	free(t->user);
 	free(t->database);
 	free(t);
+}
+
+bool
+pool_target_knows(const struct pool_target *t, const char *secret)
+{
+	if (t->learnt != NULL)
+		return strcmp(t->learnt, secret) == 0;
+	return t->server.password != NULL || t->server.md5_secret != NULL;
+}
+
+struct pool_target *
+pool_target_with_secret(const struct pool_target *t, const char *secret)
+{
+	struct pool_target *made = calloc(1, sizeof(*made));
+
+	if (made == NULL)
+		return NULL;
+	made->refs = 1;
+	made->server = t->server;
+	made->upstream = upstream_copy(t->upstream);
+	made->users = t->users == NULL ? NULL : users_ref(t->users);
+	made->user = strdup(t->user);
+	made->database = strdup(t->database);
+	made->tls = t->tls == NULL ? NULL : tls_context_ref(t->tls);
+	made->tls_text = strdup(t->tls_text);
+	if (made->upstream == NULL || made->user == NULL || made->database == NULL || made->tls_text == NULL) {
+		pool_target_unref(made);
+		return NULL;
+	}
+	made->server.upstream = made->upstream;
+	made->server.user = made->user;
+	made->server.database = made->database;
+	made->server.password = made->server.md5_secret = NULL; /* at most what t had learnt */
+	learn(made, secret);
+	return made;
+}
+
+void
+pool_target_inherit(struct pool_target *t, const struct pool_target *from)
+{
+	if (from->learnt != NULL)
+		learn(t, from->learnt);
 }
 
 static bool

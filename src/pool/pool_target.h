@@ -18,6 +18,7 @@ struct pool_target {
 	char *tls_text; /* how it was asked for */
 	struct users *users; /* holds the secrets' text */
 	char *user, *database;
+	char *learnt; /* a secret that is not in users, or NULL; wiped */
 	unsigned refs;
 };
 
@@ -31,6 +32,13 @@ struct pool_target *pool_target_new(const struct upstream *upstream, const struc
 				    const char *user, struct scram_keys *keys, struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
+/*
+ * A secret (plain, or "md5...") that a client proved to know: used where neither the upstream nor users has one.
+ */
+bool pool_target_knows(const struct pool_target *t, const char *secret); /* it has this one, or needs none */
+/* t does not know it. NULL: no memory. */
+struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
+void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* what from learnt */
 /* True if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
 

@@ -111,6 +111,22 @@ server_fail(struct server *srv, const struct fail *why)
 
 /* --- dialling and login --- */
 
+/* What one host has told is not another's: with its key, a cancel would be sent for a process of a stranger's. */
+static int
+forget_host(struct server *srv)
+{
+	struct image *empty = image_empty(srv->env->images);
+
+	if (empty == NULL)
+		return -1;
+	image_unref(srv->image);
+	srv->image = empty;
+	srv->pid = 0;
+	OPENSSL_cleanse(srv->key, sizeof(srv->key));
+	srv->key_len = 0;
+	return 0;
+}
+
 /* To the host of host_index, from the start. */
 static int
 redial(struct server *srv)
@@ -122,7 +138,7 @@ redial(struct server *srv)
 	srv->carry = NULL;
 	srv->carry_len = 0;
 	srv->bytes_in = srv->body_left = 0;
-	return server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0 ? 0 : -1;
+	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && dial_host(srv) == 0 ? 0 : -1;
 }
 
 static bool

@@ -44,6 +44,8 @@ static const struct metric_words classes = { "sqlstate_class", NAMES(error_class
 static const struct metric_words connect_failures = { "reason", NAMES(connect_failure_names) };
 static const struct metric_words cancel_results = { "result", NAMES(cancel_result_names) };
 
+static const struct metric_words auth_query_results = { "result", NAMES(auth_query_result_names) };
+
 #define ALL(field) .scope = OF_ALL, .at = offsetof(struct snapshot, field)
 #define LOOP(field) .scope = OF_LOOP, .at = offsetof(struct snapshot, process.field)
 #define POOL(field) .scope = OF_POOL, .at = offsetof(struct snapshot_pool, field)
@@ -105,6 +107,8 @@ const struct metric_family metric_families[] = {
 	    .help = "When the certificate shown to clients (the first, if there are several) runs out." },
 	{ .name = "pgweir_cancel_requests_total", .type = METRIC_COUNTER, ALL(process.cancels), .words = &cancel_results,
 	    .help = "Cancel requests of clients." },
+	{ .name = "pgweir_auth_queries_total", .type = METRIC_COUNTER, ALL(process.auth_queries),
+	    .words = &auth_query_results, .help = "Users that were looked up by auth_query, or found in its cache." },
 
 	{ .name = "pgweir_pool_server_connections", .type = METRIC_GAUGE, POOL(servers), .words = &server_states,
 	    .help = "Server connections by state." },

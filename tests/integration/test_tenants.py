@@ -486,3 +486,39 @@ def test_without_a_domain_the_first_part_counts(secure):
     weir = secure(domain="", ways="sni")
     assert by_name(weir, "globex.db", password="globex-secret").execute(
         "SELECT current_database()").fetchone() == ("app2",)
+
+
+# --- users that PostgreSQL is asked for ---
+
+def test_auth_query_asks_each_tenants_server_for_the_role(tenants, postgres):
+    """$1 is the role; the answer of one tenant's server opens no other tenant."""
+    postgres.query("CREATE TABLE IF NOT EXISTS people (name text, secret text)", dbname="app")
+    postgres.query("CREATE TABLE IF NOT EXISTS people (name text, secret text)", dbname="app2")
+    for database, secret in (("app", "of-acme"), ("app2", "of-globex")):
+        postgres.query("TRUNCATE people", dbname=database)
+        postgres.query(f"INSERT INTO people VALUES ('web', '{scram_verifier(secret)}'), ('web.acme', 'no')",
+                       dbname=database)
+        postgres.query("GRANT SELECT ON people TO PUBLIC", dbname=database)
+    weir = tenants(sections={
+        "auth": {"auth_query": "SELECT name, secret FROM public.people WHERE name = $1", "auth_user": "reporting"}})
+    weir.users.pop("web.acme")
+    weir.users.pop("web.globex")
+    weir.users.update({"reporting.acme": "reporting-secret", "reporting.globex": "reporting-secret"})
+    weir.write_users()
+    weir.signal(1)
+    for tenant, database in (("acme", "app"), ("globex", "app2")):
+        def tries(tenant=tenant, database=database):
+            with weir.wire().login(f"web.{tenant}", "postgres", f"of-{tenant}") as wire:
+                return wire.query("SELECT current_database(), current_user") == [[database, "web"]]
+        wait_until(lambda: not raises(tries), 5, "the users to be read again")
+    refused(weir, "28P01", "web.acme", "postgres", "of-globex")
+    refused(weir, "28P01", "web.globex", "postgres", "of-acme")
+    refused(weir, "28P01", "nobody.acme", "postgres", "of-acme")
+
+
+def raises(function):
+    try:
+        assert function()
+        return False
+    except (LoginRefused, AssertionError):
+        return True

@@ -378,3 +378,14 @@ def test_prefer_goes_on_in_the_clear_after_a_failed_handshake(weir, postgres):
     assert tries[:2] == [True, False]
     weir.close_connections()
     listener.close()
+
+
+def test_users_are_looked_up_over_tls(weir, secured, tls_postgres, authority):
+    weir.users = {"admin": "admin-secret"}
+    tls_postgres.query("GRANT SELECT ON pg_catalog.pg_authid TO encrypted")
+    secured({"auth": {"method": "scram-sha-256", "auth_query": "builtin", "auth_user": "encrypted"}},
+            sslmode="verify-full", sslrootcert=authority.ca)
+    with weir.raw("scramuser", password="scram-secret") as wire:
+        assert wire.value("SELECT current_user") == "scramuser"
+    assert tls_postgres.value("SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+                              "WHERE usename = 'encrypted'") is True

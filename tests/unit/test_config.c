@@ -370,8 +370,22 @@ static const struct {
 	  "pgweir.ini:6: error: unknown setting \"upstrem\" in [database a]; did you mean \"upstream\"?" },
 
 	/* what this version has not */
-	{ "auth_query", BASE "auth_query = builtin\n",
-	  "pgweir.ini:5: error: auth_query = builtin is not available in this version" },
+	{ "auth_query without a parameter", BASE "auth_user = a\nauth_query = SELECT 1\n",
+	  "pgweir.ini:6: error: auth_query = SELECT 1: use off, builtin, or SQL with $1 where the name of the user "
+	  "belongs" },
+	{ "auth_query with another parameter", BASE "auth_user = a\nauth_query = SELECT $10\n",
+	  "pgweir.ini:6: error: auth_query = SELECT $10: use off, builtin, or SQL with $1 where the name of the user "
+	  "belongs" },
+	{ "auth_query of a database without a parameter", TRUST DATABASE "auth_user = a\nauth_query = on\n",
+	  "pgweir.ini:6: error: auth_query = on: use off, builtin, or SQL with $1 where the name of the user belongs" },
+	{ "auth_query by nobody", BASE "auth_query = builtin\n",
+	  "pgweir.ini:5: error: auth_query needs an auth_user that runs it in database *; set it in [auth] or "
+	  "[database *], and its secret in users_file" },
+	{ "auth_query of a database by nobody", TRUST DATABASE "auth_query = SELECT f($1)\n",
+	  "pgweir.ini:5: error: auth_query needs an auth_user that runs it in database *; set it in [auth] or "
+	  "[database *], and its secret in users_file" },
+	{ "auth_query for a user", BASE "[user u]\nauth_query = builtin\n",
+	  "pgweir.ini:6: error: \"auth_query\" belongs in [database NAME]" },
 	{ "TLS without a certificate", BASE "[tls_client]\nmode = require\n",
 	  "pgweir.ini:6: error: this mode needs certificate_file and key_file" },
 	{ "clients' certificates, and nobody who signs them",
@@ -494,6 +508,32 @@ Test(config, what_is_warned_of)
 		cr_expect_eq(problems.count, 1, "%s", warned[i].rule);
 		cr_expect_str_eq(problem_text(&files, &problems, 0), warned[i].problem, "%s: got %s", warned[i].rule,
 				 problem_text(&files, &problems, 0));
+		config_problems_fini(&problems);
+		config_unref(config);
+	}
+	files_fini(&files);
+}
+
+Test(config, auth_query_where_it_fits)
+{
+	static const char *const texts[] = {
+		BASE "auth_user = a\nauth_query = builtin\n",
+		BASE "auth_user = a\nauth_query = SELECT usename, passwd FROM pgbouncer.get_auth($1)\n",
+		"[auth]\nusers_file =\nauth_user = a\nauth_query = builtin\n" DATABASE,
+		BASE "auth_user = a\n[database a]\nupstream = host=h\nauth_query = SELECT f($1)\n",
+		BASE
+		"auth_query = builtin\nauth_user = a\nauth_database = b\n[database a]\nupstream = host=h\nauth_query = "
+		"off\nauth_user =\n",
+	};
+	struct files files;
+
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(&files, texts[i], &problems);
+
+		cr_expect_eq(problems.count, 0, "%zu: %s", i, problem_text(&files, &problems, 0));
+		cr_expect_not_null(config, "%zu", i);
 		config_problems_fini(&problems);
 		config_unref(config);
 	}

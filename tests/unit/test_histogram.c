@@ -139,5 +139,6 @@ Test(counters, every_enum_value_has_its_word)
 	expect_words(reject_reason_names, RJ_COUNT, "reject_reason");
 	expect_words(connect_failure_names, CF_COUNT, "connect_failure");
 	expect_words(cancel_result_names, CR_COUNT, "cancel_result");
+	expect_words(auth_query_result_names, AQ_COUNT, "auth_query_result");
 	expect_words(net_side_names, NS_COUNT, "net_side");
 }

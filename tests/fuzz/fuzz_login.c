@@ -1,0 +1,53 @@
+/*
+ * tests/fuzz/fuzz_login.c - everything a client may say before it is let in: SSLRequest, GSSENCRequest, CancelRequest,
+ * StartupMessage, password and SASL messages, in any order, cut anywhere.
+ *
+ * The first byte chooses the method (and whether the password is plain text or a verifier), the second how many bytes
+ * are sent at once (0: all); the rest is what the client sends. Randomness repeats, so that a recorded login is one
+ * that succeeds.
+ *
+ * Holds besides memory: see session_client.h and world_fini; and nobody is let in with a method that asks for a proof
+ * who is not a user of ours.
+ */
+#include "session_world.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char *const methods[] = { "trust", "scram", "md5", "md5 session", "scram few", "trust slow connections" };
+
+#define METHODS (sizeof(methods) / sizeof(methods[0]))
+
+static void
+check_user(const struct world *w)
+{
+	const struct client *c = client_find_id(&w->weir->clients, w->clients[0].id);
+
+	if (c == NULL || w->weir->config->auth_method == AUTH_TRUST || (c->state != CL_READY && c->state != CL_CONSOLE))
+		return;
+	must(strcmp(client_user(c), "u") == 0 || strcmp(client_user(c), "v") == 0 ||
+	     strcmp(client_user(c), "admin") == 0);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct world w;
+	struct fake_client *c = &w.clients[0];
+
+	if (size < 2 || size > 20000)
+		return -1;
+	world_init(&w, methods[data[0] % METHODS]);
+	world_connect(&w, c);
+	c->is_answering = false;
+	c->piece = data[1] == 0 ? 0 : data[1] + size / 200; /* not so small that it takes for ever */
+	buf_put(&c->out, data + 2, size - 2);
+	world_settle(&w);
+	check_user(&w);
+	world_pass(&w, 31 * US_PER_S); /* login_timeout */
+	world_fini(&w);
+	return 0;
+}

@@ -1,0 +1,12 @@
+/*
+ * tests/fuzz/session_mutate.h - a target whose inputs are lines links session_mutate.c and says what lines there are.
+ */
+#ifndef PGWEIR_FUZZ_SESSION_MUTATE_H
+#define PGWEIR_FUZZ_SESSION_MUTATE_H
+
+#include <stddef.h>
+
+extern const char *const mutate_lines[]; /* put in now and then, anywhere but in front */
+extern const size_t mutate_line_count;
+
+#endif

@@ -1,0 +1,375 @@
+/* tests/fuzz/session_protocol.c - what the fake PostgreSQL answers to each message. See session_server.h. */
+#include "session_server.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+void
+named_free_all(struct named_list *list)
+{
+	struct named *n;
+
+	while ((n = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, n, link);
+		for (char **v = n->values; v != NULL && *v != NULL; v++)
+			free(*v);
+		free(n->values);
+		free(n->name);
+		free(n->text);
+		free(n);
+	}
+}
+
+static struct named *
+named_find(struct named_list *list, const char *name)
+{
+	struct named *n;
+
+	TAILQ_FOREACH(n, list, link)
+	if (strcmp(n->name, name) == 0)
+		return n;
+	return NULL;
+}
+
+static void
+named_drop(struct named_list *list, const char *name)
+{
+	struct named_list alone = TAILQ_HEAD_INITIALIZER(alone);
+	struct named *n = named_find(list, name);
+
+	if (n == NULL)
+		return;
+	TAILQ_REMOVE(list, n, link);
+	TAILQ_INSERT_TAIL(&alone, n, link);
+	named_free_all(&alone);
+}
+
+static struct named *
+named_put(struct named_list *list, const char *name, const char *text)
+{
+	struct named *n = calloc(1, sizeof(*n));
+
+	named_drop(list, name);
+	must(n != NULL && (n->name = strdup(name)) != NULL && (n->text = strdup(text)) != NULL);
+	TAILQ_INSERT_TAIL(list, n, link);
+	return n;
+}
+
+/* Whoever lies about what it answers can't be asked whose answers they are. */
+static void
+take_tokens(const struct fake_conn *c, const void *bytes, size_t len, char tokens[static TOKENS_MAX])
+{
+	if (!c->is_liar)
+		text_tokens(bytes, len, tokens);
+}
+
+/* One transaction is one client's. */
+static void
+check_owner(struct fake_conn *c, const char *tokens)
+{
+	char letter = text_token_at(tokens, strlen(tokens));
+
+	if (letter == 0 || c->is_liar)
+		return;
+	must(c->tx == 'I' || c->owner == 0 || c->owner == letter);
+	c->owner = letter;
+}
+
+static void
+failed(struct fake_conn *c)
+{
+	c->is_skipping = true;
+	if (c->tx == 'T')
+		c->tx = 'E';
+}
+
+static void
+refuse(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens)
+{
+	sql_error(c, sqlstate, text, tokens);
+	failed(c);
+}
+
+static void
+on_parse(struct fake_conn *c, const char *name, const char *text, const char *tokens)
+{
+	if (name[0] != '\0' && named_find(&c->statements, name) != NULL) {
+		refuse(c, "42P05", "prepared statement already exists", tokens);
+		return;
+	}
+	if (strcasestr(text, "wrong") != NULL) {
+		refuse(c, "42601", "syntax error", tokens);
+		return;
+	}
+	take_tokens(c, text, strlen(text), named_put(&c->statements, name, text)->tokens);
+	message_put(&c->out, '1', NULL, 0);
+}
+
+/* The values of a Bind whose names end at body; malformed: as many as there are. */
+static char **
+read_values(const uint8_t *body, size_t len)
+{
+	size_t formats = len >= 2 ? wire_u16(body) : 0, at = 2 + 2 * formats, count, have = 0;
+	char **values;
+
+	if (len < at + 2)
+		return NULL;
+	count = wire_u16(body + at);
+	at += 2;
+	values = calloc(count + 1, sizeof(*values));
+	must(values != NULL);
+	for (; have < count && len - at >= 4; have++) {
+		uint32_t n = wire_u32(body + at);
+
+		at += 4;
+		n = n == UINT32_MAX ? 0 : n;
+		if (n > len - at)
+			break;
+		values[have] = strndup((const char *)body + at, n);
+		must(values[have] != NULL);
+		at += n;
+	}
+	return values;
+}
+
+static void
+on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t *rest, size_t len)
+{
+	struct named *st = named_find(&c->statements, name), *p;
+	char tokens[TOKENS_MAX] = "";
+
+	take_tokens(c, rest, len, tokens);
+	if (st == NULL) {
+		refuse(c, "26000", "prepared statement does not exist", tokens);
+		return;
+	}
+	check_owner(c, st->tokens);
+	if (name[0] != '\0' && !c->was_stale && strcasestr(st->text, "stale") != NULL) {
+		static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0"
+					   "RRevalidateCachedQuery\0";
+
+		c->was_stale = true;
+		message_put(&c->out, 'E', body, sizeof(body));
+		failed(c);
+		return;
+	}
+	p = named_put(&c->portals, portal, st->text);
+	memcpy(p->tokens, st->tokens, sizeof(p->tokens));
+	take_tokens(c, rest, len, p->tokens);
+	p->values = read_values(rest, len);
+	message_put(&c->out, '2', NULL, 0);
+}
+
+static void
+on_describe(struct fake_conn *c, uint8_t kind, const char *name)
+{
+	struct named *n = named_find(kind == 'S' ? &c->statements : &c->portals, name);
+
+	if (n == NULL) {
+		refuse(c, kind == 'S' ? "26000" : "34000", "there is no such thing", "");
+		return;
+	}
+	if (kind == 'S')
+		message_put(&c->out, 't', strchr(n->text, '$') != NULL ? "\0\1\0\0\0\x19" : "\0",
+			    strchr(n->text, '$') != NULL ? 6 : 2);
+	if (sql_has_rows(n->text))
+		sql_row_description(c);
+	else
+		message_put(&c->out, 'n', NULL, 0);
+}
+
+static void
+on_execute(struct fake_conn *c, const char *name, uint32_t max)
+{
+	struct named *p = named_find(&c->portals, name);
+
+	if (p == NULL) {
+		refuse(c, "34000", "portal does not exist", "");
+		return;
+	}
+	switch (sql_run(c, p->text, c->is_liar ? "" : p->tokens, p, max)) {
+	case SQL_FAILED:
+		failed(c);
+		break;
+	case SQL_COPY_IN:
+		c->is_copying = true;
+		c->is_copy_simple = false;
+		break;
+	case SQL_SLEEPS:
+		c->is_asleep = true;
+		c->is_sleep_simple = false;
+		break;
+	case SQL_DONE:
+	case SQL_SUSPENDED:
+		break;
+	}
+}
+
+static void
+end_request(struct fake_conn *c)
+{
+	if (c->tx == 'I') {
+		c->owner = 0;
+		named_free_all(&c->portals);
+	}
+	message_ready(&c->out, c->tx);
+}
+
+/* Statements of a simple Query, one by one. What is behind a COPY FROM STDIN or a sleep is forgotten. */
+static void
+on_query(struct fake_conn *c, const char *text, const char *tokens)
+{
+	enum sql_result r = SQL_DONE;
+	bool is_empty = true;
+
+	named_drop(&c->statements, "");
+	while (*text != '\0' && r == SQL_DONE) {
+		size_t len = strcspn(text, ";");
+		char *one = strndup(text, len);
+
+		must(one != NULL);
+		if (one[strspn(one, " \n\t")] != '\0') {
+			is_empty = false;
+			r = sql_run(c, one, tokens, NULL, 0);
+		}
+		free(one);
+		text += len + (text[len] == ';');
+	}
+	if (is_empty)
+		message_put(&c->out, 'I', NULL, 0);
+	if (r == SQL_FAILED && c->tx == 'T')
+		c->tx = 'E';
+	c->is_copying = r == SQL_COPY_IN;
+	c->is_copy_simple = true;
+	c->is_asleep = r == SQL_SLEEPS;
+	c->is_sleep_simple = true;
+	if (r == SQL_DONE || r == SQL_FAILED)
+		end_request(c);
+}
+
+void
+fake_wake(struct fake_conn *c, bool is_cancelled)
+{
+	if (!c->is_asleep)
+		return;
+	c->is_asleep = false;
+	if (is_cancelled) {
+		sql_error(c, "57014", "canceling statement due to user request", c->is_liar ? "" : c->sleep_tokens);
+		if (c->tx == 'T')
+			c->tx = 'E';
+		c->is_skipping = !c->is_sleep_simple;
+	} else
+		message_complete(&c->out, "SELECT 0");
+	if (c->is_sleep_simple)
+		end_request(c);
+}
+
+void
+fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text)
+{
+	if (!c->is_copying)
+		return;
+	sql_error(c, sqlstate, text, "");
+	if (c->tx == 'T')
+		c->tx = 'E';
+	c->is_copying = false;
+	c->is_skipping = !c->is_copy_simple;
+	if (c->is_copy_simple)
+		end_request(c);
+}
+
+static void
+copy_data(struct fake_conn *c, uint8_t type)
+{
+	if (type == 'f')
+		fake_fail_copy(c, "57014", "COPY from stdin failed");
+	if (type != 'c')
+		return;
+	message_complete(&c->out, "COPY 1");
+	c->is_copying = false;
+	if (c->is_copy_simple)
+		end_request(c);
+}
+
+/* Text with a terminator behind it, whatever the message says. */
+static const char *
+string_at(const uint8_t *body, size_t len, size_t *at)
+{
+	const char *s = (const char *)body + (*at < len ? *at : len);
+
+	*at += strlen(s) + 1;
+	return s;
+}
+
+void
+fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	char tokens[TOKENS_MAX] = "";
+	size_t at = type == 'D' || type == 'C' ? 1 : 0;
+	const char *first, *second;
+
+	must(type != 0 && strchr("QPBDECSHXFpdcf", type) != NULL);
+	if (type == 'X') {
+		c->is_over = true;
+		return;
+	}
+	if (!c->is_authenticated) {
+		must(type == 'p');
+		fake_password(c, body, len);
+		return;
+	}
+	must(type != 'p');
+	take_tokens(c, body, len, tokens);
+	if (type != 'P') /* a statement may be prepared for somebody long before it runs */
+		check_owner(c, tokens);
+	if (c->next.len > 0) {
+		buf_put(&c->out, c->next.bytes, c->next.len);
+		c->next.len = 0;
+		return;
+	}
+	if (c->is_copying) {
+		if (strchr("dcfHS", type) != NULL) {
+			copy_data(c, type);
+			return;
+		}
+		fake_fail_copy(c, "08P01", "unexpected message during COPY from stdin");
+	}
+	if (c->is_skipping && type != 'S')
+		return;
+	first = string_at(body, len, &at);
+	second = at < len ? (const char *)body + at : "";
+	switch (type) {
+	case 'Q':
+		on_query(c, first, tokens);
+		break;
+	case 'P':
+		on_parse(c, first, second, tokens);
+		break;
+	case 'B':
+		string_at(body, len, &at);
+		on_bind(c, first, second, body + (at < len ? at : len), at < len ? len - at : 0);
+		break;
+	case 'D':
+		on_describe(c, body[0], first);
+		break;
+	case 'E':
+		on_execute(c, first, len - at >= 4 && at < len ? wire_u32(body + at) : 0);
+		break;
+	case 'C':
+		named_drop(body[0] == 'S' ? &c->statements : &c->portals, first);
+		message_put(&c->out, '3', NULL, 0);
+		break;
+	case 'S':
+		c->is_skipping = false;
+		end_request(c);
+		break;
+	case 'F':
+		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
+		end_request(c);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,245 @@
+/* tests/fuzz/session_quiet.c - see session_quiet.h. Functions of these names in libraries are not linked then. */
+#include "session_quiet.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/log_writer.h"
+#include "net/workers.h"
+
+#include <openssl/rand.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* clock_gettime and RAND_bytes have no argument to hang these on. */
+static uint64_t now_us, random_state;
+
+void
+quiet_reset(uint64_t seed)
+{
+	now_us = 1000 * US_PER_S;
+	random_state = seed | 1;
+}
+
+void
+quiet_pass(uint64_t us)
+{
+	now_us += us;
+}
+
+uint64_t
+quiet_random(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state;
+}
+
+int
+clock_gettime(clockid_t id, struct timespec *t)
+{
+	if (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE)
+		return (int)syscall(SYS_clock_gettime, id, t);
+	t->tv_sec = (time_t)(now_us / US_PER_S);
+	t->tv_nsec = (long)(now_us % US_PER_S) * 1000;
+	return 0;
+}
+
+int
+RAND_bytes(unsigned char *bytes, int len)
+{
+	for (int i = 0; i < len; i++)
+		bytes[i] = (unsigned char)(quiet_random() >> 32);
+	return 1;
+}
+
+/* --- base/log.h, base/log_writer.h --- */
+
+struct log {
+	bool is_loud;
+};
+
+struct log *
+log_new(const struct log_settings *settings, struct fail *why)
+{
+	struct log *log = calloc(1, sizeof(*log));
+
+	(void)settings;
+	(void)why;
+	if (log != NULL)
+		log->is_loud = getenv("SESSION_LOG") != NULL;
+	return log;
+}
+
+void
+log_free(struct log *log)
+{
+	free(log);
+}
+
+int
+log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why)
+{
+	(void)log;
+	(void)settings;
+	(void)why;
+	return 0;
+}
+
+int
+log_reopen(struct log *log, struct fail *why)
+{
+	(void)log;
+	(void)why;
+	return 0;
+}
+
+void
+log_write(struct log *log, enum log_level level, const char *fmt, ...)
+{
+	char line[2048];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	if (log != NULL && log->is_loud)
+		fprintf(stderr, "pgweir %d: %s\n", (int)level, line);
+}
+
+int
+log_enabled(const struct log *log, enum log_level level)
+{
+	return level < LOG_LEVEL_DEBUG || (log != NULL && log->is_loud);
+}
+
+struct log_writer {
+	uint64_t lines;
+};
+
+struct log_writer *
+log_writer_new(const char *destination, size_t ring_len, struct fail *why)
+{
+	(void)destination;
+	(void)ring_len;
+	(void)why;
+	return calloc(1, sizeof(struct log_writer));
+}
+
+void
+log_writer_free(struct log_writer *w)
+{
+	free(w);
+}
+
+void
+log_writer_retire(struct log_writer *w)
+{
+	free(w);
+}
+
+int
+log_writer_put(struct log_writer *w, const char *line, size_t line_len)
+{
+	if (line_len == 0 || memchr(line, '\n', line_len) != line + line_len - 1)
+		abort(); /* a line is one line */
+	w->lines++;
+	return 0;
+}
+
+void
+log_writer_reopen(struct log_writer *w)
+{
+	(void)w;
+}
+
+uint64_t
+log_writer_dropped(const struct log_writer *w)
+{
+	(void)w;
+	return 0;
+}
+
+uint64_t
+log_writer_errors(const struct log_writer *w)
+{
+	(void)w;
+	return 0;
+}
+
+/* --- net/workers.h: one piece of work per turn of the loop --- */
+
+STAILQ_HEAD(work_list, work);
+
+struct workers {
+	struct event *event;
+	struct work_list line;
+	size_t count;
+};
+
+static void
+on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct workers *ws = arg;
+	struct work *w = STAILQ_FIRST(&ws->line);
+
+	(void)fd;
+	(void)what;
+	if (w == NULL)
+		return;
+	STAILQ_REMOVE_HEAD(&ws->line, next);
+	ws->count--;
+	if (ws->count > 0)
+		event_active(ws->event, EV_TIMEOUT, 0);
+	w->run(w);
+	w->done(w);
+}
+
+struct workers *
+workers_new(struct event_base *base, unsigned threads, struct fail *why)
+{
+	struct workers *ws = calloc(1, sizeof(*ws));
+
+	(void)threads;
+	(void)why;
+	if (ws == NULL || (ws->event = event_new(base, -1, 0, on_turn, ws)) == NULL)
+		abort();
+	STAILQ_INIT(&ws->line);
+	return ws;
+}
+
+void
+workers_free(struct workers *ws)
+{
+	struct work *w;
+
+	if (ws == NULL)
+		return;
+	while ((w = STAILQ_FIRST(&ws->line)) != NULL) {
+		STAILQ_REMOVE_HEAD(&ws->line, next);
+		w->done(w);
+	}
+	event_free(ws->event);
+	free(ws);
+}
+
+int
+workers_submit(struct workers *ws, struct work *w, enum work_line line)
+{
+	(void)line;
+	STAILQ_INSERT_TAIL(&ws->line, w, next);
+	ws->count++;
+	event_active(ws->event, EV_TIMEOUT, 0);
+	return 0;
+}
+
+size_t
+workers_waiting(struct workers *ws)
+{
+	return ws->count;
+}

@@ -1,0 +1,105 @@
+/*
+ * tests/fuzz/session_server.h - a PostgreSQL in a few hundred lines, on a Unix socket, without threads: it answers both
+ * protocols well enough for deep states to be reached, and misbehaves on demand.
+ *
+ * It repeats the tokens (session_text.h) of a request in the rows, errors and reports it answers with, and aborts if
+ * what pgweir sends is no message, or if one transaction sees the tokens of two clients.
+ *
+ *   session_server.c    connections, bytes, logins
+ *   session_protocol.c  messages
+ *   session_sql.c       what statements do
+ */
+#ifndef PGWEIR_FUZZ_SESSION_SERVER_H
+#define PGWEIR_FUZZ_SESSION_SERVER_H
+
+#include "session_text.h"
+
+#include "auth/scram.h"
+
+#include <sys/queue.h>
+
+#define CHANNELS_MAX 4
+#define REPORTS 5
+
+enum fake_login { LOGIN_TRUST, LOGIN_CLEAR, LOGIN_MD5, LOGIN_SCRAM, LOGIN_ERROR, LOGIN_RAW };
+
+/* A statement or a portal. */
+struct named {
+	TAILQ_ENTRY(named) link;
+	char *name, *text;
+	char tokens[TOKENS_MAX];
+	char **values; /* of a Bind; NULL-terminated */
+	uint32_t rows_left;
+	bool is_begun;
+};
+TAILQ_HEAD(named_list, named);
+
+struct fake_conn {
+	TAILQ_ENTRY(fake_conn) link;
+	struct fake *fake;
+	int fd;
+	uint32_t pid;
+	struct buf in, out;
+	size_t out_at; /* of out, what was sent */
+	bool is_started, is_authenticated, is_over; /* over: closed once out is sent */
+	enum fake_login login;
+	struct scram_server *scram;
+	bool has_scram_begun;
+	/* the session */
+	uint8_t tx;
+	char owner; /* whose transaction it is; 0: nobody's yet */
+	bool is_skipping, is_copying, is_copy_simple, is_asleep, is_sleep_simple;
+	bool has_temporary, has_lock, has_cursor, has_prepared, was_stale;
+	char sleep_tokens[TOKENS_MAX];
+	char *reports[REPORTS]; /* present values; NULL: the default */
+	char *channels[CHANNELS_MAX];
+	struct named_list statements, portals;
+	/* misbehaviour */
+	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
+	size_t piece; /* bytes sent per turn; 0: all */
+	size_t cut; /* so many more bytes, then it dies; SIZE_MAX: none */
+	struct buf next; /* in place of the next answer */
+};
+TAILQ_HEAD(fake_conn_list, fake_conn);
+
+struct fake {
+	int fd;
+	struct fake_conn_list conns;
+	uint32_t last_pid;
+	size_t sent; /* of rows, in this run: their sum is bounded */
+	enum fake_login login; /* of the connections to come */
+	struct buf login_raw; /* LOGIN_ERROR: the SQLSTATE; LOGIN_RAW: all they get */
+	struct scram_verifier verifier;
+};
+
+int fake_listen(const char *path); /* once; the descriptor serves one fake after the other */
+/* verifier: for LOGIN_SCRAM. */
+void fake_init(struct fake *f, int fd, const struct scram_verifier *verifier);
+void fake_fini(struct fake *f); /* those that were not accepted are gone, too */
+/* Accepts, reads, answers, sends what can be sent. True: something happened. */
+bool fake_turn(struct fake *f);
+struct fake_conn *fake_find(struct fake *f, size_t i); /* the i-th of those that are there, modulo; or NULL */
+void fake_put(struct fake_conn *c, const void *bytes, size_t len); /* sent as it is, now */
+void fake_behave(struct fake *f); /* all of them again, from now on */
+void fake_wake(struct fake_conn *c, bool is_cancelled); /* it slept */
+void fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text); /* if it copies in */
+void fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *payload);
+
+void named_free_all(struct named_list *list);
+
+/* Between session_server.c and session_protocol.c; the body has two NULs behind it. */
+void fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
+void fake_password(struct fake_conn *c, const uint8_t *body, size_t len);
+
+/* session_sql.c */
+enum sql_result { SQL_DONE, SQL_FAILED, SQL_COPY_IN, SQL_SLEEPS, SQL_SUSPENDED };
+/* One statement. portal: NULL for a simple one, else of the Execute, of which max rows are wanted (0: all). */
+enum sql_result sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max);
+bool sql_has_rows(const char *sql);
+void sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens);
+void sql_row_description(struct fake_conn *c);
+void sql_reports(struct fake_conn *c); /* all of them, as after a login */
+void sql_set(struct fake_conn *c, const char *name, const char *value); /* value NULL: back to the default */
+void sql_forget(struct fake_conn *c); /* DISCARD ALL */
+
+#endif

@@ -1,0 +1,400 @@
+/* tests/fuzz/session_sql.c - what statements do in the fake PostgreSQL: as much of it as pgweir looks at. */
+#include "session_server.h"
+
+#include "wire/messages.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define SENT_MAX ((size_t)1 << 20) /* bytes of rows per run */
+#define ROWS_MAX 3000
+#define ROW_MAX ((size_t)300 << 10)
+
+static const struct {
+	const char *name, *value;
+} defaults[REPORTS] = { { "application_name", "" },
+			{ "client_encoding", "UTF8" },
+			{ "DateStyle", "ISO, MDY" },
+			{ "TimeZone", "UTC" },
+			{ "standard_conforming_strings", "on" } };
+
+void
+sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens)
+{
+	struct fail why;
+
+	fail_set(&why, sqlstate, "%s %s", text, tokens);
+	message_error(&c->out, "ERROR", &why);
+}
+
+void
+sql_row_description(struct fake_conn *c)
+{
+	message_row_description(&c->out, (const char *const[]){ "v" }, (const uint32_t[]){ 25 }, 1);
+}
+
+/* --- settings --- */
+
+void
+sql_reports(struct fake_conn *c)
+{
+	message_parameter(&c->out, "server_version", "15.0 (fake)");
+	message_parameter(&c->out, "server_encoding", "UTF8");
+	message_parameter(&c->out, "in_hot_standby", "off");
+	message_parameter(&c->out, "session_authorization", "u");
+	for (size_t i = 0; i < REPORTS; i++)
+		message_parameter(&c->out, defaults[i].name, c->reports[i] != NULL ? c->reports[i] : defaults[i].value);
+}
+
+void
+sql_set(struct fake_conn *c, const char *name, const char *value)
+{
+	for (size_t i = 0; i < REPORTS; i++) {
+		if (strcasecmp(defaults[i].name, name) != 0)
+			continue;
+		if (value == NULL || (c->is_liar && strchr(value, '@') != NULL))
+			value = defaults[i].value;
+		if (strcmp(value, c->reports[i] != NULL ? c->reports[i] : defaults[i].value) == 0)
+			return;
+		free(c->reports[i]);
+		c->reports[i] = strdup(value);
+		must(c->reports[i] != NULL);
+		message_parameter(&c->out, defaults[i].name, value);
+	}
+}
+
+static void
+unlisten(struct fake_conn *c, const char *channel)
+{
+	for (size_t i = 0; i < CHANNELS_MAX; i++)
+		if (c->channels[i] != NULL && (channel == NULL || strcmp(c->channels[i], channel) == 0)) {
+			free(c->channels[i]);
+			c->channels[i] = NULL;
+		}
+}
+
+void
+sql_forget(struct fake_conn *c)
+{
+	for (size_t i = 0; i < REPORTS; i++) {
+		sql_set(c, defaults[i].name, NULL);
+		free(c->reports[i]);
+		c->reports[i] = NULL;
+	}
+	unlisten(c, NULL);
+	named_free_all(&c->statements);
+	c->has_temporary = c->has_lock = c->has_cursor = c->has_prepared = false;
+}
+
+/* A name or a value, out of its quotes. */
+static const char *
+take_word(const char *at, char out[static 128])
+{
+	size_t len = 0;
+	char quote;
+
+	while (*at == ' ' || *at == '=' || *at == ',')
+		at++;
+	quote = *at == '"' || *at == '\'' ? *at++ : 0;
+	while (*at != '\0' &&
+	       (quote != 0 ? *at != quote : isalnum((unsigned char)*at) || strchr("_.@!-*", *at) != NULL)) {
+		if (len < 127)
+			out[len++] = *at;
+		at++;
+	}
+	out[len] = '\0';
+	return *at != '\0' && quote != 0 ? at + 1 : at;
+}
+
+static void
+set(struct fake_conn *c, const char *rest)
+{
+	char name[128], value[128];
+
+	rest = take_word(rest, name);
+	if (strcasecmp(name, "session") == 0 || strcasecmp(name, "local") == 0)
+		rest = take_word(rest, name);
+	rest = take_word(rest, value);
+	if (strcasecmp(value, "to") == 0)
+		take_word(rest, value);
+	sql_set(c, name, strcasecmp(value, "default") == 0 ? NULL : value);
+}
+
+static void
+reset(struct fake_conn *c, const char *rest)
+{
+	char name[128];
+
+	take_word(rest, name);
+	for (size_t i = 0; i < REPORTS; i++)
+		if (strcasecmp(name, "all") == 0 || strcasecmp(name, defaults[i].name) == 0)
+			sql_set(c, defaults[i].name, NULL);
+}
+
+static void
+listen_or_notify(struct fake_conn *c, const char *word, const char *rest)
+{
+	char channel[128], payload[128];
+
+	rest = take_word(rest, channel);
+	take_word(rest, payload);
+	if (strcmp(word, "NOTIFY") == 0)
+		fake_notify(c->fake, c->pid, channel, payload);
+	if (strcmp(word, "NOTIFY") == 0)
+		return;
+	unlisten(c, strcmp(channel, "*") == 0 ? NULL : channel);
+	for (size_t i = 0; strcmp(word, "LISTEN") == 0 && i < CHANNELS_MAX; i++)
+		if (c->channels[i] == NULL) {
+			c->channels[i] = strdup(channel);
+			must(c->channels[i] != NULL);
+			return;
+		}
+}
+
+/* --- rows --- */
+
+static size_t
+number_after(const char *sql, const char *word, size_t max)
+{
+	const char *at = strcasestr(sql, word);
+	size_t n = at != NULL ? strtoul(at + strlen(word), NULL, 10) : 1;
+
+	return n > max ? max : n;
+}
+
+/* pgweir's own question: what state is there? See session/probe.c. */
+static void
+probe(struct fake_conn *c, const char *sql)
+{
+	const struct {
+		bool is_so;
+		const char *mark, *kind, *name, *value;
+	} facts[] = { { true, "SELECT 'r'", "r", "", "none" },
+		      { true, "SELECT 'u'", "u", "", "u" },
+		      { c->has_temporary, "SELECT 't'", "t", "", "" },
+		      { c->has_lock, "SELECT 'l'", "l", "", "" },
+		      { c->has_cursor, "SELECT 'c'", "c", "held", "" },
+		      { c->has_prepared, "SELECT 'p'", "p", "made", "PREPARE made AS SELECT 1" } };
+
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+		if (facts[i].is_so && strstr(sql, facts[i].mark) != NULL)
+			message_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
+					 3);
+	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
+		if (c->reports[i] != NULL && strcmp(c->reports[i], defaults[i].value) != 0 &&
+		    !(c->is_liar && strchr(c->reports[i], '@') != NULL))
+			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->reports[i] }, 3);
+	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
+		if (c->channels[i] != NULL)
+			message_data_row(&c->out, (const char *const[]){ "n", c->channels[i], "" }, 3);
+}
+
+static void
+set_config(struct fake_conn *c, char **values)
+{
+	size_t count = 0;
+
+	for (; values != NULL && values[count] != NULL && values[count + 1] != NULL; count += 2)
+		sql_set(c, values[count], values[count + 1]);
+	message_data_row(&c->out, (const char *const *)values, count);
+}
+
+static void
+put_row(struct fake_conn *c, const char *sql, const char *tokens)
+{
+	size_t filler = number_after(sql, "wide ", ROW_MAX), begun = message_begin(&c->out, 'D');
+	uint8_t *room;
+
+	if (c->fake->sent > SENT_MAX)
+		filler = 1;
+	c->fake->sent += filler + strlen(tokens) + 16;
+	buf_put_u16(&c->out, 1);
+	buf_put_u32(&c->out, (uint32_t)(strlen(tokens) + filler));
+	buf_put(&c->out, tokens, strlen(tokens));
+	room = buf_room(&c->out, filler);
+	must(room != NULL);
+	memset(room, 'x', filler);
+	c->out.len += filler;
+	message_end(&c->out, begun);
+}
+
+static enum sql_result
+rows(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
+{
+	size_t want = number_after(sql, "rows ", ROWS_MAX);
+	char tag[32];
+
+	if (portal != NULL && !portal->is_begun)
+		portal->rows_left = (uint32_t)want;
+	if (portal != NULL) {
+		portal->is_begun = true;
+		want = portal->rows_left;
+	}
+	if (max > 0 && want > max)
+		want = max;
+	if (portal == NULL)
+		sql_row_description(c);
+	for (size_t i = 0; i < want; i++)
+		put_row(c, sql, tokens);
+	if (portal != NULL)
+		portal->rows_left -= (uint32_t)want;
+	if (portal != NULL && portal->rows_left > 0) {
+		message_put(&c->out, 's', NULL, 0);
+		return SQL_SUSPENDED;
+	}
+	snprintf(tag, sizeof(tag), "SELECT %zu", want);
+	message_complete(&c->out, tag);
+	return SQL_DONE;
+}
+
+static enum sql_result
+copy(struct fake_conn *c, const char *sql, const char *tokens)
+{
+	if (strcasestr(sql, "stdin") != NULL) {
+		message_put(&c->out, 'G', "\0\0\1\0\0", 5);
+		return SQL_COPY_IN;
+	}
+	message_put(&c->out, 'H', "\0\0\1\0\0", 5);
+	for (size_t i = number_after(sql, "rows ", ROWS_MAX); i > 0; i--)
+		message_put(&c->out, 'd', tokens, strlen(tokens));
+	message_put(&c->out, 'c', NULL, 0);
+	message_complete(&c->out, "COPY 1");
+	return SQL_DONE;
+}
+
+/* --- statements --- */
+
+bool
+sql_has_rows(const char *sql)
+{
+	static const char *const words[] = { "SELECT", "SHOW", "VALUES", "EXECUTE", "FETCH", "WITH" };
+
+	sql += strspn(sql, " \n\t(");
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strncasecmp(sql, words[i], strlen(words[i])) == 0)
+			return true;
+	return false;
+}
+
+static const char *
+take_upper(const char *sql, char out[static 32])
+{
+	size_t len = 0;
+
+	sql += strspn(sql, " \n\t(");
+	while (isalpha((unsigned char)*sql) || *sql == '_') {
+		if (len < 31)
+			out[len++] = (char)toupper((unsigned char)*sql);
+		sql++;
+	}
+	out[len] = '\0';
+	return sql;
+}
+
+static void
+end_transaction(struct fake_conn *c, bool is_commit)
+{
+	message_complete(&c->out, is_commit && c->tx != 'E' ? "COMMIT" : "ROLLBACK");
+	c->tx = 'I';
+}
+
+/* What a statement leaves in the session. */
+static void
+leave_traces(struct fake_conn *c, const char *sql, const char *word, const char *rest)
+{
+	if (strcmp(word, "SET") == 0)
+		set(c, rest);
+	else if (strcmp(word, "RESET") == 0)
+		reset(c, rest);
+	else if (strcmp(word, "LISTEN") == 0 || strcmp(word, "UNLISTEN") == 0 || strcmp(word, "NOTIFY") == 0)
+		listen_or_notify(c, word, rest);
+	else if (strcmp(word, "DISCARD") == 0)
+		sql_forget(c);
+	else if (strcmp(word, "DROP") == 0)
+		c->has_temporary = false;
+	else if (strcmp(word, "CLOSE") == 0)
+		c->has_cursor = false;
+	else if (strcmp(word, "DEALLOCATE") == 0)
+		c->has_prepared = false;
+	else if (strcmp(word, "PREPARE") == 0)
+		c->has_prepared = true;
+	c->has_temporary |= strcasestr(sql, "create temp") != NULL;
+	c->has_cursor |= strcasestr(sql, "with hold") != NULL;
+	if (strcasestr(sql, "pg_advisory_") != NULL)
+		c->has_lock = strcasestr(sql, "pg_advisory_lock") != NULL;
+}
+
+static void
+complete(struct fake_conn *c, const char *word, const char *rest)
+{
+	char second[32], tag[72];
+
+	take_upper(rest, second);
+	if (strcmp(word, "INSERT") == 0 || strcmp(word, "UPDATE") == 0 || strcmp(word, "DELETE") == 0)
+		snprintf(tag, sizeof(tag), "%s%s", word, word[0] == 'I' ? " 0 1" : " 1");
+	else if (strcmp(word, "CREATE") == 0 || strcmp(word, "ALTER") == 0 || strcmp(word, "DROP") == 0)
+		snprintf(tag, sizeof(tag), "%s %s", word, strncmp(second, "TEMP", 4) == 0 ? "TABLE" : second);
+	else if (strcmp(word, "DISCARD") == 0 || strcmp(second, "ALL") == 0)
+		snprintf(tag, sizeof(tag), "%s%s", word, strcmp(second, "ALL") == 0 && word[0] == 'D' ? " ALL" : "");
+	else
+		snprintf(tag, sizeof(tag), "%s", word);
+	message_complete(&c->out, tag);
+}
+
+enum sql_result
+sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
+{
+	char word[32];
+	const char *rest = take_upper(sql, word);
+	bool is_end = strcmp(word, "COMMIT") == 0 || strcmp(word, "END") == 0, is_back = strcmp(word, "ROLLBACK") == 0;
+
+	if (word[0] == '\0') {
+		message_put(&c->out, 'I', NULL, 0);
+		return SQL_DONE;
+	}
+	if (c->tx == 'E' && !is_end && !is_back) {
+		sql_error(c, "25P02", "current transaction is aborted", tokens);
+		return SQL_FAILED;
+	}
+	if (strcasestr(sql, "wrong") != NULL || strcmp(word, "ERROR") == 0) {
+		sql_error(c, "22012", "division by zero", tokens);
+		return SQL_FAILED;
+	}
+	if (strcmp(word, "FATAL") == 0) {
+		sql_error(c, "57P01", "terminating connection", tokens);
+		c->is_over = true;
+		return SQL_SLEEPS;
+	}
+	if (strcmp(word, "BEGIN") == 0 || strcmp(word, "START") == 0) {
+		c->tx = 'T';
+		message_complete(&c->out, word[0] == 'B' ? "BEGIN" : "START TRANSACTION");
+		return SQL_DONE;
+	}
+	if (is_end || (is_back && strcasestr(rest, "to ") == NULL)) {
+		end_transaction(c, is_end);
+		return SQL_DONE;
+	}
+	if (is_back)
+		c->tx = 'T';
+	if (strcasestr(sql, "sleep") != NULL) {
+		snprintf(c->sleep_tokens, sizeof(c->sleep_tokens), "%s", tokens);
+		return SQL_SLEEPS;
+	}
+	leave_traces(c, sql, word, rest);
+	if (strcmp(word, "COPY") == 0)
+		return copy(c, sql, tokens);
+	if (!sql_has_rows(sql)) {
+		complete(c, word, rest);
+		return SQL_DONE;
+	}
+	if (portal != NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
+		probe(c, sql);
+	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL)
+		set_config(c, portal->values);
+	else
+		return rows(c, sql, tokens, portal, max);
+	message_complete(&c->out, "SELECT 1");
+	return SQL_DONE;
+}

@@ -1,0 +1,37 @@
+/*
+ * tests/fuzz/session_text.h - tokens: who sent what a byte came from.
+ *
+ * "@@A7!" was put into a message by client A, and the fake PostgreSQL repeats it in what it answers to that. No input
+ * can hold one (text_unescape takes its @ away), so that one which reaches another client is a leak.
+ */
+#ifndef PGWEIR_FUZZ_SESSION_TEXT_H
+#define PGWEIR_FUZZ_SESSION_TEXT_H
+
+#include "base/buf.h"
+
+#include <stdlib.h>
+
+#define TOKENS_MAX 64 /* bytes of a few tokens, and a NUL */
+#define TEXT_CLIENTS 4
+
+static inline void
+must(bool holds)
+{
+	if (!holds)
+		abort();
+}
+
+/* The letter of the token at the front of bytes; 0: there is none. */
+char text_token_at(const void *bytes, size_t len);
+/* The tokens within bytes, one behind the other, as many as fit. Appends to tokens. */
+void text_tokens(const void *bytes, size_t len, char tokens[static TOKENS_MAX]);
+/*
+ * Appends a step's text: \xHH, \0 to \7, \n, \r, \t, \\, \s (a blank) are bytes, ~ is the client's next token (letter
+ * 0: a
+ * ~), @ becomes ?.
+ */
+void text_unescape(struct buf *out, const char *text, size_t len, char letter, unsigned *sequence);
+/* Splits at blanks, in place, into at most max words, the last of which is all that is left; how many there are. */
+size_t text_words(char *text, char **words, size_t max);
+
+#endif

@@ -1,0 +1,352 @@
+/* tests/fuzz/session_world.c - see session_world.h. */
+#include "session_world.h"
+
+#include "auth/base64.h"
+#include "base/clock.h"
+#include "client/listen.h"
+#include "config/config_origin.h"
+#include "session_quiet.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TURNS_MAX 500
+#define TURN_US 50
+
+/* Sockets and users_files, once per process: the fuzzer has no place of its own to keep them. */
+static char folder[64];
+static struct scram_verifier verifier;
+static int postgres_fd;
+
+static void
+path_of(const char *name, char path[static 128])
+{
+	snprintf(path, 128, "%s/%s", folder, name);
+}
+
+static void
+remove_folder(void)
+{
+	static const char *const names[] = { ".s.PGSQL.5432", ".s.PGSQL.6432", "verifiers.txt", "plain.txt" };
+	char path[128];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		path_of(names[i], path);
+		unlink(path);
+	}
+	rmdir(folder);
+}
+
+static void
+write_users(const char *name, const char *secret)
+{
+	char path[128];
+	FILE *f;
+
+	path_of(name, path);
+	f = fopen(path, "we");
+	must(f != NULL);
+	fchmod(fileno(f), 0600);
+	fprintf(f, "\"u\" \"%s\"\n\"v\" \"%s\"\n\"admin\" \"%s\"\n", secret, secret, secret);
+	must(fclose(f) == 0);
+}
+
+static void
+make_folder(void)
+{
+	static const uint8_t salt[16] = "sixteen bytes...";
+	char text[200], salt_text[BASE64_LEN(16) + 1], stored[BASE64_LEN(32) + 1], server[BASE64_LEN(32) + 1];
+	char path[128];
+	struct fail why;
+
+	if (folder[0] != '\0')
+		return;
+	/* A socket is made per run: that is cheap in memory, not on a disk. */
+	snprintf(folder, sizeof(folder), "/dev/shm/fuzz_session.XXXXXX");
+	if (mkdtemp(folder) == NULL) {
+		snprintf(folder, sizeof(folder), "/tmp/fuzz_session.XXXXXX");
+		must(mkdtemp(folder) != NULL);
+	}
+	atexit(remove_folder);
+	/* One iteration: what a login costs is not what is tried here. */
+	must(scram_verifier_from_password(SESSION_PASSWORD, salt, sizeof(salt), 1, &verifier, &why) == 0);
+	base64_encode(salt, sizeof(salt), salt_text);
+	base64_encode(verifier.stored_key, 32, stored);
+	base64_encode(verifier.server_key, 32, server);
+	snprintf(text, sizeof(text), "SCRAM-SHA-256$1:%s$%s:%s", salt_text, stored, server);
+	write_users("verifiers.txt", text);
+	write_users("plain.txt", SESSION_PASSWORD);
+	path_of(".s.PGSQL.5432", path);
+	postgres_fd = fake_listen(path);
+}
+
+/* --- configuration --- */
+
+/* Words of the first line, each a line of the file, in the section it is sorted to. Unknown words mean nothing. */
+static const struct {
+	const char *word, *section, *line;
+} words[] = {
+	{ "session", "pgweir", "pool_mode = session" },
+	{ "statement", "pgweir", "pool_mode = statement" },
+	{ "pin", "pgweir", "session_state = pin" },
+	{ "warn", "pgweir", "session_state = warn" },
+	{ "error", "pgweir", "session_state = error" },
+	{ "allow", "pgweir", "session_state = allow" },
+	{ "few", "pgweir", "max_client_connections = 2" },
+	{ "capped", "pgweir", "max_server_connections = 1" },
+	{ "md5", "auth", "method = md5" },
+	{ "scram", "auth", "method = scram-sha-256" },
+	{ "trust", "auth", "method = trust" },
+	{ "two", "pool", "pool_size = 2" },
+	{ "one", "pool", "pool_size = 1" },
+	{ "overflow", "pool", "max_overflow = 1" },
+	{ "nolinger", "pool", "overflow_linger = 0s" },
+	{ "idle", "pool", "min_idle = 1" },
+	{ "ping", "pool", "pool_pre_ping_idle = 0s" },
+	{ "fifo", "pool", "pool_lifo = off" },
+	{ "passed", "pool", "prepared_statements = 0" },
+	{ "lru", "pool", "prepared_statements = 2" },
+	{ "short", "pool", "max_statement_size = 40B" },
+	{ "comments", "pool", "statement_ignore_comments = on" },
+	{ "recycle", "pool", "pool_recycle = 1s" },
+	{ "impatient", "pool", "pool_timeout = 2s" },
+	{ "query", "timeouts", "query_timeout = 3s" },
+	{ "transaction", "timeouts", "transaction_timeout = 3s" },
+	{ "idling", "timeouts", "idle_transaction_timeout = 3s" },
+	{ "silent", "timeouts", "client_idle_timeout = 3s" },
+	{ "slow", "slow_query", "threshold = 0ms" },
+	{ "full", "slow_query", "text = full" },
+	{ "postgres", "slow_query", "format = postgres" },
+	{ "connections", "log", "connections = on" },
+};
+
+#define WORDS (sizeof(words) / sizeof(words[0]))
+
+static bool
+has_word(const char *options, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = options; (at = strstr(at, word)) != NULL; at += len)
+		if ((at == options || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+/* At most one of the words that set the same key: the first of the table. */
+static bool
+is_taken(const char *options, size_t i)
+{
+	size_t key_len = strcspn(words[i].line, "=");
+
+	if (!has_word(options, words[i].word))
+		return false;
+	for (size_t j = 0; j < i; j++)
+		if (strncmp(words[j].line, words[i].line, key_len) == 0 &&
+		    strcmp(words[j].section, words[i].section) == 0 && has_word(options, words[j].word))
+			return false;
+	return true;
+}
+
+static bool
+is_set(const char *options, const char *key)
+{
+	for (size_t i = 0; i < WORDS; i++)
+		if (strncmp(words[i].line, key, strlen(key)) == 0 && is_taken(options, i))
+			return true;
+	return false;
+}
+
+static struct config *
+make_config(const char *options, bool is_other)
+{
+	static const char *const sections[] = { "pgweir", "pool", "timeouts", "auth", "slow_query", "log" };
+	struct config_problems problems = { 0 };
+	struct config *config;
+	struct buf b = { 0 };
+
+	for (size_t s = 0; s < sizeof(sections) / sizeof(sections[0]); s++) {
+		buf_printf(&b, "[%s]\n", sections[s]);
+		for (size_t i = 0; i < WORDS; i++)
+			if (strcmp(words[i].section, sections[s]) == 0 && is_taken(options, i))
+				buf_printf(&b, "%s\n", words[i].line);
+		if (s == 0)
+			buf_printf(&b, "listen = unix:%s/.s.PGSQL.6432\n", folder);
+		if (s == 1 && !is_set(options, "pool_size"))
+			buf_printf(&b, "pool_size = %d\n", is_other ? 2 : 1);
+		if (s == 1 && !is_set(options, "max_overflow"))
+			buf_printf(&b, "max_overflow = %d\n", is_other ? 1 : 0);
+		if (s == 3) {
+			buf_printf(&b, "%s", is_set(options, "method") ? "" : "method = trust\n");
+			buf_printf(&b, "users_file = %s/%s.txt\nadmin_users = admin\n", folder,
+				   has_word(options, "md5") || has_word(options, "plain") ? "plain" : "verifiers");
+		}
+		if (s == 4 && !is_set(options, "threshold"))
+			buf_printf(&b, "threshold = off\n");
+	}
+	buf_printf(&b, "[http]\nlisten = off\n[database *]\nupstream = host=%s port=5432\n", folder);
+	buf_printf(&b, "[database shared]\nupstream = host=%s port=5432 dbname=app user=u password=%s\n", folder,
+		   SESSION_PASSWORD);
+	if (!is_other)
+		buf_printf(&b, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", folder);
+	must(buf_ok(&b));
+	config = config_parse((const char *)b.bytes, b.len, "", 0600, &problems);
+	for (size_t i = 0; i < problems.count && config == NULL; i++)
+		fprintf(stderr, "%s\n", problems.list[i].text);
+	must(config != NULL);
+	config_problems_fini(&problems);
+	buf_fini(&b);
+	return config;
+}
+
+/* What weir_reload.c does, but for the file. */
+void
+world_reload(struct world *w)
+{
+	struct config *config = make_config(w->options, !w->is_reloaded);
+
+	w->is_reloaded = !w->is_reloaded;
+	w->weir->now_us = clock_now_us();
+	config_unref(w->weir->config);
+	w->weir->config = config;
+	weir_apply(w->weir);
+}
+
+/* --- time and turns --- */
+
+void
+world_init(struct world *w, const char *options)
+{
+	struct config *config;
+	struct fail why;
+
+	make_folder();
+	quiet_reset(1);
+	*w = (struct world){ .options = options };
+	fake_init(&w->fake, postgres_fd, &verifier);
+	config = make_config(options, false);
+	w->weir = weir_new(config, &why);
+	if (w->weir == NULL)
+		fprintf(stderr, "%s\n", why.text);
+	must(w->weir != NULL);
+	config_unref(config);
+	for (int i = 0; i < TEXT_CLIENTS; i++)
+		fclient_init(&w->clients[i], (char)('A' + i));
+	fclient_init(&w->canceller, 'X');
+}
+
+static bool
+turn(struct world *w)
+{
+	bool has_moved = false;
+
+	quiet_pass(TURN_US);
+	event_base_loop(w->weir->base, EVLOOP_NONBLOCK);
+	has_moved |= fake_turn(&w->fake);
+	for (int i = 0; i < TEXT_CLIENTS; i++)
+		has_moved |= fclient_turn(&w->clients[i]);
+	has_moved |= fclient_turn(&w->canceller);
+	return has_moved;
+}
+
+void
+world_settle(struct world *w)
+{
+	for (int i = 0, quiet = 0; i < TURNS_MAX && quiet < 3 && !w->weir->is_ending; i++)
+		quiet = turn(w) ? 0 : quiet + 1;
+}
+
+void
+world_pass(struct world *w, uint64_t us)
+{
+	quiet_pass(us);
+	turn(w);
+	world_settle(w);
+}
+
+void
+world_connect(struct world *w, struct fake_client *c)
+{
+	struct sockaddr_un {
+		sa_family_t family;
+	} peer = { AF_UNIX };
+	int pair[2];
+
+	if (w->weir->is_stopping)
+		return;
+	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	w->weir->now_us = clock_now_us();
+	fclient_open(c, pair[0], w->weir->clients.last_id + 1);
+	c->is_leak_free = !has_word(w->options, "allow");
+	client_accept(&w->weir->clients, pair[1], (const struct sockaddr *)&peer, true);
+}
+
+/* --- the end --- */
+
+/* Who owes nothing and is owed nothing has had an answer to everything. */
+static void
+check_idle(struct world *w, const struct fake_client *f)
+{
+	const struct client *c = f->fd < 0 ? NULL : client_find_id(&w->weir->clients, f->id);
+
+	if (c != NULL && c->state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->pending_len == 0 &&
+	    c->refusing == 0 && !c->is_held && !listen_is_waiting(c))
+		fclient_check_answered(f);
+}
+
+static void
+check_counts(const struct weir *w)
+{
+	const struct client_env *env = &w->clients;
+
+	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
+	must(env->name_bytes == 0);
+	must(w->is_ending || pool_set_is_quiet(w->pools, NULL));
+	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
+		struct pool_counts counts;
+
+		pool_get_counts(e->policy, &counts);
+		must(e->clients == 0 && e->database->clients == 0 && counts.waiting == 0);
+		must(w->is_ending || counts.lent == 0);
+	}
+}
+
+static bool
+is_over(const struct weir *w)
+{
+	return w->is_ending || (TAILQ_EMPTY(&w->clients.clients) && pool_set_is_quiet(w->pools, NULL));
+}
+
+void
+world_fini(struct world *w)
+{
+	fake_behave(&w->fake);
+	for (int i = 0; i < TEXT_CLIENTS; i++) {
+		w->clients[i].is_deaf = false;
+		w->clients[i].allowed = SIZE_MAX;
+		w->clients[i].piece = 0;
+	}
+	world_settle(w);
+	for (int i = 0; i < TEXT_CLIENTS; i++)
+		check_idle(w, &w->clients[i]);
+	for (int i = 0; i < TEXT_CLIENTS; i++)
+		fclient_close(&w->clients[i]);
+	fclient_close(&w->canceller);
+	world_settle(w);
+	/*
+	 * What is done to a server whose client has left has limits in time; and who has sent too much while it waits
+	 * for a server is not read before pool_timeout.
+	 */
+	for (int i = 0; i < 8 && !is_over(w->weir); i++) {
+		fake_behave(&w->fake);
+		world_pass(w, 6 * US_PER_S);
+	}
+	if (!w->weir->is_ending)
+		check_counts(w->weir);
+	weir_free(w->weir);
+	fake_fini(&w->fake);
+}

@@ -1,0 +1,33 @@
+/*
+ * tests/fuzz/session_world.h - one run's world: a struct weir with a configuration of its own, a fake PostgreSQL that
+ * it dials, and a few clients on socket pairs; no thread, no network, and no time but world_pass's.
+ */
+#ifndef PGWEIR_FUZZ_SESSION_WORLD_H
+#define PGWEIR_FUZZ_SESSION_WORLD_H
+
+#include "session_client.h"
+#include "session_server.h"
+
+#include "weir_state.h"
+
+struct world {
+	struct weir *weir;
+	struct fake fake;
+	struct fake_client clients[TEXT_CLIENTS];
+	struct fake_client canceller; /* what it sent; its connection is never looked at again */
+	const char *options; /* words; see session_world.c */
+	bool is_reloaded; /* the other configuration is in force */
+};
+
+/* options: of the first line, words in any order. Aborts if pgweir can't start. */
+void world_init(struct world *w, const char *options);
+/* Everybody behaves and leaves; what is counted must come to nothing. Then all is freed. */
+void world_fini(struct world *w);
+/* Turns until nothing moves. */
+void world_settle(struct world *w);
+void world_pass(struct world *w, uint64_t us);
+/* A new connection to pgweir for this client. */
+void world_connect(struct world *w, struct fake_client *c);
+void world_reload(struct world *w);
+
+#endif
