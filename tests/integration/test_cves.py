@@ -515,6 +515,19 @@ def test_cve_2026_6667_who_is_not_listed_does_not_get_in(weir, user, database):
 
 # --- and of the same kind ---
 
+def test_names_forge_no_lines_of_the_log(weir):
+    """A name is a stranger's text: it ends no line, and moves no cursor."""
+    weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "0s"}})
+    for name in ("x\npgweir: FORGED", "x\r\nFORGED", "x\x1b[2JFORGED", "x\x9b2JFORGED", "%n%s%n FORGED", "x\u2028FORGED"):
+        for words in ({"user": name}, {"database": name}, {"user": "web", "parameters": {"application_name": name}}):
+            with pytest.raises((rawwire.LoginRefused, rawwire.WireClosed)):
+                weir.wire().login(password="wrong", **words)
+    text = weir.log()
+    assert "FORGED" in text
+    assert not [line for line in re.split(r"[\r\n]", text) if line.startswith(("FORGED", "pgweir: FORGED"))]
+    assert not set(text) & {"\x1b", "\r"}
+
+
 def test_a_login_that_stops_anywhere_leaves_nothing(tls_weir, authority):
     """Cut after each byte, with and without TLS: no descriptor and no count stays."""
     tls_weir.begin(method="scram-sha-256", sections={"limits": {"max_address_client_connections": 0}})
