@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "pool/pool_own.h"
+#include "server/server_none.h"
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>
@@ -292,32 +293,6 @@ on_request_done(struct server *srv, const struct owed *ended)
 	return false;
 }
 
-static void
-on_settled(struct server *srv, const struct owed *o, enum owed_end how)
-{
-	(void)srv;
-	(void)o;
-	(void)how;
-}
-
-static void
-on_made(struct server *srv, const struct owed *o)
-{
-	(void)srv;
-	(void)o;
-}
-
-static void
-on_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len, bool is_whole)
-{
-	(void)srv;
-	(void)o;
-	(void)type;
-	(void)body;
-	(void)len;
-	(void)is_whole;
-}
-
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
 	 size_t len)
@@ -332,24 +307,6 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		 e->message != NULL ? e->message : "(no message)");
 	link->is_wrong = true;
 	return true;
-}
-
-static bool
-on_complete(struct server *srv, const char *tag)
-{
-	(void)srv;
-	(void)tag;
-	return false;
-}
-
-static bool
-on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
-{
-	(void)srv;
-	(void)name;
-	(void)value;
-	(void)is_passed;
-	return false;
 }
 
 static void
@@ -435,16 +392,20 @@ on_lost(struct server *srv, const struct fail *why)
 	auth_lookup_end(lookup, is_violation ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL, why);
 }
 
-static void
-on_drained(struct server *srv)
-{
-	(void)srv;
-}
-
-const struct server_ops auth_link_server_ops = { on_pass,      on_request_done, on_settled,	 on_made,
-						 on_described, on_error,	on_complete,	 on_parameter,
-						 on_row,       on_done,		on_notification, on_batch_end,
-						 on_lost,      on_drained };
+const struct server_ops auth_link_server_ops = { on_pass,
+						 on_request_done,
+						 server_none_settled,
+						 server_none_made,
+						 server_none_described,
+						 on_error,
+						 server_none_complete,
+						 server_none_parameter,
+						 on_row,
+						 on_done,
+						 on_notification,
+						 on_batch_end,
+						 on_lost,
+						 server_none };
 
 /* --- and to its owner --- */
 
@@ -493,19 +454,6 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 }
 
 static void
-on_pinged(struct server *srv, bool ok)
-{
-	(void)srv;
-	(void)ok;
-}
-
-static void
-on_clean(struct server *srv)
-{
-	(void)srv;
-}
-
-static void
 on_gone(struct server *srv, const struct fail *why)
 {
 	(void)srv;
@@ -530,4 +478,5 @@ on_closed(struct server *srv)
 	free(link);
 }
 
-const struct server_owner_ops auth_link_owner_ops = { on_ready, on_failed, on_pinged, on_clean, on_gone, on_closed };
+const struct server_owner_ops auth_link_owner_ops = { on_ready,	   on_failed, server_none_pinged,
+						      server_none, on_gone,   on_closed };

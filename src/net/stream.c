@@ -64,13 +64,16 @@ stream_close(struct stream *s)
 enum stream_result
 stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
-	ssize_t n;
-
 	if (s->fd < 0)
 		return STREAM_EOF;
-	if (s->tls != NULL)
-		return stream_tls_read(s, buf, cap, got);
-	n = recv(s->fd, buf, cap, 0);
+	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : stream_read_raw(s, buf, cap, got);
+}
+
+enum stream_result
+stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	ssize_t n = recv(s->fd, buf, cap, 0);
+
 	if (n > 0) {
 		*got = (size_t)n;
 		return STREAM_OK;

@@ -7,6 +7,7 @@
 void stream_update_interest(struct stream *s);
 void stream_broke(struct stream *s); /* nothing more can be written: the owner hears of it later */
 void stream_call_later(struct stream *s); /* on_readable, though the socket may have nothing */
+enum stream_result stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got); /* from the socket */
 /* To the socket as they are, after what is queued. -1: no memory. */
 int stream_write_raw(struct stream *s, const struct iovec *pieces, int count);
 

@@ -72,7 +72,7 @@ take_input(struct stream *s, size_t cap)
 {
 	struct tls_session *t = s->tls;
 	size_t want = cap < TLS_SCRATCH_IN ? cap : TLS_SCRATCH_IN;
-	ssize_t n;
+	enum stream_result r;
 
 	if (t->stash != NULL) {
 		t->in = t->stash;
@@ -82,17 +82,12 @@ take_input(struct stream *s, size_t cap)
 	/* Room for the record that ends with these bytes: what is read can be handed out whole. */
 	if (SSL_has_pending(t->ssl) && want > 2 * RECORD_PARTIAL_MAX)
 		want -= RECORD_PARTIAL_MAX;
-	n = recv(s->fd, t->scratch->in, want, 0);
-	if (n > 0) {
+	r = stream_read_raw(s, t->scratch->in, want, &t->in_len);
+	if (r == STREAM_OK)
 		t->in = t->scratch->in;
-		t->in_len = (size_t)n;
-		return STREAM_OK;
-	}
-	if (n == 0)
-		return STREAM_EOF;
-	if ((errno == EAGAIN || errno == EINTR) && !s->is_broken)
-		return STREAM_AGAIN;
-	return STREAM_ERROR;
+	else
+		t->in_len = 0;
+	return r;
 }
 
 /* Records into buf, until it is full or there are no more. */

@@ -8,6 +8,7 @@
 #include "pool/notify_state.h"
 
 #include "base/clock.h"
+#include "server/server_none.h"
 #include "session/listen_text.h"
 #include "wire/messages.h"
 
@@ -174,21 +175,6 @@ on_request_done(struct server *srv, const struct owed *ended)
 	return false;
 }
 
-static void
-on_settled(struct server *srv, const struct owed *o, enum owed_end how)
-{
-	(void)srv;
-	(void)o;
-	(void)how;
-}
-
-static void
-on_made(struct server *srv, const struct owed *o)
-{
-	(void)srv;
-	(void)o;
-}
-
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
 	 size_t len)
@@ -203,39 +189,6 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		 e->message != NULL ? e->message : "(no message)");
 	hub->is_error = true;
 	return true;
-}
-
-static bool
-on_complete(struct server *srv, const char *tag)
-{
-	(void)srv;
-	(void)tag;
-	return false;
-}
-
-static bool
-on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
-{
-	(void)srv;
-	(void)name;
-	(void)value;
-	(void)is_passed;
-	return false;
-}
-
-static void
-on_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
-{
-	(void)srv;
-	(void)body;
-	(void)len;
-	(void)is_whole;
-}
-
-static void
-on_probe_done(struct server *srv)
-{
-	(void)srv;
 }
 
 static bool
@@ -262,27 +215,20 @@ on_lost(struct server *srv, const struct fail *why)
 	hub_of(srv)->why_down = *why;
 }
 
-static void
-on_drained(struct server *srv)
-{
-	(void)srv;
-}
-
-static void
-on_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len, bool is_whole)
-{
-	(void)srv;
-	(void)o;
-	(void)type;
-	(void)body;
-	(void)len;
-	(void)is_whole;
-}
-
-const struct server_ops notify_server_ops = { on_pass,	    on_request_done, on_settled,      on_made,
-					      on_described, on_error,	     on_complete,     on_parameter,
-					      on_probe_row, on_probe_done,   on_notification, on_batch_end,
-					      on_lost,	    on_drained };
+const struct server_ops notify_server_ops = { on_pass,
+					      on_request_done,
+					      server_none_settled,
+					      server_none_made,
+					      server_none_described,
+					      on_error,
+					      server_none_complete,
+					      server_none_parameter,
+					      server_none_probe_row,
+					      server_none,
+					      on_notification,
+					      on_batch_end,
+					      on_lost,
+					      server_none };
 
 /* --- and to its owner --- */
 
@@ -308,19 +254,6 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 	(void)kind;
 	hub_of(srv)->why_down = *why;
 	notify_hub_failed(hub_of(srv), is_fatal, why);
-}
-
-static void
-on_pinged(struct server *srv, bool ok)
-{
-	(void)srv;
-	(void)ok;
-}
-
-static void
-on_clean(struct server *srv)
-{
-	(void)srv;
 }
 
 static void
@@ -358,4 +291,5 @@ on_closed(struct server *srv)
 		notify_link_timer(hub, 0);
 }
 
-const struct server_owner_ops notify_owner_ops = { on_ready, on_failed, on_pinged, on_clean, on_gone, on_closed };
+const struct server_owner_ops notify_owner_ops = { on_ready,	on_failed, server_none_pinged,
+						   server_none, on_gone,   on_closed };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "pool/pool_budget.h"
 #include "pool/pool_target.h"
+#include "server/server_none.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,28 +85,8 @@ on_closed(struct server *srv)
 }
 
 /* They are never pinged, cleaned or idle. */
-static void
-on_never(struct server *srv, const struct fail *why)
-{
-	(void)srv;
-	(void)why;
-}
-
-static void
-on_never_pinged(struct server *srv, bool ok)
-{
-	(void)srv;
-	(void)ok;
-}
-
-static void
-on_never_clean(struct server *srv)
-{
-	(void)srv;
-}
-
-static const struct server_owner_ops owner_ops = { on_ready,	   on_failed, on_never_pinged,
-						   on_never_clean, on_never,  on_closed };
+static const struct server_owner_ops owner_ops = { on_ready,	on_failed,	 server_none_pinged,
+						   server_none, server_none_why, on_closed };
 
 struct pool_owns *
 pool_owns_new(const struct server_env *env, struct pool_budget *budget)

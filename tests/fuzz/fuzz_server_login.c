@@ -23,6 +23,7 @@
 
 #include "auth/md5.h"
 #include "base/clock.h"
+#include "net/workers.h"
 #include "server/server.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -76,6 +77,7 @@ const size_t mutate_line_count = sizeof(mutate_lines) / sizeof(mutate_lines[0]);
 struct stage {
 	struct event_base *base;
 	struct server_env env;
+	struct process_counters counters;
 	struct server_target target;
 	struct server_cancelling *cancelling;
 	struct scram_keys keys;
@@ -403,6 +405,7 @@ static void
 set_stage(struct stage *s)
 {
 	struct event_config *cfg = event_config_new();
+	struct fail why;
 
 	must(cfg != NULL && event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) == 0);
 	s->base = event_base_new_with_config(cfg);
@@ -414,6 +417,8 @@ set_stage(struct stage *s)
 	s->env = (struct server_env){ .base = s->base,
 				      .dialer = dialer_new(s->base),
 				      .graveyard = graveyard_new(s->base),
+				      .workers = workers_new(s->base, 1, &why),
+				      .counters = &s->counters,
 				      .images = image_store_new(1),
 				      .read_buffer = s->buffer,
 				      .read_cap = 4096,
@@ -421,7 +426,7 @@ set_stage(struct stage *s)
 				      .ops = &ops,
 				      .owner_ops = &owner_ops,
 				      .cancelling = &s->cancelling };
-	must(s->env.dialer != NULL && s->env.graveyard != NULL && s->env.images != NULL);
+	must(s->env.workers != NULL && s->env.dialer != NULL && s->env.graveyard != NULL && s->env.images != NULL);
 }
 
 static void
@@ -431,6 +436,7 @@ clear_stage(struct stage *s)
 
 	hang_up(s);
 	settle(s);
+	workers_free(s->env.workers);
 	graveyard_free(s->env.graveyard);
 	dialer_free(s->env.dialer);
 	image_store_free(s->env.images);
