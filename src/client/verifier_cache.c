@@ -4,6 +4,8 @@
 #include "net/workers.h"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include <uthash.h>
 
 #define SALT_LEN 16
+#define MARK_LEN 32
 
 TAILQ_HEAD(ticket_line, verifier_ticket);
 
@@ -28,7 +31,7 @@ struct verifier_derivation {
 
 struct kept {
 	UT_hash_handle hh;
-	char *password;
+	uint8_t mark[MARK_LEN]; /* of the password, which is kept nowhere but where it comes from */
 	struct scram_verifier verifier; /* its iterations are known from the beginning */
 	struct verifier_derivation *derivation; /* NULL: verifier is complete */
 	char user[];
@@ -37,6 +40,7 @@ struct kept {
 struct verifier_cache {
 	struct workers *workers;
 	struct kept *table;
+	uint8_t key[MARK_LEN]; /* of marks */
 };
 
 static void
@@ -53,7 +57,7 @@ remove_kept(struct verifier_cache *cache, struct kept *k)
 	HASH_DELETE(hh, cache->table, k);
 	if (k->derivation != NULL)
 		k->derivation->entry = NULL;
-	free_password(k->password);
+	OPENSSL_cleanse(k->mark, sizeof(k->mark));
 	OPENSSL_cleanse(&k->verifier, sizeof(k->verifier));
 	free(k);
 }
@@ -63,8 +67,11 @@ verifier_cache_new(struct workers *workers)
 {
 	struct verifier_cache *cache = calloc(1, sizeof(*cache));
 
-	if (cache != NULL)
-		cache->workers = workers;
+	if (cache == NULL || RAND_bytes(cache->key, sizeof(cache->key)) != 1) {
+		free(cache);
+		return NULL;
+	}
+	cache->workers = workers;
 	return cache;
 }
 
@@ -85,13 +92,27 @@ verifier_cache_free(struct verifier_cache *cache)
 	if (cache == NULL)
 		return;
 	verifier_cache_clear(cache);
+	OPENSSL_cleanse(cache->key, sizeof(cache->key));
 	free(cache);
 }
 
+/* False: no memory. */
 static bool
-is_of(const struct kept *k, const char *password, uint32_t iterations)
+make_mark(const struct verifier_cache *cache, const char *password, uint8_t out[static MARK_LEN])
 {
-	return k->verifier.iterations == iterations && strcmp(k->password, password) == 0;
+	return HMAC(EVP_sha256(), cache->key, MARK_LEN, (const unsigned char *)password, strlen(password), out, NULL) !=
+	       NULL;
+}
+
+static bool
+is_of(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
+{
+	uint8_t mark[MARK_LEN];
+	bool is_it = k->verifier.iterations == iterations && make_mark(cache, password, mark) &&
+		     CRYPTO_memcmp(mark, k->mark, MARK_LEN) == 0;
+
+	OPENSSL_cleanse(mark, sizeof(mark));
+	return is_it;
 }
 
 const struct scram_verifier *
@@ -100,7 +121,7 @@ verifier_cache_find(const struct verifier_cache *cache, const char *user, const 
 	struct kept *k;
 
 	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
-	return k != NULL && k->derivation == NULL && is_of(k, password, iterations) ? &k->verifier : NULL;
+	return k != NULL && k->derivation == NULL && is_of(cache, k, password, iterations) ? &k->verifier : NULL;
 }
 
 static void
@@ -169,12 +190,12 @@ new_derivation(const char *password, uint32_t iterations)
 }
 
 static struct kept *
-new_kept(const char *user, const char *password, uint32_t iterations)
+new_kept(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
 {
 	size_t len = strlen(user);
 	struct kept *k = calloc(1, sizeof(*k) + len + 1);
 
-	if (k == NULL || (k->password = strdup(password)) == NULL) {
+	if (k == NULL || !make_mark(cache, password, k->mark)) {
 		free(k);
 		return NULL;
 	}
@@ -194,7 +215,7 @@ static int
 begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
       struct verifier_ticket *ticket, struct fail *why)
 {
-	struct kept *k = new_kept(user, password, iterations);
+	struct kept *k = new_kept(cache, user, password, iterations);
 	struct verifier_derivation *d = new_derivation(password, iterations);
 
 	if (k == NULL || d == NULL)
@@ -209,8 +230,6 @@ begin(struct verifier_cache *cache, const char *user, const char *password, uint
 		return 0;
 	}
 	free_derivation(d);
-	if (k != NULL)
-		free_password(k->password);
 	free(k);
 	return -1;
 }
@@ -222,7 +241,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 	struct kept *k;
 
 	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
-	if (k != NULL && k->derivation != NULL && is_of(k, password, iterations)) {
+	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
 		wait_for(k->derivation, ticket);
 		return 0;
 	}

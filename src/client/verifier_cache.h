@@ -7,7 +7,8 @@
  * Timing: the first login of such a user after a reload takes those milliseconds longer than others', and than a
  * stranger's. It tells that the user exists, to whoever comes first; users with SCRAM secrets don't show it.
  *
- * Owns:   the verifiers, copies of the passwords they are of; all wiped.
+ * Owns:   the verifiers, and of the passwords marks with a key of its own; a copy of one only while it is derived. All
+ *         wiped.
  * Always: what was begun before verifier_cache_clear is told to those who wait for it, but not kept.
  */
 #ifndef PGWEIR_CLIENT_VERIFIER_CACHE_H
