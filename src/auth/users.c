@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -47,6 +49,7 @@ struct users {
 	struct user *entries;
 	size_t entry_count, entry_cap;
 	struct user *table; /* uthash's head */
+	size_t secret_count, scram_count; /* users with a secret, and with one of SCRAM */
 };
 
 /* Where a parse is. */
@@ -147,6 +150,20 @@ users_count(const struct users *users)
 	return users == NULL ? 0 : HASH_COUNT(users->table);
 }
 
+bool
+users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32])
+{
+	uint8_t mac[EVP_MAX_MD_SIZE];
+	uint64_t draw;
+
+	if (users == NULL || users->secret_count == 0)
+		return true; /* what PostgreSQL has by default */
+	if (HMAC(EVP_sha384(), key, 32, (const unsigned char *)name, strlen(name), mac, NULL) == NULL)
+		return false;
+	memcpy(&draw, mac, sizeof(draw));
+	return draw % users->secret_count < users->scram_count;
+}
+
 void
 users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg)
 {
@@ -194,6 +211,18 @@ warn_of_twin(const struct user *first, const struct user *again, size_t count, c
 	warn(text, arg);
 }
 
+static void
+count_secrets(struct users *users)
+{
+	struct user *u, *next;
+
+	HASH_ITER(hh, users->table, u, next)
+	{
+		users->secret_count += u->kind != SECRET_NONE;
+		users->scram_count += u->kind == SECRET_SCRAM;
+	}
+}
+
 /* -1: no memory. */
 static int
 hash_entries(struct users *users, const char *path, users_warn *warn, void *arg)
@@ -212,6 +241,7 @@ hash_entries(struct users *users, const char *path, users_warn *warn, void *arg)
 		if (u->hh.tbl == NULL)
 			return -1;
 	}
+	count_secrets(users);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum secret_kind { SECRET_NONE, SECRET_PLAIN, SECRET_MD5, SECRET_SCRAM };
 
@@ -40,6 +41,12 @@ void users_unref(struct users *users); /* the last one wipes all secrets; NULL i
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
+/*
+ * Asked by md5, those who have a SCRAM secret go through SCRAM all the same. So must as large a part of those who are
+ * not in the file, or it would tell who is: name and key (of the process, secret) decide, the same way each time. users
+ * may be NULL.
+ */
+bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* What a secret's text is; SECRET_PLAIN if it is neither of the others in full. */
 enum secret_kind secret_kind_of(const char *text);
 

@@ -172,9 +172,12 @@ begin_exchange(struct client *c, struct fail *why)
 
 	if (l->demand == AUTH_PASSWORD)
 		return login_cleartext_begin(c, why);
+	if (l->demand != AUTH_MD5)
+		return login_scram_begin(c, why);
 	/* A SCRAM secret is of no use to md5; PostgreSQL, too, asks for SCRAM then. */
-	return l->demand == AUTH_MD5 && l->secret.kind != SECRET_SCRAM ? login_md5_begin(c, why)
-								       : login_scram_begin(c, why);
+	if (l->is_known ? l->secret.kind == SECRET_SCRAM : users_mock_scram(l->users, l->user, c->env->mock_secret))
+		return login_scram_begin(c, why);
+	return login_md5_begin(c, why);
 }
 
 void

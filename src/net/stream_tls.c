@@ -20,6 +20,8 @@
 #define RECORD_PARTIAL_MAX (RECORD_MAX + 512) /* of a record that OpenSSL holds until it is whole */
 #define WRITE_AT_ONCE ((size_t)64 << 10)
 #define SINK_KEPT ((size_t)128 << 10)
+#define ANSWERS_MAX                                                                                                    \
+	((size_t)64 << 10) /* some thousand times new keys: nobody honest asks for so many and reads nothing */
 
 struct tls_scratch *
 tls_scratch_new(void)
@@ -122,6 +124,20 @@ stream_tls_has_input(const struct stream *s)
 	return t->stash != NULL || SSL_pending(t->ssl) > 0 || t->is_ended || t->is_broken;
 }
 
+/* A peer that asks for new keys again and again (TLS 1.3, KeyUpdate) and never reads would fill the queue without end.
+ */
+static void
+count_answers(const struct stream *s)
+{
+	struct tls_session *t = s->tls;
+
+	if (s->queue_len == 0)
+		t->answers_len = 0;
+	t->answers_len += t->scratch->sink.len;
+	if (t->answers_len > ANSWERS_MAX)
+		t->is_broken = true;
+}
+
 /* The caller had too little room: the rest waits for its next call. */
 static int
 stash_rest(struct tls_session *t)
@@ -161,6 +177,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	if (r != STREAM_OK)
 		return r;
 	decrypt(t, buf, cap, got);
+	count_answers(s);
 	if ((is_fed && stash_rest(t) < 0) || send_sink(s) < 0) {
 		errno = ENOMEM;
 		return STREAM_ERROR;

@@ -47,6 +47,7 @@ struct tls_session {
 	uint8_t *stash; /* from the network, not looked at yet; nearly always NULL */
 	size_t stash_len;
 	struct tls_scratch *scratch; /* the loop's; while it is a stream's */
+	size_t answers_len; /* what OpenSSL said of its own, asked for by the peer, since the queue was last empty */
 	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be asked any more */
 	char *host;
 };

@@ -234,7 +234,7 @@ process_tls_answer(struct server *srv, const uint8_t *p, size_t len)
 	int r = server_tls_answer(srv, p, len, &why);
 
 	if (r < 0)
-		server_login_failed(srv, CF_TLS, true, &why);
+		server_login_failed(srv, CF_TLS, p[0] != 'E', &why); /* an error: it may have no room just now */
 	else if (r == 1)
 		begin_login(srv);
 	return r;

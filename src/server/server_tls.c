@@ -79,8 +79,13 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 		fail_set(why, "08006", "PostgreSQL at %s does not speak TLS, but it is required", srv->address);
 		return fail_hint(why, "Switch ssl on there, or set a lower sslmode (mode in [tls_server]).");
 	case 'E':
-		srv->tls_phase = STP_REFUSED_WITH_ERROR;
-		return 0;
+		if (!srv->target->is_tls_required) {
+			srv->tls_phase = STP_REFUSED_WITH_ERROR;
+			return 0;
+		}
+		/* As libpq since CVE-2024-10977: its text could be anybody's. */
+		fail_set(why, "08006", "PostgreSQL at %s answered the request for TLS with an error", srv->address);
+		return fail_hint(why, "What it said is left out: it had not proved who it is. Look into its log.");
 	default:
 		return fail_set(why, "08P01", "PostgreSQL at %s sent an unknown answer to SSLRequest", srv->address);
 	}

@@ -115,6 +115,28 @@ def test_an_unknown_user_looks_like_a_wrong_password(weir, method):
     assert exchange(weir, "nobody_here", "x") == exchange(weir, "web", "wrong")
 
 
+def first_demand(weir, user):
+    """The code of the first Authentication message."""
+    with weir.wire() as wire:
+        wire.send(startup(user))
+        return struct.unpack_from("!i", wire.read().body)[0]
+
+
+@pytest.mark.weir_only
+def test_md5_asks_unknown_users_for_what_known_ones_are_asked_for(weir):
+    """Who has a SCRAM secret is asked for SCRAM: that must not tell who there is."""
+    weir.users = {"web": SECRETS["scram"], "one": SECRETS["scram"]}
+    weir.start(method="md5", sections={"limits": {"login_failure_delay": "10ms"}})
+    assert exchange(weir, "nobody_here", "x") == exchange(weir, "web", "wrong")
+    assert {first_demand(weir, f"ghost{i}") for i in range(20)} == {10}
+    weir.users = {"web": SECRETS["scram"], "one": SECRETS["plain"]}
+    weir.reload(method="md5")
+    demands = [first_demand(weir, f"ghost{i}") for i in range(40)]
+    assert set(demands) == {5, 10}
+    weir.reload(method="md5")
+    assert [first_demand(weir, f"ghost{i}") for i in range(40)] == demands, "each its own, always the same"
+
+
 @pytest.mark.weir_only
 @pytest.mark.parametrize("method", ["md5", "scram-sha-256"])
 def test_an_unknown_database_is_told_only_to_those_who_know_the_password(weir, method):

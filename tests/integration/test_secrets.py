@@ -186,3 +186,25 @@ def test_a_mistake_in_the_configuration_does_not_repeat_a_password(weir):
     weir.ini.write_text(weir.ini_text(weir.config), encoding="utf-8")
     check = subprocess.run([str(weir.binary), str(weir.ini)], capture_output=True, text=True, check=False)
     assert check.returncode == 1 and SECRET not in check.stderr + check.stdout and "quote" in check.stderr
+
+
+def test_a_password_that_came_through_tls_is_wiped(weir, authority):
+    """OpenSSL keeps what it decrypted until more comes, unless told otherwise."""
+    made = authority.issue("secrets", "/CN=localhost", "DNS:localhost,IP:127.0.0.1")
+    hba = weir.directory / "hba.conf"
+    hba.write_text("hostssl all all 127.0.0.1/32 password\nhost all all 127.0.0.1/32 trust\n", encoding="utf-8")
+    weir.users["web"] = scram_verifier(SECRET)
+    start(weir, method="hba", hba_file=hba, certificate_file=made.certificate, key_file=made.key,
+          sections={"limits": {"login_failure_delay": "10ms"}})
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    wires = [weir.wire().start_tls(context, "localhost").login("web", "app", SECRET) for _ in range(3)]
+    refused(weir, weir.wire().start_tls(context, "localhost"), "web", "app", SECRET + "!")
+    left = weir.wire().start_tls(context, "localhost")
+    left.send(startup("web", "app"))
+    left.read()
+    left.send(message("p", b"x" * 200 + SECRET.encode() + b"\0")[:-3])
+    left.close()
+    wait_until(lambda: weir.metric("pgweir_client_connections", state="login") == 0, 5)
+    text = memory(weir)
+    assert text.count(SECRET[3:15].encode()) == 0 and text.count(SECRET[-15:-3].encode()) == 0
+    assert wires[0].value("SELECT 1") == "1"

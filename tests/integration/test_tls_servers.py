@@ -314,7 +314,7 @@ def test_bytes_behind_the_answer_end_it(weir, tls_server):
 @pytest.mark.parametrize("answer, words", [
     (b"N" + fakeserver.auth(0), "before our startup packet"),
     (b"X", "unknown answer"),
-    (fakeserver.error("53300", "sorry, too many clients already", "FATAL"), "too many clients"),
+    (fakeserver.error("53300", "sorry, too many clients already", "FATAL"), "answered the request for TLS with an error"),
     (b"", "closed the connection"),
 ])
 def test_other_answers(weir, tls_server, answer, words):
@@ -325,6 +325,17 @@ def test_other_answers(weir, tls_server, answer, words):
     server = tls_server(before=before)
     weir.start(None, f"host=localhost port={server.port} sslmode=require", pool_timeout="2s")
     with pytest.raises(psycopg.OperationalError, match=words):
+        weir.connect()
+
+
+def test_an_error_where_tls_is_only_preferred_is_told(weir, tls_server):
+    def before(sock):
+        sock.sendall(fakeserver.error("53300", "sorry, too many clients already", "FATAL"))
+        return False
+
+    server = tls_server(before=before)
+    weir.start(None, f"host=localhost port={server.port} sslmode=prefer", pool_timeout="2s")
+    with pytest.raises(psycopg.OperationalError, match="too many clients"):
         weir.connect()
 
 

@@ -4,7 +4,9 @@
  */
 #include "net/handshake.h"
 #include "net/stream.h"
+#include "net/stream_state.h"
 #include "net/tls.h"
+#include "net/tls_state.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -486,4 +488,59 @@ Test(tls, contexts_refuse_what_does_not_fit)
 	cr_expect(strstr(why.text, "/no/ca") != NULL, "%s", why.text);
 	identity_remove(&one);
 	identity_remove(&two);
+}
+
+/* TLS 1.3: each is to be answered by one of the same length. */
+static void
+ask_for_new_keys(struct end *e)
+{
+	struct tls_session *tls = e->stream.tls;
+	struct tls_sink sink = { 0 };
+	struct iovec piece;
+
+	tls->out = &sink;
+	cr_assert_eq(SSL_key_update(tls->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+	cr_assert_eq(SSL_do_handshake(tls->ssl), 1);
+	tls->out = NULL;
+	piece = (struct iovec){ sink.bytes, sink.len };
+	cr_assert_eq(stream_write_raw(&e->stream, &piece, 1), 0);
+	tls_sink_fini(&sink);
+}
+
+Test(tls, a_peer_that_asks_for_new_keys_and_never_reads_does_not_fill_our_memory, .timeout = 60)
+{
+	struct world w;
+
+	world_init(&w, false);
+	shake_hands(&w, "db.example.org");
+	stream_set_reading(&w.client.stream, false);
+	for (int i = 0; i < 40000 && !w.server.is_over; i++) {
+		ask_for_new_keys(&w.client);
+		cr_assert_geq(event_base_loop(w.base, EVLOOP_NONBLOCK), 0);
+		cr_assert_leq(stream_queued(&w.server.stream), 200000, "after %d", i);
+	}
+	cr_expect(w.server.is_over);
+	world_fini(&w);
+}
+
+Test(tls, new_keys_are_fine_while_the_queue_is_full, .timeout = 60)
+{
+	uint8_t *bytes = pattern(4000000);
+	struct world w;
+
+	world_init(&w, false);
+	shake_hands(&w, "db.example.org");
+	stream_set_reading(&w.client.stream, false);
+	write_all(&w.server, bytes, 4000000);
+	for (int i = 0; i < 100; i++) {
+		ask_for_new_keys(&w.client);
+		cr_assert_geq(event_base_loop(w.base, EVLOOP_NONBLOCK), 0);
+	}
+	write_all(&w.client, bytes, 1000);
+	turn_until_got(&w, &w.server, 1000);
+	stream_set_reading(&w.client.stream, true);
+	turn_until_got(&w, &w.client, 4000000);
+	cr_expect_eq(memcmp(w.client.got, bytes, 4000000), 0);
+	free(bytes);
+	world_fini(&w);
 }
