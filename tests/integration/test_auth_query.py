@@ -662,7 +662,7 @@ def test_too_many_server_connections_are_not_opened_for_it(asked, postgres):
 def test_no_connection_is_left_for_it(asked, postgres):
     person(postgres, "aq_scram")
     asked.users["web"] = "web-secret"
-    asked.begin(COUNTED, max_server_connections=1, connect_timeout="100ms")
+    asked.begin(COUNTED, max_server_connections=1, connect_timeout="500ms")
     with asked.wire().login("web", password="web-secret") as wire:
         wire.query("BEGIN")
         assert refused(asked, "aq_scram").sqlstate == "08006"
