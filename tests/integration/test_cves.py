@@ -20,7 +20,7 @@ from rawwire import (cancel_request, cstr, errors, message, one_statement, passw
 from waiting import wait_until
 from weir import REPOSITORY
 
-pytestmark = pytest.mark.weir_only
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
 
 def assert_works(weir, **words):

@@ -188,6 +188,7 @@ def test_a_mistake_in_the_configuration_does_not_repeat_a_password(weir):
     assert check.returncode == 1 and SECRET not in check.stderr + check.stdout and "quote" in check.stderr
 
 
+@pytest.mark.own_transport
 def test_a_password_that_came_through_tls_is_wiped(weir, authority):
     """OpenSSL keeps what it decrypted until more comes, unless told otherwise."""
     made = authority.issue("secrets", "/CN=localhost", "DNS:localhost,IP:127.0.0.1")
