@@ -3,6 +3,8 @@ table: what each one was, and with which planted bug its test was seen to fail.
 
 Other files look at the same places more closely (named below); these are short, and named by what they prove."""
 
+import os
+import random
 import re
 import ssl
 import struct
@@ -563,3 +565,77 @@ def test_a_listener_in_the_way_gets_no_password(weir, fake):
         weir.connect().execute("SELECT 1")
     wait_until(lambda: seen, 5)
     assert set(seen) == {ssl_request()}, "not even the user's name"
+
+
+def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, postgres):
+    """Handshakes, lookups, keys and answers that wait, cut off at random by clients, reloads and the console. Nothing
+    may stay, and with sanitizers nothing may be touched that is gone."""
+    postgres.query("DROP ROLE IF EXISTS storm")
+    postgres.query(f"CREATE ROLE storm LOGIN PASSWORD '{scram_verifier('storm-secret')}'")
+    hba = tls_weir.directory / "hba.conf"
+    hba.write_text("hostssl app2 all all password\nhost app all all scram-sha-256\nhost all admin all trust\n"
+                   "host all all all md5\n", encoding="utf-8")
+    settings = {"method": "hba", "hba_file": hba, "auth_query": "builtin", "auth_user": "postgres",
+                "sections": {"limits": {"login_failure_delay": "20ms"}, "timeouts": {"login_timeout": "3s"}}}
+    tls_weir.begin(**settings)
+    before = tls_weir.fd_count()
+    seed = int.from_bytes(os.urandom(4), "big")
+    end = time.monotonic() + 6
+    works = []
+
+    def visit(number):
+        chance = random.Random(seed + number)
+        while time.monotonic() < end:
+            wire = rawwire.Wire(tls_weir.address)
+            try:
+                if chance.random() < 0.7:
+                    if chance.random() < 0.3:
+                        wire.send(ssl_request(), b"\x16\x03\1\2\0\1\0\1\xfc\3\3"[:chance.randrange(12)])
+                        raise rawwire.WireClosed("it leaves")
+                    wire.sock.settimeout(5)
+                    wire.start_tls(context_of(authority), "localhost")
+                user, password = chance.choice([("web", "web-secret"), ("storm", "storm-secret"), ("nobody", "x"),
+                                                ("web", "wrong"), ("storm", "wrong")])
+                if chance.random() < 0.5:
+                    wire.send(startup(user, chance.choice(["app", "app2", "other", "pgweir"])))
+                    if chance.random() < 0.5:
+                        wire.read(1)
+                    if chance.random() < 0.5:
+                        wire.send(password_message(password))
+                else:
+                    wire.login(user, chance.choice(["app", "app2"]), password)
+                    wire.send(query("SELECT 1"))
+                    if chance.random() < 0.7:
+                        wire.read_until("Z", timeout=5)
+                        works.append(user)
+            except (rawwire.WireError, OSError):
+                pass
+            finally:
+                wire.close()
+
+    visitors = [tls_weir.in_background(visit, number) for number in range(12)]
+    chance = random.Random(seed)
+    while time.monotonic() < end:
+        command = chance.choice(["RELOAD", "RECONNECT", "KILL app", "RESUME", "PAUSE app2", "RESUME"])
+        try:
+            with rawwire.Wire(tls_weir.address) as wire:
+                wire.login("admin", "pgweir")
+                wire.send(query(command))
+                wire.read_until("Z", timeout=0.3)
+        except (rawwire.WireError, OSError):
+            pass
+    for visitor in visitors:
+        visitor.result(30)
+    try:
+        for _ in range(2):
+            tls_weir.console("RESUME")
+    except psycopg.Error:
+        pass                                # nothing was paused any more
+    assert set(works) == {"web", "storm"}, f"seed {seed}"
+    wait_until(lambda: tls_weir.metric("pgweir_client_connections", state="login") == 0, 10, f"seed {seed}")
+    wait_until(lambda: tls_weir.metric("pgweir_client_connections") == 0, 10, f"seed {seed}")
+    tls_weir.console("RECONNECT")
+    wait_until(lambda: tls_weir.fd_count() <= before + 8, 10, f"seed {seed}")
+    tls_weir.stop()
+    wait_until(lambda: not postgres.backends(usename="storm"), 10)
+    postgres.query("DROP ROLE storm")
