@@ -4,6 +4,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "base/priority.h"
 #include "build.h"
 #include "client/audit.h"
 #include "client/auth_query.h"
@@ -445,6 +446,7 @@ weir_run(struct weir *w)
 		log_info(w->log, "listening on %s", w->config->listens[i].text);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
 	weir_notify("READY=1");
+	priority_low_latency();
 	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	close_clients(w);
 	/* What still runs for them is cancelled; PostgreSQL gets a moment to hear of it. */
@@ -479,9 +481,9 @@ weir_free(struct weir *w)
 	close_clients(w);
 	auth_queries_free(w->clients.auth_queries);
 	pool_set_free(w->pools);
-	workers_free(w->workers); /* what is handed back buries what it was for */
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
+	workers_free(w->workers); /* what is handed back buries what it was for */
 	graveyard_free(w->graveyard);
 	console_free(w->console);
 	http_free(w->http); /* the metrics go last */

@@ -240,6 +240,7 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}
 	h->set = *settings;
+	h->set.tls->workers = settings->workers;
 	h->stream = s;
 	h->input = first_len;
 	if (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0) {

@@ -42,7 +42,7 @@ int64_t tls_context_not_after(const struct tls_context *ctx);
 
 /* host: whom we connect to, for SNI and verification; NULL for sessions we accept. NULL: no memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
-void tls_session_free(struct tls_session *s); /* NULL is fine */
+void tls_session_free(struct tls_session *s); /* later, by a thread, once there was a handshake; NULL is fine */
 
 /* --- What is known of a session after its handshake; s may not be NULL. --- */
 #define TLS_END_POINT_MAX 64

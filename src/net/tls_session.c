@@ -86,32 +86,61 @@ struct tls_session *
 tls_session_new(struct tls_context *ctx, const char *host)
 {
 	struct tls_session *s = calloc(1, sizeof(*s));
-	BIO *bio;
 
 	if (s == NULL)
 		return NULL;
 	s->ctx = tls_context_ref(ctx);
-	s->ssl = SSL_new(ctx->ctxs[0]);
-	bio = s->ssl == NULL ? NULL : BIO_new(ctx->bio);
-	if (bio == NULL) {
+	if (host != NULL && (s->host = strdup(host)) == NULL) {
 		tls_session_free(s);
 		return NULL;
 	}
+	return s;
+}
+
+/* On a thread, before the first step. */
+static int
+begin(struct tls_session *s)
+{
+	BIO *bio;
+
+	s->ssl = SSL_new(s->ctx->ctxs[0]);
+	bio = s->ssl == NULL ? NULL : BIO_new(s->ctx->bio);
+	if (bio == NULL)
+		return -1;
 	BIO_set_data(bio, s);
 	BIO_set_init(bio, 1);
 	SSL_set_bio(s->ssl, bio, bio);
 	SSL_set_app_data(s->ssl, s);
-	if (ctx->is_accepting) {
+	if (s->ctx->is_accepting) {
 		SSL_set_accept_state(s->ssl);
-		return s;
+		return 0;
 	}
 	SSL_set_connect_state(s->ssl);
-	if ((s->host = strdup(host)) == NULL || aim(s) < 0) {
-		tls_session_free(s);
-		return NULL;
-	}
+	if (aim(s) < 0)
+		return -1;
 	try_to_resume(s);
-	return s;
+	return 0;
+}
+
+static void
+retire(struct work *w)
+{
+	struct tls_session *s = (struct tls_session *)w;
+
+	SSL_free(s->ssl);
+	s->ssl = NULL;
+}
+
+static void
+retired(struct work *w)
+{
+	struct tls_session *s = (struct tls_session *)w;
+
+	SSL_free(s->ssl); /* if the threads ended before they came to it */
+	free(s->stash);
+	free(s->host);
+	tls_context_unref(s->ctx);
+	free(s);
 }
 
 void
@@ -119,11 +148,9 @@ tls_session_free(struct tls_session *s)
 {
 	if (s == NULL)
 		return;
-	SSL_free(s->ssl);
-	free(s->stash);
-	free(s->host);
-	tls_context_unref(s->ctx);
-	free(s);
+	s->retiring = (struct work){ .run = retire, .done = retired };
+	if (s->ssl == NULL || s->workers == NULL || workers_submit(s->workers, &s->retiring, WORK_BEGUN) < 0)
+		retired(&s->retiring);
 }
 
 /* --- the handshake --- */
@@ -146,26 +173,8 @@ say_why(const struct tls_session *s, struct fail *why)
 	fail_set(why, "08006", "TLS handshake failed: %s", reason);
 }
 
-enum tls_step
-tls_shake_hands(struct tls_session *s, struct fail *why)
-{
-	int r;
-
-	ERR_clear_error();
-	r = SSL_do_handshake(s->ssl);
-	if (r == 1)
-		return TLS_ENDED;
-	if (SSL_get_error(s->ssl, r) == SSL_ERROR_WANT_READ)
-		return TLS_GOES_ON;
-	say_why(s, why);
-	s->is_broken = true;
-	return TLS_FAILED;
-}
-
-/* --- what is known --- */
-
-size_t
-tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX])
+static size_t
+make_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX])
 {
 	X509 *x = s->ctx->is_accepting ? SSL_get_certificate(s->ssl) : SSL_get0_peer_certificate(s->ssl);
 	const EVP_MD *md;
@@ -180,6 +189,39 @@ tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]
 	if (md == NULL || EVP_MD_get_size(md) > TLS_END_POINT_MAX || X509_digest(x, md, out, &len) != 1)
 		return 0;
 	return len;
+}
+
+enum tls_step
+tls_shake_hands(struct tls_session *s, struct fail *why)
+{
+	int r;
+
+	ERR_clear_error();
+	if (s->ssl == NULL && begin(s) < 0) {
+		ERR_clear_error();
+		fail_set(why, "53200", "no memory for TLS");
+		s->is_broken = true;
+		return TLS_FAILED;
+	}
+	r = SSL_do_handshake(s->ssl);
+	if (r == 1) {
+		s->end_point_len = make_end_point(s, s->end_point);
+		return TLS_ENDED;
+	}
+	if (SSL_get_error(s->ssl, r) == SSL_ERROR_WANT_READ)
+		return TLS_GOES_ON;
+	say_why(s, why);
+	s->is_broken = true;
+	return TLS_FAILED;
+}
+
+/* --- what is known --- */
+
+size_t
+tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX])
+{
+	memcpy(out, s->end_point, s->end_point_len);
+	return s->end_point_len;
 }
 
 const char *

@@ -5,6 +5,7 @@
 #define PGWEIR_NET_TLS_STATE_H
 
 #include "net/tls.h"
+#include "net/workers.h"
 
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -38,8 +39,14 @@ struct tls_sink {
 	bool is_broken; /* no memory: bytes were lost */
 };
 
+/*
+ * OpenSSL's objects are made and freed by the threads alone: both take locks of the whole library, and a thread of low
+ * priority that holds one would have the loop wait for as long as it pleases the scheduler.
+ */
 struct tls_session {
-	SSL *ssl;
+	struct work retiring; /* first */
+	struct workers *workers; /* who frees it; NULL: whoever lets go of it */
+	SSL *ssl; /* NULL before the first step of the handshake */
 	struct tls_context *ctx;
 	const uint8_t *in; /* from the network, lent while a call runs */
 	size_t in_len;
@@ -48,6 +55,8 @@ struct tls_session {
 	size_t stash_len;
 	struct tls_scratch *scratch; /* the loop's; while it is a stream's */
 	size_t answers_len; /* what OpenSSL said of its own, asked for by the peer, since the queue was last empty */
+	uint8_t end_point[TLS_END_POINT_MAX];
+	size_t end_point_len;
 	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be asked any more */
 	char *host;
 };

@@ -1,6 +1,8 @@
 /* src/net/workers.c - see workers.h. */
 #include "net/workers.h"
 
+#include "base/priority.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -9,12 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define THREADS_MAX 64
-#define NICENESS 10 /* of the threads: queries go first where there are too few processors */
 
 STAILQ_HEAD(work_list, work);
 
@@ -64,8 +63,7 @@ thread_main(void *arg)
 {
 	struct workers *ws = arg;
 
-	/* Linux keeps this per thread, whatever POSIX says. */
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
+	priority_background();
 	pthread_mutex_lock(&ws->lock);
 	for (;;) {
 		struct work *w = ws->is_ending ? NULL : take(ws);
