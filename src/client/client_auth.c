@@ -149,8 +149,10 @@ login_authenticate(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 	} else if (!door_knock(c))
 		return;
-	else if (login_rule(c, &why) < 0 || login_certificate(c, &why) < 0)
+	else if (login_rule(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
+	else if (login_certificate(c, &why) < 0)
+		login_refuse_late(c, &why, LR_ERROR); /* a wrong proof like a wrong password */
 	else if (l->demand == AUTH_TRUST)
 		admit(c, LM_TRUST);
 	else if (l->demand == AUTH_CERT)
