@@ -183,10 +183,18 @@ config_effective(const struct config *config, const struct config_scope *databas
 	const struct config_key *key;
 
 	*out = config->defaults;
-	for (size_t i = 0; i < 2; i++)
-		for (size_t bit = 0; scopes[i] != NULL && (key = config_scope_key(bit)) != NULL; bit++)
-			if (scopes[i]->set & UINT64_C(1) << bit)
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t left = scopes[i] != NULL ? scopes[i]->set : 0;
+
+		/* As config_scope_key counts, but once: each login asks. */
+		for (size_t row = 0; left != 0 && (key = config_key(row)) != NULL; row++) {
+			if (key->scope_name == NULL)
+				continue;
+			if (left & 1)
 				key_copy(key, out, &scopes[i]->settings);
+			left >>= 1;
+		}
+	}
 }
 
 bool
