@@ -6,6 +6,7 @@
  * server here in any case, and keeps it: it is told that one's process id.
  */
 #include "client/login.h"
+#include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -70,6 +71,8 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 		return;
 	c->login = NULL;
 	c->state = CL_READY;
+	if (c->stream.tls != NULL)
+		tls_secrets_are_over(c->stream.tls);
 	c->idle_since_us = *env->now_us;
 	env->login_count--;
 	login_log(c);

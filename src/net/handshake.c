@@ -128,7 +128,8 @@ established(struct handshake *h)
 	s->tls = set.tls;
 	handshake_free(h);
 	stream_set_reading(s, true);
-	if (s->tls->stash != NULL || SSL_pending(s->tls->ssl) > 0)
+	s->tls->has_plain = SSL_pending(s->tls->ssl) > 0;
+	if (s->tls->stash != NULL || s->tls->has_plain)
 		stream_call_later(s);
 	set.done(s, NULL, set.arg);
 }

@@ -90,30 +90,27 @@ take_input(struct stream *s, size_t cap)
 	return r;
 }
 
-/* Records into buf, until it is full or there are no more. */
+/*
+ * Records into buf, until it is full or there are no more. OpenSSL's list of errors is not looked at, so that it need
+ * not be emptied before each call; what a call leaves there is taken away.
+ */
 static void
 decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
 {
-	while (*got < cap && (t->in_len > 0 || SSL_pending(t->ssl) > 0)) {
+	do {
 		size_t n = 0;
 
-		ERR_clear_error();
-		if (SSL_read_ex(t->ssl, buf + *got, cap - *got, &n) == 1) {
-			*got += n;
-			continue;
-		}
-		switch (SSL_get_error(t->ssl, 0)) {
-		case SSL_ERROR_WANT_READ:
-			return;
-		case SSL_ERROR_ZERO_RETURN:
-			t->is_ended = true;
-			return;
-		default:
+		if (SSL_read_ex(t->ssl, buf + *got, cap - *got, &n) != 1) {
+			if (SSL_want_read(t->ssl))
+				break;
 			ERR_clear_error();
-			t->is_broken = true;
-			return;
+			t->is_ended = (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN) != 0;
+			t->is_broken = !t->is_ended;
+			break;
 		}
-	}
+		*got += n;
+	} while (*got < cap && t->in_len > 0);
+	t->has_plain = *got == cap && SSL_pending(t->ssl) > 0;
 }
 
 bool
@@ -121,7 +118,7 @@ stream_tls_has_input(const struct stream *s)
 {
 	const struct tls_session *t = s->tls;
 
-	return t->stash != NULL || SSL_pending(t->ssl) > 0 || t->is_ended || t->is_broken;
+	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
 
 /* A peer that asks for new keys again and again (TLS 1.3, KeyUpdate) and never reads would fill the queue without end.
@@ -171,7 +168,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 		return STREAM_ERROR;
 	}
 	t->out = &t->scratch->sink;
-	is_fed = SSL_pending(t->ssl) == 0; /* else there is enough already */
+	is_fed = !t->has_plain; /* else there is enough already */
 	if (is_fed)
 		r = take_input(s, cap);
 	if (r != STREAM_OK)
@@ -205,7 +202,6 @@ encrypt(struct stream *s, const uint8_t *bytes, size_t len)
 	while (len > 0) {
 		size_t n = len < WRITE_AT_ONCE ? len : WRITE_AT_ONCE, written;
 
-		ERR_clear_error();
 		if (SSL_write_ex(t->ssl, bytes, n, &written) != 1) {
 			ERR_clear_error();
 			t->is_broken = true;

@@ -48,6 +48,11 @@ void tls_session_free(struct tls_session *s); /* later, by a thread, once there 
 #define TLS_END_POINT_MAX 64
 /* tls-server-end-point (RFC 5929) of the server's certificate: bytes written; 0: it has no such hash. */
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
+/*
+ * The login is over: passwords come no more. Until then OpenSSL wipes what it has decrypted, the whole buffer of each
+ * read, which costs half a microsecond.
+ */
+void tls_secrets_are_over(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* SNI that the client sent; NULL: none */
 bool tls_has_alpn(const struct tls_session *s); /* both sides said "postgresql" */
 bool tls_has_peer_certificate(const struct tls_session *s); /* a verified one, where the context verifies */

@@ -224,6 +224,12 @@ tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]
 	return s->end_point_len;
 }
 
+void
+tls_secrets_are_over(struct tls_session *s)
+{
+	SSL_clear_options(s->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+}
+
 const char *
 tls_server_name(const struct tls_session *s)
 {

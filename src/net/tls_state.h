@@ -57,6 +57,7 @@ struct tls_session {
 	size_t answers_len; /* what OpenSSL said of its own, asked for by the peer, since the queue was last empty */
 	uint8_t end_point[TLS_END_POINT_MAX];
 	size_t end_point_len;
+	bool has_plain; /* decrypted bytes were left over */
 	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be asked any more */
 	char *host;
 };
