@@ -65,10 +65,16 @@ put_kind(struct buf *to, const struct config_key *key)
 static void
 put_notes(struct buf *to, const struct config_key *key)
 {
+	const char *where = "database and user";
+
+	if (key->scope_name != NULL && key_is_for_databases(key))
+		where = "database";
+	else if (key->scope_name != NULL && key_is_for_users(key))
+		where = "user";
 	if (key->scope_name != NULL && strcmp(key->scope_name, key->name) != 0)
-		buf_printf(to, ". Per database and user as `%s`", key->scope_name);
+		buf_printf(to, ". Per %s as `%s`", where, key->scope_name);
 	else if (key->scope_name != NULL)
-		buf_printf(to, ". Also per database and user");
+		buf_printf(to, ". Also per %s", where);
 	if (!key->is_reloadable)
 		buf_printf(to, ". Changed by a restart only");
 }
