@@ -16,6 +16,12 @@
 
 #define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
+/*
+ * What one step has to send, certificates and all, mostly fits. It is the loop's memory: if a thread had allocated it,
+ * the loop would free it into that thread's part of the heap, and wait for a lock that the thread may hold while it is
+ * kept from running.
+ */
+#define OUT_RESERVED ((size_t)8 << 10)
 
 struct handshake {
 	struct work work; /* first */
@@ -244,7 +250,8 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 	h->set.tls->workers = settings->workers;
 	h->stream = s;
 	h->input = first_len;
-	if (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0) {
+	if (tls_sink_reserve(&h->out, OUT_RESERVED) < 0 ||
+	    (first_len > 0 && tls_sink_put(&h->in, first, first_len) < 0)) {
 		handshake_free(h);
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}

@@ -33,6 +33,15 @@ tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len)
 	return 0;
 }
 
+int
+tls_sink_reserve(struct tls_sink *sink, size_t cap)
+{
+	if ((sink->bytes = malloc(cap)) == NULL)
+		return -1;
+	sink->cap = cap;
+	return 0;
+}
+
 void
 tls_sink_fini(struct tls_sink *sink)
 {

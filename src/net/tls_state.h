@@ -62,6 +62,7 @@ struct tls_session {
 	char *host;
 };
 
+int tls_sink_reserve(struct tls_sink *sink, size_t cap); /* of an empty one. -1: no memory */
 int tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len); /* -1: no memory; is_broken then */
 void tls_sink_fini(struct tls_sink *sink);
 

@@ -80,8 +80,11 @@ thread_main(void *arg)
 		pthread_mutex_lock(&ws->lock);
 		is_first = STAILQ_EMPTY(&ws->ended);
 		STAILQ_INSERT_TAIL(&ws->ended, w, next);
+		/* The loop goes first when it wakes, and wants this lock: it must not be ours then. */
+		pthread_mutex_unlock(&ws->lock);
 		if (is_first)
 			wake_loop(ws);
+		pthread_mutex_lock(&ws->lock);
 	}
 	pthread_mutex_unlock(&ws->lock);
 	return NULL;
@@ -184,10 +187,11 @@ workers_submit(struct workers *ws, struct work *w, enum work_line line)
 	if (ws->waiting[line] < WORKERS_LINE_MAX && !ws->is_ending) {
 		STAILQ_INSERT_TAIL(&ws->lines[line], w, next);
 		ws->waiting[line]++;
-		pthread_cond_signal(&ws->has_work);
 		result = 0;
 	}
 	pthread_mutex_unlock(&ws->lock);
+	if (result == 0)
+		pthread_cond_signal(&ws->has_work);
 	return result;
 }
 
