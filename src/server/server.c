@@ -772,6 +772,7 @@ server_ping(struct server *srv)
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;
 	srv->is_ping_answered = false;
+	srv->unnamed_of = 0; /* any simple Query takes the unnamed statement away */
 	srv->sent_us = *srv->env->now_us;
 	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING,
 				&(struct owed_request){ .started_us = *srv->env->now_us }) == 0)

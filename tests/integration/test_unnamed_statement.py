@@ -39,6 +39,17 @@ def test_another_client_queries_between_parse_and_bind(weir):
         assert run(one) == [["one"]]
 
 
+@pytest.mark.weir_only
+def test_a_ping_comes_between_parse_and_bind(weir):
+    """It is a simple Query, too."""
+    weir.start(pool_size=1, ping_interval="100ms")
+    with weir.raw() as one:
+        prepare(one, "SELECT 'one'")
+        pings = weir.metric("pgweir_pool_pings_total", result="ok")
+        weir.wait_until(lambda: weir.metric("pgweir_pool_pings_total", result="ok") > pings, 10, "a ping")
+        assert run(one) == [["one"]]
+
+
 def test_another_server_comes_between_parse_and_bind(weir):
     weir.start(pool_size=3, pool_lifo=False)
     with weir.raw() as one, weir.raw() as two, weir.raw() as three:
