@@ -277,22 +277,6 @@ auth_links_feed(struct auth_source *source, uint64_t now_us)
 
 /* --- what it reports as a server that is lent --- */
 
-static void
-on_pass(struct server *srv, const uint8_t *bytes, size_t len)
-{
-	(void)srv;
-	(void)bytes;
-	(void)len;
-}
-
-static bool
-on_request_done(struct server *srv, const struct owed *ended)
-{
-	(void)srv;
-	(void)ended;
-	return false;
-}
-
 static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
 	 size_t len)
@@ -392,8 +376,8 @@ on_lost(struct server *srv, const struct fail *why)
 	auth_lookup_end(lookup, is_violation ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL, why);
 }
 
-const struct server_ops auth_link_server_ops = { on_pass,
-						 on_request_done,
+const struct server_ops auth_link_server_ops = { server_none_pass,
+						 server_none_request_done,
 						 server_none_settled,
 						 server_none_made,
 						 server_none_described,
@@ -454,13 +438,6 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 }
 
 static void
-on_gone(struct server *srv, const struct fail *why)
-{
-	(void)srv;
-	(void)why;
-}
-
-static void
 on_closed(struct server *srv)
 {
 	struct auth_link *link = link_of(srv);
@@ -478,5 +455,5 @@ on_closed(struct server *srv)
 	free(link);
 }
 
-const struct server_owner_ops auth_link_owner_ops = { on_ready,	   on_failed, server_none_pinged,
-						      server_none, on_gone,   on_closed };
+const struct server_owner_ops auth_link_owner_ops = { on_ready,	   on_failed,	    server_none_pinged,
+						      server_none, server_none_why, on_closed };

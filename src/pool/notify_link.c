@@ -148,14 +148,6 @@ forget_commands(struct notify_hub *hub)
 
 /* --- what it reports as a server that is lent --- */
 
-static void
-on_pass(struct server *srv, const uint8_t *bytes, size_t len)
-{
-	(void)srv;
-	(void)bytes;
-	(void)len;
-}
-
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
@@ -215,7 +207,7 @@ on_lost(struct server *srv, const struct fail *why)
 	hub_of(srv)->why_down = *why;
 }
 
-const struct server_ops notify_server_ops = { on_pass,
+const struct server_ops notify_server_ops = { server_none_pass,
 					      on_request_done,
 					      server_none_settled,
 					      server_none_made,

@@ -8,6 +8,22 @@ server_none(struct server *srv)
 }
 
 void
+server_none_pass(struct server *srv, const uint8_t *bytes, size_t len)
+{
+	(void)srv;
+	(void)bytes;
+	(void)len;
+}
+
+bool
+server_none_request_done(struct server *srv, const struct owed *ended)
+{
+	(void)srv;
+	(void)ended;
+	return false;
+}
+
+void
 server_none_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	(void)srv;

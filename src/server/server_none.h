@@ -5,6 +5,8 @@
 #include "server/server.h"
 
 void server_none(struct server *srv); /* probe_done, batch_end, drained, clean */
+void server_none_pass(struct server *srv, const uint8_t *bytes, size_t len);
+bool server_none_request_done(struct server *srv, const struct owed *ended); /* false */
 void server_none_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void server_none_made(struct server *srv, const struct owed *o);
 void server_none_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
