@@ -14,9 +14,15 @@
 #define PASSWORD_MAX 65536u /* bytes of a password message's body */
 
 bool
+login_is_console_name(const char *database)
+{
+	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
+}
+
+bool
 login_is_console(const struct client_login *l)
 {
-	return strcmp(l->database, "pgweir") == 0 || strcmp(l->database, "pgbouncer") == 0;
+	return login_is_console_name(l->database);
 }
 
 static void

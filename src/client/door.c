@@ -237,13 +237,6 @@ refuse_rate(struct client *c, const struct due *due)
 	door_refuse(c, &why, due->reason);
 }
 
-/* The console has no rate of its own as a database: it is needed when others storm in. */
-static bool
-is_console(const char *database)
-{
-	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
-}
-
 /* Databases of one tenant count together, by what they have in common: "tenant/". */
 static size_t
 counted_len(const struct config *config, const char *database)
@@ -274,7 +267,8 @@ pay(struct client *c)
 	};
 	if (of_user.user_login_rate != 0)
 		dues[1].entry = door_table_get(env->door->users, user, strlen(user), now);
-	if (of_database.db_login_rate != 0 && !is_console(database))
+	/* The console has no rate of its own as a database: it is needed when others storm in. */
+	if (of_database.db_login_rate != 0 && !login_is_console_name(database))
 		dues[2].entry = door_table_get(env->door->databases, database, counted_len(config, database), now);
 	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
 		if (dues[i].entry != NULL && !door_entry_has_credit(dues[i].entry, dues[i].rate, now)) {

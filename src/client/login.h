@@ -89,6 +89,7 @@ bool login_is_tenant_setting(const struct client *c,
 			     const char *name); /* it names the tenant, PostgreSQL never sees it */
 
 /* client_auth.c */
+bool login_is_console_name(const char *database); /* it is the console's: no pool can have it */
 bool login_is_console(const struct client_login *l); /* it asks for the console, not for a database */
 void login_authenticate(struct client *c); /* the startup packet is known */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len); /* bytes used; 0: more are needed */

@@ -34,12 +34,6 @@ find_reference(const struct client *c, const struct startup *s, const char **ref
 	return 0;
 }
 
-static bool
-is_console(const char *database)
-{
-	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
-}
-
 static int
 find_tenant(const struct client *c, const struct startup *s, struct tenant_answer *a, struct fail *why)
 {
@@ -54,7 +48,7 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 		return -1;
 	if (c->stream.tls != NULL && config_names_tenants(config, "sni"))
 		q.server_name = tls_server_name(c->stream.tls);
-	if (is_console(s->database)) { /* it is no tenant's: its users are called as they are */
+	if (login_is_console_name(s->database)) { /* it is no tenant's: its users are called as they are */
 		a->tenant[0] = '\0';
 		return 0;
 	}
