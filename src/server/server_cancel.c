@@ -11,6 +11,7 @@
 #include "net/handshake.h"
 #include "net/tls.h"
 #include "wire/frame.h"
+#include "wire/startup.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -148,9 +149,8 @@ static const struct stream_ops stream_ops = { on_readable, on_drained };
 static void
 on_dialled(const struct dial_result *result, void *arg)
 {
-	static const uint8_t ssl_request[] = { 0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f };
 	struct server_cancelling *c = arg;
-	struct iovec piece = { (void *)(uintptr_t)ssl_request, sizeof(ssl_request) };
+	struct iovec piece = { (void *)(uintptr_t)startup_ssl_request, sizeof(startup_ssl_request) };
 
 	*c->env->now_us = clock_now_us();
 	c->dial = NULL;

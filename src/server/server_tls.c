@@ -9,6 +9,7 @@
 
 #include "net/handshake.h"
 #include "net/tls.h"
+#include "wire/startup.h"
 
 static void
 on_done(struct stream *s, const struct fail *failed, void *arg)
@@ -47,8 +48,6 @@ shake_hands(struct server *srv, struct fail *why)
 int
 server_tls_begin(struct server *srv, struct fail *why)
 {
-	static const uint8_t request[] = { 0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f }; /* SSLRequest */
-
 	srv->tls_phase = STP_NONE;
 	if (srv->target->tls == NULL || srv->is_tls_given_up ||
 	    srv->target->upstream->hosts[srv->host_index].host[0] == '/')
@@ -56,7 +55,7 @@ server_tls_begin(struct server *srv, struct fail *why)
 	if (srv->target->is_tls_direct)
 		return shake_hands(srv, why) < 0 ? -1 : 1;
 	srv->tls_phase = STP_ASKED;
-	server_write(srv, request, sizeof(request));
+	server_write(srv, startup_ssl_request, sizeof(startup_ssl_request));
 	return 1;
 }
 

@@ -25,6 +25,9 @@
 #define NEWEST_MINOR 2u
 #define UNKNOWN_OPTIONS_MAX (sizeof(((struct startup *)0)->unknown_options) / sizeof(const char *))
 
+/* Its length, then CODE_SSL. */
+const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN] = { 0, 0, 0, HEAD_LEN, 0x04, 0xd2, 0x16, 0x2f };
+
 /* For a message: 63 characters at most, '?' for what can't be shown. */
 static const char *
 show(const char *text, char out[static 64])

@@ -71,4 +71,7 @@ uint16_t startup_minor(const struct startup *s);
 bool startup_needs_negotiate(const struct startup *s);
 void startup_put_negotiate(struct buf *out, const struct startup *s);
 
+#define STARTUP_SSL_REQUEST_LEN 8
+extern const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN]; /* as a client sends it: SSLRequest, whole */
+
 #endif
