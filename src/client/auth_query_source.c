@@ -23,7 +23,6 @@
 
 #define SOURCES_MAX 256u
 #define ROUTES_MAX 1024u
-#define DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* bytes; no pool has a longer name, though [database *] has it */
 #define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
 #define LOG_EVERY_US US_PER_S
 
@@ -41,7 +40,8 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 {
 	const struct config_scope *db = all->config == NULL ? NULL : config_find_database(all->config, database);
 
-	if (db == NULL || strlen(database) > DATABASE_MAX)
+	/* No pool has a longer name, though [database *] has it. */
+	if (db == NULL || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;
 	config_effective(all->config, db, NULL, out);
 	return strcmp(out->auth_query, "off") != 0 && out->auth_user[0] != '\0';
@@ -90,7 +90,6 @@ target_new(const struct auth_queries *all, const char *database, const struct sc
 {
 	struct upstream *up = upstream_copy(config_find_database(all->config, database)->upstream);
 	struct pool_target *target = NULL;
-
 	const char *asked = s->auth_database;
 
 	fail_set(why, "53200", "no memory for a login");
