@@ -529,3 +529,27 @@ def send_cancel(address, key, tail=b""):
     with Wire(address) as wire:
         wire.send(cancel_request(key) + tail)
         return wire.wait_closed()
+
+
+def refused_exchange(weir, user, password, database="app"):
+    """What a refused login looked like: message types, lengths, and the parts that may not tell users apart."""
+    wire = weir.wire()
+    try:
+        wire.login(user, database, password)
+    except LoginRefused:
+        pass
+    else:
+        raise AssertionError(f"{user} was let in")
+    replies = []
+    for reply in wire.login_replies:
+        code = struct.unpack_from("!i", reply.body)[0] if reply.type == "R" else None
+        if code == 11:
+            fields = dict(item.split("=", 1) for item in reply.body[4:].decode().split(","))
+            salt = fields["s"]
+            replies.append((code, len(fields["r"]), len(salt), len(base64.b64decode(salt)), fields["i"]))
+        elif code is not None:
+            replies.append((code, len(reply.body)))
+        else:
+            replies.append((reply.type, {key: value.replace(user[:63], "NAME") for key, value in reply.error.items()}))
+    wire.wait_closed()
+    return replies

@@ -1,6 +1,5 @@
 """auth_query: users that are not in users.txt are looked up in PostgreSQL, by a user of pgweir's own."""
 
-import base64
 import re
 import socket
 import struct
@@ -12,7 +11,7 @@ import pytest
 
 import rawwire
 from fakeserver import auth, complete, data_row, error, message, ready, sleep_until_gone
-from rawwire import md5_secret, scram_verifier, startup
+from rawwire import md5_secret, refused_exchange, scram_verifier, startup
 from waiting import wait_until
 from weir import REPOSITORY
 
@@ -121,25 +120,6 @@ def try_login(weir, user, password="aq-secret", database="app", parameters=None)
         return refused.sqlstate
 
 
-def exchange(weir, user, password, database="app"):
-    """What a refused login looked like, without what may differ."""
-    wire = weir.wire()
-    with pytest.raises(rawwire.LoginRefused):
-        wire.login(user, database, password)
-    replies = []
-    for reply in wire.login_replies:
-        code = struct.unpack_from("!i", reply.body)[0] if reply.type == "R" else None
-        if code == 11:
-            fields = dict(item.split("=", 1) for item in reply.body[4:].decode().split(","))
-            replies.append((code, len(fields["r"]), len(base64.b64decode(fields["s"])), fields["i"]))
-        elif code is not None:
-            replies.append((code, len(reply.body)))
-        else:
-            replies.append((reply.type, {key: value.replace(user[:63], "NAME") for key, value in reply.error.items()}))
-    wire.wait_closed()
-    return replies
-
-
 def links(postgres, user="asker", **like):
     return postgres.backends(usename=user, **like)
 
@@ -201,13 +181,13 @@ def test_what_was_looked_up_logs_in_to_postgresql(asked, postgres, user, method,
 def test_who_has_no_secret_looks_like_a_wrong_password(asked, postgres):
     person(postgres, "aq_empty", secret="")
     asked.begin()
-    known = exchange(asked, "aq_scram", "wrong")
+    known = refused_exchange(asked, "aq_scram", "wrong")
     for user in ("aq_nobody", "aq_null", "aq_expired", "aq_nologin", "x" * 63, "x" * 64, "x" * 200, "aq_md5"):
-        assert exchange(asked, user, "aq-secret") == known, user
+        assert refused_exchange(asked, user, "aq-secret") == known, user
     assert try_login(asked, "aq_scram", "") == "28P01"
     asked.reload(method="scram-sha-256", auth_query=COUNTED, auth_user="asker")
     assert try_login(asked, "aq_empty", "") == "28P01"
-    assert exchange(asked, "aq_empty", "x") == known
+    assert refused_exchange(asked, "aq_empty", "x") == known
 
 
 def test_nobody_becomes_the_auth_user_by_a_failed_lookup(asked, postgres):
@@ -309,9 +289,9 @@ def test_any_database_with_one_to_ask(asked, postgres):
 
 def test_a_database_that_does_not_exist_is_not_told_of(asked):
     asked.begin(sections={"database *": {"upstream": asked.upstream()}})
-    known = exchange(asked, "aq_scram", "wrong")
+    known = refused_exchange(asked, "aq_scram", "wrong")
     for name in ("nowhere", "x" * 63, "x" * 64, "x" * 127, "x" * 128, "x" * 5000):
-        assert exchange(asked, "aq_scram", "aq-secret", name) == known
+        assert refused_exchange(asked, "aq_scram", "aq-secret", name) == known
 
 
 def test_the_console_is_for_users_of_the_file(asked, postgres):
@@ -345,8 +325,8 @@ def test_an_auth_user_that_can_not_log_in_is_told_of_in_the_log_only(asked, post
     asked.users["scramuser"] = postgres.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'scramuser'")
     asked.start(method="scram-sha-256", auth_query=COUNTED, auth_user="scramuser")
     wait_until(lambda: "has a SCRAM verifier in users_file" in asked.log())
-    known = exchange(asked, "asker", "wrong")
-    assert exchange(asked, "aq_scram", "aq-secret") == known
+    known = refused_exchange(asked, "asker", "wrong")
+    assert refused_exchange(asked, "aq_scram", "aq-secret") == known
     wait_until(lambda: 'auth_query as "scramuser" in "app" failed' in asked.log())
 
 
@@ -446,7 +426,7 @@ def test_many_users_share_two_connections(asked, postgres):
 
 def test_an_error_of_the_query_is_not_shown(asked):
     asked.begin("SELECT name, secret FROM aq.no_such_table WHERE name = $1")
-    assert exchange(asked, "aq_scram", "aq-secret") == exchange(asked, "asker", "wrong")
+    assert refused_exchange(asked, "aq_scram", "aq-secret") == refused_exchange(asked, "asker", "wrong")
     wait_until(lambda: 'relation "aq.no_such_table" does not exist' in asked.log())
     assert results(asked)["failed"] == 1
 
@@ -763,8 +743,8 @@ def test_an_evil_server_lets_nobody_in(asked, fake, what):
     fake.script = lying(answer)
     asked.start(upstream=fake.upstream, method="scram-sha-256", auth_query="builtin", auth_user="asker",
                 connect_timeout="500ms", login_timeout="4s")
-    known = exchange(asked, "asker", "wrong")
-    assert exchange(asked, "aq_scram", "aq-secret") == known
+    known = refused_exchange(asked, "asker", "wrong")
+    assert refused_exchange(asked, "aq_scram", "aq-secret") == known
     answer[0] = GOOD
     wait_until(lambda: try_login(asked, "aq_scram") is None, 10, "an honest answer", 0.1)
 

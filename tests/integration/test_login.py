@@ -11,7 +11,8 @@ import pytest
 import rawwire
 import transport
 from fakeserver import FakeServer, auth
-from rawwire import Scram, Wire, md5_secret, message, query, scram_verifier, shape, startup
+from rawwire import (Scram, Wire, md5_secret, message, query, refused_exchange, scram_verifier, shape,
+                     startup)
 from weir import timed
 
 VERIFIER = scram_verifier("web-secret")
@@ -88,31 +89,12 @@ def test_a_users_file_of_pgbouncer_is_read_as_it_is(weir):
         weir.postgres.query('DROP ROLE "quo""ted"')
 
 
-def exchange(weir, user, password, database="app"):
-    """What a refused login looked like: message types, lengths, and the parts that may not tell users apart."""
-    wire = weir.wire()
-    with pytest.raises(rawwire.LoginRefused):
-        wire.login(user, database, password)
-    replies = []
-    for reply in wire.login_replies:
-        code = struct.unpack_from("!i", reply.body)[0] if reply.type == "R" else None
-        if code == 11:
-            fields = dict(item.split("=", 1) for item in reply.body[4:].decode().split(","))
-            replies.append((code, len(fields["r"]), len(fields["s"]), fields["i"]))
-        elif code is not None:
-            replies.append((code, len(reply.body)))
-        else:
-            replies.append((reply.type, {key: value.replace(user, "NAME") for key, value in reply.error.items()}))
-    wire.wait_closed()
-    return replies
-
-
 @pytest.mark.weir_only
 @pytest.mark.parametrize("method", ["md5", "scram-sha-256"])
 def test_an_unknown_user_looks_like_a_wrong_password(weir, method):
     weir.users["web"] = SECRETS["scram"] if method != "md5" else SECRETS["plain"]
     weir.start(method=method)
-    assert exchange(weir, "nobody_here", "x") == exchange(weir, "web", "wrong")
+    assert refused_exchange(weir, "nobody_here", "x") == refused_exchange(weir, "web", "wrong")
 
 
 def first_demand(weir, user):
@@ -127,7 +109,7 @@ def test_md5_asks_unknown_users_for_what_known_ones_are_asked_for(weir):
     """Who has a SCRAM secret is asked for SCRAM: that must not tell who there is."""
     weir.users = {"web": SECRETS["scram"], "one": SECRETS["scram"]}
     weir.start(method="md5", sections={"limits": {"login_failure_delay": "10ms"}})
-    assert exchange(weir, "nobody_here", "x") == exchange(weir, "web", "wrong")
+    assert refused_exchange(weir, "nobody_here", "x") == refused_exchange(weir, "web", "wrong")
     assert {first_demand(weir, f"ghost{i}") for i in range(20)} == {10}
     weir.users = {"web": SECRETS["scram"], "one": SECRETS["plain"]}
     weir.reload(method="md5")
@@ -141,7 +123,7 @@ def test_md5_asks_unknown_users_for_what_known_ones_are_asked_for(weir):
 @pytest.mark.parametrize("method", ["md5", "scram-sha-256"])
 def test_an_unknown_database_is_told_only_to_those_who_know_the_password(weir, method):
     weir.start(method=method)
-    assert exchange(weir, "web", "wrong", "nowhere") == exchange(weir, "web", "wrong")
+    assert refused_exchange(weir, "web", "wrong", "nowhere") == refused_exchange(weir, "web", "wrong")
     with pytest.raises(rawwire.LoginRefused) as refused:
         weir.wire().login("web", "nowhere", "web-secret")
     assert refused.value.sqlstate == "3D000" and refused.value.reply.severity == "FATAL"
