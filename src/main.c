@@ -73,6 +73,8 @@ load(const char *path, const char *uri, bool is_check)
 		config_unref(config);
 		config = NULL;
 	}
+	if (config != NULL && is_check)
+		weir_check_secrets(config, &problems);
 	print_problems(&problems);
 	if (is_check || problems.error_count > 0)
 		print_sum(path != NULL ? path : "--upstream", &problems);

@@ -189,10 +189,14 @@ open_logs(struct weir *w, struct fail *why)
 	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
 					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
 
-	w->log = log_new(&log, why);
-	if (w->log == NULL)
+	if (c->run_as[0] != '\0' && weir_user_check(w, why) < 0)
 		return -1;
-	w->slowlog = slowlog_new(&slow, why);
+	weir_give_logs(w);
+	if (weir_act_as_user(w, why) < 0)
+		return -1;
+	w->log = log_new(&log, why);
+	w->slowlog = w->log == NULL ? NULL : slowlog_new(&slow, why);
+	weir_act_as_root(w);
 	return w->slowlog == NULL ? -1 : 0;
 }
 
@@ -267,7 +271,7 @@ make_parts(struct weir *w, struct fail *why)
 				     .is_shutting_down = host_is_shutting_down,
 				     .metrics_each = metrics_each };
 	struct auth_queries_settings aq = { .counters = &w->counters };
-	uint64_t seeds[4];
+	uint64_t seeds[7];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
@@ -280,9 +284,10 @@ make_parts(struct weir *w, struct fail *why)
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.images = image_store_new(seeds[0]);
-	w->clients.statements = statement_store_new(seeds[1], IDLE_STATEMENT_BYTES);
+	w->clients.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new(w->workers);
-	w->clients.audit = audit_new();
+	w->clients.audit = audit_new(seeds[6]);
+	w->clients.hash_seed = seeds[5];
 	w->clients.door = door_new(w->base, why);
 	if (w->clients.door == NULL)
 		return -1;
@@ -291,6 +296,7 @@ make_parts(struct weir *w, struct fail *why)
 	    w->clients.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
+	ps.statements = w->clients.statements;
 	ps.seed = seeds[2];
 	w->pools = w->clients.pools = pool_set_new(&ps, w->base, w->log);
 	aq.pools = w->pools;
@@ -339,23 +345,45 @@ watch_signals(struct weir *w, struct fail *why)
 	return 0;
 }
 
+/* Made aside, so that whoever looks sees no half of it. -1: see errno. */
+static int
+make_pid_file(const char *path)
+{
+	char made[PATH_MAX];
+	int fd;
+	bool is_written;
+
+	if (snprintf(made, sizeof(made), "%s~", path) >= (int)sizeof(made)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	unlink(made);
+	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -1;
+	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
+	return close(fd) == 0 && is_written ? rename(made, path) : -1;
+}
+
+/* With run_as, root writes where that user may not; nobody can put a link there for it. */
 static int
 write_pid_file(struct weir *w, struct fail *why)
 {
 	const char *path = w->config->pid_file;
-	char made[PATH_MAX];
-	FILE *f;
+	int r, error;
 
 	if (path[0] == '\0')
 		return 0;
-	/* Made aside, so that whoever looks sees no half of it. */
-	snprintf(made, sizeof(made), "%s~", path);
-	f = fopen(made, "we");
-	if (f == NULL)
-		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(errno));
-	fprintf(f, "%ld\n", (long)getpid());
-	if (fclose(f) != 0 || rename(made, path) < 0)
-		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(errno));
+	if (weir_act_as_user(w, why) < 0)
+		return -1;
+	r = make_pid_file(path);
+	error = errno;
+	if (weir_act_as_root(w) && r < 0 && error == EACCES) {
+		r = make_pid_file(path);
+		error = errno;
+	}
+	if (r < 0)
+		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(error));
 	w->has_pid_file = true;
 	return 0;
 }
@@ -419,6 +447,7 @@ weir_new(struct config *config, struct fail *why)
 	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
 		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL &&
 		 load_rules(w, why) == 0) {
+		weir_warn_of_keys(w, config);
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&

@@ -17,6 +17,8 @@ struct weir; /* opaque: weir_state.h */
  * added to problems; in any case, warnings may have been.
  */
 int weir_check_files(const struct config *config, struct config_problems *problems);
+/* Warns of files of secrets that others may read; a pgweir that starts does so in its log. */
+void weir_check_secrets(const struct config *config, struct config_problems *problems);
 /*
  * Before any secret is read: no core files, no reading of our memory by others of the same system user (prctl(2),
  * PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment leaves both as they are, for debugging.

@@ -29,7 +29,7 @@ add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
-			p->servers[srv->cancels != NULL ? SERVERS_CANCEL : SERVERS_ACTIVE]++;
+			p->servers[srv->cancel != NULL ? SERVERS_CANCEL : SERVERS_ACTIVE]++;
 	}
 	p->pool_size += e->settings.pool_size;
 	p->max_overflow += e->settings.max_overflow;

@@ -72,10 +72,18 @@ int weir_load_tls(const struct config *config, struct tls_context **out, struct 
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
 
+/* weir_secrets.c: keys that others may read. */
+void weir_warn_of_keys(struct weir *w, const struct config *config);
+
 /* weir_rules.c: hba_file and ident_file, NULL if there is none. -1: errors were added to problems, both are NULL. */
 int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		    struct config_problems *problems);
 /* weir_user.c: once all that needs root is done. -1 and why: it must not go on. */
+int weir_user_check(const struct weir *w, struct fail *why); /* there is a user of this name */
+/* As root with run_as: what follows has the rights of that user only, until the latter; false: there was no need. */
+int weir_act_as_user(struct weir *w, struct fail *why);
+bool weir_act_as_root(struct weir *w);
+void weir_give_logs(const struct weir *w); /* made if need be */
 int weir_become(struct weir *w, struct fail *why);
 
 /* weir_stop.c */

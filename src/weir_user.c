@@ -1,9 +1,10 @@
 /*
  * src/weir_user.c - from root to somebody with fewer rights (run_as), and what nobody but root may see of us.
  *
- * Everything that needs root is done before: ports are bound, logs are open, keys and secrets are read. What must be
- * written or removed later is given to the new user; what he won't be able to read or remove is told at once, not at
- * the first reload.
+ * Everything that needs root is done before: ports are bound, keys and secrets are read. Logs and the pid file are
+ * opened with the new user's rights alone, for directories may be his, and what he links to must not be written as
+ * root. What must be written or removed later is given to him; what he won't be able to read or remove is told at once,
+ * not at the first reload.
  */
 #include "weir_state.h"
 
@@ -33,11 +34,38 @@ weir_hide_memory(void)
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* Whom root is to become; NULL: nobody else. */
+static const struct passwd *
+user_to_be(const struct weir *w)
+{
+	const char *name = w->config->run_as;
+	const struct passwd *to = name[0] != '\0' && getuid() == 0 ? getpwnam(name) : NULL;
+
+	return to != NULL && to->pw_uid != 0 ? to : NULL;
+}
+
+int
+weir_act_as_user(struct weir *w, struct fail *why)
+{
+	const struct passwd *to = user_to_be(w);
+
+	if (to != NULL &&
+	    (initgroups(to->pw_name, to->pw_gid) < 0 || setegid(to->pw_gid) < 0 || seteuid(to->pw_uid) < 0))
+		return fail_set(why, "58000", "cannot become run_as = %s: %s", to->pw_name, strerror(errno));
+	return 0;
+}
+
+bool
+weir_act_as_root(struct weir *w)
+{
+	return user_to_be(w) != NULL && seteuid(0) == 0 && setegid(0) == 0;
+}
+
 /* Only what root has made and nothing else links to: a link put there by somebody must not make us give away more. */
 static void
-give(const char *path, uid_t uid, gid_t gid)
+give(const char *path, int flags, uid_t uid, gid_t gid)
 {
-	int fd = path[0] == '/' ? open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+	int fd = path[0] == '/' ? open(path, flags | O_NOFOLLOW | O_CLOEXEC, 0640) : -1;
 	struct stat st;
 
 	if (fd < 0)
@@ -54,12 +82,21 @@ give_files(const struct weir *w, uid_t uid, gid_t gid)
 {
 	const struct config *c = w->config;
 
-	give(c->log_destination, uid, gid);
-	give(c->slow_file, uid, gid);
-	give(c->pid_file, uid, gid);
+	give(c->pid_file, O_PATH, uid, gid);
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (c->listens[i].is_unix)
-			give(c->listens[i].host, uid, gid);
+			give(c->listens[i].host, O_PATH, uid, gid);
+}
+
+void
+weir_give_logs(const struct weir *w)
+{
+	const struct passwd *to = user_to_be(w);
+
+	if (to == NULL)
+		return;
+	give(w->config->log_destination, O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
+	give(w->config->slow_file, O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
 }
 
 static void
@@ -139,13 +176,19 @@ drop(const struct passwd *to, struct fail *why)
 }
 
 int
+weir_user_check(const struct weir *w, struct fail *why)
+{
+	const char *name = w->config->run_as;
+
+	return getpwnam(name) != NULL ? 0 : fail_set(why, "F0000", "run_as = %s: there is no such system user", name);
+}
+
+int
 weir_become(struct weir *w, struct fail *why)
 {
 	const char *name = w->config->run_as;
 	const struct passwd *to = name[0] != '\0' ? getpwnam(name) : NULL;
 
-	if (name[0] != '\0' && to == NULL)
-		return fail_set(why, "F0000", "run_as = %s: there is no such system user", name);
 	if (geteuid() != 0) {
 		if (to == NULL || to->pw_uid == geteuid())
 			return 0;

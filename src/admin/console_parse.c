@@ -1,6 +1,7 @@
 /* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
 #include "admin/console_command.h"
 #include "admin/console_token.h"
+#include "base/copy.h"
 #include "config/suggest.h"
 
 #include <stdio.h>
@@ -177,10 +178,9 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 {
 	if (t->kind == TOKEN_SIGN)
 		return fail_set(why, "42601", "syntax error at or near \"%s\"", t->text);
-	if (strlen(t->text) > COMMAND_NAME_MAX)
+	if (!copy_string(out->name, sizeof(out->name), t->text))
 		return fail_set(why, "42601", "the name \"%.32s...\" is longer than %d bytes", t->text,
 				COMMAND_NAME_MAX);
-	strcpy(out->name, t->text);
 	out->has_name = true;
 	return 0;
 }
@@ -192,12 +192,12 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 		return 0;
 	if (!is_word(&t[0], "LIKE"))
 		return unexpected(out->row, &t[0], why);
-	if (count < 2 || t[1].kind != TOKEN_STRING || t[1].is_cut)
+	if (count < 2 || t[1].kind != TOKEN_STRING || t[1].is_cut ||
+	    !copy_string(out->text, sizeof(out->text), t[1].text))
 		return fail_set(why, "42601", "LIKE takes a pattern of at most %d bytes in single quotes",
 				TOKEN_TEXT_MAX);
 	if (count > 2)
 		return unexpected(out->row, &t[2], why);
-	strcpy(out->text, t[1].text);
 	out->has_text = true;
 	return 0;
 }

@@ -174,7 +174,7 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 
 	cc->wait = kind;
 	cc->has_wait_database = command->has_name;
-	strcpy(cc->wait_database, command->name);
+	memcpy(cc->wait_database, command->name, sizeof(cc->wait_database));
 	cc->wait_tag = command->row->tag;
 	if (console_wait_result(cc, &why) == 0)
 		return RUN_WAITS;

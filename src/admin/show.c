@@ -17,6 +17,7 @@ static const struct show *const shows[COMMAND_WITH_ROWS] = {
 	[COMMAND_SHOW_ACTIVE_SOCKETS] = &show_active_sockets,
 	[COMMAND_SHOW_WAITERS] = &show_waiters,
 	[COMMAND_SHOW_PINS] = &show_pins,
+	[COMMAND_SHOW_DATABASE_CODE] = &show_database_code,
 	[COMMAND_SHOW_AUDIT] = &show_audit,
 	[COMMAND_SHOW_DATABASES] = &show_databases,
 	[COMMAND_SHOW_USERS] = &show_users,

@@ -40,7 +40,7 @@ extern const struct show show_clients, show_servers, show_sockets, show_active_s
 /* show_databases.c */
 extern const struct show show_databases, show_users;
 /* show_pins.c */
-extern const struct show show_pins, show_audit;
+extern const struct show show_pins, show_audit, show_database_code;
 /* show_stats.c */
 extern const struct show show_stats, show_stats_totals, show_stats_averages, show_totals;
 /* show_health.c */

@@ -15,7 +15,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits((key), (len)))
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), sums->seed))
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -29,31 +29,36 @@ struct sum {
 	UT_hash_handle hh;
 };
 
+struct sums {
+	uint64_t seed;
+	struct sum *table;
+};
+
 /* NULL: no memory; its rows will be missing. */
 static struct sum *
-sum_of(struct sum **table, const char *name)
+sum_of(struct sums *sums, const char *name)
 {
 	struct sum *s;
 
-	HASH_FIND_STR(*table, name, s);
+	HASH_FIND_STR(sums->table, name, s);
 	if (s != NULL)
 		return s;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return NULL;
 	s->name = name;
-	HASH_ADD_KEYPTR(hh, *table, s->name, (unsigned)strlen(s->name), s);
+	HASH_ADD_KEYPTR(hh, sums->table, s->name, (unsigned)strlen(s->name), s);
 	return s;
 }
 
 static void
-sums_free(struct sum **table)
+sums_free(struct sums *sums)
 {
 	struct sum *s, *next;
 
-	HASH_ITER(hh, *table, s, next)
+	HASH_ITER(hh, sums->table, s, next)
 	{
-		HASH_DELETE(hh, *table, s);
+		HASH_DELETE(hh, sums->table, s);
 		free(s);
 	}
 }
@@ -111,7 +116,7 @@ hosts_text(const struct upstream *up, char out[HOSTS_TEXT_MAX])
 
 static void
 add_database(const struct show_env *env, struct rows *rows, const char *name, const struct config_scope *scope,
-	     struct sum **sums)
+	     struct sums *sums)
 {
 	struct scope_settings settings;
 	struct upstream *upstream;
@@ -119,7 +124,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	struct database_row row = { .name = name };
 	char hosts[HOSTS_TEXT_MAX];
 
-	HASH_FIND_STR(*sums, name, sum);
+	HASH_FIND_STR(sums->table, name, sum);
 	config_effective(env->clients->config, scope, NULL, &settings);
 	upstream = upstream_for(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
@@ -154,7 +159,7 @@ static void
 fill_databases(const struct show_env *env, struct rows *rows)
 {
 	const struct config *config = env->clients->config;
-	struct sum *sums = NULL;
+	struct sums sums = { .seed = env->clients->hash_seed };
 
 	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->database->name), e);
@@ -193,7 +198,7 @@ static const struct column users_columns[] = {
 static void
 add_known_user(const char *name, void *arg)
 {
-	struct sum **sums = arg;
+	struct sums *sums = arg;
 
 	sum_of(sums, name);
 }
@@ -227,7 +232,8 @@ static void
 fill_users(const struct show_env *env, struct rows *rows)
 {
 	const struct config *config = env->clients->config;
-	struct sum *sums = NULL, *s, *next;
+	struct sums sums = { .seed = env->clients->hash_seed };
+	struct sum *s, *next;
 	const struct client *c;
 
 	users_each(env->clients->users, add_known_user, &sums);
@@ -238,7 +244,7 @@ fill_users(const struct show_env *env, struct rows *rows)
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	if (c->state == CL_READY)
 		add_known_user(client_user(c), &sums); /* whose servers log in as somebody else */
-	HASH_ITER(hh, sums, s, next)
+	HASH_ITER(hh, sums.table, s, next)
 	add_user(env, rows, s);
 	sums_free(&sums);
 }

@@ -1,10 +1,12 @@
 /*
  * src/admin/show_pins.c - SHOW PINS: who keeps a server connection between transactions, and why; SHOW AUDIT: which
- * application does what to its session (where session_state = warn).
+ * application does what to its session (where session_state = warn); SHOW DATABASE_CODE: what the code of each database
+ * could do to it (pool/database_code.h).
  */
 #include "admin/show.h"
 
 #include "client/audit.h"
+#include "session/seal.h"
 
 struct pin_row {
 	const char *database, *user, *application_name, *reasons, *addr;
@@ -43,8 +45,8 @@ fill_pins(const struct show_env *env, struct rows *rows)
 		row.reasons = session_pin_reasons(c, reasons, sizeof(reasons));
 		row.server_id = c->srv->id;
 		row.server_pid = c->srv->pid;
-		row.pinned_us = show_age_us(env->now_us, c->srv->lent_us);
-		row.idle_us = c->srv->ledger.count == 0 ? show_age_us(env->now_us, c->srv->last_done_us) : 0;
+		row.pinned_us = show_age_us(env->now_us, c->srv->loan.lent_us);
+		row.idle_us = c->srv->ledger.count == 0 ? show_age_us(env->now_us, c->srv->loan.last_done_us) : 0;
 		row.addr = addr;
 		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 		rows_add(rows, &row);
@@ -103,3 +105,40 @@ fill_audit(const struct show_env *env, struct rows *rows)
 }
 
 const struct show show_audit = { SHOW_COLUMNS(audit_columns), 0, fill_audit };
+
+struct code_row {
+	const char *database, *state, *objects;
+	uint64_t count, age_ms;
+};
+
+static const struct column code_columns[] = {
+	COLUMN(TEXT, struct code_row, database), COLUMN(TEXT, struct code_row, state),
+	COLUMN(INT8, struct code_row, count),	 COLUMN(TEXT, struct code_row, objects),
+	COLUMN(INT8, struct code_row, age_ms),
+};
+
+/* One row for all that could touch the same parts; or one that says "none", or "unknown". */
+static void
+fill_code(const struct show_env *env, struct rows *rows)
+{
+	for (const struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+		const struct code_answer *answer = d->code.answer;
+		struct code_row row = { .database = d->name,
+					.state = answer == NULL ? "unknown" : "none",
+					.objects = "" };
+		char parts[STATE_TEXT_MAX];
+
+		if (answer != NULL)
+			row.age_ms = show_age_us(env->now_us, d->code.answered_us) / 1000;
+		if (answer == NULL || answer->culprit_count == 0)
+			rows_add(rows, &row);
+		for (unsigned i = 0; answer != NULL && i < answer->culprit_count; i++) {
+			row.state = state_text(answer->culprits[i].parts, parts);
+			row.count = answer->culprits[i].count;
+			row.objects = answer->culprits[i].names;
+			rows_add(rows, &row);
+		}
+	}
+}
+
+const struct show show_database_code = { SHOW_COLUMNS(code_columns), 0, fill_code };

@@ -40,7 +40,7 @@ count_servers(const struct pool_entry *e, struct pool_row *row)
 	{
 		if (srv->state == SV_LENT)
 			row->sv_active++;
-		else if (srv->cancels != NULL)
+		else if (srv->cancel != NULL)
 			row->sv_being_canceled++;
 		else if (srv->state == SV_IDLE)
 			row->sv_idle++;

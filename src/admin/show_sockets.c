@@ -171,7 +171,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 		row->replication = c->replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);
 	if (c->is_unix)
-		strcpy(row->addr_text, "unix");
+		snprintf(row->addr_text, sizeof(row->addr_text), "unix");
 	else
 		row->port = show_address(&c->peer.any, row->addr_text);
 	row->local_port = local_address(c->stream.fd, row->local_text);
@@ -198,10 +198,10 @@ server_state_text(const struct server *srv)
 	case SV_LENT:
 		return "active";
 	case SV_IDLE:
-		return srv->cancels != NULL ? "being_canceled" : "idle";
+		return srv->cancel != NULL ? "being_canceled" : "idle";
 	case SV_PINGING:
 	case SV_RESET:
-		return srv->cancels != NULL ? "being_canceled" : "tested";
+		return srv->cancel != NULL ? "being_canceled" : "tested";
 	case SV_LOGIN:
 		return "login";
 	default:
@@ -222,7 +222,7 @@ server_row(const struct show_env *env, const struct pool_entry *e, const struct 
 	row->state = server_state_text(srv);
 	row->port = show_address((const struct sockaddr *)&srv->peer, row->addr_text);
 	row->local_port = local_address(srv->stream.fd, row->local_text);
-	fill_times(env, row, srv->connected_us, srv->lent_us);
+	fill_times(env, row, srv->connected_us, srv->loan.lent_us);
 	row->close_needed = srv->is_closing || (srv->conn != NULL && srv->conn->is_recycle_due);
 	server_pointer(srv, row->ptr_text);
 	row->remote_pid = srv->pid;

@@ -7,6 +7,7 @@
 #include "auth/users.h"
 
 #include "auth/scram.h"
+#include "base/secret_file.h"
 
 /* Out of memory while hashing: the entry is not added, and we notice; the default is to exit. */
 #define HASH_NONFATAL_OOM 1
@@ -393,11 +394,8 @@ warn_of_mode(const struct stat *st, const char *path, users_warn *warn, void *ar
 {
 	char text[512];
 
-	if (warn == NULL || (st->st_mode & (S_IROTH | S_IWOTH)) == 0)
-		return;
-	snprintf(text, sizeof(text), "%.400s: anyone may %s this file of secrets: chmod o-rwx", path,
-		 st->st_mode & S_IWOTH ? "change" : "read");
-	warn(text, arg);
+	if (warn != NULL && secret_file_is_open(st, path, text, sizeof(text)))
+		warn(text, arg);
 }
 
 /* Reads the whole file into *text, len bytes of memory to be wiped and freed. */

@@ -115,6 +115,7 @@ struct pool_counters {
 	uint64_t pings_ok, pings_failed;
 	uint64_t pins[PIN_COUNT];
 	uint64_t resets_ok, resets_failed;
+	uint64_t seals; /* servers that were washed between two loans */
 	uint64_t client_logins;
 	uint64_t notifications; /* handed to listening clients */
 };

@@ -3,6 +3,8 @@
  *
  * syslog(3) is called by the caller itself: it is a datagram to a socket of this machine, and libc keeps its state.
  */
+#include "build.h"
+
 #include "base/log.h"
 
 #include "base/clock.h"
@@ -256,4 +258,14 @@ log_write(struct log *log, enum log_level level, const char *fmt, ...)
 	else
 		put_writer(log, format, line, len);
 	pthread_mutex_unlock(&log->lock);
+}
+
+void
+log_bug(struct log *log, const char *what)
+{
+	log_error(log, "BUG: %s", what);
+#ifdef PGWEIR_DEBUG
+	fprintf(stderr, "BUG: %s\n", what);
+	abort();
+#endif
 }

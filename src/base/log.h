@@ -34,6 +34,9 @@ int log_reopen(struct log *log, struct fail *why); /* after a rotation */
 void log_write(struct log *log, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int log_enabled(const struct log *log, enum log_level level);
 
+/* What must not happen: ends a debug build (--enable-debug, --enable-sanitizers), so that no test overlooks it. */
+void log_bug(struct log *log, const char *what);
+
 #define log_error(log, ...) log_write((log), LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(log, ...) log_write((log), LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(log, ...) log_write((log), LOG_LEVEL_INFO, __VA_ARGS__)

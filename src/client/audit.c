@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), a->seed))
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -19,6 +22,7 @@ struct entry {
 };
 
 struct audit {
+	uint64_t seed;
 	struct entry *table;
 };
 
@@ -26,10 +30,14 @@ static const struct {
 	uint32_t flag;
 	const char *name, *effect;
 } kinds[AUDIT_KINDS] = {
-	{ SCAN_SETTING, "setting", "follows" },	 { SCAN_TEMP, "temp_table", "pins" },
-	{ SCAN_LOCK, "advisory_lock", "pins" },	 { SCAN_CURSOR, "cursor_with_hold", "pins" },
-	{ SCAN_PREPARE, "prepare", "follows" },	 { SCAN_LISTEN, "listen", "follows" },
-	{ SCAN_CODE, "function", "asks" },	 { SCAN_LOAD, "load", "pins" },
+	{ SCAN_SETTING, "setting", "follows" },
+	{ SCAN_TEMP, "temp_table", "pins" },
+	{ SCAN_LOCK, "advisory_lock", "pins" },
+	{ SCAN_CURSOR, "cursor_with_hold", "pins" },
+	{ SCAN_PREPARE, "prepare", "follows" },
+	{ SCAN_LISTEN, "listen", "follows" },
+	{ SCAN_CODE | SCAN_FUNCTION, "function", "asks" },
+	{ SCAN_LOAD, "load", "pins" },
 	{ SCAN_SEQUENCE, "currval", "follows" },
 };
 
@@ -41,9 +49,13 @@ audit_kind(unsigned kind, const char **effect)
 }
 
 struct audit *
-audit_new(void)
+audit_new(uint64_t seed)
 {
-	return calloc(1, sizeof(struct audit));
+	struct audit *a = calloc(1, sizeof(*a));
+
+	if (a != NULL)
+		a->seed = seed;
+	return a;
 }
 
 void

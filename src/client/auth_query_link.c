@@ -376,20 +376,11 @@ on_lost(struct server *srv, const struct fail *why)
 	auth_lookup_end(lookup, is_violation ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL, why);
 }
 
-const struct server_ops auth_link_server_ops = { server_none_pass,
-						 server_none_request_done,
-						 server_none_settled,
-						 server_none_made,
-						 server_none_described,
-						 on_error,
-						 server_none_complete,
-						 server_none_parameter,
-						 on_row,
-						 on_done,
-						 on_notification,
-						 on_batch_end,
-						 on_lost,
-						 server_none };
+const struct server_ops auth_link_server_ops = {
+	server_none_pass, server_none_request_done, server_none_settled,   server_none_made, server_none_described,
+	on_error,	  server_none_complete,	    server_none_parameter, on_row,	     on_done,
+	server_none_pid,  on_notification,	    on_batch_end,	   on_lost,	     server_none
+};
 
 /* --- and to its owner --- */
 
@@ -399,9 +390,8 @@ on_ready(struct server *srv)
 	struct auth_link *link = link_of(srv);
 	struct auth_source *source = link->source;
 
-	if (server_step(srv, SE_LEND) < 0)
+	if (server_lend(srv, link, *srv->env->now_us) < 0)
 		return;
-	srv->link = link;
 	link->is_up = true;
 	link->idle_since_us = now_of(link);
 	source->failures = 0;
@@ -455,5 +445,6 @@ on_closed(struct server *srv)
 	free(link);
 }
 
-const struct server_owner_ops auth_link_owner_ops = { on_ready,	   on_failed,	    server_none_pinged,
-						      server_none, server_none_why, on_closed };
+const struct server_owner_ops auth_link_owner_ops = { on_ready,		  on_failed,	   server_none_pinged,
+						      server_none,	  server_none_why, server_none_probe_row,
+						      server_none_pinged, on_closed };

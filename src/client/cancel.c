@@ -3,9 +3,12 @@
  *
  * A client's secret is ours. So is its pid, made up, where its server changes from one transaction to the next; a
  * client that has a server to itself is told that one's, and may then meet others with the same: the secret decides. It
- * has 4 bytes, or 32 for clients that speak protocol 3.2; the first four are its hash as well. A cancel reaches only
- * the query that runs for that client now: the server is not lent to anybody else before PostgreSQL has taken it. The
- * asking connection gets no reply bytes; it is closed when the cancel is done, so that the caller can wait for that.
+ * has 4 bytes, or 32 for clients that speak protocol 3.2. A cancel reaches only the query that runs for that client
+ * now: the server is not lent to anybody else before PostgreSQL has taken it. The asking connection gets no reply
+ * bytes; it is closed when the cancel is done, so that the caller can wait for that.
+ *
+ * Of the cancels for one client one is under way at a time. The others wait for it: those for the same request of the
+ * client's are done with it, those for a later one come then, if that request is still not answered.
  */
 #include "client/client.h"
 #include "client/listen.h"
@@ -22,6 +25,7 @@
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
+#define WAITING_MAX 8u /* for one client; what comes beyond would do nothing that those don't */
 #define SHORT_LEN 4u
 #define REST_LEN (CANCEL_SECRET_MAX - SHORT_LEN)
 
@@ -32,18 +36,23 @@ struct long_key {
 };
 
 struct client_cancel {
-	struct client *c; /* NULL: it closed its connection and waits no more */
-	struct event *again; /* not NULL: try_cancel is due */
-	uint32_t pid, retries;
-	uint8_t secret[CANCEL_SECRET_MAX];
-	size_t secret_len;
+	struct client_env *env;
+	struct client *asker; /* NULL: nobody waits for it to be done */
+	struct client *target; /* NULL: it has gone */
+	struct client_cancel *next; /* for the same target */
+	struct event *again; /* not NULL: it is to be tried then */
+	uint32_t meant; /* which request of the target's: so many were answered before it */
+	uint32_t retries;
 	bool has_looked; /* and found nothing to cancel */
+	bool is_sending; /* on_sent is still to come */
+	bool is_for_ours; /* what was cancelled was a message of ours, ahead of the client's */
+	bool is_end; /* the target is to be ended */
 };
 
 static struct client **
-bucket(struct client_env *env, uint32_t pid, uint32_t secret)
+bucket(struct client_env *env, uint32_t pid)
 {
-	return &env->keyed[(pid * 2654435761u ^ secret) & (env->keyed_cap - 1)];
+	return &env->keyed[(pid * 2654435761u >> 7) & (env->keyed_cap - 1)];
 }
 
 static struct client **
@@ -64,7 +73,7 @@ grow(struct client_env *env)
 	env->keyed_cap = cap;
 	for (uint32_t i = 0; i < old_cap; i++)
 		for (struct client *c = old[i], *next; c != NULL; c = next) {
-			struct client **at = bucket(env, c->cancel_pid, c->cancel_secret);
+			struct client **at = bucket(env, c->cancel_pid);
 
 			next = *next_of(c);
 			*next_of(c) = *at;
@@ -122,17 +131,33 @@ find(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
 
 	if (env->keyed_cap == 0 || pid == 0)
 		return NULL;
-	for (c = *bucket(env, pid, wire_u32(secret)); c != NULL; c = *next_of(c))
+	for (c = *bucket(env, pid); c != NULL; c = *next_of(c))
 		if (has_key(c, pid, secret, len))
 			return c;
 	return NULL;
 }
 
-/* A short one must not be there twice; 32 bytes from the generator never are. */
+struct client *
+cancel_find_pid(struct client_env *env, uint32_t pid)
+{
+	struct client *c;
+
+	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
+		return NULL;
+	for (c = *bucket(env, pid); c != NULL; c = *next_of(c))
+		if (c->cancel_pid == pid)
+			return c;
+	return NULL;
+}
+
+/* A short secret must not be there twice with its pid, nor a pid that we make up. */
 static bool
 is_taken(struct client_env *env, uint32_t pid, uint32_t secret)
 {
 	uint8_t bytes[SHORT_LEN];
+
+	if (cancel_find_pid(env, pid) != NULL)
+		return true;
 
 	wire_set_u32(bytes, secret);
 	return find(env, pid, bytes, sizeof(bytes)) != NULL;
@@ -182,15 +207,70 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 		 * Positive: pg_basebackup and others print it as a signed number. And larger than any process has:
 		 * pg_terminate_backend() of what the client was told must not hit somebody.
 		 */
-		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | 0x40000000;
+		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 	} while (made == 0 || is_taken(env, made, random[1]));
 	c->cancel_pid = made;
 	c->cancel_secret = random[1];
-	at = bucket(env, made, random[1]);
+	at = bucket(env, made);
 	*next_of(c) = *at;
 	*at = c;
 	env->keyed_count++;
 	return 0;
+}
+
+static void
+stop_waiting(struct client_cancel *cancel)
+{
+	if (cancel->again != NULL)
+		event_free(cancel->again);
+	cancel->again = NULL;
+}
+
+static void
+leave_target(struct client_cancel *cancel)
+{
+	struct client_cancel **at;
+
+	if (cancel->target == NULL)
+		return;
+	for (at = &cancel->target->cancels; *at != cancel; at = &(*at)->next)
+		;
+	*at = cancel->next;
+	cancel->target = NULL;
+}
+
+static void
+close_asker(struct client *asker, enum cancel_result result)
+{
+	asker->env->counters->cancels[result]++;
+	asker->cancel = NULL;
+	client_close(asker, NULL);
+}
+
+/* It is over, for this one alone. Frees it. */
+static void
+finish(struct client_cancel *cancel, enum cancel_result result)
+{
+	leave_target(cancel);
+	stop_waiting(cancel);
+	if (cancel->asker != NULL)
+		close_asker(cancel->asker, result);
+	else
+		cancel->env->counters->cancels[result]++;
+	free(cancel);
+}
+
+/* Nobody is there any more for whom they were meant. What is sent is waited for all the same. */
+static void
+forget_target(struct client *target)
+{
+	struct client_cancel *cancel;
+
+	while ((cancel = target->cancels) != NULL) {
+		leave_target(cancel);
+		if (!cancel->is_sending)
+			finish(cancel, CR_NO_QUERY);
+	}
 }
 
 void
@@ -198,9 +278,10 @@ cancel_unregister(struct client *c)
 {
 	struct client **at;
 
+	forget_target(c);
 	if (c->cancel_pid == 0)
 		return;
-	for (at = bucket(c->env, c->cancel_pid, c->cancel_secret); *at != c; at = next_of(*at))
+	for (at = bucket(c->env, c->cancel_pid); *at != c; at = next_of(*at))
 		;
 	*at = *next_of(c);
 	c->env->keyed_count--;
@@ -208,22 +289,16 @@ cancel_unregister(struct client *c)
 	forget_secret(c);
 }
 
+/* Whoever asked need not wait. */
 void
 cancel_free(struct client *c)
 {
-	struct client_cancel *cancel = c->cancel;
-
-	if (cancel == NULL)
-		return;
-	cancel->c = NULL;
-	if (cancel->again == NULL)
-		return; /* on_sent is still to come */
-	event_free(cancel->again);
-	free(cancel);
+	if (c->cancel != NULL)
+		c->cancel->asker = NULL;
 	c->cancel = NULL;
 }
 
-static void try_cancel(struct client *c);
+static void try_cancel(struct client_cancel *cancel);
 
 static void
 on_again(evutil_socket_t fd, short what, void *arg)
@@ -232,10 +307,9 @@ on_again(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_free(cancel->again);
-	cancel->again = NULL;
-	*cancel->c->env->now_us = clock_now_us();
-	try_cancel(cancel->c);
+	stop_waiting(cancel);
+	*cancel->env->now_us = clock_now_us();
+	try_cancel(cancel);
 }
 
 static int
@@ -243,43 +317,47 @@ call_again(struct client_cancel *cancel, suseconds_t us)
 {
 	struct timeval tv = { 0, us };
 
-	cancel->again = event_new(cancel->c->env->base, -1, 0, on_again, cancel);
+	cancel->again = event_new(cancel->env->base, -1, 0, on_again, cancel);
 	if (cancel->again != NULL && event_add(cancel->again, &tv) == 0)
 		return 0;
-	if (cancel->again != NULL)
-		event_free(cancel->again);
-	cancel->again = NULL;
+	stop_waiting(cancel);
 	return -1;
 }
 
+/* One that was under way has come to an end: those for the same request with it, the next may go on. */
 static void
-on_sent(bool sent, void *arg)
+turn_over(struct client *target, uint32_t meant, enum cancel_result result)
+{
+	struct client_cancel *next;
+
+	while ((next = target->cancels) != NULL && next->meant == meant && !next->is_sending && next->again == NULL)
+		finish(next, result);
+	if (next != NULL && !next->is_sending && next->again == NULL)
+		try_cancel(next);
+}
+
+static void
+over(struct client_cancel *cancel, enum cancel_result result)
+{
+	struct client *target = cancel->target;
+	uint32_t meant = cancel->meant;
+
+	finish(cancel, result);
+	if (target != NULL)
+		turn_over(target, meant, result);
+}
+
+static void
+on_sent(bool is_confirmed, void *arg)
 {
 	struct client_cancel *cancel = arg;
+	const struct client *target = cancel->target;
 
-	if (cancel->c != NULL) {
-		cancel->c->env->counters->cancels[sent ? CR_SENT : CR_FAILED]++;
-		cancel->c->cancel = NULL;
-		client_close(cancel->c, NULL);
-	}
-	free(cancel);
-}
-
-static void
-over(struct client *c, enum cancel_result result)
-{
-	c->env->counters->cancels[result]++;
-	free(c->cancel);
-	c->cancel = NULL;
-	client_close(c, NULL);
-}
-
-/* What runs on the server now is ours (settings on their way): a moment later it will be the client's. */
-static void
-try_later(struct client *c)
-{
-	if (c->cancel->retries++ >= RETRIES_MAX || call_again(c->cancel, RETRY_US) < 0)
-		over(c, CR_FAILED);
+	cancel->is_sending = false;
+	if (target != NULL && is_confirmed && cancel->is_for_ours && target->requests_done == cancel->meant)
+		try_cancel(cancel); /* now what was behind it */
+	else
+		over(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
 /*
@@ -287,63 +365,162 @@ try_later(struct client *c)
  * come first.
  */
 static void
-look_again(struct client *c)
+look_again(struct client_cancel *cancel)
 {
-	if (c->cancel->has_looked || call_again(c->cancel, LOOK_AGAIN_US) < 0)
-		over(c, CR_NO_QUERY);
+	if (cancel->has_looked || call_again(cancel, LOOK_AGAIN_US) < 0)
+		over(cancel, CR_NO_QUERY);
 	else
-		c->cancel->has_looked = true;
-}
-
-/* A request of our own, with its Sync. What goes within the client's (OWED_TO_STATEMENT) is answered with that. */
-static bool
-is_ours(const struct owed *o)
-{
-	return o->to == OWED_TO_IMAGE || o->to == OWED_TO_PROBE || o->to == OWED_TO_PREPARE;
+		cancel->has_looked = true;
 }
 
 static void
-try_cancel(struct client *c)
+end_target(struct client_cancel *cancel, const char *sqlstate, const char *text)
 {
-	struct client_env *env = c->env;
-	struct client *target = find(env, c->cancel->pid, c->cancel->secret, c->cancel->secret_len);
-	struct server *srv;
+	struct client *target = cancel->target;
+	struct fail why;
 
-	srv = target == NULL ? NULL : target->srv;
-	if (target == NULL)
-		over(c, CR_WRONG_KEY);
-	else if (target->ticket.is_waiting && target->state == CL_READY) {
-		relay_cancel_wait(target);
-		over(c, CR_SENT);
-	} else if (listen_is_waiting(target) && target->state == CL_READY) {
-		listen_cancel(target);
-		over(c, CR_SENT);
-	} else if (srv == NULL || target->state != CL_READY || (srv->ledger.count == 0 && !target->is_held))
-		look_again(c);
-	else if (srv->ledger.count == 0 || is_ours(ledger_head(&srv->ledger)))
-		try_later(c);
-	else if (server_cancel(srv, CANCEL_TIMEOUT_US, on_sent, c->cancel) < 0)
-		over(c, CR_FAILED);
+	fail_set(&why, sqlstate, "%s", text);
+	finish(cancel, CR_SENT);
+	client_close(target, &why);
+}
+
+static void
+refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct client *target))
+{
+	struct client *target = cancel->target;
+	uint32_t meant = cancel->meant;
+
+	finish(cancel, CR_SENT);
+	refuse(target);
+	turn_over(target, meant, CR_SENT);
+}
+
+static void
+send_cancel(struct client_cancel *cancel, const struct owed *head)
+{
+	cancel->is_for_ours = head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT;
+	cancel->is_sending = true;
+	if (server_cancel(cancel->target->srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
+		return;
+	cancel->is_sending = false;
+	over(cancel, CR_FAILED);
+}
+
+/*
+ * A request of ours stands ahead of the client's: mostly for a moment. If it is stuck it is cancelled, and then the
+ * client's; but not its settings, or what is behind would run without them. (A PREPARE's error becomes the client's.)
+ */
+static void
+cancel_ours(struct client_cancel *cancel, const struct owed *head)
+{
+	bool is_moment = head->to != OWED_TO_PREPARE && cancel->retries++ < RETRIES_MAX;
+
+	if (is_moment && call_again(cancel, RETRY_US) == 0)
+		return;
+	if (head->to == OWED_TO_IMAGE)
+		end_target(cancel, "57014", "canceling statement due to user request");
+	else
+		send_cancel(cancel, head);
+}
+
+static void
+try_cancel(struct client_cancel *cancel)
+{
+	struct client *target = cancel->target;
+	struct server *srv = target->srv;
+	uint64_t since_us;
+
+	if (cancel->is_end)
+		end_target(cancel, "57P01", "terminating connection due to administrator command");
+	else if (target->requests_done != cancel->meant)
+		over(cancel, CR_NO_QUERY);
+	else if (target->state != CL_READY)
+		look_again(cancel);
+	else if (target->ticket.is_waiting)
+		refuse_waiting(cancel, relay_cancel_wait);
+	else if (listen_is_waiting(target))
+		refuse_waiting(cancel, listen_cancel);
+	else if (srv == NULL || !client_is_served(target, &since_us))
+		look_again(cancel);
+	else if (srv->ledger.count == 0) /* its message is held back, and about to be sent */
+		look_again(cancel);
+	else if (ledger_owes_us(&srv->ledger, &since_us))
+		cancel_ours(cancel, ledger_head(&srv->ledger));
+	else
+		send_cancel(cancel, ledger_head(&srv->ledger));
+}
+
+/* In its target's list, as the last. NULL: no memory. */
+static struct client_cancel *
+make(struct client *target, struct client *asker)
+{
+	struct client_cancel *cancel = calloc(1, sizeof(*cancel)), **at;
+
+	if (cancel == NULL)
+		return NULL;
+	cancel->env = target->env;
+	cancel->asker = asker;
+	cancel->target = target;
+	cancel->meant = target->requests_done;
+	for (at = &target->cancels; *at != NULL; at = &(*at)->next)
+		;
+	*at = cancel;
+	return cancel;
+}
+
+static bool
+has_enough(const struct client *target)
+{
+	unsigned count = 0;
+
+	for (const struct client_cancel *at = target->cancels; at != NULL; at = at->next)
+		count++;
+	return count >= WAITING_MAX;
 }
 
 void
 cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
+	struct client *target = NULL;
+
 	c->env->login_count--;
 	c->env->cancel_count++;
 	c->state = CL_CANCEL;
 	c->cancel = NULL;
-	if (key_len != SHORT_LEN && key_len != CANCEL_SECRET_MAX) {
-		over(c, CR_WRONG_KEY);
-		return;
-	}
-	if ((c->cancel = calloc(1, sizeof(*c->cancel))) == NULL) {
-		over(c, CR_FAILED);
-		return;
-	}
-	c->cancel->c = c;
-	c->cancel->pid = pid;
-	memcpy(c->cancel->secret, key, key_len);
-	c->cancel->secret_len = key_len;
-	try_cancel(c);
+	if (key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX)
+		target = find(c->env, pid, key, key_len);
+	if (target == NULL)
+		close_asker(c, CR_WRONG_KEY);
+	else if (has_enough(target))
+		close_asker(c, CR_SENT);
+	else if ((c->cancel = make(target, c)) == NULL)
+		close_asker(c, CR_FAILED);
+	else if (target->cancels == c->cancel)
+		try_cancel(c->cancel);
+}
+
+static bool
+is_idle(const struct client *c)
+{
+	uint64_t since_us;
+
+	return !c->ticket.is_waiting && !listen_is_waiting(c) && (c->srv == NULL || !client_is_served(c, &since_us));
+}
+
+int
+cancel_later(struct client *target, bool is_end)
+{
+	struct client_cancel *cancel;
+
+	if (!is_end && (is_idle(target) || has_enough(target)))
+		return 0;
+	if ((cancel = make(target, NULL)) == NULL)
+		return -1;
+	cancel->is_end = is_end;
+	cancel->has_looked = true;
+	if ((!is_end && target->cancels != cancel) || call_again(cancel, 0) == 0)
+		return 0;
+	leave_target(cancel);
+	free(cancel);
+	return -1;
 }

@@ -148,7 +148,7 @@ client_close(struct client *c, const struct fail *why)
 	if (c->state < CL_READY)
 		login_free(c->login);
 	uncount(c);
-	if (env->config->log_connections && c->state != CL_CANCEL) {
+	if (env->config->log_connections && c->state != CL_CANCEL && !c->is_unlogged) {
 		char peer[80];
 
 		client_peer_text(c, peer, sizeof(peer));
@@ -194,16 +194,39 @@ move_pending(struct client *c, size_t cap)
 	return grown;
 }
 
+/* What is handled, or the end of it, is still not whole: a message that comes in small pieces is not copied each time.
+ */
+static bool
+take_back(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct client_env *env = c->env;
+	uint8_t *whole = env->handled.bytes;
+
+	if (whole == NULL || c->pending != NULL || bytes < whole || bytes + len != whole + env->handled.len)
+		return false;
+	if (bytes > whole) {
+		memmove(whole, bytes, len);
+		OPENSSL_cleanse(whole + len, env->handled.len - len);
+	}
+	c->pending = whole;
+	c->pending_len = (uint32_t)len;
+	c->pending_cap = env->handled.cap;
+	env->handled.bytes = NULL;
+	return true;
+}
+
 int
 client_keep(struct client *c, const uint8_t *bytes, size_t len)
 {
 	uint8_t *grown;
 
-	if (len == 0)
+	if (len == 0 || take_back(c, bytes, len))
 		return 0;
 	if (c->pending_cap - c->pending_len < len) {
 		size_t cap = (size_t)c->pending_len + len;
 
+		if (c->pending_cap > 0 && cap < 2 * (size_t)c->pending_cap)
+			cap = 2 * (size_t)c->pending_cap;
 		if (cap > UINT32_MAX || (grown = move_pending(c, cap)) == NULL)
 			return -1;
 		c->pending = grown;
@@ -238,6 +261,7 @@ handle(struct client *c, const uint8_t *bytes, size_t len)
 static void
 handle_with_pending(struct client *c, const uint8_t *bytes, size_t len)
 {
+	struct client_env *env = c->env;
 	uint8_t *whole;
 	size_t whole_len;
 
@@ -255,10 +279,14 @@ handle_with_pending(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	whole = c->pending;
 	whole_len = c->pending_len;
+	env->handled.bytes = whole;
+	env->handled.len = c->pending_len;
+	env->handled.cap = c->pending_cap;
 	c->pending = NULL;
 	c->pending_len = c->pending_cap = 0;
 	handle(c, whole, whole_len);
-	free(whole);
+	free(env->handled.bytes);
+	env->handled.bytes = NULL;
 }
 
 static void
@@ -299,13 +327,29 @@ on_drained(void *arg)
 
 	*c->env->now_us = clock_now_us();
 	if (c->srv != NULL) {
-		if (c->srv->paused_since_us != 0)
-			c->srv->paused_us += *c->env->now_us - c->srv->paused_since_us;
-		c->srv->paused_since_us = 0;
+		if (c->srv->loan.paused_since_us != 0)
+			c->srv->loan.paused_us += *c->env->now_us - c->srv->loan.paused_since_us;
+		c->srv->loan.paused_since_us = 0;
 		stream_set_reading(&c->srv->stream, true);
 	}
 	relay_unstall(c);
 	listen_drained(c);
+}
+
+bool
+client_is_served(const struct client *c, uint64_t *since_us)
+{
+	const struct loan *loan = &c->srv->loan;
+
+	if (!ledger_owes_client(&c->srv->ledger, since_us) && !c->is_held)
+		return false;
+	if (*since_us == 0)
+		*since_us = c->request_us;
+	if (*since_us < loan->lent_us)
+		*since_us = loan->lent_us;
+	if (*since_us < loan->last_done_us)
+		*since_us = loan->last_done_us;
+	return true;
 }
 
 void

@@ -11,6 +11,7 @@
  *   session_texts.c  what requests may leave behind in the session, with session_settle.c and session_reset.c
  *   refusal.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
+ *   cancel_sql.c     pg_cancel_backend() and pg_terminate_backend() of what clients were told is their PID
  *   sole_use.c       statements that need a database to themselves: our idle servers step aside
  *   report.c         what a finished request cost, counted and perhaps logged
  *
@@ -64,7 +65,7 @@ enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONS
 struct done_request {
 	uint64_t started_us;
 	uint32_t statements;
-	bool is_simple, has_text; /* srv->text is this request's */
+	bool is_simple, has_text; /* srv->loan.text is this request's */
 };
 
 /* What all clients of one loop share. Owned by struct weir. */
@@ -80,6 +81,11 @@ struct client_env {
 	size_t read_cap;
 	struct outbox to_client, to_server; /* empty between callbacks */
 	struct done_request done[DONE_MAX]; /* of the batch under way */
+	struct {
+		uint8_t
+		    *bytes; /* NULL, or what was pending with the client that is handled: client_keep takes it back */
+		uint32_t len, cap;
+	} handled;
 	unsigned done_count;
 	struct pool_set *pools;
 	struct statement_store *statements;
@@ -104,6 +110,7 @@ struct client_env {
 	uint32_t keyed_cap, keyed_count; /* cap: 0 or a power of two */
 	uint32_t random[64], random_left; /* for cancel keys */
 	uint64_t last_id, last_token, sample_state;
+	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_draining; /* SIGTERM: no new clients, no new transactions */
 	bool is_client_idle_limited;
 	/* Upwards. */
@@ -127,6 +134,7 @@ struct client {
 	struct sole_use *sole_use; /* NULL, nearly always */
 	struct client_listen *listen;
 	struct client_session *session;
+	struct client_cancel *cancels; /* of what it runs; see cancel.c */
 	union {
 		struct client_login *login;
 		void *console; /* the console's own */
@@ -144,6 +152,7 @@ struct client {
 		struct long_key *long_key; /* holds the rest of the secret, and key_next */
 	};
 	uint64_t id;
+	uint32_t requests_done; /* that a server has answered */
 	uint64_t connected_us, request_us,
 	    wait_us; /* request_us: first byte of the oldest unanswered request was read */
 	uint64_t sequence_us; /* when it last ran what a currval() may follow: session_linger.c */
@@ -161,11 +170,12 @@ struct client {
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_body_scanned; /* body_left is part of a text that session_texts.c wants to see */
 	bool is_unix, is_closing, is_stalled;
+	bool is_unlogged; /* its login was refused, and there are too many lines of that: door_may_log */
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
 	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
 	bool has_caught_up; /* relay.c: its settings were replayed for the message at hand */
-	bool is_lingering, is_let_go; /* session_linger.c */
+	bool is_lingering; /* session_linger.c */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
 	bool is_session; /* its server is its own from login to the end: pool_mode = session as it was then */
@@ -180,6 +190,11 @@ void client_close(struct client *c, const struct fail *why);
 void client_send(struct client *c, const struct buf *b);
 /* Bytes that could not be handled now: kept. -1: no memory. */
 int client_keep(struct client *c, const uint8_t *bytes, size_t len);
+/*
+ * For a client with a server: is something of its own under way there, or held back until it may be? since_us: since
+ * when, not counting its time in the line and the requests before it.
+ */
+bool client_is_served(const struct client *c, uint64_t *since_us);
 /* "10.0.0.7:51514" or "unix". */
 void client_peer_text(const struct client *c, char *out, size_t out_cap);
 const char *client_user(const struct client *c);
@@ -215,6 +230,8 @@ void relay_leave(struct client *c);
 void relay_cancel_wait(struct client *c); /* its user cancelled a request that waits for a server */
 void relay_ticket(struct client *c); /* makes c->ticket ready to borrow with */
 void relay_try_release(struct client *c);
+/* A batch for this peer begins in one of the loop's outboxes, or goes on. */
+void relay_begin(struct client_env *env, struct outbox *o, struct stream *to);
 void relay_answer(struct client *c, const void *bytes, size_t len); /* a reply of ours, in its turn in the batch */
 void relay_out_of_memory(struct client *c); /* closes it, and its server */
 void relay_unstall(struct client *c); /* reads it again if nothing is in its way any more */
@@ -244,6 +261,7 @@ bool statements_parse_unlinked(struct client *c, const uint8_t *message, size_t 
 bool statements_close_unlinked(struct client *c, const uint8_t *message, size_t len); /* false: malformed */
 /* A whole simple Query: DONE if something else was sent in its place. Its ledger entry is the caller's. */
 enum statement_step statements_query(struct client *c, const uint8_t *message, size_t len);
+void statements_note_drop(struct client *c, const char *sql, size_t len); /* a text is about to run */
 void statements_deallocated(struct client *c); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct client *c); /* ReadyForQuery */
 enum statement_step statements_simple_query(struct client *c); /* before one: it will drop the unnamed statement */
@@ -279,6 +297,7 @@ void rerun_keep_rest(struct client *c, const uint8_t *end); /* the batch is walk
 bool rerun_wanted(struct client *c, const struct error_fields *e);
 void rerun_now(struct client *c);
 
+void session_encoding_changed(struct client *c); /* session_settle.c: the server has reported it */
 bool session_is_followed(const struct client *c); /* transaction or statement mode, and not "allow" */
 /* session_texts.c: texts that are about to be sent, for a linked client. */
 /*
@@ -297,20 +316,25 @@ enum statement_step session_bind(struct client *c, struct statement *st, const c
 enum statement_step session_describe(struct client *c, const struct statement *st, const char *name);
 enum statement_step session_before_execute(struct client *c, const char *portal);
 int session_after_execute(struct client *c, const char *portal); /* -1: no memory */
-void session_function_call(struct client *c);
+int session_function_call(struct client *c); /* -1: no memory */
 bool session_holds(const struct client *c); /* nothing may be sent now */
 
 /* session_linger.c */
-void session_yield(struct client_env *env, struct pool_entry *entry); /* somebody is about to borrow there */
+/* Somebody waits for a server: whoever lingers lets go of his, but from the loop, not from within this call. */
+void session_yield(struct client_env *env);
 int session_linger_init(struct client_env *env); /* after env->base is set. -1: no memory */
 void session_linger_tick(struct client_env *env);
 void session_stop_lingering(struct client *c);
+void session_leaves_sequences(struct client *c); /* it gives its server back */
 
 /*
  * session_context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text
  * must not be shared with other clients at all.
  */
 bool session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context);
+/* A text is about to run: until its transaction is over, nothing is shared if it has SET LOCAL of such settings. */
+void session_note_local(struct client *c, const char *sql, size_t len);
+void session_note_local_of(struct client *c, struct statement *st); /* NULL is fine */
 
 /* session_prepare.c */
 /* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
@@ -322,16 +346,18 @@ void session_keep_error(struct client *c, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: told in place of this one */
 
 /* session_settle.c */
-void session_pin(struct client *c, enum pin_reason reason); /* its server is kept until a probe does not find it */
 /* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
 bool session_may_release(struct client *c);
 bool session_is_dirty(const struct client *c); /* its server must be cleaned before another gets it */
 bool session_is_refused(const struct client *c, struct fail *why); /* its next request is its last */
 bool session_is_tainted(const struct client *c); /* ... and can't be */
+unsigned session_seal(const struct client *c); /* enum state_part: washed off its server before another gets it */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void session_probe_failed(struct client *c);
 void session_probe_done(struct server *srv);
 void session_free(struct client *c);
+/* What it may have set is lost with its server: its next request is its last, and answered so. -1: no memory. */
+int session_lose(struct client *c, const struct fail *why);
 const char *session_pin_reasons(const struct client *c, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
 /* Sends what turns its server's image into the client's, ahead of what follows. -1: no memory. */
 int session_replay(struct client *c);
@@ -344,6 +370,7 @@ void session_request_done(struct client *c);
 bool session_hides_parameter(const struct client *c, const char *name);
 
 /* cancel.c */
+#define CANCEL_PID_MADE 0x40000000u /* from here on pids are made up: no process has one of these */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
 void cancel_free(struct client *c);
 #define CANCEL_SECRET_MAX 32 /* bytes */
@@ -351,20 +378,28 @@ void cancel_free(struct client *c);
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* its length */
 void cancel_unregister(struct client *c);
+struct client *cancel_find_pid(struct client_env *env, uint32_t pid); /* whom this made-up pid was told; or NULL */
+/* What it runs now is cancelled (or, is_end, it is ended) soon, from the loop. -1: no memory. */
+int cancel_later(struct client *target, bool is_end);
+
+/* cancel_sql.c: see server_ops.no_such_pid */
+bool cancel_no_such_pid(struct server *srv, uint32_t pid);
 
 /* replication.c: for clients whose replication is not NONE */
 bool replication_is_streaming(const struct client *c); /* also for others: false */
 void replication_leave(struct client *c); /* it goes: so does its server */
 
-/* sole_use.c: a linked client's texts, as they are sent. bind, request_done: only while c->sole_use is set. */
-void sole_use_query(struct client *c, const char *sql, size_t len);
-void sole_use_parse(struct client *c, const char *name, const char *sql, size_t len);
-void sole_use_bind(struct client *c, const char *name);
+/* sole_use.c: a linked client's texts, as they are sent; -1: no memory. bind, request_done: only while c->sole_use is
+ * set. */
+int sole_use_query(struct client *c, const char *sql, size_t len);
+int sole_use_parse(struct client *c, const char *name, const char *sql, size_t len);
+int sole_use_bind(struct client *c, const char *name);
+void sole_use_settled(struct client *c, const struct owed *o, enum owed_end how); /* a question of its own, answered */
 void sole_use_request_done(struct client *c, const struct owed *ended);
 void sole_use_forget(struct client *c); /* also without */
 
 /* report.c */
-void report_lent(struct client *c, struct server *srv); /* its measures begin */
+void report_lent(struct client *c); /* its wait for a server is over */
 void report_done(struct client *c, struct server *srv, const struct owed *ended); /* before its replies are sent */
 void report_flushed(struct client *c, struct server *srv, bool is_sent); /* after the batch was sent */
 void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);

@@ -101,6 +101,11 @@ login_authenticated(struct client *c)
 		enter_console(c);
 		return;
 	}
+	if (config_tenant_len(env->config, l->database) == 0 && config_is_of_tenant(env->config, l->user)) {
+		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
 	if (is_over_limit(c))
 		return;
 	entry = pool_set_find(env->pools, replication_database(c), l->user, *env->now_us, &why);
@@ -118,6 +123,11 @@ login_authenticated(struct client *c)
 	if (l->keys.is_set)
 		pool_entry_learn_keys(c->entry, l->user, &l->keys);
 	login_secret_proved(c);
+	if (login_read_settings(c) < 0) {
+		fail_set(&why, "53200", "out of memory");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
 	message_authentication(&l->out, 0, NULL, 0);
 	c->state = CL_WELCOME;
 	login_welcome(c);

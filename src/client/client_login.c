@@ -30,6 +30,7 @@ login_free(struct client_login *l)
 	if (l->opening != NULL)
 		pool_own_abandon(l->opening);
 	buf_fini(&l->out);
+	buf_fini(&l->settings);
 	image_unref(l->raw);
 	image_unref(l->valid);
 	free(l->user);
@@ -51,10 +52,6 @@ login_begin(struct client *c)
 {
 	c->state = CL_STARTUP;
 	c->login = calloc(1, sizeof(*c->login));
-	if (c->login != NULL && (c->login->raw = image_empty(c->env->images)) == NULL) {
-		free(c->login);
-		c->login = NULL;
-	}
 	if (c->login == NULL)
 		client_close(c, NULL);
 }
@@ -74,9 +71,12 @@ note_refusal(struct client *c, const struct fail *why, enum login_result result)
 	char peer[80];
 
 	c->env->counters->logins[result][l->method]++;
+	if (!door_may_log(c))
+		return;
 	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->log, "client %llu (%s): login as \"%s\" to \"%s\" refused: %s", (unsigned long long)c->id,
-		 peer, l->user != NULL ? l->user : "", l->database != NULL ? l->database : "", why->text);
+	log_info(c->env->log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s", (unsigned long long)c->id,
+		 peer, CONFIG_DATABASE_MAX, l->user != NULL ? l->user : "", CONFIG_DATABASE_MAX,
+		 l->database != NULL ? l->database : "", why->text);
 }
 
 void
@@ -86,6 +86,13 @@ login_refuse(struct client *c, const struct fail *why, enum login_result result)
 	if (c->login->out.len > 0)
 		login_flush(c);
 	client_close(c, why);
+}
+
+static void
+refuse_in_silence(struct client *c, const struct fail *why)
+{
+	note_refusal(c, why, LR_ERROR);
+	client_close(c, NULL);
 }
 
 /* Counted and logged now: it need not stay for its answer. */
@@ -120,12 +127,42 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 		if (strlen(s->settings[i].name) >= 128)
 			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
 					s->settings[i].name);
-		if (image_update(&l->raw, s->settings[i].name, s->settings[i].value, false) < 0)
-			return fail_set(why, "53200", "out of memory");
+		buf_put_str(&l->settings, s->settings[i].name);
+		buf_put_str(&l->settings, s->settings[i].value);
+		l->setting_count++;
 	}
+	if (!buf_ok(&l->settings))
+		return fail_set(why, "53200", "out of memory");
 	l->replication = s->replication;
 	l->minor = (uint8_t)startup_minor(s);
 	return 0;
+}
+
+static int
+read_settings(struct client *c, struct image *empty)
+{
+	struct client_login *l = c->login;
+	struct image_setting entries[STARTUP_SETTINGS_MAX];
+	const char *at = (const char *)l->settings.bytes;
+
+	for (size_t i = 0; i < l->setting_count; i++) {
+		entries[i].name = at;
+		entries[i].value = at + strlen(at) + 1;
+		at = entries[i].value + strlen(entries[i].value) + 1;
+	}
+	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
+	return l->raw == NULL ? -1 : 0;
+}
+
+int
+login_read_settings(struct client *c)
+{
+	struct image *empty = image_empty(c->env->images);
+	int r = empty == NULL ? -1 : read_settings(c, empty);
+
+	image_unref(empty);
+	buf_fini(&c->login->settings);
+	return r;
 }
 
 static void
@@ -218,7 +255,10 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (startup_parse(bytes, len, &s, &why) < 0) {
 		c->login->method = LM_NONE;
-		login_refuse(c, &why, LR_ERROR);
+		if (s.is_garbage)
+			refuse_in_silence(c, &why);
+		else
+			login_refuse(c, &why, LR_ERROR);
 		return len;
 	}
 	used = s.total_len;
@@ -316,5 +356,6 @@ login_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	take_bytes(c, bytes, len);
 	/* A password may be in there, or a part of one. The loop's buffer stays as it is until much else has come. */
-	OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
+	if (bytes != c->pending)
+		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }

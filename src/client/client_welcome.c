@@ -141,20 +141,31 @@ known_spelling(const struct client *c, const struct image_setting *s)
 	return NULL;
 }
 
-/* The client's image without asking a server. *is_certain: no server could refuse any of it. NULL: can't be told. */
+/* How sure a guess is. */
+enum certainty {
+	GUESS_UNSURE, /* a server may refuse it */
+	GUESS_CUSTOM, /* but for settings that PostgreSQL does not know, and so takes any value for, unless a library
+			 does */
+	GUESS_CERTAIN /* no server could refuse any of it */
+};
+
+/* The client's image without asking a server. NULL: can't be told. */
 static struct image *
-guess_image(const struct client *c, bool *is_certain)
+guess_image(const struct client *c, enum certainty *certainty)
 {
 	struct image *img = c->entry->baseline == NULL ? NULL : image_ref(c->entry->baseline);
 	const struct image *raw = c->login->raw;
 
-	*is_certain = true;
+	*certainty = GUESS_CERTAIN;
 	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
 		bool is_reported = image_get(c->entry->baseline, s->name) != NULL;
 		const char *value = is_reported ? known_spelling(c, s) : s->value;
 
-		*is_certain = *is_certain && is_reported;
+		if (!is_reported && strchr(s->name, '.') == NULL)
+			*certainty = GUESS_UNSURE;
+		else if (!is_reported && *certainty == GUESS_CERTAIN)
+			*certainty = GUESS_CUSTOM;
 		if (value == NULL || image_update(&img, s->name, value, is_reported) < 0) {
 			image_unref(img);
 			return NULL;
@@ -172,18 +183,23 @@ finish_guessed(struct client *c, struct image *img, bool is_certain)
 }
 
 /*
- * Settings nobody has had before are tried on a server. If none is free at once, and they look right, the client need
- * not wait for one: they are applied before its first query, and if PostgreSQL refuses them then, it hears of it then.
+ * Settings nobody has had before are tried on a server, for which the client waits in line: it is refused as PostgreSQL
+ * would refuse it, busy or not. It need not wait where what is new are settings of its own invention: they are applied
+ * before its first query.
  */
 static void
 ask_server(struct client *c)
 {
-	bool is_certain = false;
-	struct image *guess = c->is_session ? NULL : guess_image(c, &is_certain);
+	enum certainty certainty = GUESS_UNSURE;
+	struct image *guess = c->is_session ? NULL : guess_image(c, &certainty);
 	struct server *srv;
 
-	if (guess != NULL && is_certain) {
-		finish_guessed(c, guess, is_certain);
+	if (guess != NULL && certainty == GUESS_UNSURE) {
+		image_unref(guess);
+		guess = NULL;
+	}
+	if (guess != NULL && certainty == GUESS_CERTAIN) {
+		finish_guessed(c, guess, true);
 		return;
 	}
 	c->state = CL_WELCOME;
@@ -195,8 +211,9 @@ ask_server(struct client *c)
 		login_granted(c, srv);
 	} else if (guess != NULL) {
 		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
-		finish_guessed(c, guess, is_certain);
-	}
+		finish_guessed(c, guess, false);
+	} else
+		session_yield(c->env);
 }
 
 static void
@@ -209,7 +226,7 @@ give_back(struct client *c)
 		srv->link = NULL;
 		server_close(srv);
 	} else
-		pool_entry_return(srv, *c->env->now_us);
+		pool_entry_return(srv, 0, *c->env->now_us);
 }
 
 static const struct image *
@@ -341,12 +358,9 @@ resolved_image(const struct client *c, const struct server *srv)
 	/* What an earlier borrower had set and this one did not was RESET. */
 	for (size_t i = img == NULL ? 0 : image_count(img); i-- > 0;) {
 		const struct image_setting *s = image_at(img, i);
-		char name[256];
 
-		if (s->kind == IMAGE_REPORTED || image_get(raw, s->name) != NULL || strlen(s->name) >= sizeof(name))
-			continue;
-		strcpy(name, s->name);
-		if (image_update(&img, name, NULL, false) < 0)
+		if (s->kind != IMAGE_REPORTED && image_get(raw, s->name) == NULL &&
+		    image_update(&img, s->name, NULL, IMAGE_OTHER) < 0)
 			break;
 	}
 	return img;
@@ -381,7 +395,7 @@ login_server_done(struct client *c)
 	image_unref(srv->image);
 	srv->image = image_ref(img);
 	if (c->is_session)
-		report_lent(c, srv);
+		report_lent(c);
 	else
 		give_back(c);
 	login_finish(c, img, c->entry->welcome);

@@ -15,13 +15,13 @@
  */
 #define ADDRESS_SPARE 16u
 #define QUIET_US US_PER_S
-#define ADDRESS_KEY_MAX 8
+#define LINES_PER_SECOND 20u
 
 struct door *
 door_new(struct event_base *base, struct fail *why)
 {
 	struct door *door = calloc(1, sizeof(*door));
-	uint64_t seeds[3];
+	uint64_t seeds[4];
 
 	if (door == NULL || RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
 		free(door);
@@ -34,7 +34,8 @@ door_new(struct event_base *base, struct fail *why)
 	door->addresses = door_table_new(seeds[0], DOOR_IDLE_MAX);
 	door->users = door_table_new(seeds[1], DOOR_IDLE_MAX);
 	door->databases = door_table_new(seeds[2], DOOR_IDLE_MAX);
-	if (door->addresses == NULL || door->users == NULL || door->databases == NULL) {
+	door->guesses = door_table_new(seeds[3], DOOR_IDLE_MAX);
+	if (door->addresses == NULL || door->users == NULL || door->databases == NULL || door->guesses == NULL) {
 		door_free(door);
 		fail_set(why, "53200", "no memory for the limits on logins");
 		return NULL;
@@ -50,6 +51,7 @@ door_free(struct door *door)
 	door_table_free(door->addresses);
 	door_table_free(door->users);
 	door_table_free(door->databases);
+	door_table_free(door->guesses);
 	free(door);
 }
 
@@ -78,6 +80,7 @@ log_refusal(struct client *c, const char *text, enum reject_reason reason)
 
 	if (quiet->written_us != 0 && now - quiet->written_us < QUIET_US) {
 		quiet->kept_back++;
+		c->is_unlogged = true;
 		return;
 	}
 	quiet->written_us = now;
@@ -85,11 +88,46 @@ log_refusal(struct client *c, const char *text, enum reject_reason reason)
 	log_warning(c->env->log, "client %llu (%s): login refused: %s", (unsigned long long)c->id, peer, text);
 }
 
+bool
+door_may_log(struct client *c)
+{
+	struct door *door = c->env->door;
+	uint64_t now = *c->env->now_us;
+
+	if (c->is_unlogged)
+		return false;
+	if (door->log_kept_back == 0 && now - door->log_since_us >= QUIET_US) {
+		door->log_since_us = now;
+		door->log_count = 0;
+	}
+	if (door->log_count < LINES_PER_SECOND) {
+		door->log_count++;
+		return true;
+	}
+	door->log_kept_back++;
+	c->is_unlogged = true;
+	return false;
+}
+
+static void
+report_kept_back(struct client_env *env, uint64_t now_us)
+{
+	struct door *door = env->door;
+
+	if (door->log_kept_back == 0 || now_us - door->log_since_us < QUIET_US)
+		return;
+	log_warning(env->log, "%llu more logins refused", (unsigned long long)door->log_kept_back);
+	door->log_since_us = now_us;
+	door->log_kept_back = 0;
+	door->log_count = 0;
+}
+
 void
 door_tick(struct client_env *env, uint64_t now_us)
 {
 	struct door *door = env->door;
 
+	report_kept_back(env, now_us);
 	for (unsigned i = 0; i < RJ_COUNT; i++) {
 		struct door_quiet *quiet = &door->quiet[i];
 
@@ -103,6 +141,7 @@ door_tick(struct client_env *env, uint64_t now_us)
 	door_table_sweep(door->addresses, now_us);
 	door_table_sweep(door->users, now_us);
 	door_table_sweep(door->databases, now_us);
+	door_table_sweep(door->guesses, now_us);
 }
 
 void
@@ -119,11 +158,13 @@ door_refuse(struct client *c, const struct fail *why, enum reject_reason reason)
 /* --- addresses --- */
 
 /* An IPv6 network of 64 bits is what one customer has, at least: its addresses are as many as he likes. */
-static size_t
-address_key(const struct client *c, uint8_t key[static ADDRESS_KEY_MAX])
+size_t
+door_address_key(const struct client *c, uint8_t key[static DOOR_ADDRESS_KEY_MAX])
 {
 	const uint8_t *in6 = c->peer.in6.sin6_addr.s6_addr;
 
+	if (c->is_unix)
+		return 0;
 	if (c->peer.any.sa_family != AF_INET6) {
 		memcpy(key, &c->peer.in.sin_addr, 4);
 		return 4;
@@ -139,14 +180,14 @@ address_key(const struct client *c, uint8_t key[static ADDRESS_KEY_MAX])
 void
 door_address_text(const struct client *c, char out[static DOOR_ADDRESS_TEXT_MAX])
 {
-	uint8_t key[ADDRESS_KEY_MAX], in6[16] = { 0 };
+	uint8_t key[DOOR_ADDRESS_KEY_MAX], in6[16] = { 0 };
 	char text[INET6_ADDRSTRLEN] = "";
 
 	if (c->is_unix) {
 		snprintf(out, DOOR_ADDRESS_TEXT_MAX, "unix");
 		return;
 	}
-	if (address_key(c, key) == 4) {
+	if (door_address_key(c, key) == 4) {
 		inet_ntop(AF_INET, key, text, sizeof(text));
 		snprintf(out, DOOR_ADDRESS_TEXT_MAX, "%s", text);
 		return;
@@ -182,14 +223,14 @@ bool
 door_enter(struct client *c)
 {
 	struct door *door = c->env->door;
-	uint8_t key[ADDRESS_KEY_MAX];
+	uint8_t key[DOOR_ADDRESS_KEY_MAX];
 
 	if (!door_line_make_room(c))
 		return false;
 	door_line_join(c, DOOR_SILENT);
 	if (c->is_unix)
 		return true;
-	c->address = door_table_get(door->addresses, key, address_key(c, key), *c->env->now_us);
+	c->address = door_table_get(door->addresses, key, door_address_key(c, key), *c->env->now_us);
 	if (c->address == NULL) {
 		client_close(c, NULL); /* no memory */
 		return false;

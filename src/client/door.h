@@ -50,6 +50,12 @@ void door_leave_line(struct client_login *l); /* it has proved who it is, or goe
  */
 void door_refuse(struct client *c, const struct fail *why, enum reject_reason reason);
 
+/*
+ * A line about a login that is refused may be written: so many in a second, the others are counted, and reported
+ * together. Of a connection that gets none, the end is not written either.
+ */
+bool door_may_log(struct client *c);
+
 /* --- Proofs that were wrong. why is what the client is told, later (login_failure_delay); c may be closed after it. */
 void door_failed(struct client *c, const struct fail *why);
 void door_succeeded(struct client *c);

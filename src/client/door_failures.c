@@ -1,6 +1,7 @@
 /*
  * src/client/door_failures.c - a wrong password is answered late (login_failure_delay), and later with each further one
- * from the same address, so that passwords can't be tried quickly.
+ * from the same address, so that passwords can't be tried quickly. A right password makes up for the wrong ones of the
+ * same user from there, not for those of others: who has an account could try theirs.
  *
  * The connection waits with a timer of its own, nothing else does. What it sends meanwhile is dropped, and it may
  * leave. It counts as logging in. Held answers are bounded: in all by HELD_MAX, above which they go at once; for one
@@ -11,6 +12,7 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define HELD_MAX 1000u
 
@@ -88,14 +90,34 @@ hold_new(struct client *c, const struct fail *why, uint64_t delay_us)
 	return hold;
 }
 
+struct guess_key {
+	uint8_t bytes[DOOR_KEY_MAX];
+};
+
+static size_t
+put_guess_key(const struct client *c, struct guess_key *key)
+{
+	size_t len = door_address_key(c, key->bytes), user_len = strlen(c->login->user);
+
+	if (user_len > sizeof(key->bytes) - len)
+		user_len = sizeof(key->bytes) - len; /* those that begin alike count together */
+	memcpy(key->bytes + len, c->login->user, user_len);
+	return len + user_len;
+}
+
 static uint64_t
 delay_of(struct client *c)
 {
 	const struct config *config = c->env->config;
 	uint64_t base = config->login_failure_delay_us, max = config->login_failure_delay_max_us;
+	struct door_entry *own;
+	struct guess_key key;
 
 	if (c->address == NULL)
 		return base < max ? base : max;
+	own = door_table_get(c->env->door->guesses, key.bytes, put_guess_key(c, &key), *c->env->now_us);
+	if (own != NULL)
+		door_entry_failed(own, base, max, *c->env->now_us);
 	return door_entry_failed(c->address, base, max, *c->env->now_us);
 }
 
@@ -125,6 +147,14 @@ door_failed(struct client *c, const struct fail *why)
 void
 door_succeeded(struct client *c)
 {
-	if (c->address != NULL)
-		door_entry_succeeded(c->address);
+	struct door_entry *own;
+	struct guess_key key;
+
+	if (c->address == NULL)
+		return;
+	own = door_table_find(c->env->door->guesses, key.bytes, put_guess_key(c, &key));
+	if (own == NULL)
+		return;
+	door_entry_forgive(c->address, own->failures);
+	door_entry_forgive(own, own->failures);
 }

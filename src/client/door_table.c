@@ -120,7 +120,7 @@ static void
 fade(struct door_entry *e, uint64_t now_us)
 {
 	if (e->failure_ends_us != 0 && now_us >= e->failure_ends_us)
-		door_entry_succeeded(e);
+		door_entry_forgive(e, e->failures);
 }
 
 /* A new entry would be the same. */
@@ -274,8 +274,9 @@ door_entry_failed(struct door_entry *e, uint64_t base_us, uint64_t max_us, uint6
 }
 
 void
-door_entry_succeeded(struct door_entry *e)
+door_entry_forgive(struct door_entry *e, uint32_t failures)
 {
-	e->failures = 0;
-	e->failure_ends_us = 0;
+	e->failures -= failures < e->failures ? failures : e->failures;
+	if (e->failures == 0)
+		e->failure_ends_us = 0;
 }

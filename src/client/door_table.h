@@ -54,6 +54,6 @@ void door_entry_take_credit(struct door_entry *e, uint32_t rate, uint64_t now_us
 
 /* One more failed: how long its answer is to wait, base_us for the first, twice as long for each further one. */
 uint64_t door_entry_failed(struct door_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
-void door_entry_succeeded(struct door_entry *e);
+void door_entry_forgive(struct door_entry *e, uint32_t failures); /* so many of them, or all there are */
 
 #endif

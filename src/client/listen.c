@@ -1,6 +1,7 @@
 /* src/client/listen.c - waiting for the hub, and what the answers of servers mean: see listen.h. */
 #include "client/listen_state.h"
 
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -41,10 +42,7 @@ listen_answered(struct notify_member *member, const struct fail *why)
 	m->is_heard = why == NULL;
 	if (why != NULL)
 		membership_refuse(m, why);
-	if (m->is_awaited) {
-		m->is_awaited = false;
-		listen_adopted(c, why);
-	} else if (why != NULL && m->is_active)
+	if (why != NULL && m->is_active)
 		membership_lost(c, m);
 	if (!c->is_closing && l->is_waiting && l->awaited == m)
 		listen_resume(c);
@@ -219,7 +217,7 @@ listen_request_done(struct client *c)
 	if (l == NULL)
 		return false;
 	end_effects(l);
-	l->is_fresh = false;
+	l->is_fresh = l->is_shown = false;
 	if (c->srv->tx != 'I') {
 		l->has_error = false;
 		return false;
@@ -238,21 +236,29 @@ listen_request_done(struct client *c)
 	return listen_keep_ready(c);
 }
 
-/* A server of a client that shares the pool's listens only to what its own statements asked for unforeseen. */
+/* In transaction mode a client's server listens only to what its own statements asked for unforeseen. */
 bool
 listen_notification(struct client *c, const uint8_t *message, size_t len)
 {
-	const char *channel = (const char *)message + 9;
-	const struct membership *m;
+	const uint8_t *channel = message + FRAME_HEAD_LEN + 4;
+	const struct membership *m = NULL;
+	struct buf b = { 0 };
 
-	if (c->listen == NULL || len <= 9 || memchr(channel, 0, len - 9) == NULL)
+	if (len <= FRAME_HEAD_LEN + 4 || memchr(channel, 0, len - FRAME_HEAD_LEN - 4) == NULL)
 		return false;
-	m = membership_find(c->listen, channel);
-	if (m != NULL && m == c->listen->marker) {
-		listen_server_marked(c->listen);
-		return true;
-	}
-	if (m == NULL || !m->is_active || !m->is_heard)
+	if (c->listen != NULL)
+		m = membership_find(c->listen, (const char *)channel);
+	if (m != NULL && m->is_active && m->is_heard)
+		return true; /* it comes from the hub */
+	if (wire_u32(message + FRAME_HEAD_LEN) != c->srv->pid)
 		return false;
-	return !m->is_adopted || c->listen->has_server_marked; /* then it comes from the hub */
+	/* Its own, under the PID that it was told. */
+	buf_put(&b, message, len);
+	if (buf_ok(&b)) {
+		wire_set_u32(b.bytes + FRAME_HEAD_LEN, c->cancel_pid);
+		relay_answer(c, b.bytes, b.len);
+	} else
+		relay_out_of_memory(c);
+	buf_fini(&b);
+	return true;
 }

@@ -10,9 +10,12 @@
  *   listen.c         waiting for the hub; what answers mean
  *   listen_members.c memberships, and transactions
  *   listen_savepoints.c what ROLLBACK TO undoes
- *   listen_adopt.c   LISTENs that nobody foresaw
  *   listen_queue.c   notifications on their way to the client
  *   listen_pid.c     whose PID is in them
+ *   listen_real.c    texts for which the borrowed server must listen itself
+ *
+ * A LISTEN that nobody foresaw (in a function, or among other statements) is the server's: the client keeps that server
+ * (PIN_LISTEN) until it has said UNLISTEN there.
  *
  * In session mode, and with session_state = allow, nothing of this happens. Known limits: docs/sessions.md.
  *
@@ -58,6 +61,8 @@ bool listen_parse(struct client *c, const struct parse_fields *f, struct buf *me
 int listen_bound(struct client *c, const char *portal, struct statement *st);
 /* An Execute goes out. DONE: something else went in its place. */
 enum statement_step listen_execute(struct client *c, const uint8_t *message, size_t len);
+/* A text is about to be run, parsed or bound: what it needs is sent ahead. FORWARD; HOLD; FAILED: no memory. */
+enum statement_step listen_before_text(struct client *c, const char *sql, size_t len);
 bool listen_is_waiting(const struct client *c);
 void listen_cancel(struct client *c); /* its user cancelled what waits */
 
@@ -65,7 +70,8 @@ void listen_cancel(struct client *c); /* its user cancelled what waits */
 bool listen_complete(struct client *c, const char *tag); /* true: answered in another way */
 bool listen_error(struct client *c, const struct error_fields *e); /* true: answered in another way */
 bool listen_request_done(struct client *c); /* true: ReadyForQuery follows later */
-bool listen_notification(struct client *c, const uint8_t *message, size_t len); /* of its server; true: not for it */
+/* Of its server. True: it is not passed on as it is. */
+bool listen_notification(struct client *c, const uint8_t *message, size_t len);
 
 /* --- delivery --- */
 void listen_flush(struct client *c); /* sends what it may get now */
@@ -74,15 +80,8 @@ void listen_free(struct client *c);
 void listen_linked(struct client *c, struct server *srv);
 void listen_unlinked(struct client *c, struct server *srv);
 
-/* --- adoption: session_settle.c --- */
-/*
- * Its server turned out to listen to this channel (a LISTEN that was not foreseen, committed): the client becomes a
- * member, and keeps that server until the hub listens there and UNLISTEN was said on it. -1: no memory.
- */
-int listen_adopt(struct client *c, const char *channel);
-bool listen_is_adopting(const struct client *c);
+/* --- its server --- */
 /* Nothing is owed: true if the server is kept; what is needed for letting it go is sent. */
 bool listen_holds_server(struct client *c);
-void listen_server_unlistened(struct client *c); /* what was sent is answered */
 
 #endif

@@ -4,8 +4,13 @@
  * A membership begins when a LISTEN is seen, for the hub must listen before that can be answered. What has been
  * answered is a wish, until the transaction's end makes it true or forgets it.
  */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), l->c->env->hash_seed))
 #define uthash_fatal(msg) abort()
 #include "client/listen_state.h"
+
+#include "base/copy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +35,8 @@ listen_own(struct client *c)
 void
 listen_linked(struct client *c, struct server *srv)
 {
-	srv->announces_ready = c->listen != NULL;
-	srv->notify_hub = NULL;
+	srv->loan.announces_ready = c->listen != NULL;
+	srv->loan.notify_hub = NULL;
 }
 
 struct membership *
@@ -99,7 +104,10 @@ membership_want(struct client *c, const char *name)
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
 		return NULL;
 	m->c = c;
-	strcpy(m->name, name);
+	if (!copy_string(m->name, sizeof(m->name), name)) {
+		free(m);
+		return NULL;
+	}
 	HASH_ADD_STR(l->table, name, m);
 	l->is_swept = false;
 	if (join(c, m) == 0)
@@ -237,5 +245,5 @@ listen_free(struct client *c)
 	notify_detach(&l->ear);
 	listen_queue_fini(l);
 	l->is_waiting = l->is_ready_kept = false;
-	l->awaited = l->marker = NULL;
+	l->awaited = NULL;
 }

@@ -58,8 +58,8 @@ static void
 mark(struct client *c)
 {
 	c->listen->sending = SENDING_MARKED;
-	c->srv->notify_hub = c->listen->ear.hub;
-	c->srv->notify_as = c->cancel_pid;
+	c->srv->loan.notify_hub = c->listen->ear.hub;
+	c->srv->loan.notify_as = c->cancel_pid;
 }
 
 static void
@@ -67,7 +67,7 @@ unmark(struct client *c)
 {
 	c->listen->sending = SENDING_NOT;
 	if (c->srv != NULL)
-		c->srv->notify_hub = NULL;
+		c->srv->loan.notify_hub = NULL;
 	listen_detach_idle(c->listen);
 }
 
@@ -81,7 +81,7 @@ listen_look_at_sender(struct client *c, const uint8_t *message, size_t have, siz
 		return LISTEN_GO;
 	if ((l = listen_own(c)) == NULL)
 		return LISTEN_FAILED;
-	if (c->srv->notify_hub != NULL) {
+	if (c->srv->loan.notify_hub != NULL) {
 		l->sending = SENDING_MARKED;
 		return LISTEN_GO;
 	}
@@ -97,10 +97,12 @@ listen_look_at_sender(struct client *c, const uint8_t *message, size_t have, siz
 }
 
 bool
-listen_pid_holds(struct client *c)
+listen_holds_server(struct client *c)
 {
 	struct client_listen *l = c->listen;
 
+	if (l == NULL)
+		return false;
 	if (l->sending != SENDING_MARKED)
 		return l->sending != SENDING_NOT;
 	if (l->is_ready_kept) { /* the hub was asked after the transaction was over */
@@ -135,7 +137,7 @@ listen_pid_caught_up(struct client *c)
 void
 listen_unlinked(struct client *c, struct server *srv)
 {
-	srv->notify_hub = NULL;
+	srv->loan.notify_hub = NULL;
 	if (c->listen != NULL)
 		c->listen->sending = SENDING_NOT;
 }

@@ -54,15 +54,11 @@ on_notified(struct notify_member *member, const uint8_t *message, size_t len)
 	struct membership *m = (struct membership *)member;
 	struct client_listen *l = m->c->listen;
 
-	if (m == l->marker) {
-		listen_hub_marked(l);
-		return;
-	}
 	if (!m->is_active && m->refs == 0 && m->wanted != KNOWN_LISTEN)
 		return;
-	if ((m->is_adopted && !l->has_hub_marked) || !is_room(l, len))
+	if (!is_room(l, len))
 		return;
-	if (m->is_active && !m->is_adopted) {
+	if (m->is_active) {
 		keep(l, message, len);
 		return;
 	}
@@ -113,7 +109,6 @@ on_gap(struct notify_ear *ear)
 	struct buf b = { 0 };
 	struct fail what;
 
-	listen_end_adoption(l); /* if one was under way, its marker may be lost */
 	if (l->active_count == 0)
 		return;
 	fail_set(&what, "01000", "notifications may have been lost");

@@ -61,7 +61,7 @@ too_many(struct client *c)
 }
 
 int
-listen_set_savepoint(struct client *c, const char *name)
+listen_set_savepoint(struct client *c, const char name[static KNOWN_NAME_MAX])
 {
 	struct client_listen *l = c->listen;
 	struct listen_savepoint *all;
@@ -77,7 +77,7 @@ listen_set_savepoint(struct client *c, const char *name)
 	l->savepoints = all;
 	all += l->savepoint_count++;
 	all->at = l->undo_count;
-	strcpy(all->name, name);
+	memcpy(all->name, name, sizeof(all->name));
 	return 0;
 }
 

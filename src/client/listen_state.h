@@ -17,8 +17,6 @@ struct membership {
 	bool is_heard; /* the hub listens there */
 	bool is_refused; /* it can't: why */
 	bool is_active; /* LISTEN was committed */
-	bool is_adopted; /* its server listens there too: see adoption in listen.c */
-	bool is_awaited; /* for adoption: the hub has not answered yet */
 	uint8_t wanted; /* when the transaction commits: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: as it is */
 	uint32_t refs; /* statements under way, and what waits */
 	uint32_t undo; /* 1 + index of its last one in client_listen's undo; 0: none */
@@ -76,18 +74,12 @@ struct client_listen {
 	bool has_wanted, is_swept; /* a membership has wanted set; none is to be dropped */
 	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
 	enum listen_sending sending;
+	bool is_shown; /* its server listens too, for the request under way to look at */
 	bool has_error; /* in this request: an implicit transaction is rolled back */
 	struct listen_savepoint *savepoints; /* since has_wanted is set, the innermost last */
 	uint32_t savepoint_count, savepoint_cap;
 	struct listen_undo *undo;
 	uint32_t undo_count, undo_cap;
-	/* adoption */
-	struct membership *marker; /* the client's own channel */
-	bool has_hub_marked, has_server_marked; /* it was heard there */
-	uint32_t adopting; /* channels the hub has not answered for yet */
-	bool is_server_listening; /* its server listens: UNLISTEN is to be said there */
-	bool is_unlistening; /* ... was said */
-	bool is_pinned; /* the hub could not: that server is kept */
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at, early_bytes;
@@ -107,14 +99,13 @@ void listen_queue_fini(struct client_listen *l);
 bool listen_keep_ready(struct client *c); /* true: it will be said when the hub has caught up */
 
 /* listen_pid.c */
-bool listen_pid_holds(struct client *c); /* nothing is owed: true if its server is to be kept for now */
 bool listen_pid_caught_up(struct client *c); /* true: that was all it was for */
 
 /* listen_members.c */
 struct client_listen *listen_own(struct client *c); /* made at first use; NULL: no memory */
 void listen_detach_idle(struct client_listen *l); /* nothing needs the hub any more */
 struct membership *membership_find(const struct client_listen *l, const char *name);
-/* The one of this name; if there is none, the hub is asked to listen. NULL: no memory. */
+/* The one of this name; if there is none, the hub is asked to listen. NULL: no memory, or no name that fits. */
 struct membership *membership_want(struct client *c, const char *name);
 void membership_unref(struct membership *m); /* one of m->refs less */
 void membership_refuse(struct membership *m, const struct fail *why);
@@ -129,7 +120,8 @@ void listen_sweep(struct client_listen *l); /* frees those that nothing speaks f
 
 /* listen_savepoints.c */
 int listen_keep_wish(struct client_listen *l, struct membership *m); /* it is about to change. -1: no memory */
-int listen_set_savepoint(struct client *c, const char *name); /* may close it. -1: no memory */
+/* May close it. -1: no memory. */
+int listen_set_savepoint(struct client *c, const char name[static KNOWN_NAME_MAX]);
 void listen_release(struct client_listen *l, const char *name);
 void listen_roll_back_to(struct client_listen *l, const char *name);
 void listen_forget_savepoints(struct client_listen *l); /* the transaction is over */
@@ -140,12 +132,6 @@ void listen_savepoints_fini(struct client_listen *l);
 bool listen_is_not_ours(const struct client *c); /* messages say nothing, or are none of ours */
 void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
-
-/* listen_adopt.c */
-void listen_adopted(struct client *c, const struct fail *why); /* one of the channels: the hub has answered */
-void listen_server_marked(struct client_listen *l); /* the marker was heard on the server */
-void listen_hub_marked(struct client_listen *l); /* ... at the hub */
-void listen_end_adoption(struct client_listen *l);
 
 /* listen.c */
 void listen_answered(struct notify_member *member, const struct fail *why); /* by the hub */

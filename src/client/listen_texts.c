@@ -25,28 +25,48 @@ listen_is_not_ours(const struct client *c)
 	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
 }
 
+/* Is it LISTEN and UNLISTEN, and nothing else? */
+static bool
+read_sql(const struct client *c, const char *sql, size_t len, struct known_text *text)
+{
+	if (!listen_text_may_be(sql, len) || !known_parse(text, image_scan_options(c->image), sql, len))
+		return false;
+	for (unsigned i = 0; i < text->count; i++) {
+		uint8_t kind = text->statements[i].kind;
+
+		if (kind != KNOWN_LISTEN && kind != KNOWN_UNLISTEN && kind != KNOWN_UNLISTEN_ALL)
+			return false;
+	}
+	return text->count > 0;
+}
+
 static enum known_kind
 kind_of(const struct client *c, const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 {
 	struct known_text text;
 	const struct known *k = &text.statements[0];
 
-	if (!listen_text_may_be(sql, len) || !known_parse(&text, image_scan_options(c->image), sql, len) ||
-	    text.count != 1)
-		return KNOWN_NOT;
-	if (k->kind != KNOWN_LISTEN && k->kind != KNOWN_UNLISTEN && k->kind != KNOWN_UNLISTEN_ALL)
+	if (!read_sql(c, sql, len, &text) || text.count != 1)
 		return KNOWN_NOT;
 	if (k->kind != KNOWN_UNLISTEN_ALL)
 		memcpy(name, k->name, KNOWN_NAME_MAX);
 	return (enum known_kind)k->kind;
 }
 
-static enum known_kind
-kind_of_query(const struct client *c, const uint8_t *message, size_t len, char name[static KNOWN_NAME_MAX])
+static bool
+read_query(const struct client *c, const uint8_t *message, size_t len, struct known_text *text)
 {
-	if (len > WHOLE_MAX || len <= FRAME_HEAD_LEN || message[len - 1] != 0)
-		return KNOWN_NOT;
-	return kind_of(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, name);
+	return len <= WHOLE_MAX && len > FRAME_HEAD_LEN && message[len - 1] == 0 &&
+	       read_sql(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, text);
+}
+
+static bool
+has_listen(const struct known_text *text)
+{
+	for (unsigned i = 0; i < text->count; i++)
+		if (text->statements[i].kind == KNOWN_LISTEN)
+			return true;
+	return false;
 }
 
 /* As its Parse was sent: a LISTEN is a substitute already. Looked into once. */
@@ -102,6 +122,25 @@ await(struct client *c, const char *channel)
 	return LISTEN_WAIT;
 }
 
+/* All are asked for at once; it is looked into again when the last has been answered. */
+static enum listen_look
+await_all(struct client *c, const struct known_text *text)
+{
+	enum listen_look all = LISTEN_GO;
+
+	for (unsigned i = 0; i < text->count; i++) {
+		enum listen_look one;
+
+		if (text->statements[i].kind != KNOWN_LISTEN)
+			continue;
+		if ((one = await(c, text->statements[i].name)) == LISTEN_FAILED)
+			return LISTEN_FAILED;
+		if (one == LISTEN_WAIT)
+			all = LISTEN_WAIT;
+	}
+	return all;
+}
+
 static struct listen_portal *
 find_portal(const struct client_listen *l, const char *name)
 {
@@ -129,10 +168,11 @@ look_into(struct client *c, const uint8_t *message, size_t total)
 	char name[KNOWN_NAME_MAX];
 	const struct listen_portal *p;
 	struct parse_fields f;
+	struct known_text text;
 
 	switch (message[0]) {
 	case 'Q':
-		return kind_of_query(c, message, total, name) == KNOWN_LISTEN ? await(c, name) : LISTEN_GO;
+		return read_query(c, message, total, &text) ? await_all(c, &text) : LISTEN_GO;
 	case 'P': /* only so that the hub listens already when it is executed, and no server is held for that time */
 		if (!fields_parse(message + FRAME_HEAD_LEN, total - FRAME_HEAD_LEN, &f) ||
 		    kind_of(c, (const char *)f.rest, f.query_len, name) != KNOWN_LISTEN)
@@ -191,7 +231,7 @@ requests_owed(const struct ledger *ledger)
 
 /* -1: no memory. */
 static struct listen_effect *
-expect(struct client *c, enum known_kind kind, const char *name)
+expect(struct client *c, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
 	struct client_listen *l = listen_own(c);
 	struct listen_effect *e = l == NULL ? NULL : calloc(1, sizeof(*e));
@@ -200,7 +240,7 @@ expect(struct client *c, enum known_kind kind, const char *name)
 		return NULL;
 	e->kind = (uint8_t)kind;
 	if (kind != KNOWN_UNLISTEN_ALL)
-		strcpy(e->name, name);
+		memcpy(e->name, name, sizeof(e->name));
 	if (kind == KNOWN_LISTEN) {
 		e->m = membership_want(c, name);
 		if (e->m == NULL) {
@@ -247,38 +287,54 @@ expect_marks(struct client *c, const uint8_t *message, size_t len)
 		   : STATEMENT_FORWARD;
 }
 
+/* Several statements are written anew, by their names; one keeps its spelling. */
+static int
+substitute(struct client *c, const uint8_t *message, size_t len, const struct known_text *text, struct buf *sql)
+{
+	for (unsigned i = 0; i < text->count; i++) {
+		const struct known *k = &text->statements[i];
+		struct listen_effect *e = expect(c, (enum known_kind)k->kind, k->name);
+
+		if (e == NULL)
+			return -1;
+		if (e->is_refused)
+			buf_printf(sql, "EXECUTE " LISTEN_REFUSED);
+		else if (text->count == 1)
+			return listen_text_substitute((const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1,
+						      sql)
+				   ? 0
+				   : -1;
+		else if (k->kind == KNOWN_UNLISTEN_ALL)
+			buf_printf(sql, "UNLISTEN *");
+		else {
+			buf_printf(sql, "UNLISTEN ");
+			listen_text_quote(sql, k->name);
+		}
+		buf_printf(sql, "; ");
+	}
+	return 0;
+}
+
 enum statement_step
 listen_query(struct client *c, const uint8_t *message, size_t len)
 {
-	char name[KNOWN_NAME_MAX];
-	enum known_kind kind = listen_is_not_ours(c) ? KNOWN_NOT : kind_of_query(c, message, len, name);
+	struct known_text text;
 	struct buf sql = { 0 }, b = { 0 };
-	struct listen_effect *e;
+	int r;
 
-	if (kind == KNOWN_NOT)
+	if (listen_is_not_ours(c) || !read_query(c, message, len, &text) || !has_listen(&text))
 		return expect_marks(c, message, len);
-	if ((e = expect(c, kind, name)) == NULL)
-		return STATEMENT_FAILED;
-	if (kind != KNOWN_LISTEN)
-		return STATEMENT_FORWARD;
-	if (statements_simple_query(c) == STATEMENT_FAILED)
-		return STATEMENT_FAILED;
-	if (e->is_refused)
-		buf_printf(&sql, "EXECUTE " LISTEN_REFUSED);
-	else if (!listen_text_substitute((const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql))
-		sql.is_broken = true;
+	r = substitute(c, message, len, &text, &sql);
 	buf_put_u8(&sql, 0);
-	if (buf_ok(&sql))
+	if (r == 0 && buf_ok(&sql))
 		message_put(&b, 'Q', sql.bytes, sql.len);
-	if (!buf_ok(&sql) || !buf_ok(&b)) {
-		buf_fini(&sql);
-		buf_fini(&b);
-		return STATEMENT_FAILED;
-	}
-	outbox_copy(&c->env->to_server, b.bytes, b.len);
+	if (r == 0 && (!buf_ok(&sql) || !buf_ok(&b) || statements_simple_query(c) == STATEMENT_FAILED))
+		r = -1;
+	if (r == 0)
+		outbox_copy(&c->env->to_server, b.bytes, b.len);
 	buf_fini(&sql);
 	buf_fini(&b);
-	return STATEMENT_DONE;
+	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
 bool

@@ -26,7 +26,8 @@
 
 struct client_login {
 	struct buf out; /* collected, so that what goes at once leaves at once */
-	struct image *raw; /* startup settings as sent */
+	struct buf settings; /* of the startup packet: a name, a value ...; nothing is made of them before the proof */
+	struct image *raw; /* the same, once it has proved who it is */
 	struct image *valid; /* those of them that PostgreSQL knows; NULL: all, as far as is known */
 	char *user, *database; /* a tenant's: "user.tenant", "tenant/database" */
 	char *sent_user; /* as the client itself wrote it */
@@ -48,6 +49,7 @@ struct client_login {
 	char *secret_text; /* its own, from auth_query; wiped */
 	struct auth_ask ask; /* while it is looked up */
 	uint8_t md5_salt[4];
+	uint16_t setting_count;
 	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
 	/* door.h: */
@@ -67,6 +69,8 @@ void login_flush(struct client *c); /* sends what was collected */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
 /* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
+
+int login_read_settings(struct client *c); /* it has proved who it is: l->raw. -1: no memory */
 
 /*
  * Something goes on elsewhere (a thread, a query): the client is not read until login_go_on, which handles what it had

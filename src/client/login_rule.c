@@ -1,4 +1,5 @@
 /* src/client/login_rule.c - which proof a client is asked for. */
+#include "client/door.h"
 #include "client/login.h"
 #include "net/interfaces.h"
 
@@ -103,9 +104,9 @@ hba_rule(struct client *c, struct fail *why)
 		return refuse(c, 0, why);
 	l->hba = hba_ref(env->hba);
 	l->ident = ident_ref(env->ident);
-	if (l->rule.method == HBA_REJECT || env->config->log_connections)
+	if (l->rule.method == HBA_REJECT ? door_may_log(c) : env->config->log_connections)
 		log_info(env->log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
-			 (unsigned long long)c->id, l->rule.path, l->rule.line, l->user, l->database);
+			 (unsigned long long)c->id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);

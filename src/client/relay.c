@@ -67,12 +67,8 @@ link_server(struct client *c, struct server *srv)
 {
 	c->srv = srv;
 	listen_linked(c, srv);
-	outbox_begin(&c->env->to_server, &srv->stream);
-	report_lent(c, srv);
-	srv->kept.state = KEPT_NOTHING;
-	srv->suspicion = 0;
-	srv->has_run = false;
-	srv->has_failed = srv->has_rolled_back = false;
+	relay_begin(c->env, &c->env->to_server, &srv->stream);
+	report_lent(c);
 	if (srv->image != c->image && session_replay(c) < 0) {
 		out_of_memory(c);
 		return -1;
@@ -153,12 +149,12 @@ borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (!TAILQ_EMPTY(&env->lingering))
-		session_yield(env, c->entry);
 	relay_ticket(c);
 	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
-	if (srv == NULL)
+	if (srv == NULL) {
+		session_yield(env);
 		return WALK_WAIT;
+	}
 	c->wait_us = 0;
 	return link_server(c, srv) < 0 ? WALK_OVER : WALK_ON;
 }
@@ -172,7 +168,7 @@ forward(struct request_walk *w, size_t total)
 	size_t have = w->len - w->at, n = total < have ? total : have;
 
 	outbox_ref(&c->env->to_server, w->p + w->at, n);
-	c->srv->bytes_from_client += total;
+	c->srv->loan.bytes_from_client += total;
 	c->body_left = (uint32_t)(total - n);
 	c->is_body_dropped = false;
 	w->at += n;
@@ -231,15 +227,15 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return WALK_MORE;
 	if (kind == OWED_QUERY)
 		step = look_into_query(c, w->p + w->at, have, f, &shown);
-	else
-		session_function_call(c);
+	else if (session_function_call(c) < 0)
+		step = STATEMENT_FAILED;
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
-	srv->statements_run = 0;
-	srv->has_run = true;
+	srv->loan.statements_run = 0;
+	srv->loan.has_run = true;
 	if (push_request(c, kind, 1, shown) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
@@ -273,9 +269,9 @@ send_sync(struct request_walk *w)
 
 	if (srv->is_synced)
 		report_request_begins(w->c, srv);
-	if (push_request(w->c, OWED_SYNC, srv->statements_run, 0) < 0)
+	if (push_request(w->c, OWED_SYNC, srv->loan.statements_run, 0) < 0)
 		return out_of_memory(w->c);
-	srv->statements_run = 0;
+	srv->loan.statements_run = 0;
 	srv->is_synced = true;
 	statements_sync(w->c);
 	return forward(w, FRAME_HEAD_LEN);
@@ -320,7 +316,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	enum walk_result r;
 
 	if (c->session == NULL && c->listen == NULL) {
-		c->srv->statements_run++;
+		c->srv->loan.statements_run++;
 		return send_extended(w, f, OWED_EXECUTE);
 	}
 	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
@@ -334,7 +330,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	default:
 		break;
 	}
-	c->srv->statements_run++;
+	c->srv->loan.statements_run++;
 	r = send_listen_execute(w, f);
 	return r == WALK_ON && c->session != NULL && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
 }
@@ -357,8 +353,8 @@ send_bind(struct request_walk *w, const struct frame *f)
 			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
-	if (c->sole_use != NULL)
-		sole_use_bind(c, statement);
+	if (c->sole_use != NULL && sole_use_bind(c, statement) < 0)
+		return out_of_memory(c);
 	if (c->srv->is_synced)
 		report_request_begins(c, c->srv);
 	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
@@ -368,8 +364,8 @@ send_bind(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		c->srv->is_synced = false;
-		c->srv->has_run = true;
-		c->srv->bytes_from_client += total;
+		c->srv->loan.has_run = true;
+		c->srv->loan.bytes_from_client += total;
 		w->at += used;
 		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
 		w->at += have - used;
@@ -377,7 +373,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		c->is_body_dropped = false;
 		return WALK_ON;
 	default:
-		c->srv->has_run = true;
+		c->srv->loan.has_run = true;
 		return send_extended(w, f, OWED_BIND);
 	}
 }
@@ -453,7 +449,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	if (step == STATEMENT_DONE) {
 		c->srv->is_synced = false;
-		c->srv->bytes_from_client += total;
+		c->srv->loan.bytes_from_client += total;
 		w->at += total;
 		return WALK_ON;
 	}
@@ -558,13 +554,19 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 }
 
 void
+relay_begin(struct client_env *env, struct outbox *o, struct stream *to)
+{
+	if (o->to != to && outbox_begin(o, to) < 0)
+		log_bug(env->log, "a batch for one peer was begun within another's");
+}
+
+void
 relay_answer(struct client *c, const void *bytes, size_t len)
 {
-	struct outbox *o = &c->env->to_client;
-
-	if (o->to != &c->stream)
-		outbox_begin(o, &c->stream);
-	outbox_copy(o, bytes, len);
+	if (c->is_closing)
+		return;
+	relay_begin(c->env, &c->env->to_client, &c->stream);
+	outbox_copy(&c->env->to_client, bytes, len);
 }
 
 /* What a client without a server may send and need none for. */
@@ -774,15 +776,15 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	w.len = len;
 	w.at = 0;
 	w.has_why = false;
-	if (srv != NULL && env->to_server.to != &srv->stream)
-		outbox_begin(&env->to_server, &srv->stream);
+	if (srv != NULL)
+		relay_begin(env, &env->to_server, &srv->stream);
 	c->is_in_relay = true;
 	r = walk(&w);
 	c->is_in_relay = false;
 	if (c->srv != NULL)
 		rerun_keep_rest(c, w.p + w.at);
 	if (r == WALK_OVER) {
-		outbox_begin(&env->to_server, NULL);
+		outbox_drop(&env->to_server);
 		return;
 	}
 	/* What is waited for must come, even if no Sync was sent yet. */
@@ -810,7 +812,7 @@ relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	srv = c->srv;
 	if (srv == NULL)
 		return;
-	srv->sent_us = *env->now_us;
+	srv->loan.sent_us = *env->now_us;
 	stall_if_full(c);
 	relay_try_release(c);
 }
@@ -821,16 +823,18 @@ static bool
 may_return(const struct client *c, const struct server *srv)
 {
 	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I' &&
-	       (c->body_left == 0 || c->is_body_dropped) && srv->cancels == NULL && srv->state == SV_LENT &&
+	       (c->body_left == 0 || c->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT &&
 	       !statements_hold_server(c);
 }
 
 static void
 give_back(struct client *c, struct server *srv)
 {
+	unsigned parts = session_seal(c);
+
+	session_leaves_sequences(c);
 	listen_unlinked(c, srv);
 	c->srv = NULL;
-	srv->previous_id = c->id;
 	c->idle_since_us = *c->env->now_us;
 	relay_unstall(c);
 	stream_set_reading(&srv->stream, true);
@@ -839,7 +843,7 @@ give_back(struct client *c, struct server *srv)
 		srv->link = NULL;
 		server_close(srv);
 	} else
-		pool_entry_return(srv, *c->env->now_us);
+		pool_entry_return(srv, parts, *c->env->now_us);
 }
 
 void
@@ -879,7 +883,9 @@ void
 relay_leave(struct client *c)
 {
 	struct server *srv = c->srv;
-	bool is_dirty;
+	const struct owed *head;
+	bool is_dirty, is_replaying;
+	uint64_t since_us;
 
 	session_stop_lingering(c);
 	if (c->ticket.is_waiting)
@@ -887,15 +893,18 @@ relay_leave(struct client *c)
 	if (srv == NULL)
 		return;
 	if (c->env->to_server.to == &srv->stream)
-		outbox_begin(&c->env->to_server, NULL);
+		outbox_drop(&c->env->to_server);
 	listen_unlinked(c, srv);
 	if (c->replication != 0) {
 		replication_leave(c);
 		return;
 	}
 	/* In mid-login nobody knows which of its settings are there. */
+	/* A cancel could hit our settings, and what is behind would run without them. */
+	head = ledger_head(&srv->ledger);
+	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
 	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
-		   statements_are_materialised(c) || session_is_dirty(c) || listen_is_adopting(c);
+		   statements_are_materialised(c) || session_is_dirty(c);
 	if (session_is_tainted(c))
 		srv->is_closing = true;
 	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
@@ -906,13 +915,13 @@ relay_leave(struct client *c)
 	if (srv->tx != 'I' || srv->ledger.count > 0)
 		c->entry->database->counters.transactions[TE_LOST]++;
 	/* In mid-message, or with bytes in an outbox that nobody will send, its input can't be trusted any more. */
-	if (c->is_in_relay || srv->is_closing || (c->body_left > 0 && !c->is_body_dropped)) {
-		if (srv->ledger.count > 0)
+	if (c->is_in_relay || srv->is_closing || is_replaying || (c->body_left > 0 && !c->is_body_dropped)) {
+		if (srv->ledger.count > 0 && !is_replaying)
 			server_cancel(srv, 5000000, NULL, NULL);
 		c->entry->counters.recycles[RR_DIRTY]++;
 		srv->link = NULL;
 		server_close(srv);
 		return;
 	}
-	server_reset(srv, is_dirty, *c->env->now_us);
+	pool_entry_clean(srv, is_dirty, *c->env->now_us);
 }

@@ -50,7 +50,7 @@ on_ready(struct server *srv, void *link)
 
 	c->login->opening = NULL;
 	c->srv = srv;
-	report_lent(c, srv);
+	report_lent(c);
 	login_finish(c, image_ref(srv->image), server_welcome(srv));
 }
 

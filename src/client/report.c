@@ -19,13 +19,8 @@ report_error(struct pool_entry *entry, enum error_origin origin, const char *sql
 }
 
 void
-report_lent(struct client *c, struct server *srv)
+report_lent(struct client *c)
 {
-	srv->first_reply_us = srv->tx_started_us = srv->idle_in_tx_us = srv->paused_us = srv->last_done_us = 0;
-	srv->bytes_to_client = srv->bytes_from_client = 0;
-	srv->tag[0] = srv->sqlstate[0] = '\0';
-	srv->suspicion = 0;
-	srv->has_failed = srv->has_rolled_back = false;
 	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
 }
 
@@ -34,19 +29,19 @@ report_request_begins(struct client *c, struct server *srv)
 {
 	uint64_t now = *c->env->now_us;
 
-	if (srv->tx_started_us == 0)
-		srv->tx_started_us = now;
-	if (srv->idle_in_tx_us != 0)
-		c->entry->database->counters.transaction_idle_us += now - srv->idle_in_tx_us;
-	srv->idle_in_tx_us = 0;
+	if (srv->loan.tx_started_us == 0)
+		srv->loan.tx_started_us = now;
+	if (srv->loan.idle_in_tx_us != 0)
+		c->entry->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
+	srv->loan.idle_in_tx_us = 0;
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
 		return; /* pipelined: it shares the first one's measures */
-	srv->first_reply_us = 0;
-	srv->paused_us = 0;
-	srv->text_len = 0;
-	srv->is_text_cut = srv->is_text_spent = false;
-	srv->bytes_to_client = srv->bytes_from_client = 0;
-	srv->tag[0] = srv->sqlstate[0] = '\0';
+	srv->loan.first_reply_us = 0;
+	srv->loan.paused_us = 0;
+	srv->loan.text_len = 0;
+	srv->loan.is_text_cut = srv->loan.is_text_spent = false;
+	srv->loan.bytes_to_client = srv->loan.bytes_from_client = 0;
+	srv->loan.tag[0] = srv->loan.sqlstate[0] = '\0';
 }
 
 void
@@ -54,16 +49,16 @@ report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, b
 {
 	size_t keep = len < REQUEST_TEXT_MAX ? len : REQUEST_TEXT_MAX;
 
-	if (srv->text_len > 0)
+	if (srv->loan.text_len > 0)
 		return; /* the first text of a request stands for it, and for those that were sent behind it */
-	if (srv->text == NULL && (srv->text = malloc(REQUEST_TEXT_MAX)) == NULL)
+	if (srv->loan.text == NULL && (srv->loan.text = malloc(REQUEST_TEXT_MAX)) == NULL)
 		return;
-	memcpy(srv->text, text, keep);
-	if (keep > 0 && srv->text[keep - 1] == 0)
+	memcpy(srv->loan.text, text, keep);
+	if (keep > 0 && srv->loan.text[keep - 1] == 0)
 		keep--;
-	srv->text_len = (uint32_t)keep;
-	srv->is_text_cut = total > len || len > REQUEST_TEXT_MAX;
-	srv->is_simple = is_simple;
+	srv->loan.text_len = (uint32_t)keep;
+	srv->loan.is_text_cut = total > len || len > REQUEST_TEXT_MAX;
+	srv->loan.is_simple = is_simple;
 }
 
 static void
@@ -73,15 +68,16 @@ count_transaction(struct client *c, struct server *srv, uint64_t now)
 
 	if (srv->tx != 'I') {
 		if (srv->ledger.count == 0)
-			srv->idle_in_tx_us = now;
+			srv->loan.idle_in_tx_us = now;
 		return;
 	}
-	if (srv->tx_started_us == 0)
+	if (srv->loan.tx_started_us == 0)
 		return;
-	d->transactions[strcmp(srv->tag, "ROLLBACK") == 0 || srv->sqlstate[0] != '\0' ? TE_ROLLBACK : TE_COMMIT]++;
-	d->transaction_us += now - srv->tx_started_us;
-	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - srv->tx_started_us);
-	srv->tx_started_us = srv->ledger.count > 0 ? now : 0;
+	d->transactions[strcmp(srv->loan.tag, "ROLLBACK") == 0 || srv->loan.sqlstate[0] != '\0' ? TE_ROLLBACK
+												: TE_COMMIT]++;
+	d->transaction_us += now - srv->loan.tx_started_us;
+	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - srv->loan.tx_started_us);
+	srv->loan.tx_started_us = srv->ledger.count > 0 ? now : 0;
 }
 
 void
@@ -90,7 +86,7 @@ report_done(struct client *c, struct server *srv, const struct owed *ended)
 	struct client_env *env = c->env;
 	struct database_counters *d = &c->entry->database->counters;
 	bool is_simple = ended->kind != OWED_SYNC;
-	bool is_copy = strncmp(srv->tag, "COPY", 4) == 0;
+	bool is_copy = strncmp(srv->loan.tag, "COPY", 4) == 0;
 
 	d->requests++;
 	if (c->replication != 0)
@@ -99,8 +95,8 @@ report_done(struct client *c, struct server *srv, const struct owed *ended)
 	count_transaction(c, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)
 		env->done[env->done_count++] =
-		    (struct done_request){ ended->started_us, ended->statements, is_simple, !srv->is_text_spent };
-	srv->is_text_spent = true;
+		    (struct done_request){ ended->started_us, ended->statements, is_simple, !srv->loan.is_text_spent };
+	srv->loan.is_text_spent = true;
 }
 
 static uint64_t
@@ -120,7 +116,7 @@ since(uint64_t later, uint64_t earlier)
 static void
 tell(struct client *c, struct server *srv, const struct done_request *done, struct request_report *r, const char *event)
 {
-	char peer[80], tag[sizeof(srv->tag)] = "";
+	char peer[80], tag[sizeof(srv->loan.tag)] = "";
 
 	client_peer_text(c, peer, sizeof(peer));
 	r->event = event;
@@ -136,7 +132,7 @@ tell(struct client *c, struct server *srv, const struct done_request *done, stru
 	if (r->sqlstate == NULL)
 		r->sqlstate = "";
 	if (srv != NULL) {
-		memcpy(tag, srv->tag, sizeof(tag));
+		memcpy(tag, srv->loan.tag, sizeof(tag));
 		r->rows = rows_of(tag);
 		for (char *p = strchr(tag, ' '); p != NULL; p = strchr(p + 1, ' '))
 			if (p[1] >= '0' && p[1] <= '9') {
@@ -145,17 +141,17 @@ tell(struct client *c, struct server *srv, const struct done_request *done, stru
 			}
 		r->backend = srv->address;
 		r->backend_pid = srv->pid;
-		r->protocol = strcmp(tag, "COPY") == 0 ? "copy" : srv->is_simple ? "simple" : "extended";
-		r->bytes_in = srv->bytes_from_client;
-		r->bytes_out = srv->bytes_to_client;
+		r->protocol = strcmp(tag, "COPY") == 0 ? "copy" : srv->loan.is_simple ? "simple" : "extended";
+		r->bytes_in = srv->loan.bytes_from_client;
+		r->bytes_out = srv->loan.bytes_to_client;
 		r->statements = done != NULL ? done->statements : 1;
 		r->in_transaction = srv->tx != 'I';
-		if (srv->sqlstate[0] != '\0')
-			r->sqlstate = srv->sqlstate;
+		if (srv->loan.sqlstate[0] != '\0')
+			r->sqlstate = srv->loan.sqlstate;
 		if (done == NULL || done->has_text) {
-			r->query = (const char *)srv->text;
-			r->query_len = srv->text_len;
-			r->is_query_cut = srv->is_text_cut;
+			r->query = (const char *)srv->loan.text;
+			r->query_len = srv->loan.text_len;
+			r->is_query_cut = srv->loan.is_text_cut;
 		}
 	}
 	c->env->on_report(c->env->up, r);
@@ -173,18 +169,18 @@ is_sampled(struct client_env *env)
 static void
 measure(struct client *c, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
 {
-	uint64_t before_us = srv->last_done_us;
+	uint64_t before_us = srv->loan.last_done_us;
 	bool is_behind = before_us > done->started_us;
 	struct database_counters *d = &c->entry->database->counters;
 	struct request_report r = { .wait_us = c->wait_us };
 	uint64_t known;
 
 	r.duration_us = since(sent_us, is_behind ? before_us : done->started_us);
-	r.server_us = is_behind ? since(ready_us, before_us) : since(srv->first_reply_us, srv->sent_us);
-	r.stream_us = is_behind ? 0 : since(ready_us, srv->first_reply_us);
-	srv->last_done_us = ready_us;
-	r.stream_us -= srv->paused_us < r.stream_us ? srv->paused_us : r.stream_us;
-	r.client_write_us = since(sent_us, ready_us) + srv->paused_us;
+	r.server_us = is_behind ? since(ready_us, before_us) : since(srv->loan.first_reply_us, srv->loan.sent_us);
+	r.stream_us = is_behind ? 0 : since(ready_us, srv->loan.first_reply_us);
+	srv->loan.last_done_us = ready_us;
+	r.stream_us -= srv->loan.paused_us < r.stream_us ? srv->loan.paused_us : r.stream_us;
+	r.client_write_us = since(sent_us, ready_us) + srv->loan.paused_us;
 	known = r.wait_us + r.server_us + r.stream_us + r.client_write_us;
 	histogram_observe_us(&d->query_duration, &histogram_bounds_query, r.duration_us);
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, r.server_us);

@@ -9,6 +9,8 @@
  * Only where that is no wrong answer: the client has not been told what the old rows look like, or is told anew by a
  * Describe in the same request. Otherwise it gets the error, which its driver knows (asyncpg, JDBC prepare anew then).
  *
+ * The same is done where a server has a statement of ours no more, which SQL threw away in a way that no text showed.
+ *
  * A client whose Parse was answered by us never meets what an old plan says (PostgreSQL parses anew too, and may fail
  * with any error of the parser): its first use of the statement is sent once more as well.
  */
@@ -25,7 +27,7 @@
 void
 rerun_begins(struct server *srv)
 {
-	struct kept_request *k = &srv->kept;
+	struct kept_request *k = &srv->loan.kept;
 
 	if (k->state != KEPT_NOTHING && k->state != KEPT_WHOLE)
 		return;
@@ -72,7 +74,7 @@ copy(struct kept_request *k, const uint8_t *end)
 void
 rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent)
 {
-	struct kept_request *k = &c->srv->kept;
+	struct kept_request *k = &c->srv->loan.kept;
 	uint8_t type = message[0];
 
 	if (k->state == KEPT_SO_FAR) {
@@ -95,13 +97,16 @@ rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent)
 void
 rerun_keep_rest(struct client *c, const uint8_t *end)
 {
-	struct kept_request *k = &c->srv->kept;
+	struct kept_request *k = &c->srv->loan.kept;
 
 	if (k->state == KEPT_SO_FAR && k->from != NULL)
 		copy(k, end);
 }
 
-/* The request begins with a Bind and the Describe of its portal, or with a Describe: the client will know its rows. */
+/*
+ * The request begins with a Bind and the Describe of its portal, or with a Describe: the client will know its rows. But
+ * not if the Bind gives formats of several columns: it knows them already.
+ */
 static bool
 tells_rows(const struct kept_request *k)
 {
@@ -118,6 +123,7 @@ tells_rows(const struct kept_request *k)
 	if (frame_parse(k->bytes + len, k->len - len, &next) != FRAME_OK || next.type != 'D')
 		return false;
 	return fields_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
+	       fields_bind_formats(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
 	       fields_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
 	       strcmp(portal, other) == 0;
 }
@@ -134,6 +140,18 @@ is_outdated(const struct error_fields *e)
 	       strstr(e->message, "cache lookup failed") != NULL;
 }
 
+/* DEALLOCATE of the statement, in a way that no text showed: its id, or 0. */
+static uint64_t
+gone_id(const struct client *c, const struct error_fields *e)
+{
+	const char *prefix = statement_store_prefix(c->env->statements), *at;
+
+	if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0 || e->message == NULL ||
+	    (at = strstr(e->message, prefix)) == NULL)
+		return 0;
+	return strtoull(at + strlen(prefix), NULL, 10);
+}
+
 /* Syntax error, access rule, undefined things: what parsing anew says. */
 static bool
 is_of_parser(const struct error_fields *e)
@@ -142,12 +160,13 @@ is_of_parser(const struct error_fields *e)
 }
 
 static bool
-may_run_again(struct client *c, const struct named *n)
+may_run_again(struct client *c, const struct named *n, bool is_gone)
 {
 	const struct server *srv = c->srv;
 
-	return (srv->kept.state == KEPT_WHOLE || srv->kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
-	       srv->ledger.answered == 0 && c->body_left == 0 && (!n->is_told || tells_rows(&srv->kept));
+	return (srv->loan.kept.state == KEPT_WHOLE || srv->loan.kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
+	       srv->ledger.answered == 0 && c->body_left == 0 &&
+	       (is_gone || !n->is_told || tells_rows(&srv->loan.kept));
 }
 
 /*
@@ -159,7 +178,7 @@ take_sync(struct client *c)
 {
 	struct server *srv = c->srv;
 
-	if (srv->kept.state == KEPT_WHOLE)
+	if (srv->loan.kept.state == KEPT_WHOLE)
 		return ledger_take_sync(&srv->ledger);
 	if (srv->ledger.count > 0 || ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
 							 &(struct owed_request){ .started_us = c->request_us }) < 0)
@@ -169,50 +188,28 @@ take_sync(struct client *c)
 	return true;
 }
 
-/*
- * The statement gets a new name; other clients keep the parameter types they know. This one, if it knows none, leaves
- * them open again.
- */
-static void
-renew(struct client *c, struct named *n, bool is_types_told)
-{
-	struct statement *old = n->st, *fresh;
-	size_t len = old->len;
-	uint8_t *bytes = n->is_told || is_types_told ? NULL : malloc(len);
-
-	if (bytes == NULL) {
-		statement_renew(old);
-		return;
-	}
-	memcpy(bytes, old->bytes, len);
-	statement_renew(old);
-	fresh = statement_get(c->env->statements, bytes, len, old->query_len, old->context);
-	free(bytes);
-	if (fresh == NULL)
-		return;
-	n->st = fresh;
-	statement_unref(old);
-}
-
 bool
 rerun_wanted(struct client *c, const struct error_fields *e)
 {
 	struct client_statements *s = c->statements;
 	bool is_old = is_outdated(e), is_again;
+	uint64_t gone = gone_id(c, e);
 	struct named *n;
 
 	if (s == NULL || !s->is_use_failed)
 		return false;
 	s->is_use_failed = false;
 	n = s->failed;
-	if (n->st == NULL || (!is_old && (n->is_proven || !is_of_parser(e))))
+	if (gone != 0)
+		server_statements_forget(&c->srv->statements, gone);
+	if (n->st == NULL || (gone == 0 && !is_old && (n->is_proven || !is_of_parser(e))))
 		return false;
-	is_again = may_run_again(c, n) && take_sync(c);
-	if (is_old || is_again)
-		renew(c, n, s->is_failed_describe);
+	is_again = may_run_again(c, n, gone != 0) && take_sync(c);
+	if (gone == 0 && (is_old || is_again))
+		named_renew(c, n, !n->is_told && !s->is_failed_describe);
 	if (!is_again)
 		return false;
-	s->is_types_told = s->is_failed_describe;
+	s->is_types_told = gone == 0 && s->is_failed_describe;
 	c->is_rerunning = true;
 	c->entry->database->counters.statement_reruns++;
 	return true;
@@ -222,7 +219,7 @@ rerun_wanted(struct client *c, const struct error_fields *e)
 void
 rerun_now(struct client *c)
 {
-	struct kept_request *k = &c->srv->kept;
+	struct kept_request *k = &c->srv->loan.kept;
 	size_t len = (size_t)k->len + c->pending_len;
 	uint8_t *whole = malloc(len);
 

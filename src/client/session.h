@@ -25,16 +25,18 @@
 #define EFFECTS_MAX 8
 #define NAMES_MAX 64
 
+enum effect_kind {
+	EFFECT_SET,
+	EFFECT_RESET,
+	EFFECT_RESET_ALL,
+	EFFECT_PREPARE,
+	EFFECT_DEALLOCATE,
+	EFFECT_DEALLOCATE_ALL
+};
+
 /* What a statement that ran does to the image. */
 struct effect {
-	enum {
-		EFFECT_SET,
-		EFFECT_RESET,
-		EFFECT_RESET_ALL,
-		EFFECT_PREPARE,
-		EFFECT_DEALLOCATE,
-		EFFECT_DEALLOCATE_ALL
-	} kind;
+	enum effect_kind kind;
 	char *name, *value; /* owned; NULL if it has none. PREPARE: value is the whole text */
 };
 
@@ -71,7 +73,12 @@ struct client_session {
 
 struct client_session *session_own(struct client *c); /* made at first use; NULL: no memory */
 
-#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT) /* flags that no probe is asked about */
+#define SCAN_SEQUENCES                                                                                                 \
+	(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES) /* flags that no probe is asked about */
+
+/* session_context.c */
+/* What is set in this transaction, or asked for and not answered, is in no image yet, or never will be. */
+bool session_is_in_flux(const struct client *c);
 
 /* session_notes.c */
 void session_audit(struct client *c, uint32_t flags);
@@ -104,7 +111,8 @@ int session_become(struct client *c, struct image *img);
 /* session_linger.c */
 /* Between transactions: it keeps its server a little longer. */
 bool session_lingers(struct client *c);
-/* A text with SCAN_SEQUENCE, SCAN_NEXTVAL or SCAN_INSERT is about to run. -1: no memory. */
+/* SQL with these flags is about to run, and may touch or read what the backend remembers of sequences. -1: no memory.
+ */
 int session_used_sequence(struct client *c, uint32_t flags);
 
 /* session_prepare.c */

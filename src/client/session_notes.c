@@ -33,7 +33,7 @@ session_take_name(struct client_session *s, struct server *srv, const char *name
 	if (grown != NULL)
 		s->names = grown;
 	if (grown == NULL || (s->names[s->name_count] = strdup(name)) == NULL)
-		srv->suspicion |= SCAN_NAMES_LOST;
+		srv->loan.suspicion |= SCAN_NAMES_LOST;
 	else
 		s->name_count++;
 }
@@ -50,7 +50,7 @@ session_suspect(struct client *c, const struct scan *scan)
 {
 	struct client_session *s;
 
-	if ((scan->flags & SCAN_SEQUENCES) && session_used_sequence(c, scan->flags) < 0)
+	if ((scan->flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(c, scan->flags) < 0)
 		return STATEMENT_FAILED;
 	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
 		return STATEMENT_FORWARD;
@@ -59,7 +59,7 @@ session_suspect(struct client *c, const struct scan *scan)
 		return STATEMENT_FAILED;
 	if (s->before == NULL)
 		s->before = image_ref(c->image);
-	c->srv->suspicion |= scan->flags;
+	c->srv->loan.suspicion |= scan->flags;
 	if (scan->flags & SCAN_LOAD)
 		s->is_tainted = true;
 	take_names(s, c->srv, scan);
@@ -76,25 +76,25 @@ is_reported(const struct client *c, const char *name)
 
 /* A custom setting is asked for by name, should the effect not be believed. */
 static void
-add_effect(struct client *c, int kind, const char *name, const char *value)
+add_effect(struct client *c, enum effect_kind kind, const char *name, const char *value)
 {
 	struct client_session *s = c->session;
 	struct effect *e = &s->effects[s->effect_count];
 
 	if (s->before == NULL)
 		s->before = image_ref(c->image);
+	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
+		session_take_name(s, c->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
-		c->srv->suspicion |= SCAN_SETTING | SCAN_PREPARE;
+		c->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
 		return;
 	}
 	e->kind = kind;
 	e->name = name == NULL ? NULL : strdup(name);
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
-	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
-		session_take_name(s, c->srv, name);
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		c->srv->suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
+		c->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
 }
 
 /* The text of a statement that SQL PREPARE made, by its name; NULL: unknown. */
@@ -120,12 +120,21 @@ session_note_execute(struct client *c, const char *name)
 	struct scan scan;
 
 	if (text == NULL) {
-		c->srv->suspicion |= SCAN_EXECUTE;
-		return STATEMENT_FORWARD;
+		c->srv->loan.suspicion |= SCAN_EXECUTE;
+		return session_used_sequence(c, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	}
 	scan_text(&scan, image_scan_options(c->image), text, strlen(text));
+	scan.flags |= scan_text_anyhow(text, strlen(text)); /* it was read when it was prepared */
 	scan.flags &= ~(uint32_t)SCAN_PREPARE;
 	return session_suspect(c, &scan);
+}
+
+/* PostgreSQL reads what comes next otherwise; of reported settings, the image knows when the answer is there. */
+static bool
+changes_reading(const struct known *k)
+{
+	return k->kind == KNOWN_RESET_ALL ||
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_context(k->name));
 }
 
 static enum statement_step
@@ -133,10 +142,13 @@ note(struct client *c, const struct known *k, const char *sql, size_t len, unsig
 {
 	struct server *srv = c->srv;
 
+	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
-		if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
-		    image_get(c->startup, "role") == NULL)
+		if (strcasecmp(k->name, "seed") == 0) /* it is no setting, but an order to random() */
+			srv->loan.suspicion |= SCAN_SEED;
+		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
+			 image_get(c->startup, "role") == NULL)
 			add_effect(c, EFFECT_RESET, k->name, NULL);
 		else if (!is_reported(c, k->name))
 			add_effect(c, EFFECT_SET, k->name, k->value);
@@ -154,7 +166,7 @@ note(struct client *c, const struct known *k, const char *sql, size_t len, unsig
 		if (text != NULL)
 			add_effect(c, EFFECT_PREPARE, k->name, text);
 		else
-			srv->suspicion |= SCAN_PREPARE;
+			srv->loan.suspicion |= SCAN_PREPARE;
 		free(text);
 		return STATEMENT_FORWARD;
 	}
@@ -170,10 +182,14 @@ note(struct client *c, const struct known *k, const char *sql, size_t len, unsig
 	case KNOWN_UNLOCK_ALL:
 	case KNOWN_UNLISTEN:
 	case KNOWN_UNLISTEN_ALL:
-		srv->suspicion |= SCAN_UNDO; /* no more than that */
+		srv->loan.suspicion |= SCAN_UNDO; /* no more than that */
 		return STATEMENT_FORWARD;
 	case KNOWN_LISTEN:
-		srv->suspicion |= SCAN_LISTEN;
+		srv->loan.suspicion |= SCAN_LISTEN;
+		return STATEMENT_FORWARD;
+	case KNOWN_LOCAL: /* of several, the names are not known */
+		srv->loan.has_local_settings =
+		    srv->loan.has_local_settings || k->name[0] == '\0' || image_is_of_context(k->name);
 		return STATEMENT_FORWARD;
 	default:
 		return STATEMENT_FORWARD;
@@ -190,7 +206,7 @@ session_note_all(struct client *c, const struct known_text *text, const char *sq
 		if (c->srv->ledger.count > 0)
 			return STATEMENT_HOLD;
 		s->is_discard_sent = s->is_filtering = true;
-		c->srv->watches_tags = true;
+		c->srv->loan.watches_tags = true;
 		return STATEMENT_FORWARD;
 	}
 	if (!session_is_followed(c))

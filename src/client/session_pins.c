@@ -28,6 +28,21 @@ session_is_refused(const struct client *c, struct fail *why)
 	return true;
 }
 
+int
+session_lose(struct client *c, const struct fail *why)
+{
+	struct client_session *s = session_own(c);
+
+	if (s == NULL || (s->refusal == NULL && (s->refusal = malloc(sizeof(*why))) == NULL))
+		return -1;
+	*s->refusal = *why;
+	session_drop_effects(s);
+	session_forget_before(s);
+	buf_fini(&s->rows);
+	s->parts = s->unresolved = 0;
+	return 0;
+}
+
 /* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
 static void
 refuse_pins(struct client *c)
@@ -48,9 +63,14 @@ refuse_pins(struct client *c)
 	}
 	*c->session->refusal = why;
 	c->pins = 0;
+	/* Its last batch ends here: on_batch_end will not find it at this server any more. */
+	if (c->env->to_client.to == &c->stream && outbox_flush(&c->env->to_client) < 0) {
+		client_close(c, NULL);
+		return;
+	}
 	c->srv = NULL;
 	c->idle_since_us = *c->env->now_us;
-	server_reset(srv, true, *c->env->now_us);
+	pool_entry_clean(srv, true, *c->env->now_us);
 }
 
 void
@@ -73,11 +93,4 @@ session_set_pins(struct client *c, unsigned pins)
 	}
 	if (pins != 0 && mode == SESSION_ERROR)
 		refuse_pins(c);
-}
-
-void
-session_pin(struct client *c, enum pin_reason reason)
-{
-	if (session_own(c) != NULL)
-		session_set_pins(c, c->pins | 1u << reason);
 }

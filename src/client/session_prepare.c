@@ -4,7 +4,7 @@
  * They are prepared when a text that may use them is about to run: that names one of them, or looks into
  * pg_prepared_statements. So what can't be prepared any more (its table is gone) is the error of that text, as it would
  * be on a connection of the client's own, and costs nobody anything before. Other clients' statements are deallocated
- * when the server is lent (image_put_changes).
+ * when the server is lent (image_put_deallocates).
  *
  * Where a request begins, the PREPARE is one of its own before it; its error is kept, and told in place of the error
  * that the text then runs into. Within a pipeline of the extended protocol an error skips what follows, as it should.
@@ -104,7 +104,7 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 static bool
 uses_prepared(const struct client *c, const char *sql, size_t len, bool is_alone)
 {
-	uint32_t wanted = SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE : 0);
+	uint32_t wanted = SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE | SCAN_FUNCTION : 0);
 	struct scan scan;
 
 	return (scan_text(&scan, image_scan_options(c->image), sql, len) & wanted) != 0;

@@ -4,7 +4,6 @@
  * The question goes behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
  * the server's queue. The rows become the images of both, and what can't be moved pins.
  */
-#include "client/listen.h"
 #include "client/session.h"
 
 #include <stdlib.h>
@@ -12,36 +11,36 @@
 #include <strings.h>
 
 static const struct {
-	enum probe_part part;
+	enum state_part part;
 	enum pin_reason reason;
 } pinning[] = {
-	{ PROBE_SETTINGS, PIN_SESSION_SET }, { PROBE_TEMP, PIN_TEMP_TABLE },	{ PROBE_LOCKS, PIN_ADVISORY_LOCK },
-	{ PROBE_CURSORS, PIN_CURSOR },	     { PROBE_PREPARED, PIN_STATEMENT }, { PROBE_LISTEN, PIN_LISTEN },
+	{ STATE_SETTINGS, PIN_SESSION_SET }, { STATE_TEMP, PIN_TEMP_TABLE },	{ STATE_LOCKS, PIN_ADVISORY_LOCK },
+	{ STATE_CURSORS, PIN_CURSOR },	     { STATE_PREPARED, PIN_STATEMENT }, { STATE_LISTEN, PIN_LISTEN },
 };
 #define PINNING (sizeof(pinning) / sizeof(pinning[0]))
+#define PROBED (STATE_SETTINGS | STATE_TEMP | STATE_LOCKS | STATE_CURSORS | STATE_PREPARED | STATE_LISTEN)
 
 unsigned
 session_parts_of(const struct client *c, uint32_t flags)
 {
-	const char *search_path = image_get(c->image, "search_path");
 	unsigned parts = 0;
 
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
-		parts |= PROBE_SETTINGS | PROBE_TEMP | PROBE_LOCKS | PROBE_CURSORS | PROBE_PREPARED | PROBE_LISTEN;
-	if (flags & SCAN_CODE)
-		parts |= PROBE_FUNCTIONS;
+		parts |= PROBED;
+	if (flags & SCAN_FUNCTION)
+		parts |= pool_entry_code_parts(c->entry, *c->env->now_us) & PROBED;
 	if (flags & SCAN_SETTING)
-		parts |= PROBE_SETTINGS;
-	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && search_path != NULL && scan_names_pg_temp(search_path)))
-		parts |= PROBE_TEMP;
+		parts |= STATE_SETTINGS;
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && image_names_pg_temp(c->image)))
+		parts |= STATE_TEMP;
 	if (flags & SCAN_LOCK)
-		parts |= PROBE_LOCKS;
+		parts |= STATE_LOCKS;
 	if (flags & SCAN_CURSOR)
-		parts |= PROBE_CURSORS;
+		parts |= STATE_CURSORS;
 	if (flags & SCAN_PREPARE)
-		parts |= PROBE_PREPARED;
+		parts |= STATE_PREPARED;
 	if (flags & SCAN_LISTEN)
-		parts |= PROBE_LISTEN;
+		parts |= STATE_LISTEN;
 	if (flags & SCAN_UNDO)
 		for (size_t i = 0; i < PINNING; i++)
 			if (c->pins & 1u << pinning[i].reason)
@@ -65,13 +64,16 @@ session_ask(struct client *c, unsigned parts)
 {
 	struct server *srv = c->srv;
 	struct client_session *s = c->session;
-	const char *names[NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
+	const struct code_answer *code = c->entry->database->code.answer;
+	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
 	int r = 0;
 
 	for (unsigned i = 0; i < s->name_count; i++)
 		names[count++] = s->names[i];
+	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
+		names[count++] = code->names[i];
 	add_custom(c->image, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->image != c->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
@@ -125,7 +127,7 @@ session_probe_failed(struct client *c)
 struct finding {
 	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
 	size_t other_count, prepared_count;
-	unsigned found; /* enum probe_part: cannot be moved */
+	unsigned found; /* enum state_part: cannot be moved */
 };
 
 static void
@@ -153,19 +155,19 @@ judge(const struct client *c, struct finding *f, uint8_t kind, const char *name,
 		    text.statements[0].kind == KNOWN_PREPARE)
 			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
 		else
-			f->found |= PROBE_PREPARED;
+			f->found |= STATE_PREPARED;
 		break;
 	case PROBE_LOCK:
-		f->found |= PROBE_LOCKS;
+		f->found |= STATE_LOCKS;
 		break;
 	case PROBE_CHANNEL:
-		f->found |= PROBE_LISTEN;
+		f->found |= STATE_LISTEN;
 		break;
 	case PROBE_CURSOR:
-		f->found |= PROBE_CURSORS;
+		f->found |= STATE_CURSORS;
 		break;
 	case PROBE_TEMPORARY:
-		f->found |= PROBE_TEMP;
+		f->found |= STATE_TEMP;
 		break;
 	default:
 		break;
@@ -283,9 +285,9 @@ learn(struct client *c, struct finding *f)
 {
 	unsigned parts = c->session->parts;
 
-	if ((parts & PROBE_SETTINGS) && learn_settings(c, f) < 0)
+	if ((parts & STATE_SETTINGS) && learn_settings(c, f) < 0)
 		return -1;
-	return (parts & PROBE_PREPARED) ? learn_prepared(c, f) : 0;
+	return (parts & STATE_PREPARED) ? learn_prepared(c, f) : 0;
 }
 
 static bool
@@ -298,22 +300,6 @@ has_own_settings(const struct client *c)
 	return !is_same;
 }
 
-/* What its server listens to is heard by pgweir from now on: no reason to keep it. */
-static int
-adopt_channels(struct client *c)
-{
-	const char *at = (const char *)c->session->rows.bytes;
-
-	for (unsigned i = 0; i < c->session->row_count; i++) {
-		const char *name = at + 1, *value = name + strlen(name) + 1;
-
-		if (*at == PROBE_CHANNEL && listen_adopt(c, name) < 0)
-			return -1;
-		at = value + strlen(value) + 1;
-	}
-	return 0;
-}
-
 void
 session_probe_done(struct server *srv)
 {
@@ -322,8 +308,6 @@ session_probe_done(struct server *srv)
 	struct finding *f;
 	unsigned pins, parts;
 
-	if (c != NULL)
-		listen_server_unlistened(c);
 	if (s == NULL || s->parts == 0)
 		return;
 	parts = s->parts;
@@ -334,8 +318,6 @@ session_probe_done(struct server *srv)
 	else if (!s->is_probe_lost) {
 		read_rows(c, f);
 		s->is_probe_lost = learn(c, f) < 0;
-		if (!s->is_probe_lost && (f->found & PROBE_LISTEN) && adopt_channels(c) == 0)
-			f->found &= ~(unsigned)PROBE_LISTEN;
 	}
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))

@@ -179,8 +179,8 @@ session_discarded(struct client *c)
 		srv->is_closing = true;
 		return;
 	}
-	srv->watches_tags = false;
-	srv->suspicion &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
+	srv->loan.watches_tags = false;
+	srv->loan.suspicion &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
 	c->pins = 0;
 	if (s == NULL)
 		return;
@@ -194,7 +194,7 @@ void
 session_request_failed(struct client *c)
 {
 	c->session->is_discard_sent = c->session->is_filtering = false; /* what is reported now is the truth */
-	c->srv->watches_tags = false;
+	c->srv->loan.watches_tags = false;
 }
 
 void
@@ -202,5 +202,5 @@ session_request_done(struct client *c)
 {
 	c->session->is_discard_sent = c->session->is_filtering = false;
 	buf_fini(&c->session->kept_error);
-	c->srv->watches_tags = false;
+	c->srv->loan.watches_tags = false;
 }

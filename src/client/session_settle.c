@@ -94,7 +94,7 @@ session_is_dirty(const struct client *c)
 {
 	const struct client_session *s = c->session;
 
-	return c->pins != 0 || (c->srv->suspicion & SCAN_PROBED) != 0 ||
+	return c->pins != 0 || (c->srv->loan.suspicion & SCAN_PROBED) != 0 ||
 	       (s != NULL && (s->effect_count > 0 || s->parts != 0));
 }
 
@@ -102,6 +102,30 @@ bool
 session_is_tainted(const struct client *c)
 {
 	return c->session != NULL && c->session->is_tainted;
+}
+
+unsigned
+session_seal(const struct client *c)
+{
+	const struct loan *l = &c->srv->loan;
+	unsigned parts;
+
+	if (!session_is_followed(c))
+		return 0;
+	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(c->entry, *c->env->now_us));
+	if (image_names_pg_temp(c->image)) /* CREATE TABLE in a trigger is CREATE TEMP TABLE then */
+		parts |= STATE_TEMP;
+	return c->entry->settings.session_state == SESSION_ISOLATE ? parts | STATE_WASHABLE : parts;
+}
+
+/* What was noted is in the encoding before: the server is asked for it in the new one. */
+void
+session_encoding_changed(struct client *c)
+{
+	bool has_effects = c->session != NULL && c->session->effect_count > 0;
+
+	if (session_is_followed(c) && (has_effects || !image_is_ascii(c->image)))
+		c->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
 }
 
 /* --- effects --- */
@@ -186,7 +210,7 @@ session_may_release(struct client *c)
 {
 	struct server *srv = c->srv;
 	struct client_session *s = c->session;
-	uint32_t flags = srv->suspicion;
+	uint32_t flags = srv->loan.suspicion;
 	unsigned parts;
 
 	if (c->is_session)
@@ -198,7 +222,7 @@ session_may_release(struct client *c)
 		return false;
 	}
 	if (s->effect_count > 0) {
-		if (srv->has_failed || srv->has_rolled_back || (flags & SCAN_SETTING) || apply_effects(c) < 0)
+		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(c) < 0)
 			flags |= effects_suspicion(s);
 		session_drop_effects(s);
 		if (c->entry->settings.session_state == SESSION_PIN)
@@ -206,11 +230,12 @@ session_may_release(struct client *c)
 	}
 	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
 	parts = session_parts_of(c, flags);
-	if (s->unresolved != 0 && srv->last_done_us != s->unresolved_us)
+	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
-	s->unresolved_us = srv->last_done_us;
-	srv->suspicion = 0;
-	srv->has_failed = srv->has_rolled_back = false;
+	s->unresolved_us = srv->loan.last_done_us;
+	srv->loan.shown |= flags;
+	srv->loan.suspicion = 0;
+	srv->loan.has_failed = srv->loan.has_rolled_back = false;
 	if (parts == 0) {
 		drop_names(s);
 		session_forget_before(s);

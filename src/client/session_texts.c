@@ -36,6 +36,14 @@ is_looked_at(const struct client *c)
 	return c->entry->settings.session_state != SESSION_ALLOW || c->is_session;
 }
 
+/* What runs before this text may change how PostgreSQL reads it, shown by SQL or not. */
+static bool
+is_read_anyhow(const struct client *c)
+{
+	return session_is_in_flux(c) || (c->srv != NULL && c->srv->ledger.count > 0 &&
+					 (pool_entry_code_parts(c->entry, *c->env->now_us) & STATE_SETTINGS) != 0);
+}
+
 /* --- simple Queries --- */
 
 static enum statement_step
@@ -48,10 +56,12 @@ begin_pieces(struct client *c, const char *sql, size_t have, bool is_parse)
 	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
 		return STATEMENT_FAILED;
 	scan_init(s->scan, image_scan_options(c->image));
+	s->scan->flags |= is_read_anyhow(c) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	c->is_body_scanned = true;
-	return STATEMENT_FORWARD;
+	/* It may do anything; when that is known, nothing can be put ahead of it any more. */
+	return session_used_sequence(c, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 void
@@ -72,8 +82,13 @@ session_text(struct client *c, const uint8_t *bytes, size_t len, bool is_end)
 	scan_end(s->scan);
 	if (s->is_parse_scanned)
 		s->passed_flags |= s->scan->flags;
-	if (c->srv != NULL)
+	if (c->srv != NULL) {
+		bool is_own = c->srv->sequences_of == c->id;
+
+		c->srv->sequences_of = c->id; /* so that nothing is sent now */
 		session_suspect(c, s->scan);
+		c->srv->sequences_of = is_own ? c->id : SEQUENCES_OF_MANY;
+	}
 	free(s->scan);
 	s->scan = NULL;
 }
@@ -131,6 +146,7 @@ enum statement_step
 session_query(struct client *c, const char *sql, size_t have, size_t len, unsigned *shown)
 {
 	struct scan scan;
+	uint32_t flags;
 
 	if (!is_looked_at(c) || len == 0)
 		return STATEMENT_FORWARD;
@@ -139,9 +155,14 @@ session_query(struct client *c, const char *sql, size_t have, size_t len, unsign
 	len--; /* the terminator */
 	if (session_ensure_prepared(c, sql, len, true) < 0)
 		return STATEMENT_FAILED;
-	if (scan_text(&scan, image_scan_options(c->image), sql, len) == 0)
+	scan_text(&scan, image_scan_options(c->image), sql, len);
+	flags = is_read_anyhow(c) ? scan_text_anyhow(sql, len) & ~scan.flags : 0;
+	if ((scan.flags | flags) == 0)
 		return STATEMENT_FORWARD;
+	scan.flags |= flags;
 	session_audit(c, scan.flags);
+	if (flags != 0)
+		return session_is_followed(c) ? session_suspect(c, &scan) : STATEMENT_FORWARD;
 	return flagged_query(c, sql, len, &scan, shown);
 }
 
@@ -151,15 +172,13 @@ enum statement_step
 session_passed_parse(struct client *c, const char *sql, size_t have, size_t len)
 {
 	const char *end;
-	struct scan scan;
 
 	if (!session_is_followed(c) || session_own(c) == NULL)
 		return session_is_followed(c) ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	if (have < len)
 		return begin_pieces(c, sql, have, true);
 	end = memchr(sql, 0, len);
-	scan_text(&scan, image_scan_options(c->image), sql, end == NULL ? len : (size_t)(end - sql));
-	c->session->passed_flags |= scan.flags;
+	c->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql));
 	return STATEMENT_FORWARD;
 }
 
@@ -172,21 +191,14 @@ session_audit_parse(struct client *c, const char *sql, size_t len)
 		session_audit(c, scan_text(&scan, image_scan_options(c->image), sql, len));
 }
 
-/* Of a statement of the store; the first scan of it is kept, for sessions that read strings as most do. */
+/* Of a statement of the store, however PostgreSQL read it when it was prepared. */
 static uint32_t
-flags_of(struct client *c, struct statement *st)
+flags_of(struct statement *st)
 {
-	unsigned options = image_scan_options(c->image);
-	struct scan scan;
-
-	if (options == 0 && st->is_scanned)
-		return st->suspicion;
-	scan_text(&scan, options, (const char *)st->bytes, st->query_len);
-	if (options == 0) {
-		st->suspicion = scan.flags;
-		st->is_scanned = true;
-	}
-	return scan.flags;
+	if (!st->is_scanned)
+		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len);
+	st->is_scanned = true;
+	return st->suspicion;
 }
 
 static void
@@ -219,10 +231,12 @@ static void
 take_bound_names(struct client *c, const uint8_t *body, size_t len)
 {
 	char name[SCAN_WORD_MAX];
+	struct bind_values values;
 	const uint8_t *bytes;
 	size_t n;
 
-	for (unsigned i = 0; fields_bind_value(body, len, i, &bytes, &n); i++) {
+	fields_bind_values(body, len, &values);
+	while (fields_bind_next(&values, &bytes, &n)) {
 		if (bytes == NULL || memchr(bytes, '.', n) == NULL || memchr(bytes, 0, n) != NULL)
 			continue;
 		if (n >= sizeof(name))
@@ -269,6 +283,7 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 	     size_t len)
 {
 	struct scan scan;
+	uint32_t flags;
 
 	if (!is_looked_at(c))
 		return STATEMENT_FORWARD;
@@ -278,17 +293,21 @@ session_bind(struct client *c, struct statement *st, const char *portal, const c
 		unbind(c->session);
 	if (st == NULL)
 		return session_is_followed(c) ? bind_unknown(c, name) : STATEMENT_FORWARD;
-	scan.flags = flags_of(c, st);
+	flags = scan.flags = flags_of(st);
 	scan.name_count = 0;
+	/* Now, even if what it does is its Execute's to note: nothing of ours may come between the two. */
+	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(c, scan.flags) < 0)
+		return STATEMENT_FAILED;
 	if ((scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
 		return scan.flags != 0 && session_is_followed(c) ? session_suspect(c, &scan) : STATEMENT_FORWARD;
 	if (session_own(c) == NULL)
 		return STATEMENT_FAILED;
 	session_audit(c, scan.flags);
-	if ((portal[0] == '\0' && bind_known(c, st, body, len)) || !session_is_followed(c))
-		return STATEMENT_FORWARD;
 	scan_text(&scan, image_scan_options(c->image), (const char *)st->bytes, st->query_len);
-	if (scan.flags & (SCAN_SETTING | SCAN_CODE))
+	if ((portal[0] == '\0' && scan.flags == flags && bind_known(c, st, body, len)) || !session_is_followed(c))
+		return STATEMENT_FORWARD;
+	scan.flags |= flags;
+	if (scan.flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(c, body, len);
 	if (scan.flags & SCAN_NAMES_LOST && c->session->name_count > 0)
 		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
@@ -320,11 +339,13 @@ session_after_execute(struct client *c, const char *portal)
 }
 
 /* Which function is known by its OID only. */
-void
+int
 session_function_call(struct client *c)
 {
-	if (session_is_followed(c))
-		c->srv->suspicion |= SCAN_CODE;
+	if (!session_is_followed(c))
+		return 0;
+	c->srv->loan.suspicion |= SCAN_CODE;
+	return session_used_sequence(c, SCAN_CODE);
 }
 
 bool
@@ -335,5 +356,5 @@ session_holds(const struct client *c)
 	if (c->srv->ledger.count == 0)
 		return false;
 	/* What is asked about may have been a RESET: then the client's own startup values come first. */
-	return s->is_discard_sent || ((s->parts & PROBE_SETTINGS) != 0 && session_has_any_startup(c));
+	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(c));
 }

@@ -5,12 +5,13 @@
  * Where a request begins with such a text, the server is first made to look like one of the client's own: what it has
  * under our names is closed, and the client's statements are prepared under theirs, in the order the client did it.
  * What can't be prepared any more is missing there; in a transaction a savepoint keeps such an error from aborting it.
- * All that is ahead of the text, in requests of our own. When the request is answered, and before anything else is
- * sent, these names are closed again.
+ * All that is ahead of the text, in requests of our own (but EXECUTE may come behind a Flush). When the request is
+ * answered, and before anything else is sent, these names are closed again.
  *
  * Bind and Describe go to the statements under our names as ever, but for statements that look into the view
  * themselves: those are used under the client's name, lest the client finds ours.
  */
+#include "client/listen.h"
 #include "client/session.h"
 #include "client/statements.h"
 
@@ -24,7 +25,8 @@
 #define SHOWN_MAX 1000u /* statements that are prepared for one look */
 #define SAVEPOINT "\"pgweir_look\""
 
-static const char view[] = "pg_prepared_statements";
+/* The view, and the function behind it. */
+static const char view[] = "pg_prepared_statement";
 
 /* No better than a plain search: a false find costs round trips. */
 static bool
@@ -64,7 +66,7 @@ executed(const struct client *c, const char *sql, size_t len)
 	    text.count != 1 || text.statements[0].kind != KNOWN_EXECUTE)
 		return NULL;
 	n = named_find(c, text.statements[0].name);
-	return n == NULL || n->is_closing || n->is_oversize || name_is_ours(n->name) ? NULL : n;
+	return n == NULL || n->is_closing || n->is_oversize || name_is_ours(c, n->name) ? NULL : n;
 }
 
 static int
@@ -90,12 +92,13 @@ close_ours(struct client *c, struct buf *b)
 	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
-	message_close_statement(b, STAND_IN);
+	special_name(c, STAND_IN, name);
+	message_close_statement(b, name);
 	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) < 0)
 		return -1;
 	while (server_statements_next(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, c->statements->scope);
-		statement_name_of(id, name);
+		statement_name_of(c->env->statements, id, name);
 		message_close_statement(b, name);
 		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, ref_of_id(id)) < 0)
 			return -1;
@@ -114,8 +117,9 @@ earlier_first(const void *a, const void *b)
 
 /* Those to be shown, in order, allocated; oversize ones are there already. */
 static struct named **
-shown_of(struct client_statements *s, size_t *count)
+shown_of(struct client *c, size_t *count)
 {
+	struct client_statements *s = c->statements;
 	struct named **all = calloc(s->count + 1u, sizeof(struct named *));
 
 	*count = 0;
@@ -124,7 +128,7 @@ shown_of(struct client_statements *s, size_t *count)
 
 		if (n == NULL)
 			continue;
-		n->is_materialised = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(n->name);
+		n->is_materialised = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(c, n->name);
 		if (n->is_materialised)
 			all[(*count)++] = n;
 	}
@@ -181,7 +185,7 @@ make_all(struct client *c, struct buf *b)
 {
 	struct client_statements *s = c->statements;
 	size_t count;
-	struct named **all = shown_of(s, &count);
+	struct named **all = shown_of(c, &count);
 	int r = all == NULL ? -1 : close_ours(c, b);
 
 	if (r == 0)
@@ -193,19 +197,24 @@ make_all(struct client *c, struct buf *b)
 	return r;
 }
 
-/* Its error is told in place of the one that EXECUTE runs into. */
+/*
+ * Its error is told in place of the one that EXECUTE runs into. Behind a Flush it is part of the client's own request:
+ * there its error is the client's.
+ */
 static int
 make_one(struct client *c, const struct named *n, struct buf *b)
 {
 	undo_later(c->statements, n->name);
+	if (!c->srv->is_synced)
+		return put_own(c, n, OWED_TO_STATEMENT, b);
 	return put_own(c, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(c, OWED_TO_PREPARE, b);
 }
 
 static bool
-is_possible(const struct client *c)
+is_possible(const struct client *c, bool is_look)
 {
 	return !statements_pass_through(c) && session_is_followed(c) && c->entry->settings.prepared_statements > 0 &&
-	       c->srv->tx != 'E' && c->srv->is_synced;
+	       c->srv->tx != 'E' && (c->srv->is_synced || !is_look);
 }
 
 static enum statement_step
@@ -215,7 +224,7 @@ materialise(struct client *c, const char *sql, size_t len, bool is_look)
 	struct named *n;
 	int r;
 
-	if ((!is_look && c->statements == NULL) || !is_possible(c))
+	if ((!is_look && c->statements == NULL) || !is_possible(c, is_look))
 		return STATEMENT_FORWARD;
 	if (names_own(c) == NULL)
 		return STATEMENT_FAILED;
@@ -226,7 +235,7 @@ materialise(struct client *c, const char *sql, size_t len, bool is_look)
 		return STATEMENT_FORWARD;
 	if (c->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	c->srv->kept.state = KEPT_NOT;
+	c->srv->loan.kept.state = KEPT_NOT;
 	r = n == NULL ? make_all(c, &b) : make_one(c, n, &b);
 	if (r == 0 && buf_ok(&b))
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
@@ -239,14 +248,21 @@ materialise(struct client *c, const char *sql, size_t len, bool is_look)
 enum statement_step
 materialise_for_text(struct client *c, const char *sql, size_t len)
 {
-	return materialise(c, sql, len, looks(sql, len));
+	enum statement_step step = c->listen == NULL ? STATEMENT_FORWARD : listen_before_text(c, sql, len);
+
+	return step != STATEMENT_FORWARD ? step : materialise(c, sql, len, looks(sql, len));
 }
 
 enum statement_step
 materialise_for(struct client *c, struct statement *st)
 {
 	bool is_look = st != NULL && statement_looks(st);
+	enum statement_step step = st == NULL || c->listen == NULL
+				       ? STATEMENT_FORWARD
+				       : listen_before_text(c, (const char *)st->bytes, st->query_len);
 
+	if (step != STATEMENT_FORWARD)
+		return step;
 	if (st == NULL || (!is_look && (st->bytes[0] | 0x20) != 'e' && st->bytes[0] > ' ' && st->bytes[0] != '/' &&
 			   st->bytes[0] != '-'))
 		return STATEMENT_FORWARD;

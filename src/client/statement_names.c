@@ -7,6 +7,7 @@
 #include "client/statements.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,9 +256,57 @@ statements_count(const struct client *c)
 }
 
 bool
-name_is_ours(const char *name)
+name_is_ours(const struct client *c, const char *name)
 {
-	return strncmp(name, STATEMENT_PREFIX, sizeof(STATEMENT_PREFIX) - 1) == 0;
+	const char *prefix = statement_store_prefix(c->env->statements);
+
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+void
+special_name(const struct client *c, const char *what, char name[static STATEMENT_NAME_MAX])
+{
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", statement_store_prefix(c->env->statements), what);
+}
+
+int
+named_refresh(struct client *c, struct named *n)
+{
+	struct statement *old = n->st;
+
+	if (old == NULL)
+		return 0;
+	if (old->home != c->entry->home) { /* the pool leads to another database since a reload */
+		n->st = statement_get(c->entry->home, old->bytes, old->len, old->query_len, old->context);
+		if (n->st == NULL) {
+			n->st = old;
+			return -1;
+		}
+		statement_unref(old);
+	}
+	statement_refresh(n->st);
+	return 0;
+}
+
+void
+named_renew(struct client *c, struct named *n, bool opens)
+{
+	struct statement *old = n->st, *fresh;
+	size_t len = old->len;
+	uint8_t *bytes = opens && statement_is_shared(old) ? malloc(len) : NULL;
+
+	if (bytes == NULL) {
+		statement_renew(old);
+		return;
+	}
+	memcpy(bytes, old->bytes, len);
+	statement_renew(old);
+	fresh = statement_get(c->entry->home, bytes, len, old->query_len, old->context);
+	free(bytes);
+	if (fresh == NULL)
+		return;
+	n->st = fresh;
+	statement_unref(old);
 }
 
 bool

@@ -24,13 +24,15 @@ parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
 {
 	struct ledger *l = &c->srv->ledger;
 	struct buf b = { 0 };
+	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	message_close_statement(&b, STAND_IN);
-	message_parse(&b, STAND_IN, "\0\0", 3);
-	message_parse(&b, STAND_IN, f->rest, f->rest_len);
+	special_name(c, STAND_IN, name);
+	message_close_statement(&b, name);
+	message_parse(&b, name, "\0\0", 3);
+	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
@@ -48,7 +50,8 @@ parse_on_server(struct client *c, struct named *n)
 	struct server *srv = c->srv;
 
 	n->id = short_id(n->st);
-	if (statement_evict(c) < 0 || server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
+	if (statement_close_outdated(c, n->st) < 0 || statement_evict(c) < 0 ||
+	    server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
 		return -1;
 	if (named_push(c, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
@@ -66,15 +69,15 @@ statement_of(struct client *c, const struct parse_fields *f)
 	uint32_t context;
 
 	if (!session_statement_context(c, (const char *)f->rest, f->query_len, &context))
-		return statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len);
+		return statement_new_unshared(c->entry->home, f->rest, f->rest_len, f->query_len);
 	if (c->entry->settings.statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len)
-		return statement_get(c->env->statements, f->rest, f->rest_len, query_len, context);
+		return statement_get(c->entry->home, f->rest, f->rest_len, query_len, context);
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(c->env->statements, b.bytes, b.len, query_len, context);
+		st = statement_get(c->entry->home, b.bytes, b.len, query_len, context);
 	buf_fini(&b);
 	return st;
 }
@@ -105,9 +108,11 @@ static enum statement_step
 refuse_parse(struct client *c)
 {
 	struct buf b = { 0 };
+	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
 
-	message_bind_text(&b, STRANGER_FULL, NULL, 0);
+	special_name(c, STRANGER_FULL, name);
+	message_bind_text(&b, name, NULL, 0);
 	if (buf_ok(&b) && ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
 		outbox_copy(&c->env->to_server, b.bytes, b.len);
 		step = STATEMENT_DONE;
@@ -129,7 +134,7 @@ statements_parse_named(struct client *c, const struct parse_fields *f, struct na
 	if (!names_have_room(c, f))
 		return refuse_parse(c);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
-	st = c->srv->tx == 'E' ? statement_new_unshared(c->env->statements, f->rest, f->rest_len, f->query_len)
+	st = c->srv->tx == 'E' ? statement_new_unshared(c->entry->home, f->rest, f->rest_len, f->query_len)
 			       : statement_of(c, f);
 	if (st == NULL)
 		return STATEMENT_FAILED;
@@ -196,7 +201,8 @@ statements_parse(struct client *c, const uint8_t *message, size_t len)
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
 	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	sole_use_parse(c, f.name, (const char *)f.rest, f.query_len);
+	if (sole_use_parse(c, f.name, (const char *)f.rest, f.query_len) < 0)
+		return STATEMENT_FAILED;
 	if (c->is_session)
 		session_audit_parse(c, (const char *)f.rest, f.query_len);
 	if (statements_pass_through(c))

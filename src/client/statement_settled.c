@@ -37,9 +37,11 @@ settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end h
 	if (!is_made && n->st != NULL)
 		server_statements_settled(&srv->statements, sent_id(n), false, how == OWED_ANSWERED);
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
-		n->st->valid_pool = srv->owner;
-		n->st->valid_image = srv->image;
 		n->is_proven = true;
+		if (!srv->loan.has_ddl) { /* else it may be undone, and is so far unknown to others */
+			n->st->valid_pool = srv->owner;
+			n->st->valid_image = srv->image;
+		}
 	}
 	n->id = 0;
 	n->is_pending = false;
@@ -76,6 +78,8 @@ settled_use(const struct owed *o, struct named *n, enum owed_end how)
 {
 	if (o->kind == OWED_DESCRIBE_STATEMENT && o->to == OWED_TO_STATEMENT)
 		n->is_proving = false;
+	if (o->kind == OWED_DESCRIBE_STATEMENT)
+		n->is_asking_anew = false;
 	if (how == OWED_ANSWERED)
 		n->is_proven = true;
 }
@@ -88,7 +92,7 @@ remember_failed(struct client_statements *s, const struct owed *o, struct named 
 		named_unref(s->failed);
 	s->failed = n;
 	s->is_failed_describe = o->kind == OWED_DESCRIBE_STATEMENT;
-	s->is_use_failed = o->to == OWED_TO_CLIENT && (o->kind == OWED_BIND || o->kind == OWED_DESCRIBE_STATEMENT);
+	s->is_use_failed = o->kind == OWED_BIND || o->kind == OWED_DESCRIBE_STATEMENT;
 }
 
 static void
@@ -175,9 +179,13 @@ put_changed(struct buf *out)
 static bool
 put_refusal(const struct client *c, const uint8_t *message, size_t len, struct buf *out)
 {
-	if (memmem(message, len, STRANGER_FULL, sizeof(STRANGER_FULL) - 1) != NULL)
+	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
+
+	special_name(c, STRANGER_FULL, full);
+	special_name(c, STRANGER_CHANGED, changed);
+	if (memmem(message, len, full, strlen(full)) != NULL)
 		put_full(c, out);
-	else if (memmem(message, len, STRANGER_CHANGED, sizeof(STRANGER_CHANGED) - 1) != NULL)
+	else if (memmem(message, len, changed, strlen(changed)) != NULL)
 		put_changed(out);
 	else
 		return false;
@@ -186,11 +194,11 @@ put_refusal(const struct client *c, const uint8_t *message, size_t len, struct b
 
 /* The length of a name of ours, or of STAND_IN; 0: it is none. */
 static size_t
-our_name_len(const uint8_t *name, const uint8_t *end)
+our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 {
-	size_t len = (size_t)(end - name), prefix_len = sizeof(STATEMENT_PREFIX) - 1;
+	size_t len = (size_t)(end - name);
 
-	if (len == sizeof(STAND_IN) - 1 && memcmp(name, STAND_IN, len) == 0)
+	if (len == prefix_len + sizeof(STAND_IN) - 1 && memcmp(name + prefix_len, STAND_IN, len - prefix_len) == 0)
 		return len;
 	for (size_t i = prefix_len; i < len; i++)
 		if (name[i] < '0' || name[i] > '9')
@@ -219,22 +227,24 @@ is_about_statement(const uint8_t *message, size_t len)
 static bool
 rewrite(const struct client *c, const uint8_t *message, size_t len, struct buf *out)
 {
-	static const char prefix[] = "\"" STATEMENT_PREFIX;
+	const char *prefix = statement_store_prefix(c->env->statements);
+	size_t prefix_len = strlen(prefix);
 	const struct client_statements *s = c->statements;
-	const uint8_t *at = memmem(message, len, prefix, sizeof(prefix) - 1), *end;
+	const uint8_t *at = memmem(message, len, prefix, prefix_len), *end;
 	const struct named *n = s == NULL ? NULL : s->failed;
 
+	if (at == NULL)
+		return false;
 	if (put_refusal(c, message, len, out))
 		return true;
-	if (at == NULL || len != 1 + (size_t)wire_u32(message + 1))
+	if (len != 1 + (size_t)wire_u32(message + 1))
 		return false;
-	at++;
 	end = memchr(at, '"', len - (size_t)(at - message));
 	if (end == NULL)
 		return false;
-	if (at[sizeof(STATEMENT_PREFIX) - 1] == '?')
-		return replace_name(message, len, at, at + sizeof(STRANGER) - 1, "", 0, out);
-	if (n == NULL || n->st == NULL || our_name_len(at, end) == 0 || !is_about_statement(message, len))
+	if (at[prefix_len] == STRANGER[0])
+		return replace_name(message, len, at, at + prefix_len + 1, "", 0, out);
+	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || !is_about_statement(message, len))
 		return false;
 	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
 }

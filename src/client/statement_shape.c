@@ -64,8 +64,10 @@ put_describe(struct client *c, const struct statement *st)
 static enum statement_step
 prove(struct client *c, struct named *n)
 {
-	enum statement_step step = statement_ensure(c, n->st);
+	enum statement_step step;
 
+	rerun_begins(c->srv);
+	step = statement_ensure(c, n);
 	if (step != STATEMENT_DONE)
 		return step;
 	if (named_push(c, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
@@ -77,13 +79,15 @@ prove(struct client *c, struct named *n)
 }
 
 enum statement_step
-shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *next, size_t next_len)
+shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *bind, size_t bind_len,
+	    const uint8_t *next, size_t next_len)
 {
-	bool is_known = n->is_told && n->id == short_id(n->st) && statement_presence_of(c, n->st) != STATEMENT_ABSENT;
+	bool is_there = statement_presence_of(c, n->st) != STATEMENT_ABSENT;
+	bool is_known = n->is_told && n->id == short_id(n->st) && is_there;
 
 	if (is_known && !n->is_proving)
 		return STATEMENT_DONE;
-	if (is_describe_of(portal, next, next_len)) {
+	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
 		expect_describe(c->statements, n);
 		return STATEMENT_DONE;
 	}
@@ -91,13 +95,14 @@ shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t
 		return STATEMENT_HOLD;
 	if (!n->is_told || n->is_pending)
 		return STATEMENT_DONE;
-	return n->is_changed && is_current(n) ? STATEMENT_FORWARD : prove(c, n);
+	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(c, n);
 }
 
+/* What others were told is not measured by tables that they can't see yet. */
 static void
-compare(struct named *n, uint32_t shape)
+compare(const struct server *srv, struct named *n, uint32_t shape)
 {
-	if (!is_current(n) || shape == n->st->shape)
+	if (srv->loan.has_ddl || !is_current(n) || shape == n->st->shape)
 		return;
 	if (n->st->shape == SHAPE_UNKNOWN)
 		n->st->shape = shape;
@@ -106,9 +111,9 @@ compare(struct named *n, uint32_t shape)
 }
 
 static void
-told(struct named *n, uint32_t shape)
+told(const struct server *srv, struct named *n, uint32_t shape)
 {
-	compare(n, shape);
+	compare(srv, n, shape);
 	n->shape = shape;
 	n->is_told = true;
 	n->is_changed = false;
@@ -116,14 +121,34 @@ told(struct named *n, uint32_t shape)
 }
 
 static void
-proven(struct named *n, uint32_t shape)
+proven(const struct server *srv, struct named *n, uint32_t shape)
 {
-	compare(n, shape);
-	n->is_changed = shape == SHAPE_UNKNOWN || shape != n->shape;
+	compare(srv, n, shape);
+	n->is_changed = n->has_other_types || shape == SHAPE_UNKNOWN || shape != n->shape;
 	if (n->is_changed)
 		shape_asked(n); /* it may be renewed; no need to ask that one too */
+	n->id = !n->is_changed && is_current(n) ? short_id(n->st) : 0;
+}
+
+/*
+ * Types that PostgreSQL brings along are declared when a statement is renewed, so they stay as the client knows them.
+ * Others may have been dropped and made anew: what the client sends is not meant for those.
+ */
+static void
+described_types(const struct server *srv, const struct owed *o, struct named *n, const uint8_t *body, size_t len)
+{
+	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
+
+	if (n->is_asking_anew && srv->link != NULL && !statement_has_types(n->st, body, len)) {
+		named_renew(srv->link, n, true); /* what servers have of it is of earlier days */
+		shape_asked(n);
+	}
+	if (!srv->loan.has_ddl && is_current(n))
+		statement_learn_types(n->st, body, len);
+	if (o->to == OWED_TO_STATEMENT)
+		n->has_other_types = n->types != 0 && types != n->types;
 	else
-		n->id = is_current(n) ? short_id(n->st) : 0;
+		n->types = types;
 }
 
 void
@@ -133,18 +158,17 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 	struct named *n = o->ref;
 	uint32_t shape = SHAPE_NO_ROWS;
 
-	(void)srv;
 	if (((uintptr_t)o->ref & REF_MASK) != REF_NAMED || n->st == NULL)
 		return;
 	if (type == 't') {
-		if (is_whole && is_current(n))
-			statement_learn_types(n->st, body, len);
+		if (is_whole)
+			described_types(srv, o, n, body, len);
 		return;
 	}
 	if (type == 'T')
 		shape = is_whole ? fields_row_shape(body, len) : SHAPE_UNKNOWN;
 	if (o->to == OWED_TO_STATEMENT)
-		proven(n, shape);
+		proven(srv, n, shape);
 	else
-		told(n, shape);
+		told(srv, n, shape);
 }

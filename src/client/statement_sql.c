@@ -7,9 +7,11 @@
 #include "client/statements.h"
 
 #include "session/deallocate.h"
+#include "session/sql_token.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void
@@ -33,6 +35,22 @@ deallocating(struct client_statements *s, struct named *n)
 	s->deallocating = n;
 }
 
+/* n: which it is; NULL: nobody's, under a name that looks like one of ours. -1: no memory. */
+static int
+put_deallocate(struct client *c, struct named *n, const char *name, struct buf *sql)
+{
+	char before[STATEMENT_NAME_MAX], stranger[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+
+	if (n != NULL && named_refresh(c, n) < 0)
+		return -1;
+	special_name(c, STRANGER, before);
+	snprintf(stranger, sizeof(stranger), "%s%s", before, name);
+	buf_printf(sql, "DEALLOCATE ");
+	image_put_identifier(sql, n == NULL ? stranger : n->st->name, false);
+	buf_put_u8(sql, 0);
+	return buf_ok(sql) ? 0 : -1;
+}
+
 /* DONE: sql is to be sent instead. FORWARD: nothing of ours is concerned, or all of it. */
 static enum statement_step
 deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
@@ -53,19 +71,18 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 		return STATEMENT_FORWARD;
 	}
 	n = named_find(c, name);
-	if (n == NULL && !name_is_ours(name))
+	if (n == NULL && !name_is_ours(c, name))
 		return STATEMENT_FORWARD; /* made by SQL PREPARE, or nobody's */
 	if (n != NULL && n->is_oversize) {
 		deallocating(s, n);
 		return STATEMENT_FORWARD; /* the server has it under the client's own name */
 	}
-	buf_printf(sql, "DEALLOCATE \"%s%s\"", n == NULL ? STRANGER : "", n == NULL ? name : n->st->name);
-	buf_put_u8(sql, 0);
-	if (!buf_ok(sql))
+	if (put_deallocate(c, n, name, sql) < 0)
 		return STATEMENT_FAILED;
 	if (n == NULL)
 		return STATEMENT_DONE;
-	if (statement_presence_of(c, n->st) != STATEMENT_THERE) {
+	if (statement_presence_of(c, n->st) != STATEMENT_THERE &&
+	    !server_statements_is_outdated(&c->srv->statements, n->st->id)) {
 		/* An empty statement will do, and can be made even in a failed transaction. */
 		if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
 			return STATEMENT_FAILED;
@@ -109,6 +126,43 @@ statements_parse_sql(struct client *c, const struct parse_fields *f)
 	return step;
 }
 
+/* How many names a DROP ... IF EXISTS has, if it is all of the text; else 0. */
+static uint32_t
+names_dropped(const char *sql, size_t len)
+{
+	struct sql_lexer lexer;
+	struct sql_token t, before = { 0 };
+	uint32_t count = 0, depth = 0;
+
+	sql_lexer_init(&lexer, sql, len);
+	t = sql_next(&lexer);
+	if (!sql_is_word(&t, "drop", 4))
+		return 0;
+	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer)) {
+		if (count == 0 && sql_is_word(&before, "if", 2) && sql_is_word(&t, "exists", 6))
+			count = 1;
+		before = t;
+		if (t.kind != SQL_PUNCT)
+			continue;
+		if (*t.at == ';')
+			return sql_next(&lexer).kind == SQL_END ? count : 0;
+		depth += *t.at == '(';
+		depth -= *t.at == ')' && depth > 0;
+		count += *t.at == ',' && depth == 0 && count > 0;
+	}
+	return t.kind == SQL_END ? count : 0;
+}
+
+/* Behind others of a pipeline it would not be known whose the notices are. */
+void
+statements_note_drop(struct client *c, const char *sql, size_t len)
+{
+	struct loan *loan = &c->srv->loan;
+
+	loan->skips = 0;
+	loan->drops = len > 0 && (*sql | 0x20) == 'd' && c->srv->ledger.count == 0 ? names_dropped(sql, len) : 0;
+}
+
 enum statement_step
 statements_query(struct client *c, const uint8_t *message, size_t len)
 {
@@ -117,9 +171,12 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 
 	if (message[len - 1] != 0)
 		return STATEMENT_FORWARD;
-	sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	if (sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0)
+		return STATEMENT_FAILED;
 	if (statements_pass_through(c))
 		return STATEMENT_FORWARD;
+	session_note_local(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	statements_note_drop(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
 	step = materialise_for_text(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
 	if (step != STATEMENT_FORWARD)
 		return step;

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define SHORT_TEXT 1024u /* bytes of a statement that is no burden */
+
 static bool
 is_unnamed_there(const struct client *c)
 {
@@ -113,13 +115,40 @@ unnamed_drop(struct client *c)
 	s->is_confirmed_oversize = false;
 }
 
+/*
+ * Unnamed statements must not use up what is meant for named ones: beyond half of it they stay on their server alone,
+ * as those do that are too large. Short ones are kept in any case: as many as there are clients.
+ */
+static bool
+has_room(const struct client *c, const struct parse_fields *f)
+{
+	size_t max = c->env->config->prepared_statements_memory / 2;
+	size_t held = c->env->name_bytes + statement_store_held_bytes(c->env->statements);
+
+	return f->rest_len <= SHORT_TEXT || (held < max && f->rest_len <= (max - held) / 2);
+}
+
+static enum statement_step
+parse_there_alone(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+{
+	if (session_passed_parse(c, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STATEMENT_FAILED ||
+	    unnamed_parse_oversize(c) < 0)
+		return STATEMENT_FAILED;
+	outbox_ref(&c->env->to_server, message, len);
+	return STATEMENT_DONE;
+}
+
 enum statement_step
 unnamed_parse(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
 	struct client_statements *s = names_own(c);
 	struct statement *st;
 
-	if (s == NULL || (st = statement_get(c->env->statements, f->rest, f->rest_len, f->query_len, 0)) == NULL)
+	if (s == NULL)
+		return STATEMENT_FAILED;
+	if (!has_room(c, f))
+		return parse_there_alone(c, f, message, len);
+	if ((st = statement_get(c->entry->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 		return STATEMENT_FAILED;
 	if (push_unnamed_parse(c, OWED_TO_CLIENT, st) < 0) {
 		statement_unref(st);

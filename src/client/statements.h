@@ -31,6 +31,7 @@ struct named {
 	uint32_t hash;
 	uint32_t order; /* in which the client named them */
 	uint32_t shape; /* of its rows as the client was told (fields_row_shape) */
+	uint32_t types; /* of its parameters as the client was told, if a database made one of them; else 0 */
 	bool is_pending : 1; /* no ParseComplete yet */
 	bool is_closing : 1; /* Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
 	bool is_void : 1; /* its Parse failed or was skipped: it never was */
@@ -40,7 +41,9 @@ struct named {
 	bool is_told : 1; /* the client was told about its rows */
 	bool is_proving : 1; /* a Describe of ours is under way */
 	bool is_materialised : 1; /* if anything is: the server has it under the client's own name */
-	bool is_changed : 1; /* which found rows of another shape, under the id asked */
+	bool is_changed : 1; /* which found rows of another shape, or other types, under the id asked */
+	bool is_asking_anew : 1; /* a Describe of a Parse of now is under way */
+	bool has_other_types : 1; /* the last one of ours found types other than those the client was told */
 	char name[];
 };
 
@@ -90,15 +93,16 @@ ref_of_id(uint64_t id)
 }
 
 /*
- * A client may know how we call statements on servers, and use such a name: it must not reach another client's. This
- * goes before the name; no statement of ours is called so. Names of clients that get it begin with STATEMENT_PREFIX;
- * the others are ours: PostgreSQL knows no such statement, and its error is replaced by the one that is meant.
+ * A client may find out how we call statements on servers, and use such a name: it must not reach another client's.
+ * This, behind the store's prefix (special_name), goes before the name; no statement of ours is called so. Names of
+ * clients that get it begin with that prefix; the others are ours: PostgreSQL knows no such statement, and its error is
+ * replaced by the one that is meant.
  */
-#define STRANGER STATEMENT_PREFIX "?"
+#define STRANGER "?"
 #define STRANGER_FULL STRANGER "full" /* no room for another statement */
-#define STRANGER_CHANGED STRANGER "changed" /* its rows are not what the client was told */
-/* An empty statement on servers, for a Parse of a name that is taken to fail at. */
-#define STAND_IN STATEMENT_PREFIX "taken"
+#define STRANGER_CHANGED STRANGER "changed" /* its rows or parameters are not what the client was told */
+/* A statement for a Parse of a name that is taken to fail at, or to see what PostgreSQL says of it now. */
+#define STAND_IN STATEMENT_STAND_IN
 
 /* statement_names.c */
 struct client_statements *names_own(struct client *c); /* made at first use; NULL: no memory */
@@ -118,7 +122,15 @@ short_id(const struct statement *st)
 }
 
 void names_clear(struct client_statements *s); /* all but those whose Parse is under way */
-bool name_is_ours(const char *name); /* as servers know it */
+bool name_is_ours(const struct client *c, const char *name); /* as servers know it */
+void special_name(const struct client *c, const char *what, char name[static STATEMENT_NAME_MAX]);
+/* Before its id or name is used: it is renewed if that is due. -1: no memory. */
+int named_refresh(struct client *c, struct named *n);
+/*
+ * Its statement gets a new id; other clients keep the parameter types they know. opens: this one does not know any, and
+ * leaves them open again.
+ */
+void named_renew(struct client *c, struct named *n, bool opens);
 /* May the statement of this Parse be kept for this client? */
 bool names_have_room(const struct client *c, const struct parse_fields *f);
 
@@ -129,9 +141,10 @@ bool names_have_room(const struct client *c, const struct parse_fields *f);
  */
 bool statements_pass_through(const struct client *c);
 enum statement_presence statement_presence_of(struct client *c, const struct statement *st);
-/* Sees to it that the server has st when what follows arrives there. DONE, HOLD or FAILED. */
-enum statement_step statement_ensure(struct client *c, const struct statement *st);
+/* Sees to it that the server has n's statement when what follows arrives there. DONE, HOLD or FAILED. */
+enum statement_step statement_ensure(struct client *c, struct named *n);
 int statement_evict(struct client *c); /* room for one more on its server. -1: no memory */
+int statement_close_outdated(struct client *c, const struct statement *st); /* before its Parse. -1: no memory */
 /* A Parse of st under this name, text from the store. */
 void put_parse(struct client *c, const char *name, const struct statement *st);
 
@@ -168,10 +181,11 @@ enum statement_step statements_parse_sql(struct client *c, const struct parse_fi
 /* statement_shape.c */
 /*
  * Before a Bind of n, behind which next_len bytes lie at next. HOLD: it must be seen first whether its rows are still
- * what the client was told. FORWARD: they are not. DONE: n may be bound.
+ * what the client was told. FORWARD: they are not. DONE: n may be bound. bind: its body; one that gives formats of
+ * several columns knows the rows, whatever comes behind it.
  */
-enum statement_step shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *next,
-				size_t next_len);
+enum statement_step shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *bind,
+				size_t bind_len, const uint8_t *next, size_t next_len);
 void shape_asked(struct named *n); /* a Describe of it is sent */
 
 /* rerun.c */

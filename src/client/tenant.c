@@ -36,7 +36,7 @@ find_in_user(const struct tenant_question *q, struct found *to)
 
 	if (dot == NULL || dot == q->user || !is_tenant_name(dot + 1, strlen(dot + 1)))
 		return strlen(q->user);
-	strcpy(to->name, dot + 1);
+	memcpy(to->name, dot + 1, strlen(dot + 1) + 1); /* is_tenant_name bounds it */
 	return (size_t)(dot - q->user);
 }
 
@@ -82,6 +82,6 @@ tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct fai
 			return fail_set(why, "28000", "%s names tenant \"%s\", but %s names \"%s\"", ways[by], first,
 					ways[way], found[way].name);
 	}
-	strcpy(a->tenant, first != NULL ? first : "");
+	memcpy(a->tenant, found[by].name, sizeof(a->tenant));
 	return 0;
 }

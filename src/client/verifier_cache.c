@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -40,6 +43,7 @@ struct kept {
 struct verifier_cache {
 	struct workers *workers;
 	uint8_t fingerprint_key[FINGERPRINT_LEN];
+	uint64_t seed;
 	struct kept *table;
 };
 
@@ -73,7 +77,8 @@ verifier_cache_new(struct workers *workers)
 {
 	struct verifier_cache *cache = calloc(1, sizeof(*cache));
 
-	if (cache == NULL || RAND_bytes(cache->fingerprint_key, FINGERPRINT_LEN) != 1) {
+	if (cache == NULL || RAND_bytes(cache->fingerprint_key, FINGERPRINT_LEN) != 1 ||
+	    RAND_bytes((unsigned char *)&cache->seed, sizeof(cache->seed)) != 1) {
 		free(cache);
 		return NULL;
 	}

@@ -169,6 +169,15 @@ config_find_database(const struct config *config, const char *name)
 	return find_listed_or_any(config->tenant_scopes, config->tenant_count, tenant);
 }
 
+bool
+config_is_of_tenant(const struct config *config, const char *user)
+{
+	const char *dot = strrchr(user, '.');
+
+	return dot != NULL && config_names_tenants(config, NULL) && is_tenant_name(dot + 1, strlen(dot + 1)) &&
+	       find_listed_or_any(config->tenant_scopes, config->tenant_count, dot + 1) != NULL;
+}
+
 const struct config_scope *
 config_find_user(const struct config *config, const char *name)
 {

@@ -23,7 +23,7 @@
 #define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
-enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ALLOW };
+enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ISOLATE, SESSION_ALLOW };
 enum auth_method {
 	AUTH_SCRAM_SHA_256,
 	AUTH_MD5,
@@ -170,6 +170,7 @@ void config_scope_fini(struct config_scope *scope); /* for those who build one *
 bool config_names_tenants(const struct config *config, const char *where); /* "user", "options", "sni"; NULL: at all */
 /* Bytes of the tenant in "tenant/database"; 0: it is no tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
+bool config_is_of_tenant(const struct config *config, const char *user); /* "user.tenant", of one that can be */
 /* The tenant's section, or the database's, the one of "*" when it is not listed, or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);
 const struct config_scope *config_find_user(const struct config *config, const char *name); /* NULL: none */

@@ -237,30 +237,49 @@ warn_min_idle(const struct check *check, const struct scope_settings *settings, 
 				settings->min_idle, settings->pool_size);
 }
 
+/* Statements are passed through under the clients' own names, to servers that others have had. */
 static void
-check_pools(const struct check *check)
+warn_passed_through(const struct check *check, const struct scope_settings *settings, unsigned line)
+{
+	if (settings->prepared_statements == 0 && settings->pool_mode != POOL_MODE_SESSION)
+		problem_warning(check->sink, line,
+				"prepared_statements = 0: unless pool_mode = session, clients meet and run each "
+				"other's prepared statements");
+}
+
+/* Of each section that sets the key itself, its settings as they come to be. */
+static void
+check_scopes(const struct check *check, const char *name,
+	     void (*warn)(const struct check *check, const struct scope_settings *settings, unsigned line))
 {
 	const struct config *config = check->config;
 	struct scope_settings settings;
 	size_t bit;
 
-	config_scope_key_find("min_idle", &bit);
-	warn_min_idle(check, &config->defaults, line_of(check, "pool", "min_idle"));
+	config_scope_key_find(name, &bit);
+	warn(check, &config->defaults, line_of(check, "pool", name));
 	for (size_t i = 0; i < config->database_count; i++) {
 		config_effective(config, &config->databases[i], NULL, &settings);
 		if (config->databases[i].set & UINT64_C(1) << bit)
-			warn_min_idle(check, &settings, config->origins->databases[i].lines[bit]);
+			warn(check, &settings, config->origins->databases[i].lines[bit]);
 	}
 	for (size_t i = 0; i < config->tenant_count; i++) {
 		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
 		if (config->tenant_scopes[i].set & UINT64_C(1) << bit)
-			warn_min_idle(check, &settings, config->origins->tenants[i].lines[bit]);
+			warn(check, &settings, config->origins->tenants[i].lines[bit]);
 	}
 	for (size_t i = 0; i < config->user_count; i++) {
 		config_effective(config, NULL, &config->users[i], &settings);
 		if (config->users[i].set & UINT64_C(1) << bit)
-			warn_min_idle(check, &settings, config->origins->users[i].lines[bit]);
+			warn(check, &settings, config->origins->users[i].lines[bit]);
 	}
+}
+
+static void
+check_pools(const struct check *check)
+{
+	check_scopes(check, "min_idle", warn_min_idle);
+	check_scopes(check, "prepared_statements", warn_passed_through);
 }
 
 /* $1, and not a part of $10. */

@@ -19,7 +19,7 @@
 #define GIB (KIB * KIB * KIB)
 
 static const char *const pool_modes[] = { "session", "transaction", "statement", NULL };
-static const char *const session_states[] = { "track", "pin", "warn", "error", "allow", NULL };
+static const char *const session_states[] = { "track", "pin", "warn", "error", "isolate", "allow", NULL };
 static const char *const auth_methods[] = { "scram-sha-256", "md5", "cert", "trust", "hba", NULL };
 static const char *const tls_modes[] = { "off", "prefer", "require", "verify-ca", "verify-full", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
@@ -89,7 +89,7 @@ static const struct config_key keys[] = {
 	{ "pool", "idle_timeout", "idle_timeout", KEY_TIME, "10min", 0, 365 * D, "", RELOADS, SHARED(idle_timeout_us), NULL,
 	  "server connections idle for longer are closed; 0s: never" },
 	{ "pool", "prepared_statements", "prepared_statements", KEY_COUNT, "500", 0, 100000, "statements", RELOADS,
-	  SHARED(prepared_statements), NULL, "kept per server connection, the least used go first; 0: passed through" },
+	  SHARED(prepared_statements), NULL, "kept per server connection, the least used go first; 0: passed through, for pool_mode = session" },
 	{ "pool", "max_statement_size", "max_statement_size", KEY_SIZE, "1MiB", 1, 1 * GIB, "", RELOADS,
 	  SHARED(max_statement_size), NULL, "longer texts of prepared statements are passed through, not kept" },
 	{ "pool", "prepared_statements_memory", NOT_THERE, KEY_SIZE, "1GiB", 1 * KIB, 1024 * GIB, "", RELOADS,

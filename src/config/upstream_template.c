@@ -1,6 +1,7 @@
 /* src/config/upstream_template.c - see upstream_template.h, and upstream.h for what is made of it. */
 #include "config/upstream_template.h"
 
+#include "base/copy.h"
 #include "config/config.h"
 
 #include <arpa/inet.h>
@@ -148,7 +149,7 @@ fill(struct upstream *up, const struct names *names, struct fail *why)
 	for (size_t i = 0; i < up->host_count; i++) {
 		if (fill_host(up->hosts[i].host, names, host, why) < 0)
 			return -1;
-		strcpy(up->hosts[i].host, host);
+		memcpy(up->hosts[i].host, host, sizeof(host));
 	}
 	return fill_name(&up->dbname, allowed_in_dbname(up), names, "dbname", why) < 0 ||
 		       fill_name(&up->user, ALL_NAMES, names, "user", why) < 0 ||
@@ -211,6 +212,12 @@ upstream_for(const struct upstream *up, const char *database, const char *user, 
 	return made;
 }
 
+static int
+too_long(struct fail *why)
+{
+	return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
+}
+
 /* "user.tenant" without what follows the dot. */
 static int
 role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX + 1], struct fail *why)
@@ -221,7 +228,7 @@ role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX +
 		return fail_set(why, "28000", "user \"%.63s\" is none of tenant \"%s\"", user, tenant);
 	len -= tenant_len + 1;
 	if (len > CONFIG_NAME_MAX)
-		return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
+		return too_long(why);
 	memcpy(role, user, len);
 	role[len] = '\0';
 	return 0;
@@ -234,9 +241,8 @@ upstream_role(const struct upstream *up, const char *database, const char *user,
 
 	if (up->is_of_tenant)
 		return tenant_of(database, tenant, why) < 0 || role_of(user, tenant, role, why) < 0 ? -1 : 0;
-	if (strlen(user) > CONFIG_NAME_MAX)
-		return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
-	strcpy(role, user);
+	if (!copy_string(role, CONFIG_NAME_MAX + 1, user))
+		return too_long(why);
 	return 0;
 }
 
@@ -246,14 +252,12 @@ upstream_user(const struct upstream *up, const char *database, const char *user,
 	char tenant[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
 	const struct names names = { { tenant, upstream_database(up, database), role } };
 
-	if (!up->is_of_tenant && up->user[0] != '\0') {
-		strcpy(out, up->user);
-		return 0;
-	}
+	if (!up->is_of_tenant && up->user[0] != '\0')
+		return copy_string(out, CONFIG_NAME_MAX + 1, up->user) ? 0 : too_long(why);
 	if (upstream_role(up, database, user, role, why) < 0)
 		return -1;
 	if (up->user[0] == '\0') {
-		strcpy(out, role);
+		memcpy(out, role, sizeof(role));
 		return 0;
 	}
 	if (tenant_of(database, tenant, why) < 0)

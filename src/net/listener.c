@@ -1,6 +1,9 @@
 /* src/net/listener.c - see listener.h. */
 #include "net/listener.h"
 
+#include "base/copy.h"
+#include "net/bind_mode.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -118,10 +121,9 @@ make_address(const struct listener_settings *s, struct sockaddr_storage *out, so
 
 	memset(out, 0, sizeof(*out));
 	if (s->is_unix) {
-		if (strlen(s->host) >= sizeof(un->sun_path))
+		if (!copy_string(un->sun_path, sizeof(un->sun_path), s->host))
 			return -1;
 		un->sun_family = AF_UNIX;
-		strcpy(un->sun_path, s->host);
 		*len = sizeof(*un);
 		return 0;
 	}
@@ -170,10 +172,9 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 		un.sun_path[strlen(un.sun_path) - 1] = '~';
 	unlink(un.sun_path);
 	/* Who may log in is for authentication to say, as with PostgreSQL's own: everybody may connect. */
-	if (bind(l->fd, (struct sockaddr *)&un, sizeof(un)) < 0)
+	if (bind_with_mode(l->fd, &un, 0777) < 0)
 		return -1;
-	if (chmod(un.sun_path, 0777) == 0 && listen(l->fd, l->s.backlog) == 0 &&
-	    rename(un.sun_path, at->sun_path) == 0) {
+	if (listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
 		snprintf(l->path, sizeof(l->path), "%s", at->sun_path);
 		return 0;
 	}

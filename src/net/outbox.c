@@ -6,9 +6,9 @@
 #define SMALL ((size_t)1024)
 
 void
-outbox_begin(struct outbox *o, struct stream *to)
+outbox_drop(struct outbox *o)
 {
-	o->to = to;
+	o->to = NULL;
 	o->count = 0;
 	o->space_used = o->total = 0;
 	o->is_broken = false;
@@ -89,6 +89,17 @@ outbox_flush(struct outbox *o)
 
 	send_now(o);
 	r = o->is_broken ? -1 : 0;
-	outbox_begin(o, NULL);
+	outbox_drop(o);
 	return r;
+}
+
+int
+outbox_begin(struct outbox *o, struct stream *to)
+{
+	struct stream *other = o->to == to ? NULL : o->to;
+
+	if (other != NULL && outbox_flush(o) < 0)
+		other->is_broken = true;
+	o->to = to;
+	return other == NULL ? 0 : -1;
 }

@@ -2,7 +2,8 @@
  * src/net/outbox.h - collects what goes to one peer in one batch, so that it leaves with one system call.
  *
  * Pieces are referenced where they lie (they must stay there until the flush) or, when small or short-lived, copied
- * to the outbox's own space. The loop owns one for each direction; it is empty whenever the loop is entered.
+ * to the outbox's own space. The loop owns one for each direction; it is empty whenever the loop is entered. One peer's
+ * batch ends before another's begins: whoever works on one client's packet does nothing for another client.
  */
 #ifndef PGWEIR_NET_OUTBOX_H
 #define PGWEIR_NET_OUTBOX_H
@@ -22,7 +23,12 @@ struct outbox {
 	uint8_t space[OUTBOX_SPACE];
 };
 
-void outbox_begin(struct outbox *o, struct stream *to);
+/*
+ * A batch for this peer begins, or goes on. -1: another peer's was under way, which is a bug of the caller's. What it
+ * held has been sent, but what follows for that peer is lost. o is zeroed or dropped before its first use.
+ */
+int outbox_begin(struct outbox *o, struct stream *to);
+void outbox_drop(struct outbox *o); /* its peer gets none of it, and the outbox is nobody's */
 /* bytes stay where they are until outbox_flush. */
 void outbox_ref(struct outbox *o, const void *bytes, size_t len);
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);

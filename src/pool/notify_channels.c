@@ -173,13 +173,13 @@ with_sender(struct notify_hub *hub, const uint8_t *message, size_t len)
 
 	TAILQ_FOREACH(srv, &hub->entry->servers, all)
 	{
-		if (srv->notify_hub != hub || srv->pid != pid)
+		if (srv->loan.notify_hub != hub || srv->pid != pid)
 			continue;
 		hub->rewritten.len = 0;
 		buf_put(&hub->rewritten, message, len);
 		if (!buf_ok(&hub->rewritten))
 			break;
-		wire_set_u32(hub->rewritten.bytes + FRAME_HEAD_LEN, srv->notify_as);
+		wire_set_u32(hub->rewritten.bytes + FRAME_HEAD_LEN, srv->loan.notify_as);
 		return hub->rewritten.bytes;
 	}
 	return message;

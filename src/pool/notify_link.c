@@ -207,20 +207,12 @@ on_lost(struct server *srv, const struct fail *why)
 	hub_of(srv)->why_down = *why;
 }
 
-const struct server_ops notify_server_ops = { server_none_pass,
-					      on_request_done,
-					      server_none_settled,
-					      server_none_made,
-					      server_none_described,
-					      on_error,
-					      server_none_complete,
-					      server_none_parameter,
-					      server_none_probe_row,
-					      server_none,
-					      on_notification,
-					      on_batch_end,
-					      on_lost,
-					      server_none };
+const struct server_ops notify_server_ops = {
+	server_none_pass,      on_request_done, server_none_settled,  server_none_made,
+	server_none_described, on_error,	server_none_complete, server_none_parameter,
+	server_none_probe_row, server_none,	server_none_pid,      on_notification,
+	on_batch_end,	       on_lost,		server_none
+};
 
 /* --- and to its owner --- */
 
@@ -230,9 +222,8 @@ on_ready(struct server *srv)
 	struct notify_hub *hub = hub_of(srv);
 	const char *encoding = image_get(srv->image, "client_encoding");
 
-	if (server_step(srv, SE_LEND) < 0)
+	if (server_lend(srv, hub, *srv->env->now_us) < 0)
 		return;
-	srv->link = hub;
 	hub->is_up = true;
 	hub->heard_us = now_of(hub);
 	if (hub->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, hub->encoding) != 0))
@@ -283,5 +274,6 @@ on_closed(struct server *srv)
 		notify_link_timer(hub, 0);
 }
 
-const struct server_owner_ops notify_owner_ops = { on_ready,	on_failed, server_none_pinged,
-						   server_none, on_gone,   on_closed };
+const struct server_owner_ops notify_owner_ops = { on_ready,	       on_failed, server_none_pinged,
+						   server_none,	       on_gone,	  server_none_probe_row,
+						   server_none_pinged, on_closed };

@@ -71,11 +71,21 @@ tell_budget_if_wanted(struct pool *p)
 	budget_set_wanting(&p->member, p->waiting > 0 || p->count[PC_LENT] > 0);
 }
 
+static void
+end_washing(struct pool *p, struct pool_conn *conn)
+{
+	p->washing -= conn->is_washed;
+	conn->is_washed = false;
+}
+
 void
 pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to)
 {
 	enum pool_conn_state from = conn->state;
 
+	if (p->returned == conn)
+		p->returned = NULL; /* it was closed instead */
+	end_washing(p, conn);
 	if (from != PC_NONE) {
 		TAILQ_REMOVE(&p->in[from], conn, link);
 		p->count[from]--;
@@ -201,6 +211,28 @@ pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 	pool_reinforce(p, now_us);
 }
 
+static void take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+
+/*
+ * Who gets it may return it at once. That connection goes to the next in line when this one's on_grant is over, not
+ * from within it: a long line of such clients would need a stack as long.
+ */
+static void
+grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t now_us)
+{
+	bool is_within = p->is_granting;
+
+	p->is_granting = true;
+	t->on_grant(conn, t->arg);
+	if (is_within)
+		return;
+	while ((conn = p->returned) != NULL) {
+		p->returned = NULL;
+		take_back(p, conn, now_us);
+	}
+	p->is_granting = false;
+}
+
 /* Hands out what is idle. Needed only where idle ones become lendable while others wait. */
 void
 pool_serve(struct pool *p, uint64_t now_us)
@@ -211,7 +243,7 @@ pool_serve(struct pool *p, uint64_t now_us)
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t->image, now_us)) != NULL) {
 		pool_leave_line(p, t);
 		lend(p, conn);
-		t->on_grant(conn, t->arg);
+		grant(p, conn, t, now_us);
 	}
 }
 
@@ -251,8 +283,8 @@ go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	pool_arm(p, pool_next_due(p, now_us));
 }
 
-void
-pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+static void
+take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
 	struct pool_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason = RR_EVICTED;
@@ -271,8 +303,18 @@ pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		lend(p, conn);
 		if (p->member.short_count > 0)
 			pool_reinforce(p, now_us);
-		t->on_grant(conn, t->arg);
+		grant(p, conn, t, now_us);
 	}
+}
+
+void
+pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	end_washing(p, conn);
+	if (p->is_granting && p->returned == NULL && p->waiting > 0)
+		p->returned = conn;
+	else
+		take_back(p, conn, now_us);
 }
 
 /* Opened or pinged. The longest waiter gets it, whoever it was opened or pinged for. */
@@ -295,7 +337,7 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	}
 	pool_reinforce(p, now_us);
 	if (t != NULL)
-		t->on_grant(conn, t->arg);
+		grant(p, conn, t, now_us);
 }
 
 /* --- What the owner reports. A connection that was asked to close may still report what it was doing before. --- */
@@ -366,6 +408,22 @@ pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down
 }
 
 void
+pool_conn_washing(struct pool *p, struct pool_conn *conn)
+{
+	p->washing += !conn->is_washed;
+	conn->is_washed = true;
+}
+
+void
+pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	if (!conn->is_washed)
+		return;
+	end_washing(p, conn);
+	pool_reinforce(p, now_us);
+}
+
+void
 pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
 	conn->heard_us = now_us;
@@ -393,6 +451,12 @@ pool_give_up_idle(struct pool *p, uint64_t now_us)
 }
 
 /* --- What can be seen. --- */
+
+bool
+pool_is_wanted(const struct pool *p)
+{
+	return pool_unserved(p) > 0 || (p->member.budget != NULL && budget_is_wanted(p->member.budget));
+}
 
 bool
 pool_is_paused(const struct pool *p)

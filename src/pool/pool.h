@@ -70,6 +70,7 @@ struct pool_conn {
 	bool is_recycle_due; /* close instead of going idle (RECONNECT, new settings) */
 	bool is_used; /* lent at least once: else its checkout counts as new */
 	bool is_overflow; /* opened as one above pool_size */
+	bool is_washed; /* LENT, but about to be returned */
 	TAILQ_ENTRY(pool_conn) link;
 };
 
@@ -109,6 +110,10 @@ struct pool_conn *pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t no
 /* conn is clean, in no transaction, and works. May end in on_grant of the longest waiter; or in ops->close, if it is
  * too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+/* conn, which is LENT, will be returned in a moment: nothing is opened in its place for who waits. */
+void pool_conn_washing(struct pool *p, struct pool_conn *conn);
+/* That takes longer than a moment: now something is. */
+void pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 /* The borrower left: t gets no callback. Fine if t does not wait. */
 void pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us);
 
@@ -131,6 +136,8 @@ void pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t no
  * idle, pinging or lent one raises the epoch: connections verified before that are pinged before they are lent.
  * Recycles are counted only where the pool asked for the close; for what closed itself, the owner counts. */
 void pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us);
+/* Pings the coldest idle connection now. False: none is idle. */
+bool pool_ping_idle(struct pool *p, uint64_t now_us);
 void pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* any sign of life while idle */
 
 /* Time passes. Returns when to call next, 0: nothing is due ever. */
@@ -155,6 +162,8 @@ struct pool_counts {
 	uint64_t backoff_until_us; /* 0: not backing off */
 };
 void pool_get_counts(const struct pool *p, struct pool_counts *out);
+/* Somebody is in line for whom none is being washed, or for want of a place elsewhere: who can return one should. */
+bool pool_is_wanted(const struct pool *p);
 const struct pool_settings *pool_get_settings(const struct pool *p);
 
 /* --- A cap over several pools (max_server_connections). --- */

@@ -5,6 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+struct database_box {
+	struct pool_database d; /* first */
+	UT_hash_handle hh;
+	char key[1 + CONFIG_DATABASE_MAX + 1]; /* 't' or 'd', then its name */
+};
+
 /* Into the ring of its tenant's. */
 static void
 join_siblings(struct pool_databases *all, struct pool_database *d)
@@ -25,19 +37,27 @@ struct pool_database *
 pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
 {
 	bool is_of_tenant = config_tenant_len(config, name) > 0;
+	struct database_box *box;
+	char key[sizeof(box->key)];
 	struct pool_database *d;
 
-	for (d = all->first; d != NULL; d = d->next)
-		if (d->is_of_tenant == is_of_tenant && strcmp(d->name, name) == 0)
-			return d;
-	d = calloc(1, sizeof(*d));
-	if (d == NULL)
+	snprintf(key, sizeof(key), "%c%s", is_of_tenant ? 't' : 'd', name);
+	HASH_FIND_STR(all->table, key, box);
+	if (box != NULL)
+		return &box->d;
+	box = calloc(1, sizeof(*box));
+	if (box == NULL)
 		return NULL;
+	memcpy(box->key, key, sizeof(key));
+	HASH_ADD_STR(all->table, key, box);
+	d = &box->d;
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
 	d->born = ++all->last_born;
 	join_siblings(all, d);
 	d->next = all->first;
+	if (d->next != NULL)
+		d->next->before = d;
 	all->first = d;
 	return d;
 }
@@ -45,15 +65,18 @@ pool_database_get(struct pool_databases *all, const struct config *config, const
 static void
 free_one(struct pool_databases *all, struct pool_database *d)
 {
-	struct pool_database **at = &all->first, *before = d;
+	struct database_box *box = (struct database_box *)d;
+	struct pool_database *before = d;
 
-	while (*at != d)
-		at = &(*at)->next;
-	*at = d->next;
+	*(d->before != NULL ? &d->before->next : &all->first) = d->next;
+	if (d->next != NULL)
+		d->next->before = d->before;
 	while (before->sibling != d)
 		before = before->sibling;
 	before->sibling = d->sibling;
-	free(d);
+	HASH_DELETE(hh, all->table, box);
+	database_code_fini(&d->code);
+	free(box);
 }
 
 void
@@ -68,12 +91,8 @@ pool_database_forget(struct pool_databases *all, const struct config *config, st
 void
 pool_databases_fini(struct pool_databases *all)
 {
-	while (all->first != NULL) {
-		struct pool_database *d = all->first;
-
-		all->first = d->next;
-		free(d);
-	}
+	while (all->first != NULL)
+		free_one(all, all->first);
 }
 
 uint32_t

@@ -10,7 +10,10 @@
 #include "pool/pool_set.h"
 
 /* Zeroed is empty. */
+struct database_box; /* pool_database.c */
 struct pool_databases {
+	uint64_t seed; /* random: names come from clients */
+	struct database_box *table;
 	struct pool_database *first;
 	uint64_t last_born;
 };

@@ -3,7 +3,8 @@
  *
  * Pools of that database, whoever their user is and whatever clients call it, close what nobody has borrowed and lend
  * nothing until the statement is over; lent servers are closed as they come back. Clients wait meanwhile. Whatever
- * happens, it is over after HOLD_US: PostgreSQL itself waits 5 s for others to leave.
+ * happens, it is over after HOLD_US: PostgreSQL itself waits 5 s for others to leave. Then clients have it for at least
+ * as long as it was held, whoever asks.
  */
 #include "pool/pool_set.h"
 
@@ -35,15 +36,22 @@ is_same_cluster(const struct upstream *a, const struct upstream *b)
 }
 
 unsigned
-pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us)
+pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us,
+		       bool *is_again)
 {
 	unsigned count = 0;
 
+	*is_again = false;
 	for (struct pool_entry *e = pool_set_first(asking->set); e != NULL; e = e->next) {
 		if (e->held_until_us != 0 || strcmp(e->target->database, database) != 0 ||
 		    !is_same_cluster(e->target->upstream, asking->target->upstream))
 			continue;
+		if (now_us < e->hold_again_us) {
+			*is_again = true;
+			continue;
+		}
 		e->holder = holder;
+		e->held_since_us = now_us;
 		e->held_until_us = now_us + HOLD_US;
 		pool_close_all(e->policy, RR_KILL, now_us); /* none in stock either, before somebody asks for one */
 		pool_pause(e->policy, now_us);
@@ -57,6 +65,7 @@ static void
 release(struct pool_entry *e, uint64_t now_us)
 {
 	e->held_until_us = 0;
+	e->hold_again_us = now_us + (now_us - e->held_since_us);
 	if (!pool_set_is_paused(e->set) && !e->database->is_paused)
 		pool_resume(e->policy, now_us);
 }

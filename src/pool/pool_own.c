@@ -47,9 +47,7 @@ on_ready(struct server *srv)
 
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
-	server_step(srv, SE_LEND);
-	srv->link = own->link;
-	srv->lent_us = *srv->env->now_us;
+	server_lend(srv, own->link, *srv->env->now_us);
 	srv->ledger.is_replication = true;
 	ops->on_ready(srv, own->link);
 }
@@ -85,8 +83,9 @@ on_closed(struct server *srv)
 }
 
 /* They are never pinged, cleaned or idle. */
-static const struct server_owner_ops owner_ops = { on_ready,	on_failed,	 server_none_pinged,
-						   server_none, server_none_why, on_closed };
+static const struct server_owner_ops owner_ops = { on_ready,	       on_failed,	server_none_pinged,
+						   server_none,	       server_none_why, server_none_probe_row,
+						   server_none_pinged, on_closed };
 
 struct pool_owns *
 pool_owns_new(const struct server_env *env, struct pool_budget *budget)

@@ -11,6 +11,7 @@
 #include "pool/notify_hub.h"
 #include "pool/pool_database.h"
 #include "pool/pool_target.h"
+#include "session/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,8 @@
 
 #define STARTUPS_MAX 256 /* startup settings remembered per pool */
 #define PING_TIMEOUT_US (2 * US_PER_S)
+#define SLOW_RESET_US (50 * US_PER_MS)
+#define LATE_AT_ONCE ((size_t)64)
 #define UNUSED_POOL_US (600 * US_PER_S)
 
 struct pooled {
@@ -33,6 +36,7 @@ struct pooled {
 	struct pool_entry *entry;
 	struct pool_target *target;
 	bool is_told; /* the policy knows that it is gone */
+	uint32_t code_round; /* in which it was asked about its database's code */
 };
 
 struct startup_image {
@@ -52,6 +56,7 @@ struct entry_box {
 
 struct pool_set {
 	const struct server_env *env;
+	struct statement_store *statements;
 	struct log *log;
 	uint64_t seed, random;
 	struct config *config;
@@ -73,6 +78,13 @@ static uint64_t
 now_of(const struct pool_set *set)
 {
 	return *set->env->now_us;
+}
+
+static uint64_t
+next_random(struct pool_set *set)
+{
+	set->random = set->random * 6364136223846793005u + 1442695040888963407u;
+	return set->random >> 16;
 }
 
 static struct pooled *
@@ -115,11 +127,40 @@ op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
 	server_close(pooled_of(conn)->srv);
 }
 
+static bool
+is_sealed(const struct pool_entry *entry)
+{
+	return entry->settings.session_state != SESSION_ALLOW && entry->settings.pool_mode != POOL_MODE_SESSION;
+}
+
+static const char *
+ask_about_code(struct pool_entry *entry, struct server *srv)
+{
+	struct database_code *code = &entry->database->code;
+	const char *question = database_code_ask(code, now_of(entry->set));
+
+	pooled_of(srv->conn)->code_round = code->round;
+	return question;
+}
+
+static bool
+is_asked_about_code(const struct server *srv)
+{
+	const struct pool_entry *entry = srv->owner;
+
+	return pooled_of(srv->conn)->code_round == entry->database->code.round;
+}
+
 static void
 op_ping(void *owner, struct pool_conn *conn)
 {
-	(void)owner;
-	server_ping(pooled_of(conn)->srv);
+	struct pool_entry *entry = owner;
+	struct server *srv = pooled_of(conn)->srv;
+
+	if (is_sealed(entry) && database_code_is_due(&entry->database->code, now_of(entry->set)))
+		server_ask(srv, ask_about_code(entry, srv));
+	else
+		server_ping(srv);
 }
 
 static void
@@ -234,7 +275,9 @@ on_pinged(struct server *srv, bool ok)
 	struct pool_entry *entry = srv->owner;
 	uint64_t now = now_of(entry->set);
 
-	histogram_observe_us(&entry->database->counters.ping_duration, &histogram_bounds_wait, now - srv->sent_us);
+	if (!srv->is_asked)
+		histogram_observe_us(&entry->database->counters.ping_duration, &histogram_bounds_wait,
+				     now - srv->loan.sent_us);
 	srv->conn->image = srv->image;
 	pool_ping_done(entry->policy, srv->conn, ok, now);
 }
@@ -248,13 +291,87 @@ give_back(struct server *srv)
 	pool_return(entry->policy, srv->conn, now_of(entry->set)); /* last: it may be lent again at once */
 }
 
+/* Its database's code may have left what nothing resets. */
+static bool
+has_lasting_code(const struct pool_entry *entry)
+{
+	const struct code_answer *answer = entry->database->code.answer;
+
+	return is_sealed(entry) && answer != NULL && (answer->parts & STATE_BACKEND) != 0;
+}
+
+static void
+close_dirty(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	entry->counters.recycles[RR_DIRTY]++;
+	srv->link = NULL;
+	server_close(srv);
+}
+
 static void
 on_clean(struct server *srv)
 {
 	struct pool_entry *entry = srv->owner;
 
-	entry->counters.resets_ok++;
-	give_back(srv);
+	entry->counters.resets_ok += !srv->reset.is_seal;
+	if (srv->reset.todo.is_last || has_lasting_code(entry))
+		close_dirty(srv);
+	else
+		give_back(srv);
+}
+
+static void
+on_answer_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct pool_entry *entry = srv->owner;
+
+	if (is_asked_about_code(srv))
+		database_code_row(&entry->database->code, body, len, is_whole);
+}
+
+static void
+log_code(const struct pool_entry *entry)
+{
+	const struct code_answer *answer = entry->database->code.answer;
+	char parts[STATE_TEXT_MAX];
+
+	if (answer->parts & STATE_BACKEND)
+		log_warning(
+		    entry->set->log,
+		    "database %s: its code keeps state in the backend that nothing resets: each server connection "
+		    "is closed after use; see SHOW DATABASE_CODE",
+		    entry->database->name);
+	else
+		log_info(entry->set->log, "database %s: its code could touch this session state: %s",
+			 entry->database->name, state_text(answer->parts, parts));
+}
+
+/* Those of this database ran its code before it was known to keep state that nothing resets. */
+static void
+close_those_used(const struct pool_entry *entry)
+{
+	for (struct pool_entry *e = entry->set->first; e != NULL; e = e->next)
+		if (e->database == entry->database && has_lasting_code(e))
+			pool_close_all(e->policy, RR_DIRTY, now_of(e->set));
+}
+
+static void
+on_answered(struct server *srv, bool ok)
+{
+	struct pool_entry *entry = srv->owner;
+
+	if (!ok)
+		log_warning(
+		    entry->set->log,
+		    "database %s: PostgreSQL did not tell what its code could touch; all session state is washed off "
+		    "each server connection that comes back",
+		    entry->database->name);
+	if (is_asked_about_code(srv) && database_code_answered(&entry->database->code, ok, now_of(entry->set))) {
+		log_code(entry);
+		close_those_used(entry);
+	}
 }
 
 static void
@@ -291,7 +408,8 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed, on_pinged, on_clean, on_gone, on_closed };
+const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed,     on_pinged,   on_clean,
+						     on_gone,  on_answer_row, on_answered, on_closed };
 
 /* --- the set --- */
 
@@ -315,8 +433,9 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	if (set == NULL)
 		return NULL;
 	set->env = settings->env;
+	set->statements = settings->statements;
 	set->log = log;
-	set->seed = set->random = settings->seed;
+	set->seed = set->random = set->databases.seed = settings->seed;
 	set->budget = pool_budget_new(0);
 	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);
@@ -331,10 +450,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 static void
 forget_database(struct pool_set *set, struct pool_database *d)
 {
-	for (const struct pool_entry *e = set->first; e != NULL; e = e->next)
-		if (e->database == d)
-			return;
-	pool_database_forget(&set->databases, set->config, d);
+	if (d->pools == 0)
+		pool_database_forget(&set->databases, set->config, d);
 }
 
 static void
@@ -356,8 +473,10 @@ entry_free(struct pool_set *set, struct entry_box *box)
 	image_unref(entry->baseline);
 	image_unref(entry->welcome);
 	pool_target_unref(entry->target);
+	statement_home_unref(entry->home);
 	explicit_bzero(&entry->keys, sizeof(entry->keys));
 	free(box);
+	database->pools--;
 	forget_database(set, database);
 }
 
@@ -415,6 +534,21 @@ whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX +
 	return out;
 }
 
+/* -1: no memory. */
+static int
+find_home(struct pool_entry *entry)
+{
+	char *name = pool_target_home(entry->target);
+	struct statement_home *home = name == NULL ? NULL : statement_home_get(entry->set->statements, name);
+
+	free(name);
+	if (home == NULL)
+		return -1;
+	statement_home_unref(entry->home);
+	entry->home = home;
+	return 0;
+}
+
 /* Limits, upstream and secrets as the set's configuration has them. -1: no such database any more, or no memory. */
 static int
 entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
@@ -425,7 +559,7 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 	char user[CONFIG_DATABASE_MAX + 1];
 	struct pool_target *target;
 	struct pool_settings ps;
-	bool is_moved;
+	bool is_moved, was_unsealed = entry->policy != NULL && !is_sealed(entry);
 
 	/* A name with a slash is another database's once tenants are switched on or off. */
 	if (db == NULL || db->upstream->is_of_tenant != entry->database->is_of_tenant)
@@ -440,16 +574,20 @@ entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
 	if (is_moved) {
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
-		pool_close_all(entry->policy, RR_RELOAD, now_us);
+		database_code_changed(&entry->database->code, true); /* it may be another database */
 	}
+	if (is_moved || (was_unsealed && is_sealed(entry))) /* what is left there nobody has washed off */
+		pool_close_all(entry->policy, RR_RELOAD, now_us);
+	entry->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
 	pool_target_unref(entry->target);
 	entry->target = target;
+	if (find_home(entry) < 0)
+		return fail_set(why, "53200", "no memory for a pool");
 	if (is_moved)
 		notify_hubs_renew(entry);
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
-		set->random = set->random * 6364136223846793005u + 1442695040888963407u;
-		entry->policy = pool_new(&ps, &policy_ops, entry, set->budget, &entry->counters, set->random);
+		entry->policy = pool_new(&ps, &policy_ops, entry, set->budget, &entry->counters, next_random(set));
 	} else
 		pool_reconfigure(entry->policy, &ps, now_us);
 	return entry->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
@@ -499,6 +637,7 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
 	if (entry_configure(&box->e, now_us, why) < 0) {
+		statement_home_unref(box->e.home);
 		pool_target_unref(box->e.target);
 		forget_database(set, box->e.database);
 		free(box);
@@ -508,6 +647,7 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
 	box->e.next = set->first;
 	set->first = &box->e;
+	box->e.database->pools++;
 	if (set->is_paused || box->e.database->is_paused)
 		pool_pause(box->e.policy, now_us);
 	return box;
@@ -612,9 +752,7 @@ pool_entry_granted(struct pool_conn *conn, void *link, uint64_t now_us)
 {
 	struct server *srv = pooled_of(conn)->srv;
 
-	server_step(srv, SE_LEND);
-	srv->link = link;
-	srv->lent_us = now_us;
+	server_lend(srv, link, now_us);
 	pooled_of(conn)->entry->database->counters.server_assignments++;
 	return srv;
 }
@@ -627,16 +765,77 @@ pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *li
 	return conn == NULL ? NULL : pool_entry_granted(conn, link, now_us);
 }
 
-void
-pool_entry_return(struct server *srv, uint64_t now_us)
+/*
+ * Washes these parts, and perhaps asks about the database's code; then it is returned. One that can't be washed is
+ * closed, but may be asked before: in a database whose code leaves such state, none ever is idle.
+ */
+static void
+seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;
+	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
 
-	(void)now_us;
+	order.is_last = (parts & STATE_BACKEND) != 0;
+	if (order.is_last && question == NULL) {
+		close_dirty(srv);
+		return;
+	}
+	order.seed = next_random(entry->set);
+	entry->counters.seals += order.parts != 0;
+	pool_conn_washing(entry->policy, srv->conn);
+	server_reset(srv, &order, now_us);
+}
+
+void
+pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
+{
+	struct pool_entry *entry = srv->owner;
+	struct database_code *code = &entry->database->code;
+	const char *question = NULL;
+
+	entry->last_used_us = code->used_us = now_us;
+	if (!database_code_is_known(code, now_us) && is_sealed(entry) && database_code_is_overdue(code, now_us))
+		question = ask_about_code(entry, srv);
+	if (parts != 0 || question != NULL) {
+		seal(srv, parts, question, now_us);
+		return;
+	}
 	srv->link = NULL;
-	entry->last_used_us = now_us;
 	if (server_step(srv, SE_GIVE_BACK) == 0)
 		give_back(srv);
+}
+
+void
+pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
+{
+	struct pool_entry *entry = srv->owner;
+	struct reset_order order = { .is_discarding = discard_all, .parts = STATE_WASHABLE };
+
+	order.seed = next_random(entry->set);
+	server_reset(srv, &order, now_us);
+}
+
+unsigned
+pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
+{
+	return database_code_parts(&entry->database->code, now_us);
+}
+
+/* The same database may be configured under several names. */
+void
+pool_entry_code_changed(struct pool_entry *entry, bool is_made)
+{
+	for (struct pool_entry *e = entry->set->first; e != NULL; e = e->next)
+		if (e->database != entry->database && strcmp(e->target->database, entry->target->database) == 0)
+			database_code_changed(&e->database->code, is_made);
+	database_code_changed(&entry->database->code, is_made);
+}
+
+void
+pool_set_databases_changed(struct pool_set *set)
+{
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+		database_code_changed(&e->database->code, true);
 }
 
 /* --- startup settings --- */
@@ -712,19 +911,41 @@ pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *
 
 /* --- time and operations --- */
 
+static bool
+is_reset_late(const struct server *srv, uint64_t now_us)
+{
+	return srv->state == SV_RESET && srv->reset.deadline_us <= now_us;
+}
+
+/* First found, then ended: that may change the list. None is freed before the loop's next turn. */
 static void
 expire_resets(struct pool_entry *entry, uint64_t now_us)
 {
-	for (struct server *srv = TAILQ_FIRST(&entry->servers), *next; srv != NULL; srv = next) {
-		struct fail why;
+	struct server *late[LATE_AT_ONCE], *srv;
+	struct fail why;
+	size_t count;
 
-		next = TAILQ_NEXT(srv, all);
-		if (srv->state != SV_RESET || srv->reset_deadline_us > now_us)
-			continue;
-		fail_set(&why, "08006", "cleaning the connection took too long");
-		server_fail(srv, &why);
-		return; /* the list may have changed; the next tick goes on */
-	}
+	fail_set(&why, "08006", "cleaning the connection took too long");
+	do {
+		count = 0;
+		TAILQ_FOREACH(srv, &entry->servers, all)
+		if (is_reset_late(srv, now_us) && count < LATE_AT_ONCE)
+			late[count++] = srv;
+		for (size_t i = 0; i < count; i++)
+			if (is_reset_late(late[i], now_us))
+				server_fail(late[i], &why);
+	} while (count == LATE_AT_ONCE);
+}
+
+/* A catalog of many objects, a large temporary table: who waits gets another server, if there is room. */
+static void
+help_behind_slow_resets(struct pool_entry *entry, uint64_t now_us)
+{
+	struct server *srv;
+
+	TAILQ_FOREACH(srv, &entry->servers, all) /* new ones come last */
+	if (srv->state == SV_RESET && now_us - srv->reset.since_us > SLOW_RESET_US)
+		pool_conn_washing_is_slow(entry->policy, srv->conn, now_us);
 }
 
 static bool
@@ -746,6 +967,8 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		pool_hold_expire(e, now_us);
+		if (is_sealed(e) && database_code_is_due(&e->database->code, now_us))
+			pool_ping_idle(e->policy, now_us); /* which asks */
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
 			uint64_t due;
 
@@ -754,9 +977,10 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 			if (due != 0 && (e->next_due_us == 0 || due < e->next_due_us))
 				e->next_due_us = due;
 		}
-		if (!TAILQ_EMPTY(&e->servers))
+		if (!TAILQ_EMPTY(&e->servers)) {
+			help_behind_slow_resets(e, now_us);
 			expire_resets(e, now_us);
-		else if (is_unused(e, now_us)) {
+		} else if (is_unused(e, now_us)) {
 			entry_free(set, (struct entry_box *)e);
 			continue;
 		}

@@ -14,8 +14,10 @@
 #include "auth/users.h"
 #include "base/counters.h"
 #include "config/config.h"
+#include "pool/database_code.h"
 #include "pool/pool.h"
 #include "server/server.h"
+#include "session/statement_store.h"
 
 struct pool_set; /* opaque: pool_set.c */
 struct pool_owns;
@@ -27,10 +29,12 @@ struct pool_database {
 	uint64_t born; /* of two at the same place in memory, the later has more */
 	struct pool_database *sibling; /* a ring of those of one tenant; itself alone */
 	struct database_counters counters;
+	struct database_code code;
 	uint32_t clients;
 	uint32_t index; /* of whoever lists all databases, while it does */
 	bool is_paused;
-	struct pool_database *next;
+	uint32_t pools;
+	struct pool_database *next, *before;
 };
 
 struct pool_backend {
@@ -53,10 +57,11 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is configured no more */
 	uint64_t last_used_us, next_due_us;
-	uint32_t holds_wasted; /* session_linger.c: how often a server was kept for a currval() that did not come */
-	uint64_t holder, held_until_us; /* pool_hold.c; 0: not held */
+	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
+	uint64_t hold_again_us; /* not before */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */
+	struct statement_home *home; /* of statements for its target; a reference */
 	struct startup_image *startups; /* startup settings that were tried, and what they came to */
 	struct notify_hub *hubs; /* notify_hub.h: what listens for its clients */
 	uint32_t index; /* of whoever lists all pools, while it does */
@@ -66,6 +71,7 @@ struct pool_entry {
 
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
+	struct statement_store *statements;
 	uint64_t seed;
 };
 
@@ -99,8 +105,18 @@ const struct server_env *pool_set_server_env(const struct pool_set *set);
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *link, uint64_t now_us);
 /* In on_grant: the server that was granted, lent to link. */
 struct server *pool_entry_granted(struct pool_conn *conn, void *link, uint64_t now_us);
-/* srv is clean and linked to nobody any more after this. It may be lent to the next in line before this returns. */
-void pool_entry_return(struct server *srv, uint64_t now_us);
+/*
+ * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
+ * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
+ */
+void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
+/* The borrower has gone, whatever is under way: as server_reset; all that can be washed is. */
+void pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us);
+/* Which parts of the session state (enum state_part) the code of this pool's database could touch. */
+unsigned pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us);
+/* A server of this pool has run DDL, or has committed it. */
+void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */
+void pool_set_databases_changed(struct pool_set *set); /* a name may be another database's now */
 
 /* --- startup settings --- */
 /*
@@ -120,9 +136,10 @@ void pool_set_tick(struct pool_set *set, uint64_t now_us);
 /*
  * A statement of this holder (a client's id) on a server of asking needs this database (as PostgreSQL calls it) to
  * itself: pools there close what is idle and lend nothing until release, or for 5 s. How many pools that are.
+ * *is_again: some were held a moment ago, and may be later.
  */
-unsigned pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder,
-				uint64_t now_us);
+unsigned pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us,
+				bool *is_again);
 void pool_set_release_database(struct pool_set *set, uint64_t holder, uint64_t now_us);
 void pool_hold_expire(struct pool_entry *e, uint64_t now_us); /* the set's, at each tick */
 void pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us); /* NULL: all */

@@ -34,6 +34,7 @@ struct pool {
 	struct pool_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: in any state; limit: pool_size + max_overflow */
+	uint32_t washing; /* of the LENT: those that will be returned in a moment */
 	struct pool_line line; /* the longest waiter first */
 	uint32_t waiting, last_number;
 
@@ -55,6 +56,8 @@ struct pool {
 
 	uint64_t swept_us, sweep_us; /* when all idle ones were last looked at, and when next */
 	uint64_t due_us; /* when the owner thinks pool_tick is due */
+	bool is_granting; /* somebody is in his on_grant */
+	struct pool_conn *returned; /* from within that; NULL: none */
 	bool is_held; /* in the middle of something that ends in pool_reinforce, or in that itself */
 };
 
@@ -96,6 +99,7 @@ void pool_serve(struct pool *p, uint64_t now_us);
 
 /* pool_supply.c */
 void pool_reinforce(struct pool *p, uint64_t now_us); /* after any change: enough for all in line, and not late */
+uint32_t pool_unserved(const struct pool *p); /* in line, and no connection is coming for them */
 void pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 void pool_forget_failures(struct pool *p);
 uint32_t pool_min_idle(const struct pool *p); /* how many are to be kept ready */

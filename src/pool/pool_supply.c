@@ -141,10 +141,10 @@ find_to_ping(struct pool *p, bool is_any)
 	return NULL;
 }
 
-static uint32_t
-unserved(const struct pool *p)
+uint32_t
+pool_unserved(const struct pool *p)
 {
-	uint32_t coming = p->count[PC_OPENING] + p->count[PC_PINGING];
+	uint32_t coming = p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
 
 	return p->waiting > coming ? p->waiting - coming : 0;
 }
@@ -152,7 +152,7 @@ unserved(const struct pool *p)
 static void
 help_waiters(struct pool *p, uint64_t now_us)
 {
-	while (unserved(p) > 0) {
+	while (pool_unserved(p) > 0) {
 		struct pool_conn *conn = find_to_ping(p, false);
 
 		/* What was verified before a ping failed may hang as long as that did: rather a new one. */
@@ -202,7 +202,7 @@ keep_min_idle(struct pool *p, uint64_t now_us)
 static uint32_t
 short_of(const struct pool *p, uint64_t now_us)
 {
-	uint32_t need = unserved(p), can = room(p, now_us);
+	uint32_t need = pool_unserved(p), can = room(p, now_us);
 
 	return need < can ? need : can;
 }
@@ -227,7 +227,7 @@ pool_supply_due(const struct pool *p, uint64_t now_us)
 {
 	uint64_t due_us = p->is_stirred || pool_is_hopeless(p, now_us) ? now_us : NEVER_US;
 
-	if (!p->is_paused && unserved(p) > 0) {
+	if (!p->is_paused && pool_unserved(p) > 0) {
 		if (now_us < p->backoff_until_us)
 			due_us = earliest(due_us, p->backoff_until_us);
 		if (now_us < p->lowered_until_us)

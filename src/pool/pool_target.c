@@ -1,6 +1,8 @@
 /* src/pool/pool_target.c - see pool_target.h. */
 #include "pool/pool_target.h"
 
+#include "base/buf.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,4 +167,19 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 	       strcmp(a->user, b->user) == 0 && strcmp(a->database, b->database) == 0 &&
 	       is_same_text(a->server.password, b->server.password) &&
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
+}
+
+char *
+pool_target_home(const struct pool_target *t)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < t->upstream->host_count; i++)
+		buf_printf(&b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
+	buf_printf(&b, "/%s", t->database);
+	buf_put_u8(&b, 0);
+	if (buf_ok(&b))
+		return (char *)b.bytes;
+	buf_fini(&b);
+	return NULL;
 }

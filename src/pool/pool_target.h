@@ -41,5 +41,7 @@ struct pool_target *pool_target_with_secret(const struct pool_target *t, const c
 void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* what from learnt */
 /* True if servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
+/* Which database of which hosts it means: equal texts, the same one. The caller frees. NULL: no memory. */
+char *pool_target_home(const struct pool_target *t);
 
 #endif

@@ -143,6 +143,18 @@ sweep(struct pool *p, uint64_t now_us)
 	}
 }
 
+bool
+pool_ping_idle(struct pool *p, uint64_t now_us)
+{
+	struct pool_conn *conn = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+
+	if (conn == NULL)
+		return false;
+	pool_start_ping(p, conn, now_us);
+	pool_arm(p, pool_next_due(p, now_us));
+	return true;
+}
+
 uint64_t
 pool_tick(struct pool *p, uint64_t now_us)
 {

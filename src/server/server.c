@@ -47,8 +47,8 @@ free_later(struct grave *g)
 
 	image_unref(srv->image);
 	free(srv->carry);
-	free(srv->text);
-	free(srv->kept.bytes);
+	loan_fini(&srv->loan);
+	buf_fini(&srv->reset.names);
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	free(srv);
 }
@@ -57,7 +57,9 @@ free_later(struct grave *g)
 static void
 let_go(struct server *srv)
 {
-	srv->was_owing = srv->ledger.count > 0;
+	uint64_t since_us;
+
+	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
 	if (srv->login_timer != NULL)
@@ -395,11 +397,30 @@ process_login(struct server *srv, const uint8_t *p, size_t len)
 
 /* --- replies --- */
 
+/* Rows of whose answers we read. */
+static bool
+is_read_by_us(uint8_t to)
+{
+	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER;
+}
+
+static void
+got_row(struct server *srv, enum owed_to to, const uint8_t *body, size_t len, bool is_whole)
+{
+	if (to == OWED_TO_PROBE)
+		srv->env->ops->probe_row(srv, body, len, is_whole);
+	else if (to == OWED_TO_RESET)
+		server_reset_row(srv, body, len, is_whole);
+	else
+		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
+}
+
 static bool
 is_looked_into(const struct server *srv, uint8_t type)
 {
-	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' ||
-	       (type == 'D' && srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_PROBE);
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' || type == 'N' ||
+	       (type == 'D' && srv->loan.makes_true) ||
+	       (type == 'D' && srv->ledger.count > 0 && is_read_by_us(ledger_head(&srv->ledger)->to));
 }
 
 /* What a Describe brought: only if somebody wants to know. */
@@ -468,17 +489,28 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	  struct fail *why)
 {
 	struct error_fields e;
+	bool is_lost_setting;
 
 	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
 	if (srv->link == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	if (to == OWED_TO_PING || to == OWED_TO_RESET)
+	/* Which settings it has is not known then; a statement that is not there (26000) is none. */
+	is_lost_setting =
+	    to == OWED_TO_IMAGE && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
+	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
 				"PostgreSQL at %s answered our %s with: %s", srv->address,
-				to == OWED_TO_PING ? "ping" : "clean-up",
+				to == OWED_TO_PING    ? "ping"
+				: to == OWED_TO_RESET ? "clean-up"
+						      : "settings",
 				e.message != NULL ? e.message : "(no message)");
+	if (to == OWED_TO_OWNER && is_owed) {
+		srv->reset.is_refused = true;
+		srv->is_closing = srv->is_closing || fields_error_is_fatal(&e);
+		return 0;
+	}
 	*is_replaced = srv->env->ops->error(srv, &e, to, is_owed, message, len);
 	return 0;
 }
@@ -497,10 +529,43 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 	return 0;
 }
 
+/* pg_cancel_backend() or pg_terminate_backend() in vain. The message is in any language, its digits and routine not. */
+static bool
+got_notice(struct walk *w, const uint8_t *body, size_t len)
+{
+	struct server *srv = w->srv;
+	struct error_fields e;
+	const char *digits;
+
+	fields_error(body, len, &e);
+	if (e.routine == NULL || e.sqlstate == NULL || e.message == NULL || strcmp(e.sqlstate, "01000") != 0 ||
+	    strcmp(e.routine, "pg_signal_backend") != 0)
+		return false;
+	pass_run(w);
+	digits = e.message + strcspn(e.message, "0123456789");
+	srv->loan.makes_true = srv->env->ops->no_such_pid(srv, (uint32_t)strtoul(digits, NULL, 10));
+	return srv->loan.makes_true;
+}
+
+/* The row behind it, if it is one boolean: true is passed in place of false. */
+static bool
+made_true(struct walk *w, const uint8_t *body, size_t len)
+{
+	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
+	const struct server_ops *ops = w->srv->env->ops;
+
+	w->srv->loan.makes_true = false;
+	if (len != 7 || memcmp(body, text + FRAME_HEAD_LEN, 6) != 0 || (body[6] != 'f' && body[6] != 0))
+		return false;
+	pass_run(w);
+	ops->pass(w->srv, body[6] == 'f' ? text : binary, sizeof(text) - 1);
+	return true;
+}
+
 static bool
 got_complete(struct walk *w, const char *tag)
 {
-	if (w->srv->watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be answered in another way */
+	if (w->srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be answered in another way */
 		pass_run(w);
 	return w->srv->env->ops->complete(w->srv, tag);
 }
@@ -543,7 +608,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, f->type, why);
 	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
-	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->announces_ready))
+	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->loan.announces_ready))
 		pass_run(w);
 	if (f->type == 'E') {
 		bool is_replaced = false;
@@ -552,18 +617,26 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 			return -1;
 		is_passed = is_passed && !is_replaced;
 	}
+	if (f->type == 'N' && is_passed && body_len == f->body_len && fields_notice_is_skip(body, body_len))
+		srv->loan.skips++;
 	if (f->type == 'S') {
 		if (got_parameter(srv, body, body_len, &is_passed, why) < 0)
 			return -1;
 		if (!is_passed)
 			pass_run(w);
 	}
+	if (f->type == 'N' && is_passed)
+		is_passed = !got_notice(w, body, body_len);
+	if (f->type == 'D' && is_passed && srv->loan.makes_true)
+		is_passed = !made_true(w, body, body_len);
+	if (f->type == 'C')
+		srv->loan.makes_true = false;
 	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
 		is_passed = !got_complete(w, (const char *)body);
 	if (f->type == 'A' && is_passed && body_len == f->body_len)
 		is_passed = !srv->env->ops->notification(srv, w->p + w->at, FRAME_HEAD_LEN + body_len);
-	if (f->type == 'D' && to == OWED_TO_PROBE)
-		srv->env->ops->probe_row(srv, body, body_len, body_len == f->body_len);
+	if (f->type == 'D' && is_read_by_us((uint8_t)to))
+		got_row(srv, to, body, body_len, body_len == f->body_len);
 	if (f->type == 'G' && srv->state == SV_RESET)
 		server_reset_next(srv);
 	srv->body_left = f->body_len - body_len;
@@ -582,6 +655,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 				w->run = w->at;
 		} else if (ended.to == OWED_TO_PROBE)
 			srv->env->ops->probe_done(srv);
+		else if (ended.to == OWED_TO_OWNER)
+			srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
 	}
 	if (ledger_is_our_turn(&srv->ledger)) {
 		pass_run(w);
@@ -612,7 +687,7 @@ walk_replies(struct walk *w, struct fail *why)
 			return fail_set(why, "08P01", "PostgreSQL at %s sent a message of impossible length",
 					srv->address);
 		avail = w->len - w->at - FRAME_HEAD_LEN;
-		if (f.type == 'D' && srv->link != NULL && ledger_expects_row(&srv->ledger)) {
+		if (f.type == 'D' && srv->link != NULL && ledger_expects_row(&srv->ledger) && !srv->loan.makes_true) {
 			size_t n = f.body_len < avail ? f.body_len : avail;
 
 			w->at += FRAME_HEAD_LEN + n;
@@ -653,8 +728,41 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	memcpy(kept, rest, len);
 	free(srv->carry);
 	srv->carry = kept;
-	srv->carry_len = (uint32_t)len;
+	srv->carry_len = srv->carry_cap = (uint32_t)len;
 	return 0;
+}
+
+/* What is carried waits for its end: with these bytes it still does. A message in small pieces is not copied each time.
+ */
+static bool
+is_still_unfinished(const struct server *srv, size_t got)
+{
+	struct frame f;
+
+	return srv->carry_len >= FRAME_HEAD_LEN && frame_parse(srv->carry, srv->carry_len, &f) == FRAME_OK &&
+	       srv->carry_len + got < FRAME_HEAD_LEN + (size_t)f.body_len;
+}
+
+static void
+carry_more(struct server *srv, const uint8_t *bytes, size_t len)
+{
+	size_t whole = srv->carry_len + len;
+	struct fail why;
+	uint8_t *grown;
+
+	if (whole > srv->carry_cap) {
+		size_t cap = whole > 2 * (size_t)srv->carry_cap ? whole : 2 * (size_t)srv->carry_cap;
+
+		if ((grown = realloc(srv->carry, cap)) == NULL) {
+			fail_set(&why, "53200", "no memory for an unfinished message");
+			server_fail(srv, &why);
+			return;
+		}
+		srv->carry = grown;
+		srv->carry_cap = (uint32_t)cap;
+	}
+	memcpy(srv->carry + srv->carry_len, bytes, len);
+	srv->carry_len = (uint32_t)whole;
 }
 
 static void
@@ -728,11 +836,15 @@ on_readable(void *arg)
 	*srv->env->now_us = clock_now_us();
 	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
 	case STREAM_OK:
+		srv->bytes_in += got;
+		if (srv->loan.first_reply_us == 0)
+			srv->loan.first_reply_us = *srv->env->now_us;
+		if (is_still_unfinished(srv, got)) {
+			carry_more(srv, buf + have, got);
+			return;
+		}
 		if (have > 0)
 			memcpy(buf, srv->carry, have);
-		srv->bytes_in += got;
-		if (srv->first_reply_us == 0)
-			srv->first_reply_us = *srv->env->now_us;
 		process(srv, buf, have + got);
 		return;
 	case STREAM_AGAIN:
@@ -766,15 +878,46 @@ server_write(struct server *srv, const void *bytes, size_t len)
 		srv->stream.is_broken = true; /* out of memory: what follows would not be what was meant */
 }
 
+int
+server_lend(struct server *srv, void *link, uint64_t now_us)
+{
+	if (server_step(srv, SE_LEND) < 0)
+		return -1;
+	srv->link = link;
+	if (srv->loan.has_ddl) /* the last one left before its transaction was over: it was undone */
+		server_statements_outdate(&srv->statements);
+	loan_begin(&srv->loan, now_us);
+	return 0;
+}
+
+/* Any simple Query takes the unnamed statement away. */
+static void
+ping_with(struct server *srv, const char *sql, enum owed_to to)
+{
+	struct buf b = { 0 };
+
+	srv->is_ping_answered = false;
+	srv->is_asked = to == OWED_TO_OWNER;
+	srv->reset.is_refused = false;
+	srv->unnamed_of = 0;
+	srv->loan.sent_us = *srv->env->now_us;
+	message_query(&b, sql);
+	if (buf_ok(&b) && ledger_push_request(&srv->ledger, OWED_QUERY, to,
+					      &(struct owed_request){ .started_us = *srv->env->now_us }) == 0)
+		server_write(srv, b.bytes, b.len);
+	buf_fini(&b);
+}
+
 void
 server_ping(struct server *srv)
 {
-	if (server_step(srv, SE_ASK_PING) < 0)
-		return;
-	srv->is_ping_answered = false;
-	srv->unnamed_of = 0; /* any simple Query takes the unnamed statement away */
-	srv->sent_us = *srv->env->now_us;
-	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PING,
-				&(struct owed_request){ .started_us = *srv->env->now_us }) == 0)
-		server_write(srv, "Q\0\0\0\5\0", 6);
+	if (server_step(srv, SE_ASK_PING) == 0)
+		ping_with(srv, "", OWED_TO_PING);
+}
+
+void
+server_ask(struct server *srv, const char *question)
+{
+	if (server_step(srv, SE_ASK_PING) == 0)
+		ping_with(srv, question, OWED_TO_OWNER);
 }

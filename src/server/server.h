@@ -23,6 +23,7 @@
 #include "net/dial.h"
 #include "net/graveyard.h"
 #include "net/stream.h"
+#include "server/loan.h"
 #include "server/server_state.h"
 #include "server/server_statements.h"
 #include "session/image.h"
@@ -59,8 +60,8 @@ struct server_ops {
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
 	/*
-	 * CommandComplete for the borrower. With srv->watches_tags all that came before it was passed. True (only of an
-	 * UNLISTEN): answered in another way, do not pass it.
+	 * CommandComplete for the borrower. With srv->loan.watches_tags all that came before it was passed. True (only
+	 * of an UNLISTEN): answered in another way, do not pass it.
 	 */
 	bool (*complete)(struct server *srv, const char *tag);
 	/* ParameterStatus; true: do not pass it. */
@@ -68,6 +69,11 @@ struct server_ops {
 	/* A row of the probe's; is_whole: body is all of it. Then, with its ReadyForQuery, the end. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
+	/*
+	 * Its PostgreSQL has just told the borrower, in a warning, that it can't signal a process of this PID: there is
+	 * none. True: something was done in its place; the warning is not passed, and the false behind it made true.
+	 */
+	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A whole NotificationResponse. True: do not pass it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
 	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
@@ -83,6 +89,9 @@ struct server_owner_ops {
 	void (*pinged)(struct server *srv, bool ok);
 	void (*clean)(struct server *srv); /* a reset is over: it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
+	/* Rows of reset_order.question (is_whole: body is all of it), then its end. */
+	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+	void (*answered)(struct server *srv, bool ok);
 	void (*closed)(
 	    struct server *srv); /* the last word about each server, however it ended: srv->conn is yours again */
 };
@@ -122,19 +131,26 @@ struct server_target {
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
-enum kept_state {
-	KEPT_NOTHING, /* nothing of the request was sent yet */
-	KEPT_SO_FAR, /* all of it that was sent */
-	KEPT_WHOLE, /* all of it, with its Sync */
-	KEPT_NOT
+/* What is to be done with a server that comes back; zeroed: no more than an open transaction rolled back. */
+struct reset_order {
+	bool is_discarding; /* DISCARD ALL, our own statements too */
+	bool is_last; /* for the owner: it is to be closed then */
+	unsigned parts; /* of STATE_WASHABLE (session/seal.h): washed */
+	uint64_t seed; /* a random number, with STATE_SEED */
+	const char *question; /* SQL of the owner's, asked last: owner_ops.answer_row, answered. NULL: none. Static */
 };
 
-/* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
-struct kept_request {
-	uint8_t *bytes;
-	uint32_t len, cap;
-	uint8_t state; /* enum kept_state */
-	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
+/* Cleaning up after a borrower: server_reset.c. */
+struct server_reset {
+	struct reset_order todo; /* what has been sent is taken out */
+	bool is_seal; /* the borrower gave it back in good order */
+	bool is_refused; /* the question */
+	bool is_counting; /* statements; so many of the protocol's were found: */
+	uint64_t statements_found;
+	struct buf names; /* of statements to deallocate, each terminated */
+	bool is_cancel_due; /* what runs for the borrower is still to be cancelled */
+	bool is_ours_cancelled; /* what of ours stands ahead of that was */
+	uint64_t since_us, deadline_us;
 };
 
 /* TLS comes before the login: server_tls.c. */
@@ -154,29 +170,22 @@ struct server {
 	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
 	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
 	bool is_closing; /* whoever returns it must close it: it is doubtful */
-	bool is_ping_answered;
-	bool announces_ready; /* the borrower's wish: see request_done */
-	bool watches_tags; /* the borrower wants to say something ahead of the next CommandComplete */
-	bool has_failed, has_rolled_back; /* since it was lent, or last settled: a statement; a transaction */
-	uint32_t suspicion; /* enum scan_flag: of what ran since then */
-	const void
-	    *notify_hub; /* what it notifies is heard there as if by PID notify_as; only compared; NULL: as it is */
-	uint32_t notify_as;
-	bool has_changed_plans; /* by DDL, in the transaction that is open */
-	bool was_owing; /* when it ended, something was owed */
+	bool is_ping_answered, is_asked; /* is_asked: the ping was a question of the owner's */
+	bool was_owing; /* when it ended, something was owed to the borrower */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
+	struct loan loan;
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
-	uint64_t previous_id; /* of the client that had it before this one, or has it */
-	bool has_run; /* a text of the borrower's, since it was lent */
+#define SEQUENCES_OF_MANY UINT64_MAX
+	uint64_t
+	    sequences_of; /* whose values the backend remembers of sequences: a client's id, OF_MANY; 0: nobody's */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
-	struct kept_request kept;
 	/* input */
 	uint64_t body_left; /* of the message being passed or swallowed */
 	bool is_body_swallowed;
 	uint8_t *carry; /* an unfinished message */
-	uint32_t carry_len;
+	uint32_t carry_len, carry_cap;
 	/* identity */
 	uint32_t id, pid;
 	uint8_t key[256];
@@ -185,23 +194,15 @@ struct server {
 	socklen_t peer_len;
 	size_t host_index; /* in target->upstream */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
-	struct server_cancelling *cancels; /* under way against it: it must not be lent to another */
+	struct server_cancelling *cancel; /* under way against it: it must not be lent to another */
 	/* before it is ready */
 	struct dial *dial;
 	enum server_tls_phase tls_phase;
 	bool is_tls_given_up; /* tried in vain where it is only preferred */
 	struct server_login *login;
 	struct event *login_timer;
-	/* cleaning up after a borrower */
-	uint64_t reset_deadline_us;
-	bool is_reset_discarding, is_reset_discarded;
-	/* the request under way, for the measures */
-	uint64_t connected_us, lent_us, sent_us, first_reply_us, tx_started_us;
-	uint64_t last_done_us, idle_in_tx_us, paused_since_us, paused_us, bytes_to_client, bytes_from_client;
-	char tag[32], sqlstate[6];
-	uint8_t *text; /* of the request: the first REQUEST_TEXT_MAX bytes; allocated at first use */
-	uint32_t text_len, statements_run;
-	bool is_text_cut, is_text_spent, is_simple;
+	struct server_reset reset;
+	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all; /* the owner's */
 };
@@ -216,14 +217,19 @@ void server_fail(struct server *srv, const struct fail *why);
 /* The only writer of srv->state. -1: our bug; logged. */
 int server_step(struct server *srv, enum server_event ev);
 
+/* IDLE: it is link's now, and the loan begins. -1: our bug; logged. */
+int server_lend(struct server *srv, void *link, uint64_t now_us);
 void server_ping(struct server *srv); /* IDLE; owner_ops.pinged follows */
+/* The same with a question of the owner's (SQL): owner_ops.answer_row and answered come before that. */
+void server_ask(struct server *srv, const char *question);
 /*
- * The borrower has gone, or a session ends (server_reset.c): whatever runs is cancelled and its replies swallowed, an
- * open transaction rolled back, everything discarded if asked; then owner_ops.clean, or gone if it went wrong.
- * LENT; link is cleared.
+ * The borrower has gone, or has given it back (server_reset.c): whatever runs is cancelled and its replies swallowed,
+ * an open transaction rolled back, and what the order says is done; then owner_ops.clean, or gone if it went wrong. Any
+ * error costs this connection and nobody else: no client has it meanwhile. LENT; link is cleared.
  */
-void server_reset(struct server *srv, bool discard_all, uint64_t now_us);
+void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
 void server_reset_next(struct server *srv); /* from server.c: the ledger ran empty while RESET */
+void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* an answer to the seal */
 /* DISCARD ALL has run, or will before anything else: what we knew of its settings and of
  * what SQL PREPARE made is void. -1: no memory. */
 int server_forget_session(struct server *srv);
@@ -238,9 +244,10 @@ int server_owe_sync(struct server *srv, enum owed_to to);
 int server_put_settings(struct server *srv, const struct image *settings, struct buf *out);
 /*
  * Sends a CancelRequest for what it is doing now, on a connection of its own, and waits until PostgreSQL closes that:
- * then the signal was sent. done (may be NULL) is called once, later. -1: could not even begin.
+ * then the signal was sent. One that was sent, and is not confirmed in time, sets srv->is_closing. done (may be NULL)
+ * is called once, later. -1: could not even begin, or another one is under way.
  */
-int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, void *arg), void *arg);
+int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_confirmed, void *arg), void *arg);
 void server_cancel_forget(struct server *srv); /* srv ends: what is under way goes on without it */
 void server_cancel_abandon(const struct server_env *env); /* at the very end: all that is under way is given up */
 

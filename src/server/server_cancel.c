@@ -1,7 +1,8 @@
 /*
  * src/server/server_cancel.c - cancels what a server connection is doing (protocol chapter, "Canceling Requests in
  * Progress"): a connection of its own to the same address, sixteen bytes or a few more, then wait until PostgreSQL
- * closes it. Only then has the signal been sent, and only then may the server connection serve somebody else.
+ * closes it. Only then has the signal been sent, and only then may the server connection serve somebody else. A cancel
+ * that was sent and never confirmed may be carried out at any time: its server connection is closed, never lent again.
  *
  * The key is a secret: what goes to a server through TLS is cancelled through TLS.
  */
@@ -18,18 +19,18 @@
 
 struct server_cancelling {
 	struct server *srv; /* NULL: it has ended */
-	struct server_cancelling *next; /* of the same server */
 	struct server_cancelling *next_of_all, **to_here; /* of all */
 	struct dial *dial;
 	struct event *timer;
 	struct stream stream;
 	struct tls_session *tls; /* until the handshake has it; NULL: in the clear */
 	bool is_direct, is_asked; /* SSLRequest was sent, and is not answered yet */
+	bool is_sent; /* some of the packet, or all of it */
 	struct grave grave;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
 	size_t packet_len;
-	void (*done)(bool sent, void *arg);
+	void (*done)(bool is_confirmed, void *arg);
 	void *arg;
 };
 
@@ -40,19 +41,7 @@ free_later(struct grave *g)
 }
 
 static void
-unlink_from_server(struct server_cancelling *c)
-{
-	struct server_cancelling **at;
-
-	for (at = &c->srv->cancels; *at != NULL; at = &(*at)->next)
-		if (*at == c) {
-			*at = c->next;
-			return;
-		}
-}
-
-static void
-over(struct server_cancelling *c, bool sent)
+over(struct server_cancelling *c, bool is_confirmed)
 {
 	struct server *srv = c->srv;
 
@@ -61,15 +50,17 @@ over(struct server_cancelling *c, bool sent)
 	tls_session_free(c->tls);
 	if (c->timer != NULL)
 		event_free(c->timer);
-	if (srv != NULL)
-		unlink_from_server(c);
+	if (srv != NULL) {
+		srv->cancel = NULL;
+		srv->is_closing = srv->is_closing || (c->is_sent && !is_confirmed);
+	}
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = c->to_here;
 	graveyard_bury(c->env->graveyard, &c->grave, free_later);
 	if (c->done != NULL)
-		c->done(sent, c->arg);
-	if (srv == NULL || srv->cancels != NULL)
+		c->done(is_confirmed, c->arg);
+	if (srv == NULL)
 		return;
 	if (srv->state == SV_RESET)
 		server_reset_next(srv);
@@ -82,6 +73,7 @@ send_packet(struct server_cancelling *c)
 {
 	struct iovec piece = { c->packet, c->packet_len };
 
+	c->is_sent = true;
 	if (stream_write(&c->stream, &piece, 1) < 0)
 		over(c, false);
 }
@@ -128,7 +120,7 @@ on_readable(void *arg)
 	if (r == STREAM_AGAIN)
 		return;
 	if (!c->is_asked) {
-		over(c, true); /* closed, as it should; or it talks, which it should not: both end it */
+		over(c, r == STREAM_EOF); /* or it talks, which it should not: "can't fork", for one */
 		return;
 	}
 	c->is_asked = false;
@@ -180,21 +172,18 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 void
 server_cancel_forget(struct server *srv)
 {
-	while (srv->cancels != NULL) {
-		struct server_cancelling *c = srv->cancels;
-
-		srv->cancels = c->next;
-		c->srv = NULL;
-	}
+	if (srv->cancel != NULL)
+		srv->cancel->srv = NULL;
+	srv->cancel = NULL;
 }
 
 int
-server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, void *arg), void *arg)
+server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_confirmed, void *arg), void *arg)
 {
 	struct timeval tv = { (time_t)(timeout_us / US_PER_S), (suseconds_t)(timeout_us % US_PER_S) };
 	struct server_cancelling *c;
 
-	if (srv->key_len == 0 || (c = calloc(1, sizeof(*c))) == NULL)
+	if (srv->key_len == 0 || srv->cancel != NULL || (c = calloc(1, sizeof(*c))) == NULL)
 		return -1; /* servers without BackendKeyData can't be cancelled */
 	c->stream.fd = -1;
 	c->env = srv->env;
@@ -221,8 +210,7 @@ server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool sent, v
 		return -1;
 	}
 	c->srv = srv;
-	c->next = srv->cancels;
-	srv->cancels = c;
+	srv->cancel = c;
 	c->to_here = srv->env->cancelling;
 	c->next_of_all = *c->to_here;
 	if (c->next_of_all != NULL)

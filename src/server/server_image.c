@@ -28,8 +28,12 @@ server_owe_sync(struct server *srv, enum owed_to to)
 int
 server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out)
 {
-	size_t triples = image_put_changes(out, srv->image, to, always);
+	size_t triples;
 
+	for (size_t n = image_put_deallocates(out, srv->image, to); n > 0; n--)
+		if (owe_triples(srv, 1) < 0 || server_owe_sync(srv, OWED_TO_IMAGE) < 0)
+			return -1;
+	triples = image_put_changes(out, srv->image, to, always);
 	if (!buf_ok(out) || owe_triples(srv, triples) < 0)
 		return -1;
 	if (triples == 0)

@@ -68,6 +68,14 @@ server_none_parameter(struct server *srv, const char *name, const char *value, b
 	return false;
 }
 
+bool
+server_none_pid(struct server *srv, uint32_t pid)
+{
+	(void)srv;
+	(void)pid;
+	return false;
+}
+
 void
 server_none_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {

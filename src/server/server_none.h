@@ -13,8 +13,9 @@ void server_none_described(struct server *srv, const struct owed *o, uint8_t typ
 			   bool is_whole);
 bool server_none_complete(struct server *srv, const char *tag); /* false */
 bool server_none_parameter(struct server *srv, const char *name, const char *value, bool is_passed); /* false */
-void server_none_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
-void server_none_pinged(struct server *srv, bool ok);
+bool server_none_pid(struct server *srv, uint32_t pid); /* false */
+void server_none_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* answer_row */
+void server_none_pinged(struct server *srv, bool ok); /* answered */
 void server_none_why(struct server *srv, const struct fail *why); /* gone, lost */
 
 #endif

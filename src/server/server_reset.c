@@ -3,32 +3,45 @@
  * nothing is owed and no cancel is under way:
  *
  *   what runs is cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a transaction is
- *   open; DISCARD ALL if asked. Any error on the way ends the connection.
+ *   open; DISCARD ALL if asked; the seal (session/seal.h); a question of the owner's. Any error on the way, but for the
+ *   last, ends the connection.
  */
 #include "server/server.h"
 
 #include "base/clock.h"
+#include "session/seal.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define RESET_TIMEOUT_US (5 * US_PER_S)
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
 
+/* Takes b. */
 static int
-send_query(struct server *srv, const char *sql)
+send_built(struct server *srv, struct buf *b, enum owed_to to)
+{
+	int r = buf_ok(b) ? 0 : -1;
+
+	if (r == 0)
+		r = ledger_push_request(&srv->ledger, OWED_QUERY, to,
+					&(struct owed_request){ .started_us = *srv->env->now_us });
+	if (r == 0)
+		server_write(srv, b->bytes, b->len);
+	srv->is_synced = true;
+	srv->unnamed_of = 0;
+	buf_fini(b);
+	return r;
+}
+
+static int
+send_query(struct server *srv, const char *sql, enum owed_to to)
 {
 	struct buf b = { 0 };
 
-	if (ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_RESET,
-				&(struct owed_request){ .started_us = *srv->env->now_us }) < 0)
-		return -1;
 	message_query(&b, sql);
-	if (buf_ok(&b))
-		server_write(srv, b.bytes, b.len);
-	srv->is_synced = true;
-	buf_fini(&b);
-	return 0;
+	return send_built(srv, &b, to);
 }
 
 static int
@@ -66,26 +79,133 @@ server_forget_session(struct server *srv)
 	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0));
 }
 
+/*
+ * What the borrower asked for is cancelled once. A request of ours may stand ahead of it and be stuck, or a cancel that
+ * was meant for an earlier one be under way.
+ */
+static void
+cancel_what_runs(struct server *srv)
+{
+	uint64_t since_us;
+	bool is_ours = ledger_owes_us(&srv->ledger, &since_us);
+
+	srv->reset.is_cancel_due = srv->reset.is_cancel_due && srv->ledger.count > 0;
+	if (!srv->reset.is_cancel_due || srv->cancel != NULL || (is_ours && srv->reset.is_ours_cancelled))
+		return;
+	server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
+	srv->reset.is_cancel_due = is_ours;
+	srv->reset.is_ours_cancelled = is_ours;
+}
+
+static int
+discard_all(struct server *srv)
+{
+	srv->reset.todo.is_discarding = false;
+	srv->sequences_of = 0;
+	server_statements_clear(&srv->statements);
+	return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD ALL", OWED_TO_RESET);
+}
+
+static int
+seal(struct server *srv)
+{
+	unsigned parts = srv->reset.todo.parts;
+	struct buf b = { 0 };
+
+	srv->reset.todo.parts = 0;
+	if ((parts & STATE_SETTINGS) && image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, NULL, 0)) < 0)
+		return -1;
+	if ((parts & STATE_PREPARED) && image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
+		return -1;
+	if (parts & STATE_SEQUENCES)
+		srv->sequences_of = 0;
+	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
+	srv->reset.statements_found = 0;
+	seal_put(&b, parts, srv->reset.todo.seed);
+	return send_built(srv, &b, OWED_TO_RESET);
+}
+
+static int
+deallocate(struct server *srv)
+{
+	struct buf b = { 0 };
+
+	seal_put_deallocate(&b, &srv->reset.names);
+	buf_fini(&srv->reset.names);
+	return send_built(srv, &b, OWED_TO_RESET);
+}
+
+/* Code may have deallocated ours unseen: the next borrower's Bind must not be the one to find out. */
+static bool
+has_lost_statements(struct server *srv)
+{
+	bool is_lost = srv->reset.is_counting && srv->reset.statements_found != srv->statements.count;
+
+	srv->reset.is_counting = false;
+	return is_lost;
+}
+
+static int
+deallocate_all(struct server *srv)
+{
+	buf_fini(&srv->reset.names);
+	server_statements_clear(&srv->statements);
+	return send_query(srv, "DEALLOCATE ALL", OWED_TO_RESET);
+}
+
+static int
+ask(struct server *srv)
+{
+	const char *question = srv->reset.todo.question;
+
+	srv->reset.todo.question = NULL;
+	srv->reset.is_refused = false;
+	return send_query(srv, question, OWED_TO_OWNER);
+}
+
 static int
 next_step(struct server *srv)
 {
+	const struct reset_order *todo = &srv->reset.todo;
+
 	if (srv->ledger.count > 0 && srv->ledger.copy == COPY_IN && srv->ledger.is_copy_open)
 		return fail_copy(srv);
 	if (!srv->is_synced || srv->ledger.is_skipping)
 		return send_sync(srv);
-	if (srv->ledger.count > 0 || srv->cancels != NULL)
+	if (srv->ledger.count > 0 || srv->cancel != NULL)
 		return 0;
 	if (srv->tx != 'I')
-		return send_query(srv, "ROLLBACK");
-	if (srv->is_reset_discarding && !srv->is_reset_discarded) {
-		srv->is_reset_discarded = true;
-		server_statements_clear(&srv->statements);
-		srv->unnamed_of = 0;
-		return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD ALL");
-	}
+		return send_query(srv, "ROLLBACK", OWED_TO_RESET);
+	if (todo->is_discarding)
+		return discard_all(srv);
+	if (todo->parts != 0)
+		return seal(srv);
+	if (has_lost_statements(srv))
+		return deallocate_all(srv);
+	if (srv->reset.names.len > 0)
+		return deallocate(srv);
+	if (todo->question != NULL)
+		return ask(srv);
 	server_step(srv, SE_CLEAN);
 	srv->env->owner_ops->clean(srv);
 	return 0;
+}
+
+void
+server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	char *copy = malloc(len + 1);
+	struct seal_statement row;
+
+	if (copy == NULL || !is_whole)
+		srv->is_closing = true; /* it can't be cleaned of what is not known */
+	else if (seal_read_statement(body, len, copy, &row)) {
+		if (row.name == NULL)
+			srv->reset.statements_found = row.count;
+		else
+			buf_put_str(&srv->reset.names, row.name);
+	}
+	free(copy);
 }
 
 void
@@ -93,7 +213,8 @@ server_reset_next(struct server *srv)
 {
 	struct fail why;
 
-	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_doubtful || srv->is_closing) {
+	cancel_what_runs(srv);
+	if (srv->ledger.copy == COPY_BOTH || srv->ledger.is_doubtful || srv->is_closing || !buf_ok(&srv->reset.names)) {
 		fail_set(&why, "08006", "a connection that can't be cleaned is closed");
 		server_fail(srv, &why);
 		return;
@@ -105,18 +226,17 @@ server_reset_next(struct server *srv)
 }
 
 void
-server_reset(struct server *srv, bool discard_all, uint64_t now_us)
+server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us)
 {
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
 	srv->link = NULL;
-	srv->suspicion = 0;
-	srv->has_failed = srv->has_rolled_back = srv->watches_tags = false;
-	srv->is_reset_discarding = discard_all;
-	srv->is_reset_discarded = false;
-	srv->reset_deadline_us = now_us + RESET_TIMEOUT_US;
-	if (srv->ledger.count > 0 && srv->cancels == NULL)
-		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
+	srv->reset.todo = *order;
+	srv->reset.is_seal = srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && !order->is_discarding;
+	srv->reset.since_us = now_us;
+	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
+	srv->reset.is_cancel_due = true;
+	srv->reset.is_ours_cancelled = false;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);
 }

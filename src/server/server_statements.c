@@ -15,6 +15,7 @@ struct server_statement {
 	uint32_t under_way; /* Parses and Closes without a reply */
 	bool is_there; /* as of the last one that was sent; kept in the table after its Close until that is answered */
 	bool was_there; /* as of the last reply */
+	uint32_t generation, was_generation; /* of what is there, and was */
 	struct server_statement *newer, *older;
 	UT_hash_handle hh;
 };
@@ -91,7 +92,21 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope)
 	}
 	if (e->under_way > 0 && e->scope != scope)
 		return STATEMENT_UNSURE;
-	return e->is_there ? STATEMENT_THERE : STATEMENT_ABSENT;
+	return e->is_there && e->generation == s->generation ? STATEMENT_THERE : STATEMENT_ABSENT;
+}
+
+void
+server_statements_outdate(struct server_statements *s)
+{
+	s->generation++;
+}
+
+bool
+server_statements_is_outdated(const struct server_statements *s, uint64_t id)
+{
+	const struct server_statement *e = find(s, id);
+
+	return e != NULL && e->is_there && e->generation != s->generation;
 }
 
 static struct server_statement *
@@ -123,6 +138,7 @@ server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope)
 	if (e == NULL && (e = add(s, id)) == NULL)
 		return -1;
 	under_way(s, e, true, scope);
+	e->generation = s->generation;
 	return 0;
 }
 
@@ -143,11 +159,14 @@ server_statements_settled(struct server_statements *s, uint64_t id, bool is_clos
 	if (e == NULL || e->under_way == 0)
 		return;
 	e->under_way--;
-	if (is_done)
+	if (is_done) {
 		e->was_there = !is_close;
+		e->was_generation = e->generation;
+	}
 	if (e->under_way > 0)
 		return;
 	set_there(s, e, e->was_there);
+	e->generation = e->was_generation;
 	if (!e->is_there)
 		drop(s, e);
 }

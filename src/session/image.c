@@ -25,21 +25,27 @@ struct image {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	uint32_t context;
+	bool names_pg_temp;
+	struct context *context; /* NULL: nobody has asked for it yet */
 	size_t text_len; /* bytes of the texts behind the settings */
 	size_t count;
 	struct image_setting settings[];
 };
 
-/* Values of the settings that literals are read under, in one text. */
+/*
+ * Values of the settings that literals are read under, in one text. It lives as long as images have it, and its number
+ * is never another's: what was kept under it is of no use to anybody then.
+ */
 struct context {
 	UT_hash_handle hh;
+	uint32_t refs;
 	uint32_t number;
 	char text[];
 };
 
 struct image_store {
 	uint64_t seed;
+	uint32_t last_context;
 	struct context *contexts;
 	struct image *by_hash; /* several images may share a hash: chained by uthash */
 };
@@ -57,15 +63,6 @@ image_store_new(uint64_t seed)
 void
 image_store_free(struct image_store *store)
 {
-	struct context *c, *next;
-
-	if (store == NULL)
-		return;
-	HASH_ITER(hh, store->contexts, c, next)
-	{
-		HASH_DELETE(hh, store->contexts, c);
-		free(c);
-	}
 	free(store);
 }
 
@@ -73,6 +70,12 @@ size_t
 image_store_count(const struct image_store *store)
 {
 	return HASH_COUNT(store->by_hash);
+}
+
+size_t
+image_store_contexts(const struct image_store *store)
+{
+	return HASH_COUNT(store->contexts);
 }
 
 static bool
@@ -111,47 +114,109 @@ scan_options_of(const struct image *img)
 	return encoding == NULL ? options : options | scan_encoding_option(encoding);
 }
 
-static uint32_t
-context_of(struct image *img)
+/* A reference more; NULL: there are too many, or no memory. */
+static struct context *
+context_of_text(struct image_store *store, const struct buf *text)
 {
-	static const char *const names[] = { "DateStyle",	"IntervalStyle",
-					     "TimeZone",	"timezone_abbreviations",
-					     "array_nulls",	"backslash_quote",
-					     "lc_monetary",	"lc_numeric",
-					     "lc_time",		"standard_conforming_strings",
-					     "client_encoding", "transform_null_equals",
-					     "xmloption",	"xmlbinary" };
-	struct image_store *store = img->store;
-	struct context *found;
-	struct buf b = { 0 };
-	uint32_t number = IMAGE_CONTEXT_NONE;
+	unsigned len = (unsigned)text->len, hash = (unsigned)XXH3_64bits_withSeed(text->bytes, text->len, store->seed);
+	struct context *c;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const char *value = image_get(img, names[i]);
+	HASH_FIND_BYHASHVALUE(hh, store->contexts, text->bytes, len, hash, c);
+	if (c == NULL) {
+		if (HASH_COUNT(store->contexts) >= IMAGE_CONTEXTS_MAX ||
+		    store->last_context >= IMAGE_CONTEXT_NONE - 1 || (c = calloc(1, sizeof(*c) + len)) == NULL)
+			return NULL;
+		memcpy(c->text, text->bytes, len);
+		c->number = ++store->last_context;
+		HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->contexts, c->text, len, hash, c);
+	}
+	c->refs++;
+	return c;
+}
+
+static void
+context_unref(struct image_store *store, struct context *c)
+{
+	if (c == NULL || --c->refs > 0)
+		return;
+	HASH_DELETE(hh, store->contexts, c);
+	free(c);
+}
+
+/* Settings under which PostgreSQL reads literals, or for whom it parses. */
+static const char *const context_names[] = { "DateStyle",
+					     "IntervalStyle",
+					     "TimeZone",
+					     "timezone_abbreviations",
+					     "array_nulls",
+					     "backslash_quote",
+					     "lc_monetary",
+					     "lc_numeric",
+					     "lc_time",
+					     "standard_conforming_strings",
+					     "client_encoding",
+					     "transform_null_equals",
+					     "xmloption",
+					     "xmlbinary",
+					     "role",
+					     "session_authorization",
+					     "row_security" };
+
+bool
+image_is_of_context(const char *name)
+{
+	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++)
+		if (strcasecmp(name, context_names[i]) == 0)
+			return true;
+	return false;
+}
+
+static struct context *
+context_of(const struct image *img)
+{
+	struct context *context = NULL;
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++) {
+		const char *value = image_get(img, context_names[i]);
 
 		buf_put_str(&b, value == NULL ? "" : value);
 	}
-	if (!buf_ok(&b)) {
-		buf_fini(&b);
-		return number;
-	}
-	HASH_FIND(hh, store->contexts, b.bytes, (unsigned)b.len, found);
-	if (found == NULL && HASH_COUNT(store->contexts) < IMAGE_CONTEXTS_MAX &&
-	    (found = calloc(1, sizeof(*found) + b.len)) != NULL) {
-		memcpy(found->text, b.bytes, b.len);
-		found->number = HASH_COUNT(store->contexts) + 1;
-		HASH_ADD_KEYPTR(hh, store->contexts, found->text, (unsigned)b.len, found);
-	}
-	if (found != NULL)
-		number = found->number;
+	if (buf_ok(&b))
+		context = context_of_text(img->store, &b);
 	buf_fini(&b);
-	return number;
+	return context;
 }
 
 uint32_t
-image_context(const struct image *img)
+image_context(struct image *img)
 {
-	return img->context;
+	if (img->context == NULL)
+		img->context = context_of(img);
+	return img->context == NULL ? IMAGE_CONTEXT_NONE : img->context->number;
+}
+
+static bool
+is_ascii(const char *text)
+{
+	while (*text != '\0' && (*text & 0x80) == 0)
+		text++;
+	return *text == '\0';
+}
+
+bool
+image_is_ascii(const struct image *img)
+{
+	for (size_t i = 0; i < img->count; i++)
+		if (!is_ascii(img->settings[i].name) || !is_ascii(img->settings[i].value))
+			return false;
+	return true;
+}
+
+bool
+image_names_pg_temp(const struct image *img)
+{
+	return img->names_pg_temp;
 }
 
 unsigned
@@ -164,10 +229,13 @@ image_scan_options(const struct image *img)
 static struct image *
 intern(struct image *img)
 {
+	const char *search_path;
 	struct image *found;
 
 	img->hash = hash_of(img);
 	img->scan_options = scan_options_of(img);
+	search_path = image_get(img, "search_path");
+	img->names_pg_temp = search_path != NULL && scan_names_pg_temp(search_path);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
 	if (found != NULL && is_equal(found, img)) {
@@ -176,12 +244,22 @@ intern(struct image *img)
 		return found;
 	}
 	img->refs = 1;
-	img->context = context_of(img);
 	if (found == NULL)
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, img);
 	else
 		img->hh.tbl = NULL;
 	return img;
+}
+
+/* Where there is room for it; *to moves on. */
+static const char *
+put_text(char **to, const char *text)
+{
+	size_t len = strlen(text) + 1;
+	const char *put = memcpy(*to, text, len);
+
+	*to += len;
+	return put;
 }
 
 static struct image *
@@ -204,10 +282,8 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 	to = (char *)&img->settings[count];
 	for (size_t i = 0; i < count; i++) {
 		img->settings[i].kind = settings[i].kind;
-		img->settings[i].name = to;
-		to = stpcpy(to, settings[i].name) + 1;
-		img->settings[i].value = to;
-		to = stpcpy(to, settings[i].value) + 1;
+		img->settings[i].name = put_text(&to, settings[i].name);
+		img->settings[i].value = put_text(&to, settings[i].value);
 	}
 	return img;
 }
@@ -296,6 +372,7 @@ image_unref(struct image *img)
 		return;
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
+	context_unref(img->store, img->context);
 	free(img);
 }
 
@@ -491,14 +568,29 @@ image_is_identity(const struct image_setting *s)
 	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
 }
 
+/* RESET of a custom setting fails if an extension has claimed its prefix since; RESET ALL never does. */
+static bool
+must_reset_all(const struct image *from, const struct image *to)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		const struct image_setting *s = &from->settings[i];
+
+		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL && find(to, s->name, s->kind) == NULL)
+			return true;
+	}
+	return false;
+}
+
 static void
-put_resets(struct changes *ch, const struct image *from, const struct image *to)
+put_resets(struct changes *ch, const struct image *from, const struct image *to, bool is_all)
 {
 	/* Whoever it acts as may not be allowed what comes next: back to who logged in. */
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (image_get(from, identities[i]) != NULL)
 			put_verb(ch, "RESET", identities[i], true);
-	for (size_t i = 0; i < from->count; i++) {
+	if (is_all)
+		put_triple(ch, "RESET ALL", NULL, 0);
+	for (size_t i = 0; i < from->count && !is_all; i++) {
 		const struct image_setting *s = &from->settings[i];
 
 		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && find(to, s->name, s->kind) == NULL)
@@ -521,17 +613,37 @@ assign(struct assignments *a, const char *name, const char *value)
 	a->values[a->count++] = value;
 }
 
+/* is_all: whatever from has, it is not there any more. */
+static bool
+is_due(const struct image *from, const struct image_setting *s, const struct image *always, bool is_all)
+{
+	return is_all || !is_same(from, s) || (always != NULL && find(always, s->name, s->kind) != NULL);
+}
+
+/* Names and values are in the encoding of their client: it is set before the first of them is read. */
 static void
-put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always)
+put_encoding(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
+	     bool is_all)
+{
+	const struct image_setting *s = find(to, "client_encoding", IMAGE_OTHER);
+
+	if (s != NULL && is_due(from, s, always, is_all))
+		put_triple(ch, "SELECT pg_catalog.set_config($1, $2, false)",
+			   (const char *const[]){ "client_encoding", s->value }, 2);
+}
+
+static void
+put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
+	     bool is_all)
 {
 	struct assignments a = { .count = 0 };
 
 	for (size_t i = 0; i < to->count; i++) {
 		const struct image_setting *s = &to->settings[i];
 
-		if (s->kind == IMAGE_PREPARED || image_is_identity(s))
+		if (s->kind == IMAGE_PREPARED || image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
-		if (!is_same(from, s) || (always != NULL && find(always, s->name, s->kind) != NULL))
+		if (is_due(from, s, always, is_all))
 			assign(&a, s->name, s->value);
 	}
 	for (size_t i = 0; i < IDENTITIES; i++)
@@ -549,13 +661,26 @@ size_t
 image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always)
 {
 	struct changes ch = { out, 0 };
+	bool is_all;
 
 	if (from == to && always == NULL)
 		return 0;
-	for (size_t i = 0; i < from->count; i++)
-		if (from->settings[i].kind == IMAGE_PREPARED && !is_same(to, &from->settings[i]))
+	is_all = must_reset_all(from, to);
+	put_resets(&ch, from, to, is_all);
+	put_encoding(&ch, from, to, always, is_all);
+	put_settings(&ch, from, to, always, is_all);
+	return ch.triples;
+}
+
+size_t
+image_put_deallocates(struct buf *out, const struct image *from, const struct image *to)
+{
+	struct changes ch = { out, 0 };
+
+	for (size_t i = 0; i < from->count && from != to; i++)
+		if (from->settings[i].kind == IMAGE_PREPARED && !is_same(to, &from->settings[i])) {
 			put_verb(&ch, "DEALLOCATE", from->settings[i].name, false);
-	put_resets(&ch, from, to);
-	put_settings(&ch, from, to, always);
+			message_sync(out);
+		}
 	return ch.triples;
 }

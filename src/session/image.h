@@ -41,6 +41,7 @@ struct image_setting {
 struct image_store *image_store_new(uint64_t seed); /* NULL: no memory */
 void image_store_free(struct image_store *store);
 size_t image_store_count(const struct image_store *store);
+size_t image_store_contexts(const struct image_store *store); /* numbers of image_context that are in use */
 
 /* All return a new reference, or NULL without memory (or over the limits above). */
 struct image *image_empty(struct image_store *store);
@@ -74,12 +75,16 @@ const char *image_get_prepared(const struct image *img, const char *name); /* th
 bool image_has_prepared(const struct image *img);
 bool image_is_reported(const struct image *img, const char *name); /* it has this setting, as a reported one */
 /*
- * A number for those of its settings under which PostgreSQL reads literals: equal numbers, equal settings.
+ * A number for those of its settings under which PostgreSQL reads literals, and for whom the session acts: equal
+ * numbers, equal settings. Made when it is first asked for; once no image has it any more, the number is gone for good.
  * IMAGE_CONTEXT_NONE: there are too many combinations to tell them apart.
  */
 #define IMAGE_CONTEXT_NONE UINT32_MAX
-#define IMAGE_CONTEXTS_MAX 65536
-uint32_t image_context(const struct image *img);
+#define IMAGE_CONTEXTS_MAX 65536 /* at once */
+uint32_t image_context(struct image *img);
+bool image_is_of_context(const char *name); /* it is one of those settings */
+bool image_is_ascii(const struct image *img); /* all names and values are */
+bool image_names_pg_temp(const struct image *img); /* in its search_path */
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*
@@ -92,9 +97,13 @@ bool image_is_read_only(const char *name);
  * Appends the messages that turn a server with image from into one with image to: extended protocol, values as bound
  * parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only from has
  * are left alone. With always (may be NULL): settings of that image are sent even where from and to agree.
- * Prepared statements are deallocated where to has them not, or not so; they are not made.
- * Returns how many Parse/Bind/Execute triples that is.
+ * Nothing of it that only undoes what from has can fail. Returns how many Parse/Bind/Execute triples that is.
  */
 size_t image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always);
+/*
+ * Appends what deallocates from's prepared statements where to has them not, or not so; each with a Sync of its own, as
+ * one may be gone already. (They are not made here.) Returns how many that are.
+ */
+size_t image_put_deallocates(struct buf *out, const struct image *from, const struct image *to);
 
 #endif

@@ -109,21 +109,31 @@ fold(char c)
 	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
+static bool
+is_ascii(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] > 127)
+			return false;
+	return true;
+}
+
+/* PostgreSQL cuts a long name in the database's encoding: where that makes no difference, it is cut here, too. */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 {
 	const struct sql_token *t = &r->token;
 	bool is_quoted = t->kind == SQL_QUOTED && *t->at == '"';
-	size_t from = is_quoted ? 1 : 0, to = t->len - from, len = 0;
+	size_t from = is_quoted ? 1 : 0, to = t->len - from, len = 0, i = from;
 
 	if (t->kind != SQL_WORD && !is_quoted)
 		return false;
-	for (size_t i = from; i < to && len < KNOWN_NAME_MAX - 1; i++) {
+	for (; i < to && len < KNOWN_NAME_MAX - 1; i++) {
 		name[len++] = is_quoted ? t->at[i] : fold(t->at[i]);
 		i += is_quoted && t->at[i] == '"'; /* a doubled one */
 	}
 	name[len] = '\0';
-	if (len == 0 || memchr(name, '\0', len) != NULL)
+	if (len == 0 || memchr(name, '\0', len) != NULL || (i < to && !is_ascii(t->at, t->len)))
 		return false;
 	known_next(r);
 	return true;

@@ -17,27 +17,20 @@ static const struct {
 	unsigned part;
 	const char *sql;
 } arms[] = {
-	{ PROBE_SETTINGS, "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
+	{ STATE_SETTINGS, "SELECT 's', name, setting FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
 			  " AND pg_catalog.left(name, 12) OPERATOR(pg_catalog.<>) 'transaction_'"
 			  " AND name OPERATOR(pg_catalog.<>) 'seed'"
 			  " UNION ALL SELECT 'r', '', pg_catalog.current_setting('role')"
 			  " UNION ALL SELECT 'u', '', session_user::pg_catalog.text" },
 	{ PROBE_NAMES, "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest($1) AS n"
 		       " WHERE pg_catalog.current_setting(n, true) IS NOT NULL" },
-	{ PROBE_FUNCTIONS,
-	  "SELECT 'x', n, pg_catalog.current_setting(n, true) FROM (SELECT DISTINCT pg_catalog.lower(m[1])"
-	  " FROM pg_catalog.pg_proc p,"
-	  " pg_catalog.regexp_matches(p.prosrc, '([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)', 'gi') m"
-	  " WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid"
-	  " AND p.prosrc OPERATOR(pg_catalog.~*) '[[:<:]]set(_config)?[[:>:]]') AS c(n)"
-	  " WHERE pg_catalog.current_setting(n, true) IS NOT NULL" },
-	{ PROBE_TEMP, "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid" EQ
+	{ STATE_TEMP, "SELECT 't', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend WHERE refclassid" EQ
 		      "2615::pg_catalog.oid AND refobjid" EQ "pg_catalog.pg_my_temp_schema())" },
-	{ PROBE_LOCKS, "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype" EQ "'advisory'"
+	{ STATE_LOCKS, "SELECT 'l', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype" EQ "'advisory'"
 		       " AND pid" EQ "pg_catalog.pg_backend_pid())" },
-	{ PROBE_CURSORS, "SELECT 'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
-	{ PROBE_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
-	{ PROBE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
+	{ STATE_CURSORS, "SELECT 'c', name, '' FROM pg_catalog.pg_cursors WHERE is_holdable" },
+	{ STATE_PREPARED, "SELECT 'p', name, statement FROM pg_catalog.pg_prepared_statements WHERE from_sql" },
+	{ STATE_LISTEN, "SELECT 'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
 };
 
 #define TYPE_TEXT_ARRAY 1009
@@ -73,7 +66,7 @@ put_parse(struct buf *out, unsigned parts)
 		before = " UNION ALL ";
 	}
 	buf_put_u8(out, 0);
-	buf_put_u16(out, parts & PROBE_NAMES ? 1 : 0);
+	buf_put_u16(out, (uint16_t)((parts & PROBE_NAMES) != 0));
 	if (parts & PROBE_NAMES)
 		buf_put_u32(out, TYPE_TEXT_ARRAY);
 	message_end(out, begun);
@@ -84,14 +77,15 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 {
 	struct buf array = { 0 };
 
-	parts = parts & PROBE_SETTINGS ? parts : parts & ~(unsigned)(PROBE_NAMES | PROBE_FUNCTIONS);
-	if ((parts & PROBE_SETTINGS) && name_count > 0)
+	parts = parts & STATE_SETTINGS ? parts : parts & ~PROBE_NAMES;
+	if ((parts & STATE_SETTINGS) && name_count > 0)
 		parts |= PROBE_NAMES;
 	put_parse(out, parts);
 	put_array(&array, names, name_count);
 	if (!buf_ok(&array))
 		out->is_broken = true;
-	message_bind_text(out, "", (const char *const[]){ (const char *)array.bytes }, parts & PROBE_NAMES ? 1 : 0);
+	message_bind_text(out, "", (const char *const[]){ (const char *)array.bytes },
+			  (parts & PROBE_NAMES) != 0 ? 1u : 0u);
 	buf_fini(&array);
 	message_execute(out);
 	message_sync(out);

@@ -12,21 +12,13 @@
 #define PGWEIR_SESSION_PROBE_H
 
 #include "base/buf.h"
+#include "session/seal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum probe_part {
-	PROBE_SETTINGS = 1u << 0,
-	PROBE_TEMP = 1u << 1,
-	PROBE_LOCKS = 1u << 2,
-	PROBE_CURSORS = 1u << 3,
-	PROBE_PREPARED = 1u << 4,
-	PROBE_LISTEN = 1u << 5,
-	PROBE_FUNCTIONS = 1u << 6, /* with SETTINGS: custom settings that user-defined functions name, too */
-	PROBE_NAMES = 1u << 7 /* probe_put's own: there are names to ask for */
-};
+#define PROBE_NAMES (1u << 31) /* probe_put's own part: there are names to ask for */
 
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
@@ -45,7 +37,8 @@ struct probe_row {
 	const char *name, *value; /* in the body; terminated in probe_row's copy; value "" if NULL */
 };
 
-/* Parse, Bind, Execute and Sync. parts: enum probe_part, not 0. names: custom settings to ask for, with SETTINGS. */
+/* Parse, Bind, Execute and Sync. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to ask for,
+ * with SETTINGS. */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count);
 /* A DataRow's body; copy has len + 2 bytes, row points into it. False: not a row of the probe's. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);

@@ -729,6 +729,33 @@ scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
 	return finish(s);
 }
 
+/* No option changes how other bytes are read. */
+static bool
+has_ambiguous_byte(const char *sql, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (sql[i] == '\\' || (sql[i] & 0x80) != 0)
+			return true;
+	return false;
+}
+
+uint32_t
+scan_text_anyhow(const char *sql, size_t len)
+{
+	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
+	uint32_t flags = 0, all = SCAN_ALL;
+	struct scan s;
+
+	if (!has_ambiguous_byte(sql, len))
+		return scan_text(&s, 0, sql, len);
+	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
+		scan_text(&s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
+		all &= s.flags;
+		flags |= s.flags == SCAN_ALL ? 0 : s.flags;
+	}
+	return flags | (all == SCAN_ALL ? SCAN_ALL : 0);
+}
+
 unsigned
 scan_encoding_option(const char *client_encoding)
 {

@@ -6,8 +6,9 @@
  * strings (standard, E'', U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l
  * does (manual, 4.1); a text that does not end properly is suspected of everything.
  *
- * Not seen, because no text shows it: what triggers, views, operators and casts do behind a statement, a function that
- * is called like a column (t.f instead of f(t)), a function of one's own that has the name of one of PostgreSQL's.
+ * Not seen, because no SQL shows it: what triggers, views, operators and casts do behind a statement, a function that
+ * is called like a column (t.f instead of f(t)), a function of one's own that has the name of one of PostgreSQL's. All
+ * of that is the database's own code: see seal.h.
  *
  * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
  * Always: the flags do not depend on how the text is cut into chunks.
@@ -26,9 +27,10 @@ enum scan_flag {
 	SCAN_CURSOR = 1u << 3, /* WITH HOLD */
 	SCAN_PREPARE = 1u << 4, /* PREPARE (not TRANSACTION), DEALLOCATE, DISCARD */
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
-	SCAN_CODE = 1u << 6, /* DO, CALL, functions that PostgreSQL does not bring along, or that run a text */
+	SCAN_CODE = 1u << 6, /* DO, functions that run SQL that is their argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of what PREPARE made */
-	SCAN_LOAD = 1u << 8, /* LOAD, CREATE FUNCTION ... LANGUAGE C: the backend has a library it can't get rid of */
+	SCAN_LOAD = 1u << 8, /* the backend has something it can't get rid of: LOAD, CREATE FUNCTION ... LANGUAGE C,
+			      * replication origins and slots, backups, dblink's connections */
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	SCAN_CREATE = 1u << 10, /* CREATE of any kind, SELECT INTO: temporary if search_path begins with pg_temp */
 	SCAN_UNDO = 1u << 11, /* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what pins may be gone */
@@ -36,12 +38,16 @@ enum scan_flag {
 	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
 	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
 	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: currval() or lastval() may be asked for next */
+	SCAN_FUNCTION = 1u << 17, /* CALL, functions that PostgreSQL does not bring along: the database's code */
+	SCAN_SEED = 1u << 18, /* setseed(), SET seed */
+	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
-#define SCAN_ALL 0x1ffffu
+#define SCAN_ALL 0xfffffu
 /* Of these, a probe must be asked when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
-	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE)
+	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
+	 SCAN_FUNCTION)
 
 /* How the client's session reads strings; both come from its image. */
 enum scan_option {
@@ -82,6 +88,11 @@ void scan_feed(struct scan *s, const char *sql, size_t len);
 uint32_t scan_end(struct scan *s);
 /* All at once. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
+/*
+ * The flags of all readings, whatever the options may be once PostgreSQL reads it, by SQL that runs before. A reading
+ * that does not end properly is none: PostgreSQL refuses all of the text then.
+ */
+uint32_t scan_text_anyhow(const char *sql, size_t len);
 /* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL [| SCAN_SJIS_TRAIL] (SJIS, SHIFT_JIS_2004, BIG5, GBK,
  * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
 unsigned scan_encoding_option(const char *client_encoding);

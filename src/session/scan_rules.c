@@ -92,8 +92,11 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 		s->expect = EXPECT_NAME_PART;
 	} else if (expect == EXPECT_NAME && is_text && s->name_len == 7 && memcmp(s->name, "session", 7) == 0)
 		expect_name(s, text, len, EXPECT_NAME);
-	else if (expect == EXPECT_NAME)
+	else if (expect == EXPECT_NAME) {
+		if (s->name_len == 4 && strncasecmp(s->name, "seed", 4) == 0)
+			s->flags |= SCAN_SEED;
 		scan_name_keep(s);
+	}
 }
 
 static void
@@ -163,8 +166,10 @@ begin_statement(struct scan *s, enum sql_word word)
 		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING },
 		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING },
 		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING },
-		[WORD_INSERT] = { SCAN_INSERT, EXPECT_NOTHING },
-		[WORD_CALL] = { SCAN_CODE, EXPECT_NOTHING },
+		[WORD_INSERT] = { SCAN_INSERT | SCAN_WRITES, EXPECT_NOTHING },
+		[WORD_COPY] = { SCAN_WRITES, EXPECT_NOTHING },
+		[WORD_MERGE] = { SCAN_WRITES, EXPECT_NOTHING },
+		[WORD_CALL] = { SCAN_FUNCTION, EXPECT_NOTHING },
 		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING },
 		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING },
 		[WORD_CREATE] = { SCAN_CREATE, EXPECT_NOTHING },
@@ -207,6 +212,8 @@ static void
 judge_word(struct scan *s, enum sql_word word)
 {
 	tell_last(s);
+	if (word == WORD_INSERT || word == WORD_MERGE) /* in WITH, EXPLAIN, PREPARE */
+		s->flags |= SCAN_WRITES;
 	switch (word) {
 	case WORD_RETURNING:
 		s->flags &= ~(uint32_t)SCAN_INSERT;
@@ -278,19 +285,84 @@ judge_pg(struct scan *s, const char *text, size_t len)
 	len = len < SCAN_WORD_MAX ? len : SCAN_WORD_MAX;
 	if (strncasecmp(text, "pg_temp", 7) == 0)
 		s->flags |= SCAN_TEMP;
+	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)
+		s->flags |= SCAN_SETTING; /* UPDATE of it is SET */
 	else if (has_part(text, len, "advisory_lock"))
 		s->flags |= SCAN_LOCK;
 	else if (has_part(text, len, "advisory_unlock"))
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
+/* What a function of this name does, if it is not one of those that leave nothing behind; 0: no more than others. */
+static uint32_t
+flags_of_name(const char *text, size_t len)
+{
+	static const struct {
+		const char *beginning;
+		uint32_t flags;
+	} rules[] = {
+		{ "binary_upgrade_", SCAN_CODE },
+		{ "connectby", SCAN_CODE },
+		{ "crosstab", SCAN_CODE },
+		{ "cursor_to_xml", SCAN_CODE },
+		{ "dblink_connect", SCAN_LOAD },
+		{ "dblink", SCAN_CODE },
+		{ "isn_weak", SCAN_LOAD },
+		{ "pg_backup_start", SCAN_LOAD },
+		{ "pg_copy_logical_replication_slot", SCAN_LOAD },
+		{ "pg_copy_physical_replication_slot", SCAN_LOAD },
+		{ "pg_create_logical_replication_slot", SCAN_LOAD },
+		{ "pg_create_physical_replication_slot", SCAN_LOAD },
+		{ "pg_replication_origin_session_setup", SCAN_LOAD },
+		{ "pg_start_backup", SCAN_LOAD },
+		{ "query_to_xml", SCAN_CODE },
+		{ "set_limit", SCAN_SETTING },
+		{ "setseed", SCAN_SEED },
+		{ "ts_rewrite", SCAN_CODE },
+		{ "ts_stat", SCAN_CODE },
+		{ "xpath_table", SCAN_CODE },
+	};
+	char first = (char)(len == 0 ? 0 : text[0] | 0x20);
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (first == rules[i].beginning[0] && len >= strlen(rules[i].beginning) &&
+		    strncasecmp(text, rules[i].beginning, strlen(rules[i].beginning)) == 0)
+			return rules[i].flags;
+	return 0;
+}
+
+static uint32_t
+flags_of_function(const char *text, size_t len)
+{
+	return SCAN_FUNCTION | flags_of_name(text, len); /* it may be the database's own, too */
+}
+
+/* (expression).name calls a function of that name if it is no column. */
+static void
+judge_attribute(struct scan *s, const char *text, size_t len)
+{
+	s->flags |= flags_of_function(text, len);
+	if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
+		s->flags |= SCAN_SEQUENCE;
+	s->last = LAST_DOT;
+}
+
+/* alias.name calls a function of that name if it is no column: one of the database's, or of these. */
+static void
+judge_column(struct scan *s, const char *text, size_t len)
+{
+	s->flags |= flags_of_name(text, len);
+	if (len == 7 && strncasecmp(text, "currval", 7) == 0)
+		s->flags |= SCAN_SEQUENCE;
+}
+
 static void
 take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
-	if (s->last == LAST_EXPRESSION_DOT) {
-		s->flags |= SCAN_CODE; /* (expression).name calls a function of that name if it is no column */
-		s->last = LAST_DOT;
-	}
+	if (s->last == LAST_EXPRESSION_DOT)
+		judge_attribute(s, text, len);
+	else if (s->last == LAST_DOT)
+		judge_column(s, text, len);
 	judge_pg(s, text, len);
 	scan_note_name(s, kind, text, len);
 }
@@ -325,7 +397,8 @@ scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 void
 scan_unicode_quoted(struct scan *s)
 {
-	s->flags |= SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO;
+	s->flags |=
+	    SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_FUNCTION | SCAN_SEQUENCE | SCAN_UNDO | SCAN_SEED;
 	scan_quoted(s, "", 0);
 }
 
@@ -428,7 +501,7 @@ judge_call(struct scan *s)
 	if (is_syntax || (bits != 0 && s->qualifier <= QUALIFIER_CATALOG))
 		return;
 	if (may_be_call(s))
-		s->flags |= SCAN_CODE;
+		s->flags |= flags_of_function(s->last_text, s->last_len);
 }
 
 /* --- other tokens ------------------------------------------------------------------------------------------------ */

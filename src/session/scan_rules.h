@@ -79,16 +79,21 @@ static inline bool
 scan_may_matter(const char *text, size_t len)
 {
 	static const uint16_t lengths[32] = {
-		['c' & 31] = SCAN_LENGTH(1) | SCAN_LENGTH(6), /* c, the language; create */
-		['d' & 31] = SCAN_LENGTH(8), /* database */
+		['c' & 31] = SCAN_LENGTH(1) | SCAN_LENGTH(6) | SCAN_LENGTH(7) |
+			     SCAN_LENGTH(8), /* c, the language; create; currval, crosstab */
+		['d' & 31] = SCAN_LENGTH(6) | SCAN_LENGTH(8) | SCAN_LENGTH(14), /* dblink, database, dblink_connect */
 		['e' & 31] = SCAN_LENGTH(7), /* execute */
 		['h' & 31] = SCAN_LENGTH(4), /* hold */
-		['i' & 31] = SCAN_LENGTH(4) | SCAN_LENGTH(5), /* into, index */
+		['i' & 31] = SCAN_LENGTH(4) | SCAN_LENGTH(5) | SCAN_LENGTH(6) |
+			     SCAN_LENGTH(8), /* into; index; insert; isn_weak */
 		['j' & 31] = SCAN_LENGTH(4), /* join */
 		['l' & 31] = SCAN_LENGTH(8), /* language */
+		['m' & 31] = SCAN_LENGTH(5), /* merge */
 		['p' & 31] = (uint16_t)-SCAN_LENGTH(7),
 		['r' & 31] = SCAN_LENGTH(9), /* returning */
-		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(9), /* to, temp, temporary */
+		['s' & 31] = SCAN_LENGTH(7) | SCAN_LENGTH(9), /* setseed, set_limit */
+		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(7) |
+			     SCAN_LENGTH(9), /* to, temp, ts_stat, temporary */
 	};
 
 	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;

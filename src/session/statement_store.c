@@ -2,7 +2,8 @@
  * src/session/statement_store.c - see statement_store.h.
  *
  * A renewed statement whose types were learnt changes its key, for it now declares them. Should another statement have
- * that key already, it becomes the twin of that one: the same bytes, id and name, and whatever befalls that one.
+ * that key already, it becomes the twin of that one: the same bytes, id and name, and whatever befalls that one. It
+ * takes these over when it is refreshed.
  */
 #include "session/statement_store.h"
 
@@ -16,9 +17,18 @@
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
+struct statement_home {
+	struct statement_store *store;
+	uint32_t refs; /* its statements have one each */
+	uint64_t epoch;
+	UT_hash_handle hh;
+	char name[];
+};
+
 struct entry {
 	struct statement st; /* first: a statement is its entry */
 	struct statement_store *store;
+	uint64_t epoch; /* of its home, when it was renewed last */
 	uint32_t refs;
 	uint32_t hash;
 	bool is_shared; /* in the table */
@@ -27,8 +37,7 @@ struct entry {
 	size_t learnt_len;
 	size_t own_len; /* of bytes below */
 	uint8_t *owned; /* what st.bytes are, if no longer bytes below */
-	struct entry *twin; /* whose id and name it has */
-	TAILQ_ENTRY(entry) twins;
+	struct entry *twin; /* whose id and name it has; a reference */
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* while refs is 0 */
 	uint8_t bytes[];
@@ -36,24 +45,57 @@ struct entry {
 
 struct statement_store {
 	uint64_t seed, next_id;
+	char prefix[STATEMENT_NAME_MAX];
+	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
 	struct entry *table;
 	TAILQ_HEAD(, entry) idle; /* first: unused for longest */
-	TAILQ_HEAD(, entry) twins;
 };
 
 struct statement_store *
-statement_store_new(uint64_t seed, size_t idle_bytes_max)
+statement_store_new(uint64_t seed, uint64_t tag, size_t idle_bytes_max)
 {
 	struct statement_store *store = calloc(1, sizeof(*store));
 
 	if (store == NULL)
 		return NULL;
 	store->seed = seed;
+	snprintf(store->prefix, sizeof(store->prefix), STATEMENT_PREFIX "%016llx_", (unsigned long long)tag);
 	store->idle_bytes_max = idle_bytes_max;
 	TAILQ_INIT(&store->idle);
-	TAILQ_INIT(&store->twins);
 	return store;
+}
+
+struct statement_home *
+statement_home_get(struct statement_store *store, const char *name)
+{
+	size_t len = strlen(name);
+	struct statement_home *home;
+
+	HASH_FIND(hh, store->homes, name, (unsigned)len, home);
+	if (home == NULL && (home = calloc(1, sizeof(*home) + len + 1)) != NULL) {
+		memcpy(home->name, name, len + 1);
+		home->store = store;
+		HASH_ADD_KEYPTR(hh, store->homes, home->name, (unsigned)len, home);
+	}
+	if (home != NULL)
+		home->refs++;
+	return home;
+}
+
+void
+statement_home_unref(struct statement_home *home)
+{
+	if (home == NULL || --home->refs > 0)
+		return;
+	HASH_DELETE(hh, home->store->homes, home);
+	free(home);
+}
+
+void
+statement_home_renew(struct statement_home *home)
+{
+	home->epoch++;
 }
 
 static size_t
@@ -70,12 +112,11 @@ entry_free(struct entry *e)
 
 	if (e->is_shared)
 		HASH_DELETE(hh, store->table, e);
-	if (e->twin != NULL) {
-		TAILQ_REMOVE(&store->twins, e, twins);
+	if (e->twin != NULL)
 		statement_unref(&e->twin->st);
-	}
 	store->bytes -= size_of(e);
 	store->count--;
+	statement_home_unref(e->st.home);
 	free(e->learnt);
 	free(e->owned);
 	free(e);
@@ -103,24 +144,31 @@ statement_store_free(struct statement_store *store)
 }
 
 void
-statement_name_of(uint64_t id, char name[static STATEMENT_NAME_MAX])
+statement_name_of(const struct statement_store *store, uint64_t id, char name[static STATEMENT_NAME_MAX])
 {
-	snprintf(name, STATEMENT_NAME_MAX, STATEMENT_PREFIX "%llu", (unsigned long long)id);
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s%llu", store->prefix, (unsigned long long)id);
+}
+
+const char *
+statement_store_prefix(const struct statement_store *store)
+{
+	return store->prefix;
 }
 
 static void
 give_name(struct statement_store *store, struct statement *st)
 {
 	st->id = ++store->next_id;
-	statement_name_of(st->id, st->name);
+	statement_name_of(store, st->id, st->name);
 	st->name_len = (uint8_t)strlen(st->name);
 	st->valid_pool = st->valid_image = NULL;
 	st->shape = 0;
 }
 
 static struct entry *
-entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len)
+entry_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
 {
+	struct statement_store *store = home->store;
 	struct entry *e = calloc(1, sizeof(*e) + len);
 
 	if (e == NULL)
@@ -129,6 +177,9 @@ entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_
 	e->st.bytes = e->bytes;
 	e->st.len = len;
 	e->st.query_len = query_len;
+	e->st.home = home;
+	home->refs++;
+	e->epoch = home->epoch;
 	give_name(store, &e->st);
 	e->own_len = len;
 	e->store = store;
@@ -139,51 +190,57 @@ entry_new(struct statement_store *store, const uint8_t *bytes, size_t len, size_
 }
 
 static uint32_t
-hash_of(const struct statement_store *store, const uint8_t *bytes, size_t len, uint32_t context)
+hash_of(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context)
 {
-	uint64_t wide = XXH3_64bits_withSeed(bytes, len, store->seed + context);
+	uint64_t seed = XXH3_64bits_withSeed(home->name, strlen(home->name), home->store->seed + context);
+	uint64_t wide = XXH3_64bits_withSeed(bytes, len, seed);
 
 	return (uint32_t)(wide ^ wide >> 32);
 }
 
+/* uthash compares the key's bytes alone: of two homes or contexts, equal ones whose hashes agree too hide each other.
+ */
 static struct entry *
-find(const struct statement_store *store, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
+find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
 {
 	struct entry *e;
 
-	/* uthash compares the key's bytes, so equal hashes of unequal texts stay apart; those of contexts do here. */
-	HASH_FIND_BYHASHVALUE(hh, store->table, bytes, (unsigned)len, hash, e);
-	return e != NULL && e->st.context == context ? e : NULL;
+	HASH_FIND_BYHASHVALUE(hh, home->store->table, bytes, (unsigned)len, hash, e);
+	return e != NULL && e->st.home == home && e->st.context == context ? e : NULL;
 }
 
 static void
-share(struct statement_store *store, struct entry *e, uint32_t hash)
+share(struct entry *e, uint32_t hash)
 {
 	e->hash = hash;
 	e->is_shared = true;
-	HASH_ADD_KEYPTR_BYHASHVALUE(hh, store->table, e->st.bytes, (unsigned)e->st.len, hash, e);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, e->store->table, e->st.bytes, (unsigned)e->st.len, hash, e);
 }
 
 struct statement *
-statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
+statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
 {
-	uint32_t hash = hash_of(store, bytes, len, context);
-	struct entry *e = find(store, bytes, len, context, hash);
+	uint32_t hash = hash_of(home, bytes, len, context);
+	struct entry *e = find(home, bytes, len, context, hash);
 
+	if (e != NULL) { /* it may have another key afterwards */
+		statement_refresh(&e->st);
+		e = find(home, bytes, len, context, hash);
+	}
 	if (e != NULL)
 		return statement_ref(&e->st);
-	e = entry_new(store, bytes, len, query_len);
+	e = entry_new(home, bytes, len, query_len);
 	if (e == NULL)
 		return NULL;
 	e->st.context = context;
-	share(store, e, hash);
+	share(e, hash);
 	return &e->st;
 }
 
 struct statement *
-statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len)
+statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
 {
-	struct entry *e = entry_new(store, bytes, len, query_len);
+	struct entry *e = entry_new(home, bytes, len, query_len);
 
 	return e == NULL ? NULL : &e->st;
 }
@@ -208,49 +265,97 @@ statement_learn_types(struct statement *st, const uint8_t *body, size_t len)
 	e->store->bytes += e->learnt_len;
 }
 
-/* The types that were learnt are declared from now on. */
-static void
-declare(struct entry *e)
+bool
+statement_has_types(const struct statement *st, const uint8_t *body, size_t len)
 {
-	struct statement_store *store = e->store;
-	uint32_t hash = hash_of(store, e->learnt, e->learnt_len, e->st.context);
-	struct entry *other = find(store, e->learnt, e->learnt_len, e->st.context, hash);
+	const struct entry *e = (const struct entry *)st;
+	const uint8_t *all = e->learnt != NULL ? e->learnt : st->bytes;
+	size_t all_len = e->learnt != NULL ? e->learnt_len : st->len, text_len = st->query_len + 1;
 
-	HASH_DELETE(hh, store->table, e);
-	e->is_shared = false;
-	e->owned = e->learnt;
-	e->st.bytes = e->owned;
-	e->st.len = e->learnt_len;
-	e->learnt = NULL;
-	e->learnt_len = 0;
-	if (other == NULL) {
-		share(store, e, hash);
-		return;
-	}
-	statement_ref(&other->st);
-	e->twin = other;
-	TAILQ_INSERT_TAIL(&store->twins, e, twins);
+	return e->is_learnt && len == all_len - text_len && memcmp(all + text_len, body, len) == 0;
 }
 
-/* Nobody holds it, so nobody relies on its types. */
+bool
+statement_has_open_types(const struct statement *st)
+{
+	const struct entry *e = (const struct entry *)st;
+
+	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
+}
+
+static uint32_t
+type_at(const uint8_t *types, size_t i)
+{
+	const uint8_t *at = types + 2 + 4 * i;
+
+	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* Of the types that were learnt, those a database made itself are as open as the client left them. */
+static void
+open_own_types(struct entry *e)
+{
+	size_t text_len = e->st.query_len + 1, count = (e->learnt_len - text_len - 2) / 4;
+	size_t declared = (e->st.len - text_len - 2) / 4;
+	const uint8_t *old = e->st.bytes + text_len;
+	uint8_t *types = e->learnt + text_len;
+
+	for (size_t i = 0; i < count; i++)
+		if (type_at(types, i) >= STATEMENT_FIRST_OWN_TYPE) {
+			memset(types + 2 + 4 * i, 0, 4);
+			if (i < declared)
+				memcpy(types + 2 + 4 * i, old + 2 + 4 * i, 4);
+		}
+}
+
 static void
 unlearn(struct entry *e)
 {
 	e->store->bytes -= e->learnt_len;
-	e->store->idle_bytes -= e->learnt_len;
+	if (e->refs == 0)
+		e->store->idle_bytes -= e->learnt_len;
 	free(e->learnt);
 	e->learnt = NULL;
 	e->learnt_len = 0;
 	e->is_learnt = false;
 }
 
+/* The types that were learnt are declared from now on. */
+static void
+declare(struct entry *e)
+{
+	uint32_t hash = hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
+	struct entry *other = find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
+
+	HASH_DELETE(hh, e->store->table, e);
+	e->is_shared = false;
+	e->store->bytes -= e->owned != NULL ? e->st.len : 0;
+	free(e->owned);
+	e->owned = e->learnt;
+	e->st.bytes = e->owned;
+	e->st.len = e->learnt_len;
+	e->learnt = NULL;
+	e->learnt_len = 0;
+	e->is_learnt = false;
+	if (other == NULL) {
+		share(e, hash);
+		return;
+	}
+	statement_ref(&other->st);
+	e->twin = other;
+}
+
 static void
 renew_shared(struct entry *e)
 {
 	give_name(e->store, &e->st);
-	if (e->learnt != NULL && e->refs == 0)
+	if (e->learnt == NULL)
+		return;
+	if (e->refs > 0) /* else nobody relies on its types */
+		open_own_types(e);
+	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0))
 		unlearn(e);
-	else if (e->learnt != NULL)
+	else
 		declare(e);
 }
 
@@ -259,6 +364,8 @@ follow_twin(struct entry *e)
 {
 	const struct statement *other = &e->twin->st;
 
+	if (e->st.id == other->id)
+		return;
 	e->st.id = other->id;
 	memcpy(e->st.name, other->name, sizeof(e->st.name));
 	e->st.name_len = other->name_len;
@@ -266,40 +373,37 @@ follow_twin(struct entry *e)
 	e->st.shape = 0;
 }
 
-static void
-follow_twins(struct statement_store *store)
-{
-	struct entry *e;
-
-	TAILQ_FOREACH(e, &store->twins, twins)
-	follow_twin(e);
-}
-
 void
 statement_renew(struct statement *st)
 {
 	struct entry *e = (struct entry *)st;
 
-	if (e->twin != NULL)
-		e = e->twin;
-	if (e->is_shared)
-		renew_shared(e);
-	if (e->twin !=
-	    NULL) /* since just now: what servers have of the other one is no younger than what they had of it */
-		give_name(e->store, &e->twin->st);
-	follow_twins(e->store);
+	if (e->twin != NULL) {
+		statement_renew(&e->twin->st);
+		statement_refresh(st);
+		return;
+	}
+	if (!e->is_shared)
+		return;
+	e->epoch = st->home->epoch;
+	renew_shared(e);
+	if (e->twin == NULL)
+		return;
+	/* Since just now: what servers have of the other one is no younger than what they had of it. */
+	give_name(e->store, &e->twin->st);
+	follow_twin(e);
 }
 
 void
-statement_store_renew_all(struct statement_store *store)
+statement_refresh(struct statement *st)
 {
-	struct entry *e, *next;
+	struct entry *e = (struct entry *)st;
 
-	HASH_ITER(hh, store->table, e, next)
-	{
-		renew_shared(e);
-	}
-	follow_twins(store);
+	if (e->twin != NULL) {
+		statement_refresh(&e->twin->st);
+		follow_twin(e);
+	} else if (e->epoch != st->home->epoch)
+		statement_renew(st);
 }
 
 struct statement *
@@ -328,6 +432,14 @@ statement_unref(struct statement *st)
 	TAILQ_INSERT_TAIL(&e->store->idle, e, idle);
 	e->store->idle_bytes += size_of(e);
 	trim(e->store, e->store->idle_bytes_max);
+}
+
+bool
+statement_is_shared(const struct statement *st)
+{
+	const struct entry *e = (const struct entry *)st;
+
+	return e->is_shared || e->twin != NULL;
 }
 
 bool

@@ -1,13 +1,17 @@
 /*
  * src/session/statement_store.h - the texts of prepared statements, each kept once, whoever prepared them.
  *
- * A statement is known by its query text and parameter types (compared, not only hashed), and by the context it was
- * parsed in: PostgreSQL reads literals when it parses, under the session's DateStyle, TimeZone and the like. Its id
- * gives the one name it has on every server: pgweir_<id>. Statements nobody holds are kept for a while (the least
- * recently used go first), so that short-lived clients meet servers that know their statements already.
+ * A statement is known by its home (the database it is meant for), its query text and parameter types (compared, not
+ * only hashed), and by the context it was parsed in: PostgreSQL reads literals when it parses, under the session's
+ * DateStyle, TimeZone and the like, and for the role the session has then. Its id gives the one name it has on every
+ * server: pgweir_<tag>_<id>, where the tag is a secret of this process. Statements nobody holds are kept for a while
+ * (the least recently used go first), so that short-lived clients meet servers that know their statements already.
  *
  * Parameter types that a Parse leaves open are PostgreSQL's choice, and clients that asked hold on to the answer: a
- * statement that is renewed keeps the types it was found to have. Who comes later gets a statement of its own.
+ * statement that is renewed keeps the types it was found to have, but for those that a database made itself: they may
+ * have been dropped and made anew under another number. Who comes later gets a statement of its own.
+ *
+ * DDL renews no statement: it counts the home's epoch up, and each statement is renewed when it is used next.
  */
 #ifndef PGWEIR_SESSION_STATEMENT_STORE_H
 #define PGWEIR_SESSION_STATEMENT_STORE_H
@@ -18,14 +22,18 @@
 
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* bytes of a statement, about, besides its text */
-#define STATEMENT_NAME_MAX 32 /* bytes, with terminator */
+#define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
+#define STATEMENT_STAND_IN "taken" /* behind the prefix: servers may have it besides those that are counted */
+#define STATEMENT_FIRST_OWN_TYPE 16384u /* types with a lower OID are PostgreSQL's, and the same in all databases */
 
 struct statement_store; /* opaque: statement_store.c */
+struct statement_home; /* the same */
 
 enum statement_finding { STATEMENT_UNKNOWN, STATEMENT_DOES_NOT, STATEMENT_DOES };
 
 struct statement {
 	uint64_t id; /* never reused */
+	struct statement_home *home;
 	size_t len; /* bytes: query, terminator, int16 count, int32 types */
 	size_t query_len; /* of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* on servers */
@@ -35,6 +43,7 @@ struct statement {
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
 	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
 	uint8_t looks; /* the same, for a look into pg_prepared_statements: client/statement_materialise.c */
+	uint8_t sets_locally; /* the same, for SET LOCAL of what parsing depends on: client/session_context.c */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
 	bool is_scanned;
@@ -42,27 +51,41 @@ struct statement {
 	const void *valid_pool, *valid_image;
 };
 
-/* idle_bytes_max: how much of statements nobody holds is kept. NULL: no memory. */
-struct statement_store *statement_store_new(uint64_t seed, size_t idle_bytes_max);
-void statement_store_free(struct statement_store *store); /* after all references are gone */
-/* The one statement of these bytes (as fields_parse gives rest), with a new reference. NULL: no memory. */
-struct statement *statement_get(struct statement_store *store, const uint8_t *bytes, size_t len, size_t query_len,
+/* tag: secret, random; idle_bytes_max: how much of statements nobody holds is kept. NULL: no memory. */
+struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, size_t idle_bytes_max);
+void statement_store_free(struct statement_store *store); /* after all references are gone, those to homes too */
+/* The one home of this name (hosts and database), with a new reference. NULL: no memory. */
+struct statement_home *statement_home_get(struct statement_store *store, const char *name);
+void statement_home_unref(struct statement_home *home); /* NULL is fine */
+/*
+ * What tables look like has changed there: plans made before may be wrong or refused ("cached plan must not change
+ * result type"). All its statements are due to be renewed.
+ */
+void statement_home_renew(struct statement_home *home);
+/* The one statement of these bytes (as fields_parse gives rest), refreshed, with a new reference. NULL: no memory. */
+struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
 /* A statement of its own, shared with nobody, though the text may be known. */
-struct statement *statement_new_unshared(struct statement_store *store, const uint8_t *bytes, size_t len,
+struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
 /* A ParameterDescription's body, of st as it is prepared under its present name. Malformed ones are ignored. */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
+/* It was found to have these types, all of them, and no others. */
+bool statement_has_types(const struct statement *st, const uint8_t *body, size_t len);
+/* Its types are not all declared, or nobody has looked yet. */
+bool statement_has_open_types(const struct statement *st);
 /*
- * What tables look like has changed: plans made before may be wrong or refused ("cached plan must not change result
- * type"). The statement gets a new id and name, so that servers prepare it anew at its next use, with the parameter
- * types that were learnt. Unshared ones stay as they are.
+ * The statement gets a new id and name, so that servers prepare it anew at its next use, with the parameter types that
+ * were learnt. Unshared ones stay as they are.
  */
 void statement_renew(struct statement *st);
-void statement_store_renew_all(struct statement_store *store);
+void statement_refresh(struct statement *st); /* before its id or name is used: renewed, if that is due */
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
-void statement_name_of(uint64_t id, char name[static STATEMENT_NAME_MAX]); /* as servers know it */
+void statement_name_of(const struct statement_store *store, uint64_t id,
+		       char name[static STATEMENT_NAME_MAX]); /* as servers know it */
+const char *statement_store_prefix(const struct statement_store *store); /* what all these names begin with */
+bool statement_is_shared(const struct statement *st);
 bool statement_is_alone(const struct statement *st); /* there is one reference to it */
 size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */

@@ -4,6 +4,9 @@
  */
 #include "telemetry/http_listen.h"
 
+#include "base/copy.h"
+#include "net/bind_mode.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -76,13 +79,11 @@ listen_unix(const char *path, struct fail *why)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
 
-	if (strlen(path) >= sizeof(address.sun_path))
+	if (!copy_string(address.sun_path, sizeof(address.sun_path), path))
 		return fail_set(why, "22023", "cannot listen for HTTP on \"%s\": the path is too long", path);
-	strcpy(address.sun_path, path);
 	remove_stale(&address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0660) < 0 ||
-	    listen(fd, BACKLOG) < 0)
+	if (fd < 0 || bind_with_mode(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)
 		return refuse(fd, path, 0, why);
 	return fd;
 }

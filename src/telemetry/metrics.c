@@ -49,7 +49,7 @@ put_matrix_row(const struct metric_family *f, struct buf *to, const char *labels
 
 		if (f->more_words->names[i] == NULL || (values[i] == 0 && f->skips_zeros))
 			continue;
-		strcpy(with_word, labels);
+		snprintf(with_word, sizeof(with_word), "%s", labels);
 		add_word(with_word, f->more_words, i);
 		put_value(f, to, with_word, values[i]);
 	}
@@ -63,7 +63,7 @@ put_array(const struct metric_family *f, struct buf *to, const char *labels, con
 	for (size_t i = 0; i < f->words->count; i++, values += step) {
 		char with_word[LABELS_MAX];
 
-		strcpy(with_word, labels);
+		snprintf(with_word, sizeof(with_word), "%s", labels);
 		add_word(with_word, f->words, i);
 		if (f->more_words != NULL)
 			put_matrix_row(f, to, with_word, values);
@@ -141,7 +141,7 @@ put_backend_up(const struct metric_family *f, const struct sources *from)
 
 		if (b->counters.is_up < 0)
 			continue;
-		strcpy(labels, item->labels);
+		snprintf(labels, sizeof(labels), "%s", item->labels);
 		labels_add(labels, "role", b->role, strnlen(b->role, sizeof(b->role)));
 		exposition_sample(from->to, f->name, labels, b->counters.is_up > 0, 0);
 	}

@@ -148,6 +148,8 @@ const struct metric_family metric_families[] = {
 	    .help = "Notifications handed to clients, each once for each client." },
 	{ .name = "pgweir_pool_resets_total", .type = METRIC_COUNTER, POOL(counters.resets_ok), .words = &results,
 	    .help = "Server connections reset before they went back to the pool." },
+	{ .name = "pgweir_pool_seals_total", .type = METRIC_COUNTER, POOL(counters.seals),
+	    .help = "Server connections from which session state was washed before another client got them." },
 
 	{ .name = "pgweir_client_requests_total", .type = METRIC_COUNTER, DATABASE(counters.requests),
 	    .help = "Requests: a simple Query, or messages up to a Sync." },

@@ -46,6 +46,16 @@ fields_error(const uint8_t *body, size_t len, struct error_fields *out)
 }
 
 bool
+fields_notice_is_skip(const uint8_t *body, size_t len)
+{
+	struct error_fields e;
+
+	fields_error(body, len, &e);
+	return e.routine != NULL &&
+	       (strcmp(e.routine, "DropErrorMsgNonExistent") == 0 || strcmp(e.routine, "does_not_exist_skipping") == 0);
+}
+
+bool
 fields_error_is_fatal(const struct error_fields *e)
 {
 	return e->severity != NULL && (strcmp(e->severity, "FATAL") == 0 || strcmp(e->severity, "PANIC") == 0);
@@ -131,6 +141,21 @@ fields_row_shape(const uint8_t *body, size_t len)
 	return at != len ? 0 : (uint32_t)h == 0 ? 1 : (uint32_t)h;
 }
 
+uint32_t
+fields_own_types(const uint8_t *body, size_t len, uint32_t first)
+{
+	bool has_own = false;
+	uint64_t h;
+
+	for (size_t at = 2; at + 4 <= len; at += 4)
+		has_own = has_own || wire_u32(body + at) >= first;
+	if (!has_own)
+		return 0;
+	h = XXH3_64bits(body, len);
+	h ^= h >> 32;
+	return (uint32_t)h == 0 ? 1 : (uint32_t)h;
+}
+
 bool
 fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
 {
@@ -142,34 +167,75 @@ fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
 }
 
 bool
-fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len)
+fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values)
 {
 	const char *portal, *statement;
-	unsigned count;
 	size_t at;
 
+	*values = (struct bind_values){ .at = body, .end = body };
 	/* The names, int16 and that many formats, int16 and that many values. */
-	if (!fields_bind(body, body_len, &portal, &statement, &at) || body_len - at < 2)
+	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
 		return false;
 	at += 2 + 2 * (size_t)wire_u16(body + at);
-	if (body_len < at + 2)
+	if (len < at + 2)
 		return false;
-	count = wire_u16(body + at);
+	*values = (struct bind_values){ .at = body + at + 2, .end = body + len, .left = wire_u16(body + at) };
+	return true;
+}
+
+bool
+fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len)
+{
+	uint32_t value_len;
+
+	if (values->left == 0 || values->end - values->at < 4)
+		return false;
+	value_len = wire_u32(values->at);
+	values->at += 4;
+	*value = value_len == UINT32_MAX ? NULL : values->at;
+	*len = value_len == UINT32_MAX ? 0 : value_len;
+	if (*len > (size_t)(values->end - values->at))
+		return false;
+	values->at += *len;
+	values->left--;
+	return true;
+}
+
+bool
+fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len)
+{
+	struct bind_values values;
+
+	if (!fields_bind_values(body, body_len, &values))
+		return false;
+	while (fields_bind_next(&values, value, len))
+		if (i-- == 0)
+			return true;
+	return false;
+}
+
+unsigned
+fields_bind_formats(const uint8_t *body, size_t len)
+{
+	const char *portal, *statement;
+	size_t at;
+
+	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
+		return 0;
+	at += 2 + 2 * (size_t)wire_u16(body + at);
+	if (len < at + 2)
+		return 0;
 	at += 2;
-	for (unsigned n = 0; n < count; n++) {
+	for (unsigned left = wire_u16(body + at - 2); left > 0; left--) {
 		uint32_t value_len;
 
-		if (body_len - at < 4)
-			return false;
+		if (len - at < 4)
+			return 0;
 		value_len = wire_u32(body + at);
 		at += 4;
-		*value = value_len == UINT32_MAX ? NULL : body + at;
-		*len = value_len == UINT32_MAX ? 0 : value_len;
-		if (*len > body_len - at)
-			return false;
-		if (n == i)
-			return true;
-		at += *len;
+		if (value_len != UINT32_MAX && value_len > len - at)
+			return 0;
+		at += value_len == UINT32_MAX ? 0 : value_len;
 	}
-	return false;
+	return len - at < 2 ? 0 : wire_u16(body + at);
 }

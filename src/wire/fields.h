@@ -17,6 +17,8 @@ struct error_fields {
 };
 /* Reads what is there of a (possibly cut) ErrorResponse or NoticeResponse body. */
 void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
+/* A whole notice of DROP ... IF EXISTS: there is no such thing. */
+bool fields_notice_is_skip(const uint8_t *body, size_t len);
 /* FATAL or PANIC: the server closes the connection after it. */
 bool fields_error_is_fatal(const struct error_fields *e);
 
@@ -46,11 +48,22 @@ bool fields_bind(const uint8_t *body, size_t len, const char **portal, const cha
  * its result type (equalTupleDescs). 0: malformed.
  */
 uint32_t fields_row_shape(const uint8_t *body, size_t len);
+/* The types of a ParameterDescription as one number, never 0, if any of them is at least first; else 0. */
+uint32_t fields_own_types(const uint8_t *body, size_t len, uint32_t first);
 /*
  * Bind: the value of parameter i (from 0), as it stands: for text, its text and binary formats are the same. body may
  * be cut: false then, if the value is not whole; false, too, where there is no such parameter. *value NULL: SQL's NULL.
  */
 bool fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len);
+/* All of them, one after the other. */
+struct bind_values {
+	const uint8_t *at, *end;
+	unsigned left;
+};
+bool fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values);
+bool fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len);
+/* How many result formats a Bind gives; 0: none, or it is cut or malformed. */
+unsigned fields_bind_formats(const uint8_t *body, size_t len);
 /* Describe and Close: kind is 'S' or 'P'. false if malformed. */
 bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);
 

@@ -242,6 +242,49 @@ receive_error(struct ledger *l)
 	}
 }
 
+static bool
+is_of_client(const struct owed *o)
+{
+	return o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT;
+}
+
+static bool
+ends_request(const struct owed *o)
+{
+	return o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC;
+}
+
+bool
+ledger_owes_client(const struct ledger *l, uint64_t *since_us)
+{
+	bool is_owing = false;
+
+	*since_us = 0;
+	for (uint32_t i = 0; i < l->count && *since_us == 0; i++) {
+		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+
+		is_owing = is_owing || is_of_client(o);
+		if (is_of_client(o) && ends_request(o))
+			*since_us = o->started_us;
+	}
+	return is_owing;
+}
+
+bool
+ledger_owes_us(const struct ledger *l, uint64_t *since_us)
+{
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+
+		if (is_of_client(o))
+			return false;
+		*since_us = o->started_us;
+		if (ends_request(o))
+			return true;
+	}
+	return false;
+}
+
 bool
 ledger_take_sync(struct ledger *l)
 {

@@ -43,7 +43,8 @@ enum owed_to {
 	OWED_TO_PREPARE, /* a SQL PREPARE of the client's, made again; its error may be told later */
 	OWED_TO_LOOK, /* a client's statements under its own names, for it to look at; errors do not matter */
 	OWED_TO_PING,
-	OWED_TO_RESET /* ROLLBACK, DISCARD ALL, after the client has gone */
+	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal: after the client has gone */
+	OWED_TO_OWNER /* a question of the pool's; errors do not matter */
 };
 
 struct owed {
@@ -147,6 +148,14 @@ ledger_is_our_turn(const struct ledger *l)
 {
 	return l->count > 0 && l->ring[l->head].kind >= OWED_COPY_END;
 }
+
+/*
+ * Is anything owed to the client? since_us: when the first byte of the request was read that is answered next; 0: its
+ * end was not sent yet.
+ */
+bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
+/* Is a request of our own, with a Sync of its own, answered next? since_us: when it was sent. */
+bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
 const char *owed_kind_name(enum owed_kind kind); /* for the log: "Execute" */
 

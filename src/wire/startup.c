@@ -41,8 +41,9 @@ show(const char *text, char out[static 64])
 }
 
 static int
-bad_length(struct fail *why)
+bad_length(struct startup *out, struct fail *why)
 {
+	out->is_garbage = true;
 	return fail_set(why, "08P01", "invalid length of startup packet");
 }
 
@@ -264,19 +265,21 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 
 /* Says what is there once it is all there; refuses a length the code can't have. */
 static int
-take_code(uint32_t code, size_t total_len, enum startup_kind *kind, struct fail *why)
+take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fail *why)
 {
+	size_t total_len = out->total_len;
+
 	switch (code) {
 	case CODE_SSL:
 	case CODE_GSSENC:
 		*kind = code == CODE_SSL ? STARTUP_SSL : STARTUP_GSSENC;
 		if (total_len != HEAD_LEN)
-			return bad_length(why);
+			return bad_length(out, why);
 		return 0;
 	case CODE_CANCEL:
 		*kind = STARTUP_CANCEL;
 		if (total_len < CANCEL_HEAD_LEN + CANCEL_KEY_MIN || total_len > CANCEL_HEAD_LEN + CANCEL_KEY_MAX)
-			return bad_length(why);
+			return bad_length(out, why);
 		return 0;
 	default:
 		*kind = STARTUP_LOGIN;
@@ -289,7 +292,7 @@ take_code(uint32_t code, size_t total_len, enum startup_kind *kind, struct fail 
 
 /* Lengths first: nothing is held, or even waited for, that could not be right. */
 static int
-take_length(const uint8_t *bytes, size_t len, size_t *total_len, struct fail *why)
+take_length(struct startup *out, const uint8_t *bytes, size_t len, struct fail *why)
 {
 	uint32_t said;
 
@@ -301,8 +304,8 @@ take_length(const uint8_t *bytes, size_t len, size_t *total_len, struct fail *wh
 		return 0;
 	said = wire_u32(bytes);
 	if (said < HEAD_LEN || said > STARTUP_MAX)
-		return bad_length(why);
-	*total_len = said;
+		return bad_length(out, why);
+	out->total_len = said;
 	return 0;
 }
 
@@ -314,12 +317,12 @@ startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail
 
 	memset(out, 0, sizeof(*out));
 	out->kind = STARTUP_PARTIAL;
-	if (take_length(bytes, len, &out->total_len, why) < 0)
+	if (take_length(out, bytes, len, why) < 0)
 		return -1;
 	if (len < HEAD_LEN)
 		return 0;
 	code = wire_u32(bytes + 4);
-	if (take_code(code, out->total_len, &kind, why) < 0)
+	if (take_code(out, code, &kind, why) < 0)
 		return -1;
 	if (len < out->total_len)
 		return 0;

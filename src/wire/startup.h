@@ -34,6 +34,7 @@ struct startup_setting {
 
 struct startup {
 	enum startup_kind kind;
+	bool is_garbage; /* refused, and PostgreSQL closes without an answer: it may be anything */
 	size_t total_len; /* bytes of the packet, the length word included */
 	/* STARTUP_CANCEL */
 	uint32_t cancel_pid;

@@ -75,7 +75,7 @@ send_one(struct run *r, uint8_t byte)
 {
 	enum owed_kind kind = (enum owed_kind)((byte & 15) % (OWED_MADE_CLOSE + 1));
 	enum owed_to to = (enum owed_to)(byte >> 4 & 3);
-	struct owed_request request = { byte, byte };
+	struct owed_request request = { .started_us = byte, .statements = byte };
 
 	if (kind == OWED_QUERY || kind == OWED_FUNCTION || kind == OWED_SYNC)
 		must(ledger_push_request(&r->ledger, kind, to, &request) == 0);

@@ -3,8 +3,9 @@
  *
  * The input is lines. The first has words of session_world.c's table (pool_mode, auth, limits ...). All others are
  * steps, after each of which everything runs until nothing moves; with a + in front it does not, so that steps meet.
- * Lines that mean nothing are passed over. In texts, \xHH, \0 to \7, \n, \s (a blank) are bytes, ~ is a token that says
- * who sent it (session_text.h).
+ * Lines that mean nothing are passed over. The word hidden_lock in the first line, and then in SQL, is a lock that the
+ * database's code takes without SQL showing it; others like it are in session_state.c. In texts, \xHH, \0 to \7, \n, \s
+ * (a blank) are bytes, ~ is a token that says who sent it (session_text.h).
  *
  *   c0 connect                   to c3; what needs a connection logs in
  *   c0 login USER DATABASE [name=value ...]
@@ -17,6 +18,7 @@
  *   c0 piece N | hold N | rest   bytes per turn; only N bytes more; all
  *   s0 msg TYPE BODY | raw BYTES | next BYTES (in place of its next answer) | cut N (then it dies) | close
  *   s0 hold | deaf | go | piece N | wake | fail (what it copies in)
+ *   sq ok|fail|late|die      what becomes of questions about the database's code (session_state.c)
  *   sl trust|clear|md5|scram|error STATE|raw BYTES      logins to come
  *   t MS                         time passes
  *   w pause | resume | reload | stop
@@ -164,8 +166,11 @@ static void
 flood(struct fake_client *c, size_t len)
 {
 	struct buf body = { 0 };
-	uint8_t *room = buf_room(&body, len + 1);
+	uint8_t *room;
 
+	if (c->out.len > FLOOD_MAX)
+		return; /* nobody takes it */
+	room = buf_room(&body, len + 1);
 	must(room != NULL);
 	memset(room, 'x', len);
 	body.len = len;
@@ -254,6 +259,7 @@ server_misstep(struct fake_conn *c, const char *verb, char *rest)
 		fake_wake(c, false);
 	else if (strcmp(verb, "fail") == 0)
 		fake_fail_copy(c, "22P02", "invalid input");
+	c->fake->has_lied |= c->is_liar || (strcmp(verb, "msg") == 0 && rest[0] == 'S');
 	buf_fini(&b);
 }
 
@@ -267,6 +273,16 @@ login_step(struct fake *f, const char *verb, const char *rest)
 			f->login = (enum fake_login)i;
 	f->login_raw.len = 0;
 	text_unescape(&f->login_raw, rest, strlen(rest), 0, NULL);
+}
+
+static void
+question_step(struct fake *f, const char *verb)
+{
+	static const char *const names[] = { "ok", "fail", "late", "die" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(verb, names[i]) == 0)
+			f->code_answer = (enum fake_code)i;
 }
 
 static void
@@ -299,6 +315,8 @@ step(struct world *w, char *line)
 		client_step(w, &w->clients[i % TEXT_CLIENTS], words[1], rest);
 	else if (strcmp(words[0], "sl") == 0)
 		login_step(&w->fake, words[1], rest);
+	else if (strcmp(words[0], "sq") == 0)
+		question_step(&w->fake, words[1]);
 	else if (words[0][0] == 's')
 		server_misstep(fake_find(&w->fake, i), words[1], rest);
 	else if (words[0][0] == 't')

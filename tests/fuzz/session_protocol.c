@@ -81,6 +81,7 @@ static void
 failed(struct fake_conn *c)
 {
 	c->is_skipping = true;
+	c->code_in_tx = 0;
 	if (c->tx == 'T')
 		c->tx = 'E';
 }
@@ -93,7 +94,7 @@ refuse(struct fake_conn *c, const char *sqlstate, const char *text, const char *
 }
 
 static void
-on_parse(struct fake_conn *c, const char *name, const char *text, const char *tokens)
+parse(struct fake_conn *c, const char *name, const char *text, const char *tokens)
 {
 	if (name[0] != '\0' && named_find(&c->statements, name) != NULL) {
 		refuse(c, "42P05", "prepared statement already exists", tokens);
@@ -107,12 +108,26 @@ on_parse(struct fake_conn *c, const char *name, const char *text, const char *to
 	message_put(&c->out, '1', NULL, 0);
 }
 
-/* The values of a Bind whose names end at body; malformed: as many as there are. */
+static void
+on_parse(struct fake_conn *c, const char *name, const char *raw, const char *tokens)
+{
+	char *text = state_to_server(c, raw);
+
+	if (text == NULL)
+		refuse(c, "22021", "invalid byte sequence", tokens);
+	else
+		parse(c, name, text, tokens);
+	for (const char *at = raw; *at != '\0'; at++)
+		c->fake->has_parsed |= (*at & 0x80) != 0;
+	free(text);
+}
+
+/* The values of a Bind whose names end at body; malformed: as many as there are. Binary ones stay as they are. */
 static char **
-read_values(const uint8_t *body, size_t len)
+read_values(const struct fake_conn *c, const uint8_t *body, size_t len, bool *is_text_bad)
 {
 	size_t formats = len >= 2 ? wire_u16(body) : 0, at = 2 + 2 * formats, count, have = 0;
-	char **values;
+	char **values, *raw;
 
 	if (len < at + 2)
 		return NULL;
@@ -127,8 +142,14 @@ read_values(const uint8_t *body, size_t len)
 		n = n == UINT32_MAX ? 0 : n;
 		if (n > len - at)
 			break;
-		values[have] = strndup((const char *)body + at, n);
-		must(values[have] != NULL);
+		raw = strndup((const char *)body + at, n);
+		must(raw != NULL);
+		values[have] = state_to_server(c, raw);
+		*is_text_bad |= values[have] == NULL && formats == 0;
+		if (values[have] == NULL)
+			values[have] = raw;
+		else
+			free(raw);
 		at += n;
 	}
 	return values;
@@ -138,6 +159,7 @@ static void
 on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t *rest, size_t len)
 {
 	struct named *st = named_find(&c->statements, name), *p;
+	bool is_text_bad = false;
 	char tokens[TOKENS_MAX] = "";
 
 	take_tokens(c, rest, len, tokens);
@@ -158,8 +180,11 @@ on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t
 	p = named_put(&c->portals, portal, st->text);
 	memcpy(p->tokens, st->tokens, sizeof(p->tokens));
 	take_tokens(c, rest, len, p->tokens);
-	p->values = read_values(rest, len);
-	message_put(&c->out, '2', NULL, 0);
+	p->values = read_values(c, rest, len, &is_text_bad);
+	if (is_text_bad)
+		refuse(c, "22021", "invalid byte sequence", tokens);
+	else
+		message_put(&c->out, '2', NULL, 0);
 }
 
 static void
@@ -212,19 +237,43 @@ end_request(struct fake_conn *c)
 {
 	if (c->tx == 'I') {
 		c->owner = 0;
+		c->code_made |= c->code_in_tx;
+		c->code_in_tx = 0;
 		named_free_all(&c->portals);
 	}
 	message_ready(&c->out, c->tx);
 }
 
+/* pool/database_code.h asks what the database's code can touch. */
+static void
+on_question(struct fake_conn *c)
+{
+	switch (c->fake->code_answer) {
+	case CODE_TOLD:
+		state_put_code(c);
+		end_request(c);
+		return;
+	case CODE_FAILS:
+		sql_error(c, "57014", "canceling statement due to statement timeout", "");
+		end_request(c);
+		break;
+	case CODE_LATE:
+		c->is_asleep = c->is_sleep_simple = c->is_asked = true;
+		break;
+	case CODE_DIES:
+		c->is_over = true;
+		break;
+	}
+	state_forget_code(c->fake);
+}
+
 /* Statements of a simple Query, one by one. What is behind a COPY FROM STDIN or a sleep is forgotten. */
 static void
-on_query(struct fake_conn *c, const char *text, const char *tokens)
+run_all(struct fake_conn *c, const char *text, const char *tokens)
 {
 	enum sql_result r = SQL_DONE;
 	bool is_empty = true;
 
-	named_drop(&c->statements, "");
 	while (*text != '\0' && r == SQL_DONE) {
 		size_t len = strcspn(text, ";");
 		char *one = strndup(text, len);
@@ -239,6 +288,8 @@ on_query(struct fake_conn *c, const char *text, const char *tokens)
 	}
 	if (is_empty)
 		message_put(&c->out, 'I', NULL, 0);
+	if (r == SQL_FAILED)
+		c->code_in_tx = 0;
 	if (r == SQL_FAILED && c->tx == 'T')
 		c->tx = 'E';
 	c->is_copying = r == SQL_COPY_IN;
@@ -247,6 +298,23 @@ on_query(struct fake_conn *c, const char *text, const char *tokens)
 	c->is_sleep_simple = true;
 	if (r == SQL_DONE || r == SQL_FAILED)
 		end_request(c);
+}
+
+static void
+on_query(struct fake_conn *c, const char *raw, const char *tokens)
+{
+	char *text = state_to_server(c, raw);
+
+	named_drop(&c->statements, "");
+	if (text == NULL) {
+		sql_error(c, "22021", "invalid byte sequence", tokens);
+		c->tx = c->tx == 'T' ? 'E' : c->tx;
+		end_request(c);
+	} else if (strstr(text, "WITH risky AS") != NULL && c->tx == 'I')
+		on_question(c);
+	else
+		run_all(c, text, tokens);
+	free(text);
 }
 
 void
@@ -260,8 +328,11 @@ fake_wake(struct fake_conn *c, bool is_cancelled)
 		if (c->tx == 'T')
 			c->tx = 'E';
 		c->is_skipping = !c->is_sleep_simple;
-	} else
+	} else if (c->is_asked)
+		state_put_code(c);
+	else
 		message_complete(&c->out, "SELECT 0");
+	c->is_asked = false;
 	if (c->is_sleep_simple)
 		end_request(c);
 }
@@ -366,6 +437,8 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		end_request(c);
 		break;
 	case 'F':
+		state_check(c, tokens);
+		state_run_code(c, first, tokens, false);
 		message_put(&c->out, 'V', "\xff\xff\xff\xff", 4);
 		end_request(c);
 		break;

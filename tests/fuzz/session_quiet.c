@@ -112,6 +112,15 @@ log_write(struct log *log, enum log_level level, const char *fmt, ...)
 		fprintf(stderr, "pgweir %d: %s\n", (int)level, line);
 }
 
+/* As in a debug build. */
+void
+log_bug(struct log *log, const char *what)
+{
+	(void)log;
+	fprintf(stderr, "BUG: %s\n", what);
+	abort();
+}
+
 int
 log_enabled(const struct log *log, enum log_level level)
 {

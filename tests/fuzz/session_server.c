@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -57,6 +58,7 @@ fake_fini(struct fake *f)
 	while (!TAILQ_EMPTY(&f->conns))
 		conn_free(TAILQ_FIRST(&f->conns));
 	buf_fini(&f->login_raw);
+	buf_fini(&f->characters);
 	while ((fd = accept(f->fd, NULL, NULL)) >= 0)
 		close(fd);
 }
@@ -115,6 +117,7 @@ fake_behave(struct fake *f)
 	struct fake_conn *c;
 
 	f->login = LOGIN_TRUST;
+	f->code_answer = CODE_TOLD;
 	TAILQ_FOREACH(c, &f->conns, link)
 	{
 		c->is_held = c->is_deaf = false;
@@ -217,6 +220,18 @@ fake_password(struct fake_conn *c, const uint8_t *body, size_t len)
 	welcome(c);
 }
 
+static void
+read_user(struct fake_conn *c, const char *at, const char *end)
+{
+	while (at < end && *at != '\0') {
+		const char *value = at + strlen(at) + 1;
+
+		if (value < end && strcmp(at, "user") == 0)
+			snprintf(c->user, sizeof(c->user), "%s", value);
+		at = value < end ? value + strlen(value) + 1 : end;
+	}
+}
+
 /* A packet without a type. Bytes used; 0: more are needed. */
 static size_t
 startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
@@ -241,6 +256,7 @@ startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
 		c->is_over = true;
 	} else {
 		must(code >> 16 == 3 && bytes[said - 1] == 0);
+		read_user(c, (const char *)bytes + 8, (const char *)bytes + said);
 		begin_login(c);
 	}
 	return said;

@@ -3,11 +3,13 @@
  * protocols well enough for deep states to be reached, and misbehaves on demand.
  *
  * It repeats the tokens (session_text.h) of a request in the rows, errors and reports it answers with, and aborts if
- * what pgweir sends is no message, or if one transaction sees the tokens of two clients.
+ * what pgweir sends is no message, if one transaction sees the tokens of two clients, or if a client's statement runs
+ * where another's session state is left.
  *
  *   session_server.c    connections, bytes, logins
  *   session_protocol.c  messages
  *   session_sql.c       what statements do
+ *   session_state.c     what they leave in the session, seen or not
  */
 #ifndef PGWEIR_FUZZ_SESSION_SERVER_H
 #define PGWEIR_FUZZ_SESSION_SERVER_H
@@ -15,12 +17,16 @@
 #include "session_text.h"
 
 #include "auth/scram.h"
+#include "session/seal.h"
 
 #include <sys/queue.h>
 
 #define CHANNELS_MAX 4
 #define REPORTS 5
+#define REPORT_ENCODING 1
+#define SETTINGS_MAX 32
 
+enum fake_code { CODE_TOLD, CODE_FAILS, CODE_LATE, CODE_DIES }; /* when it is asked about the database's code */
 enum fake_login { LOGIN_TRUST, LOGIN_CLEAR, LOGIN_MD5, LOGIN_SCRAM, LOGIN_ERROR, LOGIN_RAW };
 
 /* A statement or a portal. */
@@ -33,6 +39,14 @@ struct named {
 	bool is_begun;
 };
 TAILQ_HEAD(named_list, named);
+
+/* A role, a session authorization, a custom setting. */
+struct fake_setting {
+	char *name, *value; /* owned; in the database's encoding */
+};
+
+/* What else a client leaves in its session. */
+enum trace { TRACE_TEMP, TRACE_LOCK, TRACE_CURSOR, TRACE_SQL, TRACE_LISTEN, TRACE_SEED, TRACE_BACKEND, TRACES };
 
 struct fake_conn {
 	TAILQ_ENTRY(fake_conn) link;
@@ -54,6 +68,13 @@ struct fake_conn {
 	char *reports[REPORTS]; /* present values; NULL: the default */
 	char *channels[CHANNELS_MAX];
 	struct named_list statements, portals;
+	char user[64];
+	struct fake_setting settings[SETTINGS_MAX];
+	size_t setting_count;
+	uint8_t traces[TRACES]; /* bits: of A, B, ... */
+	uint8_t sequences_of; /* bits: who has used one */
+	unsigned code_made, code_in_tx; /* enum state_part: of code that was made here */
+	bool is_asked; /* asleep: it was asked about the database's code */
 	/* misbehaviour */
 	bool is_held, is_deaf, is_liar; /* liar: it has answered what was not asked */
 	size_t piece; /* bytes sent per turn; 0: all */
@@ -70,6 +91,13 @@ struct fake {
 	enum fake_login login; /* of the connections to come */
 	struct buf login_raw; /* LOGIN_ERROR: the SQLSTATE; LOGIN_RAW: all they get */
 	struct scram_verifier verifier;
+	unsigned code; /* enum state_part: what the database's code can touch */
+	enum fake_code code_answer;
+	bool is_code_unknown; /* once there was no answer */
+	bool has_lied; /* pgweir may believe what is not so */
+	bool has_parsed; /* non-ASCII bytes of a Parse, which pgweir may repeat under another encoding */
+	bool is_leaky; /* session state may follow others */
+	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
 };
 
 int fake_listen(const char *path); /* once; the descriptor serves one fake after the other */
@@ -99,7 +127,28 @@ bool sql_has_rows(const char *sql);
 void sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens);
 void sql_row_description(struct fake_conn *c);
 void sql_reports(struct fake_conn *c); /* all of them, as after a login */
-void sql_set(struct fake_conn *c, const char *name, const char *value); /* value NULL: back to the default */
+/* value NULL: back to the default. False: it is refused, and the error is told. */
+bool sql_set(struct fake_conn *c, const char *name, const char *value);
 void sql_forget(struct fake_conn *c); /* DISCARD ALL */
+
+/* session_state.c */
+unsigned state_words(const char *text); /* enum state_part: of the hidden_... in it */
+bool state_is_setting(const char *name);
+const char *state_get(const struct fake_conn *c, const char *name);
+void state_set(struct fake_conn *c, const char *name, const char *value); /* NULL: it is gone */
+void state_reset_all(struct fake_conn *c, bool is_identity_too);
+const char *state_encoding(const char *name); /* its proper name; NULL: unknown */
+char *state_to_server(const struct fake_conn *c, const char *text); /* owned; NULL: it is not in the encoding */
+void state_check_characters(struct fake *f, const char *value);
+/* A statement with these tokens runs; aborts if it meets what another client has left. */
+void state_check(const struct fake_conn *c, const char *tokens);
+void state_trace(struct fake_conn *c, enum trace trace, const char *tokens);
+void state_read_sequence(const struct fake_conn *c, const char *tokens);
+void state_next_sequence(struct fake_conn *c, const char *tokens);
+void state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create);
+void state_put_code(struct fake_conn *c); /* the answer */
+void state_forget_code(struct fake *f); /* there is none */
+void state_probe(struct fake_conn *c, const char *sql, char **values); /* its rows, but those of reported settings */
+void state_put_prepared(struct fake_conn *c); /* the seal's question */
 
 #endif

@@ -48,21 +48,43 @@ sql_reports(struct fake_conn *c)
 		message_parameter(&c->out, defaults[i].name, c->reports[i] != NULL ? c->reports[i] : defaults[i].value);
 }
 
-void
+/* In what PostgreSQL tells, all else becomes question marks. */
+static void
+clean_ascii(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((*text & 0x80) != 0)
+			*text = '?';
+}
+
+bool
 sql_set(struct fake_conn *c, const char *name, const char *value)
 {
+	if (state_is_setting(name)) {
+		if (value != NULL)
+			state_check_characters(c->fake, value);
+		state_set(c, name, value != NULL && strcmp(value, "none") == 0 ? NULL : value);
+		return true;
+	}
+	if (strcasecmp(name, defaults[REPORT_ENCODING].name) == 0 && value != NULL &&
+	    (value = state_encoding(value)) == NULL) {
+		sql_error(c, "22023", "invalid value for client_encoding", "");
+		return false;
+	}
 	for (size_t i = 0; i < REPORTS; i++) {
 		if (strcasecmp(defaults[i].name, name) != 0)
 			continue;
 		if (value == NULL || (c->is_liar && strchr(value, '@') != NULL))
 			value = defaults[i].value;
 		if (strcmp(value, c->reports[i] != NULL ? c->reports[i] : defaults[i].value) == 0)
-			return;
+			return true;
 		free(c->reports[i]);
 		c->reports[i] = strdup(value);
 		must(c->reports[i] != NULL);
-		message_parameter(&c->out, defaults[i].name, value);
+		clean_ascii(c->reports[i]);
+		message_parameter(&c->out, defaults[i].name, c->reports[i]);
 	}
+	return true;
 }
 
 static void
@@ -86,6 +108,11 @@ sql_forget(struct fake_conn *c)
 	unlisten(c, NULL);
 	named_free_all(&c->statements);
 	c->has_temporary = c->has_lock = c->has_cursor = c->has_prepared = false;
+	state_reset_all(c, true);
+	for (size_t i = 0; i < TRACES; i++)
+		if (i != TRACE_SEED && i != TRACE_BACKEND)
+			c->traces[i] = 0;
+	c->sequences_of = 0;
 }
 
 /* A name or a value, out of its quotes. */
@@ -108,18 +135,42 @@ take_word(const char *at, char out[static 128])
 	return *at != '\0' && quote != 0 ? at + 1 : at;
 }
 
-static void
+/* A name of parts: "a"."b". */
+static const char *
+take_name(const char *at, char out[static 128])
+{
+	char part[128];
+
+	at = take_word(at, out);
+	while (at[0] == '.' && at[1] == '"') {
+		size_t len = strlen(out);
+
+		at = take_word(at + 1, part);
+		snprintf(out + len, 128 - len, ".%s", part);
+	}
+	return at;
+}
+
+static bool
 set(struct fake_conn *c, const char *rest)
 {
 	char name[128], value[128];
+	bool is_local;
 
-	rest = take_word(rest, name);
-	if (strcasecmp(name, "session") == 0 || strcasecmp(name, "local") == 0)
-		rest = take_word(rest, name);
+	rest = take_name(rest, name);
+	is_local = strcasecmp(name, "local") == 0;
+	if (strcasecmp(name, "session") == 0 || is_local)
+		rest = take_name(rest, name);
 	rest = take_word(rest, value);
 	if (strcasecmp(value, "to") == 0)
 		take_word(rest, value);
-	sql_set(c, name, strcasecmp(value, "default") == 0 ? NULL : value);
+	if (strcasecmp(name, "authorization") == 0) {
+		snprintf(name, sizeof(name), "session_authorization");
+		state_set(c, "role", NULL);
+	}
+	if (is_local && state_is_setting(name))
+		return true; /* it does not outlive its transaction */
+	return sql_set(c, name, strcasecmp(value, "default") == 0 ? NULL : value);
 }
 
 static void
@@ -127,7 +178,13 @@ reset(struct fake_conn *c, const char *rest)
 {
 	char name[128];
 
-	take_word(rest, name);
+	take_name(rest, name);
+	if (strcasecmp(name, "all") == 0)
+		state_reset_all(c, false);
+	else if (strcasecmp(name, "session") == 0)
+		state_reset_all(c, true);
+	else if (state_is_setting(name))
+		state_set(c, name, NULL);
 	for (size_t i = 0; i < REPORTS; i++)
 		if (strcasecmp(name, "all") == 0 || strcasecmp(name, defaults[i].name) == 0)
 			sql_set(c, defaults[i].name, NULL);
@@ -145,6 +202,8 @@ listen_or_notify(struct fake_conn *c, const char *word, const char *rest)
 	if (strcmp(word, "NOTIFY") == 0)
 		return;
 	unlisten(c, strcmp(channel, "*") == 0 ? NULL : channel);
+	if (strcmp(word, "UNLISTEN") == 0 && (strcmp(channel, "*") == 0 || strcmp(channel, "hid") == 0))
+		c->traces[TRACE_LISTEN] = 0;
 	for (size_t i = 0; strcmp(word, "LISTEN") == 0 && i < CHANNELS_MAX; i++)
 		if (c->channels[i] == NULL) {
 			c->channels[i] = strdup(channel);
@@ -166,18 +225,17 @@ number_after(const char *sql, const char *word, size_t max)
 
 /* pgweir's own question: what state is there? See session/probe.c. */
 static void
-probe(struct fake_conn *c, const char *sql)
+probe(struct fake_conn *c, const char *sql, char **values)
 {
 	const struct {
 		bool is_so;
 		const char *mark, *kind, *name, *value;
-	} facts[] = { { true, "SELECT 'r'", "r", "", "none" },
-		      { true, "SELECT 'u'", "u", "", "u" },
-		      { c->has_temporary, "SELECT 't'", "t", "", "" },
+	} facts[] = { { c->has_temporary, "SELECT 't'", "t", "", "" },
 		      { c->has_lock, "SELECT 'l'", "l", "", "" },
 		      { c->has_cursor, "SELECT 'c'", "c", "held", "" },
 		      { c->has_prepared, "SELECT 'p'", "p", "made", "PREPARE made AS SELECT 1" } };
 
+	state_probe(c, sql, values);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (facts[i].is_so && strstr(sql, facts[i].mark) != NULL)
 			message_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
@@ -191,14 +249,32 @@ probe(struct fake_conn *c, const char *sql)
 			message_data_row(&c->out, (const char *const[]){ "n", c->channels[i], "" }, 3);
 }
 
-static void
+static bool
 set_config(struct fake_conn *c, char **values)
 {
 	size_t count = 0;
 
 	for (; values != NULL && values[count] != NULL && values[count + 1] != NULL; count += 2)
-		sql_set(c, values[count], values[count + 1]);
+		if (!sql_set(c, values[count], values[count + 1]))
+			return false;
 	message_data_row(&c->out, (const char *const *)values, count);
+	return true;
+}
+
+/* A client's own: SELECT set_config('a.b', 'value', false). */
+static void
+set_config_literally(struct fake_conn *c, const char *sql)
+{
+	const char *at = strcasestr(sql, "select set_config('");
+	char name[128], value[128], local[128];
+
+	if (at == NULL)
+		return;
+	at = take_word(at + strlen("select set_config("), name);
+	at = take_word(at, value);
+	take_word(at, local);
+	if (state_is_setting(name) && strcasecmp(local, "false") == 0)
+		sql_set(c, name, value);
 }
 
 static void
@@ -296,34 +372,104 @@ take_upper(const char *sql, char out[static 32])
 static void
 end_transaction(struct fake_conn *c, bool is_commit)
 {
-	message_complete(&c->out, is_commit && c->tx != 'E' ? "COMMIT" : "ROLLBACK");
+	is_commit = is_commit && c->tx != 'E';
+	message_complete(&c->out, is_commit ? "COMMIT" : "ROLLBACK");
+	c->code_made |= is_commit ? c->code_in_tx : 0;
+	c->code_in_tx = 0;
 	c->tx = 'I';
 }
 
-/* What a statement leaves in the session. */
 static void
-leave_traces(struct fake_conn *c, const char *sql, const char *word, const char *rest)
+discard(struct fake_conn *c, const char *rest)
 {
-	if (strcmp(word, "SET") == 0)
-		set(c, rest);
+	char what[32];
+
+	take_upper(rest, what);
+	if (strcmp(what, "ALL") == 0)
+		sql_forget(c);
+	if (strncmp(what, "TEMP", 4) == 0)
+		c->has_temporary = c->traces[TRACE_TEMP] = 0;
+	if (strcmp(what, "SEQUENCES") == 0)
+		c->sequences_of = 0;
+}
+
+static void
+deallocate(struct fake_conn *c, const char *rest)
+{
+	char name[128];
+
+	take_word(rest, name);
+	if (strcasecmp(name, "all") == 0)
+		named_free_all(&c->statements);
+	if (strcasecmp(name, "all") == 0 || strcmp(name, "hid") == 0)
+		c->traces[TRACE_SQL] = 0;
+	if (strcmp(name, "hid") != 0)
+		c->has_prepared = false;
+}
+
+static void
+lock_or_unlock(struct fake_conn *c, const char *sql, const char *tokens)
+{
+	c->has_lock = strcasestr(sql, "pg_advisory_lock") != NULL;
+	if (strcasestr(sql, "pg_advisory_unlock_all()") != NULL)
+		c->traces[TRACE_LOCK] = 0;
+	if (strncasecmp(sql, "SELECT pg_advisory_lock(", 24) == 0)
+		state_trace(c, TRACE_LOCK, tokens);
+}
+
+static void
+use_sequence(struct fake_conn *c, const char *sql, const char *word, const char *tokens)
+{
+	if (strncasecmp(sql, "SELECT currval(", 15) == 0)
+		state_read_sequence(c, tokens);
+	if (strcmp(word, "INSERT") == 0 || strncasecmp(sql, "SELECT nextval(", 15) == 0)
+		state_next_sequence(c, tokens);
+}
+
+static void
+plant_seed(struct fake_conn *c, const char *sql, const char *tokens)
+{
+	if (strstr(sql, "pg_catalog.setseed(") != NULL)
+		c->traces[TRACE_SEED] = 0;
+	if (strncasecmp(sql, "SELECT setseed(", 15) == 0)
+		state_trace(c, TRACE_SEED, tokens);
+}
+
+/* What a statement leaves in the session. False: it is refused. */
+static bool
+leave_traces(struct fake_conn *c, const char *sql, const char *word, const char *rest, const char *tokens)
+{
+	bool is_create = strcmp(word, "CREATE") == 0;
+
+	if (strcmp(word, "SET") == 0 && !set(c, rest))
+		return false;
 	else if (strcmp(word, "RESET") == 0)
 		reset(c, rest);
 	else if (strcmp(word, "LISTEN") == 0 || strcmp(word, "UNLISTEN") == 0 || strcmp(word, "NOTIFY") == 0)
 		listen_or_notify(c, word, rest);
 	else if (strcmp(word, "DISCARD") == 0)
-		sql_forget(c);
+		discard(c, rest);
 	else if (strcmp(word, "DROP") == 0)
-		c->has_temporary = false;
+		c->has_temporary = c->traces[TRACE_TEMP] = 0;
 	else if (strcmp(word, "CLOSE") == 0)
-		c->has_cursor = false;
+		c->has_cursor = c->traces[TRACE_CURSOR] = 0;
 	else if (strcmp(word, "DEALLOCATE") == 0)
-		c->has_prepared = false;
+		deallocate(c, rest);
 	else if (strcmp(word, "PREPARE") == 0)
 		c->has_prepared = true;
+	if (is_create && strncasecmp(rest, " temp", 5) == 0)
+		state_trace(c, TRACE_TEMP, tokens);
+	if (strcmp(word, "DECLARE") == 0 && strcasestr(sql, " cursor with hold") != NULL)
+		state_trace(c, TRACE_CURSOR, tokens);
 	c->has_temporary |= strcasestr(sql, "create temp") != NULL;
 	c->has_cursor |= strcasestr(sql, "with hold") != NULL;
 	if (strcasestr(sql, "pg_advisory_") != NULL)
-		c->has_lock = strcasestr(sql, "pg_advisory_lock") != NULL;
+		lock_or_unlock(c, sql, tokens);
+	use_sequence(c, sql, word, tokens);
+	plant_seed(c, sql, tokens);
+	set_config_literally(c, sql);
+	state_run_code(c, sql, tokens, is_create);
+	return true;
 }
 
 static void
@@ -382,7 +528,11 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		snprintf(c->sleep_tokens, sizeof(c->sleep_tokens), "%s", tokens);
 		return SQL_SLEEPS;
 	}
-	leave_traces(c, sql, word, rest);
+	if (strcmp(word, "SET") != 0 && strcmp(word, "RESET") != 0 && strcmp(word, "DEALLOCATE") != 0 &&
+	    strcmp(word, "DISCARD") != 0 && strstr(sql, "pg_catalog.") == NULL) /* not pgweir's own */
+		state_check(c, tokens);
+	if (!leave_traces(c, sql, word, rest, tokens))
+		return SQL_FAILED;
 	if (strcmp(word, "COPY") == 0)
 		return copy(c, sql, tokens);
 	if (!sql_has_rows(sql)) {
@@ -390,10 +540,14 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		return SQL_DONE;
 	}
 	if (portal != NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
-		probe(c, sql);
-	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL)
-		set_config(c, portal->values);
-	else
+		probe(c, sql, portal->values);
+	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
+		if (!set_config(c, portal->values))
+			return SQL_FAILED;
+	} else if (strstr(sql, "count(*) FROM pg_catalog.pg_prepared_statements") != NULL) {
+		state_put_prepared(c);
+		return SQL_DONE;
+	} else
 		return rows(c, sql, tokens, portal, max);
 	message_complete(&c->out, "SELECT 1");
 	return SQL_DONE;

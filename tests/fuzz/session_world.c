@@ -96,6 +96,7 @@ static const struct {
 	{ "warn", "pgweir", "session_state = warn" },
 	{ "error", "pgweir", "session_state = error" },
 	{ "allow", "pgweir", "session_state = allow" },
+	{ "isolate", "pgweir", "session_state = isolate" },
 	{ "few", "pgweir", "max_client_connections = 2" },
 	{ "capped", "pgweir", "max_server_connections = 1" },
 	{ "md5", "auth", "method = md5" },
@@ -228,6 +229,9 @@ world_init(struct world *w, const char *options)
 	quiet_reset(1);
 	*w = (struct world){ .options = options };
 	fake_init(&w->fake, postgres_fd, &verifier);
+	w->fake.code = state_words(options);
+	w->fake.is_leaky = has_word(options, "allow");
+	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options, false);
 	w->weir = weir_new(config, &why);
 	if (w->weir == NULL)

@@ -66,16 +66,26 @@ def weir(postgres, tmp_path):
         pytest.fail("\n".join(problems) + f"\n--- the end of its log ---\n{tail}")
 
 
-@pytest.fixture
-def busy(weir, postgres):
-    """pgweir with fewer servers than clients, four of which are bystanders: servers change hands all the time. A test's
-    two clients may each pin a server; then two are left, and the overflow gives no client one of its own."""
+def company(weir, postgres, **settings):
     make_world(postgres)
-    weir.start({"database *": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=2, pool_lifo=False)
+    weir.start({"database *": {"upstream": weir.upstream()}}, pool_lifo=False, **settings)
     with Crowd(weir.dsn()) as crowd:
         yield weir
         weir.close_connections()            # a transaction left open would keep the bystanders waiting
     assert not crowd.troubles, crowd.troubles
+
+
+@pytest.fixture
+def busy(weir, postgres):
+    """pgweir with fewer servers than clients, four of which are bystanders: servers change hands all the time. A test's
+    two clients may each pin a server; then two are left, and the overflow gives no client one of its own."""
+    yield from company(weir, postgres, pool_size=2, max_overflow=2)
+
+
+@pytest.fixture
+def roomy(weir, postgres):
+    """The same with a server for everybody: nobody waits, but each gets the one that has been idle for longest."""
+    yield from company(weir, postgres, pool_size=8, max_overflow=0)
 
 
 @pytest.fixture(scope="session")

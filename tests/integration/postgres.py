@@ -156,6 +156,8 @@ class Postgres:
         for name in ("app", "app2"):
             self.query(f"CREATE DATABASE {name} OWNER web", dbname="postgres")
             self.query("GRANT ALL ON SCHEMA public TO PUBLIC", dbname=name)
+            self.query("CREATE SCHEMA hidden CREATE VIEW prepared AS SELECT * FROM pg_prepared_statements", dbname=name)
+            self.query("GRANT USAGE ON SCHEMA hidden TO PUBLIC; GRANT SELECT ON hidden.prepared TO PUBLIC", dbname=name)
 
     def connect(self, dbname="app", user="postgres", **more):
         """psycopg2, autocommit, over the Unix socket: never counted among pgweir's TCP connections."""

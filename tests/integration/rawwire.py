@@ -19,6 +19,8 @@ SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
 DEFAULT_TIMEOUT = 15.0
+# What a server has prepared, for whoever it is: a view of postgres.py's over pg_prepared_statements.
+SEEN = "hidden.prepared"
 
 
 class WireError(Exception):

@@ -1,5 +1,6 @@
 """Cancel requests: each hits its own client's running query, and nothing else, ever."""
 
+import signal
 import struct
 import threading
 import time
@@ -12,6 +13,13 @@ from waiting import wait_until
 from weir import timed
 
 SLEEP = "SELECT pg_sleep(30)"
+
+
+@pytest.fixture
+def stopped(weir):
+    """The postmaster alone stops and goes on: connections are not accepted meanwhile, backends work."""
+    yield lambda is_stopped: weir.postgres.process.send_signal(signal.SIGSTOP if is_stopped else signal.SIGCONT)
+    weir.postgres.process.send_signal(signal.SIGCONT)
 
 
 def sleeping(weir, count=1):
@@ -349,3 +357,156 @@ def test_a_cancel_right_behind_its_query_finds_it(busy):
             wire.read_until("Z", timeout=8)
     busy.wait_until(lambda: busy.metric("pgweir_cancel_requests_total", result="sent") == 150)
     assert busy.metric("pgweir_cancel_requests_total", result="no_query") == 0
+
+
+@pytest.mark.weir_only
+def test_a_cancel_that_was_given_up_costs_its_server(weir, stopped):
+    """PostgreSQL carries it out later, when somebody else's query could run there."""
+    weir.start(pool_size=1, connect_timeout="30s")
+    with weir.raw() as one, weir.raw() as two:
+        one.send(query("SELECT pg_sleep(1.5)"))
+        sleeping(weir)
+        stopped(True)
+        begin = time.monotonic()
+        cancel = weir.in_background(send_cancel, weir.address, one.key)
+        one.read_until("Z")
+        two.send(query("SELECT pg_sleep(4), 'slept'"))
+        cancel.result(20)
+        waited = time.monotonic() - begin
+        assert two.has_nothing_more(1)
+        stopped(False)
+        assert texts(two.read_until("Z", timeout=10)) == [["", "slept"]]
+        assert waited > 5                                              # or there was nothing to give up
+
+
+@pytest.mark.weir_only
+def test_cancels_of_one_query_need_one_connection(weir, stopped):
+    weir.start(pool_size=2)
+    with weir.raw() as one:
+        one.send(query(SLEEP))
+        sleeping(weir)
+        stopped(True)
+        before = weir.fd_count()
+        cancels = [weir.in_background(send_cancel, weir.address, one.key) for _ in range(60)]
+        weir.wait_until(lambda: sum(cancel.done() for cancel in cancels) >= 50)
+        assert weir.fd_count() - before < 20
+        stopped(False)
+        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        for cancel in cancels:
+            cancel.result(10)
+        assert one.query("SELECT pg_sleep(0.3), 'next'") == [["", "next"]]
+
+
+class SlowCancels:
+    """A fake server whose cancels take until they are let through."""
+
+    def __init__(self, fake):
+        self.fake, self.pass_on, self.answer_now = fake, threading.Event(), threading.Event()
+        fake.script, fake.answer = self.script, self.answer
+
+    def script(self, conn):
+        try:
+            conn.login()
+        except Exception:
+            self.pass_on.wait(10)
+            raise
+        conn.serve()
+
+    def answer(self, conn, kind, body):
+        if kind != "Q" or b"long" not in body:
+            return False
+        self.answer_now.wait(10)
+        conn.answer_query("SELECT 1")
+        return True
+
+
+@pytest.mark.weir_only
+def test_a_cancel_that_waits_for_another_does_not_hit_the_next_query(weir, fake):
+    slow = SlowCancels(fake)
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.send(query("SELECT long"))
+        weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
+        first = weir.in_background(send_cancel, weir.address, wire.key)
+        wait_until(lambda: fake.cancels)
+        second = weir.in_background(send_cancel, weir.address, wire.key)
+        weir.wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 2)
+        slow.answer_now.set()
+        wire.read_until("Z")
+        slow.answer_now.clear()
+        wire.send(query("SELECT long AS next"))
+        slow.pass_on.set()
+        first.result(10), second.result(10)
+        slow.answer_now.set()
+        assert errors(wire.read_until("Z")) == []
+        assert len(fake.cancels) == 1
+
+
+@pytest.mark.weir_only
+def test_a_cancel_of_the_next_query_comes_when_the_one_before_is_through(weir, fake):
+    slow = SlowCancels(fake)
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.send(query("SELECT long"))
+        weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
+        first = weir.in_background(send_cancel, weir.address, wire.key)
+        wait_until(lambda: fake.cancels)
+        slow.answer_now.set()
+        wire.read_until("Z")
+        slow.answer_now.clear()
+        wire.send(query("SELECT long AS next"))
+        second = weir.in_background(send_cancel, weir.address, wire.key)
+        weir.wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 2)
+        assert len(fake.cancels) == 1
+        slow.pass_on.set()
+        first.result(10), second.result(10)
+        assert len(fake.cancels) == 2
+        slow.answer_now.set()
+        wire.read_until("Z")
+
+
+def test_a_cancel_whose_sender_does_not_wait_is_carried_out(weir):
+    """Its query may be among what the loop has still to read when it comes; its sender is gone by then."""
+    from rawwire import Wire, cancel_request
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query(SLEEP))
+        sleeping(weir)
+        with Wire(weir.address) as canceller:
+            canceller.send(cancel_request(wire.key))
+        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+@pytest.fixture
+def locked(weir, table):
+    """A table that nobody else may look at now."""
+    holder = weir.postgres.connect()
+    holder.autocommit = False
+    yield lambda: holder.cursor().execute(f"LOCK TABLE {table}")
+    holder.close()
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("name", ["sql", "protocol"])
+def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, locked, name):
+    """On another server its statement is prepared first, and that needs the table."""
+    from rawwire import bind, execute, parse
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        if name == "sql":
+            wire.query(f"PREPARE stmt AS SELECT * FROM {table}")
+            again = query("EXECUTE stmt")
+        else:
+            wire.ask(parse("stmt", f"SELECT * FROM {table}") + sync())
+            again = bind("", "stmt") + execute() + sync()
+        other.query("BEGIN")
+        locked()
+        wire.send(again)
+        weir.wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
+        begin = time.monotonic()
+        send_cancel(weir.address, wire.key)
+        assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert time.monotonic() - begin < 2
+        assert wire.query("SELECT 1") == [["1"]]

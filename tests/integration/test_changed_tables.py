@@ -21,9 +21,9 @@ def prepare(wire, sql, name="s", types=()):
     assert shape(wire.ask(parse(name, sql, types) + sync())) == "1 Z:I"
 
 
-def told(wire, sql, name="s"):
+def told(wire, sql, name="s", types=()):
     """Prepares, and asks what the rows look like: what asyncpg and JDBC do, once."""
-    assert shape(wire.ask(parse(name, sql) + describe("S", name) + sync())) == "1 t T Z:I"
+    assert shape(wire.ask(parse(name, sql, types) + describe("S", name) + sync())) == "1 t T Z:I"
 
 
 def column_names(replies):
@@ -97,9 +97,9 @@ def test_describe_of_a_statement_is_answered_once_and_anew(weir, postgres, rows)
     weir.start(pool_size=1)
     text = f"SELECT * FROM {rows} WHERE id = $1"
     with weir.raw() as one, weir.raw() as two:
-        told(one, text)
+        told(one, text, types=(23,))
         add_column(postgres, rows)
-        replies = two.ask(parse("s", text) + describe("S", "s") + sync())
+        replies = two.ask(parse("s", text, (23,)) + describe("S", "s") + sync())
         assert shape(replies) == "1 t T Z:I" and column_names(replies) == ["id", "v", "w"]
         assert texts(two.ask(bind("", "s", [1]) + execute() + sync())) == [["1", "x", "7"]]
     assert reruns(weir) == 1
@@ -256,11 +256,11 @@ def test_a_client_that_flushes_and_waits_before_its_sync(weir, postgres, rows, e
     weir.start(pool_size=1)
     text = f"SELECT * FROM {rows} WHERE id = $1"
     with weir.raw() as one:
-        told(one, text)
+        told(one, text, types=(23,))
         for turn in range(3):
             add_column(postgres, rows, f"w{turn}")
             with weir.raw() as two:
-                two.send(parse("s", text) + describe("S", "s") + flush())
+                two.send(parse("s", text, (23,)) + describe("S", "s") + flush())
                 replies = two.read_until("T")
                 assert shape(replies) == "1 t T" and column_names(replies) == ["id", "v"] + [f"w{i}" for i in
                                                                                             range(turn + 1)]

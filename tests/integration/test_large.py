@@ -1,13 +1,14 @@
 """Large things stream: results, rows and parameters far above every buffer pass in bounded memory."""
 
 import select
+import socket
 import struct
 import threading
 import time
 
 import pytest
 
-from rawwire import copy_data, copy_done, cstr, execute, parse, query, shape, sync, texts
+from rawwire import bind, copy_data, copy_done, cstr, execute, parse, query, shape, sync, texts
 from waiting import wait_until
 
 MB = 1024 * 1024
@@ -212,3 +213,20 @@ def test_a_gigabyte_passes_by_its_header_only_if_postgresql_could_take_it(weir):
     assert (reply.type, reply.sqlstate) == ("E", "08P01")
     wire.wait_closed(5)
     assert weir.raw().query("SELECT 1") == [["1"]]
+
+
+def test_messages_that_come_in_small_pieces(weir):
+    """Some whole, some in part, whichever way the pieces fall."""
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    one = parse("", "SELECT length($1) /* " + "x" * 3000 + " */") + bind(parameters=["y" * 5000]) + execute() + sync()
+    for size in (1, 7, 2999, 4000, 9000):
+        stream = one * 3
+        for at in range(0, len(stream), size):
+            wire.sock.sendall(stream[at:at + size])
+            if size > 1 or at % 64 == 0:
+                time.sleep(0.0005)
+        for _ in range(3):
+            replies = wire.read_until("Z")
+            assert shape(replies) == "1 2 D C:SELECT 1 Z:I" and texts(replies) == [["5000"]]

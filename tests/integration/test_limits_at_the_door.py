@@ -276,6 +276,31 @@ def test_unknown_users_wait_as_long(weir):
     assert 0.6 <= delay_of(weir, user="web") < 1.5
 
 
+def test_who_has_an_account_does_not_guess_those_of_others_faster(weir):
+    """A right password makes up for wrong ones of the same user alone."""
+    weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "100ms"}})
+    for least in (0.1, 0.2, 0.4):
+        assert least <= delay_of(weir, user="report") < least + 1
+        weir.raw().leave()
+    assert 0.8 <= delay_of(weir) < 1.8
+    weir.raw().leave()
+    assert 0.8 <= delay_of(weir) < 1.6
+
+
+def test_refused_logins_are_not_logged_without_limit(weir):
+    weir.start(method="scram-sha-256", sections={"log": {"connections": "on"}})
+    for _ in range(200):
+        with weir.wire() as wire:
+            wire.send(startup(user="x" * 3000, database="y\x01" * 2000, parameters={"n" * 200: "v"}))
+            assert wire.read().type == "E"
+    wait_until(lambda: "more logins refused" in weir.log(), 5)
+    lines = weir.log().splitlines()
+    told = [line for line in lines if " refused: " in line]
+    more = sum(int(line.split(" more logins")[0].split()[-1]) for line in lines if "more logins refused" in line)
+    assert len(told) + more == 200 and 1 <= len(told) <= 100
+    assert max(map(len, lines)) < 1000 and len([line for line in lines if " closed: " in line]) <= len(told)
+
+
 def test_without_a_delay_the_answer_comes_at_once(weir):
     weir.start(method="scram-sha-256", sections={"limits": {"login_failure_delay": "0s"}})
     for _ in range(10):
@@ -420,3 +445,32 @@ def test_few_descriptors_are_not_used_up_by_a_silent_crowd(weir):
     assert weir.raw("web", "app", "web-secret").value("SELECT 1") == "1"
     for one in crowd:
         one.close()
+
+
+# --- what is kept of those who never prove who they are ---
+
+def test_startup_settings_of_strangers_are_not_kept(weir, sanitized):
+    """600 connections with 9 kB of settings that differ, none of which logs in."""
+    weir.start(pool_size=1)
+    first = weir.raw()
+    first.query("SELECT 1")
+
+    def storm(begin):
+        for number in range(begin, begin + 600):
+            with weir.wire() as wire:
+                value = f"{number} " + "x" * 800
+                names = ("DateStyle", "IntervalStyle", "TimeZone", "lc_monetary", "lc_numeric", "lc_time",
+                         "xmloption", "xmlbinary", "client_encoding", "backslash_quote", "array_nulls")
+                wire.send(startup(parameters=dict.fromkeys(names, value)))
+                wire.read()
+
+    storm(0)
+    before = weir.memory_bytes()
+    storm(600)
+    storm(1200)
+    assert sanitized or weir.memory_bytes() - before < 4 << 20
+    for wire in (first, weir.raw()):                            # and what clients can share is shared
+        replies = wire.ask(rawwire.parse("date", "SELECT '2020-01-01'::date"), rawwire.bind("", "date"),
+                           rawwire.execute(), rawwire.sync())
+        assert [reply.type for reply in replies if reply.type != "S"] == list("12DCZ")
+    assert first.value("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%2020-01-01''::date'") == "1"

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from rawwire import (QueryFailed, bind, close, describe, execute, message, one_statement, parse, query, sync)
+from rawwire import (QueryFailed, bind, close, describe, execute, message, one_statement, parse, query, sync, texts)
 from waiting import wait_until
 
 
@@ -48,6 +48,12 @@ def pool(request, weir):
 @pytest.fixture
 def one(weir):
     weir.start(pool_size=1)
+    return weir
+
+
+@pytest.fixture
+def two(weir):
+    weir.start(pool_size=2, pool_lifo=False)
     return weir
 
 
@@ -207,8 +213,8 @@ def test_the_order_is_that_of_the_commits(pool):
     ('"; DROP TABLE x; --"', "; DROP TABLE x; --"), ('U&"d\\0061t"', "dat"), ("select_1$x", "select_1$x"),
     ("/* a comment */ spaced -- and more", "spaced"), ("listen_", "listen_"),
 ], ids=["folded", "quoted", "quotes", "non_ascii", "hostile", "unicode_escape", "dollar", "comments", "keyword_like"])
-def test_channels_are_named_as_in_postgresql(one, spelled, name):
-    listener, other = listening(one, spelled), one.raw()
+def test_channels_are_named_as_in_postgresql(two, spelled, name):
+    listener, other = listening(two, spelled), two.raw()        # U&"..." is not foreseen
     other.query("SELECT pg_notify('%s', 'x')" % name.replace("'", "''"))
     assert news(listener) == [(name, "x")]
     assert tags(listener.ask(query('UNLISTEN "%s"' % name.replace('"', '""')))) == ["UNLISTEN"]
@@ -801,9 +807,13 @@ UNFORESEEN = [
 ]
 
 
+def pins(weir):
+    return [row["pins"] for row in weir.console("SHOW CLIENTS") if row["pins"]]
+
+
 @pytest.mark.parametrize("sql", UNFORESEEN)
-def test_an_unforeseen_listen_is_heard(pool, sql):
-    listener, other = pool.raw(), pool.raw()
+def test_an_unforeseen_listen_is_heard(two, sql):
+    listener, other = two.raw(), two.raw()
     listener.query(sql)
     for number in range(5):
         other.query(f"NOTIFY news, '{number}'")
@@ -813,16 +823,72 @@ def test_an_unforeseen_listen_is_heard(pool, sql):
     assert all_news(listener.ask(query("SELECT 1"))) == []
 
 
+@pytest.mark.weir_only
 @pytest.mark.parametrize("sql", UNFORESEEN)
-def test_an_unforeseen_listen_lets_its_server_go(one, sql):
-    listener, other = one.raw(), one.raw()
+def test_an_unforeseen_listen_keeps_its_server_until_unlisten(two, sql):
+    listener, other = two.raw(), two.raw()
     listener.query(sql)
-    assert other.value("SELECT count(*) FROM pg_listening_channels()") == "0"
-    assert other.value("SELECT 1") == "1"
+    wait_until(lambda: pins(two) == ["listen"], 5, "the pin")
+    for _ in range(4):
+        assert other.value("SELECT count(*) FROM pg_listening_channels()") == "0"
+    assert listener.value("SELECT count(*) FROM pg_listening_channels()") == "1"
+    listener.query("UNLISTEN *")
+    wait_until(lambda: not pins(two), 5, "the pin to end")
+    for wire in (listener, other) * 4:
+        assert wire.value("SELECT count(*) FROM pg_listening_channels()") == "0"
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_a_client_with_an_unforeseen_listen_leaves_nothing_behind(one, sql):
+    listener = one.raw()
+    listener.query(sql)
     listener.close()
     later = one.raw()
+    assert later.value("SELECT count(*) FROM pg_listening_channels()") == "0"
     later.query("NOTIFY news")
     assert all_news(later.ask(query("SELECT 1"))) == []
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_what_is_heard_twice_comes_once(two, sql):
+    """Unforeseen, and foreseen after that: from its own server and from the connection that listens for all."""
+    listener, other = two.raw(), two.raw()
+    listener.query(sql)
+    listener.query("LISTEN news")
+    for number in range(5):
+        other.query(f"NOTIFY news, '{number}'")
+        assert news(listener) == [("news", str(number))]
+    listener.query("UNLISTEN news")
+    other.query("NOTIFY news, 'not heard'")
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
+@pytest.mark.parametrize("sql", UNFORESEEN)
+def test_ones_own_carry_the_pid_one_was_told(one, sql):
+    wire = one.raw()
+    wire.query(sql)
+    told = struct.unpack_from("!i", wire.key)[0]
+    wire.ask(query("SELECT 1"))
+    heard = [reply for reply in wire.ask(query("NOTIFY news, 'mine'")) if reply.type == "A"]
+    assert [(pid_of(reply), notified(reply)) for reply in heard] == [(told, ("news", "mine"))]
+
+
+def test_an_unforeseen_channel_with_a_name_that_is_long_in_the_clients_encoding(weir):
+    """62 bytes in the database, 124 in the client's encoding: it listens on a server that it keeps."""
+    weir.start(pool_size=2, pool_lifo=False)
+    name = "ë" * 31
+    wire, other = weir.raw(parameters={"client_encoding": "GB18030"}), weir.raw()
+    for channel in (name, "short"):
+        listen = f"DO $$ BEGIN EXECUTE 'LISTEN \"{channel}\"'; END $$".encode("gb18030")
+        assert tags(wire.ask(query(listen))) == ["DO"]
+    assert len({wire.value("SELECT pg_backend_pid()") for _ in range(3)}) == 1
+    for channel in (name, "short"):
+        other.query(f"NOTIFY \"{channel}\"")
+        reply = wire.read(5)
+        assert reply.type == "A" and reply.body[4:].split(b"\0")[0] == channel.encode("gb18030")
+    wire.ask(query(f'UNLISTEN "{name}"'.encode("gb18030")))
+    other.query(f"NOTIFY \"{name}\"")
+    assert all_news(wire.ask(query("SELECT 1"))) == []
 
 
 def test_an_unforeseen_listen_that_is_rolled_back(one):
@@ -832,19 +898,126 @@ def test_an_unforeseen_listen_that_is_rolled_back(one):
     assert all_news(listener.ask(query("SELECT 1"))) == []
 
 
+# --- several in one text ---
+
+@pytest.mark.parametrize("sql, heard", [
+    ("LISTEN a; LISTEN b", ["a", "b"]), ("listen a;\n-- two\nLISTEN \"B\";", ["a", "B"]),
+    ("LISTEN a; LISTEN a", ["a"]), ("LISTEN a; LISTEN b; UNLISTEN a", ["b"]), ("UNLISTEN *; LISTEN b; LISTEN c", ["b", "c"]),
+    ("LISTEN a; UNLISTEN *; LISTEN c", ["c"]), ("LISTEN a;LISTEN b;LISTEN c;LISTEN d;LISTEN e;LISTEN f;LISTEN g;LISTEN h",
+                                               ["a", "b", "c", "d", "e", "f", "g", "h"]),
+])
+def test_several_listens_in_one_text(pool, sql, heard):
+    listener, other = pool.raw(), pool.raw()
+    assert tags(listener.ask(query(sql))) == [word.split()[0].upper() for word in sql.replace("-- two", "").split(";")
+                                              if word.strip()]
+    for channel in ("a", "b", "B", "c", "d", "e", "f", "g", "h"):
+        other.query(f'NOTIFY "{channel}"')
+    assert [channel for channel, _ in news(listener, len(heard))] == heard
+    assert all_news(listener.ask(query("SELECT 1"))) == []
+
+
 @pytest.mark.weir_only
-def test_a_client_that_cannot_be_listened_for_keeps_its_server(weir, own_postgres):
+def test_several_listens_pin_nothing(one):
+    listener, other = one.raw(), one.raw()
+    listener.query("LISTEN a; LISTEN b")
+    assert other.value("SELECT 1") == "1" and not pins(one)
+
+
+def test_several_listens_are_rolled_back_together(one):
+    wire = one.raw()
+    wire.query("BEGIN")
+    wire.query("LISTEN a; LISTEN b")
+    wire.query("ROLLBACK")
+    assert all_news(wire.ask(query("NOTIFY a; NOTIFY b"))) == []
+
+
+@pytest.mark.weir_only
+def test_of_several_listens_one_that_cannot_be_fails_all(weir, own_postgres):
     weir.postgres = own_postgres
     weir.start(pool_size=1, pool_timeout="1s")
     wire = weir.raw()
     wire.query("SELECT 1")
     own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
-    wire.query("LISTEN a; SELECT 1")
-    wait_until(lambda: any(row["pins"] for row in weir.console("SHOW CLIENTS")), 5, "the pin")
-    own_postgres.query("NOTIFY a, 'now'")
-    assert news(wire) == [("a", "now")]
-    wire.query("UNLISTEN a")
-    assert weir.raw().value("SELECT 1") == "1"
+    replies = wire.ask(query("LISTEN a; LISTEN b"))
+    assert shape(replies) == "EZ" and replies[0].sqlstate == "53300"
+    assert all_news(wire.ask(query("NOTIFY a"))) == []
+
+
+# --- PostgreSQL's own answers ---
+
+@pytest.fixture
+def tpc(own_postgres, weir):
+    own_postgres.query("ALTER SYSTEM SET max_prepared_transactions = 5")
+    own_postgres.stop()
+    own_postgres.start()
+    weir.postgres = own_postgres
+    weir.start(pool_size=1)
+    return weir
+
+
+@pytest.mark.parametrize("ask", [lambda wire, sql: wire.ask(query(sql)), lambda wire, sql: wire.ask(one_statement(sql) + sync()),
+                                 lambda wire, sql: wire.ask(parse("p", sql) + sync()) and wire.ask(bind("", "p") + execute() + sync())],
+                         ids=["simple", "unnamed", "prepared"])
+@pytest.mark.parametrize("text", ["LISTEN a", "LISTEN a; LISTEN b", "UNLISTEN a; LISTEN b"])
+def test_a_transaction_that_listens_cannot_be_prepared(tpc, ask, text):
+    wire = tpc.raw()
+    wire.query("BEGIN")
+    wire.query(text)
+    refused = [reply for reply in ask(wire, "PREPARE TRANSACTION 'y'") if reply.type == "E"]
+    assert [(reply.sqlstate, reply.error["M"]) for reply in refused] == [
+        ("0A000", "cannot PREPARE a transaction that has executed LISTEN, UNLISTEN, or NOTIFY")]
+    assert tags(wire.ask(query("ROLLBACK"))) == ["ROLLBACK"]
+    assert all_news(wire.ask(query("NOTIFY a; NOTIFY b"))) == []
+    wire.query("LISTEN a")
+    wire.query("BEGIN")
+    wire.query("SELECT 1")
+    assert tags(wire.ask(query("prepare transaction 'y'"))) == ["PREPARE TRANSACTION"]
+    wire.query("ROLLBACK PREPARED 'y'")
+    assert tpc.raw().value("SELECT count(*) FROM pg_listening_channels()") == "0"
+
+
+SHOW = "SELECT string_agg(c, ',' ORDER BY c) FROM pg_listening_channels() c"
+
+
+@pytest.mark.parametrize("ask", [lambda wire, sql: wire.ask(query(sql)), lambda wire, sql: wire.ask(one_statement(sql) + sync()),
+                                 lambda wire, sql: wire.ask(parse("p", sql) + sync()) and wire.ask(bind("", "p") + execute() + sync())],
+                         ids=["simple", "unnamed", "prepared"])
+def test_a_client_sees_its_own_channels(one, ask):
+    listener, other = listening(one, "a", '"B "" c"', "d"), listening(one, "x")
+    listener.query("UNLISTEN d")
+    for _ in range(2):
+        assert texts(ask(listener, SHOW)) == [['B " c,a']]
+        assert texts(ask(other, SHOW)) == [["x"]]
+        assert one.raw().query(SHOW) == [[None]]
+        other.query("NOTIFY a, '1'")
+        assert news(listener) == [("a", "1")]
+        listener.ask(close("S", "p") + sync())
+        other.ask(close("S", "p") + sync())
+    listener.query("UNLISTEN *")
+    assert texts(ask(listener, SHOW)) == [[None]]
+
+
+def test_who_looks_at_its_channels_hears_all_once(one):
+    listener, other = listening(one, "a"), one.raw()
+    listener.send(query(SHOW), query("NOTIFY a, '1'"), query(SHOW), query("BEGIN"), query(SHOW), query("COMMIT"))
+    replies = listener.read_until("Z", 6)
+    assert texts(replies)[:2] == [["a"], ["a"]]
+    assert all_news(replies + listener.ask(query("SELECT 1"))) == [("a", "1")]
+    other.query("NOTIFY a, '2'")
+    assert news(listener) == [("a", "2")]
+
+
+@pytest.mark.weir_only
+def test_looking_at_ones_channels_pins_nothing_and_leaves_nothing(weir):
+    weir.start(pool_size=1)
+    for leave in (lambda wire: wire.query("UNLISTEN *"), lambda wire: wire.reset(), lambda wire: wire.send(query("SELECT pg_sleep(0.1)")) or wire.reset()):
+        listener = listening(weir, "a")
+        assert listener.query(SHOW) == [["a"]]
+        assert not pins(weir)
+        listener.send(query(SHOW))
+        listener.read_until("Z")
+        leave(listener)
+        assert weir.raw().query(SHOW) == [[None]]
 
 
 # --- what can be seen ---

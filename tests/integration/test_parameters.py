@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 import rawwire
-from rawwire import Wire, errors, query, shape, startup, texts
+from rawwire import LoginRefused, Wire, errors, query, shape, startup, texts
 
 REPORTED = {
     "application_name": ("first app", "the second's"),
@@ -372,3 +372,30 @@ def test_one_client_alone_costs_one_set(weir, fake):
         for _ in range(10):
             wire.query("SELECT 'test'")
         assert len(sets_seen(fake)) <= 2, sets_seen(fake)
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("is_busy", [False, True], ids=["free", "busy"])
+def test_a_startup_setting_is_refused_alike_whether_a_server_is_free_or_not(weir, is_busy):
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as other:
+        pid = other.value("SELECT pg_backend_pid()")
+        if is_busy:
+            other.query("BEGIN")
+        refused = weir.in_background(refusal, weir, {"options": "-c work_mem=bogus"})
+        if is_busy:
+            weir.wait_waiting(1)
+            other.query("COMMIT")
+        error = refused.result(timeout=5)
+        assert (error["S"], error["C"]) == ("FATAL", "22023")
+        assert error["M"] == 'invalid value for parameter "work_mem": "bogus"'
+        assert other.value("SELECT pg_backend_pid()") == pid
+        if is_busy:
+            other.query("BEGIN")
+        assert weir.raw(parameters={"options": "-c app.id=7"}) is not None     # nobody need be asked
+
+
+def refusal(weir, parameters):
+    with pytest.raises(LoginRefused) as refused:
+        weir.wire().login(password="web-secret", parameters=parameters)
+    return refused.value.reply.error

@@ -39,7 +39,7 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     assert clients["pinned"] == reason
     assert weir.metric("pgweir_pool_pins_total", reason=reason) == 1
     assert weir.metric("pgweir_pool_server_connections", state="pinned") == 1
-    assert "keeps server" in weir.log() and reason in weir.log()
+    wait_until(lambda: "keeps server" in weir.log() and reason in weir.log(), 5, "the line in the log")
     connection.execute(end)
     wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
     wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")

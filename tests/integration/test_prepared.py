@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawwire import (bind, close, describe, errors, execute, flush, one_statement, parse, query, shape, sync, texts)
+from rawwire import (SEEN, bind, close, describe, errors, execute, flush, one_statement, parse, query, shape, sync, texts)
 
 
 def prepare(wire, name, sql, types=()):
@@ -21,7 +21,7 @@ def on_servers(weir):
     for _ in range(size):
         holder = weir.raw()
         holder.query("BEGIN")
-        rows.append(sorted(row[0] for row in holder.query("SELECT name FROM pg_prepared_statement()")))
+        rows.append(sorted(row[0] for row in holder.query(f"SELECT name FROM {SEEN}")))
         holders.append(holder)
     for holder in holders:
         holder.query("COMMIT")
@@ -75,7 +75,7 @@ def test_same_text_is_prepared_once_per_server(weir):
     held, = on_servers(weir)
     assert len(held) == 1
     with weir.raw() as wire:
-        assert wire.value("SELECT count(*) FROM pg_prepared_statement() WHERE statement = 'SELECT $1::int * 2'") == "1"
+        assert wire.value(f"SELECT count(*) FROM {SEEN} WHERE statement = 'SELECT $1::int * 2'") == "1"
 
 
 @pytest.mark.weir_only
@@ -87,7 +87,7 @@ def test_a_server_holds_no_more_statements_than_allowed_and_forgotten_ones_come_
         for turn in range(3):
             for number in range(10):
                 assert run(wire, f"s{number}", [turn]) == [[str(number), str(turn)]]
-        assert int(wire.value("SELECT count(*) FROM pg_prepared_statement()")) <= 3
+        assert int(wire.value(f"SELECT count(*) FROM {SEEN}")) <= 3
     assert weir.metric("pgweir_prepared_statement_evictions_total", database="app") > 0
 
 
@@ -493,7 +493,7 @@ def test_trailing_comments_do_not_make_a_statement_another(weir):
             assert run(wire, f"s{number}", [number]) == [[str(number)]]
         prepare(wire, "t", "SELECT $1::int /* no such comment */")
         assert run(wire, "t", [7]) == [["7"]]
-        assert sorted(wire.query("SELECT statement FROM pg_prepared_statement()")) == [
+        assert sorted(wire.query(f"SELECT statement FROM {SEEN}")) == [
             ["SELECT $1::int"], ["SELECT $1::int /* no such comment */"]]
 
 
@@ -567,7 +567,7 @@ def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
 LOOK = "SELECT name, statement FROM pg_prepared_statements ORDER BY prepare_time"
 
 
-def all_of(weir, sql="SELECT name FROM pg_prepared_statement() WHERE name <> 'pgweir_taken'"):
+def all_of(weir, sql=f"SELECT name FROM {SEEN} WHERE name NOT LIKE 'pgweir_%taken'"):
     """What the pool's only server has."""
     with weir.raw() as wire:
         return sorted(row[0] for row in wire.query(sql))

@@ -85,13 +85,32 @@ def test_logs_of_an_earlier_start_as_root_can_be_written_on(weir, reachable):
     assert "run_as" not in own_log(weir)
 
 
-def test_a_link_is_not_given_away(weir, reachable):
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+@pytest.mark.parametrize("name", ["own.log", "slow.log"])
+def test_a_log_that_is_a_link_to_what_is_roots_is_not_written(weir, reachable, link, name):
     precious = weir.directory / "precious"
     precious.write_text("root's\n", encoding="utf-8")
-    os.link(precious, weir.directory / "own.log")
+    precious.chmod(0o600)
+    link(precious, weir.directory / name)
+    os.chown(weir.directory, UID, -1)
+    weir.configure(sections={"pgweir": {"run_as": USER}, "log": {"destination": weir.directory / "own.log"},
+                             "slow_query": {"file": weir.directory / "slow.log"}})
+    ended = run(weir)
+    assert ended.returncode == 1 and f'cannot open "{weir.directory / name}": Permission denied' in ended.stderr
+    assert precious.stat().st_uid == 0 and precious.read_text(encoding="utf-8") == "root's\n"
+
+
+def test_a_pid_file_is_not_written_through_a_link(weir, reachable):
+    precious = weir.directory / "precious"
+    precious.write_text("root's\n", encoding="utf-8")
+    for name in ("pgweir.pid", "pgweir.pid~", ".s.PGSQL.1~"):
+        (weir.directory / name).symlink_to(precious)
     start_as(weir)
-    assert precious.stat().st_uid == 0
-    wait_until(lambda: "can't be opened again" in own_log(weir), 5)
+    assert precious.read_text(encoding="utf-8") == "root's\n" and stat.S_IMODE(precious.stat().st_mode) == 0o644
+    pid_file = weir.directory / "pgweir.pid"
+    assert not pid_file.is_symlink() and pid_file.stat().st_uid == UID
+    assert pid_file.read_text(encoding="ascii") == f"{weir.process.pid}\n"
+    assert stat.S_IMODE((weir.directory / ".s.PGSQL.1").stat().st_mode) == 0o777
 
 
 def test_what_will_fail_later_is_told_at_the_start(weir, reachable):
@@ -181,3 +200,26 @@ def test_core_files_can_be_asked_for(weir, reachable):
             open("/proc/self/limits", encoding="ascii") as ours:
         core = re.compile(r"^Max core file size .*$", re.M)
         assert core.search(now.read()).group() == core.search(ours.read()).group()
+
+
+@pytest.mark.own_transport
+@pytest.mark.parametrize("side", ["tls_client", "tls_server"])
+@pytest.mark.parametrize("mode, owner, words", [(0o604, 0, "anyone may read"), (0o602, 0, "anyone may change"),
+                                                (0o640, UID, "its group may read"), (0o640, 0, None), (0o600, 0, None)])
+def test_keys_that_others_may_read_are_warned_of(weir, authority, tmp_path, side, mode, owner, words):
+    made = authority.issue("open_key")
+    key = tmp_path / "open.key"
+    key.write_bytes(made.key.read_bytes())
+    key.chmod(mode)
+    os.chown(key, owner, -1)
+    weir.start(sections={side: {"mode": "prefer", "certificate_file": made.certificate, "key_file": key}},
+               method="scram-sha-256")
+    os.chmod(weir.users_file, mode)
+    os.chown(weir.users_file, owner, -1)
+    checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
+                             timeout=10, check=False)
+    assert checked.returncode == 0
+    wait_until(lambda: "is ready" in weir.log(), 5)
+    for path, text in ((key, weir.log()), (key, checked.stderr), (weir.users_file, checked.stderr)):
+        found = [line for line in text.splitlines() if f"{path}: " in line and "this file of secrets" in line]
+        assert len(found) == (words is not None) and (not found or f"{path}: {words}" in found[0]), text

@@ -162,7 +162,7 @@ def test_no_log_and_no_answer_tells_a_password(weir):
     seen = []
     with weir.raw("admin", "pgweir", "admin-secret") as console:
         for what in ("CONFIG", "CLIENTS", "SERVERS", "POOLS", "DATABASES", "USERS", "SOCKETS", "LISTS", "STATE",
-                     "CONFIG_ERRORS", "BACKENDS", "QUERIES", "PINS", "MEM"):
+                     "CONFIG_ERRORS", "BACKENDS", "QUERIES", "PINS", "DATABASE_CODE", "MEM"):
             seen += [reply.body for reply in console.ask(query(f"SHOW {what}"))]
     dump = subprocess.run([str(weir.binary), "--dump-config", str(weir.ini)], capture_output=True, check=True)
     check = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, check=False)

@@ -594,3 +594,36 @@ def test_reports_are_told_as_postgresql_tells_them(weir):
     assert reports(one_wire, "BEGIN; SET DateStyle = German") == [("DateStyle", "German, DMY")]
     assert reports(one_wire, "ROLLBACK") == [("DateStyle", "ISO, MDY")]
     assert reports(other, "SELECT 1") == []
+
+
+@pytest.mark.parametrize("first", ["LATIN1", "UTF8"])
+def test_settings_are_replayed_in_the_encoding_of_their_client(weir, first):
+    """Whatever the last borrower's encoding was: no byte of the next one's is read in it."""
+    weir.start(pool_size=1)
+    encodings = [first, "UTF8" if first == "LATIN1" else "LATIN1"]
+    clients = [(weir.raw(parameters={"client_encoding": name}), name) for name in encodings]
+    for wire, encoding in clients:
+        wire.ask(query("SET app.name = 'Müller'".encode(encoding)))
+        wire.ask(query("SET application_name = 'x'"))
+    for _ in range(2):
+        for wire, encoding in clients:
+            rows = [reply for reply in wire.ask(query("SELECT current_setting('app.name')")) if reply.type == "D"]
+            assert rows[0].body[6:] == "Müller".encode(encoding)
+            assert wire.value("SELECT length(current_setting('app.name'))") == "6"
+
+
+@pytest.mark.parametrize("change", ["SET client_encoding = 'LATIN1'", "SET app.other = 'süß'; SET client_encoding = 'LATIN1'",
+                                    "BEGIN; SET app.other = 'süß'; SET client_encoding = 'LATIN1'; COMMIT"])
+def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir, change):
+    weir.start(pool_size=1)
+    wire, other = weir.raw(), weir.raw()
+    wire.query("SET app.name = 'Müller'")
+    assert errors(wire.ask(query(change))) == []
+    for _ in range(2):
+        other.query("SELECT 1")
+        assert wire.value("SELECT octet_length(current_setting('app.name'))") == "7"
+        if "other" in change:
+            assert wire.value("SELECT octet_length(current_setting('app.other'))") == "5"
+    assert errors(wire.ask(query("SET client_encoding = 'UTF8'"))) == []
+    other.query("SELECT 1")
+    assert wire.query("SELECT current_setting('app.name')") == [["Müller"]]

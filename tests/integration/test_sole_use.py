@@ -132,6 +132,71 @@ def test_who_may_not_do_it_closes_nothing(weir, scratch, message):
     assert backends(weir) == before and len(before) >= 3
 
 
+@pytest.fixture
+def locked(postgres, scratch):
+    """Somebody has a lock on the database, for which PostgreSQL waits before it looks at rights."""
+    holder = psycopg.connect(host=postgres.host, port=postgres.port, user="postgres", dbname="app")
+    holder.execute("COMMENT ON DATABASE scratch IS 'locked'")
+    yield holder
+    holder.close()
+
+
+@pytest.mark.parametrize("message", [query("DROP DATABASE scratch"), one_statement("DROP DATABASE scratch") + sync(),
+                                     query("ALTER DATABASE scratch RENAME TO other")])
+def test_who_may_not_do_it_closes_nothing_while_it_waits_for_a_lock(weir, scratch, locked, message):
+    start(weir)
+    wires = fill(weir)
+    before = backends(weir)
+    with weir.raw("reporting", "app") as wire:
+        wire.send(message)
+        wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 5, "the wait")
+        for _ in range(20):
+            assert wires[0].query("SELECT pg_sleep(0.01)") == [[""]]
+        assert backends(weir) == before and len(before) >= 3
+        locked.rollback()
+        assert errors(wire.read_until("Z"))[0].sqlstate == "42501"
+        assert wire.query("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE '%may'") == [["0"]]
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_it_is_the_role_of_now_that_counts(weir, scratch, locked, mode):
+    """A superuser who has become somebody else for the moment, and one who prepared something unnamed before."""
+    start(weir)
+    fill(weir)
+    weir.reload(sections={**weir.config, "user postgres": {"pool_mode": mode}})
+    with weir.raw("postgres", "postgres") as wire:
+        wire.query("SET ROLE reporting")
+        wire.ask(parse("", "SELECT 'unnamed'") + sync())
+        wire.send(parse("d", "DROP DATABASE scratch") + bind("", "d") + execute() + sync())
+        wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 5, "the wait")
+        wire.has_nothing_more(0.2)
+        assert len(backends(weir)) >= 3
+        locked.rollback()
+        assert errors(wire.read_until("Z"))[0].sqlstate == "42501"
+        assert shape(wire.ask(bind("", "") + execute() + sync())) == "2 D C:SELECT 1 Z:I"
+        wire.query("RESET ROLE")
+        assert not errors(wire.ask(one_statement("DROP DATABASE scratch") + sync()))
+
+
+def test_clients_have_it_between_two_such_statements(weir, scratch, locked):
+    start(weir)
+    wires = fill(weir)
+    blocked = "SET lock_timeout = '{}ms'; RESET ROLE"
+    with weir.raw("web", "postgres") as wire:
+        wire.query(blocked.format(700))
+        wire.send(query("DROP DATABASE scratch"))
+        wait_until(lambda: not backends(weir), 5, "the servers to go")
+        wires[0].send(query("SELECT 1"))
+        assert errors(wire.read_until("Z"))[0].sqlstate == "55P03"
+        assert not errors(wires[0].read_until("Z"))
+        wire.query(blocked.format(1500))
+        wire.send(query("DROP DATABASE scratch"))
+        for _ in range(20):
+            assert wires[0].query("SELECT pg_sleep(0.01)") == [[""]]        # not held again yet
+        wait_until(lambda: not backends(weir), 1, "the servers to go again")
+        assert errors(wire.read_until("Z"))[0].sqlstate == "55P03"
+
+
 def test_only_that_statement_closes_anything(weir, scratch):
     """What runs long must be it: not another one beside it."""
     start(weir)

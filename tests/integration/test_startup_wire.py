@@ -196,6 +196,17 @@ def test_a_refusal_says_why(weir, data, sqlstate):
     assert wire.wait_closed() == b""
 
 
+@pytest.mark.parametrize("data", [message("X", b""), *(MALFORMED[name] for name in (
+    "a length below eight", "a negative length", "a length of gigabytes", "one byte too long",
+    "a cancel request that is too short", "HTTP", "a query before the startup packet", "ones", "zeros"))])
+def test_what_is_no_startup_packet_gets_no_answer(weir, data):
+    weir.start()
+    wire = weir.wire()
+    wire.send(data)
+    assert wire.wait_closed() == b""
+    assert_works(weir)
+
+
 @pytest.mark.parametrize("value", ["database", "true", "on", "1"])
 def test_a_replication_client_is_served_alone_or_refused_clearly(weir, value):
     weir.start()

@@ -105,6 +105,15 @@ def test_a_plain_user_can_not_reach_a_tenant_by_the_databases_name(tenants, data
     assert weir.pool(database, "web") is None
 
 
+@pytest.mark.parametrize("ways", ["options", "options, sni"])
+def test_a_tenants_user_gets_into_no_plain_database(tenants, weir, ways):
+    """Its secret is the tenant's, and servers would log in as somebody who may there."""
+    tenants(ways, upstreams=None, sections={"database shared": {"upstream": weir.upstream(dbname="app", user="web",
+                                                                                           password="web-secret")}})
+    refused(weir, "28000", "web.acme", "shared", "acme-secret")
+    assert weir.raw("web", "shared", "web-secret").value("SELECT current_user") == "web"
+
+
 def test_the_console_belongs_to_no_tenant(tenants):
     weir = tenants(sections={"auth": {"admin_users": "admin, web.acme"}})
     with weir.wire().login("web.acme", "pgweir", "acme-secret") as wire:

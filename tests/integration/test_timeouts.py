@@ -37,6 +37,7 @@ def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):
     weir.start(pool_size=1, query_timeout="1500ms")
     with weir.raw() as wire:
         wire.send(query("SELECT repeat('x', 20000000)"))
+        wait_until(lambda: weir.pool()["cl_active"], 5, "the query to run")
         wait_until(lambda: not weir.pool()["cl_active"], 5, "the slow reader to be closed")
         data = wire.wait_closed()
     assert b"xxx" in data and b"57014" not in data
@@ -204,3 +205,71 @@ def test_the_extended_protocol_is_timed_as_well(weir):
     reply, seconds = ended(wire)
     assert reply.sqlstate == "57014" and seconds < 2.5
     assert weir.raw().query("SELECT 1") == [["1"]]
+
+
+def test_all_that_are_late_end_at_once(weir):
+    weir.start(pool_size=60, query_timeout="1s")
+    wires = [weir.raw() for _ in range(60)]
+    for wire in wires:
+        wire.query("SELECT 1")
+    begin = time.monotonic()
+    for wire in wires:
+        wire.send(query("SELECT pg_sleep(30)"))
+    for wire in wires:
+        reply, _ = ended(wire, timeout=12)
+        assert reply.sqlstate == "57014"
+    assert time.monotonic() - begin < 4
+
+
+def test_all_servers_that_can_not_be_cleaned_end_at_once(weir, fake):
+    def answer(conn, kind, body):
+        return kind == "Q" and b"long" in body
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=40)
+    wires = [weir.raw() for _ in range(40)]
+    for wire in wires:
+        wire.send(query("SELECT long"))
+    weir.wait_until(lambda: weir.pool()["sv_active"] == 40)
+    first = fake.logins()
+    for wire in wires:
+        wire.close()
+    begin = time.monotonic()
+    wait_until(lambda: not any(conn.is_open for conn in first), 15)
+    assert time.monotonic() - begin < 7
+
+
+def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir):
+    weir.start(pool_size=1, query_timeout="800ms")
+    wire = weir.raw()
+    begin = time.monotonic()
+    wire.send(query("SELECT pg_sleep(30)"))
+    while not wire.has_nothing_more(0) or time.monotonic() - begin < 3:
+        if not wire.has_nothing_more(0.2):
+            break
+        wire.send(query("SELECT 1"))
+    reply, _ = ended(wire)
+    assert reply.sqlstate == "57014" and time.monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("name", ["sql", "protocol"])
+def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, name):
+    """Its statement is prepared on another server, where the table is locked."""
+    from rawwire import bind, execute
+    weir.start(pool_size=2, query_timeout="800ms")
+    wire, other, holder = weir.raw(), weir.raw(), weir.postgres.connect()
+    holder.autocommit = False
+    if name == "sql":
+        wire.query(f"PREPARE stmt AS SELECT * FROM {table}")
+        again = query("EXECUTE stmt")
+    else:
+        wire.ask(parse("stmt", f"SELECT * FROM {table}") + sync())
+        again = bind("", "stmt") + execute() + sync()
+    try:
+        other.query("BEGIN")
+        holder.cursor().execute(f"LOCK TABLE {table}")
+        wire.send(again)
+        reply, seconds = ended(wire)
+        assert reply.sqlstate == "57014" and seconds < 2
+        wait_until(lambda: not weir.postgres.backends(wait_event_type="Lock"), 5)
+    finally:
+        holder.close()

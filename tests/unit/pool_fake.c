@@ -56,8 +56,11 @@ on_grant(struct pool_conn *conn, void *arg)
 
 	c->grants++;
 	c->conn = conn;
+	if (++c->fake->granting > c->fake->deepest)
+		c->fake->deepest = c->fake->granting;
 	if (c->then != NULL)
 		c->then(c);
+	c->fake->granting--;
 }
 
 static void

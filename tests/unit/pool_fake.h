@@ -33,6 +33,7 @@ struct fake {
 	int opened, closed, pinged; /* how many were asked for so far */
 	int closed_which[FAKE_LOG], pinged_which[FAKE_LOG]; /* numbers of connections, in order */
 	bool cannot_open, is_slow_to_close;
+	int granting, deepest; /* on_grants one within another: now, and at most */
 	struct fake_client clients[FAKE_CLIENTS];
 };
 

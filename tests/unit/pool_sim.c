@@ -312,6 +312,21 @@ is_to_be_closed(const struct sim_conn *sc)
 	       (sc->conn.recycle_at_us > 0 && sp->sim->now_us >= sc->conn.recycle_at_us && sp->failed_rounds == 0);
 }
 
+/* What was returned from within a callback is somebody's when that is over; what nobody wanted is idle then. */
+static void
+settle_all(struct sim *s)
+{
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		struct sim_conn *o;
+
+		TAILQ_FOREACH(o, &s->pools[i].conns, link)
+		{
+			if (o->state == M_LOOSE && o->conn.state == PC_IDLE)
+				o->state = M_IDLE;
+		}
+	}
+}
+
 static void
 do_return(struct sim *s)
 {
@@ -355,13 +370,7 @@ do_return(struct sim *s)
 		    s, is_to_close || first == NULL || first->state != CL_WAITING || first->wait_number != first_number,
 		    "pool %u: returned, and the first still waits", sp->index);
 	}
-	/* It may be somebody's again, or gone: look before touching. */
-	struct sim_conn *o;
-	TAILQ_FOREACH(o, &sp->conns, link)
-	{
-		if (o == sc && o->state == M_LOOSE)
-			o->state = M_IDLE;
-	}
+	settle_all(s);
 }
 
 static void
@@ -407,19 +416,6 @@ pick_conn(struct sim *s, enum model_state state)
 	return found;
 }
 
-/* It is idle now if nothing else became of it. */
-static void
-settle_down(struct sim_pool *sp, const struct sim_conn *sc)
-{
-	struct sim_conn *o;
-
-	TAILQ_FOREACH(o, &sp->conns, link)
-	{
-		if (o == sc && o->state == M_LOOSE)
-			o->state = M_IDLE;
-	}
-}
-
 static void
 report_opened(struct sim_conn *sc)
 {
@@ -436,7 +432,7 @@ report_opened(struct sim_conn *sc)
 	pool_conn_opened(sp->pool, &sc->conn, s->now_us);
 	s->depth--;
 	sp->on_stack--;
-	settle_down(sp, sc);
+	settle_all(s);
 	if (s->depth == 0)
 		check_recycle_times(sp);
 }
@@ -510,7 +506,7 @@ report_ping(struct sim_conn *sc, bool ok)
 	pool_ping_done(sp->pool, &sc->conn, ok, s->now_us);
 	s->depth--;
 	sp->on_stack--;
-	settle_down(sp, sc);
+	settle_all(s);
 }
 
 static void

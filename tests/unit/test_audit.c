@@ -33,7 +33,7 @@ look(const struct audit_row *row, void *arg)
 
 Test(audit, counts_by_application_and_kind)
 {
-	struct audit *a = audit_new();
+	struct audit *a = audit_new(7);
 	struct seen s = { 0 };
 
 	audit_note(a, "app", "web", "billing", SCAN_SETTING | SCAN_TEMP, 1);
@@ -48,7 +48,7 @@ Test(audit, counts_by_application_and_kind)
 
 Test(audit, many_applications_share_the_last_row)
 {
-	struct audit *a = audit_new();
+	struct audit *a = audit_new(7);
 	struct seen s = { 0 };
 	char name[32];
 

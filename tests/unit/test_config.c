@@ -474,6 +474,10 @@ static const struct {
 	  "whoever reaches this address" },
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
 	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; only so many are kept" },
+	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
+	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients meet and run each "
+	  "other's "
+	  "prepared statements" },
 	{ "more idle than there can be for a user", BASE "[user a]\nmin_idle = 3\npool_size = 2\n",
 	  "pgweir.ini:6: warning: min_idle = 3 is more than pool_size = 2; only so many are kept" },
 	{ "more idle than there can be for a database", TRUST DATABASE "min_idle = 21\n",

@@ -226,6 +226,7 @@ static const char *const for_anybody[] = {
 	"SHOW ACTIVE_SOCKETS",
 	"SHOW WAITERS",
 	"SHOW PINS",
+	"SHOW DATABASE_CODE",
 	"SHOW AUDIT",
 	"SHOW DATABASES",
 	"SHOW USERS",

@@ -155,6 +155,42 @@ Test(image, as_long_as_somebody_holds_it)
 	cr_expect_eq(image_store_count(store), 0);
 }
 
+Test(image, contexts_are_made_when_asked_for_and_go_with_their_last_image)
+{
+	struct image *german = image_of("!DateStyle=German a.b=1"), *too = image_of("!DateStyle=German a.b=2");
+	struct image *iso = image_of("!DateStyle=ISO");
+	uint32_t number;
+
+	cr_expect_eq(image_store_contexts(store), 0, "nobody has asked yet");
+	number = image_context(german);
+	cr_expect_neq(number, IMAGE_CONTEXT_NONE);
+	cr_expect_eq(image_context(too), number, "what literals are read under is the same");
+	cr_expect_neq(image_context(iso), number);
+	cr_expect_eq(image_store_contexts(store), 2);
+	image_unref(german);
+	cr_expect_eq(image_context(too), number);
+	image_unref(too);
+	cr_expect_eq(image_store_contexts(store), 1, "those of the others are gone");
+	german = image_of("!DateStyle=German");
+	cr_expect_neq(image_context(german), number, "what was kept under a number is nobody else's");
+	image_unref(german);
+	image_unref(iso);
+	cr_expect_eq(image_store_contexts(store), 0);
+}
+
+Test(image, more_contexts_than_there_may_be_at_once)
+{
+	for (unsigned i = 0; i < 2 * IMAGE_CONTEXTS_MAX; i++) {
+		struct image *img = image_empty(store);
+		char value[32];
+
+		snprintf(value, sizeof(value), "zone %u", i);
+		set(&img, "TimeZone", value, true);
+		cr_assert_neq(image_context(img), IMAGE_CONTEXT_NONE, "%u", i);
+		image_unref(img);
+	}
+}
+
 Test(image, a_full_image_takes_no_new_name_but_changes)
 {
 	struct image *img = image_empty(store), *over;
@@ -275,6 +311,11 @@ static const struct {
 } change_rows[] = {
 	{ "nothing differs", "a=1 !b=2", "a=1 !b=2", NULL, "" },
 	{ "nothing at all", "", "", NULL, "" },
+	{ "the encoding of all that is B's is set before it", "a=1 !client_encoding=LATIN1",
+	  "b=2 !client_encoding=UTF8", NULL,
+	  "RESET \"a\"\nSELECT " SET(1, 2) "|client_encoding|UTF8\nSELECT " SET(1, 2) "|b|2\n" },
+	{ "the encoding always", "!client_encoding=UTF8", "!client_encoding=UTF8", "client_encoding=x",
+	  "SELECT " SET(1, 2) "|client_encoding|UTF8\n" },
 	{ "a new setting", "", "a=1", NULL, "SELECT " SET(1, 2) "|a|1\n" },
 	{ "another value", "a=1 b=2", "a=3 b=2", NULL, "SELECT " SET(1, 2) "|a|3\n" },
 	{ "several in one statement", "", "a=1 b=2 !c=3", NULL,
@@ -287,8 +328,10 @@ static const struct {
 	{ "a reported one that only from has is left alone", "!a=1", "", NULL, "" },
 	{ "reset, then set", "a=1 b=2", "b=3 c=4", NULL, "RESET \"a\"\nSELECT " SET(1, 2) ", " SET(3, 4) "|b|3|c|4\n" },
 	{ "reported now, not before", "a=1", "!a=1", NULL, "" },
-	{ "an odd name: two parts", "my.var=1", "", NULL, "RESET \"my\".\"var\"\n" },
-	{ "quotes are doubled", "a\"b.c=1", "", NULL, "RESET \"a\"\"b\".\"c\"\n" },
+	{ "a custom one: its RESET could fail", "my.var=1", "", NULL, "RESET ALL\n" },
+	{ "then all is set again", "my.var=1 a=1 !b=2", "a=1 !b=2", NULL,
+	  "RESET ALL\nSELECT " SET(1, 2) ", " SET(3, 4) "|a|1|b|2\n" },
+	{ "not if it is set again", "my.var=1", "my.var=2", NULL, "SELECT " SET(1, 2) "|my.var|2\n" },
 	{ "a name that wants out", "a\";DROP--=1", "", NULL, "RESET \"a\"\";DROP--\"\n" },
 	{ "always, though it is there", "a=1 b=2", "a=1 b=2", "a=9", "SELECT " SET(1, 2) "|a|1\n" },
 	{ "always is a list of names, in any case", "a=1 b=2", "a=1 b=2", "B=0", "SELECT " SET(1, 2) "|b|2\n" },
@@ -314,6 +357,29 @@ Test(image, changes)
 		image_unref(to);
 		image_unref(always);
 	}
+}
+
+Test(image, a_statement_is_deallocated_alone)
+{
+	struct image *from = image_of("a=1"), *to = image_of("a=2"), *other;
+	struct buf b = { 0 };
+	char text[256];
+
+	cr_assert_eq(image_update(&from, "x\"y", "PREPARE \"x\"\"y\" AS SELECT 1", IMAGE_PREPARED), 0);
+	other = image_ref(from);
+	cr_expect_eq(image_put_deallocates(&b, from, to), 1);
+	read_changes(&b, text, sizeof(text)); /* which wants a Sync behind it */
+	cr_expect_str_eq(text, "DEALLOCATE \"x\"\"y\"\n");
+	cr_assert_eq(image_update(&from, "z", "PREPARE z AS SELECT 1", IMAGE_PREPARED), 0);
+	buf_fini(&b);
+	cr_expect_eq(image_put_deallocates(&b, from, to), 2);
+	buf_fini(&b);
+	cr_expect_eq(image_put_deallocates(&b, from, other), 1, "what both have stays");
+	cr_expect_eq(image_put_deallocates(&b, from, from), 0, "and all of it where nothing differs");
+	buf_fini(&b);
+	image_unref(other);
+	image_unref(from);
+	image_unref(to);
 }
 
 Test(image, in_doubt_each_setting_that_is_not_reported_is_sent_anew)

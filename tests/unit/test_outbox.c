@@ -45,7 +45,8 @@ peer_open(struct peer *p)
 	p->got = malloc(PEER_MAX);
 	p->want = malloc(PEER_MAX);
 	cr_assert(p->box != NULL && p->got != NULL && p->want != NULL);
-	outbox_begin(p->box, &p->stream);
+	outbox_drop(p->box);
+	cr_assert_eq(outbox_begin(p->box, &p->stream), 0);
 }
 
 static void
@@ -245,9 +246,40 @@ Test(outbox, nothing_is_nothing)
 	put_copy(&p, "", 0);
 	cr_expect_eq(outbox_flush(p.box), 0);
 	expect_all(&p, "nothing");
-	outbox_begin(p.box, NULL);
+	outbox_drop(p.box);
 	outbox_settle(p.box);
 	cr_expect_eq(outbox_flush(p.box), 0);
+	peer_close(&p);
+}
+
+Test(outbox, what_is_anothers_is_sent_before_a_batch_begins)
+{
+	struct peer p, other;
+
+	peer_open(&p);
+	peer_open(&other);
+	put_copy(&p, "early", 5);
+	cr_expect_eq(outbox_begin(p.box, &p.stream), 0, "its own goes on");
+	put_ref(&p, "late", 4);
+	cr_expect_eq(outbox_begin(p.box, &other.stream), -1, "the caller's bug");
+	outbox_copy(p.box, "mine", 4);
+	expect_all(&p, "anothers");
+	cr_expect_eq(outbox_flush(p.box), 0);
+	memcpy(other.want, "mine", other.want_len = 4);
+	expect_all(&other, "the new one's");
+	peer_close(&p);
+	peer_close(&other);
+}
+
+Test(outbox, a_batch_that_is_dropped_is_not_sent)
+{
+	struct peer p;
+
+	peer_open(&p);
+	outbox_copy(p.box, "dropped", 7);
+	outbox_drop(p.box);
+	cr_expect_eq(outbox_flush(p.box), 0);
+	expect_all(&p, "dropped");
 	peer_close(&p);
 }
 
@@ -274,7 +306,7 @@ Test(outbox, random_batches)
 
 	peer_open(&p);
 	for (int batch = 0; batch < 60; batch++) {
-		outbox_begin(p.box, &p.stream);
+		cr_assert_eq(outbox_begin(p.box, &p.stream), 0);
 		for (unsigned i = 0; i < 150; i++) {
 			size_t len, at;
 

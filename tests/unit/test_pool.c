@@ -81,6 +81,7 @@ Test(pool, who_returns_from_within_his_callback_serves_the_whole_line_in_order)
 	for (int i = 1; i < 20; i++)
 		cr_expect_eq(f.clients[i].grants, 1, "client %d", i);
 	cr_expect_eq(fake_counts(&f).idle, 1);
+	cr_expect_eq(f.deepest, 1, "the stack does not grow with the line: %d deep", f.deepest);
 	fake_fini(&f);
 }
 

@@ -74,7 +74,7 @@ Test(probe, names_are_an_array_of_text)
 	size_t len;
 	struct frame f;
 
-	probe_put(&b, PROBE_SETTINGS | PROBE_LOCKS, names, 2);
+	probe_put(&b, STATE_SETTINGS | STATE_LOCKS, names, 2);
 	cr_assert(buf_ok(&b));
 	bind = find_bind(&b, &f);
 	cr_assert(fields_bind_value(bind, f.body_len, 0, &value, &len));

@@ -17,6 +17,8 @@ enum {
 	PREPARE = SCAN_PREPARE,
 	LISTEN = SCAN_LISTEN,
 	CODE = SCAN_CODE,
+	FUNCTION = SCAN_FUNCTION,
+	SEED = SCAN_SEED,
 	EXECUTE = SCAN_EXECUTE,
 	LOAD = SCAN_LOAD,
 	SEQUENCE = SCAN_SEQUENCE,
@@ -27,7 +29,8 @@ enum {
 	LOST = SCAN_NAMES_LOST,
 	ALL = SCAN_ALL,
 	DISCARD = SCAN_SETTING | SCAN_PREPARE | SCAN_LISTEN | SCAN_UNDO,
-	UNICODE = SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST,
+	UNICODE = SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_SEQUENCE | SCAN_UNDO | SCAN_NAMES_LOST |
+		  SCAN_FUNCTION | SCAN_SEED,
 	OFF = SCAN_BACKSLASH_STRINGS,
 	GBK = SCAN_ASCII_TRAIL,
 	SJIS = SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL,
@@ -112,7 +115,7 @@ static const struct row rows[] = {
 	  "SELECT a::varchar(10), cast(b AS numeric(10, 2)), c::vector(3), '1'::bit(3), x::timestamp(3) with time zone",
 	  0, "", 0 },
 	{ "grouping", "SELECT grouping(a) FROM t GROUP BY GROUPING SETS ((a), ())", 0, "", 0 },
-	{ "which may be a function of that name", "SELECT a FROM t GROUP BY ROLLUP (a)", CODE, "", 0 },
+	{ "which may be a function of that name", "SELECT a FROM t GROUP BY ROLLUP (a)", FUNCTION, "", 0 },
 	{ "JSON",
 	  "SELECT jsonb_build_object('a', x->>'b', 'c', jsonb_agg(y ORDER BY z)) FROM jsonb_to_recordset($1) AS t(x "
 	  "jsonb, y int), unnest($2::int[]) WITH ORDINALITY AS u(a, b)",
@@ -155,7 +158,7 @@ static const struct row rows[] = {
 	{ "all goes", "DISCARD ALL", DISCARD, "", 0 },
 	{ "set_config", "SELECT set_config('a.b', 'c.d', false)", SETTING, "a.b ", 0 },
 	{ "in any dress", "SELECT pg_catalog . \"set_config\" /* ( */ ( 'A.b'::text, $1, true)", SETTING, "a.b ", 0 },
-	{ "of another schema", "SELECT x.set_config('a.b', '', false)", SETTING | CODE, "a.b ", 0 },
+	{ "of another schema", "SELECT x.set_config('a.b', '', false)", SETTING | FUNCTION, "a.b ", 0 },
 	{ "two lines", "SELECT set_config('a' -- c\n  '.b', '', false)", SETTING, "a.b ", 0 },
 	{ "in dollars", "SELECT set_config($$a.b$$, '', false)", SETTING, "a.b ", 0 },
 	{ "no dot", "SELECT set_config('search_path', 'a.b', false)", SETTING, "", 0 },
@@ -190,7 +193,7 @@ static const struct row rows[] = {
 	/* Locks. */
 	{ "advisory locks", "SELECT pg_advisory_lock(1)", LOCK, "", 0 },
 	{ "any of them", "select PG_TRY_ADVISORY_LOCK_SHARED (1)", LOCK, "", 0 },
-	{ "called like a column", "SELECT (1::bigint).pg_advisory_lock", LOCK | CODE, "", 0 },
+	{ "called like a column", "SELECT (1::bigint).pg_advisory_lock", LOCK | FUNCTION, "", 0 },
 	{ "unlocked", "SELECT \"pg_advisory_unlock\"(1)", LOCK | UNDO, "", 0 },
 	{ "all", "SELECT pg_advisory_unlock_all()", LOCK | UNDO, "", 0 },
 	/* Cursors, statements, channels. */
@@ -223,7 +226,7 @@ static const struct row rows[] = {
 	{ "rolled back to", "ROLLBACK WORK TO SAVEPOINT a", SAVEPOINT, "", 0 },
 	{ "rolled back", "ROLLBACK; ABORT", 0, "", 0 },
 	/* Code. */
-	{ "CALL", "CALL p()", CODE, "", 0 },
+	{ "CALL", "CALL p()", FUNCTION, "", 0 },
 	{ "DO", "DO $$begin null; end$$", CODE, "", 0 },
 	{ "names in DO",
 	  "DO $y$begin perform set_config('a.b', $$x$$, false); SET LOCAL C.d = 1; execute 'set e.f to 1'; end$y$",
@@ -233,22 +236,27 @@ static const struct row rows[] = {
 	{ "a name made in DO", "DO $$begin perform set_config('a.' || x, '', false); end$$", CODE | LOST, "", 0 },
 	{ "a variable in DO", "DO $$begin perform set_config(x, '', false); end$$", CODE | LOST, "", 0 },
 	{ "a number in DO", "DO $$begin perform set_config(|, '', false); end$$", CODE | LOST, "", 0 },
-	{ "one's own function", "SELECT my_fn(1)", CODE, "", 0 },
-	{ "quoted", "SELECT \"my_fn\"(1)", CODE, "", 0 },
-	{ "with a schema", "SELECT app.lower('x')", CODE, "", 0 },
-	{ "with PostgreSQL's", "SELECT PG_CATALOG.lower('x'), pg_catalog.my_fn()", CODE, "", 0 },
-	{ "in a condition", "SELECT 1 FROM t JOIN u ON my_fn(t.a, u.b)", CODE, "", 0 },
-	{ "behind ON CONFLICT's word", "INSERT INTO t SELECT 1 FROM t JOIN u ON conflict(t.a)", CODE, "", 0 },
-	{ "behind DISTINCT ON", "SELECT DISTINCT ON (a) my_fn(a) FROM t", CODE, "", 0 },
-	{ "behind OPERATOR", "SELECT 1 OPERATOR(pg_catalog.+) my_fn(a)", CODE, "", 0 },
-	{ "as a table", "SELECT * FROM my_fn(1) AS x (a int)", CODE, "", 0 },
-	{ "in a WITH", "WITH a AS (SELECT b, my_fn(c)) SELECT 1", CODE, "", 0 },
-	{ "behind a WITH", "WITH a AS (SELECT 1) SELECT x, my_fn(c)", CODE, "", 0 },
-	{ "behind a keyword that is none of the reserved", "SELECT 1 AT TIME ZONE my_fn(1)", CODE, "", 0 },
-	{ "that runs a text", "SELECT query_to_xml('SELECT 1', true, true, '')", CODE, "", 0 },
-	{ "that makes something of the session's own", "SELECT pg_create_physical_replication_slot('a', true, true)",
-	  CODE, "", 0 },
-	{ "a column of an expression", "SELECT (f.g).h FROM f", CODE, "", 0 },
+	{ "one's own function", "SELECT my_fn(1)", FUNCTION, "", 0 },
+	{ "quoted", "SELECT \"my_fn\"(1)", FUNCTION, "", 0 },
+	{ "with a schema", "SELECT app.lower('x')", FUNCTION, "", 0 },
+	{ "with PostgreSQL's", "SELECT PG_CATALOG.lower('x'), pg_catalog.my_fn()", FUNCTION, "", 0 },
+	{ "in a condition", "SELECT 1 FROM t JOIN u ON my_fn(t.a, u.b)", FUNCTION, "", 0 },
+	{ "behind ON CONFLICT's word", "INSERT INTO t SELECT 1 FROM t JOIN u ON conflict(t.a)", FUNCTION, "", 0 },
+	{ "behind DISTINCT ON", "SELECT DISTINCT ON (a) my_fn(a) FROM t", FUNCTION, "", 0 },
+	{ "behind OPERATOR", "SELECT 1 OPERATOR(pg_catalog.+) my_fn(a)", FUNCTION, "", 0 },
+	{ "as a table", "SELECT * FROM my_fn(1) AS x (a int)", FUNCTION, "", 0 },
+	{ "in a WITH", "WITH a AS (SELECT b, my_fn(c)) SELECT 1", FUNCTION, "", 0 },
+	{ "behind a WITH", "WITH a AS (SELECT 1) SELECT x, my_fn(c)", FUNCTION, "", 0 },
+	{ "behind a keyword that is none of the reserved", "SELECT 1 AT TIME ZONE my_fn(1)", FUNCTION, "", 0 },
+	{ "that runs a text", "SELECT query_to_xml('SELECT 1', true, true, '')", CODE | FUNCTION, "", 0 },
+	{ "a column of an expression", "SELECT (f.g).h FROM f", FUNCTION, "", 0 },
+	{ "dblink's", "SELECT dblink('c', 'SELECT 1')", CODE | FUNCTION, "", 0 },
+	{ "dblink's connection", "SELECT dblink_connect('c', 'dbname=app')", LOAD | FUNCTION, "", 0 },
+	{ "a replication slot", "SELECT pg_create_physical_replication_slot('s', false, true)", LOAD | FUNCTION, "",
+	  0 },
+	{ "a seed", "SELECT setseed(0.5)", SEED | FUNCTION, "", 0 },
+	{ "a seed that is SET", "SET seed = 0.5", SETTING | SEED, "", 0 },
+	{ "a sequence called like a column", "SELECT ('s'::regclass).currval", SEQUENCE | FUNCTION, "", 0 },
 	{ "an identifier with escapes", "SELECT U&\"set\\005fconfig\"('a', 'b', false)", UNICODE, "", 0 },
 	/* How PostgreSQL reads texts. */
 	{ "nested comments", "/* /* */ ; SET a = 1; */ SELECT 1", 0, "", 0 },
@@ -289,8 +297,8 @@ static const struct row rows[] = {
 	{ "half a letter is no backslash", "SELECT E'\x81\\'; SET a = 1 --'", SETTING, "", GBK },
 	{ "otherwise it is one", "SELECT E'\x81\\'; SET a = 1 --'", 0, "", 0 },
 	{ "a backslash before a letter", "SELECT E'\\\x81\\'; SET a = 1 --'", SETTING, "", GBK },
-	{ "half a letter is no bar", "SELECT \x81|my_fn(1)", CODE, "", GBK },
-	{ "names that are two letters", "SELECT \x81|lower(1)", CODE, "", GBK },
+	{ "half a letter is no bar", "SELECT \x81|my_fn(1)", FUNCTION, "", GBK },
+	{ "names that are two letters", "SELECT \x81|lower(1)", FUNCTION, "", GBK },
 	{ "otherwise they are not", "SELECT \x81|lower(1)", 0, "", 0 },
 	{ "Japan's letters of one byte", "SELECT E'\xb1\\'; SET a = 1 --'", 0, "", SJIS },
 	{ "Japan's letters of two", "SELECT E'\xe1\\'; SET a = 1 --'", SETTING, "", SJIS },
@@ -319,6 +327,30 @@ feed_copy(struct scan *s, const char *sql, size_t len)
 	free(exact);
 }
 
+static const struct {
+	const char *sql;
+	uint32_t want; /* of SCAN_INSERT, SCAN_WRITES */
+} writing[] = {
+	{ "SELECT 1", 0 },
+	{ "INSERT INTO t VALUES (1)", SCAN_INSERT | SCAN_WRITES },
+	{ "INSERT INTO t VALUES (1) RETURNING id", SCAN_WRITES },
+	{ "WITH a AS (INSERT INTO t VALUES (1) RETURNING id) SELECT * FROM a", SCAN_WRITES },
+	{ "EXPLAIN ANALYZE INSERT INTO t VALUES (1)", SCAN_WRITES },
+	{ "PREPARE a AS INSERT INTO t VALUES (1)", SCAN_WRITES },
+	{ "COPY t FROM STDIN", SCAN_WRITES },
+	{ "MERGE INTO t USING u ON a = b WHEN NOT MATCHED THEN INSERT VALUES (1)", SCAN_WRITES },
+	{ "UPDATE t SET a = 1", 0 },
+};
+
+Test(scan, what_may_ask_a_sequence_for_a_default)
+{
+	struct scan s;
+
+	for (size_t i = 0; i < sizeof(writing) / sizeof(writing[0]); i++)
+		cr_expect_eq(scan_text(&s, 0, writing[i].sql, strlen(writing[i].sql)) & (SCAN_INSERT | SCAN_WRITES),
+			     writing[i].want, "%s", writing[i].sql);
+}
+
 Test(scan, texts)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -328,8 +360,9 @@ Test(scan, texts)
 		uint32_t flags = scan_text(&s, row->options, row->sql, strlen(row->sql));
 
 		describe(names, sizeof(names), &s);
-		cr_expect_eq(flags & ~(uint32_t)SCAN_INSERT, (uint32_t)row->want & ~(uint32_t)SCAN_INSERT,
-			     "%s: %#x instead of %#x: %s", row->rule, flags, row->want, row->sql);
+		cr_expect_eq(flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES),
+			     (uint32_t)row->want & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES), "%s: %#x instead of %#x: %s",
+			     row->rule, flags, row->want, row->sql);
 		if (row->want != ALL)
 			cr_expect_str_eq(names, row->names, "%s: %s", row->rule, names);
 	}
@@ -381,10 +414,10 @@ Test(scan, long_words_and_literals)
 
 		snprintf(sql, sizeof(sql), "SELECT %.*s(1), '%.*spg_temp%.*s'", (int)len, NAME60 NAME60, (int)len,
 			 NAME60 NAME60, (int)(100 - len), NAME60 NAME60);
-		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)(CODE | TEMP), "%s", sql);
+		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)(FUNCTION | TEMP), "%s", sql);
 		snprintf(sql, sizeof(sql), "SELECT %.*s (1), '%.*spg_tamp'", (int)len, NAME60 NAME60, (int)len,
 			 NAME60 NAME60);
-		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)CODE, "%s", sql);
+		cr_expect_eq(scan_text(&s, 0, sql, strlen(sql)), (uint32_t)FUNCTION, "%s", sql);
 	}
 }
 

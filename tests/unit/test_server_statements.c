@@ -47,6 +47,10 @@ static const struct {
 	{ "using the one in the middle", "P1 p1 P2 p2 P3 p3 t2 o1 D1 o3 D3 o2 D2 o0 =0" },
 	{ "those on their way are never the oldest", "P1 P2 p2 o2 p1 o1" },
 	{ "nor those that are being closed", "P1 p1 P2 p2 C1 o2 xc1 o1" },
+	{ "outdated: absent, until it is closed and prepared anew", "P1 p1 O1 a1 =1 C1 P1 t1 c1 p1 t1 =1" },
+	{ "and absent still if that was skipped", "P1 p1 O1 C1 P1 xc1 xp1 a1 =1 C1 P1 c1 p1 t1" },
+	{ "what is prepared later is not", "P1 p1 O1 P2 p2 t2 a1" },
+	{ "on its way when that happened", "P1 O1 p1 a1" },
 	{ "a new connection", "P1 p1 P2 X a1 a2 o0 =0 P1 t1" },
 };
 
@@ -65,6 +69,10 @@ step(struct server_statements *s, const char *word, uint32_t *scope, const char 
 	switch (word[is_done ? 0 : 1]) {
 	case 'P':
 		cr_assert_eq(server_statements_sent(s, id, *scope), 0);
+		break;
+	case 'O':
+		server_statements_outdate(s);
+		cr_expect(server_statements_is_outdated(s, id), "%s", rule);
 		break;
 	case 'C':
 		server_statements_closing(s, id, *scope);

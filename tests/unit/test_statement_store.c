@@ -9,26 +9,27 @@
 #include <string.h>
 
 #define SEED 7
+#define TAG 0x1234567890abcdefu
 
 /* A query without parameters, as fields_parse gives it. */
 static struct statement *
-get(struct statement_store *store, const char *sql)
+get(struct statement_home *home, const char *sql)
 {
 	uint8_t bytes[128] = { 0 };
 	size_t len = strlen(sql);
 
 	memcpy(bytes, sql, len);
-	return statement_get(store, bytes, len + 3, len, 0);
+	return statement_get(home, bytes, len + 3, len, 0);
 }
 
 static struct statement *
-get_unshared(struct statement_store *store, const char *sql)
+get_unshared(struct statement_home *home, const char *sql)
 {
 	uint8_t bytes[128] = { 0 };
 	size_t len = strlen(sql);
 
 	memcpy(bytes, sql, len);
-	return statement_new_unshared(store, bytes, len + 3, len);
+	return statement_new_unshared(home, bytes, len + 3, len);
 }
 
 static void
@@ -36,15 +37,16 @@ expect_named(const struct statement *st)
 {
 	char want[STATEMENT_NAME_MAX];
 
-	snprintf(want, sizeof(want), STATEMENT_PREFIX "%llu", (unsigned long long)st->id);
+	snprintf(want, sizeof(want), STATEMENT_PREFIX "1234567890abcdef_%llu", (unsigned long long)st->id);
 	cr_expect_str_eq(st->name, want);
 	cr_expect_eq(st->name_len, strlen(want));
 }
 
 Test(statement_store, equal_texts_are_one_statement)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *a = get(store, "SELECT 1"), *b = get(store, "SELECT 1"), *c = get(store, "SELECT 2");
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *a = get(home, "SELECT 1"), *b = get(home, "SELECT 1"), *c = get(home, "SELECT 2");
 
 	cr_expect_eq(a, b);
 	cr_expect_neq(a, c);
@@ -58,29 +60,33 @@ Test(statement_store, equal_texts_are_one_statement)
 	statement_unref(a);
 	statement_unref(b);
 	statement_unref(c);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, parameter_types_tell_statements_apart)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *none = statement_get(store, (const uint8_t *)"X\0\0\0", 4, 1, 0);
-	struct statement *int4 = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
-	struct statement *text = statement_get(store, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *none = statement_get(home, (const uint8_t *)"X\0\0\0", 4, 1, 0);
+	struct statement *int4 = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\27", 8, 1, 0);
+	struct statement *text = statement_get(home, (const uint8_t *)"X\0\0\1\0\0\0\31", 8, 1, 0);
 
 	cr_expect(none != int4 && int4 != text && none != text);
 	cr_expect_eq(int4->query_len, 1);
 	statement_unref(none);
 	statement_unref(int4);
 	statement_unref(text);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, an_unshared_one_is_nobody_elses)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *own = get_unshared(store, "SELECT 1"), *shared = get(store, "SELECT 1");
-	struct statement *other = get_unshared(store, "SELECT 1");
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *own = get_unshared(home, "SELECT 1"), *shared = get(home, "SELECT 1");
+	struct statement *other = get_unshared(home, "SELECT 1");
 
 	cr_expect(own != shared && shared != other && own != other);
 	cr_expect(own->id != shared->id && shared->id != other->id);
@@ -94,58 +100,66 @@ Test(statement_store, an_unshared_one_is_nobody_elses)
 	statement_unref(other);
 	statement_unref(shared);
 	cr_expect_eq(statement_store_count(store), 1);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, one_nobody_holds_is_kept_and_found_again)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *a = get(store, "SELECT 1"), *again;
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *a = get(home, "SELECT 1"), *again;
 	uint64_t id = a->id;
 
 	statement_unref(a);
-	again = get(store, "SELECT 1");
+	again = get(home, "SELECT 1");
 	cr_expect_eq(again->id, id, "servers know it by this name");
 	cr_expect_eq(statement_store_count(store), 1);
 	statement_unref(again);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, the_one_unused_for_longest_goes_first)
 {
-	struct statement_store *probe = statement_store_new(SEED, 1 << 20);
-	struct statement *st = get(probe, "SELECT 1");
+	struct statement_store *probe = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *probe_home = statement_home_get(probe, "db");
+	struct statement *st = get(probe_home, "SELECT 1");
 	size_t one = statement_store_bytes(probe);
-	struct statement_store *store = statement_store_new(SEED, 2 * one);
-	struct statement *a = get(store, "SELECT a"), *b = get(store, "SELECT b"), *c = get(store, "SELECT c");
+	struct statement_store *store = statement_store_new(SEED, TAG, 2 * one);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *a = get(home, "SELECT a"), *b = get(home, "SELECT b"), *c = get(home, "SELECT c");
 	uint64_t a_id = a->id, b_id = b->id, c_id = c->id;
 
 	cr_expect_eq(statement_store_bytes(store), 3 * one, "those that are held are not counted against the limit");
 	statement_unref(b);
 	statement_unref(a);
-	statement_unref(get(store, "SELECT b")); /* used again: now a is the oldest */
+	statement_unref(get(home, "SELECT b")); /* used again: now a is the oldest */
 	statement_unref(c);
 	cr_expect_eq(statement_store_count(store), 2);
 	cr_expect_eq(statement_store_bytes(store), 2 * one);
-	b = get(store, "SELECT b");
-	c = get(store, "SELECT c");
+	b = get(home, "SELECT b");
+	c = get(home, "SELECT c");
 	cr_expect_eq(b->id, b_id);
 	cr_expect_eq(c->id, c_id);
-	a = get(store, "SELECT a");
+	a = get(home, "SELECT a");
 	cr_expect_gt(a->id, c_id, "an id is never used again");
 	cr_expect_neq(a->id, a_id);
 	statement_unref(a);
 	statement_unref(b);
 	statement_unref(c);
+	statement_home_unref(home);
 	statement_store_free(store);
 	statement_unref(st);
+	statement_home_unref(probe_home);
 	statement_store_free(probe);
 }
 
 Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
 {
-	struct statement_store *store = statement_store_new(SEED, 0);
-	struct statement *a = get(store, "SELECT 1");
+	struct statement_store *store = statement_store_new(SEED, TAG, 0);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *a = get(home, "SELECT 1");
 
 	statement_ref(a);
 	statement_unref(a);
@@ -153,6 +167,7 @@ Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
 	statement_unref(a);
 	cr_expect_eq(statement_store_count(store), 0);
 	cr_expect_eq(statement_store_bytes(store), 0);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
@@ -173,9 +188,10 @@ see(const struct statement *st, uint32_t refs, void *arg)
 
 Test(statement_store, a_list_of_those_that_are_shared)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *a = get(store, "SELECT 1"), *idle = get(store, "SELECT 2"),
-			 *own = get_unshared(store, "SELECT 3");
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2"),
+			 *own = get_unshared(home, "SELECT 3");
 	struct seen seen = { 0 };
 
 	statement_ref(a);
@@ -186,18 +202,23 @@ Test(statement_store, a_list_of_those_that_are_shared)
 	statement_unref(a);
 	statement_unref(a);
 	statement_unref(own);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *a = get(store, "SELECT 1"), *idle = get(store, "SELECT 2");
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *a = get(home, "SELECT 1"), *idle = get(home, "SELECT 2");
 	uint64_t a_id = a->id, idle_id = idle->id;
 
 	a->valid_pool = a->valid_image = store;
 	statement_unref(idle);
-	statement_store_renew_all(store);
+	statement_home_renew(home);
+	cr_expect_eq(a->id, a_id, "not before it is used");
+	statement_refresh(a);
+	statement_refresh(idle);
 	cr_expect_gt(a->id, idle_id);
 	cr_expect_gt(idle->id, idle_id);
 	cr_expect_neq(a->id, a_id);
@@ -206,28 +227,30 @@ Test(statement_store, renewed_statements_have_new_names_and_stay_where_they_are)
 	expect_named(idle);
 	cr_expect_null(a->valid_pool, "it must be prepared anew to be known as good");
 	cr_expect_null(a->valid_image);
-	cr_expect_eq(get(store, "SELECT 1"), a, "the text is known as before");
-	cr_expect_eq(get(store, "SELECT 2"), idle);
+	cr_expect_eq(get(home, "SELECT 1"), a, "the text is known as before");
+	cr_expect_eq(get(home, "SELECT 2"), idle);
 	cr_expect_eq(statement_store_count(store), 2);
 	statement_unref(a);
 	statement_unref(a);
 	statement_unref(idle);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, many_texts)
 {
-	struct statement_store *store = statement_store_new(SEED, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, 0);
+	struct statement_home *home = statement_home_get(store, "db");
 	struct statement *held[2000];
 	char sql[32];
 
 	for (size_t i = 0; i < 2000; i++) {
 		snprintf(sql, sizeof(sql), "SELECT %zu", i);
-		held[i] = get(store, sql);
+		held[i] = get(home, sql);
 	}
 	for (size_t i = 0; i < 2000; i++) {
 		snprintf(sql, sizeof(sql), "SELECT %zu", i);
-		cr_assert_eq(get(store, sql), held[i]);
+		cr_assert_eq(get(home, sql), held[i]);
 		cr_assert_eq(held[i]->id, i + 1, "one after the other");
 		statement_unref(held[i]);
 	}
@@ -235,6 +258,7 @@ Test(statement_store, many_texts)
 	for (size_t i = 0; i < 2000; i++)
 		statement_unref(held[i]);
 	cr_expect_eq(statement_store_count(store), 0);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
@@ -256,42 +280,47 @@ learn_int4(struct statement *st)
 
 Test(statement_store, a_renewed_one_keeps_the_types_it_was_found_to_have)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *old = statement_get(store, OPEN, 0), *fresh;
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *old = statement_get(home, OPEN, 0), *fresh;
 	uint64_t id = old->id;
 
 	learn_int4(old);
 	cr_expect_eq(old->len, 4, "not before it is prepared anew");
-	statement_store_renew_all(store);
+	statement_home_renew(home);
+	statement_refresh(old);
 	cr_expect_neq(old->id, id);
 	cr_assert_eq(old->len, 8);
 	cr_expect_arr_eq(old->bytes, "X\0\0\1\0\0\0\27", 8);
-	fresh = statement_get(store, OPEN, 0);
+	fresh = statement_get(home, OPEN, 0);
 	cr_expect_neq(fresh, old, "who comes later leaves the types open again");
 	cr_expect_eq(fresh->len, 4);
 	id = old->id;
-	statement_store_renew_all(store);
+	statement_home_renew(home);
+	statement_refresh(old);
 	cr_expect_neq(old->id, id);
 	cr_expect_neq(old->id, fresh->id);
 	statement_unref(old);
 	statement_unref(fresh);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, equal_statements_of_two_generations_have_one_name)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *first = statement_get(store, OPEN, 0), *second, *declared;
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *first = statement_get(home, OPEN, 0), *second, *declared;
 	uint64_t id;
 
 	learn_int4(first);
 	statement_renew(first);
-	second = statement_get(store, OPEN, 0);
+	second = statement_get(home, OPEN, 0);
 	learn_int4(second);
 	id = first->id;
 	statement_renew(second);
 	cr_expect_neq(second->id, id, "a new name, not the other's old one");
-	declared = statement_get(store, INT4, 0);
+	declared = statement_get(home, INT4, 0);
 	cr_expect_eq(first, declared, "the first to be renewed has the key");
 	cr_expect_neq(second, first);
 	for (int i = 0; i < 3; i++) {
@@ -299,39 +328,46 @@ Test(statement_store, equal_statements_of_two_generations_have_one_name)
 		cr_expect_str_eq(second->name, first->name);
 		cr_expect_arr_eq(second->bytes, "X\0\0\1\0\0\0\27", 8);
 		if (i == 0)
-			statement_store_renew_all(store);
+			statement_home_renew(home);
 		else
 			statement_renew(second);
+		statement_refresh(i == 1 ? first : second);
+		statement_refresh(i == 1 ? second : first);
 	}
 	statement_unref(first);
 	statement_unref(declared);
-	statement_store_renew_all(store);
+	statement_home_renew(home);
+	statement_refresh(second);
 	cr_expect_eq(second->id, first->id, "held by its twin");
 	statement_unref(second);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, what_nobody_holds_forgets_its_types)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *st = statement_get(store, OPEN, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *st = statement_get(home, OPEN, 0);
 	size_t bytes = statement_store_bytes(store);
 
 	learn_int4(st);
 	cr_expect_gt(statement_store_bytes(store), bytes);
 	statement_unref(st);
-	statement_store_renew_all(store);
+	statement_home_renew(home);
+	cr_expect_eq(statement_get(home, OPEN, 0), st);
 	cr_expect_eq(statement_store_bytes(store), bytes);
-	cr_expect_eq(statement_get(store, OPEN, 0), st);
 	cr_expect_eq(st->len, 4);
 	statement_unref(st);
+	statement_home_unref(home);
 	statement_store_free(store);
 }
 
 Test(statement_store, what_is_malformed_teaches_nothing)
 {
-	struct statement_store *store = statement_store_new(SEED, 1 << 20);
-	struct statement *st = statement_get(store, OPEN, 0);
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *st = statement_get(home, OPEN, 0);
 
 	statement_learn_types(st, (const uint8_t *)"", 0);
 	statement_learn_types(st, (const uint8_t *)"\0\2\0\0\0\27", 6);
@@ -340,5 +376,86 @@ Test(statement_store, what_is_malformed_teaches_nothing)
 	statement_renew(st);
 	cr_expect_eq(st->len, 4);
 	statement_unref(st);
+	statement_home_unref(home);
+	statement_store_free(store);
+}
+
+Test(statement_store, another_database_has_statements_of_its_own)
+{
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db"), *other = statement_home_get(store, "other");
+	struct statement *a = statement_get(home, OPEN, 0), *b = statement_get(other, OPEN, 0);
+	uint64_t b_id = b->id;
+
+	cr_expect_eq(statement_home_get(store, "db"), home);
+	cr_expect_neq(a, b);
+	cr_expect_neq(a->id, b->id);
+	learn_int4(a);
+	statement_home_renew(home);
+	statement_refresh(a);
+	statement_refresh(b);
+	cr_expect_eq(a->len, 8);
+	cr_expect_eq(b->len, 4, "it has learnt nothing");
+	cr_expect_eq(b->id, b_id);
+	statement_unref(a);
+	statement_home_unref(home);
+	statement_home_unref(home);
+	cr_expect_eq(statement_get(other, OPEN, 0), b);
+	statement_unref(b);
+	statement_unref(b);
+	statement_home_unref(other);
+	statement_store_free(store);
+}
+
+/* Of int4, a type of its own (16500), and a third that the client declared so. */
+Test(statement_store, types_that_a_database_made_are_asked_for_anew)
+{
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *st = statement_get(home, (const uint8_t *)"X\0\0\3\0\0\0\0\0\0\0\0\0\0\x40\x75", 16, 1, 0);
+	static const char want[] = "X\0\0\3\0\0\0\27\0\0\0\0\0\0\x40\x75";
+	uint64_t id = st->id;
+
+	for (int i = 0; i < 3; i++) {
+		statement_learn_types(st, (const uint8_t *)"\0\3\0\0\0\27\0\0\x40\x74\0\0\x40\x75", 14);
+		statement_home_renew(home);
+		statement_refresh(st);
+		cr_assert_eq(st->len, 16);
+		cr_expect_arr_eq(st->bytes, want, 16);
+		cr_expect_gt(st->id, id);
+		id = st->id;
+	}
+	statement_unref(st);
+	statement_home_unref(home);
+	statement_store_free(store);
+}
+
+/* Ids are given one after the other, each for one piece of work: they count it. */
+Test(statement_store, ddl_costs_nobody_who_does_not_use_a_statement)
+{
+	struct statement_store *store = statement_store_new(SEED, TAG, 0);
+	struct statement_home *home = statement_home_get(store, "db"), *other = statement_home_get(store, "other");
+	enum { HELD = 200000 };
+	struct statement **held = calloc(HELD, sizeof(struct statement *)), *probe;
+	char sql[32];
+
+	for (size_t i = 0; i < HELD; i++) {
+		snprintf(sql, sizeof(sql), "SELECT %zu", i);
+		held[i] = get(i % 2 == 0 ? home : other, sql);
+	}
+	for (int i = 0; i < 1000; i++)
+		statement_home_renew(home);
+	probe = get(home, "SELECT");
+	cr_expect_eq(probe->id, HELD + 1, "none was renewed");
+	for (size_t i = 0; i < 20; i++)
+		statement_refresh(held[i]);
+	statement_renew(probe);
+	cr_expect_eq(probe->id, HELD + 1 + 10 + 1, "ten were used, once each for all that DDL; in the other, none");
+	for (size_t i = 0; i < HELD; i++)
+		statement_unref(held[i]);
+	statement_unref(probe);
+	free(held);
+	statement_home_unref(home);
+	statement_home_unref(other);
 	statement_store_free(store);
 }

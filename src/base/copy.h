@@ -1,0 +1,23 @@
+/*
+ * src/base/copy.h - a string into an array: whole, or not at all. What was cut would be another name.
+ */
+#ifndef PGWEIR_BASE_COPY_H
+#define PGWEIR_BASE_COPY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* cap: of to, with the terminator. False: it does not fit, and to is "". */
+static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
+{
+	size_t len = strlen(from);
+
+	to[0] = '\0';
+	if (len >= cap)
+		return false;
+	memcpy(to, from, len + 1);
+	return true;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * src/client/cancel_sql.c - pg_cancel_backend() and pg_terminate_backend() of a PID that pgweir told a client.
+ *
+ * PostgreSQL knows no process of that PID: it warns, and answers false. No SQL is read for this until then: whatever
+ * text it was in, with the PID bound or not, the warning says that the function ran, and what it was to reach. The
+ * client that was told the PID is reached here, the warning is not passed, and the answer made true.
+ *
+ * Who may: PostgreSQL's rule, as far as it is known here (a superuser, or the same role) and on the same cluster only.
+ * For others, and for other PIDs, it stays what PostgreSQL says.
+ */
+#include "client/client.h"
+
+#include <string.h>
+#include <strings.h>
+
+static bool
+mentions(const struct loan *l, const char *word)
+{
+	size_t word_len = strlen(word);
+
+	for (uint32_t at = 0; at + word_len <= l->text_len; at++)
+		if (strncasecmp((const char *)l->text + at, word, word_len) == 0)
+			return true;
+	return false;
+}
+
+/* As whom it acts; NULL: as whom its servers log in. */
+static const char *
+acting_role(const struct client *c)
+{
+	const char *role = image_get(c->image, "role");
+
+	return role != NULL && strcmp(role, "none") != 0 ? role : image_get(c->image, "session_authorization");
+}
+
+static bool
+is_same_cluster(const struct pool_entry *a, const struct pool_entry *b)
+{
+	return pool_target_port(a) == pool_target_port(b) && strcmp(pool_target_host(a), pool_target_host(b)) == 0;
+}
+
+static bool
+may_reach(const struct client *c, const struct client *target)
+{
+	const struct pool_entry *own = c->entry, *other = target->entry;
+	const char *role = acting_role(c), *superuser = image_get(own->welcome, "is_superuser");
+
+	if (!is_same_cluster(own, other))
+		return false;
+	if (role == NULL && superuser != NULL && strcmp(superuser, "on") == 0)
+		return true;
+	if ((own->database->is_of_tenant || other->database->is_of_tenant) && own->database != other->database)
+		return false;
+	return strcmp(role != NULL ? role : own->user, other->user) == 0 &&
+	       strcmp(client_user(c), client_user(target)) == 0;
+}
+
+/* It ends as its backend would: at once, with what it has got so far. */
+static void
+end_itself(struct client *c)
+{
+	struct fail why;
+
+	fail_set(&why, "57P01", "terminating connection due to administrator command");
+	c->srv->is_closing = true;
+	client_close(c, &why);
+}
+
+bool
+cancel_no_such_pid(struct server *srv, uint32_t pid)
+{
+	struct client *c = srv->link, *target;
+	bool is_end, is_cancel;
+
+	if (c == NULL || c->is_closing || c->state != CL_READY)
+		return false;
+	target = cancel_find_pid(c->env, pid);
+	if (target == NULL || target->state != CL_READY || !may_reach(c, target))
+		return false;
+	is_end = mentions(&srv->loan, "pg_terminate_backend");
+	is_cancel = mentions(&srv->loan, "pg_cancel_backend");
+	if (is_end == is_cancel) /* which one it was is not seen */
+		return false;
+	if (is_end && target == c) {
+		end_itself(c);
+		return true;
+	}
+	return cancel_later(target, is_end) == 0;
+}

@@ -1,0 +1,168 @@
+/* src/pool/database_code.c - see database_code.h. */
+#include "pool/database_code.h"
+
+#include "base/clock.h"
+#include "pool/database_code_sql.h"
+#include "session/probe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
+#define COST_SHARE 300u /* ... and at most this part of one server connection's time */
+#define ASK_AGAIN_MAX_US (10 * US_PER_S)
+#define REFUSED_US (60 * US_PER_S)
+#define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
+
+static void
+answer_free(struct code_answer *a)
+{
+	if (a == NULL)
+		return;
+	for (unsigned i = 0; i < a->name_count; i++)
+		free(a->names[i]);
+	for (unsigned i = 0; i < a->culprit_count; i++)
+		free(a->culprits[i].names);
+	free(a);
+}
+
+void
+database_code_fini(struct database_code *code)
+{
+	answer_free(code->answer);
+	answer_free(code->coming);
+	memset(code, 0, sizeof(*code));
+}
+
+static uint64_t
+interval_us(const struct database_code *code)
+{
+	uint64_t us = code->cost_us * COST_SHARE;
+
+	return us < ASK_AGAIN_US ? ASK_AGAIN_US : us < ASK_AGAIN_MAX_US ? us : ASK_AGAIN_MAX_US;
+}
+
+bool
+database_code_is_due(const struct database_code *code, uint64_t now_us)
+{
+	uint64_t age_us = now_us - code->asked_us;
+
+	if (code->coming != NULL)
+		return age_us > LOST_US;
+	if (code->used_us <= code->asked_us)
+		return false; /* by nobody since */
+	if (code->failed_us != 0)
+		return now_us - code->failed_us > REFUSED_US;
+	if (code->changed_answered != code->changed) /* soon: until then all is washed, which is cheaper than to ask */
+		return age_us > code->cost_us * (COST_SHARE / 10);
+	return age_us > interval_us(code);
+}
+
+bool
+database_code_is_overdue(const struct database_code *code, uint64_t now_us)
+{
+	if (code->answer == NULL && code->failed_us == 0)
+		return true; /* none is given back unjudged */
+	if (code->changed_answered < code->made && code->failed_us == 0)
+		return true; /* nor by what code it may have run meanwhile, that keeps what nothing resets */
+	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code);
+}
+
+unsigned
+database_code_feared(const struct database_code *code)
+{
+	return STATE_WASHABLE | (code->answer == NULL ? 0 : code->answer->parts & STATE_BACKEND);
+}
+
+void
+database_code_changed(struct database_code *code, bool is_made)
+{
+	code->changed++;
+	code->believed_until_us = 0;
+	if (is_made)
+		code->made = code->changed;
+}
+
+const char *
+database_code_ask(struct database_code *code, uint64_t now_us)
+{
+	/* Else several are asked; the first that is done has it all, perhaps as it was when the first was asked. */
+	if (code->coming == NULL || now_us - code->asked_us > LOST_US) {
+		answer_free(code->coming);
+		code->coming = calloc(1, sizeof(*code->coming));
+		code->is_broken = code->coming == NULL;
+		code->asked_us = now_us;
+		code->changed_asked = code->changed;
+		code->round++;
+	}
+	return DATABASE_CODE_SQL;
+}
+
+static bool
+add_culprits(struct code_answer *a, const char *parts, const char *names)
+{
+	struct code_culprits *c = &a->culprits[a->culprit_count];
+	char *end;
+
+	if (a->culprit_count == CODE_CULPRITS_MAX)
+		return true; /* for people to read; parts are complete all the same */
+	c->parts = (unsigned)strtoul(parts, NULL, 10);
+	c->count = strtoull(names, &end, 10);
+	c->names = strdup(*end == ' ' ? end + 1 : end);
+	a->culprit_count += c->names != NULL;
+	return c->names != NULL;
+}
+
+/* Rows of another shape are not ours: whoever sends such is no PostgreSQL, and has no code of which we know. */
+void
+database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct code_answer *a = code->coming;
+	struct probe_row row;
+	char *copy;
+
+	if (a == NULL || code->is_broken)
+		return;
+	copy = malloc(len + 3);
+	code->is_broken = copy == NULL || !is_whole;
+	if (code->is_broken || !probe_read_row(body, len, copy, &row)) {
+		free(copy);
+		return;
+	}
+	if (row.kind == 'c') {
+		a->parts |= (unsigned)strtoul(row.name, NULL, 10) & ((1u << STATE_PARTS) - 1);
+		code->is_broken = !add_culprits(a, row.name, row.value);
+	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
+		a->names[a->name_count] = strdup(row.name);
+		code->is_broken = a->names[a->name_count] == NULL;
+		a->name_count += !code->is_broken;
+	}
+	free(copy);
+}
+
+bool
+database_code_answered(struct database_code *code, bool ok, uint64_t now_us)
+{
+	struct code_answer *before = code->answer;
+	bool is_new;
+
+	if (code->coming == NULL)
+		return false;
+	if (!ok || code->is_broken) {
+		answer_free(code->coming);
+		code->coming = NULL;
+		code->failed_us = now_us;
+		return false;
+	}
+	is_new = before == NULL || before->parts != code->coming->parts;
+	code->answer = code->coming;
+	code->coming = NULL;
+	answer_free(before);
+	code->cost_us = now_us - code->asked_us;
+	code->answered_us = code->asked_us;
+	code->changed_answered = code->changed_asked;
+	code->failed_us = 0;
+	code->believed_until_us =
+	    code->changed == code->changed_asked && !code->is_of_several ? code->asked_us + 2 * interval_us(code) : 0;
+	return is_new;
+}

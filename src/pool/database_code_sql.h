@@ -1,0 +1,104 @@
+/*
+ * src/pool/database_code_sql.h - the question of database_code.h, which part of the session state the database's own
+ * code could touch. One simple Query, so that its settings are the transaction's; 1, 2, 4, ... are enum state_part.
+ *
+ *   risky      PostgreSQL's own functions that touch session state, or run SQL that is their argument
+ *   functions  the database's, with their bodies; long ones are not read
+ *   bodies     what each body's words could do. Dynamic SQL could do everything, and so could any language but SQL and
+ *              PL/pgSQL, and C outside of the extensions that are known to touch nothing.
+ *   trees      stored expressions: views, rules, policies, defaults, checks, ...: do they call a risky function?
+ *
+ * Rows: 'c', parts, "how-many first-names"; and 'n', a custom setting that this code names.
+ */
+/* clang-format off */
+#define DATABASE_CODE_SQL \
+	"SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL statement_timeout = '1500ms'; SET LOCAL jit = off; " \
+	"WITH risky AS ( " \
+	" SELECT oid, prosrc, CASE WHEN proname IN ('set_config', 'set_limit') THEN 1 WHEN proname ~ 'advisory' " \
+	"THEN 4 " \
+	"  WHEN proname ~ 'val$' THEN 64 WHEN proname = 'setseed' THEN 128 WHEN proname ~ '^(pg_|isn_|dblink_)' " \
+	"THEN 256 ELSE 255 END AS part " \
+	" FROM pg_proc WHERE (oid < 16384 AND pronamespace = 11 OR oid >= 16384 AND prolang = 13) AND proname = " \
+	"ANY ('{set_limit,isn_weak,dblink_connect,dblink_connect_u,set_config,pg_advisory_lock," \
+	"pg_advisory_lock_shared,pg_try_advisory_lock,pg_try_advisory_lock_shared,currval,lastval,setseed," \
+	"pg_replication_origin_session_setup,pg_create_physical_replication_slot," \
+	"pg_create_logical_replication_slot,pg_start_backup,pg_backup_start,query_to_xml,query_to_xmlschema," \
+	"query_to_xml_and_xmlschema,cursor_to_xml,ts_stat,ts_rewrite}') " \
+	"), calls AS ( " \
+	" SELECT part, ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' AS pattern FROM risky GROUP BY " \
+	"part " \
+	" UNION ALL SELECT 1, ':relid ' || 'pg_settings'::regclass::oid || ' ' " \
+	"), functions AS ( " \
+	" SELECT p.oid, l.lanname, p.prosrc, lower(left(p.prosrc, 65536) COLLATE \"C\") AS src, " \
+	"  CASE WHEN l.lanname = 'sql' THEN to_jsonb(p)->>'prosqlbody' END AS tree, " \
+	"  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 1255 " \
+	"AND d.objid = p.oid AND d.deptype = 'e') AS extension, " \
+	"  sum(pg_column_size(p.prosrc)) OVER (ORDER BY p.oid) > 4000000 OR octet_length(p.prosrc) > 65536 AS " \
+	"is_big " \
+	" FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 " \
+	"), bodies AS ( " \
+	" SELECT oid, src, CASE " \
+	"  WHEN lanname = 'internal' THEN coalesce((SELECT bit_or(part) FROM risky r WHERE r.prosrc = f.prosrc), " \
+	"0) " \
+	"  WHEN lanname = 'c' THEN CASE WHEN extension = ANY ('{plpgsql,adminpack,amcheck,autoinc,bloom," \
+	"btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,fuzzystrmatch,hstore," \
+	"insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache," \
+	"pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility," \
+	"pg_walinspect,pgaudit,pgcrypto,pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal," \
+	"postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,sslinfo,tcn,tsm_system_rows," \
+	"tsm_system_time,unaccent,uuid-ossp,vector}') THEN 0 ELSE 255 END " \
+	"  WHEN lanname NOT IN ('sql', 'plpgsql') THEN 255 | CASE WHEN src ~ " \
+	"$r$_shared|\\m[gs]d\\M|global|dblink_connect$r$ THEN 256 ELSE 0 END " \
+	"  WHEN is_big OR src ~ $r$\\mexecute\\M|\\mcreate\\s+extension\\M|\\mcreate\\M.*[\\\\]|\\mdo\\M(?!\\s+(nothing|update|instead|also)\\M)|\\m(query_to_xml|curso" \
+	"r_to_xml|ts_stat|ts_rewrite|crosstab|connectby|xpath_table|dblink)|u&[\"']$r$ THEN 255 " \
+	"  ELSE CASE WHEN src ~ $r$set_(config|limit)|update.*pg_settings|(^|;|>>|\\*/|--[^\\n]*|\\m(begin|then|else" \
+	"|loop)\\M)\\s*(set|reset|discard)\\M$r$ THEN 1 ELSE 0 END " \
+	"   | CASE WHEN src ~ $r$\\m(temp|temporary)\\M|pg_temp$r$ THEN 2 ELSE 0 END " \
+	"   | CASE WHEN src ~ 'advisory_lock' THEN 4 ELSE 0 END " \
+	"   | CASE WHEN src ~ $r$\\mhold\\M$r$ THEN 8 ELSE 0 END " \
+	"   | CASE WHEN src ~ $r$\\m(prepare|deallocate|discard)\\M$r$ THEN 16 ELSE 0 END " \
+	"   | CASE WHEN src ~ $r$\\m(un)?listen\\M$r$ THEN 32 ELSE 0 END " \
+	"   | CASE WHEN src ~ $r$\\m(currval|lastval)\\M$r$ THEN 64 ELSE 0 END " \
+	"   | CASE WHEN src ~ $r$\\mset(seed|\\s+(session\\s+)?seed)\\M$r$ THEN 128 ELSE 0 END " \
+	"  END | CASE WHEN src ~ $r$dblink_connect|isn_weak|pg_replication_origin_session_setup|pg_(create|copy)_" \
+	"(physical|logical)_replication_slot|pg_backup_start|pg_start_backup|(^|;|>>|\\*/|--[^\\n]*|\\m(begin|then|e" \
+	"lse|loop)\\M)\\s*load\\M$r$ AND lanname IN ('sql','plpgsql') THEN 256 ELSE 0 END AS parts " \
+	" FROM functions f " \
+	"), trees AS ( " \
+	" SELECT 'function ' || oid::regprocedure AS what, tree FROM functions WHERE tree IS NOT NULL " \
+	" UNION ALL SELECT 'default of ' || oid::regprocedure, proargdefaults::text FROM pg_proc WHERE oid >= " \
+	"16384 AND proargdefaults IS NOT NULL " \
+	" UNION ALL SELECT 'rule of ' || ev_class::regclass, concat(ev_action, ev_qual) FROM pg_rewrite WHERE " \
+	"oid >= 16384 " \
+	" UNION ALL SELECT 'policy of ' || polrelid::regclass, concat(polqual, polwithcheck) FROM pg_policy " \
+	" UNION ALL SELECT 'default of ' || adrelid::regclass, adbin::text FROM pg_attrdef " \
+	" UNION ALL SELECT 'constraint ' || conname, conbin::text FROM pg_constraint WHERE conbin IS NOT NULL " \
+	"AND oid >= 16384 " \
+	" UNION ALL SELECT 'trigger ' || tgname, tgqual::text FROM pg_trigger WHERE tgqual IS NOT NULL " \
+	" UNION ALL SELECT 'index ' || indexrelid::regclass, concat(indexprs, indpred) FROM pg_index WHERE " \
+	"indexrelid >= 16384 AND (indexprs IS NOT NULL OR indpred IS NOT NULL) " \
+	" UNION ALL SELECT 'statistics ' || stxname, to_jsonb(s)->>'stxexprs' FROM pg_statistic_ext s " \
+	" UNION ALL SELECT 'type ' || oid::regtype, typdefaultbin::text FROM pg_type WHERE typdefaultbin IS NOT " \
+	"NULL AND oid >= 16384 " \
+	"), found AS ( " \
+	" SELECT 'function ' || oid::regprocedure AS what, parts FROM bodies WHERE parts <> 0 " \
+	" UNION ALL SELECT 'settings of ' || oid::regprocedure, 2 FROM pg_proc WHERE oid >= 16384 AND " \
+	"array_to_string(proconfig, ' ') ~* 'search_path=[^=]*pg_temp' " \
+	" UNION ALL SELECT what, part FROM trees, calls WHERE tree ~ pattern " \
+	" UNION ALL SELECT 'operator ' || o.oid::regoperator, part FROM pg_operator o JOIN risky r ON r.oid = " \
+	"o.oprcode WHERE o.oid >= 16384 " \
+	" UNION ALL SELECT 'cast to ' || casttarget::regtype, part FROM pg_cast c JOIN risky r ON r.oid = " \
+	"c.castfunc WHERE c.oid >= 16384 " \
+	" UNION ALL SELECT 'aggregate ' || aggfnoid::regprocedure, part FROM pg_aggregate a JOIN risky r ON " \
+	"r.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn) WHERE " \
+	"aggfnoid >= 16384 " \
+	" UNION ALL SELECT 'settings of roles or databases', 2 FROM pg_db_role_setting WHERE " \
+	"array_to_string(setconfig, ' ') ~* 'search_path=[^=]*pg_temp' " \
+	") " \
+	"SELECT 'c', parts::text, count(*) || ' ' || string_agg(what, ', ') FILTER (WHERE n <= 5) " \
+	"FROM (SELECT what, parts, row_number() OVER (PARTITION BY parts ORDER BY what) AS n FROM found) AS " \
+	"numbered GROUP BY parts " \
+	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM bodies, " \
+	" regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[." \
+	"][a-z0-9_$.]+)$r$, 'g') AS m " \
+	" WHERE parts & 1 <> 0 LIMIT 200); "

@@ -1,0 +1,126 @@
+/* src/session/seal.c - see seal.h. */
+#include "session/seal.h"
+
+#include "session/image.h"
+#include "session/scan.h"
+#include "session/statement_store.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * In this order: whoever the session acts as may not be allowed the rest. None of these is ever refused, and the
+ * session's settings, its search_path among them, can't change what they mean once the first three have run. The
+ * functions stand in FROM, so that their row has no column.
+ */
+static const struct {
+	unsigned part;
+	const char *sql;
+} washes[] = {
+	{ STATE_SETTINGS, "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;" },
+	{ STATE_CURSORS, "CLOSE ALL;" },
+	{ STATE_LISTEN, "UNLISTEN *;" },
+	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all();" },
+	{ STATE_TEMP, "DISCARD TEMP;" },
+	{ STATE_SEQUENCES, "DISCARD SEQUENCES;" },
+	{ STATE_PREPARED,
+	  "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
+	  " FROM pg_catalog.pg_prepared_statements"
+	  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_STAND_IN "' GROUP BY 1;" },
+};
+
+const char *
+state_text(unsigned parts, char out[static STATE_TEXT_MAX])
+{
+	static const char *const names[STATE_PARTS] = { "settings",  "temporary_objects",   "advisory_locks",
+							"cursors",   "prepared_statements", "listen",
+							"sequences", "random_seed",	    "backend" };
+	size_t len = 0;
+
+	snprintf(out, STATE_TEXT_MAX, "none");
+	for (unsigned i = 0; i < STATE_PARTS; i++)
+		if (parts & 1u << i)
+			len +=
+			    (size_t)snprintf(out + len, STATE_TEXT_MAX - len, "%s%s", len == 0 ? "" : ", ", names[i]);
+	return out;
+}
+
+unsigned
+seal_parts_of(uint32_t flags, unsigned code_parts)
+{
+	static const struct {
+		uint32_t flags;
+		unsigned parts;
+	} rules[] = {
+		{ SCAN_CODE | SCAN_EXECUTE, STATE_WASHABLE },
+		{ SCAN_SETTING | SCAN_NAMES_LOST, STATE_SETTINGS },
+		{ SCAN_TEMP | SCAN_CREATE, STATE_TEMP },
+		{ SCAN_LOCK, STATE_LOCKS },
+		{ SCAN_CURSOR, STATE_CURSORS },
+		{ SCAN_PREPARE, STATE_PREPARED },
+		{ SCAN_LISTEN, STATE_LISTEN },
+		{ SCAN_SEED, STATE_SEED },
+		{ SCAN_LOAD, STATE_BACKEND },
+	};
+	unsigned parts = code_parts;
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (flags & rules[i].flags)
+			parts |= rules[i].parts;
+	/* A search_path that nobody saw may begin with pg_temp; a role may own what comes next. */
+	return parts & STATE_SETTINGS ? parts | STATE_TEMP : parts;
+}
+
+void
+seal_put(struct buf *out, unsigned parts, uint64_t seed)
+{
+	size_t begun = message_begin(out, 'Q');
+
+	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
+		if (parts & washes[i].part)
+			buf_put(out, washes[i].sql, strlen(washes[i].sql));
+	if (parts & STATE_SEED)
+		buf_printf(out, "SELECT FROM pg_catalog.setseed(0.%09u);", (unsigned)(seed % 1000000000u));
+	buf_put_u8(out, 0);
+	message_end(out, begun);
+}
+
+bool
+seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row)
+{
+	uint32_t name_len, count_len;
+
+	if (len < 10 || wire_u16(body) != 2)
+		return false;
+	name_len = wire_u32(body + 2);
+	row->name = name_len == UINT32_MAX ? NULL : copy;
+	name_len = name_len == UINT32_MAX ? 0 : name_len;
+	if (name_len > len - 10)
+		return false;
+	count_len = wire_u32(body + 6 + name_len);
+	if (count_len != len - 10 - name_len || memchr(body + 6, 0, name_len) != NULL)
+		return false;
+	memcpy(copy, body + 6, name_len);
+	copy[name_len] = '\0';
+	memcpy(copy + name_len + 1, body + 10 + name_len, count_len);
+	copy[name_len + 1 + count_len] = '\0';
+	row->count = strtoull(copy + name_len + 1, NULL, 10);
+	return true;
+}
+
+void
+seal_put_deallocate(struct buf *out, const struct buf *names)
+{
+	size_t begun = message_begin(out, 'Q');
+
+	for (size_t at = 0; at < names->len; at += strlen((const char *)names->bytes + at) + 1) {
+		buf_printf(out, "DEALLOCATE ");
+		image_put_identifier(out, (const char *)names->bytes + at, false);
+		buf_put_u8(out, ';');
+	}
+	buf_put_u8(out, 0);
+	message_end(out, begun);
+}

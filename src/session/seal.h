@@ -1,0 +1,61 @@
+/*
+ * src/session/seal.h - washes off a server connection what SQL may have left in its session, before another client gets
+ * it. Pure.
+ *
+ * The seal does not depend on reading SQL: each part is washed unless it is proved that nothing can have touched it.
+ * The proof has two halves: no SQL since the last seal shows it (scan.h), and the database's own code can't touch it
+ * (pool/database_code.h).
+ */
+#ifndef PGWEIR_SESSION_SEAL_H
+#define PGWEIR_SESSION_SEAL_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Kinds of session state. The numbers are those of the question in pool/database_code_sql.h, too. */
+enum state_part {
+	STATE_SETTINGS = 1u << 0, /* with role and session authorization */
+	STATE_TEMP = 1u << 1, /* temporary objects */
+	STATE_LOCKS = 1u << 2, /* session advisory locks */
+	STATE_CURSORS = 1u << 3, /* WITH HOLD */
+	STATE_PREPARED = 1u << 4, /* by SQL PREPARE */
+	STATE_LISTEN = 1u << 5,
+	STATE_SEQUENCES = 1u << 6, /* what currval() and lastval() return */
+	STATE_SEED = 1u << 7, /* of random() */
+	STATE_BACKEND = 1u << 8 /* what nothing resets: libraries, dblink's connections, globals of languages, ... */
+};
+#define STATE_WASHABLE 0xffu
+#define STATE_PARTS 9u
+
+#define STATE_TEXT_MAX 160
+/* "settings, cursors"; "none". Returns out. */
+const char *state_text(unsigned parts, char out[static STATE_TEXT_MAX]);
+/*
+ * What SQL with these flags (enum scan_flag) may have touched, in a database whose code can touch code_parts: a subset
+ * of STATE_WASHABLE and STATE_BACKEND.
+ */
+unsigned seal_parts_of(uint32_t scan_flags, unsigned code_parts);
+static inline unsigned
+seal_parts(uint32_t scan_flags, unsigned code_parts)
+{
+	return (scan_flags | code_parts) == 0 ? 0 : seal_parts_of(scan_flags, code_parts); /* nearly always */
+}
+/*
+ * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_PREPARED it is answered by a row
+ * for each statement that SQL PREPARE made: these are to be deallocated by seal_put_deallocate; and by one for all
+ * others, which tells how many are left. seed: a random number, used with STATE_SEED.
+ */
+void seal_put(struct buf *out, unsigned parts, uint64_t seed);
+struct seal_statement {
+	const char *name; /* in copy; NULL: all that were prepared by the protocol */
+	uint64_t count;
+};
+/* Such a row's body; copy has len bytes. False: it is a row of another kind. */
+bool seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row);
+/* Appends a simple Query that deallocates these statements: names, each terminated. */
+void seal_put_deallocate(struct buf *out, const struct buf *names);
+
+#endif

@@ -1,0 +1,107 @@
+/* src/weir_secrets.c - files of secrets that others may read are warned of: private keys, and users_file. */
+#include "weir_state.h"
+
+#include "base/secret_file.h"
+#include "config/config_problems.h"
+#include "config/server_tls.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct secrets {
+	void (*warn)(const char *text, void *arg);
+	void *arg;
+};
+
+static void
+look(const struct secrets *s, const char *path)
+{
+	char text[512];
+	struct stat st;
+
+	if (path[0] != '\0' && stat(path, &st) == 0 && secret_file_is_open(&st, path, text, sizeof(text)))
+		s->warn(text, s->arg);
+}
+
+/* Names with ", " between. */
+static void
+look_at_list(const struct secrets *s, const char *list)
+{
+	char path[PATH_MAX];
+
+	while (*(list += strspn(list, ", ")) != '\0') {
+		size_t len = strcspn(list, ",");
+
+		if (len < sizeof(path)) {
+			memcpy(path, list, len);
+			path[len] = '\0';
+			look(s, path);
+		}
+		list += len;
+	}
+}
+
+/* Keys that pgweir shows PostgreSQL; those of several sections are one file, mostly. */
+static void
+look_at_scopes(const struct secrets *s, const struct config *config, const struct config_scope *scopes, size_t count,
+	       char **last)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct scope_settings settings;
+		struct server_tls tls;
+		struct fail why;
+
+		config_effective(config, &scopes[i], NULL, &settings);
+		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, &why) < 0 || tls.mode == TLS_OFF ||
+		    (*last != NULL && strcmp(*last, tls.key_file) == 0))
+			continue;
+		look(s, tls.key_file);
+		free(*last);
+		*last = strdup(tls.key_file);
+	}
+}
+
+static void
+look_at_keys(const struct secrets *s, const struct config *config)
+{
+	char *last = NULL;
+
+	if (config->tls_mode != TLS_OFF)
+		look_at_list(s, config->tls_key_file);
+	look_at_scopes(s, config, config->databases, config->database_count, &last);
+	look_at_scopes(s, config, config->tenant_scopes, config->tenant_count, &last);
+	free(last);
+}
+
+static void
+to_log(const char *text, void *arg)
+{
+	const struct weir *w = arg;
+
+	log_warning(w->log, "%s", text);
+}
+
+void
+weir_warn_of_keys(struct weir *w, const struct config *config)
+{
+	look_at_keys(&(struct secrets){ to_log, w }, config);
+}
+
+static void
+to_problems(const char *text, void *arg)
+{
+	const struct problem_sink *sink = arg;
+
+	problem_warning(sink, 0, "%s", text);
+}
+
+void
+weir_check_secrets(const struct config *config, struct config_problems *problems)
+{
+	struct problem_sink sink = { problems, config->path };
+	const struct secrets s = { to_problems, &sink };
+
+	look(&s, config->users_file);
+	look_at_keys(&s, config);
+}

@@ -1,0 +1,387 @@
+/*
+ * tests/fuzz/session_state.c - what a session of the fake PostgreSQL holds for its client alone: whose it is, what of
+ * it SQL does not show, and what washes it off.
+ *
+ * "hidden_lock" in SQL stands for a table whose trigger takes a lock, "hidden_role" for one whose trigger takes on a
+ * role, and so on; they do so if the database's code can: as the first line of the input has it, or since CREATE with
+ * the same word ran on that connection. What the code can touch is told when pool/database_code.h asks.
+ *
+ * Tokens (session_text.h) say whose something is. Nothing is looked at in a run where a server has lied: pgweir may
+ * believe it.
+ */
+#include "session_server.h"
+
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define RUN_MAX 40 /* bytes that are compared */
+
+static const struct {
+	const char *word;
+	unsigned part; /* enum state_part */
+	enum trace trace;
+} hidden[] = {
+	{ "hidden_setting", STATE_SETTINGS, TRACES },	{ "hidden_unnamed", STATE_SETTINGS, TRACES },
+	{ "hidden_role", STATE_SETTINGS, TRACES },	{ "hidden_temp", STATE_TEMP, TRACE_TEMP },
+	{ "hidden_lock", STATE_LOCKS, TRACE_LOCK },	{ "hidden_cursor", STATE_CURSORS, TRACE_CURSOR },
+	{ "hidden_sql", STATE_PREPARED, TRACE_SQL },	{ "hidden_listen", STATE_LISTEN, TRACE_LISTEN },
+	{ "hidden_seed", STATE_SEED, TRACE_SEED },	{ "hidden_backend", STATE_BACKEND, TRACE_BACKEND },
+	{ "hidden_sequence", STATE_SEQUENCES, TRACES },
+};
+
+#define HIDDEN (sizeof(hidden) / sizeof(hidden[0]))
+
+unsigned
+state_words(const char *text)
+{
+	unsigned parts = 0;
+
+	for (size_t i = 0; i < HIDDEN; i++)
+		if (strstr(text, hidden[i].word) != NULL)
+			parts |= hidden[i].part;
+	return parts;
+}
+
+/* --- settings: custom ones, and whom the session acts as --- */
+
+bool
+state_is_setting(const char *name)
+{
+	return strchr(name, '.') != NULL || strcasecmp(name, "role") == 0 ||
+	       strcasecmp(name, "session_authorization") == 0;
+}
+
+const char *
+state_get(const struct fake_conn *c, const char *name)
+{
+	for (size_t i = 0; i < c->setting_count; i++)
+		if (strcasecmp(c->settings[i].name, name) == 0)
+			return c->settings[i].value;
+	return NULL;
+}
+
+static void
+drop_setting(struct fake_conn *c, size_t i)
+{
+	free(c->settings[i].name);
+	free(c->settings[i].value);
+	c->settings[i] = c->settings[--c->setting_count];
+}
+
+void
+state_set(struct fake_conn *c, const char *name, const char *value)
+{
+	struct fake_setting *s;
+
+	for (size_t i = 0; i < c->setting_count; i++)
+		if (strcasecmp(c->settings[i].name, name) == 0) {
+			drop_setting(c, i);
+			break;
+		}
+	if (value == NULL || c->setting_count == SETTINGS_MAX)
+		return;
+	s = &c->settings[c->setting_count++];
+	s->name = strdup(name);
+	s->value = strdup(value);
+	must(s->name != NULL && s->value != NULL);
+}
+
+void
+state_reset_all(struct fake_conn *c, bool is_identity_too)
+{
+	for (size_t i = c->setting_count; i-- > 0;)
+		if (is_identity_too || strchr(c->settings[i].name, '.') != NULL)
+			drop_setting(c, i);
+}
+
+/* --- encodings: the database's is UTF8 --- */
+
+const char *
+state_encoding(const char *name)
+{
+	static const char *const names[][2] = { { "UTF8", "UTF8" },
+						{ "UTF-8", "UTF8" },
+						{ "LATIN1", "LATIN1" },
+						{ "ISO-8859-1", "LATIN1" },
+						{ "SQL_ASCII", "SQL_ASCII" } };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(names[i][0], name) == 0)
+			return names[i][1];
+	return NULL;
+}
+
+static bool
+is_latin1(const struct fake_conn *c)
+{
+	return c->reports[REPORT_ENCODING] != NULL && strcmp(c->reports[REPORT_ENCODING], "LATIN1") == 0;
+}
+
+/* Bytes of the character at text, if it is one; only the shortest forms of up to three bytes are made here. */
+static size_t
+character_len(const uint8_t *text)
+{
+	size_t len = text[0] < 0x80 ? 1 : text[0] >= 0xc2 && text[0] < 0xe0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : 0;
+
+	for (size_t i = 1; i < len; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+char *
+state_to_server(const struct fake_conn *c, const char *text)
+{
+	struct buf b = { 0 };
+
+	for (const uint8_t *at = (const uint8_t *)text; *at != 0;) {
+		size_t len = is_latin1(c) ? 1 : character_len(at);
+
+		if (len == 0) {
+			buf_fini(&b);
+			return NULL;
+		}
+		if (is_latin1(c) && *at >= 0x80) {
+			buf_put_u8(&b, (uint8_t)(0xc0 | *at >> 6));
+			buf_put_u8(&b, (uint8_t)(0x80 | (*at & 0x3f)));
+		} else
+			buf_put(&b, at, len);
+		at += len;
+	}
+	buf_put_u8(&b, 0);
+	must(buf_ok(&b));
+	return (char *)b.bytes;
+}
+
+/* Appends value, terminated, as the session's client reads it. */
+static void
+put_for_client(const struct fake_conn *c, struct buf *b, const char *value)
+{
+	for (const uint8_t *at = (const uint8_t *)value; *at != 0; at++) {
+		if (!is_latin1(c) || *at < 0x80) {
+			buf_put_u8(b, *at);
+		} else if ((*at & 0xfc) == 0xc0 && at[1] != 0) {
+			buf_put_u8(b, (uint8_t)(*at << 6 | (at[1] & 0x3f)));
+			at++;
+		} else
+			buf_put_u8(b, '?');
+	}
+	buf_put_u8(b, 0);
+}
+
+/*
+ * A token is sent once by its client; if it comes again, in a setting that pgweir replays, the bytes behind it must
+ * come to the same characters.
+ */
+void
+state_check_characters(struct fake *f, const char *value)
+{
+	const char *at = strstr(value, "@@"), *run = at == NULL ? NULL : strchr(at, '!');
+	size_t token_len, run_len;
+
+	if (run == NULL || f->has_lied || f->has_parsed || f->is_leaky || text_token_at(at, strlen(at)) == 0)
+		return;
+	token_len = (size_t)(++run - at);
+	for (run_len = 0; run_len < RUN_MAX && (run[run_len] & 0x80) != 0;)
+		run_len++;
+	for (const char *known = (const char *)f->characters.bytes; f->characters.len > 0 && *known != '\0';
+	     known += strlen(known) + 1)
+		if (strncmp(known, at, token_len) == 0) {
+			if (strncmp(known, at, token_len + run_len) != 0 || known[token_len + run_len] != '\0') {
+				fprintf(stderr, "a setting has come in another encoding: %s, not %s\n", value, known);
+				abort();
+			}
+			return;
+		}
+	if (f->characters.len > 0)
+		f->characters.len--; /* the last terminator */
+	buf_put(&f->characters, at, token_len + run_len);
+	buf_put(&f->characters, "\0", 2);
+}
+
+/* --- whose it is --- */
+
+static void
+complain(const char *what, char letter)
+{
+	fprintf(stderr, "client %c runs on a server with another's %s\n", letter, what);
+	abort();
+}
+
+void
+state_check(const struct fake_conn *c, const char *tokens)
+{
+	static const char *const names[TRACES] = { "temporary objects", "lock", "cursor", "PREPARE", "LISTEN", "seed",
+						   "backend state" };
+	char letter = text_token_at(tokens, strlen(tokens));
+
+	if (letter == 0 || c->is_liar || c->fake->has_lied || c->fake->is_leaky)
+		return;
+	for (size_t i = 0; i < TRACES; i++)
+		if ((c->traces[i] & ~(1u << (letter - 'A'))) != 0)
+			complain(names[i], letter);
+	for (size_t i = 0; i < c->setting_count; i++) {
+		const char *at = strstr(c->settings[i].value, "@@");
+		char of = at == NULL ? 0 : text_token_at(at, strlen(at));
+
+		if (of != 0 && of != letter)
+			complain(c->settings[i].name, letter);
+	}
+}
+
+void
+state_trace(struct fake_conn *c, enum trace trace, const char *tokens)
+{
+	char letter = text_token_at(tokens, strlen(tokens));
+
+	if (letter != 0)
+		c->traces[trace] |= (uint8_t)(1u << (letter - 'A'));
+}
+
+void
+state_read_sequence(const struct fake_conn *c, const char *tokens)
+{
+	char letter = text_token_at(tokens, strlen(tokens));
+
+	if (letter != 0 && (c->sequences_of & ~(1u << (letter - 'A'))) != 0 && !c->fake->has_lied && !c->fake->is_leaky)
+		complain("sequence value", letter);
+}
+
+void
+state_next_sequence(struct fake_conn *c, const char *tokens)
+{
+	char letter = text_token_at(tokens, strlen(tokens));
+
+	if (letter != 0)
+		c->sequences_of |= (uint8_t)(1u << (letter - 'A'));
+}
+
+/* --- the database's code --- */
+
+static void
+touch(struct fake_conn *c, size_t i, const char *tokens)
+{
+	char value[TOKENS_MAX + 8];
+
+	snprintf(value, sizeof(value), "hid%s", tokens);
+	if (hidden[i].part == STATE_SEQUENCES) {
+		state_read_sequence(c, tokens);
+		state_next_sequence(c, tokens);
+	} else if (hidden[i].part == STATE_BACKEND && c->fake->is_code_unknown) {
+		return;
+	} else if (hidden[i].trace != TRACES) {
+		state_trace(c, hidden[i].trace, tokens);
+	} else if (tokens[0] != '\0')
+		state_set(c, i == 0 ? "app.hidden" : i == 1 ? "app.unnamed" : "role", value);
+}
+
+void
+state_run_code(struct fake_conn *c, const char *sql, const char *tokens, bool is_create)
+{
+	for (size_t i = 0; i < HIDDEN; i++) {
+		if (strstr(sql, hidden[i].word) == NULL || c->is_liar)
+			continue;
+		if (is_create) /* what can't be washed off is known from an answer alone, and that comes later */
+			c->code_in_tx |= hidden[i].part & STATE_WASHABLE;
+		else if ((c->fake->code | c->code_made | c->code_in_tx) & hidden[i].part)
+			touch(c, i, tokens);
+	}
+}
+
+void
+state_put_code(struct fake_conn *c)
+{
+	unsigned parts = c->fake->code;
+	struct fake_conn *other;
+	char number[16];
+
+	TAILQ_FOREACH(other, &c->fake->conns, link)
+	parts |= other->code_made;
+	for (int i = 0; i < 3; i++)
+		message_complete(&c->out, "SET");
+	message_row_description(&c->out, (const char *const[]){ "a", "b", "c" }, (const uint32_t[]){ 25, 25, 25 }, 3);
+	for (unsigned i = 0; i < STATE_PARTS; i++) {
+		snprintf(number, sizeof(number), "%u", parts & 1u << i);
+		if (parts & 1u << i)
+			message_data_row(&c->out, (const char *const[]){ "c", number, "1 function f()" }, 3);
+	}
+	if (parts & STATE_SETTINGS)
+		message_data_row(&c->out, (const char *const[]){ "n", "app.hidden", "" }, 3);
+	message_complete(&c->out, "SELECT 1");
+}
+
+/* Whether there may be what can't be washed off is known from the answer alone. */
+void
+state_forget_code(struct fake *f)
+{
+	struct fake_conn *c;
+
+	f->is_code_unknown = true;
+	TAILQ_FOREACH(c, &f->conns, link)
+	c->traces[TRACE_BACKEND] = 0;
+}
+
+/* --- questions about it --- */
+
+static void
+put_row(struct fake_conn *c, const char *kind, const char *name, const char *value)
+{
+	struct buf b = { 0 };
+
+	put_for_client(c, &b, value);
+	must(buf_ok(&b));
+	message_data_row(&c->out, (const char *const[]){ kind, name, (const char *)b.bytes }, 3);
+	buf_fini(&b);
+}
+
+void
+state_probe(struct fake_conn *c, const char *sql, char **values)
+{
+	const char *role = state_get(c, "role"), *user = state_get(c, "session_authorization");
+	const struct {
+		enum trace trace;
+		const char *mark, *kind, *name, *value;
+	} facts[] = { { TRACE_TEMP, "SELECT 't'", "t", "", "" },
+		      { TRACE_LOCK, "SELECT 'l'", "l", "", "" },
+		      { TRACE_CURSOR, "SELECT 'c'", "c", "hid", "" },
+		      { TRACE_SQL, "SELECT 'p'", "p", "hid", "PREPARE hid AS SELECT 1" },
+		      { TRACE_LISTEN, "SELECT 'n'", "n", "hid", "" } };
+
+	if (strstr(sql, "SELECT 'r'") != NULL)
+		put_row(c, "r", "", role == NULL ? "none" : role);
+	if (strstr(sql, "SELECT 'u'") != NULL)
+		put_row(c, "u", "", user == NULL ? c->user : user);
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+		if (c->traces[facts[i].trace] != 0 && strstr(sql, facts[i].mark) != NULL)
+			put_row(c, facts[i].kind, facts[i].name, facts[i].value);
+	for (size_t i = 0; i < c->setting_count && strstr(sql, "SELECT 'x'") != NULL; i++) {
+		char quoted[140];
+
+		snprintf(quoted, sizeof(quoted), "\"%s\"", c->settings[i].name);
+		if (values != NULL && values[0] != NULL && strcasestr(values[0], quoted) != NULL)
+			put_row(c, "x", c->settings[i].name, c->settings[i].value);
+	}
+}
+
+void
+state_put_prepared(struct fake_conn *c)
+{
+	struct named *n;
+	size_t count = 0;
+	char number[24];
+
+	TAILQ_FOREACH(n, &c->statements, link)
+	count += n->name[0] != '\0';
+	snprintf(number, sizeof(number), "%zu", count);
+	message_row_description(&c->out, (const char *const[]){ "case", "count" }, (const uint32_t[]){ 25, 20 }, 2);
+	if (count > 0)
+		message_data_row(&c->out, (const char *const[]){ NULL, number }, 2);
+	if (c->has_prepared)
+		message_data_row(&c->out, (const char *const[]){ "made", "1" }, 2);
+	if (c->traces[TRACE_SQL] != 0)
+		message_data_row(&c->out, (const char *const[]){ "hid", "1" }, 2);
+	message_complete(&c->out, "SELECT 1");
+}

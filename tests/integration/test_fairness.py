@@ -1,0 +1,76 @@
+"""Clients that share servers: each gets its share of them, and its own answers, whatever the others do."""
+
+import collections
+import random
+import time
+
+import pytest
+
+from rawwire import bind, errors, execute, parse, query, shape, sync
+from test_main_job import program, run
+
+
+@pytest.fixture(scope="module")
+def bank(postgres):
+    """pgbench's tables, with ten branches: then locks on their rows decide less who is served."""
+    run(postgres.bin / "pgbench", "-i", "-s", "10", "-q", "-h", postgres.socket_dir, "-p", postgres.port, "-U", "web",
+        "app")
+    yield
+    postgres.query("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")
+
+
+def transactions(weir, clients, *arguments):
+    """How many each client has done. One thread: of two that share CPUs with PostgreSQL one may get less of them."""
+    program(weir, "pgbench", "-n", "-c", clients, "-j", 1, "-T", 5, "-l", "--log-prefix", weir.directory / "count",
+            *arguments, "app")
+    counts = collections.Counter()
+    for log in weir.directory.glob("count.*"):
+        counts.update(int(line.split()[0]) for line in log.read_text().splitlines())
+    return [counts[client] for client in range(clients)]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("script", ["simple-update", "tpcb-like"])
+@pytest.mark.parametrize("clients, servers", [(10, 5), (40, 30)])
+def test_clients_that_insert_are_served_alike(weir, bank, clients, servers, script):
+    weir.start(pool_size=servers, max_overflow=0, pool_timeout="2s")
+    counts = transactions(weir, clients, "-b", script)
+    print(f"{script}, {clients} on {servers}: {min(counts)} to {max(counts)}, {sum(counts) / 5:.0f} per s")
+    assert min(counts) >= 0.6 * max(counts), counts
+
+
+@pytest.mark.weir_only
+def test_who_expects_a_currval_keeps_nobody_waiting(weir, table):
+    """One inserts all the time, and would have a server of its own: whoever comes gets it."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="2s")
+    with weir.raw() as inserter, weir.raw() as other:
+        ends = time.monotonic() + 2
+        inserter.send(query(f"INSERT INTO {table} SELECT coalesce(max(id), 0) + 1 FROM {table}"))
+        slowest = 0
+        while time.monotonic() < ends:
+            inserter.read_until("Z")
+            inserter.send(query(f"INSERT INTO {table} SELECT coalesce(max(id), 0) + 1 FROM {table}"))
+            began = time.monotonic()
+            assert not errors(other.ask(query("SELECT 1")))
+            slowest = max(slowest, time.monotonic() - began)
+        assert slowest < 0.1
+
+
+@pytest.mark.weir_only
+def test_a_lingering_client_is_let_go_outside_of_anothers_packet(weir, table):
+    """One lingers, a second one waits, and a third one's packet comes when the second is to be served: both hear all."""
+    weir.start(pool_size=1, max_overflow=0)
+    with weir.raw() as lingerer, weir.raw() as waiting, weir.raw() as third:
+        number = 0
+        ends = time.monotonic() + 3
+        while time.monotonic() < ends:
+            number += 1
+            known = parse(f"s{number}", "SELECT 1") + bind("", f"s{number}") + execute() + sync()
+            lingerer.ask(query(f"INSERT INTO {table} VALUES ({number})"))
+            waiting.send(known)
+            until = time.monotonic() + random.uniform(0, 0.007)
+            while time.monotonic() < until:
+                pass
+            third.send(sync() + known)
+            assert shape(waiting.read_until("Z")) == "1 2 D C:SELECT 1 Z:I"
+            assert shape(third.read_until("Z", 2)) == "Z:I 1 2 D C:SELECT 1 Z:I"

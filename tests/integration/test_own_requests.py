@@ -1,0 +1,187 @@
+"""Requests of pgweir's own (settings, probes, trials of startup settings) have a time of their own, and servers that end
+while a client has nothing there are not its business."""
+
+import threading
+import time
+
+import pytest
+
+from fakeserver import complete, error, ready
+from rawwire import errors, query, startup, texts
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+TEMP = "CREATE TEMP TABLE probed (a int)"                   # a probe asks for temporary tables then
+
+
+class Mute:
+    """A fake server that does not answer one thing, from when it is told on: Parses with that in their text."""
+
+    def __init__(self, fake, text):
+        self.text, self.is_on, self.seen, self.when_asked = text, False, 0, None
+        fake.answer = self.answer
+
+    def answer(self, conn, kind, body):
+        if getattr(conn, "is_mute", False):
+            return True
+        if kind == "P" and self.is_on and self.text in body:
+            self.is_on, conn.is_mute = False, True
+            self.seen += 1
+            if self.when_asked is not None:
+                self.when_asked(conn)
+            return True
+        return False
+
+
+def fatal(conn):
+    conn.send(error("57P01", "terminating connection due to administrator command", "FATAL"))
+    conn.close()
+
+
+def last_words(wire, timeout=6):
+    replies = wire.read_until("E", timeout=timeout)
+    wire.wait_closed(5)
+    return errors(replies)[0]
+
+
+def test_a_probe_that_hangs_does_not_hold_a_server_for_ever(weir, fake):
+    """Who asked for nothing is not disturbed; what it may have set is lost, so that its next request is its last."""
+    mute = Mute(fake, b"pg_my_temp_schema")
+    weir.start(upstream=fake.upstream, pool_size=1)
+    idle, other = weir.raw(), weir.raw()
+    idle.query("SELECT 1")
+    mute.is_on = True
+    idle.ask(query(TEMP))
+    wait_until(lambda: mute.seen == 1)
+    begin = time.monotonic()
+    other.send(query("SELECT 1"))
+    assert texts(other.read_until("Z", timeout=9)) == [["fake"]]
+    assert 4 < time.monotonic() - begin < 7
+    assert idle.has_nothing_more(0.3)
+    idle.send(query("SELECT 1"))
+    told = last_words(idle)
+    assert told.severity == "FATAL" and told.sqlstate == "08006"
+
+
+def test_who_waits_behind_a_probe_that_hangs_is_told(weir, fake):
+    mute = Mute(fake, b"pg_my_temp_schema")
+    weir.start(upstream=fake.upstream, pool_size=1)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    mute.is_on = True
+    wire.ask(query(TEMP))
+    wait_until(lambda: mute.seen == 1)
+    wire.send(query("SELECT 1"))
+    assert last_words(wire, 8).sqlstate == "08006"
+
+
+def test_query_timeout_holds_behind_a_probe_that_hangs(weir, fake):
+    mute = Mute(fake, b"pg_my_temp_schema")
+    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="600ms")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    mute.is_on = True
+    wire.ask(query(TEMP))
+    wait_until(lambda: mute.seen == 1)
+    begin = time.monotonic()
+    wire.send(query("SELECT 1"))
+    assert last_words(wire, 4).sqlstate == "57014"
+    assert time.monotonic() - begin < 2
+
+
+def test_a_trial_of_startup_settings_that_hangs_is_under_login_timeout(weir, fake):
+    mute = Mute(fake, b"set_config")
+    weir.start(upstream=fake.upstream, pool_size=1, login_timeout="1s")
+    weir.raw().query("SELECT 1")
+    mute.is_on = True
+    wire = weir.wire()
+    wire.send(startup(parameters={"work_mem": "5MB"}))
+    begin = time.monotonic()
+    assert last_words(wire, 8).severity == "FATAL"
+    assert time.monotonic() - begin < 2.5 and mute.seen == 1
+
+
+def test_a_trial_of_startup_settings_has_five_seconds(weir, fake):
+    mute = Mute(fake, b"set_config")
+    weir.start(upstream=fake.upstream, pool_size=1, login_timeout="1h")
+    weir.raw().query("SELECT 1")
+    mute.is_on = True
+    wire = weir.wire()
+    wire.send(startup(parameters={"work_mem": "5MB"}))
+    assert last_words(wire, 8).sqlstate == "08006" and mute.seen == 1
+    assert weir.raw().query("SELECT 1") == [["fake"]]
+
+
+def test_fatal_on_a_probe_is_told_to_who_waits_behind_it(weir, fake):
+    mute = Mute(fake, b"pg_my_temp_schema")
+    weir.start(upstream=fake.upstream, pool_size=1)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    is_sent = threading.Event()
+    mute.is_on, mute.when_asked = True, lambda conn: (is_sent.wait(5), fatal(conn))
+    wire.ask(query(TEMP))
+    wait_until(lambda: mute.seen == 1)
+    wire.send(query("SELECT 1"))
+    assert wire.has_nothing_more(0.2)
+    is_sent.set()
+    told = last_words(wire)
+    assert told.severity == "FATAL" and told.sqlstate == "57P01"
+
+
+def test_fatal_on_a_probe_disturbs_no_idle_client_before_it_asks(weir, fake):
+    mute = Mute(fake, b"pg_my_temp_schema")
+    weir.start(upstream=fake.upstream, pool_size=1)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    mute.is_on, mute.when_asked = True, fatal
+    wire.ask(query(TEMP))
+    wait_until(lambda: mute.seen == 1)
+    assert wire.has_nothing_more(0.3)
+    wire.send(query("SELECT 1"))
+    told = last_words(wire)
+    assert told.severity == "FATAL" and told.sqlstate == "57P01"
+
+
+def bye(conn):
+    conn.close()
+
+
+def unowed(conn):
+    conn.send(error("XX000", "out of the blue"))
+
+
+def unowed_in_the_same_breath(conn):
+    conn.send(complete("INSERT 0 1"), ready("I"), error("57P01", "bye", "FATAL"))
+    conn.close()
+
+
+@pytest.mark.parametrize("how", [fatal, bye, unowed, unowed_in_the_same_breath])
+def test_a_client_that_lingers_goes_on_when_its_server_ends(weir, fake, how):
+    def answer(conn, kind, body):
+        if kind != "Q" or b"INSERT" not in body:
+            return False
+        if how is not unowed_in_the_same_breath:
+            conn.send(complete("INSERT 0 1"), ready("I"))
+            time.sleep(0.03)
+        how(conn)
+        return True
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=2)
+    with weir.raw() as wire:
+        for _ in range(5):
+            logins = len(fake.logins())
+            assert [reply.type for reply in wire.ask(query("INSERT INTO t VALUES (1)"))] == ["C", "Z"]
+            assert wire.has_nothing_more(0.06)
+            assert wire.query("SELECT 1") == [["fake"]]
+            assert len(fake.logins()) > logins or how is unowed_in_the_same_breath
+        assert how is not unowed or not any(conn.is_open for conn in fake.logins()[:-1])
+
+
+def test_an_error_out_of_the_blue_in_a_transaction_is_told(weir, fake):
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        unowed(fake.logins()[-1])
+        assert last_words(wire).severity == "FATAL"
+        assert weir.raw().query("SELECT 1") == [["fake"]]

@@ -1,0 +1,240 @@
+"""A server connection that comes back is washed of what its last client may have left in the session, whether its SQL
+showed that or not - unless it is proved that nothing can be there."""
+
+import psycopg
+import pytest
+
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+OWN = "seal_own"                    # what the code of "app" can do depends on which tests ran before
+
+
+@pytest.fixture(autouse=True)
+def database(postgres):
+    postgres.query(f"CREATE DATABASE {OWN}")
+    postgres.query("GRANT ALL ON SCHEMA public TO PUBLIC", dbname=OWN)
+    yield
+    postgres.query(f"DROP DATABASE {OWN} WITH (FORCE)")
+
+
+def begin(weir, user=None, **settings):
+    words = {"dbname": OWN} if user is None else {"dbname": OWN, "user": user}
+    weir.start(upstream=weir.upstream(**words), **settings)
+
+
+@pytest.fixture
+def code(postgres):
+    """Code of the database's own that touches session state behind an innocent INSERT, SELECT or operator."""
+    postgres.query("""
+        DROP SCHEMA IF EXISTS behind CASCADE;
+        CREATE SCHEMA behind;
+        CREATE TABLE behind.t (id serial PRIMARY KEY, v text);
+        CREATE VIEW behind.v AS SELECT set_config('app.view', 'A', false);
+        CREATE FUNCTION behind.remember() RETURNS trigger LANGUAGE plpgsql AS
+            $$BEGIN PERFORM set_config('app.trigger', new.v, false); PERFORM pg_advisory_lock(77); RETURN new; END$$;
+        CREATE TRIGGER remember BEFORE INSERT ON behind.t FOR EACH ROW EXECUTE FUNCTION behind.remember();
+        GRANT ALL ON SCHEMA behind TO PUBLIC;
+        GRANT ALL ON ALL TABLES IN SCHEMA behind TO PUBLIC;
+        GRANT ALL ON ALL SEQUENCES IN SCHEMA behind TO PUBLIC""", dbname=OWN)
+    yield
+    postgres.query("DROP SCHEMA behind CASCADE", dbname=OWN)
+
+
+SEEN = """SELECT current_setting('app.trigger', true), current_setting('app.view', true),
+          (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())"""
+
+
+def seen(connection):
+    trigger, view, locks = connection.execute(SEEN).fetchone()
+    return trigger or None, view or None, locks
+
+
+def session(weir, **words):
+    return weir.connect(autocommit=True, **words)
+
+
+@pytest.mark.parametrize("mode", ["track", "isolate"])
+def test_what_no_sql_shows_is_washed_off(weir, code, mode):
+    begin(weir, pool_size=1, max_overflow=0, session_state=mode)
+    first, second = session(weir), session(weir)
+    for number in range(3):
+        first.execute("INSERT INTO behind.t (v) VALUES ('A') RETURNING id")
+        assert seen(second) == (None, None, 0)
+        first.execute("SELECT * FROM behind.v")
+        assert seen(second) == (None, None, 0)
+    assert weir.metric("pgweir_pool_seals_total") > 0
+
+
+def test_it_crosses_where_the_operator_allows_it(weir, code):
+    """Else the tests here would prove nothing."""
+    begin(weir, pool_size=1, max_overflow=0, session_state="allow")
+    first, second = session(weir), session(weir)
+    first.execute("INSERT INTO behind.t (v) VALUES ('A') RETURNING id")
+    first.execute("SELECT * FROM behind.v")
+    assert seen(second) == ("A", "A", 1)
+
+
+def state_of_code(weir):
+    return {row["state"]: row for row in weir.console("SHOW DATABASE_CODE")}
+
+
+def wait_for_code(weir, state):
+    wait_until(lambda: state in state_of_code(weir), 5, "the answer about the code")
+
+
+def test_a_database_whose_code_touches_nothing_is_not_washed(weir, postgres):
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    first.execute("SELECT 1")
+    wait_for_code(weir, "none")
+    before = weir.metric("pgweir_pool_seals_total")
+    for _ in range(20):
+        first.execute("SELECT 1")
+        second.execute("SELECT 2")
+    assert weir.metric("pgweir_pool_seals_total") == before
+
+
+def test_the_console_shows_which_code_it_is(weir, code):
+    begin(weir, pool_size=1, max_overflow=0)
+    session(weir).execute("SELECT 1")
+    wait_for_code(weir, "settings")
+    assert "rule of behind.v" in state_of_code(weir)["settings"]["objects"]
+    assert "behind.remember()" in state_of_code(weir)["settings, advisory_locks"]["objects"]
+
+
+def test_ddl_through_pgweir_is_known_at_once(weir, postgres):
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    first.execute("SELECT 1")
+    wait_for_code(weir, "none")
+    first.execute("CREATE VIEW sly AS SELECT set_config('app.view', 'A', false)")
+    try:
+        first.execute("SELECT * FROM sly")
+        assert seen(second) == (None, None, 0)
+        wait_until(lambda: second.execute("SELECT 1") and "settings" in state_of_code(weir), 5, "the new answer")
+    finally:
+        first.execute("DROP VIEW sly")
+
+
+def test_a_function_of_the_database_that_touches_nothing_needs_no_probe(weir, postgres):
+    postgres.query("CREATE OR REPLACE FUNCTION plain(i int) RETURNS int LANGUAGE sql AS 'SELECT i + 1'", dbname=OWN)
+    begin(weir, pool_size=1, max_overflow=0)
+    client = session(weir)
+    client.execute("SELECT 1")
+    wait_for_code(weir, "none")
+    before = weir.metric("pgweir_server_probes_total")
+    for number in range(5):
+        assert client.execute(f"SELECT plain({number})").fetchone()[0] == number + 1
+    assert weir.metric("pgweir_server_probes_total") == before
+
+
+def test_a_random_seed_is_not_the_next_clients(weir):
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    drawn = set()
+    for sql in ("SELECT setseed(0.5)", "SET seed = 0.5", "SELECT (0.5).setseed"):
+        try:
+            first.execute(sql)
+        except psycopg.errors.SyntaxError:
+            first.execute("SELECT setseed(0.5)")
+        drawn.add(second.execute("SELECT random()").fetchone()[0])
+    assert len(drawn) == 3
+
+
+def test_many_custom_settings_of_one_transaction_stay_with_their_client(weir):
+    begin(weir, pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    with first.transaction():
+        for number in range(20):
+            first.execute(f"SET app.s{number} = 'A'")
+    for number in range(20):
+        value = second.execute(f"SELECT current_setting('app.s{number}', true)").fetchone()[0]
+        assert not value, f"app.s{number} is {value}"
+        assert first.execute(f"SELECT current_setting('app.s{number}', true)").fetchone() == ("A",)
+
+
+def test_a_statement_that_a_do_block_prepared_is_washed_off(weir):
+    begin(weir, pool_size=1, max_overflow=0, session_state="isolate")
+    first, second = session(weir), session(weir)
+    first.execute("DO $$BEGIN EXECUTE 'PREPARE \"sly \"\"one\" AS SELECT 1'; END$$")
+    first.close()
+    assert second.execute("SELECT count(*) FROM pg_prepared_statements WHERE from_sql").fetchone()[0] == 0
+
+
+UNDOINGS = {
+    "a name of the client's that looks like ours": ['PREPARE "pgweir_?pgweir_" AS SELECT 1; DEALLOCATE pgweir_'],
+    "a setting whose prefix is claimed meanwhile": ["SET plpgsql.foo = '1'", "INSERT INTO behind.t DEFAULT VALUES"],
+    "a statement that is gone before it is deallocated": ["PREPARE one AS SELECT 1", "EXECUTE one",
+                                                          "DO $$BEGIN EXECUTE 'DEALLOCATE one'; END$$"],
+    "a custom setting": ["SET app.x = 'A'"],
+}
+
+
+@pytest.fixture
+def plpgsql(postgres):
+    postgres.query("""
+        DROP SCHEMA IF EXISTS behind CASCADE;
+        CREATE SCHEMA behind;
+        CREATE TABLE behind.t (a int);
+        CREATE FUNCTION behind.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+        CREATE TRIGGER t BEFORE INSERT ON behind.t FOR EACH ROW EXECUTE FUNCTION behind.f();
+        GRANT ALL ON SCHEMA behind TO PUBLIC;
+        GRANT ALL ON behind.t TO PUBLIC""", dbname=OWN)
+    yield
+    postgres.query("DROP SCHEMA behind CASCADE", dbname=OWN)
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who stays"])
+@pytest.mark.parametrize("what", UNDOINGS)
+def test_the_next_client_does_not_pay_for_what_can_not_be_undone(weir, plpgsql, what, leaves):
+    for number in range(5):
+        begin(weir, pool_size=1, max_overflow=0)
+        first, second = session(weir, connect_timeout=5), session(weir)
+        for sql in UNDOINGS[what]:
+            try:
+                first.execute(sql)
+            except psycopg.errors.InvalidSqlStatementName:
+                pass
+        wait_until(lambda: weir.console("SHOW PINS") or weir.console("SHOW SERVERS")[0]["state"] == "idle", 5, "the end")
+        if leaves or weir.console("SHOW PINS"):
+            first.close()
+        assert second.execute("SELECT 1").fetchone() == (1,)
+        assert not second.execute("SELECT current_setting('app.x', true)").fetchone()[0]
+        assert second.execute("SELECT count(*) FROM pg_prepared_statements WHERE from_sql").fetchone() == (0,)
+        first.close()
+        second.close()
+        weir.stop()
+
+
+def test_what_nothing_resets_is_not_handed_on_even_right_after_its_code_was_made(weir, postgres):
+    postgres.query("DROP FUNCTION IF EXISTS keeps()", dbname=OWN)
+    begin(weir, user="postgres", pool_size=1, max_overflow=0)
+    first, second = session(weir), session(weir)
+    for _ in range(3):
+        first.execute("SELECT 1")
+    wait_until(lambda: first.execute("SELECT 1") and "none" in state_of_code(weir), 5, "the answer about the code")
+    before = second.execute("SELECT pg_backend_pid()").fetchone()
+    first.execute("CREATE FUNCTION keeps() RETURNS void LANGUAGE plpgsql AS $$BEGIN LOAD 'auto_explain'; END$$")
+    first.execute("SELECT keeps()")
+    try:
+        assert second.execute("SELECT count(*) FROM pg_settings WHERE name LIKE 'auto_explain.%'").fetchone() == (0,)
+        assert second.execute("SELECT pg_backend_pid()").fetchone() != before
+    finally:
+        second.execute("DROP FUNCTION keeps()")
+
+
+def test_a_database_is_asked_again_whose_code_left_what_nothing_resets(weir, postgres):
+    postgres.query("CREATE OR REPLACE FUNCTION keeps() RETURNS void LANGUAGE plpgsql AS $$BEGIN LOAD 'x'; END$$", dbname=OWN)
+    begin(weir, pool_size=1, max_overflow=0)
+    client = session(weir)
+
+    def pid():
+        return client.execute("SELECT pg_backend_pid()").fetchone()
+
+    try:
+        assert pid() != pid() != pid()      # each use costs the connection
+        assert "closed after use" in weir.log()
+    finally:
+        postgres.query("DROP FUNCTION keeps()", dbname=OWN)
+    wait_until(lambda: pid() == pid(), 30, "the connection to be kept")

@@ -1,0 +1,346 @@
+"""Nothing is washed off a server if nothing can be there: tests of that proof. Each row is a database with a little code
+that tries to be taken for harmless, or SQL that does, and a client A who uses it; B, who has the same server afterwards,
+must see what it saw before. And whatever A leaves behind, B's first statement is answered: what A has done costs B nothing.
+
+What a row leaves is first proved with PostgreSQL itself.
+"""
+
+import time
+from typing import NamedTuple
+
+import pytest
+
+import transport
+from rawwire import Wire, WireError, bind, errors, execute, function_call, parse, query, shape, sync, texts
+from waiting import wait_until
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(120)]
+
+USER_ID = "SELECT coalesce(current_setting('app.user_id', true), '')"
+WORK_MEM = "SELECT current_setting('work_mem')"
+LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+TEMPORARY = "SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()"
+TRIGGER = """CREATE TABLE t (v int);
+    CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $f$ {body} $f$;
+    CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tg(); GRANT ALL ON t TO PUBLIC;"""
+INSERT = "INSERT INTO t VALUES (1)"
+
+
+class Sly(NamedTuple):
+    """code: the database's; steps: A's; ask: what B asks."""
+
+    code: str
+    steps: tuple
+    ask: str
+    startup: dict = {}
+    user: str = "web"
+
+
+def body(text, ask, **more):
+    return Sly(TRIGGER.format(body=text), (INSERT,), ask, **more)
+
+
+def no_code(ask, *steps, **more):
+    return Sly("", steps, ask, **more)
+
+
+SLY = {
+    "pg_settings, updated": no_code(WORK_MEM, "UPDATE pg_settings SET setting = '7MB' WHERE name = 'work_mem'"),
+    "pg_settings, updated by a function":
+        body("BEGIN UPDATE pg_settings SET setting = '7MB' WHERE name = 'work_mem'; RETURN new; END", WORK_MEM),
+    "pg_settings, updated by a view":
+        Sly("CREATE VIEW v AS SELECT * FROM pg_settings; GRANT ALL ON v TO PUBLIC",
+            ("UPDATE v SET setting = '7MB' WHERE name = 'work_mem'",), WORK_MEM),
+    "ts_stat() as an attribute": no_code(
+        USER_ID, "SELECT x.ts_stat FROM concat('SELECT to_tsvector(set_con', 'fig(''app.user_id'', ''A'', false))') x"),
+    "advisory lock as an attribute": no_code(LOCKS, "SELECT x.pg_advisory_lock FROM abs(4711::bigint) x"),
+    "SELECT INTO with pg_temp first": no_code(TEMPORARY, "SELECT 1 AS v INTO kept", startup={"search_path": "pg_temp"}),
+    "SELECT INTO after pg_temp came first":
+        no_code(TEMPORARY, "SET search_path = pg_temp, public", "SELECT 1", "SELECT 1 AS v INTO kept"),
+    "CREATE TABLE by a function, pg_temp at the start":
+        body("BEGIN CREATE TABLE kept (v int); RETURN new; END", TEMPORARY, startup={"search_path": "pg_temp,public"}),
+    "CREATE TABLE by a function, pg_temp before":
+        Sly(TRIGGER.format(body="BEGIN CREATE TABLE kept (v int); RETURN new; END"),
+            ("SET search_path = pg_temp, public", "SELECT 1", INSERT), TEMPORARY),
+    "CREATE TABLE AS by a function, pg_temp at the start":
+        body("BEGIN CREATE TABLE kept AS SELECT 1; RETURN new; END", TEMPORARY, startup={"search_path": "pg_temp,public"}),
+    "pg_trgm's limit": Sly("CREATE EXTENSION pg_trgm", ("SELECT set_limit(0.9)",), "SELECT show_limit()"),
+    "isn's weak mode": Sly("CREATE EXTENSION isn", ("SELECT isn_weak(true)",), "SELECT isn_weak()"),
+    "SET behind a comment": body("BEGIN /* x */SET app.user_id = 'A'; RETURN new; END", USER_ID),
+    "SET behind a comment's line": body("BEGIN -- x\nSET app.user_id = 'A'; RETURN new; END", USER_ID),
+    "SET behind a nested comment": body("BEGIN /* /* x */ y */ SET app.user_id = 'A'; RETURN new; END", USER_ID),
+    "SET behind nothing": body("BEGIN IF true THEN SET app.user_id TO 'A'; END IF; RETURN new; END", USER_ID),
+    "SET in a loop": body("BEGIN FOR i IN 1..1 LOOP SET app.user_id TO 'A'; END LOOP; RETURN new; END", USER_ID),
+    "SET in a handler": body("BEGIN RAISE EXCEPTION 'x'; EXCEPTION WHEN others THEN SET app.user_id TO 'A'; RETURN new; "
+                             "END", USER_ID),
+    "SET behind an old Mac's comment": body("BEGIN -- x\rSET app.user_id = 'A'; RETURN new; END", USER_ID),
+    "a function's name in Unicode": body("BEGIN PERFORM U&\"set\\005fconfig\"('app.user_id', 'A', false); RETURN new; END",
+                                         USER_ID),
+    "a name in quotes": body('BEGIN PERFORM "pg_catalog"."set_config"(\'app.user_id\', \'A\', false); RETURN new; END',
+                             USER_ID),
+    "a builtin in a default": Sly("CREATE TABLE t (v int, w text DEFAULT set_config('app.user_id', 'A', false)); "
+                                  "GRANT ALL ON t TO PUBLIC", ("INSERT INTO t (v) VALUES (1)",), USER_ID),
+    "a builtin in a policy": Sly("CREATE TABLE t (v int); INSERT INTO t VALUES (1); GRANT ALL ON t TO PUBLIC; "
+                                 "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING "
+                                 "(set_config('app.user_id', 'A', false) = 'A')", ("SELECT * FROM t",), USER_ID),
+    "a builtin in a check": Sly("CREATE TABLE t (v text CHECK (set_config('app.user_id', v, false) = v)); GRANT ALL ON t TO "
+                                "PUBLIC", ("INSERT INTO t VALUES ('A')",), USER_ID),
+    "a builtin in a domain": Sly("CREATE DOMAIN d AS text CHECK (set_config('app.user_id', VALUE, false) = VALUE); "
+                                 "CREATE TABLE t (v d); GRANT ALL ON t TO PUBLIC", ("INSERT INTO t VALUES ('A')",), USER_ID),
+    "a builtin in a rule": Sly("CREATE TABLE t (v text); GRANT ALL ON t TO PUBLIC; CREATE RULE r AS ON INSERT TO t DO ALSO "
+                               "SELECT set_config('app.user_id', new.v, false)", ("INSERT INTO t VALUES ('A')",), USER_ID),
+    "a builtin in a trigger's WHEN": Sly(
+        "CREATE TABLE t (v text); GRANT ALL ON t TO PUBLIC; CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW WHEN "
+        "(set_config('app.user_id', new.v, false) = 'B') EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        ("INSERT INTO t VALUES ('A')",), USER_ID),
+    "a builtin in a parameter's default": Sly(
+        "CREATE FUNCTION f(v text DEFAULT set_config('app.user_id', 'A', false)) RETURNS text LANGUAGE sql AS 'SELECT v'",
+        ("SELECT f()",), USER_ID),
+    "a builtin behind an operator": Sly("CREATE OPERATOR ~~~ (RIGHTARG = bigint, FUNCTION = pg_try_advisory_lock)",
+                                        ("SELECT ~~~ 4711::bigint",), LOCKS),
+    "a builtin as an aggregate's end": Sly(
+        "CREATE AGGREGATE a(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0', FINALFUNC = pg_try_advisory_lock)",
+        ("SELECT a(v) FROM (VALUES (4711::bigint)) x (v)",), LOCKS),
+    "a builtin as a moving aggregate's end": Sly(
+        "CREATE AGGREGATE a(bigint) (SFUNC = int8pl, STYPE = bigint, INITCOND = '0', FINALFUNC = pg_try_advisory_xact_lock, "
+        "MSFUNC = int8pl, MINVFUNC = int8mi, MSTYPE = bigint, MINITCOND = '0', MFINALFUNC = pg_try_advisory_lock)",
+        ("SELECT a(v) OVER (ORDER BY v ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM generate_series(1::bigint, 3) v",),
+        LOCKS),
+    "an index on an alias": Sly(
+        "CREATE FUNCTION quiet(text, text, bool) RETURNS text IMMUTABLE LANGUAGE internal AS 'set_config_by_name'; "
+        "CREATE TABLE t (v text); CREATE INDEX ON t (quiet('app.user_id', v, false)); GRANT ALL ON t TO PUBLIC",
+        ("INSERT INTO t VALUES ('A')",), USER_ID),
+}
+
+
+@pytest.fixture(scope="module")
+def databases(postgres):
+    names = {}
+    for number, (name, sly) in enumerate(SLY.items()):
+        dbname = f"sly_{number}"
+        postgres.query(f"CREATE DATABASE {dbname} OWNER web", dbname="postgres")
+        postgres.query("GRANT ALL ON SCHEMA public TO PUBLIC" + ("; " + sly.code if sly.code else ""), dbname=dbname)
+        names[name] = dbname
+    yield names
+    for dbname in names.values():
+        postgres.query(f"DROP DATABASE {dbname} WITH (FORCE)", dbname="postgres")
+
+
+def direct(postgres):
+    address = (postgres.host, postgres.port)
+    return transport.Address(address) if transport.IS_TLS else address
+
+
+def settle(wire):
+    """Until the answer about the code is fresh: it is asked for when the server comes back."""
+    for _ in range(3):
+        wire.query("SELECT 1")
+        time.sleep(0.03)
+
+
+def sees(weir, wire, client, ask):
+    """What B sees; a client that keeps the server is asked to leave."""
+    wire.send(query(ask))
+    try:
+        replies = wire.read_until("Z", timeout=0.5)
+    except WireError:
+        client.leave()
+        replies = wire.read_until("Z")
+    assert not errors(replies), errors(replies)[0].error
+    return texts(replies)
+
+
+@pytest.mark.parametrize("state", ["track", "isolate"])
+def test_code_that_looks_harmless_is_found(weir, postgres, databases, state):
+    weir.start({f"database {dbname}": {"upstream": weir.upstream()} for dbname in databases.values()}, pool_size=1,
+               max_overflow=0, session_state=state)
+    wrong = []
+    for name, sly in SLY.items():
+        dbname = databases[name]
+        with Wire(direct(postgres)).login(sly.user, dbname, parameters=sly.startup) as wire:
+            clean = wire.query(sly.ask)
+            for step in sly.steps:
+                wire.query(step)
+            assert wire.query(sly.ask) != clean, f"{name}: leaves nothing"
+            postgres.query("DROP TABLE IF EXISTS kept", dbname=dbname)
+        other, client = weir.raw(sly.user, dbname), weir.raw(sly.user, dbname, parameters=sly.startup)
+        settle(other)
+        for step in sly.steps:
+            client.query(step)
+        seen = sees(weir, other, client, sly.ask)
+        if seen != clean:
+            wrong.append(f"{name}: B sees {seen}, not {clean}")
+        client.close()
+        other.close()
+    assert not wrong, "\n".join(wrong)
+
+
+# --- code that comes later --------------------------------------------------------------------------------------
+
+VIEW = "CREATE OR REPLACE VIEW sly AS SELECT set_config('app.user_id', 'A', false)"
+LATER = {
+    "by the client": (VIEW,),
+    "in a transaction": ("BEGIN", VIEW, "SELECT * FROM sly", "COMMIT"),
+    "among others": (f"SELECT 1; {VIEW}; SELECT 2",),
+    "in a DO block": (f"DO $$ BEGIN EXECUTE reverse('{VIEW[::-1].replace(chr(39), chr(39) * 2)}'); END $$",),
+    "by EXPLAIN": ("CREATE FUNCTION pg_temp.later() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN EXECUTE reverse('"
+                   f"{VIEW[::-1].replace(chr(39), chr(39) * 2)}'); RETURN 1; END $f$", "EXPLAIN ANALYZE SELECT pg_temp.later()"),
+}
+
+
+@pytest.fixture
+def later(postgres):
+    postgres.query("CREATE DATABASE sealed_later OWNER web", dbname="postgres")
+    yield "sealed_later"
+    postgres.query("DROP DATABASE sealed_later WITH (FORCE)", dbname="postgres")
+
+
+@pytest.mark.parametrize("how", LATER)
+def test_code_that_a_client_makes_counts_at_once(weir, later, how):
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    other, client = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    for step in LATER[how]:
+        client.query(step)
+    for _ in range(3):
+        client.query("SELECT * FROM sly")
+        assert sees(weir, other, client, USER_ID) == [[""]]
+        if client.sock.fileno() < 0:
+            client = weir.raw("web", later)
+
+
+def test_code_that_somebody_else_makes_counts_soon(weir, postgres, later):
+    """Not through pgweir: by a migration that connects directly. pgweir asks again every second."""
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    other, client = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    postgres.query(f"{VIEW}; GRANT ALL ON sly TO PUBLIC", dbname=later)
+    wait_until(lambda: other.query("SELECT 1") and
+               any("settings" in row["state"] for row in weir.console("SHOW DATABASE_CODE")), 25, "the new answer")
+    client.query("SELECT * FROM sly")
+    assert sees(weir, other, client, USER_ID) == [[""]]
+
+
+# --- what B reads without saying so -----------------------------------------------------------------------------
+
+def lastval_oid(postgres):
+    return int(postgres.value("SELECT 'lastval()'::regprocedure::oid::bigint"))
+
+
+READS = {
+    "said": lambda oid: query("SELECT lastval()"),
+    "DO": lambda oid: query("DO $$ BEGIN RAISE EXCEPTION USING errcode = 'P' || lpad(lastval()::text, 4, '0'); END $$"),
+    "query_to_xml": lambda oid: query("SELECT query_to_xml(reverse(')(lavtsal TCELES'), true, true, '')"),
+    "fastpath": lambda oid: function_call(oid, (), (), 1),
+    "prepared": lambda oid: parse("", "SELECT lastval()") + bind() + execute() + sync(),
+    "EXECUTE": lambda oid: query("PREPARE l AS SELECT lastval(); EXECUTE l"),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("write", ["SELECT nextval('later_numbers')", "INSERT INTO later_serial DEFAULT VALUES",
+                                   "DO $$ BEGIN PERFORM nextval('later_numbers'); END $$"])
+def test_what_a_sequence_gave_another_is_not_read(weir, postgres, later, read, write):
+    postgres.query("CREATE SEQUENCE later_numbers; GRANT ALL ON later_numbers TO PUBLIC; CREATE TABLE later_serial "
+                   "(id serial); GRANT ALL ON later_serial, later_serial_id_seq TO PUBLIC", dbname=later)
+    message = READS[read](lastval_oid(postgres))
+    with Wire(direct(postgres)).login("web", later) as wire:
+        assert "E:55000" in shape(wire.ask(message))
+        wire.query(write)
+        assert "E:55000" not in shape(wire.ask(message))
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    other, client = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    client.query(write)
+    assert "E:55000" in shape(other.ask(message))
+
+
+# --- the next client pays nothing -------------------------------------------------------------------------------
+
+HIDDEN = "DO $$ BEGIN PERFORM set_config('{}', '{}', false); END $$"
+MESSES = {
+    "a statement like ours": ('PREPARE "pgweir_?pgweir_" AS SELECT 1; DEALLOCATE pgweir_',),
+    "a placeholder of plpgsql's": ("SET plpgsql.foo = '1'", "DO $$ BEGIN END $$"),
+    "a placeholder that nothing may set": (HIDDEN.format("plpgsql.foo", "1"), "SELECT later_plain()"),
+    "all statements gone": ("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",),
+    "all statements gone among others": ("SELECT 1; DEALLOCATE ALL; SELECT 2",),
+    "everything discarded": ("DISCARD ALL",),
+    "no time for a statement": (HIDDEN.format("statement_timeout", "1"),),
+    "no time for a lock": (HIDDEN.format("lock_timeout", "1"),),
+    "no time to be idle": (HIDDEN.format("idle_session_timeout", "1"),),
+    "no time in a transaction": (HIDDEN.format("idle_in_transaction_session_timeout", "1"),),
+    "read only": (HIDDEN.format("default_transaction_read_only", "on"),),
+    "an error ends it": (HIDDEN.format("exit_on_error", "on"),),
+    "no schema": (HIDDEN.format("search_path", ""),),
+    "another encoding": (HIDDEN.format("client_encoding", "EUC_JP"),),
+    "a role": (HIDDEN.format("role", "later_nobody"),),
+    "a role that is gone": ("SET ROLE later_gone", "DROP_ROLE"),
+    "a cursor with our name": ("DO $$ BEGIN EXECUTE 'DECLARE pgweir_ CURSOR WITH HOLD FOR SELECT 1'; END $$",),
+    "many temporary tables": ("DO $$ BEGIN FOR i IN 1..60 LOOP EXECUTE 'CREATE TEMP TABLE many_' || i || ' (v serial)'; "
+                              "END LOOP; END $$",),
+    "temporary tables and no time": ("DO $$ BEGIN FOR i IN 1..200 LOOP EXECUTE 'CREATE TEMP TABLE many_' || i || "
+                                     "' (v serial)'; END LOOP; PERFORM set_config('statement_timeout', '1', false); END $$",),
+    "a temporary function called as ours": (
+        "CREATE FUNCTION pg_temp.pg_advisory_unlock_all() RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''x''; END'",
+        HIDDEN.format("search_path", "pg_temp, pg_catalog")),
+    "a temporary view called as a catalog": ("CREATE TEMP VIEW pg_settings AS SELECT 1 / 0 AS name",
+                                             HIDDEN.format("search_path", "pg_temp, pg_catalog")),
+    "a statement with an odd name": ("DO $$ BEGIN EXECUTE 'PREPARE \"a \"\"b; SELECT 1/0 --\" AS SELECT 1'; END $$",),
+    "a channel with an odd name": ("DO $$ BEGIN EXECUTE 'LISTEN \"a \"\"b; SELECT 1/0 --\"'; END $$",),
+    "a hundred settings": ("DO $$ BEGIN FOR i IN 1..100 LOOP PERFORM set_config('app.p' || i, repeat('x', 1000), false); "
+                           "END LOOP; END $$",),
+    "a setting with an odd name": (HIDDEN.format("app.a_$b", "1"),),
+}
+
+
+@pytest.mark.parametrize("state", ["track", "isolate", "pin"])
+def test_the_next_client_pays_nothing(weir, postgres, later, state):
+    """Its first statement is answered as if nobody had been there, three in a row of each kind."""
+    postgres.query("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'later_nobody') THEN "
+                   "CREATE ROLE later_nobody; GRANT later_nobody TO web; END IF; END $$")
+    postgres.query("CREATE FUNCTION later_plain() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0, session_state=state)
+    wrong = []
+    for name, steps in MESSES.items():
+        other = weir.raw("web", later)
+        other.ask(parse("known", "SELECT 4711") + sync())
+        for is_gone in (False, True, False):
+            client = weir.raw("web", later)
+            try:
+                for step in steps:
+                    make_mess(postgres, client, step)
+                if is_gone:
+                    client.leave()
+                seen = first_statement(other, client)
+            except WireError as error:
+                seen = f"trouble: {error}"
+            client.leave()
+            if seen != [["4711"], ["web", "f"]]:
+                wrong.append(f"{name}{', A has gone' if is_gone else ''}: {seen}")
+                other = weir.raw("web", later)
+                other.ask(parse("known", "SELECT 4711") + sync())
+        other.leave()
+    assert not wrong, "\n".join(wrong)
+
+
+def make_mess(postgres, client, step):
+    if step == "DROP_ROLE":
+        postgres.query("DROP ROLE later_gone")
+        return
+    if "later_gone" in step:
+        postgres.query("CREATE ROLE later_gone; GRANT later_gone TO web")
+    for reply in errors(client.ask(query(step))):
+        assert reply.sqlstate in ("57014", "26000", "42602"), f"{step}: {reply.error}"
+
+
+def first_statement(other, client):
+    """By name, then a text; whatever ended the client's own session is none of B's business."""
+    other.send(bind("", "known") + execute() + sync() +
+               query("SELECT current_user, pg_is_in_recovery()::text::bool::text::char"))
+    try:
+        replies = other.read_until("Z", 2, timeout=0.7)
+    except WireError:
+        client.leave()
+        replies = other.read_until("Z", 2)
+    failed = [reply.error for reply in errors(replies)]
+    return failed or texts(replies)

@@ -1,0 +1,178 @@
+"""pg_cancel_backend() and pg_terminate_backend() of the PID a client was told (BackendKeyData)."""
+
+import asyncio
+import struct
+
+import asyncpg
+import psycopg
+import pytest
+
+from rawwire import bind, errors, execute, describe, one_statement, parse, query, sync, texts
+from waiting import wait_until
+
+SLEEP = "SELECT pg_sleep(30)"
+INT4, INT8 = 23, 20
+
+
+def pid_of(wire):
+    return struct.unpack("!i", wire.key[:4])[0]
+
+
+def simple(name, pid):
+    return query(f"select pg_{name}_backend({pid})")
+
+
+def cast(name, pid):
+    return query(f"SELECT pg_catalog.PG_{name.upper()}_BACKEND('{pid}'::int4) AS done")
+
+
+def bound_text(name, pid):
+    return one_statement(f"SELECT pg_{name}_backend($1)", [pid]) + sync()
+
+
+def bound_binary(name, pid):
+    return parse("", f"SELECT pg_{name}_backend($1)") + \
+        bind("", "", [struct.pack("!i", pid)], formats=[1], result_formats=[1]) + describe("P") + execute() + sync()
+
+
+def row_of(replies):
+    return [reply.row for reply in replies if reply.type == "D"]
+
+
+FORMS = pytest.mark.parametrize("form", [simple, cast, bound_text, bound_binary])
+
+
+def sleeping(weir, count=1):
+    wait_until(lambda: weir.postgres.count(wait_event="PgSleep", state="active") == count, 5, "it to sleep")
+
+
+@FORMS
+def test_cancel_reaches_what_the_client_runs(weir, form):
+    weir.start(pool_size=3)
+    with weir.raw() as one, weir.raw() as two, weir.raw() as third:
+        one.send(query(SLEEP))
+        third.send(query("SELECT pg_sleep(1), 'slept'"))
+        sleeping(weir, 2)
+        replies = two.ask(form("cancel", pid_of(one)))
+        assert row_of(replies) in ([[b"t"]], [[b"\x01"]]) and not [r for r in replies if r.type == "N"]
+        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        assert texts(third.read_until("Z")) == [["", "slept"]]
+        assert one.query("SELECT 1") == [["1"]]
+
+
+@FORMS
+@pytest.mark.parametrize("state", ["idle", "running", "in a transaction"])
+def test_terminate_ends_the_client(weir, form, state):
+    weir.start(pool_size=3)
+    with weir.raw() as one, weir.raw() as two:
+        if state == "running":
+            one.send(query(SLEEP))
+            sleeping(weir)
+        else:
+            one.query("BEGIN" if state == "in a transaction" else "SELECT 1")
+        replies = two.ask(form("terminate", pid_of(one)))
+        assert row_of(replies) in ([[b"t"]], [[b"\x01"]]) and not [r for r in replies if r.type == "N"]
+        told = errors(one.read_until("E", timeout=5))[-1]
+        assert told.sqlstate == "57P01" and told.severity == "FATAL"
+        one.wait_closed(5)
+        wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep", state="active"), 5)
+        assert two.query("SELECT 1") == [["1"]]
+
+
+def test_cancel_of_an_idle_client_does_nothing(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("SELECT 1")
+        assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]
+        assert one.query("SELECT pg_sleep(0.2), 'slept'") == [["", "slept"]]
+
+
+def test_a_client_may_end_itself(weir):
+    weir.start(pool_size=2)
+    wire = weir.raw()
+    wire.send(query(f"SELECT pg_terminate_backend({pid_of(wire)})"))
+    replies = wire.read_until("E", timeout=5)
+    assert errors(replies)[0].sqlstate == "57P01" and not row_of(replies)
+    wire.wait_closed(5)
+    connection = weir.connect(autocommit=True)
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("select pg_terminate_backend(%s)", [connection.pgconn.backend_pid])
+    assert connection.closed
+
+
+@pytest.mark.parametrize("name", ["cancel", "terminate"])
+def test_another_role_may_not(weir, name):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw("reporting") as two:
+        one.send(query("SELECT pg_sleep(1), 'slept'"))
+        sleeping(weir)
+        replies = two.ask(query(f"SELECT pg_{name}_backend({pid_of(one)})"))
+        assert errors(replies) or texts(replies) == [["f"]]
+        assert texts(one.read_until("Z")) == [["", "slept"]]
+
+
+@pytest.mark.weir_only
+def test_nor_who_acts_as_another_role(weir):
+    weir.start(pool_size=2)
+    weir.postgres.query("GRANT reporting TO web")
+    with weir.raw() as one, weir.raw() as two:
+        two.query("SET ROLE reporting")
+        assert two.query(f"SELECT pg_terminate_backend({pid_of(one)})") == [["f"]]
+        assert one.query("SELECT 1") == [["1"]]
+    weir.postgres.query("REVOKE reporting FROM web")
+
+
+def test_a_superuser_may(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw("postgres") as two:
+        one.query("SELECT 1")
+        assert two.query(f"SELECT pg_terminate_backend({pid_of(one)})") == [["t"]]
+        assert errors(one.read_until("E", timeout=5))[0].sqlstate == "57P01"
+
+
+@pytest.mark.weir_only
+def test_an_unknown_pid_stays_postgresqls(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire:
+        replies = wire.ask(query("SELECT pg_terminate_backend(1073741825), 1"))
+        assert [r.sqlstate for r in replies if r.type == "N"] == ["01000"] and texts(replies) == [["f", "1"]]
+        replies = wire.ask(query("DO $$ BEGIN RAISE WARNING 'PID 1 is not'; END $$; SELECT false"))
+        assert [r.sqlstate for r in replies if r.type == "N"] == ["01000"] and texts(replies) == [["f"]]
+
+
+@pytest.mark.weir_only
+def test_only_the_row_behind_it_is_made_true(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        pid = pid_of(one)
+        assert two.query(f"DO $$ BEGIN PERFORM pg_cancel_backend({pid}); END $$; SELECT false") == [["f"]]
+        assert two.query(f"SELECT pg_cancel_backend({pid}) FROM generate_series(1, 3)") == [["t"]] * 3
+        assert two.query("SELECT false") == [["f"]]
+
+
+def test_in_session_mode_postgresql_does_it(weir):
+    weir.start(pool_size=2, pool_mode="session")
+    with weir.raw() as one, weir.raw() as two:
+        one.send(query(SLEEP))
+        sleeping(weir)
+        assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]]
+        assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+async def _asyncpg(weir):
+    one, two = await asyncpg.connect(weir.url(), ssl=False), await asyncpg.connect(weir.url(), ssl=False)
+    try:
+        assert await two.fetchval("SELECT pg_terminate_backend($1)", one.get_server_pid()) is True
+        deadline = asyncio.get_running_loop().time() + 5
+        while not one.is_closed() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        assert one.is_closed()
+    finally:
+        one.terminate()
+        await two.close()
+
+
+@pytest.mark.own_transport
+def test_asyncpg(weir):
+    weir.start(pool_size=2)
+    asyncio.run(_asyncpg(weir))

@@ -1,0 +1,463 @@
+"""Prepared statements are shared between servers and clients: but never what one of them must not have of another."""
+
+import pytest
+
+from rawwire import (SEEN, bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
+
+RUN = execute() + sync()
+
+
+def prepare(wire, sql, name="s", types=()):
+    assert shape(wire.ask(parse(name, sql, types) + sync())) == "1 Z:I"
+
+
+def told_types(replies):
+    """OIDs of the (only) ParameterDescription."""
+    body, = [reply.body for reply in replies if reply.type == "t"]
+    return [int.from_bytes(body[at:at + 4], "big") for at in range(2, len(body), 4)]
+
+
+def ask_types(wire, sql, name="s"):
+    return told_types(wire.ask(parse(name, sql) + describe("S", name) + sync()))
+
+
+def type_name(postgres, oid, dbname="app"):
+    return postgres.query(f"SELECT {oid}::regtype::text", dbname=dbname)[0][0]
+
+
+def run(wire, values=(), name="s"):
+    return texts(wire.ask(bind("", name, values) + RUN))
+
+
+def name_of(weir, words):
+    """What the one statement with these words is called on servers."""
+    name, = [row["name"] for row in weir.console("SHOW PREPARED") if words in row["query"]]
+    return name
+
+
+def drop_moods(postgres):
+    for dbname in ("app", "app2"):
+        postgres.query("DROP TABLE IF EXISTS moods; DROP TYPE IF EXISTS mood, filler CASCADE", dbname=dbname)
+
+
+@pytest.fixture
+def mood(postgres):
+    """An enum of the same name in both databases, under other OIDs."""
+    drop_moods(postgres)                # another test may have left a type of this name
+    postgres.query("CREATE TYPE filler AS ENUM ('x')", dbname="app2")
+    for dbname in ("app", "app2"):
+        postgres.query("CREATE TYPE mood AS ENUM ('sad', 'glad')", dbname=dbname)
+        postgres.query("CREATE TABLE moods (m mood)", dbname=dbname)
+        postgres.query("GRANT ALL ON moods TO PUBLIC; ALTER TYPE mood OWNER TO web; ALTER TABLE moods OWNER TO web",
+                       dbname=dbname)
+    yield
+    drop_moods(postgres)
+
+
+# --- another database ---
+
+
+@pytest.mark.weir_only
+def test_types_learnt_in_one_database_are_not_those_of_another(weir, postgres, mood):
+    weir.start(pool_size=1)
+    sql = "INSERT INTO moods VALUES ($1) RETURNING m"
+    with weir.raw() as here, weir.raw(database="app2") as there:
+        assert type_name(postgres, *ask_types(here, sql)) == "mood"
+        prepare(there, sql)
+        here.query("CREATE VIEW renews AS SELECT 1")
+        here.query("DROP VIEW renews")
+        assert run(here, ["sad"]) == [["sad"]]
+        assert run(there, ["glad"]) == [["glad"]]
+        assert type_name(postgres, *ask_types(there, sql, "t"), dbname="app2") == "mood"
+        assert run(there, ["glad"], "t") == [["glad"]]
+
+
+@pytest.mark.weir_only
+def test_two_pools_of_one_database_share_statements_and_those_of_two_do_not(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw(user="reporting") as other, weir.raw(database="app2") as far:
+        for wire in (one, other, far):
+            prepare(wire, "SELECT 'shared', $1::int")
+            assert run(wire, [1]) == [["shared", "1"]]
+        shown = [row for row in weir.console("SHOW PREPARED") if "'shared'" in row["query"]]
+        assert sorted(int(row["held"]) for row in shown) == [1, 2]
+
+
+@pytest.mark.weir_only
+def test_ddl_of_one_database_renews_nothing_in_another(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as here, weir.raw(database="app2") as there:
+        prepare(there, "SELECT $1::int + 1")
+        assert run(there, [1]) == [["2"]]
+        before = name_of(weir, "$1::int + 1")
+        for _ in range(10):
+            here.query("DROP TABLE IF EXISTS nope")
+            assert run(there, [1]) == [["2"]]
+        assert name_of(weir, "$1::int + 1") == before
+
+
+# --- DDL ---
+
+
+def test_a_type_dropped_and_made_again_under_its_name(weir, postgres, mood):
+    """What SQLAlchemy's tests do with asyncpg."""
+    weir.start(pool_size=2)
+    sql = "INSERT INTO moods VALUES ($1) RETURNING m"
+    with weir.raw() as one, weir.raw() as two:
+        assert type_name(postgres, *ask_types(one, sql)) == "mood"
+        assert run(one, ["sad"]) == [["sad"]]
+        two.query("DROP TABLE moods; DROP TYPE mood; CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE moods (m mood)")
+        two.query("GRANT ALL ON moods TO PUBLIC")
+        assert errors(one.ask(bind("", "s", ["sad"]) + RUN))[0].sqlstate in ("0A000", "XX000")
+        for turn, wire in enumerate((one, two)):
+            assert type_name(postgres, *ask_types(wire, sql, f"t{turn}")) == "mood"
+            assert run(wire, ["calm"], f"t{turn}") == [["calm"]]
+
+
+@pytest.mark.weir_only
+def test_parameters_of_a_type_made_anew_are_refused_as_rows_are(weir, mood):
+    """asyncpg and JDBC know this error, and prepare anew."""
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        ask_types(one, "INSERT INTO moods VALUES ($1)")
+        two.query("DROP TABLE moods; DROP TYPE mood; CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE moods (m mood)")
+        for tail in (RUN, describe("P") + RUN):
+            error, = errors(one.ask(bind("", "s", ["calm"]) + tail))
+            assert error.sqlstate == "0A000" and error.error["R"] == "RevalidateCachedQuery"
+
+
+@pytest.mark.weir_only
+def test_ddl_that_is_rolled_back_renews_nothing(weir, table):
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN")
+        prepare(two, f"SELECT v FROM {table} WHERE id = $1")
+        assert run(two, [1]) == []
+        before = name_of(weir, f"FROM {table}")
+        for _ in range(5):
+            one.query("ROLLBACK")
+            one.query("BEGIN")
+            one.query("CREATE VIEW nothing AS SELECT 1")
+            one.query("DROP VIEW nothing")
+            one.query("ROLLBACK")
+            one.query("BEGIN")
+            assert run(two, [1]) == []
+        one.query("ROLLBACK")
+        assert name_of(weir, f"FROM {table}") == before
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("names, is_nothing", [("nope", True), ("nope, nope2 CASCADE", True), ("nope; SELECT 1", False),
+                                               ("nope, dropped", False), ("dropped", False)])
+def test_a_drop_of_what_is_not_there_renews_nothing(weir, names, is_nothing):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("CREATE TABLE IF NOT EXISTS dropped (a int)")
+        prepare(two, "SELECT $1::int + 1")
+        assert run(two, [1]) == [["2"]]
+        before = name_of(weir, "$1::int + 1")
+        one.query(f"DROP TABLE IF EXISTS {names}")
+        assert run(two, [1]) == [["2"]]
+        assert (name_of(weir, "$1::int + 1") == before) == is_nothing
+        one.query("DROP TABLE IF EXISTS dropped")
+
+
+def test_what_was_prepared_in_ddl_that_is_rolled_back(weir, table):
+    """The column is int again; what the server prepared within would take text."""
+    weir.start(pool_size=1)
+    sql = f"INSERT INTO {table} VALUES ($1, 'x') RETURNING id"
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        wire.query(f"ALTER TABLE {table} ALTER id TYPE text")
+        assert told_types(wire.ask(parse("a", sql) + describe("S", "a") + sync())) == [25]
+        wire.query("ROLLBACK")
+        assert ask_types(wire, sql, "b") == [23]
+        assert run(wire, ["7"], "b") == [["7"]]
+
+
+def test_a_table_altered_and_altered_back_in_a_transaction(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
+        assert shape(wire.ask(parse("s", f"SELECT * FROM {table}") + describe("S", "s") + sync())) == "1 t T Z:I"
+        wire.query("BEGIN")
+        wire.query(f"ALTER TABLE {table} ADD w int")
+        assert shape(wire.ask(bind("", "s") + RUN)) == "E:0A000 Z:E"
+        wire.query("ROLLBACK")
+        assert run(wire) == [["1", "x"]]
+
+
+# --- who asks ---
+
+
+def test_a_function_that_the_role_may_not_run(weir, postgres):
+    weir.start(pool_size=1)
+    postgres.query("DROP ROLE IF EXISTS lim; CREATE ROLE lim; GRANT lim TO web")
+    postgres.query("CREATE FUNCTION priv() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'secret' $$")
+    postgres.query("REVOKE ALL ON FUNCTION priv() FROM PUBLIC; GRANT EXECUTE ON FUNCTION priv() TO web")
+    try:
+        for begin in (("SET ROLE lim",), ("BEGIN", "SET LOCAL ROLE lim"),
+                      ("BEGIN", "SELECT set_config('role', 'lim', true), set_config('work_mem', '5MB', true)")):
+            with weir.raw() as owner, weir.raw() as lim:
+                prepare(owner, "SELECT priv()")
+                for _ in range(3):
+                    assert run(owner) == [["secret"]]
+                for sql in begin:
+                    lim.query(sql)
+                assert "42501" in shape(lim.ask(parse("s", "SELECT priv()") + bind("", "s") + RUN)), begin
+                lim.query("ROLLBACK")
+                lim.query("RESET ROLE")
+        with weir.raw() as lim:       # prepared by the owner, run by another: on a server that never saw it
+            prepare(lim, "SELECT priv(), 2")
+            lim.query("SET ROLE lim")
+            assert errors(lim.ask(bind("", "s") + RUN))[0].sqlstate == "42501"
+            lim.query("RESET ROLE")
+            assert run(lim) == [["secret", "2"]]
+    finally:
+        postgres.query("DROP FUNCTION priv(); REVOKE lim FROM web; DROP ROLE lim")
+
+
+@pytest.mark.weir_only
+def test_what_one_runs_with_more_rights_is_not_planned_for_all(weir, postgres):
+    """Two who are the same user: one acts as a role with more rights when the server meets the text first."""
+    weir.start(pool_size=1)
+    postgres.query("DROP ROLE IF EXISTS strong; CREATE ROLE strong; GRANT strong TO web; ALTER ROLE web NOINHERIT")
+    postgres.query("CREATE FUNCTION priv2() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'secret' $$")
+    postgres.query("REVOKE ALL ON FUNCTION priv2() FROM PUBLIC; GRANT EXECUTE ON FUNCTION priv2() TO strong")
+    try:
+        with weir.raw() as one, weir.raw() as two:
+            one.query("SET ROLE strong")
+            prepare(one, "SELECT priv2()")
+            assert run(one) == [["secret"]]
+            one.query("BEGIN")
+            one.query("SET LOCAL ROLE none")
+            one.query("ROLLBACK")
+            assert "42501" in shape(two.ask(parse("s", "SELECT priv2()") + bind("", "s") + RUN))
+            two.query("BEGIN")
+            two.query("SET LOCAL ROLE strong")
+            assert shape(two.ask(parse("t", "SELECT priv2(), 1") + bind("", "t") + RUN)).startswith("1 2 D")
+            two.query("COMMIT")
+        with weir.raw() as two:
+            assert "42501" in shape(two.ask(parse("t", "SELECT priv2(), 1") + bind("", "t") + RUN))
+    finally:
+        postgres.query("DROP FUNCTION priv2(); REVOKE strong FROM web; DROP ROLE strong; ALTER ROLE web INHERIT")
+
+
+# --- names ---
+
+
+@pytest.mark.weir_only
+def test_names_on_servers_are_not_to_be_guessed(weir):
+    names = set()
+    for _ in range(2):
+        weir.start(pool_size=1)
+        with weir.raw() as wire:
+            prepare(wire, "SELECT 1")
+            assert run(wire) == [["1"]]
+            names.add(wire.value(f"SELECT name FROM {SEEN}"))
+        weir.stop()
+    assert len(names) == 2 and all(name.startswith("pgweir_") and len(name) > 24 for name in names)
+
+
+def test_the_function_behind_the_view_shows_the_clients_own_names(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'another'")
+        assert run(one) == [["another"]]
+        prepare(two, "SELECT 'own'", "mine")
+        for sql in ("SELECT name, statement FROM pg_prepared_statement()",
+                    'SELECT name, statement FROM pg_catalog."pg_prepared_statement"()'):
+            assert two.query(sql) == [["mine", "SELECT 'own'"]]
+
+
+GONE = {
+    "DO": "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+    "several": "SELECT 1; DEALLOCATE ALL",
+    "one": "DO $$ DECLARE n text; BEGIN FOR n IN SELECT name FROM hidden.prepared LOOP "
+           "EXECUTE 'DEALLOCATE ' || quote_ident(n); END LOOP; END $$",
+}
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("how", GONE)
+@pytest.mark.parametrize("tail", ["blind", "described", "statement"])
+def test_what_is_gone_from_a_server_is_prepared_and_run_again(weir, how, tail):
+    weir.start(pool_size=1)
+    with weir.raw() as one, weir.raw() as two:
+        replies = one.ask(parse("s", "SELECT $1::int + 1") + describe("S", "s") + sync())
+        assert shape(replies) == "1 t T Z:I"
+        assert run(one, [1]) == [["2"]]
+        two.query(GONE[how])
+        if tail == "statement":
+            assert shape(one.ask(describe("S", "s") + sync())) == "t T Z:I"
+        elif tail == "described":
+            assert shape(one.ask(bind("", "s", [1]) + describe("P") + RUN)) == "2 T D C:SELECT 1 Z:I"
+        assert run(one, [1]) == [["2"]]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_nobody_runs_what_another_prepared_under_a_name_of_pgweirs(weir, is_kept):
+    """Names can't be guessed, but who looks by dynamic SQL sees them."""
+    weir.start(pool_size=1)
+    with weir.raw() as victim:
+        prepare(victim, "SELECT 'own'")
+        assert run(victim) == [["own"]]
+        evil = weir.raw()
+        evil.query("DO $$ DECLARE n text; BEGIN FOR n IN SELECT name FROM hidden.prepared LOOP "
+                   "EXECUTE 'DEALLOCATE ' || quote_ident(n); "
+                   "EXECUTE 'PREPARE ' || quote_ident(n) || ' AS SELECT $e$evil$e$'; END LOOP; END $$")
+        if not is_kept:
+            evil.close()
+        assert run(victim) == [["own"]]
+
+
+@pytest.mark.weir_only
+def test_what_is_gone_is_an_error_within_a_transaction_only_once(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        prepare(wire, "SELECT 1")
+        assert run(wire) == [["1"]]
+        wire.query("BEGIN")
+        wire.query(GONE["DO"])
+        error, = errors(wire.ask(bind("", "s") + RUN))
+        assert error.sqlstate == "26000" and '"s"' in error.error["M"]
+        wire.query("ROLLBACK")
+        assert run(wire) == [["1"]]
+
+
+# --- what a Parse of now says ---
+
+
+@pytest.mark.weir_only
+def test_a_first_describe_comes_from_a_parse_of_now(weir, postgres, table):
+    """The column's type changes where pgweir does not see it."""
+    weir.start(pool_size=1)
+    sql = f"INSERT INTO {table} VALUES ($1, 'x') RETURNING id"
+    with weir.raw() as one, weir.raw() as two, weir.raw() as three:
+        assert ask_types(one, sql) == [23]
+        assert run(one, ["1"]) == [["1"]]
+        postgres.query(f"ALTER TABLE {table} ALTER id TYPE text")
+        assert ask_types(two, sql) == [25]
+        assert run(two, ["two"]) == [["two"]]
+        replies = three.ask(parse("s", sql) + describe("S", "s") + bind("", "s", ["three"]) + RUN)
+        assert told_types(replies) == [25] and texts(replies) == [["three"]]
+        assert run(two, ["four"]) == [["four"]]
+
+
+@pytest.mark.weir_only
+def test_a_first_describe_does_not_cost_the_servers_statements(weir):
+    """What stands in for it there is no sign that one of them is gone."""
+    weir.start(pool_size=1, session_state="isolate")
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'kept'", "kept")
+        ask_types(one, "SELECT $1 + 1")
+        before = sorted(one.query(f"SELECT name FROM {SEEN}"))
+        assert ask_types(two, "SELECT $1 + 1") == [23]
+        assert sorted(row for row in two.query(f"SELECT name FROM {SEEN}") if "taken" not in row[0]) == before
+
+
+def test_a_table_made_in_what_is_rolled_back_and_made_otherwise(weir, postgres):
+    weir.start(pool_size=1)
+    postgres.query("DROP TABLE IF EXISTS undone")
+    sql = "INSERT INTO undone VALUES ($1) RETURNING a"
+    with weir.raw() as one, weir.raw() as two:
+        one.query("BEGIN")
+        one.query("CREATE TABLE undone (a int)")
+        assert told_types(one.ask(parse("s", sql) + describe("S", "s") + sync())) == [23]
+        assert shape(one.ask(bind("", "s", ["1"]) + RUN)) == "2 D C:INSERT 0 1 Z:T"
+        one.query("ROLLBACK")
+        two.query("DO $$ BEGIN EXECUTE 'CREATE TABLE undone (a text)'; END $$")
+        try:
+            assert ask_types(two, sql) == [25]
+            assert run(two, ["x"]) == [["x"]]
+            assert ask_types(one, sql, "t") == [25]
+            assert run(one, ["x"], "t") == [["x"]]
+        finally:
+            postgres.query("DROP TABLE undone")
+
+
+# --- result formats ---
+
+
+def test_a_bind_with_formats_of_several_columns_knows_its_rows(weir, postgres, table):
+    """pgx: directly and through pgweir it gets 0A000, forgets the statement, and prepares anew."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query(f"INSERT INTO {table} VALUES (1, 'x')")
+        request = bind("", "s", result_formats=[0, 0]) + describe("P") + RUN
+        assert shape(wire.ask(parse("s", f"SELECT * FROM {table}") + describe("S", "s") + sync())) == "1 t T Z:I"
+        assert shape(wire.ask(request)) == "2 T D C:SELECT 1 Z:I"
+        for change, how in (("ADD w int", postgres), ("ADD u int", wire)):
+            how.query(f"ALTER TABLE {table} {change}")
+            for _ in range(2):
+                assert shape(wire.ask(request)) == "E:0A000 Z:I"
+
+
+# --- memory ---
+
+
+@pytest.mark.weir_only
+def test_unnamed_statements_leave_room_for_named_ones(weir):
+    weir.start(pool_size=4, prepared_statements_memory="1MiB")
+    pad = "x" * 100_000
+    with weir.raw() as named:
+        crowd = [weir.raw() for _ in range(40)]
+        for number, wire in enumerate(crowd):
+            replies = wire.ask(parse("", f"SELECT length('{pad}{number:03}')") + bind() + RUN)
+            assert texts(replies) == [["100003"]]
+        for number in range(20):
+            prepare(named, f"SELECT {number}", f"s{number}")
+            assert run(named, (), f"s{number}") == [[str(number)]]
+
+
+def test_deallocate_of_names_with_quotes(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        for name in ('a"b', 'pgweir_"; SELECT 1 --', "pgweir_?", "pgweir_taken"):
+            quoted = '"' + name.replace('"', '""') + '"'
+            prepare(wire, "SELECT 1", name)
+            assert shape(wire.ask(query(f"DEALLOCATE {quoted}"))) == "C:DEALLOCATE Z:I"
+            error, = errors(wire.ask(query(f"DEALLOCATE {quoted}")))
+            assert error.sqlstate == "26000" and f'"{name}"' in error.error["M"]
+
+
+# --- SQL that uses what the protocol prepared ---
+
+
+@pytest.mark.parametrize("ahead", [parse("s", "SELECT $1::int + 1"), parse("s", "SELECT $1::int + 1") +
+                                   parse("", "SELECT 'first'") + bind() + execute()],
+                         ids=["alone", "behind another"])
+def test_execute_behind_a_flush(weir, ahead):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(ahead + flush())
+        wire.read_until("1" if "first" not in str(ahead) else "C")
+        replies = wire.ask(parse("", "EXECUTE s(41)") + bind() + RUN)
+        assert texts(replies) == [["42"]] and shape(replies).endswith("Z:I")
+        assert texts(wire.ask(bind("", "s", [1]) + RUN)) == [["2"]]
+        assert wire.query("EXECUTE s(1)") == [["2"]]
+        wire.send(parse("t", "SELECT 1/0") + flush())
+        wire.read_until("1")
+        assert errors(wire.ask(parse("", "EXECUTE t") + bind() + RUN))[0].sqlstate == "22012"
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("temporary", ["CREATE TEMP TABLE {t} (v text)", "SELECT 'hidden' AS v INTO TEMP {t}",
+                                       "CREATE TEMP VIEW {t} AS SELECT 'hidden' AS v"])
+def test_a_statement_prepared_before_a_temporary_table_of_that_name(weir, table, temporary):
+    weir.start(pool_size=1)
+    with weir.raw() as first:     # PostgreSQL itself notices only the session's first temporary table
+        first.query("CREATE TEMP TABLE other_one (a int)")
+        first.query("DROP TABLE other_one")
+    with weir.raw() as wire:
+        wire.query(f"INSERT INTO {table} VALUES (1, 'seen')")
+        prepare(wire, f"SELECT v FROM {table}")
+        assert run(wire) == [["seen"]]
+        wire.query(temporary.format(t=table))
+        wire.query("SELECT 1")
+        if "(v text)" in temporary:
+            wire.query(f"INSERT INTO {table} VALUES ('hidden')")
+        assert run(wire) == [["hidden"]]
+        wire.query(f"DROP VIEW {table}" if "VIEW" in temporary else f"DROP TABLE {table}")
+        assert run(wire) == [["seen"]]

@@ -1,0 +1,178 @@
+/*
+ * tests/unit/test_database_code.c - what a database's code could touch: when that is believed, and when it is asked
+ * again. Links pool/database_code.c, session/probe.c, wire/messages.c, wire/frame.c, wire/fields.c, base/buf.c.
+ */
+#include "pool/database_code.h"
+
+#include "base/clock.h"
+#include "session/seal.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#define T0 (1000 * US_PER_S)
+
+static void
+row(struct database_code *code, const char *kind, const char *name, const char *value)
+{
+	const char *columns[] = { kind, name, value };
+	struct buf b = { 0 };
+
+	buf_put_u16(&b, 3);
+	for (size_t i = 0; i < 3; i++) {
+		buf_put_u32(&b, (uint32_t)strlen(columns[i]));
+		buf_put(&b, columns[i], strlen(columns[i]));
+	}
+	database_code_row(code, b.bytes, b.len, true);
+	buf_fini(&b);
+}
+
+static void
+answer(struct database_code *code, const char *parts, uint64_t asked_us, uint64_t cost_us)
+{
+	cr_assert_not_null(database_code_ask(code, asked_us));
+	if (parts != NULL)
+		row(code, "c", parts, "2 function f(), function g()");
+	database_code_answered(code, true, asked_us + cost_us);
+}
+
+Test(database_code, is_everything_until_it_is_known)
+{
+	struct database_code code = { 0 };
+
+	cr_expect_eq(database_code_parts(&code, T0), STATE_WASHABLE);
+	cr_expect_not(database_code_is_due(&code, T0), "nobody uses the database");
+	code.used_us = (T0);
+	cr_expect(database_code_is_due(&code, T0));
+	cr_expect(database_code_is_overdue(&code, T0), "nobody knows anything");
+	database_code_ask(&code, T0);
+	cr_expect_eq(database_code_parts(&code, T0), STATE_WASHABLE);
+	cr_expect_not(database_code_is_due(&code, T0 + US_PER_S), "it is being asked");
+	cr_expect(database_code_is_due(&code, T0 + 11 * US_PER_S), "the answer was lost");
+	database_code_fini(&code);
+}
+
+Test(database_code, is_what_the_rows_say)
+{
+	struct database_code code = { 0 };
+
+	database_code_ask(&code, T0);
+	row(&code, "c", "1", "1 function f()");
+	row(&code, "c", "4", "7 function g(), function h()");
+	row(&code, "n", "app.user_id", "");
+	row(&code, "?", "2", "another kind");
+	row(&code, "c", "4294967295", "1 no such part");
+	database_code_row(&code, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
+	cr_expect(database_code_answered(&code, true, T0 + 1000));
+	cr_expect_eq(database_code_parts(&code, T0 + 1000), (1u << STATE_PARTS) - 1);
+	cr_expect_eq(code.answer->name_count, 1);
+	cr_expect_str_eq(code.answer->names[0], "app.user_id");
+	cr_expect_eq(code.answer->culprits[1].count, 7);
+	cr_expect_str_eq(code.answer->culprits[1].names, "function g(), function h()");
+	answer(&code, "1", T0 + 2000, 10);
+	cr_expect_eq(database_code_parts(&code, T0 + 3000), STATE_SETTINGS);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_not_believed_for_long)
+{
+	struct database_code code = { 0 };
+
+	answer(&code, NULL, T0, 1000);
+	cr_expect_eq(database_code_parts(&code, T0 + 1000), 0);
+	code.used_us = (T0 + 1000);
+	cr_expect_not(database_code_is_due(&code, T0 + 2000));
+	cr_expect(database_code_is_due(&code, T0 + 1100 * US_PER_MS));
+	cr_expect_not(database_code_is_overdue(&code, T0 + 1100 * US_PER_MS), "those in line go first, for a while");
+	cr_expect(database_code_is_overdue(&code, T0 + 2100 * US_PER_MS));
+	cr_expect_eq(database_code_parts(&code, T0 + 3 * US_PER_S), STATE_WASHABLE);
+	answer(&code, NULL, T0 + 3 * US_PER_S, 100 * US_PER_MS); /* a dear one is asked less often */
+	code.used_us = (T0 + 4 * US_PER_S);
+	cr_expect_not(database_code_is_due(&code, T0 + 12 * US_PER_S));
+	cr_expect_eq(database_code_parts(&code, T0 + 12 * US_PER_S), 0);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_not_believed_after_ddl)
+{
+	struct database_code code = { 0 };
+
+	answer(&code, NULL, T0, 1000);
+	database_code_changed(&code, false);
+	cr_expect_eq(database_code_parts(&code, T0 + 2000), STATE_WASHABLE);
+	database_code_ask(&code, T0 + 3000);
+	database_code_changed(&code, false); /* more, while it is being asked */
+	database_code_answered(&code, true, T0 + 4000);
+	cr_expect_eq(database_code_parts(&code, T0 + 5000), STATE_WASHABLE);
+	answer(&code, NULL, T0 + 6000, 1000);
+	cr_expect_eq(database_code_parts(&code, T0 + 8000), 0);
+	database_code_fini(&code);
+}
+
+Test(database_code, a_refusal_leaves_everything_possible_and_is_not_repeated_at_once)
+{
+	struct database_code code = { 0 };
+
+	database_code_ask(&code, T0);
+	cr_expect_not(database_code_answered(&code, false, T0 + 1000));
+	cr_expect_eq(database_code_parts(&code, T0 + 1000), STATE_WASHABLE);
+	code.used_us = (T0 + 2000);
+	cr_expect_not(database_code_is_due(&code, T0 + 30 * US_PER_S));
+	cr_expect(database_code_is_due(&code, T0 + 70 * US_PER_S));
+	database_code_fini(&code);
+}
+
+Test(database_code, a_row_that_was_cut_spoils_the_answer)
+{
+	struct database_code code = { 0 };
+
+	database_code_ask(&code, T0);
+	database_code_row(&code, (const uint8_t *)"\0\3\0\0\0\1c", 7, false);
+	cr_expect_not(database_code_answered(&code, true, T0 + 1000));
+	cr_expect_eq(database_code_parts(&code, T0 + 1000), STATE_WASHABLE);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_as_old_as_its_oldest_question)
+{
+	struct database_code code = { 0 };
+
+	database_code_ask(&code, T0);
+	database_code_changed(&code, false);
+	database_code_ask(&code, T0 + 1000);
+	cr_expect_eq(code.round, 1, "both may answer");
+	cr_expect(database_code_answered(&code, true, T0 + 2000));
+	cr_expect_eq(database_code_parts(&code, T0 + 3000), STATE_WASHABLE, "that was before the DDL");
+	answer(&code, NULL, T0 + 4000, 1000);
+	cr_expect_eq(code.round, 2);
+	cr_expect_eq(database_code_parts(&code, T0 + 6000), 0);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_asked_for_anew_when_the_answer_was_lost)
+{
+	struct database_code code = { 0 };
+
+	database_code_ask(&code, T0);
+	row(&code, "c", "1", "1 function f()");
+	answer(&code, "2", T0 + 11 * US_PER_S, 1000);
+	cr_expect_eq(code.round, 2);
+	cr_expect_eq(database_code_parts(&code, T0 + 11 * US_PER_S + 2000), STATE_TEMP);
+	database_code_fini(&code);
+}
+
+Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_given_back)
+{
+	struct database_code code = { 0 };
+
+	answer(&code, NULL, T0, 1000);
+	code.used_us = T0 + 2000;
+	database_code_changed(&code, false);
+	cr_expect_not(database_code_is_overdue(&code, T0 + 3000));
+	database_code_changed(&code, true);
+	cr_expect(database_code_is_overdue(&code, T0 + 3000));
+	answer(&code, "256", T0 + 4000, 1000);
+	cr_expect_not(database_code_is_overdue(&code, T0 + 6000));
+	cr_expect_eq(database_code_parts(&code, T0 + 6000), STATE_BACKEND);
+	database_code_fini(&code);
+}

@@ -1,0 +1,88 @@
+/*
+ * tests/unit/test_seal.c - what is washed off after which SQL, and how. Links session/seal.c, session/image.c,
+ * session/scan*.c, wire/messages.c, wire/frame.c, base/buf.c.
+ */
+#include "session/seal.h"
+
+#include "session/scan.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static const struct {
+	uint32_t flags;
+	unsigned code, parts;
+} rules[] = {
+	{ 0, 0, 0 },
+	{ SCAN_SAVEPOINT | SCAN_UNDO | SCAN_INSERT | SCAN_NEXTVAL | SCAN_FUNCTION, 0, 0 },
+	{ 0, STATE_LOCKS, STATE_LOCKS },
+	{ SCAN_SETTING, STATE_LISTEN, STATE_SETTINGS | STATE_TEMP | STATE_LISTEN },
+	{ SCAN_NAMES_LOST, 0, STATE_SETTINGS | STATE_TEMP },
+	{ SCAN_CREATE, 0, STATE_TEMP },
+	{ SCAN_CURSOR | SCAN_LOCK, 0, STATE_CURSORS | STATE_LOCKS },
+	{ SCAN_CODE, 0, STATE_WASHABLE },
+	{ SCAN_EXECUTE, 0, STATE_WASHABLE },
+	{ SCAN_SEED, 0, STATE_SEED },
+	{ SCAN_LOAD, 0, STATE_BACKEND },
+	{ 0, STATE_BACKEND, STATE_BACKEND },
+};
+
+Test(seal, parts)
+{
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		cr_expect_eq(seal_parts_of(rules[i].flags, rules[i].code), rules[i].parts, "rule %zu", i);
+}
+
+static const char *
+sql_of(const struct buf *b)
+{
+	cr_assert(buf_ok(b) && b->len > 6 && b->bytes[0] == 'Q' && b->bytes[b->len - 1] == 0);
+	return (const char *)b->bytes + 5;
+}
+
+Test(seal, who_the_session_acts_as_is_given_up_first)
+{
+	struct buf b = { 0 };
+
+	seal_put(&b, STATE_WASHABLE, 123456789012);
+	cr_expect_eq(strncmp(sql_of(&b), "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;", 55), 0);
+	cr_expect_not_null(strstr(sql_of(&b), "UNLISTEN *;"));
+	cr_expect_not_null(strstr(sql_of(&b), "setseed(0.456789012)"));
+	buf_fini(&b);
+	seal_put(&b, STATE_LOCKS, 1);
+	cr_expect_str_eq(sql_of(&b), "SELECT FROM pg_catalog.pg_advisory_unlock_all();");
+	buf_fini(&b);
+}
+
+#define ROW(bytes) (const uint8_t *)(bytes), sizeof(bytes) - 1
+
+Test(seal, statements_are_counted)
+{
+	struct seal_statement row;
+	char copy[32];
+
+	cr_assert(seal_read_statement(ROW("\0\2\xff\xff\xff\xff\0\0\0\00212"), copy, &row));
+	cr_expect_null(row.name);
+	cr_expect_eq(row.count, 12);
+	cr_expect_not(seal_read_statement(ROW("\0\0"), copy, &row), "the row of a function in FROM");
+	cr_expect_not(seal_read_statement(ROW("\0\2\0\0\0\1a\0\0\0\00112"), copy, &row));
+	cr_expect_not(seal_read_statement(ROW("\0\2\0\0\0\x7f"
+					      "a\0\0\0\0011"),
+					  copy, &row));
+	cr_expect_not(seal_read_statement(ROW("\0\1\0\0\0\1a"), copy, &row));
+}
+
+Test(seal, foreign_statements_are_quoted)
+{
+	struct buf b = { 0 }, names = { 0 };
+	struct seal_statement row;
+	char copy[16];
+
+	cr_assert(seal_read_statement(ROW("\0\2\0\0\0\3a\"b\0\0\0\0011"), copy, &row));
+	buf_put_str(&names, row.name);
+	buf_put_str(&names, "c;d");
+	seal_put_deallocate(&b, &names);
+	cr_expect_str_eq(sql_of(&b), "DEALLOCATE \"a\"\"b\";DEALLOCATE \"c;d\";");
+	buf_fini(&b);
+	buf_fini(&names);
+}
