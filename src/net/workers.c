@@ -34,7 +34,7 @@ struct workers {
 static struct work *
 take(struct workers *ws)
 {
-	enum work_line line = ws->turn++ % 4 == 3 ? WORK_NEW : WORK_BEGUN;
+	enum work_line line = ws->turn % 4 == 3 ? WORK_NEW : WORK_BEGUN;
 	struct work *w;
 
 	if (STAILQ_EMPTY(&ws->lines[line]))
@@ -43,6 +43,7 @@ take(struct workers *ws)
 	if (w != NULL) {
 		STAILQ_REMOVE_HEAD(&ws->lines[line], next);
 		ws->waiting[line]--;
+		ws->turn++; /* not when a thread finds nothing to do: that is up to the scheduler */
 	}
 	return w;
 }

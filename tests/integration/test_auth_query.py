@@ -679,7 +679,6 @@ def test_drop_database_is_not_in_the_way_of_an_idle_connection(asked, postgres):
     asked.begin("SELECT rolname, rolpassword FROM pg_authid WHERE rolname = $1", sections={
         "database aq_gone": {"upstream": asked.upstream()}})
     postgres.query("ALTER DATABASE aq_gone OWNER TO web", dbname="postgres")
-    postgres.query("ALTER ROLE web CREATEDB", dbname="postgres")
     try:
         postgres.query("GRANT SELECT ON pg_authid TO asker", dbname="aq_gone")
         assert try_login(asked, "aq_scram", database="aq_gone") is None
@@ -688,7 +687,6 @@ def test_drop_database_is_not_in_the_way_of_an_idle_connection(asked, postgres):
             wire.query("DROP DATABASE aq_gone")
     finally:
         postgres.query("DROP DATABASE IF EXISTS aq_gone WITH (FORCE)", dbname="postgres")
-        postgres.query("ALTER ROLE web NOCREATEDB", dbname="postgres")
 
 
 # --- a server that lies ---
