@@ -6,10 +6,10 @@
 #include "base/clock.h"
 #include "base/priority.h"
 #include "build.h"
-#include "client/audit.h"
-#include "client/auth_query.h"
-#include "client/door.h"
-#include "client/verifier_cache.h"
+#include "state/audit.h"
+#include "lookup/auth_query.h"
+#include "admission/admission.h"
+#include "lookup/verifier_cache.h"
 #include "telemetry/metrics.h"
 
 #include <errno.h>
@@ -200,7 +200,8 @@ open_logs(struct weir *w, struct fail *why)
 	return w->slowlog == NULL ? -1 : 0;
 }
 
-/* One descriptor per client and server, and some of our own; as many as that again for those who log in (door_line.c).
+/* One descriptor per client and server, and some of our own; as many as that again for those who log in
+ * (admission/admission_queue.c).
  */
 static void
 raise_descriptor_limit(struct weir *w)

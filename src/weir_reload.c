@@ -5,8 +5,8 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
-#include "client/auth_query.h"
-#include "client/verifier_cache.h"
+#include "lookup/auth_query.h"
+#include "lookup/verifier_cache.h"
 
 #include <fcntl.h>
 #include <stdio.h>

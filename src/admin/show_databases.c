@@ -6,7 +6,7 @@
 #include "admin/show.h"
 
 #include "base/clock.h"
-#include "client/door.h"
+#include "admission/admission.h"
 #include "pool/pool_target.h"
 
 #include <stdio.h>

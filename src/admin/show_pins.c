@@ -5,7 +5,7 @@
  */
 #include "admin/show.h"
 
-#include "client/audit.h"
+#include "state/audit.h"
 #include "session/seal.h"
 
 struct pin_row {

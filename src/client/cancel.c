@@ -11,7 +11,7 @@
  * client's are done with it, those for a later one come then, if that request is still not answered.
  */
 #include "client/client.h"
-#include "client/listen.h"
+#include "listen/listen.h"
 
 #include "base/clock.h"
 #include "wire/frame.h"

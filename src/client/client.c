@@ -2,8 +2,8 @@
 #include "client/client.h"
 
 #include "base/clock.h"
-#include "client/door.h"
-#include "client/listen.h"
+#include "admission/admission.h"
+#include "listen/listen.h"
 #include "wire/messages.h"
 
 #include <errno.h>

@@ -1,18 +1,18 @@
 /*
  * src/client/client.h - one application connection, and its session as the application believes it to be.
  *
- *   client_login.c   from the first byte to the first ReadyForQuery, with client_auth.c and client_welcome.c
- *   relay.c          requests, to a server that is borrowed for as short as can be
+ *   login/login.c   from the first byte to the first ReadyForQuery, with login/login_steps.c and login/login_welcome.c
+ *   relay/requests.c          requests, to a server that is borrowed for as short as can be
  *   replies.c        and what comes back
- *   statements.h     prepared statements across servers
- *   replication.c    clients that replicate, each on a server of its own
- *   rerun.c          a request that met an outdated plan, sent once more
- *   listen.c         LISTEN, UNLISTEN; listen_queue.c: notifications
- *   session_texts.c  what requests may leave behind in the session, with session_settle.c and session_reset.c
- *   refusal.c        requests that get no server: their error, and the rest of them dropped
+ *   statements/statements_state.h     prepared statements across servers
+ *   login/login_replication.c    clients that replicate, each on a server of its own
+ *   relay/retry.c          a request that met an outdated plan, sent once more
+ *   listen.c         LISTEN, UNLISTEN; listen/queue.c: notifications
+ *   state/observe.c  what requests may leave behind in the session, with state/commit.c and state/reset.c
+ *   relay/reject.c        requests that get no server: their error, and the rest of them dropped
  *   cancel.c         CancelRequests
  *   cancel_sql.c     pg_cancel_backend() and pg_terminate_backend() of what clients were told is their PID
- *   sole_use.c       statements that need a database to themselves: our idle servers step aside
+ *   relay/exclusive.c       statements that need a database to themselves: our idle servers step aside
  *   report.c         what a finished request cost, counted and perhaps logged
  *
  * Owns:   its socket, what it has read but not handled, its statements, its image.
@@ -40,18 +40,18 @@
 #include <sys/queue.h>
 
 struct client;
-struct client_login; /* client_login.c: while logging in */
-struct client_statements; /* statements.h: from the first Parse */
-struct sole_use; /* sole_use.c */
+struct client_login; /* login/login.c: while logging in */
+struct client_statements; /* statements/statements_state.h: from the first Parse */
+struct sole_use; /* relay/exclusive.c */
 struct client_listen; /* listen.c: from the first LISTEN */
-struct client_session; /* session.h: from the first text that may leave something in the session */
+struct client_session; /* state/state_state.h: from the first text that may leave something in the session */
 struct verifier_cache; /* verifier_cache.c */
 struct auth_queries; /* auth_query.h */
 struct audit; /* audit.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
-struct door; /* door.h */
-struct door_entry; /* door_table.h */
+struct door; /* admission/admission.h */
+struct door_entry; /* admission/admission_table.h */
 struct long_key; /* cancel.c */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
@@ -102,7 +102,7 @@ struct client_env {
 	uint8_t mock_secret[32];
 	struct process_counters *counters;
 	TAILQ_HEAD(client_list, client) clients;
-	TAILQ_HEAD(client_lingerers, client) lingering; /* session_linger.c */
+	TAILQ_HEAD(client_lingerers, client) lingering; /* state/linger.c */
 	struct event *linger_timer;
 	uint32_t client_count, login_count,
 	    cancel_count; /* of them; cancel and console connections do not count as clients */
@@ -140,7 +140,7 @@ struct client {
 		void *console; /* the console's own */
 		struct client_cancel *cancel;
 	};
-	struct door_entry *address, *who; /* what it counts in: door.h; NULL: nowhere */
+	struct door_entry *address, *who; /* what it counts in: admission/admission.h; NULL: nowhere */
 	char *user; /* as it logged in; NULL: entry->user */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
@@ -155,7 +155,7 @@ struct client {
 	uint32_t requests_done; /* that a server has answered */
 	uint64_t connected_us, request_us,
 	    wait_us; /* request_us: first byte of the oldest unanswered request was read */
-	uint64_t sequence_us; /* when it last ran what a currval() may follow: session_linger.c */
+	uint64_t sequence_us; /* when it last ran what a currval() may follow: state/linger.c */
 	TAILQ_ENTRY(client) lingering;
 	uint64_t idle_since_us; /* since when it has owed us a request */
 	union {
@@ -168,14 +168,14 @@ struct client {
 	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
-	bool is_body_scanned; /* body_left is part of a text that session_texts.c wants to see */
+	bool is_body_scanned; /* body_left is part of a text that state/observe.c wants to see */
 	bool is_unix, is_closing, is_stalled;
 	bool is_unlogged; /* its login was refused, and there are too many lines of that: door_may_log */
 	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
 	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_from_client is running: no release in its back */
-	bool has_caught_up; /* relay.c: its settings were replayed for the message at hand */
-	bool is_lingering; /* session_linger.c */
+	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
+	bool is_lingering; /* state/linger.c */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
 	bool is_session; /* its server is its own from login to the end: pool_mode = session as it was then */
@@ -208,7 +208,7 @@ void clients_tick(struct client_env *env, uint64_t now_us);
 void clients_drain(struct client_env *env);
 struct client *client_find_id(struct client_env *env, uint64_t id);
 
-/* client_login.c, client_welcome.c */
+/* login/login.c, login/login_welcome.c */
 void login_begin(struct client *c);
 /* Handles or keeps all of it; wipes bytes (which are the caller's to write to), as they may hold a password. */
 void login_bytes(struct client *c, const uint8_t *bytes, size_t len);
@@ -223,7 +223,7 @@ void login_granted(struct client *c, struct server *srv);
 /* replies.c */
 extern const struct server_ops relay_server_ops;
 
-/* relay.c */
+/* relay/requests.c */
 void relay_bytes(struct client *c, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
 /* The client goes: what becomes of its server. */
 void relay_leave(struct client *c);
@@ -236,7 +236,7 @@ void relay_answer(struct client *c, const void *bytes, size_t len); /* a reply o
 void relay_out_of_memory(struct client *c); /* closes it, and its server */
 void relay_unstall(struct client *c); /* reads it again if nothing is in its way any more */
 
-/* refusal.c */
+/* relay/reject.c */
 /* The request at the front of what is pending gets this error; the rest of it is dropped; the client lives on. */
 void refuse_request(struct client *c, const struct fail *why, enum request_failure kind);
 /* why in the words for this client: names are added. */
@@ -286,7 +286,7 @@ void statements_free(struct client *c);
 struct statement *statements_find(const struct client *c, const char *name); /* "": the unnamed one; or NULL */
 size_t statements_count(const struct client *c);
 
-/* rerun.c */
+/* relay/retry.c */
 /*
  * A message was dealt with: it is kept if it may have to be sent again. is_sent: something of it went to the server.
  * Messages of a batch lie one behind the other.
@@ -297,9 +297,9 @@ void rerun_keep_rest(struct client *c, const uint8_t *end); /* the batch is walk
 bool rerun_wanted(struct client *c, const struct error_fields *e);
 void rerun_now(struct client *c);
 
-void session_encoding_changed(struct client *c); /* session_settle.c: the server has reported it */
+void session_encoding_changed(struct client *c); /* state/commit.c: the server has reported it */
 bool session_is_followed(const struct client *c); /* transaction or statement mode, and not "allow" */
-/* session_texts.c: texts that are about to be sent, for a linked client. */
+/* state/observe.c: texts that are about to be sent, for a linked client. */
 /*
  * A simple Query's text; have < len: the rest comes by session_text. FORWARD; DONE: another message is in the outbox in
  * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED.
@@ -319,7 +319,7 @@ int session_after_execute(struct client *c, const char *portal); /* -1: no memor
 int session_function_call(struct client *c); /* -1: no memory */
 bool session_holds(const struct client *c); /* nothing may be sent now */
 
-/* session_linger.c */
+/* state/linger.c */
 /* Somebody waits for a server: whoever lingers lets go of his, but from the loop, not from within this call. */
 void session_yield(struct client_env *env);
 int session_linger_init(struct client_env *env); /* after env->base is set. -1: no memory */
@@ -328,7 +328,7 @@ void session_stop_lingering(struct client *c);
 void session_leaves_sequences(struct client *c); /* it gives its server back */
 
 /*
- * session_context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text
+ * state/context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text
  * must not be shared with other clients at all.
  */
 bool session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context);
@@ -336,7 +336,7 @@ bool session_statement_context(const struct client *c, const char *sql, size_t l
 void session_note_local(struct client *c, const char *sql, size_t len);
 void session_note_local_of(struct client *c, struct statement *st); /* NULL is fine */
 
-/* session_prepare.c */
+/* state/prepare.c */
 /* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
  * memory. */
 int session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple);
@@ -345,7 +345,7 @@ void session_prepare_settled(struct server *srv, const struct owed *o, enum owed
 void session_keep_error(struct client *c, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct client *c, const char *sqlstate); /* true: told in place of this one */
 
-/* session_settle.c */
+/* state/commit.c */
 /* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
 bool session_may_release(struct client *c);
 bool session_is_dirty(const struct client *c); /* its server must be cleaned before another gets it */
@@ -363,7 +363,7 @@ const char *session_pin_reasons(const struct client *c, char *out, size_t out_ca
 int session_replay(struct client *c);
 int session_catch_up(struct client *c); /* its settings only: prepared statements are its own by now */
 
-/* session_reset.c */
+/* state/reset.c */
 void session_discarded(struct client *c); /* CommandComplete of DISCARD ALL */
 void session_request_failed(struct client *c); /* an error that is the client's */
 void session_request_done(struct client *c);
@@ -385,12 +385,12 @@ int cancel_later(struct client *target, bool is_end);
 /* cancel_sql.c: see server_ops.no_such_pid */
 bool cancel_no_such_pid(struct server *srv, uint32_t pid);
 
-/* replication.c: for clients whose replication is not NONE */
+/* login/login_replication.c: for clients whose replication is not NONE */
 bool replication_is_streaming(const struct client *c); /* also for others: false */
 void replication_leave(struct client *c); /* it goes: so does its server */
 
-/* sole_use.c: a linked client's texts, as they are sent; -1: no memory. bind, request_done: only while c->sole_use is
- * set. */
+/* relay/exclusive.c: a linked client's texts, as they are sent; -1: no memory. bind, request_done: only while
+ * c->sole_use is set. */
 int sole_use_query(struct client *c, const char *sql, size_t len);
 int sole_use_parse(struct client *c, const char *name, const char *sql, size_t len);
 int sole_use_bind(struct client *c, const char *name);

@@ -3,7 +3,7 @@
 
 #include "auth/base64.h"
 #include "base/clock.h"
-#include "client/listen.h"
+#include "listen/listen.h"
 #include "config/config_origin.h"
 #include "session_quiet.h"
 
