@@ -86,7 +86,7 @@ uncount(struct client *c)
 		env->client_count--;
 	if (c->entry != NULL) {
 		c->entry->clients--;
-		c->entry->database->clients--;
+		pool_database_leave(c->entry->database);
 		c->entry->last_used_us = *env->now_us;
 	}
 }

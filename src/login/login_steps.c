@@ -117,7 +117,7 @@ login_authenticated(struct client *c)
 		return;
 	c->entry = entry;
 	c->entry->clients++;
-	c->entry->database->clients++;
+	pool_database_enter(c->entry->database);
 	env->client_count++;
 	c->is_counted = true;
 	if (l->keys.is_set)
