@@ -9,7 +9,7 @@ static struct config *
 config_of(const char *text)
 {
 	struct config_problems problems = { 0 };
-	struct config *c = config_parse(text, strlen(text), "pgweir.ini", 0600, &problems);
+	struct config *c = config_parse(text, strlen(text), "pgweir.ini", &problems);
 
 	cr_assert_not_null(c, "%s", problems.count > 0 ? problems.list[0].text : "");
 	config_problems_fini(&problems);
