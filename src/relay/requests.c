@@ -5,13 +5,19 @@
  * are sent as they lie, in one call per batch. The first message that needs a server borrows one; if there is none,
  * the bytes wait with the client.
  */
-#include "client/client.h"
+#include "exchange/exchange.h"
+#include "relay/exclusive.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "relay/retry.h"
+#include "state/state.h"
+#include "statements/statements.h"
 #include "listen/listen.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define QUERY_WHOLE_MAX 4096u /* a simple Query up to this length may be a DEALLOCATE: it is looked into whole */
@@ -27,28 +33,17 @@ enum walk_result {
 };
 
 struct request_walk {
-	struct client *c;
+	struct exchange *x;
 	const uint8_t *p;
 	size_t len, at;
 	bool has_why;
 	struct fail why;
 };
 
-void
-relay_out_of_memory(struct client *c)
-{
-	struct fail why;
-
-	fail_set(&why, "53200", "out of memory, or too many messages without a reply");
-	if (c->srv != NULL)
-		c->srv->is_closing = true;
-	client_close(c, &why);
-}
-
 static enum walk_result
-out_of_memory(struct client *c)
+out_of_memory(struct exchange *x)
 {
-	relay_out_of_memory(c);
+	exchange_out_of_memory(x);
 	return WALK_OVER;
 }
 
@@ -63,14 +58,14 @@ violated(struct request_walk *w, const char *what, uint8_t type)
 /* --- borrowing --- */
 
 static int
-link_server(struct client *c, struct server *srv)
+link_server(struct exchange *x, struct server *srv)
 {
-	c->srv = srv;
-	listen_linked(c, srv);
-	relay_begin(c->env, &c->env->to_server, &srv->stream);
-	report_lent(c);
-	if (srv->image != c->image && session_replay(c) < 0) {
-		out_of_memory(c);
+	x->srv = srv;
+	listen_linked(x, srv);
+	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
+	report_lent(x);
+	if (srv->image != x->image && session_replay(x) < 0) {
+		out_of_memory(x);
 		return -1;
 	}
 	return 0;
@@ -79,65 +74,60 @@ link_server(struct client *c, struct server *srv)
 static void
 on_grant(struct pool_conn *conn, void *arg)
 {
-	struct client *c = arg;
-	struct server *srv = pool_entry_granted(conn, c, *c->env->now_us);
-	uint8_t *whole = c->pending;
-	size_t len = c->pending_len;
+	struct exchange *x = arg;
+	struct server *srv = pool_entry_granted(conn, x, *x->env->now_us);
 
-	c->wait_us = *c->env->now_us - c->ticket.since_us;
-	stream_set_reading(&c->stream, true);
-	if (c->state == CL_WELCOME) {
-		login_granted(c, srv);
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	stream_set_reading(&x->stream, true);
+	if (x->state == CL_WELCOME) {
+		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	if (link_server(c, srv) == 0)
-		relay_bytes(c, whole, len);
-	free(whole);
+	if (link_server(x, srv) == 0)
+		exchange_replay(x, relay_bytes);
 }
 
 static void
 on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 {
-	struct client *c = arg;
+	struct exchange *x = arg;
 
-	c->wait_us = *c->env->now_us - c->ticket.since_us;
-	stream_set_reading(&c->stream, true);
-	if (c->state == CL_WELCOME)
-		login_refused(c, why, kind);
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	stream_set_reading(&x->stream, true);
+	if (x->state == CL_WELCOME)
+		x->env->ops->login_refused(x, why, kind);
 	else
-		refuse_request(c, why, kind);
+		refuse_request(x, why, kind);
 }
 
 void
-relay_ticket(struct client *c)
+relay_ticket(struct exchange *x)
 {
-	c->ticket.on_grant = on_grant;
-	c->ticket.on_refuse = on_refuse;
-	c->ticket.arg = c;
-	c->ticket.image = c->image;
+	x->ticket.on_grant = on_grant;
+	x->ticket.on_refuse = on_refuse;
+	x->ticket.arg = x;
+	x->ticket.image = x->image;
 }
 
 void
-relay_cancel_wait(struct client *c)
+relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (!c->ticket.is_waiting)
+	if (!x->ticket.is_waiting)
 		return;
-	pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
-	c->wait_us = *c->env->now_us - c->ticket.since_us;
-	stream_set_reading(&c->stream, true);
-	refuse_request(c, &why, RF_POOL_TIMEOUT);
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	stream_set_reading(&x->stream, true);
+	refuse_request(x, &why, RF_POOL_TIMEOUT);
 }
 
 static enum walk_result
 borrow(struct request_walk *w)
 {
-	struct client *c = w->c;
-	struct client_env *env = c->env;
+	struct exchange *x = w->x;
+	struct exchange_env *env = x->env;
 	struct server *srv;
 
 	if (env->is_draining) {
@@ -145,18 +135,18 @@ borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (c->session != NULL && session_is_refused(c, &w->why)) {
+	if (x->session != NULL && session_is_refused(x, &w->why)) {
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	relay_ticket(c);
-	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
+	relay_ticket(x);
+	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		session_yield(env);
 		return WALK_WAIT;
 	}
-	c->wait_us = 0;
-	return link_server(c, srv) < 0 ? WALK_OVER : WALK_ON;
+	x->wait_us = 0;
+	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
 }
 
 /* --- requests --- */
@@ -164,13 +154,13 @@ borrow(struct request_walk *w)
 static enum walk_result
 forward(struct request_walk *w, size_t total)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	size_t have = w->len - w->at, n = total < have ? total : have;
 
-	outbox_ref(&c->env->to_server, w->p + w->at, n);
-	c->srv->loan.bytes_from_client += total;
-	c->body_left = (uint32_t)(total - n);
-	c->is_body_dropped = false;
+	outbox_ref(&x->env->to_server, w->p + w->at, n);
+	x->srv->loan.bytes_from_client += total;
+	x->body_left = (uint32_t)(total - n);
+	x->is_body_dropped = false;
 	w->at += n;
 	return WALK_ON;
 }
@@ -180,36 +170,36 @@ drop(struct request_walk *w, size_t total)
 {
 	size_t have = w->len - w->at, n = total < have ? total : have;
 
-	w->c->body_left = (uint32_t)(total - n);
-	w->c->is_body_dropped = true;
+	w->x->body_left = (uint32_t)(total - n);
+	w->x->is_body_dropped = true;
 	w->at += n;
 }
 
 static int
-push_request(struct client *c, enum owed_kind kind, uint32_t statements, unsigned shown)
+push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsigned shown)
 {
-	struct owed_request r = { c->request_us, statements, (uint8_t)shown };
+	struct owed_request r = { x->request_us, statements, (uint8_t)shown };
 
-	return ledger_push_request(&c->srv->ledger, kind, OWED_TO_CLIENT, &r);
+	return ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
 /* What is to be sent for a simple Query; see session_query. */
 static enum statement_step
-look_into_query(struct client *c, const uint8_t *message, size_t have, const struct frame *f, unsigned *shown)
+look_into_query(struct exchange *x, const uint8_t *message, size_t have, const struct frame *f, unsigned *shown)
 {
 	enum statement_step step = STATEMENT_FORWARD;
 
 	if (have >= f->body_len && f->body_len > 0)
-		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+		step = statements_query(x, message, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (step == STATEMENT_FORWARD && have >= f->body_len &&
-	    !listen_is_no_concern(c, message, FRAME_HEAD_LEN + have))
-		step = listen_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	    !listen_is_no_concern(x, message, FRAME_HEAD_LEN + have))
+		step = listen_query(x, message, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (have > f->body_len)
 		have = f->body_len;
-	step = session_query(c, (const char *)message + FRAME_HEAD_LEN, have, f->body_len, shown);
-	if (step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
+	step = session_query(x, (const char *)message + FRAME_HEAD_LEN, have, f->body_len, shown);
+	if (step == STATEMENT_FORWARD && statements_simple_query(x) == STATEMENT_FAILED)
 		return STATEMENT_FAILED;
 	return step;
 }
@@ -217,8 +207,8 @@ look_into_query(struct client *c, const uint8_t *message, size_t have, const str
 static enum walk_result
 send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
-	struct client *c = w->c;
-	struct server *srv = c->srv;
+	struct exchange *x = w->x;
+	struct server *srv = x->srv;
 	size_t have = w->len - w->at - FRAME_HEAD_LEN;
 	enum statement_step step = STATEMENT_FORWARD;
 	unsigned shown = 0;
@@ -226,18 +216,18 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
 		return WALK_MORE;
 	if (kind == OWED_QUERY)
-		step = look_into_query(c, w->p + w->at, have, f, &shown);
-	else if (session_function_call(c) < 0)
+		step = look_into_query(x, w->p + w->at, have, f, &shown);
+	else if (session_function_call(x) < 0)
 		step = STATEMENT_FAILED;
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
-		return out_of_memory(c);
-	report_request_begins(c, srv);
+		return out_of_memory(x);
+	report_request_begins(x, srv);
 	srv->loan.statements_run = 0;
 	srv->loan.has_run = true;
-	if (push_request(c, kind, 1, shown) < 0)
-		return out_of_memory(c);
+	if (push_request(x, kind, 1, shown) < 0)
+		return out_of_memory(x);
 	if (kind == OWED_QUERY)
 		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len,
 			    true);
@@ -252,12 +242,12 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 static enum walk_result
 send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
-	struct server *srv = w->c->srv;
+	struct server *srv = w->x->srv;
 
 	if (srv->is_synced)
-		report_request_begins(w->c, srv);
+		report_request_begins(w->x, srv);
 	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
-		return out_of_memory(w->c);
+		return out_of_memory(w->x);
 	srv->is_synced = false;
 	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
@@ -265,15 +255,15 @@ send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind
 static enum walk_result
 send_sync(struct request_walk *w)
 {
-	struct server *srv = w->c->srv;
+	struct server *srv = w->x->srv;
 
 	if (srv->is_synced)
-		report_request_begins(w->c, srv);
-	if (push_request(w->c, OWED_SYNC, srv->loan.statements_run, 0) < 0)
-		return out_of_memory(w->c);
+		report_request_begins(w->x, srv);
+	if (push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0) < 0)
+		return out_of_memory(w->x);
 	srv->loan.statements_run = 0;
 	srv->is_synced = true;
-	statements_sync(w->c);
+	statements_sync(w->x);
 	return forward(w, FRAME_HEAD_LEN);
 }
 
@@ -290,17 +280,17 @@ portal_of(const struct request_walk *w, const struct frame *f)
 static enum walk_result
 send_listen_execute(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
-	switch (c->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
-							    : listen_execute(c, w->p + w->at, total)) {
+	switch (x->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
+							    : listen_execute(x, w->p + w->at, total)) {
 	case STATEMENT_FAILED:
-		return out_of_memory(c);
+		return out_of_memory(x);
 	case STATEMENT_DONE:
-		if (ledger_push(&c->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
-			return out_of_memory(c);
-		c->srv->is_synced = false;
+		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return out_of_memory(x);
+		x->srv->is_synced = false;
 		drop(w, total);
 		return WALK_ON;
 	default:
@@ -311,34 +301,34 @@ send_listen_execute(struct request_walk *w, const struct frame *f)
 static enum walk_result
 send_execute(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	const char *portal;
 	enum walk_result r;
 
-	if (c->session == NULL && c->listen == NULL) {
-		c->srv->loan.statements_run++;
+	if (x->session == NULL && x->listen == NULL) {
+		x->srv->loan.statements_run++;
 		return send_extended(w, f, OWED_EXECUTE);
 	}
 	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
 		return WALK_MORE;
 	portal = portal_of(w, f);
-	switch (c->session == NULL ? STATEMENT_FORWARD : session_before_execute(c, portal)) {
+	switch (x->session == NULL ? STATEMENT_FORWARD : session_before_execute(x, portal)) {
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_FAILED:
-		return out_of_memory(c);
+		return out_of_memory(x);
 	default:
 		break;
 	}
-	c->srv->loan.statements_run++;
+	x->srv->loan.statements_run++;
 	r = send_listen_execute(w, f);
-	return r == WALK_ON && c->session != NULL && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
+	return r == WALK_ON && x->session != NULL && session_after_execute(x, portal) < 0 ? out_of_memory(x) : r;
 }
 
 static enum walk_result
 send_bind(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at, used = 0;
 	const char *portal, *statement;
 
@@ -353,39 +343,39 @@ send_bind(struct request_walk *w, const struct frame *f)
 			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
-	if (c->sole_use != NULL && sole_use_bind(c, statement) < 0)
-		return out_of_memory(c);
-	if (c->srv->is_synced)
-		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
+	if (x->sole_use != NULL && sole_use_bind(x, statement) < 0)
+		return out_of_memory(x);
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	switch (statements_bind(x, w->p + w->at, w->len - w->at, total, &used)) {
 	case STATEMENT_FAILED:
-		return out_of_memory(c);
+		return out_of_memory(x);
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
-		c->srv->is_synced = false;
-		c->srv->loan.has_run = true;
-		c->srv->loan.bytes_from_client += total;
+		x->srv->is_synced = false;
+		x->srv->loan.has_run = true;
+		x->srv->loan.bytes_from_client += total;
 		w->at += used;
-		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
+		outbox_ref(&x->env->to_server, w->p + w->at, have - used);
 		w->at += have - used;
-		c->body_left = (uint32_t)(total - have);
-		c->is_body_dropped = false;
+		x->body_left = (uint32_t)(total - have);
+		x->is_body_dropped = false;
 		return WALK_ON;
 	default:
-		c->srv->loan.has_run = true;
+		x->srv->loan.has_run = true;
 		return send_extended(w, f, OWED_BIND);
 	}
 }
 
 static int
-scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t body_len)
+scan_oversize_parse(struct exchange *x, const uint8_t *body, size_t have, size_t body_len)
 {
 	size_t name_len = strlen((const char *)body) + 1;
 
 	if (have > body_len)
 		have = body_len;
-	return session_passed_parse(c, (const char *)body + name_len, have - name_len, body_len - name_len) ==
+	return session_passed_parse(x, (const char *)body + name_len, have - name_len, body_len - name_len) ==
 		       STATEMENT_FAILED
 		   ? -1
 		   : 0;
@@ -395,61 +385,61 @@ scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t b
 static enum walk_result
 send_oversize_parse(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
 	size_t have = w->len - w->at - FRAME_HEAD_LEN, total = FRAME_HEAD_LEN + (size_t)f->body_len;
-	enum statement_step step = statements_oversize_parse(c, (const char *)body);
+	enum statement_step step = statements_oversize_parse(x, (const char *)body);
 
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
-		return out_of_memory(c);
-	c->srv->is_synced = false;
+		return out_of_memory(x);
+	x->srv->is_synced = false;
 	if (step == STATEMENT_DONE) { /* another message was sent in its place */
 		drop(w, total);
 		return WALK_ON;
 	}
-	return scan_oversize_parse(c, body, have, f->body_len) < 0 ? out_of_memory(c) : forward(w, total);
+	return scan_oversize_parse(x, body, have, f->body_len) < 0 ? out_of_memory(x) : forward(w, total);
 }
 
 /* Parse, Describe, Close: looked into whole. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
 	const uint8_t *message = w->p + w->at;
 	enum statement_step step;
 	enum owed_kind kind = OWED_PARSE;
 
-	if (f->type == 'P' && f->body_len > c->entry->settings.max_statement_size) {
+	if (f->type == 'P' && f->body_len > x->entry->settings.max_statement_size) {
 		if (memchr(message + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
 			if (have > SERVER_CARRY_MAX)
 				return violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 			return WALK_MORE;
 		}
-		if (c->srv->is_synced)
-			report_request_begins(c, c->srv);
-		sole_use_forget(c);
+		if (x->srv->is_synced)
+			report_request_begins(x, x->srv);
+		sole_use_forget(x);
 		return send_oversize_parse(w, f);
 	}
 	if (have < total)
 		return WALK_MORE;
-	if (c->srv->is_synced)
-		report_request_begins(c, c->srv);
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
 	if (f->type == 'P')
-		step = statements_parse(c, message, total);
+		step = statements_parse(x, message, total);
 	else if (f->type == 'D')
-		step = statements_describe(c, message, total);
+		step = statements_describe(x, message, total);
 	else
-		step = statements_close(c, message, total);
+		step = statements_close(x, message, total);
 	if (step == STATEMENT_FAILED)
-		return out_of_memory(c);
+		return out_of_memory(x);
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_DONE) {
-		c->srv->is_synced = false;
-		c->srv->loan.bytes_from_client += total;
+		x->srv->is_synced = false;
+		x->srv->loan.bytes_from_client += total;
 		w->at += total;
 		return WALK_ON;
 	}
@@ -476,42 +466,42 @@ ends_copy_of_execute(const struct ledger *l)
 static enum walk_result
 send_copy_end(struct request_walk *w, const struct frame *f)
 {
-	if (ends_copy_of_execute(&w->c->srv->ledger))
-		w->c->srv->is_synced = false;
-	if (ledger_push(&w->c->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
-		return out_of_memory(w->c);
+	if (ends_copy_of_execute(&w->x->srv->ledger))
+		w->x->srv->is_synced = false;
+	if (ledger_push(&w->x->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
+		return out_of_memory(w->x);
 	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
 /* Once for a message: one that is held until the answers have come does not make it happen again. */
 static int
-catch_up(struct client *c)
+catch_up(struct exchange *x)
 {
-	const struct server *srv = c->srv;
+	const struct server *srv = x->srv;
 
-	if (c->replication != 0 || c->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
+	if (x->replication != 0 || x->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
 		return 0;
-	c->has_caught_up = true;
-	return session_catch_up(c);
+	x->has_caught_up = true;
+	return session_catch_up(x);
 }
 
 static enum walk_result
 linked(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 
-	c->has_run = true;
-	if (c->session != NULL && session_holds(c))
+	x->has_run = true;
+	if (x->session != NULL && session_holds(x))
 		return WALK_HOLD;
 	/* It kept its server, whose settings are not its own any more: a RESET has run. */
-	if (c->srv->image != c->image && catch_up(c) < 0)
-		return out_of_memory(c);
-	if (c->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
-		switch (statements_undo(c, false)) {
+	if (x->srv->image != x->image && catch_up(x) < 0)
+		return out_of_memory(x);
+	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
+		switch (statements_undo(x, false)) {
 		case STATEMENT_HOLD:
 			return WALK_HOLD;
 		case STATEMENT_FAILED:
-			return out_of_memory(c);
+			return out_of_memory(x);
 		default:
 			break;
 		}
@@ -541,44 +531,28 @@ linked(struct request_walk *w, const struct frame *f)
 static enum walk_result
 linked_and_kept(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
-	size_t at = w->at, total = c->env->to_server.total;
+	struct exchange *x = w->x;
+	size_t at = w->at, total = x->env->to_server.total;
 	enum walk_result r = linked(w, f);
 
 	if (r != WALK_HOLD)
-		c->has_caught_up = false;
+		x->has_caught_up = false;
 
 	if (r != WALK_OVER && w->at > at)
-		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+		rerun_keep(x, w->p + at, w->at - at, x->env->to_server.total != total);
 	return r;
-}
-
-void
-relay_begin(struct client_env *env, struct outbox *o, struct stream *to)
-{
-	if (o->to != to && outbox_begin(o, to) < 0)
-		log_bug(env->log, "a batch for one peer was begun within another's");
-}
-
-void
-relay_answer(struct client *c, const void *bytes, size_t len)
-{
-	if (c->is_closing)
-		return;
-	relay_begin(c->env, &c->env->to_client, &c->stream);
-	outbox_copy(&c->env->to_client, bytes, len);
 }
 
 /* What a client without a server may send and need none for. */
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
-	w->c->has_run = true;
+	w->x->has_run = true;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
 	case 'S':
-		relay_answer(w->c, "Z\0\0\0\5I", 6);
+		exchange_answer(w->x, "Z\0\0\0\5I", 6);
 		drop(w, total);
 		return WALK_ON;
 	case 'H':
@@ -589,17 +563,17 @@ unlinked(struct request_walk *w, const struct frame *f)
 		return WALK_ON;
 	case 'P':
 		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
-		    !statements_parse_unlinked(w->c, w->p + w->at, total))
+		    !statements_parse_unlinked(w->x, w->p + w->at, total))
 			return borrow(w);
-		relay_answer(w->c, "1\0\0\0\4", 5);
+		exchange_answer(w->x, "1\0\0\0\4", 5);
 		drop(w, total);
 		return WALK_ON;
 	case 'C':
 		if (w->len - w->at < total)
 			return WALK_MORE;
-		if (!statements_close_unlinked(w->c, w->p + w->at, total))
+		if (!statements_close_unlinked(w->x, w->p + w->at, total))
 			return borrow(w); /* malformed: PostgreSQL has the right words for it */
-		relay_answer(w->c, "3\0\0\0\4", 5);
+		exchange_answer(w->x, "3\0\0\0\4", 5);
 		drop(w, total);
 		return WALK_ON;
 	default:
@@ -610,7 +584,7 @@ unlinked(struct request_walk *w, const struct frame *f)
 static enum walk_result
 console_message(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	if (total > SERVER_CARRY_MAX)
@@ -618,8 +592,8 @@ console_message(struct request_walk *w, const struct frame *f)
 	if (w->len - w->at < total)
 		return WALK_MORE;
 	w->at += total;
-	c->env->on_console(c->env->up, c, f->type, w->p + w->at - f->body_len, f->body_len);
-	return c->is_closing ? WALK_OVER : WALK_ON;
+	x->env->ops->console_message(x, f->type, w->p + w->at - f->body_len, f->body_len);
+	return x->is_closing ? WALK_OVER : WALK_ON;
 }
 
 static enum walk_result
@@ -631,7 +605,7 @@ looked(struct request_walk *w, enum listen_look look)
 	case LISTEN_MORE:
 		return WALK_MORE;
 	case LISTEN_FAILED:
-		return out_of_memory(w->c);
+		return out_of_memory(w->x);
 	default:
 		return WALK_ON;
 	}
@@ -644,10 +618,10 @@ look_for_listen(struct request_walk *w, const struct frame *f)
 
 	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
 		return WALK_ON;
-	if (f->type == 'E' ? w->c->listen == NULL
-			   : f->type == 'Q' && listen_is_no_concern(w->c, w->p + w->at, w->len - w->at))
+	if (f->type == 'E' ? w->x->listen == NULL
+			   : f->type == 'Q' && listen_is_no_concern(w->x, w->p + w->at, w->len - w->at))
 		return WALK_ON;
-	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
+	return looked(w, listen_look(w->x, w->p + w->at, w->len - w->at, total));
 }
 
 static enum walk_result
@@ -655,19 +629,19 @@ look_for_notify(struct request_walk *w, const struct frame *f)
 {
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
-	if (w->c->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+	if (w->x->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
 		return WALK_ON;
-	return looked(w, listen_look_at_sender(w->c, w->p + w->at, w->len - w->at, total));
+	return looked(w, listen_look_at_sender(w->x, w->p + w->at, w->len - w->at, total));
 }
 
 static enum walk_result
 one_message(struct request_walk *w)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	struct frame f;
 	enum frame_result r = frame_parse(w->p + w->at, w->len - w->at, &f);
 	uint32_t limit;
-	bool was_linked = c->srv != NULL;
+	bool was_linked = x->srv != NULL;
 	enum walk_result step;
 
 	if (r == FRAME_PARTIAL)
@@ -681,7 +655,7 @@ one_message(struct request_walk *w)
 		return WALK_LEAVE;
 	if ((f.type == 'S' || f.type == 'H') && f.body_len > 0)
 		return violated(w, "invalid message format", f.type);
-	if (c->state == CL_CONSOLE)
+	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
 	if ((step = look_for_listen(w, &f)) != WALK_ON)
 		return step;
@@ -692,7 +666,7 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	if (c->is_rerunning)
+	if (x->is_rerunning)
 		return WALK_HOLD;
 	step = look_for_notify(w, &f);
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
@@ -701,26 +675,26 @@ one_message(struct request_walk *w)
 static enum walk_result
 walk(struct request_walk *w)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	enum walk_result r = WALK_ON;
 
 	while (w->at < w->len && r == WALK_ON) {
 		size_t n = w->len - w->at;
 
-		if (c->body_left > 0) {
-			n = n < c->body_left ? n : c->body_left;
-			if (!c->is_body_dropped && c->srv != NULL)
-				outbox_ref(&c->env->to_server, w->p + w->at, n);
-			if (c->is_body_scanned)
-				session_text(c, w->p + w->at, n, n == c->body_left);
-			c->body_left -= (uint32_t)n;
+		if (x->body_left > 0) {
+			n = n < x->body_left ? n : x->body_left;
+			if (!x->is_body_dropped && x->srv != NULL)
+				outbox_ref(&x->env->to_server, w->p + w->at, n);
+			if (x->is_body_scanned)
+				session_text(x, w->p + w->at, n, n == x->body_left);
+			x->body_left -= (uint32_t)n;
 			w->at += n;
-		} else if (c->refusing != 0) {
-			n = refuse_bytes(c, w->p + w->at, n);
+		} else if (x->refusing != 0) {
+			n = refuse_bytes(x, w->p + w->at, n);
 			if (n == 0)
 				return WALK_MORE;
 			w->at += n;
-			r = c->is_closing ? WALK_OVER : WALK_ON;
+			r = x->is_closing ? WALK_OVER : WALK_ON;
 		} else
 			r = one_message(w);
 	}
@@ -728,200 +702,200 @@ walk(struct request_walk *w)
 }
 
 static void
-stall_if_full(struct client *c)
+stall_if_full(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
-	if (srv == NULL || c->is_stalled || (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
+	if (srv == NULL || x->is_stalled || (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
 		return;
-	c->is_stalled = true;
-	stream_set_reading(&c->stream, false);
+	x->is_stalled = true;
+	stream_set_reading(&x->stream, false);
 }
 
 void
-relay_unstall(struct client *c)
+relay_unstall(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
-	if (!c->is_stalled || stream_is_full(&c->stream) ||
+	if (!x->is_stalled || stream_is_full(&x->stream) ||
 	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
 		return;
-	c->is_stalled = false;
-	stream_set_reading(&c->stream, true);
+	x->is_stalled = false;
+	stream_set_reading(&x->stream, true);
 }
 
 /* True if bytes were lost. */
 static bool
-flush_to_server(struct client *c)
+flush_to_server(struct exchange *x)
 {
-	struct outbox *o = &c->env->to_server;
+	struct outbox *o = &x->env->to_server;
 
 	if (o->to == NULL)
 		return false;
-	c->entry->database->counters.bytes_out[NS_SERVER] += o->total;
+	x->entry->database->counters.bytes_out[NS_SERVER] += o->total;
 	return outbox_flush(o) < 0;
 }
 
 void
-relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
+relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
-	struct client_env *env = c->env;
+	struct exchange_env *env = x->env;
 	struct request_walk w;
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	enum walk_result r;
 	bool is_lost;
 
-	w.c = c;
+	w.x = x;
 	w.p = bytes;
 	w.len = len;
 	w.at = 0;
 	w.has_why = false;
 	if (srv != NULL)
-		relay_begin(env, &env->to_server, &srv->stream);
-	c->is_in_relay = true;
+		exchange_begin_batch(env, &env->to_server, &srv->stream);
+	x->is_in_relay = true;
 	r = walk(&w);
-	c->is_in_relay = false;
-	if (c->srv != NULL)
-		rerun_keep_rest(c, w.p + w.at);
+	x->is_in_relay = false;
+	if (x->srv != NULL)
+		rerun_keep_rest(x, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_drop(&env->to_server);
 		return;
 	}
 	/* What is waited for must come, even if no Sync was sent yet. */
-	if (r == WALK_HOLD && c->srv->ledger.count > 0)
+	if (r == WALK_HOLD && x->srv->ledger.count > 0)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
-	is_lost = flush_to_server(c);
-	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0)
+	is_lost = flush_to_server(x);
+	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
-	if (c->entry != NULL)
-		c->entry->database->counters.bytes_in[NS_CLIENT] += len;
+	if (x->entry != NULL)
+		x->entry->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
-		client_close(c, w.has_why ? &w.why : NULL);
+		exchange_close(x, w.has_why ? &w.why : NULL);
 		return;
 	}
-	if (is_lost || client_keep(c, w.p + w.at, w.len - w.at) < 0) {
-		out_of_memory(c);
+	if (is_lost || exchange_keep(x, w.p + w.at, w.len - w.at) < 0) {
+		out_of_memory(x);
 		return;
 	}
-	c->is_held = r == WALK_HOLD;
-	if (c->is_held && (c->srv == NULL || c->srv->ledger.count == 0)) {
-		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)c->id);
-		out_of_memory(c);
+	x->is_held = r == WALK_HOLD;
+	if (x->is_held && (x->srv == NULL || x->srv->ledger.count == 0)) {
+		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)x->id);
+		out_of_memory(x);
 		return;
 	}
-	srv = c->srv;
+	srv = x->srv;
 	if (srv == NULL)
 		return;
 	srv->loan.sent_us = *env->now_us;
-	stall_if_full(c);
-	relay_try_release(c);
+	stall_if_full(x);
+	relay_try_release(x);
 }
 
 /* --- giving back --- */
 
 static bool
-may_return(const struct client *c, const struct server *srv)
+may_return(const struct exchange *x, const struct server *srv)
 {
 	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I' &&
-	       (c->body_left == 0 || c->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT &&
-	       !statements_hold_server(c);
+	       (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT &&
+	       !statements_hold_server(x);
 }
 
 static void
-give_back(struct client *c, struct server *srv)
+give_back(struct exchange *x, struct server *srv)
 {
-	unsigned parts = session_seal(c);
+	unsigned parts = session_seal(x);
 
-	session_leaves_sequences(c);
-	listen_unlinked(c, srv);
-	c->srv = NULL;
-	c->idle_since_us = *c->env->now_us;
-	relay_unstall(c);
+	session_leaves_sequences(x);
+	listen_unlinked(x, srv);
+	x->srv = NULL;
+	x->idle_since_us = *x->env->now_us;
+	relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
 	if (srv->is_closing || srv->ledger.is_doubtful) {
-		c->entry->counters.recycles[RR_DIRTY]++;
+		x->entry->counters.recycles[RR_DIRTY]++;
 		srv->link = NULL;
 		server_close(srv);
 	} else
-		pool_entry_return(srv, parts, *c->env->now_us);
+		pool_entry_return(srv, parts, *x->env->now_us);
 }
 
 void
-relay_try_release(struct client *c)
+relay_try_release(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
-	if (srv == NULL || c->is_in_relay || c->state != CL_READY ||
-	    (!may_return(c, srv) && !replication_is_streaming(c))) /* which is never between two requests */
+	if (srv == NULL || x->is_in_relay || x->state != CL_READY ||
+	    (!may_return(x, srv) && !replication_is_streaming(x))) /* which is never between two requests */
 		return;
-	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
+	if (x->is_session && !x->entry->is_orphan && !x->env->is_draining)
 		return;
-	if (c->env->is_draining || c->entry->is_orphan) {
+	if (x->env->is_draining || x->entry->is_orphan) {
 		struct fail why;
 
 		fail_set(&why, "57P01",
-			 c->env->is_draining ? "pgweir is shutting down"
+			 x->env->is_draining ? "pgweir is shutting down"
 					     : "the database was removed from pgweir's configuration");
-		client_close(c, &why);
+		exchange_close(x, &why);
 		return;
 	}
-	switch (statements_undo(c, true)) {
+	switch (statements_undo(x, true)) {
 	case STATEMENT_FAILED:
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 		return;
 	case STATEMENT_DONE:
 		return;
 	default:
 		break;
 	}
-	if (listen_holds_server(c) || !session_may_release(c))
+	if (listen_holds_server(x) || !session_may_release(x))
 		return;
-	give_back(c, srv);
+	give_back(x, srv);
 }
 
 void
-relay_leave(struct client *c)
+relay_leave(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	const struct owed *head;
 	bool is_dirty, is_replaying;
 	uint64_t since_us;
 
-	session_stop_lingering(c);
-	if (c->ticket.is_waiting)
-		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+	session_stop_lingering(x);
+	if (x->ticket.is_waiting)
+		pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	if (srv == NULL)
 		return;
-	if (c->env->to_server.to == &srv->stream)
-		outbox_drop(&c->env->to_server);
-	listen_unlinked(c, srv);
-	if (c->replication != 0) {
-		replication_leave(c);
+	if (x->env->to_server.to == &srv->stream)
+		outbox_drop(&x->env->to_server);
+	listen_unlinked(x, srv);
+	if (x->replication != 0) {
+		replication_leave(x);
 		return;
 	}
 	/* In mid-login nobody knows which of its settings are there. */
 	/* A cancel could hit our settings, and what is behind would run without them. */
 	head = ledger_head(&srv->ledger);
 	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
-	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
-		   statements_are_materialised(c) || session_is_dirty(c);
-	if (session_is_tainted(c))
+	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || statements_hold_server(x) ||
+		   statements_are_materialised(x) || session_is_dirty(x);
+	if (session_is_tainted(x))
 		srv->is_closing = true;
-	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
-		give_back(c, srv);
+	if (!srv->is_closing && may_return(x, srv) && !x->is_in_relay && !is_dirty) {
+		give_back(x, srv);
 		return;
 	}
-	c->srv = NULL;
+	x->srv = NULL;
 	if (srv->tx != 'I' || srv->ledger.count > 0)
-		c->entry->database->counters.transactions[TE_LOST]++;
+		x->entry->database->counters.transactions[TE_LOST]++;
 	/* In mid-message, or with bytes in an outbox that nobody will send, its input can't be trusted any more. */
-	if (c->is_in_relay || srv->is_closing || is_replaying || (c->body_left > 0 && !c->is_body_dropped)) {
+	if (x->is_in_relay || srv->is_closing || is_replaying || (x->body_left > 0 && !x->is_body_dropped)) {
 		if (srv->ledger.count > 0 && !is_replaying)
 			server_cancel(srv, 5000000, NULL, NULL);
-		c->entry->counters.recycles[RR_DIRTY]++;
+		x->entry->counters.recycles[RR_DIRTY]++;
 		srv->link = NULL;
 		server_close(srv);
 		return;
 	}
-	pool_entry_clean(srv, is_dirty, *c->env->now_us);
+	pool_entry_clean(srv, is_dirty, *x->env->now_us);
 }
