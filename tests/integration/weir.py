@@ -427,6 +427,15 @@ def parse_metrics(text):
     return samples
 
 
+def read_slowly(weir):
+    """A client asks for 50 MB of 5000 rows and begins to read when PostgreSQL has waited for it for 0.7 s."""
+    with weir.raw(receive_buffer=65_536) as wire:
+        wire.send(rawwire.query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        time.sleep(0.7)
+        wire.read_until("Z", timeout=20)
+
+
 def timed(function, *arguments):
     """(result, seconds)"""
     begin = time.monotonic()
