@@ -7,14 +7,14 @@ Both are compiled to a library of the test's own; no pgweir runs here.
 import ctypes
 import os
 import subprocess
-from pathlib import Path
 
 import psycopg2
 import pytest
 
 from randomsql import FUNCTIONS, RandomSQL
+from weir import REPOSITORY
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
+SOURCE = REPOSITORY / "src"
 FILES = [SOURCE / "session" / f"{name}.c" for name in
          ("scan", "scan_literal", "scan_rules", "sql_names", "sql_words",
           "known", "known_setting", "known_statement", "sql_token")]
