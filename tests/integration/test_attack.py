@@ -82,7 +82,6 @@ BACKEND = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="what nothing resets is known of code whose words show it alone")
 @pytest.mark.parametrize("name", BACKEND)
 def test_connections_of_dblink_do_not_cross(weir, postgres, victim, name):
     address = f"dbname={victim} host={postgres.host} port={postgres.port} user=web"
@@ -94,9 +93,23 @@ def test_connections_of_dblink_do_not_cross(weir, postgres, victim, name):
     assert sees(weir, other, client, DBLINKS) == [[None]]
 
 
-@pytest.mark.xfail(strict=True, reason="postgres_fdw keeps its connections, and they have sessions of their own")
-def test_sessions_of_postgres_fdw_do_not_cross(weir, postgres, victim):
-    postgres.query(VIEW + f"""; CREATE EXTENSION postgres_fdw;
+def test_sessions_elsewhere_end_and_the_connection_stays(weir, postgres, victim):
+    schema = "\"A b'x%\""
+    address = f"dbname={victim} host={postgres.host} port={postgres.port} user=web"
+    postgres.query(f"CREATE SCHEMA {schema}; CREATE EXTENSION dblink SCHEMA {schema}; CREATE EXTENSION postgres_fdw SCHEMA "
+                   f"{schema}; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw", dbname=victim)
+    other, client = begin(weir, victim, user="postgres")
+    pid = other.query("SELECT pg_backend_pid()")
+    for name in ("", "$q$a$q$, ", "$q$b\"'$q$, "):
+        client.query(f"DO $do$ BEGIN EXECUTE $x$SELECT {schema}.dblink_con$x$ || $x$nect({name}$q${address}$q$)$x$; END $do$")
+    assert other.query(f"SELECT {schema}.dblink_get_connections()") == [[None]]
+    assert [e.sqlstate for e in errors(other.ask(query(f"SELECT {schema}.dblink_disconnect()")))] == ["08003"]
+    assert client.query("SELECT pg_backend_pid()") == pid
+
+
+@pytest.mark.parametrize("version, is_kept", [("1.1", True), ("1.0", False)])
+def test_sessions_of_postgres_fdw_do_not_cross(weir, postgres, victim, version, is_kept):
+    postgres.query(VIEW + f"""; CREATE EXTENSION postgres_fdw VERSION '{version}';
         CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '{postgres.host}', port '{postgres.port}', dbname
         '{victim}'); CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (user 'web', password_required 'false');
         CREATE VIEW who AS SELECT coalesce(current_setting('app.user_id', true), '') AS v; GRANT ALL ON who TO PUBLIC;
@@ -104,8 +117,10 @@ def test_sessions_of_postgres_fdw_do_not_cross(weir, postgres, victim):
         CREATE FOREIGN TABLE far_sly (set_config text) SERVER s OPTIONS (table_name 'sly');
         GRANT ALL ON far_sly TO PUBLIC""", dbname=victim)
     other, client = begin(weir, victim)
+    pid = client.query("SELECT pg_backend_pid()")
     client.query("SELECT * FROM far_sly")
     assert other.query("SELECT * FROM far_who") == [[""]]
+    assert (other.query("SELECT pg_backend_pid()") == pid) == is_kept
 
 
 # --- SQL that is read otherwise by the time it runs -------------------------------------------------------------
