@@ -332,6 +332,9 @@ void session_leaves_sequences(struct client *c); /* it gives its server back */
  * must not be shared with other clients at all.
  */
 bool session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context);
+/* SQL (NULL: nobody knows which) is about to run, or what a Bind of this name does. */
+void session_note_run(struct client *c, const char *sql, size_t len);
+void session_note_bind(struct client *c, const char *name);
 /* A text is about to run: until its transaction is over, nothing is shared if it has SET LOCAL of such settings. */
 void session_note_local(struct client *c, const char *sql, size_t len);
 void session_note_local_of(struct client *c, struct statement *st); /* NULL is fine */

@@ -235,7 +235,10 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return out_of_memory(c);
 	report_request_begins(c, srv);
 	srv->loan.statements_run = 0;
-	srv->loan.has_run = true;
+	if (kind == OWED_QUERY && have >= f->body_len && f->body_len > 0)
+		session_note_run(c, (const char *)w->p + w->at + FRAME_HEAD_LEN, f->body_len - 1);
+	else
+		session_note_run(c, NULL, 0);
 	if (push_request(c, kind, 1, shown) < 0)
 		return out_of_memory(c);
 	if (kind == OWED_QUERY)
@@ -364,7 +367,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		c->srv->is_synced = false;
-		c->srv->loan.has_run = true;
+		session_note_bind(c, statement);
 		c->srv->loan.bytes_from_client += total;
 		w->at += used;
 		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
@@ -373,7 +376,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		c->is_body_dropped = false;
 		return WALK_ON;
 	default:
-		c->srv->loan.has_run = true;
+		session_note_bind(c, statement);
 		return send_extended(w, f, OWED_BIND);
 	}
 }

@@ -157,7 +157,6 @@ DATE = "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')"
 NULLS = "SELECT (($1::int = NULL) IS NULL)::text"
 ARRAY = "SELECT (('{NULL}'::text[])[1] IS NULL)::text"
 RUN_IT = bind("", "s") + execute() + sync()
-not_yet = pytest.mark.xfail(strict=True, reason="what code sets unseen counts for sharing when its transaction is over")
 PARSED = {                          # A's packets, the statement they share, its right answer
     "DateStyle in one batch": (((parse("", "SET DateStyle = 'German'") + bind() + execute() + parse("s", DATE) + RUN_IT, 1),),
                                DATE, (), "2020-01-02"),
@@ -167,15 +166,20 @@ PARSED = {                          # A's packets, the statement they share, its
                                (parse("s", NULLS) + bind("", "s", ("1",)) + execute() + sync(), 1)), NULLS, ("1",), "true"),
     "DateStyle by a view": (((parse("", "SELECT * FROM german") + bind() + execute() + parse("s", DATE) + RUN_IT, 1),),
                             DATE, (), "2020-01-02"),
+    "transform_null_equals by a view": (((query("BEGIN"), 1), (query("SELECT * FROM nullness"), 1),
+                                         (parse("s", NULLS) + bind("", "s", ("1",)) + execute() + sync(), 1),
+                                         (query("COMMIT"), 1)), NULLS, ("1",), "true"),
     "array_nulls by a view": (((query("BEGIN"), 1), (query("SELECT * FROM nullless"), 1), (parse("s", ARRAY) + RUN_IT, 1),
                                (query("COMMIT"), 1)), ARRAY, (), "true"),
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=not_yet if "by a view" in name else ()) for name in PARSED])
+@pytest.mark.parametrize("name", PARSED)
 def test_a_statement_means_what_its_own_client_says(weir, postgres, victim, name):
-    postgres.query("CREATE VIEW german AS SELECT set_config('DateStyle', 'German', false); CREATE VIEW nullless AS SELECT "
-                   "set_config('array_nulls', 'off', false); GRANT ALL ON german, nullless TO PUBLIC", dbname=victim)
+    for view, name, value in (("german", "DateStyle", "German"), ("nullless", "array_nulls", "off"),
+                              ("nullness", "transform_null_equals", "on")):
+        postgres.query(f"CREATE VIEW {view} AS SELECT set_config('{name}', '{value}', false); GRANT ALL ON {view} TO PUBLIC",
+                       dbname=victim)
     packets, sql, parameters, right = PARSED[name]
     other, client = begin(weir, victim)
     for messages, count in packets:
