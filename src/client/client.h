@@ -332,6 +332,7 @@ void session_leaves_sequences(struct client *c); /* it gives its server back */
  * must not be shared with other clients at all.
  */
 bool session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context);
+bool session_reads_as(const struct client *c, const struct image *reading); /* that is what its server has, for sure */
 /* SQL (NULL: nobody knows which) is about to run, or what a Bind of this name does. */
 void session_note_run(struct client *c, const char *sql, size_t len);
 void session_note_bind(struct client *c, const char *name);

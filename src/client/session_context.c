@@ -129,6 +129,12 @@ session_is_in_flux(const struct client *c)
 	return false;
 }
 
+bool
+session_reads_as(const struct client *c, const struct image *reading)
+{
+	return image_reading(c->image) == reading && !session_is_in_flux(c) && !c->srv->loan.has_run_code;
+}
+
 /* A statement of this SQL may begin with SET: the first one, or one behind a semicolon. */
 static bool
 may_set(const char *sql, size_t len)

@@ -12,6 +12,7 @@
 #include "client/listen.h"
 #include "client/statements.h"
 
+#include "session/reading.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -105,9 +106,17 @@ statement_presence_of(struct client *c, const struct statement *st)
 	return server_statements_use(&c->srv->statements, st->id, c->statements->scope);
 }
 
+/* Whoever uses it may have PostgreSQL read its literals anew: the client's settings are others than when it was parsed.
+ */
+static bool
+is_read_otherwise(const struct client *c, const struct named *n)
+{
+	return n->read_as != NULL && !n->is_pending && image_reading(c->image) != n->read_as;
+}
+
 /*
- * What a server does not have is prepared there under the settings the client has now: if they are others than when it
- * prepared the statement, the name stands for another one from now on. -1: no memory.
+ * A client that reads the statement's literals, or acts, otherwise than those it shares it with gets another one under
+ * that name from now on. -1: no memory.
  */
 static int
 fit_context(struct client *c, struct named *n)
@@ -119,7 +128,7 @@ fit_context(struct client *c, struct named *n)
 
 	if (!statement_is_shared(st))
 		return 0;
-	is_shared = session_statement_context(c, sql, st->query_len, &context);
+	is_shared = !is_read_otherwise(c, n) && session_statement_context(c, sql, st->query_len, &context);
 	if (is_shared && context == st->context)
 		return 0;
 	n->st = is_shared ? statement_get(c->entry->home, st->bytes, st->len, st->query_len, context)
@@ -132,13 +141,50 @@ fit_context(struct client *c, struct named *n)
 	return 0;
 }
 
+/* What follows is parsed under these settings; NULL: under the session's own again. -1: no memory. */
+static int
+read_under(struct client *c, const struct image *reading)
+{
+	struct ledger *l = &c->srv->ledger;
+	struct buf b = { 0 };
+	char name[STATEMENT_NAME_MAX];
+	int r = -1;
+
+	special_name(c, STAND_IN, name);
+	reading_put(&b, name, reading);
+	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
+		r = ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	if (r == 0)
+		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+/* Parsed on this server as it was when the client parsed it. -1: no memory. */
+static int
+parse_again(struct client *c, const struct named *n)
+{
+	struct server *srv = c->srv;
+	const struct statement *st = n->st;
+	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(c, n->read_as);
+
+	if (is_other && read_under(c, n->read_as) < 0)
+		return -1;
+	if (server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0 ||
+	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+		return -1;
+	put_parse(c, st->name, st);
+	return is_other ? read_under(c, NULL) : 0;
+}
+
 enum statement_step
 statement_ensure(struct client *c, struct named *n)
 {
 	struct server *srv = c->srv;
 	const struct statement *st = n->st;
 
-	if (statement_presence_of(c, st) == STATEMENT_ABSENT && fit_context(c, n) < 0)
+	if ((is_read_otherwise(c, n) || statement_presence_of(c, st) == STATEMENT_ABSENT) && fit_context(c, n) < 0)
 		return STATEMENT_FAILED;
 	st = n->st;
 	switch (statement_presence_of(c, st)) {
@@ -152,11 +198,8 @@ statement_ensure(struct client *c, struct named *n)
 	}
 	c->entry->database->counters.statement_misses++;
 	srv->loan.kept.state = KEPT_NOT; /* prepared just now, it is not outdated */
-	if (statement_close_outdated(c, st) < 0 || statement_evict(c) < 0 ||
-	    server_statements_sent(&srv->statements, st->id, c->statements->scope) < 0 ||
-	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+	if (statement_close_outdated(c, st) < 0 || statement_evict(c) < 0 || parse_again(c, n) < 0)
 		return STATEMENT_FAILED;
-	put_parse(c, st->name, st);
 	return STATEMENT_DONE;
 }
 

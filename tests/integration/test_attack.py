@@ -176,16 +176,92 @@ PARSED = {                          # A's packets, the statement they share, its
 
 @pytest.mark.parametrize("name", PARSED)
 def test_a_statement_means_what_its_own_client_says(weir, postgres, victim, name):
-    for view, name, value in (("german", "DateStyle", "German"), ("nullless", "array_nulls", "off"),
-                              ("nullness", "transform_null_equals", "on")):
-        postgres.query(f"CREATE VIEW {view} AS SELECT set_config('{name}', '{value}', false); GRANT ALL ON {view} TO PUBLIC",
-                       dbname=victim)
+    hide(postgres, victim)
     packets, sql, parameters, right = PARSED[name]
     other, client = begin(weir, victim)
     for messages, count in packets:
         ask(client, messages, count=count)
     client.leave()
     assert ask(other, parse("s", sql) + bind("", "s", parameters) + execute() + sync()) == [[right]]
+
+STRING = r"SELECT length('a\\b')::text"
+AGAIN = {                           # the statement, what is sent before it runs on another server, what it says as directly
+    "DateStyle": (DATE, ("SET DateStyle = 'German'",), "2020-01-02"),
+    "DateStyle in a transaction": (DATE, ("BEGIN", "SET DateStyle = 'German'"), "2020-01-02"),
+    "DateStyle in this transaction alone": (DATE, ("BEGIN", "SET LOCAL DateStyle = 'German'"), "2020-01-02"),
+    "DateStyle by a view": (DATE, ("BEGIN", "SELECT * FROM german"), "2020-01-02"),
+    "DateStyle behind a savepoint": (DATE, ("BEGIN", "SET LOCAL DateStyle = 'German'", "SAVEPOINT a"), "2020-01-02"),
+    "array_nulls": (ARRAY, ("SET array_nulls = off",), "true"),
+    "array_nulls by a view": (ARRAY, ("BEGIN", "SELECT * FROM nullless"), "true"),
+    "strings": (STRING, ("SET standard_conforming_strings = off",), "4"),
+}
+SHOWN = ("SHOW DateStyle", "SHOW array_nulls", "SHOW standard_conforming_strings", "SHOW TimeZone", "SHOW client_encoding",
+         "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')")
+
+
+def hide(postgres, victim):
+    """Views that set what literals are read under."""
+    for view, name, value in (("german", "DateStyle", "German"), ("nullless", "array_nulls", "off"),
+                              ("nullness", "transform_null_equals", "on")):
+        postgres.query(f"CREATE VIEW {view} AS SELECT set_config('{name}', '{value}', false); GRANT ALL ON {view} TO PUBLIC",
+                       dbname=victim)
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_a_statement_is_read_as_when_it_was_parsed(weir, postgres, victim, name):
+    """On another server, too, and the session's own settings stay as they are."""
+    sql, steps, right = AGAIN[name]
+    hide(postgres, victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    settle(client)
+    assert ask(client, parse("s", sql) + RUN_IT) == [[right]]
+    there = client.query("SELECT pg_backend_pid()")
+    holder.query("BEGIN")
+    assert holder.query("SELECT pg_backend_pid()") == there
+    for step in steps:
+        client.query(step)
+    shown = [client.query(question) for question in SHOWN]
+    assert ask(client, RUN_IT) == [[right]]
+    assert ask(client, RUN_IT) == [[right]]
+    assert client.query("SELECT pg_backend_pid()") != there
+    assert [client.query(question) for question in SHOWN] == shown
+    if steps[0] == "BEGIN":
+        client.query("COMMIT")
+    assert ask(client, RUN_IT) == [[right]]
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+def test_a_statement_that_can_not_be_parsed_again_changes_no_setting(weir, postgres, victim, is_block):
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    client.query("CREATE TABLE gone (d date)")
+    ask(client, parse("s", "SELECT count(*) FROM gone WHERE d > '01/02/2020'::date") + RUN_IT)
+    holder.query("BEGIN")
+    client.query("SET DateStyle = 'German'")
+    client.query("DROP TABLE gone")
+    if is_block:
+        client.query("BEGIN")
+        client.query("SAVEPOINT a")
+    shown = [client.query(question) for question in SHOWN]
+    replies = client.ask(parse("", "SELECT 1") + bind() + execute() + RUN_IT)
+    assert [e.sqlstate for e in errors(replies)] == ["42P01"]
+    if is_block:
+        client.query("ROLLBACK TO a")
+    assert [client.query(question) for question in SHOWN] == shown
+
+
+def test_a_client_that_reads_otherwise_does_not_use_what_others_share(weir, postgres, victim):
+    """PostgreSQL reads literals anew when it must plan for another search_path."""
+    other, client = begin(weir, victim)
+    for wire in (other, client):
+        assert ask(wire, parse("s", DATE) + RUN_IT) == [["2020-01-02"]]
+    client.query("SET DateStyle = 'German'")
+    other.query("BEGIN; SET LOCAL search_path = pg_catalog")
+    assert ask(other, RUN_IT) == [["2020-01-02"]]
+    other.query("COMMIT")
+    ask(client, RUN_IT)
+    assert ask(other, RUN_IT) == [["2020-01-02"]]
 
 
 # --- a name that leads elsewhere --------------------------------------------------------------------------------
