@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What a console client is told at login (client_login.c) must not be contradicted here. */
+/* What a console client is told at login (login/login.c) must not be contradicted here. */
 static const struct console_setting settings[CONSOLE_SETTINGS] = {
 	{ "application_name", "", true, false },
 	{ "bytea_output", "hex", false, false },

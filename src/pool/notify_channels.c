@@ -164,7 +164,7 @@ notify_leave(struct notify_member *m)
 
 /* --- what the connection reports --- */
 
-/* The message, under its sender's PID if that is known (client/listen_pid.c). */
+/* The message, under its sender's PID if that is known (listen/sender_pid.c). */
 static const uint8_t *
 with_sender(struct notify_hub *hub, const uint8_t *message, size_t len)
 {

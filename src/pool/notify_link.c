@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "server/server_none.h"
-#include "session/listen_text.h"
+#include "sql/listen_text.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

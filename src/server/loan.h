@@ -17,7 +17,7 @@ enum kept_state {
 	KEPT_NOT
 };
 
-/* The borrower's request as it came, in case it must be sent once more (client/rerun.c). */
+/* The borrower's request as it came, in case it must be sent once more (relay/retry.c). */
 struct kept_request {
 	uint8_t *bytes;
 	uint32_t len, cap;

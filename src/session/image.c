@@ -7,7 +7,7 @@
  */
 #include "session/image.h"
 
-#include "session/scan.h"
+#include "sql/scan.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>

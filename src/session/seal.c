@@ -2,7 +2,7 @@
 #include "session/seal.h"
 
 #include "session/image.h"
-#include "session/scan.h"
+#include "sql/scan.h"
 #include "session/statement_store.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -41,9 +41,9 @@ struct statement {
 	uint32_t context; /* image_context, or 0: it does not matter */
 	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
-	uint8_t listens, notifies; /* enum statement_finding, once client/listen.c has looked */
-	uint8_t looks; /* the same, for a look into pg_prepared_statements: client/statement_materialise.c */
-	uint8_t sets_locally; /* the same, for SET LOCAL of what parsing depends on: client/session_context.c */
+	uint8_t listens, notifies; /* enum statement_finding, once listen/listen.c has looked */
+	uint8_t looks; /* the same, for a look into pg_prepared_statements: statements/expose.c */
+	uint8_t sets_locally; /* the same, for SET LOCAL of what parsing depends on: state/context.c */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
 	bool is_scanned;

@@ -7,7 +7,7 @@
 #include "telemetry/fingerprint.h"
 
 #include "telemetry/normal_text.h"
-#include "session/sql_token.h"
+#include "sql/sql_token.h"
 #include "telemetry/sqlcommenter.h"
 
 #include <string.h>

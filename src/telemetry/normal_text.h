@@ -9,7 +9,7 @@
 #define PGWEIR_TELEMETRY_NORMAL_TEXT_H
 
 #include "telemetry/fingerprint.h"
-#include "session/sql_token.h"
+#include "sql/sql_token.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -60,7 +60,7 @@ struct startup {
  * a value, 54000 for more settings than we hold). Nothing to fini unless out is a login; its former content is lost.
  * A major-3 packet with any minor is accepted; negotiation is the caller's: see startup_put_negotiate.
  * options: -c name=value, -cname=value, --name=value, with backslash escapes (postgres' pg_split_opts) and dashes in
- * the name read as underscores; any other word is 22023, but for reference=NAME: see client/tenant.h.
+ * the name read as underscores; any other word is 22023, but for reference=NAME: see login/tenant.h.
  * replication: boolean words and "database", as in PostgreSQL.
  */
 int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct fail *why);

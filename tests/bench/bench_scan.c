@@ -5,7 +5,7 @@
  *
  * The aim (design.md, 5.1): below 1 ns per byte of a long text, below 100 ns for a short one.
  */
-#include "session/scan.h"
+#include "sql/scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * Holds besides memory: a name is not empty and fits; what is told is told of the same text with white space, a comment
  * and a semicolon around it, too; a name that was found is found again when it is quoted.
  */
-#include "session/deallocate.h"
+#include "sql/deallocate.h"
 
 #include <stdbool.h>
 #include <stdint.h>

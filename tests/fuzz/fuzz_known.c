@@ -5,8 +5,8 @@
  * around change nothing; a setting that was found is found again when it is written as set_config() takes it; what is
  * known to change the session, the scanner suspects. Marks end, and are suspected, too.
  */
-#include "session/known.h"
-#include "session/scan.h"
+#include "sql/known.h"
+#include "sql/scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

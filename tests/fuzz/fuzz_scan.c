@@ -5,7 +5,7 @@
  * of the whole text, names are words with a dot, and a statement put before or behind adds its own flags, and takes
  * none.
  */
-#include "session/scan.h"
+#include "sql/scan.h"
 
 #include <stdlib.h>
 #include <string.h>

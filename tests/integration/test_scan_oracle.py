@@ -1,4 +1,4 @@
-"""The suspicion scanner (src/session/scan.c) and known statements (known.c) against PostgreSQL: what a text left in its
+"""The suspicion scanner (src/sql/scan.c) and known statements (known.c) against PostgreSQL: what a text left in its
 session was suspected, and a setting that is said to be known has the value that it is said to have.
 
 Both are compiled to a library of the test's own; no pgweir runs here.

@@ -1,7 +1,7 @@
-/* tests/unit/test_audit.c - who does what to sessions, counted and bounded. Links client/audit.c alone. */
-#include "client/audit.h"
+/* tests/unit/test_audit.c - who does what to sessions, counted and bounded. Links state/audit.c alone. */
+#include "state/audit.h"
 
-#include "session/scan.h"
+#include "sql/scan.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * tests/unit/test_auth_query_answer.c - the row that auth_query gave, well-formed and not. Links
- * client/auth_query_answer.c and base/fail.c.
+ * lookup/auth_query_answer.c and base/fail.c.
  */
-#include "client/auth_query_answer.h"
+#include "lookup/auth_query_answer.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * tests/unit/test_auth_query_cache.c - how long an answer is used, and what makes it go. Links
- * client/auth_query_cache.c alone: time is an argument.
+ * lookup/auth_query_cache.c alone: time is an argument.
  */
-#include "client/auth_query_cache.h"
+#include "lookup/auth_query_cache.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

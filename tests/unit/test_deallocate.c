@@ -1,8 +1,8 @@
 /*
  * tests/unit/test_deallocate.c - texts that throw prepared statements away, and texts that only look like it. Links
- * only session/deallocate.c and what it reads with. Texts are copied to memory of exactly their size.
+ * only sql/deallocate.c and what it reads with. Texts are copied to memory of exactly their size.
  */
-#include "session/deallocate.h"
+#include "sql/deallocate.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* tests/unit/test_door_table.c - what the door remembers. Links client/door_table.c alone; the tests own the clock. */
-#include "client/door_table.h"
+/* tests/unit/test_door_table.c - what the door remembers. Links admission/admission_table.c alone; the tests own the
+ * clock. */
+#include "admission/admission_table.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

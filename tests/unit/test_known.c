@@ -2,8 +2,8 @@
  * tests/unit/test_known.c - statements whose effect is known, and how their names and values are read. Links only
  * known.c and the lexer. Texts are copied to memory of exactly their size.
  */
-#include "session/known.h"
-#include "session/scan.h"
+#include "sql/known.h"
+#include "sql/scan.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

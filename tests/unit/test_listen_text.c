@@ -1,8 +1,8 @@
 /*
- * tests/unit/test_listen_text.c - a LISTEN becomes an UNLISTEN that is known again. Links only session/listen_text.c
+ * tests/unit/test_listen_text.c - a LISTEN becomes an UNLISTEN that is known again. Links only sql/listen_text.c
  * and base/buf.c. Texts are copied to memory of exactly their size.
  */
-#include "session/listen_text.h"
+#include "sql/listen_text.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

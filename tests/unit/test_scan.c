@@ -2,7 +2,7 @@
  * tests/unit/test_scan.c - which texts are suspected of what, and that it does not matter how they are cut. Links only
  * the scanner. Texts are copied to memory of exactly their size.
  */
-#include "session/scan.h"
+#include "sql/scan.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  */
 #include "session/seal.h"
 
-#include "session/scan.h"
+#include "sql/scan.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* tests/unit/test_tenant.c - how a client names its tenant, and what a tenant's upstream becomes. */
-#include "client/tenant.h"
+#include "login/tenant.h"
 #include "config/upstream_template.h"
 
 #include <criterion/criterion.h>

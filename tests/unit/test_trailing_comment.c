@@ -1,8 +1,8 @@
 /*
  * tests/unit/test_trailing_comment.c - which comments at the end of a query are left out of it. Links only
- * session/trailing_comment.c.
+ * sql/trailing_comment.c.
  */
-#include "session/trailing_comment.h"
+#include "sql/trailing_comment.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,0 +1,260 @@
+/* src/listen/listen.c - waiting for the hub, and what the answers of servers mean: see listen.h. */
+#include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+/* --- waiting for the hub --- */
+
+bool
+listen_is_waiting(const struct exchange *x)
+{
+	return x->listen != NULL && (x->listen->is_waiting || x->listen->is_ready_kept || x->listen->is_doomed);
+}
+
+void
+listen_resume(struct exchange *x)
+{
+	x->listen->is_waiting = false;
+	x->listen->awaited = NULL;
+	if (!x->is_stalled)
+		stream_set_reading(&x->stream, true);
+	if (x->pending_len > 0)
+		exchange_replay(x, relay_bytes);
+}
+
+void
+listen_answered(struct notify_member *member, const struct fail *why)
+{
+	struct membership *m = (struct membership *)member;
+	struct exchange *x = m->x;
+	struct client_listen *l = x->listen;
+
+	m->is_heard = why == NULL;
+	if (why != NULL)
+		membership_refuse(m, why);
+	if (why != NULL && m->is_active)
+		membership_lost(x, m);
+	if (!x->is_closing && l->is_waiting && l->awaited == m)
+		listen_resume(x);
+}
+
+void
+listen_cancel(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+	struct fail why;
+
+	if (l == NULL || !l->is_waiting || l->awaited == NULL)
+		return;
+	fail_set(&why, "57014", "canceling statement due to user request");
+	notify_leave(&l->awaited->member);
+	membership_refuse(l->awaited, &why);
+	listen_resume(x);
+}
+
+/* --- replies --- */
+
+/* The one that may be answered next. */
+static struct listen_effect *
+next_effect(const struct client_listen *l)
+{
+	struct listen_effect *e = TAILQ_FIRST(&l->effects);
+
+	return e == NULL || e->ahead > 0 || e->is_refused ? NULL : e;
+}
+
+static int
+wish(struct client_listen *l, const struct listen_effect *e)
+{
+	struct membership *m;
+
+	if (e->kind == KNOWN_UNLISTEN_ALL)
+		return listen_wish_none(l);
+	m = e->kind == KNOWN_LISTEN ? e->m : membership_find(l, e->name);
+	return m == NULL ? 0 : membership_wish(l, m, (enum known_kind)e->kind);
+}
+
+static bool
+unlistened(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+	struct listen_effect *e = next_effect(l);
+	struct buf b = { 0 };
+	bool is_listen;
+
+	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
+		return false; /* its text was not looked into */
+	is_listen = e->kind == KNOWN_LISTEN;
+	if (wish(l, e) < 0) {
+		exchange_out_of_memory(x);
+		return true;
+	}
+	listen_end_effect(l, e);
+	if (!is_listen)
+		return false;
+	message_complete(&b, "LISTEN");
+	if (buf_ok(&b))
+		exchange_answer(x, b.bytes, b.len);
+	else
+		exchange_out_of_memory(x);
+	buf_fini(&b);
+	return true;
+}
+
+/* A tag that statements of this kind have; the savepoint's name, "" if it is not known. */
+static bool
+take_mark(struct client_listen *l, enum known_kind kind, char name[static KNOWN_NAME_MAX])
+{
+	struct listen_effect *e = next_effect(l);
+
+	name[0] = '\0';
+	if (e == NULL || e->kind != kind)
+		return false;
+	memcpy(name, e->name, KNOWN_NAME_MAX);
+	listen_end_effect(l, e);
+	return true;
+}
+
+/* COMMIT of a failed transaction has this tag, too. */
+static void
+rolled_back(struct client_listen *l)
+{
+	char name[KNOWN_NAME_MAX];
+
+	if (take_mark(l, KNOWN_ROLLBACK_TO, name)) {
+		listen_roll_back_to(l, name);
+		return;
+	}
+	take_mark(l, KNOWN_END, name);
+	listen_roll_back(l);
+}
+
+bool
+listen_complete(struct exchange *x, const char *tag)
+{
+	char name[KNOWN_NAME_MAX];
+	struct client_listen *l = x->listen;
+
+	if (l == NULL)
+		return false;
+	if (strcmp(tag, "UNLISTEN") == 0)
+		return unlistened(x);
+	if (strcmp(tag, "COMMIT") == 0) {
+		take_mark(l, KNOWN_END, name);
+		listen_commit(x);
+	} else if (strcmp(tag, "ROLLBACK") == 0)
+		rolled_back(l);
+	else if (strcmp(tag, "PREPARE TRANSACTION") == 0) {
+		take_mark(l, KNOWN_END, name);
+		listen_roll_back(l); /* PostgreSQL would have refused it had there been anything to commit */
+	} else if (strcmp(tag, "SAVEPOINT") == 0) {
+		take_mark(l, KNOWN_SAVEPOINT, name);
+		if (listen_set_savepoint(x, name) < 0)
+			exchange_out_of_memory(x);
+	} else if (strcmp(tag, "RELEASE") == 0) {
+		if (take_mark(l, KNOWN_RELEASE, name))
+			listen_release(l, name);
+	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_wish_none(l) < 0)
+		exchange_out_of_memory(x);
+	return false;
+}
+
+bool
+listen_error(struct exchange *x, const struct error_fields *e)
+{
+	struct client_listen *l = x->listen;
+	const struct listen_effect *effect;
+	struct buf b = { 0 };
+	bool is_ours;
+
+	if (l == NULL)
+		return false;
+	l->has_error = true;
+	effect = TAILQ_FIRST(&l->effects);
+	is_ours = effect != NULL && effect->ahead == 0 && effect->is_refused && effect->m->why != NULL &&
+		  e->message != NULL && strstr(e->message, "\"" LISTEN_REFUSED "\"") != NULL;
+	if (!is_ours)
+		return false;
+	report_error(x->entry, EO_PROXY, effect->m->why->sqlstate);
+	message_error(&b, "ERROR", effect->m->why);
+	if (buf_ok(&b))
+		exchange_answer(x, b.bytes, b.len);
+	else
+		exchange_out_of_memory(x);
+	buf_fini(&b);
+	return true;
+}
+
+static void
+end_effects(struct client_listen *l)
+{
+	struct listen_effect *e, *next;
+
+	for (e = TAILQ_FIRST(&l->effects); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, link);
+		if (e->ahead == 0)
+			listen_end_effect(l, e); /* it failed, or was skipped */
+		else
+			e->ahead--;
+	}
+}
+
+bool
+listen_request_done(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l == NULL)
+		return false;
+	end_effects(l);
+	l->is_fresh = l->is_shown = false;
+	if (x->srv->tx != 'I') {
+		l->has_error = false;
+		return false;
+	}
+	if (l->has_error)
+		listen_roll_back(l);
+	else
+		listen_commit(x);
+	if (x->is_closing)
+		return false;
+	l->has_error = false;
+	if (x->srv->ledger.count == 0) {
+		listen_drop_portals(l);
+		listen_sweep(l);
+	}
+	return listen_keep_ready(x);
+}
+
+/* In transaction mode a client's server listens only to what its own statements asked for unforeseen. */
+bool
+listen_notification(struct exchange *x, const uint8_t *message, size_t len)
+{
+	const uint8_t *channel = message + FRAME_HEAD_LEN + 4;
+	const struct membership *m = NULL;
+	struct buf b = { 0 };
+
+	if (len <= FRAME_HEAD_LEN + 4 || memchr(channel, 0, len - FRAME_HEAD_LEN - 4) == NULL)
+		return false;
+	if (x->listen != NULL)
+		m = membership_find(x->listen, (const char *)channel);
+	if (m != NULL && m->is_active && m->is_heard)
+		return true; /* it comes from the hub */
+	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
+		return false;
+	/* Its own, under the PID that it was told. */
+	buf_put(&b, message, len);
+	if (buf_ok(&b)) {
+		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->told_pid);
+		exchange_answer(x, b.bytes, b.len);
+	} else
+		exchange_out_of_memory(x);
+	buf_fini(&b);
+	return true;
+}

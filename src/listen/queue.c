@@ -1,0 +1,322 @@
+/*
+ * src/listen/queue.c - notifications on their way from the hub to the client.
+ *
+ * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
+ * pgweir delivers what was committed earlier before the ReadyForQuery that ends a transaction: that one is kept back
+ * until the hub has caught up (one Sync there, shared by all who wait), its server is given back meanwhile.
+ *
+ * A client with more waiting than may be is told so and closed: what waits is thrown away for it, and its socket stays
+ * open for a moment, so that it can read why.
+ */
+#include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+
+#include "base/clock.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK ((size_t)64 << 10) /* bytes sent at once */
+#define DOOM_US (10 * US_PER_S) /* so long a client may take to read why it is closed */
+
+static struct client_listen *
+listen_of(struct notify_ear *ear)
+{
+	return (struct client_listen *)((char *)ear - offsetof(struct client_listen, ear));
+}
+
+/* --- keeping --- */
+
+static bool
+is_room(struct client_listen *l, size_t len)
+{
+	if (l->queue.len - l->queue_at + l->early_bytes + len > LISTEN_QUEUE_MAX)
+		l->is_overrun = true;
+	return !l->is_overrun && !l->is_doomed;
+}
+
+static void
+keep(struct client_listen *l, const void *bytes, size_t len)
+{
+	if (l->queue_at > l->queue.len / 2) {
+		buf_take_front(&l->queue, l->queue_at);
+		l->queue_at = 0;
+	}
+	buf_put(&l->queue, bytes, len);
+	if (!buf_ok(&l->queue))
+		l->is_overrun = true;
+}
+
+static void
+on_notified(struct notify_member *member, const uint8_t *message, size_t len)
+{
+	struct membership *m = (struct membership *)member;
+	struct client_listen *l = m->x->listen;
+
+	if (!m->is_active && m->refs == 0 && m->wanted != KNOWN_LISTEN)
+		return;
+	if (!is_room(l, len))
+		return;
+	if (m->is_active) {
+		keep(l, message, len);
+		return;
+	}
+	buf_put(&m->early, message, len);
+	if (buf_ok(&m->early))
+		l->early_bytes += len;
+	else
+		l->is_overrun = true;
+}
+
+void
+listen_drop_early(struct client_listen *l, struct membership *m)
+{
+	l->early_bytes -= m->early.len;
+	buf_fini(&m->early);
+}
+
+void
+listen_keep_early(struct client_listen *l, struct membership *m)
+{
+	if (m->early.len > 0)
+		keep(l, m->early.bytes, m->early.len);
+	listen_drop_early(l, m);
+}
+
+void
+listen_drop_queued(struct client_listen *l, const char *channel)
+{
+	size_t to = l->queue_at, at = l->queue_at;
+
+	while (at < l->queue.len) {
+		size_t len = 1 + (size_t)wire_u32(l->queue.bytes + at + 1);
+		bool is_kept = l->queue.bytes[at] != 'A' || strcmp((char *)l->queue.bytes + at + 9, channel) != 0;
+
+		if (is_kept) {
+			memmove(l->queue.bytes + to, l->queue.bytes + at, len);
+			to += len;
+		}
+		at += len;
+	}
+	l->queue.len = to;
+}
+
+static void
+on_gap(struct notify_ear *ear)
+{
+	struct client_listen *l = listen_of(ear);
+	struct buf b = { 0 };
+	struct fail what;
+
+	if (l->active_count == 0)
+		return;
+	fail_set(&what, "01000", "notifications may have been lost");
+	fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
+	fail_hint(&what, "Look at what the notifications are about, as after a new LISTEN.");
+	message_notice(&b, "WARNING", &what);
+	if (buf_ok(&b) && is_room(l, b.len))
+		keep(l, b.bytes, b.len);
+	buf_fini(&b);
+}
+
+/* --- sending --- */
+
+static bool
+may_send(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	if (x->is_closing || x->state != CL_READY || x->listen->is_ready_kept || x->listen->is_doomed)
+		return false;
+	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
+}
+
+/* Whole messages, a chunk of them or one. */
+static size_t
+next_chunk(const struct client_listen *l)
+{
+	size_t n = 0;
+
+	while (l->queue_at + n < l->queue.len && n < CHUNK)
+		n += 1 + (size_t)wire_u32(l->queue.bytes + l->queue_at + n + 1);
+	return n;
+}
+
+static void
+push_out(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->is_closing) {
+		size_t n = next_chunk(l);
+		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at, .len = n };
+
+		l->queue_at += n;
+		exchange_send(x, &chunk);
+	}
+	if (l->queue_at == l->queue.len) {
+		buf_fini(&l->queue);
+		l->queue_at = 0;
+	}
+}
+
+static void
+on_doom(evutil_socket_t fd, short what, void *arg)
+{
+	struct exchange *x = arg;
+
+	(void)fd;
+	(void)what;
+	*x->env->now_us = clock_now_us();
+	exchange_close(x, NULL);
+}
+
+/* Between messages nothing else is on its way: it may get the time to read what it is told. */
+static bool
+doom(struct exchange *x, const struct fail *why)
+{
+	struct timeval tv = { DOOM_US / US_PER_S, 0 };
+	struct client_listen *l = x->listen;
+	struct buf b = { 0 };
+
+	if (x->srv != NULL || x->ticket.is_waiting || l->is_waiting || stream_queued(&x->stream) == 0)
+		return false;
+	l->doom = event_new(x->env->base, -1, 0, on_doom, x);
+	if (l->doom == NULL || event_add(l->doom, &tv) < 0)
+		return false;
+	l->is_doomed = true;
+	stream_set_reading(&x->stream, false);
+	message_error(&b, "FATAL", why);
+	exchange_send(x, &b);
+	buf_fini(&b);
+	return true;
+}
+
+static void
+overrun(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+	struct fail why;
+
+	if (l->is_doomed)
+		return;
+	buf_fini(&l->queue);
+	l->queue_at = 0;
+	fail_set(&why, "53400", "the client does not read its notifications: more than %zu bytes of them wait for it",
+		 LISTEN_QUEUE_MAX);
+	fail_hint(&why,
+		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
+	report_error(x->entry, EO_PROXY, why.sqlstate);
+	report_failure(x, &why, RF_LIMIT, "notify_queue");
+	log_warning(x->env->log, "client %llu: %s", (unsigned long long)x->id, why.text);
+	if (doom(x, &why))
+		return;
+	if (x->srv != NULL)
+		x->srv->is_closing = x->srv->is_closing || x->srv->ledger.count > 0;
+	exchange_close(x, &why);
+}
+
+void
+listen_flush(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l == NULL || x->is_closing)
+		return;
+	if (l->is_overrun)
+		overrun(x);
+	else if (may_send(x))
+		push_out(x);
+}
+
+void
+listen_drained(struct exchange *x)
+{
+	if (x->listen == NULL)
+		return;
+	if (!x->listen->is_doomed)
+		listen_flush(x);
+	else if (stream_queued(&x->stream) == 0)
+		exchange_close(x, NULL);
+}
+
+/* --- before ReadyForQuery --- */
+
+bool
+listen_keep_ready(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l->active_count == 0 && l->sending != SENDING_MARKED)
+		return false;
+	/* A client that has sent more already does not wait for it, and its next answers must not overtake it. */
+	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
+	    notify_catch_up(&l->ear))
+		l->is_ready_kept = true;
+	else
+		push_out(x);
+	return l->is_ready_kept;
+}
+
+/* A message waits that may commit a LISTEN: see must_catch_up in listen.c. */
+static void
+resume_fresh(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
+		listen_drop_early(l, m);
+	l->is_fresh = true;
+	listen_resume(x);
+}
+
+static void
+on_caught_up(struct notify_ear *ear)
+{
+	struct client_listen *l = listen_of(ear);
+	struct exchange *x = l->x;
+	struct buf b = { 0 };
+
+	if (listen_pid_caught_up(x))
+		return;
+	if (!l->is_ready_kept) {
+		if (l->is_waiting)
+			resume_fresh(x);
+		else
+			relay_try_release(x);
+		return;
+	}
+	l->is_ready_kept = false;
+	push_out(x);
+	message_ready(&b, 'I');
+	exchange_send(x, &b);
+	buf_fini(&b);
+	if (!x->is_closing && l->is_overrun)
+		overrun(x);
+	if (!x->is_closing)
+		listen_resume(x);
+	if (!x->is_closing)
+		relay_try_release(x);
+}
+
+static void
+on_flush(struct notify_ear *ear)
+{
+	listen_flush(listen_of(ear)->x);
+}
+
+const struct notify_ear_ops listen_ear_ops = { listen_answered, on_notified, on_gap, on_flush, on_caught_up };
+
+void
+listen_queue_fini(struct client_listen *l)
+{
+	buf_fini(&l->queue);
+	l->queue_at = l->early_bytes = 0;
+	if (l->doom != NULL)
+		event_free(l->doom);
+	l->doom = NULL;
+}

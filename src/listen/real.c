@@ -1,0 +1,108 @@
+/*
+ * src/listen/real.c - where the borrowed server itself must listen, for PostgreSQL to give the right answer; see
+ * listen.h.
+ *
+ *   PREPARE TRANSACTION   is refused in a transaction that has said LISTEN: it says so once more, really.
+ *   pg_listening_channels()   tells what the server listens to: all of the client's channels, until it is returned and
+ *                             sealed. Not within a transaction block: a LISTEN there counts at its end.
+ *
+ * What comes from the server meanwhile is not passed: the hub's word is enough (listen_notification).
+ */
+#include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "sql/listen_text.h"
+#include "sql/scan.h"
+#include "wire/messages.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define TEXT_MAX ((size_t)64 << 10) /* bytes of a text that are looked at */
+
+/* To all that it listens to, or (wanted) will when its transaction commits. */
+static void
+put_listens(const struct client_listen *l, bool is_wanted, struct buf *sql)
+{
+	for (const struct membership *m = l->table; m != NULL; m = m->hh.next) {
+		if (is_wanted ? m->wanted == KNOWN_NOT : !m->is_active)
+			continue;
+		buf_printf(sql, "LISTEN ");
+		listen_text_quote(sql, m->name);
+		buf_put_u8(sql, ';');
+	}
+	buf_put_u8(sql, 0);
+}
+
+static int
+listen_really(struct exchange *x, bool is_wanted)
+{
+	struct owed_request request = { .started_us = *x->env->now_us };
+	struct buf sql = { 0 }, message = { 0 };
+	int r = -1;
+
+	put_listens(x->listen, is_wanted, &sql);
+	if (buf_ok(&sql))
+		message_put(&message, 'Q', sql.bytes, sql.len);
+	x->srv->unnamed_of = 0;
+	if (buf_ok(&sql) && buf_ok(&message))
+		r = ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_LOOK, &request);
+	if (r == 0)
+		outbox_copy(&x->env->to_server, message.bytes, message.len);
+	buf_fini(&sql);
+	buf_fini(&message);
+	return r;
+}
+
+static bool
+is_prepare_transaction(const char *sql, size_t len)
+{
+	static const char first[] = "prepare", second[] = "transaction";
+	size_t at = 0;
+
+	while (at < len && strchr(" \t\r\n\f\v;", sql[at]) != NULL && sql[at] != '\0')
+		at++;
+	if (len - at < sizeof(first) + sizeof(second) || strncasecmp(sql + at, first, sizeof(first) - 1) != 0)
+		return false;
+	at += sizeof(first) - 1;
+	while (at < len && strchr(" \t\r\n\f\v", sql[at]) != NULL && sql[at] != '\0')
+		at++;
+	return len - at >= sizeof(second) && strncasecmp(sql + at, second, sizeof(second) - 1) == 0;
+}
+
+static bool
+looks(const char *sql, size_t len)
+{
+	static const char name[] = "pg_listening_channels";
+	const char *end = sql + (len < TEXT_MAX ? len : TEXT_MAX);
+
+	for (; (size_t)(end - sql) >= sizeof(name) - 1; sql++)
+		if ((*sql | 0x20) == 'p' && strncasecmp(sql, name, sizeof(name) - 1) == 0)
+			return true;
+	return false;
+}
+
+enum statement_step
+listen_before_text(struct exchange *x, const char *sql, size_t len)
+{
+	struct client_listen *l = x->listen;
+	struct server *srv = x->srv;
+	bool is_prepare;
+
+	if (l == NULL || l->table == NULL || !srv->is_synced || listen_is_not_ours(x))
+		return STATEMENT_FORWARD;
+	is_prepare = is_prepare_transaction(sql, len);
+	if (!is_prepare && (l->active_count == 0 || l->is_shown || (x->pins & 1u << PIN_LISTEN) || !looks(sql, len)))
+		return STATEMENT_FORWARD;
+	if (srv->ledger.count > 0)
+		return STATEMENT_HOLD;
+	if (srv->tx != (is_prepare ? 'T' : 'I') || (is_prepare && !l->has_wanted))
+		return STATEMENT_FORWARD;
+	srv->loan.kept.state = KEPT_NOT;
+	if (is_prepare)
+		srv->loan.suspicion |= SCAN_LISTEN; /* if it does not come to that */
+	else {
+		srv->loan.shown |= SCAN_LISTEN; /* it is sealed when it is returned */
+		l->is_shown = true;
+	}
+	return listen_really(x, is_prepare) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+}

@@ -1,0 +1,162 @@
+/*
+ * src/listen/savepoints.c - LISTEN and UNLISTEN in transactions with savepoints; see listen.h.
+ *
+ * ROLLBACK TO undoes what was wished since its savepoint was set, and the savepoint stays; RELEASE takes the savepoint
+ * away, and those set after it, and what was wished stays. Of several with one name the innermost counts.
+ *
+ * Savepoints are kept only while the transaction has wished for something. One that is not known here, and PostgreSQL
+ * knew it, was set before all that: to roll back to it undoes everything.
+ *
+ * Always: a membership has one undo at most between two savepoints, and none without savepoints.
+ */
+#include "listen/listen_state.h"
+#include "listen/listen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* For one more. */
+static void *
+grow(void *array, uint32_t count, uint32_t *cap, size_t size)
+{
+	uint32_t more = *cap == 0 ? 8 : *cap * 2;
+
+	if (count < *cap)
+		return array;
+	array = reallocarray(array, more, size);
+	if (array != NULL)
+		*cap = more;
+	return array;
+}
+
+static void
+push_undo(struct client_listen *l, struct membership *m, uint8_t wanted)
+{
+	l->undo[l->undo_count++] = (struct listen_undo){ .m = m, .before = m->undo, .wanted = wanted };
+	m->undo = l->undo_count;
+}
+
+int
+listen_keep_wish(struct client_listen *l, struct membership *m)
+{
+	struct listen_undo *undo;
+
+	if (l->savepoint_count == 0 || m->undo > l->savepoints[l->savepoint_count - 1].at)
+		return 0;
+	if ((undo = grow(l->undo, l->undo_count, &l->undo_cap, sizeof(*undo))) == NULL)
+		return -1;
+	l->undo = undo;
+	push_undo(l, m, m->wanted);
+	return 0;
+}
+
+static void
+too_many(struct exchange *x)
+{
+	struct fail why;
+
+	fail_set(&why, "54000", "more than %d savepoints in a transaction that has said LISTEN or UNLISTEN",
+		 LISTEN_SAVEPOINTS_MAX);
+	x->srv->is_closing = true;
+	exchange_close(x, &why);
+}
+
+int
+listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX])
+{
+	struct client_listen *l = x->listen;
+	struct listen_savepoint *all;
+
+	if (!l->has_wanted)
+		return 0;
+	if (l->savepoint_count == LISTEN_SAVEPOINTS_MAX) {
+		too_many(x);
+		return 0;
+	}
+	if ((all = grow(l->savepoints, l->savepoint_count, &l->savepoint_cap, sizeof(*all))) == NULL)
+		return -1;
+	l->savepoints = all;
+	all += l->savepoint_count++;
+	all->at = l->undo_count;
+	memcpy(all->name, name, sizeof(all->name));
+	return 0;
+}
+
+/* NULL: it was set before all that is known here. */
+static struct listen_savepoint *
+find(const struct client_listen *l, const char *name)
+{
+	for (uint32_t i = l->savepoint_count; i-- > 0;)
+		if (strcmp(l->savepoints[i].name, name) == 0)
+			return &l->savepoints[i];
+	return NULL;
+}
+
+/* What was wished since then, and since the savepoint before, is one: of two undos of a membership the older counts. */
+static void
+merge_undo(struct client_listen *l, uint32_t from, uint32_t outer)
+{
+	uint32_t count = l->undo_count;
+
+	for (uint32_t i = count; i-- > from;)
+		l->undo[i].m->undo = l->undo[i].before;
+	l->undo_count = from;
+	for (uint32_t i = from; i < count; i++) {
+		struct listen_undo u = l->undo[i];
+
+		if (u.m->undo <= outer)
+			push_undo(l, u.m, u.wanted);
+	}
+}
+
+void
+listen_release(struct client_listen *l, const char *name)
+{
+	const struct listen_savepoint *s = find(l, name);
+
+	if (s == NULL || s == l->savepoints) {
+		listen_forget_savepoints(l);
+		return;
+	}
+	l->savepoint_count = (uint32_t)(s - l->savepoints);
+	merge_undo(l, s->at, s[-1].at);
+}
+
+void
+listen_roll_back_to(struct client_listen *l, const char *name)
+{
+	const struct listen_savepoint *s = find(l, name);
+
+	if (s == NULL) {
+		listen_roll_back(l);
+		return;
+	}
+	l->savepoint_count = (uint32_t)(s - l->savepoints) + 1;
+	while (l->undo_count > s->at) {
+		const struct listen_undo *u = &l->undo[--l->undo_count];
+
+		u->m->wanted = u->wanted;
+		u->m->undo = u->before;
+		if (u->wanted == KNOWN_NOT && u->m->refs == 0)
+			listen_drop_early(l, u->m);
+	}
+}
+
+void
+listen_forget_savepoints(struct client_listen *l)
+{
+	while (l->undo_count > 0)
+		l->undo[--l->undo_count].m->undo = 0;
+	l->savepoint_count = 0;
+}
+
+void
+listen_savepoints_fini(struct client_listen *l)
+{
+	listen_forget_savepoints(l);
+	free(l->savepoints);
+	free(l->undo);
+	l->savepoints = NULL;
+	l->undo = NULL;
+	l->savepoint_cap = l->undo_cap = 0;
+}

@@ -1,0 +1,250 @@
+/*
+ * src/listen/subscriptions.c - the channels a client listens to, or may come to; see listen.h.
+ *
+ * A membership begins when a LISTEN is seen, for the hub must listen before that can be answered. What has been
+ * answered is a wish, until the transaction's end makes it true or forgets it.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), l->x->env->hash_seed))
+#define uthash_fatal(msg) abort()
+#include "listen/listen_state.h"
+#include "listen/listen.h"
+
+#include "base/copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct client_listen *
+listen_own(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l != NULL || (l = calloc(1, sizeof(*l))) == NULL)
+		return l;
+	l->x = x;
+	l->is_swept = true;
+	TAILQ_INIT(&l->effects);
+	TAILQ_INIT(&l->portals);
+	x->listen = l;
+	if (x->srv != NULL)
+		listen_linked(x, x->srv);
+	return l;
+}
+
+void
+listen_linked(struct exchange *x, struct server *srv)
+{
+	srv->loan.announces_ready = x->listen != NULL;
+	srv->loan.notify_hub = NULL;
+}
+
+struct membership *
+membership_find(const struct client_listen *l, const char *name)
+{
+	struct membership *m;
+
+	HASH_FIND(hh, l->table, name, (unsigned)strlen(name), m);
+	return m;
+}
+
+void
+membership_refuse(struct membership *m, const struct fail *why)
+{
+	m->is_refused = true;
+	if (m->why == NULL && (m->why = malloc(sizeof(*m->why))) == NULL)
+		return;
+	*m->why = *why;
+}
+
+static int
+join(struct exchange *x, struct membership *m)
+{
+	struct client_listen *l = x->listen;
+	const char *encoding = image_get(x->image, "client_encoding");
+	struct fail why;
+
+	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
+		fail_set(&why, "54000", "a client may listen to %d channels through pgweir at most",
+			 LISTEN_CHANNELS_MAX);
+		membership_refuse(m, &why);
+		return 0;
+	}
+	if (l->ear.hub == NULL &&
+	    notify_attach(x->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops) < 0)
+		return -1;
+	return notify_join(&l->ear, &m->member, m->name);
+}
+
+static void
+membership_free(struct membership *m)
+{
+	struct client_listen *l = m->x->listen;
+
+	notify_leave(&m->member);
+	listen_drop_early(l, m);
+	l->active_count -= m->is_active;
+	HASH_DELETE(hh, l->table, m);
+	free(m->why);
+	free(m);
+}
+
+/* The one of this name; if there is none, the hub is asked to listen. NULL: no memory. */
+struct membership *
+membership_want(struct exchange *x, const char *name)
+{
+	struct client_listen *l = listen_own(x);
+	struct membership *m;
+
+	if (l == NULL)
+		return NULL;
+	if ((m = membership_find(l, name)) != NULL)
+		return m;
+	/* Beyond the limit each is refused, but in a transaction that has failed they could come for ever. */
+	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
+		return NULL;
+	m->x = x;
+	if (!copy_string(m->name, sizeof(m->name), name)) {
+		free(m);
+		return NULL;
+	}
+	HASH_ADD_STR(l->table, name, m);
+	l->is_swept = false;
+	if (join(x, m) == 0)
+		return m;
+	membership_free(m);
+	return NULL;
+}
+
+/* Those that nothing speaks for any more. */
+void
+listen_sweep(struct client_listen *l)
+{
+	struct membership *m, *next;
+
+	if (l->is_swept)
+		return;
+	l->is_swept = true;
+	HASH_ITER(hh, l->table, m, next)
+	if (!m->is_active && m->refs == 0 && m->wanted == KNOWN_NOT && l->awaited != m)
+		membership_free(m);
+	listen_detach_idle(l);
+}
+
+void
+listen_detach_idle(struct client_listen *l)
+{
+	if (l->table == NULL && l->ear.waits == 0 && l->sending == SENDING_NOT)
+		notify_detach(&l->ear);
+}
+
+void
+membership_unref(struct membership *m)
+{
+	m->refs--;
+	m->x->listen->is_swept = false;
+}
+
+int
+membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind)
+{
+	if (listen_keep_wish(l, m) < 0)
+		return -1;
+	m->wanted = (uint8_t)kind;
+	l->has_wanted = true;
+	l->is_swept = false;
+	return 0;
+}
+
+int
+listen_wish_none(struct client_listen *l)
+{
+	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
+		if ((m->is_active || m->wanted != KNOWN_NOT) && membership_wish(l, m, KNOWN_UNLISTEN) < 0)
+			return -1;
+	return 0;
+}
+
+/* Another notification than those that wait was lost for good: the client must know, and cannot be told but so. */
+void
+membership_lost(struct exchange *x, const struct membership *m)
+{
+	struct fail why;
+
+	fail_set(&why, m->why == NULL ? "08006" : m->why->sqlstate, "pgweir can't listen to \"%s\" any more: %s",
+		 m->name, m->why == NULL ? "out of memory" : m->why->text);
+	if (x->srv != NULL)
+		x->srv->is_closing = true;
+	exchange_close(x, &why);
+}
+
+void
+membership_set_active(struct client_listen *l, struct membership *m, bool is_active)
+{
+	if (m->is_active != is_active)
+		l->active_count += is_active ? 1u : (uint32_t)-1;
+	m->is_active = is_active;
+	if (is_active)
+		listen_keep_early(l, m);
+	else {
+		listen_drop_early(l, m);
+		listen_drop_queued(l, m->name);
+	}
+}
+
+void
+listen_commit(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+	const struct membership *refused = NULL;
+
+	listen_forget_savepoints(l);
+	if (!l->has_wanted)
+		return;
+	l->has_wanted = false;
+	for (struct membership *m = l->table; m != NULL; m = m->hh.next) {
+		uint8_t wanted = m->wanted;
+
+		m->wanted = KNOWN_NOT;
+		if (wanted != KNOWN_NOT)
+			membership_set_active(l, m, wanted == KNOWN_LISTEN);
+		if (m->is_active && m->is_refused)
+			refused = m;
+	}
+	if (refused != NULL)
+		membership_lost(x, refused);
+}
+
+void
+listen_roll_back(struct client_listen *l)
+{
+	listen_forget_savepoints(l);
+	if (!l->has_wanted)
+		return;
+	l->has_wanted = false;
+	for (struct membership *m = l->table; m != NULL; m = m->hh.next) {
+		m->wanted = KNOWN_NOT;
+		if (m->refs == 0)
+			listen_drop_early(l, m);
+	}
+}
+
+void
+listen_free(struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l == NULL)
+		return;
+	while (!TAILQ_EMPTY(&l->effects))
+		listen_end_effect(l, TAILQ_FIRST(&l->effects));
+	listen_drop_portals(l);
+	listen_savepoints_fini(l);
+	while (l->table != NULL)
+		membership_free(l->table);
+	notify_detach(&l->ear);
+	listen_queue_fini(l);
+	l->is_waiting = l->is_ready_kept = false;
+	l->awaited = NULL;
+}

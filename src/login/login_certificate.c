@@ -1,0 +1,87 @@
+/*
+ * src/login/login_certificate.c - what a client's certificate must say, before anything else is asked for.
+ *
+ * Which certificate is demanded: by an HBA rule (cert, clientcert=), by method = cert, by mode = verify-ca and
+ * verify-full of [tls_client]. The last is for clients of the network: a Unix socket has no TLS.
+ *
+ * A certificate names its user by its common name or one of its alternative names (DNS, e-mail), by the common name
+ * alone (clientname=CN) or by its whole subject (clientname=DN); through the rule's map if it has one (ident.h).
+ */
+#include "login/login_state.h"
+#include "net/tls.h"
+
+#include <stdio.h>
+
+#define SUBJECT_MAX 2048
+
+static enum hba_clientcert
+demanded(const struct client *c)
+{
+	const struct client_login *l = c->login;
+	enum tls_mode mode = c->is_unix ? TLS_OFF : c->env->x.config->tls_mode;
+
+	if (l->demand == AUTH_CERT || mode == TLS_VERIFY_FULL)
+		return HBA_CLIENTCERT_FULL;
+	if (mode == TLS_VERIFY_CA && l->rule.clientcert == HBA_CLIENTCERT_NONE)
+		return HBA_CLIENTCERT_CA;
+	return l->rule.clientcert;
+}
+
+struct search {
+	const struct client_login *login;
+	char first[128]; /* for the log */
+	bool is_found;
+};
+
+static bool
+allows(struct search *s, const char *name)
+{
+	if (s->first[0] == '\0')
+		snprintf(s->first, sizeof(s->first), "%.*s", (int)sizeof(s->first) - 1, name);
+	s->is_found = name[0] != '\0' && ident_allows(s->login->ident, s->login->rule.map, name, s->login->user);
+	return s->is_found;
+}
+
+static bool
+on_name(char kind, const char *text, void *arg)
+{
+	struct search *s = arg;
+
+	if (kind != 'C' && s->login->rule.clientname == HBA_CLIENTNAME_CN)
+		return true;
+	return !allows(s, text);
+}
+
+static bool
+names_user(const struct client *c, struct search *s)
+{
+	char subject[SUBJECT_MAX];
+
+	if (s->login->rule.clientname != HBA_CLIENTNAME_DN)
+		tls_peer_names(c->x.stream.tls, on_name, s);
+	else if (tls_peer_subject(c->x.stream.tls, subject, sizeof(subject)) == 0)
+		allows(s, subject);
+	return s->is_found;
+}
+
+int
+login_certificate(struct client *c, struct fail *why)
+{
+	struct client_login *l = c->login;
+	enum hba_clientcert demand = demanded(c);
+	struct search search = { .login = l };
+
+	if (demand == HBA_CLIENTCERT_NONE)
+		return 0;
+	if (c->x.stream.tls == NULL || !tls_has_peer_certificate(c->x.stream.tls)) {
+		fail_set(why, "28000", "connection requires a valid client certificate");
+		return fail_hint(why,
+				 "Connect with TLS, and name the certificate and its key with sslcert and sslkey.");
+	}
+	if (demand == HBA_CLIENTCERT_CA || names_user(c, &search))
+		return 0;
+	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",
+		 (unsigned long long)c->x.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
+		 l->rule.map != NULL ? l->rule.map : "");
+	return fail_set(why, "28000", "certificate authentication failed for user \"%.63s\"", l->user);
+}

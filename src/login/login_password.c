@@ -1,0 +1,158 @@
+/*
+ * src/login/login_password.c - password in clear text (protocol chapter, "AuthenticationCleartextPassword").
+ *
+ * Compared with whatever secret is known. SCRAM keys are derived from it for every user, also unknown ones, so that
+ * how long it takes tells nothing; that takes milliseconds, so a worker thread does it. Where they are the keys of the
+ * user's own SCRAM secret, they log in to PostgreSQL as well.
+ */
+#include "auth/md5.h"
+#include "base/clock.h"
+#include "login/login_state.h"
+#include "net/workers.h"
+#include "wire/messages.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct attempt {
+	struct work work;
+	struct client *client; /* NULL: it has left */
+	struct scram_verifier verifier; /* the user's, or one made up */
+	struct scram_keys keys; /* what the password amounts to with the verifier's salt */
+	char password[]; /* terminated; wiped */
+};
+
+static void
+attempt_free(struct attempt *a)
+{
+	OPENSSL_cleanse(a, sizeof(*a) + strlen(a->password));
+	free(a);
+}
+
+int
+login_cleartext_begin(struct client *c, struct fail *why)
+{
+	(void)why;
+	c->login->method = LM_PASSWORD;
+	message_authentication(&c->login->out, 3, NULL, 0);
+	return 0;
+}
+
+static bool
+is_md5_of(const char *secret, const char *user, const char *password)
+{
+	char made[MD5_SECRET_LEN + 1];
+	bool is_right = md5_secret(password, user, made, NULL) == 0 && strlen(secret) == MD5_SECRET_LEN &&
+			CRYPTO_memcmp(made, secret, MD5_SECRET_LEN) == 0;
+
+	OPENSSL_cleanse(made, sizeof(made));
+	return is_right;
+}
+
+static bool
+is_right(const struct client_login *l, const struct attempt *a)
+{
+	size_t len = strlen(a->password);
+
+	if (!l->is_known)
+		return false;
+	switch (l->secret.kind) {
+	case SECRET_NONE:
+		break;
+	case SECRET_PLAIN:
+		return strlen(l->secret.text) == len && CRYPTO_memcmp(l->secret.text, a->password, len) == 0;
+	case SECRET_MD5:
+		return is_md5_of(l->secret.text, l->sent_user, a->password);
+	case SECRET_SCRAM:
+		return a->keys.is_set && CRYPTO_memcmp(a->keys.server_key, a->verifier.server_key, SCRAM_KEY_LEN) == 0;
+	}
+	return false;
+}
+
+static void
+verdict(struct client *c, void *arg)
+{
+	const struct attempt *a = arg;
+
+	if (!is_right(c->login, a)) {
+		login_wrong_password(c);
+		return;
+	}
+	if (c->login->secret.kind == SECRET_SCRAM)
+		c->login->keys = a->keys;
+	login_authenticated(c);
+}
+
+/* On a thread. */
+static void
+derive(struct work *w)
+{
+	struct attempt *a = (struct attempt *)w;
+
+	scram_keys_from_password(a->password, a->verifier.salt, a->verifier.salt_len, a->verifier.iterations, &a->keys,
+				 NULL);
+}
+
+static void
+on_derived(struct work *w)
+{
+	struct attempt *a = (struct attempt *)w;
+	struct client *c = a->client;
+
+	if (c != NULL) {
+		*c->env->x.now_us = clock_now_us();
+		login_conclude(c, verdict, a);
+	}
+	attempt_free(a);
+}
+
+static void
+abandon(void *arg)
+{
+	struct attempt *a = arg;
+
+	a->client = NULL;
+}
+
+static int
+begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *why)
+{
+	struct client_login *l = c->login;
+	struct attempt *a = calloc(1, sizeof(*a) + len);
+	int r;
+
+	if (a == NULL)
+		return fail_set(why, "53200", "out of memory");
+	memcpy(a->password, body, len);
+	a->client = c;
+	a->work.run = derive;
+	a->work.done = on_derived;
+	if (l->is_known && l->secret.kind == SECRET_SCRAM)
+		r = scram_verifier_parse(l->secret.text, &a->verifier, why);
+	else
+		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &a->verifier,
+					why);
+	if (r == 0 && workers_submit(c->env->workers, &a->work, WORK_NEW) < 0)
+		r = fail_set(why, "53300", "too many logins at a time");
+	if (r < 0)
+		attempt_free(a);
+	else
+		login_wait(c, abandon, a);
+	return r;
+}
+
+void
+login_cleartext_check(struct client *c, const uint8_t *body, size_t len)
+{
+	struct fail why;
+
+	if (len == 0 || memchr(body, 0, len) != body + len - 1) {
+		fail_set(&why, "08P01", "invalid password packet size");
+		login_refuse(c, &why, LR_ERROR);
+	} else if (len == 1) {
+		fail_set(&why, "28P01", "empty password returned by client");
+		login_refuse(c, &why, LR_BAD_PASSWORD);
+	} else if (begin_attempt(c, body, len, &why) < 0)
+		login_refuse(c, &why, LR_ERROR);
+}

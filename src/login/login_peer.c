@@ -1,0 +1,110 @@
+/*
+ * src/login/login_peer.c - peer: the kernel says who is at the other end of a Unix socket (PostgreSQL's chapter "Peer
+ * Authentication").
+ *
+ * The name that belongs to the number may have to be asked for elsewhere (LDAP), which takes as long as it takes: a
+ * worker thread does it.
+ */
+#include "base/clock.h"
+#include "login/login_state.h"
+#include "net/workers.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORD_MAX ((size_t)1 << 20) /* bytes of a user's record in the system's list */
+
+struct peer {
+	struct work work;
+	struct client *client; /* NULL: it has left */
+	uid_t uid;
+	char *name; /* NULL: the system has none */
+};
+
+/* On a thread. */
+static void
+find_name(struct work *w)
+{
+	struct peer *p = (struct peer *)w;
+	struct passwd record, *found = NULL;
+	int error = ERANGE;
+
+	for (size_t cap = 1024; error == ERANGE && cap <= RECORD_MAX; cap *= 4) {
+		char *room = malloc(cap);
+
+		if (room == NULL)
+			return;
+		error = getpwuid_r(p->uid, &record, room, cap, &found);
+		if (error == 0 && found != NULL)
+			p->name = strdup(found->pw_name);
+		free(room);
+	}
+}
+
+static void
+verdict(struct client *c, void *arg)
+{
+	const struct peer *p = arg;
+	const struct client_login *l = c->login;
+	struct fail why;
+
+	if (p->name != NULL && ident_allows(l->ident, l->rule.map, p->name, l->user)) {
+		login_authenticated(c);
+		return;
+	}
+	log_info(c->env->x.log,
+		 "client %llu: at the other end is system user %ld, \"%s\", who may not log in as \"%s\"%s%s",
+		 (unsigned long long)c->x.id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
+		 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
+	fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
+	login_refuse(c, &why, LR_ERROR);
+}
+
+static void
+on_found(struct work *w)
+{
+	struct peer *p = (struct peer *)w;
+	struct client *c = p->client;
+
+	if (c != NULL) {
+		*c->env->x.now_us = clock_now_us();
+		login_conclude(c, verdict, p);
+	}
+	free(p->name);
+	free(p);
+}
+
+static void
+abandon(void *arg)
+{
+	struct peer *p = arg;
+
+	p->client = NULL;
+}
+
+int
+login_peer_begin(struct client *c, struct fail *why)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	struct peer *p;
+
+	c->login->method = LM_PEER;
+	if (getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+		return fail_set(why, "28000", "could not get the credentials of the peer: %s", strerror(errno));
+	p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return fail_set(why, "53200", "out of memory");
+	p->work.run = find_name;
+	p->work.done = on_found;
+	p->client = c;
+	p->uid = who.uid;
+	if (workers_submit(c->env->workers, &p->work, WORK_NEW) < 0) {
+		free(p);
+		return fail_set(why, "53300", "too many logins at a time");
+	}
+	login_wait(c, abandon, p);
+	return 0;
+}

@@ -1,0 +1,128 @@
+/* src/login/login_rule.c - which proof a client is asked for. */
+#include "admission/admission.h"
+#include "login/login_state.h"
+#include "net/interfaces.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+bool
+login_is_loopback(const struct client *c)
+{
+	if (c->is_unix)
+		return true;
+	if (c->peer.any.sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&c->peer.in6.sin6_addr) ||
+		       (IN6_IS_ADDR_V4MAPPED(&c->peer.in6.sin6_addr) && c->peer.in6.sin6_addr.s6_addr[12] == 127);
+	return (ntohl(c->peer.in.sin_addr.s_addr) >> 24) == 127;
+}
+
+static bool
+is_near(const struct sockaddr *address, bool is_net, void *arg)
+{
+	(void)arg;
+	return interfaces_have(address, is_net);
+}
+
+/* As PostgreSQL writes it: without the port. */
+static void
+host_text(const struct client *c, char out[static INET6_ADDRSTRLEN])
+{
+	const struct in6_addr *v6 = &c->peer.in6.sin6_addr;
+
+	if (c->is_unix)
+		snprintf(out, INET6_ADDRSTRLEN, "[local]");
+	else if (c->peer.any.sa_family == AF_INET)
+		inet_ntop(AF_INET, &c->peer.in.sin_addr, out, INET6_ADDRSTRLEN);
+	else if (IN6_IS_ADDR_V4MAPPED(v6))
+		inet_ntop(AF_INET, v6->s6_addr + 12, out, INET6_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, v6, out, INET6_ADDRSTRLEN);
+}
+
+/* PostgreSQL's words, which tools look for. line 0: there is no rule. */
+static int
+refuse(struct client *c, unsigned line, struct fail *why)
+{
+	const struct client_login *l = c->login;
+	const char *how = c->x.stream.tls != NULL ? "SSL encryption" : "no encryption";
+	char host[INET6_ADDRSTRLEN];
+
+	host_text(c, host);
+	c->env->x.counters->rejected[RJ_HBA]++;
+	if (l->replication == REPLICATION_PHYSICAL)
+		return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", %s",
+				line > 0 ? "pg_hba.conf rejects replication connection for"
+					 : "no pg_hba.conf entry for replication connection from",
+				host, l->user, how);
+	return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", database \"%.63s\", %s",
+			line > 0 ? "pg_hba.conf rejects connection for" : "no pg_hba.conf entry for", host, l->user,
+			l->database, how);
+}
+
+static enum auth_method
+demand_of(enum hba_method method)
+{
+	switch (method) {
+	case HBA_TRUST:
+		return AUTH_TRUST;
+	case HBA_MD5:
+		return AUTH_MD5;
+	case HBA_PASSWORD:
+		return AUTH_PASSWORD;
+	case HBA_CERT:
+		return AUTH_CERT;
+	case HBA_PEER:
+		return AUTH_PEER;
+	case HBA_SCRAM:
+	case HBA_REJECT: /* has been refused */
+		break;
+	}
+	return AUTH_SCRAM_SHA_256;
+}
+
+static int
+hba_rule(struct client *c, struct fail *why)
+{
+	struct client_login *l = c->login;
+	struct client_env *env = c->env;
+	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1];
+	/* A tenant's names are refused later rather than cut. */
+	int name_max = config_tenant_len(env->x.config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
+	const struct hba_question question = { .is_local = c->is_unix,
+					       .is_tls = c->x.stream.tls != NULL,
+					       .is_physical = l->replication == REPLICATION_PHYSICAL,
+					       .address = &c->peer.any,
+					       .database = database,
+					       .user = user,
+					       .is_near = is_near };
+
+	/* PostgreSQL will cut longer names: a longer one must not evade the rule for what it is cut to. */
+	snprintf(database, sizeof(database), "%.*s", name_max, l->database);
+	snprintf(user, sizeof(user), "%.*s", name_max, l->user);
+	if (!hba_match(env->hba, &question, &l->rule))
+		return refuse(c, 0, why);
+	l->hba = hba_ref(env->hba);
+	l->ident = ident_ref(env->ident);
+	if (l->rule.method == HBA_REJECT ? door_may_log(c) : env->x.config->log_connections)
+		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
+			 (unsigned long long)c->x.id, l->rule.path, l->rule.line, user, database);
+	if (l->rule.method == HBA_REJECT)
+		return refuse(c, l->rule.line, why);
+	l->demand = demand_of(l->rule.method);
+	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || login_is_loopback(c))
+		return 0;
+	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
+	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
+}
+
+int
+login_rule(struct client *c, struct fail *why)
+{
+	c->login->demand = c->env->x.config->auth_method;
+	if (c->login->demand == AUTH_HBA)
+		return hba_rule(c, why);
+	if (c->login->demand != AUTH_TRUST || login_is_loopback(c))
+		return 0;
+	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");
+}

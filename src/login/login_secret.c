@@ -1,0 +1,119 @@
+/*
+ * src/login/login_secret.c - what is known of the user that logs in: from users_file; or else, where auth_query is on
+ * for the database it asks for, from PostgreSQL. Who is not known, or can't be looked up because of an error, goes
+ * through the same exchange.
+ */
+#include "login/login_state.h"
+
+#include <openssl/crypto.h>
+#include <string.h>
+
+static void
+set_unknown(struct client_login *l)
+{
+	memset(&l->secret, 0, sizeof(l->secret));
+	l->is_known = false;
+}
+
+/* text is copied. -1: no memory. */
+static int
+set_found(struct client_login *l, const char *text)
+{
+	l->secret_text = strdup(text);
+	if (l->secret_text == NULL)
+		return -1;
+	l->secret.kind = secret_kind_of(l->secret_text);
+	l->secret.text = l->secret_text;
+	l->is_known = true;
+	return 0;
+}
+
+/* The exchange begins, unless it is refused here. */
+static void
+conclude(struct client *c, enum auth_verdict verdict, const char *secret, const struct fail *why)
+{
+	struct fail none;
+
+	if (verdict == AUTH_KNOWN && set_found(c->login, secret) < 0) {
+		fail_set(&none, "53200", "out of memory");
+		verdict = AUTH_REFUSED;
+		why = &none;
+	}
+	if (verdict == AUTH_REFUSED)
+		login_refuse(c, why, LR_ERROR);
+	else
+		login_secret_found(c);
+}
+
+static void
+on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *why, void *arg)
+{
+	struct client *c = arg;
+
+	c->login->abandon = NULL; /* it waits no more; but perhaps for something else, in what follows */
+	conclude(c, verdict, secret, why);
+	if (!c->x.is_closing && !login_is_waiting(c))
+		login_go_on(c);
+}
+
+static void
+abandon(void *arg)
+{
+	auth_query_abandon(arg);
+}
+
+static void
+look_up(struct client *c)
+{
+	struct client_login *l = c->login;
+	const char *secret;
+	struct fail why;
+	enum auth_verdict verdict;
+
+	set_unknown(l);
+	l->ask.done = on_looked_up;
+	l->ask.arg = c;
+	verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret, &why,
+				  *c->env->x.now_us);
+	if (verdict == AUTH_LATER)
+		login_wait(c, abandon, &l->ask);
+	else
+		conclude(c, verdict, secret, &why);
+}
+
+void
+login_find_secret(struct client *c)
+{
+	struct client_login *l = c->login;
+
+	l->users = c->env->users == NULL ? NULL : users_ref(c->env->users);
+	if (users_find(l->users, l->user, &l->secret)) {
+		l->is_known = l->secret.kind != SECRET_NONE;
+		if (!l->is_known)
+			set_unknown(l);
+		login_secret_found(c);
+	} else if (login_is_console(l)) {
+		set_unknown(l);
+		login_secret_found(c);
+	} else
+		look_up(c);
+}
+
+void
+login_secret_proved(struct client *c)
+{
+	struct client_login *l = c->login;
+
+	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
+		pool_entry_learn_secret(c->x.entry, l->user, l->secret_text);
+}
+
+void
+login_secret_doubted(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct user_secret secret;
+
+	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
+		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
+}

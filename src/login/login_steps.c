@@ -1,0 +1,240 @@
+/*
+ * src/login/login_steps.c - the order of a login's steps: which proof is asked for (login_rule.c), what is known of
+ * the user (login_secret.c), the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients
+ * and the pool. Users that are not known get the same exchange as those that are.
+ */
+#include "admission/admission.h"
+#include "login/login_state.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PASSWORD_MAX 65536u /* bytes of a password message's body */
+
+bool
+login_is_console_name(const char *database)
+{
+	return strcmp(database, "pgweir") == 0 || strcmp(database, "pgbouncer") == 0;
+}
+
+bool
+login_is_console(const struct client_login *l)
+{
+	return login_is_console_name(l->database);
+}
+
+static void
+enter_console(struct client *c)
+{
+	struct client_login *l = c->login;
+	static const char *const reports[][2] = { { "server_version", "15.0 (pgweir)" },
+						  { "server_encoding", "UTF8" },
+						  { "client_encoding", "UTF8" },
+						  { "DateStyle", "ISO, MDY" },
+						  { "TimeZone", "UTC" },
+						  { "standard_conforming_strings", "on" },
+						  { "integer_datetimes", "on" },
+						  { "is_superuser", "on" } };
+	bool is_admin = config_is_admin(c->env->x.config, l->user);
+	struct fail why;
+
+	if (!is_admin && !config_is_stats(c->env->x.config, l->user)) {
+		fail_set(&why, "42501", "user \"%.63s\" may not use the pgweir console", l->user);
+		fail_hint(&why, "Add it to admin_users or stats_users in section [auth] of pgweir.ini.");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	message_authentication(&l->out, 0, NULL, 0);
+	for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++)
+		message_parameter(&l->out, reports[i][0], reports[i][1]);
+	message_parameter(&l->out, "session_authorization", l->user);
+	message_key(&l->out, 0, (const uint8_t *)"\0\0\0\0", 4);
+	message_ready(&l->out, 'I');
+	c->env->x.counters->logins[LR_OK][l->method]++;
+	c->x.user = strdup(l->user);
+	login_flush(c);
+	if (c->x.is_closing)
+		return;
+	c->console = NULL;
+	c->is_stats_only = !is_admin;
+	c->x.state = CL_CONSOLE;
+	c->env->login_count--;
+	login_log(c);
+	login_free(l);
+}
+
+/* Console users are let in above the limit: that is when they are needed. */
+static bool
+is_over_limit(struct client *c)
+{
+	struct client_env *env = c->env;
+	uint32_t limit = env->x.config->max_client_connections;
+	struct fail why;
+
+	if (limit == 0 || env->client_count < limit)
+		return false;
+	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
+	fail_hint(&why, "Raise max_client_connections, or look for clients that never leave with SHOW CLIENTS.");
+	door_refuse(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
+	return true;
+}
+
+void
+login_authenticated(struct client *c)
+{
+	struct client_env *env = c->env;
+	struct client_login *l = c->login;
+	struct pool_entry *entry;
+	struct fail why;
+
+	door_leave_line(l);
+	if (l->method != LM_TRUST)
+		door_succeeded(c);
+	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
+		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	if (login_is_console(l)) {
+		enter_console(c);
+		return;
+	}
+	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
+		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	if (is_over_limit(c))
+		return;
+	entry = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
+	if (entry == NULL) {
+		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
+		return;
+	}
+	if (!door_admit(c, entry))
+		return;
+	c->x.entry = entry;
+	c->x.entry->clients++;
+	c->x.entry->database->clients++;
+	env->client_count++;
+	c->is_counted = true;
+	if (l->keys.is_set)
+		pool_entry_learn_keys(c->x.entry, l->user, &l->keys);
+	login_secret_proved(c);
+	if (login_read_settings(c) < 0) {
+		fail_set(&why, "53200", "out of memory");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	message_authentication(&l->out, 0, NULL, 0);
+	c->x.state = CL_WELCOME;
+	login_welcome(c);
+}
+
+void
+login_wrong_password(struct client *c)
+{
+	struct fail why;
+
+	login_secret_doubted(c);
+	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
+	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
+}
+
+/* No exchange: the transport has proved it, or nothing need be proved. */
+static void
+admit(struct client *c, enum login_method method)
+{
+	c->login->method = method;
+	login_authenticated(c);
+}
+
+void
+login_authenticate(struct client *c)
+{
+	struct client_env *env = c->env;
+	struct client_login *l = c->login;
+	struct fail why;
+
+	l->method = LM_NONE;
+	if (env->x.is_draining) {
+		env->x.counters->rejected[RJ_SHUTDOWN]++;
+		fail_set(&why, "57P01", "pgweir is shutting down");
+		login_refuse(c, &why, LR_ERROR);
+	} else if (!door_knock(c))
+		return;
+	else if (login_rule(c, &why) < 0)
+		login_refuse(c, &why, LR_ERROR);
+	else if (login_certificate(c, &why) < 0)
+		login_refuse_late(c, &why, LR_ERROR); /* a wrong proof like a wrong password */
+	else if (l->demand == AUTH_TRUST)
+		admit(c, LM_TRUST);
+	else if (l->demand == AUTH_CERT)
+		admit(c, LM_CERT);
+	else if (l->demand == AUTH_PEER) {
+		c->x.state = CL_AUTHENTICATION;
+		if (login_peer_begin(c, &why) < 0)
+			login_refuse(c, &why, LR_ERROR);
+	} else {
+		c->x.state = CL_AUTHENTICATION;
+		login_find_secret(c);
+	}
+}
+
+static int
+begin_exchange(struct client *c, struct fail *why)
+{
+	const struct client_login *l = c->login;
+
+	if (l->demand == AUTH_PASSWORD)
+		return login_cleartext_begin(c, why);
+	if (l->demand != AUTH_MD5)
+		return login_scram_begin(c, why);
+	/* A SCRAM secret is of no use to md5; PostgreSQL, too, asks for SCRAM then. */
+	if (l->is_known ? l->secret.kind == SECRET_SCRAM : users_mock_scram(l->users, l->user, c->env->mock_secret))
+		return login_scram_begin(c, why);
+	return login_md5_begin(c, why);
+}
+
+void
+login_secret_found(struct client *c)
+{
+	struct fail why;
+
+	if (begin_exchange(c, &why) < 0)
+		login_refuse(c, &why, LR_ERROR);
+	else if (!login_is_waiting(c))
+		login_flush(c);
+}
+
+/* One password message. Bytes used; 0: more are needed. */
+size_t
+login_password(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct frame f;
+	enum frame_result r = frame_parse(bytes, len, &f);
+	struct fail why;
+
+	if (r == FRAME_PARTIAL && (len == 0 || bytes[0] == 'p'))
+		return 0;
+	if (r != FRAME_OK || f.type != 'p' || f.body_len > PASSWORD_MAX) {
+		fail_set(&why, "08P01", "expected a password response, got message type 0x%02x", bytes[0]);
+		login_refuse(c, &why, LR_ERROR);
+		return len;
+	}
+	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
+		return 0;
+	if (c->login->method == LM_MD5)
+		login_md5_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
+	else if (c->login->method == LM_PASSWORD)
+		login_cleartext_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
+	else
+		login_scram_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
+	return FRAME_HEAD_LEN + (size_t)f.body_len;
+}

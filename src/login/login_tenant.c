@@ -1,0 +1,97 @@
+/*
+ * src/login/login_tenant.c - what a client's user and database are called here: a tenant's are "user.tenant" and
+ * "tenant/database", whichever way the tenant was named (tenant.h). So one tenant's names are never another's, for
+ * secrets, limits, pools, measures and commands alike.
+ */
+#include "login/login_state.h"
+#include "login/tenant.h"
+#include "net/tls.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+bool
+login_is_tenant_setting(const struct client *c, const char *name)
+{
+	return strcasecmp(name, "reference") == 0 && config_names_tenants(c->env->x.config, "options");
+}
+
+/* Also refuses reference= where PostgreSQL would. */
+static int
+find_reference(const struct client *c, const struct startup *s, const char **reference, struct fail *why)
+{
+	*reference = NULL;
+	if (s->has_bare_reference && !config_names_tenants(c->env->x.config, "options"))
+		return fail_set(why, "22023", "invalid command-line argument for server process: reference=...");
+	for (size_t i = 0; i < s->setting_count; i++) {
+		if (!login_is_tenant_setting(c, s->settings[i].name))
+			continue;
+		if (*reference != NULL && strcmp(*reference, s->settings[i].value) != 0)
+			return fail_set(why, "28000", "options name two tenants");
+		*reference = s->settings[i].value;
+	}
+	return 0;
+}
+
+static int
+find_tenant(const struct client *c, const struct startup *s, struct tenant_answer *a, struct fail *why)
+{
+	const struct config *config = c->env->x.config;
+	struct tenant_question q = {
+		.user = s->user,
+		.may_be_in_user = config_names_tenants(config, "user"),
+		.domain = config->tenant_domain,
+	};
+
+	if (find_reference(c, s, &q.reference, why) < 0)
+		return -1;
+	if (c->x.stream.tls != NULL && config_names_tenants(config, "sni"))
+		q.server_name = tls_server_name(c->x.stream.tls);
+	if (login_is_console_name(s->database)) { /* it is no tenant's: its users are called as they are */
+		a->tenant[0] = '\0';
+		return 0;
+	}
+	return tenant_find(&q, a, why);
+}
+
+/* NULL: no memory. */
+static char *
+join(const char *a, size_t a_len, char between, const char *b, size_t b_len)
+{
+	char *whole = malloc(a_len + b_len + 2);
+
+	if (whole == NULL)
+		return NULL;
+	memcpy(whole, a, a_len);
+	whole[a_len] = between;
+	memcpy(whole + a_len + 1, b, b_len);
+	whole[a_len + 1 + b_len] = '\0';
+	return whole;
+}
+
+int
+login_take_names(struct client *c, const struct startup *s, struct fail *why)
+{
+	struct client_login *l = c->login;
+	bool is_default = s->database == s->user; /* then it is the user's name without the tenant, too */
+	struct tenant_answer a;
+	size_t tenant_len;
+
+	l->sent_user = strdup(s->user);
+	if (find_tenant(c, s, &a, why) < 0)
+		return -1;
+	if (a.tenant[0] == '\0') {
+		if (config_tenant_len(c->env->x.config, s->database) > 0)
+			return fail_set(why, "3D000", "a database name with a slash in it needs a tenant");
+		l->user = strdup(s->user);
+		l->database = strdup(s->database);
+	} else {
+		tenant_len = strlen(a.tenant);
+		l->user = join(s->user, a.user_len, '.', a.tenant, tenant_len);
+		l->database =
+		    join(a.tenant, tenant_len, '/', s->database, is_default ? a.user_len : strlen(s->database));
+	}
+	return l->sent_user == NULL || l->user == NULL || l->database == NULL ? fail_set(why, "53200", "out of memory")
+									      : 0;
+}

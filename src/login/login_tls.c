@@ -1,0 +1,72 @@
+/* src/login/login_tls.c - TLS with a client: whether, and its handshake. */
+#include "base/clock.h"
+#include "login/login_state.h"
+#include "net/handshake.h"
+#include "net/tls.h"
+
+bool
+login_has_tls(const struct client *c)
+{
+	return c->env->tls != NULL && !c->is_unix;
+}
+
+bool
+login_tls_suffices(const struct client *c, struct fail *why)
+{
+	if (c->x.stream.tls != NULL || c->is_unix || c->env->x.config->tls_mode < TLS_REQUIRE)
+		return true;
+	fail_set(why, "28000", "connections without TLS are not allowed");
+	fail_hint(why,
+		  "Set sslmode=require or better in the client; it is mode in section [tls_client] of pgweir.ini.");
+	return false;
+}
+
+static void
+on_done(struct stream *s, const struct fail *failed, void *arg)
+{
+	struct client *c = arg;
+	struct process_counters *counters = c->env->x.counters;
+	char peer[80];
+
+	*c->env->x.now_us = clock_now_us();
+	if (failed != NULL) {
+		counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
+		client_peer_text(c, peer, sizeof(peer));
+		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.id, peer, failed->text);
+		client_close(c, NULL);
+		return;
+	}
+	counters->tls_handshakes[TLS_SIDE_CLIENT][tls_is_resumed(s->tls) ? TLS_RESULT_RESUMED : TLS_RESULT_OK]++;
+	histogram_observe_us(&counters->tls_handshake_duration, &histogram_bounds_wait,
+			     *c->env->x.now_us - c->login->tls_begun_us);
+	if (c->login->is_direct_tls && !tls_has_alpn(s->tls)) {
+		struct fail why;
+
+		fail_set(&why, "08P01",
+			 "received direct SSL connection request without ALPN protocol negotiation "
+			 "extension");
+		login_refuse(c, &why, LR_ERROR);
+	}
+}
+
+void
+login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
+{
+	struct handshake_settings set = { .workers = c->env->workers,
+					  .scratch = c->env->tls_scratch,
+					  .tls = tls_session_new(c->env->tls, NULL),
+					  .line = WORK_NEW,
+					  .done = on_done,
+					  .arg = c };
+	struct fail why;
+
+	c->login->is_direct_tls = first_len > 0;
+	c->login->tls_begun_us = *c->env->x.now_us;
+	if (set.tls == NULL)
+		fail_set(&why, "53200", "no memory for TLS");
+	else if (handshake_begin(&c->x.stream, &set, first, first_len, &why) == 0)
+		return;
+	c->env->x.counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
+	log_warning(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.id, why.text);
+	client_close(c, NULL);
+}

@@ -1,0 +1,439 @@
+/*
+ * src/login/login_welcome.c - what a client's startup settings amount to, and its first ReadyForQuery.
+ *
+ * The client must be told PostgreSQL's own spelling of what it asked for. Mostly that is known from clients before it,
+ * or plain; else a server is borrowed, has the settings applied, and tells. A session (pool_mode = session) borrows its
+ * server here in any case, and keeps it: it is told that one's process id.
+ */
+#include "login/login_state.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
+#include "net/tls.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <ctype.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static void
+put_reports(struct buf *b, const struct image *img)
+{
+	for (size_t i = 0; i < image_count(img); i++)
+		if (image_at(img, i)->kind == IMAGE_REPORTED)
+			message_parameter(b, image_at(img, i)->name, image_at(img, i)->value);
+}
+
+void
+login_log(struct client *c)
+{
+	char peer[80];
+
+	if (!c->env->x.config->log_connections)
+		return;
+	client_peer_text(c, peer, sizeof(peer));
+	log_info(c->env->x.log, "client %llu (%s): user \"%s\" logged in to \"%s\"", (unsigned long long)c->x.id, peer,
+		 exchange_user(&c->x), c->x.state == CL_CONSOLE ? "the console" : c->x.entry->database->name);
+}
+
+void
+login_finish(struct client *c, struct image *image, const struct image *welcome)
+{
+	struct client_env *env = c->env;
+	struct client_login *l = c->login;
+	uint8_t key[CANCEL_SECRET_MAX];
+	size_t key_len;
+
+	c->x.image = image;
+	c->x.startup = image_ref(image);
+	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0) {
+		struct fail why;
+
+		fail_set(&why, "53200", "out of memory");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	put_reports(&l->out, welcome);
+	put_reports(&l->out, image);
+	key_len = cancel_secret(c, key);
+	message_key(&l->out, c->x.told_pid, key, key_len);
+	OPENSSL_cleanse(key, sizeof(key));
+	message_ready(&l->out, 'I');
+	env->x.counters->logins[LR_OK][l->method]++;
+	histogram_observe_us(&env->x.counters->login_duration, &histogram_bounds_wait,
+			     *env->x.now_us - c->connected_us);
+	c->x.entry->counters.client_logins++;
+	c->x.entry->database->counters.client_logins++;
+	if (strcmp(l->user, c->x.entry->user) != 0)
+		c->x.user = strdup(l->user);
+	login_flush(c);
+	if (c->x.is_closing)
+		return;
+	c->login = NULL;
+	c->x.state = CL_READY;
+	if (c->x.stream.tls != NULL)
+		tls_secrets_are_over(c->x.stream.tls);
+	c->x.idle_since_us = *env->x.now_us;
+	env->login_count--;
+	login_log(c);
+	login_free(l);
+	if (c->x.pending_len > 0) /* it did not wait for us to be ready */
+		exchange_replay(&c->x, relay_bytes);
+}
+
+static bool
+finish_if_known(struct client *c)
+{
+	struct image *image = pool_entry_find_startup(c->x.entry, c->login->raw);
+
+	if (image == NULL)
+		return false;
+	login_finish(c, image_ref(image), c->x.entry->welcome);
+	return true;
+}
+
+/* "utf-8" is UTF8 to PostgreSQL, as are all spellings that agree in letters and digits. */
+static bool
+is_same_encoding(const char *a, const char *b)
+{
+	for (;; a++, b++) {
+		while (*a != '\0' && !isalnum((unsigned char)*a))
+			a++;
+		while (*b != '\0' && !isalnum((unsigned char)*b))
+			b++;
+		if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+			return false;
+		if (*a == '\0')
+			return true;
+	}
+}
+
+static bool
+is_printable(const char *s)
+{
+	while (*s >= ' ' && *s <= '~')
+		s++;
+	return *s == '\0';
+}
+
+/*
+ * PostgreSQL's own spelling of a reported setting, where no server needs to be asked for it: what fresh servers have
+ * anyway, and application_name. NULL: only a server knows.
+ */
+static const char *
+known_spelling(const struct client *c, const struct image_setting *s)
+{
+	const char *fresh = image_get(c->x.entry->baseline, s->name);
+
+	if (strcmp(fresh, s->value) == 0)
+		return fresh;
+	if (strcasecmp(s->name, "client_encoding") == 0 && is_same_encoding(fresh, s->value))
+		return fresh;
+	if (strcasecmp(s->name, "application_name") == 0 && strlen(s->value) < 64 && is_printable(s->value))
+		return s->value;
+	return NULL;
+}
+
+/* How sure a guess is. */
+enum certainty {
+	GUESS_UNSURE, /* a server may refuse it */
+	GUESS_CUSTOM, /* but for settings that PostgreSQL does not know, and so takes any value for, unless a library
+			 does */
+	GUESS_CERTAIN /* no server could refuse any of it */
+};
+
+/* The client's image without asking a server. NULL: can't be told. */
+static struct image *
+guess_image(const struct client *c, enum certainty *certainty)
+{
+	struct image *img = c->x.entry->baseline == NULL ? NULL : image_ref(c->x.entry->baseline);
+	const struct image *raw = c->login->raw;
+
+	*certainty = GUESS_CERTAIN;
+	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
+		const struct image_setting *s = image_at(raw, i);
+		bool is_reported = image_get(c->x.entry->baseline, s->name) != NULL;
+		const char *value = is_reported ? known_spelling(c, s) : s->value;
+
+		if (!is_reported && strchr(s->name, '.') == NULL)
+			*certainty = GUESS_UNSURE;
+		else if (!is_reported && *certainty == GUESS_CERTAIN)
+			*certainty = GUESS_CUSTOM;
+		if (value == NULL || image_update(&img, s->name, value, is_reported) < 0) {
+			image_unref(img);
+			return NULL;
+		}
+	}
+	return img;
+}
+
+static void
+finish_guessed(struct client *c, struct image *img, bool is_certain)
+{
+	if (is_certain)
+		pool_entry_learn_startup(c->x.entry, c->login->raw, img);
+	login_finish(c, img, c->x.entry->welcome);
+}
+
+/*
+ * Settings nobody has had before are tried on a server, for which the client waits in line: it is refused as PostgreSQL
+ * would refuse it, busy or not. It need not wait where what is new are settings of its own invention: they are applied
+ * before its first query.
+ */
+static void
+ask_server(struct client *c)
+{
+	enum certainty certainty = GUESS_UNSURE;
+	struct image *guess = c->x.is_session ? NULL : guess_image(c, &certainty);
+	struct server *srv;
+
+	if (guess != NULL && certainty == GUESS_UNSURE) {
+		image_unref(guess);
+		guess = NULL;
+	}
+	if (guess != NULL && certainty == GUESS_CERTAIN) {
+		finish_guessed(c, guess, true);
+		return;
+	}
+	c->x.state = CL_WELCOME;
+	relay_ticket(&c->x);
+	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
+	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
+	if (srv != NULL) {
+		image_unref(guess);
+		login_granted(&c->x, srv);
+	} else if (guess != NULL) {
+		pool_cancel(c->x.entry->policy, &c->x.ticket, *c->env->x.now_us);
+		finish_guessed(c, guess, false);
+	} else
+		session_yield(c->x.env);
+}
+
+static void
+give_back(struct client *c)
+{
+	struct server *srv = c->x.srv;
+
+	c->x.srv = NULL;
+	if (srv->is_closing) {
+		srv->link = NULL;
+		server_close(srv);
+	} else
+		pool_entry_return(srv, 0, *c->env->x.now_us);
+}
+
+static const struct image *
+settings_of(const struct client *c)
+{
+	return c->login->valid != NULL ? c->login->valid : c->login->raw;
+}
+
+/* The server's own settings with the client's over them; names it reports stay reported, under its spelling. */
+static struct image *
+wanted_image(const struct client *c)
+{
+	struct image *img = image_ref(c->x.entry->baseline);
+	const struct image *raw = settings_of(c);
+
+	for (size_t i = 0; i < image_count(raw); i++) {
+		const struct image_setting *s = image_at(raw, i);
+		bool is_reported = image_get(c->x.entry->baseline, s->name) != NULL;
+
+		if (image_update(&img, s->name, s->value, is_reported) < 0) {
+			image_unref(img);
+			return NULL;
+		}
+	}
+	return img;
+}
+
+static int
+apply_settings(struct server *srv, const struct image *wanted, const struct image *always)
+{
+	struct buf b = { 0 };
+	int r = server_put_image(srv, wanted, always, &b);
+
+	if (r == 0 && b.len > 0)
+		server_write(srv, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+/* What they come to is known of other clients: then the server has them or is given them, and there is no news. */
+static void
+try_settings(struct client *c, struct server *srv)
+{
+	struct image *known = pool_entry_find_startup(c->x.entry, c->login->raw);
+	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
+	int r = wanted == NULL ? -1 : apply_settings(srv, wanted, known != NULL ? NULL : settings_of(c));
+	struct fail why;
+
+	image_unref(wanted);
+	if (r < 0) {
+		srv->is_closing = true;
+		fail_set(&why, "53200", "out of memory");
+		login_refuse(c, &why, LR_ERROR);
+	} else if (srv->ledger.count == 0)
+		login_server_done(&c->x);
+}
+
+void
+login_granted(struct exchange *x, struct server *srv)
+{
+	struct client *c = client_of(x);
+
+	c->x.srv = srv;
+	if (!c->x.is_session && pool_entry_find_startup(c->x.entry, c->login->raw) != NULL) {
+		give_back(c); /* another client has found it out meanwhile */
+		finish_if_known(c);
+	} else
+		try_settings(c, srv);
+}
+
+/*
+ * A setting that PostgreSQL does not know is no reason to refuse: the client is told by a notice, and the rest is tried
+ * without it. Which one it was stands in the message between quotes.
+ */
+static bool
+leave_out_unknown(struct client *c)
+{
+	struct client_login *l = c->login;
+	const struct image *settings = settings_of(c);
+	const char *name = NULL;
+	struct image *rest;
+
+	if (strcmp(l->error.sqlstate, "42704") != 0)
+		return false;
+	for (size_t i = 0; i < image_count(settings) && name == NULL; i++) {
+		char quoted[160];
+
+		snprintf(quoted, sizeof(quoted), "\"%s\"", image_at(settings, i)->name);
+		if (strstr(l->error.text, quoted) != NULL)
+			name = image_at(settings, i)->name;
+	}
+	if (name == NULL || (rest = image_with(settings, name, NULL, false)) == NULL)
+		return false;
+	fail_detail(&l->error, "It was in the startup packet or its \"options\", and was left out.");
+	message_notice(&l->out, "WARNING", &l->error);
+	image_unref(l->valid);
+	l->valid = rest;
+	l->has_error = false;
+	return true;
+}
+
+void
+login_server_error(struct exchange *x, const struct error_fields *e)
+{
+	struct client *c = client_of(x);
+	struct client_login *l = c->login;
+
+	if (l->has_error)
+		return;
+	l->has_error = true;
+	fail_set(&l->error, e->sqlstate != NULL ? e->sqlstate : "22023", "%s",
+		 e->message != NULL ? e->message : "a startup parameter was refused");
+	fail_detail(&l->error, "PostgreSQL refused a parameter of the startup packet or of its \"options\".");
+}
+
+/* Which settings the server has now: reported ones it told; the others are as we asked. */
+static struct image *
+resolved_image(const struct client *c, const struct server *srv)
+{
+	struct image *img = image_replace(srv->image, IMAGE_PREPARED, NULL, 0);
+	const struct image *raw = settings_of(c);
+
+	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
+		const struct image_setting *s = image_at(raw, i);
+
+		if (image_get(c->x.entry->baseline, s->name) == NULL &&
+		    image_update(&img, s->name, s->value, false) < 0) {
+			image_unref(img);
+			return NULL;
+		}
+	}
+	/* What an earlier borrower had set and this one did not was RESET. */
+	for (size_t i = img == NULL ? 0 : image_count(img); i-- > 0;) {
+		const struct image_setting *s = image_at(img, i);
+
+		if (s->kind != IMAGE_REPORTED && image_get(raw, s->name) == NULL &&
+		    image_update(&img, s->name, NULL, IMAGE_OTHER) < 0)
+			break;
+	}
+	return img;
+}
+
+void
+login_server_done(struct exchange *x)
+{
+	struct client *c = client_of(x);
+	struct client_login *l = c->login;
+	struct server *srv = c->x.srv;
+	struct image *img, *known = pool_entry_find_startup(c->x.entry, l->raw);
+
+	if (l->has_error && leave_out_unknown(c)) {
+		try_settings(c, srv);
+		return;
+	}
+	if (l->has_error) {
+		give_back(c);
+		login_refuse(c, &l->error, LR_ERROR);
+		return;
+	}
+	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
+	if (img == NULL || (known == NULL && pool_entry_learn_startup(c->x.entry, l->raw, img) < 0)) {
+		struct fail why;
+
+		image_unref(img);
+		srv->is_closing = true;
+		fail_set(&why, "53200", "out of memory");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	image_unref(srv->image);
+	srv->image = image_ref(img);
+	if (c->x.is_session)
+		report_lent(&c->x);
+	else
+		give_back(c);
+	login_finish(c, img, c->x.entry->welcome);
+}
+
+void
+login_server_lost(struct exchange *x, const struct fail *why)
+{
+	struct client *c = client_of(x);
+
+	if (c->login->has_error) {
+		login_refuse(c, &c->login->error, LR_ERROR);
+		return;
+	}
+	login_refuse(c, why, LR_ERROR);
+}
+
+void
+login_refused(struct exchange *x, const struct fail *why, enum request_failure kind)
+{
+	struct client *c = client_of(x);
+	struct fail told;
+
+	refusal_words(&c->x, why, &told);
+	report_failure(&c->x, &told, kind, NULL);
+	login_refuse(c, &told, LR_ERROR);
+}
+
+void
+login_welcome(struct client *c)
+{
+	if (c->login->replication != REPLICATION_NONE) {
+		replication_welcome(c);
+		return;
+	}
+	c->x.is_session = c->x.entry->settings.pool_mode == POOL_MODE_SESSION;
+	if (c->x.is_session || !finish_if_known(c))
+		ask_server(c);
+}

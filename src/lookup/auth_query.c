@@ -1,0 +1,445 @@
+/* src/lookup/auth_query.c - questions and what comes of them; see auth_query.h. */
+#include "lookup/auth_query_state.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* Names come from clients. The seed is found by this name. */
+#undef HASH_FUNCTION
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
+#undef HASH_NONFATAL_OOM
+#define HASH_NONFATAL_OOM 1
+#undef uthash_nonfatal_oom
+#define uthash_nonfatal_oom(lookup) ((lookup)->is_left_out = true)
+
+#define CACHE_ENTRIES 4096
+#define SWEEP_US (5 * US_PER_S)
+
+struct auth_queries *
+auth_queries_new(const struct auth_queries_settings *settings)
+{
+	struct auth_queries *all = calloc(1, sizeof(*all));
+
+	if (all == NULL)
+		return NULL;
+	TAILQ_INIT(&all->sources);
+	all->pools = settings->pools;
+	all->counters = settings->counters;
+	all->seed = settings->seed;
+	all->env = *pool_set_server_env(settings->pools);
+	all->env.ops = &auth_link_server_ops;
+	all->env.owner_ops = &auth_link_owner_ops;
+	all->env.cancelling = &all->cancelling;
+	all->cache = auth_cache_new(settings->seed, CACHE_ENTRIES);
+	if (all->cache == NULL) {
+		free(all);
+		return NULL;
+	}
+	return all;
+}
+
+static void
+lookup_free(struct auth_lookup *lookup)
+{
+	struct auth_queries *all = lookup->source->all;
+
+	HASH_DELETE(hh, all->lookups, lookup);
+	lookup->source->lookup_count--;
+	free(lookup);
+}
+
+void
+auth_queries_free(struct auth_queries *all)
+{
+	struct auth_lookup *lookup, *next;
+
+	if (all == NULL)
+		return;
+	HASH_ITER(hh, all->lookups, lookup, next)
+	{
+		if (lookup->link != NULL)
+			auth_link_give_up(lookup->link);
+		else
+			TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
+		lookup_free(lookup);
+	}
+	auth_sources_free(all);
+	server_cancel_abandon(&all->env);
+	auth_cache_free(all->cache);
+	config_unref(all->config);
+	users_unref(all->users);
+	tls_store_unref(all->tls);
+	free(all);
+}
+
+/* --- the configuration --- */
+
+static void
+warn_of_user(const struct auth_queries *all, const struct config_scope *db, const struct scope_settings *s)
+{
+	struct user_secret secret = { SECRET_NONE, NULL };
+
+	if (strcmp(db->upstream->user, s->auth_user) == 0 && db->upstream->password[0] != '\0')
+		return;
+	if (!users_find(all->users, s->auth_user, &secret) || secret.kind == SECRET_NONE)
+		log_warning(all->env.log,
+			    "auth_user \"%s\" of database \"%s\" has no secret in users_file: auth_query works only if "
+			    "PostgreSQL lets it in without a password",
+			    s->auth_user, db->name);
+	else if (secret.kind == SECRET_SCRAM)
+		log_warning(
+		    all->env.log,
+		    "auth_user \"%s\" of database \"%s\" has a SCRAM verifier in users_file, which can't log in "
+		    "to PostgreSQL; write its password there, in plain text or as md5",
+		    s->auth_user, db->name);
+}
+
+void
+auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,
+		       uint64_t now_us)
+{
+	struct scope_settings s;
+
+	config_unref(all->config);
+	all->config = config_ref(config);
+	users_unref(all->users);
+	all->users = users == NULL ? NULL : users_ref(users);
+	tls_store_unref(all->tls);
+	all->tls = tls_store_ref(tls);
+	auth_cache_expire(all->cache, now_us); /* whoever reloads wants to see what has changed */
+	auth_sources_review(all, now_us);
+	for (size_t i = 0; i < config->database_count; i++)
+		if (auth_settings_of(all, config->databases[i].name, &s))
+			warn_of_user(all, &config->databases[i], &s);
+}
+
+bool
+auth_query_is_on(const struct auth_queries *all, const char *database)
+{
+	struct scope_settings s;
+
+	return auth_settings_of(all, database, &s);
+}
+
+/* --- answers --- */
+
+/* A secret is good up to and with its last moment, as in PostgreSQL's own check. */
+static bool
+is_valid(int64_t valid_until_us)
+{
+	return valid_until_us >= (int64_t)clock_wall_us();
+}
+
+static enum auth_verdict
+judge(const char *secret, int64_t valid_until_us, const char **out)
+{
+	*out = secret != NULL && is_valid(valid_until_us) ? secret : NULL;
+	return *out != NULL ? AUTH_KNOWN : AUTH_UNKNOWN;
+}
+
+static void
+unreachable(struct fail *why)
+{
+	fail_set(why, "08006", "the user can't be looked up: PostgreSQL can't be asked");
+	fail_hint(why, "The log of pgweir says why (auth_query).");
+}
+
+static struct auth_key
+key_of(const struct auth_source *source, const char *user)
+{
+	struct auth_key key;
+
+	memset(&key, 0, sizeof(key)); /* no byte of it is left to chance: it is hashed whole */
+	key.source = source->id;
+	memcpy(key.user, user, strlen(user));
+	return key;
+}
+
+/* An older answer will do, where there is no way to get another. */
+static enum auth_verdict
+fall_back(struct auth_queries *all, const struct auth_key *key, const char **secret, struct fail *why, uint64_t now_us)
+{
+	const struct auth_kept *kept = auth_cache_find(all->cache, key);
+
+	*secret = NULL;
+	if (kept != NULL && auth_kept_is_usable(kept, now_us)) {
+		all->counters->auth_queries[AQ_STALE]++;
+		return judge(kept->secret, kept->valid_until_us, secret);
+	}
+	unreachable(why);
+	return AUTH_REFUSED;
+}
+
+/* What those who asked are told. The secret must outlive all of them being told: it does not stay in the cache. */
+static void
+tell(struct auth_lookup *lookup, enum auth_verdict verdict, const char *secret, const struct fail *why)
+{
+	struct auth_ask *ask;
+
+	while ((ask = TAILQ_FIRST(&lookup->asks)) != NULL) {
+		TAILQ_REMOVE(&lookup->asks, ask, link);
+		ask->lookup = NULL;
+		ask->done(verdict, secret, why, ask->arg); /* last: ask may be gone */
+	}
+}
+
+static void
+tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
+{
+	struct auth_queries *all = lookup->source->all;
+	char text[AUTH_SECRET_MAX + 1];
+	const char *secret = NULL;
+	enum auth_verdict verdict;
+
+	if (answer->secret != NULL) {
+		memcpy(text, answer->secret, answer->secret_len);
+		text[answer->secret_len] = '\0';
+		secret = text;
+	}
+	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
+	if (!lookup->source->is_retired)
+		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
+	verdict = judge(secret, answer->valid_until_us, &secret);
+	tell(lookup, verdict, secret, NULL);
+	explicit_bzero(text, sizeof(text));
+}
+
+static void
+tell_unreachable(struct auth_lookup *lookup)
+{
+	struct auth_queries *all = lookup->source->all;
+	const char *secret;
+	struct fail why;
+	enum auth_verdict verdict = fall_back(all, &lookup->key, &secret, &why, *all->env.now_us);
+	char *kept = secret == NULL ? NULL : strdup(secret);
+
+	if (secret != NULL && kept == NULL) {
+		verdict = AUTH_REFUSED;
+		unreachable(&why);
+	}
+	tell(lookup, verdict, kept, &why);
+	if (kept != NULL)
+		explicit_bzero(kept, strlen(kept));
+	free(kept);
+}
+
+void
+auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer, const struct fail *why)
+{
+	struct auth_source *source = lookup->source;
+	struct auth_queries *all = source->all;
+
+	if (end != AUTH_END_ROW) {
+		all->counters->auth_queries[AQ_FAILED]++;
+		auth_log(source, why, *all->env.now_us);
+	}
+	switch (end) {
+	case AUTH_END_ROW:
+		tell_row(lookup, answer);
+		break;
+	case AUTH_END_ERROR:
+		tell(lookup, AUTH_UNKNOWN, NULL, NULL);
+		break;
+	case AUTH_END_UNREACHABLE:
+		tell_unreachable(lookup);
+		break;
+	}
+	lookup_free(lookup);
+}
+
+void
+auth_lookups_down(struct auth_source *source)
+{
+	struct auth_lookup *lookup;
+
+	while ((lookup = TAILQ_FIRST(&source->waiting)) != NULL) {
+		TAILQ_REMOVE(&source->waiting, lookup, line);
+		auth_lookup_end(lookup, source->is_refused ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL,
+				&source->why_down);
+	}
+}
+
+/* --- questions --- */
+
+static struct auth_lookup *
+lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_us)
+{
+	struct auth_queries *all = source->all;
+	struct auth_lookup *lookup = calloc(1, sizeof(*lookup));
+
+	if (lookup == NULL)
+		return NULL;
+	lookup->key = *key;
+	lookup->source = source;
+	lookup->deadline_us = now_us + source->answer_us;
+	TAILQ_INIT(&lookup->asks);
+	HASH_ADD(hh, all->lookups, key, (unsigned)sizeof(lookup->key), lookup);
+	if (lookup->is_left_out) {
+		free(lookup);
+		return NULL;
+	}
+	source->lookup_count++;
+	TAILQ_INSERT_TAIL(&source->waiting, lookup, line);
+	return lookup;
+}
+
+/* It could not be reached a moment ago, and it is not time yet to try again. */
+static bool
+is_down(const struct auth_source *source, uint64_t now_us)
+{
+	return source->link_count == 0 && source->retry_us > now_us;
+}
+
+static enum auth_verdict
+answer_down(struct auth_source *source, const struct auth_key *key, const char **secret, struct fail *why,
+	    uint64_t now_us)
+{
+	source->all->counters->auth_queries[AQ_FAILED]++;
+	auth_log(source, &source->why_down, now_us);
+	if (source->is_refused)
+		return AUTH_UNKNOWN;
+	return fall_back(source->all, key, secret, why, now_us);
+}
+
+static enum auth_verdict
+ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask *ask, struct fail *why, uint64_t now_us)
+{
+	struct auth_queries *all = source->all;
+	struct auth_lookup *lookup;
+
+	HASH_FIND(hh, all->lookups, key, (unsigned)sizeof(*key), lookup);
+	if (lookup == NULL && HASH_COUNT(all->lookups) >= AUTH_LOOKUPS_MAX) {
+		fail_set(why, "53300", "too many users are being looked up");
+		return AUTH_REFUSED;
+	}
+	if (lookup == NULL && (lookup = lookup_new(source, key, now_us)) == NULL) {
+		fail_set(why, "53200", "no memory for a login");
+		return AUTH_REFUSED;
+	}
+	ask->lookup = lookup;
+	TAILQ_INSERT_TAIL(&lookup->asks, ask, link);
+	auth_links_feed(source, now_us);
+	return AUTH_LATER;
+}
+
+/* As PostgreSQL knows it: a tenant's users are "user.tenant" here only. False: there can be no such user. */
+static bool
+role_of(const struct auth_queries *all, const char *database, const char *user, char out[static CONFIG_NAME_MAX + 1])
+{
+	const struct config_scope *db = config_find_database(all->config, database);
+	struct fail why;
+
+	return db != NULL && upstream_role(db->upstream, database, user, out, &why) == 0 && out[0] != '\0';
+}
+
+enum auth_verdict
+auth_query_find(struct auth_queries *all, const char *database, const char *user, struct auth_ask *ask,
+		const char **secret, struct fail *why, uint64_t now_us)
+{
+	const struct auth_kept *kept;
+	struct auth_source *source;
+	struct auth_key key;
+	char role[CONFIG_NAME_MAX + 1];
+
+	*secret = NULL;
+	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role))
+		return AUTH_UNKNOWN;
+	source = auth_source_of(all, database, now_us, why);
+	if (source == NULL)
+		return AUTH_REFUSED;
+	key = key_of(source, role);
+	kept = auth_cache_find(all->cache, &key);
+	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
+		all->counters->auth_queries[AQ_HIT]++;
+		return judge(kept->secret, kept->valid_until_us, secret);
+	}
+	if (is_down(source, now_us))
+		return answer_down(source, &key, secret, why, now_us);
+	return ask_for(source, &key, ask, why, now_us);
+}
+
+/* What was sent goes on, for its answer will be of use; what only waits for a connection need not. */
+void
+auth_query_abandon(struct auth_ask *ask)
+{
+	struct auth_lookup *lookup = ask->lookup;
+
+	if (lookup == NULL)
+		return;
+	ask->lookup = NULL;
+	TAILQ_REMOVE(&lookup->asks, ask, link);
+	if (lookup->link != NULL || !TAILQ_EMPTY(&lookup->asks))
+		return;
+	TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
+	lookup_free(lookup);
+}
+
+void
+auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us)
+{
+	struct auth_source *source;
+	struct auth_key key;
+	char role[CONFIG_NAME_MAX + 1];
+
+	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role) ||
+	    (source = auth_source_of(all, database, now_us, NULL)) == NULL)
+		return;
+	key = key_of(source, role);
+	auth_cache_doubt(all->cache, &key, now_us);
+}
+
+void
+auth_queries_step_aside(struct auth_queries *all, const char *database)
+{
+	struct auth_source *source;
+
+	TAILQ_FOREACH(source, &all->sources, list)
+	if (strcmp(source->target->database, database) == 0)
+		auth_links_close_idle(source);
+}
+
+/* --- time --- */
+
+static void
+end_late(struct auth_queries *all, uint64_t now_us)
+{
+	struct auth_lookup *lookup, *next;
+	struct fail late, none;
+
+	fail_set(&late, "08006", "there was no answer in time");
+	fail_set(&none, "53300", "there was no connection for it in time; see max_server_connections");
+	/* Who is told is one who waited for this one: the others stay as they are. */
+	HASH_ITER(hh, all->lookups, lookup, next)
+	{
+		struct auth_link *link = lookup->link;
+
+		if (lookup->deadline_us > now_us)
+			continue;
+		if (link == NULL)
+			TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
+		lookup->link = NULL;
+		if (link != NULL)
+			auth_link_give_up(link);
+		auth_lookup_end(lookup, AUTH_END_UNREACHABLE, NULL,
+				link == NULL && lookup->source->is_short ? &none : &late);
+	}
+}
+
+void
+auth_queries_tick(struct auth_queries *all, uint64_t now_us)
+{
+	struct auth_source *source;
+
+	end_late(all, now_us);
+	TAILQ_FOREACH(source, &all->sources, list)
+	auth_links_tick(source, now_us);
+	auth_sources_collect(all);
+	if (now_us - all->swept_us >= SWEEP_US) {
+		auth_cache_sweep(all->cache, now_us);
+		all->swept_us = now_us;
+	}
+}

@@ -1,0 +1,188 @@
+/* src/lookup/auth_query_cache.c - see auth_query_cache.h. */
+#include "lookup/auth_query_cache.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* The seed is that of the variable of this name. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(entry) ((entry)->is_left_out = true)
+#include <uthash.h>
+
+struct entry {
+	UT_hash_handle hh;
+	TAILQ_ENTRY(entry) used;
+	struct auth_key key;
+	struct auth_kept kept; /* its secret is the text */
+	size_t text_len;
+	bool is_left_out;
+	char text[];
+};
+
+struct auth_cache {
+	struct entry *table;
+	TAILQ_HEAD(, entry) used; /* last: looked at most recently */
+	uint64_t seed;
+	size_t cap;
+};
+
+struct auth_cache *
+auth_cache_new(uint64_t seed, size_t cap)
+{
+	struct auth_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache == NULL)
+		return NULL;
+	TAILQ_INIT(&cache->used);
+	cache->seed = seed;
+	cache->cap = cap;
+	return cache;
+}
+
+static void
+entry_free(struct entry *e)
+{
+	OPENSSL_cleanse(e->text, e->text_len);
+	free(e);
+}
+
+static void
+drop(struct auth_cache *cache, struct entry *e)
+{
+	HASH_DELETE(hh, cache->table, e);
+	TAILQ_REMOVE(&cache->used, e, used);
+	entry_free(e);
+}
+
+void
+auth_cache_free(struct auth_cache *cache)
+{
+	if (cache == NULL)
+		return;
+	while (!TAILQ_EMPTY(&cache->used))
+		drop(cache, TAILQ_FIRST(&cache->used));
+	free(cache);
+}
+
+static struct entry *
+find(const struct auth_cache *cache, const struct auth_key *key)
+{
+	struct entry *e;
+
+	HASH_FIND(hh, cache->table, key, (unsigned)sizeof(*key), e);
+	return e;
+}
+
+const struct auth_kept *
+auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
+{
+	struct entry *e = find(cache, key);
+
+	if (e == NULL)
+		return NULL;
+	TAILQ_REMOVE(&cache->used, e, used);
+	TAILQ_INSERT_TAIL(&cache->used, e, used);
+	return &e->kept;
+}
+
+static struct entry *
+entry_new(const struct auth_key *key, const struct auth_answer *answer)
+{
+	struct entry *e = calloc(1, sizeof(*e) + answer->secret_len + 1);
+
+	if (e == NULL)
+		return NULL;
+	e->key = *key;
+	e->text_len = answer->secret_len;
+	if (answer->secret != NULL) {
+		memcpy(e->text, answer->secret, answer->secret_len);
+		e->kept.secret = e->text;
+	}
+	e->kept.valid_until_us = answer->valid_until_us;
+	return e;
+}
+
+void
+auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer, uint64_t ttl_us,
+	       uint64_t now_us)
+{
+	struct entry *e = find(cache, key);
+
+	if (e != NULL)
+		drop(cache, e);
+	if (ttl_us == 0 || (e = entry_new(key, answer)) == NULL)
+		return;
+	if (answer->secret == NULL && ttl_us > AUTH_UNKNOWN_US)
+		ttl_us = AUTH_UNKNOWN_US;
+	e->kept.asked_us = now_us;
+	e->kept.expires_us = now_us + ttl_us;
+	if (HASH_COUNT(cache->table) >= cache->cap)
+		drop(cache, TAILQ_FIRST(&cache->used));
+	HASH_ADD(hh, cache->table, key, (unsigned)sizeof(e->key), e);
+	if (e->is_left_out)
+		entry_free(e);
+	else
+		TAILQ_INSERT_TAIL(&cache->used, e, used);
+}
+
+void
+auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us)
+{
+	struct entry *e = find(cache, key);
+
+	if (e != NULL && now_us - e->kept.asked_us >= AUTH_DOUBT_AFTER_US && e->kept.expires_us > now_us)
+		e->kept.expires_us = now_us;
+}
+
+void
+auth_cache_expire(struct auth_cache *cache, uint64_t now_us)
+{
+	struct entry *e;
+
+	TAILQ_FOREACH(e, &cache->used, used)
+	if (e->kept.expires_us > now_us)
+		e->kept.expires_us = now_us;
+}
+
+void
+auth_cache_forget(struct auth_cache *cache, uint64_t source)
+{
+	for (struct entry *e = TAILQ_FIRST(&cache->used), *next; e != NULL; e = next) {
+		next = TAILQ_NEXT(e, used);
+		if (e->key.source == source)
+			drop(cache, e);
+	}
+}
+
+void
+auth_cache_sweep(struct auth_cache *cache, uint64_t now_us)
+{
+	for (struct entry *e = TAILQ_FIRST(&cache->used), *next; e != NULL; e = next) {
+		next = TAILQ_NEXT(e, used);
+		if (!auth_kept_is_usable(&e->kept, now_us))
+			drop(cache, e);
+	}
+}
+
+size_t
+auth_cache_count(const struct auth_cache *cache)
+{
+	return HASH_COUNT(cache->table);
+}
+
+bool
+auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us)
+{
+	return now_us < kept->expires_us;
+}
+
+bool
+auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us)
+{
+	return now_us < kept->expires_us + AUTH_STALE_US;
+}

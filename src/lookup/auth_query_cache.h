@@ -1,0 +1,53 @@
+/*
+ * src/lookup/auth_query_cache.h - what auth_query said of users, for a while. Pure: no I/O, time is an argument.
+ *
+ * An answer is fresh until it expires: after the time to live, sooner if it says that there is no such user, and at
+ * once if a proof failed against it (the password may have been changed). For AUTH_STALE_US more it may be used in
+ * place of one that can't be had; then it is dropped.
+ *
+ * Owns:   its entries, wiped when they go. Keyed by a seeded hash: names come from peers.
+ * Always: at most cap entries; the one that nobody looked at for longest makes room.
+ */
+#ifndef PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
+#define PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
+
+#include "lookup/auth_query_answer.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+
+#define AUTH_STALE_US UINT64_C(60000000)
+#define AUTH_UNKNOWN_US UINT64_C(2000000) /* a new user is not kept out for longer */
+#define AUTH_DOUBT_AFTER_US UINT64_C(1000000) /* younger answers stay: failing logins cause one query a second */
+
+struct auth_cache; /* opaque */
+
+/* Whom a question is about: source tells databases apart that are asked differently. Zeroed before it is filled. */
+struct auth_key {
+	uint64_t source;
+	char user[CONFIG_NAME_MAX + 1];
+};
+
+struct auth_kept {
+	const char *secret; /* NULL: there is no such user */
+	int64_t valid_until_us; /* as struct auth_answer's */
+	uint64_t asked_us, expires_us;
+};
+
+struct auth_cache *auth_cache_new(uint64_t seed, size_t cap); /* NULL: no memory */
+void auth_cache_free(struct auth_cache *cache); /* NULL is fine */
+/* The last answer, fresh or not; valid until the next call that changes the cache. NULL: none. */
+const struct auth_kept *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
+/* Takes the place of an older one. Without memory, or with ttl_us 0, nothing is kept. */
+void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
+		    uint64_t ttl_us, uint64_t now_us);
+void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
+void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* all of it is to be asked anew */
+void auth_cache_forget(struct auth_cache *cache, uint64_t source);
+void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops what is of no use any more */
+size_t auth_cache_count(const struct auth_cache *cache);
+
+bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
+bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us); /* if there is no better one */
+
+#endif

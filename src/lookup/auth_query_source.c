@@ -1,0 +1,367 @@
+/*
+ * src/lookup/auth_query_source.c - which databases are asked the same way, of whom, and what: a source is one query run
+ * by one user in one database. Databases that agree in all of that share its connections and answers.
+ */
+#include "lookup/auth_query_state.h"
+
+#include "base/clock.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* Where databases are not listed, clients choose these names. */
+#undef HASH_FUNCTION
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
+#undef HASH_NONFATAL_OOM
+#define HASH_NONFATAL_OOM 1
+#undef uthash_nonfatal_oom
+#define uthash_nonfatal_oom(route) ((route)->is_left_out = true)
+
+#define SOURCES_MAX 256u
+#define ROUTES_MAX 1024u
+#define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
+#define LOG_EVERY_US US_PER_S
+
+/*
+ * No operator and no function of another schema can stand in for these, whatever search_path is. Without superusers
+ * and the like: write it as your own query, with what is to be left out in its WHERE.
+ */
+#define BUILTIN                                                                                                        \
+	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
+	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
+	"AND (rolvaliduntil IS NULL OR rolvaliduntil OPERATOR(pg_catalog.>=) pg_catalog.now())"
+
+bool
+auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out)
+{
+	const struct config_scope *db = all->config == NULL ? NULL : config_find_database(all->config, database);
+
+	/* No pool has a longer name, though [database *] has it. */
+	if (db == NULL || strlen(database) > CONFIG_DATABASE_MAX)
+		return false;
+	config_effective(all->config, db, NULL, out);
+	return strcmp(out->auth_query, "off") != 0 && out->auth_user[0] != '\0';
+}
+
+/* --- whom a source connects to, and as whom --- */
+
+static int
+replace(char **text, const char *by)
+{
+	char *copy = strdup(by);
+
+	if (copy == NULL)
+		return -1;
+	OPENSSL_cleanse(*text, strlen(*text));
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+/* The same; in a tenant's upstream a percent sign would begin a name. */
+static int
+replace_name(struct upstream *up, char **text, const char *by)
+{
+	struct buf plain = { 0 };
+	int r;
+
+	for (; *by != '\0'; by++) {
+		if (*by == '%' && up->is_of_tenant)
+			buf_put_u8(&plain, '%');
+		buf_put_u8(&plain, (uint8_t)*by);
+	}
+	buf_put_u8(&plain, 0);
+	r = buf_ok(&plain) ? replace(text, (const char *)plain.bytes) : -1;
+	buf_fini(&plain);
+	return r;
+}
+
+/*
+ * The password of an upstream is its user's; auth_user has one of its own, unless they are the same. A tenant's
+ * auth_user is "auth_user.tenant" in users_file, as its other users are.
+ */
+static struct pool_target *
+target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
+	   struct scram_keys *keys, struct fail *why)
+{
+	struct upstream *up = upstream_copy(config_find_database(all->config, database)->upstream);
+	struct pool_target *target = NULL;
+	const char *asked = s->auth_database;
+
+	fail_set(why, "53200", "no memory for a login");
+	if (up == NULL)
+		return NULL;
+	if (asked[0] == '\0' && up->dbname[0] == '\0')
+		asked = upstream_database(up, database);
+	if ((strcmp(up->user, s->auth_user) == 0 || replace(&up->password, "") == 0) &&
+	    replace_name(up, &up->user, s->auth_user) == 0 &&
+	    (asked[0] == '\0' || replace_name(up, &up->dbname, asked) == 0))
+		target = pool_target_new(up, s, all->tls, all->users, database, s->auth_user, keys, why);
+	upstream_free(up);
+	return target;
+}
+
+static bool
+has_setting(const struct upstream *up, const char *name)
+{
+	for (char **s = up->settings; s != NULL && s[0] != NULL; s += 2)
+		if (strcmp(s[0], name) == 0)
+			return true;
+	return false;
+}
+
+/* A query of the user's own runs with the role's own search_path, and what the upstream line sets. */
+static int
+put_settings(struct auth_source *source)
+{
+	source->settings = image_empty(source->all->env.images);
+	if (source->settings == NULL ||
+	    (source->is_builtin && image_update(&source->settings, "search_path", "pg_catalog", IMAGE_OTHER) < 0))
+		return -1;
+	if (has_setting(source->target->upstream, "application_name"))
+		return 0;
+	return image_update(&source->settings, "application_name", "pgweir auth_query", IMAGE_OTHER);
+}
+
+static void
+source_free(struct auth_source *source)
+{
+	struct auth_queries *all = source->all;
+
+	if (source->id != 0) {
+		TAILQ_REMOVE(&all->sources, source, list);
+		all->source_count--;
+		auth_cache_forget(all->cache, source->id);
+	}
+	pool_target_unref(source->target);
+	image_unref(source->settings);
+	free(source->query);
+	OPENSSL_cleanse(&source->keys, sizeof(source->keys));
+	free(source);
+}
+
+static struct auth_source *
+source_new(struct auth_queries *all, const char *database, const struct scope_settings *s, struct fail *why)
+{
+	struct auth_source *source = calloc(1, sizeof(*source));
+
+	fail_set(why, "53200", "no memory for a login");
+	if (source == NULL)
+		return NULL;
+	source->all = all;
+	TAILQ_INIT(&source->links);
+	TAILQ_INIT(&source->waiting);
+	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
+	source->query = strdup(source->is_builtin ? BUILTIN : s->auth_query);
+	source->target = target_new(all, database, s, &source->keys, why);
+	if (source->query == NULL || source->target == NULL || put_settings(source) < 0) {
+		source_free(source);
+		return NULL;
+	}
+	source->answer_us = s->connect_timeout_us + ANSWER_US;
+	if (source->answer_us > all->config->login_timeout_us)
+		source->answer_us = all->config->login_timeout_us;
+	return source;
+}
+
+static bool
+is_same(const struct auth_source *a, const struct auth_source *b)
+{
+	return !a->is_retired && a->is_builtin == b->is_builtin && a->answer_us == b->answer_us &&
+	       strcmp(a->query, b->query) == 0 && pool_target_is_same(a->target, b->target);
+}
+
+/* --- which one a database has --- */
+
+static void
+forget_routes(struct auth_queries *all, const struct auth_source *to)
+{
+	struct auth_route *route, *next;
+
+	HASH_ITER(hh, all->routes, route, next)
+	if (to == NULL || route->source == to) {
+		HASH_DELETE(hh, all->routes, route);
+		free(route);
+	}
+}
+
+static void
+retire(struct auth_source *source)
+{
+	source->is_retired = true;
+	auth_cache_forget(source->all->cache, source->id);
+	auth_links_close_idle(source);
+}
+
+static bool
+is_idle(const struct auth_source *source)
+{
+	return source->lookup_count == 0;
+}
+
+/* Room for one more: that of the one that was not used for longest. */
+static bool
+make_room(struct auth_queries *all)
+{
+	struct auth_source *oldest = NULL, *source;
+
+	auth_sources_collect(all);
+	if (all->source_count < SOURCES_MAX)
+		return true;
+	TAILQ_FOREACH(source, &all->sources, list)
+	if (is_idle(source) && !source->is_retired && (oldest == NULL || source->used_us < oldest->used_us))
+		oldest = source;
+	if (oldest == NULL)
+		return false;
+	forget_routes(all, oldest);
+	retire(oldest);
+	auth_sources_collect(all);
+	return all->source_count < SOURCES_MAX;
+}
+
+/* Connections to come are made as the present configuration says: files it names may hold other certificates. */
+static void
+renew(struct auth_source *source, struct auth_source *made)
+{
+	struct pool_target *old = source->target;
+
+	source->target = made->target;
+	source->target->server.keys = &source->keys;
+	made->target = old;
+}
+
+/* The one that is like it, if there is one; then made is freed. NULL and why: there are too many. */
+static struct auth_source *
+settle(struct auth_queries *all, struct auth_source *made, struct fail *why)
+{
+	struct auth_source *source;
+
+	TAILQ_FOREACH(source, &all->sources, list)
+	if (is_same(source, made)) {
+		renew(source, made);
+		source_free(made);
+		return source;
+	}
+	if (!make_room(all)) {
+		fail_set(why, "53300", "too many databases have users looked up at the same time");
+		source_free(made);
+		return NULL;
+	}
+	made->id = ++all->last_source_id;
+	TAILQ_INSERT_TAIL(&all->sources, made, list);
+	all->source_count++;
+	return made;
+}
+
+static struct auth_route *
+find_route(struct auth_queries *all, const char *database)
+{
+	struct auth_route *route;
+
+	HASH_FIND(hh, all->routes, database, (unsigned)strlen(database), route);
+	return route;
+}
+
+/* Without memory it is made again next time. */
+static void
+add_route(struct auth_queries *all, const char *database, struct auth_source *source)
+{
+	size_t len = strlen(database);
+	struct auth_route *route = calloc(1, sizeof(*route) + len + 1);
+
+	if (route == NULL)
+		return;
+	if (HASH_COUNT(all->routes) >= ROUTES_MAX)
+		forget_routes(all, NULL);
+	route->source = source;
+	memcpy(route->database, database, len);
+	HASH_ADD_KEYPTR(hh, all->routes, route->database, (unsigned)len, route);
+	if (route->is_left_out)
+		free(route);
+}
+
+struct auth_source *
+auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why)
+{
+	struct auth_route *route = find_route(all, database);
+	struct auth_source *source = route == NULL ? NULL : route->source;
+	struct scope_settings s;
+
+	if (source == NULL && auth_settings_of(all, database, &s) &&
+	    (source = source_new(all, database, &s, why)) != NULL && (source = settle(all, source, why)) != NULL)
+		add_route(all, database, source);
+	if (source != NULL)
+		source->used_us = now_us;
+	return source;
+}
+
+/* Databases that were asked for keep their sources where nothing has changed; what is not needed any more goes. */
+void
+auth_sources_review(struct auth_queries *all, uint64_t now_us)
+{
+	struct auth_route *old = all->routes, *route, *next;
+	struct auth_source *source;
+	struct fail why;
+
+	all->routes = NULL;
+	TAILQ_FOREACH(source, &all->sources, list)
+	source->used_us = 0;
+	HASH_ITER(hh, old, route, next)
+	{
+		struct scope_settings s;
+
+		if (auth_settings_of(all, route->database, &s))
+			auth_source_of(all, route->database, now_us, &why);
+		HASH_DELETE(hh, old, route);
+		free(route);
+	}
+	TAILQ_FOREACH(source, &all->sources, list)
+	{
+		source->retry_us = 0; /* what was wrong may have been put right */
+		source->failures = 0;
+		if (source->used_us == 0 && !source->is_retired)
+			retire(source);
+	}
+	auth_sources_collect(all);
+}
+
+void
+auth_sources_collect(struct auth_queries *all)
+{
+	for (struct auth_source *source = TAILQ_FIRST(&all->sources), *next; source != NULL; source = next) {
+		next = TAILQ_NEXT(source, list);
+		if (source->is_retired && source->link_count == 0 && source->lookup_count == 0)
+			source_free(source);
+	}
+}
+
+void
+auth_sources_free(struct auth_queries *all)
+{
+	forget_routes(all, NULL);
+	while (!TAILQ_EMPTY(&all->sources)) {
+		auth_links_free(TAILQ_FIRST(&all->sources));
+		source_free(TAILQ_FIRST(&all->sources));
+	}
+}
+
+void
+auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us)
+{
+	char more[48] = "";
+
+	if (source->logged_us != 0 && now_us - source->logged_us < LOG_EVERY_US) {
+		source->unlogged++;
+		return;
+	}
+	if (source->unlogged > 0)
+		snprintf(more, sizeof(more), " (and %u more since the last line)", source->unlogged);
+	log_warning(source->all->env.log, "auth_query as \"%s\" in \"%s\" failed: %s: %s%s", source->target->user,
+		    source->target->database, why->sqlstate, why->text, more);
+	source->logged_us = now_us;
+	source->unlogged = 0;
+}

@@ -1,0 +1,270 @@
+/* src/lookup/verifier_cache.c - see verifier_cache.h. Names in it are those of users that are known, not of peers. */
+#include "lookup/verifier_cache.h"
+
+#include "net/workers.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#define SALT_LEN 16
+#define FINGERPRINT_LEN 32 /* HMAC-SHA-256 */
+
+TAILQ_HEAD(ticket_line, verifier_ticket);
+
+/* The work and what it needs is a thread's until it is done; line and entry are the loop's all the time. */
+struct verifier_derivation {
+	struct work work;
+	char *password;
+	struct scram_verifier verifier; /* salt and iterations at first */
+	struct fail why;
+	int result;
+	struct ticket_line line;
+	struct kept *entry; /* NULL: nobody will ask for it any more */
+};
+
+struct kept {
+	UT_hash_handle hh;
+	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which is kept once: where users are */
+	struct scram_verifier verifier; /* its iterations are known from the beginning */
+	struct verifier_derivation *derivation; /* NULL: verifier is complete */
+	char user[];
+};
+
+struct verifier_cache {
+	struct workers *workers;
+	uint8_t fingerprint_key[FINGERPRINT_LEN];
+	uint64_t seed;
+	struct kept *table;
+};
+
+static void
+free_password(char *password)
+{
+	if (password != NULL)
+		OPENSSL_cleanse(password, strlen(password));
+	free(password);
+}
+
+static void
+free_kept(struct kept *k)
+{
+	if (k != NULL)
+		OPENSSL_cleanse(k, sizeof(*k));
+	free(k);
+}
+
+static void
+remove_kept(struct verifier_cache *cache, struct kept *k)
+{
+	HASH_DELETE(hh, cache->table, k);
+	if (k->derivation != NULL)
+		k->derivation->entry = NULL;
+	free_kept(k);
+}
+
+struct verifier_cache *
+verifier_cache_new(struct workers *workers)
+{
+	struct verifier_cache *cache = calloc(1, sizeof(*cache));
+
+	if (cache == NULL || RAND_bytes(cache->fingerprint_key, FINGERPRINT_LEN) != 1 ||
+	    RAND_bytes((unsigned char *)&cache->seed, sizeof(cache->seed)) != 1) {
+		free(cache);
+		return NULL;
+	}
+	cache->workers = workers;
+	return cache;
+}
+
+void
+verifier_cache_clear(struct verifier_cache *cache)
+{
+	struct kept *k, *next;
+
+	HASH_ITER(hh, cache->table, k, next)
+	{
+		remove_kept(cache, k);
+	}
+}
+
+void
+verifier_cache_free(struct verifier_cache *cache)
+{
+	if (cache == NULL)
+		return;
+	verifier_cache_clear(cache);
+	OPENSSL_cleanse(cache, sizeof(*cache));
+	free(cache);
+}
+
+static int
+take_fingerprint(const struct verifier_cache *cache, const char *password, uint8_t out[FINGERPRINT_LEN])
+{
+	return HMAC(EVP_sha256(), cache->fingerprint_key, FINGERPRINT_LEN, (const uint8_t *)password, strlen(password),
+		    out, NULL) == NULL
+		   ? -1
+		   : 0;
+}
+
+static bool
+is_of(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
+{
+	uint8_t fingerprint[FINGERPRINT_LEN];
+
+	return k->verifier.iterations == iterations && take_fingerprint(cache, password, fingerprint) == 0 &&
+	       CRYPTO_memcmp(k->fingerprint, fingerprint, FINGERPRINT_LEN) == 0;
+}
+
+const struct scram_verifier *
+verifier_cache_find(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
+{
+	struct kept *k;
+
+	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
+	return k != NULL && k->derivation == NULL && is_of(cache, k, password, iterations) ? &k->verifier : NULL;
+}
+
+static void
+free_derivation(struct verifier_derivation *d)
+{
+	if (d == NULL)
+		return;
+	free_password(d->password);
+	OPENSSL_cleanse(d, sizeof(*d));
+	free(d);
+}
+
+/* On a thread. */
+static void
+derive(struct work *w)
+{
+	struct verifier_derivation *d =
+	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
+	struct scram_verifier made;
+
+	d->result = scram_verifier_from_password(d->password, d->verifier.salt, d->verifier.salt_len,
+						 d->verifier.iterations, &made, &d->why);
+	if (d->result == 0)
+		d->verifier = made;
+	OPENSSL_cleanse(&made, sizeof(made));
+}
+
+static void
+derived(struct work *w)
+{
+	struct verifier_derivation *d =
+	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
+	struct verifier_ticket *t;
+
+	if (d->entry != NULL) {
+		d->entry->derivation = NULL;
+		d->entry->verifier = d->verifier;
+		if (d->result < 0)
+			d->entry->verifier.iterations = 0; /* asked for by nobody: the next login tries anew */
+	}
+	while ((t = TAILQ_FIRST(&d->line)) != NULL) {
+		TAILQ_REMOVE(&d->line, t, line);
+		t->waits_for = NULL;
+		t->done(d->result == 0 ? &d->verifier : NULL, &d->why, t->arg);
+	}
+	free_derivation(d);
+}
+
+/* Without an entry yet; the password is copied, the salt its own. */
+static struct verifier_derivation *
+new_derivation(const char *password, uint32_t iterations)
+{
+	struct verifier_derivation *d = calloc(1, sizeof(*d));
+
+	if (d == NULL || (d->password = strdup(password)) == NULL || RAND_bytes(d->verifier.salt, SALT_LEN) != 1) {
+		free_derivation(d);
+		return NULL;
+	}
+	d->work.run = derive;
+	d->work.done = derived;
+	d->verifier.salt_len = SALT_LEN;
+	d->verifier.iterations = iterations;
+	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* should it never run */
+	TAILQ_INIT(&d->line);
+	return d;
+}
+
+static struct kept *
+new_kept(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
+{
+	size_t len = strlen(user);
+	struct kept *k = calloc(1, sizeof(*k) + len + 1);
+
+	if (k == NULL || take_fingerprint(cache, password, k->fingerprint) < 0) {
+		free_kept(k);
+		return NULL;
+	}
+	memcpy(k->user, user, len + 1);
+	k->verifier.iterations = iterations;
+	return k;
+}
+
+static void
+wait_for(struct verifier_derivation *d, struct verifier_ticket *ticket)
+{
+	ticket->waits_for = d;
+	TAILQ_INSERT_TAIL(&d->line, ticket, line);
+}
+
+static int
+begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
+      struct verifier_ticket *ticket, struct fail *why)
+{
+	struct kept *k = new_kept(cache, user, password, iterations);
+	struct verifier_derivation *d = new_derivation(password, iterations);
+
+	if (k == NULL || d == NULL)
+		fail_set(why, "53200", "no memory for a login");
+	else if (workers_submit(cache->workers, &d->work, WORK_BEGUN) < 0)
+		fail_set(why, "53300", "too many logins at once");
+	else {
+		d->entry = k;
+		k->derivation = d;
+		HASH_ADD_KEYPTR(hh, cache->table, k->user, (unsigned)strlen(k->user), k);
+		wait_for(d, ticket);
+		return 0;
+	}
+	free_derivation(d);
+	free_kept(k);
+	return -1;
+}
+
+int
+verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
+		      struct verifier_ticket *ticket, struct fail *why)
+{
+	struct kept *k;
+
+	HASH_FIND(hh, cache->table, user, (unsigned)strlen(user), k);
+	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
+		wait_for(k->derivation, ticket);
+		return 0;
+	}
+	if (k != NULL) /* of another password */
+		remove_kept(cache, k);
+	return begin(cache, user, password, iterations, ticket, why);
+}
+
+void
+verifier_cache_forget(struct verifier_ticket *ticket)
+{
+	if (ticket->waits_for == NULL)
+		return;
+	TAILQ_REMOVE(&ticket->waits_for->line, ticket, line);
+	ticket->waits_for = NULL;
+}

@@ -1,0 +1,327 @@
+/*
+ * src/relay/exclusive.c - DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME: statements PostgreSQL
+ * runs only while nobody else is connected to that database. Our idle servers there must not be in the way.
+ *
+ * PostgreSQL waits 5 s for others to leave. So the statement is sent, and if it still runs LOOK_AFTER_US later, its
+ * database is held (pool_hold.c) until it is answered. What runs must be that statement for certain: a simple Query
+ * that is nothing else; or the only Execute under way, outside of a transaction, where nothing but that statement was
+ * bound.
+ *
+ * Servers are closed for those only who have the right to have them closed. That a statement still runs is no proof of
+ * it: PostgreSQL locks the database before it looks at rights, and may wait for that lock. So the catalog is asked
+ * ahead of it, on the same server connection and as the same role; who may not gets a division by zero there, which
+ * nobody is told. Where the question would be part of a transaction of the client's it is not asked, and nothing is
+ * held.
+ */
+#include "exchange/exchange.h"
+#include "relay/exclusive.h"
+
+#include "base/copy.h"
+#include "base/clock.h"
+#include "lookup/auth_query.h"
+#include "sql/known.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define LOOK_AFTER_US 20000u
+#define LOOKS_MAX 250u
+#define STATEMENT_NAME_LEN 63 /* bytes; one with a longer name is not followed */
+
+struct sole_use {
+	struct exchange *x;
+	struct event *timer;
+	char database[KNOWN_NAME_MAX];
+	uint64_t token; /* of the question that was asked last */
+	char statement[STATEMENT_NAME_LEN + 1]; /* prepared under this name */
+	uint32_t looks;
+	bool is_simple, is_holding;
+	bool is_template; /* of a CREATE DATABASE: it need not be its owner's */
+	bool is_asked, may; /* in this request: whether the role has the right; it has */
+	bool is_bound, is_other; /* in this request: it was bound; something else was prepared or bound */
+};
+
+/* Nearly all texts end here at their first letter or two. */
+static bool
+is_candidate(const char *sql, size_t len)
+{
+	static const char begins[][3] = { "dr", "cr", "al" };
+
+	if (len <= sizeof("DROP DATABASE"))
+		return false;
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+		if (strncasecmp(sql, begins[i], 2) == 0)
+			return true;
+	return strchr(" \t\r\n/-", sql[0]) != NULL; /* blanks or a comment before it */
+}
+
+/* Which database the text needs alone, and what for. Nothing else may be in it. KNOWN_NOT: none. */
+static enum known_kind
+read_database(const struct exchange *x, const char *sql, size_t len, char database[static KNOWN_NAME_MAX])
+{
+	struct known_text text;
+	const struct known *k = &text.statements[0];
+
+	if (!is_candidate(sql, len) || !known_parse(&text, image_scan_options(x->image), sql, len) || text.count != 1)
+		return KNOWN_NOT;
+	switch ((enum known_kind)k->kind) {
+	case KNOWN_DROP_DATABASE:
+	case KNOWN_RENAME_DATABASE:
+		snprintf(database, KNOWN_NAME_MAX, "%s", k->name);
+		break;
+	case KNOWN_CREATE_DATABASE: /* PostgreSQL cuts names, too */
+		snprintf(database, KNOWN_NAME_MAX, "%.63s", k->value[0] != '\0' ? k->value : "template1");
+		break;
+	default:
+		return KNOWN_NOT;
+	}
+	return (enum known_kind)k->kind;
+}
+
+/* --- may it? --- */
+
+#define QUESTION_NAME "pgweir_may" /* not the unnamed statement: that is the client's */
+#define OWNER                                                                                                          \
+	"SELECT 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM pg_catalog.pg_database d, pg_catalog.pg_roles r"     \
+	" WHERE d.datname OPERATOR(pg_catalog.=) $1 AND r.rolname OPERATOR(pg_catalog.=) current_user"                 \
+	" AND (r.rolsuper OR pg_catalog.pg_has_role(d.datdba, 'USAGE')"
+
+static void
+put_question(const struct sole_use *s, struct buf *b)
+{
+	static const char owner[] = OWNER ")\0\0", creator[] = OWNER " OR d.datistemplate AND r.rolcreatedb)\0\0";
+	const char *database = s->database;
+
+	message_parse(b, QUESTION_NAME, s->is_template ? creator : owner,
+		      s->is_template ? sizeof(creator) : sizeof(owner));
+	message_bind_text(b, QUESTION_NAME, &database, 1);
+	message_execute(b);
+	message_sync(b);
+	message_close_statement(b, QUESTION_NAME);
+	message_sync(b);
+}
+
+/* Outside of any transaction of the client's, as far as it has sent one. */
+static bool
+is_alone(const struct server *srv)
+{
+	const struct ledger *l = &srv->ledger;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+
+		if (o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT)
+			return false;
+	}
+	return srv->tx == 'I' && srv->is_synced;
+}
+
+/* Ahead of what is about to be sent; once in a request, for a message that is held comes here again. -1: no memory. */
+static int
+ask(struct sole_use *s)
+{
+	struct exchange *x = s->x;
+	struct server *srv = x->srv;
+	struct buf b = { 0 };
+	int r = -1;
+
+	if (s->is_asked || !is_alone(srv))
+		return 0;
+	s->is_asked = true;
+	s->may = false;
+	s->token = ++x->env->last_token;
+	put_question(s, &b);
+	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_LOOK, (void *)(uintptr_t)s->token) == 0 &&
+	    server_owe_sync(srv, OWED_TO_LOOK) == 0 && ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) == 0 &&
+	    server_owe_sync(srv, OWED_TO_LOOK) == 0)
+		r = 0;
+	if (r == 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+void
+sole_use_settled(struct exchange *x, const struct owed *o, enum owed_end how)
+{
+	if (x->sole_use != NULL && (uintptr_t)o->ref == x->sole_use->token)
+		x->sole_use->may = how == OWED_ANSWERED;
+}
+
+/* --- while it runs --- */
+
+void
+sole_use_forget(struct exchange *x)
+{
+	struct sole_use *s = x->sole_use;
+
+	if (s == NULL)
+		return;
+	if (s->is_holding)
+		pool_set_release_database(x->env->pools, x->id, *x->env->now_us);
+	event_free(s->timer);
+	free(s);
+	x->sole_use = NULL;
+}
+
+/* One Execute, and the Sync behind it, are all that takes time: PostgreSQL keeps its answers to what stands before. */
+static bool
+is_one_execute(const struct ledger *l)
+{
+	uint32_t executes = 0;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+
+		if (o->to != OWED_TO_CLIENT && o->to != OWED_TO_STATEMENT)
+			return false;
+		executes += o->kind == OWED_EXECUTE;
+		if (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || (o->kind == OWED_SYNC && i + 1 < l->count))
+			return false;
+	}
+	return executes == 1;
+}
+
+/* Does PostgreSQL work on it now, and for certain on nothing else? */
+static bool
+is_running(const struct sole_use *s)
+{
+	const struct server *srv = s->x->srv;
+	const struct owed *o = srv == NULL ? NULL : ledger_head(&srv->ledger);
+
+	if (o == NULL || srv->tx != 'I')
+		return false;
+	if (s->is_simple)
+		return o->kind == OWED_QUERY && o->to == OWED_TO_CLIENT && srv->ledger.count == 1;
+	return s->is_bound && !s->is_other && is_one_execute(&srv->ledger);
+}
+
+static void
+look_later(struct sole_use *s)
+{
+	struct timeval tv = { 0, LOOK_AFTER_US };
+
+	event_add(s->timer, &tv);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct sole_use *s = arg;
+	struct exchange *x = s->x;
+	bool is_again;
+	unsigned count;
+
+	(void)fd;
+	(void)what;
+	*x->env->now_us = clock_now_us();
+	if (!is_running(s)) {
+		if (s->looks++ < LOOKS_MAX)
+			look_later(s);
+		return;
+	}
+	if (!s->may)
+		return;
+	auth_queries_step_aside(x->env->auth_queries, s->database);
+	count = pool_set_hold_database(x->entry, s->database, x->id, *x->env->now_us, &is_again);
+	if (count > 0 && !s->is_holding)
+		log_info(x->env->log,
+			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
+			 (unsigned long long)x->id, s->database);
+	s->is_holding = s->is_holding || count > 0;
+	if (is_again && s->looks++ < LOOKS_MAX)
+		look_later(s);
+}
+
+static struct sole_use *
+note(struct exchange *x, const char *sql, size_t len)
+{
+	char database[KNOWN_NAME_MAX];
+	enum known_kind kind = read_database(x, sql, len, database);
+	struct sole_use *s;
+
+	if (kind == KNOWN_NOT)
+		return NULL;
+	s = x->sole_use;
+	if (s != NULL && s->is_asked && !s->is_holding && s->is_template == (kind == KNOWN_CREATE_DATABASE) &&
+	    strcmp(s->database, database) == 0)
+		return s;
+	sole_use_forget(x);
+	s = calloc(1, sizeof(*s));
+	if (s == NULL || (s->timer = event_new(x->env->base, -1, 0, on_timer, s)) == NULL) {
+		free(s);
+		return NULL; /* then it may fail as it would beside any other pooler */
+	}
+	s->x = x;
+	s->is_template = kind == KNOWN_CREATE_DATABASE;
+	memcpy(s->database, database, sizeof(s->database));
+	x->sole_use = s;
+	return s;
+}
+
+int
+sole_use_query(struct exchange *x, const char *sql, size_t len)
+{
+	struct sole_use *s = note(x, sql, len);
+
+	if (s == NULL)
+		return 0;
+	s->is_simple = true;
+	look_later(s);
+	return ask(s);
+}
+
+int
+sole_use_parse(struct exchange *x, const char *name, const char *sql, size_t len)
+{
+	struct sole_use *s = strlen(name) <= STATEMENT_NAME_LEN ? note(x, sql, len) : NULL;
+
+	if (s != NULL && copy_string(s->statement, sizeof(s->statement), name)) {
+		s->is_simple = false;
+		s->is_other = !x->srv->is_synced; /* nobody looked at what stands before it in this request */
+		return ask(s);
+	}
+	s = x->sole_use;
+	if (s == NULL || s->is_simple)
+		return 0;
+	if (strcmp(name, s->statement) == 0)
+		sole_use_forget(x); /* the name is another statement's now */
+	else
+		s->is_other = true;
+	return 0;
+}
+
+int
+sole_use_bind(struct exchange *x, const char *name)
+{
+	struct sole_use *s = x->sole_use;
+
+	if (s->is_simple)
+		return 0;
+	if (strcmp(name, s->statement) != 0) {
+		s->is_other = true;
+		return 0;
+	}
+	s->is_bound = true;
+	s->looks = 0;
+	look_later(s);
+	return ask(s);
+}
+
+void
+sole_use_request_done(struct exchange *x, const struct owed *ended)
+{
+	struct sole_use *s = x->sole_use;
+
+	/* Behind any other simple Query its name may be another statement's: SQL's PREPARE in session mode. */
+	if (s->is_simple || s->is_holding || ended->kind != OWED_SYNC) {
+		sole_use_forget(x);
+		return;
+	}
+	/* It was only prepared, so far; or was done in no time, but may be run again. */
+	s->is_bound = s->is_other = s->is_asked = s->may = false;
+	event_del(s->timer);
+}

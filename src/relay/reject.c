@@ -1,0 +1,90 @@
+/*
+ * src/relay/reject.c - a request that gets no server: it is answered with an error, the rest of it is dropped, and
+ * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
+ * is ignored). The client lives on.
+ */
+#include "exchange/exchange.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+static void
+send_ready(struct exchange *x)
+{
+	struct buf b = { 0 };
+
+	message_ready(&b, 'I');
+	exchange_send(x, &b);
+	buf_fini(&b);
+	x->idle_since_us = *x->env->now_us;
+}
+
+void
+refusal_words(const struct exchange *x, const struct fail *why, struct fail *told)
+{
+	*told = *why;
+	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
+		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->entry->database->name, x->entry->user,
+			    why->detail);
+	}
+}
+
+void
+refuse_request(struct exchange *x, const struct fail *why, enum request_failure kind)
+{
+	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
+	struct fail told;
+	struct buf b = { 0 };
+
+	if (x->is_closing)
+		return;
+	refusal_words(x, why, &told);
+	report_failure(x, &told, kind, NULL);
+	report_error(x->entry, EO_PROXY, told.sqlstate);
+	if (kind == RF_SHUTDOWN || x->entry->is_orphan) {
+		exchange_close(x, &told);
+		return;
+	}
+	message_error(&b, "ERROR", &told);
+	exchange_send(x, &b);
+	buf_fini(&b);
+	x->refusing = first == 'Q' || first == 'F' ? 'Q' : 'S';
+	if (!x->is_closing)
+		exchange_replay(x, relay_bytes);
+}
+
+size_t
+refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	struct frame f;
+	size_t total, n;
+
+	if (frame_parse(bytes, len, &f) != FRAME_OK) {
+		if (len >= FRAME_HEAD_LEN) {
+			struct fail why;
+
+			fail_set(&why, "08P01", "invalid message length");
+			exchange_close(x, &why);
+			return len;
+		}
+		return 0;
+	}
+	if (f.type == 'X') {
+		exchange_close(x, NULL);
+		return len;
+	}
+	total = FRAME_HEAD_LEN + (size_t)f.body_len;
+	n = total < len ? total : len;
+	x->body_left = (uint32_t)(total - n);
+	x->is_body_dropped = true;
+	if (x->refusing == 'Q' || f.type == 'S') {
+		x->refusing = 0;
+		send_ready(x);
+	}
+	return n;
+}

@@ -1,0 +1,244 @@
+/*
+ * src/relay/retry.c - a request that met an outdated plan is sent once more, and the client does not notice.
+ *
+ * Somebody has altered a table: PostgreSQL answers the next Bind of a statement prepared before with "cached plan must
+ * not change result type". Outside a transaction nothing has happened then, and nothing was answered yet: the error is
+ * swallowed, and when a Sync behind it is answered the statement gets a new name and the request, of which a copy
+ * was kept, is relayed again from its first byte, as if it came from the client now.
+ *
+ * Only where that is no wrong answer: the client has not been told what the old rows look like, or is told anew by a
+ * Describe in the same request. Otherwise it gets the error, which its driver knows (asyncpg, JDBC prepare anew then).
+ *
+ * The same is done where a server has a statement of ours no more, which SQL threw away in a way that no text showed.
+ *
+ * A client whose Parse was answered by us never meets what an old plan says (PostgreSQL parses anew too, and may fail
+ * with any error of the parser): its first use of the statement is sent once more as well.
+ */
+#include "statements/statements_state.h"
+#include "relay/relay.h"
+#include "relay/retry.h"
+#include "statements/statements.h"
+
+#include "wire/frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT_MIN 512u
+#define KEPT_MAX 16384u /* bytes of a request that is kept; larger ones get the error */
+
+void
+rerun_begins(struct server *srv)
+{
+	struct kept_request *k = &srv->loan.kept;
+
+	if (k->state != KEPT_NOTHING && k->state != KEPT_WHOLE)
+		return;
+	k->state = KEPT_SO_FAR;
+	k->len = 0;
+	k->from = NULL;
+}
+
+static int
+reserve(struct kept_request *k, size_t more)
+{
+	uint32_t cap = k->cap == 0 ? KEPT_MIN : k->cap;
+	uint8_t *grown;
+
+	if (more > KEPT_MAX - k->len)
+		return -1;
+	while (cap - k->len < more)
+		cap *= 2;
+	if (cap == k->cap)
+		return 0;
+	grown = realloc(k->bytes, cap);
+	if (grown == NULL)
+		return -1;
+	k->bytes = grown;
+	k->cap = cap;
+	return 0;
+}
+
+/* One copy for all messages of a batch. */
+static void
+copy(struct kept_request *k, const uint8_t *end)
+{
+	size_t len = (size_t)(end - k->from);
+
+	if (reserve(k, len) < 0)
+		k->state = KEPT_NOT;
+	else {
+		memcpy(k->bytes + k->len, k->from, len);
+		k->len += (uint32_t)len;
+	}
+	k->from = NULL;
+}
+
+void
+rerun_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
+{
+	struct kept_request *k = &x->srv->loan.kept;
+	uint8_t type = message[0];
+
+	if (k->state == KEPT_SO_FAR) {
+		if (k->from == NULL)
+			k->from = message;
+		if (x->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
+			k->state = KEPT_NOT;
+		if (type == 'S')
+			copy(k, message + len);
+		if (type == 'S' && k->state == KEPT_SO_FAR)
+			k->state = KEPT_WHOLE;
+		else if (type == 'Q' || type == 'F')
+			k->state = KEPT_NOTHING;
+	} else if (type == 'S' || type == 'Q' || type == 'F')
+		k->state = KEPT_NOTHING;
+	else if (is_sent)
+		k->state = KEPT_NOT;
+}
+
+void
+rerun_keep_rest(struct exchange *x, const uint8_t *end)
+{
+	struct kept_request *k = &x->srv->loan.kept;
+
+	if (k->state == KEPT_SO_FAR && k->from != NULL)
+		copy(k, end);
+}
+
+/*
+ * The request begins with a Bind and the Describe of its portal, or with a Describe: the client will know its rows. But
+ * not if the Bind gives formats of several columns: it knows them already.
+ */
+static bool
+tells_rows(const struct kept_request *k)
+{
+	const char *portal, *other, *statement;
+	struct frame first, next;
+	size_t len, names_len;
+	uint8_t kind;
+
+	if (frame_parse(k->bytes, k->len, &first) != FRAME_OK)
+		return false;
+	if (first.type == 'D')
+		return true;
+	len = FRAME_HEAD_LEN + (size_t)first.body_len;
+	if (frame_parse(k->bytes + len, k->len - len, &next) != FRAME_OK || next.type != 'D')
+		return false;
+	return fields_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
+	       fields_bind_formats(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
+	       fields_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
+	       strcmp(portal, other) == 0;
+}
+
+/* Routines and texts of internal errors are never localised. */
+static bool
+is_outdated(const struct error_fields *e)
+{
+	if (e->sqlstate == NULL)
+		return false;
+	if (strcmp(e->sqlstate, "0A000") == 0)
+		return e->routine != NULL && strcmp(e->routine, "RevalidateCachedQuery") == 0;
+	return strcmp(e->sqlstate, "XX000") == 0 && e->message != NULL &&
+	       strstr(e->message, "cache lookup failed") != NULL;
+}
+
+/* DEALLOCATE of the statement, in a way that no text showed: its id, or 0. */
+static uint64_t
+gone_id(const struct exchange *x, const struct error_fields *e)
+{
+	const char *prefix = statement_store_prefix(x->env->statements), *at;
+
+	if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0 || e->message == NULL ||
+	    (at = strstr(e->message, prefix)) == NULL)
+		return 0;
+	return strtoull(at + strlen(prefix), NULL, 10);
+}
+
+/* Syntax error, access rule, undefined things: what parsing anew says. */
+static bool
+is_of_parser(const struct error_fields *e)
+{
+	return e->sqlstate != NULL && strncmp(e->sqlstate, "42", 2) == 0;
+}
+
+static bool
+may_run_again(struct exchange *x, const struct named *n, bool is_gone)
+{
+	const struct server *srv = x->srv;
+
+	return (srv->loan.kept.state == KEPT_WHOLE || srv->loan.kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
+	       srv->ledger.answered == 0 && x->body_left == 0 &&
+	       (is_gone || !n->is_told || tells_rows(&srv->loan.kept));
+}
+
+/*
+ * The Sync behind the error is ours: the client's own, if it was sent; else it has sent a Flush and waits (asyncpg
+ * prepares so), and the Sync that it will send belongs to what is sent once more.
+ */
+static bool
+take_sync(struct exchange *x)
+{
+	struct server *srv = x->srv;
+
+	if (srv->loan.kept.state == KEPT_WHOLE)
+		return ledger_take_sync(&srv->ledger);
+	if (srv->ledger.count > 0 || ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
+							 &(struct owed_request){ .started_us = x->request_us }) < 0)
+		return false;
+	server_write(srv, "S\0\0\0\4", 5);
+	statements_sync(x);
+	return true;
+}
+
+bool
+rerun_wanted(struct exchange *x, const struct error_fields *e)
+{
+	struct client_statements *s = x->statements;
+	bool is_old = is_outdated(e), is_again;
+	uint64_t gone = gone_id(x, e);
+	struct named *n;
+
+	if (s == NULL || !s->is_use_failed)
+		return false;
+	s->is_use_failed = false;
+	n = s->failed;
+	if (gone != 0)
+		server_statements_forget(&x->srv->statements, gone);
+	if (n->st == NULL || (gone == 0 && !is_old && (n->is_proven || !is_of_parser(e))))
+		return false;
+	is_again = may_run_again(x, n, gone != 0) && take_sync(x);
+	if (gone == 0 && (is_old || is_again))
+		named_renew(x, n, !n->is_told && !s->is_failed_describe);
+	if (!is_again)
+		return false;
+	s->is_types_told = gone == 0 && s->is_failed_describe;
+	x->is_rerunning = true;
+	x->entry->database->counters.statement_reruns++;
+	return true;
+}
+
+/* Ahead of what the client sent meanwhile. */
+void
+rerun_now(struct exchange *x)
+{
+	struct kept_request *k = &x->srv->loan.kept;
+	size_t len = (size_t)k->len + x->pending_len;
+	uint8_t *whole = malloc(len);
+
+	x->is_rerunning = false;
+	k->state = KEPT_NOT; /* once is enough */
+	if (whole == NULL) {
+		exchange_out_of_memory(x);
+		return;
+	}
+	memcpy(whole, k->bytes, k->len);
+	if (x->pending_len > 0)
+		memcpy(whole + k->len, x->pending, x->pending_len);
+	free(x->pending);
+	x->pending = whole;
+	x->pending_len = x->pending_cap = (uint32_t)len;
+	x->is_held = false;
+	stream_set_reading(&x->stream, true);
+	exchange_replay(x, relay_bytes);
+}

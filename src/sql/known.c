@@ -1,0 +1,317 @@
+/* src/sql/known.c - see known.h. Statements end at semicolons outside of parentheses. */
+#include "sql/known_rules.h"
+
+#include "sql/scan.h"
+
+#include <string.h>
+
+struct rule {
+	const char *word; /* NULL: the last one */
+	known_rule *recognise;
+};
+
+static const struct rule rules[] = {
+	{ "abort", known_rollback },
+	{ "alter", known_alter },
+	{ "begin", known_begin },
+	{ "close", known_close },
+	{ "commit", known_commit },
+	{ "create", known_create },
+	{ "deallocate", known_deallocate },
+	{ "discard", known_discard },
+	{ "drop", known_drop },
+	{ "end", known_commit },
+	{ "execute", known_execute },
+	{ "listen", known_listen },
+	{ "prepare", known_prepare },
+	{ "reset", known_reset },
+	{ "rollback", known_rollback },
+	{ "select", known_select },
+	{ "set", known_set },
+	{ "start", known_start },
+	{ "unlisten", known_unlisten },
+	{ NULL, NULL },
+};
+
+static const struct rule marks[] = {
+	{ "abort", known_end },
+	{ "commit", known_end },
+	{ "end", known_end },
+	{ "prepare", known_prepare_transaction },
+	{ "release", known_release },
+	{ "rollback", known_rollback_any },
+	{ "savepoint", known_savepoint },
+	{ "unlisten", known_unlisten },
+	{ NULL, NULL },
+};
+
+void
+known_next(struct known_reader *r)
+{
+	r->token = sql_next(&r->lexer);
+}
+
+bool
+known_is_word(const struct known_reader *r, const char *word)
+{
+	return sql_is_word(&r->token, word, strlen(word));
+}
+
+bool
+known_is_char(const struct known_reader *r, char c)
+{
+	return (r->token.kind == SQL_PUNCT || r->token.kind == SQL_OPERATOR) && r->token.len == 1 && *r->token.at == c;
+}
+
+bool
+known_skip_word(struct known_reader *r, const char *word)
+{
+	if (!known_is_word(r, word))
+		return false;
+	known_next(r);
+	return true;
+}
+
+bool
+known_skip_char(struct known_reader *r, char c)
+{
+	if (!known_is_char(r, c))
+		return false;
+	known_next(r);
+	return true;
+}
+
+bool
+known_is_over(const struct known_reader *r)
+{
+	return r->token.kind == SQL_END || known_is_char(r, ';');
+}
+
+/* Of an unterminated text nothing is known, whatever is said here. */
+void
+known_skip_rest(struct known_reader *r)
+{
+	unsigned parens = 0;
+
+	while (r->token.kind != SQL_END && r->token.kind != SQL_UNTERMINATED &&
+	       (parens > 0 || !known_is_char(r, ';'))) {
+		if (known_is_char(r, '('))
+			parens++;
+		else if (known_is_char(r, ')'))
+			parens -= parens > 0;
+		known_next(r);
+	}
+}
+
+static char
+fold(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
+static bool
+is_ascii(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] > 127)
+			return false;
+	return true;
+}
+
+/* PostgreSQL cuts a long name in the database's encoding: where that makes no difference, it is cut here, too. */
+bool
+known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
+{
+	const struct sql_token *t = &r->token;
+	bool is_quoted = t->kind == SQL_QUOTED && *t->at == '"';
+	size_t from = is_quoted ? 1 : 0, to = t->len - from, len = 0, i = from;
+
+	if (t->kind != SQL_WORD && !is_quoted)
+		return false;
+	for (; i < to && len < KNOWN_NAME_MAX - 1; i++) {
+		name[len++] = is_quoted ? t->at[i] : fold(t->at[i]);
+		i += is_quoted && t->at[i] == '"'; /* a doubled one */
+	}
+	name[len] = '\0';
+	if (len == 0 || memchr(name, '\0', len) != NULL || (i < to && !is_ascii(t->at, t->len)))
+		return false;
+	known_next(r);
+	return true;
+}
+
+static bool
+copy(char value[static KNOWN_VALUE_MAX], const char *text, size_t len)
+{
+	if (len >= KNOWN_VALUE_MAX || memchr(text, '\0', len) != NULL)
+		return false;
+	memcpy(value, text, len);
+	value[len] = '\0';
+	return true;
+}
+
+static bool
+take_dollar_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX])
+{
+	const char *tag_end = memchr(t->at + 1, '$', t->len - 1);
+	size_t tag_len = (size_t)(tag_end + 1 - t->at);
+
+	return copy(value, t->at + tag_len, t->len - 2 * tag_len);
+}
+
+/* 'it''s' */
+static bool
+take_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX])
+{
+	size_t len = 0;
+
+	for (size_t i = 1; i < t->len - 1; i++) {
+		if (len == KNOWN_VALUE_MAX - 1 || t->at[i] == '\0')
+			return false;
+		value[len++] = t->at[i];
+		i += t->at[i] == '\'';
+	}
+	value[len] = '\0';
+	return true;
+}
+
+bool
+known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
+{
+	const struct sql_token *t = &r->token;
+	bool is_taken;
+
+	if (t->kind != SQL_STRING || (*t->at != '\'' && *t->at != '$'))
+		return false;
+	is_taken = *t->at == '$' ? take_dollar_quoted(t, value) : take_quoted(t, value);
+	known_next(r);
+	return is_taken && r->token.kind != SQL_STRING; /* it may go on on the next line */
+}
+
+static known_rule *
+rule_of(const struct rule *rule, const struct known_reader *r)
+{
+	for (; r->token.kind == SQL_WORD && rule->word != NULL; rule++)
+		if (known_is_word(r, rule->word))
+			return rule->recognise;
+	return NULL;
+}
+
+/* The bodies of functions in standard SQL hold semicolons. */
+static bool
+holds_atomic(struct known_reader r)
+{
+	for (bool is_begin = false; !known_is_over(&r) && r.token.kind != SQL_UNTERMINATED; known_next(&r)) {
+		if (is_begin && known_is_word(&r, "atomic"))
+			return true;
+		is_begin = known_is_word(&r, "begin");
+	}
+	return false;
+}
+
+/* False: the statement is unknown; r is at its beginning again then. */
+static bool
+recognise(const struct rule *table, struct known_reader *r, struct known *k)
+{
+	struct known_reader begin = *r;
+	known_rule *rule = rule_of(table, r);
+
+	*k = (struct known){ .kind = KNOWN_NOT };
+	if (rule != NULL) {
+		known_next(r);
+		k->kind = (uint8_t)rule(r, k);
+	}
+	if (k->kind != KNOWN_NOT && known_is_over(r))
+		return true;
+	*k = (struct known){ .kind = KNOWN_NOT };
+	*r = begin;
+	return false;
+}
+
+/* Does the text hold bytes that sql_token.h would read otherwise than this client's session does? */
+static bool
+is_plain(unsigned options, const char *sql, size_t len)
+{
+	if ((options & SCAN_BACKSLASH_STRINGS) != 0 && memchr(sql, '\\', len) != NULL)
+		return false;
+	if ((options & SCAN_ASCII_TRAIL) != 0)
+		for (size_t i = 0; i < len; i++)
+			if ((sql[i] & 0x80) != 0)
+				return false;
+	return true;
+}
+
+static bool
+parse(struct known_text *text, struct known_reader *r)
+{
+	unsigned count = 0;
+
+	text->is_all = true;
+	for (;;) {
+		while (known_skip_char(r, ';'))
+			;
+		if (r->token.kind == SQL_END)
+			break;
+		if (count == KNOWN_STATEMENTS_MAX)
+			return false;
+		if (!recognise(rules, r, &text->statements[count])) {
+			if (count == 0 || (known_is_word(r, "create") && holds_atomic(*r)))
+				return false;
+			known_skip_rest(r);
+			text->is_all = false;
+		}
+		if (r->token.kind == SQL_UNTERMINATED)
+			return false;
+		count++;
+	}
+	text->count = count;
+	text->is_all = text->is_all && count > 0;
+	return count > 0;
+}
+
+bool
+known_parse(struct known_text *text, unsigned options, const char *sql, size_t len)
+{
+	struct known_reader r;
+
+	text->count = 0;
+	text->is_all = false;
+	sql_lexer_init(&r.lexer, sql, len);
+	known_next(&r);
+	while (known_skip_char(&r, ';'))
+		;
+	if (rule_of(rules, &r) == NULL || !is_plain(options, sql, len))
+		return false;
+	if (!parse(text, &r)) {
+		text->is_all = false;
+		return false;
+	}
+	return true;
+}
+
+int
+known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg)
+{
+	struct known_reader r;
+	struct known mark;
+	int rc = 0;
+
+	if (!is_plain(options, sql, len))
+		return 0;
+	sql_lexer_init(&r.lexer, sql, len);
+	known_next(&r);
+	while (rc == 0) {
+		while (known_skip_char(&r, ';'))
+			;
+		if (r.token.kind == SQL_END || r.token.kind == SQL_UNTERMINATED)
+			break;
+		if (recognise(marks, &r, &mark)) {
+			rc = on(arg, &mark);
+			continue;
+		}
+		if (memchr(r.token.at, ';', (size_t)(sql + len - r.token.at)) == NULL ||
+		    (known_is_word(&r, "create") && holds_atomic(r)))
+			break;
+		known_skip_rest(&r);
+	}
+	return rc;
+}

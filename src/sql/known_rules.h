@@ -1,0 +1,42 @@
+/*
+ * src/sql/known_rules.h - the inside of known.h: known.c cuts a text into statements, known_setting.c and
+ * known_statement.c recognise one each.
+ *
+ * A recogniser is called behind the statement's first word and reads on; what it says counts only if it stops at the
+ * statement's end.
+ */
+#ifndef PGWEIR_SQL_KNOWN_RULES_H
+#define PGWEIR_SQL_KNOWN_RULES_H
+
+#include "sql/known.h"
+#include "sql/sql_token.h"
+
+struct known_reader {
+	struct sql_lexer lexer;
+	struct sql_token token; /* the one at hand */
+};
+
+void known_next(struct known_reader *r);
+/* The token at hand is this word (without quotes), or this character. */
+bool known_is_word(const struct known_reader *r, const char *word);
+bool known_is_char(const struct known_reader *r, char c);
+/* The same; if so, the next one is at hand. */
+bool known_skip_word(struct known_reader *r, const char *word);
+bool known_skip_char(struct known_reader *r, char c);
+/* A semicolon or the text's end. */
+bool known_is_over(const struct known_reader *r);
+/* Reads to the statement's end. */
+void known_skip_rest(struct known_reader *r);
+/* An identifier, folded and cut to 63 bytes as PostgreSQL does. */
+bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
+/* A literal, without its quotes. False: none, one with escapes, or longer than fits. */
+bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX]);
+
+/* An enum known_kind. */
+typedef enum known_kind known_rule(struct known_reader *r, struct known *k);
+known_rule known_set, known_reset, known_select;
+known_rule known_discard, known_listen, known_unlisten, known_close, known_begin, known_start, known_commit;
+known_rule known_savepoint, known_release, known_rollback_any, known_end, known_prepare_transaction;
+known_rule known_rollback, known_prepare, known_execute, known_deallocate, known_drop, known_create, known_alter;
+
+#endif

@@ -1,0 +1,770 @@
+/*
+ * src/sql/scan.c - see scan.h. Cuts SQL into tokens as PostgreSQL's scan.l does, chunk by chunk.
+ *
+ * s->lex says what the next byte belongs to; each of its values has a function that reads on as far as it can. Words
+ * that lie within one chunk are judged where they are; a word that a chunk's end cuts is gathered in s->word, as quoted
+ * identifiers are.
+ */
+#include "sql/scan_rules.h"
+
+#include <string.h>
+#include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum lex {
+	LEX_BETWEEN, /* tokens */
+	LEX_WORD, /* begun in an earlier chunk */
+	LEX_UNICODE, /* U& */
+	LEX_DOLLAR,
+	LEX_TAG, /* $tag */
+	LEX_DASH,
+	LEX_SLASH,
+	LEX_LINE, /* comment */
+	LEX_BLOCK, /* comment */
+	LEX_BLOCK_STAR,
+	LEX_BLOCK_SLASH,
+	LEX_STRING,
+	LEX_BACKSLASH, /* in a string: the one before it was a backslash */
+	LEX_QUOTE, /* in a string: its end, or half of a doubled one */
+	LEX_GAP, /* behind a string: it goes on if a quote follows on another line */
+	LEX_GAP_DASH,
+	LEX_GAP_LINE, /* comment */
+	LEX_IDENTIFIER, /* in double quotes */
+	LEX_IDENTIFIER_QUOTE,
+	LEX_BODY, /* in dollar quotes */
+	LEX_LOST /* a dollar quote's tag was too long to remember */
+};
+
+enum string_kind {
+	STRING_STANDARD,
+	STRING_ESCAPE, /* backslashes count */
+	STRING_UNICODE, /* so they do, but none hides a quote */
+	STRING_BITS, /* no quote is doubled in B'' and X'' */
+	IDENTIFIER_STANDARD,
+	IDENTIFIER_UNICODE
+};
+
+enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, MARK = 16, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
+
+static const uint8_t classes[256] = {
+	[' '] = SPACE,
+	['\t'] = SPACE,
+	['\n'] = SPACE,
+	['\v'] = SPACE, /* an error before PostgreSQL 16 */
+	['\f'] = SPACE,
+	['\r'] = SPACE,
+	['a' ... 'z'] = WORD_START,
+	['A' ... 'Z'] = WORD_START,
+	['_'] = WORD_START,
+	[0x80 ... 0xff] = WORD_START,
+	['0' ... '9'] = DIGIT,
+	['$'] = DOLLAR,
+	['\''] = MARK,
+	['"'] = MARK,
+	['-'] = MARK,
+	['/'] = MARK,
+};
+
+static bool
+is_class(char c, unsigned class)
+{
+	return (classes[(uint8_t)c] & class) != 0;
+}
+
+static bool
+is_newline(char c)
+{
+	return c == '\n' || c == '\r';
+}
+
+/* Is the next byte the second half of a letter? */
+static bool
+is_lead(const struct scan *s, char c)
+{
+	uint8_t b = (uint8_t)c;
+
+	if ((s->options & SCAN_ASCII_TRAIL) == 0 || b < 0x80)
+		return false;
+	return (s->options & SCAN_SJIS_TRAIL) == 0 || b < 0xa1 || b > 0xdf;
+}
+
+/* --- words ------------------------------------------------------------------------------------------------------- */
+
+#ifdef __SSE2__
+/* Which of 16 bytes can't be in a word. */
+static unsigned
+other_bytes(const char *p)
+{
+	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+	__m128i letter =
+	    _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+	__m128i digit =
+	    _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('9' + 1)));
+	__m128i mark =
+	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
+
+	/* The sign is that of the bytes beyond ASCII, too. */
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
+	       0xffff;
+}
+#endif
+
+/* Where the word ends that p is in, or end; for all encodings but those with ASCII trail bytes. */
+static inline const char *
+plain_word_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		unsigned others = other_bytes(p);
+
+		if (others != 0)
+			return p + __builtin_ctz(others);
+	}
+#endif
+	while (p < end && is_class(*p, WORD))
+		p++;
+	return p;
+}
+
+static const char *
+word_end(struct scan *s, const char *p, const char *end)
+{
+	if ((s->options & SCAN_ASCII_TRAIL) == 0)
+		return plain_word_end(p, end);
+	while (p < end && (s->is_trail || is_class(*p, WORD))) {
+		s->is_trail = !s->is_trail && is_lead(s, *p);
+		p++;
+	}
+	return p;
+}
+
+static void
+gather(struct scan *s, const char *p, size_t len)
+{
+	size_t room = (size_t)(SCAN_WORD_MAX - s->word_len);
+
+	if (len > room)
+		len = room;
+	memcpy(s->word + s->word_len, p, len);
+	s->word_len = (uint8_t)(s->word_len + len);
+}
+
+static void
+begin_string(struct scan *s, enum string_kind kind)
+{
+	if (kind == STRING_STANDARD && (s->options & SCAN_BACKSLASH_STRINGS) != 0)
+		kind = STRING_ESCAPE;
+	s->string_kind = (uint8_t)kind;
+	s->lex = LEX_STRING;
+	scan_literal_begin(s);
+	if (kind == STRING_UNICODE)
+		scan_literal_escape(s);
+}
+
+static void
+begin_identifier(struct scan *s, enum string_kind kind)
+{
+	scan_spare_word(s);
+	s->string_kind = (uint8_t)kind;
+	s->lex = LEX_IDENTIFIER;
+	s->word_len = 0;
+}
+
+/* A word is over before *next. E'', B'', X'', N'', U&'' and U&"" begin like words. Returns how many bytes more are
+ * read. */
+static size_t
+end_word(struct scan *s, const char *text, size_t len, char next)
+{
+	char first = (char)(text[0] | 0x20);
+
+	s->lex = LEX_BETWEEN;
+	if (len == 1 && next == '\'' && (first == 'e' || first == 'b' || first == 'x' || first == 'n')) {
+		begin_string(s, first == 'e' ? STRING_ESCAPE : first == 'n' ? STRING_STANDARD : STRING_BITS);
+		return 1;
+	}
+	if (len == 1 && next == '&' && first == 'u') {
+		s->lex = LEX_UNICODE;
+		return 1;
+	}
+	scan_word(s, text, len);
+	return 0;
+}
+
+static const char *
+begin_word(struct scan *s, const char *p, const char *end)
+{
+	const char *after = word_end(s, p, end);
+
+	if (after < end)
+		return after + end_word(s, p, (size_t)(after - p), *after);
+	scan_spare_word(s);
+	s->word_len = 0;
+	gather(s, p, (size_t)(after - p));
+	s->lex = LEX_WORD;
+	return end;
+}
+
+static const char *
+in_word(struct scan *s, const char *p, const char *end)
+{
+	const char *after = word_end(s, p, end);
+
+	gather(s, p, (size_t)(after - p));
+	return after < end ? after + end_word(s, s->word, s->word_len, *after) : end;
+}
+
+/* Behind U&. */
+static const char *
+in_unicode(struct scan *s, const char *p)
+{
+	s->lex = LEX_BETWEEN;
+	if (*p == '\'')
+		begin_string(s, STRING_UNICODE);
+	else if (*p == '"')
+		begin_identifier(s, IDENTIFIER_UNICODE);
+	else {
+		scan_spare_word(s);
+		s->word[0] = 'u';
+		scan_word(s, s->word, 1);
+		scan_punct(s, '&');
+		return p;
+	}
+	return p + 1;
+}
+
+static const char *
+in_identifier(struct scan *s, const char *p, const char *end)
+{
+	const char *quote = memchr(p, '"', (size_t)(end - p));
+
+	gather(s, p, (size_t)((quote != NULL ? quote : end) - p));
+	if (quote == NULL)
+		return end;
+	s->lex = LEX_IDENTIFIER_QUOTE;
+	return quote + 1;
+}
+
+static void
+end_identifier(struct scan *s)
+{
+	s->lex = LEX_BETWEEN;
+	if (s->string_kind == IDENTIFIER_UNICODE)
+		scan_unicode_quoted(s);
+	else
+		scan_quoted(s, s->word, s->word_len);
+}
+
+static const char *
+in_identifier_quote(struct scan *s, const char *p)
+{
+	if (*p != '"') {
+		end_identifier(s);
+		return p;
+	}
+	gather(s, "\"", 1);
+	s->lex = LEX_IDENTIFIER;
+	return p + 1;
+}
+
+/* --- comments ---------------------------------------------------------------------------------------------------- */
+
+static const char *
+in_line(struct scan *s, const char *p, const char *end)
+{
+	while (p < end && !is_newline(*p))
+		p++;
+	if (p < end)
+		s->lex = s->lex == LEX_LINE ? LEX_BETWEEN : LEX_GAP;
+	return p;
+}
+
+static const char *
+in_block(struct scan *s, const char *p, const char *end)
+{
+	while (p < end && *p != '*' && *p != '/')
+		p++;
+	if (p == end)
+		return end;
+	s->lex = *p == '*' ? LEX_BLOCK_STAR : LEX_BLOCK_SLASH;
+	return p + 1;
+}
+
+static const char *
+in_block_mark(struct scan *s, const char *p)
+{
+	if (s->lex == LEX_BLOCK_STAR && *p == '/') {
+		s->lex = --s->comment_depth == 0 ? LEX_BETWEEN : LEX_BLOCK;
+		return p + 1;
+	}
+	if (s->lex == LEX_BLOCK_SLASH && *p == '*') {
+		s->comment_depth++;
+		s->lex = LEX_BLOCK;
+		return p + 1;
+	}
+	s->lex = LEX_BLOCK;
+	return p;
+}
+
+/* --- strings ----------------------------------------------------------------------------------------------------- */
+
+/* Where a string ends that is read with backslashes, or end. */
+static const char *
+escape_stop(struct scan *s, const char *p, const char *end)
+{
+	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
+
+	for (; p < end; p++) {
+		if (s->is_trail)
+			s->is_trail = false;
+		else if (*p == '\'')
+			break;
+		else if (*p == '\\') {
+			scan_literal_escape(s);
+			if (p + 1 == end) {
+				s->lex = LEX_BACKSLASH;
+				return end;
+			}
+			s->is_trail = is_lead(s, *++p);
+		} else if (has_trails)
+			s->is_trail = is_lead(s, *p);
+	}
+	return p;
+}
+
+static const char *
+in_string(struct scan *s, const char *p, const char *end)
+{
+	const char *stop;
+
+	if (s->string_kind == STRING_ESCAPE)
+		stop = escape_stop(s, p, end);
+	else if ((stop = memchr(p, '\'', (size_t)(end - p))) == NULL)
+		stop = end;
+	scan_literal_bytes(s, p, (size_t)(stop - p));
+	if (stop == end)
+		return end;
+	s->has_newline = false;
+	s->lex = s->string_kind == STRING_BITS ? LEX_GAP : LEX_QUOTE;
+	return stop + 1;
+}
+
+static const char *
+in_backslash(struct scan *s, const char *p)
+{
+	scan_literal_bytes(s, p, 1);
+	s->is_trail = is_lead(s, *p);
+	s->lex = LEX_STRING;
+	return p + 1;
+}
+
+static const char *
+in_quote(struct scan *s, const char *p)
+{
+	s->lex = LEX_GAP;
+	if (*p != '\'')
+		return p;
+	scan_literal_bytes(s, p, 1);
+	s->lex = LEX_STRING;
+	return p + 1;
+}
+
+/* Behind a string: white space with a line's end and comments of one line may part it from its continuation. */
+static const char *
+in_gap(struct scan *s, const char *p, const char *end)
+{
+	for (; p < end && is_class(*p, SPACE); p++)
+		s->has_newline = s->has_newline || is_newline(*p);
+	if (p == end)
+		return end;
+	if (*p == '-')
+		s->lex = LEX_GAP_DASH;
+	else if (*p == '\'' && s->has_newline)
+		s->lex = LEX_STRING;
+	else {
+		s->lex = LEX_BETWEEN;
+		scan_literal_end(s);
+		return p;
+	}
+	return p + 1;
+}
+
+static const char *
+in_gap_dash(struct scan *s, const char *p)
+{
+	if (*p == '-') {
+		s->lex = LEX_GAP_LINE;
+		return p + 1;
+	}
+	s->lex = LEX_BETWEEN;
+	scan_literal_end(s);
+	scan_punct(s, '-');
+	return p;
+}
+
+/* --- dollar quotes ----------------------------------------------------------------------------------------------- */
+
+static const char *
+begin_body(struct scan *s, const char *p)
+{
+	s->tag[s->tag_len++] = '$';
+	s->tag_match = 0;
+	s->string_kind = STRING_STANDARD;
+	s->lex = LEX_BODY;
+	scan_literal_begin(s);
+	return p + 1;
+}
+
+/* $1, $tag$...$tag$, or a dollar that means nothing: an error. */
+static const char *
+in_dollar(struct scan *s, const char *p)
+{
+	s->tag[0] = '$';
+	s->tag_len = 1;
+	if (*p == '$')
+		return begin_body(s, p);
+	if (is_class(*p, WORD_START))
+		s->lex = LEX_TAG;
+	else {
+		s->lex = LEX_BETWEEN;
+		scan_punct(s, '$');
+	}
+	return p;
+}
+
+static const char *
+in_tag(struct scan *s, const char *p, const char *end)
+{
+	for (; p < end && is_class(*p, TAG); p++) {
+		/* Which byte of a two-byte letter belongs to the tag is not worth knowing. */
+		if (s->tag_len == SCAN_WORD_MAX - 1 || is_lead(s, *p)) {
+			s->lex = LEX_LOST;
+			return end;
+		}
+		s->tag[s->tag_len++] = *p;
+	}
+	if (p == end)
+		return end;
+	if (*p == '$')
+		return begin_body(s, p);
+	s->lex = LEX_BETWEEN;
+	scan_punct(s, '$');
+	return p;
+}
+
+/* The tag's dollars are only at its ends: where it fails, at most its first byte has been seen again. */
+static const char *
+match_tag(struct scan *s, const char *p, const char *end)
+{
+	for (; p < end && s->tag_match > 0 && s->tag_match < s->tag_len; p++) {
+		if (*p == s->tag[s->tag_match])
+			s->tag_match++;
+		else {
+			/* What looked like the tag was text. */
+			scan_literal_bytes(s, s->tag, s->tag_match);
+			s->tag_match = *p == '$';
+			if (s->tag_match == 0)
+				return p;
+		}
+	}
+	return p;
+}
+
+static const char *
+in_body(struct scan *s, const char *p, const char *end)
+{
+	const char *dollar;
+
+	p = match_tag(s, p, end);
+	if (s->tag_match == s->tag_len) {
+		s->lex = LEX_BETWEEN;
+		scan_literal_end(s);
+		return p;
+	}
+	if (s->tag_match > 0 || p == end)
+		return end;
+	dollar = memchr(p, '$', (size_t)(end - p));
+	scan_literal_bytes(s, p, (size_t)((dollar != NULL ? dollar : end) - p));
+	if (dollar == NULL)
+		return end;
+	s->tag_match = 1;
+	return dollar + 1;
+}
+
+/* --- everything -------------------------------------------------------------------------------------------------- */
+
+/* Most strings lie within one chunk and hold nothing special. NULL: this is none of them. */
+static const char *
+skip_plain_string(struct scan *s, const char *p, const char *end)
+{
+	const char *quote, *next;
+
+	if (s->expect != 0 || s->statement == WORD_DO || (s->options & SCAN_BACKSLASH_STRINGS) != 0)
+		return NULL;
+	quote = memchr(p, '\'', (size_t)(end - p));
+	if (quote == NULL || quote + 1 == end || quote[1] == '\'')
+		return NULL;
+	for (next = quote + 1; next < end && *next == ' '; next++)
+		;
+	if (next == end || *next == '-' || is_class(*next, SPACE))
+		return NULL;
+	s->temp_match = 0;
+	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
+		scan_literal_bytes(s, p, (size_t)(quote - p));
+	s->last = LAST_LITERAL;
+	return next;
+}
+
+static const char *
+skip_plain_identifier(struct scan *s, const char *p, const char *end)
+{
+	const char *quote = memchr(p, '"', (size_t)(end - p));
+
+	if (quote == NULL || quote + 1 == end || quote[1] == '"')
+		return NULL;
+	scan_quoted(s, p, (size_t)(quote - p));
+	return quote + 1;
+}
+
+/* Quotes, dollars and what may begin a comment. */
+static const char *
+begin_other(struct scan *s, const char *p, const char *end)
+{
+	const char *after;
+
+	switch (*p) {
+	case '\'':
+		if ((after = skip_plain_string(s, p + 1, end)) != NULL)
+			return after;
+		begin_string(s, STRING_STANDARD);
+		break;
+	case '"':
+		if ((after = skip_plain_identifier(s, p + 1, end)) != NULL)
+			return after;
+		begin_identifier(s, IDENTIFIER_STANDARD);
+		break;
+	case '$':
+		s->lex = LEX_DOLLAR;
+		break;
+	case '-':
+		s->lex = LEX_DASH;
+		break;
+	case '/':
+		s->lex = LEX_SLASH;
+		break;
+	default:
+		break;
+	}
+	return p + 1;
+}
+
+/* What follows the digits may be a word: 1e2, 0x1F, 1_000. It does no harm. */
+static const char *
+skip_number(struct scan *s, const char *p, const char *end)
+{
+	while (p < end && is_class(*p, DIGIT))
+		p++;
+	scan_punct(s, '0');
+	return p;
+}
+
+/* What lies within the chunk and is most of SQL goes the short ways here. */
+static const char *
+in_between(struct scan *s, const char *p, const char *end)
+{
+	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
+
+	while (p < end) {
+		unsigned class = classes[(uint8_t)*p];
+
+		if (class == SPACE)
+			p++;
+		else if (class == WORD_START) {
+			const char *after = has_trails ? end : plain_word_end(p, end);
+
+			if (after < end && after - p > 1) {
+				scan_word(s, p, (size_t)(after - p));
+				p = after;
+				continue;
+			}
+			p = begin_word(s, p, end);
+			if (s->lex != LEX_BETWEEN)
+				break;
+		} else if (class == DIGIT)
+			p = skip_number(s, p, end);
+		else if (class == 0)
+			scan_punct(s, *p++);
+		else {
+			p = begin_other(s, p, end);
+			if (s->lex != LEX_BETWEEN)
+				break;
+		}
+	}
+	return p;
+}
+
+/* Two of them begin a comment. */
+static const char *
+in_mark(struct scan *s, const char *p)
+{
+	char mark = s->lex == LEX_DASH ? '-' : '/';
+
+	if (mark == '-' && *p == '-') {
+		s->lex = LEX_LINE;
+		return p + 1;
+	}
+	if (mark == '/' && *p == '*') {
+		s->lex = LEX_BLOCK;
+		s->comment_depth = 1;
+		return p + 1;
+	}
+	s->lex = LEX_BETWEEN;
+	scan_punct(s, mark);
+	return p;
+}
+
+static const char *
+step(struct scan *s, const char *p, const char *end)
+{
+	switch ((enum lex)s->lex) {
+	case LEX_BETWEEN:
+		return in_between(s, p, end);
+	case LEX_WORD:
+		return in_word(s, p, end);
+	case LEX_UNICODE:
+		return in_unicode(s, p);
+	case LEX_DOLLAR:
+		return in_dollar(s, p);
+	case LEX_TAG:
+		return in_tag(s, p, end);
+	case LEX_DASH:
+	case LEX_SLASH:
+		return in_mark(s, p);
+	case LEX_LINE:
+	case LEX_GAP_LINE:
+		return in_line(s, p, end);
+	case LEX_BLOCK:
+		return in_block(s, p, end);
+	case LEX_BLOCK_STAR:
+	case LEX_BLOCK_SLASH:
+		return in_block_mark(s, p);
+	case LEX_STRING:
+		return in_string(s, p, end);
+	case LEX_BACKSLASH:
+		return in_backslash(s, p);
+	case LEX_QUOTE:
+		return in_quote(s, p);
+	case LEX_GAP:
+		return in_gap(s, p, end);
+	case LEX_GAP_DASH:
+		return in_gap_dash(s, p);
+	case LEX_IDENTIFIER:
+		return in_identifier(s, p, end);
+	case LEX_IDENTIFIER_QUOTE:
+		return in_identifier_quote(s, p);
+	case LEX_BODY:
+		return in_body(s, p, end);
+	case LEX_LOST:
+		break;
+	}
+	return end;
+}
+
+static void
+read_bytes(struct scan *s, const char *sql, size_t len)
+{
+	const char *end = sql + len;
+
+	while (sql < end)
+		sql = step(s, sql, end);
+}
+
+void
+scan_init(struct scan *s, unsigned options)
+{
+	s->flags = s->name_count = 0;
+	memset(&s->options, 0, offsetof(struct scan, name) - offsetof(struct scan, options));
+	s->options = (uint8_t)options;
+}
+
+void
+scan_feed(struct scan *s, const char *sql, size_t len)
+{
+	if (len == 0)
+		return;
+	scan_resume(s);
+	read_bytes(s, sql, len);
+	scan_settle(s, s->lex == LEX_WORD || s->lex == LEX_IDENTIFIER || s->lex == LEX_IDENTIFIER_QUOTE);
+}
+
+static uint32_t
+finish(struct scan *s)
+{
+	if (s->lex != LEX_BETWEEN)
+		read_bytes(s, "\n", 1); /* ends what may end */
+	if (s->lex == LEX_GAP)
+		scan_literal_end(s);
+	else if (s->lex != LEX_BETWEEN)
+		s->flags = SCAN_ALL;
+	if (s->expect != 0 && s->flags != SCAN_ALL)
+		scan_punct(s, ';');
+	s->last_text = s->before_text = NULL;
+	return s->flags;
+}
+
+uint32_t
+scan_end(struct scan *s)
+{
+	scan_resume(s);
+	return finish(s);
+}
+
+uint32_t
+scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
+{
+	scan_init(s, options);
+	read_bytes(s, sql, len);
+	return finish(s);
+}
+
+/* No option changes how other bytes are read. */
+static bool
+has_ambiguous_byte(const char *sql, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (sql[i] == '\\' || (sql[i] & 0x80) != 0)
+			return true;
+	return false;
+}
+
+uint32_t
+scan_text_anyhow(const char *sql, size_t len)
+{
+	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
+	uint32_t flags = 0, all = SCAN_ALL;
+	struct scan s;
+
+	if (!has_ambiguous_byte(sql, len))
+		return scan_text(&s, 0, sql, len);
+	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
+		scan_text(&s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
+		all &= s.flags;
+		flags |= s.flags == SCAN_ALL ? 0 : s.flags;
+	}
+	return flags | (all == SCAN_ALL ? SCAN_ALL : 0);
+}
+
+unsigned
+scan_encoding_option(const char *client_encoding)
+{
+	static const char two_byte[][10] = { "BIG5", "GBK", "UHC", "GB18030" };
+
+	if (strcasecmp(client_encoding, "SJIS") == 0 || strcasecmp(client_encoding, "SHIFT_JIS_2004") == 0)
+		return SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL;
+	for (size_t i = 0; i < sizeof(two_byte) / sizeof(two_byte[0]); i++)
+		if (strcasecmp(client_encoding, two_byte[i]) == 0)
+			return SCAN_ASCII_TRAIL;
+	return 0;
+}

@@ -1,0 +1,102 @@
+/*
+ * src/sql/scan.h - may this SQL text leave something behind in the session that runs it?
+ *
+ * A pure, incremental lexer over a small set of tokens (design: "suspect cheaply, ask the server, never guess"). It
+ * over-approximates: a false alarm costs one probe; nothing that its rules name is ever missed. Comments (nested),
+ * strings (standard, E'', U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l
+ * does (manual, 4.1); a text that does not end properly is suspected of everything.
+ *
+ * Not seen, because no SQL shows it: what triggers, views, operators and casts do behind a statement, a function that
+ * is called like a column (t.f instead of f(t)), a function of one's own that has the name of one of PostgreSQL's. All
+ * of that is the database's own code: see seal.h.
+ *
+ * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
+ * Always: the flags do not depend on how the text is cut into chunks.
+ */
+#ifndef PGWEIR_SQL_SCAN_H
+#define PGWEIR_SQL_SCAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum scan_flag {
+	SCAN_SETTING = 1u << 0, /* SET (but LOCAL, TRANSACTION, CONSTRAINTS), RESET, DISCARD, set_config() */
+	SCAN_TEMP = 1u << 1, /* [CREATE|INTO ...] TEMP[ORARY], pg_temp in any spelling */
+	SCAN_LOCK = 1u << 2, /* pg_[try_]advisory_*lock*, but for pg_[try_]advisory_xact_lock* */
+	SCAN_CURSOR = 1u << 3, /* WITH HOLD */
+	SCAN_PREPARE = 1u << 4, /* PREPARE (not TRANSACTION), DEALLOCATE, DISCARD */
+	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
+	SCAN_CODE = 1u << 6, /* DO, functions that run SQL that is their argument */
+	SCAN_EXECUTE = 1u << 7, /* EXECUTE of what PREPARE made */
+	SCAN_LOAD = 1u << 8, /* the backend has something it can't get rid of: LOAD, CREATE FUNCTION ... LANGUAGE C,
+			      * replication origins and slots, backups, dblink's connections */
+	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
+	SCAN_CREATE = 1u << 10, /* CREATE of any kind, SELECT INTO: temporary if search_path begins with pg_temp */
+	SCAN_UNDO = 1u << 11, /* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: what pins may be gone */
+	SCAN_DATABASE = 1u << 12, /* CREATE, DROP or ALTER DATABASE */
+	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
+	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
+	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: currval() or lastval() may be asked for next */
+	SCAN_FUNCTION = 1u << 17, /* CALL, functions that PostgreSQL does not bring along: the database's code */
+	SCAN_SEED = 1u << 18, /* setseed(), SET seed */
+	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
+	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
+};
+#define SCAN_ALL 0xfffffu
+/* Of these, a probe must be asked when the transaction is over. */
+#define SCAN_PROBED                                                                                                    \
+	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
+	 SCAN_FUNCTION)
+
+/* How the client's session reads strings; both come from its image. */
+enum scan_option {
+	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
+	SCAN_ASCII_TRAIL = 1u << 1, /* client_encoding has trail bytes below 0x80 (scan_encoding_option) */
+	SCAN_SJIS_TRAIL = 1u << 2 /* besides: it is one of Japan's, whose bytes a1 to df are characters of one byte */
+};
+
+#define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
+#define SCAN_NAMES_MAX 8
+
+/* opaque but for flags and names; scan.c */
+struct scan {
+	uint32_t flags;
+	/* Names like app.user_id that may be custom settings (pg_settings does not list those): SET a.b, 'a.b' near
+	 * set_config, and in the texts of DO. Folded to lower case; each once. */
+	uint32_t name_count;
+	char names[SCAN_NAMES_MAX][SCAN_WORD_MAX];
+	/* private: how far the bytes are read (scan.c) */
+	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
+	bool is_trail, has_newline;
+	uint32_t comment_depth;
+	/* private: what the tokens said (scan_rules.c); the texts lie in the chunk or in word */
+	uint32_t last, before; /* wide: read right after they are written */
+	uint8_t qualifier, statement, expect;
+	bool is_index, is_with_head, has_join, has_odd_parens;
+	uint32_t parens;
+	const char *last_text, *before_text;
+	size_t last_len, before_len;
+	/* private: what literals hold (scan_literal.c) */
+	uint8_t capture, body_expect, body_before, name_len;
+	char name[SCAN_WORD_MAX], word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
+};
+
+void scan_init(struct scan *s, unsigned options);
+void scan_feed(struct scan *s, const char *sql, size_t len);
+/* The text is over. Returns the flags (enum scan_flag), also in s->flags. */
+uint32_t scan_end(struct scan *s);
+/* All at once. */
+uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
+/*
+ * The flags of all readings, whatever the options may be once PostgreSQL reads it, by SQL that runs before. A reading
+ * that does not end properly is none: PostgreSQL refuses all of the text then.
+ */
+uint32_t scan_text_anyhow(const char *sql, size_t len);
+/* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL [| SCAN_SJIS_TRAIL] (SJIS, SHIFT_JIS_2004, BIG5, GBK,
+ * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
+unsigned scan_encoding_option(const char *client_encoding);
+/* Does the text (a value of search_path) name pg_temp? */
+bool scan_names_pg_temp(const char *search_path);
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * src/sql/scan_literal.c - what literals hold: pg_temp, names of custom settings, the texts of DO.
+ *
+ * The text of DO is not read as a language: every word with a dot counts that stands alone in quotes or follows SET,
+ * and set_config() without such a word is a name that got lost.
+ */
+#include "sql/scan_rules.h"
+
+#include <string.h>
+
+#define TEMP_SCHEMA "pg_temp"
+
+enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
+
+static char
+fold(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+}
+
+/* One more byte for the search for pg_temp; at is how much of it was seen. No part of it is its beginning again, but
+ * for the p at its end. */
+static uint8_t
+temp_step(uint8_t at, char c)
+{
+	c = fold(c);
+	if (at < sizeof(TEMP_SCHEMA) - 1 && c == TEMP_SCHEMA[at])
+		return (uint8_t)(at + 1);
+	return c == 'p';
+}
+
+bool
+scan_names_pg_temp(const char *search_path)
+{
+	uint8_t at = 0;
+
+	for (; *search_path != '\0' && at < sizeof(TEMP_SCHEMA) - 1; search_path++)
+		at = temp_step(at, *search_path);
+	return at == sizeof(TEMP_SCHEMA) - 1;
+}
+
+static bool
+step_to(struct scan *s, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		s->temp_match = temp_step(s->temp_match, bytes[i]);
+		if (s->temp_match == sizeof(TEMP_SCHEMA) - 1)
+			return true;
+	}
+	return false;
+}
+
+/* Long literals are the bulk of long texts: only their underscores are looked at. */
+static bool
+holds_pg_temp(struct scan *s, const char *bytes, size_t len)
+{
+	enum { EDGE = sizeof(TEMP_SCHEMA) - 2 };
+	const char *end = bytes + len, *at = bytes;
+
+	if (len <= 2 * EDGE)
+		return step_to(s, bytes, len);
+	if (s->temp_match > 0 && step_to(s, bytes, EDGE))
+		return true;
+	for (at += 2; (at = memchr(at, '_', (size_t)(end - at))) != NULL; at++) {
+		s->temp_match = 0;
+		if (fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(s, at - 2, EDGE + 1))
+			return true;
+	}
+	s->temp_match = 0;
+	return step_to(s, end - EDGE, EDGE);
+}
+
+void
+scan_name_clear(struct scan *s)
+{
+	s->name_len = 0;
+}
+
+/* A name that is too long shows by its length. */
+void
+scan_name_append(struct scan *s, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (s->name_len == SCAN_WORD_MAX)
+			return;
+		s->name[s->name_len++] = fold(bytes[i]);
+	}
+}
+
+static bool
+has_high_bit(const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((bytes[i] & 0x80) != 0)
+			return true;
+	return false;
+}
+
+void
+scan_name_keep(struct scan *s)
+{
+	char *into;
+
+	if (s->name_len < SCAN_WORD_MAX && memchr(s->name, '.', s->name_len) == NULL)
+		return;
+	/* Of a name in an encoding with ASCII trail bytes, what was folded may be half of a letter. */
+	if (s->name_len == SCAN_WORD_MAX || memchr(s->name, '\0', s->name_len) != NULL ||
+	    ((s->options & SCAN_ASCII_TRAIL) != 0 && has_high_bit(s->name, s->name_len))) {
+		s->flags |= SCAN_NAMES_LOST;
+		return;
+	}
+	for (uint32_t i = 0; i < s->name_count; i++)
+		if (strlen(s->names[i]) == s->name_len && memcmp(s->names[i], s->name, s->name_len) == 0)
+			return;
+	if (s->name_count == SCAN_NAMES_MAX) {
+		s->flags |= SCAN_NAMES_LOST;
+		return;
+	}
+	into = s->names[s->name_count++];
+	memcpy(into, s->name, s->name_len);
+	into[s->name_len] = '\0';
+}
+
+static bool
+is_name(const struct scan *s, const char *word)
+{
+	return s->name_len == strlen(word) && memcmp(s->name, word, s->name_len) == 0;
+}
+
+/* A word of DO's text is over; next is the byte behind it. */
+static void
+body_word(struct scan *s, char next)
+{
+	bool is_quoted = s->body_before == '\'' && next == '\'';
+	bool is_part = s->name[0] == '.' || (s->name_len < SCAN_WORD_MAX && s->name[s->name_len - 1] == '.');
+	bool is_dotted = s->name_len == SCAN_WORD_MAX || memchr(s->name, '.', s->name_len) != NULL;
+	uint8_t expect = s->body_expect;
+
+	s->body_expect = BODY_ANYTHING;
+	if (is_quoted && is_part)
+		s->flags |= SCAN_NAMES_LOST; /* 'app.' || something */
+	else if (expect == BODY_CONFIG && !is_quoted)
+		s->flags |= SCAN_NAMES_LOST;
+	else if (is_name(s, "set_config"))
+		s->body_expect = BODY_CONFIG;
+	else if (is_name(s, "set") || is_name(s, "reset"))
+		s->body_expect = BODY_SETTING;
+	else if (is_name(s, "local") || is_name(s, "session"))
+		s->body_expect = expect;
+	else if (is_dotted && (is_quoted || expect == BODY_SETTING))
+		scan_name_keep(s);
+	scan_name_clear(s);
+}
+
+static bool
+is_body_word_byte(char c)
+{
+	char lower = (char)(c | 0x20);
+
+	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c == '.' ||
+	       (c & 0x80) != 0;
+}
+
+static void
+body_bytes(struct scan *s, const char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = bytes[i];
+
+		if (is_body_word_byte(c)) {
+			scan_name_append(s, &c, 1);
+			continue;
+		}
+		if (s->name_len > 0)
+			body_word(s, c);
+		if (s->body_expect == BODY_CONFIG && strchr("('\" \t\n\r\f\v", c) == NULL) {
+			s->flags |= SCAN_NAMES_LOST;
+			s->body_expect = BODY_ANYTHING;
+		}
+		s->body_before = (uint8_t)c;
+	}
+}
+
+void
+scan_body_end(struct scan *s)
+{
+	if (s->name_len > 0)
+		body_word(s, '\'');
+	if (s->body_expect == BODY_CONFIG)
+		s->flags |= SCAN_NAMES_LOST;
+	s->body_expect = BODY_ANYTHING;
+	s->body_before = 0;
+}
+
+void
+scan_literal_bytes(struct scan *s, const char *bytes, size_t len)
+{
+	if ((s->flags & SCAN_TEMP) == 0 && holds_pg_temp(s, bytes, len))
+		s->flags |= SCAN_TEMP;
+	if (s->capture == CAPTURE_NAME)
+		scan_name_append(s, bytes, len);
+	else if (s->capture == CAPTURE_BODY)
+		body_bytes(s, bytes, len);
+}
+
+void
+scan_literal_escape(struct scan *s)
+{
+	if (s->capture != CAPTURE_NONE)
+		s->flags |= SCAN_NAMES_LOST;
+}

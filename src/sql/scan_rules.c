@@ -1,0 +1,621 @@
+/*
+ * src/sql/scan_rules.c - what tokens mean for the session.
+ *
+ * Three kinds of rules: the first word of a statement, some words anywhere, and names before a parenthesis: those are
+ * functions unless their place says that they are not. Whatever cannot be told is suspected.
+ */
+#include "sql/scan_rules.h"
+
+#include "sql/sql_names.h"
+#include "sql/sql_words.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* What the next token decides. */
+enum expect {
+	EXPECT_NOTHING,
+	EXPECT_SET, /* SET */
+	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS: or a setting of that name with a dot behind it */
+	EXPECT_NAME, /* SET name, RESET name */
+	EXPECT_NAME_PART, /* SET name. */
+	EXPECT_RESET, /* RESET */
+	EXPECT_PREPARE, /* PREPARE */
+	EXPECT_PREPARE_TRANSACTION, /* PREPARE TRANSACTION: or a statement of that name */
+	EXPECT_CONFIG, /* set_config( */
+	EXPECT_CONFIG_COMMA /* set_config('name' */
+};
+
+enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_DOT, TOKEN_COMMA, TOKEN_COLON, TOKEN_LITERAL, TOKEN_OTHER };
+
+static uint32_t
+told(uint32_t token, const char *text, size_t len)
+{
+	enum sql_word word;
+
+	if (token != LAST_WORD)
+		return token;
+	if ((word = sql_word_find(text, len)) != SQL_WORDS_NONE)
+		return word;
+	return (sql_name_find(text, len) & SQL_KEYWORD) != 0 ? LAST_KEYWORD : LAST_IDENTIFIER;
+}
+
+static void
+tell_last(struct scan *s)
+{
+	s->last = told(s->last, s->last_text, s->last_len);
+}
+
+/* What stands before a name need only be known if a parenthesis follows. */
+static void
+tell_before(struct scan *s)
+{
+	s->before = told(s->before, s->before_text, s->before_len);
+}
+
+/* --- what a token before has announced --------------------------------------------------------------------------- */
+
+static void
+expect_name(struct scan *s, const char *text, size_t len, uint8_t next)
+{
+	scan_name_clear(s);
+	scan_name_append(s, text, len);
+	s->expect = next;
+}
+
+static void
+expect_after_set(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+{
+	bool is_local =
+	    token == TOKEN_WORD && (word == WORD_LOCAL || word == WORD_TRANSACTION || word == WORD_CONSTRAINTS);
+
+	s->expect = EXPECT_NOTHING;
+	if (!is_local)
+		s->flags |= SCAN_SETTING;
+	if (token == TOKEN_WORD || token == TOKEN_QUOTED)
+		expect_name(s, text, len, is_local ? EXPECT_LOCAL : EXPECT_NAME);
+}
+
+static void
+expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
+{
+	bool is_text = token == TOKEN_WORD || token == TOKEN_QUOTED;
+	uint8_t expect = s->expect;
+
+	s->expect = EXPECT_NOTHING;
+	if (expect == EXPECT_NAME_PART) {
+		scan_name_append(s, text, is_text ? len : 0);
+		s->expect = is_text ? EXPECT_NAME : EXPECT_NOTHING;
+	} else if (token == TOKEN_DOT) {
+		s->flags |= SCAN_SETTING;
+		scan_name_append(s, ".", 1);
+		s->expect = EXPECT_NAME_PART;
+	} else if (expect == EXPECT_NAME && is_text && s->name_len == 7 && memcmp(s->name, "session", 7) == 0)
+		expect_name(s, text, len, EXPECT_NAME);
+	else if (expect == EXPECT_NAME) {
+		if (s->name_len == 4 && strncasecmp(s->name, "seed", 4) == 0)
+			s->flags |= SCAN_SEED;
+		scan_name_keep(s);
+	}
+}
+
+static void
+expect_in_config(struct scan *s, enum token token)
+{
+	uint8_t expect = s->expect;
+
+	s->expect = EXPECT_NOTHING;
+	if (expect == EXPECT_CONFIG && token == TOKEN_LITERAL)
+		s->expect = EXPECT_CONFIG_COMMA;
+	else if (expect == EXPECT_CONFIG_COMMA && (token == TOKEN_COMMA || token == TOKEN_COLON))
+		scan_name_keep(s);
+	else
+		s->flags |= SCAN_NAMES_LOST;
+}
+
+static void
+expected(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+{
+	switch (s->expect) {
+	case EXPECT_SET:
+		expect_after_set(s, token, word, text, len);
+		break;
+	case EXPECT_RESET:
+		s->expect = EXPECT_NOTHING;
+		if (token == TOKEN_WORD || token == TOKEN_QUOTED)
+			expect_name(s, text, len, EXPECT_NAME);
+		break;
+	case EXPECT_LOCAL:
+	case EXPECT_NAME:
+	case EXPECT_NAME_PART:
+		expect_in_name(s, token, text, len);
+		break;
+	case EXPECT_PREPARE:
+		s->expect = EXPECT_NOTHING;
+		if (token == TOKEN_WORD && word == WORD_TRANSACTION)
+			s->expect = EXPECT_PREPARE_TRANSACTION;
+		else
+			s->flags |= SCAN_PREPARE;
+		break;
+	case EXPECT_PREPARE_TRANSACTION:
+		s->expect = EXPECT_NOTHING;
+		if (token != TOKEN_LITERAL)
+			s->flags |= SCAN_PREPARE;
+		break;
+	default:
+		expect_in_config(s, token);
+	}
+}
+
+/* --- words ------------------------------------------------------------------------------------------------------- */
+
+static void
+begin_statement(struct scan *s, enum sql_word word)
+{
+	static const struct {
+		uint32_t flags;
+		uint8_t expect;
+	} rules[SQL_WORDS_END] = {
+		[WORD_SET] = { 0, EXPECT_SET },
+		[WORD_RESET] = { SCAN_SETTING, EXPECT_RESET },
+		[WORD_DISCARD] = { SCAN_SETTING | SCAN_PREPARE | SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING },
+		[WORD_PREPARE] = { 0, EXPECT_PREPARE },
+		[WORD_DEALLOCATE] = { SCAN_PREPARE | SCAN_UNDO, EXPECT_NOTHING },
+		[WORD_EXECUTE] = { SCAN_EXECUTE, EXPECT_NOTHING },
+		[WORD_LISTEN] = { SCAN_LISTEN, EXPECT_NOTHING },
+		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING },
+		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING },
+		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING },
+		[WORD_INSERT] = { SCAN_INSERT | SCAN_WRITES, EXPECT_NOTHING },
+		[WORD_COPY] = { SCAN_WRITES, EXPECT_NOTHING },
+		[WORD_MERGE] = { SCAN_WRITES, EXPECT_NOTHING },
+		[WORD_CALL] = { SCAN_FUNCTION, EXPECT_NOTHING },
+		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING },
+		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING },
+		[WORD_CREATE] = { SCAN_CREATE, EXPECT_NOTHING },
+		[WORD_SAVEPOINT] = { SCAN_SAVEPOINT, EXPECT_NOTHING },
+		[WORD_RELEASE] = { SCAN_SAVEPOINT, EXPECT_NOTHING },
+	};
+
+	s->statement = (uint8_t)word;
+	s->flags |= rules[word].flags;
+	s->expect = rules[word].expect;
+	s->is_with_head = word == WORD_WITH;
+}
+
+static void
+end_statement(struct scan *s)
+{
+	s->statement = SQL_WORDS_NONE;
+	s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
+	s->parens = 0;
+	s->last = LAST_START;
+}
+
+static void
+judge_temp(struct scan *s)
+{
+	if (s->last == WORD_CREATE || s->last == WORD_REPLACE || s->last == WORD_LOCAL || s->last == WORD_GLOBAL ||
+	    s->last == WORD_INTO)
+		s->flags |= SCAN_TEMP;
+}
+
+static void
+judge_language(struct scan *s, const char *text, size_t len)
+{
+	if (s->statement == WORD_CREATE && len == 1 && (*text | 0x20) == 'c')
+		s->flags |= SCAN_LOAD;
+}
+
+/* A word within a statement. */
+static void
+judge_word(struct scan *s, enum sql_word word)
+{
+	tell_last(s);
+	if (word == WORD_INSERT || word == WORD_MERGE) /* in WITH, EXPLAIN, PREPARE */
+		s->flags |= SCAN_WRITES;
+	switch (word) {
+	case WORD_RETURNING:
+		s->flags &= ~(uint32_t)SCAN_INSERT;
+		break;
+	case WORD_TEMP:
+	case WORD_TEMPORARY:
+		judge_temp(s);
+		break;
+	case WORD_HOLD:
+		if (s->last == WORD_WITH)
+			s->flags |= SCAN_CURSOR;
+		break;
+	case WORD_INTO:
+		if (s->last != WORD_INSERT && s->last != WORD_MERGE)
+			s->flags |= SCAN_CREATE;
+		break;
+	case WORD_CREATE:
+		if (s->statement == WORD_EXPLAIN)
+			s->flags |= SCAN_CREATE;
+		break;
+	case WORD_EXECUTE: /* not: GRANT EXECUTE, CREATE TRIGGER ... EXECUTE FUNCTION */
+		if (s->statement == WORD_EXPLAIN || (s->statement == WORD_CREATE && s->last == WORD_AS))
+			s->flags |= SCAN_EXECUTE;
+		break;
+	case WORD_DATABASE:
+		if (s->last == WORD_CREATE || s->last == WORD_DROP || s->last == WORD_ALTER)
+			s->flags |= SCAN_DATABASE;
+		break;
+	case WORD_TO:
+		if (s->statement == WORD_ROLLBACK)
+			s->flags |= SCAN_SAVEPOINT;
+		break;
+	case WORD_INDEX:
+		s->is_index = s->statement == WORD_CREATE && (s->last == WORD_CREATE || s->last == WORD_UNIQUE);
+		break;
+	case WORD_JOIN:
+		s->has_join = true;
+		break;
+	case WORD_SELECT:
+	case WORD_INSERT:
+	case WORD_UPDATE:
+	case WORD_DELETE:
+	case WORD_VALUES:
+	case WORD_MERGE:
+		s->is_with_head = s->is_with_head && s->parens > 0;
+		break;
+	default:
+		break;
+	}
+}
+
+static bool
+has_part(const char *text, size_t len, const char *part)
+{
+	size_t part_len = strlen(part);
+
+	for (; len >= part_len; text++, len--)
+		if (strncasecmp(text, part, part_len) == 0)
+			return true;
+	return false;
+}
+
+/* pg_temp anywhere; and (1).pg_advisory_lock calls that function without a parenthesis. */
+static void
+judge_pg(struct scan *s, const char *text, size_t len)
+{
+	if (len < 7 || (text[0] | 0x20) != 'p' || (text[1] | 0x20) != 'g' || text[2] != '_')
+		return;
+	len = len < SCAN_WORD_MAX ? len : SCAN_WORD_MAX;
+	if (strncasecmp(text, "pg_temp", 7) == 0)
+		s->flags |= SCAN_TEMP;
+	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)
+		s->flags |= SCAN_SETTING; /* UPDATE of it is SET */
+	else if (has_part(text, len, "advisory_lock"))
+		s->flags |= SCAN_LOCK;
+	else if (has_part(text, len, "advisory_unlock"))
+		s->flags |= SCAN_LOCK | SCAN_UNDO;
+}
+
+/* What a function of this name does, if it is not one of those that leave nothing behind; 0: no more than others. */
+static uint32_t
+flags_of_name(const char *text, size_t len)
+{
+	static const struct {
+		const char *beginning;
+		uint32_t flags;
+	} rules[] = {
+		{ "binary_upgrade_", SCAN_CODE },
+		{ "connectby", SCAN_CODE },
+		{ "crosstab", SCAN_CODE },
+		{ "cursor_to_xml", SCAN_CODE },
+		{ "dblink_connect", SCAN_LOAD },
+		{ "dblink", SCAN_CODE },
+		{ "isn_weak", SCAN_LOAD },
+		{ "pg_backup_start", SCAN_LOAD },
+		{ "pg_copy_logical_replication_slot", SCAN_LOAD },
+		{ "pg_copy_physical_replication_slot", SCAN_LOAD },
+		{ "pg_create_logical_replication_slot", SCAN_LOAD },
+		{ "pg_create_physical_replication_slot", SCAN_LOAD },
+		{ "pg_replication_origin_session_setup", SCAN_LOAD },
+		{ "pg_start_backup", SCAN_LOAD },
+		{ "query_to_xml", SCAN_CODE },
+		{ "set_limit", SCAN_SETTING },
+		{ "setseed", SCAN_SEED },
+		{ "ts_rewrite", SCAN_CODE },
+		{ "ts_stat", SCAN_CODE },
+		{ "xpath_table", SCAN_CODE },
+	};
+	char first = (char)(len == 0 ? 0 : text[0] | 0x20);
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (first == rules[i].beginning[0] && len >= strlen(rules[i].beginning) &&
+		    strncasecmp(text, rules[i].beginning, strlen(rules[i].beginning)) == 0)
+			return rules[i].flags;
+	return 0;
+}
+
+static uint32_t
+flags_of_function(const char *text, size_t len)
+{
+	return SCAN_FUNCTION | flags_of_name(text, len); /* it may be the database's own, too */
+}
+
+/* (expression).name calls a function of that name if it is no column. */
+static void
+judge_attribute(struct scan *s, const char *text, size_t len)
+{
+	s->flags |= flags_of_function(text, len);
+	if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
+		s->flags |= SCAN_SEQUENCE;
+	s->last = LAST_DOT;
+}
+
+/* alias.name calls a function of that name if it is no column: one of the database's, or of these. */
+static void
+judge_column(struct scan *s, const char *text, size_t len)
+{
+	s->flags |= flags_of_name(text, len);
+	if (len == 7 && strncasecmp(text, "currval", 7) == 0)
+		s->flags |= SCAN_SEQUENCE;
+}
+
+static void
+take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
+{
+	if (s->last == LAST_EXPRESSION_DOT)
+		judge_attribute(s, text, len);
+	else if (s->last == LAST_DOT)
+		judge_column(s, text, len);
+	judge_pg(s, text, len);
+	scan_note_name(s, kind, text, len);
+}
+
+void
+scan_word_slowly(struct scan *s, const char *text, size_t len)
+{
+	enum sql_word word =
+	    s->last == LAST_DOT || s->last == LAST_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
+
+	if (s->expect != EXPECT_NOTHING)
+		expected(s, TOKEN_WORD, word, text, len);
+	if (s->last == LAST_START)
+		begin_statement(s, word);
+	else if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
+	else if (word != SQL_WORDS_NONE)
+		judge_word(s, word);
+	take_name(s, word != SQL_WORDS_NONE ? (uint32_t)word : LAST_WORD, text, len);
+}
+
+void
+scan_quoted_slowly(struct scan *s, const char *text, size_t len)
+{
+	if (s->expect != EXPECT_NOTHING)
+		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
+	if (s->last == WORD_LANGUAGE)
+		judge_language(s, text, len);
+	take_name(s, LAST_QUOTED, text, len);
+}
+
+void
+scan_unicode_quoted(struct scan *s)
+{
+	s->flags |=
+	    SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CODE | SCAN_FUNCTION | SCAN_SEQUENCE | SCAN_UNDO | SCAN_SEED;
+	scan_quoted(s, "", 0);
+}
+
+/* --- names before a parenthesis ---------------------------------------------------------------------------------- */
+
+/* After a keyword that is syntax: may a call come next? After a mere identifier none can. */
+static bool
+may_call_after_word(const struct scan *s, enum sql_word before)
+{
+	switch (before) {
+	case WORD_ON: /* JOIN ... ON f(x), CREATE INDEX ... ON t (x), ON CONFLICT (x) */
+		return !s->is_index && (s->last != WORD_CONFLICT || s->has_join);
+	case WORD_USING:
+		return !s->is_index;
+	case WORD_AGGREGATE:
+	case WORD_ANALYZE:
+	case WORD_AS:
+	case WORD_COPY:
+	case WORD_CROSS:
+	case WORD_EXECUTE:
+	case WORD_EXISTS:
+	case WORD_EXPLAIN:
+	case WORD_FOREIGN:
+	case WORD_FULL:
+	case WORD_FUNCTION:
+	case WORD_GROUP:
+	case WORD_GROUPING:
+	case WORD_INDEX:
+	case WORD_INNER:
+	case WORD_INTO:
+	case WORD_LEFT:
+	case WORD_NATURAL:
+	case WORD_ORDER:
+	case WORD_OUTER:
+	case WORD_PARTITION:
+	case WORD_PRIMARY:
+	case WORD_PROCEDURE:
+	case WORD_RECURSIVE:
+	case WORD_REFERENCES:
+	case WORD_RIGHT:
+	case WORD_ROUTINE:
+	case WORD_TABLE:
+	case WORD_TIME:
+	case WORD_UPDATE:
+	case WORD_VACUUM:
+	case WORD_VIEW:
+	case WORD_WITH:
+		return false;
+	default:
+		return true;
+	}
+}
+
+static bool
+may_be_call(struct scan *s)
+{
+	tell_before(s);
+	switch (s->before) {
+	case LAST_START:
+	case LAST_IDENTIFIER:
+	case LAST_QUOTED:
+	case LAST_CAST:
+	case LAST_LITERAL: /* INTERVAL '1' DAY (3) */
+		return false;
+	case LAST_CLOSE: /* f(x) OVER (...), (...) alias (a, b); but: DISTINCT ON (a) f(b) */
+		return s->has_odd_parens;
+	case LAST_COMMA: /* WITH a (x) AS (...), b (y) AS (...) */
+		return !s->is_with_head || s->parens > 0;
+	default:
+		return s->before >= SQL_WORDS_END || may_call_after_word(s, s->before);
+	}
+}
+
+static void
+judge_call(struct scan *s)
+{
+	unsigned bits = sql_name_find(s->last_text, s->last_len);
+	enum sql_word word = s->last == LAST_WORD ? sql_word_find(s->last_text, s->last_len) : SQL_WORDS_NONE;
+	bool is_syntax = (bits & SQL_RESERVED) != 0 && s->last != LAST_QUOTED && s->qualifier == QUALIFIER_NONE;
+
+	if (word != SQL_WORDS_NONE)
+		s->last = word;
+	if (s->last_len == 0) /* U&"...": it may be set_config */
+		s->flags |= SCAN_NAMES_LOST;
+	if ((bits & SQL_SETTING_FUNCTION) != 0) {
+		s->flags |= SCAN_SETTING;
+		s->expect = EXPECT_CONFIG;
+	}
+	if ((bits & SQL_LOCK_FUNCTION) != 0)
+		s->flags |= SCAN_LOCK;
+	if ((bits & SQL_UNLOCK_FUNCTION) != 0)
+		s->flags |= SCAN_LOCK | SCAN_UNDO;
+	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
+		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
+	if (s->last == WORD_ON)
+		tell_before(s);
+	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
+		s->has_odd_parens = true;
+	bits &= SQL_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION | SQL_SEQUENCE_FUNCTION;
+	if (is_syntax || (bits != 0 && s->qualifier <= QUALIFIER_CATALOG))
+		return;
+	if (may_be_call(s))
+		s->flags |= flags_of_function(s->last_text, s->last_len);
+}
+
+/* --- other tokens ------------------------------------------------------------------------------------------------ */
+
+static enum token
+token_of(char c)
+{
+	switch (c) {
+	case '.':
+		return TOKEN_DOT;
+	case ',':
+		return TOKEN_COMMA;
+	case ':':
+		return TOKEN_COLON;
+	default:
+		return TOKEN_OTHER;
+	}
+}
+
+static void
+take_dot(struct scan *s)
+{
+	bool is_catalog =
+	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
+
+	s->qualifier = is_catalog ? QUALIFIER_CATALOG : QUALIFIER_OTHER;
+	s->last = scan_is_name(s->last) ? LAST_DOT : LAST_EXPRESSION_DOT;
+}
+
+void
+scan_punct_slowly(struct scan *s, char c)
+{
+	if (s->expect != EXPECT_NOTHING)
+		expected(s, token_of(c), SQL_WORDS_NONE, NULL, 0);
+	switch (c) {
+	case '(':
+		if (scan_is_name(s->last))
+			judge_call(s);
+		s->parens++;
+		s->last = LAST_OTHER;
+		break;
+	case ')':
+		s->parens -= s->parens > 0;
+		s->last = LAST_CLOSE;
+		break;
+	case ']':
+		s->last = LAST_CLOSE;
+		break;
+	case ';': /* in the body of a rule or of a function, too: their statements are looked at as if they ran */
+		end_statement(s);
+		break;
+	case '.':
+		take_dot(s);
+		break;
+	case ',':
+		s->last = LAST_COMMA;
+		break;
+	case ':':
+		s->last = s->last == LAST_COLON ? LAST_CAST : LAST_COLON;
+		break;
+	default:
+		s->last = LAST_OTHER;
+	}
+}
+
+void
+scan_literal_begin(struct scan *s)
+{
+	s->temp_match = 0;
+	s->capture = CAPTURE_NONE;
+	if (s->statement == WORD_DO || s->expect == EXPECT_CONFIG) {
+		s->capture = s->statement == WORD_DO ? CAPTURE_BODY : CAPTURE_NAME;
+		scan_name_clear(s);
+	}
+	if (s->expect != EXPECT_NOTHING)
+		expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
+}
+
+void
+scan_literal_end(struct scan *s)
+{
+	if (s->capture == CAPTURE_BODY)
+		scan_body_end(s);
+	s->capture = CAPTURE_NONE;
+	s->last = LAST_LITERAL;
+}
+
+/* --- chunks ------------------------------------------------------------------------------------------------------ */
+
+void
+scan_spare_word(struct scan *s)
+{
+	if (s->last_text == s->word)
+		tell_last(s);
+	if (s->before_text == s->word)
+		tell_before(s);
+}
+
+void
+scan_settle(struct scan *s, bool is_word_in_use)
+{
+	tell_before(s);
+	s->before_text = NULL;
+	if (is_word_in_use)
+		tell_last(s);
+	else if (scan_is_name(s->last) && s->last_text != s->word) {
+		s->last_len = s->last_len < SCAN_WORD_MAX ? s->last_len : SCAN_WORD_MAX;
+		memcpy(s->word, s->last_text, s->last_len);
+	}
+	s->last_text = NULL;
+}
+
+void
+scan_resume(struct scan *s)
+{
+	s->last_text = s->word;
+}

@@ -1,0 +1,163 @@
+/*
+ * src/sql/scan_rules.h - the inside of scan.h: scan.c cuts tokens, scan_rules.c judges them, scan_literal.c looks
+ * into literals.
+ */
+#ifndef PGWEIR_SQL_SCAN_RULES_H
+#define PGWEIR_SQL_SCAN_RULES_H
+
+#include "sql/scan.h"
+#include "sql/sql_words.h"
+
+/* What a token was: one of these, or an enum sql_word. */
+enum scan_last {
+	LAST_START, /* none: a statement begins */
+	LAST_WORD = SQL_WORDS_END, /* a word, not yet told which: mostly nobody asks */
+	LAST_KEYWORD,
+	LAST_IDENTIFIER, /* quoted or not */
+	LAST_QUOTED,
+	LAST_DOT, /* behind a name */
+	LAST_EXPRESSION_DOT, /* behind anything else */
+	LAST_CLOSE, /* ) or ] */
+	LAST_COMMA,
+	LAST_COLON,
+	LAST_CAST, /* :: */
+	LAST_LITERAL,
+	LAST_OTHER
+};
+
+/* What stood before the last dot. */
+enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
+
+/* A word without quotes, as written; len may be cut to SCAN_WORD_MAX, which no name reaches. text must live until the
+ * next token, or until scan_settle. */
+static inline void scan_word(struct scan *s, const char *text, size_t len);
+void scan_word_slowly(struct scan *s, const char *text, size_t len);
+/* The same of "an identifier", without its quotes. */
+static inline void scan_quoted(struct scan *s, const char *text, size_t len);
+void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
+/* U&"...": could be any name. */
+void scan_unicode_quoted(struct scan *s);
+/* Another character that is no part of a comment. Digits count once or more often. */
+static inline void scan_punct(struct scan *s, char c);
+void scan_punct_slowly(struct scan *s, char c);
+/* A literal begins and ends; its content is between. */
+void scan_literal_begin(struct scan *s);
+void scan_literal_end(struct scan *s);
+/* The chunk is over, nothing points into it any more; s->word may hold the beginning of another word. */
+void scan_settle(struct scan *s, bool is_word_in_use);
+/* Another chunk begins. */
+void scan_resume(struct scan *s);
+/* s->word will be overwritten: what is known by it is judged now. */
+void scan_spare_word(struct scan *s);
+
+enum scan_capture {
+	CAPTURE_NONE,
+	CAPTURE_NAME, /* the first argument of set_config() */
+	CAPTURE_BODY /* the text of DO */
+};
+
+void scan_literal_bytes(struct scan *s, const char *bytes, size_t len);
+/* An escape stands in the literal: its content is not what is written. */
+void scan_literal_escape(struct scan *s);
+/* The text of DO is over. */
+void scan_body_end(struct scan *s);
+
+void scan_name_clear(struct scan *s);
+void scan_name_append(struct scan *s, const char *bytes, size_t len);
+/* s->name may be a custom setting: it is kept if it has a dot. */
+void scan_name_keep(struct scan *s);
+
+static inline bool
+scan_is_name(uint32_t last)
+{
+	return last != LAST_START && last <= LAST_QUOTED;
+}
+
+/* Words that mean something within a statement, by first letter and length; and whatever may begin with pg_. */
+#define SCAN_LENGTH(n) (1u << (n))
+static inline bool
+scan_may_matter(const char *text, size_t len)
+{
+	static const uint16_t lengths[32] = {
+		['c' & 31] = SCAN_LENGTH(1) | SCAN_LENGTH(6) | SCAN_LENGTH(7) |
+			     SCAN_LENGTH(8), /* c, the language; create; currval, crosstab */
+		['d' & 31] = SCAN_LENGTH(6) | SCAN_LENGTH(8) | SCAN_LENGTH(14), /* dblink, database, dblink_connect */
+		['e' & 31] = SCAN_LENGTH(7), /* execute */
+		['h' & 31] = SCAN_LENGTH(4), /* hold */
+		['i' & 31] = SCAN_LENGTH(4) | SCAN_LENGTH(5) | SCAN_LENGTH(6) |
+			     SCAN_LENGTH(8), /* into; index; insert; isn_weak */
+		['j' & 31] = SCAN_LENGTH(4), /* join */
+		['l' & 31] = SCAN_LENGTH(8), /* language */
+		['m' & 31] = SCAN_LENGTH(5), /* merge */
+		['p' & 31] = (uint16_t)-SCAN_LENGTH(7),
+		['r' & 31] = SCAN_LENGTH(9), /* returning */
+		['s' & 31] = SCAN_LENGTH(7) | SCAN_LENGTH(9), /* setseed, set_limit */
+		['t' & 31] = SCAN_LENGTH(2) | SCAN_LENGTH(4) | SCAN_LENGTH(7) |
+			     SCAN_LENGTH(9), /* to, temp, ts_stat, temporary */
+	};
+
+	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;
+}
+
+static inline bool
+scan_is_simple(const struct scan *s, const char *text, size_t len)
+{
+	return s->expect == 0 && s->last != LAST_START && s->last != LAST_EXPRESSION_DOT && !scan_may_matter(text, len);
+}
+
+/* Another name, or the next part of one. */
+static inline void
+scan_note_name(struct scan *s, uint32_t kind, const char *text, size_t len)
+{
+	if (s->last == LAST_DOT)
+		s->last = kind == LAST_WORD ? LAST_IDENTIFIER : kind;
+	else {
+		s->before = s->last;
+		s->before_text = s->last_text;
+		s->before_len = s->last_len;
+		s->qualifier = QUALIFIER_NONE;
+		s->last = kind;
+	}
+	s->last_text = text;
+	s->last_len = len;
+}
+
+static inline void
+scan_word(struct scan *s, const char *text, size_t len)
+{
+	if (scan_is_simple(s, text, len) && !s->is_with_head)
+		scan_note_name(s, LAST_WORD, text, len);
+	else
+		scan_word_slowly(s, text, len);
+}
+
+static inline void
+scan_quoted(struct scan *s, const char *text, size_t len)
+{
+	if (scan_is_simple(s, text, len))
+		scan_note_name(s, LAST_QUOTED, text, len);
+	else
+		scan_quoted_slowly(s, text, len);
+}
+
+static inline void
+scan_punct(struct scan *s, char c)
+{
+	if (s->expect != 0 || c == ':' || c == ';' || (c == '(' && scan_is_name(s->last)))
+		scan_punct_slowly(s, c);
+	else if (c == '(') {
+		s->parens++;
+		s->last = LAST_OTHER;
+	} else if (c == '.' && scan_is_name(s->last) && s->last_len != sizeof("pg_catalog") - 1) {
+		s->qualifier = QUALIFIER_OTHER;
+		s->last = LAST_DOT;
+	} else if (c == '.')
+		scan_punct_slowly(s, c);
+	else if (c == ')' || c == ']') {
+		s->parens -= c == ')' && s->parens > 0;
+		s->last = LAST_CLOSE;
+	} else
+		s->last = c == ',' ? LAST_COMMA : LAST_OTHER;
+}
+
+#endif

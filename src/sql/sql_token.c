@@ -1,0 +1,279 @@
+/* src/sql/sql_token.c - see sql_token.h. */
+#include "sql/sql_token.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, OPERATOR = 16, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
+
+static const uint8_t classes[256] = {
+	[' '] = SPACE,
+	['\t'] = SPACE,
+	['\n'] = SPACE,
+	['\v'] = SPACE,
+	['\f'] = SPACE,
+	['\r'] = SPACE,
+	['a' ... 'z'] = WORD_START,
+	['A' ... 'Z'] = WORD_START,
+	['_'] = WORD_START,
+	[0x80 ... 0xff] = WORD_START,
+	['0' ... '9'] = DIGIT,
+	['$'] = DOLLAR,
+	['+'] = OPERATOR,
+	['-'] = OPERATOR,
+	['*'] = OPERATOR,
+	['/'] = OPERATOR,
+	['<'] = OPERATOR,
+	['>'] = OPERATOR,
+	['='] = OPERATOR,
+	['~'] = OPERATOR,
+	['!'] = OPERATOR,
+	['@'] = OPERATOR,
+	['#'] = OPERATOR,
+	['%'] = OPERATOR,
+	['^'] = OPERATOR,
+	['&'] = OPERATOR,
+	['|'] = OPERATOR,
+	['`'] = OPERATOR,
+	['?'] = OPERATOR,
+};
+
+static unsigned
+class_of(char c)
+{
+	return classes[(uint8_t)c];
+}
+
+/* The character n places on; NUL beyond the end. */
+static char
+peek(const struct sql_lexer *lx, size_t n)
+{
+	return n < lx->len - lx->pos ? lx->sql[lx->pos + n] : '\0';
+}
+
+static size_t
+run_of(const struct sql_lexer *lx, size_t from, unsigned class)
+{
+	while (from < lx->len && (class_of(lx->sql[from]) & class) != 0)
+		from++;
+	return from;
+}
+
+void
+sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len)
+{
+	*lx = (struct sql_lexer){ .sql = len > 0 ? sql : "", .len = len };
+}
+
+/* Block comments nest. pos is at the opening mark. false: it never ends. */
+static bool
+skip_block_comment(struct sql_lexer *lx)
+{
+	size_t begin = lx->pos + 2, i = begin, depth = 1;
+
+	while (i + 1 < lx->len) {
+		if (lx->sql[i] == '*' && lx->sql[i + 1] == '/') {
+			i += 2;
+			if (--depth == 0) {
+				lx->comment = lx->sql + begin;
+				lx->comment_len = i - 2 - begin;
+				lx->pos = i;
+				return true;
+			}
+		} else if (lx->sql[i] == '/' && lx->sql[i + 1] == '*') {
+			i += 2;
+			depth++;
+		} else {
+			i++;
+		}
+	}
+	return false;
+}
+
+static void
+skip_line_comment(struct sql_lexer *lx)
+{
+	while (lx->pos < lx->len && lx->sql[lx->pos] != '\n' && lx->sql[lx->pos] != '\r')
+		lx->pos++;
+}
+
+/* false: a comment never ends. */
+static bool
+skip_space(struct sql_lexer *lx)
+{
+	for (;;) {
+		lx->pos = run_of(lx, lx->pos, SPACE);
+		if (peek(lx, 0) == '-' && peek(lx, 1) == '-')
+			skip_line_comment(lx);
+		else if (peek(lx, 0) == '/' && peek(lx, 1) == '*') {
+			if (!skip_block_comment(lx))
+				return false;
+		} else
+			return true;
+	}
+}
+
+/* From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote stands for one.
+ */
+static size_t
+quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
+{
+	for (size_t i = from; i < lx->len; i++) {
+		if (has_escapes && lx->sql[i] == '\\')
+			i++;
+		else if (lx->sql[i] == quote) {
+			if (i + 1 == lx->len || lx->sql[i + 1] != quote)
+				return i + 1;
+			i++;
+		}
+	}
+	return 0;
+}
+
+static enum sql_kind
+take_quoted(struct sql_lexer *lx, size_t prefix_len, bool has_escapes)
+{
+	char quote = peek(lx, prefix_len);
+	size_t end = quoted_end(lx, lx->pos + prefix_len + 1, quote, has_escapes);
+
+	if (end == 0)
+		return SQL_UNTERMINATED;
+	lx->pos = end;
+	lx->is_after_escape_string = has_escapes;
+	return quote == '"' ? SQL_QUOTED : SQL_STRING;
+}
+
+/* $1, $tag$...$tag$, or a dollar that means nothing. */
+static enum sql_kind
+take_dollar(struct sql_lexer *lx)
+{
+	size_t begin = lx->pos, tag_end, tag_len;
+	const char *end;
+
+	if ((class_of(peek(lx, 1)) & DIGIT) != 0) {
+		lx->pos = run_of(lx, begin + 1, DIGIT);
+		return SQL_PARAM;
+	}
+	tag_end = run_of(lx, begin + 1, TAG);
+	if (tag_end == lx->len || lx->sql[tag_end] != '$') {
+		lx->pos++;
+		return SQL_PUNCT;
+	}
+	tag_len = tag_end + 1 - begin;
+	end = memmem(lx->sql + tag_end + 1, lx->len - tag_end - 1, lx->sql + begin, tag_len);
+	if (end == NULL)
+		return SQL_UNTERMINATED;
+	lx->pos = (size_t)(end - lx->sql) + tag_len;
+	return SQL_STRING;
+}
+
+/* Greedy, as what follows a digit without a space can be nothing else that is worth showing. */
+static enum sql_kind
+take_number(struct sql_lexer *lx)
+{
+	size_t i = lx->pos;
+
+	while (i < lx->len) {
+		char c = lx->sql[i];
+
+		if ((class_of(c) & TAG) == 0 && c != '.')
+			break;
+		i++;
+		if ((c == 'e' || c == 'E') && i + 1 < lx->len && (lx->sql[i] == '+' || lx->sql[i] == '-') &&
+		    (class_of(lx->sql[i + 1]) & DIGIT) != 0)
+			i++;
+	}
+	lx->pos = i;
+	return SQL_NUMBER;
+}
+
+/* E'', B'', X'', N'', U&'' and U&"" begin like words. */
+static enum sql_kind
+take_word(struct sql_lexer *lx)
+{
+	char first = lx->sql[lx->pos], second = peek(lx, 1);
+
+	if (second == '\'' && strchr("eEbBxXnN", first) != NULL)
+		return take_quoted(lx, 1, first == 'e' || first == 'E');
+	if ((first == 'u' || first == 'U') && second == '&' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
+		return take_quoted(lx, 2, false);
+	lx->pos = run_of(lx, lx->pos + 1, WORD);
+	return SQL_WORD;
+}
+
+/* The longest run, but no comment's beginning in it, and no + or - at its end unless it holds a character that no
+ * operator of the SQL standard does: so a=-1 is an equals sign and a minus. */
+static enum sql_kind
+take_operator(struct sql_lexer *lx)
+{
+	size_t begin = lx->pos, end = run_of(lx, begin, OPERATOR);
+	bool is_special = false;
+
+	for (size_t i = begin + 1; i + 1 < end; i++)
+		if ((lx->sql[i] == '-' && lx->sql[i + 1] == '-') || (lx->sql[i] == '/' && lx->sql[i + 1] == '*'))
+			end = i;
+	for (size_t i = begin; i < end; i++)
+		is_special = is_special || strchr("~!@#%^&|`?", lx->sql[i]) != NULL;
+	while (!is_special && end - begin > 1 && (lx->sql[end - 1] == '+' || lx->sql[end - 1] == '-'))
+		end--;
+	lx->pos = end;
+	return SQL_OPERATOR;
+}
+
+static enum sql_kind
+take_token(struct sql_lexer *lx, bool is_escape_continued)
+{
+	char c = lx->sql[lx->pos], next = peek(lx, 1);
+	unsigned class = class_of(c);
+
+	if ((class & WORD_START) != 0)
+		return take_word(lx);
+	if ((class & DIGIT) != 0 || (c == '.' && (class_of(next) & DIGIT) != 0))
+		return take_number(lx);
+	if ((class & OPERATOR) != 0)
+		return take_operator(lx);
+	if (c == '\'')
+		return take_quoted(lx, 0, is_escape_continued);
+	if (c == '"')
+		return take_quoted(lx, 0, false);
+	if (c == '$')
+		return take_dollar(lx);
+	if (c == ':' && next == ':') {
+		lx->pos += 2;
+		return SQL_CAST;
+	}
+	lx->pos++;
+	return SQL_PUNCT;
+}
+
+struct sql_token
+sql_next(struct sql_lexer *lx)
+{
+	size_t before = lx->pos, begin;
+	bool is_escape_continued = lx->is_after_escape_string;
+	struct sql_token t = { .kind = SQL_UNTERMINATED, .at = lx->sql + before };
+
+	if (!skip_space(lx))
+		return t;
+	begin = lx->pos;
+	t.at = lx->sql + begin;
+	t.after_space = begin > before;
+	lx->is_after_escape_string = false;
+	t.kind = begin == lx->len ? SQL_END : take_token(lx, is_escape_continued);
+	t.len = lx->pos - begin;
+	return t;
+}
+
+bool
+sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
+{
+	if (t->kind != SQL_WORD || t->len != word_len)
+		return false;
+	for (size_t i = 0; i < word_len; i++) {
+		char c = t->at[i];
+
+		if ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) != word[i])
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,46 @@
+/*
+ * src/sql/sql_token.h - cuts SQL text into tokens as PostgreSQL's lexer does (manual, 4.1).
+ *
+ * Pure, one pass, no allocation, any bytes. Whitespace and comments are skipped; a token knows that they were there.
+ * Borrows: the text.
+ */
+#ifndef PGWEIR_SQL_SQL_TOKEN_H
+#define PGWEIR_SQL_SQL_TOKEN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum sql_kind {
+	SQL_END,
+	SQL_WORD, /* keyword or unquoted identifier */
+	SQL_QUOTED, /* "identifier", U&"identifier" */
+	SQL_STRING, /* '...' with any prefix, $tag$...$tag$ */
+	SQL_NUMBER,
+	SQL_PARAM, /* $1 */
+	SQL_OPERATOR, /* one or more of + - * / < > = ~ ! @ # % ^ & | ` ? */
+	SQL_CAST, /* :: */
+	SQL_PUNCT, /* one other character */
+	SQL_UNTERMINATED, /* a quote or comment without an end: nothing after it can be trusted */
+};
+
+struct sql_token {
+	enum sql_kind kind;
+	const char *at;
+	size_t len;
+	bool after_space; /* whitespace or a comment stood before it */
+};
+
+struct sql_lexer {
+	const char *sql;
+	size_t len, pos;
+	bool is_after_escape_string; /* a continuation line of an E'' string has its rules, but no E */
+	const char *comment; /* text of the last block comment, without its marks; NULL: none */
+	size_t comment_len;
+};
+
+void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
+struct sql_token sql_next(struct sql_lexer *lx);
+/* Is the token this word (given in lower case)? */
+bool sql_is_word(const struct sql_token *t, const char *word, size_t word_len);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * src/sql/trailing_comment.c - see trailing_comment.h.
+ *
+ * Read backwards. Values are URL-encoded, so neither quotes nor asterisks can stand in them; if what looks like
+ * such a comment stood in a string or in another comment, that would not end within the text, and PostgreSQL refuses
+ * the text with or without it.
+ */
+#include "sql/trailing_comment.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+static bool
+is_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+	       c == '.' || c == '%' || c == '~';
+}
+
+static bool
+is_value(char c)
+{
+	return c != '\'' && c != '\\' && c != '*' && (unsigned char)c >= ' ' && (unsigned char)c < 0x7f;
+}
+
+static size_t
+skip_spaces(const char *p, size_t at, size_t len)
+{
+	while (at < len && is_space(p[at]))
+		at++;
+	return at;
+}
+
+/* key='value', key='value' */
+static bool
+is_pairs(const char *p, size_t len)
+{
+	size_t at = skip_spaces(p, 0, len), from;
+
+	for (;;) {
+		for (from = at; at < len && is_word(p[at]);)
+			at++;
+		if (at == from || len - at < 3 || p[at] != '=' || p[at + 1] != '\'')
+			return false;
+		for (at += 2; at < len && is_value(p[at]);)
+			at++;
+		if (at == len || p[at] != '\'')
+			return false;
+		at = skip_spaces(p, at + 1, len);
+		if (at == len)
+			return true;
+		if (p[at] != ',')
+			return false;
+		at = skip_spaces(p, at + 1, len);
+	}
+}
+
+static size_t
+drop_spaces(const char *sql, size_t len)
+{
+	while (len > 0 && is_space(sql[len - 1]))
+		len--;
+	return len;
+}
+
+size_t
+trailing_comment_at(const char *sql, size_t len)
+{
+	size_t end = drop_spaces(sql, len), at;
+
+	if (end > 0 && sql[end - 1] == ';')
+		end = drop_spaces(sql, end - 1);
+	if (end < 4 || sql[end - 1] != '/' || sql[end - 2] != '*')
+		return len;
+	for (at = end - 3; at > 0 && sql[at] != '*'; at--)
+		;
+	if (at == 0 || sql[at - 1] != '/' || !is_pairs(sql + at + 1, end - 2 - (at + 1)))
+		return len;
+	return drop_spaces(sql, at - 1);
+}

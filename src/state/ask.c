@@ -1,0 +1,341 @@
+/*
+ * src/state/ask.c - asks a server what is left in the session, and believes it; see state/state_state.h.
+ *
+ * The question goes behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
+ * the server's queue. The rows become the images of both, and what can't be moved pins.
+ */
+#include "state/state_state.h"
+#include "state/state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct {
+	enum state_part part;
+	enum pin_reason reason;
+} pinning[] = {
+	{ STATE_SETTINGS, PIN_SESSION_SET }, { STATE_TEMP, PIN_TEMP_TABLE },	{ STATE_LOCKS, PIN_ADVISORY_LOCK },
+	{ STATE_CURSORS, PIN_CURSOR },	     { STATE_PREPARED, PIN_STATEMENT }, { STATE_LISTEN, PIN_LISTEN },
+};
+#define PINNING (sizeof(pinning) / sizeof(pinning[0]))
+#define PROBED (STATE_SETTINGS | STATE_TEMP | STATE_LOCKS | STATE_CURSORS | STATE_PREPARED | STATE_LISTEN)
+
+unsigned
+session_parts_of(const struct exchange *x, uint32_t flags)
+{
+	unsigned parts = 0;
+
+	if (flags & (SCAN_CODE | SCAN_EXECUTE))
+		parts |= PROBED;
+	if (flags & SCAN_FUNCTION)
+		parts |= pool_entry_code_parts(x->entry, *x->env->now_us) & PROBED;
+	if (flags & SCAN_SETTING)
+		parts |= STATE_SETTINGS;
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && image_names_pg_temp(x->image)))
+		parts |= STATE_TEMP;
+	if (flags & SCAN_LOCK)
+		parts |= STATE_LOCKS;
+	if (flags & SCAN_CURSOR)
+		parts |= STATE_CURSORS;
+	if (flags & SCAN_PREPARE)
+		parts |= STATE_PREPARED;
+	if (flags & SCAN_LISTEN)
+		parts |= STATE_LISTEN;
+	if (flags & SCAN_UNDO)
+		for (size_t i = 0; i < PINNING; i++)
+			if (x->pins & 1u << pinning[i].reason)
+				parts |= pinning[i].part;
+	return parts;
+}
+
+static void
+add_custom(const struct image *img, const char **names, size_t *count, size_t cap)
+{
+	for (size_t i = 0; i < image_count(img) && *count < cap; i++) {
+		const struct image_setting *s = image_at(img, i);
+
+		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL)
+			names[(*count)++] = s->name;
+	}
+}
+
+int
+session_ask(struct exchange *x, unsigned parts)
+{
+	struct server *srv = x->srv;
+	struct client_session *s = x->session;
+	const struct code_answer *code = x->entry->database->code.answer;
+	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+	struct buf b = { 0 };
+	int r = 0;
+
+	for (unsigned i = 0; i < s->name_count; i++)
+		names[count++] = s->names[i];
+	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
+		names[count++] = code->names[i];
+	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
+	if (srv->image != x->image)
+		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
+	probe_put(&b, parts, names, count);
+	srv->unnamed_of = 0;
+	if (!buf_ok(&b) || ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) < 0 ||
+	    server_owe_sync(srv, OWED_TO_PROBE) < 0)
+		r = -1;
+	else
+		server_write(srv, b.bytes, b.len);
+	buf_fini(&b);
+	s->parts = parts;
+	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
+	s->is_probe_lost = false;
+	s->rows.len = 0;
+	s->row_count = 0;
+	x->entry->database->counters.probes++;
+	return r;
+}
+
+void
+session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct exchange *x = srv->link;
+	struct client_session *s = x == NULL ? NULL : x->session;
+	struct probe_row row;
+	char *copy;
+
+	if (s == NULL || s->is_probe_lost)
+		return;
+	copy = malloc(len + 3);
+	if (copy == NULL || !is_whole || !probe_read_row(body, len, copy, &row) || s->row_count >= IMAGE_SETTINGS_MAX) {
+		s->is_probe_lost = true;
+	} else {
+		buf_put_u8(&s->rows, row.kind);
+		buf_put_str(&s->rows, row.name);
+		buf_put_str(&s->rows, row.value);
+		s->row_count++;
+		s->is_probe_lost = !buf_ok(&s->rows);
+	}
+	free(copy);
+}
+
+void
+session_probe_failed(struct exchange *x)
+{
+	if (x->session != NULL)
+		x->session->is_probe_lost = true;
+}
+
+/* What the rows come to. */
+struct finding {
+	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
+	size_t other_count, prepared_count;
+	unsigned found; /* enum state_part: cannot be moved */
+};
+
+static void
+judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
+{
+	struct known_text text;
+
+	switch (kind) {
+	case PROBE_SETTING:
+	case PROBE_CUSTOM:
+		f->others[f->other_count++] = (struct image_setting){ name, value, IMAGE_OTHER };
+		break;
+	case PROBE_ROLE:
+		if (strcmp(value, "none") != 0)
+			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
+		break;
+	case PROBE_USER:
+		if (strcmp(value, x->srv->target->user) != 0)
+			f->others[f->other_count++] =
+			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
+		break;
+	case PROBE_STATEMENT:
+		/* Its text is all of the Query it was in. */
+		if (known_parse(&text, image_scan_options(x->image), value, strlen(value)) && text.count == 1 &&
+		    text.statements[0].kind == KNOWN_PREPARE)
+			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
+		else
+			f->found |= STATE_PREPARED;
+		break;
+	case PROBE_LOCK:
+		f->found |= STATE_LOCKS;
+		break;
+	case PROBE_CHANNEL:
+		f->found |= STATE_LISTEN;
+		break;
+	case PROBE_CURSOR:
+		f->found |= STATE_CURSORS;
+		break;
+	case PROBE_TEMPORARY:
+		f->found |= STATE_TEMP;
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+read_rows(const struct exchange *x, struct finding *f)
+{
+	const char *at = (const char *)x->session->rows.bytes;
+
+	f->other_count = f->prepared_count = 0;
+	f->found = 0;
+	for (unsigned i = 0; i < x->session->row_count; i++) {
+		const char *name = at + 1, *value = name + strlen(name) + 1;
+
+		judge(x, f, (uint8_t)*at, name, value);
+		at = value + strlen(value) + 1;
+	}
+}
+
+static bool
+is_found(const struct finding *f, const char *name)
+{
+	for (size_t i = 0; i < f->other_count; i++)
+		if (strcasecmp(f->others[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_changed(const struct exchange *x, const char *name)
+{
+	const struct image *before = x->session->before;
+	const char *was = before == NULL ? NULL : image_get(before, name), *now = image_get(x->image, name);
+
+	return was != NULL && now != NULL && strcmp(was, now) != 0;
+}
+
+/* The server's settings as it tells; reported ones are known anyhow. */
+static int
+learn_settings(struct exchange *x, struct finding *f)
+{
+	struct server *srv = x->srv;
+	struct image *img;
+	size_t kept = 0;
+	int r = 0;
+
+	/* A startup setting that has changed, and is not set on this connection any more, was RESET: to the client's.
+	 */
+	img = image_ref(x->image);
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(x->startup, i);
+
+		if (s->kind == IMAGE_REPORTED && session_has_startup(x, s) && !is_found(f, s->name) &&
+		    has_changed(x, s->name))
+			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
+	}
+	for (size_t i = 0; i < f->other_count; i++)
+		if (image_get(srv->image, f->others[i].name) == NULL ||
+		    !image_is_reported(srv->image, f->others[i].name))
+			f->others[kept++] = f->others[i];
+	f->other_count = kept;
+	if (r < 0 || image_move(&srv->image, image_replace(srv->image, IMAGE_OTHER, f->others, f->other_count)) < 0) {
+		image_unref(img);
+		return -1;
+	}
+	r = image_move(&img, image_replace(img, IMAGE_OTHER, f->others, f->other_count));
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(x->startup, i);
+
+		if (s->kind == IMAGE_OTHER && image_get(img, s->name) == NULL)
+			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
+	}
+	if (r == 0)
+		return session_become(x, img);
+	image_unref(img);
+	return -1;
+}
+
+/* Is this one of the client's, though not on this server: nothing has used it here. */
+static bool
+is_elsewhere(const struct exchange *x, const struct image_setting *e, const struct finding *f)
+{
+	if (e->kind != IMAGE_PREPARED)
+		return false;
+	if (image_get_prepared(x->srv->image, e->name) == NULL)
+		return true;
+	for (size_t i = 0; i < f->prepared_count; i++)
+		if (strcmp(f->prepared[i].name, e->name) == 0)
+			return session_is_placeholder(e->name, f->prepared[i].value);
+	return false; /* it was here, and was deallocated */
+}
+
+static int
+learn_prepared(struct exchange *x, const struct finding *f)
+{
+	struct server *srv = x->srv;
+	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < image_count(x->image); i++)
+		if (is_elsewhere(x, image_at(x->image, i), f))
+			all[count++] = *image_at(x->image, i);
+	for (size_t i = 0; i < f->prepared_count; i++)
+		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))
+			all[count++] = f->prepared[i];
+	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, all, count)) < 0)
+		return -1;
+	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
+}
+
+static int
+learn(struct exchange *x, struct finding *f)
+{
+	unsigned parts = x->session->parts;
+
+	if ((parts & STATE_SETTINGS) && learn_settings(x, f) < 0)
+		return -1;
+	return (parts & STATE_PREPARED) ? learn_prepared(x, f) : 0;
+}
+
+static bool
+has_own_settings(const struct exchange *x)
+{
+	struct image *startup = session_startup_image(x);
+	bool is_same = startup == x->image;
+
+	image_unref(startup);
+	return !is_same;
+}
+
+void
+session_probe_done(struct server *srv)
+{
+	struct exchange *x = srv->link;
+	struct client_session *s = x == NULL ? NULL : x->session;
+	struct finding *f;
+	unsigned pins, parts;
+
+	if (s == NULL || s->parts == 0)
+		return;
+	parts = s->parts;
+	pins = x->pins;
+	f = malloc(sizeof(*f));
+	if (f == NULL)
+		s->is_probe_lost = true;
+	else if (!s->is_probe_lost) {
+		read_rows(x, f);
+		s->is_probe_lost = learn(x, f) < 0;
+	}
+	for (size_t i = 0; i < PINNING; i++) {
+		if (!(parts & pinning[i].part))
+			continue;
+		pins &= ~(1u << pinning[i].reason);
+		if (s->is_probe_lost || (f->found & pinning[i].part))
+			pins |= 1u << pinning[i].reason;
+	}
+	if (s->is_tainted || s->is_name_lost ||
+	    (x->entry->settings.session_state == SESSION_PIN && has_own_settings(x)))
+		pins |= 1u << PIN_SESSION_SET;
+	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
+	s->parts = 0;
+	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
+	session_forget_before(s);
+	buf_fini(&s->rows);
+	free(f);
+	session_set_pins(x, pins);
+}

@@ -1,0 +1,250 @@
+/*
+ * src/state/commit.c - a transaction is over: what has become of the session; see state/state_state.h.
+ *
+ * Effects are believed if nothing failed and nothing was rolled back since they were noted. What is suspected is asked
+ * of the server (state/ask.c). What can't be moved pins the client to its server until a later probe says that it
+ * is gone.
+ */
+#include "state/state_state.h"
+#include "state/state.h"
+#include "sql/scan.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void
+session_drop_effects(struct client_session *s)
+{
+	for (unsigned i = 0; i < s->effect_count; i++) {
+		free(s->effects[i].name);
+		free(s->effects[i].value);
+	}
+	s->effect_count = 0;
+}
+
+static void
+drop_names(struct client_session *s)
+{
+	for (unsigned i = 0; i < s->name_count; i++)
+		free(s->names[i]);
+	free(s->names);
+	s->names = NULL;
+	s->name_count = 0;
+}
+
+void
+session_forget_before(struct client_session *s)
+{
+	image_unref(s->before);
+	s->before = NULL;
+}
+
+void
+session_free(struct exchange *x)
+{
+	struct client_session *s = x->session;
+
+	if (s == NULL)
+		return;
+	x->session = NULL;
+	session_drop_effects(s);
+	drop_names(s);
+	session_forget_before(s);
+	statement_unref(s->bound);
+	free(s->bound_known);
+	free(s->scan);
+	free(s->refusal);
+	buf_fini(&s->rows);
+	buf_fini(&s->kept_error);
+	free(s);
+}
+
+/* wanted: what its server will have then. Takes it. */
+static int
+replay(struct exchange *x, struct image *wanted)
+{
+	struct server *srv = x->srv;
+	struct buf b = { 0 };
+	int r = wanted == NULL ? -1 : server_put_image(srv, wanted, NULL, &b);
+
+	if (r == 0 && b.len > 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	if (r == 0)
+		r = image_move(&srv->image, wanted);
+	else
+		image_unref(wanted);
+	buf_fini(&b);
+	return r;
+}
+
+int
+session_replay(struct exchange *x)
+{
+	return replay(x, image_common(x->image, x->srv->image));
+}
+
+int
+session_catch_up(struct exchange *x)
+{
+	return replay(x, image_joined(x->image, x->srv->image));
+}
+
+bool
+session_is_dirty(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	return x->pins != 0 || (x->srv->loan.suspicion & SCAN_PROBED) != 0 ||
+	       (s != NULL && (s->effect_count > 0 || s->parts != 0));
+}
+
+bool
+session_is_tainted(const struct exchange *x)
+{
+	return x->session != NULL && x->session->is_tainted;
+}
+
+unsigned
+session_seal(const struct exchange *x)
+{
+	const struct loan *l = &x->srv->loan;
+	unsigned parts;
+
+	if (!session_is_followed(x))
+		return 0;
+	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
+	if (image_names_pg_temp(x->image)) /* CREATE TABLE in a trigger is CREATE TEMP TABLE then */
+		parts |= STATE_TEMP;
+	return x->entry->settings.session_state == SESSION_ISOLATE ? parts | STATE_WASHABLE : parts;
+}
+
+/* What was noted is in the encoding before: the server is asked for it in the new one. */
+void
+session_encoding_changed(struct exchange *x)
+{
+	bool has_effects = x->session != NULL && x->session->effect_count > 0;
+
+	if (session_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
+		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
+}
+
+/* --- effects --- */
+
+static int
+apply_one(struct exchange *x, struct image **img, const struct effect *e)
+{
+	const char *startup;
+
+	switch (e->kind) {
+	case EFFECT_SET:
+		return image_update(img, e->name, e->value, IMAGE_OTHER);
+	case EFFECT_RESET:
+		startup = image_get(x->startup, e->name); /* as state/reset.c saw to */
+		/* The name of a custom setting stays known to the session, with an empty value. */
+		return image_update(img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? "" : startup,
+				    IMAGE_OTHER);
+	case EFFECT_RESET_ALL:
+		for (size_t i = image_count(*img); i-- > 0;) {
+			const struct image_setting *s = image_at(*img, i);
+			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
+			struct image *kept = image_ref(*img);
+			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(x, img, &each);
+
+			image_unref(kept);
+			if (r < 0)
+				return -1;
+		}
+		return 0;
+	case EFFECT_PREPARE:
+		return image_update(img, e->name, e->value, IMAGE_PREPARED);
+	case EFFECT_DEALLOCATE:
+		return image_update(img, e->name, NULL, IMAGE_PREPARED);
+	case EFFECT_DEALLOCATE_ALL:
+		return image_move(img, image_replace(*img, IMAGE_PREPARED, NULL, 0));
+	}
+	return 0;
+}
+
+static int
+apply_to(struct exchange *x, struct image **slot)
+{
+	struct image *img = image_ref(*slot);
+	int r = 0;
+
+	for (unsigned i = 0; i < x->session->effect_count && r == 0; i++)
+		r = apply_one(x, &img, &x->session->effects[i]);
+	if (r == 0)
+		return image_move(slot, img);
+	image_unref(img);
+	return -1;
+}
+
+/* -1: too much of it for an image: it stays where it is, and the probe will say so. */
+static int
+apply_effects(struct exchange *x)
+{
+	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
+}
+
+/* What is to be asked if the effects are not to be believed. */
+static uint32_t
+effects_suspicion(const struct client_session *s)
+{
+	uint32_t flags = 0;
+
+	for (unsigned i = 0; i < s->effect_count; i++)
+		flags |= s->effects[i].kind >= EFFECT_PREPARE ? SCAN_PREPARE : SCAN_SETTING;
+	return flags;
+}
+
+/* --- the end of a transaction --- */
+
+static bool
+session_keeps(struct exchange *x)
+{
+	return x->sequence_us != 0 && session_lingers(x);
+}
+
+bool
+session_may_release(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	struct client_session *s = x->session;
+	uint32_t flags = srv->loan.suspicion;
+	unsigned parts;
+
+	if (x->is_session)
+		return true;
+	if (flags == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(x);
+	if (s == NULL && (s = session_own(x)) == NULL) {
+		exchange_out_of_memory(x);
+		return false;
+	}
+	if (s->effect_count > 0) {
+		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(x) < 0)
+			flags |= effects_suspicion(s);
+		session_drop_effects(s);
+		if (x->entry->settings.session_state == SESSION_PIN)
+			flags |= SCAN_SETTING;
+	}
+	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
+	parts = session_parts_of(x, flags);
+	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
+		parts |= s->unresolved;
+	s->unresolved_us = srv->loan.last_done_us;
+	srv->loan.shown |= flags;
+	srv->loan.suspicion = 0;
+	srv->loan.has_failed = srv->loan.has_rolled_back = false;
+	if (parts == 0) {
+		drop_names(s);
+		session_forget_before(s);
+		if (s->is_tainted || s->is_name_lost)
+			session_set_pins(x, x->pins | 1u << PIN_SESSION_SET);
+		return x->pins == 0 && !x->is_closing && !session_keeps(x);
+	}
+	if (session_ask(x, parts) < 0)
+		exchange_out_of_memory(x);
+	return false;
+}

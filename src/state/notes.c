@@ -1,0 +1,277 @@
+/*
+ * src/state/notes.c - what a text that is about to run does to the session, as far as it can be told; see
+ * state/state_state.h.
+ *
+ * Where the text says it all, its effect is noted with the client; else the server is suspected.
+ */
+#include "state/audit.h"
+#include "state/state.h"
+#include "state/state_state.h"
+#include "wire/fields.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- suspicion --- */
+
+void
+session_audit(struct exchange *x, uint32_t flags)
+{
+	if (x->entry->settings.session_state == SESSION_WARN)
+		audit_note(x->env->audit, x->entry->database->name, exchange_user(x), exchange_application(x), flags,
+			   *x->env->now_us);
+}
+
+void
+session_take_name(struct client_session *s, struct server *srv, const char *name)
+{
+	char **grown;
+
+	for (unsigned i = 0; i < s->name_count; i++)
+		if (strcmp(s->names[i], name) == 0)
+			return;
+	grown = s->name_count == NAMES_MAX ? NULL : realloc(s->names, (s->name_count + 1) * sizeof(*grown));
+	if (grown != NULL)
+		s->names = grown;
+	if (grown == NULL || (s->names[s->name_count] = strdup(name)) == NULL)
+		srv->loan.suspicion |= SCAN_NAMES_LOST;
+	else
+		s->name_count++;
+}
+
+static void
+take_names(struct client_session *s, struct server *srv, const struct scan *scan)
+{
+	for (uint32_t i = 0; i < scan->name_count; i++)
+		session_take_name(s, srv, scan->names[i]);
+}
+
+enum statement_step
+session_suspect(struct exchange *x, const struct scan *scan)
+{
+	struct client_session *s;
+
+	if ((scan->flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan->flags) < 0)
+		return STATEMENT_FAILED;
+	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+		return STATEMENT_FORWARD;
+	s = session_own(x);
+	if (s == NULL)
+		return STATEMENT_FAILED;
+	if (s->before == NULL)
+		s->before = image_ref(x->image);
+	x->srv->loan.suspicion |= scan->flags;
+	if (scan->flags & SCAN_LOAD)
+		s->is_tainted = true;
+	take_names(s, x->srv, scan);
+	return STATEMENT_FORWARD;
+}
+
+/* --- effects --- */
+
+static bool
+is_reported(const struct exchange *x, const char *name)
+{
+	return x->entry->baseline != NULL && image_get(x->entry->baseline, name) != NULL;
+}
+
+/* A custom setting is asked for by name, should the effect not be believed. */
+static void
+add_effect(struct exchange *x, enum effect_kind kind, const char *name, const char *value)
+{
+	struct client_session *s = x->session;
+	struct effect *e = &s->effects[s->effect_count];
+
+	if (s->before == NULL)
+		s->before = image_ref(x->image);
+	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
+		session_take_name(s, x->srv, name);
+	if (s->effect_count == EFFECTS_MAX) {
+		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
+		return;
+	}
+	e->kind = kind;
+	e->name = name == NULL ? NULL : strdup(name);
+	e->value = value == NULL ? NULL : strdup(value);
+	s->effect_count++;
+	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
+		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
+}
+
+/* The text of a statement that SQL PREPARE made, by its name; NULL: unknown. */
+static const char *
+prepared_text(const struct exchange *x, const char *name)
+{
+	const struct client_session *s = x->session;
+
+	for (unsigned i = s == NULL ? 0 : s->effect_count; i-- > 0;) {
+		const struct effect *e = &s->effects[i];
+
+		if (e->name != NULL && e->kind == EFFECT_PREPARE && strcmp(e->name, name) == 0)
+			return e->value;
+	}
+	return image_get_prepared(x->image, name);
+}
+
+/* What EXECUTE runs was scanned when it was prepared; it is scanned for what running it may do. */
+enum statement_step
+session_note_execute(struct exchange *x, const char *name)
+{
+	const char *text = prepared_text(x, name);
+	struct scan scan;
+
+	if (text == NULL) {
+		x->srv->loan.suspicion |= SCAN_EXECUTE;
+		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	}
+	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
+	scan.flags |= scan_text_anyhow(text, strlen(text)); /* it was read when it was prepared */
+	scan.flags &= ~(uint32_t)SCAN_PREPARE;
+	return session_suspect(x, &scan);
+}
+
+/* PostgreSQL reads what comes next otherwise; of reported settings, the image knows when the answer is there. */
+static bool
+changes_reading(const struct known *k)
+{
+	return k->kind == KNOWN_RESET_ALL ||
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_context(k->name));
+}
+
+static enum statement_step
+note(struct exchange *x, const struct known *k, const char *sql, size_t len, unsigned count)
+{
+	struct server *srv = x->srv;
+
+	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
+	switch ((enum known_kind)k->kind) {
+	case KNOWN_SET:
+		if (strcasecmp(k->name, "seed") == 0) /* it is no setting, but an order to random() */
+			srv->loan.suspicion |= SCAN_SEED;
+		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
+			 image_get(x->startup, "role") == NULL)
+			add_effect(x, EFFECT_RESET, k->name, NULL);
+		else if (!is_reported(x, k->name))
+			add_effect(x, EFFECT_SET, k->name, k->value);
+		return STATEMENT_FORWARD;
+	case KNOWN_RESET:
+		if (!is_reported(x, k->name))
+			add_effect(x, EFFECT_RESET, k->name, NULL);
+		return STATEMENT_FORWARD;
+	case KNOWN_RESET_ALL:
+		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
+		return STATEMENT_FORWARD;
+	case KNOWN_PREPARE: {
+		char *text = count == 1 ? strndup(sql, len) : NULL;
+
+		if (text != NULL)
+			add_effect(x, EFFECT_PREPARE, k->name, text);
+		else
+			srv->loan.suspicion |= SCAN_PREPARE;
+		free(text);
+		return STATEMENT_FORWARD;
+	}
+	case KNOWN_EXECUTE:
+		return session_note_execute(x, k->name);
+	case KNOWN_DEALLOCATE:
+		add_effect(x, EFFECT_DEALLOCATE, k->name, NULL);
+		return STATEMENT_FORWARD;
+	case KNOWN_DEALLOCATE_ALL:
+		add_effect(x, EFFECT_DEALLOCATE_ALL, NULL, NULL);
+		return STATEMENT_FORWARD;
+	case KNOWN_CLOSE_ALL:
+	case KNOWN_UNLOCK_ALL:
+	case KNOWN_UNLISTEN:
+	case KNOWN_UNLISTEN_ALL:
+		srv->loan.suspicion |= SCAN_UNDO; /* no more than that */
+		return STATEMENT_FORWARD;
+	case KNOWN_LISTEN:
+		srv->loan.suspicion |= SCAN_LISTEN;
+		return STATEMENT_FORWARD;
+	case KNOWN_LOCAL: /* of several, the names are not known */
+		srv->loan.has_local_settings =
+		    srv->loan.has_local_settings || k->name[0] == '\0' || image_is_of_context(k->name);
+		return STATEMENT_FORWARD;
+	default:
+		return STATEMENT_FORWARD;
+	}
+}
+
+/* Everything in the text is known. DISCARD ALL stands alone, or PostgreSQL refuses it. */
+enum statement_step
+session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
+{
+	struct client_session *s = x->session;
+
+	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
+		if (x->srv->ledger.count > 0)
+			return STATEMENT_HOLD;
+		s->is_discard_sent = s->is_filtering = true;
+		x->srv->loan.watches_tags = true;
+		return STATEMENT_FORWARD;
+	}
+	if (!session_is_followed(x))
+		return STATEMENT_FORWARD;
+	for (unsigned i = 0; i < text->count; i++)
+		if (note(x, &text->statements[i], sql, len, text->count) == STATEMENT_FAILED)
+			return STATEMENT_FAILED;
+	return STATEMENT_FORWARD;
+}
+
+static bool
+copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap)
+{
+	const uint8_t *bytes;
+	size_t n;
+
+	if (!fields_bind_value(body, len, param - 1, &bytes, &n) || bytes == NULL || n >= cap ||
+	    memchr(bytes, 0, n) != NULL)
+		return false;
+	memcpy(out, bytes, n);
+	out[n] = '\0';
+	return true;
+}
+
+/* SELECT set_config($1, $2, $3), with its values, of the Bind. False: they are left to the probe. */
+static bool
+fill_in(struct known *k, const uint8_t *body, size_t len)
+{
+	const uint8_t *local;
+	size_t local_len;
+
+	if (k->name_param != 0 && !copy_text(body, len, k->name_param, k->name, sizeof(k->name)))
+		return false;
+	if (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value)))
+		return false;
+	if (k->local_param != 0) {
+		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
+		    local_len == 0)
+			return false;
+		/* "t", "true", or a byte in binary; other spellings are left to the probe */
+		if (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1))
+			return false;
+		k->is_local = local[0] == 't' || local[0] == 1;
+	}
+	k->kind = k->is_local ? KNOWN_LOCAL : KNOWN_SET;
+	return true;
+}
+
+/* A flagged text is about to run: is everything in it known? body: of its Bind, or NULL. */
+bool
+session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
+		 size_t body_len)
+{
+	if (!known_parse(text, image_scan_options(x->image), sql, len) || !text->is_all)
+		return false;
+	for (unsigned i = 0; i < text->count; i++) {
+		struct known *k = &text->statements[i];
+
+		if (k->kind == KNOWN_SET_PARAMS && k->is_local && k->local_param == 0)
+			k->kind = KNOWN_LOCAL;
+		if (k->kind == KNOWN_SET_PARAMS && (body == NULL || !fill_in(k, body, body_len)))
+			return false;
+		if (k->kind == KNOWN_DISCARD_ALL && text->count > 1)
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,361 @@
+/*
+ * src/state/observe.c - what a client's texts may leave behind in the session; see state/state_state.h.
+ *
+ * Nearly every text leaves nothing: it costs its scan, or nothing if it was prepared. What the rest may do is noted
+ * (state/notes.c), and state/commit.c sees to it when the transaction is over.
+ */
+#include "state/state_state.h"
+#include "state/state.h"
+#include "wire/fields.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct client_session *
+session_own(struct exchange *x)
+{
+	if (x->session == NULL)
+		x->session = calloc(1, sizeof(*x->session));
+	return x->session;
+}
+
+bool
+session_is_followed(const struct exchange *x)
+{
+	return !x->is_session && x->entry->settings.session_state != SESSION_ALLOW;
+}
+
+/* In session mode the server is the client's, but RESET still means its own startup values. */
+static bool
+is_looked_at(const struct exchange *x)
+{
+	if (x->replication != 0)
+		return false; /* there it does: they were in that server's own startup packet */
+	return x->entry->settings.session_state != SESSION_ALLOW || x->is_session;
+}
+
+/* What runs before this text may change how PostgreSQL reads it, shown by SQL or not. */
+static bool
+is_read_anyhow(const struct exchange *x)
+{
+	return session_is_in_flux(x) || (x->srv != NULL && x->srv->ledger.count > 0 &&
+					 (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
+}
+
+/* --- simple Queries --- */
+
+static enum statement_step
+begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
+{
+	struct client_session *s = session_own(x);
+
+	if (s == NULL)
+		return STATEMENT_FAILED;
+	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
+		return STATEMENT_FAILED;
+	scan_init(s->scan, image_scan_options(x->image));
+	s->scan->flags |= is_read_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
+	scan_feed(s->scan, sql, have);
+	s->is_parse_scanned = is_parse;
+	x->is_body_scanned = true;
+	/* It may do anything; when that is known, nothing can be put ahead of it any more. */
+	return session_used_sequence(x, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+}
+
+void
+session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
+{
+	struct client_session *s = x->session;
+
+	if (is_end) {
+		const uint8_t *end = memchr(bytes, 0, len); /* of the text; a Parse goes on behind it */
+
+		if (end != NULL)
+			len = (size_t)(end - bytes);
+	}
+	scan_feed(s->scan, (const char *)bytes, len);
+	if (!is_end)
+		return;
+	x->is_body_scanned = false;
+	scan_end(s->scan);
+	if (s->is_parse_scanned)
+		s->passed_flags |= s->scan->flags;
+	if (x->srv != NULL) {
+		bool is_own = x->srv->sequences_of == x->id;
+
+		x->srv->sequences_of = x->id; /* so that nothing is sent now */
+		session_suspect(x, s->scan);
+		x->srv->sequences_of = is_own ? x->id : SEQUENCES_OF_MANY;
+	}
+	free(s->scan);
+	s->scan = NULL;
+}
+
+static enum statement_step
+query_instead(struct exchange *x, const struct known_text *text, const char *query, size_t len, unsigned *shown)
+{
+	struct buf sql = { 0 }, b = { 0 };
+	enum statement_step step = STATEMENT_FAILED;
+
+	buf_put(&sql, query, len);
+	session_put_reset(x, text, &sql);
+	message_put(&b, 'Q', sql.bytes, sql.len);
+	if (buf_ok(&sql) && buf_ok(&b)) {
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+		*shown = text->count;
+		step = STATEMENT_DONE;
+	}
+	buf_fini(&sql);
+	buf_fini(&b);
+	return step;
+}
+
+/* What we would add to the text would not be in the transaction of what it is for. */
+static bool
+ends_transaction(const struct known_text *text)
+{
+	for (unsigned i = 0; i < text->count; i++)
+		if (text->statements[i].kind == KNOWN_BEGIN || text->statements[i].kind == KNOWN_COMMIT ||
+		    text->statements[i].kind == KNOWN_ROLLBACK)
+			return true;
+	return false;
+}
+
+static enum statement_step
+flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan *scan, unsigned *shown)
+{
+	struct known_text text;
+	enum statement_step step;
+
+	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	if (session_own(x) == NULL)
+		return STATEMENT_FAILED;
+	if (!session_is_known(x, &text, sql, len, NULL, 0) ||
+	    (ends_transaction(&text) && session_resets_startup(x, &text)))
+		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	step = session_note_all(x, &text, sql, len);
+	if (step != STATEMENT_FORWARD || !session_resets_startup(x, &text))
+		return step;
+	return query_instead(x, &text, sql, len, shown);
+}
+
+enum statement_step
+session_query(struct exchange *x, const char *sql, size_t have, size_t len, unsigned *shown)
+{
+	struct scan scan;
+	uint32_t flags;
+
+	if (!is_looked_at(x) || len == 0)
+		return STATEMENT_FORWARD;
+	if (have < len)
+		return session_is_followed(x) ? begin_pieces(x, sql, have, false) : STATEMENT_FORWARD;
+	len--; /* the terminator */
+	if (session_ensure_prepared(x, sql, len, true) < 0)
+		return STATEMENT_FAILED;
+	scan_text(&scan, image_scan_options(x->image), sql, len);
+	flags = is_read_anyhow(x) ? scan_text_anyhow(sql, len) & ~scan.flags : 0;
+	if ((scan.flags | flags) == 0)
+		return STATEMENT_FORWARD;
+	scan.flags |= flags;
+	session_audit(x, scan.flags);
+	if (flags != 0)
+		return session_is_followed(x) ? session_suspect(x, &scan) : STATEMENT_FORWARD;
+	return flagged_query(x, sql, len, &scan, shown);
+}
+
+/* --- the extended protocol --- */
+
+enum statement_step
+session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
+{
+	const char *end;
+
+	if (!session_is_followed(x) || session_own(x) == NULL)
+		return session_is_followed(x) ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	if (have < len)
+		return begin_pieces(x, sql, have, true);
+	end = memchr(sql, 0, len);
+	x->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql));
+	return STATEMENT_FORWARD;
+}
+
+void
+session_audit_parse(struct exchange *x, const char *sql, size_t len)
+{
+	struct scan scan;
+
+	if (x->entry->settings.session_state == SESSION_WARN)
+		session_audit(x, scan_text(&scan, image_scan_options(x->image), sql, len));
+}
+
+/* Of a statement of the store, however PostgreSQL read it when it was prepared. */
+static uint32_t
+flags_of(struct statement *st)
+{
+	if (!st->is_scanned)
+		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len);
+	st->is_scanned = true;
+	return st->suspicion;
+}
+
+static void
+unbind(struct client_session *s)
+{
+	statement_unref(s->bound);
+	s->bound = NULL;
+	free(s->bound_known);
+	s->bound_known = NULL;
+}
+
+/* The unnamed portal's text, if all of it is known: its effect is its Execute's. */
+static bool
+bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t len)
+{
+	struct known_text text;
+
+	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len))
+		return false;
+	x->session->bound_known = malloc(sizeof(text));
+	if (x->session->bound_known == NULL)
+		return false; /* it is suspected then */
+	*x->session->bound_known = text;
+	x->session->bound = statement_ref(st);
+	return true;
+}
+
+/* Values that look like a setting's name, in the parameters of a Bind: a.b. */
+static void
+take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
+{
+	char name[SCAN_WORD_MAX];
+	struct bind_values values;
+	const uint8_t *bytes;
+	size_t n;
+
+	fields_bind_values(body, len, &values);
+	while (fields_bind_next(&values, &bytes, &n)) {
+		if (bytes == NULL || memchr(bytes, '.', n) == NULL || memchr(bytes, 0, n) != NULL)
+			continue;
+		if (n >= sizeof(name))
+			continue; /* no setting is called so: PostgreSQL cuts identifiers */
+		memcpy(name, bytes, n);
+		name[n] = '\0';
+		session_take_name(x->session, x->srv, name);
+	}
+}
+
+static enum statement_step
+bind_unknown(struct exchange *x, const char *name)
+{
+	struct scan scan = { .flags = 0 };
+	const char *text;
+
+	if (x->session != NULL)
+		scan.flags = x->session->passed_flags;
+	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
+	if (text != NULL)
+		return session_note_execute(x, name);
+	return scan.flags == 0 ? STATEMENT_FORWARD : session_suspect(x, &scan);
+}
+
+/* Bind and Describe may be of a statement that SQL PREPARE made, or of one that executes such. */
+static int
+ensure_for(struct exchange *x, const struct statement *st, const char *name)
+{
+	if (st == NULL)
+		return session_ensure_named(x, name);
+	return session_ensure_prepared(x, (const char *)st->bytes, st->query_len, false);
+}
+
+enum statement_step
+session_describe(struct exchange *x, const struct statement *st, const char *name)
+{
+	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
+		return STATEMENT_FAILED;
+	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name, const uint8_t *body,
+	     size_t len)
+{
+	struct scan scan;
+	uint32_t flags;
+
+	if (!is_looked_at(x))
+		return STATEMENT_FORWARD;
+	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
+		return STATEMENT_FAILED;
+	if (x->session != NULL && portal[0] == '\0')
+		unbind(x->session);
+	if (st == NULL)
+		return session_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
+	flags = scan.flags = flags_of(st);
+	scan.name_count = 0;
+	/* Now, even if what it does is its Execute's to note: nothing of ours may come between the two. */
+	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan.flags) < 0)
+		return STATEMENT_FAILED;
+	if ((scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+		return scan.flags != 0 && session_is_followed(x) ? session_suspect(x, &scan) : STATEMENT_FORWARD;
+	if (session_own(x) == NULL)
+		return STATEMENT_FAILED;
+	session_audit(x, scan.flags);
+	scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
+	if ((portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len)) || !session_is_followed(x))
+		return STATEMENT_FORWARD;
+	scan.flags |= flags;
+	if (scan.flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
+		take_bound_names(x, body, len);
+	if (scan.flags & SCAN_NAMES_LOST && x->session->name_count > 0)
+		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
+	return session_suspect(x, &scan);
+}
+
+enum statement_step
+session_before_execute(struct exchange *x, const char *portal)
+{
+	struct client_session *s = x->session;
+
+	if (s->bound == NULL || portal[0] != '\0')
+		return STATEMENT_FORWARD;
+	return session_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
+}
+
+int
+session_after_execute(struct exchange *x, const char *portal)
+{
+	struct client_session *s = x->session;
+	int r = 0;
+
+	if (s->bound == NULL || portal[0] != '\0')
+		return 0;
+	if (session_resets_startup(x, s->bound_known))
+		r = session_follow_reset(x, s->bound_known);
+	unbind(s);
+	return r;
+}
+
+/* Which function is known by its OID only. */
+int
+session_function_call(struct exchange *x)
+{
+	if (!session_is_followed(x))
+		return 0;
+	x->srv->loan.suspicion |= SCAN_CODE;
+	return session_used_sequence(x, SCAN_CODE);
+}
+
+bool
+session_holds(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	if (x->srv->ledger.count == 0)
+		return false;
+	/* What is asked about may have been a RESET: then the client's own startup values come first. */
+	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x));
+}

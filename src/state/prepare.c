@@ -1,0 +1,214 @@
+/*
+ * src/state/prepare.c - statements made by SQL PREPARE, on servers that do not have them; see state/state_state.h.
+ *
+ * They are prepared when a text that may use them is about to run: that names one of them, or looks into
+ * pg_prepared_statements. So what can't be prepared any more (its table is gone) is the error of that text, as it would
+ * be on a connection of the client's own, and costs nobody anything before. Other clients' statements are deallocated
+ * when the server is lent (image_put_deallocates).
+ *
+ * Where a request begins, the PREPARE is one of its own before it; its error is kept, and told in place of the error
+ * that the text then runs into. Within a pipeline of the extended protocol an error skips what follows, as it should.
+ */
+#include "state/state_state.h"
+#include "state/state.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* No better than a plain search: a false find costs a PREPARE. */
+static bool
+mentions(const char *sql, size_t len, const char *name)
+{
+	size_t name_len = strlen(name);
+
+	for (; len >= name_len; sql++, len--)
+		if (strncasecmp(sql, name, name_len) == 0)
+			return true;
+	return false;
+}
+
+/* A statement of that name that can always be made: for texts that only want the name to be taken. */
+static void
+put_placeholder(struct buf *b, const char *name)
+{
+	buf_printf(b, "PREPARE ");
+	image_put_identifier(b, name, false);
+	buf_put_str(b, " AS SELECT");
+}
+
+bool
+session_is_placeholder(const char *name, const char *text)
+{
+	struct buf b = { 0 };
+	bool is_it;
+
+	put_placeholder(&b, name);
+	is_it = buf_ok(&b) && strcmp((const char *)b.bytes, text) == 0;
+	buf_fini(&b);
+	return is_it;
+}
+
+void
+session_put_run(struct buf *b, const char *sql)
+{
+	size_t begun = message_begin(b, 'P');
+
+	buf_put_str(b, "");
+	buf_put_str(b, sql);
+	buf_put_u16(b, 0);
+	message_end(b, begun);
+	message_bind_text(b, "", NULL, 0);
+	message_execute(b);
+}
+
+static int
+prepare_now(struct exchange *x, const char *name, const char *text, bool is_alone)
+{
+	struct server *srv = x->srv;
+	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
+	struct buf b = { 0 }, drop = { 0 };
+	char *ref = strdup(name);
+	int r = ref == NULL ? -1 : 0;
+
+	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* ours: it only held the place */
+		buf_printf(&drop, "DEALLOCATE ");
+		image_put_identifier(&drop, name, false);
+		buf_put_u8(&drop, 0);
+		session_put_run(&b, (const char *)drop.bytes);
+		r = ledger_push_run(&srv->ledger, to, NULL);
+	}
+	session_put_run(&b, text);
+	if (r == 0)
+		r = ledger_push_run(&srv->ledger, to, ref);
+	if (r < 0)
+		free(ref);
+	if (is_alone && r == 0) {
+		message_sync(&b);
+		r = server_owe_sync(srv, to);
+	}
+	if (r == 0)
+		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
+	srv->unnamed_of = 0;
+	if (r == 0 && buf_ok(&b) && buf_ok(&drop))
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	else
+		r = -1;
+	buf_fini(&b);
+	buf_fini(&drop);
+	return r;
+}
+
+/* A function may execute what one of its arguments names; a guess that is wrong does no harm where we are alone. */
+static bool
+uses_prepared(const struct exchange *x, const char *sql, size_t len, bool is_alone)
+{
+	uint32_t wanted = SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE | SCAN_FUNCTION : 0);
+	struct scan scan;
+
+	return (scan_text(&scan, image_scan_options(x->image), sql, len) & wanted) != 0;
+}
+
+/* The text is PREPARE or DEALLOCATE of this very name. */
+static bool
+wants_only_name(const struct exchange *x, const char *sql, size_t len, const char *name)
+{
+	struct known_text text;
+
+	return known_parse(&text, image_scan_options(x->image), sql, len) && text.count == 1 &&
+	       (text.statements[0].kind == KNOWN_PREPARE || text.statements[0].kind == KNOWN_DEALLOCATE) &&
+	       strcmp(text.statements[0].name, name) == 0;
+}
+
+static int
+ensure(struct exchange *x, const struct image_setting *e, const char *sql, size_t len, bool is_alone)
+{
+	const char *there = image_get_prepared(x->srv->image, e->name);
+	struct buf b = { 0 };
+	int r;
+
+	if (there != NULL && strcmp(there, e->value) == 0)
+		return 0;
+	if (!wants_only_name(x, sql, len, e->name))
+		return prepare_now(x, e->name, e->value, is_alone);
+	if (there != NULL)
+		return 0;
+	put_placeholder(&b, e->name);
+	r = buf_ok(&b) ? prepare_now(x, e->name, (const char *)b.bytes, is_alone) : -1;
+	buf_fini(&b);
+	return r;
+}
+
+/* Nothing may be put before what comes next, or it would be of no use. */
+static bool
+is_no_time(const struct exchange *x, bool is_simple)
+{
+	const struct server *srv = x->srv;
+
+	return !session_is_followed(x) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
+	       (is_simple && !srv->is_synced);
+}
+
+int
+session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is_simple)
+{
+	struct image *img = x->image;
+	bool is_all, is_alone = is_simple || x->srv->is_synced;
+	int r = 0;
+
+	if (!image_has_prepared(img) || is_no_time(x, is_simple))
+		return 0;
+	/* One that can't be made again is no reason for a list to fail. */
+	is_all = is_alone && mentions(sql, len, "pg_prepared_statements");
+	if (!is_all && !uses_prepared(x, sql, len, is_alone))
+		return 0;
+	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
+		/* A name with a quote in it is spelt otherwise in the text. */
+		if (is_all || strchr(image_at(img, i)->name, '"') != NULL || mentions(sql, len, image_at(img, i)->name))
+			r = ensure(x, image_at(img, i), sql, len, is_alone);
+	return r;
+}
+
+int
+session_ensure_named(struct exchange *x, const char *name)
+{
+	const char *text = image_get_prepared(x->image, name), *there = image_get_prepared(x->srv->image, name);
+
+	if (text == NULL || is_no_time(x, false) || (there != NULL && strcmp(there, text) == 0))
+		return 0;
+	return prepare_now(x, name, text, false);
+}
+
+void
+session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	if (how != OWED_ANSWERED && image_update(&srv->image, o->ref, NULL, IMAGE_PREPARED) < 0)
+		srv->is_closing = true;
+	free(o->ref);
+}
+
+void
+session_keep_error(struct exchange *x, const uint8_t *message, size_t len)
+{
+	struct client_session *s = session_own(x);
+
+	if (s == NULL || len != 1 + (size_t)wire_u32(message + 1))
+		return;
+	s->kept_error.len = 0;
+	buf_put(&s->kept_error, message, len);
+}
+
+bool
+session_tell_kept_error(struct exchange *x, const char *sqlstate)
+{
+	struct client_session *s = x->session;
+
+	if (s == NULL || s->kept_error.len == 0 || sqlstate == NULL || !buf_ok(&s->kept_error) ||
+	    (strcmp(sqlstate, "26000") != 0 && strcmp(sqlstate, "25P02") != 0))
+		return false;
+	exchange_answer(x, s->kept_error.bytes, s->kept_error.len);
+	buf_fini(&s->kept_error);
+	return true;
+}

@@ -1,0 +1,322 @@
+/*
+ * src/statements/names.c - the names a client gave to its prepared statements. See statements/statements_state.h.
+ *
+ * Clients may have thousands each, so a name costs little more than itself: one block, and a pointer in a table with
+ * open addressing. The hash is seeded: names are the client's own choice, and the loop is everybody's.
+ */
+#include "statements/statements_state.h"
+#include "statements/statements.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#define SLOTS_MIN 8u
+#define BLOCK_OVERHEAD 16u /* of malloc, about */
+#define CLIENT_SHARE 4u /* one client may have a quarter of what all may have together */
+
+struct client_statements *
+names_own(struct exchange *x)
+{
+	if (x->statements == NULL && (x->statements = calloc(1, sizeof(*x->statements))) != NULL)
+		x->statements->env = x->env;
+	return x->statements;
+}
+
+static uint32_t
+hash_of(const struct exchange_env *env, const char *name)
+{
+	uint64_t h = XXH3_64bits_withSeed(name, strlen(name), env->hash_seed);
+
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static uint32_t
+home(const struct client_statements *s, uint32_t hash)
+{
+	return hash & (s->slot_count - 1);
+}
+
+struct named *
+named_find(const struct exchange *x, const char *name)
+{
+	const struct client_statements *s = x->statements;
+	uint32_t hash, at;
+
+	if (s == NULL || s->count == 0)
+		return NULL;
+	hash = hash_of(x->env, name);
+	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
+		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0)
+			return s->slots[at];
+	return NULL;
+}
+
+bool
+named_is_unsettled(const struct exchange *x, const struct named *n)
+{
+	const struct client_statements *s = x->statements;
+
+	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && x->srv->ledger.count > 0)
+		return true; /* which names there are is known when that is answered */
+	return n != NULL && (n->is_pending || n->is_closing) && n->scope != x->statements->scope;
+}
+
+static void
+account(struct client_statements *s, size_t more, size_t less)
+{
+	s->bytes += more - less;
+	s->env->name_bytes += more - less;
+}
+
+/* The store counts its texts for all clients together; here they count for the client that brought them. */
+static size_t
+text_size(const struct named *n)
+{
+	return n->is_first ? STATEMENT_OVERHEAD + n->st->query_len : 0;
+}
+
+static size_t
+size_of(const struct named *n)
+{
+	return offsetof(struct named, name) + strlen(n->name) + 1 + BLOCK_OVERHEAD;
+}
+
+struct named *
+named_new(struct exchange *x, const char *name, struct statement *st)
+{
+	size_t len = strlen(name);
+	struct named *n = calloc(1, offsetof(struct named, name) + len + 1);
+
+	if (n == NULL)
+		return NULL;
+	memcpy(n->name, name, len + 1);
+	n->hash = hash_of(x->env, name);
+	n->st = st;
+	n->scope = x->statements->scope;
+	n->order = ++x->statements->named_count;
+	n->refs = 1;
+	n->is_pending = true;
+	n->is_oversize = st == NULL;
+	n->is_first = st != NULL && statement_is_alone(st);
+	return n;
+}
+
+void
+named_unref(struct named *n)
+{
+	if (--n->refs > 0)
+		return;
+	statement_unref(n->st);
+	image_unref(n->read_as);
+	free(n);
+}
+
+static void
+put(struct client_statements *s, struct named *n)
+{
+	uint32_t at = home(s, n->hash);
+
+	while (s->slots[at] != NULL)
+		at = home(s, at + 1);
+	s->slots[at] = n;
+}
+
+static int
+grow(struct client_statements *s)
+{
+	uint32_t old_count = s->slot_count, slot_count = old_count == 0 ? SLOTS_MIN : old_count * 2;
+	struct named **old = s->slots, **slots;
+
+	if (slot_count <= old_count || (slots = calloc(slot_count, sizeof(struct named *))) == NULL)
+		return -1;
+	s->slots = slots;
+	s->slot_count = slot_count;
+	for (uint32_t i = 0; i < old_count; i++)
+		if (old[i] != NULL)
+			put(s, old[i]);
+	free(old);
+	account(s, (slot_count - old_count) * sizeof(struct named *), 0);
+	return 0;
+}
+
+int
+named_enter(struct client_statements *own, struct named *n)
+{
+	if (own->count + 1 > own->slot_count - own->slot_count / 4 && grow(own) < 0)
+		return -1;
+	put(own, n);
+	own->count++;
+	account(own, size_of(n), 0);
+	own->bytes += text_size(n);
+	n->is_in_table = true;
+	n->refs++;
+	own->oversize_count += n->is_oversize;
+	return 0;
+}
+
+/* Linear probing: what stands behind moves up, if the free slot lies between its home and its place. */
+static void
+take_out(struct client_statements *s, const struct named *n)
+{
+	uint32_t hole = home(s, n->hash), at;
+
+	while (s->slots[hole] != n)
+		hole = home(s, hole + 1);
+	for (at = home(s, hole + 1); s->slots[at] != NULL; at = home(s, at + 1)) {
+		uint32_t distance = home(s, at - home(s, s->slots[at]->hash));
+
+		if (distance < home(s, at - hole))
+			continue;
+		s->slots[hole] = s->slots[at];
+		hole = at;
+	}
+	s->slots[hole] = NULL;
+}
+
+void
+named_leave(struct client_statements *s, struct named *n)
+{
+	if (!n->is_in_table)
+		return;
+	take_out(s, n);
+	s->count--;
+	account(s, 0, size_of(n));
+	s->bytes -= text_size(n);
+	n->is_in_table = false;
+	s->oversize_count -= n->is_oversize;
+	named_unref(n);
+}
+
+int
+named_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct named *n)
+{
+	n->refs++;
+	if (ledger_push(&x->srv->ledger, kind, to, ref_of(n, REF_NAMED)) == 0)
+		return 0;
+	n->refs--; /* never the last: the table has one */
+	return -1;
+}
+
+void
+names_clear(struct client_statements *s)
+{
+	bool is_again;
+
+	do { /* what stands at the front may move to where this has been */
+		is_again = false;
+		for (uint32_t i = s->slot_count; i-- > 0;)
+			while (s->slots[i] != NULL && !s->slots[i]->is_pending) {
+				named_leave(s, s->slots[i]);
+				is_again = true;
+			}
+	} while (is_again);
+}
+
+static void
+let_go(struct named *n)
+{
+	if (n != NULL)
+		named_unref(n);
+}
+
+void
+statements_free(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (s == NULL)
+		return;
+	x->statements = NULL;
+	for (uint32_t i = 0; i < s->slot_count; i++)
+		if (s->slots[i] != NULL) {
+			s->bytes -= text_size(s->slots[i]);
+			s->slots[i]->is_in_table = false; /* a ledger may hold it still */
+			named_unref(s->slots[i]);
+		}
+	free(s->slots);
+	account(s, 0, s->bytes);
+	statement_unref(s->unnamed);
+	statement_unref(s->confirmed);
+	let_go(s->failed);
+	let_go(s->describing);
+	let_go(s->deallocating);
+	buf_fini(&s->undoing);
+	free(s);
+}
+
+size_t
+statements_count(const struct exchange *x)
+{
+	return x->statements == NULL ? 0 : x->statements->count;
+}
+
+bool
+name_is_ours(const struct exchange *x, const char *name)
+{
+	const char *prefix = statement_store_prefix(x->env->statements);
+
+	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+void
+special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX])
+{
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", statement_store_prefix(x->env->statements), what);
+}
+
+int
+named_refresh(struct exchange *x, struct named *n)
+{
+	struct statement *old = n->st;
+
+	if (old == NULL)
+		return 0;
+	if (old->home != x->entry->home) { /* the pool leads to another database since a reload */
+		n->st = statement_get(x->entry->home, old->bytes, old->len, old->query_len, old->context);
+		if (n->st == NULL) {
+			n->st = old;
+			return -1;
+		}
+		statement_unref(old);
+	}
+	statement_refresh(n->st);
+	return 0;
+}
+
+void
+named_renew(struct exchange *x, struct named *n, bool opens)
+{
+	struct statement *old = n->st, *fresh;
+	size_t len = old->len;
+	uint8_t *bytes = opens && statement_is_shared(old) ? malloc(len) : NULL;
+
+	if (bytes == NULL) {
+		statement_renew(old);
+		return;
+	}
+	memcpy(bytes, old->bytes, len);
+	statement_renew(old);
+	fresh = statement_get(x->entry->home, bytes, len, old->query_len, old->context);
+	free(bytes);
+	if (fresh == NULL)
+		return;
+	n->st = fresh;
+	statement_unref(old);
+}
+
+bool
+names_have_room(const struct exchange *x, const struct parse_fields *f)
+{
+	const struct exchange_env *env = x->env;
+	size_t max = env->config->prepared_statements_memory;
+	size_t more = sizeof(struct named) + strlen(f->name) + f->rest_len;
+	size_t own = x->statements == NULL ? 0 : x->statements->bytes;
+
+	return env->name_bytes + statement_store_held_bytes(env->statements) + more <= max &&
+	       own + more <= max / CLIENT_SHARE;
+}

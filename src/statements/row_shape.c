@@ -1,0 +1,176 @@
+/*
+ * src/statements/row_shape.c - what a client was told about a statement's rows, and whether it is still so.
+ *
+ * PostgreSQL refuses a plan whose rows have changed (cached plan must not change result type), for a client that does
+ * not ask each time would take the new rows for the old. A statement that pgweir prepares anew, on another server or
+ * after DDL, has no such past: so the client's Bind waits until a Describe of ours has shown that its rows are what
+ * the client was told. If not, the client gets PostgreSQL's error, as it would have. Clients that describe their
+ * portal in the same breath (libpq, node-postgres, pgx) are told anew and wait for nothing.
+ *
+ * Whoever hears of rows that are not those others heard of under the same id has found out that somebody altered a
+ * table behind our back: the statement gets a new id, so that all who rely on the old rows have to look again.
+ */
+#include "statements/statements_state.h"
+#include "relay/retry.h"
+#include "statements/statements.h"
+
+#include "wire/frame.h"
+
+#include <string.h>
+
+#define SHAPE_UNKNOWN 0u /* equal to no other, not even to itself */
+#define SHAPE_NO_ROWS 2u
+
+static bool
+is_current(const struct named *n)
+{
+	return n->asked == short_id(n->st);
+}
+
+void
+shape_asked(struct named *n)
+{
+	n->asked = short_id(n->st);
+}
+
+static bool
+is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
+{
+	size_t portal_len = strlen(portal) + 1, total = FRAME_HEAD_LEN + 1 + portal_len;
+
+	return next_len >= total && next[0] == 'D' && wire_u32(next + 1) == total - 1 && next[FRAME_HEAD_LEN] == 'P' &&
+	       memcmp(next + FRAME_HEAD_LEN + 1, portal, portal_len) == 0;
+}
+
+/* The Describe of a portal has no name of a statement: it is known by what came just before. */
+static void
+expect_describe(struct client_statements *s, struct named *n)
+{
+	if (s->describing != NULL)
+		named_unref(s->describing);
+	n->refs++;
+	s->describing = n;
+}
+
+static void
+put_describe(struct exchange *x, const struct statement *st)
+{
+	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
+
+	wire_set_u32(head + 1, 6u + st->name_len);
+	head[FRAME_HEAD_LEN] = 'S';
+	outbox_copy(&x->env->to_server, head, sizeof(head));
+	outbox_copy(&x->env->to_server, st->name, (size_t)st->name_len + 1);
+}
+
+static enum statement_step
+prove(struct exchange *x, struct named *n)
+{
+	enum statement_step step;
+
+	rerun_begins(x->srv);
+	step = statement_ensure(x, n);
+	if (step != STATEMENT_DONE)
+		return step;
+	if (named_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
+		return STATEMENT_FAILED;
+	put_describe(x, n->st);
+	shape_asked(n);
+	n->is_proving = true;
+	return STATEMENT_HOLD;
+}
+
+enum statement_step
+shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8_t *bind, size_t bind_len,
+	    const uint8_t *next, size_t next_len)
+{
+	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
+	bool is_known = n->is_told && n->id == short_id(n->st) && is_there;
+
+	if (is_known && !n->is_proving)
+		return STATEMENT_DONE;
+	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
+		expect_describe(x->statements, n);
+		return STATEMENT_DONE;
+	}
+	if (n->is_proving)
+		return STATEMENT_HOLD;
+	if (!n->is_told || n->is_pending)
+		return STATEMENT_DONE;
+	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(x, n);
+}
+
+/* What others were told is not measured by tables that they can't see yet. */
+static void
+compare(const struct server *srv, struct named *n, uint32_t shape)
+{
+	if (srv->loan.has_ddl || !is_current(n) || shape == n->st->shape)
+		return;
+	if (n->st->shape == SHAPE_UNKNOWN)
+		n->st->shape = shape;
+	else
+		statement_renew(n->st);
+}
+
+static void
+told(const struct server *srv, struct named *n, uint32_t shape)
+{
+	compare(srv, n, shape);
+	n->shape = shape;
+	n->is_told = true;
+	n->is_changed = false;
+	n->id = is_current(n) ? short_id(n->st) : 0;
+}
+
+static void
+proven(const struct server *srv, struct named *n, uint32_t shape)
+{
+	compare(srv, n, shape);
+	n->is_changed = n->has_other_types || shape == SHAPE_UNKNOWN || shape != n->shape;
+	if (n->is_changed)
+		shape_asked(n); /* it may be renewed; no need to ask that one too */
+	n->id = !n->is_changed && is_current(n) ? short_id(n->st) : 0;
+}
+
+/*
+ * Types that PostgreSQL brings along are declared when a statement is renewed, so they stay as the client knows them.
+ * Others may have been dropped and made anew: what the client sends is not meant for those.
+ */
+static void
+described_types(const struct server *srv, const struct owed *o, struct named *n, const uint8_t *body, size_t len)
+{
+	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
+
+	if (n->is_asking_anew && srv->link != NULL && !statement_has_types(n->st, body, len)) {
+		named_renew(srv->link, n, true); /* what servers have of it is of earlier days */
+		shape_asked(n);
+	}
+	if (!srv->loan.has_ddl && is_current(n))
+		statement_learn_types(n->st, body, len);
+	if (o->to == OWED_TO_STATEMENT)
+		n->has_other_types = n->types != 0 && types != n->types;
+	else
+		n->types = types;
+}
+
+void
+statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
+		     bool is_whole)
+{
+	struct named *n = o->ref;
+	uint32_t shape = SHAPE_NO_ROWS;
+
+	if (((uintptr_t)o->ref & REF_MASK) != REF_NAMED || n->st == NULL)
+		return;
+	if (type == 't') {
+		if (is_whole)
+			described_types(srv, o, n, body, len);
+		return;
+	}
+	if (type == 'T')
+		shape = is_whole ? fields_row_shape(body, len) : SHAPE_UNKNOWN;
+	if (o->to == OWED_TO_STATEMENT)
+		proven(srv, n, shape);
+	else
+		told(srv, n, shape);
+}

@@ -1,0 +1,266 @@
+/*
+ * src/statements/settled.c - what became of messages about statements that were sent. See
+ * statements/statements_state.h.
+ *
+ * Names come into being and go when the server says so: what was entered when a message was sent is taken back if the
+ * ledger says that it failed or was skipped. Errors speak of the client's name, not of the server's.
+ */
+#include "statements/statements_state.h"
+#include "statements/statements.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+/* NULL: the client has gone, or is going. */
+static struct client_statements *
+statements_of(const struct server *srv)
+{
+	const struct exchange *x = srv->link;
+
+	return x == NULL ? NULL : x->statements;
+}
+
+/* It was sent under an id that the statement had then, and may have no more. */
+static uint64_t
+sent_id(const struct named *n)
+{
+	uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
+
+	return id <= n->st->id ? id : id - ((uint64_t)1 << 32);
+}
+
+static void
+settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
+{
+	struct client_statements *s = statements_of(srv);
+
+	if (!is_made && n->st != NULL)
+		server_statements_settled(&srv->statements, sent_id(n), false, how == OWED_ANSWERED);
+	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
+		n->is_proven = true;
+		if (!srv->loan.has_ddl) { /* else it may be undone, and is so far unknown to others */
+			n->st->valid_pool = srv->owner;
+			n->st->valid_image = srv->image;
+		}
+	}
+	n->id = 0;
+	n->is_pending = false;
+	n->is_void = how != OWED_ANSWERED;
+	if (how != OWED_ANSWERED && s != NULL)
+		named_leave(s, n);
+}
+
+static void
+settled_close(struct server *srv, struct named *n, enum owed_end how)
+{
+	struct client_statements *s = statements_of(srv);
+	struct named *other;
+
+	n->is_closing = false;
+	if (s == NULL)
+		return;
+	if (how == OWED_ANSWERED) {
+		named_leave(s, n);
+		return;
+	}
+	/* Skipped: it was never closed, and whoever took the name meanwhile never got it. */
+	if (n->is_in_table || n->is_void)
+		return;
+	other = named_find(srv->link, n->name);
+	if (other != NULL)
+		named_leave(s, other);
+	if (named_enter(s, n) < 0)
+		srv->is_closing = true; /* no memory: the client will miss a name, and ends with its server */
+}
+
+static void
+settled_use(const struct owed *o, struct named *n, enum owed_end how)
+{
+	if (o->kind == OWED_DESCRIBE_STATEMENT && o->to == OWED_TO_STATEMENT)
+		n->is_proving = false;
+	if (o->kind == OWED_DESCRIBE_STATEMENT)
+		n->is_asking_anew = false;
+	if (how == OWED_ANSWERED)
+		n->is_proven = true;
+}
+
+/* Its error comes next, and wants its name. */
+static void
+remember_failed(struct client_statements *s, const struct owed *o, struct named *n)
+{
+	if (s->failed != NULL)
+		named_unref(s->failed);
+	s->failed = n;
+	s->is_failed_describe = o->kind == OWED_DESCRIBE_STATEMENT;
+	s->is_use_failed = o->kind == OWED_BIND || o->kind == OWED_DESCRIBE_STATEMENT;
+}
+
+static void
+settled_named(struct server *srv, const struct owed *o, struct named *n, enum owed_end how)
+{
+	switch (o->kind) {
+	case OWED_PARSE:
+	case OWED_MADE_PARSE:
+		settled_parse(srv, n, o->kind == OWED_MADE_PARSE, how);
+		break;
+	case OWED_CLOSE:
+	case OWED_MADE_CLOSE:
+		settled_close(srv, n, how);
+		break;
+	case OWED_BIND:
+	case OWED_DESCRIBE_STATEMENT:
+		settled_use(o, n, how);
+		break;
+	default:
+		break;
+	}
+	if (how == OWED_FAILED && statements_of(srv) != NULL)
+		remember_failed(statements_of(srv), o, n);
+	else
+		named_unref(n);
+}
+
+void
+statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	uintptr_t ref = (uintptr_t)o->ref;
+	void *p = (void *)(ref & ~(uintptr_t)REF_MASK);
+
+	switch ((enum ref_tag)(ref & REF_MASK)) {
+	case REF_UNNAMED:
+	case REF_UNNAMED_OVERSIZE:
+		unnamed_settled(srv, o, p, (ref & REF_MASK) == REF_UNNAMED_OVERSIZE, how);
+		break;
+	case REF_ID:
+		server_statements_settled(&srv->statements, ref >> 2, o->kind == OWED_CLOSE, how == OWED_ANSWERED);
+		break;
+	case REF_NAMED:
+		settled_named(srv, o, p, how);
+		break;
+	}
+}
+
+/* What stands in an error between quotes, from..to, becomes name. */
+static bool
+replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name,
+	     size_t name_len, struct buf *out)
+{
+	buf_put(out, message, (size_t)(from - message));
+	buf_put(out, name, name_len);
+	buf_put(out, to, len - (size_t)(to - message));
+	if (!buf_ok(out))
+		return false;
+	wire_set_u32(out->bytes + 1, (uint32_t)(out->len - 1));
+	return true;
+}
+
+static void
+put_full(const struct exchange *x, struct buf *out)
+{
+	struct fail why;
+
+	fail_set(&why, "53200", "too many prepared statements: prepared_statements_memory is %zu KiB",
+		 x->env->config->prepared_statements_memory >> 10);
+	fail_hint(&why, "Deallocate statements that are not needed any more, or have the limit raised.");
+	message_error(out, "ERROR", &why);
+}
+
+/* As PostgreSQL says it: asyncpg and JDBC know it by its routine, and prepare anew. */
+static void
+put_changed(struct buf *out)
+{
+	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
+				   "RRevalidateCachedQuery\0";
+
+	message_put(out, 'E', body, sizeof(body));
+}
+
+/* What we refused: PostgreSQL's error stands for ours. */
+static bool
+put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+{
+	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
+
+	special_name(x, STRANGER_FULL, full);
+	special_name(x, STRANGER_CHANGED, changed);
+	if (memmem(message, len, full, strlen(full)) != NULL)
+		put_full(x, out);
+	else if (memmem(message, len, changed, strlen(changed)) != NULL)
+		put_changed(out);
+	else
+		return false;
+	return buf_ok(out);
+}
+
+/* The length of a name of ours, or of STAND_IN; 0: it is none. */
+static size_t
+our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
+{
+	size_t len = (size_t)(end - name);
+
+	if (len == prefix_len + sizeof(STAND_IN) - 1 && memcmp(name + prefix_len, STAND_IN, len - prefix_len) == 0)
+		return len;
+	for (size_t i = prefix_len; i < len; i++)
+		if (name[i] < '0' || name[i] > '9')
+			return 0;
+	return len > prefix_len ? len : 0;
+}
+
+/* Errors whose words are about a prepared statement. */
+static bool
+is_about_statement(const uint8_t *message, size_t len)
+{
+	static const char *const states[] = { "42P05", "26000", "08P01" };
+	struct error_fields e;
+
+	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
+	for (size_t i = 0; e.sqlstate != NULL && i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(e.sqlstate, states[i]) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The name that was sent may be one the statement has no more, for DDL renews names: whatever name of ours stands
+ * there, it is that of the statement the message was about.
+ */
+static bool
+rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+{
+	const char *prefix = statement_store_prefix(x->env->statements);
+	size_t prefix_len = strlen(prefix);
+	const struct client_statements *s = x->statements;
+	const uint8_t *at = memmem(message, len, prefix, prefix_len), *end;
+	const struct named *n = s == NULL ? NULL : s->failed;
+
+	if (at == NULL)
+		return false;
+	if (put_refusal(x, message, len, out))
+		return true;
+	if (len != 1 + (size_t)wire_u32(message + 1))
+		return false;
+	end = memchr(at, '"', len - (size_t)(at - message));
+	if (end == NULL)
+		return false;
+	if (at[prefix_len] == STRANGER[0])
+		return replace_name(message, len, at, at + prefix_len + 1, "", 0, out);
+	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || !is_about_statement(message, len))
+		return false;
+	return replace_name(message, len, at, end, n->name, strlen(n->name), out);
+}
+
+bool
+statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+{
+	struct client_statements *s = x->statements;
+	bool is_done = rewrite(x, message, len, out);
+
+	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
+		named_unref(s->failed);
+		s->failed = NULL;
+		s->is_use_failed = false;
+	}
+	return is_done;
+}

@@ -1,0 +1,235 @@
+/*
+ * src/statements/unnamed.c - the unnamed statement, which is the client's own too. See statements/statements_state.h.
+ *
+ * A server remembers whose it has (srv->unnamed_of), and it is prepared again where it is another's. Parse, Close and
+ * simple Queries change it; each change that may yet be skipped is entered in the ledger, and when none is under way
+ * the unnamed statement is what the replies say.
+ */
+#include "statements/statements_state.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+#define SHORT_TEXT 1024u /* bytes of a statement that is no burden */
+
+static bool
+is_unnamed_there(const struct exchange *x)
+{
+	const struct client_statements *s = x->statements;
+
+	return s->token != 0 && x->srv->unnamed_of == s->token;
+}
+
+static int
+push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref)
+{
+	struct client_statements *s = x->statements;
+
+	if (s->unnamed_under_way == 0)
+		s->is_confirmed_there = is_unnamed_there(x);
+	if (ledger_push(&x->srv->ledger, kind, to, ref) < 0)
+		return -1;
+	s->unnamed_under_way++;
+	s->unnamed_scope = s->scope;
+	return 0;
+}
+
+static int
+push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
+{
+	if (push_unnamed(x, OWED_PARSE, to, ref_of(statement_ref(st), REF_UNNAMED)) == 0)
+		return 0;
+	statement_unref(st);
+	return -1;
+}
+
+/* The unnamed statement of the server is taken away. */
+static int
+push_unnamed_close(struct exchange *x, enum owed_to to)
+{
+	if (push_unnamed(x, OWED_CLOSE, to, ref_of(NULL, REF_UNNAMED)) < 0)
+		return -1;
+	outbox_copy(&x->env->to_server, "C\0\0\0\6S", 7);
+	return 0;
+}
+
+enum statement_step
+unnamed_ensure(struct exchange *x)
+{
+	struct client_statements *s = names_own(x);
+	struct server *srv = x->srv;
+
+	if (s == NULL)
+		return STATEMENT_FAILED;
+	/* A change of an earlier Sync may be skipped without what follows being skipped too. */
+	if (s->unnamed_under_way > 0 && s->unnamed_scope != s->scope)
+		return STATEMENT_HOLD;
+	if (s->is_unnamed_oversize)
+		s->is_oversize_bound = true;
+	if (is_unnamed_there(x))
+		return STATEMENT_DONE;
+	if (s->token == 0)
+		s->token = ++x->env->last_token;
+	s->is_unnamed_oversize = false; /* gone with its server */
+	if (s->unnamed_under_way == 0)
+		s->is_confirmed_oversize = false;
+	if (s->unnamed == NULL) { /* the server has another's: then PostgreSQL itself is to say that there is none */
+		if (push_unnamed_close(x, OWED_TO_STATEMENT) < 0)
+			return STATEMENT_FAILED;
+	} else {
+		if (push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed) < 0)
+			return STATEMENT_FAILED;
+		put_parse(x, "", s->unnamed);
+	}
+	srv->unnamed_of = s->token;
+	return STATEMENT_DONE;
+}
+
+/* A new state of it. With a server: that one is in it too, once it has done what it was sent. */
+static void
+set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
+{
+	struct client_statements *s = x->statements;
+
+	statement_unref(s->unnamed);
+	s->unnamed = st;
+	s->is_unnamed_oversize = is_oversize;
+	s->token = ++x->env->last_token;
+	if (x->srv != NULL)
+		x->srv->unnamed_of = s->token;
+}
+
+/* For certain: nothing is under way. */
+void
+unnamed_drop(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (s == NULL)
+		return;
+	set_unnamed(x, NULL, false);
+	statement_unref(s->confirmed);
+	s->confirmed = NULL;
+	s->is_confirmed_oversize = false;
+}
+
+/*
+ * Unnamed statements must not use up what is meant for named ones: beyond half of it they stay on their server alone,
+ * as those do that are too large. Short ones are kept in any case: as many as there are clients.
+ */
+static bool
+has_room(const struct exchange *x, const struct parse_fields *f)
+{
+	size_t max = x->env->config->prepared_statements_memory / 2;
+	size_t held = x->env->name_bytes + statement_store_held_bytes(x->env->statements);
+
+	return f->rest_len <= SHORT_TEXT || (held < max && f->rest_len <= (max - held) / 2);
+}
+
+static enum statement_step
+parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
+{
+	if (session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STATEMENT_FAILED ||
+	    unnamed_parse_oversize(x) < 0)
+		return STATEMENT_FAILED;
+	outbox_ref(&x->env->to_server, message, len);
+	return STATEMENT_DONE;
+}
+
+enum statement_step
+unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
+{
+	struct client_statements *s = names_own(x);
+	struct statement *st;
+
+	if (s == NULL)
+		return STATEMENT_FAILED;
+	if (!has_room(x, f))
+		return parse_there_alone(x, f, message, len);
+	if ((st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
+		return STATEMENT_FAILED;
+	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
+		statement_unref(st);
+		return STATEMENT_FAILED;
+	}
+	set_unnamed(x, st, false);
+	outbox_ref(&x->env->to_server, message, len);
+	return STATEMENT_DONE;
+}
+
+int
+unnamed_parse_oversize(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, ref_of(NULL, REF_UNNAMED_OVERSIZE)) < 0)
+		return -1;
+	set_unnamed(x, NULL, true);
+	s->is_oversize_bound = false;
+	return 0;
+}
+
+enum statement_step
+unnamed_close(struct exchange *x, enum owed_to to)
+{
+	if (names_own(x) == NULL || push_unnamed_close(x, to) < 0)
+		return STATEMENT_FAILED;
+	set_unnamed(x, NULL, false);
+	return STATEMENT_DONE;
+}
+
+enum statement_step
+statements_simple_query(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (statements_pass_through(x))
+		return STATEMENT_DONE;
+	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0)) {
+		x->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
+		return STATEMENT_DONE;
+	}
+	/* Behind what is unanswered it may be skipped. A Close of ours tells: it does the same and shares its fate. */
+	if (x->srv->ledger.count > 0)
+		return unnamed_close(x, OWED_TO_STATEMENT);
+	unnamed_drop(x);
+	return STATEMENT_DONE;
+}
+
+static void
+confirm_unnamed(struct client_statements *s, struct statement *st, bool is_oversize)
+{
+	statement_unref(s->confirmed);
+	s->confirmed = st;
+	s->is_confirmed_oversize = is_oversize;
+}
+
+void
+unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize, enum owed_end how)
+{
+	struct exchange *x = srv->link;
+	struct client_statements *s = x == NULL ? NULL : x->statements;
+
+	if (s == NULL) {
+		statement_unref(st);
+		return;
+	}
+	if (how != OWED_SKIPPED)
+		s->is_confirmed_there = how == OWED_ANSWERED; /* what it has after a failure is anybody's guess */
+	if (how == OWED_ANSWERED)
+		confirm_unnamed(s, st, is_oversize);
+	else {
+		statement_unref(st);
+		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT)
+			confirm_unnamed(s, NULL, false);
+	}
+	if (--s->unnamed_under_way > 0)
+		return;
+	if (s->unnamed != s->confirmed || s->is_unnamed_oversize != s->is_confirmed_oversize)
+		set_unnamed(x, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
+	srv->unnamed_of = s->is_confirmed_there ? s->token : 0;
+}
