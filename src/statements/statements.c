@@ -327,6 +327,48 @@ statements_bind(struct exchange *x, const uint8_t *message, size_t have, size_t 
 	return step != STATEMENT_DONE ? step : bind_named(x, n, message, &b);
 }
 
+enum statement_step
+statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, size_t total, size_t *used)
+{
+	const uint8_t *body = message + FRAME_HEAD_LEN;
+	struct bind_names b;
+	struct named *n = NULL;
+	struct statement *st;
+	enum statement_step step;
+
+	if (x->statements == NULL || !fields_bind(body, total - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+		return STATEMENT_FORWARD;
+	if (b.statement[0] != '\0') {
+		n = named_find(x, b.statement);
+		if (n == NULL || n->is_closing || n->is_oversize || n->is_asking_anew || named_is_unsettled(x, n))
+			return STATEMENT_FORWARD;
+		if (named_refresh(x, n) < 0)
+			return STATEMENT_FAILED;
+	}
+	st = n == NULL ? x->statements->unnamed : n->st;
+	if (st == NULL || !session_is_plain_statement(st))
+		return STATEMENT_FORWARD;
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	if (session_plain_bind(x, st) < 0)
+		return STATEMENT_FAILED;
+	step = n == NULL ? unnamed_ensure(x)
+			 : shape_prove(x, n, b.portal, body, total - FRAME_HEAD_LEN, message + total, have - total);
+	if (step != STATEMENT_DONE)
+		return step;
+	x->entry->database->counters.binds++;
+	*used = n == NULL ? 0 : FRAME_HEAD_LEN + b.len;
+	if (n != NULL)
+		return bind_named(x, n, message, &b);
+	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+}
+
+bool
+statements_expect_describe(const struct exchange *x)
+{
+	return x->statements != NULL && x->statements->describing != NULL;
+}
+
 /* Of the portal that was bound just before, and its client does not know the rows yet. */
 static enum statement_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)

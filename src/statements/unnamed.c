@@ -161,6 +161,32 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	return STATEMENT_DONE;
 }
 
+struct statement *
+statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
+{
+	struct statement *st;
+
+	if (f->rest_len >= x->entry->settings.max_statement_size || names_own(x) == NULL || !has_room(x, f))
+		return NULL;
+	st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0);
+	if (st != NULL && session_is_plain_statement(st))
+		return st;
+	statement_unref(st);
+	return NULL;
+}
+
+int
+statements_take_unnamed(struct exchange *x, struct statement *st)
+{
+	x->entry->database->counters.client_parses++;
+	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
+		statement_unref(st);
+		return -1;
+	}
+	set_unnamed(x, st, false);
+	return 0;
+}
+
 int
 unnamed_parse_oversize(struct exchange *x)
 {
