@@ -172,7 +172,10 @@ walk_fast(struct request_walk *w, const struct frame *f)
 	const uint8_t *message = walk_message(w);
 	enum walk_result r;
 
-	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len || !(x->srv == NULL ? is_open_client(x) : is_open(x)))
+	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len)
+		return WALK_SLOWLY;
+	w->is_open = w->is_open || (x->srv == NULL ? is_open_client(x) : is_open(x));
+	if (!w->is_open)
 		return WALK_SLOWLY;
 	r = fast_message(w, f);
 	if (r == WALK_ON) {

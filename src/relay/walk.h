@@ -28,6 +28,7 @@ struct request_walk {
 	const uint8_t *p;
 	size_t len, at;
 	const uint8_t *scanned; /* the Query whose SQL scan is about, so that it is read once; or NULL */
+	bool is_open; /* the fast lane, until a message takes the slow one; fast.c */
 	bool has_why;
 	struct fail why;
 	struct scan scan;
