@@ -9,6 +9,10 @@
 #include "state/audit.h"
 #include "lookup/auth_query.h"
 #include "admission/admission.h"
+#include "client/cancel.h"
+#include "login/login.h"
+#include "relay/relay.h"
+#include "state/state.h"
 #include "lookup/verifier_cache.h"
 #include "telemetry/metrics.h"
 
@@ -40,11 +44,11 @@ on_report(void *up, const struct request_report *report)
 }
 
 static void
-on_console(void *up, struct client *c, uint8_t type, const uint8_t *body, size_t len)
+on_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct weir *w = up;
+	struct weir *w = x->env->up;
 
-	console_message(w->console, c, type, body, len);
+	console_message(w->console, client_of(x), type, body, len);
 }
 
 static void
@@ -163,7 +167,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	w->last_tick_us = now;
 	clients_tick(&w->clients, now);
 	pool_set_tick(w->pools, now);
-	auth_queries_tick(w->clients.auth_queries, now);
+	auth_queries_tick(w->clients.x.auth_queries, now);
 	console_tick(w->console, now);
 	weir_stop_tick(w);
 }
@@ -226,30 +230,43 @@ raise_descriptor_limit(struct weir *w)
 			    (unsigned long long)need);
 }
 
+static const struct exchange_ops exchange_ops = {
+	.close = client_close_exchange,
+	.peer_text = client_exchange_peer,
+	.console_message = on_console_message,
+	.no_such_pid = cancel_no_such_pid,
+	.login_granted = login_granted,
+	.login_refused = login_refused,
+	.login_server_error = login_server_error,
+	.login_server_done = login_server_done,
+	.login_server_lost = login_server_lost,
+};
+
 static void
 fill_envs(struct weir *w)
 {
 	struct server_env *s = &w->servers;
 	struct client_env *c = &w->clients;
 
-	s->base = c->base = w->base;
-	s->graveyard = c->graveyard = w->graveyard;
+	s->base = c->x.base = w->base;
+	s->graveyard = c->x.graveyard = w->graveyard;
 	s->workers = c->workers = w->workers;
-	s->log = c->log = w->log;
-	s->now_us = c->now_us = &w->now_us;
+	s->log = c->x.log = w->log;
+	s->now_us = c->x.now_us = &w->now_us;
 	s->read_buffer = c->read_buffer = w->read_buffer;
 	s->read_cap = c->read_cap = READ_CAP;
 	s->dialer = w->dialer;
-	s->images = c->images;
+	s->images = c->x.images;
 	s->ops = &relay_server_ops;
 	s->owner_ops = &pool_set_owner_ops;
 	s->counters = &w->counters;
 	s->cancelling = &w->cancelling;
 	s->tls_scratch = c->tls_scratch = w->tls_scratch;
-	c->counters = &w->counters;
-	c->up = w;
-	c->on_report = on_report;
-	c->on_console = on_console;
+	c->x.counters = &w->counters;
+	c->x.up = w;
+	c->x.on_report = on_report;
+	c->x.ops = &exchange_ops;
+	c->front = &login_front;
 	c->on_console_closed = on_console_closed;
 	c->on_client_gone = on_client_gone;
 	TAILQ_INIT(&c->clients);
@@ -284,27 +301,27 @@ make_parts(struct weir *w, struct fail *why)
 	w->dialer = dialer_new(w->base);
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
-	w->clients.images = image_store_new(seeds[0]);
-	w->clients.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
+	w->clients.x.images = image_store_new(seeds[0]);
+	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new(w->workers);
-	w->clients.audit = audit_new(seeds[6]);
-	w->clients.hash_seed = seeds[5];
+	w->clients.x.audit = audit_new(seeds[6]);
+	w->clients.x.hash_seed = seeds[5];
 	w->clients.door = door_new(w->base, why);
 	if (w->clients.door == NULL)
 		return -1;
 	if (w->graveyard == NULL || w->dialer == NULL || w->tls_scratch == NULL || w->read_buffer == NULL ||
-	    w->clients.images == NULL || w->clients.statements == NULL || w->clients.verifiers == NULL ||
-	    w->clients.audit == NULL)
+	    w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
+	    w->clients.x.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
-	ps.statements = w->clients.statements;
+	ps.statements = w->clients.x.statements;
 	ps.seed = seeds[2];
-	w->pools = w->clients.pools = pool_set_new(&ps, w->base, w->log);
+	w->pools = w->clients.x.pools = pool_set_new(&ps, w->base, w->log);
 	aq.pools = w->pools;
 	aq.seed = seeds[3];
-	w->clients.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
+	w->clients.x.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
 	w->console = console_new(&host);
-	if (w->clients.auth_queries == NULL || w->console == NULL || session_linger_init(&w->clients) < 0)
+	if (w->clients.x.auth_queries == NULL || w->console == NULL || session_linger_init(&w->clients.x) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
@@ -495,8 +512,8 @@ free_events(struct weir *w)
 		event_free(w->tick);
 	if (w->http_asks != NULL)
 		event_free(w->http_asks);
-	if (w->clients.linger_timer != NULL)
-		event_free(w->clients.linger_timer);
+	if (w->clients.x.linger_timer != NULL)
+		event_free(w->clients.x.linger_timer);
 	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
 		listener_free(w->listeners[i]);
 }
@@ -507,9 +524,9 @@ weir_free(struct weir *w)
 	if (w == NULL)
 		return;
 	w->is_ending = w->is_stopping = true;
-	w->clients.is_draining = true;
+	w->clients.x.is_draining = true;
 	close_clients(w);
-	auth_queries_free(w->clients.auth_queries);
+	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
@@ -520,10 +537,10 @@ weir_free(struct weir *w)
 	free_events(w);
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
-	audit_free(w->clients.audit);
+	audit_free(w->clients.x.audit);
 	door_free(w->clients.door);
-	statement_store_free(w->clients.statements);
-	image_store_free(w->clients.images);
+	statement_store_free(w->clients.x.statements);
+	image_store_free(w->clients.x.images);
 	free(w->clients.keyed);
 	tls_scratch_free(w->tls_scratch);
 	tls_context_unref(w->tls);

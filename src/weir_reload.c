@@ -145,7 +145,7 @@ weir_apply(struct weir *w)
 {
 	const struct config *c = w->config;
 
-	w->clients.config = w->config;
+	w->clients.x.config = w->config;
 	w->clients.users = w->users;
 	w->clients.tls = w->tls;
 	w->counters.tls_not_after_us = w->tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->tls) * US_PER_S;
@@ -160,7 +160,7 @@ weir_apply(struct weir *w)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
-	auth_queries_configure(w->clients.auth_queries, w->config, w->users, w->server_tls, w->now_us);
+	auth_queries_configure(w->clients.x.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }
 
 /* What a reload puts in place of the old. */

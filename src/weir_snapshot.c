@@ -1,6 +1,8 @@
 /* src/weir_snapshot.c - copies what is counted, for the metrics thread. See telemetry/snapshot.h. */
 #include "weir_state.h"
 
+#include "statements/statements.h"
+
 #include "base/clock.h"
 #include "pool/notify_hub.h"
 
@@ -93,18 +95,18 @@ take_clients(struct weir *w, struct snapshot *s)
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
 	{
-		if (c->entry == NULL)
+		if (c->x.entry == NULL)
 			continue;
-		s->databases[c->entry->database->index].prepared_client += statements_count(c);
+		s->databases[c->x.entry->database->index].prepared_client += statements_count(&c->x);
 		switch (client_activity(c)) {
 		case CLIENT_IS_IDLE:
-			s->pools[c->entry->index].clients[CLIENTS_IDLE]++;
+			s->pools[c->x.entry->index].clients[CLIENTS_IDLE]++;
 			break;
 		case CLIENT_IS_ACTIVE:
-			s->pools[c->entry->index].clients[CLIENTS_ACTIVE]++;
-			if (c->pins != 0) {
-				s->pools[c->entry->index].servers[SERVERS_PINNED]++;
-				s->pools[c->entry->index].servers[SERVERS_ACTIVE]--;
+			s->pools[c->x.entry->index].clients[CLIENTS_ACTIVE]++;
+			if (c->x.pins != 0) {
+				s->pools[c->x.entry->index].servers[SERVERS_PINNED]++;
+				s->pools[c->x.entry->index].servers[SERVERS_ACTIVE]--;
 			}
 			break;
 		default:
@@ -206,7 +208,7 @@ weir_snapshot(struct weir *w)
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;
-	s->statement_cache_bytes = statement_store_bytes(w->clients.statements) + w->clients.name_bytes;
+	s->statement_cache_bytes = statement_store_bytes(w->clients.x.statements) + w->clients.x.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;

@@ -23,7 +23,7 @@ has_clients(const struct weir *w)
 	const struct client *c;
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
-	if (c->state != CL_CONSOLE)
+	if (c->x.state != CL_CONSOLE)
 		return true;
 	return false;
 }

@@ -20,7 +20,7 @@ console_new(const struct console_host *host)
 		return NULL;
 	k->host = *host;
 	TAILQ_INIT(&k->clients);
-	k->stats = console_stats_new(*host->clients->now_us);
+	k->stats = console_stats_new(*host->clients->x.now_us);
 	if (k->stats == NULL) {
 		free(k);
 		return NULL;
@@ -97,7 +97,7 @@ console_client_closed(struct console *k, struct client *c)
 static bool
 is_held(const struct console_client *cc)
 {
-	return cc->is_gone || cc->wait != WAIT_NONE || stream_is_full(&cc->c->stream);
+	return cc->is_gone || cc->wait != WAIT_NONE || stream_is_full(&cc->c->x.stream);
 }
 
 static void
@@ -136,9 +136,9 @@ enqueue(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len
 	buf_put(&cc->queue, body, len);
 	if (!buf_ok(&cc->queue))
 		close_after(cc, "54000", "too many messages were sent ahead of an answer");
-	else if (stream_is_full(&cc->c->stream) && !cc->is_reading_off) {
+	else if (stream_is_full(&cc->c->x.stream) && !cc->is_reading_off) {
 		cc->is_reading_off = true;
-		stream_set_reading(&cc->c->stream, false);
+		stream_set_reading(&cc->c->x.stream, false);
 	}
 }
 
@@ -179,7 +179,7 @@ handle_queue(struct console_client *cc)
 		buf_fini(&cc->queue);
 	if (cc->is_reading_off && cc->queue.len == 0 && !is_held(cc)) {
 		cc->is_reading_off = false;
-		stream_set_reading(&cc->c->stream, true);
+		stream_set_reading(&cc->c->x.stream, true);
 	}
 }
 
@@ -202,7 +202,7 @@ pump(struct console_client *cc)
 void
 console_tick(struct console *k, uint64_t now_us)
 {
-	console_stats_tick(k->stats, pool_set_databases(k->host.clients->pools), now_us);
+	console_stats_tick(k->stats, pool_set_databases(k->host.clients->x.pools), now_us);
 	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {
 		k->tick_next = TAILQ_NEXT(cc, all);
 		pump(cc);

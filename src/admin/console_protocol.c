@@ -19,7 +19,7 @@ void
 console_flush(struct console_client *cc)
 {
 	if (!cc->is_gone && (cc->out.len > 0 || !buf_ok(&cc->out)))
-		client_send(cc->c, &cc->out);
+		exchange_send(&cc->c->x, &cc->out);
 	cc->out.len = 0;
 	if (cc->out.cap > OUT_KEEP || !buf_ok(&cc->out))
 		buf_fini(&cc->out);
@@ -33,7 +33,7 @@ console_send(struct console_client *cc, uint8_t *bytes, size_t len)
 
 	console_flush(cc);
 	if (!cc->is_gone && len > 0)
-		client_send(cc->c, &part);
+		exchange_send(&cc->c->x, &part);
 }
 
 static void
@@ -182,7 +182,7 @@ run_script(struct console_client *cc, const char *text, size_t len, bool has_any
 		struct fail why;
 		size_t used;
 
-		if (stream_is_full(&cc->c->stream)) {
+		if (stream_is_full(&cc->c->x.stream)) {
 			cc->wait = WAIT_ROOM;
 			keep_script(cc, text, len);
 			return;

@@ -76,7 +76,7 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	     uint64_t *count)
 {
 	const struct show *show = show_find(command->row->id);
-	struct show_env env = { &cc->console->host, env_of(cc), cc->console->stats, *env_of(cc)->now_us,
+	struct show_env env = { &cc->console->host, env_of(cc), cc->console->stats, *env_of(cc)->x.now_us,
 				clock_wall_us() };
 	struct rows rows = { .binary = binary, .out = out };
 	struct column scratch;
@@ -109,12 +109,12 @@ check_database(struct console_client *cc, const struct command *command, struct 
 	const struct config_scope *scope;
 	const char *near;
 
-	if (!command->has_name || pool_set_find_database(env->pools, command->name) != NULL)
+	if (!command->has_name || pool_set_find_database(env->x.pools, command->name) != NULL)
 		return 0;
-	scope = config_find_database(env->config, command->name);
+	scope = config_find_database(env->x.config, command->name);
 	if (scope != NULL && strcmp(scope->name, command->name) == 0)
 		return 0;
-	near = config_suggest_database(env->config, command->name);
+	near = config_suggest_database(env->x.config, command->name);
 	fail_set(why, "3D000", "database \"%s\" is not known", command->name);
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : fail_hint(why, "SHOW DATABASES lists them.");
 }
@@ -149,7 +149,7 @@ has_closing(const struct pool_set *pools, const char *database)
 int
 console_wait_result(const struct console_client *cc, struct fail *why)
 {
-	const struct pool_set *pools = env_of(cc)->pools;
+	const struct pool_set *pools = env_of(cc)->x.pools;
 	const char *database = cc->has_wait_database ? cc->wait_database : NULL;
 
 	switch (cc->wait) {
@@ -160,7 +160,7 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 	case WAIT_CLOSED:
 		return !has_closing(pools, database);
 	case WAIT_ROOM:
-		return !stream_is_full(&cc->c->stream);
+		return !stream_is_full(&cc->c->x.stream);
 	case WAIT_NONE:
 		break;
 	}
@@ -208,7 +208,7 @@ run_reconnect(struct console_client *cc, const struct command *command, const ch
 	(void)tag;
 	if (check_database(cc, command, why) < 0)
 		return RUN_FAILED;
-	pool_set_close_all(env_of(cc)->pools, database_of(command), RR_RELOAD, *env_of(cc)->now_us);
+	pool_set_close_all(env_of(cc)->x.pools, database_of(command), RR_RELOAD, *env_of(cc)->x.now_us);
 	return RUN_DONE;
 }
 
@@ -240,9 +240,9 @@ kill_clients(struct client_env *env, const char *database)
 	while (c != NULL) {
 		struct client *next = TAILQ_NEXT(c, all);
 
-		if (c->entry != NULL && (database == NULL || strcmp(c->entry->database->name, database) == 0))
+		if (c->x.entry != NULL && (database == NULL || strcmp(c->x.entry->database->name, database) == 0))
 			client_close(c, &why);
-		c = next != NULL && next->is_closing ? TAILQ_FIRST(&env->clients) : next;
+		c = next != NULL && next->x.is_closing ? TAILQ_FIRST(&env->clients) : next;
 	}
 }
 
@@ -257,7 +257,7 @@ run_kill(struct console_client *cc, const struct command *command, const char **
 		return RUN_FAILED;
 	cc->console->host.pause(cc->console->host.up, database_of(command));
 	kill_clients(env, database_of(command));
-	pool_set_close_all(env->pools, database_of(command), RR_KILL, *env->now_us);
+	pool_set_close_all(env->x.pools, database_of(command), RR_KILL, *env->x.now_us);
 	return RUN_DONE;
 }
 
@@ -339,7 +339,7 @@ run_set_configuration(struct console_client *cc, const struct command *command, 
 	(void)tag;
 	fail_set(why, "0A000", "\"%s\" cannot be changed by SET", command->name);
 	fail_hint(why, "Edit %s and RELOAD.",
-		  env_of(cc)->config->path[0] != '\0' ? env_of(cc)->config->path : "a pgweir.ini");
+		  env_of(cc)->x.config->path[0] != '\0' ? env_of(cc)->x.config->path : "a pgweir.ini");
 	return RUN_FAILED;
 }
 
@@ -370,7 +370,7 @@ enum run_result
 console_run(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	if (command->row->needs_admin)
-		log_info(env_of(cc)->log, "console: %s%s%s by user \"%s\"", command->row->phrase,
-			 command->has_name ? " " : "", command->name, client_user(cc->c));
+		log_info(env_of(cc)->x.log, "console: %s%s%s by user \"%s\"", command->row->phrase,
+			 command->has_name ? " " : "", command->name, exchange_user(&cc->c->x));
 	return runs[command->row->id](cc, command, tag, why);
 }

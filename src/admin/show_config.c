@@ -161,7 +161,7 @@ add_own(const struct config_row *row, void *arg)
 static void
 fill_config(const struct show_env *env, struct rows *rows)
 {
-	const struct config *config = env->clients->config;
+	const struct config *config = env->clients->x.config;
 
 	add_listen(rows, config);
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {

@@ -125,7 +125,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	char hosts[HOSTS_TEXT_MAX];
 
 	HASH_FIND_STR(sums->table, name, sum);
-	config_effective(env->clients->config, scope, NULL, &settings);
+	config_effective(env->clients->x.config, scope, NULL, &settings);
 	upstream = upstream_for(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
 		return; /* no memory, or a reload has made a name impossible */
@@ -143,7 +143,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	row.current_connections = sum != NULL ? sum->servers : 0;
 	row.max_client_connections = settings.max_db_client_connections;
 	row.current_client_connections = sum != NULL ? sum->clients : 0;
-	row.paused = pool_set_is_paused(env->clients->pools) || (sum != NULL && sum->is_paused);
+	row.paused = pool_set_is_paused(env->clients->x.pools) || (sum != NULL && sum->is_paused);
 	rows_add(rows, &row);
 	upstream_free(upstream);
 }
@@ -158,15 +158,15 @@ is_any(const char *name)
 static void
 fill_databases(const struct show_env *env, struct rows *rows)
 {
-	const struct config *config = env->clients->config;
-	struct sums sums = { .seed = env->clients->hash_seed };
+	const struct config *config = env->clients->x.config;
+	struct sums sums = { .seed = env->clients->x.hash_seed };
 
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->database->name), e);
 	for (size_t i = 0; i < config->database_count; i++)
 		if (!is_any(config->databases[i].name))
 			add_database(env, rows, config->databases[i].name, &config->databases[i], &sums);
-	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
 		const struct config_scope *scope = config_find_database(config, d->name);
 
 		if (scope != NULL && (scope->upstream->is_of_tenant || is_any(scope->name)))
@@ -207,7 +207,7 @@ add_known_user(const char *name, void *arg)
 static void
 add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 {
-	const struct config *config = env->clients->config;
+	const struct config *config = env->clients->x.config;
 	const struct config_scope *scope = config_find_user(config, sum->name);
 	struct user_row row = { .name = sum->name };
 	char size[16], overflow[16];
@@ -231,19 +231,19 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 static void
 fill_users(const struct show_env *env, struct rows *rows)
 {
-	const struct config *config = env->clients->config;
-	struct sums sums = { .seed = env->clients->hash_seed };
+	const struct config *config = env->clients->x.config;
+	struct sums sums = { .seed = env->clients->x.hash_seed };
 	struct sum *s, *next;
 	const struct client *c;
 
 	users_each(env->clients->users, add_known_user, &sums);
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->user), e);
 	TAILQ_FOREACH(c, &env->clients->clients, all)
-	if (c->state == CL_READY)
-		add_known_user(client_user(c), &sums); /* whose servers log in as somebody else */
+	if (c->x.state == CL_READY)
+		add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)
 	add_user(env, rows, s);
 	sums_free(&sums);

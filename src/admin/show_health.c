@@ -31,7 +31,7 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 static void
 fill_latency(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
 		const struct database_counters *c = &d->counters;
 		const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
 		struct latency_row row = { .database = d->name, .requests = c->requests };
@@ -66,7 +66,7 @@ static const struct column errors_columns[] = {
 static void
 fill_errors(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next)
+	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next)
 		for (size_t origin = 0; origin < EO_COUNT; origin++)
 			for (size_t i = 0; i < ERROR_CLASSES_MAX && error_classes[i] != NULL; i++) {
 				struct error_row row = { d->name, error_origin_names[origin], error_classes[i],
@@ -108,7 +108,7 @@ static const struct column backends_columns[] = {
 static void
 fill_backends(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_backend *b = pool_set_backends(env->clients->pools); b != NULL; b = b->next) {
+	for (struct pool_backend *b = pool_set_backends(env->clients->x.pools); b != NULL; b = b->next) {
 		const struct backend_counters *c = &b->counters;
 		struct backend_row row = { .backend = b->name, .connects = c->connects };
 		char last_failure[SHOW_TIME_MAX];

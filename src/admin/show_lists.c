@@ -23,7 +23,7 @@ count_pools(const struct show_env *env)
 {
 	uint64_t n = 0;
 
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next)
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		n++;
 	return n;
 }
@@ -36,9 +36,9 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	*used = *login = 0;
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
-		if (c->state < CL_READY)
+		if (c->x.state < CL_READY)
 			++*login;
-		else if (c->state != CL_CANCEL)
+		else if (c->x.state != CL_CANCEL)
 			++*used;
 	}
 }
@@ -71,7 +71,7 @@ fill_lists(const struct show_env *env, struct rows *rows)
 		{ "used_clients", used },
 		{ "login_clients", login },
 		{ "free_servers", 0 },
-		{ "used_servers", pool_set_server_count(env->clients->pools) },
+		{ "used_servers", pool_set_server_count(env->clients->x.pools) },
 		{ "dns_names", 0 },
 		{ "dns_zones", 0 },
 		{ "dns_queries", 0 },
@@ -97,7 +97,7 @@ static const struct column state_columns[] = {
 static void
 fill_state(const struct show_env *env, struct rows *rows)
 {
-	bool is_paused = pool_set_is_paused(env->clients->pools),
+	bool is_paused = pool_set_is_paused(env->clients->x.pools),
 	     is_ending = env->host->is_shutting_down(env->host->up);
 
 	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_ending ? "yes" : "no" });
@@ -126,7 +126,7 @@ static void
 fill_memory(const struct show_env *env, struct rows *rows)
 {
 	const struct client_env *e = env->clients;
-	uint64_t used, login, servers = pool_set_server_count(e->pools);
+	uint64_t used, login, servers = pool_set_server_count(e->x.pools);
 
 	count_clients(env, &used, &login);
 	used += login;
@@ -134,9 +134,9 @@ fill_memory(const struct show_env *env, struct rows *rows)
 	rows_add(rows,
 		 &(struct memory_row){ "servers", sizeof(struct server), servers, 0, servers * sizeof(struct server) });
 	rows_add(rows,
-		 &(struct memory_row){ "statements", sizeof(struct statement), statement_store_count(e->statements), 0,
-				       statement_store_bytes(e->statements) });
-	rows_add(rows, &(struct memory_row){ "images", 0, image_store_count(e->images), 0, 0 });
+		 &(struct memory_row){ "statements", sizeof(struct statement), statement_store_count(e->x.statements),
+				       0, statement_store_bytes(e->x.statements) });
+	rows_add(rows, &(struct memory_row){ "images", 0, image_store_count(e->x.images), 0, 0 });
 }
 
 const struct show show_mem = { SHOW_COLUMNS(memory_columns), 0, fill_memory };
@@ -205,7 +205,7 @@ add_prepared(const struct statement *st, uint32_t held, void *arg)
 static void
 fill_prepared(const struct show_env *env, struct rows *rows)
 {
-	statement_store_each(env->clients->statements, add_prepared, rows);
+	statement_store_each(env->clients->x.statements, add_prepared, rows);
 }
 
 const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prepared };

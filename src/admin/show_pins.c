@@ -4,6 +4,7 @@
  * could do to it (pool/database_code.h).
  */
 #include "admin/show.h"
+#include "state/state.h"
 
 #include "state/audit.h"
 #include "session/seal.h"
@@ -34,19 +35,19 @@ fill_pins(const struct show_env *env, struct rows *rows)
 
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
-		struct pin_row row = { .client_id = c->id };
+		struct pin_row row = { .client_id = c->x.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 
-		if (c->pins == 0 || c->srv == NULL)
+		if (c->x.pins == 0 || c->x.srv == NULL)
 			continue;
-		row.database = c->entry->database->name;
-		row.user = client_user(c);
-		row.application_name = client_application(c);
-		row.reasons = session_pin_reasons(c, reasons, sizeof(reasons));
-		row.server_id = c->srv->id;
-		row.server_pid = c->srv->pid;
-		row.pinned_us = show_age_us(env->now_us, c->srv->loan.lent_us);
-		row.idle_us = c->srv->ledger.count == 0 ? show_age_us(env->now_us, c->srv->loan.last_done_us) : 0;
+		row.database = c->x.entry->database->name;
+		row.user = exchange_user(&c->x);
+		row.application_name = exchange_application(&c->x);
+		row.reasons = session_pin_reasons(&c->x, reasons, sizeof(reasons));
+		row.server_id = c->x.srv->id;
+		row.server_pid = c->x.srv->pid;
+		row.pinned_us = show_age_us(env->now_us, c->x.srv->loan.lent_us);
+		row.idle_us = c->x.srv->ledger.count == 0 ? show_age_us(env->now_us, c->x.srv->loan.last_done_us) : 0;
 		row.addr = addr;
 		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 		rows_add(rows, &row);
@@ -101,7 +102,7 @@ fill_audit(const struct show_env *env, struct rows *rows)
 {
 	struct audit_fill fill = { env, rows };
 
-	audit_each(env->clients->audit, add_audited, &fill);
+	audit_each(env->clients->x.audit, add_audited, &fill);
 }
 
 const struct show show_audit = { SHOW_COLUMNS(audit_columns), 0, fill_audit };
@@ -121,7 +122,7 @@ static const struct column code_columns[] = {
 static void
 fill_code(const struct show_env *env, struct rows *rows)
 {
-	for (const struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+	for (const struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
 		const struct code_answer *answer = d->code.answer;
 		struct code_row row = { .database = d->name,
 					.state = answer == NULL ? "unknown" : "none",

@@ -54,7 +54,7 @@ count_servers(const struct pool_entry *e, struct pool_row *row)
 static void
 fill_pools(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		struct pool_row row = { .database = e->database->name, .user = e->user };
 		struct pool_counts n;
 		uint64_t wait_us;
@@ -95,7 +95,7 @@ static const struct column pools_extended_columns[] = {
 static void
 fill_pools_extended(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		const struct pool_counters *c = &e->counters;
 		struct pool_more row = { .database = e->database->name, .user = e->user };
 		struct pool_counts n;
@@ -141,15 +141,15 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
-		struct waiter_row row = { .id = c->id };
+		struct waiter_row row = { .id = c->x.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix";
 
-		if (!c->ticket.is_waiting)
+		if (!c->x.ticket.is_waiting)
 			continue;
-		row.database = c->entry->database->name;
-		row.user = client_user(c);
-		row.wait_us = show_age_us(env->now_us, c->ticket.since_us);
-		row.application_name = client_application(c);
+		row.database = c->x.entry->database->name;
+		row.user = exchange_user(&c->x);
+		row.wait_us = show_age_us(env->now_us, c->x.ticket.since_us);
+		row.application_name = exchange_application(&c->x);
 		row.addr = addr;
 		row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 		rows_add(rows, &row);

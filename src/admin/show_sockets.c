@@ -1,5 +1,7 @@
 /* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: one row per connection. */
 #include "admin/show.h"
+#include "state/state.h"
+#include "statements/statements.h"
 
 #include "base/clock.h"
 #include "net/tls.h"
@@ -86,7 +88,7 @@ peer_pid(const struct client *c)
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (!c->is_unix || getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid < 0)
+	if (!c->is_unix || getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.pid < 0)
 		return 0;
 	return (uint64_t)cred.pid;
 }
@@ -95,7 +97,7 @@ peer_pid(const struct client *c)
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {
-	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->id);
+	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->x.id);
 }
 
 static void
@@ -143,11 +145,11 @@ fill_stream(const struct stream *s, struct socket_row *row)
 static const char *
 client_state(const struct client *c)
 {
-	if (c->state == CL_CONSOLE)
+	if (c->x.state == CL_CONSOLE)
 		return "active";
-	if (c->state == CL_CANCEL)
+	if (c->x.state == CL_CANCEL)
 		return "active_cancel_req";
-	if (c->ticket.is_waiting)
+	if (c->x.ticket.is_waiting)
 		return "waiting";
 	switch (client_activity(c)) {
 	case CLIENT_IS_ACTIVE:
@@ -162,33 +164,35 @@ client_state(const struct client *c)
 static void
 client_row(const struct show_env *env, const struct client *c, struct socket_row *row)
 {
-	uint64_t wait_us = c->ticket.is_waiting ? show_age_us(env->now_us, c->ticket.since_us) : 0;
+	uint64_t wait_us = c->x.ticket.is_waiting ? show_age_us(env->now_us, c->x.ticket.since_us) : 0;
 
 	row_init(row, "C");
-	row->user = c->user != NULL || c->entry != NULL ? client_user(c) : "(nouser)";
-	row->database = c->entry != NULL ? c->entry->database->name : c->state == CL_CONSOLE ? "pgweir" : "(nodb)";
-	if (c->replication != REPLICATION_NONE)
-		row->replication = c->replication == REPLICATION_LOGICAL ? "logical" : "physical";
+	row->user = c->x.user != NULL || c->x.entry != NULL ? exchange_user(&c->x) : "(nouser)";
+	row->database = c->x.entry != NULL	   ? c->x.entry->database->name
+			: c->x.state == CL_CONSOLE ? "pgweir"
+						   : "(nodb)";
+	if (c->x.replication != REPLICATION_NONE)
+		row->replication = c->x.replication == REPLICATION_LOGICAL ? "logical" : "physical";
 	row->state = client_state(c);
 	if (c->is_unix)
 		snprintf(row->addr_text, sizeof(row->addr_text), "unix");
 	else
 		row->port = show_address(&c->peer.any, row->addr_text);
-	row->local_port = local_address(c->stream.fd, row->local_text);
-	fill_times(env, row, c->connected_us, c->request_us);
+	row->local_port = local_address(c->x.stream.fd, row->local_text);
+	fill_times(env, row, c->connected_us, c->x.request_us);
 	row->wait = wait_us / US_PER_S;
 	row->wait_us = wait_us % US_PER_S;
 	client_pointer(c, row->ptr_text);
-	if (c->srv != NULL)
-		server_pointer(c->srv, row->link_text);
+	if (c->x.srv != NULL)
+		server_pointer(c->x.srv, row->link_text);
 	row->remote_pid = peer_pid(c);
-	row->application_name = client_application(c);
-	row->prepared_statements = statements_count(c);
-	row->pins = session_pin_reasons(c, row->pins_text, sizeof(row->pins_text));
-	row->id = c->id;
-	row->recv_pos = row->pkt_avail = c->pending_len;
-	row->pkt_remain = c->body_left;
-	fill_stream(&c->stream, row);
+	row->application_name = exchange_application(&c->x);
+	row->prepared_statements = statements_count(&c->x);
+	row->pins = session_pin_reasons(&c->x, row->pins_text, sizeof(row->pins_text));
+	row->id = c->x.id;
+	row->recv_pos = row->pkt_avail = c->x.pending_len;
+	row->pkt_remain = c->x.body_left;
+	fill_stream(&c->x.stream, row);
 }
 
 static const char *
@@ -279,7 +283,7 @@ fill_servers(const struct show_env *env, struct rows *rows)
 	struct socket_row row;
 	const struct server *srv;
 
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		TAILQ_FOREACH(srv, &e->servers, all)
 		{
 			borrowed_row(env, e, srv, &row);
@@ -305,12 +309,12 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
-		if (c->srv == NULL && c->state != CL_CONSOLE)
+		if (c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
 		rows_add(rows, &row);
 	}
-	for (struct pool_entry *e = pool_set_first(env->clients->pools); e != NULL; e = e->next) {
+	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		TAILQ_FOREACH(srv, &e->servers, all)
 		{
 			if (srv->state != SV_LENT)

@@ -76,7 +76,7 @@ static const struct column stats_averages_columns[] = {
 static void
 fill_stats(const struct show_env *env, struct rows *rows)
 {
-	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
 		struct stats_row row = { d->name, stats_total(d), stats_average(env->stats, d) };
 
 		rows_add(rows, &row);
@@ -129,7 +129,7 @@ fill_totals(const struct show_env *env, struct rows *rows)
 {
 	struct stats total = { { 0 } }, average = { { 0 } }, weighted = { { 0 } };
 
-	for (struct pool_database *d = pool_set_databases(env->clients->pools); d != NULL; d = d->next) {
+	for (struct pool_database *d = pool_set_databases(env->clients->x.pools); d != NULL; d = d->next) {
 		struct stats t = stats_total(d), a = stats_average(env->stats, d);
 
 		stats_add(&total, &t);

@@ -76,7 +76,7 @@ static void
 log_refusal(struct client *c, const char *text, enum reject_reason reason)
 {
 	struct door_quiet *quiet = &c->env->door->quiet[reason];
-	uint64_t now = *c->env->now_us;
+	uint64_t now = *c->env->x.now_us;
 	char peer[80];
 
 	if (quiet->written_us != 0 && now - quiet->written_us < QUIET_US) {
@@ -86,14 +86,14 @@ log_refusal(struct client *c, const char *text, enum reject_reason reason)
 	}
 	quiet->written_us = now;
 	client_peer_text(c, peer, sizeof(peer));
-	log_warning(c->env->log, "client %llu (%s): login refused: %s", (unsigned long long)c->id, peer, text);
+	log_warning(c->env->x.log, "client %llu (%s): login refused: %s", (unsigned long long)c->x.id, peer, text);
 }
 
 bool
 door_may_log(struct client *c)
 {
 	struct door *door = c->env->door;
-	uint64_t now = *c->env->now_us;
+	uint64_t now = *c->env->x.now_us;
 
 	if (c->is_unlogged)
 		return false;
@@ -117,7 +117,7 @@ report_kept_back(struct client_env *env, uint64_t now_us)
 
 	if (door->log_kept_back == 0 || now_us - door->log_since_us < QUIET_US)
 		return;
-	log_warning(env->log, "%llu more logins refused", (unsigned long long)door->log_kept_back);
+	log_warning(env->x.log, "%llu more logins refused", (unsigned long long)door->log_kept_back);
 	door->log_since_us = now_us;
 	door->log_kept_back = 0;
 	door->log_count = 0;
@@ -134,7 +134,7 @@ door_tick(struct client_env *env, uint64_t now_us)
 
 		if (quiet->kept_back == 0 || now_us - quiet->written_us < QUIET_US)
 			continue;
-		log_warning(env->log, "%llu more logins refused (%s)", (unsigned long long)quiet->kept_back,
+		log_warning(env->x.log, "%llu more logins refused (%s)", (unsigned long long)quiet->kept_back,
 			    reject_reason_names[i]);
 		quiet->kept_back = 0;
 		quiet->written_us = now_us;
@@ -148,8 +148,8 @@ door_tick(struct client_env *env, uint64_t now_us)
 void
 door_refuse(struct client *c, const struct fail *why, enum reject_reason reason)
 {
-	c->env->counters->rejected[reason]++;
-	c->env->counters->logins[LR_ERROR][c->state == CL_STARTUP ? LM_NONE : c->login->method]++;
+	c->env->x.counters->rejected[reason]++;
+	c->env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
 	log_refusal(c, why->text, reason);
 	if (c->login->out.len > 0)
 		login_flush(c);
@@ -201,7 +201,7 @@ door_address_text(const struct client *c, char out[static DOOR_ADDRESS_TEXT_MAX]
 static void
 refuse_address(struct client *c)
 {
-	uint32_t limit = c->env->config->max_address_client_connections;
+	uint32_t limit = c->env->x.config->max_address_client_connections;
 	char address[DOOR_ADDRESS_TEXT_MAX];
 	struct fail why;
 
@@ -215,7 +215,7 @@ refuse_address(struct client *c)
 static bool
 is_address_over(const struct client *c, uint32_t spare)
 {
-	uint32_t limit = c->env->config->max_address_client_connections;
+	uint32_t limit = c->env->x.config->max_address_client_connections;
 
 	return limit != 0 && c->address != NULL && c->address->held > (uint64_t)limit + spare;
 }
@@ -231,7 +231,7 @@ door_enter(struct client *c)
 	door_line_join(c, DOOR_SILENT);
 	if (c->is_unix)
 		return true;
-	c->address = door_table_get(door->addresses, key, door_address_key(c, key), *c->env->now_us);
+	c->address = door_table_get(door->addresses, key, door_address_key(c, key), *c->env->x.now_us);
 	if (c->address == NULL) {
 		client_close(c, NULL); /* no memory */
 		return false;
@@ -251,9 +251,9 @@ door_leave(struct client *c)
 	struct door *door = c->env->door;
 
 	if (c->address != NULL)
-		door_entry_release(door->addresses, c->address, *c->env->now_us);
+		door_entry_release(door->addresses, c->address, *c->env->x.now_us);
 	if (c->who != NULL)
-		door_entry_release(door->users, c->who, *c->env->now_us);
+		door_entry_release(door->users, c->who, *c->env->x.now_us);
 	c->address = c->who = NULL;
 }
 
@@ -293,9 +293,9 @@ static bool
 pay(struct client *c)
 {
 	struct client_env *env = c->env;
-	const struct config *config = env->config;
+	const struct config *config = env->x.config;
 	const char *database = replication_database(c), *user = c->login->user;
-	uint64_t now = *env->now_us;
+	uint64_t now = *env->x.now_us;
 	struct scope_settings of_database, of_user;
 	char address[DOOR_ADDRESS_TEXT_MAX];
 
@@ -377,13 +377,13 @@ door_admit(struct client *c, const struct pool_entry *entry)
 
 	if (is_database_full(c, entry))
 		return false;
-	who = door_table_get(env->door->users, user, strlen(user), *env->now_us);
+	who = door_table_get(env->door->users, user, strlen(user), *env->x.now_us);
 	if (who == NULL) {
 		fail_set(&why, "53200", "out of memory");
 		login_refuse(c, &why, LR_ERROR);
 		return false;
 	}
-	config_effective(env->config, NULL, config_find_user(env->config, user), &s);
+	config_effective(env->x.config, NULL, config_find_user(env->x.config, user), &s);
 	limit = s.max_user_client_connections;
 	if (limit != 0 && who->held >= limit) {
 		fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)",

@@ -66,7 +66,7 @@ on_time(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	*hold->c->env->now_us = clock_now_us();
+	*hold->c->env->x.now_us = clock_now_us();
 	door_answer_now(hold->c);
 }
 
@@ -80,7 +80,7 @@ hold_new(struct client *c, const struct fail *why, uint64_t delay_us)
 		return NULL;
 	hold->c = c;
 	hold->why = *why;
-	hold->timer = event_new(c->env->base, -1, 0, on_time, hold);
+	hold->timer = event_new(c->env->x.base, -1, 0, on_time, hold);
 	if (hold->timer == NULL || event_add(hold->timer, &tv) < 0) {
 		if (hold->timer != NULL)
 			event_free(hold->timer);
@@ -108,17 +108,17 @@ put_guess_key(const struct client *c, struct guess_key *key)
 static uint64_t
 delay_of(struct client *c)
 {
-	const struct config *config = c->env->config;
+	const struct config *config = c->env->x.config;
 	uint64_t base = config->login_failure_delay_us, max = config->login_failure_delay_max_us;
 	struct door_entry *own;
 	struct guess_key key;
 
 	if (c->address == NULL)
 		return base < max ? base : max;
-	own = door_table_get(c->env->door->guesses, key.bytes, put_guess_key(c, &key), *c->env->now_us);
+	own = door_table_get(c->env->door->guesses, key.bytes, put_guess_key(c, &key), *c->env->x.now_us);
 	if (own != NULL)
-		door_entry_failed(own, base, max, *c->env->now_us);
-	return door_entry_failed(c->address, base, max, *c->env->now_us);
+		door_entry_failed(own, base, max, *c->env->x.now_us);
+	return door_entry_failed(c->address, base, max, *c->env->x.now_us);
 }
 
 void
@@ -130,7 +130,7 @@ door_failed(struct client *c, const struct fail *why)
 
 	if (l->out.len > 0)
 		login_flush(c);
-	if (c->is_closing)
+	if (c->x.is_closing)
 		return;
 	if (delay_us == 0 || door->held_count >= HELD_MAX || (l->hold = hold_new(c, why, delay_us)) == NULL) {
 		client_close(c, why);
@@ -141,7 +141,7 @@ door_failed(struct client *c, const struct fail *why)
 		c->address->waiting++;
 	door_line_join(c, DOOR_FAILED);
 	login_wait(c, on_abandon, l->hold);
-	stream_set_reading(&c->stream, true); /* to see it leave; login_bytes drops the rest */
+	stream_set_reading(&c->x.stream, true); /* to see it leave; login_bytes drops the rest */
 }
 
 void

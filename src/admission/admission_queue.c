@@ -16,7 +16,7 @@
 static uint32_t
 line_max(const struct client_env *env)
 {
-	uint64_t max = env->config->max_client_connections, third = env->door->descriptors / 3;
+	uint64_t max = env->x.config->max_client_connections, third = env->door->descriptors / 3;
 
 	if (max < LINE_MIN)
 		max = LINE_MIN;
@@ -82,5 +82,5 @@ door_line_make_room(struct client *c)
 		fail_hint(&why, "Connect again. If that does not help, look for connections that never log in.");
 		door_refuse(l->client, &why, RJ_LOGGING_IN);
 	}
-	return !c->is_closing;
+	return !c->x.is_closing;
 }

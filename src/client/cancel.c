@@ -10,7 +10,9 @@
  * Of the cancels for one client one is under way at a time. The others wait for it: those for the same request of the
  * client's are done with it, those for a later one come then, if that request is still not answered.
  */
-#include "client/client.h"
+#include "client/cancel.h"
+#include "listen/listen.h"
+#include "relay/relay.h"
 #include "listen/listen.h"
 
 #include "base/clock.h"
@@ -73,7 +75,7 @@ grow(struct client_env *env)
 	env->keyed_cap = cap;
 	for (uint32_t i = 0; i < old_cap; i++)
 		for (struct client *c = old[i], *next; c != NULL; c = next) {
-			struct client **at = bucket(env, c->cancel_pid);
+			struct client **at = bucket(env, c->x.told_pid);
 
 			next = *next_of(c);
 			*next_of(c) = *at;
@@ -118,7 +120,7 @@ has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 	uint8_t own[CANCEL_SECRET_MAX];
 	bool is_same = cancel_secret(c, own) == len;
 
-	is_same = CRYPTO_memcmp(own, secret, is_same ? len : SHORT_LEN) == 0 && is_same && c->cancel_pid == pid;
+	is_same = CRYPTO_memcmp(own, secret, is_same ? len : SHORT_LEN) == 0 && is_same && c->x.told_pid == pid;
 	OPENSSL_cleanse(own, sizeof(own));
 	return is_same;
 }
@@ -145,7 +147,7 @@ cancel_find_pid(struct client_env *env, uint32_t pid)
 	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
 		return NULL;
 	for (c = *bucket(env, pid); c != NULL; c = *next_of(c))
-		if (c->cancel_pid == pid)
+		if (c->x.told_pid == pid)
 			return c;
 	return NULL;
 }
@@ -209,7 +211,7 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 		 */
 		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 	} while (made == 0 || is_taken(env, made, random[1]));
-	c->cancel_pid = made;
+	c->x.told_pid = made;
 	c->cancel_secret = random[1];
 	at = bucket(env, made);
 	*next_of(c) = *at;
@@ -242,7 +244,7 @@ leave_target(struct client_cancel *cancel)
 static void
 close_asker(struct client *asker, enum cancel_result result)
 {
-	asker->env->counters->cancels[result]++;
+	asker->env->x.counters->cancels[result]++;
 	asker->cancel = NULL;
 	client_close(asker, NULL);
 }
@@ -256,7 +258,7 @@ finish(struct client_cancel *cancel, enum cancel_result result)
 	if (cancel->asker != NULL)
 		close_asker(cancel->asker, result);
 	else
-		cancel->env->counters->cancels[result]++;
+		cancel->env->x.counters->cancels[result]++;
 	free(cancel);
 }
 
@@ -279,13 +281,13 @@ cancel_unregister(struct client *c)
 	struct client **at;
 
 	forget_target(c);
-	if (c->cancel_pid == 0)
+	if (c->x.told_pid == 0)
 		return;
-	for (at = bucket(c->env, c->cancel_pid); *at != c; at = next_of(*at))
+	for (at = bucket(c->env, c->x.told_pid); *at != c; at = next_of(*at))
 		;
 	*at = *next_of(c);
 	c->env->keyed_count--;
-	c->cancel_pid = 0;
+	c->x.told_pid = 0;
 	forget_secret(c);
 }
 
@@ -308,7 +310,7 @@ on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	stop_waiting(cancel);
-	*cancel->env->now_us = clock_now_us();
+	*cancel->env->x.now_us = clock_now_us();
 	try_cancel(cancel);
 }
 
@@ -317,7 +319,7 @@ call_again(struct client_cancel *cancel, suseconds_t us)
 {
 	struct timeval tv = { 0, us };
 
-	cancel->again = event_new(cancel->env->base, -1, 0, on_again, cancel);
+	cancel->again = event_new(cancel->env->x.base, -1, 0, on_again, cancel);
 	if (cancel->again != NULL && event_add(cancel->again, &tv) == 0)
 		return 0;
 	stop_waiting(cancel);
@@ -354,7 +356,7 @@ on_sent(bool is_confirmed, void *arg)
 	const struct client *target = cancel->target;
 
 	cancel->is_sending = false;
-	if (target != NULL && is_confirmed && cancel->is_for_ours && target->requests_done == cancel->meant)
+	if (target != NULL && is_confirmed && cancel->is_for_ours && target->x.requests_done == cancel->meant)
 		try_cancel(cancel); /* now what was behind it */
 	else
 		over(cancel, is_confirmed ? CR_SENT : CR_FAILED);
@@ -385,13 +387,13 @@ end_target(struct client_cancel *cancel, const char *sqlstate, const char *text)
 }
 
 static void
-refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct client *target))
+refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 {
 	struct client *target = cancel->target;
 	uint32_t meant = cancel->meant;
 
 	finish(cancel, CR_SENT);
-	refuse(target);
+	refuse(&target->x);
 	turn_over(target, meant, CR_SENT);
 }
 
@@ -400,7 +402,7 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 {
 	cancel->is_for_ours = head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT;
 	cancel->is_sending = true;
-	if (server_cancel(cancel->target->srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
+	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
 		return;
 	cancel->is_sending = false;
 	over(cancel, CR_FAILED);
@@ -427,18 +429,18 @@ static void
 try_cancel(struct client_cancel *cancel)
 {
 	struct client *target = cancel->target;
-	struct server *srv = target->srv;
+	struct server *srv = target->x.srv;
 	uint64_t since_us;
 
 	if (cancel->is_end)
 		end_target(cancel, "57P01", "terminating connection due to administrator command");
-	else if (target->requests_done != cancel->meant)
+	else if (target->x.requests_done != cancel->meant)
 		over(cancel, CR_NO_QUERY);
-	else if (target->state != CL_READY)
+	else if (target->x.state != CL_READY)
 		look_again(cancel);
-	else if (target->ticket.is_waiting)
+	else if (target->x.ticket.is_waiting)
 		refuse_waiting(cancel, relay_cancel_wait);
-	else if (listen_is_waiting(target))
+	else if (listen_is_waiting(&target->x))
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us))
 		look_again(cancel);
@@ -461,7 +463,7 @@ make(struct client *target, struct client *asker)
 	cancel->env = target->env;
 	cancel->asker = asker;
 	cancel->target = target;
-	cancel->meant = target->requests_done;
+	cancel->meant = target->x.requests_done;
 	for (at = &target->cancels; *at != NULL; at = &(*at)->next)
 		;
 	*at = cancel;
@@ -485,7 +487,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 
 	c->env->login_count--;
 	c->env->cancel_count++;
-	c->state = CL_CANCEL;
+	c->x.state = CL_CANCEL;
 	c->cancel = NULL;
 	if (key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX)
 		target = find(c->env, pid, key, key_len);
@@ -504,7 +506,8 @@ is_idle(const struct client *c)
 {
 	uint64_t since_us;
 
-	return !c->ticket.is_waiting && !listen_is_waiting(c) && (c->srv == NULL || !client_is_served(c, &since_us));
+	return !c->x.ticket.is_waiting && !listen_is_waiting(&c->x) &&
+	       (c->x.srv == NULL || !client_is_served(c, &since_us));
 }
 
 int

@@ -8,7 +8,7 @@
  * Who may: PostgreSQL's rule, as far as it is known here (a superuser, or the same role) and on the same cluster only.
  * For others, and for other PIDs, it stays what PostgreSQL says.
  */
-#include "client/client.h"
+#include "client/cancel.h"
 
 #include <string.h>
 #include <strings.h>
@@ -28,9 +28,9 @@ mentions(const struct loan *l, const char *word)
 static const char *
 acting_role(const struct client *c)
 {
-	const char *role = image_get(c->image, "role");
+	const char *role = image_get(c->x.image, "role");
 
-	return role != NULL && strcmp(role, "none") != 0 ? role : image_get(c->image, "session_authorization");
+	return role != NULL && strcmp(role, "none") != 0 ? role : image_get(c->x.image, "session_authorization");
 }
 
 static bool
@@ -42,7 +42,7 @@ is_same_cluster(const struct pool_entry *a, const struct pool_entry *b)
 static bool
 may_reach(const struct client *c, const struct client *target)
 {
-	const struct pool_entry *own = c->entry, *other = target->entry;
+	const struct pool_entry *own = c->x.entry, *other = target->x.entry;
 	const char *role = acting_role(c), *superuser = image_get(own->welcome, "is_superuser");
 
 	if (!is_same_cluster(own, other))
@@ -52,7 +52,7 @@ may_reach(const struct client *c, const struct client *target)
 	if ((own->database->is_of_tenant || other->database->is_of_tenant) && own->database != other->database)
 		return false;
 	return strcmp(role != NULL ? role : own->user, other->user) == 0 &&
-	       strcmp(client_user(c), client_user(target)) == 0;
+	       strcmp(exchange_user(&c->x), exchange_user(&target->x)) == 0;
 }
 
 /* It ends as its backend would: at once, with what it has got so far. */
@@ -62,20 +62,23 @@ end_itself(struct client *c)
 	struct fail why;
 
 	fail_set(&why, "57P01", "terminating connection due to administrator command");
-	c->srv->is_closing = true;
+	c->x.srv->is_closing = true;
 	client_close(c, &why);
 }
 
 bool
 cancel_no_such_pid(struct server *srv, uint32_t pid)
 {
-	struct client *c = srv->link, *target;
+	struct client *c, *target;
 	bool is_end, is_cancel;
 
-	if (c == NULL || c->is_closing || c->state != CL_READY)
+	if (srv->link == NULL)
+		return false;
+	c = client_of(srv->link);
+	if (c->x.is_closing || c->x.state != CL_READY)
 		return false;
 	target = cancel_find_pid(c->env, pid);
-	if (target == NULL || target->state != CL_READY || !may_reach(c, target))
+	if (target == NULL || target->x.state != CL_READY || !may_reach(c, target))
 		return false;
 	is_end = mentions(&srv->loan, "pg_terminate_backend");
 	is_cancel = mentions(&srv->loan, "pg_cancel_backend");

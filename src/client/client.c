@@ -1,14 +1,18 @@
 /* src/client/client.c - a client connection's life: accepted, read, closed. See client.h. */
-#include "client/client.h"
+#include "client/cancel.h"
 
 #include "base/clock.h"
-#include "admission/admission.h"
 #include "listen/listen.h"
+#include "relay/exclusive.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
+#include "statements/statements.h"
 #include "wire/messages.h"
 
 #include <errno.h>
-#include <arpa/inet.h>
 #include <openssl/crypto.h>
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,26 +24,16 @@ static void on_readable(void *arg);
 static void on_drained(void *arg);
 static const struct stream_ops stream_ops = { on_readable, on_drained };
 
-/* It may hold a password, as long as the client logs in. */
-static void
-free_pending(struct client *c)
-{
-	if (c->pending != NULL)
-		OPENSSL_cleanse(c->pending, c->pending_len);
-	free(c->pending);
-	c->pending = NULL;
-}
-
 static void
 free_later(struct grave *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 
-	image_unref(c->image);
-	image_unref(c->startup);
-	free(c->user);
-	free_pending(c);
-	free(c->listen);
+	image_unref(c->x.image);
+	image_unref(c->x.startup);
+	free(c->x.user);
+	exchange_free_input(&c->x);
+	free(c->x.listen);
 	free(c);
 }
 
@@ -48,7 +42,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 {
 	struct client *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || stream_open(&c->stream, env->base, fd, &stream_ops, c) < 0) {
+	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, &stream_ops, c) < 0) {
 		if (c == NULL)
 			close(fd);
 		free(c);
@@ -61,13 +55,13 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 			memcpy(&c->peer.in, peer, sizeof(c->peer.in));
 	}
 	c->env = env;
+	c->x.env = &env->x;
 	c->is_unix = is_unix;
-	c->id = ++env->last_id;
-	c->connected_us = c->idle_since_us = *env->now_us;
+	c->x.id = ++env->last_id;
+	c->connected_us = c->x.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
-	login_begin(c);
-	if (!c->is_closing && door_enter(c))
+	if (env->front->begin(c))
 		on_readable(c); /* its first packet is here already, most often */
 }
 
@@ -77,17 +71,16 @@ uncount(struct client *c)
 {
 	struct client_env *env = c->env;
 
-	door_leave(c);
-	if (c->state < CL_READY)
+	if (c->x.state < CL_READY)
 		env->login_count--;
-	if (c->state == CL_CANCEL)
+	if (c->x.state == CL_CANCEL)
 		env->cancel_count--;
 	if (c->is_counted)
 		env->client_count--;
-	if (c->entry != NULL) {
-		c->entry->clients--;
-		c->entry->database->clients--;
-		c->entry->last_used_us = *env->now_us;
+	if (c->x.entry != NULL) {
+		c->x.entry->clients--;
+		c->x.entry->database->clients--;
+		c->x.entry->last_used_us = *env->x.now_us;
 	}
 }
 
@@ -99,7 +92,7 @@ read_to_the_end(struct client *c)
 	size_t got;
 
 	for (int i = 0; i < 32; i++)
-		if (stream_read(&c->stream, bytes, sizeof(bytes), &got) != STREAM_OK)
+		if (stream_read(&c->x.stream, bytes, sizeof(bytes), &got) != STREAM_OK)
 			return;
 }
 
@@ -107,7 +100,19 @@ read_to_the_end(struct client *c)
 static bool
 is_in_message(const struct client *c)
 {
-	return c->srv != NULL && c->srv->body_left > 0 && !c->srv->is_body_swallowed;
+	return c->x.srv != NULL && c->x.srv->body_left > 0 && !c->x.srv->is_body_swallowed;
+}
+
+void
+client_close_exchange(struct exchange *x, const struct fail *why)
+{
+	client_close(client_of(x), why);
+}
+
+void
+client_exchange_peer(const struct exchange *x, char *out, size_t out_cap)
+{
+	client_peer_text(client_of(x), out, out_cap);
 }
 
 void
@@ -115,142 +120,66 @@ client_close(struct client *c, const struct fail *why)
 {
 	struct client_env *env = c->env;
 
-	if (c->is_closing)
+	if (c->x.is_closing)
 		return;
 	if (is_in_message(c))
 		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
 
-		if (c->entry != NULL)
-			report_error(c->entry, EO_PROXY, why->sqlstate);
+		if (c->x.entry != NULL)
+			report_error(c->x.entry, EO_PROXY, why->sqlstate);
 		message_error(&b, "FATAL", why);
-		client_send(c, &b);
+		exchange_send(&c->x, &b);
 		buf_fini(&b);
-		if (c->is_closing)
+		if (c->x.is_closing)
 			return;
 	}
-	c->is_closing = true;
-	if (env->to_client.to == &c->stream)
-		outbox_flush(&env->to_client);
+	c->x.is_closing = true;
+	if (env->x.to_client.to == &c->x.stream)
+		outbox_flush(&env->x.to_client);
 	if (why != NULL)
 		read_to_the_end(c);
-	if (c->state == CL_CONSOLE)
-		env->on_console_closed(env->up, c);
-	if (c->state == CL_CANCEL)
+	if (c->x.state == CL_CONSOLE)
+		env->on_console_closed(env->x.up, c);
+	if (c->x.state == CL_CANCEL)
 		cancel_free(c);
-	sole_use_forget(c);
-	relay_leave(c);
-	statements_free(c);
-	listen_free(c);
-	session_free(c);
+	sole_use_forget(&c->x);
+	relay_leave(&c->x);
+	statements_free(&c->x);
+	listen_free(&c->x);
+	session_free(&c->x);
 	cancel_unregister(c);
-	if (c->state < CL_READY)
-		login_free(c->login);
+	env->front->leave(c);
 	uncount(c);
-	if (env->config->log_connections && c->state != CL_CANCEL && !c->is_unlogged) {
+	if (env->x.config->log_connections && c->x.state != CL_CANCEL && !c->is_unlogged) {
 		char peer[80];
 
 		client_peer_text(c, peer, sizeof(peer));
-		log_info(env->log, "client %llu (%s) closed%s%s", (unsigned long long)c->id, peer,
+		log_info(env->x.log, "client %llu (%s) closed%s%s", (unsigned long long)c->x.id, peer,
 			 why != NULL ? ": " : "", why != NULL ? why->text : "");
 	}
-	c->state = CL_CLOSED;
+	c->x.state = CL_CLOSED;
 	TAILQ_REMOVE(&env->clients, c, all);
-	stream_close(&c->stream);
-	graveyard_bury(env->graveyard, &c->grave, free_later);
-	env->on_client_gone(env->up);
+	stream_close(&c->x.stream);
+	graveyard_bury(env->x.graveyard, &c->grave, free_later);
+	env->on_client_gone(env->x.up);
 }
 
-void
-client_send(struct client *c, const struct buf *b)
-{
-	struct iovec piece = { .iov_base = b->bytes, .iov_len = b->len };
-
-	if (c->is_closing)
-		return;
-	if (c->env->to_client.to == &c->stream)
-		outbox_copy(&c->env->to_client, b->bytes, b->len);
-	else if (!buf_ok(b) || stream_write(&c->stream, &piece, 1) < 0) {
-		log_warning(c->env->log, "client %llu: out of memory", (unsigned long long)c->id);
-		client_close(c, NULL);
-	}
-}
-
-/* realloc would leave a copy behind. */
-static uint8_t *
-move_pending(struct client *c, size_t cap)
-{
-	uint8_t *grown;
-
-	if (c->state >= CL_READY)
-		return realloc(c->pending, cap);
-	grown = malloc(cap);
-	if (grown == NULL)
-		return NULL;
-	if (c->pending_len > 0)
-		memcpy(grown, c->pending, c->pending_len);
-	free_pending(c);
-	return grown;
-}
-
-/* What is handled, or the end of it, is still not whole: a message that comes in small pieces is not copied each time.
- */
-static bool
-take_back(struct client *c, const uint8_t *bytes, size_t len)
-{
-	struct client_env *env = c->env;
-	uint8_t *whole = env->handled.bytes;
-
-	if (whole == NULL || c->pending != NULL || bytes < whole || bytes + len != whole + env->handled.len)
-		return false;
-	if (bytes > whole) {
-		memmove(whole, bytes, len);
-		OPENSSL_cleanse(whole + len, env->handled.len - len);
-	}
-	c->pending = whole;
-	c->pending_len = (uint32_t)len;
-	c->pending_cap = env->handled.cap;
-	env->handled.bytes = NULL;
-	return true;
-}
-
-int
-client_keep(struct client *c, const uint8_t *bytes, size_t len)
-{
-	uint8_t *grown;
-
-	if (len == 0 || take_back(c, bytes, len))
-		return 0;
-	if (c->pending_cap - c->pending_len < len) {
-		size_t cap = (size_t)c->pending_len + len;
-
-		if (c->pending_cap > 0 && cap < 2 * (size_t)c->pending_cap)
-			cap = 2 * (size_t)c->pending_cap;
-		if (cap > UINT32_MAX || (grown = move_pending(c, cap)) == NULL)
-			return -1;
-		c->pending = grown;
-		c->pending_cap = (uint32_t)cap;
-	}
-	memcpy(c->pending + c->pending_len, bytes, len);
-	c->pending_len += (uint32_t)len;
-	return 0;
-}
-
-/* What was pending and what was just read, as one run of bytes; pending is emptied (the run is the caller's to free).
- */
 static void
-handle(struct client *c, const uint8_t *bytes, size_t len)
+handle(struct exchange *x, const uint8_t *bytes, size_t len)
 {
-	switch ((enum client_state)c->state) {
+	struct client *c = client_of(x);
+
+	switch ((enum client_state)x->state) {
 	case CL_STARTUP:
 	case CL_AUTHENTICATION:
 	case CL_WELCOME:
-		login_bytes(c, bytes, len);
+		c->env->front->bytes(c, bytes, len);
 		return;
 	case CL_READY:
 	case CL_CONSOLE:
-		relay_bytes(c, bytes, len);
+		relay_bytes(x, bytes, len);
 		return;
 	case CL_CANCEL:
 	case CL_CLOSED:
@@ -259,34 +188,21 @@ handle(struct client *c, const uint8_t *bytes, size_t len)
 }
 
 static void
-handle_with_pending(struct client *c, const uint8_t *bytes, size_t len)
+handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 {
-	struct client_env *env = c->env;
-	uint8_t *whole;
-	size_t whole_len;
-
-	if (client_keep(c, bytes, len) < 0) {
+	if (exchange_keep(x, bytes, len) < 0) {
 		struct fail why;
 
 		fail_set(&why, "53200", "out of memory");
-		client_close(c, &why);
+		exchange_close(x, &why);
 		return;
 	}
-	if (c->ticket.is_waiting || c->is_held || listen_is_waiting(c)) {
-		if (c->pending_len > PENDING_MAX)
-			stream_set_reading(&c->stream, false);
+	if (x->ticket.is_waiting || x->is_held || listen_is_waiting(x)) {
+		if (x->pending_len > PENDING_MAX)
+			stream_set_reading(&x->stream, false);
 		return;
 	}
-	whole = c->pending;
-	whole_len = c->pending_len;
-	env->handled.bytes = whole;
-	env->handled.len = c->pending_len;
-	env->handled.cap = c->pending_cap;
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	handle(c, whole, whole_len);
-	free(env->handled.bytes);
-	env->handled.bytes = NULL;
+	exchange_replay(x, handle);
 }
 
 static void
@@ -296,17 +212,17 @@ on_readable(void *arg)
 	struct client_env *env = c->env;
 	size_t got;
 
-	*env->now_us = clock_now_us();
-	switch (stream_read(&c->stream, env->read_buffer, env->read_cap, &got)) {
+	*env->x.now_us = clock_now_us();
+	switch (stream_read(&c->x.stream, env->read_buffer, env->read_cap, &got)) {
 	case STREAM_OK: {
-		bool is_login = c->state < CL_READY;
+		bool is_login = c->x.state < CL_READY;
 
-		if (!c->ticket.is_waiting)
-			c->request_us = *env->now_us;
-		if (c->pending_len > 0 || listen_is_waiting(c))
-			handle_with_pending(c, env->read_buffer, got);
+		if (!c->x.ticket.is_waiting)
+			c->x.request_us = *env->x.now_us;
+		if (c->x.pending_len > 0 || listen_is_waiting(&c->x))
+			handle_with_pending(&c->x, env->read_buffer, got);
 		else
-			handle(c, env->read_buffer, got);
+			handle(&c->x, env->read_buffer, got);
 		if (is_login) /* a password, or a part of one, would stay there until much else has come */
 			OPENSSL_cleanse(env->read_buffer, got);
 		return;
@@ -325,26 +241,26 @@ on_drained(void *arg)
 {
 	struct client *c = arg;
 
-	*c->env->now_us = clock_now_us();
-	if (c->srv != NULL) {
-		if (c->srv->loan.paused_since_us != 0)
-			c->srv->loan.paused_us += *c->env->now_us - c->srv->loan.paused_since_us;
-		c->srv->loan.paused_since_us = 0;
-		stream_set_reading(&c->srv->stream, true);
+	*c->env->x.now_us = clock_now_us();
+	if (c->x.srv != NULL) {
+		if (c->x.srv->loan.paused_since_us != 0)
+			c->x.srv->loan.paused_us += *c->env->x.now_us - c->x.srv->loan.paused_since_us;
+		c->x.srv->loan.paused_since_us = 0;
+		stream_set_reading(&c->x.srv->stream, true);
 	}
-	relay_unstall(c);
-	listen_drained(c);
+	relay_unstall(&c->x);
+	listen_drained(&c->x);
 }
 
 bool
 client_is_served(const struct client *c, uint64_t *since_us)
 {
-	const struct loan *loan = &c->srv->loan;
+	const struct loan *loan = &c->x.srv->loan;
 
-	if (!ledger_owes_client(&c->srv->ledger, since_us) && !c->is_held)
+	if (!ledger_owes_client(&c->x.srv->ledger, since_us) && !c->x.is_held)
 		return false;
 	if (*since_us == 0)
-		*since_us = c->request_us;
+		*since_us = c->x.request_us;
 	if (*since_us < loan->lent_us)
 		*since_us = loan->lent_us;
 	if (*since_us < loan->last_done_us)
@@ -368,30 +284,14 @@ client_peer_text(const struct client *c, char *out, size_t out_cap)
 	}
 }
 
-const char *
-client_user(const struct client *c)
-{
-	if (c->user != NULL)
-		return c->user;
-	return c->entry != NULL ? c->entry->user : "";
-}
-
-const char *
-client_application(const struct client *c)
-{
-	const char *name = c->image == NULL ? NULL : image_get(c->image, "application_name");
-
-	return name == NULL ? "" : name;
-}
-
 int
 client_activity(const struct client *c)
 {
-	if (c->state != CL_READY)
+	if (c->x.state != CL_READY)
 		return CLIENT_IS_LOGIN;
-	if (c->ticket.is_waiting)
+	if (c->x.ticket.is_waiting)
 		return CLIENT_IS_WAITING;
-	return c->srv != NULL ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
+	return c->x.srv != NULL ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
 }
 
 struct client *
@@ -400,7 +300,7 @@ client_find_id(struct client_env *env, uint64_t id)
 	struct client *c;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-	if (c->id == id)
+	if (c->x.id == id)
 		return c;
 	return NULL;
 }

@@ -8,8 +8,10 @@
  * Clients that log in are few and first in no order, so all clients are walked only while somebody logs in or an idle
  * limit is set; else only those that hold a server, through their pools.
  */
-#include "admission/admission.h"
-#include "login/login_state.h"
+#include "client/client.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
 
 #include "base/clock.h"
 
@@ -35,8 +37,8 @@ static const struct {
 static enum late
 lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 {
-	const struct scope_settings *s = &c->entry->settings;
-	bool is_ready = c->state == CL_READY && c->replication == 0, is_served;
+	const struct scope_settings *s = &c->x.entry->settings;
+	bool is_ready = c->x.state == CL_READY && c->x.replication == 0, is_served;
 	uint64_t since_us, ours_us;
 
 	is_served = client_is_served(c, &since_us);
@@ -77,11 +79,11 @@ end_late(struct client *c, enum late late)
 	struct fail why;
 
 	if (late == LATE_OURS) {
-		give_up_server(c->srv);
+		give_up_server(c->x.srv);
 		return;
 	}
 	fail_set(&why, late_words[late].sqlstate, "%s (%s)", late_words[late].what, late_words[late].setting);
-	report_failure(c, &why, RF_LIMIT, late_words[late].setting);
+	report_failure(&c->x, &why, RF_LIMIT, late_words[late].setting);
 	client_close(c, &why);
 }
 
@@ -95,7 +97,7 @@ find_late(const struct pool_entry *e, struct client *late[static LATE_AT_ONCE], 
 	{
 		struct client *c = srv->link;
 
-		if (c != NULL && (c->state == CL_READY || c->state == CL_WELCOME) && c->srv == srv &&
+		if (c != NULL && (c->x.state == CL_READY || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
 			late[count++] = c;
 	}
@@ -113,7 +115,7 @@ end_late_ones(const struct pool_entry *e, uint64_t now_us)
 		count = find_late(e, late, now_us);
 		for (size_t i = 0; i < count; i++) {
 			struct client *c = late[i];
-			enum late how = c->is_closing || c->srv == NULL ? LATE_NOT : lateness(c, c->srv, now_us);
+			enum late how = c->x.is_closing || c->x.srv == NULL ? LATE_NOT : lateness(c, c->x.srv, now_us);
 
 			if (how != LATE_NOT)
 				end_late(c, how);
@@ -124,41 +126,22 @@ end_late_ones(const struct pool_entry *e, uint64_t now_us)
 static void
 check_servers(struct client_env *env, uint64_t now_us)
 {
-	for (struct pool_entry *e = pool_set_first(env->pools); e != NULL; e = e->next)
+	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL; e = e->next)
 		end_late_ones(e, now_us);
-}
-
-static void
-check_login(struct client *c, uint64_t now_us)
-{
-	struct fail why;
-
-	/* While it waits for a server it is under pool_timeout instead. */
-	if ((c->state == CL_WELCOME && c->srv == NULL) ||
-	    !is_late(now_us, c->connected_us + c->wait_us, c->env->config->login_timeout_us))
-		return;
-	if (door_is_answer_held(c->login)) {
-		door_answer_now(c);
-		return;
-	}
-	c->env->counters->rejected[RJ_LOGIN_TIMEOUT]++;
-	c->env->counters->logins[LR_TIMEOUT][LM_NONE]++;
-	fail_set(&why, "08P01", "the login took longer than it may (login_timeout)");
-	client_close(c, &why);
 }
 
 /* Since when it has owed us a request; 0: it does not, or within a transaction. */
 static uint64_t
 idle_since(const struct client *c)
 {
-	const struct server *srv = c->srv;
+	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return c->ticket.is_waiting ? 0 : c->idle_since_us;
-	if ((!c->is_session && c->pins == 0) || c->replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
-	    srv->tx != 'I' || c->body_left > 0)
+		return c->x.ticket.is_waiting ? 0 : c->x.idle_since_us;
+	if ((!c->x.is_session && c->x.pins == 0) || c->x.replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
+	    srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
-	return srv->loan.last_done_us > c->idle_since_us ? srv->loan.last_done_us : c->idle_since_us;
+	return srv->loan.last_done_us > c->x.idle_since_us ? srv->loan.last_done_us : c->x.idle_since_us;
 }
 
 static void
@@ -168,10 +151,10 @@ check_all(struct client_env *env, uint64_t now_us)
 
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->state < CL_READY)
-			check_login(c, now_us);
-		else if (c->state == CL_READY &&
-			 is_late(now_us, idle_since(c), c->entry->settings.client_idle_timeout_us)) {
+		if (c->x.state < CL_READY)
+			env->front->check_time(c, now_us);
+		else if (c->x.state == CL_READY &&
+			 is_late(now_us, idle_since(c), c->x.entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 
 			fail_set(&why, "57P05", "the client was idle for longer than it may be (client_idle_timeout)");
@@ -184,8 +167,8 @@ void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
 	check_servers(env, now_us);
-	session_linger_tick(env);
-	door_tick(env, now_us);
+	session_linger_tick(&env->x);
+	env->front->tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
 }
@@ -196,15 +179,15 @@ clients_drain(struct client_env *env)
 	struct client *c, *next;
 	struct fail why;
 
-	env->is_draining = true;
+	env->x.is_draining = true;
 	fail_set(&why, "57P01", "pgweir is shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->state < CL_READY)
+		if (c->x.state < CL_READY)
 			client_close(c, &why);
-		else if (c->state == CL_READY && (c->srv == NULL || replication_is_streaming(c)))
+		else if (c->x.state == CL_READY && (c->x.srv == NULL || replication_is_streaming(&c->x)))
 			client_close(c, &why);
-		else if (c->state == CL_READY)
-			relay_try_release(c); /* a session between transactions */
+		else if (c->x.state == CL_READY)
+			relay_try_release(&c->x); /* a session between transactions */
 	}
 }

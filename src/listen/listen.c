@@ -1,57 +1,53 @@
 /* src/listen/listen.c - waiting for the hub, and what the answers of servers mean: see listen.h. */
 #include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "relay/relay.h"
+#include "relay/report.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* --- waiting for the hub --- */
 
 bool
-listen_is_waiting(const struct client *c)
+listen_is_waiting(const struct exchange *x)
 {
-	return c->listen != NULL && (c->listen->is_waiting || c->listen->is_ready_kept || c->listen->is_doomed);
+	return x->listen != NULL && (x->listen->is_waiting || x->listen->is_ready_kept || x->listen->is_doomed);
 }
 
 void
-listen_resume(struct client *c)
+listen_resume(struct exchange *x)
 {
-	uint8_t *whole = c->pending;
-	size_t len = c->pending_len;
-
-	c->listen->is_waiting = false;
-	c->listen->awaited = NULL;
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	if (!c->is_stalled)
-		stream_set_reading(&c->stream, true);
-	if (len > 0)
-		relay_bytes(c, whole, len);
-	free(whole);
+	x->listen->is_waiting = false;
+	x->listen->awaited = NULL;
+	if (!x->is_stalled)
+		stream_set_reading(&x->stream, true);
+	if (x->pending_len > 0)
+		exchange_replay(x, relay_bytes);
 }
 
 void
 listen_answered(struct notify_member *member, const struct fail *why)
 {
 	struct membership *m = (struct membership *)member;
-	struct client *c = m->c;
-	struct client_listen *l = c->listen;
+	struct exchange *x = m->x;
+	struct client_listen *l = x->listen;
 
 	m->is_heard = why == NULL;
 	if (why != NULL)
 		membership_refuse(m, why);
 	if (why != NULL && m->is_active)
-		membership_lost(c, m);
-	if (!c->is_closing && l->is_waiting && l->awaited == m)
-		listen_resume(c);
+		membership_lost(x, m);
+	if (!x->is_closing && l->is_waiting && l->awaited == m)
+		listen_resume(x);
 }
 
 void
-listen_cancel(struct client *c)
+listen_cancel(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	struct fail why;
 
 	if (l == NULL || !l->is_waiting || l->awaited == NULL)
@@ -59,7 +55,7 @@ listen_cancel(struct client *c)
 	fail_set(&why, "57014", "canceling statement due to user request");
 	notify_leave(&l->awaited->member);
 	membership_refuse(l->awaited, &why);
-	listen_resume(c);
+	listen_resume(x);
 }
 
 /* --- replies --- */
@@ -85,9 +81,9 @@ wish(struct client_listen *l, const struct listen_effect *e)
 }
 
 static bool
-unlistened(struct client *c)
+unlistened(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	struct listen_effect *e = next_effect(l);
 	struct buf b = { 0 };
 	bool is_listen;
@@ -96,7 +92,7 @@ unlistened(struct client *c)
 		return false; /* its text was not looked into */
 	is_listen = e->kind == KNOWN_LISTEN;
 	if (wish(l, e) < 0) {
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 		return true;
 	}
 	listen_end_effect(l, e);
@@ -104,9 +100,9 @@ unlistened(struct client *c)
 		return false;
 	message_complete(&b, "LISTEN");
 	if (buf_ok(&b))
-		relay_answer(c, b.bytes, b.len);
+		exchange_answer(x, b.bytes, b.len);
 	else
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 	buf_fini(&b);
 	return true;
 }
@@ -140,18 +136,18 @@ rolled_back(struct client_listen *l)
 }
 
 bool
-listen_complete(struct client *c, const char *tag)
+listen_complete(struct exchange *x, const char *tag)
 {
 	char name[KNOWN_NAME_MAX];
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l == NULL)
 		return false;
 	if (strcmp(tag, "UNLISTEN") == 0)
-		return unlistened(c);
+		return unlistened(x);
 	if (strcmp(tag, "COMMIT") == 0) {
 		take_mark(l, KNOWN_END, name);
-		listen_commit(c);
+		listen_commit(x);
 	} else if (strcmp(tag, "ROLLBACK") == 0)
 		rolled_back(l);
 	else if (strcmp(tag, "PREPARE TRANSACTION") == 0) {
@@ -159,20 +155,20 @@ listen_complete(struct client *c, const char *tag)
 		listen_roll_back(l); /* PostgreSQL would have refused it had there been anything to commit */
 	} else if (strcmp(tag, "SAVEPOINT") == 0) {
 		take_mark(l, KNOWN_SAVEPOINT, name);
-		if (listen_set_savepoint(c, name) < 0)
-			relay_out_of_memory(c);
+		if (listen_set_savepoint(x, name) < 0)
+			exchange_out_of_memory(x);
 	} else if (strcmp(tag, "RELEASE") == 0) {
 		if (take_mark(l, KNOWN_RELEASE, name))
 			listen_release(l, name);
 	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_wish_none(l) < 0)
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 	return false;
 }
 
 bool
-listen_error(struct client *c, const struct error_fields *e)
+listen_error(struct exchange *x, const struct error_fields *e)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	const struct listen_effect *effect;
 	struct buf b = { 0 };
 	bool is_ours;
@@ -185,12 +181,12 @@ listen_error(struct client *c, const struct error_fields *e)
 		  e->message != NULL && strstr(e->message, "\"" LISTEN_REFUSED "\"") != NULL;
 	if (!is_ours)
 		return false;
-	report_error(c->entry, EO_PROXY, effect->m->why->sqlstate);
+	report_error(x->entry, EO_PROXY, effect->m->why->sqlstate);
 	message_error(&b, "ERROR", effect->m->why);
 	if (buf_ok(&b))
-		relay_answer(c, b.bytes, b.len);
+		exchange_answer(x, b.bytes, b.len);
 	else
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 	buf_fini(&b);
 	return true;
 }
@@ -210,35 +206,35 @@ end_effects(struct client_listen *l)
 }
 
 bool
-listen_request_done(struct client *c)
+listen_request_done(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l == NULL)
 		return false;
 	end_effects(l);
 	l->is_fresh = l->is_shown = false;
-	if (c->srv->tx != 'I') {
+	if (x->srv->tx != 'I') {
 		l->has_error = false;
 		return false;
 	}
 	if (l->has_error)
 		listen_roll_back(l);
 	else
-		listen_commit(c);
-	if (c->is_closing)
+		listen_commit(x);
+	if (x->is_closing)
 		return false;
 	l->has_error = false;
-	if (c->srv->ledger.count == 0) {
+	if (x->srv->ledger.count == 0) {
 		listen_drop_portals(l);
 		listen_sweep(l);
 	}
-	return listen_keep_ready(c);
+	return listen_keep_ready(x);
 }
 
 /* In transaction mode a client's server listens only to what its own statements asked for unforeseen. */
 bool
-listen_notification(struct client *c, const uint8_t *message, size_t len)
+listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 {
 	const uint8_t *channel = message + FRAME_HEAD_LEN + 4;
 	const struct membership *m = NULL;
@@ -246,19 +242,19 @@ listen_notification(struct client *c, const uint8_t *message, size_t len)
 
 	if (len <= FRAME_HEAD_LEN + 4 || memchr(channel, 0, len - FRAME_HEAD_LEN - 4) == NULL)
 		return false;
-	if (c->listen != NULL)
-		m = membership_find(c->listen, (const char *)channel);
+	if (x->listen != NULL)
+		m = membership_find(x->listen, (const char *)channel);
 	if (m != NULL && m->is_active && m->is_heard)
 		return true; /* it comes from the hub */
-	if (wire_u32(message + FRAME_HEAD_LEN) != c->srv->pid)
+	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;
 	/* Its own, under the PID that it was told. */
 	buf_put(&b, message, len);
 	if (buf_ok(&b)) {
-		wire_set_u32(b.bytes + FRAME_HEAD_LEN, c->cancel_pid);
-		relay_answer(c, b.bytes, b.len);
+		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->told_pid);
+		exchange_answer(x, b.bytes, b.len);
 	} else
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 	buf_fini(&b);
 	return true;
 }

@@ -26,7 +26,7 @@
 #ifndef PGWEIR_LISTEN_LISTEN_H
 #define PGWEIR_LISTEN_LISTEN_H
 
-#include "client/client.h"
+#include "exchange/exchange.h"
 #include "wire/frame.h"
 
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that a client has not taken */
@@ -39,49 +39,49 @@ struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNL
 enum listen_look { LISTEN_GO, LISTEN_WAIT, LISTEN_MORE, LISTEN_FAILED };
 /* Told by its first letter, as nearly every simple Query can be: it is none of this module's business. */
 static inline bool
-listen_is_no_concern(const struct client *c, const uint8_t *message, size_t have)
+listen_is_no_concern(const struct exchange *x, const uint8_t *message, size_t have)
 {
 	uint8_t letter = have > FRAME_HEAD_LEN ? (uint8_t)(message[FRAME_HEAD_LEN] | 0x20) : 0;
 
-	return c->listen == NULL && letter >= 'a' && letter <= 'z' && letter != 'l' && letter != 'u';
+	return x->listen == NULL && letter >= 'a' && letter <= 'z' && letter != 'l' && letter != 'u';
 }
 
 /*
  * Before a message is handled, linked or not. WAIT: keep it, it is handled again when the hub listens. MORE: more of
  * its bytes are needed. FAILED: no memory.
  */
-enum listen_look listen_look(struct client *c, const uint8_t *message, size_t have, size_t total);
+enum listen_look listen_look(struct exchange *x, const uint8_t *message, size_t have, size_t total);
 /* Before a Query, Parse or Bind goes to the server it is linked to, while somebody listens. As listen_look. */
-enum listen_look listen_look_at_sender(struct client *c, const uint8_t *message, size_t have, size_t total);
+enum listen_look listen_look_at_sender(struct exchange *x, const uint8_t *message, size_t have, size_t total);
 /* A whole simple Query that goes out now. DONE: something else went in its place. */
-enum statement_step listen_query(struct client *c, const uint8_t *message, size_t len);
+enum statement_step listen_query(struct exchange *x, const uint8_t *message, size_t len);
 /* A Parse of a LISTEN: true, and the message to handle in its place (if buf_ok). */
-bool listen_parse(struct client *c, const struct parse_fields *f, struct buf *message);
+bool listen_parse(struct exchange *x, const struct parse_fields *f, struct buf *message);
 /* A Bind goes out: of st, or of a statement nobody knows (NULL). -1: no memory. */
-int listen_bound(struct client *c, const char *portal, struct statement *st);
+int listen_bound(struct exchange *x, const char *portal, struct statement *st);
 /* An Execute goes out. DONE: something else went in its place. */
-enum statement_step listen_execute(struct client *c, const uint8_t *message, size_t len);
+enum statement_step listen_execute(struct exchange *x, const uint8_t *message, size_t len);
 /* A text is about to be run, parsed or bound: what it needs is sent ahead. FORWARD; HOLD; FAILED: no memory. */
-enum statement_step listen_before_text(struct client *c, const char *sql, size_t len);
-bool listen_is_waiting(const struct client *c);
-void listen_cancel(struct client *c); /* its user cancelled what waits */
+enum statement_step listen_before_text(struct exchange *x, const char *sql, size_t len);
+bool listen_is_waiting(const struct exchange *x);
+void listen_cancel(struct exchange *x); /* its user cancelled what waits */
 
 /* --- replies: replies.c --- */
-bool listen_complete(struct client *c, const char *tag); /* true: answered in another way */
-bool listen_error(struct client *c, const struct error_fields *e); /* true: answered in another way */
-bool listen_request_done(struct client *c); /* true: ReadyForQuery follows later */
+bool listen_complete(struct exchange *x, const char *tag); /* true: answered in another way */
+bool listen_error(struct exchange *x, const struct error_fields *e); /* true: answered in another way */
+bool listen_request_done(struct exchange *x); /* true: ReadyForQuery follows later */
 /* Of its server. True: it is not passed on as it is. */
-bool listen_notification(struct client *c, const uint8_t *message, size_t len);
+bool listen_notification(struct exchange *x, const uint8_t *message, size_t len);
 
 /* --- delivery --- */
-void listen_flush(struct client *c); /* sends what it may get now */
-void listen_drained(struct client *c); /* its socket takes bytes again */
-void listen_free(struct client *c);
-void listen_linked(struct client *c, struct server *srv);
-void listen_unlinked(struct client *c, struct server *srv);
+void listen_flush(struct exchange *x); /* sends what it may get now */
+void listen_drained(struct exchange *x); /* its socket takes bytes again */
+void listen_free(struct exchange *x);
+void listen_linked(struct exchange *x, struct server *srv);
+void listen_unlinked(struct exchange *x, struct server *srv);
 
 /* --- its server --- */
 /* Nothing is owed: true if the server is kept; what is needed for letting it go is sent. */
-bool listen_holds_server(struct client *c);
+bool listen_holds_server(struct exchange *x);
 
 #endif

@@ -12,7 +12,7 @@
 /* A channel that the client listens to, or may come to. */
 struct membership {
 	struct notify_member member; /* first: the hub's pointer is ours */
-	struct client *c;
+	struct exchange *x;
 	UT_hash_handle hh;
 	bool is_heard; /* the hub listens there */
 	bool is_refused; /* it can't: why */
@@ -63,7 +63,7 @@ enum listen_sending {
 };
 
 struct client_listen {
-	struct client *c;
+	struct exchange *x;
 	struct notify_ear ear;
 	struct membership *table;
 	uint32_t active_count;
@@ -96,32 +96,32 @@ void listen_keep_early(struct client_listen *l, struct membership *m); /* what i
 void listen_drop_early(struct client_listen *l, struct membership *m);
 void listen_drop_queued(struct client_listen *l, const char *channel); /* NULL: all channels */
 void listen_queue_fini(struct client_listen *l);
-bool listen_keep_ready(struct client *c); /* true: it will be said when the hub has caught up */
+bool listen_keep_ready(struct exchange *x); /* true: it will be said when the hub has caught up */
 
 /* listen/sender_pid.c */
-bool listen_pid_caught_up(struct client *c); /* true: that was all it was for */
+bool listen_pid_caught_up(struct exchange *x); /* true: that was all it was for */
 
 /* listen/subscriptions.c */
-struct client_listen *listen_own(struct client *c); /* made at first use; NULL: no memory */
+struct client_listen *listen_own(struct exchange *x); /* made at first use; NULL: no memory */
 void listen_detach_idle(struct client_listen *l); /* nothing needs the hub any more */
 struct membership *membership_find(const struct client_listen *l, const char *name);
 /* The one of this name; if there is none, the hub is asked to listen. NULL: no memory, or no name that fits. */
-struct membership *membership_want(struct client *c, const char *name);
+struct membership *membership_want(struct exchange *x, const char *name);
 void membership_unref(struct membership *m); /* one of m->refs less */
 void membership_refuse(struct membership *m, const struct fail *why);
 /* For the commit. -1: no memory. */
 int membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind);
 int listen_wish_none(struct client_listen *l); /* UNLISTEN * */
 void membership_set_active(struct client_listen *l, struct membership *m, bool is_active);
-void membership_lost(struct client *c, const struct membership *m); /* the hub can't: closes the client */
-void listen_commit(struct client *c); /* may close it */
+void membership_lost(struct exchange *x, const struct membership *m); /* the hub can't: closes the client */
+void listen_commit(struct exchange *x); /* may close it */
 void listen_roll_back(struct client_listen *l);
 void listen_sweep(struct client_listen *l); /* frees those that nothing speaks for any more */
 
 /* listen/savepoints.c */
 int listen_keep_wish(struct client_listen *l, struct membership *m); /* it is about to change. -1: no memory */
 /* May close it. -1: no memory. */
-int listen_set_savepoint(struct client *c, const char name[static KNOWN_NAME_MAX]);
+int listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX]);
 void listen_release(struct client_listen *l, const char *name);
 void listen_roll_back_to(struct client_listen *l, const char *name);
 void listen_forget_savepoints(struct client_listen *l); /* the transaction is over */
@@ -129,12 +129,12 @@ void listen_savepoints_fini(struct client_listen *l);
 
 /* listen/queries.c */
 #define LISTEN_REFUSED "pgweir_refused" /* nothing has this name: what is asked of it fails */
-bool listen_is_not_ours(const struct client *c); /* messages say nothing, or are none of ours */
+bool listen_is_not_ours(const struct exchange *x); /* messages say nothing, or are none of ours */
 void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
 
 /* listen.c */
 void listen_answered(struct notify_member *member, const struct fail *why); /* by the hub */
-void listen_resume(struct client *c); /* handles what was kept */
+void listen_resume(struct exchange *x); /* handles what was kept */
 
 #endif

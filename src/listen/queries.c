@@ -5,6 +5,9 @@
  * ROLLBACK, the first effect of the request under way says what that means.
  */
 #include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "state/state.h"
+#include "statements/statements.h"
 
 #include "sql/listen_text.h"
 #include "wire/fields.h"
@@ -19,17 +22,17 @@
 
 /* Messages that the server will ignore, or take for a part of a COPY, say nothing. */
 bool
-listen_is_not_ours(const struct client *c)
+listen_is_not_ours(const struct exchange *x)
 {
-	return c->state != CL_READY || !session_is_followed(c) ||
-	       (c->srv != NULL && (c->srv->ledger.is_skipping || c->srv->ledger.is_copy_open));
+	return x->state != CL_READY || !session_is_followed(x) ||
+	       (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
 /* Is it LISTEN and UNLISTEN, and nothing else? */
 static bool
-read_sql(const struct client *c, const char *sql, size_t len, struct known_text *text)
+read_sql(const struct exchange *x, const char *sql, size_t len, struct known_text *text)
 {
-	if (!listen_text_may_be(sql, len) || !known_parse(text, image_scan_options(c->image), sql, len))
+	if (!listen_text_may_be(sql, len) || !known_parse(text, image_scan_options(x->image), sql, len))
 		return false;
 	for (unsigned i = 0; i < text->count; i++) {
 		uint8_t kind = text->statements[i].kind;
@@ -41,12 +44,12 @@ read_sql(const struct client *c, const char *sql, size_t len, struct known_text 
 }
 
 static enum known_kind
-kind_of(const struct client *c, const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
+kind_of(const struct exchange *x, const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 {
 	struct known_text text;
 	const struct known *k = &text.statements[0];
 
-	if (!read_sql(c, sql, len, &text) || text.count != 1)
+	if (!read_sql(x, sql, len, &text) || text.count != 1)
 		return KNOWN_NOT;
 	if (k->kind != KNOWN_UNLISTEN_ALL)
 		memcpy(name, k->name, KNOWN_NAME_MAX);
@@ -54,10 +57,10 @@ kind_of(const struct client *c, const char *sql, size_t len, char name[static KN
 }
 
 static bool
-read_query(const struct client *c, const uint8_t *message, size_t len, struct known_text *text)
+read_query(const struct exchange *x, const uint8_t *message, size_t len, struct known_text *text)
 {
 	return len <= WHOLE_MAX && len > FRAME_HEAD_LEN && message[len - 1] == 0 &&
-	       read_sql(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, text);
+	       read_sql(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, text);
 }
 
 static bool
@@ -71,13 +74,13 @@ has_listen(const struct known_text *text)
 
 /* As its Parse was sent: a LISTEN is a substitute already. Looked into once. */
 static enum known_kind
-kind_of_statement(const struct client *c, struct statement *st, char name[static KNOWN_NAME_MAX])
+kind_of_statement(const struct exchange *x, struct statement *st, char name[static KNOWN_NAME_MAX])
 {
 	enum known_kind kind;
 
 	if (st->listens == STATEMENT_DOES_NOT)
 		return KNOWN_NOT;
-	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of(c, (const char *)st->bytes, st->query_len, name);
+	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of(x, (const char *)st->bytes, st->query_len, name);
 	if (kind == KNOWN_LISTEN)
 		kind = KNOWN_NOT; /* it was never substituted: it is one of a server of the client's own */
 	st->listens = kind == KNOWN_NOT ? STATEMENT_DOES_NOT : STATEMENT_DOES;
@@ -97,34 +100,34 @@ take_first(void *arg, const struct known *mark)
 
 /* Of a statement that is no LISTEN or UNLISTEN: see expect_marks. */
 static enum known_kind
-mark_of_statement(const struct client *c, const struct statement *st, char name[static KNOWN_NAME_MAX])
+mark_of_statement(const struct exchange *x, const struct statement *st, char name[static KNOWN_NAME_MAX])
 {
 	struct known mark = { .kind = KNOWN_NOT };
 
-	if (c->listen != NULL && c->listen->table != NULL && st->query_len <= WHOLE_MAX)
-		known_each_mark(image_scan_options(c->image), (const char *)st->bytes, st->query_len, take_first,
+	if (x->listen != NULL && x->listen->table != NULL && st->query_len <= WHOLE_MAX)
+		known_each_mark(image_scan_options(x->image), (const char *)st->bytes, st->query_len, take_first,
 				&mark);
 	memcpy(name, mark.name, KNOWN_NAME_MAX);
 	return (enum known_kind)mark.kind;
 }
 
 static enum listen_look
-await(struct client *c, const char *channel)
+await(struct exchange *x, const char *channel)
 {
-	struct membership *m = membership_want(c, channel);
+	struct membership *m = membership_want(x, channel);
 
 	if (m == NULL)
 		return LISTEN_FAILED;
 	if (m->is_heard || m->is_refused)
 		return LISTEN_GO;
-	c->listen->awaited = m;
-	c->listen->is_waiting = true;
+	x->listen->awaited = m;
+	x->listen->is_waiting = true;
 	return LISTEN_WAIT;
 }
 
 /* All are asked for at once; it is looked into again when the last has been answered. */
 static enum listen_look
-await_all(struct client *c, const struct known_text *text)
+await_all(struct exchange *x, const struct known_text *text)
 {
 	enum listen_look all = LISTEN_GO;
 
@@ -133,7 +136,7 @@ await_all(struct client *c, const struct known_text *text)
 
 		if (text->statements[i].kind != KNOWN_LISTEN)
 			continue;
-		if ((one = await(c, text->statements[i].name)) == LISTEN_FAILED)
+		if ((one = await(x, text->statements[i].name)) == LISTEN_FAILED)
 			return LISTEN_FAILED;
 		if (one == LISTEN_WAIT)
 			all = LISTEN_WAIT;
@@ -153,17 +156,17 @@ find_portal(const struct client_listen *l, const char *name)
 }
 
 static const struct listen_portal *
-executed(const struct client *c, const uint8_t *message, size_t len)
+executed(const struct exchange *x, const uint8_t *message, size_t len)
 {
 	const char *name = (const char *)message + FRAME_HEAD_LEN;
 
-	if (c->listen == NULL || memchr(name, 0, len - FRAME_HEAD_LEN) == NULL)
+	if (x->listen == NULL || memchr(name, 0, len - FRAME_HEAD_LEN) == NULL)
 		return NULL;
-	return find_portal(c->listen, name);
+	return find_portal(x->listen, name);
 }
 
 static enum listen_look
-look_into(struct client *c, const uint8_t *message, size_t total)
+look_into(struct exchange *x, const uint8_t *message, size_t total)
 {
 	char name[KNOWN_NAME_MAX];
 	const struct listen_portal *p;
@@ -172,15 +175,15 @@ look_into(struct client *c, const uint8_t *message, size_t total)
 
 	switch (message[0]) {
 	case 'Q':
-		return read_query(c, message, total, &text) ? await_all(c, &text) : LISTEN_GO;
+		return read_query(x, message, total, &text) ? await_all(x, &text) : LISTEN_GO;
 	case 'P': /* only so that the hub listens already when it is executed, and no server is held for that time */
 		if (!fields_parse(message + FRAME_HEAD_LEN, total - FRAME_HEAD_LEN, &f) ||
-		    kind_of(c, (const char *)f.rest, f.query_len, name) != KNOWN_LISTEN)
+		    kind_of(x, (const char *)f.rest, f.query_len, name) != KNOWN_LISTEN)
 			return LISTEN_GO;
-		return await(c, name);
+		return await(x, name);
 	default:
-		p = executed(c, message, total);
-		return p != NULL && p->kind == KNOWN_LISTEN ? await(c, p->channel) : LISTEN_GO;
+		p = executed(x, message, total);
+		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
 	}
 }
 
@@ -189,12 +192,12 @@ look_into(struct client *c, const uint8_t *message, size_t total)
  * hub is to have heard all of that first.
  */
 static bool
-must_catch_up(struct client *c, const uint8_t *message)
+must_catch_up(struct exchange *x, const uint8_t *message)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
-	if (l == NULL || !l->has_wanted || l->is_fresh || message[0] == 'P' || c->srv == NULL ||
-	    c->srv->ledger.count > 0 || c->srv->tx != 'T' || !notify_catch_up(&l->ear))
+	if (l == NULL || !l->has_wanted || l->is_fresh || message[0] == 'P' || x->srv == NULL ||
+	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->ear))
 		return false;
 	l->awaited = NULL;
 	l->is_waiting = true;
@@ -202,17 +205,17 @@ must_catch_up(struct client *c, const uint8_t *message)
 }
 
 enum listen_look
-listen_look(struct client *c, const uint8_t *message, size_t have, size_t total)
+listen_look(struct exchange *x, const uint8_t *message, size_t have, size_t total)
 {
-	if (listen_is_not_ours(c) || total > WHOLE_MAX)
+	if (listen_is_not_ours(x) || total > WHOLE_MAX)
 		return LISTEN_GO;
-	if (message[0] == 'P' && c->srv != NULL)
+	if (message[0] == 'P' && x->srv != NULL)
 		return LISTEN_GO;
-	if (message[0] == 'E' && (c->listen == NULL || (TAILQ_EMPTY(&c->listen->portals) && !c->listen->has_wanted)))
+	if (message[0] == 'E' && (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_wanted)))
 		return LISTEN_GO;
 	if (have < total)
 		return LISTEN_MORE;
-	return must_catch_up(c, message) ? LISTEN_WAIT : look_into(c, message, total);
+	return must_catch_up(x, message) ? LISTEN_WAIT : look_into(x, message, total);
 }
 
 static uint32_t
@@ -231,9 +234,9 @@ requests_owed(const struct ledger *ledger)
 
 /* -1: no memory. */
 static struct listen_effect *
-expect(struct client *c, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
+expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
-	struct client_listen *l = listen_own(c);
+	struct client_listen *l = listen_own(x);
 	struct listen_effect *e = l == NULL ? NULL : calloc(1, sizeof(*e));
 
 	if (e == NULL)
@@ -242,7 +245,7 @@ expect(struct client *c, enum known_kind kind, const char name[static KNOWN_NAME
 	if (kind != KNOWN_UNLISTEN_ALL)
 		memcpy(e->name, name, sizeof(e->name));
 	if (kind == KNOWN_LISTEN) {
-		e->m = membership_want(c, name);
+		e->m = membership_want(x, name);
 		if (e->m == NULL) {
 			free(e);
 			return NULL;
@@ -250,7 +253,7 @@ expect(struct client *c, enum known_kind kind, const char name[static KNOWN_NAME
 		e->is_refused = e->m->is_refused;
 		e->m->refs++;
 	}
-	e->ahead = requests_owed(&c->srv->ledger);
+	e->ahead = requests_owed(&x->srv->ledger);
 	TAILQ_INSERT_TAIL(&l->effects, e, link);
 	return e;
 }
@@ -275,25 +278,25 @@ on_mark(void *arg, const struct known *mark)
  * listen/savepoints.c does without.
  */
 static enum statement_step
-expect_marks(struct client *c, const uint8_t *message, size_t len)
+expect_marks(struct exchange *x, const uint8_t *message, size_t len)
 {
 	const char *sql = (const char *)message + FRAME_HEAD_LEN;
 
-	if (c->listen == NULL || c->listen->table == NULL || len > WHOLE_MAX || len <= FRAME_HEAD_LEN ||
-	    listen_is_not_ours(c))
+	if (x->listen == NULL || x->listen->table == NULL || len > WHOLE_MAX || len <= FRAME_HEAD_LEN ||
+	    listen_is_not_ours(x))
 		return STATEMENT_FORWARD;
-	return known_each_mark(image_scan_options(c->image), sql, strnlen(sql, len - FRAME_HEAD_LEN), on_mark, c) < 0
+	return known_each_mark(image_scan_options(x->image), sql, strnlen(sql, len - FRAME_HEAD_LEN), on_mark, x) < 0
 		   ? STATEMENT_FAILED
 		   : STATEMENT_FORWARD;
 }
 
 /* Several statements are written anew, by their names; one keeps its spelling. */
 static int
-substitute(struct client *c, const uint8_t *message, size_t len, const struct known_text *text, struct buf *sql)
+substitute(struct exchange *x, const uint8_t *message, size_t len, const struct known_text *text, struct buf *sql)
 {
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct known *k = &text->statements[i];
-		struct listen_effect *e = expect(c, (enum known_kind)k->kind, k->name);
+		struct listen_effect *e = expect(x, (enum known_kind)k->kind, k->name);
 
 		if (e == NULL)
 			return -1;
@@ -316,35 +319,35 @@ substitute(struct client *c, const uint8_t *message, size_t len, const struct kn
 }
 
 enum statement_step
-listen_query(struct client *c, const uint8_t *message, size_t len)
+listen_query(struct exchange *x, const uint8_t *message, size_t len)
 {
 	struct known_text text;
 	struct buf sql = { 0 }, b = { 0 };
 	int r;
 
-	if (listen_is_not_ours(c) || !read_query(c, message, len, &text) || !has_listen(&text))
-		return expect_marks(c, message, len);
-	r = substitute(c, message, len, &text, &sql);
+	if (listen_is_not_ours(x) || !read_query(x, message, len, &text) || !has_listen(&text))
+		return expect_marks(x, message, len);
+	r = substitute(x, message, len, &text, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
 		message_put(&b, 'Q', sql.bytes, sql.len);
-	if (r == 0 && (!buf_ok(&sql) || !buf_ok(&b) || statements_simple_query(c) == STATEMENT_FAILED))
+	if (r == 0 && (!buf_ok(&sql) || !buf_ok(&b) || statements_simple_query(x) == STATEMENT_FAILED))
 		r = -1;
 	if (r == 0)
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	buf_fini(&sql);
 	buf_fini(&b);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
 bool
-listen_parse(struct client *c, const struct parse_fields *f, struct buf *message)
+listen_parse(struct exchange *x, const struct parse_fields *f, struct buf *message)
 {
 	const char *sql = (const char *)f->rest;
 	char name[KNOWN_NAME_MAX];
 	struct buf rest = { 0 };
 
-	if (listen_is_not_ours(c) || f->query_len > WHOLE_MAX || kind_of(c, sql, f->query_len, name) != KNOWN_LISTEN ||
+	if (listen_is_not_ours(x) || f->query_len > WHOLE_MAX || kind_of(x, sql, f->query_len, name) != KNOWN_LISTEN ||
 	    !listen_text_substitute(sql, f->query_len, &rest))
 		return false;
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
@@ -357,11 +360,11 @@ listen_parse(struct client *c, const struct parse_fields *f, struct buf *message
 }
 
 int
-listen_bound(struct client *c, const char *portal, struct statement *st)
+listen_bound(struct exchange *x, const char *portal, struct statement *st)
 {
 	char channel[KNOWN_NAME_MAX] = "";
-	enum known_kind kind = st == NULL ? KNOWN_NOT : kind_of_statement(c, st, channel);
-	struct client_listen *l = c->listen;
+	enum known_kind kind = st == NULL ? KNOWN_NOT : kind_of_statement(x, st, channel);
+	struct client_listen *l = x->listen;
 	struct listen_portal *p;
 	size_t len;
 
@@ -370,11 +373,11 @@ listen_bound(struct client *c, const char *portal, struct statement *st)
 		free(p);
 	}
 	if (kind == KNOWN_NOT && st != NULL)
-		kind = mark_of_statement(c, st, channel);
+		kind = mark_of_statement(x, st, channel);
 	if (kind == KNOWN_NOT)
 		return 0;
 	len = strlen(portal) + 1;
-	if ((l = listen_own(c)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
+	if ((l = listen_own(x)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
 		return -1;
 	p->kind = (uint8_t)kind;
 	memcpy(p->channel, channel, sizeof(channel));
@@ -384,20 +387,20 @@ listen_bound(struct client *c, const char *portal, struct statement *st)
 }
 
 enum statement_step
-listen_execute(struct client *c, const uint8_t *message, size_t len)
+listen_execute(struct exchange *x, const uint8_t *message, size_t len)
 {
 	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal nobody has bound */
-	const struct listen_portal *p = listen_is_not_ours(c) ? NULL : executed(c, message, len);
+	const struct listen_portal *p = listen_is_not_ours(x) ? NULL : executed(x, message, len);
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
 	if (p == NULL)
 		return STATEMENT_FORWARD;
-	if ((e = expect(c, (enum known_kind)p->kind, p->channel)) == NULL)
+	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STATEMENT_FAILED;
 	if (!e->is_refused)
 		return STATEMENT_FORWARD;
-	outbox_copy(&c->env->to_server, refused, sizeof(refused));
+	outbox_copy(&x->env->to_server, refused, sizeof(refused));
 	return STATEMENT_DONE;
 }
 

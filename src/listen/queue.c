@@ -9,6 +9,9 @@
  * open for a moment, so that it can read why.
  */
 #include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "relay/relay.h"
+#include "relay/report.h"
 
 #include "base/clock.h"
 #include "wire/frame.h"
@@ -52,7 +55,7 @@ static void
 on_notified(struct notify_member *member, const uint8_t *message, size_t len)
 {
 	struct membership *m = (struct membership *)member;
-	struct client_listen *l = m->c->listen;
+	struct client_listen *l = m->x->listen;
 
 	if (!m->is_active && m->refs == 0 && m->wanted != KNOWN_LISTEN)
 		return;
@@ -123,11 +126,11 @@ on_gap(struct notify_ear *ear)
 /* --- sending --- */
 
 static bool
-may_send(const struct client *c)
+may_send(const struct exchange *x)
 {
-	const struct server *srv = c->srv;
+	const struct server *srv = x->srv;
 
-	if (c->is_closing || c->state != CL_READY || c->listen->is_ready_kept || c->listen->is_doomed)
+	if (x->is_closing || x->state != CL_READY || x->listen->is_ready_kept || x->listen->is_doomed)
 		return false;
 	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
 }
@@ -144,16 +147,16 @@ next_chunk(const struct client_listen *l)
 }
 
 static void
-push_out(struct client *c)
+push_out(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
-	while (l->queue_at < l->queue.len && !stream_is_full(&c->stream) && !c->is_closing) {
+	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->is_closing) {
 		size_t n = next_chunk(l);
 		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at, .len = n };
 
 		l->queue_at += n;
-		client_send(c, &chunk);
+		exchange_send(x, &chunk);
 	}
 	if (l->queue_at == l->queue.len) {
 		buf_fini(&l->queue);
@@ -164,39 +167,39 @@ push_out(struct client *c)
 static void
 on_doom(evutil_socket_t fd, short what, void *arg)
 {
-	struct client *c = arg;
+	struct exchange *x = arg;
 
 	(void)fd;
 	(void)what;
-	*c->env->now_us = clock_now_us();
-	client_close(c, NULL);
+	*x->env->now_us = clock_now_us();
+	exchange_close(x, NULL);
 }
 
 /* Between messages nothing else is on its way: it may get the time to read what it is told. */
 static bool
-doom(struct client *c, const struct fail *why)
+doom(struct exchange *x, const struct fail *why)
 {
 	struct timeval tv = { DOOM_US / US_PER_S, 0 };
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
-	if (c->srv != NULL || c->ticket.is_waiting || l->is_waiting || stream_queued(&c->stream) == 0)
+	if (x->srv != NULL || x->ticket.is_waiting || l->is_waiting || stream_queued(&x->stream) == 0)
 		return false;
-	l->doom = event_new(c->env->base, -1, 0, on_doom, c);
+	l->doom = event_new(x->env->base, -1, 0, on_doom, x);
 	if (l->doom == NULL || event_add(l->doom, &tv) < 0)
 		return false;
 	l->is_doomed = true;
-	stream_set_reading(&c->stream, false);
+	stream_set_reading(&x->stream, false);
 	message_error(&b, "FATAL", why);
-	client_send(c, &b);
+	exchange_send(x, &b);
 	buf_fini(&b);
 	return true;
 }
 
 static void
-overrun(struct client *c)
+overrun(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	struct fail why;
 
 	if (l->is_doomed)
@@ -207,103 +210,103 @@ overrun(struct client *c)
 		 LISTEN_QUEUE_MAX);
 	fail_hint(&why,
 		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
-	report_error(c->entry, EO_PROXY, why.sqlstate);
-	report_failure(c, &why, RF_LIMIT, "notify_queue");
-	log_warning(c->env->log, "client %llu: %s", (unsigned long long)c->id, why.text);
-	if (doom(c, &why))
+	report_error(x->entry, EO_PROXY, why.sqlstate);
+	report_failure(x, &why, RF_LIMIT, "notify_queue");
+	log_warning(x->env->log, "client %llu: %s", (unsigned long long)x->id, why.text);
+	if (doom(x, &why))
 		return;
-	if (c->srv != NULL)
-		c->srv->is_closing = c->srv->is_closing || c->srv->ledger.count > 0;
-	client_close(c, &why);
+	if (x->srv != NULL)
+		x->srv->is_closing = x->srv->is_closing || x->srv->ledger.count > 0;
+	exchange_close(x, &why);
 }
 
 void
-listen_flush(struct client *c)
+listen_flush(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
-	if (l == NULL || c->is_closing)
+	if (l == NULL || x->is_closing)
 		return;
 	if (l->is_overrun)
-		overrun(c);
-	else if (may_send(c))
-		push_out(c);
+		overrun(x);
+	else if (may_send(x))
+		push_out(x);
 }
 
 void
-listen_drained(struct client *c)
+listen_drained(struct exchange *x)
 {
-	if (c->listen == NULL)
+	if (x->listen == NULL)
 		return;
-	if (!c->listen->is_doomed)
-		listen_flush(c);
-	else if (stream_queued(&c->stream) == 0)
-		client_close(c, NULL);
+	if (!x->listen->is_doomed)
+		listen_flush(x);
+	else if (stream_queued(&x->stream) == 0)
+		exchange_close(x, NULL);
 }
 
 /* --- before ReadyForQuery --- */
 
 bool
-listen_keep_ready(struct client *c)
+listen_keep_ready(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l->active_count == 0 && l->sending != SENDING_MARKED)
 		return false;
 	/* A client that has sent more already does not wait for it, and its next answers must not overtake it. */
-	if (c->srv->ledger.count == 0 && c->pending_len == 0 && c->body_left == 0 && !c->is_in_relay &&
+	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->ear))
 		l->is_ready_kept = true;
 	else
-		push_out(c);
+		push_out(x);
 	return l->is_ready_kept;
 }
 
 /* A message waits that may commit a LISTEN: see must_catch_up in listen.c. */
 static void
-resume_fresh(struct client *c)
+resume_fresh(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
 		listen_drop_early(l, m);
 	l->is_fresh = true;
-	listen_resume(c);
+	listen_resume(x);
 }
 
 static void
 on_caught_up(struct notify_ear *ear)
 {
 	struct client_listen *l = listen_of(ear);
-	struct client *c = l->c;
+	struct exchange *x = l->x;
 	struct buf b = { 0 };
 
-	if (listen_pid_caught_up(c))
+	if (listen_pid_caught_up(x))
 		return;
 	if (!l->is_ready_kept) {
 		if (l->is_waiting)
-			resume_fresh(c);
+			resume_fresh(x);
 		else
-			relay_try_release(c);
+			relay_try_release(x);
 		return;
 	}
 	l->is_ready_kept = false;
-	push_out(c);
+	push_out(x);
 	message_ready(&b, 'I');
-	client_send(c, &b);
+	exchange_send(x, &b);
 	buf_fini(&b);
-	if (!c->is_closing && l->is_overrun)
-		overrun(c);
-	if (!c->is_closing)
-		listen_resume(c);
-	if (!c->is_closing)
-		relay_try_release(c);
+	if (!x->is_closing && l->is_overrun)
+		overrun(x);
+	if (!x->is_closing)
+		listen_resume(x);
+	if (!x->is_closing)
+		relay_try_release(x);
 }
 
 static void
 on_flush(struct notify_ear *ear)
 {
-	listen_flush(listen_of(ear)->c);
+	listen_flush(listen_of(ear)->x);
 }
 
 const struct notify_ear_ops listen_ear_ops = { listen_answered, on_notified, on_gap, on_flush, on_caught_up };

@@ -9,6 +9,7 @@
  * What comes from the server meanwhile is not passed: the hub's word is enough (listen_notification).
  */
 #include "listen/listen_state.h"
+#include "listen/listen.h"
 #include "sql/listen_text.h"
 #include "sql/scan.h"
 #include "wire/messages.h"
@@ -33,20 +34,20 @@ put_listens(const struct client_listen *l, bool is_wanted, struct buf *sql)
 }
 
 static int
-listen_really(struct client *c, bool is_wanted)
+listen_really(struct exchange *x, bool is_wanted)
 {
-	struct owed_request request = { .started_us = *c->env->now_us };
+	struct owed_request request = { .started_us = *x->env->now_us };
 	struct buf sql = { 0 }, message = { 0 };
 	int r = -1;
 
-	put_listens(c->listen, is_wanted, &sql);
+	put_listens(x->listen, is_wanted, &sql);
 	if (buf_ok(&sql))
 		message_put(&message, 'Q', sql.bytes, sql.len);
-	c->srv->unnamed_of = 0;
+	x->srv->unnamed_of = 0;
 	if (buf_ok(&sql) && buf_ok(&message))
-		r = ledger_push_request(&c->srv->ledger, OWED_QUERY, OWED_TO_LOOK, &request);
+		r = ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_LOOK, &request);
 	if (r == 0)
-		outbox_copy(&c->env->to_server, message.bytes, message.len);
+		outbox_copy(&x->env->to_server, message.bytes, message.len);
 	buf_fini(&sql);
 	buf_fini(&message);
 	return r;
@@ -81,16 +82,16 @@ looks(const char *sql, size_t len)
 }
 
 enum statement_step
-listen_before_text(struct client *c, const char *sql, size_t len)
+listen_before_text(struct exchange *x, const char *sql, size_t len)
 {
-	struct client_listen *l = c->listen;
-	struct server *srv = c->srv;
+	struct client_listen *l = x->listen;
+	struct server *srv = x->srv;
 	bool is_prepare;
 
-	if (l == NULL || l->table == NULL || !srv->is_synced || listen_is_not_ours(c))
+	if (l == NULL || l->table == NULL || !srv->is_synced || listen_is_not_ours(x))
 		return STATEMENT_FORWARD;
 	is_prepare = is_prepare_transaction(sql, len);
-	if (!is_prepare && (l->active_count == 0 || l->is_shown || (c->pins & 1u << PIN_LISTEN) || !looks(sql, len)))
+	if (!is_prepare && (l->active_count == 0 || l->is_shown || (x->pins & 1u << PIN_LISTEN) || !looks(sql, len)))
 		return STATEMENT_FORWARD;
 	if (srv->ledger.count > 0)
 		return STATEMENT_HOLD;
@@ -103,5 +104,5 @@ listen_before_text(struct client *c, const char *sql, size_t len)
 		srv->loan.shown |= SCAN_LISTEN; /* it is sealed when it is returned */
 		l->is_shown = true;
 	}
-	return listen_really(c, is_prepare) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return listen_really(x, is_prepare) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }

@@ -10,6 +10,7 @@
  * Always: a membership has one undo at most between two savepoints, and none without savepoints.
  */
 #include "listen/listen_state.h"
+#include "listen/listen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,26 +51,26 @@ listen_keep_wish(struct client_listen *l, struct membership *m)
 }
 
 static void
-too_many(struct client *c)
+too_many(struct exchange *x)
 {
 	struct fail why;
 
 	fail_set(&why, "54000", "more than %d savepoints in a transaction that has said LISTEN or UNLISTEN",
 		 LISTEN_SAVEPOINTS_MAX);
-	c->srv->is_closing = true;
-	client_close(c, &why);
+	x->srv->is_closing = true;
+	exchange_close(x, &why);
 }
 
 int
-listen_set_savepoint(struct client *c, const char name[static KNOWN_NAME_MAX])
+listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX])
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	struct listen_savepoint *all;
 
 	if (!l->has_wanted)
 		return 0;
 	if (l->savepoint_count == LISTEN_SAVEPOINTS_MAX) {
-		too_many(c);
+		too_many(x);
 		return 0;
 	}
 	if ((all = grow(l->savepoints, l->savepoint_count, &l->savepoint_cap, sizeof(*all))) == NULL)

@@ -13,6 +13,8 @@
  * its server.
  */
 #include "listen/listen_state.h"
+#include "listen/listen.h"
+#include "statements/statements.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"
@@ -43,7 +45,7 @@ statement_notifies(struct statement *st)
 }
 
 static bool
-is_notifying(const struct client *c, const uint8_t *message, size_t have)
+is_notifying(const struct exchange *x, const uint8_t *message, size_t have)
 {
 	const char *body = (const char *)message + FRAME_HEAD_LEN, *portal, *name;
 	size_t len = have - FRAME_HEAD_LEN, names_len;
@@ -51,42 +53,42 @@ is_notifying(const struct client *c, const uint8_t *message, size_t have)
 	if (message[0] != 'B')
 		return has_notify(body, len);
 	return fields_bind(message + FRAME_HEAD_LEN, len, &portal, &name, &names_len) &&
-	       statement_notifies(statements_find(c, name));
+	       statement_notifies(statements_find(x, name));
 }
 
 static void
-mark(struct client *c)
+mark(struct exchange *x)
 {
-	c->listen->sending = SENDING_MARKED;
-	c->srv->loan.notify_hub = c->listen->ear.hub;
-	c->srv->loan.notify_as = c->cancel_pid;
+	x->listen->sending = SENDING_MARKED;
+	x->srv->loan.notify_hub = x->listen->ear.hub;
+	x->srv->loan.notify_as = x->told_pid;
 }
 
 static void
-unmark(struct client *c)
+unmark(struct exchange *x)
 {
-	c->listen->sending = SENDING_NOT;
-	if (c->srv != NULL)
-		c->srv->loan.notify_hub = NULL;
-	listen_detach_idle(c->listen);
+	x->listen->sending = SENDING_NOT;
+	if (x->srv != NULL)
+		x->srv->loan.notify_hub = NULL;
+	listen_detach_idle(x->listen);
 }
 
 enum listen_look
-listen_look_at_sender(struct client *c, const uint8_t *message, size_t have, size_t total)
+listen_look_at_sender(struct exchange *x, const uint8_t *message, size_t have, size_t total)
 {
 	const char *encoding;
 	struct client_listen *l;
 
-	if (listen_is_not_ours(c) || !is_notifying(c, message, have < total ? have : total))
+	if (listen_is_not_ours(x) || !is_notifying(x, message, have < total ? have : total))
 		return LISTEN_GO;
-	if ((l = listen_own(c)) == NULL)
+	if ((l = listen_own(x)) == NULL)
 		return LISTEN_FAILED;
-	if (c->srv->loan.notify_hub != NULL) {
+	if (x->srv->loan.notify_hub != NULL) {
 		l->sending = SENDING_MARKED;
 		return LISTEN_GO;
 	}
-	encoding = image_get(c->image, "client_encoding");
-	if (l->ear.hub == NULL && !notify_visit(c->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops))
+	encoding = image_get(x->image, "client_encoding");
+	if (l->ear.hub == NULL && !notify_visit(x->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops))
 		return LISTEN_GO;
 	if (!notify_catch_up(&l->ear))
 		return LISTEN_GO;
@@ -97,9 +99,9 @@ listen_look_at_sender(struct client *c, const uint8_t *message, size_t have, siz
 }
 
 bool
-listen_holds_server(struct client *c)
+listen_holds_server(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l == NULL)
 		return false;
@@ -112,7 +114,7 @@ listen_holds_server(struct client *c)
 	if (l->ear.waits != 0)
 		return true; /* before it was over: the hub is asked again after that */
 	if (!notify_catch_up(&l->ear)) {
-		unmark(c);
+		unmark(x);
 		return false;
 	}
 	l->sending = SENDING_ENDS;
@@ -120,24 +122,24 @@ listen_holds_server(struct client *c)
 }
 
 bool
-listen_pid_caught_up(struct client *c)
+listen_pid_caught_up(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l->sending == SENDING_WAITS && l->is_waiting) {
-		mark(c);
-		listen_resume(c);
+		mark(x);
+		listen_resume(x);
 		return true;
 	}
 	if (l->sending == SENDING_ENDS)
-		unmark(c);
+		unmark(x);
 	return false;
 }
 
 void
-listen_unlinked(struct client *c, struct server *srv)
+listen_unlinked(struct exchange *x, struct server *srv)
 {
 	srv->loan.notify_hub = NULL;
-	if (c->listen != NULL)
-		c->listen->sending = SENDING_NOT;
+	if (x->listen != NULL)
+		x->listen->sending = SENDING_NOT;
 }

@@ -6,9 +6,10 @@
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), l->c->env->hash_seed))
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), l->x->env->hash_seed))
 #define uthash_fatal(msg) abort()
 #include "listen/listen_state.h"
+#include "listen/listen.h"
 
 #include "base/copy.h"
 
@@ -16,26 +17,26 @@
 #include <string.h>
 
 struct client_listen *
-listen_own(struct client *c)
+listen_own(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l != NULL || (l = calloc(1, sizeof(*l))) == NULL)
 		return l;
-	l->c = c;
+	l->x = x;
 	l->is_swept = true;
 	TAILQ_INIT(&l->effects);
 	TAILQ_INIT(&l->portals);
-	c->listen = l;
-	if (c->srv != NULL)
-		listen_linked(c, c->srv);
+	x->listen = l;
+	if (x->srv != NULL)
+		listen_linked(x, x->srv);
 	return l;
 }
 
 void
-listen_linked(struct client *c, struct server *srv)
+listen_linked(struct exchange *x, struct server *srv)
 {
-	srv->loan.announces_ready = c->listen != NULL;
+	srv->loan.announces_ready = x->listen != NULL;
 	srv->loan.notify_hub = NULL;
 }
 
@@ -58,10 +59,10 @@ membership_refuse(struct membership *m, const struct fail *why)
 }
 
 static int
-join(struct client *c, struct membership *m)
+join(struct exchange *x, struct membership *m)
 {
-	struct client_listen *l = c->listen;
-	const char *encoding = image_get(c->image, "client_encoding");
+	struct client_listen *l = x->listen;
+	const char *encoding = image_get(x->image, "client_encoding");
 	struct fail why;
 
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
@@ -71,7 +72,7 @@ join(struct client *c, struct membership *m)
 		return 0;
 	}
 	if (l->ear.hub == NULL &&
-	    notify_attach(c->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops) < 0)
+	    notify_attach(x->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops) < 0)
 		return -1;
 	return notify_join(&l->ear, &m->member, m->name);
 }
@@ -79,7 +80,7 @@ join(struct client *c, struct membership *m)
 static void
 membership_free(struct membership *m)
 {
-	struct client_listen *l = m->c->listen;
+	struct client_listen *l = m->x->listen;
 
 	notify_leave(&m->member);
 	listen_drop_early(l, m);
@@ -91,9 +92,9 @@ membership_free(struct membership *m)
 
 /* The one of this name; if there is none, the hub is asked to listen. NULL: no memory. */
 struct membership *
-membership_want(struct client *c, const char *name)
+membership_want(struct exchange *x, const char *name)
 {
-	struct client_listen *l = listen_own(c);
+	struct client_listen *l = listen_own(x);
 	struct membership *m;
 
 	if (l == NULL)
@@ -103,14 +104,14 @@ membership_want(struct client *c, const char *name)
 	/* Beyond the limit each is refused, but in a transaction that has failed they could come for ever. */
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
 		return NULL;
-	m->c = c;
+	m->x = x;
 	if (!copy_string(m->name, sizeof(m->name), name)) {
 		free(m);
 		return NULL;
 	}
 	HASH_ADD_STR(l->table, name, m);
 	l->is_swept = false;
-	if (join(c, m) == 0)
+	if (join(x, m) == 0)
 		return m;
 	membership_free(m);
 	return NULL;
@@ -142,7 +143,7 @@ void
 membership_unref(struct membership *m)
 {
 	m->refs--;
-	m->c->listen->is_swept = false;
+	m->x->listen->is_swept = false;
 }
 
 int
@@ -167,15 +168,15 @@ listen_wish_none(struct client_listen *l)
 
 /* Another notification than those that wait was lost for good: the client must know, and cannot be told but so. */
 void
-membership_lost(struct client *c, const struct membership *m)
+membership_lost(struct exchange *x, const struct membership *m)
 {
 	struct fail why;
 
 	fail_set(&why, m->why == NULL ? "08006" : m->why->sqlstate, "pgweir can't listen to \"%s\" any more: %s",
 		 m->name, m->why == NULL ? "out of memory" : m->why->text);
-	if (c->srv != NULL)
-		c->srv->is_closing = true;
-	client_close(c, &why);
+	if (x->srv != NULL)
+		x->srv->is_closing = true;
+	exchange_close(x, &why);
 }
 
 void
@@ -193,9 +194,9 @@ membership_set_active(struct client_listen *l, struct membership *m, bool is_act
 }
 
 void
-listen_commit(struct client *c)
+listen_commit(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 	const struct membership *refused = NULL;
 
 	listen_forget_savepoints(l);
@@ -212,7 +213,7 @@ listen_commit(struct client *c)
 			refused = m;
 	}
 	if (refused != NULL)
-		membership_lost(c, refused);
+		membership_lost(x, refused);
 }
 
 void
@@ -230,9 +231,9 @@ listen_roll_back(struct client_listen *l)
 }
 
 void
-listen_free(struct client *c)
+listen_free(struct exchange *x)
 {
-	struct client_listen *l = c->listen;
+	struct client_listen *l = x->listen;
 
 	if (l == NULL)
 		return;

@@ -9,6 +9,10 @@
  */
 #include "admission/admission.h"
 #include "login/login_state.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
 
 #include "pool/pool_own.h"
 
@@ -47,20 +51,51 @@ login_free(struct client_login *l)
 	free(l);
 }
 
-void
-login_begin(struct client *c)
+static bool
+begin(struct client *c)
 {
-	c->state = CL_STARTUP;
+	c->x.state = CL_STARTUP;
 	c->login = calloc(1, sizeof(*c->login));
-	if (c->login == NULL)
+	if (c->login == NULL) {
 		client_close(c, NULL);
+		return false;
+	}
+	return door_enter(c);
+}
+
+static void
+leave(struct client *c)
+{
+	if (c->x.state < CL_READY)
+		login_free(c->login);
+	door_leave(c);
+}
+
+static void
+check_time(struct client *c, uint64_t now_us)
+{
+	uint64_t begun_us = c->connected_us + c->x.wait_us;
+	struct fail why;
+
+	/* While it waits for a server it is under pool_timeout instead. */
+	if ((c->x.state == CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0 ||
+	    now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
+		return;
+	if (door_is_answer_held(c->login)) {
+		door_answer_now(c);
+		return;
+	}
+	c->env->x.counters->rejected[RJ_LOGIN_TIMEOUT]++;
+	c->env->x.counters->logins[LR_TIMEOUT][LM_NONE]++;
+	fail_set(&why, "08P01", "the login took longer than it may (login_timeout)");
+	client_close(c, &why);
 }
 
 void
 login_flush(struct client *c)
 {
-	client_send(c, &c->login->out);
-	if (!c->is_closing)
+	exchange_send(&c->x, &c->login->out);
+	if (!c->x.is_closing)
 		c->login->out.len = 0;
 }
 
@@ -70,13 +105,13 @@ note_refusal(struct client *c, const struct fail *why, enum login_result result)
 	struct client_login *l = c->login;
 	char peer[80];
 
-	c->env->counters->logins[result][l->method]++;
+	c->env->x.counters->logins[result][l->method]++;
 	if (!door_may_log(c))
 		return;
 	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s", (unsigned long long)c->id,
-		 peer, CONFIG_DATABASE_MAX, l->user != NULL ? l->user : "", CONFIG_DATABASE_MAX,
-		 l->database != NULL ? l->database : "", why->text);
+	log_info(c->env->x.log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s",
+		 (unsigned long long)c->x.id, peer, CONFIG_DATABASE_MAX, l->user != NULL ? l->user : "",
+		 CONFIG_DATABASE_MAX, l->database != NULL ? l->database : "", why->text);
 }
 
 void
@@ -157,7 +192,7 @@ read_settings(struct client *c, struct image *empty)
 int
 login_read_settings(struct client *c)
 {
-	struct image *empty = image_empty(c->env->images);
+	struct image *empty = image_empty(c->env->x.images);
 	int r = empty == NULL ? -1 : read_settings(c, empty);
 
 	image_unref(empty);
@@ -189,7 +224,7 @@ may_ask(struct client *c, bool *has_asked)
 {
 	struct fail why;
 
-	if (*has_asked || c->stream.tls != NULL) {
+	if (*has_asked || c->x.stream.tls != NULL) {
 		fail_set(&why, "08P01", "a second encryption request");
 		login_refuse(c, &why, LR_ERROR);
 		return false;
@@ -236,7 +271,7 @@ ssl_request(struct client *c, size_t ahead)
 		return;
 	}
 	answer(c, 'S');
-	if (!c->is_closing)
+	if (!c->x.is_closing)
 		login_tls_begin(c, NULL, 0);
 }
 
@@ -248,7 +283,7 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 	struct fail why;
 	size_t used;
 
-	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->stream.tls == NULL && !c->login->has_ssl_asked &&
+	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->x.stream.tls == NULL && !c->login->has_ssl_asked &&
 	    !c->login->has_gss_asked) {
 		login_tls_begin(c, bytes, len);
 		return len;
@@ -291,33 +326,35 @@ login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
 {
 	c->login->abandon = abandon;
 	c->login->abandon_arg = arg;
-	stream_set_reading(&c->stream, false);
+	stream_set_reading(&c->x.stream, false);
 }
 
 bool
 login_is_waiting(const struct client *c)
 {
-	return c->state < CL_READY && c->login != NULL && c->login->abandon != NULL;
+	return c->x.state < CL_READY && c->login != NULL && c->login->abandon != NULL;
 }
+
+static void handle_bytes(struct client *c, const uint8_t *bytes, size_t len);
 
 void
 login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg)
 {
-	uint8_t *whole = c->pending;
-	size_t len = c->pending_len;
+	uint8_t *whole = c->x.pending;
+	size_t len = c->x.pending_len;
 
 	if (door_is_answer_held(c->login))
 		return; /* what went on elsewhere found the proof wrong: that one waits on */
 	if (c->login->verifier.waits_for != NULL)
 		return; /* what it waited for was found, and now it waits for keys made of it */
 	c->login->abandon = NULL;
-	stream_set_reading(&c->stream, true);
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
+	stream_set_reading(&c->x.stream, true);
+	c->x.pending = NULL;
+	c->x.pending_len = c->x.pending_cap = 0;
 	if (verdict != NULL)
 		verdict(c, arg); /* may end the login, and c */
-	if (len > 0 && !c->is_closing)
-		login_bytes(c, whole, len);
+	if (len > 0 && !c->x.is_closing)
+		handle_bytes(c, whole, len);
 	if (whole != NULL)
 		OPENSSL_cleanse(whole, len); /* there may be a password among it */
 	free(whole);
@@ -334,28 +371,31 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
-	if (c->state < CL_READY && door_is_answer_held(c->login))
+	if (c->x.state < CL_READY && door_is_answer_held(c->login))
 		return;
-	while (at < len && used > 0 && !c->is_closing && c->state < CL_WELCOME && !login_is_waiting(c) &&
-	       c->stream.handshake == NULL) {
-		used = c->state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
-					      : login_password(c, bytes + at, len - at);
+	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME && !login_is_waiting(c) &&
+	       c->x.stream.handshake == NULL) {
+		used = c->x.state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
+						: login_password(c, bytes + at, len - at);
 		at += used;
 	}
-	if (c->is_closing || at >= len || (c->state < CL_READY && door_is_answer_held(c->login)))
+	if (c->x.is_closing || at >= len || (c->x.state < CL_READY && door_is_answer_held(c->login)))
 		return;
 	/* While we wait for a server, what it sends ahead is kept, within the bounds of anybody who waits. */
-	if (c->state == CL_READY || c->state == CL_CONSOLE)
-		relay_bytes(c, bytes + at, len - at);
-	else if (c->state != CL_CANCEL && (c->pending_len > AHEAD_MAX || client_keep(c, bytes + at, len - at) < 0))
+	if (c->x.state == CL_READY || c->x.state == CL_CONSOLE)
+		relay_bytes(&c->x, bytes + at, len - at);
+	else if (c->x.state != CL_CANCEL &&
+		 (c->x.pending_len > AHEAD_MAX || exchange_keep(&c->x, bytes + at, len - at) < 0))
 		client_close(c, NULL);
 }
 
-void
-login_bytes(struct client *c, const uint8_t *bytes, size_t len)
+static void
+handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	take_bytes(c, bytes, len);
 	/* A password may be in there, or a part of one. The loop's buffer stays as it is until much else has come. */
-	if (bytes != c->pending)
+	if (bytes != c->x.pending)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }
+
+const struct client_front login_front = { begin, handle_bytes, check_time, door_tick, leave };

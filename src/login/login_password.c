@@ -101,7 +101,7 @@ on_derived(struct work *w)
 	struct client *c = a->client;
 
 	if (c != NULL) {
-		*c->env->now_us = clock_now_us();
+		*c->env->x.now_us = clock_now_us();
 		login_conclude(c, verdict, a);
 	}
 	attempt_free(a);
@@ -131,7 +131,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	if (l->is_known && l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &a->verifier, why);
 	else
-		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->config->scram_iterations, &a->verifier,
+		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &a->verifier,
 					why);
 	if (r == 0 && workers_submit(c->env->workers, &a->work, WORK_NEW) < 0)
 		r = fail_set(why, "53300", "too many logins at a time");

@@ -54,9 +54,9 @@ verdict(struct client *c, void *arg)
 		login_authenticated(c);
 		return;
 	}
-	log_info(c->env->log,
+	log_info(c->env->x.log,
 		 "client %llu: at the other end is system user %ld, \"%s\", who may not log in as \"%s\"%s%s",
-		 (unsigned long long)c->id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
+		 (unsigned long long)c->x.id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
 		 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
 	fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
 	login_refuse(c, &why, LR_ERROR);
@@ -69,7 +69,7 @@ on_found(struct work *w)
 	struct client *c = p->client;
 
 	if (c != NULL) {
-		*c->env->now_us = clock_now_us();
+		*c->env->x.now_us = clock_now_us();
 		login_conclude(c, verdict, p);
 	}
 	free(p->name);
@@ -92,7 +92,7 @@ login_peer_begin(struct client *c, struct fail *why)
 	struct peer *p;
 
 	c->login->method = LM_PEER;
-	if (getsockopt(c->stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
+	if (getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0)
 		return fail_set(why, "28000", "could not get the credentials of the peer: %s", strerror(errno));
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)

@@ -6,12 +6,14 @@
  * prepared on the client's behalf, and no limit on time ends it: PostgreSQL has wal_sender_timeout for that.
  */
 #include "login/login_state.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
 
 #include "pool/pool_own.h"
 
 #include <string.h>
-
-#define CANCEL_TIMEOUT_US 5000000u
 
 static bool
 is_same_cluster(const struct upstream *a, const struct upstream *b)
@@ -32,7 +34,7 @@ const char *
 replication_database(const struct client *c)
 {
 	const struct client_login *l = c->login;
-	const struct config *config = c->env->config;
+	const struct config *config = c->env->x.config;
 
 	if (l->replication != REPLICATION_PHYSICAL || config->database_count == 0 ||
 	    config_find_database(config, l->database) != NULL)
@@ -49,8 +51,8 @@ on_ready(struct server *srv, void *link)
 	struct client *c = link;
 
 	c->login->opening = NULL;
-	c->srv = srv;
-	report_lent(c);
+	c->x.srv = srv;
+	report_lent(&c->x);
 	login_finish(c, image_ref(srv->image), server_welcome(srv));
 }
 
@@ -71,31 +73,10 @@ replication_welcome(struct client *c)
 	struct client_login *l = c->login;
 	struct fail why;
 
-	c->is_session = true;
-	c->replication = (uint8_t)l->replication;
-	l->opening = pool_own_open(c->entry, l->replication == REPLICATION_LOGICAL ? "database" : "true", l->raw,
-				   &own_ops, c, *c->env->now_us, &why);
+	c->x.is_session = true;
+	c->x.replication = (uint8_t)l->replication;
+	l->opening = pool_own_open(c->x.entry, l->replication == REPLICATION_LOGICAL ? "database" : "true", l->raw,
+				   &own_ops, c, *c->env->x.now_us, &why);
 	if (l->opening == NULL)
 		login_refuse(c, &why, LR_ERROR);
-}
-
-bool
-replication_is_streaming(const struct client *c)
-{
-	return c->replication != REPLICATION_NONE && c->srv != NULL && c->srv->ledger.copy == COPY_BOTH;
-}
-
-/* A stream ends by its connection; other work would go on for nobody. */
-void
-replication_leave(struct client *c)
-{
-	struct server *srv = c->srv;
-
-	if (srv->ledger.count > 0 && !replication_is_streaming(c))
-		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	else if (!srv->is_closing && !c->is_in_relay && (c->body_left == 0 || c->is_body_dropped))
-		server_write(srv, "X\0\0\0\4", 5);
-	c->srv = NULL;
-	srv->link = NULL;
-	server_close(srv);
 }

@@ -45,11 +45,11 @@ static int
 refuse(struct client *c, unsigned line, struct fail *why)
 {
 	const struct client_login *l = c->login;
-	const char *how = c->stream.tls != NULL ? "SSL encryption" : "no encryption";
+	const char *how = c->x.stream.tls != NULL ? "SSL encryption" : "no encryption";
 	char host[INET6_ADDRSTRLEN];
 
 	host_text(c, host);
-	c->env->counters->rejected[RJ_HBA]++;
+	c->env->x.counters->rejected[RJ_HBA]++;
 	if (l->replication == REPLICATION_PHYSICAL)
 		return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", %s",
 				line > 0 ? "pg_hba.conf rejects replication connection for"
@@ -88,9 +88,9 @@ hba_rule(struct client *c, struct fail *why)
 	struct client_env *env = c->env;
 	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1];
 	/* A tenant's names are refused later rather than cut. */
-	int name_max = config_tenant_len(env->config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
+	int name_max = config_tenant_len(env->x.config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
 	const struct hba_question question = { .is_local = c->is_unix,
-					       .is_tls = c->stream.tls != NULL,
+					       .is_tls = c->x.stream.tls != NULL,
 					       .is_physical = l->replication == REPLICATION_PHYSICAL,
 					       .address = &c->peer.any,
 					       .database = database,
@@ -104,13 +104,13 @@ hba_rule(struct client *c, struct fail *why)
 		return refuse(c, 0, why);
 	l->hba = hba_ref(env->hba);
 	l->ident = ident_ref(env->ident);
-	if (l->rule.method == HBA_REJECT ? door_may_log(c) : env->config->log_connections)
-		log_info(env->log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
-			 (unsigned long long)c->id, l->rule.path, l->rule.line, user, database);
+	if (l->rule.method == HBA_REJECT ? door_may_log(c) : env->x.config->log_connections)
+		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
+			 (unsigned long long)c->x.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);
-	if (l->demand != AUTH_PASSWORD || c->stream.tls != NULL || login_is_loopback(c))
+	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || login_is_loopback(c))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -119,7 +119,7 @@ hba_rule(struct client *c, struct fail *why)
 int
 login_rule(struct client *c, struct fail *why)
 {
-	c->login->demand = c->env->config->auth_method;
+	c->login->demand = c->env->x.config->auth_method;
 	if (c->login->demand == AUTH_HBA)
 		return hba_rule(c, why);
 	if (c->login->demand != AUTH_TRUST || login_is_loopback(c))

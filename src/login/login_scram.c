@@ -20,11 +20,11 @@ static int
 offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 {
 	struct client_login *l = c->login;
-	struct scram_channel channel = { .is_tls = c->stream.tls != NULL };
+	struct scram_channel channel = { .is_tls = c->x.stream.tls != NULL };
 	char mechanisms[SCRAM_OFFER_MAX];
 
 	if (channel.is_tls)
-		channel.end_point_len = tls_end_point(c->stream.tls, channel.end_point);
+		channel.end_point_len = tls_end_point(c->x.stream.tls, channel.end_point);
 	l->scram = scram_server_new(v, !l->is_known, &channel);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a login");
@@ -38,7 +38,7 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 	struct client *c = arg;
 	struct fail why;
 
-	*c->env->now_us = clock_now_us();
+	*c->env->x.now_us = clock_now_us();
 	if (verifier == NULL) {
 		login_refuse(c, failed, LR_ERROR);
 		return;
@@ -48,7 +48,7 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 		return;
 	}
 	login_flush(c);
-	if (!c->is_closing)
+	if (!c->x.is_closing)
 		login_go_on(c);
 }
 
@@ -64,7 +64,7 @@ begin_plain(struct client *c, struct fail *why)
 {
 	struct client_login *l = c->login;
 	struct verifier_cache *cache = c->env->verifiers;
-	uint32_t iterations = c->env->config->scram_iterations;
+	uint32_t iterations = c->env->x.config->scram_iterations;
 	const struct scram_verifier *known = verifier_cache_find(cache, l->user, l->secret.text, iterations);
 
 	if (known != NULL)
@@ -91,7 +91,7 @@ login_scram_begin(struct client *c, struct fail *why)
 		r = scram_verifier_parse(l->secret.text, &v, why);
 	else {
 		l->is_known = false; /* nobody, or an MD5 secret that SCRAM can't use */
-		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->config->scram_iterations, &v, why);
+		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &v, why);
 	}
 	if (r == 0)
 		r = offer(c, &v, why);

@@ -52,7 +52,7 @@ on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *w
 
 	c->login->abandon = NULL; /* it waits no more; but perhaps for something else, in what follows */
 	conclude(c, verdict, secret, why);
-	if (!c->is_closing && !login_is_waiting(c))
+	if (!c->x.is_closing && !login_is_waiting(c))
 		login_go_on(c);
 }
 
@@ -73,8 +73,8 @@ look_up(struct client *c)
 	set_unknown(l);
 	l->ask.done = on_looked_up;
 	l->ask.arg = c;
-	verdict = auth_query_find(c->env->auth_queries, replication_database(c), l->user, &l->ask, &secret, &why,
-				  *c->env->now_us);
+	verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret, &why,
+				  *c->env->x.now_us);
 	if (verdict == AUTH_LATER)
 		login_wait(c, abandon, &l->ask);
 	else
@@ -105,7 +105,7 @@ login_secret_proved(struct client *c)
 	struct client_login *l = c->login;
 
 	if (l->secret_text != NULL && l->secret.kind != SECRET_SCRAM)
-		pool_entry_learn_secret(c->entry, l->user, l->secret_text);
+		pool_entry_learn_secret(c->x.entry, l->user, l->secret_text);
 }
 
 void
@@ -115,5 +115,5 @@ login_secret_doubted(struct client *c)
 	struct user_secret secret;
 
 	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
-		auth_query_doubt(c->env->auth_queries, replication_database(c), l->user, *c->env->now_us);
+		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
 }

@@ -20,7 +20,8 @@
 #include "auth/scram.h"
 #include "auth/users.h"
 #include "lookup/auth_query.h"
-#include "client/client.h"
+#include "client/cancel.h"
+#include "login/login.h"
 #include "lookup/verifier_cache.h"
 #include "wire/startup.h"
 
@@ -65,6 +66,7 @@ struct client_login {
 };
 
 /* login/login.c */
+void login_free(struct client_login *l); /* NULL is fine */
 void login_flush(struct client *c); /* sends what was collected */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
 /* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */

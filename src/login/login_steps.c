@@ -5,6 +5,10 @@
  */
 #include "admission/admission.h"
 #include "login/login_state.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -37,10 +41,10 @@ enter_console(struct client *c)
 						  { "standard_conforming_strings", "on" },
 						  { "integer_datetimes", "on" },
 						  { "is_superuser", "on" } };
-	bool is_admin = config_is_admin(c->env->config, l->user);
+	bool is_admin = config_is_admin(c->env->x.config, l->user);
 	struct fail why;
 
-	if (!is_admin && !config_is_stats(c->env->config, l->user)) {
+	if (!is_admin && !config_is_stats(c->env->x.config, l->user)) {
 		fail_set(&why, "42501", "user \"%.63s\" may not use the pgweir console", l->user);
 		fail_hint(&why, "Add it to admin_users or stats_users in section [auth] of pgweir.ini.");
 		login_refuse(c, &why, LR_ERROR);
@@ -52,14 +56,14 @@ enter_console(struct client *c)
 	message_parameter(&l->out, "session_authorization", l->user);
 	message_key(&l->out, 0, (const uint8_t *)"\0\0\0\0", 4);
 	message_ready(&l->out, 'I');
-	c->env->counters->logins[LR_OK][l->method]++;
-	c->user = strdup(l->user);
+	c->env->x.counters->logins[LR_OK][l->method]++;
+	c->x.user = strdup(l->user);
 	login_flush(c);
-	if (c->is_closing)
+	if (c->x.is_closing)
 		return;
 	c->console = NULL;
 	c->is_stats_only = !is_admin;
-	c->state = CL_CONSOLE;
+	c->x.state = CL_CONSOLE;
 	c->env->login_count--;
 	login_log(c);
 	login_free(l);
@@ -70,7 +74,7 @@ static bool
 is_over_limit(struct client *c)
 {
 	struct client_env *env = c->env;
-	uint32_t limit = env->config->max_client_connections;
+	uint32_t limit = env->x.config->max_client_connections;
 	struct fail why;
 
 	if (limit == 0 || env->client_count < limit)
@@ -101,27 +105,27 @@ login_authenticated(struct client *c)
 		enter_console(c);
 		return;
 	}
-	if (config_tenant_len(env->config, l->database) == 0 && config_is_of_tenant(env->config, l->user)) {
+	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
 		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
 	if (is_over_limit(c))
 		return;
-	entry = pool_set_find(env->pools, replication_database(c), l->user, *env->now_us, &why);
+	entry = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 	if (entry == NULL) {
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 		return;
 	}
 	if (!door_admit(c, entry))
 		return;
-	c->entry = entry;
-	c->entry->clients++;
-	c->entry->database->clients++;
+	c->x.entry = entry;
+	c->x.entry->clients++;
+	c->x.entry->database->clients++;
 	env->client_count++;
 	c->is_counted = true;
 	if (l->keys.is_set)
-		pool_entry_learn_keys(c->entry, l->user, &l->keys);
+		pool_entry_learn_keys(c->x.entry, l->user, &l->keys);
 	login_secret_proved(c);
 	if (login_read_settings(c) < 0) {
 		fail_set(&why, "53200", "out of memory");
@@ -129,7 +133,7 @@ login_authenticated(struct client *c)
 		return;
 	}
 	message_authentication(&l->out, 0, NULL, 0);
-	c->state = CL_WELCOME;
+	c->x.state = CL_WELCOME;
 	login_welcome(c);
 }
 
@@ -159,8 +163,8 @@ login_authenticate(struct client *c)
 	struct fail why;
 
 	l->method = LM_NONE;
-	if (env->is_draining) {
-		env->counters->rejected[RJ_SHUTDOWN]++;
+	if (env->x.is_draining) {
+		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		login_refuse(c, &why, LR_ERROR);
 	} else if (!door_knock(c))
@@ -174,11 +178,11 @@ login_authenticate(struct client *c)
 	else if (l->demand == AUTH_CERT)
 		admit(c, LM_CERT);
 	else if (l->demand == AUTH_PEER) {
-		c->state = CL_AUTHENTICATION;
+		c->x.state = CL_AUTHENTICATION;
 		if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
 	} else {
-		c->state = CL_AUTHENTICATION;
+		c->x.state = CL_AUTHENTICATION;
 		login_find_secret(c);
 	}
 }

@@ -14,7 +14,7 @@
 bool
 login_is_tenant_setting(const struct client *c, const char *name)
 {
-	return strcasecmp(name, "reference") == 0 && config_names_tenants(c->env->config, "options");
+	return strcasecmp(name, "reference") == 0 && config_names_tenants(c->env->x.config, "options");
 }
 
 /* Also refuses reference= where PostgreSQL would. */
@@ -22,7 +22,7 @@ static int
 find_reference(const struct client *c, const struct startup *s, const char **reference, struct fail *why)
 {
 	*reference = NULL;
-	if (s->has_bare_reference && !config_names_tenants(c->env->config, "options"))
+	if (s->has_bare_reference && !config_names_tenants(c->env->x.config, "options"))
 		return fail_set(why, "22023", "invalid command-line argument for server process: reference=...");
 	for (size_t i = 0; i < s->setting_count; i++) {
 		if (!login_is_tenant_setting(c, s->settings[i].name))
@@ -37,7 +37,7 @@ find_reference(const struct client *c, const struct startup *s, const char **ref
 static int
 find_tenant(const struct client *c, const struct startup *s, struct tenant_answer *a, struct fail *why)
 {
-	const struct config *config = c->env->config;
+	const struct config *config = c->env->x.config;
 	struct tenant_question q = {
 		.user = s->user,
 		.may_be_in_user = config_names_tenants(config, "user"),
@@ -46,8 +46,8 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 
 	if (find_reference(c, s, &q.reference, why) < 0)
 		return -1;
-	if (c->stream.tls != NULL && config_names_tenants(config, "sni"))
-		q.server_name = tls_server_name(c->stream.tls);
+	if (c->x.stream.tls != NULL && config_names_tenants(config, "sni"))
+		q.server_name = tls_server_name(c->x.stream.tls);
 	if (login_is_console_name(s->database)) { /* it is no tenant's: its users are called as they are */
 		a->tenant[0] = '\0';
 		return 0;
@@ -82,7 +82,7 @@ login_take_names(struct client *c, const struct startup *s, struct fail *why)
 	if (find_tenant(c, s, &a, why) < 0)
 		return -1;
 	if (a.tenant[0] == '\0') {
-		if (config_tenant_len(c->env->config, s->database) > 0)
+		if (config_tenant_len(c->env->x.config, s->database) > 0)
 			return fail_set(why, "3D000", "a database name with a slash in it needs a tenant");
 		l->user = strdup(s->user);
 		l->database = strdup(s->database);

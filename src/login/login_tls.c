@@ -13,7 +13,7 @@ login_has_tls(const struct client *c)
 bool
 login_tls_suffices(const struct client *c, struct fail *why)
 {
-	if (c->stream.tls != NULL || c->is_unix || c->env->config->tls_mode < TLS_REQUIRE)
+	if (c->x.stream.tls != NULL || c->is_unix || c->env->x.config->tls_mode < TLS_REQUIRE)
 		return true;
 	fail_set(why, "28000", "connections without TLS are not allowed");
 	fail_hint(why,
@@ -25,20 +25,20 @@ static void
 on_done(struct stream *s, const struct fail *failed, void *arg)
 {
 	struct client *c = arg;
-	struct process_counters *counters = c->env->counters;
+	struct process_counters *counters = c->env->x.counters;
 	char peer[80];
 
-	*c->env->now_us = clock_now_us();
+	*c->env->x.now_us = clock_now_us();
 	if (failed != NULL) {
 		counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
 		client_peer_text(c, peer, sizeof(peer));
-		log_info(c->env->log, "client %llu (%s): %s", (unsigned long long)c->id, peer, failed->text);
+		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.id, peer, failed->text);
 		client_close(c, NULL);
 		return;
 	}
 	counters->tls_handshakes[TLS_SIDE_CLIENT][tls_is_resumed(s->tls) ? TLS_RESULT_RESUMED : TLS_RESULT_OK]++;
 	histogram_observe_us(&counters->tls_handshake_duration, &histogram_bounds_wait,
-			     *c->env->now_us - c->login->tls_begun_us);
+			     *c->env->x.now_us - c->login->tls_begun_us);
 	if (c->login->is_direct_tls && !tls_has_alpn(s->tls)) {
 		struct fail why;
 
@@ -61,12 +61,12 @@ login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 	struct fail why;
 
 	c->login->is_direct_tls = first_len > 0;
-	c->login->tls_begun_us = *c->env->now_us;
+	c->login->tls_begun_us = *c->env->x.now_us;
 	if (set.tls == NULL)
 		fail_set(&why, "53200", "no memory for TLS");
-	else if (handshake_begin(&c->stream, &set, first, first_len, &why) == 0)
+	else if (handshake_begin(&c->x.stream, &set, first, first_len, &why) == 0)
 		return;
-	c->env->counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
-	log_warning(c->env->log, "client %llu: %s", (unsigned long long)c->id, why.text);
+	c->env->x.counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
+	log_warning(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.id, why.text);
 	client_close(c, NULL);
 }

@@ -6,6 +6,10 @@
  * server here in any case, and keeps it: it is told that one's process id.
  */
 #include "login/login_state.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "state/state.h"
 #include "net/tls.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -30,11 +34,11 @@ login_log(struct client *c)
 {
 	char peer[80];
 
-	if (!c->env->config->log_connections)
+	if (!c->env->x.config->log_connections)
 		return;
 	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->log, "client %llu (%s): user \"%s\" logged in to \"%s\"", (unsigned long long)c->id, peer,
-		 client_user(c), c->state == CL_CONSOLE ? "the console" : c->entry->database->name);
+	log_info(c->env->x.log, "client %llu (%s): user \"%s\" logged in to \"%s\"", (unsigned long long)c->x.id, peer,
+		 exchange_user(&c->x), c->x.state == CL_CONSOLE ? "the console" : c->x.entry->database->name);
 }
 
 void
@@ -45,9 +49,9 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t key_len;
 
-	c->image = image;
-	c->startup = image_ref(image);
-	if (cancel_register(c, c->srv != NULL ? c->srv->pid : 0, l->minor >= 2) < 0) {
+	c->x.image = image;
+	c->x.startup = image_ref(image);
+	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0) {
 		struct fail why;
 
 		fail_set(&why, "53200", "out of memory");
@@ -57,45 +61,39 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	put_reports(&l->out, welcome);
 	put_reports(&l->out, image);
 	key_len = cancel_secret(c, key);
-	message_key(&l->out, c->cancel_pid, key, key_len);
+	message_key(&l->out, c->x.told_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
 	message_ready(&l->out, 'I');
-	env->counters->logins[LR_OK][l->method]++;
-	histogram_observe_us(&env->counters->login_duration, &histogram_bounds_wait, *env->now_us - c->connected_us);
-	c->entry->counters.client_logins++;
-	c->entry->database->counters.client_logins++;
-	if (strcmp(l->user, c->entry->user) != 0)
-		c->user = strdup(l->user);
+	env->x.counters->logins[LR_OK][l->method]++;
+	histogram_observe_us(&env->x.counters->login_duration, &histogram_bounds_wait,
+			     *env->x.now_us - c->connected_us);
+	c->x.entry->counters.client_logins++;
+	c->x.entry->database->counters.client_logins++;
+	if (strcmp(l->user, c->x.entry->user) != 0)
+		c->x.user = strdup(l->user);
 	login_flush(c);
-	if (c->is_closing)
+	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->state = CL_READY;
-	if (c->stream.tls != NULL)
-		tls_secrets_are_over(c->stream.tls);
-	c->idle_since_us = *env->now_us;
+	c->x.state = CL_READY;
+	if (c->x.stream.tls != NULL)
+		tls_secrets_are_over(c->x.stream.tls);
+	c->x.idle_since_us = *env->x.now_us;
 	env->login_count--;
 	login_log(c);
 	login_free(l);
-	if (c->pending_len > 0) { /* it did not wait for us to be ready */
-		uint8_t *whole = c->pending;
-		size_t len = c->pending_len;
-
-		c->pending = NULL;
-		c->pending_len = c->pending_cap = 0;
-		relay_bytes(c, whole, len);
-		free(whole);
-	}
+	if (c->x.pending_len > 0) /* it did not wait for us to be ready */
+		exchange_replay(&c->x, relay_bytes);
 }
 
 static bool
 finish_if_known(struct client *c)
 {
-	struct image *image = pool_entry_find_startup(c->entry, c->login->raw);
+	struct image *image = pool_entry_find_startup(c->x.entry, c->login->raw);
 
 	if (image == NULL)
 		return false;
-	login_finish(c, image_ref(image), c->entry->welcome);
+	login_finish(c, image_ref(image), c->x.entry->welcome);
 	return true;
 }
 
@@ -130,7 +128,7 @@ is_printable(const char *s)
 static const char *
 known_spelling(const struct client *c, const struct image_setting *s)
 {
-	const char *fresh = image_get(c->entry->baseline, s->name);
+	const char *fresh = image_get(c->x.entry->baseline, s->name);
 
 	if (strcmp(fresh, s->value) == 0)
 		return fresh;
@@ -153,13 +151,13 @@ enum certainty {
 static struct image *
 guess_image(const struct client *c, enum certainty *certainty)
 {
-	struct image *img = c->entry->baseline == NULL ? NULL : image_ref(c->entry->baseline);
+	struct image *img = c->x.entry->baseline == NULL ? NULL : image_ref(c->x.entry->baseline);
 	const struct image *raw = c->login->raw;
 
 	*certainty = GUESS_CERTAIN;
 	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
-		bool is_reported = image_get(c->entry->baseline, s->name) != NULL;
+		bool is_reported = image_get(c->x.entry->baseline, s->name) != NULL;
 		const char *value = is_reported ? known_spelling(c, s) : s->value;
 
 		if (!is_reported && strchr(s->name, '.') == NULL)
@@ -178,8 +176,8 @@ static void
 finish_guessed(struct client *c, struct image *img, bool is_certain)
 {
 	if (is_certain)
-		pool_entry_learn_startup(c->entry, c->login->raw, img);
-	login_finish(c, img, c->entry->welcome);
+		pool_entry_learn_startup(c->x.entry, c->login->raw, img);
+	login_finish(c, img, c->x.entry->welcome);
 }
 
 /*
@@ -191,7 +189,7 @@ static void
 ask_server(struct client *c)
 {
 	enum certainty certainty = GUESS_UNSURE;
-	struct image *guess = c->is_session ? NULL : guess_image(c, &certainty);
+	struct image *guess = c->x.is_session ? NULL : guess_image(c, &certainty);
 	struct server *srv;
 
 	if (guess != NULL && certainty == GUESS_UNSURE) {
@@ -202,31 +200,31 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, true);
 		return;
 	}
-	c->state = CL_WELCOME;
-	relay_ticket(c);
-	c->ticket.image = pool_entry_find_startup(c->entry, c->login->raw);
-	srv = pool_entry_borrow(c->entry, &c->ticket, c, *c->env->now_us);
+	c->x.state = CL_WELCOME;
+	relay_ticket(&c->x);
+	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
+	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
 	if (srv != NULL) {
 		image_unref(guess);
-		login_granted(c, srv);
+		login_granted(&c->x, srv);
 	} else if (guess != NULL) {
-		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+		pool_cancel(c->x.entry->policy, &c->x.ticket, *c->env->x.now_us);
 		finish_guessed(c, guess, false);
 	} else
-		session_yield(c->env);
+		session_yield(c->x.env);
 }
 
 static void
 give_back(struct client *c)
 {
-	struct server *srv = c->srv;
+	struct server *srv = c->x.srv;
 
-	c->srv = NULL;
+	c->x.srv = NULL;
 	if (srv->is_closing) {
 		srv->link = NULL;
 		server_close(srv);
 	} else
-		pool_entry_return(srv, 0, *c->env->now_us);
+		pool_entry_return(srv, 0, *c->env->x.now_us);
 }
 
 static const struct image *
@@ -239,12 +237,12 @@ settings_of(const struct client *c)
 static struct image *
 wanted_image(const struct client *c)
 {
-	struct image *img = image_ref(c->entry->baseline);
+	struct image *img = image_ref(c->x.entry->baseline);
 	const struct image *raw = settings_of(c);
 
 	for (size_t i = 0; i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
-		bool is_reported = image_get(c->entry->baseline, s->name) != NULL;
+		bool is_reported = image_get(c->x.entry->baseline, s->name) != NULL;
 
 		if (image_update(&img, s->name, s->value, is_reported) < 0) {
 			image_unref(img);
@@ -270,7 +268,7 @@ apply_settings(struct server *srv, const struct image *wanted, const struct imag
 static void
 try_settings(struct client *c, struct server *srv)
 {
-	struct image *known = pool_entry_find_startup(c->entry, c->login->raw);
+	struct image *known = pool_entry_find_startup(c->x.entry, c->login->raw);
 	struct image *wanted = known != NULL ? image_ref(known) : wanted_image(c);
 	int r = wanted == NULL ? -1 : apply_settings(srv, wanted, known != NULL ? NULL : settings_of(c));
 	struct fail why;
@@ -281,14 +279,16 @@ try_settings(struct client *c, struct server *srv)
 		fail_set(&why, "53200", "out of memory");
 		login_refuse(c, &why, LR_ERROR);
 	} else if (srv->ledger.count == 0)
-		login_server_done(c);
+		login_server_done(&c->x);
 }
 
 void
-login_granted(struct client *c, struct server *srv)
+login_granted(struct exchange *x, struct server *srv)
 {
-	c->srv = srv;
-	if (!c->is_session && pool_entry_find_startup(c->entry, c->login->raw) != NULL) {
+	struct client *c = client_of(x);
+
+	c->x.srv = srv;
+	if (!c->x.is_session && pool_entry_find_startup(c->x.entry, c->login->raw) != NULL) {
 		give_back(c); /* another client has found it out meanwhile */
 		finish_if_known(c);
 	} else
@@ -327,8 +327,9 @@ leave_out_unknown(struct client *c)
 }
 
 void
-login_server_error(struct client *c, const struct error_fields *e)
+login_server_error(struct exchange *x, const struct error_fields *e)
 {
+	struct client *c = client_of(x);
 	struct client_login *l = c->login;
 
 	if (l->has_error)
@@ -349,7 +350,7 @@ resolved_image(const struct client *c, const struct server *srv)
 	for (size_t i = 0; img != NULL && i < image_count(raw); i++) {
 		const struct image_setting *s = image_at(raw, i);
 
-		if (image_get(c->entry->baseline, s->name) == NULL &&
+		if (image_get(c->x.entry->baseline, s->name) == NULL &&
 		    image_update(&img, s->name, s->value, false) < 0) {
 			image_unref(img);
 			return NULL;
@@ -367,11 +368,12 @@ resolved_image(const struct client *c, const struct server *srv)
 }
 
 void
-login_server_done(struct client *c)
+login_server_done(struct exchange *x)
 {
+	struct client *c = client_of(x);
 	struct client_login *l = c->login;
-	struct server *srv = c->srv;
-	struct image *img, *known = pool_entry_find_startup(c->entry, l->raw);
+	struct server *srv = c->x.srv;
+	struct image *img, *known = pool_entry_find_startup(c->x.entry, l->raw);
 
 	if (l->has_error && leave_out_unknown(c)) {
 		try_settings(c, srv);
@@ -383,7 +385,7 @@ login_server_done(struct client *c)
 		return;
 	}
 	img = known != NULL ? image_ref(known) : resolved_image(c, srv);
-	if (img == NULL || (known == NULL && pool_entry_learn_startup(c->entry, l->raw, img) < 0)) {
+	if (img == NULL || (known == NULL && pool_entry_learn_startup(c->x.entry, l->raw, img) < 0)) {
 		struct fail why;
 
 		image_unref(img);
@@ -394,16 +396,18 @@ login_server_done(struct client *c)
 	}
 	image_unref(srv->image);
 	srv->image = image_ref(img);
-	if (c->is_session)
-		report_lent(c);
+	if (c->x.is_session)
+		report_lent(&c->x);
 	else
 		give_back(c);
-	login_finish(c, img, c->entry->welcome);
+	login_finish(c, img, c->x.entry->welcome);
 }
 
 void
-login_server_lost(struct client *c, const struct fail *why)
+login_server_lost(struct exchange *x, const struct fail *why)
 {
+	struct client *c = client_of(x);
+
 	if (c->login->has_error) {
 		login_refuse(c, &c->login->error, LR_ERROR);
 		return;
@@ -412,12 +416,13 @@ login_server_lost(struct client *c, const struct fail *why)
 }
 
 void
-login_refused(struct client *c, const struct fail *why, enum request_failure kind)
+login_refused(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
+	struct client *c = client_of(x);
 	struct fail told;
 
-	refusal_words(c, why, &told);
-	report_failure(c, &told, kind, NULL);
+	refusal_words(&c->x, why, &told);
+	report_failure(&c->x, &told, kind, NULL);
 	login_refuse(c, &told, LR_ERROR);
 }
 
@@ -428,7 +433,7 @@ login_welcome(struct client *c)
 		replication_welcome(c);
 		return;
 	}
-	c->is_session = c->entry->settings.pool_mode == POOL_MODE_SESSION;
-	if (c->is_session || !finish_if_known(c))
+	c->x.is_session = c->x.entry->settings.pool_mode == POOL_MODE_SESSION;
+	if (c->x.is_session || !finish_if_known(c))
 		ask_server(c);
 }

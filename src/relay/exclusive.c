@@ -13,7 +13,8 @@
  * nobody is told. Where the question would be part of a transaction of the client's it is not asked, and nothing is
  * held.
  */
-#include "client/client.h"
+#include "exchange/exchange.h"
+#include "relay/exclusive.h"
 
 #include "base/copy.h"
 #include "base/clock.h"
@@ -31,7 +32,7 @@
 #define STATEMENT_NAME_LEN 63 /* bytes; one with a longer name is not followed */
 
 struct sole_use {
-	struct client *c;
+	struct exchange *x;
 	struct event *timer;
 	char database[KNOWN_NAME_MAX];
 	uint64_t token; /* of the question that was asked last */
@@ -59,12 +60,12 @@ is_candidate(const char *sql, size_t len)
 
 /* Which database the text needs alone, and what for. Nothing else may be in it. KNOWN_NOT: none. */
 static enum known_kind
-read_database(const struct client *c, const char *sql, size_t len, char database[static KNOWN_NAME_MAX])
+read_database(const struct exchange *x, const char *sql, size_t len, char database[static KNOWN_NAME_MAX])
 {
 	struct known_text text;
 	const struct known *k = &text.statements[0];
 
-	if (!is_candidate(sql, len) || !known_parse(&text, image_scan_options(c->image), sql, len) || text.count != 1)
+	if (!is_candidate(sql, len) || !known_parse(&text, image_scan_options(x->image), sql, len) || text.count != 1)
 		return KNOWN_NOT;
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_DROP_DATABASE:
@@ -122,8 +123,8 @@ is_alone(const struct server *srv)
 static int
 ask(struct sole_use *s)
 {
-	struct client *c = s->c;
-	struct server *srv = c->srv;
+	struct exchange *x = s->x;
+	struct server *srv = x->srv;
 	struct buf b = { 0 };
 	int r = -1;
 
@@ -131,39 +132,39 @@ ask(struct sole_use *s)
 		return 0;
 	s->is_asked = true;
 	s->may = false;
-	s->token = ++c->env->last_token;
+	s->token = ++x->env->last_token;
 	put_question(s, &b);
 	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_LOOK, (void *)(uintptr_t)s->token) == 0 &&
 	    server_owe_sync(srv, OWED_TO_LOOK) == 0 && ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) == 0 &&
 	    server_owe_sync(srv, OWED_TO_LOOK) == 0)
 		r = 0;
 	if (r == 0)
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	buf_fini(&b);
 	return r;
 }
 
 void
-sole_use_settled(struct client *c, const struct owed *o, enum owed_end how)
+sole_use_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 {
-	if (c->sole_use != NULL && (uintptr_t)o->ref == c->sole_use->token)
-		c->sole_use->may = how == OWED_ANSWERED;
+	if (x->sole_use != NULL && (uintptr_t)o->ref == x->sole_use->token)
+		x->sole_use->may = how == OWED_ANSWERED;
 }
 
 /* --- while it runs --- */
 
 void
-sole_use_forget(struct client *c)
+sole_use_forget(struct exchange *x)
 {
-	struct sole_use *s = c->sole_use;
+	struct sole_use *s = x->sole_use;
 
 	if (s == NULL)
 		return;
 	if (s->is_holding)
-		pool_set_release_database(c->env->pools, c->id, *c->env->now_us);
+		pool_set_release_database(x->env->pools, x->id, *x->env->now_us);
 	event_free(s->timer);
 	free(s);
-	c->sole_use = NULL;
+	x->sole_use = NULL;
 }
 
 /* One Execute, and the Sync behind it, are all that takes time: PostgreSQL keeps its answers to what stands before. */
@@ -188,7 +189,7 @@ is_one_execute(const struct ledger *l)
 static bool
 is_running(const struct sole_use *s)
 {
-	const struct server *srv = s->c->srv;
+	const struct server *srv = s->x->srv;
 	const struct owed *o = srv == NULL ? NULL : ledger_head(&srv->ledger);
 
 	if (o == NULL || srv->tx != 'I')
@@ -210,13 +211,13 @@ static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct sole_use *s = arg;
-	struct client *c = s->c;
+	struct exchange *x = s->x;
 	bool is_again;
 	unsigned count;
 
 	(void)fd;
 	(void)what;
-	*c->env->now_us = clock_now_us();
+	*x->env->now_us = clock_now_us();
 	if (!is_running(s)) {
 		if (s->looks++ < LOOKS_MAX)
 			look_later(s);
@@ -224,47 +225,47 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	}
 	if (!s->may)
 		return;
-	auth_queries_step_aside(c->env->auth_queries, s->database);
-	count = pool_set_hold_database(c->entry, s->database, c->id, *c->env->now_us, &is_again);
+	auth_queries_step_aside(x->env->auth_queries, s->database);
+	count = pool_set_hold_database(x->entry, s->database, x->id, *x->env->now_us, &is_again);
 	if (count > 0 && !s->is_holding)
-		log_info(c->env->log,
+		log_info(x->env->log,
 			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
-			 (unsigned long long)c->id, s->database);
+			 (unsigned long long)x->id, s->database);
 	s->is_holding = s->is_holding || count > 0;
 	if (is_again && s->looks++ < LOOKS_MAX)
 		look_later(s);
 }
 
 static struct sole_use *
-note(struct client *c, const char *sql, size_t len)
+note(struct exchange *x, const char *sql, size_t len)
 {
 	char database[KNOWN_NAME_MAX];
-	enum known_kind kind = read_database(c, sql, len, database);
+	enum known_kind kind = read_database(x, sql, len, database);
 	struct sole_use *s;
 
 	if (kind == KNOWN_NOT)
 		return NULL;
-	s = c->sole_use;
+	s = x->sole_use;
 	if (s != NULL && s->is_asked && !s->is_holding && s->is_template == (kind == KNOWN_CREATE_DATABASE) &&
 	    strcmp(s->database, database) == 0)
 		return s;
-	sole_use_forget(c);
+	sole_use_forget(x);
 	s = calloc(1, sizeof(*s));
-	if (s == NULL || (s->timer = event_new(c->env->base, -1, 0, on_timer, s)) == NULL) {
+	if (s == NULL || (s->timer = event_new(x->env->base, -1, 0, on_timer, s)) == NULL) {
 		free(s);
 		return NULL; /* then it may fail as it would beside any other pooler */
 	}
-	s->c = c;
+	s->x = x;
 	s->is_template = kind == KNOWN_CREATE_DATABASE;
 	memcpy(s->database, database, sizeof(s->database));
-	c->sole_use = s;
+	x->sole_use = s;
 	return s;
 }
 
 int
-sole_use_query(struct client *c, const char *sql, size_t len)
+sole_use_query(struct exchange *x, const char *sql, size_t len)
 {
-	struct sole_use *s = note(c, sql, len);
+	struct sole_use *s = note(x, sql, len);
 
 	if (s == NULL)
 		return 0;
@@ -274,29 +275,29 @@ sole_use_query(struct client *c, const char *sql, size_t len)
 }
 
 int
-sole_use_parse(struct client *c, const char *name, const char *sql, size_t len)
+sole_use_parse(struct exchange *x, const char *name, const char *sql, size_t len)
 {
-	struct sole_use *s = strlen(name) <= STATEMENT_NAME_LEN ? note(c, sql, len) : NULL;
+	struct sole_use *s = strlen(name) <= STATEMENT_NAME_LEN ? note(x, sql, len) : NULL;
 
 	if (s != NULL && copy_string(s->statement, sizeof(s->statement), name)) {
 		s->is_simple = false;
-		s->is_other = !c->srv->is_synced; /* nobody looked at what stands before it in this request */
+		s->is_other = !x->srv->is_synced; /* nobody looked at what stands before it in this request */
 		return ask(s);
 	}
-	s = c->sole_use;
+	s = x->sole_use;
 	if (s == NULL || s->is_simple)
 		return 0;
 	if (strcmp(name, s->statement) == 0)
-		sole_use_forget(c); /* the name is another statement's now */
+		sole_use_forget(x); /* the name is another statement's now */
 	else
 		s->is_other = true;
 	return 0;
 }
 
 int
-sole_use_bind(struct client *c, const char *name)
+sole_use_bind(struct exchange *x, const char *name)
 {
-	struct sole_use *s = c->sole_use;
+	struct sole_use *s = x->sole_use;
 
 	if (s->is_simple)
 		return 0;
@@ -311,13 +312,13 @@ sole_use_bind(struct client *c, const char *name)
 }
 
 void
-sole_use_request_done(struct client *c, const struct owed *ended)
+sole_use_request_done(struct exchange *x, const struct owed *ended)
 {
-	struct sole_use *s = c->sole_use;
+	struct sole_use *s = x->sole_use;
 
 	/* Behind any other simple Query its name may be another statement's: SQL's PREPARE in session mode. */
 	if (s->is_simple || s->is_holding || ended->kind != OWED_SYNC) {
-		sole_use_forget(c);
+		sole_use_forget(x);
 		return;
 	}
 	/* It was only prepared, so far; or was done in no time, but may be run again. */

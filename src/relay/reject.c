@@ -3,65 +3,63 @@
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
  * is ignored). The client lives on.
  */
-#include "client/client.h"
+#include "exchange/exchange.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void
-send_ready(struct client *c)
+send_ready(struct exchange *x)
 {
 	struct buf b = { 0 };
 
 	message_ready(&b, 'I');
-	client_send(c, &b);
+	exchange_send(x, &b);
 	buf_fini(&b);
-	c->idle_since_us = *c->env->now_us;
+	x->idle_since_us = *x->env->now_us;
 }
 
 void
-refusal_words(const struct client *c, const struct fail *why, struct fail *told)
+refusal_words(const struct exchange *x, const struct fail *why, struct fail *told)
 {
 	*told = *why;
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
-		fail_detail(told, "Database \"%s\", user \"%s\": %s", c->entry->database->name, c->entry->user,
+		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->entry->database->name, x->entry->user,
 			    why->detail);
 	}
 }
 
 void
-refuse_request(struct client *c, const struct fail *why, enum request_failure kind)
+refuse_request(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	uint8_t *whole = c->pending;
-	size_t len = c->pending_len;
+	uint8_t first = x->pending_len > 0 ? x->pending[0] : 'S';
 	struct fail told;
 	struct buf b = { 0 };
 
-	if (c->is_closing)
+	if (x->is_closing)
 		return;
-	refusal_words(c, why, &told);
-	report_failure(c, &told, kind, NULL);
-	report_error(c->entry, EO_PROXY, told.sqlstate);
-	if (kind == RF_SHUTDOWN || c->entry->is_orphan) {
-		client_close(c, &told);
+	refusal_words(x, why, &told);
+	report_failure(x, &told, kind, NULL);
+	report_error(x->entry, EO_PROXY, told.sqlstate);
+	if (kind == RF_SHUTDOWN || x->entry->is_orphan) {
+		exchange_close(x, &told);
 		return;
 	}
 	message_error(&b, "ERROR", &told);
-	client_send(c, &b);
+	exchange_send(x, &b);
 	buf_fini(&b);
-	c->refusing = len > 0 && (whole[0] == 'Q' || whole[0] == 'F') ? 'Q' : 'S';
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	if (!c->is_closing)
-		relay_bytes(c, whole, len);
-	free(whole);
+	x->refusing = first == 'Q' || first == 'F' ? 'Q' : 'S';
+	if (!x->is_closing)
+		exchange_replay(x, relay_bytes);
 }
 
 size_t
-refuse_bytes(struct client *c, const uint8_t *bytes, size_t len)
+refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct frame f;
 	size_t total, n;
@@ -71,22 +69,22 @@ refuse_bytes(struct client *c, const uint8_t *bytes, size_t len)
 			struct fail why;
 
 			fail_set(&why, "08P01", "invalid message length");
-			client_close(c, &why);
+			exchange_close(x, &why);
 			return len;
 		}
 		return 0;
 	}
 	if (f.type == 'X') {
-		client_close(c, NULL);
+		exchange_close(x, NULL);
 		return len;
 	}
 	total = FRAME_HEAD_LEN + (size_t)f.body_len;
 	n = total < len ? total : len;
-	c->body_left = (uint32_t)(total - n);
-	c->is_body_dropped = true;
-	if (c->refusing == 'Q' || f.type == 'S') {
-		c->refusing = 0;
-		send_ready(c);
+	x->body_left = (uint32_t)(total - n);
+	x->is_body_dropped = true;
+	if (x->refusing == 'Q' || f.type == 'S') {
+		x->refusing = 0;
+		send_ready(x);
 	}
 	return n;
 }

@@ -5,80 +5,85 @@
  * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
  * and nothing pins it (relay_try_release).
  */
-#include "client/client.h"
+#include "exchange/exchange.h"
+#include "relay/exclusive.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "relay/retry.h"
+#include "state/state.h"
+#include "statements/statements.h"
 #include "listen/listen.h"
 #include "sql/scan.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 static void
 on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 
-	if (c->is_closing || c->state != CL_READY)
+	if (x->is_closing || x->state != CL_READY)
 		return;
-	relay_begin(c->env, &c->env->to_client, &c->stream);
-	outbox_ref(&c->env->to_client, bytes, len);
+	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
+	outbox_ref(&x->env->to_client, bytes, len);
 	srv->loan.bytes_to_client += len;
-	c->entry->database->counters.bytes_out[NS_CLIENT] += len;
-	c->entry->database->counters.bytes_in[NS_SERVER] += len;
+	x->entry->database->counters.bytes_out[NS_CLIENT] += len;
+	x->entry->database->counters.bytes_in[NS_SERVER] += len;
 }
 
 static bool
-breaks_statement_mode(struct client *c, struct server *srv)
+breaks_statement_mode(struct exchange *x, struct server *srv)
 {
 	struct fail why;
 
-	if (c->entry->settings.pool_mode != POOL_MODE_STATEMENT || srv->tx == 'I')
+	if (x->entry->settings.pool_mode != POOL_MODE_STATEMENT || srv->tx == 'I')
 		return false;
 	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
 	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
 	srv->is_closing = true;
-	client_close(c, &why);
+	exchange_close(x, &why);
 	return true;
 }
 
 /* Its transaction ended: is_done says how. Until then nobody else saw it. */
 static void
-ddl_is_over(struct client *c, bool is_done)
+ddl_is_over(struct exchange *x, bool is_done)
 {
-	struct loan *loan = &c->srv->loan;
+	struct loan *loan = &x->srv->loan;
 
 	if (loan->has_ddl && !is_done)
-		server_statements_outdate(&c->srv->statements); /* prepared in what was undone */
+		server_statements_outdate(&x->srv->statements); /* prepared in what was undone */
 	else if (loan->has_changed_plans)
-		statement_home_renew(c->entry->home);
+		statement_home_renew(x->entry->home);
 	loan->has_ddl = loan->has_changed_plans = false;
-	loan->has_local_settings = loan->has_local_settings && c->srv->ledger.count > 0; /* of what is on its way */
+	loan->has_local_settings = loan->has_local_settings && x->srv->ledger.count > 0; /* of what is on its way */
 }
 
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 
-	c->requests_done++;
-	if (breaks_statement_mode(c, srv))
+	x->requests_done++;
+	if (breaks_statement_mode(x, srv))
 		return false;
 	if (srv->tx == 'I')
-		ddl_is_over(c, strcmp(srv->loan.tag, "ROLLBACK") != 0);
+		ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
 	if (srv->loan.has_changed_code && srv->tx == 'I') { /* until now only this client's */
 		srv->loan.has_changed_code = false;
-		pool_entry_code_changed(c->entry, srv->loan.has_made_code);
+		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
 		srv->loan.has_made_code = false;
 	}
 	srv->loan.drops = srv->loan.skips = 0;
-	statements_request_done(c);
-	if (c->sole_use != NULL)
-		sole_use_request_done(c, ended);
-	if (c->session != NULL)
-		session_request_done(c);
-	report_done(c, srv, ended);
-	return listen_request_done(c);
+	statements_request_done(x);
+	if (x->sole_use != NULL)
+		sole_use_request_done(x, ended);
+	if (x->session != NULL)
+		session_request_done(x);
+	report_done(x, srv, ended);
+	return listen_request_done(x);
 }
 
 static void
@@ -96,15 +101,15 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 static void
 on_made(struct server *srv, const struct owed *o)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 
-	if (c != NULL && !c->is_closing)
-		relay_answer(c, o->kind == OWED_MADE_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
+	if (x != NULL && !x->is_closing)
+		exchange_answer(x, o->kind == OWED_MADE_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
 
 /* The settings could not be replayed: what was sent behind them must not be believed. */
 static void
-image_failed(struct client *c, struct server *srv, const struct error_fields *e)
+image_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
 	struct fail why;
 
@@ -112,16 +117,16 @@ image_failed(struct client *c, struct server *srv, const struct error_fields *e)
 		 e->message != NULL ? e->message : "(no message)");
 	fail_detail(&why, "pgweir was setting this session's parameters on another server connection.");
 	srv->is_closing = true;
-	client_close(c, &why);
+	exchange_close(x, &why);
 }
 
 /* Nothing of the client's is there: neither what it asked for nor what only this server has. */
 static bool
-may_go_on(const struct client *c, const struct server *srv)
+may_go_on(const struct exchange *x, const struct server *srv)
 {
-	return c->state == CL_READY && !c->is_session && c->pins == 0 && srv->tx == 'I' && srv->is_synced &&
-	       !c->is_rerunning && (c->body_left == 0 || c->is_body_dropped) && !statements_hold_server(c) &&
-	       !statements_are_materialised(c) && !listen_is_waiting(c);
+	return x->state == CL_READY && !x->is_session && x->pins == 0 && srv->tx == 'I' && srv->is_synced &&
+	       !x->is_rerunning && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
+	       !statements_are_materialised(x) && !listen_is_waiting(x);
 }
 
 /* The client does not get this error: on_lost tells it as much as concerns it. */
@@ -140,53 +145,53 @@ static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
 	 size_t len)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 	struct buf b = { 0 };
 	bool is_replaced, is_fatal = fields_error_is_fatal(e), is_ours;
 
 	srv->is_closing = srv->is_closing || is_fatal;
-	if (c == NULL)
+	if (x == NULL)
 		return false;
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
-	if (is_fatal ? is_ours || (!is_error_owed && may_go_on(c, srv)) : !is_error_owed) {
+	if (is_fatal ? is_ours || (!is_error_owed && may_go_on(x, srv)) : !is_error_owed) {
 		end_server(srv, e);
 		return true;
 	}
-	if (c->state == CL_WELCOME) {
-		login_server_error(c, e);
+	if (x->state == CL_WELCOME) {
+		x->env->ops->login_server_error(x, e);
 		return true;
 	}
 	if (to == OWED_TO_IMAGE) {
 		/* A statement that was to be deallocated is gone already: nothing else here names one. */
 		if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0)
-			image_failed(c, srv, e);
+			image_failed(x, srv, e);
 		return true;
 	}
 	if (to == OWED_TO_PROBE) {
-		session_probe_failed(c);
+		session_probe_failed(x);
 		return true;
 	}
 	if (to == OWED_TO_LOOK)
 		return true;
 	if (to == OWED_TO_PREPARE) {
-		session_keep_error(c, message, len);
+		session_keep_error(x, message, len);
 		return true;
 	}
-	if (rerun_wanted(c, e))
+	if (rerun_wanted(x, e))
 		return true;
 	srv->loan.is_end_told = is_fatal;
 	srv->loan.has_failed = true;
-	if (c->session != NULL)
-		session_request_failed(c);
+	if (x->session != NULL)
+		session_request_failed(x);
 	memcpy(srv->loan.sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->loan.sqlstate));
-	report_error(c->entry, EO_SERVER, e->sqlstate);
-	if (listen_error(c, e))
+	report_error(x->entry, EO_SERVER, e->sqlstate);
+	if (listen_error(x, e))
 		return true;
-	if (session_tell_kept_error(c, e->sqlstate))
+	if (session_tell_kept_error(x, e->sqlstate))
 		return true;
-	is_replaced = statements_rewrite_error(c, message, len, &b);
+	is_replaced = statements_rewrite_error(x, message, len, &b);
 	if (is_replaced)
-		relay_answer(c, b.bytes, b.len);
+		exchange_answer(x, b.bytes, b.len);
 	buf_fini(&b);
 	return is_replaced;
 }
@@ -287,86 +292,80 @@ is_everyday(const struct server *srv, const char *tag)
 static bool
 on_complete(struct server *srv, const char *tag)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 	size_t len = strnlen(tag, sizeof(srv->loan.tag) - 1);
 
 	memcpy(srv->loan.tag, tag, len);
 	srv->loan.tag[len] = '\0';
 	if (is_everyday(srv, tag))
-		return listen_complete(c, tag);
+		return listen_complete(x, tag);
 	if (tag[0] == 'D' && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
-		statements_deallocated_all(c);
+		statements_deallocated_all(x);
 	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
-		statements_deallocated(c);
+		statements_deallocated(x);
 	if (strcmp(tag, "COMMIT") == 0)
-		ddl_is_over(c, true);
+		ddl_is_over(x, true);
 	else if (strcmp(tag, "COMMIT PREPARED") == 0)
-		statement_home_renew(c->entry->home);
+		statement_home_renew(x->entry->home);
 	else if (tag[0] == 'A' || tag[0] == 'C' || tag[0] == 'D' || tag[0] == 'S')
 		note_ddl(srv, tag);
 	if (changes_code(tag)) {
 		srv->loan.has_changed_code = true;
 		srv->loan.has_made_code = srv->loan.has_made_code || makes_code(tag);
-		pool_entry_code_changed(c->entry, makes_code(tag));
+		pool_entry_code_changed(x->entry, makes_code(tag));
 	}
 	if (strcmp(tag, "CREATE DATABASE") == 0 || strcmp(tag, "ALTER DATABASE") == 0)
-		pool_set_databases_changed(c->entry->set);
+		pool_set_databases_changed(x->entry->set);
 	if (tag[0] == 'R' && strcmp(tag, "ROLLBACK") == 0)
 		srv->loan.has_rolled_back = true;
 	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
-		session_discarded(c);
+		session_discarded(x);
 	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
-	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !c->is_session && !session_is_followed(c) &&
+	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !x->is_session && !session_is_followed(x) &&
 	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
-	return listen_complete(c, tag);
+	return listen_complete(x, tag);
 }
 
 /* In session mode the client listens on its own server. */
 static bool
 on_notification(struct server *srv, const uint8_t *message, size_t len)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 
-	return !c->is_session && listen_notification(c, message, len);
+	return !x->is_session && listen_notification(x, message, len);
 }
 
 static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 
-	if (c != NULL && c->session != NULL && is_passed && session_hides_parameter(c, name))
+	if (x != NULL && x->session != NULL && is_passed && session_hides_parameter(x, name))
 		return true;
-	if (c == NULL || !is_passed || c->state != CL_READY || image_is_read_only(name))
+	if (x == NULL || !is_passed || x->state != CL_READY || image_is_read_only(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
-		session_encoding_changed(c);
-	if (image_update(&c->image, name, value, IMAGE_REPORTED) < 0)
-		relay_out_of_memory(c);
+		session_encoding_changed(x);
+	if (image_update(&x->image, name, value, IMAGE_REPORTED) < 0)
+		exchange_out_of_memory(x);
 	return false;
 }
 
 /* Something was answered: perhaps what it waits for; else it is held again. */
 static void
-resume_held(struct client *c)
+resume_held(struct exchange *x)
 {
-	uint8_t *whole = c->pending;
-	size_t len = c->pending_len;
-
-	if (!c->is_held || c->is_closing)
+	if (!x->is_held || x->is_closing)
 		return;
-	c->is_held = false;
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	stream_set_reading(&c->stream, true);
-	relay_bytes(c, whole, len);
-	free(whole);
+	x->is_held = false;
+	stream_set_reading(&x->stream, true);
+	exchange_replay(x, relay_bytes);
 }
 
 /* PostgreSQL ends a connection that sends such a message within COPY IN, but this one it never saw: it would wait. */
 static bool
-breaks_copy(struct client *c, struct server *srv)
+breaks_copy(struct exchange *x, struct server *srv)
 {
 	const struct ledger *l = &srv->ledger;
 	struct fail why;
@@ -375,45 +374,45 @@ breaks_copy(struct client *c, struct server *srv)
 		return false;
 	fail_set(&why, "08P01", "unexpected message type during COPY from stdin");
 	srv->is_closing = true;
-	client_close(c, &why);
+	exchange_close(x, &why);
 	return true;
 }
 
 static void
 on_batch_end(struct server *srv)
 {
-	struct client *c = srv->link;
-	struct client_env *env;
+	struct exchange *x = srv->link;
+	struct exchange_env *env;
 
-	if (c == NULL) { /* the client went while its replies were walked */
+	if (x == NULL) { /* the client went while its replies were walked */
 		server_close(srv);
 		return;
 	}
-	env = c->env;
-	if (c->state == CL_WELCOME) {
+	env = x->env;
+	if (x->state == CL_WELCOME) {
 		if (srv->ledger.count == 0)
-			login_server_done(c);
+			x->env->ops->login_server_done(x);
 		return;
 	}
-	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0) {
-		relay_out_of_memory(c);
+	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0) {
+		exchange_out_of_memory(x);
 		return;
 	}
-	report_flushed(c, srv, stream_queued(&c->stream) == 0);
-	if (breaks_copy(c, srv))
+	report_flushed(x, srv, stream_queued(&x->stream) == 0);
+	if (breaks_copy(x, srv))
 		return;
-	if (stream_is_full(&c->stream)) {
+	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
-		stream_set_reading(&c->stream, false); /* or it could ask for ever more without reading any of it */
-		c->is_stalled = true;
+		stream_set_reading(&x->stream, false); /* or it could ask for ever more without reading any of it */
+		x->is_stalled = true;
 		srv->loan.paused_since_us = *env->now_us;
 	}
-	relay_unstall(c);
-	if (c->is_rerunning && srv->ledger.count == 0)
-		rerun_now(c);
-	resume_held(c); /* before its server could go: what it waited for may be the replay of its settings there */
-	relay_try_release(c);
-	listen_flush(c); /* what came while something was owed */
+	relay_unstall(x);
+	if (x->is_rerunning && srv->ledger.count == 0)
+		rerun_now(x);
+	resume_held(x); /* before its server could go: what it waited for may be the replay of its settings there */
+	relay_try_release(x);
+	listen_flush(x); /* what came while something was owed */
 }
 
 /*
@@ -421,75 +420,73 @@ on_batch_end(struct server *srv)
  * that server knew, its next request is its last. False: it must be told now.
  */
 static bool
-goes_on(struct client *c, const struct fail *why, bool is_dirty)
+goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
-	if (is_dirty && (c->is_held || session_lose(c, why) < 0))
+	if (is_dirty && (x->is_held || session_lose(x, why) < 0))
 		return false;
-	session_stop_lingering(c);
-	c->idle_since_us = *c->env->now_us;
-	relay_unstall(c);
-	resume_held(c);
+	session_stop_lingering(x);
+	x->idle_since_us = *x->env->now_us;
+	relay_unstall(x);
+	resume_held(x);
 	return true;
 }
 
 static void
 on_lost(struct server *srv, const struct fail *why)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 	struct fail told = *why;
 	bool is_dirty, is_free;
 
-	if (c == NULL)
+	if (x == NULL)
 		return;
-	if (c->state == CL_READY && (srv->was_owing || srv->tx != 'I'))
-		report_failure(c, why, RF_BACKEND_LOST, "backend_lost");
-	is_free = !srv->was_owing && may_go_on(c, srv);
-	if (c->state == CL_READY && c->env->to_client.to == &c->stream) { /* of the batch that is walked */
-		is_free = outbox_flush(&c->env->to_client) == 0 && is_free;
-		report_flushed(c, srv, stream_queued(&c->stream) == 0);
+	if (x->state == CL_READY && (srv->was_owing || srv->tx != 'I'))
+		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
+	is_free = !srv->was_owing && may_go_on(x, srv);
+	if (x->state == CL_READY && x->env->to_client.to == &x->stream) { /* of the batch that is walked */
+		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
+		report_flushed(x, srv, stream_queued(&x->stream) == 0);
 	}
-	is_dirty = c->state == CL_READY && session_is_dirty(c);
-	listen_unlinked(c, srv);
-	c->srv = NULL;
+	is_dirty = x->state == CL_READY && session_is_dirty(x);
+	listen_unlinked(x, srv);
+	x->srv = NULL;
 	srv->link = NULL;
-	if (c->env->to_server.to == &srv->stream)
-		outbox_drop(&c->env->to_server);
-	if (c->state == CL_WELCOME) {
-		login_server_lost(c, why);
+	if (x->env->to_server.to == &srv->stream)
+		outbox_drop(&x->env->to_server);
+	if (x->state == CL_WELCOME) {
+		x->env->ops->login_server_lost(x, why);
 		return;
 	}
 	/* It has PostgreSQL's own FATAL; or part of a message, and that must stay one. */
 	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
-		client_close(c, NULL);
+		exchange_close(x, NULL);
 		return;
 	}
 	if (told.hint[0] == '\0')
 		fail_hint(&told, "The transaction that was open, if any, is lost. Connect again.");
-	if (!is_free || !goes_on(c, &told, is_dirty))
-		client_close(c, &told);
+	if (!is_free || !goes_on(x, &told, is_dirty))
+		exchange_close(x, &told);
 }
 
 static void
 on_drained(struct server *srv)
 {
-	struct client *c = srv->link;
+	struct exchange *x = srv->link;
 
-	if (c != NULL)
-		relay_unstall(c);
+	if (x != NULL)
+		relay_unstall(x);
 }
 
-const struct server_ops relay_server_ops = { on_pass,
-					     on_request_done,
-					     on_settled,
-					     on_made,
-					     statements_described,
-					     on_error,
-					     on_complete,
-					     on_parameter,
-					     session_probe_row,
-					     session_probe_done,
-					     cancel_no_such_pid,
-					     on_notification,
-					     on_batch_end,
-					     on_lost,
-					     on_drained };
+static bool
+on_no_such_pid(struct server *srv, uint32_t pid)
+{
+	struct exchange *x = srv->link;
+
+	return x != NULL && x->env->ops->no_such_pid(srv, pid);
+}
+
+const struct server_ops relay_server_ops = {
+	on_pass,	on_request_done, on_settled,   on_made,		  statements_described,
+	on_error,	on_complete,	 on_parameter, session_probe_row, session_probe_done,
+	on_no_such_pid, on_notification, on_batch_end, on_lost,		  on_drained
+};

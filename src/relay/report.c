@@ -5,7 +5,8 @@
  * turn's time), replies sent (read anew). Requests that overlap in a pipeline share one server: only the whole of each
  * is exact, their phases are those of the batch.
  */
-#include "client/client.h"
+#include "exchange/exchange.h"
+#include "relay/report.h"
 
 #include "base/clock.h"
 
@@ -19,20 +20,20 @@ report_error(struct pool_entry *entry, enum error_origin origin, const char *sql
 }
 
 void
-report_lent(struct client *c)
+report_lent(struct exchange *x)
 {
-	histogram_observe_us(&c->entry->database->counters.pool_wait, &histogram_bounds_wait, c->wait_us);
+	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->wait_us);
 }
 
 void
-report_request_begins(struct client *c, struct server *srv)
+report_request_begins(struct exchange *x, struct server *srv)
 {
-	uint64_t now = *c->env->now_us;
+	uint64_t now = *x->env->now_us;
 
 	if (srv->loan.tx_started_us == 0)
 		srv->loan.tx_started_us = now;
 	if (srv->loan.idle_in_tx_us != 0)
-		c->entry->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
+		x->entry->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
 	srv->loan.idle_in_tx_us = 0;
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
 		return; /* pipelined: it shares the first one's measures */
@@ -62,9 +63,9 @@ report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, b
 }
 
 static void
-count_transaction(struct client *c, struct server *srv, uint64_t now)
+count_transaction(struct exchange *x, struct server *srv, uint64_t now)
 {
-	struct database_counters *d = &c->entry->database->counters;
+	struct database_counters *d = &x->entry->database->counters;
 
 	if (srv->tx != 'I') {
 		if (srv->ledger.count == 0)
@@ -81,18 +82,18 @@ count_transaction(struct client *c, struct server *srv, uint64_t now)
 }
 
 void
-report_done(struct client *c, struct server *srv, const struct owed *ended)
+report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 {
-	struct client_env *env = c->env;
-	struct database_counters *d = &c->entry->database->counters;
+	struct exchange_env *env = x->env;
+	struct database_counters *d = &x->entry->database->counters;
 	bool is_simple = ended->kind != OWED_SYNC;
 	bool is_copy = strncmp(srv->loan.tag, "COPY", 4) == 0;
 
 	d->requests++;
-	if (c->replication != 0)
+	if (x->replication != 0)
 		return; /* a stream may last for days; that is no slow query */
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
-	count_transaction(c, srv, *env->now_us);
+	count_transaction(x, srv, *env->now_us);
 	if (env->done_count < DONE_MAX)
 		env->done[env->done_count++] =
 		    (struct done_request){ ended->started_us, ended->statements, is_simple, !srv->loan.is_text_spent };
@@ -114,18 +115,19 @@ since(uint64_t later, uint64_t earlier)
 }
 
 static void
-tell(struct client *c, struct server *srv, const struct done_request *done, struct request_report *r, const char *event)
+tell(struct exchange *x, struct server *srv, const struct done_request *done, struct request_report *r,
+     const char *event)
 {
 	char peer[80], tag[sizeof(srv->loan.tag)] = "";
 
-	client_peer_text(c, peer, sizeof(peer));
+	x->env->ops->peer_text(x, peer, sizeof(peer));
 	r->event = event;
 	r->wall_us = clock_wall_us();
-	r->database = c->entry->database->name;
-	r->user = client_user(c);
-	r->application = client_application(c);
+	r->database = x->entry->database->name;
+	r->user = exchange_user(x);
+	r->application = exchange_application(x);
 	r->client = peer;
-	r->client_id = c->id;
+	r->client_id = x->id;
 	r->backend = "";
 	r->tag = tag;
 	r->protocol = "simple";
@@ -154,12 +156,12 @@ tell(struct client *c, struct server *srv, const struct done_request *done, stru
 			r->is_query_cut = srv->loan.is_text_cut;
 		}
 	}
-	c->env->on_report(c->env->up, r);
+	x->env->on_report(x->env->up, r);
 }
 
 /* One in so many, by a generator that need not be better than cheap. */
 static bool
-is_sampled(struct client_env *env)
+is_sampled(struct exchange_env *env)
 {
 	env->sample_state = env->sample_state * 6364136223846793005u + 1442695040888963407u;
 	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
@@ -167,12 +169,12 @@ is_sampled(struct client_env *env)
 
 /* In a pipeline a request begins when the one before it is answered, so that no time is told twice. */
 static void
-measure(struct client *c, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
+measure(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
 {
 	uint64_t before_us = srv->loan.last_done_us;
 	bool is_behind = before_us > done->started_us;
-	struct database_counters *d = &c->entry->database->counters;
-	struct request_report r = { .wait_us = c->wait_us };
+	struct database_counters *d = &x->entry->database->counters;
+	struct request_report r = { .wait_us = x->wait_us };
 	uint64_t known;
 
 	r.duration_us = since(sent_us, is_behind ? before_us : done->started_us);
@@ -189,19 +191,19 @@ measure(struct client *c, struct server *srv, const struct done_request *done, u
 	d->phase_us[PHASE_STREAM] += r.stream_us;
 	d->phase_us[PHASE_CLIENT_WRITE] += r.client_write_us;
 	d->phase_us[PHASE_PROXY] += since(r.duration_us, known);
-	r.threshold_us = c->entry->settings.slow_query_threshold_us;
+	r.threshold_us = x->entry->settings.slow_query_threshold_us;
 	if (r.duration_us >= r.threshold_us) {
 		d->slow_queries++;
-		tell(c, srv, done, &r, "slow_query");
-	} else if (r.duration_us >= c->env->config->slow_sample_threshold_us && is_sampled(c->env))
-		tell(c, srv, done, &r, "sampled_query");
-	c->wait_us = 0; /* only the first of a batch waited */
+		tell(x, srv, done, &r, "slow_query");
+	} else if (r.duration_us >= x->env->config->slow_sample_threshold_us && is_sampled(x->env))
+		tell(x, srv, done, &r, "sampled_query");
+	x->wait_us = 0; /* only the first of a batch waited */
 }
 
 void
-report_flushed(struct client *c, struct server *srv, bool is_sent)
+report_flushed(struct exchange *x, struct server *srv, bool is_sent)
 {
-	struct client_env *env = c->env;
+	struct exchange_env *env = x->env;
 	uint64_t ready_us = *env->now_us, sent_us;
 
 	(void)is_sent;
@@ -209,35 +211,35 @@ report_flushed(struct client *c, struct server *srv, bool is_sent)
 		return;
 	sent_us = clock_now_us();
 	for (unsigned i = 0; i < env->done_count; i++)
-		measure(c, srv, &env->done[i], ready_us, sent_us);
+		measure(x, srv, &env->done[i], ready_us, sent_us);
 	env->done_count = 0;
 	*env->now_us = sent_us;
 }
 
 void
-report_failure(struct client *c, const struct fail *why, enum request_failure kind, const char *event)
+report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
 	static const char *const events[RF_COUNT] = {
 		"pool_timeout", "backend_unreachable", "backend_lost", "limit", "shutdown", "protocol", "internal"
 	};
-	struct request_report r = { .wait_us = c->wait_us, .sqlstate = why->sqlstate };
-	uint64_t now = *c->env->now_us;
+	struct request_report r = { .wait_us = x->wait_us, .sqlstate = why->sqlstate };
+	uint64_t now = *x->env->now_us;
 
-	c->entry->database->counters.requests++;
-	c->entry->database->counters.requests_failed[kind]++;
-	if (c->entry->settings.slow_query_threshold_us == CONFIG_TIME_OFF)
+	x->entry->database->counters.requests++;
+	x->entry->database->counters.requests_failed[kind]++;
+	if (x->entry->settings.slow_query_threshold_us == CONFIG_TIME_OFF)
 		return;
-	r.threshold_us = c->entry->settings.slow_query_threshold_us;
-	r.duration_us = since(now, c->request_us);
-	if (c->srv == NULL && c->pending_len > 5 && (c->pending[0] == 'Q' || c->pending[0] == 'P')) {
+	r.threshold_us = x->entry->settings.slow_query_threshold_us;
+	r.duration_us = since(now, x->request_us);
+	if (x->srv == NULL && x->pending_len > 5 && (x->pending[0] == 'Q' || x->pending[0] == 'P')) {
 		/* It never got further than our own memory: the text lies there. A Parse has its name first. */
-		const uint8_t *text = c->pending + 5, *end = c->pending + c->pending_len, *stop;
+		const uint8_t *text = x->pending + 5, *end = x->pending + x->pending_len, *stop;
 
-		if (c->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
+		if (x->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
 			text = stop + 1;
 		stop = memchr(text, 0, (size_t)(end - text));
 		r.query = (const char *)text;
 		r.query_len = (size_t)((stop != NULL ? stop : end) - text);
 	}
-	tell(c, c->srv, NULL, &r, event != NULL ? event : events[kind]);
+	tell(x, x->srv, NULL, &r, event != NULL ? event : events[kind]);
 }

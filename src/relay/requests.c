@@ -1,59 +1,35 @@
 /*
- * src/relay/requests.c - requests: from a client to the server it borrows, and giving that back. Replies: replies.c.
+ * src/relay/requests.c - a client's bytes, walked message by message; see walk.h. Replies: replies.c.
  *
- * Requests: bytes are walked message by message; each message the server will answer is entered in its ledger; runs
- * are sent as they lie, in one call per batch. The first message that needs a server borrows one; if there is none,
- * the bytes wait with the client.
+ * Each message that the server will answer is entered in its ledger; runs are sent as they lie, in one call per batch.
+ * The first message that needs a server borrows one; if there is none, the bytes wait with the client.
  */
-#include "client/client.h"
+#include "relay/walk.h"
+#include "relay/exclusive.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "relay/report.h"
+#include "relay/retry.h"
+#include "state/state.h"
+#include "statements/statements.h"
 #include "listen/listen.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define QUERY_WHOLE_MAX 4096u /* a simple Query up to this length may be a DEALLOCATE: it is looked into whole */
 #define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
 
-enum walk_result {
-	WALK_ON,
-	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* for a server, or for what listens in its place */
-	WALK_HOLD, /* for replies to what was sent before */
-	WALK_LEAVE, /* close the client once what was walked is sent; request_walk.why says why */
-	WALK_OVER /* it is closed */
-};
-
-struct request_walk {
-	struct client *c;
-	const uint8_t *p;
-	size_t len, at;
-	bool has_why;
-	struct fail why;
-};
-
-void
-relay_out_of_memory(struct client *c)
+enum walk_result
+walk_out_of_memory(struct exchange *x)
 {
-	struct fail why;
-
-	fail_set(&why, "53200", "out of memory, or too many messages without a reply");
-	if (c->srv != NULL)
-		c->srv->is_closing = true;
-	client_close(c, &why);
-}
-
-static enum walk_result
-out_of_memory(struct client *c)
-{
-	relay_out_of_memory(c);
+	exchange_out_of_memory(x);
 	return WALK_OVER;
 }
 
-static enum walk_result
-violated(struct request_walk *w, const char *what, uint8_t type)
+enum walk_result
+walk_violated(struct request_walk *w, const char *what, uint8_t type)
 {
 	fail_set(&w->why, "08P01", "%s (type 0x%02x)", what, type);
 	w->has_why = true;
@@ -63,14 +39,14 @@ violated(struct request_walk *w, const char *what, uint8_t type)
 /* --- borrowing --- */
 
 static int
-link_server(struct client *c, struct server *srv)
+link_server(struct exchange *x, struct server *srv)
 {
-	c->srv = srv;
-	listen_linked(c, srv);
-	relay_begin(c->env, &c->env->to_server, &srv->stream);
-	report_lent(c);
-	if (srv->image != c->image && session_replay(c) < 0) {
-		out_of_memory(c);
+	x->srv = srv;
+	listen_linked(x, srv);
+	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
+	report_lent(x);
+	if (srv->image != x->image && session_replay(x) < 0) {
+		walk_out_of_memory(x);
 		return -1;
 	}
 	return 0;
@@ -79,65 +55,60 @@ link_server(struct client *c, struct server *srv)
 static void
 on_grant(struct pool_conn *conn, void *arg)
 {
-	struct client *c = arg;
-	struct server *srv = pool_entry_granted(conn, c, *c->env->now_us);
-	uint8_t *whole = c->pending;
-	size_t len = c->pending_len;
+	struct exchange *x = arg;
+	struct server *srv = pool_entry_granted(conn, x, *x->env->now_us);
 
-	c->wait_us = *c->env->now_us - c->ticket.since_us;
-	stream_set_reading(&c->stream, true);
-	if (c->state == CL_WELCOME) {
-		login_granted(c, srv);
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	stream_set_reading(&x->stream, true);
+	if (x->state == CL_WELCOME) {
+		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	if (link_server(c, srv) == 0)
-		relay_bytes(c, whole, len);
-	free(whole);
+	if (link_server(x, srv) == 0)
+		exchange_replay(x, relay_bytes);
 }
 
 static void
 on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 {
-	struct client *c = arg;
+	struct exchange *x = arg;
 
-	c->wait_us = *c->env->now_us - c->ticket.since_us;
-	stream_set_reading(&c->stream, true);
-	if (c->state == CL_WELCOME)
-		login_refused(c, why, kind);
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	stream_set_reading(&x->stream, true);
+	if (x->state == CL_WELCOME)
+		x->env->ops->login_refused(x, why, kind);
 	else
-		refuse_request(c, why, kind);
+		refuse_request(x, why, kind);
 }
 
 void
-relay_ticket(struct client *c)
+relay_ticket(struct exchange *x)
 {
-	c->ticket.on_grant = on_grant;
-	c->ticket.on_refuse = on_refuse;
-	c->ticket.arg = c;
-	c->ticket.image = c->image;
+	x->ticket.on_grant = on_grant;
+	x->ticket.on_refuse = on_refuse;
+	x->ticket.arg = x;
+	x->ticket.image = x->image;
 }
 
 void
-relay_cancel_wait(struct client *c)
+relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (!c->ticket.is_waiting)
+	if (!x->ticket.is_waiting)
 		return;
-	pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
+	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
-	c->wait_us = *c->env->now_us - c->ticket.since_us;
-	stream_set_reading(&c->stream, true);
-	refuse_request(c, &why, RF_POOL_TIMEOUT);
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	stream_set_reading(&x->stream, true);
+	refuse_request(x, &why, RF_POOL_TIMEOUT);
 }
 
-static enum walk_result
-borrow(struct request_walk *w)
+enum walk_result
+walk_borrow(struct request_walk *w)
 {
-	struct client *c = w->c;
-	struct client_env *env = c->env;
+	struct exchange *x = w->x;
+	struct exchange_env *env = x->env;
 	struct server *srv;
 
 	if (env->is_draining) {
@@ -145,481 +116,86 @@ borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (c->session != NULL && session_is_refused(c, &w->why)) {
+	if (x->session != NULL && session_is_refused(x, &w->why)) {
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	relay_ticket(c);
-	srv = pool_entry_borrow(c->entry, &c->ticket, c, *env->now_us);
+	relay_ticket(x);
+	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		session_yield(env);
 		return WALK_WAIT;
 	}
-	c->wait_us = 0;
-	return link_server(c, srv) < 0 ? WALK_OVER : WALK_ON;
-}
-
-/* --- requests --- */
-
-static enum walk_result
-forward(struct request_walk *w, size_t total)
-{
-	struct client *c = w->c;
-	size_t have = w->len - w->at, n = total < have ? total : have;
-
-	outbox_ref(&c->env->to_server, w->p + w->at, n);
-	c->srv->loan.bytes_from_client += total;
-	c->body_left = (uint32_t)(total - n);
-	c->is_body_dropped = false;
-	w->at += n;
-	return WALK_ON;
-}
-
-static void
-drop(struct request_walk *w, size_t total)
-{
-	size_t have = w->len - w->at, n = total < have ? total : have;
-
-	w->c->body_left = (uint32_t)(total - n);
-	w->c->is_body_dropped = true;
-	w->at += n;
-}
-
-static int
-push_request(struct client *c, enum owed_kind kind, uint32_t statements, unsigned shown)
-{
-	struct owed_request r = { c->request_us, statements, (uint8_t)shown };
-
-	return ledger_push_request(&c->srv->ledger, kind, OWED_TO_CLIENT, &r);
-}
-
-/* What is to be sent for a simple Query; see session_query. */
-static enum statement_step
-look_into_query(struct client *c, const uint8_t *message, size_t have, const struct frame *f, unsigned *shown)
-{
-	enum statement_step step = STATEMENT_FORWARD;
-
-	if (have >= f->body_len && f->body_len > 0)
-		step = statements_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (step == STATEMENT_FORWARD && have >= f->body_len &&
-	    !listen_is_no_concern(c, message, FRAME_HEAD_LEN + have))
-		step = listen_query(c, message, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (step != STATEMENT_FORWARD)
-		return step;
-	if (have > f->body_len)
-		have = f->body_len;
-	step = session_query(c, (const char *)message + FRAME_HEAD_LEN, have, f->body_len, shown);
-	if (step == STATEMENT_FORWARD && statements_simple_query(c) == STATEMENT_FAILED)
-		return STATEMENT_FAILED;
-	return step;
-}
-
-static enum walk_result
-send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
-{
-	struct client *c = w->c;
-	struct server *srv = c->srv;
-	size_t have = w->len - w->at - FRAME_HEAD_LEN;
-	enum statement_step step = STATEMENT_FORWARD;
-	unsigned shown = 0;
-
-	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
-		return WALK_MORE;
-	if (kind == OWED_QUERY)
-		step = look_into_query(c, w->p + w->at, have, f, &shown);
-	else if (session_function_call(c) < 0)
-		step = STATEMENT_FAILED;
-	if (step == STATEMENT_HOLD)
-		return WALK_HOLD;
-	if (step == STATEMENT_FAILED)
-		return out_of_memory(c);
-	report_request_begins(c, srv);
-	srv->loan.statements_run = 0;
-	srv->loan.has_run = true;
-	if (push_request(c, kind, 1, shown) < 0)
-		return out_of_memory(c);
-	if (kind == OWED_QUERY)
-		report_text(srv, w->p + w->at + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len, f->body_len,
-			    true);
-	/* is_synced stays as it is: behind messages without a Sync it may be skipped, and then a Sync is still due. */
-	if (step == STATEMENT_DONE) {
-		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
-		return WALK_ON;
-	}
-	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-}
-
-static enum walk_result
-send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
-{
-	struct server *srv = w->c->srv;
-
-	if (srv->is_synced)
-		report_request_begins(w->c, srv);
-	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
-		return out_of_memory(w->c);
-	srv->is_synced = false;
-	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-}
-
-static enum walk_result
-send_sync(struct request_walk *w)
-{
-	struct server *srv = w->c->srv;
-
-	if (srv->is_synced)
-		report_request_begins(w->c, srv);
-	if (push_request(w->c, OWED_SYNC, srv->loan.statements_run, 0) < 0)
-		return out_of_memory(w->c);
-	srv->loan.statements_run = 0;
-	srv->is_synced = true;
-	statements_sync(w->c);
-	return forward(w, FRAME_HEAD_LEN);
-}
-
-/* The portal's name ends within what has come, or it is one we need not know: then it is taken for a named one. */
-static const char *
-portal_of(const struct request_walk *w, const struct frame *f)
-{
-	const uint8_t *name = w->p + w->at + FRAME_HEAD_LEN;
-	size_t have = w->len - w->at - FRAME_HEAD_LEN;
-
-	return f->body_len > 0 && have > 0 && *name == 0 ? "" : "?";
-}
-
-static enum walk_result
-send_listen_execute(struct request_walk *w, const struct frame *f)
-{
-	struct client *c = w->c;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
-
-	switch (c->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
-							    : listen_execute(c, w->p + w->at, total)) {
-	case STATEMENT_FAILED:
-		return out_of_memory(c);
-	case STATEMENT_DONE:
-		if (ledger_push(&c->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
-			return out_of_memory(c);
-		c->srv->is_synced = false;
-		drop(w, total);
-		return WALK_ON;
-	default:
-		return send_extended(w, f, OWED_EXECUTE);
-	}
-}
-
-static enum walk_result
-send_execute(struct request_walk *w, const struct frame *f)
-{
-	struct client *c = w->c;
-	const char *portal;
-	enum walk_result r;
-
-	if (c->session == NULL && c->listen == NULL) {
-		c->srv->loan.statements_run++;
-		return send_extended(w, f, OWED_EXECUTE);
-	}
-	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
-		return WALK_MORE;
-	portal = portal_of(w, f);
-	switch (c->session == NULL ? STATEMENT_FORWARD : session_before_execute(c, portal)) {
-	case STATEMENT_HOLD:
-		return WALK_HOLD;
-	case STATEMENT_FAILED:
-		return out_of_memory(c);
-	default:
-		break;
-	}
-	c->srv->loan.statements_run++;
-	r = send_listen_execute(w, f);
-	return r == WALK_ON && c->session != NULL && session_after_execute(c, portal) < 0 ? out_of_memory(c) : r;
-}
-
-static enum walk_result
-send_bind(struct request_walk *w, const struct frame *f)
-{
-	struct client *c = w->c;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at, used = 0;
-	const char *portal, *statement;
-
-	if (have > total)
-		have = total;
-	if (have < total && total <= QUERY_WHOLE_MAX)
-		return WALK_MORE;
-	if (!fields_bind(w->p + w->at + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &statement, &used)) {
-		if (have == total)
-			return violated(w, "a Bind message without its names' terminators", 'B');
-		if (have > SERVER_CARRY_MAX)
-			return violated(w, "a Bind message with names longer than pgweir takes", 'B');
-		return WALK_MORE;
-	}
-	if (c->sole_use != NULL && sole_use_bind(c, statement) < 0)
-		return out_of_memory(c);
-	if (c->srv->is_synced)
-		report_request_begins(c, c->srv);
-	switch (statements_bind(c, w->p + w->at, w->len - w->at, total, &used)) {
-	case STATEMENT_FAILED:
-		return out_of_memory(c);
-	case STATEMENT_HOLD:
-		return WALK_HOLD;
-	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
-		c->srv->is_synced = false;
-		c->srv->loan.has_run = true;
-		c->srv->loan.bytes_from_client += total;
-		w->at += used;
-		outbox_ref(&c->env->to_server, w->p + w->at, have - used);
-		w->at += have - used;
-		c->body_left = (uint32_t)(total - have);
-		c->is_body_dropped = false;
-		return WALK_ON;
-	default:
-		c->srv->loan.has_run = true;
-		return send_extended(w, f, OWED_BIND);
-	}
-}
-
-static int
-scan_oversize_parse(struct client *c, const uint8_t *body, size_t have, size_t body_len)
-{
-	size_t name_len = strlen((const char *)body) + 1;
-
-	if (have > body_len)
-		have = body_len;
-	return session_passed_parse(c, (const char *)body + name_len, have - name_len, body_len - name_len) ==
-		       STATEMENT_FAILED
-		   ? -1
-		   : 0;
-}
-
-/* Its name is there; the text comes in pieces. */
-static enum walk_result
-send_oversize_parse(struct request_walk *w, const struct frame *f)
-{
-	struct client *c = w->c;
-	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
-	size_t have = w->len - w->at - FRAME_HEAD_LEN, total = FRAME_HEAD_LEN + (size_t)f->body_len;
-	enum statement_step step = statements_oversize_parse(c, (const char *)body);
-
-	if (step == STATEMENT_HOLD)
-		return WALK_HOLD;
-	if (step == STATEMENT_FAILED)
-		return out_of_memory(c);
-	c->srv->is_synced = false;
-	if (step == STATEMENT_DONE) { /* another message was sent in its place */
-		drop(w, total);
-		return WALK_ON;
-	}
-	return scan_oversize_parse(c, body, have, f->body_len) < 0 ? out_of_memory(c) : forward(w, total);
-}
-
-/* Parse, Describe, Close: looked into whole. */
-static enum walk_result
-send_named(struct request_walk *w, const struct frame *f)
-{
-	struct client *c = w->c;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
-	const uint8_t *message = w->p + w->at;
-	enum statement_step step;
-	enum owed_kind kind = OWED_PARSE;
-
-	if (f->type == 'P' && f->body_len > c->entry->settings.max_statement_size) {
-		if (memchr(message + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
-			if (have > SERVER_CARRY_MAX)
-				return violated(w, "a Parse message with a name longer than pgweir takes", 'P');
-			return WALK_MORE;
-		}
-		if (c->srv->is_synced)
-			report_request_begins(c, c->srv);
-		sole_use_forget(c);
-		return send_oversize_parse(w, f);
-	}
-	if (have < total)
-		return WALK_MORE;
-	if (c->srv->is_synced)
-		report_request_begins(c, c->srv);
-	if (f->type == 'P')
-		step = statements_parse(c, message, total);
-	else if (f->type == 'D')
-		step = statements_describe(c, message, total);
-	else
-		step = statements_close(c, message, total);
-	if (step == STATEMENT_FAILED)
-		return out_of_memory(c);
-	if (step == STATEMENT_HOLD)
-		return WALK_HOLD;
-	if (step == STATEMENT_DONE) {
-		c->srv->is_synced = false;
-		c->srv->loan.bytes_from_client += total;
-		w->at += total;
-		return WALK_ON;
-	}
-	if (f->type == 'D')
-		kind = have > FRAME_HEAD_LEN && message[FRAME_HEAD_LEN] == 'P' ? OWED_DESCRIBE_PORTAL
-									       : OWED_DESCRIBE_STATEMENT;
-	else if (f->type == 'C')
-		kind = OWED_CLOSE;
-	return send_extended(w, f, kind);
-}
-
-/* The Syncs that stand between an Execute and what ends its COPY IN are ignored: then another one is due. */
-static bool
-ends_copy_of_execute(const struct ledger *l)
-{
-	uint32_t n = l->count;
-	const struct owed *o = NULL;
-
-	while (n > 0 && (o = &l->ring[(l->head + n - 1) & (l->cap - 1)])->kind == OWED_SYNC)
-		n--;
-	return n > 0 && o->kind == OWED_EXECUTE;
-}
-
-static enum walk_result
-send_copy_end(struct request_walk *w, const struct frame *f)
-{
-	if (ends_copy_of_execute(&w->c->srv->ledger))
-		w->c->srv->is_synced = false;
-	if (ledger_push(&w->c->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
-		return out_of_memory(w->c);
-	return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-}
-
-/* Once for a message: one that is held until the answers have come does not make it happen again. */
-static int
-catch_up(struct client *c)
-{
-	const struct server *srv = c->srv;
-
-	if (c->replication != 0 || c->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
-		return 0;
-	c->has_caught_up = true;
-	return session_catch_up(c);
-}
-
-static enum walk_result
-linked(struct request_walk *w, const struct frame *f)
-{
-	struct client *c = w->c;
-
-	c->has_run = true;
-	if (c->session != NULL && session_holds(c))
-		return WALK_HOLD;
-	/* It kept its server, whose settings are not its own any more: a RESET has run. */
-	if (c->srv->image != c->image && catch_up(c) < 0)
-		return out_of_memory(c);
-	if (c->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
-		switch (statements_undo(c, false)) {
-		case STATEMENT_HOLD:
-			return WALK_HOLD;
-		case STATEMENT_FAILED:
-			return out_of_memory(c);
-		default:
-			break;
-		}
-	switch (f->type) {
-	case 'Q':
-		return send_simple(w, f, OWED_QUERY);
-	case 'F':
-		return send_simple(w, f, OWED_FUNCTION);
-	case 'E':
-		return send_execute(w, f);
-	case 'B':
-		return send_bind(w, f);
-	case 'P':
-	case 'D':
-	case 'C':
-		return send_named(w, f);
-	case 'S':
-		return send_sync(w);
-	case 'c':
-	case 'f':
-		return send_copy_end(w, f);
-	default: /* CopyData, Flush */
-		return forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
-	}
+	x->wait_us = 0;
+	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
 }
 
 static enum walk_result
 linked_and_kept(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
-	size_t at = w->at, total = c->env->to_server.total;
-	enum walk_result r = linked(w, f);
+	struct exchange *x = w->x;
+	size_t at = w->at, total = x->env->to_server.total;
+	enum walk_result r = walk_linked(w, f);
 
 	if (r != WALK_HOLD)
-		c->has_caught_up = false;
+		x->has_caught_up = false;
 
 	if (r != WALK_OVER && w->at > at)
-		rerun_keep(c, w->p + at, w->at - at, c->env->to_server.total != total);
+		rerun_keep(x, w->p + at, w->at - at, x->env->to_server.total != total);
 	return r;
-}
-
-void
-relay_begin(struct client_env *env, struct outbox *o, struct stream *to)
-{
-	if (o->to != to && outbox_begin(o, to) < 0)
-		log_bug(env->log, "a batch for one peer was begun within another's");
-}
-
-void
-relay_answer(struct client *c, const void *bytes, size_t len)
-{
-	if (c->is_closing)
-		return;
-	relay_begin(c->env, &c->env->to_client, &c->stream);
-	outbox_copy(&c->env->to_client, bytes, len);
 }
 
 /* What a client without a server may send and need none for. */
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
-	w->c->has_run = true;
+	w->x->has_run = true;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
 	case 'S':
-		relay_answer(w->c, "Z\0\0\0\5I", 6);
-		drop(w, total);
+		exchange_answer(w->x, "Z\0\0\0\5I", 6);
+		walk_drop(w, total);
 		return WALK_ON;
 	case 'H':
 	case 'd': /* late: the COPY it belonged to has failed; PostgreSQL ignores them too */
 	case 'c':
 	case 'f':
-		drop(w, total);
+		walk_drop(w, total);
 		return WALK_ON;
 	case 'P':
 		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
-		    !statements_parse_unlinked(w->c, w->p + w->at, total))
-			return borrow(w);
-		relay_answer(w->c, "1\0\0\0\4", 5);
-		drop(w, total);
+		    !statements_parse_unlinked(w->x, w->p + w->at, total))
+			return walk_borrow(w);
+		exchange_answer(w->x, "1\0\0\0\4", 5);
+		walk_drop(w, total);
 		return WALK_ON;
 	case 'C':
 		if (w->len - w->at < total)
 			return WALK_MORE;
-		if (!statements_close_unlinked(w->c, w->p + w->at, total))
-			return borrow(w); /* malformed: PostgreSQL has the right words for it */
-		relay_answer(w->c, "3\0\0\0\4", 5);
-		drop(w, total);
+		if (!statements_close_unlinked(w->x, w->p + w->at, total))
+			return walk_borrow(w); /* malformed: PostgreSQL has the right words for it */
+		exchange_answer(w->x, "3\0\0\0\4", 5);
+		walk_drop(w, total);
 		return WALK_ON;
 	default:
-		return borrow(w);
+		return walk_borrow(w);
 	}
 }
 
 static enum walk_result
 console_message(struct request_walk *w, const struct frame *f)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	if (total > SERVER_CARRY_MAX)
-		return violated(w, "a message is too long for the console", f->type);
+		return walk_violated(w, "a message is too long for the console", f->type);
 	if (w->len - w->at < total)
 		return WALK_MORE;
 	w->at += total;
-	c->env->on_console(c->env->up, c, f->type, w->p + w->at - f->body_len, f->body_len);
-	return c->is_closing ? WALK_OVER : WALK_ON;
+	x->env->ops->console_message(x, f->type, w->p + w->at - f->body_len, f->body_len);
+	return x->is_closing ? WALK_OVER : WALK_ON;
 }
 
 static enum walk_result
@@ -631,7 +207,7 @@ looked(struct request_walk *w, enum listen_look look)
 	case LISTEN_MORE:
 		return WALK_MORE;
 	case LISTEN_FAILED:
-		return out_of_memory(w->c);
+		return walk_out_of_memory(w->x);
 	default:
 		return WALK_ON;
 	}
@@ -644,10 +220,10 @@ look_for_listen(struct request_walk *w, const struct frame *f)
 
 	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
 		return WALK_ON;
-	if (f->type == 'E' ? w->c->listen == NULL
-			   : f->type == 'Q' && listen_is_no_concern(w->c, w->p + w->at, w->len - w->at))
+	if (f->type == 'E' ? w->x->listen == NULL
+			   : f->type == 'Q' && listen_is_no_concern(w->x, w->p + w->at, w->len - w->at))
 		return WALK_ON;
-	return looked(w, listen_look(w->c, w->p + w->at, w->len - w->at, total));
+	return looked(w, listen_look(w->x, w->p + w->at, w->len - w->at, total));
 }
 
 static enum walk_result
@@ -655,44 +231,45 @@ look_for_notify(struct request_walk *w, const struct frame *f)
 {
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
-	if (w->c->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+	if (w->x->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
 		return WALK_ON;
-	return looked(w, listen_look_at_sender(w->c, w->p + w->at, w->len - w->at, total));
+	return looked(w, listen_look_at_sender(w->x, w->p + w->at, w->len - w->at, total));
 }
 
 static enum walk_result
 one_message(struct request_walk *w)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	struct frame f;
 	enum frame_result r = frame_parse(w->p + w->at, w->len - w->at, &f);
 	uint32_t limit;
-	bool was_linked = c->srv != NULL;
 	enum walk_result step;
 
 	if (r == FRAME_PARTIAL)
 		return WALK_MORE;
 	limit = frame_client_limit(w->p[w->at]);
 	if (r == FRAME_BAD || (limit > 0 && f.body_len > limit))
-		return violated(w, "invalid message length", w->p[w->at]);
+		return walk_violated(w, "invalid message length", w->p[w->at]);
 	if (limit == 0)
-		return violated(w, "invalid frontend message type", f.type);
+		return walk_violated(w, "invalid frontend message type", f.type);
 	if (f.type == 'X')
 		return WALK_LEAVE;
 	if ((f.type == 'S' || f.type == 'H') && f.body_len > 0)
-		return violated(w, "invalid message format", f.type);
-	if (c->state == CL_CONSOLE)
+		return walk_violated(w, "invalid message format", f.type);
+	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
+	if ((step = walk_fast(w, &f)) != WALK_SLOWLY)
+		return step;
 	if ((step = look_for_listen(w, &f)) != WALK_ON)
 		return step;
-	if (!was_linked) {
+	if (x->srv == NULL) {
 		size_t at = w->at;
 
 		step = unlinked(w, &f);
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	if (c->is_rerunning)
+	if (x->is_rerunning)
 		return WALK_HOLD;
 	step = look_for_notify(w, &f);
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
@@ -701,26 +278,26 @@ one_message(struct request_walk *w)
 static enum walk_result
 walk(struct request_walk *w)
 {
-	struct client *c = w->c;
+	struct exchange *x = w->x;
 	enum walk_result r = WALK_ON;
 
 	while (w->at < w->len && r == WALK_ON) {
 		size_t n = w->len - w->at;
 
-		if (c->body_left > 0) {
-			n = n < c->body_left ? n : c->body_left;
-			if (!c->is_body_dropped && c->srv != NULL)
-				outbox_ref(&c->env->to_server, w->p + w->at, n);
-			if (c->is_body_scanned)
-				session_text(c, w->p + w->at, n, n == c->body_left);
-			c->body_left -= (uint32_t)n;
+		if (x->body_left > 0) {
+			n = n < x->body_left ? n : x->body_left;
+			if (!x->is_body_dropped && x->srv != NULL)
+				outbox_ref(&x->env->to_server, w->p + w->at, n);
+			if (x->is_body_scanned)
+				session_text(x, w->p + w->at, n, n == x->body_left);
+			x->body_left -= (uint32_t)n;
 			w->at += n;
-		} else if (c->refusing != 0) {
-			n = refuse_bytes(c, w->p + w->at, n);
+		} else if (x->refusing != 0) {
+			n = refuse_bytes(x, w->p + w->at, n);
 			if (n == 0)
 				return WALK_MORE;
 			w->at += n;
-			r = c->is_closing ? WALK_OVER : WALK_ON;
+			r = x->is_closing ? WALK_OVER : WALK_ON;
 		} else
 			r = one_message(w);
 	}
@@ -728,200 +305,92 @@ walk(struct request_walk *w)
 }
 
 static void
-stall_if_full(struct client *c)
+stall_if_full(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
-	if (srv == NULL || c->is_stalled || (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
+	if (srv == NULL || x->is_stalled || (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
 		return;
-	c->is_stalled = true;
-	stream_set_reading(&c->stream, false);
+	x->is_stalled = true;
+	stream_set_reading(&x->stream, false);
 }
 
 void
-relay_unstall(struct client *c)
+relay_unstall(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
-	if (!c->is_stalled || stream_is_full(&c->stream) ||
+	if (!x->is_stalled || stream_is_full(&x->stream) ||
 	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
 		return;
-	c->is_stalled = false;
-	stream_set_reading(&c->stream, true);
+	x->is_stalled = false;
+	stream_set_reading(&x->stream, true);
 }
 
 /* True if bytes were lost. */
 static bool
-flush_to_server(struct client *c)
+flush_to_server(struct exchange *x)
 {
-	struct outbox *o = &c->env->to_server;
+	struct outbox *o = &x->env->to_server;
 
 	if (o->to == NULL)
 		return false;
-	c->entry->database->counters.bytes_out[NS_SERVER] += o->total;
+	x->entry->database->counters.bytes_out[NS_SERVER] += o->total;
 	return outbox_flush(o) < 0;
 }
 
 void
-relay_bytes(struct client *c, const uint8_t *bytes, size_t len)
+relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
-	struct client_env *env = c->env;
+	struct exchange_env *env = x->env;
 	struct request_walk w;
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	enum walk_result r;
 	bool is_lost;
 
-	w.c = c;
+	w.x = x;
 	w.p = bytes;
 	w.len = len;
 	w.at = 0;
 	w.has_why = false;
+	w.scanned = NULL;
 	if (srv != NULL)
-		relay_begin(env, &env->to_server, &srv->stream);
-	c->is_in_relay = true;
+		exchange_begin_batch(env, &env->to_server, &srv->stream);
+	x->is_in_relay = true;
 	r = walk(&w);
-	c->is_in_relay = false;
-	if (c->srv != NULL)
-		rerun_keep_rest(c, w.p + w.at);
+	x->is_in_relay = false;
+	if (x->srv != NULL)
+		rerun_keep_rest(x, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_drop(&env->to_server);
 		return;
 	}
 	/* What is waited for must come, even if no Sync was sent yet. */
-	if (r == WALK_HOLD && c->srv->ledger.count > 0)
+	if (r == WALK_HOLD && x->srv->ledger.count > 0)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
-	is_lost = flush_to_server(c);
-	if (env->to_client.to == &c->stream && outbox_flush(&env->to_client) < 0)
+	is_lost = flush_to_server(x);
+	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
-	if (c->entry != NULL)
-		c->entry->database->counters.bytes_in[NS_CLIENT] += len;
+	if (x->entry != NULL)
+		x->entry->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {
-		client_close(c, w.has_why ? &w.why : NULL);
+		exchange_close(x, w.has_why ? &w.why : NULL);
 		return;
 	}
-	if (is_lost || client_keep(c, w.p + w.at, w.len - w.at) < 0) {
-		out_of_memory(c);
+	if (is_lost || exchange_keep(x, w.p + w.at, w.len - w.at) < 0) {
+		walk_out_of_memory(x);
 		return;
 	}
-	c->is_held = r == WALK_HOLD;
-	if (c->is_held && (c->srv == NULL || c->srv->ledger.count == 0)) {
-		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)c->id);
-		out_of_memory(c);
+	x->is_held = r == WALK_HOLD;
+	if (x->is_held && (x->srv == NULL || x->srv->ledger.count == 0)) {
+		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)x->id);
+		walk_out_of_memory(x);
 		return;
 	}
-	srv = c->srv;
+	srv = x->srv;
 	if (srv == NULL)
 		return;
 	srv->loan.sent_us = *env->now_us;
-	stall_if_full(c);
-	relay_try_release(c);
-}
-
-/* --- giving back --- */
-
-static bool
-may_return(const struct client *c, const struct server *srv)
-{
-	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I' &&
-	       (c->body_left == 0 || c->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT &&
-	       !statements_hold_server(c);
-}
-
-static void
-give_back(struct client *c, struct server *srv)
-{
-	unsigned parts = session_seal(c);
-
-	session_leaves_sequences(c);
-	listen_unlinked(c, srv);
-	c->srv = NULL;
-	c->idle_since_us = *c->env->now_us;
-	relay_unstall(c);
-	stream_set_reading(&srv->stream, true);
-	if (srv->is_closing || srv->ledger.is_doubtful) {
-		c->entry->counters.recycles[RR_DIRTY]++;
-		srv->link = NULL;
-		server_close(srv);
-	} else
-		pool_entry_return(srv, parts, *c->env->now_us);
-}
-
-void
-relay_try_release(struct client *c)
-{
-	struct server *srv = c->srv;
-
-	if (srv == NULL || c->is_in_relay || c->state != CL_READY ||
-	    (!may_return(c, srv) && !replication_is_streaming(c))) /* which is never between two requests */
-		return;
-	if (c->is_session && !c->entry->is_orphan && !c->env->is_draining)
-		return;
-	if (c->env->is_draining || c->entry->is_orphan) {
-		struct fail why;
-
-		fail_set(&why, "57P01",
-			 c->env->is_draining ? "pgweir is shutting down"
-					     : "the database was removed from pgweir's configuration");
-		client_close(c, &why);
-		return;
-	}
-	switch (statements_undo(c, true)) {
-	case STATEMENT_FAILED:
-		relay_out_of_memory(c);
-		return;
-	case STATEMENT_DONE:
-		return;
-	default:
-		break;
-	}
-	if (listen_holds_server(c) || !session_may_release(c))
-		return;
-	give_back(c, srv);
-}
-
-void
-relay_leave(struct client *c)
-{
-	struct server *srv = c->srv;
-	const struct owed *head;
-	bool is_dirty, is_replaying;
-	uint64_t since_us;
-
-	session_stop_lingering(c);
-	if (c->ticket.is_waiting)
-		pool_cancel(c->entry->policy, &c->ticket, *c->env->now_us);
-	if (srv == NULL)
-		return;
-	if (c->env->to_server.to == &srv->stream)
-		outbox_drop(&c->env->to_server);
-	listen_unlinked(c, srv);
-	if (c->replication != 0) {
-		replication_leave(c);
-		return;
-	}
-	/* In mid-login nobody knows which of its settings are there. */
-	/* A cancel could hit our settings, and what is behind would run without them. */
-	head = ledger_head(&srv->ledger);
-	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
-	is_dirty = (c->is_session && c->has_run) || c->state == CL_WELCOME || statements_hold_server(c) ||
-		   statements_are_materialised(c) || session_is_dirty(c);
-	if (session_is_tainted(c))
-		srv->is_closing = true;
-	if (!srv->is_closing && may_return(c, srv) && !c->is_in_relay && !is_dirty) {
-		give_back(c, srv);
-		return;
-	}
-	c->srv = NULL;
-	if (srv->tx != 'I' || srv->ledger.count > 0)
-		c->entry->database->counters.transactions[TE_LOST]++;
-	/* In mid-message, or with bytes in an outbox that nobody will send, its input can't be trusted any more. */
-	if (c->is_in_relay || srv->is_closing || is_replaying || (c->body_left > 0 && !c->is_body_dropped)) {
-		if (srv->ledger.count > 0 && !is_replaying)
-			server_cancel(srv, 5000000, NULL, NULL);
-		c->entry->counters.recycles[RR_DIRTY]++;
-		srv->link = NULL;
-		server_close(srv);
-		return;
-	}
-	pool_entry_clean(srv, is_dirty, *c->env->now_us);
+	stall_if_full(x);
+	relay_try_release(x);
 }

@@ -15,6 +15,9 @@
  * with any error of the parser): its first use of the statement is sent once more as well.
  */
 #include "statements/statements_state.h"
+#include "relay/relay.h"
+#include "relay/retry.h"
+#include "statements/statements.h"
 
 #include "wire/frame.h"
 
@@ -72,15 +75,15 @@ copy(struct kept_request *k, const uint8_t *end)
 }
 
 void
-rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent)
+rerun_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 {
-	struct kept_request *k = &c->srv->loan.kept;
+	struct kept_request *k = &x->srv->loan.kept;
 	uint8_t type = message[0];
 
 	if (k->state == KEPT_SO_FAR) {
 		if (k->from == NULL)
 			k->from = message;
-		if (c->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
+		if (x->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
 			k->state = KEPT_NOT;
 		if (type == 'S')
 			copy(k, message + len);
@@ -95,9 +98,9 @@ rerun_keep(struct client *c, const uint8_t *message, size_t len, bool is_sent)
 }
 
 void
-rerun_keep_rest(struct client *c, const uint8_t *end)
+rerun_keep_rest(struct exchange *x, const uint8_t *end)
 {
-	struct kept_request *k = &c->srv->loan.kept;
+	struct kept_request *k = &x->srv->loan.kept;
 
 	if (k->state == KEPT_SO_FAR && k->from != NULL)
 		copy(k, end);
@@ -142,9 +145,9 @@ is_outdated(const struct error_fields *e)
 
 /* DEALLOCATE of the statement, in a way that no text showed: its id, or 0. */
 static uint64_t
-gone_id(const struct client *c, const struct error_fields *e)
+gone_id(const struct exchange *x, const struct error_fields *e)
 {
-	const char *prefix = statement_store_prefix(c->env->statements), *at;
+	const char *prefix = statement_store_prefix(x->env->statements), *at;
 
 	if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0 || e->message == NULL ||
 	    (at = strstr(e->message, prefix)) == NULL)
@@ -160,12 +163,12 @@ is_of_parser(const struct error_fields *e)
 }
 
 static bool
-may_run_again(struct client *c, const struct named *n, bool is_gone)
+may_run_again(struct exchange *x, const struct named *n, bool is_gone)
 {
-	const struct server *srv = c->srv;
+	const struct server *srv = x->srv;
 
 	return (srv->loan.kept.state == KEPT_WHOLE || srv->loan.kept.state == KEPT_SO_FAR) && srv->tx == 'I' &&
-	       srv->ledger.answered == 0 && c->body_left == 0 &&
+	       srv->ledger.answered == 0 && x->body_left == 0 &&
 	       (is_gone || !n->is_told || tells_rows(&srv->loan.kept));
 }
 
@@ -174,26 +177,26 @@ may_run_again(struct client *c, const struct named *n, bool is_gone)
  * prepares so), and the Sync that it will send belongs to what is sent once more.
  */
 static bool
-take_sync(struct client *c)
+take_sync(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
 	if (srv->loan.kept.state == KEPT_WHOLE)
 		return ledger_take_sync(&srv->ledger);
 	if (srv->ledger.count > 0 || ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
-							 &(struct owed_request){ .started_us = c->request_us }) < 0)
+							 &(struct owed_request){ .started_us = x->request_us }) < 0)
 		return false;
 	server_write(srv, "S\0\0\0\4", 5);
-	statements_sync(c);
+	statements_sync(x);
 	return true;
 }
 
 bool
-rerun_wanted(struct client *c, const struct error_fields *e)
+rerun_wanted(struct exchange *x, const struct error_fields *e)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 	bool is_old = is_outdated(e), is_again;
-	uint64_t gone = gone_id(c, e);
+	uint64_t gone = gone_id(x, e);
 	struct named *n;
 
 	if (s == NULL || !s->is_use_failed)
@@ -201,42 +204,41 @@ rerun_wanted(struct client *c, const struct error_fields *e)
 	s->is_use_failed = false;
 	n = s->failed;
 	if (gone != 0)
-		server_statements_forget(&c->srv->statements, gone);
+		server_statements_forget(&x->srv->statements, gone);
 	if (n->st == NULL || (gone == 0 && !is_old && (n->is_proven || !is_of_parser(e))))
 		return false;
-	is_again = may_run_again(c, n, gone != 0) && take_sync(c);
+	is_again = may_run_again(x, n, gone != 0) && take_sync(x);
 	if (gone == 0 && (is_old || is_again))
-		named_renew(c, n, !n->is_told && !s->is_failed_describe);
+		named_renew(x, n, !n->is_told && !s->is_failed_describe);
 	if (!is_again)
 		return false;
 	s->is_types_told = gone == 0 && s->is_failed_describe;
-	c->is_rerunning = true;
-	c->entry->database->counters.statement_reruns++;
+	x->is_rerunning = true;
+	x->entry->database->counters.statement_reruns++;
 	return true;
 }
 
 /* Ahead of what the client sent meanwhile. */
 void
-rerun_now(struct client *c)
+rerun_now(struct exchange *x)
 {
-	struct kept_request *k = &c->srv->loan.kept;
-	size_t len = (size_t)k->len + c->pending_len;
+	struct kept_request *k = &x->srv->loan.kept;
+	size_t len = (size_t)k->len + x->pending_len;
 	uint8_t *whole = malloc(len);
 
-	c->is_rerunning = false;
+	x->is_rerunning = false;
 	k->state = KEPT_NOT; /* once is enough */
 	if (whole == NULL) {
-		relay_out_of_memory(c);
+		exchange_out_of_memory(x);
 		return;
 	}
 	memcpy(whole, k->bytes, k->len);
-	if (c->pending_len > 0)
-		memcpy(whole + k->len, c->pending, c->pending_len);
-	free(c->pending);
-	c->pending = NULL;
-	c->pending_len = c->pending_cap = 0;
-	c->is_held = false;
-	stream_set_reading(&c->stream, true);
-	relay_bytes(c, whole, len);
-	free(whole);
+	if (x->pending_len > 0)
+		memcpy(whole + k->len, x->pending, x->pending_len);
+	free(x->pending);
+	x->pending = whole;
+	x->pending_len = x->pending_cap = (uint32_t)len;
+	x->is_held = false;
+	stream_set_reading(&x->stream, true);
+	exchange_replay(x, relay_bytes);
 }

@@ -5,6 +5,7 @@
  * the server's queue. The rows become the images of both, and what can't be moved pins.
  */
 #include "state/state_state.h"
+#include "state/state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,17 +22,17 @@ static const struct {
 #define PROBED (STATE_SETTINGS | STATE_TEMP | STATE_LOCKS | STATE_CURSORS | STATE_PREPARED | STATE_LISTEN)
 
 unsigned
-session_parts_of(const struct client *c, uint32_t flags)
+session_parts_of(const struct exchange *x, uint32_t flags)
 {
 	unsigned parts = 0;
 
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		parts |= PROBED;
 	if (flags & SCAN_FUNCTION)
-		parts |= pool_entry_code_parts(c->entry, *c->env->now_us) & PROBED;
+		parts |= pool_entry_code_parts(x->entry, *x->env->now_us) & PROBED;
 	if (flags & SCAN_SETTING)
 		parts |= STATE_SETTINGS;
-	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && image_names_pg_temp(c->image)))
+	if ((flags & SCAN_TEMP) || ((flags & SCAN_CREATE) && image_names_pg_temp(x->image)))
 		parts |= STATE_TEMP;
 	if (flags & SCAN_LOCK)
 		parts |= STATE_LOCKS;
@@ -43,7 +44,7 @@ session_parts_of(const struct client *c, uint32_t flags)
 		parts |= STATE_LISTEN;
 	if (flags & SCAN_UNDO)
 		for (size_t i = 0; i < PINNING; i++)
-			if (c->pins & 1u << pinning[i].reason)
+			if (x->pins & 1u << pinning[i].reason)
 				parts |= pinning[i].part;
 	return parts;
 }
@@ -60,11 +61,11 @@ add_custom(const struct image *img, const char **names, size_t *count, size_t ca
 }
 
 int
-session_ask(struct client *c, unsigned parts)
+session_ask(struct exchange *x, unsigned parts)
 {
-	struct server *srv = c->srv;
-	struct client_session *s = c->session;
-	const struct code_answer *code = c->entry->database->code.answer;
+	struct server *srv = x->srv;
+	struct client_session *s = x->session;
+	const struct code_answer *code = x->entry->database->code.answer;
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 	struct buf b = { 0 };
@@ -74,8 +75,8 @@ session_ask(struct client *c, unsigned parts)
 		names[count++] = s->names[i];
 	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
 		names[count++] = code->names[i];
-	add_custom(c->image, names, &count, sizeof(names) / sizeof(names[0]));
-	if (srv->image != c->image)
+	add_custom(x->image, names, &count, sizeof(names) / sizeof(names[0]));
+	if (srv->image != x->image)
 		add_custom(srv->image, names, &count, sizeof(names) / sizeof(names[0]));
 	probe_put(&b, parts, names, count);
 	srv->unnamed_of = 0;
@@ -89,15 +90,15 @@ session_ask(struct client *c, unsigned parts)
 	s->is_probe_lost = false;
 	s->rows.len = 0;
 	s->row_count = 0;
-	c->entry->database->counters.probes++;
+	x->entry->database->counters.probes++;
 	return r;
 }
 
 void
 session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct client *c = srv->link;
-	struct client_session *s = c == NULL ? NULL : c->session;
+	struct exchange *x = srv->link;
+	struct client_session *s = x == NULL ? NULL : x->session;
 	struct probe_row row;
 	char *copy;
 
@@ -117,10 +118,10 @@ session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_w
 }
 
 void
-session_probe_failed(struct client *c)
+session_probe_failed(struct exchange *x)
 {
-	if (c->session != NULL)
-		c->session->is_probe_lost = true;
+	if (x->session != NULL)
+		x->session->is_probe_lost = true;
 }
 
 /* What the rows come to. */
@@ -131,7 +132,7 @@ struct finding {
 };
 
 static void
-judge(const struct client *c, struct finding *f, uint8_t kind, const char *name, const char *value)
+judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
 	struct known_text text;
 
@@ -145,13 +146,13 @@ judge(const struct client *c, struct finding *f, uint8_t kind, const char *name,
 			f->others[f->other_count++] = (struct image_setting){ "role", value, IMAGE_OTHER };
 		break;
 	case PROBE_USER:
-		if (strcmp(value, c->srv->target->user) != 0)
+		if (strcmp(value, x->srv->target->user) != 0)
 			f->others[f->other_count++] =
 			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
 		break;
 	case PROBE_STATEMENT:
 		/* Its text is all of the Query it was in. */
-		if (known_parse(&text, image_scan_options(c->image), value, strlen(value)) && text.count == 1 &&
+		if (known_parse(&text, image_scan_options(x->image), value, strlen(value)) && text.count == 1 &&
 		    text.statements[0].kind == KNOWN_PREPARE)
 			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
 		else
@@ -175,16 +176,16 @@ judge(const struct client *c, struct finding *f, uint8_t kind, const char *name,
 }
 
 static void
-read_rows(const struct client *c, struct finding *f)
+read_rows(const struct exchange *x, struct finding *f)
 {
-	const char *at = (const char *)c->session->rows.bytes;
+	const char *at = (const char *)x->session->rows.bytes;
 
 	f->other_count = f->prepared_count = 0;
 	f->found = 0;
-	for (unsigned i = 0; i < c->session->row_count; i++) {
+	for (unsigned i = 0; i < x->session->row_count; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 
-		judge(c, f, (uint8_t)*at, name, value);
+		judge(x, f, (uint8_t)*at, name, value);
 		at = value + strlen(value) + 1;
 	}
 }
@@ -199,31 +200,31 @@ is_found(const struct finding *f, const char *name)
 }
 
 static bool
-has_changed(const struct client *c, const char *name)
+has_changed(const struct exchange *x, const char *name)
 {
-	const struct image *before = c->session->before;
-	const char *was = before == NULL ? NULL : image_get(before, name), *now = image_get(c->image, name);
+	const struct image *before = x->session->before;
+	const char *was = before == NULL ? NULL : image_get(before, name), *now = image_get(x->image, name);
 
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
 /* The server's settings as it tells; reported ones are known anyhow. */
 static int
-learn_settings(struct client *c, struct finding *f)
+learn_settings(struct exchange *x, struct finding *f)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	struct image *img;
 	size_t kept = 0;
 	int r = 0;
 
 	/* A startup setting that has changed, and is not set on this connection any more, was RESET: to the client's.
 	 */
-	img = image_ref(c->image);
-	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(c->startup, i);
+	img = image_ref(x->image);
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(x->startup, i);
 
-		if (s->kind == IMAGE_REPORTED && session_has_startup(c, s) && !is_found(f, s->name) &&
-		    has_changed(c, s->name))
+		if (s->kind == IMAGE_REPORTED && session_has_startup(x, s) && !is_found(f, s->name) &&
+		    has_changed(x, s->name))
 			r = image_update(&img, s->name, s->value, IMAGE_REPORTED);
 	}
 	for (size_t i = 0; i < f->other_count; i++)
@@ -236,25 +237,25 @@ learn_settings(struct client *c, struct finding *f)
 		return -1;
 	}
 	r = image_move(&img, image_replace(img, IMAGE_OTHER, f->others, f->other_count));
-	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(c->startup, i);
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(x->startup, i);
 
 		if (s->kind == IMAGE_OTHER && image_get(img, s->name) == NULL)
 			r = image_update(&img, s->name, s->value, IMAGE_OTHER);
 	}
 	if (r == 0)
-		return session_become(c, img);
+		return session_become(x, img);
 	image_unref(img);
 	return -1;
 }
 
 /* Is this one of the client's, though not on this server: nothing has used it here. */
 static bool
-is_elsewhere(const struct client *c, const struct image_setting *e, const struct finding *f)
+is_elsewhere(const struct exchange *x, const struct image_setting *e, const struct finding *f)
 {
 	if (e->kind != IMAGE_PREPARED)
 		return false;
-	if (image_get_prepared(c->srv->image, e->name) == NULL)
+	if (image_get_prepared(x->srv->image, e->name) == NULL)
 		return true;
 	for (size_t i = 0; i < f->prepared_count; i++)
 		if (strcmp(f->prepared[i].name, e->name) == 0)
@@ -263,38 +264,38 @@ is_elsewhere(const struct client *c, const struct image_setting *e, const struct
 }
 
 static int
-learn_prepared(struct client *c, const struct finding *f)
+learn_prepared(struct exchange *x, const struct finding *f)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	struct image_setting all[2 * IMAGE_SETTINGS_MAX];
 	size_t count = 0;
 
-	for (size_t i = 0; i < image_count(c->image); i++)
-		if (is_elsewhere(c, image_at(c->image, i), f))
-			all[count++] = *image_at(c->image, i);
+	for (size_t i = 0; i < image_count(x->image); i++)
+		if (is_elsewhere(x, image_at(x->image, i), f))
+			all[count++] = *image_at(x->image, i);
 	for (size_t i = 0; i < f->prepared_count; i++)
 		if (!session_is_placeholder(f->prepared[i].name, f->prepared[i].value))
 			all[count++] = f->prepared[i];
-	if (image_move(&c->image, image_replace(c->image, IMAGE_PREPARED, all, count)) < 0)
+	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, all, count)) < 0)
 		return -1;
 	return image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, f->prepared, f->prepared_count));
 }
 
 static int
-learn(struct client *c, struct finding *f)
+learn(struct exchange *x, struct finding *f)
 {
-	unsigned parts = c->session->parts;
+	unsigned parts = x->session->parts;
 
-	if ((parts & STATE_SETTINGS) && learn_settings(c, f) < 0)
+	if ((parts & STATE_SETTINGS) && learn_settings(x, f) < 0)
 		return -1;
-	return (parts & STATE_PREPARED) ? learn_prepared(c, f) : 0;
+	return (parts & STATE_PREPARED) ? learn_prepared(x, f) : 0;
 }
 
 static bool
-has_own_settings(const struct client *c)
+has_own_settings(const struct exchange *x)
 {
-	struct image *startup = session_startup_image(c);
-	bool is_same = startup == c->image;
+	struct image *startup = session_startup_image(x);
+	bool is_same = startup == x->image;
 
 	image_unref(startup);
 	return !is_same;
@@ -303,21 +304,21 @@ has_own_settings(const struct client *c)
 void
 session_probe_done(struct server *srv)
 {
-	struct client *c = srv->link;
-	struct client_session *s = c == NULL ? NULL : c->session;
+	struct exchange *x = srv->link;
+	struct client_session *s = x == NULL ? NULL : x->session;
 	struct finding *f;
 	unsigned pins, parts;
 
 	if (s == NULL || s->parts == 0)
 		return;
 	parts = s->parts;
-	pins = c->pins;
+	pins = x->pins;
 	f = malloc(sizeof(*f));
 	if (f == NULL)
 		s->is_probe_lost = true;
 	else if (!s->is_probe_lost) {
-		read_rows(c, f);
-		s->is_probe_lost = learn(c, f) < 0;
+		read_rows(x, f);
+		s->is_probe_lost = learn(x, f) < 0;
 	}
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
@@ -327,12 +328,12 @@ session_probe_done(struct server *srv)
 			pins |= 1u << pinning[i].reason;
 	}
 	if (s->is_tainted || s->is_name_lost ||
-	    (c->entry->settings.session_state == SESSION_PIN && has_own_settings(c)))
+	    (x->entry->settings.session_state == SESSION_PIN && has_own_settings(x)))
 		pins |= 1u << PIN_SESSION_SET;
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
 	session_forget_before(s);
 	buf_fini(&s->rows);
 	free(f);
-	session_set_pins(c, pins);
+	session_set_pins(x, pins);
 }

@@ -6,6 +6,7 @@
  * is gone.
  */
 #include "state/state_state.h"
+#include "state/state.h"
 #include "sql/scan.h"
 
 #include <stdlib.h>
@@ -40,13 +41,13 @@ session_forget_before(struct client_session *s)
 }
 
 void
-session_free(struct client *c)
+session_free(struct exchange *x)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 
 	if (s == NULL)
 		return;
-	c->session = NULL;
+	x->session = NULL;
 	session_drop_effects(s);
 	drop_names(s);
 	session_forget_before(s);
@@ -61,14 +62,14 @@ session_free(struct client *c)
 
 /* wanted: what its server will have then. Takes it. */
 static int
-replay(struct client *c, struct image *wanted)
+replay(struct exchange *x, struct image *wanted)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	struct buf b = { 0 };
 	int r = wanted == NULL ? -1 : server_put_image(srv, wanted, NULL, &b);
 
 	if (r == 0 && b.len > 0)
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	if (r == 0)
 		r = image_move(&srv->image, wanted);
 	else
@@ -78,60 +79,60 @@ replay(struct client *c, struct image *wanted)
 }
 
 int
-session_replay(struct client *c)
+session_replay(struct exchange *x)
 {
-	return replay(c, image_common(c->image, c->srv->image));
+	return replay(x, image_common(x->image, x->srv->image));
 }
 
 int
-session_catch_up(struct client *c)
+session_catch_up(struct exchange *x)
 {
-	return replay(c, image_joined(c->image, c->srv->image));
+	return replay(x, image_joined(x->image, x->srv->image));
 }
 
 bool
-session_is_dirty(const struct client *c)
+session_is_dirty(const struct exchange *x)
 {
-	const struct client_session *s = c->session;
+	const struct client_session *s = x->session;
 
-	return c->pins != 0 || (c->srv->loan.suspicion & SCAN_PROBED) != 0 ||
+	return x->pins != 0 || (x->srv->loan.suspicion & SCAN_PROBED) != 0 ||
 	       (s != NULL && (s->effect_count > 0 || s->parts != 0));
 }
 
 bool
-session_is_tainted(const struct client *c)
+session_is_tainted(const struct exchange *x)
 {
-	return c->session != NULL && c->session->is_tainted;
+	return x->session != NULL && x->session->is_tainted;
 }
 
 unsigned
-session_seal(const struct client *c)
+session_seal(const struct exchange *x)
 {
-	const struct loan *l = &c->srv->loan;
+	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
-	if (!session_is_followed(c))
+	if (!session_is_followed(x))
 		return 0;
-	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(c->entry, *c->env->now_us));
-	if (image_names_pg_temp(c->image)) /* CREATE TABLE in a trigger is CREATE TEMP TABLE then */
+	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
+	if (image_names_pg_temp(x->image)) /* CREATE TABLE in a trigger is CREATE TEMP TABLE then */
 		parts |= STATE_TEMP;
-	return c->entry->settings.session_state == SESSION_ISOLATE ? parts | STATE_WASHABLE : parts;
+	return x->entry->settings.session_state == SESSION_ISOLATE ? parts | STATE_WASHABLE : parts;
 }
 
 /* What was noted is in the encoding before: the server is asked for it in the new one. */
 void
-session_encoding_changed(struct client *c)
+session_encoding_changed(struct exchange *x)
 {
-	bool has_effects = c->session != NULL && c->session->effect_count > 0;
+	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
-	if (session_is_followed(c) && (has_effects || !image_is_ascii(c->image)))
-		c->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
+	if (session_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
+		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
 }
 
 /* --- effects --- */
 
 static int
-apply_one(struct client *c, struct image **img, const struct effect *e)
+apply_one(struct exchange *x, struct image **img, const struct effect *e)
 {
 	const char *startup;
 
@@ -139,7 +140,7 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 	case EFFECT_SET:
 		return image_update(img, e->name, e->value, IMAGE_OTHER);
 	case EFFECT_RESET:
-		startup = image_get(c->startup, e->name); /* as state/reset.c saw to */
+		startup = image_get(x->startup, e->name); /* as state/reset.c saw to */
 		/* The name of a custom setting stays known to the session, with an empty value. */
 		return image_update(img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? "" : startup,
 				    IMAGE_OTHER);
@@ -148,7 +149,7 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 			const struct image_setting *s = image_at(*img, i);
 			struct effect each = { EFFECT_RESET, (char *)(uintptr_t)s->name, NULL };
 			struct image *kept = image_ref(*img);
-			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(c, img, &each);
+			int r = s->kind != IMAGE_OTHER || image_is_identity(s) ? 0 : apply_one(x, img, &each);
 
 			image_unref(kept);
 			if (r < 0)
@@ -166,13 +167,13 @@ apply_one(struct client *c, struct image **img, const struct effect *e)
 }
 
 static int
-apply_to(struct client *c, struct image **slot)
+apply_to(struct exchange *x, struct image **slot)
 {
 	struct image *img = image_ref(*slot);
 	int r = 0;
 
-	for (unsigned i = 0; i < c->session->effect_count && r == 0; i++)
-		r = apply_one(c, &img, &c->session->effects[i]);
+	for (unsigned i = 0; i < x->session->effect_count && r == 0; i++)
+		r = apply_one(x, &img, &x->session->effects[i]);
 	if (r == 0)
 		return image_move(slot, img);
 	image_unref(img);
@@ -181,9 +182,9 @@ apply_to(struct client *c, struct image **slot)
 
 /* -1: too much of it for an image: it stays where it is, and the probe will say so. */
 static int
-apply_effects(struct client *c)
+apply_effects(struct exchange *x)
 {
-	return apply_to(c, &c->image) < 0 || apply_to(c, &c->srv->image) < 0 ? -1 : 0;
+	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
 }
 
 /* What is to be asked if the effects are not to be believed. */
@@ -200,36 +201,36 @@ effects_suspicion(const struct client_session *s)
 /* --- the end of a transaction --- */
 
 static bool
-session_keeps(struct client *c)
+session_keeps(struct exchange *x)
 {
-	return c->sequence_us != 0 && session_lingers(c);
+	return x->sequence_us != 0 && session_lingers(x);
 }
 
 bool
-session_may_release(struct client *c)
+session_may_release(struct exchange *x)
 {
-	struct server *srv = c->srv;
-	struct client_session *s = c->session;
+	struct server *srv = x->srv;
+	struct client_session *s = x->session;
 	uint32_t flags = srv->loan.suspicion;
 	unsigned parts;
 
-	if (c->is_session)
+	if (x->is_session)
 		return true;
-	if (flags == 0 && c->pins == 0 && (s == NULL || s->effect_count == 0))
-		return !session_keeps(c);
-	if (s == NULL && (s = session_own(c)) == NULL) {
-		relay_out_of_memory(c);
+	if (flags == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(x);
+	if (s == NULL && (s = session_own(x)) == NULL) {
+		exchange_out_of_memory(x);
 		return false;
 	}
 	if (s->effect_count > 0) {
-		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(c) < 0)
+		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(x) < 0)
 			flags |= effects_suspicion(s);
 		session_drop_effects(s);
-		if (c->entry->settings.session_state == SESSION_PIN)
+		if (x->entry->settings.session_state == SESSION_PIN)
 			flags |= SCAN_SETTING;
 	}
 	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);
-	parts = session_parts_of(c, flags);
+	parts = session_parts_of(x, flags);
 	if (s->unresolved != 0 && srv->loan.last_done_us != s->unresolved_us)
 		parts |= s->unresolved;
 	s->unresolved_us = srv->loan.last_done_us;
@@ -240,10 +241,10 @@ session_may_release(struct client *c)
 		drop_names(s);
 		session_forget_before(s);
 		if (s->is_tainted || s->is_name_lost)
-			session_set_pins(c, c->pins | 1u << PIN_SESSION_SET);
-		return c->pins == 0 && !c->is_closing && !session_keeps(c);
+			session_set_pins(x, x->pins | 1u << PIN_SESSION_SET);
+		return x->pins == 0 && !x->is_closing && !session_keeps(x);
 	}
-	if (session_ask(c, parts) < 0)
-		relay_out_of_memory(c);
+	if (session_ask(x, parts) < 0)
+		exchange_out_of_memory(x);
 	return false;
 }

@@ -9,6 +9,7 @@
  * (PostgreSQL 15 crashes at a Describe of a FETCH whose cursor there was when it was parsed, and is no more.)
  */
 #include "state/state_state.h"
+#include "state/state.h"
 
 #include "sql/sql_token.h"
 
@@ -63,11 +64,11 @@ may_execute(const char *sql, size_t len)
 }
 
 static bool
-executes(const struct client *c, const char *sql, size_t len)
+executes(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
-	return may_execute(sql, len) && (scan_text(&scan, image_scan_options(c->image), sql, len) & SCAN_EXECUTE) != 0;
+	return may_execute(sql, len) && (scan_text(&scan, image_scan_options(x->image), sql, len) & SCAN_EXECUTE) != 0;
 }
 
 static bool
@@ -92,13 +93,13 @@ acts_as_another(const struct image *img)
 }
 
 bool
-session_is_in_flux(const struct client *c)
+session_is_in_flux(const struct exchange *x)
 {
-	const struct client_session *s = c->session;
+	const struct client_session *s = x->session;
 
-	if (c->srv == NULL)
+	if (x->srv == NULL)
 		return false;
-	if (c->srv->loan.has_local_settings || (c->srv->loan.suspicion & SCAN_SETTING) != 0)
+	if (x->srv->loan.has_local_settings || (x->srv->loan.suspicion & SCAN_SETTING) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].kind <= EFFECT_RESET_ALL)
@@ -154,14 +155,14 @@ sets_locally(const char *sql, size_t len)
 }
 
 void
-session_note_local(struct client *c, const char *sql, size_t len)
+session_note_local(struct exchange *x, const char *sql, size_t len)
 {
 	if (sets_locally(sql, len))
-		c->srv->loan.has_local_settings = true;
+		x->srv->loan.has_local_settings = true;
 }
 
 void
-session_note_local_of(struct client *c, struct statement *st)
+session_note_local_of(struct exchange *x, struct statement *st)
 {
 	if (st == NULL)
 		return;
@@ -169,17 +170,17 @@ session_note_local_of(struct client *c, struct statement *st)
 		st->sets_locally =
 		    sets_locally((const char *)st->bytes, st->query_len) ? STATEMENT_DOES : STATEMENT_DOES_NOT;
 	if (st->sets_locally == STATEMENT_DOES)
-		c->srv->loan.has_local_settings = true;
+		x->srv->loan.has_local_settings = true;
 }
 
 bool
-session_statement_context(const struct client *c, const char *sql, size_t len, uint32_t *context)
+session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context)
 {
 	*context = 0;
-	if (session_is_in_flux(c) || executes(c, sql, len) || fetches(sql, len))
+	if (session_is_in_flux(x) || executes(x, sql, len) || fetches(sql, len))
 		return false;
-	if (!has_literal(sql, len) && !acts_as_another(c->image))
+	if (!has_literal(sql, len) && !acts_as_another(x->image))
 		return true;
-	*context = image_context(c->image);
+	*context = image_context(x->image);
 	return *context != IMAGE_CONTEXT_NONE && !names_moment(sql, len);
 }

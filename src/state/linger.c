@@ -14,66 +14,68 @@
  * connection forgets those of others, and PostgreSQL reports that there is none.
  */
 #include "state/state_state.h"
+#include "relay/relay.h"
+#include "state/state.h"
 
 #include "base/clock.h"
 
 #define LINGER_US (200 * US_PER_MS)
 
 static bool
-may_linger(const struct client *c)
+may_linger(const struct exchange *x)
 {
-	return *c->env->now_us - c->sequence_us < LINGER_US && !pool_is_wanted(c->entry->policy);
+	return *x->env->now_us - x->sequence_us < LINGER_US && !pool_is_wanted(x->entry->policy);
 }
 
 void
-session_stop_lingering(struct client *c)
+session_stop_lingering(struct exchange *x)
 {
-	if (!c->is_lingering)
+	if (!x->is_lingering)
 		return;
-	TAILQ_REMOVE(&c->env->lingering, c, lingering);
-	c->is_lingering = false;
+	TAILQ_REMOVE(&x->env->lingering, x, lingering);
+	x->is_lingering = false;
 }
 
 bool
-session_lingers(struct client *c)
+session_lingers(struct exchange *x)
 {
-	if (!may_linger(c)) {
-		session_stop_lingering(c);
+	if (!may_linger(x)) {
+		session_stop_lingering(x);
 		return false;
 	}
-	if (!c->is_lingering)
-		TAILQ_INSERT_TAIL(&c->env->lingering, c, lingering);
-	c->is_lingering = true;
+	if (!x->is_lingering)
+		TAILQ_INSERT_TAIL(&x->env->lingering, x, lingering);
+	x->is_lingering = true;
 	return true;
 }
 
 void
-session_yield(struct client_env *env)
+session_yield(struct exchange_env *env)
 {
 	if (!TAILQ_EMPTY(&env->lingering))
 		event_active(env->linger_timer, EV_TIMEOUT, 0);
 }
 
 void
-session_linger_tick(struct client_env *env)
+session_linger_tick(struct exchange_env *env)
 {
-	struct client *c = TAILQ_FIRST(&env->lingering);
+	struct exchange *x = TAILQ_FIRST(&env->lingering);
 
-	while (c != NULL) {
-		if (may_linger(c)) {
-			c = TAILQ_NEXT(c, lingering);
+	while (x != NULL) {
+		if (may_linger(x)) {
+			x = TAILQ_NEXT(x, lingering);
 			continue;
 		}
-		session_stop_lingering(c);
-		relay_try_release(c);
-		c = TAILQ_FIRST(&env->lingering); /* whatever that has set off */
+		session_stop_lingering(x);
+		relay_try_release(x);
+		x = TAILQ_FIRST(&env->lingering); /* whatever that has set off */
 	}
 }
 
 static void
 on_linger_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct client_env *env = arg;
+	struct exchange_env *env = arg;
 
 	(void)fd;
 	(void)what;
@@ -82,7 +84,7 @@ on_linger_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-session_linger_init(struct client_env *env)
+session_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
 	env->linger_timer = event_new(env->base, -1, 0, on_linger_timer, env);
@@ -94,16 +96,16 @@ session_linger_init(struct client_env *env)
  * as the rest: it never fails, and no rollback takes it back.
  */
 static int
-discard_sequences(struct client *c)
+discard_sequences(struct exchange *x)
 {
 	struct buf b = { 0 };
 	int r;
 
 	session_put_run(&b, "DISCARD SEQUENCES");
-	c->srv->unnamed_of = 0;
-	r = ledger_push_run(&c->srv->ledger, OWED_TO_IMAGE, NULL);
+	x->srv->unnamed_of = 0;
+	r = ledger_push_run(&x->srv->ledger, OWED_TO_IMAGE, NULL);
 	if (r == 0 && buf_ok(&b))
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else
 		r = -1;
 	buf_fini(&b);
@@ -111,25 +113,25 @@ discard_sequences(struct client *c)
 }
 
 int
-session_used_sequence(struct client *c, uint32_t flags)
+session_used_sequence(struct exchange *x, uint32_t flags)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
 
 	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
-		c->sequence_us = *c->env->now_us;
-	if (of == c->id || srv->tx == 'E' || !session_is_followed(c))
+		x->sequence_us = *x->env->now_us;
+	if (of == x->id || srv->tx == 'E' || !session_is_followed(x))
 		return 0;
-	srv->sequences_of = c->id;
-	return of == 0 ? 0 : discard_sequences(c);
+	srv->sequences_of = x->id;
+	return of == 0 ? 0 : discard_sequences(x);
 }
 
 /* Triggers, defaults in a COPY, ...: what ran may have touched a sequence though nothing showed it. */
 void
-session_leaves_sequences(struct client *c)
+session_leaves_sequences(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
-	if (srv->loan.has_run && srv->sequences_of != c->id)
+	if (srv->loan.has_run && srv->sequences_of != x->id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 }

@@ -5,6 +5,7 @@
  * Where the text says it all, its effect is noted with the client; else the server is suspected.
  */
 #include "state/audit.h"
+#include "state/state.h"
 #include "state/state_state.h"
 #include "wire/fields.h"
 
@@ -14,11 +15,11 @@
 /* --- suspicion --- */
 
 void
-session_audit(struct client *c, uint32_t flags)
+session_audit(struct exchange *x, uint32_t flags)
 {
-	if (c->entry->settings.session_state == SESSION_WARN)
-		audit_note(c->env->audit, c->entry->database->name, client_user(c), client_application(c), flags,
-			   *c->env->now_us);
+	if (x->entry->settings.session_state == SESSION_WARN)
+		audit_note(x->env->audit, x->entry->database->name, exchange_user(x), exchange_application(x), flags,
+			   *x->env->now_us);
 }
 
 void
@@ -46,47 +47,47 @@ take_names(struct client_session *s, struct server *srv, const struct scan *scan
 }
 
 enum statement_step
-session_suspect(struct client *c, const struct scan *scan)
+session_suspect(struct exchange *x, const struct scan *scan)
 {
 	struct client_session *s;
 
-	if ((scan->flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(c, scan->flags) < 0)
+	if ((scan->flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan->flags) < 0)
 		return STATEMENT_FAILED;
 	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
 		return STATEMENT_FORWARD;
-	s = session_own(c);
+	s = session_own(x);
 	if (s == NULL)
 		return STATEMENT_FAILED;
 	if (s->before == NULL)
-		s->before = image_ref(c->image);
-	c->srv->loan.suspicion |= scan->flags;
+		s->before = image_ref(x->image);
+	x->srv->loan.suspicion |= scan->flags;
 	if (scan->flags & SCAN_LOAD)
 		s->is_tainted = true;
-	take_names(s, c->srv, scan);
+	take_names(s, x->srv, scan);
 	return STATEMENT_FORWARD;
 }
 
 /* --- effects --- */
 
 static bool
-is_reported(const struct client *c, const char *name)
+is_reported(const struct exchange *x, const char *name)
 {
-	return c->entry->baseline != NULL && image_get(c->entry->baseline, name) != NULL;
+	return x->entry->baseline != NULL && image_get(x->entry->baseline, name) != NULL;
 }
 
 /* A custom setting is asked for by name, should the effect not be believed. */
 static void
-add_effect(struct client *c, enum effect_kind kind, const char *name, const char *value)
+add_effect(struct exchange *x, enum effect_kind kind, const char *name, const char *value)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 	struct effect *e = &s->effects[s->effect_count];
 
 	if (s->before == NULL)
-		s->before = image_ref(c->image);
+		s->before = image_ref(x->image);
 	if (name != NULL && strchr(name, '.') != NULL && (kind == EFFECT_SET || kind == EFFECT_RESET))
-		session_take_name(s, c->srv, name);
+		session_take_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
-		c->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
+		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
 		return;
 	}
 	e->kind = kind;
@@ -94,14 +95,14 @@ add_effect(struct client *c, enum effect_kind kind, const char *name, const char
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		c->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
+		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
 }
 
 /* The text of a statement that SQL PREPARE made, by its name; NULL: unknown. */
 static const char *
-prepared_text(const struct client *c, const char *name)
+prepared_text(const struct exchange *x, const char *name)
 {
-	const struct client_session *s = c->session;
+	const struct client_session *s = x->session;
 
 	for (unsigned i = s == NULL ? 0 : s->effect_count; i-- > 0;) {
 		const struct effect *e = &s->effects[i];
@@ -109,24 +110,25 @@ prepared_text(const struct client *c, const char *name)
 		if (e->name != NULL && e->kind == EFFECT_PREPARE && strcmp(e->name, name) == 0)
 			return e->value;
 	}
-	return image_get_prepared(c->image, name);
+	return image_get_prepared(x->image, name);
 }
 
 /* What EXECUTE runs was scanned when it was prepared; it is scanned for what running it may do. */
 enum statement_step
-session_note_execute(struct client *c, const char *name)
+session_note_execute(struct exchange *x, const char *name)
 {
-	const char *text = prepared_text(c, name);
+	const char *text = prepared_text(x, name);
 	struct scan scan;
+	uint32_t hints;
 
 	if (text == NULL) {
-		c->srv->loan.suspicion |= SCAN_EXECUTE;
-		return session_used_sequence(c, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		x->srv->loan.suspicion |= SCAN_EXECUTE;
+		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	}
-	scan_text(&scan, image_scan_options(c->image), text, strlen(text));
-	scan.flags |= scan_text_anyhow(text, strlen(text)); /* it was read when it was prepared */
+	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
+	scan.flags |= scan_text_anyhow(text, strlen(text), &hints); /* it was read when it was prepared */
 	scan.flags &= ~(uint32_t)SCAN_PREPARE;
-	return session_suspect(c, &scan);
+	return session_suspect(x, &scan);
 }
 
 /* PostgreSQL reads what comes next otherwise; of reported settings, the image knows when the answer is there. */
@@ -138,9 +140,9 @@ changes_reading(const struct known *k)
 }
 
 static enum statement_step
-note(struct client *c, const struct known *k, const char *sql, size_t len, unsigned count)
+note(struct exchange *x, const struct known *k, const char *sql, size_t len, unsigned count)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
 	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
 	switch ((enum known_kind)k->kind) {
@@ -148,35 +150,35 @@ note(struct client *c, const struct known *k, const char *sql, size_t len, unsig
 		if (strcasecmp(k->name, "seed") == 0) /* it is no setting, but an order to random() */
 			srv->loan.suspicion |= SCAN_SEED;
 		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
-			 image_get(c->startup, "role") == NULL)
-			add_effect(c, EFFECT_RESET, k->name, NULL);
-		else if (!is_reported(c, k->name))
-			add_effect(c, EFFECT_SET, k->name, k->value);
+			 image_get(x->startup, "role") == NULL)
+			add_effect(x, EFFECT_RESET, k->name, NULL);
+		else if (!is_reported(x, k->name))
+			add_effect(x, EFFECT_SET, k->name, k->value);
 		return STATEMENT_FORWARD;
 	case KNOWN_RESET:
-		if (!is_reported(c, k->name))
-			add_effect(c, EFFECT_RESET, k->name, NULL);
+		if (!is_reported(x, k->name))
+			add_effect(x, EFFECT_RESET, k->name, NULL);
 		return STATEMENT_FORWARD;
 	case KNOWN_RESET_ALL:
-		add_effect(c, EFFECT_RESET_ALL, NULL, NULL);
+		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
 		return STATEMENT_FORWARD;
 	case KNOWN_PREPARE: {
 		char *text = count == 1 ? strndup(sql, len) : NULL;
 
 		if (text != NULL)
-			add_effect(c, EFFECT_PREPARE, k->name, text);
+			add_effect(x, EFFECT_PREPARE, k->name, text);
 		else
 			srv->loan.suspicion |= SCAN_PREPARE;
 		free(text);
 		return STATEMENT_FORWARD;
 	}
 	case KNOWN_EXECUTE:
-		return session_note_execute(c, k->name);
+		return session_note_execute(x, k->name);
 	case KNOWN_DEALLOCATE:
-		add_effect(c, EFFECT_DEALLOCATE, k->name, NULL);
+		add_effect(x, EFFECT_DEALLOCATE, k->name, NULL);
 		return STATEMENT_FORWARD;
 	case KNOWN_DEALLOCATE_ALL:
-		add_effect(c, EFFECT_DEALLOCATE_ALL, NULL, NULL);
+		add_effect(x, EFFECT_DEALLOCATE_ALL, NULL, NULL);
 		return STATEMENT_FORWARD;
 	case KNOWN_CLOSE_ALL:
 	case KNOWN_UNLOCK_ALL:
@@ -198,21 +200,21 @@ note(struct client *c, const struct known *k, const char *sql, size_t len, unsig
 
 /* Everything in the text is known. DISCARD ALL stands alone, or PostgreSQL refuses it. */
 enum statement_step
-session_note_all(struct client *c, const struct known_text *text, const char *sql, size_t len)
+session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 
 	if (text->count == 1 && text->statements[0].kind == KNOWN_DISCARD_ALL) {
-		if (c->srv->ledger.count > 0)
+		if (x->srv->ledger.count > 0)
 			return STATEMENT_HOLD;
 		s->is_discard_sent = s->is_filtering = true;
-		c->srv->loan.watches_tags = true;
+		x->srv->loan.watches_tags = true;
 		return STATEMENT_FORWARD;
 	}
-	if (!session_is_followed(c))
+	if (!session_is_followed(x))
 		return STATEMENT_FORWARD;
 	for (unsigned i = 0; i < text->count; i++)
-		if (note(c, &text->statements[i], sql, len, text->count) == STATEMENT_FAILED)
+		if (note(x, &text->statements[i], sql, len, text->count) == STATEMENT_FAILED)
 			return STATEMENT_FAILED;
 	return STATEMENT_FORWARD;
 }
@@ -257,10 +259,10 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 
 /* A flagged text is about to run: is everything in it known? body: of its Bind, or NULL. */
 bool
-session_is_known(const struct client *c, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
+session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
 		 size_t body_len)
 {
-	if (!known_parse(text, image_scan_options(c->image), sql, len) || !text->is_all)
+	if (!known_parse(text, image_scan_options(x->image), sql, len) || !text->is_all)
 		return false;
 	for (unsigned i = 0; i < text->count; i++) {
 		struct known *k = &text->statements[i];

@@ -5,6 +5,7 @@
  * (state/notes.c), and state/commit.c sees to it when the transaction is over.
  */
 #include "state/state_state.h"
+#include "state/state.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -14,60 +15,59 @@
 #include <strings.h>
 
 struct client_session *
-session_own(struct client *c)
+session_own(struct exchange *x)
 {
-	if (c->session == NULL)
-		c->session = calloc(1, sizeof(*c->session));
-	return c->session;
+	if (x->session == NULL)
+		x->session = calloc(1, sizeof(*x->session));
+	return x->session;
 }
 
 bool
-session_is_followed(const struct client *c)
+session_is_followed(const struct exchange *x)
 {
-	return !c->is_session && c->entry->settings.session_state != SESSION_ALLOW;
+	return !x->is_session && x->entry->settings.session_state != SESSION_ALLOW;
 }
 
 /* In session mode the server is the client's, but RESET still means its own startup values. */
 static bool
-is_looked_at(const struct client *c)
+is_looked_at(const struct exchange *x)
 {
-	if (c->replication != 0)
+	if (x->replication != 0)
 		return false; /* there it does: they were in that server's own startup packet */
-	return c->entry->settings.session_state != SESSION_ALLOW || c->is_session;
+	return x->entry->settings.session_state != SESSION_ALLOW || x->is_session;
 }
 
-/* What runs before this text may change how PostgreSQL reads it, shown by SQL or not. */
-static bool
-is_read_anyhow(const struct client *c)
+bool
+session_reads_anyhow(const struct exchange *x)
 {
-	return session_is_in_flux(c) || (c->srv != NULL && c->srv->ledger.count > 0 &&
-					 (pool_entry_code_parts(c->entry, *c->env->now_us) & STATE_SETTINGS) != 0);
+	return session_is_in_flux(x) || (x->srv != NULL && x->srv->ledger.count > 0 &&
+					 (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
 }
 
 /* --- simple Queries --- */
 
 static enum statement_step
-begin_pieces(struct client *c, const char *sql, size_t have, bool is_parse)
+begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 {
-	struct client_session *s = session_own(c);
+	struct client_session *s = session_own(x);
 
 	if (s == NULL)
 		return STATEMENT_FAILED;
 	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
 		return STATEMENT_FAILED;
-	scan_init(s->scan, image_scan_options(c->image));
-	s->scan->flags |= is_read_anyhow(c) ? SCAN_PROBED | SCAN_UNDO : 0;
+	scan_init(s->scan, image_scan_options(x->image));
+	s->scan->flags |= session_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
-	c->is_body_scanned = true;
+	x->is_body_scanned = true;
 	/* It may do anything; when that is known, nothing can be put ahead of it any more. */
-	return session_used_sequence(c, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return session_used_sequence(x, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 void
-session_text(struct client *c, const uint8_t *bytes, size_t len, bool is_end)
+session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 
 	if (is_end) {
 		const uint8_t *end = memchr(bytes, 0, len); /* of the text; a Parse goes on behind it */
@@ -78,32 +78,32 @@ session_text(struct client *c, const uint8_t *bytes, size_t len, bool is_end)
 	scan_feed(s->scan, (const char *)bytes, len);
 	if (!is_end)
 		return;
-	c->is_body_scanned = false;
+	x->is_body_scanned = false;
 	scan_end(s->scan);
 	if (s->is_parse_scanned)
 		s->passed_flags |= s->scan->flags;
-	if (c->srv != NULL) {
-		bool is_own = c->srv->sequences_of == c->id;
+	if (x->srv != NULL) {
+		bool is_own = x->srv->sequences_of == x->id;
 
-		c->srv->sequences_of = c->id; /* so that nothing is sent now */
-		session_suspect(c, s->scan);
-		c->srv->sequences_of = is_own ? c->id : SEQUENCES_OF_MANY;
+		x->srv->sequences_of = x->id; /* so that nothing is sent now */
+		session_suspect(x, s->scan);
+		x->srv->sequences_of = is_own ? x->id : SEQUENCES_OF_MANY;
 	}
 	free(s->scan);
 	s->scan = NULL;
 }
 
 static enum statement_step
-query_instead(struct client *c, const struct known_text *text, const char *query, size_t len, unsigned *shown)
+query_instead(struct exchange *x, const struct known_text *text, const char *query, size_t len, unsigned *shown)
 {
 	struct buf sql = { 0 }, b = { 0 };
 	enum statement_step step = STATEMENT_FAILED;
 
 	buf_put(&sql, query, len);
-	session_put_reset(c, text, &sql);
+	session_put_reset(x, text, &sql);
 	message_put(&b, 'Q', sql.bytes, sql.len);
 	if (buf_ok(&sql) && buf_ok(&b)) {
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 		*shown = text->count;
 		step = STATEMENT_DONE;
 	}
@@ -124,71 +124,73 @@ ends_transaction(const struct known_text *text)
 }
 
 static enum statement_step
-flagged_query(struct client *c, const char *sql, size_t len, const struct scan *scan, unsigned *shown)
+flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan *scan, unsigned *shown)
 {
 	struct known_text text;
 	enum statement_step step;
 
 	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
-		return session_is_followed(c) ? session_suspect(c, scan) : STATEMENT_FORWARD;
-	if (session_own(c) == NULL)
+		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (!session_is_known(c, &text, sql, len, NULL, 0) ||
-	    (ends_transaction(&text) && session_resets_startup(c, &text)))
-		return session_is_followed(c) ? session_suspect(c, scan) : STATEMENT_FORWARD;
-	step = session_note_all(c, &text, sql, len);
-	if (step != STATEMENT_FORWARD || !session_resets_startup(c, &text))
+	if (!session_is_known(x, &text, sql, len, NULL, 0) ||
+	    (ends_transaction(&text) && session_resets_startup(x, &text)))
+		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	step = session_note_all(x, &text, sql, len);
+	if (step != STATEMENT_FORWARD || !session_resets_startup(x, &text))
 		return step;
-	return query_instead(c, &text, sql, len, shown);
+	return query_instead(x, &text, sql, len, shown);
 }
 
 enum statement_step
-session_query(struct client *c, const char *sql, size_t have, size_t len, unsigned *shown)
+session_query(struct exchange *x, const char *sql, size_t have, size_t len, struct scan *scan, unsigned *shown)
 {
-	struct scan scan;
-	uint32_t flags;
+	struct scan own;
+	uint32_t flags, hints;
 
-	if (!is_looked_at(c) || len == 0)
+	if (!is_looked_at(x) || len == 0)
 		return STATEMENT_FORWARD;
 	if (have < len)
-		return session_is_followed(c) ? begin_pieces(c, sql, have, false) : STATEMENT_FORWARD;
+		return session_is_followed(x) ? begin_pieces(x, sql, have, false) : STATEMENT_FORWARD;
 	len--; /* the terminator */
-	if (session_ensure_prepared(c, sql, len, true) < 0)
+	if (session_ensure_prepared(x, sql, len, true) < 0)
 		return STATEMENT_FAILED;
-	scan_text(&scan, image_scan_options(c->image), sql, len);
-	flags = is_read_anyhow(c) ? scan_text_anyhow(sql, len) & ~scan.flags : 0;
-	if ((scan.flags | flags) == 0)
+	if (scan == NULL)
+		scan_text(scan = &own, image_scan_options(x->image), sql, len);
+	flags = session_reads_anyhow(x) ? scan_text_anyhow(sql, len, &hints) & ~scan->flags : 0;
+	if ((scan->flags | flags) == 0)
 		return STATEMENT_FORWARD;
-	scan.flags |= flags;
-	session_audit(c, scan.flags);
+	scan->flags |= flags;
+	session_audit(x, scan->flags);
 	if (flags != 0)
-		return session_is_followed(c) ? session_suspect(c, &scan) : STATEMENT_FORWARD;
-	return flagged_query(c, sql, len, &scan, shown);
+		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	return flagged_query(x, sql, len, scan, shown);
 }
 
 /* --- the extended protocol --- */
 
 enum statement_step
-session_passed_parse(struct client *c, const char *sql, size_t have, size_t len)
+session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
+	uint32_t hints;
 
-	if (!session_is_followed(c) || session_own(c) == NULL)
-		return session_is_followed(c) ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	if (!session_is_followed(x) || session_own(x) == NULL)
+		return session_is_followed(x) ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	if (have < len)
-		return begin_pieces(c, sql, have, true);
+		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
-	c->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql));
+	x->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql), &hints);
 	return STATEMENT_FORWARD;
 }
 
 void
-session_audit_parse(struct client *c, const char *sql, size_t len)
+session_audit_parse(struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
-	if (c->entry->settings.session_state == SESSION_WARN)
-		session_audit(c, scan_text(&scan, image_scan_options(c->image), sql, len));
+	if (x->entry->settings.session_state == SESSION_WARN)
+		session_audit(x, scan_text(&scan, image_scan_options(x->image), sql, len));
 }
 
 /* Of a statement of the store, however PostgreSQL read it when it was prepared. */
@@ -196,9 +198,15 @@ static uint32_t
 flags_of(struct statement *st)
 {
 	if (!st->is_scanned)
-		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len);
+		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len, &st->hints);
 	st->is_scanned = true;
 	return st->suspicion;
+}
+
+bool
+session_is_plain_statement(struct statement *st)
+{
+	return session_is_plain(flags_of(st), st->hints);
 }
 
 static void
@@ -212,23 +220,23 @@ unbind(struct client_session *s)
 
 /* The unnamed portal's text, if all of it is known: its effect is its Execute's. */
 static bool
-bind_known(struct client *c, struct statement *st, const uint8_t *body, size_t len)
+bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t len)
 {
 	struct known_text text;
 
-	if (!session_is_known(c, &text, (const char *)st->bytes, st->query_len, body, len))
+	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len))
 		return false;
-	c->session->bound_known = malloc(sizeof(text));
-	if (c->session->bound_known == NULL)
+	x->session->bound_known = malloc(sizeof(text));
+	if (x->session->bound_known == NULL)
 		return false; /* it is suspected then */
-	*c->session->bound_known = text;
-	c->session->bound = statement_ref(st);
+	*x->session->bound_known = text;
+	x->session->bound = statement_ref(st);
 	return true;
 }
 
 /* Values that look like a setting's name, in the parameters of a Bind: a.b. */
 static void
-take_bound_names(struct client *c, const uint8_t *body, size_t len)
+take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 {
 	char name[SCAN_WORD_MAX];
 	struct bind_values values;
@@ -243,118 +251,144 @@ take_bound_names(struct client *c, const uint8_t *body, size_t len)
 			continue; /* no setting is called so: PostgreSQL cuts identifiers */
 		memcpy(name, bytes, n);
 		name[n] = '\0';
-		session_take_name(c->session, c->srv, name);
+		session_take_name(x->session, x->srv, name);
 	}
 }
 
 static enum statement_step
-bind_unknown(struct client *c, const char *name)
+bind_unknown(struct exchange *x, const char *name)
 {
 	struct scan scan = { .flags = 0 };
 	const char *text;
 
-	if (c->session != NULL)
-		scan.flags = c->session->passed_flags;
-	text = name[0] == '\0' ? NULL : image_get_prepared(c->image, name);
+	if (x->session != NULL)
+		scan.flags = x->session->passed_flags;
+	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
 	if (text != NULL)
-		return session_note_execute(c, name);
-	return scan.flags == 0 ? STATEMENT_FORWARD : session_suspect(c, &scan);
+		return session_note_execute(x, name);
+	return scan.flags == 0 ? STATEMENT_FORWARD : session_suspect(x, &scan);
 }
 
 /* Bind and Describe may be of a statement that SQL PREPARE made, or of one that executes such. */
 static int
-ensure_for(struct client *c, const struct statement *st, const char *name)
+ensure_for(struct exchange *x, const struct statement *st, const char *name)
 {
 	if (st == NULL)
-		return session_ensure_named(c, name);
-	return session_ensure_prepared(c, (const char *)st->bytes, st->query_len, false);
+		return session_ensure_named(x, name);
+	return session_ensure_prepared(x, (const char *)st->bytes, st->query_len, false);
 }
 
 enum statement_step
-session_describe(struct client *c, const struct statement *st, const char *name)
+session_describe(struct exchange *x, const struct statement *st, const char *name)
 {
-	if (image_has_prepared(c->image) && ensure_for(c, st, name) < 0)
+	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
 		return STATEMENT_FAILED;
 	return STATEMENT_FORWARD;
 }
 
 enum statement_step
-session_bind(struct client *c, struct statement *st, const char *portal, const char *name, const uint8_t *body,
+session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name, const uint8_t *body,
 	     size_t len)
 {
 	struct scan scan;
 	uint32_t flags;
 
-	if (!is_looked_at(c))
+	if (!is_looked_at(x))
 		return STATEMENT_FORWARD;
-	if (image_has_prepared(c->image) && ensure_for(c, st, name) < 0)
+	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
 		return STATEMENT_FAILED;
-	if (c->session != NULL && portal[0] == '\0')
-		unbind(c->session);
+	if (x->session != NULL && portal[0] == '\0')
+		unbind(x->session);
 	if (st == NULL)
-		return session_is_followed(c) ? bind_unknown(c, name) : STATEMENT_FORWARD;
+		return session_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
 	flags = scan.flags = flags_of(st);
 	scan.name_count = 0;
 	/* Now, even if what it does is its Execute's to note: nothing of ours may come between the two. */
-	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(c, scan.flags) < 0)
+	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan.flags) < 0)
 		return STATEMENT_FAILED;
 	if ((scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
-		return scan.flags != 0 && session_is_followed(c) ? session_suspect(c, &scan) : STATEMENT_FORWARD;
-	if (session_own(c) == NULL)
+		return scan.flags != 0 && session_is_followed(x) ? session_suspect(x, &scan) : STATEMENT_FORWARD;
+	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
-	session_audit(c, scan.flags);
-	scan_text(&scan, image_scan_options(c->image), (const char *)st->bytes, st->query_len);
-	if ((portal[0] == '\0' && scan.flags == flags && bind_known(c, st, body, len)) || !session_is_followed(c))
+	session_audit(x, scan.flags);
+	scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
+	if ((portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len)) || !session_is_followed(x))
 		return STATEMENT_FORWARD;
 	scan.flags |= flags;
 	if (scan.flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
-		take_bound_names(c, body, len);
-	if (scan.flags & SCAN_NAMES_LOST && c->session->name_count > 0)
+		take_bound_names(x, body, len);
+	if (scan.flags & SCAN_NAMES_LOST && x->session->name_count > 0)
 		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
-	return session_suspect(c, &scan);
+	return session_suspect(x, &scan);
 }
 
 enum statement_step
-session_before_execute(struct client *c, const char *portal)
+session_before_execute(struct exchange *x, const char *portal)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 
 	if (s->bound == NULL || portal[0] != '\0')
 		return STATEMENT_FORWARD;
-	return session_note_all(c, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
+	return session_note_all(x, s->bound_known, (const char *)s->bound->bytes, s->bound->query_len);
 }
 
 int
-session_after_execute(struct client *c, const char *portal)
+session_after_execute(struct exchange *x, const char *portal)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 	int r = 0;
 
 	if (s->bound == NULL || portal[0] != '\0')
 		return 0;
-	if (session_resets_startup(c, s->bound_known))
-		r = session_follow_reset(c, s->bound_known);
+	if (session_resets_startup(x, s->bound_known))
+		r = session_follow_reset(x, s->bound_known);
 	unbind(s);
 	return r;
 }
 
 /* Which function is known by its OID only. */
 int
-session_function_call(struct client *c)
+session_function_call(struct exchange *x)
 {
-	if (!session_is_followed(c))
+	if (!session_is_followed(x))
 		return 0;
-	c->srv->loan.suspicion |= SCAN_CODE;
-	return session_used_sequence(c, SCAN_CODE);
+	x->srv->loan.suspicion |= SCAN_CODE;
+	return session_used_sequence(x, SCAN_CODE);
 }
 
 bool
-session_holds(const struct client *c)
+session_holds(const struct exchange *x)
 {
-	const struct client_session *s = c->session;
+	const struct client_session *s = x->session;
 
-	if (c->srv->ledger.count == 0)
+	if (x->srv->ledger.count == 0)
 		return false;
 	/* What is asked about may have been a RESET: then the client's own startup values come first. */
-	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(c));
+	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x));
+}
+
+/* --- the fast lane --- */
+
+bool
+session_is_quiet(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	return s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
+			     !s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL);
+}
+
+int
+session_plain_query(struct exchange *x, uint32_t flags)
+{
+	if (flags == 0)
+		return 0;
+	session_audit(x, flags);
+	return session_is_followed(x) ? session_used_sequence(x, flags) : 0;
+}
+
+int
+session_plain_bind(struct exchange *x, const struct statement *st)
+{
+	return st->suspicion != 0 && session_is_followed(x) ? session_used_sequence(x, st->suspicion) : 0;
 }

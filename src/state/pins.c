@@ -2,36 +2,38 @@
  * src/state/pins.c - why a client keeps its server between transactions; see state/state_state.h.
  */
 #include "state/state_state.h"
+#include "relay/reject.h"
+#include "state/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 const char *
-session_pin_reasons(const struct client *c, char *out, size_t out_cap)
+session_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 {
 	size_t len = 0;
 
 	out[0] = '\0';
 	for (unsigned i = 0; i < PIN_COUNT; i++)
-		if ((c->pins & 1u << i) != 0 && len < out_cap)
+		if ((x->pins & 1u << i) != 0 && len < out_cap)
 			len += (size_t)snprintf(out + len, out_cap - len, "%s%s", len > 0 ? ", " : "",
 						pin_reason_names[i]);
 	return out;
 }
 
 bool
-session_is_refused(const struct client *c, struct fail *why)
+session_is_refused(const struct exchange *x, struct fail *why)
 {
-	if (c->session == NULL || c->session->refusal == NULL)
+	if (x->session == NULL || x->session->refusal == NULL)
 		return false;
-	*why = *c->session->refusal;
+	*why = *x->session->refusal;
 	return true;
 }
 
 int
-session_lose(struct client *c, const struct fail *why)
+session_lose(struct exchange *x, const struct fail *why)
 {
-	struct client_session *s = session_own(c);
+	struct client_session *s = session_own(x);
 
 	if (s == NULL || (s->refusal == NULL && (s->refusal = malloc(sizeof(*why))) == NULL))
 		return -1;
@@ -45,52 +47,52 @@ session_lose(struct client *c, const struct fail *why)
 
 /* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
 static void
-refuse_pins(struct client *c)
+refuse_pins(struct exchange *x)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	char reasons[160];
 	struct fail why;
 
 	fail_set(&why, "0A000", "session state that can't move between server connections is not allowed here: %s",
-		 session_pin_reasons(c, reasons, sizeof(reasons)));
+		 session_pin_reasons(x, reasons, sizeof(reasons)));
 	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
-	if (srv->ledger.count == 0 && c->body_left == 0)
-		c->session->refusal = malloc(sizeof(why));
-	if (c->session->refusal == NULL) { /* that request is under way */
-		client_close(c, &why);
+	if (srv->ledger.count == 0 && x->body_left == 0)
+		x->session->refusal = malloc(sizeof(why));
+	if (x->session->refusal == NULL) { /* that request is under way */
+		exchange_close(x, &why);
 		return;
 	}
-	*c->session->refusal = why;
-	c->pins = 0;
+	*x->session->refusal = why;
+	x->pins = 0;
 	/* Its last batch ends here: on_batch_end will not find it at this server any more. */
-	if (c->env->to_client.to == &c->stream && outbox_flush(&c->env->to_client) < 0) {
-		client_close(c, NULL);
+	if (x->env->to_client.to == &x->stream && outbox_flush(&x->env->to_client) < 0) {
+		exchange_close(x, NULL);
 		return;
 	}
-	c->srv = NULL;
-	c->idle_since_us = *c->env->now_us;
-	pool_entry_clean(srv, true, *c->env->now_us);
+	x->srv = NULL;
+	x->idle_since_us = *x->env->now_us;
+	pool_entry_clean(srv, true, *x->env->now_us);
 }
 
 void
-session_set_pins(struct client *c, unsigned pins)
+session_set_pins(struct exchange *x, unsigned pins)
 {
-	unsigned added = pins & ~(unsigned)c->pins;
-	enum session_state_mode mode = c->entry->settings.session_state;
+	unsigned added = pins & ~(unsigned)x->pins;
+	enum session_state_mode mode = x->entry->settings.session_state;
 	char reasons[160];
 
-	c->pins = (uint16_t)pins;
+	x->pins = (uint16_t)pins;
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if (added & 1u << i)
-			c->entry->counters.pins[i]++;
-	if (added & ~c->session->logged_pins) {
-		c->session->logged_pins |= added;
-		log_write(c->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+			x->entry->counters.pins[i]++;
+	if (added & ~x->session->logged_pins) {
+		x->session->logged_pins |= added;
+		log_write(x->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 			  "client %llu (%s/%s, application \"%s\") keeps server %u between transactions: %s",
-			  (unsigned long long)c->id, c->entry->database->name, client_user(c), client_application(c),
-			  c->srv->id, session_pin_reasons(c, reasons, sizeof(reasons)));
+			  (unsigned long long)x->id, x->entry->database->name, exchange_user(x),
+			  exchange_application(x), x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)));
 	}
 	if (pins != 0 && mode == SESSION_ERROR)
-		refuse_pins(c);
+		refuse_pins(x);
 }

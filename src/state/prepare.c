@@ -10,6 +10,7 @@
  * that the text then runs into. Within a pipeline of the extended protocol an error skips what follows, as it should.
  */
 #include "state/state_state.h"
+#include "state/state.h"
 #include "wire/messages.h"
 
 #include <stdio.h>
@@ -64,9 +65,9 @@ session_put_run(struct buf *b, const char *sql)
 }
 
 static int
-prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
+prepare_now(struct exchange *x, const char *name, const char *text, bool is_alone)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
 	char *ref = strdup(name);
@@ -92,7 +93,7 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
 	srv->unnamed_of = 0;
 	if (r == 0 && buf_ok(&b) && buf_ok(&drop))
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else
 		r = -1;
 	buf_fini(&b);
@@ -102,82 +103,82 @@ prepare_now(struct client *c, const char *name, const char *text, bool is_alone)
 
 /* A function may execute what one of its arguments names; a guess that is wrong does no harm where we are alone. */
 static bool
-uses_prepared(const struct client *c, const char *sql, size_t len, bool is_alone)
+uses_prepared(const struct exchange *x, const char *sql, size_t len, bool is_alone)
 {
 	uint32_t wanted = SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE | SCAN_FUNCTION : 0);
 	struct scan scan;
 
-	return (scan_text(&scan, image_scan_options(c->image), sql, len) & wanted) != 0;
+	return (scan_text(&scan, image_scan_options(x->image), sql, len) & wanted) != 0;
 }
 
 /* The text is PREPARE or DEALLOCATE of this very name. */
 static bool
-wants_only_name(const struct client *c, const char *sql, size_t len, const char *name)
+wants_only_name(const struct exchange *x, const char *sql, size_t len, const char *name)
 {
 	struct known_text text;
 
-	return known_parse(&text, image_scan_options(c->image), sql, len) && text.count == 1 &&
+	return known_parse(&text, image_scan_options(x->image), sql, len) && text.count == 1 &&
 	       (text.statements[0].kind == KNOWN_PREPARE || text.statements[0].kind == KNOWN_DEALLOCATE) &&
 	       strcmp(text.statements[0].name, name) == 0;
 }
 
 static int
-ensure(struct client *c, const struct image_setting *e, const char *sql, size_t len, bool is_alone)
+ensure(struct exchange *x, const struct image_setting *e, const char *sql, size_t len, bool is_alone)
 {
-	const char *there = image_get_prepared(c->srv->image, e->name);
+	const char *there = image_get_prepared(x->srv->image, e->name);
 	struct buf b = { 0 };
 	int r;
 
 	if (there != NULL && strcmp(there, e->value) == 0)
 		return 0;
-	if (!wants_only_name(c, sql, len, e->name))
-		return prepare_now(c, e->name, e->value, is_alone);
+	if (!wants_only_name(x, sql, len, e->name))
+		return prepare_now(x, e->name, e->value, is_alone);
 	if (there != NULL)
 		return 0;
 	put_placeholder(&b, e->name);
-	r = buf_ok(&b) ? prepare_now(c, e->name, (const char *)b.bytes, is_alone) : -1;
+	r = buf_ok(&b) ? prepare_now(x, e->name, (const char *)b.bytes, is_alone) : -1;
 	buf_fini(&b);
 	return r;
 }
 
 /* Nothing may be put before what comes next, or it would be of no use. */
 static bool
-is_no_time(const struct client *c, bool is_simple)
+is_no_time(const struct exchange *x, bool is_simple)
 {
-	const struct server *srv = c->srv;
+	const struct server *srv = x->srv;
 
-	return !session_is_followed(c) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
+	return !session_is_followed(x) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
 	       (is_simple && !srv->is_synced);
 }
 
 int
-session_ensure_prepared(struct client *c, const char *sql, size_t len, bool is_simple)
+session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is_simple)
 {
-	struct image *img = c->image;
-	bool is_all, is_alone = is_simple || c->srv->is_synced;
+	struct image *img = x->image;
+	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	int r = 0;
 
-	if (!image_has_prepared(img) || is_no_time(c, is_simple))
+	if (!image_has_prepared(img) || is_no_time(x, is_simple))
 		return 0;
 	/* One that can't be made again is no reason for a list to fail. */
 	is_all = is_alone && mentions(sql, len, "pg_prepared_statements");
-	if (!is_all && !uses_prepared(c, sql, len, is_alone))
+	if (!is_all && !uses_prepared(x, sql, len, is_alone))
 		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		/* A name with a quote in it is spelt otherwise in the text. */
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL || mentions(sql, len, image_at(img, i)->name))
-			r = ensure(c, image_at(img, i), sql, len, is_alone);
+			r = ensure(x, image_at(img, i), sql, len, is_alone);
 	return r;
 }
 
 int
-session_ensure_named(struct client *c, const char *name)
+session_ensure_named(struct exchange *x, const char *name)
 {
-	const char *text = image_get_prepared(c->image, name), *there = image_get_prepared(c->srv->image, name);
+	const char *text = image_get_prepared(x->image, name), *there = image_get_prepared(x->srv->image, name);
 
-	if (text == NULL || is_no_time(c, false) || (there != NULL && strcmp(there, text) == 0))
+	if (text == NULL || is_no_time(x, false) || (there != NULL && strcmp(there, text) == 0))
 		return 0;
-	return prepare_now(c, name, text, false);
+	return prepare_now(x, name, text, false);
 }
 
 void
@@ -189,9 +190,9 @@ session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end 
 }
 
 void
-session_keep_error(struct client *c, const uint8_t *message, size_t len)
+session_keep_error(struct exchange *x, const uint8_t *message, size_t len)
 {
-	struct client_session *s = session_own(c);
+	struct client_session *s = session_own(x);
 
 	if (s == NULL || len != 1 + (size_t)wire_u32(message + 1))
 		return;
@@ -200,14 +201,14 @@ session_keep_error(struct client *c, const uint8_t *message, size_t len)
 }
 
 bool
-session_tell_kept_error(struct client *c, const char *sqlstate)
+session_tell_kept_error(struct exchange *x, const char *sqlstate)
 {
-	struct client_session *s = c->session;
+	struct client_session *s = x->session;
 
 	if (s == NULL || s->kept_error.len == 0 || sqlstate == NULL || !buf_ok(&s->kept_error) ||
 	    (strcmp(sqlstate, "26000") != 0 && strcmp(sqlstate, "25P02") != 0))
 		return false;
-	relay_answer(c, s->kept_error.bytes, s->kept_error.len);
+	exchange_answer(x, s->kept_error.bytes, s->kept_error.len);
 	buf_fini(&s->kept_error);
 	return true;
 }

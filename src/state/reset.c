@@ -8,27 +8,28 @@
  * in between is not shown.
  */
 #include "state/state_state.h"
+#include "state/state.h"
 #include "wire/messages.h"
 
 #include <string.h>
 #include <strings.h>
 
 bool
-session_has_startup(const struct client *c, const struct image_setting *startup)
+session_has_startup(const struct exchange *x, const struct image_setting *startup)
 {
 	const char *own;
 
 	if (startup->kind == IMAGE_OTHER)
 		return true;
-	own = c->entry->baseline == NULL ? NULL : image_get(c->entry->baseline, startup->name);
+	own = x->entry->baseline == NULL ? NULL : image_get(x->entry->baseline, startup->name);
 	return startup->kind == IMAGE_REPORTED && (own == NULL || strcmp(own, startup->value) != 0);
 }
 
 bool
-session_has_any_startup(const struct client *c)
+session_has_any_startup(const struct exchange *x)
 {
-	for (size_t i = 0; i < image_count(c->startup); i++)
-		if (session_has_startup(c, image_at(c->startup, i)))
+	for (size_t i = 0; i < image_count(x->startup); i++)
+		if (session_has_startup(x, image_at(x->startup, i)))
 			return true;
 	return false;
 }
@@ -40,19 +41,19 @@ is_reset_by(const struct known *k, const struct image_setting *s)
 }
 
 static bool
-is_restored(const struct client *c, const struct known_text *text, const struct image_setting *s)
+is_restored(const struct exchange *x, const struct known_text *text, const struct image_setting *s)
 {
 	for (unsigned i = 0; i < text->count; i++)
 		if (is_reset_by(&text->statements[i], s))
-			return session_has_startup(c, s);
+			return session_has_startup(x, s);
 	return false;
 }
 
 bool
-session_resets_startup(const struct client *c, const struct known_text *text)
+session_resets_startup(const struct exchange *x, const struct known_text *text)
 {
-	for (size_t i = 0; i < image_count(c->startup); i++)
-		if (is_restored(c, text, image_at(c->startup, i)))
+	for (size_t i = 0; i < image_count(x->startup); i++)
+		if (is_restored(x, text, image_at(x->startup, i)))
 			return true;
 	return false;
 }
@@ -71,14 +72,14 @@ put_literal(struct buf *to, const char *value)
 }
 
 void
-session_put_reset(struct client *c, const struct known_text *text, struct buf *to)
+session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
 	const char *before = "\n;SELECT "; /* the text may end in a comment */
 
-	for (size_t i = 0; i < image_count(c->startup); i++) {
-		const struct image_setting *s = image_at(c->startup, i);
+	for (size_t i = 0; i < image_count(x->startup); i++) {
+		const struct image_setting *s = image_at(x->startup, i);
 
-		if (!is_restored(c, text, s))
+		if (!is_restored(x, text, s))
 			continue;
 		buf_printf(to, "%spg_catalog.set_config(", before);
 		put_literal(to, s->name);
@@ -91,35 +92,35 @@ session_put_reset(struct client *c, const struct known_text *text, struct buf *t
 }
 
 int
-session_follow_reset(struct client *c, const struct known_text *text)
+session_follow_reset(struct exchange *x, const struct known_text *text)
 {
-	struct image *wanted = image_empty(c->env->images);
+	struct image *wanted = image_empty(x->env->images);
 	struct buf b = { 0 };
 	int r = wanted == NULL ? -1 : 0;
 
-	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(c->startup, i);
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(x->startup, i);
 
-		if (is_restored(c, text, s))
+		if (is_restored(x, text, s))
 			r = image_update(&wanted, s->name, s->value, s->kind);
 	}
-	if (r == 0 && (r = server_put_settings(c->srv, wanted, &b)) == 0)
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	if (r == 0 && (r = server_put_settings(x->srv, wanted, &b)) == 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	buf_fini(&b);
 	image_unref(wanted);
 	return r;
 }
 
 struct image *
-session_startup_image(const struct client *c)
+session_startup_image(const struct exchange *x)
 {
-	struct image *img = image_ref(c->image);
+	struct image *img = image_ref(x->image);
 	int r = image_move(&img, image_replace(img, IMAGE_OTHER, NULL, 0));
 
-	for (size_t i = 0; i < image_count(c->startup) && r == 0; i++) {
-		const struct image_setting *s = image_at(c->startup, i);
+	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
+		const struct image_setting *s = image_at(x->startup, i);
 
-		if (session_has_startup(c, s))
+		if (session_has_startup(x, s))
 			r = image_update(&img, s->name, s->value, s->kind);
 	}
 	if (r == 0)
@@ -130,58 +131,58 @@ session_startup_image(const struct client *c)
 
 /* Of what the client was told of its settings, img has some otherwise. */
 static void
-tell_differences(struct client *c, const struct image *img)
+tell_differences(struct exchange *x, const struct image *img)
 {
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < image_count(img); i++) {
 		const struct image_setting *s = image_at(img, i);
-		const char *told = image_get(c->image, s->name);
+		const char *told = image_get(x->image, s->name);
 
 		if (s->kind == IMAGE_REPORTED && (told == NULL || strcmp(told, s->value) != 0))
 			message_parameter(&b, s->name, s->value);
 	}
 	if (b.len > 0 && buf_ok(&b))
-		relay_answer(c, b.bytes, b.len);
+		exchange_answer(x, b.bytes, b.len);
 	buf_fini(&b);
 }
 
 int
-session_become(struct client *c, struct image *img)
+session_become(struct exchange *x, struct image *img)
 {
 	if (img == NULL)
 		return -1;
-	tell_differences(c, img);
-	return image_move(&c->image, img);
+	tell_differences(x, img);
+	return image_move(&x->image, img);
 }
 
 bool
-session_hides_parameter(const struct client *c, const char *name)
+session_hides_parameter(const struct exchange *x, const char *name)
 {
-	if (!c->session->is_filtering)
+	if (!x->session->is_filtering)
 		return false;
-	for (size_t i = 0; i < image_count(c->startup); i++)
-		if (strcasecmp(image_at(c->startup, i)->name, name) == 0)
-			return session_has_startup(c, image_at(c->startup, i));
+	for (size_t i = 0; i < image_count(x->startup); i++)
+		if (strcasecmp(image_at(x->startup, i)->name, name) == 0)
+			return session_has_startup(x, image_at(x->startup, i));
 	return false;
 }
 
 void
-session_discarded(struct client *c)
+session_discarded(struct exchange *x)
 {
-	struct server *srv = c->srv;
-	struct client_session *s = c->session;
-	struct image *img = session_startup_image(c);
+	struct server *srv = x->srv;
+	struct client_session *s = x->session;
+	struct image *img = session_startup_image(x);
 
 	if (img != NULL)
 		image_move(&img, image_replace(img, IMAGE_PREPARED, NULL, 0));
-	if (session_become(c, img) < 0 || server_forget_session(srv) < 0) {
+	if (session_become(x, img) < 0 || server_forget_session(srv) < 0) {
 		srv->is_closing = true;
 		return;
 	}
 	srv->loan.watches_tags = false;
 	srv->loan.suspicion &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
-	c->pins = 0;
+	x->pins = 0;
 	if (s == NULL)
 		return;
 	s->is_discard_sent = false;
@@ -191,16 +192,16 @@ session_discarded(struct client *c)
 }
 
 void
-session_request_failed(struct client *c)
+session_request_failed(struct exchange *x)
 {
-	c->session->is_discard_sent = c->session->is_filtering = false; /* what is reported now is the truth */
-	c->srv->loan.watches_tags = false;
+	x->session->is_discard_sent = x->session->is_filtering = false; /* what is reported now is the truth */
+	x->srv->loan.watches_tags = false;
 }
 
 void
-session_request_done(struct client *c)
+session_request_done(struct exchange *x)
 {
-	c->session->is_discard_sent = c->session->is_filtering = false;
-	buf_fini(&c->session->kept_error);
-	c->srv->loan.watches_tags = false;
+	x->session->is_discard_sent = x->session->is_filtering = false;
+	buf_fini(&x->session->kept_error);
+	x->srv->loan.watches_tags = false;
 }

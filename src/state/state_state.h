@@ -16,7 +16,7 @@
 #ifndef PGWEIR_STATE_STATE_STATE_H
 #define PGWEIR_STATE_STATE_STATE_H
 
-#include "client/client.h"
+#include "state/state.h"
 #include "sql/known.h"
 #include "session/probe.h"
 #include "sql/scan.h"
@@ -71,49 +71,49 @@ struct client_session {
 	struct fail *refusal; /* session_state = error: the answer to its next request, and the last; owned */
 };
 
-struct client_session *session_own(struct client *c); /* made at first use; NULL: no memory */
+struct client_session *session_own(struct exchange *x); /* made at first use; NULL: no memory */
 
 #define SCAN_SEQUENCES                                                                                                 \
 	(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES) /* flags that no probe is asked about */
 
 /* state/context.c */
 /* What is set in this transaction, or asked for and not answered, is in no image yet, or never will be. */
-bool session_is_in_flux(const struct client *c);
+bool session_is_in_flux(const struct exchange *x);
 
 /* state/notes.c */
-void session_audit(struct client *c, uint32_t flags);
+void session_audit(struct exchange *x, uint32_t flags);
 void session_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
 /* The text is about to run, and what it does is not known: FORWARD or FAILED. */
-enum statement_step session_suspect(struct client *c, const struct scan *scan);
+enum statement_step session_suspect(struct exchange *x, const struct scan *scan);
 /* EXECUTE of a statement that SQL PREPARE made. */
-enum statement_step session_note_execute(struct client *c, const char *name);
+enum statement_step session_note_execute(struct exchange *x, const char *name);
 /* Is everything in this text known? body: of its Bind, or NULL. */
-bool session_is_known(const struct client *c, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
-		      size_t body_len);
+bool session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len,
+		      const uint8_t *body, size_t body_len);
 /* Such a text is about to run: FORWARD, HOLD or FAILED. */
-enum statement_step session_note_all(struct client *c, const struct known_text *text, const char *sql, size_t len);
+enum statement_step session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len);
 
 /* state/reset.c */
 /* Is this setting, by the client's startup packet, another one than the server connection's own? */
-bool session_has_startup(const struct client *c, const struct image_setting *startup);
-bool session_has_any_startup(const struct client *c);
-bool session_resets_startup(const struct client *c, const struct known_text *text);
+bool session_has_startup(const struct exchange *x, const struct image_setting *startup);
+bool session_has_any_startup(const struct exchange *x);
+bool session_resets_startup(const struct exchange *x, const struct known_text *text);
 /* Behind the text in to: what gives the client's startup values back; then the terminator. */
-void session_put_reset(struct client *c, const struct known_text *text, struct buf *to);
+void session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
 /* The same behind an Execute. -1: no memory. */
-int session_follow_reset(struct client *c, const struct known_text *text);
+int session_follow_reset(struct exchange *x, const struct known_text *text);
 /* The client's image with its startup settings and no others of its own. NULL: no memory. */
-struct image *session_startup_image(const struct client *c);
+struct image *session_startup_image(const struct exchange *x);
 
 /* The client has these settings now (takes img; NULL: no memory, -1); it is told of reported ones that changed. */
-int session_become(struct client *c, struct image *img);
+int session_become(struct exchange *x, struct image *img);
 
 /* state/linger.c */
 /* Between transactions: it keeps its server a little longer. */
-bool session_lingers(struct client *c);
+bool session_lingers(struct exchange *x);
 /* SQL with these flags is about to run, and may touch or read what the backend remembers of sequences. -1: no memory.
  */
-int session_used_sequence(struct client *c, uint32_t flags);
+int session_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/prepare.c */
 /* Parse, Bind and Execute of this; the unnamed statement's. */
@@ -125,11 +125,11 @@ void session_drop_effects(struct client_session *s);
 void session_forget_before(struct client_session *s);
 
 /* state/pins.c */
-void session_set_pins(struct client *c, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close c */
+void session_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close c */
 
 /* state/ask.c */
 /* What to ask for (enum probe_part) after texts with these flags. */
-unsigned session_parts_of(const struct client *c, uint32_t flags);
-int session_ask(struct client *c, unsigned parts); /* session_probe_done follows. -1: no memory */
+unsigned session_parts_of(const struct exchange *x, uint32_t flags);
+int session_ask(struct exchange *x, unsigned parts); /* session_probe_done follows. -1: no memory */
 
 #endif

@@ -5,6 +5,9 @@
  * concerns names waits for its answer.
  */
 #include "statements/statements_state.h"
+#include "relay/exclusive.h"
+#include "state/state.h"
+#include "statements/statements.h"
 
 #include "sql/deallocate.h"
 #include "sql/sql_token.h"
@@ -15,15 +18,15 @@
 #include <string.h>
 
 static void
-put_empty(struct client *c, const char *name)
+put_empty(struct exchange *x, const char *name)
 {
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 	size_t name_len = strlen(name) + 1;
 
 	wire_set_u32(head + 1, (uint32_t)(4 + name_len + 3));
-	outbox_copy(&c->env->to_server, head, sizeof(head));
-	outbox_copy(&c->env->to_server, name, name_len);
-	outbox_copy(&c->env->to_server, "\0\0\0", 3);
+	outbox_copy(&x->env->to_server, head, sizeof(head));
+	outbox_copy(&x->env->to_server, name, name_len);
+	outbox_copy(&x->env->to_server, "\0\0\0", 3);
 }
 
 static void
@@ -37,13 +40,13 @@ deallocating(struct client_statements *s, struct named *n)
 
 /* n: which it is; NULL: nobody's, under a name that looks like one of ours. -1: no memory. */
 static int
-put_deallocate(struct client *c, struct named *n, const char *name, struct buf *sql)
+put_deallocate(struct exchange *x, struct named *n, const char *name, struct buf *sql)
 {
 	char before[STATEMENT_NAME_MAX], stranger[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
 
-	if (n != NULL && named_refresh(c, n) < 0)
+	if (n != NULL && named_refresh(x, n) < 0)
 		return -1;
-	special_name(c, STRANGER, before);
+	special_name(x, STRANGER, before);
 	snprintf(stranger, sizeof(stranger), "%s%s", before, name);
 	buf_printf(sql, "DEALLOCATE ");
 	image_put_identifier(sql, n == NULL ? stranger : n->st->name, false);
@@ -53,7 +56,7 @@ put_deallocate(struct client *c, struct named *n, const char *name, struct buf *
 
 /* DONE: sql is to be sent instead. FORWARD: nothing of ours is concerned, or all of it. */
 static enum statement_step
-deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
+deallocate_step(struct exchange *x, const char *text, size_t len, struct buf *sql)
 {
 	char name[DEALLOCATE_NAME_MAX];
 	enum deallocate_kind kind = deallocate_parse(text, len, name);
@@ -62,31 +65,31 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 
 	if (kind == DEALLOCATE_NONE)
 		return STATEMENT_FORWARD;
-	if (c->srv->ledger.count > 0)
+	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	if ((s = names_own(c)) == NULL)
+	if ((s = names_own(x)) == NULL)
 		return STATEMENT_FAILED;
 	if (kind == DEALLOCATE_ALL) {
 		s->is_clearing = true;
 		return STATEMENT_FORWARD;
 	}
-	n = named_find(c, name);
-	if (n == NULL && !name_is_ours(c, name))
+	n = named_find(x, name);
+	if (n == NULL && !name_is_ours(x, name))
 		return STATEMENT_FORWARD; /* made by SQL PREPARE, or nobody's */
 	if (n != NULL && n->is_oversize) {
 		deallocating(s, n);
 		return STATEMENT_FORWARD; /* the server has it under the client's own name */
 	}
-	if (put_deallocate(c, n, name, sql) < 0)
+	if (put_deallocate(x, n, name, sql) < 0)
 		return STATEMENT_FAILED;
 	if (n == NULL)
 		return STATEMENT_DONE;
-	if (statement_presence_of(c, n->st) != STATEMENT_THERE &&
-	    !server_statements_is_outdated(&c->srv->statements, n->st->id)) {
+	if (statement_presence_of(x, n->st) != STATEMENT_THERE &&
+	    !server_statements_is_outdated(&x->srv->statements, n->st->id)) {
 		/* An empty statement will do, and can be made even in a failed transaction. */
-		if (ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
+		if (ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
 			return STATEMENT_FAILED;
-		put_empty(c, n->st->name);
+		put_empty(x, n->st->name);
 		s->is_empty_made = true;
 	}
 	deallocating(s, n);
@@ -94,7 +97,7 @@ deallocate_step(struct client *c, const char *text, size_t len, struct buf *sql)
 }
 
 static enum statement_step
-parse_instead(struct client *c, const char *name, struct buf *sql)
+parse_instead(struct exchange *x, const char *name, struct buf *sql)
 {
 	struct buf message = { 0 };
 	enum statement_step step = STATEMENT_FAILED;
@@ -106,22 +109,22 @@ parse_instead(struct client *c, const char *name, struct buf *sql)
 	if (buf_ok(sql) && buf_ok(&message) &&
 	    fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
 		f.query_len = query_len;
-		step = f.name[0] == '\0' ? unnamed_parse(c, &f, message.bytes, message.len)
-					 : statements_parse_named(c, &f, NULL);
-		outbox_settle(&c->env->to_server);
+		step = f.name[0] == '\0' ? unnamed_parse(x, &f, message.bytes, message.len)
+					 : statements_parse_named(x, &f, NULL);
+		outbox_settle(&x->env->to_server);
 	}
 	buf_fini(&message);
 	return step;
 }
 
 enum statement_step
-statements_parse_sql(struct client *c, const struct parse_fields *f)
+statements_parse_sql(struct exchange *x, const struct parse_fields *f)
 {
 	struct buf sql = { 0 };
-	enum statement_step step = deallocate_step(c, (const char *)f->rest, f->query_len, &sql);
+	enum statement_step step = deallocate_step(x, (const char *)f->rest, f->query_len, &sql);
 
 	if (step == STATEMENT_DONE)
-		step = parse_instead(c, f->name, &sql);
+		step = parse_instead(x, f->name, &sql);
 	buf_fini(&sql);
 	return step;
 }
@@ -155,37 +158,37 @@ names_dropped(const char *sql, size_t len)
 
 /* Behind others of a pipeline it would not be known whose the notices are. */
 void
-statements_note_drop(struct client *c, const char *sql, size_t len)
+statements_note_drop(struct exchange *x, const char *sql, size_t len)
 {
-	struct loan *loan = &c->srv->loan;
+	struct loan *loan = &x->srv->loan;
 
 	loan->skips = 0;
-	loan->drops = len > 0 && (*sql | 0x20) == 'd' && c->srv->ledger.count == 0 ? names_dropped(sql, len) : 0;
+	loan->drops = len > 0 && (*sql | 0x20) == 'd' && x->srv->ledger.count == 0 ? names_dropped(sql, len) : 0;
 }
 
 enum statement_step
-statements_query(struct client *c, const uint8_t *message, size_t len)
+statements_query(struct exchange *x, const uint8_t *message, size_t len)
 {
 	struct buf sql = { 0 }, b = { 0 };
 	enum statement_step step;
 
 	if (message[len - 1] != 0)
 		return STATEMENT_FORWARD;
-	if (sole_use_query(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0)
+	if (sole_use_query(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0)
 		return STATEMENT_FAILED;
-	if (statements_pass_through(c))
+	if (statements_pass_through(x))
 		return STATEMENT_FORWARD;
-	session_note_local(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
-	statements_note_drop(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
-	step = materialise_for_text(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	session_note_local(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	statements_note_drop(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
+	step = materialise_for_text(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
 	if (step != STATEMENT_FORWARD)
 		return step;
-	step = deallocate_step(c, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
+	step = deallocate_step(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {
-		unnamed_drop(c);
+		unnamed_drop(x);
 		message_put(&b, 'Q', sql.bytes, sql.len);
 		if (buf_ok(&b))
-			outbox_copy(&c->env->to_server, b.bytes, b.len);
+			outbox_copy(&x->env->to_server, b.bytes, b.len);
 		else
 			step = STATEMENT_FAILED;
 		buf_fini(&b);
@@ -195,14 +198,14 @@ statements_query(struct client *c, const uint8_t *message, size_t len)
 }
 
 void
-statements_deallocated(struct client *c)
+statements_deallocated(struct exchange *x)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	if (s == NULL || s->deallocating == NULL)
 		return;
 	if (!s->deallocating->is_oversize)
-		server_statements_forget(&c->srv->statements, s->deallocating->st->id);
+		server_statements_forget(&x->srv->statements, s->deallocating->st->id);
 	named_leave(s, s->deallocating);
 	named_unref(s->deallocating);
 	s->deallocating = NULL;
@@ -210,28 +213,28 @@ statements_deallocated(struct client *c)
 }
 
 void
-statements_request_done(struct client *c)
+statements_request_done(struct exchange *x)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	if (s == NULL)
 		return;
 	if (s->deallocating != NULL) { /* it failed */
 		named_unref(s->deallocating);
 		s->deallocating = NULL;
-		c->srv->is_closing = c->srv->is_closing || s->is_empty_made;
+		x->srv->is_closing = x->srv->is_closing || s->is_empty_made;
 		s->is_empty_made = false;
 	}
 	s->is_clearing = false; /* it failed */
 }
 
 void
-statements_deallocated_all(struct client *c)
+statements_deallocated_all(struct exchange *x)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	/* Those on their way were parsed after it: one that was not foreseen, the second statement of a text. */
-	server_statements_forget_all(&c->srv->statements);
+	server_statements_forget_all(&x->srv->statements);
 	if (s == NULL)
 		return;
 	s->is_clearing = false;

@@ -12,6 +12,8 @@
  * themselves: those are used under the client's name, lest the client finds ours.
  */
 #include "listen/listen.h"
+#include "state/state.h"
+#include "statements/statements.h"
 #include "state/state_state.h"
 #include "statements/statements_state.h"
 
@@ -50,60 +52,60 @@ statement_looks(struct statement *st)
 }
 
 bool
-materialised_is(const struct client *c, const struct named *n)
+materialised_is(const struct exchange *x, const struct named *n)
 {
-	return c->statements->is_look && n->is_materialised && statement_looks(n->st);
+	return x->statements->is_look && n->is_materialised && statement_looks(n->st);
 }
 
 /* The statement of the protocol that the text runs by SQL EXECUTE; NULL: none. */
 static struct named *
-executed(const struct client *c, const char *sql, size_t len)
+executed(const struct exchange *x, const char *sql, size_t len)
 {
 	struct known_text text;
 	struct named *n;
 
-	if (c->statements->count == 0 || !known_parse(&text, image_scan_options(c->image), sql, len) ||
+	if (x->statements->count == 0 || !known_parse(&text, image_scan_options(x->image), sql, len) ||
 	    text.count != 1 || text.statements[0].kind != KNOWN_EXECUTE)
 		return NULL;
-	n = named_find(c, text.statements[0].name);
-	return n == NULL || n->is_closing || n->is_oversize || name_is_ours(c, n->name) ? NULL : n;
+	n = named_find(x, text.statements[0].name);
+	return n == NULL || n->is_closing || n->is_oversize || name_is_ours(x, n->name) ? NULL : n;
 }
 
 static int
-put_sync(struct client *c, enum owed_to to, struct buf *b)
+put_sync(struct exchange *x, enum owed_to to, struct buf *b)
 {
 	message_sync(b);
-	return server_owe_sync(c->srv, to);
+	return server_owe_sync(x->srv, to);
 }
 
 static int
-put_run(struct client *c, const char *sql, struct buf *b)
+put_run(struct exchange *x, const char *sql, struct buf *b)
 {
 	session_put_run(b, sql);
-	c->srv->unnamed_of = 0;
-	return ledger_push_run(&c->srv->ledger, OWED_TO_LOOK, NULL);
+	x->srv->unnamed_of = 0;
+	return ledger_push_run(&x->srv->ledger, OWED_TO_LOOK, NULL);
 }
 
 /* What the server has under our names. */
 static int
-close_ours(struct client *c, struct buf *b)
+close_ours(struct exchange *x, struct buf *b)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
-	special_name(c, STAND_IN, name);
+	special_name(x, STAND_IN, name);
 	message_close_statement(b, name);
 	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) < 0)
 		return -1;
 	while (server_statements_next(&srv->statements, &id)) {
-		server_statements_closing(&srv->statements, id, c->statements->scope);
-		statement_name_of(c->env->statements, id, name);
+		server_statements_closing(&srv->statements, id, x->statements->scope);
+		statement_name_of(x->env->statements, id, name);
 		message_close_statement(b, name);
 		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, ref_of_id(id)) < 0)
 			return -1;
 	}
-	return put_sync(c, OWED_TO_LOOK, b);
+	return put_sync(x, OWED_TO_LOOK, b);
 }
 
 static int
@@ -117,9 +119,9 @@ earlier_first(const void *a, const void *b)
 
 /* Those to be shown, in order, allocated; oversize ones are there already. */
 static struct named **
-shown_of(struct client *c, size_t *count)
+shown_of(struct exchange *x, size_t *count)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 	struct named **all = calloc(s->count + 1u, sizeof(struct named *));
 
 	*count = 0;
@@ -128,7 +130,7 @@ shown_of(struct client *c, size_t *count)
 
 		if (n == NULL)
 			continue;
-		n->is_materialised = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(c, n->name);
+		n->is_materialised = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(x, n->name);
 		if (n->is_materialised)
 			all[(*count)++] = n;
 	}
@@ -140,35 +142,35 @@ shown_of(struct client *c, size_t *count)
 }
 
 static int
-put_own(struct client *c, const struct named *n, enum owed_to to, struct buf *b)
+put_own(struct exchange *x, const struct named *n, enum owed_to to, struct buf *b)
 {
 	message_parse(b, n->name, n->st->bytes, n->st->len);
-	c->entry->database->counters.server_parses++;
-	return ledger_push(&c->srv->ledger, OWED_PARSE, to, NULL);
+	x->entry->database->counters.server_parses++;
+	return ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
 }
 
 /* Each in a request of its own: what can't be prepared must not keep others from it. */
 static int
-put_all(struct client *c, struct named *const *all, size_t count, struct buf *b)
+put_all(struct exchange *x, struct named *const *all, size_t count, struct buf *b)
 {
-	bool is_in_transaction = c->srv->tx == 'T';
+	bool is_in_transaction = x->srv->tx == 'T';
 	int r = 0;
 
 	if (count == 0)
 		return 0;
 	if (is_in_transaction)
-		r = put_run(c, "SAVEPOINT " SAVEPOINT, b);
+		r = put_run(x, "SAVEPOINT " SAVEPOINT, b);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = put_own(c, all[i], OWED_TO_LOOK, b);
+		r = put_own(x, all[i], OWED_TO_LOOK, b);
 		if (r == 0)
-			r = put_sync(c, OWED_TO_LOOK, b);
+			r = put_sync(x, OWED_TO_LOOK, b);
 		if (r == 0 && is_in_transaction)
-			r = put_run(c, "ROLLBACK TO SAVEPOINT " SAVEPOINT, b);
+			r = put_run(x, "ROLLBACK TO SAVEPOINT " SAVEPOINT, b);
 	}
 	if (!is_in_transaction || r < 0)
 		return r;
-	r = put_run(c, "RELEASE SAVEPOINT " SAVEPOINT, b);
-	return r < 0 ? r : put_sync(c, OWED_TO_LOOK, b);
+	r = put_run(x, "RELEASE SAVEPOINT " SAVEPOINT, b);
+	return r < 0 ? r : put_sync(x, OWED_TO_LOOK, b);
 }
 
 /* A Close of this name is due. */
@@ -181,15 +183,15 @@ undo_later(struct client_statements *s, const char *name)
 }
 
 static int
-make_all(struct client *c, struct buf *b)
+make_all(struct exchange *x, struct buf *b)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 	size_t count;
-	struct named **all = shown_of(c, &count);
-	int r = all == NULL ? -1 : close_ours(c, b);
+	struct named **all = shown_of(x, &count);
+	int r = all == NULL ? -1 : close_ours(x, b);
 
 	if (r == 0)
-		r = put_all(c, all, count, b);
+		r = put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
 		undo_later(s, all[i]->name);
 	s->is_materialised = s->is_look = true;
@@ -202,43 +204,43 @@ make_all(struct client *c, struct buf *b)
  * there its error is the client's.
  */
 static int
-make_one(struct client *c, const struct named *n, struct buf *b)
+make_one(struct exchange *x, const struct named *n, struct buf *b)
 {
-	undo_later(c->statements, n->name);
-	if (!c->srv->is_synced)
-		return put_own(c, n, OWED_TO_STATEMENT, b);
-	return put_own(c, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(c, OWED_TO_PREPARE, b);
+	undo_later(x->statements, n->name);
+	if (!x->srv->is_synced)
+		return put_own(x, n, OWED_TO_STATEMENT, b);
+	return put_own(x, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(x, OWED_TO_PREPARE, b);
 }
 
 static bool
-is_possible(const struct client *c, bool is_look)
+is_possible(const struct exchange *x, bool is_look)
 {
-	return !statements_pass_through(c) && session_is_followed(c) && c->entry->settings.prepared_statements > 0 &&
-	       c->srv->tx != 'E' && (c->srv->is_synced || !is_look);
+	return !statements_pass_through(x) && session_is_followed(x) && x->entry->settings.prepared_statements > 0 &&
+	       x->srv->tx != 'E' && (x->srv->is_synced || !is_look);
 }
 
 static enum statement_step
-materialise(struct client *c, const char *sql, size_t len, bool is_look)
+materialise(struct exchange *x, const char *sql, size_t len, bool is_look)
 {
 	struct buf b = { 0 };
 	struct named *n;
 	int r;
 
-	if ((!is_look && c->statements == NULL) || !is_possible(c, is_look))
+	if ((!is_look && x->statements == NULL) || !is_possible(x, is_look))
 		return STATEMENT_FORWARD;
-	if (names_own(c) == NULL)
+	if (names_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (c->statements->is_materialised)
+	if (x->statements->is_materialised)
 		return STATEMENT_FORWARD;
-	n = is_look ? NULL : executed(c, sql, len);
+	n = is_look ? NULL : executed(x, sql, len);
 	if (n == NULL && !is_look)
 		return STATEMENT_FORWARD;
-	if (c->srv->ledger.count > 0)
+	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	c->srv->loan.kept.state = KEPT_NOT;
-	r = n == NULL ? make_all(c, &b) : make_one(c, n, &b);
+	x->srv->loan.kept.state = KEPT_NOT;
+	r = n == NULL ? make_all(x, &b) : make_one(x, n, &b);
 	if (r == 0 && buf_ok(&b))
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else
 		r = -1;
 	buf_fini(&b);
@@ -246,57 +248,57 @@ materialise(struct client *c, const char *sql, size_t len, bool is_look)
 }
 
 enum statement_step
-materialise_for_text(struct client *c, const char *sql, size_t len)
+materialise_for_text(struct exchange *x, const char *sql, size_t len)
 {
-	enum statement_step step = c->listen == NULL ? STATEMENT_FORWARD : listen_before_text(c, sql, len);
+	enum statement_step step = x->listen == NULL ? STATEMENT_FORWARD : listen_before_text(x, sql, len);
 
-	return step != STATEMENT_FORWARD ? step : materialise(c, sql, len, looks(sql, len));
+	return step != STATEMENT_FORWARD ? step : materialise(x, sql, len, looks(sql, len));
 }
 
 enum statement_step
-materialise_for(struct client *c, struct statement *st)
+materialise_for(struct exchange *x, struct statement *st)
 {
 	bool is_look = st != NULL && statement_looks(st);
-	enum statement_step step = st == NULL || c->listen == NULL
+	enum statement_step step = st == NULL || x->listen == NULL
 				       ? STATEMENT_FORWARD
-				       : listen_before_text(c, (const char *)st->bytes, st->query_len);
+				       : listen_before_text(x, (const char *)st->bytes, st->query_len);
 
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (st == NULL || (!is_look && (st->bytes[0] | 0x20) != 'e' && st->bytes[0] > ' ' && st->bytes[0] != '/' &&
 			   st->bytes[0] != '-'))
 		return STATEMENT_FORWARD;
-	return materialise(c, (const char *)st->bytes, st->query_len, is_look);
+	return materialise(x, (const char *)st->bytes, st->query_len, is_look);
 }
 
 int
-materialised_parse(struct client *c, struct named *n)
+materialised_parse(struct exchange *x, struct named *n)
 {
 	n->is_materialised = true;
-	undo_later(c->statements, n->name);
-	if (named_push(c, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
+	undo_later(x->statements, n->name);
+	if (named_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
-	put_parse(c, n->name, n->st);
+	put_parse(x, n->name, n->st);
 	return 0;
 }
 
 bool
-materialised_takes(const struct client *c, struct statement *st)
+materialised_takes(const struct exchange *x, struct statement *st)
 {
-	return c->statements->is_look && statement_looks(st);
+	return x->statements->is_look && statement_looks(st);
 }
 
 enum statement_step
-statements_undo(struct client *c, bool is_at_end)
+statements_undo(struct exchange *x, bool is_at_end)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 	struct buf closes;
 	uint32_t count;
 	int r = 0;
 
-	if (s == NULL || !s->is_materialised || !c->srv->is_synced)
+	if (s == NULL || !s->is_materialised || !x->srv->is_synced)
 		return STATEMENT_FORWARD;
-	if (c->srv->ledger.count > 0)
+	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
 	closes = s->undoing;
 	count = s->materialised_count;
@@ -304,21 +306,21 @@ statements_undo(struct client *c, bool is_at_end)
 	s->materialised_count = 0;
 	s->is_materialised = s->is_look = false;
 	for (uint32_t i = 0; i < count && r == 0; i++)
-		r = ledger_push(&c->srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL);
+		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL);
 	if (r == 0 && count > 0)
-		r = put_sync(c, OWED_TO_LOOK, &closes);
+		r = put_sync(x, OWED_TO_LOOK, &closes);
 	if (r < 0 || !buf_ok(&closes))
 		r = -1;
 	else if (is_at_end)
-		server_write(c->srv, closes.bytes, closes.len);
+		server_write(x->srv, closes.bytes, closes.len);
 	else
-		outbox_copy(&c->env->to_server, closes.bytes, closes.len);
+		outbox_copy(&x->env->to_server, closes.bytes, closes.len);
 	buf_fini(&closes);
 	return r < 0 ? STATEMENT_FAILED : count > 0 ? STATEMENT_DONE : STATEMENT_FORWARD;
 }
 
 bool
-statements_are_materialised(const struct client *c)
+statements_are_materialised(const struct exchange *x)
 {
-	return c->statements != NULL && c->statements->is_materialised;
+	return x->statements != NULL && x->statements->is_materialised;
 }

@@ -5,6 +5,7 @@
  * open addressing. The hash is seeded: names are the client's own choice, and the loop is everybody's.
  */
 #include "statements/statements_state.h"
+#include "statements/statements.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -19,20 +20,18 @@
 #define CLIENT_SHARE 4u /* one client may have a quarter of what all may have together */
 
 struct client_statements *
-names_own(struct client *c)
+names_own(struct exchange *x)
 {
-	if (c->statements == NULL && (c->statements = calloc(1, sizeof(*c->statements))) != NULL)
-		c->statements->env = c->env;
-	return c->statements;
+	if (x->statements == NULL && (x->statements = calloc(1, sizeof(*x->statements))) != NULL)
+		x->statements->env = x->env;
+	return x->statements;
 }
 
 static uint32_t
-hash_of(const struct client_env *env, const char *name)
+hash_of(const struct exchange_env *env, const char *name)
 {
-	uint64_t seed, h;
+	uint64_t h = XXH3_64bits_withSeed(name, strlen(name), env->hash_seed);
 
-	memcpy(&seed, env->mock_secret, sizeof(seed));
-	h = XXH3_64bits_withSeed(name, strlen(name), seed);
 	return (uint32_t)(h ^ h >> 32);
 }
 
@@ -43,14 +42,14 @@ home(const struct client_statements *s, uint32_t hash)
 }
 
 struct named *
-named_find(const struct client *c, const char *name)
+named_find(const struct exchange *x, const char *name)
 {
-	const struct client_statements *s = c->statements;
+	const struct client_statements *s = x->statements;
 	uint32_t hash, at;
 
 	if (s == NULL || s->count == 0)
 		return NULL;
-	hash = hash_of(c->env, name);
+	hash = hash_of(x->env, name);
 	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
 		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0)
 			return s->slots[at];
@@ -58,13 +57,13 @@ named_find(const struct client *c, const char *name)
 }
 
 bool
-named_is_unsettled(const struct client *c, const struct named *n)
+named_is_unsettled(const struct exchange *x, const struct named *n)
 {
-	const struct client_statements *s = c->statements;
+	const struct client_statements *s = x->statements;
 
-	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && c->srv->ledger.count > 0)
+	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && x->srv->ledger.count > 0)
 		return true; /* which names there are is known when that is answered */
-	return n != NULL && (n->is_pending || n->is_closing) && n->scope != c->statements->scope;
+	return n != NULL && (n->is_pending || n->is_closing) && n->scope != x->statements->scope;
 }
 
 static void
@@ -88,7 +87,7 @@ size_of(const struct named *n)
 }
 
 struct named *
-named_new(struct client *c, const char *name, struct statement *st)
+named_new(struct exchange *x, const char *name, struct statement *st)
 {
 	size_t len = strlen(name);
 	struct named *n = calloc(1, offsetof(struct named, name) + len + 1);
@@ -96,10 +95,10 @@ named_new(struct client *c, const char *name, struct statement *st)
 	if (n == NULL)
 		return NULL;
 	memcpy(n->name, name, len + 1);
-	n->hash = hash_of(c->env, name);
+	n->hash = hash_of(x->env, name);
 	n->st = st;
-	n->scope = c->statements->scope;
-	n->order = ++c->statements->named_count;
+	n->scope = x->statements->scope;
+	n->order = ++x->statements->named_count;
 	n->refs = 1;
 	n->is_pending = true;
 	n->is_oversize = st == NULL;
@@ -193,10 +192,10 @@ named_leave(struct client_statements *s, struct named *n)
 }
 
 int
-named_push(struct client *c, enum owed_kind kind, enum owed_to to, struct named *n)
+named_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct named *n)
 {
 	n->refs++;
-	if (ledger_push(&c->srv->ledger, kind, to, ref_of(n, REF_NAMED)) == 0)
+	if (ledger_push(&x->srv->ledger, kind, to, ref_of(n, REF_NAMED)) == 0)
 		return 0;
 	n->refs--; /* never the last: the table has one */
 	return -1;
@@ -225,13 +224,13 @@ let_go(struct named *n)
 }
 
 void
-statements_free(struct client *c)
+statements_free(struct exchange *x)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	if (s == NULL)
 		return;
-	c->statements = NULL;
+	x->statements = NULL;
 	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL) {
 			s->bytes -= text_size(s->slots[i]);
@@ -250,34 +249,34 @@ statements_free(struct client *c)
 }
 
 size_t
-statements_count(const struct client *c)
+statements_count(const struct exchange *x)
 {
-	return c->statements == NULL ? 0 : c->statements->count;
+	return x->statements == NULL ? 0 : x->statements->count;
 }
 
 bool
-name_is_ours(const struct client *c, const char *name)
+name_is_ours(const struct exchange *x, const char *name)
 {
-	const char *prefix = statement_store_prefix(c->env->statements);
+	const char *prefix = statement_store_prefix(x->env->statements);
 
 	return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
 void
-special_name(const struct client *c, const char *what, char name[static STATEMENT_NAME_MAX])
+special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX])
 {
-	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", statement_store_prefix(c->env->statements), what);
+	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", statement_store_prefix(x->env->statements), what);
 }
 
 int
-named_refresh(struct client *c, struct named *n)
+named_refresh(struct exchange *x, struct named *n)
 {
 	struct statement *old = n->st;
 
 	if (old == NULL)
 		return 0;
-	if (old->home != c->entry->home) { /* the pool leads to another database since a reload */
-		n->st = statement_get(c->entry->home, old->bytes, old->len, old->query_len, old->context);
+	if (old->home != x->entry->home) { /* the pool leads to another database since a reload */
+		n->st = statement_get(x->entry->home, old->bytes, old->len, old->query_len, old->context);
 		if (n->st == NULL) {
 			n->st = old;
 			return -1;
@@ -289,7 +288,7 @@ named_refresh(struct client *c, struct named *n)
 }
 
 void
-named_renew(struct client *c, struct named *n, bool opens)
+named_renew(struct exchange *x, struct named *n, bool opens)
 {
 	struct statement *old = n->st, *fresh;
 	size_t len = old->len;
@@ -301,7 +300,7 @@ named_renew(struct client *c, struct named *n, bool opens)
 	}
 	memcpy(bytes, old->bytes, len);
 	statement_renew(old);
-	fresh = statement_get(c->entry->home, bytes, len, old->query_len, old->context);
+	fresh = statement_get(x->entry->home, bytes, len, old->query_len, old->context);
 	free(bytes);
 	if (fresh == NULL)
 		return;
@@ -310,12 +309,12 @@ named_renew(struct client *c, struct named *n, bool opens)
 }
 
 bool
-names_have_room(const struct client *c, const struct parse_fields *f)
+names_have_room(const struct exchange *x, const struct parse_fields *f)
 {
-	const struct client_env *env = c->env;
+	const struct exchange_env *env = x->env;
 	size_t max = env->config->prepared_statements_memory;
 	size_t more = sizeof(struct named) + strlen(f->name) + f->rest_len;
-	size_t own = c->statements == NULL ? 0 : c->statements->bytes;
+	size_t own = x->statements == NULL ? 0 : x->statements->bytes;
 
 	return env->name_bytes + statement_store_held_bytes(env->statements) + more <= max &&
 	       own + more <= max / CLIENT_SHARE;

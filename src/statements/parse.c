@@ -6,6 +6,11 @@
  * abort the transaction as it would have.
  */
 #include "listen/listen.h"
+#include "relay/exclusive.h"
+#include "relay/reject.h"
+#include "relay/report.h"
+#include "state/state.h"
+#include "statements/statements.h"
 #include "statements/statements_state.h"
 
 #include "sql/trailing_comment.h"
@@ -20,24 +25,24 @@
  * always can, stands in for it.
  */
 static enum statement_step
-parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
+parse_duplicate(struct exchange *x, struct named *n, const struct parse_fields *f)
 {
-	struct ledger *l = &c->srv->ledger;
+	struct ledger *l = &x->srv->ledger;
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	special_name(c, STAND_IN, name);
+	special_name(x, STAND_IN, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, "\0\0", 3);
 	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    named_push(c, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	    named_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 		step = STATEMENT_DONE;
 	}
 	buf_fini(&b);
@@ -45,39 +50,39 @@ parse_duplicate(struct client *c, struct named *n, const struct parse_fields *f)
 }
 
 static int
-parse_on_server(struct client *c, struct named *n)
+parse_on_server(struct exchange *x, struct named *n)
 {
-	struct server *srv = c->srv;
+	struct server *srv = x->srv;
 
 	n->id = short_id(n->st);
-	if (statement_close_outdated(c, n->st) < 0 || statement_evict(c) < 0 ||
+	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 ||
 	    server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
 		return -1;
-	if (named_push(c, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
+	if (named_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
-	put_parse(c, n->st->name, n->st);
+	put_parse(x, n->st->name, n->st);
 	return 0;
 }
 
 /* The statement that a Parse means: with a trailing comment that says who asks, or without it. */
 static struct statement *
-statement_of(struct client *c, const struct parse_fields *f)
+statement_of(struct exchange *x, const struct parse_fields *f)
 {
 	struct buf b = { 0 };
 	struct statement *st = NULL;
 	size_t query_len = f->query_len;
 	uint32_t context;
 
-	if (!session_statement_context(c, (const char *)f->rest, f->query_len, &context))
-		return statement_new_unshared(c->entry->home, f->rest, f->rest_len, f->query_len);
-	if (c->entry->settings.statement_ignore_comments)
+	if (!session_statement_context(x, (const char *)f->rest, f->query_len, &context))
+		return statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len);
+	if (x->entry->settings.statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len)
-		return statement_get(c->entry->home, f->rest, f->rest_len, query_len, context);
+		return statement_get(x->entry->home, f->rest, f->rest_len, query_len, context);
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(c->entry->home, b.bytes, b.len, query_len, context);
+		st = statement_get(x->entry->home, b.bytes, b.len, query_len, context);
 	buf_fini(&b);
 	return st;
 }
@@ -87,17 +92,17 @@ statement_of(struct client *c, const struct parse_fields *f)
  * memory.
  */
 static struct named *
-enter_new(struct client *c, const char *name, struct statement *st, struct named *closed)
+enter_new(struct exchange *x, const char *name, struct statement *st, struct named *closed)
 {
-	struct named *n = named_new(c, name, st);
+	struct named *n = named_new(x, name, st);
 
 	if (n == NULL) {
 		statement_unref(st);
 		return NULL;
 	}
 	if (closed != NULL)
-		named_leave(c->statements, closed); /* just before; should that be skipped, so is this */
-	if (named_enter(c->statements, n) == 0)
+		named_leave(x->statements, closed); /* just before; should that be skipped, so is this */
+	if (named_enter(x->statements, n) == 0)
 		return n;
 	named_unref(n);
 	return NULL;
@@ -105,16 +110,16 @@ enter_new(struct client *c, const char *name, struct statement *st, struct named
 
 /* PostgreSQL is asked for something it refuses; its error becomes ours. */
 static enum statement_step
-refuse_parse(struct client *c)
+refuse_parse(struct exchange *x)
 {
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
 
-	special_name(c, STRANGER_FULL, name);
+	special_name(x, STRANGER_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
-	if (buf_ok(&b) && ledger_push(&c->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
-		outbox_copy(&c->env->to_server, b.bytes, b.len);
+	if (buf_ok(&b) && ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
 		step = STATEMENT_DONE;
 	}
 	buf_fini(&b);
@@ -122,146 +127,146 @@ refuse_parse(struct client *c)
 }
 
 enum statement_step
-statements_parse_named(struct client *c, const struct parse_fields *f, struct named *closed)
+statements_parse_named(struct exchange *x, const struct parse_fields *f, struct named *closed)
 {
 	enum statement_presence there;
 	struct statement *st;
 	struct named *n;
 	int r;
 
-	if (names_own(c) == NULL)
+	if (names_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (!names_have_room(c, f))
-		return refuse_parse(c);
+	if (!names_have_room(x, f))
+		return refuse_parse(x);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
-	st = c->srv->tx == 'E' ? statement_new_unshared(c->entry->home, f->rest, f->rest_len, f->query_len)
-			       : statement_of(c, f);
+	st = x->srv->tx == 'E' ? statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len)
+			       : statement_of(x, f);
 	if (st == NULL)
 		return STATEMENT_FAILED;
-	there = statement_presence_of(c, st);
+	there = statement_presence_of(x, st);
 	if (there == STATEMENT_UNSURE) {
 		statement_unref(st);
 		return STATEMENT_HOLD;
 	}
-	n = enter_new(c, f->name, st, closed);
+	n = enter_new(x, f->name, st, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	if (materialised_takes(c, n->st))
-		r = materialised_parse(c, n);
+	if (materialised_takes(x, n->st))
+		r = materialised_parse(x, n);
 	else if (there == STATEMENT_THERE) {
-		c->entry->database->counters.statement_hits++;
-		r = named_push(c, OWED_MADE_PARSE, OWED_TO_CLIENT, n);
+		x->entry->database->counters.statement_hits++;
+		r = named_push(x, OWED_MADE_PARSE, OWED_TO_CLIENT, n);
 	} else {
-		c->entry->database->counters.statement_misses++;
-		r = parse_on_server(c, n);
+		x->entry->database->counters.statement_misses++;
+		r = parse_on_server(x, n);
 	}
 	named_unref(n);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
 static enum statement_step
-parse_step(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+parse_step(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
 	struct named *n;
 
 	if (f->name[0] == '\0')
-		return unnamed_parse(c, f, message, len);
-	if (c->entry->settings.prepared_statements == 0)
-		return session_passed_parse(c, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
-	n = named_find(c, f->name);
-	if (named_is_unsettled(c, n))
+		return unnamed_parse(x, f, message, len);
+	if (x->entry->settings.prepared_statements == 0)
+		return session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
+	n = named_find(x, f->name);
+	if (named_is_unsettled(x, n))
 		return STATEMENT_HOLD;
 	if (n != NULL && !n->is_closing)
-		return parse_duplicate(c, n, f);
-	return statements_parse_named(c, f, n);
+		return parse_duplicate(x, n, f);
+	return statements_parse_named(x, f, n);
 }
 
 /* Another message than the client's, which is the caller's to free when this returns. */
 static enum statement_step
-parse_other(struct client *c, const struct buf *message)
+parse_other(struct exchange *x, const struct buf *message)
 {
 	enum statement_step step = STATEMENT_FAILED;
 	struct parse_fields f;
 
 	if (buf_ok(message) && fields_parse(message->bytes + FRAME_HEAD_LEN, message->len - FRAME_HEAD_LEN, &f)) {
-		step = parse_step(c, &f, message->bytes, message->len);
-		outbox_settle(&c->env->to_server);
+		step = parse_step(x, &f, message->bytes, message->len);
+		outbox_settle(&x->env->to_server);
 	}
 	return step;
 }
 
 enum statement_step
-statements_parse(struct client *c, const uint8_t *message, size_t len)
+statements_parse(struct exchange *x, const uint8_t *message, size_t len)
 {
 	struct parse_fields f;
 	enum statement_step step;
 	struct buf other = { 0 };
 
-	c->entry->database->counters.client_parses++;
+	x->entry->database->counters.client_parses++;
 	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
 		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
-	report_text(c->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	if (sole_use_parse(c, f.name, (const char *)f.rest, f.query_len) < 0)
+	report_text(x->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
+	if (sole_use_parse(x, f.name, (const char *)f.rest, f.query_len) < 0)
 		return STATEMENT_FAILED;
-	if (c->is_session)
-		session_audit_parse(c, (const char *)f.rest, f.query_len);
-	if (statements_pass_through(c))
+	if (x->is_session)
+		session_audit_parse(x, (const char *)f.rest, f.query_len);
+	if (statements_pass_through(x))
 		return STATEMENT_FORWARD;
-	step = materialise_for_text(c, (const char *)f.rest, f.query_len);
+	step = materialise_for_text(x, (const char *)f.rest, f.query_len);
 	if (step == STATEMENT_FORWARD)
-		step = statements_parse_sql(c, &f);
+		step = statements_parse_sql(x, &f);
 	if (step != STATEMENT_FORWARD)
 		return step;
-	if (session_ensure_prepared(c, (const char *)f.rest, f.query_len, false) < 0)
+	if (session_ensure_prepared(x, (const char *)f.rest, f.query_len, false) < 0)
 		return STATEMENT_FAILED;
-	if (!listen_parse(c, &f, &other))
-		return parse_step(c, &f, message, len);
-	step = parse_other(c, &other);
+	if (!listen_parse(x, &f, &other))
+		return parse_step(x, &f, message, len);
+	step = parse_other(x, &other);
 	buf_fini(&other);
 	return step;
 }
 
 /* Kept on its server alone, which stays with the client. */
 static enum statement_step
-parse_oversize(struct client *c, const char *name, struct named *closed)
+parse_oversize(struct exchange *x, const char *name, struct named *closed)
 {
-	struct named *n = enter_new(c, name, NULL, closed);
+	struct named *n = enter_new(x, name, NULL, closed);
 	int r;
 
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	r = named_push(c, OWED_PARSE, OWED_TO_CLIENT, n);
+	r = named_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	named_unref(n);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 /* Under its own name PostgreSQL would take it: it gets another one to refuse. */
 static enum statement_step
-duplicate_oversize(struct client *c, struct named *n)
+duplicate_oversize(struct exchange *x, struct named *n)
 {
 	struct parse_fields f = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
 
 	if (n->is_oversize)
-		return named_push(c, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
-	return parse_duplicate(c, n, &f);
+		return named_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	return parse_duplicate(x, n, &f);
 }
 
 enum statement_step
-statements_oversize_parse(struct client *c, const char *name)
+statements_oversize_parse(struct exchange *x, const char *name)
 {
 	struct named *n;
 
-	if (names_own(c) == NULL)
+	if (names_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (statements_pass_through(c))
-		return ledger_push(&c->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
+	if (statements_pass_through(x))
+		return ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
 											  : STATEMENT_FORWARD;
 	if (name[0] == '\0')
-		return unnamed_parse_oversize(c) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
-	n = named_find(c, name);
-	if (named_is_unsettled(c, n))
+		return unnamed_parse_oversize(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	n = named_find(x, name);
+	if (named_is_unsettled(x, n))
 		return STATEMENT_HOLD;
-	return n != NULL && !n->is_closing ? duplicate_oversize(c, n) : parse_oversize(c, name, n);
+	return n != NULL && !n->is_closing ? duplicate_oversize(x, n) : parse_oversize(x, name, n);
 }
 
 /*
@@ -270,31 +275,31 @@ statements_oversize_parse(struct client *c, const char *name)
  * nothing, or wait for one in the middle of the work of others.
  */
 bool
-statements_parse_unlinked(struct client *c, const uint8_t *message, size_t len)
+statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len)
 {
 	struct parse_fields f;
 	struct statement *st;
 	struct named *n;
 
-	if (statements_pass_through(c) || c->entry->settings.prepared_statements == 0 ||
+	if (statements_pass_through(x) || x->entry->settings.prepared_statements == 0 ||
 	    !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0' ||
-	    named_find(c, f.name) != NULL || names_own(c) == NULL)
+	    named_find(x, f.name) != NULL || names_own(x) == NULL)
 		return false;
-	if (!names_have_room(c, &f))
+	if (!names_have_room(x, &f))
 		return false; /* refused in its turn */
-	st = statement_of(c, &f);
+	st = statement_of(x, &f);
 	if (st == NULL)
 		return false;
-	if (st->valid_pool != c->entry || st->valid_image != c->image) {
+	if (st->valid_pool != x->entry || st->valid_image != x->image) {
 		statement_unref(st);
 		return false;
 	}
-	n = enter_new(c, f.name, st, NULL);
+	n = enter_new(x, f.name, st, NULL);
 	if (n == NULL)
 		return false;
 	n->is_pending = false;
 	named_unref(n);
-	c->entry->database->counters.client_parses++;
-	c->entry->database->counters.statement_hits++;
+	x->entry->database->counters.client_parses++;
+	x->entry->database->counters.statement_hits++;
 	return true;
 }

@@ -11,6 +11,8 @@
  * table behind our back: the statement gets a new id, so that all who rely on the old rows have to look again.
  */
 #include "statements/statements_state.h"
+#include "relay/retry.h"
+#include "statements/statements.h"
 
 #include "wire/frame.h"
 
@@ -51,51 +53,51 @@ expect_describe(struct client_statements *s, struct named *n)
 }
 
 static void
-put_describe(struct client *c, const struct statement *st)
+put_describe(struct exchange *x, const struct statement *st)
 {
 	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
 
 	wire_set_u32(head + 1, 6u + st->name_len);
 	head[FRAME_HEAD_LEN] = 'S';
-	outbox_copy(&c->env->to_server, head, sizeof(head));
-	outbox_copy(&c->env->to_server, st->name, (size_t)st->name_len + 1);
+	outbox_copy(&x->env->to_server, head, sizeof(head));
+	outbox_copy(&x->env->to_server, st->name, (size_t)st->name_len + 1);
 }
 
 static enum statement_step
-prove(struct client *c, struct named *n)
+prove(struct exchange *x, struct named *n)
 {
 	enum statement_step step;
 
-	rerun_begins(c->srv);
-	step = statement_ensure(c, n);
+	rerun_begins(x->srv);
+	step = statement_ensure(x, n);
 	if (step != STATEMENT_DONE)
 		return step;
-	if (named_push(c, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
+	if (named_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
 		return STATEMENT_FAILED;
-	put_describe(c, n->st);
+	put_describe(x, n->st);
 	shape_asked(n);
 	n->is_proving = true;
 	return STATEMENT_HOLD;
 }
 
 enum statement_step
-shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *bind, size_t bind_len,
+shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8_t *bind, size_t bind_len,
 	    const uint8_t *next, size_t next_len)
 {
-	bool is_there = statement_presence_of(c, n->st) != STATEMENT_ABSENT;
+	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
 	bool is_known = n->is_told && n->id == short_id(n->st) && is_there;
 
 	if (is_known && !n->is_proving)
 		return STATEMENT_DONE;
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
-		expect_describe(c->statements, n);
+		expect_describe(x->statements, n);
 		return STATEMENT_DONE;
 	}
 	if (n->is_proving)
 		return STATEMENT_HOLD;
 	if (!n->is_told || n->is_pending)
 		return STATEMENT_DONE;
-	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(c, n);
+	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(x, n);
 }
 
 /* What others were told is not measured by tables that they can't see yet. */

@@ -6,6 +6,7 @@
  * ledger says that it failed or was skipped. Errors speak of the client's name, not of the server's.
  */
 #include "statements/statements_state.h"
+#include "statements/statements.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -16,9 +17,9 @@
 static struct client_statements *
 statements_of(const struct server *srv)
 {
-	const struct client *c = srv->link;
+	const struct exchange *x = srv->link;
 
-	return c == NULL ? NULL : c->statements;
+	return x == NULL ? NULL : x->statements;
 }
 
 /* It was sent under an id that the statement had then, and may have no more. */
@@ -156,12 +157,12 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 }
 
 static void
-put_full(const struct client *c, struct buf *out)
+put_full(const struct exchange *x, struct buf *out)
 {
 	struct fail why;
 
 	fail_set(&why, "53200", "too many prepared statements: prepared_statements_memory is %zu KiB",
-		 c->env->config->prepared_statements_memory >> 10);
+		 x->env->config->prepared_statements_memory >> 10);
 	fail_hint(&why, "Deallocate statements that are not needed any more, or have the limit raised.");
 	message_error(out, "ERROR", &why);
 }
@@ -178,14 +179,14 @@ put_changed(struct buf *out)
 
 /* What we refused: PostgreSQL's error stands for ours. */
 static bool
-put_refusal(const struct client *c, const uint8_t *message, size_t len, struct buf *out)
+put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
 
-	special_name(c, STRANGER_FULL, full);
-	special_name(c, STRANGER_CHANGED, changed);
+	special_name(x, STRANGER_FULL, full);
+	special_name(x, STRANGER_CHANGED, changed);
 	if (memmem(message, len, full, strlen(full)) != NULL)
-		put_full(c, out);
+		put_full(x, out);
 	else if (memmem(message, len, changed, strlen(changed)) != NULL)
 		put_changed(out);
 	else
@@ -226,17 +227,17 @@ is_about_statement(const uint8_t *message, size_t len)
  * there, it is that of the statement the message was about.
  */
 static bool
-rewrite(const struct client *c, const uint8_t *message, size_t len, struct buf *out)
+rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
-	const char *prefix = statement_store_prefix(c->env->statements);
+	const char *prefix = statement_store_prefix(x->env->statements);
 	size_t prefix_len = strlen(prefix);
-	const struct client_statements *s = c->statements;
+	const struct client_statements *s = x->statements;
 	const uint8_t *at = memmem(message, len, prefix, prefix_len), *end;
 	const struct named *n = s == NULL ? NULL : s->failed;
 
 	if (at == NULL)
 		return false;
-	if (put_refusal(c, message, len, out))
+	if (put_refusal(x, message, len, out))
 		return true;
 	if (len != 1 + (size_t)wire_u32(message + 1))
 		return false;
@@ -251,10 +252,10 @@ rewrite(const struct client *c, const uint8_t *message, size_t len, struct buf *
 }
 
 bool
-statements_rewrite_error(struct client *c, const uint8_t *message, size_t len, struct buf *out)
+statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
-	struct client_statements *s = c->statements;
-	bool is_done = rewrite(c, message, len, out);
+	struct client_statements *s = x->statements;
+	bool is_done = rewrite(x, message, len, out);
 
 	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
 		named_unref(s->failed);

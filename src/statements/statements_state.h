@@ -17,7 +17,7 @@
 #ifndef PGWEIR_STATEMENTS_STATEMENTS_STATE_H
 #define PGWEIR_STATEMENTS_STATEMENTS_STATE_H
 
-#include "client/client.h"
+#include "statements/statements.h"
 
 /*
  * A client may have thousands, thus small. Ids of statements are cut to their low bits: what they are compared with was
@@ -52,7 +52,7 @@ struct client_statements {
 	struct named **slots; /* open addressing, linear; NULL: free */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
 	size_t bytes; /* of table and names, and of texts that are its own */
-	struct client_env *env;
+	struct exchange_env *env;
 	struct statement *unnamed; /* as of the last message sent */
 	struct statement *confirmed; /* as of the last reply received; the same when no change is under way */
 	uint32_t unnamed_scope; /* in which the last change of it was sent */
@@ -106,16 +106,16 @@ ref_of_id(uint64_t id)
 #define STAND_IN STATEMENT_STAND_IN
 
 /* statements/names.c */
-struct client_statements *names_own(struct client *c); /* made at first use; NULL: no memory */
-struct named *named_find(const struct client *c, const char *name);
+struct client_statements *names_own(struct exchange *x); /* made at first use; NULL: no memory */
+struct named *named_find(const struct exchange *x, const char *name);
 /* What comes of an earlier message about this name (n may be NULL) is known only when the Sync behind is answered. */
-bool named_is_unsettled(const struct client *c, const struct named *n);
+bool named_is_unsettled(const struct exchange *x, const struct named *n);
 /* Pending, with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
-struct named *named_new(struct client *c, const char *name, struct statement *st);
+struct named *named_new(struct exchange *x, const char *name, struct statement *st);
 void named_unref(struct named *n);
 int named_enter(struct client_statements *own, struct named *n); /* -1: no memory, n is not in the table */
 void named_leave(struct client_statements *own, struct named *n); /* fine if it is not in the table; may free n */
-int named_push(struct client *c, enum owed_kind kind, enum owed_to to, struct named *n);
+int named_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct named *n);
 static inline uint32_t
 short_id(const struct statement *st)
 {
@@ -123,61 +123,61 @@ short_id(const struct statement *st)
 }
 
 void names_clear(struct client_statements *s); /* all but those whose Parse is under way */
-bool name_is_ours(const struct client *c, const char *name); /* as servers know it */
-void special_name(const struct client *c, const char *what, char name[static STATEMENT_NAME_MAX]);
+bool name_is_ours(const struct exchange *x, const char *name); /* as servers know it */
+void special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
 /* Before its id or name is used: it is renewed if that is due. -1: no memory. */
-int named_refresh(struct client *c, struct named *n);
+int named_refresh(struct exchange *x, struct named *n);
 /*
  * Its statement gets a new id; other clients keep the parameter types they know. opens: this one does not know any, and
  * leaves them open again.
  */
-void named_renew(struct client *c, struct named *n, bool opens);
+void named_renew(struct exchange *x, struct named *n, bool opens);
 /* May the statement of this Parse be kept for this client? */
-bool names_have_room(const struct client *c, const struct parse_fields *f);
+bool names_have_room(const struct exchange *x, const struct parse_fields *f);
 
 /* statements.c */
 /*
  * In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing, and
  * within COPY IN nothing does: the server ends the connection, and would not answer what a held message waits for.
  */
-bool statements_pass_through(const struct client *c);
-enum statement_presence statement_presence_of(struct client *c, const struct statement *st);
+bool statements_pass_through(const struct exchange *x);
+enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
 /* Sees to it that the server has n's statement when what follows arrives there. DONE, HOLD or FAILED. */
-enum statement_step statement_ensure(struct client *c, struct named *n);
-int statement_evict(struct client *c); /* room for one more on its server. -1: no memory */
-int statement_close_outdated(struct client *c, const struct statement *st); /* before its Parse. -1: no memory */
+enum statement_step statement_ensure(struct exchange *x, struct named *n);
+int statement_evict(struct exchange *x); /* room for one more on its server. -1: no memory */
+int statement_close_outdated(struct exchange *x, const struct statement *st); /* before its Parse. -1: no memory */
 /* A Parse of st under this name, text from the store. */
-void put_parse(struct client *c, const char *name, const struct statement *st);
+void put_parse(struct exchange *x, const char *name, const struct statement *st);
 
 /* statements/expose.c */
 /*
  * Before a text runs, is parsed, bound or (st) described: what it looks for by the client's names is made. FORWARD: it
  * is there, or need not be. HOLD, FAILED.
  */
-enum statement_step materialise_for_text(struct client *c, const char *sql, size_t len);
-enum statement_step materialise_for(struct client *c, struct statement *st); /* st may be NULL */
+enum statement_step materialise_for_text(struct exchange *x, const char *sql, size_t len);
+enum statement_step materialise_for(struct exchange *x, struct statement *st); /* st may be NULL */
 /* Is n to be used under the client's own name? */
-bool materialised_is(const struct client *c, const struct named *n);
+bool materialised_is(const struct exchange *x, const struct named *n);
 /* Is a new statement of this text to be parsed under the client's own name? Then by materialised_parse; -1: no memory.
  */
-bool materialised_takes(const struct client *c, struct statement *st);
-int materialised_parse(struct client *c, struct named *n);
+bool materialised_takes(const struct exchange *x, struct statement *st);
+int materialised_parse(struct exchange *x, struct named *n);
 
 /* statements/parse.c */
 /* closed: which had the name, and is as good as gone. */
-enum statement_step statements_parse_named(struct client *c, const struct parse_fields *f, struct named *closed);
+enum statement_step statements_parse_named(struct exchange *x, const struct parse_fields *f, struct named *closed);
 
 /* statements/unnamed.c */
-enum statement_step unnamed_ensure(struct client *c); /* the server has the client's own unnamed statement, or none */
-enum statement_step unnamed_parse(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len);
-int unnamed_parse_oversize(struct client *c);
-enum statement_step unnamed_close(struct client *c, enum owed_to to);
-void unnamed_drop(struct client *c); /* for certain: nothing is under way */
+enum statement_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
+enum statement_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
+int unnamed_parse_oversize(struct exchange *x);
+enum statement_step unnamed_close(struct exchange *x, enum owed_to to);
+void unnamed_drop(struct exchange *x); /* for certain: nothing is under way */
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
 
 /* statements/deallocate.c: DONE, HOLD, FAILED as a Parse; FORWARD: it deallocates nothing of ours. */
-enum statement_step statements_parse_sql(struct client *c, const struct parse_fields *f);
+enum statement_step statements_parse_sql(struct exchange *x, const struct parse_fields *f);
 
 /* statements/row_shape.c */
 /*
@@ -185,7 +185,7 @@ enum statement_step statements_parse_sql(struct client *c, const struct parse_fi
  * what the client was told. FORWARD: they are not. DONE: n may be bound. bind: its body; one that gives formats of
  * several columns knows the rows, whatever comes behind it.
  */
-enum statement_step shape_prove(struct client *c, struct named *n, const char *portal, const uint8_t *bind,
+enum statement_step shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8_t *bind,
 				size_t bind_len, const uint8_t *next, size_t next_len);
 void shape_asked(struct named *n); /* a Describe of it is sent */
 

@@ -6,6 +6,8 @@
  * the unnamed statement is what the replies say.
  */
 #include "statements/statements_state.h"
+#include "state/state.h"
+#include "statements/statements.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -15,21 +17,21 @@
 #define SHORT_TEXT 1024u /* bytes of a statement that is no burden */
 
 static bool
-is_unnamed_there(const struct client *c)
+is_unnamed_there(const struct exchange *x)
 {
-	const struct client_statements *s = c->statements;
+	const struct client_statements *s = x->statements;
 
-	return s->token != 0 && c->srv->unnamed_of == s->token;
+	return s->token != 0 && x->srv->unnamed_of == s->token;
 }
 
 static int
-push_unnamed(struct client *c, enum owed_kind kind, enum owed_to to, void *ref)
+push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	if (s->unnamed_under_way == 0)
-		s->is_confirmed_there = is_unnamed_there(c);
-	if (ledger_push(&c->srv->ledger, kind, to, ref) < 0)
+		s->is_confirmed_there = is_unnamed_there(x);
+	if (ledger_push(&x->srv->ledger, kind, to, ref) < 0)
 		return -1;
 	s->unnamed_under_way++;
 	s->unnamed_scope = s->scope;
@@ -37,9 +39,9 @@ push_unnamed(struct client *c, enum owed_kind kind, enum owed_to to, void *ref)
 }
 
 static int
-push_unnamed_parse(struct client *c, enum owed_to to, struct statement *st)
+push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 {
-	if (push_unnamed(c, OWED_PARSE, to, ref_of(statement_ref(st), REF_UNNAMED)) == 0)
+	if (push_unnamed(x, OWED_PARSE, to, ref_of(statement_ref(st), REF_UNNAMED)) == 0)
 		return 0;
 	statement_unref(st);
 	return -1;
@@ -47,19 +49,19 @@ push_unnamed_parse(struct client *c, enum owed_to to, struct statement *st)
 
 /* The unnamed statement of the server is taken away. */
 static int
-push_unnamed_close(struct client *c, enum owed_to to)
+push_unnamed_close(struct exchange *x, enum owed_to to)
 {
-	if (push_unnamed(c, OWED_CLOSE, to, ref_of(NULL, REF_UNNAMED)) < 0)
+	if (push_unnamed(x, OWED_CLOSE, to, ref_of(NULL, REF_UNNAMED)) < 0)
 		return -1;
-	outbox_copy(&c->env->to_server, "C\0\0\0\6S", 7);
+	outbox_copy(&x->env->to_server, "C\0\0\0\6S", 7);
 	return 0;
 }
 
 enum statement_step
-unnamed_ensure(struct client *c)
+unnamed_ensure(struct exchange *x)
 {
-	struct client_statements *s = names_own(c);
-	struct server *srv = c->srv;
+	struct client_statements *s = names_own(x);
+	struct server *srv = x->srv;
 
 	if (s == NULL)
 		return STATEMENT_FAILED;
@@ -68,20 +70,20 @@ unnamed_ensure(struct client *c)
 		return STATEMENT_HOLD;
 	if (s->is_unnamed_oversize)
 		s->is_oversize_bound = true;
-	if (is_unnamed_there(c))
+	if (is_unnamed_there(x))
 		return STATEMENT_DONE;
 	if (s->token == 0)
-		s->token = ++c->env->last_token;
+		s->token = ++x->env->last_token;
 	s->is_unnamed_oversize = false; /* gone with its server */
 	if (s->unnamed_under_way == 0)
 		s->is_confirmed_oversize = false;
 	if (s->unnamed == NULL) { /* the server has another's: then PostgreSQL itself is to say that there is none */
-		if (push_unnamed_close(c, OWED_TO_STATEMENT) < 0)
+		if (push_unnamed_close(x, OWED_TO_STATEMENT) < 0)
 			return STATEMENT_FAILED;
 	} else {
-		if (push_unnamed_parse(c, OWED_TO_STATEMENT, s->unnamed) < 0)
+		if (push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed) < 0)
 			return STATEMENT_FAILED;
-		put_parse(c, "", s->unnamed);
+		put_parse(x, "", s->unnamed);
 	}
 	srv->unnamed_of = s->token;
 	return STATEMENT_DONE;
@@ -89,27 +91,27 @@ unnamed_ensure(struct client *c)
 
 /* A new state of it. With a server: that one is in it too, once it has done what it was sent. */
 static void
-set_unnamed(struct client *c, struct statement *st, bool is_oversize)
+set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	statement_unref(s->unnamed);
 	s->unnamed = st;
 	s->is_unnamed_oversize = is_oversize;
-	s->token = ++c->env->last_token;
-	if (c->srv != NULL)
-		c->srv->unnamed_of = s->token;
+	s->token = ++x->env->last_token;
+	if (x->srv != NULL)
+		x->srv->unnamed_of = s->token;
 }
 
 /* For certain: nothing is under way. */
 void
-unnamed_drop(struct client *c)
+unnamed_drop(struct exchange *x)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
 	if (s == NULL)
 		return;
-	set_unnamed(c, NULL, false);
+	set_unnamed(x, NULL, false);
 	statement_unref(s->confirmed);
 	s->confirmed = NULL;
 	s->is_confirmed_oversize = false;
@@ -120,81 +122,107 @@ unnamed_drop(struct client *c)
  * as those do that are too large. Short ones are kept in any case: as many as there are clients.
  */
 static bool
-has_room(const struct client *c, const struct parse_fields *f)
+has_room(const struct exchange *x, const struct parse_fields *f)
 {
-	size_t max = c->env->config->prepared_statements_memory / 2;
-	size_t held = c->env->name_bytes + statement_store_held_bytes(c->env->statements);
+	size_t max = x->env->config->prepared_statements_memory / 2;
+	size_t held = x->env->name_bytes + statement_store_held_bytes(x->env->statements);
 
 	return f->rest_len <= SHORT_TEXT || (held < max && f->rest_len <= (max - held) / 2);
 }
 
 static enum statement_step
-parse_there_alone(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	if (session_passed_parse(c, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STATEMENT_FAILED ||
-	    unnamed_parse_oversize(c) < 0)
+	if (session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1) == STATEMENT_FAILED ||
+	    unnamed_parse_oversize(x) < 0)
 		return STATEMENT_FAILED;
-	outbox_ref(&c->env->to_server, message, len);
+	outbox_ref(&x->env->to_server, message, len);
 	return STATEMENT_DONE;
 }
 
 enum statement_step
-unnamed_parse(struct client *c, const struct parse_fields *f, const uint8_t *message, size_t len)
+unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	struct client_statements *s = names_own(c);
+	struct client_statements *s = names_own(x);
 	struct statement *st;
 
 	if (s == NULL)
 		return STATEMENT_FAILED;
-	if (!has_room(c, f))
-		return parse_there_alone(c, f, message, len);
-	if ((st = statement_get(c->entry->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
+	if (!has_room(x, f))
+		return parse_there_alone(x, f, message, len);
+	if ((st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0)) == NULL)
 		return STATEMENT_FAILED;
-	if (push_unnamed_parse(c, OWED_TO_CLIENT, st) < 0) {
+	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
 		statement_unref(st);
 		return STATEMENT_FAILED;
 	}
-	set_unnamed(c, st, false);
-	outbox_ref(&c->env->to_server, message, len);
+	set_unnamed(x, st, false);
+	outbox_ref(&x->env->to_server, message, len);
 	return STATEMENT_DONE;
 }
 
-int
-unnamed_parse_oversize(struct client *c)
+struct statement *
+statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
 {
-	struct client_statements *s = c->statements;
+	struct statement *st;
 
-	if (push_unnamed(c, OWED_PARSE, OWED_TO_CLIENT, ref_of(NULL, REF_UNNAMED_OVERSIZE)) < 0)
+	if (f->rest_len >= x->entry->settings.max_statement_size || names_own(x) == NULL || !has_room(x, f))
+		return NULL;
+	st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0);
+	if (st != NULL && session_is_plain_statement(st))
+		return st;
+	statement_unref(st);
+	return NULL;
+}
+
+int
+statements_take_unnamed(struct exchange *x, struct statement *st)
+{
+	x->entry->database->counters.client_parses++;
+	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
+		statement_unref(st);
 		return -1;
-	set_unnamed(c, NULL, true);
+	}
+	set_unnamed(x, st, false);
+	return 0;
+}
+
+int
+unnamed_parse_oversize(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+
+	if (push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, ref_of(NULL, REF_UNNAMED_OVERSIZE)) < 0)
+		return -1;
+	set_unnamed(x, NULL, true);
 	s->is_oversize_bound = false;
 	return 0;
 }
 
 enum statement_step
-unnamed_close(struct client *c, enum owed_to to)
+unnamed_close(struct exchange *x, enum owed_to to)
 {
-	if (names_own(c) == NULL || push_unnamed_close(c, to) < 0)
+	if (names_own(x) == NULL || push_unnamed_close(x, to) < 0)
 		return STATEMENT_FAILED;
-	set_unnamed(c, NULL, false);
+	set_unnamed(x, NULL, false);
 	return STATEMENT_DONE;
 }
 
 enum statement_step
-statements_simple_query(struct client *c)
+statements_simple_query(struct exchange *x)
 {
-	struct client_statements *s = c->statements;
+	struct client_statements *s = x->statements;
 
-	if (statements_pass_through(c))
+	if (statements_pass_through(x))
 		return STATEMENT_DONE;
 	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0)) {
-		c->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
+		x->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
 		return STATEMENT_DONE;
 	}
 	/* Behind what is unanswered it may be skipped. A Close of ours tells: it does the same and shares its fate. */
-	if (c->srv->ledger.count > 0)
-		return unnamed_close(c, OWED_TO_STATEMENT);
-	unnamed_drop(c);
+	if (x->srv->ledger.count > 0)
+		return unnamed_close(x, OWED_TO_STATEMENT);
+	unnamed_drop(x);
 	return STATEMENT_DONE;
 }
 
@@ -209,8 +237,8 @@ confirm_unnamed(struct client_statements *s, struct statement *st, bool is_overs
 void
 unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize, enum owed_end how)
 {
-	struct client *c = srv->link;
-	struct client_statements *s = c == NULL ? NULL : c->statements;
+	struct exchange *x = srv->link;
+	struct client_statements *s = x == NULL ? NULL : x->statements;
 
 	if (s == NULL) {
 		statement_unref(st);
@@ -228,6 +256,6 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 	if (--s->unnamed_under_way > 0)
 		return;
 	if (s->unnamed != s->confirmed || s->is_unnamed_oversize != s->is_confirmed_oversize)
-		set_unnamed(c, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
+		set_unnamed(x, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
 	srv->unnamed_of = s->is_confirmed_there ? s->token : 0;
 }

@@ -26,10 +26,11 @@ check_user(const struct world *w)
 {
 	const struct client *c = client_find_id(&w->weir->clients, w->clients[0].id);
 
-	if (c == NULL || w->weir->config->auth_method == AUTH_TRUST || (c->state != CL_READY && c->state != CL_CONSOLE))
+	if (c == NULL || w->weir->config->auth_method == AUTH_TRUST ||
+	    (c->x.state != CL_READY && c->x.state != CL_CONSOLE))
 		return;
-	must(strcmp(client_user(c), "u") == 0 || strcmp(client_user(c), "v") == 0 ||
-	     strcmp(client_user(c), "admin") == 0);
+	must(strcmp(exchange_user(&c->x), "u") == 0 || strcmp(exchange_user(&c->x), "v") == 0 ||
+	     strcmp(exchange_user(&c->x), "admin") == 0);
 }
 
 int

@@ -297,8 +297,8 @@ check_idle(struct world *w, const struct fake_client *f)
 {
 	const struct client *c = f->fd < 0 ? NULL : client_find_id(&w->weir->clients, f->id);
 
-	if (c != NULL && c->state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->pending_len == 0 &&
-	    c->refusing == 0 && !c->is_held && !listen_is_waiting(c))
+	if (c != NULL && c->x.state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->x.pending_len == 0 &&
+	    c->x.refusing == 0 && !c->x.is_held && !listen_is_waiting(&c->x))
 		fclient_check_answered(f);
 }
 
@@ -308,7 +308,7 @@ check_counts(const struct weir *w)
 	const struct client_env *env = &w->clients;
 
 	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
-	must(env->name_bytes == 0);
+	must(env->x.name_bytes == 0);
 	must(w->is_ending || pool_set_is_quiet(w->pools, NULL));
 	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
 		struct pool_counts counts;

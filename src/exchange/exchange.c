@@ -1,0 +1,60 @@
+/* src/exchange/exchange.c - what is sent to the client of an exchange: see exchange.h. */
+#include "exchange/exchange.h"
+
+void
+exchange_out_of_memory(struct exchange *x)
+{
+	struct fail why;
+
+	fail_set(&why, "53200", "out of memory, or too many messages without a reply");
+	if (x->srv != NULL)
+		x->srv->is_closing = true;
+	exchange_close(x, &why);
+}
+
+void
+exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to)
+{
+	if (o->to != to && outbox_begin(o, to) < 0)
+		log_bug(env->log, "a batch for one peer was begun within another's");
+}
+
+void
+exchange_answer(struct exchange *x, const void *bytes, size_t len)
+{
+	if (x->is_closing)
+		return;
+	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
+	outbox_copy(&x->env->to_client, bytes, len);
+}
+
+void
+exchange_send(struct exchange *x, const struct buf *b)
+{
+	struct iovec piece = { .iov_base = b->bytes, .iov_len = b->len };
+
+	if (x->is_closing)
+		return;
+	if (x->env->to_client.to == &x->stream)
+		outbox_copy(&x->env->to_client, b->bytes, b->len);
+	else if (!buf_ok(b) || stream_write(&x->stream, &piece, 1) < 0) {
+		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->id);
+		exchange_close(x, NULL);
+	}
+}
+
+const char *
+exchange_user(const struct exchange *x)
+{
+	if (x->user != NULL)
+		return x->user;
+	return x->entry != NULL ? x->entry->user : "";
+}
+
+const char *
+exchange_application(const struct exchange *x)
+{
+	const char *name = x->image == NULL ? NULL : image_get(x->image, "application_name");
+
+	return name == NULL ? "" : name;
+}

@@ -1,0 +1,176 @@
+/*
+ * src/exchange/exchange.h - the dialogue of one client with the servers it borrows: all that the relay and its features
+ * (statements, session state, LISTEN) see of a client.
+ *
+ *   exchange.c   what is sent to the client, and the way up
+ *   input.c      bytes that were read and can't be handled yet
+ *
+ * Owns:    the client's socket, what was read but not handled, its settings (image).
+ * Borrows: a server (srv) from its pool entry, between pool_entry_borrow() and pool_entry_return().
+ * Always:  srv != NULL exactly while that server's link is this exchange; while its ticket waits, srv is NULL; an
+ *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the loop's next
+ *          turn.
+ */
+#ifndef PGWEIR_EXCHANGE_EXCHANGE_H
+#define PGWEIR_EXCHANGE_EXCHANGE_H
+
+#include "base/buf.h"
+#include "base/counters.h"
+#include "base/fail.h"
+#include "base/log.h"
+#include "base/request_report.h"
+#include "config/config.h"
+#include "net/graveyard.h"
+#include "net/outbox.h"
+#include "net/stream.h"
+#include "pool/pool_set.h"
+#include "session/image.h"
+#include "session/statement_store.h"
+
+#include <sys/queue.h>
+
+struct exchange;
+struct client_statements; /* statements/statements_state.h: from the first Parse */
+struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
+struct client_listen; /* listen/listen_state.h: from the first LISTEN */
+struct sole_use; /* relay/exclusive.c */
+struct audit; /* state/audit.h */
+struct auth_queries; /* lookup/auth_query.h */
+
+/* The states of a client: client/client.h. Relay and features only ask whether it is CL_READY. */
+enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
+
+/* What a feature makes of a message. */
+enum statement_step {
+	STATEMENT_FORWARD, /* send it as it is */
+	STATEMENT_DONE, /* what is to be sent is in the outbox */
+	STATEMENT_HOLD, /* not before what was sent earlier is answered */
+	STATEMENT_FAILED /* no memory */
+};
+
+#define DONE_MAX 64
+
+/* A request whose last reply is on its way; measured once it is sent. */
+struct done_request {
+	uint64_t started_us;
+	uint32_t statements;
+	bool is_simple, has_text; /* srv->loan.text is this request's */
+};
+
+/* Input that waited and is handled now; bytes: NULL if there is none, or exchange_keep() has taken it back. */
+struct handled_input {
+	uint8_t *bytes;
+	uint32_t len, cap;
+};
+
+/* The way up: what only the client, its login or the console can do. All get an exchange that is not closed. */
+struct exchange_ops {
+	/* Tells the client (FATAL, if why is given) and closes it. */
+	void (*close)(struct exchange *x, const struct fail *why);
+	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
+	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
+	/* SQL asked for a backend whose PID no process has: true, if a client was told it and has been reached. */
+	bool (*no_such_pid)(struct server *srv, uint32_t pid);
+	/* While CL_WELCOME: the pool's answer, and what the server says of the startup settings. */
+	void (*login_granted)(struct exchange *x, struct server *srv);
+	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
+	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
+	void (*login_server_done)(struct exchange *x);
+	void (*login_server_lost)(struct exchange *x, const struct fail *why);
+};
+
+/* What all exchanges of one loop share. Owned by struct client_env. */
+struct exchange_env {
+	const struct exchange_ops *ops;
+	struct event_base *base;
+	struct graveyard *graveyard;
+	struct log *log;
+	struct config *config; /* the present one; a reload replaces it */
+	uint64_t *now_us;
+	struct outbox to_client, to_server; /* empty between callbacks */
+	struct done_request done[DONE_MAX]; /* of the batch under way */
+	unsigned done_count;
+	struct handled_input handled;
+	struct pool_set *pools;
+	struct statement_store *statements;
+	struct image_store *images;
+	struct audit *audit;
+	struct auth_queries *auth_queries;
+	struct process_counters *counters;
+	TAILQ_HEAD(exchange_lingerers, exchange) lingering; /* state/linger.c */
+	struct event *linger_timer;
+	size_t name_bytes; /* of all clients' names of statements */
+	uint64_t last_token, sample_state;
+	uint64_t hash_seed; /* random: for tables whose keys clients choose */
+	bool is_draining; /* SIGTERM: no new clients, no new transactions */
+	void *up;
+	void (*on_report)(void *up, const struct request_report *report); /* slow, refused or lost requests */
+};
+
+struct exchange {
+	struct stream stream;
+	struct exchange_env *env;
+	struct pool_entry *entry; /* from the right password on */
+	struct server *srv;
+	struct pool_ticket ticket;
+	struct image *image, *startup; /* startup: as it was after the login */
+	struct client_statements *statements;
+	struct client_session *session;
+	struct client_listen *listen;
+	struct sole_use *sole_use; /* NULL, nearly always */
+	char *user; /* as it logged in; NULL: entry->user */
+	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
+	uint32_t pending_len, pending_cap;
+	uint32_t body_left; /* of the message being forwarded or dropped */
+	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData) */
+	uint64_t id;
+	uint64_t request_us, wait_us; /* request_us: first byte of the oldest unanswered request was read */
+	uint64_t sequence_us; /* when it last ran what a currval() may follow: state/linger.c */
+	uint64_t idle_since_us; /* since when it has owed us a request */
+	TAILQ_ENTRY(exchange) lingering;
+	uint32_t requests_done; /* that a server has answered */
+	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
+	uint8_t state; /* enum client_state */
+	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
+	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
+	bool is_body_dropped; /* body_left is dropped, not forwarded */
+	bool is_body_scanned; /* body_left is part of SQL that state/observe.c wants to see */
+	bool is_closing, is_stalled;
+	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
+	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
+	bool is_in_relay; /* relay_bytes() is running: no release behind its back */
+	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
+	bool is_lingering; /* state/linger.c */
+	bool is_session; /* its server is its own from login to the end: pool_mode = session as it was then */
+	bool has_run; /* something was sent to the server it holds */
+};
+
+/* exchange.c */
+static inline void
+exchange_close(struct exchange *x, const struct fail *why)
+{
+	x->env->ops->close(x, why);
+}
+
+/* No memory for what cannot be left undone: closes it, and its server. */
+void exchange_out_of_memory(struct exchange *x);
+/* Sends bytes that were built; no memory closes the exchange. */
+void exchange_send(struct exchange *x, const struct buf *b);
+/* A reply of ours, in its turn in the batch for the client. */
+void exchange_answer(struct exchange *x, const void *bytes, size_t len);
+/* A batch for this peer begins in one of the loop's outboxes, or goes on. */
+void exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to);
+const char *exchange_user(const struct exchange *x); /* never NULL */
+const char *exchange_application(const struct exchange *x); /* never NULL */
+
+/* input.c */
+/* Bytes that could not be handled now: kept behind those that wait. -1: no memory. */
+int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
+/*
+ * Hands what waits to handle(), which keeps what it does not use. While the client logs in there may be a password
+ * among the bytes: then they are wiped.
+ */
+void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
+void exchange_free_input(struct exchange *x); /* wiped: it may hold a password */
+
+#endif

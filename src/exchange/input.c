@@ -1,0 +1,96 @@
+/* src/exchange/input.c - bytes of a client that were read and can't be handled yet: see exchange.h. */
+#include "exchange/exchange.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+exchange_free_input(struct exchange *x)
+{
+	if (x->pending != NULL)
+		OPENSSL_cleanse(x->pending, x->pending_len);
+	free(x->pending);
+	x->pending = NULL;
+	x->pending_len = x->pending_cap = 0;
+}
+
+/* While the client logs in there may be a password among the bytes, and realloc would leave a copy behind. */
+static uint8_t *
+grow(struct exchange *x, size_t cap)
+{
+	uint8_t *grown;
+
+	if (x->state >= CL_READY)
+		return realloc(x->pending, cap);
+	grown = malloc(cap);
+	if (grown == NULL)
+		return NULL;
+	if (x->pending_len > 0) {
+		memcpy(grown, x->pending, x->pending_len);
+		OPENSSL_cleanse(x->pending, x->pending_len);
+	}
+	free(x->pending);
+	return grown;
+}
+
+/* What is handled, or its end, is still not whole: a message that comes in small pieces is not copied each time. */
+static bool
+take_back(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	struct exchange_env *env = x->env;
+	uint8_t *whole = env->handled.bytes;
+
+	if (whole == NULL || x->pending != NULL || bytes < whole || bytes + len != whole + env->handled.len)
+		return false;
+	if (bytes > whole) {
+		memmove(whole, bytes, len);
+		OPENSSL_cleanse(whole + len, env->handled.len - len);
+	}
+	x->pending = whole;
+	x->pending_len = (uint32_t)len;
+	x->pending_cap = env->handled.cap;
+	env->handled.bytes = NULL;
+	return true;
+}
+
+int
+exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	uint8_t *grown;
+
+	if (len == 0 || take_back(x, bytes, len))
+		return 0;
+	if (x->pending_cap - x->pending_len < len) {
+		size_t cap = (size_t)x->pending_len + len;
+
+		if (x->pending_cap > 0 && cap < 2 * (size_t)x->pending_cap)
+			cap = 2 * (size_t)x->pending_cap;
+		if (cap > UINT32_MAX || (grown = grow(x, cap)) == NULL)
+			return -1;
+		x->pending = grown;
+		x->pending_cap = (uint32_t)cap;
+	}
+	memcpy(x->pending + x->pending_len, bytes, len);
+	x->pending_len += (uint32_t)len;
+	return 0;
+}
+
+void
+exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
+{
+	struct exchange_env *env = x->env;
+	struct handled_input outer = env->handled; /* its handler may have let this exchange go on */
+	bool is_login = x->state < CL_READY;
+	uint8_t *whole = x->pending;
+	uint32_t len = x->pending_len;
+
+	env->handled = (struct handled_input){ whole, len, x->pending_cap };
+	x->pending = NULL;
+	x->pending_len = x->pending_cap = 0;
+	handle(x, whole, len);
+	if (env->handled.bytes != NULL && is_login)
+		OPENSSL_cleanse(whole, len);
+	free(env->handled.bytes);
+	env->handled = outer;
+}

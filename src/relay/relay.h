@@ -1,0 +1,25 @@
+/*
+ * src/relay/relay.h - requests of clients to the servers they borrow, and the replies.
+ */
+#ifndef PGWEIR_RELAY_RELAY_H
+#define PGWEIR_RELAY_RELAY_H
+
+#include "exchange/exchange.h"
+
+/* replies.c */
+extern const struct server_ops relay_server_ops;
+
+/* relay/requests.c */
+void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
+/* The client goes: what becomes of its server. */
+void relay_leave(struct exchange *x);
+void relay_cancel_wait(struct exchange *x); /* its user cancelled a request that waits for a server */
+void relay_ticket(struct exchange *x); /* makes c->ticket ready to borrow with */
+void relay_try_release(struct exchange *x);
+void relay_unstall(struct exchange *x); /* reads it again if nothing is in its way any more */
+
+/* relay/replication.c: for clients whose replication is not NONE */
+bool replication_is_streaming(const struct exchange *x); /* also for others: false */
+void replication_leave(struct exchange *x); /* it goes: so does its server */
+
+#endif

@@ -1,0 +1,27 @@
+/* src/relay/replication.c - the server of a client that replicates ends with the client: see relay.h. */
+#include "relay/relay.h"
+
+#include "wire/startup.h"
+
+#define CANCEL_TIMEOUT_US 5000000
+
+bool
+replication_is_streaming(const struct exchange *x)
+{
+	return x->replication != REPLICATION_NONE && x->srv != NULL && x->srv->ledger.copy == COPY_BOTH;
+}
+
+/* A stream ends by its connection; other work would go on for nobody. */
+void
+replication_leave(struct exchange *x)
+{
+	struct server *srv = x->srv;
+
+	if (srv->ledger.count > 0 && !replication_is_streaming(x))
+		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
+	else if (!srv->is_closing && !x->is_in_relay && (x->body_left == 0 || x->is_body_dropped))
+		server_write(srv, "X\0\0\0\4", 5);
+	x->srv = NULL;
+	srv->link = NULL;
+	server_close(srv);
+}

@@ -1,0 +1,100 @@
+/*
+ * src/state/state.h - what a client's requests leave behind in the session, in transaction mode: what the relay calls.
+ * See state_state.h.
+ */
+#ifndef PGWEIR_STATE_STATE_H
+#define PGWEIR_STATE_STATE_H
+
+#include "exchange/exchange.h"
+#include "sql/scan.h"
+
+void session_encoding_changed(struct exchange *x); /* state/commit.c: the server has reported it */
+bool session_is_followed(const struct exchange *x); /* transaction or statement mode, and not "allow" */
+/* state/observe.c: texts that are about to be sent, for a linked client. */
+/*
+ * A simple Query's text; have < len: the rest comes by session_text. FORWARD; DONE: another message is in the outbox in
+ * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED. scan: of the whole SQL,
+ * under the client's settings; NULL: it has not been scanned.
+ */
+enum statement_step session_query(struct exchange *x, const char *sql, size_t have, size_t len, struct scan *scan,
+				  unsigned *shown);
+/* The fast lane. Nothing of this client's is noted, asked or answered that its next message must wait for or end. */
+bool session_is_quiet(const struct exchange *x);
+/* SQL that runs before may change how PostgreSQL reads the next, whether its text shows that or not. */
+bool session_reads_anyhow(const struct exchange *x);
+/* SQL with this scan's flags and hints leaves nothing behind but, perhaps, what the backend remembers of sequences. */
+static inline bool
+session_is_plain(uint32_t flags, uint32_t hints)
+{
+	return (flags & ~(uint32_t)(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)) == 0 && hints == 0;
+}
+bool session_is_plain_statement(struct statement *st);
+/* Plain SQL is about to run. -1: no memory. */
+int session_plain_query(struct exchange *x, uint32_t flags);
+int session_plain_bind(struct exchange *x, const struct statement *st);
+
+void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
+/* A Parse that is passed through as it is: what it may do is known no better than that. */
+enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
+/* The same in session mode, where only the audit cares. */
+void session_audit_parse(struct exchange *x, const char *sql, size_t len);
+/* The statement behind a Bind; NULL: nobody here knows it. body: of the Bind, whole if it is not longer than a text. */
+enum statement_step session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name,
+				 const uint8_t *body, size_t len);
+enum statement_step session_describe(struct exchange *x, const struct statement *st, const char *name);
+enum statement_step session_before_execute(struct exchange *x, const char *portal);
+int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
+int session_function_call(struct exchange *x); /* -1: no memory */
+bool session_holds(const struct exchange *x); /* nothing may be sent now */
+
+/* state/linger.c */
+/* Somebody waits for a server: whoever lingers lets go of his, but from the loop, not from within this call. */
+void session_yield(struct exchange_env *env);
+int session_linger_init(struct exchange_env *env); /* after env->base is set. -1: no memory */
+void session_linger_tick(struct exchange_env *env);
+void session_stop_lingering(struct exchange *x);
+void session_leaves_sequences(struct exchange *x); /* it gives its server back */
+
+/*
+ * state/context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text
+ * must not be shared with other clients at all.
+ */
+bool session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context);
+/* A text is about to run: until its transaction is over, nothing is shared if it has SET LOCAL of such settings. */
+void session_note_local(struct exchange *x, const char *sql, size_t len);
+void session_note_local_of(struct exchange *x, struct statement *st); /* NULL is fine */
+
+/* state/prepare.c */
+/* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
+ * memory. */
+int session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is_simple);
+int session_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */
+void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
+void session_keep_error(struct exchange *x, const uint8_t *message, size_t len);
+bool session_tell_kept_error(struct exchange *x, const char *sqlstate); /* true: told in place of this one */
+
+/* state/commit.c */
+/* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
+bool session_may_release(struct exchange *x);
+bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another gets it */
+bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is its last */
+bool session_is_tainted(const struct exchange *x); /* ... and can't be */
+unsigned session_seal(const struct exchange *x); /* enum state_part: washed off its server before another gets it */
+void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+void session_probe_failed(struct exchange *x);
+void session_probe_done(struct server *srv);
+void session_free(struct exchange *x);
+/* What it may have set is lost with its server: its next request is its last, and answered so. -1: no memory. */
+int session_lose(struct exchange *x, const struct fail *why);
+const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
+/* Sends what turns its server's image into the client's, ahead of what follows. -1: no memory. */
+int session_replay(struct exchange *x);
+int session_catch_up(struct exchange *x); /* its settings only: prepared statements are its own by now */
+
+/* state/reset.c */
+void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */
+void session_request_failed(struct exchange *x); /* an error that is the client's */
+void session_request_done(struct exchange *x);
+bool session_hides_parameter(const struct exchange *x, const char *name);
+
+#endif
