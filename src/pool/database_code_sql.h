@@ -8,7 +8,8 @@
  *              PL/pgSQL, and C outside of the extensions that are known to touch nothing.
  *   trees      stored expressions: views, rules, policies, defaults, checks, ...: do they call a risky function?
  *
- * Rows: 'c', parts, "how-many first-names"; and 'n', a custom setting that this code names.
+ * Rows: 'c', parts, "how-many first-names"; 'n', a custom setting that this code names; and 's' if the database has no
+ * sequence.
  */
 /* clang-format off */
 #define DATABASE_CODE_SQL \
@@ -101,4 +102,5 @@
 	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM bodies, " \
 	" regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[." \
 	"][a-z0-9_$.]+)$r$, 'g') AS m " \
-	" WHERE parts & 1 <> 0 LIMIT 200); "
+	" WHERE parts & 1 <> 0 LIMIT 200) " \
+	"UNION ALL SELECT 's', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S'); "
