@@ -260,6 +260,7 @@ one_message(struct request_walk *w)
 		return console_message(w, &f);
 	if ((step = walk_fast(w, &f)) != WALK_SLOWLY)
 		return step;
+	w->is_open = false;
 	if ((step = look_for_listen(w, &f)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
@@ -354,6 +355,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	w.at = 0;
 	w.has_why = false;
 	w.scanned = NULL;
+	w.is_open = false;
 	if (srv != NULL)
 		exchange_begin_batch(env, &env->to_server, &srv->stream);
 	x->is_in_relay = true;
