@@ -786,6 +786,12 @@ pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
 	return database_code_parts(&entry->database->code, now_us);
 }
 
+bool
+pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
+{
+	return database_code_has_sequences(&entry->database->code, now_us);
+}
+
 /* The same database may be configured under several names. Each DDL statement walks all pools: some µs for a hundred.
  */
 void

@@ -118,6 +118,7 @@ void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us);
 /* Which parts of the session state (enum state_part) the code of this pool's database could touch. */
 unsigned pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us);
+bool pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us); /* database_code.h */
 /* A server of this pool has run DDL, or has committed it. */
 void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */
 void pool_set_databases_changed(struct pool_set *set); /* a name may be another database's now */
