@@ -89,7 +89,9 @@
 	"), found AS ( " \
 	" SELECT 'function ' || oid::regprocedure AS what, parts FROM bodies WHERE parts <> 0 " \
 	" UNION ALL SELECT 'settings of ' || oid::regprocedure, 2 FROM pg_proc WHERE oid >= 16384 AND " \
-	"array_to_string(proconfig, ' ') ~* 'search_path=[^=]*pg_temp' " \
+	"array_to_string(proconfig, ' ') ~* 'search_path=.*pg_temp' " \
+	" UNION ALL SELECT 'settings of ' || oid::regprocedure, 128 FROM pg_proc WHERE oid >= 16384 AND " \
+	"array_to_string(proconfig, ' ') ~* '(^| )seed=' " \
 	" UNION ALL SELECT what, part FROM trees, calls WHERE tree ~ pattern " \
 	" UNION ALL SELECT 'operator ' || o.oid::regoperator, part FROM pg_operator o JOIN risky r ON r.oid = " \
 	"o.oprcode WHERE o.oid >= 16384 " \
@@ -99,7 +101,7 @@
 	"r.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn) WHERE " \
 	"aggfnoid >= 16384 " \
 	" UNION ALL SELECT 'settings of roles or databases', 2 FROM pg_db_role_setting WHERE " \
-	"array_to_string(setconfig, ' ') ~* 'search_path=[^=]*pg_temp' " \
+	"array_to_string(setconfig, ' ') ~* 'search_path=.*pg_temp' " \
 	" UNION ALL SELECT 'foreign server ' || srvname, CASE WHEN EXISTS (SELECT FROM c_functions WHERE proname = " \
 	"'postgres_fdw_disconnect_all') THEN 512 ELSE 256 END FROM pg_foreign_server s WHERE EXISTS (SELECT FROM " \
 	"pg_foreign_data_wrapper w JOIN pg_proc p ON p.oid = w.fdwhandler WHERE w.oid = s.srvfdw AND p.prosrc = " \

@@ -100,8 +100,9 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
 			parts |= rules[i].parts;
-	/* A search_path that nobody saw may begin with pg_temp; a role may own what comes next. */
-	return parts & STATE_SETTINGS ? parts | STATE_TEMP : parts;
+	/* A search_path that nobody saw may begin with pg_temp; a role may own what comes next; seed is a setting, too.
+	 */
+	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
 }
 
 void

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* A value as it grows; what does not fit makes the statement unknown. */
 struct value {
@@ -352,6 +353,16 @@ take_config_local(struct known_reader *r, struct known *k)
 	return known_skip_word(r, "true") || known_skip_word(r, "false");
 }
 
+/* Its transaction's end does not take back what random() was told, nor tables that were made in pg_temp meanwhile. */
+static bool
+leaves_more(const struct known *k)
+{
+	for (const char *at = k->value; *at != '\0'; at++)
+		if (strncasecmp(at, "pg_temp", 7) == 0)
+			return true;
+	return strcmp(k->name, "seed") == 0;
+}
+
 /* Behind the opening parenthesis. */
 static enum known_kind
 take_config(struct known_reader *r, struct known *k)
@@ -362,6 +373,8 @@ take_config(struct known_reader *r, struct known *k)
 	    !known_skip_char(r, ','))
 		return KNOWN_NOT;
 	if (!take_config_local(r, k) || !skip_cast(r) || !known_skip_char(r, ')'))
+		return KNOWN_NOT;
+	if (k->is_local && leaves_more(k))
 		return KNOWN_NOT;
 	if (k->is_local || (k->name_param == 0 && is_of_transaction(k->name)))
 		return KNOWN_LOCAL;

@@ -39,7 +39,7 @@ enum scan_flag {
 	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
 	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: currval() or lastval() may be asked for next */
 	SCAN_FUNCTION = 1u << 17, /* CALL, functions that PostgreSQL does not bring along: the database's code */
-	SCAN_SEED = 1u << 18, /* setseed(), SET seed */
+	SCAN_SEED = 1u << 18, /* setseed(), SET [LOCAL] seed, set_config('seed', ...) */
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a sequence may be asked for a default */
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
@@ -105,5 +105,6 @@ uint32_t scan_text_anyhow(const char *sql, size_t len, uint32_t *hints);
 unsigned scan_encoding_option(const char *client_encoding);
 /* Does the text (a value of search_path) name pg_temp? */
 bool scan_names_pg_temp(const char *search_path);
+bool scan_bytes_name_pg_temp(const char *search_path, size_t len); /* the same; without a terminator */
 
 #endif

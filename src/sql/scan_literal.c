@@ -30,13 +30,19 @@ temp_step(uint8_t at, char c)
 }
 
 bool
-scan_names_pg_temp(const char *search_path)
+scan_bytes_name_pg_temp(const char *search_path, size_t len)
 {
 	uint8_t at = 0;
 
-	for (; *search_path != '\0' && at < sizeof(TEMP_SCHEMA) - 1; search_path++)
+	for (; len > 0 && at < sizeof(TEMP_SCHEMA) - 1; search_path++, len--)
 		at = temp_step(at, *search_path);
 	return at == sizeof(TEMP_SCHEMA) - 1;
+}
+
+bool
+scan_names_pg_temp(const char *search_path)
+{
+	return scan_bytes_name_pg_temp(search_path, strlen(search_path));
 }
 
 static bool
@@ -208,4 +214,6 @@ scan_literal_escape(struct scan *s)
 {
 	if (s->capture != CAPTURE_NONE)
 		s->flags |= SCAN_NAMES_LOST;
+	if ((s->hints & SCAN_HINT_LOCAL) != 0) /* of search_path, perhaps */
+		s->flags |= SCAN_TEMP;
 }

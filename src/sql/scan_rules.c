@@ -55,6 +55,13 @@ tell_before(struct scan *s)
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
 
+/* It is no setting, but an order to random(), which the end of the transaction does not take back. */
+static bool
+is_seed(const char *name, size_t len)
+{
+	return len == 4 && strncasecmp(name, "seed", 4) == 0;
+}
+
 static void
 expect_name(struct scan *s, const char *text, size_t len, uint8_t next)
 {
@@ -95,10 +102,11 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	} else if (expect == EXPECT_NAME && is_text && s->name_len == 7 && memcmp(s->name, "session", 7) == 0)
 		expect_name(s, text, len, EXPECT_NAME);
 	else if (expect == EXPECT_NAME) {
-		if (s->name_len == 4 && strncasecmp(s->name, "seed", 4) == 0)
+		if (is_seed(s->name, s->name_len))
 			s->flags |= SCAN_SEED;
 		scan_name_keep(s);
-	}
+	} else if (expect == EXPECT_LOCAL && is_text && is_seed(text, len))
+		s->flags |= SCAN_SEED;
 }
 
 static void
@@ -109,9 +117,11 @@ expect_in_config(struct scan *s, enum token token)
 	s->expect = EXPECT_NOTHING;
 	if (expect == EXPECT_CONFIG && token == TOKEN_LITERAL)
 		s->expect = EXPECT_CONFIG_COMMA;
-	else if (expect == EXPECT_CONFIG_COMMA && (token == TOKEN_COMMA || token == TOKEN_COLON))
+	else if (expect == EXPECT_CONFIG_COMMA && (token == TOKEN_COMMA || token == TOKEN_COLON)) {
+		if (is_seed(s->name, s->name_len))
+			s->flags |= SCAN_SEED;
 		scan_name_keep(s);
-	else
+	} else
 		s->flags |= SCAN_NAMES_LOST;
 }
 

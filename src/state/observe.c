@@ -123,6 +123,17 @@ ends_transaction(const struct known_text *text)
 	return false;
 }
 
+/*
+ * What is known of SQL is what its settings are in the end; what may come of them before, unseen, is to be found:
+ * tables in pg_temp, and another seed.
+ */
+static void
+suspect_meanwhile(struct exchange *x, uint32_t flags)
+{
+	if (session_is_followed(x))
+		x->srv->loan.suspicion |= flags & (SCAN_TEMP | SCAN_SEED);
+}
+
 static enum statement_step
 flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan *scan, unsigned *shown)
 {
@@ -136,6 +147,7 @@ flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan
 	if (!session_is_known(x, &text, sql, len, NULL, 0) ||
 	    (ends_transaction(&text) && session_resets_startup(x, &text)))
 		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	suspect_meanwhile(x, scan->flags);
 	step = session_note_all(x, &text, sql, len);
 	if (step != STATEMENT_FORWARD || !session_resets_startup(x, &text))
 		return step;
@@ -259,6 +271,27 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 	}
 }
 
+/* Values that make a name or value of set_config() one that leaves more than a setting. */
+static uint32_t
+flags_of_values(const uint8_t *body, size_t len)
+{
+	struct bind_values values;
+	const uint8_t *bytes;
+	uint32_t flags = 0;
+	size_t n;
+
+	fields_bind_values(body, len, &values);
+	while (fields_bind_next(&values, &bytes, &n)) {
+		if (bytes == NULL)
+			continue;
+		if (n == 4 && strncasecmp((const char *)bytes, "seed", n) == 0)
+			flags |= SCAN_SEED;
+		if (scan_bytes_name_pg_temp((const char *)bytes, n))
+			flags |= SCAN_TEMP;
+	}
+	return flags;
+}
+
 static enum statement_step
 bind_unknown(struct exchange *x, const char *name)
 {
@@ -319,6 +352,7 @@ session_bind(struct exchange *x, struct request *m)
 		return STATEMENT_FAILED;
 	session_audit(x, scan.flags);
 	scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
+	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
 	if ((portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len)) || !session_is_followed(x))
 		return STATEMENT_FORWARD;
 	scan.flags |= flags;

@@ -4,7 +4,8 @@ client, B is other; both are of one pool with one server connection."""
 import pytest
 
 from rawwire import bind, errors, execute, parse, query, sync, texts
-from test_sealed_proof import INSERT, LOCKS, TEMPORARY, USER_ID, sees, settle
+from test_sealed_proof import INSERT, LOCKS, TEMPORARY, TRIGGER, USER_ID, sees, settle
+from unseen import seeded_numbers
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
 
@@ -46,6 +47,10 @@ def use_sly(client, other):
     return [row for row in seen if row != [""]]
 
 
+def extended(sql, *parameters):
+    return parse("", sql) + bind("", "", parameters) + execute() + sync()
+
+
 # --- the database's code ----------------------------------------------------------------------------------------
 
 CODE = {                            # code, A's step, what B asks, what it sees
@@ -70,6 +75,72 @@ def test_code_is_found(weir, postgres, victim, name):
     client.query(step)
     assert sees(weir, other, client, question) == [[clean]]
 
+
+# --- settings that leave more than settings ---------------------------------------------------------------------
+
+MAKES = TRIGGER.format(body="BEGIN CREATE TABLE kept (v int); RETURN new; END")
+LEAVES_TABLE = {                    # code, and A's packets: the trigger's table is a temporary one
+    "in a function's own search_path, behind a = sign":
+        (MAKES + """ALTER FUNCTION tg() SET search_path = "a=b", pg_temp""", (query(INSERT),)),
+    "for this transaction": (MAKES, (query("BEGIN"), query("SET LOCAL search_path = pg_temp, public"), query(INSERT),
+                                     query("COMMIT"))),
+    "as a string": (MAKES, (query("BEGIN"), query("SET LOCAL search_path = 'pg_temp', public"), query(INSERT),
+                            query("COMMIT"))),
+    "with an escape": (MAKES, (query("BEGIN"), query(r"SET LOCAL search_path = E'pg\x5ftemp', public"), query(INSERT),
+                               query("COMMIT"))),
+    "in Unicode": (MAKES, (query("BEGIN"), query(r'SET LOCAL search_path = U&"pg\005ftemp", public'), query(INSERT),
+                           query("COMMIT"))),
+    "there and back": (MAKES, (query("BEGIN"), query("SET search_path = pg_temp, public"), query(INSERT),
+                               query("SET search_path = public"), query("COMMIT"))),
+    "by set_config()": (MAKES, (query("BEGIN"), query("SELECT set_config('search_path', 'pg_temp, public', true)"),
+                                query(INSERT), query("COMMIT"))),
+    "by set_config() with an escape": (
+        MAKES, (query("BEGIN"), query(r"SELECT set_config('search_path', E'pg\x5ftemp, public', true)"), query(INSERT),
+                query("COMMIT"))),
+    "by a parameter": (MAKES, (query("BEGIN"), extended("SELECT set_config('search_path', $1, true)", "pg_temp, public"),
+                               extended(INSERT), query("COMMIT"))),
+    "by one of several": (MAKES, (query("BEGIN"),
+                                  extended("SELECT set_config('app.x', 'x', true), set_config($2, $1, true)",
+                                           "pg_temp, public", "search_path"), extended(INSERT), query("COMMIT"))),
+}
+
+
+@pytest.mark.parametrize("name", LEAVES_TABLE)
+def test_tables_that_are_temporary_unseen_do_not_cross(weir, postgres, victim, name):
+    code, packets = LEAVES_TABLE[name]
+    postgres.query(code, dbname=victim)
+    other, client = begin(weir, victim)
+    for packet in packets:
+        ask(client, packet)
+    assert client.query(TEMPORARY) == [["1"]] or "function" in name
+    assert sees(weir, other, client, TEMPORARY) == [["0"]]
+
+
+SEEDS = {                           # code, A's packet
+    "SET LOCAL": ("", query("BEGIN; SET LOCAL seed = 0.25; COMMIT")),
+    "SET LOCAL, prepared": ("", extended('SET LOCAL "SEED" = 0.25')),
+    "set_config()": ("", query("SELECT set_config('seed', '0.25', true)")),
+    "set_config() with an escape": ("", query(r"SELECT set_config(E'se\x65d', '0.25', true)")),
+    "set_config() of parameters": ("", extended("SELECT set_config($1, $2, true)", "seed", "0.25")),
+    "a view": ("CREATE VIEW v AS SELECT set_config('seed', '0.25', true); GRANT ALL ON v TO PUBLIC", query("SELECT * FROM v")),
+    "a trigger": (TRIGGER.format(body="BEGIN SET \"seed\" = 0.25; RETURN new; END"), query(INSERT)),
+    "a trigger by set_config()": (TRIGGER.format(body="BEGIN PERFORM set_config('seed', '0.25', false); RETURN new; END"),
+                                  query(INSERT)),
+    "a function's own setting": ("CREATE FUNCTION f() RETURNS int LANGUAGE sql SET seed = 0.25 AS 'SELECT 1'",
+                                 query("SELECT f()")),
+}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_seed_does_not_cross(weir, postgres, victim, name):
+    code, packet = SEEDS[name]
+    postgres.query(code or "SELECT 1", dbname=victim)
+    other, client = begin(weir, victim)
+    ask(client, packet)
+    assert sees(weir, other, client, "SELECT random()")[0][0] not in seeded_numbers(postgres, "app")
+
+
+# --- sessions on other servers ----------------------------------------------------------------------------------
 
 BACKEND = {
     "by dynamic SQL": (
