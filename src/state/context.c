@@ -136,6 +136,37 @@ session_reads_as(const struct exchange *x, const struct image *reading)
 	return image_reading(x->image) == reading && !session_is_in_flux(x) && !x->srv->loan.has_run_code;
 }
 
+static bool
+has_word(struct sql_lexer *lexer, const char *word, size_t word_len)
+{
+	struct sql_token t;
+
+	do
+		t = sql_next(lexer);
+	while (t.kind != SQL_END && t.kind != SQL_UNTERMINATED && !sql_is_word(&t, word, word_len));
+	return sql_is_word(&t, word, word_len);
+}
+
+bool
+session_is_read_when_parsed(const char *sql, size_t len)
+{
+	static const char *const words[] = { "select", "insert", "update", "delete",  "merge",	"values",
+					     "with",   "table",	 "call",   "explain", "declare" };
+	struct sql_lexer lexer;
+	struct sql_token t;
+
+	if (memchr(sql, '\\', len) != NULL)
+		return true;
+	sql_lexer_init(&lexer, sql, len);
+	do
+		t = sql_next(&lexer);
+	while (t.kind == SQL_PUNCT && (*t.at == ';' || *t.at == '('));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sql_is_word(&t, words[i], strlen(words[i])))
+			return true;
+	return sql_is_word(&t, "create", 6) && has_word(&lexer, "as", 2); /* CREATE TABLE AS */
+}
+
 /* A statement of this SQL may begin with SET: the first one, or one behind a semicolon. */
 static bool
 may_set(const char *sql, size_t len)

@@ -59,6 +59,11 @@ void session_leaves_sequences(struct exchange *x); /* it gives its server back *
  */
 bool session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
+/*
+ * PostgreSQL looks at a query's literals when it parses it; of other statements (VACUUM, BEGIN, ROLLBACK) it does no
+ * more than find where strings end. Some of these bear nothing before them in their transaction.
+ */
+bool session_is_read_when_parsed(const char *sql, size_t len);
 /* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
 bool session_may_set_unseen(const struct exchange *x);
 void session_note_run(struct exchange *x, const char *sql, size_t len); /* it is about to; NULL: nobody knows the SQL */

@@ -171,7 +171,8 @@ parse_again(struct exchange *x, const struct named *n)
 {
 	struct server *srv = x->srv;
 	const struct statement *st = n->st;
-	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(x, n->read_as);
+	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(x, n->read_as) &&
+			session_is_read_when_parsed((const char *)st->bytes, st->query_len);
 
 	if (is_other && read_under(x, n->read_as) < 0)
 		return -1;

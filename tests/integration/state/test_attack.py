@@ -322,6 +322,38 @@ def test_a_statement_that_can_not_be_parsed_again_changes_no_setting(weir, postg
     assert [client.query(question) for question in SHOWN] == shown
 
 
+ALONE = {                           # a statement, what comes ahead of it in its transaction, how many errors there are
+    "VACUUM": ("VACUUM gone", "SELECT 1", 0),
+    "BEGIN ISOLATION LEVEL": ("BEGIN ISOLATION LEVEL SERIALIZABLE", "SELECT 1", 0),
+    "SET TRANSACTION": ("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "BEGIN; SET LOCAL DateStyle = 'German'", 0),
+    "COMMIT": ("COMMIT", "BEGIN; SET LOCAL DateStyle = 'German'", 0),
+    "ROLLBACK behind an error": ("ROLLBACK", "BEGIN; SET LOCAL DateStyle = 'German'; SELECT 1/0", 1),
+}
+
+
+@pytest.mark.parametrize("how", ["role", "code"])
+@pytest.mark.parametrize("name", ALONE)
+def test_nothing_goes_ahead_of_what_bears_nothing_ahead_of_it(weir, postgres, victim, name, how):
+    """On another server than it was parsed on, under other settings."""
+    sql, before, failures = ALONE[name]
+    hide(postgres, victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    client.query("CREATE TABLE gone (d date)")
+    settle(client)
+    if how == "role":
+        client.query("SET ROLE web")
+    else:
+        sql += " /* ' */"
+    ask(client, parse("s", sql) + sync())
+    there = client.query("SELECT pg_backend_pid()")
+    holder.query("BEGIN")
+    assert holder.query("SELECT pg_backend_pid()") == there
+    client.query("SET DateStyle = 'German'")
+    client.send(query(before) + RUN_IT)
+    assert len(errors(client.read_until("Z", 2))) == failures
+
+
 def test_a_client_that_reads_otherwise_does_not_use_what_others_share(weir, postgres, victim):
     """PostgreSQL reads literals anew when it must plan for another search_path."""
     other, client = begin(weir, victim)
