@@ -25,7 +25,7 @@ struct image {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	bool names_pg_temp;
+	bool names_pg_temp, cuts_floats;
 	struct context *context; /* NULL: nobody has asked for it yet */
 	struct image *reading; /* the same */
 	size_t text_len; /* bytes of the texts behind the settings */
@@ -159,6 +159,7 @@ static const char *const context_names[] = { "DateStyle",
 					     "transform_null_equals",
 					     "xmloption",
 					     "xmlbinary",
+					     "extra_float_digits",
 					     "role",
 					     "session_authorization",
 					     "row_security" };
@@ -220,6 +221,12 @@ image_names_pg_temp(const struct image *img)
 	return img->names_pg_temp;
 }
 
+bool
+image_cuts_floats(const struct image *img)
+{
+	return img->cuts_floats;
+}
+
 unsigned
 image_scan_options(const struct image *img)
 {
@@ -230,12 +237,14 @@ image_scan_options(const struct image *img)
 static struct image *
 intern(struct image *img)
 {
-	const char *search_path;
+	const char *search_path, *digits;
 	struct image *found;
 
 	img->hash = hash_of(img);
 	img->scan_options = scan_options_of(img);
 	search_path = image_get(img, "search_path");
+	digits = image_get(img, "extra_float_digits");
+	img->cuts_floats = digits != NULL && strtol(digits, NULL, 10) <= 0;
 	img->names_pg_temp = search_path != NULL && scan_names_pg_temp(search_path);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */

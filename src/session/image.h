@@ -87,11 +87,16 @@ uint32_t image_context(struct image *img);
  * img does. NULL: no memory.
  */
 struct image *image_reading(struct image *img);
-#define IMAGE_READING_NAMES 14u
+#define IMAGE_READING_NAMES 15u
 const char *image_reading_name(size_t i); /* of those settings */
 bool image_is_of_context(const char *name); /* it is one of those settings */
 bool image_is_ascii(const struct image *img); /* all names and values are */
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
+/*
+ * Its extra_float_digits cut digits off, which values above 0 do not. PostgreSQL makes a constant float a text when it
+ * plans: (1.0/3)::float8::text has no literal, and yet means another thing then.
+ */
+bool image_cuts_floats(const struct image *img);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*

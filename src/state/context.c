@@ -110,7 +110,8 @@ static bool
 acts_as_another(const struct image *img)
 {
 	return image_get(img, "role") != NULL || image_get(img, "session_authorization") != NULL ||
-	       image_get(img, "row_security") != NULL || image_get(img, "transform_null_equals") != NULL;
+	       image_get(img, "row_security") != NULL || image_get(img, "transform_null_equals") != NULL ||
+	       image_cuts_floats(img);
 }
 
 bool

@@ -115,7 +115,9 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 static bool
 is_read_otherwise(const struct exchange *x, const struct named *n)
 {
-	return n->read_as != NULL && !n->is_pending && image_reading(x->image) != n->read_as;
+	if (n->is_pending)
+		return false;
+	return n->read_as == NULL ? image_cuts_floats(x->image) : image_reading(x->image) != n->read_as;
 }
 
 /*

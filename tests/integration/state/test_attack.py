@@ -354,6 +354,32 @@ def test_nothing_goes_ahead_of_what_bears_nothing_ahead_of_it(weir, postgres, vi
     assert len(errors(client.read_until("Z", 2))) == failures
 
 
+FLOATS = "SELECT (1.0/3)::float8::text"     # a text of which PostgreSQL makes a constant when it plans
+
+
+@pytest.mark.parametrize("is_parsed_before", [False, True])
+def test_a_float_has_the_digits_of_its_own_client(weir, victim, is_parsed_before):
+    """Nothing is planned yet when A runs it first."""
+    other, client = begin(weir, victim)
+    if is_parsed_before:
+        ask(client, parse("s", FLOATS) + sync())
+    client.query("SET extra_float_digits = -10")
+    if not is_parsed_before:
+        ask(client, parse("s", FLOATS) + sync())
+    assert ask(client, RUN_IT) == [["0.33333"]]
+    assert ask(other, parse("s", FLOATS) + RUN_IT) == [["0.3333333333333333"]]
+
+
+@pytest.mark.xfail(strict=True, reason="PostgreSQL takes the function's word that it is a constant: docs/sessions.md")
+def test_a_function_that_is_no_constant_is_not_shared_as_one(weir, postgres, victim):
+    postgres.query("CREATE FUNCTION tenant() RETURNS text IMMUTABLE LANGUAGE sql AS "
+                   "$$ SELECT coalesce(current_setting('app.user_id', true), '') $$", dbname=victim)
+    other, client = begin(weir, victim)
+    client.query("SET app.user_id = 'A'")
+    assert ask(client, parse("s", "SELECT tenant()") + RUN_IT) == [["A"]]
+    assert ask(other, parse("s", "SELECT tenant()") + RUN_IT) == [[""]]
+
+
 def test_a_client_that_reads_otherwise_does_not_use_what_others_share(weir, postgres, victim):
     """PostgreSQL reads literals anew when it must plan for another search_path."""
     other, client = begin(weir, victim)
