@@ -242,7 +242,7 @@ fill_users(const struct show_env *env, struct rows *rows)
 	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->user), e);
 	TAILQ_FOREACH(c, &env->clients->clients, all)
-	if (c->x.state == CL_READY)
+	if (exchange_is_ready(&c->x))
 		add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)
 	add_user(env, rows, s);

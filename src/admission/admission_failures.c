@@ -140,6 +140,7 @@ door_failed(struct client *c, const struct fail *why)
 	if (c->address != NULL)
 		c->address->waiting++;
 	door_line_join(c, DOOR_FAILED);
+	client_step(&c->x, CE_WRONG_PROOF);
 	login_wait(c, on_abandon, l->hold);
 	stream_set_reading(&c->x.stream, true); /* to see it leave; login_bytes drops the rest */
 }

@@ -31,12 +31,12 @@ struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
-/* What login/ and admission/ do for a client that is not CL_READY yet, and when it goes. */
+/* What login/ and admission/ do for a client that logs in, and when it goes. */
 struct client_front {
 	bool (*begin)(struct client *c); /* accepted; false: closed, or not to be read yet */
 	/* Handles or keeps all of it, and wipes bytes: they may hold a password. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
-	void (*check_time)(struct client *c, uint64_t now_us); /* before CL_READY, about every 100 ms; may close it */
+	void (*check_time)(struct client *c, uint64_t now_us); /* while it logs in, about every 100 ms; may close it */
 	void (*tick)(struct client_env *env, uint64_t now_us); /* about every 100 ms */
 	void (*leave)(struct client *c); /* it is closed: what login and admission keep of it ends */
 };

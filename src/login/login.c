@@ -54,7 +54,6 @@ login_free(struct client_login *l)
 static bool
 begin(struct client *c)
 {
-	c->x.state = CL_STARTUP;
 	c->login = calloc(1, sizeof(*c->login));
 	if (c->login == NULL) {
 		client_close(c, NULL);
@@ -66,7 +65,7 @@ begin(struct client *c)
 static void
 leave(struct client *c)
 {
-	if (c->x.state < CL_READY)
+	if (client_state_is_login((enum client_state)c->x.state))
 		login_free(c->login);
 	door_leave(c);
 }
@@ -78,10 +77,10 @@ check_time(struct client *c, uint64_t now_us)
 	struct fail why;
 
 	/* While it waits for a server it is under pool_timeout instead. */
-	if ((c->x.state == CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0 ||
+	if ((c->x.state >= CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0 ||
 	    now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
 		return;
-	if (door_is_answer_held(c->login)) {
+	if (c->x.state == CL_DELAYED) {
 		door_answer_now(c);
 		return;
 	}
@@ -332,7 +331,7 @@ login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
 bool
 login_is_waiting(const struct client *c)
 {
-	return c->x.state < CL_READY && c->login != NULL && c->login->abandon != NULL;
+	return client_state_is_login((enum client_state)c->x.state) && c->login != NULL && c->login->abandon != NULL;
 }
 
 static void handle_bytes(struct client *c, const uint8_t *bytes, size_t len);
@@ -343,7 +342,7 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	uint8_t *whole = c->x.pending;
 	size_t len = c->x.pending_len;
 
-	if (door_is_answer_held(c->login))
+	if (c->x.state == CL_DELAYED)
 		return; /* what went on elsewhere found the proof wrong: that one waits on */
 	if (c->login->verifier.waits_for != NULL)
 		return; /* what it waited for was found, and now it waits for keys made of it */
@@ -371,7 +370,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
-	if (c->x.state < CL_READY && door_is_answer_held(c->login))
+	if (c->x.state == CL_DELAYED)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME && !login_is_waiting(c) &&
 	       c->x.stream.handshake == NULL) {
@@ -379,10 +378,10 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 						: login_password(c, bytes + at, len - at);
 		at += used;
 	}
-	if (c->x.is_closing || at >= len || (c->x.state < CL_READY && door_is_answer_held(c->login)))
+	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)
 		return;
 	/* While we wait for a server, what it sends ahead is kept, within the bounds of anybody who waits. */
-	if (c->x.state == CL_READY || c->x.state == CL_CONSOLE)
+	if (exchange_is_ready(&c->x) || c->x.state == CL_CONSOLE)
 		relay_bytes(&c->x, bytes + at, len - at);
 	else if (c->x.state != CL_CANCEL &&
 		 (c->x.pending_len > AHEAD_MAX || exchange_keep(&c->x, bytes + at, len - at) < 0))

@@ -63,7 +63,7 @@ enter_console(struct client *c)
 		return;
 	c->console = NULL;
 	c->is_stats_only = !is_admin;
-	c->x.state = CL_CONSOLE;
+	client_step(&c->x, CE_ENTER_CONSOLE);
 	c->env->login_count--;
 	login_log(c);
 	login_free(l);
@@ -133,7 +133,7 @@ login_authenticated(struct client *c)
 		return;
 	}
 	message_authentication(&l->out, 0, NULL, 0);
-	c->x.state = CL_WELCOME;
+	client_step(&c->x, CE_PROVED);
 	login_welcome(c);
 }
 
@@ -178,11 +178,11 @@ login_authenticate(struct client *c)
 	else if (l->demand == AUTH_CERT)
 		admit(c, LM_CERT);
 	else if (l->demand == AUTH_PEER) {
-		c->x.state = CL_AUTHENTICATION;
+		client_step(&c->x, CE_ASK_PROOF);
 		if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
 	} else {
-		c->x.state = CL_AUTHENTICATION;
+		client_step(&c->x, CE_ASK_PROOF);
 		login_find_secret(c);
 	}
 }

@@ -75,7 +75,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->x.state = CL_READY;
+	client_step(&c->x, CE_GREETED);
 	if (c->x.stream.tls != NULL)
 		tls_secrets_are_over(c->x.stream.tls);
 	c->x.idle_since_us = *env->x.now_us;
@@ -200,7 +200,6 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, true);
 		return;
 	}
-	c->x.state = CL_WELCOME;
 	relay_ticket(&c->x);
 	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
 	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
@@ -210,8 +209,10 @@ ask_server(struct client *c)
 	} else if (guess != NULL) {
 		pool_cancel(c->x.entry->policy, &c->x.ticket, *c->env->x.now_us);
 		finish_guessed(c, guess, false);
-	} else
+	} else {
+		client_step(&c->x, CE_NEED_SERVER);
 		session_yield(c->x.env);
+	}
 }
 
 static void

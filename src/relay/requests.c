@@ -79,6 +79,7 @@ on_grant(struct pool_conn *conn, void *arg)
 
 	x->wait_us = *x->env->now_us - x->ticket.since_us;
 	stream_set_reading(&x->stream, true);
+	client_step(x, CE_GRANTED);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
 		return;
@@ -94,6 +95,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 
 	x->wait_us = *x->env->now_us - x->ticket.since_us;
 	stream_set_reading(&x->stream, true);
+	client_step(x, CE_REFUSED);
 	if (x->state == CL_WELCOME)
 		x->env->ops->login_refused(x, why, kind);
 	else
@@ -114,12 +116,13 @@ relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (!x->ticket.is_waiting)
+	if (x->state != CL_IN_LINE)
 		return;
 	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
 	x->wait_us = *x->env->now_us - x->ticket.since_us;
 	stream_set_reading(&x->stream, true);
+	client_step(x, CE_REFUSED);
 	refuse_request(x, &why, RF_POOL_TIMEOUT);
 }
 
@@ -142,6 +145,7 @@ borrow(struct request_walk *w)
 	relay_ticket(x);
 	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
+		client_step(x, CE_NEED_SERVER);
 		session_yield(env);
 		return WALK_WAIT;
 	}
@@ -657,6 +661,8 @@ one_message(struct request_walk *w)
 		return violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
+	if (x->state == CL_RETRYING)
+		return WALK_HOLD;
 	if ((step = look_for_listen(w, &f)) != WALK_ON)
 		return step;
 	if (!was_linked) {
@@ -666,8 +672,6 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	if (x->is_rerunning)
-		return WALK_HOLD;
 	step = look_for_notify(w, &f);
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
@@ -689,7 +693,7 @@ walk(struct request_walk *w)
 				session_text(x, w->p + w->at, n, n == x->body_left);
 			x->body_left -= (uint32_t)n;
 			w->at += n;
-		} else if (x->refusing != 0) {
+		} else if (x->state == CL_REJECTING) {
 			n = refuse_bytes(x, w->p + w->at, n);
 			if (n == 0)
 				return WALK_MORE;
@@ -777,11 +781,14 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		out_of_memory(x);
 		return;
 	}
-	x->is_held = r == WALK_HOLD;
-	if (x->is_held && (x->srv == NULL || x->srv->ledger.count == 0)) {
-		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)x->id);
-		out_of_memory(x);
-		return;
+	if (r == WALK_HOLD) {
+		if (x->srv == NULL || x->srv->ledger.count == 0) {
+			log_error(env->log, "BUG: client %llu waits for a reply that nobody owes",
+				  (unsigned long long)x->id);
+			out_of_memory(x);
+			return;
+		}
+		client_step(x, CE_HOLD);
 	}
 	srv = x->srv;
 	if (srv == NULL)
@@ -825,7 +832,7 @@ relay_try_release(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (srv == NULL || x->is_in_relay || x->state != CL_READY ||
+	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
 	    (!may_return(x, srv) && !replication_is_streaming(x))) /* which is never between two requests */
 		return;
 	if (x->is_session && !x->entry->is_orphan && !x->env->is_draining)
