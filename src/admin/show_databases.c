@@ -223,7 +223,7 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	}
 	row.current_connections = sum->servers;
 	row.max_user_client_connections = s.max_user_client_connections;
-	row.current_client_connections = door_user_clients(env->clients->door, sum->name);
+	row.current_client_connections = admission_user_clients(env->clients->admission, sum->name);
 	rows_add(rows, &row);
 }
 

@@ -15,22 +15,22 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define SECOND_US UINT64_C(1000000)
 
-TAILQ_HEAD(door_idle, door_entry);
+TAILQ_HEAD(admission_idle, admission_entry);
 
-struct door_table {
+struct admission_table {
 	uint64_t seed;
-	struct door_entry **buckets;
+	struct admission_entry **buckets;
 	uint32_t bucket_count; /* a power of two */
 	uint32_t count, idle_count, idle_max;
-	struct door_idle idle; /* first: not seen for longest */
+	struct admission_idle idle; /* first: not seen for longest */
 };
 
-struct door_table *
-door_table_new(uint64_t seed, uint32_t idle_max)
+struct admission_table *
+admission_table_new(uint64_t seed, uint32_t idle_max)
 {
-	struct door_table *t = calloc(1, sizeof(*t));
+	struct admission_table *t = calloc(1, sizeof(*t));
 
-	if (t == NULL || (t->buckets = calloc(BUCKETS_MIN, sizeof(struct door_entry *))) == NULL) {
+	if (t == NULL || (t->buckets = calloc(BUCKETS_MIN, sizeof(struct admission_entry *))) == NULL) {
 		free(t);
 		return NULL;
 	}
@@ -42,12 +42,12 @@ door_table_new(uint64_t seed, uint32_t idle_max)
 }
 
 void
-door_table_free(struct door_table *t)
+admission_table_free(struct admission_table *t)
 {
 	if (t == NULL)
 		return;
 	for (uint32_t i = 0; i < t->bucket_count; i++)
-		for (struct door_entry *e = t->buckets[i], *next; e != NULL; e = next) {
+		for (struct admission_entry *e = t->buckets[i], *next; e != NULL; e = next) {
 			next = e->next;
 			free(e);
 		}
@@ -56,32 +56,32 @@ door_table_free(struct door_table *t)
 }
 
 uint32_t
-door_table_count(const struct door_table *t)
+admission_table_count(const struct admission_table *t)
 {
 	return t->count;
 }
 
-static struct door_entry **
-bucket(const struct door_table *t, uint64_t hash)
+static struct admission_entry **
+bucket(const struct admission_table *t, uint64_t hash)
 {
 	return &t->buckets[hash & (t->bucket_count - 1)];
 }
 
 /* Without memory the lists become longer, that is all. */
 static void
-grow(struct door_table *t)
+grow(struct admission_table *t)
 {
 	uint32_t old_count = t->bucket_count;
-	struct door_entry **old = t->buckets, **grown;
+	struct admission_entry **old = t->buckets, **grown;
 
 	if (t->count < old_count || old_count >= BUCKETS_MAX ||
-	    (grown = calloc((size_t)old_count * 2, sizeof(struct door_entry *))) == NULL)
+	    (grown = calloc((size_t)old_count * 2, sizeof(struct admission_entry *))) == NULL)
 		return;
 	t->buckets = grown;
 	t->bucket_count = old_count * 2;
 	for (uint32_t i = 0; i < old_count; i++)
-		for (struct door_entry *e = old[i], *next; e != NULL; e = next) {
-			struct door_entry **at = bucket(t, e->hash);
+		for (struct admission_entry *e = old[i], *next; e != NULL; e = next) {
+			struct admission_entry **at = bucket(t, e->hash);
 
 			next = e->next;
 			e->next = *at;
@@ -91,9 +91,9 @@ grow(struct door_table *t)
 }
 
 static void
-drop(struct door_table *t, struct door_entry *e)
+drop(struct admission_table *t, struct admission_entry *e)
 {
-	struct door_entry **at = bucket(t, e->hash);
+	struct admission_entry **at = bucket(t, e->hash);
 
 	assert(e->held == 0);
 	while (*at != e)
@@ -106,37 +106,37 @@ drop(struct door_table *t, struct door_entry *e)
 }
 
 static void
-refill(struct door_entry *e, uint64_t now_us)
+refill(struct admission_entry *e, uint64_t now_us)
 {
-	uint64_t us = now_us > e->credit_us ? now_us - e->credit_us : 0;
+	uint64_t us = now_us > e->token_us ? now_us - e->token_us : 0;
 
-	e->credit_ns += (us < SECOND_US ? us : SECOND_US) * 1000;
-	if (e->credit_ns > SECOND_NS)
-		e->credit_ns = SECOND_NS;
-	e->credit_us = now_us;
+	e->token_ns += (us < SECOND_US ? us : SECOND_US) * 1000;
+	if (e->token_ns > SECOND_NS)
+		e->token_ns = SECOND_NS;
+	e->token_us = now_us;
 }
 
 static void
-fade(struct door_entry *e, uint64_t now_us)
+fade(struct admission_entry *e, uint64_t now_us)
 {
 	if (e->failure_ends_us != 0 && now_us >= e->failure_ends_us)
-		door_entry_forgive(e, e->failures);
+		admission_entry_forgive(e, e->failures);
 }
 
 /* A new entry would be the same. */
 static bool
-has_nothing_to_tell(struct door_entry *e, uint64_t now_us)
+has_nothing_to_tell(struct admission_entry *e, uint64_t now_us)
 {
 	refill(e, now_us);
 	fade(e, now_us);
-	return e->credit_ns == SECOND_NS && e->failures == 0;
+	return e->token_ns == SECOND_NS && e->failures == 0;
 }
 
 static void
-sweep(struct door_table *t, uint32_t at_most, uint64_t now_us)
+sweep(struct admission_table *t, uint32_t at_most, uint64_t now_us)
 {
 	for (uint32_t i = 0; i < at_most && !TAILQ_EMPTY(&t->idle); i++) {
-		struct door_entry *oldest = TAILQ_FIRST(&t->idle);
+		struct admission_entry *oldest = TAILQ_FIRST(&t->idle);
 
 		if (t->idle_count <= t->idle_max && !has_nothing_to_tell(oldest, now_us))
 			return;
@@ -145,15 +145,15 @@ sweep(struct door_table *t, uint32_t at_most, uint64_t now_us)
 }
 
 void
-door_table_sweep(struct door_table *t, uint64_t now_us)
+admission_table_sweep(struct admission_table *t, uint64_t now_us)
 {
 	sweep(t, SWEEPS_PER_TICK, now_us);
 }
 
-static struct door_entry *
-find(const struct door_table *t, const void *key, size_t key_len, uint64_t hash)
+static struct admission_entry *
+find(const struct admission_table *t, const void *key, size_t key_len, uint64_t hash)
 {
-	struct door_entry *e;
+	struct admission_entry *e;
 
 	for (e = *bucket(t, hash); e != NULL; e = e->next)
 		if (e->hash == hash && e->key_len == key_len && memcmp(e->key, key, key_len) == 0)
@@ -164,19 +164,19 @@ find(const struct door_table *t, const void *key, size_t key_len, uint64_t hash)
 static size_t
 cut(size_t key_len)
 {
-	return key_len < DOOR_KEY_MAX ? key_len : DOOR_KEY_MAX;
+	return key_len < ADMISSION_KEY_MAX ? key_len : ADMISSION_KEY_MAX;
 }
 
-struct door_entry *
-door_table_find(const struct door_table *t, const void *key, size_t key_len)
+struct admission_entry *
+admission_table_find(const struct admission_table *t, const void *key, size_t key_len)
 {
 	return find(t, key, cut(key_len), XXH3_64bits_withSeed(key, cut(key_len), t->seed));
 }
 
-static struct door_entry *
-add(struct door_table *t, const void *key, size_t key_len, uint64_t hash, uint64_t now_us)
+static struct admission_entry *
+add(struct admission_table *t, const void *key, size_t key_len, uint64_t hash, uint64_t now_us)
 {
-	struct door_entry *e;
+	struct admission_entry *e;
 
 	/* Before, so that it is not the one that goes. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
@@ -189,8 +189,8 @@ add(struct door_table *t, const void *key, size_t key_len, uint64_t hash, uint64
 	memcpy(e->key, key, key_len);
 	e->key_len = (uint8_t)key_len;
 	e->hash = hash;
-	e->credit_ns = SECOND_NS;
-	e->credit_us = now_us;
+	e->token_ns = SECOND_NS;
+	e->token_us = now_us;
 	e->next = *bucket(t, hash);
 	*bucket(t, hash) = e;
 	TAILQ_INSERT_TAIL(&t->idle, e, idle);
@@ -199,12 +199,12 @@ add(struct door_table *t, const void *key, size_t key_len, uint64_t hash, uint64
 	return e;
 }
 
-struct door_entry *
-door_table_get(struct door_table *t, const void *key, size_t key_len, uint64_t now_us)
+struct admission_entry *
+admission_table_get(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
 	size_t len = cut(key_len);
 	uint64_t hash = XXH3_64bits_withSeed(key, len, t->seed);
-	struct door_entry *e = find(t, key, len, hash);
+	struct admission_entry *e = find(t, key, len, hash);
 
 	if (e == NULL)
 		return add(t, key, len, hash, now_us);
@@ -216,7 +216,7 @@ door_table_get(struct door_table *t, const void *key, size_t key_len, uint64_t n
 }
 
 void
-door_entry_hold(struct door_table *t, struct door_entry *e)
+admission_entry_hold(struct admission_table *t, struct admission_entry *e)
 {
 	if (e->held++ > 0)
 		return;
@@ -225,7 +225,7 @@ door_entry_hold(struct door_table *t, struct door_entry *e)
 }
 
 void
-door_entry_release(struct door_table *t, struct door_entry *e, uint64_t now_us)
+admission_entry_release(struct admission_table *t, struct admission_entry *e, uint64_t now_us)
 {
 	assert(e->held > 0);
 	if (--e->held > 0)
@@ -242,23 +242,23 @@ price_ns(uint32_t rate)
 }
 
 bool
-door_entry_has_credit(struct door_entry *e, uint32_t rate, uint64_t now_us)
+admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
 	refill(e, now_us);
-	return rate == 0 || e->credit_ns >= price_ns(rate);
+	return rate == 0 || e->token_ns >= price_ns(rate);
 }
 
 void
-door_entry_take_credit(struct door_entry *e, uint32_t rate, uint64_t now_us)
+admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
 	uint64_t price = rate == 0 ? 0 : price_ns(rate);
 
 	refill(e, now_us);
-	e->credit_ns -= price < e->credit_ns ? price : e->credit_ns;
+	e->token_ns -= price < e->token_ns ? price : e->token_ns;
 }
 
 uint64_t
-door_entry_failed(struct door_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us)
+admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us)
 {
 	uint64_t delay_us = base_us;
 
@@ -269,12 +269,12 @@ door_entry_failed(struct door_entry *e, uint64_t base_us, uint64_t max_us, uint6
 		delay_us = max_us;
 	if (e->failures < UINT32_MAX)
 		e->failures++;
-	e->failure_ends_us = now_us + delay_us + DOOR_FADE_US;
+	e->failure_ends_us = now_us + delay_us + ADMISSION_FADE_US;
 	return delay_us;
 }
 
 void
-door_entry_forgive(struct door_entry *e, uint32_t failures)
+admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 {
 	e->failures -= failures < e->failures ? failures : e->failures;
 	if (e->failures == 0)

@@ -153,7 +153,7 @@ client_close(struct client *c, const struct fail *why)
 	cancel_unregister(c);
 	env->front->leave(c);
 	uncount(c);
-	if (env->x.config->log_connections && c->x.state != CL_CANCEL && !c->is_unlogged) {
+	if (env->x.config->log_connections && c->x.state != CL_CANCEL && !c->admission.is_unlogged) {
 		char peer[80];
 
 		client_peer_text(c, peer, sizeof(peer));

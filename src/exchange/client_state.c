@@ -30,8 +30,11 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	/* The error that a retry is for may come while a message behind it is held. */
 	[CL_HELD] = { [CE_ANSWERED] = CL_READY, [CE_RETRY] = CL_RETRYING, [CE_CLOSE] = CL_CLOSED },
 	[CL_RETRYING] = { [CE_HOLD] = CL_RETRYING, [CE_ANSWERED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
-	/* In a pipeline; what it waits for is asked again when its message is sent once more. */
-	[CL_AWAITING] = { [CE_HEARD] = CL_READY, [CE_RETRY] = CL_RETRYING, [CE_CLOSE] = CL_CLOSED },
+	/* One request may name several channels. An error of an earlier one may come: all is handled once more then. */
+	[CL_AWAITING] = { [CE_AWAIT] = CL_AWAITING,
+			  [CE_HEARD] = CL_READY,
+			  [CE_RETRY] = CL_RETRYING,
+			  [CE_CLOSE] = CL_CLOSED },
 	[CL_READY_DUE] = { [CE_HEARD] = CL_READY, [CE_DOOM] = CL_DOOMED, [CE_CLOSE] = CL_CLOSED },
 	[CL_DOOMED] = { [CE_CLOSE] = CL_CLOSED },
 };

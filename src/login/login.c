@@ -7,7 +7,6 @@
  *
  * Bounded: one packet of at most STARTUP_MAX bytes, one password message at a time, and login_timeout.
  */
-#include "admission/admission.h"
 #include "login/login_state.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
@@ -30,7 +29,6 @@ login_free(struct client_login *l)
 		return;
 	if (l->abandon != NULL)
 		l->abandon(l->abandon_arg);
-	door_leave_line(l);
 	if (l->opening != NULL)
 		pool_own_abandon(l->opening);
 	buf_fini(&l->out);
@@ -59,7 +57,7 @@ begin(struct client *c)
 		client_close(c, NULL);
 		return false;
 	}
-	return door_enter(c);
+	return admission_enter(c->env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any);
 }
 
 static void
@@ -67,7 +65,7 @@ leave(struct client *c)
 {
 	if (client_state_is_login((enum client_state)c->x.state))
 		login_free(c->login);
-	door_leave(c);
+	admission_leave(c->env->admission, &c->admission);
 }
 
 static void
@@ -81,7 +79,7 @@ check_time(struct client *c, uint64_t now_us)
 	    now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
 		return;
 	if (c->x.state == CL_DELAYED) {
-		door_answer_now(c);
+		admission_answer_now(c->login->hold);
 		return;
 	}
 	c->env->x.counters->rejected[RJ_LOGIN_TIMEOUT]++;
@@ -105,7 +103,7 @@ note_refusal(struct client *c, const struct fail *why, enum login_result result)
 	char peer[80];
 
 	c->env->x.counters->logins[result][l->method]++;
-	if (!door_may_log(c))
+	if (!admission_may_log(c->env->admission, &c->admission))
 		return;
 	client_peer_text(c, peer, sizeof(peer));
 	log_info(c->env->x.log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s",
@@ -122,6 +120,24 @@ login_refuse(struct client *c, const struct fail *why, enum login_result result)
 	client_close(c, why);
 }
 
+void
+login_reject(struct client *c, const struct fail *why, enum reject_reason reason)
+{
+	const struct client_env *env = c->env;
+	char peer[80];
+
+	env->x.counters->rejected[reason]++;
+	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
+	if (admission_may_log_reject(env->admission, &c->admission, reason)) {
+		client_peer_text(c, peer, sizeof(peer));
+		log_warning(env->x.log, "client %llu (%s): login refused: %s", (unsigned long long)c->x.id, peer,
+			    why->text);
+	}
+	if (c->login->out.len > 0)
+		login_flush(c);
+	client_close(c, why);
+}
+
 static void
 refuse_in_silence(struct client *c, const struct fail *why)
 {
@@ -129,12 +145,31 @@ refuse_in_silence(struct client *c, const struct fail *why)
 	client_close(c, NULL);
 }
 
+static void
+on_abandon_hold(void *hold)
+{
+	admission_drop_answer(hold);
+}
+
 /* Counted and logged now: it need not stay for its answer. */
 void
 login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
 {
+	struct client_login *l = c->login;
+
 	note_refusal(c, why, result);
-	door_failed(c, why);
+	if (l->out.len > 0)
+		login_flush(c);
+	if (c->x.is_closing)
+		return;
+	l->hold = admission_failed(c->env->admission, &c->admission, l->user, why);
+	if (l->hold == NULL) {
+		client_close(c, why);
+		return;
+	}
+	client_step(&c->x, CE_WRONG_PROOF);
+	login_wait(c, on_abandon_hold, l->hold);
+	stream_set_reading(&c->x.stream, true); /* to see it leave; take_bytes drops the rest */
 }
 
 /* Settings that only exist at the start of a PostgreSQL process: they cannot follow a client, and change no result. */
@@ -307,7 +342,8 @@ startup_packet(struct client *c, const uint8_t *bytes, size_t len)
 		gssenc_request(c);
 		break;
 	case STARTUP_CANCEL:
-		door_leave(c); /* it comes for another connection, of which there may be as many as may be */
+		/* It comes for another connection, of which there may be as many as may be. */
+		admission_leave(c->env->admission, &c->admission);
 		login_free(c->login);
 		c->login = NULL;
 		cancel_begin(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);
@@ -397,4 +433,45 @@ handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }
 
-const struct client_front login_front = { begin, handle_bytes, check_time, door_tick, leave };
+static void
+tick(struct client_env *env, uint64_t now_us)
+{
+	admission_tick(env->admission, now_us);
+}
+
+const struct client_front login_front = { begin, handle_bytes, check_time, tick, leave };
+
+/* --- what admission decides on --- */
+
+static struct client *
+client_of_ticket(struct admission_ticket *t)
+{
+	return (struct client *)((char *)t - offsetof(struct client, admission));
+}
+
+static void
+on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
+{
+	login_reject(client_of_ticket(t), why, reason);
+}
+
+static void
+on_out_of_memory(struct admission_ticket *t)
+{
+	struct fail why;
+
+	fail_set(&why, "53200", "out of memory");
+	login_refuse(client_of_ticket(t), &why, LR_ERROR);
+}
+
+static void
+on_answer(struct admission_ticket *t, const struct fail *why)
+{
+	struct client *c = client_of_ticket(t);
+
+	c->login->abandon = NULL;
+	c->login->hold = NULL;
+	client_close(c, why);
+}
+
+const struct admission_ops login_admission_ops = { on_refuse, on_out_of_memory, on_answer };

@@ -104,7 +104,8 @@ hba_rule(struct client *c, struct fail *why)
 		return refuse(c, 0, why);
 	l->hba = hba_ref(env->hba);
 	l->ident = ident_ref(env->ident);
-	if (l->rule.method == HBA_REJECT ? door_may_log(c) : env->x.config->log_connections)
+	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
+					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
 			 (unsigned long long)c->x.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)

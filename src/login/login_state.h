@@ -53,13 +53,7 @@ struct client_login {
 	uint16_t setting_count;
 	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
-	/* admission/admission.h: */
-	struct door *door; /* NULL: in no line */
-	struct client *client;
-	TAILQ_ENTRY(client_login) in_line;
-	struct door_hold *hold; /* the answer to a wrong password is held back */
-	uint8_t line; /* enum door_line */
-	bool is_above_limit; /* max_address_client_connections, as it came */
+	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool has_error;
 	struct fail error; /* what PostgreSQL said of the settings */
@@ -69,6 +63,8 @@ struct client_login {
 void login_free(struct client_login *l); /* NULL is fine */
 void login_flush(struct client *c); /* sends what was collected */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
+/* The same for want of room: a storm of them is logged in a line a second. */
+void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
 /* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 

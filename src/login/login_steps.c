@@ -3,7 +3,6 @@
  * the user (login_secret.c), the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients
  * and the pool. Users that are not known get the same exchange as those that are.
  */
-#include "admission/admission.h"
 #include "login/login_state.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
@@ -81,7 +80,7 @@ is_over_limit(struct client *c)
 		return false;
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
 	fail_hint(&why, "Raise max_client_connections, or look for clients that never leave with SHOW CLIENTS.");
-	door_refuse(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
+	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
 }
 
@@ -93,9 +92,9 @@ login_authenticated(struct client *c)
 	struct pool_entry *entry;
 	struct fail why;
 
-	door_leave_line(l);
+	admission_leave_queue(env->admission, &c->admission);
 	if (l->method != LM_TRUST)
-		door_succeeded(c);
+		admission_succeeded(env->admission, &c->admission, l->user);
 	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
 		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
 		login_refuse(c, &why, LR_ERROR);
@@ -117,7 +116,7 @@ login_authenticated(struct client *c)
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 		return;
 	}
-	if (!door_admit(c, entry))
+	if (!admission_admit(env->admission, &c->admission, l->user, entry))
 		return;
 	c->x.entry = entry;
 	c->x.entry->clients++;
@@ -167,7 +166,8 @@ login_authenticate(struct client *c)
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		login_refuse(c, &why, LR_ERROR);
-	} else if (!door_knock(c))
+	} else if (!admission_knock(env->admission, &c->admission, l->user,
+				    login_is_console(l) ? NULL : replication_database(c)))
 		return;
 	else if (login_rule(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);

@@ -73,6 +73,7 @@ Test(client_state, an_error_may_turn_a_held_message_into_a_retry)
 Test(client_state, a_listener_answers_what_waits_for_it)
 {
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING);
+	cr_expect_eq(client_state_next(CL_AWAITING, CE_AWAIT), CL_AWAITING, "LISTEN a; LISTEN b");
 	cr_expect_eq(client_state_next(CL_AWAITING, CE_HEARD), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_HEARD), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_DOOM, CE_CLOSE), CL_CLOSED);
