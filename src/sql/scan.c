@@ -684,7 +684,7 @@ read_bytes(struct scan *s, const char *sql, size_t len)
 void
 scan_init(struct scan *s, unsigned options)
 {
-	s->flags = s->name_count = 0;
+	s->flags = s->hints = s->name_count = 0;
 	memset(&s->options, 0, offsetof(struct scan, name) - offsetof(struct scan, options));
 	s->options = (uint8_t)options;
 }
@@ -740,17 +740,22 @@ has_ambiguous_byte(const char *sql, size_t len)
 }
 
 uint32_t
-scan_text_anyhow(const char *sql, size_t len)
+scan_text_anyhow(const char *sql, size_t len, uint32_t *hints)
 {
 	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
 	uint32_t flags = 0, all = SCAN_ALL;
 	struct scan s;
 
-	if (!has_ambiguous_byte(sql, len))
-		return scan_text(&s, 0, sql, len);
+	if (!has_ambiguous_byte(sql, len)) {
+		scan_text(&s, 0, sql, len);
+		*hints = s.hints;
+		return s.flags;
+	}
+	*hints = 0;
 	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
 		scan_text(&s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
 		all &= s.flags;
+		*hints |= s.hints;
 		flags |= s.flags == SCAN_ALL ? 0 : s.flags;
 	}
 	return flags | (all == SCAN_ALL ? SCAN_ALL : 0);

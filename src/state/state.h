@@ -6,15 +6,33 @@
 #define PGWEIR_STATE_STATE_H
 
 #include "exchange/exchange.h"
+#include "sql/scan.h"
 
 void session_encoding_changed(struct exchange *x); /* state/commit.c: the server has reported it */
 bool session_is_followed(const struct exchange *x); /* transaction or statement mode, and not "allow" */
 /* state/observe.c: texts that are about to be sent, for a linked client. */
 /*
  * A simple Query's text; have < len: the rest comes by session_text. FORWARD; DONE: another message is in the outbox in
- * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED.
+ * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED. scan: of the whole SQL,
+ * under the client's settings; NULL: it has not been scanned.
  */
-enum statement_step session_query(struct exchange *x, const char *sql, size_t have, size_t len, unsigned *shown);
+enum statement_step session_query(struct exchange *x, const char *sql, size_t have, size_t len, struct scan *scan,
+				  unsigned *shown);
+/* The fast lane. Nothing of this client's is noted, asked or answered that its next message must wait for or end. */
+bool session_is_quiet(const struct exchange *x);
+/* SQL that runs before may change how PostgreSQL reads the next, whether its text shows that or not. */
+bool session_reads_anyhow(const struct exchange *x);
+/* SQL with this scan's flags and hints leaves nothing behind but, perhaps, what the backend remembers of sequences. */
+static inline bool
+session_is_plain(uint32_t flags, uint32_t hints)
+{
+	return (flags & ~(uint32_t)(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)) == 0 && hints == 0;
+}
+bool session_is_plain_statement(struct statement *st);
+/* Plain SQL is about to run. -1: no memory. */
+int session_plain_query(struct exchange *x, uint32_t flags);
+int session_plain_bind(struct exchange *x, const struct statement *st);
+
 void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
 /* A Parse that is passed through as it is: what it may do is known no better than that. */
 enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);

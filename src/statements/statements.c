@@ -39,16 +39,22 @@ put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const 
 	    size_t before_len, const char *name)
 {
 	size_t portal_len = portal == NULL ? 1 : strlen(portal) + 1; /* Describe has its kind there */
-	size_t name_len = before_len + strlen(name) + 1;
+	size_t name_len = strlen(name) + 1, head_len = FRAME_HEAD_LEN + portal_len;
 	uint32_t body_len = wire_u32(message + 1) - 4;
-	uint8_t head[FRAME_HEAD_LEN];
+	uint8_t head[FRAME_HEAD_LEN + 1 + STATEMENT_NAME_MAX];
 
 	head[0] = message[0];
-	wire_set_u32(head + 1, (uint32_t)(4 + portal_len + name_len + (body_len - names_len)));
-	outbox_copy(&x->env->to_server, head, sizeof(head));
+	wire_set_u32(head + 1, (uint32_t)(4 + portal_len + before_len + name_len + (body_len - names_len)));
+	if (before_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) { /* nearly always: in one piece */
+		head[FRAME_HEAD_LEN] = message[FRAME_HEAD_LEN];
+		memcpy(head + head_len, name, name_len);
+		outbox_copy(&x->env->to_server, head, head_len + name_len);
+		return;
+	}
+	outbox_copy(&x->env->to_server, head, FRAME_HEAD_LEN);
 	outbox_copy(&x->env->to_server, message + FRAME_HEAD_LEN, portal_len);
 	outbox_copy(&x->env->to_server, before, before_len);
-	outbox_copy(&x->env->to_server, name, name_len - before_len);
+	outbox_copy(&x->env->to_server, name, name_len);
 }
 
 void
@@ -216,7 +222,7 @@ bind_named(struct exchange *x, struct named *n, const uint8_t *message, const st
 
 	if (step != STATEMENT_DONE)
 		return step;
-	if (named_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0 || listen_bound(x, b->portal, n->st) < 0)
+	if (named_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0)
 		return STATEMENT_FAILED;
 	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(x, message, b->len, b->portal, "", 0, name);
@@ -276,12 +282,56 @@ statements_bind(struct exchange *x, const uint8_t *message, size_t have, size_t 
 						    : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
+	if (listen_bound(x, b.portal, n->st) < 0)
+		return STATEMENT_FAILED;
 	if (materialised_is(x, n)) /* prepared just now, its rows are those of the view */
 		return bind_named(x, n, message, &b);
 	step = shape_prove(x, n, b.portal, body, own_len - FRAME_HEAD_LEN, message + total, have - own_len);
 	if (step == STATEMENT_FORWARD)
 		return bind_to_stranger(x, message, &b, STRANGER_CHANGED, "");
 	return step != STATEMENT_DONE ? step : bind_named(x, n, message, &b);
+}
+
+enum statement_step
+statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, size_t total, size_t *used)
+{
+	const uint8_t *body = message + FRAME_HEAD_LEN;
+	struct bind_names b;
+	struct named *n = NULL;
+	struct statement *st;
+	enum statement_step step;
+
+	if (x->statements == NULL || !fields_bind(body, total - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+		return STATEMENT_FORWARD;
+	if (b.statement[0] != '\0') {
+		n = named_find(x, b.statement);
+		if (n == NULL || n->is_closing || n->is_oversize || n->is_asking_anew || named_is_unsettled(x, n))
+			return STATEMENT_FORWARD;
+		if (named_refresh(x, n) < 0)
+			return STATEMENT_FAILED;
+	}
+	st = n == NULL ? x->statements->unnamed : n->st;
+	if (st == NULL || !session_is_plain_statement(st))
+		return STATEMENT_FORWARD;
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	if (session_plain_bind(x, st) < 0)
+		return STATEMENT_FAILED;
+	step = n == NULL ? unnamed_ensure(x)
+			 : shape_prove(x, n, b.portal, body, total - FRAME_HEAD_LEN, message + total, have - total);
+	if (step != STATEMENT_DONE)
+		return step;
+	x->entry->database->counters.binds++;
+	*used = n == NULL ? 0 : FRAME_HEAD_LEN + b.len;
+	if (n != NULL)
+		return bind_named(x, n, message, &b);
+	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+}
+
+bool
+statements_expect_describe(const struct exchange *x)
+{
+	return x->statements != NULL && x->statements->describing != NULL;
 }
 
 /* Of the portal that was bound just before, and its client does not know the rows yet. */

@@ -5,6 +5,7 @@
 #define PGWEIR_STATEMENTS_STATEMENTS_H
 
 #include "exchange/exchange.h"
+#include "wire/fields.h"
 
 /* statements.c: messages of the extended protocol that name statements, for a linked client. */
 enum statement_step statements_parse(struct exchange *x, const uint8_t *message, size_t len);
@@ -12,6 +13,17 @@ enum statement_step statements_parse(struct exchange *x, const uint8_t *message,
  * follows as it is. */
 enum statement_step statements_bind(struct exchange *x, const uint8_t *message, size_t have, size_t total,
 				    size_t *used);
+/*
+ * The fast lane: the same for a whole Bind of plain SQL (state.h) of which nothing is under way. DONE: it is entered in
+ * the ledger, what follows from *used on is sent as it lies. HOLD; FAILED; FORWARD: statements_bind() has to see it.
+ */
+enum statement_step statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, size_t total,
+					  size_t *used);
+/* Which statement an unnamed Parse means, if it is plain SQL; a reference of the caller's. NULL: it is not. */
+struct statement *statements_plain_unnamed(struct exchange *x, const struct parse_fields *f);
+/* It is sent now, as it lies: entered in the ledger. Takes st. -1: no memory. */
+int statements_take_unnamed(struct exchange *x, struct statement *st);
+bool statements_expect_describe(const struct exchange *x); /* of a portal, which statements_describe() has to see */
 enum statement_step statements_describe(struct exchange *x, const uint8_t *message, size_t len);
 enum statement_step statements_close(struct exchange *x, const uint8_t *message, size_t len);
 bool statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len); /* false: a server is needed */

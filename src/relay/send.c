@@ -1,0 +1,402 @@
+/*
+ * src/relay/send.c - a message of a client that has borrowed a server: each feature that it may concern sees it, then
+ * it is entered in the server's ledger and sent as it lies.
+ */
+#include "listen/listen.h"
+#include "relay/exclusive.h"
+#include "relay/report.h"
+#include "relay/walk.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include <string.h>
+
+#define QUERY_WHOLE_MAX 4096u /* a simple Query up to this length may be a DEALLOCATE: it is looked into whole */
+
+enum walk_result
+walk_forward(struct request_walk *w, size_t total)
+{
+	struct exchange *x = w->x;
+	size_t have = w->len - w->at, n = total < have ? total : have;
+
+	outbox_ref(&x->env->to_server, w->p + w->at, n);
+	x->srv->loan.bytes_from_client += total;
+	x->body_left = (uint32_t)(total - n);
+	x->is_body_dropped = false;
+	w->at += n;
+	return WALK_ON;
+}
+
+void
+walk_drop(struct request_walk *w, size_t total)
+{
+	size_t have = w->len - w->at, n = total < have ? total : have;
+
+	w->x->body_left = (uint32_t)(total - n);
+	w->x->is_body_dropped = true;
+	w->at += n;
+}
+
+static int
+push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsigned shown)
+{
+	struct owed_request r = { x->request_us, statements, (uint8_t)shown };
+
+	return ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
+}
+
+/* is_synced stays as it is: behind messages without a Sync it may be skipped, and then a Sync is still due. */
+enum walk_result
+walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
+{
+	struct server *srv = w->x->srv;
+
+	report_request_begins(w->x, srv);
+	srv->loan.statements_run = 0;
+	srv->loan.has_run = true;
+	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
+}
+
+/* What is to be sent for a simple Query; see session_query. */
+static enum statement_step
+look_into_query(struct request_walk *w, size_t have, const struct frame *f, unsigned *shown)
+{
+	struct exchange *x = w->x;
+	const uint8_t *message = walk_message(w);
+	enum statement_step step = STATEMENT_FORWARD;
+
+	if (have >= f->body_len && f->body_len > 0)
+		step = statements_query(x, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step == STATEMENT_FORWARD && have >= f->body_len &&
+	    !listen_is_no_concern(x, message, FRAME_HEAD_LEN + have))
+		step = listen_query(x, message, FRAME_HEAD_LEN + (size_t)f->body_len);
+	if (step != STATEMENT_FORWARD)
+		return step;
+	if (have > f->body_len)
+		have = f->body_len;
+	step = session_query(x, (const char *)message + FRAME_HEAD_LEN, have, f->body_len,
+			     w->scanned == message ? &w->scan : NULL, shown);
+	if (step == STATEMENT_FORWARD && statements_simple_query(x) == STATEMENT_FAILED)
+		return STATEMENT_FAILED;
+	return step;
+}
+
+static enum walk_result
+send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
+{
+	struct exchange *x = w->x;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN;
+	enum statement_step step = STATEMENT_FORWARD;
+	enum walk_result r;
+	unsigned shown = 0;
+
+	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
+		return WALK_MORE;
+	if (kind == OWED_QUERY)
+		step = look_into_query(w, have, f, &shown);
+	else if (session_function_call(x) < 0)
+		step = STATEMENT_FAILED;
+	if (step == STATEMENT_HOLD)
+		return WALK_HOLD;
+	if (step == STATEMENT_FAILED)
+		return walk_out_of_memory(x);
+	if ((r = walk_push_query(w, kind, shown)) != WALK_ON)
+		return r;
+	if (kind == OWED_QUERY)
+		report_text(x->srv, walk_message(w) + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len,
+			    f->body_len, true);
+	if (step == STATEMENT_DONE) {
+		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
+		return WALK_ON;
+	}
+	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+enum walk_result
+walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
+{
+	struct server *srv = w->x->srv;
+
+	if (srv->is_synced)
+		report_request_begins(w->x, srv);
+	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
+		return walk_out_of_memory(w->x);
+	srv->is_synced = false;
+	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+enum walk_result
+walk_send_sync(struct request_walk *w)
+{
+	struct server *srv = w->x->srv;
+
+	if (srv->is_synced)
+		report_request_begins(w->x, srv);
+	if (push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0) < 0)
+		return walk_out_of_memory(w->x);
+	srv->loan.statements_run = 0;
+	srv->is_synced = true;
+	statements_sync(w->x);
+	return walk_forward(w, FRAME_HEAD_LEN);
+}
+
+/* The portal's name ends within what has come, or it is one we need not know: then it is taken for a named one. */
+static const char *
+portal_of(const struct request_walk *w, const struct frame *f)
+{
+	const uint8_t *name = w->p + w->at + FRAME_HEAD_LEN;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN;
+
+	return f->body_len > 0 && have > 0 && *name == 0 ? "" : "?";
+}
+
+static enum walk_result
+send_listen_execute(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+
+	switch (x->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
+							    : listen_execute(x, w->p + w->at, total)) {
+	case STATEMENT_FAILED:
+		return walk_out_of_memory(x);
+	case STATEMENT_DONE:
+		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return walk_out_of_memory(x);
+		x->srv->is_synced = false;
+		walk_drop(w, total);
+		return WALK_ON;
+	default:
+		return walk_send_extended(w, f, OWED_EXECUTE);
+	}
+}
+
+static enum walk_result
+send_execute(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+	const char *portal;
+	enum walk_result r;
+
+	if (x->session == NULL && x->listen == NULL) {
+		x->srv->loan.statements_run++;
+		return walk_send_extended(w, f, OWED_EXECUTE);
+	}
+	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
+		return WALK_MORE;
+	portal = portal_of(w, f);
+	switch (x->session == NULL ? STATEMENT_FORWARD : session_before_execute(x, portal)) {
+	case STATEMENT_HOLD:
+		return WALK_HOLD;
+	case STATEMENT_FAILED:
+		return walk_out_of_memory(x);
+	default:
+		break;
+	}
+	x->srv->loan.statements_run++;
+	r = send_listen_execute(w, f);
+	return r == WALK_ON && x->session != NULL && session_after_execute(x, portal) < 0 ? walk_out_of_memory(x) : r;
+}
+
+static enum walk_result
+send_bind(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at, used = 0;
+	const char *portal, *statement;
+
+	if (have > total)
+		have = total;
+	if (have < total && total <= QUERY_WHOLE_MAX)
+		return WALK_MORE;
+	if (!fields_bind(w->p + w->at + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &statement, &used)) {
+		if (have == total)
+			return walk_violated(w, "a Bind message without its names' terminators", 'B');
+		if (have > SERVER_CARRY_MAX)
+			return walk_violated(w, "a Bind message with names longer than pgweir takes", 'B');
+		return WALK_MORE;
+	}
+	if (x->sole_use != NULL && sole_use_bind(x, statement) < 0)
+		return walk_out_of_memory(x);
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	switch (statements_bind(x, w->p + w->at, w->len - w->at, total, &used)) {
+	case STATEMENT_FAILED:
+		return walk_out_of_memory(x);
+	case STATEMENT_HOLD:
+		return WALK_HOLD;
+	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
+		x->srv->is_synced = false;
+		x->srv->loan.has_run = true;
+		x->srv->loan.bytes_from_client += total;
+		w->at += used;
+		outbox_ref(&x->env->to_server, w->p + w->at, have - used);
+		w->at += have - used;
+		x->body_left = (uint32_t)(total - have);
+		x->is_body_dropped = false;
+		return WALK_ON;
+	default:
+		x->srv->loan.has_run = true;
+		return walk_send_extended(w, f, OWED_BIND);
+	}
+}
+
+static int
+scan_oversize_parse(struct exchange *x, const uint8_t *body, size_t have, size_t body_len)
+{
+	size_t name_len = strlen((const char *)body) + 1;
+
+	if (have > body_len)
+		have = body_len;
+	return session_passed_parse(x, (const char *)body + name_len, have - name_len, body_len - name_len) ==
+		       STATEMENT_FAILED
+		   ? -1
+		   : 0;
+}
+
+/* Its name is there; the text comes in pieces. */
+static enum walk_result
+send_oversize_parse(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
+	size_t have = w->len - w->at - FRAME_HEAD_LEN, total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	enum statement_step step = statements_oversize_parse(x, (const char *)body);
+
+	if (step == STATEMENT_HOLD)
+		return WALK_HOLD;
+	if (step == STATEMENT_FAILED)
+		return walk_out_of_memory(x);
+	x->srv->is_synced = false;
+	if (step == STATEMENT_DONE) { /* another message was sent in its place */
+		walk_drop(w, total);
+		return WALK_ON;
+	}
+	return scan_oversize_parse(x, body, have, f->body_len) < 0 ? walk_out_of_memory(x) : walk_forward(w, total);
+}
+
+/* Parse, Describe, Close: looked into whole. */
+static enum walk_result
+send_named(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
+	const uint8_t *message = w->p + w->at;
+	enum statement_step step;
+	enum owed_kind kind = OWED_PARSE;
+
+	if (f->type == 'P' && f->body_len > x->entry->settings.max_statement_size) {
+		if (memchr(message + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
+			if (have > SERVER_CARRY_MAX)
+				return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
+			return WALK_MORE;
+		}
+		if (x->srv->is_synced)
+			report_request_begins(x, x->srv);
+		sole_use_forget(x);
+		return send_oversize_parse(w, f);
+	}
+	if (have < total)
+		return WALK_MORE;
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	if (f->type == 'P')
+		step = statements_parse(x, message, total);
+	else if (f->type == 'D')
+		step = statements_describe(x, message, total);
+	else
+		step = statements_close(x, message, total);
+	if (step == STATEMENT_FAILED)
+		return walk_out_of_memory(x);
+	if (step == STATEMENT_HOLD)
+		return WALK_HOLD;
+	if (step == STATEMENT_DONE) {
+		x->srv->is_synced = false;
+		x->srv->loan.bytes_from_client += total;
+		w->at += total;
+		return WALK_ON;
+	}
+	if (f->type == 'D')
+		kind = have > FRAME_HEAD_LEN && message[FRAME_HEAD_LEN] == 'P' ? OWED_DESCRIBE_PORTAL
+									       : OWED_DESCRIBE_STATEMENT;
+	else if (f->type == 'C')
+		kind = OWED_CLOSE;
+	return walk_send_extended(w, f, kind);
+}
+
+/* The Syncs that stand between an Execute and what ends its COPY IN are ignored: then another one is due. */
+static bool
+ends_copy_of_execute(const struct ledger *l)
+{
+	uint32_t n = l->count;
+	const struct owed *o = NULL;
+
+	while (n > 0 && (o = &l->ring[(l->head + n - 1) & (l->cap - 1)])->kind == OWED_SYNC)
+		n--;
+	return n > 0 && o->kind == OWED_EXECUTE;
+}
+
+static enum walk_result
+send_copy_end(struct request_walk *w, const struct frame *f)
+{
+	if (ends_copy_of_execute(&w->x->srv->ledger))
+		w->x->srv->is_synced = false;
+	if (ledger_push(&w->x->srv->ledger, OWED_COPY_END, OWED_TO_CLIENT, NULL) < 0)
+		return walk_out_of_memory(w->x);
+	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+}
+
+/* Once for a message: one that is held until the answers have come does not make it happen again. */
+static int
+catch_up(struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	if (x->replication != 0 || x->has_caught_up || srv->ledger.count > 0 || !srv->is_synced || srv->tx == 'E')
+		return 0;
+	x->has_caught_up = true;
+	return session_catch_up(x);
+}
+
+enum walk_result
+walk_linked(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+
+	x->has_run = true;
+	if (x->session != NULL && session_holds(x))
+		return WALK_HOLD;
+	/* It kept its server, whose settings are not its own any more: a RESET has run. */
+	if (x->srv->image != x->image && catch_up(x) < 0)
+		return walk_out_of_memory(x);
+	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')
+		switch (statements_undo(x, false)) {
+		case STATEMENT_HOLD:
+			return WALK_HOLD;
+		case STATEMENT_FAILED:
+			return walk_out_of_memory(x);
+		default:
+			break;
+		}
+	switch (f->type) {
+	case 'Q':
+		return send_simple(w, f, OWED_QUERY);
+	case 'F':
+		return send_simple(w, f, OWED_FUNCTION);
+	case 'E':
+		return send_execute(w, f);
+	case 'B':
+		return send_bind(w, f);
+	case 'P':
+	case 'D':
+	case 'C':
+		return send_named(w, f);
+	case 'S':
+		return walk_send_sync(w);
+	case 'c':
+	case 'f':
+		return send_copy_end(w, f);
+	default: /* CopyData, Flush */
+		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	}
+}
