@@ -1,24 +1,18 @@
 /*
  * src/login/login.c - from a client's first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- *   STARTUP         SSLRequest and GSSENCRequest (each once), or TLS at once; then a CancelRequest or a StartupMessage
- *   AUTHENTICATION  login/login_steps.c
- *   WELCOME         login/login_welcome.c
+ * Its bytes go to login_startup.c, then to login_steps.c, and wait while something goes on elsewhere (login_wait).
  *
- * Bounded: one packet of at most STARTUP_MAX bytes, one password message at a time, and login_timeout.
+ * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes sent ahead, and login_timeout.
  */
 #include "login/login_state.h"
-#include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
-#include "state/state.h"
 
 #include "pool/pool_own.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define AHEAD_MAX (128u << 10) /* bytes sent before the end of a login */
 
@@ -89,274 +83,6 @@ check_time(struct client *c, uint64_t now_us)
 }
 
 void
-login_flush(struct client *c)
-{
-	exchange_send(&c->x, &c->login->out);
-	if (!c->x.is_closing)
-		c->login->out.len = 0;
-}
-
-static void
-note_refusal(struct client *c, const struct fail *why, enum login_result result)
-{
-	struct client_login *l = c->login;
-	char peer[80];
-
-	c->env->x.counters->logins[result][l->method]++;
-	if (!admission_may_log(c->env->admission, &c->admission))
-		return;
-	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->x.log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s",
-		 (unsigned long long)c->x.id, peer, CONFIG_DATABASE_MAX, l->user != NULL ? l->user : "",
-		 CONFIG_DATABASE_MAX, l->database != NULL ? l->database : "", why->text);
-}
-
-void
-login_refuse(struct client *c, const struct fail *why, enum login_result result)
-{
-	note_refusal(c, why, result);
-	if (c->login->out.len > 0)
-		login_flush(c);
-	client_close(c, why);
-}
-
-void
-login_reject(struct client *c, const struct fail *why, enum reject_reason reason)
-{
-	const struct client_env *env = c->env;
-	char peer[80];
-
-	env->x.counters->rejected[reason]++;
-	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
-	if (admission_may_log_reject(env->admission, &c->admission, reason)) {
-		client_peer_text(c, peer, sizeof(peer));
-		log_warning(env->x.log, "client %llu (%s): login refused: %s", (unsigned long long)c->x.id, peer,
-			    why->text);
-	}
-	if (c->login->out.len > 0)
-		login_flush(c);
-	client_close(c, why);
-}
-
-static void
-refuse_in_silence(struct client *c, const struct fail *why)
-{
-	note_refusal(c, why, LR_ERROR);
-	client_close(c, NULL);
-}
-
-static void
-on_abandon_hold(void *hold)
-{
-	admission_drop_answer(hold);
-}
-
-/* Counted and logged now: it need not stay for its answer. */
-void
-login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
-{
-	struct client_login *l = c->login;
-
-	note_refusal(c, why, result);
-	if (l->out.len > 0)
-		login_flush(c);
-	if (c->x.is_closing)
-		return;
-	l->hold = admission_failed(c->env->admission, &c->admission, l->user, why);
-	if (l->hold == NULL) {
-		client_close(c, why);
-		return;
-	}
-	client_step(&c->x, CE_WRONG_PROOF);
-	login_wait(c, on_abandon_hold, l->hold);
-	stream_set_reading(&c->x.stream, true); /* to see it leave; take_bytes drops the rest */
-}
-
-/* Settings that only exist at the start of a PostgreSQL process: they cannot follow a client, and change no result. */
-static bool
-is_start_only(const char *name)
-{
-	static const char *const names[] = { "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
-					     "log_connections",	      "log_disconnections",    "post_auth_delay" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
-
-static int
-take_settings(struct client *c, const struct startup *s, struct fail *why)
-{
-	struct client_login *l = c->login;
-
-	for (size_t i = 0; i < s->setting_count; i++) {
-		if (is_start_only(s->settings[i].name) || login_is_tenant_setting(c, s->settings[i].name))
-			continue;
-		if (strlen(s->settings[i].name) >= 128)
-			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
-					s->settings[i].name);
-		buf_put_str(&l->settings, s->settings[i].name);
-		buf_put_str(&l->settings, s->settings[i].value);
-		l->setting_count++;
-	}
-	if (!buf_ok(&l->settings))
-		return fail_set(why, "53200", "out of memory");
-	l->replication = s->replication;
-	l->minor = (uint8_t)startup_minor(s);
-	return 0;
-}
-
-static int
-read_settings(struct client *c, struct image *empty)
-{
-	struct client_login *l = c->login;
-	struct image_setting entries[STARTUP_SETTINGS_MAX];
-	const char *at = (const char *)l->settings.bytes;
-
-	for (size_t i = 0; i < l->setting_count; i++) {
-		entries[i].name = at;
-		entries[i].value = at + strlen(at) + 1;
-		at = entries[i].value + strlen(entries[i].value) + 1;
-	}
-	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
-	return l->raw == NULL ? -1 : 0;
-}
-
-int
-login_read_settings(struct client *c)
-{
-	struct image *empty = image_empty(c->env->x.images);
-	int r = empty == NULL ? -1 : read_settings(c, empty);
-
-	image_unref(empty);
-	buf_fini(&c->login->settings);
-	return r;
-}
-
-static void
-startup_message(struct client *c, const struct startup *s)
-{
-	struct fail why;
-
-	if (login_take_names(c, s, &why) < 0 || take_settings(c, s, &why) < 0) {
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	if (!login_tls_suffices(c, &why)) {
-		login_refuse(c, &why, LR_TLS_REQUIRED);
-		return;
-	}
-	if (startup_needs_negotiate(s))
-		startup_put_negotiate(&c->login->out, s);
-	login_authenticate(c);
-}
-
-/* Each may be asked once, and none within TLS. False: refused. */
-static bool
-may_ask(struct client *c, bool *has_asked)
-{
-	struct fail why;
-
-	if (*has_asked || c->x.stream.tls != NULL) {
-		fail_set(&why, "08P01", "a second encryption request");
-		login_refuse(c, &why, LR_ERROR);
-		return false;
-	}
-	*has_asked = true;
-	return true;
-}
-
-static void
-answer(struct client *c, char letter)
-{
-	buf_put_u8(&c->login->out, (uint8_t)letter);
-	login_flush(c);
-}
-
-/* GSSAPI encryption: there is none. */
-static void
-gssenc_request(struct client *c)
-{
-	if (may_ask(c, &c->login->has_gss_asked))
-		answer(c, 'N');
-}
-
-/*
- * ahead: bytes that came with it. In the clear, they could be anybody's, and must not be taken for what comes through
- * TLS (CVE-2021-3935, CVE-2021-23214).
- */
-static void
-ssl_request(struct client *c, size_t ahead)
-{
-	struct fail why;
-
-	if (!may_ask(c, &c->login->has_ssl_asked))
-		return;
-	if (!login_has_tls(c)) {
-		answer(c, 'N');
-		return;
-	}
-	if (ahead > 0) {
-		fail_set(&why, "08P01", "received unencrypted data after SSL request");
-		fail_detail(&why, "This could be either a client-software bug or evidence of an attempted "
-				  "man-in-the-middle attack.");
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	answer(c, 'S');
-	if (!c->x.is_closing)
-		login_tls_begin(c, NULL, 0);
-}
-
-/* One startup packet. Bytes used; 0: more are needed. */
-static size_t
-startup_packet(struct client *c, const uint8_t *bytes, size_t len)
-{
-	struct startup s;
-	struct fail why;
-	size_t used;
-
-	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->x.stream.tls == NULL && !c->login->has_ssl_asked &&
-	    !c->login->has_gss_asked) {
-		login_tls_begin(c, bytes, len);
-		return len;
-	}
-	if (startup_parse(bytes, len, &s, &why) < 0) {
-		c->login->method = LM_NONE;
-		if (s.is_garbage)
-			refuse_in_silence(c, &why);
-		else
-			login_refuse(c, &why, LR_ERROR);
-		return len;
-	}
-	used = s.total_len;
-	switch (s.kind) {
-	case STARTUP_PARTIAL:
-		used = 0;
-		break;
-	case STARTUP_SSL:
-		ssl_request(c, len - used);
-		break;
-	case STARTUP_GSSENC:
-		gssenc_request(c);
-		break;
-	case STARTUP_CANCEL:
-		/* It comes for another connection, of which there may be as many as may be. */
-		admission_leave(c->env->admission, &c->admission);
-		login_free(c->login);
-		c->login = NULL;
-		cancel_begin(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);
-		break;
-	case STARTUP_LOGIN:
-		startup_message(c, &s);
-		break;
-	}
-	startup_fini(&s);
-	return used;
-}
-
-void
 login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
 {
 	c->login->abandon = abandon;
@@ -410,7 +136,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME && !login_is_waiting(c) &&
 	       c->x.stream.handshake == NULL) {
-		used = c->x.state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
+		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
 						: login_password(c, bytes + at, len - at);
 		at += used;
 	}
@@ -440,38 +166,3 @@ tick(struct client_env *env, uint64_t now_us)
 }
 
 const struct client_front login_front = { begin, handle_bytes, check_time, tick, leave };
-
-/* --- what admission decides on --- */
-
-static struct client *
-client_of_ticket(struct admission_ticket *t)
-{
-	return (struct client *)((char *)t - offsetof(struct client, admission));
-}
-
-static void
-on_refuse(struct admission_ticket *t, const struct fail *why, enum reject_reason reason)
-{
-	login_reject(client_of_ticket(t), why, reason);
-}
-
-static void
-on_out_of_memory(struct admission_ticket *t)
-{
-	struct fail why;
-
-	fail_set(&why, "53200", "out of memory");
-	login_refuse(client_of_ticket(t), &why, LR_ERROR);
-}
-
-static void
-on_answer(struct admission_ticket *t, const struct fail *why)
-{
-	struct client *c = client_of_ticket(t);
-
-	c->login->abandon = NULL;
-	c->login->hold = NULL;
-	client_close(c, why);
-}
-
-const struct admission_ops login_admission_ops = { on_refuse, on_out_of_memory, on_answer };

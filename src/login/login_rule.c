@@ -6,8 +6,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-bool
-login_is_loopback(const struct client *c)
+static bool
+is_loopback(const struct client *c)
 {
 	if (c->is_unix)
 		return true;
@@ -111,7 +111,7 @@ hba_rule(struct client *c, struct fail *why)
 	if (l->rule.method == HBA_REJECT)
 		return refuse(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);
-	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || login_is_loopback(c))
+	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || is_loopback(c))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -123,7 +123,7 @@ login_rule(struct client *c, struct fail *why)
 	c->login->demand = c->env->x.config->auth_method;
 	if (c->login->demand == AUTH_HBA)
 		return hba_rule(c, why);
-	if (c->login->demand != AUTH_TRUST || login_is_loopback(c))
+	if (c->login->demand != AUTH_TRUST || is_loopback(c))
 		return 0;
 	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");
 }

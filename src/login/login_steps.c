@@ -84,47 +84,43 @@ is_over_limit(struct client *c)
 	return true;
 }
 
-void
-login_authenticated(struct client *c)
+/* Which pool it gets; NULL: it was refused. */
+static struct pool_entry *
+find_pool(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
 	struct pool_entry *entry;
 	struct fail why;
 
-	admission_leave_queue(env->admission, &c->admission);
-	if (l->method != LM_TRUST)
-		admission_succeeded(env->admission, &c->admission, l->user);
-	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
-		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	if (login_is_console(l)) {
-		enter_console(c);
-		return;
-	}
 	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
 		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 		login_refuse(c, &why, LR_ERROR);
-		return;
+		return NULL;
 	}
 	if (is_over_limit(c))
-		return;
+		return NULL;
 	entry = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 	if (entry == NULL) {
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
-		return;
+		return NULL;
 	}
-	if (!admission_admit(env->admission, &c->admission, l->user, entry))
-		return;
+	return admission_admit(env->admission, &c->admission, l->user, entry) ? entry : NULL;
+}
+
+static void
+enter_pool(struct client *c, struct pool_entry *entry)
+{
+	struct client_login *l = c->login;
+	struct fail why;
+
 	c->x.entry = entry;
-	c->x.entry->clients++;
-	c->x.entry->database->clients++;
-	env->client_count++;
+	entry->clients++;
+	entry->database->clients++;
+	c->env->client_count++;
 	c->is_counted = true;
 	if (l->keys.is_set)
-		pool_entry_learn_keys(c->x.entry, l->user, &l->keys);
+		pool_entry_learn_keys(entry, l->user, &l->keys);
 	login_secret_proved(c);
 	if (login_read_settings(c) < 0) {
 		fail_set(&why, "53200", "out of memory");
@@ -134,6 +130,25 @@ login_authenticated(struct client *c)
 	message_authentication(&l->out, 0, NULL, 0);
 	client_step(&c->x, CE_PROVED);
 	login_welcome(c);
+}
+
+void
+login_authenticated(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct pool_entry *entry;
+	struct fail why;
+
+	admission_leave_queue(c->env->admission, &c->admission);
+	if (l->method != LM_TRUST)
+		admission_succeeded(c->env->admission, &c->admission, l->user);
+	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
+		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
+		login_refuse(c, &why, LR_ERROR);
+	} else if (login_is_console(l))
+		enter_console(c);
+	else if ((entry = find_pool(c)) != NULL)
+		enter_pool(c, entry);
 }
 
 void
