@@ -132,6 +132,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	if (row.kind == 'c') {
 		a->parts |= (unsigned)strtoul(row.name, NULL, 10) & ((1u << STATE_PARTS) - 1);
 		code->is_broken = !add_culprits(a, row.name, row.value);
+	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
+		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;

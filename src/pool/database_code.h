@@ -32,6 +32,7 @@ struct code_answer {
 	unsigned parts; /* enum state_part */
 	unsigned name_count, culprit_count;
 	char *names[CODE_NAMES_MAX]; /* of custom settings that the code sets; owned */
+	char fdw_schema[SEAL_SCHEMA_MAX]; /* where postgres_fdw is; "": it isn't, or nobody knows */
 	struct code_culprits culprits[CODE_CULPRITS_MAX];
 };
 

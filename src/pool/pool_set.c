@@ -773,9 +773,12 @@ static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;
+	const struct database_code *code = &entry->database->code;
 	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
+	if (order.parts != STATE_WASHABLE && code->answer != NULL) /* else dblink may have connected, too */
+		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	if (order.is_last && question == NULL) {
 		close_dirty(srv);
 		return;

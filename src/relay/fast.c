@@ -13,6 +13,8 @@
 
 #include "wire/fields.h"
 
+#include <string.h>
+
 /* With or without a server. */
 static bool
 is_open_client(const struct exchange *x)
@@ -114,7 +116,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 		break;
 	}
 	x->srv->is_synced = false;
-	x->srv->loan.has_run = true;
+	walk_note_bind(x, (const char *)message + FRAME_HEAD_LEN + strlen((const char *)message + FRAME_HEAD_LEN) + 1);
 	x->srv->loan.bytes_from_client += total;
 	outbox_ref(&x->env->to_server, message + used, total - used);
 	w->at += total;

@@ -8,6 +8,7 @@
 #include "relay/walk.h"
 #include "state/state.h"
 #include "statements/statements.h"
+#include "wire/frame.h"
 
 #include <string.h>
 
@@ -45,6 +46,24 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 	return ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
+static void
+note_query(const struct request_walk *w, enum owed_kind kind)
+{
+	const uint8_t *message = walk_message(w);
+	size_t len = wire_u32(message + 1) - 4;
+	bool is_whole = kind == OWED_QUERY && len > 0 && w->len - w->at - FRAME_HEAD_LEN >= len;
+
+	session_note_run(w->x, is_whole ? (const char *)message + FRAME_HEAD_LEN : NULL, is_whole ? len - 1 : 0);
+}
+
+void
+walk_note_bind(struct exchange *x, const char *statement)
+{
+	const struct statement *st = session_may_set_unseen(x) ? statements_find(x, statement) : NULL;
+
+	session_note_run(x, st == NULL ? NULL : (const char *)st->bytes, st == NULL ? 0 : st->query_len);
+}
+
 /* is_synced stays as it is: behind messages without a Sync it may be skipped, and then a Sync is still due. */
 enum walk_result
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
@@ -53,7 +72,7 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	srv->loan.has_run = true;
+	note_query(w, kind);
 	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
 }
 
@@ -227,7 +246,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
 		x->srv->is_synced = false;
-		x->srv->loan.has_run = true;
+		walk_note_bind(x, statement);
 		x->srv->loan.bytes_from_client += total;
 		w->at += used;
 		outbox_ref(&x->env->to_server, w->p + w->at, have - used);
@@ -236,7 +255,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 		x->is_body_dropped = false;
 		return WALK_ON;
 	default:
-		x->srv->loan.has_run = true;
+		walk_note_bind(x, statement);
 		return walk_send_extended(w, f, OWED_BIND);
 	}
 }

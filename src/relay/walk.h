@@ -53,6 +53,7 @@ enum walk_result walk_fast(struct request_walk *w, const struct frame *f);
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f); /* it has a server; see features.c */
 enum walk_result walk_forward(struct request_walk *w, size_t total); /* the message as it lies; more of it may follow */
 void walk_drop(struct request_walk *w, size_t total); /* not sent */
+void walk_note_bind(struct exchange *x, const char *statement); /* what it binds is about to run */
 enum walk_result walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown); /* ON or OVER */
 enum walk_result walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind);
 enum walk_result walk_send_sync(struct request_walk *w);

@@ -60,6 +60,10 @@ void session_leaves_sequences(struct exchange *x); /* it gives its server back *
  * must not be shared with other clients at all.
  */
 bool session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context);
+bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
+/* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
+bool session_may_set_unseen(const struct exchange *x);
+void session_note_run(struct exchange *x, const char *sql, size_t len); /* it is about to; NULL: nobody knows the SQL */
 /* A text is about to run: until its transaction is over, nothing is shared if it has SET LOCAL of such settings. */
 void session_note_local(struct exchange *x, const char *sql, size_t len);
 void session_note_local_of(struct exchange *x, struct statement *st); /* NULL is fine */

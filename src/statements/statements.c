@@ -16,6 +16,7 @@
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 
+#include "session/reading.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -115,9 +116,17 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->scope);
 }
 
+/* Whoever uses it may have PostgreSQL read its literals anew: the client's settings are others than when it was parsed.
+ */
+static bool
+is_read_otherwise(const struct exchange *x, const struct named *n)
+{
+	return n->read_as != NULL && !n->is_pending && image_reading(x->image) != n->read_as;
+}
+
 /*
- * What a server does not have is prepared there under the settings the client has now: if they are others than when it
- * prepared the statement, the name stands for another one from now on. -1: no memory.
+ * A client that reads the statement's literals, or acts, otherwise than those it shares it with gets another one under
+ * that name from now on. -1: no memory.
  */
 static int
 fit_context(struct exchange *x, struct named *n)
@@ -129,7 +138,7 @@ fit_context(struct exchange *x, struct named *n)
 
 	if (!statement_is_shared(st))
 		return 0;
-	is_shared = session_statement_context(x, sql, st->query_len, &context);
+	is_shared = !is_read_otherwise(x, n) && session_statement_context(x, sql, st->query_len, &context);
 	if (is_shared && context == st->context)
 		return 0;
 	n->st = is_shared ? statement_get(x->entry->home, st->bytes, st->len, st->query_len, context)
@@ -142,13 +151,50 @@ fit_context(struct exchange *x, struct named *n)
 	return 0;
 }
 
+/* What follows is parsed under these settings; NULL: under the session's own again. -1: no memory. */
+static int
+read_under(struct exchange *x, const struct image *reading)
+{
+	struct ledger *l = &x->srv->ledger;
+	struct buf b = { 0 };
+	char name[STATEMENT_NAME_MAX];
+	int r = -1;
+
+	special_name(x, STAND_IN, name);
+	reading_put(&b, name, reading);
+	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
+		r = ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	if (r == 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+/* Parsed on this server as it was when the client parsed it. -1: no memory. */
+static int
+parse_again(struct exchange *x, const struct named *n)
+{
+	struct server *srv = x->srv;
+	const struct statement *st = n->st;
+	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(x, n->read_as);
+
+	if (is_other && read_under(x, n->read_as) < 0)
+		return -1;
+	if (server_statements_sent(&srv->statements, st->id, x->statements->scope) < 0 ||
+	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+		return -1;
+	put_parse(x, st->name, st);
+	return is_other ? read_under(x, NULL) : 0;
+}
+
 enum statement_step
 statement_ensure(struct exchange *x, struct named *n)
 {
 	struct server *srv = x->srv;
 	const struct statement *st = n->st;
 
-	if (statement_presence_of(x, st) == STATEMENT_ABSENT && fit_context(x, n) < 0)
+	if ((is_read_otherwise(x, n) || statement_presence_of(x, st) == STATEMENT_ABSENT) && fit_context(x, n) < 0)
 		return STATEMENT_FAILED;
 	st = n->st;
 	switch (statement_presence_of(x, st)) {
@@ -162,11 +208,8 @@ statement_ensure(struct exchange *x, struct named *n)
 	}
 	x->entry->database->counters.statement_misses++;
 	srv->loan.kept.state = KEPT_NOT; /* prepared just now, it is not outdated */
-	if (statement_close_outdated(x, st) < 0 || statement_evict(x) < 0 ||
-	    server_statements_sent(&srv->statements, st->id, x->statements->scope) < 0 ||
-	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+	if (statement_close_outdated(x, st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
 		return STATEMENT_FAILED;
-	put_parse(x, st->name, st);
 	return STATEMENT_DONE;
 }
 

@@ -25,6 +25,7 @@
  */
 struct named {
 	struct statement *st; /* NULL: oversize */
+	struct image *read_as; /* image_reading when it was parsed; a reference of its own. NULL: it does not matter */
 	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
 	uint32_t asked; /* its id when a Describe was last sent */
 	uint32_t refs; /* the table's and the ledger's */

@@ -150,9 +150,12 @@ ledger_expects_row(const struct ledger *l)
 static inline bool
 ledger_take_plain(struct ledger *l, uint8_t type)
 {
-	const struct owed *o = &l->ring[l->head];
+	const struct owed *o;
 
-	if (l->count < 2 || o->to != OWED_TO_CLIENT || o->ref != NULL)
+	if (l->count < 2)
+		return false;
+	o = &l->ring[l->head];
+	if (o->to != OWED_TO_CLIENT || o->ref != NULL)
 		return false;
 	if (o->kind == OWED_BIND ? type != '2' : o->kind != OWED_DESCRIBE_PORTAL || (type != 'T' && type != 'n'))
 		return false;

@@ -60,6 +60,7 @@ Test(database_code, is_what_the_rows_say)
 	row(&code, "c", "1", "1 function f()");
 	row(&code, "c", "4", "7 function g(), function h()");
 	row(&code, "n", "app.user_id", "");
+	row(&code, "s", "\"a b\"", "");
 	row(&code, "?", "2", "another kind");
 	row(&code, "c", "4294967295", "1 no such part");
 	database_code_row(&code, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
@@ -67,6 +68,7 @@ Test(database_code, is_what_the_rows_say)
 	cr_expect_eq(database_code_parts(&code, T0 + 1000), (1u << STATE_PARTS) - 1);
 	cr_expect_eq(code.answer->name_count, 1);
 	cr_expect_str_eq(code.answer->names[0], "app.user_id");
+	cr_expect_str_eq(code.answer->fdw_schema, "\"a b\"");
 	cr_expect_eq(code.answer->culprits[1].count, 7);
 	cr_expect_str_eq(code.answer->culprits[1].names, "function g(), function h()");
 	answer(&code, "1", T0 + 2000, 10);
