@@ -7,9 +7,12 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+/* Strangers choose the keys: the seed, that of the variable of this name, keeps them from choosing collisions. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), t->seed))
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(box) ((box)->is_left_out = true)
+#include <uthash.h>
 
-#define BUCKETS_MIN 64u
-#define BUCKETS_MAX (1u << 20)
 #define SWEEPS 2 /* entries looked at for each one that is added */
 #define SWEEPS_PER_TICK 256
 #define SECOND_NS UINT64_C(1000000000)
@@ -17,11 +20,16 @@
 
 TAILQ_HEAD(admission_idle, admission_entry);
 
+struct admission_box {
+	struct admission_entry e; /* first */
+	UT_hash_handle hh;
+	bool is_left_out; /* the table had no memory for it */
+};
+
 struct admission_table {
 	uint64_t seed;
-	struct admission_entry **buckets;
-	uint32_t bucket_count; /* a power of two */
-	uint32_t count, idle_count, idle_max;
+	struct admission_box *boxes;
+	uint32_t idle_count, idle_max;
 	struct admission_idle idle; /* first: not seen for longest */
 };
 
@@ -30,12 +38,9 @@ admission_table_new(uint64_t seed, uint32_t idle_max)
 {
 	struct admission_table *t = calloc(1, sizeof(*t));
 
-	if (t == NULL || (t->buckets = calloc(BUCKETS_MIN, sizeof(struct admission_entry *))) == NULL) {
-		free(t);
+	if (t == NULL)
 		return NULL;
-	}
 	t->seed = seed;
-	t->bucket_count = BUCKETS_MIN;
 	t->idle_max = idle_max;
 	TAILQ_INIT(&t->idle);
 	return t;
@@ -44,65 +49,34 @@ admission_table_new(uint64_t seed, uint32_t idle_max)
 void
 admission_table_free(struct admission_table *t)
 {
+	struct admission_box *box, *next;
+
 	if (t == NULL)
 		return;
-	for (uint32_t i = 0; i < t->bucket_count; i++)
-		for (struct admission_entry *e = t->buckets[i], *next; e != NULL; e = next) {
-			next = e->next;
-			free(e);
-		}
-	free(t->buckets);
+	HASH_ITER(hh, t->boxes, box, next)
+	{
+		HASH_DELETE(hh, t->boxes, box);
+		free(box);
+	}
 	free(t);
 }
 
 uint32_t
 admission_table_count(const struct admission_table *t)
 {
-	return t->count;
-}
-
-static struct admission_entry **
-bucket(const struct admission_table *t, uint64_t hash)
-{
-	return &t->buckets[hash & (t->bucket_count - 1)];
-}
-
-/* Without memory the lists become longer, that is all. */
-static void
-grow(struct admission_table *t)
-{
-	uint32_t old_count = t->bucket_count;
-	struct admission_entry **old = t->buckets, **grown;
-
-	if (t->count < old_count || old_count >= BUCKETS_MAX ||
-	    (grown = calloc((size_t)old_count * 2, sizeof(struct admission_entry *))) == NULL)
-		return;
-	t->buckets = grown;
-	t->bucket_count = old_count * 2;
-	for (uint32_t i = 0; i < old_count; i++)
-		for (struct admission_entry *e = old[i], *next; e != NULL; e = next) {
-			struct admission_entry **at = bucket(t, e->hash);
-
-			next = e->next;
-			e->next = *at;
-			*at = e;
-		}
-	free(old);
+	return HASH_COUNT(t->boxes);
 }
 
 static void
 drop(struct admission_table *t, struct admission_entry *e)
 {
-	struct admission_entry **at = bucket(t, e->hash);
+	struct admission_box *box = (struct admission_box *)e;
 
 	assert(e->held == 0);
-	while (*at != e)
-		at = &(*at)->next;
-	*at = e->next;
+	HASH_DELETE(hh, t->boxes, box);
 	TAILQ_REMOVE(&t->idle, e, idle);
 	t->idle_count--;
-	t->count--;
-	free(e);
+	free(box);
 }
 
 static void
@@ -150,17 +124,6 @@ admission_table_sweep(struct admission_table *t, uint64_t now_us)
 	sweep(t, SWEEPS_PER_TICK, now_us);
 }
 
-static struct admission_entry *
-find(const struct admission_table *t, const void *key, size_t key_len, uint64_t hash)
-{
-	struct admission_entry *e;
-
-	for (e = *bucket(t, hash); e != NULL; e = e->next)
-		if (e->hash == hash && e->key_len == key_len && memcmp(e->key, key, key_len) == 0)
-			return e;
-	return NULL;
-}
-
 static size_t
 cut(size_t key_len)
 {
@@ -170,44 +133,45 @@ cut(size_t key_len)
 struct admission_entry *
 admission_table_find(const struct admission_table *t, const void *key, size_t key_len)
 {
-	return find(t, key, cut(key_len), XXH3_64bits_withSeed(key, cut(key_len), t->seed));
+	struct admission_box *box;
+
+	HASH_FIND(hh, t->boxes, key, (unsigned)cut(key_len), box);
+	return box == NULL ? NULL : &box->e;
 }
 
 static struct admission_entry *
-add(struct admission_table *t, const void *key, size_t key_len, uint64_t hash, uint64_t now_us)
+add(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	struct admission_entry *e;
+	struct admission_box *box;
 
 	/* Before, so that it is not the one that goes. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
 		drop(t, TAILQ_FIRST(&t->idle));
 	sweep(t, SWEEPS, now_us);
-	grow(t);
-	e = calloc(1, sizeof(*e));
-	if (e == NULL)
+	box = calloc(1, sizeof(*box));
+	if (box == NULL)
 		return NULL;
-	memcpy(e->key, key, key_len);
-	e->key_len = (uint8_t)key_len;
-	e->hash = hash;
-	e->token_ns = SECOND_NS;
-	e->token_us = now_us;
-	e->next = *bucket(t, hash);
-	*bucket(t, hash) = e;
-	TAILQ_INSERT_TAIL(&t->idle, e, idle);
+	memcpy(box->e.key, key, key_len);
+	box->e.key_len = (uint8_t)key_len;
+	HASH_ADD(hh, t->boxes, e.key, (unsigned)key_len, box);
+	if (box->is_left_out) {
+		free(box);
+		return NULL;
+	}
+	box->e.token_ns = SECOND_NS;
+	box->e.token_us = now_us;
+	TAILQ_INSERT_TAIL(&t->idle, &box->e, idle);
 	t->idle_count++;
-	t->count++;
-	return e;
+	return &box->e;
 }
 
 struct admission_entry *
 admission_table_get(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	size_t len = cut(key_len);
-	uint64_t hash = XXH3_64bits_withSeed(key, len, t->seed);
-	struct admission_entry *e = find(t, key, len, hash);
+	struct admission_entry *e = admission_table_find(t, key, key_len);
 
 	if (e == NULL)
-		return add(t, key, len, hash, now_us);
+		return add(t, key, cut(key_len), now_us);
 	if (e->held == 0) {
 		TAILQ_REMOVE(&t->idle, e, idle);
 		TAILQ_INSERT_TAIL(&t->idle, e, idle);

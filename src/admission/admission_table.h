@@ -23,9 +23,7 @@
 struct admission_table; /* opaque: admission/admission_table.c */
 
 struct admission_entry {
-	struct admission_entry *next; /* in its bucket */
 	TAILQ_ENTRY(admission_entry) idle; /* while held is 0 */
-	uint64_t hash;
 	uint64_t token_ns; /* at most a second: a login at rate r takes a second / r of it */
 	uint64_t token_us; /* when that was true */
 	uint64_t failure_ends_us; /* 0, or when its failures are forgotten */

@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
+#include "config/config_secrets.h"
 #include "config/suggest.h"
 #include "config/upstream_template.h"
 
@@ -91,6 +92,7 @@ config_free(struct config *config)
 	free(config->single_password);
 	free(config->single_user);
 	free(config->path);
+	config_free_secret_files(config);
 	free(config);
 }
 

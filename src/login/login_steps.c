@@ -116,7 +116,7 @@ enter_pool(struct client *c, struct pool_entry *entry)
 
 	c->x.entry = entry;
 	entry->clients++;
-	entry->database->clients++;
+	pool_database_enter(entry->database);
 	c->env->client_count++;
 	c->is_counted = true;
 	if (l->keys.is_set)

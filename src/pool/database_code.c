@@ -138,6 +138,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;
 		a->name_count += !code->is_broken;
+	} else if (row.kind == 'q') {
+		a->has_no_sequence = true;
 	}
 	free(copy);
 }

@@ -10,7 +10,8 @@
  *   trees      stored expressions: views, rules, policies, defaults, checks, ...: do they call a risky function?
  *   widened    with dblink installed, code that could do everything could connect, too
  *
- * Rows: 'c', parts, "how-many first-names"; 'n', a custom setting that this code names; 's', postgres_fdw's schema.
+ * Rows: 'c', parts, "how-many first-names"; 'n', a custom setting that this code names; 's', postgres_fdw's schema; and
+ * 'q' if the database has no sequence.
  */
 /* clang-format off */
 #define DATABASE_CODE_SQL \
@@ -115,4 +116,5 @@
 	"][a-z0-9_$.]+)$r$, 'g') AS m " \
 	" WHERE parts & 1 <> 0 LIMIT 200) " \
 	"UNION ALL SELECT 's', min(schema::text), '' FROM c_functions WHERE proname = 'postgres_fdw_disconnect_all' " \
-	"HAVING count(*) = 1; "
+	"HAVING count(*) = 1 " \
+	"UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S'); "

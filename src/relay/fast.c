@@ -100,7 +100,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	const uint8_t *message = walk_message(w);
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, used;
+	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, used = 0;
 	enum walk_result r = enter(w);
 
 	if (r != WALK_ON)

@@ -206,7 +206,9 @@ flags_of(struct statement *st)
 bool
 session_is_plain_statement(struct statement *st)
 {
-	return session_is_plain(flags_of(st), st->hints);
+	uint32_t flags = flags_of(st); /* which sets the hints, too */
+
+	return session_is_plain(flags, st->hints);
 }
 
 static void

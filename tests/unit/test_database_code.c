@@ -76,6 +76,24 @@ Test(database_code, is_what_the_rows_say)
 	database_code_fini(&code);
 }
 
+Test(database_code, has_sequences_unless_the_catalogs_show_none)
+{
+	struct database_code code = { 0 };
+
+	cr_expect(database_code_has_sequences(&code, T0), "nobody knows");
+	answer(&code, NULL, T0, 1000);
+	cr_expect(database_code_has_sequences(&code, T0 + 1000), "no row");
+	database_code_ask(&code, T0 + 2000);
+	row(&code, "q", "", "");
+	database_code_answered(&code, true, T0 + 3000);
+	cr_expect_not(database_code_has_sequences(&code, T0 + 4000));
+	cr_expect_eq(database_code_parts(&code, T0 + 4000), 0);
+	cr_expect(database_code_has_sequences(&code, T0 + 30 * US_PER_S), "an old answer");
+	database_code_changed(&code, false);
+	cr_expect(database_code_has_sequences(&code, T0 + 4000), "DDL");
+	database_code_fini(&code);
+}
+
 Test(database_code, is_not_believed_for_long)
 {
 	struct database_code code = { 0 };
