@@ -1,8 +1,8 @@
 /*
- * src/relay/replies.c - replies: what server.c reports of a server that a client has borrowed.
+ * src/relay/replies.c - replies: what server_replies.c reports of a server that a client has borrowed.
  *
- * server.c walks them and hands over what is the client's; at the end of a batch they are sent, and the server is
- * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
+ * server_replies.c walks them and hands over what is the client's; at the end of a batch they are sent, and the server
+ * is returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
  * and nothing pins it (relay_try_release).
  */
 #include "exchange/exchange.h"
