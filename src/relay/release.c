@@ -1,5 +1,6 @@
 /* src/relay/release.c - a server is given back: between transactions, or because its client goes. */
 #include "listen/listen.h"
+#include "relay/features.h"
 #include "relay/relay.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -50,18 +51,8 @@ relay_try_release(struct exchange *x)
 		exchange_close(x, &why);
 		return;
 	}
-	switch (statements_undo(x, true)) {
-	case STATEMENT_FAILED:
-		exchange_out_of_memory(x);
-		return;
-	case STATEMENT_DONE:
-		return;
-	default:
-		break;
-	}
-	if (listen_holds_server(x) || !session_may_release(x))
-		return;
-	give_back(x, srv);
+	if (features_release(x))
+		give_back(x, srv);
 }
 
 void

@@ -4,6 +4,7 @@
  */
 #include "listen/listen.h"
 #include "relay/exclusive.h"
+#include "relay/features.h"
 #include "relay/report.h"
 #include "relay/walk.h"
 #include "state/state.h"
@@ -76,27 +77,31 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
 }
 
-/* What is to be sent for a simple Query; see session_query. */
-static enum statement_step
-look_into_query(struct request_walk *w, size_t have, const struct frame *f, unsigned *shown)
+static struct request
+request_of(const struct request_walk *w, const struct frame *f)
 {
-	struct exchange *x = w->x;
-	const uint8_t *message = walk_message(w);
-	enum statement_step step = STATEMENT_FORWARD;
+	struct request m = { .type = f->type };
 
-	if (have >= f->body_len && f->body_len > 0)
-		step = statements_query(x, message, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (step == STATEMENT_FORWARD && have >= f->body_len &&
-	    !listen_is_no_concern(x, message, FRAME_HEAD_LEN + have))
-		step = listen_query(x, message, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (step != STATEMENT_FORWARD)
-		return step;
-	if (have > f->body_len)
-		have = f->body_len;
-	step = session_query(x, (const char *)message + FRAME_HEAD_LEN, have, f->body_len,
-			     w->scanned == message ? &w->scan : NULL, shown);
-	if (step == STATEMENT_FORWARD && statements_simple_query(x) == STATEMENT_FAILED)
-		return STATEMENT_FAILED;
+	m.message = walk_message(w);
+	m.have = w->len - w->at;
+	m.total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	return m;
+}
+
+static enum statement_step
+see_query(struct request_walk *w, const struct frame *f, unsigned *shown)
+{
+	struct request m = request_of(w, f);
+	enum statement_step step;
+
+	if (m.have >= m.total && f->body_len > 0 && m.message[m.total - 1] == 0) {
+		m.sql = (const char *)m.message + FRAME_HEAD_LEN;
+		m.sql_len = f->body_len - 1;
+	}
+	if (w->scanned == m.message)
+		m.scan = &w->scan;
+	step = features_request(w->x, &m);
+	*shown = m.shown;
 	return step;
 }
 
@@ -112,7 +117,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
 		return WALK_MORE;
 	if (kind == OWED_QUERY)
-		step = look_into_query(w, have, f, &shown);
+		step = see_query(w, f, &shown);
 	else if (session_function_call(x) < 0)
 		step = STATEMENT_FAILED;
 	if (step == STATEMENT_HOLD)
@@ -170,92 +175,83 @@ portal_of(const struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
-send_listen_execute(struct request_walk *w, const struct frame *f)
-{
-	struct exchange *x = w->x;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
-
-	switch (x->listen == NULL || w->len - w->at < total ? STATEMENT_FORWARD
-							    : listen_execute(x, w->p + w->at, total)) {
-	case STATEMENT_FAILED:
-		return walk_out_of_memory(x);
-	case STATEMENT_DONE:
-		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
-			return walk_out_of_memory(x);
-		x->srv->is_synced = false;
-		walk_drop(w, total);
-		return WALK_ON;
-	default:
-		return walk_send_extended(w, f, OWED_EXECUTE);
-	}
-}
-
-static enum walk_result
 send_execute(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	const char *portal;
-	enum walk_result r;
+	struct request m = request_of(w, f);
+	enum walk_result r = WALK_ON;
 
 	if (x->session == NULL && x->listen == NULL) {
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}
-	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len && f->body_len < QUERY_WHOLE_MAX)
+	if (m.have < m.total && f->body_len < QUERY_WHOLE_MAX)
 		return WALK_MORE;
-	portal = portal_of(w, f);
-	switch (x->session == NULL ? STATEMENT_FORWARD : session_before_execute(x, portal)) {
+	m.portal = portal_of(w, f);
+	switch (features_request(x, &m)) {
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
-	default:
+	case STATEMENT_DONE: /* something else was sent in its place */
+		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+			return walk_out_of_memory(x);
+		x->srv->is_synced = false;
+		walk_drop(w, m.total);
 		break;
+	default:
+		r = walk_send_extended(w, f, OWED_EXECUTE);
 	}
 	x->srv->loan.statements_run++;
-	r = send_listen_execute(w, f);
-	return r == WALK_ON && x->session != NULL && session_after_execute(x, portal) < 0 ? walk_out_of_memory(x) : r;
+	return r == WALK_ON && x->session != NULL && session_after_execute(x, m.portal) < 0 ? walk_out_of_memory(x) : r;
+}
+
+/* Its head was sent, rewritten; the rest follows as it is. */
+static enum walk_result
+send_rest_of_bind(struct request_walk *w, const struct request *m)
+{
+	struct exchange *x = w->x;
+	size_t have = m->have < m->total ? m->have : m->total;
+
+	x->srv->is_synced = false;
+	x->srv->loan.bytes_from_client += m->total;
+	outbox_ref(&x->env->to_server, m->message + m->used, have - m->used);
+	w->at += have;
+	x->body_left = (uint32_t)(m->total - have);
+	x->is_body_dropped = false;
+	return WALK_ON;
 }
 
 static enum walk_result
 send_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at, used = 0;
-	const char *portal, *statement;
+	struct request m = request_of(w, f);
+	size_t have = m.have < m.total ? m.have : m.total;
 
-	if (have > total)
-		have = total;
-	if (have < total && total <= QUERY_WHOLE_MAX)
+	if (have < m.total && m.total <= QUERY_WHOLE_MAX)
 		return WALK_MORE;
-	if (!fields_bind(w->p + w->at + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &portal, &statement, &used)) {
-		if (have == total)
+	if (!fields_bind(m.message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &m.names.portal, &m.names.statement,
+			 &m.names.len)) {
+		if (have == m.total)
 			return walk_violated(w, "a Bind message without its names' terminators", 'B');
 		if (have > SERVER_CARRY_MAX)
 			return walk_violated(w, "a Bind message with names longer than pgweir takes", 'B');
 		return WALK_MORE;
 	}
-	if (x->sole_use != NULL && sole_use_bind(x, statement) < 0)
-		return walk_out_of_memory(x);
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	switch (statements_bind(x, w->p + w->at, w->len - w->at, total, &used)) {
+	x->entry->database->counters.binds++;
+	switch (features_request(x, &m)) {
 	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
-	case STATEMENT_DONE: /* its head is sent already, rewritten; the rest follows as it is */
-		x->srv->is_synced = false;
-		walk_note_bind(x, statement);
-		x->srv->loan.bytes_from_client += total;
-		w->at += used;
-		outbox_ref(&x->env->to_server, w->p + w->at, have - used);
-		w->at += have - used;
-		x->body_left = (uint32_t)(total - have);
-		x->is_body_dropped = false;
-		return WALK_ON;
+	case STATEMENT_DONE:
+		walk_note_bind(x, m.names.statement);
+		return send_rest_of_bind(w, &m);
 	default:
-		walk_note_bind(x, statement);
+		walk_note_bind(x, m.names.statement);
 		return walk_send_extended(w, f, OWED_BIND);
 	}
 }
@@ -294,53 +290,77 @@ send_oversize_parse(struct request_walk *w, const struct frame *f)
 	return scan_oversize_parse(x, body, have, f->body_len) < 0 ? walk_out_of_memory(x) : walk_forward(w, total);
 }
 
+/* FORWARD, too, for what is malformed: PostgreSQL has the right words for it. */
+static enum statement_step
+see_named(struct exchange *x, struct request *m)
+{
+	const uint8_t *body = m->message + FRAME_HEAD_LEN;
+	size_t len = m->total - FRAME_HEAD_LEN;
+
+	if (m->type != 'P')
+		return fields_target(body, len, &m->target, &m->name) ? features_request(x, m) : STATEMENT_FORWARD;
+	x->entry->database->counters.client_parses++;
+	if (!fields_parse(body, len, &m->parse))
+		return STATEMENT_FORWARD;
+	m->sql = (const char *)m->parse.rest;
+	m->sql_len = m->parse.query_len;
+	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);
+	return features_request(x, m);
+}
+
+static enum walk_result
+send_large_parse(struct request_walk *w, const struct frame *f)
+{
+	size_t have = w->len - w->at;
+
+	if (memchr(walk_message(w) + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
+		if (have > SERVER_CARRY_MAX)
+			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
+		return WALK_MORE;
+	}
+	if (w->x->srv->is_synced)
+		report_request_begins(w->x, w->x->srv);
+	sole_use_forget(w->x);
+	return send_oversize_parse(w, f);
+}
+
+static enum owed_kind
+kind_of_named(const struct request *m)
+{
+	if (m->type == 'P')
+		return OWED_PARSE;
+	if (m->type == 'C')
+		return OWED_CLOSE;
+	return m->total > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 'P' ? OWED_DESCRIBE_PORTAL
+									      : OWED_DESCRIBE_STATEMENT;
+}
+
 /* Parse, Describe, Close: looked into whole. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, have = w->len - w->at;
-	const uint8_t *message = w->p + w->at;
-	enum statement_step step;
-	enum owed_kind kind = OWED_PARSE;
+	struct request m = request_of(w, f);
 
-	if (f->type == 'P' && f->body_len > x->entry->settings.max_statement_size) {
-		if (memchr(message + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
-			if (have > SERVER_CARRY_MAX)
-				return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
-			return WALK_MORE;
-		}
-		if (x->srv->is_synced)
-			report_request_begins(x, x->srv);
-		sole_use_forget(x);
-		return send_oversize_parse(w, f);
-	}
-	if (have < total)
+	if (f->type == 'P' && f->body_len > x->entry->settings.max_statement_size)
+		return send_large_parse(w, f);
+	if (m.have < m.total)
 		return WALK_MORE;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	if (f->type == 'P')
-		step = statements_parse(x, message, total);
-	else if (f->type == 'D')
-		step = statements_describe(x, message, total);
-	else
-		step = statements_close(x, message, total);
-	if (step == STATEMENT_FAILED)
+	switch (see_named(x, &m)) {
+	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
-	if (step == STATEMENT_HOLD)
+	case STATEMENT_HOLD:
 		return WALK_HOLD;
-	if (step == STATEMENT_DONE) {
+	case STATEMENT_DONE:
 		x->srv->is_synced = false;
-		x->srv->loan.bytes_from_client += total;
-		w->at += total;
+		x->srv->loan.bytes_from_client += m.total;
+		w->at += m.total;
 		return WALK_ON;
+	default:
+		return walk_send_extended(w, f, kind_of_named(&m));
 	}
-	if (f->type == 'D')
-		kind = have > FRAME_HEAD_LEN && message[FRAME_HEAD_LEN] == 'P' ? OWED_DESCRIBE_PORTAL
-									       : OWED_DESCRIBE_STATEMENT;
-	else if (f->type == 'C')
-		kind = OWED_CLOSE;
-	return walk_send_extended(w, f, kind);
 }
 
 /* The Syncs that stand between an Execute and what ends its COPY IN are ignored: then another one is due. */

@@ -143,9 +143,11 @@ flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan
 }
 
 enum statement_step
-session_query(struct exchange *x, const char *sql, size_t have, size_t len, struct scan *scan, unsigned *shown)
+session_query(struct exchange *x, struct request *m)
 {
-	struct scan own;
+	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
+	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
+	struct scan own, *scan = m->scan;
 	uint32_t flags, hints;
 
 	if (!is_looked_at(x) || len == 0)
@@ -164,7 +166,7 @@ session_query(struct exchange *x, const char *sql, size_t have, size_t len, stru
 	session_audit(x, scan->flags);
 	if (flags != 0)
 		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
-	return flagged_query(x, sql, len, scan, shown);
+	return flagged_query(x, sql, len, scan, &m->shown);
 }
 
 /* --- the extended protocol --- */
@@ -281,17 +283,20 @@ ensure_for(struct exchange *x, const struct statement *st, const char *name)
 }
 
 enum statement_step
-session_describe(struct exchange *x, const struct statement *st, const char *name)
+session_describe(struct exchange *x, struct request *m)
 {
-	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
+	if (m->target == 'S' && image_has_prepared(x->image) && ensure_for(x, m->statement, m->name) < 0)
 		return STATEMENT_FAILED;
 	return STATEMENT_FORWARD;
 }
 
 enum statement_step
-session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name, const uint8_t *body,
-	     size_t len)
+session_bind(struct exchange *x, struct request *m)
 {
+	struct statement *st = m->statement;
+	const char *portal = m->names.portal, *name = m->names.statement;
+	const uint8_t *body = m->message + FRAME_HEAD_LEN;
+	size_t len = request_body_len(m);
 	struct scan scan;
 	uint32_t flags;
 

@@ -6,18 +6,20 @@
 #define PGWEIR_STATE_STATE_H
 
 #include "exchange/exchange.h"
+#include "exchange/request.h"
 #include "sql/scan.h"
 
 void session_encoding_changed(struct exchange *x); /* state/commit.c: the server has reported it */
 bool session_is_followed(const struct exchange *x); /* transaction or statement mode, and not "allow" */
 /* state/observe.c: texts that are about to be sent, for a linked client. */
 /*
- * A simple Query's text; have < len: the rest comes by session_text. FORWARD; DONE: another message is in the outbox in
- * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED. scan: of the whole SQL,
- * under the client's settings; NULL: it has not been scanned.
+ * Rows of relay/features.c. A Query: m->have < m->total: the rest comes by session_text(). FORWARD; DONE: another
+ * message is in the outbox in its place, of which the client is shown the first m->shown CommandCompletes; HOLD;
+ * FAILED.
  */
-enum statement_step session_query(struct exchange *x, const char *sql, size_t have, size_t len, struct scan *scan,
-				  unsigned *shown);
+enum statement_step session_query(struct exchange *x, struct request *m);
+enum statement_step session_bind(struct exchange *x, struct request *m);
+enum statement_step session_describe(struct exchange *x, struct request *m);
 /* The fast lane. Nothing of this client's is noted, asked or answered that its next message must wait for or end. */
 bool session_is_quiet(const struct exchange *x);
 /* SQL that runs before may change how PostgreSQL reads the next, whether its text shows that or not. */
@@ -38,10 +40,6 @@ void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_
 enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit cares. */
 void session_audit_parse(struct exchange *x, const char *sql, size_t len);
-/* The statement behind a Bind; NULL: nobody here knows it. body: of the Bind, whole if it is not longer than a text. */
-enum statement_step session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name,
-				 const uint8_t *body, size_t len);
-enum statement_step session_describe(struct exchange *x, const struct statement *st, const char *name);
 enum statement_step session_before_execute(struct exchange *x, const char *portal);
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */

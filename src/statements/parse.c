@@ -208,31 +208,13 @@ parse_other(struct exchange *x, const struct buf *message)
 }
 
 enum statement_step
-statements_parse(struct exchange *x, const uint8_t *message, size_t len)
+statements_parse(struct exchange *x, struct request *m)
 {
-	struct parse_fields f;
-	enum statement_step step;
 	struct buf other = { 0 };
+	enum statement_step step;
 
-	x->entry->database->counters.client_parses++;
-	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
-		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
-	report_text(x->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	if (sole_use_parse(x, f.name, (const char *)f.rest, f.query_len) < 0)
-		return STATEMENT_FAILED;
-	if (x->is_session)
-		session_audit_parse(x, (const char *)f.rest, f.query_len);
-	if (statements_pass_through(x))
-		return STATEMENT_FORWARD;
-	step = materialise_for_text(x, (const char *)f.rest, f.query_len);
-	if (step == STATEMENT_FORWARD)
-		step = statements_parse_sql(x, &f);
-	if (step != STATEMENT_FORWARD)
-		return step;
-	if (session_ensure_prepared(x, (const char *)f.rest, f.query_len, false) < 0)
-		return STATEMENT_FAILED;
-	if (!listen_parse(x, &f, &other))
-		return parse_step(x, &f, message, len);
+	if (!listen_parse(x, &m->parse, &other))
+		return parse_step(x, &m->parse, m->message, m->total);
 	step = parse_other(x, &other);
 	buf_fini(&other);
 	return step;

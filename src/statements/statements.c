@@ -28,12 +28,6 @@ statements_pass_through(const struct exchange *x)
 	return x->is_session || (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
-/* What a Bind begins with. */
-struct bind_names {
-	const char *portal, *statement;
-	size_t len; /* with terminators */
-};
-
 /* Bind (with its portal) or Describe (portal NULL) under another name; what follows the names is not written. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *before,
@@ -283,56 +277,54 @@ statements_find(const struct exchange *x, const char *name)
 	return n == NULL ? NULL : n->st;
 }
 
-enum statement_step
-statements_bind(struct exchange *x, const uint8_t *message, size_t have, size_t total, size_t *used)
+/* Which statement a Bind or Describe of this name means. FORWARD: m->named and m->statement say so; HOLD; FAILED. */
+static enum statement_step
+find(struct exchange *x, const char *name, struct request *m)
 {
-	size_t own_len = have < total ? have : total;
-	enum statement_step step;
-	const uint8_t *body = message + FRAME_HEAD_LEN;
-	struct bind_names b;
 	struct named *n;
 
-	x->entry->database->counters.binds++;
-	if (statements_pass_through(x) || !fields_bind(body, own_len - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+	if (name[0] == '\0') {
+		m->statement = x->statements == NULL ? NULL : x->statements->unnamed;
 		return STATEMENT_FORWARD;
-	*used = FRAME_HEAD_LEN + b.len;
-	if (b.statement[0] == '\0') {
-		session_note_local_of(x, x->statements == NULL ? NULL : x->statements->unnamed);
-		step = materialise_for(x, x->statements == NULL ? NULL : x->statements->unnamed);
-		if (step != STATEMENT_FORWARD)
-			return step;
-		step = session_bind(x, x->statements == NULL ? NULL : x->statements->unnamed, b.portal, b.statement,
-				    body, own_len - FRAME_HEAD_LEN);
-		if (step == STATEMENT_FORWARD)
-			step = forward_if(unnamed_ensure(x));
-		return step == STATEMENT_FORWARD && listen_bound(x, b.portal, x->statements->unnamed) < 0
-			   ? STATEMENT_FAILED
-			   : step;
 	}
-	n = named_find(x, b.statement);
+	n = named_find(x, name);
 	if (named_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
 		return STATEMENT_HOLD;
 	if (n != NULL && named_refresh(x, n) < 0)
 		return STATEMENT_FAILED;
-	if ((step = materialise_for(x, n == NULL ? NULL : n->st)) != STATEMENT_FORWARD)
-		return step;
-	session_note_local_of(x, n == NULL ? NULL : n->st);
-	step = session_bind(x, n == NULL ? NULL : n->st, b.portal, b.statement, body, own_len - FRAME_HEAD_LEN);
-	if (step != STATEMENT_FORWARD)
-		return step;
+	m->named = n;
+	m->statement = n == NULL ? NULL : n->st;
+	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+statements_find_bound(struct exchange *x, struct request *m)
+{
+	return find(x, m->names.statement, m);
+}
+
+enum statement_step
+statements_bind(struct exchange *x, struct request *m)
+{
+	const struct bind_names *b = &m->names;
+	struct named *n = m->named;
+	enum statement_step step;
+
+	m->used = FRAME_HEAD_LEN + b->len;
+	if (b->statement[0] == '\0')
+		return forward_if(unnamed_ensure(x));
 	if (n == NULL || n->is_closing) /* PostgreSQL knows what to say */
-		return name_is_ours(x, b.statement) ? bind_to_stranger(x, message, &b, STRANGER, b.statement)
-						    : STATEMENT_FORWARD;
+		return name_is_ours(x, b->statement) ? bind_to_stranger(x, m->message, b, STRANGER, b->statement)
+						     : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (listen_bound(x, b.portal, n->st) < 0)
-		return STATEMENT_FAILED;
 	if (materialised_is(x, n)) /* prepared just now, its rows are those of the view */
-		return bind_named(x, n, message, &b);
-	step = shape_prove(x, n, b.portal, body, own_len - FRAME_HEAD_LEN, message + total, have - own_len);
+		return bind_named(x, n, m->message, b);
+	step = shape_prove(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m), m->message + m->total,
+			   m->have < m->total ? 0 : m->have - m->total);
 	if (step == STATEMENT_FORWARD)
-		return bind_to_stranger(x, message, &b, STRANGER_CHANGED, "");
-	return step != STATEMENT_DONE ? step : bind_named(x, n, message, &b);
+		return bind_to_stranger(x, m->message, b, STRANGER_CHANGED, "");
+	return step != STATEMENT_DONE ? step : bind_named(x, n, m->message, b);
 }
 
 enum statement_step
@@ -454,44 +446,30 @@ describe_named(struct exchange *x, struct named *n, const uint8_t *message, size
 }
 
 enum statement_step
-statements_describe(struct exchange *x, const uint8_t *message, size_t len)
+statements_find_described(struct exchange *x, struct request *m)
+{
+	return m->target == 'P' ? STATEMENT_FORWARD : find(x, m->name, m);
+}
+
+enum statement_step
+statements_describe(struct exchange *x, struct request *m)
 {
 	char before[STATEMENT_NAME_MAX];
-	enum statement_step step;
-	const char *name;
-	uint8_t kind;
-	struct named *n;
+	struct named *n = m->named;
 
-	if (statements_pass_through(x) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name))
+	if (m->target == 'P')
+		return describe_portal(x, m->message, m->total);
+	if (m->name[0] == '\0')
+		return forward_if(unnamed_ensure(x));
+	if (n != NULL && !n->is_closing)
+		return n->is_oversize ? STATEMENT_FORWARD : describe_named(x, n, m->message, m->total);
+	if (!name_is_ours(x, m->name))
 		return STATEMENT_FORWARD;
-	if (kind == 'P')
-		return describe_portal(x, message, len);
-	if (name[0] == '\0') {
-		step = materialise_for(x, x->statements == NULL ? NULL : x->statements->unnamed);
-		if (step != STATEMENT_FORWARD)
-			return step;
-		step = session_describe(x, x->statements == NULL ? NULL : x->statements->unnamed, name);
-		return step == STATEMENT_FORWARD ? forward_if(unnamed_ensure(x)) : step;
-	}
-	n = named_find(x, name);
-	if (named_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
-		return STATEMENT_HOLD;
-	if (n != NULL && named_refresh(x, n) < 0)
+	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
 		return STATEMENT_FAILED;
-	if ((step = materialise_for(x, n == NULL ? NULL : n->st)) != STATEMENT_FORWARD)
-		return step;
-	if ((step = session_describe(x, n == NULL ? NULL : n->st, name)) != STATEMENT_FORWARD)
-		return step;
-	if (n == NULL || n->is_closing) {
-		if (!name_is_ours(x, name))
-			return STATEMENT_FORWARD;
-		if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
-			return STATEMENT_FAILED;
-		special_name(x, STRANGER, before);
-		put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, before, strlen(before), name);
-		return STATEMENT_DONE;
-	}
-	return n->is_oversize ? STATEMENT_FORWARD : describe_named(x, n, message, len);
+	special_name(x, STRANGER, before);
+	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
+	return STATEMENT_DONE;
 }
 
 /* PostgreSQL has it under the client's own name. */
@@ -507,24 +485,21 @@ close_oversize(struct exchange *x, struct named *n, const uint8_t *message, size
 }
 
 enum statement_step
-statements_close(struct exchange *x, const uint8_t *message, size_t len)
+statements_close(struct exchange *x, struct request *m)
 {
-	const char *name;
-	uint8_t kind;
 	struct named *n;
 
-	if (statements_pass_through(x) ||
-	    !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name) || kind == 'P')
+	if (m->target == 'P')
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0')
+	if (m->name[0] == '\0')
 		return unnamed_close(x, OWED_TO_CLIENT);
-	n = named_find(x, name);
+	n = named_find(x, m->name);
 	if (named_is_unsettled(x, n))
 		return STATEMENT_HOLD;
-	if (n == NULL && !name_is_ours(x, name))
+	if (n == NULL && !name_is_ours(x, m->name))
 		return STATEMENT_FORWARD; /* perhaps one made by SQL PREPARE */
 	if (n != NULL && n->is_oversize)
-		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, message, len);
+		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, m->message, m->total);
 	if (n == NULL || n->is_closing)
 		return ledger_push(&x->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
 											       : STATEMENT_DONE;
