@@ -67,7 +67,6 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	env->x.counters->logins[LR_OK][l->method]++;
 	histogram_observe_us(&env->x.counters->login_duration, &histogram_bounds_wait,
 			     *env->x.now_us - c->connected_us);
-	c->x.entry->counters.client_logins++;
 	c->x.entry->database->counters.client_logins++;
 	if (strcmp(l->user, c->x.entry->user) != 0)
 		c->x.user = strdup(l->user);
