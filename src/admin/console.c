@@ -32,7 +32,8 @@ static void
 console_client_free(struct console_client *cc)
 {
 	console_settings_fini(&cc->settings);
-	portals_fini(&cc->portals);
+	portal_drop_all(&cc->prepared);
+	portal_drop_all(&cc->portals);
 	buf_fini(&cc->out);
 	buf_fini(&cc->queue);
 	free(cc->script);
@@ -69,7 +70,8 @@ session_of(struct console *k, struct client *c)
 	cc->c = c;
 	cc->tx = 'I';
 	cc->queue.limit = QUEUE_MAX;
-	portals_init(&cc->portals);
+	portals_init(&cc->prepared, "prepared statements", "42P05");
+	portals_init(&cc->portals, "portals", "42P03");
 	TAILQ_INSERT_TAIL(&k->clients, cc, all);
 	c->console = cc;
 	return cc;

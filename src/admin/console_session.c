@@ -98,19 +98,19 @@ console_end(struct console_client *cc, const struct command *command, const char
 enum run_result
 console_deallocate(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
-	struct prepared *prepared;
+	struct portal *prepared;
 
 	if (!command->has_name) {
-		prepared_drop_all(&cc->portals);
+		portal_drop_all(&cc->prepared);
 		*tag = "DEALLOCATE ALL";
 		return RUN_DONE;
 	}
-	prepared = prepared_find(&cc->portals, command->name);
+	prepared = portal_find(&cc->prepared, command->name);
 	if (prepared == NULL) {
 		fail_set(why, "26000", "prepared statement \"%s\" does not exist", command->name);
 		return RUN_FAILED;
 	}
-	prepared_drop(&cc->portals, prepared);
+	portal_drop(&cc->prepared, prepared);
 	return RUN_DONE;
 }
 
@@ -121,6 +121,6 @@ console_discard(struct console_client *cc, const struct command *command, const 
 	(void)tag;
 	(void)why;
 	reset_all(cc);
-	prepared_drop_all(&cc->portals);
+	portal_drop_all(&cc->prepared);
 	return RUN_DONE;
 }
