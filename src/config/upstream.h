@@ -76,7 +76,7 @@ const char *upstream_target_name(enum target_session_attrs target); /* NULL: the
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 void upstream_free(struct upstream *up); /* wipes the password */
-/* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. NULL: no memory. */
+/* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. */
 char *upstream_text(const struct upstream *up);
 
 #endif
