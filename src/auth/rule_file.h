@@ -40,15 +40,15 @@ struct rule_line {
 };
 
 struct rule_calls {
-	int (*on_line)(const struct rule_line *line, void *arg); /* -1: no memory, and the walk ends */
+	void (*on_line)(const struct rule_line *line, void *arg);
 	rule_report *on_problem;
 	void *arg; /* of both */
 };
 
-/* 0 when all was read (with problems, perhaps, of which each was told); -1: no memory. */
-int rule_file_read(const char *path, const struct rule_calls *calls);
+/* Reads all there is; each problem is reported. */
+void rule_file_read(const char *path, const struct rule_calls *calls);
 /* The same from memory; files it names are not opened, which is a problem. */
-int rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
+void rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
 
 /* A word without quotes that is keyword. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);

@@ -17,7 +17,7 @@
 
 struct rule_regex; /* opaque: rule_regex.c; immutable */
 
-/* NULL and why (2201B: what is wrong with it, or 53200). */
+/* NULL and why (2201B: what is wrong with it). */
 struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);
 void rule_regex_free(struct rule_regex *re); /* NULL is fine */
 /*
