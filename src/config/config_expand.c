@@ -1,8 +1,8 @@
 /* src/config/config_expand.c - see config_expand.h. */
 #include "config/config_expand.h"
-#include "base/alloc.h"
 #include "config/config_file.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <openssl/crypto.h>

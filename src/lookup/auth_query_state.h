@@ -21,7 +21,6 @@ struct auth_lookup {
 	struct auth_link *link; /* where it was asked; NULL: it waits, in the source's line */
 	struct auth_asks asks; /* perhaps none any more */
 	uint64_t deadline_us;
-	bool is_left_out; /* no memory for the table */
 	bool is_retried; /* it was lost with a connection that had been idle */
 	TAILQ_ENTRY(auth_lookup) line;
 };
@@ -57,7 +56,6 @@ struct auth_source {
 struct auth_route {
 	UT_hash_handle hh;
 	struct auth_source *source;
-	bool is_left_out;
 	char database[];
 };
 

@@ -6,6 +6,7 @@
  */
 #include "telemetry/http_conn.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -80,27 +81,16 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
-/* NULL: evhttp makes a bufferevent of its own, which we do not see; only when there is no memory. */
 static struct bufferevent *
 on_accept(struct event_base *base, void *arg)
 {
 	struct http_conns *all = arg;
-	struct http_conn *c = calloc(1, sizeof(*c));
+	struct http_conn *c = xcalloc(1, sizeof(*c));
 
-	if (c == NULL)
-		return NULL;
 	c->all = all;
 	c->accepted_us = clock_now_us();
-	c->timer = event_new(base, -1, 0, on_timer, c);
-	c->bev = bufferevent_socket_new(base, -1, 0);
-	if (c->timer == NULL || c->bev == NULL) {
-		if (c->timer != NULL)
-			event_free(c->timer);
-		if (c->bev != NULL)
-			bufferevent_free(c->bev);
-		free(c);
-		return NULL;
-	}
+	c->timer = alloc_check(event_new(base, -1, 0, on_timer, c));
+	c->bev = alloc_check(bufferevent_socket_new(base, -1, 0));
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	bufferevent_incref(c->bev); /* until on_accepted, should evhttp give up meanwhile */
 	TAILQ_INSERT_TAIL(&all->list, c, link);

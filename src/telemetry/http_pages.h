@@ -24,7 +24,7 @@ struct http_pages {
 	struct histogram scrape_duration;
 };
 
-int http_pages_init(struct http_pages *p, const char *version, struct log *log); /* 0, or -1: no memory */
+void http_pages_init(struct http_pages *p, const char *version, struct log *log);
 void http_pages_fini(struct http_pages *p);
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
 bool http_pages_are_fresh(const struct http_pages *p, uint64_t now_us); /* the snapshot may be used once more */

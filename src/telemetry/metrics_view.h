@@ -28,7 +28,7 @@ struct metrics_view {
 	struct metrics_items pools, databases, backends;
 };
 
-int metrics_view_init(struct metrics_view *v, const struct snapshot *s); /* 0, or -1: no memory */
-void metrics_view_fini(struct metrics_view *v); /* also after a failed init */
+void metrics_view_init(struct metrics_view *v, const struct snapshot *s);
+void metrics_view_fini(struct metrics_view *v);
 
 #endif
