@@ -16,7 +16,7 @@
 #include "admin/console.h"
 #include "admin/console_portal.h"
 #include "admin/console_rows.h"
-#include "admin/console_settings.h"
+#include "admin/console_command.h"
 #include "admin/console_stats.h"
 
 enum wait_kind {

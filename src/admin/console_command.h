@@ -7,7 +7,6 @@
 #ifndef PGWEIR_ADMIN_CONSOLE_COMMAND_H
 #define PGWEIR_ADMIN_CONSOLE_COMMAND_H
 
-#include "admin/console_settings.h"
 #include "admin/show_list.h"
 #include "base/fail.h"
 
@@ -88,5 +87,52 @@ const struct command_row *command_row(size_t i); /* NULL after the last one */
 const struct command_row *command_find(enum command_id id); /* the first with this id */
 /* 0, or -1 and why (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
+
+/*
+ * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. They change
+ * nothing here but what SHOW says; what they look like is PostgreSQL's. Pure.
+ */
+#define CONSOLE_SETTINGS 19
+
+struct console_setting {
+	const char *name, *value; /* value: before anybody sets it */
+	bool is_reported; /* changes are told by ParameterStatus */
+	bool is_fixed; /* cannot be set */
+};
+
+/* A session's own values. Zeroed: all as they are by default. */
+struct console_settings {
+	char *values[CONSOLE_SETTINGS]; /* NULL: the default */
+};
+
+/* Without regard to case; NULL: not one of ours. */
+const struct console_setting *console_setting_find(const char *name);
+const struct console_setting *console_setting_at(size_t i); /* NULL after the last one */
+const char *console_settings_get(const struct console_settings *s, const struct console_setting *setting);
+/* value NULL: the default again. */
+void console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value);
+void console_settings_fini(struct console_settings *s); /* all defaults again */
+
+/*
+ * --- console_token.c: the text of a console statement as words, one after the other: names, numbers, quoted names,
+ * strings, signs. Blanks and comments are skipped. Pure.
+ */
+#define TOKEN_TEXT_MAX 255
+
+enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_NUMBER, TOKEN_NAME, TOKEN_STRING, TOKEN_SIGN };
+
+struct token {
+	enum token_kind kind;
+	bool is_cut; /* it was longer than TOKEN_TEXT_MAX */
+	char text[TOKEN_TEXT_MAX + 1]; /* as written; of quoted ones what is between the quotes */
+};
+
+/* Where a text is being read. */
+struct token_reader {
+	const char *at, *end;
+};
+
+/* The next one; TOKEN_END at the end of the text. -1 and why: a quote or comment that never ends. */
+int token_next(struct token_reader *r, struct token *out, struct fail *why);
 
 #endif

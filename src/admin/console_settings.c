@@ -1,5 +1,5 @@
-/* src/admin/console_settings.c - see console_settings.h. */
-#include "admin/console_settings.h"
+/* src/admin/console_settings.c - see console_command.h. */
+#include "admin/console_command.h"
 
 #include "base/alloc.h"
 

@@ -1,5 +1,5 @@
-/* src/admin/console_token.c - see console_token.h. What is a word and what ends a quote is as in PostgreSQL. */
-#include "admin/console_token.h"
+/* src/admin/console_token.c - see console_command.h. What is a word and what ends a quote is as in PostgreSQL. */
+#include "admin/console_command.h"
 
 #include <string.h>
 

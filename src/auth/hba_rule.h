@@ -3,7 +3,7 @@
 #define PGWEIR_AUTH_HBA_RULE_H
 
 #include "auth/hba.h"
-#include "auth/rule_regex.h"
+#include "auth/rule_file.h"
 
 #include <stdint.h>
 

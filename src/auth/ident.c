@@ -1,7 +1,7 @@
 /* src/auth/ident.c - see ident.h. */
 #include "auth/ident.h"
 
-#include "auth/rule_regex.h"
+#include "auth/rule_file.h"
 #include "base/alloc.h"
 
 #include <stdarg.h>

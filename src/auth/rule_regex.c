@@ -1,5 +1,5 @@
-/* src/auth/rule_regex.c - see rule_regex.h. */
-#include "auth/rule_regex.h"
+/* src/auth/rule_regex.c - see rule_file.h. */
+#include "auth/rule_file.h"
 
 #include "base/alloc.h"
 

@@ -8,8 +8,7 @@
 #include "auth/scram.h"
 
 #include "auth/base64.h"
-#include "auth/scram_keys.h"
-#include "auth/scram_text.h"
+#include "auth/scram_state.h"
 #include "base/buf.h"
 
 #include <openssl/crypto.h>

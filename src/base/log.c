@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/line.h"
-#include "base/log_file.h"
 #include "base/log_writer.h"
 
 #include <pthread.h>

@@ -11,7 +11,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log_file.h"
 
 #include <pthread.h>
 #include <signal.h>

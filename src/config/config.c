@@ -4,7 +4,7 @@
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/suggest.h"
-#include "config/upstream_template.h"
+#include "config/upstream.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>

@@ -6,7 +6,7 @@
  */
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_reader.h"
+#include "config/config_state.h"
 #include "config/config_value.h"
 
 #include <stdlib.h>

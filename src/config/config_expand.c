@@ -1,6 +1,5 @@
-/* src/config/config_expand.c - see config_expand.h. */
-#include "config/config_expand.h"
-#include "config/config_file.h"
+/* src/config/config_expand.c - see config_state.h. */
+#include "config/config_state.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"

@@ -1,5 +1,5 @@
-/* src/config/config_file.c - see config_file.h. */
-#include "config/config_file.h"
+/* src/config/config_file.c - see config_state.h. */
+#include "config/config_state.h"
 
 #include "base/alloc.h"
 

@@ -8,15 +8,12 @@
  */
 #include "base/alloc.h"
 #include "config/config.h"
-#include "config/config_expand.h"
-#include "config/config_file.h"
+#include "config/config_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_problems.h"
-#include "config/config_reader.h"
 #include "config/config_value.h"
 #include "config/suggest.h"
-#include "config/upstream_template.h"
+#include "config/upstream.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* src/config/config_problems.c - see config_problems.h. */
-#include "config/config_problems.h"
+/* src/config/config_problems.c - see config_state.h. */
+#include "config/config_state.h"
 
 #include "base/alloc.h"
 

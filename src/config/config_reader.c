@@ -1,5 +1,5 @@
-/* src/config/config_reader.c - see config_reader.h. */
-#include "config/config_reader.h"
+/* src/config/config_reader.c - see config_state.h. */
+#include "config/config_state.h"
 
 #include <ini.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* src/config/passfile.c - see passfile.h. */
 #include "config/passfile.h"
 #include "base/alloc.h"
-#include "config/config_file.h"
+#include "config/config_state.h"
 
 #include <stdlib.h>
 #include <string.h>

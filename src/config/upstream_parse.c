@@ -7,7 +7,6 @@
 #include "base/alloc.h"
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
-#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>

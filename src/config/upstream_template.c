@@ -1,5 +1,5 @@
-/* src/config/upstream_template.c - see upstream_template.h, and upstream.h for what is made of it. */
-#include "config/upstream_template.h"
+/* src/config/upstream_template.c - see upstream.h, and upstream.h for what is made of it. */
+#include "config/upstream.h"
 
 #include "base/alloc.h"
 #include "base/copy.h"

@@ -2,7 +2,6 @@
 #include "net/listener.h"
 
 #include "base/copy.h"
-#include "net/bind_mode.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

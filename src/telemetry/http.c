@@ -9,10 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "telemetry/http_conn.h"
-#include "telemetry/http_listen.h"
-#include "telemetry/http_pages.h"
-#include "telemetry/http_reply.h"
+#include "telemetry/http_state.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,10 +1,10 @@
 /*
- * src/telemetry/http_conn.c - see http_conn.h.
+ * src/telemetry/http_conn.c - see http_state.h.
  *
  * evhttp asks us for each connection's bufferevent, before it has made its own object. We give it one, and look again
  * as soon as the accept is over: by then evhttp's object is the argument of the bufferevent's callbacks.
  */
-#include "telemetry/http_conn.h"
+#include "telemetry/http_state.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

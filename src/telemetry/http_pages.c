@@ -1,5 +1,5 @@
-/* src/telemetry/http_pages.c - see http_pages.h. */
-#include "telemetry/http_pages.h"
+/* src/telemetry/http_pages.c - see http_state.h. */
+#include "telemetry/http_state.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

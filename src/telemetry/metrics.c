@@ -5,10 +5,7 @@
 #include "telemetry/metrics.h"
 
 #include "build.h"
-#include "telemetry/exposition.h"
-#include "telemetry/metrics_process.h"
-#include "telemetry/metrics_table.h"
-#include "telemetry/metrics_view.h"
+#include "telemetry/metrics_state.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>

@@ -1,8 +1,7 @@
-/* src/telemetry/metrics_view.c - see metrics_view.h. */
-#include "telemetry/metrics_view.h"
+/* src/telemetry/metrics_view.c - see metrics_state.h. */
 
 #include "base/alloc.h"
-#include "telemetry/exposition.h"
+#include "telemetry/metrics_state.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/log_writer.h"
-#include "telemetry/slowlog_limit.h"
-#include "telemetry/slowlog_line.h"
+#include "telemetry/slowlog_state.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -4,7 +4,6 @@
  */
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
-#include "admin/console_settings.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
