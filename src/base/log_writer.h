@@ -3,7 +3,7 @@
  *
  * Producers never block: they hold a lock for the time of a memcpy. Any thread may put.
  *
- * Owns: the ring, the file (log_file.h), the thread.
+ * Owns: the ring, the file, the thread.
  */
 #ifndef PGWEIR_BASE_LOG_WRITER_H
 #define PGWEIR_BASE_LOG_WRITER_H

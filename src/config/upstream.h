@@ -57,7 +57,7 @@ struct upstream {
  * error.
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
-struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.h */
+struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.c */
 
 /*
  * What is made of it for one client. database: as the client's pool is called ("tenant/database" for a tenant's), user:

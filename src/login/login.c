@@ -14,7 +14,7 @@
 #include "relay/report.h"
 #include "state/state.h"
 
-#include "pool/pool_own.h"
+#include "pool/dedicated.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

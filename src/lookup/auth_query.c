@@ -25,9 +25,8 @@ auth_queries_new(const struct auth_queries_settings *settings)
 	all->pools = settings->pools;
 	all->counters = settings->counters;
 	all->seed = settings->seed;
-	all->env = *pool_set_server_env(settings->pools);
-	all->env.ops = &auth_link_server_ops;
-	all->env.owner_ops = &auth_link_owner_ops;
+	all->random = settings->seed;
+	dedicated_env(&all->env, settings->pools);
 	all->env.cancelling = &all->cancelling;
 	all->cache = auth_cache_new(settings->seed, CACHE_ENTRIES);
 	return all;

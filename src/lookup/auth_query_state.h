@@ -4,6 +4,7 @@
 
 #include "lookup/auth_query.h"
 #include "lookup/auth_query_cache.h"
+#include "pool/dedicated.h"
 #include "pool/pool_target.h"
 
 #include <uthash.h>
@@ -60,7 +61,7 @@ struct auth_route {
 };
 
 struct auth_queries {
-	struct server_env env; /* the pools', but for whom servers report to */
+	struct server_env env; /* dedicated_env */
 	struct server_cancelling *cancelling;
 	struct pool_set *pools;
 	struct process_counters *counters;
@@ -72,7 +73,7 @@ struct auth_queries {
 	struct auth_route *routes; /* by database */
 	struct auth_sources sources;
 	uint32_t source_count, link_count;
-	uint64_t seed, last_source_id, swept_us;
+	uint64_t seed, random, last_source_id, swept_us;
 };
 
 /* How a lookup ends. */
@@ -98,8 +99,6 @@ bool auth_settings_of(const struct auth_queries *all, const char *database, stru
 void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us); /* about once a second */
 
 /* auth_query_link.c */
-extern const struct server_ops auth_link_server_ops;
-extern const struct server_owner_ops auth_link_owner_ops;
 /* Those that wait are sent, as far as there are connections; connections are opened, as far as may be. */
 void auth_links_feed(struct auth_source *source, uint64_t now_us);
 void auth_links_tick(struct auth_source *source, uint64_t now_us);

@@ -7,7 +7,7 @@
 #include "pool/pool_set.h"
 
 #include "base/clock.h"
-#include "pool/pool_own.h"
+#include "pool/dedicated.h"
 #include "pool/notify_hub.h"
 #include "pool/pool_database.h"
 #include "pool/pool_target.h"
