@@ -465,7 +465,7 @@ weir_new(struct config *config, struct fail *why)
 	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
 		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL &&
 		 load_rules(w, why) == 0) {
-		weir_warn_of_keys(w, config);
+		weir_warn_of_secrets(w, config);
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&

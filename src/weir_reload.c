@@ -242,7 +242,7 @@ try_reload(struct weir *w, struct fail *why)
 	w->server_tls = f.server_tls;
 	w->hba = f.hba;
 	w->ident = f.ident;
-	weir_warn_of_keys(w, w->config);
+	weir_warn_of_secrets(w, w->config);
 	weir_apply(w);
 	return 0;
 }

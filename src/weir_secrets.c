@@ -1,4 +1,7 @@
-/* src/weir_secrets.c - files of secrets that others may read are warned of: private keys, and users_file. */
+/*
+ * src/weir_secrets.c - files of secrets that others may read are warned of: private keys, users_file, and
+ * what passwords of upstreams stand in, be it pgweir.ini itself.
+ */
 #include "weir_state.h"
 
 #include "base/secret_file.h"
@@ -75,6 +78,15 @@ look_at_keys(const struct secrets *s, const struct config *config)
 }
 
 static void
+look_at_passwords(const struct secrets *s, const struct config *config)
+{
+	if (config->has_password)
+		look(s, config->path);
+	for (size_t i = 0; i < config->secret_file_count; i++)
+		look(s, config->secret_files[i]);
+}
+
+static void
 to_log(const char *text, void *arg)
 {
 	const struct weir *w = arg;
@@ -83,9 +95,12 @@ to_log(const char *text, void *arg)
 }
 
 void
-weir_warn_of_keys(struct weir *w, const struct config *config)
+weir_warn_of_secrets(struct weir *w, const struct config *config)
 {
-	look_at_keys(&(struct secrets){ to_log, w }, config);
+	const struct secrets s = { to_log, w };
+
+	look_at_passwords(&s, config);
+	look_at_keys(&s, config);
 }
 
 static void
@@ -103,5 +118,6 @@ weir_check_secrets(const struct config *config, struct config_problems *problems
 	const struct secrets s = { to_problems, &sink };
 
 	look(&s, config->users_file);
+	look_at_passwords(&s, config);
 	look_at_keys(&s, config);
 }

@@ -72,8 +72,8 @@ int weir_load_tls(const struct config *config, struct tls_context **out, struct 
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
 
-/* weir_secrets.c: keys that others may read. */
-void weir_warn_of_keys(struct weir *w, const struct config *config);
+/* weir_secrets.c: files of secrets that others may read. (users_file is warned of by whoever reads it.) */
+void weir_warn_of_secrets(struct weir *w, const struct config *config);
 
 /* weir_rules.c: hba_file and ident_file, NULL if there is none. -1: errors were added to problems, both are NULL. */
 int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,

@@ -7,9 +7,12 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+/* Strangers choose the keys: the seed, that of the variable of this name, keeps them from choosing collisions. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), t->seed))
+#define HASH_NONFATAL_OOM 1
+#define uthash_nonfatal_oom(box) ((box)->is_left_out = true)
+#include <uthash.h>
 
-#define BUCKETS_MIN 64u
-#define BUCKETS_MAX (1u << 20)
 #define SWEEPS 2 /* entries looked at for each one that is added */
 #define SWEEPS_PER_TICK 256
 #define SECOND_NS UINT64_C(1000000000)
@@ -17,11 +20,16 @@
 
 TAILQ_HEAD(door_idle, door_entry);
 
+struct door_box {
+	struct door_entry e; /* first */
+	UT_hash_handle hh;
+	bool is_left_out; /* the table had no memory for it */
+};
+
 struct door_table {
 	uint64_t seed;
-	struct door_entry **buckets;
-	uint32_t bucket_count; /* a power of two */
-	uint32_t count, idle_count, idle_max;
+	struct door_box *boxes;
+	uint32_t idle_count, idle_max;
 	struct door_idle idle; /* first: not seen for longest */
 };
 
@@ -30,12 +38,9 @@ door_table_new(uint64_t seed, uint32_t idle_max)
 {
 	struct door_table *t = calloc(1, sizeof(*t));
 
-	if (t == NULL || (t->buckets = calloc(BUCKETS_MIN, sizeof(struct door_entry *))) == NULL) {
-		free(t);
+	if (t == NULL)
 		return NULL;
-	}
 	t->seed = seed;
-	t->bucket_count = BUCKETS_MIN;
 	t->idle_max = idle_max;
 	TAILQ_INIT(&t->idle);
 	return t;
@@ -44,65 +49,34 @@ door_table_new(uint64_t seed, uint32_t idle_max)
 void
 door_table_free(struct door_table *t)
 {
+	struct door_box *box, *next;
+
 	if (t == NULL)
 		return;
-	for (uint32_t i = 0; i < t->bucket_count; i++)
-		for (struct door_entry *e = t->buckets[i], *next; e != NULL; e = next) {
-			next = e->next;
-			free(e);
-		}
-	free(t->buckets);
+	HASH_ITER(hh, t->boxes, box, next)
+	{
+		HASH_DELETE(hh, t->boxes, box);
+		free(box);
+	}
 	free(t);
 }
 
 uint32_t
 door_table_count(const struct door_table *t)
 {
-	return t->count;
-}
-
-static struct door_entry **
-bucket(const struct door_table *t, uint64_t hash)
-{
-	return &t->buckets[hash & (t->bucket_count - 1)];
-}
-
-/* Without memory the lists become longer, that is all. */
-static void
-grow(struct door_table *t)
-{
-	uint32_t old_count = t->bucket_count;
-	struct door_entry **old = t->buckets, **grown;
-
-	if (t->count < old_count || old_count >= BUCKETS_MAX ||
-	    (grown = calloc((size_t)old_count * 2, sizeof(struct door_entry *))) == NULL)
-		return;
-	t->buckets = grown;
-	t->bucket_count = old_count * 2;
-	for (uint32_t i = 0; i < old_count; i++)
-		for (struct door_entry *e = old[i], *next; e != NULL; e = next) {
-			struct door_entry **at = bucket(t, e->hash);
-
-			next = e->next;
-			e->next = *at;
-			*at = e;
-		}
-	free(old);
+	return HASH_COUNT(t->boxes);
 }
 
 static void
 drop(struct door_table *t, struct door_entry *e)
 {
-	struct door_entry **at = bucket(t, e->hash);
+	struct door_box *box = (struct door_box *)e;
 
 	assert(e->held == 0);
-	while (*at != e)
-		at = &(*at)->next;
-	*at = e->next;
+	HASH_DELETE(hh, t->boxes, box);
 	TAILQ_REMOVE(&t->idle, e, idle);
 	t->idle_count--;
-	t->count--;
-	free(e);
+	free(box);
 }
 
 static void
@@ -150,17 +124,6 @@ door_table_sweep(struct door_table *t, uint64_t now_us)
 	sweep(t, SWEEPS_PER_TICK, now_us);
 }
 
-static struct door_entry *
-find(const struct door_table *t, const void *key, size_t key_len, uint64_t hash)
-{
-	struct door_entry *e;
-
-	for (e = *bucket(t, hash); e != NULL; e = e->next)
-		if (e->hash == hash && e->key_len == key_len && memcmp(e->key, key, key_len) == 0)
-			return e;
-	return NULL;
-}
-
 static size_t
 cut(size_t key_len)
 {
@@ -170,44 +133,44 @@ cut(size_t key_len)
 struct door_entry *
 door_table_find(const struct door_table *t, const void *key, size_t key_len)
 {
-	return find(t, key, cut(key_len), XXH3_64bits_withSeed(key, cut(key_len), t->seed));
+	struct door_box *box;
+
+	HASH_FIND(hh, t->boxes, key, (unsigned)cut(key_len), box);
+	return box == NULL ? NULL : &box->e;
 }
 
 static struct door_entry *
-add(struct door_table *t, const void *key, size_t key_len, uint64_t hash, uint64_t now_us)
+add(struct door_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	struct door_entry *e;
+	struct door_box *box;
 
 	/* Before, so that it is not the one that goes. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
 		drop(t, TAILQ_FIRST(&t->idle));
 	sweep(t, SWEEPS, now_us);
-	grow(t);
-	e = calloc(1, sizeof(*e));
-	if (e == NULL)
+	box = calloc(1, sizeof(*box));
+	if (box == NULL)
 		return NULL;
-	memcpy(e->key, key, key_len);
-	e->key_len = (uint8_t)key_len;
-	e->hash = hash;
-	e->credit_ns = SECOND_NS;
-	e->credit_us = now_us;
-	e->next = *bucket(t, hash);
-	*bucket(t, hash) = e;
-	TAILQ_INSERT_TAIL(&t->idle, e, idle);
+	memcpy(box->e.key, key, key_len);
+	HASH_ADD(hh, t->boxes, e.key, (unsigned)key_len, box);
+	if (box->is_left_out) {
+		free(box);
+		return NULL;
+	}
+	box->e.credit_ns = SECOND_NS;
+	box->e.credit_us = now_us;
+	TAILQ_INSERT_TAIL(&t->idle, &box->e, idle);
 	t->idle_count++;
-	t->count++;
-	return e;
+	return &box->e;
 }
 
 struct door_entry *
 door_table_get(struct door_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	size_t len = cut(key_len);
-	uint64_t hash = XXH3_64bits_withSeed(key, len, t->seed);
-	struct door_entry *e = find(t, key, len, hash);
+	struct door_entry *e = door_table_find(t, key, key_len);
 
 	if (e == NULL)
-		return add(t, key, len, hash, now_us);
+		return add(t, key, cut(key_len), now_us);
 	if (e->held == 0) {
 		TAILQ_REMOVE(&t->idle, e, idle);
 		TAILQ_INSERT_TAIL(&t->idle, e, idle);

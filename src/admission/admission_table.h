@@ -23,16 +23,13 @@
 struct door_table; /* opaque: admission/admission_table.c */
 
 struct door_entry {
-	struct door_entry *next; /* in its bucket */
 	TAILQ_ENTRY(door_entry) idle; /* while held is 0 */
-	uint64_t hash;
 	uint64_t credit_ns; /* of a second: a login at rate r costs a second / r */
 	uint64_t credit_us; /* when that was true */
 	uint64_t failure_ends_us; /* 0, or when its failures are forgotten */
 	uint32_t failures;
 	uint32_t held; /* connections that count here */
 	uint32_t waiting; /* failed logins of it whose answer is held back */
-	uint8_t key_len;
 	uint8_t key[DOOR_KEY_MAX];
 };
 

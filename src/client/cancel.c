@@ -51,6 +51,10 @@ struct client_cancel {
 	bool is_end; /* the target is to be ended */
 };
 
+/*
+ * A table of 8 bytes per client in place of uthash's 56: most clients have a key, few are ever asked for by one. PIDs
+ * need no seed, as we or PostgreSQL choose them; several clients may have the same.
+ */
 static struct client **
 bucket(struct client_env *env, uint32_t pid)
 {

@@ -79,7 +79,7 @@ uncount(struct client *c)
 		env->client_count--;
 	if (c->x.entry != NULL) {
 		c->x.entry->clients--;
-		c->x.entry->database->clients--;
+		pool_database_leave(c->x.entry->database);
 		c->x.entry->last_used_us = *env->x.now_us;
 	}
 }

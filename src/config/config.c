@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
+#include "config/config_secrets.h"
 #include "config/suggest.h"
 #include "config/upstream.h"
 
@@ -84,6 +85,7 @@ config_free(struct config *config)
 	free(config->single_password);
 	free(config->single_user);
 	free(config->path);
+	config_free_secret_files(config);
 	free(config);
 }
 

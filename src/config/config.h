@@ -127,6 +127,9 @@ struct config {
 	size_t database_count, tenant_count, user_count;
 	/* where it came from */
 	char *path; /* empty: no file (--upstream) */
+	bool has_password; /* written out in that file */
+	char **secret_files; /* others that passwords are from, by ${file:...} */
+	size_t secret_file_count;
 	/* --upstream only: the one user known without a users_file. Empty otherwise. */
 	char *single_user, *single_password;
 	struct config_origin *origins; /* opaque: for config_dump and SHOW CONFIG */

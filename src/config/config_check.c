@@ -72,9 +72,6 @@ check_users_file(const struct check *check)
 			      path, strerror(error));
 	else if (error != 0 && line != LINE_DEFAULT)
 		problem_warning(check->sink, line, "users_file = %.256s: %s", path, strerror(error));
-	else if (error == 0 && (st.st_mode & S_IROTH))
-		problem_warning(check->sink, line, "%.256s is readable by everyone (%04o); chmod 640", path,
-				st.st_mode & 07777);
 }
 
 /* What can be said without opening the files: the rest is said by whoever loads them. */

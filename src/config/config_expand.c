@@ -14,6 +14,8 @@
 struct value {
 	char *text;
 	size_t len;
+	enum expand_stand_ins which;
+	const char *stand_in;
 };
 
 static int
@@ -63,12 +65,16 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 {
 	char inside[256], *fallback;
 	const char *found;
+	bool is_file;
 
 	if (len >= sizeof(inside))
 		return fail_set(why, "F0000", "what is in ${...} is longer than %zu bytes", sizeof(inside) - 1);
 	memcpy(inside, from, len);
 	inside[len] = '\0';
-	if (strncmp(inside, "file:", 5) == 0)
+	is_file = strncmp(inside, "file:", 5) == 0;
+	if (is_file && value->which != EXPAND_ALL)
+		return value_add(value, value->stand_in, strlen(value->stand_in), why);
+	if (is_file)
 		return add_file(value, inside + 5, why);
 	fallback = strstr(inside, ":-");
 	if (fallback != NULL)
@@ -76,7 +82,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	if (!is_name(inside) || strlen(inside) > NAME_MAX_LEN)
 		return fail_set(why, "F0000",
 				"in ${...} the name of a variable is needed, or file:/path; $$ is a dollar");
-	found = getenv(inside);
+	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->stand_in) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
 	if (found == NULL)
@@ -111,9 +117,9 @@ expand_into(struct value *value, const char *raw, struct fail *why)
 }
 
 char *
-expand(const char *raw, struct fail *why)
+expand_with(const char *raw, enum expand_stand_ins which, const char *stand_in, struct fail *why)
 {
-	struct value value = { NULL, 0 };
+	struct value value = { NULL, 0, which, stand_in };
 	char *fitted = NULL;
 
 	if (strchr(raw, '$') == NULL)
@@ -126,6 +132,12 @@ expand(const char *raw, struct fail *why)
 	OPENSSL_cleanse(value.text, value.len);
 	free(value.text);
 	return fitted;
+}
+
+char *
+expand(const char *raw, struct fail *why)
+{
+	return expand_with(raw, EXPAND_ALL, "", why);
 }
 
 void

@@ -11,6 +11,7 @@
 #include "config/config_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
+#include "config/config_secrets.h"
 #include "config/config_value.h"
 #include "config/suggest.h"
 #include "config/upstream.h"
@@ -39,7 +40,6 @@ struct loader {
 	struct config *config;
 	struct problem_sink sink;
 	char *folder; /* of the file: where relative paths begin */
-	unsigned mode; /* of the file */
 	enum place place;
 	char section[READER_LINE_MAX + 1]; /* what is between the brackets */
 	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
@@ -251,14 +251,13 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 	draft->scope.upstream =
 	    l->place == IN_TENANT ? upstream_parse_tenant(value, &why) : upstream_parse(value, &why);
 	expand_free(value);
-	if (draft->scope.upstream == NULL)
+	if (draft->scope.upstream == NULL) {
 		problem_fail(&l->sink, line, "upstream", &why);
-	else if (draft->scope.upstream->password[0] == '\0')
+		return;
+	}
+	config_note_password(l->config, raw, draft->scope.upstream);
+	if (draft->scope.upstream->password[0] == '\0')
 		draft->origin.upstream_raw = xstrdup(raw);
-	else if (strchr(raw, '$') == NULL && (l->mode & S_IROTH))
-		problem_warning(&l->sink, line,
-				"the password stands in a file that is readable by everyone (%04o); chmod 640 %s",
-				l->mode, l->sink.file);
 }
 
 static void
@@ -388,7 +387,7 @@ folder_of(const char *path)
 }
 
 struct config *
-config_parse(const char *text, size_t len, const char *path, unsigned mode, struct config_problems *problems)
+config_parse(const char *text, size_t len, const char *path, struct config_problems *problems)
 {
 	struct loader *l = xcalloc(1, sizeof(*l));
 	const struct problem_sink sink = { problems, path };
@@ -399,7 +398,6 @@ config_parse(const char *text, size_t len, const char *path, unsigned mode, stru
 	l->config = config_new(path);
 	l->folder = folder_of(path);
 	l->sink = sink;
-	l->mode = mode;
 	if (config_read(text, len, &calls, &sink) == 0)
 		finish(l);
 	problems_sort(problems);
@@ -425,7 +423,7 @@ config_load(const char *path, struct config_problems *problems)
 		problem_error(&sink, 0, "%s", why.text);
 		return NULL;
 	}
-	config = config_parse(file.text, file.len, path, file.mode, problems);
+	config = config_parse(file.text, file.len, path, problems);
 	file_free(&file);
 	return config;
 }

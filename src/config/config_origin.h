@@ -31,9 +31,8 @@ struct config_origin {
 
 /* A configuration of nothing but defaults, with its origins. path: empty for no file. */
 struct config *config_new(const char *path);
-/* What config_load does with a file's content; mode: the file's permissions. */
-struct config *config_parse(const char *text, size_t len, const char *path, unsigned mode,
-			    struct config_problems *problems);
+/* What config_load does with a file's content. */
+struct config *config_parse(const char *text, size_t len, const char *path, struct config_problems *problems);
 /* The checks that need to see all of it; called once everything is read. (config_check.c) */
 struct problem_sink;
 void config_check(const struct config *config, const struct problem_sink *sink);

@@ -68,6 +68,9 @@ bool reader_can_hold(const char *key, const char *value);
 
 /* The value, for the caller to pass to expand_free; NULL and why, which holds nothing of a variable or file. */
 char *expand(const char *raw, struct fail *why);
+/* Which references are followed; in place of the others stands their own default, or a text. */
+enum expand_stand_ins { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
+char *expand_with(const char *raw, enum expand_stand_ins which, const char *stand_in, struct fail *why);
 void expand_free(char *value); /* wipes: it may have been a password */
 
 /* --- config_file.c: A small file as a whole: the configuration itself, a secret, a passfile --- */

@@ -121,7 +121,7 @@ login_authenticated(struct client *c)
 		return;
 	c->x.entry = entry;
 	c->x.entry->clients++;
-	c->x.entry->database->clients++;
+	pool_database_enter(c->x.entry->database);
 	env->client_count++;
 	c->is_counted = true;
 	if (l->keys.is_set)

@@ -40,7 +40,7 @@ add(struct outbox *o, const void *bytes, size_t len)
 }
 
 void
-outbox_ref(struct outbox *o, const void *bytes, size_t len)
+outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 {
 	struct iovec *last = o->count > 0 ? &o->pieces[o->count - 1] : NULL;
 

@@ -29,8 +29,20 @@ struct outbox {
  */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* its peer gets none of it, and the outbox is nobody's */
+void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
 /* bytes stay where they are until outbox_flush. */
-void outbox_ref(struct outbox *o, const void *bytes, size_t len);
+static inline void
+outbox_ref(struct outbox *o, const void *bytes, size_t len)
+{
+	struct iovec *last = &o->pieces[o->count > 0 ? o->count - 1 : 0];
+
+	if (o->count > 0 && (const uint8_t *)last->iov_base + last->iov_len == (const uint8_t *)bytes &&
+	    o->to != NULL && (const uint8_t *)bytes != o->space + o->space_used) {
+		last->iov_len += len; /* right behind what goes before it */
+		o->total += len;
+	} else
+		outbox_ref_slowly(o, bytes, len);
+}
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
 /* What was referenced is about to go away: the batch so far leaves now. */
 void outbox_settle(struct outbox *o);

@@ -132,10 +132,14 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	if (row.kind == 'c') {
 		a->parts |= (unsigned)strtoul(row.name, NULL, 10) & ((1u << STATE_PARTS) - 1);
 		code->is_broken = !add_culprits(a, row.name, row.value);
+	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
+		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;
 		a->name_count += !code->is_broken;
+	} else if (row.kind == 'q') {
+		a->has_no_sequence = true;
 	}
 	free(copy);
 }

@@ -31,7 +31,9 @@ struct code_culprits {
 struct code_answer {
 	unsigned parts; /* enum state_part */
 	unsigned name_count, culprit_count;
+	bool has_no_sequence; /* the database */
 	char *names[CODE_NAMES_MAX]; /* of custom settings that the code sets; owned */
+	char fdw_schema[SEAL_SCHEMA_MAX]; /* where postgres_fdw is; "": it isn't, or nobody knows */
 	struct code_culprits culprits[CODE_CULPRITS_MAX];
 };
 
@@ -62,6 +64,12 @@ static inline unsigned
 database_code_parts(const struct database_code *code, uint64_t now_us)
 {
 	return database_code_is_known(code, now_us) ? code->answer->parts : database_code_feared(code);
+}
+/* False if the catalogs show none, temporary ones of all sessions included. */
+static inline bool
+database_code_has_sequences(const struct database_code *code, uint64_t now_us)
+{
+	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
 /* Is it time to ask on a connection that is idle? */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);

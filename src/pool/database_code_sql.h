@@ -6,9 +6,12 @@
  *   functions  the database's, with their bodies; long ones are not read
  *   bodies     what each body's words could do. Dynamic SQL could do everything, and so could any language but SQL and
  *              PL/pgSQL, and C outside of the extensions that are known to touch nothing.
+ *   c_functions  dblink's and postgres_fdw's, which close sessions on other servers
  *   trees      stored expressions: views, rules, policies, defaults, checks, ...: do they call a risky function?
+ *   widened    with dblink installed, code that could do everything could connect, too
  *
- * Rows: 'c', parts, "how-many first-names"; and 'n', a custom setting that this code names.
+ * Rows: 'c', parts, "how-many first-names"; 'n', a custom setting that this code names; 's', postgres_fdw's schema; and
+ * 'q' if the database has no sequence.
  */
 /* clang-format off */
 #define DATABASE_CODE_SQL \
@@ -24,6 +27,9 @@
 	"pg_replication_origin_session_setup,pg_create_physical_replication_slot," \
 	"pg_create_logical_replication_slot,pg_start_backup,pg_backup_start,query_to_xml,query_to_xmlschema," \
 	"query_to_xml_and_xmlschema,cursor_to_xml,ts_stat,ts_rewrite}') " \
+	"), c_functions AS ( " \
+	" SELECT proname, pronamespace::regnamespace AS schema FROM pg_proc WHERE prolang = 13 AND proname IN " \
+	"('dblink_get_connections', 'postgres_fdw_disconnect_all') " \
 	"), calls AS ( " \
 	" SELECT part, ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' AS pattern FROM risky GROUP BY " \
 	"part " \
@@ -40,7 +46,7 @@
 	" SELECT oid, src, CASE " \
 	"  WHEN lanname = 'internal' THEN coalesce((SELECT bit_or(part) FROM risky r WHERE r.prosrc = f.prosrc), " \
 	"0) " \
-	"  WHEN lanname = 'c' THEN CASE WHEN extension = ANY ('{plpgsql,adminpack,amcheck,autoinc,bloom," \
+	"  WHEN lanname = 'c' THEN CASE WHEN extension = ANY ('{plpgsql,adminpack,amcheck,autoinc,bloom,dblink," \
 	"btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,fuzzystrmatch,hstore," \
 	"insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache," \
 	"pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility," \
@@ -94,11 +100,21 @@
 	"aggfnoid >= 16384 " \
 	" UNION ALL SELECT 'settings of roles or databases', 2 FROM pg_db_role_setting WHERE " \
 	"array_to_string(setconfig, ' ') ~* 'search_path=[^=]*pg_temp' " \
+	" UNION ALL SELECT 'foreign server ' || srvname, CASE WHEN EXISTS (SELECT FROM c_functions WHERE proname = " \
+	"'postgres_fdw_disconnect_all') THEN 512 ELSE 256 END FROM pg_foreign_server s WHERE EXISTS (SELECT FROM " \
+	"pg_foreign_data_wrapper w JOIN pg_proc p ON p.oid = w.fdwhandler WHERE w.oid = s.srvfdw AND p.prosrc = " \
+	"'postgres_fdw_handler') " \
+	"), widened AS ( " \
+	" SELECT what, parts | CASE WHEN parts & 255 = 255 AND EXISTS (SELECT FROM c_functions WHERE proname = " \
+	"'dblink_get_connections') THEN 512 ELSE 0 END AS parts FROM found " \
 	") " \
 	"SELECT 'c', parts::text, count(*) || ' ' || string_agg(what, ', ') FILTER (WHERE n <= 5) " \
-	"FROM (SELECT what, parts, row_number() OVER (PARTITION BY parts ORDER BY what) AS n FROM found) AS " \
+	"FROM (SELECT what, parts, row_number() OVER (PARTITION BY parts ORDER BY what) AS n FROM widened) AS " \
 	"numbered GROUP BY parts " \
 	"UNION ALL (SELECT DISTINCT 'n', coalesce(m[1], m[2]), '' FROM bodies, " \
 	" regexp_matches(src, $r$'([a-z_][a-z0-9_$]*[.][a-z0-9_$.]+)'|\\mset\\s+(?:session\\s+)?([a-z_][a-z0-9_$]*[." \
 	"][a-z0-9_$.]+)$r$, 'g') AS m " \
-	" WHERE parts & 1 <> 0 LIMIT 200); "
+	" WHERE parts & 1 <> 0 LIMIT 200) " \
+	"UNION ALL SELECT 's', min(schema::text), '' FROM c_functions WHERE proname = 'postgres_fdw_disconnect_all' " \
+	"HAVING count(*) = 1 " \
+	"UNION ALL SELECT 'q', '', '' WHERE NOT EXISTS (SELECT FROM pg_class WHERE relkind = 'S'); "

@@ -11,69 +11,119 @@
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
+#define DATABASE_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1)
+
 struct database_box {
 	struct pool_database d; /* first */
 	UT_hash_handle hh;
-	char key[1 + CONFIG_DATABASE_MAX + 1]; /* 't' or 'd', then its name */
+	char key[DATABASE_KEY_MAX]; /* 't' or 'd', then its name */
 };
 
-/* Into the ring of its tenant's. */
-static void
-join_siblings(struct pool_databases *all, struct pool_database *d)
-{
-	size_t len = strcspn(d->name, "/") + 1;
-	struct pool_database *other = d->is_of_tenant ? all->first : NULL;
+/* What a tenant's databases are counted in together: there while it has one. */
+struct pool_tenant {
+	uint32_t databases, clients;
+	UT_hash_handle hh;
+	char name[CONFIG_NAME_MAX + 1];
+};
 
-	while (other != NULL && !(other->is_of_tenant && strncmp(other->name, d->name, len) == 0))
-		other = other->next;
-	d->sibling = d;
-	if (other != NULL) {
-		d->sibling = other->sibling;
-		other->sibling = d;
+/* NULL: no memory. */
+static struct pool_tenant *
+tenant_of(struct pool_databases *all, const char *database)
+{
+	unsigned len = (unsigned)strcspn(database, "/");
+	struct pool_tenant *t;
+
+	HASH_FIND(hh, all->tenants, database, len, t);
+	if (t == NULL && (t = calloc(1, sizeof(*t))) != NULL) {
+		snprintf(t->name, sizeof(t->name), "%.*s", (int)len, database);
+		HASH_ADD(hh, all->tenants, name, len, t);
 	}
+	return t;
+}
+
+static void
+leave_tenant(struct pool_databases *all, struct pool_tenant *t)
+{
+	if (t == NULL || --t->databases > 0)
+		return;
+	HASH_DELETE(hh, all->tenants, t);
+	free(t);
+}
+
+static void
+put_key(char key[static DATABASE_KEY_MAX], bool is_of_tenant, const char *name)
+{
+	snprintf(key, DATABASE_KEY_MAX, "%c%s", is_of_tenant ? 't' : 'd', name);
+}
+
+static struct database_box *
+find(const struct pool_databases *all, bool is_of_tenant, const char *name)
+{
+	struct database_box *box;
+	char key[DATABASE_KEY_MAX];
+
+	put_key(key, is_of_tenant, name);
+	HASH_FIND_STR(all->table, key, box);
+	return box;
+}
+
+struct pool_database *
+pool_database_find(const struct pool_databases *all, const char *name)
+{
+	struct database_box *box = find(all, false, name);
+
+	if (box == NULL)
+		box = find(all, true, name);
+	return box == NULL ? NULL : &box->d;
+}
+
+static struct database_box *
+make(struct pool_databases *all, bool is_of_tenant, const char *name)
+{
+	struct database_box *box = calloc(1, sizeof(*box));
+	struct pool_database *d;
+
+	if (box == NULL)
+		return NULL;
+	d = &box->d;
+	if (is_of_tenant && (d->tenant = tenant_of(all, name)) == NULL) {
+		free(box);
+		return NULL;
+	}
+	if (d->tenant != NULL)
+		d->tenant->databases++;
+	put_key(box->key, is_of_tenant, name);
+	HASH_ADD_STR(all->table, key, box);
+	d->is_of_tenant = is_of_tenant;
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	d->born = ++all->last_born;
+	d->next = all->first;
+	if (d->next != NULL)
+		d->next->before = d;
+	all->first = d;
+	return box;
 }
 
 struct pool_database *
 pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
 {
 	bool is_of_tenant = config_tenant_len(config, name) > 0;
-	struct database_box *box;
-	char key[sizeof(box->key)];
-	struct pool_database *d;
+	struct database_box *box = find(all, is_of_tenant, name);
 
-	snprintf(key, sizeof(key), "%c%s", is_of_tenant ? 't' : 'd', name);
-	HASH_FIND_STR(all->table, key, box);
-	if (box != NULL)
-		return &box->d;
-	box = calloc(1, sizeof(*box));
 	if (box == NULL)
-		return NULL;
-	memcpy(box->key, key, sizeof(key));
-	HASH_ADD_STR(all->table, key, box);
-	d = &box->d;
-	d->is_of_tenant = is_of_tenant;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->born = ++all->last_born;
-	join_siblings(all, d);
-	d->next = all->first;
-	if (d->next != NULL)
-		d->next->before = d;
-	all->first = d;
-	return d;
+		box = make(all, is_of_tenant, name);
+	return box == NULL ? NULL : &box->d;
 }
 
 static void
 free_one(struct pool_databases *all, struct pool_database *d)
 {
 	struct database_box *box = (struct database_box *)d;
-	struct pool_database *before = d;
 
 	*(d->before != NULL ? &d->before->next : &all->first) = d->next;
 	if (d->next != NULL)
 		d->next->before = d->before;
-	while (before->sibling != d)
-		before = before->sibling;
-	before->sibling = d->sibling;
+	leave_tenant(all, d->tenant);
 	HASH_DELETE(hh, all->table, box);
 	database_code_fini(&d->code);
 	free(box);
@@ -95,12 +145,24 @@ pool_databases_fini(struct pool_databases *all)
 		free_one(all, all->first);
 }
 
+void
+pool_database_enter(struct pool_database *d)
+{
+	d->clients++;
+	if (d->tenant != NULL)
+		d->tenant->clients++;
+}
+
+void
+pool_database_leave(struct pool_database *d)
+{
+	d->clients--;
+	if (d->tenant != NULL)
+		d->tenant->clients--;
+}
+
 uint32_t
 pool_database_clients(const struct pool_database *d)
 {
-	uint32_t clients = d->clients;
-
-	for (const struct pool_database *other = d->sibling; other != d; other = other->sibling)
-		clients += other->clients;
-	return clients;
+	return d->tenant != NULL ? d->tenant->clients : d->clients;
 }

@@ -14,12 +14,15 @@ struct database_box; /* pool_database.c */
 struct pool_databases {
 	uint64_t seed; /* random: names come from clients */
 	struct database_box *table;
+	struct pool_tenant *tenants;
 	struct pool_database *first;
 	uint64_t last_born;
 };
 
 /* The one of this name, made if need be. NULL: no memory. */
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
+/* As pool_set_find_database. */
+struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
 /* Frees d, if it is not paused and has no section of its own: clients may ask for any number of names. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);

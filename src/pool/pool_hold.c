@@ -35,6 +35,7 @@ is_same_cluster(const struct upstream *a, const struct upstream *b)
 	return false;
 }
 
+/* A walk over all pools: PostgreSQL's own DROP DATABASE waits for a checkpoint. */
 unsigned
 pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us,
 		       bool *is_again)

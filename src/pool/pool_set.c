@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "pool/dedicated.h"
+#include "pool/pool_backend.h"
 #include "pool/notify_hub.h"
 #include "pool/pool_database.h"
 #include "pool/pool_target.h"
@@ -24,7 +25,6 @@
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
-#define STARTUPS_MAX 256 /* startup settings remembered per pool */
 #define PING_TIMEOUT_US (2 * US_PER_S)
 #define SLOW_RESET_US (50 * US_PER_MS)
 #define LATE_AT_ONCE ((size_t)64)
@@ -37,11 +37,6 @@ struct pooled {
 	struct pool_target *target;
 	bool is_told; /* the policy knows that it is gone */
 	uint32_t code_round; /* in which it was asked about its database's code */
-};
-
-struct startup_image {
-	struct image *raw, *resolved;
-	struct startup_image *next;
 };
 
 /* 't' or 'd', database and user, each of these with its terminator: see put_key. */
@@ -67,7 +62,7 @@ struct pool_set {
 	struct entry_box *table;
 	struct pool_entry *first;
 	struct pool_databases databases;
-	struct pool_backend *backends;
+	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint32_t server_count, last_server_id;
@@ -189,37 +184,6 @@ static const struct pool_ops policy_ops = { op_open, op_close, op_ping, op_wake 
 
 /* --- what servers report --- */
 
-static struct pool_backend *
-backend_of(struct pool_set *set, const char *name)
-{
-	struct pool_backend *b;
-
-	for (b = set->backends; b != NULL; b = b->next)
-		if (strcmp(b->name, name) == 0)
-			return b;
-	b = calloc(1, sizeof(*b));
-	if (b == NULL)
-		return NULL;
-	snprintf(b->name, sizeof(b->name), "%s", name);
-	b->counters.is_up = -1;
-	b->next = set->backends;
-	set->backends = b;
-	return b;
-}
-
-static void
-forget_startups(struct pool_entry *entry)
-{
-	while (entry->startups != NULL) {
-		struct startup_image *s = entry->startups;
-
-		entry->startups = s->next;
-		image_unref(s->raw);
-		image_unref(s->resolved);
-		free(s);
-	}
-}
-
 /* A fresh server shows what the defaults are now; if they changed, what was learnt from older ones is void. */
 static void
 take_baseline(struct pool_entry *entry, struct server *srv)
@@ -227,7 +191,7 @@ take_baseline(struct pool_entry *entry, struct server *srv)
 	struct image *welcome = (struct image *)(uintptr_t)server_welcome(srv);
 
 	if (entry->baseline != srv->image) {
-		forget_startups(entry);
+		pool_startup_forget_all(&entry->startups);
 		image_unref(entry->baseline);
 		entry->baseline = image_ref(srv->image);
 	}
@@ -239,7 +203,7 @@ static void
 on_ready(struct server *srv)
 {
 	struct pool_entry *entry = srv->owner;
-	struct pool_backend *b = backend_of(entry->set, srv->address);
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
 	uint64_t now = now_of(entry->set);
 
 	if (b != NULL) {
@@ -257,7 +221,7 @@ static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct pool_entry *entry = srv->owner;
-	struct pool_backend *b = backend_of(entry->set, srv->address);
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
 
 	if (b != NULL) {
 		b->counters.connect_failures[kind]++;
@@ -348,7 +312,10 @@ log_code(const struct pool_entry *entry)
 			 entry->database->name, state_text(answer->parts, parts));
 }
 
-/* Those of this database ran its code before it was known to keep state that nothing resets. */
+/*
+ * Those of this database ran its code before it was known to keep state that nothing resets. A walk over all pools, but
+ * only when the answer about a database's code is another than the last.
+ */
 static void
 close_those_used(const struct pool_entry *entry)
 {
@@ -435,7 +402,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->env = settings->env;
 	set->statements = settings->statements;
 	set->log = log;
-	set->seed = set->random = set->databases.seed = settings->seed;
+	set->seed = set->random = set->databases.seed = set->backends.seed = settings->seed;
 	set->budget = pool_budget_new(0);
 	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);
@@ -457,7 +424,7 @@ forget_database(struct pool_set *set, struct pool_database *d)
 static void
 entry_free(struct pool_set *set, struct entry_box *box)
 {
-	struct pool_entry *entry = &box->e, **at;
+	struct pool_entry *entry = &box->e;
 	struct pool_database *database = entry->database;
 
 	notify_hubs_free(entry);
@@ -465,11 +432,11 @@ entry_free(struct pool_set *set, struct entry_box *box)
 	while (!TAILQ_EMPTY(&entry->servers))
 		server_close(TAILQ_FIRST(&entry->servers));
 	pool_free(entry->policy);
-	for (at = &set->first; *at != entry; at = &(*at)->next)
-		;
-	*at = entry->next;
+	*(entry->before != NULL ? &entry->before->next : &set->first) = entry->next;
+	if (entry->next != NULL)
+		entry->next->before = entry->before;
 	HASH_DELETE(hh, set->table, box);
-	forget_startups(entry);
+	pool_startup_forget_all(&entry->startups);
 	image_unref(entry->baseline);
 	image_unref(entry->welcome);
 	pool_target_unref(entry->target);
@@ -488,12 +455,7 @@ pool_set_free(struct pool_set *set)
 	while (set->table != NULL)
 		entry_free(set, set->table);
 	pool_databases_fini(&set->databases);
-	while (set->backends != NULL) {
-		struct pool_backend *b = set->backends;
-
-		set->backends = b->next;
-		free(b);
-	}
+	pool_backends_fini(&set->backends);
 	if (set->waker != NULL)
 		event_free(set->waker);
 	pool_owns_free(set->owns);
@@ -634,6 +596,7 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 		return NULL;
 	}
 	box->e.set = set;
+	box->e.startups.seed = set->seed;
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
 	TAILQ_INIT(&box->e.servers);
 	if (entry_configure(&box->e, now_us, why) < 0) {
@@ -646,6 +609,8 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 	box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
 	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
 	box->e.next = set->first;
+	if (box->e.next != NULL)
+		box->e.next->before = &box->e;
 	set->first = &box->e;
 	box->e.database->pools++;
 	if (set->is_paused || box->e.database->is_paused)
@@ -709,16 +674,13 @@ pool_set_databases(const struct pool_set *set)
 struct pool_database *
 pool_set_find_database(const struct pool_set *set, const char *name)
 {
-	for (struct pool_database *d = set->databases.first; d != NULL; d = d->next)
-		if (strcmp(d->name, name) == 0)
-			return d;
-	return NULL;
+	return pool_database_find(&set->databases, name);
 }
 
 struct pool_backend *
 pool_set_backends(const struct pool_set *set)
 {
-	return set->backends;
+	return set->backends.first;
 }
 
 uint32_t
@@ -773,9 +735,12 @@ static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;
+	const struct database_code *code = &entry->database->code;
 	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
+	if (order.parts != STATE_WASHABLE && code->answer != NULL) /* else dblink may have connected, too */
+		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	if (order.is_last && question == NULL) {
 		close_dirty(srv);
 		return;
@@ -821,7 +786,14 @@ pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
 	return database_code_parts(&entry->database->code, now_us);
 }
 
-/* The same database may be configured under several names. */
+bool
+pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
+{
+	return database_code_has_sequences(&entry->database->code, now_us);
+}
+
+/* The same database may be configured under several names. Each DDL statement walks all pools: some µs for a hundred.
+ */
 void
 pool_entry_code_changed(struct pool_entry *entry, bool is_made)
 {
@@ -847,43 +819,13 @@ pool_entry_find_startup(struct pool_entry *entry, const struct image *raw)
 		return NULL;
 	if (image_count(raw) == 0)
 		return entry->baseline;
-	for (struct startup_image **at = &entry->startups; *at != NULL; at = &(*at)->next) {
-		struct startup_image *s = *at;
-
-		if (s->raw != raw)
-			continue;
-		*at = s->next; /* to the front: most clients are alike */
-		s->next = entry->startups;
-		entry->startups = s;
-		return s->resolved;
-	}
-	return NULL;
+	return pool_startup_find(&entry->startups, raw);
 }
 
 int
 pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct image *resolved)
 {
-	struct startup_image *s, **at = &entry->startups;
-	unsigned count = 0;
-
-	while (*at != NULL && ++count < STARTUPS_MAX)
-		at = &(*at)->next;
-	if (*at != NULL) {
-		struct startup_image *last = *at;
-
-		*at = NULL;
-		image_unref(last->raw);
-		image_unref(last->resolved);
-		free(last);
-	}
-	s = calloc(1, sizeof(*s));
-	if (s == NULL)
-		return -1;
-	s->raw = image_ref(raw);
-	s->resolved = image_ref(resolved);
-	s->next = entry->startups;
-	entry->startups = s;
-	return 0;
+	return pool_startup_learn(&entry->startups, raw, resolved);
 }
 
 void

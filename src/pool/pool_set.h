@@ -16,18 +16,20 @@
 #include "config/config.h"
 #include "pool/database_code.h"
 #include "pool/pool.h"
+#include "pool/pool_startup.h"
 #include "server/server.h"
 #include "session/statement_store.h"
 
 struct pool_set; /* opaque: pool_set.c */
 struct pool_owns;
+struct pool_tenant; /* pool_database.c */
 struct notify_hub;
 
 struct pool_database {
 	char name[CONFIG_DATABASE_MAX + 1]; /* as clients ask for it; a tenant's: "tenant/database" */
 	bool is_of_tenant; /* as it was when somebody first asked for it: see config_tenant_len */
 	uint64_t born; /* of two at the same place in memory, the later has more */
-	struct pool_database *sibling; /* a ring of those of one tenant; itself alone */
+	struct pool_tenant *tenant; /* which it is counted with; NULL: none */
 	struct database_counters counters;
 	struct database_code code;
 	uint32_t clients;
@@ -62,11 +64,10 @@ struct pool_entry {
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* of the present configuration */
 	struct statement_home *home; /* of statements for its target; a reference */
-	struct startup_image *startups; /* startup settings that were tried, and what they came to */
+	struct pool_startups startups; /* startup settings that were tried, and what they came to */
 	struct notify_hub *hubs; /* notify_hub.h: what listens for its clients */
 	uint32_t index; /* of whoever lists all pools, while it does */
-	struct pool_entry *next;
-	void *hash[7]; /* the set's own: uthash */
+	struct pool_entry *next, *before;
 };
 
 struct pool_set_settings {
@@ -87,13 +88,16 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
 
 /*
  * The pool of a client: created at first use. database and user as login_tenant.c calls them. NULL and why: 3D000 for
- * an unknown database, 53200. The caller counts itself in entry->clients and database->clients.
+ * an unknown database, 53200. The caller counts itself in entry->clients, and by pool_database_enter.
  */
 struct pool_entry *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 				 struct fail *why);
 struct pool_entry *pool_set_first(const struct pool_set *set); /* then entry->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
+void pool_database_enter(struct pool_database *d); /* one client more */
+void pool_database_leave(struct pool_database *d);
 uint32_t pool_database_clients(const struct pool_database *d); /* of all databases of its tenant together */
+/* NULL: none of this name is in use. (A tenant's may bear another's name for a while after a reload: not that one.) */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
@@ -114,6 +118,7 @@ void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us);
 /* Which parts of the session state (enum state_part) the code of this pool's database could touch. */
 unsigned pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us);
+bool pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us); /* database_code.h */
 /* A server of this pool has run DDL, or has committed it. */
 void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */
 void pool_set_databases_changed(struct pool_set *set); /* a name may be another database's now */

@@ -28,6 +28,7 @@ verifies_name(const struct server_tls *tls)
 	return tls->mode == TLS_VERIFY_FULL;
 }
 
+/* A list: as many as sections differ in their TLS, which operators write; asked at a reload and for each new pool. */
 static struct stored *
 find(const struct tls_store *store, const struct server_tls *tls)
 {

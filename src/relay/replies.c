@@ -7,6 +7,7 @@
  */
 #include "exchange/exchange.h"
 #include "relay/exclusive.h"
+#include "relay/features.h"
 #include "relay/relay.h"
 #include "relay/report.h"
 #include "relay/retry.h"
@@ -77,13 +78,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 		srv->loan.has_made_code = false;
 	}
 	srv->loan.drops = srv->loan.skips = 0;
-	statements_request_done(x);
-	if (x->sole_use != NULL)
-		sole_use_request_done(x, ended);
-	if (x->session != NULL)
-		session_request_done(x);
-	report_done(x, srv, ended);
-	return listen_request_done(x);
+	return features_request_done(x, ended);
 }
 
 static void
@@ -146,8 +141,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	 size_t len)
 {
 	struct exchange *x = srv->link;
-	struct buf b = { 0 };
-	bool is_replaced, is_fatal = fields_error_is_fatal(e), is_ours;
+	bool is_fatal = fields_error_is_fatal(e), is_ours;
 
 	srv->is_closing = srv->is_closing || is_fatal;
 	if (x == NULL)
@@ -177,23 +171,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_keep_error(x, message, len);
 		return true;
 	}
-	if (rerun_wanted(x, e))
-		return true;
-	srv->loan.is_end_told = is_fatal;
-	srv->loan.has_failed = true;
-	if (x->session != NULL)
-		session_request_failed(x);
-	memcpy(srv->loan.sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(srv->loan.sqlstate));
-	report_error(x->entry, EO_SERVER, e->sqlstate);
-	if (listen_error(x, e))
-		return true;
-	if (session_tell_kept_error(x, e->sqlstate))
-		return true;
-	is_replaced = statements_rewrite_error(x, message, len, &b);
-	if (is_replaced)
-		exchange_answer(x, b.bytes, b.len);
-	buf_fini(&b);
-	return is_replaced;
+	return features_error(x, e, message, len);
 }
 
 /* Tags of commands after which statements that were prepared before may mean something else. */

@@ -32,6 +32,7 @@ struct loan {
 	bool has_failed, has_rolled_back; /* since it began, or last settled: a statement; a transaction */
 	bool has_ddl, has_changed_plans; /* any CREATE, ALTER or DROP in this transaction; one that others must know */
 	bool has_changed_code, has_made_code; /* by DDL, in the transaction that is open */
+	bool has_run_code; /* the database's, which may have set, unseen, what parsing depends on */
 	bool has_local_settings; /* under which PostgreSQL parses: of this transaction alone, or not yet told */
 	uint32_t drops; /* names in the DROP ... IF EXISTS that runs alone */
 	uint32_t skips; /* notices that there was no such thing */

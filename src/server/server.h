@@ -27,6 +27,7 @@
 #include "server/server_state.h"
 #include "server/server_statements.h"
 #include "session/image.h"
+#include "session/seal.h"
 #include "wire/fields.h"
 #include "wire/ledger.h"
 
@@ -137,6 +138,7 @@ struct reset_order {
 	bool is_last; /* for the owner: it is to be closed then */
 	unsigned parts; /* of STATE_WASHABLE (session/seal.h): washed */
 	uint64_t seed; /* a random number, with STATE_SEED */
+	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
 	const char *question; /* SQL of the owner's, asked last: owner_ops.answer_row, answered. NULL: none. Static */
 };
 

@@ -121,7 +121,7 @@ seal(struct server *srv)
 		srv->sequences_of = 0;
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
 	srv->reset.statements_found = 0;
-	seal_put(&b, parts, srv->reset.todo.seed);
+	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
 	return send_built(srv, &b, OWED_TO_RESET);
 }
 

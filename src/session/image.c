@@ -27,6 +27,7 @@ struct image {
 	unsigned scan_options;
 	bool names_pg_temp;
 	struct context *context; /* NULL: nobody has asked for it yet */
+	struct image *reading; /* the same */
 	size_t text_len; /* bytes of the texts behind the settings */
 	size_t count;
 	struct image_setting settings[];
@@ -143,7 +144,7 @@ context_unref(struct image_store *store, struct context *c)
 	free(c);
 }
 
-/* Settings under which PostgreSQL reads literals, or for whom it parses. */
+/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then those for whom it parses. */
 static const char *const context_names[] = { "DateStyle",
 					     "IntervalStyle",
 					     "TimeZone",
@@ -373,6 +374,7 @@ image_unref(struct image *img)
 	if (img->hh.tbl != NULL)
 		HASH_DELETE(hh, img->store->by_hash, img);
 	context_unref(img->store, img->context);
+	image_unref(img->reading);
 	free(img);
 }
 
@@ -383,6 +385,36 @@ find(const struct image *img, const char *name, enum image_kind kind)
 		if (order_of(img->settings[i].name, img->settings[i].kind, name, kind) == 0)
 			return &img->settings[i];
 	return NULL;
+}
+
+struct image *
+image_reading(struct image *img)
+{
+	struct image_setting kept[IMAGE_READING_NAMES];
+	struct image *made;
+	size_t count = 0;
+
+	if (img->reading != NULL)
+		return img->reading;
+	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
+		const struct image_setting *s = find(img, context_names[i], IMAGE_OTHER);
+
+		if (s != NULL)
+			count = place(kept, count, s);
+	}
+	made = block_new(img->store, kept, count);
+	made = made == NULL ? NULL : intern(made);
+	if (made == img) /* it must not hold itself */
+		img->refs--;
+	else
+		img->reading = made;
+	return made;
+}
+
+const char *
+image_reading_name(size_t i)
+{
+	return context_names[i];
 }
 
 int

@@ -82,6 +82,13 @@ bool image_is_reported(const struct image *img, const char *name); /* it has thi
 #define IMAGE_CONTEXT_NONE UINT32_MAX
 #define IMAGE_CONTEXTS_MAX 65536 /* at once */
 uint32_t image_context(struct image *img);
+/*
+ * Those of its settings under which literals are read, and no others: equal ones are one pointer, and live as long as
+ * img does. NULL: no memory.
+ */
+struct image *image_reading(struct image *img);
+#define IMAGE_READING_NAMES 14u
+const char *image_reading_name(size_t i); /* of those settings */
 bool image_is_of_context(const char *name); /* it is one of those settings */
 bool image_is_ascii(const struct image *img); /* all names and values are */
 bool image_names_pg_temp(const struct image *img); /* in its search_path */

@@ -12,6 +12,35 @@
 #include <string.h>
 
 /*
+ * Closes what dblink and postgres_fdw keep open, where they are installed. Only a superuser makes functions in C, so
+ * these are theirs. Nothing tells whether dblink has an unnamed connection, so closing it may be in vain (08003).
+ */
+#define CLOSE_REMOTE                                                                                                   \
+	"DO LANGUAGE plpgsql $_$"                                                                                      \
+	"DECLARE f pg_catalog.record; is_closed pg_catalog.bool := false;"                                             \
+	"BEGIN"                                                                                                        \
+	" FOR f IN SELECT proname AS name, pronamespace::pg_catalog.regnamespace AS schema FROM pg_catalog.pg_proc"    \
+	"  WHERE prolang OPERATOR(pg_catalog.=) 13 AND proname OPERATOR(pg_catalog.=) ANY"                             \
+	"  ('{dblink_get_connections,postgres_fdw_disconnect_all,postgres_fdw_handler}'::pg_catalog.name[]) ORDER BY " \
+	"1"                                                                                                            \
+	" LOOP"                                                                                                        \
+	"  IF f.name OPERATOR(pg_catalog.=) 'dblink_get_connections' THEN"                                             \
+	"   EXECUTE pg_catalog.format('SELECT %1$s.dblink_disconnect(c)"                                               \
+	" FROM pg_catalog.unnest(%1$s.dblink_get_connections()) AS c', f.schema);"                                     \
+	"   BEGIN"                                                                                                     \
+	"    EXECUTE pg_catalog.format('SELECT %s.dblink_disconnect()', f.schema);"                                    \
+	"   EXCEPTION WHEN connection_does_not_exist THEN NULL;"                                                       \
+	"   END;"                                                                                                      \
+	"  ELSIF f.name OPERATOR(pg_catalog.=) 'postgres_fdw_disconnect_all' THEN"                                     \
+	"   EXECUTE pg_catalog.format('SELECT %s.postgres_fdw_disconnect_all()', f.schema);"                           \
+	"   is_closed := true;"                                                                                        \
+	"  ELSIF NOT is_closed AND EXISTS (SELECT FROM pg_catalog.pg_foreign_server) THEN"                             \
+	"   RAISE 'postgres_fdw 1.0 keeps its sessions';"                                                              \
+	"  END IF;"                                                                                                    \
+	" END LOOP;"                                                                                                   \
+	"END $_$;"
+
+/*
  * In this order: whoever the session acts as may not be allowed the rest. None of these is ever refused, and the
  * session's settings, its search_path among them, can't change what they mean once the first three have run. The
  * functions stand in FROM, so that their row has no column.
@@ -35,9 +64,10 @@ static const struct {
 const char *
 state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 {
-	static const char *const names[STATE_PARTS] = { "settings",  "temporary_objects",   "advisory_locks",
-							"cursors",   "prepared_statements", "listen",
-							"sequences", "random_seed",	    "backend" };
+	static const char *const names[STATE_PARTS] = { "settings",	  "temporary_objects",	 "advisory_locks",
+							"cursors",	  "prepared_statements", "listen",
+							"sequences",	  "random_seed",	 "backend",
+							"remote_sessions" };
 	size_t len = 0;
 
 	snprintf(out, STATE_TEXT_MAX, "none");
@@ -75,13 +105,17 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 }
 
 void
-seal_put(struct buf *out, unsigned parts, uint64_t seed)
+seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 {
 	size_t begun = message_begin(out, 'Q');
 
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
 		if (parts & washes[i].part)
 			buf_put(out, washes[i].sql, strlen(washes[i].sql));
+	if ((parts & STATE_REMOTE) && fdw_schema[0] != '\0')
+		buf_printf(out, "SELECT FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
+	else if (parts & STATE_REMOTE)
+		buf_put(out, CLOSE_REMOTE, strlen(CLOSE_REMOTE));
 	if (parts & STATE_SEED)
 		buf_printf(out, "SELECT FROM pg_catalog.setseed(0.%09u);", (unsigned)(seed % 1000000000u));
 	buf_put_u8(out, 0);

@@ -25,10 +25,11 @@ enum state_part {
 	STATE_LISTEN = 1u << 5,
 	STATE_SEQUENCES = 1u << 6, /* what currval() and lastval() return */
 	STATE_SEED = 1u << 7, /* of random() */
-	STATE_BACKEND = 1u << 8 /* what nothing resets: libraries, dblink's connections, globals of languages, ... */
+	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
+	STATE_REMOTE = 1u << 9 /* sessions on other servers, which dblink and postgres_fdw keep */
 };
-#define STATE_WASHABLE 0xffu
-#define STATE_PARTS 9u
+#define STATE_WASHABLE 0x2ffu
+#define STATE_PARTS 10u
 
 #define STATE_TEXT_MAX 160
 /* "settings, cursors"; "none". Returns out. */
@@ -43,12 +44,16 @@ seal_parts(uint32_t scan_flags, unsigned code_parts)
 {
 	return (scan_flags | code_parts) == 0 ? 0 : seal_parts_of(scan_flags, code_parts); /* nearly always */
 }
+/* A schema's name as SQL, quoted where that is needed, with terminator. */
+#define SEAL_SCHEMA_MAX 132
 /*
  * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_PREPARED it is answered by a row
  * for each statement that SQL PREPARE made: these are to be deallocated by seal_put_deallocate; and by one for all
- * others, which tells how many are left. seed: a random number, used with STATE_SEED.
+ * others, which tells how many are left. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE,
+ * where postgres_fdw is, if nothing but that can have connected; "": what may have is searched for in the catalogs,
+ * which costs more than all the rest.
  */
-void seal_put(struct buf *out, unsigned parts, uint64_t seed);
+void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 struct seal_statement {
 	const char *name; /* in copy; NULL: all that were prepared by the protocol */
 	uint64_t count;

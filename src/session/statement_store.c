@@ -223,9 +223,12 @@ statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, siz
 	uint32_t hash = hash_of(home, bytes, len, context);
 	struct entry *e = find(home, bytes, len, context, hash);
 
-	if (e != NULL) { /* it may have another key afterwards */
+	if (e != NULL) {
+		uint64_t id = e->st.id;
+
 		statement_refresh(&e->st);
-		e = find(home, bytes, len, context, hash);
+		if (e->st.id != id) /* it may have another key now */
+			e = find(home, bytes, len, context, hash);
 	}
 	if (e != NULL)
 		return statement_ref(&e->st);

@@ -46,6 +46,7 @@ struct statement {
 	uint8_t sets_locally; /* the same, for SET LOCAL of what parsing depends on: state/context.c */
 	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
 	uint32_t suspicion;
+	uint32_t hints; /* enum scan_hint; the same */
 	bool is_scanned;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;

@@ -7,6 +7,8 @@
  */
 #include "sql/scan_rules.h"
 
+#include "sql/sql_class.h"
+
 #include <string.h>
 #include <strings.h>
 #ifdef __SSE2__
@@ -45,33 +47,6 @@ enum string_kind {
 	IDENTIFIER_STANDARD,
 	IDENTIFIER_UNICODE
 };
-
-enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, MARK = 16, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
-
-static const uint8_t classes[256] = {
-	[' '] = SPACE,
-	['\t'] = SPACE,
-	['\n'] = SPACE,
-	['\v'] = SPACE, /* an error before PostgreSQL 16 */
-	['\f'] = SPACE,
-	['\r'] = SPACE,
-	['a' ... 'z'] = WORD_START,
-	['A' ... 'Z'] = WORD_START,
-	['_'] = WORD_START,
-	[0x80 ... 0xff] = WORD_START,
-	['0' ... '9'] = DIGIT,
-	['$'] = DOLLAR,
-	['\''] = MARK,
-	['"'] = MARK,
-	['-'] = MARK,
-	['/'] = MARK,
-};
-
-static bool
-is_class(char c, unsigned class)
-{
-	return (classes[(uint8_t)c] & class) != 0;
-}
 
 static bool
 is_newline(char c)
@@ -124,7 +99,7 @@ plain_word_end(const char *p, const char *end)
 			return p + __builtin_ctz(others);
 	}
 #endif
-	while (p < end && is_class(*p, WORD))
+	while (p < end && sql_is(*p, WORD))
 		p++;
 	return p;
 }
@@ -134,7 +109,7 @@ word_end(struct scan *s, const char *p, const char *end)
 {
 	if ((s->options & SCAN_ASCII_TRAIL) == 0)
 		return plain_word_end(p, end);
-	while (p < end && (s->is_trail || is_class(*p, WORD))) {
+	while (p < end && (s->is_trail || sql_is(*p, WORD))) {
 		s->is_trail = !s->is_trail && is_lead(s, *p);
 		p++;
 	}
@@ -375,7 +350,7 @@ in_quote(struct scan *s, const char *p)
 static const char *
 in_gap(struct scan *s, const char *p, const char *end)
 {
-	for (; p < end && is_class(*p, SPACE); p++)
+	for (; p < end && sql_is(*p, SPACE); p++)
 		s->has_newline = s->has_newline || is_newline(*p);
 	if (p == end)
 		return end;
@@ -425,7 +400,7 @@ in_dollar(struct scan *s, const char *p)
 	s->tag_len = 1;
 	if (*p == '$')
 		return begin_body(s, p);
-	if (is_class(*p, WORD_START))
+	if (sql_is(*p, WORD_START))
 		s->lex = LEX_TAG;
 	else {
 		s->lex = LEX_BETWEEN;
@@ -437,7 +412,7 @@ in_dollar(struct scan *s, const char *p)
 static const char *
 in_tag(struct scan *s, const char *p, const char *end)
 {
-	for (; p < end && is_class(*p, TAG); p++) {
+	for (; p < end && sql_is(*p, TAG); p++) {
 		/* Which byte of a two-byte letter belongs to the tag is not worth knowing. */
 		if (s->tag_len == SCAN_WORD_MAX - 1 || is_lead(s, *p)) {
 			s->lex = LEX_LOST;
@@ -508,7 +483,7 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 		return NULL;
 	for (next = quote + 1; next < end && *next == ' '; next++)
 		;
-	if (next == end || *next == '-' || is_class(*next, SPACE))
+	if (next == end || *next == '-' || sql_is(*next, SPACE))
 		return NULL;
 	s->temp_match = 0;
 	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
@@ -564,7 +539,7 @@ begin_other(struct scan *s, const char *p, const char *end)
 static const char *
 skip_number(struct scan *s, const char *p, const char *end)
 {
-	while (p < end && is_class(*p, DIGIT))
+	while (p < end && sql_is(*p, DIGIT))
 		p++;
 	scan_punct(s, '0');
 	return p;
@@ -577,7 +552,7 @@ in_between(struct scan *s, const char *p, const char *end)
 	bool has_trails = (s->options & SCAN_ASCII_TRAIL) != 0;
 
 	while (p < end) {
-		unsigned class = classes[(uint8_t)*p];
+		unsigned class = sql_class(*p);
 
 		if (class == SPACE)
 			p++;
@@ -594,7 +569,7 @@ in_between(struct scan *s, const char *p, const char *end)
 				break;
 		} else if (class == DIGIT)
 			p = skip_number(s, p, end);
-		else if (class == 0)
+		else if ((class & ~(unsigned)OPERATOR) == 0)
 			scan_punct(s, *p++);
 		else {
 			p = begin_other(s, p, end);
@@ -684,7 +659,7 @@ read_bytes(struct scan *s, const char *sql, size_t len)
 void
 scan_init(struct scan *s, unsigned options)
 {
-	s->flags = s->name_count = 0;
+	s->flags = s->hints = s->name_count = 0;
 	memset(&s->options, 0, offsetof(struct scan, name) - offsetof(struct scan, options));
 	s->options = (uint8_t)options;
 }
@@ -740,17 +715,22 @@ has_ambiguous_byte(const char *sql, size_t len)
 }
 
 uint32_t
-scan_text_anyhow(const char *sql, size_t len)
+scan_text_anyhow(const char *sql, size_t len, uint32_t *hints)
 {
 	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
 	uint32_t flags = 0, all = SCAN_ALL;
 	struct scan s;
 
-	if (!has_ambiguous_byte(sql, len))
-		return scan_text(&s, 0, sql, len);
+	if (!has_ambiguous_byte(sql, len)) {
+		scan_text(&s, 0, sql, len);
+		*hints = s.hints;
+		return s.flags;
+	}
+	*hints = 0;
 	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
 		scan_text(&s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
 		all &= s.flags;
+		*hints |= s.hints;
 		flags |= s.flags == SCAN_ALL ? 0 : s.flags;
 	}
 	return flags | (all == SCAN_ALL ? SCAN_ALL : 0);

@@ -49,6 +49,12 @@ enum scan_flag {
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
 	 SCAN_FUNCTION)
 
+/* What matters to features although it leaves nothing behind. */
+enum scan_hint {
+	SCAN_HINT_LOCAL = 1u << 0, /* SET LOCAL */
+	SCAN_HINT_CATALOG = 1u << 1 /* pg_prepared_statement[s], pg_listening_channels */
+};
+
 /* How the client's session reads strings; both come from its image. */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
@@ -59,9 +65,10 @@ enum scan_option {
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
 #define SCAN_NAMES_MAX 8
 
-/* opaque but for flags and names; scan.c */
+/* opaque but for flags, hints and names; scan.c */
 struct scan {
 	uint32_t flags;
+	uint32_t hints; /* enum scan_hint; of no use where flags are SCAN_ALL */
 	/* Names like app.user_id that may be custom settings (pg_settings does not list those): SET a.b, 'a.b' near
 	 * set_config, and in the texts of DO. Folded to lower case; each once. */
 	uint32_t name_count;
@@ -89,10 +96,10 @@ uint32_t scan_end(struct scan *s);
 /* All at once. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
 /*
- * The flags of all readings, whatever the options may be once PostgreSQL reads it, by SQL that runs before. A reading
- * that does not end properly is none: PostgreSQL refuses all of the text then.
+ * The flags, and hints, of all readings, whatever the options may be once PostgreSQL reads it, by SQL that runs before.
+ * A reading that does not end properly is none: PostgreSQL refuses all of the text then.
  */
-uint32_t scan_text_anyhow(const char *sql, size_t len);
+uint32_t scan_text_anyhow(const char *sql, size_t len, uint32_t *hints);
 /* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL [| SCAN_SJIS_TRAIL] (SJIS, SHIFT_JIS_2004, BIG5, GBK,
  * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
 unsigned scan_encoding_option(const char *client_encoding);

@@ -72,6 +72,8 @@ expect_after_set(struct scan *s, enum token token, enum sql_word word, const cha
 	s->expect = EXPECT_NOTHING;
 	if (!is_local)
 		s->flags |= SCAN_SETTING;
+	else if (word == WORD_LOCAL)
+		s->hints |= SCAN_HINT_LOCAL;
 	if (token == TOKEN_WORD || token == TOKEN_QUOTED)
 		expect_name(s, text, len, is_local ? EXPECT_LOCAL : EXPECT_NAME);
 }
@@ -283,6 +285,9 @@ judge_pg(struct scan *s, const char *text, size_t len)
 	if (len < 7 || (text[0] | 0x20) != 'p' || (text[1] | 0x20) != 'g' || text[2] != '_')
 		return;
 	len = len < SCAN_WORD_MAX ? len : SCAN_WORD_MAX;
+	if ((len > 20 && strncasecmp(text, "pg_prepared_statement", 21) == 0) ||
+	    (len == 21 && strncasecmp(text, "pg_listening_channels", 21) == 0))
+		s->hints |= SCAN_HINT_CATALOG;
 	if (strncasecmp(text, "pg_temp", 7) == 0)
 		s->flags |= SCAN_TEMP;
 	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)

@@ -1,48 +1,10 @@
 /* src/sql/sql_token.c - see sql_token.h. */
 #include "sql/sql_token.h"
 
+#include "sql/sql_class.h"
+
 #include <stdint.h>
 #include <string.h>
-
-enum { SPACE = 1, WORD_START = 2, DIGIT = 4, DOLLAR = 8, OPERATOR = 16, TAG = WORD_START | DIGIT, WORD = TAG | DOLLAR };
-
-static const uint8_t classes[256] = {
-	[' '] = SPACE,
-	['\t'] = SPACE,
-	['\n'] = SPACE,
-	['\v'] = SPACE,
-	['\f'] = SPACE,
-	['\r'] = SPACE,
-	['a' ... 'z'] = WORD_START,
-	['A' ... 'Z'] = WORD_START,
-	['_'] = WORD_START,
-	[0x80 ... 0xff] = WORD_START,
-	['0' ... '9'] = DIGIT,
-	['$'] = DOLLAR,
-	['+'] = OPERATOR,
-	['-'] = OPERATOR,
-	['*'] = OPERATOR,
-	['/'] = OPERATOR,
-	['<'] = OPERATOR,
-	['>'] = OPERATOR,
-	['='] = OPERATOR,
-	['~'] = OPERATOR,
-	['!'] = OPERATOR,
-	['@'] = OPERATOR,
-	['#'] = OPERATOR,
-	['%'] = OPERATOR,
-	['^'] = OPERATOR,
-	['&'] = OPERATOR,
-	['|'] = OPERATOR,
-	['`'] = OPERATOR,
-	['?'] = OPERATOR,
-};
-
-static unsigned
-class_of(char c)
-{
-	return classes[(uint8_t)c];
-}
 
 /* The character n places on; NUL beyond the end. */
 static char
@@ -54,7 +16,7 @@ peek(const struct sql_lexer *lx, size_t n)
 static size_t
 run_of(const struct sql_lexer *lx, size_t from, unsigned class)
 {
-	while (from < lx->len && (class_of(lx->sql[from]) & class) != 0)
+	while (from < lx->len && (sql_class(lx->sql[from]) & class) != 0)
 		from++;
 	return from;
 }
@@ -150,7 +112,7 @@ take_dollar(struct sql_lexer *lx)
 	size_t begin = lx->pos, tag_end, tag_len;
 	const char *end;
 
-	if ((class_of(peek(lx, 1)) & DIGIT) != 0) {
+	if ((sql_class(peek(lx, 1)) & DIGIT) != 0) {
 		lx->pos = run_of(lx, begin + 1, DIGIT);
 		return SQL_PARAM;
 	}
@@ -176,11 +138,11 @@ take_number(struct sql_lexer *lx)
 	while (i < lx->len) {
 		char c = lx->sql[i];
 
-		if ((class_of(c) & TAG) == 0 && c != '.')
+		if ((sql_class(c) & TAG) == 0 && c != '.')
 			break;
 		i++;
 		if ((c == 'e' || c == 'E') && i + 1 < lx->len && (lx->sql[i] == '+' || lx->sql[i] == '-') &&
-		    (class_of(lx->sql[i + 1]) & DIGIT) != 0)
+		    (sql_class(lx->sql[i + 1]) & DIGIT) != 0)
 			i++;
 	}
 	lx->pos = i;
@@ -224,11 +186,11 @@ static enum sql_kind
 take_token(struct sql_lexer *lx, bool is_escape_continued)
 {
 	char c = lx->sql[lx->pos], next = peek(lx, 1);
-	unsigned class = class_of(c);
+	unsigned class = sql_class(c);
 
 	if ((class & WORD_START) != 0)
 		return take_word(lx);
-	if ((class & DIGIT) != 0 || (c == '.' && (class_of(next) & DIGIT) != 0))
+	if ((class & DIGIT) != 0 || (c == '.' && (sql_class(next) & DIGIT) != 0))
 		return take_number(lx);
 	if ((class & OPERATOR) != 0)
 		return take_operator(lx);

@@ -87,6 +87,7 @@ session_ask(struct exchange *x, unsigned parts)
 		server_write(srv, b.bytes, b.len);
 	buf_fini(&b);
 	s->parts = parts;
+	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
 	s->is_probe_lost = false;
 	s->rows.len = 0;
 	s->row_count = 0;
@@ -332,6 +333,7 @@ session_probe_done(struct server *srv)
 		pins |= 1u << PIN_SESSION_SET;
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
+	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
 	session_forget_before(s);
 	buf_fini(&s->rows);
 	free(f);

@@ -5,7 +5,8 @@
  * standard_conforming_strings. A text with literals is shared only by clients whose settings agree in all that. What
  * 'now' or 'today' mean is decided then, too, and what columns EXECUTE and FETCH have: such texts are not shared.
  * For whom it is parsed and planned (role, session_authorization) decides what may be looked up and computed then: that
- * counts for each text. Within a transaction that sets anything of that kind, nothing is shared.
+ * counts for each text. Within a transaction that sets anything of that kind, nothing is shared; nor are texts with
+ * literals behind anything that may have run code of the database that sets settings: nobody sees what it sets.
  * (PostgreSQL 15 crashes at a Describe of a FETCH whose cursor there was when it was parsed, and is no more.)
  */
 #include "state/state_state.h"
@@ -84,7 +85,27 @@ fetches(const char *sql, size_t len)
 	return sql_is_word(&token, "fetch", 5);
 }
 
-/* transform_null_equals: x = NULL is another operator. */
+/* x = NULL, with or without parentheses: transform_null_equals makes another operator of it. */
+static bool
+compares_with_null(const char *sql, size_t len)
+{
+	struct sql_lexer lexer;
+	struct sql_token t, before = { 0 };
+
+	sql_lexer_init(&lexer, sql, len);
+	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer)) {
+		const struct sql_token *other = sql_is_word(&t, "null", 4)	  ? &before
+						: sql_is_word(&before, "null", 4) ? &t
+										  : NULL;
+
+		if (other != NULL && other->kind == SQL_OPERATOR && other->len == 1 && *other->at == '=')
+			return true;
+		if (t.kind != SQL_PUNCT || (*t.at != '(' && *t.at != ')'))
+			before = t;
+	}
+	return false;
+}
+
 static bool
 acts_as_another(const struct image *img)
 {
@@ -101,10 +122,18 @@ session_is_in_flux(const struct exchange *x)
 		return false;
 	if (x->srv->loan.has_local_settings || (x->srv->loan.suspicion & SCAN_SETTING) != 0)
 		return true;
+	if (s != NULL && (s->parts & STATE_SETTINGS) != 0)
+		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].kind <= EFFECT_RESET_ALL)
 			return true;
 	return false;
+}
+
+bool
+session_reads_as(const struct exchange *x, const struct image *reading)
+{
+	return image_reading(x->image) == reading && !session_is_in_flux(x) && !x->srv->loan.has_run_code;
 }
 
 /* A statement of this SQL may begin with SET: the first one, or one behind a semicolon. */
@@ -174,10 +203,44 @@ session_note_local_of(struct exchange *x, struct statement *st)
 }
 
 bool
+session_may_set_unseen(const struct exchange *x)
+{
+	const struct loan *l = &x->srv->loan;
+
+	return !l->has_run_code && session_is_followed(x) &&
+	       (l->has_changed_code || (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
+}
+
+/* BEGIN and SET run no code. */
+static bool
+runs_code(const struct exchange *x, const char *sql, size_t len)
+{
+	struct known_text text;
+
+	if (sql == NULL || !known_parse(&text, image_scan_options(x->image), sql, len) || !text.is_all)
+		return true;
+	for (unsigned i = 0; i < text.count; i++)
+		if (text.statements[i].kind != KNOWN_BEGIN && text.statements[i].kind != KNOWN_SET &&
+		    text.statements[i].kind != KNOWN_LOCAL)
+			return true;
+	return false;
+}
+
+void
+session_note_run(struct exchange *x, const char *sql, size_t len)
+{
+	x->srv->loan.has_run = true;
+	if (session_may_set_unseen(x))
+		x->srv->loan.has_run_code = runs_code(x, sql, len);
+}
+
+bool
 session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context)
 {
 	*context = 0;
 	if (session_is_in_flux(x) || executes(x, sql, len) || fetches(sql, len))
+		return false;
+	if (x->srv != NULL && x->srv->loan.has_run_code && (has_literal(sql, len) || compares_with_null(sql, len)))
 		return false;
 	if (!has_literal(sql, len) && !acts_as_another(x->image))
 		return true;

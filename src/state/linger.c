@@ -11,7 +11,8 @@
  * the packet of the client that asked.
  *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
- * connection forgets those of others, and PostgreSQL reports that there is none.
+ * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
+ * SQL that only writes touches none, and costs nothing.
  */
 #include "state/state_state.h"
 #include "relay/relay.h"
@@ -112,12 +113,27 @@ discard_sequences(struct exchange *x)
 	return r;
 }
 
+/*
+ * SQL that only writes, in a database without sequences; unless this transaction may have made the first one. Should
+ * the catalogs be behind: it reads nothing, and whoever reads later is not the owner of what this has left.
+ */
+static bool
+writes_without_sequences(const struct exchange *x, uint32_t flags)
+{
+	const struct loan *loan = &x->srv->loan;
+
+	return (flags & ~(uint32_t)(SCAN_INSERT | SCAN_WRITES)) == 0 && loan->suspicion == 0 &&
+	       !loan->has_changed_code && !pool_entry_has_sequences(x->entry, *x->env->now_us);
+}
+
 int
 session_used_sequence(struct exchange *x, uint32_t flags)
 {
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
 
+	if (of != x->id && writes_without_sequences(x, flags))
+		return 0;
 	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
 		x->sequence_us = *x->env->now_us;
 	if (of == x->id || srv->tx == 'E' || !session_is_followed(x))

@@ -119,13 +119,14 @@ session_note_execute(struct exchange *x, const char *name)
 {
 	const char *text = prepared_text(x, name);
 	struct scan scan;
+	uint32_t hints;
 
 	if (text == NULL) {
 		x->srv->loan.suspicion |= SCAN_EXECUTE;
 		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	}
 	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
-	scan.flags |= scan_text_anyhow(text, strlen(text)); /* it was read when it was prepared */
+	scan.flags |= scan_text_anyhow(text, strlen(text), &hints); /* it was read when it was prepared */
 	scan.flags &= ~(uint32_t)SCAN_PREPARE;
 	return session_suspect(x, &scan);
 }

@@ -37,9 +37,8 @@ is_looked_at(const struct exchange *x)
 	return x->entry->settings.session_state != SESSION_ALLOW || x->is_session;
 }
 
-/* What runs before this text may change how PostgreSQL reads it, shown by SQL or not. */
-static bool
-is_read_anyhow(const struct exchange *x)
+bool
+session_reads_anyhow(const struct exchange *x)
 {
 	return session_is_in_flux(x) || (x->srv != NULL && x->srv->ledger.count > 0 &&
 					 (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
@@ -57,7 +56,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	if (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL)
 		return STATEMENT_FAILED;
 	scan_init(s->scan, image_scan_options(x->image));
-	s->scan->flags |= is_read_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
+	s->scan->flags |= session_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	x->is_body_scanned = true;
@@ -144,10 +143,12 @@ flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan
 }
 
 enum statement_step
-session_query(struct exchange *x, const char *sql, size_t have, size_t len, unsigned *shown)
+session_query(struct exchange *x, struct request *m)
 {
-	struct scan scan;
-	uint32_t flags;
+	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
+	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
+	struct scan own, *scan = m->scan;
+	uint32_t flags, hints;
 
 	if (!is_looked_at(x) || len == 0)
 		return STATEMENT_FORWARD;
@@ -156,15 +157,16 @@ session_query(struct exchange *x, const char *sql, size_t have, size_t len, unsi
 	len--; /* the terminator */
 	if (session_ensure_prepared(x, sql, len, true) < 0)
 		return STATEMENT_FAILED;
-	scan_text(&scan, image_scan_options(x->image), sql, len);
-	flags = is_read_anyhow(x) ? scan_text_anyhow(sql, len) & ~scan.flags : 0;
-	if ((scan.flags | flags) == 0)
+	if (scan == NULL)
+		scan_text(scan = &own, image_scan_options(x->image), sql, len);
+	flags = session_reads_anyhow(x) ? scan_text_anyhow(sql, len, &hints) & ~scan->flags : 0;
+	if ((scan->flags | flags) == 0)
 		return STATEMENT_FORWARD;
-	scan.flags |= flags;
-	session_audit(x, scan.flags);
+	scan->flags |= flags;
+	session_audit(x, scan->flags);
 	if (flags != 0)
-		return session_is_followed(x) ? session_suspect(x, &scan) : STATEMENT_FORWARD;
-	return flagged_query(x, sql, len, &scan, shown);
+		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	return flagged_query(x, sql, len, scan, &m->shown);
 }
 
 /* --- the extended protocol --- */
@@ -173,13 +175,14 @@ enum statement_step
 session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
+	uint32_t hints;
 
 	if (!session_is_followed(x) || session_own(x) == NULL)
 		return session_is_followed(x) ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	if (have < len)
 		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
-	x->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql));
+	x->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql), &hints);
 	return STATEMENT_FORWARD;
 }
 
@@ -197,9 +200,17 @@ static uint32_t
 flags_of(struct statement *st)
 {
 	if (!st->is_scanned)
-		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len);
+		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len, &st->hints);
 	st->is_scanned = true;
 	return st->suspicion;
+}
+
+bool
+session_is_plain_statement(struct statement *st)
+{
+	uint32_t flags = flags_of(st); /* which sets the hints, too */
+
+	return session_is_plain(flags, st->hints);
 }
 
 static void
@@ -272,17 +283,20 @@ ensure_for(struct exchange *x, const struct statement *st, const char *name)
 }
 
 enum statement_step
-session_describe(struct exchange *x, const struct statement *st, const char *name)
+session_describe(struct exchange *x, struct request *m)
 {
-	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
+	if (m->target == 'S' && image_has_prepared(x->image) && ensure_for(x, m->statement, m->name) < 0)
 		return STATEMENT_FAILED;
 	return STATEMENT_FORWARD;
 }
 
 enum statement_step
-session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name, const uint8_t *body,
-	     size_t len)
+session_bind(struct exchange *x, struct request *m)
 {
+	struct statement *st = m->statement;
+	const char *portal = m->names.portal, *name = m->names.statement;
+	const uint8_t *body = m->message + FRAME_HEAD_LEN;
+	size_t len = request_body_len(m);
 	struct scan scan;
 	uint32_t flags;
 
@@ -358,4 +372,30 @@ session_holds(const struct exchange *x)
 		return false;
 	/* What is asked about may have been a RESET: then the client's own startup values come first. */
 	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x));
+}
+
+/* --- the fast lane --- */
+
+bool
+session_is_quiet(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	return s == NULL || (s->parts == 0 && s->effect_count == 0 && s->bound == NULL && s->passed_flags == 0 &&
+			     !s->is_discard_sent && !s->is_filtering && s->refusal == NULL && s->scan == NULL);
+}
+
+int
+session_plain_query(struct exchange *x, uint32_t flags)
+{
+	if (flags == 0)
+		return 0;
+	session_audit(x, flags);
+	return session_is_followed(x) ? session_used_sequence(x, flags) : 0;
+}
+
+int
+session_plain_bind(struct exchange *x, const struct statement *st)
+{
+	return st->suspicion != 0 && session_is_followed(x) ? session_used_sequence(x, st->suspicion) : 0;
 }

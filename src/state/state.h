@@ -6,24 +6,40 @@
 #define PGWEIR_STATE_STATE_H
 
 #include "exchange/exchange.h"
+#include "exchange/request.h"
+#include "sql/scan.h"
 
 void session_encoding_changed(struct exchange *x); /* state/commit.c: the server has reported it */
 bool session_is_followed(const struct exchange *x); /* transaction or statement mode, and not "allow" */
 /* state/observe.c: texts that are about to be sent, for a linked client. */
 /*
- * A simple Query's text; have < len: the rest comes by session_text. FORWARD; DONE: another message is in the outbox in
- * its place, of which the client is shown the first *shown CommandCompletes; HOLD; FAILED.
+ * Rows of relay/features.c. A Query: m->have < m->total: the rest comes by session_text(). FORWARD; DONE: another
+ * message is in the outbox in its place, of which the client is shown the first m->shown CommandCompletes; HOLD;
+ * FAILED.
  */
-enum statement_step session_query(struct exchange *x, const char *sql, size_t have, size_t len, unsigned *shown);
+enum statement_step session_query(struct exchange *x, struct request *m);
+enum statement_step session_bind(struct exchange *x, struct request *m);
+enum statement_step session_describe(struct exchange *x, struct request *m);
+/* The fast lane. Nothing of this client's is noted, asked or answered that its next message must wait for or end. */
+bool session_is_quiet(const struct exchange *x);
+/* SQL that runs before may change how PostgreSQL reads the next, whether its text shows that or not. */
+bool session_reads_anyhow(const struct exchange *x);
+/* SQL with this scan's flags and hints leaves nothing behind but, perhaps, what the backend remembers of sequences. */
+static inline bool
+session_is_plain(uint32_t flags, uint32_t hints)
+{
+	return (flags & ~(uint32_t)(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)) == 0 && hints == 0;
+}
+bool session_is_plain_statement(struct statement *st);
+/* Plain SQL is about to run. -1: no memory. */
+int session_plain_query(struct exchange *x, uint32_t flags);
+int session_plain_bind(struct exchange *x, const struct statement *st);
+
 void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
 /* A Parse that is passed through as it is: what it may do is known no better than that. */
 enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit cares. */
 void session_audit_parse(struct exchange *x, const char *sql, size_t len);
-/* The statement behind a Bind; NULL: nobody here knows it. body: of the Bind, whole if it is not longer than a text. */
-enum statement_step session_bind(struct exchange *x, struct statement *st, const char *portal, const char *name,
-				 const uint8_t *body, size_t len);
-enum statement_step session_describe(struct exchange *x, const struct statement *st, const char *name);
 enum statement_step session_before_execute(struct exchange *x, const char *portal);
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */
@@ -42,6 +58,10 @@ void session_leaves_sequences(struct exchange *x); /* it gives its server back *
  * must not be shared with other clients at all.
  */
 bool session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context);
+bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
+/* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
+bool session_may_set_unseen(const struct exchange *x);
+void session_note_run(struct exchange *x, const char *sql, size_t len); /* it is about to; NULL: nobody knows the SQL */
 /* A text is about to run: until its transaction is over, nothing is shared if it has SET LOCAL of such settings. */
 void session_note_local(struct exchange *x, const char *sql, size_t len);
 void session_note_local_of(struct exchange *x, struct statement *st); /* NULL is fine */

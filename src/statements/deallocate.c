@@ -167,23 +167,11 @@ statements_note_drop(struct exchange *x, const char *sql, size_t len)
 }
 
 enum statement_step
-statements_query(struct exchange *x, const uint8_t *message, size_t len)
+statements_deallocate_query(struct exchange *x, const char *query, size_t len)
 {
 	struct buf sql = { 0 }, b = { 0 };
-	enum statement_step step;
+	enum statement_step step = deallocate_step(x, query, len, &sql);
 
-	if (message[len - 1] != 0)
-		return STATEMENT_FORWARD;
-	if (sole_use_query(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1) < 0)
-		return STATEMENT_FAILED;
-	if (statements_pass_through(x))
-		return STATEMENT_FORWARD;
-	session_note_local(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
-	statements_note_drop(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
-	step = materialise_for_text(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1);
-	if (step != STATEMENT_FORWARD)
-		return step;
-	step = deallocate_step(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, &sql);
 	if (step == STATEMENT_DONE) {
 		unnamed_drop(x);
 		message_put(&b, 'Q', sql.bytes, sql.len);

@@ -248,7 +248,7 @@ materialise(struct exchange *x, const char *sql, size_t len, bool is_look)
 }
 
 enum statement_step
-materialise_for_text(struct exchange *x, const char *sql, size_t len)
+statements_expose_for_sql(struct exchange *x, const char *sql, size_t len)
 {
 	enum statement_step step = x->listen == NULL ? STATEMENT_FORWARD : listen_before_text(x, sql, len);
 
@@ -256,7 +256,7 @@ materialise_for_text(struct exchange *x, const char *sql, size_t len)
 }
 
 enum statement_step
-materialise_for(struct exchange *x, struct statement *st)
+statements_expose_for(struct exchange *x, struct statement *st)
 {
 	bool is_look = st != NULL && statement_looks(st);
 	enum statement_step step = st == NULL || x->listen == NULL

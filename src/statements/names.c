@@ -112,6 +112,7 @@ named_unref(struct named *n)
 	if (--n->refs > 0)
 		return;
 	statement_unref(n->st);
+	image_unref(n->read_as);
 	free(n);
 }
 

@@ -64,35 +64,46 @@ parse_on_server(struct exchange *x, struct named *n)
 	return 0;
 }
 
-/* The statement that a Parse means: with a trailing comment that says who asks, or without it. */
+/*
+ * The statement that a Parse means: with a trailing comment that says who asks, or without it. context: 0, or the
+ * settings matter under which it is read now.
+ */
 static struct statement *
-statement_of(struct exchange *x, const struct parse_fields *f)
+statement_of(struct exchange *x, const struct parse_fields *f, uint32_t *context)
 {
 	struct buf b = { 0 };
 	struct statement *st = NULL;
 	size_t query_len = f->query_len;
-	uint32_t context;
 
-	if (!session_statement_context(x, (const char *)f->rest, f->query_len, &context))
+	if (!session_statement_context(x, (const char *)f->rest, f->query_len, context))
 		return statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len);
 	if (x->entry->settings.statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len)
-		return statement_get(x->entry->home, f->rest, f->rest_len, query_len, context);
+		return statement_get(x->entry->home, f->rest, f->rest_len, query_len, *context);
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
-		st = statement_get(x->entry->home, b.bytes, b.len, query_len, context);
+		st = statement_get(x->entry->home, b.bytes, b.len, query_len, *context);
 	buf_fini(&b);
 	return st;
 }
 
+static bool
+remember_reading(struct exchange *x, struct named *n)
+{
+	struct image *reading = image_reading(x->image);
+
+	n->read_as = reading == NULL ? NULL : image_ref(reading);
+	return reading != NULL;
+}
+
 /*
- * A new name of the client's, in its table, with a reference to spare; closed: which had it before. Takes st. NULL: no
- * memory.
+ * A new name of the client's, in its table, with a reference to spare; closed: which had it before. Takes st. context:
+ * see statement_of. NULL: no memory.
  */
 static struct named *
-enter_new(struct exchange *x, const char *name, struct statement *st, struct named *closed)
+enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t context, struct named *closed)
 {
 	struct named *n = named_new(x, name, st);
 
@@ -102,7 +113,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct nam
 	}
 	if (closed != NULL)
 		named_leave(x->statements, closed); /* just before; should that be skipped, so is this */
-	if (named_enter(x->statements, n) == 0)
+	if ((context == 0 || remember_reading(x, n)) && named_enter(x->statements, n) == 0)
 		return n;
 	named_unref(n);
 	return NULL;
@@ -132,6 +143,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, struct 
 	enum statement_presence there;
 	struct statement *st;
 	struct named *n;
+	uint32_t context = 0;
 	int r;
 
 	if (names_own(x) == NULL)
@@ -140,7 +152,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, struct 
 		return refuse_parse(x);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
 	st = x->srv->tx == 'E' ? statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len)
-			       : statement_of(x, f);
+			       : statement_of(x, f, &context);
 	if (st == NULL)
 		return STATEMENT_FAILED;
 	there = statement_presence_of(x, st);
@@ -148,7 +160,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, struct 
 		statement_unref(st);
 		return STATEMENT_HOLD;
 	}
-	n = enter_new(x, f->name, st, closed);
+	n = enter_new(x, f->name, st, context, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
 	if (materialised_takes(x, n->st))
@@ -196,31 +208,13 @@ parse_other(struct exchange *x, const struct buf *message)
 }
 
 enum statement_step
-statements_parse(struct exchange *x, const uint8_t *message, size_t len)
+statements_parse(struct exchange *x, struct request *m)
 {
-	struct parse_fields f;
-	enum statement_step step;
 	struct buf other = { 0 };
+	enum statement_step step;
 
-	x->entry->database->counters.client_parses++;
-	if (!fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f))
-		return STATEMENT_FORWARD; /* PostgreSQL has the right words for it */
-	report_text(x->srv, f.rest, f.query_len + 1, f.query_len + 1, false);
-	if (sole_use_parse(x, f.name, (const char *)f.rest, f.query_len) < 0)
-		return STATEMENT_FAILED;
-	if (x->is_session)
-		session_audit_parse(x, (const char *)f.rest, f.query_len);
-	if (statements_pass_through(x))
-		return STATEMENT_FORWARD;
-	step = materialise_for_text(x, (const char *)f.rest, f.query_len);
-	if (step == STATEMENT_FORWARD)
-		step = statements_parse_sql(x, &f);
-	if (step != STATEMENT_FORWARD)
-		return step;
-	if (session_ensure_prepared(x, (const char *)f.rest, f.query_len, false) < 0)
-		return STATEMENT_FAILED;
-	if (!listen_parse(x, &f, &other))
-		return parse_step(x, &f, message, len);
+	if (!listen_parse(x, &m->parse, &other))
+		return parse_step(x, &m->parse, m->message, m->total);
 	step = parse_other(x, &other);
 	buf_fini(&other);
 	return step;
@@ -230,7 +224,7 @@ statements_parse(struct exchange *x, const uint8_t *message, size_t len)
 static enum statement_step
 parse_oversize(struct exchange *x, const char *name, struct named *closed)
 {
-	struct named *n = enter_new(x, name, NULL, closed);
+	struct named *n = enter_new(x, name, NULL, 0, closed);
 	int r;
 
 	if (n == NULL)
@@ -280,6 +274,7 @@ statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len
 	struct parse_fields f;
 	struct statement *st;
 	struct named *n;
+	uint32_t context;
 
 	if (statements_pass_through(x) || x->entry->settings.prepared_statements == 0 ||
 	    !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0' ||
@@ -287,14 +282,14 @@ statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len
 		return false;
 	if (!names_have_room(x, &f))
 		return false; /* refused in its turn */
-	st = statement_of(x, &f);
+	st = statement_of(x, &f, &context);
 	if (st == NULL)
 		return false;
 	if (st->valid_pool != x->entry || st->valid_image != x->image) {
 		statement_unref(st);
 		return false;
 	}
-	n = enter_new(x, f.name, st, NULL);
+	n = enter_new(x, f.name, st, context, NULL);
 	if (n == NULL)
 		return false;
 	n->is_pending = false;

@@ -16,6 +16,7 @@
 #include "statements/statements.h"
 #include "statements/statements_state.h"
 
+#include "session/reading.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -27,28 +28,28 @@ statements_pass_through(const struct exchange *x)
 	return x->is_session || (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
-/* What a Bind begins with. */
-struct bind_names {
-	const char *portal, *statement;
-	size_t len; /* with terminators */
-};
-
 /* Bind (with its portal) or Describe (portal NULL) under another name; what follows the names is not written. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *before,
 	    size_t before_len, const char *name)
 {
 	size_t portal_len = portal == NULL ? 1 : strlen(portal) + 1; /* Describe has its kind there */
-	size_t name_len = before_len + strlen(name) + 1;
+	size_t name_len = strlen(name) + 1, head_len = FRAME_HEAD_LEN + portal_len;
 	uint32_t body_len = wire_u32(message + 1) - 4;
-	uint8_t head[FRAME_HEAD_LEN];
+	uint8_t head[FRAME_HEAD_LEN + 1 + STATEMENT_NAME_MAX];
 
 	head[0] = message[0];
-	wire_set_u32(head + 1, (uint32_t)(4 + portal_len + name_len + (body_len - names_len)));
-	outbox_copy(&x->env->to_server, head, sizeof(head));
+	wire_set_u32(head + 1, (uint32_t)(4 + portal_len + before_len + name_len + (body_len - names_len)));
+	if (before_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) { /* nearly always: in one piece */
+		head[FRAME_HEAD_LEN] = message[FRAME_HEAD_LEN];
+		memcpy(head + head_len, name, name_len);
+		outbox_copy(&x->env->to_server, head, head_len + name_len);
+		return;
+	}
+	outbox_copy(&x->env->to_server, head, FRAME_HEAD_LEN);
 	outbox_copy(&x->env->to_server, message + FRAME_HEAD_LEN, portal_len);
 	outbox_copy(&x->env->to_server, before, before_len);
-	outbox_copy(&x->env->to_server, name, name_len - before_len);
+	outbox_copy(&x->env->to_server, name, name_len);
 }
 
 void
@@ -109,9 +110,17 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->scope);
 }
 
+/* Whoever uses it may have PostgreSQL read its literals anew: the client's settings are others than when it was parsed.
+ */
+static bool
+is_read_otherwise(const struct exchange *x, const struct named *n)
+{
+	return n->read_as != NULL && !n->is_pending && image_reading(x->image) != n->read_as;
+}
+
 /*
- * What a server does not have is prepared there under the settings the client has now: if they are others than when it
- * prepared the statement, the name stands for another one from now on. -1: no memory.
+ * A client that reads the statement's literals, or acts, otherwise than those it shares it with gets another one under
+ * that name from now on. -1: no memory.
  */
 static int
 fit_context(struct exchange *x, struct named *n)
@@ -123,7 +132,7 @@ fit_context(struct exchange *x, struct named *n)
 
 	if (!statement_is_shared(st))
 		return 0;
-	is_shared = session_statement_context(x, sql, st->query_len, &context);
+	is_shared = !is_read_otherwise(x, n) && session_statement_context(x, sql, st->query_len, &context);
 	if (is_shared && context == st->context)
 		return 0;
 	n->st = is_shared ? statement_get(x->entry->home, st->bytes, st->len, st->query_len, context)
@@ -136,13 +145,50 @@ fit_context(struct exchange *x, struct named *n)
 	return 0;
 }
 
+/* What follows is parsed under these settings; NULL: under the session's own again. -1: no memory. */
+static int
+read_under(struct exchange *x, const struct image *reading)
+{
+	struct ledger *l = &x->srv->ledger;
+	struct buf b = { 0 };
+	char name[STATEMENT_NAME_MAX];
+	int r = -1;
+
+	special_name(x, STAND_IN, name);
+	reading_put(&b, name, reading);
+	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
+	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
+		r = ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
+	if (r == 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+/* Parsed on this server as it was when the client parsed it. -1: no memory. */
+static int
+parse_again(struct exchange *x, const struct named *n)
+{
+	struct server *srv = x->srv;
+	const struct statement *st = n->st;
+	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(x, n->read_as);
+
+	if (is_other && read_under(x, n->read_as) < 0)
+		return -1;
+	if (server_statements_sent(&srv->statements, st->id, x->statements->scope) < 0 ||
+	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+		return -1;
+	put_parse(x, st->name, st);
+	return is_other ? read_under(x, NULL) : 0;
+}
+
 enum statement_step
 statement_ensure(struct exchange *x, struct named *n)
 {
 	struct server *srv = x->srv;
 	const struct statement *st = n->st;
 
-	if (statement_presence_of(x, st) == STATEMENT_ABSENT && fit_context(x, n) < 0)
+	if ((is_read_otherwise(x, n) || statement_presence_of(x, st) == STATEMENT_ABSENT) && fit_context(x, n) < 0)
 		return STATEMENT_FAILED;
 	st = n->st;
 	switch (statement_presence_of(x, st)) {
@@ -156,11 +202,8 @@ statement_ensure(struct exchange *x, struct named *n)
 	}
 	x->entry->database->counters.statement_misses++;
 	srv->loan.kept.state = KEPT_NOT; /* prepared just now, it is not outdated */
-	if (statement_close_outdated(x, st) < 0 || statement_evict(x) < 0 ||
-	    server_statements_sent(&srv->statements, st->id, x->statements->scope) < 0 ||
-	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+	if (statement_close_outdated(x, st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
 		return STATEMENT_FAILED;
-	put_parse(x, st->name, st);
 	return STATEMENT_DONE;
 }
 
@@ -216,7 +259,7 @@ bind_named(struct exchange *x, struct named *n, const uint8_t *message, const st
 
 	if (step != STATEMENT_DONE)
 		return step;
-	if (named_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0 || listen_bound(x, b->portal, n->st) < 0)
+	if (named_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0)
 		return STATEMENT_FAILED;
 	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
 	put_renamed(x, message, b->len, b->portal, "", 0, name);
@@ -234,54 +277,96 @@ statements_find(const struct exchange *x, const char *name)
 	return n == NULL ? NULL : n->st;
 }
 
-enum statement_step
-statements_bind(struct exchange *x, const uint8_t *message, size_t have, size_t total, size_t *used)
+/* Which statement a Bind or Describe of this name means. FORWARD: m->named and m->statement say so; HOLD; FAILED. */
+static enum statement_step
+find(struct exchange *x, const char *name, struct request *m)
 {
-	size_t own_len = have < total ? have : total;
-	enum statement_step step;
-	const uint8_t *body = message + FRAME_HEAD_LEN;
-	struct bind_names b;
 	struct named *n;
 
-	x->entry->database->counters.binds++;
-	if (statements_pass_through(x) || !fields_bind(body, own_len - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+	if (name[0] == '\0') {
+		m->statement = x->statements == NULL ? NULL : x->statements->unnamed;
 		return STATEMENT_FORWARD;
-	*used = FRAME_HEAD_LEN + b.len;
-	if (b.statement[0] == '\0') {
-		session_note_local_of(x, x->statements == NULL ? NULL : x->statements->unnamed);
-		step = materialise_for(x, x->statements == NULL ? NULL : x->statements->unnamed);
-		if (step != STATEMENT_FORWARD)
-			return step;
-		step = session_bind(x, x->statements == NULL ? NULL : x->statements->unnamed, b.portal, b.statement,
-				    body, own_len - FRAME_HEAD_LEN);
-		if (step == STATEMENT_FORWARD)
-			step = forward_if(unnamed_ensure(x));
-		return step == STATEMENT_FORWARD && listen_bound(x, b.portal, x->statements->unnamed) < 0
-			   ? STATEMENT_FAILED
-			   : step;
 	}
-	n = named_find(x, b.statement);
+	n = named_find(x, name);
 	if (named_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
 		return STATEMENT_HOLD;
 	if (n != NULL && named_refresh(x, n) < 0)
 		return STATEMENT_FAILED;
-	if ((step = materialise_for(x, n == NULL ? NULL : n->st)) != STATEMENT_FORWARD)
-		return step;
-	session_note_local_of(x, n == NULL ? NULL : n->st);
-	step = session_bind(x, n == NULL ? NULL : n->st, b.portal, b.statement, body, own_len - FRAME_HEAD_LEN);
-	if (step != STATEMENT_FORWARD)
-		return step;
+	m->named = n;
+	m->statement = n == NULL ? NULL : n->st;
+	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+statements_find_bound(struct exchange *x, struct request *m)
+{
+	return find(x, m->names.statement, m);
+}
+
+enum statement_step
+statements_bind(struct exchange *x, struct request *m)
+{
+	const struct bind_names *b = &m->names;
+	struct named *n = m->named;
+	enum statement_step step;
+
+	m->used = FRAME_HEAD_LEN + b->len;
+	if (b->statement[0] == '\0')
+		return forward_if(unnamed_ensure(x));
 	if (n == NULL || n->is_closing) /* PostgreSQL knows what to say */
-		return name_is_ours(x, b.statement) ? bind_to_stranger(x, message, &b, STRANGER, b.statement)
-						    : STATEMENT_FORWARD;
+		return name_is_ours(x, b->statement) ? bind_to_stranger(x, m->message, b, STRANGER, b->statement)
+						     : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
 	if (materialised_is(x, n)) /* prepared just now, its rows are those of the view */
-		return bind_named(x, n, message, &b);
-	step = shape_prove(x, n, b.portal, body, own_len - FRAME_HEAD_LEN, message + total, have - own_len);
+		return bind_named(x, n, m->message, b);
+	step = shape_prove(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m), m->message + m->total,
+			   m->have < m->total ? 0 : m->have - m->total);
 	if (step == STATEMENT_FORWARD)
-		return bind_to_stranger(x, message, &b, STRANGER_CHANGED, "");
-	return step != STATEMENT_DONE ? step : bind_named(x, n, message, &b);
+		return bind_to_stranger(x, m->message, b, STRANGER_CHANGED, "");
+	return step != STATEMENT_DONE ? step : bind_named(x, n, m->message, b);
+}
+
+enum statement_step
+statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, size_t total, size_t *used)
+{
+	const uint8_t *body = message + FRAME_HEAD_LEN;
+	struct bind_names b;
+	struct named *n = NULL;
+	struct statement *st;
+	enum statement_step step;
+
+	if (x->statements == NULL || !fields_bind(body, total - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+		return STATEMENT_FORWARD;
+	if (b.statement[0] != '\0') {
+		n = named_find(x, b.statement);
+		if (n == NULL || n->is_closing || n->is_oversize || n->is_asking_anew || named_is_unsettled(x, n))
+			return STATEMENT_FORWARD;
+		if (named_refresh(x, n) < 0)
+			return STATEMENT_FAILED;
+	}
+	st = n == NULL ? x->statements->unnamed : n->st;
+	if (st == NULL || !session_is_plain_statement(st))
+		return STATEMENT_FORWARD;
+	if (x->srv->is_synced)
+		report_request_begins(x, x->srv);
+	if (session_plain_bind(x, st) < 0)
+		return STATEMENT_FAILED;
+	step = n == NULL ? unnamed_ensure(x)
+			 : shape_prove(x, n, b.portal, body, total - FRAME_HEAD_LEN, message + total, have - total);
+	if (step != STATEMENT_DONE)
+		return step;
+	x->entry->database->counters.binds++;
+	*used = n == NULL ? 0 : FRAME_HEAD_LEN + b.len;
+	if (n != NULL)
+		return bind_named(x, n, message, &b);
+	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+}
+
+bool
+statements_expect_describe(const struct exchange *x)
+{
+	return x->statements != NULL && x->statements->describing != NULL;
 }
 
 /* Of the portal that was bound just before, and its client does not know the rows yet. */
@@ -361,44 +446,30 @@ describe_named(struct exchange *x, struct named *n, const uint8_t *message, size
 }
 
 enum statement_step
-statements_describe(struct exchange *x, const uint8_t *message, size_t len)
+statements_find_described(struct exchange *x, struct request *m)
+{
+	return m->target == 'P' ? STATEMENT_FORWARD : find(x, m->name, m);
+}
+
+enum statement_step
+statements_describe(struct exchange *x, struct request *m)
 {
 	char before[STATEMENT_NAME_MAX];
-	enum statement_step step;
-	const char *name;
-	uint8_t kind;
-	struct named *n;
+	struct named *n = m->named;
 
-	if (statements_pass_through(x) || !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name))
+	if (m->target == 'P')
+		return describe_portal(x, m->message, m->total);
+	if (m->name[0] == '\0')
+		return forward_if(unnamed_ensure(x));
+	if (n != NULL && !n->is_closing)
+		return n->is_oversize ? STATEMENT_FORWARD : describe_named(x, n, m->message, m->total);
+	if (!name_is_ours(x, m->name))
 		return STATEMENT_FORWARD;
-	if (kind == 'P')
-		return describe_portal(x, message, len);
-	if (name[0] == '\0') {
-		step = materialise_for(x, x->statements == NULL ? NULL : x->statements->unnamed);
-		if (step != STATEMENT_FORWARD)
-			return step;
-		step = session_describe(x, x->statements == NULL ? NULL : x->statements->unnamed, name);
-		return step == STATEMENT_FORWARD ? forward_if(unnamed_ensure(x)) : step;
-	}
-	n = named_find(x, name);
-	if (named_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
-		return STATEMENT_HOLD;
-	if (n != NULL && named_refresh(x, n) < 0)
+	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
 		return STATEMENT_FAILED;
-	if ((step = materialise_for(x, n == NULL ? NULL : n->st)) != STATEMENT_FORWARD)
-		return step;
-	if ((step = session_describe(x, n == NULL ? NULL : n->st, name)) != STATEMENT_FORWARD)
-		return step;
-	if (n == NULL || n->is_closing) {
-		if (!name_is_ours(x, name))
-			return STATEMENT_FORWARD;
-		if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
-			return STATEMENT_FAILED;
-		special_name(x, STRANGER, before);
-		put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, before, strlen(before), name);
-		return STATEMENT_DONE;
-	}
-	return n->is_oversize ? STATEMENT_FORWARD : describe_named(x, n, message, len);
+	special_name(x, STRANGER, before);
+	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
+	return STATEMENT_DONE;
 }
 
 /* PostgreSQL has it under the client's own name. */
@@ -414,24 +485,21 @@ close_oversize(struct exchange *x, struct named *n, const uint8_t *message, size
 }
 
 enum statement_step
-statements_close(struct exchange *x, const uint8_t *message, size_t len)
+statements_close(struct exchange *x, struct request *m)
 {
-	const char *name;
-	uint8_t kind;
 	struct named *n;
 
-	if (statements_pass_through(x) ||
-	    !fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name) || kind == 'P')
+	if (m->target == 'P')
 		return STATEMENT_FORWARD;
-	if (name[0] == '\0')
+	if (m->name[0] == '\0')
 		return unnamed_close(x, OWED_TO_CLIENT);
-	n = named_find(x, name);
+	n = named_find(x, m->name);
 	if (named_is_unsettled(x, n))
 		return STATEMENT_HOLD;
-	if (n == NULL && !name_is_ours(x, name))
+	if (n == NULL && !name_is_ours(x, m->name))
 		return STATEMENT_FORWARD; /* perhaps one made by SQL PREPARE */
 	if (n != NULL && n->is_oversize)
-		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, message, len);
+		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, m->message, m->total);
 	if (n == NULL || n->is_closing)
 		return ledger_push(&x->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
 											       : STATEMENT_DONE;

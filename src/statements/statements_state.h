@@ -25,6 +25,7 @@
  */
 struct named {
 	struct statement *st; /* NULL: oversize */
+	struct image *read_as; /* image_reading when it was parsed; a reference of its own. NULL: it does not matter */
 	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
 	uint32_t asked; /* its id when a Describe was last sent */
 	uint32_t refs; /* the table's and the ledger's */
@@ -136,11 +137,6 @@ void named_renew(struct exchange *x, struct named *n, bool opens);
 bool names_have_room(const struct exchange *x, const struct parse_fields *f);
 
 /* statements.c */
-/*
- * In session mode the server is the client's own, and so are the names on it. What will be skipped means nothing, and
- * within COPY IN nothing does: the server ends the connection, and would not answer what a held message waits for.
- */
-bool statements_pass_through(const struct exchange *x);
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
 /* Sees to it that the server has n's statement when what follows arrives there. DONE, HOLD or FAILED. */
 enum statement_step statement_ensure(struct exchange *x, struct named *n);
@@ -150,12 +146,6 @@ int statement_close_outdated(struct exchange *x, const struct statement *st); /*
 void put_parse(struct exchange *x, const char *name, const struct statement *st);
 
 /* statements/expose.c */
-/*
- * Before a text runs, is parsed, bound or (st) described: what it looks for by the client's names is made. FORWARD: it
- * is there, or need not be. HOLD, FAILED.
- */
-enum statement_step materialise_for_text(struct exchange *x, const char *sql, size_t len);
-enum statement_step materialise_for(struct exchange *x, struct statement *st); /* st may be NULL */
 /* Is n to be used under the client's own name? */
 bool materialised_is(const struct exchange *x, const struct named *n);
 /* Is a new statement of this text to be parsed under the client's own name? Then by materialised_parse; -1: no memory.
@@ -177,7 +167,6 @@ void unnamed_settled(struct server *srv, const struct owed *o, struct statement 
 		     enum owed_end how);
 
 /* statements/deallocate.c: DONE, HOLD, FAILED as a Parse; FORWARD: it deallocates nothing of ours. */
-enum statement_step statements_parse_sql(struct exchange *x, const struct parse_fields *f);
 
 /* statements/row_shape.c */
 /*

@@ -161,6 +161,48 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	return STATEMENT_DONE;
 }
 
+/* Applications prepare one text again and again: the last one is not looked up. NULL: this is another. */
+static struct statement *
+get_again(struct statement *st, const struct parse_fields *f)
+{
+	uint64_t id;
+
+	if (st == NULL || st->context != 0 || !statement_is_shared(st) || st->len != f->rest_len ||
+	    memcmp(st->bytes, f->rest, f->rest_len) != 0)
+		return NULL;
+	id = st->id;
+	statement_refresh(st);
+	return st->id == id ? statement_ref(st) : NULL;
+}
+
+struct statement *
+statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
+{
+	struct statement *st;
+
+	if (f->rest_len >= x->entry->settings.max_statement_size || names_own(x) == NULL || !has_room(x, f))
+		return NULL;
+	st = get_again(x->statements->unnamed, f);
+	if (st == NULL)
+		st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0);
+	if (st != NULL && session_is_plain_statement(st))
+		return st;
+	statement_unref(st);
+	return NULL;
+}
+
+int
+statements_take_unnamed(struct exchange *x, struct statement *st)
+{
+	x->entry->database->counters.client_parses++;
+	if (push_unnamed_parse(x, OWED_TO_CLIENT, st) < 0) {
+		statement_unref(st);
+		return -1;
+	}
+	set_unnamed(x, st, false);
+	return 0;
+}
+
 int
 unnamed_parse_oversize(struct exchange *x)
 {

@@ -270,6 +270,8 @@ metrics_print_docs(FILE *to)
 	    "\n"
 	    "`database` and `user` are what clients log in with. Pools beyond `metrics_max_pools` are added up in one\n"
 	    "with database and user `_other`. No label holds an address of a client, an application name or SQL.\n"
+	    "`backend` is a host of the configuration with its port; 4096 of them are counted, if names of tenants "
+	    "make more.\n"
 	    "\n"
 	    "| name | type | labels | what it is |\n"
 	    "| --- | --- | --- | --- |\n",

@@ -60,6 +60,18 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
  * The longest body a client's message of this type may have, as PostgreSQL's SocketBackend has it; 0 for types no
  * client may send after login.
  */
-uint32_t frame_client_limit(uint8_t type);
+static inline uint32_t
+frame_client_limit(uint8_t type)
+{
+	static const uint32_t limits[256] = {
+		['Q'] = FRAME_BODY_MAX,	     ['P'] = FRAME_BODY_MAX,	  ['B'] = FRAME_BODY_MAX,
+		['F'] = FRAME_BODY_MAX,	     ['d'] = FRAME_BODY_MAX,	  ['C'] = FRAME_SMALL_MAX - 4,
+		['D'] = FRAME_SMALL_MAX - 4, ['E'] = FRAME_SMALL_MAX - 4, ['H'] = FRAME_SMALL_MAX - 4,
+		['S'] = FRAME_SMALL_MAX - 4, ['X'] = FRAME_SMALL_MAX - 4, ['c'] = FRAME_SMALL_MAX - 4,
+		['f'] = FRAME_SMALL_MAX - 4,
+	};
+
+	return limits[type];
+}
 
 #endif

@@ -143,6 +143,30 @@ ledger_expects_row(const struct ledger *l)
 	       (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) && l->copy == COPY_NONE;
 }
 
+/*
+ * The replies that nobody but the client waits for, in a few instructions: BindComplete, and what describes the
+ * portal. True: it was owed, and is the client's; no reply of ours is due. False: ledger_receive() has to see it.
+ */
+static inline bool
+ledger_take_plain(struct ledger *l, uint8_t type)
+{
+	const struct owed *o;
+
+	if (l->count < 2)
+		return false;
+	o = &l->ring[l->head];
+	if (o->to != OWED_TO_CLIENT || o->ref != NULL)
+		return false;
+	if (o->kind == OWED_BIND ? type != '2' : o->kind != OWED_DESCRIBE_PORTAL || (type != 'T' && type != 'n'))
+		return false;
+	if (l->ring[(l->head + 1) & (l->cap - 1)].kind >= OWED_COPY_END)
+		return false;
+	l->head = (l->head + 1) & (l->cap - 1);
+	l->count--;
+	l->answered++;
+	return true;
+}
+
 static inline bool
 ledger_is_our_turn(const struct ledger *l)
 {

@@ -54,7 +54,7 @@ check_dump(const struct config *config)
 	struct config *again;
 
 	if (strstr(text, ": its value does not fit on one line of a file") == NULL) {
-		again = config_parse(text, len, "/nonexistent/dump.ini", 0600, &problems);
+		again = config_parse(text, len, "/nonexistent/dump.ini", &problems);
 		if (again == NULL) {
 			fprintf(stderr, "%s\n%s\n", problems.list[0].text, text);
 			abort();
@@ -77,7 +77,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config_problems problems = { 0 };
-	struct config *config = config_parse((const char *)data, size, "/nonexistent/fuzz.ini", 0644, &problems);
+	struct config *config = config_parse((const char *)data, size, "/nonexistent/fuzz.ini", &problems);
 
 	if ((config == NULL) != (problems.error_count > 0))
 		abort();

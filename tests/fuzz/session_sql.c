@@ -380,6 +380,20 @@ end_transaction(struct fake_conn *c, bool is_commit)
 }
 
 static void
+drop_temporary(struct fake_conn *c)
+{
+	c->has_temporary = false;
+	c->traces[TRACE_TEMP] = 0;
+}
+
+static void
+close_cursors(struct fake_conn *c)
+{
+	c->has_cursor = false;
+	c->traces[TRACE_CURSOR] = 0;
+}
+
+static void
 discard(struct fake_conn *c, const char *rest)
 {
 	char what[32];
@@ -388,7 +402,7 @@ discard(struct fake_conn *c, const char *rest)
 	if (strcmp(what, "ALL") == 0)
 		sql_forget(c);
 	if (strncmp(what, "TEMP", 4) == 0)
-		c->has_temporary = c->traces[TRACE_TEMP] = 0;
+		drop_temporary(c);
 	if (strcmp(what, "SEQUENCES") == 0)
 		c->sequences_of = 0;
 }
@@ -450,9 +464,9 @@ leave_traces(struct fake_conn *c, const char *sql, const char *word, const char 
 	else if (strcmp(word, "DISCARD") == 0)
 		discard(c, rest);
 	else if (strcmp(word, "DROP") == 0)
-		c->has_temporary = c->traces[TRACE_TEMP] = 0;
+		drop_temporary(c);
 	else if (strcmp(word, "CLOSE") == 0)
-		c->has_cursor = c->traces[TRACE_CURSOR] = 0;
+		close_cursors(c);
 	else if (strcmp(word, "DEALLOCATE") == 0)
 		deallocate(c, rest);
 	else if (strcmp(word, "PREPARE") == 0)

@@ -195,7 +195,7 @@ make_config(const char *options, bool is_other)
 	if (!is_other)
 		buf_printf(&b, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", folder);
 	must(buf_ok(&b));
-	config = config_parse((const char *)b.bytes, b.len, "", 0600, &problems);
+	config = config_parse((const char *)b.bytes, b.len, "", &problems);
 	for (size_t i = 0; i < problems.count && config == NULL; i++)
 		fprintf(stderr, "%s\n", problems.list[i].text);
 	must(config != NULL);

@@ -124,6 +124,15 @@ def table(postgres, request):
     postgres.query(f"DROP TABLE IF EXISTS {name}")
 
 
+@pytest.fixture
+def locked(weir, table):
+    """A function after which nobody else may look at the test's table."""
+    holder = weir.postgres.connect()
+    holder.autocommit = False
+    yield lambda: holder.cursor().execute(f"LOCK TABLE {table}")
+    holder.close()
+
+
 @pytest.fixture(scope="session")
 def sanitized():
     """True when the program under test carries AddressSanitizer: memory is not measured then."""

@@ -526,6 +526,15 @@ def shape(replies):
     return " ".join(words)
 
 
+def prepared_statement(wire, sql, how):
+    """Prepares it as "stmt", by SQL or the protocol; returns what runs it, which another server must prepare first."""
+    if how == "sql":
+        wire.query(f"PREPARE stmt AS {sql}")
+        return query("EXECUTE stmt")
+    wire.ask(parse("stmt", sql) + sync())
+    return bind("", "stmt") + execute() + sync()
+
+
 def send_cancel(address, key, tail=b""):
     """A CancelRequest on a connection of its own; returns what the peer answered before it closed (must be nothing)."""
     with Wire(address) as wire:

@@ -18,6 +18,7 @@ class Tap:
         self.port = free_port()
         self.connect_delay = 0.0            # seconds before the first bytes of a new connection pass
         self.accepted_count = 0
+        self.to_server = bytearray()        # all that went that way, of all connections
         self._stalled = threading.Event()   # set: bytes of connections that exist now stay where they are
         self._stalled_new = False           # new connections are taken, and nothing is ever said
         self._pairs = set()
@@ -128,6 +129,8 @@ class _Pair:
                     data = sock.recv(65536)
                     if not data:
                         return
+                    if sock is self.near:
+                        self.tap.to_server += data
                     (self.far if sock is self.near else self.near).sendall(data)
         except OSError:
             pass

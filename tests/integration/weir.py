@@ -322,6 +322,11 @@ class Weir:
         return sum(value for (sample, found), value in self.metrics().items()
                    if sample == name and wanted <= set(found))
 
+    def metric_now(self, name, **labels):
+        """The same when nothing may be missed: what /metrics shows may be as old as 250 ms (http_pages.c)."""
+        time.sleep(0.26)
+        return self.metric(name, **labels)
+
     def console(self, command, user="admin", database="pgweir"):
         """A console command's rows as dictionaries."""
         with psycopg.connect(self.dsn(user, database), autocommit=True,
@@ -425,6 +430,15 @@ def parse_metrics(text):
         assert key not in samples, f"twice: {line!r}"
         samples[key] = float(value)
     return samples
+
+
+def read_slowly(weir):
+    """A client asks for 50 MB of 5000 rows and begins to read when PostgreSQL has waited for it for 0.7 s."""
+    with weir.raw(receive_buffer=65_536) as wire:
+        wire.send(rawwire.query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        time.sleep(0.7)
+        wire.read_until("Z", timeout=20)
 
 
 def timed(function, *arguments):

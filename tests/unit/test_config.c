@@ -538,30 +538,58 @@ Test(config, auth_query_where_it_fits)
 	files_fini(&files);
 }
 
-Test(config, secrets_in_files_that_everyone_can_read)
+Test(config, where_a_password_stands)
 {
-	static const char with_users[] = DATABASE "[auth]\nusers_file = users.txt\n";
-	static const char with_password[] = TRUST "[database a]\nupstream = host=h password=hunter2\n";
-	struct config_problems problems = { 0 };
-	char want[256];
+	static const struct {
+		const char *upstream;
+		bool is_written;
+		const char *file; /* of its folder; NULL: none */
+	} rows[] = {
+		{ "host=h password=hunter2", true, NULL },
+		{ "host=h password='it''s'", true, NULL },
+		{ "postgres://u:hunt%65r2@h/db", true, NULL },
+		{ "host=h user=u", false, NULL },
+		{ "host=h password=1", true, NULL },
+		{ "host=h password=${PGWEIR_TEST_SECRET}", false, NULL },
+		{ "postgres://u:${PGWEIR_TEST_SECRET}@h:${PGWEIR_TEST_PORT}/db", false, NULL },
+		{ "host=${PGWEIR_TEST_SECRET} password=hunter2", true, NULL },
+		{ "host=h password=half-${PGWEIR_TEST_SECRET}", true, NULL },
+		{ "host=h password=${PGWEIR_TEST_NONE:-hunter2}", true, NULL },
+		{ "host=h password=a$$b", true, NULL },
+		{ "host=h password=${file:%s/users.txt}", false, "users.txt" },
+		{ "host=h password=half-${file:%s/users.txt}", true, "users.txt" },
+		{ "host=h dbname=${file:%s/users.txt} password=${PGWEIR_TEST_SECRET}", false, NULL },
+	};
 	struct files files;
 
+	setenv("PGWEIR_TEST_SECRET", "hunter2", 1);
+	setenv("PGWEIR_TEST_PORT", "6000", 1);
 	files_init(&files);
-	chmod(files.users, 0644);
-	config_unref(load(&files, with_users, &problems));
-	snprintf(want, sizeof(want), "pgweir.ini:4: warning: %s is readable by everyone (0644); chmod 640",
-		 files.users);
-	cr_expect_str_eq(problem_text(&files, &problems, 0), want, "got %s", problem_text(&files, &problems, 0));
-	config_problems_fini(&problems);
+	put_file(files.users, "word\n", 5, 0640);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config_problems problems = { 0 };
+		char text[1024], path[300], upstream[300];
+		const char *gap = strstr(rows[i].upstream, "%s");
+		struct config *c;
 
-	put_file(files.ini, with_password, strlen(with_password), 0644);
-	config_unref(config_load(files.ini, &problems));
-	snprintf(
-	    want, sizeof(want),
-	    "pgweir.ini:4: warning: the password stands in a file that is readable by everyone (0644); chmod 640 %s",
-	    files.ini);
-	cr_expect_str_eq(problem_text(&files, &problems, 0), want, "got %s", problem_text(&files, &problems, 0));
-	config_problems_fini(&problems);
+		if (gap == NULL)
+			snprintf(upstream, sizeof(upstream), "%s", rows[i].upstream);
+		else
+			snprintf(upstream, sizeof(upstream), "%.*s%s%s", (int)(gap - rows[i].upstream),
+				 rows[i].upstream, files.folder, gap + 2);
+		snprintf(text, sizeof(text), TRUST "[database a]\nupstream = %s\n[database b]\nupstream = %s\n",
+			 upstream, upstream);
+		c = load(&files, text, &problems);
+		cr_assert_not_null(c, "row %zu: %s", i, problem_text(&files, &problems, 0));
+		cr_expect_eq(c->has_password, rows[i].is_written, "row %zu", i);
+		cr_expect_eq(c->secret_file_count, rows[i].file != NULL, "row %zu", i);
+		if (rows[i].file != NULL && c->secret_file_count == 1) {
+			snprintf(path, sizeof(path), "%s/%s", files.folder, rows[i].file);
+			cr_expect_str_eq(c->secret_files[0], path);
+		}
+		config_problems_fini(&problems);
+		config_unref(c);
+	}
 	files_fini(&files);
 }
 

@@ -60,6 +60,7 @@ Test(database_code, is_what_the_rows_say)
 	row(&code, "c", "1", "1 function f()");
 	row(&code, "c", "4", "7 function g(), function h()");
 	row(&code, "n", "app.user_id", "");
+	row(&code, "s", "\"a b\"", "");
 	row(&code, "?", "2", "another kind");
 	row(&code, "c", "4294967295", "1 no such part");
 	database_code_row(&code, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
@@ -67,10 +68,29 @@ Test(database_code, is_what_the_rows_say)
 	cr_expect_eq(database_code_parts(&code, T0 + 1000), (1u << STATE_PARTS) - 1);
 	cr_expect_eq(code.answer->name_count, 1);
 	cr_expect_str_eq(code.answer->names[0], "app.user_id");
+	cr_expect_str_eq(code.answer->fdw_schema, "\"a b\"");
 	cr_expect_eq(code.answer->culprits[1].count, 7);
 	cr_expect_str_eq(code.answer->culprits[1].names, "function g(), function h()");
 	answer(&code, "1", T0 + 2000, 10);
 	cr_expect_eq(database_code_parts(&code, T0 + 3000), STATE_SETTINGS);
+	database_code_fini(&code);
+}
+
+Test(database_code, has_sequences_unless_the_catalogs_show_none)
+{
+	struct database_code code = { 0 };
+
+	cr_expect(database_code_has_sequences(&code, T0), "nobody knows");
+	answer(&code, NULL, T0, 1000);
+	cr_expect(database_code_has_sequences(&code, T0 + 1000), "no row");
+	database_code_ask(&code, T0 + 2000);
+	row(&code, "q", "", "");
+	database_code_answered(&code, true, T0 + 3000);
+	cr_expect_not(database_code_has_sequences(&code, T0 + 4000));
+	cr_expect_eq(database_code_parts(&code, T0 + 4000), 0);
+	cr_expect(database_code_has_sequences(&code, T0 + 30 * US_PER_S), "an old answer");
+	database_code_changed(&code, false);
+	cr_expect(database_code_has_sequences(&code, T0 + 4000), "DDL");
 	database_code_fini(&code);
 }
 

@@ -1,9 +1,10 @@
 /*
  * tests/unit/test_image.c - settings as values, and the messages that turn one image into another, read back. Links
- * session/image.c, wire/messages.c, wire/fields.c and what they need of base.
+ * session/image.c, session/reading.c, wire/messages.c, wire/fields.c and what they need of base.
  */
 #include "session/image.h"
 
+#include "session/reading.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -442,4 +443,62 @@ Test(image, changes_that_find_no_room_break_the_buffer)
 	buf_fini(&whole);
 	image_unref(from);
 	image_unref(to);
+}
+
+Test(image, what_literals_are_read_under)
+{
+	struct image *a = image_empty(store), *b = image_empty(store);
+
+	set(&a, "DateStyle", "ISO, MDY", true);
+	set(&b, "DateStyle", "ISO, MDY", true);
+	cr_expect_eq(image_reading(a), a, "nothing else is in it");
+	set(&a, "app.user_id", "1", false);
+	set(&a, "role", "x", false);
+	set(&b, "search_path", "y", false);
+	cr_expect_eq(image_reading(a), image_reading(b));
+	cr_expect_eq(image_count(image_reading(a)), 1);
+	set(&b, "array_nulls", "off", false);
+	cr_expect_neq(image_reading(a), image_reading(b));
+	cr_expect_str_eq(image_get(image_reading(b), "array_nulls"), "off");
+	image_unref(a);
+	image_unref(b);
+}
+
+/* The types of all messages in b, and the fields of the Bind among them. */
+static void
+types_of(const struct buf *b, char *types, struct bind_values *values)
+{
+	for (size_t at = 0; at < b->len; at += 1 + (size_t)wire_u32(b->bytes + at + 1)) {
+		*types++ = (char)b->bytes[at];
+		if (b->bytes[at] == 'B')
+			fields_bind_values(b->bytes + at + FRAME_HEAD_LEN, wire_u32(b->bytes + at + 1) - 4, values);
+	}
+	*types = '\0';
+}
+
+Test(image, literals_are_read_under_other_settings)
+{
+	struct image *img = image_empty(store);
+	struct bind_values values;
+	struct buf b = { 0 };
+	const uint8_t *bytes;
+	char types[16];
+	size_t len, count = 0, nulls = 0;
+
+	set(&img, "DateStyle", "ISO, MDY", true);
+	reading_put(&b, "s", img);
+	cr_assert(buf_ok(&b));
+	types_of(&b, types, &values);
+	cr_expect_str_eq(types, "CPBEC");
+	for (; fields_bind_next(&values, &bytes, &len); count++)
+		nulls += bytes == NULL;
+	cr_expect_eq(count, IMAGE_READING_NAMES);
+	cr_expect_eq(nulls, IMAGE_READING_NAMES - 1, "all but one get their defaults");
+	buf_fini(&b);
+	reading_put(&b, "s", NULL);
+	types_of(&b, types, &values);
+	cr_expect_str_eq(types, "CPBEC");
+	cr_expect_not(fields_bind_next(&values, &bytes, &len));
+	buf_fini(&b);
+	image_unref(img);
 }

@@ -9,7 +9,7 @@ static struct config *
 config_of(const char *text)
 {
 	struct config_problems problems = { 0 };
-	struct config *c = config_parse(text, strlen(text), "pgweir.ini", 0600, &problems);
+	struct config *c = config_parse(text, strlen(text), "pgweir.ini", &problems);
 
 	cr_assert_not_null(c, "%s", problems.count > 0 ? problems.list[0].text : "");
 	config_problems_fini(&problems);
@@ -20,6 +20,21 @@ config_of(const char *text)
 	"[auth]\nmethod = trust\n[pgweir]\ntenants = user\n[tenant *]\nupstream = host=h\n"                            \
 	"[database listed]\nupstream = host=h\n[database *]\nupstream = host=h\n"
 #define NO_TENANTS "[auth]\nmethod = trust\n[database *]\nupstream = host=h\n"
+
+static void
+enter(struct pool_database *d, unsigned clients)
+{
+	while (clients-- > 0)
+		pool_database_enter(d);
+}
+
+static void
+leave(struct pool_databases *all, const struct config *config, struct pool_database *d, unsigned clients)
+{
+	while (clients-- > 0)
+		pool_database_leave(d);
+	pool_database_forget(all, config, d);
+}
 
 static size_t
 count(const struct pool_databases *all)
@@ -41,21 +56,38 @@ Test(pool_database, clients_of_a_tenant_count_together)
 			     *three = pool_database_get(&all, c, "acme/three");
 
 	cr_expect_eq(pool_database_get(&all, c, "acme/two"), two);
-	one->clients = 1;
-	two->clients = 2;
-	three->clients = 4;
-	other->clients = 8;
-	plain->clients = 16;
+	enter(one, 1);
+	enter(two, 2);
+	enter(three, 4);
+	enter(other, 8);
+	enter(plain, 16);
 	cr_expect_eq(pool_database_clients(one), 7);
 	cr_expect_eq(pool_database_clients(two), 7);
 	cr_expect_eq(pool_database_clients(other), 8);
 	cr_expect_eq(pool_database_clients(plain), 16);
-	pool_database_forget(&all, c, two);
+	leave(&all, c, two, 2);
 	cr_expect_eq(pool_database_clients(one), 5);
-	pool_database_forget(&all, c, one);
+	leave(&all, c, one, 1);
 	cr_expect_eq(pool_database_clients(three), 4);
-	pool_database_forget(&all, c, three);
+	leave(&all, c, three, 4);
 	cr_expect_eq(count(&all), 2);
+	cr_expect_eq(pool_database_clients(pool_database_get(&all, c, "acme/one")), 0,
+		     "a tenant that is back begins at 0");
+	pool_databases_fini(&all);
+	config_unref(c);
+}
+
+Test(pool_database, is_found_by_its_name)
+{
+	struct config *c = config_of(TENANTS);
+	struct pool_databases all = { 0 };
+	struct pool_database *tenant = pool_database_get(&all, c, "acme/one"),
+			     *listed = pool_database_get(&all, c, "listed");
+
+	cr_expect_eq(pool_database_find(&all, "acme/one"), tenant);
+	cr_expect_eq(pool_database_find(&all, "listed"), listed);
+	cr_expect_null(pool_database_find(&all, "acme"));
+	cr_expect_null(pool_database_find(&all, ""));
 	pool_databases_fini(&all);
 	config_unref(c);
 }
@@ -87,8 +119,8 @@ Test(pool_database, a_name_with_a_slash_is_another_once_there_are_tenants)
 
 	cr_expect_neq(plain, tenant);
 	cr_expect(!plain->is_of_tenant && tenant->is_of_tenant && tenant->born > plain->born);
-	plain->clients = 1;
-	sibling->clients = 2;
+	enter(plain, 1);
+	enter(sibling, 2);
 	cr_expect_eq(pool_database_clients(tenant), 2);
 	cr_expect_eq(pool_database_clients(plain), 1);
 	pool_databases_fini(&all);

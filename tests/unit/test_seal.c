@@ -44,13 +44,26 @@ Test(seal, who_the_session_acts_as_is_given_up_first)
 {
 	struct buf b = { 0 };
 
-	seal_put(&b, STATE_WASHABLE, 123456789012);
+	seal_put(&b, STATE_WASHABLE, 123456789012, "");
 	cr_expect_eq(strncmp(sql_of(&b), "SET SESSION AUTHORIZATION DEFAULT;RESET ROLE;RESET ALL;", 55), 0);
 	cr_expect_not_null(strstr(sql_of(&b), "UNLISTEN *;"));
 	cr_expect_not_null(strstr(sql_of(&b), "setseed(0.456789012)"));
 	buf_fini(&b);
-	seal_put(&b, STATE_LOCKS, 1);
+	seal_put(&b, STATE_LOCKS, 1, "public");
 	cr_expect_str_eq(sql_of(&b), "SELECT FROM pg_catalog.pg_advisory_unlock_all();");
+	buf_fini(&b);
+}
+
+Test(seal, sessions_elsewhere_are_closed_where_it_is_known_or_searched_for)
+{
+	struct buf b = { 0 };
+
+	seal_put(&b, STATE_REMOTE, 1, "\"a b\"");
+	cr_expect_str_eq(sql_of(&b), "SELECT FROM \"a b\".postgres_fdw_disconnect_all();");
+	buf_fini(&b);
+	seal_put(&b, STATE_REMOTE, 1, "");
+	cr_expect_eq(strncmp(sql_of(&b), "DO LANGUAGE plpgsql ", 20), 0);
+	cr_expect_not_null(strstr(sql_of(&b), "dblink_disconnect"));
 	buf_fini(&b);
 }
 

@@ -121,22 +121,31 @@ def test_keys_for_a_client_do_not_stall_the_loop(weir):
     assert ticker.slowest < took / 2, f"a query took {ticker.slowest:.3f} s while keys were made for {took:.3f} s"
 
 
+def scram_of(conn):
+    """A fake server's side up to its server-first-message: what makes that, with so many iterations. Whoever is not
+    scramuser is let in and served, and gets None."""
+    conn.read_startup()
+    if conn.startup["user"] != "scramuser":
+        conn.send(auth(0), conn.welcome())
+        conn.serve()
+        return None
+    conn.send(auth(10, b"SCRAM-SHA-256\0\0"))
+    _, first = conn.read()
+    nonce = first.split(b"r=")[1].decode()
+    return lambda iterations: auth(11, f"r={nonce}fake,s=c2FsdHNhbHRzYWx0c2FsdA==,i={iterations}".encode())
+
+
 @pytest.mark.weir_only
 def test_keys_for_a_server_do_not_stall_the_loop(weir, fake):
     began, told = threading.Event(), {}
 
     def script(conn):
-        conn.read_startup()
-        if conn.startup["user"] != "scramuser":
-            conn.send(auth(0), conn.welcome())
-            conn.serve()
+        begin_scram = scram_of(conn)
+        if begin_scram is None:
             return
-        conn.send(auth(10, b"SCRAM-SHA-256\0\0"))
-        _, first = conn.read()
-        nonce = first.split(b"r=")[1].decode()
         began.set()
         begin = time.monotonic()
-        conn.send(auth(11, f"r={nonce}fake,s=c2FsdHNhbHRzYWx0c2FsdA==,i=1000000".encode()))
+        conn.send(begin_scram(1_000_000))
         conn.read()
         told["took"] = time.monotonic() - begin
         conn.send(error("28P01", "password authentication failed", "FATAL"))
@@ -245,15 +254,10 @@ def test_what_a_server_says_while_keys_are_made_for_it(weir, fake, said):
     seen = []
 
     def script(conn):
-        conn.read_startup()
-        if conn.startup["user"] != "scramuser":
-            conn.send(auth(0), conn.welcome())
-            conn.serve()
+        begin_scram = scram_of(conn)
+        if begin_scram is None:
             return
-        conn.send(auth(10, b"SCRAM-SHA-256\0\0"))
-        _, first = conn.read()
-        nonce = first.split(b"r=")[1].decode()
-        conn.send(auth(11, f"r={nonce}fake,s=c2FsdHNhbHRzYWx0c2FsdA==,i=100000".encode()), said)
+        conn.send(begin_scram(100_000), said)
         if said:
             try:
                 seen.append(conn.sock.recv(1000))

@@ -12,7 +12,7 @@ import pytest
 import rawwire
 from rawwire import one_statement, query, sync
 from waiting import wait_until
-from weir import parse_metrics, timed
+from weir import parse_metrics, read_slowly, timed
 
 pytestmark = pytest.mark.weir_only
 
@@ -137,12 +137,7 @@ def test_phases_add_up_and_name_the_culprit(weir):
 
 def test_a_slow_reader_is_client_write_not_server(weir):
     weir.start(pool_size=1)
-    with weir.raw(receive_buffer=65_536) as wire:
-        wire.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
-        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
-        begin = time.monotonic()
-        wait_until(lambda: time.monotonic() - begin > 0.7)
-        wire.read_until("Z", timeout=20)
+    read_slowly(weir)
     wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") >= 1)
     written = weir.metric("pgweir_query_phase_seconds_total", database="app", phase="client_write")
     server = weir.metric("pgweir_query_phase_seconds_total", database="app", phase="server")

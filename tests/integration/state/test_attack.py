@@ -82,7 +82,6 @@ BACKEND = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="what nothing resets is known of code whose words show it alone")
 @pytest.mark.parametrize("name", BACKEND)
 def test_connections_of_dblink_do_not_cross(weir, postgres, victim, name):
     address = f"dbname={victim} host={postgres.host} port={postgres.port} user=web"
@@ -94,9 +93,23 @@ def test_connections_of_dblink_do_not_cross(weir, postgres, victim, name):
     assert sees(weir, other, client, DBLINKS) == [[None]]
 
 
-@pytest.mark.xfail(strict=True, reason="postgres_fdw keeps its connections, and they have sessions of their own")
-def test_sessions_of_postgres_fdw_do_not_cross(weir, postgres, victim):
-    postgres.query(VIEW + f"""; CREATE EXTENSION postgres_fdw;
+def test_sessions_elsewhere_end_and_the_connection_stays(weir, postgres, victim):
+    schema = "\"A b'x%\""
+    address = f"dbname={victim} host={postgres.host} port={postgres.port} user=web"
+    postgres.query(f"CREATE SCHEMA {schema}; CREATE EXTENSION dblink SCHEMA {schema}; CREATE EXTENSION postgres_fdw SCHEMA "
+                   f"{schema}; CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw", dbname=victim)
+    other, client = begin(weir, victim, user="postgres")
+    pid = other.query("SELECT pg_backend_pid()")
+    for name in ("", "$q$a$q$, ", "$q$b\"'$q$, "):
+        client.query(f"DO $do$ BEGIN EXECUTE $x$SELECT {schema}.dblink_con$x$ || $x$nect({name}$q${address}$q$)$x$; END $do$")
+    assert other.query(f"SELECT {schema}.dblink_get_connections()") == [[None]]
+    assert [e.sqlstate for e in errors(other.ask(query(f"SELECT {schema}.dblink_disconnect()")))] == ["08003"]
+    assert client.query("SELECT pg_backend_pid()") == pid
+
+
+@pytest.mark.parametrize("version, is_kept", [("1.1", True), ("1.0", False)])
+def test_sessions_of_postgres_fdw_do_not_cross(weir, postgres, victim, version, is_kept):
+    postgres.query(VIEW + f"""; CREATE EXTENSION postgres_fdw VERSION '{version}';
         CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '{postgres.host}', port '{postgres.port}', dbname
         '{victim}'); CREATE USER MAPPING FOR PUBLIC SERVER s OPTIONS (user 'web', password_required 'false');
         CREATE VIEW who AS SELECT coalesce(current_setting('app.user_id', true), '') AS v; GRANT ALL ON who TO PUBLIC;
@@ -104,8 +117,10 @@ def test_sessions_of_postgres_fdw_do_not_cross(weir, postgres, victim):
         CREATE FOREIGN TABLE far_sly (set_config text) SERVER s OPTIONS (table_name 'sly');
         GRANT ALL ON far_sly TO PUBLIC""", dbname=victim)
     other, client = begin(weir, victim)
+    pid = client.query("SELECT pg_backend_pid()")
     client.query("SELECT * FROM far_sly")
     assert other.query("SELECT * FROM far_who") == [[""]]
+    assert (other.query("SELECT pg_backend_pid()") == pid) == is_kept
 
 
 # --- SQL that is read otherwise by the time it runs -------------------------------------------------------------
@@ -142,7 +157,6 @@ DATE = "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')"
 NULLS = "SELECT (($1::int = NULL) IS NULL)::text"
 ARRAY = "SELECT (('{NULL}'::text[])[1] IS NULL)::text"
 RUN_IT = bind("", "s") + execute() + sync()
-not_yet = pytest.mark.xfail(strict=True, reason="what code sets unseen counts for sharing when its transaction is over")
 PARSED = {                          # A's packets, the statement they share, its right answer
     "DateStyle in one batch": (((parse("", "SET DateStyle = 'German'") + bind() + execute() + parse("s", DATE) + RUN_IT, 1),),
                                DATE, (), "2020-01-02"),
@@ -152,21 +166,102 @@ PARSED = {                          # A's packets, the statement they share, its
                                (parse("s", NULLS) + bind("", "s", ("1",)) + execute() + sync(), 1)), NULLS, ("1",), "true"),
     "DateStyle by a view": (((parse("", "SELECT * FROM german") + bind() + execute() + parse("s", DATE) + RUN_IT, 1),),
                             DATE, (), "2020-01-02"),
+    "transform_null_equals by a view": (((query("BEGIN"), 1), (query("SELECT * FROM nullness"), 1),
+                                         (parse("s", NULLS) + bind("", "s", ("1",)) + execute() + sync(), 1),
+                                         (query("COMMIT"), 1)), NULLS, ("1",), "true"),
     "array_nulls by a view": (((query("BEGIN"), 1), (query("SELECT * FROM nullless"), 1), (parse("s", ARRAY) + RUN_IT, 1),
                                (query("COMMIT"), 1)), ARRAY, (), "true"),
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=not_yet if "by a view" in name else ()) for name in PARSED])
+@pytest.mark.parametrize("name", PARSED)
 def test_a_statement_means_what_its_own_client_says(weir, postgres, victim, name):
-    postgres.query("CREATE VIEW german AS SELECT set_config('DateStyle', 'German', false); CREATE VIEW nullless AS SELECT "
-                   "set_config('array_nulls', 'off', false); GRANT ALL ON german, nullless TO PUBLIC", dbname=victim)
+    hide(postgres, victim)
     packets, sql, parameters, right = PARSED[name]
     other, client = begin(weir, victim)
     for messages, count in packets:
         ask(client, messages, count=count)
     client.leave()
     assert ask(other, parse("s", sql) + bind("", "s", parameters) + execute() + sync()) == [[right]]
+
+STRING = r"SELECT length('a\\b')::text"
+AGAIN = {                           # the statement, what is sent before it runs on another server, what it says as directly
+    "DateStyle": (DATE, ("SET DateStyle = 'German'",), "2020-01-02"),
+    "DateStyle in a transaction": (DATE, ("BEGIN", "SET DateStyle = 'German'"), "2020-01-02"),
+    "DateStyle in this transaction alone": (DATE, ("BEGIN", "SET LOCAL DateStyle = 'German'"), "2020-01-02"),
+    "DateStyle by a view": (DATE, ("BEGIN", "SELECT * FROM german"), "2020-01-02"),
+    "DateStyle behind a savepoint": (DATE, ("BEGIN", "SET LOCAL DateStyle = 'German'", "SAVEPOINT a"), "2020-01-02"),
+    "array_nulls": (ARRAY, ("SET array_nulls = off",), "true"),
+    "array_nulls by a view": (ARRAY, ("BEGIN", "SELECT * FROM nullless"), "true"),
+    "strings": (STRING, ("SET standard_conforming_strings = off",), "4"),
+}
+SHOWN = ("SHOW DateStyle", "SHOW array_nulls", "SHOW standard_conforming_strings", "SHOW TimeZone", "SHOW client_encoding",
+         "SELECT to_char('01/02/2020'::date, 'YYYY-MM-DD')")
+
+
+def hide(postgres, victim):
+    """Views that set what literals are read under."""
+    for view, name, value in (("german", "DateStyle", "German"), ("nullless", "array_nulls", "off"),
+                              ("nullness", "transform_null_equals", "on")):
+        postgres.query(f"CREATE VIEW {view} AS SELECT set_config('{name}', '{value}', false); GRANT ALL ON {view} TO PUBLIC",
+                       dbname=victim)
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_a_statement_is_read_as_when_it_was_parsed(weir, postgres, victim, name):
+    """On another server, too, and the session's own settings stay as they are."""
+    sql, steps, right = AGAIN[name]
+    hide(postgres, victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    settle(client)
+    assert ask(client, parse("s", sql) + RUN_IT) == [[right]]
+    there = client.query("SELECT pg_backend_pid()")
+    holder.query("BEGIN")
+    assert holder.query("SELECT pg_backend_pid()") == there
+    for step in steps:
+        client.query(step)
+    shown = [client.query(question) for question in SHOWN]
+    assert ask(client, RUN_IT) == [[right]]
+    assert ask(client, RUN_IT) == [[right]]
+    assert client.query("SELECT pg_backend_pid()") != there
+    assert [client.query(question) for question in SHOWN] == shown
+    if steps[0] == "BEGIN":
+        client.query("COMMIT")
+    assert ask(client, RUN_IT) == [[right]]
+
+
+@pytest.mark.parametrize("is_block", [False, True])
+def test_a_statement_that_can_not_be_parsed_again_changes_no_setting(weir, postgres, victim, is_block):
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
+    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    client.query("CREATE TABLE gone (d date)")
+    ask(client, parse("s", "SELECT count(*) FROM gone WHERE d > '01/02/2020'::date") + RUN_IT)
+    holder.query("BEGIN")
+    client.query("SET DateStyle = 'German'")
+    client.query("DROP TABLE gone")
+    if is_block:
+        client.query("BEGIN")
+        client.query("SAVEPOINT a")
+    shown = [client.query(question) for question in SHOWN]
+    replies = client.ask(parse("", "SELECT 1") + bind() + execute() + RUN_IT)
+    assert [e.sqlstate for e in errors(replies)] == ["42P01"]
+    if is_block:
+        client.query("ROLLBACK TO a")
+    assert [client.query(question) for question in SHOWN] == shown
+
+
+def test_a_client_that_reads_otherwise_does_not_use_what_others_share(weir, postgres, victim):
+    """PostgreSQL reads literals anew when it must plan for another search_path."""
+    other, client = begin(weir, victim)
+    for wire in (other, client):
+        assert ask(wire, parse("s", DATE) + RUN_IT) == [["2020-01-02"]]
+    client.query("SET DateStyle = 'German'")
+    other.query("BEGIN; SET LOCAL search_path = pg_catalog")
+    assert ask(other, RUN_IT) == [["2020-01-02"]]
+    other.query("COMMIT")
+    ask(client, RUN_IT)
+    assert ask(other, RUN_IT) == [["2020-01-02"]]
 
 
 # --- a name that leads elsewhere --------------------------------------------------------------------------------

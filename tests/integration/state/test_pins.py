@@ -140,4 +140,4 @@ def test_a_pinned_server_is_given_up_when_pgweir_stops(weir, postgres):
     weir.stop()
     with pytest.raises(psycopg.OperationalError):
         connection.execute("SELECT 1")
-    assert postgres.count() == 0
+    wait_until(lambda: postgres.count() == 0, 5, "its backend to end")

@@ -21,7 +21,7 @@ from rawwire import (WireClosed, bind, close, cstr, describe, errors, execute, f
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""node-postgres with its defaults: the cases of pg_suite.js. `npm ci` in this directory brings what it needs."""
+"""node-postgres with its defaults: the cases of pg_suite.js. `npm ci` one directory up brings what it needs."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 import transport
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def node(weir, case, **environment):

@@ -7,21 +7,20 @@ Both are compiled to a library of the test's own; no pgweir runs here.
 import ctypes
 import os
 import subprocess
-from pathlib import Path
 
 import psycopg2
 import pytest
 
 from randomsql import FUNCTIONS, RandomSQL
+from weir import REPOSITORY
 
-SOURCE = Path(__file__).resolve().parents[2] / "src"
-FILES = [SOURCE / "session" / f"{name}.c" for name in
+SOURCE = REPOSITORY / "src"
+FILES = [SOURCE / "sql" / f"{name}.c" for name in
          ("scan", "scan_literal", "scan_rules", "sql_names", "sql_words",
           "known", "known_setting", "known_statement", "sql_token")]
 FLAGS = ("setting", "temp", "lock", "cursor", "prepare", "listen", "code", "execute", "load", "sequence", "create",
          "undo", "database", "savepoint", "names_lost", "nextval", "insert", "function", "seed",
          "writes")
-NAME_MAX, NAMES_MAX, STRUCT_MAX = 64, 8, 4096
 BACKSLASH, TRAIL, SJIS = 1, 2, 4
 
 LEFT_BEHIND = """
@@ -49,15 +48,20 @@ def scanner(tmp_path_factory):
     loaded.known_parse.restype = ctypes.c_bool
     loaded.known_parse.argtypes = [ctypes.POINTER(KnownText), ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t]
     loaded.scan_text.restype = ctypes.c_uint32
-    loaded.scan_text.argtypes = [ctypes.c_char_p, ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t]
+    loaded.scan_text.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_char_p, ctypes.c_size_t]
     return loaded
 
 
+class Scan(ctypes.Structure):
+    """struct scan: what is not private, and room for what is."""
+    _fields_ = [("flags", ctypes.c_uint32), ("hints", ctypes.c_uint32), ("name_count", ctypes.c_uint32),
+                ("names", ctypes.c_char * 64 * 8), ("private", ctypes.c_char * 4096)]
+
+
 def suspicions(scanner, options, text):
-    state = ctypes.create_string_buffer(STRUCT_MAX)
-    flags = scanner.scan_text(state, options, text, len(text))
-    count = int.from_bytes(state.raw[4:8], "little")
-    names = [state.raw[8 + i * NAME_MAX:8 + (i + 1) * NAME_MAX].split(b"\0")[0].decode() for i in range(count)]
+    state = Scan()
+    flags = scanner.scan_text(ctypes.byref(state), options, text, len(text))
+    names = [state.names[i].value.decode() for i in range(state.name_count)]
     return {flag for i, flag in enumerate(FLAGS) if flags >> i & 1}, names
 
 

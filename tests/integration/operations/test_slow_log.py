@@ -9,6 +9,7 @@ import pytest
 
 from rawwire import bind, execute, one_statement, parse, query, sync
 from waiting import wait_until
+from weir import read_slowly
 
 pytestmark = pytest.mark.weir_only
 
@@ -184,12 +185,7 @@ def test_the_line_blames_the_pool(weir):
 
 def test_the_line_blames_a_slow_client(weir):
     weir.start(pool_size=1)
-    with weir.raw(receive_buffer=65_536) as wire:
-        wire.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
-        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
-        begin = time.monotonic()
-        wait_until(lambda: time.monotonic() - begin > 0.7)
-        wire.read_until("Z", timeout=20)
+    read_slowly(weir)
     line, = lines(weir)
     assert line["cause"] == "slow_client" and line["client_write_ms"] > 500 and line["rows"] == 5000
 

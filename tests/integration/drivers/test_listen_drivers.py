@@ -13,7 +13,7 @@ import pytest
 
 import transport
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=[1, 2], ids=["one_server", "two_servers"])
@@ -174,7 +174,7 @@ def test_asyncpg_listeners(pool):
 # --- node-postgres ---
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-@pytest.mark.skipif(not (HERE / "node_modules" / "pg").exists(), reason="no node_modules: run npm ci here")
+@pytest.mark.skipif(not (HERE / "node_modules" / "pg").exists(), reason="no node_modules: run npm ci in tests/integration")
 def test_node_postgres_notifications(pool):
     host, port = pool.address
     done = subprocess.run(["node", str(HERE / "pg_suite.js"), "notifications"], capture_output=True, text=True,

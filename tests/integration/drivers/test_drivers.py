@@ -19,7 +19,7 @@ import pytest
 import transport
 
 JDBC = "/usr/share/java/postgresql.jar"
-DRIVERS = Path(__file__).parent / "drivers"
+DRIVERS = Path(__file__).parent
 ROW = re.compile(r"""^\s*@?row\s*\(?\s*["'](\w+)["']|\bROW\((\w+)\),""", re.MULTILINE)
 
 

@@ -5,6 +5,7 @@ import pwd
 import re
 import stat
 import subprocess
+from signal import SIGHUP
 
 import pytest
 
@@ -223,3 +224,39 @@ def test_keys_that_others_may_read_are_warned_of(weir, authority, tmp_path, side
     for path, text in ((key, weir.log()), (key, checked.stderr), (weir.users_file, checked.stderr)):
         found = [line for line in text.splitlines() if f"{path}: " in line and "this file of secrets" in line]
         assert len(found) == (words is not None) and (not found or f"{path}: {words}" in found[0]), text
+
+
+@pytest.mark.parametrize("mode, owner, words", [(0o604, 0, "anyone may read"), (0o620, 0, "its group may change"),
+                                                (0o640, UID, "its group may read"), (0o640, 0, None), (0o600, 0, None)])
+def test_passwords_that_others_may_read_are_warned_of(weir, tmp_path, mode, owner, words):
+    """In pgweir.ini, and in a file it names. One warning each, at the start, at a reload and by --check-config."""
+    secret = tmp_path / "secret"
+    secret.write_text("plain-secret\n")
+    written, named = ({"upstream": weir.upstream(user="plainuser", password=password)}
+                      for password in ("plain-secret", f"${{file:{secret}}}"))
+    weir.configure(sections={"database app": written, "database app2": named})
+    weir.write_config()
+    for path in (weir.ini, secret):
+        path.chmod(mode)
+        os.chown(path, owner, -1)
+    weir.launch([str(weir.ini)])
+    wait_until(lambda: "is ready" in weir.log(), 5)
+    at_start = weir.log()
+    weir.signal(SIGHUP)
+    wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1, 5)
+    checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
+                             timeout=10, check=False)
+    assert checked.returncode == 0
+    for text in (at_start, weir.log()[len(at_start):], checked.stderr):
+        for path in (weir.ini, secret):
+            found = re.findall(rf"{re.escape(str(path))}: (\w[\w ]* may \w+) this file of secrets", text)
+            assert found == ([words] if words else []), text
+
+
+def test_a_configuration_without_passwords_may_be_read(weir):
+    weir.start(environment={"SECRET": "plain-secret"}, method="trust",
+               sections={"database app": {"upstream": weir.upstream(user="plainuser", password="${SECRET}")}})
+    weir.ini.chmod(0o644)
+    weir.signal(SIGHUP)
+    wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1, 5)
+    assert "this file of secrets" not in weir.log()

@@ -8,7 +8,7 @@ import time
 import psycopg2
 import pytest
 
-from rawwire import errors, one_statement, query, send_cancel, shape, sync, texts
+from rawwire import errors, one_statement, prepared_statement, query, send_cancel, shape, sync, texts
 from waiting import wait_until
 from weir import timed
 
@@ -215,7 +215,7 @@ def test_a_storm_of_cancels_leaves_the_pool_as_it_was(weir):
         for thread in threads:
             thread.join(10)
         wait_until(lambda: weir.pool()["sv_active"] == 0 and weir.pool()["cl_active_cancel_req"] == 0, 5)
-        assert weir.postgres.count() <= 2
+        wait_until(lambda: weir.postgres.count() <= 2, 5, "the cancels' backends to end")
 
 
 def test_a_cancelled_pipeline_goes_on_after_its_sync(weir):
@@ -389,7 +389,7 @@ def test_cancels_of_one_query_need_one_connection(weir, stopped):
         before = weir.fd_count()
         cancels = [weir.in_background(send_cancel, weir.address, one.key) for _ in range(60)]
         weir.wait_until(lambda: sum(cancel.done() for cancel in cancels) >= 50)
-        assert weir.fd_count() - before < 20
+        wait_until(lambda: weir.fd_count() - before < 20, 5, "the cancels that were done to be closed")
         stopped(False)
         assert errors(one.read_until("Z", timeout=5))[0].sqlstate == "57014"
         for cancel in cancels:
@@ -401,7 +401,7 @@ class SlowCancels:
     """A fake server whose cancels take until they are let through."""
 
     def __init__(self, fake):
-        self.fake, self.pass_on, self.answer_now = fake, threading.Event(), threading.Event()
+        self.pass_on, self.answer_now = threading.Event(), threading.Event()
         fake.script, fake.answer = self.script, self.answer
 
     def script(self, conn):
@@ -419,22 +419,38 @@ class SlowCancels:
         conn.answer_query("SELECT 1")
         return True
 
+    def end_query(self, wire):
+        self.answer_now.set()
+        wire.read_until("Z")
+        self.answer_now.clear()
+
+
+@pytest.fixture
+def slow(weir, fake):
+    weir.start(upstream=fake.upstream, pool_size=1)
+    return SlowCancels(fake)
+
+
+def cancel_under_way(weir, fake, wire):
+    wire.query("BEGIN")
+    wire.send(query("SELECT long"))
+    weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
+    cancel = weir.in_background(send_cancel, weir.address, wire.key)
+    wait_until(lambda: fake.cancels)
+    return cancel
+
+
+def cancel_behind_it(weir, wire):
+    cancel = weir.in_background(send_cancel, weir.address, wire.key)
+    weir.wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 2)
+    return cancel
+
 
 @pytest.mark.weir_only
-def test_a_cancel_that_waits_for_another_does_not_hit_the_next_query(weir, fake):
-    slow = SlowCancels(fake)
-    weir.start(upstream=fake.upstream, pool_size=1)
+def test_a_cancel_that_waits_for_another_does_not_hit_the_next_query(weir, fake, slow):
     with weir.raw() as wire:
-        wire.query("BEGIN")
-        wire.send(query("SELECT long"))
-        weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
-        first = weir.in_background(send_cancel, weir.address, wire.key)
-        wait_until(lambda: fake.cancels)
-        second = weir.in_background(send_cancel, weir.address, wire.key)
-        weir.wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 2)
-        slow.answer_now.set()
-        wire.read_until("Z")
-        slow.answer_now.clear()
+        first, second = cancel_under_way(weir, fake, wire), cancel_behind_it(weir, wire)
+        slow.end_query(wire)
         wire.send(query("SELECT long AS next"))
         slow.pass_on.set()
         first.result(10), second.result(10)
@@ -444,21 +460,12 @@ def test_a_cancel_that_waits_for_another_does_not_hit_the_next_query(weir, fake)
 
 
 @pytest.mark.weir_only
-def test_a_cancel_of_the_next_query_comes_when_the_one_before_is_through(weir, fake):
-    slow = SlowCancels(fake)
-    weir.start(upstream=fake.upstream, pool_size=1)
+def test_a_cancel_of_the_next_query_comes_when_the_one_before_is_through(weir, fake, slow):
     with weir.raw() as wire:
-        wire.query("BEGIN")
-        wire.send(query("SELECT long"))
-        weir.wait_until(lambda: weir.pool()["sv_active"] == 1)
-        first = weir.in_background(send_cancel, weir.address, wire.key)
-        wait_until(lambda: fake.cancels)
-        slow.answer_now.set()
-        wire.read_until("Z")
-        slow.answer_now.clear()
+        first = cancel_under_way(weir, fake, wire)
+        slow.end_query(wire)
         wire.send(query("SELECT long AS next"))
-        second = weir.in_background(send_cancel, weir.address, wire.key)
-        weir.wait_until(lambda: weir.metric("pgweir_client_connections", state="cancel") == 2)
+        second = cancel_behind_it(weir, wire)
         assert len(fake.cancels) == 1
         slow.pass_on.set()
         first.result(10), second.result(10)
@@ -479,28 +486,13 @@ def test_a_cancel_whose_sender_does_not_wait_is_carried_out(weir):
         assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
 
 
-@pytest.fixture
-def locked(weir, table):
-    """A table that nobody else may look at now."""
-    holder = weir.postgres.connect()
-    holder.autocommit = False
-    yield lambda: holder.cursor().execute(f"LOCK TABLE {table}")
-    holder.close()
-
-
 @pytest.mark.weir_only
 @pytest.mark.parametrize("name", ["sql", "protocol"])
 def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, locked, name):
     """On another server its statement is prepared first, and that needs the table."""
-    from rawwire import bind, execute, parse
     weir.start(pool_size=2)
     with weir.raw() as wire, weir.raw() as other:
-        if name == "sql":
-            wire.query(f"PREPARE stmt AS SELECT * FROM {table}")
-            again = query("EXECUTE stmt")
-        else:
-            wire.ask(parse("stmt", f"SELECT * FROM {table}") + sync())
-            again = bind("", "stmt") + execute() + sync()
+        again = prepared_statement(wire, f"SELECT * FROM {table}", name)
         other.query("BEGIN")
         locked()
         wire.send(again)

@@ -206,7 +206,7 @@ def test_bytes_in_the_clear_between_the_answer_and_tls_end_it(weir, tls, authori
     wire.send(rawwire.startup() + query("SELECT 1"))
     with pytest.raises(WireClosed):
         wire.read()
-    assert weir.metric("pgweir_tls_handshakes_total", side="client", result="failed") == 1
+    wait_until(lambda: weir.metric("pgweir_tls_handshakes_total", side="client", result="failed") == 1, 5)
 
 
 def test_no_second_encryption_within_tls(weir, tls, authority):

@@ -255,6 +255,60 @@ def test_what_a_sequence_gave_another_is_not_read(weir, postgres, later, read, w
     assert "E:55000" in shape(other.ask(message))
 
 
+# --- sequences that are not there -------------------------------------------------------------------------------
+
+DISCARD = b"DISCARD SEQUENCES"
+
+
+@pytest.fixture
+def two_writers(weir, postgres, later, tap):
+    """Two clients on one server of a database that has a table and no sequence; pgweir knows that."""
+    if transport.IS_TLS:
+        pytest.skip("what is encrypted can't be read")
+    postgres.query("CREATE TABLE later_plain_table (v int); ALTER TABLE later_plain_table OWNER TO web", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream(port=tap.port)}}, pool_size=1, max_overflow=0)
+    one, two = weir.raw("web", later), weir.raw("web", later)
+    settle(one)
+    wait_until(lambda: one.query("SELECT 1") and
+               any(row["state"] == "none" for row in weir.console("SHOW DATABASE_CODE")), 10, "an answer")
+    yield one, two
+
+
+WRITE = "INSERT INTO later_plain_table VALUES (1)"
+SERIAL = "CREATE TABLE later_serial (id serial); GRANT ALL ON later_serial, later_serial_id_seq TO PUBLIC"
+SERIAL_WRITE = "INSERT INTO later_serial DEFAULT VALUES"
+
+
+def test_who_writes_where_no_sequence_is_pays_for_none(two_writers, tap):
+    for _ in range(3):
+        for wire in two_writers:
+            wire.query(WRITE)
+    assert DISCARD not in tap.to_server
+    two_writers[0].ask(query("SELECT lastval()"))  # who could read one has its own only, whatever the catalogs showed
+    assert DISCARD in tap.to_server
+
+
+@pytest.mark.parametrize("steps", [(SERIAL, SERIAL_WRITE), ("BEGIN", SERIAL, SERIAL_WRITE, "COMMIT"),
+                                   (f"{SERIAL}; {SERIAL_WRITE}",),
+                                   ("BEGIN", "ALTER TABLE later_plain_table ADD COLUMN id serial", WRITE, "COMMIT")])
+def test_the_first_sequence_is_its_makers_at_once(two_writers, steps):
+    one, two = two_writers
+    two.query(WRITE)
+    for step in steps:
+        one.query(step)
+    assert "E:55000" not in shape(one.ask(query("SELECT lastval()")))
+    assert "E:55000" in shape(two.ask(query("SELECT lastval()")))
+
+
+def test_a_sequence_that_somebody_else_makes_crosses_to_nobody(two_writers, postgres, later):
+    """Before pgweir has asked the catalogs again."""
+    one, two = two_writers
+    postgres.query(SERIAL, dbname=later)
+    one.query(SERIAL_WRITE)
+    two.query(WRITE)
+    assert "E:55000" in shape(two.ask(query("SELECT lastval()")))
+
+
 # --- the next client pays nothing -------------------------------------------------------------------------------
 
 HIDDEN = "DO $$ BEGIN PERFORM set_config('{}', '{}', false); END $$"

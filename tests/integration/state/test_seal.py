@@ -88,11 +88,11 @@ def test_a_database_whose_code_touches_nothing_is_not_washed(weir, postgres):
     first, second = session(weir), session(weir)
     first.execute("SELECT 1")
     wait_for_code(weir, "none")
-    before = weir.metric("pgweir_pool_seals_total")
+    before = weir.metric_now("pgweir_pool_seals_total")
     for _ in range(20):
         first.execute("SELECT 1")
         second.execute("SELECT 2")
-    assert weir.metric("pgweir_pool_seals_total") == before
+    assert weir.metric_now("pgweir_pool_seals_total") == before
 
 
 def test_the_console_shows_which_code_it_is(weir, code):
@@ -123,10 +123,10 @@ def test_a_function_of_the_database_that_touches_nothing_needs_no_probe(weir, po
     client = session(weir)
     client.execute("SELECT 1")
     wait_for_code(weir, "none")
-    before = weir.metric("pgweir_server_probes_total")
+    before = weir.metric_now("pgweir_server_probes_total")
     for number in range(5):
         assert client.execute(f"SELECT plain({number})").fetchone()[0] == number + 1
-    assert weir.metric("pgweir_server_probes_total") == before
+    assert weir.metric_now("pgweir_server_probes_total") == before
 
 
 def test_a_random_seed_is_not_the_next_clients(weir):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 import rawwire
-from rawwire import errors, flush, one_statement, parse, query, shape, sync
+from rawwire import errors, flush, one_statement, parse, prepared_statement, query, shape, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -252,24 +252,14 @@ def test_query_timeout_does_not_begin_anew_with_what_else_the_client_sends(weir)
 
 
 @pytest.mark.parametrize("name", ["sql", "protocol"])
-def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, name):
+def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, locked, name):
     """Its statement is prepared on another server, where the table is locked."""
-    from rawwire import bind, execute
     weir.start(pool_size=2, query_timeout="800ms")
-    wire, other, holder = weir.raw(), weir.raw(), weir.postgres.connect()
-    holder.autocommit = False
-    if name == "sql":
-        wire.query(f"PREPARE stmt AS SELECT * FROM {table}")
-        again = query("EXECUTE stmt")
-    else:
-        wire.ask(parse("stmt", f"SELECT * FROM {table}") + sync())
-        again = bind("", "stmt") + execute() + sync()
-    try:
-        other.query("BEGIN")
-        holder.cursor().execute(f"LOCK TABLE {table}")
-        wire.send(again)
-        reply, seconds = ended(wire)
-        assert reply.sqlstate == "57014" and seconds < 2
-        wait_until(lambda: not weir.postgres.backends(wait_event_type="Lock"), 5)
-    finally:
-        holder.close()
+    wire, other = weir.raw(), weir.raw()
+    again = prepared_statement(wire, f"SELECT * FROM {table}", name)
+    other.query("BEGIN")
+    locked()
+    wire.send(again)
+    reply, seconds = ended(wire)
+    assert reply.sqlstate == "57014" and seconds < 2
+    wait_until(lambda: not weir.postgres.backends(wait_event_type="Lock"), 5)

@@ -1,0 +1,47 @@
+/* src/pool/pool_backend.c - see pool_backend.h. */
+#include "pool/pool_backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+struct backend_box {
+	struct pool_backend b; /* first */
+	UT_hash_handle hh;
+};
+
+struct pool_backend *
+pool_backend_get(struct pool_backends *all, const char *address)
+{
+	struct backend_box *box;
+
+	HASH_FIND_STR(all->table, address, box);
+	if (box != NULL)
+		return &box->b;
+	if (HASH_COUNT(all->table) >= BACKENDS_MAX || (box = calloc(1, sizeof(*box))) == NULL)
+		return NULL;
+	snprintf(box->b.name, sizeof(box->b.name), "%s", address);
+	HASH_ADD_STR(all->table, b.name, box);
+	box->b.counters.is_up = -1;
+	box->b.next = all->first;
+	all->first = &box->b;
+	return &box->b;
+}
+
+void
+pool_backends_fini(struct pool_backends *all)
+{
+	struct backend_box *box, *next;
+
+	HASH_ITER(hh, all->table, box, next)
+	{
+		HASH_DELETE(hh, all->table, box);
+		free(box);
+	}
+	all->first = NULL;
+}

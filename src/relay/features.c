@@ -1,0 +1,321 @@
+/*
+ * src/relay/features.c - the order of features; see features.h.
+ *
+ * The order is the contract. A message is seen by the rows of its table from top to bottom; the first row that does not
+ * say FORWARD decides. Each row says why it stands where it does; tests/unit/test_features.c holds the tables.
+ */
+#include "relay/features.h"
+
+#include "listen/listen.h"
+#include "relay/exclusive.h"
+#include "relay/report.h"
+#include "relay/retry.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include <string.h>
+
+struct row {
+	enum statement_step (*see)(struct exchange *x, struct request *m);
+	bool is_for_all; /* else only where names and settings are followed: not in session mode, nor where the server
+			  * skips what it is sent */
+};
+
+static enum statement_step
+unless_failed(int result)
+{
+	return result < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+}
+
+/* --- a Query --- */
+
+static enum statement_step
+exclusive_query(struct exchange *x, struct request *m)
+{
+	return m->sql == NULL ? STATEMENT_FORWARD : unless_failed(sole_use_query(x, m->sql, m->sql_len));
+}
+
+static enum statement_step
+note_sql(struct exchange *x, struct request *m)
+{
+	if (m->sql == NULL)
+		return STATEMENT_FORWARD;
+	session_note_local(x, m->sql, m->sql_len);
+	statements_note_drop(x, m->sql, m->sql_len);
+	return STATEMENT_FORWARD;
+}
+
+static enum statement_step
+expose_sql(struct exchange *x, struct request *m)
+{
+	return m->sql == NULL ? STATEMENT_FORWARD : statements_expose_for_sql(x, m->sql, m->sql_len);
+}
+
+static enum statement_step
+deallocate_query(struct exchange *x, struct request *m)
+{
+	return m->sql == NULL ? STATEMENT_FORWARD : statements_deallocate_query(x, m->sql, m->sql_len);
+}
+
+static enum statement_step
+listen_to_query(struct exchange *x, struct request *m)
+{
+	if (m->have < m->total || listen_is_no_concern(x, m->message, m->total))
+		return STATEMENT_FORWARD;
+	return listen_query(x, m->message, m->total);
+}
+
+static enum statement_step
+unnamed_query(struct exchange *x, struct request *m)
+{
+	(void)m;
+	return statements_simple_query(x) == STATEMENT_FAILED ? STATEMENT_FAILED : STATEMENT_FORWARD;
+}
+
+static const struct row on_query[] = {
+	{ exclusive_query, true }, /* its question is a request of its own: it goes ahead of all that is put in front */
+	{ note_sql, false }, /* what others put in front is prepared under what SQL sets locally, too */
+	{ expose_sql, false }, /* what the SQL looks for has to be there before anything of it runs */
+	{ deallocate_query, false }, /* replaces the SQL: those below see what is left for them by its effect */
+	{ listen_to_query, true }, /* replaces a LISTEN, which state must not suspect then */
+	{ session_query,
+	  true }, /* notes what it leaves behind; it may add to the SQL, so nothing may replace it later */
+	{ unnamed_query, true }, /* last: only a Query that is sent drops the unnamed statement */
+};
+
+/* --- a Parse --- */
+
+static enum statement_step
+exclusive_parse(struct exchange *x, struct request *m)
+{
+	return unless_failed(sole_use_parse(x, m->parse.name, m->sql, m->sql_len));
+}
+
+static enum statement_step
+audit_parse(struct exchange *x, struct request *m)
+{
+	if (x->is_session)
+		session_audit_parse(x, m->sql, m->sql_len);
+	return STATEMENT_FORWARD;
+}
+
+static enum statement_step
+deallocate_parse(struct exchange *x, struct request *m)
+{
+	return statements_parse_sql(x, &m->parse);
+}
+
+static enum statement_step
+prepare_for_parse(struct exchange *x, struct request *m)
+{
+	return unless_failed(session_ensure_prepared(x, m->sql, m->sql_len, false));
+}
+
+static const struct row on_parse[] = {
+	{ exclusive_parse, true }, /* as for a Query */
+	{ audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
+	{ expose_sql, false }, /* PostgreSQL looks names up when it parses */
+	{ deallocate_parse, false }, /* replaces the SQL */
+	{ prepare_for_parse, false }, /* what SQL PREPARE made and this may execute is there when it is parsed */
+	{ statements_parse, false }, /* last: it takes the name, and answers or sends */
+};
+
+/* --- Bind, Describe, Close --- */
+
+static enum statement_step
+exclusive_bind(struct exchange *x, struct request *m)
+{
+	return x->sole_use == NULL ? STATEMENT_FORWARD : unless_failed(sole_use_bind(x, m->names.statement));
+}
+
+static enum statement_step
+expose_statement(struct exchange *x, struct request *m)
+{
+	return statements_expose_for(x, m->statement);
+}
+
+static enum statement_step
+note_statement(struct exchange *x, struct request *m)
+{
+	session_note_local_of(x, m->statement);
+	return STATEMENT_FORWARD;
+}
+
+static enum statement_step
+listen_to_bind(struct exchange *x, struct request *m)
+{
+	return m->statement == NULL ? STATEMENT_FORWARD : unless_failed(listen_bound(x, m->names.portal, m->statement));
+}
+
+static const struct row on_bind[] = {
+	{ exclusive_bind, true }, /* as for a Query */
+	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
+	{ expose_statement, false }, /* a plan is made now, if it has to be made again */
+	{ note_statement, false }, /* as for a Query */
+	{ session_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
+	{ listen_to_bind, false }, /* which portal runs a LISTEN */
+	{ statements_bind, false }, /* last: it sees to it that the server has the statement */
+};
+
+static const struct row on_describe[] = {
+	{ statements_find_described, false },
+	{ expose_statement, false },
+	{ session_describe, false }, /* of what SQL PREPARE made: it has to be there */
+	{ statements_describe, false },
+};
+
+static const struct row on_close[] = {
+	{ statements_close, false },
+};
+
+/* --- an Execute --- */
+
+static enum statement_step
+execute_state(struct exchange *x, struct request *m)
+{
+	return x->session == NULL ? STATEMENT_FORWARD : session_before_execute(x, m->portal);
+}
+
+static enum statement_step
+execute_listen(struct exchange *x, struct request *m)
+{
+	return x->listen == NULL || m->have < m->total ? STATEMENT_FORWARD : listen_execute(x, m->message, m->total);
+}
+
+static const struct row on_execute[] = {
+	{ execute_state, true }, /* its effect counts from here on, unless it has to wait */
+	{ execute_listen, true }, /* may be refused in its place */
+};
+
+#define TABLE(rows)                                                                                                    \
+	{                                                                                                              \
+		rows, sizeof(rows) / sizeof((rows)[0])                                                                 \
+	}
+
+enum statement_step
+features_request(struct exchange *x, struct request *m)
+{
+	static const struct {
+		const struct row *rows;
+		size_t count;
+	} tables[128] = {
+		['Q'] = TABLE(on_query),    ['P'] = TABLE(on_parse), ['B'] = TABLE(on_bind),
+		['D'] = TABLE(on_describe), ['C'] = TABLE(on_close), ['E'] = TABLE(on_execute),
+	};
+	enum statement_step step = STATEMENT_FORWARD;
+	bool is_passed_through = statements_pass_through(x);
+
+	for (size_t i = 0; i < tables[m->type].count && step == STATEMENT_FORWARD; i++)
+		if (tables[m->type].rows[i].is_for_all || !is_passed_through)
+			step = tables[m->type].rows[i].see(x, m);
+	return step;
+}
+
+/* --- an error --- */
+
+struct seen_error {
+	const struct error_fields *fields;
+	const uint8_t *message;
+	size_t len;
+};
+
+static bool
+retry_error(struct exchange *x, const struct seen_error *e)
+{
+	return rerun_wanted(x, e->fields);
+}
+
+static bool
+record_error(struct exchange *x, const struct seen_error *e)
+{
+	struct loan *loan = &x->srv->loan;
+	const char *sqlstate = e->fields->sqlstate;
+
+	loan->is_end_told = fields_error_is_fatal(e->fields);
+	loan->has_failed = true;
+	memcpy(loan->sqlstate, sqlstate != NULL ? sqlstate : "?????", sizeof(loan->sqlstate));
+	report_error(x->entry, EO_SERVER, sqlstate);
+	return false;
+}
+
+static bool
+state_error(struct exchange *x, const struct seen_error *e)
+{
+	(void)e;
+	if (x->session != NULL)
+		session_request_failed(x);
+	return false;
+}
+
+static bool
+listen_to_error(struct exchange *x, const struct seen_error *e)
+{
+	return listen_error(x, e->fields);
+}
+
+static bool
+kept_error(struct exchange *x, const struct seen_error *e)
+{
+	return session_tell_kept_error(x, e->fields->sqlstate);
+}
+
+static bool
+statements_error(struct exchange *x, const struct seen_error *e)
+{
+	struct buf b = { 0 };
+	bool is_replaced = statements_rewrite_error(x, e->message, e->len, &b);
+
+	if (is_replaced)
+		exchange_answer(x, b.bytes, b.len);
+	buf_fini(&b);
+	return is_replaced;
+}
+
+static bool (*const on_error[])(struct exchange *x, const struct seen_error *e) = {
+	retry_error, /* a request that is sent once more has not failed, for anybody */
+	record_error, /* from here on it has */
+	state_error, /* its effects are void, whatever the client is told */
+	listen_to_error, /* a LISTEN that the listener refused has an error of its own */
+	kept_error, /* of the PREPARE that this one is the consequence of */
+	statements_error, /* last: only the words are changed */
+};
+
+bool
+features_error(struct exchange *x, const struct error_fields *fields, const uint8_t *message, size_t len)
+{
+	struct seen_error e = { fields, message, len };
+
+	for (size_t i = 0; i < sizeof(on_error) / sizeof(on_error[0]); i++)
+		if (on_error[i](x, &e))
+			return true;
+	return false;
+}
+
+/* --- the end of a request, and a hand-over --- */
+
+bool
+features_request_done(struct exchange *x, const struct owed *ended)
+{
+	statements_request_done(x);
+	if (x->sole_use != NULL)
+		sole_use_request_done(x, ended);
+	if (x->session != NULL)
+		session_request_done(x);
+	report_done(x, x->srv, ended); /* before its replies are sent */
+	return listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
+}
+
+bool
+features_release(struct exchange *x)
+{
+	switch (statements_undo(x, true)) { /* what it puts on the server state need not ask about */
+	case STATEMENT_FAILED:
+		exchange_out_of_memory(x);
+		return false;
+	case STATEMENT_DONE:
+		return false; /* it is on its way */
+	default:
+		break;
+	}
+	return !listen_holds_server(x) && session_may_release(x); /* state is last: what it asks about is final */
+}

@@ -1,0 +1,103 @@
+/* src/relay/release.c - a server is given back: between transactions, or because its client goes. */
+#include "listen/listen.h"
+#include "relay/features.h"
+#include "relay/relay.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+static bool
+may_return(const struct exchange *x, const struct server *srv)
+{
+	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I' &&
+	       (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT &&
+	       !statements_hold_server(x);
+}
+
+static void
+give_back(struct exchange *x, struct server *srv)
+{
+	unsigned parts = session_seal(x);
+
+	session_leaves_sequences(x);
+	listen_unlinked(x, srv);
+	x->srv = NULL;
+	x->idle_since_us = *x->env->now_us;
+	relay_unstall(x);
+	stream_set_reading(&srv->stream, true);
+	if (srv->is_closing || srv->ledger.is_doubtful) {
+		x->entry->counters.recycles[RR_DIRTY]++;
+		srv->link = NULL;
+		server_close(srv);
+	} else
+		pool_entry_return(srv, parts, *x->env->now_us);
+}
+
+void
+relay_try_release(struct exchange *x)
+{
+	struct server *srv = x->srv;
+
+	if (srv == NULL || x->is_in_relay || x->state != CL_READY ||
+	    (!may_return(x, srv) && !replication_is_streaming(x))) /* which is never between two requests */
+		return;
+	if (x->is_session && !x->entry->is_orphan && !x->env->is_draining)
+		return;
+	if (x->env->is_draining || x->entry->is_orphan) {
+		struct fail why;
+
+		fail_set(&why, "57P01",
+			 x->env->is_draining ? "pgweir is shutting down"
+					     : "the database was removed from pgweir's configuration");
+		exchange_close(x, &why);
+		return;
+	}
+	if (features_release(x))
+		give_back(x, srv);
+}
+
+void
+relay_leave(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	const struct owed *head;
+	bool is_dirty, is_replaying;
+	uint64_t since_us;
+
+	session_stop_lingering(x);
+	if (x->ticket.is_waiting)
+		pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
+	if (srv == NULL)
+		return;
+	if (x->env->to_server.to == &srv->stream)
+		outbox_drop(&x->env->to_server);
+	listen_unlinked(x, srv);
+	if (x->replication != 0) {
+		replication_leave(x);
+		return;
+	}
+	/* In mid-login nobody knows which of its settings are there. */
+	/* A cancel could hit our settings, and what is behind would run without them. */
+	head = ledger_head(&srv->ledger);
+	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
+	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || statements_hold_server(x) ||
+		   statements_are_materialised(x) || session_is_dirty(x);
+	if (session_is_tainted(x))
+		srv->is_closing = true;
+	if (!srv->is_closing && may_return(x, srv) && !x->is_in_relay && !is_dirty) {
+		give_back(x, srv);
+		return;
+	}
+	x->srv = NULL;
+	if (srv->tx != 'I' || srv->ledger.count > 0)
+		x->entry->database->counters.transactions[TE_LOST]++;
+	/* In mid-message, or with bytes in an outbox that nobody will send, its input can't be trusted any more. */
+	if (x->is_in_relay || srv->is_closing || is_replaying || (x->body_left > 0 && !x->is_body_dropped)) {
+		if (srv->ledger.count > 0 && !is_replaying)
+			server_cancel(srv, 5000000, NULL, NULL);
+		x->entry->counters.recycles[RR_DIRTY]++;
+		srv->link = NULL;
+		server_close(srv);
+		return;
+	}
+	pool_entry_clean(srv, is_dirty, *x->env->now_us);
+}

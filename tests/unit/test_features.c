@@ -1,0 +1,269 @@
+/*
+ * tests/unit/test_features.c - who sees a message, an error, the end of a request and a hand-over, in which order.
+ *
+ * All features are fakes here that write their name down and answer as they are told.
+ */
+#include "relay/features.h"
+
+#include "listen/listen.h"
+#include "relay/exclusive.h"
+#include "relay/report.h"
+#include "relay/retry.h"
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct {
+	char calls[512];
+	const char *stops; /* who does not say FORWARD (or false, or 0) ... */
+	enum statement_step step; /* ... but this */
+	bool is_passed_through;
+} fake;
+
+static bool
+call(const char *name)
+{
+	size_t len = strlen(fake.calls);
+
+	snprintf(fake.calls + len, sizeof(fake.calls) - len, "%s%s", len > 0 ? " " : "", name);
+	return fake.stops != NULL && strcmp(fake.stops, name) == 0;
+}
+
+static enum statement_step
+step(const char *name)
+{
+	return call(name) ? fake.step : STATEMENT_FORWARD;
+}
+
+/* Fakes that return a step, -1 or a truth; their arguments are of no interest. */
+#define STEP(function, name, ...)                                                                                      \
+	enum statement_step function(__VA_ARGS__)                                                                      \
+	{                                                                                                              \
+		return step(name);                                                                                     \
+	}
+#define NUMBER(function, name, ...)                                                                                    \
+	int function(__VA_ARGS__)                                                                                      \
+	{                                                                                                              \
+		return call(name) ? -1 : 0;                                                                            \
+	}
+#define TRUTH(function, name, ...)                                                                                     \
+	bool function(__VA_ARGS__)                                                                                     \
+	{                                                                                                              \
+		return call(name);                                                                                     \
+	}
+#define NOTHING(function, name, ...)                                                                                   \
+	void function(__VA_ARGS__)                                                                                     \
+	{                                                                                                              \
+		call(name);                                                                                            \
+	}
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+NUMBER(sole_use_query, "exclusive", struct exchange *x, const char *sql, size_t len)
+NUMBER(sole_use_parse, "exclusive", struct exchange *x, const char *name, const char *sql, size_t len)
+NUMBER(sole_use_bind, "exclusive", struct exchange *x, const char *name)
+NOTHING(sole_use_request_done, "exclusive", struct exchange *x, const struct owed *ended)
+NOTHING(session_note_local, "local", struct exchange *x, const char *sql, size_t len)
+NOTHING(session_note_local_of, "local", struct exchange *x, struct statement *st)
+NOTHING(statements_note_drop, "drop", struct exchange *x, const char *sql, size_t len)
+STEP(statements_expose_for_sql, "expose", struct exchange *x, const char *sql, size_t len)
+STEP(statements_expose_for, "expose", struct exchange *x, struct statement *st)
+STEP(statements_deallocate_query, "deallocate", struct exchange *x, const char *query, size_t len)
+STEP(statements_parse_sql, "deallocate", struct exchange *x, const struct parse_fields *f)
+STEP(statements_simple_query, "unnamed", struct exchange *x)
+STEP(statements_parse, "statements", struct exchange *x, struct request *m)
+STEP(statements_find_bound, "find", struct exchange *x, struct request *m)
+STEP(statements_find_described, "find", struct exchange *x, struct request *m)
+STEP(statements_bind, "statements", struct exchange *x, struct request *m)
+STEP(statements_describe, "statements", struct exchange *x, struct request *m)
+STEP(statements_close, "statements", struct exchange *x, struct request *m)
+STEP(statements_undo, "undo", struct exchange *x, bool is_at_end)
+NOTHING(statements_request_done, "statements", struct exchange *x)
+TRUTH(statements_rewrite_error, "statements", struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
+STEP(listen_query, "listen", struct exchange *x, const uint8_t *message, size_t len)
+STEP(listen_execute, "listen", struct exchange *x, const uint8_t *message, size_t len)
+NUMBER(listen_bound, "listen", struct exchange *x, const char *portal, struct statement *st)
+TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
+TRUTH(listen_request_done, "listen", struct exchange *x)
+TRUTH(listen_holds_server, "listen", struct exchange *x)
+STEP(session_query, "state", struct exchange *x, struct request *m)
+STEP(session_bind, "state", struct exchange *x, struct request *m)
+STEP(session_describe, "state", struct exchange *x, struct request *m)
+STEP(session_before_execute, "state", struct exchange *x, const char *portal)
+NOTHING(session_audit_parse, "audit", struct exchange *x, const char *sql, size_t len)
+NUMBER(session_ensure_prepared, "prepare", struct exchange *x, const char *sql, size_t len, bool is_simple)
+NOTHING(session_request_failed, "state", struct exchange *x)
+NOTHING(session_request_done, "state", struct exchange *x)
+TRUTH(session_tell_kept_error, "kept", struct exchange *x, const char *sqlstate)
+TRUTH(session_may_release, "state", struct exchange *x)
+TRUTH(rerun_wanted, "retry", struct exchange *x, const struct error_fields *e)
+NOTHING(report_error, "report", struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
+NOTHING(report_done, "report", struct exchange *x, struct server *srv, const struct owed *ended)
+NOTHING(exchange_out_of_memory, "over", struct exchange *x)
+NOTHING(exchange_answer, "answer", struct exchange *x, const void *bytes, size_t len)
+
+bool
+statements_pass_through(const struct exchange *x)
+{
+	return fake.is_passed_through;
+}
+
+static struct server server;
+static char some; /* stands for a feature's own data: only its being there counts */
+static struct exchange x = { .srv = &server };
+
+static void
+setup(void)
+{
+	memset(&fake, 0, sizeof(fake));
+	memset(&x, 0, sizeof(x));
+	x.srv = &server;
+}
+
+/* Everything has something to do with this client. */
+static void
+busy(void)
+{
+	x.session = (void *)&some;
+	x.listen = (void *)&some;
+	x.sole_use = (void *)&some;
+}
+
+static enum statement_step
+see(uint8_t type)
+{
+	static const uint8_t message[16] = { 'x', 0, 0, 0, 15, 'S', 'E', 'L', 'E', 'C', 'T' };
+	struct request m = { .type = type, .message = message, .total = 16, .have = 16, .portal = "", .name = "" };
+
+	m.sql = (const char *)message + 5;
+	m.sql_len = 6;
+	m.parse.name = m.names.portal = m.names.statement = "";
+	m.statement = (void *)&some;
+	m.target = 'S';
+	fake.calls[0] = '\0';
+	return features_request(&x, &m);
+}
+
+TestSuite(features, .init = setup);
+
+Test(features, each_message_is_seen_in_its_order)
+{
+	busy();
+	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
+	cr_expect_str_eq(fake.calls, "exclusive local drop expose deallocate listen state unnamed");
+	see('P');
+	cr_expect_str_eq(fake.calls, "exclusive expose deallocate prepare statements");
+	see('B');
+	cr_expect_str_eq(fake.calls, "exclusive find expose local state listen statements");
+	see('D');
+	cr_expect_str_eq(fake.calls, "find expose state statements");
+	see('C');
+	cr_expect_str_eq(fake.calls, "statements");
+	see('E');
+	cr_expect_str_eq(fake.calls, "state listen");
+	see('S');
+	cr_expect_str_eq(fake.calls, "");
+}
+
+Test(features, where_nothing_is_followed_only_some_see_it)
+{
+	busy();
+	fake.is_passed_through = x.is_session = true;
+	see('Q');
+	cr_expect_str_eq(fake.calls, "exclusive listen state unnamed");
+	see('P');
+	cr_expect_str_eq(fake.calls, "exclusive audit");
+	see('B');
+	cr_expect_str_eq(fake.calls, "exclusive");
+	see('D');
+	cr_expect_str_eq(fake.calls, "");
+}
+
+Test(features, a_client_without_anything_is_asked_for_little)
+{
+	see('B');
+	cr_expect_str_eq(fake.calls, "find expose local state listen statements");
+	see('E');
+	cr_expect_str_eq(fake.calls, "");
+	see('Q');
+	cr_expect_str_eq(fake.calls, "exclusive local drop expose deallocate state unnamed", "no LISTEN begins so");
+}
+
+Test(features, the_first_that_does_not_say_forward_decides)
+{
+	static const enum statement_step steps[] = { STATEMENT_DONE, STATEMENT_HOLD, STATEMENT_FAILED };
+
+	busy();
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		fake.step = steps[i];
+		fake.stops = "deallocate";
+		cr_expect_eq(see('Q'), steps[i]);
+		cr_expect_str_eq(fake.calls, "exclusive local drop expose deallocate");
+		fake.stops = "find";
+		cr_expect_eq(see('B'), steps[i]);
+		cr_expect_str_eq(fake.calls, "exclusive find");
+	}
+	fake.stops = "exclusive";
+	cr_expect_eq(see('P'), STATEMENT_FAILED, "-1 is no memory");
+	cr_expect_str_eq(fake.calls, "exclusive");
+}
+
+Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
+{
+	struct error_fields e = { .severity = "ERROR", .sqlstate = "42601", .message = "?" };
+	static const char *const order[] = { "retry", "report", "state", "listen", "kept", "statements" };
+
+	busy();
+	cr_expect_not(features_error(&x, &e, NULL, 0));
+	cr_expect_str_eq(fake.calls, "retry report state listen kept statements");
+	cr_expect_str_eq(server.loan.sqlstate, "42601");
+	cr_expect(server.loan.has_failed);
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		if (strcmp(order[i], "report") == 0 || strcmp(order[i], "state") == 0)
+			continue; /* these only take note */
+		setup();
+		busy();
+		fake.stops = order[i];
+		cr_expect(features_error(&x, &e, NULL, 0), "%s", order[i]);
+	}
+	cr_expect_str_eq(fake.calls, "retry report state listen kept statements answer");
+	setup();
+	memset(&server, 0, sizeof(server));
+	fake.stops = "retry";
+	features_error(&x, &e, NULL, 0);
+	cr_expect_not(server.loan.has_failed, "what is sent once more has not failed");
+}
+
+Test(features, the_end_of_a_request)
+{
+	struct owed ended = { .kind = OWED_SYNC };
+
+	busy();
+	cr_expect_not(features_request_done(&x, &ended));
+	cr_expect_str_eq(fake.calls, "statements exclusive state report listen");
+	fake.stops = "listen";
+	cr_expect(features_request_done(&x, &ended), "ReadyForQuery is kept");
+}
+
+Test(features, a_hand_over)
+{
+	fake.stops = "state"; /* that is: it may */
+	cr_expect(features_release(&x));
+	cr_expect_str_eq(fake.calls, "undo listen state");
+	setup();
+	cr_expect_not(features_release(&x), "state is asked about");
+	setup();
+	fake.stops = "listen";
+	cr_expect_not(features_release(&x));
+	cr_expect_str_eq(fake.calls, "undo listen");
+	setup();
+	fake.stops = "undo";
+	fake.step = STATEMENT_DONE;
+	cr_expect_not(features_release(&x), "it is on its way");
+	cr_expect_str_eq(fake.calls, "undo");
+	fake.step = STATEMENT_FAILED;
+	cr_expect_not(features_release(&x));
+	cr_expect_str_eq(fake.calls, "undo undo over");
+}

@@ -1,0 +1,108 @@
+/*
+ * tests/unit/test_pool_startup.c - what a pool remembers of startup settings, and of addresses (pool_backend.h). Links
+ * pool_startup.c, pool_backend.c and what images need.
+ */
+#include "pool/pool_backend.h"
+#include "pool/pool_startup.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+static struct image_store *store; /* of the test that runs: each has a process of its own */
+static struct pool_startups startups = { .seed = 7 };
+
+static void
+set_up(void)
+{
+	store = image_store_new(11);
+	cr_assert_not_null(store);
+}
+
+static void
+tear_down(void)
+{
+	pool_startup_forget_all(&startups);
+	cr_expect_eq(image_store_count(store), 0, "all images are released");
+	image_store_free(store);
+}
+
+TestSuite(pool_startup, .init = set_up, .fini = tear_down);
+
+static struct image *
+image_of(const char *kind, unsigned number)
+{
+	struct image *img = image_empty(store);
+	char value[32];
+
+	snprintf(value, sizeof(value), "%s %u", kind, number);
+	cr_assert_eq(image_update(&img, "search_path", value, false), 0);
+	return img;
+}
+
+static void
+learn(unsigned number)
+{
+	struct image *raw = image_of("raw", number), *resolved = image_of("resolved", number);
+
+	cr_assert_eq(pool_startup_learn(&startups, raw, resolved), 0);
+	image_unref(raw);
+	image_unref(resolved);
+}
+
+/* An image that is interned: NULL or the right one. */
+static bool
+knows(unsigned number)
+{
+	struct image *raw = image_of("raw", number), *resolved = image_of("resolved", number);
+	struct image *found = pool_startup_find(&startups, raw);
+
+	cr_expect(found == NULL || found == resolved);
+	image_unref(raw);
+	image_unref(resolved);
+	return found != NULL;
+}
+
+Test(pool_startup, what_was_learnt_is_found_until_it_is_forgotten)
+{
+	cr_expect_not(knows(1));
+	learn(1);
+	learn(2);
+	learn(1); /* two clients may ask at a time */
+	cr_expect(knows(1) && knows(2));
+	pool_startup_forget_all(&startups);
+	cr_expect_not(knows(1));
+	learn(1);
+	cr_expect(knows(1));
+}
+
+Test(pool_startup, the_one_not_asked_for_longest_makes_room)
+{
+	for (unsigned i = 0; i < STARTUPS_MAX; i++)
+		learn(i);
+	cr_expect(knows(0), "and so is the one used last");
+	learn(STARTUPS_MAX);
+	cr_expect(knows(0) && knows(STARTUPS_MAX));
+	cr_expect_not(knows(1), "the oldest is gone");
+	cr_expect(knows(2));
+	for (unsigned i = 1000; i < 1000 + 10 * STARTUPS_MAX; i++)
+		learn(i);
+	cr_expect_eq(image_store_count(store), 2 * STARTUPS_MAX, "no more are kept");
+}
+
+Test(pool_startup, an_address_is_counted_once_and_there_is_an_end)
+{
+	struct pool_backends all = { .seed = 7 };
+	struct pool_backend *one = pool_backend_get(&all, "db1:5432");
+	char address[32];
+
+	cr_assert_not_null(one);
+	cr_expect_eq(one->counters.is_up, -1);
+	cr_expect_eq(pool_backend_get(&all, "db1:5432"), one);
+	for (unsigned i = 1; i < BACKENDS_MAX; i++) {
+		snprintf(address, sizeof(address), "db1:%u", i);
+		cr_assert_not_null(pool_backend_get(&all, address));
+	}
+	cr_expect_null(pool_backend_get(&all, "one more:5432"));
+	cr_expect_eq(pool_backend_get(&all, "db1:5432"), one);
+	pool_backends_fini(&all);
+}
