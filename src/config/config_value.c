@@ -2,6 +2,7 @@
 #include "config/config_value.h"
 
 #include "base/alloc.h"
+#include "base/blank.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -232,12 +233,7 @@ add_name(char **names, const char *text, size_t len, struct fail *why)
 {
 	char name[CONFIG_NAME_MAX + 1];
 
-	while (len > 0 && (*text == ' ' || *text == '\t')) {
-		text++;
-		len--;
-	}
-	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
-		len--;
+	trim_blanks(&text, &len);
 	if (value_name(text, len, name, why) < 0)
 		return -1;
 	*names = xstrdup(name);

@@ -2,21 +2,16 @@
 #include "config/upstream_scan.h"
 
 #include "base/alloc.h"
+#include "base/blank.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static const char *
 skip_blanks(const char *at)
 {
-	while (is_blank(*at))
+	while (is_space(*at))
 		at++;
 	return at;
 }
@@ -32,7 +27,7 @@ read_value(const char **at, char *out)
 
 	if (is_quoted)
 		p++;
-	while (*p != '\0' && (is_quoted || !is_blank(*p))) {
+	while (*p != '\0' && (is_quoted || !is_space(*p))) {
 		if (*p == '\\' && p[1] != '\0')
 			p++;
 		else if (is_quoted && *p == '\'' && *++p != '\'') {

@@ -2,6 +2,7 @@
 #include "pool/dedicated.h"
 
 #include "base/alloc.h"
+#include "wire/messages.h"
 #include "base/clock.h"
 #include "pool/pool_budget.h"
 #include "pool/pool_target.h"
@@ -209,7 +210,7 @@ dedicated_close(struct dedicated *d)
 	if (srv == NULL)
 		return;
 	if (srv->state == SV_LENT)
-		server_write(srv, "X\0\0\0\4", 5);
+		server_write(srv, MESSAGE_BARE("X"));
 	server_close(srv);
 }
 
