@@ -53,7 +53,7 @@ struct auth_queries_settings {
 	uint64_t seed;
 };
 
-struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings); /* NULL: no memory */
+struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
 void auth_queries_free(struct auth_queries *all); /* nobody may wait any more; NULL is fine */
 /* At start and at each reload; references are taken. What is under way ends as it began. */
 void auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,
