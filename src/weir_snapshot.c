@@ -204,6 +204,7 @@ weir_snapshot(struct weir *w)
 	s->last_reload_ok = w->last_reload_ok;
 	s->last_reload_wall_us = w->last_reload_wall_us;
 	s->clients_limit = w->config->max_client_connections;
+	s->clients_total_now = w->clients.client_count;
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;

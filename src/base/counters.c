@@ -25,7 +25,8 @@ error_class_index(const char *sqlstate)
 const char *const request_failure_names[RF_COUNT] = {
 	[RF_POOL_TIMEOUT] = "pool_timeout", [RF_BACKEND_UNREACHABLE] = "backend_unreachable",
 	[RF_BACKEND_LOST] = "backend_lost", [RF_LIMIT] = "limit",
-	[RF_SHUTDOWN] = "shutdown",
+	[RF_SHUTDOWN] = "shutdown",	    [RF_PROTOCOL] = "protocol",
+	[RF_INTERNAL] = "internal",
 };
 const char *const query_kind_names[QK_COUNT] = {
 	[QK_SIMPLE] = "simple",
@@ -62,7 +63,8 @@ const char *const recycle_reason_names[RR_COUNT] = {
 };
 const char *const pin_reason_names[PIN_COUNT] = {
 	[PIN_SESSION_SET] = "session_set",     [PIN_TEMP_TABLE] = "temp_table", [PIN_LISTEN] = "listen",
-	[PIN_ADVISORY_LOCK] = "advisory_lock", [PIN_CURSOR] = "cursor",		[PIN_STATEMENT] = "statement",
+	[PIN_ADVISORY_LOCK] = "advisory_lock", [PIN_CURSOR] = "cursor",		[PIN_COPY] = "copy",
+	[PIN_REPLICATION] = "replication",     [PIN_STATEMENT] = "statement",
 };
 const char *const login_result_names[LR_COUNT] = {
 	[LR_OK] = "ok",

@@ -9,7 +9,16 @@
 
 #include <stdint.h>
 
-enum request_failure { RF_POOL_TIMEOUT, RF_BACKEND_UNREACHABLE, RF_BACKEND_LOST, RF_LIMIT, RF_SHUTDOWN, RF_COUNT };
+enum request_failure {
+	RF_POOL_TIMEOUT,
+	RF_BACKEND_UNREACHABLE,
+	RF_BACKEND_LOST,
+	RF_LIMIT,
+	RF_SHUTDOWN,
+	RF_PROTOCOL,
+	RF_INTERNAL,
+	RF_COUNT
+};
 enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
 enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
 enum phase { PHASE_WAIT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
@@ -34,6 +43,8 @@ enum pin_reason {
 	PIN_LISTEN,
 	PIN_ADVISORY_LOCK,
 	PIN_CURSOR,
+	PIN_COPY,
+	PIN_REPLICATION,
 	PIN_STATEMENT,
 	PIN_COUNT
 };
@@ -105,6 +116,7 @@ struct pool_counters {
 	uint64_t pins[PIN_COUNT];
 	uint64_t resets_ok, resets_failed;
 	uint64_t seals; /* servers that were washed between two loans */
+	uint64_t client_logins;
 	uint64_t notifications; /* handed to listening clients */
 };
 
@@ -142,7 +154,9 @@ struct process_counters {
 	uint64_t cancels[CR_COUNT];
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
-	struct histogram login_duration, loop_lag;
+	uint64_t loop_iterations, loop_busy_us;
+	uint64_t dns_lookups_ok, dns_lookups_failed;
+	struct histogram login_duration, loop_lag, proxy_overhead;
 };
 
 #endif

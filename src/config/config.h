@@ -115,13 +115,16 @@ struct config {
 	char *slow_file;
 	enum slow_format slow_format;
 	enum slow_text slow_text;
+	bool slow_parameters;
 	uint64_t slow_sample_threshold_us; /* CONFIG_TIME_OFF: no sampling */
 	double slow_sample_rate;
-	uint32_t slow_max_lines_per_second;
+	uint32_t slow_max_lines_per_second, slow_table_size;
 	/* [http] */
 	struct config_listen http_listen;
 	bool http_enabled;
+	char *http_auth_file;
 	uint32_t http_metrics_max_pools;
+	bool http_user_histograms;
 	/* [database ...], [tenant ...], [user ...] */
 	struct config_scope *databases, *tenant_scopes, *users;
 	size_t database_count, tenant_count, user_count;
@@ -194,5 +197,6 @@ void config_dump(const struct config *config, FILE *to); /* as an ini file that 
 void config_print_keys(FILE *to);
 
 const char *pool_mode_name(enum pool_mode mode);
+const char *session_state_name(enum session_state_mode mode);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * src/config/config_check.c - what can only be judged by looking at a configuration as a whole: settings
- * that don't fit together, files that are missing or open to everyone.
+ * src/config/config_check.c - what can only be judged by looking at a configuration as a whole: settings that this
+ * version can't honour, settings that don't fit together, files that are missing or open to everyone.
  */
 #include "config/config_keys.h"
 #include "config/config_origin.h"
@@ -19,6 +19,17 @@ struct check {
 	const struct problem_sink *sink;
 };
 
+#define ANY NULL /* any value but the default */
+
+/* What is in the contract but not in this version: switched on, it is an error, not a promise. One line each. */
+static const struct {
+	const char *section, *name, *value;
+} not_yet[] = {
+	{ "slow_query", "parameters", "on" },
+	{ "http", "auth_file", ANY },
+	{ "http", "user_histograms", "on" },
+};
+
 static unsigned
 line_of(const struct check *check, const char *section, const char *name)
 {
@@ -29,6 +40,55 @@ static bool
 is_bad(const struct check *check, const char *section, const char *name)
 {
 	return check->config->origins->is_bad[config_key_row(config_key_find(section, name))];
+}
+
+static void
+refuse_value(const struct check *check, const struct config_key *key, const void *base, const char *value,
+	     unsigned line)
+{
+	struct buf now = { 0 };
+	const char *text;
+	bool is_default, is_refused;
+
+	key_put(key, base, &now);
+	text = put_end(&now);
+	is_default = text == NULL || strcmp(text, key->default_value) == 0;
+	is_refused = value == ANY ? !is_default : text != NULL && strcmp(text, value) == 0;
+	if (is_refused)
+		problem_error(check->sink, line, "%s = %s is not available in this version", key->name, text);
+	buf_fini(&now);
+}
+
+static void
+refuse_in_scopes(const struct check *check, const struct config_key *key, const char *value,
+		 const struct config_scope *scopes, const struct scope_origin *origins, size_t count)
+{
+	size_t bit;
+
+	config_scope_key_find(key->scope_name, &bit);
+	for (size_t i = 0; i < count; i++)
+		if (scopes[i].set & UINT64_C(1) << bit)
+			refuse_value(check, key, &scopes[i].settings, value, origins[i].lines[bit]);
+}
+
+static void
+check_not_yet(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	for (size_t i = 0; i < sizeof(not_yet) / sizeof(not_yet[0]); i++) {
+		const struct config_key *key = config_key_find(not_yet[i].section, not_yet[i].name);
+		const char *value = not_yet[i].value;
+
+		refuse_value(check, key, key_base_of(key, config), value, config->origins->lines[config_key_row(key)]);
+		if (key->scope_name == NULL)
+			continue;
+		refuse_in_scopes(check, key, value, config->databases, config->origins->databases,
+				 config->database_count);
+		refuse_in_scopes(check, key, value, config->tenant_scopes, config->origins->tenants,
+				 config->tenant_count);
+		refuse_in_scopes(check, key, value, config->users, config->origins->users, config->user_count);
+	}
 }
 
 static bool
@@ -334,6 +394,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 {
 	const struct check check = { config, sink };
 
+	check_not_yet(&check);
 	check_run_as(&check);
 	check_users_file(&check);
 	check_tls(&check);

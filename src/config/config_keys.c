@@ -201,17 +201,25 @@ static const struct config_key keys[] = {
 	  "how a line looks; postgres is for pgBadger" },
 	{ "slow_query", "text", NOT_THERE, KEY_WORD, "normalized", NO_BOUNDS, RELOADS, FIELD(slow_text), slow_texts,
 	  "the query's text: without its literals, as it is, or not at all" },
+	{ "slow_query", "parameters", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(slow_parameters), NULL,
+	  "the values bound to $1, $2, ..." },
 	{ "slow_query", "sample_threshold", NOT_THERE, KEY_TIME, "off", 0, 365 * D, "", RELOADS,
 	  FIELD(slow_sample_threshold_us), off, "of requests between this and threshold, sample_rate are logged" },
 	{ "slow_query", "sample_rate", NOT_THERE, KEY_FRACTION, "0.01", NO_BOUNDS, RELOADS, FIELD(slow_sample_rate), NULL,
 	  "1 is all of them" },
 	{ "slow_query", "max_lines_per_second", NOT_THERE, KEY_COUNT, "200", 0, 100000, "lines", RELOADS,
 	  FIELD(slow_max_lines_per_second), NULL, "what is more is counted, not written; 0: no limit" },
+	{ "slow_query", "table_size", NOT_THERE, KEY_COUNT, "1000", 0, 100000, "statements", RELOADS,
+	  FIELD(slow_table_size), NULL, "remembered for SHOW QUERIES" },
 
 	{ "http", "listen", NOT_THERE, KEY_HTTP_LISTEN, "127.0.0.1:9930", NO_BOUNDS, FIXED, FIELD(http_listen), off,
 	  "where /metrics, /healthz and /readyz are served" },
+	{ "http", "auth_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(http_auth_file), NULL,
+	  "who may see the pages" },
 	{ "http", "metrics_max_pools", NOT_THERE, KEY_COUNT, "200", 0, 100000, "pools", RELOADS,
 	  FIELD(http_metrics_max_pools), NULL, "metrics of the others are summed up as _other" },
+	{ "http", "user_histograms", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(http_user_histograms), NULL,
+	  "histograms per user, not only per database" },
 };
 /* clang-format on */
 
@@ -289,4 +297,10 @@ const char *
 pool_mode_name(enum pool_mode mode)
 {
 	return pool_modes[mode];
+}
+
+const char *
+session_state_name(enum session_state_mode mode)
+{
+	return session_states[mode];
 }

@@ -62,6 +62,7 @@ count_login(struct client *c)
 
 	counters->logins[LR_OK][c->login->method]++;
 	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
+	c->x.entry->counters.client_logins++;
 	c->x.entry->database->counters.client_logins++;
 }
 

@@ -219,6 +219,9 @@ report_flushed(struct exchange *x, struct server *srv, bool is_sent)
 void
 report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
+	static const char *const events[RF_COUNT] = {
+		"pool_timeout", "backend_unreachable", "backend_lost", "limit", "shutdown", "protocol", "internal"
+	};
 	struct request_report r = { .wait_us = x->wait_us, .sqlstate = why->sqlstate };
 	uint64_t now = *x->env->now_us;
 
@@ -238,5 +241,5 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 		r.query = (const char *)text;
 		r.query_len = (size_t)((stop != NULL ? stop : end) - text);
 	}
-	tell(x, x->srv, NULL, &r, event != NULL ? event : request_failure_names[kind]);
+	tell(x, x->srv, NULL, &r, event != NULL ? event : events[kind]);
 }

@@ -25,6 +25,7 @@ static const struct metric_words limits = { "kind", NAMES(limit_names) };
 static const struct metric_words drops = { "reason", NAMES(drop_names) };
 static const struct metric_words sides = { "side", NAMES(net_side_names) };
 static const struct metric_words places = { "where", NAMES(net_side_names) };
+static const struct metric_words sides_kinds = { "kind", NAMES(net_side_names) };
 static const struct metric_words rejections = { "reason", NAMES(reject_reason_names) };
 static const struct metric_words login_results = { "result", NAMES(login_result_names) };
 static const struct metric_words tls_sides = { "side", NAMES(tls_side_names) };
@@ -55,8 +56,10 @@ static const struct metric_words auth_query_results = { "result", NAMES(auth_que
 #define NEIGHBOURS(type, a, b)                                                                                         \
 	_Static_assert(offsetof(type, b) == offsetof(type, a) + sizeof(((type *)0)->a), #a " and " #b)
 NEIGHBOURS(struct snapshot, process.reloads_ok, process.reloads_failed);
+NEIGHBOURS(struct snapshot, process.dns_lookups_ok, process.dns_lookups_failed);
 NEIGHBOURS(struct snapshot, slow_dropped_rate, slow_dropped_ring);
 NEIGHBOURS(struct snapshot, slow_dropped_ring, slow_dropped_write);
+NEIGHBOURS(struct snapshot, buffer_bytes_client, buffer_bytes_server);
 NEIGHBOURS(struct snapshot_pool, pool_size, max_overflow);
 NEIGHBOURS(struct snapshot_pool, counters.pings_ok, counters.pings_failed);
 NEIGHBOURS(struct snapshot_pool, counters.resets_ok, counters.resets_failed);
@@ -199,8 +202,18 @@ const struct metric_family metric_families[] = {
 	    BACKEND(counters.last_failure_wall_us), .decimals = 6, .skips_zeros = true,
 	    .help = "When opening a server connection failed last, in seconds since 1970." },
 
+	{ .name = "pgweir_proxy_overhead_seconds", .type = METRIC_HISTOGRAM, LOOP(proxy_overhead),
+	    .bounds = &histogram_bounds_proxy, .help = "What pgweir itself added to a request." },
 	{ .name = "pgweir_event_loop_lag_seconds", .type = METRIC_HISTOGRAM, LOOP(loop_lag), .bounds = &histogram_bounds_proxy,
 	    .help = "How late a timer of the event loop was." },
+	{ .name = "pgweir_event_loop_iterations_total", .type = METRIC_COUNTER, LOOP(loop_iterations),
+	    .help = "Turns of the event loop." },
+	{ .name = "pgweir_event_loop_busy_seconds_total", .type = METRIC_COUNTER, LOOP(loop_busy_us), .decimals = 6,
+	    .help = "Time in which the event loop did not sleep." },
+	{ .name = "pgweir_buffer_memory_bytes", .type = METRIC_GAUGE, ALL(buffer_bytes_client), .words = &sides_kinds,
+	    .help = "Bytes that wait until a client or a server takes them." },
+	{ .name = "pgweir_dns_lookups_total", .type = METRIC_COUNTER, ALL(process.dns_lookups_ok), .words = &results,
+	    .help = "Names of servers looked up." },
 	{ .name = "pgweir_metrics_scrape_duration_seconds", .type = METRIC_HISTOGRAM, ALL(scrape_duration),
 	    .bounds = &histogram_bounds_proxy, .help = "Time it took to answer earlier requests for /metrics." },
 	{ .name = "pgweir_metrics_pools_aggregated", .type = METRIC_GAUGE, ALL(pools_aggregated),

@@ -53,9 +53,9 @@ struct snapshot {
 	uint64_t start_wall_us,
 	    last_reload_wall_us; /* the latter: of the last one that succeeded, the start included */
 	bool last_reload_ok;
-	uint64_t clients_limit, login_clients, cancel_clients;
+	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process;
-	uint64_t statement_cache_bytes;
+	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
 	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
 	uint64_t pools_aggregated;
 	struct histogram scrape_duration; /* filled by the metrics thread itself */
@@ -65,6 +65,7 @@ struct snapshot {
 	size_t database_count;
 	struct snapshot_backend *backends;
 	size_t backend_count;
+	bool user_histograms;
 	/* readiness: why not, one short line each; ready when count is 0 */
 	char not_ready[8][96];
 	size_t not_ready_count;

@@ -41,8 +41,8 @@ SECTIONS = {
     "limits": "max_db_client_connections max_user_client_connections max_address_client_connections db_login_rate "
               "user_login_rate address_login_rate login_failure_delay login_failure_delay_max",
     "log": "destination level connections",
-    "slow_query": "threshold file text sample_threshold sample_rate max_lines_per_second",
-    "http": "metrics_max_pools",
+    "slow_query": "threshold file text parameters sample_threshold sample_rate max_lines_per_second table_size",
+    "http": "auth_file metrics_max_pools user_histograms",
 }
 SECTION_OF = {key: section for section, keys in SECTIONS.items() for key in keys.split()}
 

@@ -410,8 +410,14 @@ static const struct {
 	  "pgweir.ini:6: error: \"server_tls_mode\" belongs in [database NAME]" },
 	{ "a user's setting for a database", TRUST DATABASE "user_login_rate = 0\n",
 	  "pgweir.ini:5: error: \"user_login_rate\" belongs in [user NAME]" },
+	{ "parameters in the slow log", BASE "[slow_query]\nparameters = on\n",
+	  "pgweir.ini:6: error: parameters = on is not available in this version" },
 	{ "a system user that is not there", BASE "[pgweir]\nrun_as = no_such_one\n",
 	  "pgweir.ini:6: error: run_as = no_such_one: there is no such system user" },
+	{ "passwords for the metrics", BASE "[http]\nauth_file = /x\n",
+	  "pgweir.ini:6: error: auth_file = /x is not available in this version" },
+	{ "histograms per user", BASE "[http]\nuser_histograms = on\n",
+	  "pgweir.ini:6: error: user_histograms = on is not available in this version" },
 
 	/* what a method needs */
 	{ "certificates for login", DATABASE "[auth]\nmethod = cert\n",
@@ -799,9 +805,9 @@ static const char everything[] =
     "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
     "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nnegotiation = postgres\n"
     "[log]\ndestination = /log\nformat = logfmt\nlevel = debug\nconnections = on\n"
-    "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\n"
-    "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\n"
-    "[http]\nlisten = [::1]:7005\nmetrics_max_pools = 44\n"
+    "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = off\n"
+    "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\ntable_size = 43\n"
+    "[http]\nlisten = [::1]:7005\nauth_file =\nmetrics_max_pools = 44\nuser_histograms = off\n"
     "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = track\n"
     "pool_size = 51\nmax_overflow = 52\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle = 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
@@ -871,13 +877,17 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->slow_file, "/slow");
 	cr_expect_eq(c->slow_format, SLOW_FORMAT_POSTGRES);
 	cr_expect_eq(c->slow_text, SLOW_TEXT_NONE);
+	cr_expect(!c->slow_parameters);
 	cr_expect_eq(c->slow_sample_threshold_us, 40000);
 	cr_expect_eq(c->slow_sample_rate, 0.125);
 	cr_expect_eq(c->slow_max_lines_per_second, 42);
+	cr_expect_eq(c->slow_table_size, 43);
 	cr_expect(c->http_enabled);
 	cr_expect_str_eq(c->http_listen.host, "::1");
 	cr_expect_eq(c->http_listen.port, 7005);
+	cr_expect_str_eq(c->http_auth_file, "");
 	cr_expect_eq(c->http_metrics_max_pools, 44);
+	cr_expect(!c->http_user_histograms);
 	cr_expect_str_eq(c->path, files.ini);
 	cr_expect_str_eq(c->single_user, "");
 	cr_expect_str_eq(c->single_password, "");
