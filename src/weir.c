@@ -1,6 +1,7 @@
 /*
  * src/weir.c - builds the whole from its parts, runs the loop, takes it down again. See weir.h.
  */
+#include "base/alloc.h"
 #include "weir_state.h"
 
 #include "base/clock.h"
@@ -216,12 +217,12 @@ raise_descriptor_limit(struct weir *w)
 
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return;
-	door_set_descriptors(w->clients.door, r.rlim_cur);
+	admission_set_descriptors(w->clients.admission, r.rlim_cur);
 	if (r.rlim_cur >= want)
 		return;
 	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= want ? want : r.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &r);
-	door_set_descriptors(w->clients.door, r.rlim_cur);
+	admission_set_descriptors(w->clients.admission, r.rlim_cur);
 	if (r.rlim_cur < need)
 		log_warning(w->log,
 			    "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
@@ -300,17 +301,18 @@ make_parts(struct weir *w, struct fail *why)
 	w->graveyard = graveyard_new(w->base);
 	w->dialer = dialer_new(w->base);
 	w->tls_scratch = tls_scratch_new();
-	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
+	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
 	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->clients.x.hash_seed = seeds[5];
-	w->clients.door = door_new(w->base, why);
-	if (w->clients.door == NULL)
+	const struct admission_settings admission = { w->base, w->log, &w->now_us, &w->clients.x.config,
+						      &login_admission_ops };
+	w->clients.admission = admission_new(&admission, why);
+	if (w->clients.admission == NULL)
 		return -1;
-	if (w->graveyard == NULL || w->dialer == NULL || w->tls_scratch == NULL || w->read_buffer == NULL ||
-	    w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
+	if (w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
 	    w->clients.x.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
@@ -321,7 +323,7 @@ make_parts(struct weir *w, struct fail *why)
 	aq.seed = seeds[3];
 	w->clients.x.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
 	w->console = console_new(&host);
-	if (w->clients.x.auth_queries == NULL || w->console == NULL || session_linger_init(&w->clients.x) < 0)
+	if (w->clients.x.auth_queries == NULL || session_linger_init(&w->clients.x) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }
@@ -538,7 +540,7 @@ weir_free(struct weir *w)
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.x.audit);
-	door_free(w->clients.door);
+	admission_free(w->clients.admission);
 	statement_store_free(w->clients.x.statements);
 	image_store_free(w->clients.x.images);
 	free(w->clients.keyed);
