@@ -55,13 +55,20 @@ listen_cancel(struct exchange *x)
 
 /* --- replies --- */
 
+/* Requests of the client's that go before its own: 0: it is answered next; less: it was skipped, or is done. */
+static int32_t
+ahead_of(const struct exchange *x, const struct listen_effect *e)
+{
+	return (int32_t)(e->due - x->srv->ledger.requests_gone);
+}
+
 /* The one that may be answered next. */
 static struct listen_effect *
-next_effect(const struct client_listen *l)
+next_effect(const struct exchange *x)
 {
-	struct listen_effect *e = TAILQ_FIRST(&l->effects);
+	struct listen_effect *e = TAILQ_FIRST(&x->listen->effects);
 
-	return e == NULL || e->ahead > 0 || e->is_refused ? NULL : e;
+	return e == NULL || ahead_of(x, e) != 0 || e->is_refused ? NULL : e;
 }
 
 static int
@@ -79,7 +86,7 @@ static bool
 unlistened(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
-	struct listen_effect *e = next_effect(l);
+	struct listen_effect *e = next_effect(x);
 	struct buf b = { 0 };
 	bool is_listen;
 
@@ -104,30 +111,30 @@ unlistened(struct exchange *x)
 
 /* A tag that statements of this kind have; the savepoint's name, "" if it is not known. */
 static bool
-take_mark(struct client_listen *l, enum known_kind kind, char name[static KNOWN_NAME_MAX])
+take_mark(struct exchange *x, enum known_kind kind, char name[static KNOWN_NAME_MAX])
 {
-	struct listen_effect *e = next_effect(l);
+	struct listen_effect *e = next_effect(x);
 
 	name[0] = '\0';
 	if (e == NULL || e->kind != kind)
 		return false;
 	memcpy(name, e->name, KNOWN_NAME_MAX);
-	listen_end_effect(l, e);
+	listen_end_effect(x->listen, e);
 	return true;
 }
 
 /* COMMIT of a failed transaction has this tag, too. */
 static void
-rolled_back(struct client_listen *l)
+rolled_back(struct exchange *x)
 {
 	char name[KNOWN_NAME_MAX];
 
-	if (take_mark(l, KNOWN_ROLLBACK_TO, name)) {
-		listen_roll_back_to(l, name);
+	if (take_mark(x, KNOWN_ROLLBACK_TO, name)) {
+		listen_roll_back_to(x->listen, name);
 		return;
 	}
-	take_mark(l, KNOWN_END, name);
-	listen_roll_back(l);
+	take_mark(x, KNOWN_END, name);
+	listen_roll_back(x->listen);
 }
 
 bool
@@ -141,19 +148,19 @@ listen_complete(struct exchange *x, const char *tag)
 	if (strcmp(tag, "UNLISTEN") == 0)
 		return unlistened(x);
 	if (strcmp(tag, "COMMIT") == 0) {
-		take_mark(l, KNOWN_END, name);
+		take_mark(x, KNOWN_END, name);
 		listen_commit(x);
 	} else if (strcmp(tag, "ROLLBACK") == 0)
-		rolled_back(l);
+		rolled_back(x);
 	else if (strcmp(tag, "PREPARE TRANSACTION") == 0) {
-		take_mark(l, KNOWN_END, name);
+		take_mark(x, KNOWN_END, name);
 		listen_roll_back(l); /* PostgreSQL would have refused it had there been anything to commit */
 	} else if (strcmp(tag, "SAVEPOINT") == 0) {
-		take_mark(l, KNOWN_SAVEPOINT, name);
+		take_mark(x, KNOWN_SAVEPOINT, name);
 		if (listen_set_savepoint(x, name) < 0)
 			exchange_out_of_memory(x);
 	} else if (strcmp(tag, "RELEASE") == 0) {
-		if (take_mark(l, KNOWN_RELEASE, name))
+		if (take_mark(x, KNOWN_RELEASE, name))
 			listen_release(l, name);
 	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_wish_none(l) < 0)
 		exchange_out_of_memory(x);
@@ -172,7 +179,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
-	is_ours = effect != NULL && effect->ahead == 0 && effect->is_refused && effect->m->why != NULL &&
+	is_ours = effect != NULL && ahead_of(x, effect) == 0 && effect->is_refused && effect->m->why != NULL &&
 		  e->message != NULL && strstr(e->message, "\"" LISTEN_REFUSED "\"") != NULL;
 	if (!is_ours)
 		return false;
@@ -187,16 +194,14 @@ listen_error(struct exchange *x, const struct error_fields *e)
 }
 
 static void
-end_effects(struct client_listen *l)
+end_effects(struct exchange *x)
 {
 	struct listen_effect *e, *next;
 
-	for (e = TAILQ_FIRST(&l->effects); e != NULL; e = next) {
+	for (e = TAILQ_FIRST(&x->listen->effects); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
-		if (e->ahead == 0)
-			listen_end_effect(l, e); /* it failed, or was skipped */
-		else
-			e->ahead--;
+		if (ahead_of(x, e) < 0)
+			listen_end_effect(x->listen, e); /* it failed, or was skipped */
 	}
 }
 
@@ -207,7 +212,7 @@ listen_request_done(struct exchange *x)
 
 	if (l == NULL)
 		return false;
-	end_effects(l);
+	end_effects(x);
 	l->is_fresh = l->is_shown = false;
 	if (x->srv->tx != 'I') {
 		l->has_error = false;

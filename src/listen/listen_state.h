@@ -30,7 +30,7 @@ struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* what was sent in its place fails: the error is m->why */
 	struct membership *m; /* LISTEN */
-	uint32_t ahead; /* requests of the client's that will be done before its own */
+	uint32_t due; /* its request is the next one when the ledger counts so many gone */
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
 };

@@ -253,7 +253,7 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 		e->is_refused = e->m->is_refused;
 		e->m->refs++;
 	}
-	e->ahead = requests_owed(&x->srv->ledger);
+	e->due = x->srv->ledger.requests_gone + requests_owed(&x->srv->ledger);
 	TAILQ_INSERT_TAIL(&l->effects, e, link);
 	return e;
 }

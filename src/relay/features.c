@@ -73,6 +73,7 @@ unnamed_query(struct exchange *x, struct request *m)
 }
 
 static const struct row on_query[] = {
+	{ session_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
 	{ exclusive_query, true }, /* its question is a request of its own: it goes ahead of all that is put in front */
 	{ note_sql, false }, /* what others put in front is prepared under what SQL sets locally, too */
 	{ expose_sql, false }, /* what the SQL looks for has to be there before anything of it runs */
@@ -150,6 +151,7 @@ listen_to_bind(struct exchange *x, struct request *m)
 static const struct row on_bind[] = {
 	{ exclusive_bind, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
+	{ session_bind_of_sequences, false }, /* as for a Query */
 	{ expose_statement, false }, /* a plan is made now, if it has to be made again */
 	{ note_statement, false }, /* as for a Query */
 	{ session_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */

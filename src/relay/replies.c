@@ -87,7 +87,9 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	if (o->to == OWED_TO_LOOK) {
 		if (srv->link != NULL)
 			sole_use_settled(srv->link, o, how);
-	} else if (o->kind == OWED_EXECUTE)
+	} else if (o->to == OWED_TO_IMAGE)
+		session_discard_settled(srv, how);
+	else if (o->kind == OWED_EXECUTE)
 		session_prepare_settled(srv, o, how);
 	else
 		statements_settled(srv, o, how);

@@ -118,6 +118,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		return WALK_MORE;
 	if (kind == OWED_QUERY)
 		step = see_query(w, f, &shown);
+	else if (session_waits_for_sequences(x, SCAN_CODE))
+		step = STATEMENT_HOLD;
 	else if (session_function_call(x) < 0)
 		step = STATEMENT_FAILED;
 	if (step == STATEMENT_HOLD)
@@ -130,7 +132,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		report_text(x->srv, walk_message(w) + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len,
 			    f->body_len, true);
 	if (step == STATEMENT_DONE) {
-		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
+		walk_drop(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 		return WALK_ON;
 	}
 	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
@@ -318,6 +320,8 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 		return WALK_MORE;
 	}
+	if (session_waits_for_sequences(w->x, SCAN_CODE))
+		return WALK_HOLD;
 	if (w->x->srv->is_synced)
 		report_request_begins(w->x, w->x->srv);
 	sole_use_forget(w->x);

@@ -182,6 +182,7 @@ struct server {
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t
 	    sequences_of; /* whose values the backend remembers of sequences: a client's id, OF_MANY; 0: nobody's */
+	bool is_discarding; /* what it remembers is thrown away; no answer yet. state/linger.c */
 	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
 	/* input */
 	uint64_t body_left; /* of the message being passed or swallowed */

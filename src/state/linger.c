@@ -13,12 +13,18 @@
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
  * SQL that only writes touches none, and costs nothing.
+ *
+ * What makes it forget shares the fate of what it stands ahead of, up to the Sync: both run, or both are skipped. So
+ * SQL behind an unanswered request waits: that may leave a failed transaction, which refuses to forget, and whether
+ * anything was forgotten within it is not known.
  */
 #include "state/state_state.h"
 #include "relay/relay.h"
 #include "state/state.h"
 
 #include "base/clock.h"
+
+#include <string.h>
 
 #define LINGER_US (200 * US_PER_MS)
 
@@ -104,13 +110,22 @@ discard_sequences(struct exchange *x)
 
 	session_put_run(&b, "DISCARD SEQUENCES");
 	x->srv->unnamed_of = 0;
-	r = ledger_push_run(&x->srv->ledger, OWED_TO_IMAGE, NULL);
+	x->srv->is_discarding = true;
+	r = ledger_push_run(&x->srv->ledger, OWED_TO_IMAGE, x->srv);
 	if (r == 0 && buf_ok(&b))
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else
 		r = -1;
 	buf_fini(&b);
 	return r;
+}
+
+void
+session_discard_settled(struct server *srv, enum owed_end how)
+{
+	srv->is_discarding = false;
+	if (how != OWED_ANSWERED)
+		srv->sequences_of = SEQUENCES_OF_MANY;
 }
 
 /*
@@ -126,6 +141,61 @@ writes_without_sequences(const struct exchange *x, uint32_t flags)
 	       !loan->has_changed_code && !pool_entry_has_sequences(x->entry, *x->env->now_us);
 }
 
+/* But for a ROLLBACK of the extended protocol, whose Sync is still to come. */
+static bool
+is_failed(const struct server *srv)
+{
+	return srv->tx == 'E' && (srv->ledger.answered == 0 || strcmp(srv->loan.tag, "ROLLBACK") != 0);
+}
+
+static bool
+is_behind_request(const struct ledger *l)
+{
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+
+		if (o->to == OWED_TO_CLIENT &&
+		    (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC))
+			return true;
+	}
+	return false;
+}
+
+/* SQL that session_used_sequence() is called for. */
+#define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
+
+/* May it read what another client's SQL has left, unless that is forgotten first? */
+static bool
+needs_discard(const struct exchange *x, uint32_t flags)
+{
+	uint64_t of = x->srv->sequences_of;
+
+	return of != 0 && of != x->id && (flags & SCAN_READS_SEQUENCES) != 0 && session_is_followed(x) &&
+	       !writes_without_sequences(x, flags);
+}
+
+bool
+session_waits_for_sequences(const struct exchange *x, uint32_t flags)
+{
+	const struct server *srv = x->srv;
+	const struct ledger *l = &srv->ledger;
+
+	if (l->count == 0 || l->is_copy_open)
+		return false;
+	if (srv->is_discarding && srv->sequences_of == x->id && (flags & SCAN_READS_SEQUENCES) != 0)
+		return is_behind_request(l);
+	return needs_discard(x, flags) && (srv->tx == 'E' || is_behind_request(l));
+}
+
+bool
+session_must_not_read_sequences(const struct exchange *x, uint32_t flags)
+{
+	const struct server *srv = x->srv;
+
+	return is_failed(srv) && !srv->ledger.is_skipping &&
+	       needs_discard(x, flags & (SCAN_SEQUENCE | SCAN_CODE | SCAN_EXECUTE));
+}
+
 int
 session_used_sequence(struct exchange *x, uint32_t flags)
 {
@@ -136,7 +206,7 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 		return 0;
 	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
 		x->sequence_us = *x->env->now_us;
-	if (of == x->id || srv->tx == 'E' || !session_is_followed(x))
+	if (of == x->id || is_failed(srv) || !session_is_followed(x))
 		return 0;
 	srv->sequences_of = x->id;
 	return of == 0 ? 0 : discard_sequences(x);

@@ -6,6 +6,7 @@
  */
 #include "state/state_state.h"
 #include "state/state.h"
+#include "statements/statements.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -152,6 +153,48 @@ flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan
 	if (step != STATEMENT_FORWARD || !session_resets_startup(x, &text))
 		return step;
 	return query_instead(x, &text, sql, len, shown);
+}
+
+/* SQL that comes in pieces may do anything. */
+static uint32_t
+flags_of_query(const struct exchange *x, const struct request *m)
+{
+	struct scan scan;
+	uint32_t hints;
+
+	if (m->sql == NULL)
+		return SCAN_CODE;
+	if (session_reads_anyhow(x))
+		return scan_text_anyhow(m->sql, m->sql_len, &hints);
+	return m->scan != NULL ? m->scan->flags : scan_text(&scan, image_scan_options(x->image), m->sql, m->sql_len);
+}
+
+/* Of a failed transaction, PostgreSQL refuses all but its end: what goes on behind that is not sent. */
+static enum statement_step
+refuse_query(struct exchange *x)
+{
+	static const char refused[] = "Q\0\0\0\x0dSELECT 1";
+
+	if (statements_simple_query(x) == STATEMENT_FAILED)
+		return STATEMENT_FAILED;
+	outbox_copy(&x->env->to_server, refused, sizeof(refused));
+	return STATEMENT_DONE;
+}
+
+enum statement_step
+session_query_of_sequences(struct exchange *x, struct request *m)
+{
+	uint64_t of = x->srv->sequences_of;
+	uint32_t flags;
+
+	if (of == 0 || (of == x->id && !x->srv->is_discarding) || !session_is_followed(x))
+		return STATEMENT_FORWARD;
+	flags = flags_of_query(x, m);
+	if (session_waits_for_sequences(x, flags))
+		return STATEMENT_HOLD;
+	if (!session_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
+		return STATEMENT_FORWARD;
+	return refuse_query(x);
 }
 
 enum statement_step
@@ -321,6 +364,14 @@ session_describe(struct exchange *x, struct request *m)
 	if (m->target == 'S' && image_has_prepared(x->image) && ensure_for(x, m->statement, m->name) < 0)
 		return STATEMENT_FAILED;
 	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+session_bind_of_sequences(struct exchange *x, struct request *m)
+{
+	uint32_t flags = m->statement != NULL ? flags_of(m->statement) : SCAN_CODE;
+
+	return session_waits_for_sequences(x, flags) ? STATEMENT_HOLD : STATEMENT_FORWARD;
 }
 
 enum statement_step

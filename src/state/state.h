@@ -18,6 +18,9 @@ bool session_is_followed(const struct exchange *x); /* transaction or statement 
  * FAILED.
  */
 enum statement_step session_query(struct exchange *x, struct request *m);
+/* FORWARD; HOLD; DONE: what PostgreSQL refuses in a failed transaction is in the outbox in its place. FAILED. */
+enum statement_step session_query_of_sequences(struct exchange *x, struct request *m);
+enum statement_step session_bind_of_sequences(struct exchange *x, struct request *m);
 enum statement_step session_bind(struct exchange *x, struct request *m);
 enum statement_step session_describe(struct exchange *x, struct request *m);
 /* The fast lane. Nothing of this client's is noted, asked or answered that its next message must wait for or end. */
@@ -35,7 +38,7 @@ session_is_plain(uint32_t flags, uint32_t hints)
 	return (flags & ~(uint32_t)SCAN_PLAIN) == 0 && hints == 0;
 }
 bool session_is_plain_statement(struct statement *st);
-/* Plain SQL is about to run. -1: no memory. */
+/* Plain SQL is about to run, which need not wait for sequences. -1: no memory. */
 int session_plain_query(struct exchange *x, uint32_t flags);
 int session_plain_bind(struct exchange *x, const struct statement *st);
 
@@ -56,6 +59,11 @@ int session_linger_init(struct exchange_env *env); /* after env->base is set. -1
 void session_linger_tick(struct exchange_env *env);
 void session_stop_lingering(struct exchange *x);
 void session_leaves_sequences(struct exchange *x); /* it gives its server back */
+/* SQL with these flags must not be sent before what was sent earlier is answered. */
+bool session_waits_for_sequences(const struct exchange *x, uint32_t flags);
+/* In a failed transaction: if this SQL leaves it, what it does next may read what other clients have left. */
+bool session_must_not_read_sequences(const struct exchange *x, uint32_t flags);
+void session_discard_settled(struct server *srv, enum owed_end how);
 
 /*
  * state/context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text

@@ -351,6 +351,8 @@ statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, s
 	st = n == NULL ? x->statements->unnamed : n->st;
 	if (st == NULL || !session_is_plain_statement(st))
 		return STATEMENT_FORWARD;
+	if (st->suspicion != 0 && session_waits_for_sequences(x, st->suspicion))
+		return STATEMENT_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	if (session_plain_bind(x, st) < 0)

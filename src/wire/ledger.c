@@ -109,6 +109,12 @@ answered(struct ledger *l)
 	settle(l, &o, OWED_ANSWERED);
 }
 
+static bool
+is_request_of_client(const struct owed *o)
+{
+	return o->to == OWED_TO_CLIENT && (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC);
+}
+
 /* The COPY IN of a simple Query is over, but the Query is not: the CopyDone that belonged to it is spent. */
 static void
 end_copy(struct ledger *l)
@@ -187,6 +193,7 @@ begin_copy_in(struct ledger *l)
 	l->copy = COPY_IN;
 	l->is_copy_open = true;
 	while (i < l->count && entry_at(l, i)->kind == OWED_SYNC) {
+		l->requests_gone += is_request_of_client(entry_at(l, i));
 		l->copy_syncs++;
 		i++;
 	}
@@ -206,6 +213,7 @@ skip_to_sync(struct ledger *l)
 	while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
 		struct owed o = take_head(l);
 
+		l->requests_gone += is_request_of_client(&o);
 		settle(l, &o, how);
 		how = OWED_SKIPPED;
 	}
@@ -380,6 +388,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 	if (o->kind != OWED_QUERY && o->kind != OWED_SYNC && o->kind != OWED_FUNCTION)
 		return LEDGER_VIOLATION;
 	*ended = take_head(l);
+	l->requests_gone += is_request_of_client(ended);
 	*is_end = true;
 	l->answered = 0;
 	return verdict_of(ended);

@@ -84,6 +84,7 @@ struct ledger {
 	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
 	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
+	uint32_t requests_gone; /* of the client's: done, skipped, or Syncs that a COPY has ignored */
 	uint32_t answered; /* messages of the client's since the last ReadyForQuery; made ones do not count */
 	const struct ledger_ops *ops;
 	void *arg;

@@ -88,6 +88,8 @@ NUMBER(listen_bound, "listen", struct exchange *x, const char *portal, struct st
 TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_holds_server, "listen", struct exchange *x)
+STEP(session_query_of_sequences, "sequences", struct exchange *x, struct request *m)
+STEP(session_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(session_query, "state", struct exchange *x, struct request *m)
 STEP(session_bind, "state", struct exchange *x, struct request *m)
 STEP(session_describe, "state", struct exchange *x, struct request *m)
@@ -152,11 +154,11 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
-	cr_expect_str_eq(fake.calls, "exclusive local drop expose deallocate listen state unnamed");
+	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate listen state unnamed");
 	see('P');
 	cr_expect_str_eq(fake.calls, "exclusive expose deallocate prepare statements");
 	see('B');
-	cr_expect_str_eq(fake.calls, "exclusive find expose local state listen statements");
+	cr_expect_str_eq(fake.calls, "exclusive find sequences expose local state listen statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find expose state statements");
 	see('C');
@@ -184,11 +186,12 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(fake.calls, "find expose local state listen statements");
+	cr_expect_str_eq(fake.calls, "find sequences expose local state listen statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "");
 	see('Q');
-	cr_expect_str_eq(fake.calls, "exclusive local drop expose deallocate state unnamed", "no LISTEN begins so");
+	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate state unnamed",
+			 "no LISTEN begins so");
 }
 
 Test(features, the_first_that_does_not_say_forward_decides)
@@ -200,7 +203,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls, "exclusive local drop expose deallocate");
+		cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "exclusive find");

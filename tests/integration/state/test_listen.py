@@ -5,7 +5,8 @@ import struct
 
 import pytest
 
-from rawwire import (QueryFailed, bind, close, describe, execute, message, one_statement, parse, query, sync, texts)
+from rawwire import (QueryFailed, bind, close, copy_data, copy_done, describe, execute, function_call, message,
+                     one_statement, parse, query, sync, texts)
 from waiting import wait_until
 
 
@@ -611,6 +612,24 @@ def test_an_error_in_a_pipeline_undoes_its_listen(pool):
     for channel in "abc":
         other.query(f"NOTIFY {channel}")
     assert news(listener) == [("c", "")]
+
+
+@pytest.mark.parametrize("ahead", [
+    (execute("nowhere"), query("SELECT 1"), sync()), (execute("nowhere"), query("SELECT 1"), query("LISTEN b"), sync()),
+    (execute("nowhere"), function_call(177, [b"\0\0\0\1", b"\0\0\0\2"]), sync()),
+    (parse("", "COPY copied FROM STDIN"), bind(), execute(), sync(), copy_data(b"1\n"), copy_done(), sync())],
+    ids=["a Query is skipped", "two are", "a function call is", "COPY ignores a Sync"])
+@pytest.mark.parametrize("listen", [query("LISTEN a"), one_statement("LISTEN a") + sync()], ids=["simple", "extended"])
+def test_a_listen_behind_requests_that_are_not_answered(one, postgres, ahead, listen):
+    """Requests that an error skips, and Syncs that a COPY ignores, have no ReadyForQuery."""
+    postgres.query("CREATE TABLE IF NOT EXISTS copied (v int); GRANT ALL ON copied TO PUBLIC")
+    listener = one.raw()
+    listener.query("LISTEN another")            # nothing is waited for any more
+    listener.query("LISTEN a; UNLISTEN a")
+    listener.send(*ahead, listen)
+    assert tags(listener.read_until("Z", 2))[-1] == "LISTEN"
+    one.raw().query("NOTIFY a")
+    assert news(listener) == [("a", "")]
 
 
 def test_a_portal_that_is_bound_anew(one):

@@ -11,7 +11,9 @@ from typing import NamedTuple
 import pytest
 
 import transport
-from rawwire import Wire, WireError, bind, errors, execute, function_call, parse, query, shape, sync, texts
+from compare import converse, normalized
+from rawwire import (Wire, WireError, bind, errors, execute, flush, function_call, one_statement, parse, query, shape,
+                     sync, texts)
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(120)]
@@ -307,6 +309,52 @@ def test_a_sequence_that_somebody_else_makes_crosses_to_nobody(two_writers, post
     one.query(SERIAL_WRITE)
     two.query(WRITE)
     assert "E:55000" in shape(two.ask(query("SELECT lastval()")))
+
+
+LASTVAL = query("SELECT lastval()")
+SPOILT = {                                  # turns of compare.converse
+    "skipped": [one_statement("SELEC") + one_statement(SERIAL_WRITE) + sync(), LASTVAL],
+    "skipped, and at once": [(one_statement("SELEC") + one_statement(SERIAL_WRITE) + sync() + LASTVAL, 2)],
+    "skipped, as is known": [(one_statement("SELEC") + flush(), "E"), query(SERIAL_WRITE) + sync(), LASTVAL],
+    "within a failed transaction": [(query("BEGIN; SELECT 1/0") + query(SERIAL_WRITE) + query("ROLLBACK"), 3), LASTVAL],
+    "prepared, within a failed transaction": [
+        (query("BEGIN; SELECT 1/0") + one_statement(SERIAL_WRITE) + sync() + query("ROLLBACK"), 3), LASTVAL],
+    "behind a failed transaction": [query("BEGIN; SELECT 1/0"), (query("ROLLBACK") + LASTVAL, 2)],
+    "behind one, within a request": [query("BEGIN; SELECT 1/0"),
+                                     one_statement("ROLLBACK") + one_statement("SELECT lastval()") + sync()],
+    "a function call": [(query("BEGIN; SELECT 1/0") + function_call(177, [b"\0\0\0\1", b"\0\0\0\2"]) +
+                         query("ROLLBACK"), 3), LASTVAL],
+}
+
+
+@pytest.mark.parametrize("turns", SPOILT.values(), ids=SPOILT)
+@pytest.mark.parametrize("is_parsed", [False, True])
+def test_what_a_sequence_gave_another_is_forgotten_though_requests_fail(weir, postgres, later, turns, is_parsed):
+    """All replies are PostgreSQL's to a new session; nobody is disconnected."""
+    postgres.query(SERIAL, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    other, client = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    client.query(SERIAL_WRITE)
+    if is_parsed:
+        other.ask(parse("", "SELECT 1") + sync())
+    with Wire(direct(postgres)).login("web", later) as wire:
+        assert normalized(converse(other, turns)) == normalized(converse(wire, turns))
+
+
+@pytest.mark.parametrize("text", ["ROLLBACK; SELECT lastval()", "ROLLBACK; /*" + "x" * 100_000 + "*/SELECT lastval()"],
+                         ids=["short", "long"])
+def test_what_a_sequence_gave_another_is_not_read_behind_a_rollback(weir, postgres, later, text):
+    """Nothing can be forgotten in a failed transaction: what leaves it and reads at once is refused."""
+    postgres.query(SERIAL, dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    other, client = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    client.query(SERIAL_WRITE)
+    other.ask(query("BEGIN; SELECT 1/0"))
+    assert shape(other.ask(query(text))) == "E:25P02 Z:E"
+    assert shape(other.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+    assert "E:55000" in shape(other.ask(LASTVAL))
 
 
 # --- the next client pays nothing -------------------------------------------------------------------------------
