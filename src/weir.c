@@ -216,12 +216,12 @@ raise_descriptor_limit(struct weir *w)
 
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return;
-	door_set_descriptors(w->clients.door, r.rlim_cur);
+	admission_set_descriptors(w->clients.admission, r.rlim_cur);
 	if (r.rlim_cur >= want)
 		return;
 	r.rlim_cur = r.rlim_max == RLIM_INFINITY || r.rlim_max >= want ? want : r.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &r);
-	door_set_descriptors(w->clients.door, r.rlim_cur);
+	admission_set_descriptors(w->clients.admission, r.rlim_cur);
 	if (r.rlim_cur < need)
 		log_warning(w->log,
 			    "only %llu descriptors are allowed: max_client_connections = %u may not be reached; raise "
@@ -306,8 +306,10 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->clients.x.hash_seed = seeds[5];
-	w->clients.door = door_new(w->base, why);
-	if (w->clients.door == NULL)
+	const struct admission_settings admission = { w->base, w->log, &w->now_us, &w->clients.x.config,
+						      &login_admission_ops };
+	w->clients.admission = admission_new(&admission, why);
+	if (w->clients.admission == NULL)
 		return -1;
 	if (w->graveyard == NULL || w->dialer == NULL || w->tls_scratch == NULL || w->read_buffer == NULL ||
 	    w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
@@ -538,7 +540,7 @@ weir_free(struct weir *w)
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.x.audit);
-	door_free(w->clients.door);
+	admission_free(w->clients.admission);
 	statement_store_free(w->clients.x.statements);
 	image_store_free(w->clients.x.images);
 	free(w->clients.keyed);

@@ -223,7 +223,7 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	}
 	row.current_connections = sum->servers;
 	row.max_user_client_connections = s.max_user_client_connections;
-	row.current_client_connections = door_user_clients(env->clients->door, sum->name);
+	row.current_client_connections = admission_user_clients(env->clients->admission, sum->name);
 	rows_add(rows, &row);
 }
 
@@ -242,7 +242,7 @@ fill_users(const struct show_env *env, struct rows *rows)
 	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->user), e);
 	TAILQ_FOREACH(c, &env->clients->clients, all)
-	if (c->x.state == CL_READY)
+	if (exchange_is_ready(&c->x))
 		add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
 	HASH_ITER(hh, sums.table, s, next)
 	add_user(env, rows, s);

@@ -149,7 +149,7 @@ client_state(const struct client *c)
 		return "active";
 	if (c->x.state == CL_CANCEL)
 		return "active_cancel_req";
-	if (c->x.ticket.is_waiting)
+	if (c->x.state == CL_IN_LINE || c->x.state == CL_WELCOME_IN_LINE)
 		return "waiting";
 	switch (client_activity(c)) {
 	case CLIENT_IS_ACTIVE:

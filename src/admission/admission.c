@@ -1,8 +1,7 @@
-/* src/admission/admission.c - connections counted by address and user, and rates of logins. See admission/admission.h.
- */
+/* src/admission/admission.c - connections counted by address and user, and rates of logins. See admission.h. */
 #include "admission/admission_state.h"
 
-#include "base/clock.h"
+#include "pool/pool_set.h"
 
 #include <arpa/inet.h>
 #include <openssl/rand.h>
@@ -11,272 +10,195 @@
 #include <string.h>
 
 /*
- * So many connections above the limit may say what they want before they are refused: one may be a cancel of what an
- * address that is at its limit runs, and drivers show an error best that follows their startup packet.
+ * Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
+ * most drivers report an error only after they have sent their startup packet.
  */
 #define ADDRESS_SPARE 16u
-#define QUIET_US US_PER_S
-#define LINES_PER_SECOND 20u
+#define ADDRESS_KEY_MAX 8
+#define ADDRESS_TEXT_MAX 64
 
-struct door *
-door_new(struct event_base *base, struct fail *why)
+struct admission *
+admission_new(const struct admission_settings *settings, struct fail *why)
 {
-	struct door *door = calloc(1, sizeof(*door));
+	struct admission *a = calloc(1, sizeof(*a));
 	uint64_t seeds[4];
 
-	if (door == NULL || RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
-		free(door);
+	if (a == NULL || RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
+		free(a);
 		fail_set(why, "53200", "no memory or no randomness for the limits on logins");
 		return NULL;
 	}
-	door->base = base;
-	for (unsigned i = 0; i < DOOR_LINES; i++)
-		TAILQ_INIT(&door->lines[i]);
-	door->addresses = door_table_new(seeds[0], DOOR_IDLE_MAX);
-	door->users = door_table_new(seeds[1], DOOR_IDLE_MAX);
-	door->databases = door_table_new(seeds[2], DOOR_IDLE_MAX);
-	door->guesses = door_table_new(seeds[3], DOOR_IDLE_MAX);
-	if (door->addresses == NULL || door->users == NULL || door->databases == NULL || door->guesses == NULL) {
-		door_free(door);
+	a->settings = *settings;
+	for (unsigned i = 0; i < ADMISSION_LINES; i++)
+		TAILQ_INIT(&a->lines[i]);
+	TAILQ_INIT(&a->holds);
+	a->addresses = admission_table_new(seeds[0], ADMISSION_IDLE_MAX);
+	a->users = admission_table_new(seeds[1], ADMISSION_IDLE_MAX);
+	a->databases = admission_table_new(seeds[2], ADMISSION_IDLE_MAX);
+	a->guesses = admission_table_new(seeds[3], ADMISSION_IDLE_MAX);
+	if (a->addresses == NULL || a->users == NULL || a->databases == NULL || a->guesses == NULL) {
+		admission_free(a);
 		fail_set(why, "53200", "no memory for the limits on logins");
 		return NULL;
 	}
-	return door;
+	return a;
 }
 
 void
-door_free(struct door *door)
+admission_free(struct admission *a)
 {
-	if (door == NULL)
+	if (a == NULL)
 		return;
-	door_table_free(door->addresses);
-	door_table_free(door->users);
-	door_table_free(door->databases);
-	door_table_free(door->guesses);
-	free(door);
+	admission_table_free(a->addresses);
+	admission_table_free(a->users);
+	admission_table_free(a->databases);
+	admission_table_free(a->guesses);
+	free(a);
 }
 
 void
-door_set_descriptors(struct door *door, uint64_t descriptors)
+admission_set_descriptors(struct admission *a, uint64_t descriptors)
 {
-	door->descriptors = descriptors;
+	a->descriptors = descriptors;
 }
 
 uint32_t
-door_user_clients(const struct door *door, const char *user)
+admission_user_clients(const struct admission *a, const char *user)
 {
-	const struct door_entry *e = door_table_find(door->users, user, strlen(user));
+	const struct admission_entry *e = admission_table_find(a->users, user, strlen(user));
 
 	return e == NULL ? 0 : e->held;
 }
 
-/* --- refusals --- */
-
-static void
-log_refusal(struct client *c, const char *text, enum reject_reason reason)
-{
-	struct door_quiet *quiet = &c->env->door->quiet[reason];
-	uint64_t now = *c->env->x.now_us;
-	char peer[80];
-
-	if (quiet->written_us != 0 && now - quiet->written_us < QUIET_US) {
-		quiet->kept_back++;
-		c->is_unlogged = true;
-		return;
-	}
-	quiet->written_us = now;
-	client_peer_text(c, peer, sizeof(peer));
-	log_warning(c->env->x.log, "client %llu (%s): login refused: %s", (unsigned long long)c->x.id, peer, text);
-}
-
-bool
-door_may_log(struct client *c)
-{
-	struct door *door = c->env->door;
-	uint64_t now = *c->env->x.now_us;
-
-	if (c->is_unlogged)
-		return false;
-	if (door->log_kept_back == 0 && now - door->log_since_us >= QUIET_US) {
-		door->log_since_us = now;
-		door->log_count = 0;
-	}
-	if (door->log_count < LINES_PER_SECOND) {
-		door->log_count++;
-		return true;
-	}
-	door->log_kept_back++;
-	c->is_unlogged = true;
-	return false;
-}
-
-static void
-report_kept_back(struct client_env *env, uint64_t now_us)
-{
-	struct door *door = env->door;
-
-	if (door->log_kept_back == 0 || now_us - door->log_since_us < QUIET_US)
-		return;
-	log_warning(env->x.log, "%llu more logins refused", (unsigned long long)door->log_kept_back);
-	door->log_since_us = now_us;
-	door->log_kept_back = 0;
-	door->log_count = 0;
-}
-
 void
-door_tick(struct client_env *env, uint64_t now_us)
+admission_tick(struct admission *a, uint64_t now_us)
 {
-	struct door *door = env->door;
-
-	report_kept_back(env, now_us);
-	for (unsigned i = 0; i < RJ_COUNT; i++) {
-		struct door_quiet *quiet = &door->quiet[i];
-
-		if (quiet->kept_back == 0 || now_us - quiet->written_us < QUIET_US)
-			continue;
-		log_warning(env->x.log, "%llu more logins refused (%s)", (unsigned long long)quiet->kept_back,
-			    reject_reason_names[i]);
-		quiet->kept_back = 0;
-		quiet->written_us = now_us;
-	}
-	door_table_sweep(door->addresses, now_us);
-	door_table_sweep(door->users, now_us);
-	door_table_sweep(door->databases, now_us);
-	door_table_sweep(door->guesses, now_us);
-}
-
-void
-door_refuse(struct client *c, const struct fail *why, enum reject_reason reason)
-{
-	c->env->x.counters->rejected[reason]++;
-	c->env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
-	log_refusal(c, why->text, reason);
-	if (c->login->out.len > 0)
-		login_flush(c);
-	client_close(c, why);
+	admission_log_tick(a, now_us);
+	admission_table_sweep(a->addresses, now_us);
+	admission_table_sweep(a->users, now_us);
+	admission_table_sweep(a->databases, now_us);
+	admission_table_sweep(a->guesses, now_us);
 }
 
 /* --- addresses --- */
 
-/* An IPv6 network of 64 bits is what one customer has, at least: its addresses are as many as he likes. */
-size_t
-door_address_key(const struct client *c, uint8_t key[static DOOR_ADDRESS_KEY_MAX])
+/* What of an address counts. An IPv6 network of 64 bits is what one customer has, at least. */
+static size_t
+address_key(const struct sockaddr *peer, uint8_t key[static ADDRESS_KEY_MAX])
 {
-	const uint8_t *in6 = c->peer.in6.sin6_addr.s6_addr;
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
 
-	if (c->is_unix)
-		return 0;
-	if (c->peer.any.sa_family != AF_INET6) {
-		memcpy(key, &c->peer.in.sin_addr, 4);
+	if (peer->sa_family != AF_INET6) {
+		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
 		return 4;
 	}
-	if (IN6_IS_ADDR_V4MAPPED(&c->peer.in6.sin6_addr)) {
-		memcpy(key, in6 + 12, 4);
+	if (IN6_IS_ADDR_V4MAPPED(in6)) {
+		memcpy(key, in6->s6_addr + 12, 4);
 		return 4;
 	}
-	memcpy(key, in6, 8);
+	memcpy(key, in6->s6_addr, 8);
 	return 8;
 }
 
-void
-door_address_text(const struct client *c, char out[static DOOR_ADDRESS_TEXT_MAX])
+/* "10.0.0.7" or "2001:db8:0:1::/64"; "unix". */
+static void
+address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX])
 {
-	uint8_t key[DOOR_ADDRESS_KEY_MAX], in6[16] = { 0 };
+	uint8_t in6[16] = { 0 };
 	char text[INET6_ADDRSTRLEN] = "";
 
-	if (c->is_unix) {
-		snprintf(out, DOOR_ADDRESS_TEXT_MAX, "unix");
+	if (t->address == NULL) {
+		snprintf(out, ADDRESS_TEXT_MAX, "unix");
 		return;
 	}
-	if (door_address_key(c, key) == 4) {
-		inet_ntop(AF_INET, key, text, sizeof(text));
-		snprintf(out, DOOR_ADDRESS_TEXT_MAX, "%s", text);
+	if (t->address->key_len == 4) {
+		inet_ntop(AF_INET, t->address->key, text, sizeof(text));
+		snprintf(out, ADDRESS_TEXT_MAX, "%s", text);
 		return;
 	}
-	memcpy(in6, key, sizeof(key));
+	memcpy(in6, t->address->key, ADDRESS_KEY_MAX);
 	inet_ntop(AF_INET6, in6, text, sizeof(text));
-	snprintf(out, DOOR_ADDRESS_TEXT_MAX, "%s/64", text);
+	snprintf(out, ADDRESS_TEXT_MAX, "%s/64", text);
 }
 
 static void
-refuse_address(struct client *c)
+refuse_address(struct admission *a, struct admission_ticket *t)
 {
-	uint32_t limit = c->env->x.config->max_address_client_connections;
-	char address[DOOR_ADDRESS_TEXT_MAX];
+	char address[ADDRESS_TEXT_MAX];
 	struct fail why;
 
-	door_address_text(c, address);
+	address_text(t, address);
 	fail_set(&why, "53300", "too many connections from %s: more than %u (max_address_client_connections)", address,
-		 limit);
+		 admission_config(a)->max_address_client_connections);
 	fail_hint(&why, "Close some, or raise max_address_client_connections in section [limits] of pgweir.ini.");
-	door_refuse(c, &why, RJ_MAX_ADDRESS);
+	a->settings.ops->refuse(t, &why, RJ_MAX_ADDRESS);
 }
 
 static bool
-is_address_over(const struct client *c, uint32_t spare)
+is_address_over(const struct admission *a, const struct admission_ticket *t, uint32_t spare)
 {
-	uint32_t limit = c->env->x.config->max_address_client_connections;
+	uint32_t limit = admission_config(a)->max_address_client_connections;
 
-	return limit != 0 && c->address != NULL && c->address->held > (uint64_t)limit + spare;
+	return limit != 0 && t->address != NULL && t->address->held > (uint64_t)limit + spare;
 }
 
 bool
-door_enter(struct client *c)
+admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer)
 {
-	struct door *door = c->env->door;
-	uint8_t key[DOOR_ADDRESS_KEY_MAX];
+	uint64_t now_us = *a->settings.now_us;
+	uint8_t key[ADDRESS_KEY_MAX];
 
-	if (!door_line_make_room(c))
-		return false;
-	door_line_join(c, DOOR_SILENT);
-	if (c->is_unix)
+	admission_queue_make_room(a);
+	admission_queue_join(a, t, ADMISSION_SILENT);
+	if (peer == NULL)
 		return true;
-	c->address = door_table_get(door->addresses, key, door_address_key(c, key), *c->env->x.now_us);
-	if (c->address == NULL) {
-		client_close(c, NULL); /* no memory */
+	t->address = admission_table_get(a->addresses, key, address_key(peer, key), now_us);
+	if (t->address == NULL) {
+		a->settings.ops->out_of_memory(t);
 		return false;
 	}
-	door_entry_hold(door->addresses, c->address);
-	if (is_address_over(c, ADDRESS_SPARE)) {
-		refuse_address(c);
+	admission_entry_hold(a->addresses, t->address);
+	if (is_address_over(a, t, ADDRESS_SPARE)) {
+		refuse_address(a, t);
 		return false;
 	}
-	c->login->is_above_limit = is_address_over(c, 0);
+	t->is_above_limit = is_address_over(a, t, 0);
 	return true;
 }
 
 void
-door_leave(struct client *c)
+admission_leave(struct admission *a, struct admission_ticket *t)
 {
-	struct door *door = c->env->door;
+	uint64_t now_us = *a->settings.now_us;
 
-	if (c->address != NULL)
-		door_entry_release(door->addresses, c->address, *c->env->x.now_us);
-	if (c->who != NULL)
-		door_entry_release(door->users, c->who, *c->env->x.now_us);
-	c->address = c->who = NULL;
+	admission_leave_queue(a, t);
+	if (t->address != NULL)
+		admission_entry_release(a->addresses, t->address, now_us);
+	if (t->user_entry != NULL)
+		admission_entry_release(a->users, t->user_entry, now_us);
+	t->address = t->user_entry = NULL;
 }
 
 /* --- rates --- */
 
-/* What a login must pay; those with an entry of NULL are not asked. */
-struct due {
-	struct door_entry *entry;
-	uint32_t rate;
+/* The rates that a login is under; those with an entry of NULL do not apply. */
+struct rate {
+	struct admission_entry *entry;
+	uint32_t per_second;
 	const char *whose, *name, *setting;
 	enum reject_reason reason;
 };
 
 static void
-refuse_rate(struct client *c, const struct due *due)
+refuse_rate(struct admission *a, struct admission_ticket *t, const struct rate *rate)
 {
 	struct fail why;
 
-	fail_set(&why, "53300", "too many logins %s \"%.63s\": more than %u in a second (%s)", due->whose, due->name,
-		 due->rate, due->setting);
+	fail_set(&why, "53300", "too many logins %s \"%.63s\": more than %u in a second (%s)", rate->whose, rate->name,
+		 rate->per_second, rate->setting);
 	fail_hint(&why, "Keep connections open rather than log in for each request, or raise %s in pgweir.ini.",
-		  due->setting);
-	door_refuse(c, &why, due->reason);
+		  rate->setting);
+	a->settings.ops->refuse(t, &why, rate->reason);
 }
 
 /* Databases of one tenant count together, by what they have in common: "tenant/". */
@@ -288,67 +210,73 @@ counted_len(const struct config *config, const char *database)
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* All pay or none does: what one refuses costs the others nothing. */
+/* Tokens are taken from all or from none: a login that one rate refuses costs the others nothing. */
 static bool
-pay(struct client *c)
+take_tokens(struct admission *a, struct admission_ticket *t, const struct rate *rates, size_t count)
 {
-	struct client_env *env = c->env;
-	const struct config *config = env->x.config;
-	const char *database = replication_database(c), *user = c->login->user;
-	uint64_t now = *env->x.now_us;
-	struct scope_settings of_database, of_user;
-	char address[DOOR_ADDRESS_TEXT_MAX];
+	uint64_t now_us = *a->settings.now_us;
 
-	config_effective(config, config_find_database(config, database), NULL, &of_database);
+	for (size_t i = 0; i < count; i++)
+		if (rates[i].entry != NULL && !admission_entry_has_token(rates[i].entry, rates[i].per_second, now_us)) {
+			refuse_rate(a, t, &rates[i]);
+			return false;
+		}
+	for (size_t i = 0; i < count; i++)
+		if (rates[i].entry != NULL)
+			admission_entry_take_token(rates[i].entry, rates[i].per_second, now_us);
+	return true;
+}
+
+static bool
+is_within_rates(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
+{
+	const struct config *config = admission_config(a);
+	uint64_t now_us = *a->settings.now_us;
+	struct scope_settings of_database = { 0 }, of_user;
+	char address[ADDRESS_TEXT_MAX];
+
+	if (database != NULL)
+		config_effective(config, config_find_database(config, database), NULL, &of_database);
 	config_effective(config, NULL, config_find_user(config, user), &of_user);
-	door_address_text(c, address);
-	struct due dues[] = {
-		{ c->address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
+	address_text(t, address);
+	struct rate rates[] = {
+		{ t->address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
 		{ NULL, of_user.user_login_rate, "of user", user, "user_login_rate", RJ_USER_RATE },
 		{ NULL, of_database.db_login_rate, "to database", database, "db_login_rate", RJ_DATABASE_RATE },
 	};
 	if (of_user.user_login_rate != 0)
-		dues[1].entry = door_table_get(env->door->users, user, strlen(user), now);
-	/* The console has no rate of its own as a database: it is needed when others storm in. */
-	if (of_database.db_login_rate != 0 && !login_is_console_name(database))
-		dues[2].entry = door_table_get(env->door->databases, database, counted_len(config, database), now);
-	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
-		if (dues[i].entry != NULL && !door_entry_has_credit(dues[i].entry, dues[i].rate, now)) {
-			refuse_rate(c, &dues[i]);
-			return false;
-		}
-	for (size_t i = 0; i < sizeof(dues) / sizeof(dues[0]); i++)
-		if (dues[i].entry != NULL)
-			door_entry_take_credit(dues[i].entry, dues[i].rate, now);
-	return true;
+		rates[1].entry = admission_table_get(a->users, user, strlen(user), now_us);
+	if (of_database.db_login_rate != 0)
+		rates[2].entry = admission_table_get(a->databases, database, counted_len(config, database), now_us);
+	return take_tokens(a, t, rates, sizeof(rates) / sizeof(rates[0]));
 }
 
 /* --- the steps --- */
 
 bool
-door_knock(struct client *c)
+admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
 {
 	struct fail why;
 
-	door_line_join(c, DOOR_PROVING);
-	if (c->login->is_above_limit && is_address_over(c, 0)) {
-		refuse_address(c);
+	admission_queue_join(a, t, ADMISSION_PROVING);
+	if (t->is_above_limit && is_address_over(a, t, 0)) {
+		refuse_address(a, t);
 		return false;
 	}
-	if (c->address != NULL && c->address->waiting >= DOOR_WAITING_MAX) {
-		char address[DOOR_ADDRESS_TEXT_MAX];
+	if (t->address != NULL && t->address->waiting >= ADMISSION_WAITING_MAX) {
+		char address[ADDRESS_TEXT_MAX];
 
-		door_address_text(c, address);
+		address_text(t, address);
 		fail_set(&why, "53300", "too many failed logins from %s wait for their answers", address);
 		fail_hint(&why, "Try again a few seconds later (login_failure_delay).");
-		door_refuse(c, &why, RJ_FAILED_LOGINS);
+		a->settings.ops->refuse(t, &why, RJ_FAILED_LOGINS);
 		return false;
 	}
-	return pay(c);
+	return is_within_rates(a, t, user, database);
 }
 
 static bool
-is_database_full(struct client *c, const struct pool_entry *entry)
+is_database_full(struct admission *a, struct admission_ticket *t, const struct pool_entry *entry)
 {
 	uint32_t limit = entry->settings.max_db_client_connections;
 	const struct pool_database *d = entry->database;
@@ -361,39 +289,45 @@ is_database_full(struct client *c, const struct pool_entry *entry)
 		 d->is_of_tenant ? "tenant" : "database",
 		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, clients, limit);
 	fail_hint(&why, "Raise max_db_client_connections, or look for clients that never leave with SHOW CLIENTS.");
-	door_refuse(c, &why, RJ_MAX_DATABASE);
+	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
+	return true;
+}
+
+static bool
+is_user_full(struct admission *a, struct admission_ticket *t, const char *user, const struct admission_entry *entry)
+{
+	const struct config *config = admission_config(a);
+	struct scope_settings s;
+	struct fail why;
+	uint32_t limit;
+
+	config_effective(config, NULL, config_find_user(config, user), &s);
+	limit = s.max_user_client_connections;
+	if (limit == 0 || entry->held < limit)
+		return false;
+	fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)", user,
+		 entry->held, limit);
+	fail_hint(&why, "Raise max_user_client_connections, or look for clients that never leave with SHOW CLIENTS.");
+	a->settings.ops->refuse(t, &why, RJ_MAX_USER);
 	return true;
 }
 
 bool
-door_admit(struct client *c, const struct pool_entry *entry)
+admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool_entry *entry)
 {
-	struct client_env *env = c->env;
-	const char *user = c->login->user;
-	struct scope_settings s;
-	struct door_entry *who;
-	struct fail why;
-	uint32_t limit;
+	struct admission_entry *user_entry;
 
-	if (is_database_full(c, entry))
+	if (is_database_full(a, t, entry))
 		return false;
-	who = door_table_get(env->door->users, user, strlen(user), *env->x.now_us);
-	if (who == NULL) {
-		fail_set(&why, "53200", "out of memory");
-		login_refuse(c, &why, LR_ERROR);
-		return false;
-	}
-	config_effective(env->x.config, NULL, config_find_user(env->x.config, user), &s);
-	limit = s.max_user_client_connections;
-	if (limit != 0 && who->held >= limit) {
-		fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)",
-			 user, who->held, limit);
-		fail_hint(&why,
-			  "Raise max_user_client_connections, or look for clients that never leave with SHOW CLIENTS.");
-		door_refuse(c, &why, RJ_MAX_USER);
+	user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
+	if (user_entry == NULL) {
+		a->settings.ops->out_of_memory(t);
 		return false;
 	}
-	door_entry_hold(env->door->users, who);
-	c->who = who;
+	if (is_user_full(a, t, user, user_entry))
+		return false;
+	admission_leave_queue(a, t);
+	admission_entry_hold(a->users, user_entry);
+	t->user_entry = user_entry;
 	return true;
 }

@@ -10,77 +10,73 @@
  */
 #include "admission/admission_state.h"
 
-#define LINE_MIN 1000u
-#define LINE_FLOOR 16u
+#define QUEUE_MIN 1000u
+#define QUEUE_FLOOR 16u
 
 static uint32_t
-line_max(const struct client_env *env)
+queue_max(const struct admission *a)
 {
-	uint64_t max = env->x.config->max_client_connections, third = env->door->descriptors / 3;
+	uint64_t max = admission_config(a)->max_client_connections, third = a->descriptors / 3;
 
-	if (max < LINE_MIN)
-		max = LINE_MIN;
-	if (env->door->descriptors != 0 && max > third)
-		max = third < LINE_FLOOR ? LINE_FLOOR : third;
+	if (max < QUEUE_MIN)
+		max = QUEUE_MIN;
+	if (a->descriptors != 0 && max > third)
+		max = third < QUEUE_FLOOR ? QUEUE_FLOOR : third;
 	return (uint32_t)max;
 }
 
-void
-door_leave_line(struct client_login *l)
+static uint32_t
+queue_count(const struct admission *a)
 {
-	if (l->door == NULL)
+	return a->counts[ADMISSION_SILENT] + a->counts[ADMISSION_PROVING] + a->held_count;
+}
+
+void
+admission_leave_queue(struct admission *a, struct admission_ticket *t)
+{
+	if (t->line == ADMISSION_NOWHERE)
 		return;
-	TAILQ_REMOVE(&l->door->lines[l->line], l, in_line);
-	l->door->counts[l->line]--;
-	l->door->line_count--;
-	l->door = NULL;
+	TAILQ_REMOVE(&a->lines[t->line], t, in_line);
+	a->counts[t->line]--;
+	t->line = ADMISSION_NOWHERE;
+	t->user_entry = NULL;
 }
 
 void
-door_line_join(struct client *c, enum door_line line)
+admission_queue_join(struct admission *a, struct admission_ticket *t, enum admission_line line)
 {
-	struct client_login *l = c->login;
-	struct door *door = c->env->door;
-
-	door_leave_line(l);
-	l->door = door;
-	l->client = c;
-	l->line = (uint8_t)line;
-	TAILQ_INSERT_TAIL(&door->lines[line], l, in_line);
-	door->counts[line]++;
-	door->line_count++;
+	admission_leave_queue(a, t);
+	t->line = (uint8_t)line;
+	TAILQ_INSERT_TAIL(&a->lines[line], t, in_line);
+	a->counts[line]++;
 }
 
-static struct client_login *
-first_to_go(struct door *door)
+static struct admission_ticket *
+first_to_go(const struct admission *a)
 {
-	if (door->counts[DOOR_FAILED] > 0)
-		return TAILQ_FIRST(&door->lines[DOOR_FAILED]);
-	return TAILQ_FIRST(
-	    &door->lines[door->counts[DOOR_SILENT] >= door->counts[DOOR_PROVING] ? DOOR_SILENT : DOOR_PROVING]);
+	bool is_silent = a->counts[ADMISSION_SILENT] >= a->counts[ADMISSION_PROVING];
+
+	return TAILQ_FIRST(&a->lines[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
 }
 
-bool
-door_line_make_room(struct client *c)
+void
+admission_queue_make_room(struct admission *a)
 {
-	struct client_env *env = c->env;
-	struct door *door = env->door;
-	uint32_t max = line_max(env);
+	uint32_t max = queue_max(a);
 
-	while (door->line_count >= max) {
-		struct client_login *l = first_to_go(door);
+	while (queue_count(a) >= max) {
+		struct admission_hold *hold = TAILQ_FIRST(&a->holds);
+		struct admission_ticket *t;
 		struct fail why;
 
-		if (l == NULL)
-			break;
-		if (door_is_answer_held(l)) {
-			door_answer_now(l->client);
+		if (hold != NULL) {
+			admission_answer_now(hold);
 			continue;
 		}
+		t = first_to_go(a);
 		fail_set(&why, "53300", "too many connections are logging in: %u, and this one is the oldest of them",
-			 door->line_count);
+			 queue_count(a));
 		fail_hint(&why, "Connect again. If that does not help, look for connections that never log in.");
-		door_refuse(l->client, &why, RJ_LOGGING_IN);
+		a->settings.ops->refuse(t, &why, RJ_LOGGING_IN);
 	}
-	return !c->x.is_closing;
 }

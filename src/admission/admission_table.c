@@ -18,25 +18,25 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define SECOND_US UINT64_C(1000000)
 
-TAILQ_HEAD(door_idle, door_entry);
+TAILQ_HEAD(admission_idle, admission_entry);
 
-struct door_box {
-	struct door_entry e; /* first */
+struct admission_box {
+	struct admission_entry e; /* first */
 	UT_hash_handle hh;
 	bool is_left_out; /* the table had no memory for it */
 };
 
-struct door_table {
+struct admission_table {
 	uint64_t seed;
-	struct door_box *boxes;
+	struct admission_box *boxes;
 	uint32_t idle_count, idle_max;
-	struct door_idle idle; /* first: not seen for longest */
+	struct admission_idle idle; /* first: not seen for longest */
 };
 
-struct door_table *
-door_table_new(uint64_t seed, uint32_t idle_max)
+struct admission_table *
+admission_table_new(uint64_t seed, uint32_t idle_max)
 {
-	struct door_table *t = calloc(1, sizeof(*t));
+	struct admission_table *t = calloc(1, sizeof(*t));
 
 	if (t == NULL)
 		return NULL;
@@ -47,9 +47,9 @@ door_table_new(uint64_t seed, uint32_t idle_max)
 }
 
 void
-door_table_free(struct door_table *t)
+admission_table_free(struct admission_table *t)
 {
-	struct door_box *box, *next;
+	struct admission_box *box, *next;
 
 	if (t == NULL)
 		return;
@@ -62,15 +62,15 @@ door_table_free(struct door_table *t)
 }
 
 uint32_t
-door_table_count(const struct door_table *t)
+admission_table_count(const struct admission_table *t)
 {
 	return HASH_COUNT(t->boxes);
 }
 
 static void
-drop(struct door_table *t, struct door_entry *e)
+drop(struct admission_table *t, struct admission_entry *e)
 {
-	struct door_box *box = (struct door_box *)e;
+	struct admission_box *box = (struct admission_box *)e;
 
 	assert(e->held == 0);
 	HASH_DELETE(hh, t->boxes, box);
@@ -80,37 +80,37 @@ drop(struct door_table *t, struct door_entry *e)
 }
 
 static void
-refill(struct door_entry *e, uint64_t now_us)
+refill(struct admission_entry *e, uint64_t now_us)
 {
-	uint64_t us = now_us > e->credit_us ? now_us - e->credit_us : 0;
+	uint64_t us = now_us > e->token_us ? now_us - e->token_us : 0;
 
-	e->credit_ns += (us < SECOND_US ? us : SECOND_US) * 1000;
-	if (e->credit_ns > SECOND_NS)
-		e->credit_ns = SECOND_NS;
-	e->credit_us = now_us;
+	e->token_ns += (us < SECOND_US ? us : SECOND_US) * 1000;
+	if (e->token_ns > SECOND_NS)
+		e->token_ns = SECOND_NS;
+	e->token_us = now_us;
 }
 
 static void
-fade(struct door_entry *e, uint64_t now_us)
+fade(struct admission_entry *e, uint64_t now_us)
 {
 	if (e->failure_ends_us != 0 && now_us >= e->failure_ends_us)
-		door_entry_forgive(e, e->failures);
+		admission_entry_forgive(e, e->failures);
 }
 
 /* A new entry would be the same. */
 static bool
-has_nothing_to_tell(struct door_entry *e, uint64_t now_us)
+has_nothing_to_tell(struct admission_entry *e, uint64_t now_us)
 {
 	refill(e, now_us);
 	fade(e, now_us);
-	return e->credit_ns == SECOND_NS && e->failures == 0;
+	return e->token_ns == SECOND_NS && e->failures == 0;
 }
 
 static void
-sweep(struct door_table *t, uint32_t at_most, uint64_t now_us)
+sweep(struct admission_table *t, uint32_t at_most, uint64_t now_us)
 {
 	for (uint32_t i = 0; i < at_most && !TAILQ_EMPTY(&t->idle); i++) {
-		struct door_entry *oldest = TAILQ_FIRST(&t->idle);
+		struct admission_entry *oldest = TAILQ_FIRST(&t->idle);
 
 		if (t->idle_count <= t->idle_max && !has_nothing_to_tell(oldest, now_us))
 			return;
@@ -119,7 +119,7 @@ sweep(struct door_table *t, uint32_t at_most, uint64_t now_us)
 }
 
 void
-door_table_sweep(struct door_table *t, uint64_t now_us)
+admission_table_sweep(struct admission_table *t, uint64_t now_us)
 {
 	sweep(t, SWEEPS_PER_TICK, now_us);
 }
@@ -127,22 +127,22 @@ door_table_sweep(struct door_table *t, uint64_t now_us)
 static size_t
 cut(size_t key_len)
 {
-	return key_len < DOOR_KEY_MAX ? key_len : DOOR_KEY_MAX;
+	return key_len < ADMISSION_KEY_MAX ? key_len : ADMISSION_KEY_MAX;
 }
 
-struct door_entry *
-door_table_find(const struct door_table *t, const void *key, size_t key_len)
+struct admission_entry *
+admission_table_find(const struct admission_table *t, const void *key, size_t key_len)
 {
-	struct door_box *box;
+	struct admission_box *box;
 
 	HASH_FIND(hh, t->boxes, key, (unsigned)cut(key_len), box);
 	return box == NULL ? NULL : &box->e;
 }
 
-static struct door_entry *
-add(struct door_table *t, const void *key, size_t key_len, uint64_t now_us)
+static struct admission_entry *
+add(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	struct door_box *box;
+	struct admission_box *box;
 
 	/* Before, so that it is not the one that goes. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
@@ -152,22 +152,23 @@ add(struct door_table *t, const void *key, size_t key_len, uint64_t now_us)
 	if (box == NULL)
 		return NULL;
 	memcpy(box->e.key, key, key_len);
+	box->e.key_len = (uint8_t)key_len;
 	HASH_ADD(hh, t->boxes, e.key, (unsigned)key_len, box);
 	if (box->is_left_out) {
 		free(box);
 		return NULL;
 	}
-	box->e.credit_ns = SECOND_NS;
-	box->e.credit_us = now_us;
+	box->e.token_ns = SECOND_NS;
+	box->e.token_us = now_us;
 	TAILQ_INSERT_TAIL(&t->idle, &box->e, idle);
 	t->idle_count++;
 	return &box->e;
 }
 
-struct door_entry *
-door_table_get(struct door_table *t, const void *key, size_t key_len, uint64_t now_us)
+struct admission_entry *
+admission_table_get(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
-	struct door_entry *e = door_table_find(t, key, key_len);
+	struct admission_entry *e = admission_table_find(t, key, key_len);
 
 	if (e == NULL)
 		return add(t, key, cut(key_len), now_us);
@@ -179,7 +180,7 @@ door_table_get(struct door_table *t, const void *key, size_t key_len, uint64_t n
 }
 
 void
-door_entry_hold(struct door_table *t, struct door_entry *e)
+admission_entry_hold(struct admission_table *t, struct admission_entry *e)
 {
 	if (e->held++ > 0)
 		return;
@@ -188,7 +189,7 @@ door_entry_hold(struct door_table *t, struct door_entry *e)
 }
 
 void
-door_entry_release(struct door_table *t, struct door_entry *e, uint64_t now_us)
+admission_entry_release(struct admission_table *t, struct admission_entry *e, uint64_t now_us)
 {
 	assert(e->held > 0);
 	if (--e->held > 0)
@@ -205,23 +206,23 @@ price_ns(uint32_t rate)
 }
 
 bool
-door_entry_has_credit(struct door_entry *e, uint32_t rate, uint64_t now_us)
+admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
 	refill(e, now_us);
-	return rate == 0 || e->credit_ns >= price_ns(rate);
+	return rate == 0 || e->token_ns >= price_ns(rate);
 }
 
 void
-door_entry_take_credit(struct door_entry *e, uint32_t rate, uint64_t now_us)
+admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
 	uint64_t price = rate == 0 ? 0 : price_ns(rate);
 
 	refill(e, now_us);
-	e->credit_ns -= price < e->credit_ns ? price : e->credit_ns;
+	e->token_ns -= price < e->token_ns ? price : e->token_ns;
 }
 
 uint64_t
-door_entry_failed(struct door_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us)
+admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us)
 {
 	uint64_t delay_us = base_us;
 
@@ -232,12 +233,12 @@ door_entry_failed(struct door_entry *e, uint64_t base_us, uint64_t max_us, uint6
 		delay_us = max_us;
 	if (e->failures < UINT32_MAX)
 		e->failures++;
-	e->failure_ends_us = now_us + delay_us + DOOR_FADE_US;
+	e->failure_ends_us = now_us + delay_us + ADMISSION_FADE_US;
 	return delay_us;
 }
 
 void
-door_entry_forgive(struct door_entry *e, uint32_t failures)
+admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 {
 	e->failures -= failures < e->failures ? failures : e->failures;
 	if (e->failures == 0)

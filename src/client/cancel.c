@@ -440,11 +440,11 @@ try_cancel(struct client_cancel *cancel)
 		end_target(cancel, "57P01", "terminating connection due to administrator command");
 	else if (target->x.requests_done != cancel->meant)
 		over(cancel, CR_NO_QUERY);
-	else if (target->x.state != CL_READY)
+	else if (!exchange_is_ready(&target->x))
 		look_again(cancel);
-	else if (target->x.ticket.is_waiting)
+	else if (target->x.state == CL_IN_LINE)
 		refuse_waiting(cancel, relay_cancel_wait);
-	else if (listen_is_waiting(&target->x))
+	else if (client_state_listens((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us))
 		look_again(cancel);
@@ -491,7 +491,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 
 	c->env->login_count--;
 	c->env->cancel_count++;
-	c->x.state = CL_CANCEL;
+	client_step(&c->x, CE_CANCEL);
 	c->cancel = NULL;
 	if (key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX)
 		target = find(c->env, pid, key, key_len);
@@ -510,7 +510,7 @@ is_idle(const struct client *c)
 {
 	uint64_t since_us;
 
-	return !c->x.ticket.is_waiting && !listen_is_waiting(&c->x) &&
+	return c->x.state != CL_IN_LINE && !client_state_listens((enum client_state)c->x.state) &&
 	       (c->x.srv == NULL || !client_is_served(c, &since_us));
 }
 

@@ -75,10 +75,10 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 	if (srv->link == NULL)
 		return false;
 	c = client_of(srv->link);
-	if (c->x.is_closing || c->x.state != CL_READY)
+	if (c->x.is_closing || !exchange_is_ready(&c->x))
 		return false;
 	target = cancel_find_pid(c->env, pid);
-	if (target == NULL || target->x.state != CL_READY || !may_reach(c, target))
+	if (target == NULL || !exchange_is_ready(&target->x) || !may_reach(c, target))
 		return false;
 	is_end = mentions(&srv->loan, "pg_terminate_backend");
 	is_cancel = mentions(&srv->loan, "pg_cancel_backend");

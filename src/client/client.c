@@ -58,6 +58,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
 	c->x.id = ++env->last_id;
+	c->x.state = CL_STARTUP;
 	c->connected_us = c->x.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
@@ -71,7 +72,7 @@ uncount(struct client *c)
 {
 	struct client_env *env = c->env;
 
-	if (c->x.state < CL_READY)
+	if (client_state_is_login((enum client_state)c->x.state))
 		env->login_count--;
 	if (c->x.state == CL_CANCEL)
 		env->cancel_count--;
@@ -152,14 +153,14 @@ client_close(struct client *c, const struct fail *why)
 	cancel_unregister(c);
 	env->front->leave(c);
 	uncount(c);
-	if (env->x.config->log_connections && c->x.state != CL_CANCEL && !c->is_unlogged) {
+	if (env->x.config->log_connections && c->x.state != CL_CANCEL && !c->admission.is_unlogged) {
 		char peer[80];
 
 		client_peer_text(c, peer, sizeof(peer));
 		log_info(env->x.log, "client %llu (%s) closed%s%s", (unsigned long long)c->x.id, peer,
 			 why != NULL ? ": " : "", why != NULL ? why->text : "");
 	}
-	c->x.state = CL_CLOSED;
+	client_step(&c->x, CE_CLOSE);
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);
 	graveyard_bury(env->x.graveyard, &c->grave, free_later);
@@ -171,20 +172,11 @@ handle(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct client *c = client_of(x);
 
-	switch ((enum client_state)x->state) {
-	case CL_STARTUP:
-	case CL_AUTHENTICATION:
-	case CL_WELCOME:
-		c->env->front->bytes(c, bytes, len);
-		return;
-	case CL_READY:
-	case CL_CONSOLE:
+	if (exchange_is_ready(x) || x->state == CL_CONSOLE)
 		relay_bytes(x, bytes, len);
-		return;
-	case CL_CANCEL:
-	case CL_CLOSED:
-		return; /* nothing more is expected of these */
-	}
+	else if (client_state_is_login((enum client_state)x->state))
+		c->env->front->bytes(c, bytes, len);
+	/* Nothing more is expected of the others. */
 }
 
 static void
@@ -197,7 +189,7 @@ handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 		exchange_close(x, &why);
 		return;
 	}
-	if (x->ticket.is_waiting || x->is_held || listen_is_waiting(x)) {
+	if (client_state_waits((enum client_state)x->state)) {
 		if (x->pending_len > PENDING_MAX)
 			stream_set_reading(&x->stream, false);
 		return;
@@ -215,11 +207,11 @@ on_readable(void *arg)
 	*env->x.now_us = clock_now_us();
 	switch (stream_read(&c->x.stream, env->read_buffer, env->read_cap, &got)) {
 	case STREAM_OK: {
-		bool is_login = c->x.state < CL_READY;
+		bool is_login = client_state_is_login((enum client_state)c->x.state);
 
 		if (!c->x.ticket.is_waiting)
 			c->x.request_us = *env->x.now_us;
-		if (c->x.pending_len > 0 || listen_is_waiting(&c->x))
+		if (c->x.pending_len > 0 || client_state_waits((enum client_state)c->x.state))
 			handle_with_pending(&c->x, env->read_buffer, got);
 		else
 			handle(&c->x, env->read_buffer, got);
@@ -257,7 +249,7 @@ client_is_served(const struct client *c, uint64_t *since_us)
 {
 	const struct loan *loan = &c->x.srv->loan;
 
-	if (!ledger_owes_client(&c->x.srv->ledger, since_us) && !c->x.is_held)
+	if (!ledger_owes_client(&c->x.srv->ledger, since_us) && c->x.state != CL_HELD && c->x.state != CL_RETRYING)
 		return false;
 	if (*since_us == 0)
 		*since_us = c->x.request_us;
@@ -287,9 +279,9 @@ client_peer_text(const struct client *c, char *out, size_t out_cap)
 int
 client_activity(const struct client *c)
 {
-	if (c->x.state != CL_READY)
+	if (!exchange_is_ready(&c->x))
 		return CLIENT_IS_LOGIN;
-	if (c->x.ticket.is_waiting)
+	if (c->x.state == CL_IN_LINE)
 		return CLIENT_IS_WAITING;
 	return c->x.srv != NULL ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
 }

@@ -7,11 +7,12 @@
  *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() of what clients were told is their PID
  *
  * What it talks about with servers is its exchange (exchange/exchange.h), which relay/ drives. Who it is, and whether
- * it may come in, is found out by login/ and admission/, which this folder reaches through struct client_front.
+ * it may come in, is found out by login/, which this folder reaches through struct client_front.
  */
 #ifndef PGWEIR_CLIENT_CLIENT_H
 #define PGWEIR_CLIENT_CLIENT_H
 
+#include "admission/admission.h"
 #include "exchange/exchange.h"
 
 #include <netinet/in.h>
@@ -24,21 +25,19 @@ struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
 struct users; /* auth/users.h */
-struct door; /* admission/admission.h */
-struct door_entry; /* admission/admission_table.h */
 struct long_key; /* cancel.c */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
-/* What login/ and admission/ do for a client that is not CL_READY yet, and when it goes. */
+/* What login/ does for a client that logs in, and when it goes. */
 struct client_front {
 	bool (*begin)(struct client *c); /* accepted; false: closed, or not to be read yet */
 	/* Handles or keeps all of it, and wipes bytes: they may hold a password. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
-	void (*check_time)(struct client *c, uint64_t now_us); /* before CL_READY, about every 100 ms; may close it */
+	void (*check_time)(struct client *c, uint64_t now_us); /* while it logs in, about every 100 ms; may close it */
 	void (*tick)(struct client_env *env, uint64_t now_us); /* about every 100 ms */
-	void (*leave)(struct client *c); /* it is closed: what login and admission keep of it ends */
+	void (*leave)(struct client *c); /* it is closed: what login keeps of it ends */
 };
 
 /* What all clients of one loop share. Owned by struct weir. */
@@ -51,7 +50,7 @@ struct client_env {
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
-	struct door *door;
+	struct admission *admission;
 	struct users *users; /* the present ones, as of hba and ident; a reload replaces them */
 	struct hba *hba; /* method = hba; else NULL */
 	struct ident *ident; /* or NULL */
@@ -79,11 +78,9 @@ struct client {
 		void *console; /* the console's own */
 		struct client_cancel *cancel;
 	};
-	struct door_entry *address, *who; /* what it counts in: admission/admission.h; NULL: nowhere */
-	uint32_t cancel_secret; /* all of it, or its beginning; its pid is x.told_pid, 0: none yet */
+	struct admission_ticket admission; /* what it counts as */
 	bool has_long_key;
 	bool is_unix;
-	bool is_unlogged; /* its login was refused, and there are too many lines of that: door_may_log */
 	bool is_stats_only; /* console: may only SHOW */
 	bool is_counted; /* in env->client_count */
 	union {
@@ -96,6 +93,7 @@ struct client {
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	} peer;
+	uint32_t cancel_secret; /* all of it, or its beginning; its pid is x.told_pid, 0: none yet */
 };
 
 /* The client whose exchange this is; x: not NULL. */

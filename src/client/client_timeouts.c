@@ -38,7 +38,7 @@ static enum late
 lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 {
 	const struct scope_settings *s = &c->x.entry->settings;
-	bool is_ready = c->x.state == CL_READY && c->x.replication == 0, is_served;
+	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
 	uint64_t since_us, ours_us;
 
 	is_served = client_is_served(c, &since_us);
@@ -97,7 +97,7 @@ find_late(const struct pool_entry *e, struct client *late[static LATE_AT_ONCE], 
 	{
 		struct client *c = srv->link;
 
-		if (c != NULL && (c->x.state == CL_READY || c->x.state == CL_WELCOME) && c->x.srv == srv &&
+		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
 			late[count++] = c;
 	}
@@ -137,7 +137,7 @@ idle_since(const struct client *c)
 	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return c->x.ticket.is_waiting ? 0 : c->x.idle_since_us;
+		return c->x.state == CL_IN_LINE ? 0 : c->x.idle_since_us;
 	if ((!c->x.is_session && c->x.pins == 0) || c->x.replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
 	    srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
@@ -151,9 +151,9 @@ check_all(struct client_env *env, uint64_t now_us)
 
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state < CL_READY)
+		if (client_state_is_login((enum client_state)c->x.state))
 			env->front->check_time(c, now_us);
-		else if (c->x.state == CL_READY &&
+		else if (exchange_is_ready(&c->x) &&
 			 is_late(now_us, idle_since(c), c->x.entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 
@@ -183,11 +183,11 @@ clients_drain(struct client_env *env)
 	fail_set(&why, "57P01", "pgweir is shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state < CL_READY)
+		if (client_state_is_login((enum client_state)c->x.state))
 			client_close(c, &why);
-		else if (c->x.state == CL_READY && (c->x.srv == NULL || replication_is_streaming(&c->x)))
+		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
 			client_close(c, &why);
-		else if (c->x.state == CL_READY)
+		else if (exchange_is_ready(&c->x))
 			relay_try_release(&c->x); /* a session between transactions */
 	}
 }

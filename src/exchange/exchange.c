@@ -1,5 +1,25 @@
-/* src/exchange/exchange.c - what is sent to the client of an exchange: see exchange.h. */
+/* src/exchange/exchange.c - the steps of the client of an exchange, and what is sent to it: see exchange.h. */
 #include "exchange/exchange.h"
+
+#include <stdio.h>
+
+void
+client_step(struct exchange *x, enum client_event ev)
+{
+	bool has_server = x->srv != NULL;
+	enum client_state from = (enum client_state)x->state, to = client_state_next(from, ev);
+	char what[96];
+
+	if (to == CL_NONE) {
+		snprintf(what, sizeof(what), "client %llu: %s while %s", (unsigned long long)x->id,
+			 client_event_name(ev), client_state_name(from, has_server));
+		log_bug(x->env->log, what);
+		return;
+	}
+	log_debug(x->env->log, "client %llu: %s -> %s (%s)", (unsigned long long)x->id,
+		  client_state_name(from, has_server), client_state_name(to, has_server), client_event_name(ev));
+	x->state = (uint8_t)to;
+}
 
 void
 exchange_out_of_memory(struct exchange *x)

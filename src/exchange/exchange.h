@@ -2,8 +2,9 @@
  * src/exchange/exchange.h - the dialogue of one client with the servers it borrows: all that the relay and its features
  * (statements, session state, LISTEN) see of a client.
  *
- *   exchange.c   what is sent to the client, and the way up
- *   input.c      bytes that were read and can't be handled yet
+ *   client_state.c  which step may follow which in the life of a client
+ *   exchange.c      the steps it takes, what is sent to it, and the way up
+ *   input.c         bytes that were read and can't be handled yet
  *
  * Owns:    the client's socket, what was read but not handled, its settings (image).
  * Borrows: a server (srv) from its pool entry, between pool_entry_borrow() and pool_entry_return().
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "base/request_report.h"
 #include "config/config.h"
+#include "exchange/client_state.h"
 #include "net/graveyard.h"
 #include "net/outbox.h"
 #include "net/stream.h"
@@ -36,9 +38,6 @@ struct client_listen; /* listen/listen_state.h: from the first LISTEN */
 struct sole_use; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
-
-/* The states of a client: client/client.h. Relay and features only ask whether it is CL_READY. */
-enum client_state { CL_STARTUP, CL_AUTHENTICATION, CL_WELCOME, CL_READY, CL_CONSOLE, CL_CANCEL, CL_CLOSED };
 
 /* What a feature makes of a message. */
 enum statement_step {
@@ -130,14 +129,12 @@ struct exchange {
 	TAILQ_ENTRY(exchange) lingering;
 	uint32_t requests_done; /* that a server has answered */
 	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
-	uint8_t state; /* enum client_state */
+	uint8_t state; /* enum client_state: client_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	uint8_t refusing; /* 0, or what ends the refused request: 'Q' (its own end) or 'S' (a Sync) */
+	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_body_scanned; /* body_left is part of SQL that state/observe.c wants to see */
 	bool is_closing, is_stalled;
-	bool is_held; /* pending begins with a message that waits for replies to earlier ones */
-	bool is_rerunning; /* its request is sent once more when the Sync behind the error is answered */
 	bool is_in_relay; /* relay_bytes() is running: no release behind its back */
 	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
 	bool is_lingering; /* state/linger.c */
@@ -146,6 +143,18 @@ struct exchange {
 };
 
 /* exchange.c */
+/*
+ * The next step in the life of its client, logged at level debug: the only writer of x->state. A step that must not
+ * happen (client_state.c) is our bug: it is logged, ends debug builds, and is not taken.
+ */
+void client_step(struct exchange *x, enum client_event ev);
+
+static inline bool
+exchange_is_ready(const struct exchange *x)
+{
+	return client_state_is_ready((enum client_state)x->state);
+}
+
 static inline void
 exchange_close(struct exchange *x, const struct fail *why)
 {

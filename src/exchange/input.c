@@ -21,7 +21,7 @@ grow(struct exchange *x, size_t cap)
 {
 	uint8_t *grown;
 
-	if (x->state >= CL_READY)
+	if (!client_state_is_login((enum client_state)x->state))
 		return realloc(x->pending, cap);
 	grown = malloc(cap);
 	if (grown == NULL)
@@ -81,7 +81,7 @@ exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uin
 {
 	struct exchange_env *env = x->env;
 	struct handled_input outer = env->handled; /* its handler may have let this exchange go on */
-	bool is_login = x->state < CL_READY;
+	bool is_login = client_state_is_login((enum client_state)x->state);
 	uint8_t *whole = x->pending;
 	uint32_t len = x->pending_len;
 

@@ -11,17 +11,12 @@
 
 /* --- waiting for the hub --- */
 
-bool
-listen_is_waiting(const struct exchange *x)
-{
-	return x->listen != NULL && (x->listen->is_waiting || x->listen->is_ready_kept || x->listen->is_doomed);
-}
-
 void
 listen_resume(struct exchange *x)
 {
-	x->listen->is_waiting = false;
 	x->listen->awaited = NULL;
+	if (x->state == CL_AWAITING)
+		client_step(x, CE_HEARD);
 	if (!x->is_stalled)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)
@@ -40,7 +35,7 @@ listen_answered(struct notify_member *member, const struct fail *why)
 		membership_refuse(m, why);
 	if (why != NULL && m->is_active)
 		membership_lost(x, m);
-	if (!x->is_closing && l->is_waiting && l->awaited == m)
+	if (!x->is_closing && x->state == CL_AWAITING && l->awaited == m)
 		listen_resume(x);
 }
 
@@ -50,7 +45,7 @@ listen_cancel(struct exchange *x)
 	struct client_listen *l = x->listen;
 	struct fail why;
 
-	if (l == NULL || !l->is_waiting || l->awaited == NULL)
+	if (x->state != CL_AWAITING || l->awaited == NULL)
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
 	notify_leave(&l->awaited->member);

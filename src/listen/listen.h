@@ -63,7 +63,6 @@ int listen_bound(struct exchange *x, const char *portal, struct statement *st);
 enum statement_step listen_execute(struct exchange *x, const uint8_t *message, size_t len);
 /* A text is about to be run, parsed or bound: what it needs is sent ahead. FORWARD; HOLD; FAILED: no memory. */
 enum statement_step listen_before_text(struct exchange *x, const char *sql, size_t len);
-bool listen_is_waiting(const struct exchange *x);
 void listen_cancel(struct exchange *x); /* its user cancelled what waits */
 
 /* --- replies: replies.c --- */

@@ -69,8 +69,7 @@ struct client_listen {
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;
 	TAILQ_HEAD(, listen_portal) portals;
-	struct membership *awaited; /* by the message at the front of c->pending */
-	bool is_waiting; /* ... which is handled when the hub has answered, or (none awaited) caught up */
+	struct membership *awaited; /* CL_AWAITING: what its message waits for; NULL: that the hub has caught up */
 	bool has_wanted, is_swept; /* a membership has wanted set; none is to be dropped */
 	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
 	enum listen_sending sending;
@@ -85,9 +84,7 @@ struct client_listen {
 	size_t queue_at, early_bytes;
 	uint64_t gap_count;
 	bool is_overrun; /* more than may wait */
-	bool is_ready_kept; /* ReadyForQuery follows when the hub has caught up */
-	bool is_doomed; /* it has been told why, and is closed when that has been sent */
-	struct event *doom;
+	struct event *doom; /* CL_DOOMED */
 };
 
 /* listen/queue.c */

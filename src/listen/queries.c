@@ -24,7 +24,7 @@
 bool
 listen_is_not_ours(const struct exchange *x)
 {
-	return x->state != CL_READY || !session_is_followed(x) ||
+	return !exchange_is_ready(x) || !session_is_followed(x) ||
 	       (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
@@ -121,7 +121,7 @@ await(struct exchange *x, const char *channel)
 	if (m->is_heard || m->is_refused)
 		return LISTEN_GO;
 	x->listen->awaited = m;
-	x->listen->is_waiting = true;
+	client_step(x, CE_AWAIT);
 	return LISTEN_WAIT;
 }
 
@@ -200,7 +200,7 @@ must_catch_up(struct exchange *x, const uint8_t *message)
 	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->ear))
 		return false;
 	l->awaited = NULL;
-	l->is_waiting = true;
+	client_step(x, CE_AWAIT);
 	return true;
 }
 

@@ -36,7 +36,7 @@ is_room(struct client_listen *l, size_t len)
 {
 	if (l->queue.len - l->queue_at + l->early_bytes + len > LISTEN_QUEUE_MAX)
 		l->is_overrun = true;
-	return !l->is_overrun && !l->is_doomed;
+	return !l->is_overrun && l->x->state != CL_DOOMED;
 }
 
 static void
@@ -130,7 +130,7 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || x->state != CL_READY || x->listen->is_ready_kept || x->listen->is_doomed)
+	if (x->is_closing || !exchange_is_ready(x) || x->state == CL_READY_DUE || x->state == CL_DOOMED)
 		return false;
 	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
 }
@@ -183,12 +183,12 @@ doom(struct exchange *x, const struct fail *why)
 	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
-	if (x->srv != NULL || x->ticket.is_waiting || l->is_waiting || stream_queued(&x->stream) == 0)
+	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_AWAITING || stream_queued(&x->stream) == 0)
 		return false;
 	l->doom = event_new(x->env->base, -1, 0, on_doom, x);
 	if (l->doom == NULL || event_add(l->doom, &tv) < 0)
 		return false;
-	l->is_doomed = true;
+	client_step(x, CE_DOOM);
 	stream_set_reading(&x->stream, false);
 	message_error(&b, "FATAL", why);
 	exchange_send(x, &b);
@@ -202,7 +202,7 @@ overrun(struct exchange *x)
 	struct client_listen *l = x->listen;
 	struct fail why;
 
-	if (l->is_doomed)
+	if (x->state == CL_DOOMED)
 		return;
 	buf_fini(&l->queue);
 	l->queue_at = 0;
@@ -238,7 +238,7 @@ listen_drained(struct exchange *x)
 {
 	if (x->listen == NULL)
 		return;
-	if (!x->listen->is_doomed)
+	if (x->state != CL_DOOMED)
 		listen_flush(x);
 	else if (stream_queued(&x->stream) == 0)
 		exchange_close(x, NULL);
@@ -255,11 +255,12 @@ listen_keep_ready(struct exchange *x)
 		return false;
 	/* A client that has sent more already does not wait for it, and its next answers must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
-	    notify_catch_up(&l->ear))
-		l->is_ready_kept = true;
-	else
-		push_out(x);
-	return l->is_ready_kept;
+	    notify_catch_up(&l->ear)) {
+		client_step(x, CE_KEEP_READY);
+		return true;
+	}
+	push_out(x);
+	return false;
 }
 
 /* A message waits that may commit a LISTEN: see must_catch_up in listen.c. */
@@ -283,21 +284,21 @@ on_caught_up(struct notify_ear *ear)
 
 	if (listen_pid_caught_up(x))
 		return;
-	if (!l->is_ready_kept) {
-		if (l->is_waiting)
+	if (x->state != CL_READY_DUE) {
+		if (x->state == CL_AWAITING)
 			resume_fresh(x);
 		else
 			relay_try_release(x);
 		return;
 	}
-	l->is_ready_kept = false;
+	client_step(x, CE_HEARD);
 	push_out(x);
 	message_ready(&b, 'I');
 	exchange_send(x, &b);
 	buf_fini(&b);
 	if (!x->is_closing && l->is_overrun)
 		overrun(x);
-	if (!x->is_closing)
+	if (x->state == CL_READY && !x->is_closing)
 		listen_resume(x);
 	if (!x->is_closing)
 		relay_try_release(x);

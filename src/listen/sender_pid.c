@@ -94,7 +94,7 @@ listen_look_at_sender(struct exchange *x, const uint8_t *message, size_t have, s
 		return LISTEN_GO;
 	l->sending = SENDING_WAITS;
 	l->awaited = NULL;
-	l->is_waiting = true;
+	client_step(x, CE_AWAIT);
 	return LISTEN_WAIT;
 }
 
@@ -107,7 +107,7 @@ listen_holds_server(struct exchange *x)
 		return false;
 	if (l->sending != SENDING_MARKED)
 		return l->sending != SENDING_NOT;
-	if (l->is_ready_kept) { /* the hub was asked after the transaction was over */
+	if (x->state == CL_READY_DUE) { /* the hub was asked after the transaction was over */
 		l->sending = SENDING_ENDS;
 		return true;
 	}
@@ -126,7 +126,7 @@ listen_pid_caught_up(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l->sending == SENDING_WAITS && l->is_waiting) {
+	if (l->sending == SENDING_WAITS && x->state == CL_AWAITING) {
 		mark(x);
 		listen_resume(x);
 		return true;

@@ -245,6 +245,5 @@ listen_free(struct exchange *x)
 		membership_free(l->table);
 	notify_detach(&l->ear);
 	listen_queue_fini(l);
-	l->is_waiting = l->is_ready_kept = false;
 	l->awaited = NULL;
 }

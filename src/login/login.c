@@ -1,25 +1,18 @@
 /*
  * src/login/login.c - from a client's first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- *   STARTUP         SSLRequest and GSSENCRequest (each once), or TLS at once; then a CancelRequest or a StartupMessage
- *   AUTHENTICATION  login/login_steps.c
- *   WELCOME         login/login_welcome.c
+ * Its bytes go to login_startup.c, then to login_steps.c, and wait while something goes on elsewhere (login_wait).
  *
- * Bounded: one packet of at most STARTUP_MAX bytes, one password message at a time, and login_timeout.
+ * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes sent ahead, and login_timeout.
  */
-#include "admission/admission.h"
 #include "login/login_state.h"
-#include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
-#include "state/state.h"
 
 #include "pool/pool_own.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define AHEAD_MAX (128u << 10) /* bytes sent before the end of a login */
 
@@ -30,7 +23,6 @@ login_free(struct client_login *l)
 		return;
 	if (l->abandon != NULL)
 		l->abandon(l->abandon_arg);
-	door_leave_line(l);
 	if (l->opening != NULL)
 		pool_own_abandon(l->opening);
 	buf_fini(&l->out);
@@ -54,21 +46,20 @@ login_free(struct client_login *l)
 static bool
 begin(struct client *c)
 {
-	c->x.state = CL_STARTUP;
 	c->login = calloc(1, sizeof(*c->login));
 	if (c->login == NULL) {
 		client_close(c, NULL);
 		return false;
 	}
-	return door_enter(c);
+	return admission_enter(c->env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any);
 }
 
 static void
 leave(struct client *c)
 {
-	if (c->x.state < CL_READY)
+	if (client_state_is_login((enum client_state)c->x.state))
 		login_free(c->login);
-	door_leave(c);
+	admission_leave(c->env->admission, &c->admission);
 }
 
 static void
@@ -78,247 +69,17 @@ check_time(struct client *c, uint64_t now_us)
 	struct fail why;
 
 	/* While it waits for a server it is under pool_timeout instead. */
-	if ((c->x.state == CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0 ||
+	if ((c->x.state >= CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0 ||
 	    now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
 		return;
-	if (door_is_answer_held(c->login)) {
-		door_answer_now(c);
+	if (c->x.state == CL_DELAYED) {
+		admission_answer_now(c->login->hold);
 		return;
 	}
 	c->env->x.counters->rejected[RJ_LOGIN_TIMEOUT]++;
 	c->env->x.counters->logins[LR_TIMEOUT][LM_NONE]++;
 	fail_set(&why, "08P01", "the login took longer than it may (login_timeout)");
 	client_close(c, &why);
-}
-
-void
-login_flush(struct client *c)
-{
-	exchange_send(&c->x, &c->login->out);
-	if (!c->x.is_closing)
-		c->login->out.len = 0;
-}
-
-static void
-note_refusal(struct client *c, const struct fail *why, enum login_result result)
-{
-	struct client_login *l = c->login;
-	char peer[80];
-
-	c->env->x.counters->logins[result][l->method]++;
-	if (!door_may_log(c))
-		return;
-	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->x.log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s",
-		 (unsigned long long)c->x.id, peer, CONFIG_DATABASE_MAX, l->user != NULL ? l->user : "",
-		 CONFIG_DATABASE_MAX, l->database != NULL ? l->database : "", why->text);
-}
-
-void
-login_refuse(struct client *c, const struct fail *why, enum login_result result)
-{
-	note_refusal(c, why, result);
-	if (c->login->out.len > 0)
-		login_flush(c);
-	client_close(c, why);
-}
-
-static void
-refuse_in_silence(struct client *c, const struct fail *why)
-{
-	note_refusal(c, why, LR_ERROR);
-	client_close(c, NULL);
-}
-
-/* Counted and logged now: it need not stay for its answer. */
-void
-login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
-{
-	note_refusal(c, why, result);
-	door_failed(c, why);
-}
-
-/* Settings that only exist at the start of a PostgreSQL process: they cannot follow a client, and change no result. */
-static bool
-is_start_only(const char *name)
-{
-	static const char *const names[] = { "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
-					     "log_connections",	      "log_disconnections",    "post_auth_delay" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcasecmp(name, names[i]) == 0)
-			return true;
-	return false;
-}
-
-static int
-take_settings(struct client *c, const struct startup *s, struct fail *why)
-{
-	struct client_login *l = c->login;
-
-	for (size_t i = 0; i < s->setting_count; i++) {
-		if (is_start_only(s->settings[i].name) || login_is_tenant_setting(c, s->settings[i].name))
-			continue;
-		if (strlen(s->settings[i].name) >= 128)
-			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
-					s->settings[i].name);
-		buf_put_str(&l->settings, s->settings[i].name);
-		buf_put_str(&l->settings, s->settings[i].value);
-		l->setting_count++;
-	}
-	if (!buf_ok(&l->settings))
-		return fail_set(why, "53200", "out of memory");
-	l->replication = s->replication;
-	l->minor = (uint8_t)startup_minor(s);
-	return 0;
-}
-
-static int
-read_settings(struct client *c, struct image *empty)
-{
-	struct client_login *l = c->login;
-	struct image_setting entries[STARTUP_SETTINGS_MAX];
-	const char *at = (const char *)l->settings.bytes;
-
-	for (size_t i = 0; i < l->setting_count; i++) {
-		entries[i].name = at;
-		entries[i].value = at + strlen(at) + 1;
-		at = entries[i].value + strlen(entries[i].value) + 1;
-	}
-	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
-	return l->raw == NULL ? -1 : 0;
-}
-
-int
-login_read_settings(struct client *c)
-{
-	struct image *empty = image_empty(c->env->x.images);
-	int r = empty == NULL ? -1 : read_settings(c, empty);
-
-	image_unref(empty);
-	buf_fini(&c->login->settings);
-	return r;
-}
-
-static void
-startup_message(struct client *c, const struct startup *s)
-{
-	struct fail why;
-
-	if (login_take_names(c, s, &why) < 0 || take_settings(c, s, &why) < 0) {
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	if (!login_tls_suffices(c, &why)) {
-		login_refuse(c, &why, LR_TLS_REQUIRED);
-		return;
-	}
-	if (startup_needs_negotiate(s))
-		startup_put_negotiate(&c->login->out, s);
-	login_authenticate(c);
-}
-
-/* Each may be asked once, and none within TLS. False: refused. */
-static bool
-may_ask(struct client *c, bool *has_asked)
-{
-	struct fail why;
-
-	if (*has_asked || c->x.stream.tls != NULL) {
-		fail_set(&why, "08P01", "a second encryption request");
-		login_refuse(c, &why, LR_ERROR);
-		return false;
-	}
-	*has_asked = true;
-	return true;
-}
-
-static void
-answer(struct client *c, char letter)
-{
-	buf_put_u8(&c->login->out, (uint8_t)letter);
-	login_flush(c);
-}
-
-/* GSSAPI encryption: there is none. */
-static void
-gssenc_request(struct client *c)
-{
-	if (may_ask(c, &c->login->has_gss_asked))
-		answer(c, 'N');
-}
-
-/*
- * ahead: bytes that came with it. In the clear, they could be anybody's, and must not be taken for what comes through
- * TLS (CVE-2021-3935, CVE-2021-23214).
- */
-static void
-ssl_request(struct client *c, size_t ahead)
-{
-	struct fail why;
-
-	if (!may_ask(c, &c->login->has_ssl_asked))
-		return;
-	if (!login_has_tls(c)) {
-		answer(c, 'N');
-		return;
-	}
-	if (ahead > 0) {
-		fail_set(&why, "08P01", "received unencrypted data after SSL request");
-		fail_detail(&why, "This could be either a client-software bug or evidence of an attempted "
-				  "man-in-the-middle attack.");
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	answer(c, 'S');
-	if (!c->x.is_closing)
-		login_tls_begin(c, NULL, 0);
-}
-
-/* One startup packet. Bytes used; 0: more are needed. */
-static size_t
-startup_packet(struct client *c, const uint8_t *bytes, size_t len)
-{
-	struct startup s;
-	struct fail why;
-	size_t used;
-
-	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->x.stream.tls == NULL && !c->login->has_ssl_asked &&
-	    !c->login->has_gss_asked) {
-		login_tls_begin(c, bytes, len);
-		return len;
-	}
-	if (startup_parse(bytes, len, &s, &why) < 0) {
-		c->login->method = LM_NONE;
-		if (s.is_garbage)
-			refuse_in_silence(c, &why);
-		else
-			login_refuse(c, &why, LR_ERROR);
-		return len;
-	}
-	used = s.total_len;
-	switch (s.kind) {
-	case STARTUP_PARTIAL:
-		used = 0;
-		break;
-	case STARTUP_SSL:
-		ssl_request(c, len - used);
-		break;
-	case STARTUP_GSSENC:
-		gssenc_request(c);
-		break;
-	case STARTUP_CANCEL:
-		door_leave(c); /* it comes for another connection, of which there may be as many as may be */
-		login_free(c->login);
-		c->login = NULL;
-		cancel_begin(c, s.cancel_pid, s.cancel_key, s.cancel_key_len);
-		break;
-	case STARTUP_LOGIN:
-		startup_message(c, &s);
-		break;
-	}
-	startup_fini(&s);
-	return used;
 }
 
 void
@@ -332,7 +93,7 @@ login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
 bool
 login_is_waiting(const struct client *c)
 {
-	return c->x.state < CL_READY && c->login != NULL && c->login->abandon != NULL;
+	return client_state_is_login((enum client_state)c->x.state) && c->login != NULL && c->login->abandon != NULL;
 }
 
 static void handle_bytes(struct client *c, const uint8_t *bytes, size_t len);
@@ -343,7 +104,7 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	uint8_t *whole = c->x.pending;
 	size_t len = c->x.pending_len;
 
-	if (door_is_answer_held(c->login))
+	if (c->x.state == CL_DELAYED)
 		return; /* what went on elsewhere found the proof wrong: that one waits on */
 	if (c->login->verifier.waits_for != NULL)
 		return; /* what it waited for was found, and now it waits for keys made of it */
@@ -371,18 +132,18 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	size_t at = 0, used = 1;
 
-	if (c->x.state < CL_READY && door_is_answer_held(c->login))
+	if (c->x.state == CL_DELAYED)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME && !login_is_waiting(c) &&
 	       c->x.stream.handshake == NULL) {
-		used = c->x.state == CL_STARTUP ? startup_packet(c, bytes + at, len - at)
+		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
 						: login_password(c, bytes + at, len - at);
 		at += used;
 	}
-	if (c->x.is_closing || at >= len || (c->x.state < CL_READY && door_is_answer_held(c->login)))
+	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)
 		return;
 	/* While we wait for a server, what it sends ahead is kept, within the bounds of anybody who waits. */
-	if (c->x.state == CL_READY || c->x.state == CL_CONSOLE)
+	if (exchange_is_ready(&c->x) || c->x.state == CL_CONSOLE)
 		relay_bytes(&c->x, bytes + at, len - at);
 	else if (c->x.state != CL_CANCEL &&
 		 (c->x.pending_len > AHEAD_MAX || exchange_keep(&c->x, bytes + at, len - at) < 0))
@@ -398,4 +159,10 @@ handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }
 
-const struct client_front login_front = { begin, handle_bytes, check_time, door_tick, leave };
+static void
+tick(struct client_env *env, uint64_t now_us)
+{
+	admission_tick(env->admission, now_us);
+}
+
+const struct client_front login_front = { begin, handle_bytes, check_time, tick, leave };

@@ -7,6 +7,7 @@
 #include "client/client.h"
 
 extern const struct client_front login_front;
+extern const struct admission_ops login_admission_ops;
 
 /* While CL_WELCOME: see exchange_ops. */
 void login_granted(struct exchange *x, struct server *srv);

@@ -6,8 +6,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-bool
-login_is_loopback(const struct client *c)
+static bool
+is_loopback(const struct client *c)
 {
 	if (c->is_unix)
 		return true;
@@ -104,13 +104,14 @@ hba_rule(struct client *c, struct fail *why)
 		return refuse(c, 0, why);
 	l->hba = hba_ref(env->hba);
 	l->ident = ident_ref(env->ident);
-	if (l->rule.method == HBA_REJECT ? door_may_log(c) : env->x.config->log_connections)
+	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
+					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
 			 (unsigned long long)c->x.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);
-	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || login_is_loopback(c))
+	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || is_loopback(c))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -122,7 +123,7 @@ login_rule(struct client *c, struct fail *why)
 	c->login->demand = c->env->x.config->auth_method;
 	if (c->login->demand == AUTH_HBA)
 		return hba_rule(c, why);
-	if (c->login->demand != AUTH_TRUST || login_is_loopback(c))
+	if (c->login->demand != AUTH_TRUST || is_loopback(c))
 		return 0;
 	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");
 }

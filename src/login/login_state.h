@@ -1,16 +1,18 @@
 /*
  * src/login/login_state.h - what the parts of a login share; nobody else sees it.
  *
- *   login/login.c    STARTUP: the first packets
- *   login/login_steps.c     AUTHENTICATION: the order of its steps; at the end the console, or which pool
- *   login_tls.c       TLS, before all else
- *   login_tenant.c    what its user and database are called here
- *   login_rule.c      which proof is asked for
- *   login_secret.c    what is known of the user: users_file, or auth_query
+ *   login.c              begins and ends; its bytes, and what goes on elsewhere for it
+ *   login_startup.c      STARTUP: the first packets
+ *   login_tls.c          TLS, before all else
+ *   login_tenant.c       what its user and database are called here; tenant.h: which tenant it means, pure
+ *   login_steps.c        AUTHENTICATION: the order of its steps; at the end the console, or which pool
+ *   login_rule.c         which proof is asked for
+ *   login_secret.c       what is known of the user: users_file, or auth_query
  *   login_certificate.c  what its certificate must say
  *   login_md5.c, login_scram.c, login_password.c, login_peer.c  the exchanges
- *   login/login_welcome.c  WELCOME: what the client's startup settings amount to, and its first ReadyForQuery
- *   login/login_replication.c     the same for replication clients
+ *   login_welcome.c      WELCOME: what the client's startup settings amount to, and its first ReadyForQuery
+ *   login_replication.c  the same for replication clients
+ *   login_refuse.c       a login that fails
  */
 #ifndef PGWEIR_LOGIN_LOGIN_STATE_H
 #define PGWEIR_LOGIN_LOGIN_STATE_H
@@ -33,7 +35,7 @@ struct client_login {
 	char *user, *database; /* a tenant's: "user.tenant", "tenant/database" */
 	char *sent_user; /* as the client itself wrote it */
 	enum startup_replication replication;
-	struct server *opening; /* for it alone, its login under way (login/login_replication.c) */
+	struct server *opening; /* for it alone, its login under way (login_replication.c) */
 	struct scram_server *scram; /* NULL: not begun */
 	struct verifier_ticket verifier; /* while its own is derived */
 	struct scram_keys keys;
@@ -53,13 +55,7 @@ struct client_login {
 	uint16_t setting_count;
 	uint8_t minor; /* of protocol 3 */
 	uint64_t tls_begun_us;
-	/* admission/admission.h: */
-	struct door *door; /* NULL: in no line */
-	struct client *client;
-	TAILQ_ENTRY(client_login) in_line;
-	struct door_hold *hold; /* the answer to a wrong password is held back */
-	uint8_t line; /* enum door_line */
-	bool is_above_limit; /* max_address_client_connections, as it came */
+	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool has_error;
 	struct fail error; /* what PostgreSQL said of the settings */
@@ -67,13 +63,6 @@ struct client_login {
 
 /* login/login.c */
 void login_free(struct client_login *l); /* NULL is fine */
-void login_flush(struct client *c); /* sends what was collected */
-void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
-/* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */
-void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
-
-int login_read_settings(struct client *c); /* it has proved who it is: l->raw. -1: no memory */
-
 /*
  * Something goes on elsewhere (a thread, a query): the client is not read until login_go_on, which handles what it had
  * sent already. Exactly one of login_go_on and abandon follows.
@@ -83,6 +72,21 @@ bool login_is_waiting(const struct client *c);
 void login_go_on(struct client *c); /* last: c may be closed after it */
 /* The same for what ends the login: verdict is called first, then what the client had sent already is handled. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
+
+/* login_refuse.c */
+void login_flush(struct client *c); /* sends what was collected */
+void login_refuse(struct client *c, const struct fail *why, enum login_result result); /* counts, logs, tells, closes */
+/* The same for want of room: a storm of them is logged in a line a second. */
+void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
+/* The same for a proof that was wrong (a password, a certificate): it is told late, see login_failure_delay. */
+void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
+/* It gets no answer: what it sent is no startup packet of anything. */
+void login_refuse_in_silence(struct client *c, const struct fail *why);
+
+/* login_startup.c */
+size_t login_startup(struct client *c, const uint8_t *bytes,
+		     size_t len); /* one packet: bytes used; 0: more are needed */
+int login_read_settings(struct client *c); /* it has proved who it is: l->raw. -1: no memory */
 
 /* login_tls.c */
 bool login_has_tls(const struct client *c); /* it may have TLS if it wants */
@@ -94,7 +98,7 @@ int login_take_names(struct client *c, const struct startup *s, struct fail *why
 bool login_is_tenant_setting(const struct client *c,
 			     const char *name); /* it names the tenant, PostgreSQL never sees it */
 
-/* login/login_steps.c */
+/* login_steps.c */
 bool login_is_console_name(const char *database); /* it is the console's: no pool can have it */
 bool login_is_console(const struct client_login *l); /* it asks for the console, not for a database */
 void login_authenticate(struct client *c); /* the startup packet is known */
@@ -105,7 +109,6 @@ void login_wrong_password(struct client *c);
 
 /* login_rule.c: sets l->demand. -1 and why: it is not admitted. */
 int login_rule(struct client *c, struct fail *why);
-bool login_is_loopback(const struct client *c);
 
 /* login_certificate.c: demands what the rule and the configuration demand of its certificate. -1 and why: refused. */
 int login_certificate(struct client *c, struct fail *why);
@@ -128,13 +131,13 @@ void login_cleartext_check(struct client *c, const uint8_t *body, size_t len);
 /* login_peer.c: ends in login_authenticated or a refusal, later (login_wait). -1 and why: it can't be begun. */
 int login_peer_begin(struct client *c, struct fail *why);
 
-/* login/login_welcome.c */
+/* login_welcome.c */
 void login_welcome(struct client *c); /* authenticated, c->entry is set */
 void login_log(struct client *c);
 /* Everything is known: ParameterStatus, BackendKeyData, ReadyForQuery, in one write. image: taken. */
 void login_finish(struct client *c, struct image *image, const struct image *welcome);
 
-/* login/login_replication.c */
+/* login_replication.c */
 const char *replication_database(const struct client *c); /* which of ours it means */
 void replication_welcome(struct client *c);
 

@@ -3,7 +3,6 @@
  * the user (login_secret.c), the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients
  * and the pool. Users that are not known get the same exchange as those that are.
  */
-#include "admission/admission.h"
 #include "login/login_state.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
@@ -63,7 +62,7 @@ enter_console(struct client *c)
 		return;
 	c->console = NULL;
 	c->is_stats_only = !is_admin;
-	c->x.state = CL_CONSOLE;
+	client_step(&c->x, CE_ENTER_CONSOLE);
 	c->env->login_count--;
 	login_log(c);
 	login_free(l);
@@ -81,51 +80,47 @@ is_over_limit(struct client *c)
 		return false;
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
 	fail_hint(&why, "Raise max_client_connections, or look for clients that never leave with SHOW CLIENTS.");
-	door_refuse(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
+	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
 }
 
-void
-login_authenticated(struct client *c)
+/* Which pool it gets; NULL: it was refused. */
+static struct pool_entry *
+find_pool(struct client *c)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
 	struct pool_entry *entry;
 	struct fail why;
 
-	door_leave_line(l);
-	if (l->method != LM_TRUST)
-		door_succeeded(c);
-	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
-		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
-		login_refuse(c, &why, LR_ERROR);
-		return;
-	}
-	if (login_is_console(l)) {
-		enter_console(c);
-		return;
-	}
 	if (config_tenant_len(env->x.config, l->database) == 0 && config_is_of_tenant(env->x.config, l->user)) {
 		fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 		login_refuse(c, &why, LR_ERROR);
-		return;
+		return NULL;
 	}
 	if (is_over_limit(c))
-		return;
+		return NULL;
 	entry = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 	if (entry == NULL) {
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
-		return;
+		return NULL;
 	}
-	if (!door_admit(c, entry))
-		return;
+	return admission_admit(env->admission, &c->admission, l->user, entry) ? entry : NULL;
+}
+
+static void
+enter_pool(struct client *c, struct pool_entry *entry)
+{
+	struct client_login *l = c->login;
+	struct fail why;
+
 	c->x.entry = entry;
-	c->x.entry->clients++;
-	pool_database_enter(c->x.entry->database);
-	env->client_count++;
+	entry->clients++;
+	pool_database_enter(entry->database);
+	c->env->client_count++;
 	c->is_counted = true;
 	if (l->keys.is_set)
-		pool_entry_learn_keys(c->x.entry, l->user, &l->keys);
+		pool_entry_learn_keys(entry, l->user, &l->keys);
 	login_secret_proved(c);
 	if (login_read_settings(c) < 0) {
 		fail_set(&why, "53200", "out of memory");
@@ -133,8 +128,27 @@ login_authenticated(struct client *c)
 		return;
 	}
 	message_authentication(&l->out, 0, NULL, 0);
-	c->x.state = CL_WELCOME;
+	client_step(&c->x, CE_PROVED);
 	login_welcome(c);
+}
+
+void
+login_authenticated(struct client *c)
+{
+	struct client_login *l = c->login;
+	struct pool_entry *entry;
+	struct fail why;
+
+	admission_leave_queue(c->env->admission, &c->admission);
+	if (l->method != LM_TRUST)
+		admission_succeeded(c->env->admission, &c->admission, l->user);
+	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
+		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
+		login_refuse(c, &why, LR_ERROR);
+	} else if (login_is_console(l))
+		enter_console(c);
+	else if ((entry = find_pool(c)) != NULL)
+		enter_pool(c, entry);
 }
 
 void
@@ -167,7 +181,8 @@ login_authenticate(struct client *c)
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		login_refuse(c, &why, LR_ERROR);
-	} else if (!door_knock(c))
+	} else if (!admission_knock(env->admission, &c->admission, l->user,
+				    login_is_console(l) ? NULL : replication_database(c)))
 		return;
 	else if (login_rule(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
@@ -178,11 +193,11 @@ login_authenticate(struct client *c)
 	else if (l->demand == AUTH_CERT)
 		admit(c, LM_CERT);
 	else if (l->demand == AUTH_PEER) {
-		c->x.state = CL_AUTHENTICATION;
+		client_step(&c->x, CE_ASK_PROOF);
 		if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
 	} else {
-		c->x.state = CL_AUTHENTICATION;
+		client_step(&c->x, CE_ASK_PROOF);
 		login_find_secret(c);
 	}
 }

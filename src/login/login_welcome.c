@@ -41,41 +41,54 @@ login_log(struct client *c)
 		 exchange_user(&c->x), c->x.state == CL_CONSOLE ? "the console" : c->x.entry->database->name);
 }
 
+static void
+put_greeting(struct client *c, const struct image *image, const struct image *welcome)
+{
+	struct buf *out = &c->login->out;
+	uint8_t key[CANCEL_SECRET_MAX];
+	size_t key_len = cancel_secret(c, key);
+
+	put_reports(out, welcome);
+	put_reports(out, image);
+	message_key(out, c->x.told_pid, key, key_len);
+	OPENSSL_cleanse(key, sizeof(key));
+	message_ready(out, 'I');
+}
+
+static void
+count_login(struct client *c)
+{
+	struct process_counters *counters = c->env->x.counters;
+
+	counters->logins[LR_OK][c->login->method]++;
+	histogram_observe_us(&counters->login_duration, &histogram_bounds_wait, *c->env->x.now_us - c->connected_us);
+	c->x.entry->counters.client_logins++;
+	c->x.entry->database->counters.client_logins++;
+}
+
 void
 login_finish(struct client *c, struct image *image, const struct image *welcome)
 {
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
-	uint8_t key[CANCEL_SECRET_MAX];
-	size_t key_len;
+	struct fail why;
 
 	c->x.image = image;
 	c->x.startup = image_ref(image);
 	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0) {
-		struct fail why;
-
 		fail_set(&why, "53200", "out of memory");
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	put_reports(&l->out, welcome);
-	put_reports(&l->out, image);
-	key_len = cancel_secret(c, key);
-	message_key(&l->out, c->x.told_pid, key, key_len);
-	OPENSSL_cleanse(key, sizeof(key));
-	message_ready(&l->out, 'I');
-	env->x.counters->logins[LR_OK][l->method]++;
-	histogram_observe_us(&env->x.counters->login_duration, &histogram_bounds_wait,
-			     *env->x.now_us - c->connected_us);
-	c->x.entry->counters.client_logins++;
-	c->x.entry->database->counters.client_logins++;
+	put_greeting(c, image, welcome);
+	count_login(c);
 	if (strcmp(l->user, c->x.entry->user) != 0)
 		c->x.user = strdup(l->user);
 	login_flush(c);
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->x.state = CL_READY;
+	client_step(&c->x, CE_GREETED);
 	if (c->x.stream.tls != NULL)
 		tls_secrets_are_over(c->x.stream.tls);
 	c->x.idle_since_us = *env->x.now_us;
@@ -200,7 +213,6 @@ ask_server(struct client *c)
 		finish_guessed(c, guess, true);
 		return;
 	}
-	c->x.state = CL_WELCOME;
 	relay_ticket(&c->x);
 	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
 	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
@@ -210,8 +222,10 @@ ask_server(struct client *c)
 	} else if (guess != NULL) {
 		pool_cancel(c->x.entry->policy, &c->x.ticket, *c->env->x.now_us);
 		finish_guessed(c, guess, false);
-	} else
+	} else {
+		client_step(&c->x, CE_NEED_SERVER);
 		session_yield(c->x.env);
+	}
 }
 
 static void

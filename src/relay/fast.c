@@ -19,9 +19,9 @@
 static bool
 is_open_client(const struct exchange *x)
 {
-	return !x->is_session && x->replication == 0 && !x->is_rerunning && x->listen == NULL && x->sole_use == NULL &&
-	       x->entry->hubs == NULL && !image_has_prepared(x->image) && !statements_are_materialised(x) &&
-	       session_is_quiet(x);
+	return !x->is_session && x->replication == 0 && x->state == CL_READY && x->listen == NULL &&
+	       x->sole_use == NULL && x->entry->hubs == NULL && !image_has_prepared(x->image) &&
+	       !statements_are_materialised(x) && session_is_quiet(x);
 }
 
 static bool

@@ -53,7 +53,7 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 	message_error(&b, "ERROR", &told);
 	exchange_send(x, &b);
 	buf_fini(&b);
-	x->refusing = first == 'Q' || first == 'F' ? 'Q' : 'S';
+	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 	if (!x->is_closing)
 		exchange_replay(x, relay_bytes);
 }
@@ -82,8 +82,8 @@ refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	n = total < len ? total : len;
 	x->body_left = (uint32_t)(total - n);
 	x->is_body_dropped = true;
-	if (x->refusing == 'Q' || f.type == 'S') {
-		x->refusing = 0;
+	if (x->rejecting_to == 'Q' || f.type == 'S') {
+		client_step(x, CE_REJECTED);
 		send_ready(x);
 	}
 	return n;

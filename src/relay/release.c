@@ -37,7 +37,7 @@ relay_try_release(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (srv == NULL || x->is_in_relay || x->state != CL_READY ||
+	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
 	    (!may_return(x, srv) && !replication_is_streaming(x))) /* which is never between two requests */
 		return;
 	if (x->is_session && !x->entry->is_orphan && !x->env->is_draining)

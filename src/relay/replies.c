@@ -1,8 +1,8 @@
 /*
- * src/relay/replies.c - replies: what server.c reports of a server that a client has borrowed.
+ * src/relay/replies.c - replies: what server_replies.c reports of a server that a client has borrowed.
  *
- * server.c walks them and hands over what is the client's; at the end of a batch they are sent, and the server is
- * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
+ * server_replies.c walks them and hands over what is the client's; at the end of a batch they are sent, and the server
+ * is returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
  * and nothing pins it (relay_try_release).
  */
 #include "exchange/exchange.h"
@@ -25,7 +25,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 {
 	struct exchange *x = srv->link;
 
-	if (x->is_closing || x->state != CL_READY)
+	if (x->is_closing || !exchange_is_ready(x))
 		return;
 	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
 	outbox_ref(&x->env->to_client, bytes, len);
@@ -119,9 +119,9 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 static bool
 may_go_on(const struct exchange *x, const struct server *srv)
 {
-	return x->state == CL_READY && !x->is_session && x->pins == 0 && srv->tx == 'I' && srv->is_synced &&
-	       !x->is_rerunning && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
-	       !statements_are_materialised(x) && !listen_is_waiting(x);
+	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 && srv->tx == 'I' &&
+	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
+	       !statements_are_materialised(x);
 }
 
 /* The client does not get this error: on_lost tells it as much as concerns it. */
@@ -321,7 +321,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 
 	if (x != NULL && x->session != NULL && is_passed && session_hides_parameter(x, name))
 		return true;
-	if (x == NULL || !is_passed || x->state != CL_READY || image_is_read_only(name))
+	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
 		session_encoding_changed(x);
@@ -334,9 +334,9 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 static void
 resume_held(struct exchange *x)
 {
-	if (!x->is_held || x->is_closing)
+	if (x->state != CL_HELD || x->is_closing)
 		return;
-	x->is_held = false;
+	client_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
 	exchange_replay(x, relay_bytes);
 }
@@ -386,7 +386,7 @@ on_batch_end(struct server *srv)
 		srv->loan.paused_since_us = *env->now_us;
 	}
 	relay_unstall(x);
-	if (x->is_rerunning && srv->ledger.count == 0)
+	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		rerun_now(x);
 	resume_held(x); /* before its server could go: what it waited for may be the replay of its settings there */
 	relay_try_release(x);
@@ -400,7 +400,7 @@ on_batch_end(struct server *srv)
 static bool
 goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
-	if (is_dirty && (x->is_held || session_lose(x, why) < 0))
+	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
 		return false;
 	session_stop_lingering(x);
 	x->idle_since_us = *x->env->now_us;
@@ -418,14 +418,14 @@ on_lost(struct server *srv, const struct fail *why)
 
 	if (x == NULL)
 		return;
-	if (x->state == CL_READY && (srv->was_owing || srv->tx != 'I'))
+	if (exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I'))
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_free = !srv->was_owing && may_go_on(x, srv);
-	if (x->state == CL_READY && x->env->to_client.to == &x->stream) { /* of the batch that is walked */
+	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* of the batch that is walked */
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
 		report_flushed(x, srv, stream_queued(&x->stream) == 0);
 	}
-	is_dirty = x->state == CL_READY && session_is_dirty(x);
+	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	srv->link = NULL;

@@ -60,6 +60,7 @@ on_grant(struct pool_conn *conn, void *arg)
 
 	x->wait_us = *x->env->now_us - x->ticket.since_us;
 	stream_set_reading(&x->stream, true);
+	client_step(x, CE_GRANTED);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
 		return;
@@ -75,6 +76,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 
 	x->wait_us = *x->env->now_us - x->ticket.since_us;
 	stream_set_reading(&x->stream, true);
+	client_step(x, CE_REFUSED);
 	if (x->state == CL_WELCOME)
 		x->env->ops->login_refused(x, why, kind);
 	else
@@ -95,12 +97,13 @@ relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (!x->ticket.is_waiting)
+	if (x->state != CL_IN_LINE)
 		return;
 	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
 	x->wait_us = *x->env->now_us - x->ticket.since_us;
 	stream_set_reading(&x->stream, true);
+	client_step(x, CE_REFUSED);
 	refuse_request(x, &why, RF_POOL_TIMEOUT);
 }
 
@@ -123,6 +126,7 @@ walk_borrow(struct request_walk *w)
 	relay_ticket(x);
 	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
+		client_step(x, CE_NEED_SERVER);
 		session_yield(env);
 		return WALK_WAIT;
 	}
@@ -261,6 +265,8 @@ one_message(struct request_walk *w)
 	if ((step = walk_fast(w, &f)) != WALK_SLOWLY)
 		return step;
 	w->is_open = false;
+	if (x->state == CL_RETRYING)
+		return WALK_HOLD;
 	if ((step = look_for_listen(w, &f)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
@@ -270,8 +276,6 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	if (x->is_rerunning)
-		return WALK_HOLD;
 	step = look_for_notify(w, &f);
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
@@ -293,7 +297,7 @@ walk(struct request_walk *w)
 				session_text(x, w->p + w->at, n, n == x->body_left);
 			x->body_left -= (uint32_t)n;
 			w->at += n;
-		} else if (x->refusing != 0) {
+		} else if (x->state == CL_REJECTING) {
 			n = refuse_bytes(x, w->p + w->at, n);
 			if (n == 0)
 				return WALK_MORE;
@@ -383,11 +387,14 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		walk_out_of_memory(x);
 		return;
 	}
-	x->is_held = r == WALK_HOLD;
-	if (x->is_held && (x->srv == NULL || x->srv->ledger.count == 0)) {
-		log_error(env->log, "BUG: client %llu waits for a reply that nobody owes", (unsigned long long)x->id);
-		walk_out_of_memory(x);
-		return;
+	if (r == WALK_HOLD) {
+		if (x->srv == NULL || x->srv->ledger.count == 0) {
+			log_error(env->log, "BUG: client %llu waits for a reply that nobody owes",
+				  (unsigned long long)x->id);
+			walk_out_of_memory(x);
+			return;
+		}
+		client_step(x, CE_HOLD);
 	}
 	srv = x->srv;
 	if (srv == NULL)

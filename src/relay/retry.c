@@ -213,7 +213,7 @@ rerun_wanted(struct exchange *x, const struct error_fields *e)
 	if (!is_again)
 		return false;
 	s->is_types_told = gone == 0 && s->is_failed_describe;
-	x->is_rerunning = true;
+	client_step(x, CE_RETRY);
 	x->entry->database->counters.statement_reruns++;
 	return true;
 }
@@ -226,7 +226,7 @@ rerun_now(struct exchange *x)
 	size_t len = (size_t)k->len + x->pending_len;
 	uint8_t *whole = malloc(len);
 
-	x->is_rerunning = false;
+	client_step(x, CE_ANSWERED);
 	k->state = KEPT_NOT; /* once is enough */
 	if (whole == NULL) {
 		exchange_out_of_memory(x);
@@ -238,7 +238,6 @@ rerun_now(struct exchange *x)
 	free(x->pending);
 	x->pending = whole;
 	x->pending_len = x->pending_cap = (uint32_t)len;
-	x->is_held = false;
 	stream_set_reading(&x->stream, true);
 	exchange_replay(x, relay_bytes);
 }

@@ -1,9 +1,9 @@
 /*
  * src/server/server.h - one connection of ours to PostgreSQL: dialled, logged in, lent, pinged, reset, closed.
  *
- *   Replies: the reading side lives here (server.c). Each message is matched against the ledger; what is owed to the
- *   borrower is handed to server_ops.pass in runs, what is owed to us is swallowed, anything else ends the connection.
- *   Requests: who sends something enters it in srv->ledger first, then writes to srv->stream.
+ *   Replies: the reading side lives here (server_replies.c). Each message is matched against the ledger; what is owed
+ * to the borrower is handed to server_ops.pass in runs, what is owed to us is swallowed, anything else ends the
+ * connection. Requests: who sends something enters it in srv->ledger first, then writes to srv->stream.
  *
  * Owns:   its socket, ledger, statements, image.
  * Borrows: env; target (outlives it); owner (the pool's entry) and link (the borrower), both opaque here.
@@ -230,7 +230,7 @@ void server_ask(struct server *srv, const char *question);
  * error costs this connection and nobody else: no client has it meanwhile. LENT; link is cleared.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-void server_reset_next(struct server *srv); /* from server.c: the ledger ran empty while RESET */
+void server_reset_next(struct server *srv); /* from server_replies.c: the ledger ran empty while RESET */
 void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* an answer to the seal */
 /* DISCARD ALL has run, or will before anything else: what we knew of its settings and of
  * what SQL PREPARE made is void. -1: no memory. */
@@ -261,7 +261,7 @@ int server_tls_begin(struct server *srv, struct fail *why);
 /* The answer to our SSLRequest. 1: the login follows, in the clear; 0: wait, or an error message follows; -1 and why.
  */
 int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
-/* server.c: what becomes of it. */
+/* server_dial.c: what becomes of it. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
 /*

@@ -179,7 +179,7 @@ flood(struct fake_client *c, size_t len)
 }
 
 static void
-client_step(struct world *w, struct fake_client *c, const char *verb, char *rest)
+client_line(struct world *w, struct fake_client *c, const char *verb, char *rest)
 {
 	size_t n = strtoul(rest, NULL, 10);
 	char none[1] = "";
@@ -312,7 +312,7 @@ step(struct world *w, char *line)
 		return;
 	i = (size_t)(words[0][1] - '0');
 	if (words[0][0] == 'c')
-		client_step(w, &w->clients[i % TEXT_CLIENTS], words[1], rest);
+		client_line(w, &w->clients[i % TEXT_CLIENTS], words[1], rest);
 	else if (strcmp(words[0], "sl") == 0)
 		login_step(&w->fake, words[1], rest);
 	else if (strcmp(words[0], "sq") == 0)

@@ -40,7 +40,10 @@ quiet_random(void)
 	return random_state;
 }
 
-int
+/* libevent and OpenSSL must find these, too: they are seen from outside whatever -fvisibility says. */
+#define IN_PLACE_OF_LIBRARY __attribute__((visibility("default")))
+
+IN_PLACE_OF_LIBRARY int
 clock_gettime(clockid_t id, struct timespec *t)
 {
 	if (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE)
@@ -50,7 +53,7 @@ clock_gettime(clockid_t id, struct timespec *t)
 	return 0;
 }
 
-int
+IN_PLACE_OF_LIBRARY int
 RAND_bytes(unsigned char *bytes, int len)
 {
 	for (int i = 0; i < len; i++)

@@ -297,8 +297,7 @@ check_idle(struct world *w, const struct fake_client *f)
 {
 	const struct client *c = f->fd < 0 ? NULL : client_find_id(&w->weir->clients, f->id);
 
-	if (c != NULL && c->x.state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->x.pending_len == 0 &&
-	    c->x.refusing == 0 && !c->x.is_held && !listen_is_waiting(&c->x))
+	if (c != NULL && c->x.state == CL_READY && client_activity(c) == CLIENT_IS_IDLE && c->x.pending_len == 0)
 		fclient_check_answered(f);
 }
 

@@ -1,0 +1,72 @@
+/*
+ * src/admission/admission_log.c - how many lines there are about refused logins: a storm of them must not fill the log.
+ * What gets no line is counted, and reported together a second later.
+ */
+#include "admission/admission_state.h"
+
+#include "base/clock.h"
+
+#define QUIET_US US_PER_S
+#define LINES_PER_SECOND 20u
+
+bool
+admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum reject_reason reason)
+{
+	struct admission_quiet *quiet = &a->quiet[reason];
+	uint64_t now_us = *a->settings.now_us;
+
+	if (quiet->written_us != 0 && now_us - quiet->written_us < QUIET_US) {
+		quiet->kept_back++;
+		t->is_unlogged = true;
+		return false;
+	}
+	quiet->written_us = now_us;
+	return true;
+}
+
+bool
+admission_may_log(struct admission *a, struct admission_ticket *t)
+{
+	uint64_t now_us = *a->settings.now_us;
+
+	if (t->is_unlogged)
+		return false;
+	if (a->log_kept_back == 0 && now_us - a->log_since_us >= QUIET_US) {
+		a->log_since_us = now_us;
+		a->log_count = 0;
+	}
+	if (a->log_count < LINES_PER_SECOND) {
+		a->log_count++;
+		return true;
+	}
+	a->log_kept_back++;
+	t->is_unlogged = true;
+	return false;
+}
+
+static void
+report_kept_back(struct admission *a, uint64_t now_us)
+{
+	if (a->log_kept_back == 0 || now_us - a->log_since_us < QUIET_US)
+		return;
+	log_warning(a->settings.log, "%llu more logins refused", (unsigned long long)a->log_kept_back);
+	a->log_since_us = now_us;
+	a->log_kept_back = 0;
+	a->log_count = 0;
+}
+
+void
+admission_log_tick(struct admission *a, uint64_t now_us)
+{
+	report_kept_back(a, now_us);
+	for (unsigned i = 0; i < RJ_COUNT; i++) {
+		struct admission_quiet *quiet = &a->quiet[i];
+
+		if (quiet->kept_back == 0 || now_us - quiet->written_us < QUIET_US)
+			continue;
+		log_warning(a->settings.log, "%llu more logins refused (%s)", (unsigned long long)quiet->kept_back,
+			    reject_reason_names[i]);
+		quiet->kept_back = 0;
+		quiet->written_us = now_us;
+	}
+}

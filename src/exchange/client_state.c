@@ -1,0 +1,99 @@
+/* src/exchange/client_state.c - which step may follow which in the life of a client. */
+#include "exchange/client_state.h"
+
+static const unsigned char next[CL_STATES][CE_EVENTS] = {
+	/* 0: our bug. CE_CLOSE leads to CL_CLOSED from everywhere else. */
+	[CL_STARTUP] = { [CE_ASK_PROOF] = CL_AUTHENTICATION,
+			 [CE_WRONG_PROOF] = CL_DELAYED, /* its certificate */
+			 [CE_PROVED] = CL_WELCOME, /* without an exchange: trust, a certificate */
+			 [CE_ENTER_CONSOLE] = CL_CONSOLE,
+			 [CE_CANCEL] = CL_CANCEL,
+			 [CE_CLOSE] = CL_CLOSED },
+	[CL_AUTHENTICATION] = { [CE_WRONG_PROOF] = CL_DELAYED,
+				[CE_PROVED] = CL_WELCOME,
+				[CE_ENTER_CONSOLE] = CL_CONSOLE,
+				[CE_CLOSE] = CL_CLOSED },
+	[CL_DELAYED] = { [CE_CLOSE] = CL_CLOSED },
+	[CL_WELCOME] = { [CE_NEED_SERVER] = CL_WELCOME_IN_LINE, [CE_GREETED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
+	[CL_WELCOME_IN_LINE] = { [CE_GRANTED] = CL_WELCOME, [CE_REFUSED] = CL_WELCOME, [CE_CLOSE] = CL_CLOSED },
+	[CL_CANCEL] = { [CE_CLOSE] = CL_CLOSED },
+	[CL_CONSOLE] = { [CE_CLOSE] = CL_CLOSED },
+	[CL_READY] = { [CE_NEED_SERVER] = CL_IN_LINE,
+		       [CE_HOLD] = CL_HELD,
+		       [CE_RETRY] = CL_RETRYING,
+		       [CE_AWAIT] = CL_AWAITING,
+		       [CE_KEEP_READY] = CL_READY_DUE,
+		       [CE_DOOM] = CL_DOOMED,
+		       [CE_CLOSE] = CL_CLOSED },
+	[CL_REJECTING] = { [CE_REJECTED] = CL_READY, [CE_DOOM] = CL_DOOMED, [CE_CLOSE] = CL_CLOSED },
+	[CL_IN_LINE] = { [CE_GRANTED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
+	/* The error that a retry is for may come while a message behind it is held. */
+	[CL_HELD] = { [CE_ANSWERED] = CL_READY, [CE_RETRY] = CL_RETRYING, [CE_CLOSE] = CL_CLOSED },
+	[CL_RETRYING] = { [CE_HOLD] = CL_RETRYING, [CE_ANSWERED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
+	/* One request may name several channels. An error of an earlier one may come: all is handled once more then. */
+	[CL_AWAITING] = { [CE_AWAIT] = CL_AWAITING,
+			  [CE_HEARD] = CL_READY,
+			  [CE_RETRY] = CL_RETRYING,
+			  [CE_CLOSE] = CL_CLOSED },
+	[CL_READY_DUE] = { [CE_HEARD] = CL_READY, [CE_DOOM] = CL_DOOMED, [CE_CLOSE] = CL_CLOSED },
+	[CL_DOOMED] = { [CE_CLOSE] = CL_CLOSED },
+};
+
+enum client_state
+client_state_next(enum client_state from, enum client_event ev)
+{
+	return next[from][ev];
+}
+
+const char *
+client_state_name(enum client_state s, bool has_server)
+{
+	static const char *const names[CL_STATES] = {
+		[CL_NONE] = "none",
+		[CL_STARTUP] = "startup",
+		[CL_AUTHENTICATION] = "authentication",
+		[CL_DELAYED] = "delayed",
+		[CL_WELCOME] = "welcome",
+		[CL_WELCOME_IN_LINE] = "welcome, in line",
+		[CL_CLOSED] = "closed",
+		[CL_CANCEL] = "cancel",
+		[CL_CONSOLE] = "console",
+		[CL_READY] = "idle",
+		[CL_REJECTING] = "rejecting",
+		[CL_IN_LINE] = "in line",
+		[CL_HELD] = "held",
+		[CL_RETRYING] = "retrying",
+		[CL_AWAITING] = "awaiting the listener",
+		[CL_READY_DUE] = "ready is due",
+		[CL_DOOMED] = "doomed",
+	};
+
+	return s == CL_READY && has_server ? "active" : names[s];
+}
+
+const char *
+client_event_name(enum client_event ev)
+{
+	static const char *const names[CE_EVENTS] = {
+		[CE_ASK_PROOF] = "ask proof",
+		[CE_WRONG_PROOF] = "wrong proof",
+		[CE_PROVED] = "proved",
+		[CE_ENTER_CONSOLE] = "enter console",
+		[CE_CANCEL] = "cancel",
+		[CE_GREETED] = "greeted",
+		[CE_NEED_SERVER] = "need server",
+		[CE_GRANTED] = "granted",
+		[CE_REFUSED] = "refused",
+		[CE_REJECTED] = "rejected",
+		[CE_HOLD] = "hold",
+		[CE_RETRY] = "retry",
+		[CE_ANSWERED] = "answered",
+		[CE_AWAIT] = "await",
+		[CE_KEEP_READY] = "keep ready",
+		[CE_HEARD] = "heard",
+		[CE_DOOM] = "doom",
+		[CE_CLOSE] = "close",
+	};
+
+	return names[ev];
+}

@@ -1,0 +1,89 @@
+/*
+ * src/exchange/client_state.h - the life of a client as a table of steps. Pure; client_step() in exchange.h takes them.
+ *
+ * Only what decides on the client's next bytes is a state. Whether a client that is CL_READY is idle or active is told
+ * by its server (exchange.srv); back-pressure, pins and lingering are attributes of any state.
+ */
+#ifndef PGWEIR_EXCHANGE_CLIENT_STATE_H
+#define PGWEIR_EXCHANGE_CLIENT_STATE_H
+
+#include <stdbool.h>
+
+/* In this order: logging in, without a server for good, logged in, and of those the ones whose input waits. */
+enum client_state {
+	CL_NONE, /* no state: a step that must not happen */
+	CL_STARTUP, /* SSLRequest, GSSENCRequest, TLS, then its startup packet */
+	CL_AUTHENTICATION, /* its proof */
+	CL_DELAYED, /* a wrong proof, answered late; what it sends is dropped */
+	CL_WELCOME, /* proved; what its startup settings amount to is found out */
+	CL_WELCOME_IN_LINE, /* ... on a server that it waits for */
+	CL_CLOSED,
+	CL_CANCEL, /* a CancelRequest */
+	CL_CONSOLE,
+	CL_READY, /* idle, or active if it has a server */
+	CL_REJECTING, /* its request got an error; the rest of that is dropped */
+	CL_IN_LINE, /* its request waits for a server */
+	CL_HELD, /* a message waits for replies to what was sent earlier */
+	CL_RETRYING, /* its request is sent once more when the Sync behind the error is answered */
+	CL_AWAITING, /* its request waits for what listens in its place */
+	CL_READY_DUE, /* its ReadyForQuery waits for notifications that were committed earlier */
+	CL_DOOMED, /* it was told why it is closed, and is closed when it has read that */
+	CL_STATES
+};
+enum client_event {
+	CE_ASK_PROOF, /* its startup packet was good; an exchange begins */
+	CE_WRONG_PROOF,
+	CE_PROVED,
+	CE_ENTER_CONSOLE,
+	CE_CANCEL,
+	CE_GREETED, /* its first ReadyForQuery */
+	CE_NEED_SERVER,
+	CE_GRANTED,
+	CE_REFUSED,
+	CE_REJECTED, /* the end of the refused request was seen */
+	CE_HOLD,
+	CE_RETRY,
+	CE_ANSWERED,
+	CE_AWAIT,
+	CE_KEEP_READY,
+	CE_HEARD, /* what listens has caught up, or has answered */
+	CE_DOOM,
+	CE_CLOSE,
+	CE_EVENTS
+};
+
+/* The state that follows, or CL_NONE: that must not happen in this state. */
+enum client_state client_state_next(enum client_state from, enum client_event ev);
+/* "idle" and "active" are one state: has_server tells them apart. */
+const char *client_state_name(enum client_state s, bool has_server);
+const char *client_event_name(enum client_event ev);
+
+/* It has not had its first ReadyForQuery: its input is login/'s, and may hold a password. */
+static inline bool
+client_state_is_login(enum client_state s)
+{
+	return s < CL_CLOSED;
+}
+
+/* It has, and is no console: its input is relay/'s. */
+static inline bool
+client_state_is_ready(enum client_state s)
+{
+	return s >= CL_READY;
+}
+
+/* Its input is kept until something else has happened. */
+static inline bool
+client_state_waits(enum client_state s)
+{
+	return s >= CL_IN_LINE || s == CL_WELCOME_IN_LINE;
+}
+
+/* ... for what listens in its place. */
+static inline bool
+client_state_listens(enum client_state s)
+{
+	return s >= CL_AWAITING;
+}
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * src/login/login_startup.c - the first packets of a client: SSLRequest and GSSENCRequest (each once), or TLS at once;
+ * then a CancelRequest or a StartupMessage.
+ *
+ * Bounded: one packet of at most STARTUP_MAX bytes. Settings are bytes until the client has proved who it is.
+ */
+#include "login/login_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Settings that only exist at the start of a PostgreSQL process: they cannot follow a client, and change no result. */
+static bool
+is_start_only(const char *name)
+{
+	static const char *const names[] = { "ignore_system_indexes", "jit_debugging_support", "jit_profiling_support",
+					     "log_connections",	      "log_disconnections",    "post_auth_delay" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static int
+take_settings(struct client *c, const struct startup *s, struct fail *why)
+{
+	struct client_login *l = c->login;
+
+	for (size_t i = 0; i < s->setting_count; i++) {
+		if (is_start_only(s->settings[i].name) || login_is_tenant_setting(c, s->settings[i].name))
+			continue;
+		if (strlen(s->settings[i].name) >= 128)
+			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
+					s->settings[i].name);
+		buf_put_str(&l->settings, s->settings[i].name);
+		buf_put_str(&l->settings, s->settings[i].value);
+		l->setting_count++;
+	}
+	if (!buf_ok(&l->settings))
+		return fail_set(why, "53200", "out of memory");
+	l->replication = s->replication;
+	l->minor = (uint8_t)startup_minor(s);
+	return 0;
+}
+
+static int
+read_settings(struct client *c, struct image *empty)
+{
+	struct client_login *l = c->login;
+	struct image_setting entries[STARTUP_SETTINGS_MAX];
+	const char *at = (const char *)l->settings.bytes;
+
+	for (size_t i = 0; i < l->setting_count; i++) {
+		entries[i].name = at;
+		entries[i].value = at + strlen(at) + 1;
+		at = entries[i].value + strlen(entries[i].value) + 1;
+	}
+	l->raw = image_replace(empty, IMAGE_OTHER, entries, l->setting_count);
+	return l->raw == NULL ? -1 : 0;
+}
+
+int
+login_read_settings(struct client *c)
+{
+	struct image *empty = image_empty(c->env->x.images);
+	int r = empty == NULL ? -1 : read_settings(c, empty);
+
+	image_unref(empty);
+	buf_fini(&c->login->settings);
+	return r;
+}
+
+static void
+startup_message(struct client *c, const struct startup *s)
+{
+	struct fail why;
+
+	if (login_take_names(c, s, &why) < 0 || take_settings(c, s, &why) < 0) {
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	if (!login_tls_suffices(c, &why)) {
+		login_refuse(c, &why, LR_TLS_REQUIRED);
+		return;
+	}
+	if (startup_needs_negotiate(s))
+		startup_put_negotiate(&c->login->out, s);
+	login_authenticate(c);
+}
+
+/* Each may be asked once, and none within TLS. False: refused. */
+static bool
+may_ask(struct client *c, bool *has_asked)
+{
+	struct fail why;
+
+	if (*has_asked || c->x.stream.tls != NULL) {
+		fail_set(&why, "08P01", "a second encryption request");
+		login_refuse(c, &why, LR_ERROR);
+		return false;
+	}
+	*has_asked = true;
+	return true;
+}
+
+static void
+answer(struct client *c, char letter)
+{
+	buf_put_u8(&c->login->out, (uint8_t)letter);
+	login_flush(c);
+}
+
+/* GSSAPI encryption: there is none. */
+static void
+gssenc_request(struct client *c)
+{
+	if (may_ask(c, &c->login->has_gss_asked))
+		answer(c, 'N');
+}
+
+/*
+ * ahead: bytes that came with it. In the clear, they could be anybody's, and must not be taken for what comes through
+ * TLS (CVE-2021-3935, CVE-2021-23214).
+ */
+static void
+ssl_request(struct client *c, size_t ahead)
+{
+	struct fail why;
+
+	if (!may_ask(c, &c->login->has_ssl_asked))
+		return;
+	if (!login_has_tls(c)) {
+		answer(c, 'N');
+		return;
+	}
+	if (ahead > 0) {
+		fail_set(&why, "08P01", "received unencrypted data after SSL request");
+		fail_detail(&why, "This could be either a client-software bug or evidence of an attempted "
+				  "man-in-the-middle attack.");
+		login_refuse(c, &why, LR_ERROR);
+		return;
+	}
+	answer(c, 'S');
+	if (!c->x.is_closing)
+		login_tls_begin(c, NULL, 0);
+}
+
+static bool
+begins_direct_tls(const struct client *c, const uint8_t *bytes)
+{
+	return bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->x.stream.tls == NULL &&
+	       !c->login->has_ssl_asked && !c->login->has_gss_asked;
+}
+
+static void
+cancel_request(struct client *c, const struct startup *s)
+{
+	/* It comes for another connection, of which there may be as many as may be. */
+	admission_leave(c->env->admission, &c->admission);
+	login_free(c->login);
+	c->login = NULL;
+	cancel_begin(c, s->cancel_pid, s->cancel_key, s->cancel_key_len);
+}
+
+static size_t
+take_packet(struct client *c, const struct startup *s, size_t len)
+{
+	switch (s->kind) {
+	case STARTUP_PARTIAL:
+		return 0;
+	case STARTUP_SSL:
+		ssl_request(c, len - s->total_len);
+		break;
+	case STARTUP_GSSENC:
+		gssenc_request(c);
+		break;
+	case STARTUP_CANCEL:
+		cancel_request(c, s);
+		break;
+	case STARTUP_LOGIN:
+		startup_message(c, s);
+		break;
+	}
+	return s->total_len;
+}
+
+size_t
+login_startup(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct startup s;
+	struct fail why;
+	size_t used;
+
+	if (begins_direct_tls(c, bytes)) {
+		login_tls_begin(c, bytes, len);
+		return len;
+	}
+	if (startup_parse(bytes, len, &s, &why) < 0) {
+		c->login->method = LM_NONE;
+		if (s.is_garbage)
+			login_refuse_in_silence(c, &why);
+		else
+			login_refuse(c, &why, LR_ERROR);
+		return len;
+	}
+	used = take_packet(c, &s, len);
+	startup_fini(&s);
+	return used;
+}

@@ -1,0 +1,276 @@
+/*
+ * src/pool/pool_conns.c - the connections behind a policy: opened, pinged and closed as it asks, lent to clients,
+ * washed and returned. What they report goes to it.
+ */
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+#include "session/seal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- what the policy asks for --- */
+
+static int
+op_open(void *owner, uint64_t now_us, struct fail *why)
+{
+	struct pool_entry *entry = owner;
+	struct pooled *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return fail_set(why, "53200", "no memory for a server connection");
+	p->entry = entry;
+	p->target = pool_target_ref(entry->target);
+	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_server_id(entry->set),
+			    now_us);
+	if (p->srv == NULL) {
+		pool_target_unref(p->target);
+		free(p);
+		return fail_set(why, "53200", "no memory for a server connection");
+	}
+	TAILQ_INSERT_TAIL(&entry->servers, p->srv, all);
+	entry->set->server_count++;
+	pool_conn_opening(entry->policy, &p->conn, now_us);
+	return 0;
+}
+
+static void
+op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
+{
+	struct pool_entry *entry = owner;
+
+	log_debug(entry->set->log, "server %u: closed (%s)", pooled_of(conn)->srv->id, recycle_reason_names[reason]);
+	server_close(pooled_of(conn)->srv);
+}
+
+static void
+op_ping(void *owner, struct pool_conn *conn)
+{
+	struct pool_entry *entry = owner;
+	struct server *srv = pooled_of(conn)->srv;
+
+	if (pool_entry_is_sealed(entry) && database_code_is_due(&entry->database->code, pool_set_now(entry->set)))
+		server_ask(srv, pool_code_ask(entry, srv));
+	else
+		server_ping(srv);
+}
+
+static void
+op_wake(void *owner, uint64_t at_us)
+{
+	struct pool_entry *entry = owner;
+
+	if (entry->next_due_us == 0 || at_us < entry->next_due_us)
+		entry->next_due_us = at_us;
+	pool_set_arm(entry->set, at_us);
+}
+
+const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake };
+
+/* --- what servers report --- */
+
+/* A fresh server shows what the defaults are now; if they changed, what was learnt from older ones is void. */
+static void
+take_baseline(struct pool_entry *entry, struct server *srv)
+{
+	struct image *welcome = (struct image *)(uintptr_t)server_welcome(srv);
+
+	if (entry->baseline != srv->image) {
+		pool_startup_forget_all(&entry->startups);
+		image_unref(entry->baseline);
+		entry->baseline = image_ref(srv->image);
+	}
+	image_unref(entry->welcome);
+	entry->welcome = image_ref(welcome);
+}
+
+static void
+on_ready(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+	uint64_t now = pool_set_now(entry->set);
+
+	if (b != NULL) {
+		b->counters.connects++;
+		b->counters.is_up = 1;
+		b->role = srv->role;
+		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
+	}
+	take_baseline(entry, srv);
+	srv->conn->image = srv->image;
+	pool_conn_opened(entry->policy, srv->conn, now);
+}
+
+static void
+on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+
+	if (b != NULL) {
+		b->counters.connect_failures[kind]++;
+		b->counters.last_failure_wall_us = clock_wall_us();
+		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* it is there, but does not want us */
+	}
+	log_warning(entry->set->log, "pool %s/%s: %s", entry->database->name, entry->user, why->text);
+	pooled_of(srv->conn)->is_told = true;
+	pool_conn_failed(entry->policy, srv->conn, kind, is_fatal, why, pool_set_now(entry->set));
+}
+
+static void
+on_pinged(struct server *srv, bool ok)
+{
+	struct pool_entry *entry = srv->owner;
+	uint64_t now = pool_set_now(entry->set);
+
+	if (!srv->is_asked)
+		histogram_observe_us(&entry->database->counters.ping_duration, &histogram_bounds_wait,
+				     now - srv->loan.sent_us);
+	srv->conn->image = srv->image;
+	pool_ping_done(entry->policy, srv->conn, ok, now);
+}
+
+static void
+give_back(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	srv->conn->image = srv->image;
+	pool_return(entry->policy, srv->conn, pool_set_now(entry->set)); /* last: it may be lent again at once */
+}
+
+static void
+close_dirty(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	entry->counters.recycles[RR_DIRTY]++;
+	srv->link = NULL;
+	server_close(srv);
+}
+
+static void
+on_clean(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+
+	entry->counters.resets_ok += !srv->reset.is_seal;
+	if (srv->reset.todo.is_last || pool_code_is_lasting(entry))
+		close_dirty(srv);
+	else
+		give_back(srv);
+}
+
+static void
+on_gone(struct server *srv, const struct fail *why)
+{
+	struct pool_entry *entry = srv->owner;
+	bool is_reset = srv->state == SV_RESET;
+
+	(void)why;
+	if (is_reset)
+		entry->counters.resets_failed++;
+	if (srv->state == SV_PINGING) {
+		entry->counters.pings_failed++;
+		entry->counters.recycles[RR_FAILED_PING]++;
+	} else
+		entry->counters.recycles[RR_ERROR]++;
+	pooled_of(srv->conn)->is_told = true;
+	pool_conn_gone(entry->policy, srv->conn, !is_reset, pool_set_now(entry->set));
+}
+
+static void
+on_closed(struct server *srv)
+{
+	struct pool_entry *entry = srv->owner;
+	struct pooled *p = pooled_of(srv->conn);
+
+	TAILQ_REMOVE(&entry->servers, srv, all);
+	entry->set->server_count--;
+	if (!p->is_told)
+		pool_conn_gone(entry->policy, &p->conn, false, pool_set_now(entry->set));
+	pool_target_unref(p->target);
+	free(p);
+	srv->conn = NULL;
+	srv->target = NULL;
+}
+
+const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed,     on_pinged,	  on_clean,
+						     on_gone,  pool_code_row, pool_code_answered, on_closed };
+
+/* --- borrowing --- */
+
+struct server *
+pool_entry_granted(struct pool_conn *conn, void *link, uint64_t now_us)
+{
+	struct server *srv = pooled_of(conn)->srv;
+
+	server_lend(srv, link, now_us);
+	pooled_of(conn)->entry->database->counters.server_assignments++;
+	return srv;
+}
+
+struct server *
+pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *link, uint64_t now_us)
+{
+	struct pool_conn *conn = pool_borrow(entry->policy, ticket, now_us);
+
+	return conn == NULL ? NULL : pool_entry_granted(conn, link, now_us);
+}
+
+/*
+ * Washes these parts, and perhaps asks about the database's code; then it is returned. One that can't be washed is
+ * closed, but may be asked before: in a database whose code leaves such state, none ever is idle.
+ */
+static void
+seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
+{
+	struct pool_entry *entry = srv->owner;
+	const struct database_code *code = &entry->database->code;
+	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
+
+	order.is_last = (parts & STATE_BACKEND) != 0;
+	if (order.parts != STATE_WASHABLE && code->answer != NULL) /* else dblink may have connected, too */
+		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
+	if (order.is_last && question == NULL) {
+		close_dirty(srv);
+		return;
+	}
+	order.seed = pool_set_random(entry->set);
+	entry->counters.seals += order.parts != 0;
+	pool_conn_washing(entry->policy, srv->conn);
+	server_reset(srv, &order, now_us);
+}
+
+void
+pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
+{
+	struct pool_entry *entry = srv->owner;
+	struct database_code *code = &entry->database->code;
+	const char *question = NULL;
+
+	entry->last_used_us = code->used_us = now_us;
+	if (!database_code_is_known(code, now_us) && pool_entry_is_sealed(entry) &&
+	    database_code_is_overdue(code, now_us))
+		question = pool_code_ask(entry, srv);
+	if (parts != 0 || question != NULL) {
+		seal(srv, parts, question, now_us);
+		return;
+	}
+	srv->link = NULL;
+	if (server_step(srv, SE_GIVE_BACK) == 0)
+		give_back(srv);
+}
+
+void
+pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
+{
+	struct pool_entry *entry = srv->owner;
+	struct reset_order order = { .is_discarding = discard_all, .parts = STATE_WASHABLE };
+
+	order.seed = pool_set_random(entry->set);
+	server_reset(srv, &order, now_us);
+}

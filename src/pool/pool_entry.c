@@ -1,0 +1,284 @@
+/*
+ * src/pool/pool_entry.c - one pool: found by database and user, made at first use, configured, freed; and the secrets
+ * its clients have shown.
+ */
+#include "pool/pool_set_state.h"
+
+#include "base/clock.h"
+#include "pool/notify_hub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+/* Names come from clients: the seed keeps them from choosing collisions. It is the set's, found by this name. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), set->seed))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#define PING_TIMEOUT_US (2 * US_PER_S)
+
+/* 't' or 'd', database and user, each of these with its terminator: see put_key. */
+#define ENTRY_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
+
+struct entry_box {
+	struct pool_entry e; /* first */
+	UT_hash_handle hh;
+	size_t key_len;
+	char key[ENTRY_KEY_MAX];
+};
+
+void
+pool_entry_free(struct pool_entry *entry)
+{
+	struct entry_box *box = (struct entry_box *)entry;
+	struct pool_set *set = entry->set;
+	struct pool_database *database = entry->database;
+
+	notify_hubs_free(entry);
+	pool_close_all(entry->policy, RR_SHUTDOWN, pool_set_now(set));
+	while (!TAILQ_EMPTY(&entry->servers))
+		server_close(TAILQ_FIRST(&entry->servers));
+	pool_free(entry->policy);
+	*(entry->before != NULL ? &entry->before->next : &set->first) = entry->next;
+	if (entry->next != NULL)
+		entry->next->before = entry->before;
+	HASH_DELETE(hh, set->table, box);
+	pool_startup_forget_all(&entry->startups);
+	image_unref(entry->baseline);
+	image_unref(entry->welcome);
+	pool_target_unref(entry->target);
+	statement_home_unref(entry->home);
+	explicit_bzero(&entry->keys, sizeof(entry->keys));
+	free(box);
+	database->pools--;
+	pool_set_forget_database(set, database);
+}
+
+static void
+policy_settings(const struct scope_settings *s, struct pool_settings *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->pool_size = s->pool_size;
+	out->max_overflow = s->max_overflow;
+	out->min_idle = s->min_idle;
+	out->overflow_linger_us = s->overflow_linger_us;
+	out->timeout_us = s->pool_timeout_us;
+	out->recycle_us = s->pool_recycle_us;
+	out->idle_timeout_us = s->idle_timeout_us;
+	out->pre_ping = s->pool_pre_ping;
+	out->pre_ping_idle_us = s->pool_pre_ping_idle_us;
+	out->ping_interval_us = s->ping_interval_us;
+	out->ping_timeout_us = PING_TIMEOUT_US;
+	out->lifo = s->pool_lifo;
+}
+
+/* As clients log in with it, and as sections and users_file have it: "user.tenant" for a tenant's. */
+static const char *
+whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX + 1])
+{
+	const char *database = entry->database->name;
+
+	if (!entry->database->is_of_tenant)
+		return entry->user;
+	snprintf(out, CONFIG_DATABASE_MAX + 1, "%s.%.*s", entry->user, (int)strcspn(database, "/"), database);
+	return out;
+}
+
+/* -1: no memory. */
+static int
+find_home(struct pool_entry *entry)
+{
+	char *name = pool_target_home(entry->target);
+	struct statement_home *home = name == NULL ? NULL : statement_home_get(entry->set->statements, name);
+
+	free(name);
+	if (home == NULL)
+		return -1;
+	statement_home_unref(entry->home);
+	entry->home = home;
+	return 0;
+}
+
+int
+pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
+{
+	struct pool_set *set = entry->set;
+	const char *database = entry->database->name;
+	const struct config_scope *db = config_find_database(set->config, database);
+	char user[CONFIG_DATABASE_MAX + 1];
+	struct pool_target *target;
+	struct pool_settings ps;
+	bool is_moved, was_unsealed = entry->policy != NULL && !pool_entry_is_sealed(entry);
+
+	/* A name with a slash is another database's once tenants are switched on or off. */
+	if (db == NULL || db->upstream->is_of_tenant != entry->database->is_of_tenant)
+		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
+	config_effective(set->config, db, config_find_user(set->config, whole_user(entry, user)), &entry->settings);
+	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, database, entry->user,
+				 &entry->keys, why);
+	if (target == NULL)
+		return -1;
+	if (entry->target != NULL)
+		pool_target_inherit(target, entry->target);
+	is_moved = entry->target != NULL && !pool_target_is_same(entry->target, target);
+	if (is_moved) {
+		explicit_bzero(&entry->keys, sizeof(entry->keys));
+		database_code_changed(&entry->database->code, true); /* it may be another database */
+	}
+	if (is_moved || (was_unsealed && pool_entry_is_sealed(entry))) /* what is left there nobody has washed off */
+		pool_close_all(entry->policy, RR_RELOAD, now_us);
+	entry->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
+	pool_target_unref(entry->target);
+	entry->target = target;
+	if (find_home(entry) < 0)
+		return fail_set(why, "53200", "no memory for a pool");
+	if (is_moved)
+		notify_hubs_renew(entry);
+	policy_settings(&entry->settings, &ps);
+	if (entry->policy == NULL) {
+		entry->policy =
+		    pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters, pool_set_random(set));
+	} else
+		pool_reconfigure(entry->policy, &ps, now_us);
+	return entry->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
+}
+
+static size_t
+put_key(char key[static ENTRY_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
+{
+	return (size_t)snprintf(key, ENTRY_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
+}
+
+static struct entry_box *
+entry_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+{
+	struct entry_box *box = calloc(1, sizeof(*box));
+
+	if (box == NULL || (box->e.database = pool_database_get(&set->databases, set->config, database)) == NULL) {
+		free(box);
+		fail_set(why, "53200", "no memory for a pool");
+		return NULL;
+	}
+	box->e.set = set;
+	box->e.startups.seed = set->seed;
+	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
+	TAILQ_INIT(&box->e.servers);
+	if (pool_entry_configure(&box->e, now_us, why) < 0) {
+		statement_home_unref(box->e.home);
+		pool_target_unref(box->e.target);
+		pool_set_forget_database(set, box->e.database);
+		free(box);
+		return NULL;
+	}
+	box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
+	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
+	box->e.next = set->first;
+	if (box->e.next != NULL)
+		box->e.next->before = &box->e;
+	set->first = &box->e;
+	box->e.database->pools++;
+	if (set->is_paused || box->e.database->is_paused)
+		pool_pause(box->e.policy, now_us);
+	return box;
+}
+
+static void
+no_database(const struct pool_set *set, const char *database, struct fail *why)
+{
+	int tenant_len = (int)config_tenant_len(set->config, database);
+	const char *near = config_suggest_database(set->config, database),
+		   *kind = tenant_len > 0 ? "tenant" : "database";
+	char name[CONFIG_NAME_MAX + 1];
+
+	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
+	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
+	if (near != NULL)
+		fail_hint(why, "Did you mean \"%s\"? Or add a section [%s %s] or [%s *] to pgweir.ini.", near, kind,
+			  name, kind);
+	else
+		fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
+}
+
+struct pool_entry *
+pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+{
+	const struct config_scope *db = config_find_database(set->config, database);
+	char key[ENTRY_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
+	struct entry_box *box;
+	size_t key_len;
+
+	if (db == NULL || strlen(upstream_database(db->upstream, database)) > CONFIG_NAME_MAX) {
+		no_database(set, database, why);
+		return NULL;
+	}
+	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
+		return NULL;
+	key_len = put_key(key, db->upstream->is_of_tenant, database, server_user);
+	HASH_FIND(hh, set->table, key, (unsigned)key_len, box);
+	if (box == NULL)
+		box = entry_new(set, database, server_user, now_us, why);
+	if (box == NULL)
+		return NULL;
+	box->e.last_used_us = now_us;
+	return &box->e;
+}
+
+struct image *
+pool_entry_find_startup(struct pool_entry *entry, const struct image *raw)
+{
+	if (entry->baseline == NULL)
+		return NULL;
+	if (image_count(raw) == 0)
+		return entry->baseline;
+	return pool_startup_find(&entry->startups, raw);
+}
+
+int
+pool_entry_learn_startup(struct pool_entry *entry, struct image *raw, struct image *resolved)
+{
+	return pool_startup_learn(&entry->startups, raw, resolved);
+}
+
+void
+pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct scram_keys *keys)
+{
+	char whole[CONFIG_DATABASE_MAX + 1];
+
+	if (strcmp(whole_user(entry, whole), user) == 0)
+		entry->keys = *keys;
+}
+
+/* Servers whose login is under way keep the target they began with. */
+void
+pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret)
+{
+	char whole[CONFIG_DATABASE_MAX + 1];
+	struct pool_target *target;
+
+	if (strcmp(whole_user(entry, whole), user) != 0 || pool_target_knows(entry->target, secret) ||
+	    (target = pool_target_with_secret(entry->target, secret)) == NULL)
+		return;
+	pool_target_unref(entry->target);
+	entry->target = target;
+}
+
+const char *
+pool_target_host(const struct pool_entry *entry)
+{
+	return entry->target->upstream->hosts[0].host;
+}
+
+uint16_t
+pool_target_port(const struct pool_entry *entry)
+{
+	return entry->target->upstream->hosts[0].port;
+}
+
+const char *
+pool_target_database(const struct pool_entry *entry)
+{
+	return entry->target->database;
+}

@@ -1,0 +1,96 @@
+/*
+ * src/pool/pool_set_state.h - what the files of a pool set share; nobody else sees it.
+ *
+ *   pool_set.c      all pools: configuration, lists, time, operations
+ *   pool_entry.c    one pool: found, made, configured, freed
+ *   pool_conns.c    the connections behind its policy
+ *   pool_code.c     what its database's code could touch
+ *
+ * A server and its place in the policy are one object here (struct pooled): the policy knows its pool_conn, the network
+ * its server.
+ */
+#ifndef PGWEIR_POOL_POOL_SET_STATE_H
+#define PGWEIR_POOL_POOL_SET_STATE_H
+
+#include "pool/pool_backend.h"
+#include "pool/pool_database.h"
+#include "pool/pool_set.h"
+#include "pool/pool_target.h"
+
+struct entry_box; /* pool_entry.c */
+
+struct pooled {
+	struct pool_conn conn; /* first: the policy's pointer is ours */
+	struct server *srv;
+	struct pool_entry *entry;
+	struct pool_target *target;
+	bool is_told; /* the policy knows that it is gone */
+	uint32_t code_round; /* in which it was asked about its database's code */
+};
+
+struct pool_set {
+	const struct server_env *env;
+	struct statement_store *statements;
+	struct log *log;
+	uint64_t seed, random;
+	struct config *config;
+	struct users *users;
+	struct tls_store *tls;
+	struct pool_budget *budget;
+	struct pool_owns *owns;
+	struct entry_box *table;
+	struct pool_entry *first;
+	struct pool_databases databases;
+	struct pool_backends backends;
+	struct event *waker;
+	uint64_t wake_at_us; /* 0: the waker is not set */
+	uint32_t server_count, last_server_id;
+	bool is_paused;
+};
+
+static inline uint64_t
+pool_set_now(const struct pool_set *set)
+{
+	return *set->env->now_us;
+}
+
+static inline uint64_t
+pool_set_random(struct pool_set *set)
+{
+	set->random = set->random * 6364136223846793005u + 1442695040888963407u;
+	return set->random >> 16;
+}
+
+static inline struct pooled *
+pooled_of(struct pool_conn *conn)
+{
+	return (struct pooled *)conn;
+}
+
+/* What a client leaves in a session is washed off before another gets it. */
+static inline bool
+pool_entry_is_sealed(const struct pool_entry *entry)
+{
+	return entry->settings.session_state != SESSION_ALLOW && entry->settings.pool_mode != POOL_MODE_SESSION;
+}
+
+/* pool_set.c */
+void pool_set_arm(struct pool_set *set, uint64_t at_us); /* to tick no later than that */
+void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
+
+/* pool_entry.c */
+/* Limits, upstream and secrets as the set's configuration has them. -1: no such database any more, or no memory. */
+int pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why);
+void pool_entry_free(struct pool_entry *entry);
+
+/* pool_conns.c */
+extern const struct pool_ops pool_policy_ops;
+
+/* pool_code.c */
+const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* the question to put to srv */
+bool pool_code_is_lasting(const struct pool_entry *entry); /* it may have left what nothing resets */
+void pool_code_row(struct server *srv, const uint8_t *body, size_t len,
+		   bool is_whole); /* server_owner_ops: of the answer */
+void pool_code_answered(struct server *srv, bool ok);
+
+#endif

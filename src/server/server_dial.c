@@ -1,0 +1,266 @@
+/*
+ * src/server/server_dial.c - a server connection until it is ready: each host of its upstream in turn is dialled, asked
+ * for TLS and logged in to (server_login.c); and what becomes of it if none wants us.
+ */
+#include "server/server_parts.h"
+
+#include "base/clock.h"
+#include "wire/frame.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* of all that a server says while it logs us in */
+
+/* What one host has told is not another's: with its key, a cancel would be sent for a process of a stranger's. */
+static int
+forget_host(struct server *srv)
+{
+	struct image *empty = image_empty(srv->env->images);
+
+	if (empty == NULL)
+		return -1;
+	image_unref(srv->image);
+	srv->image = empty;
+	srv->pid = 0;
+	OPENSSL_cleanse(srv->key, sizeof(srv->key));
+	srv->key_len = 0;
+	return 0;
+}
+
+/* To the host of host_index, from the start. */
+static int
+redial(struct server *srv)
+{
+	stream_close(&srv->stream);
+	server_login_free(srv->login);
+	srv->login = NULL;
+	free(srv->carry);
+	srv->carry = NULL;
+	srv->carry_len = 0;
+	srv->bytes_in = srv->body_left = 0;
+	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;
+}
+
+static bool
+try_next_host(struct server *srv, enum connect_failure kind)
+{
+	if (kind == CF_TOO_MANY || srv->host_index + 1 >= srv->target->upstream->host_count)
+		return false;
+	srv->host_index++;
+	srv->is_tls_given_up = false;
+	return redial(srv) == 0;
+}
+
+void
+server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+{
+	struct fail kept = *why;
+
+	log_info(srv->env->log, "server %u (%s, %s/%s): %s", srv->id, srv->address, srv->target->database,
+		 srv->target->user, why->text);
+	if (try_next_host(srv, kind))
+		return;
+	server_let_go(srv);
+	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
+	server_finish(srv);
+}
+
+static void
+begin_login(struct server *srv)
+{
+	struct fail why;
+
+	if (server_login_begin(srv, &why) < 0)
+		server_login_failed(srv, CF_OTHER, false, &why);
+}
+
+static void
+on_dialled(const struct dial_result *result, void *arg)
+{
+	struct server *srv = arg;
+	struct fail why;
+
+	*srv->env->now_us = clock_now_us();
+	srv->dial = NULL;
+	if (result->fd < 0) {
+		server_login_failed(srv, result->kind, false, &result->why);
+		return;
+	}
+	srv->peer = result->peer;
+	srv->peer_len = result->peer_len;
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops, srv) < 0) {
+		fail_set(&why, "53200", "no memory for a server connection");
+		server_login_failed(srv, CF_OTHER, false, &why);
+		return;
+	}
+	server_step(srv, SE_CONNECTED);
+	switch (server_tls_begin(srv, &why)) {
+	case 0:
+		begin_login(srv);
+		break;
+	case 1:
+		break;
+	default:
+		server_login_failed(srv, CF_TLS, false, &why);
+		break;
+	}
+}
+
+void
+server_tls_done(struct server *srv, const struct fail *failed)
+{
+	struct fail why;
+
+	*srv->env->now_us = clock_now_us();
+	if (failed == NULL) {
+		begin_login(srv);
+		return;
+	}
+	if (!srv->target->is_tls_required) { /* as libpq: once more without */
+		log_info(srv->env->log, "server %u (%s): %s; trying without TLS", srv->id, srv->address, failed->text);
+		srv->is_tls_given_up = true;
+		if (redial(srv) == 0)
+			return;
+	}
+	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
+	fail_hint(&why, "It is asked for by sslmode in upstream, or by mode in section [tls_server] of pgweir.ini.");
+	server_login_failed(srv, CF_TLS, true, &why);
+}
+
+int
+server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len)
+{
+	struct fail why;
+	int r = server_tls_answer(srv, p, len, &why);
+
+	if (r < 0)
+		server_login_failed(srv, CF_TLS, p[0] != 'E', &why); /* an error: it may have no room just now */
+	else if (r == 1)
+		begin_login(srv);
+	return r;
+}
+
+void
+server_on_login_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct server *srv = arg;
+	struct fail why;
+
+	(void)fd;
+	(void)what;
+	*srv->env->now_us = clock_now_us();
+	fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
+	dial_cancel(srv->dial);
+	srv->dial = NULL;
+	server_login_failed(srv, CF_TIMEOUT, false, &why);
+}
+
+int
+server_dial_host(struct server *srv)
+{
+	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
+	uint64_t us = srv->target->connect_timeout_us; /* for each host anew, as libpq does */
+	struct timeval tv = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
+
+	snprintf(srv->address, sizeof(srv->address), h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
+	if (us > 0 && event_add(srv->login_timer, &tv) < 0)
+		return -1;
+	srv->dial = dial_start(srv->env->dialer, h->host, h->port, 0, on_dialled, srv);
+	return srv->dial == NULL ? -1 : 0;
+}
+
+static void
+settled(void *arg, const struct owed *o, enum owed_end how)
+{
+	struct server *srv = arg;
+
+	srv->env->ops->settled(srv, o, how);
+}
+
+static void
+made(void *arg, const struct owed *o)
+{
+	struct server *srv = arg;
+
+	srv->env->ops->made(srv, o);
+}
+
+static const struct ledger_ops ledger_ops = { settled, made };
+
+static void
+login_done(struct server *srv)
+{
+	event_free(srv->login_timer);
+	srv->login_timer = NULL;
+	ledger_init(&srv->ledger, &ledger_ops, srv);
+	server_step(srv, SE_LOGGED_IN);
+	srv->env->owner_ops->ready(srv);
+	server_login_free(srv->login);
+	srv->login = NULL;
+}
+
+/* All whole messages of a login; what is left is carried. Bytes used, or -1: it is over (closed or another host). */
+ssize_t
+server_dial_login(struct server *srv, const uint8_t *p, size_t len)
+{
+	struct fail why;
+	size_t at = 0;
+
+	if (srv->bytes_in > LOGIN_BYTES_MAX) {
+		fail_set(&why, "08P01", "PostgreSQL at %s did not come to an end of its login", srv->address);
+		server_login_failed(srv, CF_OTHER, true, &why);
+		return -1;
+	}
+	while (at < len) {
+		struct frame f;
+		enum connect_failure kind = CF_OTHER;
+		bool is_fatal = false;
+		enum frame_result r = frame_parse(p + at, len - at, &f);
+		enum login_step step;
+
+		if (srv->body_left > 0) { /* of a notice too long to keep, and of no use */
+			size_t n = len - at < srv->body_left ? len - at : (size_t)srv->body_left;
+
+			at += n;
+			srv->body_left -= n;
+			continue;
+		}
+		if (r == FRAME_PARTIAL)
+			break;
+		if (r == FRAME_OK && f.type == 'N' && f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
+			srv->body_left = f.body_len;
+			at += FRAME_HEAD_LEN;
+			continue;
+		}
+		if (r == FRAME_BAD || f.body_len > SERVER_CARRY_MAX - FRAME_HEAD_LEN) {
+			fail_set(&why, "08P01", "PostgreSQL at %s sent a malformed message during login", srv->address);
+			server_login_failed(srv, CF_OTHER, true, &why);
+			return -1;
+		}
+		if (len - at < FRAME_HEAD_LEN + (size_t)f.body_len)
+			break;
+		step = server_login_message(srv, f.type, p + at + FRAME_HEAD_LEN, f.body_len, &kind, &is_fatal, &why);
+		at += FRAME_HEAD_LEN + (size_t)f.body_len;
+		if (step == LOGIN_FAILED) {
+			server_login_failed(srv, kind, is_fatal, &why);
+			return -1;
+		}
+		if (step == LOGIN_GOES_ON)
+			continue;
+		if (at < len) {
+			/* A backend that is terminated at once says so; anything else has no place here. */
+			bool is_news = memchr("ENS", p[at], 3) != NULL;
+
+			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,
+				 is_news ? "ended a connection right after its login" : "sent bytes after its login");
+			server_login_failed(srv, CF_OTHER, !is_news, &why);
+			return -1;
+		}
+		login_done(srv);
+		return srv->state == SV_DEAD ? -1 : (ssize_t)at;
+	}
+	return (ssize_t)at;
+}

@@ -1,0 +1,492 @@
+/*
+ * src/server/server_replies.c - the reading side of a server connection.
+ *
+ * One recv into the loop's buffer, then message by message. Runs of messages owed to the borrower are handed on as they
+ * lie. A message that must be looked into but is not whole yet is kept (carried) until it is; all others need no more
+ * memory than the count of bytes still to come.
+ */
+#include "server/server_parts.h"
+
+#include "base/clock.h"
+#include "wire/frame.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows of whose answers we read. */
+static bool
+is_read_by_us(uint8_t to)
+{
+	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER;
+}
+
+static void
+got_row(struct server *srv, enum owed_to to, const uint8_t *body, size_t len, bool is_whole)
+{
+	if (to == OWED_TO_PROBE)
+		srv->env->ops->probe_row(srv, body, len, is_whole);
+	else if (to == OWED_TO_RESET)
+		server_reset_row(srv, body, len, is_whole);
+	else
+		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
+}
+
+static bool
+is_looked_into(const struct server *srv, uint8_t type)
+{
+	return type == 'Z' || type == 'C' || type == 'S' || type == 'E' || type == 'A' || type == 'N' ||
+	       (type == 'D' && srv->loan.makes_true) ||
+	       (type == 'D' && srv->ledger.count > 0 && is_read_by_us(ledger_head(&srv->ledger)->to));
+}
+
+/* What a Describe brought: only if somebody wants to know. */
+static bool
+is_description(const struct owed *o, uint8_t type)
+{
+	return (type == 'T' || type == 't' || type == 'n') && o != NULL &&
+	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
+}
+
+/* Where the replies of one read stand: [run, at) is to be passed; the last ReadyForQuery ended at request. */
+struct walk {
+	struct server *srv;
+	const uint8_t *p;
+	size_t len, at, run, request;
+};
+
+static void
+pass_run(struct walk *w)
+{
+	if (w->at > w->run && w->srv->link != NULL)
+		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
+	w->run = w->at;
+}
+
+/* What belongs to requests that were answered before this one. */
+static void
+pass_earlier(struct walk *w)
+{
+	size_t at = w->at;
+
+	if (w->request <= w->run)
+		return;
+	w->at = w->request;
+	pass_run(w);
+	w->at = at;
+}
+
+/* Bytes of a message whose head was seen before. */
+static void
+walk_body(struct walk *w)
+{
+	struct server *srv = w->srv;
+	size_t n = w->len - w->at;
+
+	if (n > srv->body_left)
+		n = (size_t)srv->body_left;
+	w->at += n;
+	srv->body_left -= n;
+	if (srv->is_body_swallowed)
+		w->run = w->at;
+}
+
+static int
+violated(const struct server *srv, uint8_t type, struct fail *why)
+{
+	const struct owed *o = ledger_head(&srv->ledger);
+
+	fail_set(why, "08P01", "PostgreSQL at %s sent a message of type 0x%02x where %s%s was due", srv->address, type,
+		 o == NULL ? "nothing" : "an answer to ", o == NULL ? "" : owed_kind_name(o->kind));
+	return fail_detail(why, "The server connection was closed; its other answers can't be trusted.");
+}
+
+static int
+got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to to, bool is_owed, bool *is_replaced,
+	  struct fail *why)
+{
+	struct error_fields e;
+	bool is_lost_setting;
+
+	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
+	if (srv->link == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
+				"PostgreSQL at %s closed an idle connection: %s", srv->address,
+				e.message != NULL ? e.message : "(no message)");
+	/* Which settings it has is not known then; a statement that is not there (26000) is none. */
+	is_lost_setting =
+	    to == OWED_TO_IMAGE && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
+	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
+		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "XX000",
+				"PostgreSQL at %s answered our %s with: %s", srv->address,
+				to == OWED_TO_PING    ? "ping"
+				: to == OWED_TO_RESET ? "clean-up"
+						      : "settings",
+				e.message != NULL ? e.message : "(no message)");
+	if (to == OWED_TO_OWNER && is_owed) {
+		srv->reset.is_refused = true;
+		srv->is_closing = srv->is_closing || fields_error_is_fatal(&e);
+		return 0;
+	}
+	*is_replaced = srv->env->ops->error(srv, &e, to, is_owed, message, len);
+	return 0;
+}
+
+static int
+got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_passed, struct fail *why)
+{
+	const char *name, *value;
+
+	if (!fields_parameter(body, len, &name, &value))
+		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
+	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
+		return fail_set(why, "53200", "no memory for a setting");
+	if (srv->env->ops->parameter(srv, name, value, *is_passed))
+		*is_passed = false;
+	return 0;
+}
+
+/* pg_cancel_backend() or pg_terminate_backend() in vain. The message is in any language, its digits and routine not. */
+static bool
+got_notice(struct walk *w, const uint8_t *body, size_t len)
+{
+	struct server *srv = w->srv;
+	struct error_fields e;
+	const char *digits;
+
+	fields_error(body, len, &e);
+	if (e.routine == NULL || e.sqlstate == NULL || e.message == NULL || strcmp(e.sqlstate, "01000") != 0 ||
+	    strcmp(e.routine, "pg_signal_backend") != 0)
+		return false;
+	pass_run(w);
+	digits = e.message + strcspn(e.message, "0123456789");
+	srv->loan.makes_true = srv->env->ops->no_such_pid(srv, (uint32_t)strtoul(digits, NULL, 10));
+	return srv->loan.makes_true;
+}
+
+/* The row behind it, if it is one boolean: true is passed in place of false. */
+static bool
+made_true(struct walk *w, const uint8_t *body, size_t len)
+{
+	static const uint8_t text[] = "D\0\0\0\13\0\1\0\0\0\1t", binary[] = "D\0\0\0\13\0\1\0\0\0\1\1";
+	const struct server_ops *ops = w->srv->env->ops;
+
+	w->srv->loan.makes_true = false;
+	if (len != 7 || memcmp(body, text + FRAME_HEAD_LEN, 6) != 0 || (body[6] != 'f' && body[6] != 0))
+		return false;
+	pass_run(w);
+	ops->pass(w->srv, body[6] == 'f' ? text : binary, sizeof(text) - 1);
+	return true;
+}
+
+static bool
+got_complete(struct walk *w, const char *tag)
+{
+	if (w->srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be answered in another way */
+		pass_run(w);
+	return w->srv->env->ops->complete(w->srv, tag);
+}
+
+/* EmptyQueryResponse, then ReadyForQuery outside a transaction; nothing else will do, but for news and errors. */
+static bool
+is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
+{
+	switch (type) {
+	case 'I':
+		srv->is_ping_answered = true;
+		return true;
+	case 'Z':
+		return srv->is_ping_answered && body_len == 1 && body[0] == 'I';
+	default:
+		return type == 'N' || type == 'S' || type == 'A' || type == 'E';
+	}
+}
+
+/* One message whose head, and whole body if it is looked into, lies at w->at. */
+static int
+walk_message(struct walk *w, const struct frame *f, struct fail *why)
+{
+	struct server *srv = w->srv;
+	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
+	size_t avail = w->len - w->at - FRAME_HEAD_LEN, body_len = f->body_len < avail ? f->body_len : avail;
+	const struct owed *head = ledger_head(&srv->ledger);
+	enum owed_to to = head != NULL ? (enum owed_to)head->to : OWED_TO_CLIENT;
+	enum ledger_verdict verdict;
+	struct owed ended;
+	bool is_end, is_passed;
+
+	if (to == OWED_TO_PING && !is_ping_answer(srv, f->type, body, body_len))
+		return violated(srv, f->type, why);
+	if (f->type == 'Z' && (f->body_len != 1 || memchr("ITE", body[0], 3) == NULL))
+		return violated(srv, f->type, why);
+	if (is_description(head, f->type))
+		srv->env->ops->described(srv, head, f->type, body, body_len, body_len == f->body_len);
+	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
+	if (verdict == LEDGER_VIOLATION)
+		return violated(srv, f->type, why);
+	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
+	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->loan.announces_ready))
+		pass_run(w);
+	if (f->type == 'E') {
+		bool is_replaced = false;
+
+		if (got_error(srv, w->p + w->at, FRAME_HEAD_LEN + body_len, to, head != NULL, &is_replaced, why) < 0)
+			return -1;
+		is_passed = is_passed && !is_replaced;
+	}
+	if (f->type == 'N' && is_passed && body_len == f->body_len && fields_notice_is_skip(body, body_len))
+		srv->loan.skips++;
+	if (f->type == 'S') {
+		if (got_parameter(srv, body, body_len, &is_passed, why) < 0)
+			return -1;
+		if (!is_passed)
+			pass_run(w);
+	}
+	if (f->type == 'N' && is_passed)
+		is_passed = !got_notice(w, body, body_len);
+	if (f->type == 'D' && is_passed && srv->loan.makes_true)
+		is_passed = !made_true(w, body, body_len);
+	if (f->type == 'C')
+		srv->loan.makes_true = false;
+	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
+		is_passed = !got_complete(w, (const char *)body);
+	if (f->type == 'A' && is_passed && body_len == f->body_len)
+		is_passed = !srv->env->ops->notification(srv, w->p + w->at, FRAME_HEAD_LEN + body_len);
+	if (f->type == 'D' && is_read_by_us((uint8_t)to))
+		got_row(srv, to, body, body_len, body_len == f->body_len);
+	if (f->type == 'G' && srv->state == SV_RESET)
+		server_reset_next(srv);
+	srv->body_left = f->body_len - body_len;
+	srv->is_body_swallowed = !is_passed;
+	w->at += FRAME_HEAD_LEN + body_len;
+	if (!is_passed)
+		w->run = w->at;
+	if (is_end) {
+		srv->tx = body[0];
+		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
+		if (srv->tx != 'I')
+			pass_earlier(w); /* request_done may end the client because of it */
+		w->request = w->at;
+		if (ended.to == OWED_TO_CLIENT && srv->link != NULL) {
+			if (srv->env->ops->request_done(srv, &ended))
+				w->run = w->at;
+		} else if (ended.to == OWED_TO_PROBE)
+			srv->env->ops->probe_done(srv);
+		else if (ended.to == OWED_TO_OWNER)
+			srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
+	}
+	if (ledger_is_our_turn(&srv->ledger)) {
+		pass_run(w);
+		ledger_advance(&srv->ledger);
+	}
+	return 0;
+}
+
+/* 0: w->at is where the carry begins; -1: the server is done for. */
+static int
+walk_replies(struct walk *w, struct fail *why)
+{
+	struct server *srv = w->srv;
+
+	while (w->at < w->len && srv->state != SV_DEAD) {
+		struct frame f;
+		enum frame_result r;
+		size_t avail;
+
+		if (srv->body_left > 0) {
+			walk_body(w);
+			continue;
+		}
+		r = frame_parse(w->p + w->at, w->len - w->at, &f);
+		if (r == FRAME_PARTIAL)
+			break;
+		if (r == FRAME_BAD)
+			return fail_set(why, "08P01", "PostgreSQL at %s sent a message of impossible length",
+					srv->address);
+		avail = w->len - w->at - FRAME_HEAD_LEN;
+		if (f.type == 'D' && srv->link != NULL && ledger_expects_row(&srv->ledger) && !srv->loan.makes_true) {
+			size_t n = f.body_len < avail ? f.body_len : avail;
+
+			w->at += FRAME_HEAD_LEN + n;
+			srv->body_left = f.body_len - n;
+			srv->is_body_swallowed = false;
+			continue;
+		}
+		if (srv->link != NULL && f.body_len <= avail && ledger_take_plain(&srv->ledger, f.type)) {
+			w->at += FRAME_HEAD_LEN + f.body_len;
+			continue;
+		}
+		/* Large errors are judged by what has come: the fields that count stand first. */
+		if (avail < f.body_len &&
+		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
+		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
+			break;
+		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
+			return violated(srv, f.type, why);
+		if (walk_message(w, &f, why) < 0)
+			return -1;
+	}
+	pass_run(w);
+	return 0;
+}
+
+static int
+keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why)
+{
+	uint8_t *kept;
+
+	if (len == 0) {
+		if (srv->carry != NULL) {
+			free(srv->carry);
+			srv->carry = NULL;
+		}
+		srv->carry_len = 0;
+		return 0;
+	}
+	kept = malloc(len);
+	if (kept == NULL)
+		return fail_set(why, "53200", "no memory for an unfinished message");
+	memcpy(kept, rest, len);
+	free(srv->carry);
+	srv->carry = kept;
+	srv->carry_len = srv->carry_cap = (uint32_t)len;
+	return 0;
+}
+
+/* What is carried waits for its end: with these bytes it still does. A message in small pieces is not copied each time.
+ */
+static bool
+is_still_unfinished(const struct server *srv, size_t got)
+{
+	struct frame f;
+
+	return srv->carry_len >= FRAME_HEAD_LEN && frame_parse(srv->carry, srv->carry_len, &f) == FRAME_OK &&
+	       srv->carry_len + got < FRAME_HEAD_LEN + (size_t)f.body_len;
+}
+
+static void
+carry_more(struct server *srv, const uint8_t *bytes, size_t len)
+{
+	size_t whole = srv->carry_len + len;
+	struct fail why;
+	uint8_t *grown;
+
+	if (whole > srv->carry_cap) {
+		size_t cap = whole > 2 * (size_t)srv->carry_cap ? whole : 2 * (size_t)srv->carry_cap;
+
+		if ((grown = realloc(srv->carry, cap)) == NULL) {
+			fail_set(&why, "53200", "no memory for an unfinished message");
+			server_fail(srv, &why);
+			return;
+		}
+		srv->carry = grown;
+		srv->carry_cap = (uint32_t)cap;
+	}
+	memcpy(srv->carry + srv->carry_len, bytes, len);
+	srv->carry_len = (uint32_t)whole;
+}
+
+static void
+after_batch(struct server *srv)
+{
+	if (srv->state == SV_LENT)
+		srv->env->ops->batch_end(srv);
+	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
+		server_step(srv, SE_ANSWERED_PING);
+		srv->env->owner_ops->pinged(srv, true);
+	} else if (srv->state == SV_RESET)
+		server_reset_next(srv);
+}
+
+static void
+process(struct server *srv, const uint8_t *p, size_t len)
+{
+	struct walk w = { .srv = srv, .p = p, .len = len };
+	struct fail why;
+	ssize_t used;
+
+	if (srv->state == SV_LOGIN && srv->tls_phase == STP_ASKED &&
+	    (server_dial_tls_answer(srv, p, len) != 0 || srv->tls_phase != STP_REFUSED_WITH_ERROR))
+		return;
+	if (srv->state == SV_LOGIN) {
+		used = server_dial_login(srv, p, len);
+		if (used < 0)
+			return;
+		w.at = (size_t)used;
+	} else if (walk_replies(&w, &why) < 0) {
+		pass_run(&w); /* what was right reaches its owner before the bad news */
+		server_fail(srv, &why);
+		return;
+	}
+	if (srv->state == SV_DEAD)
+		return;
+	if (srv->state == SV_IDLE && (w.at < len || srv->body_left > 0)) {
+		fail_set(&why, "08P01", "PostgreSQL at %s sent part of a message on an idle connection", srv->address);
+		server_fail(srv, &why);
+		return;
+	}
+	if (keep_carry(srv, p + w.at, len - w.at, &why) < 0) {
+		server_fail(srv, &why);
+		return;
+	}
+	after_batch(srv);
+}
+
+static void
+lost(struct server *srv, int error)
+{
+	struct fail why;
+
+	if (error != 0)
+		fail_set(&why, "08006", "the connection to PostgreSQL at %s failed: %s", srv->address, strerror(error));
+	else
+		fail_set(&why, "08006", "PostgreSQL at %s closed the connection", srv->address);
+	if (srv->state == SV_LOGIN)
+		server_login_failed(srv, CF_OTHER, false, &why);
+	else
+		server_fail(srv, &why);
+}
+
+static void
+on_readable(void *arg)
+{
+	struct server *srv = arg;
+	uint8_t *buf = srv->env->read_buffer;
+	size_t have = srv->carry_len, got;
+
+	*srv->env->now_us = clock_now_us();
+	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
+	case STREAM_OK:
+		srv->bytes_in += got;
+		if (srv->loan.first_reply_us == 0)
+			srv->loan.first_reply_us = *srv->env->now_us;
+		if (is_still_unfinished(srv, got)) {
+			carry_more(srv, buf + have, got);
+			return;
+		}
+		if (have > 0)
+			memcpy(buf, srv->carry, have);
+		process(srv, buf, have + got);
+		return;
+	case STREAM_AGAIN:
+		return;
+	case STREAM_EOF:
+		lost(srv, 0);
+		return;
+	case STREAM_ERROR:
+		lost(srv, errno);
+		return;
+	}
+}
+
+static void
+on_drained(void *arg)
+{
+	struct server *srv = arg;
+
+	*srv->env->now_us = clock_now_us();
+	if (srv->state == SV_LENT)
+		srv->env->ops->drained(srv);
+}
+
+const struct stream_ops server_stream_ops = { on_readable, on_drained };
