@@ -55,7 +55,7 @@ too_many(struct exchange *x)
 {
 	struct fail why;
 
-	fail_set(&why, "54000", "more than %d savepoints in a transaction that has said LISTEN or UNLISTEN",
+	fail_set(&why, "54000", "more than %d savepoints in a transaction that has run LISTEN or UNLISTEN",
 		 LISTEN_SAVEPOINTS_MAX);
 	x->srv->is_closing = true;
 	exchange_close(x, &why);
