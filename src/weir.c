@@ -1,6 +1,7 @@
 /*
  * src/weir.c - builds the whole from its parts, runs the loop, takes it down again. See weir.h.
  */
+#include "base/alloc.h"
 #include "weir_state.h"
 
 #include "base/clock.h"
@@ -300,7 +301,7 @@ make_parts(struct weir *w, struct fail *why)
 	w->graveyard = graveyard_new(w->base);
 	w->dialer = dialer_new(w->base);
 	w->tls_scratch = tls_scratch_new();
-	w->read_buffer = malloc(READ_CAP + SERVER_CARRY_MAX);
+	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
 	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new(w->workers);
@@ -311,8 +312,7 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.admission = admission_new(&admission, why);
 	if (w->clients.admission == NULL)
 		return -1;
-	if (w->graveyard == NULL || w->dialer == NULL || w->tls_scratch == NULL || w->read_buffer == NULL ||
-	    w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
+	if (w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
 	    w->clients.x.audit == NULL)
 		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
@@ -323,7 +323,7 @@ make_parts(struct weir *w, struct fail *why)
 	aq.seed = seeds[3];
 	w->clients.x.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
 	w->console = console_new(&host);
-	if (w->clients.x.auth_queries == NULL || w->console == NULL || session_linger_init(&w->clients.x) < 0)
+	if (w->clients.x.auth_queries == NULL || session_linger_init(&w->clients.x) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
 }

@@ -4,7 +4,7 @@
  */
 #include "weir_state.h"
 
-#include "config/config_problems.h"
+#include "config/config_state.h"
 
 #include <errno.h>
 #include <string.h>

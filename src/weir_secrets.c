@@ -5,7 +5,7 @@
 #include "weir_state.h"
 
 #include "base/secret_file.h"
-#include "config/config_problems.h"
+#include "config/config_state.h"
 #include "config/server_tls.h"
 
 #include <limits.h>

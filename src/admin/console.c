@@ -4,6 +4,7 @@
  */
 #include "admin/console_client.h"
 
+#include "base/alloc.h"
 #include "wire/frame.h"
 
 #include <stdlib.h>
@@ -14,17 +15,11 @@
 struct console *
 console_new(const struct console_host *host)
 {
-	struct console *k = calloc(1, sizeof(*k));
+	struct console *k = xcalloc(1, sizeof(*k));
 
-	if (k == NULL)
-		return NULL;
 	k->host = *host;
 	TAILQ_INIT(&k->clients);
 	k->stats = console_stats_new(*host->clients->x.now_us);
-	if (k->stats == NULL) {
-		free(k);
-		return NULL;
-	}
 	return k;
 }
 
@@ -32,7 +27,8 @@ static void
 console_client_free(struct console_client *cc)
 {
 	console_settings_fini(&cc->settings);
-	portals_fini(&cc->portals);
+	portal_drop_all(&cc->prepared);
+	portal_drop_all(&cc->portals);
 	buf_fini(&cc->out);
 	buf_fini(&cc->queue);
 	free(cc->script);
@@ -54,7 +50,7 @@ console_free(struct console *k)
 	free(k);
 }
 
-/* At a client's first message. NULL: no memory. */
+/* Made at a client's first message. */
 static struct console_client *
 session_of(struct console *k, struct client *c)
 {
@@ -62,14 +58,13 @@ session_of(struct console *k, struct client *c)
 
 	if (cc != NULL)
 		return cc;
-	cc = calloc(1, sizeof(*cc));
-	if (cc == NULL)
-		return NULL;
+	cc = xcalloc(1, sizeof(*cc));
 	cc->console = k;
 	cc->c = c;
 	cc->tx = 'I';
 	cc->queue.limit = QUEUE_MAX;
-	portals_init(&cc->portals);
+	portals_init(&cc->prepared, "prepared statements", "42P05");
+	portals_init(&cc->portals, "portals", "42P03");
 	TAILQ_INSERT_TAIL(&k->clients, cc, all);
 	c->console = cc;
 	return cc;
@@ -147,10 +142,6 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 {
 	struct console_client *cc = session_of(k, c);
 
-	if (cc == NULL) {
-		client_close(c, NULL);
-		return;
-	}
 	if (is_held(cc) || cc->queue.len > cc->queue_at) {
 		enqueue(cc, type, body, len);
 		return;

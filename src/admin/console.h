@@ -34,7 +34,7 @@ struct console_host {
 			     void *arg);
 };
 
-struct console *console_new(const struct console_host *host); /* NULL: no memory */
+struct console *console_new(const struct console_host *host);
 void console_free(struct console *k);
 /* One whole message of a console client; answers with client_send. */
 void console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len);

@@ -16,7 +16,7 @@
 #include "admin/console.h"
 #include "admin/console_portal.h"
 #include "admin/console_rows.h"
-#include "admin/console_settings.h"
+#include "admin/console_command.h"
 #include "admin/console_stats.h"
 
 enum wait_kind {
@@ -33,7 +33,7 @@ struct console_client {
 	struct client *c;
 	TAILQ_ENTRY(console_client) all;
 	struct console_settings settings;
-	struct portals portals;
+	struct portals prepared, portals;
 	uint8_t tx; /* as in ReadyForQuery: I, T, E */
 	bool is_skipping; /* after an error: to the next Sync */
 	bool is_busy; /* its messages are being handled: not to be freed */

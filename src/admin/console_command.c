@@ -3,55 +3,13 @@
 
 #define ANYBODY false
 #define ADMIN true
-#define SHOWS(id, name, may, what, example)                                                                            \
-	{                                                                                                              \
-		COMMAND_SHOW_##id, "SHOW " name, "SHOW", ARGUMENT_LIKE, may, what, example                             \
-	}
+#define SHOW_ROW(id, name, may, what, example)                                                                         \
+	{ COMMAND_SHOW_##id, "SHOW " #id, "SHOW", ARGUMENT_LIKE, may, what, example },
 #define DRIVERS NULL, NULL
 
 /* clang-format off */
 static const struct command_row rows[] = {
-	SHOWS(POOLS, "POOLS", ANYBODY, "clients and servers of each pool, and how long the oldest waits",
-	      "SHOW POOLS LIKE 'app%'"),
-	SHOWS(POOLS_EXTENDED, "POOLS_EXTENDED", ANYBODY, "each pool's limits, checkouts, timeouts, pings and recycles",
-	      "SHOW POOLS_EXTENDED"),
-	SHOWS(CLIENTS, "CLIENTS", ANYBODY, "every client connection; LIKE is about the database",
-	      "SHOW CLIENTS LIKE 'app'"),
-	SHOWS(SERVERS, "SERVERS", ANYBODY, "every server connection; LIKE is about the database", "SHOW SERVERS"),
-	SHOWS(SOCKETS, "SOCKETS", ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS"),
-	SHOWS(ACTIVE_SOCKETS, "ACTIVE_SOCKETS", ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS"),
-	SHOWS(WAITERS, "WAITERS", ANYBODY, "clients that wait for a server, and since when", "SHOW WAITERS"),
-	SHOWS(PINS, "PINS", ANYBODY, "clients that keep a server between transactions, and why", "SHOW PINS"),
-	SHOWS(DATABASE_CODE, "DATABASE_CODE", ANYBODY,
-	      "which session state the code of each database could touch: that is washed off servers between clients",
-	      "SHOW DATABASE_CODE"),
-	SHOWS(AUDIT, "AUDIT", ANYBODY, "session state by application, where session_state = warn", "SHOW AUDIT"),
-	SHOWS(DATABASES, "DATABASES", ANYBODY, "databases, where they are, their limits and whether they are paused",
-	      "SHOW DATABASES"),
-	SHOWS(USERS, "USERS", ANYBODY, "users, their limits and connections", "SHOW USERS"),
-	SHOWS(STATS, "STATS", ANYBODY, "what was done since the start, and per second of the last minute; times in us",
-	      "SHOW STATS"),
-	SHOWS(STATS_TOTALS, "STATS_TOTALS", ANYBODY, "what was done since the start", "SHOW STATS_TOTALS"),
-	SHOWS(STATS_AVERAGES, "STATS_AVERAGES", ANYBODY, "what was done per second of the last minute",
-	      "SHOW STATS_AVERAGES"),
-	SHOWS(TOTALS, "TOTALS", ANYBODY, "the same, of all databases together", "SHOW TOTALS"),
-	SHOWS(LATENCY, "LATENCY", ANYBODY, "how long queries take and wait, in ms, since the start", "SHOW LATENCY"),
-	SHOWS(ERRORS, "ERRORS", ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS"),
-	SHOWS(BACKENDS, "BACKENDS", ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures",
-	      "SHOW BACKENDS"),
-	SHOWS(PREPARED, "PREPARED", ADMIN, "prepared statements that are known, with their text", "SHOW PREPARED"),
-	SHOWS(CONFIG, "CONFIG", ANYBODY, "settings; first by PgBouncer's names, then by our own", "SHOW CONFIG LIKE 'pool.%'"),
-	SHOWS(CONFIG_ERRORS, "CONFIG_ERRORS", ANYBODY, "what the last reload found wrong", "SHOW CONFIG_ERRORS"),
-	SHOWS(METRICS, "METRICS", ANYBODY, "what /metrics tells, with explanations", "SHOW METRICS LIKE '%wait%'"),
-	SHOWS(LISTS, "LISTS", ANYBODY, "how many of each thing there are", "SHOW LISTS"),
-	SHOWS(STATE, "STATE", ANYBODY, "whether pgweir runs, is paused or shuts down", "SHOW STATE"),
-	SHOWS(MEM, "MEM", ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM"),
-	SHOWS(VERSION, "VERSION", ANYBODY, "which PgBouncer this answers like, and which pgweir it is", "SHOW VERSION"),
-	SHOWS(HELP, "HELP", ANYBODY, "this", "SHOW HELP LIKE 'SHOW%'"),
-	SHOWS(DNS_HOSTS, "DNS_HOSTS", ANYBODY, "nothing: names are resolved anew for each connection", "SHOW DNS_HOSTS"),
-	SHOWS(DNS_ZONES, "DNS_ZONES", ANYBODY, "nothing, as above", "SHOW DNS_ZONES"),
-	SHOWS(PEERS, "PEERS", ANYBODY, "nothing: pgweir has no peers", "SHOW PEERS"),
-	SHOWS(PEER_POOLS, "PEER_POOLS", ANYBODY, "nothing, as above", "SHOW PEER_POOLS"),
+	SHOW_LIST(SHOW_ROW)
 
 	{ COMMAND_RELOAD, "RELOAD", "RELOAD", ARGUMENT_NONE, ADMIN,
 	  "read the configuration again: all of it is taken over, or nothing and the reason is told", "RELOAD" },

@@ -7,79 +7,42 @@
 #ifndef PGWEIR_ADMIN_CONSOLE_COMMAND_H
 #define PGWEIR_ADMIN_CONSOLE_COMMAND_H
 
-#include "admin/console_settings.h"
+#include "admin/show_list.h"
 #include "base/fail.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define SHOW_ID(id, name, may, what, example) COMMAND_SHOW_##id,
+#define ANSWER_ID(id, name) COMMAND_SELECT_##id,
+#define RUN_ID(id, run) COMMAND_##id,
+
+/* clang-format off */
+/*
+ * Those that do something: ROW(id, what runs it). NOTHING: known, and nothing is to be done; SET_CONFIGURATION: a SET of one of
+ * pgweir's own settings, which whoever reads it finds out; REFUSED: known, but not to be had.
+ */
+#define RUN_LIST(ROW) \
+	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
+	ROW(RECONNECT, run_reconnect) ROW(WAIT_CLOSE, run_wait_close) ROW(KILL, run_kill) \
+	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_WAIT, run_shutdown) \
+	ROW(SET, console_set) ROW(RESET, console_reset) ROW(BEGIN, console_begin) ROW(COMMIT, console_end) \
+	ROW(ROLLBACK, console_end) ROW(DISCARD, console_discard) ROW(DEALLOCATE, console_deallocate) \
+	ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
+
 enum command_id {
 	/* answered with rows */
-	COMMAND_SHOW_POOLS,
-	COMMAND_SHOW_POOLS_EXTENDED,
-	COMMAND_SHOW_CLIENTS,
-	COMMAND_SHOW_SERVERS,
-	COMMAND_SHOW_SOCKETS,
-	COMMAND_SHOW_ACTIVE_SOCKETS,
-	COMMAND_SHOW_WAITERS,
-	COMMAND_SHOW_PINS,
-	COMMAND_SHOW_DATABASE_CODE,
-	COMMAND_SHOW_AUDIT,
-	COMMAND_SHOW_DATABASES,
-	COMMAND_SHOW_USERS,
-	COMMAND_SHOW_STATS,
-	COMMAND_SHOW_STATS_TOTALS,
-	COMMAND_SHOW_STATS_AVERAGES,
-	COMMAND_SHOW_TOTALS,
-	COMMAND_SHOW_LATENCY,
-	COMMAND_SHOW_ERRORS,
-	COMMAND_SHOW_BACKENDS,
-	COMMAND_SHOW_PREPARED,
-	COMMAND_SHOW_CONFIG,
-	COMMAND_SHOW_CONFIG_ERRORS,
-	COMMAND_SHOW_METRICS,
-	COMMAND_SHOW_LISTS,
-	COMMAND_SHOW_STATE,
-	COMMAND_SHOW_MEM,
-	COMMAND_SHOW_VERSION,
-	COMMAND_SHOW_HELP,
-	COMMAND_SHOW_DNS_HOSTS,
-	COMMAND_SHOW_DNS_ZONES,
-	COMMAND_SHOW_PEERS,
-	COMMAND_SHOW_PEER_POOLS,
+	SHOW_LIST(SHOW_ID)
 	COMMAND_SHOW_SETTING,
-	COMMAND_SELECT_ONE,
-	COMMAND_SELECT_VERSION,
-	COMMAND_SELECT_SCHEMA,
-	COMMAND_SELECT_DATABASE,
-	COMMAND_SELECT_RECOVERY,
-	COMMAND_SELECT_UNLOCK,
-	COMMAND_SELECT_TYPES,
+	ANSWER_LIST(ANSWER_ID)
 	COMMAND_WITH_ROWS, /* how many there are before this */
 	/* that do something */
-	COMMAND_RELOAD = COMMAND_WITH_ROWS,
-	COMMAND_REOPEN,
-	COMMAND_PAUSE,
-	COMMAND_RESUME,
-	COMMAND_RECONNECT,
-	COMMAND_WAIT_CLOSE,
-	COMMAND_KILL,
-	COMMAND_KILL_CLIENT,
-	COMMAND_SHUTDOWN,
-	COMMAND_SHUTDOWN_WAIT,
-	COMMAND_SET,
-	COMMAND_RESET,
-	COMMAND_BEGIN,
-	COMMAND_COMMIT,
-	COMMAND_ROLLBACK,
-	COMMAND_DISCARD,
-	COMMAND_DEALLOCATE,
-	COMMAND_NOTHING, /* known, and nothing is to be done */
-	COMMAND_SET_CONFIGURATION, /* a SET of one of pgweir's own settings; whoever runs it finds that out */
-	COMMAND_REFUSED, /* known, but not to be had */
+	COMMAND_BEFORE_RUNS = COMMAND_WITH_ROWS - 1,
+	RUN_LIST(RUN_ID)
 	COMMAND_COUNT
 };
+/* clang-format on */
 
 enum command_argument {
 	ARGUMENT_NONE,
@@ -124,5 +87,52 @@ const struct command_row *command_row(size_t i); /* NULL after the last one */
 const struct command_row *command_find(enum command_id id); /* the first with this id */
 /* 0, or -1 and why (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
+
+/*
+ * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. They change
+ * nothing here but what SHOW says; what they look like is PostgreSQL's. Pure.
+ */
+#define CONSOLE_SETTINGS 19
+
+struct console_setting {
+	const char *name, *value; /* value: before anybody sets it */
+	bool is_reported; /* changes are told by ParameterStatus */
+	bool is_fixed; /* cannot be set */
+};
+
+/* A session's own values. Zeroed: all as they are by default. */
+struct console_settings {
+	char *values[CONSOLE_SETTINGS]; /* NULL: the default */
+};
+
+/* Without regard to case; NULL: not one of ours. */
+const struct console_setting *console_setting_find(const char *name);
+const struct console_setting *console_setting_at(size_t i); /* NULL after the last one */
+const char *console_settings_get(const struct console_settings *s, const struct console_setting *setting);
+/* value NULL: the default again. */
+void console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value);
+void console_settings_fini(struct console_settings *s); /* all defaults again */
+
+/*
+ * --- console_token.c: the text of a console statement as words, one after the other: names, numbers, quoted names,
+ * strings, signs. Blanks and comments are skipped. Pure.
+ */
+#define TOKEN_TEXT_MAX 255
+
+enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_NUMBER, TOKEN_NAME, TOKEN_STRING, TOKEN_SIGN };
+
+struct token {
+	enum token_kind kind;
+	bool is_cut; /* it was longer than TOKEN_TEXT_MAX */
+	char text[TOKEN_TEXT_MAX + 1]; /* as written; of quoted ones what is between the quotes */
+};
+
+/* Where a text is being read. */
+struct token_reader {
+	const char *at, *end;
+};
+
+/* The next one; TOKEN_END at the end of the text. -1 and why: a quote or comment that never ends. */
+int token_next(struct token_reader *r, struct token *out, struct fail *why);
 
 #endif

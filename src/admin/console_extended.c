@@ -35,7 +35,7 @@ on_parse(struct console_client *cc, const uint8_t *body, size_t len, struct fail
 			return fail_set(why, "42601", "cannot insert multiple commands into a prepared statement");
 		used += rest;
 	}
-	if (prepared_add(&cc->portals, f.name, &command, why) < 0)
+	if (portal_add(&cc->prepared, f.name, &command, 0, why) == NULL)
 		return -1;
 	message_put(&cc->out, '1', NULL, 0);
 	return 0;
@@ -88,7 +88,7 @@ on_bind(struct console_client *cc, const uint8_t *body, size_t len, struct fail 
 	struct reader r = { body, body + len, false };
 	const char *portal, *name;
 	const struct column *columns;
-	struct prepared *prepared;
+	struct portal *prepared;
 	struct column scratch;
 	size_t names_len;
 	uint64_t binary;
@@ -96,7 +96,7 @@ on_bind(struct console_client *cc, const uint8_t *body, size_t len, struct fail 
 
 	if (!fields_bind(body, len, &portal, &name, &names_len))
 		return malformed(why);
-	prepared = prepared_find(&cc->portals, name);
+	prepared = portal_find(&cc->prepared, name);
 	if (prepared == NULL)
 		return fail_set(why, "26000", "prepared statement \"%.63s\" does not exist", name);
 	r.at += names_len;
@@ -130,7 +130,7 @@ on_describe(struct console_client *cc, const uint8_t *body, size_t len, struct f
 	if (!fields_target(body, len, &kind, &name))
 		return malformed(why);
 	if (kind == 'S') {
-		struct prepared *prepared = prepared_find(&cc->portals, name);
+		struct portal *prepared = portal_find(&cc->prepared, name);
 
 		if (prepared == NULL)
 			return fail_set(why, "26000", "prepared statement \"%.63s\" does not exist", name);
@@ -224,17 +224,14 @@ on_execute(struct console_client *cc, const uint8_t *body, size_t len, struct fa
 static int
 on_close(struct console_client *cc, const uint8_t *body, size_t len, struct fail *why)
 {
-	struct prepared *prepared;
-	struct portal *portal;
+	struct portals *portals;
 	const char *name;
 	uint8_t kind;
 
 	if (!fields_target(body, len, &kind, &name))
 		return malformed(why);
-	if (kind == 'S' && (prepared = prepared_find(&cc->portals, name)) != NULL)
-		prepared_drop(&cc->portals, prepared);
-	if (kind == 'P' && (portal = portal_find(&cc->portals, name)) != NULL)
-		portal_drop(&cc->portals, portal);
+	portals = kind == 'S' ? &cc->prepared : &cc->portals;
+	portal_drop(portals, portal_find(portals, name));
 	message_put(&cc->out, '3', NULL, 0);
 	return 0;
 }

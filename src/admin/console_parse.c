@@ -1,6 +1,5 @@
 /* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
 #include "admin/console_command.h"
-#include "admin/console_token.h"
 #include "base/copy.h"
 #include "config/suggest.h"
 

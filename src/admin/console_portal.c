@@ -1,87 +1,24 @@
 /* src/admin/console_portal.c - see console_portal.h. They are few: plain lists. */
 #include "admin/console_portal.h"
 
+#include "base/alloc.h"
 #include "wire/frame.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void
-portals_init(struct portals *p)
+portals_init(struct portals *p, const char *what, const char *taken)
 {
-	memset(p, 0, sizeof(*p));
-	TAILQ_INIT(&p->prepared);
-	TAILQ_INIT(&p->portals);
-}
-
-void
-portals_fini(struct portals *p)
-{
-	prepared_drop_all(p);
-	portal_drop_all(p);
-}
-
-struct prepared *
-prepared_find(struct portals *p, const char *name)
-{
-	struct prepared *s;
-
-	TAILQ_FOREACH(s, &p->prepared, all)
-	if (strcmp(s->name, name) == 0)
-		return s;
-	return NULL;
-}
-
-void
-prepared_drop(struct portals *p, struct prepared *prepared)
-{
-	TAILQ_REMOVE(&p->prepared, prepared, all);
-	p->prepared_count--;
-	free(prepared);
-}
-
-void
-prepared_drop_all(struct portals *p)
-{
-	while (!TAILQ_EMPTY(&p->prepared))
-		prepared_drop(p, TAILQ_FIRST(&p->prepared));
-}
-
-static int
-too_many(const char *what, struct fail *why)
-{
-	fail_set(why, "53400", "more than %d %s", PORTALS_MAX, what);
-	return fail_hint(why, "The console keeps no more for one client. Close those that are not needed any more.");
-}
-
-int
-prepared_add(struct portals *p, const char *name, const struct command *command, struct fail *why)
-{
-	struct prepared *s = prepared_find(p, name);
-	size_t name_len = strlen(name) + 1;
-
-	if (s != NULL && name[0] != '\0')
-		return fail_set(why, "42P05", "prepared statement \"%.63s\" already exists", name);
-	if (s != NULL)
-		prepared_drop(p, s);
-	if (p->prepared_count == PORTALS_MAX)
-		return too_many("prepared statements", why);
-	s = malloc(sizeof(*s) + name_len);
-	if (s == NULL)
-		return fail_set(why, "53200", "out of memory");
-	s->command = *command;
-	memcpy(s->name, name, name_len);
-	TAILQ_INSERT_HEAD(&p->prepared, s, all);
-	p->prepared_count++;
-	return 0;
+	*p = (struct portals){ .what = what, .taken = taken };
+	TAILQ_INIT(&p->list);
 }
 
 struct portal *
-portal_find(struct portals *p, const char *name)
+portal_find(const struct portals *p, const char *name)
 {
 	struct portal *portal;
 
-	TAILQ_FOREACH(portal, &p->portals, all)
+	TAILQ_FOREACH(portal, &p->list, all)
 	if (strcmp(portal->name, name) == 0)
 		return portal;
 	return NULL;
@@ -90,8 +27,10 @@ portal_find(struct portals *p, const char *name)
 void
 portal_drop(struct portals *p, struct portal *portal)
 {
-	TAILQ_REMOVE(&p->portals, portal, all);
-	p->portal_count--;
+	if (portal == NULL)
+		return;
+	TAILQ_REMOVE(&p->list, portal, all);
+	p->count--;
 	buf_fini(&portal->rows);
 	free(portal);
 }
@@ -99,8 +38,8 @@ portal_drop(struct portals *p, struct portal *portal)
 void
 portal_drop_all(struct portals *p)
 {
-	while (!TAILQ_EMPTY(&p->portals))
-		portal_drop(p, TAILQ_FIRST(&p->portals));
+	while (!TAILQ_EMPTY(&p->list))
+		portal_drop(p, TAILQ_FIRST(&p->list));
 }
 
 struct portal *
@@ -110,25 +49,21 @@ portal_add(struct portals *p, const char *name, const struct command *command, u
 	size_t name_len = strlen(name) + 1;
 
 	if (portal != NULL && name[0] != '\0') {
-		fail_set(why, "42P03", "portal \"%.63s\" already exists", name);
+		fail_set(why, p->taken, "%.*s \"%.63s\" already exists", (int)strlen(p->what) - 1, p->what, name);
 		return NULL;
 	}
-	if (portal != NULL)
-		portal_drop(p, portal);
-	if (p->portal_count == PORTALS_MAX) {
-		too_many("portals", why);
+	portal_drop(p, portal);
+	if (p->count == PORTALS_MAX) {
+		fail_set(why, "53400", "more than %d %s", PORTALS_MAX, p->what);
+		fail_hint(why, "The console keeps no more for one client. Close those that are not needed any more.");
 		return NULL;
 	}
-	portal = calloc(1, sizeof(*portal) + name_len);
-	if (portal == NULL) {
-		fail_set(why, "53200", "out of memory");
-		return NULL;
-	}
+	portal = xcalloc(1, sizeof(*portal) + name_len);
 	portal->command = *command;
 	portal->binary = binary;
 	memcpy(portal->name, name, name_len);
-	TAILQ_INSERT_HEAD(&p->portals, portal, all);
-	p->portal_count++;
+	TAILQ_INSERT_HEAD(&p->list, portal, all);
+	p->count++;
 	return portal;
 }
 
@@ -138,7 +73,7 @@ portal_room(const struct portals *p)
 	const struct portal *portal;
 	size_t used = 0;
 
-	TAILQ_FOREACH(portal, &p->portals, all)
+	TAILQ_FOREACH(portal, &p->list, all)
 	used += portal->rows.cap;
 	return used < PORTAL_ROWS_MAX ? PORTAL_ROWS_MAX - used : 0;
 }

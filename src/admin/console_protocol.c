@@ -213,14 +213,10 @@ static void
 simple_query(struct console_client *cc, const uint8_t *body, size_t len)
 {
 	const uint8_t *end = len > 0 ? memchr(body, 0, len) : NULL;
-	struct prepared *unnamed = prepared_find(&cc->portals, "");
-	struct portal *portal = portal_find(&cc->portals, "");
 	struct fail why;
 
-	if (unnamed != NULL)
-		prepared_drop(&cc->portals, unnamed);
-	if (portal != NULL)
-		portal_drop(&cc->portals, portal);
+	portal_drop(&cc->prepared, portal_find(&cc->prepared, ""));
+	portal_drop(&cc->portals, portal_find(&cc->portals, ""));
 	if (end == NULL || end != body + len - 1) {
 		fail_set(&why, "08P01", "invalid message format");
 		script_failed(cc, &why);

@@ -343,28 +343,8 @@ run_set_configuration(struct console_client *cc, const struct command *command, 
 	return RUN_FAILED;
 }
 
-static console_run_fn *const runs[COMMAND_COUNT] = {
-	[COMMAND_RELOAD] = run_reload,
-	[COMMAND_REOPEN] = run_reopen,
-	[COMMAND_PAUSE] = run_pause,
-	[COMMAND_RESUME] = run_resume,
-	[COMMAND_RECONNECT] = run_reconnect,
-	[COMMAND_WAIT_CLOSE] = run_wait_close,
-	[COMMAND_KILL] = run_kill,
-	[COMMAND_KILL_CLIENT] = run_kill_client,
-	[COMMAND_SHUTDOWN] = run_shutdown,
-	[COMMAND_SHUTDOWN_WAIT] = run_shutdown,
-	[COMMAND_SET] = console_set,
-	[COMMAND_RESET] = console_reset,
-	[COMMAND_BEGIN] = console_begin,
-	[COMMAND_COMMIT] = console_end,
-	[COMMAND_ROLLBACK] = console_end,
-	[COMMAND_DISCARD] = console_discard,
-	[COMMAND_DEALLOCATE] = console_deallocate,
-	[COMMAND_NOTHING] = run_nothing,
-	[COMMAND_SET_CONFIGURATION] = run_set_configuration,
-	[COMMAND_REFUSED] = run_refused,
-};
+#define RUN_OF(id, run) [COMMAND_##id] = (run),
+static console_run_fn *const runs[COMMAND_COUNT] = { RUN_LIST(RUN_OF) };
 
 enum run_result
 console_run(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)

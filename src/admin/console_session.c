@@ -6,21 +6,12 @@
 
 #include "wire/messages.h"
 
-static enum run_result
-out_of_memory(struct fail *why)
-{
-	fail_set(why, "53200", "out of memory");
-	return RUN_FAILED;
-}
-
-static int
+static void
 change(struct console_client *cc, const struct console_setting *setting, const char *value)
 {
-	if (console_settings_set(&cc->settings, setting, value) < 0)
-		return -1;
+	console_settings_set(&cc->settings, setting, value);
 	if (setting->is_reported)
 		message_parameter(&cc->out, setting->name, console_settings_get(&cc->settings, setting));
-	return 0;
 }
 
 /* What is not in the table has no consequence here, as in a new session of PostgreSQL's. */
@@ -34,8 +25,7 @@ console_set(struct console_client *cc, const struct command *command, const char
 		fail_set(why, "55P02", "parameter \"%s\" cannot be changed", command->setting->name);
 		return RUN_FAILED;
 	}
-	if (change(cc, command->setting, command->has_text ? command->text : NULL) < 0)
-		return out_of_memory(why);
+	change(cc, command->setting, command->has_text ? command->text : NULL);
 	return RUN_DONE;
 }
 
@@ -98,19 +88,19 @@ console_end(struct console_client *cc, const struct command *command, const char
 enum run_result
 console_deallocate(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
-	struct prepared *prepared;
+	struct portal *prepared;
 
 	if (!command->has_name) {
-		prepared_drop_all(&cc->portals);
+		portal_drop_all(&cc->prepared);
 		*tag = "DEALLOCATE ALL";
 		return RUN_DONE;
 	}
-	prepared = prepared_find(&cc->portals, command->name);
+	prepared = portal_find(&cc->prepared, command->name);
 	if (prepared == NULL) {
 		fail_set(why, "26000", "prepared statement \"%s\" does not exist", command->name);
 		return RUN_FAILED;
 	}
-	prepared_drop(&cc->portals, prepared);
+	portal_drop(&cc->prepared, prepared);
 	return RUN_DONE;
 }
 
@@ -121,6 +111,6 @@ console_discard(struct console_client *cc, const struct command *command, const 
 	(void)tag;
 	(void)why;
 	reset_all(cc);
-	prepared_drop_all(&cc->portals);
+	portal_drop_all(&cc->prepared);
 	return RUN_DONE;
 }

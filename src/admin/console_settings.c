@@ -1,5 +1,7 @@
-/* src/admin/console_settings.c - see console_settings.h. */
-#include "admin/console_settings.h"
+/* src/admin/console_settings.c - see console_command.h. */
+#include "admin/console_command.h"
+
+#include "base/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -51,16 +53,13 @@ console_settings_get(const struct console_settings *s, const struct console_sett
 	return own != NULL ? own : setting->value;
 }
 
-int
+void
 console_settings_set(struct console_settings *s, const struct console_setting *setting, const char *value)
 {
-	char **slot = &s->values[setting - settings], *copy = NULL;
+	char **slot = &s->values[setting - settings];
 
-	if (value != NULL && (copy = strdup(value)) == NULL)
-		return -1;
 	free(*slot);
-	*slot = copy;
-	return 0;
+	*slot = value != NULL ? xstrdup(value) : NULL;
 }
 
 void

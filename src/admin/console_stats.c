@@ -1,6 +1,7 @@
 /* src/admin/console_stats.c - see console_stats.h. */
 #include "admin/console_stats.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -25,10 +26,9 @@ struct console_stats {
 struct console_stats *
 console_stats_new(uint64_t now_us)
 {
-	struct console_stats *s = calloc(1, sizeof(*s));
+	struct console_stats *s = xcalloc(1, sizeof(*s));
 
-	if (s != NULL)
-		s->begun_us = now_us;
+	s->begun_us = now_us;
 	return s;
 }
 
@@ -119,9 +119,7 @@ minute_add(struct console_stats *s, const struct pool_database *database)
 		HASH_DELETE(hh, s->table, m);
 		free(m);
 	}
-	m = calloc(1, sizeof(*m));
-	if (m == NULL)
-		return NULL;
+	m = xcalloc(1, sizeof(*m));
 	m->database = database;
 	m->born = database->born;
 	HASH_ADD_PTR(s->table, database, m);
@@ -155,8 +153,8 @@ console_stats_tick(struct console_stats *s, const struct pool_database *database
 		struct minute *m = minute_of(s, d);
 		struct stats now = stats_total(d);
 
-		if (m == NULL && (m = minute_add(s, d)) == NULL)
-			continue; /* no memory: tried again in a minute */
+		if (m == NULL)
+			m = minute_add(s, d);
 		m->average = average(&m->begun, &now, took_us);
 		m->begun = now;
 		m->is_seen = true;

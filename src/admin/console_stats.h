@@ -36,7 +36,7 @@ struct stats {
 
 struct console_stats; /* opaque: console_stats.c */
 
-struct console_stats *console_stats_new(uint64_t now_us); /* NULL: no memory */
+struct console_stats *console_stats_new(uint64_t now_us);
 void console_stats_free(struct console_stats *s);
 /* Begins a new minute when the present one is over. */
 void console_stats_tick(struct console_stats *s, const struct pool_database *databases, uint64_t now_us);

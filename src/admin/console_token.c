@@ -1,13 +1,8 @@
-/* src/admin/console_token.c - see console_token.h. What is a word and what ends a quote is as in PostgreSQL. */
-#include "admin/console_token.h"
+/* src/admin/console_token.c - see console_command.h. What is a word and what ends a quote is as in PostgreSQL. */
+#include "admin/console_command.h"
+#include "base/blank.h"
 
 #include <string.h>
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
 
 static bool
 is_digit(char c)
@@ -55,7 +50,7 @@ static int
 skip_blanks(struct token_reader *r, struct fail *why)
 {
 	for (;;) {
-		if (r->at < r->end && is_blank(*r->at))
+		if (r->at < r->end && is_space(*r->at))
 			r->at++;
 		else if (looks_at(r, "--")) {
 			const char *line_end = memchr(r->at, '\n', (size_t)(r->end - r->at));

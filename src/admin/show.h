@@ -33,26 +33,10 @@ const struct show *show_find(enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0])
 
-/* show_pools.c */
-extern const struct show show_pools, show_pools_extended, show_waiters;
-/* show_sockets.c */
-extern const struct show show_clients, show_servers, show_sockets, show_active_sockets;
-/* show_databases.c */
-extern const struct show show_databases, show_users;
-/* show_pins.c */
-extern const struct show show_pins, show_audit, show_database_code;
-/* show_stats.c */
-extern const struct show show_stats, show_stats_totals, show_stats_averages, show_totals;
-/* show_health.c */
-extern const struct show show_latency, show_errors, show_backends;
-/* show_config.c */
-extern const struct show show_config, show_config_errors;
-/* show_lists.c */
-extern const struct show show_lists, show_state, show_mem, show_version, show_help, show_prepared, show_metrics;
-extern const struct show show_dns_hosts, show_dns_zones, show_peers, show_peer_pools;
-/* show_answers.c: what drivers ask on their own */
-extern const struct show answer_one, answer_version, answer_schema, answer_database, answer_recovery, answer_unlock,
-    answer_types;
+#define SHOW_EXTERN(id, name, may, what, example) extern const struct show show_##name;
+#define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
+SHOW_LIST(SHOW_EXTERN)
+ANSWER_LIST(ANSWER_EXTERN)
 
 /* Text of a moment, "2026-11-20 09:15:00 UTC". */
 #define SHOW_TIME_MAX 32

@@ -8,25 +8,23 @@ struct answer {
 	uint64_t number;
 };
 
-static const struct column one_columns[] = { COLUMN_NAMED(INT4, struct answer, "?column?", number) };
+/* An answer that is always the same. */
+#define ANSWER(of, type, field, title, value)                                                                          \
+	static const struct column of##_columns[] = { COLUMN_NAMED(type, struct answer, title, field) };               \
+	static void fill_##of(const struct show_env *env, struct rows *rows)                                           \
+	{                                                                                                              \
+		(void)env;                                                                                             \
+		rows_add(rows, &(struct answer){ .field = (value) });                                                  \
+	}                                                                                                              \
+	const struct show answer_##of = { SHOW_COLUMNS(of##_columns), 0, fill_##of }
+
+ANSWER(one, INT4, number, "?column?", 1);
+ANSWER(schema, TEXT, text, "current_schema", "public");
+ANSWER(database, TEXT, text, "current_database", "pgweir");
+ANSWER(recovery, BOOL, number, "pg_is_in_recovery", 0);
+ANSWER(unlock, TEXT, text, "pg_advisory_unlock_all", "");
+
 static const struct column version_columns[] = { COLUMN_NAMED(TEXT, struct answer, "version", text) };
-static const struct column schema_columns[] = { COLUMN_NAMED(TEXT, struct answer, "current_schema", text) };
-static const struct column database_columns[] = { COLUMN_NAMED(TEXT, struct answer, "current_database", text) };
-static const struct column recovery_columns[] = { COLUMN_NAMED(BOOL, struct answer, "pg_is_in_recovery", number) };
-static const struct column unlock_columns[] = { COLUMN_NAMED(TEXT, struct answer, "pg_advisory_unlock_all", text) };
-
-/* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
-static const struct column types_columns[] = {
-	COLUMN_NAMED(INT4, struct answer, "oid", number),
-	COLUMN_NAMED(INT4, struct answer, "typarray", number),
-};
-
-static void
-fill_one(const struct show_env *env, struct rows *rows)
-{
-	(void)env;
-	rows_add(rows, &(struct answer){ .number = 1 });
-}
 
 /* Drivers look for the first number behind "PostgreSQL"; it is that of server_version at login. */
 static void
@@ -38,38 +36,12 @@ fill_version(const struct show_env *env, struct rows *rows)
 	rows_add(rows, &(struct answer){ .text = text });
 }
 
-static void
-fill_schema(const struct show_env *env, struct rows *rows)
-{
-	(void)env;
-	rows_add(rows, &(struct answer){ .text = "public" });
-}
-
-static void
-fill_database(const struct show_env *env, struct rows *rows)
-{
-	(void)env;
-	rows_add(rows, &(struct answer){ .text = "pgweir" });
-}
-
-static void
-fill_recovery(const struct show_env *env, struct rows *rows)
-{
-	(void)env;
-	rows_add(rows, &(struct answer){ .number = 0 });
-}
-
-static void
-fill_unlock(const struct show_env *env, struct rows *rows)
-{
-	(void)env;
-	rows_add(rows, &(struct answer){ .text = "" });
-}
-
-const struct show answer_one = { SHOW_COLUMNS(one_columns), 0, fill_one };
 const struct show answer_version = { SHOW_COLUMNS(version_columns), 0, fill_version };
-const struct show answer_schema = { SHOW_COLUMNS(schema_columns), 0, fill_schema };
-const struct show answer_database = { SHOW_COLUMNS(database_columns), 0, fill_database };
-const struct show answer_recovery = { SHOW_COLUMNS(recovery_columns), 0, fill_recovery };
-const struct show answer_unlock = { SHOW_COLUMNS(unlock_columns), 0, fill_unlock };
+
+/* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
+static const struct column types_columns[] = {
+	COLUMN_NAMED(INT4, struct answer, "oid", number),
+	COLUMN_NAMED(INT4, struct answer, "typarray", number),
+};
+
 const struct show answer_types = { SHOW_COLUMNS(types_columns), 0, NULL };

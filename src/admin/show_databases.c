@@ -5,6 +5,7 @@
  */
 #include "admin/show.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "admission/admission.h"
 #include "pool/pool_target.h"
@@ -34,7 +35,6 @@ struct sums {
 	struct sum *table;
 };
 
-/* NULL: no memory; its rows will be missing. */
 static struct sum *
 sum_of(struct sums *sums, const char *name)
 {
@@ -43,9 +43,7 @@ sum_of(struct sums *sums, const char *name)
 	HASH_FIND_STR(sums->table, name, s);
 	if (s != NULL)
 		return s;
-	s = calloc(1, sizeof(*s));
-	if (s == NULL)
-		return NULL;
+	s = xcalloc(1, sizeof(*s));
 	s->name = name;
 	HASH_ADD_KEYPTR(hh, sums->table, s->name, (unsigned)strlen(s->name), s);
 	return s;
@@ -68,8 +66,6 @@ add_pool(struct sum *s, const struct pool_entry *e)
 {
 	struct pool_counts n;
 
-	if (s == NULL)
-		return;
 	pool_get_counts(e->policy, &n);
 	s->servers += (uint64_t)n.opening + n.idle + n.pinging + n.lent + n.closing;
 	s->clients += e->clients;

@@ -1,5 +1,6 @@
 /* src/auth/hba.c - the rules of an HBA file, and which of them fits. See hba.h. */
 #include "auth/hba_rule.h"
+#include "base/alloc.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -38,7 +39,7 @@ struct building {
 	struct hba_reading reading;
 };
 
-static int
+static void
 add_rule(const struct rule_line *line, void *arg)
 {
 	struct building *b = arg;
@@ -46,19 +47,13 @@ add_rule(const struct rule_line *line, void *arg)
 	struct hba_rule rule;
 
 	if (hba->count == hba->cap) {
-		size_t cap = hba->cap == 0 ? 16 : hba->cap * 2;
-		struct hba_rule *grown = reallocarray(hba->rules, cap, sizeof(*grown));
-
-		if (grown == NULL)
-			return -1;
-		hba->rules = grown;
-		hba->cap = cap;
+		hba->cap = hba->cap == 0 ? 16 : hba->cap * 2;
+		hba->rules = xreallocarray(hba->rules, hba->cap, sizeof(*hba->rules));
 	}
 	if (hba_rule_parse(line, &rule, &b->reading))
 		hba->rules[hba->count++] = rule;
 	else
 		hba_rule_fini(&rule);
-	return b->reading.is_out_of_memory ? -1 : 0;
 }
 
 static void
@@ -73,17 +68,15 @@ on_problem(bool is_error, const char *path, unsigned line, const char *text, voi
 static struct hba *
 build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	struct building b = { .hba = calloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
+	struct building b = { .hba = xcalloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
 	const struct rule_calls calls = { add_rule, on_problem, &b };
-	int r = -1;
 
-	if (b.hba != NULL) {
-		atomic_init(&b.hba->ref_count, 1);
-		r = text == NULL ? rule_file_read(path, &calls) : rule_text_read(text, text_len, path, &calls);
-	}
-	if (r < 0)
-		on_problem(true, path, 0, "no memory for its rules", &b);
-	else if (b.hba->count == 0 && b.reading.errors == 0)
+	atomic_init(&b.hba->ref_count, 1);
+	if (text == NULL)
+		rule_file_read(path, &calls);
+	else
+		rule_text_read(text, text_len, path, &calls);
+	if (b.hba->count == 0 && b.reading.errors == 0)
 		on_problem(true, path, 0, "there is no rule in it: nobody could log in", &b);
 	if (b.reading.errors == 0)
 		return b.hba;

@@ -2,7 +2,7 @@
  * src/auth/hba.h - who may log in, from where, to what, and how he proves who he is: PostgreSQL's pg_hba.conf.
  *
  * The source of its rules is PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions
- * (rule_regex.h) and includes (rule_file.h). The first rule that fits a login decides; if none does, it is refused.
+ * and includes (rule_file.h). The first rule that fits a login decides; if none does, it is refused.
  *
  * What is not here is an error when the file is read, never a rule that fits too many or too few: samerole and +group
  * (pgweir knows no roles), host names (asking for one's address could stall everybody), methods that need a library

@@ -1,6 +1,8 @@
 /* src/auth/hba_rule.c - one line of an HBA file becomes a rule. See hba_rule.h. */
 #include "auth/hba_rule.h"
 
+#include "base/alloc.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdarg.h>
@@ -71,17 +73,6 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* *to is text's copy. False: no memory. */
-static bool
-copy(const struct line *l, const char *text, char **to)
-{
-	free(*to);
-	*to = strdup(text);
-	if (*to == NULL)
-		l->reading->is_out_of_memory = true;
-	return *to != NULL;
-}
-
 /* The next field, which must have one word. NULL: it has not, or the line is over; missing is the word for it. */
 static const struct rule_word *
 next_single(struct line *l, const char *missing)
@@ -137,11 +128,9 @@ take_regex(struct line *l, const struct rule_word *word, struct hba_name *name)
 		return false;
 	name->kind = HBA_NAME_REGEX;
 	name->regex = rule_regex_new(word->text + 1, &why);
-	if (name->regex == NULL && strcmp(why.sqlstate, "53200") == 0)
-		l->reading->is_out_of_memory = true;
-	else if (name->regex == NULL)
+	if (name->regex == NULL)
 		return bad(l, "regular expression \"%.150s\": %s", word->text + 1, why.text);
-	return name->regex != NULL;
+	return true;
 }
 
 static bool
@@ -184,15 +173,12 @@ take_names(struct line *l, const char *missing, struct hba_names *names,
 
 	if (f == NULL)
 		return bad(l, "the line ends before its %s", missing);
-	names->list = calloc(f->count + 1, sizeof(*names->list));
-	if (names->list == NULL) {
-		l->reading->is_out_of_memory = true;
-		return false;
-	}
-	for (size_t i = 0; i < f->count && !l->reading->is_out_of_memory; i++) {
+	names->list = xcalloc(f->count + 1, sizeof(*names->list));
+	for (size_t i = 0; i < f->count; i++) {
 		struct hba_name *name = &names->list[names->count++];
 
-		is_good = copy(l, f->words[i].text, &name->text) && take(l, &f->words[i], name) && is_good;
+		name->text = xstrdup(f->words[i].text);
+		is_good = take(l, &f->words[i], name) && is_good;
 	}
 	return is_good;
 }
@@ -395,7 +381,9 @@ take_option(struct line *l, const char *option)
 			   (int)(len < 100 ? len : 100), option);
 	if (l->rule->method != HBA_CERT && l->rule->method != HBA_PEER)
 		return bad(l, "map is for the methods cert and peer only");
-	return copy(l, value, &l->rule->map);
+	free(l->rule->map);
+	l->rule->map = xstrdup(value);
+	return true;
 }
 
 static bool
@@ -444,8 +432,8 @@ hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_r
 	struct line l = { line, 0, rule, reading };
 
 	*rule = (struct hba_rule){ .line = line->number };
-	if (!copy(&l, line->path, &rule->path) || !take_type(&l) ||
-	    !take_names(&l, "database", &rule->databases, take_database) ||
+	rule->path = xstrdup(line->path);
+	if (!take_type(&l) || !take_names(&l, "database", &rule->databases, take_database) ||
 	    !take_names(&l, "user", &rule->users, take_user) || !take_address(&l) || !take_method(&l) ||
 	    !take_options(&l))
 		return false;

@@ -3,7 +3,7 @@
 #define PGWEIR_AUTH_HBA_RULE_H
 
 #include "auth/hba.h"
-#include "auth/rule_regex.h"
+#include "auth/rule_file.h"
 
 #include <stdint.h>
 
@@ -39,7 +39,6 @@ struct hba_reading {
 	rule_report *report;
 	void *arg;
 	size_t errors, regexes;
-	bool is_out_of_memory;
 };
 
 /* False: errors has grown, or memory is short. What was filled is hba_rule_fini's in any case. */

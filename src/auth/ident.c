@@ -1,7 +1,8 @@
 /* src/auth/ident.c - see ident.h. */
 #include "auth/ident.h"
 
-#include "auth/rule_regex.h"
+#include "auth/rule_file.h"
+#include "base/alloc.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -28,7 +29,6 @@ struct building {
 	rule_report *report;
 	void *arg;
 	size_t errors, regexes;
-	bool is_out_of_memory;
 };
 
 /* --- Life. --- */
@@ -94,11 +94,9 @@ take_regex(struct building *b, const struct rule_line *line, const struct rule_w
 	if (b->regexes > IDENT_REGEXES_MAX)
 		return false;
 	*regex = rule_regex_new(word->text + 1, &why);
-	if (*regex == NULL && strcmp(why.sqlstate, "53200") == 0)
-		b->is_out_of_memory = true;
-	else if (*regex == NULL)
+	if (*regex == NULL)
 		return bad(b, line, "regular expression \"%.150s\": %s", word->text + 1, why.text);
-	return *regex != NULL;
+	return true;
 }
 
 static bool
@@ -108,13 +106,9 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 
 	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
 		return bad(b, line, "a line is the name of a map, a name from outside, and a user: one of each");
-	e->map = strdup(f[0].words->text);
-	e->name = strdup(f[1].words->text);
-	e->user = strdup(f[2].words->text);
-	if (e->map == NULL || e->name == NULL || e->user == NULL) {
-		b->is_out_of_memory = true;
-		return false;
-	}
+	e->map = xstrdup(f[0].words->text);
+	e->name = xstrdup(f[1].words->text);
+	e->user = xstrdup(f[2].words->text);
 	e->is_any_user = rule_word_is(f[2].words, "all");
 	if (!f[2].words->is_quoted && e->user[0] == '+')
 		return bad(b, line, "%.100s is not available: pgweir knows no roles; write a line for each user",
@@ -128,7 +122,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 	return true;
 }
 
-static int
+static void
 add_entry(const struct rule_line *line, void *arg)
 {
 	struct building *b = arg;
@@ -136,19 +130,13 @@ add_entry(const struct rule_line *line, void *arg)
 	struct entry e = { 0 };
 
 	if (ident->count == ident->cap) {
-		size_t cap = ident->cap == 0 ? 16 : ident->cap * 2;
-		struct entry *grown = reallocarray(ident->entries, cap, sizeof(*grown));
-
-		if (grown == NULL)
-			return -1;
-		ident->entries = grown;
-		ident->cap = cap;
+		ident->cap = ident->cap == 0 ? 16 : ident->cap * 2;
+		ident->entries = xreallocarray(ident->entries, ident->cap, sizeof(*ident->entries));
 	}
 	if (take_entry(b, line, &e))
 		ident->entries[ident->count++] = e;
 	else
 		entry_fini(&e);
-	return b->is_out_of_memory ? -1 : 0;
 }
 
 static void
@@ -163,16 +151,14 @@ on_problem(bool is_error, const char *path, unsigned line, const char *text, voi
 static struct ident *
 build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	struct building b = { .ident = calloc(1, sizeof(*b.ident)), .report = report, .arg = arg };
+	struct building b = { .ident = xcalloc(1, sizeof(*b.ident)), .report = report, .arg = arg };
 	const struct rule_calls calls = { add_entry, on_problem, &b };
-	int r = -1;
 
-	if (b.ident != NULL) {
-		atomic_init(&b.ident->ref_count, 1);
-		r = text == NULL ? rule_file_read(path, &calls) : rule_text_read(text, text_len, path, &calls);
-	}
-	if (r < 0)
-		on_problem(true, path, 0, "no memory for its maps", &b);
+	atomic_init(&b.ident->ref_count, 1);
+	if (text == NULL)
+		rule_file_read(path, &calls);
+	else
+		rule_text_read(text, text_len, path, &calls);
 	if (b.errors == 0)
 		return b.ident;
 	ident_unref(b.ident);

@@ -3,7 +3,7 @@
  * pg_ident.conf (chapter "User Name Maps"; words that begin with a slash and "all" in the last column as in version
  * 16).
  *
- * A line: map, name from outside, user. A name that begins with a slash is a regular expression (rule_regex.h), and
+ * A line: map, name from outside, user. A name that begins with a slash is a regular expression (rule_file.h), and
  * \1 in the user stands for what its first parentheses matched; a user of "all" is any user, one that begins with a
  * slash a regular expression. Capitals count everywhere. +group is refused: pgweir knows no roles.
  *

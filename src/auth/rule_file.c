@@ -6,6 +6,8 @@
  */
 #include "auth/rule_file.h"
 
+#include "base/alloc.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -53,39 +55,26 @@ rule_word_is(const struct rule_word *word, const char *keyword)
 
 /* --- Fields and words. --- */
 
-/* The list with room for one more; it grows in powers of two, so the count alone says when. NULL: no memory. */
+/* The list with room for one more; it grows in powers of two, so the count alone says when. */
 static void *
 with_room(void *list, size_t count, size_t size)
 {
-	return (count & (count - 1)) != 0 ? list : reallocarray(list, count == 0 ? 1 : count * 2, size);
+	return (count & (count - 1)) != 0 ? list : xreallocarray(list, count == 0 ? 1 : count * 2, size);
 }
 
-static int
+static void
 add_word(struct rule_field *f, const struct rule_word *word)
 {
-	struct rule_word *words = with_room(f->words, f->count, sizeof(*words));
-	char *copy;
-
-	if (words == NULL)
-		return -1;
-	f->words = words;
-	if ((copy = strdup(word->text)) == NULL)
-		return -1;
-	f->words[f->count++] = (struct rule_word){ copy, word->is_quoted };
-	return 0;
+	f->words = with_room(f->words, f->count, sizeof(*f->words));
+	f->words[f->count++] = (struct rule_word){ xstrdup(word->text), word->is_quoted };
 }
 
 /* Takes f. */
-static int
+static void
 add_field(struct rule_line *line, struct rule_field *f)
 {
-	struct rule_field *fields = with_room(line->fields, line->count, sizeof(*fields));
-
-	if (fields == NULL)
-		return -1;
-	line->fields = fields;
+	line->fields = with_room(line->fields, line->count, sizeof(*line->fields));
 	line->fields[line->count++] = *f;
-	return 0;
 }
 
 static void
@@ -142,40 +131,38 @@ next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 	return true;
 }
 
-static int read_file(struct source *s, const char *path, bool is_optional);
-static int read_list(struct source *from, const char *name, struct rule_field *list);
+static void read_file(struct source *s, const char *path, bool is_optional);
+static void read_list(struct source *from, const char *name, struct rule_field *list);
 
-/* One field with all its words, added to f. 1: there was one; 0: there was none, or the line is bad; -1: no memory. */
-static int
+/* One field with all its words, added to f. False: there was none, or the line is bad. */
+static bool
 next_field(struct source *s, char **at, struct rule_field *f)
 {
 	struct rule_word word;
 	bool is_listed = true;
-	int found = 0;
+	bool has_any = false;
 
 	while (is_listed && next_word(s, at, &word, &is_listed)) {
-		found = 1;
-		if (!word.is_quoted && word.text[0] == '@' && word.text[1] != '\0') {
-			if (read_list(s, word.text + 1, f) < 0)
-				return -1;
-		} else if (add_word(f, &word) < 0)
-			return -1;
+		has_any = true;
+		if (!word.is_quoted && word.text[0] == '@' && word.text[1] != '\0')
+			read_list(s, word.text + 1, f);
+		else
+			add_word(f, &word);
 	}
-	return s->is_bad ? 0 : found;
+	return has_any && !s->is_bad;
 }
 
 /* --- Files within files. --- */
 
-/* Relative to the file it stands in. NULL: no memory. */
+/* Relative to the file it stands in. */
 static char *
 path_beside(const char *path, const char *name)
 {
 	const char *slash = strrchr(path, '/');
-	char *out;
 
 	if (name[0] == '/' || slash == NULL)
-		return strdup(name);
-	return asprintf(&out, "%.*s%s", (int)(slash + 1 - path), path, name) < 0 ? NULL : out;
+		return xstrdup(name);
+	return xasprintf("%.*s%s", (int)(slash + 1 - path), path, name);
 }
 
 static bool
@@ -191,31 +178,27 @@ may_open(struct source *s, const char *name)
 }
 
 /* A file named by from's line: its lines, or its words into list. */
-static int
+static void
 read_named(struct source *from, const char *path, struct rule_field *list, bool is_optional)
 {
 	struct source inner = *from;
-	int r;
 
 	inner.depth++;
 	inner.list = list;
-	r = read_file(&inner, path, is_optional);
+	read_file(&inner, path, is_optional);
 	from->is_bad = from->is_bad || (list != NULL && inner.is_bad);
-	return r;
 }
 
-static int
+static void
 read_list(struct source *from, const char *name, struct rule_field *list)
 {
 	char *path;
-	int r;
 
 	if (!may_open(from, name))
-		return 0;
+		return;
 	path = path_beside(from->path, name);
-	r = path == NULL ? -1 : read_named(from, path, list, false);
+	read_named(from, path, list, false);
 	free(path);
-	return r;
 }
 
 static int
@@ -232,100 +215,74 @@ by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int
+static void
 read_folder(struct source *from, const char *path)
 {
 	struct dirent **entries = NULL;
-	int count = scandir(path, &entries, is_rules_file, by_name), r = 0;
+	int count = scandir(path, &entries, is_rules_file, by_name);
 
 	if (count < 0)
 		complain(from, "could not open folder \"%.200s\": %s", path, strerror(errno));
 	if (count > DIR_FILES_MAX)
 		complain(from, "more than %d files in \"%.200s\"", DIR_FILES_MAX, path);
 	for (int i = 0; i < count; i++) {
-		char *file = NULL;
+		if (count <= DIR_FILES_MAX) {
+			char *file = xasprintf("%s/%s", path, entries[i]->d_name);
 
-		if (r == 0 && count <= DIR_FILES_MAX) {
-			r = asprintf(&file, "%s/%s", path, entries[i]->d_name) < 0 ? -1 : 0;
-			r = r < 0 ? -1 : read_named(from, file, NULL, false);
+			read_named(from, file, NULL, false);
 			free(file);
 		}
 		free(entries[i]);
 	}
 	free(entries);
-	return r;
 }
 
-/* *is_include: it was one of these lines. */
-static int
-include(struct source *s, const struct rule_line *line, bool *is_include)
+/* False: it is none of these lines. */
+static bool
+include(struct source *s, const struct rule_line *line)
 {
 	const struct rule_field *what = &line->fields[0];
 	const char *name;
 	char *path;
-	int r = 0;
 
-	*is_include = line->count == 2 && what->count == 1 &&
-		      (rule_word_is(what->words, "include") || rule_word_is(what->words, "include_if_exists") ||
-		       rule_word_is(what->words, "include_dir"));
-	if (!*is_include)
-		return 0;
+	if (line->count != 2 || what->count != 1 ||
+	    !(rule_word_is(what->words, "include") || rule_word_is(what->words, "include_if_exists") ||
+	      rule_word_is(what->words, "include_dir")))
+		return false;
 	if (line->fields[1].count != 1) {
 		complain(s, "%s takes one name", what->words->text);
-		return 0;
+		return true;
 	}
 	name = line->fields[1].words->text;
 	if (!may_open(s, name))
-		return 0;
+		return true;
 	path = path_beside(s->path, name);
-	if (path == NULL)
-		return -1;
 	if (strcmp(what->words->text, "include_dir") == 0)
-		r = read_folder(s, path);
+		read_folder(s, path);
 	else
-		r = read_named(s, path, NULL, strcmp(what->words->text, "include_if_exists") == 0);
+		read_named(s, path, NULL, strcmp(what->words->text, "include_if_exists") == 0);
 	free(path);
-	return r;
+	return true;
 }
 
 /* --- Lines. --- */
 
-static int
+static void
 take_fields(struct source *s, char *text)
 {
 	struct rule_line line = { .path = s->path, .number = s->line };
-	int r = 1;
-	bool is_include;
+	struct rule_field f = { 0 };
 
-	while (r > 0) {
-		struct rule_field f = { 0 };
-
-		r = next_field(s, &text, &f);
-		if (r > 0 && add_field(&line, &f) < 0)
-			r = -1;
-		if (r <= 0)
-			field_fini(&f);
+	while (next_field(s, &text, &f)) {
+		add_field(&line, &f);
+		f = (struct rule_field){ 0 };
 	}
-	if (r == 0 && !s->is_bad && line.count > 0) {
-		r = include(s, &line, &is_include);
-		if (r == 0 && !is_include)
-			r = s->calls->on_line(&line, s->calls->arg);
-	}
+	field_fini(&f);
+	if (!s->is_bad && line.count > 0 && !include(s, &line))
+		s->calls->on_line(&line, s->calls->arg);
 	for (size_t i = 0; i < line.count; i++)
 		field_fini(&line.fields[i]);
 	free(line.fields);
-	return r;
-}
-
-static int
-take_words(struct source *s, char *text)
-{
-	int r;
-
-	do
-		r = next_field(s, &text, s->list);
-	while (r > 0);
-	return r;
 }
 
 /* A physical line is added to the logical one that ends at end; true: it is continued. */
@@ -342,16 +299,15 @@ join_line(char *line, size_t *len, const char *more, size_t more_len)
 	return true;
 }
 
-static int
+static void
 take_lines(struct source *s, const char *text, size_t text_len)
 {
 	const char *end = text + text_len;
-	char *line = malloc(text_len + 1);
+	char *line = xmalloc(text_len + 1);
 	unsigned number = 0;
 	bool was_bad = false;
-	int r = line == NULL ? -1 : 0;
 
-	while (r == 0 && text < end) {
+	while (text < end) {
 		size_t len = 0;
 		bool is_continued = true;
 
@@ -367,36 +323,36 @@ take_lines(struct source *s, const char *text, size_t text_len)
 		line[len] = '\0';
 		if (strlen(line) != len)
 			complain(s, "a zero byte: this is no file of text");
+		else if (s->list == NULL)
+			take_fields(s, line);
 		else
-			r = s->list != NULL ? take_words(s, line) : take_fields(s, line);
+			for (char *at = line; next_field(s, &at, s->list);)
+				;
 		was_bad = was_bad || s->is_bad;
 	}
 	s->is_bad = was_bad;
 	free(line);
-	return r;
 }
 
-int
+void
 rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls)
 {
 	size_t bytes_left = 0;
 	struct source s = { .calls = calls, .path = path, .bytes_left = &bytes_left };
 
-	return take_lines(&s, text, text_len);
+	take_lines(&s, text, text_len);
 }
 
 /* --- Files. --- */
 
-/* The whole file into *text; NULL and errno, or 0 if it was told in another way. */
+/* The whole file; NULL and errno. */
 static char *
 read_whole(struct source *s, int fd, size_t *len)
 {
-	char *text = malloc(*s->bytes_left + 1);
+	char *text = xmalloc(*s->bytes_left + 1);
 	ssize_t got = 1;
 
 	*len = 0;
-	if (text == NULL)
-		return NULL;
 	while (got > 0 && *len <= *s->bytes_left) {
 		got = read(fd, text + *len, *s->bytes_left + 1 - *len);
 		if (got < 0 && errno == EINTR)
@@ -414,59 +370,52 @@ read_whole(struct source *s, int fd, size_t *len)
 	return NULL;
 }
 
-static int
+static void
 read_open(struct source *s, const char *path, int fd, struct source *named_by)
 {
 	struct stat st;
 	size_t len = 0;
 	char *text = NULL;
-	int r;
 
 	if (fstat(fd, &st) < 0)
 		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
 		complain(named_by, "\"%.200s\" is not a regular file", path);
-	else if ((text = read_whole(s, fd, &len)) == NULL) {
-		if (errno == ENOMEM)
-			return -1;
-		if (errno == EFBIG)
-			complain(named_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
-		else
-			complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
-	}
+	else if ((text = read_whole(s, fd, &len)) == NULL && errno == EFBIG)
+		complain(named_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
+	else if (text == NULL)
+		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
 	if (text == NULL)
-		return 0;
+		return;
 	if ((st.st_mode & S_IWOTH) != 0)
 		s->calls->on_problem(false, path, 0, "anyone may change this file: chmod o-w", s->calls->arg);
 	s->path = path;
-	r = take_lines(s, text, len);
+	take_lines(s, text, len);
 	free(text);
-	return r;
 }
 
 /* s: still at the line that names it, which is where it is told of if it can't be read. */
-static int
+static void
 read_file(struct source *s, const char *path, bool is_optional)
 {
 	struct source named_by = *s;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), r; /* a FIFO must not make us wait */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
 
 	if (fd < 0) {
 		if (!is_optional || errno != ENOENT)
 			complain(s, "could not open \"%.200s\": %s", path, strerror(errno));
-		return 0;
+		return;
 	}
-	r = read_open(s, path, fd, &named_by);
+	read_open(s, path, fd, &named_by);
 	s->is_bad = s->is_bad || named_by.is_bad;
 	close(fd);
-	return r;
 }
 
-int
+void
 rule_file_read(const char *path, const struct rule_calls *calls)
 {
 	size_t bytes_left = RULE_BYTES_MAX;
 	struct source s = { .calls = calls, .path = path, .bytes_left = &bytes_left, .opens_files = true };
 
-	return read_file(&s, path, false);
+	read_file(&s, path, false);
 }

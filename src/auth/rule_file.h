@@ -13,6 +13,8 @@
 #ifndef PGWEIR_AUTH_RULE_FILE_H
 #define PGWEIR_AUTH_RULE_FILE_H
 
+#include "base/fail.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -40,17 +42,39 @@ struct rule_line {
 };
 
 struct rule_calls {
-	int (*on_line)(const struct rule_line *line, void *arg); /* -1: no memory, and the walk ends */
+	void (*on_line)(const struct rule_line *line, void *arg);
 	rule_report *on_problem;
 	void *arg; /* of both */
 };
 
-/* 0 when all was read (with problems, perhaps, of which each was told); -1: no memory. */
-int rule_file_read(const char *path, const struct rule_calls *calls);
+/* Reads all there is; each problem is reported. */
+void rule_file_read(const char *path, const struct rule_calls *calls);
 /* The same from memory; files it names are not opened, which is a problem. */
-int rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
+void rule_text_read(const char *text, size_t text_len, const char *path, const struct rule_calls *calls);
 
 /* A word without quotes that is keyword. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);
+
+/*
+ * --- rule_regex.c: regular expressions of rules (words that begin with a slash).
+ *
+ * PostgreSQL's are "advanced" ones of its own library, ours POSIX extended ones of the C library, matched by bytes. An
+ * expression must never mean something else here than there: what the two read differently (\d, \w, lazy repetition,
+ * look-ahead, back-references, a backslash within brackets, ...) is refused. What is left is matched in linear time.
+ *.
+ */
+#define RULE_REGEX_MAX ((size_t)512) /* bytes of an expression */
+
+struct rule_regex; /* opaque: rule_regex.c; immutable */
+
+/* NULL and why (2201B: what is wrong with it). */
+struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);
+void rule_regex_free(struct rule_regex *re); /* NULL is fine */
+/*
+ * Is it found in text? *begin and *end (NULL: not wanted) are where its first parentheses matched; equal to SIZE_MAX
+ * both, if they took no part.
+ */
+bool rule_regex_match(const struct rule_regex *re, const char *text, size_t *begin, size_t *end);
+bool rule_regex_has_parentheses(const struct rule_regex *re);
 
 #endif

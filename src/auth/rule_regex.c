@@ -1,5 +1,7 @@
-/* src/auth/rule_regex.c - see rule_regex.h. */
-#include "auth/rule_regex.h"
+/* src/auth/rule_regex.c - see rule_file.h. */
+#include "auth/rule_file.h"
+
+#include "base/alloc.h"
 
 #include <ctype.h>
 #include <regex.h>
@@ -120,11 +122,7 @@ rule_regex_new(const char *pattern, struct fail *why)
 	}
 	if (check(pattern, why) < 0)
 		return NULL;
-	re = calloc(1, sizeof(*re));
-	if (re == NULL) {
-		fail_set(why, "53200", "no memory");
-		return NULL;
-	}
+	re = xcalloc(1, sizeof(*re));
 	error = regcomp(&re->compiled, pattern, REG_EXTENDED);
 	if (error == 0)
 		return re;

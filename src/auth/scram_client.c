@@ -1,6 +1,6 @@
 /*
  * src/auth/scram_client.c - we log in to PostgreSQL: proves that we have the keys, and checks that the server does.
- * See scram.h, and scram_text.h for the four messages.
+ * See scram.h, and scram_state.h for the four messages.
  *
  * The challenge stops for the caller between the server's salt and our proof, as keys for that salt may be at hand or
  * take milliseconds to derive.
@@ -8,8 +8,7 @@
 #include "auth/scram.h"
 
 #include "auth/base64.h"
-#include "auth/scram_keys.h"
-#include "auth/scram_text.h"
+#include "auth/scram_state.h"
 #include "base/buf.h"
 
 #include <openssl/crypto.h>
@@ -26,7 +25,7 @@ struct scram_client {
 	enum scram_turn turn;
 	struct scram_channel channel;
 	enum scram_binding policy;
-	char gs2_flag; /* as in scram_text.h */
+	char gs2_flag; /* as in scram_state.h */
 	char user[64];
 	char nonce[SCRAM_NONCE_MAX + 1]; /* ours; after the challenge ours, then the server's */
 	size_t nonce_len;

@@ -8,11 +8,10 @@
  *
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
-#include "auth/scram_keys.h"
 
 #include "auth/base64.h"
 #include "auth/saslprep.h"
-#include "auth/scram_text.h"
+#include "auth/scram_state.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

@@ -1,6 +1,6 @@
 /*
  * src/auth/scram_server.c - a client logs in to us: checks its proof, and learns from it what logs in to PostgreSQL.
- * See scram.h, and scram_text.h for the four messages.
+ * See scram.h, and scram_state.h for the four messages.
  *
  * A right proof, XORed with the signature, is the client's ClientKey: its hash must be our StoredKey. So the verifier,
  * which alone can log in nowhere, becomes keys that can, without a password anywhere.
@@ -8,8 +8,7 @@
 #include "auth/scram.h"
 
 #include "auth/base64.h"
-#include "auth/scram_keys.h"
-#include "auth/scram_text.h"
+#include "auth/scram_state.h"
 #include "base/buf.h"
 
 #include <openssl/crypto.h>

@@ -1,5 +1,5 @@
-/* src/auth/scram_text.c - see scram_text.h. */
-#include "auth/scram_text.h"
+/* src/auth/scram_text.c - see scram_state.h. */
+#include "auth/scram_state.h"
 
 #include <openssl/rand.h>
 #include <stdarg.h>

@@ -5,12 +5,12 @@
  */
 #include "build.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 
 #include "base/clock.h"
 #include "base/escape.h"
 #include "base/line.h"
-#include "base/log_file.h"
 #include "base/log_writer.h"
 
 #include <pthread.h>
@@ -59,13 +59,9 @@ open_writer(const char *destination, struct log_writer **writer, struct fail *wh
 struct log *
 log_new(const struct log_settings *settings, struct fail *why)
 {
-	struct log *log = calloc(1, sizeof(*log));
+	struct log *log = xcalloc(1, sizeof(*log));
 
-	if (log == NULL || (log->destination = strdup(settings->destination)) == NULL) {
-		fail_set(why, "53200", "no memory for the log");
-		free(log);
-		return NULL;
-	}
+	log->destination = xstrdup(settings->destination);
 	pthread_mutex_init(&log->lock, NULL);
 	atomic_init(&log->level, (int)settings->level);
 	atomic_init(&log->format, (int)settings->format);
@@ -94,14 +90,11 @@ static int
 change_destination(struct log *log, const char *destination, struct fail *why)
 {
 	struct log_writer *writer;
-	char *copy = strdup(destination);
+	char *copy;
 
-	if (copy == NULL)
-		return fail_set(why, "53200", "no memory for the log");
-	if (open_writer(destination, &writer, why) < 0) {
-		free(copy);
+	if (open_writer(destination, &writer, why) < 0)
 		return -1;
-	}
+	copy = xstrdup(destination);
 	log_writer_retire(log->writer);
 	log->writer = writer;
 	log->told_dropped = 0;

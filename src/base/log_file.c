@@ -1,6 +1,7 @@
-/* src/base/log_file.c - see log_file.h. */
-#include "base/log_file.h"
+/* src/base/log_file.c - see log_writer.h. */
+#include "base/log_writer.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -64,11 +65,7 @@ log_file_init(struct log_file *f, const char *destination, struct fail *why)
 	set_fd(f, fd);
 	if (fd == STDERR_FILENO)
 		return 0;
-	f->path = strdup(destination);
-	if (f->path == NULL) {
-		close(fd);
-		return fail_set(why, "53200", "no memory for a log");
-	}
+	f->path = xstrdup(destination);
 	return 0;
 }
 

@@ -9,8 +9,8 @@
  */
 #include "base/log_writer.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "base/log_file.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -152,22 +152,14 @@ init_sync(struct log_writer *w)
 struct log_writer *
 log_writer_new(const char *destination, size_t ring_len, struct fail *why)
 {
-	struct log_writer *w = calloc(1, sizeof(*w));
+	struct log_writer *w = xcalloc(1, sizeof(*w));
 	int error;
 
-	if (w == NULL) {
-		fail_set(why, "53200", "no memory for a log writer");
-		return NULL;
-	}
 	init_sync(w);
 	if (log_file_init(&w->file, destination, why) < 0)
 		goto fail;
 	w->ring_len = ring_len;
-	w->ring = malloc(ring_len);
-	if (w->ring == NULL) {
-		fail_set(why, "53200", "no memory for a log writer of %zu bytes", ring_len);
-		goto fail;
-	}
+	w->ring = xmalloc(ring_len);
 	error = start_thread(w);
 	if (error != 0) {
 		fail_set(why, "53000", "cannot start the log's thread: %s", strerror(error));

@@ -1,17 +1,19 @@
 /* src/config/config.c - the life of a configuration value, and looking things up in it. */
 #include "config/config.h"
+#include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_secrets.h"
 #include "config/suggest.h"
-#include "config/upstream_template.h"
+#include "config/upstream.h"
 
 #include <assert.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int
+/* A default that its own row refuses is a mistake of ours. */
+static void
 set_defaults(struct config *config)
 {
 	const struct config_key *key;
@@ -19,27 +21,21 @@ set_defaults(struct config *config)
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)
-			return -1;
-	return 0;
+			abort();
 }
 
 struct config *
 config_new(const char *path)
 {
-	struct config *config = calloc(1, sizeof(*config));
+	struct config *config = xcalloc(1, sizeof(*config));
 
-	if (config == NULL)
-		return NULL;
 	config->refs = 1;
-	config->path = strdup(path);
-	config->single_user = strdup("");
-	config->single_password = strdup("");
-	config->origins = calloc(1, sizeof(*config->origins));
-	if (config->path == NULL || config->single_user == NULL || config->single_password == NULL ||
-	    config->origins == NULL || (config->origins->file = strdup(path)) == NULL || set_defaults(config) < 0) {
-		config_unref(config);
-		return NULL;
-	}
+	config->path = xstrdup(path);
+	config->single_user = xstrdup("");
+	config->single_password = xstrdup("");
+	config->origins = xcalloc(1, sizeof(*config->origins));
+	config->origins->file = xstrdup(path);
+	set_defaults(config);
 	return config;
 }
 
@@ -58,8 +54,7 @@ free_scopes(struct config_scope *scopes, struct scope_origin *origins, size_t co
 {
 	for (size_t i = 0; i < count; i++) {
 		config_scope_fini(&scopes[i]);
-		if (origins != NULL)
-			free(origins[i].upstream_raw);
+		free(origins[i].upstream_raw);
 	}
 	free(scopes);
 	free(origins);
@@ -80,15 +75,13 @@ config_free(struct config *config)
 	struct config_origin *origins = config->origins;
 	const struct config_key *key;
 
-	free_scopes(config->databases, origins ? origins->databases : NULL, config->database_count);
-	free_scopes(config->tenant_scopes, origins ? origins->tenants : NULL, config->tenant_count);
-	free_scopes(config->users, origins ? origins->users : NULL, config->user_count);
-	if (origins != NULL)
-		free_origins(origins);
+	free_scopes(config->databases, origins->databases, config->database_count);
+	free_scopes(config->tenant_scopes, origins->tenants, config->tenant_count);
+	free_scopes(config->users, origins->users, config->user_count);
+	free_origins(origins);
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		key_free(key, key_base(key, config));
-	if (config->single_password != NULL)
-		OPENSSL_cleanse(config->single_password, strlen(config->single_password));
+	OPENSSL_cleanse(config->single_password, strlen(config->single_password));
 	free(config->single_password);
 	free(config->single_user);
 	free(config->path);

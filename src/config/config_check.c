@@ -4,7 +4,7 @@
  */
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_problems.h"
+#include "config/config_state.h"
 #include "config/config_value.h"
 #include "config/server_tls.h"
 

@@ -6,7 +6,7 @@
  */
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_reader.h"
+#include "config/config_state.h"
 #include "config/config_value.h"
 
 #include <stdlib.h>
@@ -42,9 +42,9 @@ put_origin(struct buf *line, const struct config *config, unsigned origin)
 	else
 		buf_printf(line, " ; %s:%u", config->origins->file, origin);
 	text = put_end(line);
-	if (text != NULL && (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3)))
+	if (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3))
 		line->len = len;
-	else if (text != NULL)
+	else
 		line->len--;
 }
 
@@ -57,15 +57,14 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 
 	put_escaped(&escaped, value);
 	text = put_end(&escaped);
-	if (text != NULL && !reader_can_hold(name, text))
+	if (!reader_can_hold(name, text))
 		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
 	if (text != NULL) {
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
 		put_origin(&line, dump->config, origin);
 	} else
 		buf_printf(&line, "; %s: its value does not fit on one line of a file", name);
-	if (buf_ok(&line))
-		fprintf(dump->to, "%.*s\n", (int)line.len, (const char *)line.bytes);
+	fprintf(dump->to, "%.*s\n", (int)line.len, (const char *)line.bytes);
 	buf_fini(&escaped);
 	buf_fini(&line);
 }
@@ -76,7 +75,6 @@ dump_key(const struct dump *dump, const struct config_key *key)
 	const struct config *config = dump->config;
 	size_t row = config_key_row(key);
 	struct buf value = { 0 };
-	const char *text;
 
 	if (key->type == KEY_LISTENS) {
 		for (size_t i = 0; i < config->listen_count; i++)
@@ -84,9 +82,7 @@ dump_key(const struct dump *dump, const struct config_key *key)
 		return;
 	}
 	key_put(key, key_base_of(key, config), &value);
-	text = put_end(&value);
-	if (text != NULL)
-		dump_value(dump, key->name, text, config->origins->raws[row], config->origins->lines[row]);
+	dump_value(dump, key->name, put_end(&value), config->origins->raws[row], config->origins->lines[row]);
 	buf_fini(&value);
 }
 
@@ -96,14 +92,12 @@ dump_scope(const struct dump *dump, const char *word, const struct config_scope 
 {
 	struct buf text = { 0 };
 	const struct config_key *key;
-	const char *value;
 	char *upstream;
 
 	buf_printf(&text, "[%s ", word);
 	put_name(&text, scope->name);
 	buf_printf(&text, "]");
-	if (buf_ok(&text))
-		fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
+	fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
 	upstream = scope->upstream != NULL ? upstream_text(scope->upstream) : NULL;
 	if (upstream != NULL)
 		dump_value(dump, "upstream", upstream, origin->upstream_raw, origin->upstream_line);
@@ -113,9 +107,7 @@ dump_scope(const struct dump *dump, const char *word, const struct config_scope 
 			continue;
 		text.len = 0;
 		key_put(key, &scope->settings, &text);
-		value = put_end(&text);
-		if (value != NULL)
-			dump_value(dump, key->scope_name, value, NULL, origin->lines[bit]);
+		dump_value(dump, key->scope_name, put_end(&text), NULL, origin->lines[bit]);
 	}
 	buf_fini(&text);
 }

@@ -62,8 +62,7 @@ emit_key(const struct walk *walk, const struct config_key *key, const void *base
 
 	key_put(key, base, &value);
 	row->value = put_end(&value);
-	if (row->value != NULL)
-		emit(walk, row, line);
+	emit(walk, row, line);
 	buf_fini(&value);
 }
 
@@ -97,8 +96,7 @@ emit_upstream(const struct walk *walk, const char *section, const struct upstrea
 		.is_reloadable = true,
 	};
 
-	if (text != NULL)
-		emit(walk, &row, line);
+	emit(walk, &row, line);
 	free(text);
 }
 
@@ -113,9 +111,9 @@ emit_scope(const struct walk *walk, const char *word, const struct config_scope 
 	buf_printf(&section, "%s ", word);
 	put_name(&section, scope->name);
 	name = put_end(&section);
-	if (name != NULL && scope->upstream != NULL)
+	if (scope->upstream != NULL)
 		emit_upstream(walk, name, scope->upstream, origin->upstream_line);
-	for (size_t bit = 0; name != NULL && (key = config_scope_key(bit)) != NULL; bit++) {
+	for (size_t bit = 0; (key = config_scope_key(bit)) != NULL; bit++) {
 		struct config_row row = row_of(key, name, key->scope_name);
 
 		if (scope->set & UINT64_C(1) << bit)

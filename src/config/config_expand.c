@@ -1,7 +1,7 @@
-/* src/config/config_expand.c - see config_expand.h. */
-#include "config/config_expand.h"
-#include "config/config_file.h"
+/* src/config/config_expand.c - see config_state.h. */
+#include "config/config_state.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <openssl/crypto.h>
@@ -120,25 +120,14 @@ char *
 expand_with(const char *raw, enum expand_stand_ins which, const char *stand_in, struct fail *why)
 {
 	struct value value = { NULL, 0, which, stand_in };
-	char *fitted;
+	char *fitted = NULL;
 
-	if (strchr(raw, '$') == NULL) {
-		fitted = strdup(raw);
-		if (fitted == NULL)
-			fail_set(why, "53200", "no memory");
-		return fitted;
-	}
-	value.text = malloc(EXPAND_MAX + 1);
-	if (value.text == NULL) {
-		fail_set(why, "53200", "no memory");
-		return NULL;
-	}
-	fitted = NULL;
+	if (strchr(raw, '$') == NULL)
+		return xstrdup(raw);
+	value.text = xmalloc(EXPAND_MAX + 1);
 	if (expand_into(&value, raw, why) == 0) {
 		value.text[value.len] = '\0';
-		fitted = strdup(value.text);
-		if (fitted == NULL)
-			fail_set(why, "53200", "no memory");
+		fitted = xstrdup(value.text);
 	}
 	OPENSSL_cleanse(value.text, value.len);
 	free(value.text);

@@ -1,4 +1,5 @@
 /* src/config/config_field.c - a setting's text becomes a field of struct config, and a field becomes text again. */
+#include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_value.h"
 
@@ -45,12 +46,10 @@ key_base_of(const struct config_key *key, const struct config *config)
 	return key->scope_name != NULL ? (const void *)&config->defaults : config;
 }
 
-/* Takes over text, which may be NULL: no memory. */
+/* Takes over text. */
 static int
-store_text(char **field, char *text, struct fail *why)
+store_text(char **field, char *text)
 {
-	if (text == NULL)
-		return fail_set(why, "53200", "no memory");
 	free(*field);
 	*field = text;
 	return 0;
@@ -78,23 +77,20 @@ static int
 store_path(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
 	struct buf words = { 0 };
-	char *joined;
 
 	if (!is_plain(text))
 		return fail_set(why, "F0000", "a path has no control characters");
 	if (strlen(text) >= 4096)
 		return fail_set(why, "F0000", "a path has at most 4095 bytes");
 	if (*text == '\0' || *text == '/' || is_word(key, text))
-		return store_text(field, strdup(text), why);
+		return store_text(field, xstrdup(text));
 	if (key->words != NULL) { /* a mistyped word must not become a file of that name */
 		put_words(&words, key->words, "a path that begins with /");
-		fail_set(why, "F0000", "use %s", put_end(&words) != NULL ? (const char *)words.bytes : "a path");
+		fail_set(why, "F0000", "use %s", put_end(&words));
 		buf_fini(&words);
 		return -1;
 	}
-	if (asprintf(&joined, "%s/%s", folder, text) < 0)
-		joined = NULL;
-	return store_text(field, joined, why);
+	return store_text(field, xasprintf("%s/%s", folder, text));
 }
 
 /* Each of a list of paths; the folder goes before each that does not begin with a slash. */
@@ -102,8 +98,8 @@ static int
 store_paths(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
 	struct buf joined = { 0 };
-	char *one = NULL, *list = strdup(text), *rest = list, *part;
-	int result = list == NULL ? fail_set(why, "53200", "no memory") : 0;
+	char *one = NULL, *list = xstrdup(text), *rest = list, *part;
+	int result = 0;
 
 	while (result == 0 && (part = strsep(&rest, ",")) != NULL) {
 		size_t len;
@@ -117,7 +113,7 @@ store_paths(const struct config_key *key, char **field, const char *text, const 
 			buf_printf(&joined, "%s%s", joined.len > 0 ? ", " : "", one);
 	}
 	if (result == 0)
-		result = store_text(field, put_end(&joined) != NULL ? strdup((char *)joined.bytes) : NULL, why);
+		result = store_text(field, xstrdup(put_end(&joined)));
 	buf_fini(&joined);
 	free(list);
 	free(one);
@@ -161,7 +157,7 @@ store_number(const struct config_key *key, void *field, const char *text, struct
 static int
 store_listen(struct config *config, const char *text, struct fail *why)
 {
-	struct config_listen listen, *grown;
+	struct config_listen listen;
 
 	if (value_listen(text, &listen, why) < 0)
 		return -1;
@@ -170,11 +166,8 @@ store_listen(struct config *config, const char *text, struct fail *why)
 			return fail_set(why, "F0000", "is the same as listen = %s", config->listens[i].text);
 	if (config->listen_count >= CONFIG_LISTENS_MAX)
 		return fail_set(why, "F0000", "there are more than %d of them", CONFIG_LISTENS_MAX);
-	grown = reallocarray(config->listens, config->listen_count + 1, sizeof(*grown));
-	if (grown == NULL)
-		return fail_set(why, "53200", "no memory");
-	grown[config->listen_count++] = listen;
-	config->listens = grown;
+	config->listens = xreallocarray(config->listens, config->listen_count + 1, sizeof(*config->listens));
+	config->listens[config->listen_count++] = listen;
 	return 0;
 }
 
@@ -225,11 +218,11 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 		memcpy(field, &word, sizeof(word));
 		return 0;
 	case KEY_WORD_TEXT:
-		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, strdup(text), why);
+		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
 		if (!is_plain(text))
 			return fail_set(why, "F0000", "control characters are not possible here");
-		return store_text(field, strdup(text), why);
+		return store_text(field, xstrdup(text));
 	case KEY_PATH:
 		return store_path(key, field, text, folder, why);
 	case KEY_PATHS:

@@ -1,5 +1,7 @@
-/* src/config/config_file.c - see config_file.h. */
-#include "config/config_file.h"
+/* src/config/config_file.c - see config_state.h. */
+#include "config/config_state.h"
+
+#include "base/alloc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,9 +45,7 @@ read_open(int fd, const char *path, size_t max_len, struct file_content *out, st
 		return fail_set(why, "F0000", "%.128s is %s", path,
 				S_ISDIR(st.st_mode) ? "a directory" : "not a regular file");
 	out->mode = st.st_mode & 07777;
-	out->text = malloc(max_len + 2);
-	if (out->text == NULL)
-		return fail_set(why, "53200", "no memory");
+	out->text = xmalloc(max_len + 2);
 	return read_all(fd, path, max_len, out, why);
 }
 

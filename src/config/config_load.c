@@ -6,17 +6,15 @@
  *   on. At the end the sections of databases, tenants and users are put in order of name, and config_check.c looks at
  *   the whole.
  */
+#include "base/alloc.h"
 #include "config/config.h"
-#include "config/config_expand.h"
-#include "config/config_file.h"
+#include "config/config_state.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_problems.h"
-#include "config/config_reader.h"
 #include "config/config_secrets.h"
 #include "config/config_value.h"
 #include "config/suggest.h"
-#include "config/upstream_template.h"
+#include "config/upstream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,13 +73,9 @@ static struct scope_draft *
 add_draft(struct draft_list *drafts)
 {
 	size_t cap = drafts->cap > 0 ? drafts->cap * 2 : 8;
-	struct scope_draft *grown;
 
 	if (drafts->count == drafts->cap) {
-		grown = reallocarray(drafts->list, cap, sizeof(*grown));
-		if (grown == NULL)
-			return NULL;
-		drafts->list = grown;
+		drafts->list = xreallocarray(drafts->list, cap, sizeof(*drafts->list));
 		drafts->cap = cap;
 	}
 	drafts->list[drafts->count] = (struct scope_draft){ 0 };
@@ -116,11 +110,6 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 	char about[READER_LINE_MAX + 3];
 
 	l->place = place;
-	if (draft == NULL) {
-		problem_error(&l->sink, line, "no memory");
-		l->place = IN_UNKNOWN;
-		return;
-	}
 	draft->origin.line = line;
 	snprintf(about, sizeof(about), "[%s]", l->section);
 	name += strspn(name, " \t");
@@ -236,7 +225,7 @@ set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
 	if (!claim_line(l, &origins->lines[row], line, name))
 		return;
 	origins->is_bad[row] = store(l, line, key, key_base(key, l->config), name, raw) < 0;
-	origins->raws[row] = strdup(raw);
+	origins->raws[row] = xstrdup(raw);
 }
 
 static struct scope_draft *
@@ -262,12 +251,13 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 	draft->scope.upstream =
 	    l->place == IN_TENANT ? upstream_parse_tenant(value, &why) : upstream_parse(value, &why);
 	expand_free(value);
-	if (draft->scope.upstream == NULL)
+	if (draft->scope.upstream == NULL) {
 		problem_fail(&l->sink, line, "upstream", &why);
-	else if (config_note_password(l->config, raw, draft->scope.upstream) < 0)
-		problem_error(&l->sink, line, "no memory");
-	else if (draft->scope.upstream->password[0] == '\0')
-		draft->origin.upstream_raw = strdup(raw);
+		return;
+	}
+	config_note_password(l->config, raw, draft->scope.upstream);
+	if (draft->scope.upstream->password[0] == '\0')
+		draft->origin.upstream_raw = xstrdup(raw);
 }
 
 static void
@@ -343,26 +333,18 @@ check_drafts(struct loader *l, struct draft_list *drafts, const char *word, bool
 	}
 }
 
-/* The drafts become two arrays of one length. Always empties the list; -1: no memory, and nothing was taken over. */
-static int
+/* The drafts become two arrays of one length; the list is empty then. */
+static void
 take_drafts(struct draft_list *drafts, struct config_scope **scopes, struct scope_origin **origins, size_t *count)
 {
-	*scopes = calloc(drafts->count + 1, sizeof(**scopes));
-	*origins = calloc(drafts->count + 1, sizeof(**origins));
-	if (*scopes == NULL || *origins == NULL) {
-		free(*scopes);
-		free(*origins);
-		*scopes = NULL;
-		*origins = NULL;
-		return -1;
-	}
+	*scopes = xcalloc(drafts->count + 1, sizeof(**scopes));
+	*origins = xcalloc(drafts->count + 1, sizeof(**origins));
 	for (size_t i = 0; i < drafts->count; i++) {
 		(*scopes)[i] = drafts->list[i].scope;
 		(*origins)[i] = drafts->list[i].origin;
 	}
 	*count = drafts->count;
 	drafts->count = 0;
-	return 0;
 }
 
 static void
@@ -382,12 +364,9 @@ finish(struct loader *l)
 
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
 		check_drafts(l, &l->scopes[place], scope_words[place], place != IN_USER);
-	if (take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases,
-			&config->database_count) < 0 ||
-	    take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants,
-			&config->tenant_count) < 0 ||
-	    take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count) < 0)
-		problem_error(&l->sink, 0, "no memory");
+	take_drafts(&l->scopes[IN_DATABASE], &config->databases, &config->origins->databases, &config->database_count);
+	take_drafts(&l->scopes[IN_TENANT], &config->tenant_scopes, &config->origins->tenants, &config->tenant_count);
+	take_drafts(&l->scopes[IN_USER], &config->users, &config->origins->users, &config->user_count);
 	if (config->database_count + config->tenant_count == 0)
 		problem_error(
 		    &l->sink, 0,
@@ -400,39 +379,34 @@ static char *
 folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	char *folder = slash != NULL ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	char *absolute = folder != NULL ? realpath(folder, NULL) : NULL;
+	char *folder = slash != NULL ? xstrndup(path, (size_t)(slash - path) + 1) : xstrdup(".");
+	char *absolute = realpath(folder, NULL);
 
 	free(folder);
-	return absolute != NULL ? absolute : strdup("/");
+	return absolute != NULL ? absolute : xstrdup("/");
 }
 
 struct config *
 config_parse(const char *text, size_t len, const char *path, struct config_problems *problems)
 {
-	struct loader *l = calloc(1, sizeof(*l));
+	struct loader *l = xcalloc(1, sizeof(*l));
 	const struct problem_sink sink = { problems, path };
 	const struct reader_calls calls = { on_section, on_setting, l };
 	size_t errors_before = problems->error_count;
 	struct config *config = NULL;
 
-	if (l == NULL || (l->config = config_new(path)) == NULL || (l->folder = folder_of(path)) == NULL) {
-		problem_error(&sink, 0, "no memory");
-		goto done;
-	}
+	l->config = config_new(path);
+	l->folder = folder_of(path);
 	l->sink = sink;
 	if (config_read(text, len, &calls, &sink) == 0)
 		finish(l);
 	problems_sort(problems);
 	if (problems->error_count == errors_before)
 		config = config_ref(l->config);
-done:
-	if (l != NULL) {
-		for (enum place place = IN_DATABASE; place < PLACES; place++)
-			drafts_fini(&l->scopes[place]);
-		config_unref(l->config);
-		free(l->folder);
-	}
+	for (enum place place = IN_DATABASE; place < PLACES; place++)
+		drafts_fini(&l->scopes[place]);
+	config_unref(l->config);
+	free(l->folder);
 	free(l);
 	return config;
 }

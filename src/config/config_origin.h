@@ -29,7 +29,7 @@ struct config_origin {
 	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
 };
 
-/* A configuration of nothing but defaults, with its origins; NULL without memory. path: empty for no file. */
+/* A configuration of nothing but defaults, with its origins. path: empty for no file. */
 struct config *config_new(const char *path);
 /* What config_load does with a file's content. */
 struct config *config_parse(const char *text, size_t len, const char *path, struct config_problems *problems);

@@ -1,23 +1,20 @@
-/* src/config/config_problems.c - see config_problems.h. */
-#include "config/config_problems.h"
+/* src/config/config_problems.c - see config_state.h. */
+#include "config/config_state.h"
+
+#include "base/alloc.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Room for one more, or NULL. Grows in powers of two, so the count alone says when. */
+/* Room for one more. Grows in powers of two, so the count alone says when. */
 static struct config_problem *
 problem_slot(struct config_problems *problems)
 {
 	size_t count = problems->count;
-	struct config_problem *grown;
 
-	if ((count & (count - 1)) == 0) {
-		grown = reallocarray(problems->list, count ? count * 2 : 1, sizeof(*grown));
-		if (grown == NULL)
-			return NULL;
-		problems->list = grown;
-	}
+	if ((count & (count - 1)) == 0)
+		problems->list = xreallocarray(problems->list, count ? count * 2 : 1, sizeof(*problems->list));
 	problems->count++;
 	return &problems->list[count];
 }
@@ -39,8 +36,9 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 	char body[PROBLEM_TEXT_MAX], text[PROBLEM_TEXT_MAX + 512], place[16] = "";
 
 	problems->error_count += is_error;
-	if (problems->count > PROBLEMS_MAX || (slot = problem_slot(problems)) == NULL)
+	if (problems->count > PROBLEMS_MAX)
 		return;
+	slot = problem_slot(problems);
 	vsnprintf(body, sizeof(body), fmt, ap);
 	if (problems->count > PROBLEMS_MAX) {
 		line = 0;
@@ -52,9 +50,7 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 	make_printable(text);
 	slot->is_error = is_error;
 	slot->line = line;
-	slot->text = strdup(text);
-	if (slot->text == NULL)
-		problems->count--;
+	slot->text = xstrdup(text);
 }
 
 void

@@ -1,5 +1,6 @@
-/* src/config/config_reader.c - see config_reader.h. */
-#include "config/config_reader.h"
+/* src/config/config_reader.c - see config_state.h. */
+#include "base/blank.h"
+#include "config/config_state.h"
 
 #include <ini.h>
 #include <string.h>
@@ -13,12 +14,6 @@ struct reader {
 
 /* What inih gets to see of a line. */
 enum verdict { SHOW_NOTHING, SHOW_SECTION, SHOW_SETTING };
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
 
 /* The length of what stands before an inline comment (a semicolon after a blank), blanks at its end not counted. */
 static size_t
@@ -61,9 +56,7 @@ judge_section(struct reader *r, const char *text, size_t len)
 	}
 	head_len = (size_t)(close - text) - 1;
 	text++;
-	skip_blanks(&text, &head_len);
-	while (head_len > 0 && is_blank(text[head_len - 1]))
-		head_len--;
+	trim_blanks(&text, &head_len);
 	memcpy(head, text, head_len);
 	head[head_len] = '\0';
 	r->calls->on_section(r->calls->arg, r->line, head);

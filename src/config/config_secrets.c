@@ -6,7 +6,8 @@
  */
 #include "config/config_secrets.h"
 
-#include "config/config_expand.h"
+#include "base/alloc.h"
+#include "config/config_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,25 +60,20 @@ is_from_file(const char *raw, const struct upstream *up)
 }
 
 /* Sections of one file stand together, mostly: it is listed once for them. */
-static int
+static void
 add(struct config *config, const char *path, size_t len)
 {
 	size_t count = config->secret_file_count;
 	char **list = config->secret_files;
 
 	if (count > 0 && strncmp(list[count - 1], path, len) == 0 && list[count - 1][len] == '\0')
-		return 0;
-	list = realloc(list, (count + 1) * sizeof(*list));
-	if (list == NULL)
-		return -1;
-	config->secret_files = list;
-	if ((list[count] = strndup(path, len)) == NULL)
-		return -1;
+		return;
+	config->secret_files = xreallocarray(list, count + 1, sizeof(*list));
+	config->secret_files[count] = xstrndup(path, len);
 	config->secret_file_count++;
-	return 0;
 }
 
-static int
+static void
 add_files(struct config *config, const char *raw)
 {
 	const char *at = raw, *end;
@@ -87,20 +83,19 @@ add_files(struct config *config, const char *raw)
 		end = strchr(at, '}');
 		if (end == NULL)
 			break;
-		if (add(config, at, (size_t)(end - at)) < 0)
-			return -1;
+		add(config, at, (size_t)(end - at));
 	}
-	return 0;
 }
 
-int
+void
 config_note_password(struct config *config, const char *raw, const struct upstream *up)
 {
 	if (up->password[0] == '\0')
-		return 0;
+		return;
 	if (is_written_out(raw, up->is_of_tenant))
 		config->has_password = true;
-	return is_from_file(raw, up) ? add_files(config, raw) : 0;
+	if (is_from_file(raw, up))
+		add_files(config, raw);
 }
 
 void

@@ -6,9 +6,9 @@
 
 /*
  * An upstream as it was written (raw) and read (up): sets config->has_password if the password, or a part of it, is
- * written out there, and adds to config->secret_files each ${file:...} it may be from. -1: no memory.
+ * written out there, and adds to config->secret_files each ${file:...} it may be from.
  */
-int config_note_password(struct config *config, const char *raw, const struct upstream *up);
+void config_note_password(struct config *config, const char *raw, const struct upstream *up);
 void config_free_secret_files(struct config *config);
 
 #endif

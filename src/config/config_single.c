@@ -4,9 +4,10 @@
  * The password of the upstream, wherever it is found, is also the one clients log in with, under the same name. Without
  * a password there is nothing to check, so clients are trusted: they can only come over loopback.
  */
+#include "base/alloc.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
-#include "config/config_problems.h"
+#include "config/config_state.h"
 #include "config/config_value.h"
 #include "config/passfile.h"
 
@@ -43,13 +44,10 @@ static char *
 passfile_path(void)
 {
 	const char *path = getenv("PGPASSFILE"), *home = getenv("HOME");
-	char *joined;
 
 	if (is_set(path))
-		return strdup(path);
-	if (!is_set(home) || asprintf(&joined, "%s/.pgpass", home) < 0)
-		return NULL;
-	return joined;
+		return xstrdup(path);
+	return is_set(home) ? xasprintf("%s/.pgpass", home) : NULL;
 }
 
 /* libpq knows the default directory of Unix sockets as localhost. */
@@ -84,7 +82,7 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 }
 
 /* Completes user and password. Without a password the user stays what the URI or PGUSER said, perhaps nothing. */
-static int
+static void
 find_credentials(struct upstream *up, const struct problem_sink *sink)
 {
 	const char *env_user = getenv("PGUSER"), *env_password = getenv("PGPASSWORD"), *user = up->user;
@@ -98,87 +96,68 @@ find_credentials(struct upstream *up, const struct problem_sink *sink)
 		is_guess = true;
 	}
 	if (is_set(up->password))
-		password = strdup(up->password);
+		password = xstrdup(up->password);
 	else if (is_set(env_password))
-		password = strdup(env_password);
+		password = xstrdup(env_password);
 	else if (is_set(user))
 		password = password_from_passfile(up, user, sink);
-	name = strdup(is_guess && password == NULL ? "" : user);
+	name = xstrdup(is_guess && password == NULL ? "" : user);
 	if (password == NULL)
-		password = strdup("");
-	if (name == NULL || password == NULL) {
-		free(name);
-		wipe_free(password);
-		return -1;
-	}
+		password = xstrdup("");
 	free(up->user);
 	up->user = name;
 	wipe_free(up->password);
 	up->password = password;
-	return 0;
 }
 
 static void
-set_key(struct config *config, const char *section, const char *name, const char *value, int *rc)
+set_key(struct config *config, const char *section, const char *name, const char *value)
 {
 	const struct config_key *key = config_key_find(section, name);
 
 	if (key_store(key, key_base(key, config), value, "/", NULL) < 0)
-		*rc = -1;
+		abort(); /* all of these are possible */
 	config->origins->lines[config_key_row(key)] = LINE_COMMAND;
 }
 
-static int
+static void
 replace_text(char **text, const char *with)
 {
 	wipe_free(*text);
-	*text = strdup(with);
-	return *text != NULL ? 0 : -1;
+	*text = xstrdup(with);
 }
 
-/* Takes up, also when it fails. */
-static int
+/* Takes up. */
+static void
 set_database(struct config *config, struct upstream *up)
 {
-	config->databases = calloc(1, sizeof(*config->databases));
-	config->origins->databases = calloc(1, sizeof(*config->origins->databases));
-	config->users = calloc(1, sizeof(*config->users));
-	config->origins->users = calloc(1, sizeof(*config->origins->users));
-	if (config->databases == NULL || config->origins->databases == NULL || config->users == NULL ||
-	    config->origins->users == NULL) {
-		upstream_free(up);
-		return -1;
-	}
+	config->databases = xcalloc(1, sizeof(*config->databases));
+	config->origins->databases = xcalloc(1, sizeof(*config->origins->databases));
+	config->users = xcalloc(1, sizeof(*config->users));
+	config->origins->users = xcalloc(1, sizeof(*config->origins->users));
 	snprintf(config->databases->name, sizeof(config->databases->name), "%s",
 		 *up->dbname != '\0' ? up->dbname : "*");
 	config->databases->upstream = up;
 	config->origins->databases->line = config->origins->databases->upstream_line = LINE_COMMAND;
 	config->database_count = 1;
-	return 0;
 }
 
 /* Who may log in, and how. */
-static int
+static void
 set_login(struct config *config, const struct upstream *up)
 {
 	bool has_password = *up->password != '\0';
 	struct buf name = { 0 };
-	const char *admins;
-	int rc = 0;
 
-	set_key(config, "auth", "users_file", "", &rc);
-	set_key(config, "auth", "method", has_password ? "scram-sha-256" : "trust", &rc);
-	if (!has_password || rc < 0)
-		return rc;
+	set_key(config, "auth", "users_file", "");
+	set_key(config, "auth", "method", has_password ? "scram-sha-256" : "trust");
+	if (!has_password)
+		return;
 	put_name(&name, up->user);
-	admins = put_end(&name);
-	if (admins != NULL)
-		set_key(config, "auth", "admin_users", admins, &rc);
-	if (admins == NULL || replace_text(&config->single_user, up->user) < 0 ||
-	    replace_text(&config->single_password, up->password) < 0)
-		rc = -1;
+	set_key(config, "auth", "admin_users", put_end(&name));
+	replace_text(&config->single_user, up->user);
+	replace_text(&config->single_password, up->password);
 	buf_fini(&name);
-	return rc;
 }
 
 struct config *
@@ -199,15 +178,8 @@ config_from_upstream(const char *uri, struct config_problems *problems)
 		return NULL;
 	}
 	config = config_new("");
-	if (config == NULL || find_credentials(up, &sink) < 0) {
-		upstream_free(up);
-		goto fail;
-	}
-	if (set_database(config, up) < 0 || set_login(config, up) < 0)
-		goto fail;
+	find_credentials(up, &sink);
+	set_database(config, up);
+	set_login(config, up);
 	return config;
-fail:
-	problem_error(&sink, 0, "no memory");
-	config_unref(config);
-	return NULL;
 }

@@ -1,6 +1,9 @@
 /* src/config/config_value.c - see config_value.h. */
 #include "config/config_value.h"
 
+#include "base/alloc.h"
+#include "base/blank.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,15 +91,13 @@ static int
 check_bounds(uint64_t n, uint64_t min, uint64_t max, void (*put)(struct buf *to, uint64_t n), struct fail *why)
 {
 	struct buf range = { 0 };
-	const char *text;
 
 	if (n >= min && n <= max)
 		return 0;
 	put(&range, min);
 	buf_printf(&range, " to ");
 	put(&range, max);
-	text = put_end(&range);
-	fail_set(why, "F0000", "must be in the range %s", text != NULL ? text : "of sense");
+	fail_set(why, "F0000", "must be in the range %s", put_end(&range));
 	buf_fini(&range);
 	return -1;
 }
@@ -159,7 +160,6 @@ int
 value_word(const char *text, const char *const *words, unsigned *out, struct fail *why)
 {
 	struct buf list = { 0 };
-	const char *known;
 
 	for (unsigned i = 0; words[i] != NULL; i++) {
 		if (strcmp(words[i], text) == 0) {
@@ -168,8 +168,7 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 		}
 	}
 	put_words(&list, words, NULL);
-	known = put_end(&list);
-	fail_set(why, "F0000", "use %s", known != NULL ? known : "another word");
+	fail_set(why, "F0000", "use %s", put_end(&list));
 	buf_fini(&list);
 	return -1;
 }
@@ -234,16 +233,11 @@ add_name(char **names, const char *text, size_t len, struct fail *why)
 {
 	char name[CONFIG_NAME_MAX + 1];
 
-	while (len > 0 && (*text == ' ' || *text == '\t')) {
-		text++;
-		len--;
-	}
-	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t'))
-		len--;
+	trim_blanks(&text, &len);
 	if (value_name(text, len, name, why) < 0)
 		return -1;
-	*names = strdup(name);
-	return *names != NULL ? 0 : fail_set(why, "53200", "no memory");
+	*names = xstrdup(name);
+	return 0;
 }
 
 int
@@ -254,9 +248,7 @@ value_names(const char *text, char ***out, struct fail *why)
 
 	for (const char *p = text; *p != '\0'; p++)
 		most += *p == ',';
-	names = calloc(most, sizeof(*names));
-	if (names == NULL)
-		return fail_set(why, "53200", "no memory");
+	names = xcalloc(most, sizeof(*names));
 	while (*text != '\0') {
 		size_t len = name_len(text);
 
@@ -368,5 +360,5 @@ const char *
 put_end(struct buf *to)
 {
 	buf_put_u8(to, '\0');
-	return buf_ok(to) ? (const char *)to->bytes : NULL;
+	return alloc_check(buf_ok(to) ? to->bytes : NULL);
 }

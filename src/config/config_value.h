@@ -34,7 +34,7 @@ void put_fraction(struct buf *to, double fraction);
 void put_words(struct buf *to, const char *const *words, const char *last); /* "a, b or c"; last may be NULL */
 void put_name(struct buf *to, const char *name);
 void put_names(struct buf *to, char *const *names);
-/* The text put so far, with a terminator; NULL if it broke. It stays the buffer's. */
+/* The text put so far, with a terminator. It stays the buffer's. */
 const char *put_end(struct buf *to);
 
 #endif

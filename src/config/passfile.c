@@ -1,6 +1,7 @@
 /* src/config/passfile.c - see passfile.h. */
 #include "config/passfile.h"
-#include "config/config_file.h"
+#include "base/alloc.h"
+#include "config/config_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +29,8 @@ match_field(const char *at, const char *end, const char *token)
 static char *
 unescape(const char *at, const char *end)
 {
-	char *password = malloc((size_t)(end - at) + 1), *to = password;
+	char *password = xmalloc((size_t)(end - at) + 1), *to = password;
 
-	if (password == NULL)
-		return NULL;
 	for (; at < end && *at != ':'; at++) {
 		if (*at == '\\' && at + 1 < end)
 			at++;

@@ -1,6 +1,8 @@
 /* src/config/server_tls.c - see server_tls.h. */
 #include "config/server_tls.h"
 
+#include "base/alloc.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -78,10 +80,6 @@ server_tls_resolve(const struct upstream *upstream, const struct scope_settings 
 char *
 server_tls_text(const struct server_tls *tls)
 {
-	char *text;
-
-	return asprintf(&text, "%d %d %d %d\n%s\n%s\n%s", (int)tls->mode, tls->is_direct, tls->sends_sni,
-			(int)tls->channel_binding, tls->ca_file, tls->certificate_file, tls->key_file) < 0
-		   ? NULL
-		   : text;
+	return xasprintf("%d %d %d %d\n%s\n%s\n%s", (int)tls->mode, tls->is_direct, tls->sends_sni,
+			 (int)tls->channel_binding, tls->ca_file, tls->certificate_file, tls->key_file);
 }

@@ -20,7 +20,7 @@ struct server_tls {
 /* -1 and why (F0000): words that contradict each other. out is filled all the same. */
 int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		       struct fail *why);
-/* All of it as one text: equal for what is equal. The caller frees; NULL: no memory. */
+/* All of it as one text: equal for what is equal. The caller frees. */
 char *server_tls_text(const struct server_tls *tls);
 
 #endif

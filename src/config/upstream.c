@@ -1,6 +1,7 @@
 /* src/config/upstream.c - the life of an upstream, and its text. How one is read: upstream_parse.c. */
 #include "config/upstream.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <openssl/crypto.h>
@@ -54,39 +55,25 @@ copy_settings(char *const *from)
 
 	while (from[count] != NULL)
 		count++;
-	pairs = calloc(count + 1, sizeof(*pairs));
-	for (size_t i = 0; pairs != NULL && i < count; i++) {
-		pairs[i] = strdup(from[i]);
-		if (pairs[i] == NULL) {
-			free_settings(pairs);
-			return NULL;
-		}
-	}
+	pairs = xcalloc(count + 1, sizeof(*pairs));
+	for (size_t i = 0; i < count; i++)
+		pairs[i] = xstrdup(from[i]);
 	return pairs;
 }
 
 struct upstream *
 upstream_copy(const struct upstream *up)
 {
-	struct upstream *copy = calloc(1, sizeof(*copy));
+	struct upstream *copy = xcalloc(1, sizeof(*copy));
 
-	if (copy == NULL)
-		return NULL;
-	copy->hosts = calloc(up->host_count, sizeof(*copy->hosts));
-	copy->dbname = strdup(up->dbname);
-	copy->user = strdup(up->user);
-	copy->password = strdup(up->password);
+	copy->hosts = xcalloc(up->host_count, sizeof(*copy->hosts));
+	copy->dbname = xstrdup(up->dbname);
+	copy->user = xstrdup(up->user);
+	copy->password = xstrdup(up->password);
 	copy->settings = copy_settings(up->settings);
-	if (copy->hosts == NULL || copy->dbname == NULL || copy->user == NULL || copy->password == NULL ||
-	    copy->settings == NULL) {
-		upstream_free(copy);
-		return NULL;
-	}
 	for (int i = 0; i < UPSTREAM_WORDS; i++)
-		if (up->words[i] != NULL && (copy->words[i] = strdup(up->words[i])) == NULL) {
-			upstream_free(copy);
-			return NULL;
-		}
+		if (up->words[i] != NULL)
+			copy->words[i] = xstrdup(up->words[i]);
 	memcpy(copy->hosts, up->hosts, up->host_count * sizeof(*copy->hosts));
 	copy->host_count = up->host_count;
 	copy->target = up->target;
@@ -162,7 +149,7 @@ put_hosts(struct buf *to, const struct upstream *up)
 			port_count = up->host_count;
 	}
 	buf_put_u8(&list, '\0');
-	put_text(to, "host", buf_ok(&list) ? (const char *)list.bytes : "");
+	put_text(to, "host", alloc_check(list.bytes));
 	buf_fini(&list);
 	for (size_t i = 0; i < port_count; i++)
 		buf_printf(to, "%s%u", i > 0 ? "," : " port=", up->hosts[i].port);
@@ -172,7 +159,6 @@ char *
 upstream_text(const struct upstream *up)
 {
 	struct buf text = { 0 };
-	char *out = NULL;
 
 	put_hosts(&text, up);
 	if (up->dbname[0] != '\0')
@@ -193,8 +179,5 @@ upstream_text(const struct upstream *up)
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
 		put_text(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');
-	if (buf_ok(&text))
-		out = strdup((const char *)text.bytes);
-	buf_fini(&text);
-	return out;
+	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller's now */
 }

@@ -57,7 +57,7 @@ struct upstream {
  * error.
  */
 struct upstream *upstream_parse(const char *text, struct fail *why);
-struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.h */
+struct upstream *upstream_parse_tenant(const char *text, struct fail *why); /* see upstream_template.c */
 
 /*
  * What is made of it for one client. database: as the client's pool is called ("tenant/database" for a tenant's), user:
@@ -76,7 +76,21 @@ const char *upstream_target_name(enum target_session_attrs target); /* NULL: the
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
 void upstream_free(struct upstream *up); /* wipes the password */
-/* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. NULL: no memory. */
+/* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. */
 char *upstream_text(const struct upstream *up);
+
+/*
+ * --- upstream_template.c: the upstream of a tenant: %{tenant}, %{database} and %{user} in it stand for the client's
+ * own, %% is a percent sign.
+ *
+ * A host, and what is sent with each connection, may be made of the tenant's name only, which holds nothing but
+ * letters, digits, _ and -; the names that clients choose freely may stand in dbname and user. A password is taken as
+ * it is.
+ */
+bool is_tenant_name(const char *name, size_t len); /* 1 to 63 letters, digits, _ and - */
+/* Of a whole upstream that was read as a tenant's: -1 and why if it could never be filled in. */
+int upstream_check_template(const struct upstream *up, struct fail *why);
+/* One that is no template: its names are taken as they are. Used by upstream_parse too. */
+int upstream_check_host(const char *host, struct fail *why);
 
 #endif

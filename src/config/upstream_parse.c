@@ -4,9 +4,9 @@
  * The words that mean something to pgweir, and those that don't: what libpq takes but pgweir would not honour is an
  * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
  */
+#include "base/alloc.h"
 #include "config/upstream.h"
 #include "config/upstream_scan.h"
-#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +116,7 @@ is_setting(const char *name)
 static int
 put_setting(struct draft *draft, const char *name, const char *value, struct fail *why)
 {
-	char **grown;
+	char **pair;
 
 	for (size_t i = 0; i < draft->setting_count; i++)
 		if (strcasecmp(draft->up->settings[2 * i], name) == 0)
@@ -126,16 +126,11 @@ put_setting(struct draft *draft, const char *name, const char *value, struct fai
 	draft->settings_len += strlen(name) + strlen(value) + 2;
 	if (draft->settings_len > SETTINGS_LEN_MAX)
 		return fail_set(why, "08001", "all settings together have at most %d bytes", SETTINGS_LEN_MAX);
-	grown = reallocarray(draft->up->settings, 2 * draft->setting_count + 3, sizeof(*grown));
-	if (grown == NULL)
-		return fail_set(why, "53200", "no memory");
-	draft->up->settings = grown;
-	grown += 2 * draft->setting_count;
-	grown[0] = strdup(name);
-	grown[1] = grown[0] != NULL ? strdup(value) : NULL;
-	grown[2] = NULL;
-	if (grown[1] == NULL)
-		return fail_set(why, "53200", "no memory");
+	draft->up->settings = xreallocarray(draft->up->settings, 2 * draft->setting_count + 3, sizeof(*pair));
+	pair = draft->up->settings + 2 * draft->setting_count;
+	pair[0] = xstrdup(name);
+	pair[1] = xstrdup(value);
+	pair[2] = NULL;
 	draft->setting_count++;
 	return 0;
 }
@@ -162,8 +157,8 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
 		return fail_set(why, "08001", "\"%s\" is there twice", name);
-	*field = strdup(value);
-	return *field != NULL ? 0 : fail_set(why, "53200", "no memory");
+	*field = xstrdup(value);
+	return 0;
 }
 
 static int
@@ -192,8 +187,8 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 			continue;
 		if (*fields[i].field != NULL)
 			return fail_set(why, "08001", "\"%s\" is there twice", name);
-		*fields[i].field = strdup(value);
-		return *fields[i].field != NULL ? 0 : fail_set(why, "53200", "no memory");
+		*fields[i].field = xstrdup(value);
+		return 0;
 	}
 	return is_setting(name) ? put_setting(draft, name, value, why) : refuse_word(name, why);
 }
@@ -279,9 +274,7 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 		return fail_set(why, "08001", "there are %zu hosts, at most %d are possible", count, HOSTS_MAX);
 	if (port_count != 1 && port_count != count)
 		return fail_set(why, "08001", "there are %zu ports for %zu hosts", port_count, count);
-	up->hosts = calloc(count, sizeof(*up->hosts));
-	if (up->hosts == NULL)
-		return fail_set(why, "53200", "no memory");
+	up->hosts = xcalloc(count, sizeof(*up->hosts));
 	for (size_t i = 0; i < count; i++) {
 		struct upstream_host *host = &up->hosts[i];
 
@@ -339,9 +332,7 @@ static int
 complete_text(const char *what, char **field, size_t len_max, struct fail *why)
 {
 	if (*field == NULL)
-		*field = strdup("");
-	if (*field == NULL)
-		return fail_set(why, "53200", "no memory");
+		*field = xstrdup("");
 	return strlen(*field) <= len_max ? 0 : fail_set(why, "08001", "%s has at most %zu bytes", what, len_max);
 }
 
@@ -358,9 +349,7 @@ build(const struct draft *draft, struct fail *why)
 	if (has_control(up->user) || has_control(up->dbname))
 		return fail_set(why, "08001", "user and dbname have no control characters");
 	if (up->settings == NULL)
-		up->settings = calloc(1, sizeof(*up->settings));
-	if (up->settings == NULL)
-		return fail_set(why, "53200", "no memory");
+		up->settings = xcalloc(1, sizeof(*up->settings));
 	return up->is_of_tenant ? upstream_check_template(up, why) : 0;
 }
 
@@ -381,14 +370,11 @@ scan(const char *text, struct draft *draft, struct fail *why)
 static struct upstream *
 parse(const char *text, bool is_of_tenant, struct fail *why)
 {
-	struct draft draft = { .up = calloc(1, sizeof(*draft.up)) };
+	struct draft draft = { .up = xcalloc(1, sizeof(*draft.up)) };
 
 	text += strspn(text, " \t");
-	if (draft.up != NULL)
-		draft.up->is_of_tenant = is_of_tenant;
-	if (draft.up == NULL)
-		fail_set(why, "53200", "no memory");
-	else if (scan(text, &draft, why) < 0 || build(&draft, why) < 0) {
+	draft.up->is_of_tenant = is_of_tenant;
+	if (scan(text, &draft, why) < 0 || build(&draft, why) < 0) {
 		upstream_free(draft.up);
 		draft.up = NULL;
 	}

@@ -1,20 +1,17 @@
 /* src/config/upstream_scan.c - see upstream_scan.h. Complaints say where, not what: it may be part of a password. */
 #include "config/upstream_scan.h"
 
+#include "base/alloc.h"
+#include "base/blank.h"
+
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 static const char *
 skip_blanks(const char *at)
 {
-	while (is_blank(*at))
+	while (is_space(*at))
 		at++;
 	return at;
 }
@@ -30,7 +27,7 @@ read_value(const char **at, char *out)
 
 	if (is_quoted)
 		p++;
-	while (*p != '\0' && (is_quoted || !is_blank(*p))) {
+	while (*p != '\0' && (is_quoted || !is_space(*p))) {
 		if (*p == '\\' && p[1] != '\0')
 			p++;
 		else if (is_quoted && *p == '\'' && *++p != '\'') {
@@ -72,12 +69,10 @@ int
 upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *why)
 {
 	size_t size = strlen(text) + 1;
-	char *value = malloc(size);
+	char *value = xmalloc(size);
 	const char *at;
 	int rc = 0;
 
-	if (value == NULL)
-		return fail_set(why, "53200", "no memory");
 	for (at = skip_blanks(text); rc == 0 && *at != '\0'; at = skip_blanks(at))
 		rc = scan_word(&at, text, value, put, arg, why);
 	OPENSSL_cleanse(value, size);
@@ -188,13 +183,9 @@ static int
 scan_hosts(struct uri *uri, const char **at, struct fail *why)
 {
 	size_t size = strlen(*at) + 1;
-	char *hosts = malloc(size), *ports = malloc(size), *hosts_end = hosts, *ports_end = ports;
+	char *hosts = xmalloc(size), *ports = xmalloc(size), *hosts_end = hosts, *ports_end = ports;
 	int rc = -1;
 
-	if (hosts == NULL || ports == NULL) {
-		fail_set(why, "53200", "no memory");
-		goto done;
-	}
 	for (;;) {
 		if (scan_host(at, &hosts_end, &ports_end, why) < 0)
 			goto done;
@@ -274,11 +265,9 @@ int
 upstream_scan_uri(const char *text, bool is_template, upstream_put put, void *arg, struct fail *why)
 {
 	size_t size = strlen(text) + 1;
-	struct uri uri = { put, arg, malloc(size), is_template };
+	struct uri uri = { put, arg, xmalloc(size), is_template };
 	int rc;
 
-	if (uri.scratch == NULL)
-		return fail_set(why, "53200", "no memory");
 	rc = scan_parts(&uri, text + scheme_len(text), why);
 	OPENSSL_cleanse(uri.scratch, size);
 	free(uri.scratch);

@@ -1,6 +1,7 @@
-/* src/config/upstream_template.c - see upstream_template.h, and upstream.h for what is made of it. */
-#include "config/upstream_template.h"
+/* src/config/upstream_template.c - see upstream.h, and upstream.h for what is made of it. */
+#include "config/upstream.h"
 
+#include "base/alloc.h"
 #include "base/copy.h"
 #include "config/config.h"
 
@@ -104,14 +105,11 @@ static int
 fill_name(char **field, unsigned allowed, const struct names *names, const char *what, struct fail *why)
 {
 	char out[CONFIG_NAME_MAX + 1];
-	char *copy;
 
 	if (fill_in(*field, allowed, names, what, out, sizeof(out), why) < 0)
 		return -1;
-	if ((copy = strdup(out)) == NULL)
-		return fail_set(why, "53200", "no memory");
 	free(*field);
-	*field = copy;
+	*field = xstrdup(out);
 	return 0;
 }
 
@@ -119,17 +117,14 @@ static int
 fill_settings(char **settings, const struct names *names, struct fail *why)
 {
 	char out[SETTING_LEN_MAX];
-	char *copy;
 
 	for (char **s = settings; s[0] != NULL; s += 2) {
 		if (strchr(s[1], '%') == NULL)
 			continue;
 		if (fill_in(s[1], TENANT_ONLY, names, s[0], out, sizeof(out), why) < 0)
 			return -1;
-		if ((copy = strdup(out)) == NULL)
-			return fail_set(why, "53200", "no memory");
 		free(s[1]);
-		s[1] = copy;
+		s[1] = xstrdup(out);
 	}
 	return 0;
 }
@@ -163,7 +158,7 @@ upstream_check_template(const struct upstream *up, struct fail *why)
 {
 	const struct names shortest = { { "t", "d", "u" } };
 	struct upstream *copy = upstream_copy(up);
-	int r = copy == NULL ? fail_set(why, "53200", "no memory") : fill(copy, &shortest, why);
+	int r = fill(copy, &shortest, why);
 
 	upstream_free(copy);
 	return r;
@@ -200,10 +195,7 @@ upstream_for(const struct upstream *up, const char *database, const char *user, 
 
 	if (up->is_of_tenant && tenant_of(database, tenant, why) < 0)
 		return NULL;
-	if ((made = upstream_copy(up)) == NULL) {
-		fail_set(why, "53200", "no memory");
-		return NULL;
-	}
+	made = upstream_copy(up);
 	if (up->is_of_tenant && fill(made, &names, why) < 0) {
 		upstream_free(made);
 		return NULL;

@@ -8,7 +8,7 @@
 #include "login/login_state.h"
 #include "relay/relay.h"
 
-#include "pool/pool_own.h"
+#include "pool/dedicated.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
  * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"): passed
- * through, each on a server connection of its own that was made for it (pool_own.h) and ends with it.
+ * through, each on a server connection of its own that was made for it (dedicated.h) and ends with it.
  *
  * The startup packet's settings go to PostgreSQL in that server's own startup packet; nothing is set, replayed or
  * prepared on the client's behalf, and no limit on time ends it: PostgreSQL has wal_sender_timeout for that.
@@ -11,7 +11,7 @@
 #include "relay/report.h"
 #include "state/state.h"
 
-#include "pool/pool_own.h"
+#include "pool/dedicated.h"
 
 #include <string.h>
 

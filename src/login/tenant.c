@@ -1,7 +1,7 @@
 /* src/login/tenant.c - see tenant.h. */
 #include "login/tenant.h"
 
-#include "config/upstream_template.h"
+#include "config/upstream.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* src/lookup/auth_query.c - questions and what comes of them; see auth_query.h. */
 #include "lookup/auth_query_state.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -11,10 +12,6 @@
 /* Names come from clients. The seed is found by this name. */
 #undef HASH_FUNCTION
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#undef HASH_NONFATAL_OOM
-#define HASH_NONFATAL_OOM 1
-#undef uthash_nonfatal_oom
-#define uthash_nonfatal_oom(lookup) ((lookup)->is_left_out = true)
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
@@ -22,23 +19,16 @@
 struct auth_queries *
 auth_queries_new(const struct auth_queries_settings *settings)
 {
-	struct auth_queries *all = calloc(1, sizeof(*all));
+	struct auth_queries *all = xcalloc(1, sizeof(*all));
 
-	if (all == NULL)
-		return NULL;
 	TAILQ_INIT(&all->sources);
 	all->pools = settings->pools;
 	all->counters = settings->counters;
 	all->seed = settings->seed;
-	all->env = *pool_set_server_env(settings->pools);
-	all->env.ops = &auth_link_server_ops;
-	all->env.owner_ops = &auth_link_owner_ops;
+	all->random = settings->seed;
+	dedicated_env(&all->env, settings->pools);
 	all->env.cancelling = &all->cancelling;
 	all->cache = auth_cache_new(settings->seed, CACHE_ENTRIES);
-	if (all->cache == NULL) {
-		free(all);
-		return NULL;
-	}
 	return all;
 }
 
@@ -215,12 +205,8 @@ tell_unreachable(struct auth_lookup *lookup)
 	const char *secret;
 	struct fail why;
 	enum auth_verdict verdict = fall_back(all, &lookup->key, &secret, &why, *all->env.now_us);
-	char *kept = secret == NULL ? NULL : strdup(secret);
+	char *kept = secret == NULL ? NULL : xstrdup(secret);
 
-	if (secret != NULL && kept == NULL) {
-		verdict = AUTH_REFUSED;
-		unreachable(&why);
-	}
 	tell(lookup, verdict, kept, &why);
 	if (kept != NULL)
 		explicit_bzero(kept, strlen(kept));
@@ -269,19 +255,13 @@ static struct auth_lookup *
 lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_us)
 {
 	struct auth_queries *all = source->all;
-	struct auth_lookup *lookup = calloc(1, sizeof(*lookup));
+	struct auth_lookup *lookup = xcalloc(1, sizeof(*lookup));
 
-	if (lookup == NULL)
-		return NULL;
 	lookup->key = *key;
 	lookup->source = source;
 	lookup->deadline_us = now_us + source->answer_us;
 	TAILQ_INIT(&lookup->asks);
 	HASH_ADD(hh, all->lookups, key, (unsigned)sizeof(lookup->key), lookup);
-	if (lookup->is_left_out) {
-		free(lookup);
-		return NULL;
-	}
 	source->lookup_count++;
 	TAILQ_INSERT_TAIL(&source->waiting, lookup, line);
 	return lookup;
@@ -316,10 +296,8 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 		fail_set(why, "53300", "too many users are being looked up");
 		return AUTH_REFUSED;
 	}
-	if (lookup == NULL && (lookup = lookup_new(source, key, now_us)) == NULL) {
-		fail_set(why, "53200", "no memory for a login");
-		return AUTH_REFUSED;
-	}
+	if (lookup == NULL)
+		lookup = lookup_new(source, key, now_us);
 	ask->lookup = lookup;
 	TAILQ_INSERT_TAIL(&lookup->asks, ask, link);
 	auth_links_feed(source, now_us);

@@ -5,7 +5,7 @@
  *   auth_query_cache.h   answers are used again for auth_query_ttl
  *   auth_query_source.c  which databases are asked the same way, of whom, and what
  *   auth_query_link.c    the connections: auth_user's, for this alone
- *   auth_query_answer.h  the row
+ *   auth_query_answer.c  the row
  *
  * Nothing of a client but the name of a user reaches such a connection, and that as a bound parameter. Connections: at
  * most AUTH_LINKS_MAX for each way of asking and AUTH_ALL_LINKS_MAX in all, closed when idle for 30 s; they count in
@@ -53,7 +53,7 @@ struct auth_queries_settings {
 	uint64_t seed;
 };
 
-struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings); /* NULL: no memory */
+struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
 void auth_queries_free(struct auth_queries *all); /* nobody may wait any more; NULL is fine */
 /* At start and at each reload; references are taken. What is under way ends as it began. */
 void auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,

@@ -1,5 +1,5 @@
-/* src/lookup/auth_query_answer.c - see auth_query_answer.h. */
-#include "lookup/auth_query_answer.h"
+/* src/lookup/auth_query_answer.c - see auth_query_cache.h. */
+#include "lookup/auth_query_cache.h"
 
 #include "base/clock.h"
 #include "wire/frame.h"

@@ -1,6 +1,8 @@
 /* src/lookup/auth_query_cache.c - see auth_query_cache.h. */
 #include "lookup/auth_query_cache.h"
 
+#include "base/alloc.h"
+
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +12,6 @@
 #include <xxhash.h>
 /* The seed is that of the variable of this name. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
-#define HASH_NONFATAL_OOM 1
-#define uthash_nonfatal_oom(entry) ((entry)->is_left_out = true)
 #include <uthash.h>
 
 struct entry {
@@ -20,7 +20,6 @@ struct entry {
 	struct auth_key key;
 	struct auth_kept kept; /* its secret is the text */
 	size_t text_len;
-	bool is_left_out;
 	char text[];
 };
 
@@ -34,10 +33,8 @@ struct auth_cache {
 struct auth_cache *
 auth_cache_new(uint64_t seed, size_t cap)
 {
-	struct auth_cache *cache = calloc(1, sizeof(*cache));
+	struct auth_cache *cache = xcalloc(1, sizeof(*cache));
 
-	if (cache == NULL)
-		return NULL;
 	TAILQ_INIT(&cache->used);
 	cache->seed = seed;
 	cache->cap = cap;
@@ -93,10 +90,8 @@ auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 static struct entry *
 entry_new(const struct auth_key *key, const struct auth_answer *answer)
 {
-	struct entry *e = calloc(1, sizeof(*e) + answer->secret_len + 1);
+	struct entry *e = xcalloc(1, sizeof(*e) + answer->secret_len + 1);
 
-	if (e == NULL)
-		return NULL;
 	e->key = *key;
 	e->text_len = answer->secret_len;
 	if (answer->secret != NULL) {
@@ -115,8 +110,9 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 
 	if (e != NULL)
 		drop(cache, e);
-	if (ttl_us == 0 || (e = entry_new(key, answer)) == NULL)
+	if (ttl_us == 0)
 		return;
+	e = entry_new(key, answer);
 	if (answer->secret == NULL && ttl_us > AUTH_UNKNOWN_US)
 		ttl_us = AUTH_UNKNOWN_US;
 	e->kept.asked_us = now_us;
@@ -124,10 +120,7 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 	if (HASH_COUNT(cache->table) >= cache->cap)
 		drop(cache, TAILQ_FIRST(&cache->used));
 	HASH_ADD(hh, cache->table, key, (unsigned)sizeof(e->key), e);
-	if (e->is_left_out)
-		entry_free(e);
-	else
-		TAILQ_INSERT_TAIL(&cache->used, e, used);
+	TAILQ_INSERT_TAIL(&cache->used, e, used);
 }
 
 void

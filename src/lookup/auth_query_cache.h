@@ -11,11 +11,32 @@
 #ifndef PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
 #define PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
 
-#include "lookup/auth_query_answer.h"
+#include "base/fail.h"
 #include "config/config.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
+/*
+ * --- auth_query_answer.c: reads the row that auth_query gave. Pure; every byte is hostile.
+ *
+ * One column: the secret. Two: name and secret, as PgBouncer's queries have them; the name must be the one asked for,
+ * or NULL. A third: until when the secret is valid, in seconds since 1970 (text of a number), infinity or NULL.
+ */
+#define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own have about 135 */
+#define AUTH_VALID_FOR_EVER INT64_MAX
+
+struct auth_answer {
+	const char *secret; /* within the row, not terminated; NULL: nobody logs in with a password */
+	size_t secret_len;
+	int64_t valid_until_us; /* since 1970; the secret is valid up to and with this moment */
+};
+
+/* body: of a DataRow (protocol chapter, "Message Formats"). -1 and why: it is not such a row. */
+int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_answer *out, struct fail *why);
+
+/* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
 #define AUTH_UNKNOWN_US UINT64_C(2000000) /* a new user is not kept out for longer */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000) /* younger answers stay: failing logins cause one query a second */
@@ -34,11 +55,11 @@ struct auth_kept {
 	uint64_t asked_us, expires_us;
 };
 
-struct auth_cache *auth_cache_new(uint64_t seed, size_t cap); /* NULL: no memory */
+struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* NULL is fine */
 /* The last answer, fresh or not; valid until the next call that changes the cache. NULL: none. */
 const struct auth_kept *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
-/* Takes the place of an older one. Without memory, or with ttl_us 0, nothing is kept. */
+/* Takes the place of an older one. With ttl_us 0 nothing is kept. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */

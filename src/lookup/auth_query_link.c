@@ -8,9 +8,9 @@
  */
 #include "lookup/auth_query_state.h"
 
+#include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/clock.h"
-#include "pool/pool_own.h"
-#include "server/server_none.h"
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>
@@ -25,11 +25,9 @@
 #define ROWS_MAX 2u
 
 struct auth_link {
+	struct dedicated conn;
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_link) list;
-	struct server *srv;
-	struct pool_target *held; /* target points into it */
-	struct server_target target;
 	struct auth_lookup *lookup; /* whose answer is due, or NULL */
 	bool is_up; /* it takes questions */
 	bool has_answered; /* once at least: what is lost with it may be asked again */
@@ -43,10 +41,12 @@ struct auth_link {
 	char secret[AUTH_SECRET_MAX]; /* its text; wiped */
 };
 
+static const struct dedicated_ops link_ops;
+
 static struct auth_link *
-link_of(const struct server *srv)
+link_of(struct dedicated *d)
 {
-	return srv->owner;
+	return (struct auth_link *)((char *)d - offsetof(struct auth_link, conn));
 }
 
 static uint64_t
@@ -69,12 +69,8 @@ forget_answer(struct auth_link *link)
 static void
 close_link(struct auth_link *link)
 {
-	struct server *srv = link->srv;
-
 	link->is_up = false;
-	if (srv->state == SV_LENT)
-		server_write(srv, "X\0\0\0\4", 5);
-	server_close(srv); /* on_closed */
+	dedicated_close(&link->conn); /* on_closed */
 }
 
 /* Where there are too many in all, one of another source that is idle makes room. */
@@ -95,27 +91,6 @@ has_room(struct auth_queries *all)
 	return false;
 }
 
-/* NULL: no memory. */
-static struct auth_link *
-link_new(struct auth_source *source, uint64_t now_us)
-{
-	struct auth_queries *all = source->all;
-	struct auth_link *link = calloc(1, sizeof(*link));
-
-	if (link == NULL)
-		return NULL;
-	link->source = source;
-	link->held = pool_target_ref(source->target);
-	link->target = source->target->server;
-	link->target.settings = source->settings;
-	link->srv = server_new(&all->env, &link->target, NULL, link, pool_set_next_server_id(all->pools), now_us);
-	if (link->srv != NULL)
-		return link;
-	pool_target_unref(link->held);
-	free(link);
-	return NULL;
-}
-
 static void
 open_link(struct auth_source *source, uint64_t now_us)
 {
@@ -125,8 +100,11 @@ open_link(struct auth_source *source, uint64_t now_us)
 	source->is_short = !has_room(all) || !pool_owns_take(pool_set_owns(all->pools), now_us);
 	if (source->is_short)
 		return; /* the next tick tries again */
-	link = link_new(source, now_us);
-	if (link == NULL) {
+	link = xcalloc(1, sizeof(*link));
+	link->conn.ops = &link_ops;
+	link->source = source;
+	if (dedicated_open(&link->conn, all->pools, &all->env, source->target, source->settings) < 0) {
+		free(link);
 		pool_owns_give(pool_set_owns(all->pools), now_us);
 		return;
 	}
@@ -149,8 +127,8 @@ void
 auth_link_give_up(struct auth_link *link)
 {
 	link->lookup = NULL;
-	if (link->srv->state == SV_LENT)
-		server_cancel(link->srv, CANCEL_US, NULL, NULL);
+	if (link->conn.srv->state == SV_LENT)
+		server_cancel(link->conn.srv, CANCEL_US, NULL, NULL);
 	close_link(link);
 }
 
@@ -168,7 +146,8 @@ is_surplus(const struct auth_link *link, uint64_t now_us)
 	const struct auth_source *source = link->source;
 
 	return source->is_retired || now_us - link->idle_since_us >= IDLE_US ||
-	       now_us - link->srv->connected_us >= LIFE_US || pool_owns_is_wanted(pool_set_owns(source->all->pools));
+	       now_us - link->conn.srv->connected_us >= LIFE_US ||
+	       pool_owns_is_wanted(pool_set_owns(source->all->pools));
 }
 
 void
@@ -205,7 +184,7 @@ static void
 ask(struct auth_link *link, struct auth_lookup *lookup)
 {
 	struct auth_source *source = link->source;
-	struct server *srv = link->srv;
+	struct server *srv = link->conn.srv;
 	struct buf b = { 0 };
 
 	TAILQ_REMOVE(&source->waiting, lookup, line);
@@ -275,28 +254,19 @@ auth_links_feed(struct auth_source *source, uint64_t now_us)
 	}
 }
 
-/* --- what it reports as a server that is lent --- */
+/* --- what it reports --- */
 
-static bool
-on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
-	 size_t len)
+static void
+on_error(struct dedicated *d, const struct fail *why)
 {
-	struct auth_link *link = link_of(srv);
-
-	(void)to;
-	(void)is_owed;
-	(void)message;
-	(void)len;
-	fail_set(&link->why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
-		 e->message != NULL ? e->message : "(no message)");
-	link->is_wrong = true;
-	return true;
+	link_of(d)->why = *why;
+	link_of(d)->is_wrong = true;
 }
 
 static void
-on_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct auth_link *link = link_of(srv);
+	struct auth_link *link = link_of(d);
 
 	if (link->lookup == NULL || link->is_wrong)
 		return;
@@ -314,25 +284,16 @@ on_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 }
 
 static void
-on_done(struct server *srv)
+on_done(struct dedicated *d)
 {
-	link_of(srv)->is_ended = true;
-}
-
-static bool
-on_notification(struct server *srv, const uint8_t *message, size_t len)
-{
-	(void)srv;
-	(void)message;
-	(void)len;
-	return true;
+	link_of(d)->is_ended = true;
 }
 
 /* Who is told may do anything: the link takes no questions meanwhile. */
 static void
-on_batch_end(struct server *srv)
+on_batch_end(struct dedicated *d)
 {
-	struct auth_link *link = link_of(srv);
+	struct auth_link *link = link_of(d);
 	struct auth_source *source = link->source;
 	struct auth_lookup *lookup = link->lookup;
 
@@ -348,7 +309,7 @@ on_batch_end(struct server *srv)
 	else
 		auth_lookup_end(lookup, AUTH_END_ROW, &link->answer, NULL);
 	forget_answer(link);
-	if (srv->tx == 'I' && !source->is_retired)
+	if (d->srv->tx == 'I' && !source->is_retired)
 		link->is_up = true;
 	else
 		close_link(link); /* a transaction it left open is not ours to end */
@@ -357,9 +318,9 @@ on_batch_end(struct server *srv)
 
 /* One that was idle may have been dead for long: its question is asked once more, elsewhere. */
 static void
-on_lost(struct server *srv, const struct fail *why)
+on_lost(struct dedicated *d, const struct fail *why)
 {
-	struct auth_link *link = link_of(srv);
+	struct auth_link *link = link_of(d);
 	struct auth_lookup *lookup = link->lookup;
 	bool is_violation = strcmp(why->sqlstate, "08P01") == 0;
 
@@ -376,22 +337,12 @@ on_lost(struct server *srv, const struct fail *why)
 	auth_lookup_end(lookup, is_violation ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL, why);
 }
 
-const struct server_ops auth_link_server_ops = {
-	server_none_pass, server_none_request_done, server_none_settled,   server_none_made, server_none_described,
-	on_error,	  server_none_complete,	    server_none_parameter, on_row,	     on_done,
-	server_none_pid,  on_notification,	    on_batch_end,	   on_lost,	     server_none
-};
-
-/* --- and to its owner --- */
-
 static void
-on_ready(struct server *srv)
+on_up(struct dedicated *d)
 {
-	struct auth_link *link = link_of(srv);
+	struct auth_link *link = link_of(d);
 	struct auth_source *source = link->source;
 
-	if (server_lend(srv, link, *srv->env->now_us) < 0)
-		return;
 	link->is_up = true;
 	link->idle_since_us = now_of(link);
 	source->failures = 0;
@@ -412,15 +363,12 @@ is_any_up(const struct auth_source *source)
 
 /* Those that wait are told at once, unless another connection lives. */
 static void
-on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
 {
-	struct auth_link *link = link_of(srv);
-	struct auth_source *source = link->source;
-	uint64_t us = BACKOFF_FIRST_US << (source->failures < 6 ? source->failures : 6);
+	struct auth_source *source = link_of(d)->source;
 
-	(void)kind;
-	source->failures++;
-	source->retry_us = now_of(link) + (us < BACKOFF_MAX_US ? us : BACKOFF_MAX_US);
+	source->retry_us =
+	    now_of(link_of(d)) + backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
 	source->is_refused = is_fatal;
 	source->why_down = *why;
 	if (!is_any_up(source))
@@ -428,23 +376,27 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 }
 
 static void
-on_closed(struct server *srv)
+on_closed(struct dedicated *d)
 {
-	struct auth_link *link = link_of(srv);
+	struct auth_link *link = link_of(d);
 	struct auth_source *source = link->source;
 	struct auth_queries *all = source->all;
 
-	srv->target = NULL;
-	srv->owner = NULL;
 	TAILQ_REMOVE(&source->links, link, list);
 	source->link_count--;
 	all->link_count--;
 	pool_owns_give(pool_set_owns(all->pools), *all->env.now_us);
-	pool_target_unref(link->held);
 	OPENSSL_cleanse(link->secret, sizeof(link->secret));
 	free(link);
 }
 
-const struct server_owner_ops auth_link_owner_ops = { on_ready,		  on_failed,	   server_none_pinged,
-						      server_none,	  server_none_why, server_none_probe_row,
-						      server_none_pinged, on_closed };
+static const struct dedicated_ops link_ops = {
+	.up = on_up,
+	.failed = on_failed,
+	.lost = on_lost,
+	.closed = on_closed,
+	.error = on_error,
+	.row = on_row,
+	.done = on_done,
+	.batch_end = on_batch_end,
+};

@@ -4,6 +4,7 @@
  */
 #include "lookup/auth_query_state.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <openssl/crypto.h>
@@ -16,10 +17,6 @@
 /* Where databases are not listed, clients choose these names. */
 #undef HASH_FUNCTION
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
-#undef HASH_NONFATAL_OOM
-#define HASH_NONFATAL_OOM 1
-#undef uthash_nonfatal_oom
-#define uthash_nonfatal_oom(route) ((route)->is_left_out = true)
 
 #define SOURCES_MAX 256u
 #define ROUTES_MAX 1024u
@@ -49,25 +46,19 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 
 /* --- whom a source connects to, and as whom --- */
 
-static int
+static void
 replace(char **text, const char *by)
 {
-	char *copy = strdup(by);
-
-	if (copy == NULL)
-		return -1;
 	OPENSSL_cleanse(*text, strlen(*text));
 	free(*text);
-	*text = copy;
-	return 0;
+	*text = xstrdup(by);
 }
 
 /* The same; in a tenant's upstream a percent sign would begin a name. */
-static int
+static void
 replace_name(struct upstream *up, char **text, const char *by)
 {
 	struct buf plain = { 0 };
-	int r;
 
 	for (; *by != '\0'; by++) {
 		if (*by == '%' && up->is_of_tenant)
@@ -75,9 +66,8 @@ replace_name(struct upstream *up, char **text, const char *by)
 		buf_put_u8(&plain, (uint8_t)*by);
 	}
 	buf_put_u8(&plain, 0);
-	r = buf_ok(&plain) ? replace(text, (const char *)plain.bytes) : -1;
+	replace(text, alloc_check(plain.bytes));
 	buf_fini(&plain);
-	return r;
 }
 
 /*
@@ -89,18 +79,17 @@ target_new(const struct auth_queries *all, const char *database, const struct sc
 	   struct scram_keys *keys, struct fail *why)
 {
 	struct upstream *up = upstream_copy(config_find_database(all->config, database)->upstream);
-	struct pool_target *target = NULL;
 	const char *asked = s->auth_database;
+	struct pool_target *target;
 
-	fail_set(why, "53200", "no memory for a login");
-	if (up == NULL)
-		return NULL;
 	if (asked[0] == '\0' && up->dbname[0] == '\0')
 		asked = upstream_database(up, database);
-	if ((strcmp(up->user, s->auth_user) == 0 || replace(&up->password, "") == 0) &&
-	    replace_name(up, &up->user, s->auth_user) == 0 &&
-	    (asked[0] == '\0' || replace_name(up, &up->dbname, asked) == 0))
-		target = pool_target_new(up, s, all->tls, all->users, database, s->auth_user, keys, why);
+	if (strcmp(up->user, s->auth_user) != 0)
+		replace(&up->password, "");
+	replace_name(up, &up->user, s->auth_user);
+	if (asked[0] != '\0')
+		replace_name(up, &up->dbname, asked);
+	target = pool_target_new(up, s, all->tls, all->users, database, s->auth_user, keys, why);
 	upstream_free(up);
 	return target;
 }
@@ -147,18 +136,16 @@ source_free(struct auth_source *source)
 static struct auth_source *
 source_new(struct auth_queries *all, const char *database, const struct scope_settings *s, struct fail *why)
 {
-	struct auth_source *source = calloc(1, sizeof(*source));
+	struct auth_source *source = xcalloc(1, sizeof(*source));
 
 	fail_set(why, "53200", "no memory for a login");
-	if (source == NULL)
-		return NULL;
 	source->all = all;
 	TAILQ_INIT(&source->links);
 	TAILQ_INIT(&source->waiting);
 	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
-	source->query = strdup(source->is_builtin ? BUILTIN : s->auth_query);
+	source->query = xstrdup(source->is_builtin ? BUILTIN : s->auth_query);
 	source->target = target_new(all, database, s, &source->keys, why);
-	if (source->query == NULL || source->target == NULL || put_settings(source) < 0) {
+	if (source->target == NULL || put_settings(source) < 0) {
 		source_free(source);
 		return NULL;
 	}
@@ -266,22 +253,17 @@ find_route(struct auth_queries *all, const char *database)
 	return route;
 }
 
-/* Without memory it is made again next time. */
 static void
 add_route(struct auth_queries *all, const char *database, struct auth_source *source)
 {
 	size_t len = strlen(database);
-	struct auth_route *route = calloc(1, sizeof(*route) + len + 1);
+	struct auth_route *route = xcalloc(1, sizeof(*route) + len + 1);
 
-	if (route == NULL)
-		return;
 	if (HASH_COUNT(all->routes) >= ROUTES_MAX)
 		forget_routes(all, NULL);
 	route->source = source;
 	memcpy(route->database, database, len);
 	HASH_ADD_KEYPTR(hh, all->routes, route->database, (unsigned)len, route);
-	if (route->is_left_out)
-		free(route);
 }
 
 struct auth_source *

@@ -4,6 +4,7 @@
 
 #include "lookup/auth_query.h"
 #include "lookup/auth_query_cache.h"
+#include "pool/dedicated.h"
 #include "pool/pool_target.h"
 
 #include <uthash.h>
@@ -21,7 +22,6 @@ struct auth_lookup {
 	struct auth_link *link; /* where it was asked; NULL: it waits, in the source's line */
 	struct auth_asks asks; /* perhaps none any more */
 	uint64_t deadline_us;
-	bool is_left_out; /* no memory for the table */
 	bool is_retried; /* it was lost with a connection that had been idle */
 	TAILQ_ENTRY(auth_lookup) line;
 };
@@ -57,12 +57,11 @@ struct auth_source {
 struct auth_route {
 	UT_hash_handle hh;
 	struct auth_source *source;
-	bool is_left_out;
 	char database[];
 };
 
 struct auth_queries {
-	struct server_env env; /* the pools', but for whom servers report to */
+	struct server_env env; /* dedicated_env */
 	struct server_cancelling *cancelling;
 	struct pool_set *pools;
 	struct process_counters *counters;
@@ -74,7 +73,7 @@ struct auth_queries {
 	struct auth_route *routes; /* by database */
 	struct auth_sources sources;
 	uint32_t source_count, link_count;
-	uint64_t seed, last_source_id, swept_us;
+	uint64_t seed, random, last_source_id, swept_us;
 };
 
 /* How a lookup ends. */
@@ -100,8 +99,6 @@ bool auth_settings_of(const struct auth_queries *all, const char *database, stru
 void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us); /* about once a second */
 
 /* auth_query_link.c */
-extern const struct server_ops auth_link_server_ops;
-extern const struct server_owner_ops auth_link_owner_ops;
 /* Those that wait are sent, as far as there are connections; connections are opened, as far as may be. */
 void auth_links_feed(struct auth_source *source, uint64_t now_us);
 void auth_links_tick(struct auth_source *source, uint64_t now_us);

@@ -1,6 +1,7 @@
 /* src/lookup/verifier_cache.c - see verifier_cache.h. Names in it are those of users that are known, not of peers. */
 #include "lookup/verifier_cache.h"
 
+#include "base/alloc.h"
 #include "net/workers.h"
 
 #include <openssl/crypto.h>
@@ -75,9 +76,9 @@ remove_kept(struct verifier_cache *cache, struct kept *k)
 struct verifier_cache *
 verifier_cache_new(struct workers *workers)
 {
-	struct verifier_cache *cache = calloc(1, sizeof(*cache));
+	struct verifier_cache *cache = xcalloc(1, sizeof(*cache));
 
-	if (cache == NULL || RAND_bytes(cache->fingerprint_key, FINGERPRINT_LEN) != 1 ||
+	if (RAND_bytes(cache->fingerprint_key, FINGERPRINT_LEN) != 1 ||
 	    RAND_bytes((unsigned char *)&cache->seed, sizeof(cache->seed)) != 1) {
 		free(cache);
 		return NULL;
@@ -184,9 +185,10 @@ derived(struct work *w)
 static struct verifier_derivation *
 new_derivation(const char *password, uint32_t iterations)
 {
-	struct verifier_derivation *d = calloc(1, sizeof(*d));
+	struct verifier_derivation *d = xcalloc(1, sizeof(*d));
 
-	if (d == NULL || (d->password = strdup(password)) == NULL || RAND_bytes(d->verifier.salt, SALT_LEN) != 1) {
+	d->password = xstrdup(password);
+	if (RAND_bytes(d->verifier.salt, SALT_LEN) != 1) {
 		free_derivation(d);
 		return NULL;
 	}
@@ -203,9 +205,9 @@ static struct kept *
 new_kept(const struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations)
 {
 	size_t len = strlen(user);
-	struct kept *k = calloc(1, sizeof(*k) + len + 1);
+	struct kept *k = xcalloc(1, sizeof(*k) + len + 1);
 
-	if (k == NULL || take_fingerprint(cache, password, k->fingerprint) < 0) {
+	if (take_fingerprint(cache, password, k->fingerprint) < 0) {
 		free_kept(k);
 		return NULL;
 	}

@@ -31,7 +31,7 @@ struct verifier_ticket {
 	TAILQ_ENTRY(verifier_ticket) line;
 };
 
-struct verifier_cache *verifier_cache_new(struct workers *workers); /* NULL: no memory */
+struct verifier_cache *verifier_cache_new(struct workers *workers); /* NULL: no randomness */
 void verifier_cache_free(struct verifier_cache *cache); /* after the workers; NULL is fine */
 void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
 /* The verifier of this user's password, made with so many iterations; NULL: it has to be derived. */

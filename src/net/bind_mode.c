@@ -1,5 +1,5 @@
-/* src/net/bind_mode.c - see bind_mode.h. */
-#include "net/bind_mode.h"
+/* src/net/bind_mode.c - see listener.h. */
+#include "net/listener.h"
 
 #include <sys/socket.h>
 

@@ -6,6 +6,7 @@
  */
 #include "net/dial.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <errno.h>
@@ -40,10 +41,9 @@ struct dial {
 struct dialer *
 dialer_new(struct event_base *base)
 {
-	struct dialer *d = calloc(1, sizeof(*d));
+	struct dialer *d = xcalloc(1, sizeof(*d));
 
-	if (d != NULL)
-		d->base = base;
+	d->base = base;
 	return d;
 }
 

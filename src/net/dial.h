@@ -26,7 +26,7 @@ struct dial_result {
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-struct dialer *dialer_new(struct event_base *base); /* NULL: no memory */
+struct dialer *dialer_new(struct event_base *base);
 void dialer_free(struct dialer *d); /* after all attempts ended */
 
 /* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). NULL: no memory. */

@@ -1,6 +1,8 @@
 /* src/net/graveyard.c - see graveyard.h. */
 #include "net/graveyard.h"
 
+#include "base/alloc.h"
+
 #include <stdlib.h>
 
 struct graveyard {
@@ -30,15 +32,9 @@ on_dig(evutil_socket_t fd, short what, void *arg)
 struct graveyard *
 graveyard_new(struct event_base *base)
 {
-	struct graveyard *y = calloc(1, sizeof(*y));
+	struct graveyard *y = xcalloc(1, sizeof(*y));
 
-	if (y == NULL)
-		return NULL;
-	y->digger = event_new(base, -1, 0, on_dig, y);
-	if (y->digger == NULL) {
-		free(y);
-		return NULL;
-	}
+	y->digger = alloc_check(event_new(base, -1, 0, on_dig, y));
 	return y;
 }
 

@@ -16,7 +16,7 @@ struct grave {
 	void (*free_it)(struct grave *g);
 };
 
-struct graveyard *graveyard_new(struct event_base *base); /* NULL: no memory */
+struct graveyard *graveyard_new(struct event_base *base);
 void graveyard_free(struct graveyard *y); /* frees all that is in it */
 void graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grave *g));
 

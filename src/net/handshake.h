@@ -10,7 +10,7 @@
 #include "net/workers.h"
 
 struct tls_scratch; /* opaque: the loop's; stream_tls.c */
-struct tls_scratch *tls_scratch_new(void); /* NULL: no memory */
+struct tls_scratch *tls_scratch_new(void);
 void tls_scratch_free(struct tls_scratch *t); /* NULL is fine */
 
 struct handshake_settings {

@@ -1,8 +1,8 @@
 /* src/net/listener.c - see listener.h. */
 #include "net/listener.h"
 
+#include "base/alloc.h"
 #include "base/copy.h"
-#include "net/bind_mode.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -218,12 +218,8 @@ bind_and_listen(struct listener *l, struct fail *why)
 struct listener *
 listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why)
 {
-	struct listener *l = calloc(1, sizeof(*l));
+	struct listener *l = xcalloc(1, sizeof(*l));
 
-	if (l == NULL) {
-		fail_set(why, "53200", "no memory for a listener");
-		return NULL;
-	}
 	l->s = *settings;
 	l->fd = l->reserve = -1;
 	if (bind_and_listen(l, why) < 0) {

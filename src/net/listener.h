@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 struct listener; /* opaque: listener.c */
 
@@ -29,5 +31,11 @@ struct listener_settings {
 /* Binds and listens. A stale Unix socket file is replaced; a live one is not. NULL and why on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
+
+/*
+ * --- bind_mode.c: A Unix socket's file has its mode from the moment it is there. chmod(2) would follow a link that
+ * somebody has put in its place meanwhile.
+ */
+int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* as bind(2) */
 
 #endif

@@ -5,6 +5,7 @@
  * Writing: OpenSSL puts all records of a batch into the loop's sink, which leaves with one send; what the peer doesn't
  * take is queued as it is, encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
+#include "base/alloc.h"
 #include "net/handshake.h"
 #include "net/stream_state.h"
 #include "net/tls_scratch.h"
@@ -26,16 +27,10 @@
 struct tls_scratch *
 tls_scratch_new(void)
 {
-	struct tls_scratch *t = calloc(1, sizeof(*t));
+	struct tls_scratch *t = xcalloc(1, sizeof(*t));
 
-	if (t == NULL)
-		return NULL;
-	t->in = malloc(TLS_SCRATCH_IN);
-	t->gather = malloc(RECORD_MAX);
-	if (t->in == NULL || t->gather == NULL) {
-		tls_scratch_free(t);
-		return NULL;
-	}
+	t->in = xmalloc(TLS_SCRATCH_IN);
+	t->gather = xmalloc(RECORD_MAX);
 	return t;
 }
 

@@ -1,6 +1,7 @@
 /* src/net/workers.c - see workers.h. */
 #include "net/workers.h"
 
+#include "base/alloc.h"
 #include "base/priority.h"
 
 #include <errno.h>
@@ -132,12 +133,8 @@ start_threads(struct workers *ws, unsigned count)
 struct workers *
 workers_new(struct event_base *base, unsigned threads, struct fail *why)
 {
-	struct workers *ws = calloc(1, sizeof(*ws));
+	struct workers *ws = xcalloc(1, sizeof(*ws));
 
-	if (ws == NULL) {
-		fail_set(why, "53200", "no memory for threads");
-		return NULL;
-	}
 	pthread_mutex_init(&ws->lock, NULL);
 	pthread_cond_init(&ws->has_work, NULL);
 	for (int i = 0; i < WORK_LINES; i++)

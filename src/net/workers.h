@@ -32,7 +32,7 @@ struct work {
 
 struct workers; /* opaque: workers.c */
 
-/* NULL and why: no memory or no threads. Signals stay with the loop's thread. */
+/* NULL and why: no threads. Signals stay with the loop's thread. */
 struct workers *workers_new(struct event_base *base, unsigned threads, struct fail *why);
 /* Waits for what runs; done is called for all that was submitted, run or not. NULL is fine. */
 void workers_free(struct workers *ws);

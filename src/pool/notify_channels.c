@@ -141,7 +141,7 @@ notify_join(struct notify_ear *ear, struct notify_member *m, const char *name)
 	hub->member_count++;
 	move(hub, m, ch->is_asked ? NW_LATE : NW_WAITING);
 	ask(hub, ch);
-	if (hub->srv == NULL)
+	if (hub->link.srv == NULL)
 		hasten(hub);
 	return 0;
 }
@@ -217,7 +217,7 @@ notify_hub_up(struct notify_hub *hub)
 	if (has_gap)
 		notify_link_send(hub, NC_GAP_OVER, NULL, NULL);
 	log_info(hub->env.log, "pool %s/%s: server %u listens for %u channels", hub->entry->database->name,
-		 hub->entry->user, hub->srv->id, HASH_COUNT(hub->table));
+		 hub->entry->user, hub->link.srv->id, HASH_COUNT(hub->table));
 }
 
 void

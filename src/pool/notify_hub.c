@@ -1,4 +1,5 @@
 /* src/pool/notify_hub.c - the hubs of a pool, their ears, and time. See notify_hub.h. */
+#include "base/alloc.h"
 #include "pool/notify_state.h"
 
 #include "base/clock.h"
@@ -34,15 +35,12 @@ static struct notify_hub *
 hub_new(struct pool_entry *entry, const char *encoding)
 {
 	size_t len = strlen(encoding);
-	struct notify_hub *hub = calloc(1, sizeof(*hub) + len + 1);
+	struct notify_hub *hub = xcalloc(1, sizeof(*hub) + len + 1);
 
-	if (hub == NULL)
-		return NULL;
 	memcpy(hub->encoding, encoding, len);
 	hub->entry = entry;
-	hub->env = *pool_set_server_env(entry->set);
-	hub->env.ops = &notify_server_ops;
-	hub->env.owner_ops = &notify_owner_ops;
+	hub->link.ops = &notify_link_ops;
+	dedicated_env(&hub->env, entry->set);
 	hub->is_paused = pool_is_paused(entry->policy);
 	if (getrandom(&hub->seed_of_names, sizeof(hub->seed_of_names), GRND_NONBLOCK) < 0)
 		hub->seed_of_names = (uintptr_t)hub ^ now_of(hub);
@@ -189,13 +187,13 @@ look_after(struct notify_hub *hub, uint64_t now_us)
 	uint64_t interval = hub->entry->settings.ping_interval_us;
 	struct fail why;
 
-	if (hub->srv == NULL || hub->srv->state != SV_LENT)
+	if (hub->link.srv == NULL || hub->link.srv->state != SV_LENT)
 		return;
 	if (!hub->is_up || (oldest != NULL && now_us - oldest->sent_us > ANSWER_MAX_US)) {
 		fail_set(&why, "08006", "%s",
 			 hub->is_up ? "PostgreSQL does not answer the connection that listens"
 				    : "out of memory for the connection that listens");
-		server_fail(hub->srv, &why);
+		server_fail(hub->link.srv, &why);
 	} else if (oldest == NULL && interval > 0 && now_us - hub->heard_us >= interval)
 		notify_link_send(hub, NC_PING, NULL, NULL);
 }
@@ -213,9 +211,9 @@ notify_hub_tick(struct notify_hub *hub, uint64_t now_us)
 	notify_give_up_catching(hub, now_us);
 	if (hub->is_settle_due)
 		notify_hub_settle(hub);
-	if (hub->srv == NULL && now_us >= hub->retry_us && hub->member_count > 0)
+	if (hub->link.srv == NULL && now_us >= hub->retry_us && hub->member_count > 0)
 		notify_link_connect(hub);
-	if (hub->srv == NULL && hub->retry_us > now_us && hub->retry_us - now_us < in_us)
+	if (hub->link.srv == NULL && hub->retry_us > now_us && hub->retry_us - now_us < in_us)
 		in_us = hub->retry_us - now_us;
 	notify_link_timer(hub, in_us);
 	notify_drop_idle_channels(hub, now_us);
@@ -231,7 +229,7 @@ notify_hubs_count(const struct pool_entry *entry, struct notify_counts *out)
 
 	memset(out, 0, sizeof(*out));
 	for (const struct notify_hub *hub = entry->hubs; hub != NULL; hub = hub->next) {
-		out->connections += hub->srv != NULL;
+		out->connections += hub->link.srv != NULL;
 		TAILQ_FOREACH(ear, &hub->ears, all)
 		out->ears += ear->members > 0;
 		out->channels += HASH_COUNT(hub->table);
@@ -241,7 +239,7 @@ notify_hubs_count(const struct pool_entry *entry, struct notify_counts *out)
 struct server *
 notify_hub_server(const struct notify_hub *hub)
 {
-	return hub->srv;
+	return hub->link.srv;
 }
 
 struct notify_hub *

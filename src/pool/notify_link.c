@@ -7,8 +7,9 @@
  */
 #include "pool/notify_state.h"
 
+#include "base/alloc.h"
+#include "base/backoff.h"
 #include "base/clock.h"
-#include "server/server_none.h"
 #include "sql/listen_text.h"
 #include "wire/messages.h"
 
@@ -19,9 +20,9 @@
 #define BACKOFF_MAX_US (5 * US_PER_S)
 
 static struct notify_hub *
-hub_of(struct server *srv)
+hub_of(struct dedicated *d)
 {
-	return srv->owner;
+	return (struct notify_hub *)((char *)d - offsetof(struct notify_hub, link));
 }
 
 static uint64_t
@@ -43,28 +44,16 @@ notify_link_connect(struct notify_hub *hub)
 {
 	struct pool_entry *entry = hub->entry;
 
-	if (hub->srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan || entry->held_until_us != 0)
+	if (hub->link.srv != NULL || hub->is_paused || hub->is_ending || entry->is_orphan || entry->held_until_us != 0)
 		return;
-	hub->target = pool_target_ref(entry->target);
-	hub->srv =
-	    server_new(&hub->env, &hub->target->server, NULL, hub, pool_set_next_server_id(entry->set), now_of(hub));
-	if (hub->srv != NULL)
-		return;
-	pool_target_unref(hub->target);
-	hub->target = NULL;
-	hub->retry_us = now_of(hub) + US_PER_S;
+	if (dedicated_open(&hub->link, entry->set, &hub->env, entry->target, NULL) < 0)
+		hub->retry_us = now_of(hub) + US_PER_S;
 }
 
 void
 notify_link_close(struct notify_hub *hub)
 {
-	struct server *srv = hub->srv;
-
-	if (srv == NULL)
-		return;
-	if (srv->state == SV_LENT)
-		server_write(srv, "X\0\0\0\4", 5);
-	server_close(srv);
+	dedicated_close(&hub->link);
 }
 
 /* --- commands --- */
@@ -101,24 +90,22 @@ put_command(struct buf *b, enum notify_command_kind kind, const char *name)
 static int
 try_send(struct notify_hub *hub, enum notify_command_kind kind, struct notify_channel *channel, const char *name)
 {
-	struct notify_command *command = calloc(1, sizeof(*command));
+	struct notify_command *command;
 	enum owed_kind owed = kind == NC_SETTING || kind == NC_LISTEN || kind == NC_UNLISTEN ? OWED_QUERY : OWED_SYNC;
 	struct owed_request request = { .started_us = now_of(hub) };
 	struct buf b = { 0 };
 
-	if (command == NULL)
-		return -1;
 	put_command(&b, kind, name);
-	if (!buf_ok(&b) || ledger_push_request(&hub->srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
+	if (!buf_ok(&b) || ledger_push_request(&hub->link.srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
 		buf_fini(&b);
-		free(command);
 		return -1;
 	}
+	command = xcalloc(1, sizeof(*command));
 	command->kind = kind;
 	command->channel = channel;
 	command->sent_us = now_of(hub);
 	TAILQ_INSERT_TAIL(&hub->commands, command, link);
-	server_write(hub->srv, b.bytes, b.len);
+	server_write(hub->link.srv, b.bytes, b.len);
 	buf_fini(&b);
 	return 0;
 }
@@ -146,84 +133,60 @@ forget_commands(struct notify_hub *hub)
 	hub->is_error = false;
 }
 
-/* --- what it reports as a server that is lent --- */
+/* --- what it reports --- */
 
-static bool
-on_request_done(struct server *srv, const struct owed *ended)
+static void
+on_done(struct dedicated *d)
 {
-	struct notify_hub *hub = hub_of(srv);
+	struct notify_hub *hub = hub_of(d);
 	struct notify_command *command = TAILQ_FIRST(&hub->commands);
 	bool is_error = hub->is_error;
 
-	(void)ended;
 	hub->is_error = false;
 	hub->failures = 0;
 	hub->heard_us = now_of(hub);
 	if (command == NULL)
-		return false;
+		return;
 	TAILQ_REMOVE(&hub->commands, command, link);
 	notify_hub_answered(hub, command, is_error ? &hub->why_error : NULL);
 	free(command);
-	return false;
 }
 
-static bool
-on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed, const uint8_t *message,
-	 size_t len)
+static void
+on_error(struct dedicated *d, const struct fail *why)
 {
-	struct notify_hub *hub = hub_of(srv);
-
-	(void)to;
-	(void)is_owed;
-	(void)message;
-	(void)len;
-	fail_set(&hub->why_error, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
-		 e->message != NULL ? e->message : "(no message)");
-	hub->is_error = true;
-	return true;
+	hub_of(d)->why_error = *why;
+	hub_of(d)->is_error = true;
 }
 
-static bool
-on_notification(struct server *srv, const uint8_t *message, size_t len)
+static void
+on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
-	struct notify_hub *hub = hub_of(srv);
 	const char *channel = (const char *)message + 9; /* type, length, pid */
 
 	if (len > 9 && memchr(channel, 0, len - 9) != NULL)
-		notify_hub_notified(hub, channel, message, len);
-	return true;
+		notify_hub_notified(hub_of(d), channel, message, len);
 }
 
 static void
-on_batch_end(struct server *srv)
+on_batch_end(struct dedicated *d)
 {
-	hub_of(srv)->heard_us = now_of(hub_of(srv));
-	notify_hub_settle(hub_of(srv));
+	hub_of(d)->heard_us = now_of(hub_of(d));
+	notify_hub_settle(hub_of(d));
 }
 
 static void
-on_lost(struct server *srv, const struct fail *why)
+on_lost(struct dedicated *d, const struct fail *why)
 {
-	hub_of(srv)->why_down = *why;
+	hub_of(d)->why_down = *why;
 }
 
-const struct server_ops notify_server_ops = {
-	server_none_pass,      on_request_done, server_none_settled,  server_none_made,
-	server_none_described, on_error,	server_none_complete, server_none_parameter,
-	server_none_probe_row, server_none,	server_none_pid,      on_notification,
-	on_batch_end,	       on_lost,		server_none
-};
-
-/* --- and to its owner --- */
-
 static void
-on_ready(struct server *srv)
+on_up(struct dedicated *d)
 {
-	struct notify_hub *hub = hub_of(srv);
-	const char *encoding = image_get(srv->image, "client_encoding");
+	struct notify_hub *hub = hub_of(d);
+	const char *encoding = image_get(d->srv->image, "client_encoding");
 
-	if (server_lend(srv, hub, *srv->env->now_us) < 0)
-		return;
 	hub->is_up = true;
 	hub->heard_us = now_of(hub);
 	if (hub->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, hub->encoding) != 0))
@@ -232,48 +195,32 @@ on_ready(struct server *srv)
 }
 
 static void
-on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
+on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
 {
-	(void)kind;
-	hub_of(srv)->why_down = *why;
-	notify_hub_failed(hub_of(srv), is_fatal, why);
+	hub_of(d)->why_down = *why;
+	notify_hub_failed(hub_of(d), is_fatal, why);
 }
 
 static void
-on_gone(struct server *srv, const struct fail *why)
+on_closed(struct dedicated *d)
 {
-	hub_of(srv)->why_down = *why;
-}
+	struct notify_hub *hub = hub_of(d);
 
-static uint64_t
-backoff(struct notify_hub *hub)
-{
-	uint64_t us = BACKOFF_FIRST_US << (hub->failures < 10 ? hub->failures : 10);
-
-	hub->failures++;
-	hub->random = hub->random * 6364136223846793005u + 1442695040888963407u;
-	us = us < BACKOFF_MAX_US ? us : BACKOFF_MAX_US;
-	return us / 2 + (hub->random >> 33) % (us / 2 + 1);
-}
-
-static void
-on_closed(struct server *srv)
-{
-	struct notify_hub *hub = hub_of(srv);
-	uint64_t in_us = backoff(hub);
-
-	hub->srv = NULL;
-	srv->target = NULL;
-	pool_target_unref(hub->target);
-	hub->target = NULL;
 	hub->is_up = false;
 	forget_commands(hub);
-	hub->retry_us = now_of(hub) + in_us;
+	hub->retry_us = now_of(hub) + backoff_us(hub->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &hub->random);
 	notify_hub_down(hub);
 	if (!hub->is_ending)
 		notify_link_timer(hub, 0);
 }
 
-const struct server_owner_ops notify_owner_ops = { on_ready,	       on_failed, server_none_pinged,
-						   server_none,	       on_gone,	  server_none_probe_row,
-						   server_none_pinged, on_closed };
+const struct dedicated_ops notify_link_ops = {
+	.up = on_up,
+	.failed = on_failed,
+	.lost = on_lost,
+	.closed = on_closed,
+	.error = on_error,
+	.done = on_done,
+	.notification = on_notification,
+	.batch_end = on_batch_end,
+};

@@ -2,6 +2,7 @@
 #ifndef PGWEIR_POOL_NOTIFY_STATE_H
 #define PGWEIR_POOL_NOTIFY_STATE_H
 
+#include "pool/dedicated.h"
 #include "pool/notify_hub.h"
 #include "pool/pool_target.h"
 
@@ -40,7 +41,7 @@ struct notify_command {
 struct notify_hub {
 	struct pool_entry *entry;
 	struct notify_hub *next; /* of the same pool */
-	struct server_env env; /* the pools', but with ops of ours */
+	struct server_env env; /* dedicated_env */
 	struct notify_ears ears, dirty;
 	struct notify_ears catching, catching_next,
 	    caught; /* for whom a Sync is under way, who came later, who is to be told */
@@ -53,9 +54,8 @@ struct notify_hub {
 	uint64_t seed_of_names, random;
 	bool is_settle_due; /* notify_hub_settle at the next tick */
 	/* the connection */
-	struct server *srv; /* NULL: none */
-	struct pool_target *target; /* of srv */
-	bool is_up; /* srv takes commands */
+	struct dedicated link;
+	bool is_up; /* it takes commands */
 	bool is_paused, is_ending;
 	bool is_error; /* the command that is being answered failed: why_error */
 	struct fail why_error, why_down;
@@ -67,8 +67,7 @@ struct notify_hub {
 };
 
 /* notify_link.c */
-extern const struct server_ops notify_server_ops;
-extern const struct server_owner_ops notify_owner_ops;
+extern const struct dedicated_ops notify_link_ops;
 void notify_link_connect(struct notify_hub *hub); /* if there is no connection */
 void notify_link_close(struct notify_hub *hub); /* without ado; it may connect again */
 /* Fine if not up: all channels are asked for when it is. No memory ends the connection. */

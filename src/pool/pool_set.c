@@ -5,7 +5,7 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "pool/pool_own.h"
+#include "pool/dedicated.h"
 #include "pool/notify_hub.h"
 
 #include <stdlib.h>

@@ -102,7 +102,7 @@ struct pool_database *pool_set_find_database(const struct pool_set *set, const c
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint32_t pool_set_next_server_id(struct pool_set *set);
-struct pool_owns *pool_set_owns(const struct pool_set *set); /* pool_own.h */
+struct pool_owns *pool_set_owns(const struct pool_set *set); /* dedicated.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 
 /* --- borrowing; the policy's functions with servers in place of pool_conns --- */

@@ -14,6 +14,7 @@
 #ifndef PGWEIR_POOL_POOL_STATE_H
 #define PGWEIR_POOL_POOL_STATE_H
 
+#include "base/backoff.h"
 #include "pool/pool.h"
 #include "pool/pool_budget.h"
 
@@ -105,7 +106,6 @@ void pool_forget_failures(struct pool *p);
 uint32_t pool_min_idle(const struct pool *p); /* how many are to be kept ready */
 bool pool_is_short_of_idle(const struct pool *p);
 uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
-uint64_t pool_random(struct pool *p);
 
 /* pool_upkeep.c */
 void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too long */

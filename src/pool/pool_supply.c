@@ -17,16 +17,6 @@
 #define MIN_IDLE_RETRY_US SECOND_US
 
 /* splitmix64: enough to keep many poolers from doing things at the same moment. */
-uint64_t
-pool_random(struct pool *p)
-{
-	uint64_t z = p->random += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-	return z ^ (z >> 31);
-}
-
 /* --- What keeps us from opening. --- */
 
 static uint32_t
@@ -59,13 +49,8 @@ pool_forget_failures(struct pool *p)
 static void
 back_off(struct pool *p, uint64_t now_us)
 {
-	uint64_t us = BACKOFF_FIRST_US;
+	uint64_t us = backoff_us(p->failed_count, BACKOFF_FIRST_US, BACKOFF_MOST_US, &p->random);
 
-	for (uint32_t i = 0; i < p->failed_count && us < BACKOFF_MOST_US; i++)
-		us *= 2;
-	if (us > BACKOFF_MOST_US)
-		us = BACKOFF_MOST_US;
-	us = us / 100 * (80 + pool_random(p) % 41);
 	p->failed_count++;
 	p->backed_off_us = now_us;
 	p->backoff_until_us = later(now_us, us);

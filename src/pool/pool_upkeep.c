@@ -180,7 +180,7 @@ pool_set_recycle_time(struct pool *p, struct pool_conn *conn)
 {
 	uint64_t us = p->settings.recycle_us;
 
-	conn->recycle_at_us = us == 0 ? 0 : later(conn->opened_us, us / 100 * (90 + pool_random(p) % 21));
+	conn->recycle_at_us = us == 0 ? 0 : later(conn->opened_us, us / 100 * (90 + random_next(&p->random) % 21));
 }
 
 static void

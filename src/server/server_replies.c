@@ -203,78 +203,170 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 }
 
 /* One message whose head, and whole body if it is looked into, lies at w->at. */
+struct reply {
+	uint8_t type;
+	bool is_whole; /* the body */
+	bool is_owed; /* something is: to says to whom */
+	bool is_passed; /* to the borrower, as it is */
+	enum owed_to to;
+	const uint8_t *body;
+	size_t body_len; /* bytes of it that have come */
+};
+
+static int
+look_into_error(struct walk *w, struct reply *r, struct fail *why)
+{
+	bool is_replaced = false;
+
+	pass_run(w);
+	if (got_error(w->srv, r->body - FRAME_HEAD_LEN, FRAME_HEAD_LEN + r->body_len, r->to, r->is_owed, &is_replaced,
+		      why) < 0)
+		return -1;
+	r->is_passed = r->is_passed && !is_replaced;
+	return 0;
+}
+
+static int
+look_into_parameter(struct walk *w, struct reply *r, struct fail *why)
+{
+	if (got_parameter(w->srv, r->body, r->body_len, &r->is_passed, why) < 0)
+		return -1;
+	if (!r->is_passed)
+		pass_run(w);
+	return 0;
+}
+
+static void
+look_into_notice(struct walk *w, struct reply *r)
+{
+	if (!r->is_passed)
+		return;
+	if (r->is_whole && fields_notice_is_skip(r->body, r->body_len))
+		w->srv->loan.skips++;
+	r->is_passed = !got_notice(w, r->body, r->body_len);
+}
+
+static void
+look_into_row(struct walk *w, struct reply *r)
+{
+	if (r->is_passed && w->srv->loan.makes_true)
+		r->is_passed = !made_true(w, r->body, r->body_len);
+	if (is_read_by_us((uint8_t)r->to))
+		got_row(w->srv, r->to, r->body, r->body_len, r->is_whole);
+}
+
+static void
+look_into_complete(struct walk *w, struct reply *r)
+{
+	w->srv->loan.makes_true = false;
+	if (r->is_passed && r->body_len > 0 && r->body[r->body_len - 1] == 0)
+		r->is_passed = !got_complete(w, (const char *)r->body);
+}
+
+static void
+look_into_notification(struct walk *w, struct reply *r)
+{
+	pass_run(w);
+	if (r->is_passed && r->is_whole)
+		r->is_passed =
+		    !w->srv->env->ops->notification(w->srv, r->body - FRAME_HEAD_LEN, FRAME_HEAD_LEN + r->body_len);
+}
+
+/* Types that mean something to us, or to the borrower's features. -1: the server is done for. */
+static int
+look_into(struct walk *w, struct reply *r, struct fail *why)
+{
+	if (!r->is_passed)
+		pass_run(w);
+	switch (r->type) {
+	case 'E':
+		return look_into_error(w, r, why);
+	case 'S':
+		return look_into_parameter(w, r, why);
+	case 'N':
+		look_into_notice(w, r);
+		return 0;
+	case 'D':
+		look_into_row(w, r);
+		return 0;
+	case 'C':
+		look_into_complete(w, r);
+		return 0;
+	case 'A':
+		look_into_notification(w, r);
+		return 0;
+	case 'G':
+		if (w->srv->state == SV_RESET)
+			server_reset_next(w->srv);
+		return 0;
+	case 'Z':
+		if (w->srv->loan.announces_ready)
+			pass_run(w);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* w->at is behind its ReadyForQuery. */
+static void
+end_request(struct walk *w, const struct owed *ended, uint8_t tx)
+{
+	struct server *srv = w->srv;
+
+	srv->tx = tx;
+	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
+	if (srv->tx != 'I')
+		pass_earlier(w); /* request_done may end the client because of it */
+	w->request = w->at;
+	if (ended->to == OWED_TO_CLIENT && srv->link != NULL) {
+		if (srv->env->ops->request_done(srv, ended))
+			w->run = w->at;
+	} else if (ended->to == OWED_TO_PROBE)
+		srv->env->ops->probe_done(srv);
+	else if (ended->to == OWED_TO_OWNER)
+		srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
+}
+
+static bool
+is_well_formed(struct server *srv, const struct reply *r)
+{
+	if (r->to == OWED_TO_PING && !is_ping_answer(srv, r->type, r->body, r->body_len))
+		return false;
+	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
+}
+
 static int
 walk_message(struct walk *w, const struct frame *f, struct fail *why)
 {
 	struct server *srv = w->srv;
-	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
-	size_t avail = w->len - w->at - FRAME_HEAD_LEN, body_len = f->body_len < avail ? f->body_len : avail;
 	const struct owed *head = ledger_head(&srv->ledger);
-	enum owed_to to = head != NULL ? (enum owed_to)head->to : OWED_TO_CLIENT;
+	size_t avail = w->len - w->at - FRAME_HEAD_LEN;
+	struct reply r = { .type = f->type, .is_owed = head != NULL, .body = w->p + w->at + FRAME_HEAD_LEN };
 	enum ledger_verdict verdict;
 	struct owed ended;
-	bool is_end, is_passed;
+	bool is_end;
 
-	if (to == OWED_TO_PING && !is_ping_answer(srv, f->type, body, body_len))
-		return violated(srv, f->type, why);
-	if (f->type == 'Z' && (f->body_len != 1 || memchr("ITE", body[0], 3) == NULL))
-		return violated(srv, f->type, why);
-	if (is_description(head, f->type))
-		srv->env->ops->described(srv, head, f->type, body, body_len, body_len == f->body_len);
-	verdict = ledger_receive(&srv->ledger, f->type, &ended, &is_end);
+	r.body_len = f->body_len < avail ? f->body_len : avail;
+	r.is_whole = r.body_len == f->body_len;
+	r.to = head != NULL ? (enum owed_to)head->to : OWED_TO_CLIENT;
+	if (!is_well_formed(srv, &r))
+		return violated(srv, r.type, why);
+	if (is_description(head, r.type))
+		srv->env->ops->described(srv, head, r.type, r.body, r.body_len, r.is_whole);
+	verdict = ledger_receive(&srv->ledger, r.type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
-		return violated(srv, f->type, why);
-	is_passed = verdict == LEDGER_PASS && srv->link != NULL;
-	if (!is_passed || f->type == 'E' || f->type == 'A' || (f->type == 'Z' && srv->loan.announces_ready))
-		pass_run(w);
-	if (f->type == 'E') {
-		bool is_replaced = false;
-
-		if (got_error(srv, w->p + w->at, FRAME_HEAD_LEN + body_len, to, head != NULL, &is_replaced, why) < 0)
-			return -1;
-		is_passed = is_passed && !is_replaced;
-	}
-	if (f->type == 'N' && is_passed && body_len == f->body_len && fields_notice_is_skip(body, body_len))
-		srv->loan.skips++;
-	if (f->type == 'S') {
-		if (got_parameter(srv, body, body_len, &is_passed, why) < 0)
-			return -1;
-		if (!is_passed)
-			pass_run(w);
-	}
-	if (f->type == 'N' && is_passed)
-		is_passed = !got_notice(w, body, body_len);
-	if (f->type == 'D' && is_passed && srv->loan.makes_true)
-		is_passed = !made_true(w, body, body_len);
-	if (f->type == 'C')
-		srv->loan.makes_true = false;
-	if (f->type == 'C' && is_passed && body_len > 0 && body[body_len - 1] == 0)
-		is_passed = !got_complete(w, (const char *)body);
-	if (f->type == 'A' && is_passed && body_len == f->body_len)
-		is_passed = !srv->env->ops->notification(srv, w->p + w->at, FRAME_HEAD_LEN + body_len);
-	if (f->type == 'D' && is_read_by_us((uint8_t)to))
-		got_row(srv, to, body, body_len, body_len == f->body_len);
-	if (f->type == 'G' && srv->state == SV_RESET)
-		server_reset_next(srv);
-	srv->body_left = f->body_len - body_len;
-	srv->is_body_swallowed = !is_passed;
-	w->at += FRAME_HEAD_LEN + body_len;
-	if (!is_passed)
+		return violated(srv, r.type, why);
+	r.is_passed = verdict == LEDGER_PASS && srv->link != NULL;
+	if (look_into(w, &r, why) < 0)
+		return -1;
+	srv->body_left = f->body_len - r.body_len;
+	srv->is_body_swallowed = !r.is_passed;
+	w->at += FRAME_HEAD_LEN + r.body_len;
+	if (!r.is_passed)
 		w->run = w->at;
-	if (is_end) {
-		srv->tx = body[0];
-		srv->is_synced = srv->is_synced || srv->ledger.count == 0;
-		if (srv->tx != 'I')
-			pass_earlier(w); /* request_done may end the client because of it */
-		w->request = w->at;
-		if (ended.to == OWED_TO_CLIENT && srv->link != NULL) {
-			if (srv->env->ops->request_done(srv, &ended))
-				w->run = w->at;
-		} else if (ended.to == OWED_TO_PROBE)
-			srv->env->ops->probe_done(srv);
-		else if (ended.to == OWED_TO_OWNER)
-			srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
-	}
+	if (is_end)
+		end_request(w, &ended, r.body[0]);
 	if (ledger_is_our_turn(&srv->ledger)) {
 		pass_run(w);
 		ledger_advance(&srv->ledger);

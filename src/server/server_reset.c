@@ -49,7 +49,7 @@ send_sync(struct server *srv)
 {
 	if (server_owe_sync(srv, OWED_TO_RESET) < 0)
 		return -1;
-	server_write(srv, "S\0\0\0\4", 5);
+	server_write(srv, MESSAGE_BARE("S"));
 	srv->is_synced = true;
 	return 0;
 }

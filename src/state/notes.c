@@ -53,7 +53,7 @@ session_suspect(struct exchange *x, const struct scan *scan)
 
 	if ((scan->flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan->flags) < 0)
 		return STATEMENT_FAILED;
-	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+	if ((scan->flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STATEMENT_FORWARD;
 	s = session_own(x);
 	if (s == NULL)

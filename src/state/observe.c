@@ -129,7 +129,7 @@ flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan
 	struct known_text text;
 	enum statement_step step;
 
-	if ((scan->flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+	if ((scan->flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
 	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
@@ -313,7 +313,7 @@ session_bind(struct exchange *x, struct request *m)
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
 	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan.flags) < 0)
 		return STATEMENT_FAILED;
-	if ((scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0)
+	if ((scan.flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return scan.flags != 0 && session_is_followed(x) ? session_suspect(x, &scan) : STATEMENT_FORWARD;
 	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
@@ -391,11 +391,12 @@ session_plain_query(struct exchange *x, uint32_t flags)
 	if (flags == 0)
 		return 0;
 	session_audit(x, flags);
-	return session_is_followed(x) ? session_used_sequence(x, flags) : 0;
+	return (flags & SCAN_SEQUENCES) != 0 && session_is_followed(x) ? session_used_sequence(x, flags) : 0;
 }
 
 int
 session_plain_bind(struct exchange *x, const struct statement *st)
 {
-	return st->suspicion != 0 && session_is_followed(x) ? session_used_sequence(x, st->suspicion) : 0;
+	return (st->suspicion & SCAN_SEQUENCES) != 0 && session_is_followed(x) ? session_used_sequence(x, st->suspicion)
+									       : 0;
 }

@@ -57,7 +57,7 @@ refuse_pins(struct exchange *x)
 		 session_pin_reasons(x, reasons, sizeof(reasons)));
 	fail_hint(&why, "pgweir.ini has session_state = error for this database or user. Use track to let such "
 			"clients keep a connection, or pool_mode = session.");
-	if (srv->ledger.count == 0 && x->body_left == 0)
+	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)
 		x->session->refusal = malloc(sizeof(why));
 	if (x->session->refusal == NULL) { /* its next request is under way already */
 		exchange_close(x, &why);

@@ -24,11 +24,15 @@ enum statement_step session_describe(struct exchange *x, struct request *m);
 bool session_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
 bool session_reads_anyhow(const struct exchange *x);
+/* What SQL may do to sequences; and all flags that need no probe: a savepoint leaves nothing in the session. */
+#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)
+#define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
+
 /* Returns true if SQL with these flags and hints leaves nothing but, perhaps, the backend's memory of sequences. */
 static inline bool
 session_is_plain(uint32_t flags, uint32_t hints)
 {
-	return (flags & ~(uint32_t)(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)) == 0 && hints == 0;
+	return (flags & ~(uint32_t)SCAN_PLAIN) == 0 && hints == 0;
 }
 bool session_is_plain_statement(struct statement *st);
 /* Plain SQL is about to run. -1: no memory. */

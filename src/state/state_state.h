@@ -74,9 +74,6 @@ struct client_session {
 
 struct client_session *session_own(struct exchange *x); /* made at first use; NULL: no memory */
 
-#define SCAN_SEQUENCES                                                                                                 \
-	(SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES) /* flags that no probe is asked about */
-
 /* state/context.c */
 /* True: settings were made in this transaction, or a probe is under way: they are in no image yet, or never will be. */
 bool session_is_in_flux(const struct exchange *x);

@@ -1,5 +1,5 @@
-/* src/telemetry/exposition.c - see exposition.h. Whole numbers throughout: no rounding, no locale. */
-#include "telemetry/exposition.h"
+/* src/telemetry/exposition.c - see metrics_state.h. Whole numbers throughout: no rounding, no locale. */
+#include "telemetry/metrics_state.h"
 
 #include "base/escape.h"
 

@@ -8,7 +8,6 @@
 
 #include "telemetry/normal_text.h"
 #include "sql/sql_token.h"
-#include "telemetry/sqlcommenter.h"
 
 #include <string.h>
 #include <xxhash.h>

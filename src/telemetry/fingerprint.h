@@ -31,4 +31,14 @@ void fingerprint_sql(const char *sql, size_t sql_len, char *out, size_t out_cap,
 /* The same hash, but the text keeps its literals: only comments are gone and whitespace is single. */
 void fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
 
+/* --- sqlcommenter.c: the W3C trace context that an application's ORM wrote into a comment. Pure --- */
+#define TRACEPARENT_LEN 55 /* 00-<32 digits>-<16 digits>-<2 digits> */
+#define TRACEPARENT_TRACE_AT 3
+#define TRACEPARENT_TRACE_LEN 32
+#define TRACEPARENT_SPAN_AT 36
+#define TRACEPARENT_SPAN_LEN 16
+
+/* comment: the text between its marks. out is empty unless a traceparent stood there that is well formed. */
+void sqlcommenter_traceparent(const char *comment, size_t len, char out[TRACEPARENT_LEN + 1]);
+
 #endif

@@ -7,11 +7,9 @@
  */
 #include "telemetry/http.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "telemetry/http_conn.h"
-#include "telemetry/http_listen.h"
-#include "telemetry/http_pages.h"
-#include "telemetry/http_reply.h"
+#include "telemetry/http_state.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -257,7 +255,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	if (fd < 0)
 		return -1;
 	if (settings->port == 0)
-		h->path = strdup(settings->host);
+		h->path = xstrdup(settings->host);
 	listener = evconnlistener_new(h->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (listener == NULL) {
 		close(fd);
@@ -302,8 +300,7 @@ start_thread(struct http *h, struct fail *why)
 static int
 open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
-	if (http_pages_init(&h->pages, settings->version, settings->log) < 0)
-		return fail_set(why, "53200", "no memory for the HTTP thread");
+	http_pages_init(&h->pages, settings->version, settings->log);
 	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->ask_fd < 0 || h->wake_fd < 0)
@@ -321,12 +318,8 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 struct http *
 http_new(const struct http_settings *settings, struct fail *why)
 {
-	struct http *h = calloc(1, sizeof(*h));
+	struct http *h = xcalloc(1, sizeof(*h));
 
-	if (h == NULL) {
-		fail_set(why, "53200", "no memory for the HTTP thread");
-		return NULL;
-	}
 	h->ask_fd = h->wake_fd = -1;
 	pthread_mutex_init(&h->lock, NULL);
 	if (open_all(h, settings, why) < 0) {

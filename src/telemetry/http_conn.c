@@ -1,11 +1,12 @@
 /*
- * src/telemetry/http_conn.c - see http_conn.h.
+ * src/telemetry/http_conn.c - see http_state.h.
  *
  * evhttp asks us for each connection's bufferevent, before it has made its own object. We give it one, and look again
  * as soon as the accept is over: by then evhttp's object is the argument of the bufferevent's callbacks.
  */
-#include "telemetry/http_conn.h"
+#include "telemetry/http_state.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -80,27 +81,16 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
-/* NULL: evhttp makes a bufferevent of its own, which we do not see; only when there is no memory. */
 static struct bufferevent *
 on_accept(struct event_base *base, void *arg)
 {
 	struct http_conns *all = arg;
-	struct http_conn *c = calloc(1, sizeof(*c));
+	struct http_conn *c = xcalloc(1, sizeof(*c));
 
-	if (c == NULL)
-		return NULL;
 	c->all = all;
 	c->accepted_us = clock_now_us();
-	c->timer = event_new(base, -1, 0, on_timer, c);
-	c->bev = bufferevent_socket_new(base, -1, 0);
-	if (c->timer == NULL || c->bev == NULL) {
-		if (c->timer != NULL)
-			event_free(c->timer);
-		if (c->bev != NULL)
-			bufferevent_free(c->bev);
-		free(c);
-		return NULL;
-	}
+	c->timer = alloc_check(event_new(base, -1, 0, on_timer, c));
+	c->bev = alloc_check(bufferevent_socket_new(base, -1, 0));
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	bufferevent_incref(c->bev); /* until on_accepted, should evhttp give up meanwhile */
 	TAILQ_INSERT_TAIL(&all->list, c, link);

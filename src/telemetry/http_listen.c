@@ -1,11 +1,11 @@
 /*
- * src/telemetry/http_listen.c - see http_listen.h. Not net/listener: evhttp accepts by itself, and a Unix socket here
+ * src/telemetry/http_listen.c - see http_state.h. Not net/listener: evhttp accepts by itself, and a Unix socket here
  * is for the owner and his group only, as nobody logs in.
  */
-#include "telemetry/http_listen.h"
+#include "telemetry/http_state.h"
 
 #include "base/copy.h"
-#include "net/bind_mode.h"
+#include "net/listener.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -1,6 +1,7 @@
-/* src/telemetry/http_pages.c - see http_pages.h. */
-#include "telemetry/http_pages.h"
+/* src/telemetry/http_pages.c - see http_state.h. */
+#include "telemetry/http_state.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/escape.h"
 #include "telemetry/metrics.h"
@@ -11,13 +12,12 @@
 #define FRESH_US (250 * US_PER_MS)
 #define GZIP_FROM 4096 /* bytes */
 
-int
+void
 http_pages_init(struct http_pages *p, const char *version, struct log *log)
 {
 	memset(p, 0, sizeof(*p));
 	p->log = log;
-	p->version = strdup(version);
-	return p->version != NULL ? 0 : -1;
+	p->version = xstrdup(version);
 }
 
 static void

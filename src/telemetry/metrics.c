@@ -5,10 +5,7 @@
 #include "telemetry/metrics.h"
 
 #include "build.h"
-#include "telemetry/exposition.h"
-#include "telemetry/metrics_process.h"
-#include "telemetry/metrics_table.h"
-#include "telemetry/metrics_view.h"
+#include "telemetry/metrics_state.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
@@ -207,11 +204,9 @@ metrics_render(const struct snapshot *s, struct buf *to)
 	struct sources from = { .snapshot = s, .to = to };
 
 	metrics_process_read(&from.system);
-	if (metrics_view_init(&from.view, s) < 0)
-		to->is_broken = true;
-	else
-		for (size_t i = 0; i < metric_family_count; i++)
-			put_family(&metric_families[i], &from);
+	metrics_view_init(&from.view, s);
+	for (size_t i = 0; i < metric_family_count; i++)
+		put_family(&metric_families[i], &from);
 	metrics_view_fini(&from.view);
 }
 

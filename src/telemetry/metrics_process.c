@@ -1,5 +1,5 @@
-/* src/telemetry/metrics_process.c - see metrics_process.h. */
-#include "telemetry/metrics_process.h"
+/* src/telemetry/metrics_process.c - see metrics_state.h. */
+#include "telemetry/metrics_state.h"
 
 #include "base/clock.h"
 

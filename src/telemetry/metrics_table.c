@@ -1,7 +1,6 @@
-/* src/telemetry/metrics_table.c - see metrics_table.h. */
-#include "telemetry/metrics_table.h"
+/* src/telemetry/metrics_table.c - see metrics_state.h. */
+#include "telemetry/metrics_state.h"
 
-#include "telemetry/metrics_process.h"
 #include "telemetry/snapshot.h"
 
 #define NAMES(array) (array), sizeof(array) / sizeof((array)[0])

@@ -1,7 +1,7 @@
-/* src/telemetry/metrics_view.c - see metrics_view.h. */
-#include "telemetry/metrics_view.h"
+/* src/telemetry/metrics_view.c - see metrics_state.h. */
 
-#include "telemetry/exposition.h"
+#include "base/alloc.h"
+#include "telemetry/metrics_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,22 +66,19 @@ by_labels(const void *a, const void *b)
 	return strcmp(((const struct metrics_item *)a)->labels, ((const struct metrics_item *)b)->labels);
 }
 
-static int
+static void
 add_to_item(struct metrics_item *to, const struct metrics_item *from, const struct kind *kind)
 {
 	if (to->sum == NULL) {
-		to->sum = malloc(kind->size);
-		if (to->sum == NULL)
-			return -1;
+		to->sum = xmalloc(kind->size);
 		memcpy(to->sum, to->data, kind->size);
 		to->data = to->sum;
 	}
 	kind->add(to->sum, from->data);
-	return 0;
 }
 
 /* Items are in order: what is the same stands side by side. */
-static int
+static void
 merge_same(struct metrics_items *all, const struct kind *kind)
 {
 	size_t kept = 0;
@@ -94,47 +91,40 @@ merge_same(struct metrics_items *all, const struct kind *kind)
 
 			*item = all->items[++kept]; /* whatever is left behind is still freed */
 			all->items[kept] = moved;
-		} else if (add_to_item(last, item, kind) < 0) {
-			return -1;
+		} else {
+			add_to_item(last, item, kind);
 		}
 	}
 	for (size_t i = kept + 1; i < all->count; i++)
 		free(all->items[i].labels);
 	if (all->count > 0)
 		all->count = kept + 1;
-	return 0;
 }
 
-static int
+static void
 collect(struct metrics_items *all, const void *array, size_t count, const struct kind *kind)
 {
-	all->items = calloc(count > 0 ? count : 1, sizeof(*all->items));
-	if (all->items == NULL)
-		return -1;
+	all->items = xcalloc(count > 0 ? count : 1, sizeof(*all->items));
 	for (size_t i = 0; i < count; i++) {
 		struct metrics_item *item = &all->items[i];
 		char labels[LABELS_MAX] = "";
 
 		item->data = (const char *)array + i * kind->size;
 		kind->label(labels, item->data);
-		item->labels = strdup(labels);
-		if (item->labels == NULL)
-			return -1;
+		item->labels = xstrdup(labels);
 		all->count++;
 	}
 	qsort(all->items, all->count, sizeof(*all->items), by_labels);
-	return merge_same(all, kind);
+	merge_same(all, kind);
 }
 
-int
+void
 metrics_view_init(struct metrics_view *v, const struct snapshot *s)
 {
 	memset(v, 0, sizeof(*v));
-	if (collect(&v->pools, s->pools, s->pool_count, &pool_kind) < 0 ||
-	    collect(&v->databases, s->databases, s->database_count, &database_kind) < 0 ||
-	    collect(&v->backends, s->backends, s->backend_count, &backend_kind) < 0)
-		return -1;
-	return 0;
+	collect(&v->pools, s->pools, s->pool_count, &pool_kind);
+	collect(&v->databases, s->databases, s->database_count, &database_kind);
+	collect(&v->backends, s->backends, s->backend_count, &backend_kind);
 }
 
 static void

@@ -4,9 +4,9 @@
  */
 #include "telemetry/slowlog.h"
 
+#include "base/alloc.h"
 #include "base/log_writer.h"
-#include "telemetry/slowlog_limit.h"
-#include "telemetry/slowlog_line.h"
+#include "telemetry/slowlog_state.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,29 +24,23 @@ struct slowlog {
 	struct slowlog_limit limit;
 };
 
-static int
-set_settings(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why)
+static void
+set_settings(struct slowlog *s, const struct slowlog_settings *settings)
 {
-	char *file = strdup(settings->file);
+	char *file = xstrdup(settings->file); /* it may be s->file itself */
 
-	if (file == NULL)
-		return fail_set(why, "53200", "no memory for the slow-query log");
 	free(s->file);
 	s->settings = *settings;
 	s->settings.file = s->file = file;
-	return 0;
 }
 
 struct slowlog *
 slowlog_new(const struct slowlog_settings *settings, struct fail *why)
 {
-	struct slowlog *s = calloc(1, sizeof(*s));
+	struct slowlog *s = xcalloc(1, sizeof(*s));
 
-	if (s == NULL) {
-		fail_set(why, "53200", "no memory for the slow-query log");
-		return NULL;
-	}
-	if (set_settings(s, settings, why) < 0 || (s->writer = log_writer_new(settings->file, RING_LEN, why)) == NULL) {
+	set_settings(s, settings);
+	if ((s->writer = log_writer_new(settings->file, RING_LEN, why)) == NULL) {
 		slowlog_free(s);
 		return NULL;
 	}
@@ -81,10 +75,7 @@ slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, 
 
 	if (!is_same_file && (writer = log_writer_new(settings->file, RING_LEN, why)) == NULL)
 		return -1;
-	if (set_settings(s, settings, why) < 0) {
-		log_writer_free(writer);
-		return -1;
-	}
+	set_settings(s, settings);
 	if (is_same_file) {
 		slowlog_reopen(s);
 	} else {

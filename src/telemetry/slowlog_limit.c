@@ -1,5 +1,5 @@
-/* src/telemetry/slowlog_limit.c - see slowlog_limit.h. */
-#include "telemetry/slowlog_limit.h"
+/* src/telemetry/slowlog_limit.c - see slowlog_state.h. */
+#include "telemetry/slowlog_state.h"
 
 #include "base/clock.h"
 

@@ -1,9 +1,9 @@
-/* src/telemetry/slowlog_line.c - see slowlog_line.h. docs/slow-log.md explains the fields to users. */
-#include "telemetry/slowlog_line.h"
+/* src/telemetry/slowlog_line.c - see slowlog_state.h. docs/slow-log.md explains the fields to users. */
+#include "telemetry/slowlog_state.h"
 
 #include "base/escape.h"
 #include "base/line.h"
-#include "telemetry/sqlcommenter.h"
+#include "telemetry/fingerprint.h"
 
 #include <inttypes.h>
 #include <stdio.h>

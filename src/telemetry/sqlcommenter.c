@@ -1,10 +1,10 @@
 /*
- * src/telemetry/sqlcommenter.c - see sqlcommenter.h.
+ * src/telemetry/sqlcommenter.c - see fingerprint.h.
  *
  * A comment reads key='value',key='value'. Keys and values are URL-encoded; old versions of one ORM forgot the
  * quotes. Hexadecimal digits and hyphens need no encoding, so a value that has any is not ours to untangle.
  */
-#include "telemetry/sqlcommenter.h"
+#include "telemetry/fingerprint.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -41,4 +41,7 @@ void message_execute(struct buf *b); /* unnamed portal, all rows */
 void message_close_statement(struct buf *b, const char *name);
 void message_sync(struct buf *b);
 
+/* A message without a body, as bytes and their count: server_write(srv, MESSAGE_BARE("S")). */
+#define MESSAGE_BARE(type) type "\0\0\0\4", 5
+
 #endif

@@ -8,6 +8,7 @@
  */
 #include "wire/startup.h"
 
+#include "base/blank.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -49,23 +50,17 @@ bad_length(struct startup *out, struct fail *why)
 
 /* --- The options word: postgres' command line. --- */
 
-static bool
-is_blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* The next word, copied to *to and terminated there; a backslash takes the next character as it is. NULL: no more. */
 static char *
 next_word(const char **at, char **to)
 {
 	char *word = *to;
 
-	while (is_blank(**at))
+	while (is_space(**at))
 		(*at)++;
 	if (**at == '\0')
 		return NULL;
-	for (; **at != '\0' && !is_blank(**at); (*at)++) {
+	for (; **at != '\0' && !is_space(**at); (*at)++) {
 		if (**at == '\\' && *++*at == '\0')
 			break;
 		*(*to)++ = **at;

@@ -4,7 +4,7 @@
  * Holds besides memory: a secret lies within the row, is not empty, has no zero byte and is within its limit; a name in
  * front of it is the one asked for, or NULL.
  */
-#include "lookup/auth_query_answer.h"
+#include "lookup/auth_query_cache.h"
 #include "wire/frame.h"
 
 #include <stdbool.h>

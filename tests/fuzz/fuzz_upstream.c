@@ -4,7 +4,6 @@
  */
 #include "config/passfile.h"
 #include "config/upstream.h"
-#include "config/upstream_template.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -125,9 +125,22 @@ def shorter(value, limit=1500):
     return text if len(text) <= limit else f"{text[:limit]} ... ({len(text)} characters)"
 
 
+def without_lost_description(expected, found):
+    """An EXECUTE of what can't be prepared on this server any more is described as having no rows, then it fails as it
+    would have: docs/sessions.md, known limits."""
+    for at in range(min(len(expected), len(found) - 1)):
+        if expected[at] != found[at]:
+            if found[at] == ("n", b"") and found[at + 1] == expected[at] and expected[at][0] == "E":
+                return found[:at] + found[at + 1:]
+            break
+    return found
+
+
 def compare(number, index, expected, found):
     for part in Told._fields:
         one, two = getattr(expected, part), getattr(found, part)
+        if part == "replies":
+            two = without_lost_description(one, two)
         if one != two:
             same = 0                        # from the first that differs
             while same < min(len(one), len(two)) and one[same] == two[same]:

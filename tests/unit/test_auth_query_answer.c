@@ -2,7 +2,7 @@
  * tests/unit/test_auth_query_answer.c - the row that auth_query gave, well-formed and not. Links
  * lookup/auth_query_answer.c and base/fail.c.
  */
-#include "lookup/auth_query_answer.h"
+#include "lookup/auth_query_cache.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

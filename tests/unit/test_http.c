@@ -4,7 +4,7 @@
  */
 #include "base/clock.h"
 #include "telemetry/http.h"
-#include "telemetry/http_reply.h"
+#include "telemetry/http_state.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

@@ -1,8 +1,7 @@
 /* tests/unit/test_slowlog.c - lines of the slow-query log, and how many of them there may be. */
 #include "base/clock.h"
 #include "telemetry/slowlog.h"
-#include "telemetry/slowlog_limit.h"
-#include "telemetry/slowlog_line.h"
+#include "telemetry/slowlog_state.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

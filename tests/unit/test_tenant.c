@@ -1,6 +1,6 @@
 /* tests/unit/test_tenant.c - how a client names its tenant, and what a tenant's upstream becomes. */
 #include "login/tenant.h"
-#include "config/upstream_template.h"
+#include "config/upstream.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

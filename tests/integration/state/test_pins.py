@@ -4,6 +4,7 @@ and what session_state makes of it: track, pin, warn, error, allow."""
 import psycopg
 import pytest
 
+import rawwire
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -78,6 +79,16 @@ def test_error_ends_a_session_that_would_keep_its_server(weir):
             connection.execute("SELECT 1")
     with session(weir) as another:
         assert value(another, "SELECT to_regclass('pg_temp.kept') IS NULL")
+
+
+def test_error_answers_a_request_that_was_held_meanwhile(weir):
+    """What follows a RESET waits for the probe; its server is gone after that, and it was held for ever."""
+    weir.start(session_state="error", pool_size=1, max_overflow=0)
+    for _ in range(5):
+        with weir.raw(parameters={"work_mem": "5MB"}) as client:
+            client.query("DO $$ BEGIN EXECUTE 'SET work_mem = 4096'; CREATE TEMP TABLE kept (a int); END $$")
+            client.send(rawwire.query("SELECT 1"))
+            assert client.read().sqlstate == "0A000"
 
 
 def test_allow_looks_at_nothing(weir):

@@ -1,5 +1,17 @@
+/* src/auth/scram_state.h - what scram_*.c share; see scram.h. */
+#ifndef PGWEIR_AUTH_SCRAM_STATE_H
+#define PGWEIR_AUTH_SCRAM_STATE_H
+
+#include "auth/base64.h"
+#include "auth/scram.h"
+#include "base/fail.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 /*
- * src/auth/scram_text.h - SCRAM's four messages (RFC 5802, 5.1 and 7): attributes "a=value", separated by commas.
+ * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7): attributes "a=value", separated by commas.
  *
  *   client-first    n,,n=,r=<client's nonce>                  "n,,": no channel binding, no other identity
  *   server-first    r=<both nonces>,s=<salt>,i=<iterations>
@@ -14,17 +26,6 @@
  *
  * What a peer sent is refused in PostgreSQL's words: 08P01 "malformed SCRAM message", and a detail.
  */
-#ifndef PGWEIR_AUTH_SCRAM_TEXT_H
-#define PGWEIR_AUTH_SCRAM_TEXT_H
-
-#include "auth/base64.h"
-#include "auth/scram.h"
-#include "base/fail.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #define SCRAM_OWN_NONCE_LEN 24 /* characters: 18 random bytes in base64, as PostgreSQL's */
 
 #define SCRAM_PLAIN "SCRAM-SHA-256"
@@ -66,5 +67,18 @@ size_t scram_binding_text(char flag, const struct scram_channel *channel, char h
 			  char out[static SCRAM_BINDING_TEXT_MAX]);
 /* Random characters, terminated. -1: no randomness. */
 int scram_nonce(char out[static SCRAM_OWN_NONCE_LEN + 1]);
+
+/*
+ * --- scram_keys.c: SCRAM's arithmetic, for its two sides; everyone else uses scram.h, whose verifiers and keys
+ * scram_keys.c makes.
+ */
+/* HMAC(key, text) and H(key) of RFC 5802. -1 and XX000 if the library refuses. */
+int scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t text_len,
+	       uint8_t out[static SCRAM_KEY_LEN], struct fail *why);
+int scram_hash(const uint8_t key[static SCRAM_KEY_LEN], uint8_t out[static SCRAM_KEY_LEN], struct fail *why);
+/* Undoes itself: proof = key XOR signature. */
+void scram_xor(uint8_t to[static SCRAM_KEY_LEN], const uint8_t from[static SCRAM_KEY_LEN]);
+/* From base64 (text needs no terminator); -1 unless it is exactly one key's length. */
+int scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY_LEN]);
 
 #endif

@@ -1,0 +1,62 @@
+/*
+ * src/admin/show_list.h - every command that is answered with rows. A new one is a line here, and its struct show.
+ *
+ * The id of SHOW POOLS is COMMAND_SHOW_POOLS, its struct show_pools: enum, table of commands and table of answers are
+ * made from these lists, so none can lack an entry. tests/check-docs wants each in docs/admin.md and pgweir-admin(7).
+ */
+#ifndef PGWEIR_ADMIN_SHOW_LIST_H
+#define PGWEIR_ADMIN_SHOW_LIST_H
+
+/* ROW(id and words, its struct, who may give it, its line in SHOW HELP, an example) */
+/* clang-format off */
+#define SHOW_LIST(ROW) \
+	ROW(POOLS, pools, ANYBODY, "clients and servers of each pool, and how long the oldest waits", \
+	    "SHOW POOLS LIKE 'app%'") \
+	ROW(POOLS_EXTENDED, pools_extended, ANYBODY, "each pool's limits, checkouts, timeouts, pings and recycles", \
+	    "SHOW POOLS_EXTENDED") \
+	ROW(CLIENTS, clients, ANYBODY, "every client connection; LIKE is about the database", \
+	    "SHOW CLIENTS LIKE 'app'") \
+	ROW(SERVERS, servers, ANYBODY, "every server connection; LIKE is about the database", "SHOW SERVERS") \
+	ROW(SOCKETS, sockets, ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS") \
+	ROW(ACTIVE_SOCKETS, active_sockets, ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS") \
+	ROW(WAITERS, waiters, ANYBODY, "clients that wait for a server, and since when", "SHOW WAITERS") \
+	ROW(PINS, pins, ANYBODY, "clients that keep a server between transactions, and why", "SHOW PINS") \
+	ROW(DATABASE_CODE, database_code, ANYBODY, \
+	    "which session state the code of each database could touch: that is washed off servers between clients", \
+	    "SHOW DATABASE_CODE") \
+	ROW(AUDIT, audit, ANYBODY, "session state by application, where session_state = warn", "SHOW AUDIT") \
+	ROW(DATABASES, databases, ANYBODY, "databases, where they are, their limits and whether they are paused", \
+	    "SHOW DATABASES") \
+	ROW(USERS, users, ANYBODY, "users, their limits and connections", "SHOW USERS") \
+	ROW(STATS, stats, ANYBODY, "what was done since the start, and per second of the last minute; times in us", \
+	    "SHOW STATS") \
+	ROW(STATS_TOTALS, stats_totals, ANYBODY, "what was done since the start", "SHOW STATS_TOTALS") \
+	ROW(STATS_AVERAGES, stats_averages, ANYBODY, "what was done per second of the last minute", \
+	    "SHOW STATS_AVERAGES") \
+	ROW(TOTALS, totals, ANYBODY, "the same, of all databases together", "SHOW TOTALS") \
+	ROW(LATENCY, latency, ANYBODY, "how long queries take and wait, in ms, since the start", "SHOW LATENCY") \
+	ROW(ERRORS, errors, ANYBODY, "errors by database, by who sent them and by SQLSTATE class", "SHOW ERRORS") \
+	ROW(BACKENDS, backends, ANYBODY, "PostgreSQL servers: up or down, their role, connects and failures", \
+	    "SHOW BACKENDS") \
+	ROW(PREPARED, prepared, ADMIN, "prepared statements that are known, with their text", "SHOW PREPARED") \
+	ROW(CONFIG, config, ANYBODY, "settings; first by PgBouncer's names, then by our own", \
+	    "SHOW CONFIG LIKE 'pool.%'") \
+	ROW(CONFIG_ERRORS, config_errors, ANYBODY, "what the last reload found wrong", "SHOW CONFIG_ERRORS") \
+	ROW(METRICS, metrics, ANYBODY, "what /metrics tells, with explanations", "SHOW METRICS LIKE '%wait%'") \
+	ROW(LISTS, lists, ANYBODY, "how many of each thing there are", "SHOW LISTS") \
+	ROW(STATE, state, ANYBODY, "whether pgweir runs, is paused or shuts down", "SHOW STATE") \
+	ROW(MEM, mem, ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM") \
+	ROW(VERSION, version, ANYBODY, "which PgBouncer this answers like, and which pgweir it is", "SHOW VERSION") \
+	ROW(HELP, help, ANYBODY, "this", "SHOW HELP LIKE 'SHOW%'") \
+	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: names are resolved anew for each connection", "SHOW DNS_HOSTS") \
+	ROW(DNS_ZONES, dns_zones, ANYBODY, "nothing, as above", "SHOW DNS_ZONES") \
+	ROW(PEERS, peers, ANYBODY, "nothing: pgweir has no peers", "SHOW PEERS") \
+	ROW(PEER_POOLS, peer_pools, ANYBODY, "nothing, as above", "SHOW PEER_POOLS")
+
+/* What drivers and health checks SELECT on their own: ROW(id, its struct). Their words are in console_command.c. */
+#define ANSWER_LIST(ROW) \
+	ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
+	ROW(UNLOCK, unlock) ROW(TYPES, types)
+/* clang-format on */
+
+#endif

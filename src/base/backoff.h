@@ -1,0 +1,35 @@
+/*
+ * src/base/backoff.h - how long to wait after attempts that failed, and the random numbers that spread them. Pure.
+ *
+ * Who waits for the same thing must not come back at the same moment, so each time is spread by a fifth either way.
+ */
+#ifndef PGWEIR_BASE_BACKOFF_H
+#define PGWEIR_BASE_BACKOFF_H
+
+#include <stdint.h>
+
+/* The next number of a sequence that its seed determines (splitmix64, S. Vigna): for jitter and sampling, no secret. */
+static inline uint64_t
+random_next(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+/* After so many failures before this one: first_us, doubled for each of them, at most most_us; spread. */
+static inline uint64_t
+backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *random)
+{
+	uint64_t us = first_us;
+
+	while (failures-- > 0 && us < most_us)
+		us *= 2;
+	if (us > most_us)
+		us = most_us;
+	return us / 100 * (80 + random_next(random) % 41);
+}
+
+#endif

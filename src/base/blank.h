@@ -1,0 +1,32 @@
+/* src/base/blank.h - blanks, in whatever locale the process runs. */
+#ifndef PGWEIR_BASE_BLANK_H
+#define PGWEIR_BASE_BLANK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Within a line. */
+static inline bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* isspace() of the C locale: line ends, too. */
+static inline bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Cuts blanks off at both ends of text. */
+static inline void
+trim_blanks(const char **text, size_t *len)
+{
+	for (; *len > 0 && is_blank(**text); --*len)
+		++*text;
+	while (*len > 0 && is_blank((*text)[*len - 1]))
+		--*len;
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* src/config/config_state.h - what the readers of a configuration share: problems, lines, values, files. */
+#ifndef PGWEIR_CONFIG_CONFIG_STATE_H
+#define PGWEIR_CONFIG_CONFIG_STATE_H
+
+#include "base/fail.h"
+#include "config/config.h"
+
+#include <stddef.h>
+
+/*
+ * --- config_problems.c: collecting what is wrong with a configuration.
+ *
+ * A load does not stop at the first mistake: each is added here, and the whole list is shown in order of line. A file
+ * of garbage makes as many mistakes as it has lines, so the list keeps PROBLEMS_MAX of them and counts the rest.
+ */
+#define PROBLEMS_MAX 1000
+#define PROBLEM_TEXT_MAX 1024 /* bytes of one; longer ones are cut */
+
+/* Who is adding: where its lines are. Embed one per load. */
+struct problem_sink {
+	struct config_problems *problems;
+	const char *file; /* what stands before the line: the file as the user named it */
+};
+
+/* line 0: about the file as a whole. */
+void problem_error(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void problem_warning(const struct problem_sink *sink, unsigned line, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* "about: text; hint" */
+void problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
+/* True while another problem would be shown: else it is not worth the work of finding good words for it. */
+bool problem_is_shown(const struct problem_sink *sink);
+/* Brings the list in order of line; those without a line come last. What was added first stays first. */
+void problems_sort(struct config_problems *problems);
+
+/*
+ * --- config_reader.c: the lines of an ini file, one at a time, to inih.
+ *
+ * inih splits a setting at its "=" and cuts comments off. What it would do silently is refused here before it sees the
+ * line: it cuts lines at 200 bytes and section names at 49, knows no line numbers, takes an unclosed section for a
+ * setting, a ":" for a "=" and an indented line for more of the value above.
+ */
+#define READER_LINE_MAX 198 /* bytes, without the line's end: all that fits into inih's line */
+
+struct reader_calls {
+	void (*on_section)(void *arg, unsigned line, const char *head); /* what is between the brackets */
+	void (*on_setting)(void *arg, unsigned line, const char *name, const char *value);
+	void *arg;
+};
+
+/* Mistakes go to sink. 0, or -1 if inih ran out of memory (also a problem). */
+int config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink);
+/*
+ * True if a line "key = value" can hold this value, so that reading it gives the same bytes back. A value that begins
+ * with a semicolon has to follow the = without a blank.
+ */
+bool reader_can_hold(const char *key, const char *value);
+
+/*
+ * --- config_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
+ *
+ * A dollar before anything but { and $ stands for itself, so that SQL may say $1. What a variable or file holds is not
+ * expanded again.
+ */
+#define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file */
+#define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value */
+
+/* The value, for the caller to pass to expand_free; NULL and why, which holds nothing of a variable or file. */
+char *expand(const char *raw, struct fail *why);
+/* Which references are followed; in place of the others stands their own default, or a text. */
+enum expand_stand_ins { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
+char *expand_with(const char *raw, enum expand_stand_ins which, const char *stand_in, struct fail *why);
+void expand_free(char *value); /* wipes: it may have been a password */
+
+/* --- config_file.c: A small file as a whole: the configuration itself, a secret, a passfile --- */
+struct file_content {
+	char *text; /* len bytes and a terminator */
+	size_t len;
+	unsigned mode; /* permissions: 0644 */
+};
+
+/* Only regular files, so that a pipe nobody writes to can't hold us up. 0, or -1 and why, which names the path. */
+int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
+void file_free(struct file_content *file); /* wipes */
+
+#endif
