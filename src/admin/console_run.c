@@ -155,7 +155,7 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 	switch (cc->wait) {
 	case WAIT_QUIET:
 		if (!is_paused(pools, database))
-			return fail_set(why, "57014", "PAUSE came to nothing: somebody resumed meanwhile");
+			return fail_set(why, "57014", "PAUSE was undone: somebody resumed meanwhile");
 		return pool_set_is_quiet(pools, database);
 	case WAIT_CLOSED:
 		return !has_closing(pools, database);
@@ -270,7 +270,7 @@ run_kill_client(struct console_client *cc, const struct command *command, const 
 	(void)tag;
 	if (c == NULL) {
 		fail_set(why, "42704", "there is no client %llu", (unsigned long long)command->client_id);
-		fail_hint(why, "SHOW CLIENTS tells the ids, in its last column.");
+		fail_hint(why, "SHOW CLIENTS has the ids, in its last column.");
 		return RUN_FAILED;
 	}
 	if (c == cc->c)

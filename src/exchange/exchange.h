@@ -43,7 +43,7 @@ struct auth_queries; /* lookup/auth_query.h */
 enum statement_step {
 	STATEMENT_FORWARD, /* send it as it is */
 	STATEMENT_DONE, /* what is to be sent is in the outbox */
-	STATEMENT_HOLD, /* not before what was sent earlier is answered */
+	STATEMENT_HOLD, /* it must wait until the earlier messages are answered */
 	STATEMENT_FAILED /* no memory */
 };
 
@@ -56,21 +56,21 @@ struct done_request {
 	bool is_simple, has_text; /* srv->loan.text is this request's */
 };
 
-/* Input that waited and is handled now; bytes: NULL if there is none, or exchange_keep() has taken it back. */
+/* Input that waited and is being handled; bytes: NULL if there is none, or if exchange_keep() has taken it back. */
 struct handled_input {
 	uint8_t *bytes;
 	uint32_t len, cap;
 };
 
-/* The way up: what only the client, its login or the console can do. All get an exchange that is not closed. */
+/* What only the client, its login or the console can do. Called for an exchange that is not closed. */
 struct exchange_ops {
-	/* Tells the client (FATAL, if why is given) and closes it. */
+	/* Closes the client; if why is given, sends it as FATAL first. */
 	void (*close)(struct exchange *x, const struct fail *why);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* SQL asked for a backend whose PID no process has: true, if a client was told it and has been reached. */
+	/* SQL signalled a PID that no process has. Returns true if it is a client's (told_pid), which was signalled. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
-	/* While CL_WELCOME: the pool's answer, and what the server says of the startup settings. */
+	/* While CL_WELCOME: the pool's answer, and the server's replies to the startup settings. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
@@ -87,7 +87,7 @@ struct exchange_env {
 	struct config *config; /* the present one; a reload replaces it */
 	uint64_t *now_us;
 	struct outbox to_client, to_server; /* empty between callbacks */
-	struct done_request done[DONE_MAX]; /* of the batch under way */
+	struct done_request done[DONE_MAX]; /* requests of the batch under way */
 	unsigned done_count;
 	struct handled_input handled;
 	struct pool_set *pools;
@@ -98,7 +98,7 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(exchange_lingerers, exchange) lingering; /* state/linger.c */
 	struct event *linger_timer;
-	size_t name_bytes; /* of all clients' names of statements */
+	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token, sample_state;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_draining; /* SIGTERM: no new clients, no new transactions */
@@ -109,7 +109,7 @@ struct exchange_env {
 struct exchange {
 	struct stream stream;
 	struct exchange_env *env;
-	struct pool_entry *entry; /* from the right password on */
+	struct pool_entry *entry; /* set once the client has proved who it is */
 	struct server *srv;
 	struct pool_ticket ticket;
 	struct image *image, *startup; /* startup: as it was after the login */
@@ -117,17 +117,17 @@ struct exchange {
 	struct client_session *session;
 	struct client_listen *listen;
 	struct sole_use *sole_use; /* NULL, nearly always */
-	char *user; /* as it logged in; NULL: entry->user */
+	char *user; /* whom it logged in as; NULL: entry->user */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
 	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData) */
 	uint64_t id;
 	uint64_t request_us, wait_us; /* request_us: first byte of the oldest unanswered request was read */
-	uint64_t sequence_us; /* when it last ran what a currval() may follow: state/linger.c */
-	uint64_t idle_since_us; /* since when it has owed us a request */
+	uint64_t sequence_us; /* when it last ran SQL that a currval() may follow: state/linger.c */
+	uint64_t idle_since_us; /* when its last request ended */
 	TAILQ_ENTRY(exchange) lingering;
-	uint32_t requests_done; /* that a server has answered */
+	uint32_t requests_done; /* requests that a server has answered */
 	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	uint8_t state; /* enum client_state: client_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
@@ -135,10 +135,10 @@ struct exchange {
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_body_scanned; /* body_left is part of SQL that state/observe.c wants to see */
 	bool is_closing, is_stalled;
-	bool is_in_relay; /* relay_bytes() is running: no release behind its back */
+	bool is_in_relay; /* relay_bytes() is running: the server must not be given back */
 	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
 	bool is_lingering; /* state/linger.c */
-	bool is_session; /* its server is its own from login to the end: pool_mode = session as it was then */
+	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	bool has_run; /* something was sent to the server it holds */
 };
 
@@ -161,23 +161,23 @@ exchange_close(struct exchange *x, const struct fail *why)
 	x->env->ops->close(x, why);
 }
 
-/* No memory for what cannot be left undone: closes it, and its server. */
+/* There is no memory for something that must be done: closes the client and its server. */
 void exchange_out_of_memory(struct exchange *x);
-/* Sends bytes that were built; no memory closes the exchange. */
+/* Sends bytes that were built. If b has failed (no memory), closes the client. */
 void exchange_send(struct exchange *x, const struct buf *b);
-/* A reply of ours, in its turn in the batch for the client. */
+/* Puts a reply of pgweir's in the batch for the client, behind what is there. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
-/* A batch for this peer begins in one of the loop's outboxes, or goes on. */
+/* Begins a batch for this peer in one of the loop's outboxes, or continues it. */
 void exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to);
 const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */
 
 /* input.c */
-/* Bytes that could not be handled now: kept behind those that wait. -1: no memory. */
+/* Keeps bytes that can't be handled now, behind those that wait. Returns 0, or -1: no memory. */
 int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
 /*
- * Hands what waits to handle(), which keeps what it does not use. While the client logs in there may be a password
- * among the bytes: then they are wiped.
+ * Hands the waiting bytes to handle(), which keeps what it does not use. They are wiped if the client logs in: there
+ * may be a password among them.
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
 void exchange_free_input(struct exchange *x); /* wiped: it may hold a password */

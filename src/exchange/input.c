@@ -34,7 +34,7 @@ grow(struct exchange *x, size_t cap)
 	return grown;
 }
 
-/* What is handled, or its end, is still not whole: a message that comes in small pieces is not copied each time. */
+/* Keeps the block itself if bytes is its end: a message that comes in small pieces is not copied for each of them. */
 static bool
 take_back(struct exchange *x, const uint8_t *bytes, size_t len)
 {

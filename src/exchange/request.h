@@ -1,5 +1,5 @@
 /*
- * src/exchange/request.h - a message of a client, taken apart once, as the features see it; see relay/features.h.
+ * src/exchange/request.h - a message of a client as the features see it, taken apart once; see relay/features.h.
  */
 #ifndef PGWEIR_EXCHANGE_REQUEST_H
 #define PGWEIR_EXCHANGE_REQUEST_H
@@ -10,13 +10,13 @@
 struct named; /* statements/statements_state.h */
 struct statement; /* session/statement_store.h */
 
-/* What a Bind begins with. */
+/* The names that a Bind begins with. */
 struct bind_names {
 	const char *portal, *statement;
 	size_t len; /* bytes, with terminators */
 };
 
-/* All pointers point into the message, but for named, statement and scan. */
+/* All pointers except named, statement and scan point into the message. */
 struct request {
 	uint8_t type;
 	const uint8_t *message;
@@ -32,12 +32,12 @@ struct request {
 	struct named
 	    *named; /* Bind, Describe of a statement: what the client calls so; NULL: the unnamed one, or none */
 	struct statement *statement; /* the same; NULL: pgweir does not know it */
-	struct scan *scan; /* Query: of all its SQL, under the client's settings; NULL: not scanned yet */
+	struct scan *scan; /* Query: the scan of all its SQL, under the client's settings; NULL: not scanned yet */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
 	size_t used; /* Bind that was replaced: bytes of it that need not be sent any more */
 };
 
-/* The bytes of the message's body that have come. */
+/* Returns how many bytes of the message's body have come. */
 static inline size_t
 request_body_len(const struct request *m)
 {

@@ -1,4 +1,4 @@
-/* src/listen/listen.c - waiting for the hub, and what the answers of servers mean: see listen.h. */
+/* src/listen/listen.c - waits for the hub, and interprets the replies of servers: see listen.h. */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 #include "relay/relay.h"
@@ -91,7 +91,7 @@ unlistened(struct exchange *x)
 	bool is_listen;
 
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
-		return false; /* its text was not looked into */
+		return false; /* its SQL was not examined */
 	is_listen = e->kind == KNOWN_LISTEN;
 	if (wish(l, e) < 0) {
 		exchange_out_of_memory(x);
@@ -109,7 +109,7 @@ unlistened(struct exchange *x)
 	return true;
 }
 
-/* A tag that statements of this kind have; the savepoint's name, "" if it is not known. */
+/* The tag is one of such statements; writes the savepoint's name, "" if it is not known. */
 static bool
 take_mark(struct exchange *x, enum known_kind kind, char name[static KNOWN_NAME_MAX])
 {
@@ -232,7 +232,7 @@ listen_request_done(struct exchange *x)
 	return listen_keep_ready(x);
 }
 
-/* In transaction mode a client's server listens only to what its own statements asked for unforeseen. */
+/* In transaction mode the borrowed server gets notifications only for LISTENs that pgweir failed to intercept. */
 bool
 listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 {
@@ -245,10 +245,10 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 	if (x->listen != NULL)
 		m = membership_find(x->listen, (const char *)channel);
 	if (m != NULL && m->is_active && m->is_heard)
-		return true; /* it comes from the hub */
+		return true; /* the hub delivers it */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;
-	/* Its own, under the PID that it was told. */
+	/* The client's own notification, under the PID that its driver shows. */
 	buf_put(&b, message, len);
 	if (buf_ok(&b)) {
 		wire_set_u32(b.bytes + FRAME_HEAD_LEN, x->told_pid);

@@ -1,8 +1,8 @@
 /*
- * src/listen/queries.c - which messages say LISTEN or UNLISTEN, and what is sent for them; see listen.h.
+ * src/listen/queries.c - which messages are a LISTEN or UNLISTEN, and what is sent for them; see listen.h.
  *
- * What is sent leaves an effect behind: when the server answers with the tag UNLISTEN, or one of SAVEPOINT, RELEASE and
- * ROLLBACK, the first effect of the request under way says what that means.
+ * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN, SAVEPOINT, RELEASE or
+ * ROLLBACK, the first effect of the request under way tells what that tag means.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -18,9 +18,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define WHOLE_MAX 4096u /* bytes of a message that is looked into */
+#define WHOLE_MAX 4096u /* bytes of a message that is examined */
 
-/* Messages that the server will ignore, or take for a part of a COPY, say nothing. */
+/* A message that the server will ignore, or take for a part of a COPY, has no effect. */
 bool
 listen_is_not_ours(const struct exchange *x)
 {
@@ -28,7 +28,7 @@ listen_is_not_ours(const struct exchange *x)
 	       (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
-/* Is it LISTEN and UNLISTEN, and nothing else? */
+/* Returns true if the SQL consists of LISTEN and UNLISTEN only. */
 static bool
 read_sql(const struct exchange *x, const char *sql, size_t len, struct known_text *text)
 {
@@ -72,7 +72,7 @@ has_listen(const struct known_text *text)
 	return false;
 }
 
-/* As its Parse was sent: a LISTEN is a substitute already. Looked into once. */
+/* Examines a statement once, as its Parse was sent: a LISTEN has been replaced already. */
 static enum known_kind
 kind_of_statement(const struct exchange *x, struct statement *st, char name[static KNOWN_NAME_MAX])
 {
@@ -82,14 +82,14 @@ kind_of_statement(const struct exchange *x, struct statement *st, char name[stat
 		return KNOWN_NOT;
 	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of(x, (const char *)st->bytes, st->query_len, name);
 	if (kind == KNOWN_LISTEN)
-		kind = KNOWN_NOT; /* it was never substituted: it is one of a server of the client's own */
+		kind = KNOWN_NOT; /* it was not replaced: it was prepared on a server of the client's own */
 	st->listens = kind == KNOWN_NOT ? STATEMENT_DOES_NOT : STATEMENT_DOES;
 	if (kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
 		kind = KNOWN_LISTEN;
 	return kind;
 }
 
-/* Whether it is an UNLISTEN, or stands for a LISTEN, kind_of_statement has said. */
+/* kind_of_statement has found that it is an UNLISTEN, or stands for a LISTEN. */
 static int
 take_first(void *arg, const struct known *mark)
 {
@@ -98,7 +98,7 @@ take_first(void *arg, const struct known *mark)
 	return 1;
 }
 
-/* Of a statement that is no LISTEN or UNLISTEN: see expect_marks. */
+/* For a statement that is no LISTEN or UNLISTEN: see expect_marks. */
 static enum known_kind
 mark_of_statement(const struct exchange *x, const struct statement *st, char name[static KNOWN_NAME_MAX])
 {
@@ -125,7 +125,7 @@ await(struct exchange *x, const char *channel)
 	return LISTEN_WAIT;
 }
 
-/* All are asked for at once; it is looked into again when the last has been answered. */
+/* Asks the hub for all channels at once; the message is handled again when the last has been answered. */
 static enum listen_look
 await_all(struct exchange *x, const struct known_text *text)
 {
@@ -188,8 +188,8 @@ look_into(struct exchange *x, const uint8_t *message, size_t total)
 }
 
 /*
- * In a transaction that has said LISTEN, each message may commit it. What was notified before that is not for it: the
- * hub is to have heard all of that first.
+ * In a transaction that has run LISTEN, each message may commit it. Notifications from before the commit are not for
+ * this client: the hub must have received all of them first.
  */
 static bool
 must_catch_up(struct exchange *x, const uint8_t *message)
@@ -232,7 +232,7 @@ requests_owed(const struct ledger *ledger)
 	return count;
 }
 
-/* -1: no memory. */
+/* Returns NULL: no memory. */
 static struct listen_effect *
 expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
@@ -274,8 +274,8 @@ on_mark(void *arg, const struct known *mark)
 }
 
 /*
- * Statements that run as they are, whose tags will come in this order. While there is no channel they mean nothing:
- * listen/savepoints.c does without.
+ * Adds effects for statements that are sent as they are; their tags will come in this order. While there is no channel
+ * they don't matter: savepoints.c does without them.
  */
 static enum statement_step
 expect_marks(struct exchange *x, const uint8_t *message, size_t len)
@@ -290,7 +290,7 @@ expect_marks(struct exchange *x, const uint8_t *message, size_t len)
 		   : STATEMENT_FORWARD;
 }
 
-/* Several statements are written anew, by their names; one keeps its spelling. */
+/* Several statements are written again from their names; a single one keeps its spelling. */
 static int
 substitute(struct exchange *x, const uint8_t *message, size_t len, const struct known_text *text, struct buf *sql)
 {
@@ -389,7 +389,7 @@ listen_bound(struct exchange *x, const char *portal, struct statement *st)
 enum statement_step
 listen_execute(struct exchange *x, const uint8_t *message, size_t len)
 {
-	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal nobody has bound */
+	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal that nobody has bound */
 	const struct listen_portal *p = listen_is_not_ours(x) ? NULL : executed(x, message, len);
 	struct listen_effect *e;
 

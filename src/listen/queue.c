@@ -2,11 +2,12 @@
  * src/listen/queue.c - notifications on their way from the hub to the client.
  *
  * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
- * pgweir delivers what was committed earlier before the ReadyForQuery that ends a transaction: that one is kept back
- * until the hub has caught up (one Sync there, shared by all who wait), its server is given back meanwhile.
+ * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this
+ * ReadyForQuery is kept back until the hub has caught up (one Sync there, shared by all who wait), and the server is
+ * given back meanwhile.
  *
- * A client with more waiting than may be is told so and closed: what waits is thrown away for it, and its socket stays
- * open for a moment, so that it can read why.
+ * If more than the limit waits for a client, it is sent an error and closed: its notifications are discarded, and its
+ * socket stays open for a moment, so that it can read the error.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -21,7 +22,7 @@
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */
-#define DOOM_US (10 * US_PER_S) /* so long a client may take to read why it is closed */
+#define DOOM_US (10 * US_PER_S) /* how long a client may take to read why it is closed */
 
 static struct client_listen *
 listen_of(struct notify_ear *ear)
@@ -135,7 +136,7 @@ may_send(const struct exchange *x)
 	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
 }
 
-/* Whole messages, a chunk of them or one. */
+/* Returns the bytes of a chunk of whole messages, or of one message. */
 static size_t
 next_chunk(const struct client_listen *l)
 {
@@ -175,7 +176,7 @@ on_doom(evutil_socket_t fd, short what, void *arg)
 	exchange_close(x, NULL);
 }
 
-/* Between messages nothing else is on its way: it may get the time to read what it is told. */
+/* If no message is half sent, the client gets time to read the error. */
 static bool
 doom(struct exchange *x, const struct fail *why)
 {
@@ -253,7 +254,7 @@ listen_keep_ready(struct exchange *x)
 
 	if (l->active_count == 0 && l->sending != SENDING_MARKED)
 		return false;
-	/* A client that has sent more already does not wait for it, and its next answers must not overtake it. */
+	/* A client that has sent more already does not wait for this one; its next replies must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->ear)) {
 		client_step(x, CE_KEEP_READY);
@@ -263,7 +264,7 @@ listen_keep_ready(struct exchange *x)
 	return false;
 }
 
-/* A message waits that may commit a LISTEN: see must_catch_up in listen.c. */
+/* A message waits that may commit a LISTEN: see must_catch_up in queries.c. */
 static void
 resume_fresh(struct exchange *x)
 {

@@ -2,11 +2,12 @@
  * src/listen/real.c - where the borrowed server itself must listen, for PostgreSQL to give the right answer; see
  * listen.h.
  *
- *   PREPARE TRANSACTION   is refused in a transaction that has said LISTEN: it says so once more, really.
- *   pg_listening_channels()   tells what the server listens to: all of the client's channels, until it is returned and
- *                             sealed. Not within a transaction block: a LISTEN there counts at its end.
+ *   PREPARE TRANSACTION       is refused in a transaction that has run LISTEN: a real LISTEN is sent ahead of it.
+ *   pg_listening_channels()   returns what the server listens to: it is made to listen to all of the client's channels,
+ *                             until it is returned and sealed. Not within a transaction block, where a LISTEN takes
+ *                             effect at the end only.
  *
- * What comes from the server meanwhile is not passed: the hub's word is enough (listen_notification).
+ * Notifications from the server are not passed meanwhile: the hub delivers them (listen_notification).
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -17,9 +18,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define TEXT_MAX ((size_t)64 << 10) /* bytes of a text that are looked at */
+#define TEXT_MAX ((size_t)64 << 10) /* bytes of SQL that are examined */
 
-/* To all that it listens to, or (wanted) will when its transaction commits. */
+/* Sends LISTEN for all channels that the client listens to, or (wanted) will when its transaction commits. */
 static void
 put_listens(const struct client_listen *l, bool is_wanted, struct buf *sql)
 {
@@ -99,9 +100,9 @@ listen_before_text(struct exchange *x, const char *sql, size_t len)
 		return STATEMENT_FORWARD;
 	srv->loan.kept.state = KEPT_NOT;
 	if (is_prepare)
-		srv->loan.suspicion |= SCAN_LISTEN; /* if it does not come to that */
+		srv->loan.suspicion |= SCAN_LISTEN; /* in case PostgreSQL does not refuse it */
 	else {
-		srv->loan.shown |= SCAN_LISTEN; /* it is sealed when it is returned */
+		srv->loan.shown |= SCAN_LISTEN; /* so that it is sealed when it is returned */
 		l->is_shown = true;
 	}
 	return listen_really(x, is_prepare) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;

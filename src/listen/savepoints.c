@@ -1,13 +1,13 @@
 /*
  * src/listen/savepoints.c - LISTEN and UNLISTEN in transactions with savepoints; see listen.h.
  *
- * ROLLBACK TO undoes what was wished since its savepoint was set, and the savepoint stays; RELEASE takes the savepoint
- * away, and those set after it, and what was wished stays. Of several with one name the innermost counts.
+ * ROLLBACK TO undoes the wishes since its savepoint was set, and the savepoint stays. RELEASE removes the savepoint and
+ * those set after it, and the wishes stay. Of several savepoints with the same name the innermost counts.
  *
- * Savepoints are kept only while the transaction has wished for something. One that is not known here, and PostgreSQL
- * knew it, was set before all that: to roll back to it undoes everything.
+ * Savepoints are remembered only while the transaction has a wish. If PostgreSQL knows a savepoint and this file does
+ * not, it was set before the first wish: rolling back to it undoes all wishes.
  *
- * Always: a membership has one undo at most between two savepoints, and none without savepoints.
+ * Always: a membership has at most one undo between two savepoints, and none without savepoints.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* For one more. */
+/* Makes room for one more. */
 static void *
 grow(void *array, uint32_t count, uint32_t *cap, size_t size)
 {
@@ -55,7 +55,7 @@ too_many(struct exchange *x)
 {
 	struct fail why;
 
-	fail_set(&why, "54000", "more than %d savepoints in a transaction that has said LISTEN or UNLISTEN",
+	fail_set(&why, "54000", "more than %d savepoints in a transaction that has run LISTEN or UNLISTEN",
 		 LISTEN_SAVEPOINTS_MAX);
 	x->srv->is_closing = true;
 	exchange_close(x, &why);
@@ -82,7 +82,7 @@ listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX])
 	return 0;
 }
 
-/* NULL: it was set before all that is known here. */
+/* Returns NULL if the savepoint was set before the first wish. */
 static struct listen_savepoint *
 find(const struct client_listen *l, const char *name)
 {
@@ -92,7 +92,7 @@ find(const struct client_listen *l, const char *name)
 	return NULL;
 }
 
-/* What was wished since then, and since the savepoint before, is one: of two undos of a membership the older counts. */
+/* Joins the wishes since this savepoint and since the one before: of two undos of a membership the older counts. */
 static void
 merge_undo(struct client_listen *l, uint32_t from, uint32_t outer)
 {

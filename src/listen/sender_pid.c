@@ -2,15 +2,15 @@
  * src/listen/sender_pid.c - notifications carry the PID by which drivers know their sender.
  *
  * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the one in
- * its BackendKeyData ("is it my own?"). In transaction mode that is pgweir's own, so the hub puts it there, where it is
- * certain who sent it:
+ * its BackendKeyData ("is it my own?"). In transaction mode the latter is made up by pgweir, so the hub puts that PID
+ * into notifications of which it is certain who sent them:
  *
- *   A text that notifies waits until its server is borrowed and the hub has caught up; what an earlier borrower of that
- *   server notified has been heard then. From there on, what comes with the server's PID is this client's. When its
- *   transaction is over, its ReadyForQuery and its server are kept until the hub has caught up again.
+ *   SQL that notifies waits until its server is borrowed and the hub has caught up; by then, all notifications of
+ *   earlier borrowers of that server have arrived. From there on, notifications with the server's PID are this
+ * client's. When its transaction is over, its ReadyForQuery and its server are kept until the hub has caught up again.
  *
- * All that only while somebody listens through pgweir. What no text shows (a trigger that notifies) keeps the PID of
- * its server.
+ * This is done only while somebody listens through pgweir. Where the SQL doesn't show that it notifies (a trigger
+ * does), the notification keeps the PID of its server.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -22,7 +22,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define TEXT_MAX ((size_t)64 << 10) /* bytes of a text that are looked at */
+#define TEXT_MAX ((size_t)64 << 10) /* bytes of SQL that are examined */
 
 static bool
 has_notify(const char *text, size_t len)

@@ -1,8 +1,8 @@
 /*
- * src/listen/subscriptions.c - the channels a client listens to, or may come to; see listen.h.
+ * src/listen/subscriptions.c - the channels that a client listens to, or may soon listen to; see listen.h.
  *
- * A membership begins when a LISTEN is seen, for the hub must listen before that can be answered. What has been
- * answered is a wish, until the transaction's end makes it true or forgets it.
+ * A membership begins when a LISTEN arrives, since the hub must listen before that can be answered. An answered LISTEN
+ * is a wish, until the end of the transaction makes it true or drops it.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -90,7 +90,7 @@ membership_free(struct membership *m)
 	free(m);
 }
 
-/* The one of this name; if there is none, the hub is asked to listen. NULL: no memory. */
+/* Returns the membership of this name; a new one asks the hub to listen. NULL: no memory. */
 struct membership *
 membership_want(struct exchange *x, const char *name)
 {
@@ -101,7 +101,7 @@ membership_want(struct exchange *x, const char *name)
 		return NULL;
 	if ((m = membership_find(l, name)) != NULL)
 		return m;
-	/* Beyond the limit each is refused, but in a transaction that has failed they could come for ever. */
+	/* Beyond the limit each is refused, but in a failed transaction they could come forever. */
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
 		return NULL;
 	m->x = x;
@@ -117,7 +117,7 @@ membership_want(struct exchange *x, const char *name)
 	return NULL;
 }
 
-/* Those that nothing speaks for any more. */
+/* Frees memberships that nothing needs any more. */
 void
 listen_sweep(struct client_listen *l)
 {
@@ -166,7 +166,7 @@ listen_wish_none(struct client_listen *l)
 	return 0;
 }
 
-/* Another notification than those that wait was lost for good: the client must know, and cannot be told but so. */
+/* The hub can't listen to its channel any more: notifications are lost, and closing is the only way to report that. */
 void
 membership_lost(struct exchange *x, const struct membership *m)
 {

@@ -1,17 +1,17 @@
 /*
- * src/relay/exclusive.c - DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME: statements PostgreSQL
- * runs only while nobody else is connected to that database. Our idle servers there must not be in the way.
+ * src/relay/exclusive.c - DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME: PostgreSQL runs these
+ * only while nobody else is connected to that database, so pgweir's idle servers there must not be in the way.
  *
  * PostgreSQL waits 5 s for others to leave. So the statement is sent, and if it still runs LOOK_AFTER_US later, its
- * database is held (pool_hold.c) until it is answered. What runs must be that statement for certain: a simple Query
- * that is nothing else; or the only Execute under way, outside of a transaction, where nothing but that statement was
- * bound.
+ * database is held (pool_hold.c) until it is answered. It must be certain that this statement is what runs: it is a
+ * simple Query of its own; or it is the only Execute under way, outside of a transaction, in a request that bound
+ * nothing else.
  *
- * Servers are closed for those only who have the right to have them closed. That a statement still runs is no proof of
- * it: PostgreSQL locks the database before it looks at rights, and may wait for that lock. So the catalog is asked
- * ahead of it, on the same server connection and as the same role; who may not gets a division by zero there, which
- * nobody is told. Where the question would be part of a transaction of the client's it is not asked, and nothing is
- * held.
+ * Servers are closed only for a role that has the right to the statement. That a statement still runs does not prove
+ * this: PostgreSQL locks the database before it checks rights, and may wait for that lock. So the catalog is asked
+ * ahead of the statement, on the same server connection and as the same role. A role without the right causes a
+ * division by zero there, which nobody is sent. If the question would become part of a transaction of the client's, it
+ * is not asked, and nothing is held.
  */
 #include "exchange/exchange.h"
 #include "relay/exclusive.h"
@@ -35,16 +35,16 @@ struct sole_use {
 	struct exchange *x;
 	struct event *timer;
 	char database[KNOWN_NAME_MAX];
-	uint64_t token; /* of the question that was asked last */
+	uint64_t token; /* identifies the question that was asked last */
 	char statement[STATEMENT_NAME_LEN + 1]; /* prepared under this name */
 	uint32_t looks;
 	bool is_simple, is_holding;
-	bool is_template; /* of a CREATE DATABASE: it need not be its owner's */
-	bool is_asked, may; /* in this request: whether the role has the right; it has */
-	bool is_bound, is_other; /* in this request: it was bound; something else was prepared or bound */
+	bool is_template; /* of a CREATE DATABASE: others than its owner may copy it */
+	bool is_asked, may; /* in this request: the question was sent; the role has the right */
+	bool is_bound, is_other; /* in this request: the statement was bound; another one was prepared or bound */
 };
 
-/* Nearly all texts end here at their first letter or two. */
+/* Rejects nearly all SQL by its first two letters. */
 static bool
 is_candidate(const char *sql, size_t len)
 {
@@ -58,7 +58,10 @@ is_candidate(const char *sql, size_t len)
 	return strchr(" \t\r\n/-", sql[0]) != NULL; /* blanks or a comment before it */
 }
 
-/* Which database the text needs alone, and what for. Nothing else may be in it. KNOWN_NOT: none. */
+/*
+ * Returns what kind of exclusive statement the SQL is, and writes its database; KNOWN_NOT: none, or there is more than
+ * that one statement.
+ */
 static enum known_kind
 read_database(const struct exchange *x, const char *sql, size_t len, char database[static KNOWN_NAME_MAX])
 {
@@ -81,7 +84,7 @@ read_database(const struct exchange *x, const char *sql, size_t len, char databa
 	return (enum known_kind)k->kind;
 }
 
-/* --- may it? --- */
+/* --- does the role have the right? --- */
 
 #define QUESTION_NAME "pgweir_may" /* not the unnamed statement: that is the client's */
 #define OWNER                                                                                                          \
@@ -104,7 +107,7 @@ put_question(const struct sole_use *s, struct buf *b)
 	message_sync(b);
 }
 
-/* Outside of any transaction of the client's, as far as it has sent one. */
+/* Returns true if nothing that the client has sent is under way, and no transaction of its is open. */
 static bool
 is_alone(const struct server *srv)
 {
@@ -119,7 +122,10 @@ is_alone(const struct server *srv)
 	return srv->tx == 'I' && srv->is_synced;
 }
 
-/* Ahead of what is about to be sent; once in a request, for a message that is held comes here again. -1: no memory. */
+/*
+ * Sends the question ahead of the statement; once in a request, since a message that is held comes here again. Returns
+ * 0, or -1: no memory.
+ */
 static int
 ask(struct sole_use *s)
 {
@@ -167,7 +173,10 @@ sole_use_forget(struct exchange *x)
 	x->sole_use = NULL;
 }
 
-/* One Execute, and the Sync behind it, are all that takes time: PostgreSQL keeps its answers to what stands before. */
+/*
+ * Returns true if one Execute and the Sync behind it are all that can take time. PostgreSQL holds back its replies to
+ * the messages before, so these may still be in the ledger.
+ */
 static bool
 is_one_execute(const struct ledger *l)
 {
@@ -185,7 +194,7 @@ is_one_execute(const struct ledger *l)
 	return executes == 1;
 }
 
-/* Does PostgreSQL work on it now, and for certain on nothing else? */
+/* Returns true if PostgreSQL works on the statement now, and certainly on nothing else. */
 static bool
 is_running(const struct sole_use *s)
 {
@@ -253,7 +262,7 @@ note(struct exchange *x, const char *sql, size_t len)
 	s = calloc(1, sizeof(*s));
 	if (s == NULL || (s->timer = event_new(x->env->base, -1, 0, on_timer, s)) == NULL) {
 		free(s);
-		return NULL; /* then it may fail as it would beside any other pooler */
+		return NULL; /* the statement may fail, as it would with any other pooler */
 	}
 	s->x = x;
 	s->is_template = kind == KNOWN_CREATE_DATABASE;
@@ -281,7 +290,7 @@ sole_use_parse(struct exchange *x, const char *name, const char *sql, size_t len
 
 	if (s != NULL && copy_string(s->statement, sizeof(s->statement), name)) {
 		s->is_simple = false;
-		s->is_other = !x->srv->is_synced; /* nobody looked at what stands before it in this request */
+		s->is_other = !x->srv->is_synced; /* the messages before it in this request were not examined */
 		return ask(s);
 	}
 	s = x->sole_use;
@@ -316,12 +325,12 @@ sole_use_request_done(struct exchange *x, const struct owed *ended)
 {
 	struct sole_use *s = x->sole_use;
 
-	/* Behind any other simple Query its name may be another statement's: SQL's PREPARE in session mode. */
+	/* Any other simple Query may have given the name to another statement: by SQL PREPARE, in session mode. */
 	if (s->is_simple || s->is_holding || ended->kind != OWED_SYNC) {
 		sole_use_forget(x);
 		return;
 	}
-	/* It was only prepared, so far; or was done in no time, but may be run again. */
+	/* The statement was only prepared so far, or it ended quickly; it may be run again. */
 	s->is_bound = s->is_other = s->is_asked = s->may = false;
 	event_del(s->timer);
 }

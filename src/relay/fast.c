@@ -1,9 +1,9 @@
 /*
- * src/relay/fast.c - the fast lane: a message that concerns no feature goes ledger, outbox, next.
+ * src/relay/fast.c - the fast lane: a message that concerns no feature is entered in the ledger and put in the outbox.
  *
- * The lane is open while none of the features has anything under way for this client (is_open). Then it depends on the
- * SQL alone: a simple Query is scanned, and what a Parse prepares, or a Bind runs, was scanned when it was first seen.
- * SQL that leaves nothing in the session is plain. All else, and what is not here whole, takes the slow lane (send.c).
+ * The lane is open while no feature has anything under way for this client (is_open). Then the SQL alone decides: a
+ * simple Query is scanned here; the SQL of a Parse or Bind was scanned when it was first seen. SQL that leaves nothing
+ * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
  */
 #include "relay/report.h"
 #include "relay/retry.h"
@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-/* With or without a server. */
+/* The part of is_open() that does not depend on a server. */
 static bool
 is_open_client(const struct exchange *x)
 {
@@ -32,7 +32,7 @@ is_open(const struct exchange *x)
 	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open && is_open_client(x);
 }
 
-/* ON: the lane is open, and there is a server. */
+/* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
 static enum walk_result
 enter(struct request_walk *w)
 {

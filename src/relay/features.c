@@ -1,8 +1,8 @@
 /*
  * src/relay/features.c - the order of features; see features.h.
  *
- * The order is the contract. A message is seen by the rows of its table from top to bottom; the first row that does not
- * say FORWARD decides. Each row says why it stands where it does; tests/unit/test_features.c holds the tables.
+ * The order is the contract. The rows of a message's table see it from top to bottom; the first one that does not
+ * return FORWARD decides. A comment at each row says why it stands there. tests/unit/test_features.c holds the tables.
  */
 #include "relay/features.h"
 
@@ -274,12 +274,12 @@ statements_error(struct exchange *x, const struct seen_error *e)
 }
 
 static bool (*const on_error[])(struct exchange *x, const struct seen_error *e) = {
-	retry_error, /* a request that is sent once more has not failed, for anybody */
+	retry_error, /* first: a request that is sent once more has not failed */
 	record_error, /* from here on it has */
-	state_error, /* its effects are void, whatever the client is told */
+	state_error, /* its effects are void, whatever the client is sent */
 	listen_to_error, /* a LISTEN that the listener refused has an error of its own */
-	kept_error, /* of the PREPARE that this one is the consequence of */
-	statements_error, /* last: only the words are changed */
+	kept_error, /* sends the error of the PREPARE that caused this one */
+	statements_error, /* last: it only changes the message's words */
 };
 
 bool

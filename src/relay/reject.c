@@ -1,7 +1,7 @@
 /*
- * src/relay/reject.c - a request that gets no server: it is answered with an error, the rest of it is dropped, and
+ * src/relay/reject.c - a request that gets no server is answered with an error; the rest of it is dropped, and
  * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
- * is ignored). The client lives on.
+ * is ignored). The client's connection stays open.
  */
 #include "exchange/exchange.h"
 #include "relay/reject.h"

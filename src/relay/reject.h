@@ -6,11 +6,14 @@
 
 #include "exchange/exchange.h"
 
-/* The request at the front of what is pending gets this error; the rest of it is dropped; the client lives on. */
+/* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
 void refuse_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* why in the words for this client: names are added. */
+/* Writes to told what this client is to be sent for why: with the names of its database and user. */
 void refusal_words(const struct exchange *x, const struct fail *why, struct fail *told);
-/* Drops messages of the refused request; used bytes. May end refusing (then ReadyForQuery was sent). */
+/*
+ * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request ReadyForQuery is
+ * sent, and the client is CL_READY again.
+ */
 size_t refuse_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
 
 #endif

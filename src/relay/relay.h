@@ -11,15 +11,15 @@ extern const struct server_ops relay_server_ops;
 
 /* relay/requests.c */
 void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
-/* The client goes: what becomes of its server. */
+/* The client leaves: gives its server back, cleans it or closes it. */
 void relay_leave(struct exchange *x);
-void relay_cancel_wait(struct exchange *x); /* its user cancelled a request that waits for a server */
-void relay_ticket(struct exchange *x); /* makes c->ticket ready to borrow with */
+void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
+void relay_ticket(struct exchange *x); /* makes x->ticket ready to borrow with */
 void relay_try_release(struct exchange *x);
-void relay_unstall(struct exchange *x); /* reads it again if nothing is in its way any more */
+void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* relay/replication.c: for clients whose replication is not NONE */
-bool replication_is_streaming(const struct exchange *x); /* also for others: false */
-void replication_leave(struct exchange *x); /* it goes: so does its server */
+bool replication_is_streaming(const struct exchange *x); /* false for other clients */
+void replication_leave(struct exchange *x); /* the client leaves: its server is closed */
 
 #endif

@@ -1,4 +1,4 @@
-/* src/relay/release.c - a server is given back: between transactions, or because its client goes. */
+/* src/relay/release.c - gives servers back: between transactions, and when a client leaves. */
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
@@ -38,7 +38,7 @@ relay_try_release(struct exchange *x)
 	struct server *srv = x->srv;
 
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
-	    (!may_return(x, srv) && !replication_is_streaming(x))) /* which is never between two requests */
+	    (!may_return(x, srv) && !replication_is_streaming(x))) /* a stream is never between two requests */
 		return;
 	if (x->is_session && !x->entry->is_orphan && !x->env->is_draining)
 		return;
@@ -75,10 +75,10 @@ relay_leave(struct exchange *x)
 		replication_leave(x);
 		return;
 	}
-	/* In mid-login nobody knows which of its settings are there. */
-	/* A cancel could hit our settings, and what is behind would run without them. */
+	/* A cancel could hit the replayed settings, and the messages behind them would run without these. */
 	head = ledger_head(&srv->ledger);
 	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
+	/* CL_WELCOME: it is not known which of the client's settings the server has. */
 	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || statements_hold_server(x) ||
 		   statements_are_materialised(x) || session_is_dirty(x);
 	if (session_is_tainted(x))
@@ -90,7 +90,7 @@ relay_leave(struct exchange *x)
 	x->srv = NULL;
 	if (srv->tx != 'I' || srv->ledger.count > 0)
 		x->entry->database->counters.transactions[TE_LOST]++;
-	/* In mid-message, or with bytes in an outbox that nobody will send, its input can't be trusted any more. */
+	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
 	if (x->is_in_relay || srv->is_closing || is_replaying || (x->body_left > 0 && !x->is_body_dropped)) {
 		if (srv->ledger.count > 0 && !is_replaying)
 			server_cancel(srv, 5000000, NULL, NULL);

@@ -1,4 +1,4 @@
-/* src/relay/replication.c - the server of a client that replicates ends with the client: see relay.h. */
+/* src/relay/replication.c - closes the server of a replication client when the client leaves: see relay.h. */
 #include "relay/relay.h"
 
 #include "wire/startup.h"
@@ -11,7 +11,7 @@ replication_is_streaming(const struct exchange *x)
 	return x->replication != REPLICATION_NONE && x->srv != NULL && x->srv->ledger.copy == COPY_BOTH;
 }
 
-/* A stream ends by its connection; other work would go on for nobody. */
+/* A stream ends with its connection; any other work is cancelled, as nobody waits for its result. */
 void
 replication_leave(struct exchange *x)
 {

@@ -1,8 +1,8 @@
 /*
- * src/relay/replies.c - replies: what server_replies.c reports of a server that a client has borrowed.
+ * src/relay/replies.c - the replies of a server that a client has borrowed.
  *
- * server_replies.c walks them and hands over what is the client's; at the end of a batch they are sent, and the server
- * is returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
+ * server_replies.c walks them and hands over the client's. At the end of a batch they are sent, and the server is
+ * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
  * and nothing pins it (relay_try_release).
  */
 #include "exchange/exchange.h"
@@ -48,18 +48,19 @@ breaks_statement_mode(struct exchange *x, struct server *srv)
 	return true;
 }
 
-/* Its transaction ended: is_done says how. Until then nobody else saw it. */
+/* A transaction that may have run DDL has ended; is_done: it was not rolled back. Only now others can see its DDL. */
 static void
 ddl_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
 	if (loan->has_ddl && !is_done)
-		server_statements_outdate(&x->srv->statements); /* prepared in what was undone */
+		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
 	else if (loan->has_changed_plans)
 		statement_home_renew(x->entry->home);
 	loan->has_ddl = loan->has_changed_plans = false;
-	loan->has_local_settings = loan->has_local_settings && x->srv->ledger.count > 0; /* of what is on its way */
+	loan->has_local_settings =
+	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }
 
 static bool
@@ -72,7 +73,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 		return false;
 	if (srv->tx == 'I')
 		ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
-	if (srv->loan.has_changed_code && srv->tx == 'I') { /* until now only this client's */
+	if (srv->loan.has_changed_code && srv->tx == 'I') { /* until now only this client saw the change */
 		srv->loan.has_changed_code = false;
 		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
 		srv->loan.has_made_code = false;
@@ -104,7 +105,7 @@ on_made(struct server *srv, const struct owed *o)
 		exchange_answer(x, o->kind == OWED_MADE_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
 
-/* The settings could not be replayed: what was sent behind them must not be believed. */
+/* The client's settings could not be replayed: the replies to the messages behind them must not be passed. */
 static void
 image_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
@@ -117,7 +118,7 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	exchange_close(x, &why);
 }
 
-/* Nothing of the client's is there: neither what it asked for nor what only this server has. */
+/* Returns true if the server has nothing of the client's: no request, and no state that only this server has. */
 static bool
 may_go_on(const struct exchange *x, const struct server *srv)
 {
@@ -126,7 +127,7 @@ may_go_on(const struct exchange *x, const struct server *srv)
 	       !statements_are_materialised(x);
 }
 
-/* The client does not get this error: on_lost tells it as much as concerns it. */
+/* The client does not get this error: on_lost sends it the part that concerns it. */
 static void
 end_server(struct server *srv, const struct error_fields *e)
 {
@@ -158,7 +159,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return true;
 	}
 	if (to == OWED_TO_IMAGE) {
-		/* A statement that was to be deallocated is gone already: nothing else here names one. */
+		/* Only DEALLOCATE names statements here: the one that it was for is gone already. */
 		if (e->sqlstate == NULL || strcmp(e->sqlstate, "26000") != 0)
 			image_failed(x, srv, e);
 		return true;
@@ -176,7 +177,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	return features_error(x, e, message, len);
 }
 
-/* Tags of commands after which statements that were prepared before may mean something else. */
+/* Tags of commands after which SQL that was prepared before may mean something else. */
 static bool
 changes_plans(const char *tag)
 {
@@ -191,7 +192,7 @@ changes_plans(const char *tag)
 	return false;
 }
 
-/* The DROP ... IF EXISTS that is done now found none of what it names. */
+/* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
 static bool
 drops_nothing(struct loan *loan)
 {
@@ -202,8 +203,8 @@ drops_nothing(struct loan *loan)
 }
 
 /*
- * CREATE, ALTER, DROP: what was prepared on this server is outdated now; what others have is, when it is committed. A
- * temporary view is nothing to others, and a temporary table hides another one from this server alone.
+ * After CREATE, ALTER or DROP the statements of this server are outdated now, and those of other servers when the DDL
+ * is committed. A temporary view does not concern others, and a temporary table hides another one on this server only.
  */
 static void
 note_ddl(struct server *srv, const char *tag)
@@ -222,7 +223,10 @@ note_ddl(struct server *srv, const char *tag)
 		srv->loan.has_changed_plans = true;
 }
 
-/* After it the database's code may be another: functions, and whatever may call one. A DO block's DDL shows no tag. */
+/*
+ * Returns true if the database's code may have changed: functions, and whatever may call one. DDL in a DO block has no
+ * tag of its own.
+ */
 static bool
 changes_code(const char *tag)
 {
@@ -241,7 +245,7 @@ changes_code(const char *tag)
 	}
 }
 
-/* Functions: only they can keep what nothing resets. */
+/* Returns true for functions: only they can keep state that nothing resets. */
 static bool
 makes_code(const char *tag)
 {
@@ -249,7 +253,7 @@ makes_code(const char *tag)
 	       strcmp(tag, "CREATE EXTENSION") == 0 || strcmp(tag, "ALTER EXTENSION") == 0;
 }
 
-/* What applications do all day: nothing here depends on such a tag. */
+/* Returns true for the commonest tags, which nothing here depends on. */
 static bool
 is_everyday(const struct server *srv, const char *tag)
 {
@@ -300,7 +304,8 @@ on_complete(struct server *srv, const char *tag)
 		srv->loan.has_rolled_back = true;
 	if (tag[0] == 'D' && strcmp(tag, "DISCARD ALL") == 0)
 		session_discarded(x);
-	/* Startup settings are the client's defaults: they are given to the server again before anybody borrows it. */
+	/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next
+	 * loan. */
 	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !x->is_session && !session_is_followed(x) &&
 	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
@@ -332,7 +337,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	return false;
 }
 
-/* Something was answered: perhaps what it waits for; else it is held again. */
+/* Something was answered, perhaps what the held message waits for; if not, it is held again. */
 static void
 resume_held(struct exchange *x)
 {
@@ -343,7 +348,10 @@ resume_held(struct exchange *x)
 	exchange_replay(x, relay_bytes);
 }
 
-/* PostgreSQL ends a connection that sends such a message within COPY IN, but this one it never saw: it would wait. */
+/*
+ * PostgreSQL ends a connection that sends a Parse or Close within COPY IN. This one was never sent, since pgweir
+ * answers it: PostgreSQL would wait for the end of the COPY, and the client for the reply.
+ */
 static bool
 breaks_copy(struct exchange *x, struct server *srv)
 {
@@ -364,7 +372,7 @@ on_batch_end(struct server *srv)
 	struct exchange *x = srv->link;
 	struct exchange_env *env;
 
-	if (x == NULL) { /* the client went while its replies were walked */
+	if (x == NULL) { /* the client left while its replies were walked */
 		server_close(srv);
 		return;
 	}
@@ -383,21 +391,22 @@ on_batch_end(struct server *srv)
 		return;
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
-		stream_set_reading(&x->stream, false); /* or it could ask for ever more without reading any of it */
+		stream_set_reading(&x->stream, false); /* or it could send requests forever and read no reply */
 		x->is_stalled = true;
 		srv->loan.paused_since_us = *env->now_us;
 	}
 	relay_unstall(x);
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		rerun_now(x);
-	resume_held(x); /* before its server could go: what it waited for may be the replay of its settings there */
+	resume_held(x); /* first: it may have waited for the replay of its settings on this server */
 	relay_try_release(x);
-	listen_flush(x); /* what came while something was owed */
+	listen_flush(x); /* notifications that came while something was owed */
 }
 
 /*
- * Its server has ended, but nothing of it: it gets another one. If it may have changed its session in a way that only
- * that server knew, its next request is its last. False: it must be told now.
+ * The client's server has ended, but had nothing of the client's: the client will get another one. If the client may
+ * have changed its session in a way that only that server knew, its next request will be answered with FATAL. Returns
+ * false if the client must be sent the error now.
  */
 static bool
 goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
@@ -423,7 +432,7 @@ on_lost(struct server *srv, const struct fail *why)
 	if (exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I'))
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_free = !srv->was_owing && may_go_on(x, srv);
-	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* of the batch that is walked */
+	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
 		report_flushed(x, srv, stream_queued(&x->stream) == 0);
 	}
@@ -437,7 +446,7 @@ on_lost(struct server *srv, const struct fail *why)
 		x->env->ops->login_server_lost(x, why);
 		return;
 	}
-	/* It has PostgreSQL's own FATAL; or part of a message, and that must stay one. */
+	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
 	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
 		exchange_close(x, NULL);
 		return;

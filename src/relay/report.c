@@ -1,9 +1,9 @@
 /*
- * src/relay/report.c - what requests cost: counted per database, and told upwards when slow, refused or lost.
+ * src/relay/report.c - what requests cost: counted per database, and reported upwards if slow, refused or lost.
  *
- * A request's moments: first byte read (started), server assigned (lent), sent, first reply, ReadyForQuery read (the
- * turn's time), replies sent (read anew). Requests that overlap in a pipeline share one server: only the whole of each
- * is exact, their phases are those of the batch.
+ * Moments of a request: its first byte was read (started), a server was assigned (lent), it was sent, the first reply
+ * came, ReadyForQuery was read (the time of the loop's turn), the replies were sent (the clock is read again). Requests
+ * that overlap in a pipeline share one server: the total time of each is exact, its phases are those of the batch.
  */
 #include "exchange/exchange.h"
 #include "relay/report.h"
@@ -51,7 +51,8 @@ report_text(struct server *srv, const uint8_t *text, size_t len, size_t total, b
 	size_t keep = len < REQUEST_TEXT_MAX ? len : REQUEST_TEXT_MAX;
 
 	if (srv->loan.text_len > 0)
-		return; /* the first text of a request stands for it, and for those that were sent behind it */
+		return; /* the first SQL of a request stands for all of it, and for requests that were pipelined behind
+			   it */
 	if (srv->loan.text == NULL && (srv->loan.text = malloc(REQUEST_TEXT_MAX)) == NULL)
 		return;
 	memcpy(srv->loan.text, text, keep);
@@ -159,7 +160,7 @@ tell(struct exchange *x, struct server *srv, const struct done_request *done, st
 	x->env->on_report(x->env->up, r);
 }
 
-/* One in so many, by a generator that need not be better than cheap. */
+/* Returns true for one request in so many; the generator is cheap and no better than that. */
 static bool
 is_sampled(struct exchange_env *env)
 {
@@ -167,7 +168,7 @@ is_sampled(struct exchange_env *env)
 	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
 }
 
-/* In a pipeline a request begins when the one before it is answered, so that no time is told twice. */
+/* In a pipeline a request begins when the one before it is answered, so that no time counts twice. */
 static void
 measure(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t ready_us, uint64_t sent_us)
 {
@@ -232,7 +233,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	r.threshold_us = x->entry->settings.slow_query_threshold_us;
 	r.duration_us = since(now, x->request_us);
 	if (x->srv == NULL && x->pending_len > 5 && (x->pending[0] == 'Q' || x->pending[0] == 'P')) {
-		/* It never got further than our own memory: the text lies there. A Parse has its name first. */
+		/* The request was never sent: its SQL is in the waiting input. A Parse has its name first. */
 		const uint8_t *text = x->pending + 5, *end = x->pending + x->pending_len, *stop;
 
 		if (x->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)

@@ -1,8 +1,8 @@
 /*
  * src/relay/requests.c - a client's bytes, walked message by message; see walk.h. Replies: replies.c.
  *
- * Each message that the server will answer is entered in its ledger; runs are sent as they lie, in one call per batch.
- * The first message that needs a server borrows one; if there is none, the bytes wait with the client.
+ * Each message that the server will answer is entered in its ledger; the bytes of a batch are sent by one call. The
+ * first message that needs a server borrows one; if none is free, the bytes wait in the exchange.
  */
 #include "relay/walk.h"
 #include "relay/exclusive.h"
@@ -149,7 +149,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	return r;
 }
 
-/* What a client without a server may send and need none for. */
+/* A message of a client without a server: answered here if it needs none, else a server is borrowed. */
 static enum walk_result
 unlinked(struct request_walk *w, const struct frame *f)
 {
@@ -162,7 +162,7 @@ unlinked(struct request_walk *w, const struct frame *f)
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'H':
-	case 'd': /* late: the COPY it belonged to has failed; PostgreSQL ignores them too */
+	case 'd': /* their COPY has failed; PostgreSQL ignores such messages, too */
 	case 'c':
 	case 'f':
 		walk_drop(w, total);
@@ -178,7 +178,7 @@ unlinked(struct request_walk *w, const struct frame *f)
 		if (w->len - w->at < total)
 			return WALK_MORE;
 		if (!statements_close_unlinked(w->x, w->p + w->at, total))
-			return walk_borrow(w); /* malformed: PostgreSQL has the right words for it */
+			return walk_borrow(w); /* malformed: PostgreSQL knows the right error */
 		exchange_answer(w->x, "3\0\0\0\4", 5);
 		walk_drop(w, total);
 		return WALK_ON;
@@ -332,7 +332,7 @@ relay_unstall(struct exchange *x)
 	stream_set_reading(&x->stream, true);
 }
 
-/* True if bytes were lost. */
+/* Returns true if bytes were lost. */
 static bool
 flush_to_server(struct exchange *x)
 {
@@ -371,7 +371,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		outbox_drop(&env->to_server);
 		return;
 	}
-	/* What is waited for must come, even if no Sync was sent yet. */
+	/* The replies that the held message waits for must come even if no Sync was sent yet. */
 	if (r == WALK_HOLD && x->srv->ledger.count > 0)
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 	is_lost = flush_to_server(x);

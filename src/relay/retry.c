@@ -1,18 +1,20 @@
 /*
- * src/relay/retry.c - a request that met an outdated plan is sent once more, and the client does not notice.
+ * src/relay/retry.c - sends a request that met an outdated plan once more, and the client does not notice.
  *
- * Somebody has altered a table: PostgreSQL answers the next Bind of a statement prepared before with "cached plan must
- * not change result type". Outside a transaction nothing has happened then, and nothing was answered yet: the error is
- * swallowed, and when a Sync behind it is answered the statement gets a new name and the request, of which a copy
- * was kept, is relayed again from its first byte, as if it came from the client now.
+ * Somebody has altered a table: PostgreSQL answers the next Bind of a statement that was prepared before with "cached
+ * plan must not change result type". Outside a transaction nothing has happened by then, and nothing was answered. So
+ * the error is swallowed, and when a Sync behind it has been answered, the statement gets a new name and the request is
+ * relayed again, from a copy, as if it came from the client now.
  *
- * Only where that is no wrong answer: the client has not been told what the old rows look like, or is told anew by a
- * Describe in the same request. Otherwise it gets the error, which its driver knows (asyncpg, JDBC prepare anew then).
+ * This is done only where it gives no wrong answer: where the client does not know what the old rows look like, or
+ * where a Describe in the same request will show it the new ones. Otherwise it gets the error, which its driver knows
+ * (asyncpg and JDBC prepare again).
  *
- * The same is done where a server has a statement of ours no more, which SQL threw away in a way that no text showed.
+ * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that.
  *
- * A client whose Parse was answered by us never meets what an old plan says (PostgreSQL parses anew too, and may fail
- * with any error of the parser): its first use of the statement is sent once more as well.
+ * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
+ * statement again, too, and may fail with any error of the parser): its first use of the statement is also sent once
+ * more.
  */
 #include "statements/statements_state.h"
 #include "relay/relay.h"
@@ -25,7 +27,7 @@
 #include <string.h>
 
 #define KEPT_MIN 512u
-#define KEPT_MAX 16384u /* bytes of a request that is kept; larger ones get the error */
+#define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
 
 void
 rerun_begins(struct server *srv)
@@ -59,7 +61,7 @@ reserve(struct kept_request *k, size_t more)
 	return 0;
 }
 
-/* One copy for all messages of a batch. */
+/* Copies all messages of a batch at once. */
 static void
 copy(struct kept_request *k, const uint8_t *end)
 {
@@ -107,8 +109,8 @@ rerun_keep_rest(struct exchange *x, const uint8_t *end)
 }
 
 /*
- * The request begins with a Bind and the Describe of its portal, or with a Describe: the client will know its rows. But
- * not if the Bind gives formats of several columns: it knows them already.
+ * Returns true if the request begins with a Describe, or with a Bind and the Describe of its portal: then the reply
+ * shows the client its rows. If the Bind has formats for several columns, the client knows its rows already: false.
  */
 static bool
 tells_rows(const struct kept_request *k)
@@ -131,7 +133,7 @@ tells_rows(const struct kept_request *k)
 	       strcmp(portal, other) == 0;
 }
 
-/* Routines and texts of internal errors are never localised. */
+/* Names of routines and messages of internal errors are never translated. */
 static bool
 is_outdated(const struct error_fields *e)
 {
@@ -143,7 +145,7 @@ is_outdated(const struct error_fields *e)
 	       strstr(e->message, "cache lookup failed") != NULL;
 }
 
-/* DEALLOCATE of the statement, in a way that no text showed: its id, or 0. */
+/* Returns the id of the statement that the server no longer has, or 0: this is another error. */
 static uint64_t
 gone_id(const struct exchange *x, const struct error_fields *e)
 {
@@ -155,7 +157,7 @@ gone_id(const struct exchange *x, const struct error_fields *e)
 	return strtoull(at + strlen(prefix), NULL, 10);
 }
 
-/* Syntax error, access rule, undefined things: what parsing anew says. */
+/* Returns true for the errors of PostgreSQL's parser: syntax errors, access rules, undefined names. */
 static bool
 is_of_parser(const struct error_fields *e)
 {
@@ -173,8 +175,9 @@ may_run_again(struct exchange *x, const struct named *n, bool is_gone)
 }
 
 /*
- * The Sync behind the error is ours: the client's own, if it was sent; else it has sent a Flush and waits (asyncpg
- * prepares so), and the Sync that it will send belongs to what is sent once more.
+ * Makes the Sync behind the error pgweir's: the client's own, if it was sent. If not, the client has sent a Flush and
+ * waits (asyncpg prepares so): pgweir sends a Sync, and the one that the client will send belongs to the retry. Returns
+ * false if neither is possible.
  */
 static bool
 take_sync(struct exchange *x)
@@ -218,7 +221,7 @@ rerun_wanted(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-/* Ahead of what the client sent meanwhile. */
+/* The request goes ahead of everything that the client has sent meanwhile. */
 void
 rerun_now(struct exchange *x)
 {

@@ -1,6 +1,6 @@
 /*
- * src/relay/send.c - a message of a client that has borrowed a server: each feature that it may concern sees it, then
- * it is entered in the server's ledger and sent as it lies.
+ * src/relay/send.c - the slow lane, for a client with a server: takes a message apart, shows it to the features
+ * (features.c), enters it in the server's ledger and sends it as it lies, unless a feature has sent something else.
  */
 #include "listen/listen.h"
 #include "relay/exclusive.h"
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#define QUERY_WHOLE_MAX 4096u /* a simple Query up to this length may be a DEALLOCATE: it is looked into whole */
+#define QUERY_WHOLE_MAX 4096u /* bytes; a simple Query up to this length may be a DEALLOCATE: all of it is awaited */
 
 enum walk_result
 walk_forward(struct request_walk *w, size_t total)
@@ -65,7 +65,7 @@ walk_note_bind(struct exchange *x, const char *statement)
 	session_note_run(x, st == NULL ? NULL : (const char *)st->bytes, st == NULL ? 0 : st->query_len);
 }
 
-/* is_synced stays as it is: behind messages without a Sync it may be skipped, and then a Sync is still due. */
+/* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
 enum walk_result
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
@@ -166,7 +166,7 @@ walk_send_sync(struct request_walk *w)
 	return walk_forward(w, FRAME_HEAD_LEN);
 }
 
-/* The portal's name ends within what has come, or it is one we need not know: then it is taken for a named one. */
+/* Returns "" for the unnamed portal, else "?": which named portal it is does not matter. */
 static const char *
 portal_of(const struct request_walk *w, const struct frame *f)
 {
@@ -208,7 +208,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	return r == WALK_ON && x->session != NULL && session_after_execute(x, m.portal) < 0 ? walk_out_of_memory(x) : r;
 }
 
-/* Its head was sent, rewritten; the rest follows as it is. */
+/* The beginning of the Bind was sent, rewritten; the rest follows as it is. */
 static enum walk_result
 send_rest_of_bind(struct request_walk *w, const struct request *m)
 {
@@ -271,7 +271,7 @@ scan_oversize_parse(struct exchange *x, const uint8_t *body, size_t have, size_t
 		   : 0;
 }
 
-/* Its name is there; the text comes in pieces. */
+/* Its name has come; its SQL comes in pieces. */
 static enum walk_result
 send_oversize_parse(struct request_walk *w, const struct frame *f)
 {
@@ -292,7 +292,7 @@ send_oversize_parse(struct request_walk *w, const struct frame *f)
 	return scan_oversize_parse(x, body, have, f->body_len) < 0 ? walk_out_of_memory(x) : walk_forward(w, total);
 }
 
-/* FORWARD, too, for what is malformed: PostgreSQL has the right words for it. */
+/* A malformed message is forwarded: PostgreSQL knows the right error. */
 static enum statement_step
 see_named(struct exchange *x, struct request *m)
 {
@@ -339,7 +339,7 @@ kind_of_named(const struct request *m)
 									      : OWED_DESCRIBE_STATEMENT;
 }
 
-/* Parse, Describe, Close: looked into whole. */
+/* Parse, Describe, Close: all of the message is needed. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
 {
@@ -367,7 +367,7 @@ send_named(struct request_walk *w, const struct frame *f)
 	}
 }
 
-/* The Syncs that stand between an Execute and what ends its COPY IN are ignored: then another one is due. */
+/* PostgreSQL ignores Syncs between an Execute and the end of its COPY IN. Returns true if another one will be due. */
 static bool
 ends_copy_of_execute(const struct ledger *l)
 {
@@ -389,7 +389,7 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-/* Once for a message: one that is held until the answers have come does not make it happen again. */
+/* Replays settings at most once per message, even if the message is held and handled again. */
 static int
 catch_up(struct exchange *x)
 {
@@ -409,7 +409,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	x->has_run = true;
 	if (x->session != NULL && session_holds(x))
 		return WALK_HOLD;
-	/* It kept its server, whose settings are not its own any more: a RESET has run. */
+	/* The client has kept its server since a RESET ran: the server's settings are not the client's any more. */
 	if (x->srv->image != x->image && catch_up(x) < 0)
 		return walk_out_of_memory(x);
 	if (x->statements != NULL && f->type != 'd' && f->type != 'c' && f->type != 'f')

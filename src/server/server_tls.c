@@ -84,7 +84,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 		}
 		/* As libpq since CVE-2024-10977: its text could be anybody's. */
 		fail_set(why, "08006", "PostgreSQL at %s answered the request for TLS with an error", srv->address);
-		return fail_hint(why, "What it said is left out: it had not proved who it is. Look into its log.");
+		return fail_hint(why, "Its message is left out, as it had not proved who it is. Look into its log.");
 	default:
 		return fail_set(why, "08P01", "PostgreSQL at %s sent an unknown answer to SSLRequest", srv->address);
 	}

@@ -1,9 +1,9 @@
 /*
  * src/session/image.c - see image.h.
  *
- * An image is one block of memory: the struct, its settings, then their texts. set_config() takes a value as
- * ParameterStatus gives it, lists too (SET would take a quoted list as one element). Everything happens in one implicit
- * transaction, so that an error leaves the server as it was.
+ * An image is one block of memory: the struct, its settings, then their names and values. set_config() accepts a value
+ * as ParameterStatus reports it, lists too (SET would take a quoted list for one element). All changes are made in one
+ * implicit transaction, so that an error leaves the server as it was.
  */
 #include "session/image.h"
 
@@ -34,8 +34,8 @@ struct image {
 };
 
 /*
- * Values of the settings that literals are read under, in one text. It lives as long as images have it, and its number
- * is never another's: what was kept under it is of no use to anybody then.
+ * The values of the settings that literals are read under, in one string. It lives as long as images have it, and its
+ * number is never used again: so nothing that was stored under the number can be found by mistake.
  */
 struct context {
 	UT_hash_handle hh;
@@ -100,7 +100,7 @@ hash_of(const struct image *img)
 	for (size_t i = 0; i < img->count; i++) {
 		h = XXH3_64bits_withSeed(img->settings[i].name, strlen(img->settings[i].name), h);
 		h = XXH3_64bits_withSeed(img->settings[i].value, strlen(img->settings[i].value), h);
-		h += img->settings[i].kind; /* else two that differ in nothing more would share a hash */
+		h += img->settings[i].kind; /* otherwise two that differ in this alone would share a hash */
 	}
 	return (uint32_t)(h ^ h >> 32);
 }
@@ -115,7 +115,7 @@ scan_options_of(const struct image *img)
 	return encoding == NULL ? options : options | scan_encoding_option(encoding);
 }
 
-/* A reference more; NULL: there are too many, or no memory. */
+/* Returns a new reference; NULL: there are too many, or no memory. */
 static struct context *
 context_of_text(struct image_store *store, const struct buf *text)
 {
@@ -233,7 +233,7 @@ image_scan_options(const struct image *img)
 	return img->scan_options;
 }
 
-/* Takes a block that is complete but for hash and refs; gives the one image equal to it. */
+/* Takes a block that is complete except for hash and refs; returns the one image that is equal to it. */
 static struct image *
 intern(struct image *img)
 {
@@ -261,7 +261,7 @@ intern(struct image *img)
 	return img;
 }
 
-/* Where there is room for it; *to moves on. */
+/* Copies the string to *to, and moves *to behind it. */
 static const char *
 put_text(char **to, const char *text)
 {
@@ -306,7 +306,7 @@ image_empty(struct image_store *store)
 	return img == NULL ? NULL : intern(img);
 }
 
-/* In an image, and in which order: 0 means the same entry. */
+/* Compares entries for the order in an image; 0: the same entry. */
 static int
 order_of(const char *a, enum image_kind a_kind, const char *b, enum image_kind b_kind)
 {
@@ -317,7 +317,7 @@ order_of(const char *a, enum image_kind a_kind, const char *b, enum image_kind b
 	return is_a_prepared ? strcmp(a, b) : strcasecmp(a, b);
 }
 
-/* Puts an entry where it belongs, or in place of its namesake (whose name stays). Returns the new count. */
+/* Inserts an entry in order, or replaces the one of the same name (whose name stays). Returns the new count. */
 static size_t
 place(struct image_setting *entries, size_t count, const struct image_setting *entry)
 {
@@ -413,7 +413,7 @@ image_reading(struct image *img)
 	}
 	made = block_new(img->store, kept, count);
 	made = made == NULL ? NULL : intern(made);
-	if (made == img) /* it must not hold itself */
+	if (made == img) /* it must not have a reference to itself */
 		img->refs--;
 	else
 		img->reading = made;
@@ -546,7 +546,7 @@ image_common(const struct image *settings, const struct image *there)
 	return image_replace(settings, IMAGE_PREPARED, kept, count);
 }
 
-/* "a.b" as "a"."b": each part quoted, quotes doubled; in one piece if it is no setting's name. */
+/* Writes "a.b" as "a"."b": each part quoted, quotes doubled; as one part if it is not a setting's name. */
 void
 image_put_identifier(struct buf *out, const char *name, bool is_qualified)
 {
@@ -562,7 +562,7 @@ image_put_identifier(struct buf *out, const char *name, bool is_qualified)
 	buf_put_u8(out, '"');
 }
 
-/* Messages under way, and how many triples of Parse, Bind and Execute they are. */
+/* Messages that are being written, and how many triples of Parse, Bind and Execute they are. */
 struct changes {
 	struct buf *out;
 	size_t triples;
@@ -598,7 +598,7 @@ put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualifi
 	buf_fini(&sql);
 }
 
-/* Whom the session acts as, in the order in which it is taken on: the first of them takes the second away. */
+/* Settings of whom the session acts as, in the order in which they are set: setting the first one resets the second. */
 static const char *const identities[] = { "session_authorization", "role" };
 #define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
 
@@ -625,7 +625,7 @@ must_reset_all(const struct image *from, const struct image *to)
 static void
 put_resets(struct changes *ch, const struct image *from, const struct image *to, bool is_all)
 {
-	/* Whoever it acts as may not be allowed what comes next: back to who logged in. */
+	/* The role may not have the right to the next settings: back to the user that logged in. */
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (image_get(from, identities[i]) != NULL)
 			put_verb(ch, "RESET", identities[i], true);
@@ -654,7 +654,7 @@ assign(struct assignments *a, const char *name, const char *value)
 	a->values[a->count++] = value;
 }
 
-/* is_all: whatever from has, it is not there any more. */
+/* is_all: nothing of from is left on the server. */
 static bool
 is_due(const struct image *from, const struct image_setting *s, const struct image *always, bool is_all)
 {

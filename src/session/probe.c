@@ -10,8 +10,8 @@
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*
- * Temporary objects depend on their schema: an index finds them, as PostgreSQL itself does at the end of a session.
- * Settings of the transaction under way are the transaction's own business (its isolation); the seed can't be read.
+ * Temporary objects depend on their schema: an index finds them, as it does for PostgreSQL at the end of a session.
+ * Settings that belong to a transaction (its isolation) are left out; the seed of random() can't be read.
  */
 static const struct {
 	unsigned part;

@@ -1,12 +1,12 @@
 /*
  * src/session/probe.h - asks a server connection what session state it carries.
  *
- * One query, sent behind the answers of a transaction that was suspected (scan.h), before the connection may go to
- * another client. PostgreSQL's catalogs know for certain; nothing is guessed. All names are qualified, operators too:
- * the session's search_path may be anything. It is the unnamed statement: a named one would be seen in
+ * The probe is one query, sent behind the replies of a transaction that was suspected (scan.h), before another client
+ * may get the connection. PostgreSQL's catalogs are certain; nothing is guessed. All names are qualified, operators
+ * too, as the session's search_path may be anything. It uses the unnamed statement: a named one would appear in
  * pg_prepared_statements.
  *
- * What no catalog tells: custom settings (a.b) are asked for by name; sequences' cached values; random's seed.
+ * No catalog has these: custom settings (a.b), which are asked for by name; cached values of sequences; random's seed.
  */
 #ifndef PGWEIR_SESSION_PROBE_H
 #define PGWEIR_SESSION_PROBE_H
@@ -40,7 +40,7 @@ struct probe_row {
 /* Parse, Bind, Execute and Sync. parts: enum state_part up to STATE_LISTEN, not 0. names: custom settings to ask for,
  * with SETTINGS. */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count);
-/* A DataRow's body; copy has len + 2 bytes, row points into it. False: not a row of the probe's. */
+/* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false: it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);
 
 #endif

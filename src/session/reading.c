@@ -7,7 +7,7 @@
 
 #define KEPT "'pgweir.reading_%zu'"
 
-/* Of a select list, PostgreSQL computes one after the other. */
+/* PostgreSQL computes the expressions of a select list one after the other. */
 static void
 put_sql(struct buf *out, bool is_end)
 {

@@ -1,9 +1,9 @@
 /*
- * src/session/reading.h - has PostgreSQL parse something under the settings under which its literals were read once,
- * whatever the session's are now. Pure.
+ * src/session/reading.h - makes PostgreSQL parse SQL under the settings that its literals were read under before,
+ * whatever the session's settings are now. Pure.
  *
- * What the settings are is kept by PostgreSQL itself, for there may be more than pgweir knows of; all is set for the
- * transaction alone, so that an error takes it back.
+ * PostgreSQL itself keeps the session's settings meanwhile, as there may be more than pgweir knows of; all is set for
+ * the transaction alone, so that an error undoes it.
  */
 #ifndef PGWEIR_SESSION_READING_H
 #define PGWEIR_SESSION_READING_H
@@ -12,8 +12,8 @@
 #include "session/image.h"
 
 /*
- * Appends Close, Parse, Bind, Execute and Close, after which these settings (image_reading) are in force, those that it
- * has not at their defaults; NULL: the session's own are again. name: of a statement and portal that are free to use.
+ * Appends Close, Parse, Bind, Execute and Close, after which these settings (image_reading) are in force, and those it
+ * lacks are at their defaults; NULL: restores the session's own. name: an unused name, for a statement and a portal.
  */
 void reading_put(struct buf *out, const char *name, const struct image *reading);
 

@@ -12,8 +12,9 @@
 #include <string.h>
 
 /*
- * Closes what dblink and postgres_fdw keep open, where they are installed. Only a superuser makes functions in C, so
- * these are theirs. Nothing tells whether dblink has an unnamed connection, so closing it may be in vain (08003).
+ * Closes the connections that dblink and postgres_fdw keep open, if these are installed. Only a superuser can create
+ * functions in C, so these are the extensions' own. It can't be known whether dblink has an unnamed connection, so
+ * closing that may fail (08003).
  */
 #define CLOSE_REMOTE                                                                                                   \
 	"DO LANGUAGE plpgsql $_$"                                                                                      \
@@ -41,9 +42,9 @@
 	"END $_$;"
 
 /*
- * In this order: whoever the session acts as may not be allowed the rest. None of these is ever refused, and the
- * session's settings, its search_path among them, can't change what they mean once the first three have run. The
- * functions stand in FROM, so that their row has no column.
+ * The order matters: the role that the session acts as may not have the right to the later ones. None of these is ever
+ * refused, and the session's settings (search_path, for one) can't change their meaning once the first three have run.
+ * The functions are in FROM, so that their row has no column.
  */
 static const struct {
 	unsigned part;

@@ -1,9 +1,8 @@
 /*
- * src/session/seal.h - washes off a server connection what SQL may have left in its session, before another client gets
- * it. Pure.
+ * src/session/seal.h - washes session state off a server connection before another client gets it. Pure.
  *
- * The seal does not depend on reading SQL: each part is washed unless it is proved that nothing can have touched it.
- * The proof has two halves: no SQL since the last seal shows it (scan.h), and the database's own code can't touch it
+ * The seal does not depend on reading SQL: each part is washed unless it is proved that nothing can have changed it.
+ * The proof has two halves: no SQL since the last seal shows it (scan.h), and the database's own code can't change it
  * (pool/database_code.h).
  */
 #ifndef PGWEIR_SESSION_SEAL_H
@@ -35,8 +34,8 @@ enum state_part {
 /* "settings, cursors"; "none". Returns out. */
 const char *state_text(unsigned parts, char out[static STATE_TEXT_MAX]);
 /*
- * What SQL with these flags (enum scan_flag) may have touched, in a database whose code can touch code_parts: a subset
- * of STATE_WASHABLE and STATE_BACKEND.
+ * Returns what SQL with these flags (enum scan_flag) may have changed, in a database whose code can change code_parts:
+ * a subset of STATE_WASHABLE and STATE_BACKEND.
  */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned code_parts);
 static inline unsigned
@@ -47,18 +46,18 @@ seal_parts(uint32_t scan_flags, unsigned code_parts)
 /* A schema's name as SQL, quoted where that is needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
 /*
- * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_PREPARED it is answered by a row
- * for each statement that SQL PREPARE made: these are to be deallocated by seal_put_deallocate; and by one for all
- * others, which tells how many are left. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE,
- * where postgres_fdw is, if nothing but that can have connected; "": what may have is searched for in the catalogs,
- * which costs more than all the rest.
+ * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_PREPARED it returns a row for
+ * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
+ * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
+ * if nothing else can have connected; "": the catalogs are searched for what may have, which costs more than all the
+ * rest.
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 struct seal_statement {
 	const char *name; /* in copy; NULL: all that were prepared by the protocol */
 	uint64_t count;
 };
-/* Such a row's body; copy has len bytes. False: it is a row of another kind. */
+/* Reads the body of such a row; copy has len bytes. Returns false: it is a row of another kind. */
 bool seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row);
 /* Appends a simple Query that deallocates these statements: names, each terminated. */
 void seal_put_deallocate(struct buf *out, const struct buf *names);

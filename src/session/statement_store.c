@@ -1,9 +1,9 @@
 /*
  * src/session/statement_store.c - see statement_store.h.
  *
- * A renewed statement whose types were learnt changes its key, for it now declares them. Should another statement have
- * that key already, it becomes the twin of that one: the same bytes, id and name, and whatever befalls that one. It
- * takes these over when it is refreshed.
+ * A renewed statement whose types were learnt changes its key, since it now declares them. If another statement has
+ * that key already, it becomes a twin of that one, with the same bytes, id and name. When it is refreshed, it takes
+ * over what has changed there.
  */
 #include "session/statement_store.h"
 
@@ -101,7 +101,7 @@ statement_home_renew(struct statement_home *home)
 static size_t
 size_of(const struct entry *e)
 {
-	/* What it was made with stays, whatever st.bytes are now. */
+	/* The bytes it was made with stay allocated, whatever st.bytes are now. */
 	return sizeof(*e) + e->own_len + e->learnt_len + (e->owned != NULL ? e->st.len : 0);
 }
 
@@ -323,7 +323,7 @@ unlearn(struct entry *e)
 	e->is_learnt = false;
 }
 
-/* The types that were learnt are declared from now on. */
+/* Declares the types that were learnt, from now on. */
 static void
 declare(struct entry *e)
 {
@@ -354,7 +354,7 @@ renew_shared(struct entry *e)
 	give_name(e->store, &e->st);
 	if (e->learnt == NULL)
 		return;
-	if (e->refs > 0) /* else nobody relies on its types */
+	if (e->refs > 0) /* otherwise nobody relies on its types */
 		open_own_types(e);
 	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0))
 		unlearn(e);
@@ -392,7 +392,7 @@ statement_renew(struct statement *st)
 	renew_shared(e);
 	if (e->twin == NULL)
 		return;
-	/* Since just now: what servers have of the other one is no younger than what they had of it. */
+	/* They have just become twins: what servers have of the other one is no newer than what they have of this. */
 	give_name(e->store, &e->twin->st);
 	follow_twin(e);
 }

@@ -1,17 +1,17 @@
 /*
- * src/session/statement_store.h - the texts of prepared statements, each kept once, whoever prepared them.
+ * src/session/statement_store.h - the SQL of prepared statements, each stored once, whichever clients prepared it.
  *
- * A statement is known by its home (the database it is meant for), its query text and parameter types (compared, not
- * only hashed), and by the context it was parsed in: PostgreSQL reads literals when it parses, under the session's
- * DateStyle, TimeZone and the like, and for the role the session has then. Its id gives the one name it has on every
- * server: pgweir_<tag>_<id>, where the tag is a secret of this process. Statements nobody holds are kept for a while
- * (the least recently used go first), so that short-lived clients meet servers that know their statements already.
+ * A statement is identified by its home (the database it is meant for), its SQL and parameter types (compared, not only
+ * hashed), and the context it was parsed in: PostgreSQL reads literals when it parses, under the session's DateStyle,
+ * TimeZone and the like, and for the role that the session has then. Its id gives the one name it has on every server:
+ * pgweir_<tag>_<id>, where the tag is a secret of this process. Statements that nobody holds are kept for a while (the
+ * least recently used go first), so that short-lived clients find servers that know their statements already.
  *
- * Parameter types that a Parse leaves open are PostgreSQL's choice, and clients that asked hold on to the answer: a
- * statement that is renewed keeps the types it was found to have, but for those that a database made itself: they may
- * have been dropped and made anew under another number. Who comes later gets a statement of its own.
+ * PostgreSQL chooses the parameter types that a Parse leaves open, and clients that asked rely on the answer. So a
+ * renewed statement keeps the types it was found to have, except types that a database made itself: these may have been
+ * dropped and created again with another number. Clients that come later get another statement.
  *
- * DDL renews no statement: it counts the home's epoch up, and each statement is renewed when it is used next.
+ * DDL does not renew statements: it increments the home's epoch, and each statement is renewed when it is used next.
  */
 #ifndef PGWEIR_SESSION_STATEMENT_STORE_H
 #define PGWEIR_SESSION_STATEMENT_STORE_H
@@ -39,12 +39,13 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
 	uint32_t context; /* image_context, or 0: it does not matter */
-	uint32_t shape; /* of its rows, as somebody was told who used it under this id (fields_row_shape); 0: nobody */
+	uint32_t
+	    shape; /* of its rows (fields_row_shape), as a client that used it under this id knows them; 0: none does */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
-	uint8_t listens, notifies; /* enum statement_finding, once listen/listen.c has looked */
-	uint8_t looks; /* the same, for a look into pg_prepared_statements: statements/expose.c */
-	uint8_t sets_locally; /* the same, for SET LOCAL of what parsing depends on: state/context.c */
-	/* What running it may leave in the session (enum scan_flag), once somebody has looked. */
+	uint8_t listens, notifies; /* enum statement_finding, once listen/ has examined it */
+	uint8_t looks; /* the same, for reading pg_prepared_statements: statements/expose.c */
+	uint8_t sets_locally; /* the same, for SET LOCAL of settings that parsing depends on: state/context.c */
+	/* What running it may leave in the session (enum scan_flag); if is_scanned. */
 	uint32_t suspicion;
 	uint32_t hints; /* enum scan_hint; the same */
 	bool is_scanned;
@@ -52,35 +53,35 @@ struct statement {
 	const void *valid_pool, *valid_image;
 };
 
-/* tag: secret, random; idle_bytes_max: how much of statements nobody holds is kept. NULL: no memory. */
+/* tag: secret, random; idle_bytes_max: for statements that nobody holds. Returns NULL: no memory. */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, size_t idle_bytes_max);
 void statement_store_free(struct statement_store *store); /* after all references are gone, those to homes too */
-/* The one home of this name (hosts and database), with a new reference. NULL: no memory. */
+/* Returns the home of this name (hosts and database), with a new reference. NULL: no memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* NULL is fine */
 /*
- * What tables look like has changed there: plans made before may be wrong or refused ("cached plan must not change
- * result type"). All its statements are due to be renewed.
+ * Tables have changed there: plans made before may be wrong or refused ("cached plan must not change result type").
+ * Makes all statements of the home due to be renewed.
  */
 void statement_home_renew(struct statement_home *home);
-/* The one statement of these bytes (as fields_parse gives rest), refreshed, with a new reference. NULL: no memory. */
+/* Returns the statement of these bytes (rest of fields_parse), refreshed, with a new reference. NULL: no memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
-/* A statement of its own, shared with nobody, though the text may be known. */
+/* Returns a statement that is shared with nobody, even if its SQL is stored already. NULL: no memory. */
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
-/* A ParameterDescription's body, of st as it is prepared under its present name. Malformed ones are ignored. */
+/* body: a ParameterDescription of st as it is prepared under its present name. Malformed ones are ignored. */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
-/* It was found to have these types, all of them, and no others. */
+/* Returns true if it was found to have exactly these types. */
 bool statement_has_types(const struct statement *st, const uint8_t *body, size_t len);
-/* Its types are not all declared, or nobody has looked yet. */
+/* Returns true if its types are not all declared, or not known yet. */
 bool statement_has_open_types(const struct statement *st);
 /*
- * The statement gets a new id and name, so that servers prepare it anew at its next use, with the parameter types that
- * were learnt. Unshared ones stay as they are.
+ * Gives the statement a new id and name, so that servers prepare it again at its next use, with the parameter types
+ * that were learnt. Unshared ones stay as they are.
  */
 void statement_renew(struct statement *st);
-void statement_refresh(struct statement *st); /* before its id or name is used: renewed, if that is due */
+void statement_refresh(struct statement *st); /* its id or name is about to be used: renews it if that is due */
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* NULL is fine */
 void statement_name_of(const struct statement_store *store, uint64_t id,
@@ -89,9 +90,9 @@ const char *statement_store_prefix(const struct statement_store *store); /* what
 bool statement_is_shared(const struct statement *st);
 bool statement_is_alone(const struct statement *st); /* there is one reference to it */
 size_t statement_store_count(const struct statement_store *store);
-size_t statement_store_bytes(const struct statement_store *store); /* of all texts, held or not */
+size_t statement_store_bytes(const struct statement_store *store); /* of all statements, held or not */
 size_t statement_store_held_bytes(const struct statement_store *store);
-/* Those that are shared, with how many references each has. row must not change the store. */
+/* Calls row for each shared statement, with its number of references. row must not change the store. */
 void statement_store_each(const struct statement_store *store,
 			  void (*row)(const struct statement *st, uint32_t refs, void *arg), void *arg);
 

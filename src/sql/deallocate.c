@@ -1,4 +1,4 @@
-/* src/sql/deallocate.c - see deallocate.h. Reads as known.c does. */
+/* src/sql/deallocate.c - see deallocate.h. */
 #include "sql/deallocate.h"
 
 #include "sql/known_rules.h"
@@ -38,7 +38,7 @@ read_all(const char *sql, size_t len, char name[static DEALLOCATE_NAME_MAX])
 enum deallocate_kind
 deallocate_parse(const char *sql, size_t len, char name[static DEALLOCATE_NAME_MAX])
 {
-	/* Nearly every text is told by its first letter. */
+	/* The first letter decides for nearly all SQL. */
 	if (len > 0 && isalpha((unsigned char)*sql) && *sql != 'd' && *sql != 'D')
 		return DEALLOCATE_NONE;
 	return read_all(sql, len, name);

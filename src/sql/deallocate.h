@@ -1,8 +1,8 @@
 /*
- * src/sql/deallocate.h - is this text a DEALLOCATE, or what else throws prepared statements away?
+ * src/sql/deallocate.h - recognises SQL that deallocates prepared statements: DEALLOCATE, DISCARD ALL.
  *
- * Pure; looks at the first words only: white space and comments (nested, too) are skipped as PostgreSQL does (manual
- * 4.1.5). Texts of several statements are none of these, but for DEALLOCATE ALL and DISCARD ALL at their beginning.
+ * Pure; reads the first words only; white space and comments (nested, too) are skipped as PostgreSQL does (manual
+ * 4.1.5). Of several statements, only a DEALLOCATE ALL or DISCARD ALL at the beginning is recognised.
  */
 #ifndef PGWEIR_SQL_DEALLOCATE_H
 #define PGWEIR_SQL_DEALLOCATE_H

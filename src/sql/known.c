@@ -87,7 +87,7 @@ known_is_over(const struct known_reader *r)
 	return r->token.kind == SQL_END || known_is_char(r, ';');
 }
 
-/* Of an unterminated text nothing is known, whatever is said here. */
+/* If the SQL does not end properly, nothing of it is known in the end. */
 void
 known_skip_rest(struct known_reader *r)
 {
@@ -118,7 +118,7 @@ is_ascii(const char *text, size_t len)
 	return true;
 }
 
-/* PostgreSQL cuts a long name in the database's encoding: where that makes no difference, it is cut here, too. */
+/* PostgreSQL truncates a long name in the database's encoding: if that makes no difference, it is truncated here. */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 {
@@ -196,7 +196,7 @@ rule_of(const struct rule *rule, const struct known_reader *r)
 	return NULL;
 }
 
-/* The bodies of functions in standard SQL hold semicolons. */
+/* The bodies of functions in standard SQL contain semicolons. */
 static bool
 holds_atomic(struct known_reader r)
 {
@@ -208,7 +208,7 @@ holds_atomic(struct known_reader r)
 	return false;
 }
 
-/* False: the statement is unknown; r is at its beginning again then. */
+/* Returns false if the statement is unknown; then r is at its beginning again. */
 static bool
 recognise(const struct rule *table, struct known_reader *r, struct known *k)
 {
@@ -227,7 +227,7 @@ recognise(const struct rule *table, struct known_reader *r, struct known *k)
 	return false;
 }
 
-/* Does the text hold bytes that sql_token.h would read otherwise than this client's session does? */
+/* Returns true if the SQL has bytes that sql_token.h would read differently from this client's session. */
 static bool
 is_plain(unsigned options, const char *sql, size_t len)
 {

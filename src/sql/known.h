@@ -1,9 +1,9 @@
 /*
- * src/sql/known.h - statements whose effect on the session is known from their text alone.
+ * src/sql/known.h - recognises statements whose effect on the session is known from their SQL alone.
  *
- * Cuts a whole query text into its statements and recognises those that need no probe. Pure, no allocation. Anything
- * else, or anything doubtful, is KNOWN_NOT: then scan.h's flags decide. Identifiers are folded and cut as PostgreSQL
- * does, literals unescaped.
+ * Cuts SQL into its statements and recognises those that need no probe. Pure, no allocation. Anything else, or anything
+ * doubtful, is KNOWN_NOT: then scan.h's flags decide. Identifiers are folded and truncated as PostgreSQL does, literals
+ * are unescaped.
  */
 #ifndef PGWEIR_SQL_KNOWN_H
 #define PGWEIR_SQL_KNOWN_H
@@ -17,7 +17,7 @@
 #define KNOWN_STATEMENTS_MAX 8
 
 enum known_kind {
-	KNOWN_NOT, /* another statement: nothing is said about it */
+	KNOWN_NOT, /* another statement: its effect is not known */
 	KNOWN_SET, /* SET [SESSION] name {=|TO} literal; SET TIME ZONE literal; SET NAMES literal; SET ROLE name;
 		    * SELECT [pg_catalog.]set_config('name', 'value', false) and nothing more */
 	KNOWN_SET_PARAMS, /* SELECT [pg_catalog.]set_config(...) with $n among name, value, is_local */
@@ -66,15 +66,14 @@ struct known_text {
 };
 
 /*
- * options: enum scan_option. False, quickly: the text's first word is none that could be known (its first statement is
- * KNOWN_NOT), or the text has more statements than fit, or does not end properly; text->count is 0 then.
+ * options: enum scan_option. Returns false quickly if the first word is none that could be known (the first statement
+ * is KNOWN_NOT); or if there are more statements than fit, or the SQL does not end properly: then text->count is 0.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 
 /*
- * Of a text of any statements, as many as there are, in their order: UNLISTEN and what divides or ends a transaction.
- * on returns 0 to go on; returned is what it returned last. A text that does not end properly is read as far as it
- * goes.
+ * Calls on for each UNLISTEN and each statement that divides or ends a transaction, in their order, among any others.
+ * on returns 0 to continue; returns what it returned last. SQL that does not end properly is read as far as it goes.
  */
 typedef int known_on_mark(void *arg, const struct known *mark);
 int known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on, void *arg);

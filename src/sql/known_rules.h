@@ -2,8 +2,8 @@
  * src/sql/known_rules.h - the inside of known.h: known.c cuts a text into statements, known_setting.c and
  * known_statement.c recognise one each.
  *
- * A recogniser is called behind the statement's first word and reads on; what it says counts only if it stops at the
- * statement's end.
+ * A recogniser is called behind the statement's first word and reads on; its result counts only if it stops at the end
+ * of the statement.
  */
 #ifndef PGWEIR_SQL_KNOWN_RULES_H
 #define PGWEIR_SQL_KNOWN_RULES_H
@@ -13,23 +13,23 @@
 
 struct known_reader {
 	struct sql_lexer lexer;
-	struct sql_token token; /* the one at hand */
+	struct sql_token token; /* the current one */
 };
 
 void known_next(struct known_reader *r);
-/* The token at hand is this word (without quotes), or this character. */
+/* Returns true if the current token is this word (without quotes), or this character. */
 bool known_is_word(const struct known_reader *r, const char *word);
 bool known_is_char(const struct known_reader *r, char c);
-/* The same; if so, the next one is at hand. */
+/* The same; if so, moves to the next token. */
 bool known_skip_word(struct known_reader *r, const char *word);
 bool known_skip_char(struct known_reader *r, char c);
-/* A semicolon or the text's end. */
+/* Returns true at a semicolon or the end of the SQL. */
 bool known_is_over(const struct known_reader *r);
 /* Reads to the statement's end. */
 void known_skip_rest(struct known_reader *r);
-/* An identifier, folded and cut to 63 bytes as PostgreSQL does. */
+/* Reads an identifier, folded and truncated to 63 bytes as PostgreSQL does. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
-/* A literal, without its quotes. False: none, one with escapes, or longer than fits. */
+/* Reads a literal, without its quotes. Returns false: there is none, it has escapes, or it is too long. */
 bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX]);
 
 /* An enum known_kind. */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* A value as it grows; what does not fit makes the statement unknown. */
+/* A value while it is built; if it does not fit, the statement is unknown. */
 struct value {
 	char *text;
 	size_t len;
@@ -94,7 +94,7 @@ leading_zeros(const struct sql_token *t)
 	return zeros;
 }
 
-/* Only decimal ones. 010 is ten here, but eight where a setting's text is read. */
+/* Decimal numbers only. 010 is ten in SQL, but eight where the text of a setting is read. */
 static bool
 put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
@@ -170,14 +170,14 @@ take_setting_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 	return true;
 }
 
-/* Whoever the session is, a replay must not decide. */
+/* A replay must not decide whom the session acts as. */
 static bool
 is_never_known(const char *name)
 {
 	return strcmp(name, "session_authorization") == 0;
 }
 
-/* They begin anew with each transaction. */
+/* Each transaction begins with its own. */
 static bool
 is_of_transaction(const char *name)
 {
@@ -303,7 +303,7 @@ known_reset(struct known_reader *r, struct known *k)
 
 /* --- SELECT set_config() ----------------------------------------------------------------------------------------- */
 
-/* A cast changes nothing about a literal, but tells the type of a parameter. */
+/* A cast does not change a literal, but decides the type of a parameter. */
 static bool
 skip_cast(struct known_reader *r)
 {

@@ -58,7 +58,7 @@ known_start(struct known_reader *r, struct known *k)
 	return KNOWN_BEGIN;
 }
 
-/* [WORK | TRANSACTION] [AND NO CHAIN]; anything else is left at hand. */
+/* Reads [WORK | TRANSACTION] [AND NO CHAIN]; stops at anything else. */
 static void
 skip_end_options(struct known_reader *r)
 {
@@ -142,7 +142,7 @@ known_prepare(struct known_reader *r, struct known *k)
 	return KNOWN_PREPARE;
 }
 
-/* Arguments that run nothing: literals, numbers, parameters, casts. */
+/* Reads arguments that run no code: literals, numbers, parameters, casts. */
 static bool
 skip_arguments(struct known_reader *r)
 {

@@ -44,7 +44,7 @@ comment_len(const char *sql, size_t len)
 	return 0;
 }
 
-/* Where the first word begins: behind white space, comments and empty statements. */
+/* Returns where the first word begins: behind white space, comments and empty statements. */
 static size_t
 first_word(const char *sql, size_t len)
 {

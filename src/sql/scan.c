@@ -1,9 +1,9 @@
 /*
  * src/sql/scan.c - see scan.h. Cuts SQL into tokens as PostgreSQL's scan.l does, chunk by chunk.
  *
- * s->lex says what the next byte belongs to; each of its values has a function that reads on as far as it can. Words
- * that lie within one chunk are judged where they are; a word that a chunk's end cuts is gathered in s->word, as quoted
- * identifiers are.
+ * s->lex tells what the next byte belongs to; each of its values has a function that reads on as far as it can. A word
+ * within one chunk is judged where it lies; a word that is cut by a chunk's end is collected in s->word, and so are
+ * quoted identifiers.
  */
 #include "sql/scan_rules.h"
 
@@ -54,7 +54,7 @@ is_newline(char c)
 	return c == '\n' || c == '\r';
 }
 
-/* Is the next byte the second half of a letter? */
+/* Returns true if the next byte is the second half of a letter. */
 static bool
 is_lead(const struct scan *s, char c)
 {
@@ -68,7 +68,7 @@ is_lead(const struct scan *s, char c)
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
 #ifdef __SSE2__
-/* Which of 16 bytes can't be in a word. */
+/* Returns a bit for each of 16 bytes that can't be in a word. */
 static unsigned
 other_bytes(const char *p)
 {
@@ -87,7 +87,7 @@ other_bytes(const char *p)
 }
 #endif
 
-/* Where the word ends that p is in, or end; for all encodings but those with ASCII trail bytes. */
+/* Returns where the word around p ends, or end; for all encodings except those with ASCII trail bytes. */
 static inline const char *
 plain_word_end(const char *p, const char *end)
 {
@@ -285,7 +285,7 @@ in_block_mark(struct scan *s, const char *p)
 
 /* --- strings ----------------------------------------------------------------------------------------------------- */
 
-/* Where a string ends that is read with backslashes, or end. */
+/* Returns where a string with backslashes ends, or end. */
 static const char *
 escape_stop(struct scan *s, const char *p, const char *end)
 {
@@ -437,7 +437,7 @@ match_tag(struct scan *s, const char *p, const char *end)
 		if (*p == s->tag[s->tag_match])
 			s->tag_match++;
 		else {
-			/* What looked like the tag was text. */
+			/* What looked like the tag belongs to the literal. */
 			scan_literal_bytes(s, s->tag, s->tag_match);
 			s->tag_match = *p == '$';
 			if (s->tag_match == 0)
@@ -470,7 +470,7 @@ in_body(struct scan *s, const char *p, const char *end)
 
 /* --- everything -------------------------------------------------------------------------------------------------- */
 
-/* Most strings lie within one chunk and hold nothing special. NULL: this is none of them. */
+/* Most strings lie within one chunk and contain nothing special. Returns NULL if this one is different. */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
 {
@@ -535,7 +535,7 @@ begin_other(struct scan *s, const char *p, const char *end)
 	return p + 1;
 }
 
-/* What follows the digits may be a word: 1e2, 0x1F, 1_000. It does no harm. */
+/* A word may follow the digits: 1e2, 0x1F, 1_000. It does no harm. */
 static const char *
 skip_number(struct scan *s, const char *p, const char *end)
 {
@@ -545,7 +545,7 @@ skip_number(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* What lies within the chunk and is most of SQL goes the short ways here. */
+/* Short ways for what most SQL consists of, if it lies within the chunk. */
 static const char *
 in_between(struct scan *s, const char *p, const char *end)
 {
@@ -704,7 +704,7 @@ scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
 	return finish(s);
 }
 
-/* No option changes how other bytes are read. */
+/* No option changes how any other byte is read. */
 static bool
 has_ambiguous_byte(const char *sql, size_t len)
 {

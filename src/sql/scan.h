@@ -1,17 +1,17 @@
 /*
- * src/sql/scan.h - may this SQL text leave something behind in the session that runs it?
+ * src/sql/scan.h - finds out whether SQL may leave something behind in the session that runs it.
  *
  * A pure, incremental lexer over a small set of tokens (design: "suspect cheaply, ask the server, never guess"). It
  * over-approximates: a false alarm costs one probe; nothing that its rules name is ever missed. Comments (nested),
  * strings (standard, E'', U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l
- * does (manual, 4.1); a text that does not end properly is suspected of everything.
+ * does (manual, 4.1); SQL that does not end properly is suspected of everything.
  *
- * Not seen, because no SQL shows it: what triggers, views, operators and casts do behind a statement, a function that
- * is called like a column (t.f instead of f(t)), a function of one's own that has the name of one of PostgreSQL's. All
- * of that is the database's own code: see seal.h.
+ * The lexer can't see what the SQL does not show: what triggers, views, operators and casts do, a function that is
+ * called like a column (t.f instead of f(t)), a user's function that has the name of one of PostgreSQL's. All of that
+ * is the database's own code: see seal.h.
  *
  * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
- * Always: the flags do not depend on how the text is cut into chunks.
+ * Always: the flags do not depend on how the SQL is cut into chunks.
  */
 #ifndef PGWEIR_SQL_SCAN_H
 #define PGWEIR_SQL_SCAN_H
@@ -44,7 +44,7 @@ enum scan_flag {
 	SCAN_NAMES_LOST = 1u << 14 /* more custom settings' names than fit, or set_config() of a name the text hides */
 };
 #define SCAN_ALL 0xfffffu
-/* Of these, a probe must be asked when the transaction is over. */
+/* If any of these is set, a probe is needed when the transaction is over. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
 	 SCAN_FUNCTION)
@@ -77,7 +77,7 @@ struct scan {
 	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
 	bool is_trail, has_newline;
 	uint32_t comment_depth;
-	/* private: what the tokens said (scan_rules.c); the texts lie in the chunk or in word */
+	/* private: the last tokens (scan_rules.c); their bytes lie in the chunk or in word */
 	uint32_t last, before; /* wide: read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
@@ -91,19 +91,19 @@ struct scan {
 
 void scan_init(struct scan *s, unsigned options);
 void scan_feed(struct scan *s, const char *sql, size_t len);
-/* The text is over. Returns the flags (enum scan_flag), also in s->flags. */
+/* Ends the scan. Returns the flags (enum scan_flag), which are also in s->flags. */
 uint32_t scan_end(struct scan *s);
-/* All at once. */
+/* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
 /*
- * The flags, and hints, of all readings, whatever the options may be once PostgreSQL reads it, by SQL that runs before.
- * A reading that does not end properly is none: PostgreSQL refuses all of the text then.
+ * Returns the flags, and the hints, of all possible readings: earlier SQL may change the options before PostgreSQL
+ * reads this. A reading that does not end properly does not count: PostgreSQL would refuse all of the SQL.
  */
 uint32_t scan_text_anyhow(const char *sql, size_t len, uint32_t *hints);
 /* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL [| SCAN_SJIS_TRAIL] (SJIS, SHIFT_JIS_2004, BIG5, GBK,
  * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
 unsigned scan_encoding_option(const char *client_encoding);
-/* Does the text (a value of search_path) name pg_temp? */
+/* Returns true if this value of search_path names pg_temp. */
 bool scan_names_pg_temp(const char *search_path);
 bool scan_bytes_name_pg_temp(const char *search_path, size_t len); /* the same; without a terminator */
 

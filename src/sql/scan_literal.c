@@ -1,8 +1,8 @@
 /*
- * src/sql/scan_literal.c - what literals hold: pg_temp, names of custom settings, the texts of DO.
+ * src/sql/scan_literal.c - examines literals: for pg_temp, names of custom settings, and the code of DO.
  *
- * The text of DO is not read as a language: every word with a dot counts that stands alone in quotes or follows SET,
- * and set_config() without such a word is a name that got lost.
+ * The code of DO is not parsed: every word with a dot counts that is alone in quotes or follows SET; set_config()
+ * without such a word counts as a name that got lost.
  */
 #include "sql/scan_rules.h"
 
@@ -56,7 +56,7 @@ step_to(struct scan *s, const char *bytes, size_t len)
 	return false;
 }
 
-/* Long literals are the bulk of long texts: only their underscores are looked at. */
+/* Long SQL consists mostly of long literals: only their underscores are examined. */
 static bool
 holds_pg_temp(struct scan *s, const char *bytes, size_t len)
 {
@@ -82,7 +82,7 @@ scan_name_clear(struct scan *s)
 	s->name_len = 0;
 }
 
-/* A name that is too long shows by its length. */
+/* A name that is too long is noticed by its length. */
 void
 scan_name_append(struct scan *s, const char *bytes, size_t len)
 {
@@ -133,7 +133,7 @@ is_name(const struct scan *s, const char *word)
 	return s->name_len == strlen(word) && memcmp(s->name, word, s->name_len) == 0;
 }
 
-/* A word of DO's text is over; next is the byte behind it. */
+/* A word of DO's code is over; next is the byte behind it. */
 static void
 body_word(struct scan *s, char next)
 {

@@ -1,8 +1,8 @@
 /*
  * src/sql/scan_rules.c - what tokens mean for the session.
  *
- * Three kinds of rules: the first word of a statement, some words anywhere, and names before a parenthesis: those are
- * functions unless their place says that they are not. Whatever cannot be told is suspected.
+ * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
+ * parenthesis, which are functions unless their place excludes that. Anything doubtful is suspected.
  */
 #include "sql/scan_rules.h"
 
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* What the next token decides. */
+/* What the next token will decide. */
 enum expect {
 	EXPECT_NOTHING,
 	EXPECT_SET, /* SET */
@@ -46,7 +46,7 @@ tell_last(struct scan *s)
 	s->last = told(s->last, s->last_text, s->last_len);
 }
 
-/* What stands before a name need only be known if a parenthesis follows. */
+/* The token before a name matters only if a parenthesis follows. */
 static void
 tell_before(struct scan *s)
 {
@@ -308,7 +308,7 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
-/* What a function of this name does, if it is not one of those that leave nothing behind; 0: no more than others. */
+/* Returns the flags of a function of this name; 0: it does no more than others. */
 static uint32_t
 flags_of_name(const char *text, size_t len)
 {
@@ -419,7 +419,7 @@ scan_unicode_quoted(struct scan *s)
 
 /* --- names before a parenthesis ---------------------------------------------------------------------------------- */
 
-/* After a keyword that is syntax: may a call come next? After a mere identifier none can. */
+/* Returns true if a call may follow this keyword of the syntax; none can follow a plain identifier. */
 static bool
 may_call_after_word(const struct scan *s, enum sql_word before)
 {
@@ -565,7 +565,7 @@ scan_punct_slowly(struct scan *s, char c)
 	case ']':
 		s->last = LAST_CLOSE;
 		break;
-	case ';': /* in the body of a rule or of a function, too: their statements are looked at as if they ran */
+	case ';': /* in the body of a rule or of a function, too: their statements are examined as if they ran */
 		end_statement(s);
 		break;
 	case '.':

@@ -8,10 +8,10 @@
 #include "sql/scan.h"
 #include "sql/sql_words.h"
 
-/* What a token was: one of these, or an enum sql_word. */
+/* The kind of a token: one of these, or an enum sql_word. */
 enum scan_last {
 	LAST_START, /* none: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a word, not yet told which: mostly nobody asks */
+	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet: mostly that is not needed */
 	LAST_KEYWORD,
 	LAST_IDENTIFIER, /* quoted or not */
 	LAST_QUOTED,
@@ -43,11 +43,11 @@ void scan_punct_slowly(struct scan *s, char c);
 /* A literal begins and ends; its content is between. */
 void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
-/* The chunk is over, nothing points into it any more; s->word may hold the beginning of another word. */
+/* The chunk is over: nothing points into it any more. is_word_in_use: s->word has the beginning of another word. */
 void scan_settle(struct scan *s, bool is_word_in_use);
 /* Another chunk begins. */
 void scan_resume(struct scan *s);
-/* s->word will be overwritten: what is known by it is judged now. */
+/* s->word will be overwritten: judges what is in it now. */
 void scan_spare_word(struct scan *s);
 
 enum scan_capture {

@@ -1,6 +1,6 @@
 /*
- * src/sql/sql_class.h - what a byte of SQL can be part of (PostgreSQL's scan.l). For the two that read SQL: scan.c,
- * which looks at every text, and sql_token.c.
+ * src/sql/sql_class.h - what a byte of SQL can be part of (PostgreSQL's scan.l). For the two lexers: scan.c, which
+ * reads all SQL, and sql_token.c.
  */
 #ifndef PGWEIR_SQL_SQL_CLASS_H
 #define PGWEIR_SQL_SQL_CLASS_H

@@ -2,7 +2,7 @@
  * src/sql/sql_names.h - words that may stand before a parenthesis: PostgreSQL's keywords and functions.
  *
  * The table (sql_names_table.h) is printed by scripts/sql-names from a running server, with what newer versions and
- * the most used parts of contrib add. A name that is not in it is somebody's own.
+ * the most used parts of contrib add. A name that is not in it is a user's own.
  */
 #ifndef PGWEIR_SQL_SQL_NAMES_H
 #define PGWEIR_SQL_SQL_NAMES_H
@@ -20,7 +20,7 @@ enum sql_name_bit {
 	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval; with FUNCTION: nextval, setval */
 };
 
-/* enum sql_name_bit; 0: unknown. Upper and lower case are one. */
+/* Returns bits of enum sql_name_bit; 0: unknown. Case does not matter. */
 unsigned sql_name_find(const char *name, size_t len);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * src/sql/sql_token.h - cuts SQL text into tokens as PostgreSQL's lexer does (manual, 4.1).
+ * src/sql/sql_token.h - cuts SQL into tokens as PostgreSQL's lexer does (manual, 4.1).
  *
- * Pure, one pass, no allocation, any bytes. Whitespace and comments are skipped; a token knows that they were there.
- * Borrows: the text.
+ * Pure, one pass, no allocation, any bytes. Whitespace and comments are skipped; a flag of the next token records them.
+ * Borrows: the SQL.
  */
 #ifndef PGWEIR_SQL_SQL_TOKEN_H
 #define PGWEIR_SQL_SQL_TOKEN_H
@@ -40,7 +40,7 @@ struct sql_lexer {
 
 void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
 struct sql_token sql_next(struct sql_lexer *lx);
-/* Is the token this word (given in lower case)? */
+/* Returns true if the token is this word (given in lower case). */
 bool sql_is_word(const struct sql_token *t, const char *word, size_t word_len);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * src/sql/sql_words.h - the words that scan_rules.c knows by a name of their own.
+ * src/sql/sql_words.h - the words for which scan_rules.c has rules.
  */
 #ifndef PGWEIR_SQL_SQL_WORDS_H
 #define PGWEIR_SQL_SQL_WORDS_H
@@ -85,7 +85,7 @@ enum sql_word {
 	SQL_WORDS_END
 };
 
-/* Upper and lower case are one. */
+/* Case does not matter. */
 enum sql_word sql_word_find(const char *text, size_t len);
 
 #endif

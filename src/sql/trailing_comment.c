@@ -1,9 +1,9 @@
 /*
  * src/sql/trailing_comment.c - see trailing_comment.h.
  *
- * Read backwards. Values are URL-encoded, so neither quotes nor asterisks can stand in them; if what looks like
- * such a comment stood in a string or in another comment, that would not end within the text, and PostgreSQL refuses
- * the text with or without it.
+ * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. If what looks like
+ * such a comment were inside a string or another comment, that would not end within the SQL, and PostgreSQL refuses
+ * such SQL with or without it.
  */
 #include "sql/trailing_comment.h"
 

@@ -1,8 +1,8 @@
 /*
- * src/state/ask.c - asks a server what is left in the session, and believes it; see state/state_state.h.
+ * src/state/ask.c - asks a server what is left in the session, and acts on the answer; see state/state_state.h.
  *
- * The question goes behind the client's answers; the client may go on meanwhile, its messages wait behind the probe in
- * the server's queue. The rows become the images of both, and what can't be moved pins.
+ * The probe follows the client's replies. The client may go on meanwhile: its messages wait behind the probe in the
+ * server's queue. The rows of the probe become the images of client and server; state that can't be moved pins.
  */
 #include "state/state_state.h"
 #include "state/state.h"
@@ -125,11 +125,11 @@ session_probe_failed(struct exchange *x)
 		x->session->is_probe_lost = true;
 }
 
-/* What the rows come to. */
+/* The result of all rows. */
 struct finding {
 	struct image_setting others[IMAGE_SETTINGS_MAX], prepared[IMAGE_SETTINGS_MAX];
 	size_t other_count, prepared_count;
-	unsigned found; /* enum state_part: cannot be moved */
+	unsigned found; /* enum state_part: state that can't be moved */
 };
 
 static void
@@ -152,7 +152,7 @@ judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *nam
 			    (struct image_setting){ "session_authorization", value, IMAGE_OTHER };
 		break;
 	case PROBE_STATEMENT:
-		/* Its text is all of the Query it was in. */
+		/* PostgreSQL keeps the whole Query that the PREPARE was in. */
 		if (known_parse(&text, image_scan_options(x->image), value, strlen(value)) && text.count == 1 &&
 		    text.statements[0].kind == KNOWN_PREPARE)
 			f->prepared[f->prepared_count++] = (struct image_setting){ name, value, IMAGE_PREPARED };
@@ -209,7 +209,7 @@ has_changed(const struct exchange *x, const char *name)
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
-/* The server's settings as it tells; reported ones are known anyhow. */
+/* Makes the image of the server's settings from the rows; reported settings are known anyway. */
 static int
 learn_settings(struct exchange *x, struct finding *f)
 {
@@ -218,8 +218,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that has changed, and is not set on this connection any more, was RESET: to the client's.
-	 */
+	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value. */
 	img = image_ref(x->image);
 	for (size_t i = 0; i < image_count(x->startup) && r == 0; i++) {
 		const struct image_setting *s = image_at(x->startup, i);
@@ -250,7 +249,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Is this one of the client's, though not on this server: nothing has used it here. */
+/* Returns true if the statement is the client's although this server lacks it, as nothing has used it here. */
 static bool
 is_elsewhere(const struct exchange *x, const struct image_setting *e, const struct finding *f)
 {
@@ -261,7 +260,7 @@ is_elsewhere(const struct exchange *x, const struct image_setting *e, const stru
 	for (size_t i = 0; i < f->prepared_count; i++)
 		if (strcmp(f->prepared[i].name, e->name) == 0)
 			return session_is_placeholder(e->name, f->prepared[i].value);
-	return false; /* it was here, and was deallocated */
+	return false; /* the server had it, and it was deallocated */
 }
 
 static int

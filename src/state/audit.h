@@ -1,9 +1,9 @@
 /*
- * src/state/audit.h - which application does what to its session: counted where session_state = warn.
+ * src/state/audit.h - counts what each application does to its session, where session_state = warn.
  *
- * Before a fleet goes over to transaction pooling, an operator wants to know what it would meet. Counted by database,
- * user and application_name; what is counted is what texts look like (scan.h), so a rare false alarm is among it. Works
- * in session mode, too.
+ * Before a fleet moves to transaction pooling, an operator wants to know what will happen. The counts are by database,
+ * user and application_name. They depend on how SQL looks (scan.h), so a rare false alarm is among them. The audit
+ * works in session mode, too.
  *
  * Owns:   its rows. Bounded: applications beyond AUDIT_ROWS_MAX are counted in one row, "_other".
  */
@@ -21,17 +21,17 @@ struct audit; /* opaque: audit.c */
 
 struct audit_row {
 	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1], application[64];
-	uint64_t counts[AUDIT_KINDS], last_us[AUDIT_KINDS]; /* texts of this kind; when the last one was run */
+	uint64_t counts[AUDIT_KINDS], last_us[AUDIT_KINDS]; /* SQL of this kind; when it was last run */
 };
 
-struct audit *audit_new(uint64_t seed); /* random: names are chosen by clients. NULL: no memory */
+struct audit *audit_new(uint64_t seed); /* seed: random, as clients choose the names. NULL: no memory */
 void audit_free(struct audit *a); /* NULL is fine */
 /* flags: enum scan_flag. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 		uint64_t now_us);
-/* Each row once; row must not change the audit. */
+/* Calls row once for each row; row must not change the audit. */
 void audit_each(const struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
-/* "setting", "temp_table" ...; in effect: what transaction mode does about it, "follows", "pins", "asks". */
+/* Returns "setting", "temp_table" ...; *effect: what transaction mode does about it: "follows", "pins", "asks". */
 const char *audit_kind(unsigned kind, const char **effect);
 
 #endif

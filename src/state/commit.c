@@ -1,9 +1,9 @@
 /*
  * src/state/commit.c - a transaction is over: what has become of the session; see state/state_state.h.
  *
- * Effects are believed if nothing failed and nothing was rolled back since they were noted. What is suspected is asked
- * of the server (state/ask.c). What can't be moved pins the client to its server until a later probe says that it
- * is gone.
+ * Effects are believed if nothing has failed and nothing was rolled back since they were noted. Suspicions are resolved
+ * by asking the server (ask.c). State that can't be moved pins the client to its server until a later probe shows that
+ * it is gone.
  */
 #include "state/state_state.h"
 #include "state/state.h"
@@ -60,7 +60,7 @@ session_free(struct exchange *x)
 	free(s);
 }
 
-/* wanted: what its server will have then. Takes it. */
+/* wanted: the image that the server will have then; taken. */
 static int
 replay(struct exchange *x, struct image *wanted)
 {
@@ -114,12 +114,12 @@ session_seal(const struct exchange *x)
 	if (!session_is_followed(x))
 		return 0;
 	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
-	if (image_names_pg_temp(x->image)) /* CREATE TABLE in a trigger is CREATE TEMP TABLE then */
+	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
 	return x->entry->settings.session_state == SESSION_ISOLATE ? parts | STATE_WASHABLE : parts;
 }
 
-/* What was noted is in the encoding before: the server is asked for it in the new one. */
+/* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */
 void
 session_encoding_changed(struct exchange *x)
 {
@@ -140,8 +140,8 @@ apply_one(struct exchange *x, struct image **img, const struct effect *e)
 	case EFFECT_SET:
 		return image_update(img, e->name, e->value, IMAGE_OTHER);
 	case EFFECT_RESET:
-		startup = image_get(x->startup, e->name); /* as state/reset.c saw to */
-		/* The name of a custom setting stays known to the session, with an empty value. */
+		startup = image_get(x->startup, e->name); /* state/reset.c has set it there */
+		/* PostgreSQL keeps the name of a custom setting, with an empty value. */
 		return image_update(img, e->name, startup == NULL && strchr(e->name, '.') != NULL ? "" : startup,
 				    IMAGE_OTHER);
 	case EFFECT_RESET_ALL:
@@ -180,14 +180,14 @@ apply_to(struct exchange *x, struct image **slot)
 	return -1;
 }
 
-/* -1: too much of it for an image: it stays where it is, and the probe will say so. */
+/* Returns 0, or -1: the image would be too large; the probe will find it on the server, where it stays. */
 static int
 apply_effects(struct exchange *x)
 {
 	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
 }
 
-/* What is to be asked if the effects are not to be believed. */
+/* Returns what to ask for if the effects can't be believed. */
 static uint32_t
 effects_suspicion(const struct client_session *s)
 {

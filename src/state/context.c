@@ -1,13 +1,13 @@
 /*
- * src/state/context.c - which clients may share a prepared statement of one text.
+ * src/state/context.c - which clients may share a prepared statement with the same SQL.
  *
  * PostgreSQL reads literals when it parses: '01/02/2020' under DateStyle, '12:00' under TimeZone, 'a\\b' under
- * standard_conforming_strings. A text with literals is shared only by clients whose settings agree in all that. What
- * 'now' or 'today' mean is decided then, too, and what columns EXECUTE and FETCH have: such texts are not shared.
- * For whom it is parsed and planned (role, session_authorization) decides what may be looked up and computed then: that
- * counts for each text. Within a transaction that sets anything of that kind, nothing is shared; nor are texts with
- * literals behind anything that may have run code of the database that sets settings: nobody sees what it sets.
- * (PostgreSQL 15 crashes at a Describe of a FETCH whose cursor there was when it was parsed, and is no more.)
+ * standard_conforming_strings. SQL with literals is shared only by clients that agree in these settings. What 'now' or
+ * 'today' means is decided at the Parse, too, and which columns EXECUTE and FETCH have: such SQL is not shared. The
+ * role (role, session_authorization) decides what may be looked up and computed at the Parse: it matters for all SQL.
+ * Nothing is shared within a transaction that sets anything of this kind; nor is SQL with literals that follows
+ * anything that may have run the database's code, if that may set settings: pgweir can't see what it sets. (PostgreSQL
+ * 15 crashes at a Describe of a FETCH if its cursor existed at the Parse and does not exist any more.)
  */
 #include "state/state_state.h"
 #include "state/state.h"
@@ -19,7 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Quoted or dollar-quoted; $1 is a parameter. */
+/* Returns true for quoted and dollar-quoted literals; $1 is a parameter. */
 static bool
 has_literal(const char *sql, size_t len)
 {
@@ -33,7 +33,7 @@ has_literal(const char *sql, size_t len)
 	return false;
 }
 
-/* Input of date and time types that means the moment of reading it. */
+/* Input of date and time types that stands for the time at which it is read. */
 static bool
 names_moment(const char *sql, size_t len)
 {
@@ -53,7 +53,7 @@ names_moment(const char *sql, size_t len)
 	return false;
 }
 
-/* The first word of the text, past white space; a comment before it is as good as one. */
+/* Finds the first word of the SQL, behind white space; a comment counts as a word. */
 static bool
 may_execute(const char *sql, size_t len)
 {
@@ -85,7 +85,7 @@ fetches(const char *sql, size_t len)
 	return sql_is_word(&token, "fetch", 5);
 }
 
-/* x = NULL, with or without parentheses: transform_null_equals makes another operator of it. */
+/* x = NULL, with or without parentheses: transform_null_equals turns it into IS NULL. */
 static bool
 compares_with_null(const char *sql, size_t len)
 {
@@ -190,7 +190,7 @@ has_word_local(const char *sql, size_t len)
 	return false;
 }
 
-/* SET LOCAL of any of the settings that matter; its special forms are SESSION AUTHORIZATION, TIME ZONE, XML OPTION. */
+/* Returns true for SET LOCAL of a setting that matters, or SESSION AUTHORIZATION, TIME ZONE or XML OPTION. */
 static bool
 sets_locally(const char *sql, size_t len)
 {

@@ -1,14 +1,14 @@
 /*
- * src/state/linger.c - currval() and lastval() want the connection that ran nextval(); see state/state_state.h.
+ * src/state/linger.c - currval() and lastval() need the connection that ran nextval(); see state/state_state.h.
  *
- * What a sequence gave last is known to one backend only, and nearly every INSERT into a table with a serial column
- * changes it: to pin for that would be the end of pooling. So a client that inserts (without RETURNING) or names a
- * sequence keeps its connection until 200 ms after that, between transactions, as long as nobody is in line for one: it
- * lingers. Nobody is kept waiting for a currval() that may come: whoever finds no connection gets that of the one who
+ * Only one backend knows what a sequence returned last, and nearly every INSERT into a table with a serial column
+ * changes that: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names a
+ * sequence keeps its connection between transactions, for 200 ms and as long as nobody waits for one: it lingers. No
+ * client has to wait because of a currval() that may come: a client that finds no free connection gets that of one that
  * lingers.
  *
- * That one lets go of it a turn of the loop later: what this sets off is another client's work, and has no place within
- * the packet of the client that asked.
+ * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
+ * which must not happen while the waiting client's batch is being handled.
  *
  * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
  * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
@@ -75,7 +75,7 @@ session_linger_tick(struct exchange_env *env)
 		}
 		session_stop_lingering(x);
 		relay_try_release(x);
-		x = TAILQ_FIRST(&env->lingering); /* whatever that has set off */
+		x = TAILQ_FIRST(&env->lingering); /* the release may have changed the list */
 	}
 }
 
@@ -99,8 +99,8 @@ session_linger_init(struct exchange_env *env)
 }
 
 /*
- * What the backend remembers of sequences is another client's. No Sync of its own is needed, which would cost as much
- * as the rest: it never fails, and no rollback takes it back.
+ * The backend remembers sequences of another client: sends DISCARD SEQUENCES. It needs no Sync of its own, which would
+ * double its cost: it never fails, and no rollback undoes it.
  */
 static int
 discard_sequences(struct exchange *x)
@@ -129,8 +129,9 @@ session_discard_settled(struct server *srv, enum owed_end how)
 }
 
 /*
- * SQL that only writes, in a database without sequences; unless this transaction may have made the first one. Should
- * the catalogs be behind: it reads nothing, and whoever reads later is not the owner of what this has left.
+ * Returns true for SQL that only writes, in a database without sequences, unless this transaction may have created the
+ * first one. If the catalogs were asked too long ago, nothing is lost: this SQL reads no value, and a client that reads
+ * one later does not own what this SQL has left.
  */
 static bool
 writes_without_sequences(const struct exchange *x, uint32_t flags)
@@ -212,7 +213,7 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 	return of == 0 ? 0 : discard_sequences(x);
 }
 
-/* Triggers, defaults in a COPY, ...: what ran may have touched a sequence though nothing showed it. */
+/* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */
 void
 session_leaves_sequences(struct exchange *x)
 {

@@ -1,8 +1,8 @@
 /*
- * src/state/notes.c - what a text that is about to run does to the session, as far as it can be told; see
+ * src/state/notes.c - what SQL that is about to run does to the session, as far as that is known; see
  * state/state_state.h.
  *
- * Where the text says it all, its effect is noted with the client; else the server is suspected.
+ * If the SQL alone is conclusive, its effect is noted with the client; otherwise the server is suspected.
  */
 #include "state/audit.h"
 #include "state/state.h"
@@ -75,7 +75,7 @@ is_reported(const struct exchange *x, const char *name)
 	return x->entry->baseline != NULL && image_get(x->entry->baseline, name) != NULL;
 }
 
-/* A custom setting is asked for by name, should the effect not be believed. */
+/* Notes the name of a custom setting: if the effect can't be believed, the probe must ask for it by name. */
 static void
 add_effect(struct exchange *x, enum effect_kind kind, const char *name, const char *value)
 {
@@ -95,10 +95,11 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE; /* applied or not, the probe has the last word */
+		x->srv->loan.suspicion |=
+		    SCAN_SETTING | SCAN_PREPARE; /* whether it is applied or not, the probe decides */
 }
 
-/* The text of a statement that SQL PREPARE made, by its name; NULL: unknown. */
+/* Returns the SQL of a statement that SQL PREPARE made; NULL: unknown. */
 static const char *
 prepared_text(const struct exchange *x, const char *name)
 {
@@ -113,7 +114,7 @@ prepared_text(const struct exchange *x, const char *name)
 	return image_get_prepared(x->image, name);
 }
 
-/* What EXECUTE runs was scanned when it was prepared; it is scanned for what running it may do. */
+/* The SQL of an EXECUTE was scanned for what preparing it does; here it is scanned for what running it may do. */
 enum statement_step
 session_note_execute(struct exchange *x, const char *name)
 {
@@ -126,12 +127,12 @@ session_note_execute(struct exchange *x, const char *name)
 		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	}
 	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
-	scan.flags |= scan_text_anyhow(text, strlen(text), &hints); /* it was read when it was prepared */
+	scan.flags |= scan_text_anyhow(text, strlen(text), &hints); /* PostgreSQL read it when it was prepared */
 	scan.flags &= ~(uint32_t)SCAN_PREPARE;
 	return session_suspect(x, &scan);
 }
 
-/* PostgreSQL reads what comes next otherwise; of reported settings, the image knows when the answer is there. */
+/* True: PostgreSQL reads the next SQL in another way. Reported settings are in the image when the reply has come. */
 static bool
 changes_reading(const struct known *k)
 {
@@ -147,7 +148,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
-		if (strcasecmp(k->name, "seed") == 0) /* it is no setting, but an order to random() */
+		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
 			srv->loan.suspicion |= SCAN_SEED;
 		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
 			 image_get(x->startup, "role") == NULL)
@@ -184,12 +185,12 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	case KNOWN_UNLOCK_ALL:
 	case KNOWN_UNLISTEN:
 	case KNOWN_UNLISTEN_ALL:
-		srv->loan.suspicion |= SCAN_UNDO; /* no more than that */
+		srv->loan.suspicion |= SCAN_UNDO; /* it does nothing else */
 		return STATEMENT_FORWARD;
 	case KNOWN_LISTEN:
 		srv->loan.suspicion |= SCAN_LISTEN;
 		return STATEMENT_FORWARD;
-	case KNOWN_LOCAL: /* of several, the names are not known */
+	case KNOWN_LOCAL: /* if it sets several, their names are not known */
 		srv->loan.has_local_settings =
 		    srv->loan.has_local_settings || k->name[0] == '\0' || image_is_of_context(k->name);
 		return STATEMENT_FORWARD;
@@ -198,7 +199,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	}
 }
 
-/* Everything in the text is known. DISCARD ALL stands alone, or PostgreSQL refuses it. */
+/* Everything in the SQL is known. DISCARD ALL is alone in it, or PostgreSQL refuses it. */
 enum statement_step
 session_note_all(struct exchange *x, const struct known_text *text, const char *sql, size_t len)
 {
@@ -233,7 +234,7 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 	return true;
 }
 
-/* SELECT set_config($1, $2, $3), with its values, of the Bind. False: they are left to the probe. */
+/* SELECT set_config($1, $2, $3) with the values of its Bind. Returns false: this is left to the probe. */
 static bool
 fill_in(struct known *k, const uint8_t *body, size_t len)
 {
@@ -257,7 +258,7 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* A flagged text is about to run: is everything in it known? body: of its Bind, or NULL. */
+/* Returns true if everything in this SQL, which has flags, is known. body: of its Bind, or NULL. */
 bool
 session_is_known(const struct exchange *x, struct known_text *text, const char *sql, size_t len, const uint8_t *body,
 		 size_t body_len)

@@ -1,8 +1,8 @@
 /*
- * src/state/observe.c - what a client's texts may leave behind in the session; see state/state_state.h.
+ * src/state/observe.c - what a client's SQL may leave behind in the session; see state/state_state.h.
  *
- * Nearly every text leaves nothing: it costs its scan, or nothing if it was prepared. What the rest may do is noted
- * (state/notes.c), and state/commit.c sees to it when the transaction is over.
+ * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. What the rest may do is noted
+ * (notes.c), and resolved when the transaction is over (commit.c).
  */
 #include "state/state_state.h"
 #include "state/state.h"
@@ -29,12 +29,12 @@ session_is_followed(const struct exchange *x)
 	return !x->is_session && x->entry->settings.session_state != SESSION_ALLOW;
 }
 
-/* In session mode the server is the client's, but RESET still means its own startup values. */
+/* In session mode the client keeps its server, but RESET still means the client's own startup values. */
 static bool
 is_looked_at(const struct exchange *x)
 {
 	if (x->replication != 0)
-		return false; /* there it does: they were in that server's own startup packet */
+		return false; /* its server had these values in its own startup packet */
 	return x->entry->settings.session_state != SESSION_ALLOW || x->is_session;
 }
 
@@ -61,7 +61,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	x->is_body_scanned = true;
-	/* It may do anything; when that is known, nothing can be put ahead of it any more. */
+	/* It may do anything; when its SQL has been scanned, it is too late to send something ahead of it. */
 	return session_used_sequence(x, SCAN_CODE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
@@ -71,7 +71,7 @@ session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	struct client_session *s = x->session;
 
 	if (is_end) {
-		const uint8_t *end = memchr(bytes, 0, len); /* of the text; a Parse goes on behind it */
+		const uint8_t *end = memchr(bytes, 0, len); /* the end of the SQL; in a Parse more follows */
 
 		if (end != NULL)
 			len = (size_t)(end - bytes);
@@ -113,7 +113,7 @@ query_instead(struct exchange *x, const struct known_text *text, const char *que
 	return step;
 }
 
-/* What we would add to the text would not be in the transaction of what it is for. */
+/* A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for. */
 static bool
 ends_transaction(const struct known_text *text)
 {
@@ -250,7 +250,7 @@ session_audit_parse(struct exchange *x, const char *sql, size_t len)
 		session_audit(x, scan_text(&scan, image_scan_options(x->image), sql, len));
 }
 
-/* Of a statement of the store, however PostgreSQL read it when it was prepared. */
+/* Returns the flags of a stored statement, under whatever settings PostgreSQL read it. */
 static uint32_t
 flags_of(struct statement *st)
 {
@@ -263,7 +263,7 @@ flags_of(struct statement *st)
 bool
 session_is_plain_statement(struct statement *st)
 {
-	uint32_t flags = flags_of(st); /* which sets the hints, too */
+	uint32_t flags = flags_of(st); /* sets the hints, too */
 
 	return session_is_plain(flags, st->hints);
 }
@@ -277,7 +277,7 @@ unbind(struct client_session *s)
 	s->bound_known = NULL;
 }
 
-/* The unnamed portal's text, if all of it is known: its effect is its Execute's. */
+/* Remembers the SQL of the unnamed portal if all of it is known: its effect counts from its Execute on. */
 static bool
 bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t len)
 {
@@ -287,13 +287,13 @@ bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t
 		return false;
 	x->session->bound_known = malloc(sizeof(text));
 	if (x->session->bound_known == NULL)
-		return false; /* it is suspected then */
+		return false; /* then it is suspected */
 	*x->session->bound_known = text;
 	x->session->bound = statement_ref(st);
 	return true;
 }
 
-/* Values that look like a setting's name, in the parameters of a Bind: a.b. */
+/* Takes the values of a Bind that look like the name of a custom setting: a.b. */
 static void
 take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 {
@@ -307,7 +307,7 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 		if (bytes == NULL || memchr(bytes, '.', n) == NULL || memchr(bytes, 0, n) != NULL)
 			continue;
 		if (n >= sizeof(name))
-			continue; /* no setting is called so: PostgreSQL cuts identifiers */
+			continue; /* too long for a setting's name: PostgreSQL truncates identifiers */
 		memcpy(name, bytes, n);
 		name[n] = '\0';
 		session_take_name(x->session, x->srv, name);
@@ -349,7 +349,7 @@ bind_unknown(struct exchange *x, const char *name)
 	return scan.flags == 0 ? STATEMENT_FORWARD : session_suspect(x, &scan);
 }
 
-/* Bind and Describe may be of a statement that SQL PREPARE made, or of one that executes such. */
+/* Bind and Describe may name a statement that SQL PREPARE made, or one that executes such a statement. */
 static int
 ensure_for(struct exchange *x, const struct statement *st, const char *name)
 {
@@ -394,7 +394,7 @@ session_bind(struct exchange *x, struct request *m)
 		return session_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
 	flags = scan.flags = flags_of(st);
 	scan.name_count = 0;
-	/* Now, even if what it does is its Execute's to note: nothing of ours may come between the two. */
+	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
 	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan.flags) < 0)
 		return STATEMENT_FAILED;
 	if ((scan.flags & ~(uint32_t)SCAN_PLAIN) == 0)
@@ -410,7 +410,7 @@ session_bind(struct exchange *x, struct request *m)
 	if (scan.flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(x, body, len);
 	if (scan.flags & SCAN_NAMES_LOST && x->session->name_count > 0)
-		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* a parameter will be it */
+		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* the name is a parameter */
 	return session_suspect(x, &scan);
 }
 
@@ -438,7 +438,7 @@ session_after_execute(struct exchange *x, const char *portal)
 	return r;
 }
 
-/* Which function is known by its OID only. */
+/* A FunctionCall names its function by OID only. */
 int
 session_function_call(struct exchange *x)
 {
@@ -455,7 +455,7 @@ session_holds(const struct exchange *x)
 
 	if (x->srv->ledger.count == 0)
 		return false;
-	/* What is asked about may have been a RESET: then the client's own startup values come first. */
+	/* The probe may find a RESET: then the client's own startup values must be set first. */
 	return s->is_discard_sent || ((s->parts & STATE_SETTINGS) != 0 && session_has_any_startup(x));
 }
 

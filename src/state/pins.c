@@ -45,7 +45,7 @@ session_lose(struct exchange *x, const struct fail *why)
 	return 0;
 }
 
-/* A session that may not keep such state ends, with the answer to its next request; its server is cleaned now. */
+/* session_state = error: the client's next request will be answered with FATAL; its server is cleaned now. */
 static void
 refuse_pins(struct exchange *x)
 {
@@ -59,13 +59,13 @@ refuse_pins(struct exchange *x)
 			"clients keep a connection, or pool_mode = session.");
 	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)
 		x->session->refusal = malloc(sizeof(why));
-	if (x->session->refusal == NULL) { /* that request is under way */
+	if (x->session->refusal == NULL) { /* its next request is under way already */
 		exchange_close(x, &why);
 		return;
 	}
 	*x->session->refusal = why;
 	x->pins = 0;
-	/* Its last batch ends here: on_batch_end will not find it at this server any more. */
+	/* Its batch ends here: on_batch_end will not find the client at this server any more. */
 	if (x->env->to_client.to == &x->stream && outbox_flush(&x->env->to_client) < 0) {
 		exchange_close(x, NULL);
 		return;

@@ -1,13 +1,14 @@
 /*
  * src/state/prepare.c - statements made by SQL PREPARE, on servers that do not have them; see state/state_state.h.
  *
- * They are prepared when a text that may use them is about to run: that names one of them, or looks into
- * pg_prepared_statements. So what can't be prepared any more (its table is gone) is the error of that text, as it would
- * be on a connection of the client's own, and costs nobody anything before. Other clients' statements are deallocated
- * when the server is lent (image_put_deallocates).
+ * They are prepared when SQL that may use them is about to run: SQL that names one of them, or reads
+ * pg_prepared_statements. So if one can't be prepared any more (its table is gone), the error is that of this SQL, as
+ * it would be on a connection of the client's own, and nothing happens before. Other clients' statements are
+ * deallocated when the server is lent (image_put_deallocates).
  *
- * Where a request begins, the PREPARE is one of its own before it; its error is kept, and told in place of the error
- * that the text then runs into. Within a pipeline of the extended protocol an error skips what follows, as it should.
+ * At the beginning of a request, the PREPARE is sent ahead as a request of its own; its error is kept, and sent in
+ * place of the error that it causes in the client's request. Within a pipeline of the extended protocol an error skips
+ * the messages that follow, as it should.
  */
 #include "state/state_state.h"
 #include "state/state.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* No better than a plain search: a false find costs a PREPARE. */
+/* A plain search will do: a false match only costs a PREPARE. */
 static bool
 mentions(const char *sql, size_t len, const char *name)
 {
@@ -30,7 +31,7 @@ mentions(const char *sql, size_t len, const char *name)
 	return false;
 }
 
-/* A statement of that name that can always be made: for texts that only want the name to be taken. */
+/* Prepares a dummy under that name, which never fails: for SQL to which only the name matters. */
 static void
 put_placeholder(struct buf *b, const char *name)
 {
@@ -73,7 +74,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	char *ref = strdup(name);
 	int r = ref == NULL ? -1 : 0;
 
-	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* ours: it only held the place */
+	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
 		buf_printf(&drop, "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
@@ -101,7 +102,7 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	return r;
 }
 
-/* A function may execute what one of its arguments names; a guess that is wrong does no harm where we are alone. */
+/* A function may execute the statement that an argument names; a wrong guess does no harm in a request of its own. */
 static bool
 uses_prepared(const struct exchange *x, const char *sql, size_t len, bool is_alone)
 {
@@ -111,7 +112,7 @@ uses_prepared(const struct exchange *x, const char *sql, size_t len, bool is_alo
 	return (scan_text(&scan, image_scan_options(x->image), sql, len) & wanted) != 0;
 }
 
-/* The text is PREPARE or DEALLOCATE of this very name. */
+/* Returns true if the SQL is PREPARE or DEALLOCATE of this very name. */
 static bool
 wants_only_name(const struct exchange *x, const char *sql, size_t len, const char *name)
 {
@@ -141,7 +142,7 @@ ensure(struct exchange *x, const struct image_setting *e, const char *sql, size_
 	return r;
 }
 
-/* Nothing may be put before what comes next, or it would be of no use. */
+/* Returns true if nothing may be sent ahead of the next message, or if it would be of no use. */
 static bool
 is_no_time(const struct exchange *x, bool is_simple)
 {
@@ -160,12 +161,12 @@ session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is
 
 	if (!image_has_prepared(img) || is_no_time(x, is_simple))
 		return 0;
-	/* One that can't be made again is no reason for a list to fail. */
+	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
 	is_all = is_alone && mentions(sql, len, "pg_prepared_statements");
 	if (!is_all && !uses_prepared(x, sql, len, is_alone))
 		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
-		/* A name with a quote in it is spelt otherwise in the text. */
+		/* A name that contains a quote is spelt differently in SQL. */
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL || mentions(sql, len, image_at(img, i)->name))
 			r = ensure(x, image_at(img, i), sql, len, is_alone);
 	return r;

@@ -2,10 +2,10 @@
  * src/state/reset.c - RESET, SET ... TO DEFAULT and DISCARD ALL mean the client's startup values; see
  * state/state_state.h.
  *
- * PostgreSQL resets to what the server connection began with, which is ours, not the client's. So the client's values
- * are set again right behind: in the same simple Query (whose further results are not shown), behind the same Execute,
- * or, for DISCARD ALL, which tolerates no company, before the client's next message; what ParameterStatus would tell
- * in between is not shown.
+ * PostgreSQL resets to the values that the server connection began with, which are not the client's. So the client's
+ * values are set again right behind: in the same simple Query (whose further results are hidden), behind the same
+ * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message. ParameterStatus
+ * messages in between are hidden.
  */
 #include "state/state_state.h"
 #include "state/state.h"
@@ -58,7 +58,7 @@ session_resets_startup(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* An escape string, which is read the same whatever standard_conforming_strings says. */
+/* An escape string, which is read the same whatever standard_conforming_strings is. */
 static void
 put_literal(struct buf *to, const char *value)
 {
@@ -74,7 +74,7 @@ put_literal(struct buf *to, const char *value)
 void
 session_put_reset(struct exchange *x, const struct known_text *text, struct buf *to)
 {
-	const char *before = "\n;SELECT "; /* the text may end in a comment */
+	const char *before = "\n;SELECT "; /* the SQL may end in a comment */
 
 	for (size_t i = 0; i < image_count(x->startup); i++) {
 		const struct image_setting *s = image_at(x->startup, i);
@@ -129,7 +129,7 @@ session_startup_image(const struct exchange *x)
 	return NULL;
 }
 
-/* Of what the client was told of its settings, img has some otherwise. */
+/* Returns true if img differs in a setting that was reported to the client. */
 static void
 tell_differences(struct exchange *x, const struct image *img)
 {
@@ -194,7 +194,7 @@ session_discarded(struct exchange *x)
 void
 session_request_failed(struct exchange *x)
 {
-	x->session->is_discard_sent = x->session->is_filtering = false; /* what is reported now is the truth */
+	x->session->is_discard_sent = x->session->is_filtering = false; /* what is reported from now on is passed */
 	x->srv->loan.watches_tags = false;
 }
 

@@ -11,10 +11,10 @@
 
 void session_encoding_changed(struct exchange *x); /* state/commit.c: the server has reported it */
 bool session_is_followed(const struct exchange *x); /* transaction or statement mode, and not "allow" */
-/* state/observe.c: texts that are about to be sent, for a linked client. */
+/* state/observe.c: SQL that is about to be sent, of a client with a server. */
 /*
- * Rows of relay/features.c. A Query: m->have < m->total: the rest comes by session_text(). FORWARD; DONE: another
- * message is in the outbox in its place, of which the client is shown the first m->shown CommandCompletes; HOLD;
+ * Rows of relay/features.c. If m->have < m->total, the rest of a Query follows by session_text(). Return FORWARD; DONE:
+ * another message is in the outbox in its place, and the client gets only its first m->shown CommandCompletes; HOLD; or
  * FAILED.
  */
 enum statement_step session_query(struct exchange *x, struct request *m);
@@ -23,15 +23,15 @@ enum statement_step session_query_of_sequences(struct exchange *x, struct reques
 enum statement_step session_bind_of_sequences(struct exchange *x, struct request *m);
 enum statement_step session_bind(struct exchange *x, struct request *m);
 enum statement_step session_describe(struct exchange *x, struct request *m);
-/* The fast lane. Nothing of this client's is noted, asked or answered that its next message must wait for or end. */
+/* The fast lane. True: nothing is noted or under way for this client that its next message must wait for or change. */
 bool session_is_quiet(const struct exchange *x);
-/* SQL that runs before may change how PostgreSQL reads the next, whether its text shows that or not. */
+/* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
 bool session_reads_anyhow(const struct exchange *x);
-/* What SQL may do to sequences; and all that no probe is asked about: a savepoint leaves nothing in the session. */
+/* What SQL may do to sequences; and all flags that need no probe: a savepoint leaves nothing in the session. */
 #define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)
 #define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
 
-/* SQL with this scan's flags and hints leaves nothing behind but, perhaps, what the backend remembers of sequences. */
+/* Returns true if SQL with these flags and hints leaves nothing but, perhaps, the backend's memory of sequences. */
 static inline bool
 session_is_plain(uint32_t flags, uint32_t hints)
 {
@@ -43,17 +43,17 @@ int session_plain_query(struct exchange *x, uint32_t flags);
 int session_plain_bind(struct exchange *x, const struct statement *st);
 
 void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
-/* A Parse that is passed through as it is: what it may do is known no better than that. */
+/* A Parse that is sent as it is: which of such Parses is run later is not known. */
 enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
-/* The same in session mode, where only the audit cares. */
+/* The same in session mode, where only the audit needs it. */
 void session_audit_parse(struct exchange *x, const char *sql, size_t len);
 enum statement_step session_before_execute(struct exchange *x, const char *portal);
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */
-bool session_holds(const struct exchange *x); /* nothing may be sent now */
+bool session_holds(const struct exchange *x); /* true: nothing may be sent now */
 
 /* state/linger.c */
-/* Somebody waits for a server: whoever lingers lets go of his, but from the loop, not from within this call. */
+/* A client waits for a server: those that linger release theirs, from the loop and not from within this call. */
 void session_yield(struct exchange_env *env);
 int session_linger_init(struct exchange_env *env); /* after env->base is set. -1: no memory */
 void session_linger_tick(struct exchange_env *env);
@@ -66,8 +66,8 @@ bool session_must_not_read_sequences(const struct exchange *x, uint32_t flags);
 void session_discard_settled(struct server *srv, enum owed_end how);
 
 /*
- * state/context.c: under which of its settings PostgreSQL reads this text, if any of them matter. False: the text
- * must not be shared with other clients at all.
+ * state/context.c: writes to *context which settings PostgreSQL reads this SQL under, if any matter. Returns false if
+ * the SQL must not be shared with other clients at all.
  */
 bool session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
@@ -78,37 +78,44 @@ bool session_reads_as(const struct exchange *x, const struct image *reading); /*
 bool session_is_read_when_parsed(const char *sql, size_t len);
 /* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
 bool session_may_set_unseen(const struct exchange *x);
-void session_note_run(struct exchange *x, const char *sql, size_t len); /* it is about to; NULL: nobody knows the SQL */
-/* A text is about to run: until its transaction is over, nothing is shared if it has SET LOCAL of such settings. */
+void session_note_run(struct exchange *x, const char *sql,
+		      size_t len); /* it is about to run; NULL: the SQL is unknown */
+/* SQL is about to run. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. */
 void session_note_local(struct exchange *x, const char *sql, size_t len);
 void session_note_local_of(struct exchange *x, struct statement *st); /* NULL is fine */
 
 /* state/prepare.c */
-/* Before a text runs (a simple Query), is parsed, bound or described: what it may use of SQL PREPARE is there. -1: no
- * memory. */
+/*
+ * SQL is about to be run (is_simple), parsed, bound or described: makes sure that the server has the SQL-prepared
+ * statements it may use. Returns 0, or -1: no memory.
+ */
 int session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is_simple);
 int session_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void session_keep_error(struct exchange *x, const uint8_t *message, size_t len);
-bool session_tell_kept_error(struct exchange *x, const char *sqlstate); /* true: told in place of this one */
+bool session_tell_kept_error(struct exchange *x,
+			     const char *sqlstate); /* true: the kept error was sent in place of this one */
 
 /* state/commit.c */
-/* Nothing is owed, no transaction is open: may its server go? If not now, something is under way, or it is pinned. */
+/*
+ * Nothing is owed, no transaction is open. Returns true if the server may be given back; false if something is under
+ * way, or the client is pinned.
+ */
 bool session_may_release(struct exchange *x);
-bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another gets it */
-bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is its last */
-bool session_is_tainted(const struct exchange *x); /* ... and can't be */
+bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
+bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
+bool session_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
 unsigned session_seal(const struct exchange *x); /* enum state_part: washed off its server before another gets it */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void session_probe_failed(struct exchange *x);
 void session_probe_done(struct server *srv);
 void session_free(struct exchange *x);
-/* What it may have set is lost with its server: its next request is its last, and answered so. -1: no memory. */
+/* Its server is lost, and with it what it may have set: its next request is answered with why, FATAL. -1: no memory. */
 int session_lose(struct exchange *x, const struct fail *why);
 const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
-/* Sends what turns its server's image into the client's, ahead of what follows. -1: no memory. */
+/* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
 int session_replay(struct exchange *x);
-int session_catch_up(struct exchange *x); /* its settings only: prepared statements are its own by now */
+int session_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
 
 /* state/reset.c */
 void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */

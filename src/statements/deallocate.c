@@ -1,8 +1,8 @@
 /*
- * src/statements/deallocate.c - SQL that deallocates statements of the protocol: PHP, Perl, psycopg 3 and pgx do that.
+ * src/statements/deallocate.c - SQL that deallocates statements of the protocol: PHP, Perl, psycopg 3 and pgx send it.
  *
- * It runs on the server under the server's name for it. It goes alone: nothing before it is unanswered, and whatever
- * concerns names waits for its answer.
+ * The server gets it with the server's name of the statement. It is sent alone: everything before it is answered, and
+ * every message that concerns names waits for its reply.
  */
 #include "statements/statements_state.h"
 #include "relay/exclusive.h"
@@ -38,7 +38,7 @@ deallocating(struct client_statements *s, struct named *n)
 	s->deallocating = n;
 }
 
-/* n: which it is; NULL: nobody's, under a name that looks like one of ours. -1: no memory. */
+/* Writes the SQL for n; NULL: a statement that does not exist, with a name like those of pgweir. -1: no memory. */
 static int
 put_deallocate(struct exchange *x, struct named *n, const char *name, struct buf *sql)
 {
@@ -54,7 +54,7 @@ put_deallocate(struct exchange *x, struct named *n, const char *name, struct buf
 	return buf_ok(sql) ? 0 : -1;
 }
 
-/* DONE: sql is to be sent instead. FORWARD: nothing of ours is concerned, or all of it. */
+/* DONE: sql must be sent in its place. FORWARD: it concerns no statement of pgweir's, or all of them. */
 static enum statement_step
 deallocate_step(struct exchange *x, const char *text, size_t len, struct buf *sql)
 {
@@ -75,7 +75,7 @@ deallocate_step(struct exchange *x, const char *text, size_t len, struct buf *sq
 	}
 	n = named_find(x, name);
 	if (n == NULL && !name_is_ours(x, name))
-		return STATEMENT_FORWARD; /* made by SQL PREPARE, or nobody's */
+		return STATEMENT_FORWARD; /* made by SQL PREPARE, or unknown */
 	if (n != NULL && n->is_oversize) {
 		deallocating(s, n);
 		return STATEMENT_FORWARD; /* the server has it under the client's own name */
@@ -129,7 +129,7 @@ statements_parse_sql(struct exchange *x, const struct parse_fields *f)
 	return step;
 }
 
-/* How many names a DROP ... IF EXISTS has, if it is all of the text; else 0. */
+/* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
 static uint32_t
 names_dropped(const char *sql, size_t len)
 {
@@ -156,7 +156,7 @@ names_dropped(const char *sql, size_t len)
 	return t.kind == SQL_END ? count : 0;
 }
 
-/* Behind others of a pipeline it would not be known whose the notices are. */
+/* Only if nothing is pipelined before it: else it would not be known which request a notice belongs to. */
 void
 statements_note_drop(struct exchange *x, const char *sql, size_t len)
 {
@@ -221,7 +221,7 @@ statements_deallocated_all(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
-	/* Those on their way were parsed after it: one that was not foreseen, the second statement of a text. */
+	/* It was not foreseen (the second statement of a Query): statements that are being parsed now come after it. */
 	server_statements_forget_all(&x->srv->statements);
 	if (s == NULL)
 		return;

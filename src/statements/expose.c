@@ -1,15 +1,15 @@
 /*
- * src/statements/expose.c - a client's prepared statements, on its server, under the client's own names: for
- * texts that look into pg_prepared_statements, and for SQL EXECUTE of one of them. See statements/statements_state.h.
+ * src/statements/expose.c - prepares a client's statements on its server under the client's own names: for SQL that
+ * reads pg_prepared_statements, and for SQL EXECUTE of one of them. See statements/statements_state.h.
  *
- * Where a request begins with such a text, the server is first made to look like one of the client's own: what it has
- * under our names is closed, and the client's statements are prepared under theirs, in the order the client did it.
- * What can't be prepared any more is missing there; in a transaction a savepoint keeps such an error from aborting it.
- * All that is ahead of the text, in requests of our own (but EXECUTE may come behind a Flush). When the request is
- * answered, and before anything else is sent, these names are closed again.
+ * Ahead of such SQL the server is made to look as if it were the client's alone: statements with pgweir's names are
+ * closed, and the client's statements are prepared under its names, in the order in which the client prepared them. A
+ * statement that can't be prepared any more is missing there; in a transaction, a savepoint keeps that error from
+ * aborting it. All of this is sent in requests of pgweir's own (except that EXECUTE may come behind a Flush). When the
+ * request is answered, and before anything else is sent, these names are closed again.
  *
- * Bind and Describe go to the statements under our names as ever, but for statements that look into the view
- * themselves: those are used under the client's name, lest the client finds ours.
+ * Bind and Describe use the statements with pgweir's names as ever. Only statements that read the view themselves are
+ * used under the client's name, lest the client finds pgweir's.
  */
 #include "listen/listen.h"
 #include "state/state.h"
@@ -24,13 +24,13 @@
 #include <string.h>
 #include <strings.h>
 
-#define SHOWN_MAX 1000u /* statements that are prepared for one look */
+#define SHOWN_MAX 1000u /* statements that are prepared for one request */
 #define SAVEPOINT "\"pgweir_look\""
 
 /* The view, and the function behind it. */
 static const char view[] = "pg_prepared_statement";
 
-/* No better than a plain search: a false find costs round trips. */
+/* A plain search will do: a false match only costs round trips. */
 static bool
 looks(const char *sql, size_t len)
 {
@@ -57,7 +57,7 @@ materialised_is(const struct exchange *x, const struct named *n)
 	return x->statements->is_look && n->is_materialised && statement_looks(n->st);
 }
 
-/* The statement of the protocol that the text runs by SQL EXECUTE; NULL: none. */
+/* Returns the statement of the protocol that the SQL runs by EXECUTE; NULL: none. */
 static struct named *
 executed(const struct exchange *x, const char *sql, size_t len)
 {
@@ -86,7 +86,7 @@ put_run(struct exchange *x, const char *sql, struct buf *b)
 	return ledger_push_run(&x->srv->ledger, OWED_TO_LOOK, NULL);
 }
 
-/* What the server has under our names. */
+/* Closes all statements with pgweir's names on the server. */
 static int
 close_ours(struct exchange *x, struct buf *b)
 {
@@ -117,7 +117,7 @@ earlier_first(const void *a, const void *b)
 	return distance == 0 ? 0 : distance < UINT32_MAX / 2 ? 1 : -1;
 }
 
-/* Those to be shown, in order, allocated; oversize ones are there already. */
+/* Returns the statements to prepare, in order; the array is the caller's. Oversize ones are there already. */
 static struct named **
 shown_of(struct exchange *x, size_t *count)
 {
@@ -149,7 +149,7 @@ put_own(struct exchange *x, const struct named *n, enum owed_to to, struct buf *
 	return ledger_push(&x->srv->ledger, OWED_PARSE, to, NULL);
 }
 
-/* Each in a request of its own: what can't be prepared must not keep others from it. */
+/* Sends each in a request of its own, so that one that can't be prepared doesn't keep others from it. */
 static int
 put_all(struct exchange *x, struct named *const *all, size_t count, struct buf *b)
 {
@@ -173,7 +173,7 @@ put_all(struct exchange *x, struct named *const *all, size_t count, struct buf *
 	return r < 0 ? r : put_sync(x, OWED_TO_LOOK, b);
 }
 
-/* A Close of this name is due. */
+/* Notes that this name must be closed later. */
 static void
 undo_later(struct client_statements *s, const char *name)
 {
@@ -200,8 +200,8 @@ make_all(struct exchange *x, struct buf *b)
 }
 
 /*
- * Its error is told in place of the one that EXECUTE runs into. Behind a Flush it is part of the client's own request:
- * there its error is the client's.
+ * If this Parse fails, the client gets its error in place of that of the EXECUTE. Behind a Flush it is part of the
+ * client's own request: there its error goes to the client at once.
  */
 static int
 make_one(struct exchange *x, const struct named *n, struct buf *b)

@@ -1,8 +1,8 @@
 /*
- * src/statements/names.c - the names a client gave to its prepared statements. See statements/statements_state.h.
+ * src/statements/names.c - the names that a client gave to its prepared statements. See statements/statements_state.h.
  *
- * Clients may have thousands each, so a name costs little more than itself: one block, and a pointer in a table with
- * open addressing. The hash is seeded: names are the client's own choice, and the loop is everybody's.
+ * A client may have thousands, so a name costs little more than itself: one block, and a pointer in a table with open
+ * addressing. The hash is seeded, since clients choose the names and collisions would slow the loop for everybody.
  */
 #include "statements/statements_state.h"
 #include "statements/statements.h"
@@ -16,8 +16,8 @@
 #include <xxhash.h>
 
 #define SLOTS_MIN 8u
-#define BLOCK_OVERHEAD 16u /* of malloc, about */
-#define CLIENT_SHARE 4u /* one client may have a quarter of what all may have together */
+#define BLOCK_OVERHEAD 16u /* bytes that malloc adds, about */
+#define CLIENT_SHARE 4u /* one client may have a quarter of what all clients may have together */
 
 struct client_statements *
 names_own(struct exchange *x)
@@ -62,7 +62,7 @@ named_is_unsettled(const struct exchange *x, const struct named *n)
 	const struct client_statements *s = x->statements;
 
 	if (s != NULL && (s->deallocating != NULL || s->is_clearing) && x->srv->ledger.count > 0)
-		return true; /* which names there are is known when that is answered */
+		return true; /* its reply decides which names there are */
 	return n != NULL && (n->is_pending || n->is_closing) && n->scope != x->statements->scope;
 }
 
@@ -73,7 +73,7 @@ account(struct client_statements *s, size_t more, size_t less)
 	s->env->name_bytes += more - less;
 }
 
-/* The store counts its texts for all clients together; here they count for the client that brought them. */
+/* The store counts its SQL for all clients together; here it counts for the client that brought it. */
 static size_t
 text_size(const struct named *n)
 {
@@ -159,7 +159,7 @@ named_enter(struct client_statements *own, struct named *n)
 	return 0;
 }
 
-/* Linear probing: what stands behind moves up, if the free slot lies between its home and its place. */
+/* Linear probing: an entry behind the free slot moves up if the slot lies between the entry's home and its place. */
 static void
 take_out(struct client_statements *s, const struct named *n)
 {
@@ -207,7 +207,7 @@ names_clear(struct client_statements *s)
 {
 	bool is_again;
 
-	do { /* what stands at the front may move to where this has been */
+	do { /* the first entries may move to slots that were passed already */
 		is_again = false;
 		for (uint32_t i = s->slot_count; i-- > 0;)
 			while (s->slots[i] != NULL && !s->slots[i]->is_pending) {
@@ -235,7 +235,7 @@ statements_free(struct exchange *x)
 	for (uint32_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i] != NULL) {
 			s->bytes -= text_size(s->slots[i]);
-			s->slots[i]->is_in_table = false; /* a ledger may hold it still */
+			s->slots[i]->is_in_table = false; /* a ledger may still hold it */
 			named_unref(s->slots[i]);
 		}
 	free(s->slots);

@@ -1,9 +1,9 @@
 /*
- * src/statements/parse.c - Parse: of what a server has already it is answered by us, in its turn. See
- * statements/statements_state.h.
+ * src/statements/parse.c - Parse of a named statement. See statements/statements_state.h.
  *
- * A name that is taken is for PostgreSQL to refuse, and so is what we refuse, for only then does it skip to Sync and
- * abort the transaction as it would have.
+ * If the server has the statement already, pgweir answers the Parse itself, in its turn. A Parse that must fail (its
+ * name is taken, or pgweir refuses it) is sent so that PostgreSQL refuses it: only then does PostgreSQL skip to Sync
+ * and abort the transaction.
  */
 #include "listen/listen.h"
 #include "relay/exclusive.h"
@@ -20,9 +20,9 @@
 #include <string.h>
 
 /*
- * PostgreSQL says what is wrong with the new text, then that the name is taken; the error is rewritten on its way back.
- * The text that has the name may be one that can't be prepared here any more (its table is gone): an empty one, which
- * always can, stands in for it.
+ * The name is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is taken; its error is
+ * rewritten on its way back. The statement that has the name might not be preparable here any more (its table is gone):
+ * an empty one, which always is, stands in for it.
  */
 static enum statement_step
 parse_duplicate(struct exchange *x, struct named *n, const struct parse_fields *f)
@@ -65,8 +65,8 @@ parse_on_server(struct exchange *x, struct named *n)
 }
 
 /*
- * The statement that a Parse means: with a trailing comment that says who asks, or without it. context: 0, or the
- * settings matter under which it is read now.
+ * Returns the statement that a Parse means; a trailing comment that names the caller may be left out of it. *context:
+ * 0, or identifies the settings that its literals are read under now.
  */
 static struct statement *
 statement_of(struct exchange *x, const struct parse_fields *f, uint32_t *context)
@@ -99,8 +99,8 @@ remember_reading(struct exchange *x, struct named *n)
 }
 
 /*
- * A new name of the client's, in its table, with a reference to spare; closed: which had it before. Takes st. context:
- * see statement_of. NULL: no memory.
+ * Enters a new name of the client's in its table, and returns it with a reference for the caller; closed: the statement
+ * that had the name before. Takes st. context: see statement_of. Returns NULL: no memory.
  */
 static struct named *
 enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t context, struct named *closed)
@@ -112,14 +112,14 @@ enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t c
 		return NULL;
 	}
 	if (closed != NULL)
-		named_leave(x->statements, closed); /* just before; should that be skipped, so is this */
+		named_leave(x->statements, closed); /* its Close was sent just before: if that is skipped, so is this */
 	if ((context == 0 || remember_reading(x, n)) && named_enter(x->statements, n) == 0)
 		return n;
 	named_unref(n);
 	return NULL;
 }
 
-/* PostgreSQL is asked for something it refuses; its error becomes ours. */
+/* Sends something that PostgreSQL refuses; its error is replaced by pgweir's. */
 static enum statement_step
 refuse_parse(struct exchange *x)
 {
@@ -150,7 +150,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, struct 
 		return STATEMENT_FAILED;
 	if (!names_have_room(x, f))
 		return refuse_parse(x);
-	/* In a failed transaction PostgreSQL refuses a Parse: it must see one, and under a name it does not have. */
+	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
 	st = x->srv->tx == 'E' ? statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len)
 			       : statement_of(x, f, &context);
 	if (st == NULL)
@@ -193,7 +193,7 @@ parse_step(struct exchange *x, const struct parse_fields *f, const uint8_t *mess
 	return statements_parse_named(x, f, n);
 }
 
-/* Another message than the client's, which is the caller's to free when this returns. */
+/* Sends a message that is not the client's; the caller may free it when this returns. */
 static enum statement_step
 parse_other(struct exchange *x, const struct buf *message)
 {
@@ -220,7 +220,7 @@ statements_parse(struct exchange *x, struct request *m)
 	return step;
 }
 
-/* Kept on its server alone, which stays with the client. */
+/* A statement too large to be stored: only this server has it, and the client keeps the server. */
 static enum statement_step
 parse_oversize(struct exchange *x, const char *name, struct named *closed)
 {
@@ -234,7 +234,7 @@ parse_oversize(struct exchange *x, const char *name, struct named *closed)
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
-/* Under its own name PostgreSQL would take it: it gets another one to refuse. */
+/* PostgreSQL would accept it under its own name: it is sent with one that PostgreSQL refuses. */
 static enum statement_step
 duplicate_oversize(struct exchange *x, struct named *n)
 {
@@ -264,9 +264,9 @@ statements_oversize_parse(struct exchange *x, const char *name)
 }
 
 /*
- * Parse and Sync, nothing more, of a statement that was prepared in this pool under the same settings: it needs no
- * server now. A client that prepares, waits for that, then executes (libpq's PQprepare) would else hold one for
- * nothing, or wait for one in the middle of the work of others.
+ * A Parse and a Sync, nothing more, of a statement that was prepared in this pool under the same settings: no server is
+ * needed. Otherwise a client that prepares, waits for the reply and then executes (libpq's PQprepare) would hold a
+ * server for nothing, or wait for one.
  */
 bool
 statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len)
@@ -281,7 +281,7 @@ statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len
 	    named_find(x, f.name) != NULL || names_own(x) == NULL)
 		return false;
 	if (!names_have_room(x, &f))
-		return false; /* refused in its turn */
+		return false; /* it will be refused in its turn */
 	st = statement_of(x, &f, &context);
 	if (st == NULL)
 		return false;

@@ -1,14 +1,14 @@
 /*
- * src/statements/row_shape.c - what a client was told about a statement's rows, and whether it is still so.
+ * src/statements/row_shape.c - checks that a statement's rows are still those that a client knows.
  *
- * PostgreSQL refuses a plan whose rows have changed (cached plan must not change result type), for a client that does
- * not ask each time would take the new rows for the old. A statement that pgweir prepares anew, on another server or
- * after DDL, has no such past: so the client's Bind waits until a Describe of ours has shown that its rows are what
- * the client was told. If not, the client gets PostgreSQL's error, as it would have. Clients that describe their
- * portal in the same breath (libpq, node-postgres, pgx) are told anew and wait for nothing.
+ * PostgreSQL refuses a plan whose rows have changed ("cached plan must not change result type"), because a client that
+ * doesn't ask each time would take the new rows for the old. A statement that pgweir prepares again, on another server
+ * or after DDL, has no such past. So the client's Bind waits until pgweir's own Describe has shown that the rows are
+ * those the client knows. If they are not, the client gets PostgreSQL's error, as it would have. Clients that describe
+ * the portal in the same request (libpq, node-postgres, pgx) get the new rows and wait for nothing.
  *
- * Whoever hears of rows that are not those others heard of under the same id has found out that somebody altered a
- * table behind our back: the statement gets a new id, so that all who rely on the old rows have to look again.
+ * If a Describe returns other rows than an earlier one under the same id, somebody has altered a table without pgweir
+ * noticing: the statement gets a new id, so that all who rely on the old rows are checked again.
  */
 #include "statements/statements_state.h"
 #include "relay/retry.h"
@@ -18,7 +18,7 @@
 
 #include <string.h>
 
-#define SHAPE_UNKNOWN 0u /* equal to no other, not even to itself */
+#define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
 #define SHAPE_NO_ROWS 2u
 
 static bool
@@ -42,7 +42,7 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 	       memcmp(next + FRAME_HEAD_LEN + 1, portal, portal_len) == 0;
 }
 
-/* The Describe of a portal has no name of a statement: it is known by what came just before. */
+/* The Describe of a portal does not name a statement: it is that of the Bind just before. */
 static void
 expect_describe(struct client_statements *s, struct named *n)
 {
@@ -100,7 +100,7 @@ shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8
 	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(x, n);
 }
 
-/* What others were told is not measured by tables that they can't see yet. */
+/* DDL that is not committed must not count against what other clients know. */
 static void
 compare(const struct server *srv, struct named *n, uint32_t shape)
 {
@@ -128,13 +128,13 @@ proven(const struct server *srv, struct named *n, uint32_t shape)
 	compare(srv, n, shape);
 	n->is_changed = n->has_other_types || shape == SHAPE_UNKNOWN || shape != n->shape;
 	if (n->is_changed)
-		shape_asked(n); /* it may be renewed; no need to ask that one too */
+		shape_asked(n); /* it may be renewed; the new one need not be asked about */
 	n->id = !n->is_changed && is_current(n) ? short_id(n->st) : 0;
 }
 
 /*
- * Types that PostgreSQL brings along are declared when a statement is renewed, so they stay as the client knows them.
- * Others may have been dropped and made anew: what the client sends is not meant for those.
+ * PostgreSQL's own types are declared when a statement is renewed, so they stay as the client knows them. Others may
+ * have been dropped and created again: what the client sends does not fit those.
  */
 static void
 described_types(const struct server *srv, const struct owed *o, struct named *n, const uint8_t *body, size_t len)
@@ -142,7 +142,7 @@ described_types(const struct server *srv, const struct owed *o, struct named *n,
 	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
 
 	if (n->is_asking_anew && srv->link != NULL && !statement_has_types(n->st, body, len)) {
-		named_renew(srv->link, n, true); /* what servers have of it is of earlier days */
+		named_renew(srv->link, n, true); /* what servers have is outdated */
 		shape_asked(n);
 	}
 	if (!srv->loan.has_ddl && is_current(n))

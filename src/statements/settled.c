@@ -1,9 +1,9 @@
 /*
- * src/statements/settled.c - what became of messages about statements that were sent. See
- * statements/statements_state.h.
+ * src/statements/settled.c - the results of messages about statements. See statements/statements_state.h.
  *
- * Names come into being and go when the server says so: what was entered when a message was sent is taken back if the
- * ledger says that it failed or was skipped. Errors speak of the client's name, not of the server's.
+ * A name exists, or exists no more, when the server has confirmed it: what was entered when a message was sent is taken
+ * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name in place of
+ * the server's.
  */
 #include "statements/statements_state.h"
 #include "statements/statements.h"
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* NULL: the client has gone, or is going. */
+/* Returns NULL if the client has gone, or is closing. */
 static struct client_statements *
 statements_of(const struct server *srv)
 {
@@ -22,7 +22,7 @@ statements_of(const struct server *srv)
 	return x == NULL ? NULL : x->statements;
 }
 
-/* It was sent under an id that the statement had then, and may have no more. */
+/* Returns the id that the message was sent with; the statement may have another one by now. */
 static uint64_t
 sent_id(const struct named *n)
 {
@@ -40,7 +40,8 @@ settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end h
 		server_statements_settled(&srv->statements, sent_id(n), false, how == OWED_ANSWERED);
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;
-		if (!srv->loan.has_ddl) { /* else it may be undone, and is so far unknown to others */
+		if (!srv->loan
+			 .has_ddl) { /* else it depends on DDL that may be rolled back, and that others don't see yet */
 			n->st->valid_pool = srv->owner;
 			n->st->valid_image = srv->image;
 		}
@@ -65,14 +66,14 @@ settled_close(struct server *srv, struct named *n, enum owed_end how)
 		named_leave(s, n);
 		return;
 	}
-	/* Skipped: it was never closed, and whoever took the name meanwhile never got it. */
+	/* Skipped: it was never closed, and the statement that was to get the name never got it. */
 	if (n->is_in_table || n->is_void)
 		return;
 	other = named_find(srv->link, n->name);
 	if (other != NULL)
 		named_leave(s, other);
 	if (named_enter(s, n) < 0)
-		srv->is_closing = true; /* no memory: the client will miss a name, and ends with its server */
+		srv->is_closing = true; /* no memory: the client would miss a name, so it is closed with its server */
 }
 
 static void
@@ -86,7 +87,7 @@ settled_use(const struct owed *o, struct named *n, enum owed_end how)
 		n->is_proven = true;
 }
 
-/* Its error comes next, and wants its name. */
+/* Its error comes next, and will need its name. */
 static void
 remember_failed(struct client_statements *s, const struct owed *o, struct named *n)
 {
@@ -142,7 +143,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	}
 }
 
-/* What stands in an error between quotes, from..to, becomes name. */
+/* Replaces the quoted name from..to in an error by name. */
 static bool
 replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name,
 	     size_t name_len, struct buf *out)
@@ -167,7 +168,7 @@ put_full(const struct exchange *x, struct buf *out)
 	message_error(out, "ERROR", &why);
 }
 
-/* As PostgreSQL says it: asyncpg and JDBC know it by its routine, and prepare anew. */
+/* As PostgreSQL sends it: asyncpg and JDBC recognise it by its routine, and prepare again. */
 static void
 put_changed(struct buf *out)
 {
@@ -177,7 +178,7 @@ put_changed(struct buf *out)
 	message_put(out, 'E', body, sizeof(body));
 }
 
-/* What we refused: PostgreSQL's error stands for ours. */
+/* The error that PostgreSQL sent stands for a refusal of pgweir's: writes that one. */
 static bool
 put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
@@ -194,7 +195,7 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 	return buf_ok(out);
 }
 
-/* The length of a name of ours, or of STAND_IN; 0: it is none. */
+/* Returns the length of a name of pgweir's, or of STAND_IN; 0: it is neither. */
 static size_t
 our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 {
@@ -208,7 +209,7 @@ our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 	return len > prefix_len ? len : 0;
 }
 
-/* Errors whose words are about a prepared statement. */
+/* Returns true for errors that name a prepared statement. */
 static bool
 is_about_statement(const uint8_t *message, size_t len)
 {
@@ -223,8 +224,8 @@ is_about_statement(const uint8_t *message, size_t len)
 }
 
 /*
- * The name that was sent may be one the statement has no more, for DDL renews names: whatever name of ours stands
- * there, it is that of the statement the message was about.
+ * DDL renews names, so the error may have a name that its statement had before: any name of pgweir's in the error
+ * stands for the statement that the message was about.
  */
 static bool
 rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)

@@ -2,12 +2,12 @@
  * src/statements/statements.c - prepared statements of the protocol, across servers.
  *
  * A client's named statement is a pointer into the shared store (statement_store.h); on servers it has the store's
- * name. Parse of what a server has already is answered by us, in its turn; Bind and Describe of what it has not are
- * preceded by a Parse of ours. Close is answered by us: the statement stays on the server for others.
+ * name. If a server has a statement already, pgweir answers its Parse, in its turn; if it has not, pgweir sends a Parse
+ * ahead of Bind and Describe. Close is answered by pgweir: the statement stays on the server for others.
  *
- * What PostgreSQL would refuse (a duplicate or unknown name) is sent so that it refuses it itself, for only then does
- * it skip to Sync and abort the transaction as it would have; its error is made to speak of the client's name. What we
- * refuse goes the same way.
+ * What PostgreSQL would refuse (a duplicate or unknown name) is sent so that PostgreSQL itself refuses it: only then
+ * does it skip to Sync and abort the transaction. Its error is rewritten to have the client's name. What pgweir refuses
+ * is handled the same way.
  */
 #include "listen/listen.h"
 #include "relay/report.h"
@@ -28,7 +28,7 @@ statements_pass_through(const struct exchange *x)
 	return x->is_session || (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
-/* Bind (with its portal) or Describe (portal NULL) under another name; what follows the names is not written. */
+/* Writes a Bind (with its portal) or Describe (portal NULL) with another name, without what follows the names. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *before,
 	    size_t before_len, const char *name)
@@ -110,8 +110,7 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->scope);
 }
 
-/* Whoever uses it may have PostgreSQL read its literals anew: the client's settings are others than when it was parsed.
- */
+/* Returns true if a use may make PostgreSQL read its literals again, under other settings than when it was parsed. */
 static bool
 is_read_otherwise(const struct exchange *x, const struct named *n)
 {
@@ -121,8 +120,8 @@ is_read_otherwise(const struct exchange *x, const struct named *n)
 }
 
 /*
- * A client that reads the statement's literals, or acts, otherwise than those it shares it with gets another one under
- * that name from now on. -1: no memory.
+ * If the client's settings or role are no longer those that the statement is shared under, the client's name refers to
+ * another statement from now on. Returns 0, or -1: no memory.
  */
 static int
 fit_context(struct exchange *x, struct named *n)
@@ -147,7 +146,7 @@ fit_context(struct exchange *x, struct named *n)
 	return 0;
 }
 
-/* What follows is parsed under these settings; NULL: under the session's own again. -1: no memory. */
+/* Sends what makes the next Parse run under these settings; NULL: under the session's own again. -1: no memory. */
 static int
 read_under(struct exchange *x, const struct image *reading)
 {
@@ -167,7 +166,7 @@ read_under(struct exchange *x, const struct image *reading)
 	return r;
 }
 
-/* Parsed on this server as it was when the client parsed it. -1: no memory. */
+/* Parses it on this server under the settings of the client's own Parse. -1: no memory. */
 static int
 parse_again(struct exchange *x, const struct named *n)
 {
@@ -204,7 +203,7 @@ statement_ensure(struct exchange *x, struct named *n)
 		break;
 	}
 	x->entry->database->counters.statement_misses++;
-	srv->loan.kept.state = KEPT_NOT; /* prepared just now, it is not outdated */
+	srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
 	if (statement_close_outdated(x, st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
 		return STATEMENT_FAILED;
 	return STATEMENT_DONE;
@@ -224,7 +223,7 @@ forward_if(enum statement_step step)
 	return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
 }
 
-/* Under a name that PostgreSQL does not know: what (STRANGER...) and, of a name that looks like ours, the name. */
+/* Sends a Bind with a name that PostgreSQL does not know: what (STRANGER...) and, if it is like pgweir's, the name. */
 static enum statement_step
 bind_to_stranger(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
 		 const char *name)
@@ -238,7 +237,7 @@ bind_to_stranger(struct exchange *x, const uint8_t *message, const struct bind_n
 	return STATEMENT_DONE;
 }
 
-/* *name: under which the server has it, or will have it when what follows arrives there. */
+/* Writes to *name the name that the server has for it, or will have when the next message arrives. */
 static enum statement_step
 ensure_named(struct exchange *x, struct named *n, const char **name)
 {
@@ -280,7 +279,7 @@ statements_find(const struct exchange *x, const char *name)
 	return n == NULL ? NULL : n->st;
 }
 
-/* Which statement a Bind or Describe of this name means. FORWARD: m->named and m->statement say so; HOLD; FAILED. */
+/* Finds the statement of a Bind or Describe. FORWARD: it is in m->named and m->statement; HOLD; FAILED. */
 static enum statement_step
 find(struct exchange *x, const char *name, struct request *m)
 {
@@ -316,12 +315,12 @@ statements_bind(struct exchange *x, struct request *m)
 	m->used = FRAME_HEAD_LEN + b->len;
 	if (b->statement[0] == '\0')
 		return forward_if(unnamed_ensure(x));
-	if (n == NULL || n->is_closing) /* PostgreSQL knows what to say */
+	if (n == NULL || n->is_closing) /* PostgreSQL knows the right error */
 		return name_is_ours(x, b->statement) ? bind_to_stranger(x, m->message, b, STRANGER, b->statement)
 						     : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (materialised_is(x, n)) /* prepared just now, its rows are those of the view */
+	if (materialised_is(x, n)) /* it is prepared now, and its rows are those of the view */
 		return bind_named(x, n, m->message, b);
 	step = shape_prove(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m), m->message + m->total,
 			   m->have < m->total ? 0 : m->have - m->total);
@@ -374,7 +373,7 @@ statements_expect_describe(const struct exchange *x)
 	return x->statements != NULL && x->statements->describing != NULL;
 }
 
-/* Of the portal that was bound just before, and its client does not know the rows yet. */
+/* A Describe of the portal that was bound just before; the client does not know its rows yet. */
 static enum statement_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
@@ -392,8 +391,8 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 }
 
 /*
- * Its Parse was answered by us, and this is the client's first question. What the server has was parsed by somebody
- * else some time ago: which types its open parameters have may be said otherwise now.
+ * Returns true if pgweir answered its Parse, and this is the client's first Describe. The statement on the server was
+ * parsed for another client some time ago: PostgreSQL might choose other types for its open parameters now.
  */
 static bool
 asks_anew(struct exchange *x, const struct named *n)
@@ -402,7 +401,7 @@ asks_anew(struct exchange *x, const struct named *n)
 	       !materialised_is(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
-/* PostgreSQL parses it once more, under a name that is nobody's, and tells the client about that. */
+/* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
 static enum statement_step
 describe_anew(struct exchange *x, struct named *n, const uint8_t *message, size_t len)
 {
@@ -477,7 +476,7 @@ statements_describe(struct exchange *x, struct request *m)
 	return STATEMENT_DONE;
 }
 
-/* PostgreSQL has it under the client's own name. */
+/* The server has it under the client's own name. */
 static enum statement_step
 close_oversize(struct exchange *x, struct named *n, const uint8_t *message, size_t len)
 {

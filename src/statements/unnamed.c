@@ -1,9 +1,10 @@
 /*
- * src/statements/unnamed.c - the unnamed statement, which is the client's own too. See statements/statements_state.h.
+ * src/statements/unnamed.c - the unnamed statement, of which each client has its own. See
+ * statements/statements_state.h.
  *
- * A server remembers whose it has (srv->unnamed_of), and it is prepared again where it is another's. Parse, Close and
- * simple Queries change it; each change that may yet be skipped is entered in the ledger, and when none is under way
- * the unnamed statement is what the replies say.
+ * A server remembers whose unnamed statement it has (srv->unnamed_of); where it is another client's, it is prepared
+ * again. Parse, Close and simple Queries change it. Each change that may yet be skipped is entered in the ledger, and
+ * when no change is under way, the unnamed statement is what the replies have confirmed.
  */
 #include "statements/statements_state.h"
 #include "state/state.h"
@@ -14,7 +15,7 @@
 
 #include <string.h>
 
-#define SHORT_TEXT 1024u /* bytes of a statement that is no burden */
+#define SHORT_TEXT 1024u /* bytes of a statement that is stored in any case */
 
 static bool
 is_unnamed_there(const struct exchange *x)
@@ -47,7 +48,7 @@ push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 	return -1;
 }
 
-/* The unnamed statement of the server is taken away. */
+/* Closes the unnamed statement of the server. */
 static int
 push_unnamed_close(struct exchange *x, enum owed_to to)
 {
@@ -65,7 +66,7 @@ unnamed_ensure(struct exchange *x)
 
 	if (s == NULL)
 		return STATEMENT_FAILED;
-	/* A change of an earlier Sync may be skipped without what follows being skipped too. */
+	/* A change before an earlier Sync may be skipped, and the message at hand not. */
 	if (s->unnamed_under_way > 0 && s->unnamed_scope != s->scope)
 		return STATEMENT_HOLD;
 	if (s->is_unnamed_oversize)
@@ -77,7 +78,8 @@ unnamed_ensure(struct exchange *x)
 	s->is_unnamed_oversize = false; /* gone with its server */
 	if (s->unnamed_under_way == 0)
 		s->is_confirmed_oversize = false;
-	if (s->unnamed == NULL) { /* the server has another's: then PostgreSQL itself is to say that there is none */
+	if (s->unnamed == NULL) { /* the server has another client's: it is closed, so that PostgreSQL itself reports
+				     that there is none */
 		if (push_unnamed_close(x, OWED_TO_STATEMENT) < 0)
 			return STATEMENT_FAILED;
 	} else {
@@ -89,7 +91,7 @@ unnamed_ensure(struct exchange *x)
 	return STATEMENT_DONE;
 }
 
-/* A new state of it. With a server: that one is in it too, once it has done what it was sent. */
+/* Enters a new state. If the client has a server, that will be in this state when it has done what it was sent. */
 static void
 set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
 {
@@ -103,7 +105,7 @@ set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
 		x->srv->unnamed_of = s->token;
 }
 
-/* For certain: nothing is under way. */
+/* No change may be under way. */
 void
 unnamed_drop(struct exchange *x)
 {
@@ -118,8 +120,9 @@ unnamed_drop(struct exchange *x)
 }
 
 /*
- * Unnamed statements must not use up what is meant for named ones: beyond half of it they stay on their server alone,
- * as those do that are too large. Short ones are kept in any case: as many as there are clients.
+ * Returns true if the SQL may be stored. Unnamed statements must not use up the memory that is meant for named ones:
+ * beyond half of it, only their server has them, as it is with those that are too large. Short ones are always stored:
+ * there are no more of them than clients.
  */
 static bool
 has_room(const struct exchange *x, const struct parse_fields *f)
@@ -161,7 +164,7 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 	return STATEMENT_DONE;
 }
 
-/* Applications prepare one text again and again: the last one is not looked up. NULL: this is another. */
+/* Applications prepare the same SQL again and again: returns the last statement if it is this one; else NULL. */
 static struct statement *
 get_again(struct statement *st, const struct parse_fields *f)
 {
@@ -232,10 +235,13 @@ statements_simple_query(struct exchange *x)
 	if (statements_pass_through(x))
 		return STATEMENT_DONE;
 	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0)) {
-		x->srv->unnamed_of = 0; /* another client's, if any, is dropped there */
+		x->srv->unnamed_of = 0; /* if it was another client's, it is dropped there */
 		return STATEMENT_DONE;
 	}
-	/* Behind what is unanswered it may be skipped. A Close of ours tells: it does the same and shares its fate. */
+	/*
+	 * If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
+	 * statement: it has the same effect, and its reply shows whether it happened.
+	 */
 	if (x->srv->ledger.count > 0)
 		return unnamed_close(x, OWED_TO_STATEMENT);
 	unnamed_drop(x);
@@ -261,7 +267,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 		return;
 	}
 	if (how != OWED_SKIPPED)
-		s->is_confirmed_there = how == OWED_ANSWERED; /* what it has after a failure is anybody's guess */
+		s->is_confirmed_there = how == OWED_ANSWERED; /* after a failure nobody knows what it has */
 	if (how == OWED_ANSWERED)
 		confirm_unnamed(s, st, is_oversize);
 	else {
