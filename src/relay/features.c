@@ -79,9 +79,8 @@ static const struct row on_query[] = {
 	{ expose_sql, false }, /* what the SQL looks for has to be there before anything of it runs */
 	{ deallocate_query, false }, /* replaces the SQL: those below see what is left for them by its effect */
 	{ listen_to_query, true }, /* replaces a LISTEN, which state must not suspect then */
-	{ session_query,
-	  true }, /* notes what it leaves behind; it may add to the SQL, so nothing may replace it later */
-	{ unnamed_query, true }, /* last: only a Query that is sent drops the unnamed statement */
+	{ unnamed_query, true }, /* a Query that is sent drops the unnamed statement, also where state adds to it */
+	{ session_query, true }, /* last: notes what it leaves behind, and may add to the SQL */
 };
 
 /* --- a Parse --- */

@@ -154,7 +154,7 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
-	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate listen state unnamed");
+	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate listen unnamed state");
 	see('P');
 	cr_expect_str_eq(fake.calls, "exclusive expose deallocate prepare statements");
 	see('B');
@@ -174,7 +174,7 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 	busy();
 	fake.is_passed_through = x.is_session = true;
 	see('Q');
-	cr_expect_str_eq(fake.calls, "exclusive listen state unnamed");
+	cr_expect_str_eq(fake.calls, "exclusive listen unnamed state");
 	see('P');
 	cr_expect_str_eq(fake.calls, "exclusive audit");
 	see('B');
@@ -190,7 +190,7 @@ Test(features, a_client_without_anything_is_asked_for_little)
 	see('E');
 	cr_expect_str_eq(fake.calls, "");
 	see('Q');
-	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate state unnamed",
+	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate unnamed state",
 			 "no LISTEN begins so");
 }
 
