@@ -436,13 +436,17 @@ def test_cve_2026_6666_an_error_without_sqlstate_later(weir, fake, bare, way):
 
 def console_commands():
     """(phrase, is_for_admins, argument) of the table itself, so that a new command is looked at as well."""
-    source = (REPOSITORY / "src" / "admin" / "console_command.c").read_text(encoding="utf-8")
-    table = source.split("static const struct command_row rows[] = {", 1)[1].split("\n};", 1)[0]
+    admin = REPOSITORY / "src" / "admin"
+    shows = (admin / "show_list.h").read_text(encoding="utf-8").split("#define SHOW_LIST(ROW)", 1)[1]
+    shows = shows.split("/*", 1)[0]
+    table = (admin / "console_command.c").read_text(encoding="utf-8")
+    table = table.split("static const struct command_row rows[] = {", 1)[1].split("\n};", 1)[0]
     found = [(f"SHOW {name}", may == "ADMIN", "ARGUMENT_LIKE") for name, may in
-             re.findall(r'SHOWS\(\w+,\s*"([^"]+)",\s*(ANYBODY|ADMIN)', table)]
+             re.findall(r"ROW\((\w+), \w+, (ANYBODY|ADMIN)", shows)]
+    assert len(found) == len(re.findall(r"ROW\(", shows)) > 25
     found += [(phrase, may == "ADMIN", argument) for phrase, argument, may in
               re.findall(r'\{\s*COMMAND_\w+,\s*"([^"]+)",\s*"[^"]+",\s*(ARGUMENT_\w+),\s*(ANYBODY|ADMIN)', table)]
-    assert len(found) == len(re.findall(r"SHOWS\(|\{\s*COMMAND_", table)) > 60
+    assert len(found) == len(re.findall(r"ROW\(", shows)) + len(re.findall(r"\{\s*COMMAND_", table)) > 60
     return found
 
 
