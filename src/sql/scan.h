@@ -52,6 +52,7 @@ enum scan_flag {
 /* What matters to features although it leaves nothing behind. */
 enum scan_hint {
 	SCAN_HINT_LOCAL = 1u << 0, /* SET LOCAL */
+	SCAN_HINT_LOCAL_PATH = 1u << 2, /* SET LOCAL search_path, SET LOCAL SCHEMA */
 	SCAN_HINT_CATALOG = 1u << 1 /* pg_prepared_statement[s], pg_listening_channels */
 };
 

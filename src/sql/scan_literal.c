@@ -214,6 +214,6 @@ scan_literal_escape(struct scan *s)
 {
 	if (s->capture != CAPTURE_NONE)
 		s->flags |= SCAN_NAMES_LOST;
-	if ((s->hints & SCAN_HINT_LOCAL) != 0) /* of search_path, perhaps */
+	if ((s->hints & SCAN_HINT_LOCAL_PATH) != 0) /* it may name pg_temp */
 		s->flags |= SCAN_TEMP;
 }

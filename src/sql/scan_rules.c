@@ -85,6 +85,14 @@ expect_after_set(struct scan *s, enum token token, enum sql_word word, const cha
 		expect_name(s, text, len, is_local ? EXPECT_LOCAL : EXPECT_NAME);
 }
 
+/* SET SCHEMA 'x' sets it, too. */
+static bool
+is_search_path(const char *name, size_t len)
+{
+	return (len == 11 && strncasecmp(name, "search_path", 11) == 0) ||
+	       (len == 6 && strncasecmp(name, "schema", 6) == 0);
+}
+
 static void
 expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 {
@@ -105,8 +113,10 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 		if (is_seed(s->name, s->name_len))
 			s->flags |= SCAN_SEED;
 		scan_name_keep(s);
-	} else if (expect == EXPECT_LOCAL && is_text && is_seed(text, len))
-		s->flags |= SCAN_SEED;
+	} else if (expect == EXPECT_LOCAL && is_text) {
+		s->flags |= is_seed(text, len) ? SCAN_SEED : 0;
+		s->hints |= is_search_path(text, len) ? SCAN_HINT_LOCAL_PATH : 0;
+	}
 }
 
 static void
