@@ -151,7 +151,8 @@ def test_a_dump_is_restored(tool, psql, busy, form):
         assert psql(f"SELECT count(*), sum(big) FROM {schema}.joined;\nSELECT {schema}.one();\n"
                     f"SELECT nextval('{schema}.parent_id_seq');") == ["500|125250", "1", "501"]
         psql(f"SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE;")
-    in_clients(client)
+    # Each of these dumps holds three transactions open: two of them could wait for each other on four servers.
+    in_clients(client, count=1 if form == "directory" else 2)
 
 
 def test_dump_piped_into_psql_with_its_empty_search_path(tool, psql):
