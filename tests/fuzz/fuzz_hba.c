@@ -4,6 +4,8 @@
  * Holds besides memory: what is refused is told, with path and line; what is taken answers every question, always with
  * the same rule, and a rule that says "no TLS", "local", ... decides only for those it says.
  */
+#include "string_of.h"
+
 #include "auth/hba.h"
 
 #include <netinet/in.h>
@@ -93,7 +95,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hba = hba_parse(text, size, "f", on_problem, &told);
 	must((hba == NULL) == (told.error_count > 0));
 	if (hba != NULL) {
-		char *name = strndup(text, size < 200 ? size : 200);
+		char *name = string_of(text, size < 200 ? size : 200);
 
 		must(name != NULL);
 		questions(hba, "app", "web", told.line_count);

@@ -11,6 +11,8 @@
  * Holds besides memory: a mock lets nobody in; whoever gets in has left keys whose hash is the StoredKey; base64 has
  * one spelling.
  */
+#include "string_of.h"
+
 #include "auth/base64.h"
 #include "auth/saslprep.h"
 #include "auth/scram.h"
@@ -174,7 +176,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < lines[5].len; i++)
 		if (lines[5].bytes[i] == ' ')
 			lines[5].bytes[i] = '\0';
-	secret = strndup(lines[0].bytes, lines[0].len);
+	secret = string_of(lines[0].bytes, lines[0].len);
 	must(secret != NULL);
 	if (scram_verifier_parse(secret, &v, NULL) < 0)
 		must(scram_verifier_parse(SECRET, &v, NULL) == 0);

@@ -4,6 +4,8 @@
  * Holds besides memory: a refusal names path and line; a file that is taken and written anew, with its quotes doubled,
  * says the same.
  */
+#include "string_of.h"
+
 #include "auth/users.h"
 #include "base/buf.h"
 
@@ -82,7 +84,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (text[at] != '"' || at + 1 == size || (end = memchr(text + at + 1, '"', size - at - 1)) == NULL)
 			continue;
-		name = strndup(text + at + 1, (size_t)(end - text) - at - 1);
+		name = string_of(text + at + 1, (size_t)(end - text) - at - 1);
 		must(name != NULL);
 		check_one(users, name);
 		free(name);
