@@ -9,20 +9,9 @@
  * For others, and for other PIDs, it stays what PostgreSQL says.
  */
 #include "client/cancel.h"
+#include "base/mentions.h"
 
 #include <string.h>
-#include <strings.h>
-
-static bool
-mentions(const struct loan *l, const char *word)
-{
-	size_t word_len = strlen(word);
-
-	for (uint32_t at = 0; at + word_len <= l->text_len; at++)
-		if (strncasecmp((const char *)l->text + at, word, word_len) == 0)
-			return true;
-	return false;
-}
 
 /* As whom it acts; NULL: as whom its servers log in. */
 static const char *
@@ -80,8 +69,8 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 	target = cancel_find_pid(c->env, pid);
 	if (target == NULL || !exchange_is_ready(&target->x) || !may_reach(c, target))
 		return false;
-	is_end = mentions(&srv->loan, "pg_terminate_backend");
-	is_cancel = mentions(&srv->loan, "pg_cancel_backend");
+	is_end = text_mentions((const char *)srv->loan.text, srv->loan.text_len, "pg_terminate_backend");
+	is_cancel = text_mentions((const char *)srv->loan.text, srv->loan.text_len, "pg_cancel_backend");
 	if (is_end == is_cancel) /* which one it was is not seen */
 		return false;
 	if (is_end && target == c) {

@@ -82,6 +82,17 @@ wish(struct client_listen *l, const struct listen_effect *e)
 	return m == NULL ? 0 : membership_wish(l, m, (enum known_kind)e->kind);
 }
 
+/* In place of what the server has answered. Empties b. */
+static void
+answer(struct exchange *x, struct buf *b)
+{
+	if (buf_ok(b))
+		exchange_answer(x, b->bytes, b->len);
+	else
+		exchange_out_of_memory(x);
+	buf_fini(b);
+}
+
 static bool
 unlistened(struct exchange *x)
 {
@@ -101,11 +112,7 @@ unlistened(struct exchange *x)
 	if (!is_listen)
 		return false;
 	message_complete(&b, "LISTEN");
-	if (buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	answer(x, &b);
 	return true;
 }
 
@@ -185,11 +192,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	report_error(x->entry, EO_PROXY, effect->m->why->sqlstate);
 	message_error(&b, "ERROR", effect->m->why);
-	if (buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	else
-		exchange_out_of_memory(x);
-	buf_fini(&b);
+	answer(x, &b);
 	return true;
 }
 

@@ -14,6 +14,7 @@
 #include "sql/listen_text.h"
 #include "sql/scan.h"
 #include "wire/messages.h"
+#include "base/mentions.h"
 
 #include <string.h>
 #include <strings.h>
@@ -70,18 +71,6 @@ is_prepare_transaction(const char *sql, size_t len)
 	return len - at >= sizeof(second) && strncasecmp(sql + at, second, sizeof(second) - 1) == 0;
 }
 
-static bool
-looks(const char *sql, size_t len)
-{
-	static const char name[] = "pg_listening_channels";
-	const char *end = sql + (len < TEXT_MAX ? len : TEXT_MAX);
-
-	for (; (size_t)(end - sql) >= sizeof(name) - 1; sql++)
-		if ((*sql | 0x20) == 'p' && strncasecmp(sql, name, sizeof(name) - 1) == 0)
-			return true;
-	return false;
-}
-
 enum statement_step
 listen_before_text(struct exchange *x, const char *sql, size_t len)
 {
@@ -92,7 +81,8 @@ listen_before_text(struct exchange *x, const char *sql, size_t len)
 	if (l == NULL || l->table == NULL || !srv->is_synced || listen_is_not_ours(x))
 		return STATEMENT_FORWARD;
 	is_prepare = is_prepare_transaction(sql, len);
-	if (!is_prepare && (l->active_count == 0 || l->is_shown || (x->pins & 1u << PIN_LISTEN) || !looks(sql, len)))
+	if (!is_prepare && (l->active_count == 0 || l->is_shown || (x->pins & 1u << PIN_LISTEN) ||
+			    !text_mentions(sql, len < TEXT_MAX ? len : TEXT_MAX, "pg_listening_channels")))
 		return STATEMENT_FORWARD;
 	if (srv->ledger.count > 0)
 		return STATEMENT_HOLD;

@@ -15,25 +15,19 @@
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 #include "statements/statements.h"
+#include "base/mentions.h"
 
 #include "wire/fields.h"
 #include "wire/frame.h"
 
 #include <string.h>
-#include <strings.h>
 
 #define TEXT_MAX ((size_t)64 << 10) /* bytes of SQL that are examined */
 
 static bool
 has_notify(const char *text, size_t len)
 {
-	static const size_t word_len = sizeof("notify") - 1;
-	const char *end = text + (len < TEXT_MAX ? len : TEXT_MAX);
-
-	for (; (size_t)(end - text) >= word_len; text++)
-		if ((*text == 'n' || *text == 'N') && strncasecmp(text, "notify", word_len) == 0)
-			return true;
-	return false;
+	return text_mentions(text, len < TEXT_MAX ? len : TEXT_MAX, "notify");
 }
 
 static bool

@@ -5,6 +5,7 @@
  * parenthesis, which are functions unless their place excludes that. Anything doubtful is suspected.
  */
 #include "sql/scan_rules.h"
+#include "base/mentions.h"
 
 #include "sql/sql_names.h"
 #include "sql/sql_words.h"
@@ -287,17 +288,6 @@ judge_word(struct scan *s, enum sql_word word)
 	}
 }
 
-static bool
-has_part(const char *text, size_t len, const char *part)
-{
-	size_t part_len = strlen(part);
-
-	for (; len >= part_len; text++, len--)
-		if (strncasecmp(text, part, part_len) == 0)
-			return true;
-	return false;
-}
-
 /* pg_temp anywhere; and (1).pg_advisory_lock calls that function without a parenthesis. */
 static void
 judge_pg(struct scan *s, const char *text, size_t len)
@@ -312,9 +302,9 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_TEMP;
 	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)
 		s->flags |= SCAN_SETTING; /* UPDATE of it is SET */
-	else if (has_part(text, len, "advisory_lock"))
+	else if (text_mentions(text, len, "advisory_lock"))
 		s->flags |= SCAN_LOCK;
-	else if (has_part(text, len, "advisory_unlock"))
+	else if (text_mentions(text, len, "advisory_unlock"))
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 

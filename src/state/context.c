@@ -11,6 +11,7 @@
  */
 #include "state/state_state.h"
 #include "state/state.h"
+#include "base/mentions.h"
 
 #include "sql/sql_token.h"
 
@@ -181,15 +182,6 @@ may_set(const char *sql, size_t len)
 		((sql[at] | 0x20) == 's' && (sql[at + 1] | 0x20) == 'e' && (sql[at + 2] | 0x20) == 't'));
 }
 
-static bool
-has_word_local(const char *sql, size_t len)
-{
-	for (; len >= 5; sql++, len--)
-		if ((*sql | 0x20) == 'l' && strncasecmp(sql, "local", 5) == 0)
-			return true;
-	return false;
-}
-
 /* Returns true for SET LOCAL of a setting that matters, or SESSION AUTHORIZATION, TIME ZONE or XML OPTION. */
 static bool
 sets_locally(const char *sql, size_t len)
@@ -198,7 +190,7 @@ sets_locally(const char *sql, size_t len)
 	struct sql_token t, before = { 0 };
 	char name[64];
 
-	if (!may_set(sql, len) || !has_word_local(sql, len))
+	if (!may_set(sql, len) || !text_mentions(sql, len, "local"))
 		return false;
 	sql_lexer_init(&lexer, sql, len);
 	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer)) {

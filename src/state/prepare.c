@@ -13,23 +13,11 @@
 #include "state/state_state.h"
 #include "state/state.h"
 #include "wire/messages.h"
+#include "base/mentions.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-/* A plain search will do: a false match only costs a PREPARE. */
-static bool
-mentions(const char *sql, size_t len, const char *name)
-{
-	size_t name_len = strlen(name);
-
-	for (; len >= name_len; sql++, len--)
-		if (strncasecmp(sql, name, name_len) == 0)
-			return true;
-	return false;
-}
 
 /* Prepares a dummy under that name, which never fails: for SQL to which only the name matters. */
 static void
@@ -162,12 +150,13 @@ session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is
 	if (!image_has_prepared(img) || is_no_time(x, is_simple))
 		return 0;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
-	is_all = is_alone && mentions(sql, len, "pg_prepared_statements");
+	is_all = is_alone && text_mentions(sql, len, "pg_prepared_statements");
 	if (!is_all && !uses_prepared(x, sql, len, is_alone))
 		return 0;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		/* A name that contains a quote is spelt differently in SQL. */
-		if (is_all || strchr(image_at(img, i)->name, '"') != NULL || mentions(sql, len, image_at(img, i)->name))
+		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
+		    text_mentions(sql, len, image_at(img, i)->name))
 			r = ensure(x, image_at(img, i), sql, len, is_alone);
 	return r;
 }
