@@ -1,20 +1,24 @@
 /*
  * src/main.c - the command line, then weir_run().
  *
- * Exit codes: 0 all is well, 1 the configuration is wrong or it could not start, 2 the command line is wrong.
+ * Exit codes: 0 success, 1 the configuration is wrong or pgweir could not start, 2 the command line is wrong.
  */
+#include "config/bouncer.h"
 #include "weir.h"
 
 #include "build.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
 
-enum { OPT_CHECK = 256, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS };
+enum { OPT_IMPORT = 255, OPT_CHECK, OPT_DUMP, OPT_UPSTREAM, OPT_KEYS, OPT_SCHEMA };
 
 static void
 usage(FILE *to)
@@ -27,10 +31,18 @@ usage(FILE *to)
 	    "  pgweir --upstream URI           run with no file: postgres://user@host:port/database\n"
 	    "\n"
 	    "  --check-config FILE             print every problem with its line, then exit (0: none, 1: some)\n"
-	    "  --dump-config [FILE]            print the settings in force; with --upstream, those it amounts to\n"
+	    "  --dump-config [FILE]            print the settings in force, with a FILE or with --upstream\n"
+	    "  --import-pgbouncer FILE         write a pgbouncer.ini as pgweir's own file, with comments\n"
 	    "  --help-config                   print every setting: unit, default, meaning\n"
+	    "  --config-schema                 print the settings as a JSON Schema\n"
 	    "  -h, --help                      this text\n"
 	    "  -V, --version                   versions of pgweir and its libraries\n"
+	    "\n"
+	    "PgBouncer's file runs as it is, pgweir /etc/pgbouncer/pgbouncer.ini, and so do PgBouncer's options:\n"
+	    "  -d, --daemon                    run in the background\n"
+	    "  -u, --user USER                 the system user to become, if started as root\n"
+	    "  -v, --verbose                   write debug messages too\n"
+	    "  -q, --quiet                     (a log that goes to a file goes nowhere else)\n"
 	    "\n"
 	    "With --upstream, pgweir listens on 127.0.0.1:6432 and has metrics on http://127.0.0.1:9930/metrics. The\n"
 	    "password comes from the URI, PGPASSWORD or the passfile, and is what clients log in with, too.\n"
@@ -68,11 +80,14 @@ load(const char *path, const char *uri, bool is_check)
 {
 	struct config_problems problems = { 0 };
 	struct config *config = uri != NULL ? config_from_upstream(uri, &problems) : config_load(path, &problems);
+	size_t of_the_file = problems.count;
 
 	if (config != NULL && weir_check_files(config, &problems) < 0) {
 		config_unref(config);
 		config = NULL;
 	}
+	if (config != NULL && !is_check) /* the log will have these */
+		config_problems_cut(&problems, of_the_file);
 	if (config != NULL && is_check)
 		weir_check_secrets(config, &problems);
 	print_problems(&problems);
@@ -96,9 +111,27 @@ greet(const struct config *config)
 		fprintf(stderr, "pgweir: metrics are at http://%s/metrics\n", config->http_listen.text);
 }
 
-/* Takes config: what it was at the start is not kept beyond the first reload, nor are the passwords in it. */
+/* A process in the background keeps no terminal open. */
 static int
-serve(struct config *config)
+leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		return -1;
+	for (int fd = 0; fd <= 2; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	return 0;
+}
+
+/*
+ * Takes config, so that the first configuration, with its passwords, is not kept beyond the first reload. told: where
+ * to write a byte once it serves; -1: nowhere.
+ */
+static int
+serve(struct config *config, int told)
 {
 	struct fail why;
 	struct weir *w = weir_new(config, &why);
@@ -112,9 +145,34 @@ serve(struct config *config)
 	}
 	greet(config);
 	config_unref(config);
+	if (told >= 0 && (write(told, "", 1) != 1 || leave_terminal() < 0))
+		return 1;
 	weir_run(w);
 	weir_free(w);
 	return 0;
+}
+
+/* The starter waits until the process in the background serves, or has said on standard error why it can't. */
+static int
+serve_in_background(struct config *config)
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
+		perror("pgweir");
+		config_unref(config);
+		return 1;
+	}
+	if (pid == 0) {
+		close(ends[0]);
+		setsid();
+		return serve(config, ends[1]);
+	}
+	config_unref(config);
+	close(ends[1]);
+	return read(ends[0], &byte, 1) == 1 ? 0 : 1;
 }
 
 /* A password on the command line can be read by everyone on the machine: it is taken, then overwritten. */
@@ -136,67 +194,162 @@ hide_password(char *uri)
 		*p = '*';
 }
 
-int
-main(int argc, char **argv)
+/* What the command line asks for. */
+struct asked {
+	bool is_check, is_dump, is_import, is_verbose, is_daemon;
+	const char *user; /* NULL: not said */
+	char *uri;
+	const char *path;
+};
+
+/* -1: go on; else the exit code. */
+static int
+read_option(struct asked *asked, int option)
+{
+	switch (option) {
+	case OPT_CHECK:
+		asked->is_check = true;
+		return -1;
+	case OPT_DUMP:
+		asked->is_dump = true;
+		return -1;
+	case OPT_IMPORT:
+		asked->is_import = true;
+		return -1;
+	case OPT_UPSTREAM:
+		asked->uri = optarg;
+		return -1;
+	case 'd':
+		asked->is_daemon = true;
+		return -1;
+	case 'u':
+		asked->user = optarg;
+		return -1;
+	case 'v':
+		asked->is_verbose = true;
+		return -1;
+	case 'q':
+		return -1;
+	case 'R':
+		fputs(
+		    "pgweir: -R is not here: PgBouncer has given it up, too. Start the new process beside the old one "
+		    "with so_reuseport = 1, then stop the old one.\n",
+		    stderr);
+		return 2;
+	case OPT_KEYS:
+		config_print_keys(stdout);
+		return 0;
+	case OPT_SCHEMA:
+		config_print_schema(stdout);
+		return 0;
+	case 'h':
+		usage(stdout);
+		return 0;
+	case 'V':
+		version();
+		return 0;
+	default:
+		fputs("Try 'pgweir --help'.\n", stderr);
+		return 2;
+	}
+}
+
+static int
+read_options(struct asked *asked, int argc, char **argv)
 {
 	static const struct option options[] = { { "check-config", no_argument, NULL, OPT_CHECK },
 						 { "dump-config", no_argument, NULL, OPT_DUMP },
+						 { "import-pgbouncer", no_argument, NULL, OPT_IMPORT },
 						 { "upstream", required_argument, NULL, OPT_UPSTREAM },
 						 { "help-config", no_argument, NULL, OPT_KEYS },
+						 { "config-schema", no_argument, NULL, OPT_SCHEMA },
+						 { "daemon", no_argument, NULL, 'd' },
+						 { "quiet", no_argument, NULL, 'q' },
+						 { "reboot", no_argument, NULL, 'R' },
+						 { "user", required_argument, NULL, 'u' },
+						 { "verbose", no_argument, NULL, 'v' },
 						 { "help", no_argument, NULL, 'h' },
 						 { "version", no_argument, NULL, 'V' },
 						 { NULL, 0, NULL, 0 } };
-	bool is_check = false, is_dump = false;
-	char *uri = NULL, *kept = NULL;
-	struct config *config;
-	const char *path;
-	int o;
+	int o, code;
 
-	weir_hide_memory();
-	while ((o = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
-		switch (o) {
-		case OPT_CHECK:
-			is_check = true;
-			break;
-		case OPT_DUMP:
-			is_dump = true;
-			break;
-		case OPT_UPSTREAM:
-			uri = optarg;
-			break;
-		case OPT_KEYS:
-			config_print_keys(stdout);
-			return 0;
-		case 'h':
-			usage(stdout);
-			return 0;
-		case 'V':
-			version();
-			return 0;
-		default:
-			fputs("Try 'pgweir --help'.\n", stderr);
-			return 2;
-		}
-	}
-	path = optind < argc ? argv[optind] : NULL;
-	if ((path == NULL) == (uri == NULL) || optind + 1 < argc) {
+	while ((o = getopt_long(argc, argv, "dhqRu:vV", options, NULL)) != -1)
+		if ((code = read_option(asked, o)) >= 0)
+			return code;
+	asked->path = optind < argc ? argv[optind] : NULL;
+	if ((asked->path == NULL) == (asked->uri == NULL) || optind + 1 < argc ||
+	    (asked->is_import && asked->uri != NULL)) {
 		usage(stderr);
 		return 2;
 	}
-	if (uri != NULL && (kept = strdup(uri)) == NULL)
+	return -1;
+}
+
+static int
+import(const char *path)
+{
+	struct config_problems problems = { 0 };
+	bool is_done = bouncer_import(path, &problems, stdout);
+
+	print_problems(&problems);
+	config_problems_fini(&problems);
+	return is_done ? 0 : 1;
+}
+
+/* Options win over the file. */
+static int
+apply(const struct asked *asked, struct config *config)
+{
+	struct fail why;
+
+	if ((asked->is_verbose && config_override(config, "log", "level", "debug", &why) < 0) ||
+	    (asked->user != NULL && config_override(config, "pgweir", "run_as", asked->user, &why) < 0)) {
+		fprintf(stderr, "pgweir: %s\n", why.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+run(const struct asked *asked, struct config *config)
+{
+	if (!asked->is_daemon)
+		return serve(config, -1);
+	if (strcmp(config->log_destination, "stderr") == 0) {
+		fputs("pgweir: -d needs a log file: a process in the background has no standard error\n", stderr);
+		config_unref(config);
 		return 1;
-	config = load(path, kept, is_check);
-	if (uri != NULL) {
-		hide_password(uri);
+	}
+	return serve_in_background(config);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct asked asked = { 0 };
+	struct config *config;
+	char *kept = NULL;
+	int code;
+
+	weir_hide_memory();
+	if ((code = read_options(&asked, argc, argv)) >= 0)
+		return code;
+	if (asked.is_import)
+		return import(asked.path);
+	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL)
+		return 1;
+	config = load(asked.path, kept, asked.is_check);
+	if (asked.uri != NULL) {
+		hide_password(asked.uri);
 		OPENSSL_cleanse(kept, strlen(kept));
 		free(kept);
 	}
 	if (config == NULL)
 		return 1;
-	if (is_dump)
+	if (apply(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
+		return run(&asked, config);
+	if (asked.is_dump)
 		config_dump(config, stdout);
-	else if (!is_check)
-		return serve(config);
 	config_unref(config);
 	return 0;
 }

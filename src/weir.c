@@ -1,5 +1,5 @@
 /*
- * src/weir.c - builds the whole from its parts, runs the loop, takes it down again. See weir.h.
+ * src/weir.c - builds the process from its parts, runs the loop, and takes everything down again. See weir.h.
  */
 #include "base/alloc.h"
 #include "weir_state.h"
@@ -15,7 +15,9 @@
 #include "relay/relay.h"
 #include "state/state.h"
 #include "lookup/verifier_cache.h"
+#include "telemetry/fingerprint.h"
 #include "telemetry/metrics.h"
+#include "telemetry/query_table.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -36,12 +38,81 @@
 
 /* --- what the parts report --- */
 
+/* Its trace stands for the bucket of query_duration that it is counted in. */
+static void
+keep_exemplar(struct weir *w, const struct request_report *report)
+{
+	struct pool_database *d = pool_set_find_database(w->pools, report->database);
+	struct exemplar *e;
+
+	if (d == NULL)
+		return;
+	if (d->exemplars == NULL)
+		d->exemplars = xcalloc(1, sizeof(*d->exemplars));
+	e = &d->exemplars->of[histogram_bucket(&histogram_bounds_query, report->duration_us)];
+	memcpy(e->trace_id, slowlog_last_trace(w->slowlog), sizeof(e->trace_id) - 1);
+	e->value_us = report->duration_us;
+	e->wall_us = report->wall_us;
+}
+
 static void
 on_report(void *up, const struct request_report *report)
 {
 	struct weir *w = up;
 
 	slowlog_write(w->slowlog, report, w->now_us);
+	if (slowlog_last_trace(w->slowlog)[0] != '\0' && report->phase_us[PHASE_SERVER] > 0)
+		keep_exemplar(w, report);
+}
+
+static void
+on_query(void *up, const struct request_report *report, uint32_t weight)
+{
+	struct weir *w = up;
+
+	query_table_add(w->queries, report, weight);
+}
+
+static void
+host_queries_each(void *up, void (*row)(const struct query_row *row, void *arg), void *arg)
+{
+	struct weir *w = up;
+
+	query_table_each(w->queries, row, arg);
+}
+
+static void
+host_queries_reset(void *up)
+{
+	struct weir *w = up;
+
+	query_table_reset(w->queries);
+}
+
+static void
+host_slow_each(void *up, void (*row)(const struct slow_row *row, void *arg), void *arg)
+{
+	struct weir *w = up;
+
+	slowlog_each_recent(w->slowlog, row, arg);
+}
+
+static uint64_t
+host_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap)
+{
+	struct fingerprint fp;
+
+	fingerprint_sql(sql, sql_len, out, out_cap, &fp);
+	return fp.hash;
+}
+
+static void
+host_metrics_each(void *up, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
+{
+	struct snapshot *s = weir_snapshot(up);
+
+	metrics_each_sample(s, row, arg);
+	snapshot_free(s);
 }
 
 static void
@@ -88,13 +159,27 @@ host_resume(void *up, const char *database)
 {
 	struct weir *w = up;
 
+	if (database == NULL)
+		weir_suspend(w, false);
 	pool_set_resume(w->pools, database, w->now_us);
 }
 
-static void
-host_shutdown(void *up, bool at_once)
+static int
+host_set(void *up, const char *name, const char *value, struct fail *notice, struct fail *why)
 {
-	weir_stop(up, at_once);
+	return weir_set(up, name, value, notice, why);
+}
+
+static void
+host_suspend(void *up)
+{
+	weir_suspend(up, true);
+}
+
+static void
+host_shutdown(void *up, enum shutdown_how how)
+{
+	weir_stop(up, how);
 }
 
 static void
@@ -111,6 +196,14 @@ host_config_error(void *up, size_t i)
 	return i < w->problems.count ? w->problems.list[i].text : NULL;
 }
 
+static const char *
+host_config_change(void *up, size_t i)
+{
+	const struct weir *w = up;
+
+	return i < w->change_count ? w->changes[i] : NULL;
+}
+
 static bool
 host_is_shutting_down(void *up)
 {
@@ -125,29 +218,36 @@ static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct weir *w = arg;
+	bool is_theirs = w->config->compat == COMPAT_PGBOUNCER;
 	struct fail why;
 
 	(void)what;
 	w->now_us = clock_now_us();
 	switch (number) {
 	case SIGHUP:
-		if (weir_reload(w, &why) == 0)
-			weir_reopen_logs(w);
+		if (weir_reload(w, &why) < 0)
+			weir_reopen_logs(w); /* logrotate has moved them, whatever is wrong with the file */
 		break;
 	case SIGTERM:
-		weir_stop(w, false);
+		weir_stop(w, is_theirs ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
 		break;
 	case SIGINT:
+		weir_stop(w, is_theirs ? SHUTDOWN_SERVERS : SHUTDOWN_NOW);
+		break;
 	case SIGQUIT:
-		weir_stop(w, true);
+		weir_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
 		log_info(w->log, "paused");
 		pool_set_pause(w->pools, NULL, w->now_us);
 		break;
 	case SIGUSR2:
+		if (is_theirs && w->is_stopping) {
+			log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
+			break;
+		}
 		log_info(w->log, "resumed");
-		pool_set_resume(w->pools, NULL, w->now_us);
+		host_resume(w, NULL);
 		break;
 	default:
 		break;
@@ -166,22 +266,13 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (w->last_tick_us != 0)
 		histogram_observe_us(&w->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
 	w->last_tick_us = now;
-	clients_tick(&w->clients, now);
+	if (!w->clients.x.is_suspended)
+		clients_tick(&w->clients, now);
 	pool_set_tick(w->pools, now);
 	auth_queries_tick(w->clients.x.auth_queries, now);
+	passwords_tick(w->passwords);
 	console_tick(w->console, now);
 	weir_stop_tick(w);
-}
-
-static void
-on_http_asks(evutil_socket_t fd, short what, void *arg)
-{
-	struct weir *w = arg;
-
-	(void)fd;
-	(void)what;
-	w->now_us = clock_now_us();
-	http_answer(w->http, weir_snapshot(w));
 }
 
 /* --- starting --- */
@@ -205,7 +296,8 @@ open_logs(struct weir *w, struct fail *why)
 	return w->slowlog == NULL ? -1 : 0;
 }
 
-/* One descriptor per client and server, and some of our own; as many as that again for those who log in
+/*
+ * Raises the limit to one descriptor per client and server, some of our own, and as many again for clients that log in
  * (admission/admission_queue.c).
  */
 static void
@@ -241,6 +333,8 @@ static const struct exchange_ops exchange_ops = {
 	.login_server_error = login_server_error,
 	.login_server_done = login_server_done,
 	.login_server_lost = login_server_lost,
+	.bytes = relay_bytes,
+	.try_release = relay_try_release,
 };
 
 static void
@@ -262,10 +356,12 @@ fill_envs(struct weir *w)
 	s->owner_ops = &pool_set_owner_ops;
 	s->counters = &w->counters;
 	s->cancelling = &w->cancelling;
+	s->passwords = w->passwords;
 	s->tls_scratch = c->tls_scratch = w->tls_scratch;
 	c->x.counters = &w->counters;
 	c->x.up = w;
 	c->x.on_report = on_report;
+	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;
 	c->front = &login_front;
 	c->on_console_closed = on_console_closed;
@@ -277,6 +373,7 @@ static int
 make_parts(struct weir *w, struct fail *why)
 {
 	struct pool_set_settings ps = { .env = &w->servers };
+	struct tcp_options tcp;
 	struct console_host host = { .up = w,
 				     .clients = &w->clients,
 				     .version = PGWEIR_VERSION,
@@ -284,13 +381,20 @@ make_parts(struct weir *w, struct fail *why)
 				     .reload = host_reload,
 				     .pause = host_pause,
 				     .resume = host_resume,
+				     .set = host_set,
+				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
 				     .reopen = host_reopen,
 				     .config_error = host_config_error,
+				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,
-				     .metrics_each = metrics_each };
+				     .metrics_each = host_metrics_each,
+				     .queries_each = host_queries_each,
+				     .queries_reset = host_queries_reset,
+				     .slow_each = host_slow_each,
+				     .normalize = host_normalize };
 	struct auth_queries_settings aq = { .counters = &w->counters };
-	uint64_t seeds[7];
+	uint64_t seeds[8];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
@@ -299,13 +403,16 @@ make_parts(struct weir *w, struct fail *why)
 	if (w->workers == NULL)
 		return -1;
 	w->graveyard = graveyard_new(w->base);
-	w->dialer = dialer_new(w->base);
+	tcp = weir_tcp_options(w->config);
+	w->dialer = dialer_new(w->base, &tcp);
+	w->passwords = passwords_new(w->base, w->log, &w->now_us);
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
 	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
 	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.x.audit = audit_new(seeds[6]);
+	w->queries = query_table_new(w->config->slow_table_size, seeds[7]);
 	w->clients.x.hash_seed = seeds[5];
 	const struct admission_settings admission = { w->base, w->log, &w->now_us, &w->clients.x.config,
 						      &login_admission_ops };
@@ -329,25 +436,6 @@ make_parts(struct weir *w, struct fail *why)
 }
 
 static int
-start_http(struct weir *w, struct fail *why)
-{
-	const struct config *c = w->config;
-	struct http_settings s = {
-		.host = c->http_listen.host, .port = c->http_listen.port, .version = PGWEIR_VERSION, .log = w->log
-	};
-
-	if (!c->http_enabled)
-		return 0;
-	w->http = http_new(&s, why);
-	if (w->http == NULL)
-		return -1;
-	w->http_asks = event_new(w->base, http_request_fd(w->http), EV_READ | EV_PERSIST, on_http_asks, w);
-	if (w->http_asks == NULL || event_add(w->http_asks, NULL) < 0)
-		return fail_set(why, "53200", "no memory to start");
-	return 0;
-}
-
-static int
 watch_signals(struct weir *w, struct fail *why)
 {
 	static const int numbers[WEIR_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
@@ -365,7 +453,7 @@ watch_signals(struct weir *w, struct fail *why)
 	return 0;
 }
 
-/* Made aside, so that whoever looks sees no half of it. -1: see errno. */
+/* Writes a temporary file and renames it, so that nobody reads half a PID. Returns 0, or -1 with errno set. */
 static int
 make_pid_file(const char *path)
 {
@@ -385,7 +473,7 @@ make_pid_file(const char *path)
 	return close(fd) == 0 && is_written ? rename(made, path) : -1;
 }
 
-/* With run_as, root writes where that user may not; nobody can put a link there for it. */
+/* With run_as, root writes the file only where that user can't, so that user can't have put a link there. */
 static int
 write_pid_file(struct weir *w, struct fail *why)
 {
@@ -408,7 +496,7 @@ write_pid_file(struct weir *w, struct fail *why)
 	return 0;
 }
 
-/* Where run_as may write but not remove, an empty file is left: no tool takes it for a process of ours. */
+/* Where the user of run_as may write but not remove the file, it is left empty, so no tool takes it for a live PID. */
 static void
 remove_pid_file(const struct weir *w)
 {
@@ -426,23 +514,35 @@ new_base(void)
 
 	if (cfg == NULL)
 		return NULL;
-	/* One thread uses it: no locks. No changelist: each descriptor is added once and hardly ever changed. */
+	/*
+	 * One thread uses it, so no locks; and no changelist, as each descriptor is added once and hardly ever changed.
+	 */
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
 	return base;
 }
 
-/* They were read before, to tell all that is wrong with them; what is wrong by now is told in one line. */
+/*
+ * The files were read before, to report every error in them; an error that is new since then is reported in one line.
+ */
 static int
-load_rules(struct weir *w, struct fail *why)
+load_files(struct weir *w, struct fail *why)
 {
 	struct config_problems problems = { 0 };
-	int r = weir_load_rules(w->config, &w->hba, &w->ident, &problems);
+	struct weir_files files;
+	int r = weir_load_files(w->config, &files, &problems);
 
-	for (size_t i = problems.count; r < 0 && i-- > 0;)
+	w->users = files.users;
+	w->tls = files.tls;
+	w->server_tls = files.server_tls;
+	w->hba = files.hba;
+	w->ident = files.ident;
+	for (size_t i = problems.count; i-- > 0;)
 		if (problems.list[i].is_error)
 			fail_set(why, "F0000", "%s", problems.list[i].text); /* the first of them */
+	for (size_t i = 0; r == 0 && i < problems.count; i++)
+		log_warning(w->log, "%s", problems.list[i].text);
 	config_problems_fini(&problems);
 	return r;
 }
@@ -464,14 +564,12 @@ weir_new(struct config *config, struct fail *why)
 	w->base = new_base();
 	if (w->base == NULL)
 		fail_set(why, "53200", "no event loop");
-	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && weir_load_users(w, config, &w->users, why) == 0 &&
-		 weir_load_tls(config, &w->tls, why) == 0 && (w->server_tls = tls_store_new(config, why)) != NULL &&
-		 load_rules(w, why) == 0) {
+	else if (open_logs(w, why) == 0 && make_parts(w, why) == 0 && load_files(w, why) == 0) {
 		weir_warn_of_secrets(w, config);
 		raise_descriptor_limit(w);
 		weir_apply(w);
-		if (watch_signals(w, why) == 0 && start_http(w, why) == 0 && weir_listen(w, config, why) == 0 &&
-		    write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
+		if (watch_signals(w, why) == 0 && weir_start_http(w, why) == 0 && weir_adopt(w, config, why) == 0 &&
+		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
 			return w;
 	}
 	weir_free(w);
@@ -491,14 +589,15 @@ close_clients(struct weir *w)
 void
 weir_run(struct weir *w)
 {
-	for (size_t i = 0; i < w->config->listen_count; i++)
-		log_info(w->log, "listening on %s", w->config->listens[i].text);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
 	weir_notify("READY=1");
 	priority_low_latency();
-	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	do {
+		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+		w->counters.loop_iterations++;
+	} while (!event_base_got_break(w->base) && !event_base_got_exit(w->base));
 	close_clients(w);
-	/* What still runs for them is cancelled; PostgreSQL gets a moment to hear of it. */
+	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
 		event_base_loop(w->base, EVLOOP_ONCE);
 	log_info(w->log, "stopped");
@@ -526,17 +625,18 @@ weir_free(struct weir *w)
 	if (w == NULL)
 		return;
 	w->is_ending = w->is_stopping = true;
-	w->clients.x.is_draining = true;
+	w->clients.x.is_closed = w->clients.x.is_draining = true;
 	close_clients(w);
 	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
-	workers_free(w->workers); /* what is handed back buries what it was for */
+	workers_free(w->workers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(w->graveyard);
 	console_free(w->console);
 	http_free(w->http); /* the metrics go last */
 	free_events(w);
+	passwords_free(w->passwords);
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.x.audit);
@@ -550,9 +650,12 @@ weir_free(struct weir *w)
 	free(w->read_buffer);
 	if (w->has_pid_file)
 		remove_pid_file(w);
+	query_table_free(w->queries);
 	slowlog_free(w->slowlog);
 	log_free(w->log);
 	config_problems_fini(&w->problems);
+	weir_forget_changes(w);
+	weir_overrides_fini(&w->overrides);
 	users_unref(w->users);
 	hba_unref(w->hba);
 	ident_unref(w->ident);

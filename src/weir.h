@@ -1,5 +1,5 @@
 /*
- * src/weir.h - the whole: one process, one loop, and the context that owns everything else.
+ * src/weir.h - the process: one loop, and the context that owns everything else.
  *
  *   weir_new   opens what the configuration names; nothing is accepted yet
  *   weir_run   serves until it is told to stop (SIGTERM, SIGINT, SIGQUIT, the console's SHUTDOWN)
@@ -13,19 +13,19 @@
 struct weir; /* opaque: weir_state.h */
 
 /*
- * What config_load leaves alone: the contents of hba_file and ident_file, of certificates and keys. -1: errors were
- * added to problems; in any case, warnings may have been.
+ * Checks the files that config_load doesn't open: hba_file, ident_file, certificates and keys. Returns 0, or -1 if
+ * errors were added to problems; warnings may be added in either case.
  */
 int weir_check_files(const struct config *config, struct config_problems *problems);
-/* Warns of files of secrets that others may read; a pgweir that starts does so in its log. */
+/* Adds warnings about files of secrets that others may read; at start they are logged. */
 void weir_check_secrets(const struct config *config, struct config_problems *problems);
 /*
- * Before any secret is read: no core files, no reading of our memory by others of the same system user (prctl(2),
- * PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment leaves both as they are, for debugging.
+ * Call it before any secret is read: prevents core files, and keeps other processes of the same system user from
+ * reading our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging.
  */
 void weir_hide_memory(void);
 
-/* Takes a reference on config. NULL and why: an address is taken, the users_file is unreadable, no memory. */
+/* Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... */
 struct weir *weir_new(struct config *config, struct fail *why);
 void weir_run(struct weir *w);
 void weir_free(struct weir *w);

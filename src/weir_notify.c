@@ -1,6 +1,6 @@
 /*
- * src/weir_notify.c - tells systemd how we are (sd_notify(3)): READY=1, RELOADING=1, STOPPING=1. The protocol is one
- * datagram to the socket named by NOTIFY_SOCKET; libsystemd does it where it was there at build time.
+ * src/weir_notify.c - reports READY=1, RELOADING=1 and STOPPING=1 to systemd (sd_notify(3)): one datagram to the socket
+ * named by NOTIFY_SOCKET. libsystemd sends it, if pgweir was built with it.
  */
 #include "weir_state.h"
 

@@ -1,43 +1,23 @@
 /*
- * src/weir_reload.c - a new configuration: everything that can fail is done first, beside the old one; then it is
- * swapped in one go, or the old one stays as it is.
+ * src/weir_reload.c - loads a new configuration: everything that can fail is done first, beside the old one; then all
+ * of it is swapped at once, or the old one stays as it is.
  */
 #include "weir_state.h"
 
+#include "base/alloc.h"
+#include "telemetry/query_table.h"
+
 #include "base/clock.h"
+#include "config/config_state.h"
 #include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void
-warn_of_users(const char *text, void *arg)
-{
-	struct weir *w = arg;
-
-	log_warning(w->log, "%s", text);
-}
-
-int
-weir_load_users(struct weir *w, const struct config *config, struct users **out, struct fail *why)
-{
-	*out = NULL;
-	if (config->single_user[0] != '\0') {
-		*out = users_single(config->single_user, config->single_password);
-		return *out == NULL ? fail_set(why, "53200", "no memory for users") : 0;
-	}
-	if (config->users_file[0] == '\0')
-		return 0;
-	if (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5 &&
-	    access(config->users_file, F_OK) < 0)
-		return 0; /* nobody needs it to log in to us */
-	*out = users_load(config->users_file, warn_of_users, w, why);
-	return *out == NULL ? -1 : 0;
-}
 
 int
 weir_load_tls(const struct config *c, struct tls_context **out, struct fail *why)
@@ -85,67 +65,144 @@ is_same_address(const struct config_listen *a, const struct config_listen *b)
 	return a->is_unix == b->is_unix && a->port == b->port && strcmp(a->host, b->host) == 0;
 }
 
-static struct listener *
-open_one(struct weir *w, const struct config_listen *at, int backlog, struct fail *why)
+struct tcp_options
+weir_tcp_options(const struct config *config)
 {
-	struct listener_settings s = { .host = at->host,
-				       .port = at->port,
-				       .is_unix = at->is_unix,
-				       .backlog = backlog,
-				       .on_accept = on_accept,
-				       .on_exhausted = on_exhausted,
-				       .arg = w };
+	return (struct tcp_options){
+		.is_port_shared = config->tcp_reuse_port,
+		.is_kept_alive = config->tcp_keepalive,
+		.probe_count = config->tcp_keepalive_count,
+		.idle_s = (uint32_t)(config->tcp_keepalive_idle_us / US_PER_S),
+		.interval_s = (uint32_t)(config->tcp_keepalive_interval_us / US_PER_S),
+		.user_timeout_ms = (uint32_t)(config->tcp_user_timeout_us / US_PER_MS),
+		.defer_accept_s = (uint32_t)((config->tcp_defer_accept_us + US_PER_S - 1) / US_PER_S),
+	};
+}
 
+static gid_t
+group_of(const char *name)
+{
+	const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
+
+	return group != NULL ? group->gr_gid : LISTENER_NO_GROUP;
+}
+
+struct listener_settings
+weir_listener_settings(struct weir *w, const struct config *config)
+{
+	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
+					   .tcp = weir_tcp_options(config),
+					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
+					   .group = group_of(config->unix_socket_group),
+					   .on_accept = on_accept,
+					   .on_exhausted = on_exhausted,
+					   .arg = w };
+}
+
+static struct listener *
+open_one(struct weir *w, const struct config *config, const struct config_listen *at, struct fail *why)
+{
+	struct listener_settings s = weir_listener_settings(w, config);
+
+	s.host = at->host;
+	s.port = at->port;
+	s.is_unix = at->is_unix;
 	return listener_new(w->base, &s, why);
 }
 
-/* Addresses that stay keep their listener; new ones are opened before any old one is closed. */
-int
-weir_listen(struct weir *w, const struct config *config, struct fail *why)
+/* Addresses that stay keep their listener. */
+static struct listener *
+find_listener(const struct weir *w, const struct config_listen *at)
 {
-	struct listener *kept[WEIR_LISTENERS_MAX] = { NULL };
-	bool is_new[WEIR_LISTENERS_MAX] = { false };
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
+		if (w->listeners[i] != NULL && is_same_address(&w->listening[i], at))
+			return w->listeners[i];
+	return NULL;
+}
 
+/* New addresses are opened beside the old ones; nothing is accepted on them before the loop's next turn. */
+static int
+open_listeners(struct weir *w, const struct config *config, struct weir_listeners *fresh, struct fail *why)
+{
+	/* A reload moves no listener of PgBouncer's, and none while they are being closed. */
+	bool is_unchanged =
+	    w->is_activated || w->is_stopping || (w->listeners[0] != NULL && config->compat == COMPAT_PGBOUNCER);
+
+	*fresh = (struct weir_listeners){ .is_unchanged = is_unchanged };
+	if (is_unchanged)
+		return 0;
 	if (config->listen_count > WEIR_LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d addresses to listen on", WEIR_LISTENERS_MAX);
 	for (size_t i = 0; i < config->listen_count; i++) {
-		for (size_t j = 0; j < WEIR_LISTENERS_MAX; j++)
-			if (w->listeners[j] != NULL && is_same_address(&w->listening[j], &config->listens[i]))
-				kept[i] = w->listeners[j];
-		if (kept[i] != NULL)
+		fresh->list[i] = find_listener(w, &config->listens[i]);
+		if (fresh->list[i] != NULL)
 			continue;
-		kept[i] = open_one(w, &config->listens[i], (int)config->listen_backlog, why);
-		is_new[i] = true;
-		if (kept[i] != NULL)
-			continue;
-		for (size_t j = 0; j < i; j++)
-			if (is_new[j])
-				listener_free(kept[j]);
-		return -1;
-	}
-	for (size_t j = 0; j < WEIR_LISTENERS_MAX; j++) {
-		bool is_kept = false;
-
-		for (size_t i = 0; i < config->listen_count; i++)
-			is_kept = is_kept || kept[i] == w->listeners[j];
-		if (!is_kept)
-			listener_free(w->listeners[j]);
-	}
-	memset(w->listeners, 0, sizeof(w->listeners));
-	for (size_t i = 0; i < config->listen_count; i++) {
-		w->listeners[i] = kept[i];
-		w->listening[i] = config->listens[i];
+		fresh->list[i] = open_one(w, config, &config->listens[i], why);
+		if (fresh->list[i] == NULL)
+			return -1;
+		fresh->is_new[i] = true;
 	}
 	return 0;
 }
 
-/* The parts that hold a copy or a pointer of the configuration get the present one. */
+static void
+abandon_listeners(struct weir_listeners *fresh)
+{
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
+		if (fresh->is_new[i])
+			listener_free(fresh->list[i]);
+}
+
+static bool
+is_kept(const struct weir_listeners *fresh, const struct listener *l)
+{
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
+		if (fresh->list[i] == l)
+			return true;
+	return false;
+}
+
+static void
+take_listeners(struct weir *w, const struct config *config, const struct weir_listeners *fresh)
+{
+	if (fresh->is_unchanged)
+		return;
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++) {
+		if (w->listeners[i] == NULL || is_kept(fresh, w->listeners[i]))
+			continue;
+		log_info(w->log, "no longer listening on %s; clients that are connected there stay",
+			 w->listening[i].text);
+		listener_free(w->listeners[i]);
+	}
+	memcpy(w->listeners, fresh->list, sizeof(w->listeners));
+	for (size_t i = 0; i < config->listen_count; i++) {
+		w->listening[i] = config->listens[i];
+		if (fresh->is_new[i])
+			log_info(w->log, "listening on %s", config->listens[i].text);
+	}
+}
+
+int
+weir_listen(struct weir *w, const struct config *config, struct fail *why)
+{
+	struct weir_listeners fresh;
+
+	if (open_listeners(w, config, &fresh, why) < 0) {
+		abandon_listeners(&fresh);
+		return -1;
+	}
+	take_listeners(w, config, &fresh);
+	return 0;
+}
+
+/* Passes the present configuration to all parts that keep a copy of it or a pointer to it. */
 void
 weir_apply(struct weir *w)
 {
 	const struct config *c = w->config;
 
 	w->clients.x.config = w->config;
+	clients_renew_query_budget(&w->clients.x);
 	w->clients.users = w->users;
 	w->clients.tls = w->tls;
 	w->counters.tls_not_after_us = w->tls == NULL ? 0 : (uint64_t)tls_context_not_after(w->tls) * US_PER_S;
@@ -163,96 +220,162 @@ weir_apply(struct weir *w)
 	auth_queries_configure(w->clients.x.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }
 
-/* What a reload puts in place of the old. */
+/* What a reload makes and then swaps in. */
 struct fresh {
 	struct config *config;
-	struct users *users;
-	struct tls_context *tls;
-	struct tls_store *server_tls;
-	struct hba *hba;
-	struct ident *ident;
+	struct weir_files files;
+	struct weir_listeners listeners;
 };
 
-static void
-fresh_fini(struct fresh *f)
+static struct log_settings
+log_settings_of(const struct config *c)
 {
-	config_unref(f->config);
-	users_unref(f->users);
-	tls_context_unref(f->tls);
-	tls_store_unref(f->server_tls);
-	hba_unref(f->hba);
-	ident_unref(f->ident);
+	return (struct log_settings){ c->log_destination, c->log_format, c->log_level };
 }
 
-static int
-load(struct weir *w, struct fresh *f, struct fail *why)
-{
-	struct config_problems problems = { 0 };
-
-	f->config = config_load(w->config->path, &problems);
-	if (f->config != NULL)
-		weir_load_rules(f->config, &f->hba, &f->ident, &problems);
-	for (size_t i = 0; i < problems.count; i++)
-		log_write(w->log, problems.list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
-			  problems.list[i].text);
-	config_problems_fini(&w->problems);
-	w->problems = problems;
-	if (problems.error_count > 0) {
-		fail_set(why, "F0000", "the configuration was not reloaded: %zu error%s", problems.error_count,
-			 problems.error_count == 1 ? "" : "s");
-		for (size_t i = problems.count; i-- > 0;)
-			if (problems.list[i].is_error)
-				fail_detail(why, "%s", problems.list[i].text); /* the first of them */
-		return fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
-	}
-	return weir_load_users(w, f->config, &f->users, why);
-}
-
+/* Both or none: a log that was moved goes back when the other one can't be opened. */
 static int
 apply_logs(struct weir *w, const struct config *c, struct fail *why)
 {
-	struct log_settings log = { c->log_destination, c->log_format, c->log_level };
-	struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
-					 (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
+	const struct log_settings log = log_settings_of(c), before = log_settings_of(w->config);
+	const struct slowlog_settings slow = { c->slow_file, (enum slowlog_format)c->slow_format,
+					       (enum slowlog_text)c->slow_text, c->slow_max_lines_per_second };
+	struct fail back;
 
 	if (log_reconfigure(w->log, &log, why) < 0)
 		return -1;
-	return slowlog_reconfigure(w->slowlog, &slow, why);
+	if (slowlog_reconfigure(w->slowlog, &slow, why) == 0) {
+		query_table_set_max(w->queries, c->slow_table_size);
+		return 0;
+	}
+	log_reconfigure(w->log, &before, &back);
+	return -1;
+}
+
+/* What only a try can tell. It is told like what is wrong with the file. */
+static int
+open_all(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
+{
+	const struct problem_sink sink = { .problems = problems, .file = w->config->path };
+
+	if (open_listeners(w, f->config, &f->listeners, why) == 0 && apply_logs(w, f->config, why) == 0)
+		return 0;
+	abandon_listeners(&f->listeners);
+	problem_fail(&sink, 0, "reload", why);
+	return -1;
+}
+
+void
+weir_forget_changes(struct weir *w)
+{
+	for (size_t i = 0; i < w->change_count; i++)
+		free(w->changes[i]);
+	free(w->changes);
+	w->changes = NULL;
+	w->change_count = 0;
+}
+
+static void
+on_change(const char *text, void *arg)
+{
+	struct weir *w = arg;
+
+	w->changes = xreallocarray(w->changes, w->change_count + 1, sizeof(*w->changes));
+	w->changes[w->change_count++] = xstrdup(text);
+	log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "config_changed" }, "configuration: %s", text);
+}
+
+static void
+take(struct weir *w, struct fresh *f)
+{
+	struct config *old = w->config;
+
+	config_diff(old, f->config, on_change, w);
+	take_listeners(w, f->config, &f->listeners);
+	weir_files_fini(&(struct weir_files){ w->users, w->tls, w->server_tls, w->hba, w->ident });
+	w->config = f->config;
+	w->users = f->files.users;
+	w->tls = f->files.tls;
+	w->server_tls = f->files.server_tls;
+	w->hba = f->files.hba;
+	w->ident = f->files.ident;
+	config_unref(old);
+	weir_apply(w);
 }
 
 static int
-try_reload(struct weir *w, struct fail *why)
+load(struct weir *w, const struct weir_overrides *o, struct fresh *f, struct config_problems *problems,
+     struct fail *why)
+{
+	f->config = config_load_with(w->config->path, o->list, o->count, problems);
+	if (f->config != NULL)
+		weir_load_files(f->config, &f->files, problems);
+	if (problems->error_count > 0)
+		return fail_set(why, "F0000", "the configuration has errors");
+	config_keep_fixed(f->config, w->config);
+	return open_all(w, f, problems, why);
+}
+
+int
+weir_load(struct weir *w, const struct weir_overrides *o, struct config_problems *problems, struct fail *why)
 {
 	struct fresh f = { 0 };
+
+	weir_forget_changes(w);
+	if (load(w, o, &f, problems, why) < 0) {
+		config_unref(f.config);
+		weir_files_fini(&f.files);
+		return -1;
+	}
+	take(w, &f);
+	return 0;
+}
+
+static void
+report_problems(struct weir *w, struct config_problems *problems, struct fail *why)
+{
+	for (size_t i = 0; i < problems->count; i++)
+		log_write(w->log, problems->list[i].is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s",
+			  problems->list[i].text);
+	config_problems_fini(&w->problems);
+	w->problems = *problems;
+	if (problems->error_count == 0)
+		return;
+	fail_set(why, "F0000", "the configuration was not reloaded: %zu error%s", problems->error_count,
+		 problems->error_count == 1 ? "" : "s");
+	for (size_t i = problems->count; i-- > 0;)
+		if (problems->list[i].is_error)
+			fail_detail(why, "%s", problems->list[i].text); /* the first of them */
+	fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
+}
+
+/* What SET has set ends with it. */
+static int
+try_reload(struct weir *w, struct fail *why)
+{
+	struct config_problems problems = { 0 };
+	int result;
 
 	if (w->config->path[0] == '\0') { /* --upstream: there is no file, but logs can be opened again */
 		weir_reopen_logs(w);
 		return 0;
 	}
-	if (load(w, &f, why) < 0 || weir_load_tls(f.config, &f.tls, why) < 0 ||
-	    (f.server_tls = tls_store_new(f.config, why)) == NULL || apply_logs(w, f.config, why) < 0 ||
-	    weir_listen(w, f.config, why) < 0) {
-		fresh_fini(&f);
+	result = weir_load(w, &(struct weir_overrides){ 0 }, &problems, why);
+	report_problems(w, &problems, why);
+	if (result < 0)
 		return -1;
-	}
-	fresh_fini(&(struct fresh){ w->config, w->users, w->tls, w->server_tls, w->hba, w->ident });
-	w->config = f.config;
-	w->users = f.users;
-	w->tls = f.tls;
-	w->server_tls = f.server_tls;
-	w->hba = f.hba;
-	w->ident = f.ident;
+	weir_overrides_fini(&w->overrides);
 	weir_warn_of_secrets(w, w->config);
-	weir_apply(w);
 	return 0;
 }
 
 int
 weir_reload(struct weir *w, struct fail *why)
 {
+	struct fail logged;
 	char state[64];
 
-	/* Type=notify-reload wants to know that this one is not an answer to an earlier signal. */
+	/* With Type=notify-reload, the time shows that this does not answer an earlier signal. */
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
 	weir_notify(state);
 	w->last_reload_ok = try_reload(w, why) == 0;
@@ -260,11 +383,15 @@ weir_reload(struct weir *w, struct fail *why)
 	if (w->last_reload_ok) {
 		w->last_reload_wall_us = clock_wall_us();
 		w->counters.reloads_ok++;
-		log_info(w->log, "configuration reloaded");
+		log_event(w->log, LOG_LEVEL_INFO, &(struct log_about){ .event = "reload" },
+			  "configuration reloaded: %zu change%s", w->change_count, w->change_count == 1 ? "" : "s");
 		return 0;
 	}
 	w->counters.reloads_failed++;
-	log_error(w->log, "%s", why->text);
+	logged = *why;
+	logged.detail[0] = '\0'; /* it has a line already */
+	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "reload_failed", .why = &logged }, "%s",
+		  why->text);
 	return -1;
 }
 

@@ -1,9 +1,10 @@
 /*
- * src/weir_rules.c - the files that a configuration names: hba_file and ident_file, certificates and keys. What is
- * wrong in them is told in the same list as what is wrong in the configuration itself.
+ * src/weir_rules.c - hba_file and ident_file, and whether the rest of the configuration lets their rules do what they
+ * say.
  */
 #include "weir_state.h"
 
+#include "config/config_origin.h"
 #include "config/config_state.h"
 
 #include <errno.h>
@@ -11,9 +12,9 @@
 #include <unistd.h>
 
 static void
-on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+rules_on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
-	const struct problem_sink sink = { arg, path };
+	const struct problem_sink sink = { .problems = arg, .file = path };
 
 	if (is_error)
 		problem_error(&sink, line, "%s", text);
@@ -32,7 +33,7 @@ static void
 check_map(const char *name, const char *path, unsigned line, void *arg)
 {
 	const struct rules *r = arg;
-	const struct problem_sink sink = { r->problems, path };
+	const struct problem_sink sink = { .problems = r->problems, .file = path };
 
 	if (!ident_has_map(r->ident, name))
 		problem_warning(&sink, line, "map=%.100s is not in ident_file: nobody can log in by this rule", name);
@@ -55,12 +56,12 @@ has_auth_query(const struct config *config)
 	       have_auth_query(config->tenant_scopes, config->tenant_count);
 }
 
-/* Rules that can't do what they say, for want of something else in the configuration. */
+/* Reports rules that can't work because something else is missing in the configuration. */
 static void
 check_needs(struct rules *r)
 {
 	const struct config *c = r->config;
-	const struct problem_sink sink = { r->problems, c->hba_file };
+	const struct problem_sink sink = { .problems = r->problems, .file = c->hba_file };
 	struct hba_needs needs = hba_needs(r->hba);
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
@@ -92,9 +93,9 @@ weir_load_rules(const struct config *config, struct hba **hba, struct ident **id
 	*ident = NULL;
 	if (config->auth_method != AUTH_HBA)
 		return 0;
-	r.hba = hba_load(config->hba_file, on_problem, problems);
+	r.hba = hba_load(config->hba_file, rules_on_problem, problems);
 	if (config->ident_file[0] != '\0')
-		r.ident = ident_load(config->ident_file, on_problem, problems);
+		r.ident = ident_load(config->ident_file, rules_on_problem, problems);
 	if (problems->error_count == errors_before)
 		check_needs(&r);
 	if (problems->error_count == errors_before) {
@@ -105,35 +106,4 @@ weir_load_rules(const struct config *config, struct hba **hba, struct ident **id
 	hba_unref(r.hba);
 	ident_unref(r.ident);
 	return -1;
-}
-
-/* Loaded for a look only. */
-static void
-check_certificates(const struct config *config, struct config_problems *problems)
-{
-	const struct problem_sink sink = { problems, config->path[0] != '\0' ? config->path : "--upstream" };
-	struct tls_context *clients = NULL;
-	struct tls_store *servers;
-	struct fail why;
-
-	if (weir_load_tls(config, &clients, &why) < 0)
-		problem_fail(&sink, 0, "[tls_client]", &why);
-	if ((servers = tls_store_new(config, &why)) == NULL)
-		problem_fail(&sink, 0, "TLS with PostgreSQL", &why);
-	tls_context_unref(clients);
-	tls_store_unref(servers);
-}
-
-int
-weir_check_files(const struct config *config, struct config_problems *problems)
-{
-	size_t errors_before = problems->error_count;
-	struct hba *hba;
-	struct ident *ident;
-
-	weir_load_rules(config, &hba, &ident, problems);
-	hba_unref(hba);
-	ident_unref(ident);
-	check_certificates(config, problems);
-	return problems->error_count == errors_before ? 0 : -1;
 }

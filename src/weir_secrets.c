@@ -1,10 +1,11 @@
 /*
- * src/weir_secrets.c - files of secrets that others may read are warned of: private keys, users_file, and
- * what passwords of upstreams stand in, be it pgweir.ini itself.
+ * src/weir_secrets.c - warns about files of secrets that others may read: private keys, users_file, and every file with
+ * an upstream's password, which may be pgweir.ini itself.
  */
 #include "weir_state.h"
 
 #include "base/secret_file.h"
+#include "config/config_origin.h"
 #include "config/config_state.h"
 #include "config/server_tls.h"
 
@@ -27,7 +28,7 @@ look(const struct secrets *s, const char *path)
 		s->warn(text, s->arg);
 }
 
-/* Names with ", " between. */
+/* list: names separated by ", ". */
 static void
 look_at_list(const struct secrets *s, const char *list)
 {
@@ -45,7 +46,7 @@ look_at_list(const struct secrets *s, const char *list)
 	}
 }
 
-/* Keys that pgweir shows PostgreSQL; those of several sections are one file, mostly. */
+/* The keys that pgweir uses towards PostgreSQL; several sections mostly name the same file. */
 static void
 look_at_scopes(const struct secrets *s, const struct config *config, const struct config_scope *scopes, size_t count,
 	       char **last)
@@ -114,10 +115,9 @@ to_problems(const char *text, void *arg)
 void
 weir_check_secrets(const struct config *config, struct config_problems *problems)
 {
-	struct problem_sink sink = { problems, config->path };
+	struct problem_sink sink = { .problems = problems, .file = config->path, .source = config->origins->source };
 	const struct secrets s = { to_problems, &sink };
 
-	look(&s, config->users_file);
 	look_at_passwords(&s, config);
 	look_at_keys(&s, config);
 }

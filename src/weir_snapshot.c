@@ -1,26 +1,27 @@
-/* src/weir_snapshot.c - copies what is counted, for the metrics thread. See telemetry/snapshot.h. */
+/* src/weir_snapshot.c - copies the counters for the metrics thread. See telemetry/snapshot.h. */
 #include "weir_state.h"
 
 #include "statements/statements.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "pool/notify_hub.h"
+#include "pool/notify_listener.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static void
-add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
+add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
 {
 	struct pool_counts n;
 	struct notify_counts heard;
 	struct server *srv;
 
 	pool_get_counts(e->policy, &n);
-	notify_hubs_count(e, &heard);
+	notify_listeners_count(e, &heard);
 	p->listen_connections += heard.connections;
-	p->listening_clients += heard.ears;
+	p->listening_clients += heard.subscribers;
 	p->listen_channels += heard.channels;
 	p->servers[SERVERS_IDLE] += n.idle;
 	p->servers[SERVERS_LOGIN] += n.opening;
@@ -28,6 +29,7 @@ add_counts(struct snapshot_pool *p, const struct pool_entry *e, uint64_t now_us)
 	p->servers[SERVERS_CLOSING] += n.closing;
 	TAILQ_FOREACH(srv, &e->servers, all)
 	{
+		s->buffer_bytes_server += srv->stream.queue_cap + srv->carry_cap;
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
@@ -82,7 +84,7 @@ take_pools(struct weir *w, struct snapshot *s)
 		snprintf(p->database, sizeof(p->database), "%s", is_other ? "_other" : e->database->name);
 		snprintf(p->user, sizeof(p->user), "%s", is_other ? "_other" : e->user);
 		e->index = (uint32_t)(is_other ? max : i);
-		add_counts(p, e, w->now_us);
+		add_counts(s, p, e, w->now_us);
 		add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
 	}
 	return 0;
@@ -95,6 +97,7 @@ take_clients(struct weir *w, struct snapshot *s)
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
 	{
+		s->buffer_bytes_client += c->x.stream.queue_cap + c->x.pending_cap;
 		if (c->x.entry == NULL)
 			continue;
 		s->databases[c->x.entry->database->index].prepared_client += statements_count(&c->x);
@@ -110,7 +113,7 @@ take_clients(struct weir *w, struct snapshot *s)
 			}
 			break;
 		default:
-			break; /* waiting ones are counted by the policy, the rest for the process */
+			break; /* the policy counts the waiting ones, and the others are counted for the process */
 		}
 	}
 }
@@ -132,6 +135,10 @@ take_databases(struct weir *w, struct snapshot *s)
 		d->index = (uint32_t)(i < max ? i : max);
 		snapshot_database_add(to, &one);
 		snprintf(to->name, sizeof(to->name), "%s", i < max ? d->name : "_other");
+		if (i < max && d->exemplars != NULL) {
+			to->exemplars = xmalloc(sizeof(*to->exemplars));
+			*to->exemplars = *d->exemplars;
+		}
 	}
 	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
 		struct server *srv;
@@ -173,7 +180,7 @@ not_ready(struct snapshot *s, const char *reason)
 }
 
 static void
-judge(const struct weir *w, struct snapshot *s)
+snapshot_reasons(const struct weir *w, struct snapshot *s)
 {
 	bool has_up = s->backend_count == 0;
 
@@ -185,6 +192,17 @@ judge(const struct weir *w, struct snapshot *s)
 		not_ready(s, "draining: pgweir is shutting down");
 	if (pool_set_is_paused(w->pools))
 		not_ready(s, "paused");
+}
+
+/* Of the loop's thread, which is the caller's. */
+static uint64_t
+thread_cpu_us(void)
+{
+	struct timespec t;
+
+	return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) < 0
+		   ? 0
+		   : (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
 struct snapshot *
@@ -208,6 +226,8 @@ weir_snapshot(struct weir *w)
 	s->login_clients = w->clients.login_count;
 	s->cancel_clients = w->clients.cancel_count;
 	s->process = w->counters;
+	s->process.loop_busy_us = thread_cpu_us();
+	dialer_count_lookups(w->dialer, &s->process.dns_lookups_ok, &s->process.dns_lookups_failed);
 	s->statement_cache_bytes = statement_store_bytes(w->clients.x.statements) + w->clients.x.name_bytes;
 	slowlog_get_stats(w->slowlog, &slow);
 	s->slow_dropped_rate = slow.dropped_rate;
@@ -218,6 +238,6 @@ weir_snapshot(struct weir *w)
 		return NULL;
 	}
 	take_clients(w, s);
-	judge(w, s);
+	snapshot_reasons(w, s);
 	return s;
 }

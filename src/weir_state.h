@@ -1,7 +1,7 @@
 /*
- * src/weir_state.h - what the process consists of. Only weir*.c see it; all else gets the piece it needs.
+ * src/weir_state.h - what the process consists of. Only weir*.c see it; everybody else gets the piece it needs.
  *
- * weir.c starts, runs and ends it; weir_reload.c swaps configurations, weir_rules.c reads what they name; weir_stop.c
+ * weir.c starts, runs and ends it; weir_reload.c swaps configurations, weir_files.c reads what they name; weir_stop.c
  * drains; weir_snapshot.c copies what is counted for the metrics thread.
  */
 #ifndef PGWEIR_WEIR_STATE_H
@@ -27,21 +27,29 @@
 #define WEIR_SIGNALS 6
 #define TICK_US (100 * US_PER_MS)
 
+/* What the console's SET has set: weir_set.c. */
+struct weir_overrides {
+	struct config_override *list; /* with texts of their own */
+	size_t count;
+};
+
 struct weir {
 	struct event_base *base;
 	struct config *config;
 	struct users *users;
-	struct hba *hba; /* method = hba; else NULL */
+	struct hba *hba; /* NULL unless method = hba */
 	struct ident *ident;
 	struct log *log;
 	struct slowlog *slowlog;
+	struct query_table *queries; /* telemetry/query_table.h */
 	struct http *http;
 	struct console *console;
 	struct graveyard *graveyard;
 	struct dialer *dialer;
+	struct passwords *passwords;
 	struct workers *workers;
 	struct tls_scratch *tls_scratch;
-	struct tls_context *tls; /* for clients; NULL: none */
+	struct tls_context *tls; /* for clients; NULL: they get no TLS */
 	struct tls_store *server_tls;
 	struct pool_set *pools;
 	struct server_env servers;
@@ -49,52 +57,93 @@ struct weir {
 	struct process_counters counters;
 	struct server_cancelling *cancelling;
 	struct listener *listeners[WEIR_LISTENERS_MAX];
-	struct config_listen listening[WEIR_LISTENERS_MAX]; /* what each listens on */
+	struct config_listen listening[WEIR_LISTENERS_MAX]; /* the address of each listener */
+	bool is_activated; /* they were passed by a service manager, and stay */
 	struct event *signals[WEIR_SIGNALS], *tick, *http_asks;
 	uint8_t *read_buffer;
 	uint64_t now_us, last_tick_us, start_wall_us;
 	/* stopping */
 	bool is_stopping, is_ending;
-	bool has_pid_file; /* it is ours */
+	enum shutdown_how stopping_how;
+	bool has_pid_file; /* we wrote it */
 	uint64_t stop_at_us, close_listeners_at_us;
 	/* the last reload */
 	bool last_reload_ok;
 	uint64_t last_reload_wall_us;
-	struct config_problems problems;
+	struct config_problems problems; /* of the file, as it was read then */
+	struct weir_overrides overrides; /* until the next one */
+	char **changes; /* what it changed, in words */
+	size_t change_count;
 };
 
-/* weir_reload.c: 0, or everything stays as it was and why says why. */
+/* What a configuration names, read. Each may be NULL. */
+struct weir_files {
+	struct users *users;
+	struct tls_context *tls; /* for clients */
+	struct tls_store *server_tls;
+	struct hba *hba;
+	struct ident *ident;
+};
+
+/* Where clients connect: those of a configuration, in its order. */
+struct weir_listeners {
+	struct listener *list[WEIR_LISTENERS_MAX];
+	bool is_new[WEIR_LISTENERS_MAX];
+	bool is_unchanged; /* all stay as they are, whatever the configuration says */
+};
+
+/* weir_reload.c: return 0, or -1 with *why set; everything then stays as it was. */
 int weir_reload(struct weir *w, struct fail *why);
+struct tcp_options weir_tcp_options(const struct config *config);
+struct listener_settings weir_listener_settings(struct weir *w, const struct config *config);
+/* weir_activation.c: takes over the sockets that a service manager passes; the configured ones are not opened then. */
+int weir_adopt(struct weir *w, const struct config *config, struct fail *why);
+/* The file with these over it is loaded, checked and taken over. -1: errors are in problems, or why says why. */
+int weir_load(struct weir *w, const struct weir_overrides *o, struct config_problems *problems, struct fail *why);
 int weir_listen(struct weir *w, const struct config *config, struct fail *why);
-int weir_load_users(struct weir *w, const struct config *config, struct users **out, struct fail *why);
 /* *out is NULL if clients get no TLS. */
 int weir_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
+void weir_forget_changes(struct weir *w);
 
-/* weir_secrets.c: files of secrets that others may read. (users_file is warned of by whoever reads it.) */
+/* weir_http.c: starts the metrics thread, if it is wanted. Returns 0, or -1 with *why set. */
+int weir_start_http(struct weir *w, struct fail *why);
+
+/* weir_secrets.c: logs warnings about files of secrets that others may read (users_load() warns about users_file). */
 void weir_warn_of_secrets(struct weir *w, const struct config *config);
 
-/* weir_rules.c: hba_file and ident_file, NULL if there is none. -1: errors were added to problems, both are NULL. */
+/* weir_files.c: loads all files that a configuration names. Returns 0, or -1 if errors were added to problems. */
+int weir_load_files(const struct config *config, struct weir_files *out, struct config_problems *problems);
+void weir_files_fini(struct weir_files *files);
+
+/* weir_rules.c: loads hba_file and ident_file (NULL if not configured). Returns 0, or -1 with both NULL if errors were
+ * added to problems. */
 int weir_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		    struct config_problems *problems);
-/* weir_user.c: once all that needs root is done. -1 and why: it must not go on. */
-int weir_user_check(const struct weir *w, struct fail *why); /* there is a user of this name */
-/* As root with run_as: what follows has the rights of that user only, until the latter; false: there was no need. */
+/* weir_user.c. The functions that return -1 set *why; pgweir must not go on then. */
+int weir_user_check(const struct weir *w, struct fail *why); /* checks that the user of run_as exists */
+/* As root with run_as: takes that user's rights until weir_act_as_root(), which returns false if there was no need. */
 int weir_act_as_user(struct weir *w, struct fail *why);
 bool weir_act_as_root(struct weir *w);
-void weir_give_logs(const struct weir *w); /* made if need be */
+void weir_give_logs(const struct weir *w); /* creates them if needed */
 int weir_become(struct weir *w, struct fail *why);
 
+/* weir_set.c */
+/* The console's SET; value NULL: as in the file. notice: what else is to be said; its text is empty if nothing is. */
+int weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
+void weir_overrides_fini(struct weir_overrides *o);
+
 /* weir_stop.c */
-void weir_stop(struct weir *w, bool at_once);
+void weir_stop(struct weir *w, enum shutdown_how how);
+void weir_suspend(struct weir *w, bool on); /* SUSPEND, RESUME */
 void weir_stop_tick(struct weir *w);
 void weir_stop_if_empty(struct weir *w);
 
-/* weir_snapshot.c. NULL: no memory. */
+/* weir_snapshot.c. Returns NULL without memory. */
 struct snapshot *weir_snapshot(struct weir *w);
 
-/* weir_notify.c: sd_notify, if there is a service manager that listens. */
+/* weir_notify.c: calls sd_notify, if a service manager listens. */
 void weir_notify(const char *state);
 
 #endif

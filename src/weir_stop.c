@@ -1,6 +1,8 @@
 /*
- * src/weir_stop.c - the end, in order: /readyz says 503; after shutdown_delay the listeners close; those between
- * transactions are told 57P01; transactions may finish until shutdown_timeout; then everything closes, metrics last.
+ * src/weir_stop.c - stops in this order: /readyz returns 503; after shutdown_delay the TCP listeners close (Unix
+ * sockets stay for the console) and nobody new gets in; clients between transactions get 57P01; transactions may finish
+ * until shutdown_timeout; then everything closes, the metrics last. SHUTDOWN WAIT_FOR_CLIENTS disconnects nobody and
+ * waits as long as there are clients.
  */
 #include "weir_state.h"
 
@@ -12,6 +14,8 @@ static void
 close_listeners(struct weir *w)
 {
 	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++) {
+		if (w->listening[i].is_unix)
+			continue;
 		listener_free(w->listeners[i]);
 		w->listeners[i] = NULL;
 	}
@@ -40,31 +44,50 @@ end(struct weir *w)
 void
 weir_stop_if_empty(struct weir *w)
 {
-	if (w->is_stopping && w->close_listeners_at_us == 0 && !has_clients(w))
+	if (!w->is_stopping || w->close_listeners_at_us != 0)
+		return;
+	if (!has_clients(w) || (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL)))
 		end(w);
 }
 
-void
-weir_stop(struct weir *w, bool at_once)
+static void
+begin(struct weir *w, enum shutdown_how how)
 {
-	if (at_once) {
-		if (!w->is_stopping)
-			log_info(w->log, "stopping at once");
-		w->is_stopping = true;
-		end(w);
-		return;
-	}
-	if (w->is_stopping) { /* asked twice */
-		end(w);
-		return;
-	}
-	log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
-		 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
-	weir_notify("STOPPING=1");
+	bool is_patient = how == SHUTDOWN_CLIENTS || w->config->compat == COMPAT_PGBOUNCER;
+
+	if (how == SHUTDOWN_CLIENTS)
+		log_info(w->log, "stopping: no new clients; those that are connected may stay until they leave");
+	else if (is_patient)
+		log_info(w->log, "stopping: no new clients; open transactions may finish");
+	else
+		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
+			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
+	if (!w->is_stopping) {
+		weir_notify("STOPPING=1");
+		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
+	} else if (w->close_listeners_at_us == 0)
+		w->close_listeners_at_us = w->now_us;
 	w->is_stopping = true;
-	w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
-	w->stop_at_us = w->close_listeners_at_us + w->config->shutdown_timeout_us;
+	w->stopping_how = how;
+	w->stop_at_us = is_patient ? UINT64_MAX : w->close_listeners_at_us + w->config->shutdown_timeout_us;
+	weir_suspend(w, false);
 	weir_stop_tick(w);
+}
+
+void
+weir_stop(struct weir *w, enum shutdown_how how)
+{
+	/* Of PgBouncer's two ways to wait, a second request is for neither. */
+	bool may_wait = !w->is_stopping || (how > w->stopping_how && w->config->compat != COMPAT_PGBOUNCER);
+
+	if (how != SHUTDOWN_NOW && may_wait) {
+		begin(w, how);
+		return;
+	}
+	if (!w->is_stopping) /* else it was asked twice */
+		log_info(w->log, "stopping at once");
+	w->is_stopping = true;
+	end(w);
 }
 
 void
@@ -74,8 +97,10 @@ weir_stop_tick(struct weir *w)
 		return;
 	if (w->close_listeners_at_us != 0 && w->now_us >= w->close_listeners_at_us) {
 		w->close_listeners_at_us = 0;
+		w->clients.x.is_closed = true;
 		close_listeners(w);
-		clients_drain(&w->clients);
+		if (w->stopping_how == SHUTDOWN_SERVERS)
+			clients_drain(&w->clients, w->config->compat == COMPAT_PGBOUNCER);
 	}
 	if (w->now_us >= w->stop_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
@@ -84,4 +109,15 @@ weir_stop_tick(struct weir *w)
 		return;
 	}
 	weir_stop_if_empty(w);
+}
+
+void
+weir_suspend(struct weir *w, bool on)
+{
+	if (w->clients.x.is_suspended == on)
+		return;
+	clients_suspend(&w->clients, on);
+	pool_set_suspend(w->pools, on);
+	if (!on)
+		pool_set_tick(w->pools, clock_now_us());
 }

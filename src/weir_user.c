@@ -1,10 +1,10 @@
 /*
- * src/weir_user.c - from root to somebody with fewer rights (run_as), and what nobody but root may see of us.
+ * src/weir_user.c - changes from root to a user with fewer rights (run_as), and hides our memory from all but root.
  *
  * Everything that needs root is done before: ports are bound, keys and secrets are read. Logs and the pid file are
- * opened with the new user's rights alone, for directories may be his, and what he links to must not be written as
- * root. What must be written or removed later is given to him; what he won't be able to read or remove is told at once,
- * not at the first reload.
+ * opened with the new user's rights only: that user may own the directories, and root must not write through the user's
+ * links. Files that must be written or removed later are given to that user. What the user won't be able to read or
+ * remove is reported at once, not at the first reload.
  */
 #include "weir_state.h"
 
@@ -27,14 +27,14 @@ weir_hide_memory(void)
 	const char *wanted = getenv("PGWEIR_CORE");
 
 	if (wanted != NULL && strcmp(wanted, "1") == 0) {
-		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* another user (run_as) has it off */
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* changing the user (run_as) has cleared it */
 		return;
 	}
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* Whom root is to become; NULL: nobody else. */
+/* Returns the user that root must become, or NULL. */
 static const struct passwd *
 user_to_be(const struct weir *w)
 {
@@ -61,7 +61,7 @@ weir_act_as_root(struct weir *w)
 	return user_to_be(w) != NULL && seteuid(0) == 0 && setegid(0) == 0;
 }
 
-/* Only what root has made and nothing else links to: a link put there by somebody must not make us give away more. */
+/* Gives away only files that root owns and that have one link: a link put there must not give away another file. */
 static void
 give(const char *path, int flags, uid_t uid, gid_t gid)
 {
@@ -72,7 +72,7 @@ give(const char *path, int flags, uid_t uid, gid_t gid)
 		return;
 	if (fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISSOCK(st.st_mode)) && st.st_uid == 0 &&
 	    st.st_nlink == 1 && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0) {
-		/* told by warn_of_files */
+		/* warn_of_files() reports it */
 	}
 	close(fd);
 }
@@ -124,7 +124,7 @@ warn_if_stuck(const struct weir *w, const char *path)
 		    w->config->run_as, path, directory);
 }
 
-/* By loading them: which files they are is known where that is done. */
+/* Loads them: only the loading code knows which files there are. */
 static void
 warn_of_tls_files(const struct weir *w)
 {
@@ -139,7 +139,7 @@ warn_of_tls_files(const struct weir *w)
 	tls_store_unref(servers);
 }
 
-/* Now, as the new user. */
+/* Runs as the new user. */
 static void
 warn_of_files(const struct weir *w)
 {
@@ -163,12 +163,12 @@ warn_of_files(const struct weir *w)
 }
 
 static int
-drop(const struct passwd *to, struct fail *why)
+drop_rights(const struct passwd *to, struct fail *why)
 {
 	if (initgroups(to->pw_name, to->pw_gid) < 0 || setresgid(to->pw_gid, to->pw_gid, to->pw_gid) < 0 ||
 	    setresuid(to->pw_uid, to->pw_uid, to->pw_uid) < 0)
 		return fail_set(why, "58000", "cannot become run_as = %s: %s", to->pw_name, strerror(errno));
-	/* A capability that was kept would give it all back. */
+	/* A capability that was kept would give root's rights back. */
 	if (setuid(0) == 0 || seteuid(0) == 0 || (to->pw_gid != 0 && setegid(0) == 0))
 		return fail_set(why, "58000", "run_as = %s: root's rights could be taken back", to->pw_name);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -200,9 +200,9 @@ weir_become(struct weir *w, struct fail *why)
 	if (to == NULL || to->pw_uid == 0)
 		return 0;
 	give_files(w, to->pw_uid, to->pw_gid);
-	if (drop(to, why) < 0)
+	if (drop_rights(to, why) < 0)
 		return -1;
-	weir_hide_memory(); /* another user, another setting */
+	weir_hide_memory(); /* changing the user has reset it */
 	warn_of_files(w);
 	return 0;
 }

@@ -82,9 +82,15 @@ console_client_closed(struct console *k, struct client *c)
 		k->tick_next = TAILQ_NEXT(cc, all);
 	TAILQ_REMOVE(&k->clients, cc, all);
 	cc->is_gone = true;
-	/* Who asked for a pause and does not wait for it any more does not want it. */
+	/* A client that asked for a pause and leaves before it is complete takes it back. */
 	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.up))
 		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
+	/* Nor is anybody left to end a SUSPEND; most users of the console could not come in to do so. */
+	if (k->host.clients->x.is_suspended && TAILQ_EMPTY(&k->clients)) {
+		log_warning(k->host.clients->x.log,
+			    "resumed: the console's last client has left and not ended its SUSPEND");
+		k->host.resume(k->host.up, NULL);
+	}
 	if (!cc->is_busy)
 		console_client_free(cc);
 }
@@ -104,12 +110,13 @@ close_after(struct console_client *cc, const char *sqlstate, const char *text)
 	client_close(cc->c, &why);
 }
 
-/* Everything that is to be done once the answer is on its way. The client may be gone, and cc with it. */
+/* Does what is due once the answer was sent. The client may be gone afterwards, and cc with it. */
 static void
-finish(struct console_client *cc)
+console_finish(struct console_client *cc)
 {
 	const struct console_host *host = &cc->console->host;
 	enum ending ending = cc->ending;
+	enum shutdown_how how = cc->shutdown_how;
 
 	console_flush(cc);
 	cc->ending = ENDING_NONE;
@@ -118,11 +125,11 @@ finish(struct console_client *cc)
 	cc->is_busy = false;
 	if (cc->is_gone)
 		console_client_free(cc);
-	if (ending == ENDING_AT_ONCE || ending == ENDING_DRAIN)
-		host->shutdown(host->up, ending == ENDING_AT_ONCE);
+	if (ending == ENDING_SHUTDOWN)
+		host->shutdown(host->up, how);
 }
 
-/* Reading goes on while a command waits, so that the client's going is noticed. */
+/* Reading continues while a command waits, so that pgweir notices if the client leaves. */
 static void
 enqueue(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -148,7 +155,7 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 	}
 	cc->is_busy = true;
 	console_handle(cc, type, body, len);
-	finish(cc);
+	console_finish(cc);
 }
 
 static void
@@ -187,7 +194,7 @@ pump(struct console_client *cc)
 		console_go_on(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc);
-	finish(cc);
+	console_finish(cc);
 }
 
 void

@@ -10,9 +10,18 @@
 #ifndef PGWEIR_ADMIN_CONSOLE_H
 #define PGWEIR_ADMIN_CONSOLE_H
 
+#include "base/metric_sample.h"
+#include "base/query_row.h"
 #include "client/client.h"
 
 struct console; /* opaque: console.c */
+
+/* Ways to stop, each more determined than the one before. */
+enum shutdown_how {
+	SHUTDOWN_CLIENTS, /* nobody new gets in; when the last client has left */
+	SHUTDOWN_SERVERS, /* when the transactions that are open are finished */
+	SHUTDOWN_NOW
+};
 
 /* What commands make the process do. All on the loop's thread; up is given back. */
 struct console_host {
@@ -20,18 +29,27 @@ struct console_host {
 	struct client_env *clients;
 	const char *version;
 	uint64_t start_wall_us;
-	int (*reload)(void *up, struct fail *why); /* 0, or the old configuration stays and why says why */
+	int (*reload)(void *up,
+		      struct fail *why); /* returns 0, or -1 with *why set; the old configuration then stays */
+	/* One setting, until the next reload; value NULL: as in the file. As reload; notice: what else is to be said,
+	 * or an empty text. */
+	int (*set)(void *up, const char *name, const char *value, struct fail *notice, struct fail *why);
 	void (*pause)(void *up, const char *database); /* NULL: all */
 	void (*resume)(void *up, const char *database);
-	void (*shutdown)(void *up, bool at_once); /* begins to; returns */
+	void (*suspend)(void *up); /* ends by resume(NULL) */
+	void (*shutdown)(void *up, enum shutdown_how how); /* begins the shutdown and returns */
 	void (*reopen)(void *up); /* log files */
 	/* Fills problems of the last failed reload, oldest first, as lines; NULL: none. */
 	const char *(*config_error)(void *up, size_t i);
+	const char *(*config_change)(void *up, size_t i); /* the same for what the last reload changed */
 	bool (*is_shutting_down)(void *up);
-	/* telemetry/metrics.h's, for SHOW METRICS. NULL: it shows none. */
-	void (*metrics_each)(void (*row)(const char *name, const char *type, const char *labels, const char *help,
-					 void *arg),
-			     void *arg);
+	/* Each calls row for all it has: samples of /metrics; what statements cost; the last slow requests. */
+	void (*metrics_each)(void *up, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
+	void (*queries_each)(void *up, void (*row)(const struct query_row *row, void *arg), void *arg);
+	void (*queries_reset)(void *up);
+	void (*slow_each)(void *up, void (*row)(const struct slow_row *row, void *arg), void *arg);
+	/* SQL without its literals; returns its fingerprint. */
+	uint64_t (*normalize)(const char *sql, size_t sql_len, char *out, size_t out_cap);
 };
 
 struct console *console_new(const struct console_host *host);
@@ -39,6 +57,10 @@ void console_free(struct console *k);
 /* One whole message of a console client; answers with client_send. */
 void console_message(struct console *k, struct client *c, uint8_t type, const uint8_t *body, size_t len);
 void console_client_closed(struct console *k, struct client *c);
+/*
+ * The rows of a command ("SHOW POOLS") as a JSON array of objects, at most rows_max of them. Empty if it has no rows.
+ */
+void console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, struct buf *out);
 /* About every 100 ms: answers that had to wait (PAUSE until nothing runs), and the averages of SHOW STATS. */
 void console_tick(struct console *k, uint64_t now_us);
 

@@ -7,8 +7,8 @@
  *   console_run.c       what each command does
  *   console_session.c   those that concern its own session only
  *
- * Always: what a client sends is handled in its order: behind a command that waits, or while it does not read its
- *         answers, messages are queued. cc->c must not be used once is_gone is set, but for its address.
+ * Always: a client's messages are handled in order: they are queued after a command that waits, and while the client
+ * does not read its answers. Once is_gone is set, cc->c may only be compared.
  */
 #ifndef PGWEIR_ADMIN_CONSOLE_CLIENT_H
 #define PGWEIR_ADMIN_CONSOLE_CLIENT_H
@@ -22,11 +22,12 @@
 enum wait_kind {
 	WAIT_NONE,
 	WAIT_QUIET, /* PAUSE: until no server is in use */
-	WAIT_CLOSED, /* WAIT_CLOSE: until those that were to be closed are gone */
+	WAIT_FLUSHED, /* SUSPEND: until all that was read is sent */
+	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are gone */
 	WAIT_ROOM /* until the client has read more of its answers */
 };
 
-enum ending { ENDING_NONE, ENDING_DRAIN, ENDING_AT_ONCE, ENDING_SELF };
+enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
 
 struct console_client {
 	struct console *console;
@@ -36,16 +37,17 @@ struct console_client {
 	struct portals prepared, portals;
 	uint8_t tx; /* as in ReadyForQuery: I, T, E */
 	bool is_skipping; /* after an error: to the next Sync */
-	bool is_busy; /* its messages are being handled: not to be freed */
-	bool is_gone; /* the client closed meanwhile */
-	bool is_reading_off; /* by us */
+	bool is_busy; /* its messages are being handled: it must not be freed */
+	bool is_gone; /* the client was closed meanwhile */
+	bool is_reading_off; /* the console has switched reading off */
 	enum ending ending; /* what is to be done once the answer is sent */
+	enum shutdown_how shutdown_how;
 	struct buf out; /* answers, until they are sent */
 	/* a command that waits */
 	enum wait_kind wait;
 	bool has_wait_database;
 	char wait_database[COMMAND_NAME_MAX + 1];
-	const char *wait_tag; /* of its CommandComplete */
+	const char *wait_tag; /* the tag of its CommandComplete */
 	/* the rest of a simple query, behind a statement that waits */
 	bool is_script;
 	char *script;
@@ -69,32 +71,32 @@ void console_handle(struct console_client *cc, uint8_t type, const uint8_t *body
 void console_go_on(struct console_client *cc, int result, const struct fail *why);
 /* Sends what is in cc->out. */
 void console_flush(struct console_client *cc);
-/* Bytes that need not be copied to cc->out; what is there goes first. */
+/* Sends bytes without copying them to cc->out; the content of cc->out goes first. */
 void console_send(struct console_client *cc, uint8_t *bytes, size_t len);
 void console_put_description(struct console_client *cc, const struct command *command, uint64_t binary);
 void console_put_complete(struct console_client *cc, const struct command *command, uint64_t count);
 /* A command without rows, up to its CommandComplete. */
 enum run_result console_run_complete(struct console_client *cc, const struct command *command, struct fail *why);
-/* A failed transaction takes nothing but its end. */
+/* In a failed transaction only its end is allowed. Returns 0, or -1 with *why set. */
 int console_check_transaction(const struct console_client *cc, const struct command *command, struct fail *why);
 int console_too_large(struct fail *why);
 
-/* console_extended.c: -1 and why: an error, and all up to the next Sync is to be skipped. */
+/* console_extended.c: returns 0, or -1 with *why set: then everything up to the next Sync is skipped. */
 int console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why);
 
 /* console_run.c */
-/* Reads the next statement, and says what is wrong with it or whether this client may not give it. */
+/* Reads the next statement. Returns 0, or -1 with *why set: it is wrong, or this client may not use it. */
 int console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
 		 struct fail *why);
 /* The columns of its rows; 0: it has none. scratch is for one whose name is known only now. */
 size_t console_columns(const struct command *command, struct column *scratch, const struct column **out);
-/* Its rows as DataRow messages. -1: out is broken. */
+/* Appends its rows as DataRow messages. Returns 0, or -1 if out is broken. */
 int console_rows(struct console_client *cc, const struct command *command, uint64_t binary, struct buf *out,
 		 uint64_t *count);
 /* A command without rows. *tag is the table's before, and may be changed. */
 enum run_result console_run(struct console_client *cc, const struct command *command, const char **tag,
 			    struct fail *why);
-/* 1: over; 0: not yet; -1 and why: it came to nothing. */
+/* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);
 
 /* console_session.c */

@@ -16,7 +16,13 @@ static const struct command_row rows[] = {
 	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "open log files anew, after a rotation", "REOPEN" },
 	{ COMMAND_PAUSE, "PAUSE", "PAUSE", ARGUMENT_DATABASE, ADMIN,
 	  "lend no more servers, of one database or of all; answers when none is in use any more", "PAUSE app" },
-	{ COMMAND_RESUME, "RESUME", "RESUME", ARGUMENT_DATABASE, ADMIN, "end a PAUSE or KILL", "RESUME app" },
+	{ COMMAND_RESUME, "RESUME", "RESUME", ARGUMENT_DATABASE, ADMIN, "end a PAUSE, KILL or SUSPEND",
+	  "RESUME app" },
+	{ COMMAND_SUSPEND, "SUSPEND", "SUSPEND", ARGUMENT_NONE, ADMIN,
+	  "read nothing more from clients and the servers they use; answers when all that was read is sent", "SUSPEND" },
+	{ COMMAND_DISABLE, "DISABLE", "DISABLE", ARGUMENT_ONE_DATABASE, ADMIN,
+	  "refuse new clients of one database; those that are connected stay", "DISABLE app" },
+	{ COMMAND_ENABLE, "ENABLE", "ENABLE", ARGUMENT_ONE_DATABASE, ADMIN, "end a DISABLE", "ENABLE app" },
 	{ COMMAND_RECONNECT, "RECONNECT", "RECONNECT", ARGUMENT_DATABASE, ADMIN,
 	  "close server connections as soon as they are not in use, and open new ones", "RECONNECT" },
 	{ COMMAND_WAIT_CLOSE, "WAIT_CLOSE", "WAIT_CLOSE", ARGUMENT_DATABASE, ADMIN,
@@ -26,25 +32,24 @@ static const struct command_row rows[] = {
 	{ COMMAND_KILL_CLIENT, "KILL_CLIENT", "KILL_CLIENT", ARGUMENT_CLIENT, ADMIN,
 	  "close one client; its id is in SHOW CLIENTS", "KILL_CLIENT 42" },
 	{ COMMAND_SHUTDOWN, "SHUTDOWN", "SHUTDOWN", ARGUMENT_NONE, ADMIN, "stop at once", "SHUTDOWN" },
-	{ COMMAND_SHUTDOWN_WAIT, "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
-	  "stop when open transactions are finished, or shutdown_timeout is over", "SHUTDOWN WAIT_FOR_CLIENTS" },
-	{ COMMAND_SHUTDOWN_WAIT, "SHUTDOWN WAIT_FOR_SERVERS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
-	  "the same", "SHUTDOWN WAIT_FOR_SERVERS" },
+	{ COMMAND_SHUTDOWN_SERVERS, "SHUTDOWN WAIT_FOR_SERVERS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
+	  "stop when open transactions are finished, or shutdown_timeout is over", "SHUTDOWN WAIT_FOR_SERVERS" },
+	{ COMMAND_SHUTDOWN_CLIENTS, "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
+	  "let nobody in, and stop when the last client has left", "SHUTDOWN WAIT_FOR_CLIENTS" },
+
+	{ COMMAND_RESET_QUERIES, "RESET QUERIES", "RESET", ARGUMENT_NONE, ADMIN,
+	  "let SHOW QUERIES begin anew", "RESET QUERIES" },
 
 	{ COMMAND_SET_CONFIGURATION, "SET CONFIGURATION", "SET", ARGUMENT_ANY, ADMIN, DRIVERS },
 	{ COMMAND_REFUSED, "SHOW FDS", "SHOW", ARGUMENT_LIKE, ADMIN,
 	  "Descriptors are not handed over. A new process can listen beside the old one.", NULL },
-	{ COMMAND_REFUSED, "DISABLE", "DISABLE", ARGUMENT_DATABASE, ADMIN,
-	  "Use PAUSE, or take the database out of the configuration and RELOAD.", NULL },
-	{ COMMAND_REFUSED, "ENABLE", "ENABLE", ARGUMENT_DATABASE, ADMIN, "No database is ever disabled. Use RESUME.", NULL },
-	{ COMMAND_REFUSED, "SUSPEND", "SUSPEND", ARGUMENT_NONE, ADMIN, "Use PAUSE.", NULL },
 	{ COMMAND_REFUSED, "SAVEPOINT", "SAVEPOINT", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 	{ COMMAND_REFUSED, "RELEASE", "RELEASE", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 	{ COMMAND_REFUSED, "ROLLBACK TO", "ROLLBACK", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 
 	{ COMMAND_SHOW_SETTING, "SHOW", "SHOW", ARGUMENT_SETTING, ANYBODY, DRIVERS },
 	{ COMMAND_SHOW_HELP, "HELP", "SHOW", ARGUMENT_LIKE, ANYBODY, DRIVERS },
-	{ COMMAND_SET, "SET", "SET", ARGUMENT_SET, ANYBODY, DRIVERS },
+	{ COMMAND_SET, "SET", "SET", ARGUMENT_SET, ANYBODY, "change a setting until the next RELOAD", "SET pool.pool_size = 30" },
 	{ COMMAND_RESET, "RESET", "RESET", ARGUMENT_RESET, ANYBODY, DRIVERS },
 	{ COMMAND_BEGIN, "BEGIN", "BEGIN", ARGUMENT_ANY, ANYBODY, DRIVERS },
 	{ COMMAND_BEGIN, "START TRANSACTION", "START TRANSACTION", ARGUMENT_ANY, ANYBODY, DRIVERS },
@@ -63,6 +68,8 @@ static const struct command_row rows[] = {
 	{ COMMAND_SELECT_DATABASE, "SELECT CURRENT_DATABASE ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
 	{ COMMAND_SELECT_RECOVERY, "SELECT PG_IS_IN_RECOVERY ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
 	{ COMMAND_SELECT_TYPES, "SELECT T . OID", "SELECT", ARGUMENT_ANY, ANYBODY, DRIVERS },
+	{ COMMAND_SELECT_COMPLETION, "SELECT LOWER ( NAME ) FROM PG_SETTINGS WHERE LOWER ( NAME ) LIKE LOWER (", "SELECT",
+	  ARGUMENT_PATTERN, ANYBODY, DRIVERS },
 	{ COMMAND_SELECT_UNLOCK, "SELECT PG_ADVISORY_UNLOCK_ALL ( )", "SELECT", ARGUMENT_NONE, ANYBODY, DRIVERS },
 };
 /* clang-format on */
@@ -90,6 +97,7 @@ command_check_permission(const struct command_row *row, bool is_stats_only, stru
 	if (!row->needs_admin || !is_stats_only)
 		return 0;
 	fail_set(why, "42501", "permission denied: %s is for admin_users", row->phrase);
+	fail_theirs(why, "admin access needed");
 	return fail_hint(why, "Users in stats_users may only look. Log in as one of admin_users, section [auth] of "
 			      "pgweir.ini.");
 }

@@ -25,9 +25,11 @@
  */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
+	ROW(DISABLE, run_disable) ROW(ENABLE, run_disable) ROW(SUSPEND, run_suspend) \
 	ROW(RECONNECT, run_reconnect) ROW(WAIT_CLOSE, run_wait_close) ROW(KILL, run_kill) \
-	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_WAIT, run_shutdown) \
-	ROW(SET, console_set) ROW(RESET, console_reset) ROW(BEGIN, console_begin) ROW(COMMIT, console_end) \
+	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_SERVERS, run_shutdown) \
+	ROW(SHUTDOWN_CLIENTS, run_shutdown) \
+	ROW(RESET_QUERIES, run_reset_queries) ROW(SET, console_set) ROW(RESET, console_reset) ROW(BEGIN, console_begin) ROW(COMMIT, console_end) \
 	ROW(ROLLBACK, console_end) ROW(DISCARD, console_discard) ROW(DEALLOCATE, console_deallocate) \
 	ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
 
@@ -48,18 +50,20 @@ enum command_argument {
 	ARGUMENT_NONE,
 	ARGUMENT_LIKE, /* nothing, or LIKE 'pattern' */
 	ARGUMENT_DATABASE, /* nothing, or a name */
+	ARGUMENT_ONE_DATABASE, /* a name */
 	ARGUMENT_CLIENT, /* a number */
 	ARGUMENT_SETTING, /* SHOW of one that exists */
 	ARGUMENT_SET, /* name = value */
 	ARGUMENT_RESET, /* ALL, or a name */
 	ARGUMENT_STATEMENT, /* ALL, or a name */
-	ARGUMENT_ANY /* not looked at */
+	ARGUMENT_PATTERN, /* a string; what is behind it is ignored */
+	ARGUMENT_ANY /* anything, ignored */
 };
 
 struct command_row {
 	enum command_id id;
 	const char *phrase; /* words and signs, each followed by one blank but the last */
-	const char *tag; /* of CommandComplete */
+	const char *tag; /* CommandComplete's */
 	enum command_argument argument;
 	bool needs_admin;
 	const char *what, *example; /* for people; NULL: only drivers send it. Of refused ones: what to do instead */
@@ -67,6 +71,19 @@ struct command_row {
 
 #define COMMAND_NAME_MAX 127 /* "tenant/database" */
 #define COMMAND_TEXT_MAX 255
+
+/* By what SHOW QUERIES is ordered, largest first. */
+enum query_order {
+	QUERIES_BY_TOTAL,
+	QUERIES_BY_MEAN,
+	QUERIES_BY_P95,
+	QUERIES_BY_MAX,
+	QUERIES_BY_CALLS,
+	QUERIES_BY_WAIT,
+	QUERIES_BY_ROWS,
+	QUERIES_BY_ERRORS,
+	QUERY_ORDERS
+};
 
 /* One that was read. */
 struct command {
@@ -76,6 +93,8 @@ struct command {
 	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting, a prepared statement */
 	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, the value of SET (none: DEFAULT) */
 	uint64_t client_id;
+	uint64_t top; /* SHOW QUERIES: so many rows; 0: all */
+	enum query_order order; /* the same */
 };
 
 /*
@@ -85,7 +104,7 @@ struct command {
 int command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why);
 const struct command_row *command_row(size_t i); /* NULL after the last one */
 const struct command_row *command_find(enum command_id id); /* the first with this id */
-/* 0, or -1 and why (42501). */
+/* Returns 0, or -1 with *why set (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
@@ -96,7 +115,7 @@ int command_check_permission(const struct command_row *row, bool is_stats_only, 
 
 struct console_setting {
 	const char *name, *value; /* value: before anybody sets it */
-	bool is_reported; /* changes are told by ParameterStatus */
+	bool is_reported; /* changes are reported by ParameterStatus */
 	bool is_fixed; /* cannot be set */
 };
 
@@ -105,7 +124,7 @@ struct console_settings {
 	char *values[CONSOLE_SETTINGS]; /* NULL: the default */
 };
 
-/* Without regard to case; NULL: not one of ours. */
+/* Finds a setting, ignoring case; NULL if there is none. */
 const struct console_setting *console_setting_find(const char *name);
 const struct console_setting *console_setting_at(size_t i); /* NULL after the last one */
 const char *console_settings_get(const struct console_settings *s, const struct console_setting *setting);
@@ -132,7 +151,7 @@ struct token_reader {
 	const char *at, *end;
 };
 
-/* The next one; TOKEN_END at the end of the text. -1 and why: a quote or comment that never ends. */
+/* Reads the next token, TOKEN_END at the end. Returns 0, or -1 with *why set at an unterminated quote or comment. */
 int token_next(struct token_reader *r, struct token *out, struct fail *why);
 
 #endif

@@ -20,7 +20,7 @@ struct words {
 /* --- which row --- */
 
 static bool
-is_word(const struct token *t, const char *word)
+command_is_word(const struct token *t, const char *word)
 {
 	return t->kind == TOKEN_WORD && strcasecmp(t->text, word) == 0;
 }
@@ -35,7 +35,8 @@ is_sign(const struct token *t, char sign)
 static void
 drop_schema(struct words *w)
 {
-	if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') && is_word(&w->list[w->count - 2], "pg_catalog"))
+	if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') &&
+	    command_is_word(&w->list[w->count - 2], "pg_catalog"))
 		w->count -= 2;
 }
 
@@ -152,6 +153,7 @@ unknown(const struct words *w, struct fail *why)
 
 	written(w, 3, text, sizeof(text));
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
+	fail_theirs(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "did you mean %s?", near);
 	return fail_hint(why, "SHOW HELP lists the commands.");
@@ -189,7 +191,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 {
 	if (count == 0)
 		return 0;
-	if (!is_word(&t[0], "LIKE"))
+	if (!command_is_word(&t[0], "LIKE"))
 		return unexpected(out->row, &t[0], why);
 	if (count < 2 || t[1].kind != TOKEN_STRING || t[1].is_cut ||
 	    !copy_string(out->text, sizeof(out->text), t[1].text))
@@ -201,6 +203,38 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
+static bool
+find_order(const char *name, enum query_order *order)
+{
+	static const char *const names[QUERY_ORDERS] = { "total", "mean", "p95",  "max",
+							 "calls", "wait", "rows", "errors" };
+
+	for (*order = 0; *order < QUERY_ORDERS; ++*order)
+		if (strcasecmp(names[*order], name) == 0)
+			return true;
+	return false;
+}
+
+/* SHOW QUERIES [count] [BY column] [LIKE 'application'] */
+static int
+take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
+{
+	if (count > 0 && t[0].kind == TOKEN_NUMBER) {
+		out->top = strtoull(t[0].text, NULL, 10);
+		t++;
+		count--;
+	}
+	if (count > 0 && command_is_word(&t[0], "BY")) {
+		if (count < 2 || !find_order(t[1].text, &out->order))
+			return fail_set(why, "42601",
+					"SHOW QUERIES can be ordered BY total, mean, p95, max, calls, "
+					"wait, rows or errors");
+		t += 2;
+		count -= 2;
+	}
+	return take_like(t, count, out, why);
+}
+
 static int
 take_client(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -210,6 +244,7 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 		out->client_id = strtoull(t->text, &end, 10);
 	if (end == NULL || *end != '\0') {
 		fail_set(why, "42601", "%s takes the id of one client", out->row->phrase);
+		fail_theirs(why, "invalid client pointer supplied");
 		return fail_hint(why, "SHOW CLIENTS tells it, in its last column.");
 	}
 	return 0;
@@ -220,13 +255,14 @@ static const char *
 phrase_setting(const struct token *t, size_t count, size_t *taken)
 {
 	*taken = 2;
-	if (count >= 2 && is_word(&t[0], "TIME") && is_word(&t[1], "ZONE"))
+	if (count >= 2 && command_is_word(&t[0], "TIME") && command_is_word(&t[1], "ZONE"))
 		return "TimeZone";
 	*taken = 3;
-	if (count >= 3 && is_word(&t[0], "TRANSACTION") && is_word(&t[1], "ISOLATION") && is_word(&t[2], "LEVEL"))
+	if (count >= 3 && command_is_word(&t[0], "TRANSACTION") && command_is_word(&t[1], "ISOLATION") &&
+	    command_is_word(&t[2], "LEVEL"))
 		return "transaction_isolation";
 	*taken = 1;
-	if (count >= 1 && is_word(&t[0], "NAMES"))
+	if (count >= 1 && command_is_word(&t[0], "NAMES"))
 		return "client_encoding";
 	return NULL;
 }
@@ -253,7 +289,7 @@ take_value(const struct token *t, size_t count, struct command *out)
 {
 	size_t len = 0;
 
-	if (count == 1 && is_word(t, "DEFAULT"))
+	if (count == 1 && command_is_word(t, "DEFAULT"))
 		return;
 	out->has_text = true;
 	for (size_t i = 0; i < count && len < COMMAND_TEXT_MAX; i++) {
@@ -272,9 +308,21 @@ is_set_phrase(const struct token *t, size_t count)
 					     "CONSTRAINTS",	"ROLE",		 "XML" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (count > 1 && is_word(&t[0], words[i]))
+		if (count > 1 && command_is_word(&t[0], words[i]))
 			return true;
 	return false;
+}
+
+/* "pool.pool_size" */
+static int
+add_to_name(const struct token *t, struct command *out, struct fail *why)
+{
+	size_t len = strlen(out->name);
+
+	if (t->kind == TOKEN_SIGN || len + 1 + strlen(t->text) > COMMAND_NAME_MAX)
+		return fail_set(why, "42601", "syntax error at or near \"%.63s\"", t->text);
+	snprintf(out->name + len, sizeof(out->name) - len, ".%s", t->text);
+	return 0;
 }
 
 static int
@@ -283,7 +331,7 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 	const char *name;
 	size_t taken;
 
-	if (count > 1 && (is_word(&t[0], "SESSION") || is_word(&t[0], "LOCAL"))) {
+	if (count > 1 && (command_is_word(&t[0], "SESSION") || command_is_word(&t[0], "LOCAL"))) {
 		t++;
 		count--;
 	}
@@ -298,8 +346,9 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 	if (count > 0 && take_name(&t[0], out, why) < 0)
 		return -1;
 	for (taken = 1; taken + 1 < count && is_sign(&t[taken], '.'); taken += 2)
-		out->has_name = false; /* an extension's */
-	if (count < taken + 2 || !(is_sign(&t[taken], '=') || is_word(&t[taken], "TO"))) {
+		if (add_to_name(&t[taken + 1], out, why) < 0)
+			return -1;
+	if (count < taken + 2 || !(is_sign(&t[taken], '=') || command_is_word(&t[taken], "TO"))) {
 		fail_set(why, "42601", "syntax error in SET");
 		return fail_hint(why, "It is SET name = value.");
 	}
@@ -316,7 +365,7 @@ take_reset(const struct token *t, size_t count, struct command *out, struct fail
 
 	if (count == 0)
 		return fail_set(why, "42601", "RESET takes ALL, or a name");
-	if (count == 1 && is_word(t, "ALL"))
+	if (count == 1 && command_is_word(t, "ALL"))
 		return 0;
 	if (take_name(t, out, why) < 0)
 		return -1;
@@ -327,13 +376,13 @@ take_reset(const struct token *t, size_t count, struct command *out, struct fail
 static int
 take_statement(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
-	if (count > 1 && is_word(t, "PREPARE")) {
+	if (count > 1 && command_is_word(t, "PREPARE")) {
 		t++;
 		count--;
 	}
 	if (count != 1)
 		return fail_set(why, "42601", "DEALLOCATE takes ALL, or a name");
-	return is_word(t, "ALL") ? 0 : take_name(t, out, why);
+	return command_is_word(t, "ALL") ? 0 : take_name(t, out, why);
 }
 
 static int
@@ -346,11 +395,18 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 	case ARGUMENT_NONE:
 		return count > 0 ? unexpected(out->row, t, why) : 0;
 	case ARGUMENT_LIKE:
-		return take_like(t, count, out, why);
+		return out->row->id == COMMAND_SHOW_QUERIES ? take_top(t, count, out, why)
+							    : take_like(t, count, out, why);
 	case ARGUMENT_DATABASE:
 		if (count > 1)
 			return unexpected(out->row, &t[1], why);
 		return count == 1 ? take_name(t, out, why) : 0;
+	case ARGUMENT_ONE_DATABASE:
+		if (count != 1) {
+			fail_set(why, "42601", "%s takes the name of one database", out->row->phrase);
+			return fail_theirs(why, "a database is required");
+		}
+		return take_name(t, out, why);
 	case ARGUMENT_CLIENT:
 		return take_client(t, count, out, why);
 	case ARGUMENT_SETTING:
@@ -361,6 +417,10 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 		return take_reset(t, count, out, why);
 	case ARGUMENT_STATEMENT:
 		return take_statement(t, count, out, why);
+	case ARGUMENT_PATTERN:
+		out->has_text =
+		    count > 0 && t->kind == TOKEN_STRING && copy_string(out->text, sizeof(out->text), t->text);
+		return 0;
 	case ARGUMENT_ANY:
 		return 0;
 	}

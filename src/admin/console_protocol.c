@@ -39,9 +39,13 @@ console_send(struct console_client *cc, uint8_t *bytes, size_t len)
 static void
 put_error(struct console_client *cc, const struct fail *why)
 {
+	struct fail told = *why;
+
 	if (cc->tx == 'T')
 		cc->tx = 'E';
-	message_error(&cc->out, "ERROR", why);
+	if (cc->c->env->x.config->compat == COMPAT_PGBOUNCER)
+		fail_in_their_words(why, &told);
+	message_error(&cc->out, "ERROR", &told);
 }
 
 /* --- one statement --- */

@@ -1,6 +1,7 @@
 /* src/admin/console_rows.c - see console_rows.h. */
 #include "admin/console_rows.h"
 
+#include "base/json.h"
 #include "wire/messages.h"
 
 #include <inttypes.h>
@@ -44,7 +45,7 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 }
 
 static void
-put_value(struct buf *out, const void *bytes, size_t len)
+console_put_value(struct buf *out, const void *bytes, size_t len)
 {
 	buf_put_u32(out, (uint32_t)len);
 	buf_put(out, bytes, len);
@@ -57,12 +58,12 @@ put_null(struct buf *out)
 }
 
 static void
-put_text(struct buf *out, const char *text)
+console_put_text(struct buf *out, const char *text)
 {
 	if (text == NULL)
 		put_null(out);
 	else
-		put_value(out, text, strlen(text));
+		console_put_value(out, text, strlen(text));
 }
 
 static void
@@ -73,7 +74,8 @@ put_u64(struct buf *out, uint64_t v)
 	buf_put_u32(out, (uint32_t)v);
 }
 
-/* numeric_send: how many digits of base 10000, the first one's weight, sign, decimals, the digits; no zeros at the end.
+/*
+ * numeric_send: how many digits of base 10000, the first one's weight, sign, decimals, the digits; no zeros at the end.
  */
 static void
 put_numeric(struct buf *out, uint64_t v)
@@ -121,7 +123,7 @@ put_float8(struct buf *out, double v, bool binary)
 		put_u64(out, bits);
 	} else {
 		snprintf(text, sizeof(text), "%.15g", v);
-		put_text(out, text);
+		console_put_text(out, text);
 	}
 }
 
@@ -131,20 +133,20 @@ put_number_text(struct buf *out, uint64_t v)
 	char text[NUMBER_TEXT_MAX];
 
 	snprintf(text, sizeof(text), "%" PRIu64, v);
-	put_text(out, text);
+	console_put_text(out, text);
 }
 
 static void
-put_number(struct buf *out, enum column_type type, uint64_t v, bool binary)
+console_put_number(struct buf *out, enum column_type type, uint64_t v, bool binary)
 {
 	uint8_t yes = v != 0;
 
 	switch (type) {
 	case COLUMN_BOOL:
 		if (binary)
-			put_value(out, &yes, 1);
+			console_put_value(out, &yes, 1);
 		else
-			put_text(out, yes ? "t" : "f");
+			console_put_text(out, yes ? "t" : "f");
 		return;
 	case COLUMN_INT4:
 		v = at_most(v, INT32_MAX);
@@ -195,11 +197,11 @@ put_column(struct buf *out, const struct column *column, const void *row, bool b
 	const void *field = (const char *)row + column->offset;
 
 	if (column->type == COLUMN_TEXT)
-		put_text(out, text_at(field));
+		console_put_text(out, text_at(field));
 	else if (column->type == COLUMN_FLOAT8)
 		put_float8(out, float_at(field), binary);
 	else
-		put_number(out, column->type, number_at(field), binary);
+		console_put_number(out, column->type, number_at(field), binary);
 }
 
 static bool
@@ -213,6 +215,36 @@ is_wanted(const struct rows *r, const void *row)
 	return text != NULL && like_matches(text, r->like);
 }
 
+static void
+put_json_value(struct buf *out, const struct column *column, const void *row)
+{
+	const void *field = (const char *)row + column->offset;
+
+	if (column->type == COLUMN_TEXT)
+		json_put_string(out, text_at(field));
+	else if (column->type == COLUMN_BOOL)
+		buf_printf(out, number_at(field) != 0 ? "true" : "false");
+	else if (column->type != COLUMN_FLOAT8)
+		buf_printf(out, "%" PRIu64, number_at(field));
+	else if (isfinite(float_at(field)))
+		buf_printf(out, "%.15g", float_at(field));
+	else
+		buf_printf(out, "null");
+}
+
+static void
+add_json(struct rows *r, const void *row)
+{
+	if (r->count == r->json_max)
+		return;
+	buf_printf(r->out, r->count++ > 0 ? ",\n{" : "{");
+	for (size_t i = 0; i < r->column_count; i++) {
+		buf_printf(r->out, "%s\"%s\":", i > 0 ? "," : "", r->columns[i].name);
+		put_json_value(r->out, &r->columns[i], row);
+	}
+	buf_printf(r->out, "}");
+}
+
 void
 rows_add(struct rows *r, const void *row)
 {
@@ -220,6 +252,10 @@ rows_add(struct rows *r, const void *row)
 
 	if (!is_wanted(r, row))
 		return;
+	if (r->json_max > 0) {
+		add_json(r, row);
+		return;
+	}
 	begun = message_begin(r->out, 'D');
 	buf_put_u16(r->out, (uint16_t)r->column_count);
 	for (size_t i = 0; i < r->column_count; i++)

@@ -1,5 +1,6 @@
 /*
- * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out, in text or binary.
+ * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out, in text or binary; or a JSON object
+ * for the status page.
  *
  * What a command shows is a struct and a table of columns that name its fields; a new column is a field and a row of
  * that table. Pure.
@@ -44,6 +45,7 @@ struct rows {
 	size_t like_column; /* a text column */
 	struct buf *out;
 	uint64_t count; /* rows that were added */
+	uint64_t json_max; /* not 0: rows are JSON objects with commas between, at most so many */
 };
 
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary);

@@ -3,12 +3,12 @@
 
 #include "admin/show.h"
 #include "base/clock.h"
-#include "config/config_keys.h"
-#include "config/suggest.h"
 #include "wire/messages.h"
 
 #include <string.h>
 #include <strings.h>
+
+#define CHANGES_TOLD_MAX 100
 
 static struct client_env *
 env_of(const struct console_client *cc)
@@ -18,19 +18,27 @@ env_of(const struct console_client *cc)
 
 /* --- reading --- */
 
-/* Names of pgweir's own settings, and those other poolers have for them. */
+/* PostgreSQL's that drivers set on their own, and that are of no consequence here; any other name is a setting of ours.
+ */
 static bool
-is_configuration(const char *name)
+is_of_postgres(const char *name)
 {
-	const struct foreign_name *foreign;
-	const struct config_key *key;
+	static const char *const names[] = { "client_connection_check_interval",
+					     "client_min_messages",
+					     "default_transaction_deferrable",
+					     "idle_in_transaction_session_timeout",
+					     "idle_session_timeout",
+					     "jit",
+					     "lock_timeout",
+					     "role",
+					     "row_security",
+					     "session_authorization",
+					     "statement_timeout",
+					     "synchronous_commit",
+					     "xmloption" };
 
-	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		if (strcasecmp(key->name, name) == 0 ||
-		    (key->scope_name != NULL && strcasecmp(key->scope_name, name) == 0))
-			return true;
-	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
-		if (strcasecmp(foreign->name, name) == 0)
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcasecmp(names[i], name) == 0)
 			return true;
 	return false;
 }
@@ -43,7 +51,7 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL && is_configuration(out->name))
+	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL && !is_of_postgres(out->name))
 		out->row = command_find(COMMAND_SET_CONFIGURATION);
 	return command_check_permission(out->row, cc->c->is_stats_only, why);
 }
@@ -76,8 +84,8 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	     uint64_t *count)
 {
 	const struct show *show = show_find(command->row->id);
-	struct show_env env = { &cc->console->host, env_of(cc), cc->console->stats, *env_of(cc)->x.now_us,
-				clock_wall_us() };
+	struct show_env env = { &cc->console->host,    env_of(cc),     cc->console->stats, command,
+				*env_of(cc)->x.now_us, clock_wall_us() };
 	struct rows rows = { .binary = binary, .out = out };
 	struct column scratch;
 
@@ -91,6 +99,27 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	}
 	*count = rows.count;
 	return buf_ok(out) ? 0 : -1;
+}
+
+void
+console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, struct buf *out)
+{
+	struct command command;
+	struct show_env env = { &k->host,	k->host.clients, k->stats, &command, *k->host.clients->x.now_us,
+				clock_wall_us() };
+	struct rows rows = { .out = out, .json_max = rows_max };
+	const struct show *show;
+	struct fail why;
+	size_t used;
+
+	buf_put_u8(out, '[');
+	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0 &&
+	    (show = show_find(command.row->id)) != NULL && show->fill != NULL) {
+		rows.columns = show->columns;
+		rows.column_count = show->column_count;
+		show->fill(&env, &rows);
+	}
+	buf_put_u8(out, ']');
 }
 
 /* --- pools --- */
@@ -116,18 +145,16 @@ check_database(struct console_client *cc, const struct command *command, struct 
 		return 0;
 	near = config_suggest_database(env->x.config, command->name);
 	fail_set(why, "3D000", "database \"%s\" is not known", command->name);
+	fail_theirs(why, "no such database: %s", command->name);
 	return near != NULL ? fail_hint(why, "did you mean %s?", near) : fail_hint(why, "SHOW DATABASES lists them.");
 }
 
 static bool
 is_paused(const struct pool_set *pools, const char *database)
 {
-	if (database == NULL)
-		return pool_set_is_paused(pools);
-	for (struct pool_entry *e = pool_set_first(pools); e != NULL; e = e->next)
-		if (strcmp(e->database->name, database) == 0 && pool_is_paused(e->policy))
-			return true;
-	return false;
+	const struct pool_database *d = database != NULL ? pool_set_find_database(pools, database) : NULL;
+
+	return database == NULL ? pool_set_is_paused(pools) : d != NULL && d->is_paused;
 }
 
 /* Servers that were to be closed, and are still in use. */
@@ -157,6 +184,8 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 		if (!is_paused(pools, database))
 			return fail_set(why, "57014", "PAUSE was undone: somebody resumed meanwhile");
 		return pool_set_is_quiet(pools, database);
+	case WAIT_FLUSHED:
+		return !env_of(cc)->x.is_suspended || clients_are_flushed(env_of(cc));
 	case WAIT_CLOSED:
 		return !has_closing(pools, database);
 	case WAIT_ROOM:
@@ -182,11 +211,43 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 	return RUN_DONE;
 }
 
+/*
+ * What PgBouncer refuses, and scripts written for it rely on; as pgweir has it, a second PAUSE or RESUME does nothing.
+ * NULL: it is not refused.
+ */
+static const char *
+refused_by_pgbouncer(const struct console_client *cc, const struct command *command)
+{
+	const struct client_env *env = env_of(cc);
+	bool is_held = pool_set_is_paused(env->x.pools) || env->x.is_suspended;
+	const char *database = database_of(command);
+
+	if (env->x.config->compat != COMPAT_PGBOUNCER)
+		return NULL;
+	if (command->row->id != COMMAND_RESUME)
+		return is_held ? "already suspended/paused" : NULL;
+	if (database != NULL)
+		return is_paused(env->x.pools, database) ? NULL : "database is not paused";
+	if (cc->console->host.is_shutting_down(cc->console->host.up))
+		return "pooler is shutting down";
+	return is_held ? NULL : "pooler is not paused/suspended";
+}
+
+static int
+check_state(struct console_client *cc, const struct command *command, struct fail *why)
+{
+	const char *refused = refused_by_pgbouncer(cc, command);
+
+	if (check_database(cc, command, why) < 0)
+		return -1;
+	return refused == NULL ? 0 : fail_set(why, "08P01", "%s", refused);
+}
+
 static enum run_result
 run_pause(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	(void)tag;
-	if (check_database(cc, command, why) < 0)
+	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
 	cc->console->host.pause(cc->console->host.up, database_of(command));
 	return wait_for(cc, WAIT_QUIET, command);
@@ -196,9 +257,29 @@ static enum run_result
 run_resume(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	(void)tag;
-	if (check_database(cc, command, why) < 0)
+	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
 	cc->console->host.resume(cc->console->host.up, database_of(command));
+	return RUN_DONE;
+}
+
+static enum run_result
+run_suspend(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	if (check_state(cc, command, why) < 0)
+		return RUN_FAILED;
+	cc->console->host.suspend(cc->console->host.up);
+	return wait_for(cc, WAIT_FLUSHED, command);
+}
+
+static enum run_result
+run_disable(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)tag;
+	if (check_database(cc, command, why) < 0)
+		return RUN_FAILED;
+	pool_set_disable(env_of(cc)->x.pools, command->name, command->row->id == COMMAND_DISABLE);
 	return RUN_DONE;
 }
 
@@ -224,9 +305,10 @@ run_wait_close(struct console_client *cc, const struct command *command, const c
 /* --- clients --- */
 
 static void
-kill_reason(struct fail *why)
+kill_reason(struct fail *why, const char *theirs)
 {
 	fail_set(why, "57P01", "terminating connection due to administrator command");
+	fail_theirs(why, "%s", theirs);
 }
 
 /* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any more. */
@@ -236,7 +318,7 @@ kill_clients(struct client_env *env, const char *database)
 	struct client *c = TAILQ_FIRST(&env->clients);
 	struct fail why;
 
-	kill_reason(&why);
+	kill_reason(&why, "database removed");
 	while (c != NULL) {
 		struct client *next = TAILQ_NEXT(c, all);
 
@@ -253,7 +335,7 @@ run_kill(struct console_client *cc, const struct command *command, const char **
 	struct client_env *env = env_of(cc);
 
 	(void)tag;
-	if (check_database(cc, command, why) < 0)
+	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
 	cc->console->host.pause(cc->console->host.up, database_of(command));
 	kill_clients(env, database_of(command));
@@ -270,13 +352,14 @@ run_kill_client(struct console_client *cc, const struct command *command, const 
 	(void)tag;
 	if (c == NULL) {
 		fail_set(why, "42704", "there is no client %llu", (unsigned long long)command->client_id);
+		fail_theirs(why, "client not found");
 		fail_hint(why, "SHOW CLIENTS has the ids, in its last column.");
 		return RUN_FAILED;
 	}
 	if (c == cc->c)
 		cc->ending = ENDING_SELF;
 	else {
-		kill_reason(&reason);
+		kill_reason(&reason, "admin forced disconnect");
 		client_close(c, &reason);
 	}
 	return RUN_DONE;
@@ -284,12 +367,40 @@ run_kill_client(struct console_client *cc, const struct command *command, const 
 
 /* --- the process --- */
 
+/* As notices, so that the answer stays what it is for programs. */
+static void
+tell_changes(struct console_client *cc)
+{
+	const struct console_host *host = &cc->console->host;
+	const char *change;
+	struct fail what;
+
+	for (size_t i = 0; (change = host->config_change(host->up, i)) != NULL; i++) {
+		if (i == CHANGES_TOLD_MAX) {
+			fail_set(&what, "00000", "there are more changes; the log has all of them");
+			message_notice(&cc->out, "NOTICE", &what);
+			return;
+		}
+		fail_set(&what, "00000", "%s", change);
+		message_notice(&cc->out, "NOTICE", &what);
+	}
+	if (host->config_change(host->up, 0) == NULL) {
+		fail_set(&what, "00000", "nothing has changed");
+		message_notice(&cc->out, "NOTICE", &what);
+	}
+}
+
 static enum run_result
 run_reload(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	(void)command;
 	(void)tag;
-	return cc->console->host.reload(cc->console->host.up, why) < 0 ? RUN_FAILED : RUN_DONE;
+	if (cc->console->host.reload(cc->console->host.up, why) == 0) {
+		tell_changes(cc);
+		return RUN_DONE;
+	}
+	fail_theirs(why, "RELOAD failed, see logs for additional details");
+	return RUN_FAILED;
 }
 
 static enum run_result
@@ -307,7 +418,20 @@ run_shutdown(struct console_client *cc, const struct command *command, const cha
 {
 	(void)tag;
 	(void)why;
-	cc->ending = command->row->id == COMMAND_SHUTDOWN ? ENDING_AT_ONCE : ENDING_DRAIN;
+	cc->ending = ENDING_SHUTDOWN;
+	cc->shutdown_how = command->row->id == COMMAND_SHUTDOWN		  ? SHUTDOWN_NOW
+			   : command->row->id == COMMAND_SHUTDOWN_SERVERS ? SHUTDOWN_SERVERS
+									  : SHUTDOWN_CLIENTS;
+	return RUN_DONE;
+}
+
+static enum run_result
+run_reset_queries(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)command;
+	(void)tag;
+	(void)why;
+	cc->console->host.queries_reset(cc->console->host.up);
 	return RUN_DONE;
 }
 
@@ -336,11 +460,17 @@ run_refused(struct console_client *cc, const struct command *command, const char
 static enum run_result
 run_set_configuration(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
+	const struct console_host *host = &cc->console->host;
+	struct fail notice;
+
 	(void)tag;
-	fail_set(why, "0A000", "\"%s\" cannot be changed by SET", command->name);
-	fail_hint(why, "Edit %s and RELOAD.",
-		  env_of(cc)->x.config->path[0] != '\0' ? env_of(cc)->x.config->path : "a pgweir.ini");
-	return RUN_FAILED;
+	if (host->set(host->up, command->name, command->has_text ? command->text : NULL, &notice, why) < 0) {
+		fail_theirs(why, "SET failed");
+		return RUN_FAILED;
+	}
+	if (notice.text[0] != '\0')
+		message_notice(&cc->out, "NOTICE", &notice);
+	return RUN_DONE;
 }
 
 #define RUN_OF(id, run) [COMMAND_##id] = (run),

@@ -70,7 +70,7 @@ stats_total(const struct pool_database *database)
 	s.of[STAT_SENT] = c->bytes_out[NS_CLIENT];
 	s.of[STAT_TRANSACTION_TIME] = c->transaction_us;
 	s.of[STAT_QUERY_TIME] = c->phase_us[PHASE_SERVER] + c->phase_us[PHASE_STREAM];
-	s.of[STAT_WAIT_TIME] = c->phase_us[PHASE_WAIT];
+	s.of[STAT_WAIT_TIME] = c->phase_us[PHASE_WAIT] + c->phase_us[PHASE_CONNECT];
 	s.of[STAT_CLIENT_PARSES] = c->client_parses;
 	s.of[STAT_SERVER_PARSES] = c->server_parses;
 	s.of[STAT_BINDS] = c->binds;

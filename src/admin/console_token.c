@@ -47,7 +47,7 @@ skip_comment(struct token_reader *r, struct fail *why)
 }
 
 static int
-skip_blanks(struct token_reader *r, struct fail *why)
+token_skip_blanks(struct token_reader *r, struct fail *why)
 {
 	for (;;) {
 		if (r->at < r->end && is_space(*r->at))
@@ -64,7 +64,7 @@ skip_blanks(struct token_reader *r, struct fail *why)
 }
 
 static void
-add(struct token *t, size_t *len, char c)
+token_add(struct token *t, size_t *len, char c)
 {
 	if (*len == TOKEN_TEXT_MAX) {
 		t->is_cut = true;
@@ -88,7 +88,7 @@ quoted(struct token_reader *r, struct token *out, struct fail *why)
 		}
 		if (*r->at == quote)
 			r->at++;
-		add(out, &len, *r->at);
+		token_add(out, &len, *r->at);
 	}
 	return fail_set(why, "42601", "unterminated quoted %s", quote == '"' ? "name" : "string");
 }
@@ -101,7 +101,7 @@ token_next(struct token_reader *r, struct token *out, struct fail *why)
 	out->kind = TOKEN_END;
 	out->is_cut = false;
 	out->text[0] = '\0';
-	if (skip_blanks(r, why) < 0)
+	if (token_skip_blanks(r, why) < 0)
 		return -1;
 	if (r->at == r->end)
 		return 0;
@@ -112,16 +112,16 @@ token_next(struct token_reader *r, struct token *out, struct fail *why)
 	if (is_letter(*r->at)) {
 		out->kind = TOKEN_WORD;
 		while (r->at < r->end && (is_letter(*r->at) || is_digit(*r->at) || *r->at == '$'))
-			add(out, &len, *r->at++);
+			token_add(out, &len, *r->at++);
 		return 0;
 	}
 	if (is_digit(*r->at)) {
 		out->kind = TOKEN_NUMBER;
 		while (r->at < r->end && (is_digit(*r->at) || is_letter(*r->at) || *r->at == '.'))
-			add(out, &len, *r->at++);
+			token_add(out, &len, *r->at++);
 		return 0;
 	}
 	out->kind = TOKEN_SIGN;
-	add(out, &len, *r->at++);
+	token_add(out, &len, *r->at++);
 	return 0;
 }

@@ -62,5 +62,21 @@ show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX])
 const char *
 show_load_balance(const struct upstream *upstream)
 {
-	return upstream->host_count > 1 ? "disable" : NULL; /* hosts are tried in order */
+	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
+
+	if (upstream->host_count == 1)
+		return NULL;
+	return balance != NULL ? balance : "disable"; /* hosts are tried in order */
+}
+
+bool
+show_has_console(const struct show_env *env)
+{
+	return env->clients->x.config->compat == COMPAT_PGBOUNCER;
+}
+
+const char *
+show_console_name(const struct show_env *env)
+{
+	return show_has_console(env) ? "pgbouncer" : "pgweir";
 }

@@ -13,11 +13,12 @@
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
 
-/* What they may look at. */
+/* What the commands can read. */
 struct show_env {
 	const struct console_host *host;
 	struct client_env *clients;
 	const struct console_stats *stats;
+	const struct command *command;
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };
 
@@ -38,14 +39,17 @@ const struct show *show_find(enum command_id id);
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
 
-/* Text of a moment, "2026-11-20 09:15:00 UTC". */
+/* Writes a time as "2026-11-20 09:15:00 UTC". */
 #define SHOW_TIME_MAX 32
 void show_time(uint64_t wall_us, char out[SHOW_TIME_MAX]);
 /* The numeric address and port of a socket's end; "unix" and 0 of a Unix socket, "" and 0 if there is none. */
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
-/* How long ago, never negative; 0 if since is 0. */
+/* Returns the time since since_us, never negative; 0 if that is 0. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
+/* What the console is called as a database. In a PgBouncer file it is one of those that are shown. */
+const char *show_console_name(const struct show_env *env);
+bool show_has_console(const struct show_env *env);
 const char *show_load_balance(const struct upstream *upstream);
 
 #endif

@@ -1,7 +1,10 @@
 /* src/admin/show_answers.c - what drivers and health checks SELECT on their own: one row of one column each. */
 #include "admin/show.h"
 
+#include "base/copy.h"
+
 #include <stdio.h>
+#include <string.h>
 
 struct answer {
 	const char *text;
@@ -45,3 +48,26 @@ static const struct column types_columns[] = {
 };
 
 const struct show answer_types = { SHOW_COLUMNS(types_columns), 0, NULL };
+
+/* psql, for TAB behind SHOW, asks for the names of settings: here these are what can be shown. */
+static const struct column completion_columns[] = { COLUMN_NAMED(TEXT, struct answer, "lower", text) };
+
+static void
+fill_completion(const struct show_env *env, struct rows *rows)
+{
+	const struct command_row *row;
+	char name[64];
+
+	(void)env;
+	for (size_t i = 0; (row = command_row(i)) != NULL; i++) {
+		if (row->id >= COMMAND_SHOW_SETTING || strncmp(row->phrase, "SHOW ", 5) != 0 ||
+		    !copy_string(name, sizeof(name), row->phrase + 5))
+			continue;
+		for (char *p = name; *p != '\0'; p++)
+			if (*p >= 'A' && *p <= 'Z')
+				*p += 'a' - 'A';
+		rows_add(rows, &(struct answer){ .text = name });
+	}
+}
+
+const struct show answer_completion = { SHOW_COLUMNS(completion_columns), 0, fill_completion };

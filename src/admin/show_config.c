@@ -33,9 +33,13 @@ static const struct {
 	{ "max_client_conn", "pgweir", "max_client_connections" },
 	{ "max_db_client_connections", "limits", "max_db_client_connections" },
 	{ "max_user_client_connections", "limits", "max_user_client_connections" },
+	{ "max_db_connections", "limits", "max_db_connections" },
+	{ "max_user_connections", "limits", "max_user_connections" },
 	{ "default_pool_size", "pool", "pool_size" },
 	{ "min_pool_size", "pool", "min_idle" },
 	{ "reserve_pool_size", "pool", "max_overflow" },
+	{ "reserve_pool_timeout", "pool", "overflow_delay" },
+	{ "query_wait_notify", "pool", "wait_notify" },
 	{ "server_lifetime", "pool", "pool_recycle" },
 	{ "server_idle_timeout", "pool", "idle_timeout" },
 	{ "server_check_delay", "pool", "pool_pre_ping_idle" },
@@ -71,8 +75,6 @@ static const struct {
 
 /* What PgBouncer has and pgweir has not, with the values that say so. */
 static const struct config_line absent[] = {
-	{ "max_db_connections", "0", "0", "no" },
-	{ "max_user_connections", "0", "0", "no" },
 	{ "stats_period", "60", "60", "no" },
 };
 
@@ -152,10 +154,12 @@ static void
 add_own(const struct config_row *row, void *arg)
 {
 	struct rows *rows = arg;
-	char key[CONFIG_NAME_MAX + 128];
+	char key[CONFIG_NAME_MAX + 128], changeable[256];
 
 	snprintf(key, sizeof(key), "%s.%s", row->section, row->key);
-	rows_add(rows, &(struct config_line){ key, row->value, row->default_value, yes_or_no(row->is_reloadable) });
+	snprintf(changeable, sizeof(changeable), "%s%s%.200s", yes_or_no(row->is_reloadable),
+		 row->pending != NULL ? "; pending restart: " : "", row->pending != NULL ? row->pending : "");
+	rows_add(rows, &(struct config_line){ key, row->value, row->default_value, changeable });
 }
 
 static void

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "admission/admission.h"
+#include "config/config_keys.h"
 #include "pool/pool_target.h"
 
 #include <stdio.h>
@@ -26,7 +27,6 @@
 struct sum {
 	const char *name; /* borrowed for the length of the command */
 	uint64_t servers, clients;
-	bool is_paused;
 	UT_hash_handle hh;
 };
 
@@ -69,7 +69,6 @@ add_pool(struct sum *s, const struct pool_entry *e)
 	pool_get_counts(e->policy, &n);
 	s->servers += (uint64_t)n.opening + n.idle + n.pinging + n.lent + n.closing;
 	s->clients += e->clients;
-	s->is_paused = s->is_paused || pool_is_paused(e->policy);
 }
 
 /* --- SHOW DATABASES --- */
@@ -116,6 +115,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 {
 	struct scope_settings settings;
 	struct upstream *upstream;
+	const struct pool_database *d = pool_set_find_database(env->clients->x.pools, name);
 	struct sum *sum;
 	struct database_row row = { .name = name };
 	char hosts[HOSTS_TEXT_MAX];
@@ -136,10 +136,12 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	row.server_lifetime = settings.pool_recycle_us / US_PER_S;
 	row.pool_mode = pool_mode_name(settings.pool_mode);
 	row.load_balance_hosts = show_load_balance(upstream);
+	row.max_connections = settings.max_db_connections;
 	row.current_connections = sum != NULL ? sum->servers : 0;
 	row.max_client_connections = settings.max_db_client_connections;
 	row.current_client_connections = sum != NULL ? sum->clients : 0;
-	row.paused = pool_set_is_paused(env->clients->x.pools) || (sum != NULL && sum->is_paused);
+	row.paused = pool_set_is_paused(env->clients->x.pools) || (d != NULL && d->is_paused);
+	row.disabled = d != NULL && d->is_disabled;
 	rows_add(rows, &row);
 	upstream_free(upstream);
 }
@@ -148,6 +150,26 @@ static bool
 is_any(const char *name)
 {
 	return strcmp(name, "*") == 0;
+}
+
+/* PgBouncer has its console among them, forced to a user of that name, with a pool of 2 that it never uses. */
+static void
+add_console(const struct show_env *env, struct rows *rows)
+{
+	const struct config *config = env->clients->x.config;
+	struct database_row row = { .name = "pgbouncer", .database = "pgbouncer", .force_user = "pgbouncer" };
+
+	if (!show_has_console(env))
+		return;
+	for (size_t i = 0; i < config->listen_count; i++)
+		if (!config->listens[i].is_unix)
+			row.port = config->listens[i].port;
+	row.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
+	row.pool_size = 2;
+	row.max_connections = config->defaults.max_db_connections;
+	row.max_client_connections = config->defaults.max_db_client_connections;
+	row.current_client_connections = clients_in_console(env->clients);
+	rows_add(rows, &row);
 }
 
 /* Those with a section first, then those that "[database *]" or a tenant's section stood for. */
@@ -159,6 +181,7 @@ fill_databases(const struct show_env *env, struct rows *rows)
 
 	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		add_pool(sum_of(&sums, e->database->name), e);
+	add_console(env, rows);
 	for (size_t i = 0; i < config->database_count; i++)
 		if (!is_any(config->databases[i].name))
 			add_database(env, rows, config->databases[i].name, &config->databases[i], &sums);
@@ -199,24 +222,32 @@ add_known_user(const char *name, void *arg)
 	sum_of(sums, name);
 }
 
-/* Limits and mode where the user has any of its own. */
+static bool
+is_set(const struct config_scope *scope, const char *name)
+{
+	size_t bit;
+
+	return scope != NULL && config_scope_key_find(name, &bit) != NULL && (scope->set & UINT64_C(1) << bit) != 0;
+}
+
+/* Sizes and mode where the user has some of its own. */
 static void
 add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 {
 	const struct config *config = env->clients->x.config;
 	const struct config_scope *scope = config_find_user(config, sum->name);
-	struct user_row row = { .name = sum->name };
-	char size[16], overflow[16];
+	char size[16] = "", overflow[16] = "";
+	struct user_row row = { .name = sum->name, .pool_size = size, .reserve_pool_size = overflow };
 	struct scope_settings s;
 
 	config_effective(config, NULL, scope, &s);
-	if (scope != NULL) {
+	if (is_set(scope, "pool_size"))
 		snprintf(size, sizeof(size), "%u", s.pool_size);
+	if (is_set(scope, "max_overflow"))
 		snprintf(overflow, sizeof(overflow), "%u", s.max_overflow);
-		row.pool_size = size;
-		row.reserve_pool_size = overflow;
+	if (is_set(scope, "pool_mode"))
 		row.pool_mode = pool_mode_name(s.pool_mode);
-	}
+	row.max_user_connections = s.max_user_connections;
 	row.current_connections = sum->servers;
 	row.max_user_client_connections = s.max_user_client_connections;
 	row.current_client_connections = admission_user_clients(env->clients->admission, sum->name);

@@ -21,6 +21,13 @@
 	ROW(ACTIVE_SOCKETS, active_sockets, ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS") \
 	ROW(WAITERS, waiters, ANYBODY, "clients that wait for a server, and since when", "SHOW WAITERS") \
 	ROW(PINS, pins, ANYBODY, "clients that keep a server between transactions, and why", "SHOW PINS") \
+	ROW(HOLDERS, holders, ANYBODY, "who has each server: what it does there, for how long, how many wait meanwhile", \
+	    "SHOW HOLDERS LIKE 'app'") \
+	ROW(BLOCKERS, blockers, ANYBODY, "those of them that others wait for, who holds longest first", "SHOW BLOCKERS") \
+	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application; LIKE is about the application", \
+	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
+	ROW(SLOW, slow, ANYBODY, "the last slow requests, with their phases", "SHOW SLOW") \
+	ROW(EVENTS, events, ANYBODY, "the last lines of the log, warnings and errors apart from the rest", "SHOW EVENTS") \
 	ROW(DATABASE_CODE, database_code, ANYBODY, \
 	    "which session state the code of each database could touch: that is washed off servers between clients", \
 	    "SHOW DATABASE_CODE") \
@@ -42,11 +49,11 @@
 	ROW(CONFIG, config, ANYBODY, "settings; first by PgBouncer's names, then by our own", \
 	    "SHOW CONFIG LIKE 'pool.%'") \
 	ROW(CONFIG_ERRORS, config_errors, ANYBODY, "what the last reload found wrong", "SHOW CONFIG_ERRORS") \
-	ROW(METRICS, metrics, ANYBODY, "what /metrics tells, with explanations", "SHOW METRICS LIKE '%wait%'") \
+	ROW(METRICS, metrics, ANYBODY, "the numbers of /metrics, with explanations", "SHOW METRICS LIKE '%wait%'") \
 	ROW(LISTS, lists, ANYBODY, "how many of each thing there are", "SHOW LISTS") \
 	ROW(STATE, state, ANYBODY, "whether pgweir runs, is paused or shuts down", "SHOW STATE") \
 	ROW(MEM, mem, ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM") \
-	ROW(VERSION, version, ANYBODY, "which PgBouncer this answers like, and which pgweir it is", "SHOW VERSION") \
+	ROW(VERSION, version, ANYBODY, "which PgBouncer this answers like; SELECT version() tells which pgweir it is", "SHOW VERSION") \
 	ROW(HELP, help, ANYBODY, "this", "SHOW HELP LIKE 'SHOW%'") \
 	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: names are resolved anew for each connection", "SHOW DNS_HOSTS") \
 	ROW(DNS_ZONES, dns_zones, ANYBODY, "nothing, as above", "SHOW DNS_ZONES") \
@@ -56,7 +63,7 @@
 /* What drivers and health checks SELECT on their own: ROW(id, its struct). Their words are in console_command.c. */
 #define ANSWER_LIST(ROW) \
 	ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
-	ROW(UNLOCK, unlock) ROW(TYPES, types)
+	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)
 /* clang-format on */
 
 #endif

@@ -100,9 +100,11 @@ fill_state(const struct show_env *env, struct rows *rows)
 	bool is_paused = pool_set_is_paused(env->clients->x.pools),
 	     is_ending = env->host->is_shutting_down(env->host->up);
 
-	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_ending ? "yes" : "no" });
+	bool is_suspended = env->clients->x.is_suspended;
+
+	rows_add(rows, &(struct state_row){ "active", !is_paused && !is_suspended && !is_ending ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "paused", is_paused ? "yes" : "no" });
-	rows_add(rows, &(struct state_row){ "suspended", "no" });
+	rows_add(rows, &(struct state_row){ "suspended", is_suspended ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
 }
 
@@ -149,14 +151,12 @@ struct version_row {
 
 static const struct column version_columns[] = { COLUMN(TEXT, struct version_row, version) };
 
-/* Tools want to see PgBouncer and take the first number for its version. */
+/* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
 static void
 fill_version(const struct show_env *env, struct rows *rows)
 {
-	char text[96];
-
-	snprintf(text, sizeof(text), "PgBouncer " PGBOUNCER_VERSION " (compatible; pgweir %s)", env->host->version);
-	rows_add(rows, &(struct version_row){ text });
+	(void)env;
+	rows_add(rows, &(struct version_row){ "PgBouncer " PGBOUNCER_VERSION });
 }
 
 const struct show show_version = { SHOW_COLUMNS(version_columns), 0, fill_version };
@@ -212,28 +212,22 @@ const struct show show_prepared = { SHOW_COLUMNS(prepared_columns), 0, fill_prep
 
 /* --- METRICS --- */
 
-struct metric_row {
-	const char *name, *type, *labels, *help;
-};
-
 static const struct column metrics_columns[] = {
-	COLUMN(TEXT, struct metric_row, name),
-	COLUMN(TEXT, struct metric_row, type),
-	COLUMN(TEXT, struct metric_row, labels),
-	COLUMN(TEXT, struct metric_row, help),
+	COLUMN(TEXT, struct metric_sample, name),   COLUMN(TEXT, struct metric_sample, type),
+	COLUMN(TEXT, struct metric_sample, labels), COLUMN(TEXT, struct metric_sample, value),
+	COLUMN(TEXT, struct metric_sample, help),
 };
 
 static void
-add_metric(const char *name, const char *type, const char *labels, const char *help, void *arg)
+add_metric(const struct metric_sample *sample, void *arg)
 {
-	rows_add(arg, &(struct metric_row){ name, type, labels, help });
+	rows_add(arg, sample);
 }
 
 static void
 fill_metrics(const struct show_env *env, struct rows *rows)
 {
-	if (env->host->metrics_each != NULL)
-		env->host->metrics_each(add_metric, rows);
+	env->host->metrics_each(env->host->up, add_metric, rows);
 }
 
 const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metrics };

@@ -54,6 +54,13 @@ count_servers(const struct pool_entry *e, struct pool_row *row)
 static void
 fill_pools(const struct show_env *env, struct rows *rows)
 {
+	if (show_has_console(env)) {
+		struct pool_row console = { .database = "pgbouncer", .user = "pgbouncer" };
+
+		console.cl_active = clients_in_console(env->clients);
+		console.pool_mode = pool_mode_name(POOL_MODE_STATEMENT);
+		rows_add(rows, &console);
+	}
 	for (struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
 		struct pool_row row = { .database = e->database->name, .user = e->user };
 		struct pool_counts n;

@@ -1,11 +1,10 @@
 /* src/admin/show_sockets.c - SHOW CLIENTS, SERVERS, SOCKETS and ACTIVE_SOCKETS: one row per connection. */
 #include "admin/show.h"
-#include "state/state.h"
 #include "statements/statements.h"
 
 #include "base/clock.h"
 #include "net/tls.h"
-#include "pool/notify_hub.h"
+#include "pool/notify_listener.h"
 #include "wire/startup.h"
 
 #include <inttypes.h>
@@ -14,23 +13,22 @@
 #include <sys/socket.h>
 
 #define POINTER_MAX 24
-#define PINS_TEXT_MAX 160
 
 struct socket_row {
 	const char *type, *user, *database, *replication, *state, *addr, *local_addr, *connect_time, *request_time;
-	const char *ptr, *link, *tls, *application_name, *pins;
+	const char *ptr, *link, *tls, *application_name;
 	uint64_t port, local_port, wait, wait_us, close_needed, remote_pid, prepared_statements, id;
 	uint64_t recv_pos, pkt_pos, pkt_remain, send_pos, send_remain, pkt_avail, send_avail;
 	/* what the texts point to */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char connected_text[SHOW_TIME_MAX], request_text[SHOW_TIME_MAX];
-	char ptr_text[POINTER_MAX], link_text[POINTER_MAX], pins_text[PINS_TEXT_MAX];
+	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
 	char tls_text[64];
 };
 
 /*
- * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. CLIENTS has
- * one column more than PgBouncer's.
+ * What all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days. Not a column
+ * more: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
  */
 /* clang-format off */
 #define COMMON_COLUMNS \
@@ -57,8 +55,7 @@ struct socket_row {
 	COLUMN(INT8, struct socket_row, id)
 /* clang-format on */
 
-static const struct column clients_columns[] = { COMMON_COLUMNS, COLUMN(TEXT, struct socket_row, pins) };
-static const struct column servers_columns[] = { COMMON_COLUMNS };
+static const struct column common_columns[] = { COMMON_COLUMNS };
 static const struct column sockets_columns[] = {
 	COMMON_COLUMNS,
 	COLUMN(INT4, struct socket_row, recv_pos),
@@ -169,7 +166,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row_init(row, "C");
 	row->user = c->x.user != NULL || c->x.entry != NULL ? exchange_user(&c->x) : "(nouser)";
 	row->database = c->x.entry != NULL	   ? c->x.entry->database->name
-			: c->x.state == CL_CONSOLE ? "pgweir"
+			: c->x.state == CL_CONSOLE ? show_console_name(env)
 						   : "(nodb)";
 	if (c->x.replication != REPLICATION_NONE)
 		row->replication = c->x.replication == REPLICATION_LOGICAL ? "logical" : "physical";
@@ -188,7 +185,6 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->remote_pid = peer_pid(c);
 	row->application_name = exchange_application(&c->x);
 	row->prepared_statements = statements_count(&c->x);
-	row->pins = session_pin_reasons(&c->x, row->pins_text, sizeof(row->pins_text));
 	row->id = c->x.id;
 	row->recv_pos = row->pkt_avail = c->x.pending_len;
 	row->pkt_remain = c->x.body_left;
@@ -242,8 +238,8 @@ static void
 borrowed_row(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct socket_row *row)
 {
 	server_row(env, e, srv, row);
-	if (srv->link != NULL)
-		client_pointer(srv->link, row->link_text);
+	if (srv->borrower != NULL)
+		client_pointer(srv->borrower, row->link_text);
 }
 
 /* Those that listen for all clients of the pool. */
@@ -252,8 +248,9 @@ fill_listening(const struct show_env *env, const struct pool_entry *e, struct ro
 {
 	struct socket_row row;
 
-	for (const struct notify_hub *hub = e->hubs; hub != NULL; hub = notify_hub_next(hub)) {
-		const struct server *srv = notify_hub_server(hub);
+	for (const struct notify_listener *listener = e->listeners; listener != NULL;
+	     listener = notify_listener_next(listener)) {
+		const struct server *srv = notify_listener_server(listener);
 
 		if (srv == NULL)
 			continue;
@@ -325,7 +322,7 @@ fill_active_sockets(const struct show_env *env, struct rows *rows)
 	}
 }
 
-const struct show show_clients = { SHOW_COLUMNS(clients_columns), DATABASE_COLUMN, fill_clients };
-const struct show show_servers = { SHOW_COLUMNS(servers_columns), DATABASE_COLUMN, fill_servers };
+const struct show show_clients = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_clients };
+const struct show show_servers = { SHOW_COLUMNS(common_columns), DATABASE_COLUMN, fill_servers };
 const struct show show_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_sockets };
 const struct show show_active_sockets = { SHOW_COLUMNS(sockets_columns), DATABASE_COLUMN, fill_active_sockets };

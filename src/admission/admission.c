@@ -82,7 +82,7 @@ admission_tick(struct admission *a, uint64_t now_us)
 
 /* --- addresses --- */
 
-/* What of an address counts. An IPv6 network of 64 bits is what one customer has, at least. */
+/* Writes the part of an address that counts, and returns its length. One customer has an IPv6 /64 at least. */
 static size_t
 address_key(const struct sockaddr *peer, uint8_t key[static ADDRESS_KEY_MAX])
 {
@@ -100,7 +100,7 @@ address_key(const struct sockaddr *peer, uint8_t key[static ADDRESS_KEY_MAX])
 	return 8;
 }
 
-/* "10.0.0.7" or "2001:db8:0:1::/64"; "unix". */
+/* Writes "10.0.0.7", "2001:db8:0:1::/64" or "unix". */
 static void
 address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX])
 {
@@ -181,7 +181,7 @@ admission_leave(struct admission *a, struct admission_ticket *t)
 
 /* --- rates --- */
 
-/* The rates that a login is under; those with an entry of NULL do not apply. */
+/* A rate that limits a login; with an entry of NULL it doesn't apply. */
 struct rate {
 	struct admission_entry *entry;
 	uint32_t per_second;
@@ -201,7 +201,7 @@ refuse_rate(struct admission *a, struct admission_ticket *t, const struct rate *
 	a->settings.ops->refuse(t, &why, rate->reason);
 }
 
-/* Databases of one tenant count together, by what they have in common: "tenant/". */
+/* All databases of one tenant count together, under their common prefix "tenant/". */
 static size_t
 counted_len(const struct config *config, const char *database)
 {
@@ -288,6 +288,7 @@ is_database_full(struct admission *a, struct admission_ticket *t, const struct p
 	fail_set(&why, "53300", "too many clients of %s \"%.*s\": %u of %u (max_db_client_connections)",
 		 d->is_of_tenant ? "tenant" : "database",
 		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, clients, limit);
+	fail_theirs(&why, "client connections exceeded (max_db_client_connections)");
 	fail_hint(&why, "Raise max_db_client_connections, or look for clients that never leave with SHOW CLIENTS.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
 	return true;
@@ -307,8 +308,48 @@ is_user_full(struct admission *a, struct admission_ticket *t, const char *user, 
 		return false;
 	fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)", user,
 		 entry->held, limit);
+	fail_theirs(&why, "client connections exceeded (max_user_client_connections)");
 	fail_hint(&why, "Raise max_user_client_connections, or look for clients that never leave with SHOW CLIENTS.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_USER);
+	return true;
+}
+
+static bool
+is_console_full(struct admission *a, struct admission_ticket *t, uint32_t clients)
+{
+	uint32_t limit = admission_config(a)->defaults.max_db_client_connections;
+	struct fail why;
+
+	if (limit == 0 || clients < limit)
+		return false;
+	fail_set(&why, "53300", "too many clients of the console: %u of %u (max_db_client_connections)", clients,
+		 limit);
+	fail_theirs(&why, "client connections exceeded (max_db_client_connections)");
+	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
+	return true;
+}
+
+static void
+hold_user(struct admission *a, struct admission_ticket *t, struct admission_entry *user_entry)
+{
+	admission_leave_queue(a, t);
+	admission_entry_hold(a->users, user_entry);
+	t->user_entry = user_entry;
+}
+
+bool
+admission_admit_console(struct admission *a, struct admission_ticket *t, const char *user, bool is_admin,
+			uint32_t clients)
+{
+	struct admission_entry *user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
+
+	if (user_entry == NULL) {
+		a->settings.ops->out_of_memory(t);
+		return false;
+	}
+	if (!is_admin && (is_console_full(a, t, clients) || is_user_full(a, t, user, user_entry)))
+		return false;
+	hold_user(a, t, user_entry);
 	return true;
 }
 
@@ -326,8 +367,6 @@ admission_admit(struct admission *a, struct admission_ticket *t, const char *use
 	}
 	if (is_user_full(a, t, user, user_entry))
 		return false;
-	admission_leave_queue(a, t);
-	admission_entry_hold(a->users, user_entry);
-	t->user_entry = user_entry;
+	hold_user(a, t, user_entry);
 	return true;
 }

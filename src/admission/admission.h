@@ -1,20 +1,19 @@
 /*
- * src/admission/admission.h - who is let in, how many at once and how fast ([limits]). Knows nothing of clients but the
- * ticket that each of them carries.
+ * src/admission/admission.h - the limits on who is let in, how many at once and how fast ([limits]). It knows a client
+ * only by the ticket that each of them has.
  *
- *   admission.c           connections counted by address and user; rates of logins
- *   admission_queue.c     those that have not proved yet who they are: a bound on them
- *   admission_failures.c  wrong proofs, answered late
- *   admission_log.c       lines about refused logins: a bound on them
- *   admission_table.h     what is remembered, pure
+ *   admission.c           counts connections by address and user; rates of logins
+ *   admission_queue.c     bounds the connections that are not authenticated yet
+ *   admission_failures.c  answers wrong proofs late
+ *   admission_log.c       bounds the log lines about refused logins
+ *   admission_table.h     what is remembered for each address, user and database; pure
  *
- * The order of a login: admission_enter at accept, admission_knock at the startup packet, admission_admit once the
- * client has proved who it is, admission_leave when it goes (or goes on to be a cancel). Before the proof every refusal
- * looks the same to somebody who asks what there is: address and rates are checked before it, what databases and users
- * have after it.
+ * A login calls admission_enter at accept, admission_knock at the startup packet, admission_admit once the client has
+ * proved who it is, and admission_leave when it goes (or turns out to be a cancel request). Before authentication every
+ * refusal looks the same: addresses and rates are checked before it, the limits of databases and users after it.
  *
- * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have none: no limit of addresses holds.
- * Limits are read from the present configuration each time, so a reload changes them at once.
+ * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have none, and no limit on addresses
+ * applies to them. Limits are read from the present configuration each time, so a reload changes them at once.
  *
  * Always: a connection counts in its address from accept to its end, and in its user from admission to its end.
  */
@@ -37,15 +36,15 @@ struct admission_entry; /* admission_table.h */
 struct admission_hold; /* opaque: admission_failures.c */
 struct pool_entry;
 
-/* Where a connection stands that has not proved who it is. */
+/* The line in which a connection waits that is not authenticated. */
 enum admission_line {
-	ADMISSION_NOWHERE, /* it has, or its proof was wrong */
-	ADMISSION_SILENT, /* its startup packet is not here yet */
+	ADMISSION_NOWHERE, /* it is authenticated, or its proof was wrong */
+	ADMISSION_SILENT, /* its startup packet has not come yet */
 	ADMISSION_PROVING,
 	ADMISSION_LINES
 };
 
-/* What a connection counts as; all zero at first. Its owner has it in a struct of its own, see admission_ops. */
+/* What a connection counts as; zeroed at first. It is embedded in its owner, which admission_ops reaches. */
 struct admission_ticket {
 	struct admission_entry *address; /* NULL: a Unix socket */
 	union {
@@ -53,16 +52,18 @@ struct admission_ticket {
 		struct admission_entry *user_entry; /* NULL: not admitted */
 	};
 	uint8_t line; /* enum admission_line */
-	bool is_above_limit; /* max_address_client_connections, as it came */
-	bool is_unlogged; /* its login was refused, and there are too many lines of that */
+	bool is_above_limit; /* max_address_client_connections was exceeded when it came */
+	bool is_unlogged; /* its login was refused, and there are too many log lines about that */
 };
 
-/* What only the owner of a ticket can do. All close the connection, and so call admission_leave from within. */
+/*
+ * What only the owner of a ticket can do. All of these close the connection, and so call admission_leave from within.
+ */
 struct admission_ops {
-	/* There is no room for it: to be counted under reason, told and closed. */
+	/* There is no room for it: counts it under reason, sends it *why and closes it. */
 	void (*refuse)(struct admission_ticket *t, const struct fail *why, enum reject_reason reason);
 	void (*out_of_memory)(struct admission_ticket *t);
-	/* The answer to a wrong proof is due. */
+	/* The delayed answer to a wrong proof is due. */
 	void (*answer)(struct admission_ticket *t, const struct fail *why);
 };
 
@@ -74,34 +75,42 @@ struct admission_settings {
 	const struct admission_ops *ops;
 };
 
-/* NULL and why: no memory, no randomness. */
+/* Returns NULL with *why set if there is no memory or no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
 void admission_free(struct admission *a); /* after the last ticket; NULL is fine */
-/* How many the process may have open: the bound on connections that log in follows it. */
+/* Sets how many descriptors the process may have: the bound on connections that log in depends on it. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
 void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms */
 
-/* --- The steps. false: it was refused by ops->refuse. --- */
+/* --- The steps. They return false if ops->refuse was called. --- */
 bool admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer); /* NULL: Unix */
-/* It says who it is, nothing is proved. database: NULL for the console, which has no rate of its own. */
+/*
+ * The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate.
+ */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
-/* It has proved who it is; entry is to be its pool. */
+/* The client is authenticated; entry will be its pool. */
 bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool_entry *entry);
-void admission_leave(struct admission *a, struct admission_ticket *t); /* also more than once */
-/* It has proved who it is, or goes; also more than once. */
+/*
+ * The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
+ * Limits are for those that may only look.
+ */
+bool admission_admit_console(struct admission *a, struct admission_ticket *t, const char *user, bool is_admin,
+			     uint32_t clients);
+void admission_leave(struct admission *a, struct admission_ticket *t); /* may be called again */
+/* The client is authenticated, or goes. May be called again. */
 void admission_leave_queue(struct admission *a, struct admission_ticket *t);
 
-/* --- Lines about refused logins. Of a connection that gets none, the end must not be logged either. --- */
-/* So many in a second, the others are counted and reported together. */
+/* --- Log lines about refused logins. If a connection gets none, its end must not be logged either. --- */
+/* Allows a number of lines a second; further refusals are counted and reported together. */
 bool admission_may_log(struct admission *a, struct admission_ticket *t);
-/* Those for want of room: one line a second for each reason. */
+/* For refusals at a limit: one line a second for each reason. */
 bool admission_may_log_reject(struct admission *a, struct admission_ticket *t, enum reject_reason reason);
 
 /* --- Proofs --- */
 /*
- * The proof was wrong: its answer is held back (login_failure_delay) until ops->answer, with a copy of why. The caller
- * owns what is returned until then, and ends it by admission_drop_answer if the connection goes. NULL: to be answered
- * at once.
+ * The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
+ * caller owns the result until then, and calls admission_drop_answer if the connection goes. Returns NULL if the answer
+ * is due at once.
  */
 struct admission_hold *admission_failed(struct admission *a, struct admission_ticket *t, const char *user,
 					const struct fail *why);
@@ -109,7 +118,7 @@ void admission_drop_answer(struct admission_hold *hold);
 void admission_answer_now(struct admission_hold *hold);
 void admission_succeeded(struct admission *a, const struct admission_ticket *t, const char *user);
 
-/* Clients of this name that are let in; for SHOW. */
+/* Returns how many clients of this user are admitted; for SHOW. */
 uint32_t admission_user_clients(const struct admission *a, const char *user);
 
 #endif

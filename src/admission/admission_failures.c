@@ -1,10 +1,11 @@
 /*
- * src/admission/admission_failures.c - a wrong password is answered late (login_failure_delay), and later with each
- * further one from the same address, so that passwords can't be tried quickly. A right password makes up for the wrong
- * ones of the same user from there, not for those of others: who has an account could try theirs.
+ * src/admission/admission_failures.c - a wrong password is answered late (login_failure_delay), and later still with
+ * each further one from the same address, so that passwords can't be tried quickly. A right password makes up only for
+ * the same user's wrong ones from that address: otherwise anybody with an account could go on trying other users'
+ * passwords.
  *
- * The connection waits with a timer of its own, nothing else does. What it sends meanwhile is dropped, and it may
- * leave. It counts as logging in. Held answers are bounded: in all by HELD_MAX, above which they go at once; for one
+ * Only that connection waits, with a timer of its own. What it sends meanwhile is dropped; it may leave, and it counts
+ * as logging in. Delayed answers are bounded: in all by HELD_MAX, above which they are sent at once, and for one
  * address by ADMISSION_WAITING_MAX, above which its further logins are refused before they can try a password.
  */
 #include "admission/admission_state.h"
@@ -85,7 +86,7 @@ struct guess_key {
 	uint8_t bytes[ADMISSION_KEY_MAX];
 };
 
-/* t: with an address. */
+/* Writes the key of t's address (it must have one) and this user, and returns its length. */
 static size_t
 put_guess_key(const struct admission_ticket *t, const char *user, struct guess_key *key)
 {
@@ -93,7 +94,7 @@ put_guess_key(const struct admission_ticket *t, const char *user, struct guess_k
 
 	memcpy(key->bytes, t->address->key, len);
 	if (user_len > sizeof(key->bytes) - len)
-		user_len = sizeof(key->bytes) - len; /* those that begin alike count together */
+		user_len = sizeof(key->bytes) - len; /* names that begin alike count together */
 	memcpy(key->bytes + len, user, user_len);
 	return len + user_len;
 }

@@ -1,6 +1,6 @@
 /*
- * src/admission/admission_log.c - how many lines there are about refused logins: a storm of them must not fill the log.
- * What gets no line is counted, and reported together a second later.
+ * src/admission/admission_log.c - bounds the log lines about refused logins: a storm of them must not fill the log.
+ * Refusals without a line are counted, and reported together a second later.
  */
 #include "admission/admission_state.h"
 

@@ -1,12 +1,12 @@
 /*
- * src/admission/admission_queue.c - connections that have not proved yet who they are: a bound on how many there are at
- * once, so that those who connect and stay silent use up neither descriptors nor memory before login_timeout finds
- * them.
+ * src/admission/admission_queue.c - bounds the connections that are not authenticated yet, so that those that connect
+ * and stay silent use up neither descriptors nor memory before login_timeout ends them.
  *
- * As many as max_client_connections, at least 1000, but not more than a third of the descriptors. At the bound the
- * newcomer is let in and another goes: one whose wrong password is about to be answered; else the oldest of those that
- * have not sent their startup packet, or of those that have, whichever are more. So a silent crowd is in the way of
- * nobody who speaks, and a crowd that speaks, but proves nothing, in the way of nobody in the midst of his handshake.
+ * The bound is max_client_connections, at least 1000, but at most a third of the descriptors. At the bound the newcomer
+ * is let in and another connection goes: one whose wrong password is about to be answered; else the oldest of those
+ * that have not sent their startup packet, or of those that have, whichever are more. So a silent crowd can't keep out
+ * anybody who sends a startup packet, and a crowd that sends one and proves nothing can't push out a handshake that is
+ * under way.
  */
 #include "admission/admission_state.h"
 

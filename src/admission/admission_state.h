@@ -1,4 +1,4 @@
-/* src/admission/admission_state.h - what admission consists of; only admission*.c see it. */
+/* src/admission/admission_state.h - what admission*.c share; nobody else sees it. */
 #ifndef PGWEIR_ADMISSION_ADMISSION_STATE_H
 #define PGWEIR_ADMISSION_ADMISSION_STATE_H
 
@@ -8,10 +8,10 @@
 TAILQ_HEAD(admission_tickets, admission_ticket);
 TAILQ_HEAD(admission_holds, admission_hold);
 
-/* Lines about refusals for one reason. */
+/* The limit on log lines for one reject reason. */
 struct admission_quiet {
-	uint64_t written_us; /* the last line */
-	uint64_t kept_back; /* refusals since then that got none */
+	uint64_t written_us; /* when the last line was written */
+	uint64_t kept_back; /* refusals since then, which got no line */
 };
 
 #define ADMISSION_WAITING_MAX 50u /* failed logins of one address whose answers are held back */
@@ -20,14 +20,14 @@ struct admission {
 	struct admission_settings settings;
 	struct admission_table *addresses, *users, *databases;
 	struct admission_table *guesses; /* wrong passwords by address and user: admission_failures.c */
-	/* Those that have not proved who they are, the oldest first. */
+	/* Connections that are not authenticated, the oldest first. */
 	struct admission_tickets lines[ADMISSION_LINES];
-	struct admission_holds holds; /* those whose proof was wrong */
+	struct admission_holds holds; /* wrong proofs whose answer is delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
 	uint64_t descriptors;
 	struct admission_quiet quiet[RJ_COUNT];
 	uint64_t log_since_us,
-	    log_kept_back; /* admission_may_log: when its second began; lines that were not written */
+	    log_kept_back; /* admission_may_log: when the present second began; lines that were not written */
 	uint32_t log_count;
 };
 
@@ -38,9 +38,9 @@ admission_config(const struct admission *a)
 }
 
 /* admission_queue.c */
-/* At the end of a line; leaves the one it is in. */
+/* Moves the ticket to the end of a line. */
 void admission_queue_join(struct admission *a, struct admission_ticket *t, enum admission_line line);
-/* For the newcomer t: others may go. */
+/* Closes other connections, if it must, to make room for a newcomer. */
 void admission_queue_make_room(struct admission *a);
 
 /* admission_log.c */

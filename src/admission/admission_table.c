@@ -7,7 +7,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-/* Strangers choose the keys: the seed, that of the variable of this name, keeps them from choosing collisions. */
+/* Peers choose the keys; uthash takes the seed from the variable of this name, so they can't choose collisions. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), t->seed))
 #define HASH_NONFATAL_OOM 1
 #define uthash_nonfatal_oom(box) ((box)->is_left_out = true)
@@ -21,16 +21,16 @@
 TAILQ_HEAD(admission_idle, admission_entry);
 
 struct admission_box {
-	struct admission_entry e; /* first */
+	struct admission_entry e; /* must be first: table_entry_drop() casts */
 	UT_hash_handle hh;
-	bool is_left_out; /* the table had no memory for it */
+	bool is_left_out; /* the hash table had no memory for it */
 };
 
 struct admission_table {
 	uint64_t seed;
 	struct admission_box *boxes;
 	uint32_t idle_count, idle_max;
-	struct admission_idle idle; /* first: not seen for longest */
+	struct admission_idle idle; /* the first was not seen for longest */
 };
 
 struct admission_table *
@@ -68,7 +68,7 @@ admission_table_count(const struct admission_table *t)
 }
 
 static void
-drop(struct admission_table *t, struct admission_entry *e)
+table_entry_drop(struct admission_table *t, struct admission_entry *e)
 {
 	struct admission_box *box = (struct admission_box *)e;
 
@@ -97,7 +97,7 @@ fade(struct admission_entry *e, uint64_t now_us)
 		admission_entry_forgive(e, e->failures);
 }
 
-/* A new entry would be the same. */
+/* Returns whether the entry equals a new one, and so can be dropped. */
 static bool
 has_nothing_to_tell(struct admission_entry *e, uint64_t now_us)
 {
@@ -114,7 +114,7 @@ sweep(struct admission_table *t, uint32_t at_most, uint64_t now_us)
 
 		if (t->idle_count <= t->idle_max && !has_nothing_to_tell(oldest, now_us))
 			return;
-		drop(t, oldest);
+		table_entry_drop(t, oldest);
 	}
 }
 
@@ -140,13 +140,13 @@ admission_table_find(const struct admission_table *t, const void *key, size_t ke
 }
 
 static struct admission_entry *
-add(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
+table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint64_t now_us)
 {
 	struct admission_box *box;
 
-	/* Before, so that it is not the one that goes. */
+	/* Make room first, so that e itself is not dropped. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
-		drop(t, TAILQ_FIRST(&t->idle));
+		table_entry_drop(t, TAILQ_FIRST(&t->idle));
 	sweep(t, SWEEPS, now_us);
 	box = calloc(1, sizeof(*box));
 	if (box == NULL)
@@ -171,7 +171,7 @@ admission_table_get(struct admission_table *t, const void *key, size_t key_len, 
 	struct admission_entry *e = admission_table_find(t, key, key_len);
 
 	if (e == NULL)
-		return add(t, key, cut(key_len), now_us);
+		return table_entry_add(t, key, cut(key_len), now_us);
 	if (e->held == 0) {
 		TAILQ_REMOVE(&t->idle, e, idle);
 		TAILQ_INSERT_TAIL(&t->idle, e, idle);
@@ -228,7 +228,7 @@ admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max
 
 	fade(e, now_us);
 	for (uint32_t i = 0; i < e->failures && delay_us != 0 && delay_us < max_us; i++)
-		delay_us *= 2; /* both are an hour at most */
+		delay_us *= 2; /* can't overflow: both are an hour at most */
 	if (delay_us > max_us)
 		delay_us = max_us;
 	if (e->failures < UINT32_MAX)

@@ -22,7 +22,7 @@ base64_encode(const uint8_t *bytes, size_t len, char *out)
 	*out = '\0';
 }
 
-/* 0 to 63, or -1. */
+/* Returns the value of a base64 digit, 0 to 63, or -1 if c is none. */
 static int
 digit(char c)
 {
@@ -61,7 +61,7 @@ base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, s
 		out[len++] = (uint8_t)(bits >> bit_count);
 		bits &= (1u << bit_count) - 1;
 	}
-	if (bits != 0) /* a last digit that says more than its bytes: a second spelling of the same value */
+	if (bits != 0) /* the last digit has bits beyond the last byte: a second spelling of the same value */
 		return -1;
 	*out_len = len;
 	return 0;

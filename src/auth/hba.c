@@ -57,7 +57,7 @@ add_rule(const struct rule_line *line, void *arg)
 }
 
 static void
-on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+hba_on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
 	struct building *b = arg;
 
@@ -66,10 +66,10 @@ on_problem(bool is_error, const char *path, unsigned line, const char *text, voi
 }
 
 static struct hba *
-build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+hba_build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
 	struct building b = { .hba = xcalloc(1, sizeof(*b.hba)), .reading = { .report = report, .arg = arg } };
-	const struct rule_calls calls = { add_rule, on_problem, &b };
+	const struct rule_calls calls = { add_rule, hba_on_problem, &b };
 
 	atomic_init(&b.hba->ref_count, 1);
 	if (text == NULL)
@@ -77,7 +77,7 @@ build(const char *text, size_t text_len, const char *path, rule_report *report, 
 	else
 		rule_text_read(text, text_len, path, &calls);
 	if (b.hba->count == 0 && b.reading.errors == 0)
-		on_problem(true, path, 0, "there is no rule in it: nobody could log in", &b);
+		hba_on_problem(true, path, 0, "there is no rule in it: nobody could log in", &b);
 	if (b.reading.errors == 0)
 		return b.hba;
 	hba_unref(b.hba);
@@ -87,16 +87,16 @@ build(const char *text, size_t text_len, const char *path, rule_report *report, 
 struct hba *
 hba_load(const char *path, rule_report *report, void *arg)
 {
-	return build(NULL, 0, path, report, arg);
+	return hba_build(NULL, 0, path, report, arg);
 }
 
 struct hba *
 hba_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	return build(text, text_len, path, report, arg);
+	return hba_build(text, text_len, path, report, arg);
 }
 
-/* --- Does it fit? (hba.c of PostgreSQL: check_db, check_role, check_ip.) --- */
+/* --- Whether a rule fits (PostgreSQL's hba.c: check_db, check_role, check_ip). --- */
 
 static bool
 fits_name(const struct hba_name *name, const char *text)
@@ -134,7 +134,9 @@ fits_users(const struct hba_rule *rule, const char *user)
 	return false;
 }
 
-/* Its bytes, and in *family what they are: of an IPv4 client behind an IPv6 socket those of IPv4. */
+/*
+ * Returns the bytes of an address and sets *family to what they are. An IPv4-mapped IPv6 address counts as IPv4.
+ */
 static const uint8_t *
 address_bytes(const struct sockaddr *address, int *family)
 {

@@ -1,12 +1,12 @@
 /*
- * src/auth/hba.h - who may log in, from where, to what, and how he proves who he is: PostgreSQL's pg_hba.conf.
+ * src/auth/hba.h - PostgreSQL's pg_hba.conf: who may log in, from where, to what, and by which method.
  *
- * The source of its rules is PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions
- * and includes (rule_file.h). The first rule that fits a login decides; if none does, it is refused.
+ * It follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
+ * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
- * What is not here is an error when the file is read, never a rule that fits too many or too few: samerole and +group
- * (pgweir knows no roles), host names (asking for one's address could stall everybody), methods that need a library
- * of their own. An IPv4 client that comes in by an IPv6 socket (::ffff:...) is an IPv4 client.
+ * What pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few: samerole
+ * and +group (pgweir knows no roles), host names (resolving one could stall everybody), methods that need a library
+ * of their own. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
  *
  * An immutable value: a reload reads a new one.
  */
@@ -24,49 +24,50 @@
 struct hba; /* opaque: hba.c */
 
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER };
-/* clientcert=: none, a verified one, one that names the user (always so with HBA_CERT). */
+/* clientcert=: no certificate is required, a verified one is, or one that names the user (HBA_CERT implies FULL). */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
-/* clientname=: what of a certificate is the user's name. ANY: its common name or one of its alternative names. */
+/* clientname=: the part of a certificate that names the user. ANY: the common name or one of the alternative names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
 
 struct hba_question {
-	bool is_local, is_tls; /* by a Unix socket; encrypted */
-	bool is_physical; /* replication of a whole cluster: fits the word "replication" only */
-	const struct sockaddr *address; /* of the client, IPv4 or IPv6; unused if is_local */
+	bool is_local, is_tls; /* is_local: it uses a Unix socket */
+	bool is_physical; /* physical replication: only the keyword "replication" fits it */
+	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if is_local */
 	const char *database, *user;
-	/* samehost: is address one of this machine's; samenet: is it in a network this machine is in. NULL: neither. */
+	/* Returns whether address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
+	 * If it is NULL, neither word fits. */
 	bool (*is_near)(const struct sockaddr *address, bool is_net, void *arg);
 	void *arg;
 };
-/* Texts live as long as the hba value. */
+/* Its strings live as long as the hba value. */
 struct hba_answer {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
-	const char *map; /* NULL: none; the names must be the same */
-	const char *path; /* of the rule */
+	const char *map; /* NULL: there is none, and the names must be equal */
+	const char *path; /* the rule's file */
 	unsigned line;
 };
-/* What the rules need in order to do any good. */
+/* What else must be configured for the rules to have an effect. */
 struct hba_needs {
-	bool secrets; /* of users: there is a rule with scram-sha-256, md5 or password */
+	bool secrets; /* users' secrets: there is a rule with scram-sha-256, md5 or password */
 	bool tls; /* there is a hostssl rule */
-	bool certificates; /* there is one that asks clients for theirs */
+	bool certificates; /* there is a rule that asks clients for certificates */
 };
 
 /*
- * Reads a file and those it names. NULL if anything is wrong (or memory is short): everything that is, is reported,
- * and what looks wrong as well: rules that let in whoever reaches them, or never fit; a file that anyone may change.
+ * Reads a file and the files it names. Returns NULL if anything is wrong; every error is reported. So is what merely
+ * looks wrong: rules that let in everybody who reaches them, or that never fit; a file that anyone may change.
  */
 struct hba *hba_load(const char *path, rule_report *report, void *arg);
-/* The same from memory; no other files. */
+/* Does the same from memory; other files are not opened. */
 struct hba *hba_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct hba *hba_ref(struct hba *hba); /* NULL is fine, as for unref */
 void hba_unref(struct hba *hba);
-/* False: no rule fits. */
+/* Returns whether a rule fits, and in *answer what it asks for. */
 bool hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer);
 struct hba_needs hba_needs(const struct hba *hba);
-/* Each map= of the rules, perhaps more than once. */
+/* Calls map for each map= of the rules; the same name may come more than once. */
 void hba_each_map(const struct hba *hba, void (*map)(const char *name, const char *path, unsigned line, void *arg),
 		  void *arg);
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A line being read: which of its fields is next, and whom to tell. */
+/* A line being read: which of its fields is next, and where problems are reported. */
 struct line {
 	const struct rule_line *of;
 	size_t at;
@@ -22,7 +22,7 @@ static bool bad(const struct line *l, const char *fmt, ...) __attribute__((forma
 static void doubt(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void
-tell(const struct line *l, bool is_error, const char *fmt, va_list ap)
+line_report(const struct line *l, bool is_error, const char *fmt, va_list ap)
 {
 	char text[RULE_TEXT_MAX];
 
@@ -30,14 +30,14 @@ tell(const struct line *l, bool is_error, const char *fmt, va_list ap)
 	l->reading->report(is_error, l->of->path, l->of->number, text, l->reading->arg);
 }
 
-/* Always false. */
+/* Reports an error. Always returns false. */
 static bool
 bad(const struct line *l, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	tell(l, true, fmt, ap);
+	line_report(l, true, fmt, ap);
 	va_end(ap);
 	l->reading->errors++;
 	return false;
@@ -49,7 +49,7 @@ doubt(const struct line *l, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	tell(l, false, fmt, ap);
+	line_report(l, false, fmt, ap);
 	va_end(ap);
 }
 
@@ -73,7 +73,7 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* The next field, which must have one word. NULL: it has not, or the line is over; missing is the word for it. */
+/* Returns the only word of the next field; NULL if it has several, or if the line is over (missing names the field). */
 static const struct rule_word *
 next_single(struct line *l, const char *missing)
 {
@@ -191,7 +191,7 @@ hba_address_len(int family)
 	return family == AF_INET ? 4 : 16;
 }
 
-/* IPv4 or IPv6 in numbers: its family; 0: it is neither. */
+/* Parses a numeric address. Returns its family, or 0 if it is neither IPv4 nor IPv6. */
 static int
 parse_address(const char *text, uint8_t out[static 16])
 {

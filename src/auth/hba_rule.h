@@ -23,9 +23,9 @@ struct hba_names {
 struct hba_rule {
 	enum hba_type type;
 	struct hba_names databases, users;
-	enum hba_reach reach; /* of addresses; local: unused */
+	enum hba_reach reach; /* which addresses fit; unused for local */
 	int family; /* HBA_REACH_RANGE: AF_INET or AF_INET6 */
-	uint8_t address[16], mask[16]; /* 4 bytes of IPv4; in network order */
+	uint8_t address[16], mask[16]; /* IPv4 uses the first 4 bytes; in network order */
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
@@ -34,14 +34,14 @@ struct hba_rule {
 	unsigned line;
 };
 
-/* Where the reading of a file is. */
+/* The state of reading one file. */
 struct hba_reading {
 	rule_report *report;
 	void *arg;
 	size_t errors, regexes;
 };
 
-/* False: errors has grown, or memory is short. What was filled is hba_rule_fini's in any case. */
+/* Returns false if the line is wrong; errors has then grown. In either case hba_rule_fini() frees what was filled. */
 bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct hba_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);
 size_t hba_address_len(int family); /* bytes */

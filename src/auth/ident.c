@@ -14,7 +14,7 @@
 /* One line. */
 struct entry {
 	char *map, *name, *user;
-	struct rule_regex *name_regex, *user_regex; /* NULL: the text itself */
+	struct rule_regex *name_regex, *user_regex; /* NULL: the string itself must match */
 	bool is_any_user;
 };
 
@@ -67,7 +67,7 @@ ident_unref(struct ident *ident)
 static bool bad(struct building *b, const struct rule_line *line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Always false. */
+/* Reports an error. Always returns false. */
 static bool
 bad(struct building *b, const struct rule_line *line, const char *fmt, ...)
 {
@@ -140,7 +140,7 @@ add_entry(const struct rule_line *line, void *arg)
 }
 
 static void
-on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
+ident_on_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
 	struct building *b = arg;
 
@@ -149,10 +149,10 @@ on_problem(bool is_error, const char *path, unsigned line, const char *text, voi
 }
 
 static struct ident *
-build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
+ident_build(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
 	struct building b = { .ident = xcalloc(1, sizeof(*b.ident)), .report = report, .arg = arg };
-	const struct rule_calls calls = { add_entry, on_problem, &b };
+	const struct rule_calls calls = { add_entry, ident_on_problem, &b };
 
 	atomic_init(&b.ident->ref_count, 1);
 	if (text == NULL)
@@ -168,18 +168,18 @@ build(const char *text, size_t text_len, const char *path, rule_report *report, 
 struct ident *
 ident_load(const char *path, rule_report *report, void *arg)
 {
-	return build(NULL, 0, path, report, arg);
+	return ident_build(NULL, 0, path, report, arg);
 }
 
 struct ident *
 ident_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg)
 {
-	return build(text, text_len, path, report, arg);
+	return ident_build(text, text_len, path, report, arg);
 }
 
 /* --- Questions. --- */
 
-/* Is user pattern, whose first \1 stands for len bytes of text? */
+/* Returns whether user equals pattern after its first \1 is replaced by len bytes of text. */
 static bool
 is_substituted(const char *user, const char *pattern, const char *text, size_t len)
 {
@@ -190,7 +190,10 @@ is_substituted(const char *user, const char *pattern, const char *text, size_t l
 	       strcmp(user + before + len, gap + 2) == 0;
 }
 
-/* The user column; begin and end: where in name the first parentheses matched, SIZE_MAX if there is nothing of that. */
+/*
+ * Returns whether the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
+ * they did not take part.
+ */
 static bool
 fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
 {

@@ -1,11 +1,10 @@
 /*
- * src/auth/ident.h - which names of a certificate or of the system may log in as which users: PostgreSQL's
- * pg_ident.conf (chapter "User Name Maps"; words that begin with a slash and "all" in the last column as in version
- * 16).
+ * src/auth/ident.h - PostgreSQL's pg_ident.conf: which names, from certificates or from the system, may log in as which
+ * users (chapter "User Name Maps"; a leading slash and "all" in the last column work as in version 16).
  *
- * A line: map, name from outside, user. A name that begins with a slash is a regular expression (rule_file.h), and
- * \1 in the user stands for what its first parentheses matched; a user of "all" is any user, one that begins with a
- * slash a regular expression. Capitals count everywhere. +group is refused: pgweir knows no roles.
+ * A line has a map, an external name and a user. A name that begins with a slash is a regular expression (rule_file.h),
+ * and \1 in the user stands for what its first parentheses matched. The user "all" is any user, and one that begins
+ * with a slash is a regular expression. Case is significant everywhere. +group is refused: pgweir knows no roles.
  *
  * An immutable value: a reload reads a new one.
  */
@@ -21,13 +20,13 @@
 
 struct ident; /* opaque: ident.c */
 
-/* NULL if anything is wrong (or memory is short): all of it is reported. A file without a line is fine. */
+/* Returns NULL if anything is wrong; every error is reported. An empty file is fine. */
 struct ident *ident_load(const char *path, rule_report *report, void *arg);
-/* The same from memory; no other files. */
+/* Does the same from memory; other files are not opened. */
 struct ident *ident_parse(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct ident *ident_ref(struct ident *ident); /* NULL is fine, as everywhere below */
 void ident_unref(struct ident *ident);
-/* May name log in as user? Without a map (NULL or "") they must be the same. */
+/* Returns whether name may log in as user. Without a map (NULL or "") they must be equal. */
 bool ident_allows(const struct ident *ident, const char *map, const char *name, const char *user);
 bool ident_has_map(const struct ident *ident, const char *map);
 

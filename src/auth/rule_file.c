@@ -23,13 +23,13 @@
 /* One file under way. */
 struct source {
 	const struct rule_calls *calls;
-	size_t *bytes_left; /* of all files together */
+	size_t *bytes_left; /* for all files together */
 	const char *path;
 	unsigned line; /* where the logical line at hand begins */
 	unsigned depth;
 	bool opens_files;
-	bool is_bad; /* the line at hand: a problem was told */
-	struct rule_field *list; /* words of all lines go here; NULL: lines are lines */
+	bool is_bad; /* a problem of the line at hand was reported */
+	struct rule_field *list; /* if not NULL, the words of all lines are added to this field (@NAME) */
 };
 
 static void complain(struct source *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -55,7 +55,7 @@ rule_word_is(const struct rule_word *word, const char *keyword)
 
 /* --- Fields and words. --- */
 
-/* The list with room for one more; it grows in powers of two, so the count alone says when. */
+/* Returns the list with room for one more. It grows in powers of two, so count alone tells when it is full. */
 static void *
 with_room(void *list, size_t count, size_t size)
 {
@@ -69,7 +69,7 @@ add_word(struct rule_field *f, const struct rule_word *word)
 	f->words[f->count++] = (struct rule_word){ xstrdup(word->text), word->is_quoted };
 }
 
-/* Takes f. */
+/* Takes ownership of f's words. */
 static void
 add_field(struct rule_line *line, struct rule_field *f)
 {
@@ -93,8 +93,8 @@ is_blank(char c)
 }
 
 /*
- * The next word, unquoted in place (it can only become shorter). False: there is none, or the line is bad. *is_listed:
- * a comma follows it, and so another word of the same field.
+ * Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is none, or if the
+ * line is bad. *is_listed: a comma follows, and so another word of the same field.
  */
 static bool
 next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
@@ -122,8 +122,8 @@ next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 		return false;
 	}
 	*is_listed = *p == ',';
-	/* Where the word's terminator goes may be where the reading goes on: a comment is cut off, the rest is stepped
-	 * over. */
+	/* The word's terminator may overwrite the byte where reading continues: so a comment is skipped whole, and any
+	 * other byte is stepped over. */
 	*at = *p == '#' ? p + strlen(p) : *p != '\0' ? p + 1 : p;
 	if (to == word->text && !has_quotes)
 		return false;
@@ -134,7 +134,7 @@ next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 static void read_file(struct source *s, const char *path, bool is_optional);
 static void read_list(struct source *from, const char *name, struct rule_field *list);
 
-/* One field with all its words, added to f. False: there was none, or the line is bad. */
+/* Adds all words of the next field to f. Returns false if there is no field, or if the line is bad. */
 static bool
 next_field(struct source *s, char **at, struct rule_field *f)
 {
@@ -154,7 +154,7 @@ next_field(struct source *s, char **at, struct rule_field *f)
 
 /* --- Files within files. --- */
 
-/* Relative to the file it stands in. */
+/* Returns the path of a file named in the file at path: name itself, or relative to that file. */
 static char *
 path_beside(const char *path, const char *name)
 {
@@ -177,7 +177,7 @@ may_open(struct source *s, const char *name)
 	return false;
 }
 
-/* A file named by from's line: its lines, or its words into list. */
+/* Reads a file that from's line names: its lines, or (list is given) its words into list. */
 static void
 read_named(struct source *from, const char *path, struct rule_field *list, bool is_optional)
 {
@@ -237,7 +237,7 @@ read_folder(struct source *from, const char *path)
 	free(entries);
 }
 
-/* False: it is none of these lines. */
+/* Handles the include directives. Returns false if the line is none of them. */
 static bool
 include(struct source *s, const struct rule_line *line)
 {
@@ -285,7 +285,7 @@ take_fields(struct source *s, char *text)
 	free(line.fields);
 }
 
-/* A physical line is added to the logical one that ends at end; true: it is continued. */
+/* Appends a physical line to the logical one. Returns true if the next line continues it. */
 static bool
 join_line(char *line, size_t *len, const char *more, size_t more_len)
 {
@@ -345,7 +345,7 @@ rule_text_read(const char *text, size_t text_len, const char *path, const struct
 
 /* --- Files. --- */
 
-/* The whole file; NULL and errno. */
+/* Returns the whole file, or NULL with errno set. */
 static char *
 read_whole(struct source *s, int fd, size_t *len)
 {
@@ -371,20 +371,20 @@ read_whole(struct source *s, int fd, size_t *len)
 }
 
 static void
-read_open(struct source *s, const char *path, int fd, struct source *named_by)
+read_open(struct source *s, const char *path, int fd, struct source *client_statement_by)
 {
 	struct stat st;
 	size_t len = 0;
 	char *text = NULL;
 
 	if (fstat(fd, &st) < 0)
-		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
+		complain(client_statement_by, "could not read \"%.200s\": %s", path, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
-		complain(named_by, "\"%.200s\" is not a regular file", path);
+		complain(client_statement_by, "\"%.200s\" is not a regular file", path);
 	else if ((text = read_whole(s, fd, &len)) == NULL && errno == EFBIG)
-		complain(named_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
+		complain(client_statement_by, "with \"%.200s\", this is more than %zu MiB", path, RULE_BYTES_MAX >> 20);
 	else if (text == NULL)
-		complain(named_by, "could not read \"%.200s\": %s", path, strerror(errno));
+		complain(client_statement_by, "could not read \"%.200s\": %s", path, strerror(errno));
 	if (text == NULL)
 		return;
 	if ((st.st_mode & S_IWOTH) != 0)
@@ -394,11 +394,11 @@ read_open(struct source *s, const char *path, int fd, struct source *named_by)
 	free(text);
 }
 
-/* s: still at the line that names it, which is where it is told of if it can't be read. */
+/* Reads a file. s is at the line that names it: a file that can't be read is reported there. */
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {
-	struct source named_by = *s;
+	struct source client_statement_by = *s;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not make us wait */
 
 	if (fd < 0) {
@@ -406,8 +406,8 @@ read_file(struct source *s, const char *path, bool is_optional)
 			complain(s, "could not open \"%.200s\": %s", path, strerror(errno));
 		return;
 	}
-	read_open(s, path, fd, &named_by);
-	s->is_bad = s->is_bad || named_by.is_bad;
+	read_open(s, path, fd, &client_statement_by);
+	s->is_bad = s->is_bad || client_statement_by.is_bad;
 	close(fd);
 }
 

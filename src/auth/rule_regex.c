@@ -17,7 +17,7 @@ struct rule_regex {
 	regex_t compiled;
 };
 
-/* Past a bracket expression, p behind its [. NULL: it is not closed, or has a backslash. */
+/* p is after the [ of a bracket expression. Returns its end, or NULL with *why set: not closed, or has a backslash. */
 static const char *
 skip_brackets(const char *p, struct fail *why)
 {
@@ -46,7 +46,7 @@ skip_brackets(const char *p, struct fail *why)
 	return p + 1;
 }
 
-/* Past {n}, {n,} or {n,m}, p behind the {; *repeats grows by how often. NULL: it is none of these. */
+/* p is after the { of {n}, {n,} or {n,m}. Returns its end and adds the count to *repeats, or NULL with *why set. */
 static const char *
 skip_bound(const char *p, unsigned *repeats, struct fail *why)
 {
@@ -74,7 +74,7 @@ skip_bound(const char *p, unsigned *repeats, struct fail *why)
 	return end + 1;
 }
 
-/* Only what PostgreSQL reads the same way passes. */
+/* Returns 0 if PostgreSQL reads the pattern the same way, or -1 with *why set. */
 static int
 check(const char *pattern, struct fail *why)
 {

@@ -15,7 +15,7 @@
 #define STEPS_MAX 32 /* of a profile; SASLprep has 18 */
 
 static bool
-is_ascii(const char *text)
+password_is_ascii(const char *text)
 {
 	while (*text != '\0')
 		if ((unsigned char)*text++ > 0x7f)
@@ -54,7 +54,7 @@ prepare(char *text, size_t cap)
 	return stringprep(text, cap, STRINGPREP_NO_UNASSIGNED, steps);
 }
 
-/* libidn does not wipe the copies it works with. */
+/* libidn does not wipe the copies that it works with; we can't help that. */
 int
 saslprep(const char *password, char **prepared)
 {
@@ -63,14 +63,15 @@ saslprep(const char *password, char **prepared)
 	int result;
 
 	*prepared = NULL;
-	if (is_ascii(password) || len > SASLPREP_MAX)
+	if (password_is_ascii(password) || len > SASLPREP_MAX)
 		return 0;
 	text = malloc(cap);
 	if (text == NULL)
 		return -1;
 	memcpy(text, password, len + 1);
 	result = prepare(text, cap);
-	if (result == STRINGPREP_OK && text[0] != '\0') { /* one of invisible characters alone is used as it is */
+	if (result == STRINGPREP_OK &&
+	    text[0] != '\0') { /* a password of nothing but invisible characters is used as it is */
 		*prepared = text;
 		return 0;
 	}

@@ -1,14 +1,13 @@
 /*
- * src/auth/scram.h - SCRAM-SHA-256 and -PLUS (RFC 5802, RFC 7677), both sides, without I/O: message texts in, message
- * texts out.
+ * src/auth/scram.h - SCRAM-SHA-256 and -PLUS (RFC 5802, RFC 7677), both sides, without I/O: messages in, messages out.
  *
- * Texts are the SASL payloads (without PostgreSQL's message headers) and hostile: lengths are checked, nonces and
+ * Messages are the SASL payloads (without PostgreSQL's message headers) and hostile: lengths are checked, nonces and
  * iteration counts bounded, base64 strict. PostgreSQL ignores the user name in SCRAM messages; so do we.
  *
- * PLUS binds the login to the TLS connection it goes over: both sides sign what they know of the server's certificate,
- * so a man in the middle, who has another, gets nowhere. The only type is tls-server-end-point (RFC 5929, 4), as in
- * PostgreSQL. Whoever could have used it and was not offered it says so ("y"), which tells the other side of one who
- * took it off the offer.
+ * PLUS binds the login to its TLS connection: both sides sign a hash of the server's certificate, so a man in the
+ * middle, who has another certificate, gets nowhere. The only type is tls-server-end-point (RFC 5929, 4), as in
+ * PostgreSQL. A client that supports PLUS but was not offered it sends the flag "y"; so a server that did offer it
+ * learns that somebody removed it from the offer.
  */
 #ifndef PGWEIR_AUTH_SCRAM_H
 #define PGWEIR_AUTH_SCRAM_H
@@ -25,25 +24,25 @@
 #define SCRAM_ITERATIONS_MAX 1000000
 #define SCRAM_TEXT_MAX 2048 /* any message either side sends or takes */
 
-/* What a connection can be bound by. Zeroed: a connection in the clear. */
+/* What a login can be bound to. Zeroed: a connection without TLS. */
 #define SCRAM_BINDING_MAX 64 /* bytes of tls-server-end-point: a hash */
 struct scram_channel {
 	bool is_tls;
 	uint8_t end_point[SCRAM_BINDING_MAX];
-	size_t end_point_len; /* 0: none, as the certificate's signature has no hash that is defined for it */
+	size_t end_point_len; /* 0: no hash is defined for the certificate's signature */
 };
 /* libpq's channel_binding. */
 enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_REQUIRE };
 #define SCRAM_OFFER_MAX 64
 
-/* What a server keeps: RFC 5803's, PostgreSQL's rolpassword. */
+/* What a server keeps of a password (RFC 5803; PostgreSQL's rolpassword). */
 struct scram_verifier {
 	uint32_t iterations;
 	uint8_t salt[SCRAM_SALT_MAX];
 	size_t salt_len;
 	uint8_t stored_key[SCRAM_KEY_LEN], server_key[SCRAM_KEY_LEN];
 };
-/* What logs in without the password: learnt from a client's proof, good for the same salt and iterations. */
+/* Keys that log in without the password. A client's proof reveals them; they fit the same salt and iterations only. */
 struct scram_keys {
 	bool is_set;
 	uint32_t iterations;
@@ -52,18 +51,19 @@ struct scram_keys {
 	uint8_t client_key[SCRAM_KEY_LEN], server_key[SCRAM_KEY_LEN];
 };
 
-/* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). -1 and why (22023) when malformed. */
+/* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). Returns 0, or -1 with *why set (22023). */
 int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct fail *why);
-/* From a plain password, prepared as saslprep.h says; takes milliseconds to a second. */
+/* Makes it from a plain password (prepared by saslprep.h); takes milliseconds to a second. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
-/* The same for logging in to a server: keep them (see scram_keys_match). */
+/* Makes the keys for logging in to a server. The caller should keep them (see scram_keys_match). */
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out, struct fail *why);
 bool scram_keys_match(const struct scram_keys *keys, const uint8_t *salt, size_t salt_len, uint32_t iterations);
 /*
- * For users we do not know: salt stable per name and process secret, so that nothing tells them apart (RFC 5802 9).
- * The salt's length is PostgreSQL's, 16 bytes; iterations should be what users we do know have.
+ * Makes a verifier for an unknown user. Its salt depends on the name and a secret of the process alone, so that unknown
+ * users can't be told from known ones (RFC 5802, 9). The salt has 16 bytes, as PostgreSQL's; iterations should be what
+ * known users have.
  */
 int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations,
 			struct scram_verifier *out, struct fail *why);
@@ -73,49 +73,53 @@ struct scram_server; /* opaque; wiped when freed */
 /* Copies the verifier and the channel. NULL: no memory or no randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel);
-/* For tests alone, which replay exchanges from the RFC: our part of the nonce is given. */
+/* Only for tests, which replay exchanges from the RFC: our part of the nonce is given. */
 struct scram_server *scram_server_new_with_nonce(const struct scram_verifier *verifier, bool is_mock,
 						 const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s);
-/* The mechanisms we offer, the best first: each terminated, one empty at the end. Returns the bytes of it. */
+/* Writes the mechanisms we offer, best first, each terminated, with an empty one at the end. Returns the length. */
 size_t scram_server_offer(const struct scram_server *s, char out[static SCRAM_OFFER_MAX]);
-/* The mechanism the client chose; before its first message. -1 (08P01): we did not offer it. */
+/* Takes the mechanism that the client chose, before its first message. Returns -1 (08P01) if we did not offer it. */
 int scram_server_select(struct scram_server *s, const char *mechanism, struct fail *why);
-/* Takes client-first, writes server-first to out (terminated). -1: malformed (08P01), not offered (0A000), or
- * someone took PLUS off our offer (28000). */
+/* Takes client-first, writes server-first to out (terminated). Returns 0, or -1 with *why set: malformed (08P01), not
+ * offered (0A000), or PLUS was removed from our offer on its way (28000). */
 int scram_server_first(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct fail *why);
 /*
- * Takes client-final. 0: the proof is right; out is server-final, and keys (may be NULL) what logs in to a server with
- * the same verifier. -1: 28P01 for a wrong proof (always, if is_mock), 28000 if the client sees another certificate
- * than ours, 08P01 for a malformed message; keys are zero. Compares in constant time. Who logs in is not known here:
- * the caller's error names the user.
+ * Takes client-final. Returns 0 if the proof is right: out is server-final, and keys (may be NULL) log in to a server
+ * that has the same verifier. Otherwise returns -1, with keys zeroed and *why set: 28P01 for a wrong proof (always, if
+ * is_mock), 28000 if the client sees another certificate than ours, 08P01 for a malformed message. It compares in
+ * constant time. The user is not known here; the caller's error names him.
  */
 int scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct scram_keys *keys, struct fail *why);
 
-/* --- We are the client: log in to PostgreSQL. Out of turn or after a failure: as above. --- */
+/* --- We are the client and log in to PostgreSQL. Calls out of turn or after a failure are refused likewise. --- */
 struct scram_client; /* opaque; wiped when freed */
 /* Copies the channel. NULL: no memory or no randomness. */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy);
-/* For tests alone: the user in client-first (otherwise empty, as libpq's) and the nonce are given. */
+/* Only for tests: the user in client-first (otherwise empty, as libpq's) and the nonce are given. */
 struct scram_client *scram_client_new_with_nonce(const struct scram_channel *channel, enum scram_binding policy,
 						 const char *user, const char *nonce);
 void scram_client_free(struct scram_client *s);
 /*
- * Chooses from the server's offer (AuthenticationSASL's list, hostile); before the first message. NULL and why (28000):
- * nothing we know, or nothing the policy allows.
+ * Chooses from the server's offer (AuthenticationSASL's list, hostile), before the first message. Returns the
+ * mechanism, or NULL with *why set (28000): we know none of them, or the policy allows none.
  */
 const char *scram_client_select(struct scram_client *s, const uint8_t *offer, size_t offer_len, struct fail *why);
 bool scram_client_is_bound(const struct scram_client *s); /* PLUS was chosen */
 int scram_client_first(struct scram_client *s, char out[static SCRAM_TEXT_MAX], struct fail *why);
-/* Takes server-first; says which salt (s's own bytes) and iterations it asks for: the caller finds or derives keys. */
+/*
+ * Takes server-first and returns in *salt (memory of s) and *iterations what it asks for; the caller then finds or
+ * derives keys. Returns 0, or -1 with *why set.
+ */
 int scram_client_challenge(struct scram_client *s, const char *in, size_t in_len, const uint8_t **salt,
 			   size_t *salt_len, uint32_t *iterations, struct fail *why);
-/* keys must match the challenge, else 28P01. Writes client-final. */
+/* Writes client-final. Returns 0, or -1 with *why set (28P01) if keys don't match the challenge. */
 int scram_client_final(struct scram_client *s, const struct scram_keys *keys, char out[static SCRAM_TEXT_MAX],
 		       struct fail *why);
-/* Takes server-final. -1: the server does not know our keys (an impostor, 28000), or said e=... (28P01). */
+/* Takes server-final. Returns 0, or -1 with *why set: the server does not know our keys (an impostor, 28000), or it
+ * refused us with e=... (28P01). */
 int scram_client_verify(struct scram_client *s, const char *in, size_t in_len, struct fail *why);
 
 #endif

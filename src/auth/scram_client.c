@@ -1,9 +1,9 @@
 /*
- * src/auth/scram_client.c - we log in to PostgreSQL: proves that we have the keys, and checks that the server does.
- * See scram.h, and scram_state.h for the four messages.
+ * src/auth/scram_client.c - the client's side, for logging in to PostgreSQL: it proves that we have the keys,
+ * and checks that the server does. See scram.h, and scram_state.h for the four messages.
  *
- * The challenge stops for the caller between the server's salt and our proof, as keys for that salt may be at hand or
- * take milliseconds to derive.
+ * The exchange pauses between the server's salt and our proof: the caller may have keys for that salt, or need
+ * milliseconds to derive them.
  */
 #include "auth/scram.h"
 
@@ -27,9 +27,9 @@ struct scram_client {
 	enum scram_binding policy;
 	char gs2_flag; /* as in scram_state.h */
 	char user[64];
-	char nonce[SCRAM_NONCE_MAX + 1]; /* ours; after the challenge ours, then the server's */
+	char nonce[SCRAM_NONCE_MAX + 1]; /* ours; after the challenge, ours followed by the server's */
 	size_t nonce_len;
-	struct buf auth_message; /* so far */
+	struct buf auth_message; /* what is known of AuthMessage so far */
 	uint8_t salt[SCRAM_SALT_MAX];
 	size_t salt_len;
 	uint32_t iterations;
@@ -109,7 +109,7 @@ scram_client_select(struct scram_client *c, const uint8_t *offer, size_t offer_l
 		fail_hint(why, "Set channel_binding=prefer, or see to it that the server has TLS, an RSA or ECDSA "
 			       "certificate, and scram-sha-256 in its pg_hba.conf.");
 	} else if (has_plain) {
-		/* Not after an offer that we can't take up: the server would see a man in the middle. */
+		/* Sending 'y' after PLUS was offered would look to the server like a man in the middle. */
 		c->gs2_flag = can_bind ? 'y' : 'n';
 		return SCRAM_PLAIN;
 	} else
@@ -141,7 +141,7 @@ scram_client_first(struct scram_client *c, char out[static SCRAM_TEXT_MAX], stru
 	return 0;
 }
 
-/* The server's nonce is ours and at least one character of its own. */
+/* Checks that the server's nonce is ours and at least one character of its own. */
 static int
 take_whole_nonce(struct scram_client *c, struct scram_span nonce, struct fail *why)
 {
@@ -192,7 +192,7 @@ scram_client_challenge(struct scram_client *c, const char *in, size_t in_len, co
 	return 0;
 }
 
-/* proof from keys and AuthMessage, which is whole now; notes what the server must answer. */
+/* Computes the proof from keys and AuthMessage, which is complete now, and the signature that the server must send. */
 static int
 make_proof(struct scram_client *c, const struct scram_keys *keys, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
 {
@@ -239,7 +239,7 @@ scram_client_final(struct scram_client *c, const struct scram_keys *keys, char o
 	return 0;
 }
 
-/* The server's words, for our log: what cannot be shown becomes '?'. */
+/* Quotes the server's reason in our log; what is not printable becomes '?'. */
 static int
 server_refused(struct scram_span reason, struct fail *why)
 {

@@ -1,10 +1,10 @@
 /*
- * src/auth/scram_keys.c - what SCRAM's two sides know before they talk (RFC 5802, 3).
+ * src/auth/scram_keys.c - what SCRAM's two sides know beforehand (RFC 5802, 3).
  *
- *   SaltedPassword = PBKDF2(password, salt, iterations)       the slow step, on purpose; saslprep.h prepares the
- * password ClientKey      = HMAC(SaltedPassword, "Client Key")       proves to a server who logs in StoredKey      =
- * SHA256(ClientKey)                        enough to check such a proof, not to make one ServerKey      =
- * HMAC(SaltedPassword, "Server Key")       proves to a client that the server knows it
+ *   SaltedPassword = PBKDF2(password, salt, iterations)    slow on purpose; saslprep.h prepares the password
+ *   ClientKey      = HMAC(SaltedPassword, "Client Key")    proves to a server who logs in
+ *   StoredKey      = SHA256(ClientKey)                     enough to check such a proof, not to make one
+ *   ServerKey      = HMAC(SaltedPassword, "Server Key")    proves to a client that the server knows it
  *
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
@@ -56,7 +56,7 @@ scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY
 	return base64_decode(text, text_len, out, SCRAM_KEY_LEN, &len) == 0 && len == SCRAM_KEY_LEN ? 0 : -1;
 }
 
-/* PBKDF2 of the prepared password. */
+/* Derives SaltedPassword from the prepared password. */
 static int
 salted_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 		uint8_t out[static SCRAM_KEY_LEN], struct fail *why)
@@ -135,7 +135,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 {
 	uint8_t hash[SCRAM_KEY_LEN];
 
-	/* Zero keys: nobody knows what hashes to zero, so even where is_mock is forgotten no proof fits. */
+	/* The keys stay zero: nobody knows what hashes to zero, so no proof fits even if a caller forgets is_mock. */
 	memset(out, 0, sizeof(*out));
 	if (scram_hmac(secret, user, strlen(user), hash, why) < 0)
 		return -1;
@@ -145,7 +145,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 	return 0;
 }
 
-/* Takes what is before the separator, and the separator, off the front of *rest. */
+/* Removes the part before the separator, and the separator, from the front of *rest. */
 static int
 take_part(struct scram_span *rest, char separator, struct scram_span *part)
 {

@@ -1,9 +1,9 @@
 /*
- * src/auth/scram_server.c - a client logs in to us: checks its proof, and learns from it what logs in to PostgreSQL.
+ * src/auth/scram_server.c - the server's side: it checks a client's proof, and gains from it the keys for PostgreSQL.
  * See scram.h, and scram_state.h for the four messages.
  *
- * A right proof, XORed with the signature, is the client's ClientKey: its hash must be our StoredKey. So the verifier,
- * which alone can log in nowhere, becomes keys that can, without a password anywhere.
+ * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. So a verifier,
+ * which alone can log in nowhere, becomes keys that can, and no password is needed anywhere.
  */
 #include "auth/scram.h"
 
@@ -31,9 +31,9 @@ struct scram_server {
 	enum scram_turn turn;
 	char gs2_flag;
 	char own_nonce[SCRAM_NONCE_MAX + 1];
-	char nonce[SCRAM_NONCE_MAX + 1]; /* the client's, then ours */
+	char nonce[SCRAM_NONCE_MAX + 1]; /* the client's, followed by ours */
 	size_t nonce_len;
-	struct buf auth_message; /* so far */
+	struct buf auth_message; /* what is known of AuthMessage so far */
 };
 
 struct scram_server *
@@ -97,7 +97,7 @@ scram_server_select(struct scram_server *s, const char *mechanism, struct fail *
 	return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
 }
 
-/* Takes "=type", of a client that binds. */
+/* Takes "=type", which a client sends that binds its login to the channel. */
 static int
 take_binding_type(struct scram_span *rest, struct fail *why)
 {
@@ -117,7 +117,7 @@ take_binding_type(struct scram_span *rest, struct fail *why)
 	return fail_set(why, "08P01", "unsupported SCRAM channel-binding type \"%s\"", shown);
 }
 
-/* The flag must agree with the mechanism, and with what we offered. */
+/* Checks the flag against the mechanism, and against what we offered. */
 static int
 check_gs2_flag(const struct scram_server *s, char flag, struct fail *why)
 {
@@ -139,7 +139,7 @@ check_gs2_flag(const struct scram_server *s, char flag, struct fail *why)
 	return 0;
 }
 
-/* "n,,", "y,," or "p=tls-server-end-point,,": no other identity. What is left is client-first-bare. */
+/* Takes "n,,", "y,," or "p=tls-server-end-point,,": no other identity is accepted. The rest is client-first-bare. */
 static int
 take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *why)
 {
@@ -211,7 +211,7 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 	return 0;
 }
 
-/* c=: what the client signed of the channel must be what we know of it. */
+/* Checks c=: the channel that the client signed must be the one that we know. */
 static int
 check_binding(const struct scram_server *s, struct scram_span binding, struct fail *why)
 {
@@ -225,7 +225,7 @@ check_binding(const struct scram_server *s, struct scram_span binding, struct fa
 	return fail_set(why, "28000", "SCRAM channel binding check failed");
 }
 
-/* Leaves the length of client-final without its proof in *without_proof_len. */
+/* Sets *without_proof_len to the length of client-final without its proof. */
 static int
 take_client_final(const struct scram_server *s, const char *in, size_t in_len, uint8_t proof[static SCRAM_KEY_LEN],
 		  size_t *without_proof_len, struct fail *why)
@@ -252,7 +252,7 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 	return 0;
 }
 
-/* proof becomes the client's ClientKey, if it was right. The mock's arithmetic costs the same. */
+/* Turns a right proof into the client's ClientKey. A mock verifier costs the same arithmetic. */
 static int
 check_proof(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
 {

@@ -53,7 +53,7 @@ scram_show(char c, char out[static 8])
 	return out;
 }
 
-/* After the name: "=value", and the comma if more follows. */
+/* Takes what follows the name: "=value", and the comma if there is more. */
 static int
 take_value(struct scram_span *rest, struct scram_span *value, struct fail *why)
 {
@@ -70,7 +70,7 @@ take_value(struct scram_span *rest, struct scram_span *value, struct fail *why)
 		return 0;
 	rest->text++;
 	rest->len--;
-	if (rest->len == 0) /* a comma promises another */
+	if (rest->len == 0) /* a comma must be followed by an attribute */
 		return scram_malformed(why, "Attribute expected, but found end of string.");
 	return 0;
 }
@@ -118,7 +118,7 @@ bool
 scram_is_printable(struct scram_span s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (s.text[i] < 0x21 || s.text[i] > 0x7e) /* a comma ended it */
+		if (s.text[i] < 0x21 || s.text[i] > 0x7e) /* it can't have a comma, which ended it */
 			return false;
 	return s.len > 0;
 }

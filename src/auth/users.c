@@ -2,14 +2,14 @@
  * src/auth/users.c - see users.h.
  *
  * Names and secrets are copied, unquoted, into one block (they can only become shorter), which is wiped as a whole.
- * Only when all lines are read are the entries hashed: until then their array may move.
+ * The entries are hashed after all lines are read: until then their array may move.
  */
 #include "auth/users.h"
 
 #include "auth/scram.h"
 #include "base/secret_file.h"
 
-/* Out of memory while hashing: the entry is not added, and we notice; the default is to exit. */
+/* Without memory uthash doesn't add the entry, and we notice; its default is to exit. */
 #define HASH_NONFATAL_OOM 1
 
 #include <errno.h>
@@ -32,6 +32,7 @@
 #define SECRET_LEN_MAX ((size_t)65535)
 #define NAME_LEN_MAX ((size_t)1023)
 #define TWIN_WARNINGS_MAX 10
+#define BAD_LINES_MAX 100 /* that are told of */
 #define CONFIG_ERROR "F0000" /* config_file_error */
 
 struct user {
@@ -44,7 +45,8 @@ struct user {
 
 struct users {
 	atomic_uint ref_count;
-	uint64_t seed; /* peers choose the names that are looked up: they must not be able to choose their slots */
+	uint64_t
+	    seed; /* random: peers choose the names that are looked up and must not be able to choose their slots */
 	char *block;
 	size_t block_len;
 	struct user *entries;
@@ -53,12 +55,15 @@ struct users {
 	size_t secret_count, scram_count; /* users with a secret, and with one of SCRAM */
 };
 
-/* Where a parse is. */
+/* The state of a parse. */
 struct reader {
 	const char *at, *end;
 	size_t line;
-	char *to; /* free part of the block */
+	char *to; /* the free part of the block */
 	const char *path;
+	users_tell *tell;
+	void *arg;
+	size_t bad_count;
 };
 
 enum secret_kind
@@ -89,7 +94,7 @@ users_new(size_t block_len)
 	users->block_len = block_len;
 	users->block = malloc(block_len);
 	if (users->block == NULL || RAND_bytes((unsigned char *)&users->seed, sizeof(users->seed)) != 1) {
-		users->block_len = 0; /* nothing in it yet */
+		users->block_len = 0; /* nothing is in it yet */
 		users_unref(users);
 		return NULL;
 	}
@@ -158,7 +163,7 @@ users_mock_scram(const struct users *users, const char *name, const uint8_t key[
 	uint64_t draw;
 
 	if (users == NULL || users->secret_count == 0)
-		return true; /* what PostgreSQL has by default */
+		return true; /* PostgreSQL's default */
 	if (HMAC(EVP_sha384(), key, 32, (const unsigned char *)name, strlen(name), mac, NULL) == NULL)
 		return false;
 	memcpy(&draw, mac, sizeof(draw));
@@ -195,21 +200,21 @@ add_entry(struct users *users)
 	return memset(&users->entries[users->entry_count++], 0, sizeof(struct user));
 }
 
-/* The count-th such warning; a file pasted twice must not flood the log. */
+/* count: how many such warnings there were; a file pasted twice must not flood the log. */
 static void
-warn_of_twin(const struct user *first, const struct user *again, size_t count, const char *path, users_warn *warn,
+warn_of_twin(const struct user *first, const struct user *again, size_t count, const char *path, users_tell *tell,
 	     void *arg)
 {
 	char text[512];
 
-	if (warn == NULL || count > TWIN_WARNINGS_MAX)
+	if (tell == NULL || count > TWIN_WARNINGS_MAX)
 		return;
 	if (count == TWIN_WARNINGS_MAX)
 		snprintf(text, sizeof(text), "%.150s:%zu: and more names that come twice", path, again->line);
 	else
 		snprintf(text, sizeof(text), "%.150s:%zu: user \"%.63s\" of line %zu again: this line counts", path,
 			 again->line, again->name, first->line);
-	warn(text, arg);
+	tell(false, text, arg);
 }
 
 static void
@@ -224,9 +229,9 @@ count_secrets(struct users *users)
 	}
 }
 
-/* -1: no memory. */
+/* Returns 0, or -1 without memory. */
 static int
-hash_entries(struct users *users, const char *path, users_warn *warn, void *arg)
+hash_entries(struct users *users, const char *path, users_tell *tell, void *arg)
 {
 	size_t twin_count = 0;
 
@@ -235,7 +240,7 @@ hash_entries(struct users *users, const char *path, users_warn *warn, void *arg)
 		unsigned hash = hash_name(users, u->name, u->name_len);
 
 		if (twin != NULL) {
-			warn_of_twin(twin, u, ++twin_count, path, warn, arg);
+			warn_of_twin(twin, u, ++twin_count, path, tell, arg);
 			HASH_DELETE(hh, users->table, twin);
 		}
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, users->table, u->name, u->name_len, hash, u);
@@ -277,7 +282,7 @@ bad_line(const struct reader *r, struct fail *why, const char *what)
 }
 
 static void
-skip_blanks(struct reader *r)
+users_skip_blanks(struct reader *r)
 {
 	while (r->at < r->end &&
 	       (*r->at == ' ' || *r->at == '\t' || *r->at == '\r' || *r->at == '\v' || *r->at == '\f'))
@@ -292,9 +297,9 @@ skip_line(struct reader *r)
 	r->at = newline != NULL ? newline : r->end;
 }
 
-/* A quoted word, the reader at its opening quote; copied to the block, terminated. */
+/* The reader is at an opening quote. Copies the quoted word to the block, terminated. */
 static int
-take_quoted(struct reader *r, const char **word, size_t *word_len, struct fail *why)
+users_take_quoted(struct reader *r, const char **word, size_t *word_len, struct fail *why)
 {
 	char *start = r->to;
 
@@ -316,19 +321,19 @@ take_quoted(struct reader *r, const char **word, size_t *word_len, struct fail *
 	return 0;
 }
 
-/* The line of one user, the reader at its first quote. */
+/* The reader is at the first quote of a user's line. */
 static int
 take_user(struct reader *r, struct user *u, struct fail *why)
 {
 	size_t secret_len;
 
 	u->line = r->line;
-	if (take_quoted(r, &u->name, &u->name_len, why) < 0)
+	if (users_take_quoted(r, &u->name, &u->name_len, why) < 0)
 		return -1;
-	skip_blanks(r);
+	users_skip_blanks(r);
 	if (r->at == r->end || *r->at != '"')
 		return bad_line(r, why, "a secret in quotes must follow the name");
-	if (take_quoted(r, &u->secret, &secret_len, why) < 0)
+	if (users_take_quoted(r, &u->secret, &secret_len, why) < 0)
 		return -1;
 	if (u->name_len > NAME_LEN_MAX)
 		return bad_line(r, why, "the name is too long");
@@ -339,36 +344,62 @@ take_user(struct reader *r, struct user *u, struct fail *why)
 	return 0;
 }
 
+/* Reading goes on behind it, so that all broken lines are told of at once; why keeps the first. */
+static void
+note_bad_line(struct reader *r, const struct fail *bad, struct fail *why)
+{
+	if (r->bad_count++ == 0)
+		*why = *bad;
+	if (r->tell != NULL && r->bad_count <= BAD_LINES_MAX)
+		r->tell(true, bad->text, r->arg);
+	skip_line(r);
+}
+
+static int
+take_line(struct reader *r, struct users *users, struct fail *why)
+{
+	struct fail bad;
+	struct user *u;
+	char *to = r->to;
+
+	if (*r->at != '"') {
+		bad_line(r, &bad, "a line must begin with a name in quotes");
+	} else if ((u = add_entry(users)) == NULL) {
+		return fail_set(why, "53200", "%.150s: no memory for its users", r->path);
+	} else if (take_user(r, u, &bad) == 0) {
+		return 0;
+	} else {
+		users->entry_count--;
+		r->to = to;
+	}
+	note_bad_line(r, &bad, why);
+	return 0;
+}
+
 static int
 take_lines(struct reader *r, struct users *users, struct fail *why)
 {
 	for (; r->at < r->end; r->at++, r->line++) { /* past the newline */
-		struct user *u;
-
-		skip_blanks(r);
+		users_skip_blanks(r);
 		if (r->at < r->end && (*r->at == ';' || *r->at == '#'))
 			skip_line(r);
 		if (r->at == r->end)
 			break;
 		if (*r->at == '\n')
 			continue;
-		if (*r->at != '"')
-			return bad_line(r, why, "a line must begin with a name in quotes");
-		if ((u = add_entry(users)) == NULL)
-			return fail_set(why, "53200", "%.150s: no memory for its users", r->path);
-		if (take_user(r, u, why) < 0)
+		if (take_line(r, users, why) < 0)
 			return -1;
 		if (r->at == r->end)
 			break;
 	}
-	return 0;
+	return r->bad_count == 0 ? 0 : -1;
 }
 
 struct users *
-users_parse(const char *text, size_t text_len, const char *path, users_warn *warn, void *arg, struct fail *why)
+users_parse(const char *text, size_t text_len, const char *path, users_tell *tell, void *arg, struct fail *why)
 {
 	struct users *users = users_new(text_len + 1); /* two quotes make room for each terminator */
-	struct reader r = { .at = text, .end = text + text_len, .line = 1, .path = path };
+	struct reader r = { .at = text, .end = text + text_len, .line = 1, .path = path, .tell = tell, .arg = arg };
 
 	if (users == NULL) {
 		fail_set(why, "53200", "%.150s: no memory for its users", path);
@@ -379,7 +410,7 @@ users_parse(const char *text, size_t text_len, const char *path, users_warn *war
 		users_unref(users);
 		return NULL;
 	}
-	if (hash_entries(users, path, warn, arg) < 0) {
+	if (hash_entries(users, path, tell, arg) < 0) {
 		fail_set(why, "53200", "%.150s: no memory for its users", path);
 		users_unref(users);
 		return NULL;
@@ -390,15 +421,15 @@ users_parse(const char *text, size_t text_len, const char *path, users_warn *war
 /* --- The file. --- */
 
 static void
-warn_of_mode(const struct stat *st, const char *path, users_warn *warn, void *arg)
+warn_of_mode(const struct stat *st, const char *path, users_tell *tell, void *arg)
 {
 	char text[512];
 
-	if (warn != NULL && secret_file_is_open(st, path, text, sizeof(text)))
-		warn(text, arg);
+	if (tell != NULL && secret_file_is_open(st, path, text, sizeof(text)))
+		tell(false, text, arg);
 }
 
-/* Reads the whole file into *text, len bytes of memory to be wiped and freed. */
+/* Reads the whole file into *text, len bytes that the caller wipes and frees. */
 static int
 read_file(int fd, const char *path, size_t len, char **text, struct fail *why)
 {
@@ -426,7 +457,7 @@ read_file(int fd, const char *path, size_t len, char **text, struct fail *why)
 	return -1;
 }
 
-/* A descriptor of a regular file that is not too large, or -1. */
+/* Returns the descriptor of a regular file that is not too large, or -1 with *why set. */
 static int
 open_file(const char *path, struct stat *st, struct fail *why)
 {
@@ -446,7 +477,7 @@ open_file(const char *path, struct stat *st, struct fail *why)
 }
 
 struct users *
-users_load(const char *path, users_warn *warn, void *arg, struct fail *why)
+users_load(const char *path, users_tell *tell, void *arg, struct fail *why)
 {
 	struct users *users = NULL;
 	struct stat st;
@@ -456,8 +487,8 @@ users_load(const char *path, users_warn *warn, void *arg, struct fail *why)
 	if (fd < 0)
 		return NULL;
 	if (read_file(fd, path, (size_t)st.st_size, &text, why) == 0) {
-		warn_of_mode(&st, path, warn, arg);
-		users = users_parse(text, (size_t)st.st_size, path, warn, arg, why);
+		warn_of_mode(&st, path, tell, arg);
+		users = users_parse(text, (size_t)st.st_size, path, tell, arg, why);
 		OPENSSL_cleanse(text, (size_t)st.st_size + 1);
 		free(text);
 	}

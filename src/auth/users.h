@@ -1,12 +1,12 @@
 /*
  * src/auth/users.h - the users_file: names and secrets. PgBouncer's userlist.txt is read as it is.
  *
- * Each line: "name" "secret", with "" for a quote inside; ; and # begin comments. A secret is plain text, "md5" and 32
- * hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. What follows
- * it on the line is ignored. An empty secret (SECRET_NONE) lets nobody in with a password. Unlike in PgBouncer, where
+ * Each line is "name" "secret", with "" for a quote inside; ; and # begin comments. A secret is a plain password,
+ * "md5" and 32 hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. The
+ * rest of the line is ignored. An empty secret (SECRET_NONE) lets nobody in with a password. Unlike in PgBouncer, where
  * a forgotten quote quietly eats the next line, both must be on one line.
  *
- * An immutable value: a reload reads a new one. Looked up by a seeded hash (names come from peers).
+ * An immutable value: a reload reads a new one. Names are found by a seeded hash, as peers choose them.
  */
 #ifndef PGWEIR_AUTH_USERS_H
 #define PGWEIR_AUTH_USERS_H
@@ -25,15 +25,16 @@ struct user_secret {
 };
 
 struct users; /* opaque: users.c */
-typedef void users_warn(const char *text, void *arg); /* text is borrowed; names path:line */
+typedef void users_tell(bool is_error, const char *text, void *arg); /* text is borrowed; names path:line */
 
 /*
- * Reads a file (at most 64 MiB). NULL and why (F0000, naming path:line) if it can't be read or any line is broken.
- * Warns (warn may be NULL) if others may read or change the file, and of names that come twice: the last wins.
+ * Reads a file of at most 64 MiB. Returns NULL with *why set (F0000, naming path:line) if it can't be read or a line is
+ * broken; tell (which may be NULL) is called for each of the first 100 broken lines. It is also called, for warnings,
+ * if others may read or change the file, and about duplicate names: the last wins.
  */
-struct users *users_load(const char *path, users_warn *warn, void *arg, struct fail *why);
+struct users *users_load(const char *path, users_tell *tell, void *arg, struct fail *why);
 /* The same from memory. */
-struct users *users_parse(const char *text, size_t text_len, const char *path, users_warn *warn, void *arg,
+struct users *users_parse(const char *text, size_t text_len, const char *path, users_tell *tell, void *arg,
 			  struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
 struct users *users_ref(struct users *users); /* from any thread, as is unref */
@@ -42,12 +43,12 @@ bool users_find(const struct users *users, const char *name, struct user_secret 
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
 /*
- * Asked by md5, those who have a SCRAM secret go through SCRAM all the same. So must as large a part of those who are
- * not in the file, or it would tell who is: name and key (of the process, secret) decide, the same way each time. users
- * may be NULL.
+ * Under auth_type md5, users with a SCRAM secret are asked for SCRAM all the same. An equal share of the names that are
+ * not in the file must be, too, or the method would reveal who is in it. name and key (a secret of the process) decide,
+ * the same way each time. users may be NULL.
  */
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
-/* What a secret's text is; SECRET_PLAIN if it is neither of the others in full. */
+/* Returns the kind of a secret; SECRET_PLAIN if it has not exactly the form of another. */
 enum secret_kind secret_kind_of(const char *text);
 
 #endif

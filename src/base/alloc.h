@@ -1,9 +1,9 @@
 /*
- * src/base/alloc.h - memory for what pgweir keeps of its own accord: a struct, a name, an entry of a table.
+ * src/base/alloc.h - memory for what pgweir itself keeps: a struct, a name, an entry of a table.
  *
- * Without a few hundred bytes nothing can be served, nor is there a way back that would ever be tried: these end the
- * process, as uthash does. What a peer sizes (a message, a text, rows) is a buf (base/buf.h), or malloc; it may fail,
- * and its request or its connection alone is refused.
+ * Without a few hundred bytes nothing can be served, and error paths for that would never be tested: these functions
+ * end the process instead, as uthash does. What a peer sizes (a message, SQL, rows) is a buf (base/buf.h) or from
+ * malloc; it may fail, and then only that request or connection is refused.
  */
 #ifndef PGWEIR_BASE_ALLOC_H
 #define PGWEIR_BASE_ALLOC_H
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* p; if it is NULL the process ends, with a line on standard error. */
+/* Returns p. If it is NULL, the process ends with a line on standard error. */
 static inline void *
 alloc_check(void *p)
 {
@@ -25,7 +25,7 @@ alloc_check(void *p)
 	return p;
 }
 
-/* As the functions without x, but never NULL. */
+/* Like the functions without x, but these never return NULL. */
 static inline void *
 xmalloc(size_t size)
 {
@@ -38,7 +38,7 @@ xcalloc(size_t count, size_t size)
 	return alloc_check(calloc(count, size));
 }
 
-/* For an array that grows by bookkeeping: count things of this size. */
+/* Resizes an array to count elements of this size. */
 static inline void *
 xreallocarray(void *p, size_t count, size_t size)
 {
@@ -54,10 +54,16 @@ xstrdup(const char *s)
 static inline char *
 xstrndup(const char *s, size_t len)
 {
-	return alloc_check(strndup(s, len));
+	const char *end = memchr(s, '\0', len); /* strndup() may look at the byte behind them */
+	size_t n = end != NULL ? (size_t)(end - s) : len;
+	char *copy = xmalloc(n + 1);
+
+	memcpy(copy, s, n);
+	copy[n] = '\0';
+	return copy;
 }
 
-/* The text that format makes; the caller frees it. */
+/* Returns the formatted string; the caller frees it. */
 __attribute__((format(printf, 1, 2))) static inline char *
 xasprintf(const char *format, ...)
 {

@@ -1,14 +1,15 @@
 /*
- * src/base/backoff.h - how long to wait after attempts that failed, and the random numbers that spread them. Pure.
+ * src/base/backoff.h - how long to wait after failed attempts, and the random numbers that spread the attempts. Pure.
  *
- * Who waits for the same thing must not come back at the same moment, so each time is spread by a fifth either way.
+ * Those that wait for the same thing must not all come back at the same moment, so each time varies by a fifth.
  */
 #ifndef PGWEIR_BASE_BACKOFF_H
 #define PGWEIR_BASE_BACKOFF_H
 
 #include <stdint.h>
 
-/* The next number of a sequence that its seed determines (splitmix64, S. Vigna): for jitter and sampling, no secret. */
+/* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; it is
+ * not secret. */
 static inline uint64_t
 random_next(uint64_t *state)
 {
@@ -19,7 +20,7 @@ random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* After so many failures before this one: first_us, doubled for each of them, at most most_us; spread. */
+/* Returns first_us doubled once for each of these earlier failures, at most most_us, and varied. */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *random)
 {

@@ -1,25 +1,25 @@
-/* src/base/blank.h - blanks, in whatever locale the process runs. */
+/* src/base/blank.h - blanks, independent of the locale. */
 #ifndef PGWEIR_BASE_BLANK_H
 #define PGWEIR_BASE_BLANK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Within a line. */
+/* Returns whether c is a blank within a line. */
 static inline bool
 is_blank(char c)
 {
 	return c == ' ' || c == '\t';
 }
 
-/* isspace() of the C locale: line ends, too. */
+/* isspace() of the C locale, which includes line ends. */
 static inline bool
 is_space(char c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Cuts blanks off at both ends of text. */
+/* Removes blanks from both ends of text. */
 static inline void
 trim_blanks(const char **text, size_t *len)
 {

@@ -1,8 +1,8 @@
 /*
- * src/base/buf.h - a growing byte buffer with a hard limit, for messages we build or must hold for a moment.
+ * src/base/buf.h - a growing byte buffer with a hard limit, for messages that are built or kept for a moment.
  *
- * Zeroed is valid and empty. Owns its bytes. After a refusal (limit or memory) is_broken is set, further puts do
- * nothing, and buf_ok() says so: build a whole message, then check once.
+ * A zeroed buffer is valid and empty. It owns its bytes. When it is over its limit or out of memory, is_broken is set,
+ * further puts do nothing, and buf_ok() returns false: so build a whole message, then check once.
  */
 #ifndef PGWEIR_BASE_BUF_H
 #define PGWEIR_BASE_BUF_H
@@ -22,13 +22,13 @@ struct buf {
 #define BUF_LIMIT_DEFAULT ((size_t)64 << 20)
 
 void buf_fini(struct buf *b); /* frees; the buffer is zeroed (its limit kept) and may be used again */
-/* Makes room for len more bytes; NULL if over the limit or out of memory. Does not change b->len. */
+/* Makes room for len more bytes and returns it, or NULL if over the limit or out of memory. Does not change b->len. */
 uint8_t *buf_room(struct buf *b, size_t len);
 void buf_put(struct buf *b, const void *bytes, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u16(struct buf *b, uint16_t v); /* network order, as are all numbers here */
 void buf_put_u32(struct buf *b, uint32_t v);
-void buf_put_str(struct buf *b, const char *s); /* with its terminator */
+void buf_put_str(struct buf *b, const char *s); /* with a terminator */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* without terminator */
 void buf_take_front(struct buf *b, size_t len); /* drops the first len bytes (len <= b->len) */
 

@@ -1,4 +1,4 @@
-/* src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; all else takes now_us. */
+/* src/base/clock.h - the two clocks, in microseconds. Only loops and main read them; everybody else takes now_us. */
 #ifndef PGWEIR_BASE_CLOCK_H
 #define PGWEIR_BASE_CLOCK_H
 
@@ -8,7 +8,7 @@
 #define US_PER_MS 1000ull
 #define US_PER_S 1000000ull
 
-/* Monotonic; never 0, so that 0 can mean "not yet". */
+/* The monotonic clock. It never returns 0, so 0 can mean "not yet". */
 static inline uint64_t
 clock_now_us(void)
 {
@@ -18,7 +18,7 @@ clock_now_us(void)
 	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000 + 1;
 }
 
-/* Since the Unix epoch; for people to read. */
+/* The time since the Unix epoch, for people to read. */
 static inline uint64_t
 clock_wall_us(void)
 {

@@ -1,5 +1,5 @@
 /*
- * src/base/copy.h - a string into an array: whole, or not at all. What was cut would be another name.
+ * src/base/copy.h - copies a string into an array, whole or not at all: a truncated name would be another name.
  */
 #ifndef PGWEIR_BASE_COPY_H
 #define PGWEIR_BASE_COPY_H
@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* cap: of to, with the terminator. False: it does not fit, and to is "". */
+/* cap is the size of to, terminator included. Returns false if from does not fit; to is then "". */
 static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
 {
 	size_t len = strlen(from);

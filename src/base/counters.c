@@ -1,4 +1,4 @@
-/* src/base/counters.c - the words for what is counted (see counters.h). */
+/* src/base/counters.c - the names of what is counted (see counters.h). */
 #include "base/counters.h"
 
 #include <string.h>
@@ -39,9 +39,8 @@ const char *const transaction_end_names[TE_COUNT] = {
 	[TE_LOST] = "lost",
 };
 const char *const phase_names[PHASE_COUNT] = {
-	[PHASE_WAIT] = "wait",	   [PHASE_SERVER] = "server",
-	[PHASE_STREAM] = "stream", [PHASE_CLIENT_WRITE] = "client_write",
-	[PHASE_PROXY] = "proxy",
+	[PHASE_WAIT] = "wait",	   [PHASE_CONNECT] = "connect",		  [PHASE_SERVER] = "server",
+	[PHASE_STREAM] = "stream", [PHASE_CLIENT_WRITE] = "client_write", [PHASE_PROXY] = "proxy",
 };
 const char *const error_origin_names[EO_COUNT] = { [EO_SERVER] = "server", [EO_PROXY] = "proxy" };
 const char *const checkout_source_names[CS_COUNT] = {

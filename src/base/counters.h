@@ -1,6 +1,6 @@
 /*
- * src/base/counters.h - what is counted, as plain structs. The loop's thread is the only writer; the metrics thread
- * gets copies. Every field only grows, except where a comment says gauge.
+ * src/base/counters.h - the counters, as plain structs. The loop's thread is the only writer; the metrics thread gets
+ * copies. Every field only grows, except those marked "gauge".
  */
 #ifndef PGWEIR_BASE_COUNTERS_H
 #define PGWEIR_BASE_COUNTERS_H
@@ -21,7 +21,8 @@ enum request_failure {
 };
 enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
 enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
-enum phase { PHASE_WAIT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
+/* Who owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
+enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CS_IDLE, CS_NEW, CS_OVERFLOW, CS_COUNT };
 enum recycle_reason {
@@ -84,10 +85,10 @@ enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
 #define ERROR_CLASSES_MAX 48 /* SQLSTATE classes counted by name; counters.c lists them; last two: none, other */
 extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
-/* sqlstate may be NULL or shorter than two characters ("none"). */
+/* Returns the index of a SQLSTATE's class. sqlstate may be NULL or shorter than two characters ("none"). */
 unsigned error_class_index(const char *sqlstate);
 
-/* The words used for enum values in metrics and SHOW, in order of the enums. */
+/* The names of enum values in metrics and SHOW, in the order of the enums. */
 extern const char *const request_failure_names[RF_COUNT];
 extern const char *const query_kind_names[QK_COUNT];
 extern const char *const transaction_end_names[TE_COUNT];
@@ -117,7 +118,7 @@ struct pool_counters {
 	uint64_t resets_ok, resets_failed;
 	uint64_t seals; /* servers that were washed between two loans */
 	uint64_t client_logins;
-	uint64_t notifications; /* handed to listening clients */
+	uint64_t notifications; /* delivered to listening clients */
 };
 
 /* Per database. */
@@ -125,12 +126,12 @@ struct database_counters {
 	uint64_t requests, queries[QK_COUNT], transactions[TE_COUNT], slow_queries;
 	uint64_t requests_failed[RF_COUNT];
 	uint64_t errors[EO_COUNT][ERROR_CLASSES_MAX];
-	uint64_t bytes_in[NS_COUNT], bytes_out[NS_COUNT]; /* seen from pgweir */
+	uint64_t bytes_in[NS_COUNT], bytes_out[NS_COUNT]; /* in and out of pgweir */
 	uint64_t phase_us[PHASE_COUNT];
 	uint64_t transaction_us, transaction_idle_us;
 	uint64_t server_assignments;
-	uint64_t client_parses, server_parses, binds; /* prepared-statement messages seen; Parses sent to servers */
-	uint64_t probes; /* questions about session state put to servers */
+	uint64_t client_parses, server_parses, binds; /* messages from clients; Parses sent to servers */
+	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t client_logins;
 	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
@@ -150,12 +151,12 @@ struct process_counters {
 	uint64_t logins[LR_COUNT][LM_COUNT];
 	uint64_t tls_handshakes[TLS_SIDES][TLS_RESULTS];
 	struct histogram tls_handshake_duration; /* clients' */
-	uint64_t tls_not_after_us; /* gauge; of our first certificate, since 1970; 0: none */
+	uint64_t tls_not_after_us; /* gauge; the end of our first certificate, since 1970; 0: there is none */
 	uint64_t cancels[CR_COUNT];
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
-	uint64_t loop_iterations, loop_busy_us;
-	uint64_t dns_lookups_ok, dns_lookups_failed;
+	uint64_t loop_iterations;
+	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* known elsewhere; filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 };
 

@@ -34,7 +34,7 @@ utf8_sequence_len(const char *bytes, size_t len)
 }
 
 static size_t
-put(char *out, const char *text)
+escape_put(char *out, const char *text)
 {
 	size_t len = strlen(text);
 
@@ -47,7 +47,7 @@ static size_t
 put_control(enum escape_style style, unsigned code, char *out)
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t n = put(out, style == ESCAPE_JSON ? "\\u00" : "\\x");
+	size_t n = escape_put(out, style == ESCAPE_JSON ? "\\u00" : "\\x");
 
 	out[n++] = digits[code >> 4 & 15];
 	out[n++] = digits[code & 15];
@@ -82,9 +82,9 @@ escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESC
 
 	*used = n > 0 ? n : 1;
 	if (n == 0)
-		return put(out, UTF8_REPLACEMENT);
+		return escape_put(out, UTF8_REPLACEMENT);
 	if (text != NULL)
-		return put(out, text);
+		return escape_put(out, text);
 	if (style != ESCAPE_LABEL && (first < 0x20 || first == 0x7f))
 		return put_control(style, first, out);
 	if (style != ESCAPE_LABEL && first == 0xc2 && (unsigned char)bytes[1] < 0xa0)

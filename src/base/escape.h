@@ -1,6 +1,6 @@
 /*
- * src/base/escape.h - makes bytes of a peer fit for a line of text: valid UTF-8, no control characters, no quotes
- * that end too early. Bytes that are not UTF-8 become U+FFFD. Pure.
+ * src/base/escape.h - makes a peer's bytes fit for a line: valid UTF-8, no control characters, no quotes that end it
+ * early. Bytes that are not UTF-8 become U+FFFD. Pure.
  */
 #ifndef PGWEIR_BASE_ESCAPE_H
 #define PGWEIR_BASE_ESCAPE_H
@@ -15,9 +15,9 @@ enum escape_style {
 #define ESCAPE_MAX 8 /* bytes that one character may become, and then some */
 #define UTF8_REPLACEMENT "\xef\xbf\xbd"
 
-/* Length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */
+/* Returns the length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */
 size_t utf8_sequence_len(const char *bytes, size_t len);
-/* Escapes the first character of bytes (len > 0) into out; returns the bytes written, *used is what it took. */
+/* Escapes the first character of bytes (len > 0) into out. Returns the bytes written; *used is the bytes read. */
 size_t escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used);
 /* Escapes as many whole characters as fit, then a terminator (cap > 0). Returns the length without it. */
 size_t escape_text(enum escape_style style, const char *bytes, size_t len, char *out, size_t cap);

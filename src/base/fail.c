@@ -2,6 +2,8 @@
 #include "base/fail.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
-	why->detail[0] = why->hint[0] = '\0';
+	why->detail[0] = why->hint[0] = why->theirs[0] = '\0';
 	return -1;
 }
 
@@ -44,4 +46,34 @@ fail_hint(struct fail *why, const char *fmt, ...)
 	vsnprintf(why->hint, sizeof(why->hint), fmt, ap);
 	va_end(ap);
 	return -1;
+}
+
+int
+fail_theirs(struct fail *why, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (why == NULL)
+		return -1;
+	va_start(ap, fmt);
+	vsnprintf(why->theirs, sizeof(why->theirs), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+void
+fail_in_their_words(const struct fail *why, struct fail *told)
+{
+	static const char *const ours[] = { "53300", "57014", "57P01", "57P05", "25P03", "25P04", "0A000",
+					    "3D000", "22023", "42501", "42601", "42704", "55000", "55P02" };
+	bool is_ours = false;
+
+	*told = *why;
+	if (why->theirs[0] == '\0')
+		return;
+	memcpy(told->text, why->theirs, sizeof(told->text));
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		is_ours |= strcmp(why->sqlstate, ours[i]) == 0;
+	if (is_ours && strstr(why->text, "refused user") == NULL)
+		memcpy(told->sqlstate, "08P01", sizeof("08P01"));
 }

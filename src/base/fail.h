@@ -1,8 +1,8 @@
 /*
- * src/base/fail.h - one object carries a failure from where it happens to our log and the client's ErrorResponse.
+ * src/base/fail.h - carries a failure from where it happens to the log and the client's ErrorResponse.
  *
- * A function that can fail takes a struct fail and returns 0 or -1; on -1 it has filled it. Whoever handles the
- * failure logs it, once.
+ * A function that can fail takes a struct fail and returns 0, or -1 with *why set. Whoever handles the failure logs it,
+ * once.
  */
 #ifndef PGWEIR_BASE_FAIL_H
 #define PGWEIR_BASE_FAIL_H
@@ -10,17 +10,27 @@
 #define FAIL_TEXT_MAX 256
 
 struct fail {
-	char sqlstate[6]; /* five characters, as PostgreSQL's appendix A has them */
+	char sqlstate[6]; /* five characters, from PostgreSQL's appendix A */
 	char text[FAIL_TEXT_MAX]; /* what happened; no newline, no secret */
-	char detail[FAIL_TEXT_MAX]; /* empty: none */
-	char hint[FAIL_TEXT_MAX]; /* what a person can do about it; empty: none */
+	char detail[FAIL_TEXT_MAX]; /* may be empty */
+	char hint[FAIL_TEXT_MAX]; /* what a person can do about it; may be empty */
+	char theirs[FAIL_TEXT_MAX]; /* what PgBouncer says of it, for compat = pgbouncer; may be empty */
 };
 
-/* Fills why (NULL is allowed) and clears its detail and hint. Always -1: return fail_set(...). Cuts what is too long.
+/* These are cold: the compiler moves what leads to them out of the way of what usually runs. */
+/*
+ * Fills why (which may be NULL) and clears its other texts; truncates what is too long. Always returns -1, for
+ * "return fail_set(...)".
  */
-int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* Adds to a failure that was set. Always -1. */
-int fail_detail(struct fail *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int fail_hint(struct fail *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
+/* Add to a failure that was set. Always return -1. */
+int fail_detail(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
+int fail_hint(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
+int fail_theirs(struct fail *why, const char *fmt, ...) __attribute__((cold, format(printf, 2, 3)));
+/*
+ * Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of
+ * logins (class 28) and what PostgreSQL itself has said keep theirs.
+ */
+void fail_in_their_words(const struct fail *why, struct fail *told);
 
 #endif

@@ -1,4 +1,4 @@
-/* src/base/histogram.c - see histogram.h. At most nineteen bounds: a straight walk beats a search. */
+/* src/base/histogram.c - see histogram.h. There are at most nineteen bounds, so a linear walk beats a search. */
 #include "base/histogram.h"
 
 /* 100 ms is a bound of its own, so that "p95 below 100 ms" can be read off exactly. */
@@ -18,17 +18,31 @@ const struct histogram_bounds histogram_bounds_proxy = {
 		   100000000, 1000000000 },
 };
 
-void
-histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us)
+size_t
+histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 {
 	uint64_t ns = us > UINT64_MAX / 1000 ? UINT64_MAX : us * 1000;
 	size_t i = 0;
 
 	while (i < bounds->count && ns > bounds->le_ns[i])
 		i++;
-	h->buckets[i]++;
+	return i;
+}
+
+void
+histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us)
+{
+	h->buckets[histogram_bucket(bounds, us)]++;
 	h->sum_us += us;
 	h->count++;
+}
+
+void
+histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
+{
+	h->buckets[histogram_bucket(bounds, us)] += times;
+	h->sum_us += us * times;
+	h->count += times;
 }
 
 void
@@ -58,6 +72,6 @@ histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *
 		}
 		below += in;
 	}
-	/* In the bucket without an end: its lower edge is all that is known. */
+	/* It is in the last bucket, of which only the lower bound is known. */
 	return (double)bounds->le_ns[bounds->count - 1] / 1000;
 }

@@ -1,5 +1,6 @@
 /*
- * src/base/histogram.h - a fixed-bucket latency histogram. Counts only; whoever shows it knows the bounds.
+ * src/base/histogram.h - a latency histogram with fixed buckets. It has only the counts; whoever shows it knows the
+ * bounds.
  *
  * One writer (the loop). Readers get a copy made on the loop's thread.
  */
@@ -26,9 +27,13 @@ struct histogram {
 	uint64_t count;
 };
 
+/* The number of the bucket that a value falls into. */
+size_t histogram_bucket(const struct histogram_bounds *bounds, uint64_t us);
 void histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us);
+/* The same value so many times. */
+void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* The q-quantile (0..1) in microseconds, linear within its bucket as Prometheus does; 0 when empty. */
+/* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q);
 
 #endif

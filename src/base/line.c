@@ -43,7 +43,7 @@ timestamp_text(uint64_t wall_us, char out[TIMESTAMP_LEN])
 }
 
 static void
-put(struct line *l, const char *bytes, size_t len)
+line_put(struct line *l, const char *bytes, size_t len)
 {
 	if (l->is_over || len > l->cap - TAIL_LEN - l->len) {
 		l->is_over = true;
@@ -56,10 +56,10 @@ put(struct line *l, const char *bytes, size_t len)
 static void
 put_str(struct line *l, const char *text)
 {
-	put(l, text, strlen(text));
+	line_put(l, text, strlen(text));
 }
 
-/* Returns where the field began, for end_field to go back to. Keys are ours: nothing to escape. */
+/* Returns where the field begins, so that end_field can go back. Keys are our own and need no escaping. */
 static size_t
 begin_field(struct line *l, const char *key)
 {
@@ -97,11 +97,11 @@ put_escaped(struct line *l, const char *bytes, size_t len)
 	for (size_t i = 0; i < len && !l->is_over; i += used) {
 		size_t one_len = escape_char(ESCAPE_JSON, bytes + i, len - i, one, &used);
 
-		put(l, one, one_len);
+		line_put(l, one, one_len);
 	}
 }
 
-/* logfmt: a bare word may hold no space, no equals sign and nothing that must be escaped. */
+/* logfmt: a bare word has no space, no equals sign and nothing that must be escaped. */
 static bool
 is_bare(const char *bytes, size_t len)
 {
@@ -133,7 +133,7 @@ line_bytes(struct line *l, const char *key, const char *value, size_t len)
 	}
 	mark = begin_field(l, key);
 	if (l->style == LINE_LOGFMT && is_bare(value, len)) {
-		put(l, value, len);
+		line_put(l, value, len);
 	} else {
 		put_str(l, "\"");
 		put_escaped(l, value, len);
@@ -148,7 +148,7 @@ line_str(struct line *l, const char *key, const char *value)
 	line_bytes(l, key, value, value != NULL ? strlen(value) : 0);
 }
 
-/* A value that is the same bare word in both styles. */
+/* Writes a value that is the same bare word in both styles. */
 static void
 line_word(struct line *l, const char *key, const char *word)
 {

@@ -1,7 +1,7 @@
 /*
- * src/base/log.c - see log.h. A line is made on the caller's stack, then handed to the writer's thread.
+ * src/base/log.c - see log.h. A line is made on the caller's stack, then passed to the writer's thread.
  *
- * syslog(3) is called by the caller itself: it is a datagram to a socket of this machine, and libc keeps its state.
+ * Callers call syslog(3) themselves: it sends a datagram to a local socket, and libc keeps its state.
  */
 #include "build.h"
 
@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +25,23 @@
 
 #define RING_LEN (256 * 1024)
 #define MESSAGE_MAX 2048
-#define LINE_MAX_LEN (6 * MESSAGE_MAX + 256) /* every byte escaped in JSON's longest way */
+#define FIELDS_MAX 1024 /* of a log_about: names, addresses and words */
+/* every byte escaped in JSON's longest way */
+#define LINE_MAX_LEN (6 * (MESSAGE_MAX + FIELDS_MAX + 2 * FAIL_TEXT_MAX) + 512)
 
 struct log {
 	_Atomic int level, format;
-	pthread_mutex_t lock; /* what follows */
+	pthread_mutex_t lock; /* guards the fields below */
 	char *destination;
 	struct log_writer *writer; /* NULL: syslog */
-	uint64_t told_dropped; /* lost lines that the log has owned up to */
+	struct log_recent recent;
+	uint64_t told_dropped; /* how many lost lines the log has reported */
 };
 
 static const char *const level_names[] = { "ERROR", "WARNING", "INFO", "DEBUG" };
+static const char *const pgbouncer_levels[] = { "ERROR", "WARNING", "LOG", "DEBUG" };
 static const char *const level_words[] = { "error", "warning", "info", "debug" };
+static const struct log_about nothing;
 static const int syslog_priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 static int
@@ -56,6 +62,15 @@ open_writer(const char *destination, struct log_writer **writer, struct fail *wh
 	return *writer != NULL ? 0 : -1;
 }
 
+/* Called with the lock held, or before there is anybody else. Who reads PgBouncer's log expects a line at once. */
+static void
+set_format(struct log *log, enum log_format format)
+{
+	atomic_store(&log->format, (int)format);
+	if (log->writer != NULL)
+		log_writer_set_prompt(log->writer, format == LOG_FORMAT_PGBOUNCER);
+}
+
 struct log *
 log_new(const struct log_settings *settings, struct fail *why)
 {
@@ -64,11 +79,11 @@ log_new(const struct log_settings *settings, struct fail *why)
 	log->destination = xstrdup(settings->destination);
 	pthread_mutex_init(&log->lock, NULL);
 	atomic_init(&log->level, (int)settings->level);
-	atomic_init(&log->format, (int)settings->format);
 	if (open_writer(settings->destination, &log->writer, why) < 0) {
 		log_free(log);
 		return NULL;
 	}
+	set_format(log, settings->format);
 	return log;
 }
 
@@ -80,6 +95,7 @@ log_free(struct log *log)
 	if (log->writer == NULL && is_syslog(log->destination))
 		closelog();
 	log_writer_free(log->writer);
+	log_recent_fini(&log->recent);
 	pthread_mutex_destroy(&log->lock);
 	free(log->destination);
 	free(log);
@@ -103,7 +119,7 @@ change_destination(struct log *log, const char *destination, struct fail *why)
 	return 0;
 }
 
-/* Called with the lock held. The check tells the caller what the writer's thread could only count. */
+/* Called with the lock held. The check reports to the caller what the writer's thread could only count. */
 static int
 reopen(struct log *log, struct fail *why)
 {
@@ -125,12 +141,12 @@ log_reconfigure(struct log *log, const struct log_settings *settings, struct fai
 		result = reopen(log, why);
 	else
 		result = change_destination(log, settings->destination, why);
+	if (result == 0) {
+		atomic_store(&log->level, (int)settings->level);
+		set_format(log, settings->format);
+	}
 	pthread_mutex_unlock(&log->lock);
-	if (result < 0)
-		return -1;
-	atomic_store(&log->level, (int)settings->level);
-	atomic_store(&log->format, (int)settings->format);
-	return 0;
+	return result;
 }
 
 int
@@ -150,76 +166,147 @@ log_enabled(const struct log *log, enum log_level level)
 	return log != NULL && (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
 
+struct event {
+	enum log_level level;
+	const char *message;
+	const struct log_about *about;
+};
+
+/* "; detail; hint": a line of text has no fields for them. */
 static size_t
-text_line(enum log_level level, const char *message, char *out, size_t cap)
+add_advice(const struct fail *why, char *out, size_t cap)
 {
+	char advice[2 * FAIL_TEXT_MAX + 16];
+
+	snprintf(advice, sizeof(advice), "%s%s%s%s", why->detail[0] != '\0' ? "; " : "", why->detail,
+		 why->hint[0] != '\0' ? "; hint: " : "", why->hint);
+	return escape_text(ESCAPE_TEXT, advice, strlen(advice), out, cap);
+}
+
+static size_t
+put_text(const struct event *ev, char *out, size_t cap)
+{
+	size_t n = escape_text(ESCAPE_TEXT, ev->message, strlen(ev->message), out, cap);
+
+	return n + (ev->about->why != NULL ? add_advice(ev->about->why, out + n, cap - n) : 0);
+}
+
+int
+log_is_pgbouncers(const struct log *log)
+{
+	return log != NULL && atomic_load_explicit(&log->format, memory_order_relaxed) == LOG_FORMAT_PGBOUNCER;
+}
+
+/* PgBouncer's lines are the same, but for what it calls the levels and the colon. */
+static size_t
+text_line(enum log_format format, const struct event *ev, char *out, size_t cap)
+{
+	bool is_theirs = format == LOG_FORMAT_PGBOUNCER;
 	char ts[TIMESTAMP_LEN];
 	size_t n;
 
 	timestamp_text(clock_wall_us(), ts);
-	n = (size_t)snprintf(out, cap, "%s [%ld] %s: ", ts, (long)getpid(), level_names[level]);
-	n += escape_text(ESCAPE_TEXT, message, strlen(message), out + n, cap - n - 1);
+	n = (size_t)snprintf(out, cap, "%s [%ld] %s%s ", ts, (long)getpid(),
+			     is_theirs ? pgbouncer_levels[ev->level] : level_names[ev->level], is_theirs ? "" : ":");
+	n += put_text(ev, out + n, cap - n - 1);
 	out[n++] = '\n';
 	out[n] = '\0';
 	return n;
 }
 
+static void
+put_word(struct line *l, const char *key, const char *value)
+{
+	if (value != NULL && value[0] != '\0')
+		line_str(l, key, value);
+}
+
+static void
+put_number(struct line *l, const char *key, uint64_t value)
+{
+	if (value != 0)
+		line_u64(l, key, value);
+}
+
+static void
+put_about(struct line *l, const struct log_about *about)
+{
+	put_word(l, "event", about->event);
+	put_word(l, "database", about->database);
+	put_word(l, "user", about->user);
+	put_word(l, "application", about->application);
+	put_word(l, "client", about->client);
+	put_number(l, "client_id", about->client_id);
+	put_word(l, "server", about->server);
+	put_number(l, "server_id", about->server_id);
+	if (about->duration_us != 0)
+		line_ms(l, "duration_ms", about->duration_us);
+	put_word(l, "reason", about->reason);
+	if (about->why == NULL)
+		return;
+	put_word(l, "sqlstate", about->why->sqlstate);
+	put_word(l, "detail", about->why->detail);
+	put_word(l, "hint", about->why->hint);
+}
+
 static size_t
-fields_line(enum line_style style, enum log_level level, const char *message, char *out, size_t cap)
+fields_line(enum line_style style, const struct event *ev, char *out, size_t cap)
 {
 	struct line l;
 
 	line_begin(&l, style, out, cap);
 	line_time(&l, "ts", clock_wall_us());
-	line_str(&l, "level", level_words[level]);
+	line_str(&l, "level", level_words[ev->level]);
 	line_u64(&l, "pid", (uint64_t)getpid());
-	line_str(&l, "message", message);
+	line_str(&l, "message", ev->message);
+	put_about(&l, ev->about);
 	return line_end(&l);
 }
 
 static size_t
-make_line(enum log_format format, enum log_level level, const char *message, char *out, size_t cap)
+make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {
 	switch (format) {
 	case LOG_FORMAT_JSON:
-		return fields_line(LINE_JSON, level, message, out, cap);
+		return fields_line(LINE_JSON, ev, out, cap);
 	case LOG_FORMAT_LOGFMT:
-		return fields_line(LINE_LOGFMT, level, message, out, cap);
+		return fields_line(LINE_LOGFMT, ev, out, cap);
 	default:
-		return text_line(level, message, out, cap);
+		return text_line(format, ev, out, cap);
 	}
 }
 
 /* Called with the lock held. syslog adds the time, level and process to a text line itself. */
 static void
-put_syslog(enum log_format format, enum log_level level, const char *message)
+put_syslog(enum log_format format, const struct event *ev)
 {
 	char line[LINE_MAX_LEN];
 
-	if (format == LOG_FORMAT_TEXT)
-		escape_text(ESCAPE_TEXT, message, strlen(message), line, sizeof(line));
+	if (format == LOG_FORMAT_TEXT || format == LOG_FORMAT_PGBOUNCER)
+		put_text(ev, line, sizeof(line));
 	else
-		make_line(format, level, message, line, sizeof(line));
-	syslog(syslog_priorities[level], "%s", line);
+		make_line(format, ev, line, sizeof(line));
+	syslog(syslog_priorities[ev->level], "%s", line);
 }
 
-/* Called with the lock held: says how many lines the ring had no room for, as soon as there is room again. */
+/* Called with the lock held. Logs how many lines the ring had no room for, as soon as there is room again. */
 static void
 tell_dropped(struct log *log, enum log_format format)
 {
 	uint64_t dropped = log_writer_dropped(log->writer);
 	char message[96], line[256];
+	const struct event ev = { LOG_LEVEL_WARNING, message, &nothing };
 	size_t len;
 
 	if (dropped == log->told_dropped)
 		return;
 	snprintf(message, sizeof(message), "%llu log lines were lost: the log's file or pipe is too slow",
 		 (unsigned long long)(dropped - log->told_dropped));
-	len = make_line(format, LOG_LEVEL_WARNING, message, line, sizeof(line));
+	len = make_line(format, &ev, line, sizeof(line));
 	if (log_writer_put(log->writer, line, len) == 0)
 		log->told_dropped = dropped;
 	else
-		log->told_dropped++; /* that line was no event of its own: it is not to be counted */
+		log->told_dropped++; /* that line was not an event and must not be counted as lost */
 }
 
 static void
@@ -229,12 +316,26 @@ put_writer(struct log *log, enum log_format format, const char *line, size_t len
 	log_writer_put(log->writer, line, len);
 }
 
+static void
+write_event(struct log *log, const struct event *ev)
+{
+	enum log_format format = (enum log_format)atomic_load(&log->format);
+	char line[LINE_MAX_LEN];
+	size_t len = make_line(format, ev, line, sizeof(line));
+
+	pthread_mutex_lock(&log->lock);
+	log_recent_add(&log->recent, (int)ev->level, ev->message, clock_wall_us());
+	if (log->writer == NULL)
+		put_syslog(format, ev);
+	else
+		put_writer(log, format, line, len);
+	pthread_mutex_unlock(&log->lock);
+}
+
 void
 log_write(struct log *log, enum log_level level, const char *fmt, ...)
 {
-	char message[MESSAGE_MAX], line[LINE_MAX_LEN];
-	enum log_format format;
-	size_t len;
+	char message[MESSAGE_MAX];
 	va_list ap;
 
 	if (!log_enabled(log, level))
@@ -242,14 +343,28 @@ log_write(struct log *log, enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
-	format = (enum log_format)atomic_load(&log->format);
-	len = make_line(format, level, message, line, sizeof(line));
+	write_event(log, &(struct event){ level, message, &nothing });
+}
 
+void
+log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+	char message[MESSAGE_MAX];
+	va_list ap;
+
+	if (!log_enabled(log, level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
+	write_event(log, &(struct event){ level, message, about != NULL ? about : &nothing });
+}
+
+void
+log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg)
+{
 	pthread_mutex_lock(&log->lock);
-	if (log->writer == NULL)
-		put_syslog(format, level, message);
-	else
-		put_writer(log, format, line, len);
+	log_recent_each(&log->recent, row, arg);
 	pthread_mutex_unlock(&log->lock);
 }
 

@@ -1,8 +1,8 @@
 /*
- * src/base/log.h - our own log: one line per event, text, JSON or logfmt, to stderr, syslog or a file.
+ * src/base/log.h - pgweir's log: one line per event (text, JSON or logfmt) to stderr, syslog or a file.
  *
- * A file is written by a thread of the log's own behind a bounded ring (log_writer.h), so that a slow disk never
- * stops the loop; lines that find the ring full are counted and reported with the next line that fits.
+ * A thread of its own writes the file from a bounded ring (log_writer.h), so a slow disk never stops the loop. Lines
+ * that find the ring full are counted and reported as soon as there is room.
  *
  * Owns:   its writer. Borrows: nothing. Any thread may write.
  * Always: a line is whole or absent; bytes of a peer are escaped (no control characters, no newline in a line).
@@ -11,36 +11,66 @@
 #define PGWEIR_BASE_LOG_H
 
 #include "base/fail.h"
+#include "base/log_recent.h"
+
+#include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_LOGFMT, LOG_FORMAT_PGBOUNCER };
 
 struct log; /* opaque: log.c */
+
+/*
+ * What a line is about: fields of their own in JSON and logfmt, left out where they are NULL or 0. A line of text has
+ * its message for that; only the failure's detail and hint are added to it. All of it is borrowed for the call.
+ */
+struct log_about {
+	const char *event; /* a word that stays the same when messages are put in better words: "client_disconnect" */
+	uint64_t client_id;
+	const char *client; /* its address */
+	const char *user, *database, *application;
+	uint32_t server_id;
+	const char *server; /* its address */
+	uint64_t duration_us;
+	const char *reason; /* a word, most often the name of a setting */
+	const struct fail *why; /* SQLSTATE, detail and hint */
+};
 
 struct log_settings {
 	const char *destination; /* "stderr", "syslog" or an absolute path; copied */
 	enum log_format format;
-	enum log_level level; /* this and all above it are written */
+	enum log_level level; /* lines of this level and above are written */
 };
 
-/* NULL and why if the file cannot be opened. */
+/* Returns NULL with *why set if the file cannot be opened. */
 struct log *log_new(const struct log_settings *settings, struct fail *why);
 void log_free(struct log *log); /* writes what is queued (at most 1 s), then closes */
-/* Other settings from now on; on failure the old ones stay and why says why. Also re-opens a file. */
+/* Applies new settings and reopens the file. Returns 0, or -1 with *why set; the old settings then stay. */
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
 int log_reopen(struct log *log, struct fail *why); /* after a rotation */
 
-/* Writes a line if level is enabled; log may be NULL (nothing is written). */
-void log_write(struct log *log, enum log_level level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* Writes a line if level is enabled; does nothing if log is NULL. */
+void log_write(struct log *log, enum log_level level, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
+/* The same with fields; about may be NULL. */
+void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
+    __attribute__((cold, format(printf, 4, 5)));
 int log_enabled(const struct log *log, enum log_level level);
+/* Is it in PgBouncer's format? Then the events that its log has are written in its words too, for those who parse it.
+ */
+int log_is_pgbouncers(const struct log *log);
 
-/* What must not happen: ends a debug build (--enable-debug, --enable-sanitizers), so that no test overlooks it. */
-void log_bug(struct log *log, const char *what);
+/* Calls row for each of the last lines (base/log_recent.h), the newest first. row must not log. */
+void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
+
+/*
+ * Logs what must not happen, and ends debug builds (--enable-debug, --enable-sanitizers) so that no test overlooks it.
+ */
+void log_bug(struct log *log, const char *what) __attribute__((cold));
 
 #define log_error(log, ...) log_write((log), LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(log, ...) log_write((log), LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(log, ...) log_write((log), LOG_LEVEL_INFO, __VA_ARGS__)
-/* Arguments are not evaluated unless debug lines are wanted. */
+/* Arguments are evaluated only if debug lines are enabled. */
 #define log_debug(log, ...)                                                                                            \
 	do {                                                                                                           \
 		if (log_enabled((log), LOG_LEVEL_DEBUG))                                                               \

@@ -23,7 +23,7 @@ open_destination(const char *destination, struct fail *why)
 
 	if (strcmp(destination, "stderr") == 0)
 		return STDERR_FILENO;
-	/* O_NONBLOCK: a FIFO that nobody reads must not hold us; regular files do not care. */
+	/* O_NONBLOCK: a FIFO that nobody reads must not block us; it has no effect on regular files. */
 	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return fail_set(why, "58P01", "cannot open \"%s\": %s", destination, strerror(errno));
@@ -93,7 +93,7 @@ log_file_reopen(struct log_file *f)
 	set_fd(f, fd);
 }
 
-/* Waits until a pipe, terminal or socket takes bytes. false: time is up. A file is always ready. */
+/* Waits until a pipe, terminal or socket takes bytes; a file always does. Returns false if time is up. */
 static bool
 wait_writable(struct log_file *f)
 {
@@ -108,7 +108,7 @@ wait_writable(struct log_file *f)
 	return true;
 }
 
-/* How many of the len bytes to try at once: a ready pipe takes PIPE_BUF without blocking, best in whole lines. */
+/* Returns how many bytes to write at once: a ready pipe takes PIPE_BUF without blocking, best in whole lines. */
 static size_t
 portion(const struct log_file *f, const char *bytes, size_t len)
 {
@@ -148,7 +148,7 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 	return n;
 }
 
-/* The file refused: the rest of this line is lost. Returns its length, as far as it is in bytes. */
+/* After a failed write the rest of the line is lost. Returns the length of that rest in bytes. */
 static size_t
 skip_line(struct log_file *f, const char *bytes, size_t len)
 {

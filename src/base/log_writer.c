@@ -1,11 +1,12 @@
 /*
  * src/base/log_writer.c - see log_writer.h.
  *
- * One lock guards where the ring begins and how much is in it; the bytes themselves are safe without it: producers
- * write only where the ring is empty, the thread reads only where it is full.
+ * One lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free
+ * part, and the thread reads only the filled part.
  *
- * Waking costs a system call, so it is done only when it must be: after a batch the thread naps for a few
- * milliseconds and looks again by itself. A producer wakes it only out of real sleep, or when the ring fills up.
+ * Waking the thread costs a system call, so producers rarely do: after a batch the thread naps for a few milliseconds
+ * and checks again by itself. A producer wakes it only from real sleep, or when the ring fills up; or always, if the
+ * writer is to be prompt.
  */
 #include "base/log_writer.h"
 
@@ -28,21 +29,21 @@ enum thread_state { THREAD_AWAKE, THREAD_NAPPING, THREAD_ASLEEP, THREAD_ENDED };
 struct log_writer {
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t wake; /* for the thread: there is something to do */
-	pthread_cond_t ended; /* for log_writer_free */
+	pthread_cond_t wake; /* wakes the thread */
+	pthread_cond_t ended; /* wakes log_writer_free() */
 
 	/* under the lock */
 	enum thread_state state;
-	size_t first, queued_len; /* the ring's oldest byte, and how many there are */
-	bool is_stopping, is_retired, want_reopen;
+	size_t first, queued_len; /* the ring's oldest byte, and the number of bytes */
+	bool is_stopping, is_retired, want_reopen, is_prompt;
 
 	char *ring;
 	size_t ring_len;
 	_Atomic uint64_t dropped;
-	struct log_file file; /* the thread's own, but for its two counters */
+	struct log_file file; /* the thread's own, except for the atomic fields */
 };
 
-/* Two pieces where the ring wraps. */
+/* Writes one piece, or two where the ring wraps. */
 static void
 write_queued(struct log_writer *w, size_t first, size_t len)
 {
@@ -80,7 +81,7 @@ nap(struct log_writer *w)
 }
 
 static void *
-run(void *arg)
+writer_run(void *arg)
 {
 	struct log_writer *w = arg;
 	bool is_retired;
@@ -131,7 +132,7 @@ start_thread(struct log_writer *w)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&w->thread, NULL, run, w);
+	error = pthread_create(&w->thread, NULL, writer_run, w);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return error;
 }
@@ -198,7 +199,7 @@ log_writer_free(struct log_writer *w)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
 			break;
 	has_ended = w->state == THREAD_ENDED;
-	w->is_retired = !has_ended; /* stuck in the kernel: it frees everything should it ever come back */
+	w->is_retired = !has_ended; /* it is stuck in the kernel, and frees everything if it ever comes back */
 	pthread_mutex_unlock(&w->lock);
 	if (!has_ended) {
 		pthread_detach(thread);
@@ -249,13 +250,22 @@ log_writer_put(struct log_writer *w, const char *line, size_t line_len)
 		return -1;
 	}
 	ring_copy(w, line, line_len);
-	wake = w->state == THREAD_ASLEEP || (w->state == THREAD_NAPPING && w->queued_len > w->ring_len / 2);
+	wake = w->state == THREAD_ASLEEP ||
+	       (w->state == THREAD_NAPPING && (w->is_prompt || w->queued_len > w->ring_len / 2));
 	if (wake)
-		w->state = THREAD_AWAKE; /* so that the next producer need not */
+		w->state = THREAD_AWAKE; /* so the next producer need not wake it */
 	pthread_mutex_unlock(&w->lock);
 	if (wake)
 		pthread_cond_signal(&w->wake);
 	return 0;
+}
+
+void
+log_writer_set_prompt(struct log_writer *w, bool is_prompt)
+{
+	pthread_mutex_lock(&w->lock);
+	w->is_prompt = is_prompt;
+	pthread_mutex_unlock(&w->lock);
 }
 
 void

@@ -1,4 +1,4 @@
-/* src/base/mentions.h - a plain search for a word, whatever its case and wherever it stands. */
+/* src/base/mentions.h - a plain search for a word, ignoring case. */
 #ifndef PGWEIR_BASE_MENTIONS_H
 #define PGWEIR_BASE_MENTIONS_H
 
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Returns true if word stands in these len bytes, also as a part of another word. Only the case of ASCII is ignored. */
+/* Returns whether text has word anywhere, even as a part of another word. Only ASCII letters ignore case. */
 static inline bool
 text_mentions(const char *text, size_t len, const char *word)
 {

@@ -6,10 +6,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define NICENESS 10
+#define NICER_BY 10
 #define SHORT_SLICE_NS 100000 /* the least there is */
 
-/* sched_setattr(2) has no wrapper here, nor its structure a header that goes with the C library's. */
+/* The C library has no wrapper for sched_setattr(2), and no header of its own for this structure. */
 struct sched_attributes {
 	uint32_t size, policy;
 	uint64_t flags;
@@ -19,8 +19,9 @@ struct sched_attributes {
 };
 
 /*
- * Linux since 6.12: how long this thread runs at a time. On waking, one with a shorter slice goes before one that runs,
- * instead of after the rest of its slice, which is some milliseconds. Its share of the processor stays the same.
+ * Sets how long this thread runs at a time (Linux since 6.12). A thread that wakes preempts a running one with a longer
+ * slice, instead of waiting for the rest of that slice, which is some milliseconds. Its share of the processor stays
+ * the same.
  */
 static void
 set_slice(uint64_t ns)
@@ -40,7 +41,11 @@ priority_low_latency(void)
 void
 priority_background(void)
 {
-	/* Linux keeps this per thread, whatever POSIX says. */
-	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
+	/*
+	 * Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice, too.
+	 */
+	id_t self = (id_t)syscall(SYS_gettid);
+
+	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);
 	set_slice(0);
 }

@@ -1,33 +1,42 @@
-/* src/base/request_report.h - what the relay tells of one finished request: for the slow-query log. */
+/* src/base/request_report.h - the relay's report about one finished request, for the slow-query log. */
 #ifndef PGWEIR_BASE_REQUEST_REPORT_H
 #define PGWEIR_BASE_REQUEST_REPORT_H
+
+#include "base/counters.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define REQUEST_BIND_MAX 2048 /* bytes of a Bind's body, with slow_query parameters = on */
 #define REQUEST_TEXT_MAX 16384 /* bytes of query text that are kept while it runs */
 
-/* Borrowed for the length of a call. Texts may hold any bytes a client sent. Times in microseconds. */
+/* Borrowed for the length of a call. Strings may have any bytes that a client sent. Times are in microseconds. */
 struct request_report {
 	uint64_t wall_us; /* when it ended */
-	uint64_t duration_us, wait_us, server_us, stream_us, client_write_us;
+	uint64_t duration_us, phase_us[PHASE_COUNT]; /* the phases add up to the duration */
 	uint64_t threshold_us;
 	const char *event; /* "slow_query", "pool_timeout", "query_timeout", "backend_lost", "sampled_query" */
 	const char *database, *user, *application;
 	const char *client; /* "10.0.0.7:51514" */
 	uint64_t client_id;
-	const char *backend; /* "10.0.0.2:5432"; empty: none was assigned */
+	const char *backend; /* "10.0.0.2:5432"; empty: it had no server */
 	uint32_t backend_pid;
 	const char *protocol; /* "simple", "extended", "copy" */
-	const char *tag; /* last CommandComplete's first word(s), "SELECT"; empty if none */
+	const char *tag; /* the first words of the last CommandComplete, "SELECT"; empty: there was none */
 	uint64_t rows, bytes_in, bytes_out;
 	uint32_t statements;
 	bool in_transaction;
 	const char *sqlstate; /* empty: no error */
-	const char *query; /* may be NULL: unknown (a prepared statement that is gone) */
+	const char *query; /* NULL: unknown (a prepared statement that is gone) */
 	size_t query_len;
-	bool is_query_cut; /* the request's text was longer than what was kept */
+	const uint8_t
+	    *bind; /* body of the Bind that query ran with, perhaps cut; NULL: there was none, or it is not wanted */
+	size_t bind_len;
+	bool is_query_cut; /* query is truncated */
 };
+
+/* What the largest phase is called: "pool_wait", "server", ... Of equals, the server. */
+const char *request_cause(const struct request_report *r);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * src/base/secret_file.h - whether a file of secrets can be read by others. PostgreSQL's rule for keys: nobody but its
- * owner, but for root's files the group may read, too.
+ * src/base/secret_file.h - checks whether others can read a file of secrets, by PostgreSQL's rule for keys: only its
+ * owner may read it, or, if root owns it, also its group.
  */
 #ifndef PGWEIR_BASE_SECRET_FILE_H
 #define PGWEIR_BASE_SECRET_FILE_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-/* True: it can, and what to warn of is in out. path: for that alone. */
+/* Returns whether others can read it, with a warning about path in out. */
 bool secret_file_is_open(const struct stat *st, const char *path, char *out, size_t cap);
 
 #endif

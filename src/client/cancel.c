@@ -1,14 +1,14 @@
 /*
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
- * A client's secret is ours. So is its pid, made up, where its server changes from one transaction to the next; a
- * client that has a server to itself is told that one's, and may then meet others with the same: the secret decides. It
- * has 4 bytes, or 32 for clients that speak protocol 3.2. A cancel reaches only the query that runs for that client
- * now: the server is not lent to anybody else before PostgreSQL has taken it. The asking connection gets no reply
- * bytes; it is closed when the cancel is done, so that the caller can wait for that.
+ * pgweir makes up each client's secret: 4 bytes, or 32 for clients of protocol 3.2. It makes up the PID, too, unless
+ * the client has a server to itself and is sent that server's PID; several clients may have equal PIDs, and then the
+ * secret decides. A cancel reaches only the query that runs for that client now: the server is not lent to anybody else
+ * before PostgreSQL has taken the cancel. The asking connection gets no reply; it is closed when the cancel is done, so
+ * that the caller can wait for that.
  *
- * Of the cancels for one client one is under way at a time. The others wait for it: those for the same request of the
- * client's are done with it, those for a later one come then, if that request is still not answered.
+ * One cancel is under way for each client. Further ones wait for it: those for the same request end with it, and those
+ * for a later request are sent then, if that request is still not answered.
  */
 #include "client/cancel.h"
 #include "listen/listen.h"
@@ -31,7 +31,7 @@
 #define SHORT_LEN 4u
 #define REST_LEN (CANCEL_SECRET_MAX - SHORT_LEN)
 
-/* Apart from the client, as most have none. */
+/* Allocated apart from the client, as few have one. */
 struct long_key {
 	struct client *next;
 	uint8_t rest[REST_LEN];
@@ -39,21 +39,21 @@ struct long_key {
 
 struct client_cancel {
 	struct client_env *env;
-	struct client *asker; /* NULL: nobody waits for it to be done */
+	struct client *asker; /* NULL: nobody waits for its end */
 	struct client *target; /* NULL: it has gone */
-	struct client_cancel *next; /* for the same target */
-	struct event *again; /* not NULL: it is to be tried then */
-	uint32_t meant; /* which request of the target's: so many were answered before it */
+	struct client_cancel *next; /* the next one for the same target */
+	struct event *again; /* if not NULL, the timer that tries it again */
+	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
-	bool has_looked; /* and found nothing to cancel */
-	bool is_sending; /* on_sent is still to come */
-	bool is_for_ours; /* what was cancelled was a message of ours, ahead of the client's */
-	bool is_end; /* the target is to be ended */
+	bool has_looked; /* it found nothing to cancel once */
+	bool is_sending; /* on_sent has not been called yet */
+	bool is_for_ours; /* it cancels a request of pgweir's own ahead of the client's */
+	bool is_end; /* it ends the target, not just its query */
 };
 
 /*
- * A table of 8 bytes per client in place of uthash's 56: most clients have a key, few are ever asked for by one. PIDs
- * need no seed, as we or PostgreSQL choose them; several clients may have the same.
+ * A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
+ * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same.
  */
 static struct client **
 bucket(struct client_env *env, uint32_t pid)
@@ -68,7 +68,7 @@ next_of(struct client *c)
 }
 
 static int
-grow(struct client_env *env)
+keys_grow(struct client_env *env)
 {
 	uint32_t old_cap = env->keyed_cap, cap = old_cap == 0 ? 64 : old_cap * 2;
 	struct client **old = env->keyed, **grown = calloc(cap, sizeof(struct client *));
@@ -89,7 +89,7 @@ grow(struct client_env *env)
 	return 0;
 }
 
-/* From a stock, as each call of the generator has a cost of its own; used once, then wiped. */
+/* Takes random numbers from a stock, as each call of the generator is costly; each is used once, then wiped. */
 static int
 take_random(struct client_env *env, uint32_t out[static 2])
 {
@@ -117,7 +117,7 @@ cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
 	return CANCEL_SECRET_MAX;
 }
 
-/* In the same time whatever of a secret is wrong. The other length is another secret. */
+/* Compares in constant time. A key of the other length never matches. */
 static bool
 has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 {
@@ -129,9 +129,9 @@ has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
 	return is_same;
 }
 
-/* secret: of 4 bytes, or CANCEL_SECRET_MAX. */
+/* len: 4 bytes, or CANCEL_SECRET_MAX. */
 static struct client *
-find(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+key_find(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct client *c;
 
@@ -156,7 +156,7 @@ cancel_find_pid(struct client_env *env, uint32_t pid)
 	return NULL;
 }
 
-/* A short secret must not be there twice with its pid, nor a pid that we make up. */
+/* Neither a short secret with its PID, nor a PID that we made up, may exist twice. */
 static bool
 is_taken(struct client_env *env, uint32_t pid, uint32_t secret)
 {
@@ -166,7 +166,7 @@ is_taken(struct client_env *env, uint32_t pid, uint32_t secret)
 		return true;
 
 	wire_set_u32(bytes, secret);
-	return find(env, pid, bytes, sizeof(bytes)) != NULL;
+	return key_find(env, pid, bytes, sizeof(bytes)) != NULL;
 }
 
 static struct long_key *
@@ -199,8 +199,8 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 	struct client **at;
 	uint32_t random[2], made;
 
-	if (env->keyed_count >= env->keyed_cap && grow(env) < 0 && env->keyed_cap == 0)
-		return -1; /* else: rather longer lists than a refusal */
+	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
+		return -1; /* with an old table, longer lists are better than a refusal */
 	if (is_long && (c->long_key = make_long_key()) == NULL)
 		return -1;
 	c->has_long_key = is_long;
@@ -210,8 +210,8 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 			return -1;
 		}
 		/*
-		 * Positive: pg_basebackup and others print it as a signed number. And larger than any process has:
-		 * pg_terminate_backend() of what the client was told must not hit somebody.
+		 * It is positive, as pg_basebackup and others print a signed number, and larger than any process's PID:
+		 * pg_terminate_backend() with it must not hit somebody else.
 		 */
 		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 	} while (made == 0 || is_taken(env, made, random[1]));
@@ -253,9 +253,9 @@ close_asker(struct client *asker, enum cancel_result result)
 	client_close(asker, NULL);
 }
 
-/* It is over, for this one alone. Frees it. */
+/* Ends and frees this one alone. */
 static void
-finish(struct client_cancel *cancel, enum cancel_result result)
+cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 {
 	leave_target(cancel);
 	stop_waiting(cancel);
@@ -266,7 +266,7 @@ finish(struct client_cancel *cancel, enum cancel_result result)
 	free(cancel);
 }
 
-/* Nobody is there any more for whom they were meant. What is sent is waited for all the same. */
+/* The target is going: ends its cancels. Those that were sent already end by themselves. */
 static void
 forget_target(struct client *target)
 {
@@ -275,7 +275,7 @@ forget_target(struct client *target)
 	while ((cancel = target->cancels) != NULL) {
 		leave_target(cancel);
 		if (!cancel->is_sending)
-			finish(cancel, CR_NO_QUERY);
+			cancel_finish(cancel, CR_NO_QUERY);
 	}
 }
 
@@ -295,7 +295,7 @@ cancel_unregister(struct client *c)
 	forget_secret(c);
 }
 
-/* Whoever asked need not wait. */
+/* The asking connection has gone; its cancel goes on. */
 void
 cancel_free(struct client *c)
 {
@@ -330,14 +330,14 @@ call_again(struct client_cancel *cancel, suseconds_t us)
 	return -1;
 }
 
-/* One that was under way has come to an end: those for the same request with it, the next may go on. */
+/* After the end of the cancel under way: ends the others for the same request, and sends the next. */
 static void
 turn_over(struct client *target, uint32_t meant, enum cancel_result result)
 {
 	struct client_cancel *next;
 
 	while ((next = target->cancels) != NULL && next->meant == meant && !next->is_sending && next->again == NULL)
-		finish(next, result);
+		cancel_finish(next, result);
 	if (next != NULL && !next->is_sending && next->again == NULL)
 		try_cancel(next);
 }
@@ -348,7 +348,7 @@ over(struct client_cancel *cancel, enum cancel_result result)
 	struct client *target = cancel->target;
 	uint32_t meant = cancel->meant;
 
-	finish(cancel, result);
+	cancel_finish(cancel, result);
 	if (target != NULL)
 		turn_over(target, meant, result);
 }
@@ -361,14 +361,14 @@ on_sent(bool is_confirmed, void *arg)
 
 	cancel->is_sending = false;
 	if (target != NULL && is_confirmed && cancel->is_for_ours && target->x.requests_done == cancel->meant)
-		try_cancel(cancel); /* now what was behind it */
+		try_cancel(cancel); /* now the client's own request */
 	else
 		over(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
 /*
- * Nothing runs. Its query, sent before the cancel, may be among what the loop has still to read: a new connection can
- * come first.
+ * Nothing runs. The query may have been sent before the cancel and not been read yet: the loop may handle the new
+ * connection first.
  */
 static void
 look_again(struct client_cancel *cancel)
@@ -386,7 +386,7 @@ end_target(struct client_cancel *cancel, const char *sqlstate, const char *text)
 	struct fail why;
 
 	fail_set(&why, sqlstate, "%s", text);
-	finish(cancel, CR_SENT);
+	cancel_finish(cancel, CR_SENT);
 	client_close(target, &why);
 }
 
@@ -396,7 +396,7 @@ refuse_waiting(struct client_cancel *cancel, void (*refuse)(struct exchange *x))
 	struct client *target = cancel->target;
 	uint32_t meant = cancel->meant;
 
-	finish(cancel, CR_SENT);
+	cancel_finish(cancel, CR_SENT);
 	refuse(&target->x);
 	turn_over(target, meant, CR_SENT);
 }
@@ -413,8 +413,9 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 }
 
 /*
- * A request of ours stands ahead of the client's: mostly for a moment. If it is stuck it is cancelled, and then the
- * client's; but not its settings, or what is behind would run without them. (A PREPARE's error becomes the client's.)
+ * A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, it is cancelled, and
+ * then the client's. Replayed settings are not cancelled, as the query behind them would run without them. (The error
+ * of a cancelled PREPARE becomes the client's.)
  */
 static void
 cancel_ours(struct client_cancel *cancel, const struct owed *head)
@@ -448,7 +449,7 @@ try_cancel(struct client_cancel *cancel)
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us))
 		look_again(cancel);
-	else if (srv->ledger.count == 0) /* its message is held back, and about to be sent */
+	else if (srv->ledger.count == 0) /* its message is held and about to be sent */
 		look_again(cancel);
 	else if (ledger_owes_us(&srv->ledger, &since_us))
 		cancel_ours(cancel, ledger_head(&srv->ledger));
@@ -456,7 +457,7 @@ try_cancel(struct client_cancel *cancel)
 		send_cancel(cancel, ledger_head(&srv->ledger));
 }
 
-/* In its target's list, as the last. NULL: no memory. */
+/* Returns a new cancel at the end of its target's list, or NULL without memory. */
 static struct client_cancel *
 make(struct client *target, struct client *asker)
 {
@@ -494,7 +495,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 	client_step(&c->x, CE_CANCEL);
 	c->cancel = NULL;
 	if (key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX)
-		target = find(c->env, pid, key, key_len);
+		target = key_find(c->env, pid, key, key_len);
 	if (target == NULL)
 		close_asker(c, CR_WRONG_KEY);
 	else if (has_enough(target))
@@ -506,7 +507,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 }
 
 static bool
-is_idle(const struct client *c)
+target_is_idle(const struct client *c)
 {
 	uint64_t since_us;
 
@@ -519,7 +520,7 @@ cancel_later(struct client *target, bool is_end)
 {
 	struct client_cancel *cancel;
 
-	if (!is_end && (is_idle(target) || has_enough(target)))
+	if (!is_end && (target_is_idle(target) || has_enough(target)))
 		return 0;
 	if ((cancel = make(target, NULL)) == NULL)
 		return -1;

@@ -1,19 +1,19 @@
 /*
- * src/client/cancel_sql.c - pg_cancel_backend() and pg_terminate_backend() of a PID that pgweir told a client.
+ * src/client/cancel_sql.c - pg_cancel_backend() and pg_terminate_backend() with a PID that pgweir sent to a client.
  *
- * PostgreSQL knows no process of that PID: it warns, and answers false. No SQL is read for this until then: whatever
- * text it was in, with the PID bound or not, the warning says that the function ran, and what it was to reach. The
- * client that was told the PID is reached here, the warning is not passed, and the answer made true.
+ * PostgreSQL knows no process with that PID: it sends a warning, and the function returns false. No SQL is read for
+ * this before: whatever the SQL was, with the PID bound or not, the warning proves that the function ran, and names the
+ * PID. pgweir then signals the client that was sent the PID, drops the warning, and turns the result into true.
  *
- * Who may: PostgreSQL's rule, as far as it is known here (a superuser, or the same role) and on the same cluster only.
- * For others, and for other PIDs, it stays what PostgreSQL says.
+ * PostgreSQL's rule decides who may do this, as far as pgweir knows it (a superuser, or the same role), and only on the
+ * same cluster. For everybody else, and for other PIDs, PostgreSQL's answer stands.
  */
 #include "client/cancel.h"
 #include "base/mentions.h"
 
 #include <string.h>
 
-/* As whom it acts; NULL: as whom its servers log in. */
+/* Returns the role that the client acts as; NULL: the user of its servers. */
 static const char *
 acting_role(const struct client *c)
 {
@@ -23,18 +23,12 @@ acting_role(const struct client *c)
 }
 
 static bool
-is_same_cluster(const struct pool_entry *a, const struct pool_entry *b)
-{
-	return pool_target_port(a) == pool_target_port(b) && strcmp(pool_target_host(a), pool_target_host(b)) == 0;
-}
-
-static bool
 may_reach(const struct client *c, const struct client *target)
 {
 	const struct pool_entry *own = c->x.entry, *other = target->x.entry;
 	const char *role = acting_role(c), *superuser = image_get(own->welcome, "is_superuser");
 
-	if (!is_same_cluster(own, other))
+	if (!pool_is_same_cluster(own, other))
 		return false;
 	if (role == NULL && superuser != NULL && strcmp(superuser, "on") == 0)
 		return true;
@@ -44,7 +38,7 @@ may_reach(const struct client *c, const struct client *target)
 	       strcmp(exchange_user(&c->x), exchange_user(&target->x)) == 0;
 }
 
-/* It ends as its backend would: at once, with what it has got so far. */
+/* A client that terminates itself ends at once, as its backend would, with the replies it has got so far. */
 static void
 end_itself(struct client *c)
 {
@@ -61,9 +55,9 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 	struct client *c, *target;
 	bool is_end, is_cancel;
 
-	if (srv->link == NULL)
+	if (srv->borrower == NULL)
 		return false;
-	c = client_of(srv->link);
+	c = client_of(srv->borrower);
 	if (c->x.is_closing || !exchange_is_ready(&c->x))
 		return false;
 	target = cancel_find_pid(c->env, pid);
@@ -71,7 +65,7 @@ cancel_no_such_pid(struct server *srv, uint32_t pid)
 		return false;
 	is_end = text_mentions((const char *)srv->loan.text, srv->loan.text_len, "pg_terminate_backend");
 	is_cancel = text_mentions((const char *)srv->loan.text, srv->loan.text_len, "pg_cancel_backend");
-	if (is_end == is_cancel) /* which one it was is not seen */
+	if (is_end == is_cancel) /* the SQL doesn't show which function it was */
 		return false;
 	if (is_end && target == c) {
 		end_itself(c);

@@ -5,7 +5,7 @@
 #include "listen/listen.h"
 #include "relay/exclusive.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
@@ -25,7 +25,7 @@ static void on_drained(void *arg);
 static const struct stream_ops stream_ops = { on_readable, on_drained };
 
 static void
-free_later(struct grave *g)
+client_free_later(struct grave *g)
 {
 	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
 
@@ -63,10 +63,10 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	if (env->front->begin(c))
-		on_readable(c); /* its first packet is here already, most often */
+		on_readable(c); /* most often its first packet is here already */
 }
 
-/* Takes back what it counted as, by state. */
+/* Removes it from the counts that its state put it in. */
 static void
 uncount(struct client *c)
 {
@@ -97,7 +97,7 @@ read_to_the_end(struct client *c)
 			return;
 }
 
-/* Part of a message has been sent: what we put behind it would be taken for the rest of it. */
+/* Returns whether part of a message has been sent: the client would take anything after it for the rest of it. */
 static bool
 is_in_message(const struct client *c)
 {
@@ -120,17 +120,26 @@ void
 client_close(struct client *c, const struct fail *why)
 {
 	struct client_env *env = c->env;
+	const struct fail *decision = why;
 
 	if (c->x.is_closing)
 		return;
+	if (log_is_pgbouncers(env->x.log) && env->x.config->log_connections && c->x.state != CL_CANCEL &&
+	    !c->admission.is_unlogged && !c->is_close_told) {
+		c->is_close_told = true; /* sending the error may fail, and end here again */
+		bouncer_log_close(c, why);
+	}
 	if (is_in_message(c))
 		why = NULL;
 	if (why != NULL) {
 		struct buf b = { 0 };
+		struct fail told = *why;
 
 		if (c->x.entry != NULL)
 			report_error(c->x.entry, EO_PROXY, why->sqlstate);
-		message_error(&b, "FATAL", why);
+		if (env->x.config->compat == COMPAT_PGBOUNCER)
+			fail_in_their_words(why, &told);
+		message_error(&b, "FATAL", &told);
 		exchange_send(&c->x, &b);
 		buf_fini(&b);
 		if (c->x.is_closing)
@@ -145,7 +154,7 @@ client_close(struct client *c, const struct fail *why)
 		env->on_console_closed(env->x.up, c);
 	if (c->x.state == CL_CANCEL)
 		cancel_free(c);
-	sole_use_forget(&c->x);
+	exclusive_forget(&c->x);
 	relay_leave(&c->x);
 	statements_free(&c->x);
 	listen_free(&c->x);
@@ -153,17 +162,13 @@ client_close(struct client *c, const struct fail *why)
 	cancel_unregister(c);
 	env->front->leave(c);
 	uncount(c);
-	if (env->x.config->log_connections && c->x.state != CL_CANCEL && !c->admission.is_unlogged) {
-		char peer[80];
-
-		client_peer_text(c, peer, sizeof(peer));
-		log_info(env->x.log, "client %llu (%s) closed%s%s", (unsigned long long)c->x.id, peer,
-			 why != NULL ? ": " : "", why != NULL ? why->text : "");
-	}
+	if (!log_is_pgbouncers(env->x.log) && (decision != NULL || env->x.config->log_connections) &&
+	    c->x.state != CL_CANCEL && !c->is_end_logged && !c->admission.is_unlogged)
+		client_log_end(c, decision);
 	client_step(&c->x, CE_CLOSE);
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);
-	graveyard_bury(env->x.graveyard, &c->grave, free_later);
+	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
 	env->on_client_gone(env->x.up);
 }
 
@@ -176,7 +181,7 @@ handle(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_bytes(x, bytes, len);
 	else if (client_state_is_login((enum client_state)x->state))
 		c->env->front->bytes(c, bytes, len);
-	/* Nothing more is expected of the others. */
+	/* The other states ignore further input. */
 }
 
 static void
@@ -215,7 +220,7 @@ on_readable(void *arg)
 			handle_with_pending(&c->x, env->read_buffer, got);
 		else
 			handle(&c->x, env->read_buffer, got);
-		if (is_login) /* a password, or a part of one, would stay there until much else has come */
+		if (is_login) /* otherwise a password, or a part of one, would stay there until it is overwritten */
 			OPENSSL_cleanse(env->read_buffer, got);
 		return;
 	}
@@ -235,9 +240,7 @@ on_drained(void *arg)
 
 	*c->env->x.now_us = clock_now_us();
 	if (c->x.srv != NULL) {
-		if (c->x.srv->loan.paused_since_us != 0)
-			c->x.srv->loan.paused_us += *c->env->x.now_us - c->x.srv->loan.paused_since_us;
-		c->x.srv->loan.paused_since_us = 0;
+		report_drained(&c->x, c->x.srv);
 		stream_set_reading(&c->x.srv->stream, true);
 	}
 	relay_unstall(&c->x);
@@ -284,6 +287,50 @@ client_activity(const struct client *c)
 	if (c->x.state == CL_IN_LINE)
 		return CLIENT_IS_WAITING;
 	return c->x.srv != NULL ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
+}
+
+void
+clients_suspend(struct client_env *env, bool on)
+{
+	struct server *srv;
+	struct client *c;
+
+	env->x.is_suspended = on;
+	TAILQ_FOREACH(c, &env->clients, all)
+	{
+		if (on && !exchange_is_ready(&c->x))
+			continue;
+		stream_suspend(&c->x.stream, on);
+		if (c->x.srv != NULL)
+			stream_suspend(&c->x.srv->stream, on);
+	}
+	/* Some may have lost their clients meanwhile. */
+	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	stream_suspend(&srv->stream, false);
+}
+
+bool
+clients_are_flushed(const struct client_env *env)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	if (exchange_is_ready(&c->x) &&
+	    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
+		return false;
+	return true;
+}
+
+uint32_t
+clients_in_console(const struct client_env *env)
+{
+	const struct client *c;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	n += c->x.state == CL_CONSOLE;
+	return n;
 }
 
 struct client *

@@ -1,13 +1,15 @@
 /*
  * src/client/client.h - one application connection: its life, from accept() to its last byte.
  *
- *   client.c           accepted, read, closed
+ *   client.c           accepts, reads and closes it
  *   client_timeouts.c  limits on time
+ *   client_log.c       its lines in the log
+ *   client_watch.c     lines about pools that are exhausted and transactions that take long
  *   cancel.c           CancelRequests
- *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() of what clients were told is their PID
+ *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
  *
- * What it talks about with servers is its exchange (exchange/exchange.h), which relay/ drives. Who it is, and whether
- * it may come in, is found out by login/, which this folder reaches through struct client_front.
+ * Its dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ finds out who it is and
+ * whether it may come in; this folder reaches login/ through struct client_front.
  */
 #ifndef PGWEIR_CLIENT_CLIENT_H
 #define PGWEIR_CLIENT_CLIENT_H
@@ -30,14 +32,16 @@ struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
 
-/* What login/ does for a client that logs in, and when it goes. */
+/* What login/ does for a client that logs in, and for one that goes. */
 struct client_front {
-	bool (*begin)(struct client *c); /* accepted; false: closed, or not to be read yet */
-	/* Handles or keeps all of it, and wipes bytes: they may hold a password. */
+	bool (*begin)(struct client *c); /* it was accepted; returns false if it was closed or must not be read yet */
+	/* Handles or keeps all of bytes, and wipes them: they may have a password. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
 	void (*check_time)(struct client *c, uint64_t now_us); /* while it logs in, about every 100 ms; may close it */
 	void (*tick)(struct client_env *env, uint64_t now_us); /* about every 100 ms */
-	void (*leave)(struct client *c); /* it is closed: what login keeps of it ends */
+	void (*names)(const struct client *c, const char **database,
+		      const char **user); /* that it logs in to; may be NULL */
+	void (*leave)(struct client *c); /* it is closed: ends the login and frees its part */
 };
 
 /* What all clients of one loop share. Owned by struct weir. */
@@ -46,20 +50,20 @@ struct client_env {
 	const struct client_front *front;
 	struct workers *workers;
 	struct tls_scratch *tls_scratch;
-	struct tls_context *tls; /* of the present configuration; NULL: clients get none */
+	struct tls_context *tls; /* from the present configuration; NULL: clients get no TLS */
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
 	struct admission *admission;
-	struct users *users; /* the present ones, as of hba and ident; a reload replaces them */
-	struct hba *hba; /* method = hba; else NULL */
-	struct ident *ident; /* or NULL */
+	struct users *users; /* a reload replaces users, hba and ident */
+	struct hba *hba; /* NULL unless method = hba */
+	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;
-	/* Of them; cancel and console connections do not count as clients. */
+	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count;
-	struct client **keyed; /* by cancel key: lists along key_next */
-	uint32_t keyed_cap, keyed_count; /* cap: 0 or a power of two */
+	struct client **keyed; /* the hash table of cancel keys: lists along key_next */
+	uint32_t keyed_cap, keyed_count; /* keyed_cap: 0 or a power of two */
 	uint32_t random[64], random_left; /* for cancel keys */
 	uint64_t last_id;
 	bool is_client_idle_limited;
@@ -68,23 +72,25 @@ struct client_env {
 };
 
 struct client {
-	struct exchange x; /* first: see client_of() */
+	struct exchange x; /* must be first: see client_of() */
 	struct grave grave;
 	struct client_env *env;
 	TAILQ_ENTRY(client) all;
-	struct client_cancel *cancels; /* of what it runs; see cancel.c */
+	struct client_cancel *cancels; /* those that are for it; see cancel.c */
 	union {
 		struct client_login *login;
-		void *console; /* the console's own */
+		void *console; /* CL_CONSOLE: the console's own */
 		struct client_cancel *cancel;
 	};
 	struct admission_ticket admission; /* what it counts as */
 	bool has_long_key;
 	bool is_unix;
-	bool is_stats_only; /* console: may only SHOW */
+	bool is_stats_only; /* on the console it may only SHOW */
 	bool is_counted; /* in env->client_count */
+	bool is_close_told; /* by bouncer_log_close() */
+	bool is_end_logged; /* why it is closed is in the log, or was kept out of it */
 	union {
-		struct client *key_next; /* of those with the same hash */
+		struct client *key_next; /* the next one with the same hash */
 		struct long_key *long_key; /* holds the rest of the secret, and key_next */
 	};
 	uint64_t connected_us;
@@ -93,7 +99,8 @@ struct client {
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
 	} peer;
-	uint32_t cancel_secret; /* all of it, or its beginning; its pid is x.told_pid, 0: none yet */
+	uint32_t told_wait; /* number of the ticket whose wait it was told of (wait_notify) */
+	uint32_t cancel_secret; /* all of it, or its first 4 bytes; its PID is x.told_pid, 0: no key yet */
 };
 
 /* The client whose exchange this is; x: not NULL. */
@@ -103,27 +110,52 @@ client_of(const struct exchange *x)
 	return (struct client *)(uintptr_t)x;
 }
 
-/* A new connection; takes fd. peer may be a Unix address. */
+/* Makes a client of a new connection; takes fd. peer may be a Unix address. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* exchange_ops: */
 void client_close_exchange(struct exchange *x, const struct fail *why);
 void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
-/* Tells it (FATAL, if why is given), closes; its server is returned, reset or closed as its state demands. */
+/* Closes it, with a FATAL error if why is given; its server is returned, reset or closed as its state demands. */
 void client_close(struct client *c, const struct fail *why);
 /*
- * For a client with a server: is something of its own under way there, or held back until it may be? since_us: since
- * when, not counting its time in the line and the requests before it.
+ * For a client with a server: returns whether a request of its own is under way there, or held. *since_us: since when,
+ * not counting its time in line and the requests before it.
  */
 bool client_is_served(const struct client *c, uint64_t *since_us);
-/* "10.0.0.7:51514" or "unix". */
+/* Writes "10.0.0.7:51514" or "unix". */
 void client_peer_text(const struct client *c, char *out, size_t out_cap);
-/* idle, active, waiting: for SHOW and metrics. */
+/* client_log.c: what its lines in the log are about; the texts are borrowed from the client. */
+#define CLIENT_WORDS_MAX 640
+struct client_about {
+	struct log_about log;
+	char peer[80];
+};
+void client_about(const struct client *c, struct client_about *about);
+/* client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
+void client_words(const struct client_about *about, char *out, size_t cap);
+void client_log_end(const struct client *c, const struct fail *why); /* why: of pgweir's decision; NULL: it left */
+/*
+ * client_watch.c, about every 100 ms: tells the log of a pool in which clients waited in vain (once in ten seconds),
+ * and of transactions that are open, or idle, for longer than log_long_transaction and log_idle_transaction.
+ */
+void clients_watch_pool(const struct client_env *env, struct pool_entry *entry, uint64_t now_us);
+/* bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. why: NULL for a client that has left. */
+void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
+void bouncer_log_close(const struct client *c, const struct fail *why);
+/* What client_activity() returns, for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
-/* About every 100 ms: login, query, transaction and idle limits. */
+/* How many requests are counted for SHOW QUERIES until the next tick (query_stats). */
+void clients_renew_query_budget(struct exchange_env *env);
+/* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
-/* SIGTERM: those between transactions are told 57P01 and closed now, others when their transaction ends. */
-void clients_drain(struct client_env *env);
+/* SIGTERM: closes clients between transactions with 57P01 now, and others when their transaction ends. */
+void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
+/* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */
+void clients_suspend(struct client_env *env, bool on);
+/* All that was read before is sent. */
+bool clients_are_flushed(const struct client_env *env);
+uint32_t clients_in_console(const struct client_env *env);
 struct client *client_find_id(struct client_env *env, uint64_t id);
 
 #endif

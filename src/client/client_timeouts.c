@@ -2,21 +2,28 @@
  * src/client/client_timeouts.c - limits on time, looked at about ten times a second: login, query, transaction, idle in
  * a transaction, idle between transactions; and the end of everything, when pgweir is asked to stop.
  *
- * What a client asked for is timed from its request, whatever of ours stands ahead of it on the server. A request of
- * ours has OURS_US: if its answer does not come, its server is given up.
+ * A client's time counts from its request, whatever pgweir itself sends ahead of it. A request of pgweir's own has
+ * OURS_US: if its answer does not come in time, its server is given up. A query that is late is cancelled, and its
+ * client goes on; client and server end only if PostgreSQL does not react to that, within OURS_US as well.
  *
- * Clients that log in are few and first in no order, so all clients are walked only while somebody logs in or an idle
- * limit is set; else only those that hold a server, through their pools.
+ * All clients are walked only while somebody logs in or an idle limit is set; otherwise only those that hold a server
+ * are, through their pools.
  */
+#include "client/cancel.h"
 #include "client/client.h"
+#include "relay/late.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "state/state.h"
 
 #include "base/clock.h"
+#include "base/duration.h"
+#include "wire/messages.h"
 
 #define OURS_US (5 * US_PER_S)
 #define LATE_AT_ONCE ((size_t)64)
+#define QUERIES_A_TICK 20u /* for SHOW QUERIES: so many in a tenth of a second are all counted ... */
+#define QUERIES_EACH 64u /* ... and beyond them one in so many, for all */
 
 static bool
 is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
@@ -24,15 +31,14 @@ is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 	return limit_us > 0 && since_us > 0 && now_us > since_us && now_us - since_us >= limit_us;
 }
 
-enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_OURS };
+/* Not cancelled yet, or not answered since. What waits for the end of a cancel is neither. */
+static bool
+is_deaf(const struct server *srv, uint64_t now_us)
+{
+	const struct loan *loan = &srv->loan;
 
-static const struct {
-	const char *sqlstate, *what, *setting;
-} late_words[] = {
-	[LATE_QUERY] = { "57014", "the query ran longer than it may", "query_timeout" },
-	[LATE_IDLE] = { "25P03", "the transaction was idle for longer than it may be", "idle_transaction_timeout" },
-	[LATE_TRANSACTION] = { "25P04", "the transaction was open for longer than it may be", "transaction_timeout" },
-};
+	return loan->late_since_us == 0 ? !late_is_cancelling(srv) : is_late(now_us, loan->cancelled_us, OURS_US);
+}
 
 static enum late
 lateness(const struct client *c, const struct server *srv, uint64_t now_us)
@@ -42,14 +48,14 @@ lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 	uint64_t since_us, ours_us;
 
 	is_served = client_is_served(c, &since_us);
-	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us))
+	if (is_ready && is_served && is_late(now_us, since_us, s->query_timeout_us) && is_deaf(srv, now_us))
 		return LATE_QUERY;
 	if (is_ready && !is_served && srv->tx != 'I' &&
 	    is_late(now_us, srv->loan.idle_in_tx_us, s->idle_transaction_timeout_us))
 		return LATE_IDLE;
 	if (is_ready && is_late(now_us, srv->loan.tx_started_us, s->transaction_timeout_us))
 		return LATE_TRANSACTION;
-	/* What is prepared for its request takes as long as that would. */
+	/* A PREPARE made for its request counts as the request itself. */
 	if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to == OWED_TO_PREPARE ||
 	    !ledger_owes_us(&srv->ledger, &ours_us))
 		return LATE_NOT;
@@ -65,7 +71,7 @@ give_up_server(struct server *srv)
 	uint64_t since_us;
 	struct fail why;
 
-	/* Without its settings what is behind them must not run. */
+	/* Replayed settings are not cancelled: the request behind them must not run without them. */
 	if (!is_replaying || !ledger_owes_client(&srv->ledger, &since_us))
 		server_cancel(srv, OURS_US, NULL, NULL);
 	fail_set(&why, "08006", "PostgreSQL at %s did not answer a request of pgweir's own within %u s", srv->address,
@@ -73,17 +79,54 @@ give_up_server(struct server *srv)
 	server_fail(srv, &why);
 }
 
+/* How long it has lasted. */
+static uint64_t
+lasted_us(const struct client *c, enum late late, uint64_t now_us)
+{
+	const struct loan *loan = &c->x.srv->loan;
+	uint64_t since_us = late == LATE_IDLE ? loan->idle_in_tx_us : loan->tx_started_us;
+
+	if (late == LATE_QUERY)
+		client_is_served(c, &since_us);
+	return now_us - since_us;
+}
+
+/* Returns false if there is nothing to cancel it by, nobody who would take the answer, or what runs is not the
+ * client's. */
+static bool
+cancel_query(struct client *c, uint64_t lasted)
+{
+	struct server *srv = c->x.srv;
+
+	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to != OWED_TO_CLIENT)
+		return false;
+	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
+	    cancel_later(c, false) < 0)
+		return false;
+	late_begin(&c->x, *c->env->x.now_us - lasted);
+	return true;
+}
+
 static void
 end_late(struct client *c, enum late late)
 {
+	uint64_t lasted;
 	struct fail why;
 
 	if (late == LATE_OURS) {
 		give_up_server(c->x.srv);
 		return;
 	}
-	fail_set(&why, late_words[late].sqlstate, "%s (%s)", late_words[late].what, late_words[late].setting);
-	report_failure(&c->x, &why, RF_LIMIT, late_words[late].setting);
+	lasted = lasted_us(c, late, *c->env->x.now_us);
+	if (late == LATE_QUERY && cancel_query(c, lasted))
+		return;
+	late_words(&c->x, late, lasted, &why);
+	if (late == LATE_QUERY && c->x.srv->loan.late_since_us != 0) {
+		c->x.srv->is_closing = true;
+		fail_detail(&why, "PostgreSQL did not answer the cancel within %u s; its connection was closed.",
+			    (unsigned)(OURS_US / US_PER_S));
+	}
+	report_failure(&c->x, &why, RF_LIMIT, late_setting(late));
 	client_close(c, &why);
 }
 
@@ -95,7 +138,7 @@ find_late(const struct pool_entry *e, struct client *late[static LATE_AT_ONCE], 
 
 	TAILQ_FOREACH(srv, &e->servers, all)
 	{
-		struct client *c = srv->link;
+		struct client *c = srv->borrower;
 
 		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
@@ -104,7 +147,9 @@ find_late(const struct pool_entry *e, struct client *late[static LATE_AT_ONCE], 
 	return count;
 }
 
-/* First found, then ended: to end one may move or end others. None is freed before the loop's next turn. */
+/*
+ * Finds late ones first, then ends them: ending one may move or end others. None is freed before the loop's next turn.
+ */
 static void
 end_late_ones(const struct pool_entry *e, uint64_t now_us)
 {
@@ -126,11 +171,13 @@ end_late_ones(const struct pool_entry *e, uint64_t now_us)
 static void
 check_servers(struct client_env *env, uint64_t now_us)
 {
-	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL; e = e->next)
+	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
 		end_late_ones(e, now_us);
+		clients_watch_pool(env, e, now_us);
+	}
 }
 
-/* Since when it has owed us a request; 0: it does not, or within a transaction. */
+/* Returns since when the client has been idle; 0: it is not, or it is in a transaction. */
 static uint64_t
 idle_since(const struct client *c)
 {
@@ -158,14 +205,77 @@ check_all(struct client_env *env, uint64_t now_us)
 			struct fail why;
 
 			fail_set(&why, "57P05", "the client was idle for longer than it may be (client_idle_timeout)");
+			fail_detail(&why, "client_idle_timeout is %s.",
+				    duration_of(c->x.entry->settings.client_idle_timeout_us).text);
+			fail_theirs(&why, "client_idle_timeout");
 			client_close(c, &why);
 		}
 	}
 }
 
+/* Has anybody waited for so long that he is to be told? */
+static bool
+is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
+{
+	struct pool_counts counts;
+
+	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL; e = e->next) {
+		pool_get_counts(e->policy, &counts);
+		if (is_late(now_us, counts.oldest_waiter_us, env->x.config->wait_notify_us))
+			return true;
+	}
+	return false;
+}
+
+static void
+tell_that_it_waits(struct client *c, uint64_t now_us)
+{
+	struct pool_counts counts;
+	struct buf out = { 0 };
+	struct fail what, told;
+
+	c->told_wait = c->x.ticket.number;
+	pool_get_counts(c->x.entry->policy, &counts);
+	fail_set(&what, "01000", "waiting for a server connection since %llu s",
+		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
+	fail_detail(&what, "%u of this pool's connections are in use, %u clients wait", counts.lent, counts.waiting);
+	fail_theirs(&what, "No server connection available in postgres backend, client being queued");
+	told = what;
+	if (c->env->x.config->compat == COMPAT_PGBOUNCER)
+		fail_in_their_words(&what, &told);
+	message_notice(&out, "NOTICE", &told);
+	exchange_send(&c->x, &out); /* may close it */
+	buf_fini(&out);
+}
+
+static void
+tell_those_that_wait(struct client_env *env, uint64_t now_us)
+{
+	struct client *c, *next;
+
+	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (c->x.state == CL_IN_LINE && c->told_wait != c->x.ticket.number &&
+		    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
+			tell_that_it_waits(c, now_us);
+	}
+}
+
+void
+clients_renew_query_budget(struct exchange_env *env)
+{
+	env->queries_left = env->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_A_TICK : 0;
+	env->queries_each = env->config->slow_query_stats == QUERY_STATS_ON	   ? 1
+			    : env->config->slow_query_stats == QUERY_STATS_SAMPLED ? QUERIES_EACH
+										   : 0;
+}
+
 void
 clients_tick(struct client_env *env, uint64_t now_us)
 {
+	clients_renew_query_budget(&env->x);
+	if (env->x.config->wait_notify_us > 0 && is_anyone_waiting_long(env, now_us))
+		tell_those_that_wait(env, now_us);
 	check_servers(env, now_us);
 	session_linger_tick(&env->x);
 	env->front->tick(env, now_us);
@@ -174,20 +284,24 @@ clients_tick(struct client_env *env, uint64_t now_us)
 }
 
 void
-clients_drain(struct client_env *env)
+clients_drain(struct client_env *env, bool is_gentle)
 {
 	struct client *c, *next;
 	struct fail why;
 
 	env->x.is_draining = true;
+	env->x.is_gentle = is_gentle;
 	fail_set(&why, "57P01", "pgweir is shutting down");
+	fail_theirs(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (client_state_is_login((enum client_state)c->x.state))
+		if (client_state_is_login((enum client_state)c->x.state) || c->x.ticket.is_waiting)
 			client_close(c, &why);
+		else if (is_gentle)
+			continue;
 		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
 			client_close(c, &why);
 		else if (exchange_is_ready(&c->x))
-			relay_try_release(&c->x); /* a session between transactions */
+			relay_try_release(&c->x); /* a session, between transactions */
 	}
 }

@@ -11,8 +11,9 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-/* A default that its own row refuses is a mistake of ours. */
+/* A default that its own row refuses is a bug of pgweir's. */
 static void
 set_defaults(struct config *config)
 {
@@ -64,8 +65,11 @@ static void
 free_origins(struct config_origin *origins)
 {
 	free(origins->file);
-	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++)
+	source_free(origins->source);
+	for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
 		free(origins->raws[i]);
+		free(origins->pendings[i]);
+	}
 	free(origins);
 }
 
@@ -87,6 +91,15 @@ config_free(struct config *config)
 	free(config->path);
 	config_free_secret_files(config);
 	free(config);
+}
+
+int
+config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why)
+{
+	const struct config_key *key = config_key_find(section, name);
+
+	config->origins->lines[config_key_row(key)] = LINE_COMMAND;
+	return key_store(key, key_base(key, config), value, "/", why);
 }
 
 struct config *
@@ -199,6 +212,15 @@ config_effective(const struct config *config, const struct config_scope *databas
 			left >>= 1;
 		}
 	}
+}
+
+bool
+config_ignores_parameter(const struct config *config, const char *name)
+{
+	for (char **one = config->ignored_startup_parameters; one != NULL && *one != NULL; one++)
+		if (strcasecmp(*one, name) == 0)
+			return true;
+	return false;
 }
 
 bool

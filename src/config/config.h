@@ -1,7 +1,7 @@
 /*
  * src/config/config.h - the configuration: an immutable, reference-counted value.
  *
- *   config_load reads a file, checks all of it and returns a value or every problem found, each with file:line.
+ *   config_load reads a file, checks all of it, and returns a value or every problem it has found, each with file:line.
  *   A reload loads a new value beside the old one; whoever holds the old one keeps it until config_unref.
  *
  * Keys, defaults, units, bounds and help live in one table, config_keys.c.
@@ -23,6 +23,7 @@
 #define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
+enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER }; /* whose words errors and log lines are in */
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ISOLATE, SESSION_ALLOW };
 enum auth_method {
 	AUTH_SCRAM_SHA_256,
@@ -30,20 +31,20 @@ enum auth_method {
 	AUTH_CERT,
 	AUTH_TRUST,
 	AUTH_HBA,
-	/* in an HBA file only */
-	AUTH_PASSWORD,
-	AUTH_PEER
+	AUTH_PASSWORD, /* in the clear */
+	AUTH_PEER /* in an HBA file only */
 };
 enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_LOGFMT, SLOW_FORMAT_POSTGRES };
+enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 enum tls_mode { TLS_OFF, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
-/* What may be set for all pools, per database and per user; the user's value wins over the database's. */
+/* Settings for all pools, per database or per user; the user's value takes precedence over the database's. */
 struct scope_settings {
 	enum pool_mode pool_mode;
 	enum session_state_mode session_state;
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
-	uint64_t overflow_linger_us, pool_timeout_us, pool_recycle_us;
+	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
 	uint32_t prepared_statements;
@@ -53,13 +54,16 @@ struct scope_settings {
 	uint64_t client_idle_timeout_us; /* the timeouts: 0 is none */
 	uint64_t slow_query_threshold_us; /* CONFIG_TIME_OFF: never */
 	/*
-	 * The rest is for databases only (max_user_client_connections: for users). Strings belong to the config and are
+	 * The rest is for databases only (max_user_...: for users). Strings belong to the config and are
 	 * only borrowed by a copy: read them while the config is held.
 	 */
 	uint32_t max_db_client_connections, max_user_client_connections; /* 0: no limit */
+	uint32_t max_db_connections, max_user_connections; /* of servers */
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0: no limit */
 	enum tls_mode server_tls_mode;
 	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation;
+	char *password_command; /* prints the password for PostgreSQL; empty: none. Databases and users */
+	uint64_t password_lifetime_us;
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 
@@ -85,19 +89,29 @@ struct config {
 	size_t listen_count;
 	uint32_t max_client_connections, max_server_connections, listen_backlog;
 	char *pid_file; /* strings are never NULL; empty is unset */
-	char *run_as; /* whom to become after a start as root */
+	char *unix_socket_mode, *unix_socket_group; /* octal digits; a group's name */
+	char *run_as; /* the user to become after a start as root */
 	uint32_t handshake_threads;
+	enum config_compat compat;
+	char **ignored_startup_parameters;
 	char **tenants; /* where a tenant may be named: "user", "options", "sni"; NULL-terminated */
+	char **proxy_protocol; /* "10.0.0.0/8", "unix": whence connections begin with a PROXY header; NULL-terminated */
+	bool application_name_add_host;
 	char *tenant_domain; /* SNI: what follows the tenant and a dot; empty: anything */
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
+	uint64_t wait_notify_us; /* 0: nobody is told that he waits */
 	size_t prepared_statements_memory; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
+	/* [tcp] */
+	bool tcp_reuse_port, tcp_keepalive;
+	uint64_t tcp_defer_accept_us, tcp_keepalive_idle_us, tcp_keepalive_interval_us, tcp_user_timeout_us;
+	uint32_t tcp_keepalive_count;
 	/* [auth] */
 	enum auth_method auth_method;
 	char *users_file, *hba_file, *ident_file;
 	uint64_t auth_query_ttl_us;
-	uint32_t scram_iterations; /* of verifiers made from plain passwords */
+	uint32_t scram_iterations; /* for verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */
 	/* [tls_client]; [tls_server] is in defaults. Files by SNI: lists with ", " between, as many keys as
 	 * certificates */
@@ -111,6 +125,7 @@ struct config {
 	enum log_format log_format;
 	enum log_level log_level;
 	bool log_connections;
+	uint64_t log_long_transaction_us, log_idle_transaction_us; /* 0: not told */
 	/* [slow_query]; the threshold is in defaults */
 	char *slow_file;
 	enum slow_format slow_format;
@@ -119,6 +134,7 @@ struct config {
 	uint64_t slow_sample_threshold_us; /* CONFIG_TIME_OFF: no sampling */
 	double slow_sample_rate;
 	uint32_t slow_max_lines_per_second, slow_table_size;
+	enum query_stats slow_query_stats;
 	/* [http] */
 	struct config_listen http_listen;
 	bool http_enabled;
@@ -131,7 +147,7 @@ struct config {
 	/* where it came from */
 	char *path; /* empty: no file (--upstream) */
 	bool has_password; /* written out in that file */
-	char **secret_files; /* others that passwords are from, by ${file:...} */
+	char **secret_files; /* other files with passwords, named by ${file:...} */
 	size_t secret_file_count;
 	/* --upstream only: the one user known without a users_file. Empty otherwise. */
 	char *single_user, *single_password;
@@ -149,6 +165,7 @@ struct config_problems {
 	size_t count, error_count;
 };
 void config_problems_fini(struct config_problems *problems);
+void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after so many */
 
 /*
  * Reads and checks a file. With at least one error: NULL. Problems (warnings too) are added to problems.
@@ -157,11 +174,23 @@ void config_problems_fini(struct config_problems *problems);
  */
 struct config *config_load(const char *path, struct config_problems *problems);
 /*
+ * The same with other values for some settings, as the console's SET gives them: they win over the file. name: as in a
+ * file of pgweir's ("pool.pool_size"), or PgBouncer's ("default_pool_size", with a value in PgBouncer's units),
+ * whichever the file is. Problems of theirs have no line.
+ */
+struct config_override {
+	const char *name, *value;
+};
+struct config *config_load_with(const char *path, const struct config_override *overrides, size_t count,
+				struct config_problems *problems);
+/*
  * No file: listens on 127.0.0.1:6432, one upstream (a postgres:// URI or libpq's words), metrics on 127.0.0.1:9930.
  * The password comes from the URI, PGPASSWORD or the passfile (PGPASSFILE, ~/.pgpass), in this order, and becomes the
  * one client user's password too; without any, clients are trusted on loopback.
  */
 struct config *config_from_upstream(const char *uri, struct config_problems *problems);
+/* One setting of a fresh value, from the command line. -1 and why: it can't be that. A reload reads the file alone. */
+int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; NULL is fine */
 void config_scope_fini(struct config_scope *scope); /* for those who build one */
@@ -174,27 +203,41 @@ bool config_names_tenants(const struct config *config, const char *where); /* "u
 /* Bytes of the tenant in "tenant/database"; 0: it is no tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
 bool config_is_of_tenant(const struct config *config, const char *user); /* "user.tenant", of one that can be */
-/* The tenant's section, or the database's, the one of "*" when it is not listed, or NULL. */
+/* Returns the section of the tenant or database, else the one of "*", or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);
 const struct config_scope *config_find_user(const struct config *config, const char *name); /* NULL: none */
-/* What holds for this pair: defaults, then the database's, then the user's. database and user may be NULL. */
+/* Computes the settings of this pair: the defaults, then the database's, then the user's. Both may be NULL. */
 void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		      struct scope_settings *out);
+bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
 bool config_is_admin(const struct config *config, const char *user);
 bool config_is_stats(const struct config *config, const char *user); /* admins too */
-/* The nearest configured database or tenant name for "did you mean", or NULL. */
+/* Returns the nearest configured database or tenant name for "did you mean", or NULL. */
 const char *config_suggest_database(const struct config *config, const char *name);
 
 /* Walks all keys for SHOW CONFIG and --dump-config; secrets come as "***". */
 struct config_row {
 	const char *section, *key, *value, *default_value, *unit, *help;
 	const char *origin; /* "default", "pgweir.ini:14", "command line" */
+	const char *pending; /* what the file says; a restart puts it in force; NULL: nothing else */
 	bool is_reloadable;
 };
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
 void config_dump(const struct config *config, FILE *to); /* as an ini file that loads to the same value */
+/*
+ * Settings that only a restart changes stay in fresh what they are in force; what fresh had instead is kept as pending
+ * (config_row.pending). Called by a reload, before fresh is used.
+ */
+void config_keep_fixed(struct config *fresh, const struct config *in_force);
+/*
+ * What a reload changes, in words ("pool.pool_size: 20 -> 30", "database app: added", "... (pending restart)"), in
+ * order of name. A password is only said to have changed.
+ */
+void config_diff(const struct config *old, const struct config *fresh, void (*change)(const char *text, void *arg),
+		 void *arg);
 /* The table of keys as text: for --help-config and docs/config.md. */
 void config_print_keys(FILE *to);
+void config_print_schema(FILE *to); /* the same as a JSON Schema */
 
 const char *pool_mode_name(enum pool_mode mode);
 const char *session_state_name(enum session_state_mode mode);

@@ -1,7 +1,9 @@
 /*
- * src/config/config_check.c - what can only be judged by looking at a configuration as a whole: settings that this
- * version can't honour, settings that don't fit together, files that are missing or open to everyone.
+ * src/config/config_check.c - checks that need the whole configuration: settings that this version can't honour,
+ * settings that don't fit together, files that are missing or open to everyone.
  */
+#include "base/alloc.h"
+#include "base/network.h"
 #include "config/config_keys.h"
 #include "config/config_origin.h"
 #include "config/config_state.h"
@@ -9,7 +11,10 @@
 #include "config/server_tls.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <inttypes.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,12 +26,10 @@ struct check {
 
 #define ANY NULL /* any value but the default */
 
-/* What is in the contract but not in this version: switched on, it is an error, not a promise. One line each. */
+/* Settings that are reserved for later versions: switching one on is an error. */
 static const struct {
 	const char *section, *name, *value;
 } not_yet[] = {
-	{ "slow_query", "parameters", "on" },
-	{ "http", "auth_file", ANY },
 	{ "http", "user_histograms", "on" },
 };
 
@@ -101,6 +104,11 @@ has_auth_query(const struct config *config)
 		if (strcmp(settings.auth_query, "off") != 0)
 			return true;
 	}
+	for (size_t i = 0; i < config->tenant_count; i++) {
+		config_effective(config, &config->tenant_scopes[i], NULL, &settings);
+		if (strcmp(settings.auth_query, "off") != 0)
+			return true;
+	}
 	return strcmp(config->defaults.auth_query, "off") != 0;
 }
 
@@ -132,6 +140,41 @@ check_users_file(const struct check *check)
 			      path, strerror(error));
 	else if (error != 0 && line != LINE_DEFAULT)
 		problem_warning(check->sink, line, "users_file = %.256s: %s", path, strerror(error));
+}
+
+/* A file that will be made or appended to: its folder must be there. */
+static void
+check_made_file(const struct check *check, const char *section, const char *name, const char *path)
+{
+	unsigned line = line_of(check, section, name);
+	bool is_runtime = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts us */
+	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
+	struct stat st;
+
+	if (*path == '/' && !is_bad(check, section, name) && slash != NULL) {
+		slash[slash == folder] = '\0';
+		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
+		else if (stat(folder, &st) < 0 && is_runtime)
+			problem_warning(check->sink, line, "%s = %.256s: %s: %s", name, path, folder, strerror(errno));
+		else if (stat(folder, &st) < 0)
+			problem_error(check->sink, line, "%s = %.256s: %s: %s", name, path, folder, strerror(errno));
+		else if (!S_ISDIR(st.st_mode))
+			problem_error(check->sink, line, "%s = %.256s: %s is not a directory", name, path, folder);
+		else if (*check->config->run_as == '\0' && euidaccess(stat(path, &st) == 0 ? path : folder, W_OK) < 0)
+			problem_warning(check->sink, line, "%s = %.256s: this user may not write there", name, path);
+	}
+	free(folder);
+}
+
+static void
+check_made_files(const struct check *check)
+{
+	const struct config *config = check->config;
+
+	check_made_file(check, "log", "destination", config->log_destination);
+	check_made_file(check, "slow_query", "file", config->slow_file);
+	check_made_file(check, "pgweir", "pid_file", config->pid_file);
 }
 
 /* What can be said without opening the files: the rest is said by whoever loads them. */
@@ -201,6 +244,21 @@ check_run_as(const struct check *check)
 }
 
 static void
+check_unix_sockets(const struct check *check)
+{
+	const char *mode = check->config->unix_socket_mode, *group = check->config->unix_socket_group;
+	char *end;
+	unsigned long n = strtoul(mode, &end, 8);
+
+	if (*mode == '\0' || *end != '\0' || n > 0777)
+		problem_error(check->sink, line_of(check, "pgweir", "unix_socket_mode"),
+			      "unix_socket_mode = %.64s: permissions are octal digits, for example 0770", mode);
+	if (*group != '\0' && getgrnam(group) == NULL)
+		problem_error(check->sink, line_of(check, "pgweir", "unix_socket_group"),
+			      "unix_socket_group = %.64s: there is no such group", group);
+}
+
+static void
 check_listens(const struct check *check)
 {
 	const struct config *config = check->config;
@@ -209,7 +267,12 @@ check_listens(const struct check *check)
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *listen = &config->listens[i];
 
-		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
+		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen) && config->compat == COMPAT_PGBOUNCER)
+			problem_warning(check->sink, config->origins->listen_lines[i],
+					"listen = %s: trust is for loopback and Unix sockets only; clients from "
+					"elsewhere are refused",
+					listen->text);
+		else if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
 			problem_error(
 			    check->sink, config->origins->listen_lines[i],
 			    "listen = %s: with method = trust in [auth] whoever reaches this address is let in; "
@@ -254,7 +317,7 @@ check_scopes(const struct check *check, const char *name,
 	size_t bit;
 
 	config_scope_key_find(name, &bit);
-	warn(check, &config->defaults, line_of(check, "pool", name));
+	warn(check, &config->defaults, line_of(check, config_scope_key_find(name, &bit)->section, name));
 	for (size_t i = 0; i < config->database_count; i++) {
 		config_effective(config, &config->databases[i], NULL, &settings);
 		if (config->databases[i].set & UINT64_C(1) << bit)
@@ -272,14 +335,7 @@ check_scopes(const struct check *check, const char *name,
 	}
 }
 
-static void
-check_pools(const struct check *check)
-{
-	check_scopes(check, "min_idle", warn_min_idle);
-	check_scopes(check, "prepared_statements", warn_passed_through);
-}
-
-/* $1, and not a part of $10. */
+/* Returns whether query has $1, not as a part of $10. */
 static bool
 has_parameter(const char *query)
 {
@@ -293,39 +349,95 @@ static void
 check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
-		problem_error(check->sink, line,
-			      "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
-			      query);
+		(check->config->compat == COMPAT_PGBOUNCER ? problem_warning : problem_error)(
+		    check->sink, line,
+		    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs", query);
 }
 
-/* Where auth_query was switched on for a database: in its own section, or for all. */
-static unsigned
-query_line(const struct check *check, size_t database, size_t bit)
+static void
+check_query_in_scopes(const struct check *check, const char *word, const struct config_scope *scopes,
+		      const struct scope_origin *origins, size_t count)
 {
-	if (check->config->databases[database].set & UINT64_C(1) << bit)
-		return check->config->origins->databases[database].lines[bit];
-	return line_of(check, "auth", "auth_query");
+	struct scope_settings settings;
+	size_t bit;
+
+	config_scope_key_find("auth_query", &bit);
+	for (size_t i = 0; i < count; i++) {
+		/* Where it was switched on: in its own section, or for all. */
+		bool is_own = (scopes[i].set & UINT64_C(1) << bit) != 0;
+		unsigned line = is_own ? origins[i].lines[bit] : line_of(check, "auth", "auth_query");
+
+		if (is_own)
+			check_query_text(check, scopes[i].settings.auth_query, line);
+		config_effective(check->config, &scopes[i], NULL, &settings);
+		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
+			problem_error(check->sink, line,
+				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "
+				      "[%s %s], and its secret in users_file",
+				      word, scopes[i].name, word, scopes[i].name);
+	}
 }
 
 static void
 check_auth_query(const struct check *check)
 {
 	const struct config *config = check->config;
-	struct scope_settings settings;
-	size_t bit;
 
-	config_scope_key_find("auth_query", &bit);
 	check_query_text(check, config->defaults.auth_query, line_of(check, "auth", "auth_query"));
-	for (size_t i = 0; i < config->database_count; i++) {
-		if (config->databases[i].set & UINT64_C(1) << bit)
-			check_query_text(check, config->databases[i].settings.auth_query, query_line(check, i, bit));
-		config_effective(config, &config->databases[i], NULL, &settings);
-		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
-			problem_error(check->sink, query_line(check, i, bit),
-				      "auth_query needs an auth_user that runs it in database %s; set it in [auth] or "
-				      "[database %s], and its secret in users_file",
-				      config->databases[i].name, config->databases[i].name);
-	}
+	check_query_in_scopes(check, "database", config->databases, config->origins->databases, config->database_count);
+	check_query_in_scopes(check, "tenant", config->tenant_scopes, config->origins->tenants, config->tenant_count);
+}
+
+/* --- caps and times that contradict each other --- */
+
+static void
+warn_above(const struct check *check, unsigned line, const char *name, uint64_t value, const char *cap_name,
+	   uint64_t cap)
+{
+	if (value > cap && cap > 0)
+		problem_warning(check->sink, line, "%s = %" PRIu64 " is never reached: %s = %" PRIu64 " is below it",
+				name, value, cap_name, cap);
+}
+
+static void
+check_caps(const struct check *check)
+{
+	const struct config *config = check->config;
+	const struct scope_settings *all = &config->defaults;
+	uint32_t clients = config->max_client_connections, servers = config->max_server_connections;
+
+	warn_above(check, line_of(check, "limits", "max_db_client_connections"), "max_db_client_connections",
+		   all->max_db_client_connections, "max_client_connections", clients);
+	warn_above(check, line_of(check, "limits", "max_user_client_connections"), "max_user_client_connections",
+		   all->max_user_client_connections, "max_client_connections", clients);
+	warn_above(check, line_of(check, "limits", "max_address_client_connections"), "max_address_client_connections",
+		   config->max_address_client_connections, "max_client_connections", clients);
+	if (servers > 0 && all->pool_size + all->max_overflow > servers)
+		problem_warning(check->sink, line_of(check, "pgweir", "max_server_connections"),
+				"max_server_connections = %u is below pool_size + max_overflow = %u: no pool can grow "
+				"to its size",
+				servers, all->pool_size + all->max_overflow);
+	if (config->login_failure_delay_us > config->login_failure_delay_max_us)
+		problem_warning(check->sink, line_of(check, "limits", "login_failure_delay_max"),
+				"login_failure_delay_max is below login_failure_delay: it is what counts");
+}
+
+static void
+warn_timeout_order(const struct check *check, const struct scope_settings *s, unsigned line)
+{
+	uint64_t whole_us = s->transaction_timeout_us;
+
+	if (whole_us > 0 && s->query_timeout_us > whole_us)
+		problem_warning(check->sink, line, "query_timeout is never reached: transaction_timeout is below it");
+}
+
+static void
+check_pools(const struct check *check)
+{
+	check_scopes(check, "min_idle", warn_min_idle);
+	check_scopes(check, "prepared_statements", warn_passed_through);
+	check_scopes(check, "transaction_timeout", warn_timeout_order);
+	check_caps(check);
 }
 
 static void
@@ -389,6 +501,28 @@ check_tenants(const struct check *check)
 			    config->databases[i].name);
 }
 
+static void
+check_proxies(const struct check *check)
+{
+	unsigned line = line_of(check, "pgweir", "proxy_protocol");
+	struct network n;
+
+	for (char **name = check->config->proxy_protocol; name != NULL && *name != NULL; name++) {
+		if (strcmp(*name, "unix") == 0)
+			continue;
+		if (!network_parse(*name, &n))
+			problem_error(
+			    check->sink, line,
+			    "proxy_protocol = %s: it is a list of networks, such as 10.0.0.0/8 or 2001:db8::/32, "
+			    "and unix",
+			    *name);
+		else if (n.bits == 0)
+			problem_warning(check->sink, line,
+					"proxy_protocol = %s: whoever reaches pgweir may say that it is any client",
+					*name);
+	}
+}
+
 void
 config_check(const struct config *config, const struct problem_sink *sink)
 {
@@ -396,13 +530,16 @@ config_check(const struct config *config, const struct problem_sink *sink)
 
 	check_not_yet(&check);
 	check_run_as(&check);
+	check_unix_sockets(&check);
 	check_users_file(&check);
+	check_made_files(&check);
 	check_tls(&check);
 	check_server_tls(&check, config->databases, config->origins->databases, config->database_count);
 	check_server_tls(&check, config->tenant_scopes, config->origins->tenants, config->tenant_count);
 	check_method(&check);
 	check_listens(&check);
 	check_tenants(&check);
+	check_proxies(&check);
 	check_pools(&check);
 	check_auth_query(&check);
 	check_no_effect(&check);

@@ -17,7 +17,7 @@ struct dump {
 	FILE *to;
 };
 
-/* What has to be written so that value is read: a dollar is two. */
+/* Writes value so that it is read back unchanged: a dollar sign is doubled. */
 static void
 put_escaped(struct buf *to, const char *value)
 {
@@ -28,19 +28,32 @@ put_escaped(struct buf *to, const char *value)
 	}
 }
 
+/* Quotes around all of it would be taken off. NULL: it can't be written. */
+static const char *
+put_quoted(struct buf *to, const char *value)
+{
+	char quote = reader_quote_of(value), other = quote == '"' ? '\'' : '"';
+
+	if (quote != 0 && strchr(value, other) != NULL)
+		return NULL;
+	if (quote != 0)
+		buf_put_u8(to, (uint8_t)other);
+	put_escaped(to, value);
+	if (quote != 0)
+		buf_put_u8(to, (uint8_t)other);
+	return put_end(to);
+}
+
 /* The name of the file as a comment, where there is room for it. */
 static void
 put_origin(struct buf *line, const struct config *config, unsigned origin)
 {
 	size_t len = line->len;
 	const char *text;
+	char place[512];
 
-	if (origin == LINE_DEFAULT)
-		buf_printf(line, " ; default");
-	else if (origin == LINE_COMMAND)
-		buf_printf(line, " ; command line");
-	else
-		buf_printf(line, " ; %s:%u", config->origins->file, origin);
+	source_place(config->origins->source, config->origins->file, origin, place, sizeof(place));
+	buf_printf(line, " ; %s", place);
 	text = put_end(line);
 	if (strlen(text) > READER_LINE_MAX || !reader_can_hold("", text + len + 3))
 		line->len = len;
@@ -55,9 +68,8 @@ dump_value(const struct dump *dump, const char *name, const char *value, const c
 	struct buf escaped = { 0 }, line = { 0 };
 	const char *text;
 
-	put_escaped(&escaped, value);
-	text = put_end(&escaped);
-	if (!reader_can_hold(name, text))
+	text = put_quoted(&escaped, value);
+	if (text == NULL || !reader_can_hold(name, text))
 		text = raw != NULL && reader_can_hold(name, raw) ? raw : NULL;
 	if (text != NULL) {
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);

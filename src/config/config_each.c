@@ -29,15 +29,9 @@ unit_of(const struct config_key *key)
 static void
 emit(const struct walk *walk, struct config_row *row, unsigned line)
 {
-	const char *file = walk->config->origins->file;
 	char origin[512];
 
-	if (line == LINE_DEFAULT)
-		snprintf(origin, sizeof(origin), "default");
-	else if (line == LINE_COMMAND)
-		snprintf(origin, sizeof(origin), "command line");
-	else
-		snprintf(origin, sizeof(origin), "%.400s:%u", file, line);
+	source_place(walk->config->origins->source, walk->config->origins->file, line, origin, sizeof(origin));
 	row->origin = origin;
 	walk->row(row, walk->arg);
 }
@@ -72,6 +66,7 @@ emit_plain(const struct walk *walk, const struct config_key *key)
 	const struct config *config = walk->config;
 	struct config_row row = row_of(key, key->section, key->name);
 
+	row.pending = config->origins->pendings[config_key_row(key)];
 	if (key->type != KEY_LISTENS) {
 		emit_key(walk, key, key_base_of(key, config), &row, config->origins->lines[config_key_row(key)]);
 		return;
@@ -92,7 +87,7 @@ emit_upstream(const struct walk *walk, const char *section, const struct upstrea
 		.value = text,
 		.default_value = "",
 		.unit = "",
-		.help = "where PostgreSQL is: libpq's words or a postgres:// URI",
+		.help = "where PostgreSQL is: a libpq connection string or a postgres:// URI",
 		.is_reloadable = true,
 	};
 

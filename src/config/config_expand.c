@@ -10,12 +10,12 @@
 
 #define NAME_MAX_LEN 128
 
-/* Not buf_put, which may leave a copy behind when it grows: room for all is there from the start. */
+/* A buf may leave a copy of a secret behind when it grows, so this has room for everything from the beginning. */
 struct value {
 	char *text;
 	size_t len;
-	enum expand_stand_ins which;
-	const char *stand_in;
+	enum expand_placeholders which;
+	const char *placeholder;
 };
 
 static int
@@ -59,7 +59,7 @@ add_file(struct value *value, const char *path, struct fail *why)
 	return rc;
 }
 
-/* What stands between the braces: NAME, NAME:-default or file:/path. */
+/* Adds what a reference stands for: NAME, NAME:-default or file:/path, without the braces. */
 static int
 add_reference(struct value *value, const char *from, size_t len, struct fail *why)
 {
@@ -73,7 +73,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	inside[len] = '\0';
 	is_file = strncmp(inside, "file:", 5) == 0;
 	if (is_file && value->which != EXPAND_ALL)
-		return value_add(value, value->stand_in, strlen(value->stand_in), why);
+		return value_add(value, value->placeholder, strlen(value->placeholder), why);
 	if (is_file)
 		return add_file(value, inside + 5, why);
 	fallback = strstr(inside, ":-");
@@ -82,7 +82,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	if (!is_name(inside) || strlen(inside) > NAME_MAX_LEN)
 		return fail_set(why, "F0000",
 				"in ${...} the name of a variable is needed, or file:/path; $$ is a dollar");
-	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->stand_in) : getenv(inside);
+	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->placeholder) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
 	if (found == NULL)
@@ -117,9 +117,9 @@ expand_into(struct value *value, const char *raw, struct fail *why)
 }
 
 char *
-expand_with(const char *raw, enum expand_stand_ins which, const char *stand_in, struct fail *why)
+expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why)
 {
-	struct value value = { NULL, 0, which, stand_in };
+	struct value value = { NULL, 0, which, placeholder };
 	char *fitted = NULL;
 
 	if (strchr(raw, '$') == NULL)

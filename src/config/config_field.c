@@ -56,7 +56,7 @@ store_text(char **field, char *text)
 }
 
 static bool
-is_plain(const char *text)
+field_is_plain(const char *text)
 {
 	for (; *text != '\0'; text++)
 		if ((unsigned char)*text < ' ' || *text == 0x7f)
@@ -65,7 +65,7 @@ is_plain(const char *text)
 }
 
 static bool
-is_word(const struct config_key *key, const char *text)
+field_is_word(const struct config_key *key, const char *text)
 {
 	for (size_t i = 0; key->words != NULL && key->words[i] != NULL; i++)
 		if (strcmp(key->words[i], text) == 0)
@@ -77,18 +77,20 @@ static int
 store_path(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
 	struct buf words = { 0 };
+	const char *near;
 
-	if (!is_plain(text))
+	if (!field_is_plain(text))
 		return fail_set(why, "F0000", "a path has no control characters");
 	if (strlen(text) >= 4096)
 		return fail_set(why, "F0000", "a path has at most 4095 bytes");
-	if (*text == '\0' || *text == '/' || is_word(key, text))
+	if (*text == '\0' || *text == '/' || field_is_word(key, text))
 		return store_text(field, xstrdup(text));
 	if (key->words != NULL) { /* a mistyped word must not become a file of that name */
 		put_words(&words, key->words, "a path that begins with /");
 		fail_set(why, "F0000", "use %s", put_end(&words));
 		buf_fini(&words);
-		return -1;
+		near = nearest_word(text, key->words);
+		return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
 	}
 	return store_text(field, xasprintf("%s/%s", folder, text));
 }
@@ -125,7 +127,7 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 {
 	uint64_t us = CONFIG_TIME_OFF;
 
-	if (!is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
+	if (!field_is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
 		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "off is possible too");
 	memcpy(field, &us, sizeof(us));
 	return 0;
@@ -220,7 +222,7 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 	case KEY_WORD_TEXT:
 		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
-		if (!is_plain(text))
+		if (!field_is_plain(text))
 			return fail_set(why, "F0000", "control characters are not possible here");
 		return store_text(field, xstrdup(text));
 	case KEY_PATH:

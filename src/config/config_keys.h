@@ -28,6 +28,9 @@ enum key_type {
 	KEY_HTTP_LISTEN, /* struct config: http_listen, http_enabled */
 };
 
+/* Which sections may have a value of their own: [database NAME] and [tenant NAME], [user NAME]. */
+enum key_scope { KEY_FOR_NONE, KEY_FOR_BOTH, KEY_FOR_DATABASES, KEY_FOR_USERS };
+
 struct config_key {
 	const char *section, *name;
 	const char *scope_name; /* what it is called in [database NAME] and [user NAME]; NULL: it is not for there */
@@ -37,11 +40,12 @@ struct config_key {
 	const char *unit; /* of counts; else empty */
 	bool is_reloadable;
 	size_t offset; /* in struct config; with a scope_name it is inside of defaults */
+	enum key_scope scope;
 	const char *const *words;
 	const char *help;
 };
 
-#define CONFIG_KEYS_MAX 96 /* room for the rows' origins */
+#define CONFIG_KEYS_MAX 128 /* room for the rows' origins */
 #define CONFIG_SCOPE_MAX 48 /* room for those with a scope_name; scope.set has 64 bits */
 #define CONFIG_LISTENS_MAX 64
 

@@ -7,6 +7,9 @@
  *   the whole.
  */
 #include "base/alloc.h"
+#include "base/blank.h"
+#include "config/bouncer.h"
+#include "config/bouncer_state.h"
 #include "config/config.h"
 #include "config/config_state.h"
 #include "config/config_keys.h"
@@ -19,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define FILE_LEN_MAX ((size_t)1 << 20)
 
 /* A [database NAME], [tenant NAME] or [user NAME] as it is read. */
 struct scope_draft {
@@ -41,7 +42,7 @@ struct loader {
 	struct problem_sink sink;
 	char *folder; /* of the file: where relative paths begin */
 	enum place place;
-	char section[READER_LINE_MAX + 1]; /* what is between the brackets */
+	char section[READER_HEAD_MAX + 1]; /* what is between the brackets */
 	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
 	struct draft_list scopes[PLACES]; /* of the last three places */
 };
@@ -107,7 +108,7 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
 	struct scope_draft *draft = add_draft(&l->scopes[place]);
 	struct fail why;
-	char about[READER_LINE_MAX + 3];
+	char about[READER_HEAD_MAX + 3];
 
 	l->place = place;
 	draft->origin.line = line;
@@ -182,22 +183,52 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 	return true;
 }
 
+/* Without the quotes around all of it. Names have double quotes of their own. */
+static char *
+expand_unquoted(const char *raw, bool is_names, struct fail *why)
+{
+	char quote = reader_quote_of(raw), *inner, *value;
+
+	if (quote == 0 || (is_names && quote == '"'))
+		return expand(raw, why);
+	inner = xstrndup(raw + 1, strlen(raw) - 2);
+	value = expand(inner, why);
+	expand_free(inner);
+	return value;
+}
+
+/* A number, a word and the like hold no #; a password, a path and SQL may. The caller frees. */
+static char *
+without_comment(const struct config_key *key, const char *raw)
+{
+	bool is_plain = key->type <= KEY_WORD_TEXT;
+	size_t len = strlen(raw);
+
+	for (size_t i = 1; is_plain && i < len; i++)
+		if (raw[i] == '#' && is_blank(raw[i - 1]))
+			len = i;
+	while (len > 0 && is_blank(raw[len - 1]))
+		len--;
+	return xstrndup(raw, len);
+}
+
 /* What is wrong with a setting is said with what was written: a value from a variable or file may be a secret. */
 static int
 store(struct loader *l, unsigned line, const struct config_key *key, void *base, const char *name, const char *raw)
 {
-	char about[READER_LINE_MAX + 8];
+	char about[256];
 	struct fail why = { 0 };
-	char *value = expand(raw, &why);
+	char *bare = without_comment(key, raw), *value = expand_unquoted(bare, key->type == KEY_NAMES, &why);
 	int rc = value != NULL ? key_store(key, base, value, l->folder, &why) : -1;
 
 	if (value == NULL)
 		problem_error(&l->sink, line, "%s", why.text);
 	else if (rc < 0) {
-		snprintf(about, sizeof(about), "%s = %s", name, raw);
+		snprintf(about, sizeof(about), "%s = %.160s%s", name, raw, strlen(raw) > 160 ? "..." : "");
 		problem_fail(&l->sink, line, about, &why);
 	}
 	expand_free(value);
+	expand_free(bare);
 	return rc;
 }
 
@@ -243,7 +274,7 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 
 	if (!claim_line(l, &draft->origin.upstream_line, line, "upstream"))
 		return;
-	value = expand(raw, &why);
+	value = expand_unquoted(raw, false, &why);
 	if (value == NULL) {
 		problem_error(&l->sink, line, "%s", why.text);
 		return;
@@ -358,7 +389,7 @@ drafts_fini(struct draft_list *drafts)
 }
 
 static void
-finish(struct loader *l)
+load_finish(struct loader *l)
 {
 	struct config *config = l->config;
 
@@ -386,20 +417,54 @@ folder_of(const char *path)
 	return absolute != NULL ? absolute : xstrdup("/");
 }
 
+/* "pool.pool_size", or PgBouncer's name with a value in its units. */
+static void
+override_one(struct loader *l, const struct config_override *o)
+{
+	const struct bouncer_key *theirs = bouncer_key_find(o->name);
+	const char *dot = strchr(o->name, '.');
+	char *section = xstrndup(o->name, dot != NULL ? (size_t)(dot - o->name) : 0);
+	const struct config_key *key = dot != NULL	? config_key_find(section, dot + 1)
+				       : theirs != NULL ? bouncer_key_ours(theirs)
+							: NULL;
+	struct buf value = { 0 };
+	struct fail why = { 0 };
+
+	free(section);
+	if (key == NULL || key->type == KEY_LISTENS)
+		problem_error(&l->sink, LINE_SET, "%.64s can't be set while pgweir runs", o->name);
+	else if ((theirs != NULL && bouncer_convert(theirs, o->value, &value, &why) < 0) ||
+		 key_store(key, key_base(key, l->config), theirs != NULL ? put_end(&value) : o->value, l->folder,
+			   &why) < 0)
+		problem_fail(&l->sink, LINE_SET, o->name, &why);
+	else
+		l->config->origins->lines[config_key_row(key)] = LINE_SET;
+	buf_fini(&value);
+}
+
 struct config *
-config_parse(const char *text, size_t len, const char *path, struct config_problems *problems)
+config_parse_with(const char *text, size_t len, const char *path, const struct config_override *overrides, size_t count,
+		  struct config_problems *problems)
 {
 	struct loader *l = xcalloc(1, sizeof(*l));
-	const struct problem_sink sink = { problems, path };
+	struct problem_sink sink = { .problems = problems, .file = path };
 	const struct reader_calls calls = { on_section, on_setting, l };
 	size_t errors_before = problems->error_count;
 	struct config *config = NULL;
 
 	l->config = config_new(path);
 	l->folder = folder_of(path);
+	if (bouncer_is(text, len))
+		sink.source = l->config->origins->source = source_new();
 	l->sink = sink;
-	if (config_read(text, len, &calls, &sink) == 0)
-		finish(l);
+	if (sink.source != NULL) {
+		bouncer_read(text, len, path, overrides, count, &calls, &sink);
+		load_finish(l);
+	} else if (config_read(text, len, &calls, &sink) == 0) {
+		for (size_t i = 0; i < count; i++)
+			override_one(l, &overrides[i]);
+		load_finish(l);
+	}
 	problems_sort(problems);
 	if (problems->error_count == errors_before)
 		config = config_ref(l->config);
@@ -412,18 +477,31 @@ config_parse(const char *text, size_t len, const char *path, struct config_probl
 }
 
 struct config *
-config_load(const char *path, struct config_problems *problems)
+config_parse(const char *text, size_t len, const char *path, struct config_problems *problems)
 {
-	const struct problem_sink sink = { problems, path };
+	return config_parse_with(text, len, path, NULL, 0, problems);
+}
+
+struct config *
+config_load_with(const char *path, const struct config_override *overrides, size_t count,
+		 struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems, .file = path };
 	struct file_content file;
 	struct config *config;
 	struct fail why;
 
-	if (file_read(path, FILE_LEN_MAX, &file, &why) < 0) {
+	if (file_read(path, CONFIG_FILE_MAX, &file, &why) < 0) {
 		problem_error(&sink, 0, "%s", why.text);
 		return NULL;
 	}
-	config = config_parse(file.text, file.len, path, problems);
+	config = config_parse_with(file.text, file.len, path, overrides, count, problems);
 	file_free(&file);
 	return config;
+}
+
+struct config *
+config_load(const char *path, struct config_problems *problems)
+{
+	return config_load_with(path, NULL, 0, problems);
 }

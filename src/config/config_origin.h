@@ -7,11 +7,7 @@
 #define PGWEIR_CONFIG_CONFIG_ORIGIN_H
 
 #include "config/config_keys.h"
-
-#include <limits.h>
-
-#define LINE_DEFAULT 0u
-#define LINE_COMMAND UINT_MAX /* from --upstream */
+#include "config/config_source.h"
 
 struct scope_origin {
 	unsigned line; /* of the section's head */
@@ -22,8 +18,10 @@ struct scope_origin {
 
 struct config_origin {
 	char *file; /* as it was named to config_load; empty: none */
+	struct config_source *source; /* of a pgbouncer.ini; else NULL */
 	unsigned lines[CONFIG_KEYS_MAX];
 	bool is_bad[CONFIG_KEYS_MAX]; /* its value was refused: what follows from it is not a mistake of its own */
+	char *pendings[CONFIG_KEYS_MAX]; /* what a restart will put in force; NULL: nothing else */
 	char *raws[CONFIG_KEYS_MAX]; /* as written, for values a line of a file could not hold; may be NULL */
 	unsigned listen_lines[CONFIG_LISTENS_MAX];
 	struct scope_origin *databases, *tenants, *users; /* beside the scopes of config */
@@ -33,6 +31,9 @@ struct config_origin {
 struct config *config_new(const char *path);
 /* What config_load does with a file's content. */
 struct config *config_parse(const char *text, size_t len, const char *path, struct config_problems *problems);
+struct config *config_parse_with(const char *text, size_t len, const char *path,
+				 const struct config_override *overrides, size_t count,
+				 struct config_problems *problems);
 /* The checks that need to see all of it; called once everything is read. (config_check.c) */
 struct problem_sink;
 void config_check(const struct config *config, const struct problem_sink *sink);

@@ -112,9 +112,10 @@ config_print_keys(FILE *to)
 		section = key->section;
 		print_row(key, to);
 	}
-	fprintf(to,
-		"\n### [database NAME] and [user NAME]\n\n| setting | default | value | meaning |\n|---|---|---|---|\n"
-		"| `upstream` | none: needed | libpq's words or a URI | where PostgreSQL is; in databases only |\n"
-		"| any of \"per database and user\" above | what stands there | the same | for this database or user; "
-		"the user's wins |\n");
+	fprintf(
+	    to,
+	    "\n### [database NAME] and [user NAME]\n\n| setting | default | value | meaning |\n|---|---|---|---|\n"
+	    "| `upstream` | required | a libpq connection string or URI | where PostgreSQL is; only in databases |\n"
+	    "| any \"per database and user\" above | the value above | the same | for this database or user; "
+	    "the user's takes precedence |\n");
 }

@@ -33,7 +33,8 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 {
 	struct config_problems *problems = sink->problems;
 	struct config_problem *slot;
-	char body[PROBLEM_TEXT_MAX], text[PROBLEM_TEXT_MAX + 512], place[16] = "";
+	char body[PROBLEM_TEXT_MAX], text[PROBLEM_TEXT_MAX + 1024], place[512];
+	const char *name;
 
 	problems->error_count += is_error;
 	if (problems->count > PROBLEMS_MAX)
@@ -44,9 +45,17 @@ problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const
 		line = 0;
 		snprintf(body, sizeof(body), "too many problems; the others are not shown");
 	}
-	if (line > 0)
-		snprintf(place, sizeof(place), ":%u", line);
-	snprintf(text, sizeof(text), "%.400s%s: %s: %s", sink->file, place, is_error ? "error" : "warning", body);
+	if (line >= LINE_SET)
+		line = 0;
+	if (line > 0) {
+		source_place(sink->source, sink->file, line, place, sizeof(place) - 2);
+		memcpy(place + strlen(place), ": ", 3);
+	} else
+		snprintf(place, sizeof(place), "%.400s%s", sink->file != NULL ? sink->file : "",
+			 sink->file != NULL ? ": " : "");
+	name = source_name_of(sink->source, line);
+	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
+		 name != NULL ? name : "", name != NULL ? ": " : "", body);
 	make_printable(text);
 	slot->is_error = is_error;
 	slot->line = line;
@@ -101,6 +110,17 @@ problems_sort(struct config_problems *problems)
 		for (; at > 0 && comes_before(&moving, &problems->list[at - 1]); at--)
 			problems->list[at] = problems->list[at - 1];
 		problems->list[at] = moving;
+	}
+}
+
+void
+config_problems_cut(struct config_problems *problems, size_t count)
+{
+	for (; problems->count > count; problems->count--) {
+		struct config_problem *last = &problems->list[problems->count - 1];
+
+		problems->error_count -= last->is_error;
+		free(last->text);
 	}
 }
 

@@ -3,6 +3,8 @@
 #include "config/config_state.h"
 
 #include <ini.h>
+#include <openssl/crypto.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct reader {
@@ -12,7 +14,7 @@ struct reader {
 	const struct problem_sink *sink;
 };
 
-/* What inih gets to see of a line. */
+/* Which part of a line is passed to inih. */
 enum verdict { SHOW_NOTHING, SHOW_SECTION, SHOW_SETTING };
 
 /* The length of what stands before an inline comment (a semicolon after a blank), blanks at its end not counted. */
@@ -28,7 +30,7 @@ len_without_comment(const char *text, size_t len)
 }
 
 static void
-skip_blanks(const char **text, size_t *len)
+reader_skip_blanks(const char **text, size_t *len)
 {
 	while (*len > 0 && is_blank(**text)) {
 		++*text;
@@ -36,11 +38,11 @@ skip_blanks(const char **text, size_t *len)
 	}
 }
 
-/* "[name]" and nothing but a comment behind it. */
+/* Checks "[name]", after which only a comment may follow. */
 static enum verdict
 judge_section(struct reader *r, const char *text, size_t len)
 {
-	char head[READER_LINE_MAX + 1];
+	char head[READER_HEAD_MAX + 1];
 	const char *close = memchr(text, ']', len);
 	size_t head_len;
 
@@ -57,6 +59,10 @@ judge_section(struct reader *r, const char *text, size_t len)
 	head_len = (size_t)(close - text) - 1;
 	text++;
 	trim_blanks(&text, &head_len);
+	if (head_len > READER_HEAD_MAX) {
+		problem_error(r->sink, r->line, "a section's name has at most %d bytes", READER_HEAD_MAX);
+		return SHOW_NOTHING;
+	}
 	memcpy(head, text, head_len);
 	head[head_len] = '\0';
 	r->calls->on_section(r->calls->arg, r->line, head);
@@ -82,7 +88,7 @@ judge_setting(struct reader *r, const char *text, size_t len)
 	return SHOW_SETTING;
 }
 
-/* A control character other than a tab; its index, or len. */
+/* Returns the index of the first control character other than a tab, or len. */
 static size_t
 find_control(const char *text, size_t len)
 {
@@ -103,7 +109,7 @@ judge_line(struct reader *r, const char *text, size_t len)
 		problem_error(r->sink, r->line, "there is a zero byte in this line");
 		return SHOW_NOTHING;
 	}
-	skip_blanks(&text, &len);
+	reader_skip_blanks(&text, &len);
 	if (len == 0 || *text == ';' || *text == '#')
 		return SHOW_NOTHING;
 	if ((control = find_control(text, len)) < len) {
@@ -113,7 +119,7 @@ judge_line(struct reader *r, const char *text, size_t len)
 	}
 	if (whole_len > READER_LINE_MAX) {
 		problem_error(r->sink, r->line,
-			      "line is %zu bytes long, the limit is %d: move the value to a file and use ${file:…}",
+			      "line is %zu bytes long, the limit is %zu: move the value to a file and use ${file:…}",
 			      whole_len, READER_LINE_MAX);
 		return SHOW_NOTHING;
 	}
@@ -147,8 +153,11 @@ next_line(char *to, int size, void *stream)
 	size_t len;
 	enum verdict verdict;
 
-	if (r->at == r->end || size < 8)
+	if (r->at == r->end || size < 8) {
+		OPENSSL_cleanse(to,
+				(size_t)size); /* the last line's: inih frees its buffer, which may hold a password */
 		return NULL;
+	}
 	newline = memchr(text, '\n', (size_t)(r->end - text));
 	len = (size_t)((newline != NULL ? newline : r->end) - text);
 	r->at = newline != NULL ? newline + 1 : r->end;
@@ -157,7 +166,7 @@ next_line(char *to, int size, void *stream)
 		len--;
 	verdict = judge_line(r, text, len);
 	if (verdict == SHOW_SETTING) {
-		skip_blanks(&text, &len); /* inih takes an indented line for more of the value above */
+		reader_skip_blanks(&text, &len); /* inih takes an indented line for more of the value above */
 		if (len + 2 <= (size_t)size) {
 			memcpy(to, text, len);
 			memcpy(to + len, "\n", 2);
@@ -179,6 +188,61 @@ on_inih_setting(void *user, const char *section, const char *name, const char *v
 	return 1;
 }
 
+#ifdef HAVE_INI_MAX_LINE
+/* The length of the longest line and its end. */
+static size_t
+longest_line(const char *text, size_t len)
+{
+	size_t longest = 0;
+
+	for (const char *newline; len > 0; text = newline + 1) {
+		size_t line_len;
+
+		newline = memchr(text, '\n', len);
+		line_len = newline != NULL ? (size_t)(newline - text) + 1 : len;
+		if (line_len > longest)
+			longest = line_len;
+		len -= line_len;
+		if (newline == NULL)
+			break;
+	}
+	return longest;
+}
+#endif
+
+/* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */
+static int
+parse(struct reader *r)
+{
+#ifdef HAVE_INI_MAX_LINE
+	bool used_stack = ini_use_stack;
+	int line_was = ini_max_line, alloc_was = ini_initial_alloc, rc;
+	size_t longest = longest_line(r->at, (size_t)(r->end - r->at));
+
+	ini_use_stack = false;
+	ini_max_line = ini_initial_alloc = (int)(longest < READER_LINE_MAX ? longest : READER_LINE_MAX) + 8;
+	rc = ini_parse_stream(next_line, r, on_inih_setting, r);
+	ini_use_stack = used_stack;
+	ini_max_line = line_was;
+	ini_initial_alloc = alloc_was;
+	return rc;
+#else
+	return ini_parse_stream(next_line, r, on_inih_setting, r);
+#endif
+}
+
+char
+reader_quote_of(const char *value)
+{
+	size_t len = strlen(value);
+	char quote = value[0];
+
+	if (len < 2 || (quote != '"' && quote != '\'') || value[len - 1] != quote ||
+	    memchr(value + 1, quote, len - 2) != NULL)
+		return 0;
+	return quote;
+}
+
 int
 config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink)
 {
@@ -188,7 +252,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 
 	skip_byte_order_mark(&r);
 	errors_before = sink->problems->error_count;
-	rc = ini_parse_stream(next_line, &r, on_inih_setting, &r);
+	rc = parse(&r);
 	if (rc < 0) {
 		problem_error(sink, 0, "no memory");
 		return -1;

@@ -1,8 +1,8 @@
 /*
  * src/config/config_secrets.c - see config_secrets.h.
  *
- * Where a password is from is found out by reading the upstream again with something else in place of its references:
- * quotes, escapes and URIs have many ways to write one.
+ * The source of a password is found by parsing the upstream again with placeholders for its references, since quotes,
+ * escapes and URIs can write a password in many ways.
  */
 #include "config/config_secrets.h"
 
@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STAND_IN "1" /* may be a host, a port and a name */
+#define PLACEHOLDER "1" /* may be a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
 /* NULL: none that could be read. */
 static struct upstream *
-parse_with_stand_ins(const char *raw, enum expand_stand_ins which, bool is_of_tenant)
+parse_with_placeholders(const char *raw, enum expand_placeholders which, bool is_of_tenant)
 {
 	struct fail why;
-	char *value = expand_with(raw, which, STAND_IN, &why);
+	char *value = expand_with(raw, which, PLACEHOLDER, &why);
 	struct upstream *up = NULL;
 
 	if (value != NULL)
@@ -29,7 +29,7 @@ parse_with_stand_ins(const char *raw, enum expand_stand_ins which, bool is_of_te
 	return up;
 }
 
-/* With its variables and files gone, is there still a password? */
+/* Returns whether there is still a password without the variables and files. */
 static bool
 is_written_out(const char *raw, bool is_of_tenant)
 {
@@ -38,13 +38,13 @@ is_written_out(const char *raw, bool is_of_tenant)
 
 	if (strchr(raw, '$') == NULL)
 		return true;
-	bare = parse_with_stand_ins(raw, EXPAND_NONE, is_of_tenant);
-	is = bare != NULL && bare->password[strspn(bare->password, STAND_IN)] != '\0';
+	bare = parse_with_placeholders(raw, EXPAND_NONE, is_of_tenant);
+	is = bare != NULL && bare->password[strspn(bare->password, PLACEHOLDER)] != '\0';
 	upstream_free(bare);
 	return is;
 }
 
-/* Is it another one without the files? */
+/* Returns whether the password differs without the files. */
 static bool
 is_from_file(const char *raw, const struct upstream *up)
 {
@@ -53,7 +53,7 @@ is_from_file(const char *raw, const struct upstream *up)
 
 	if (strstr(raw, FILE_REFERENCE) == NULL)
 		return false;
-	other = parse_with_stand_ins(raw, EXPAND_VARIABLES, up->is_of_tenant);
+	other = parse_with_placeholders(raw, EXPAND_VARIABLES, up->is_of_tenant);
 	is = other != NULL && strcmp(other->password, up->password) != 0;
 	upstream_free(other);
 	return is;
@@ -61,7 +61,7 @@ is_from_file(const char *raw, const struct upstream *up)
 
 /* Sections of one file stand together, mostly: it is listed once for them. */
 static void
-add(struct config *config, const char *path, size_t len)
+secret_add(struct config *config, const char *path, size_t len)
 {
 	size_t count = config->secret_file_count;
 	char **list = config->secret_files;
@@ -83,7 +83,7 @@ add_files(struct config *config, const char *raw)
 		end = strchr(at, '}');
 		if (end == NULL)
 			break;
-		add(config, at, (size_t)(end - at));
+		secret_add(config, at, (size_t)(end - at));
 	}
 }
 

@@ -1,4 +1,4 @@
-/* src/config/config_secrets.h - which files the passwords of a configuration stand in. (config_secrets.c) */
+/* src/config/config_secrets.h - the files that have a configuration's passwords. (config_secrets.c) */
 #ifndef PGWEIR_CONFIG_CONFIG_SECRETS_H
 #define PGWEIR_CONFIG_CONFIG_SECRETS_H
 

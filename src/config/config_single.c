@@ -163,7 +163,7 @@ set_login(struct config *config, const struct upstream *up)
 struct config *
 config_from_upstream(const char *uri, struct config_problems *problems)
 {
-	const struct problem_sink sink = { problems, "--upstream" };
+	const struct problem_sink sink = { .problems = problems, .file = "--upstream" };
 	struct config *config = NULL;
 	struct fail why = { 0 };
 	struct upstream *up = upstream_parse(uri, &why);

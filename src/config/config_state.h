@@ -2,8 +2,11 @@
 #ifndef PGWEIR_CONFIG_CONFIG_STATE_H
 #define PGWEIR_CONFIG_CONFIG_STATE_H
 
+#include "build.h"
+
 #include "base/fail.h"
 #include "config/config.h"
+#include "config/config_source.h"
 
 #include <stddef.h>
 
@@ -19,7 +22,8 @@
 /* Who is adding: where its lines are. Embed one per load. */
 struct problem_sink {
 	struct config_problems *problems;
-	const char *file; /* what stands before the line: the file as the user named it */
+	const char *file; /* what stands before the line: the file as the user named it; NULL: the text names it */
+	struct config_source *source; /* of a pgbouncer.ini: what its lines mean; else NULL */
 };
 
 /* line 0: about the file as a whole. */
@@ -29,19 +33,24 @@ void problem_warning(const struct problem_sink *sink, unsigned line, const char 
     __attribute__((format(printf, 3, 4)));
 /* "about: text; hint" */
 void problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
-/* True while another problem would be shown: else it is not worth the work of finding good words for it. */
+/* Returns whether another problem would still be shown; if not, wording it is not worth the work. */
 bool problem_is_shown(const struct problem_sink *sink);
-/* Brings the list in order of line; those without a line come last. What was added first stays first. */
+/* Sorts the list by line, stably; problems without a line come last. */
 void problems_sort(struct config_problems *problems);
 
 /*
  * --- config_reader.c: the lines of an ini file, one at a time, to inih.
  *
  * inih splits a setting at its "=" and cuts comments off. What it would do silently is refused here before it sees the
- * line: it cuts lines at 200 bytes and section names at 49, knows no line numbers, takes an unclosed section for a
- * setting, a ":" for a "=" and an indented line for more of the value above.
+ * line: it cuts lines (at 200 bytes, unless it can be told otherwise) and section names (at 49), knows no line numbers,
+ * takes an unclosed section for a setting, a ":" for a "=" and an indented line for more of the value above.
  */
-#define READER_LINE_MAX 198 /* bytes, without the line's end: all that fits into inih's line */
+#ifdef HAVE_INI_MAX_LINE
+#define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as the file may have */
+#else
+#define READER_LINE_MAX ((size_t)198) /* without the line's end: all that fits into inih's line */
+#endif
+#define READER_HEAD_MAX 198 /* bytes between the brackets of a section */
 
 struct reader_calls {
 	void (*on_section)(void *arg, unsigned line, const char *head); /* what is between the brackets */
@@ -56,6 +65,8 @@ int config_read(const char *text, size_t len, const struct reader_calls *calls, 
  * with a semicolon has to follow the = without a blank.
  */
 bool reader_can_hold(const char *key, const char *value);
+/* The quote that a value begins and ends with, and that is not within it: the loader takes that pair off. 0: none. */
+char reader_quote_of(const char *value);
 
 /*
  * --- config_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values.
@@ -68,10 +79,12 @@ bool reader_can_hold(const char *key, const char *value);
 
 /* The value, for the caller to pass to expand_free; NULL and why, which holds nothing of a variable or file. */
 char *expand(const char *raw, struct fail *why);
-/* Which references are followed; in place of the others stands their own default, or a text. */
-enum expand_stand_ins { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
-char *expand_with(const char *raw, enum expand_stand_ins which, const char *stand_in, struct fail *why);
+/* Which references are expanded; the others are replaced by their own default, or by a placeholder. */
+enum expand_placeholders { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
+char *expand_with(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);
 void expand_free(char *value); /* wipes: it may have been a password */
+
+#define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes of a configuration */
 
 /* --- config_file.c: A small file as a whole: the configuration itself, a secret, a passfile --- */
 struct file_content {
@@ -80,7 +93,8 @@ struct file_content {
 	unsigned mode; /* permissions: 0644 */
 };
 
-/* Only regular files, so that a pipe nobody writes to can't hold us up. 0, or -1 and why, which names the path. */
+/* Reads a regular file only, as a pipe that nobody writes to would block. Returns 0, or -1 with *why set (has the
+ * path). */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
 void file_free(struct file_content *file); /* wipes */
 

@@ -3,10 +3,12 @@
 
 #include "base/alloc.h"
 #include "base/blank.h"
+#include "config/suggest.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct unit {
 	const char *name;
@@ -21,6 +23,10 @@ static const struct unit time_units[] = {
 static const struct unit size_units[] = {
 	{ "B", 1 }, { "KiB", 1 << 10 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 },
 };
+/* Read as well. kB and its like are 1024, as in postgresql.conf. */
+static const struct unit more_units[] = {
+	{ "m", 60000000 }, { "kB", 1 << 10 }, { "KB", 1 << 10 }, { "MB", 1 << 20 }, { "GB", 1 << 30 }, { NULL, 0 },
+};
 
 static bool
 is_digit(char c)
@@ -28,7 +34,7 @@ is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* Reads digits; the rest of the text comes back, or NULL if there were none or too many. */
+/* Reads digits. Returns the rest of the text, or NULL if there were none or too many. */
 static const char *
 read_digits(const char *text, uint64_t *out)
 {
@@ -79,6 +85,8 @@ value_with_unit(const char *text, const struct unit *units, const char *kind, co
 	if (*rest == '\0')
 		return fail_set(why, "F0000", "a %s needs a unit, for example %s", kind, example);
 	factor = unit_factor(units, rest);
+	if (factor == 0 && (units == time_units) == (strcmp(rest, "m") == 0))
+		factor = unit_factor(more_units, rest);
 	if (factor == 0)
 		return fail_set(why, "F0000", "\"%.16s\" is not a unit of %s; use %s", rest, kind, unit_names);
 	if (__builtin_mul_overflow(n, factor, out))
@@ -147,19 +155,40 @@ value_fraction(const char *text, double *out, struct fail *why)
 	return 0;
 }
 
+const char *
+nearest_word(const char *text, const char *const *words)
+{
+	struct nearest nearest = nearest_to(text);
+
+	if (is_digit(*text)) /* versions differ in a letter, and are not mistyped */
+		return NULL;
+	for (; *words != NULL; words++)
+		nearest_try(&nearest, *words, NULL);
+	return nearest.name;
+}
+
 int
 value_switch(const char *text, bool *out, struct fail *why)
 {
-	if (strcmp(text, "on") != 0 && strcmp(text, "off") != 0)
-		return fail_set(why, "F0000", "use on or off");
-	*out = text[1] == 'n';
-	return 0;
+	static const char *const words[] = { "off", "on", "no", "yes", "false", "true", "0", "1", NULL };
+	const char *near;
+
+	for (unsigned i = 0; words[i] != NULL; i++) {
+		if (strcasecmp(words[i], text) == 0) {
+			*out = i % 2 == 1;
+			return 0;
+		}
+	}
+	near = nearest_word(text, words);
+	fail_set(why, "F0000", "use on or off");
+	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
 }
 
 int
 value_word(const char *text, const char *const *words, unsigned *out, struct fail *why)
 {
 	struct buf list = { 0 };
+	const char *near;
 
 	for (unsigned i = 0; words[i] != NULL; i++) {
 		if (strcmp(words[i], text) == 0) {
@@ -170,7 +199,8 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 	put_words(&list, words, NULL);
 	fail_set(why, "F0000", "use %s", put_end(&list));
 	buf_fini(&list);
-	return -1;
+	near = nearest_word(text, words);
+	return near != NULL ? fail_hint(why, "did you mean %s?", near) : -1;
 }
 
 /* What is between the quotes, "" for one quote inside. The length of the name, or -1. */

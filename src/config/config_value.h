@@ -1,8 +1,8 @@
 /*
  * src/config/config_value.h - values as they are written in a file: times, sizes, numbers, switches, words, names.
  *
- * The value_ functions return 0, or -1 with why->text saying what would have been right ("a time needs a unit, for
- * example 30s or 500ms"): the caller adds which setting it was. The put_ functions write what value_ reads back.
+ * The value_ functions return 0, or -1 with *why set to what would be right ("a time needs a unit, for example 30s or
+ * 500ms"); the caller adds the name of the setting. The put_ functions write what value_ reads back.
  */
 #ifndef PGWEIR_CONFIG_CONFIG_VALUE_H
 #define PGWEIR_CONFIG_CONFIG_VALUE_H
@@ -16,6 +16,8 @@ int value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out
 int value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
 int value_fraction(const char *text, double *out, struct fail *why); /* 0 to 1, at most 9 digits after the point */
 int value_switch(const char *text, bool *out, struct fail *why);
+/* The one of words that text is nearest to, or NULL: see suggest.h. */
+const char *nearest_word(const char *text, const char *const *words);
 /* words is NULL-terminated; out is the index of text in it. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
 /* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */

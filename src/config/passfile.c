@@ -9,7 +9,7 @@
 
 #define PASSFILE_LEN_MAX ((size_t)1 << 20)
 
-/* Behind the field and its colon if it is token or *, else NULL. In a field, \ takes the next byte as it is. */
+/* Returns the position after the field and its colon if the field is token or *, else NULL. \ quotes the next byte. */
 static const char *
 match_field(const char *at, const char *end, const char *token)
 {

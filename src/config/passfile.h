@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 struct passfile_query {
-	const char *host, *port, *dbname, *user; /* of the connection */
+	const char *host, *port, *dbname, *user; /* the connection's */
 };
 
 /*
@@ -15,7 +15,7 @@ struct passfile_query {
  * fits; with a text: the file was ignored, and why (as in libpq: others may read it, or it is not a file).
  */
 char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
-/* The pure part. */
+/* The same for a file's content; pure. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
 
 #endif

@@ -17,10 +17,10 @@ struct server_tls {
 	enum channel_binding channel_binding;
 };
 
-/* -1 and why (F0000): words that contradict each other. out is filled all the same. */
+/* Returns 0, or -1 with *why set (F0000) if settings contradict each other; out is filled even then. */
 int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		       struct fail *why);
-/* All of it as one text: equal for what is equal. The caller frees. */
+/* Returns all of it as one string, for comparing. The caller frees it. */
 char *server_tls_text(const struct server_tls *tls);
 
 #endif

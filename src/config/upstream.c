@@ -19,8 +19,9 @@ upstream_target_name(enum target_session_attrs target)
 const char *
 upstream_word_name(enum upstream_word word)
 {
-	static const char *const names[UPSTREAM_WORDS] = { "sslmode",	     "sslrootcert", "sslcert",	      "sslkey",
-							   "sslnegotiation", "sslsni",	    "channel_binding" };
+	static const char *const names[UPSTREAM_WORDS] = { "sslmode",	      "sslrootcert",	    "sslcert",
+							   "sslkey",	      "sslnegotiation",	    "sslsni",
+							   "channel_binding", "load_balance_hosts", "connect_query" };
 
 	return word < UPSTREAM_WORDS ? names[word] : NULL;
 }
@@ -105,6 +106,24 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 	return a->settings[i] == b->settings[i]; /* both NULL */
 }
 
+static bool
+has_host(const struct upstream *up, const struct upstream_host *h)
+{
+	for (size_t i = 0; i < up->host_count; i++)
+		if (up->hosts[i].port == h->port && strcmp(up->hosts[i].host, h->host) == 0)
+			return true;
+	return false;
+}
+
+bool
+upstream_is_same_cluster(const struct upstream *a, const struct upstream *b)
+{
+	for (size_t i = 0; i < a->host_count; i++)
+		if (has_host(b, &a->hosts[i]))
+			return true;
+	return false;
+}
+
 void
 upstream_free(struct upstream *up)
 {
@@ -122,7 +141,7 @@ upstream_free(struct upstream *up)
 
 /* Quoted if it must be. A semicolon after a blank would begin a comment in an ini file. */
 static void
-put_text(struct buf *to, const char *name, const char *value)
+upstream_put_text(struct buf *to, const char *name, const char *value)
 {
 	bool is_quoted = *value == '\0' || value[strcspn(value, " \t'\\")] != '\0';
 
@@ -149,7 +168,7 @@ put_hosts(struct buf *to, const struct upstream *up)
 			port_count = up->host_count;
 	}
 	buf_put_u8(&list, '\0');
-	put_text(to, "host", alloc_check(list.bytes));
+	upstream_put_text(to, "host", alloc_check(list.bytes));
 	buf_fini(&list);
 	for (size_t i = 0; i < port_count; i++)
 		buf_printf(to, "%s%u", i > 0 ? "," : " port=", up->hosts[i].port);
@@ -162,22 +181,22 @@ upstream_text(const struct upstream *up)
 
 	put_hosts(&text, up);
 	if (up->dbname[0] != '\0')
-		put_text(&text, "dbname", up->dbname);
+		upstream_put_text(&text, "dbname", up->dbname);
 	if (up->user[0] != '\0')
-		put_text(&text, "user", up->user);
+		upstream_put_text(&text, "user", up->user);
 	if (up->password[0] != '\0')
-		put_text(&text, "password", "***");
+		upstream_put_text(&text, "password", "***");
 	if (up->target != TARGET_ANY)
-		put_text(&text, "target_session_attrs", upstream_target_name(up->target));
+		upstream_put_text(&text, "target_session_attrs", upstream_target_name(up->target));
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (up->words[i] != NULL)
-			put_text(&text, upstream_word_name((enum upstream_word)i), up->words[i]);
+			upstream_put_text(&text, upstream_word_name((enum upstream_word)i), up->words[i]);
 	if (up->min_minor != 0)
-		put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
+		upstream_put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
 	if (up->max_minor != 0)
-		put_text(&text, "max_protocol_version", upstream_protocol_name(up->max_minor));
+		upstream_put_text(&text, "max_protocol_version", upstream_protocol_name(up->max_minor));
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
-		put_text(&text, pair[0], pair[1]);
+		upstream_put_text(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');
 	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller's now */
 }

@@ -26,6 +26,9 @@ enum upstream_word {
 	UPSTREAM_SSLNEGOTIATION, /* postgres, direct */
 	UPSTREAM_SSLSNI, /* 0, 1 */
 	UPSTREAM_CHANNEL_BINDING, /* disable, prefer, require */
+	UPSTREAM_LOAD_BALANCE_HOSTS, /* disable (NULL too): in their order; round-robin: a new connection begins with
+					the next */
+	UPSTREAM_CONNECT_QUERY, /* SQL that runs on each new connection */
 	UPSTREAM_WORDS
 };
 
@@ -75,6 +78,11 @@ const char *upstream_protocol_name(uint16_t minor); /* "3.0" */
 const char *upstream_target_name(enum target_session_attrs target); /* NULL: there is no such one */
 struct upstream *upstream_copy(const struct upstream *up);
 bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the password counts */
+/*
+ * Whether both name a host that the other names, too: then it is one cluster. Different names of one host are not
+ * recognised.
+ */
+bool upstream_is_same_cluster(const struct upstream *a, const struct upstream *b);
 void upstream_free(struct upstream *up); /* wipes the password */
 /* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. */
 char *upstream_text(const struct upstream *up);

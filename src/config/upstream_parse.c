@@ -53,7 +53,6 @@ static const struct {
 	{ "service", "write the words of the service here" },
 	{ "fallback_application_name", "use application_name" },
 	{ "replication", "replication connections can't be pooled" },
-	{ "load_balance_hosts", "hosts are tried in their order" },
 	{ "pool_mode", "it is a setting of its own, on a line below upstream" },
 	{ "pool_size", "it is a setting of its own, on a line below upstream" },
 	{ "min_pool_size", "it is a setting of its own: min_idle, on a line below upstream" },
@@ -144,6 +143,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 		[UPSTREAM_SSLNEGOTIATION] = { "postgres", "direct" },
 		[UPSTREAM_SSLSNI] = { "0", "1" },
 		[UPSTREAM_CHANNEL_BINDING] = { "disable", "prefer", "require" },
+		[UPSTREAM_LOAD_BALANCE_HOSTS] = { "disable", "round-robin" },
 	};
 	bool is_possible = values[word][0] == NULL;
 	const char *name = upstream_word_name(word);
@@ -152,7 +152,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 		is_possible |= strcmp(values[word][i], value) == 0;
 	if (!is_possible || has_control(value) || *value == '\0')
 		return fail_set(why, "08001", "%s can't be \"%.64s\"", name, has_control(value) ? "" : value);
-	if (values[word][0] == NULL && *value != '/' && strcmp(value, "system") != 0)
+	if (values[word][0] == NULL && word != UPSTREAM_CONNECT_QUERY && *value != '/' && strcmp(value, "system") != 0)
 		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
@@ -337,7 +337,7 @@ complete_text(const char *what, char **field, size_t len_max, struct fail *why)
 }
 
 static int
-build(const struct draft *draft, struct fail *why)
+upstream_build(const struct draft *draft, struct fail *why)
 {
 	struct upstream *up = draft->up;
 
@@ -374,7 +374,7 @@ parse(const char *text, bool is_of_tenant, struct fail *why)
 
 	text += strspn(text, " \t");
 	draft.up->is_of_tenant = is_of_tenant;
-	if (scan(text, &draft, why) < 0 || build(&draft, why) < 0) {
+	if (scan(text, &draft, why) < 0 || upstream_build(&draft, why) < 0) {
 		upstream_free(draft.up);
 		draft.up = NULL;
 	}

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char *
-skip_blanks(const char *at)
+upstream_skip_blanks(const char *at)
 {
 	while (is_space(*at))
 		at++;
@@ -50,7 +50,7 @@ scan_word(const char **at, const char *text, char *value, upstream_put put, void
 	size_t len = strcspn(begin, "= \t\n\v\f\r");
 	size_t place = (size_t)(begin - text) + 1;
 
-	equals = skip_blanks(begin + len);
+	equals = upstream_skip_blanks(begin + len);
 	if (*equals != '=') {
 		fail_set(why, "08001", "the word at byte %zu has no \"=\"", place);
 		return fail_hint(why, "put a value with blanks in single quotes");
@@ -59,7 +59,7 @@ scan_word(const char **at, const char *text, char *value, upstream_put put, void
 		return fail_set(why, "08001", "the word at byte %zu has no name that could be known", place);
 	memcpy(name, begin, len);
 	name[len] = '\0';
-	*at = skip_blanks(equals + 1);
+	*at = upstream_skip_blanks(equals + 1);
 	if (read_value(at, value) < 0)
 		return fail_set(why, "08001", "the quote after %s= has no end", name);
 	return put(arg, name, value, why) == 0 ? 0 : -1;
@@ -73,7 +73,7 @@ upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *
 	const char *at;
 	int rc = 0;
 
-	for (at = skip_blanks(text); rc == 0 && *at != '\0'; at = skip_blanks(at))
+	for (at = upstream_skip_blanks(text); rc == 0 && *at != '\0'; at = upstream_skip_blanks(at))
 		rc = scan_word(&at, text, value, put, arg, why);
 	OPENSSL_cleanse(value, size);
 	free(value);
@@ -231,11 +231,17 @@ scan_parameters(struct uri *uri, const char *at, struct fail *why)
 static size_t
 scheme_len(const char *text)
 {
-	static const char *const schemes[] = { "postgres://", "postgresql://" };
+	static const char *const schemes[] = { "postgresql", "postgres" };
+	size_t len;
 
-	for (size_t i = 0; i < 2; i++)
-		if (strncmp(text, schemes[i], strlen(schemes[i])) == 0)
-			return strlen(schemes[i]);
+	for (size_t i = 0; i < 2; i++) {
+		len = strlen(schemes[i]);
+		if (strncmp(text, schemes[i], len) != 0)
+			continue;
+		if (text[len] == '+') /* SQLAlchemy's: +psycopg2, +asyncpg */
+			len += 1 + strspn(text + len + 1, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		return strncmp(text + len, "://", 3) == 0 ? len + 3 : 0;
+	}
 	return 0;
 }
 

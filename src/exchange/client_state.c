@@ -23,9 +23,11 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 		       [CE_RETRY] = CL_RETRYING,
 		       [CE_AWAIT] = CL_AWAITING,
 		       [CE_KEEP_READY] = CL_READY_DUE,
-		       [CE_DOOM] = CL_DOOMED,
+		       [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
 		       [CE_CLOSE] = CL_CLOSED },
-	[CL_REJECTING] = { [CE_REJECTED] = CL_READY, [CE_DOOM] = CL_DOOMED, [CE_CLOSE] = CL_CLOSED },
+	[CL_REJECTING] = { [CE_REJECTED] = CL_READY,
+			   [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
+			   [CE_CLOSE] = CL_CLOSED },
 	[CL_IN_LINE] = { [CE_GRANTED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	/* The error that a retry is for may come while a message behind it is held. */
 	[CL_HELD] = { [CE_ANSWERED] = CL_READY, [CE_RETRY] = CL_RETRYING, [CE_CLOSE] = CL_CLOSED },
@@ -35,8 +37,10 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 			  [CE_HEARD] = CL_READY,
 			  [CE_RETRY] = CL_RETRYING,
 			  [CE_CLOSE] = CL_CLOSED },
-	[CL_READY_DUE] = { [CE_HEARD] = CL_READY, [CE_DOOM] = CL_DOOMED, [CE_CLOSE] = CL_CLOSED },
-	[CL_DOOMED] = { [CE_CLOSE] = CL_CLOSED },
+	[CL_READY_DUE] = { [CE_HEARD] = CL_READY,
+			   [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
+			   [CE_CLOSE] = CL_CLOSED },
+	[CL_CLOSE_AFTER_FLUSH] = { [CE_CLOSE] = CL_CLOSED },
 };
 
 enum client_state
@@ -65,7 +69,7 @@ client_state_name(enum client_state s, bool has_server)
 		[CL_RETRYING] = "retrying",
 		[CL_AWAITING] = "awaiting the listener",
 		[CL_READY_DUE] = "ready is due",
-		[CL_DOOMED] = "doomed",
+		[CL_CLOSE_AFTER_FLUSH] = "close after flush",
 	};
 
 	return s == CL_READY && has_server ? "active" : names[s];
@@ -91,7 +95,7 @@ client_event_name(enum client_event ev)
 		[CE_AWAIT] = "await",
 		[CE_KEEP_READY] = "keep ready",
 		[CE_HEARD] = "heard",
-		[CE_DOOM] = "doom",
+		[CE_CLOSE_AFTER_FLUSH] = "close after flush",
 		[CE_CLOSE] = "close",
 	};
 

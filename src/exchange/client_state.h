@@ -27,7 +27,7 @@ enum client_state {
 	CL_RETRYING, /* its request is sent once more when the Sync behind the error is answered */
 	CL_AWAITING, /* its request waits for what listens in its place */
 	CL_READY_DUE, /* its ReadyForQuery waits for notifications that were committed earlier */
-	CL_DOOMED, /* it was told why it is closed, and is closed when it has read that */
+	CL_CLOSE_AFTER_FLUSH, /* it was told why it is closed, and is closed when it has read that */
 	CL_STATES
 };
 enum client_event {
@@ -47,7 +47,7 @@ enum client_event {
 	CE_AWAIT,
 	CE_KEEP_READY,
 	CE_HEARD, /* what listens has caught up, or has answered */
-	CE_DOOM,
+	CE_CLOSE_AFTER_FLUSH,
 	CE_CLOSE,
 	CE_EVENTS
 };

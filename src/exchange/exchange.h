@@ -8,7 +8,7 @@
  *
  * Owns:    the client's socket, what was read but not handled, its settings (image).
  * Borrows: a server (srv) from its pool entry, between pool_entry_borrow() and pool_entry_return().
- * Always:  srv != NULL exactly while that server's link is this exchange; while its ticket waits, srv is NULL; an
+ * Always:  srv != NULL exactly while this exchange is that server's borrower; while its ticket waits, srv is NULL; an
  *          exchange that is_closing gets no further bytes and asks for no server; memory lives until the loop's next
  *          turn.
  */
@@ -35,7 +35,7 @@ struct exchange;
 struct client_statements; /* statements/statements_state.h: from the first Parse */
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
-struct sole_use; /* relay/exclusive.c */
+struct exclusive; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
 
@@ -51,9 +51,8 @@ enum statement_step {
 
 /* A request whose last reply is on its way; measured once it is sent. */
 struct done_request {
-	uint64_t started_us;
 	uint32_t statements;
-	bool is_simple, has_text; /* srv->loan.text is this request's */
+	bool is_simple, is_late, has_text; /* query_timeout has cancelled it; srv->loan.text is its own */
 };
 
 /* Input that waited and is being handled; bytes: NULL if there is none, or if exchange_keep() has taken it back. */
@@ -70,6 +69,9 @@ struct exchange_ops {
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
 	/* SQL signalled a PID that no process has. Returns true if it is a client's (told_pid), which was signalled. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
+	/* Handles or keeps all of these bytes of the client's; sees whether its server can be given back. */
+	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
+	void (*try_release)(struct exchange *x);
 	/* While CL_WELCOME: the pool's answer, and the server's replies to the startup settings. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
@@ -100,9 +102,17 @@ struct exchange_env {
 	struct event *linger_timer;
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token, sample_state;
+	uint32_t requests_begun;
+	/* Which go to on_query: this many still, then one in queries_each; 0: none. clients_tick() sets them. */
+	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
-	bool is_draining; /* SIGTERM: no new clients, no new transactions */
+	bool is_closed; /* SHUTDOWN: no new clients but in the console */
+	bool is_draining; /* nor new transactions */
+	bool is_gentle; /* draining as PgBouncer does: a client that needs no server may stay to the end */
+	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *up;
+	/* One that stands for weight of its like; its client is not told. */
+	void (*on_query)(void *up, const struct request_report *report, uint32_t weight);
 	void (*on_report)(void *up, const struct request_report *report); /* slow, refused or lost requests */
 };
 
@@ -116,14 +126,15 @@ struct exchange {
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
-	struct sole_use *sole_use; /* NULL, nearly always */
+	struct exclusive *exclusive; /* NULL, nearly always */
 	char *user; /* whom it logged in as; NULL: entry->user */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
 	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData) */
 	uint64_t id;
-	uint64_t request_us, wait_us; /* request_us: first byte of the oldest unanswered request was read */
+	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
+	uint64_t wait_us, connect_us; /* its last wait for a server; connect_us: the part that PostgreSQL owed */
 	uint64_t sequence_us; /* when it last ran SQL that a currval() may follow: state/linger.c */
 	uint64_t idle_since_us; /* when its last request ended */
 	TAILQ_ENTRY(exchange) lingering;
@@ -161,14 +172,30 @@ exchange_close(struct exchange *x, const struct fail *why)
 	x->env->ops->close(x, why);
 }
 
+/* Returns true in transaction or statement mode, if session_state is not allow: its session is followed. */
+static inline bool
+exchange_is_followed(const struct exchange *x)
+{
+	return !x->is_session && x->entry->settings.session_state != SESSION_ALLOW;
+}
+
 /* There is no memory for something that must be done: closes the client and its server. */
-void exchange_out_of_memory(struct exchange *x);
+void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /* Sends bytes that were built. If b has failed (no memory), closes the client. */
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Puts a reply of pgweir's in the batch for the client, behind what is there. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
+void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
+
 /* Begins a batch for this peer in one of the loop's outboxes, or continues it. */
-void exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to);
+static inline void
+exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to)
+{
+	if (o->to == NULL)
+		o->to = to;
+	else if (o->to != to)
+		exchange_begin_batch_slowly(env, o, to);
+}
 const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */
 

@@ -17,7 +17,7 @@ exchange_free_input(struct exchange *x)
 
 /* While the client logs in there may be a password among the bytes, and realloc would leave a copy behind. */
 static uint8_t *
-grow(struct exchange *x, size_t cap)
+input_grow(struct exchange *x, size_t cap)
 {
 	uint8_t *grown;
 
@@ -66,7 +66,7 @@ exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len)
 
 		if (x->pending_cap > 0 && cap < 2 * (size_t)x->pending_cap)
 			cap = 2 * (size_t)x->pending_cap;
-		if (cap > UINT32_MAX || (grown = grow(x, cap)) == NULL)
+		if (cap > UINT32_MAX || (grown = input_grow(x, cap)) == NULL)
 			return -1;
 		x->pending = grown;
 		x->pending_cap = (uint32_t)cap;

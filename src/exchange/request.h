@@ -4,10 +4,11 @@
 #ifndef PGWEIR_EXCHANGE_REQUEST_H
 #define PGWEIR_EXCHANGE_REQUEST_H
 
-#include "sql/scan.h"
+#include "base/buf.h"
+#include "sql/verdict.h"
 #include "wire/fields.h"
 
-struct named; /* statements/statements_state.h */
+struct client_statement; /* statements/statements_state.h */
 struct statement; /* session/statement_store.h */
 
 /* The names that a Bind begins with. */
@@ -16,7 +17,7 @@ struct bind_names {
 	size_t len; /* bytes, with terminators */
 };
 
-/* All pointers except named, statement and scan point into the message. */
+/* All pointers except named, statement, verdict, scan and instead point into the message. */
 struct request {
 	uint8_t type;
 	const uint8_t *message;
@@ -29,13 +30,33 @@ struct request {
 	const char *portal; /* Execute; "?": one with a name */
 	uint8_t target; /* Describe, Close: 'S' or 'P' ... */
 	const char *name; /* ... of this name */
-	struct named
+	struct client_statement
 	    *named; /* Bind, Describe of a statement: what the client calls so; NULL: the unnamed one, or none */
 	struct statement *statement; /* the same; NULL: pgweir does not know it */
-	struct scan *scan; /* Query: the scan of all its SQL, under the client's settings; NULL: not scanned yet */
+	const struct sql_verdict *verdict; /* on its SQL: of a Query under the client's settings or, if earlier SQL may
+					    * change these, whichever they are; of others, whichever they are. NULL: the
+					    * SQL comes in pieces, or is unknown */
+	const struct scan *scan; /* Query: of its SQL under the client's settings; NULL if verdict is */
+	struct sql_verdict own; /* Parse: that verdict */
+	bool is_found; /* Bind, Describe: named, statement and verdict are what they will be */
+	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
 	size_t used; /* Bind that was replaced: bytes of it that need not be sent any more */
 };
+
+/* Returns true if its SQL may begin with this word. */
+static inline bool
+request_begins_with(const struct request *m, enum sql_word word)
+{
+	return m->verdict != NULL && m->verdict->first == (uint8_t)word;
+}
+
+/* Returns true if its SQL has one of these flags (enum scan_flag) or hints (enum scan_hint). */
+static inline bool
+request_has(const struct request *m, uint32_t flags, uint32_t hints)
+{
+	return m->verdict != NULL && ((m->verdict->flags & flags) != 0 || (m->verdict->hints & hints) != 0);
+}
 
 /* Returns how many bytes of the message's body have come. */
 static inline size_t

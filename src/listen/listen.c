@@ -1,15 +1,14 @@
-/* src/listen/listen.c - waits for the hub, and interprets the replies of servers: see listen.h. */
+/* src/listen/listen.c - waits for the listener, and interprets the replies of servers: see listen.h. */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
-#include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <string.h>
 
-/* --- waiting for the hub --- */
+/* --- waiting for the listener --- */
 
 void
 listen_resume(struct exchange *x)
@@ -20,21 +19,21 @@ listen_resume(struct exchange *x)
 	if (!x->is_stalled)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)
-		exchange_replay(x, relay_bytes);
+		exchange_replay(x, x->env->ops->bytes);
 }
 
 void
 listen_answered(struct notify_member *member, const struct fail *why)
 {
-	struct membership *m = (struct membership *)member;
+	struct subscription *m = (struct subscription *)member;
 	struct exchange *x = m->x;
 	struct client_listen *l = x->listen;
 
 	m->is_heard = why == NULL;
 	if (why != NULL)
-		membership_refuse(m, why);
+		subscription_refuse(m, why);
 	if (why != NULL && m->is_active)
-		membership_lost(x, m);
+		subscription_lost(x, m);
 	if (!x->is_closing && x->state == CL_AWAITING && l->awaited == m)
 		listen_resume(x);
 }
@@ -49,7 +48,7 @@ listen_cancel(struct exchange *x)
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
 	notify_leave(&l->awaited->member);
-	membership_refuse(l->awaited, &why);
+	subscription_refuse(l->awaited, &why);
 	listen_resume(x);
 }
 
@@ -72,19 +71,19 @@ next_effect(const struct exchange *x)
 }
 
 static int
-wish(struct client_listen *l, const struct listen_effect *e)
+change(struct client_listen *l, const struct listen_effect *e)
 {
-	struct membership *m;
+	struct subscription *m;
 
 	if (e->kind == KNOWN_UNLISTEN_ALL)
-		return listen_wish_none(l);
-	m = e->kind == KNOWN_LISTEN ? e->m : membership_find(l, e->name);
-	return m == NULL ? 0 : membership_wish(l, m, (enum known_kind)e->kind);
+		return listen_change_none(l);
+	m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
+	return m == NULL ? 0 : subscription_change(l, m, (enum known_kind)e->kind);
 }
 
 /* In place of what the server has answered. Empties b. */
 static void
-answer(struct exchange *x, struct buf *b)
+listen_answer(struct exchange *x, struct buf *b)
 {
 	if (buf_ok(b))
 		exchange_answer(x, b->bytes, b->len);
@@ -104,7 +103,7 @@ unlistened(struct exchange *x)
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
 		return false; /* its SQL was not examined */
 	is_listen = e->kind == KNOWN_LISTEN;
-	if (wish(l, e) < 0) {
+	if (change(l, e) < 0) {
 		exchange_out_of_memory(x);
 		return true;
 	}
@@ -112,7 +111,7 @@ unlistened(struct exchange *x)
 	if (!is_listen)
 		return false;
 	message_complete(&b, "LISTEN");
-	answer(x, &b);
+	listen_answer(x, &b);
 	return true;
 }
 
@@ -169,7 +168,7 @@ listen_complete(struct exchange *x, const char *tag)
 	} else if (strcmp(tag, "RELEASE") == 0) {
 		if (take_mark(x, KNOWN_RELEASE, name))
 			listen_release(l, name);
-	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_wish_none(l) < 0)
+	} else if (strcmp(tag, "DISCARD ALL") == 0 && listen_change_none(l) < 0)
 		exchange_out_of_memory(x);
 	return false;
 }
@@ -192,7 +191,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	report_error(x->entry, EO_PROXY, effect->m->why->sqlstate);
 	message_error(&b, "ERROR", effect->m->why);
-	answer(x, &b);
+	listen_answer(x, &b);
 	return true;
 }
 
@@ -240,15 +239,15 @@ bool
 listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 {
 	const uint8_t *channel = message + FRAME_HEAD_LEN + 4;
-	const struct membership *m = NULL;
+	const struct subscription *m = NULL;
 	struct buf b = { 0 };
 
 	if (len <= FRAME_HEAD_LEN + 4 || memchr(channel, 0, len - FRAME_HEAD_LEN - 4) == NULL)
 		return false;
 	if (x->listen != NULL)
-		m = membership_find(x->listen, (const char *)channel);
+		m = subscription_find(x->listen, (const char *)channel);
 	if (m != NULL && m->is_active && m->is_heard)
-		return true; /* the hub delivers it */
+		return true; /* the listener delivers it */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;
 	/* The client's own notification, under the PID that its driver shows. */

@@ -1,14 +1,15 @@
 /*
  * src/listen/listen.h - LISTEN, UNLISTEN and notifications of a client that has no server of its own.
  *
- * The hub of its pool listens for it (pool/notify_hub.h). A LISTEN waits until the hub listens, then runs on the
- * borrowed server as an UNLISTEN (sql/listen_text.h); the client gets the tag LISTEN. So it fails where PostgreSQL
- * would refuse it, and counts when its transaction commits. UNLISTEN runs as it is. A committed LISTEN is a membership;
- * its notifications are sent at once if the client is between transactions, else when its transaction is over.
+ * The listener of its pool listens for it (pool/notify_listener.h). A LISTEN waits until the listener listens, then
+ * runs on the borrowed server as an UNLISTEN (sql/listen_text.h); the client gets the tag LISTEN. So it fails where
+ * PostgreSQL would refuse it, and counts when its transaction commits. UNLISTEN runs as it is. A committed LISTEN is a
+ * subscription; its notifications are sent at once if the client is between transactions, else when its transaction is
+ * over.
  *
- *   listen.c          waits for the hub; interprets the replies of servers
+ *   listen.c          waits for the listener; interprets the replies of servers
  *   queries.c         which messages are a LISTEN or UNLISTEN, and what is sent for them
- *   subscriptions.c   memberships, and the end of transactions
+ *   subscriptions.c   subscriptions, and the end of transactions
  *   savepoints.c      what ROLLBACK TO undoes
  *   queue.c           notifications on their way to the client
  *   sender_pid.c      the PID in notifications
@@ -19,15 +20,15 @@
  *
  * In session mode, and with session_state = allow, nothing of this happens. Known limits: docs/sessions.md.
  *
- * Owns:   memberships, the notifications that wait for the client (at most LISTEN_QUEUE_MAX bytes), its ear.
- * Always: a client with more bytes waiting is disconnected, nothing is dropped; a membership that is not committed
+ * Owns:   subscriptions, the notifications that wait for the client (at most LISTEN_QUEUE_MAX bytes), its subscriber.
+ * Always: a client with more bytes waiting is disconnected, nothing is dropped; a subscription that is not committed
  * ends, at the latest, with the request after it.
  */
 #ifndef PGWEIR_LISTEN_LISTEN_H
 #define PGWEIR_LISTEN_LISTEN_H
 
 #include "exchange/exchange.h"
-#include "wire/frame.h"
+#include "exchange/request.h"
 
 #define LISTEN_QUEUE_MAX ((size_t)1 << 20) /* bytes of notifications that a client has not taken */
 #define LISTEN_CHANNELS_MAX 10000 /* of one client */
@@ -36,33 +37,24 @@
 struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNLISTEN */
 
 /* --- requests --- */
-enum listen_look { LISTEN_GO, LISTEN_WAIT, LISTEN_MORE, LISTEN_FAILED };
-/* Returns true for nearly every simple Query, by its first letter: it can't concern this module. */
-static inline bool
-listen_is_no_concern(const struct exchange *x, const uint8_t *message, size_t have)
-{
-	uint8_t letter = have > FRAME_HEAD_LEN ? (uint8_t)(message[FRAME_HEAD_LEN] | 0x20) : 0;
-
-	return x->listen == NULL && letter >= 'a' && letter <= 'z' && letter != 'l' && letter != 'u';
-}
-
+enum listen_look { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /*
- * A message is about to be handled, with a server or without. Returns LISTEN_WAIT: keep it, it is handled again when
- * the hub listens; MORE: more of its bytes are needed; FAILED: no memory; GO.
+ * A Query, Parse or Execute is about to be handled, with a server or without. Returns LISTEN_WAIT: keep it, it is
+ * handled again when the listener listens; FAILED: no memory; GO.
  */
-enum listen_look listen_look(struct exchange *x, const uint8_t *message, size_t have, size_t total);
+enum listen_look listen_look(struct exchange *x, const struct request *m);
 /* A Query, Parse or Bind is about to be sent, while somebody in the pool listens. Returns what listen_look does. */
-enum listen_look listen_look_at_sender(struct exchange *x, const uint8_t *message, size_t have, size_t total);
-/* A whole simple Query is about to be sent. DONE: something else was sent in its place. */
-enum statement_step listen_query(struct exchange *x, const uint8_t *message, size_t len);
-/* Returns true for a Parse of a LISTEN, and writes the message to handle in its place (unless buf_ok fails). */
-bool listen_parse(struct exchange *x, const struct parse_fields *f, struct buf *message);
-/* A Bind is about to be sent: of st, or of an unknown statement (NULL). Returns 0, or -1: no memory. */
-int listen_bound(struct exchange *x, const char *portal, struct statement *st);
-/* An Execute is about to be sent. DONE: something else was sent in its place. */
-enum statement_step listen_execute(struct exchange *x, const uint8_t *message, size_t len);
-/* SQL is about to be run, parsed or bound: sends ahead what it needs. Returns FORWARD; HOLD; FAILED: no memory. */
-enum statement_step listen_before_text(struct exchange *x, const char *sql, size_t len);
+enum listen_look listen_look_at_sender(struct exchange *x, const struct request *m);
+/* Rows of relay/features.c: see features_request(). FORWARD; HOLD; FAILED: no memory. */
+/* DONE: m->instead is to be sent in its place. */
+enum statement_step listen_query(struct exchange *x, struct request *m);
+/* A Parse of a LISTEN is replaced: m->instead is handled from here on, as m. */
+enum statement_step listen_parse(struct exchange *x, struct request *m);
+enum statement_step listen_bind(struct exchange *x, struct request *m);
+/* DONE: something else was sent in its place. */
+enum statement_step listen_execute(struct exchange *x, struct request *m);
+/* SQL is about to be run, parsed or bound: sends ahead what it needs. */
+enum statement_step listen_before_sql(struct exchange *x, struct request *m);
 void listen_cancel(struct exchange *x); /* a cancel request came for a message that waits */
 
 /* --- replies: replies.c --- */

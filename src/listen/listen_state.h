@@ -1,23 +1,25 @@
-/* src/listen/listen_state.h - one client's memberships and queue: what the files of this folder share; see listen.h. */
+/*
+ * src/listen/listen_state.h - one client's subscriptions and queue: what the files of this folder share; see listen.h.
+ */
 #ifndef PGWEIR_LISTEN_LISTEN_STATE_H
 #define PGWEIR_LISTEN_LISTEN_STATE_H
 
 #include "listen/listen.h"
-#include "pool/notify_hub.h"
+#include "pool/notify_listener.h"
 #include "sql/known.h"
 
 #include <event2/event_struct.h>
 #include <uthash.h>
 
 /* A channel that the client listens to, or may come to. */
-struct membership {
-	struct notify_member member; /* first: the hub's pointer to it is one to this struct */
+struct subscription {
+	struct notify_member member; /* first: the listener's pointer to it is one to this struct */
 	struct exchange *x;
 	UT_hash_handle hh;
-	bool is_heard; /* the hub listens there */
-	bool is_refused; /* the hub can't listen: why */
+	bool is_heard; /* the listener listens there */
+	bool is_refused; /* the listener can't listen: why */
 	bool is_active; /* LISTEN was committed */
-	uint8_t wanted; /* the wish for the commit: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: no change */
+	uint8_t wanted; /* the pending change: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: no change */
 	uint32_t refs; /* of statements under way, and of the message that waits */
 	uint32_t undo; /* 1 + index of its last entry in client_listen's undo; 0: none */
 	struct fail *why;
@@ -29,15 +31,15 @@ struct membership {
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* the SQL that was sent in its place will fail; the client gets m->why */
-	struct membership *m; /* LISTEN */
+	struct subscription *m; /* LISTEN */
 	uint32_t due; /* its request is the next one when the ledger counts so many gone */
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
 };
 
-/* The wish of a membership before it was changed within a savepoint's subtransaction. */
+/* The pending change of a subscription before it was changed within a savepoint's subtransaction. */
 struct listen_undo {
-	struct membership *m;
+	struct subscription *m;
 	uint32_t before; /* m->undo at that time */
 	uint8_t wanted;
 };
@@ -57,21 +59,22 @@ struct listen_portal {
 /* SQL that notifies: see listen/sender_pid.c. */
 enum listen_sending {
 	SENDING_NOT,
-	SENDING_WAITS, /* it waits for the hub */
+	SENDING_WAITS, /* it waits for the listener */
 	SENDING_MARKED, /* notifications with its server's PID are this client's */
-	SENDING_ENDS /* ... until the hub has caught up */
+	SENDING_ENDS /* ... until the listener has caught up */
 };
 
 struct client_listen {
 	struct exchange *x;
-	struct notify_ear ear;
-	struct membership *table;
+	struct notify_subscriber subscriber;
+	struct subscription *table;
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;
 	TAILQ_HEAD(, listen_portal) portals;
-	struct membership *awaited; /* CL_AWAITING: its message waits for this one; NULL: for the hub to catch up */
-	bool has_wanted, is_swept; /* a membership has wanted set; none must be dropped */
-	bool is_fresh; /* with wanted set: the hub has caught up before the request that is being sent */
+	struct subscription
+	    *awaited; /* CL_AWAITING: its message waits for this one; NULL: for the listener to catch up */
+	bool has_wanted, is_swept; /* a subscription has wanted set; none must be dropped */
+	bool is_fresh; /* with wanted set: the listener has caught up before the request that is being sent */
 	enum listen_sending sending;
 	bool is_shown; /* its server listens, too, since the request under way asks which channels it listens to */
 	bool has_error; /* this request had an error: an implicit transaction is rolled back */
@@ -84,40 +87,42 @@ struct client_listen {
 	size_t queue_at, early_bytes;
 	uint64_t gap_count;
 	bool is_overrun; /* more came than may wait */
-	struct event *doom; /* CL_DOOMED */
+	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */
 };
 
 /* listen/queue.c */
-extern const struct notify_ear_ops listen_ear_ops;
-void listen_keep_early(struct client_listen *l, struct membership *m); /* moves its early notifications to the queue */
-void listen_drop_early(struct client_listen *l, struct membership *m);
+extern const struct notify_subscriber_ops listen_ear_ops;
+void listen_keep_early(struct client_listen *l,
+		       struct subscription *m); /* moves its early notifications to the queue */
+void listen_drop_early(struct client_listen *l, struct subscription *m);
 void listen_drop_queued(struct client_listen *l, const char *channel); /* NULL: all channels */
 void listen_queue_fini(struct client_listen *l);
-bool listen_keep_ready(struct exchange *x); /* true: ReadyForQuery is sent when the hub has caught up */
+bool listen_keep_ready(struct exchange *x); /* true: ReadyForQuery is sent when the listener has caught up */
 
 /* listen/sender_pid.c */
 bool listen_pid_caught_up(struct exchange *x); /* true: nothing else waited for this */
 
 /* listen/subscriptions.c */
 struct client_listen *listen_own(struct exchange *x); /* made at first use; NULL: no memory */
-void listen_detach_idle(struct client_listen *l); /* leaves the hub if nothing needs it any more */
-struct membership *membership_find(const struct client_listen *l, const char *name);
-/* Returns the membership of this name; a new one asks the hub to listen. NULL: no memory, or too long a name. */
-struct membership *membership_want(struct exchange *x, const char *name);
-void membership_unref(struct membership *m); /* gives up one of m->refs */
-void membership_refuse(struct membership *m, const struct fail *why);
-/* Sets the wish for the commit. Returns 0, or -1: no memory. */
-int membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind);
-int listen_wish_none(struct client_listen *l); /* UNLISTEN * */
-void membership_set_active(struct client_listen *l, struct membership *m, bool is_active);
-void membership_lost(struct exchange *x,
-		     const struct membership *m); /* the hub can't listen any more: closes the client */
+void listen_detach_idle(struct client_listen *l); /* leaves the listener if nothing needs it any more */
+struct subscription *subscription_find(const struct client_listen *l, const char *name);
+/* Returns the subscription of this name; a new one asks the listener to listen. NULL: no memory, or too long a name. */
+struct subscription *subscription_want(struct exchange *x, const char *name);
+void subscription_unref(struct subscription *m); /* gives up one of m->refs */
+void subscription_refuse(struct subscription *m, const struct fail *why);
+/* Sets the pending change. Returns 0, or -1: no memory. */
+int subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind);
+int listen_change_none(struct client_listen *l); /* UNLISTEN * */
+void subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active);
+void subscription_lost(struct exchange *x,
+		       const struct subscription *m); /* the listener can't listen any more: closes the client */
 void listen_commit(struct exchange *x); /* may close it */
 void listen_roll_back(struct client_listen *l);
-void listen_sweep(struct client_listen *l); /* frees memberships that nothing needs any more */
+void listen_sweep(struct client_listen *l); /* frees subscriptions that nothing needs any more */
 
 /* listen/savepoints.c */
-int listen_keep_wish(struct client_listen *l, struct membership *m); /* its wish is about to change. -1: no memory */
+int listen_keep_change(struct client_listen *l,
+		       struct subscription *m); /* its pending change is about to change. -1: no memory */
 /* May close it. -1: no memory. */
 int listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX]);
 void listen_release(struct client_listen *l, const char *name);
@@ -132,7 +137,7 @@ void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
 
 /* listen.c */
-void listen_answered(struct notify_member *member, const struct fail *why); /* the hub listens, or can't (why) */
+void listen_answered(struct notify_member *member, const struct fail *why); /* the listener listens, or can't (why) */
 void listen_resume(struct exchange *x); /* handles the message that waited */
 
 #endif

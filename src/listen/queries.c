@@ -6,8 +6,6 @@
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
-#include "state/state.h"
-#include "statements/statements.h"
 
 #include "sql/listen_text.h"
 #include "wire/fields.h"
@@ -16,7 +14,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define WHOLE_MAX 4096u /* bytes of a message that is examined */
 
@@ -24,15 +21,21 @@
 bool
 listen_is_not_ours(const struct exchange *x)
 {
-	return !exchange_is_ready(x) || !session_is_followed(x) ||
+	return !exchange_is_ready(x) || !exchange_is_followed(x) ||
 	       (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
-/* Returns true if the SQL consists of LISTEN and UNLISTEN only. */
+static bool
+may_be_listen(const struct sql_verdict *v)
+{
+	return v->first == WORD_LISTEN || v->first == WORD_UNLISTEN;
+}
+
+/* Returns true if SQL for which may_be_listen() is true consists of LISTEN and UNLISTEN only. */
 static bool
 read_sql(const struct exchange *x, const char *sql, size_t len, struct known_text *text)
 {
-	if (!listen_text_may_be(sql, len) || !known_parse(text, image_scan_options(x->image), sql, len))
+	if (len > WHOLE_MAX || !known_parse(text, image_scan_options(x->image), sql, len))
 		return false;
 	for (unsigned i = 0; i < text->count; i++) {
 		uint8_t kind = text->statements[i].kind;
@@ -57,10 +60,9 @@ kind_of(const struct exchange *x, const char *sql, size_t len, char name[static 
 }
 
 static bool
-read_query(const struct exchange *x, const uint8_t *message, size_t len, struct known_text *text)
+read_query(const struct exchange *x, const struct request *m, struct known_text *text)
 {
-	return len <= WHOLE_MAX && len > FRAME_HEAD_LEN && message[len - 1] == 0 &&
-	       read_sql(x, (const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1, text);
+	return m->verdict != NULL && may_be_listen(m->verdict) && read_sql(x, m->sql, m->sql_len, text);
 }
 
 static bool
@@ -72,21 +74,29 @@ has_listen(const struct known_text *text)
 	return false;
 }
 
-/* Examines a statement once, as its Parse was sent: a LISTEN has been replaced already. */
+/* Of a statement as its Parse was sent: a LISTEN has been replaced already. */
 static enum known_kind
-kind_of_statement(const struct exchange *x, struct statement *st, char name[static KNOWN_NAME_MAX])
+kind_of_statement(const struct exchange *x, const struct request *m, char name[static KNOWN_NAME_MAX])
 {
+	const struct statement *st = m->statement;
 	enum known_kind kind;
 
-	if (st->listens == STATEMENT_DOES_NOT)
+	if (!may_be_listen(m->verdict))
 		return KNOWN_NOT;
-	kind = st->query_len > WHOLE_MAX ? KNOWN_NOT : kind_of(x, (const char *)st->bytes, st->query_len, name);
+	kind = kind_of(x, (const char *)st->bytes, st->query_len, name);
 	if (kind == KNOWN_LISTEN)
-		kind = KNOWN_NOT; /* it was not replaced: it was prepared on a server of the client's own */
-	st->listens = kind == KNOWN_NOT ? STATEMENT_DOES_NOT : STATEMENT_DOES;
+		return KNOWN_NOT; /* it was not replaced: it was prepared on a server of the client's own */
 	if (kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
-		kind = KNOWN_LISTEN;
+		return KNOWN_LISTEN;
 	return kind;
+}
+
+/* Returns true if SQL may have a mark (known_each_mark) that counts for this client: see expect_marks(). */
+static bool
+may_have_marks(const struct exchange *x, const struct request *m)
+{
+	return x->listen != NULL && x->listen->table != NULL &&
+	       request_has(m, SCAN_SAVEPOINT | SCAN_LISTEN, SCAN_HINT_ENDS);
 }
 
 /* kind_of_statement has found that it is an UNLISTEN, or stands for a LISTEN. */
@@ -100,11 +110,12 @@ take_first(void *arg, const struct known *mark)
 
 /* For a statement that is no LISTEN or UNLISTEN: see expect_marks. */
 static enum known_kind
-mark_of_statement(const struct exchange *x, const struct statement *st, char name[static KNOWN_NAME_MAX])
+mark_of_statement(const struct exchange *x, const struct request *m, char name[static KNOWN_NAME_MAX])
 {
+	const struct statement *st = m->statement;
 	struct known mark = { .kind = KNOWN_NOT };
 
-	if (x->listen != NULL && x->listen->table != NULL && st->query_len <= WHOLE_MAX)
+	if (may_have_marks(x, m) && st->query_len <= WHOLE_MAX)
 		known_each_mark(image_scan_options(x->image), (const char *)st->bytes, st->query_len, take_first,
 				&mark);
 	memcpy(name, mark.name, KNOWN_NAME_MAX);
@@ -114,7 +125,7 @@ mark_of_statement(const struct exchange *x, const struct statement *st, char nam
 static enum listen_look
 await(struct exchange *x, const char *channel)
 {
-	struct membership *m = membership_want(x, channel);
+	struct subscription *m = subscription_want(x, channel);
 
 	if (m == NULL)
 		return LISTEN_FAILED;
@@ -125,7 +136,7 @@ await(struct exchange *x, const char *channel)
 	return LISTEN_WAIT;
 }
 
-/* Asks the hub for all channels at once; the message is handled again when the last has been answered. */
+/* Asks the listener for all channels at once; the message is handled again when the last has been answered. */
 static enum listen_look
 await_all(struct exchange *x, const struct known_text *text)
 {
@@ -156,48 +167,48 @@ find_portal(const struct client_listen *l, const char *name)
 }
 
 static const struct listen_portal *
-executed(const struct exchange *x, const uint8_t *message, size_t len)
+executed(const struct exchange *x, const struct request *m)
 {
-	const char *name = (const char *)message + FRAME_HEAD_LEN;
+	const char *name = (const char *)m->message + FRAME_HEAD_LEN;
 
-	if (x->listen == NULL || memchr(name, 0, len - FRAME_HEAD_LEN) == NULL)
+	if (x->listen == NULL || memchr(name, 0, request_body_len(m)) == NULL)
 		return NULL;
 	return find_portal(x->listen, name);
 }
 
 static enum listen_look
-look_into(struct exchange *x, const uint8_t *message, size_t total)
+look_into(struct exchange *x, const struct request *m)
 {
 	char name[KNOWN_NAME_MAX];
 	const struct listen_portal *p;
-	struct parse_fields f;
 	struct known_text text;
 
-	switch (message[0]) {
+	switch (m->type) {
 	case 'Q':
-		return read_query(x, message, total, &text) ? await_all(x, &text) : LISTEN_GO;
-	case 'P': /* only so that the hub listens already when it is executed, and no server is held for that time */
-		if (!fields_parse(message + FRAME_HEAD_LEN, total - FRAME_HEAD_LEN, &f) ||
-		    kind_of(x, (const char *)f.rest, f.query_len, name) != KNOWN_LISTEN)
+		return read_query(x, m, &text) ? await_all(x, &text) : LISTEN_GO;
+	case 'P': /* only so that the listener listens already when it is executed, and no server is held for that time
+		   */
+		if (m->verdict == NULL || m->verdict->first != WORD_LISTEN ||
+		    kind_of(x, m->sql, m->sql_len, name) != KNOWN_LISTEN)
 			return LISTEN_GO;
 		return await(x, name);
 	default:
-		p = executed(x, message, total);
+		p = executed(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
 	}
 }
 
 /*
  * In a transaction that has run LISTEN, each message may commit it. Notifications from before the commit are not for
- * this client: the hub must have received all of them first.
+ * this client: the listener must have received all of them first.
  */
 static bool
-must_catch_up(struct exchange *x, const uint8_t *message)
+must_catch_up(struct exchange *x, const struct request *m)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || !l->has_wanted || l->is_fresh || message[0] == 'P' || x->srv == NULL ||
-	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->ear))
+	if (l == NULL || !l->has_wanted || l->is_fresh || m->type == 'P' || x->srv == NULL ||
+	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->subscriber))
 		return false;
 	l->awaited = NULL;
 	client_step(x, CE_AWAIT);
@@ -205,17 +216,15 @@ must_catch_up(struct exchange *x, const uint8_t *message)
 }
 
 enum listen_look
-listen_look(struct exchange *x, const uint8_t *message, size_t have, size_t total)
+listen_look(struct exchange *x, const struct request *m)
 {
-	if (listen_is_not_ours(x) || total > WHOLE_MAX)
+	if (listen_is_not_ours(x) || m->total > WHOLE_MAX)
 		return LISTEN_GO;
-	if (message[0] == 'P' && x->srv != NULL)
+	if (m->type == 'P' && x->srv != NULL)
 		return LISTEN_GO;
-	if (message[0] == 'E' && (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_wanted)))
+	if (m->type == 'E' && (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_wanted)))
 		return LISTEN_GO;
-	if (have < total)
-		return LISTEN_MORE;
-	return must_catch_up(x, message) ? LISTEN_WAIT : look_into(x, message, total);
+	return must_catch_up(x, m) ? LISTEN_WAIT : look_into(x, m);
 }
 
 static uint32_t
@@ -245,7 +254,7 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 	if (kind != KNOWN_UNLISTEN_ALL)
 		memcpy(e->name, name, sizeof(e->name));
 	if (kind == KNOWN_LISTEN) {
-		e->m = membership_want(x, name);
+		e->m = subscription_want(x, name);
 		if (e->m == NULL) {
 			free(e);
 			return NULL;
@@ -263,7 +272,7 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 {
 	TAILQ_REMOVE(&l->effects, e, link);
 	if (e->m != NULL)
-		membership_unref(e->m);
+		subscription_unref(e->m);
 	free(e);
 }
 
@@ -278,21 +287,17 @@ on_mark(void *arg, const struct known *mark)
  * they don't matter: savepoints.c does without them.
  */
 static enum statement_step
-expect_marks(struct exchange *x, const uint8_t *message, size_t len)
+expect_marks(struct exchange *x, const struct request *m)
 {
-	const char *sql = (const char *)message + FRAME_HEAD_LEN;
-
-	if (x->listen == NULL || x->listen->table == NULL || len > WHOLE_MAX || len <= FRAME_HEAD_LEN ||
-	    listen_is_not_ours(x))
+	if (!may_have_marks(x, m) || m->sql_len > WHOLE_MAX || listen_is_not_ours(x))
 		return STATEMENT_FORWARD;
-	return known_each_mark(image_scan_options(x->image), sql, strnlen(sql, len - FRAME_HEAD_LEN), on_mark, x) < 0
-		   ? STATEMENT_FAILED
-		   : STATEMENT_FORWARD;
+	return known_each_mark(image_scan_options(x->image), m->sql, m->sql_len, on_mark, x) < 0 ? STATEMENT_FAILED
+												 : STATEMENT_FORWARD;
 }
 
 /* Several statements are written again from their names; a single one keeps its spelling. */
 static int
-substitute(struct exchange *x, const uint8_t *message, size_t len, const struct known_text *text, struct buf *sql)
+substitute(struct exchange *x, const struct request *m, const struct known_text *text, struct buf *sql)
 {
 	for (unsigned i = 0; i < text->count; i++) {
 		const struct known *k = &text->statements[i];
@@ -303,10 +308,7 @@ substitute(struct exchange *x, const uint8_t *message, size_t len, const struct 
 		if (e->is_refused)
 			buf_printf(sql, "EXECUTE " LISTEN_REFUSED);
 		else if (text->count == 1)
-			return listen_text_substitute((const char *)message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN - 1,
-						      sql)
-				   ? 0
-				   : -1;
+			return listen_text_substitute(m->sql, m->sql_len, sql) ? 0 : -1;
 		else if (k->kind == KNOWN_UNLISTEN_ALL)
 			buf_printf(sql, "UNLISTEN *");
 		else {
@@ -319,82 +321,102 @@ substitute(struct exchange *x, const uint8_t *message, size_t len, const struct 
 }
 
 enum statement_step
-listen_query(struct exchange *x, const uint8_t *message, size_t len)
+listen_query(struct exchange *x, struct request *m)
 {
 	struct known_text text;
-	struct buf sql = { 0 }, b = { 0 };
+	struct buf sql = { 0 };
 	int r;
 
-	if (listen_is_not_ours(x) || !read_query(x, message, len, &text) || !has_listen(&text))
-		return expect_marks(x, message, len);
-	r = substitute(x, message, len, &text, &sql);
+	if (listen_is_not_ours(x) || !read_query(x, m, &text) || !has_listen(&text))
+		return expect_marks(x, m);
+	r = substitute(x, m, &text, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
-		message_put(&b, 'Q', sql.bytes, sql.len);
-	if (r == 0 && (!buf_ok(&sql) || !buf_ok(&b) || statements_simple_query(x) == STATEMENT_FAILED))
+		message_put(&m->instead, 'Q', sql.bytes, sql.len);
+	if (!buf_ok(&sql) || !buf_ok(&m->instead))
 		r = -1;
-	if (r == 0)
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	buf_fini(&sql);
-	buf_fini(&b);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
-bool
-listen_parse(struct exchange *x, const struct parse_fields *f, struct buf *message)
+/* Makes m the message in m->instead. */
+static bool
+become_instead(struct request *m)
 {
-	const char *sql = (const char *)f->rest;
-	char name[KNOWN_NAME_MAX];
-	struct buf rest = { 0 };
-
-	if (listen_is_not_ours(x) || f->query_len > WHOLE_MAX || kind_of(x, sql, f->query_len, name) != KNOWN_LISTEN ||
-	    !listen_text_substitute(sql, f->query_len, &rest))
+	m->message = m->instead.bytes;
+	m->total = m->have = m->instead.len;
+	if (!buf_ok(&m->instead) || !fields_parse(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->parse))
 		return false;
-	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
-	if (buf_ok(&rest))
-		message_parse(message, f->name, rest.bytes, rest.len);
-	else
-		message->is_broken = true;
-	buf_fini(&rest);
+	m->sql = (const char *)m->parse.rest;
+	m->sql_len = m->parse.query_len;
+	verdict_anyhow(&m->own, m->sql, m->sql_len);
+	verdict_of_parse(&m->own, m->sql, m->sql_len);
+	m->verdict = &m->own;
 	return true;
 }
 
-int
-listen_bound(struct exchange *x, const char *portal, struct statement *st)
+enum statement_step
+listen_parse(struct exchange *x, struct request *m)
+{
+	const struct parse_fields *f = &m->parse;
+	char name[KNOWN_NAME_MAX];
+	struct buf rest = { 0 };
+	enum statement_step step = STATEMENT_FAILED;
+
+	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) ||
+	    kind_of(x, m->sql, m->sql_len, name) != KNOWN_LISTEN || !listen_text_substitute(m->sql, m->sql_len, &rest))
+		return STATEMENT_FORWARD;
+	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
+	if (buf_ok(&rest)) {
+		message_parse(&m->instead, f->name, rest.bytes, rest.len);
+		step = become_instead(m) ? STATEMENT_FORWARD : STATEMENT_FAILED;
+	}
+	buf_fini(&rest);
+	return step;
+}
+
+static void
+drop_portal(struct client_listen *l, struct listen_portal *p)
+{
+	TAILQ_REMOVE(&l->portals, p, link);
+	free(p);
+}
+
+enum statement_step
+listen_bind(struct exchange *x, struct request *m)
 {
 	char channel[KNOWN_NAME_MAX] = "";
-	enum known_kind kind = st == NULL ? KNOWN_NOT : kind_of_statement(x, st, channel);
+	enum known_kind kind = m->statement == NULL ? KNOWN_NOT : kind_of_statement(x, m, channel);
+	const char *portal = m->names.portal;
 	struct client_listen *l = x->listen;
 	struct listen_portal *p;
 	size_t len;
 
-	if (l != NULL && (p = find_portal(l, portal)) != NULL) {
-		TAILQ_REMOVE(&l->portals, p, link);
-		free(p);
-	}
-	if (kind == KNOWN_NOT && st != NULL)
-		kind = mark_of_statement(x, st, channel);
+	if (l != NULL && m->statement != NULL && (p = find_portal(l, portal)) != NULL)
+		drop_portal(l, p);
+	if (kind == KNOWN_NOT && m->statement != NULL)
+		kind = mark_of_statement(x, m, channel);
 	if (kind == KNOWN_NOT)
-		return 0;
+		return STATEMENT_FORWARD;
 	len = strlen(portal) + 1;
 	if ((l = listen_own(x)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
-		return -1;
+		return STATEMENT_FAILED;
 	p->kind = (uint8_t)kind;
 	memcpy(p->channel, channel, sizeof(channel));
 	memcpy(p->name, portal, len);
 	TAILQ_INSERT_TAIL(&l->portals, p, link);
-	return 0;
+	return STATEMENT_FORWARD;
 }
 
 enum statement_step
-listen_execute(struct exchange *x, const uint8_t *message, size_t len)
+listen_execute(struct exchange *x, struct request *m)
 {
 	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal that nobody has bound */
-	const struct listen_portal *p = listen_is_not_ours(x) ? NULL : executed(x, message, len);
+	const struct listen_portal *p;
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (p == NULL)
+	if (m->have < m->total || listen_is_not_ours(x) || (p = executed(x, m)) == NULL)
 		return STATEMENT_FORWARD;
 	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STATEMENT_FAILED;
@@ -409,8 +431,6 @@ listen_drop_portals(struct client_listen *l)
 {
 	struct listen_portal *p;
 
-	while ((p = TAILQ_FIRST(&l->portals)) != NULL) {
-		TAILQ_REMOVE(&l->portals, p, link);
-		free(p);
-	}
+	while ((p = TAILQ_FIRST(&l->portals)) != NULL)
+		drop_portal(l, p);
 }

@@ -1,18 +1,17 @@
 /*
- * src/listen/queue.c - notifications on their way from the hub to the client.
+ * src/listen/queue.c - notifications on their way from the listener to the client.
  *
  * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
  * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this
- * ReadyForQuery is kept back until the hub has caught up (one Sync there, shared by all who wait), and the server is
- * given back meanwhile.
+ * ReadyForQuery is kept back until the listener has caught up (one Sync there, shared by all who wait), and the server
+ * is given back meanwhile.
  *
  * If more than the limit waits for a client, it is sent an error and closed: its notifications are discarded, and its
  * socket stays open for a moment, so that it can read the error.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
-#include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 
 #include "base/clock.h"
 #include "wire/frame.h"
@@ -22,12 +21,12 @@
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */
-#define DOOM_US (10 * US_PER_S) /* how long a client may take to read why it is closed */
+#define FLUSH_US (10 * US_PER_S) /* how long a client may take to read why it is closed */
 
 static struct client_listen *
-listen_of(struct notify_ear *ear)
+listen_of(struct notify_subscriber *subscriber)
 {
-	return (struct client_listen *)((char *)ear - offsetof(struct client_listen, ear));
+	return (struct client_listen *)((char *)subscriber - offsetof(struct client_listen, subscriber));
 }
 
 /* --- keeping --- */
@@ -37,7 +36,7 @@ is_room(struct client_listen *l, size_t len)
 {
 	if (l->queue.len - l->queue_at + l->early_bytes + len > LISTEN_QUEUE_MAX)
 		l->is_overrun = true;
-	return !l->is_overrun && l->x->state != CL_DOOMED;
+	return !l->is_overrun && l->x->state != CL_CLOSE_AFTER_FLUSH;
 }
 
 static void
@@ -55,7 +54,7 @@ keep(struct client_listen *l, const void *bytes, size_t len)
 static void
 on_notified(struct notify_member *member, const uint8_t *message, size_t len)
 {
-	struct membership *m = (struct membership *)member;
+	struct subscription *m = (struct subscription *)member;
 	struct client_listen *l = m->x->listen;
 
 	if (!m->is_active && m->refs == 0 && m->wanted != KNOWN_LISTEN)
@@ -74,14 +73,14 @@ on_notified(struct notify_member *member, const uint8_t *message, size_t len)
 }
 
 void
-listen_drop_early(struct client_listen *l, struct membership *m)
+listen_drop_early(struct client_listen *l, struct subscription *m)
 {
 	l->early_bytes -= m->early.len;
 	buf_fini(&m->early);
 }
 
 void
-listen_keep_early(struct client_listen *l, struct membership *m)
+listen_keep_early(struct client_listen *l, struct subscription *m)
 {
 	if (m->early.len > 0)
 		keep(l, m->early.bytes, m->early.len);
@@ -107,9 +106,9 @@ listen_drop_queued(struct client_listen *l, const char *channel)
 }
 
 static void
-on_gap(struct notify_ear *ear)
+on_gap(struct notify_subscriber *subscriber)
 {
-	struct client_listen *l = listen_of(ear);
+	struct client_listen *l = listen_of(subscriber);
 	struct buf b = { 0 };
 	struct fail what;
 
@@ -131,7 +130,7 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || !exchange_is_ready(x) || x->state == CL_READY_DUE || x->state == CL_DOOMED)
+	if (x->is_closing || !exchange_is_ready(x) || x->state == CL_READY_DUE || x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
 }
@@ -166,7 +165,7 @@ push_out(struct exchange *x)
 }
 
 static void
-on_doom(evutil_socket_t fd, short what, void *arg)
+on_flush_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct exchange *x = arg;
 
@@ -178,18 +177,18 @@ on_doom(evutil_socket_t fd, short what, void *arg)
 
 /* If no message is half sent, the client gets time to read the error. */
 static bool
-doom(struct exchange *x, const struct fail *why)
+close_after_flush(struct exchange *x, const struct fail *why)
 {
-	struct timeval tv = { DOOM_US / US_PER_S, 0 };
+	struct timeval tv = { FLUSH_US / US_PER_S, 0 };
 	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
 	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_AWAITING || stream_queued(&x->stream) == 0)
 		return false;
-	l->doom = event_new(x->env->base, -1, 0, on_doom, x);
-	if (l->doom == NULL || event_add(l->doom, &tv) < 0)
+	l->flush_timer = event_new(x->env->base, -1, 0, on_flush_timer, x);
+	if (l->flush_timer == NULL || event_add(l->flush_timer, &tv) < 0)
 		return false;
-	client_step(x, CE_DOOM);
+	client_step(x, CE_CLOSE_AFTER_FLUSH);
 	stream_set_reading(&x->stream, false);
 	message_error(&b, "FATAL", why);
 	exchange_send(x, &b);
@@ -203,7 +202,7 @@ overrun(struct exchange *x)
 	struct client_listen *l = x->listen;
 	struct fail why;
 
-	if (x->state == CL_DOOMED)
+	if (x->state == CL_CLOSE_AFTER_FLUSH)
 		return;
 	buf_fini(&l->queue);
 	l->queue_at = 0;
@@ -213,9 +212,10 @@ overrun(struct exchange *x)
 		  "Read the connection while it is idle, and end transactions soon: nothing is delivered within them.");
 	report_error(x->entry, EO_PROXY, why.sqlstate);
 	report_failure(x, &why, RF_LIMIT, "notify_queue");
-	log_warning(x->env->log, "client %llu: %s", (unsigned long long)x->id, why.text);
-	if (doom(x, &why))
+	if (close_after_flush(x, &why)) {
+		log_warning(x->env->log, "client %llu is disconnected: %s", (unsigned long long)x->id, why.text);
 		return;
+	}
 	if (x->srv != NULL)
 		x->srv->is_closing = x->srv->is_closing || x->srv->ledger.count > 0;
 	exchange_close(x, &why);
@@ -239,7 +239,7 @@ listen_drained(struct exchange *x)
 {
 	if (x->listen == NULL)
 		return;
-	if (x->state != CL_DOOMED)
+	if (x->state != CL_CLOSE_AFTER_FLUSH)
 		listen_flush(x);
 	else if (stream_queued(&x->stream) == 0)
 		exchange_close(x, NULL);
@@ -256,7 +256,7 @@ listen_keep_ready(struct exchange *x)
 		return false;
 	/* A client that has sent more already does not wait for this one; its next replies must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
-	    notify_catch_up(&l->ear)) {
+	    notify_catch_up(&l->subscriber)) {
 		client_step(x, CE_KEEP_READY);
 		return true;
 	}
@@ -270,16 +270,16 @@ resume_fresh(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
+	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
 		listen_drop_early(l, m);
 	l->is_fresh = true;
 	listen_resume(x);
 }
 
 static void
-on_caught_up(struct notify_ear *ear)
+on_caught_up(struct notify_subscriber *subscriber)
 {
-	struct client_listen *l = listen_of(ear);
+	struct client_listen *l = listen_of(subscriber);
 	struct exchange *x = l->x;
 	struct buf b = { 0 };
 
@@ -289,7 +289,7 @@ on_caught_up(struct notify_ear *ear)
 		if (x->state == CL_AWAITING)
 			resume_fresh(x);
 		else
-			relay_try_release(x);
+			x->env->ops->try_release(x);
 		return;
 	}
 	client_step(x, CE_HEARD);
@@ -302,23 +302,23 @@ on_caught_up(struct notify_ear *ear)
 	if (x->state == CL_READY && !x->is_closing)
 		listen_resume(x);
 	if (!x->is_closing)
-		relay_try_release(x);
+		x->env->ops->try_release(x);
 }
 
 static void
-on_flush(struct notify_ear *ear)
+on_flush(struct notify_subscriber *subscriber)
 {
-	listen_flush(listen_of(ear)->x);
+	listen_flush(listen_of(subscriber)->x);
 }
 
-const struct notify_ear_ops listen_ear_ops = { listen_answered, on_notified, on_gap, on_flush, on_caught_up };
+const struct notify_subscriber_ops listen_ear_ops = { listen_answered, on_notified, on_gap, on_flush, on_caught_up };
 
 void
 listen_queue_fini(struct client_listen *l)
 {
 	buf_fini(&l->queue);
 	l->queue_at = l->early_bytes = 0;
-	if (l->doom != NULL)
-		event_free(l->doom);
-	l->doom = NULL;
+	if (l->flush_timer != NULL)
+		event_free(l->flush_timer);
+	l->flush_timer = NULL;
 }

@@ -7,25 +7,18 @@
  *                             until it is returned and sealed. Not within a transaction block, where a LISTEN takes
  *                             effect at the end only.
  *
- * Notifications from the server are not passed meanwhile: the hub delivers them (listen_notification).
+ * Notifications from the server are not passed meanwhile: the listener delivers them (listen_notification).
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
 #include "sql/listen_text.h"
-#include "sql/scan.h"
 #include "wire/messages.h"
-#include "base/mentions.h"
-
-#include <string.h>
-#include <strings.h>
-
-#define TEXT_MAX ((size_t)64 << 10) /* bytes of SQL that are examined */
 
 /* Sends LISTEN for all channels that the client listens to, or (wanted) will when its transaction commits. */
 static void
 put_listens(const struct client_listen *l, bool is_wanted, struct buf *sql)
 {
-	for (const struct membership *m = l->table; m != NULL; m = m->hh.next) {
+	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next) {
 		if (is_wanted ? m->wanted == KNOWN_NOT : !m->is_active)
 			continue;
 		buf_printf(sql, "LISTEN ");
@@ -47,7 +40,7 @@ listen_really(struct exchange *x, bool is_wanted)
 		message_put(&message, 'Q', sql.bytes, sql.len);
 	x->srv->unnamed_of = 0;
 	if (buf_ok(&sql) && buf_ok(&message))
-		r = ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_LOOK, &request);
+		r = ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_FEATURE, &request);
 	if (r == 0)
 		outbox_copy(&x->env->to_server, message.bytes, message.len);
 	buf_fini(&sql);
@@ -55,24 +48,8 @@ listen_really(struct exchange *x, bool is_wanted)
 	return r;
 }
 
-static bool
-is_prepare_transaction(const char *sql, size_t len)
-{
-	static const char first[] = "prepare", second[] = "transaction";
-	size_t at = 0;
-
-	while (at < len && strchr(" \t\r\n\f\v;", sql[at]) != NULL && sql[at] != '\0')
-		at++;
-	if (len - at < sizeof(first) + sizeof(second) || strncasecmp(sql + at, first, sizeof(first) - 1) != 0)
-		return false;
-	at += sizeof(first) - 1;
-	while (at < len && strchr(" \t\r\n\f\v", sql[at]) != NULL && sql[at] != '\0')
-		at++;
-	return len - at >= sizeof(second) && strncasecmp(sql + at, second, sizeof(second) - 1) == 0;
-}
-
 enum statement_step
-listen_before_text(struct exchange *x, const char *sql, size_t len)
+listen_before_sql(struct exchange *x, struct request *m)
 {
 	struct client_listen *l = x->listen;
 	struct server *srv = x->srv;
@@ -80,9 +57,9 @@ listen_before_text(struct exchange *x, const char *sql, size_t len)
 
 	if (l == NULL || l->table == NULL || !srv->is_synced || listen_is_not_ours(x))
 		return STATEMENT_FORWARD;
-	is_prepare = is_prepare_transaction(sql, len);
+	is_prepare = request_begins_with(m, WORD_PREPARE) && !request_has(m, SCAN_PREPARE, 0);
 	if (!is_prepare && (l->active_count == 0 || l->is_shown || (x->pins & 1u << PIN_LISTEN) ||
-			    !text_mentions(sql, len < TEXT_MAX ? len : TEXT_MAX, "pg_listening_channels")))
+			    !request_has(m, 0, SCAN_HINT_CHANNELS)))
 		return STATEMENT_FORWARD;
 	if (srv->ledger.count > 0)
 		return STATEMENT_HOLD;

@@ -1,13 +1,14 @@
 /*
  * src/listen/savepoints.c - LISTEN and UNLISTEN in transactions with savepoints; see listen.h.
  *
- * ROLLBACK TO undoes the wishes since its savepoint was set, and the savepoint stays. RELEASE removes the savepoint and
- * those set after it, and the wishes stay. Of several savepoints with the same name the innermost counts.
+ * ROLLBACK TO undoes the pending changes since its savepoint was set, and the savepoint stays. RELEASE removes the
+ * savepoint and those set after it, and the pending changes stay. Of several savepoints with the same name the
+ * innermost counts.
  *
- * Savepoints are remembered only while the transaction has a wish. If PostgreSQL knows a savepoint and this file does
- * not, it was set before the first wish: rolling back to it undoes all wishes.
+ * Savepoints are remembered only while the transaction has a pending change. If PostgreSQL knows a savepoint and this
+ * file does not, it was set before the first pending change: rolling back to it undoes all pending changes.
  *
- * Always: a membership has at most one undo between two savepoints, and none without savepoints.
+ * Always: a subscription has at most one undo between two savepoints, and none without savepoints.
  */
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -17,7 +18,7 @@
 
 /* Makes room for one more. */
 static void *
-grow(void *array, uint32_t count, uint32_t *cap, size_t size)
+savepoints_grow(void *array, uint32_t count, uint32_t *cap, size_t size)
 {
 	uint32_t more = *cap == 0 ? 8 : *cap * 2;
 
@@ -30,20 +31,20 @@ grow(void *array, uint32_t count, uint32_t *cap, size_t size)
 }
 
 static void
-push_undo(struct client_listen *l, struct membership *m, uint8_t wanted)
+push_undo(struct client_listen *l, struct subscription *m, uint8_t wanted)
 {
 	l->undo[l->undo_count++] = (struct listen_undo){ .m = m, .before = m->undo, .wanted = wanted };
 	m->undo = l->undo_count;
 }
 
 int
-listen_keep_wish(struct client_listen *l, struct membership *m)
+listen_keep_change(struct client_listen *l, struct subscription *m)
 {
 	struct listen_undo *undo;
 
 	if (l->savepoint_count == 0 || m->undo > l->savepoints[l->savepoint_count - 1].at)
 		return 0;
-	if ((undo = grow(l->undo, l->undo_count, &l->undo_cap, sizeof(*undo))) == NULL)
+	if ((undo = savepoints_grow(l->undo, l->undo_count, &l->undo_cap, sizeof(*undo))) == NULL)
 		return -1;
 	l->undo = undo;
 	push_undo(l, m, m->wanted);
@@ -73,7 +74,7 @@ listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX])
 		too_many(x);
 		return 0;
 	}
-	if ((all = grow(l->savepoints, l->savepoint_count, &l->savepoint_cap, sizeof(*all))) == NULL)
+	if ((all = savepoints_grow(l->savepoints, l->savepoint_count, &l->savepoint_cap, sizeof(*all))) == NULL)
 		return -1;
 	l->savepoints = all;
 	all += l->savepoint_count++;
@@ -82,9 +83,9 @@ listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX])
 	return 0;
 }
 
-/* Returns NULL if the savepoint was set before the first wish. */
+/* Returns NULL if the savepoint was set before the first pending change. */
 static struct listen_savepoint *
-find(const struct client_listen *l, const char *name)
+savepoint_find(const struct client_listen *l, const char *name)
 {
 	for (uint32_t i = l->savepoint_count; i-- > 0;)
 		if (strcmp(l->savepoints[i].name, name) == 0)
@@ -92,7 +93,8 @@ find(const struct client_listen *l, const char *name)
 	return NULL;
 }
 
-/* Joins the wishes since this savepoint and since the one before: of two undos of a membership the older counts. */
+/* Joins the pending changes since this savepoint and since the one before: of two undos of a subscription the older
+ * counts. */
 static void
 merge_undo(struct client_listen *l, uint32_t from, uint32_t outer)
 {
@@ -112,7 +114,7 @@ merge_undo(struct client_listen *l, uint32_t from, uint32_t outer)
 void
 listen_release(struct client_listen *l, const char *name)
 {
-	const struct listen_savepoint *s = find(l, name);
+	const struct listen_savepoint *s = savepoint_find(l, name);
 
 	if (s == NULL || s == l->savepoints) {
 		listen_forget_savepoints(l);
@@ -125,7 +127,7 @@ listen_release(struct client_listen *l, const char *name)
 void
 listen_roll_back_to(struct client_listen *l, const char *name)
 {
-	const struct listen_savepoint *s = find(l, name);
+	const struct listen_savepoint *s = savepoint_find(l, name);
 
 	if (s == NULL) {
 		listen_roll_back(l);

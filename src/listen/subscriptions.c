@@ -1,8 +1,8 @@
 /*
  * src/listen/subscriptions.c - the channels that a client listens to, or may soon listen to; see listen.h.
  *
- * A membership begins when a LISTEN arrives, since the hub must listen before that can be answered. An answered LISTEN
- * is a wish, until the end of the transaction makes it true or drops it.
+ * A subscription begins when a LISTEN arrives, since the listener must listen before that can be answered. An answered
+ * LISTEN is a pending change, until the end of the transaction makes it true or drops it.
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -37,20 +37,20 @@ void
 listen_linked(struct exchange *x, struct server *srv)
 {
 	srv->loan.announces_ready = x->listen != NULL;
-	srv->loan.notify_hub = NULL;
+	srv->loan.notify_listener = NULL;
 }
 
-struct membership *
-membership_find(const struct client_listen *l, const char *name)
+struct subscription *
+subscription_find(const struct client_listen *l, const char *name)
 {
-	struct membership *m;
+	struct subscription *m;
 
 	HASH_FIND(hh, l->table, name, (unsigned)strlen(name), m);
 	return m;
 }
 
 void
-membership_refuse(struct membership *m, const struct fail *why)
+subscription_refuse(struct subscription *m, const struct fail *why)
 {
 	m->is_refused = true;
 	if (m->why == NULL && (m->why = malloc(sizeof(*m->why))) == NULL)
@@ -59,7 +59,7 @@ membership_refuse(struct membership *m, const struct fail *why)
 }
 
 static int
-join(struct exchange *x, struct membership *m)
+join(struct exchange *x, struct subscription *m)
 {
 	struct client_listen *l = x->listen;
 	const char *encoding = image_get(x->image, "client_encoding");
@@ -68,17 +68,17 @@ join(struct exchange *x, struct membership *m)
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
 		fail_set(&why, "54000", "a client may listen to %d channels through pgweir at most",
 			 LISTEN_CHANNELS_MAX);
-		membership_refuse(m, &why);
+		subscription_refuse(m, &why);
 		return 0;
 	}
-	if (l->ear.hub == NULL &&
-	    notify_attach(x->entry, encoding == NULL ? "" : encoding, &l->ear, &listen_ear_ops) < 0)
+	if (l->subscriber.listener == NULL &&
+	    notify_attach(x->entry, encoding == NULL ? "" : encoding, &l->subscriber, &listen_ear_ops) < 0)
 		return -1;
-	return notify_join(&l->ear, &m->member, m->name);
+	return notify_join(&l->subscriber, &m->member, m->name);
 }
 
 static void
-membership_free(struct membership *m)
+subscription_free(struct subscription *m)
 {
 	struct client_listen *l = m->x->listen;
 
@@ -90,16 +90,16 @@ membership_free(struct membership *m)
 	free(m);
 }
 
-/* Returns the membership of this name; a new one asks the hub to listen. NULL: no memory. */
-struct membership *
-membership_want(struct exchange *x, const char *name)
+/* Returns the subscription of this name; a new one asks the listener to listen. NULL: no memory. */
+struct subscription *
+subscription_want(struct exchange *x, const char *name)
 {
 	struct client_listen *l = listen_own(x);
-	struct membership *m;
+	struct subscription *m;
 
 	if (l == NULL)
 		return NULL;
-	if ((m = membership_find(l, name)) != NULL)
+	if ((m = subscription_find(l, name)) != NULL)
 		return m;
 	/* Beyond the limit each is refused, but in a failed transaction they could come forever. */
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
@@ -113,43 +113,43 @@ membership_want(struct exchange *x, const char *name)
 	l->is_swept = false;
 	if (join(x, m) == 0)
 		return m;
-	membership_free(m);
+	subscription_free(m);
 	return NULL;
 }
 
-/* Frees memberships that nothing needs any more. */
+/* Frees subscriptions that nothing needs any more. */
 void
 listen_sweep(struct client_listen *l)
 {
-	struct membership *m, *next;
+	struct subscription *m, *next;
 
 	if (l->is_swept)
 		return;
 	l->is_swept = true;
 	HASH_ITER(hh, l->table, m, next)
 	if (!m->is_active && m->refs == 0 && m->wanted == KNOWN_NOT && l->awaited != m)
-		membership_free(m);
+		subscription_free(m);
 	listen_detach_idle(l);
 }
 
 void
 listen_detach_idle(struct client_listen *l)
 {
-	if (l->table == NULL && l->ear.waits == 0 && l->sending == SENDING_NOT)
-		notify_detach(&l->ear);
+	if (l->table == NULL && l->subscriber.waits == 0 && l->sending == SENDING_NOT)
+		notify_detach(&l->subscriber);
 }
 
 void
-membership_unref(struct membership *m)
+subscription_unref(struct subscription *m)
 {
 	m->refs--;
 	m->x->listen->is_swept = false;
 }
 
 int
-membership_wish(struct client_listen *l, struct membership *m, enum known_kind kind)
+subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind)
 {
-	if (listen_keep_wish(l, m) < 0)
+	if (listen_keep_change(l, m) < 0)
 		return -1;
 	m->wanted = (uint8_t)kind;
 	l->has_wanted = true;
@@ -158,17 +158,18 @@ membership_wish(struct client_listen *l, struct membership *m, enum known_kind k
 }
 
 int
-listen_wish_none(struct client_listen *l)
+listen_change_none(struct client_listen *l)
 {
-	for (struct membership *m = l->table; m != NULL; m = m->hh.next)
-		if ((m->is_active || m->wanted != KNOWN_NOT) && membership_wish(l, m, KNOWN_UNLISTEN) < 0)
+	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
+		if ((m->is_active || m->wanted != KNOWN_NOT) && subscription_change(l, m, KNOWN_UNLISTEN) < 0)
 			return -1;
 	return 0;
 }
 
-/* The hub can't listen to its channel any more: notifications are lost, and closing is the only way to report that. */
+/* The listener can't listen to its channel any more: notifications are lost, and closing is the only way to report
+ * that. */
 void
-membership_lost(struct exchange *x, const struct membership *m)
+subscription_lost(struct exchange *x, const struct subscription *m)
 {
 	struct fail why;
 
@@ -180,7 +181,7 @@ membership_lost(struct exchange *x, const struct membership *m)
 }
 
 void
-membership_set_active(struct client_listen *l, struct membership *m, bool is_active)
+subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active)
 {
 	if (m->is_active != is_active)
 		l->active_count += is_active ? 1u : (uint32_t)-1;
@@ -197,23 +198,23 @@ void
 listen_commit(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
-	const struct membership *refused = NULL;
+	const struct subscription *refused = NULL;
 
 	listen_forget_savepoints(l);
 	if (!l->has_wanted)
 		return;
 	l->has_wanted = false;
-	for (struct membership *m = l->table; m != NULL; m = m->hh.next) {
+	for (struct subscription *m = l->table; m != NULL; m = m->hh.next) {
 		uint8_t wanted = m->wanted;
 
 		m->wanted = KNOWN_NOT;
 		if (wanted != KNOWN_NOT)
-			membership_set_active(l, m, wanted == KNOWN_LISTEN);
+			subscription_set_active(l, m, wanted == KNOWN_LISTEN);
 		if (m->is_active && m->is_refused)
 			refused = m;
 	}
 	if (refused != NULL)
-		membership_lost(x, refused);
+		subscription_lost(x, refused);
 }
 
 void
@@ -223,7 +224,7 @@ listen_roll_back(struct client_listen *l)
 	if (!l->has_wanted)
 		return;
 	l->has_wanted = false;
-	for (struct membership *m = l->table; m != NULL; m = m->hh.next) {
+	for (struct subscription *m = l->table; m != NULL; m = m->hh.next) {
 		m->wanted = KNOWN_NOT;
 		if (m->refs == 0)
 			listen_drop_early(l, m);
@@ -242,8 +243,8 @@ listen_free(struct exchange *x)
 	listen_drop_portals(l);
 	listen_savepoints_fini(l);
 	while (l->table != NULL)
-		membership_free(l->table);
-	notify_detach(&l->ear);
+		subscription_free(l->table);
+	notify_detach(&l->subscriber);
 	listen_queue_fini(l);
 	l->awaited = NULL;
 }

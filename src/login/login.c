@@ -1,13 +1,15 @@
 /*
- * src/login/login.c - from a client's first byte to its first ReadyForQuery (protocol chapter, "Start-up").
+ * src/login/login.c - a client's login, from its first byte to its first ReadyForQuery (protocol chapter, "Start-up").
  *
- * Its bytes go to login_startup.c, then to login_steps.c, and wait while something goes on elsewhere (login_wait).
+ * The client's bytes go to login_startup.c, then to login_steps.c. They wait while a thread or a lookup works for the
+ * login (login_wait).
  *
- * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes sent ahead, and login_timeout.
+ * Bounded: one startup packet, one password message at a time, AHEAD_MAX bytes that are sent too early, login_timeout.
  */
 #include "login/login_state.h"
 #include "relay/relay.h"
 
+#include "base/duration.h"
 #include "pool/dedicated.h"
 
 #include <openssl/crypto.h>
@@ -44,14 +46,16 @@ login_free(struct client_login *l)
 }
 
 static bool
-begin(struct client *c)
+login_begin_client(struct client *c)
 {
 	c->login = calloc(1, sizeof(*c->login));
 	if (c->login == NULL) {
 		client_close(c, NULL);
 		return false;
 	}
-	return admission_enter(c->env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any);
+	c->login->is_proxy_due = login_expects_proxy(c);
+	return admission_enter(c->env->admission, &c->admission,
+			       c->is_unix || c->login->is_proxy_due ? NULL : &c->peer.any);
 }
 
 static void
@@ -79,6 +83,9 @@ check_time(struct client *c, uint64_t now_us)
 	c->env->x.counters->rejected[RJ_LOGIN_TIMEOUT]++;
 	c->env->x.counters->logins[LR_TIMEOUT][LM_NONE]++;
 	fail_set(&why, "08P01", "the login took longer than it may (login_timeout)");
+	fail_theirs(&why, "client_login_timeout");
+	fail_detail(&why, "login_timeout is %s", duration_of(c->env->x.config->login_timeout_us).text);
+	login_note_refusal(c, &why, NULL);
 	client_close(c, &why);
 }
 
@@ -105,9 +112,9 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	size_t len = c->x.pending_len;
 
 	if (c->x.state == CL_DELAYED)
-		return; /* what went on elsewhere found the proof wrong: that one waits on */
+		return; /* a thread found the proof wrong: the client waits for the delayed answer */
 	if (c->login->verifier.waits_for != NULL)
-		return; /* what it waited for was found, and now it waits for keys made of it */
+		return; /* the lookup is over, and now it waits for keys that are derived from the secret */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->x.stream, true);
 	c->x.pending = NULL;
@@ -117,7 +124,7 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	if (len > 0 && !c->x.is_closing)
 		handle_bytes(c, whole, len);
 	if (whole != NULL)
-		OPENSSL_cleanse(whole, len); /* there may be a password among it */
+		OPENSSL_cleanse(whole, len); /* a password may be in it */
 	free(whole);
 }
 
@@ -142,7 +149,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)
 		return;
-	/* While we wait for a server, what it sends ahead is kept, within the bounds of anybody who waits. */
+	/* While the client waits for a server, bytes that it sends early are kept within the usual bounds. */
 	if (exchange_is_ready(&c->x) || c->x.state == CL_CONSOLE)
 		relay_bytes(&c->x, bytes + at, len - at);
 	else if (c->x.state != CL_CANCEL &&
@@ -154,7 +161,9 @@ static void
 handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	take_bytes(c, bytes, len);
-	/* A password may be in there, or a part of one. The loop's buffer stays as it is until much else has come. */
+	/*
+	 * A password, or a part of one, may be in bytes, and the loop's buffer would keep it until it is overwritten.
+	 */
 	if (bytes != c->x.pending)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);
 }
@@ -165,4 +174,11 @@ tick(struct client_env *env, uint64_t now_us)
 	admission_tick(env->admission, now_us);
 }
 
-const struct client_front login_front = { begin, handle_bytes, check_time, tick, leave };
+static void
+names(const struct client *c, const char **database, const char **user)
+{
+	*database = c->login->database;
+	*user = c->login->user;
+}
+
+const struct client_front login_front = { login_begin_client, handle_bytes, check_time, tick, names, leave };

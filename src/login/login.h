@@ -1,5 +1,5 @@
 /*
- * src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: what the client calls.
+ * src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: what others call.
  */
 #ifndef PGWEIR_LOGIN_LOGIN_H
 #define PGWEIR_LOGIN_LOGIN_H
@@ -9,7 +9,7 @@
 extern const struct client_front login_front;
 extern const struct admission_ops login_admission_ops;
 
-/* While CL_WELCOME: see exchange_ops. */
+/* Called while CL_WELCOME; see exchange_ops. */
 void login_granted(struct exchange *x, struct server *srv);
 void login_refused(struct exchange *x, const struct fail *why, enum request_failure kind);
 void login_server_error(struct exchange *x, const struct error_fields *e);

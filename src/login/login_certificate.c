@@ -1,11 +1,12 @@
 /*
- * src/login/login_certificate.c - what a client's certificate must say, before anything else is asked for.
+ * src/login/login_certificate.c - checks a client's certificate, before anything else is asked for.
  *
- * Which certificate is demanded: by an HBA rule (cert, clientcert=), by method = cert, by mode = verify-ca and
- * verify-full of [tls_client]. The last is for clients of the network: a Unix socket has no TLS.
+ * A certificate is demanded by an HBA rule (cert, clientcert=), by method = cert, or by mode = verify-ca or verify-full
+ * in [tls_client]. The last two hold for network clients: a Unix socket has no TLS.
  *
  * A certificate names its user by its common name or one of its alternative names (DNS, e-mail), by the common name
- * alone (clientname=CN) or by its whole subject (clientname=DN); through the rule's map if it has one (ident.h).
+ * alone (clientname=CN) or by its whole subject (clientname=DN); the rule's map, if it has one, translates it
+ * (ident.h).
  */
 #include "login/login_state.h"
 #include "net/tls.h"

@@ -1,9 +1,9 @@
 /*
  * src/login/login_password.c - password in clear text (protocol chapter, "AuthenticationCleartextPassword").
  *
- * Compared with whatever secret is known. SCRAM keys are derived from it for every user, also unknown ones, so that
- * how long it takes tells nothing; that takes milliseconds, so a worker thread does it. Where they are the keys of the
- * user's own SCRAM secret, they log in to PostgreSQL as well.
+ * The password is compared with whatever kind of secret is known. SCRAM keys are derived from it for every user, also
+ * for unknown ones, so that the time reveals nothing; that takes milliseconds, so a worker thread does it. If they are
+ * the keys of the user's own SCRAM secret, they also log in to PostgreSQL.
  */
 #include "auth/md5.h"
 #include "base/clock.h"
@@ -18,8 +18,8 @@
 struct attempt {
 	struct work work;
 	struct client *client; /* NULL: it has left */
-	struct scram_verifier verifier; /* the user's, or one made up */
-	struct scram_keys keys; /* what the password amounts to with the verifier's salt */
+	struct scram_verifier verifier; /* the user's, or a mock one */
+	struct scram_keys keys; /* derived from the password with the verifier's salt */
 	char password[]; /* terminated; wiped */
 };
 
@@ -86,7 +86,7 @@ verdict(struct client *c, void *arg)
 
 /* On a thread. */
 static void
-derive(struct work *w)
+password_derive(struct work *w)
 {
 	struct attempt *a = (struct attempt *)w;
 
@@ -108,7 +108,7 @@ on_derived(struct work *w)
 }
 
 static void
-abandon(void *arg)
+password_abandon(void *arg)
 {
 	struct attempt *a = arg;
 
@@ -126,7 +126,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 		return fail_set(why, "53200", "out of memory");
 	memcpy(a->password, body, len);
 	a->client = c;
-	a->work.run = derive;
+	a->work.run = password_derive;
 	a->work.done = on_derived;
 	if (l->is_known && l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &a->verifier, why);
@@ -138,7 +138,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	if (r < 0)
 		attempt_free(a);
 	else
-		login_wait(c, abandon, a);
+		login_wait(c, password_abandon, a);
 	return r;
 }
 

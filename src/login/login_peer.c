@@ -1,9 +1,8 @@
 /*
- * src/login/login_peer.c - peer: the kernel says who is at the other end of a Unix socket (PostgreSQL's chapter "Peer
+ * src/login/login_peer.c - peer: the kernel knows who is at the other end of a Unix socket (PostgreSQL's chapter "Peer
  * Authentication").
  *
- * The name that belongs to the number may have to be asked for elsewhere (LDAP), which takes as long as it takes: a
- * worker thread does it.
+ * Finding the name of a numeric user id may take long (it may be in LDAP), so a worker thread does it.
  */
 #include "base/clock.h"
 #include "login/login_state.h"
@@ -13,6 +12,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RECORD_MAX ((size_t)1 << 20) /* bytes of a user's record in the system's list */
 
@@ -77,11 +77,22 @@ on_found(struct work *w)
 }
 
 static void
-abandon(void *arg)
+peer_abandon(void *arg)
 {
 	struct peer *p = arg;
 
 	p->client = NULL;
+}
+
+bool
+login_is_own_user(const struct client *c)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+
+	return c->env->x.config->compat == COMPAT_PGBOUNCER && c->is_unix && login_is_console(c->login) &&
+	       strcmp(c->login->user, "pgbouncer") == 0 &&
+	       getsockopt(c->x.stream.fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && who.uid == geteuid();
 }
 
 int
@@ -105,6 +116,6 @@ login_peer_begin(struct client *c, struct fail *why)
 		free(p);
 		return fail_set(why, "53300", "too many logins at a time");
 	}
-	login_wait(c, abandon, p);
+	login_wait(c, peer_abandon, p);
 	return 0;
 }

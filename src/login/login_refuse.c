@@ -1,6 +1,6 @@
 /*
- * src/login/login_refuse.c - a login that fails: counted, logged, told; a wrong proof is told late
- * (login_failure_delay).
+ * src/login/login_refuse.c - a login that fails: it is counted and logged, and the client gets an error; after a wrong
+ * proof, late (login_failure_delay).
  */
 #include "login/login_state.h"
 
@@ -12,19 +12,55 @@ login_flush(struct client *c)
 		c->login->out.len = 0;
 }
 
+/* Who it says it is: nothing of it is proved. */
+static void
+describe(const struct client *c, struct client_about *about)
+{
+	const struct client_login *l = c->login;
+
+	client_about(c, about);
+	about->log.user = l->user;
+	about->log.database = l->database;
+	about->log.duration_us = *c->env->x.now_us - c->connected_us;
+	about->log.event = "login_refused";
+}
+
+/* What the client is not told, as it may be guessing. */
+static const char *
+secret_reason(enum login_result result)
+{
+	switch (result) {
+	case LR_BAD_PASSWORD:
+		return "wrong password";
+	case LR_NO_SUCH_USER:
+		return "there is no such user";
+	default:
+		return NULL;
+	}
+}
+
+void
+login_note_refusal(struct client *c, const struct fail *why, const char *reason)
+{
+	struct client_about about;
+	char words[CLIENT_WORDS_MAX];
+
+	c->is_end_logged = true;
+	if (!admission_may_log(c->env->admission, &c->admission) || log_is_pgbouncers(c->env->x.log))
+		return; /* PgBouncer has one line for it: that of the close */
+	describe(c, &about);
+	client_words(&about, words, sizeof(words));
+	about.log.why = why;
+	about.log.reason = reason;
+	log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s: login refused: %s%s%s%s", words, why->text,
+		  reason != NULL ? " (" : "", reason != NULL ? reason : "", reason != NULL ? ")" : "");
+}
+
 static void
 note_refusal(struct client *c, const struct fail *why, enum login_result result)
 {
-	struct client_login *l = c->login;
-	char peer[80];
-
-	c->env->x.counters->logins[result][l->method]++;
-	if (!admission_may_log(c->env->admission, &c->admission))
-		return;
-	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->x.log, "client %llu (%s): login as \"%.*s\" to \"%.*s\" refused: %s",
-		 (unsigned long long)c->x.id, peer, CONFIG_DATABASE_MAX, l->user != NULL ? l->user : "",
-		 CONFIG_DATABASE_MAX, l->database != NULL ? l->database : "", why->text);
+	c->env->x.counters->logins[result][c->login->method]++;
+	login_note_refusal(c, why, secret_reason(result));
 }
 
 void
@@ -40,14 +76,18 @@ void
 login_reject(struct client *c, const struct fail *why, enum reject_reason reason)
 {
 	const struct client_env *env = c->env;
-	char peer[80];
+	struct client_about about;
+	char words[CLIENT_WORDS_MAX];
 
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
-	if (admission_may_log_reject(env->admission, &c->admission, reason)) {
-		client_peer_text(c, peer, sizeof(peer));
-		log_warning(env->x.log, "client %llu (%s): login refused: %s", (unsigned long long)c->x.id, peer,
-			    why->text);
+	c->is_end_logged = true;
+	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_is_pgbouncers(env->x.log)) {
+		describe(c, &about);
+		client_words(&about, words, sizeof(words));
+		about.log.why = why;
+		about.log.reason = reject_reason_names[reason];
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about.log, "%s: login refused: %s", words, why->text);
 	}
 	if (c->login->out.len > 0)
 		login_flush(c);
@@ -67,7 +107,7 @@ on_abandon_hold(void *hold)
 	admission_drop_answer(hold);
 }
 
-/* Counted and logged now: it need not stay for its answer. */
+/* It is counted and logged now, as the client may leave before its answer. */
 void
 login_refuse_late(struct client *c, const struct fail *why, enum login_result result)
 {

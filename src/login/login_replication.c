@@ -1,6 +1,6 @@
 /*
- * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"): passed
- * through, each on a server connection of its own that was made for it (dedicated.h) and ends with it.
+ * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"). Each is
+ * passed through to a dedicated server connection (dedicated.h), which ends with it.
  *
  * The startup packet's settings go to PostgreSQL in that server's own startup packet; nothing is set, replayed or
  * prepared on the client's behalf, and no limit on time ends it: PostgreSQL has wal_sender_timeout for that.
@@ -8,27 +8,17 @@
 #include "login/login_state.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "state/state.h"
 
 #include "pool/dedicated.h"
 
 #include <string.h>
 
-static bool
-is_same_cluster(const struct upstream *a, const struct upstream *b)
-{
-	if (a->host_count != b->host_count)
-		return false;
-	for (size_t i = 0; i < a->host_count; i++)
-		if (a->hosts[i].port != b->hosts[i].port || strcmp(a->hosts[i].host, b->hosts[i].host) != 0)
-			return false;
-	return true;
-}
-
 /*
- * Physical replication is of a whole cluster. Its clients name no database: libpq's tools send "replication", others
- * nothing, which is the user's name. Where there is only one cluster it is that one they mean.
+ * Returns the database entry that a replication client means. Physical replication concerns a whole cluster, and its
+ * clients name no database: libpq's tools send "replication", others nothing, for which the user's name is taken. If
+ * only one cluster is configured, they mean that one.
  */
 const char *
 replication_database(const struct client *c)
@@ -40,15 +30,15 @@ replication_database(const struct client *c)
 	    config_find_database(config, l->database) != NULL)
 		return l->database;
 	for (size_t i = 1; i < config->database_count; i++)
-		if (!is_same_cluster(config->databases[0].upstream, config->databases[i].upstream))
+		if (!upstream_is_same_cluster(config->databases[0].upstream, config->databases[i].upstream))
 			return l->database;
 	return config->databases[0].name;
 }
 
 static void
-on_ready(struct server *srv, void *link)
+on_ready(struct server *srv, void *borrower)
 {
-	struct client *c = link;
+	struct client *c = borrower;
 
 	c->login->opening = NULL;
 	c->x.srv = srv;
@@ -57,9 +47,9 @@ on_ready(struct server *srv, void *link)
 }
 
 static void
-on_failed(const struct fail *why, void *link)
+on_failed(const struct fail *why, void *borrower)
 {
-	struct client *c = link;
+	struct client *c = borrower;
 
 	c->login->opening = NULL;
 	login_refuse(c, why, LR_ERROR);

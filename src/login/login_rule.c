@@ -1,4 +1,4 @@
-/* src/login/login_rule.c - which proof a client is asked for. */
+/* src/login/login_rule.c - decides which proof a client is asked for. */
 #include "admission/admission.h"
 #include "login/login_state.h"
 #include "net/interfaces.h"
@@ -24,7 +24,7 @@ is_near(const struct sockaddr *address, bool is_net, void *arg)
 	return interfaces_have(address, is_net);
 }
 
-/* As PostgreSQL writes it: without the port. */
+/* Writes the address as PostgreSQL does: without the port. */
 static void
 host_text(const struct client *c, char out[static INET6_ADDRSTRLEN])
 {
@@ -40,7 +40,7 @@ host_text(const struct client *c, char out[static INET6_ADDRSTRLEN])
 		inet_ntop(AF_INET6, v6, out, INET6_ADDRSTRLEN);
 }
 
-/* PostgreSQL's words, which tools look for. line 0: there is no rule. */
+/* Refuses in PostgreSQL's words, which tools look for. line 0: no rule fits. */
 static int
 refuse(struct client *c, unsigned line, struct fail *why)
 {
@@ -75,10 +75,20 @@ demand_of(enum hba_method method)
 	case HBA_PEER:
 		return AUTH_PEER;
 	case HBA_SCRAM:
-	case HBA_REJECT: /* has been refused */
+	case HBA_REJECT: /* was refused before */
 		break;
 	}
 	return AUTH_SCRAM_SHA_256;
+}
+
+/* What is sent in the clear is only taken where nobody can listen. */
+static int
+check_password_is_safe(const struct client *c, struct fail *why)
+{
+	if (c->login->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || is_loopback(c))
+		return 0;
+	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
+	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
 }
 
 static int
@@ -87,7 +97,7 @@ hba_rule(struct client *c, struct fail *why)
 	struct client_login *l = c->login;
 	struct client_env *env = c->env;
 	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1];
-	/* A tenant's names are refused later rather than cut. */
+	/* A tenant's long names are refused later, not truncated. */
 	int name_max = config_tenant_len(env->x.config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
 	const struct hba_question question = { .is_local = c->is_unix,
 					       .is_tls = c->x.stream.tls != NULL,
@@ -97,7 +107,7 @@ hba_rule(struct client *c, struct fail *why)
 					       .user = user,
 					       .is_near = is_near };
 
-	/* PostgreSQL will cut longer names: a longer one must not evade the rule for what it is cut to. */
+	/* PostgreSQL truncates long names: a long name must not evade the rule for its truncated form. */
 	snprintf(database, sizeof(database), "%.*s", name_max, l->database);
 	snprintf(user, sizeof(user), "%.*s", name_max, l->user);
 	if (!hba_match(env->hba, &question, &l->rule))
@@ -111,10 +121,7 @@ hba_rule(struct client *c, struct fail *why)
 	if (l->rule.method == HBA_REJECT)
 		return refuse(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);
-	if (l->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || is_loopback(c))
-		return 0;
-	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
-	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
+	return check_password_is_safe(c, why);
 }
 
 int
@@ -124,6 +131,6 @@ login_rule(struct client *c, struct fail *why)
 	if (c->login->demand == AUTH_HBA)
 		return hba_rule(c, why);
 	if (c->login->demand != AUTH_TRUST || is_loopback(c))
-		return 0;
+		return check_password_is_safe(c, why);
 	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");
 }

@@ -1,7 +1,7 @@
 /*
  * src/login/login_scram.c - SCRAM with a client (protocol chapter, "SASL Authentication").
  *
- * Over TLS it is bound to the connection (SCRAM-SHA-256-PLUS), if the client wants that.
+ * Over TLS the login is bound to the connection (SCRAM-SHA-256-PLUS) if the client wants that.
  */
 #include "base/clock.h"
 #include "login/login_state.h"
@@ -15,7 +15,7 @@
 
 static_assert((int)TLS_END_POINT_MAX == (int)SCRAM_BINDING_MAX, "an end point must fit");
 
-/* The exchange begins: which mechanisms there are. */
+/* Begins the exchange: puts the list of mechanisms into l->out. */
 static int
 offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 {
@@ -53,12 +53,12 @@ on_derived(const struct scram_verifier *verifier, const struct fail *failed, voi
 }
 
 static void
-abandon(void *arg)
+scram_abandon(void *arg)
 {
 	verifier_cache_forget(arg);
 }
 
-/* The verifier of a plain password: known, or derived elsewhere. */
+/* Begins with the verifier of a plain password: it is cached, or a thread derives it. */
 static int
 begin_plain(struct client *c, struct fail *why)
 {
@@ -73,7 +73,7 @@ begin_plain(struct client *c, struct fail *why)
 	l->verifier.arg = c;
 	if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
 		return -1;
-	login_wait(c, abandon, &l->verifier);
+	login_wait(c, scram_abandon, &l->verifier);
 	return 0;
 }
 
@@ -90,7 +90,7 @@ login_scram_begin(struct client *c, struct fail *why)
 	if (l->secret.kind == SECRET_SCRAM)
 		r = scram_verifier_parse(l->secret.text, &v, why);
 	else {
-		l->is_known = false; /* nobody, or an MD5 secret that SCRAM can't use */
+		l->is_known = false; /* an unknown user, or an MD5 secret, which SCRAM can't use */
 		r = scram_verifier_mock(l->user, c->env->mock_secret, c->env->x.config->scram_iterations, &v, why);
 	}
 	if (r == 0)
@@ -114,7 +114,7 @@ sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struc
 	if (left < 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");
 	said = wire_u32(end + 1);
-	if (said == 0xffffffff && left == 4) { /* no initial data: it follows upon an empty challenge */
+	if (said == 0xffffffff && left == 4) { /* without initial data, which follows an empty challenge */
 		out[0] = '\0';
 		c->login->is_first_due = true;
 		return 0;

@@ -1,7 +1,6 @@
 /*
- * src/login/login_secret.c - what is known of the user that logs in: from users_file; or else, where auth_query is on
- * for the database it asks for, from PostgreSQL. Who is not known, or can't be looked up because of an error, goes
- * through the same exchange.
+ * src/login/login_secret.c - finds the secret of the user that logs in: in users_file or, where auth_query is on for
+ * the database, in PostgreSQL. A user that is unknown, or whose lookup failed, goes through the same exchange.
  */
 #include "login/login_state.h"
 
@@ -15,7 +14,7 @@ set_unknown(struct client_login *l)
 	l->is_known = false;
 }
 
-/* text is copied. -1: no memory. */
+/* Copies text. Returns 0, or -1 without memory. */
 static int
 set_found(struct client_login *l, const char *text)
 {
@@ -28,7 +27,7 @@ set_found(struct client_login *l, const char *text)
 	return 0;
 }
 
-/* The exchange begins, unless it is refused here. */
+/* Begins the exchange, or refuses the login. */
 static void
 conclude(struct client *c, enum auth_verdict verdict, const char *secret, const struct fail *why)
 {
@@ -50,14 +49,14 @@ on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *w
 {
 	struct client *c = arg;
 
-	c->login->abandon = NULL; /* it waits no more; but perhaps for something else, in what follows */
+	c->login->abandon = NULL; /* this wait is over; what follows may begin another */
 	conclude(c, verdict, secret, why);
 	if (!c->x.is_closing && !login_is_waiting(c))
 		login_go_on(c);
 }
 
 static void
-abandon(void *arg)
+secret_abandon(void *arg)
 {
 	auth_query_abandon(arg);
 }
@@ -76,7 +75,7 @@ look_up(struct client *c)
 	verdict = auth_query_find(c->env->x.auth_queries, replication_database(c), l->user, &l->ask, &secret, &why,
 				  *c->env->x.now_us);
 	if (verdict == AUTH_LATER)
-		login_wait(c, abandon, &l->ask);
+		login_wait(c, secret_abandon, &l->ask);
 	else
 		conclude(c, verdict, secret, &why);
 }

@@ -1,8 +1,8 @@
 /*
- * src/login/login_startup.c - the first packets of a client: SSLRequest and GSSENCRequest (each once), or TLS at once;
- * then a CancelRequest or a StartupMessage.
+ * src/login/login_startup.c - the first packets of a client: SSLRequest and GSSENCRequest (each at most once), or TLS
+ * without asking; then a CancelRequest or a StartupMessage.
  *
- * Bounded: one packet of at most STARTUP_MAX bytes. Settings are bytes until the client has proved who it is.
+ * Bounded: one packet of at most STARTUP_MAX bytes. Settings are not interpreted before the client is authenticated.
  */
 #include "login/login_state.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Settings that only exist at the start of a PostgreSQL process: they cannot follow a client, and change no result. */
+/* Settings that can only be made when a PostgreSQL process starts. They can't follow a client, and change no result. */
 static bool
 is_start_only(const char *name)
 {
@@ -23,20 +23,38 @@ is_start_only(const char *name)
 	return false;
 }
 
+static void
+put_setting(struct client_login *l, const char *name, const char *value)
+{
+	buf_put_str(&l->settings, name);
+	buf_put_str(&l->settings, value);
+	l->setting_count++;
+}
+
 static int
 take_settings(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
+	bool adds_host = c->env->x.config->application_name_add_host;
+	char with_host[LOGIN_NAME_MAX + 1];
+	const char *name = NULL;
 
 	for (size_t i = 0; i < s->setting_count; i++) {
-		if (is_start_only(s->settings[i].name) || login_is_tenant_setting(c, s->settings[i].name))
+		if (is_start_only(s->settings[i].name) ||
+		    config_ignores_parameter(c->env->x.config, s->settings[i].name) ||
+		    login_is_tenant_setting(c, s->settings[i].name))
 			continue;
 		if (strlen(s->settings[i].name) >= 128)
 			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
 					s->settings[i].name);
-		buf_put_str(&l->settings, s->settings[i].name);
-		buf_put_str(&l->settings, s->settings[i].value);
-		l->setting_count++;
+		if (adds_host && strcasecmp(s->settings[i].name, "application_name") == 0)
+			name = s->settings[i].value; /* the last one counts */
+		else
+			put_setting(l, s->settings[i].name, s->settings[i].value);
+	}
+	if (adds_host) {
+		login_name_with_host(c, name, with_host);
+		put_setting(l, "application_name", with_host);
 	}
 	if (!buf_ok(&l->settings))
 		return fail_set(why, "53200", "out of memory");
@@ -49,7 +67,7 @@ static int
 read_settings(struct client *c, struct image *empty)
 {
 	struct client_login *l = c->login;
-	struct image_setting entries[STARTUP_SETTINGS_MAX];
+	struct image_setting entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
 	const char *at = (const char *)l->settings.bytes;
 
 	for (size_t i = 0; i < l->setting_count; i++) {
@@ -90,7 +108,7 @@ startup_message(struct client *c, const struct startup *s)
 	login_authenticate(c);
 }
 
-/* Each may be asked once, and none within TLS. False: refused. */
+/* Each request may come once, and none within TLS. Returns false if the login was refused. */
 static bool
 may_ask(struct client *c, bool *has_asked)
 {
@@ -106,23 +124,23 @@ may_ask(struct client *c, bool *has_asked)
 }
 
 static void
-answer(struct client *c, char letter)
+answer_request(struct client *c, char letter)
 {
 	buf_put_u8(&c->login->out, (uint8_t)letter);
 	login_flush(c);
 }
 
-/* GSSAPI encryption: there is none. */
+/* Declines GSSAPI encryption. */
 static void
 gssenc_request(struct client *c)
 {
 	if (may_ask(c, &c->login->has_gss_asked))
-		answer(c, 'N');
+		answer_request(c, 'N');
 }
 
 /*
- * ahead: bytes that came with it. In the clear, they could be anybody's, and must not be taken for what comes through
- * TLS (CVE-2021-3935, CVE-2021-23214).
+ * ahead: the number of bytes that came with the request. They are not encrypted and could be anybody's, so they must
+ * not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214).
  */
 static void
 ssl_request(struct client *c, size_t ahead)
@@ -132,7 +150,7 @@ ssl_request(struct client *c, size_t ahead)
 	if (!may_ask(c, &c->login->has_ssl_asked))
 		return;
 	if (!login_has_tls(c)) {
-		answer(c, 'N');
+		answer_request(c, 'N');
 		return;
 	}
 	if (ahead > 0) {
@@ -142,7 +160,7 @@ ssl_request(struct client *c, size_t ahead)
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
-	answer(c, 'S');
+	answer_request(c, 'S');
 	if (!c->x.is_closing)
 		login_tls_begin(c, NULL, 0);
 }
@@ -157,7 +175,7 @@ begins_direct_tls(const struct client *c, const uint8_t *bytes)
 static void
 cancel_request(struct client *c, const struct startup *s)
 {
-	/* It comes for another connection, of which there may be as many as may be. */
+	/* A cancel request does not count: it must get through for connections that are at their limits. */
 	admission_leave(c->env->admission, &c->admission);
 	login_free(c->login);
 	c->login = NULL;
@@ -193,6 +211,10 @@ login_startup(struct client *c, const uint8_t *bytes, size_t len)
 	struct fail why;
 	size_t used;
 
+	if (c->login->is_proxy_due)
+		return login_proxy(c, bytes, len);
+	if (login_refuses_proxy(c, bytes, len))
+		return len;
 	if (begins_direct_tls(c, bytes)) {
 		login_tls_begin(c, bytes, len);
 		return len;

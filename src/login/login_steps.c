@@ -1,12 +1,12 @@
 /*
- * src/login/login_steps.c - the order of a login's steps: which proof is asked for (login_rule.c), what is known of
- * the user (login_secret.c), the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients
- * and the pool. Users that are not known get the same exchange as those that are.
+ * src/login/login_steps.c - the order of a login's steps: the rule (login_rule.c), the user's secret (login_secret.c),
+ * the exchange (login_md5.c, login_scram.c, ...); then the console, or the limit on clients and the pool. Unknown users
+ * get the same exchange as known ones.
  */
 #include "login/login_state.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "state/state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -40,7 +40,7 @@ enter_console(struct client *c)
 						  { "standard_conforming_strings", "on" },
 						  { "integer_datetimes", "on" },
 						  { "is_superuser", "on" } };
-	bool is_admin = config_is_admin(c->env->x.config, l->user);
+	bool is_admin = config_is_admin(c->env->x.config, l->user) || login_is_own_user(c);
 	struct fail why;
 
 	if (!is_admin && !config_is_stats(c->env->x.config, l->user)) {
@@ -49,6 +49,9 @@ enter_console(struct client *c)
 		login_refuse(c, &why, LR_ERROR);
 		return;
 	}
+	if (c->env->x.config->compat == COMPAT_PGBOUNCER &&
+	    !admission_admit_console(c->env->admission, &c->admission, l->user, is_admin, clients_in_console(c->env)))
+		return;
 	message_authentication(&l->out, 0, NULL, 0);
 	for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++)
 		message_parameter(&l->out, reports[i][0], reports[i][1]);
@@ -68,7 +71,7 @@ enter_console(struct client *c)
 	login_free(l);
 }
 
-/* Console users are let in above the limit: that is when they are needed. */
+/* Console users are let in above the limit: that is when the console is needed. */
 static bool
 is_over_limit(struct client *c)
 {
@@ -79,12 +82,13 @@ is_over_limit(struct client *c)
 	if (limit == 0 || env->client_count < limit)
 		return false;
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
+	fail_theirs(&why, "no more connections allowed (max_client_conn)");
 	fail_hint(&why, "Raise max_client_connections, or look for clients that never leave with SHOW CLIENTS.");
 	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
 }
 
-/* Which pool it gets; NULL: it was refused. */
+/* Returns the client's pool, or NULL if the client was refused. */
 static struct pool_entry *
 find_pool(struct client *c)
 {
@@ -105,6 +109,13 @@ find_pool(struct client *c)
 		login_refuse(c, &why, strcmp(why.sqlstate, "3D000") == 0 ? LR_NO_SUCH_DATABASE : LR_ERROR);
 		return NULL;
 	}
+	if (entry->database->is_disabled) {
+		fail_set(&why, "55000", "database \"%.*s\" is disabled", CONFIG_DATABASE_MAX, l->database);
+		fail_hint(&why, "ENABLE in the pgweir console lets clients in again.");
+		fail_theirs(&why, "%s", why.text);
+		login_refuse(c, &why, LR_ERROR);
+		return NULL;
+	}
 	return admission_admit(env->admission, &c->admission, l->user, entry) ? entry : NULL;
 }
 
@@ -119,6 +130,8 @@ enter_pool(struct client *c, struct pool_entry *entry)
 	pool_database_enter(entry->database);
 	c->env->client_count++;
 	c->is_counted = true;
+	if (c->env->x.is_suspended)
+		stream_suspend(&c->x.stream, true);
 	if (l->keys.is_set)
 		pool_entry_learn_keys(entry, l->user, &l->keys);
 	login_secret_proved(c);
@@ -158,15 +171,42 @@ login_wrong_password(struct client *c)
 
 	login_secret_doubted(c);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", c->login->user);
+	if (c->login->method == LM_SCRAM)
+		fail_theirs(&why, "SASL authentication failed");
 	login_refuse_late(c, &why, c->login->is_known ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }
 
-/* No exchange: the transport has proved it, or nothing need be proved. */
+/* Lets a client in without an exchange: the transport has proved who it is, or no proof is asked for. */
 static void
 admit(struct client *c, enum login_method method)
 {
 	c->login->method = method;
 	login_authenticated(c);
+}
+
+/* PgBouncer lets nobody in that it has never heard of, whatever else need be proved. */
+static bool
+is_trusted(const struct client *c, struct fail *why)
+{
+	const struct config *config = c->env->x.config;
+	struct scope_settings settings;
+	struct user_secret secret;
+
+	if (config->compat != COMPAT_PGBOUNCER || c->env->users == NULL ||
+	    users_find(c->env->users, c->login->user, &secret))
+		return true;
+	config_effective(config, config_find_database(config, c->login->database), NULL, &settings);
+	if (strcmp(settings.auth_query, "off") != 0)
+		return true;
+	fail_set(why, "28000", "\"trust\" authentication failed");
+	fail_hint(why, "User \"%.63s\" is not in auth_file.", c->login->user);
+	return false;
+}
+
+static const char *
+replication_word(enum startup_replication replication)
+{
+	return replication == REPLICATION_NONE ? "none" : replication == REPLICATION_PHYSICAL ? "physical" : "logical";
 }
 
 void
@@ -177,17 +217,23 @@ login_authenticate(struct client *c)
 	struct fail why;
 
 	l->method = LM_NONE;
-	if (env->x.is_draining) {
+	bouncer_log_attempt(c, l->database, l->user, replication_word(l->replication));
+	if (env->x.is_closed && !login_is_console(l)) {
 		env->x.counters->rejected[RJ_SHUTDOWN]++;
 		fail_set(&why, "57P01", "pgweir is shutting down");
+		fail_theirs(&why, "pooler is shutting down");
 		login_refuse(c, &why, LR_ERROR);
 	} else if (!admission_knock(env->admission, &c->admission, l->user,
 				    login_is_console(l) ? NULL : replication_database(c)))
 		return;
+	else if (login_is_own_user(c))
+		admit(c, LM_PEER);
 	else if (login_rule(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (login_certificate(c, &why) < 0)
-		login_refuse_late(c, &why, LR_ERROR); /* a wrong proof like a wrong password */
+		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
+	else if (l->demand == AUTH_TRUST && !is_trusted(c, &why))
+		login_refuse(c, &why, LR_NO_SUCH_USER);
 	else if (l->demand == AUTH_TRUST)
 		admit(c, LM_TRUST);
 	else if (l->demand == AUTH_CERT)
@@ -211,7 +257,7 @@ begin_exchange(struct client *c, struct fail *why)
 		return login_cleartext_begin(c, why);
 	if (l->demand != AUTH_MD5)
 		return login_scram_begin(c, why);
-	/* A SCRAM secret is of no use to md5; PostgreSQL, too, asks for SCRAM then. */
+	/* md5 can't use a SCRAM secret; PostgreSQL, too, asks for SCRAM then. */
 	if (l->is_known ? l->secret.kind == SECRET_SCRAM : users_mock_scram(l->users, l->user, c->env->mock_secret))
 		return login_scram_begin(c, why);
 	return login_md5_begin(c, why);
@@ -228,7 +274,7 @@ login_secret_found(struct client *c)
 		login_flush(c);
 }
 
-/* One password message. Bytes used; 0: more are needed. */
+/* Handles one password message. Returns the bytes used, or 0 if more are needed. */
 size_t
 login_password(struct client *c, const uint8_t *bytes, size_t len)
 {

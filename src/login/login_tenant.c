@@ -1,7 +1,7 @@
 /*
- * src/login/login_tenant.c - what a client's user and database are called here: a tenant's are "user.tenant" and
- * "tenant/database", whichever way the tenant was named (tenant.h). So one tenant's names are never another's, for
- * secrets, limits, pools, measures and commands alike.
+ * src/login/login_tenant.c - the names of a client's user and database within pgweir: a tenant's are "user.tenant" and
+ * "tenant/database", however the client named the tenant (tenant.h). So the names of two tenants never meet, in
+ * secrets, limits, pools, metrics and commands alike.
  */
 #include "login/login_state.h"
 #include "login/tenant.h"
@@ -48,14 +48,14 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 		return -1;
 	if (c->x.stream.tls != NULL && config_names_tenants(config, "sni"))
 		q.server_name = tls_server_name(c->x.stream.tls);
-	if (login_is_console_name(s->database)) { /* it is no tenant's: its users are called as they are */
+	if (login_is_console_name(s->database)) { /* it belongs to no tenant: its users' names stay as they are */
 		a->tenant[0] = '\0';
 		return 0;
 	}
 	return tenant_find(&q, a, why);
 }
 
-/* NULL: no memory. */
+/* Returns a || between || b, or NULL without memory. */
 static char *
 join(const char *a, size_t a_len, char between, const char *b, size_t b_len)
 {
@@ -74,7 +74,7 @@ int
 login_take_names(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
-	bool is_default = s->database == s->user; /* then it is the user's name without the tenant, too */
+	bool is_default = s->database == s->user; /* then it also loses the tenant's part */
 	struct tenant_answer a;
 	size_t tenant_len;
 

@@ -1,4 +1,4 @@
-/* src/login/login_tls.c - TLS with a client: whether, and its handshake. */
+/* src/login/login_tls.c - TLS with a client: whether it is offered or demanded, and the handshake. */
 #include "base/clock.h"
 #include "login/login_state.h"
 #include "net/handshake.h"

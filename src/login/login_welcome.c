@@ -1,14 +1,14 @@
 /*
- * src/login/login_welcome.c - what a client's startup settings amount to, and its first ReadyForQuery.
+ * src/login/login_welcome.c - a client's startup settings, and its first ReadyForQuery.
  *
- * The client must be told PostgreSQL's own spelling of what it asked for. Mostly that is known from clients before it,
- * or plain; else a server is borrowed, has the settings applied, and tells. A session (pool_mode = session) borrows its
- * server here in any case, and keeps it: it is told that one's process id.
+ * The client must be sent PostgreSQL's own spelling of the settings it asked for. Mostly that is known from earlier
+ * clients, or obvious; otherwise the settings are applied to a borrowed server, which reports it. A session
+ * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
  */
 #include "login/login_state.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "state/state.h"
 #include "net/tls.h"
 #include "wire/frame.h"
@@ -32,13 +32,16 @@ put_reports(struct buf *b, const struct image *img)
 void
 login_log(struct client *c)
 {
-	char peer[80];
+	struct client_about about;
+	char words[CLIENT_WORDS_MAX];
 
-	if (!c->env->x.config->log_connections)
+	if (!c->env->x.config->log_connections || log_is_pgbouncers(c->env->x.log))
 		return;
-	client_peer_text(c, peer, sizeof(peer));
-	log_info(c->env->x.log, "client %llu (%s): user \"%s\" logged in to \"%s\"", (unsigned long long)c->x.id, peer,
-		 exchange_user(&c->x), c->x.state == CL_CONSOLE ? "the console" : c->x.entry->database->name);
+	client_about(c, &about);
+	client_words(&about, words, sizeof(words));
+	about.log.event = "login";
+	log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s logged in%s", words,
+		  c->x.state == CL_CONSOLE ? " to the console" : "");
 }
 
 static void
@@ -88,6 +91,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
+	c->x.wait_us = c->x.connect_us = 0; /* no request's */
 	client_step(&c->x, CE_GREETED);
 	if (c->x.stream.tls != NULL)
 		tls_secrets_are_over(c->x.stream.tls);
@@ -95,7 +99,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	env->login_count--;
 	login_log(c);
 	login_free(l);
-	if (c->x.pending_len > 0) /* it did not wait for us to be ready */
+	if (c->x.pending_len > 0) /* it has sent requests already */
 		exchange_replay(&c->x, relay_bytes);
 }
 
@@ -135,8 +139,8 @@ is_printable(const char *s)
 }
 
 /*
- * PostgreSQL's own spelling of a reported setting, where no server needs to be asked for it: what fresh servers have
- * anyway, and application_name. NULL: only a server knows.
+ * Returns PostgreSQL's own spelling of a reported setting if it is known without asking a server: the values of a fresh
+ * server, and application_name. Returns NULL if only a server knows.
  */
 static const char *
 known_spelling(const struct client *c, const struct image_setting *s)
@@ -155,12 +159,11 @@ known_spelling(const struct client *c, const struct image_setting *s)
 /* How sure a guess is. */
 enum certainty {
 	GUESS_UNSURE, /* a server may refuse it */
-	GUESS_CUSTOM, /* but for settings that PostgreSQL does not know, and so takes any value for, unless a library
-			 does */
-	GUESS_CERTAIN /* no server could refuse any of it */
+	GUESS_CUSTOM, /* certain but for custom settings, which take any value unless a library defines them */
+	GUESS_CERTAIN /* no server can refuse it */
 };
 
-/* The client's image without asking a server. NULL: can't be told. */
+/* Returns the client's image without asking a server, or NULL if a server must be asked. */
 static struct image *
 guess_image(const struct client *c, enum certainty *certainty)
 {
@@ -194,9 +197,9 @@ finish_guessed(struct client *c, struct image *img, bool is_certain)
 }
 
 /*
- * Settings nobody has had before are tried on a server, for which the client waits in line: it is refused as PostgreSQL
- * would refuse it, busy or not. It need not wait where what is new are settings of its own invention: they are applied
- * before its first query.
+ * Settings that nobody had before are tried on a server, for which the client waits in line; so it is refused as
+ * PostgreSQL would refuse it, however busy the pool is. It need not wait if only custom settings are new: these are
+ * applied before its first query.
  */
 static void
 ask_server(struct client *c)
@@ -229,13 +232,13 @@ ask_server(struct client *c)
 }
 
 static void
-give_back(struct client *c)
+welcome_give_back(struct client *c)
 {
 	struct server *srv = c->x.srv;
 
 	c->x.srv = NULL;
 	if (srv->is_closing) {
-		srv->link = NULL;
+		srv->borrower = NULL;
 		server_close(srv);
 	} else
 		pool_entry_return(srv, 0, *c->env->x.now_us);
@@ -247,7 +250,8 @@ settings_of(const struct client *c)
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
 }
 
-/* The server's own settings with the client's over them; names it reports stay reported, under its spelling. */
+/* Returns the server's settings with the client's over them. Reported settings stay reported, spelled as the server
+ * does. */
 static struct image *
 wanted_image(const struct client *c)
 {
@@ -278,7 +282,7 @@ apply_settings(struct server *srv, const struct image *wanted, const struct imag
 	return r;
 }
 
-/* What they come to is known of other clients: then the server has them or is given them, and there is no news. */
+/* If the result is known from another client, the server gets the settings like any borrowed server. */
 static void
 try_settings(struct client *c, struct server *srv)
 {
@@ -303,15 +307,15 @@ login_granted(struct exchange *x, struct server *srv)
 
 	c->x.srv = srv;
 	if (!c->x.is_session && pool_entry_find_startup(c->x.entry, c->login->raw) != NULL) {
-		give_back(c); /* another client has found it out meanwhile */
+		welcome_give_back(c); /* another client has found the result meanwhile */
 		finish_if_known(c);
 	} else
 		try_settings(c, srv);
 }
 
 /*
- * A setting that PostgreSQL does not know is no reason to refuse: the client is told by a notice, and the rest is tried
- * without it. Which one it was stands in the message between quotes.
+ * A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
+ * without it. Its name is between quotes in PostgreSQL's message.
  */
 static bool
 leave_out_unknown(struct client *c)
@@ -354,7 +358,7 @@ login_server_error(struct exchange *x, const struct error_fields *e)
 	fail_detail(&l->error, "PostgreSQL refused a parameter of the startup packet or of its \"options\".");
 }
 
-/* Which settings the server has now: reported ones it told; the others are as we asked. */
+/* Returns the settings that the server has now: the reported ones as it reported them, the others as we set them. */
 static struct image *
 resolved_image(const struct client *c, const struct server *srv)
 {
@@ -370,7 +374,7 @@ resolved_image(const struct client *c, const struct server *srv)
 			return NULL;
 		}
 	}
-	/* What an earlier borrower had set and this one did not was RESET. */
+	/* Settings of an earlier borrower that this one doesn't have were RESET. */
 	for (size_t i = img == NULL ? 0 : image_count(img); i-- > 0;) {
 		const struct image_setting *s = image_at(img, i);
 
@@ -394,7 +398,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	if (l->has_error) {
-		give_back(c);
+		welcome_give_back(c);
 		login_refuse(c, &l->error, LR_ERROR);
 		return;
 	}
@@ -413,7 +417,7 @@ login_server_done(struct exchange *x)
 	if (c->x.is_session)
 		report_lent(&c->x);
 	else
-		give_back(c);
+		welcome_give_back(c);
 	login_finish(c, img, c->x.entry->welcome);
 }
 

@@ -7,17 +7,17 @@
 #include <string.h>
 #include <strings.h>
 
-/* In the order in which they count. */
+/* The ways to name a tenant, by precedence. */
 enum { BY_OPTIONS, BY_USER, BY_SERVER_NAME, WAYS };
 
 static const char *const ways[WAYS] = { "options", "the user name", "the server name" };
 
 struct found {
-	char name[CONFIG_NAME_MAX + 1]; /* empty: not named here */
+	char name[CONFIG_NAME_MAX + 1]; /* empty: this way names none */
 };
 
 static int
-take(struct found *to, const char *name, size_t len, int way, struct fail *why)
+found_take(struct found *to, const char *name, size_t len, int way, struct fail *why)
 {
 	if (!is_tenant_name(name, len)) {
 		fail_set(why, "28000", "%s names a tenant that can't be", ways[way]);
@@ -28,7 +28,7 @@ take(struct found *to, const char *name, size_t len, int way, struct fail *why)
 	return 0;
 }
 
-/* Names without a dot, or with something else behind it, are those of users without a tenant. */
+/* A name without a dot, or with something else after its last dot, belongs to a user without a tenant. */
 static size_t
 find_in_user(const struct tenant_question *q, struct found *to)
 {
@@ -36,7 +36,7 @@ find_in_user(const struct tenant_question *q, struct found *to)
 
 	if (dot == NULL || dot == q->user || !is_tenant_name(dot + 1, strlen(dot + 1)))
 		return strlen(q->user);
-	memcpy(to->name, dot + 1, strlen(dot + 1) + 1); /* is_tenant_name bounds it */
+	memcpy(to->name, dot + 1, strlen(dot + 1) + 1); /* is_tenant_name() limits its length */
 	return (size_t)(dot - q->user);
 }
 
@@ -53,7 +53,7 @@ find_in_server_name(const struct tenant_question *q, struct found *to, struct fa
 		return 0;
 	else
 		len -= domain_len + 1;
-	if (take(to, q->server_name, len, BY_SERVER_NAME, why) < 0)
+	if (found_take(to, q->server_name, len, BY_SERVER_NAME, why) < 0)
 		return -1;
 	for (char *c = to->name; *c != '\0'; c++)
 		*c = (char)tolower((unsigned char)*c);
@@ -67,7 +67,8 @@ tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct fai
 	const char *first = NULL;
 	int by = 0;
 
-	if (q->reference != NULL && take(&found[BY_OPTIONS], q->reference, strlen(q->reference), BY_OPTIONS, why) < 0)
+	if (q->reference != NULL &&
+	    found_take(&found[BY_OPTIONS], q->reference, strlen(q->reference), BY_OPTIONS, why) < 0)
 		return -1;
 	a->user_len = find_in_user(q, &found[BY_USER]);
 	if (q->server_name != NULL && find_in_server_name(q, &found[BY_SERVER_NAME], why) < 0)

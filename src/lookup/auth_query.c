@@ -1,4 +1,4 @@
-/* src/lookup/auth_query.c - questions and what comes of them; see auth_query.h. */
+/* src/lookup/auth_query.c - lookups: who asks, and what the answer is; see auth_query.h. */
 #include "lookup/auth_query_state.h"
 
 #include "base/alloc.h"
@@ -51,8 +51,8 @@ auth_queries_free(struct auth_queries *all)
 		return;
 	HASH_ITER(hh, all->lookups, lookup, next)
 	{
-		if (lookup->link != NULL)
-			auth_link_give_up(lookup->link);
+		if (lookup->conn != NULL)
+			auth_conn_give_up(lookup->conn);
 		else
 			TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
 		lookup_free(lookup);
@@ -100,7 +100,7 @@ auth_queries_configure(struct auth_queries *all, struct config *config, struct u
 	all->users = users == NULL ? NULL : users_ref(users);
 	tls_store_unref(all->tls);
 	all->tls = tls_store_ref(tls);
-	auth_cache_expire(all->cache, now_us); /* whoever reloads wants to see what has changed */
+	auth_cache_expire(all->cache, now_us); /* a reload is to show what has changed */
 	auth_sources_review(all, now_us);
 	for (size_t i = 0; i < config->database_count; i++)
 		if (auth_settings_of(all, config->databases[i].name, &s))
@@ -117,7 +117,7 @@ auth_query_is_on(const struct auth_queries *all, const char *database)
 
 /* --- answers --- */
 
-/* A secret is good up to and with its last moment, as in PostgreSQL's own check. */
+/* A secret is valid up to and including its last moment, as in PostgreSQL's own check. */
 static bool
 is_valid(int64_t valid_until_us)
 {
@@ -125,7 +125,7 @@ is_valid(int64_t valid_until_us)
 }
 
 static enum auth_verdict
-judge(const char *secret, int64_t valid_until_us, const char **out)
+secret_verdict(const char *secret, int64_t valid_until_us, const char **out)
 {
 	*out = secret != NULL && is_valid(valid_until_us) ? secret : NULL;
 	return *out != NULL ? AUTH_KNOWN : AUTH_UNKNOWN;
@@ -143,13 +143,13 @@ key_of(const struct auth_source *source, const char *user)
 {
 	struct auth_key key;
 
-	memset(&key, 0, sizeof(key)); /* no byte of it is left to chance: it is hashed whole */
+	memset(&key, 0, sizeof(key)); /* with its padding: it is hashed whole */
 	key.source = source->id;
 	memcpy(key.user, user, strlen(user));
 	return key;
 }
 
-/* An older answer will do, where there is no way to get another. */
+/* Uses an older answer where PostgreSQL can't be asked. */
 static enum auth_verdict
 fall_back(struct auth_queries *all, const struct auth_key *key, const char **secret, struct fail *why, uint64_t now_us)
 {
@@ -158,15 +158,15 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 	*secret = NULL;
 	if (kept != NULL && auth_kept_is_usable(kept, now_us)) {
 		all->counters->auth_queries[AQ_STALE]++;
-		return judge(kept->secret, kept->valid_until_us, secret);
+		return secret_verdict(kept->secret, kept->valid_until_us, secret);
 	}
 	unreachable(why);
 	return AUTH_REFUSED;
 }
 
-/* What those who asked are told. The secret must outlive all of them being told: it does not stay in the cache. */
+/* Answers everybody who asked. The caller keeps secret alive meanwhile: the cache's copy may go with any callback. */
 static void
-tell(struct auth_lookup *lookup, enum auth_verdict verdict, const char *secret, const struct fail *why)
+answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *secret, const struct fail *why)
 {
 	struct auth_ask *ask;
 
@@ -193,8 +193,8 @@ tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
 	if (!lookup->source->is_retired)
 		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
-	verdict = judge(secret, answer->valid_until_us, &secret);
-	tell(lookup, verdict, secret, NULL);
+	verdict = secret_verdict(secret, answer->valid_until_us, &secret);
+	answer_asks(lookup, verdict, secret, NULL);
 	explicit_bzero(text, sizeof(text));
 }
 
@@ -207,7 +207,7 @@ tell_unreachable(struct auth_lookup *lookup)
 	enum auth_verdict verdict = fall_back(all, &lookup->key, &secret, &why, *all->env.now_us);
 	char *kept = secret == NULL ? NULL : xstrdup(secret);
 
-	tell(lookup, verdict, kept, &why);
+	answer_asks(lookup, verdict, kept, &why);
 	if (kept != NULL)
 		explicit_bzero(kept, strlen(kept));
 	free(kept);
@@ -228,7 +228,7 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 		tell_row(lookup, answer);
 		break;
 	case AUTH_END_ERROR:
-		tell(lookup, AUTH_UNKNOWN, NULL, NULL);
+		answer_asks(lookup, AUTH_UNKNOWN, NULL, NULL);
 		break;
 	case AUTH_END_UNREACHABLE:
 		tell_unreachable(lookup);
@@ -267,11 +267,11 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 	return lookup;
 }
 
-/* It could not be reached a moment ago, and it is not time yet to try again. */
+/* Returns whether the source could not be reached lately and is not due to be tried again. */
 static bool
 is_down(const struct auth_source *source, uint64_t now_us)
 {
-	return source->link_count == 0 && source->retry_us > now_us;
+	return source->conn_count == 0 && source->retry_us > now_us;
 }
 
 static enum auth_verdict
@@ -300,11 +300,11 @@ ask_for(struct auth_source *source, const struct auth_key *key, struct auth_ask 
 		lookup = lookup_new(source, key, now_us);
 	ask->lookup = lookup;
 	TAILQ_INSERT_TAIL(&lookup->asks, ask, link);
-	auth_links_feed(source, now_us);
+	auth_conns_feed(source, now_us);
 	return AUTH_LATER;
 }
 
-/* As PostgreSQL knows it: a tenant's users are "user.tenant" here only. False: there can be no such user. */
+/* Writes the user's name as PostgreSQL knows it, without ".tenant". Returns false if there can be no such user. */
 static bool
 role_of(const struct auth_queries *all, const char *database, const char *user, char out[static CONFIG_NAME_MAX + 1])
 {
@@ -333,14 +333,14 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
-		return judge(kept->secret, kept->valid_until_us, secret);
+		return secret_verdict(kept->secret, kept->valid_until_us, secret);
 	}
 	if (is_down(source, now_us))
 		return answer_down(source, &key, secret, why, now_us);
 	return ask_for(source, &key, ask, why, now_us);
 }
 
-/* What was sent goes on, for its answer will be of use; what only waits for a connection need not. */
+/* A lookup that was sent goes on, as its answer will be of use; one that still waits for a connection is dropped. */
 void
 auth_query_abandon(struct auth_ask *ask)
 {
@@ -350,7 +350,7 @@ auth_query_abandon(struct auth_ask *ask)
 		return;
 	ask->lookup = NULL;
 	TAILQ_REMOVE(&lookup->asks, ask, link);
-	if (lookup->link != NULL || !TAILQ_EMPTY(&lookup->asks))
+	if (lookup->conn != NULL || !TAILQ_EMPTY(&lookup->asks))
 		return;
 	TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
 	lookup_free(lookup);
@@ -377,7 +377,7 @@ auth_queries_step_aside(struct auth_queries *all, const char *database)
 
 	TAILQ_FOREACH(source, &all->sources, list)
 	if (strcmp(source->target->database, database) == 0)
-		auth_links_close_idle(source);
+		auth_conns_close_idle(source);
 }
 
 /* --- time --- */
@@ -390,20 +390,20 @@ end_late(struct auth_queries *all, uint64_t now_us)
 
 	fail_set(&late, "08006", "there was no answer in time");
 	fail_set(&none, "53300", "there was no connection for it in time; see max_server_connections");
-	/* Who is told is one who waited for this one: the others stay as they are. */
+	/* Ending a lookup runs callbacks of clients that wait for it alone; they can't free next. */
 	HASH_ITER(hh, all->lookups, lookup, next)
 	{
-		struct auth_link *link = lookup->link;
+		struct auth_conn *conn = lookup->conn;
 
 		if (lookup->deadline_us > now_us)
 			continue;
-		if (link == NULL)
+		if (conn == NULL)
 			TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
-		lookup->link = NULL;
-		if (link != NULL)
-			auth_link_give_up(link);
+		lookup->conn = NULL;
+		if (conn != NULL)
+			auth_conn_give_up(conn);
 		auth_lookup_end(lookup, AUTH_END_UNREACHABLE, NULL,
-				link == NULL && lookup->source->is_short ? &none : &late);
+				conn == NULL && lookup->source->is_short ? &none : &late);
 	}
 }
 
@@ -414,7 +414,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 
 	end_late(all, now_us);
 	TAILQ_FOREACH(source, &all->sources, list)
-	auth_links_tick(source, now_us);
+	auth_conns_tick(source, now_us);
 	auth_sources_collect(all);
 	if (now_us - all->swept_us >= SWEEP_US) {
 		auth_cache_sweep(all->cache, now_us);

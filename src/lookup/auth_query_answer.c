@@ -15,7 +15,7 @@ struct column {
 	size_t len;
 };
 
-/* How many columns, or -1. */
+/* Returns the number of columns, or -1. */
 static int
 read_columns(const uint8_t *body, size_t len, struct column out[static COLUMNS_MAX])
 {
@@ -45,12 +45,12 @@ read_columns(const uint8_t *body, size_t len, struct column out[static COLUMNS_M
 }
 
 static bool
-is_word(const struct column *c, const char *word)
+answer_is_word(const struct column *c, const char *word)
 {
 	return c->len == strlen(word) && memcmp(c->text, word, c->len) == 0;
 }
 
-/* "1763650000", "-5", "1763650000.250000"; what is finer than a microsecond is cut. */
+/* Parses "1763650000", "-5", "1763650000.250000"; digits beyond a microsecond are cut off. */
 static bool
 read_seconds(const struct column *c, int64_t *us)
 {
@@ -78,9 +78,9 @@ static bool
 read_valid_until(const struct column *c, int64_t *us)
 {
 	*us = AUTH_VALID_FOR_EVER;
-	if (c->text == NULL || is_word(c, "infinity") || is_word(c, "Infinity"))
+	if (c->text == NULL || answer_is_word(c, "infinity") || answer_is_word(c, "Infinity"))
 		return true;
-	if (is_word(c, "-infinity") || is_word(c, "-Infinity")) {
+	if (answer_is_word(c, "-infinity") || answer_is_word(c, "-Infinity")) {
 		*us = INT64_MIN;
 		return true;
 	}
@@ -98,7 +98,7 @@ auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_
 		return fail_set(why, "08P01", "its row is not one of one to three columns");
 	if (count > 1) {
 		secret = &columns[1];
-		if (columns[0].text != NULL && !is_word(&columns[0], user))
+		if (columns[0].text != NULL && !answer_is_word(&columns[0], user))
 			return fail_set(why, "22023", "its row is about another user");
 	}
 	if (count > 2 && !read_valid_until(&columns[2], &out->valid_until_us))

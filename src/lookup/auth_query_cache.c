@@ -10,7 +10,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-/* The seed is that of the variable of this name. */
+/* uthash takes the seed from the variable of this name. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), cache->seed))
 #include <uthash.h>
 
@@ -18,14 +18,14 @@ struct entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) used;
 	struct auth_key key;
-	struct auth_kept kept; /* its secret is the text */
+	struct auth_kept kept; /* kept.secret points to the text behind this struct */
 	size_t text_len;
 	char text[];
 };
 
 struct auth_cache {
 	struct entry *table;
-	TAILQ_HEAD(, entry) used; /* last: looked at most recently */
+	TAILQ_HEAD(, entry) used; /* the last is the most recently used */
 	uint64_t seed;
 	size_t cap;
 };
@@ -49,7 +49,7 @@ entry_free(struct entry *e)
 }
 
 static void
-drop(struct auth_cache *cache, struct entry *e)
+cache_entry_drop(struct auth_cache *cache, struct entry *e)
 {
 	HASH_DELETE(hh, cache->table, e);
 	TAILQ_REMOVE(&cache->used, e, used);
@@ -62,12 +62,12 @@ auth_cache_free(struct auth_cache *cache)
 	if (cache == NULL)
 		return;
 	while (!TAILQ_EMPTY(&cache->used))
-		drop(cache, TAILQ_FIRST(&cache->used));
+		cache_entry_drop(cache, TAILQ_FIRST(&cache->used));
 	free(cache);
 }
 
 static struct entry *
-find(const struct auth_cache *cache, const struct auth_key *key)
+cache_entry_find(const struct auth_cache *cache, const struct auth_key *key)
 {
 	struct entry *e;
 
@@ -78,7 +78,7 @@ find(const struct auth_cache *cache, const struct auth_key *key)
 const struct auth_kept *
 auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 {
-	struct entry *e = find(cache, key);
+	struct entry *e = cache_entry_find(cache, key);
 
 	if (e == NULL)
 		return NULL;
@@ -88,7 +88,7 @@ auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 }
 
 static struct entry *
-entry_new(const struct auth_key *key, const struct auth_answer *answer)
+cache_entry_new(const struct auth_key *key, const struct auth_answer *answer)
 {
 	struct entry *e = xcalloc(1, sizeof(*e) + answer->secret_len + 1);
 
@@ -106,19 +106,19 @@ void
 auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer, uint64_t ttl_us,
 	       uint64_t now_us)
 {
-	struct entry *e = find(cache, key);
+	struct entry *e = cache_entry_find(cache, key);
 
 	if (e != NULL)
-		drop(cache, e);
+		cache_entry_drop(cache, e);
 	if (ttl_us == 0)
 		return;
-	e = entry_new(key, answer);
+	e = cache_entry_new(key, answer);
 	if (answer->secret == NULL && ttl_us > AUTH_UNKNOWN_US)
 		ttl_us = AUTH_UNKNOWN_US;
 	e->kept.asked_us = now_us;
 	e->kept.expires_us = now_us + ttl_us;
 	if (HASH_COUNT(cache->table) >= cache->cap)
-		drop(cache, TAILQ_FIRST(&cache->used));
+		cache_entry_drop(cache, TAILQ_FIRST(&cache->used));
 	HASH_ADD(hh, cache->table, key, (unsigned)sizeof(e->key), e);
 	TAILQ_INSERT_TAIL(&cache->used, e, used);
 }
@@ -126,7 +126,7 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 void
 auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us)
 {
-	struct entry *e = find(cache, key);
+	struct entry *e = cache_entry_find(cache, key);
 
 	if (e != NULL && now_us - e->kept.asked_us >= AUTH_DOUBT_AFTER_US && e->kept.expires_us > now_us)
 		e->kept.expires_us = now_us;
@@ -148,7 +148,7 @@ auth_cache_forget(struct auth_cache *cache, uint64_t source)
 	for (struct entry *e = TAILQ_FIRST(&cache->used), *next; e != NULL; e = next) {
 		next = TAILQ_NEXT(e, used);
 		if (e->key.source == source)
-			drop(cache, e);
+			cache_entry_drop(cache, e);
 	}
 }
 
@@ -158,7 +158,7 @@ auth_cache_sweep(struct auth_cache *cache, uint64_t now_us)
 	for (struct entry *e = TAILQ_FIRST(&cache->used), *next; e != NULL; e = next) {
 		next = TAILQ_NEXT(e, used);
 		if (!auth_kept_is_usable(&e->kept, now_us))
-			drop(cache, e);
+			cache_entry_drop(cache, e);
 	}
 }
 

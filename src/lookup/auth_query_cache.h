@@ -1,12 +1,12 @@
 /*
- * src/lookup/auth_query_cache.h - what auth_query said of users, for a while. Pure: no I/O, time is an argument.
+ * src/lookup/auth_query_cache.h - keeps auth_query's answers for a while. Pure: no I/O, time is an argument.
  *
- * An answer is fresh until it expires: after the time to live, sooner if it says that there is no such user, and at
- * once if a proof failed against it (the password may have been changed). For AUTH_STALE_US more it may be used in
- * place of one that can't be had; then it is dropped.
+ * An answer is fresh until it expires: after the time to live, sooner if there is no such user, and at once if a proof
+ * failed against it (the password may have been changed). While PostgreSQL can't be asked, an expired answer may be
+ * used for AUTH_STALE_US more; then it is dropped.
  *
- * Owns:   its entries, wiped when they go. Keyed by a seeded hash: names come from peers.
- * Always: at most cap entries; the one that nobody looked at for longest makes room.
+ * Owns:   its entries, wiped when they go. The hash is seeded, as names come from peers.
+ * Always: at most cap entries; the least recently used one makes room.
  */
 #ifndef PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
 #define PGWEIR_LOOKUP_AUTH_QUERY_CACHE_H
@@ -19,21 +19,21 @@
 #include <stdint.h>
 
 /*
- * --- auth_query_answer.c: reads the row that auth_query gave. Pure; every byte is hostile.
+ * --- auth_query_answer.c: reads the row that auth_query returned. Pure; every byte is hostile.
  *
- * One column: the secret. Two: name and secret, as PgBouncer's queries have them; the name must be the one asked for,
- * or NULL. A third: until when the secret is valid, in seconds since 1970 (text of a number), infinity or NULL.
+ * One column is the secret. Two are name and secret, as in PgBouncer's queries; the name must be the one asked for, or
+ * NULL. A third is the end of the secret's validity: seconds since 1970 in decimal, infinity, or NULL.
  */
 #define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own have about 135 */
 #define AUTH_VALID_FOR_EVER INT64_MAX
 
 struct auth_answer {
-	const char *secret; /* within the row, not terminated; NULL: nobody logs in with a password */
+	const char *secret; /* points into the row, not terminated; NULL: no password logs in */
 	size_t secret_len;
-	int64_t valid_until_us; /* since 1970; the secret is valid up to and with this moment */
+	int64_t valid_until_us; /* since 1970; the secret is valid up to and including this moment */
 };
 
-/* body: of a DataRow (protocol chapter, "Message Formats"). -1 and why: it is not such a row. */
+/* Reads the body of a DataRow (protocol chapter, "Message Formats"). Returns 0, or -1 with *why set. */
 int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct auth_answer *out, struct fail *why);
 
 /* --- auth_query_cache.c --- */
@@ -43,7 +43,7 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 
 struct auth_cache; /* opaque */
 
-/* Whom a question is about: source tells databases apart that are asked differently. Zeroed before it is filled. */
+/* The user that a question is about, and the source that answers it. Zeroed before it is filled. */
 struct auth_key {
 	uint64_t source;
 	char user[CONFIG_NAME_MAX + 1];
@@ -51,24 +51,24 @@ struct auth_key {
 
 struct auth_kept {
 	const char *secret; /* NULL: there is no such user */
-	int64_t valid_until_us; /* as struct auth_answer's */
+	int64_t valid_until_us; /* see struct auth_answer */
 	uint64_t asked_us, expires_us;
 };
 
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* NULL is fine */
-/* The last answer, fresh or not; valid until the next call that changes the cache. NULL: none. */
+/* Returns the last answer, fresh or not, or NULL. Valid until the next call that changes the cache. */
 const struct auth_kept *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
-/* Takes the place of an older one. With ttl_us 0 nothing is kept. */
+/* Replaces an older answer. With ttl_us 0 nothing is kept. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
-void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* all of it is to be asked anew */
+void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* none is fresh any more */
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
-void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops what is of no use any more */
+void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops what is not usable any more */
 size_t auth_cache_count(const struct auth_cache *cache);
 
 bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
-bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us); /* if there is no better one */
+bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us); /* usable where PostgreSQL can't be asked */
 
 #endif

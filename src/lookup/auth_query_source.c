@@ -1,6 +1,6 @@
 /*
- * src/lookup/auth_query_source.c - which databases are asked the same way, of whom, and what: a source is one query run
- * by one user in one database. Databases that agree in all of that share its connections and answers.
+ * src/lookup/auth_query_source.c - a source is one query, run by one user in one database. Databases for which all
+ * three are the same share its connections and answers.
  */
 #include "lookup/auth_query_state.h"
 
@@ -14,7 +14,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-/* Where databases are not listed, clients choose these names. */
+/* Where databases are not listed, clients choose the names in the hash of routes. */
 #undef HASH_FUNCTION
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), all->seed))
 
@@ -24,8 +24,8 @@
 #define LOG_EVERY_US US_PER_S
 
 /*
- * No operator and no function of another schema can stand in for these, whatever search_path is. Without superusers
- * and the like: write it as your own query, with what is to be left out in its WHERE.
+ * Every name is qualified, so no operator or function of another schema can take the place of these, whatever
+ * search_path is. To leave out superusers and the like, configure a query of your own with a WHERE.
  */
 #define BUILTIN                                                                                                        \
 	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
@@ -37,14 +37,14 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 {
 	const struct config_scope *db = all->config == NULL ? NULL : config_find_database(all->config, database);
 
-	/* No pool has a longer name, though [database *] has it. */
+	/* No pool can have a longer name, though [database *] matches it. */
 	if (db == NULL || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;
 	config_effective(all->config, db, NULL, out);
 	return strcmp(out->auth_query, "off") != 0 && out->auth_user[0] != '\0';
 }
 
-/* --- whom a source connects to, and as whom --- */
+/* --- where a source connects to, and as which user --- */
 
 static void
 replace(char **text, const char *by)
@@ -54,7 +54,7 @@ replace(char **text, const char *by)
 	*text = xstrdup(by);
 }
 
-/* The same; in a tenant's upstream a percent sign would begin a name. */
+/* Replaces a string. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
 static void
 replace_name(struct upstream *up, char **text, const char *by)
 {
@@ -71,8 +71,8 @@ replace_name(struct upstream *up, char **text, const char *by)
 }
 
 /*
- * The password of an upstream is its user's; auth_user has one of its own, unless they are the same. A tenant's
- * auth_user is "auth_user.tenant" in users_file, as its other users are.
+ * An upstream's password belongs to the upstream's user; auth_user has its own, unless it is the same user. A tenant's
+ * auth_user is "auth_user.tenant" in users_file, like the tenant's other users.
  */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
@@ -103,7 +103,7 @@ has_setting(const struct upstream *up, const char *name)
 	return false;
 }
 
-/* A query of the user's own runs with the role's own search_path, and what the upstream line sets. */
+/* A configured query runs with the role's own search_path and the settings of the upstream line. */
 static int
 put_settings(struct auth_source *source)
 {
@@ -140,7 +140,7 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 
 	fail_set(why, "53200", "no memory for a login");
 	source->all = all;
-	TAILQ_INIT(&source->links);
+	TAILQ_INIT(&source->conns);
 	TAILQ_INIT(&source->waiting);
 	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
 	source->query = xstrdup(source->is_builtin ? BUILTIN : s->auth_query);
@@ -156,13 +156,13 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 }
 
 static bool
-is_same(const struct auth_source *a, const struct auth_source *b)
+source_is_same(const struct auth_source *a, const struct auth_source *b)
 {
 	return !a->is_retired && a->is_builtin == b->is_builtin && a->answer_us == b->answer_us &&
 	       strcmp(a->query, b->query) == 0 && pool_target_is_same(a->target, b->target);
 }
 
-/* --- which one a database has --- */
+/* --- the source of a database --- */
 
 static void
 forget_routes(struct auth_queries *all, const struct auth_source *to)
@@ -181,16 +181,16 @@ retire(struct auth_source *source)
 {
 	source->is_retired = true;
 	auth_cache_forget(source->all->cache, source->id);
-	auth_links_close_idle(source);
+	auth_conns_close_idle(source);
 }
 
 static bool
-is_idle(const struct auth_source *source)
+source_is_idle(const struct auth_source *source)
 {
 	return source->lookup_count == 0;
 }
 
-/* Room for one more: that of the one that was not used for longest. */
+/* Makes room for one more by dropping the least recently used. */
 static bool
 make_room(struct auth_queries *all)
 {
@@ -200,7 +200,7 @@ make_room(struct auth_queries *all)
 	if (all->source_count < SOURCES_MAX)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
-	if (is_idle(source) && !source->is_retired && (oldest == NULL || source->used_us < oldest->used_us))
+	if (source_is_idle(source) && !source->is_retired && (oldest == NULL || source->used_us < oldest->used_us))
 		oldest = source;
 	if (oldest == NULL)
 		return false;
@@ -210,7 +210,7 @@ make_room(struct auth_queries *all)
 	return all->source_count < SOURCES_MAX;
 }
 
-/* Connections to come are made as the present configuration says: files it names may hold other certificates. */
+/* New connections use the present configuration: the files that it names may hold other certificates. */
 static void
 renew(struct auth_source *source, struct auth_source *made)
 {
@@ -221,14 +221,16 @@ renew(struct auth_source *source, struct auth_source *made)
 	made->target = old;
 }
 
-/* The one that is like it, if there is one; then made is freed. NULL and why: there are too many. */
+/*
+ * Returns an existing source that equals made (which is then freed), or made; NULL with *why set if there are too many.
+ */
 static struct auth_source *
-settle(struct auth_queries *all, struct auth_source *made, struct fail *why)
+source_intern(struct auth_queries *all, struct auth_source *made, struct fail *why)
 {
 	struct auth_source *source;
 
 	TAILQ_FOREACH(source, &all->sources, list)
-	if (is_same(source, made)) {
+	if (source_is_same(source, made)) {
 		renew(source, made);
 		source_free(made);
 		return source;
@@ -274,14 +276,14 @@ auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, 
 	struct scope_settings s;
 
 	if (source == NULL && auth_settings_of(all, database, &s) &&
-	    (source = source_new(all, database, &s, why)) != NULL && (source = settle(all, source, why)) != NULL)
+	    (source = source_new(all, database, &s, why)) != NULL && (source = source_intern(all, source, why)) != NULL)
 		add_route(all, database, source);
 	if (source != NULL)
 		source->used_us = now_us;
 	return source;
 }
 
-/* Databases that were asked for keep their sources where nothing has changed; what is not needed any more goes. */
+/* Sources of databases that were asked for stay where nothing has changed; those not needed any more are retired. */
 void
 auth_sources_review(struct auth_queries *all, uint64_t now_us)
 {
@@ -303,7 +305,7 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 	}
 	TAILQ_FOREACH(source, &all->sources, list)
 	{
-		source->retry_us = 0; /* what was wrong may have been put right */
+		source->retry_us = 0; /* what was wrong may have been repaired */
 		source->failures = 0;
 		if (source->used_us == 0 && !source->is_retired)
 			retire(source);
@@ -316,7 +318,7 @@ auth_sources_collect(struct auth_queries *all)
 {
 	for (struct auth_source *source = TAILQ_FIRST(&all->sources), *next; source != NULL; source = next) {
 		next = TAILQ_NEXT(source, list);
-		if (source->is_retired && source->link_count == 0 && source->lookup_count == 0)
+		if (source->is_retired && source->conn_count == 0 && source->lookup_count == 0)
 			source_free(source);
 	}
 }
@@ -326,7 +328,7 @@ auth_sources_free(struct auth_queries *all)
 {
 	forget_routes(all, NULL);
 	while (!TAILQ_EMPTY(&all->sources)) {
-		auth_links_free(TAILQ_FIRST(&all->sources));
+		auth_conns_free(TAILQ_FIRST(&all->sources));
 		source_free(TAILQ_FIRST(&all->sources));
 	}
 }
@@ -342,8 +344,13 @@ auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us)
 	}
 	if (source->unlogged > 0)
 		snprintf(more, sizeof(more), " (and %u more since the last line)", source->unlogged);
-	log_warning(source->all->env.log, "auth_query as \"%s\" in \"%s\" failed: %s: %s%s", source->target->user,
-		    source->target->database, why->sqlstate, why->text, more);
+	log_event(source->all->env.log, LOG_LEVEL_WARNING,
+		  &(struct log_about){ .event = "auth_query_failed",
+				       .database = source->target->database,
+				       .user = source->target->user,
+				       .why = why },
+		  "auth_query as \"%s\" in \"%s\" failed: %s: %s%s", source->target->user, source->target->database,
+		  why->sqlstate, why->text, more);
 	source->logged_us = now_us;
 	source->unlogged = 0;
 }

@@ -1,4 +1,4 @@
-/* src/lookup/verifier_cache.c - see verifier_cache.h. Names in it are those of users that are known, not of peers. */
+/* src/lookup/verifier_cache.c - see verifier_cache.h. Its keys are names of known users, which no peer chooses. */
 #include "lookup/verifier_cache.h"
 
 #include "base/alloc.h"
@@ -22,21 +22,21 @@
 
 TAILQ_HEAD(ticket_line, verifier_ticket);
 
-/* The work and what it needs is a thread's until it is done; line and entry are the loop's all the time. */
+/* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
 struct verifier_derivation {
 	struct work work;
 	char *password;
-	struct scram_verifier verifier; /* salt and iterations at first */
+	struct scram_verifier verifier; /* at first only salt and iterations */
 	struct fail why;
 	int result;
 	struct ticket_line line;
-	struct kept *entry; /* NULL: nobody will ask for it any more */
+	struct kept *entry; /* NULL: the result will not be kept */
 };
 
 struct kept {
 	UT_hash_handle hh;
-	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which is kept once: where users are */
-	struct scram_verifier verifier; /* its iterations are known from the beginning */
+	uint8_t fingerprint[FINGERPRINT_LEN]; /* the password's; the password itself is kept by auth/users.c alone */
+	struct scram_verifier verifier; /* its iterations are set from the beginning */
 	struct verifier_derivation *derivation; /* NULL: verifier is complete */
 	char user[];
 };
@@ -147,7 +147,7 @@ free_derivation(struct verifier_derivation *d)
 
 /* On a thread. */
 static void
-derive(struct work *w)
+verifier_derive(struct work *w)
 {
 	struct verifier_derivation *d =
 	    (struct verifier_derivation *)((char *)w - offsetof(struct verifier_derivation, work));
@@ -171,7 +171,7 @@ derived(struct work *w)
 		d->entry->derivation = NULL;
 		d->entry->verifier = d->verifier;
 		if (d->result < 0)
-			d->entry->verifier.iterations = 0; /* asked for by nobody: the next login tries anew */
+			d->entry->verifier.iterations = 0; /* no login asks for 0: the next one derives it again */
 	}
 	while ((t = TAILQ_FIRST(&d->line)) != NULL) {
 		TAILQ_REMOVE(&d->line, t, line);
@@ -181,7 +181,7 @@ derived(struct work *w)
 	free_derivation(d);
 }
 
-/* Without an entry yet; the password is copied, the salt its own. */
+/* Copies the password and makes a salt. The caller sets the entry. */
 static struct verifier_derivation *
 new_derivation(const char *password, uint32_t iterations)
 {
@@ -192,11 +192,11 @@ new_derivation(const char *password, uint32_t iterations)
 		free_derivation(d);
 		return NULL;
 	}
-	d->work.run = derive;
+	d->work.run = verifier_derive;
 	d->work.done = derived;
 	d->verifier.salt_len = SALT_LEN;
 	d->verifier.iterations = iterations;
-	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* should it never run */
+	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
 	TAILQ_INIT(&d->line);
 	return d;
 }
@@ -224,8 +224,8 @@ wait_for(struct verifier_derivation *d, struct verifier_ticket *ticket)
 }
 
 static int
-begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
-      struct verifier_ticket *ticket, struct fail *why)
+derivation_begin(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
+		 struct verifier_ticket *ticket, struct fail *why)
 {
 	struct kept *k = new_kept(cache, user, password, iterations);
 	struct verifier_derivation *d = new_derivation(password, iterations);
@@ -257,9 +257,9 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 		wait_for(k->derivation, ticket);
 		return 0;
 	}
-	if (k != NULL) /* of another password */
+	if (k != NULL) /* made from another password */
 		remove_kept(cache, k);
-	return begin(cache, user, password, iterations, ticket, why);
+	return derivation_begin(cache, user, password, iterations, ticket, why);
 }
 
 void

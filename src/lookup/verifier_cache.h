@@ -1,15 +1,16 @@
 /*
  * src/lookup/verifier_cache.h - SCRAM verifiers of users whose secret is a plain password.
  *
- * Deriving one takes milliseconds, or a second with many iterations: it is done by a thread, once per configuration and
- * password; those who want the same meanwhile wait for the same (so nobody can make us derive by the thousand).
+ * Deriving one takes milliseconds, or a second with many iterations. A thread does it, once for each configuration and
+ * password; those who need the same one meanwhile share that work (so nobody can make us derive by the thousand).
  *
- * Timing: the first login of such a user after a reload takes those milliseconds longer than others', and than a
- * stranger's. It tells that the user exists, to whoever comes first; users with SCRAM secrets don't show it.
+ * Timing: the first login of such a user after a reload takes those milliseconds longer than others, and longer than
+ * that of an unknown user. So whoever comes first can learn that the user exists; users with SCRAM secrets don't show
+ * it.
  *
- * Owns:   the verifiers, and fingerprints of the passwords they are of; copies of those only while they are derived
- * from. All is wiped. Always: what was begun before verifier_cache_clear is told to those who wait for it, but not
- * kept.
+ * Owns:   the verifiers and fingerprints of their passwords; copies of the passwords only while keys are derived. All
+ *         of it is wiped.
+ * Always: a derivation begun before verifier_cache_clear() is reported to those who wait for it, but not kept.
  */
 #ifndef PGWEIR_LOOKUP_VERIFIER_CACHE_H
 #define PGWEIR_LOOKUP_VERIFIER_CACHE_H
@@ -22,22 +23,22 @@ struct verifier_cache; /* opaque */
 struct verifier_derivation; /* opaque: one under way */
 struct workers;
 
-/* Embedded in who waits, zeroed. */
+/* Embedded in the one who waits, zeroed. */
 struct verifier_ticket {
-	/* Once, from the loop: verifier (only looked at), or NULL and why. */
+	/* Called once, from the loop, with the verifier (borrowed), or NULL and *why. */
 	void (*done)(const struct scram_verifier *verifier, const struct fail *why, void *arg);
 	void *arg;
-	struct verifier_derivation *waits_for; /* NULL: for nothing. From here on the cache's own */
+	struct verifier_derivation *waits_for; /* NULL: it waits for nothing. From here on the cache's own */
 	TAILQ_ENTRY(verifier_ticket) line;
 };
 
 struct verifier_cache *verifier_cache_new(struct workers *workers); /* NULL: no randomness */
 void verifier_cache_free(struct verifier_cache *cache); /* after the workers; NULL is fine */
 void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
-/* The verifier of this user's password, made with so many iterations; NULL: it has to be derived. */
+/* Returns the verifier of this user's password for so many iterations; NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,
 						 const char *password, uint32_t iterations);
-/* Derives it; ticket->done is called later, never from within. -1 and why: no memory, or the threads have too much. */
+/* Derives it; ticket->done is called later, never from within. Returns 0, or -1 with *why set: too much work waits. */
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_ticket *ticket, struct fail *why);
 void verifier_cache_forget(struct verifier_ticket *ticket); /* done is not called; fine if it waits for nothing */

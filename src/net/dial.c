@@ -1,8 +1,8 @@
 /*
  * src/net/dial.c - see dial.h.
  *
- * One timer serves both as the limit on the whole attempt and as the way to call back later when all was decided
- * within dial_start (numeric addresses resolve at once, a full backlog refuses at once).
+ * One timer limits the whole attempt, and also makes the callback when the result was known within dial_start (numeric
+ * addresses resolve at once, a full backlog refuses at once).
  */
 #include "net/dial.h"
 
@@ -18,12 +18,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <arpa/inet.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 struct dialer {
 	struct event_base *base;
-	struct evdns_base *dns; /* made at the first name */
+	struct evdns_base *dns; /* made for the first host name */
+	uint64_t lookups_ok, lookups_failed;
+	struct tcp_options tcp;
 };
 
 struct dial {
@@ -32,18 +35,20 @@ struct dial {
 	void *arg;
 	struct event *timer, *connecting;
 	struct evdns_getaddrinfo_request *query;
-	struct evutil_addrinfo *found, *next; /* addresses; next is not tried yet */
+	struct evutil_addrinfo *found, *next; /* the addresses; next is the first one that was not tried yet */
 	char where[300];
 	bool is_starting, is_over;
+	bool is_name; /* the host is to be looked up */
 	struct dial_result result;
 };
 
 struct dialer *
-dialer_new(struct event_base *base)
+dialer_new(struct event_base *base, const struct tcp_options *tcp)
 {
 	struct dialer *d = xcalloc(1, sizeof(*d));
 
 	d->base = base;
+	d->tcp = *tcp;
 	return d;
 }
 
@@ -89,7 +94,7 @@ dial_cancel(struct dial *d)
 		close(d->result.fd);
 	d->is_over = true;
 	if (d->query != NULL) {
-		d->done = NULL; /* the resolver calls once more; on_resolved frees */
+		d->done = NULL; /* the resolver calls again, and on_resolved frees d */
 		evdns_getaddrinfo_cancel(d->query);
 		return;
 	}
@@ -97,7 +102,7 @@ dial_cancel(struct dial *d)
 }
 
 static void
-finish(struct dial *d)
+dial_finish(struct dial *d)
 {
 	struct dial_result result;
 	dial_done done = d->done;
@@ -135,14 +140,10 @@ static void try_next(struct dial *d);
 static void
 connected(struct dial *d, int fd)
 {
-	int one = 1;
-
-	if (d->result.peer.ss_family != AF_UNIX) {
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	}
+	if (d->result.peer.ss_family != AF_UNIX)
+		tcp_options_set(&d->dialer->tcp, fd);
 	d->result.fd = fd;
-	finish(d);
+	dial_finish(d);
 }
 
 static void
@@ -166,7 +167,7 @@ on_connecting(evutil_socket_t fd, short what, void *arg)
 	connected(d, fd);
 }
 
-/* 0: under way or done; -1: this address will not do, result says why. */
+/* Returns 0 if the attempt is under way or done, or -1 if this address failed; d's result has the reason. */
 static int
 try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 {
@@ -208,7 +209,7 @@ try_next(struct dial *d)
 		if (try_address(d, ai->ai_addr, (socklen_t)ai->ai_addrlen) == 0)
 			return;
 	}
-	finish(d);
+	dial_finish(d);
 }
 
 static void
@@ -223,9 +224,13 @@ on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 		dial_free(d);
 		return;
 	}
+	if (error != 0)
+		d->dialer->lookups_failed += d->is_name;
+	else
+		d->dialer->lookups_ok += d->is_name;
 	if (error != 0) {
 		fail_with(d, CF_DNS, evutil_gai_strerror(error));
-		finish(d);
+		dial_finish(d);
 		return;
 	}
 	d->found = d->next = found;
@@ -240,7 +245,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (d->is_over) {
-		finish(d);
+		dial_finish(d);
 		return;
 	}
 	drop_socket(d);
@@ -251,11 +256,12 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		void *to = d->arg;
 
 		d->done = NULL;
+		d->dialer->lookups_failed++;
 		evdns_getaddrinfo_cancel(d->query); /* frees d, now or later */
 		done(&result, to);
 		return;
 	}
-	finish(d);
+	dial_finish(d);
 }
 
 static struct dial *
@@ -289,9 +295,24 @@ dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_
 		return NULL;
 	snprintf(d->where, sizeof(d->where), "its address");
 	if (addr_len > sizeof(d->result.peer) || try_address(d, addr, addr_len) < 0)
-		finish(d);
+		dial_finish(d);
 	d->is_starting = false;
 	return d;
+}
+
+void
+dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed)
+{
+	*ok = d->lookups_ok;
+	*failed = d->lookups_failed;
+}
+
+static bool
+is_address(const char *host)
+{
+	struct in6_addr address;
+
+	return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1;
 }
 
 static int
@@ -319,10 +340,11 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 
 	snprintf(d->where, sizeof(d->where), "%s:%u", host, port);
 	snprintf(service, sizeof(service), "%u", port);
+	d->is_name = !is_address(host);
 	if (d->dialer->dns == NULL)
 		d->dialer->dns = evdns_base_new(d->dialer->base,
 						EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (d->dialer->dns == NULL) { /* no resolv.conf: numbers and /etc/hosts still work */
+	if (d->dialer->dns == NULL) { /* without resolv.conf, numeric addresses and /etc/hosts still work */
 		d->dialer->dns = evdns_base_new(d->dialer->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 		if (d->dialer->dns != NULL)
 			evdns_base_load_hosts(d->dialer->dns, "/etc/hosts");
@@ -333,7 +355,7 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 	}
 	query = evdns_getaddrinfo(d->dialer->dns, host, service, &hints, on_resolved, d);
 	if (query != NULL)
-		d->query = query; /* else it has called back already */
+		d->query = query; /* NULL if it has called back already */
 	return 0;
 }
 
@@ -345,7 +367,7 @@ dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t time
 	if (d == NULL)
 		return NULL;
 	if ((host[0] == '/' ? start_unix(d, host, port) : start_inet(d, host, port)) < 0)
-		finish(d);
+		dial_finish(d);
 	d->is_starting = false;
 	return d;
 }

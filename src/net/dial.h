@@ -1,7 +1,7 @@
 /*
- * src/net/dial.h - connects to a host and port (or a Unix socket), names resolved by evdns, within a time limit.
+ * src/net/dial.h - connects to a host and port (or a Unix socket) within a time limit; evdns resolves host names.
  *
- * Owns:   the attempt, until it called back or was cancelled. The descriptor is the callback's.
+ * Owns:   the attempt, until it has called back or was cancelled. The callback owns the descriptor.
  * Always: exactly one callback, never from within dial_start, none after dial_cancel.
  */
 #ifndef PGWEIR_NET_DIAL_H
@@ -9,6 +9,7 @@
 
 #include "base/counters.h"
 #include "base/fail.h"
+#include "net/tcp_options.h"
 
 #include <event2/event.h>
 #include <stdint.h>
@@ -18,7 +19,7 @@ struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
 struct dial; /* opaque: one attempt */
 
 struct dial_result {
-	int fd; /* connected and non-blocking; -1: failed, see kind and why */
+	int fd; /* connected and non-blocking; -1: it failed, see kind and why */
 	enum connect_failure kind;
 	struct fail why;
 	struct sockaddr_storage peer;
@@ -26,15 +27,17 @@ struct dial_result {
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-struct dialer *dialer_new(struct event_base *base);
-void dialer_free(struct dialer *d); /* after all attempts ended */
+struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp);
+void dialer_free(struct dialer *d); /* after the end of all attempts */
 
-/* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). NULL: no memory. */
+/* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns NULL without memory. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
 			void *arg);
-/* The same for an address that is known already. */
+/* The same for an address that was resolved before. */
 struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
 			  dial_done done, void *arg);
 void dial_cancel(struct dial *d); /* NULL is fine */
+/* How many names were looked up so far. */
+void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * src/net/graveyard.h - frees objects after the callback they died in. Callers up the stack may still look at them.
+ * src/net/graveyard.h - frees objects after the callback in which they were closed: callers up the stack may still use
+ * them.
  *
  * Always: what is buried is freed by the event loop itself, when none of our functions is running.
  */
@@ -10,7 +11,7 @@
 
 struct graveyard; /* opaque: graveyard.c */
 
-/* Embedded in what is to be freed later. */
+/* Embedded in an object that is to be freed later. */
 struct grave {
 	struct grave *next;
 	void (*free_it)(struct grave *g);

@@ -1,8 +1,8 @@
 /*
  * src/net/handshake.c - see handshake.h.
  *
- * A step: the bytes that came are handed to a thread with the session; what OpenSSL wants to send comes back with it.
- * What comes meanwhile waits for the next step. While a step runs nobody but its thread touches the session.
+ * In each step a thread gets the session and the bytes that have come, and returns the bytes that OpenSSL sends. Bytes
+ * that come meanwhile wait for the next step. While a step runs, only its thread touches the session.
  */
 #include "net/handshake.h"
 
@@ -17,18 +17,17 @@
 #define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
 /*
- * What one step has to send, certificates and all, mostly fits. It is the loop's memory: if a thread had allocated it,
- * the loop would free it into that thread's part of the heap, and wait for a lock that the thread may hold while it is
- * kept from running.
+ * The output of one step, with all certificates, mostly fits. The loop allocates it: otherwise the loop would free it
+ * into the thread's arena, and wait for a lock that the thread may hold while it is preempted.
  */
 #define OUT_RESERVED ((size_t)8 << 10)
 
 struct handshake {
-	struct work work; /* first */
+	struct work work; /* must be first */
 	struct handshake_settings set;
-	struct stream *stream; /* NULL: closed; the next one who looks frees this */
-	struct tls_sink in, next; /* of this step; what came since it began */
-	size_t input; /* bytes in all */
+	struct stream *stream; /* NULL: it was closed, and the end of the step frees this */
+	struct tls_sink in, next; /* the input of this step, and what has come since */
+	size_t input; /* the bytes read in all */
 	struct tls_sink out;
 	enum tls_step step;
 	struct fail why;
@@ -47,7 +46,7 @@ handshake_free(struct handshake *h)
 
 /* On a thread. */
 static void
-run(struct work *w)
+handshake_run(struct work *w)
 {
 	struct handshake *h = (struct handshake *)w;
 	struct tls_session *tls = h->set.tls;
@@ -67,7 +66,7 @@ static void step_done(struct work *w);
 static int
 submit(struct handshake *h)
 {
-	h->work.run = run;
+	h->work.run = handshake_run;
 	h->work.done = step_done;
 	h->is_working = workers_submit(h->set.workers, &h->work, h->set.line) == 0;
 	h->set.line = WORK_BEGUN;
@@ -93,7 +92,7 @@ too_many(struct fail *why)
 	fail_hint(why, "Raise handshake_threads, or have clients keep their connections.");
 }
 
-/* What was not part of the handshake is the session's first input. */
+/* Bytes after the handshake are the session's first input. */
 static int
 keep_rest(struct handshake *h)
 {
@@ -140,7 +139,7 @@ established(struct handshake *h)
 	set.done(s, NULL, set.arg);
 }
 
-/* The next step, with what came meanwhile. */
+/* Begins the next step, with the bytes that came meanwhile. */
 static void
 go_on(struct handshake *h)
 {
@@ -158,7 +157,7 @@ go_on(struct handshake *h)
 	stream_set_reading(h->stream, true);
 }
 
-/* On the loop. */
+/* Runs on the loop. */
 static void
 step_done(struct work *w)
 {
@@ -200,7 +199,7 @@ handshake_event(struct stream *s)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !s->is_broken)
 		return;
-	if (n <= 0 && h->is_working) { /* heard of again when the step is over */
+	if (n <= 0 && h->is_working) { /* the end of the step handles it */
 		stream_set_reading(s, false);
 		return;
 	}
@@ -255,7 +254,7 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		handshake_free(h);
 		return fail_set(why, "53200", "no memory for a TLS handshake");
 	}
-	/* A client speaks first. */
+	/* The client's side sends first. */
 	if ((first_len > 0 || !settings->tls->ctx->is_accepting) && submit(h) < 0) {
 		handshake_free(h);
 		too_many(why);

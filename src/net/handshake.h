@@ -1,6 +1,6 @@
 /*
- * src/net/handshake.h - makes a stream a TLS stream. OpenSSL's part runs on the threads of low priority (workers.h);
- * the loop only moves bytes. Until it is over the stream's owner gets no callbacks but done.
+ * src/net/handshake.h - turns a stream into a TLS stream. OpenSSL runs on threads of low priority (workers.h); the loop
+ * only moves bytes. Until the handshake is over, done is the only callback that the stream's owner gets.
  */
 #ifndef PGWEIR_NET_HANDSHAKE_H
 #define PGWEIR_NET_HANDSHAKE_H
@@ -9,24 +9,26 @@
 #include "net/tls.h"
 #include "net/workers.h"
 
-struct tls_scratch; /* opaque: the loop's; stream_tls.c */
+struct tls_scratch; /* opaque: stream_tls.c; shared by the loop's streams */
 struct tls_scratch *tls_scratch_new(void);
 void tls_scratch_free(struct tls_scratch *t); /* NULL is fine */
 
 struct handshake_settings {
 	struct workers *workers;
 	struct tls_scratch *scratch;
-	struct tls_session *tls; /* taken, also if it can't begin */
+	struct tls_session *tls; /* taken, even if it can't begin */
 	enum work_line line;
 	/*
-	 * Once, from the loop, unless the stream is closed before. why NULL: the stream is encrypted from now on;
-	 * s->tls tells of it. Else it must be closed; its peer was told by TLS' own alert.
+	 * Called once, from the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
+	 * now on, and s->tls describes it. Otherwise it must be closed; its peer was sent a TLS alert.
 	 */
 	void (*done)(struct stream *s, const struct fail *why, void *arg);
 	void *arg;
 };
 
-/* first: bytes that were read already (direct TLS), or none. -1 and why: it can't begin, done is not called. */
+/*
+ * first: bytes that were read already (direct TLS), or none. Returns 0, or -1 with *why set: done is then not called.
+ */
 int handshake_begin(struct stream *s, const struct handshake_settings *settings, const void *first, size_t first_len,
 		    struct fail *why);
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The bytes of an address and how many; IPv4 within IPv6 as IPv4. 0: it is neither. */
+/* Sets *bytes to the bytes of an address (IPv4-mapped IPv6 counts as IPv4) and returns their number; 0: neither. */
 static size_t
 bytes_of(const struct sockaddr *address, const uint8_t **bytes)
 {

@@ -1,12 +1,12 @@
-/* src/net/interfaces.h - the addresses of this machine, as they are at the moment of asking. */
+/* src/net/interfaces.h - the present addresses of this machine. */
 #ifndef PGWEIR_NET_INTERFACES_H
 #define PGWEIR_NET_INTERFACES_H
 
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Is address (IPv4, IPv6, or IPv4 written as IPv6) one of ours, or, with is_net, in a network we have an interface in?
- */
+/* Returns whether address (IPv4, IPv6, or IPv4-mapped) is one of this machine's or, if is_net, in a network of one of
+ * its interfaces. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);
 
 #endif

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +21,10 @@
 
 struct listener {
 	struct listener_settings s;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a Unix socket */
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the file of a Unix socket */
 	struct event *event, *pause;
 	int fd;
-	int reserve; /* given up to turn one connection away when there are no more descriptors */
+	int reserve; /* a descriptor that is closed to turn one connection away when there are no more */
 };
 
 static int
@@ -34,8 +33,7 @@ open_reserve(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* Out of descriptors: the waiting connection is closed with the one in reserve, then nothing is accepted for a while.
- */
+/* Out of descriptors: uses the reserve to refuse the waiting connection, then accepts nothing for a while. */
 static void
 turn_away(struct listener *l, int error)
 {
@@ -46,7 +44,7 @@ turn_away(struct listener *l, int error)
 		close(l->reserve);
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
-			/* ErrorResponse; most drivers read it even before they have sent anything. */
+			/* An ErrorResponse: most drivers read it even before they have sent anything. */
 			static const char body[] = "SFATAL\0VFATAL\0C53300\0Mpgweir is out of file descriptors\0";
 			uint8_t head[5] = { 'E', 0, 0, 0, sizeof(body) + 4 };
 			struct iovec pieces[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)body, sizeof(body) } };
@@ -91,11 +89,11 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			turn_away(l, errno);
-		return; /* EAGAIN, or a connection that went before it was accepted */
+		return; /* EAGAIN, or the connection was closed before it was accepted */
 	}
 }
 
-/* A socket file that nobody listens on is left over from a process that was killed. */
+/* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
 static void
 remove_stale(const struct sockaddr_un *un)
 {
@@ -142,22 +140,7 @@ make_address(const struct listener_settings *s, struct sockaddr_storage *out, so
 	return -1;
 }
 
-/*
- * Accepted connections inherit these (Linux), which saves two calls for each. A client speaks first, so that accepting
- * can wait for its first packet: it is read at once, without another turn of the loop.
- */
-static void
-set_tcp_options(int fd)
-{
-	int one = 1;
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof(one));
-}
-
-/* The file appears under its name only once somebody listens behind it. */
+/* The file gets its name only once the socket listens. */
 static int
 bind_unix(struct listener *l, const struct sockaddr_un *at)
 {
@@ -171,10 +154,11 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 	if (snprintf(un.sun_path, sizeof(un.sun_path), "%s~", at->sun_path) >= (int)sizeof(un.sun_path))
 		un.sun_path[strlen(un.sun_path) - 1] = '~';
 	unlink(un.sun_path);
-	/* Who may log in is for authentication to say, as with PostgreSQL's own: everybody may connect. */
-	if (bind_with_mode(l->fd, &un, 0777) < 0)
+	/* Everybody may connect, as to PostgreSQL's own socket: authentication decides who may log in. */
+	if (bind_with_mode(l->fd, &un, l->s.mode) < 0)
 		return -1;
-	if (listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
+	if ((l->s.group == LISTENER_NO_GROUP || lchown(un.sun_path, (uid_t)-1, l->s.group) == 0) &&
+	    listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
 		snprintf(l->path, sizeof(l->path), "%s", at->sun_path);
 		return 0;
 	}
@@ -201,7 +185,7 @@ bind_and_listen(struct listener *l, struct fail *why)
 	if (s->is_unix)
 		remove_stale(un);
 	else
-		set_tcp_options(l->fd);
+		tcp_options_listen(&s->tcp, l->fd);
 	if (addr.ss_family == AF_INET6)
 		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	r = s->is_unix ? bind_unix(l, un) : bind(l->fd, (struct sockaddr *)&addr, len);
@@ -215,6 +199,23 @@ bind_and_listen(struct listener *l, struct fail *why)
 	return 0;
 }
 
+static int
+adopt_or_listen(struct listener *l, struct fail *why)
+{
+	int flags;
+
+	if (l->s.adopted_fd == 0)
+		return bind_and_listen(l, why);
+	l->fd = l->s.adopted_fd;
+	flags = fcntl(l->fd, F_GETFL);
+	if (flags < 0 || fcntl(l->fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(l->fd, F_SETFD, FD_CLOEXEC) < 0)
+		return fail_set(why, "58000", "cannot use the socket passed as descriptor %d: %s", l->fd,
+				strerror(errno));
+	if (!l->s.is_unix)
+		tcp_options_set(&l->s.tcp, l->fd);
+	return 0;
+}
+
 struct listener *
 listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why)
 {
@@ -222,11 +223,11 @@ listener_new(struct event_base *base, const struct listener_settings *settings, 
 
 	l->s = *settings;
 	l->fd = l->reserve = -1;
-	if (bind_and_listen(l, why) < 0) {
+	if (adopt_or_listen(l, why) < 0) {
 		listener_free(l);
 		return NULL;
 	}
-	l->s.host = NULL; /* was only lent */
+	l->s.host = NULL; /* it was borrowed */
 	l->reserve = open_reserve();
 	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
 	l->pause = event_new(base, -1, 0, on_pause_over, l);

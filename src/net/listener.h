@@ -1,13 +1,14 @@
 /*
  * src/net/listener.h - one address to accept connections on.
  *
- * Accepts are bounded per turn of the loop, so that a storm of logins can't stop queries. Out of descriptors it pauses
- * for a moment instead of spinning, and tells its owner.
+ * Accepts are bounded per turn of the loop, so a storm of logins can't stop queries. Out of descriptors it pauses for a
+ * moment instead of spinning, and reports that to its owner.
  */
 #ifndef PGWEIR_NET_LISTENER_H
 #define PGWEIR_NET_LISTENER_H
 
 #include "base/fail.h"
+#include "net/tcp_options.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -16,26 +17,33 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#define LISTENER_NO_GROUP ((gid_t)-1)
+
 struct listener; /* opaque: listener.c */
 
 struct listener_settings {
 	const char *host; /* numeric address, or the path of a Unix socket */
 	uint16_t port;
 	bool is_unix;
+	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)), taken over; 0: none */
 	int backlog;
-	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg); /* fd is yours; non-blocking */
+	struct tcp_options tcp;
+	mode_t mode; /* of a Unix socket's file */
+	gid_t group; /* of that; LISTENER_NO_GROUP: the process's own */
+	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix,
+			  void *arg); /* takes fd, which is non-blocking */
 	void (*on_exhausted)(int error, void *arg); /* EMFILE and the like: one connection was turned away */
 	void *arg;
 };
 
-/* Binds and listens. A stale Unix socket file is replaced; a live one is not. NULL and why on failure. */
+/* Binds and listens. Replaces a stale Unix socket file, but not a live one. Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
 
 /*
- * --- bind_mode.c: A Unix socket's file has its mode from the moment it is there. chmod(2) would follow a link that
- * somebody has put in its place meanwhile.
+ * --- bind_mode.c: gives a Unix socket's file its mode from the beginning. chmod(2) would follow a link that somebody
+ * has put in its place meanwhile.
  */
-int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* as bind(2) */
+int bind_with_mode(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
 
 #endif

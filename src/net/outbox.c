@@ -14,48 +14,79 @@ outbox_drop(struct outbox *o)
 	o->is_broken = false;
 }
 
-/* Out of pieces or space: what is there leaves now, the batch goes on. */
+static bool
+ends_at(const struct iovec *piece, const void *bytes)
+{
+	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
+}
+
+/*
+ * A small piece right behind copied bytes joins them: one piece less is cheaper than the copy. It is done when the
+ * piece is complete, so that the messages that lie side by side in it are copied at once.
+ */
+static void
+join_last(struct outbox *o)
+{
+	struct iovec *last = &o->pieces[o->count - 1];
+
+	if (o->count < 2 || last->iov_len > SMALL || o->space_used + last->iov_len > OUTBOX_SPACE ||
+	    !ends_at(last - 1, o->space + o->space_used))
+		return;
+	memcpy(o->space + o->space_used, last->iov_base, last->iov_len);
+	o->space_used += last->iov_len;
+	last[-1].iov_len += last->iov_len;
+	o->count--;
+}
+
+/* Out of pieces or space: sends what was collected; the batch continues. */
 static void
 send_now(struct outbox *o)
 {
+	if (o->space_used > 0)
+		join_last(o);
 	if (o->to != NULL && o->count > 0 && stream_write(o->to, o->pieces, o->count) < 0)
 		o->is_broken = true;
 	o->count = 0;
 	o->space_used = 0;
 }
 
-static void
-add(struct outbox *o, const void *bytes, size_t len)
-{
-	struct iovec *last = o->count > 0 ? &o->pieces[o->count - 1] : NULL;
-
-	if (last != NULL && (const uint8_t *)last->iov_base + last->iov_len == (const uint8_t *)bytes) {
-		last->iov_len += len;
-		return;
-	}
-	if (o->count == OUTBOX_PIECES)
-		send_now(o);
-	o->pieces[o->count].iov_base = (void *)(uintptr_t)bytes;
-	o->pieces[o->count++].iov_len = len;
-}
-
 void
 outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 {
-	struct iovec *last = o->count > 0 ? &o->pieces[o->count - 1] : NULL;
-
-	if (len == 0 || o->to == NULL)
+	if (len == 0)
 		return;
+	if (o->space_used > 0)
+		join_last(o);
+	if (o->count == OUTBOX_PIECES)
+		send_now(o);
 	o->total += len;
-	/* Small bytes right behind copied ones: one piece less is cheaper than the copy. */
-	if (last != NULL && len <= SMALL && o->space_used + len <= OUTBOX_SPACE &&
-	    (const uint8_t *)last->iov_base + last->iov_len == o->space + o->space_used) {
-		memcpy(o->space + o->space_used, bytes, len);
-		o->space_used += len;
-		last->iov_len += len;
-		return;
-	}
-	add(o, bytes, len);
+	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
+}
+
+/* Room for len bytes, at most half of all, behind what is in the space already. */
+static uint8_t *
+take_space(struct outbox *o, size_t len)
+{
+	uint8_t *room;
+
+	if (o->space_used > 0)
+		join_last(o);
+	if (o->space_used + len > OUTBOX_SPACE || o->count == OUTBOX_PIECES)
+		send_now(o);
+	room = o->space + o->space_used;
+	if (o->count > 0 && ends_at(&o->pieces[o->count - 1], room))
+		o->pieces[o->count - 1].iov_len += len;
+	else
+		o->pieces[o->count++] = (struct iovec){ room, len };
+	o->space_used += len;
+	o->total += len;
+	return room;
+}
+
+uint8_t *
+outbox_room(struct outbox *o, size_t len)
+{
+	return o->to == NULL ? NULL : take_space(o, len);
 }
 
 void
@@ -63,21 +94,16 @@ outbox_copy(struct outbox *o, const void *bytes, size_t len)
 {
 	if (o->to == NULL || len == 0)
 		return;
-	if (len > OUTBOX_SPACE / 2) { /* large: send it from where it lies, before it can go away */
+	if (len > OUTBOX_SPACE / 2) { /* large bytes are sent in place, before they can go away */
 		outbox_ref(o, bytes, len);
 		send_now(o);
 		return;
 	}
-	o->total += len;
-	if (o->space_used + len > OUTBOX_SPACE || o->count == OUTBOX_PIECES)
-		send_now(o);
-	memcpy(o->space + o->space_used, bytes, len);
-	o->space_used += len;
-	add(o, o->space + o->space_used - len, len);
+	memcpy(take_space(o, len), bytes, len);
 }
 
 void
-outbox_settle(struct outbox *o)
+outbox_flush_early(struct outbox *o)
 {
 	send_now(o);
 }

@@ -1,9 +1,9 @@
 /*
- * src/net/outbox.h - collects what goes to one peer in one batch, so that it leaves with one system call.
+ * src/net/outbox.h - collects the output of one batch to one peer, so that one system call sends it.
  *
- * Pieces are referenced where they lie (they must stay there until the flush) or, when small or short-lived, copied
- * to the outbox's own space. The loop owns one for each direction; it is empty whenever the loop is entered. One peer's
- * batch ends before another's begins: whoever works on one client's packet does nothing for another client.
+ * Pieces are referenced in place (they must stay there until the flush) or, if small or short-lived, copied to the
+ * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. One peer's
+ * batch ends before another's begins: code that handles one client's packet must not do anything for another client.
  */
 #ifndef PGWEIR_NET_OUTBOX_H
 #define PGWEIR_NET_OUTBOX_H
@@ -14,9 +14,9 @@
 #define OUTBOX_SPACE ((size_t)32 << 10)
 
 struct outbox {
-	struct stream *to; /* whose batch this is; NULL: nobody's, what is put is dropped */
+	struct stream *to; /* the batch's peer; NULL: there is none, and everything put is dropped */
 	int count;
-	bool is_broken; /* no memory: bytes were lost, the stream must be closed */
+	bool is_broken; /* no memory: bytes were lost, and the stream must be closed */
 	size_t space_used;
 	size_t total; /* bytes put since outbox_begin */
 	struct iovec pieces[OUTBOX_PIECES];
@@ -24,29 +24,35 @@ struct outbox {
 };
 
 /*
- * A batch for this peer begins, or goes on. -1: another peer's was under way, which is a bug of the caller's. What it
- * held has been sent, but what follows for that peer is lost. o is zeroed or dropped before its first use.
+ * Begins or continues a batch for this peer. Returns 0, or -1 if another peer's was under way, which is a bug of the
+ * caller's: its content has been sent, but what follows for that peer is lost. o must be zeroed or dropped before its
+ * first use.
  */
 int outbox_begin(struct outbox *o, struct stream *to);
-void outbox_drop(struct outbox *o); /* its peer gets none of it, and the outbox is nobody's */
+void outbox_drop(struct outbox *o); /* its content is not sent, and it has no peer any more */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
-/* bytes stay where they are until outbox_flush. */
+/* Adds bytes by reference: they must stay where they are until outbox_flush. */
 static inline void
 outbox_ref(struct outbox *o, const void *bytes, size_t len)
 {
-	struct iovec *last = &o->pieces[o->count > 0 ? o->count - 1 : 0];
+	struct iovec *last = &o->pieces[o->count];
 
-	if (o->count > 0 && (const uint8_t *)last->iov_base + last->iov_len == (const uint8_t *)bytes &&
-	    o->to != NULL && (const uint8_t *)bytes != o->space + o->space_used) {
-		last->iov_len += len; /* right behind what goes before it */
+	if (o->to == NULL)
+		return;
+	if (o->count > 0 && (const uint8_t *)last[-1].iov_base + last[-1].iov_len == (const uint8_t *)bytes &&
+	    (const uint8_t *)bytes != o->space + o->space_used) {
+		last[-1].iov_len += len; /* it directly follows the last piece */
 		o->total += len;
 	} else
 		outbox_ref_slowly(o, bytes, len);
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
-/* What was referenced is about to go away: the batch so far leaves now. */
-void outbox_settle(struct outbox *o);
-/* Sends what is there; 0, or -1: bytes were lost (no memory). The outbox is empty and nobody's then. */
+/* Returns room for len bytes (1 to OUTBOX_SPACE / 2) of the batch, to be written before anything else is added; NULL:
+ * no peer. */
+uint8_t *outbox_room(struct outbox *o, size_t len);
+/* Sends the batch so far, as referenced bytes are about to go away. */
+void outbox_flush_early(struct outbox *o);
+/* Sends the batch. Returns 0, or -1 if bytes were lost (no memory). The outbox is then empty and has no peer. */
 int outbox_flush(struct outbox *o);
 
 #endif

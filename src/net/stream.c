@@ -5,14 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
+static bool
+may_read(const struct stream *s)
+{
+	return (s->is_reading && !s->is_suspended) || s->is_broken;
+}
+
 void
 stream_update_interest(struct stream *s)
 {
-	short want = (short)((s->is_reading || s->is_broken ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0));
+	short want = (short)((may_read(s) ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0));
 	struct event_base *base = event_get_base(&s->event);
 
 	if (want == s->interest)
@@ -69,10 +76,26 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : stream_read_raw(s, buf, cap, got);
 }
 
+/*
+ * recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
+ * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them.
+ */
+static ssize_t
+receive(int fd, void *buf, size_t cap)
+{
+	return syscall(SYS_recvfrom, fd, buf, cap, 0, NULL, NULL);
+}
+
+static ssize_t
+transmit(int fd, const void *bytes, size_t len)
+{
+	return syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL, NULL, 0);
+}
+
 enum stream_result
 stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 {
-	ssize_t n = recv(s->fd, buf, cap, 0);
+	ssize_t n = receive(s->fd, buf, cap);
 
 	if (n > 0) {
 		*got = (size_t)n;
@@ -80,9 +103,7 @@ stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 	}
 	if (n == 0)
 		return STREAM_EOF;
-	if ((errno == EAGAIN || errno == EINTR) && !s->is_broken)
-		return STREAM_AGAIN;
-	return STREAM_ERROR;
+	return (errno == EAGAIN || errno == EINTR) && !s->is_broken ? STREAM_AGAIN : STREAM_ERROR;
 }
 
 void
@@ -99,7 +120,7 @@ stream_broke(struct stream *s)
 	s->queue = NULL;
 	s->queue_off = s->queue_len = s->queue_cap = 0;
 	stream_update_interest(s);
-	stream_call_later(s); /* the owner hears of it, but not from within its own call */
+	stream_call_later(s); /* the owner is called back, but not from within its own call */
 }
 
 static int
@@ -137,20 +158,32 @@ enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 	return 0;
 }
 
-int
-stream_write(struct stream *s, const struct iovec *pieces, int count)
+/* Not inline: a single piece, the usual case, needs none of this. */
+__attribute__((noinline)) static ssize_t
+transmit_all(int fd, const struct iovec *pieces, int count)
 {
-	if (s->handshake != NULL)
-		return 0; /* whoever closes it now has something to say, but nobody would understand */
-	if (s->tls == NULL)
-		return stream_write_raw(s, pieces, count);
-	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count };
+
+	return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
+}
+
+/* The peer has taken no more than sent bytes of these pieces; -1: errno says why. */
+__attribute__((cold)) static int
+keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
+{
+	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+		stream_broke(s);
+		return 0;
+	}
+	if (enqueue(s, pieces, count, sent < 0 ? 0 : (size_t)sent) < 0)
+		return -1;
+	stream_update_interest(s);
+	return 0;
 }
 
 int
 stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 {
-	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)pieces, .msg_iovlen = (size_t)count };
 	ssize_t sent = 0;
 	size_t len = 0;
 
@@ -160,30 +193,45 @@ stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 		len += pieces[i].iov_len;
 	if (len == 0)
 		return 0;
-	if (s->queue_len == 0) {
-		sent = count == 1 ? send(s->fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
-				  : sendmsg(s->fd, &m, MSG_NOSIGNAL);
-		if (sent == (ssize_t)len)
-			return 0;
-		if (sent < 0) {
-			if (errno != EAGAIN && errno != EINTR) {
-				stream_broke(s);
-				return 0;
-			}
-			sent = 0;
-		}
-	}
-	if (enqueue(s, pieces, count, (size_t)sent) < 0)
-		return -1;
-	stream_update_interest(s);
-	return 0;
+	if (s->queue_len == 0)
+		sent = count == 1 ? transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
+	return sent == (ssize_t)len ? 0 : keep_rest(s, pieces, count, sent);
 }
 
-static void
+__attribute__((noinline)) static int
+write_slowly(struct stream *s, const struct iovec *pieces, int count)
+{
+	if (s->handshake != NULL)
+		return 0; /* whoever closes it now has something to say, but nobody would understand */
+	if (s->tls == NULL)
+		return stream_write_raw(s, pieces, count);
+	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
+}
+
+/* A single piece with nothing in its way: nearly all that is sent. */
+static bool
+is_straight(const struct stream *s, const struct iovec *pieces, int count)
+{
+	return count == 1 && pieces->iov_len > 0 && s->queue_len == 0 && s->tls == NULL && s->handshake == NULL &&
+	       s->fd >= 0 && !s->is_broken;
+}
+
+int
+stream_write(struct stream *s, const struct iovec *pieces, int count)
+{
+	ssize_t sent;
+
+	if (!is_straight(s, pieces, count))
+		return write_slowly(s, pieces, count);
+	sent = transmit(s->fd, pieces->iov_base, pieces->iov_len);
+	return sent == (ssize_t)pieces->iov_len ? 0 : keep_rest(s, pieces, 1, sent);
+}
+
+__attribute__((cold)) static void
 drain(struct stream *s)
 {
 	bool was_high = stream_is_full(s);
-	ssize_t n = send(s->fd, s->queue + s->queue_off, s->queue_len, MSG_NOSIGNAL);
+	ssize_t n = transmit(s->fd, s->queue + s->queue_off, s->queue_len);
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -210,8 +258,8 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	if ((what & EV_WRITE) != 0 && s->queue_len > 0)
 		drain(s);
-	/* on_drained may have closed us, or switched reading off. */
-	if ((what & EV_READ) == 0 || s->fd < 0 || (!s->is_reading && !s->is_broken))
+	/* on_drained may have closed the stream, or switched reading off. */
+	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;
 	if (s->handshake != NULL)
 		handshake_event(s);
@@ -219,13 +267,28 @@ on_event(evutil_socket_t fd, short what, void *arg)
 		s->ops->on_readable(s->arg);
 }
 
-void
-stream_set_reading(struct stream *s, bool on)
+static void
+reading_changed(struct stream *s)
 {
-	if (s->fd < 0 || s->is_reading == on)
+	stream_update_interest(s);
+	if (may_read(s) && s->tls != NULL && stream_tls_has_input(s))
+		stream_call_later(s);
+}
+
+void
+stream_change_reading(struct stream *s, bool on)
+{
+	if (s->fd < 0)
 		return;
 	s->is_reading = on;
-	stream_update_interest(s);
-	if (on && s->tls != NULL && stream_tls_has_input(s))
-		stream_call_later(s);
+	reading_changed(s);
+}
+
+void
+stream_suspend(struct stream *s, bool on)
+{
+	if (s->fd < 0 || s->is_suspended == on)
+		return;
+	s->is_suspended = on;
+	reading_changed(s);
 }

@@ -1,8 +1,8 @@
 /*
- * src/net/stream.h - one connected socket: reads on demand, writes at once, keeps what the peer doesn't take now.
+ * src/net/stream.h - one connected socket: reads on demand, writes at once, queues what the peer doesn't take now.
  *
- * One persistent read event; a write event only while bytes are queued. In the steady state no epoll_ctl, no
- * allocation, no copy but the kernel's. TLS lives here too, invisible to callers.
+ * It has one persistent read event, and a write event only while bytes are queued. In the steady state there is no
+ * epoll_ctl, no allocation, and no copy but the kernel's. TLS is part of it, invisible to callers.
  *
  * Owns:   the descriptor and its queue. Embedded in its owner, which outlives it.
  * Always: after stream_close no callback comes; callbacks come only from the event loop, never from within a call.
@@ -19,7 +19,7 @@
 #include <sys/uio.h>
 
 struct stream_ops {
-	void (*on_readable)(void *arg); /* call stream_read; also when the peer has gone */
+	void (*on_readable)(void *arg); /* call stream_read; also called when the peer has gone */
 	void (*on_drained)(void *arg); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
 };
 
@@ -32,29 +32,40 @@ struct stream {
 	void *arg;
 	uint8_t *queue; /* NULL when nothing is queued */
 	uint32_t queue_off, queue_len, queue_cap;
-	struct tls_session *tls; /* NULL: in the clear */
-	struct handshake *handshake; /* under way; the owner does not read or write meanwhile */
+	struct tls_session *tls; /* NULL: no TLS */
+	struct handshake *handshake; /* if under way; the owner must not read or write meanwhile */
 	int fd; /* -1: closed */
 	bool is_reading; /* wanted by the owner */
-	bool is_broken; /* a write failed: the owner hears of it as of the peer's going */
+	bool is_suspended; /* not read all the same: see stream_suspend */
+	bool is_broken; /* a write failed: to the owner it looks as if the peer had gone */
 	short interest; /* what the event is registered for */
 };
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 
-/* Takes fd, which is non-blocking. Begins with reading on. -1: no memory (fd is closed then). */
+/* Takes fd, which must be non-blocking. Reading is on at first. Returns 0, or -1 without memory (fd is then closed). */
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops, void *arg);
-/* Closes and frees what it holds. Fine if never opened but zeroed with fd = -1, and twice. */
+/* Closes the stream and frees what it holds. Fine if it is zeroed with fd = -1, or closed already. */
 void stream_close(struct stream *s);
-/* At most cap bytes into buf; *got of them. ERROR: errno says what. */
+/* Reads at most cap bytes into buf and sets *got. ERROR: see errno. */
 enum stream_result stream_read(struct stream *s, void *buf, size_t cap, size_t *got);
 /*
- * Sends all pieces in order, in one call if the peer takes them; what it doesn't take is copied to the queue. -1: no
- * memory. A dead peer is not an error here: bytes are dropped and on_readable comes soon.
+ * Sends all pieces in order, in one call if the peer takes them; the rest is copied to the queue. Returns 0, or -1
+ * without memory. A dead peer is not an error here: bytes are dropped, and on_readable follows soon.
  */
 int stream_write(struct stream *s, const struct iovec *pieces, int count);
-/* Reading off: back-pressure. */
-void stream_set_reading(struct stream *s, bool on);
+void stream_change_reading(struct stream *s, bool on);
+
+/* Switches reading on or off, for back-pressure. */
+static inline void
+stream_set_reading(struct stream *s, bool on)
+{
+	if (s->is_reading != on)
+		stream_change_reading(s, on);
+}
+
+/* Nothing is read, whatever the owner wants, until it is called again with false. Writing goes on. */
+void stream_suspend(struct stream *s, bool on);
 
 static inline size_t
 stream_queued(const struct stream *s)
@@ -62,7 +73,7 @@ stream_queued(const struct stream *s)
 	return s->queue_len;
 }
 
-/* Above this many queued bytes the owner should stop reading what it writes here from. */
+/* Above this many queued bytes the owner should stop reading from the source of what it writes here. */
 #define STREAM_QUEUE_HIGH ((size_t)128 << 10)
 
 static inline bool

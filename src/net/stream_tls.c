@@ -1,9 +1,9 @@
 /*
  * src/net/stream_tls.c - an established TLS session between a stream's owner and its socket.
  *
- * Reading: one recv into the loop's scratch, then OpenSSL takes record after record from there, until nothing is left.
- * Writing: OpenSSL puts all records of a batch into the loop's sink, which leaves with one send; what the peer doesn't
- * take is queued as it is, encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
+ * Reading: one recv fills the loop's scratch, and OpenSSL takes record after record from there until nothing is left.
+ * Writing: OpenSSL puts all records of a batch into the loop's sink, which one send empties; what the peer doesn't take
+ * is queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
 #include "base/alloc.h"
 #include "net/handshake.h"
@@ -22,7 +22,7 @@
 #define WRITE_AT_ONCE ((size_t)64 << 10)
 #define SINK_KEPT ((size_t)128 << 10)
 #define ANSWERS_MAX                                                                                                    \
-	((size_t)64 << 10) /* some thousand times new keys: nobody honest asks for so many and reads nothing */
+	((size_t)64 << 10) /* some thousand key updates: no honest peer asks for so many and reads nothing */
 
 struct tls_scratch *
 tls_scratch_new(void)
@@ -45,7 +45,7 @@ tls_scratch_free(struct tls_scratch *t)
 	free(t);
 }
 
-/* What OpenSSL has to say leaves with one call. -1: bytes were lost. */
+/* Sends OpenSSL's output with one call. Returns 0, or -1 if bytes were lost. */
 static int
 send_sink(struct stream *s)
 {
@@ -61,7 +61,7 @@ send_sink(struct stream *s)
 
 /* --- reading --- */
 
-/* Ciphertext for OpenSSL: what was left over, else from the socket. */
+/* Gets ciphertext for OpenSSL: what was left over, else from the socket. */
 static enum stream_result
 take_input(struct stream *s, size_t cap)
 {
@@ -74,7 +74,7 @@ take_input(struct stream *s, size_t cap)
 		t->in_len = t->stash_len;
 		return STREAM_OK;
 	}
-	/* Room for the record that ends with these bytes: what is read can be handed out whole. */
+	/* This leaves room for the record that ends with these bytes, so that all of it can be returned. */
 	if (SSL_has_pending(t->ssl) && want > 2 * RECORD_PARTIAL_MAX)
 		want -= RECORD_PARTIAL_MAX;
 	r = stream_read_raw(s, t->scratch->in, want, &t->in_len);
@@ -86,8 +86,8 @@ take_input(struct stream *s, size_t cap)
 }
 
 /*
- * Records into buf, until it is full or there are no more. OpenSSL's list of errors is not looked at, so that it need
- * not be emptied before each call; what a call leaves there is taken away.
+ * Decrypts records into buf until it is full or there are no more. OpenSSL's error queue is not read, so it need not be
+ * emptied before each call; errors that a call leaves there are removed.
  */
 static void
 decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
@@ -116,7 +116,8 @@ stream_tls_has_input(const struct stream *s)
 	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
 
-/* A peer that asks for new keys again and again (TLS 1.3, KeyUpdate) and never reads would fill the queue without end.
+/*
+ * A peer that asks for new keys again and again (TLS 1.3's KeyUpdate) and never reads would fill the queue without end.
  */
 static void
 count_answers(const struct stream *s)
@@ -163,7 +164,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 		return STREAM_ERROR;
 	}
 	t->out = &t->scratch->sink;
-	is_fed = !t->has_plain; /* else there is enough already */
+	is_fed = !t->has_plain; /* otherwise there are decrypted bytes left */
 	if (is_fed)
 		r = take_input(s, cap);
 	if (r != STREAM_OK)

@@ -1,6 +1,7 @@
 /*
- * src/net/tls.h - TLS by OpenSSL: what a configuration's connections share (tls_context), and one connection's
- * (tls_session). No sockets here: bytes of the network go in and come out, so that a handshake can run on any thread.
+ * src/net/tls.h - TLS by OpenSSL: what a configuration's connections share (tls_context), and the state of one
+ * connection (tls_session). There are no sockets here: bytes from the network go in and bytes for it come out, so a
+ * handshake can run on any thread.
  *
  * A context is immutable once made; a reload makes a new one, and sessions keep theirs.
  */
@@ -16,52 +17,55 @@
 struct tls_context; /* opaque: tls_context.c; counted by reference, from any thread */
 struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 
-/* Files are PEM. Strings are only looked at; NULL or empty: none. */
+/* Files are PEM. Strings are borrowed; NULL and empty mean none. */
 struct tls_accept_settings {
-	const char *certificate_files, *key_files; /* lists with ", " between; as many keys as certificates */
+	const char *certificate_files, *key_files; /* lists separated by ", "; as many keys as certificates */
 	const char *ca_file, *crl_file;
 	const char *min_version; /* "1.2" or "1.3" */
-	const char *ciphers; /* of TLS 1.2 */
-	bool asks_certificate; /* of the client; needs ca_file. One that does not verify fails the handshake */
-	bool needs_certificate; /* without one the handshake fails */
+	const char *ciphers; /* for TLS 1.2 */
+	bool
+	    asks_certificate; /* asks the client for one; needs ca_file. One that does not verify fails the handshake */
+	bool needs_certificate; /* the handshake fails without one */
 };
 struct tls_connect_settings {
 	const char *ca_file; /* "system": OpenSSL's own list */
 	const char *certificate_file, *key_file;
 	bool verifies_chain, verifies_name;
-	bool hides_name; /* no SNI */
+	bool hides_name; /* sends no SNI */
 };
 
-/* NULL and why (F0000, names the file) if a file can't be read, a key does not fit, ... */
+/* Return NULL with *why set (F0000, names the file) if a file can't be read, a key does not fit, ... */
 struct tls_context *tls_accept_context(const struct tls_accept_settings *settings, struct fail *why);
 struct tls_context *tls_connect_context(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* NULL is fine */
-/* Of the first certificate, seconds since 1970; 0: there is none. */
+/* Returns when the first certificate expires, in seconds since 1970; 0: there is none. */
 int64_t tls_context_not_after(const struct tls_context *ctx);
 
-/* host: whom we connect to, for SNI and verification; NULL for sessions we accept. NULL: no memory. */
+/* host: the server's name, for SNI and verification; NULL for accepted sessions. Returns NULL without memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
-void tls_session_free(struct tls_session *s); /* later, by a thread, once there was a handshake; NULL is fine */
+void tls_session_free(struct tls_session *s); /* after a handshake a thread frees it later; NULL is fine */
 
-/* --- What is known of a session after its handshake; s may not be NULL. --- */
+/* --- What is known of a session after its handshake; s must not be NULL. --- */
 #define TLS_END_POINT_MAX 64
-/* tls-server-end-point (RFC 5929) of the server's certificate: bytes written; 0: it has no such hash. */
+/* Writes tls-server-end-point (RFC 5929) of the server's certificate. Returns its length; 0: it has no such hash. */
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
 /*
- * The login is over: passwords come no more. Until then OpenSSL wipes what it has decrypted, the whole buffer of each
- * read, which costs half a microsecond.
+ * Call it after the login, when no more passwords come. Until then OpenSSL wipes the whole buffer of each read after
+ * decrypting, which costs half a microsecond.
  */
 void tls_secrets_are_over(struct tls_session *s);
-const char *tls_server_name(const struct tls_session *s); /* SNI that the client sent; NULL: none */
-bool tls_has_alpn(const struct tls_session *s); /* both sides said "postgresql" */
+const char *tls_server_name(const struct tls_session *s); /* the SNI that the client sent, or NULL */
+bool tls_has_alpn(const struct tls_session *s); /* both sides agreed on "postgresql" */
 bool tls_has_peer_certificate(const struct tls_session *s); /* a verified one, where the context verifies */
 /*
- * The names the peer's certificate is for: its subject's common name first (kind 'C'), then the DNS ('D') and e-mail
- * ('E') alternative names. Names with a NUL or a control character within are left out. false stops the walk.
+ * Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
+ * e-mail
+ * ('E') alternative names. Names with a NUL or a control character are left out. name returns false to stop.
  */
 void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
-/* The subject as RFC 2253 text ("CN=web,O=Acme"), for clientname=DN. -1: none, or out is too small. */
+/* Writes the subject in RFC 2253's form ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1: none, or out is too
+ * small. */
 int tls_peer_subject(const struct tls_session *s, char *out, size_t out_cap);
 const char *tls_version_name(const struct tls_session *s); /* "TLSv1.3" */
 const char *tls_cipher_name(const struct tls_session *s);

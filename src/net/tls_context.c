@@ -38,7 +38,7 @@ is_set(const char *text)
 	return text != NULL && *text != '\0';
 }
 
-/* A key with a passphrase would ask on the terminal, once more at each reload. */
+/* Refuses keys with a passphrase: OpenSSL would ask for it on the terminal, again at each reload. */
 static int
 no_passphrase(char *buf, int size, int is_writing, void *arg)
 {
@@ -49,7 +49,7 @@ no_passphrase(char *buf, int size, int is_writing, void *arg)
 	return -1;
 }
 
-/* --- the bytes in between: see struct tls_session --- */
+/* --- OpenSSL's input and output: see struct tls_session --- */
 
 static int
 bio_read(BIO *bio, char *to, size_t cap, size_t *got)
@@ -181,10 +181,10 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 			*out_len = in[at];
 			return SSL_TLSEXT_ERR_OK;
 		}
-	return SSL_TLSEXT_ERR_ALERT_FATAL; /* meant for another protocol, as in PostgreSQL 17 */
+	return SSL_TLSEXT_ERR_ALERT_FATAL; /* the client wants another protocol; PostgreSQL 17 does the same */
 }
 
-/* The first certificate that is for the name the client asks for. */
+/* Chooses the first certificate that fits the name that the client asks for. */
 static int
 choose_certificate(SSL *ssl, int *alert, void *arg)
 {
@@ -239,9 +239,9 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	ERR_clear_error();
 	if (is_set(s->ciphers) && SSL_CTX_set_cipher_list(c, s->ciphers) != 1)
 		return fail_set(why, "F0000", "ciphers = %.200s: OpenSSL knows none of these", s->ciphers);
-	/* Clients send passwords: OpenSSL's buffers, which it gives back to malloc as they are, must not keep them. */
+	/* Clients send passwords, and OpenSSL frees its buffers without wiping them unless it is told to. */
 	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
-	/* Resumption by tickets alone: no memory here, and void with the keys of this context. */
+	/* Sessions are resumed by tickets alone: they need no memory here, and end with this context's keys. */
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(c, id, 16);
 	SSL_CTX_set_num_tickets(c, TICKETS);
@@ -249,7 +249,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	return 0;
 }
 
-/* The next of "a, b", copied; NULL at the end. */
+/* Copies the next item of "a, b" to out and returns it, or NULL at the end. */
 static const char *
 next_path(const char **list, char *out, size_t out_cap)
 {
@@ -307,7 +307,7 @@ bad:
 
 /* --- servers --- */
 
-/* For the next connection to the same host. */
+/* Keeps a session for the next connection to the same host. */
 static int
 keep_session(SSL *ssl, SSL_SESSION *session)
 {
@@ -327,7 +327,7 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 	r->session = session;
 	snprintf(r->host, sizeof(r->host), "%s", s->host);
 	pthread_mutex_unlock(&ctx->lock);
-	return 1; /* the reference is ours now */
+	return 1; /* we have taken the reference */
 }
 
 static int

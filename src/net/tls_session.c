@@ -1,5 +1,6 @@
 /*
- * src/net/tls_session.c - one connection's TLS: its handshake, and what is known of it and of its peer. See tls.h.
+ * src/net/tls_session.c - one connection's TLS: the handshake, and what is known of the session and its peer. See
+ * tls.h.
  */
 #include "net/tls_state.h"
 
@@ -59,7 +60,7 @@ is_address(const char *host)
 	return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
-/* Whom we want to talk to: told to the server (SNI, but for addresses), and looked for in its certificate. */
+/* Sets the name that is sent to the server (SNI, except for addresses) and that its certificate must have. */
 static int
 aim(struct tls_session *s)
 {
@@ -106,9 +107,9 @@ tls_session_new(struct tls_context *ctx, const char *host)
 	return s;
 }
 
-/* On a thread, before the first step. */
+/* Runs on a thread, before the first step. */
 static int
-begin(struct tls_session *s)
+session_begin(struct tls_session *s)
 {
 	BIO *bio;
 
@@ -145,7 +146,7 @@ retired(struct work *w)
 {
 	struct tls_session *s = (struct tls_session *)w;
 
-	SSL_free(s->ssl); /* if the threads ended before they came to it */
+	SSL_free(s->ssl); /* not NULL if the threads ended before they freed it */
 	free(s->stash);
 	free(s->host);
 	tls_context_unref(s->ctx);
@@ -191,7 +192,7 @@ make_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX
 	int nid;
 
 	if (x == NULL || X509_get_signature_info(x, &nid, NULL, NULL, NULL) != 1 || nid == NID_undef)
-		return 0; /* Ed25519 and others have no hash of their own: no binding of this kind */
+		return 0; /* Ed25519 and others have no hash of their own, so this binding does not exist for them */
 	if (nid == NID_md5 || nid == NID_sha1)
 		nid = NID_sha256;
 	md = EVP_get_digestbynid(nid);
@@ -206,7 +207,7 @@ tls_shake_hands(struct tls_session *s, struct fail *why)
 	int r;
 
 	ERR_clear_error();
-	if (s->ssl == NULL && begin(s) < 0) {
+	if (s->ssl == NULL && session_begin(s) < 0) {
 		ERR_clear_error();
 		fail_set(why, "53200", "no memory for TLS");
 		s->is_broken = true;
@@ -261,7 +262,7 @@ tls_has_peer_certificate(const struct tls_session *s)
 	return SSL_get0_peer_certificate(s->ssl) != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK;
 }
 
-/* As UTF-8, terminated; false: it is not a name, or hides something. */
+/* Converts a name to terminated UTF-8. Returns false if it is none, or has a NUL or control character. */
 static bool
 plain_name(const ASN1_STRING *from, char out[static NAME_MAX_LEN + 1])
 {

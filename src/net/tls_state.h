@@ -22,17 +22,17 @@ struct tls_resumption {
 
 struct tls_context {
 	atomic_uint refs;
-	SSL_CTX *ctxs[TLS_CERTIFICATES_MAX]; /* one for each certificate; the first is for all others */
+	SSL_CTX *ctxs[TLS_CERTIFICATES_MAX]; /* one for each certificate; the first is the default */
 	size_t count;
 	BIO_METHOD *bio;
 	int64_t not_after;
 	bool is_accepting, verifies_name, hides_name;
-	pthread_mutex_t lock; /* over resumptions */
+	pthread_mutex_t lock; /* guards the sessions to resume */
 	struct tls_resumption resumptions[TLS_RESUMPTIONS_MAX];
 	unsigned next_resumption;
 };
 
-/* Bytes on their way to the network. */
+/* Bytes for the network. */
 struct tls_sink {
 	uint8_t *bytes;
 	size_t len, cap;
@@ -40,37 +40,39 @@ struct tls_sink {
 };
 
 /*
- * OpenSSL's objects are made and freed by the threads alone: both take locks of the whole library, and a thread of low
- * priority that holds one would have the loop wait for as long as it pleases the scheduler.
+ * Only the threads make and free OpenSSL's objects: both take locks of the whole library, and if a thread of low
+ * priority held one, the loop would wait until the scheduler lets that thread run.
  */
 struct tls_session {
-	struct work retiring; /* first */
-	struct workers *workers; /* who frees it; NULL: whoever lets go of it */
+	struct work retiring; /* must be first */
+	struct workers *workers; /* they free it; NULL: the caller of tls_session_free does */
 	SSL *ssl; /* NULL before the first step of the handshake */
 	struct tls_context *ctx;
-	const uint8_t *in; /* from the network, lent while a call runs */
+	const uint8_t *in; /* input from the network, borrowed while a call runs */
 	size_t in_len;
-	struct tls_sink *out; /* lent likewise */
-	uint8_t *stash; /* from the network, not looked at yet; nearly always NULL */
+	struct tls_sink *out; /* borrowed likewise */
+	uint8_t *stash; /* input from the network that was not used yet; nearly always NULL */
 	size_t stash_len;
-	struct tls_scratch *scratch; /* the loop's; while it is a stream's */
-	size_t answers_len; /* what OpenSSL said of its own, asked for by the peer, since the queue was last empty */
+	struct tls_scratch *scratch; /* the loop's, while it belongs to a stream */
+	size_t answers_len; /* bytes that OpenSSL has sent at the peer's request since the queue was last empty */
 	uint8_t end_point[TLS_END_POINT_MAX];
 	size_t end_point_len;
 	bool has_plain; /* decrypted bytes were left over */
-	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be asked any more */
+	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be called any more */
 	char *host;
 };
 
-int tls_sink_reserve(struct tls_sink *sink, size_t cap); /* of an empty one. -1: no memory */
+int tls_sink_reserve(struct tls_sink *sink, size_t cap); /* the sink must be empty. -1: no memory */
 int tls_sink_put(struct tls_sink *sink, const void *bytes, size_t len); /* -1: no memory; is_broken then */
 void tls_sink_fini(struct tls_sink *sink);
 
-/* --- a step of a session: in is looked at, out takes what goes to the network --- */
+/* --- a step of a session: reads from in, writes to out --- */
 enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };
-/* Some of the handshake. GOES_ON: more bytes are needed; ENDED: established. What of in is left stays in s->in. */
+/*
+ * Does a part of the handshake. GOES_ON: more bytes are needed; ENDED: it is established. Unused input stays in s->in.
+ */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
-/* OpenSSL's reasons for the last failure, and the end of them. */
+/* Writes OpenSSL's reasons for the last failure, and clears them. */
 void tls_reason(char *out, size_t out_cap);
 
 #endif

@@ -19,11 +19,11 @@
 STAILQ_HEAD(work_list, work);
 
 struct workers {
-	pthread_mutex_t lock; /* over all below, but for event and wake_fd */
+	pthread_mutex_t lock; /* guards all fields below except event and wake_fd */
 	pthread_cond_t has_work;
 	struct work_list lines[WORK_LINES], ended;
 	size_t waiting[WORK_LINES];
-	unsigned turn; /* so that neither line waits for the other to run dry */
+	unsigned turn; /* makes the lines alternate, so that neither waits until the other is empty */
 	bool is_ending;
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
@@ -31,9 +31,9 @@ struct workers {
 	int wake_fd;
 };
 
-/* What was begun goes first three times out of four. */
+/* Takes from the line of begun work three times out of four. */
 static struct work *
-take(struct workers *ws)
+workers_take(struct workers *ws)
 {
 	enum work_line line = ws->turn % 4 == 3 ? WORK_NEW : WORK_BEGUN;
 	struct work *w;
@@ -44,7 +44,7 @@ take(struct workers *ws)
 	if (w != NULL) {
 		STAILQ_REMOVE_HEAD(&ws->lines[line], next);
 		ws->waiting[line]--;
-		ws->turn++; /* not when a thread finds nothing to do: that is up to the scheduler */
+		ws->turn++; /* only if there was work: how often a thread finds none depends on the scheduler */
 	}
 	return w;
 }
@@ -68,7 +68,7 @@ thread_main(void *arg)
 	priority_background();
 	pthread_mutex_lock(&ws->lock);
 	for (;;) {
-		struct work *w = ws->is_ending ? NULL : take(ws);
+		struct work *w = ws->is_ending ? NULL : workers_take(ws);
 		bool is_first;
 
 		if (w == NULL && ws->is_ending)
@@ -82,7 +82,7 @@ thread_main(void *arg)
 		pthread_mutex_lock(&ws->lock);
 		is_first = STAILQ_EMPTY(&ws->ended);
 		STAILQ_INSERT_TAIL(&ws->ended, w, next);
-		/* The loop goes first when it wakes, and wants this lock: it must not be ours then. */
+		/* The loop goes first when it wakes and needs this lock, so release it before. */
 		pthread_mutex_unlock(&ws->lock);
 		if (is_first)
 			wake_loop(ws);
@@ -165,7 +165,7 @@ workers_free(struct workers *ws)
 	for (unsigned i = 0; i < ws->thread_count; i++)
 		pthread_join(ws->threads[i], NULL);
 	hand_back(ws);
-	while ((w = take(ws)) != NULL)
+	while ((w = workers_take(ws)) != NULL)
 		w->done(w);
 	if (ws->event != NULL)
 		event_free(ws->event);

@@ -1,10 +1,11 @@
 /*
- * src/net/workers.h - a few threads of low priority for what would stall the loop: TLS handshakes, keys from passwords.
+ * src/net/workers.h - a few threads of low priority for work that would stall the loop: TLS handshakes, keys from
+ * passwords.
  *
- * Work is handed over whole: from workers_submit until done is called it belongs to a thread, and nobody else touches
- * it. Those who give up meanwhile mark that in what done looks at; they do not free it.
+ * From workers_submit until done is called, work belongs to a thread, and nobody else touches it. An owner that gives
+ * up meanwhile marks that where done sees it, and does not free the work.
  *
- * Fair: each line is first come, first served, and both move on; bounded: WORKERS_LINE_MAX, above which submit refuses.
+ * Each line is first come, first served, and both make progress. Above WORKERS_LINE_MAX workers_submit refuses.
  */
 #ifndef PGWEIR_NET_WORKERS_H
 #define PGWEIR_NET_WORKERS_H
@@ -18,25 +19,25 @@
 #define WORKERS_LINE_MAX 8192
 
 enum work_line {
-	WORK_BEGUN, /* what ends something begun, and what queries wait for (logins to servers) */
+	WORK_BEGUN, /* work that completes something begun, or that queries wait for (logins to servers) */
 	WORK_NEW, /* newcomers */
 	WORK_LINES
 };
 
-/* Embedded in what is to be worked on. */
+/* Embedded in the object to work on. */
 struct work {
-	void (*run)(struct work *w); /* on a thread: touches nothing but what embeds w, and what is immutable */
-	void (*done)(struct work *w); /* on the loop, later than submit, exactly once; w may be freed there */
+	void (*run)(struct work *w); /* runs on a thread: may touch only the object around w, and immutable data */
+	void (*done)(struct work *w); /* called on the loop, exactly once, after workers_submit; may free w */
 	STAILQ_ENTRY(work) next;
 };
 
 struct workers; /* opaque: workers.c */
 
-/* NULL and why: no threads. Signals stay with the loop's thread. */
+/* Returns NULL with *why set if threads can't be created. Signals stay with the loop's thread. */
 struct workers *workers_new(struct event_base *base, unsigned threads, struct fail *why);
-/* Waits for what runs; done is called for all that was submitted, run or not. NULL is fine. */
+/* Waits for running work; calls done for everything that was submitted, run or not. NULL is fine. */
 void workers_free(struct workers *ws);
-/* 0, or -1: the line is full, done is not called. */
+/* Returns 0, or -1 if the line is full; done is then not called. */
 int workers_submit(struct workers *ws, struct work *w, enum work_line line);
 size_t workers_waiting(struct workers *ws); /* submitted and not taken by a thread yet */
 

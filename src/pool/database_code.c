@@ -50,10 +50,11 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	if (code->coming != NULL)
 		return age_us > LOST_US;
 	if (code->used_us <= code->asked_us)
-		return false; /* by nobody since */
+		return false; /* nobody has used the database since */
 	if (code->failed_us != 0)
 		return now_us - code->failed_us > REFUSED_US;
-	if (code->changed_answered != code->changed) /* soon: until then all is washed, which is cheaper than to ask */
+	if (code->changed_answered !=
+	    code->changed) /* soon: until then everything is washed, which is cheaper than asking */
 		return age_us > code->cost_us * (COST_SHARE / 10);
 	return age_us > interval_us(code);
 }
@@ -62,9 +63,9 @@ bool
 database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 {
 	if (code->answer == NULL && code->failed_us == 0)
-		return true; /* none is given back unjudged */
+		return true; /* no server is given back before there is an answer */
 	if (code->changed_answered < code->made && code->failed_us == 0)
-		return true; /* nor by what code it may have run meanwhile, that keeps what nothing resets */
+		return true; /* nor while it may have run code since that leaves what nothing resets */
 	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code);
 }
 
@@ -86,7 +87,7 @@ database_code_changed(struct database_code *code, bool is_made)
 const char *
 database_code_ask(struct database_code *code, uint64_t now_us)
 {
-	/* Else several are asked; the first that is done has it all, perhaps as it was when the first was asked. */
+	/* Otherwise several servers are asked; the first complete answer counts, as old as the first question. */
 	if (code->coming == NULL || now_us - code->asked_us > LOST_US) {
 		answer_free(code->coming);
 		code->coming = calloc(1, sizeof(*code->coming));
@@ -105,7 +106,7 @@ add_culprits(struct code_answer *a, const char *parts, const char *names)
 	char *end;
 
 	if (a->culprit_count == CODE_CULPRITS_MAX)
-		return true; /* for people to read; parts are complete all the same */
+		return true; /* the names are for people to read; parts is complete without them */
 	c->parts = (unsigned)strtoul(parts, NULL, 10);
 	c->count = strtoull(names, &end, 10);
 	c->names = strdup(*end == ' ' ? end + 1 : end);
@@ -113,7 +114,7 @@ add_culprits(struct code_answer *a, const char *parts, const char *names)
 	return c->names != NULL;
 }
 
-/* Rows of another shape are not ours: whoever sends such is no PostgreSQL, and has no code of which we know. */
+/* Ignores rows of another shape: PostgreSQL does not send them. */
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {

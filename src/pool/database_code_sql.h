@@ -1,16 +1,20 @@
 /*
- * src/pool/database_code_sql.h - the question of database_code.h, which part of the session state the database's own
- * code could touch. One simple Query, so that its settings are the transaction's; 1, 2, 4, ... are enum state_part.
+ * src/pool/database_code_sql.h - the query of database_code.h: which parts of the session state could the database's
+ * own code touch? It is one simple Query, so that SET LOCAL covers all of it; 1, 2, 4, ... are enum state_part.
  *
- *   risky      PostgreSQL's own functions that touch session state, or run SQL that is their argument
- *   functions  the database's, with their bodies; long ones are not read
- *   bodies     what each body's words could do. Dynamic SQL could do everything, and so could any language but SQL and
- *              PL/pgSQL, and C outside of the extensions that are known to touch nothing.
+ *   risky      PostgreSQL's own functions that touch session state, or that run SQL from an argument
+ *   functions  the database's functions, with their bodies; long bodies are not read
+ *   bodies     what the words of each body could do. Dynamic SQL could do everything, and so could any language but SQL
+ *              and PL/pgSQL, and C outside of the extensions that are known to touch nothing.
  *   c_functions  dblink's and postgres_fdw's, which close sessions on other servers
- *   trees      stored expressions: views, rules, policies, defaults, checks, ...: do they call a risky function?
- *   widened    with dblink installed, code that could do everything could connect, too
+ *   trees      stored expressions (views, rules, policies, defaults, checks, ...) that call a risky function
+ *   doubtful   functions that are declared IMMUTABLE, although their result may depend on the session, the role or a
+ *              table: they name such a reader, a relation, or a function of the database that is not IMMUTABLE itself
+ *              (readers, words, named, odd). PostgreSQL makes constants of them when it plans
+ *   lasting    calls of these that PostgreSQL computes once for as long as the backend lives: in domains' checks,
+ * indexes widened    with dblink installed, code that could do everything could also connect
  *
- * Rows: 'c', parts, "how-many first-names"; 'n', a custom setting that this code names; 's', postgres_fdw's schema; and
+ * Rows: 'c', parts, "count first-names"; 'n', a custom setting that this code names; 's', postgres_fdw's schema; and
  * 'q' if the database has no sequence.
  */
 /* clang-format off */
@@ -34,25 +38,28 @@
 	" SELECT part, ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' AS pattern FROM risky GROUP BY " \
 	"part " \
 	" UNION ALL SELECT 1, ':relid ' || 'pg_settings'::regclass::oid || ' ' " \
-	"), functions AS ( " \
+	"), all_functions AS ( " \
 	" SELECT p.oid, l.lanname, p.prosrc, lower(left(p.prosrc, 65536) COLLATE \"C\") AS src, " \
 	"  CASE WHEN l.lanname = 'sql' THEN to_jsonb(p)->>'prosqlbody' END AS tree, " \
 	"  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 1255 " \
 	"AND d.objid = p.oid AND d.deptype = 'e') AS extension, " \
+	"  lower(p.proname) AS name, p.provolatile = 'i' AND p.prokind = 'f' AS is_constant, p.prorettype, " \
 	"  sum(pg_column_size(p.prosrc)) OVER (ORDER BY p.oid) > 4000000 OR octet_length(p.prosrc) > 65536 AS " \
 	"is_big " \
 	" FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 " \
+	"), functions AS ( " \
+	" SELECT *, (extension = ANY ('{plpgsql,adminpack,amcheck,autoinc,bloom,dblink,btree_gin,btree_gist,citext," \
+	"cube,dict_int,dict_xsyn,earthdistance,file_fdw,fuzzystrmatch,hstore,insert_username,intagg,intarray,isn," \
+	"lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache,pg_freespacemap,pg_prewarm," \
+	"pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility,pg_walinspect,pgaudit," \
+	"pgcrypto,pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal,postgis_topology," \
+	"address_standardizer,postgres_fdw,refint,rum,seg,sslinfo,tcn,tsm_system_rows," \
+	"tsm_system_time,unaccent,uuid-ossp,vector}')) IS TRUE AS is_known FROM all_functions " \
 	"), bodies AS ( " \
 	" SELECT oid, src, CASE " \
 	"  WHEN lanname = 'internal' THEN coalesce((SELECT bit_or(part) FROM risky r WHERE r.prosrc = f.prosrc), " \
 	"0) " \
-	"  WHEN lanname = 'c' THEN CASE WHEN extension = ANY ('{plpgsql,adminpack,amcheck,autoinc,bloom,dblink," \
-	"btree_gin,btree_gist,citext,cube,dict_int,dict_xsyn,earthdistance,file_fdw,fuzzystrmatch,hstore," \
-	"insert_username,intagg,intarray,isn,lo,ltree,moddatetime,old_snapshot,pageinspect,pg_buffercache," \
-	"pg_freespacemap,pg_prewarm,pg_stat_statements,pg_stat_kcache,pg_surgery,pg_trgm,pg_visibility," \
-	"pg_walinspect,pgaudit,pgcrypto,pgrowlocks,pgstattuple,postgis,postgis_raster,postgis_sfcgal," \
-	"postgis_topology,address_standardizer,postgres_fdw,refint,rum,seg,sslinfo,tcn,tsm_system_rows," \
-	"tsm_system_time,unaccent,uuid-ossp,vector}') THEN 0 ELSE 255 END " \
+	"  WHEN lanname = 'c' THEN CASE WHEN is_known THEN 0 ELSE 255 END " \
 	"  WHEN lanname NOT IN ('sql', 'plpgsql') THEN 255 | CASE WHEN src ~ " \
 	"$r$_shared|\\m[gs]d\\M|global|dblink_connect$r$ THEN 256 ELSE 0 END " \
 	"  WHEN is_big OR src ~ $r$\\mexecute\\M|\\mcreate\\s+extension\\M|\\mcreate\\M.*[\\\\]|\\mdo\\M(?!\\s+(nothing|update|instead|also)\\M)|\\m(query_to_xml|curso" \
@@ -86,6 +93,42 @@
 	" UNION ALL SELECT 'statistics ' || stxname, to_jsonb(s)->>'stxexprs' FROM pg_statistic_ext s " \
 	" UNION ALL SELECT 'type ' || oid::regtype, typdefaultbin::text FROM pg_type WHERE typdefaultbin IS NOT " \
 	"NULL AND oid >= 16384 " \
+	"), readers AS ( " \
+	" SELECT oid, proname AS name FROM pg_proc WHERE oid < 16384 AND pronamespace = 11 AND " \
+	"provolatile <> 'i' AND (pronargs = 0 OR proname LIKE ANY ('{pg\\\\_%,%privilege,%to_xml%,current%,currval,nextval," \
+	"lo_get,loread,row_security%}')) AND proname NOT LIKE ALL ('{json%,version}') " \
+	" UNION ALL SELECT oid, name FROM functions WHERE NOT is_constant AND NOT is_known AND prorettype NOT IN " \
+	"(2279, 3838) " \
+	"), words AS ( " \
+	" SELECT DISTINCT oid, word FROM functions, unnest(string_to_array(translate(src, $r$[](){},;'\".=<>+*/%|&!~^@#?:-$r$ " \
+	"|| chr(9) || chr(10) || chr(11) || chr(12) || chr(13), repeat(' ', 40)), ' ')) AS word " \
+	" WHERE is_constant AND lanname IN ('sql', 'plpgsql') AND NOT is_big " \
+	"), named AS ( " \
+	" SELECT w.oid FROM words w JOIN readers r ON r.name = w.word " \
+	" UNION ALL SELECT w.oid FROM words w JOIN pg_class c ON lower(c.relname) = w.word WHERE c.oid >= 16384 AND " \
+	"c.relkind IN ('r', 'v', 'm', 'f', 'p', 'S') " \
+	"), odd AS ( " \
+	" SELECT name FROM readers WHERE oid >= 16384 AND name !~ '^[a-z_][a-z0-9_$]*$' " \
+	" UNION ALL SELECT o.oprname::text FROM pg_operator o JOIN readers r ON r.oid = o.oprcode WHERE o.oid >= 16384 " \
+	"), doubtful AS ( " \
+	" SELECT oid FROM functions f WHERE is_constant AND CASE " \
+	"  WHEN lanname = 'internal' THEN EXISTS (SELECT FROM pg_proc p WHERE p.oid < 16384 AND p.prosrc = f.prosrc AND " \
+	"provolatile <> 'i') " \
+	"  WHEN lanname = 'c' THEN NOT is_known " \
+	"  WHEN lanname NOT IN ('sql', 'plpgsql') OR is_big THEN true " \
+	"  ELSE src ~ $r$\\m(execute|dblink\\w*|current_(setting|user|role|schema|schemas|query|date|time|timestamp)|session_user|" \
+	"system_user|localtime|localtimestamp|row_security_active|has_\\w+_privilege|\\w+_to_xml\\w*|information_schema|" \
+	"pg_(?!catalog\\M|typeof\\M)\\w+)\\M|\\muser\\s*($|[],;)=<>!|:]|(then|as|is|in|and|or|else|end|from)\\M)|u&[\"']$r$ " \
+	"   OR tree ~ 'SQLVALUEFUNCTION|:rtekind 0 ' " \
+	"   OR tree ~ (SELECT ':(func|opfunc)id (' || string_agg(oid::text, '|') || ') ' FROM readers) " \
+	"   OR oid IN (SELECT oid FROM named) OR src LIKE ANY ((SELECT array_agg('%' || replace(name, chr(92), '_') || '%') FROM " \
+	"odd)::text[]) " \
+	"   OR EXISTS (SELECT FROM pg_cast c JOIN readers r ON r.oid = c.castfunc WHERE c.oid >= 16384) END " \
+	" UNION ALL SELECT oid FROM pg_proc WHERE oid < 16384 AND provolatile = 'i' AND proname IN ('current_setting', " \
+	"'current_user', 'session_user', 'current_schema', 'current_schemas', 'now') " \
+	"), lasting AS ( " \
+	" SELECT ':funcid (' || string_agg(oid::text, '|') || ') [^{}]*:args (<>|[(]([{]CONST [^{}]*[}] ?)+[)])' AS " \
+	"pattern FROM doubtful " \
 	"), found AS ( " \
 	" SELECT 'function ' || oid::regprocedure AS what, parts FROM bodies WHERE parts <> 0 " \
 	" UNION ALL SELECT 'settings of ' || oid::regprocedure, 2 FROM pg_proc WHERE oid >= 16384 AND " \
@@ -106,6 +149,11 @@
 	"'postgres_fdw_disconnect_all') THEN 512 ELSE 256 END FROM pg_foreign_server s WHERE EXISTS (SELECT FROM " \
 	"pg_foreign_data_wrapper w JOIN pg_proc p ON p.oid = w.fdwhandler WHERE w.oid = s.srvfdw AND p.prosrc = " \
 	"'postgres_fdw_handler') " \
+	" UNION ALL SELECT 'immutable function ' || oid::regprocedure, 1024 FROM doubtful " \
+	" UNION ALL SELECT 'constraint ' || conname, 256 FROM pg_constraint, lasting WHERE contypid <> 0 AND conbin::text ~ " \
+	"pattern " \
+	" UNION ALL SELECT 'index ' || indexrelid::regclass, 256 FROM pg_index, lasting WHERE indexrelid >= 16384 AND " \
+	"concat(indexprs, indpred) ~ pattern " \
 	"), widened AS ( " \
 	" SELECT what, parts | CASE WHEN parts & 255 = 255 AND EXISTS (SELECT FROM c_functions WHERE proname = " \
 	"'dblink_get_connections') THEN 512 ELSE 0 END AS parts FROM found " \

@@ -11,7 +11,7 @@
 
 #pragma GCC diagnostic ignored "-Wunused-parameter" /* callbacks: few of them need all they are given */
 
-/* --- what a server reports that nobody waits for --- */
+/* --- server callbacks that do nothing here --- */
 
 static void
 nothing(struct server *srv)
@@ -29,7 +29,7 @@ no_settled(struct server *srv, const struct owed *o, enum owed_end how)
 }
 
 static void
-no_made(struct server *srv, const struct owed *o)
+no_local(struct server *srv, const struct owed *o)
 {
 }
 
@@ -39,7 +39,7 @@ no_described(struct server *srv, const struct owed *o, uint8_t type, const uint8
 }
 
 static bool
-no_complete(struct server *srv, const char *tag)
+no_complete(struct server *srv, const char *tag, size_t len)
 {
 	return false;
 }
@@ -71,7 +71,7 @@ no_why(struct server *srv, const struct fail *why)
 {
 }
 
-/* --- pgweir's own questions: a server's owner and its borrower are one --- */
+/* --- pgweir's own questions: the keeper is both owner and borrower --- */
 
 static struct dedicated *
 dedicated_of(const struct server *srv)
@@ -163,7 +163,7 @@ static const struct server_ops dedicated_server_ops = {
 	.pass = no_pass,
 	.request_done = on_request_done,
 	.settled = no_settled,
-	.made = no_made,
+	.local = no_local,
 	.described = no_described,
 	.error = on_error,
 	.complete = no_complete,
@@ -214,22 +214,22 @@ dedicated_close(struct dedicated *d)
 	server_close(srv);
 }
 
-/* --- of one client --- */
+/* --- a client's own --- */
 
 struct pool_owns {
-	struct server_env env; /* the pools', but for whom servers report to */
+	struct server_env env; /* the pools', with other callbacks */
 	struct budget_member member;
 	uint32_t count;
 };
 
 struct own {
-	struct pool_conn conn; /* first: a server shows its owner one; no policy knows it */
+	struct pool_conn conn; /* must be first: server callbacks pass it; no policy knows it */
 	struct server_target target;
 	struct pool_target *held; /* target points into it */
 	struct image *settings;
-	struct scram_keys keys; /* not the pool's, which may be another password's before its login is over */
-	const struct pool_own_ops *ops; /* NULL: nobody is told any more */
-	void *link;
+	struct scram_keys keys; /* a copy: the pool's may be replaced by another password's during the login */
+	const struct pool_own_ops *ops; /* NULL: nobody waits for the login any more */
+	void *borrower;
 };
 
 static struct own *
@@ -263,9 +263,9 @@ own_ready(struct server *srv)
 
 	own->ops = NULL;
 	own->conn.state = PC_LENT;
-	server_lend(srv, own->link, *srv->env->now_us);
+	server_lend(srv, own->borrower, *srv->env->now_us);
 	srv->ledger.is_replication = true;
-	ops->on_ready(srv, own->link);
+	ops->on_ready(srv, own->borrower);
 }
 
 static void
@@ -276,7 +276,7 @@ own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const s
 
 	own->ops = NULL;
 	if (ops != NULL)
-		ops->on_failed(why, own->link);
+		ops->on_failed(why, own->borrower);
 }
 
 static void
@@ -293,7 +293,7 @@ own_closed(struct server *srv)
 	own_free(own);
 }
 
-/* They are never pinged, cleaned or idle. */
+/* Such servers are never pinged, cleaned or idle. */
 static const struct server_owner_ops own_owner_ops = { own_ready, own_failed,	no_pinged, nothing,
 						       no_why,	  no_probe_row, no_pinged, own_closed };
 
@@ -364,7 +364,7 @@ own_new(struct pool_entry *entry, const char *replication, struct image *setting
 
 struct server *
 pool_own_open(struct pool_entry *entry, const char *replication, struct image *settings, const struct pool_own_ops *ops,
-	      void *link, uint64_t now_us, struct fail *why)
+	      void *borrower, uint64_t now_us, struct fail *why)
 {
 	struct pool_owns *owns = pool_set_owns(entry->set);
 	struct server *srv;
@@ -384,7 +384,7 @@ pool_own_open(struct pool_entry *entry, const char *replication, struct image *s
 		return NULL;
 	}
 	own->ops = ops;
-	own->link = link;
+	own->borrower = borrower;
 	TAILQ_INSERT_TAIL(&entry->servers, srv, all);
 	return srv;
 }

@@ -1,8 +1,9 @@
 /*
- * src/pool/notify_catch_up.c - who waits until a notify_hub has heard all that was notified before. See notify_hub.h.
+ * src/pool/notify_catch_up.c - clients that wait until the listener has received all earlier notifications. See
+ * notify_listener.h.
  *
- * PostgreSQL delivers what is due before each ReadyForQuery, so a Sync that is answered says it. One is under way at a
- * time; those who come meanwhile share the next.
+ * PostgreSQL delivers what is due before each ReadyForQuery, so the reply to a Sync proves it. One Sync is under way at
+ * a time; those who come meanwhile share the next.
  */
 #include "pool/notify_state.h"
 
@@ -10,92 +11,93 @@
 
 #define CATCH_UP_MAX_US US_PER_S
 
-enum { EW_NONE, EW_NOW, EW_NEXT, EW_CAUGHT };
+enum { WAITS_NONE, WAITS_NOW, WAITS_NEXT, WAITS_CAUGHT };
 
-static struct notify_ears *
-waits_in(struct notify_ear *ear)
+static struct notify_subscribers *
+waits_in(struct notify_subscriber *subscriber)
 {
-	struct notify_hub *hub = ear->hub;
+	struct notify_listener *listener = subscriber->listener;
 
-	return ear->waits == EW_NOW ? &hub->catching : ear->waits == EW_NEXT ? &hub->catching_next : &hub->caught;
+	return subscriber->waits == WAITS_NOW	 ? &listener->catching
+	       : subscriber->waits == WAITS_NEXT ? &listener->catching_next
+						 : &listener->caught;
 }
 
 bool
-notify_catch_up(struct notify_ear *ear)
+notify_catch_up(struct notify_subscriber *subscriber)
 {
-	struct notify_hub *hub = ear->hub;
+	struct notify_listener *listener = subscriber->listener;
 
-	if (hub == NULL || !hub->is_up || ear->waits != EW_NONE)
+	if (listener == NULL || !listener->is_up || subscriber->waits != WAITS_NONE)
 		return false;
-	/* One Sync at a time: those who come while it is under way share the next. */
-	if (TAILQ_EMPTY(&hub->catching)) {
-		notify_link_send(hub, NC_CATCH_UP, NULL, NULL);
-		if (!hub->is_up)
+	if (TAILQ_EMPTY(&listener->catching)) {
+		notify_conn_send(listener, NC_CATCH_UP, NULL, NULL);
+		if (!listener->is_up)
 			return false;
-		ear->waits = EW_NOW;
-		TAILQ_INSERT_TAIL(&hub->catching, ear, wait);
+		subscriber->waits = WAITS_NOW;
+		TAILQ_INSERT_TAIL(&listener->catching, subscriber, wait);
 	} else {
-		ear->waits = EW_NEXT;
-		TAILQ_INSERT_TAIL(&hub->catching_next, ear, wait);
+		subscriber->waits = WAITS_NEXT;
+		TAILQ_INSERT_TAIL(&listener->catching_next, subscriber, wait);
 	}
 	return true;
 }
 
 void
-notify_catch_up_no_more(struct notify_ear *ear)
+notify_catch_up_no_more(struct notify_subscriber *subscriber)
 {
-	if (ear->waits == EW_NONE)
+	if (subscriber->waits == WAITS_NONE)
 		return;
-	TAILQ_REMOVE(waits_in(ear), ear, wait);
-	ear->waits = EW_NONE;
+	TAILQ_REMOVE(waits_in(subscriber), subscriber, wait);
+	subscriber->waits = WAITS_NONE;
 }
 
 static void
-move_waits(struct notify_ears *from, struct notify_ears *to, uint8_t waits)
+move_waits(struct notify_subscribers *from, struct notify_subscribers *to, uint8_t waits)
 {
-	struct notify_ear *ear;
+	struct notify_subscriber *subscriber;
 
-	TAILQ_FOREACH(ear, from, wait)
-	ear->waits = waits;
+	TAILQ_FOREACH(subscriber, from, wait)
+	subscriber->waits = waits;
 	TAILQ_CONCAT(to, from, wait);
 }
 
 /* The Sync was answered. */
 void
-notify_caught_up(struct notify_hub *hub)
+notify_caught_up(struct notify_listener *listener)
 {
-	move_waits(&hub->catching, &hub->caught, EW_CAUGHT);
-	move_waits(&hub->catching_next, &hub->catching, EW_NOW);
-	if (!TAILQ_EMPTY(&hub->catching))
-		notify_link_send(hub, NC_CATCH_UP, NULL, NULL);
+	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
+	move_waits(&listener->catching_next, &listener->catching, WAITS_NOW);
+	if (!TAILQ_EMPTY(&listener->catching))
+		notify_conn_send(listener, NC_CATCH_UP, NULL, NULL);
 }
 
 void
-notify_tell_caught_up(struct notify_hub *hub)
+notify_tell_caught_up(struct notify_listener *listener)
 {
-	struct notify_ear *ear;
+	struct notify_subscriber *subscriber;
 
-	while ((ear = TAILQ_FIRST(&hub->caught)) != NULL) {
-		notify_catch_up_no_more(ear);
-		ear->ops->caught_up(ear);
+	while ((subscriber = TAILQ_FIRST(&listener->caught)) != NULL) {
+		notify_catch_up_no_more(subscriber);
+		subscriber->ops->caught_up(subscriber);
 	}
 }
 
 void
-notify_end_catching(struct notify_hub *hub)
+notify_end_catching(struct notify_listener *listener)
 {
-	move_waits(&hub->catching, &hub->caught, EW_CAUGHT);
-	move_waits(&hub->catching_next, &hub->caught, EW_CAUGHT);
+	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
+	move_waits(&listener->catching_next, &listener->caught, WAITS_CAUGHT);
 }
 
 /* Clients wait for this: not for long. */
 void
-notify_give_up_catching(struct notify_hub *hub, uint64_t now_us)
+notify_give_up_catching(struct notify_listener *listener, uint64_t now_us)
 {
-	const struct notify_command *oldest = TAILQ_FIRST(&hub->commands);
+	const struct notify_command *oldest = TAILQ_FIRST(&listener->commands);
 
-	if (oldest == NULL || now_us - oldest->sent_us < CATCH_UP_MAX_US || TAILQ_EMPTY(&hub->catching))
+	if (oldest == NULL || now_us - oldest->sent_us < CATCH_UP_MAX_US || TAILQ_EMPTY(&listener->catching))
 		return;
-	notify_end_catching(hub);
-	hub->is_settle_due = true;
+	notify_end_catching(listener);
+	listener->is_delivery_due = true;
 }

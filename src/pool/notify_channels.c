@@ -1,10 +1,11 @@
-/* src/pool/notify_channels.c - channels and members of a notify_hub: asked for, told, handed out. See notify_hub.h. */
+/* src/pool/notify_channels.c - a listener's channels: LISTEN, its confirmation, and their notifications. See
+ * notify_listener.h. */
 #include "base/clock.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-/* Names come from clients: the seed keeps them from choosing collisions. */
-#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), hub->seed_of_names))
+/* The hash is seeded, as clients choose the names. */
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), listener->seed_of_names))
 #define uthash_fatal(msg) abort()
 #include "pool/notify_state.h"
 #include "wire/frame.h"
@@ -17,56 +18,56 @@
 #define HASTE_US ((uint64_t)200000)
 
 static uint64_t
-now_of(const struct notify_hub *hub)
+channels_now(const struct notify_listener *listener)
 {
-	return *hub->env.now_us;
+	return *listener->env.now_us;
 }
 
 void
-notify_channel_free(struct notify_hub *hub, struct notify_channel *ch)
+notify_channel_free(struct notify_listener *listener, struct notify_channel *ch)
 {
-	HASH_DELETE(hh, hub->table, ch);
+	HASH_DELETE(hh, listener->table, ch);
 	if (ch->is_answered)
-		TAILQ_REMOVE(&hub->answered, ch, answered);
+		TAILQ_REMOVE(&listener->answered, ch, answered);
 	free(ch);
 }
 
 void
-notify_set_dirty(struct notify_ear *ear, bool is_dirty)
+notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty)
 {
-	if (ear->is_dirty == is_dirty)
+	if (subscriber->is_dirty == is_dirty)
 		return;
-	ear->is_dirty = is_dirty;
+	subscriber->is_dirty = is_dirty;
 	if (is_dirty)
-		TAILQ_INSERT_TAIL(&ear->hub->dirty, ear, dirty);
+		TAILQ_INSERT_TAIL(&subscriber->listener->dirty, subscriber, dirty);
 	else
-		TAILQ_REMOVE(&ear->hub->dirty, ear, dirty);
+		TAILQ_REMOVE(&subscriber->listener->dirty, subscriber, dirty);
 }
 
 static struct notify_channel *
-find(struct notify_hub *hub, const char *name)
+channel_find(struct notify_listener *listener, const char *name)
 {
 	struct notify_channel *ch;
 
-	HASH_FIND(hh, hub->table, name, (unsigned)strlen(name), ch);
+	HASH_FIND(hh, listener->table, name, (unsigned)strlen(name), ch);
 	return ch;
 }
 
 /*
- * Also when it is listened to already: then the answer says that what was notified before the question has arrived, so
- * that a newcomer hears nothing older than its LISTEN.
+ * Sends LISTEN, even for a channel that is listened to already: the reply proves that everything notified before has
+ * arrived, so a newcomer receives nothing older than its LISTEN.
  */
 static void
-ask(struct notify_hub *hub, struct notify_channel *ch)
+channel_ask(struct notify_listener *listener, struct notify_channel *ch)
 {
-	if (ch->is_asked || !hub->is_up || TAILQ_EMPTY(&ch->waiting))
+	if (ch->is_asked || !listener->is_up || TAILQ_EMPTY(&ch->waiting))
 		return;
 	ch->is_asked = true;
-	notify_link_send(hub, NC_LISTEN, ch, ch->name);
+	notify_conn_send(listener, NC_LISTEN, ch, ch->name);
 }
 
 static struct notify_channel *
-channel_new(struct notify_hub *hub, const char *name)
+channel_new(struct notify_listener *listener, const char *name)
 {
 	size_t len = strlen(name);
 	struct notify_channel *ch = calloc(1, sizeof(*ch) + len + 1);
@@ -77,18 +78,18 @@ channel_new(struct notify_hub *hub, const char *name)
 	TAILQ_INIT(&ch->late);
 	TAILQ_INIT(&ch->waiting);
 	TAILQ_INIT(&ch->told);
-	HASH_ADD_KEYPTR(hh, hub->table, ch->name, (unsigned)len, ch);
+	HASH_ADD_KEYPTR(hh, listener->table, ch->name, (unsigned)len, ch);
 	return ch;
 }
 
 static bool
-is_idle(const struct notify_channel *ch)
+channel_is_idle(const struct notify_channel *ch)
 {
 	return TAILQ_EMPTY(&ch->late) && TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told);
 }
 
 static struct notify_members *
-list_of(struct notify_hub *hub, struct notify_member *m)
+list_of(struct notify_listener *listener, struct notify_member *m)
 {
 	switch (m->where) {
 	case NW_LATE:
@@ -98,51 +99,51 @@ list_of(struct notify_hub *hub, struct notify_member *m)
 	case NW_TOLD:
 		return &m->channel->told;
 	default:
-		return &hub->failed;
+		return &listener->failed;
 	}
 }
 
 static void
-move(struct notify_hub *hub, struct notify_member *m, enum notify_where to)
+move(struct notify_listener *listener, struct notify_member *m, enum notify_where to)
 {
 	if (m->where != NW_NONE)
-		TAILQ_REMOVE(list_of(hub, m), m, link);
+		TAILQ_REMOVE(list_of(listener, m), m, link);
 	m->where = (uint8_t)to;
 	if (to == NW_FAILED)
-		m->channel = NULL; /* it may be gone before the member hears of it */
+		m->channel = NULL; /* it may be gone before the callback */
 	if (to != NW_NONE)
-		TAILQ_INSERT_TAIL(list_of(hub, m), m, link);
+		TAILQ_INSERT_TAIL(list_of(listener, m), m, link);
 }
 
-/* Somebody waits for it now: trying again is worth more than it was. */
+/* Somebody waits now, so the next attempt to connect comes earlier. */
 static void
-hasten(struct notify_hub *hub)
+hasten(struct notify_listener *listener)
 {
-	uint64_t at_us = now_of(hub) + HASTE_US;
+	uint64_t at_us = channels_now(listener) + HASTE_US;
 
-	if (hub->retry_us <= at_us)
+	if (listener->retry_us <= at_us)
 		return;
-	hub->retry_us = at_us;
-	notify_link_timer(hub, HASTE_US);
+	listener->retry_us = at_us;
+	notify_conn_timer(listener, HASTE_US);
 }
 
 int
-notify_join(struct notify_ear *ear, struct notify_member *m, const char *name)
+notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const char *name)
 {
-	struct notify_hub *hub = ear->hub;
-	struct notify_channel *ch = find(hub, name);
+	struct notify_listener *listener = subscriber->listener;
+	struct notify_channel *ch = channel_find(listener, name);
 
-	if (ch == NULL && (ch = channel_new(hub, name)) == NULL)
+	if (ch == NULL && (ch = channel_new(listener, name)) == NULL)
 		return -1;
-	m->ear = ear;
+	m->subscriber = subscriber;
 	m->channel = ch;
-	m->since_us = now_of(hub);
-	ear->members++;
-	hub->member_count++;
-	move(hub, m, ch->is_asked ? NW_LATE : NW_WAITING);
-	ask(hub, ch);
-	if (hub->link.srv == NULL)
-		hasten(hub);
+	m->since_us = channels_now(listener);
+	subscriber->members++;
+	listener->member_count++;
+	move(listener, m, ch->is_asked ? NW_LATE : NW_WAITING);
+	channel_ask(listener, ch);
+	if (listener->conn.srv == NULL)
+		hasten(listener);
 	return 0;
 }
 
@@ -153,180 +154,186 @@ notify_leave(struct notify_member *m)
 
 	if (m->where == NW_NONE)
 		return;
-	move(m->ear->hub, m, NW_NONE);
-	m->ear->members--;
-	if (--m->ear->hub->member_count == 0)
-		m->ear->hub->unused_since_us = now_of(m->ear->hub);
+	move(m->subscriber->listener, m, NW_NONE);
+	m->subscriber->members--;
+	if (--m->subscriber->listener->member_count == 0)
+		m->subscriber->listener->unused_since_us = channels_now(m->subscriber->listener);
 	m->channel = NULL;
-	if (ch != NULL && is_idle(ch))
-		ch->idle_since_us = now_of(m->ear->hub);
+	if (ch != NULL && channel_is_idle(ch))
+		ch->idle_since_us = channels_now(m->subscriber->listener);
 }
 
 /* --- what the connection reports --- */
 
-/* The message, under its sender's PID if that is known (listen/sender_pid.c). */
+/* Returns the message, with its sender's PID replaced if that is a client's (listen/sender_pid.c). */
 static const uint8_t *
-with_sender(struct notify_hub *hub, const uint8_t *message, size_t len)
+with_sender(struct notify_listener *listener, const uint8_t *message, size_t len)
 {
 	uint32_t pid = wire_u32(message + FRAME_HEAD_LEN);
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &hub->entry->servers, all)
+	TAILQ_FOREACH(srv, &listener->entry->servers, all)
 	{
-		if (srv->loan.notify_hub != hub || srv->pid != pid)
+		if (srv->loan.notify_listener != listener || srv->pid != pid)
 			continue;
-		hub->rewritten.len = 0;
-		buf_put(&hub->rewritten, message, len);
-		if (!buf_ok(&hub->rewritten))
+		listener->rewritten.len = 0;
+		buf_put(&listener->rewritten, message, len);
+		if (!buf_ok(&listener->rewritten))
 			break;
-		wire_set_u32(hub->rewritten.bytes + FRAME_HEAD_LEN, srv->loan.notify_as);
-		return hub->rewritten.bytes;
+		wire_set_u32(listener->rewritten.bytes + FRAME_HEAD_LEN, srv->loan.notify_as);
+		return listener->rewritten.bytes;
 	}
 	return message;
 }
 
 void
-notify_hub_notified(struct notify_hub *hub, const char *name, const uint8_t *message, size_t len)
+notify_listener_notified(struct notify_listener *listener, const char *name, const uint8_t *message, size_t len)
 {
-	struct notify_channel *ch = find(hub, name);
+	struct notify_channel *ch = channel_find(listener, name);
 	struct notify_member *m;
 
 	if (ch == NULL)
 		return;
-	message = with_sender(hub, message, len);
+	message = with_sender(listener, message, len);
 	TAILQ_FOREACH(m, &ch->told, link)
 	{
-		m->ear->ops->notified(m, message, len);
-		notify_set_dirty(m->ear, true);
-		hub->entry->counters.notifications++;
+		m->subscriber->ops->notified(m, message, len);
+		notify_set_dirty(m->subscriber, true);
+		listener->entry->counters.notifications++;
 	}
 }
 
 void
-notify_hub_up(struct notify_hub *hub)
+notify_listener_up(struct notify_listener *listener)
 {
 	bool has_gap = false;
-	struct notify_ear *ear;
+	struct notify_subscriber *subscriber;
 
-	for (struct notify_channel *ch = hub->table; ch != NULL; ch = ch->hh.next) {
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
 		ch->is_asked = true;
-		notify_link_send(hub, NC_LISTEN, ch, ch->name);
+		notify_conn_send(listener, NC_LISTEN, ch, ch->name);
 	}
-	TAILQ_FOREACH(ear, &hub->ears, all)
-	has_gap = has_gap || ear->has_gap;
+	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
+	has_gap = has_gap || subscriber->has_gap;
 	if (has_gap)
-		notify_link_send(hub, NC_GAP_OVER, NULL, NULL);
-	log_info(hub->env.log, "pool %s/%s: server %u listens for %u channels", hub->entry->database->name,
-		 hub->entry->user, hub->link.srv->id, HASH_COUNT(hub->table));
+		notify_conn_send(listener, NC_GAP_OVER, NULL, NULL);
+	log_info(listener->env.log, "pool %s/%s: server %u listens for %u channels", listener->entry->database->name,
+		 listener->entry->user, listener->conn.srv->id, HASH_COUNT(listener->table));
 }
 
 void
-notify_hub_down(struct notify_hub *hub)
+notify_listener_down(struct notify_listener *listener)
 {
 	struct notify_channel *ch, *next;
 	struct notify_member *m;
 
-	HASH_ITER(hh, hub->table, ch, next)
+	HASH_ITER(hh, listener->table, ch, next)
 	{
-		if (is_idle(ch)) {
-			notify_channel_free(hub, ch);
+		if (channel_is_idle(ch)) {
+			notify_channel_free(listener, ch);
 			continue;
 		}
 		ch->is_asked = ch->is_listening = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move(hub, m, NW_WAITING); /* the next LISTEN is for all */
+			move(listener, m, NW_WAITING); /* the next LISTEN answers all of them */
 		TAILQ_FOREACH(m, &ch->told, link)
-		m->ear->has_gap = true;
+		m->subscriber->has_gap = true;
 	}
-	notify_end_catching(hub);
-	hub->is_settle_due = true; /* the next tick, which comes at once: nobody must be called back from here */
+	notify_end_catching(listener);
+	listener->is_delivery_due =
+	    true; /* at the next tick, which comes at once: nobody must be called back from here */
 }
 
-/* Its members are told later, one by one: what they do then may change any list. */
+/* Its members are called back later, one by one, as they may then change any list. */
 static void
-fail_members(struct notify_hub *hub, struct notify_channel *ch, const struct fail *why)
+fail_members(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
 {
 	struct notify_member *m;
 
-	hub->why_failed = *why;
+	listener->why_failed = *why;
 	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
 	       (m = TAILQ_FIRST(&ch->told)) != NULL)
-		move(hub, m, NW_FAILED);
+		move(listener, m, NW_FAILED);
 }
 
 static void
-tell_failed(struct notify_hub *hub)
+tell_failed(struct notify_listener *listener)
 {
 	struct notify_member *m;
 
-	while ((m = TAILQ_FIRST(&hub->failed)) != NULL) {
-		struct fail why = hub->why_failed;
+	while ((m = TAILQ_FIRST(&listener->failed)) != NULL) {
+		struct fail why = listener->why_failed;
 
 		notify_leave(m);
-		m->ear->ops->listening(m, &why);
+		m->subscriber->ops->listening(m, &why);
 	}
 }
 
-/* PostgreSQL will not have us, whoever asks, until something changes there. */
+/* With is_fatal PostgreSQL refuses the login, and will until something changes there. */
 void
-notify_hub_failed(struct notify_hub *hub, bool is_fatal, const struct fail *why)
+notify_listener_failed(struct notify_listener *listener, bool is_fatal, const struct fail *why)
 {
-	log_warning(hub->env.log, "pool %s/%s: no connection to listen with: %s", hub->entry->database->name,
-		    hub->entry->user, why->text);
+	log_event(listener->env.log, LOG_LEVEL_WARNING,
+		  &(struct log_about){ .event = "server_login_failed",
+				       .database = listener->entry->database->name,
+				       .user = listener->entry->user,
+				       .why = why },
+		  "pool %s/%s: no connection to listen with: %s", listener->entry->database->name,
+		  listener->entry->user, why->text);
 	if (!is_fatal)
 		return;
-	for (struct notify_channel *ch = hub->table; ch != NULL; ch = ch->hh.next)
-		if (TAILQ_EMPTY(&ch->told)) /* else it was good once: tried for as long as anybody waits */
-			fail_members(hub, ch, why);
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
+		if (TAILQ_EMPTY(&ch->told)) /* others were confirmed once: it is tried while anybody waits */
+			fail_members(listener, ch, why);
 }
 
 static void
-answered_listen(struct notify_hub *hub, struct notify_channel *ch, const struct fail *why)
+answered_listen(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
 {
 	ch->is_asked = false;
 	ch->is_listening = why == NULL;
 	if (why != NULL) {
-		fail_members(hub, ch, why);
-		ch->idle_since_us = now_of(hub);
+		fail_members(listener, ch, why);
+		ch->idle_since_us = channels_now(listener);
 	} else if (!ch->is_answered) {
 		ch->is_answered = true;
-		TAILQ_INSERT_TAIL(&hub->answered, ch, answered);
+		TAILQ_INSERT_TAIL(&listener->answered, ch, answered);
 	}
 }
 
 static void
-gap_over(struct notify_hub *hub)
+gap_over(struct notify_listener *listener)
 {
-	struct notify_ear *ear;
+	struct notify_subscriber *subscriber;
 
-	TAILQ_FOREACH(ear, &hub->ears, all)
+	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
 	{
-		if (!ear->has_gap)
+		if (!subscriber->has_gap)
 			continue;
-		ear->has_gap = false;
-		ear->ops->gap(ear);
-		notify_set_dirty(ear, true);
+		subscriber->has_gap = false;
+		subscriber->ops->gap(subscriber);
+		notify_set_dirty(subscriber, true);
 	}
 }
 
 void
-notify_hub_answered(struct notify_hub *hub, const struct notify_command *command, const struct fail *why)
+notify_listener_answered(struct notify_listener *listener, const struct notify_command *command, const struct fail *why)
 {
 	switch (command->kind) {
 	case NC_LISTEN:
-		answered_listen(hub, command->channel, why);
+		answered_listen(listener, command->channel, why);
 		return;
 	case NC_GAP_OVER:
-		gap_over(hub);
+		gap_over(listener);
 		return;
 	case NC_CATCH_UP:
-		notify_caught_up(hub);
+		notify_caught_up(listener);
 		return;
-	case NC_SETTING: /* clients have this encoding already: this cannot fail but for a broken server */
+	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
 	case NC_UNLISTEN:
 		if (why != NULL)
-			log_warning(hub->env.log, "pool %s/%s: the connection that listens: %s",
-				    hub->entry->database->name, hub->entry->user, why->text);
+			log_warning(listener->env.log, "pool %s/%s: the connection that listens: %s",
+				    listener->entry->database->name, listener->entry->user, why->text);
 		return;
 	case NC_PING:
 		return;
@@ -334,80 +341,81 @@ notify_hub_answered(struct notify_hub *hub, const struct notify_command *command
 }
 
 static void
-tell_answered(struct notify_hub *hub)
+tell_answered(struct notify_listener *listener)
 {
 	struct notify_channel *ch;
 	struct notify_member *m;
 
-	while ((ch = TAILQ_FIRST(&hub->answered)) != NULL) {
+	while ((ch = TAILQ_FIRST(&listener->answered)) != NULL) {
 		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
-			move(hub, m, NW_TOLD);
-			m->ear->ops->listening(m, NULL);
+			move(listener, m, NW_TOLD);
+			m->subscriber->ops->listening(m, NULL);
 			continue;
 		}
-		TAILQ_REMOVE(&hub->answered, ch, answered);
+		TAILQ_REMOVE(&listener->answered, ch, answered);
 		ch->is_answered = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move(hub, m, NW_WAITING);
-		ask(hub, ch);
+			move(listener, m, NW_WAITING);
+		channel_ask(listener, ch);
 	}
 }
 
 static void
-flush_dirty(struct notify_hub *hub)
+flush_dirty(struct notify_listener *listener)
 {
-	struct notify_ear *ear;
+	struct notify_subscriber *subscriber;
 
-	while ((ear = TAILQ_FIRST(&hub->dirty)) != NULL) {
-		notify_set_dirty(ear, false);
-		ear->ops->flush(ear);
+	while ((subscriber = TAILQ_FIRST(&listener->dirty)) != NULL) {
+		notify_set_dirty(subscriber, false);
+		subscriber->ops->flush(subscriber);
 	}
 }
 
 void
-notify_hub_settle(struct notify_hub *hub)
+notify_listener_deliver(struct notify_listener *listener)
 {
-	hub->is_settle_due = false;
-	flush_dirty(hub);
-	tell_answered(hub);
-	tell_failed(hub);
-	notify_tell_caught_up(hub);
+	listener->is_delivery_due = false;
+	flush_dirty(listener);
+	tell_answered(listener);
+	tell_failed(listener);
+	notify_tell_caught_up(listener);
 }
 
 /* --- time --- */
 
 void
-notify_give_up_waiting(struct notify_hub *hub, uint64_t now_us)
+notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 {
-	uint64_t limit = hub->entry->settings.pool_timeout_us;
+	uint64_t limit = listener->entry->settings.pool_timeout_us;
 
-	if (limit == 0 || hub->is_paused)
+	if (limit == 0 || listener->is_paused)
 		return;
-	for (struct notify_channel *ch = hub->table; ch != NULL; ch = ch->hh.next) {
+	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
 		struct notify_member *m;
 
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
 		       now_us - m->since_us >= limit) {
-			fail_set(&hub->why_failed, hub->why_down.sqlstate[0] != '\0' ? hub->why_down.sqlstate : "08001",
+			fail_set(&listener->why_failed,
+				 listener->why_down.sqlstate[0] != '\0' ? listener->why_down.sqlstate : "08001",
 				 "no connection to listen with within pool_timeout%s%s",
-				 hub->why_down.text[0] != '\0' ? ": " : "", hub->why_down.text);
-			move(hub, m, NW_FAILED);
+				 listener->why_down.text[0] != '\0' ? ": " : "", listener->why_down.text);
+			move(listener, m, NW_FAILED);
 		}
 	}
-	tell_failed(hub);
+	tell_failed(listener);
 }
 
 void
-notify_drop_idle_channels(struct notify_hub *hub, uint64_t now_us)
+notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us)
 {
 	struct notify_channel *ch, *next;
 
-	HASH_ITER(hh, hub->table, ch, next)
+	HASH_ITER(hh, listener->table, ch, next)
 	{
-		if (!is_idle(ch) || ch->is_asked || now_us - ch->idle_since_us < CHANNEL_LINGER_US)
+		if (!channel_is_idle(ch) || ch->is_asked || now_us - ch->idle_since_us < CHANNEL_LINGER_US)
 			continue;
 		if (ch->is_listening)
-			notify_link_send(hub, NC_UNLISTEN, NULL, ch->name);
-		notify_channel_free(hub, ch);
+			notify_conn_send(listener, NC_UNLISTEN, NULL, ch->name);
+		notify_channel_free(listener, ch);
 	}
 }

@@ -1,9 +1,9 @@
 /*
- * src/pool/pool.c - the doors of the pool: see pool.h, and pool_state.h for how the policy is cut into files.
+ * src/pool/pool.c - the pool's public functions: see pool.h, and pool_state.h for how the policy is cut into files.
  *
- * The usual path is short: a borrower takes the warmest idle connection, and returns it to the one who waits longest,
- * or to the top of the idle ones. A newcomer never overtakes, because it only looks at idle connections when nobody is
- * in line.
+ * The usual path is short: a borrower takes the warmest idle connection. When it is returned, the longest waiter gets
+ * it, or it goes to the top of the idle ones. A newcomer never overtakes, because it gets an idle connection only when
+ * nobody is in line.
  */
 #include "pool/pool_state.h"
 
@@ -29,7 +29,7 @@ pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void 
 	for (int state = 0; state < PC_COUNT; state++)
 		TAILQ_INIT(&p->in[state]);
 	TAILQ_INIT(&p->line);
-	budget_join(budget, &p->member, p);
+	caps_set(&p->caps, CAP_ALL, budget, p, p->count, false);
 	pool_reconfigure(p, settings, 0);
 	return p;
 }
@@ -45,13 +45,13 @@ pool_free(struct pool *p)
 	fail_set(&why, "57P01", "the pool is closed");
 	pool_refuse_line(p, &why, RF_SHUTDOWN);
 	assert(p->waiting == 0);
-	budget_leave(&p->member);
+	caps_leave(&p->caps);
 	free(p);
 }
 
 /* --- Lists. --- */
 
-/* The warmest first. One that was just returned goes to the top at once; after a ping it finds its old place. */
+/* Keeps the list warmest first. A connection just returned goes to the top; after a ping it gets its old place. */
 static void
 insert_idle(struct pool *p, struct pool_conn *conn)
 {
@@ -65,10 +65,19 @@ insert_idle(struct pool *p, struct pool_conn *conn)
 		TAILQ_INSERT_TAIL(&p->in[PC_IDLE], conn, link);
 }
 
-static void
-tell_budget_if_wanted(struct pool *p)
+static bool
+is_wanting(const struct pool *p)
 {
-	budget_set_wanting(&p->member, p->waiting > 0 || p->count[PC_LENT] > 0);
+	return p->waiting > 0 || p->count[PC_LENT] > 0;
+}
+
+void
+pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_t now_us)
+{
+	if (p->caps.of[which].budget == b)
+		return;
+	caps_set(&p->caps, which, b, p, p->count, is_wanting(p));
+	pool_reinforce(p, now_us);
 }
 
 static void
@@ -78,11 +87,29 @@ end_washing(struct pool *p, struct pool_conn *conn)
 	conn->is_washed = false;
 }
 
-void
-pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to)
+/* Moves between other states change nothing in the budget. */
+static bool
+is_of_budget(enum pool_conn_state state)
 {
-	enum pool_conn_state from = conn->state;
+	return state == PC_NONE || state == PC_CLOSING;
+}
 
+/* Most loans begin and end without a change: then no cap is asked. */
+static inline void
+tell_caps(struct pool *p)
+{
+	bool now = is_wanting(p);
+
+	if (p->was_wanting != now) {
+		p->was_wanting = now;
+		caps_set_wanting(&p->caps, now);
+	}
+}
+
+/* Inline: the two moves of each loan are made for their states. */
+static inline void
+move(struct pool *p, struct pool_conn *conn, enum pool_conn_state from, enum pool_conn_state to)
+{
 	if (p->returned == conn)
 		p->returned = NULL; /* it was closed instead */
 	end_washing(p, conn);
@@ -100,8 +127,15 @@ pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to)
 		p->count[to]++;
 		p->total++;
 	}
-	budget_moved(&p->member, from, to);
-	tell_budget_if_wanted(p);
+	if (is_of_budget(from) || is_of_budget(to))
+		caps_moved(&p->caps, from, to);
+	tell_caps(p);
+}
+
+void
+pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to)
+{
+	move(p, conn, conn->state, to);
 }
 
 static void
@@ -110,11 +144,12 @@ join_line(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 	assert(!t->is_waiting);
 	t->is_waiting = true;
 	t->since_us = now_us;
+	t->connect_us = 0;
 	t->number = ++p->last_number;
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
 	p->counters->waits++;
-	tell_budget_if_wanted(p);
+	tell_caps(p);
 }
 
 void
@@ -123,10 +158,10 @@ pool_leave_line(struct pool *p, struct pool_ticket *t)
 	TAILQ_REMOVE(&p->line, t, link);
 	t->is_waiting = false;
 	p->waiting--;
-	tell_budget_if_wanted(p);
+	tell_caps(p);
 }
 
-/* Conn may be gone and its memory with it when this returns. */
+/* Conn may have been freed when this returns. */
 void
 pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason)
 {
@@ -151,8 +186,8 @@ next_to_lend(const struct pool *p, struct pool_conn *conn)
 	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, pool_conns, link);
 }
 
-/* One that may be lent as it is: with this image if one of the first few has it, else the first. */
-static struct pool_conn *
+/* Returns a connection that may be lent as it is: one of the first few with this image, else the first. */
+static inline struct pool_conn *
 choose_idle(const struct pool *p, const void *image, uint64_t now_us)
 {
 	const struct pool_conns *idle = &p->in[PC_IDLE];
@@ -160,7 +195,7 @@ choose_idle(const struct pool *p, const void *image, uint64_t now_us)
 	struct pool_conn *first = NULL;
 
 	if (p->settings.pre_ping && p->settings.pre_ping_idle_us == 0)
-		return NULL; /* each must be pinged */
+		return NULL; /* each must be pinged first */
 	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_IMAGE)
 			break;
@@ -174,12 +209,14 @@ choose_idle(const struct pool *p, const void *image, uint64_t now_us)
 	return first;
 }
 
-static void
+static inline void
 lend(struct pool *p, struct pool_conn *conn)
 {
 	p->counters->checkouts[conn->is_used ? CS_IDLE : conn->is_overflow ? CS_OVERFLOW : CS_NEW]++;
 	conn->is_used = true;
-	if (conn->state != PC_LENT)
+	if (conn->state == PC_IDLE)
+		move(p, conn, PC_IDLE, PC_LENT);
+	else if (conn->state != PC_LENT)
 		pool_move(p, conn, PC_LENT);
 }
 
@@ -214,8 +251,8 @@ pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 static void take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 
 /*
- * Who gets it may return it at once. That connection goes to the next in line when this one's on_grant is over, not
- * from within it: a long line of such clients would need a stack as long.
+ * The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
+ * over: otherwise a long line of such clients would need as deep a stack.
  */
 static void
 grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t now_us)
@@ -233,7 +270,7 @@ grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t no
 	p->is_granting = false;
 }
 
-/* Hands out what is idle. Needed only where idle ones become lendable while others wait. */
+/* Lends idle connections to those in line. Needed only where idle ones become lendable while somebody waits. */
 void
 pool_serve(struct pool *p, uint64_t now_us)
 {
@@ -247,9 +284,9 @@ pool_serve(struct pool *p, uint64_t now_us)
 	}
 }
 
-/* --- Connections that are nobody's: returned, opened, pinged. --- */
+/* --- Connections that come free: returned, opened, pinged. --- */
 
-/* Old connections are worth more than their age as long as new ones can't be had. */
+/* While new connections can't be opened, old ones are not closed for their age. */
 bool
 pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
 {
@@ -265,22 +302,25 @@ is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 		*reason = p->close_reason;
 	else if (pool_live(p) > p->limit)
 		*reason = RR_OVERFLOW;
-	else if (pool_is_aged(p, conn, now_us))
+	else if (conn->is_used && pool_is_aged(p, conn, now_us)) /* a new one serves once, however short a life is */
 		*reason = RR_AGE;
 	else
 		return false;
 	return true;
 }
 
-static void
+static inline void
 go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
-	pool_move(p, conn, PC_IDLE);
+	if (conn->state == PC_LENT)
+		move(p, conn, PC_LENT, PC_IDLE);
+	else
+		pool_move(p, conn, PC_IDLE);
 	pool_expect_sweep(p, conn);
 	if (pool_live(p) > p->settings.pool_size)
 		pool_trim(p, now_us);
-	budget_review(p->member.budget, now_us);
-	pool_arm(p, pool_next_due(p, now_us));
+	caps_review(&p->caps, now_us);
+	pool_arm(p, pool_idle_due(p, now_us));
 }
 
 static void
@@ -288,12 +328,13 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
 	struct pool_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason = RR_EVICTED;
+	bool is_asked_back;
 
 	assert(conn->state == PC_LENT);
 	conn->heard_us = conn->idle_since_us = now_us;
 	conn->epoch = p->epoch;
-	budget_returned(&p->member, conn->opened_us, now_us);
-	if (is_to_close(p, conn, now_us, &reason) || budget_asks_back(&p->member, conn->opened_us, now_us)) {
+	is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
+	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
 		pool_close_conn(p, conn, reason);
 		pool_reinforce(p, now_us);
 	} else if (t == NULL) {
@@ -301,7 +342,7 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	} else {
 		pool_leave_line(p, t);
 		lend(p, conn);
-		if (p->member.short_count > 0)
+		if (caps_short_of(&p->caps) != NULL)
 			pool_reinforce(p, now_us);
 		grant(p, conn, t, now_us);
 	}
@@ -317,9 +358,9 @@ pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		take_back(p, conn, now_us);
 }
 
-/* Opened or pinged. The longest waiter gets it, whoever it was opened or pinged for. */
+/* conn was opened or pinged, as was asked for then. The longest waiter gets it, whoever it was meant for. */
 static void
-deliver(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	struct pool_ticket *t = TAILQ_FIRST(&p->line);
 	enum recycle_reason reason;
@@ -332,6 +373,7 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
 	} else {
+		t->connect_us = now_us - (asked_us > t->since_us ? asked_us : t->since_us);
 		pool_leave_line(p, t);
 		lend(p, conn);
 	}
@@ -340,7 +382,7 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		grant(p, conn, t, now_us);
 }
 
-/* --- What the owner reports. A connection that was asked to close may still report what it was doing before. --- */
+/* --- The owner's reports. A connection that was asked to close may still report what it was doing before. --- */
 
 void
 pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us)
@@ -354,12 +396,14 @@ pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 void
 pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
+	uint64_t asked_us = conn->opened_us;
+
 	if (conn->state != PC_OPENING)
 		return;
 	pool_forget_failures(p);
 	conn->opened_us = conn->idle_since_us = now_us;
 	pool_set_recycle_time(p, conn);
-	deliver(p, conn, now_us);
+	deliver(p, conn, asked_us, now_us);
 }
 
 void
@@ -385,7 +429,7 @@ pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t now_us)
 		return;
 	if (ok) {
 		p->counters->pings_ok++;
-		deliver(p, conn, now_us);
+		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
 		pool_ping_failed(p, conn, now_us);
 		pool_reinforce(p, now_us);
@@ -450,12 +494,19 @@ pool_give_up_idle(struct pool *p, uint64_t now_us)
 	return true;
 }
 
-/* --- What can be seen. --- */
+/* --- For SHOW and metrics. --- */
 
 bool
 pool_is_wanted(const struct pool *p)
 {
-	return pool_unserved(p) > 0 || (p->member.budget != NULL && budget_is_wanted(p->member.budget));
+	return pool_unserved(p) > 0 || caps_are_wanted(&p->caps);
+}
+
+void
+pool_warm(struct pool *p, uint64_t now_us)
+{
+	p->is_in_use = true;
+	pool_reinforce(p, now_us);
 }
 
 bool
@@ -468,6 +519,12 @@ const struct pool_settings *
 pool_get_settings(const struct pool *p)
 {
 	return &p->settings;
+}
+
+uint32_t
+pool_idle_count(const struct pool *p)
+{
+	return p->count[PC_IDLE];
 }
 
 void

@@ -1,30 +1,31 @@
 /*
  * src/pool/pool.h - which server connection goes to whom: the policy of one database/user pair, without I/O or clock.
  *
- *   pool_borrow   one idle? it is yours now. Otherwise wait in line, and if there is room, one more is opened.
- *   pool_return   somebody in line? the longest waiter gets it at once. Otherwise it goes idle.
- *   pool_tick     time passes: waiters grow too old, idle connections are closed, pinged, replaced.
+ *   pool_borrow   lends an idle connection. If there is none the borrower waits in line, and another one is opened if
+ *                 there is room.
+ *   pool_return   lends the connection to the longest waiter at once, or makes it idle.
+ *   pool_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
  *
- * What the policy wants done to a connection it asks for through struct pool_ops; the owner (pool_set.c, or the
- * simulator in the tests) does it later and reports back. Ops never call back into the pool before they return;
- * on_grant and on_refuse may (they are the last thing a pool function does with the object concerned).
+ * The policy acts on connections through struct pool_ops; the owner (pool_set.c, or the simulator in the tests) carries
+ * it out and reports back. Ops never call back into the pool before they return; on_grant and on_refuse may (a pool
+ * function calls them last, and does not use the object afterwards).
  *
  * Connections (struct pool_conn, embedded in the owner's object) are in one of:
- *   OPENING (asked for, not there yet) IDLE  PINGING  LENT  CLOSING (asked to close; counts until pool_conn_gone)
+ *   OPENING (asked for, not there yet)  IDLE  PINGING  LENT  CLOSING (asked to close; counts until pool_conn_gone)
  *
  * Always:
  *   - opening + idle + pinging + lent + closing <= pool_size + max_overflow, whatever is reported in whatever order
  *     (after a reconfiguration that lowers the limits: the number only falls until it holds again);
- *   - a waiter gets exactly one of on_grant, on_refuse, or nothing after pool_cancel; strictly first come, first
- * served;
+ *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after pool_cancel; strictly first come, first
+ *     served;
  *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first);
  *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
  *     and the back-off;
  *   - a connection is lent to one borrower at a time; none is lent that was asked to close;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least
  *     min(min_idle, pool_size) idle ones are kept while the upstream can be reached and the pool was ever used;
- *   - pool_tick never asks to be called later than the next deadline. Deadlines are exact but for age and background
- *     pings, which are looked for at most once per second.
+ *   - pool_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
+ *     background pings, which are checked at most once per second.
  */
 #ifndef PGWEIR_POOL_POOL_H
 #define PGWEIR_POOL_POOL_H
@@ -40,12 +41,13 @@ struct pool; /* opaque: pool.c */
 struct pool_budget; /* opaque: pool_budget.c; a cap shared by several pools */
 
 struct pool_settings {
-	uint32_t pool_size; /* kept, at least 1 */
-	uint32_t max_overflow; /* more under load */
-	uint32_t min_idle; /* kept ready, idle */
+	uint32_t pool_size; /* connections that may stay; at least 1 */
+	uint32_t max_overflow; /* further ones under load */
+	uint32_t min_idle; /* idle ones that are kept ready */
+	uint64_t overflow_delay_us; /* further ones are opened only for borrowers that have waited this long */
 	uint64_t overflow_linger_us; /* an idle connection above pool_size is closed after this; 0: at once */
-	uint64_t timeout_us; /* how long a borrower waits; 0: for ever */
-	uint64_t recycle_us; /* by age, +-10 % by the connection's own jitter, only when idle; 0: never */
+	uint64_t timeout_us; /* how long a borrower waits; 0: forever */
+	uint64_t recycle_us; /* age at which an idle one is closed, with a jitter of +-10 %; 0: never */
 	uint64_t idle_timeout_us; /* an idle one (above min_idle) is closed after this; 0: never */
 	bool pre_ping; /* ping before lending ... */
 	uint64_t pre_ping_idle_us; /* ... when idle (not heard from) for at least this; 0: before each lending */
@@ -60,100 +62,107 @@ enum pool_conn_state { PC_NONE, PC_OPENING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLO
 /* Embedded, zeroed, in the owner's server object. The pool's own from pool_conn_opening to pool_conn_gone. */
 struct pool_conn {
 	enum pool_conn_state state;
-	const void *image; /* set by the owner before pool_return: what settings it carries; compared by pointer */
-	uint64_t opened_us; /* login finished (while OPENING: when it was asked for) */
+	const void *image; /* its settings, set by the owner before pool_return; compared by pointer */
+	uint64_t opened_us; /* when its login finished (while OPENING: when it was asked for) */
 	uint64_t heard_us; /* last sign of life */
 	uint64_t idle_since_us; /* when last returned; a ping does not change it */
 	uint64_t pinged_us; /* when the last ping was asked for */
 	uint64_t recycle_at_us; /* 0: never */
-	uint64_t epoch; /* the upstream's epoch when last verified */
+	uint64_t epoch; /* the upstream's epoch when it was last verified */
 	bool is_recycle_due; /* close instead of going idle (RECONNECT, new settings) */
-	bool is_used; /* lent at least once: else its checkout counts as new */
+	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
 	TAILQ_ENTRY(pool_conn) link;
 };
 
-/* Embed one in the borrower, zeroed. While it waits it is the pool's. */
+/* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */
 struct pool_ticket {
-	void (*on_grant)(struct pool_conn *conn, void *arg); /* conn is LENT to you */
+	void (*on_grant)(struct pool_conn *conn, void *arg); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, void *arg);
 	void *arg;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
 	uint64_t since_us; /* when it began to wait */
+	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
+			      * what was opened or pinged */
 	bool is_waiting;
 	uint32_t number; /* its place in line */
 	TAILQ_ENTRY(pool_ticket) link;
 };
 
 struct pool_ops {
-	/* Start a new connection: call pool_conn_opening for it before returning 0, then later pool_conn_opened or
-	 * pool_conn_failed. -1: cannot even begin (why); treated as a failed open. */
+	/* Starts a new connection: calls pool_conn_opening for it before it returns 0, then later pool_conn_opened or
+	 * pool_conn_failed. Returns -1 with *why set if it can't even begin, which counts as a failed open. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
-	/* Close it, whatever it is doing (it may be OPENING or PINGING, never LENT); report pool_conn_gone, from here
-	 * or later. What it reports about opening or ping in between is not listened to. */
+	/* Closes it, whatever it is doing (it may be OPENING or PINGING, never LENT), and reports pool_conn_gone, from
+	 * here or later. Reports about its opening or ping in between are ignored. */
 	void (*close)(void *owner, struct pool_conn *conn, enum recycle_reason reason);
-	/* Ping it (state is PINGING); report pool_ping_done later, or pool_conn_gone, from here or later. */
+	/* Pings it (its state is PINGING), and reports pool_ping_done later, or pool_conn_gone, from here or later. */
 	void (*ping)(void *owner, struct pool_conn *conn);
-	/* The next call to pool_tick is due at this time, earlier than said before. May be NULL. */
+	/* The next call to pool_tick is due at this time, which is earlier than before. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
+	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
+	const char *(*address)(void *owner, const struct pool_conn *conn);
 };
 
-/* random_seed: for jitter. budget may be NULL. counters is the owner's, counted into here. NULL: no memory. */
+/* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */
 struct pool *pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner,
 		      struct pool_budget *budget, struct pool_counters *counters, uint64_t random_seed);
-/* No connection may be left (ask pool_close_all first, wait for them to be gone); refuses all who wait. */
+/* Refuses all who wait. No connection may be left (call pool_close_all first and wait until they are gone). */
 void pool_free(struct pool *p);
 
-/* A connection at once, or NULL: t waits. Never calls back before it returns. */
+/* Returns a connection at once, or NULL: then t waits. Never calls back before it returns. */
 struct pool_conn *pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t now_us);
-/* conn is clean, in no transaction, and works. May end in on_grant of the longest waiter; or in ops->close, if it is
- * too old, above a lowered limit, or wanted by another pool that shares the budget. */
+/* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or ops->close
+ * if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us);
-/* conn, which is LENT, will be returned in a moment: nothing is opened in its place for who waits. */
+/* conn, which is LENT, will be returned in a moment, so no other one is opened for those who wait. */
 void pool_conn_washing(struct pool *p, struct pool_conn *conn);
-/* That takes longer than a moment: now something is. */
+/* That takes longer than expected: now another one may be opened. */
 void pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 /* The borrower left: t gets no callback. Fine if t does not wait. */
 void pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us);
 
-/* --- The owner reports. --- */
+/* --- The owner's reports. --- */
 void pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* from ops->open only */
 void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* it logged in */
 /*
- * An opening one failed; conn is no longer the pool's. kind says how: waiters are refused with why at once when
- * the upstream cannot be reached or refuses us and no other connection lives or is being opened (is_fatal: refuse even
- * if others live, e.g. a wrong password), and the pool backs off (50 ms doubled to 15 s, +-20 % jitter) before the next
- * try, which is one connection alone; while backing off with no connection at all, new borrowers are refused at once
- * through on_refuse from pool_tick (ops->wake with now). As long as opening fails nothing is closed for its age.
- * CF_TOO_MANY (PostgreSQL's 53300) lowers the number this pool may open to what it has (at least 1) for 30 s instead,
- * and refuses nobody as long as the pool has a connection.
+ * An OPENING one failed; conn no longer belongs to the pool. Waiters are refused with *why at once when the upstream
+ * can't be reached or refuses us and no other connection lives or is being opened (is_fatal: even if others live, e.g.
+ * a wrong password). The pool backs off (50 ms doubled up to 15 s, +-20 % jitter) before the next attempt, which is one
+ * connection alone. While it backs off without any connection, new borrowers are refused at once, through on_refuse
+ * from pool_tick (ops->wake with now). As long as opening fails, nothing is closed for its age. CF_TOO_MANY
+ * (PostgreSQL's 53300) instead lowers the pool's limit to the connections it has (at least 1) for 30 s, and nobody is
+ * refused while the pool has a connection.
  */
 void pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
 		      const struct fail *why, uint64_t now_us);
 void pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t now_us); /* !ok: it will be closed */
-/* It closed itself or was closed, whatever its state: no longer the pool's. With upstream_may_be_down the loss of an
- * idle, pinging or lent one raises the epoch: connections verified before that are pinged before they are lent.
- * Recycles are counted only where the pool asked for the close; for what closed itself, the owner counts. */
+/* conn is closed, whoever closed it and whatever its state; it no longer belongs to the pool. With upstream_may_be_down
+ * the loss of an idle, pinging or lent one raises the epoch: connections verified before that are pinged before they
+ * are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us);
-/* Pings the coldest idle connection now. False: none is idle. */
+/* Pings the coldest idle connection now. Returns false if none is idle. */
 bool pool_ping_idle(struct pool *p, uint64_t now_us);
 void pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* any sign of life while idle */
 
-/* Time passes. Returns when to call next, 0: nothing is due ever. */
+/* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
 uint64_t pool_tick(struct pool *p, uint64_t now_us);
 void pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t now_us);
-/* Nobody is lent anything: connections nobody has borrowed are closed now, lent ones when returned. Those in line stay
- * there, are not refused for failures, but do time out. */
+/* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Those in line stay
+ * there; they are not refused for failures, but do time out. */
 void pool_pause(struct pool *p, uint64_t now_us);
-void pool_resume(struct pool *p, uint64_t now_us); /* tries at once, back-off or not */
+void pool_resume(struct pool *p, uint64_t now_us); /* opens at once, back-off or not */
+/* As if somebody had borrowed: min_idle is kept from now on. */
+void pool_warm(struct pool *p, uint64_t now_us);
 bool pool_is_paused(const struct pool *p);
-/* All close now (OPENING and PINGING ones too), lent ones when returned; others are opened for those in line. After
- * RR_KILL or RR_SHUTDOWN none is kept ready (min_idle) until the next borrow. why: RR_RELOAD, RR_KILL, RR_SHUTDOWN. */
+/* Closes all now (OPENING and PINGING ones too), and lent ones when they are returned; others are opened for those in
+ * line. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two none is kept ready (min_idle) until the next borrow.
+ */
 void pool_close_all(struct pool *p, enum recycle_reason why, uint64_t now_us);
 /* Refuses everyone in line. */
 void pool_refuse_all(struct pool *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
-/* A wait of a pool that shares a budget asks for one of this pool's idle connections: closes the coldest. */
+/* Closes the coldest idle connection, for a pool that shares the budget. Returns false if none is idle. */
 bool pool_give_up_idle(struct pool *p, uint64_t now_us);
 
 struct pool_counts {
@@ -162,19 +171,23 @@ struct pool_counts {
 	uint64_t backoff_until_us; /* 0: not backing off */
 };
 void pool_get_counts(const struct pool *p, struct pool_counts *out);
-/* Somebody is in line for whom none is being washed, or for want of a place elsewhere: who can return one should. */
+/* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
+ * that can return one should then. */
 bool pool_is_wanted(const struct pool *p);
 const struct pool_settings *pool_get_settings(const struct pool *p);
 
-/* --- A cap over several pools (max_server_connections). --- */
+/* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */
+enum pool_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POOL_CAPS };
+/* CAP_ALL is pool_new's; the others are none at first. b may be NULL. At any time, whatever connections p has. */
+void pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_t now_us);
 /*
- * Max-min fair. A pool's fair share is limit / pools in use, at least 1; in use are those that have some lent, or
- * waiters in line, or had so 100 ms ago; the share of others is 0. A free place goes to the pool with the fewest
- * connections, then to the longest waiter, by ops->wake. When the cap is reached and a pool below its share waits, the
- * pool with the most idle connections above its own share gives up its coldest one; when there is none, a pool above
- * its share closes what is returned to it (RR_EVICTED), its own waiters notwithstanding. With more pools in use than
- * places, a place is passed on to a pool without any where somebody waits for longer, once its connection is 100 ms
- * old. min_idle takes only places nobody waits for.
+ * It is max-min fair. A pool is in use if it has lent connections or waiters, or had some within the last 100 ms. Its
+ * fair share is limit / pools in use, at least 1; the share of other pools is 0. A free place goes to the pool with the
+ * fewest connections, then to the longest waiter, by ops->wake. When the cap is reached and a pool below its share
+ * waits, the pool with the most idle connections above its own share gives up its coldest one; if there is none, a pool
+ * above its share closes what is returned to it (RR_EVICTED), even if it has waiters itself. With more pools in use
+ * than places, a connection that is 100 ms old gives its place to a pool without any where somebody has waited longer.
+ * min_idle takes only places that nobody waits for.
  */
 struct pool_budget *pool_budget_new(uint32_t limit); /* 0: no limit */
 void pool_budget_free(struct pool_budget *b); /* after all its pools */

@@ -11,7 +11,7 @@
 #include <uthash.h>
 
 struct backend_box {
-	struct pool_backend b; /* first */
+	struct pool_backend b; /* must be first */
 	UT_hash_handle hh;
 };
 

@@ -1,10 +1,10 @@
 /*
- * src/pool/pool_backend.h - what is counted of each PostgreSQL that server connections go to, by its address.
+ * src/pool/pool_backend.h - the counters of each PostgreSQL that servers connect to, by its address.
  *
- * Addresses are the configuration's, but for a host that is made of a tenant's name: that a client chooses, and a name
- * that leads nowhere counts failures. So there are BACKENDS_MAX at most; what comes then is not counted.
+ * Addresses are from the configuration, but a host may contain a tenant's name, which clients choose, and one that
+ * leads nowhere counts failures, too. So there are at most BACKENDS_MAX; further ones are not counted.
  *
- * Owns: every pool_backend in it, as long as the process lives: counters never go back.
+ * Owns: every pool_backend in it, as long as the process lives: counters never decrease.
  */
 #ifndef PGWEIR_POOL_POOL_BACKEND_H
 #define PGWEIR_POOL_POOL_BACKEND_H
@@ -13,7 +13,7 @@
 
 #define BACKENDS_MAX 4096
 
-/* Zeroed but for the seed, which is random, it is empty. */
+/* Zeroed, with a random seed, it is empty. */
 struct backend_box; /* pool_backend.c */
 struct pool_backends {
 	uint64_t seed;
@@ -21,7 +21,7 @@ struct pool_backends {
 	struct pool_backend *first; /* the newest */
 };
 
-/* The one at this address, made if need be. NULL: there are too many, or no memory. */
+/* Returns the one at this address, a new one if needed; NULL if there are too many. */
 struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
 void pool_backends_fini(struct pool_backends *all);
 

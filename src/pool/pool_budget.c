@@ -3,7 +3,7 @@
  *
  * The share of a pool is limit / pools in use, at least 1. Three rules keep it fair without ever taking a connection
  * away from a borrower:
- *   - a free place goes to whom has fewest, so that pools fill up evenly;
+ *   - a free place goes to the pool that has the fewest connections, so that pools fill up evenly;
  *   - with no place free, idle connections above a share (all of a pool nobody uses) are closed for those below theirs;
  *   - with none idle either, connections of pools above their share are closed as they are returned. Where there are
  *     more pools than places, a share is one place, and when its connection had its turn it is passed on to a pool
@@ -18,8 +18,8 @@
 TAILQ_HEAD(budget_members, budget_member);
 
 struct pool_budget {
-	uint32_t limit; /* 0: none */
-	uint32_t used, idle, leaving;
+	uint32_t limit; /* 0: no limit */
+	uint32_t used, leaving;
 	uint32_t in_use_count; /* pools that are wanting or resting */
 	bool is_reviewing, is_review_due;
 	struct budget_members members, hungry, resting;
@@ -101,32 +101,24 @@ budget_leave(struct budget_member *m)
 
 /* --- What is counted. --- */
 
-static void
-count(struct budget_member *m, enum pool_conn_state state, uint32_t by)
+static uint32_t
+change(bool was, bool is)
 {
-	struct pool_budget *b = m->budget;
-
-	if (state != PC_NONE) {
-		m->used += by;
-		b->used += by;
-	}
-	if (state == PC_IDLE) {
-		m->idle += by;
-		b->idle += by;
-	}
-	if (state == PC_CLOSING) {
-		m->leaving += by;
-		b->leaving += by;
-	}
+	return (uint32_t)is - (uint32_t)was;
 }
 
 void
 budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to)
 {
-	if (m->budget == NULL)
+	struct pool_budget *b = m->budget;
+	uint32_t used = change(from != PC_NONE, to != PC_NONE), leaving = change(from == PC_CLOSING, to == PC_CLOSING);
+
+	if (b == NULL)
 		return;
-	count(m, from, (uint32_t)-1);
-	count(m, to, 1);
+	m->used += used;
+	b->used += used;
+	m->leaving += leaving;
+	b->leaving += leaving;
 }
 
 void
@@ -146,7 +138,7 @@ budget_set_wanting(struct budget_member *m, bool is_wanting)
 	set_resting(m, !is_wanting);
 }
 
-/* Those that have rested for long enough are in use no more. */
+/* Pools that have rested for long enough are no longer in use. */
 static void
 end_rests(struct pool_budget *b, uint64_t now_us)
 {
@@ -173,14 +165,14 @@ fair_share(const struct pool_budget *b)
 	return share > 0 ? share : 1;
 }
 
-/* Fewer places than pools: they take turns. */
+/* Returns whether there are fewer places than pools, which then take turns. */
 static bool
 is_scarce(const struct pool_budget *b)
 {
 	return b->limit < b->in_use_count;
 }
 
-/* What it need not give up for others. */
+/* Returns how many connections m need not give up for others. */
 static uint32_t
 keeps(const struct budget_member *m, uint64_t now_us)
 {
@@ -197,14 +189,14 @@ has_free_place(const struct pool_budget *b)
 	return b->limit == 0 || b->used < b->limit;
 }
 
-/* Anything here to be fair about? Nearly always not, and then a return costs no more than this look. */
+/* Returns whether fairness matters now. It nearly never does, and then a return costs only this check. */
 static bool
 is_tight(const struct pool_budget *b)
 {
 	return !TAILQ_EMPTY(&b->hungry) || (b->limit > 0 && b->used > b->limit);
 }
 
-/* How many connections must close so that those below their share (but for except) can have it. Below 1: none. */
+/* Returns how many connections must close so that pools below their share (other than except) get it; < 1: none. */
 static int64_t
 missing_count(const struct pool_budget *b, const struct budget_member *except)
 {
@@ -224,7 +216,7 @@ missing_count(const struct pool_budget *b, const struct budget_member *except)
 	return missing;
 }
 
-/* --- Who may open. --- */
+/* --- Which pool may open. --- */
 
 static uint64_t
 waiting_since(const struct budget_member *m)
@@ -243,7 +235,7 @@ has_better_claim(const struct budget_member *a, const struct budget_member *b)
 	return waiting_since(a) < waiting_since(b);
 }
 
-/* Of the places the hungry one asks for, how many go before m's next? Each one it gets makes its claim weaker. */
+/* Returns how many places the hungry pool gets before m's next one. Each place it gets makes its claim weaker. */
 static uint32_t
 places_before(const struct budget_member *hungry, const struct budget_member *m)
 {
@@ -282,7 +274,7 @@ budget_has_spare(const struct budget_member *m)
 	return b == NULL || b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
 }
 
-/* Is one without any waiting for longer than m's own? */
+/* Returns whether a pool without connections has a waiter who has waited longer than m's. */
 static bool
 is_anyones_turn(const struct pool_budget *b, const struct budget_member *m)
 {
@@ -320,9 +312,9 @@ budget_is_wanted(const struct pool_budget *b)
 	return b->limit > 0 && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
 
-/* --- Who gives up, who is woken. --- */
+/* --- Which pool gives up a connection, and which is woken. --- */
 
-/* The pool with the most idle connections above its own share; with is_any, the one with the most idle. */
+/* Returns the pool with the most idle connections above its own share; with is_any, the one with the most idle. */
 static struct budget_member *
 find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
 {
@@ -333,7 +325,8 @@ find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
 	{
 		uint32_t kept = is_any ? 0 : keeps(m, now_us);
 		uint32_t above = live_count(m) > kept ? live_count(m) - kept : 0;
-		uint32_t surplus = m->idle < above ? m->idle : above;
+		uint32_t idle = m->pool == NULL ? 0 : pool_idle_count(m->pool);
+		uint32_t surplus = idle < above ? idle : above;
 
 		if (surplus > most) {
 			most = surplus;
@@ -346,7 +339,7 @@ find_idlest(const struct pool_budget *b, bool is_any, uint64_t now_us)
 static void
 reclaim(struct pool_budget *b, uint64_t now_us)
 {
-	while (b->idle > 0 && missing_count(b, NULL) > 0) {
+	while (missing_count(b, NULL) > 0) {
 		bool is_over = b->used - b->leaving > b->limit;
 		struct budget_member *m = find_idlest(b, false, now_us);
 
@@ -357,7 +350,7 @@ reclaim(struct pool_budget *b, uint64_t now_us)
 	}
 }
 
-/* Counted first: else the pool that makes room could take it again for its stock. */
+/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. */
 bool
 budget_take(struct budget_member *m, uint64_t now_us)
 {
@@ -412,7 +405,7 @@ budget_review(struct pool_budget *b, uint64_t now_us)
 {
 	if (b == NULL || !is_tight(b))
 		return;
-	/* A pool that gives up a connection reports again, from within: once more from the start, not deeper. */
+	/* A pool that gives up a connection reports from within: the review then starts again instead of nesting. */
 	b->is_review_due = true;
 	if (b->is_reviewing)
 		return;

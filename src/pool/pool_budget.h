@@ -1,11 +1,11 @@
 /*
- * src/pool/pool_budget.h - between a pool and the cap it shares with others; only src/pool/pool*.c includes it.
+ * src/pool/pool_budget.h - a pool's part in the caps it shares with others; only src/pool/pool*.c includes it.
  *
- * Each pool embeds one budget_member. A member is hungry while it would open connections now, were it not for the cap;
- * hungry members are on a list. Whatever changes what the cap allows (a connection gone, gone idle, a pool that no
- * longer wants) ends in budget_review, which has idle connections given up for those below their share and wakes the
- * one with the best claim to a free place: the fewest connections first, then the longest wait. It opens from its own
- * pool_tick; when it is served, its own budget_report wakes the next.
+ * Each pool embeds one budget_member. A member is hungry while only the cap keeps it from opening connections; hungry
+ * members are on a list. Whatever changes what the cap allows (a connection is gone or idle, a pool needs no more) ends
+ * in budget_review. That makes pools give up idle connections for those below their share, and wakes the member with
+ * the best claim to a free place: the fewest connections first, then the longest wait. The member opens from its own
+ * pool_tick; its budget_report then wakes the next.
  *
  * Always: with a place free and somebody hungry, the one with the best claim has been woken and not ticked since.
  */
@@ -15,47 +15,71 @@
 #include "pool/pool.h"
 
 /*
- * Opening takes milliseconds, so places do not change hands more often than this: a pool is still in use for so long
- * after its last connection was returned; and where there are fewer places than pools, each place is held for so long.
+ * Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for so long after
+ * its last connection was returned; and where there are fewer places than pools, each place is kept for so long.
  */
 #define BUDGET_TURN_US (100 * 1000)
 
 struct budget_member {
-	struct pool_budget *budget; /* NULL: no cap, and nothing below is used */
+	struct pool_budget *budget; /* NULL: there is no cap, and the fields below are unused */
 	struct pool *pool;
-	uint32_t used, idle, leaving; /* connections in any state; of these IDLE; of these CLOSING */
-	uint32_t short_count; /* how many it would open now; hungry when above 0 */
-	bool is_wanting; /* somebody uses it: connections are lent or borrowers wait */
-	bool is_resting; /* somebody did a moment ago */
-	uint64_t rest_end_us, turn_end_us; /* of the connection that was last returned */
+	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING */
+	uint32_t short_count; /* how many it would open now; it is hungry if this is above 0 */
+	bool is_wanting; /* it is in use: connections are lent or borrowers wait */
+	bool is_resting; /* it was in use a moment ago */
+	uint64_t rest_end_us, turn_end_us; /* for the connection that was last returned */
 	TAILQ_ENTRY(budget_member) link, hungry_link, rest_link;
 };
 
 void budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p); /* b may be NULL */
 void budget_leave(struct budget_member *m); /* no connection may be left */
 
-/* A connection went from one state to another (PC_NONE: it is new, or gone). */
+/* Call it when a connection is new or gone (PC_NONE), or begins or ends to leave (PC_CLOSING). */
 void budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to);
 void budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_set_wanting(struct budget_member *m, bool is_wanting);
-/* The pool is settled; this is what it is short of because of the cap. Then reviews. */
+/* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
-/* May it open one for a waiter? Not while places are free only for those with a better claim. */
+/* Returns whether it may open one for a waiter: there is a free place, and nobody has a better claim to it. */
 bool budget_allows(const struct budget_member *m);
-/* May it open one in stock? Never at the cost of somebody who waits. */
+/* Returns whether it may open one for min_idle, which it never may at the cost of somebody who waits. */
 bool budget_has_spare(const struct budget_member *m);
-/* One place, at once: whoever has most idle connections gives one up if need be. It is counted as LENT. */
+/* Takes one place at once, if need be from the pool with the most idle connections. It is counted as LENT. */
 bool budget_take(struct budget_member *m, uint64_t now_us);
-/* Must a connection that comes back be closed for the sake of others? */
+/* Returns whether a connection that is returned must be closed for another pool. */
 bool budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-/* All places are taken, and somebody would open a connection now. */
+/* Returns whether all places are taken while some pool would open a connection. */
 bool budget_is_wanted(const struct pool_budget *b);
 void budget_review(struct pool_budget *b, uint64_t now_us);
-/* When a review is due for this one's sake though nothing happens; UINT64_MAX: never. */
+/* Returns when a review is due for m even if nothing happens; UINT64_MAX: never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 
-/* The pool's: there is room for it now, pool_tick is due; have pool_tick called at this time, if not before. */
+/* --- pool_caps.c: a pool under several caps at once. As the functions above, of all of them. --- */
+
+/* In the order in which a pool asks them. */
+struct pool_caps {
+	struct budget_member of[POOL_CAPS];
+};
+
+/* counts: the pool's connections by state; is_wanting: as budget_set_wanting. */
+void caps_set(struct pool_caps *caps, enum pool_cap which, struct pool_budget *b, struct pool *p,
+	      const uint32_t counts[static PC_COUNT], bool is_wanting);
+void caps_leave(struct pool_caps *caps);
+void caps_moved(struct pool_caps *caps, enum pool_conn_state from, enum pool_conn_state to);
+void caps_set_wanting(struct pool_caps *caps, bool is_wanting);
+void caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us);
+bool caps_allow(const struct pool_caps *caps);
+bool caps_have_spare(const struct pool_caps *caps);
+bool caps_ask_back(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
+bool caps_are_wanted(const struct pool_caps *caps);
+void caps_review(const struct pool_caps *caps, uint64_t now_us);
+uint64_t caps_due(const struct pool_caps *caps, uint64_t now_us);
+const char *caps_short_of(const struct pool_caps *caps); /* the setting that keeps it short; NULL: none does */
+
+/* The pool's part: how many idle connections it has. */
+uint32_t pool_idle_count(const struct pool *p);
+/* The pool's part: there is room for it, so pool_tick is due now; or pool_tick is due at this time. */
 void pool_stir(struct pool *p, uint64_t now_us);
 void pool_arm(struct pool *p, uint64_t at_us);
 

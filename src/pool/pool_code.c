@@ -61,8 +61,8 @@ log_code(const struct pool_entry *entry)
 }
 
 /*
- * Those of this database ran its code before it was known to keep state that nothing resets. A walk over all pools, but
- * only when the answer about a database's code is another than the last.
+ * Closes this database's servers that ran its code before it was known to leave what nothing resets. It walks over all
+ * pools, but only when the answer about a database's code differs from the last one.
  */
 static void
 close_those_used(const struct pool_entry *entry)
@@ -101,7 +101,8 @@ pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
 	return database_code_has_sequences(&entry->database->code, now_us);
 }
 
-/* The same database may be configured under several names. Each DDL statement walks all pools: some µs for a hundred.
+/*
+ * The same database may be configured under several names. Each DDL statement walks all pools: some µs for a hundred.
  */
 void
 pool_entry_code_changed(struct pool_entry *entry, bool is_made)

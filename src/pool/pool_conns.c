@@ -1,6 +1,6 @@
 /*
- * src/pool/pool_conns.c - the connections behind a policy: opened, pinged and closed as it asks, lent to clients,
- * washed and returned. What they report goes to it.
+ * src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
+ * clients, washes and returns them, and passes on their reports.
  */
 #include "pool/pool_set_state.h"
 
@@ -33,6 +33,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	TAILQ_INSERT_TAIL(&entry->servers, p->srv, all);
 	entry->set->server_count++;
 	pool_conn_opening(entry->policy, &p->conn, now_us);
+	if (p->conn.is_overflow)
+		bouncer_log_reserve(entry);
 	return 0;
 }
 
@@ -42,6 +44,7 @@ op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
 	struct pool_entry *entry = owner;
 
 	log_debug(entry->set->log, "server %u: closed (%s)", pooled_of(conn)->srv->id, recycle_reason_names[reason]);
+	pooled_of(conn)->closing = bouncer_recycle_word(reason);
 	server_close(pooled_of(conn)->srv);
 }
 
@@ -67,11 +70,18 @@ op_wake(void *owner, uint64_t at_us)
 	pool_set_arm(entry->set, at_us);
 }
 
-const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake };
+static const char *
+op_address(void *owner, const struct pool_conn *conn)
+{
+	(void)owner;
+	return ((const struct pooled *)conn)->srv->address;
+}
+
+const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address };
 
 /* --- what servers report --- */
 
-/* A fresh server shows what the defaults are now; if they changed, what was learnt from older ones is void. */
+/* A fresh server shows the present defaults; if they changed, what was learnt from older servers is void. */
 static void
 take_baseline(struct pool_entry *entry, struct server *srv)
 {
@@ -99,6 +109,7 @@ on_ready(struct server *srv)
 		b->role = srv->role;
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
+	bouncer_log_open(entry, srv);
 	take_baseline(entry, srv);
 	srv->conn->image = srv->image;
 	pool_conn_opened(entry->policy, srv->conn, now);
@@ -109,13 +120,19 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 {
 	struct pool_entry *entry = srv->owner;
 	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+	const struct log_about about = server_about(srv, "server_login_failed", why);
 
 	if (b != NULL) {
 		b->counters.connect_failures[kind]++;
 		b->counters.last_failure_wall_us = clock_wall_us();
-		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* it is there, but does not want us */
+		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* PostgreSQL is there, but refuses us */
 	}
-	log_warning(entry->set->log, "pool %s/%s: %s", entry->database->name, entry->user, why->text);
+	if (log_is_pgbouncers(entry->set->log))
+		bouncer_log_refusal(entry, srv, kind, why);
+	else
+		log_event(entry->set->log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s", entry->database->name,
+			  entry->user, why->text);
+	pooled_of(srv->conn)->is_logged = true;
 	pooled_of(srv->conn)->is_told = true;
 	pool_conn_failed(entry->policy, srv->conn, kind, is_fatal, why, pool_set_now(entry->set));
 }
@@ -134,7 +151,7 @@ on_pinged(struct server *srv, bool ok)
 }
 
 static void
-give_back(struct server *srv)
+conn_give_back(struct server *srv)
 {
 	struct pool_entry *entry = srv->owner;
 
@@ -148,7 +165,7 @@ close_dirty(struct server *srv)
 	struct pool_entry *entry = srv->owner;
 
 	entry->counters.recycles[RR_DIRTY]++;
-	srv->link = NULL;
+	srv->borrower = NULL;
 	server_close(srv);
 }
 
@@ -161,7 +178,7 @@ on_clean(struct server *srv)
 	if (srv->reset.todo.is_last || pool_code_is_lasting(entry))
 		close_dirty(srv);
 	else
-		give_back(srv);
+		conn_give_back(srv);
 }
 
 static void
@@ -170,7 +187,8 @@ on_gone(struct server *srv, const struct fail *why)
 	struct pool_entry *entry = srv->owner;
 	bool is_reset = srv->state == SV_RESET;
 
-	(void)why;
+	bouncer_log_end(entry, srv, why->theirs[0] != '\0' ? why->theirs : why->text);
+	pooled_of(srv->conn)->is_logged = true;
 	if (is_reset)
 		entry->counters.resets_failed++;
 	if (srv->state == SV_PINGING) {
@@ -188,6 +206,8 @@ on_closed(struct server *srv)
 	struct pool_entry *entry = srv->owner;
 	struct pooled *p = pooled_of(srv->conn);
 
+	if (!p->is_logged)
+		bouncer_log_end(entry, srv, p->closing != NULL ? p->closing : bouncer_recycle_word(RR_DIRTY));
 	TAILQ_REMOVE(&entry->servers, srv, all);
 	entry->set->server_count--;
 	if (!p->is_told)
@@ -204,28 +224,28 @@ const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed,     on
 /* --- borrowing --- */
 
 struct server *
-pool_entry_granted(struct pool_conn *conn, void *link, uint64_t now_us)
+pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us)
 {
 	struct server *srv = pooled_of(conn)->srv;
 
-	server_lend(srv, link, now_us);
+	server_lend(srv, borrower, now_us);
 	pooled_of(conn)->entry->database->counters.server_assignments++;
 	return srv;
 }
 
 struct server *
-pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *link, uint64_t now_us)
+pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us)
 {
 	struct pool_conn *conn = pool_borrow(entry->policy, ticket, now_us);
 
-	return conn == NULL ? NULL : pool_entry_granted(conn, link, now_us);
+	return conn == NULL ? NULL : pool_entry_granted(conn, borrower, now_us);
 }
 
 /*
- * Washes these parts, and perhaps asks about the database's code; then it is returned. One that can't be washed is
- * closed, but may be asked before: in a database whose code leaves such state, none ever is idle.
+ * Washes these parts, asks question (may be NULL) about the database's code, then returns the server. A server that
+ * can't be washed is closed, but is asked first: in a database whose code leaves such state, no server is ever idle.
  */
-static void
+__attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;
@@ -233,7 +253,8 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
-	if (order.parts != STATE_WASHABLE && code->answer != NULL) /* else dblink may have connected, too */
+	if (order.parts != STATE_WASHABLE &&
+	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
 	if (order.is_last && question == NULL) {
 		close_dirty(srv);
@@ -260,9 +281,9 @@ pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
 		seal(srv, parts, question, now_us);
 		return;
 	}
-	srv->link = NULL;
+	srv->borrower = NULL;
 	if (server_step(srv, SE_GIVE_BACK) == 0)
-		give_back(srv);
+		conn_give_back(srv);
 }
 
 void

@@ -14,19 +14,19 @@
 #define DATABASE_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1)
 
 struct database_box {
-	struct pool_database d; /* first */
+	struct pool_database d; /* must be first */
 	UT_hash_handle hh;
-	char key[DATABASE_KEY_MAX]; /* 't' or 'd', then its name */
+	char key[DATABASE_KEY_MAX]; /* 't' or 'd', then the name */
 };
 
-/* What a tenant's databases are counted in together: there while it has one. */
+/* The common counts of a tenant's databases; it exists while there is one. */
 struct pool_tenant {
 	uint32_t databases, clients;
 	UT_hash_handle hh;
 	char name[CONFIG_NAME_MAX + 1];
 };
 
-/* NULL: no memory. */
+/* Returns NULL without memory. */
 static struct pool_tenant *
 tenant_of(struct pool_databases *all, const char *database)
 {
@@ -51,18 +51,18 @@ leave_tenant(struct pool_databases *all, struct pool_tenant *t)
 }
 
 static void
-put_key(char key[static DATABASE_KEY_MAX], bool is_of_tenant, const char *name)
+database_put_key(char key[static DATABASE_KEY_MAX], bool is_of_tenant, const char *name)
 {
 	snprintf(key, DATABASE_KEY_MAX, "%c%s", is_of_tenant ? 't' : 'd', name);
 }
 
 static struct database_box *
-find(const struct pool_databases *all, bool is_of_tenant, const char *name)
+database_find(const struct pool_databases *all, bool is_of_tenant, const char *name)
 {
 	struct database_box *box;
 	char key[DATABASE_KEY_MAX];
 
-	put_key(key, is_of_tenant, name);
+	database_put_key(key, is_of_tenant, name);
 	HASH_FIND_STR(all->table, key, box);
 	return box;
 }
@@ -70,10 +70,10 @@ find(const struct pool_databases *all, bool is_of_tenant, const char *name)
 struct pool_database *
 pool_database_find(const struct pool_databases *all, const char *name)
 {
-	struct database_box *box = find(all, false, name);
+	struct database_box *box = database_find(all, false, name);
 
 	if (box == NULL)
-		box = find(all, true, name);
+		box = database_find(all, true, name);
 	return box == NULL ? NULL : &box->d;
 }
 
@@ -92,7 +92,7 @@ make(struct pool_databases *all, bool is_of_tenant, const char *name)
 	}
 	if (d->tenant != NULL)
 		d->tenant->databases++;
-	put_key(box->key, is_of_tenant, name);
+	database_put_key(box->key, is_of_tenant, name);
 	HASH_ADD_STR(all->table, key, box);
 	d->is_of_tenant = is_of_tenant;
 	snprintf(d->name, sizeof(d->name), "%s", name);
@@ -108,7 +108,7 @@ struct pool_database *
 pool_database_get(struct pool_databases *all, const struct config *config, const char *name)
 {
 	bool is_of_tenant = config_tenant_len(config, name) > 0;
-	struct database_box *box = find(all, is_of_tenant, name);
+	struct database_box *box = database_find(all, is_of_tenant, name);
 
 	if (box == NULL)
 		box = make(all, is_of_tenant, name);
@@ -126,6 +126,7 @@ free_one(struct pool_databases *all, struct pool_database *d)
 	leave_tenant(all, d->tenant);
 	HASH_DELETE(hh, all->table, box);
 	database_code_fini(&d->code);
+	free(d->exemplars);
 	free(box);
 }
 
@@ -134,7 +135,7 @@ pool_database_forget(struct pool_databases *all, const struct config *config, st
 {
 	const struct config_scope *scope = config_find_database(config, d->name);
 
-	if (!d->is_paused && (scope == NULL || d->is_of_tenant || strcmp(scope->name, d->name) != 0))
+	if (!d->is_paused && !d->is_disabled && (scope == NULL || d->is_of_tenant || strcmp(scope->name, d->name) != 0))
 		free_one(all, d);
 }
 

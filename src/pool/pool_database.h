@@ -2,14 +2,15 @@
  * src/pool/pool_database.h - the list of a pool set's databases: found by name, counted by tenant, forgotten.
  *
  * Owns:   every pool_database in it.
- * Always: a database has a pool, or a section of its own, or is paused; soon after the last of these it is freed.
+ * Always: a database has a pool or a section of its own, or is paused; soon after the last of these has ended, it is
+ *         freed.
  */
 #ifndef PGWEIR_POOL_POOL_DATABASE_H
 #define PGWEIR_POOL_POOL_DATABASE_H
 
 #include "pool/pool_set.h"
 
-/* Zeroed is empty. */
+/* Zeroed, it is empty. */
 struct database_box; /* pool_database.c */
 struct pool_databases {
 	uint64_t seed; /* random: names come from clients */
@@ -19,9 +20,9 @@ struct pool_databases {
 	uint64_t last_born;
 };
 
-/* The one of this name, made if need be. NULL: no memory. */
+/* Returns the one of this name, a new one if needed; NULL without memory. */
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
-/* As pool_set_find_database. */
+/* See pool_set_find_database. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
 /* Frees d, if it is not paused and has no section of its own: clients may ask for any number of names. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);

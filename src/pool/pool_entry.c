@@ -1,11 +1,11 @@
 /*
- * src/pool/pool_entry.c - one pool: found by database and user, made at first use, configured, freed; and the secrets
- * its clients have shown.
+ * src/pool/pool_entry.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and
+ * keeps the secrets that its clients have proved.
  */
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
-#include "pool/notify_hub.h"
+#include "pool/notify_listener.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +13,18 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-/* Names come from clients: the seed keeps them from choosing collisions. It is the set's, found by this name. */
+/* The hash is seeded, as clients choose the names; uthash takes the seed from the variable of this name. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), set->seed))
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
-/* 't' or 'd', database and user, each of these with its terminator: see put_key. */
+/* 't' or 'd', then database and user, each with a terminator: see put_key. */
 #define ENTRY_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
 struct entry_box {
-	struct pool_entry e; /* first */
+	struct pool_entry e; /* must be first */
 	UT_hash_handle hh;
 	size_t key_len;
 	char key[ENTRY_KEY_MAX];
@@ -37,11 +37,13 @@ pool_entry_free(struct pool_entry *entry)
 	struct pool_set *set = entry->set;
 	struct pool_database *database = entry->database;
 
-	notify_hubs_free(entry);
+	notify_listeners_free(entry);
 	pool_close_all(entry->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&entry->servers))
 		server_close(TAILQ_FIRST(&entry->servers));
 	pool_free(entry->policy);
+	for (unsigned i = 0; i < CAP_ALL; i++)
+		pool_limit_put(&set->limits, entry->limits[i]);
 	*(entry->before != NULL ? &entry->before->next : &set->first) = entry->next;
 	if (entry->next != NULL)
 		entry->next->before = entry->before;
@@ -64,6 +66,7 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->pool_size = s->pool_size;
 	out->max_overflow = s->max_overflow;
 	out->min_idle = s->min_idle;
+	out->overflow_delay_us = s->overflow_delay_us;
 	out->overflow_linger_us = s->overflow_linger_us;
 	out->timeout_us = s->pool_timeout_us;
 	out->recycle_us = s->pool_recycle_us;
@@ -75,7 +78,7 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->lifo = s->pool_lifo;
 }
 
-/* As clients log in with it, and as sections and users_file have it: "user.tenant" for a tenant's. */
+/* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */
 static const char *
 whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX + 1])
 {
@@ -87,7 +90,7 @@ whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX +
 	return out;
 }
 
-/* -1: no memory. */
+/* Returns 0, or -1 without memory. */
 static int
 find_home(struct pool_entry *entry)
 {
@@ -102,6 +105,42 @@ find_home(struct pool_entry *entry)
 	return 0;
 }
 
+/* limit 0: none. What the pool has counts from now on. */
+static void
+set_limit(struct pool_entry *entry, enum pool_cap which, char kind, const char *name, size_t len, uint32_t limit)
+{
+	struct pool_set *set = entry->set;
+	struct pool_limit *old = entry->limits[which];
+	uint64_t now_us = pool_set_now(set);
+
+	entry->limits[which] = limit == 0 ? NULL : pool_limit_get(&set->limits, kind, name, len);
+	if (limit > 0)
+		pool_budget_set_limit(pool_limit_budget(entry->limits[which]), limit, now_us);
+	pool_set_cap(entry->policy, which, pool_limit_budget(entry->limits[which]), now_us);
+	pool_limit_put(&set->limits, old);
+}
+
+static void
+set_limits(struct pool_entry *entry)
+{
+	const struct scope_settings *s = &entry->settings;
+	const char *database = entry->database->name;
+	bool is_of_tenant = entry->database->is_of_tenant;
+	char user[CONFIG_DATABASE_MAX + 1];
+	const char *whole = whole_user(entry, user);
+
+	set_limit(entry, CAP_USER, 'u', whole, strlen(whole), s->max_user_connections);
+	set_limit(entry, CAP_DATABASE, is_of_tenant ? 't' : 'd', database,
+		  is_of_tenant ? strcspn(database, "/") : strlen(database), s->max_db_connections);
+}
+
+static int
+no_longer(const char *database, struct fail *why)
+{
+	fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
+	return fail_theirs(why, "database removed");
+}
+
 int
 pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why)
 {
@@ -113,9 +152,9 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	struct pool_settings ps;
 	bool is_moved, was_unsealed = entry->policy != NULL && !pool_entry_is_sealed(entry);
 
-	/* A name with a slash is another database's once tenants are switched on or off. */
+	/* When tenants are switched on or off, a name with a slash means another database. */
 	if (db == NULL || db->upstream->is_of_tenant != entry->database->is_of_tenant)
-		return fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
+		return no_longer(database, why);
 	config_effective(set->config, db, config_find_user(set->config, whole_user(entry, user)), &entry->settings);
 	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, database, entry->user,
 				 &entry->keys, why);
@@ -128,7 +167,7 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 		explicit_bzero(&entry->keys, sizeof(entry->keys));
 		database_code_changed(&entry->database->code, true); /* it may be another database */
 	}
-	if (is_moved || (was_unsealed && pool_entry_is_sealed(entry))) /* what is left there nobody has washed off */
+	if (is_moved || (was_unsealed && pool_entry_is_sealed(entry))) /* nobody has washed off what is left there */
 		pool_close_all(entry->policy, RR_RELOAD, now_us);
 	entry->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
 	pool_target_unref(entry->target);
@@ -136,27 +175,31 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	if (find_home(entry) < 0)
 		return fail_set(why, "53200", "no memory for a pool");
 	if (is_moved)
-		notify_hubs_renew(entry);
+		notify_listeners_renew(entry);
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
 		entry->policy =
 		    pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters, pool_set_random(set));
 	} else
 		pool_reconfigure(entry->policy, &ps, now_us);
-	return entry->policy == NULL ? fail_set(why, "53200", "no memory for a pool") : 0;
+	if (entry->policy == NULL)
+		return fail_set(why, "53200", "no memory for a pool");
+	set_limits(entry);
+	return 0;
 }
 
 static size_t
-put_key(char key[static ENTRY_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
+entry_put_key(char key[static ENTRY_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
 {
 	return (size_t)snprintf(key, ENTRY_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
 
 static struct entry_box *
-entry_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+pool_entry_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
 	struct entry_box *box = calloc(1, sizeof(*box));
 
+	bouncer_log_database(set, database);
 	if (box == NULL || (box->e.database = pool_database_get(&set->databases, set->config, database)) == NULL) {
 		free(box);
 		fail_set(why, "53200", "no memory for a pool");
@@ -173,7 +216,7 @@ entry_new(struct pool_set *set, const char *database, const char *user, uint64_t
 		free(box);
 		return NULL;
 	}
-	box->key_len = put_key(box->key, box->e.database->is_of_tenant, database, user);
+	box->key_len = entry_put_key(box->key, box->e.database->is_of_tenant, database, user);
 	HASH_ADD(hh, set->table, key, (unsigned)box->key_len, box);
 	box->e.next = set->first;
 	if (box->e.next != NULL)
@@ -195,6 +238,7 @@ no_database(const struct pool_set *set, const char *database, struct fail *why)
 
 	snprintf(name, sizeof(name), "%.*s", tenant_len > 0 ? tenant_len : CONFIG_NAME_MAX, database);
 	fail_set(why, "3D000", "%s \"%s\" is not configured in pgweir", kind, name);
+	fail_theirs(why, "no such database: %s", name);
 	if (near != NULL)
 		fail_hint(why, "Did you mean \"%s\"? Or add a section [%s %s] or [%s *] to pgweir.ini.", near, kind,
 			  name, kind);
@@ -216,10 +260,10 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	}
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return NULL;
-	key_len = put_key(key, db->upstream->is_of_tenant, database, server_user);
+	key_len = entry_put_key(key, db->upstream->is_of_tenant, database, server_user);
 	HASH_FIND(hh, set->table, key, (unsigned)key_len, box);
 	if (box == NULL)
-		box = entry_new(set, database, server_user, now_us, why);
+		box = pool_entry_new(set, database, server_user, now_us, why);
 	if (box == NULL)
 		return NULL;
 	box->e.last_used_us = now_us;
@@ -281,4 +325,10 @@ const char *
 pool_target_database(const struct pool_entry *entry)
 {
 	return entry->target->database;
+}
+
+bool
+pool_is_same_cluster(const struct pool_entry *a, const struct pool_entry *b)
+{
+	return upstream_is_same_cluster(a->target->upstream, b->target->upstream);
 }

@@ -1,41 +1,22 @@
 /*
- * src/pool/pool_hold.c - a statement wants a database to itself (DROP DATABASE and the like): ours step aside.
+ * src/pool/pool_hold.c - a statement needs a database for itself (DROP DATABASE and the like): pgweir's servers leave.
  *
- * Pools of that database, whoever their user is and whatever clients call it, close what nobody has borrowed and lend
- * nothing until the statement is over; lent servers are closed as they come back. Clients wait meanwhile. Whatever
- * happens, it is over after HOLD_US: PostgreSQL itself waits 5 s for others to leave. Then clients have it for at least
- * as long as it was held, whoever asks.
+ * All pools of that database, for any user and under any name, close the servers that nobody has borrowed and lend none
+ * until the statement is over; lent servers are closed when they are returned. Clients wait meanwhile. The hold ends
+ * after HOLD_US at the latest: PostgreSQL itself waits 5 s for others to leave. Then it can't be held again for as long
+ * as it was held, so that clients get their turn.
  */
 #include "pool/pool_set.h"
 
 #include "base/clock.h"
-#include "pool/notify_hub.h"
+#include "pool/notify_listener.h"
 #include "pool/pool_target.h"
 
 #include <string.h>
 
 #define HOLD_US (5 * US_PER_S)
 
-static bool
-has_host(const struct upstream *up, const struct upstream_host *h)
-{
-	for (size_t i = 0; i < up->host_count; i++)
-		if (up->hosts[i].port == h->port && strcmp(up->hosts[i].host, h->host) == 0)
-			return true;
-	return false;
-}
-
-/* Different names of one host are not seen to be the same. */
-static bool
-is_same_cluster(const struct upstream *a, const struct upstream *b)
-{
-	for (size_t i = 0; i < a->host_count; i++)
-		if (has_host(b, &a->hosts[i]))
-			return true;
-	return false;
-}
-
-/* A walk over all pools: PostgreSQL's own DROP DATABASE waits for a checkpoint. */
+/* Walks over all pools; that is cheap beside a DROP DATABASE, which waits for a checkpoint. */
 unsigned
 pool_set_hold_database(const struct pool_entry *asking, const char *database, uint64_t holder, uint64_t now_us,
 		       bool *is_again)
@@ -45,7 +26,7 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 	*is_again = false;
 	for (struct pool_entry *e = pool_set_first(asking->set); e != NULL; e = e->next) {
 		if (e->held_until_us != 0 || strcmp(e->target->database, database) != 0 ||
-		    !is_same_cluster(e->target->upstream, asking->target->upstream))
+		    !pool_is_same_cluster(e, asking))
 			continue;
 		if (now_us < e->hold_again_us) {
 			*is_again = true;
@@ -54,9 +35,10 @@ pool_set_hold_database(const struct pool_entry *asking, const char *database, ui
 		e->holder = holder;
 		e->held_since_us = now_us;
 		e->held_until_us = now_us + HOLD_US;
-		pool_close_all(e->policy, RR_KILL, now_us); /* none in stock either, before somebody asks for one */
+		pool_close_all(e->policy, RR_KILL,
+			       now_us); /* nor is any kept ready (min_idle) before the next borrow */
 		pool_pause(e->policy, now_us);
-		notify_hubs_step_aside(e);
+		notify_listeners_step_aside(e);
 		count++;
 	}
 	return count;

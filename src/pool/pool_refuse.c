@@ -1,14 +1,14 @@
 /*
- * src/pool/pool_refuse.c - how those in line are refused, and in which words.
+ * src/pool/pool_refuse.c - refuses those in line, and words the reason.
  *
- * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, as the attempt said) are told apart, and each text
- * says what there is to do about it. Those refused may come back from within: they are newcomers, not refused again
- * here.
+ * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
+ * a hint. Those who are refused may come back from within: they count as newcomers and are not refused again here.
  */
 #include "pool/pool_state.h"
 
+#include "base/duration.h"
+
 #include <inttypes.h>
-#include <stdio.h>
 
 static void
 refuse_first(struct pool *p, const struct fail *why, enum request_failure kind)
@@ -22,11 +22,11 @@ refuse_first(struct pool *p, const struct fail *why, enum request_failure kind)
 void
 pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind)
 {
-	struct fail copy = *why; /* it may be ours, and be overwritten by what borrowers do */
+	struct fail copy = *why; /* borrowers may overwrite *why if it is p->last_fail */
 	uint32_t last = p->last_number;
 	struct pool_ticket *t;
 
-	/* Numbers may wrap around; a line is never that long. */
+	/* Numbers may wrap around, but a line is never that long. */
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
 		refuse_first(p, &copy, kind);
 }
@@ -40,33 +40,40 @@ pool_refuse_all(struct pool *p, const struct fail *why, enum request_failure kin
 
 /* --- Words. --- */
 
-struct duration {
-	char text[24];
-};
-
-static struct duration
-in_words(uint64_t us)
+/* Nobody answers: what is being opened for the first in line, for a second or since it waits. NULL: there is none. */
+static const struct pool_conn *
+find_hanging(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
 {
-	struct duration d;
+	const struct pool_conn *conn = TAILQ_FIRST(&p->in[PC_OPENING]);
 
-	if (us >= SECOND_US && us % SECOND_US == 0)
-		snprintf(d.text, sizeof(d.text), "%" PRIu64 " s", us / SECOND_US);
-	else if (us >= SECOND_US)
-		snprintf(d.text, sizeof(d.text), "%.1f s", (double)us / SECOND_US);
-	else
-		snprintf(d.text, sizeof(d.text), "%" PRIu64 " ms", us / 1000);
-	return d;
+	if (conn == NULL || p->is_paused || (conn->opened_us > t->since_us && now_us - conn->opened_us < SECOND_US))
+		return NULL;
+	return conn;
 }
 
-/* Most common last; what explains the wait best wins. */
 static void
-say_why_late(const struct pool *p, const struct pool_ticket *t, struct fail *why)
+say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us, struct fail *why)
+{
+	struct duration since = duration_of(now_us - conn->opened_us);
+	const char *address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
+
+	fail_detail(why, "opening one to %s for %s, no answer yet", address, since.text);
+	fail_hint(why,
+		  "look whether PostgreSQL at %s is up and lets pgweir through; connect_timeout limits the attempt",
+		  address);
+}
+
+/* The reason that explains the wait best comes first, and the most common one last. */
+static void
+say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
 {
 	const struct pool_settings *s = &p->settings;
+	const struct pool_conn *hanging = find_hanging(p, t, now_us);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
-	struct duration waited = in_words(s->timeout_us);
+	struct duration waited = duration_of(s->timeout_us);
 
 	fail_set(why, "53300", "no server connection became free within %s", waited.text);
+	fail_theirs(why, "query_wait_timeout");
 	fail_detail(why,
 		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), %" PRIu32 " clients waiting",
@@ -79,10 +86,11 @@ say_why_late(const struct pool *p, const struct pool_ticket *t, struct fail *why
 			  p->last_fail.text);
 	} else if (has_failed) {
 		fail_hint(why, "opening another failed: %.200s", p->last_fail.text);
-	} else if (p->member.short_count > 0) {
-		fail_hint(
-		    why,
-		    "max_server_connections is used up, by this and other pools: raise it, or lower their pool_size");
+	} else if (hanging != NULL) {
+		say_hanging(p, hanging, now_us, why);
+	} else if (caps_short_of(&p->caps) != NULL) {
+		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
+			  caps_short_of(&p->caps));
 	} else {
 		fail_hint(
 		    why,
@@ -91,7 +99,19 @@ say_why_late(const struct pool *p, const struct pool_ticket *t, struct fail *why
 	}
 }
 
-/* All wait equally long at most, so the late are at the front. */
+/* How much of its wait was for what is being opened, or for what failed to open. */
+static uint64_t
+waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+{
+	const struct pool_conn *hanging = find_hanging(p, t, now_us);
+	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
+
+	if (has_failed && p->count[PC_LENT] == 0 && !p->is_paused)
+		return now_us - t->since_us;
+	return hanging == NULL ? 0 : now_us - (hanging->opened_us > t->since_us ? hanging->opened_us : t->since_us);
+}
+
+/* The limit is the same for all, so the late ones are at the front. */
 void
 pool_refuse_late(struct pool *p, uint64_t now_us)
 {
@@ -101,7 +121,8 @@ pool_refuse_late(struct pool *p, uint64_t now_us)
 	       now_us >= later(t->since_us, p->settings.timeout_us)) {
 		struct fail why;
 
-		say_why_late(p, t, &why);
+		say_why_late(p, t, now_us, &why);
+		t->connect_us = waited_to_connect_us(p, t, now_us);
 		p->counters->pool_timeouts++;
 		refuse_first(p, &why, RF_POOL_TIMEOUT);
 	}
@@ -113,10 +134,15 @@ pool_refuse_hopeless(struct pool *p, uint64_t now_us)
 	struct fail why = p->last_fail;
 
 	if (why.detail[0] == '\0' && now_us >= p->last_fail_us) {
-		struct duration ago = in_words(now_us - p->last_fail_us);
-		struct duration next = in_words(p->backoff_until_us - now_us);
+		struct duration ago = duration_of(now_us - p->last_fail_us);
+		struct duration next = duration_of(p->backoff_until_us - now_us);
 
 		fail_detail(&why, "tried %s ago, next try in %s", ago.text, next.text);
+	}
+	if (now_us > p->last_fail_us) {
+		const char *cached = why.theirs[0] != '\0' ? p->last_fail.theirs : p->last_fail.text;
+
+		fail_theirs(&why, "server login has been failing, cached error: %.160s (server_login_retry)", cached);
 	}
 	pool_refuse_line(p, &why, RF_BACKEND_UNREACHABLE);
 }

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "pool/dedicated.h"
-#include "pool/notify_hub.h"
+#include "pool/notify_listener.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->env = settings->env;
 	set->statements = settings->statements;
 	set->log = log;
-	set->seed = set->random = set->databases.seed = set->backends.seed = settings->seed;
+	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = settings->seed;
 	set->budget = pool_budget_new(0);
 	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);
@@ -86,6 +86,25 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
+/* As PgBouncer: where the servers' user is known beforehand, min_pool_size need not wait for the first client. */
+static void
+warm_pools(struct pool_set *set, uint64_t now_us)
+{
+	for (size_t i = 0; i < set->config->database_count; i++) {
+		const struct config_scope *db = &set->config->databases[i];
+		struct scope_settings s;
+		struct pool_entry *e;
+		struct fail why;
+
+		config_effective(set->config, db, NULL, &s);
+		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0)
+			continue;
+		e = pool_set_find(set, db->name, db->upstream->user, now_us, &why);
+		if (e != NULL)
+			pool_warm(e->policy, now_us);
+	}
+}
+
 void
 pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 		   uint64_t now_us)
@@ -104,10 +123,12 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 		e->is_orphan = pool_entry_configure(e, now_us, &gone) < 0;
 		if (e->is_orphan) {
 			pool_close_all(e->policy, RR_RELOAD, now_us);
-			notify_hubs_renew(e);
+			notify_listeners_renew(e);
 			pool_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
+	if (config->compat == COMPAT_PGBOUNCER)
+		warm_pools(set, now_us);
 }
 
 struct pool_entry *
@@ -164,7 +185,7 @@ is_reset_late(const struct server *srv, uint64_t now_us)
 	return srv->state == SV_RESET && srv->reset.deadline_us <= now_us;
 }
 
-/* First found, then ended: that may change the list. None is freed before the loop's next turn. */
+/* Finds late resets first, then ends them, as that may change the list. None is freed before the loop's next turn. */
 static void
 expire_resets(struct pool_entry *entry, uint64_t now_us)
 {
@@ -184,13 +205,13 @@ expire_resets(struct pool_entry *entry, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-/* A catalog of many objects, a large temporary table: who waits gets another server, if there is room. */
+/* Resetting a large temporary table may take long: those who wait may then get another server, if there is room. */
 static void
 help_behind_slow_resets(struct pool_entry *entry, uint64_t now_us)
 {
 	struct server *srv;
 
-	TAILQ_FOREACH(srv, &entry->servers, all) /* new ones come last */
+	TAILQ_FOREACH(srv, &entry->servers, all) /* new ones are appended */
 	if (srv->state == SV_RESET && now_us - srv->reset.since_us > SLOW_RESET_US)
 		pool_conn_washing_is_slow(entry->policy, srv->conn, now_us);
 }
@@ -211,11 +232,13 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 {
 	uint64_t earliest = 0;
 
+	if (set->is_suspended)
+		return;
 	for (struct pool_entry *e = set->first, *next; e != NULL; e = next) {
 		next = e->next;
 		pool_hold_expire(e, now_us);
 		if (pool_entry_is_sealed(e) && database_code_is_due(&e->database->code, now_us))
-			pool_ping_idle(e->policy, now_us); /* which asks */
+			pool_ping_idle(e->policy, now_us); /* the ping carries the question */
 		if (e->next_due_us != 0 && e->next_due_us <= now_us) {
 			uint64_t due;
 
@@ -244,10 +267,12 @@ concerns(const struct pool_entry *e, const char *database)
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
 
-/* For pools that come later, too. */
+/* Also covers pools that are made later, and a database that nobody has asked for yet. */
 static void
 mark_paused(struct pool_set *set, const char *database, bool is_paused)
 {
+	if (database != NULL && is_paused)
+		pool_database_get(&set->databases, set->config, database);
 	for (struct pool_database *d = set->databases.first, *next; d != NULL; d = next) {
 		next = d->next;
 		if (database != NULL && strcmp(d->name, database) != 0)
@@ -265,7 +290,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, true);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			notify_hubs_pause(e);
+			notify_listeners_pause(e);
 			pool_pause(e->policy, now_us);
 		}
 }
@@ -278,9 +303,20 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, false);
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			notify_hubs_resume(e);
+			notify_listeners_resume(e);
 			pool_resume(e->policy, now_us);
 		}
+}
+
+void
+pool_set_disable(struct pool_set *set, const char *database, bool is_disabled)
+{
+	struct pool_database *d = pool_database_get(&set->databases, set->config, database);
+
+	if (d == NULL)
+		return;
+	d->is_disabled = is_disabled;
+	pool_set_forget_database(set, d);
 }
 
 bool
@@ -305,11 +341,17 @@ pool_set_is_paused(const struct pool_set *set)
 }
 
 void
+pool_set_suspend(struct pool_set *set, bool on)
+{
+	set->is_suspended = on;
+}
+
+void
 pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us)
 {
 	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			notify_hubs_renew(e);
+			notify_listeners_renew(e);
 			pool_close_all(e->policy, why, now_us);
 		}
 }

@@ -1,31 +1,34 @@
 /*
- * src/pool/pool_set_state.h - what the files of a pool set share; nobody else sees it.
+ * src/pool/pool_set_state.h - what the files of a pool set share; nobody else includes it.
  *
  *   pool_set.c      all pools: configuration, lists, time, operations
- *   pool_entry.c    one pool: found, made, configured, freed
+ *   pool_entry.c    one pool: finding, making, configuring and freeing it
  *   pool_conns.c    the connections behind its policy
  *   pool_code.c     what its database's code could touch
  *
- * A server and its place in the policy are one object here (struct pooled): the policy knows its pool_conn, the network
- * its server.
+ * A server and its place in the policy are one object here (struct pooled): the policy sees its pool_conn, everybody
+ * else its server.
  */
 #ifndef PGWEIR_POOL_POOL_SET_STATE_H
 #define PGWEIR_POOL_POOL_SET_STATE_H
 
 #include "pool/pool_backend.h"
 #include "pool/pool_database.h"
+#include "pool/pool_limit.h"
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
 struct entry_box; /* pool_entry.c */
 
 struct pooled {
-	struct pool_conn conn; /* first: the policy's pointer is ours */
+	struct pool_conn conn; /* must be first: the policy's pointer is ours */
 	struct server *srv;
 	struct pool_entry *entry;
 	struct pool_target *target;
 	bool is_told; /* the policy knows that it is gone */
-	uint32_t code_round; /* in which it was asked about its database's code */
+	bool is_logged; /* that it is closed: see bouncer_log.c */
+	const char *closing; /* why the policy closes it, in PgBouncer's words; or NULL */
+	uint32_t code_round; /* database_code.round when it was asked */
 };
 
 struct pool_set {
@@ -37,6 +40,7 @@ struct pool_set {
 	struct users *users;
 	struct tls_store *tls;
 	struct pool_budget *budget;
+	struct pool_limits limits;
 	struct pool_owns *owns;
 	struct entry_box *table;
 	struct pool_entry *first;
@@ -45,7 +49,7 @@ struct pool_set {
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
 	uint32_t server_count, last_server_id;
-	bool is_paused;
+	bool is_paused, is_suspended;
 };
 
 static inline uint64_t
@@ -67,19 +71,30 @@ pooled_of(struct pool_conn *conn)
 	return (struct pooled *)conn;
 }
 
-/* What a client leaves in a session is washed off before another gets it. */
+/* Returns whether this pool washes off what a client leaves in a session before another client gets the server. */
 static inline bool
 pool_entry_is_sealed(const struct pool_entry *entry)
 {
 	return entry->settings.session_state != SESSION_ALLOW && entry->settings.pool_mode != POOL_MODE_SESSION;
 }
 
+/* bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. */
+void bouncer_log_reserve(const struct pool_entry *entry);
+void bouncer_log_open(const struct pool_entry *entry, const struct server *srv);
+void bouncer_log_end(const struct pool_entry *entry, const struct server *srv, const char *why);
+void bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+			 const struct fail *why);
+void bouncer_log_database(const struct pool_set *set,
+			  const char *database); /* a new one, of those that are not listed */
+const char *bouncer_recycle_word(enum recycle_reason reason);
+
 /* pool_set.c */
-void pool_set_arm(struct pool_set *set, uint64_t at_us); /* to tick no later than that */
+void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
 
 /* pool_entry.c */
-/* Limits, upstream and secrets as the set's configuration has them. -1: no such database any more, or no memory. */
+/* Applies limits, upstream and secrets of the set's configuration. Returns 0, or -1 with *why set if the database is no
+ * longer configured. */
 int pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why);
 void pool_entry_free(struct pool_entry *entry);
 
@@ -87,10 +102,9 @@ void pool_entry_free(struct pool_entry *entry);
 extern const struct pool_ops pool_policy_ops;
 
 /* pool_code.c */
-const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* the question to put to srv */
-bool pool_code_is_lasting(const struct pool_entry *entry); /* it may have left what nothing resets */
-void pool_code_row(struct server *srv, const uint8_t *body, size_t len,
-		   bool is_whole); /* server_owner_ops: of the answer */
+const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* returns the query for srv, or NULL */
+bool pool_code_is_lasting(const struct pool_entry *entry); /* the code may leave what nothing resets */
+void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
 
 #endif

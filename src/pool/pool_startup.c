@@ -12,11 +12,11 @@
 struct startup_image {
 	const struct image *key;
 	struct image *raw, *resolved;
-	UT_hash_handle hh; /* in order of use: the table's first was not asked for longest */
+	UT_hash_handle hh; /* in order of use: the first is the least recently used */
 };
 
 static struct startup_image *
-find(const struct pool_startups *all, const struct image *raw)
+startup_find(const struct pool_startups *all, const struct image *raw)
 {
 	struct startup_image *s;
 
@@ -31,7 +31,7 @@ put_last(struct pool_startups *all, struct startup_image *s)
 }
 
 static void
-drop(struct pool_startups *all, struct startup_image *s)
+startup_drop(struct pool_startups *all, struct startup_image *s)
 {
 	HASH_DELETE(hh, all->table, s);
 	image_unref(s->raw);
@@ -42,7 +42,7 @@ drop(struct pool_startups *all, struct startup_image *s)
 struct image *
 pool_startup_find(struct pool_startups *all, const struct image *raw)
 {
-	struct startup_image *s = find(all, raw);
+	struct startup_image *s = startup_find(all, raw);
 
 	if (s == NULL)
 		return NULL;
@@ -56,16 +56,16 @@ pool_startup_find(struct pool_startups *all, const struct image *raw)
 int
 pool_startup_learn(struct pool_startups *all, struct image *raw, struct image *resolved)
 {
-	struct startup_image *s = calloc(1, sizeof(*s)), *old = find(all, raw);
+	struct startup_image *s = calloc(1, sizeof(*s)), *old = startup_find(all, raw);
 
 	if (s == NULL)
 		return -1;
 	s->key = s->raw = image_ref(raw);
 	s->resolved = image_ref(resolved);
 	if (old != NULL)
-		drop(all, old);
+		startup_drop(all, old);
 	else if (HASH_COUNT(all->table) >= STARTUPS_MAX)
-		drop(all, all->table);
+		startup_drop(all, all->table);
 	put_last(all, s);
 	return 0;
 }
@@ -74,5 +74,5 @@ void
 pool_startup_forget_all(struct pool_startups *all)
 {
 	while (all->table != NULL)
-		drop(all, all->table);
+		startup_drop(all, all->table);
 }

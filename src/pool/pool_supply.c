@@ -1,10 +1,10 @@
 /*
- * src/pool/pool_supply.c - sees to it that there is something coming for everyone in line, and no more than that.
+ * src/pool/pool_supply.c - keeps as many connections coming as there are waiters in line, and no more.
  *
- * For each waiter one connection is on its way: an idle one that is being pinged, else a new one that is being opened.
- * It need not be his: whichever comes first goes to the longest waiter. Opening has four brakes: the pool's limit, the
- * pacing, the cap shared with other pools, and the back-off. After a failure one connection is tried alone, and only
- * its success lets the others follow; what has failed together counts as one failure.
+ * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
+ * opened. Whichever comes first goes to the longest waiter. Four things limit opening: the pool's limit, the pacing,
+ * the cap shared with other pools, and the back-off. After a failure one connection is tried alone, and only its
+ * success lets others follow; connections that fail together count as one failure.
  */
 #include "pool/pool_state.h"
 
@@ -16,8 +16,7 @@
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
 
-/* splitmix64: enough to keep many poolers from doing things at the same moment. */
-/* --- What keeps us from opening. --- */
+/* --- What prevents opening. --- */
 
 static uint32_t
 limit_now(const struct pool *p, uint64_t now_us)
@@ -25,12 +24,49 @@ limit_now(const struct pool *p, uint64_t now_us)
 	return now_us < p->lowered_until_us && p->lowered_limit < p->limit ? p->lowered_limit : p->limit;
 }
 
-/* How many more may be opened now, the shared cap aside. */
+/* On their way to somebody in line. */
+static uint32_t
+coming_count(const struct pool *p)
+{
+	return p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
+}
+
+/* The first in line for whom no overflow connection may be opened yet; NULL: there is none such. */
+static const struct pool_ticket *
+first_young(const struct pool *p, uint64_t now_us, uint32_t *old_count)
+{
+	const struct pool_ticket *t;
+
+	*old_count = 0;
+	TAILQ_FOREACH(t, &p->line, link)
+	{
+		if (now_us < later(t->since_us, p->settings.overflow_delay_us))
+			return t;
+		++*old_count;
+	}
+	return NULL;
+}
+
+/* overflow_delay: beyond pool_size, one for each that has waited so long and for whom nothing is coming. */
+static uint32_t
+limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
+{
+	uint32_t kept = p->total > p->settings.pool_size ? p->total : p->settings.pool_size, old, coming;
+
+	if (p->settings.overflow_delay_us == 0 || kept >= limit)
+		return limit;
+	first_young(p, now_us, &old);
+	coming = coming_count(p);
+	old = old > coming ? old - coming : 0;
+	return limit - kept < old ? limit : kept + old;
+}
+
+/* Returns how many more may be opened now, apart from shared caps. */
 static uint32_t
 room(const struct pool *p, uint64_t now_us)
 {
 	uint32_t pace = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE;
-	uint32_t limit = limit_now(p, now_us), opening = p->count[PC_OPENING];
+	uint32_t limit = limit_for_the_old(p, limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
 
 	if (p->failed_count > 0)
 		pace = 1;
@@ -56,7 +92,9 @@ back_off(struct pool *p, uint64_t now_us)
 	p->backoff_until_us = later(now_us, us);
 }
 
-/* started_us: when that one was begun. Those begun before the last back-off fail for the same reason: no news. */
+/*
+ * started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't count.
+ */
 static void
 note_failure(struct pool *p, enum connect_failure kind, uint64_t started_us, const struct fail *why, uint64_t now_us)
 {
@@ -77,7 +115,7 @@ void
 pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
 		 const struct fail *why, uint64_t now_us)
 {
-	if (conn->state != PC_OPENING) { /* asked to close meanwhile: its failure says nothing */
+	if (conn->state != PC_OPENING) { /* it was asked to close meanwhile, so its failure means nothing */
 		pool_conn_gone(p, conn, false, now_us);
 		return;
 	}
@@ -103,7 +141,7 @@ open_one(struct pool *p, uint64_t now_us)
 	return p->count[PC_OPENING] > before;
 }
 
-/* Conn may be gone when this returns. */
+/* Conn may have been freed when this returns. */
 void
 pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
@@ -112,7 +150,7 @@ pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* While somebody is in line, all that are idle need a ping. The warmest are the likeliest to be alive. */
+/* While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive. */
 static struct pool_conn *
 find_to_ping(struct pool *p, bool is_any)
 {
@@ -129,7 +167,7 @@ find_to_ping(struct pool *p, bool is_any)
 uint32_t
 pool_unserved(const struct pool *p)
 {
-	uint32_t coming = p->count[PC_OPENING] + p->count[PC_PINGING] + p->washing + (p->returned != NULL);
+	uint32_t coming = coming_count(p);
 
 	return p->waiting > coming ? p->waiting - coming : 0;
 }
@@ -140,8 +178,8 @@ help_waiters(struct pool *p, uint64_t now_us)
 	while (pool_unserved(p) > 0) {
 		struct pool_conn *conn = find_to_ping(p, false);
 
-		/* What was verified before a ping failed may hang as long as that did: rather a new one. */
-		if (conn == NULL && room(p, now_us) > 0 && budget_allows(&p->member) && open_one(p, now_us))
+		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
+		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps) && open_one(p, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
@@ -151,7 +189,7 @@ help_waiters(struct pool *p, uint64_t now_us)
 	}
 }
 
-/* --- In stock. --- */
+/* --- min_idle. --- */
 
 uint32_t
 pool_min_idle(const struct pool *p)
@@ -175,7 +213,7 @@ static void
 keep_min_idle(struct pool *p, uint64_t now_us)
 {
 	while (pool_min_idle(p) > 0 && pool_is_short_of_idle(p) && p->total < p->settings.pool_size &&
-	       room(p, now_us) > 0 && budget_has_spare(&p->member)) {
+	       room(p, now_us) > 0 && caps_have_spare(&p->caps)) {
 		if (!open_one(p, now_us))
 			return;
 	}
@@ -183,7 +221,7 @@ keep_min_idle(struct pool *p, uint64_t now_us)
 
 /* --- */
 
-/* What the shared cap alone keeps from us. */
+/* Returns how many connections only shared caps prevent. */
 static uint32_t
 short_of(const struct pool *p, uint64_t now_us)
 {
@@ -201,18 +239,32 @@ pool_reinforce(struct pool *p, uint64_t now_us)
 	p->is_stirred = false;
 	help_waiters(p, now_us);
 	keep_min_idle(p, now_us);
-	budget_report(&p->member, short_of(p, now_us), now_us);
+	caps_report(&p->caps, short_of(p, now_us), now_us);
 	p->is_held = false;
 	pool_arm(p, pool_next_due(p, now_us));
 }
 
-/* When something may be tried again that can't be done now, and nothing else would say so. */
+/* When an overflow connection may be opened for the next in line. */
+static uint64_t
+overflow_due(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_ticket *young;
+	uint32_t old;
+
+	if (p->settings.overflow_delay_us == 0 || p->total >= p->limit)
+		return NEVER_US;
+	young = first_young(p, now_us, &old);
+	return young == NULL ? NEVER_US : later(young->since_us, p->settings.overflow_delay_us);
+}
+
+/* Returns when something can be tried again that can't be done now, if no report will come before. */
 uint64_t
 pool_supply_due(const struct pool *p, uint64_t now_us)
 {
 	uint64_t due_us = p->is_stirred || pool_is_hopeless(p, now_us) ? now_us : NEVER_US;
 
 	if (!p->is_paused && pool_unserved(p) > 0) {
+		due_us = earliest(due_us, overflow_due(p, now_us));
 		if (now_us < p->backoff_until_us)
 			due_us = earliest(due_us, p->backoff_until_us);
 		if (now_us < p->lowered_until_us)

@@ -1,19 +1,22 @@
 /* src/pool/pool_target.c - see pool_target.h. */
 #include "pool/pool_target.h"
 
+#include "base/alloc.h"
 #include "base/buf.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A tenant's users are "user.tenant" in users_file: no other secret is ever shown to its servers. */
+/* A tenant's users are "user.tenant" in users_file: its servers never get any other secret. */
 static void
 find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)
 {
 	char whole[CONFIG_DATABASE_MAX + 1];
 	struct user_secret secret;
 
+	if (t->command != NULL)
+		return;
 	if (t->upstream->password[0] != '\0') {
 		t->server.password = t->upstream->password;
 		return;
@@ -27,7 +30,7 @@ find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)
 		t->server.md5_secret = secret.text;
 }
 
-/* -1: TLS is wanted, and there is none. */
+/* Returns 0, or -1 with *why set if TLS is wanted but not available. */
 static int
 choose_tls(struct pool_target *t, const struct scope_settings *settings, const struct tls_store *store,
 	   struct fail *why)
@@ -47,11 +50,17 @@ choose_tls(struct pool_target *t, const struct scope_settings *settings, const s
 	return 0;
 }
 
-/* Without memory it is not learnt, this time. */
+static bool
+has_secret(const struct pool_target *t)
+{
+	return t->server.password != NULL || t->server.md5_secret != NULL || t->command != NULL;
+}
+
+/* Remembers a secret that a client proved, if there is memory and no other secret. */
 static void
 learn(struct pool_target *t, const char *secret)
 {
-	if (t->server.password != NULL || t->server.md5_secret != NULL || (t->learnt = strdup(secret)) == NULL)
+	if (has_secret(t) || (t->learnt = strdup(secret)) == NULL)
 		return;
 	if (secret_kind_of(secret) == SECRET_MD5)
 		t->server.md5_secret = t->learnt;
@@ -72,6 +81,8 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	t->upstream = upstream_for(upstream, database, user, why);
 	t->users = users == NULL ? NULL : users_ref(users);
 	t->user = strdup(user);
+	if (settings->password_command[0] != '\0')
+		t->command = xstrdup(settings->password_command);
 	if (t->upstream != NULL)
 		t->database = strdup(t->upstream->dbname[0] != '\0' ? t->upstream->dbname
 								    : upstream_database(upstream, database));
@@ -84,6 +95,8 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	t->server.database = t->database;
 	t->server.keys = keys;
 	t->server.connect_timeout_us = settings->connect_timeout_us;
+	t->server.password_command = t->command;
+	t->server.password_lifetime_us = settings->password_lifetime_us;
 	find_secrets(t, database, upstream->is_of_tenant);
 	return t;
 }
@@ -109,6 +122,7 @@ pool_target_unref(struct pool_target *t)
 	free(t->learnt);
 	free(t->user);
 	free(t->database);
+	free(t->command);
 	free(t);
 }
 
@@ -117,7 +131,7 @@ pool_target_knows(const struct pool_target *t, const char *secret)
 {
 	if (t->learnt != NULL)
 		return strcmp(t->learnt, secret) == 0;
-	return t->server.password != NULL || t->server.md5_secret != NULL;
+	return has_secret(t);
 }
 
 struct pool_target *
@@ -142,7 +156,9 @@ pool_target_with_secret(const struct pool_target *t, const char *secret)
 	made->server.upstream = made->upstream;
 	made->server.user = made->user;
 	made->server.database = made->database;
-	made->server.password = made->server.md5_secret = NULL; /* at most what t had learnt */
+	made->server.password_command = made->command = t->command != NULL ? xstrdup(t->command) : NULL;
+	made->server.password = made->server.md5_secret =
+	    NULL; /* at most a secret that t has learnt, which the caller replaces */
 	learn(made, secret);
 	return made;
 }
@@ -165,7 +181,7 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 {
 	return upstream_equal(a->upstream, b->upstream) && strcmp(a->tls_text, b->tls_text) == 0 &&
 	       strcmp(a->user, b->user) == 0 && strcmp(a->database, b->database) == 0 &&
-	       is_same_text(a->server.password, b->server.password) &&
+	       is_same_text(a->command, b->command) && is_same_text(a->server.password, b->server.password) &&
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }
 

@@ -1,7 +1,6 @@
 /*
- * src/pool/pool_target.h - whom the servers of a pool log in as, and with which secrets, in one configuration.
- *
- * Counted by reference: servers that were opened under an older configuration keep theirs.
+ * src/pool/pool_target.h - where the servers of a pool connect to, as which user and with which secrets, according to
+ * one configuration. It is reference-counted: servers that were opened under an older configuration keep theirs.
  */
 #ifndef PGWEIR_POOL_POOL_TARGET_H
 #define PGWEIR_POOL_POOL_TARGET_H
@@ -12,20 +11,21 @@
 #include "server/server.h"
 
 struct pool_target {
-	struct server_target server; /* what servers see; points into the rest */
+	struct server_target server; /* what servers see; it points into the other fields */
 	struct upstream *upstream;
-	struct tls_context *tls; /* held for server.tls */
-	char *tls_text; /* how it was asked for */
-	struct users *users; /* holds the secrets' text */
+	struct tls_context *tls; /* a reference for server.tls */
+	char *tls_text; /* the settings it was made from */
+	struct users *users; /* keeps the secrets alive */
 	char *user, *database;
+	char *command; /* password_command, or NULL */
 	char *learnt; /* a secret that is not in users, or NULL; wiped */
 	unsigned refs;
 };
 
 /*
- * database and user: as a client's pool has them ("tenant/database", and the role). settings: of the pool, in the
- * configuration that tls was made for. keys live in the pool's entry. NULL and why: no memory, names that upstream_for
- * does not take, or TLS that is wanted but can't be.
+ * database and user are a pool's ("tenant/database", and the role); settings are the pool's, from the configuration
+ * that tls was made for; keys must live as long as the target. Returns NULL with *why set: upstream_for() refuses the
+ * names, or TLS is wanted but not available.
  */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
@@ -33,15 +33,15 @@ struct pool_target *pool_target_new(const struct upstream *upstream, const struc
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /*
- * A secret (plain, or "md5...") that a client proved to know: used where neither the upstream nor users has one.
+ * A secret (plain, or "md5...") that a client has proved is used where neither the upstream nor users has one.
  */
-bool pool_target_knows(const struct pool_target *t, const char *secret); /* it has this one, or needs none */
-/* t does not know it. NULL: no memory. */
+bool pool_target_knows(const struct pool_target *t, const char *secret); /* t has it, or needs none */
+/* Returns a copy of t that knows this secret, which t does not; NULL without memory. */
 struct pool_target *pool_target_with_secret(const struct pool_target *t, const char *secret);
-void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* what from learnt */
-/* True if servers of one may be used as servers of the other. */
+void pool_target_inherit(struct pool_target *t, const struct pool_target *from); /* copies what from has learnt */
+/* Returns whether servers of one may be used as servers of the other. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
-/* Which database of which hosts it means: equal texts, the same one. The caller frees. NULL: no memory. */
+/* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees it. */
 char *pool_target_home(const struct pool_target *t);
 
 #endif

@@ -1,16 +1,15 @@
 /*
- * src/pool/pool_upkeep.c - what time brings, and what the operator does: too long in line, too long idle, too old; new
- * settings, pause, close.
+ * src/pool/pool_upkeep.c - limits on time (in line, idle, age), and what the operator does: new settings, pause, close.
  *
- * Nothing here has a timer. pool_next_due derives the next deadline from the ends of ordered lists: the line (first
- * come), the pinging (first pinged), the idle (coldest). Age and background pings have no such order; all idle
- * connections are looked at for them, at most once per second and not before one of them is due.
+ * Nothing here has a timer. pool_next_due derives the next deadline from the ends of ordered lists: the first in line,
+ * the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle connections
+ * are checked, at most once per second and not before one of them is due.
  */
 #include "pool/pool_state.h"
 
 #define SWEEP_AT_MOST_EVERY_US SECOND_US
 
-/* --- When. --- */
+/* --- Deadlines. --- */
 
 void
 pool_arm(struct pool *p, uint64_t at_us)
@@ -22,7 +21,7 @@ pool_arm(struct pool *p, uint64_t at_us)
 		p->ops.wake(p->owner, at_us);
 }
 
-/* The coldest idle one: is it one too many, and since when will it have been idle for too long? */
+/* Returns when the coldest idle connection will have been idle for too long, and why. */
 static uint64_t
 too_cold_at(const struct pool *p, const struct pool_conn *coldest, enum recycle_reason *reason)
 {
@@ -36,7 +35,7 @@ too_cold_at(const struct pool *p, const struct pool_conn *coldest, enum recycle_
 	return later(coldest->idle_since_us, earliest(linger_us, timeout_us));
 }
 
-/* When a sweep has something to do about this idle one. */
+/* Returns when a sweep will have something to do for this idle connection. */
 static uint64_t
 sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
 {
@@ -64,24 +63,31 @@ sweep_due(const struct pool *p)
 }
 
 uint64_t
+pool_idle_due(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	enum recycle_reason reason;
+	uint64_t due_us = coldest == NULL ? NEVER_US : earliest(too_cold_at(p, coldest, &reason), sweep_due(p));
+
+	return due_us > now_us ? due_us : now_us;
+}
+
+uint64_t
 pool_next_due(const struct pool *p, uint64_t now_us)
 {
 	const struct pool_ticket *first = TAILQ_FIRST(&p->line);
 	const struct pool_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
-	const struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
-	uint64_t due_us = earliest(pool_supply_due(p, now_us), budget_due(&p->member, now_us));
-	enum recycle_reason reason;
+	uint64_t due_us = earliest(pool_supply_due(p, now_us), caps_due(&p->caps, now_us));
 
 	if (first != NULL && p->settings.timeout_us > 0)
 		due_us = earliest(due_us, later(first->since_us, p->settings.timeout_us));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = earliest(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
-	if (coldest != NULL)
-		due_us = earliest(due_us, earliest(too_cold_at(p, coldest, &reason), sweep_due(p)));
+	due_us = earliest(due_us, pool_idle_due(p, now_us));
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* --- What is done then. --- */
+/* --- What is done at a deadline. --- */
 
 void
 pool_trim(struct pool *p, uint64_t now_us)
@@ -104,7 +110,7 @@ give_up_slow_pings(struct pool *p, uint64_t now_us)
 		pool_ping_failed(p, conn, now_us);
 }
 
-/* False: there is nothing to do for this one. pings: how many that could be lent may be pinged now. */
+/* Returns false if there was nothing to do. *pings: how many lendable connections may still be pinged now. */
 static bool
 sweep_one(struct pool *p, struct pool_conn *conn, uint32_t *pings, uint64_t now_us)
 {
@@ -125,7 +131,7 @@ sweep_one(struct pool *p, struct pool_conn *conn, uint32_t *pings, uint64_t now_
 	return true;
 }
 
-/* A connection can't be lent while it is pinged: half of them at a time, the coldest first. */
+/* A connection can't be lent while it is pinged, so at most half of them are at a time, the coldest first. */
 static void
 sweep(struct pool *p, uint64_t now_us)
 {
@@ -158,7 +164,7 @@ pool_ping_idle(struct pool *p, uint64_t now_us)
 uint64_t
 pool_tick(struct pool *p, uint64_t now_us)
 {
-	p->due_us = 0; /* no wake from here on: we return it */
+	p->due_us = 0; /* ops->wake is not needed: the new deadline is returned */
 	pool_refuse_late(p, now_us);
 	if (pool_is_hopeless(p, now_us))
 		pool_refuse_hopeless(p, now_us);
@@ -174,7 +180,7 @@ pool_tick(struct pool *p, uint64_t now_us)
 
 /* --- Settings. --- */
 
-/* By age, +-10 %, so that connections opened together don't end together. */
+/* The jitter of +-10 % keeps connections that were opened together from ending together. */
 void
 pool_set_recycle_time(struct pool *p, struct pool_conn *conn)
 {
@@ -235,7 +241,7 @@ pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t 
 
 /* --- Pause and close. --- */
 
-/* Closes all that nobody has borrowed. */
+/* Closes all connections that are not lent. */
 static void
 shed(struct pool *p, enum recycle_reason reason)
 {
@@ -277,7 +283,7 @@ pool_close_all(struct pool *p, enum recycle_reason why, uint64_t now_us)
 	if (why == RR_RELOAD)
 		pool_forget_failures(p); /* there may be another server there now */
 	else
-		p->is_in_use = false; /* no new ones in stock */
+		p->is_in_use = false; /* min_idle is not kept */
 	shed(p, why);
 	pool_reinforce(p, now_us);
 }

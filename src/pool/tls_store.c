@@ -28,9 +28,10 @@ verifies_name(const struct server_tls *tls)
 	return tls->mode == TLS_VERIFY_FULL;
 }
 
-/* A list: as many as sections differ in their TLS, which operators write; asked at a reload and for each new pool. */
+/* A list will do: it has as many items as sections with different TLS settings, and is searched only at a reload and
+ * for each new pool. */
 static struct stored *
-find(const struct tls_store *store, const struct server_tls *tls)
+stored_find(const struct tls_store *store, const struct server_tls *tls)
 {
 	struct stored *s;
 
@@ -53,7 +54,7 @@ stored_free(struct stored *s)
 }
 
 static int
-add(struct tls_store *store, const struct server_tls *tls, struct fail *why)
+stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *why)
 {
 	struct tls_connect_settings settings = { .ca_file = tls->ca_file,
 						 .certificate_file = tls->certificate_file,
@@ -63,7 +64,7 @@ add(struct tls_store *store, const struct server_tls *tls, struct fail *why)
 						 .hides_name = !tls->sends_sni };
 	struct stored *s;
 
-	if (tls->mode == TLS_OFF || find(store, tls) != NULL)
+	if (tls->mode == TLS_OFF || stored_find(store, tls) != NULL)
 		return 0;
 	if ((s = calloc(1, sizeof(*s))) == NULL)
 		return fail_set(why, "53200", "no memory for TLS");
@@ -95,7 +96,8 @@ add_scopes(struct tls_store *store, const struct config *config, const struct co
 		struct server_tls tls;
 
 		config_effective(config, &scopes[i], NULL, &settings);
-		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, why) < 0 || add(store, &tls, why) < 0)
+		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, why) < 0 ||
+		    stored_add(store, &tls, why) < 0)
 			return -1;
 	}
 	return 0;
@@ -143,7 +145,7 @@ tls_store_unref(struct tls_store *store)
 struct tls_context *
 tls_store_get(const struct tls_store *store, const struct server_tls *tls)
 {
-	struct stored *s = store == NULL || tls->mode == TLS_OFF ? NULL : find(store, tls);
+	struct stored *s = store == NULL || tls->mode == TLS_OFF ? NULL : stored_find(store, tls);
 
 	return s == NULL ? NULL : tls_context_ref(s->ctx);
 }

@@ -1,6 +1,6 @@
 /*
- * src/pool/tls_store.h - the TLS contexts for servers of one configuration: one for all databases that want the same.
- * Made as a whole, before the configuration is taken over: what is wrong with a file is known in time.
+ * src/pool/tls_store.h - the TLS contexts of one configuration for its servers: one for all databases with equal
+ * settings. It is made as a whole before the configuration is taken over, so errors in files are found in time.
  */
 #ifndef PGWEIR_POOL_TLS_STORE_H
 #define PGWEIR_POOL_TLS_STORE_H
@@ -10,10 +10,10 @@
 
 struct tls_store; /* opaque; counted by reference */
 
-struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL and why */
+struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
 struct tls_store *tls_store_ref(struct tls_store *store);
 void tls_store_unref(struct tls_store *store); /* NULL is fine */
-/* A reference of the caller's; NULL: these servers have no TLS (mode off), or no memory. store may be NULL. */
+/* Returns a reference that the caller drops, or NULL if these servers have no TLS (mode off). store may be NULL. */
 struct tls_context *tls_store_get(const struct tls_store *store, const struct server_tls *tls);
 
 #endif

@@ -25,13 +25,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define LOOK_AFTER_US 20000u
 #define LOOKS_MAX 250u
 #define STATEMENT_NAME_LEN 63 /* bytes; one with a longer name is not followed */
 
-struct sole_use {
+struct exclusive {
 	struct exchange *x;
 	struct event *timer;
 	char database[KNOWN_NAME_MAX];
@@ -44,31 +43,18 @@ struct sole_use {
 	bool is_bound, is_other; /* in this request: the statement was bound; another one was prepared or bound */
 };
 
-/* Rejects nearly all SQL by its first two letters. */
-static bool
-is_candidate(const char *sql, size_t len)
-{
-	static const char begins[][3] = { "dr", "cr", "al" };
-
-	if (len <= sizeof("DROP DATABASE"))
-		return false;
-	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
-		if (strncasecmp(sql, begins[i], 2) == 0)
-			return true;
-	return strchr(" \t\r\n/-", sql[0]) != NULL; /* blanks or a comment before it */
-}
-
 /*
  * Returns what kind of exclusive statement the SQL is, and writes its database; KNOWN_NOT: none, or there is more than
  * that one statement.
  */
 static enum known_kind
-read_database(const struct exchange *x, const char *sql, size_t len, char database[static KNOWN_NAME_MAX])
+read_database(const struct exchange *x, const struct request *m, char database[static KNOWN_NAME_MAX])
 {
 	struct known_text text;
 	const struct known *k = &text.statements[0];
 
-	if (!is_candidate(sql, len) || !known_parse(&text, image_scan_options(x->image), sql, len) || text.count != 1)
+	if (!request_has(m, SCAN_DATABASE, 0) ||
+	    !known_parse(&text, image_scan_options(x->image), m->sql, m->sql_len) || text.count != 1)
 		return KNOWN_NOT;
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_DROP_DATABASE:
@@ -93,7 +79,7 @@ read_database(const struct exchange *x, const char *sql, size_t len, char databa
 	" AND (r.rolsuper OR pg_catalog.pg_has_role(d.datdba, 'USAGE')"
 
 static void
-put_question(const struct sole_use *s, struct buf *b)
+put_question(const struct exclusive *s, struct buf *b)
 {
 	static const char owner[] = OWNER ")\0\0", creator[] = OWNER " OR d.datistemplate AND r.rolcreatedb)\0\0";
 	const char *database = s->database;
@@ -127,7 +113,7 @@ is_alone(const struct server *srv)
  * 0, or -1: no memory.
  */
 static int
-ask(struct sole_use *s)
+exclusive_ask(struct exclusive *s)
 {
 	struct exchange *x = s->x;
 	struct server *srv = x->srv;
@@ -140,9 +126,10 @@ ask(struct sole_use *s)
 	s->may = false;
 	s->token = ++x->env->last_token;
 	put_question(s, &b);
-	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_LOOK, (void *)(uintptr_t)s->token) == 0 &&
-	    server_owe_sync(srv, OWED_TO_LOOK) == 0 && ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) == 0 &&
-	    server_owe_sync(srv, OWED_TO_LOOK) == 0)
+	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_FEATURE, (void *)(uintptr_t)s->token) == 0 &&
+	    server_owe_sync(srv, OWED_TO_FEATURE) == 0 &&
+	    ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) == 0 &&
+	    server_owe_sync(srv, OWED_TO_FEATURE) == 0)
 		r = 0;
 	if (r == 0)
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
@@ -151,18 +138,18 @@ ask(struct sole_use *s)
 }
 
 void
-sole_use_settled(struct exchange *x, const struct owed *o, enum owed_end how)
+exclusive_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 {
-	if (x->sole_use != NULL && (uintptr_t)o->ref == x->sole_use->token)
-		x->sole_use->may = how == OWED_ANSWERED;
+	if (x->exclusive != NULL && (uintptr_t)o->ref == x->exclusive->token)
+		x->exclusive->may = how == OWED_ANSWERED;
 }
 
 /* --- while it runs --- */
 
 void
-sole_use_forget(struct exchange *x)
+exclusive_forget(struct exchange *x)
 {
-	struct sole_use *s = x->sole_use;
+	struct exclusive *s = x->exclusive;
 
 	if (s == NULL)
 		return;
@@ -170,7 +157,7 @@ sole_use_forget(struct exchange *x)
 		pool_set_release_database(x->env->pools, x->id, *x->env->now_us);
 	event_free(s->timer);
 	free(s);
-	x->sole_use = NULL;
+	x->exclusive = NULL;
 }
 
 /*
@@ -196,7 +183,7 @@ is_one_execute(const struct ledger *l)
 
 /* Returns true if PostgreSQL works on the statement now, and certainly on nothing else. */
 static bool
-is_running(const struct sole_use *s)
+is_running(const struct exclusive *s)
 {
 	const struct server *srv = s->x->srv;
 	const struct owed *o = srv == NULL ? NULL : ledger_head(&srv->ledger);
@@ -209,7 +196,7 @@ is_running(const struct sole_use *s)
 }
 
 static void
-look_later(struct sole_use *s)
+look_later(struct exclusive *s)
 {
 	struct timeval tv = { 0, LOOK_AFTER_US };
 
@@ -219,7 +206,7 @@ look_later(struct sole_use *s)
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	struct sole_use *s = arg;
+	struct exclusive *s = arg;
 	struct exchange *x = s->x;
 	bool is_again;
 	unsigned count;
@@ -245,20 +232,20 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		look_later(s);
 }
 
-static struct sole_use *
-note(struct exchange *x, const char *sql, size_t len)
+static struct exclusive *
+note(struct exchange *x, const struct request *m)
 {
 	char database[KNOWN_NAME_MAX];
-	enum known_kind kind = read_database(x, sql, len, database);
-	struct sole_use *s;
+	enum known_kind kind = read_database(x, m, database);
+	struct exclusive *s;
 
 	if (kind == KNOWN_NOT)
 		return NULL;
-	s = x->sole_use;
+	s = x->exclusive;
 	if (s != NULL && s->is_asked && !s->is_holding && s->is_template == (kind == KNOWN_CREATE_DATABASE) &&
 	    strcmp(s->database, database) == 0)
 		return s;
-	sole_use_forget(x);
+	exclusive_forget(x);
 	s = calloc(1, sizeof(*s));
 	if (s == NULL || (s->timer = event_new(x->env->base, -1, 0, on_timer, s)) == NULL) {
 		free(s);
@@ -267,46 +254,47 @@ note(struct exchange *x, const char *sql, size_t len)
 	s->x = x;
 	s->is_template = kind == KNOWN_CREATE_DATABASE;
 	memcpy(s->database, database, sizeof(s->database));
-	x->sole_use = s;
+	x->exclusive = s;
 	return s;
 }
 
 int
-sole_use_query(struct exchange *x, const char *sql, size_t len)
+exclusive_query(struct exchange *x, const struct request *m)
 {
-	struct sole_use *s = note(x, sql, len);
+	struct exclusive *s = note(x, m);
 
 	if (s == NULL)
 		return 0;
 	s->is_simple = true;
 	look_later(s);
-	return ask(s);
+	return exclusive_ask(s);
 }
 
 int
-sole_use_parse(struct exchange *x, const char *name, const char *sql, size_t len)
+exclusive_parse(struct exchange *x, const struct request *m)
 {
-	struct sole_use *s = strlen(name) <= STATEMENT_NAME_LEN ? note(x, sql, len) : NULL;
+	const char *name = m->parse.name;
+	struct exclusive *s = strlen(name) <= STATEMENT_NAME_LEN ? note(x, m) : NULL;
 
 	if (s != NULL && copy_string(s->statement, sizeof(s->statement), name)) {
 		s->is_simple = false;
 		s->is_other = !x->srv->is_synced; /* the messages before it in this request were not examined */
-		return ask(s);
+		return exclusive_ask(s);
 	}
-	s = x->sole_use;
+	s = x->exclusive;
 	if (s == NULL || s->is_simple)
 		return 0;
 	if (strcmp(name, s->statement) == 0)
-		sole_use_forget(x); /* the name is another statement's now */
+		exclusive_forget(x); /* the name is another statement's now */
 	else
 		s->is_other = true;
 	return 0;
 }
 
 int
-sole_use_bind(struct exchange *x, const char *name)
+exclusive_bind(struct exchange *x, const char *name)
 {
-	struct sole_use *s = x->sole_use;
+	struct exclusive *s = x->exclusive;
 
 	if (s->is_simple)
 		return 0;
@@ -317,17 +305,17 @@ sole_use_bind(struct exchange *x, const char *name)
 	s->is_bound = true;
 	s->looks = 0;
 	look_later(s);
-	return ask(s);
+	return exclusive_ask(s);
 }
 
 void
-sole_use_request_done(struct exchange *x, const struct owed *ended)
+exclusive_request_done(struct exchange *x, const struct owed *ended)
 {
-	struct sole_use *s = x->sole_use;
+	struct exclusive *s = x->exclusive;
 
 	/* Any other simple Query may have given the name to another statement: by SQL PREPARE, in session mode. */
 	if (s->is_simple || s->is_holding || ended->kind != OWED_SYNC) {
-		sole_use_forget(x);
+		exclusive_forget(x);
 		return;
 	}
 	/* The statement was only prepared so far, or it ended quickly; it may be run again. */

@@ -5,7 +5,7 @@
  * simple Query is scanned here; the SQL of a Parse or Bind was scanned when it was first seen. SQL that leaves nothing
  * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
  */
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "relay/retry.h"
 #include "relay/walk.h"
 #include "state/state.h"
@@ -20,30 +20,54 @@ static bool
 is_open_client(const struct exchange *x)
 {
 	return !x->is_session && x->replication == 0 && x->state == CL_READY && x->listen == NULL &&
-	       x->sole_use == NULL && x->entry->hubs == NULL && !image_has_prepared(x->image) &&
-	       !statements_are_materialised(x) && session_is_quiet(x);
+	       x->exclusive == NULL && x->entry->listeners == NULL && !image_has_prepared(x->image) &&
+	       !statements_are_exposed(x) && session_is_quiet(x);
+}
+
+/* The other part. */
+static bool
+is_open_server(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open;
 }
 
 static bool
 is_open(const struct exchange *x)
 {
-	const struct server *srv = x->srv;
+	return is_open_client(x) && (x->srv == NULL || is_open_server(x));
+}
 
-	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open && is_open_client(x);
+static enum walk_result
+borrow(struct request_walk *w)
+{
+	enum walk_result r;
+
+	w->x->has_run = true;
+	r = walk_borrow(w);
+	return r == WALK_ON && !is_open_server(w->x) ? WALK_SLOWLY : r;
 }
 
 /* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
 static enum walk_result
 enter(struct request_walk *w)
 {
-	struct exchange *x = w->x;
-	enum walk_result r;
+	return w->x->srv != NULL ? WALK_ON : borrow(w);
+}
 
-	if (x->srv != NULL)
-		return WALK_ON;
-	x->has_run = true;
-	r = walk_borrow(w);
-	return r == WALK_ON && !is_open(x) ? WALK_SLOWLY : r;
+/* One of the messages up to a Sync. */
+static inline enum walk_result
+forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind)
+{
+	struct server *srv = w->x->srv;
+
+	if (srv->is_synced)
+		report_request_begins(w->x, srv);
+	if (ledger_push(&srv->ledger, kind, OWED_TO_CLIENT, NULL) < 0)
+		return walk_out_of_memory(w->x);
+	srv->is_synced = false;
+	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
 static enum walk_result
@@ -55,9 +79,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 
 	if (f->body_len == 0 || session_reads_anyhow(x))
 		return WALK_SLOWLY;
-	scan_text(&w->scan, image_scan_options(x->image), (const char *)sql, f->body_len - 1);
-	w->scanned = walk_message(w);
-	if (!session_is_plain(w->scan.flags, w->scan.hints))
+	walk_scan_query(w, f);
+	if (!verdict_is_plain(w->scan.flags, w->scan.hints))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
@@ -65,12 +88,12 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY; /* it may end the failed transaction, and go on */
 	if (w->scan.flags != 0 && session_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
-	if (session_plain_query(x, w->scan.flags) < 0 || statements_simple_query(x) == STATEMENT_FAILED)
+	if (session_plain_query(x, w->scan.flags) < 0 || statements_simple_query(x) < 0)
 		return walk_out_of_memory(x);
 	if ((r = walk_push_query(w, OWED_QUERY, 0)) != WALK_ON)
 		return r;
 	report_text(x->srv, sql, f->body_len, f->body_len, true);
-	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
 static enum walk_result
@@ -96,20 +119,26 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	if (statements_take_unnamed(x, st) < 0)
 		return walk_out_of_memory(x);
 	x->srv->is_synced = false;
-	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
 static enum walk_result
 fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	const uint8_t *message = walk_message(w);
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len, used = 0;
+	struct request *m = &w->m;
 	enum walk_result r = enter(w);
 
 	if (r != WALK_ON)
 		return r;
-	switch (statements_bind_plain(x, message, w->len - w->at, total, &used)) {
+	m->message = walk_message(w);
+	m->total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	m->have = w->len - w->at;
+	m->is_found = false;
+	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
+			 &m->names.len))
+		return WALK_SLOWLY;
+	switch (statements_bind_plain(x, m)) {
 	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
 	case STATEMENT_HOLD:
@@ -120,10 +149,10 @@ fast_bind(struct request_walk *w, const struct frame *f)
 		break;
 	}
 	x->srv->is_synced = false;
-	walk_note_bind(x, (const char *)message + FRAME_HEAD_LEN + strlen((const char *)message + FRAME_HEAD_LEN) + 1);
-	x->srv->loan.bytes_from_client += total;
-	outbox_ref(&x->env->to_server, message + used, total - used);
-	w->at += total;
+	walk_note_bind(w);
+	x->srv->loan.bytes_from_client += m->total;
+	outbox_ref(&x->env->to_server, m->message + m->used, m->total - m->used);
+	w->at += m->total;
 	return WALK_ON;
 }
 
@@ -132,19 +161,22 @@ fast_describe(struct request_walk *w, const struct frame *f)
 {
 	if (f->body_len == 0 || walk_message(w)[FRAME_HEAD_LEN] != 'P' || statements_expect_describe(w->x))
 		return WALK_SLOWLY;
-	return walk_send_extended(w, f, OWED_DESCRIBE_PORTAL);
+	return forward_extended(w, f, OWED_DESCRIBE_PORTAL);
 }
 
 static enum walk_result
 fast_execute(struct request_walk *w, const struct frame *f)
 {
 	w->x->srv->loan.statements_run++;
-	return walk_send_extended(w, f, OWED_EXECUTE);
+	return forward_extended(w, f, OWED_EXECUTE);
 }
 
+/* A Query, Parse or Bind borrows a server; the others need one. */
 static enum walk_result
 fast_message(struct request_walk *w, const struct frame *f)
 {
+	bool has_server = w->x->srv != NULL;
+
 	switch (f->type) {
 	case 'Q':
 		return fast_query(w, f);
@@ -152,40 +184,36 @@ fast_message(struct request_walk *w, const struct frame *f)
 		return fast_parse(w, f);
 	case 'B':
 		return fast_bind(w, f);
-	default:
-		break;
-	}
-	if (w->x->srv == NULL)
-		return WALK_SLOWLY;
-	switch (f->type) {
 	case 'D':
-		return fast_describe(w, f);
+		return has_server ? fast_describe(w, f) : WALK_SLOWLY;
 	case 'E':
-		return fast_execute(w, f);
+		return has_server ? fast_execute(w, f) : WALK_SLOWLY;
 	case 'S':
-		return walk_send_sync(w);
+		return has_server && f->body_len == 0 ? walk_send_sync(w) : WALK_SLOWLY;
 	default:
 		return WALK_SLOWLY;
 	}
 }
 
 enum walk_result
-walk_fast(struct request_walk *w, const struct frame *f)
+walk_fast(struct request_walk *w)
 {
 	struct exchange *x = w->x;
-	const uint8_t *message = walk_message(w);
-	enum walk_result r;
+	struct frame f;
 
-	if (w->len - w->at < FRAME_HEAD_LEN + (size_t)f->body_len)
+	if (!is_open(x))
 		return WALK_SLOWLY;
-	w->is_open = w->is_open || (x->srv == NULL ? is_open_client(x) : is_open(x));
-	if (!w->is_open)
-		return WALK_SLOWLY;
-	r = fast_message(w, f);
-	if (r == WALK_ON) {
+	while (w->at < w->len) {
+		const uint8_t *message = walk_message(w);
+		enum walk_result r;
+
+		if (!frame_whole(message, w->len - w->at, &f) || f.body_len > frame_client_limit(f.type))
+			return WALK_SLOWLY;
+		if ((r = fast_message(w, &f)) != WALK_ON)
+			return r;
 		x->has_run = true;
 		x->has_caught_up = false;
-		rerun_keep(x, message, (size_t)(walk_message(w) - message), true);
+		retry_keep_sent(x, f.type, message, FRAME_HEAD_LEN + (size_t)f.body_len);
 	}
-	return r;
+	return WALK_ON;
 }

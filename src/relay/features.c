@@ -5,10 +5,11 @@
  * return FORWARD decides. A comment at each row says why it stands there. tests/unit/test_features.c holds the tables.
  */
 #include "relay/features.h"
+#include "relay/late.h"
 
 #include "listen/listen.h"
 #include "relay/exclusive.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "relay/retry.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -30,137 +31,94 @@ unless_failed(int result)
 /* --- a Query --- */
 
 static enum statement_step
-exclusive_query(struct exchange *x, struct request *m)
+look_query_exclusive(struct exchange *x, struct request *m)
 {
-	return m->sql == NULL ? STATEMENT_FORWARD : unless_failed(sole_use_query(x, m->sql, m->sql_len));
+	return unless_failed(exclusive_query(x, m));
 }
 
 static enum statement_step
 note_sql(struct exchange *x, struct request *m)
 {
-	if (m->sql == NULL)
-		return STATEMENT_FORWARD;
-	session_note_local(x, m->sql, m->sql_len);
-	statements_note_drop(x, m->sql, m->sql_len);
+	session_note_local(x, m);
+	statements_note_drop(x, m);
 	return STATEMENT_FORWARD;
-}
-
-static enum statement_step
-expose_sql(struct exchange *x, struct request *m)
-{
-	return m->sql == NULL ? STATEMENT_FORWARD : statements_expose_for_sql(x, m->sql, m->sql_len);
-}
-
-static enum statement_step
-deallocate_query(struct exchange *x, struct request *m)
-{
-	return m->sql == NULL ? STATEMENT_FORWARD : statements_deallocate_query(x, m->sql, m->sql_len);
-}
-
-static enum statement_step
-listen_to_query(struct exchange *x, struct request *m)
-{
-	if (m->have < m->total || listen_is_no_concern(x, m->message, m->total))
-		return STATEMENT_FORWARD;
-	return listen_query(x, m->message, m->total);
-}
-
-static enum statement_step
-unnamed_query(struct exchange *x, struct request *m)
-{
-	(void)m;
-	return statements_simple_query(x) == STATEMENT_FAILED ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 static const struct row on_query[] = {
 	{ session_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
-	{ exclusive_query, true }, /* its question is a request of its own: it goes ahead of all that is put in front */
+	{ look_query_exclusive,
+	  true }, /* its question is a request of its own: it goes ahead of all that is put in front */
 	{ note_sql, false }, /* what others put in front is prepared under what SQL sets locally, too */
-	{ expose_sql, false }, /* what the SQL looks for has to be there before anything of it runs */
-	{ deallocate_query, false }, /* replaces the SQL: those below see what is left for them by its effect */
-	{ listen_to_query, true }, /* replaces a LISTEN, which state must not suspect then */
-	{ unnamed_query, true }, /* a Query that is sent drops the unnamed statement, also where state adds to it */
+	{ listen_before_sql, false }, /* makes the server listen, as a request of its own: as for expose */
+	{ statements_expose, false }, /* what the SQL looks for has to be there before anything of it runs */
+	{ statements_deallocate_query,
+	  false }, /* replaces the SQL: those below see what is left for them by its effect */
+	{ listen_query, true }, /* replaces a LISTEN, which state must not suspect then */
 	{ session_query, true }, /* last: notes what it leaves behind, and may add to the SQL */
 };
 
 /* --- a Parse --- */
 
 static enum statement_step
-exclusive_parse(struct exchange *x, struct request *m)
+look_parse_exclusive(struct exchange *x, struct request *m)
 {
-	return unless_failed(sole_use_parse(x, m->parse.name, m->sql, m->sql_len));
+	return unless_failed(exclusive_parse(x, m));
 }
 
 static enum statement_step
 audit_parse(struct exchange *x, struct request *m)
 {
 	if (x->is_session)
-		session_audit_parse(x, m->sql, m->sql_len);
+		session_audit_parse(x, m->verdict);
 	return STATEMENT_FORWARD;
-}
-
-static enum statement_step
-deallocate_parse(struct exchange *x, struct request *m)
-{
-	return statements_parse_sql(x, &m->parse);
 }
 
 static enum statement_step
 prepare_for_parse(struct exchange *x, struct request *m)
 {
-	return unless_failed(session_ensure_prepared(x, m->sql, m->sql_len, false));
+	return session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, false);
 }
 
 static const struct row on_parse[] = {
-	{ exclusive_parse, true }, /* as for a Query */
+	{ look_parse_exclusive, true }, /* as for a Query */
 	{ audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
-	{ expose_sql, false }, /* PostgreSQL looks names up when it parses */
-	{ deallocate_parse, false }, /* replaces the SQL */
+	{ listen_before_sql, false }, /* as for a Query */
+	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
+	{ statements_deallocate_parse, false }, /* replaces the SQL */
 	{ prepare_for_parse, false }, /* what SQL PREPARE made and this may execute is there when it is parsed */
+	{ listen_parse, false }, /* replaces a LISTEN: as such it is stored */
 	{ statements_parse, false }, /* last: it takes the name, and answers or sends */
 };
 
 /* --- Bind, Describe, Close --- */
 
 static enum statement_step
-exclusive_bind(struct exchange *x, struct request *m)
+look_bind_exclusive(struct exchange *x, struct request *m)
 {
-	return x->sole_use == NULL ? STATEMENT_FORWARD : unless_failed(sole_use_bind(x, m->names.statement));
-}
-
-static enum statement_step
-expose_statement(struct exchange *x, struct request *m)
-{
-	return statements_expose_for(x, m->statement);
+	return x->exclusive == NULL ? STATEMENT_FORWARD : unless_failed(exclusive_bind(x, m->names.statement));
 }
 
 static enum statement_step
 note_statement(struct exchange *x, struct request *m)
 {
-	session_note_local_of(x, m->statement);
+	session_note_local(x, m);
 	return STATEMENT_FORWARD;
 }
 
-static enum statement_step
-listen_to_bind(struct exchange *x, struct request *m)
-{
-	return m->statement == NULL ? STATEMENT_FORWARD : unless_failed(listen_bound(x, m->names.portal, m->statement));
-}
-
 static const struct row on_bind[] = {
-	{ exclusive_bind, true }, /* as for a Query */
+	{ look_bind_exclusive, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
 	{ session_bind_of_sequences, false }, /* as for a Query */
-	{ expose_statement, false }, /* a plan is made now, if it has to be made again */
+	{ listen_before_sql, false }, /* as for a Query */
+	{ statements_expose, false }, /* a plan is made now, if it has to be made again */
 	{ note_statement, false }, /* as for a Query */
 	{ session_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
-	{ listen_to_bind, false }, /* which portal runs a LISTEN */
+	{ listen_bind, false }, /* which portal runs a LISTEN */
 	{ statements_bind, false }, /* last: it sees to it that the server has the statement */
 };
 
 static const struct row on_describe[] = {
-	{ statements_find_described, false },
-	{ expose_statement, false },
+	{ statements_find_described, false }, { listen_before_sql, false }, { statements_expose, false },
 	{ session_describe, false }, /* of what SQL PREPARE made: it has to be there */
 	{ statements_describe, false },
 };
@@ -177,15 +135,9 @@ execute_state(struct exchange *x, struct request *m)
 	return x->session == NULL ? STATEMENT_FORWARD : session_before_execute(x, m->portal);
 }
 
-static enum statement_step
-execute_listen(struct exchange *x, struct request *m)
-{
-	return x->listen == NULL || m->have < m->total ? STATEMENT_FORWARD : listen_execute(x, m->message, m->total);
-}
-
 static const struct row on_execute[] = {
 	{ execute_state, true }, /* its effect counts from here on, unless it has to wait */
-	{ execute_listen, true }, /* may be refused in its place */
+	{ listen_execute, true }, /* may be refused in its place */
 };
 
 #define TABLE(rows)                                                                                                    \
@@ -223,7 +175,7 @@ struct seen_error {
 static bool
 retry_error(struct exchange *x, const struct seen_error *e)
 {
-	return rerun_wanted(x, e->fields);
+	return retry_wanted(x, e->fields);
 }
 
 static bool
@@ -272,13 +224,20 @@ statements_error(struct exchange *x, const struct seen_error *e)
 	return is_replaced;
 }
 
+static bool
+late_error(struct exchange *x, const struct seen_error *e)
+{
+	return late_answer(x, e->fields);
+}
+
 static bool (*const on_error[])(struct exchange *x, const struct seen_error *e) = {
 	retry_error, /* first: a request that is sent once more has not failed */
 	record_error, /* from here on it has */
 	state_error, /* its effects are void, whatever the client is sent */
 	listen_to_error, /* a LISTEN that the listener refused has an error of its own */
 	kept_error, /* sends the error of the PREPARE that caused this one */
-	statements_error, /* last: it only changes the message's words */
+	statements_error, /* it only changes the message's words */
+	late_error, /* the same, of what query_timeout has cancelled */
 };
 
 bool
@@ -298,8 +257,8 @@ bool
 features_request_done(struct exchange *x, const struct owed *ended)
 {
 	statements_request_done(x);
-	if (x->sole_use != NULL)
-		sole_use_request_done(x, ended);
+	if (x->exclusive != NULL)
+		exclusive_request_done(x, ended);
 	if (x->session != NULL)
 		session_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */

@@ -6,7 +6,7 @@
 #include "exchange/exchange.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -31,6 +31,11 @@ refusal_words(const struct exchange *x, const struct fail *why, struct fail *tol
 	if (told->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
 		fail_detail(told, "Database \"%s\", user \"%s\": %s", x->entry->database->name, x->entry->user,
 			    why->detail);
+	}
+	if (x->env->config->compat == COMPAT_PGBOUNCER) {
+		struct fail ours = *told;
+
+		fail_in_their_words(&ours, told);
 	}
 }
 

@@ -5,16 +5,16 @@
 #include "state/state.h"
 #include "statements/statements.h"
 
-static bool
+static inline bool
 may_return(const struct exchange *x, const struct server *srv)
 {
-	return srv->ledger.count == 0 && !srv->ledger.is_skipping && srv->is_synced && srv->tx == 'I' &&
-	       (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL && srv->state == SV_LENT &&
-	       !statements_hold_server(x);
+	return x->state != CL_HELD && x->state != CL_RETRYING && srv->ledger.count == 0 && !srv->ledger.is_skipping &&
+	       srv->is_synced && srv->tx == 'I' && (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL &&
+	       srv->state == SV_LENT && !statements_hold_server(x);
 }
 
 static void
-give_back(struct exchange *x, struct server *srv)
+release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = session_seal(x);
 
@@ -26,33 +26,38 @@ give_back(struct exchange *x, struct server *srv)
 	stream_set_reading(&srv->stream, true);
 	if (srv->is_closing || srv->ledger.is_doubtful) {
 		x->entry->counters.recycles[RR_DIRTY]++;
-		srv->link = NULL;
+		srv->borrower = NULL;
 		server_close(srv);
 	} else
 		pool_entry_return(srv, parts, *x->env->now_us);
 }
 
+__attribute__((cold)) static void
+end_for_good(struct exchange *x)
+{
+	struct fail why;
+
+	fail_set(&why, "57P01",
+		 x->env->is_draining ? "pgweir is shutting down"
+				     : "the database was removed from pgweir's configuration");
+	exchange_close(x, &why);
+}
+
 void
 relay_try_release(struct exchange *x)
 {
+	bool is_to_leave = x->env->is_draining && !x->env->is_gentle;
 	struct server *srv = x->srv;
 
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
 	    (!may_return(x, srv) && !replication_is_streaming(x))) /* a stream is never between two requests */
 		return;
-	if (x->is_session && !x->entry->is_orphan && !x->env->is_draining)
+	if (x->is_session && !x->entry->is_orphan && !is_to_leave)
 		return;
-	if (x->env->is_draining || x->entry->is_orphan) {
-		struct fail why;
-
-		fail_set(&why, "57P01",
-			 x->env->is_draining ? "pgweir is shutting down"
-					     : "the database was removed from pgweir's configuration");
-		exchange_close(x, &why);
-		return;
-	}
-	if (features_release(x))
-		give_back(x, srv);
+	if (is_to_leave || x->entry->is_orphan)
+		end_for_good(x);
+	else if (features_release(x))
+		release_give_back(x, srv);
 }
 
 void
@@ -80,11 +85,11 @@ relay_leave(struct exchange *x)
 	is_replaying = head != NULL && head->to == OWED_TO_IMAGE && ledger_owes_client(&srv->ledger, &since_us);
 	/* CL_WELCOME: it is not known which of the client's settings the server has. */
 	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || statements_hold_server(x) ||
-		   statements_are_materialised(x) || session_is_dirty(x);
+		   statements_are_exposed(x) || session_is_dirty(x);
 	if (session_is_tainted(x))
 		srv->is_closing = true;
 	if (!srv->is_closing && may_return(x, srv) && !x->is_in_relay && !is_dirty) {
-		give_back(x, srv);
+		release_give_back(x, srv);
 		return;
 	}
 	x->srv = NULL;
@@ -95,7 +100,7 @@ relay_leave(struct exchange *x)
 		if (srv->ledger.count > 0 && !is_replaying)
 			server_cancel(srv, 5000000, NULL, NULL);
 		x->entry->counters.recycles[RR_DIRTY]++;
-		srv->link = NULL;
+		srv->borrower = NULL;
 		server_close(srv);
 		return;
 	}

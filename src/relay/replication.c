@@ -22,6 +22,6 @@ replication_leave(struct exchange *x)
 	else if (!srv->is_closing && !x->is_in_relay && (x->body_left == 0 || x->is_body_dropped))
 		server_write(srv, "X\0\0\0\4", 5);
 	x->srv = NULL;
-	srv->link = NULL;
+	srv->borrower = NULL;
 	server_close(srv);
 }

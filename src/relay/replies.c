@@ -8,8 +8,9 @@
 #include "exchange/exchange.h"
 #include "relay/exclusive.h"
 #include "relay/features.h"
+#include "relay/late.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "relay/retry.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -23,29 +24,29 @@
 static void
 on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 
 	if (x->is_closing || !exchange_is_ready(x))
 		return;
 	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
 	outbox_ref(&x->env->to_client, bytes, len);
 	srv->loan.bytes_to_client += len;
+	srv->loan.clock.has_passed = true;
 	x->entry->database->counters.bytes_out[NS_CLIENT] += len;
 	x->entry->database->counters.bytes_in[NS_SERVER] += len;
 }
 
-static bool
-breaks_statement_mode(struct exchange *x, struct server *srv)
+/* In pool_mode = statement: the request has left a transaction open. */
+__attribute__((cold)) static void
+broke_statement_mode(struct exchange *x, struct server *srv)
 {
 	struct fail why;
 
-	if (x->entry->settings.pool_mode != POOL_MODE_STATEMENT || srv->tx == 'I')
-		return false;
 	fail_set(&why, "0A000", "transaction blocks are not possible in pool_mode = statement");
+	fail_theirs(&why, "transaction blocks not allowed in statement pooling mode");
 	fail_hint(&why, "Set pool_mode = transaction for this database or user.");
 	srv->is_closing = true;
 	exchange_close(x, &why);
-	return true;
 }
 
 /* A transaction that may have run DDL has ended; is_done: it was not rolled back. Only now others can see its DDL. */
@@ -66,12 +67,14 @@ ddl_is_over(struct exchange *x, bool is_done)
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 
 	x->requests_done++;
-	if (breaks_statement_mode(x, srv))
+	if (srv->tx != 'I' && x->entry->settings.pool_mode == POOL_MODE_STATEMENT) {
+		broke_statement_mode(x, srv);
 		return false;
-	if (srv->tx == 'I')
+	}
+	if (srv->tx == 'I' && (srv->loan.has_ddl || srv->loan.has_changed_plans || srv->loan.has_local_settings))
 		ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
 	if (srv->loan.has_changed_code && srv->tx == 'I') { /* until now only this client saw the change */
 		srv->loan.has_changed_code = false;
@@ -82,12 +85,13 @@ on_request_done(struct server *srv, const struct owed *ended)
 	return features_request_done(x, ended);
 }
 
-static void
-on_settled(struct server *srv, const struct owed *o, enum owed_end how)
+/* A message of pgweir's own. */
+__attribute__((noinline)) static void
+own_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	if (o->to == OWED_TO_LOOK) {
-		if (srv->link != NULL)
-			sole_use_settled(srv->link, o, how);
+	if (o->to == OWED_TO_FEATURE) {
+		if (srv->borrower != NULL)
+			exclusive_settled(srv->borrower, o, how);
 	} else if (o->to == OWED_TO_IMAGE)
 		session_discard_settled(srv, how);
 	else if (o->kind == OWED_EXECUTE)
@@ -97,12 +101,21 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 }
 
 static void
-on_made(struct server *srv, const struct owed *o)
+on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	struct exchange *x = srv->link;
+	if (o->to == OWED_TO_CLIENT && o->kind != OWED_EXECUTE)
+		statements_settled(srv, o, how);
+	else
+		own_settled(srv, o, how);
+}
+
+static void
+on_local(struct server *srv, const struct owed *o)
+{
+	struct exchange *x = srv->borrower;
 
 	if (x != NULL && !x->is_closing)
-		exchange_answer(x, o->kind == OWED_MADE_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
+		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
 
 /* The client's settings could not be replayed: the replies to the messages behind them must not be passed. */
@@ -124,7 +137,7 @@ may_go_on(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 && srv->tx == 'I' &&
 	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
-	       !statements_are_materialised(x);
+	       !statements_are_exposed(x);
 }
 
 /* The client does not get this error: on_lost sends it the part that concerns it. */
@@ -143,7 +156,7 @@ static bool
 on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_error_owed, const uint8_t *message,
 	 size_t len)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 	bool is_fatal = fields_error_is_fatal(e), is_ours;
 
 	srv->is_closing = srv->is_closing || is_fatal;
@@ -155,6 +168,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return true;
 	}
 	if (x->state == CL_WELCOME) {
+		srv->is_end_logged = true;
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
@@ -168,7 +182,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(x);
 		return true;
 	}
-	if (to == OWED_TO_LOOK)
+	if (to == OWED_TO_FEATURE)
 		return true;
 	if (to == OWED_TO_PREPARE) {
 		session_keep_error(x, message, len);
@@ -273,16 +287,10 @@ is_everyday(const struct server *srv, const char *tag)
 	}
 }
 
-static bool
-on_complete(struct server *srv, const char *tag)
+/* Acts upon the tag of a command that is none of the commonest. */
+__attribute__((noinline)) static bool
+complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 {
-	struct exchange *x = srv->link;
-	size_t len = strnlen(tag, sizeof(srv->loan.tag) - 1);
-
-	memcpy(srv->loan.tag, tag, len);
-	srv->loan.tag[len] = '\0';
-	if (is_everyday(srv, tag))
-		return listen_complete(x, tag);
 	if (tag[0] == 'D' && (strcmp(tag, "DISCARD ALL") == 0 || strcmp(tag, "DEALLOCATE ALL") == 0))
 		statements_deallocated_all(x);
 	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
@@ -306,17 +314,30 @@ on_complete(struct server *srv, const char *tag)
 		session_discarded(x);
 	/* Startup settings are the client's defaults, and RESET has undone them: they are replayed before the next
 	 * loan. */
-	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !x->is_session && !session_is_followed(x) &&
+	if (tag[0] == 'R' && strcmp(tag, "RESET") == 0 && !x->is_session && !exchange_is_followed(x) &&
 	    image_doubt(&srv->image) < 0)
 		srv->is_closing = true;
 	return listen_complete(x, tag);
+}
+
+static bool
+on_complete(struct server *srv, const char *tag, size_t len)
+{
+	struct exchange *x = srv->borrower;
+	size_t kept = len < sizeof(srv->loan.tag) ? len : sizeof(srv->loan.tag) - 1;
+
+	memcpy(srv->loan.tag, tag, kept);
+	srv->loan.tag[kept] = '\0';
+	if (!is_everyday(srv, tag))
+		return complete_rarer(x, srv, tag);
+	return x->listen != NULL && listen_complete(x, tag);
 }
 
 /* In session mode the client listens on its own server. */
 static bool
 on_notification(struct server *srv, const uint8_t *message, size_t len)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 
 	return !x->is_session && listen_notification(x, message, len);
 }
@@ -324,7 +345,7 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 
 	if (x != NULL && x->session != NULL && is_passed && session_hides_parameter(x, name))
 		return true;
@@ -337,15 +358,25 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	return false;
 }
 
-/* Something was answered, perhaps what the held message waits for; if not, it is held again. */
+/* Something was answered, perhaps what the held message of a CL_HELD waits for; if not, it is held again. */
 static void
 resume_held(struct exchange *x)
 {
-	if (x->state != CL_HELD || x->is_closing)
+	if (x->is_closing)
 		return;
 	client_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
 	exchange_replay(x, relay_bytes);
+}
+
+static void
+resume_waiting(struct exchange *x, const struct server *srv)
+{
+	if (x->state == CL_RETRYING && srv->ledger.count == 0)
+		retry_now(x);
+	if (x->state ==
+	    CL_HELD) /* before a release: it may have waited for the replay of its settings on this server */
+		resume_held(x);
 }
 
 /*
@@ -353,23 +384,25 @@ resume_held(struct exchange *x)
  * answers it: PostgreSQL would wait for the end of the COPY, and the client for the reply.
  */
 static bool
-breaks_copy(struct exchange *x, struct server *srv)
+breaks_copy(const struct ledger *l)
 {
-	const struct ledger *l = &srv->ledger;
+	return l->copy == COPY_IN && l->count >= 2 && l->ring[(l->head + 1) & (l->cap - 1)].kind >= OWED_LOCAL_PARSE;
+}
+
+__attribute__((cold)) static void
+broke_copy(struct exchange *x, struct server *srv)
+{
 	struct fail why;
 
-	if (l->copy != COPY_IN || l->count < 2 || l->ring[(l->head + 1) & (l->cap - 1)].kind < OWED_MADE_PARSE)
-		return false;
 	fail_set(&why, "08P01", "unexpected message type during COPY from stdin");
 	srv->is_closing = true;
 	exchange_close(x, &why);
-	return true;
 }
 
 static void
 on_batch_end(struct server *srv)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 	struct exchange_env *env;
 
 	if (x == NULL) { /* the client left while its replies were walked */
@@ -386,21 +419,23 @@ on_batch_end(struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
-	report_flushed(x, srv, stream_queued(&x->stream) == 0);
-	if (breaks_copy(x, srv))
+	report_flushed(x, srv);
+	if (breaks_copy(&srv->ledger)) {
+		broke_copy(x, srv);
 		return;
+	}
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
 		stream_set_reading(&x->stream, false); /* or it could send requests forever and read no reply */
 		x->is_stalled = true;
-		srv->loan.paused_since_us = *env->now_us;
 	}
-	relay_unstall(x);
-	if (x->state == CL_RETRYING && srv->ledger.count == 0)
-		rerun_now(x);
-	resume_held(x); /* first: it may have waited for the replay of its settings on this server */
+	if (x->is_stalled)
+		relay_unstall(x);
+	if (!late_is_cancelling(srv)) /* else this comes once more when it is over */
+		resume_waiting(x, srv);
 	relay_try_release(x);
-	listen_flush(x); /* notifications that came while something was owed */
+	if (x->listen != NULL)
+		listen_flush(x); /* notifications that came while something was owed */
 }
 
 /*
@@ -416,30 +451,31 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 	session_stop_lingering(x);
 	x->idle_since_us = *x->env->now_us;
 	relay_unstall(x);
-	resume_held(x);
+	if (x->state == CL_HELD)
+		resume_held(x);
 	return true;
 }
 
 static void
 on_lost(struct server *srv, const struct fail *why)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 	struct fail told = *why;
 	bool is_dirty, is_free;
 
 	if (x == NULL)
 		return;
-	if (exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I'))
-		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_free = !srv->was_owing && may_go_on(x, srv);
 	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
-		report_flushed(x, srv, stream_queued(&x->stream) == 0);
+		report_flushed(x, srv);
 	}
+	if (exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I'))
+		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
-	srv->link = NULL;
+	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
 	if (x->state == CL_WELCOME) {
@@ -453,29 +489,32 @@ on_lost(struct server *srv, const struct fail *why)
 	}
 	if (told.hint[0] == '\0')
 		fail_hint(&told, "The transaction that was open, if any, is lost. Connect again.");
-	if (!is_free || !goes_on(x, &told, is_dirty))
+	srv->is_end_logged = !is_free || !goes_on(x, &told, is_dirty);
+	if (srv->is_end_logged)
 		exchange_close(x, &told);
 }
 
 static void
 on_drained(struct server *srv)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 
-	if (x != NULL)
-		relay_unstall(x);
+	if (x == NULL)
+		return;
+	report_drained(x, srv);
+	relay_unstall(x);
 }
 
 static bool
 on_no_such_pid(struct server *srv, uint32_t pid)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 
 	return x != NULL && x->env->ops->no_such_pid(srv, pid);
 }
 
 const struct server_ops relay_server_ops = {
-	on_pass,	on_request_done, on_settled,   on_made,		  statements_described,
+	on_pass,	on_request_done, on_settled,   on_local,	  statements_described,
 	on_error,	on_complete,	 on_parameter, session_probe_row, session_probe_done,
 	on_no_such_pid, on_notification, on_batch_end, on_lost,		  on_drained
 };

@@ -6,9 +6,10 @@
  */
 #include "relay/walk.h"
 #include "relay/exclusive.h"
+#include "relay/late.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "relay/retry.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -52,14 +53,22 @@ link_server(struct exchange *x, struct server *srv)
 	return 0;
 }
 
+/* The wait is over. connect_us: how much of it PostgreSQL owed, at most. */
+static void
+note_wait(struct exchange *x, uint64_t connect_us)
+{
+	x->wait_us = *x->env->now_us - x->ticket.since_us;
+	x->connect_us = connect_us < x->wait_us ? connect_us : x->wait_us;
+	stream_set_reading(&x->stream, true);
+}
+
 static void
 on_grant(struct pool_conn *conn, void *arg)
 {
 	struct exchange *x = arg;
 	struct server *srv = pool_entry_granted(conn, x, *x->env->now_us);
 
-	x->wait_us = *x->env->now_us - x->ticket.since_us;
-	stream_set_reading(&x->stream, true);
+	note_wait(x, x->ticket.connect_us);
 	client_step(x, CE_GRANTED);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
@@ -74,8 +83,7 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 {
 	struct exchange *x = arg;
 
-	x->wait_us = *x->env->now_us - x->ticket.since_us;
-	stream_set_reading(&x->stream, true);
+	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
 	client_step(x, CE_REFUSED);
 	if (x->state == CL_WELCOME)
 		x->env->ops->login_refused(x, why, kind);
@@ -101,8 +109,7 @@ relay_cancel_wait(struct exchange *x)
 		return;
 	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
-	x->wait_us = *x->env->now_us - x->ticket.since_us;
-	stream_set_reading(&x->stream, true);
+	note_wait(x, 0);
 	client_step(x, CE_REFUSED);
 	refuse_request(x, &why, RF_POOL_TIMEOUT);
 }
@@ -116,6 +123,7 @@ walk_borrow(struct request_walk *w)
 
 	if (env->is_draining) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
+		fail_theirs(&w->why, "server shutting down");
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
@@ -130,7 +138,7 @@ walk_borrow(struct request_walk *w)
 		session_yield(env);
 		return WALK_WAIT;
 	}
-	x->wait_us = 0;
+	x->wait_us = x->connect_us = 0;
 	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
 }
 
@@ -145,7 +153,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 		x->has_caught_up = false;
 
 	if (r != WALK_OVER && w->at > at)
-		rerun_keep(x, w->p + at, w->at - at, x->env->to_server.total != total);
+		retry_keep(x, w->p + at, w->at - at, x->env->to_server.total != total);
 	return r;
 }
 
@@ -169,14 +177,12 @@ unlinked(struct request_walk *w, const struct frame *f)
 		return WALK_ON;
 	case 'P':
 		if (w->len - w->at < total + FRAME_HEAD_LEN || w->p[w->at + total] != 'S' ||
-		    !statements_parse_unlinked(w->x, w->p + w->at, total))
+		    !statements_parse_unlinked(w->x, &w->m))
 			return walk_borrow(w);
 		exchange_answer(w->x, "1\0\0\0\4", 5);
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'C':
-		if (w->len - w->at < total)
-			return WALK_MORE;
 		if (!statements_close_unlinked(w->x, w->p + w->at, total))
 			return walk_borrow(w); /* malformed: PostgreSQL knows the right error */
 		exchange_answer(w->x, "3\0\0\0\4", 5);
@@ -208,8 +214,6 @@ looked(struct request_walk *w, enum listen_look look)
 	switch (look) {
 	case LISTEN_WAIT:
 		return WALK_WAIT;
-	case LISTEN_MORE:
-		return WALK_MORE;
 	case LISTEN_FAILED:
 		return walk_out_of_memory(w->x);
 	default:
@@ -218,26 +222,37 @@ looked(struct request_walk *w, enum listen_look look)
 }
 
 static enum walk_result
-look_for_listen(struct request_walk *w, const struct frame *f)
+look_for_listen(struct request_walk *w)
 {
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	uint8_t type = w->m.type;
 
-	if (f->type != 'Q' && f->type != 'P' && f->type != 'E')
+	if (type != 'Q' && type != 'P' && type != 'E')
 		return WALK_ON;
-	if (f->type == 'E' ? w->x->listen == NULL
-			   : f->type == 'Q' && listen_is_no_concern(w->x, w->p + w->at, w->len - w->at))
-		return WALK_ON;
-	return looked(w, listen_look(w->x, w->p + w->at, w->len - w->at, total));
+	return looked(w, listen_look(w->x, &w->m));
 }
 
 static enum walk_result
-look_for_notify(struct request_walk *w, const struct frame *f)
+look_for_notify(struct request_walk *w)
 {
-	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	struct exchange *x = w->x;
+	uint8_t type = w->m.type;
+	enum walk_result r;
 
-	if (w->x->entry->hubs == NULL || (f->type != 'Q' && f->type != 'P' && f->type != 'B'))
+	if (x->entry->listeners == NULL || (type != 'Q' && type != 'P' && type != 'B'))
 		return WALK_ON;
-	return looked(w, listen_look_at_sender(w->x, w->p + w->at, w->len - w->at, total));
+	if (type == 'B' && !statements_pass_through(x)) {
+		if ((r = walk_read_bind(w)) != WALK_ON)
+			return r;
+		switch (statements_find_bound(x, &w->m)) {
+		case STATEMENT_HOLD:
+			return WALK_HOLD;
+		case STATEMENT_FAILED:
+			return walk_out_of_memory(x);
+		default:
+			break;
+		}
+	}
+	return looked(w, listen_look_at_sender(x, &w->m));
 }
 
 static enum walk_result
@@ -262,12 +277,9 @@ one_message(struct request_walk *w)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if ((step = walk_fast(w, &f)) != WALK_SLOWLY)
-		return step;
-	w->is_open = false;
 	if (x->state == CL_RETRYING)
 		return WALK_HOLD;
-	if ((step = look_for_listen(w, &f)) != WALK_ON)
+	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
 		size_t at = w->at;
@@ -276,7 +288,7 @@ one_message(struct request_walk *w)
 		if (step != WALK_ON || w->at != at)
 			return step;
 	}
-	step = look_for_notify(w, &f);
+	step = look_for_notify(w);
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
@@ -303,7 +315,7 @@ walk(struct request_walk *w)
 				return WALK_MORE;
 			w->at += n;
 			r = x->is_closing ? WALK_OVER : WALK_ON;
-		} else
+		} else if ((r = walk_fast(w)) == WALK_SLOWLY)
 			r = one_message(w);
 	}
 	return r;
@@ -325,7 +337,7 @@ relay_unstall(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (!x->is_stalled || stream_is_full(&x->stream) ||
+	if (!x->is_stalled || stream_is_full(&x->stream) || late_is_cancelling(srv) ||
 	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
 		return;
 	x->is_stalled = false;
@@ -358,22 +370,23 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	w.len = len;
 	w.at = 0;
 	w.has_why = false;
-	w.scanned = NULL;
-	w.is_open = false;
+	w.scanned = w.m.message = NULL;
 	if (srv != NULL)
 		exchange_begin_batch(env, &env->to_server, &srv->stream);
 	x->is_in_relay = true;
 	r = walk(&w);
 	x->is_in_relay = false;
 	if (x->srv != NULL)
-		rerun_keep_rest(x, w.p + w.at);
+		retry_keep_rest(x, w.p + w.at);
 	if (r == WALK_OVER) {
 		outbox_drop(&env->to_server);
 		return;
 	}
 	/* The replies that the held message waits for must come even if no Sync was sent yet. */
-	if (r == WALK_HOLD && x->srv->ledger.count > 0)
+	if (r == WALK_HOLD && x->srv->ledger.count > 0) {
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
+		x->srv->loan.clock.is_flushed = true;
+	}
 	is_lost = flush_to_server(x);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)
 		is_lost = true;
@@ -383,7 +396,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		exchange_close(x, w.has_why ? &w.why : NULL);
 		return;
 	}
-	if (is_lost || exchange_keep(x, w.p + w.at, w.len - w.at) < 0) {
+	if (is_lost || (w.at < w.len && exchange_keep(x, w.p + w.at, w.len - w.at) < 0)) {
 		walk_out_of_memory(x);
 		return;
 	}
@@ -399,7 +412,8 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	srv = x->srv;
 	if (srv == NULL)
 		return;
-	srv->loan.sent_us = *env->now_us;
+	report_sent(x, srv, len);
 	stall_if_full(x);
-	relay_try_release(x);
+	if (srv->ledger.count == 0 || x->replication != 0)
+		relay_try_release(x);
 }

@@ -29,18 +29,6 @@
 #define KEPT_MIN 512u
 #define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
 
-void
-rerun_begins(struct server *srv)
-{
-	struct kept_request *k = &srv->loan.kept;
-
-	if (k->state != KEPT_NOTHING && k->state != KEPT_WHOLE)
-		return;
-	k->state = KEPT_SO_FAR;
-	k->len = 0;
-	k->from = NULL;
-}
-
 static int
 reserve(struct kept_request *k, size_t more)
 {
@@ -77,7 +65,7 @@ copy(struct kept_request *k, const uint8_t *end)
 }
 
 void
-rerun_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
+retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 {
 	struct kept_request *k = &x->srv->loan.kept;
 	uint8_t type = message[0];
@@ -100,7 +88,7 @@ rerun_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 }
 
 void
-rerun_keep_rest(struct exchange *x, const uint8_t *end)
+retry_keep_rest(struct exchange *x, const uint8_t *end)
 {
 	struct kept_request *k = &x->srv->loan.kept;
 
@@ -165,7 +153,7 @@ is_of_parser(const struct error_fields *e)
 }
 
 static bool
-may_run_again(struct exchange *x, const struct named *n, bool is_gone)
+may_run_again(struct exchange *x, const struct client_statement *n, bool is_gone)
 {
 	const struct server *srv = x->srv;
 
@@ -195,12 +183,12 @@ take_sync(struct exchange *x)
 }
 
 bool
-rerun_wanted(struct exchange *x, const struct error_fields *e)
+retry_wanted(struct exchange *x, const struct error_fields *e)
 {
 	struct client_statements *s = x->statements;
 	bool is_old = is_outdated(e), is_again;
 	uint64_t gone = gone_id(x, e);
-	struct named *n;
+	struct client_statement *n;
 
 	if (s == NULL || !s->is_use_failed)
 		return false;
@@ -212,7 +200,7 @@ rerun_wanted(struct exchange *x, const struct error_fields *e)
 		return false;
 	is_again = may_run_again(x, n, gone != 0) && take_sync(x);
 	if (gone == 0 && (is_old || is_again))
-		named_renew(x, n, !n->is_told && !s->is_failed_describe);
+		client_statement_renew(x, n, !n->is_told && !s->is_failed_describe);
 	if (!is_again)
 		return false;
 	s->is_types_told = gone == 0 && s->is_failed_describe;
@@ -223,7 +211,7 @@ rerun_wanted(struct exchange *x, const struct error_fields *e)
 
 /* The request goes ahead of everything that the client has sent meanwhile. */
 void
-rerun_now(struct exchange *x)
+retry_now(struct exchange *x)
 {
 	struct kept_request *k = &x->srv->loan.kept;
 	size_t len = (size_t)k->len + x->pending_len;

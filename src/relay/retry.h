@@ -10,10 +10,21 @@
  * A message was handled: it is copied if it may have to be sent again. is_sent: something of it went to the server.
  * The messages of a batch must follow each other in memory.
  */
-void rerun_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
-void rerun_keep_rest(struct exchange *x, const uint8_t *end); /* the batch was walked up to here */
-/* An error came. Returns true if the client must not get it; then rerun_now is due when nothing is owed any more. */
-bool rerun_wanted(struct exchange *x, const struct error_fields *e);
-void rerun_now(struct exchange *x);
+void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
+
+/* The same for a whole message of the fast lane, all of which went there. Most need nothing to be done. */
+static inline void
+retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
+{
+	const struct kept_request *k = &x->srv->loan.kept;
+	bool is_settled = k->state == KEPT_NOT || (k->state == KEPT_SO_FAR && k->from != NULL);
+
+	if (!is_settled || type == 'S' || type == 'Q')
+		retry_keep(x, message, len, true);
+}
+void retry_keep_rest(struct exchange *x, const uint8_t *end); /* the batch was walked up to here */
+/* An error came. Returns true if the client must not get it; then retry_now is due when nothing is owed any more. */
+bool retry_wanted(struct exchange *x, const struct error_fields *e);
+void retry_now(struct exchange *x);
 
 #endif

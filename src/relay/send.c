@@ -5,7 +5,7 @@
 #include "listen/listen.h"
 #include "relay/exclusive.h"
 #include "relay/features.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "relay/walk.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-#define QUERY_WHOLE_MAX 4096u /* bytes; a simple Query up to this length may be a DEALLOCATE: all of it is awaited */
+#define WHOLE_MAX 4096u /* bytes; all of a shorter message is awaited */
 
 enum walk_result
 walk_forward(struct request_walk *w, size_t total)
@@ -39,6 +39,103 @@ walk_drop(struct request_walk *w, size_t total)
 	w->at += n;
 }
 
+/* The fast lane may have looked at it: what a Bind names is found once. */
+static void
+begin_request(struct request_walk *w, const struct frame *f)
+{
+	struct request m = { .type = f->type };
+
+	if (w->m.message == walk_message(w) && w->m.is_found) {
+		m.names = w->m.names;
+		m.named = w->m.named;
+		m.statement = w->m.statement;
+		m.verdict = w->m.verdict;
+		m.is_found = true;
+	}
+	m.message = walk_message(w);
+	m.have = w->len - w->at;
+	m.total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	w->m = m;
+}
+
+/* Of a Query that comes in pieces, or that PostgreSQL will refuse as malformed, there is no verdict. */
+static void
+read_query(struct request_walk *w, const struct frame *f)
+{
+	struct request *m = &w->m;
+
+	if (m->have < m->total || f->body_len == 0 || m->message[m->total - 1] != 0)
+		return;
+	if (w->scanned != m->message)
+		walk_scan_query(w, f);
+	m->sql = (const char *)m->message + FRAME_HEAD_LEN;
+	m->sql_len = f->body_len - 1;
+	m->verdict = &w->verdict;
+	m->scan = &w->scan;
+	verdict_of_scan(&w->verdict, &w->scan, m->sql, m->sql_len);
+}
+
+/* A statement that is stored was read when it was first seen. */
+static void
+read_parse(struct exchange *x, struct request *m)
+{
+	struct statement *st;
+
+	if (!fields_parse(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->parse))
+		return;
+	m->sql = (const char *)m->parse.rest;
+	m->sql_len = m->parse.query_len;
+	m->verdict = &m->own;
+	st = statement_peek(x->entry->home, m->parse.rest, m->parse.rest_len);
+	if (st != NULL) {
+		m->own = *(m->parse.name[0] == '\0' ? statement_verdict(st) : statement_parse_verdict(st));
+		return;
+	}
+	verdict_anyhow(&m->own, m->sql, m->sql_len);
+	if (m->parse.name[0] != '\0')
+		verdict_of_parse(&m->own, m->sql, m->sql_len);
+}
+
+static bool
+is_oversize(const struct exchange *x, const struct frame *f)
+{
+	return f->type == 'P' && f->body_len > x->entry->settings.max_statement_size;
+}
+
+/* Returns true if nothing can be made of a part of this message. */
+static bool
+must_be_whole(const struct exchange *x, const struct frame *f)
+{
+	switch (f->type) {
+	case 'Q':
+	case 'B':
+	case 'E':
+		return f->body_len <= WHOLE_MAX;
+	case 'P':
+		return !is_oversize(x, f);
+	case 'C':
+	case 'D':
+		return true;
+	default:
+		return false;
+	}
+}
+
+enum walk_result
+walk_read_request(struct request_walk *w, const struct frame *f)
+{
+	struct exchange *x = w->x;
+
+	begin_request(w, f);
+	if (w->m.have < w->m.total && must_be_whole(x, f))
+		return WALK_MORE;
+	if (f->type == 'Q')
+		read_query(w, f);
+	else if (f->type == 'P' && !is_oversize(x, f))
+		read_parse(x, &w->m);
+	return WALK_ON;
+}
+
 static int
 push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsigned shown)
 {
@@ -47,22 +144,14 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 	return ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
-static void
-note_query(const struct request_walk *w, enum owed_kind kind)
-{
-	const uint8_t *message = walk_message(w);
-	size_t len = wire_u32(message + 1) - 4;
-	bool is_whole = kind == OWED_QUERY && len > 0 && w->len - w->at - FRAME_HEAD_LEN >= len;
-
-	session_note_run(w->x, is_whole ? (const char *)message + FRAME_HEAD_LEN : NULL, is_whole ? len - 1 : 0);
-}
-
 void
-walk_note_bind(struct exchange *x, const char *statement)
+walk_note_bind(struct request_walk *w)
 {
-	const struct statement *st = session_may_set_unseen(x) ? statements_find(x, statement) : NULL;
+	const struct request *m = &w->m;
+	size_t have = m->have < m->total ? m->have : m->total;
 
-	session_note_run(x, st == NULL ? NULL : (const char *)st->bytes, st == NULL ? 0 : st->query_len);
+	session_note_run_of(w->x, m->statement);
+	report_bind(w->x, m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN);
 }
 
 /* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
@@ -73,69 +162,79 @@ walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
-	note_query(w, kind);
+	if (kind == OWED_QUERY && w->scanned == walk_message(w))
+		session_note_run(w->x, (enum sql_word)w->scan.first, (const char *)walk_message(w) + FRAME_HEAD_LEN,
+				 wire_u32(walk_message(w) + 1) - 5);
+	else
+		session_note_run_of(w->x, NULL);
 	return push_request(w->x, kind, 1, shown) < 0 ? walk_out_of_memory(w->x) : WALK_ON;
 }
 
-static struct request
-request_of(const struct request_walk *w, const struct frame *f)
+/* If earlier SQL may change how PostgreSQL reads this, the verdict counts all ways. */
+static void
+widen_verdict(struct request_walk *w)
 {
-	struct request m = { .type = f->type };
+	struct request *m = &w->m;
+	struct sql_verdict anyhow;
 
-	m.message = walk_message(w);
-	m.have = w->len - w->at;
-	m.total = FRAME_HEAD_LEN + (size_t)f->body_len;
-	return m;
+	if (m->verdict == NULL || !session_reads_anyhow(w->x))
+		return;
+	verdict_anyhow(&anyhow, m->sql, m->sql_len);
+	w->verdict.flags |= anyhow.flags;
+	w->verdict.hints |= anyhow.hints;
+	w->verdict.is_plain = w->verdict.is_plain && anyhow.is_plain;
 }
 
 static enum statement_step
-see_query(struct request_walk *w, const struct frame *f, unsigned *shown)
+see_query(struct request_walk *w)
 {
-	struct request m = request_of(w, f);
-	enum statement_step step;
+	widen_verdict(w);
+	return features_request(w->x, &w->m);
+}
 
-	if (m.have >= m.total && f->body_len > 0 && m.message[m.total - 1] == 0) {
-		m.sql = (const char *)m.message + FRAME_HEAD_LEN;
-		m.sql_len = f->body_len - 1;
-	}
-	if (w->scanned == m.message)
-		m.scan = &w->scan;
-	step = features_request(w->x, &m);
-	*shown = m.shown;
-	return step;
+static int
+send_instead(struct exchange *x, struct request *m)
+{
+	if (statements_simple_query(x) < 0)
+		return -1;
+	outbox_copy(&x->env->to_server, m->instead.bytes, m->instead.len);
+	return 0;
+}
+
+static enum statement_step
+see_function_call(struct exchange *x)
+{
+	if (session_waits_for_sequences(x, SCAN_CODE))
+		return STATEMENT_HOLD;
+	return session_function_call(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 static enum walk_result
 send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
 	struct exchange *x = w->x;
-	size_t have = w->len - w->at - FRAME_HEAD_LEN;
-	enum statement_step step = STATEMENT_FORWARD;
+	struct request *m = &w->m;
+	enum statement_step step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
 	enum walk_result r;
-	unsigned shown = 0;
 
-	if (kind == OWED_QUERY && have < f->body_len && f->body_len <= QUERY_WHOLE_MAX)
-		return WALK_MORE;
-	if (kind == OWED_QUERY)
-		step = see_query(w, f, &shown);
-	else if (session_waits_for_sequences(x, SCAN_CODE))
-		step = STATEMENT_HOLD;
-	else if (session_function_call(x) < 0)
-		step = STATEMENT_FAILED;
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
+	if (step == STATEMENT_DONE && send_instead(x, m) < 0)
+		step = STATEMENT_FAILED;
+	buf_fini(&m->instead);
+	if (step == STATEMENT_FORWARD && kind == OWED_QUERY && statements_simple_query(x) < 0)
+		step = STATEMENT_FAILED;
 	if (step == STATEMENT_FAILED)
 		return walk_out_of_memory(x);
-	if ((r = walk_push_query(w, kind, shown)) != WALK_ON)
+	if ((r = walk_push_query(w, kind, m->shown)) != WALK_ON)
 		return r;
 	if (kind == OWED_QUERY)
-		report_text(x->srv, walk_message(w) + FRAME_HEAD_LEN, have < f->body_len ? have : f->body_len,
-			    f->body_len, true);
+		report_text(x->srv, m->message + FRAME_HEAD_LEN, request_body_len(m), f->body_len, true);
 	if (step == STATEMENT_DONE) {
-		walk_drop(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+		walk_drop(w, m->total);
 		return WALK_ON;
 	}
-	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	return walk_forward(w, m->total);
 }
 
 enum walk_result
@@ -163,7 +262,7 @@ walk_send_sync(struct request_walk *w)
 	srv->loan.statements_run = 0;
 	srv->is_synced = true;
 	statements_sync(w->x);
-	return walk_forward(w, FRAME_HEAD_LEN);
+	return walk_forward_whole(w, FRAME_HEAD_LEN);
 }
 
 /* Returns "" for the unnamed portal, else "?": which named portal it is does not matter. */
@@ -180,17 +279,15 @@ static enum walk_result
 send_execute(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	struct request m = request_of(w, f);
+	struct request *m = &w->m;
 	enum walk_result r = WALK_ON;
 
 	if (x->session == NULL && x->listen == NULL) {
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}
-	if (m.have < m.total && f->body_len < QUERY_WHOLE_MAX)
-		return WALK_MORE;
-	m.portal = portal_of(w, f);
-	switch (features_request(x, &m)) {
+	m->portal = portal_of(w, f);
+	switch (features_request(x, m)) {
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_FAILED:
@@ -199,20 +296,22 @@ send_execute(struct request_walk *w, const struct frame *f)
 		if (ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
 			return walk_out_of_memory(x);
 		x->srv->is_synced = false;
-		walk_drop(w, m.total);
+		walk_drop(w, m->total);
 		break;
 	default:
 		r = walk_send_extended(w, f, OWED_EXECUTE);
 	}
 	x->srv->loan.statements_run++;
-	return r == WALK_ON && x->session != NULL && session_after_execute(x, m.portal) < 0 ? walk_out_of_memory(x) : r;
+	return r == WALK_ON && x->session != NULL && session_after_execute(x, m->portal) < 0 ? walk_out_of_memory(x)
+											     : r;
 }
 
 /* The beginning of the Bind was sent, rewritten; the rest follows as it is. */
 static enum walk_result
-send_rest_of_bind(struct request_walk *w, const struct request *m)
+send_rest_of_bind(struct request_walk *w)
 {
 	struct exchange *x = w->x;
+	const struct request *m = &w->m;
 	size_t have = m->have < m->total ? m->have : m->total;
 
 	x->srv->is_synced = false;
@@ -224,36 +323,43 @@ send_rest_of_bind(struct request_walk *w, const struct request *m)
 	return WALK_ON;
 }
 
+enum walk_result
+walk_read_bind(struct request_walk *w)
+{
+	struct request *m = &w->m;
+	size_t have = m->have < m->total ? m->have : m->total;
+
+	if (m->names.statement != NULL || fields_bind(m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN,
+						      &m->names.portal, &m->names.statement, &m->names.len))
+		return WALK_ON;
+	if (have == m->total)
+		return walk_violated(w, "a Bind message without its names' terminators", 'B');
+	if (have > SERVER_CARRY_MAX)
+		return walk_violated(w, "a Bind message with names longer than pgweir takes", 'B');
+	return WALK_MORE;
+}
+
 static enum walk_result
 send_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	struct request m = request_of(w, f);
-	size_t have = m.have < m.total ? m.have : m.total;
+	enum walk_result r = walk_read_bind(w);
 
-	if (have < m.total && m.total <= QUERY_WHOLE_MAX)
-		return WALK_MORE;
-	if (!fields_bind(m.message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN, &m.names.portal, &m.names.statement,
-			 &m.names.len)) {
-		if (have == m.total)
-			return walk_violated(w, "a Bind message without its names' terminators", 'B');
-		if (have > SERVER_CARRY_MAX)
-			return walk_violated(w, "a Bind message with names longer than pgweir takes", 'B');
-		return WALK_MORE;
-	}
+	if (r != WALK_ON)
+		return r;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	x->entry->database->counters.binds++;
-	switch (features_request(x, &m)) {
+	switch (features_request(x, &w->m)) {
 	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_DONE:
-		walk_note_bind(x, m.names.statement);
-		return send_rest_of_bind(w, &m);
+		walk_note_bind(w);
+		return send_rest_of_bind(w);
 	default:
-		walk_note_bind(x, m.names.statement);
+		walk_note_bind(w);
 		return walk_send_extended(w, f, OWED_BIND);
 	}
 }
@@ -296,16 +402,13 @@ send_oversize_parse(struct request_walk *w, const struct frame *f)
 static enum statement_step
 see_named(struct exchange *x, struct request *m)
 {
-	const uint8_t *body = m->message + FRAME_HEAD_LEN;
-	size_t len = m->total - FRAME_HEAD_LEN;
-
 	if (m->type != 'P')
-		return fields_target(body, len, &m->target, &m->name) ? features_request(x, m) : STATEMENT_FORWARD;
+		return fields_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
+			   ? features_request(x, m)
+			   : STATEMENT_FORWARD;
 	x->entry->database->counters.client_parses++;
-	if (!fields_parse(body, len, &m->parse))
+	if (m->verdict == NULL)
 		return STATEMENT_FORWARD;
-	m->sql = (const char *)m->parse.rest;
-	m->sql_len = m->parse.query_len;
 	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);
 	return features_request(x, m);
 }
@@ -324,7 +427,7 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	if (w->x->srv->is_synced)
 		report_request_begins(w->x, w->x->srv);
-	sole_use_forget(w->x);
+	exclusive_forget(w->x);
 	return send_oversize_parse(w, f);
 }
 
@@ -339,31 +442,34 @@ kind_of_named(const struct request *m)
 									      : OWED_DESCRIBE_STATEMENT;
 }
 
-/* Parse, Describe, Close: all of the message is needed. */
+/* Parse, Describe, Close: all of the message is here. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	struct request m = request_of(w, f);
+	enum statement_step step;
 
-	if (f->type == 'P' && f->body_len > x->entry->settings.max_statement_size)
+	if (is_oversize(x, f))
 		return send_large_parse(w, f);
-	if (m.have < m.total)
-		return WALK_MORE;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	switch (see_named(x, &m)) {
+	step = see_named(x, &w->m);
+	if (w->m.instead.len > 0) {
+		outbox_flush_early(&x->env->to_server);
+		buf_fini(&w->m.instead);
+	}
+	switch (step) {
 	case STATEMENT_FAILED:
 		return walk_out_of_memory(x);
 	case STATEMENT_HOLD:
 		return WALK_HOLD;
 	case STATEMENT_DONE:
 		x->srv->is_synced = false;
-		x->srv->loan.bytes_from_client += m.total;
-		w->at += m.total;
+		x->srv->loan.bytes_from_client += FRAME_HEAD_LEN + (size_t)f->body_len;
+		w->at += FRAME_HEAD_LEN + (size_t)f->body_len;
 		return WALK_ON;
 	default:
-		return walk_send_extended(w, f, kind_of_named(&m));
+		return walk_send_extended(w, f, kind_of_named(&w->m));
 	}
 }
 
@@ -439,7 +545,10 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	case 'c':
 	case 'f':
 		return send_copy_end(w, f);
-	default: /* CopyData, Flush */
+	case 'H':
+		x->srv->loan.clock.is_flushed = true;
+		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
+	default: /* CopyData */
 		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 	}
 }

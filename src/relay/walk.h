@@ -10,7 +10,7 @@
 #define PGWEIR_RELAY_WALK_H
 
 #include "exchange/exchange.h"
-#include "sql/scan.h"
+#include "exchange/request.h"
 #include "wire/frame.h"
 
 enum walk_result {
@@ -27,11 +27,12 @@ struct request_walk {
 	struct exchange *x;
 	const uint8_t *p;
 	size_t len, at;
-	const uint8_t *scanned; /* the Query that scan is the result of, so that its SQL is read once; or NULL */
-	bool is_open; /* the fast lane is open; until a message takes the slow one */
+	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
 	bool has_why;
 	struct fail why;
 	struct scan scan;
+	struct sql_verdict verdict; /* m's, of a Query */
+	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
 };
 
 /* Returns the message that begins at w->at; perhaps not all of it has come. */
@@ -42,20 +43,47 @@ walk_message(const struct request_walk *w)
 }
 
 /* requests.c */
-enum walk_result walk_out_of_memory(struct exchange *x); /* WALK_OVER */
-enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type); /* WALK_LEAVE */
+enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /* WALK_OVER */
+/* Returns WALK_LEAVE. */
+enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
 enum walk_result walk_borrow(struct request_walk *w); /* ON: the client has a server now */
 
-/* fast.c: handles a valid message of a client that is CL_READY, or returns WALK_SLOWLY. */
-enum walk_result walk_fast(struct request_walk *w, const struct frame *f);
+/* Scans the SQL of a whole Query. */
+static inline void
+walk_scan_query(struct request_walk *w, const struct frame *f)
+{
+	w->scanned = walk_message(w);
+	scan_text(&w->scan, image_scan_options(w->x->image), (const char *)w->scanned + FRAME_HEAD_LEN,
+		  f->body_len - 1);
+}
+
+/* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */
+enum walk_result walk_fast(struct request_walk *w);
 
 /* send.c */
-/* For a client with a server; see features.c. */
+/*
+ * The slow lane: reads the message at w->at as far as is needed without a server. MORE, if it has to be whole and is
+ * not.
+ */
+enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
+enum walk_result walk_read_bind(struct request_walk *w); /* the names of a Bind, once */
+/* For a client with a server, after walk_read_request(); see features.c. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 /* Sends the message as it lies; more of it may follow. */
 enum walk_result walk_forward(struct request_walk *w, size_t total);
+
+/* The same for a message that has come whole. */
+static inline enum walk_result
+walk_forward_whole(struct request_walk *w, size_t total)
+{
+	outbox_ref(&w->x->env->to_server, walk_message(w), total);
+	w->x->srv->loan.bytes_from_client += total;
+	w->at += total;
+	return WALK_ON;
+}
+
 void walk_drop(struct request_walk *w, size_t total); /* the message is not sent */
-void walk_note_bind(struct exchange *x, const char *statement); /* this statement is about to run */
+void walk_note_bind(struct request_walk *w); /* its statement is about to run */
 enum walk_result walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown); /* ON or OVER */
 enum walk_result walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind kind);
 enum walk_result walk_send_sync(struct request_walk *w);

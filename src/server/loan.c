@@ -1,24 +1,36 @@
 /* src/server/loan.c - see loan.h. */
 #include "server/loan.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 void
 loan_begin(struct loan *l, uint64_t now_us)
 {
-	struct kept_request kept = { .bytes = l->kept.bytes, .cap = l->kept.cap };
-	uint8_t *text = l->text;
-
-	memset(l, 0, sizeof(*l));
-	l->kept = kept;
-	l->text = text;
+	memset(l, 0, offsetof(struct loan, text));
+	l->kept.state = KEPT_NOTHING;
+	l->kept.len = 0;
+	l->kept.from = NULL;
 	l->lent_us = now_us;
+}
+
+void
+loan_keep_request(struct loan *l)
+{
+	struct kept_request *k = &l->kept;
+
+	if (k->state != KEPT_NOTHING && k->state != KEPT_WHOLE)
+		return;
+	k->state = KEPT_SO_FAR;
+	k->len = 0;
+	k->from = NULL;
 }
 
 void
 loan_fini(struct loan *l)
 {
 	free(l->text);
+	free(l->bind);
 	free(l->kept.bytes);
 }

@@ -1,5 +1,5 @@
 /*
- * src/server/loan.h - what belongs to whoever has borrowed a server connection now.
+ * src/server/loan.h - the part of a server connection that belongs to its present borrower.
  *
  * A loan begins when the pool lends the server (server_lend) and ends when it is returned, reset or closed. Nothing in
  * it outlives the loan: loan_begin is the one place that forgets what the last borrower left here.
@@ -7,54 +7,78 @@
 #ifndef PGWEIR_SERVER_LOAN_H
 #define PGWEIR_SERVER_LOAN_H
 
+#include "base/counters.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 enum kept_state {
 	KEPT_NOTHING, /* nothing of the request was sent yet */
-	KEPT_SO_FAR, /* all of it that was sent */
+	KEPT_SO_FAR, /* all of it that was sent so far */
 	KEPT_WHOLE, /* all of it, with its Sync */
 	KEPT_NOT
 };
 
-/* The borrower's request as it came, in case it must be sent once more (relay/retry.c). */
+/* The borrower's request as it came, in case it must be sent again (relay/retry.c). */
 struct kept_request {
 	uint8_t *bytes;
 	uint32_t len, cap;
 	uint8_t state; /* enum kept_state */
-	const uint8_t *from; /* while a batch is walked: what of it is not copied yet begins here */
+	const uint8_t *from; /* while a batch is walked: the beginning of the part that is not copied yet */
+};
+
+/* Who owes the next byte of the request under way, since when, and what each has owed of it: exchange/report.c. */
+struct phase_clock {
+	uint64_t since_us; /* 0: no request is under way */
+	uint64_t us[PHASE_COUNT];
+	uint8_t debtor; /* enum phase */
+	bool is_timed; /* one of those whose every turn is timed, for pgweir_proxy_overhead_seconds */
+	bool has_passed; /* something was passed to the client since the last byte was sent to the server */
+	bool is_flowing; /* something of the answer has come since the last byte was sent */
+	bool is_flushed; /* a Flush was the last that was sent: answers are due without a Sync */
 };
 
 struct loan {
 	bool has_run; /* the borrower has sent something that runs */
-	bool announces_ready; /* the borrower's wish: see server_ops.request_done */
+	bool announces_ready; /* set by the borrower: see server_ops.request_done */
 	bool watches_tags; /* the borrower wants to answer something ahead of the next CommandComplete */
-	bool has_failed, has_rolled_back; /* since it began, or last settled: a statement; a transaction */
-	bool has_ddl, has_changed_plans; /* any CREATE, ALTER or DROP in this transaction; one that others must know */
-	bool has_changed_code, has_made_code; /* by DDL, in the transaction that is open */
-	bool has_run_code; /* the database's, which may have set, unseen, what parsing depends on */
-	bool has_local_settings; /* under which PostgreSQL parses: of this transaction alone, or not yet told */
-	uint32_t drops; /* names in the DROP ... IF EXISTS that runs alone */
-	uint32_t skips; /* notices that there was no such thing */
-	bool is_end_told; /* the borrower has PostgreSQL's own FATAL */
-	bool makes_true; /* the next row answers a warning that was not passed: see server_ops.no_such_pid */
-	uint32_t suspicion; /* enum scan_flag: of what ran since it began, or was last settled */
-	uint32_t shown; /* enum scan_flag: of all that was settled since it began */
-	/* What it notifies arrives there as if from PID notify_as; only compared; NULL: as it is. */
-	const void *notify_hub;
+	bool has_failed,
+	    has_rolled_back; /* a statement has failed, a transaction was rolled back (since last settled) */
+	bool has_ddl, has_changed_plans; /* this transaction had CREATE, ALTER or DROP; one that affects other plans */
+	bool has_changed_code, has_made_code; /* DDL in the open transaction has changed or made functions */
+	bool has_run_code; /* it ran code of the database, which may have changed settings that parsing depends on */
+	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
+	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
+	uint32_t prepares_here; /* those of them that were sent since the last Sync */
+	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
+	uint32_t skips; /* how many notices reported a missing object */
+	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
+	bool makes_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
+	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
+	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
+	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
+	const void *notify_listener;
 	uint32_t notify_as;
-	struct kept_request kept;
-	/* The request under way, for the measures. */
-	uint64_t lent_us, sent_us, first_reply_us, tx_started_us;
-	uint64_t last_done_us, idle_in_tx_us, paused_since_us, paused_us, bytes_to_client, bytes_from_client;
+	/* The request under way, for metrics and the slow-query log. */
+	uint64_t lent_us, sent_us, tx_started_us;
+	uint64_t last_done_us, idle_in_tx_us, bytes_to_client, bytes_from_client;
+	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
+	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
+	struct phase_clock clock;
 	char tag[32], sqlstate[6];
-	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
-	uint32_t text_len, statements_run;
+	uint32_t bind_len, text_len, statements_run;
 	bool is_text_cut, is_text_spent, is_simple;
+	/* Buffers, from here on, outlive the loan; what is in them does not. */
+	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
+	uint8_t
+	    *bind; /* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated at first use */
+	struct kept_request kept;
 };
 
-/* Forgets all of the last loan; its buffers are kept for this one. l was zeroed once, when its server was made. */
+/* Forgets the last loan, but keeps its buffers for this one. l was zeroed when its server was made. */
 void loan_begin(struct loan *l, uint64_t now_us);
+/* Keeps a copy of the request from here on, if nothing of it was sent before. */
+void loan_keep_request(struct loan *l);
 void loan_fini(struct loan *l); /* frees its buffers */
 
 #endif

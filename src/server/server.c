@@ -1,29 +1,38 @@
-/* src/server/server.c - a server connection's life: opened, lent, pinged, closed. See server.h. */
+/* src/server/server.c - a server connection's life: opening, lending, pinging, closing. See server.h. */
 #include "server/server_parts.h"
 
 #include "wire/messages.h"
 
 #include <openssl/crypto.h>
 #include <stdlib.h>
+#include <string.h>
+
+__attribute__((cold)) static void
+log_step(const struct server *srv, enum server_event ev, enum server_state to)
+{
+	if (to == SV_NONE)
+		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
+			  server_state_name(srv->state));
+	else
+		log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
+			  server_state_name(to), server_event_name(ev));
+}
 
 int
 server_step(struct server *srv, enum server_event ev)
 {
 	enum server_state to = server_state_next(srv->state, ev);
 
-	if (to == SV_NONE) {
-		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
-			  server_state_name(srv->state));
+	if (to == SV_NONE || log_enabled(srv->env->log, LOG_LEVEL_DEBUG))
+		log_step(srv, ev, to);
+	if (to == SV_NONE)
 		return -1;
-	}
-	log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
-		  server_state_name(to), server_event_name(ev));
 	srv->state = to;
 	return 0;
 }
 
 static void
-free_later(struct grave *g)
+server_free_later(struct grave *g)
 {
 	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
 
@@ -35,7 +44,7 @@ free_later(struct grave *g)
 	free(srv);
 }
 
-/* Everything it holds but its memory; ops.settled is called for what was owed. */
+/* Frees everything it holds except its own memory; calls ops.settled for what was owed. */
 void
 server_let_go(struct server *srv)
 {
@@ -44,6 +53,8 @@ server_let_go(struct server *srv)
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
+	password_ask_cancel(&srv->ask);
+	server_forget_secret(srv);
 	if (srv->login_timer != NULL)
 		event_free(srv->login_timer);
 	srv->login_timer = NULL;
@@ -57,11 +68,11 @@ void
 server_finish(struct server *srv)
 {
 	server_step(srv, SE_LOST);
-	srv->link = NULL;
+	srv->borrower = NULL;
 	srv->env->owner_ops->closed(srv);
 	server_login_free(srv->login);
 	srv->login = NULL;
-	graveyard_bury(srv->env->graveyard, &srv->grave, free_later);
+	graveyard_bury(srv->env->graveyard, &srv->grave, server_free_later);
 }
 
 void
@@ -75,22 +86,44 @@ server_close(struct server *srv)
 	server_finish(srv);
 }
 
+struct log_about
+server_about(const struct server *srv, const char *event, const struct fail *why)
+{
+	return (struct log_about){ .event = event,
+				   .server_id = srv->id,
+				   .server = srv->address,
+				   .database = srv->target->database,
+				   .user = srv->target->user,
+				   .why = why };
+}
+
 void
 server_fail(struct server *srv, const struct fail *why)
 {
+	const struct log_about about = server_about(srv, "server_lost", why);
 	enum server_state was = srv->state;
 
 	if (was == SV_DEAD)
 		return;
-	log_write(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-		  "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database, srv->target->user,
-		  why->sqlstate, why->text);
 	server_let_go(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
 	else
 		srv->env->owner_ops->gone(srv, why);
+	if (!srv->is_end_logged)
+		log_event(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
+			  "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database,
+			  srv->target->user, why->sqlstate, why->text);
 	server_finish(srv);
+}
+
+/* Where to begin: with the first host, or with each in turn. Every host is tried, whichever was the first. */
+static size_t
+first_host(const struct upstream *upstream, uint32_t id)
+{
+	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
+
+	return balance != NULL && strcmp(balance, "round-robin") == 0 ? id % upstream->host_count : 0;
 }
 
 struct server *
@@ -107,6 +140,7 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->conn = conn;
 	srv->owner = owner;
 	srv->id = id;
+	srv->host_index = first_host(target->upstream, id);
 	srv->state = SV_DIALING;
 	srv->tx = 'I';
 	srv->is_synced = true;
@@ -117,6 +151,7 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	if (srv->image == NULL || srv->login_timer == NULL || server_dial_host(srv) < 0) {
 		if (srv->login_timer != NULL)
 			event_free(srv->login_timer);
+		server_forget_secret(srv);
 		image_unref(srv->image);
 		free(srv);
 		return NULL;
@@ -131,22 +166,22 @@ server_write(struct server *srv, const void *bytes, size_t len)
 
 	srv->bytes_out += len;
 	if (stream_write(&srv->stream, &piece, 1) < 0)
-		srv->stream.is_broken = true; /* out of memory: what follows would not be what was meant */
+		srv->stream.is_broken = true; /* out of memory: nothing may follow a part that is missing */
 }
 
 int
-server_lend(struct server *srv, void *link, uint64_t now_us)
+server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
-	srv->link = link;
-	if (srv->loan.has_ddl) /* the last one left before its transaction was over: it was undone */
+	srv->borrower = borrower;
+	if (srv->loan.has_ddl) /* the last borrower left before its transaction was over, so the DDL was rolled back */
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, now_us);
 	return 0;
 }
 
-/* Any simple Query takes the unnamed statement away. */
+/* Pings with SQL. Any simple Query drops the unnamed statement. */
 static void
 ping_with(struct server *srv, const char *sql, enum owed_to to)
 {

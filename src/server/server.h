@@ -1,14 +1,15 @@
 /*
- * src/server/server.h - one connection of ours to PostgreSQL: dialled, logged in, lent, pinged, reset, closed.
+ * src/server/server.h - one connection to PostgreSQL: dialling, login, lending, pings, reset, closing.
  *
- *   Replies: the reading side lives here (server_replies.c). Each message is matched against the ledger; what is owed
- * to the borrower is handed to server_ops.pass in runs, what is owed to us is swallowed, anything else ends the
- * connection. Requests: who sends something enters it in srv->ledger first, then writes to srv->stream.
+ *   Replies:  server_replies.c reads them and matches each message with the ledger. Replies owed to the borrower are
+ *             passed to server_ops.pass in runs, those owed to pgweir are swallowed, and any other message ends the
+ *             connection.
+ *   Requests: whoever sends one enters it in srv->ledger first, then writes to srv->stream.
  *
  * Owns:   its socket, ledger, statements, image.
- * Borrows: env; target (outlives it); owner (the pool's entry) and link (the borrower), both opaque here.
- * Always: link is set exactly while LENT; a server that violated the protocol is never used again; after server_close
- *         no callback comes, and the memory lives until the loop's next turn.
+ * Borrows: env; target (outlives it); owner (the pool's entry) and borrower, both opaque here.
+ * Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after
+ * server_close no callback comes, and the memory lives until the loop's next turn.
  */
 #ifndef PGWEIR_SERVER_SERVER_H
 #define PGWEIR_SERVER_SERVER_H
@@ -24,6 +25,7 @@
 #include "net/graveyard.h"
 #include "net/stream.h"
 #include "server/loan.h"
+#include "server/passwords.h"
 #include "server/server_state.h"
 #include "server/server_statements.h"
 #include "session/image.h"
@@ -37,64 +39,68 @@ struct server;
 struct workers; /* net/workers.h */
 struct tls_scratch; /* net/handshake.h */
 
-/* To whoever relays. link may be NULL in all but pass and request_done (the borrower has gone). */
+/* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
 struct server_ops {
-	/* A run of whole or partial messages for the borrower; bytes stay until on_batch_end. */
+	/* A run of whole or partial messages for the borrower; bytes stay valid until batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
 	/*
-	 * The ReadyForQuery of a request of the borrower's has come; srv->tx is set. With announces_ready all before it
-	 * was passed, and true says: do not pass it, the borrower says it itself. Else it ends what is passed next.
+	 * The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready, everything
+	 * before it was passed already; return true to swallow it (the borrower will send it itself). Otherwise it is
+	 * passed with the next run, and the result is ignored.
 	 */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
-	void (*made)(struct server *srv, const struct owed *o);
+	void (*local)(struct server *srv, const struct owed *o);
 	/*
-	 * A ParameterDescription, RowDescription or NoData in answer to a Describe that has a ref, before o is settled;
+	 * A ParameterDescription, RowDescription or NoData answers a Describe with a ref; o is not settled yet.
 	 * is_whole: body is all of it.
 	 */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 	/*
-	 * An ErrorResponse; message is all of it, or what has come of a large one; is_owed: something was due. True: it
-	 * was answered in another way, do not pass it.
+	 * An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
+	 * Return true to swallow it: the borrower was answered in another way.
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
 	/*
-	 * CommandComplete for the borrower. With srv->loan.watches_tags all that came before it was passed. True (only
-	 * of an UNLISTEN): answered in another way, do not pass it.
+	 * A CommandComplete for the borrower; its tag has a terminator behind len bytes. With srv->loan.watches_tags
+	 * everything before it was passed already. Return true (only for an UNLISTEN) to swallow it: the borrower was
+	 * answered in another way.
 	 */
-	bool (*complete)(struct server *srv, const char *tag);
-	/* ParameterStatus; true: do not pass it. */
+	bool (*complete)(struct server *srv, const char *tag, size_t len);
+	/* A ParameterStatus. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* A row of the probe's; is_whole: body is all of it. Then, with its ReadyForQuery, the end. */
+	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
 	/*
-	 * Its PostgreSQL has just told the borrower, in a warning, that it can't signal a process of this PID: there is
-	 * none. True: something was done in its place; the warning is not passed, and the false behind it made true.
+	 * PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if it was
+	 * signalled otherwise: the warning is then swallowed, and the result false after it becomes true.
 	 */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
-	/* A whole NotificationResponse. True: do not pass it. */
+	/* A whole NotificationResponse. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
-	void (*batch_end)(struct server *srv); /* all that was read is handled: send it, perhaps return srv */
-	void (*lost)(struct server *srv, const struct fail *why); /* it is ending; only while LENT: unlink */
+	void (*batch_end)(
+	    struct server *srv); /* everything that was read is handled: sends the replies, may return srv */
+	void (*lost)(struct server *srv,
+		     const struct fail *why); /* only while LENT: it is ending, and the borrower must forget it */
 	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
 };
 
-/* To its owner, the pool. */
+/* The callbacks to its owner, the pool. */
 struct server_owner_ops {
 	void (*ready)(struct server *srv);
-	/* Never got ready. is_fatal: trying again is of no use before something changes. closed follows. */
+	/* It never became ready. is_fatal: trying again is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
-	void (*clean)(struct server *srv); /* a reset is over: it may be returned */
+	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
 	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	/* Rows of reset_order.question (is_whole: body is all of it), then its end. */
+	/* The rows of reset_order.question (is_whole: body is all of it), then its end. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*answered)(struct server *srv, bool ok);
-	void (*closed)(
-	    struct server *srv); /* the last word about each server, however it ended: srv->conn is yours again */
+	void (*closed)(struct server *srv); /* the last callback for each server, however it ended; srv->conn belongs to
+					       the owner again */
 };
 
 /* What all servers share. */
@@ -107,51 +113,54 @@ struct server_env {
 	struct log *log;
 	struct image_store *images;
 	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */
-	size_t read_cap; /* bytes read at once */
+	size_t read_cap; /* how many bytes are read at once */
 	uint64_t *now_us; /* the time of this turn of the loop; each callback from the loop sets it */
 	const struct server_ops *ops;
 	const struct server_owner_ops *owner_ops;
 	struct process_counters *counters;
+	struct passwords *passwords; /* of password_command */
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
-/* Whom to log in as, and how; one per pool. Outlives its servers. */
+/* Where to connect, as which user and how; one per pool. Outlives its servers. */
 struct server_target {
 	const struct upstream *upstream;
-	const char *user, *database; /* as PostgreSQL is to know them */
+	const char *user, *database; /* the names in PostgreSQL */
 	const char *password; /* plain text, or NULL */
 	const char *md5_secret; /* "md5..." or NULL */
+	const char *password_command; /* prints the password, instead of these; or NULL */
+	uint64_t password_lifetime_us;
 	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
 	uint64_t connect_timeout_us; /* for dialling and login together */
-	const char *replication; /* value of the startup parameter, or NULL */
-	struct tls_context *tls; /* NULL: none is wanted */
+	const char *replication; /* the value of the startup parameter, or NULL */
+	struct tls_context *tls; /* NULL: no TLS is wanted */
 	bool is_tls_required, is_tls_direct;
 	enum channel_binding channel_binding;
-	const struct image *settings; /* in the startup packet, over the upstream's; or NULL */
+	const struct image *settings; /* sent in the startup packet, over the upstream's; may be NULL */
 };
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
-/* What is to be done with a server that comes back; zeroed: no more than an open transaction rolled back. */
+/* What a reset does; zeroed, it only rolls back an open transaction. */
 struct reset_order {
-	bool is_discarding; /* DISCARD ALL, our own statements too */
-	bool is_last; /* for the owner: it is to be closed then */
-	unsigned parts; /* of STATE_WASHABLE (session/seal.h): washed */
+	bool is_discarding; /* runs DISCARD ALL, which drops our own statements, too */
+	bool is_last; /* for the owner: the server is closed afterwards */
+	unsigned parts; /* the parts of STATE_WASHABLE (session/seal.h) to wash */
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
-	const char *question; /* SQL of the owner's, asked last: owner_ops.answer_row, answered. NULL: none. Static */
+	const char *question; /* a query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Static */
 };
 
 /* Cleaning up after a borrower: server_reset.c. */
 struct server_reset {
-	struct reset_order todo; /* what has been sent is taken out */
-	bool is_seal; /* the borrower gave it back in good order */
-	bool is_refused; /* the question */
-	bool is_counting; /* statements; so many of the protocol's were found: */
+	struct reset_order todo; /* what was sent is removed from it */
+	bool is_seal; /* the borrower returned it, with nothing under way */
+	bool is_refused; /* the question failed */
+	bool is_counting; /* statements are being counted; so many of the protocol's were found: */
 	uint64_t statements_found;
-	struct buf names; /* of statements to deallocate, each terminated */
-	bool is_cancel_due; /* what runs for the borrower is still to be cancelled */
-	bool is_ours_cancelled; /* what of ours stands ahead of that was */
+	struct buf names; /* the statements to deallocate, each terminated */
+	bool is_cancel_due; /* the borrower's request is still to be cancelled */
+	bool is_ours_cancelled; /* a request of pgweir's own ahead of it was cancelled */
 	uint64_t since_us, deadline_us;
 };
 
@@ -167,12 +176,13 @@ struct server {
 	struct grave grave;
 	const struct server_env *env;
 	const struct server_target *target;
-	void *owner, *link;
+	void *owner, *borrower;
 	enum server_state state;
 	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
-	bool is_synced; /* the last message sent ends a request: ReadyForQuery will follow */
-	bool is_closing; /* whoever returns it must close it: it is doubtful */
-	bool is_ping_answered, is_asked; /* is_asked: the ping was a question of the owner's */
+	bool is_synced; /* the last message sent ends a request, so ReadyForQuery will follow */
+	bool is_closing; /* its state is doubtful: it must be closed instead of being returned */
+	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
+	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool was_owing; /* when it ended, something was owed to the borrower */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
 	struct loan loan;
@@ -180,12 +190,11 @@ struct server {
 	struct image *image;
 	struct server_statements statements;
 #define SEQUENCES_OF_MANY UINT64_MAX
-	uint64_t
-	    sequences_of; /* whose values the backend remembers of sequences: a client's id, OF_MANY; 0: nobody's */
-	bool is_discarding; /* what it remembers is thrown away; no answer yet. state/linger.c */
-	uint64_t unnamed_of; /* token of the state its unnamed statement is in (statements.c); 0: nobody knows */
+	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
+	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */
+	uint64_t unnamed_of; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
-	uint64_t body_left; /* of the message being passed or swallowed */
+	uint64_t body_left; /* what is left of the message being passed or swallowed */
 	bool is_body_swallowed;
 	uint8_t *carry; /* an unfinished message */
 	uint32_t carry_len, carry_cap;
@@ -195,89 +204,100 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	size_t host_index; /* in target->upstream */
+	size_t host_index, hosts_failed; /* its host in target->upstream; how many hosts did not want us */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
-	struct server_cancelling *cancel; /* under way against it: it must not be lent to another */
+	struct server_cancelling *cancel; /* a cancel is under way: it must not be lent to another client */
 	/* before it is ready */
 	struct dial *dial;
+	struct password_ask ask; /* while password_command runs, before it dials */
+	struct server_secret *secret; /* what that printed; wiped after the login. NULL: see target */
 	enum server_tls_phase tls_phase;
-	bool is_tls_given_up; /* tried in vain where it is only preferred */
+	bool is_tls_given_up; /* TLS failed where it is only preferred */
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
-	TAILQ_ENTRY(server) all; /* the owner's */
+	TAILQ_ENTRY(server) all; /* in the owner's list */
 };
 
-/* Begins to dial. NULL: no memory. conn is the pool's part: given back as srv->conn. */
+/* What a password_command has printed, for one login; and the keys that are derived from it. Wiped. */
+struct server_secret {
+	struct scram_keys keys;
+	char password[];
+};
+
+/* Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
 			  void *owner, uint32_t id, uint64_t now_us);
-/* Closes at once, with Terminate if idle; owner_ops.closed is called from within, ops.settled too. */
+/* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
-/* Ends it because of what it did: logs, tells ops or owner_ops as its state demands, closes. */
-void server_fail(struct server *srv, const struct fail *why);
-/* The only writer of srv->state. -1: our bug; logged. */
+/* What its lines in the log are about; borrows its texts, and why. */
+struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
+/* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
+void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
+/* The only writer of srv->state. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_step(struct server *srv, enum server_event ev);
 
-/* IDLE: it is link's now, and the loan begins. -1: our bug; logged. */
-int server_lend(struct server *srv, void *link, uint64_t now_us);
-void server_ping(struct server *srv); /* IDLE; owner_ops.pinged follows */
-/* The same with a question of the owner's (SQL): owner_ops.answer_row and answered come before that. */
+/* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
+int server_lend(struct server *srv, void *borrower, uint64_t now_us);
+void server_ping(struct server *srv); /* it must be IDLE; owner_ops.pinged follows */
+/* The same with a query of the owner's: owner_ops.answer_row and answered come before pinged. */
 void server_ask(struct server *srv, const char *question);
 /*
- * The borrower has gone, or has given it back (server_reset.c): whatever runs is cancelled and its replies swallowed,
- * an open transaction rolled back, and what the order says is done; then owner_ops.clean, or gone if it went wrong. Any
- * error costs this connection and nobody else: no client has it meanwhile. LENT; link is cleared.
+ * The borrower of a LENT server has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
+ * swallows its replies, rolls back an open transaction, and does what order says. Then it calls owner_ops.clean, or
+ * gone on failure. An error only costs this connection, which no client has meanwhile.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-void server_reset_next(struct server *srv); /* from server_replies.c: the ledger ran empty while RESET */
-void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* an answer to the seal */
-/* DISCARD ALL has run, or will before anything else: what we knew of its settings and of
- * what SQL PREPARE made is void. -1: no memory. */
+void server_reset_next(struct server *srv); /* server_replies.c: the ledger became empty while RESET */
+void server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* a row of the seal's */
+/* DISCARD ALL has run, or will before anything else: forgets the server's settings and SQL-prepared statements. Returns
+ * 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
 /*
- * Turns the settings it has into these: appends the messages, Sync and all, to out, and enters them in the ledger; the
- * caller sends them, and sets srv->image if that is what it will have. always: see image_put_changes. -1: no memory.
+ * Turns the server's settings into these: appends the messages, including a Sync, to out, and enters them in the
+ * ledger. The caller sends them, and sets srv->image if the server will have that image. always: see image_put_changes.
+ * Returns 0, or -1 without memory.
  */
 int server_put_image(struct server *srv, const struct image *to, const struct image *always, struct buf *out);
-/* A Sync of ours goes to it now. -1: no memory. */
+/* Enters a Sync of our own, which is sent now. Returns 0, or -1 without memory. */
 int server_owe_sync(struct server *srv, enum owed_to to);
-/* These settings, whatever it has, within the pipeline under way: no Sync. */
+/* Sets these settings within the pipeline under way, without a Sync, whatever the server has. */
 int server_put_settings(struct server *srv, const struct image *settings, struct buf *out);
 /*
- * Sends a CancelRequest for what it is doing now, on a connection of its own, and waits until PostgreSQL closes that:
- * then the signal was sent. One that was sent, and is not confirmed in time, sets srv->is_closing. done (may be NULL)
- * is called once, later. -1: could not even begin, or another one is under way.
+ * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
+ * then the signal was sent. If that is not confirmed in time, srv->is_closing is set. done (may be NULL) is called
+ * once, later. Returns 0, or -1 if it can't begin or another cancel is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_confirmed, void *arg), void *arg);
-void server_cancel_forget(struct server *srv); /* srv ends: what is under way goes on without it */
-void server_cancel_abandon(const struct server_env *env); /* at the very end: all that is under way is given up */
+void server_cancel_forget(struct server *srv); /* srv ends: a cancel under way continues without it */
+void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */
 
-/* Writes one built batch; memory trouble ends the server. */
+/* Writes one complete batch; without memory it ends the server. */
 void server_write(struct server *srv, const void *bytes, size_t len);
 
-/* server_tls.c: for a connection just made. 1: begun; 0: there will be none; -1 and why. */
+/* server_tls.c: for a new connection. Returns 1 if TLS has begun, 0 if there will be none, or -1 with *why set. */
 int server_tls_begin(struct server *srv, struct fail *why);
-/* The answer to our SSLRequest. 1: the login follows, in the clear; 0: wait, or an error message follows; -1 and why.
- */
+/* Handles the answer to our SSLRequest. Returns 1 if the login follows without TLS, 0 if more must come, or -1 with
+ * *why set. */
 int server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why);
-/* server_dial.c: what becomes of it. */
+/* server_dial.c: the handshake is over. failed: NULL, or the reason. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
 /*
- * server_login.c: bytes while LOGIN. -1 and why: over. What a thread does for it is given up by server_login_free; if
- * that ends badly, server_login_failed is told.
+ * server_login.c: the login. server_login_begin returns 0, or -1 with *why set. server_login_free abandons the thread's
+ * work for it; if that work fails, server_login_failed is called.
  */
 struct server_login;
 int server_login_begin(struct server *srv, struct fail *why);
 void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
-/* One whole message. 1: ready now. */
+/* Handles one whole message. */
 enum login_step { LOGIN_GOES_ON, LOGIN_READY, LOGIN_FAILED };
 enum login_step server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len,
 				     enum connect_failure *kind, bool *is_fatal, struct fail *why);
 void server_login_free(struct server_login *login);
-/* What the login told: read-only reports (server_version ...) as an image; the caller's reference. */
+/* Returns the read-only parameters that the login reported (server_version ...) as an image; the caller's reference. */
 const struct image *server_welcome(const struct server *srv);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * src/server/server_cancel.c - cancels what a server connection is doing (protocol chapter, "Canceling Requests in
- * Progress"): a connection of its own to the same address, sixteen bytes or a few more, then wait until PostgreSQL
- * closes it. Only then has the signal been sent, and only then may the server connection serve somebody else. A cancel
- * that was sent and never confirmed may be carried out at any time: its server connection is closed, never lent again.
+ * src/server/server_cancel.c - cancels a server connection's present request (protocol chapter, "Canceling Requests in
+ * Progress"): opens a connection to the same address, sends sixteen bytes or a few more, and waits until PostgreSQL
+ * closes it. Only then has the signal been sent, and only then may the server connection serve another client. A cancel
+ * that was sent and never confirmed may be carried out at any time, so its server connection is closed and never lent
+ * again.
  *
- * The key is a secret: what goes to a server through TLS is cancelled through TLS.
+ * The key is a secret: cancels for a TLS connection use TLS, too.
  */
 #include "server/server.h"
 
@@ -19,13 +20,13 @@
 
 struct server_cancelling {
 	struct server *srv; /* NULL: it has ended */
-	struct server_cancelling *next_of_all, **to_here; /* of all */
+	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
 	struct dial *dial;
 	struct event *timer;
 	struct stream stream;
-	struct tls_session *tls; /* until the handshake has it; NULL: in the clear */
+	struct tls_session *tls; /* until the handshake takes it; NULL: without TLS */
 	bool is_direct, is_asked; /* SSLRequest was sent, and is not answered yet */
-	bool is_sent; /* some of the packet, or all of it */
+	bool is_sent; /* a part of the packet was sent, or all of it */
 	struct grave grave;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
@@ -35,7 +36,7 @@ struct server_cancelling {
 };
 
 static void
-free_later(struct grave *g)
+cancelling_free_later(struct grave *g)
 {
 	free((char *)g - offsetof(struct server_cancelling, grave));
 }
@@ -57,7 +58,7 @@ over(struct server_cancelling *c, bool is_confirmed)
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = c->to_here;
-	graveyard_bury(c->env->graveyard, &c->grave, free_later);
+	graveyard_bury(c->env->graveyard, &c->grave, cancelling_free_later);
 	if (c->done != NULL)
 		c->done(is_confirmed, c->arg);
 	if (srv == NULL)
@@ -65,7 +66,7 @@ over(struct server_cancelling *c, bool is_confirmed)
 	if (srv->state == SV_RESET)
 		server_reset_next(srv);
 	else if (srv->state == SV_LENT)
-		srv->env->ops->batch_end(srv); /* perhaps it was only kept for this */
+		srv->env->ops->batch_end(srv); /* the borrower may have kept it only because of the cancel */
 }
 
 static void
@@ -120,7 +121,7 @@ on_readable(void *arg)
 	if (r == STREAM_AGAIN)
 		return;
 	if (!c->is_asked) {
-		over(c, r == STREAM_EOF); /* or it talks, which it should not: "can't fork", for one */
+		over(c, r == STREAM_EOF); /* anything but EOF is an error, such as "could not fork" */
 		return;
 	}
 	c->is_asked = false;

@@ -1,6 +1,6 @@
 /*
- * src/server/server_dial.c - a server connection until it is ready: each host of its upstream in turn is dialled, asked
- * for TLS and logged in to (server_login.c); and what becomes of it if none wants us.
+ * src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
+ * for TLS and logs in (server_login.c); and handles the failure of all of them.
  */
 #include "server/server_parts.h"
 
@@ -14,7 +14,7 @@
 
 #define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* of all that a server says while it logs us in */
 
-/* What one host has told is not another's: with its key, a cancel would be sent for a process of a stranger's. */
+/* Forgets what one host has sent before the next is tried: its cancel key would hit somebody else's process there. */
 static int
 forget_host(struct server *srv)
 {
@@ -30,7 +30,7 @@ forget_host(struct server *srv)
 	return 0;
 }
 
-/* To the host of host_index, from the start. */
+/* Starts again with the host at host_index. */
 static int
 redial(struct server *srv)
 {
@@ -45,24 +45,52 @@ redial(struct server *srv)
 }
 
 static bool
-try_next_host(struct server *srv, enum connect_failure kind)
+has_next_host(const struct server *srv, enum connect_failure kind)
 {
-	if (kind == CF_TOO_MANY || srv->host_index + 1 >= srv->target->upstream->host_count)
-		return false;
-	srv->host_index++;
+	return kind != CF_TOO_MANY && srv->hosts_failed + 1 < srv->target->upstream->host_count;
+}
+
+static bool
+next_host(struct server *srv)
+{
+	size_t count = srv->target->upstream->host_count;
+
+	srv->hosts_failed++;
+	srv->host_index = (srv->host_index + 1) % count;
 	srv->is_tls_given_up = false;
 	return redial(srv) == 0;
+}
+
+static struct password_order
+order_of(const struct server *srv)
+{
+	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
+
+	return (struct password_order){ .command = srv->target->password_command,
+					.ttl_us = srv->target->password_lifetime_us,
+					.host = h->host,
+					.port = h->port,
+					.user = srv->target->user,
+					.database = srv->target->database };
 }
 
 void
 server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
+	const struct log_about about = server_about(srv, "server_login_failed", why);
 	struct fail kept = *why;
+	struct password_order order;
 
-	log_info(srv->env->log, "server %u (%s, %s/%s): %s", srv->id, srv->address, srv->target->database,
-		 srv->target->user, why->text);
-	if (try_next_host(srv, kind))
-		return;
+	if (kind == CF_AUTH && srv->target->password_command != NULL) {
+		order = order_of(srv);
+		passwords_refused(srv->env->passwords, &order);
+	}
+	if (has_next_host(srv, kind)) { /* else the owner has its own words for it */
+		log_event(srv->env->log, LOG_LEVEL_WARNING, &about, "server %u (%s, %s/%s): %s; trying the next host",
+			  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
+		if (next_host(srv))
+			return;
+	}
 	server_let_go(srv);
 	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
 	server_finish(srv);
@@ -119,7 +147,7 @@ server_tls_done(struct server *srv, const struct fail *failed)
 		begin_login(srv);
 		return;
 	}
-	if (!srv->target->is_tls_required) { /* as libpq: once more without */
+	if (!srv->target->is_tls_required) { /* like libpq: tries again without TLS */
 		log_info(srv->env->log, "server %u (%s): %s; trying without TLS", srv->id, srv->address, failed->text);
 		srv->is_tls_given_up = true;
 		if (redial(srv) == 0)
@@ -137,7 +165,8 @@ server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len)
 	int r = server_tls_answer(srv, p, len, &why);
 
 	if (r < 0)
-		server_login_failed(srv, CF_TLS, p[0] != 'E', &why); /* an error: it may have no room just now */
+		server_login_failed(srv, CF_TLS, p[0] != 'E',
+				    &why); /* an error is not fatal: it may be out of connections just now */
 	else if (r == 1)
 		begin_login(srv);
 	return r;
@@ -158,18 +187,71 @@ server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 	server_login_failed(srv, CF_TIMEOUT, false, &why);
 }
 
-int
-server_dial_host(struct server *srv)
+static int
+dial_now(struct server *srv)
 {
 	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
-	uint64_t us = srv->target->connect_timeout_us; /* for each host anew, as libpq does */
+	uint64_t us = srv->target->connect_timeout_us; /* for each host, as in libpq */
 	struct timeval tv = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 
-	snprintf(srv->address, sizeof(srv->address), h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
 	if (us > 0 && event_add(srv->login_timer, &tv) < 0)
 		return -1;
 	srv->dial = dial_start(srv->env->dialer, h->host, h->port, 0, on_dialled, srv);
 	return srv->dial == NULL ? -1 : 0;
+}
+
+void
+server_forget_secret(struct server *srv)
+{
+	if (srv->secret != NULL)
+		OPENSSL_cleanse(srv->secret, sizeof(*srv->secret) + strlen(srv->secret->password));
+	free(srv->secret);
+	srv->secret = NULL;
+}
+
+static int
+take_password(struct server *srv, const char *password)
+{
+	size_t len = strlen(password);
+
+	server_forget_secret(srv);
+	srv->secret = calloc(1, sizeof(*srv->secret) + len + 1);
+	if (srv->secret == NULL)
+		return -1;
+	memcpy(srv->secret->password, password, len + 1);
+	return 0;
+}
+
+static void
+on_password(const char *password, const struct fail *failed, void *arg)
+{
+	struct server *srv = arg;
+	struct fail why;
+
+	if (password == NULL) {
+		server_login_failed(srv, CF_OTHER, false, failed);
+	} else if (take_password(srv, password) < 0 || dial_now(srv) < 0) {
+		fail_set(&why, "53200", "no memory for a server connection");
+		server_login_failed(srv, CF_OTHER, false, &why);
+	}
+}
+
+int
+server_dial_host(struct server *srv)
+{
+	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
+	struct password_order order = order_of(srv);
+	const char *password;
+
+	snprintf(srv->address, sizeof(srv->address), h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
+	if (order.command == NULL)
+		return dial_now(srv);
+	srv->ask.done = on_password;
+	srv->ask.arg = srv;
+	password = passwords_get(srv->env->passwords, &order, &srv->ask);
+	if (password == NULL)
+		return event_del(srv->login_timer); /* on_password follows, and then the time for this host begins */
+	return take_password(srv, password) == 0 ? dial_now(srv) : -1;
 }
 
 static void
@@ -181,20 +263,21 @@ settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-made(void *arg, const struct owed *o)
+local(void *arg, const struct owed *o)
 {
 	struct server *srv = arg;
 
-	srv->env->ops->made(srv, o);
+	srv->env->ops->local(srv, o);
 }
 
-static const struct ledger_ops ledger_ops = { settled, made };
+static const struct ledger_ops ledger_ops = { settled, local };
 
 static void
 login_done(struct server *srv)
 {
 	event_free(srv->login_timer);
 	srv->login_timer = NULL;
+	server_forget_secret(srv);
 	ledger_init(&srv->ledger, &ledger_ops, srv);
 	server_step(srv, SE_LOGGED_IN);
 	srv->env->owner_ops->ready(srv);
@@ -202,7 +285,8 @@ login_done(struct server *srv)
 	srv->login = NULL;
 }
 
-/* All whole messages of a login; what is left is carried. Bytes used, or -1: it is over (closed or another host). */
+/* Handles all whole messages of a login; the rest is carried. Returns the bytes used, or -1 if srv was closed or dials
+ * another host. */
 ssize_t
 server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 {
@@ -221,7 +305,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 		enum frame_result r = frame_parse(p + at, len - at, &f);
 		enum login_step step;
 
-		if (srv->body_left > 0) { /* of a notice too long to keep, and of no use */
+		if (srv->body_left > 0) { /* the rest of a notice that is too long to keep */
 			size_t n = len - at < srv->body_left ? len - at : (size_t)srv->body_left;
 
 			at += n;
@@ -251,7 +335,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 		if (step == LOGIN_GOES_ON)
 			continue;
 		if (at < len) {
-			/* A backend that is terminated at once says so; anything else has no place here. */
+			/* A backend that is terminated at once sends an error; other messages are not allowed here. */
 			bool is_news = memchr("ENS", p[at], 3) != NULL;
 
 			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,

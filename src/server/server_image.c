@@ -1,5 +1,5 @@
 /*
- * src/server/server_image.c - gives a server connection the settings of whoever borrows it.
+ * src/server/server_image.c - gives a server connection the settings of its borrower.
  *
  * The messages go ahead of the borrower's first one; their answers are swallowed (OWED_TO_IMAGE).
  */

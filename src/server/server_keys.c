@@ -16,7 +16,7 @@ struct server_keys {
 	struct scram_keys keys;
 	struct fail why;
 	int result;
-	server_keys_done done; /* the loop's; NULL: nobody waits any more */
+	server_keys_done done; /* belongs to the loop; NULL: nobody waits any more */
 	void *arg;
 };
 
@@ -38,7 +38,7 @@ keys_of(struct work *w)
 
 /* On a thread. */
 static void
-derive(struct work *w)
+keys_derive(struct work *w)
 {
 	struct server_keys *k = keys_of(w);
 
@@ -70,11 +70,11 @@ server_keys_derive(struct workers *workers, const char *password, const uint8_t 
 	memcpy(k->salt, salt, salt_len);
 	k->salt_len = salt_len;
 	k->iterations = iterations;
-	k->work.run = derive;
+	k->work.run = keys_derive;
 	k->work.done = derived;
 	k->done = done;
 	k->arg = arg;
-	k->result = fail_set(&k->why, "57P01", "pgweir is shutting down"); /* should it never run */
+	k->result = fail_set(&k->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
 	if (workers_submit(workers, &k->work, WORK_BEGUN) == 0)
 		return k;
 	free_keys(k);

@@ -1,5 +1,5 @@
 /*
- * src/server/server_keys.h - SCRAM keys of a password, derived by a thread for a login that waits for them.
+ * src/server/server_keys.h - a thread derives SCRAM keys from a password, for a login that waits for them.
  *
  * Owns:   copies of the password and the salt, and the keys; all wiped. It frees itself when the thread is done.
  */
@@ -11,10 +11,10 @@
 struct server_keys; /* opaque; one derivation */
 struct workers;
 
-/* From the loop, once: keys (only looked at), or NULL and why. */
+/* Called once, from the loop, with the keys (borrowed), or NULL and *why. */
 typedef void (*server_keys_done)(const struct scram_keys *keys, const struct fail *why, void *arg);
 
-/* done is called later, unless abandoned. NULL and why: no memory, or the threads have too much to do. */
+/* Calls done later, unless abandoned. Returns NULL with *why set if too much work waits. */
 struct server_keys *server_keys_derive(struct workers *workers, const char *password, const uint8_t *salt,
 				       size_t salt_len, uint32_t iterations, server_keys_done done, void *arg,
 				       struct fail *why);

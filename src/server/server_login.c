@@ -1,12 +1,12 @@
 /*
  * src/server/server_login.c - logs in to PostgreSQL (protocol chapter, "Start-up").
  *
- * Nothing but the exact sequence is accepted: no ReadyForQuery before AuthenticationOk, no AuthenticationOk in SCRAM
- * before the server's own signature was right. An impostor must not get further than we do with the real one.
+ * Only the exact sequence is accepted: no ReadyForQuery before AuthenticationOk, and no AuthenticationOk in SCRAM
+ * before the server's own signature was right. So an impostor can't skip the proof.
  *
- * Keys are derived from a password by a thread (server_keys.c); meanwhile the server has nothing to say but errors.
+ * A thread derives keys from a password (server_keys.c); meanwhile the server may only send errors.
  */
-#include "server/server.h"
+#include "server/server_parts.h"
 
 #include "auth/md5.h"
 #include "base/clock.h"
@@ -26,15 +26,16 @@ enum login_phase {
 	LP_START,
 	LP_PASSWORD_SENT,
 	LP_SASL_FIRST,
-	LP_SASL_KEYS, /* they are derived */
+	LP_SASL_KEYS, /* keys are being derived */
 	LP_SASL_FINAL,
 	LP_SASL_VERIFIED,
-	LP_AUTHENTICATED
+	LP_AUTHENTICATED,
+	LP_CONNECT_QUERY /* the query of the upstream runs */
 };
 
 struct server_login {
 	enum login_phase phase;
-	uint16_t minor; /* of protocol 3, as spoken */
+	uint16_t minor; /* the minor version of protocol 3 in use */
 	bool is_negotiated;
 	struct scram_client *scram;
 	struct server_keys *deriving;
@@ -106,6 +107,20 @@ server_login_begin(struct server *srv, struct fail *why)
 	return 0;
 }
 
+/* The password for this login, in plain text, or NULL. */
+static const char *
+password_of(const struct server *srv)
+{
+	return srv->secret != NULL ? srv->secret->password : srv->target->password;
+}
+
+/* Keys of another password than the pool's are for this login alone. */
+static struct scram_keys *
+keys_of(const struct server *srv)
+{
+	return srv->secret != NULL ? &srv->secret->keys : srv->target->keys;
+}
+
 static void
 send_password(struct server *srv, const void *bytes, size_t len)
 {
@@ -130,7 +145,7 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 			 "verifier only works when the client logs in with SCRAM and the server has the same one.");
 }
 
-/* Nobody else hears what goes over it. */
+/* Returns whether nobody else can read the connection. */
 static bool
 is_private(const struct server *srv)
 {
@@ -154,9 +169,9 @@ answer_cleartext(struct server *srv, struct fail *why)
 		return fail_hint(why, "Set mode = verify-full (or require) in [tls_server], or let its pg_hba.conf ask "
 				      "for scram-sha-256.");
 	}
-	if (srv->target->password == NULL)
+	if (password_of(srv) == NULL)
 		return no_secret(srv, "a clear-text password", why);
-	send_password(srv, srv->target->password, strlen(srv->target->password) + 1);
+	send_password(srv, password_of(srv), strlen(password_of(srv)) + 1);
 	srv->login->phase = LP_PASSWORD_SENT;
 	return 0;
 }
@@ -165,12 +180,12 @@ static int
 answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 {
 	char secret[MD5_SECRET_LEN + 1], answer[MD5_SECRET_LEN + 1];
-	const char *known = srv->target->md5_secret;
+	const char *known = srv->secret == NULL ? srv->target->md5_secret : NULL;
 
 	if (known == NULL) {
-		if (srv->target->password == NULL)
+		if (password_of(srv) == NULL)
 			return no_secret(srv, "an MD5 password", why);
-		if (md5_secret(srv->target->password, srv->target->user, secret, why) < 0)
+		if (md5_secret(password_of(srv), srv->target->user, secret, why) < 0)
 			return -1;
 		known = secret;
 	}
@@ -183,7 +198,7 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 	return 0;
 }
 
-/* What SCRAM itself says does not tell which server it is of. */
+/* Adds the server's address to SCRAM's own error. */
 static int
 sasl_failed(const struct server *srv, struct fail *why)
 {
@@ -213,7 +228,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	const char *mechanism;
 	struct buf b = { 0 };
 
-	if (!srv->target->keys->is_set && srv->target->password == NULL)
+	if (!keys_of(srv)->is_set && password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256", why);
 	if (channel.is_tls)
 		channel.end_point_len = tls_end_point(srv->stream.tls, channel.end_point);
@@ -238,7 +253,7 @@ send_proof(struct server *srv, struct fail *why)
 {
 	char text[SCRAM_TEXT_MAX];
 
-	if (scram_client_final(srv->login->scram, srv->target->keys, text, why) < 0)
+	if (scram_client_final(srv->login->scram, keys_of(srv), text, why) < 0)
 		return -1;
 	send_password(srv, text, strlen(text));
 	srv->login->phase = LP_SASL_FINAL;
@@ -257,7 +272,7 @@ on_keys(const struct scram_keys *keys, const struct fail *failed, void *arg)
 		server_login_failed(srv, CF_OTHER, false, failed);
 		return;
 	}
-	*srv->target->keys = *keys;
+	*keys_of(srv) = *keys;
 	if (send_proof(srv, &why) < 0)
 		server_login_failed(srv, CF_AUTH, true, &why);
 }
@@ -266,7 +281,7 @@ static int
 continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
-	const struct scram_keys *keys = srv->target->keys;
+	const struct scram_keys *keys = keys_of(srv);
 	const uint8_t *salt;
 	size_t salt_len;
 	uint32_t iterations;
@@ -275,11 +290,11 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 		return sasl_failed(srv, why);
 	if (scram_keys_match(keys, salt, salt_len, iterations))
 		return send_proof(srv, why);
-	if (srv->target->password == NULL)
+	if (password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
-	/* Once per pool and password: the keys are kept. */
+	/* This happens once per pool and password, as the keys are kept. */
 	l->deriving =
-	    server_keys_derive(srv->env->workers, srv->target->password, salt, salt_len, iterations, on_keys, srv, why);
+	    server_keys_derive(srv->env->workers, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
 	l->phase = LP_SASL_KEYS;
 	return l->deriving == NULL ? -1 : 0;
 }
@@ -290,7 +305,7 @@ unexpected(const struct server *srv, const char *what, struct fail *why)
 	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
 }
 
-/* channel_binding = require: as in libpq, nothing else than a login bound to the channel will do. */
+/* channel_binding = require: as in libpq, only a login bound to the channel is accepted. */
 static int
 check_bound(const struct server *srv, uint32_t code, struct fail *why)
 {
@@ -306,8 +321,8 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 }
 
 /*
- * It speaks an older version than we asked for, 3.0; we never ask for options. The only news there can be, before
- * anything else, and once: what libpq 18 takes as well.
+ * The server uses 3.0, an older version than we asked for; we never ask for options. Like libpq 18, we accept this
+ * message only once, and only as the first one.
  */
 static int
 negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
@@ -411,6 +426,7 @@ refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_
 	*is_fatal = false;
 	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
 		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
+	fail_theirs(why, "%s", e.message != NULL ? e.message : "login failed");
 	if (e.sqlstate == NULL)
 		return;
 	if (strcmp(e.sqlstate, "53300") == 0)
@@ -426,7 +442,7 @@ refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_
 		*is_fatal = true;
 }
 
-/* target_session_attrs, from what PostgreSQL 14 and later report; older ones are taken as they come. */
+/* Checks target_session_attrs by what PostgreSQL 14 and newer report; older servers are accepted unchecked. */
 static int
 check_role(struct server *srv, struct fail *why)
 {
@@ -463,6 +479,22 @@ check_role(struct server *srv, struct fail *why)
 			wanted[srv->target->upstream->target]);
 }
 
+/* False: there is none, or it has run. */
+static bool
+begin_connect_query(struct server *srv)
+{
+	const char *query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
+	struct buf b = { 0 };
+
+	if (query == NULL || srv->target->replication != NULL || srv->login->phase == LP_CONNECT_QUERY)
+		return false;
+	srv->login->phase = LP_CONNECT_QUERY;
+	message_query(&b, query);
+	server_write(srv, b.bytes, b.len);
+	buf_fini(&b);
+	return true;
+}
+
 enum login_step
 server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size_t len, enum connect_failure *kind,
 		     bool *is_fatal, struct fail *why)
@@ -474,7 +506,8 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	switch (type) {
 	case 'R':
 		r = authentication(srv, body, len, why);
-		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) != 0; /* what we lack may be there later */
+		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) !=
+					 0; /* the resource that is short now may be there later */
 		*kind = *is_fatal ? CF_AUTH : CF_OTHER;
 		break;
 	case 'S':
@@ -490,15 +523,22 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		break;
 	case 'E':
 		refused(srv, body, len, kind, is_fatal, why);
-		return LOGIN_FAILED;
+		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY) /* NULL: it answers the SSLRequest */
+			return LOGIN_FAILED;
+		log_warning(srv->env->log, "server %u (%s): connect_query failed: %s", srv->id, srv->address,
+			    why->theirs);
+		break;
 	case 'Z':
-		if (srv->login->phase != LP_AUTHENTICATED || len != 1 || body[0] != 'I')
+		if (srv->login->phase < LP_AUTHENTICATED || len != 1 || body[0] != 'I')
 			r = unexpected(srv, "ReadyForQuery", why);
+		else if (begin_connect_query(srv))
+			break;
 		else if ((r = check_role(srv, why)) == 0)
 			return LOGIN_READY;
 		break;
 	default:
-		r = unexpected(srv, "an unknown message", why);
+		if (srv->login->phase != LP_CONNECT_QUERY || strchr("TDCI", type) == NULL)
+			r = unexpected(srv, "an unknown message", why);
 		break;
 	}
 	return r < 0 ? LOGIN_FAILED : LOGIN_GOES_ON;

@@ -1,9 +1,9 @@
 /*
  * src/server/server_replies.c - the reading side of a server connection.
  *
- * One recv into the loop's buffer, then message by message. Runs of messages owed to the borrower are handed on as they
- * lie. A message that must be looked into but is not whole yet is kept (carried) until it is; all others need no more
- * memory than the count of bytes still to come.
+ * One recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
+ * passed on in place. A message whose body is needed but not whole yet is kept (carried) until it is; all others need
+ * no memory but the count of bytes still to come.
  */
 #include "server/server_parts.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of whose answers we read. */
+/* Returns whether pgweir reads the rows of replies with this purpose. */
 static bool
 is_read_by_us(uint8_t to)
 {
@@ -40,7 +40,7 @@ is_looked_into(const struct server *srv, uint8_t type)
 	       (type == 'D' && srv->ledger.count > 0 && is_read_by_us(ledger_head(&srv->ledger)->to));
 }
 
-/* What a Describe brought: only if somebody wants to know. */
+/* Returns whether the message answers a Describe with a ref, whose owner wants to see it. */
 static bool
 is_description(const struct owed *o, uint8_t type)
 {
@@ -48,7 +48,7 @@ is_description(const struct owed *o, uint8_t type)
 	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
 }
 
-/* Where the replies of one read stand: [run, at) is to be passed; the last ReadyForQuery ended at request. */
+/* The state of walking one read: [run, at) is to be passed; the last ReadyForQuery ended at request. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
@@ -58,12 +58,12 @@ struct walk {
 static void
 pass_run(struct walk *w)
 {
-	if (w->at > w->run && w->srv->link != NULL)
+	if (w->at > w->run && w->srv->borrower != NULL)
 		w->srv->env->ops->pass(w->srv, w->p + w->run, w->at - w->run);
 	w->run = w->at;
 }
 
-/* What belongs to requests that were answered before this one. */
+/* Passes the replies to requests that were answered before this one. */
 static void
 pass_earlier(struct walk *w)
 {
@@ -76,7 +76,7 @@ pass_earlier(struct walk *w)
 	w->at = at;
 }
 
-/* Bytes of a message whose head was seen before. */
+/* Handles bytes of a message whose head was seen before. */
 static void
 walk_body(struct walk *w)
 {
@@ -109,11 +109,11 @@ got_error(struct server *srv, const uint8_t *message, size_t len, enum owed_to t
 	bool is_lost_setting;
 
 	fields_error(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &e);
-	if (srv->link == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
+	if (srv->borrower == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	/* Which settings it has is not known then; a statement that is not there (26000) is none. */
+	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
 	is_lost_setting =
 	    to == OWED_TO_IMAGE && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (to == OWED_TO_PING || to == OWED_TO_RESET || is_lost_setting)
@@ -146,7 +146,8 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 	return 0;
 }
 
-/* pg_cancel_backend() or pg_terminate_backend() in vain. The message is in any language, its digits and routine not. */
+/* Recognises the warning of a failed pg_cancel_backend() or pg_terminate_backend(): the message may be in any language,
+ * but its digits and routine are the same. */
 static bool
 got_notice(struct walk *w, const uint8_t *body, size_t len)
 {
@@ -164,7 +165,7 @@ got_notice(struct walk *w, const uint8_t *body, size_t len)
 	return srv->loan.makes_true;
 }
 
-/* The row behind it, if it is one boolean: true is passed in place of false. */
+/* If the row after that warning is one boolean, passes true instead of false. */
 static bool
 made_true(struct walk *w, const uint8_t *body, size_t len)
 {
@@ -180,14 +181,16 @@ made_true(struct walk *w, const uint8_t *body, size_t len)
 }
 
 static bool
-got_complete(struct walk *w, const char *tag)
+got_complete(struct walk *w, const char *tag, size_t len)
 {
-	if (w->srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be answered in another way */
+	if (w->srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N')) /* UNLISTEN may be swallowed */
 		pass_run(w);
-	return w->srv->env->ops->complete(w->srv, tag);
+	return w->srv->env->ops->complete(w->srv, tag, len);
 }
 
-/* EmptyQueryResponse, then ReadyForQuery outside a transaction; nothing else will do, but for news and errors. */
+/*
+ * Accepts EmptyQueryResponse, then ReadyForQuery outside a transaction; otherwise only notices, parameters and errors.
+ */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -202,15 +205,15 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 	}
 }
 
-/* One message whose head, and whole body if it is looked into, lies at w->at. */
+/* One message at w->at, with its head, and with its whole body if that is needed. */
 struct reply {
 	uint8_t type;
-	bool is_whole; /* the body */
-	bool is_owed; /* something is: to says to whom */
-	bool is_passed; /* to the borrower, as it is */
+	bool is_whole; /* body_len is all of the body */
+	bool is_owed; /* a reply was due; to is its purpose */
+	bool is_passed; /* it is passed to the borrower unchanged */
 	enum owed_to to;
 	const uint8_t *body;
-	size_t body_len; /* bytes of it that have come */
+	size_t body_len; /* the bytes of the body that have come */
 };
 
 static int
@@ -260,7 +263,7 @@ look_into_complete(struct walk *w, struct reply *r)
 {
 	w->srv->loan.makes_true = false;
 	if (r->is_passed && r->body_len > 0 && r->body[r->body_len - 1] == 0)
-		r->is_passed = !got_complete(w, (const char *)r->body);
+		r->is_passed = !got_complete(w, (const char *)r->body, r->body_len - 1);
 }
 
 static void
@@ -272,7 +275,7 @@ look_into_notification(struct walk *w, struct reply *r)
 		    !w->srv->env->ops->notification(w->srv, r->body - FRAME_HEAD_LEN, FRAME_HEAD_LEN + r->body_len);
 }
 
-/* Types that mean something to us, or to the borrower's features. -1: the server is done for. */
+/* Handles the types that matter to pgweir or to the borrower's features. Returns -1 if the server must be closed. */
 static int
 look_into(struct walk *w, struct reply *r, struct fail *why)
 {
@@ -308,7 +311,7 @@ look_into(struct walk *w, struct reply *r, struct fail *why)
 	}
 }
 
-/* w->at is behind its ReadyForQuery. */
+/* Ends a request; w->at is after its ReadyForQuery. */
 static void
 end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 {
@@ -317,9 +320,9 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
 	if (srv->tx != 'I')
-		pass_earlier(w); /* request_done may end the client because of it */
+		pass_earlier(w); /* request_done may end the client */
 	w->request = w->at;
-	if (ended->to == OWED_TO_CLIENT && srv->link != NULL) {
+	if (ended->to == OWED_TO_CLIENT && srv->borrower != NULL) {
 		if (srv->env->ops->request_done(srv, ended))
 			w->run = w->at;
 	} else if (ended->to == OWED_TO_PROBE)
@@ -334,6 +337,16 @@ is_well_formed(struct server *srv, const struct reply *r)
 	if (r->to == OWED_TO_PING && !is_ping_answer(srv, r->type, r->body, r->body_len))
 		return false;
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
+}
+
+/* Gives the replies of ours whose turn has come. */
+static void
+advance(struct walk *w)
+{
+	if (ledger_is_our_turn(&w->srv->ledger)) {
+		pass_run(w);
+		ledger_advance(&w->srv->ledger);
+	}
 }
 
 static int
@@ -357,7 +370,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	verdict = ledger_receive(&srv->ledger, r.type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, r.type, why);
-	r.is_passed = verdict == LEDGER_PASS && srv->link != NULL;
+	r.is_passed = verdict == LEDGER_PASS && srv->borrower != NULL;
 	if (look_into(w, &r, why) < 0)
 		return -1;
 	srv->body_left = f->body_len - r.body_len;
@@ -367,14 +380,87 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		w->run = w->at;
 	if (is_end)
 		end_request(w, &ended, r.body[0]);
-	if (ledger_is_our_turn(&srv->ledger)) {
-		pass_run(w);
-		ledger_advance(&srv->ledger);
-	}
+	advance(w);
 	return 0;
 }
 
-/* 0: w->at is where the carry begins; -1: the server is done for. */
+static bool
+take_ready(struct walk *w, const uint8_t *body, size_t len)
+{
+	struct owed ended;
+
+	if (len != 1 || (body[0] != 'I' && body[0] != 'T' && body[0] != 'E') ||
+	    !ledger_take_ready(&w->srv->ledger, &ended))
+		return false;
+	if (w->srv->loan.announces_ready)
+		pass_run(w);
+	w->at += FRAME_HEAD_LEN + 1;
+	end_request(w, &ended, body[0]);
+	return true;
+}
+
+/* Not where the borrower may answer something ahead of the CommandComplete, or in its place: see got_complete(). */
+static bool
+take_complete(struct walk *w, const char *tag, size_t len)
+{
+	struct server *srv = w->srv;
+
+	if (len <= 2 || tag[len - 1] != 0 || srv->loan.watches_tags || (tag[0] == 'U' && tag[1] == 'N') ||
+	    !ledger_take_plain(&srv->ledger, 'C'))
+		return false;
+	srv->env->ops->complete(srv, tag, len - 1);
+	return true;
+}
+
+static bool
+take_plain(struct walk *w, const struct frame *f, const uint8_t *body)
+{
+	switch (f->type) {
+	case 'Z':
+		return take_ready(w, body, f->body_len);
+	case 'C':
+		return take_complete(w, (const char *)body, f->body_len);
+	default:
+		return ledger_take_plain(&w->srv->ledger, f->type);
+	}
+}
+
+/*
+ * Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
+ * others than the borrower: walk_message() is for all.
+ */
+static void
+walk_plain(struct walk *w)
+{
+	struct server *srv = w->srv;
+	const uint8_t *p = w->p + w->at, *end = w->p + w->len;
+	struct frame f;
+
+	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f) &&
+	       take_plain(w, &f, p + FRAME_HEAD_LEN)) {
+		p += FRAME_HEAD_LEN + f.body_len;
+		while (f.type == 'D' && p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
+			p += FRAME_HEAD_LEN + f.body_len; /* the other rows */
+		w->at = (size_t)(p - w->p);
+	}
+}
+
+/* Part of a row of the borrower's: how much of it has come does not matter. */
+static bool
+walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
+{
+	struct server *srv = w->srv;
+
+	if (f->type != 'D' || f->body_len <= avail || srv->borrower == NULL || srv->loan.makes_true ||
+	    !ledger_expects_row(&srv->ledger))
+		return false;
+	w->at += FRAME_HEAD_LEN + avail;
+	srv->body_left = f->body_len - avail;
+	srv->is_body_swallowed = false;
+	return true;
+}
+
+/* Returns 0 with w->at at the beginning of the carry, or -1 with *why set if the server must be closed. */
 static int
 walk_replies(struct walk *w, struct fail *why)
 {
@@ -389,26 +475,17 @@ walk_replies(struct walk *w, struct fail *why)
 			walk_body(w);
 			continue;
 		}
+		walk_plain(w);
 		r = frame_parse(w->p + w->at, w->len - w->at, &f);
-		if (r == FRAME_PARTIAL)
+		if (r == FRAME_PARTIAL || srv->state == SV_DEAD)
 			break;
 		if (r == FRAME_BAD)
 			return fail_set(why, "08P01", "PostgreSQL at %s sent a message of impossible length",
 					srv->address);
 		avail = w->len - w->at - FRAME_HEAD_LEN;
-		if (f.type == 'D' && srv->link != NULL && ledger_expects_row(&srv->ledger) && !srv->loan.makes_true) {
-			size_t n = f.body_len < avail ? f.body_len : avail;
-
-			w->at += FRAME_HEAD_LEN + n;
-			srv->body_left = f.body_len - n;
-			srv->is_body_swallowed = false;
+		if (walk_part_of_row(w, &f, avail))
 			continue;
-		}
-		if (srv->link != NULL && f.body_len <= avail && ledger_take_plain(&srv->ledger, f.type)) {
-			w->at += FRAME_HEAD_LEN + f.body_len;
-			continue;
-		}
-		/* Large errors are judged by what has come: the fields that count stand first. */
+		/* Large errors are judged by their beginning: the fields that count come first. */
 		if (avail < f.body_len &&
 		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
@@ -445,8 +522,8 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 	return 0;
 }
 
-/* What is carried waits for its end: with these bytes it still does. A message in small pieces is not copied each time.
- */
+/* Returns whether the carried message is still unfinished with these bytes, so that a message in small pieces is not
+ * copied each time. */
 static bool
 is_still_unfinished(const struct server *srv, size_t got)
 {
@@ -506,7 +583,7 @@ process(struct server *srv, const uint8_t *p, size_t len)
 			return;
 		w.at = (size_t)used;
 	} else if (walk_replies(&w, &why) < 0) {
-		pass_run(&w); /* what was right reaches its owner before the bad news */
+		pass_run(&w); /* replies before the violation still reach the borrower */
 		server_fail(srv, &why);
 		return;
 	}
@@ -550,8 +627,6 @@ on_readable(void *arg)
 	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
 	case STREAM_OK:
 		srv->bytes_in += got;
-		if (srv->loan.first_reply_us == 0)
-			srv->loan.first_reply_us = *srv->env->now_us;
 		if (is_still_unfinished(srv, got)) {
 			carry_more(srv, buf + have, got);
 			return;

@@ -2,9 +2,9 @@
  * src/server/server_reset.c - cleans a server connection after its borrower, in steps, each of which waits until
  * nothing is owed and no cancel is under way:
  *
- *   what runs is cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a transaction is
- *   open; DISCARD ALL if asked; the seal (session/seal.h); a question of the owner's. Any error on the way, but for the
- *   last, ends the connection.
+ *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
+ *   transaction is open; DISCARD ALL if ordered; the seal (session/seal.h); a query of the owner's. An error in any
+ * step but the last ends the connection.
  */
 #include "server/server.h"
 
@@ -54,7 +54,7 @@ send_sync(struct server *srv)
 	return 0;
 }
 
-/* PostgreSQL waits for COPY data that will never come. */
+/* Sends CopyFail, as PostgreSQL waits for COPY data that will never come. */
 static int
 fail_copy(struct server *srv)
 {
@@ -80,8 +80,8 @@ server_forget_session(struct server *srv)
 }
 
 /*
- * What the borrower asked for is cancelled once. A request of ours may stand ahead of it and be stuck, or a cancel that
- * was meant for an earlier one be under way.
+ * Cancels the borrower's request once. A request of pgweir's own may be stuck ahead of it, or a cancel for an earlier
+ * request may be under way.
  */
 static void
 cancel_what_runs(struct server *srv)
@@ -119,6 +119,8 @@ seal(struct server *srv)
 		return -1;
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
+	if (parts & STATE_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
+		server_statements_outdate(&srv->statements);
 	srv->reset.is_counting = (parts & STATE_PREPARED) != 0;
 	srv->reset.statements_found = 0;
 	seal_put(&b, parts, srv->reset.todo.seed, srv->reset.todo.fdw_schema);
@@ -135,7 +137,7 @@ deallocate(struct server *srv)
 	return send_built(srv, &b, OWED_TO_RESET);
 }
 
-/* Code may have deallocated ours unseen: the next borrower's Bind must not be the one to find out. */
+/* Code may have deallocated our statements unseen, and the next borrower's Bind must not find that out. */
 static bool
 has_lost_statements(struct server *srv)
 {
@@ -154,7 +156,7 @@ deallocate_all(struct server *srv)
 }
 
 static int
-ask(struct server *srv)
+reset_ask(struct server *srv)
 {
 	const char *question = srv->reset.todo.question;
 
@@ -185,7 +187,7 @@ next_step(struct server *srv)
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
 	if (todo->question != NULL)
-		return ask(srv);
+		return reset_ask(srv);
 	server_step(srv, SE_CLEAN);
 	srv->env->owner_ops->clean(srv);
 	return 0;
@@ -198,7 +200,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	struct seal_statement row;
 
 	if (copy == NULL || !is_whole)
-		srv->is_closing = true; /* it can't be cleaned of what is not known */
+		srv->is_closing = true; /* statements that are not known can't be deallocated */
 	else if (seal_read_statement(body, len, copy, &row)) {
 		if (row.name == NULL)
 			srv->reset.statements_found = row.count;
@@ -230,7 +232,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 {
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
-	srv->link = NULL;
+	srv->borrower = NULL;
 	srv->reset.todo = *order;
 	srv->reset.is_seal = srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && !order->is_discarding;
 	srv->reset.since_us = now_us;

@@ -2,7 +2,7 @@
 #include "server/server_state.h"
 
 static const enum server_state next[SV_STATES][SE_EVENTS] = {
-	/* 0: our bug */
+	/* 0: must not happen */
 	[SV_DIALING] = { [SE_CONNECTED] = SV_LOGIN, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_LOGIN] = { [SE_LOGGED_IN] = SV_IDLE, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_IDLE] = { [SE_LEND] = SV_LENT, [SE_ASK_PING] = SV_PINGING, [SE_LOST] = SV_DEAD },

@@ -17,7 +17,7 @@ enum server_event {
 	SE_EVENTS
 };
 
-/* The state that follows, or SV_NONE: that must not happen in this state. */
+/* Returns the next state, or SV_NONE if the event must not happen in this state. */
 enum server_state server_state_next(enum server_state from, enum server_event ev);
 const char *server_state_name(enum server_state s);
 const char *server_event_name(enum server_event ev);

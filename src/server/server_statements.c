@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* Ids are ours, one after the other: a multiplication spreads them well enough. */
+/* Ids are our own and consecutive, so a multiplication spreads them well enough. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)(*(const uint64_t *)(key)*0x9e3779b97f4a7c15ull >> 32))
 #define HASH_KEYCMP(a, b, len) (*(const uint64_t *)(a) != *(const uint64_t *)(b))
 #define uthash_fatal(msg) abort()
@@ -11,17 +11,17 @@
 
 struct server_statement {
 	uint64_t id;
-	uint32_t scope; /* of the last one that was sent */
+	uint32_t scope; /* the borrower's count of Syncs when the last one was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
-	bool is_there; /* as of the last one that was sent; kept in the table after its Close until that is answered */
-	bool was_there; /* as of the last reply */
-	uint32_t generation, was_generation; /* of what is there, and was */
+	bool is_there; /* according to the last one sent; the entry stays after a Close until that is answered */
+	bool was_there; /* according to the last reply */
+	uint32_t generation, was_generation; /* for is_there and was_there */
 	struct server_statement *newer, *older;
 	UT_hash_handle hh;
 };
 
 static struct server_statement *
-find(const struct server_statements *s, uint64_t id)
+use_find(const struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e;
 
@@ -55,7 +55,7 @@ link_newest(struct server_statements *s, struct server_statement *e)
 }
 
 static void
-drop(struct server_statements *s, struct server_statement *e)
+use_drop(struct server_statements *s, struct server_statement *e)
 {
 	unlink_use(s, e);
 	HASH_DELETE(hh, s->table, e);
@@ -75,7 +75,7 @@ void
 server_statements_clear(struct server_statements *s)
 {
 	while (s->newest != NULL)
-		drop(s, s->newest);
+		use_drop(s, s->newest);
 }
 
 enum statement_presence
@@ -83,8 +83,8 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope)
 {
 	struct server_statement *e = s->newest;
 
-	if (e == NULL || e->id != id) { /* most often the same one again */
-		e = find(s, id);
+	if (e == NULL || e->id != id) { /* most often it is the same one as before */
+		e = use_find(s, id);
 		if (e == NULL)
 			return STATEMENT_ABSENT;
 		unlink_use(s, e);
@@ -104,13 +104,13 @@ server_statements_outdate(struct server_statements *s)
 bool
 server_statements_is_outdated(const struct server_statements *s, uint64_t id)
 {
-	const struct server_statement *e = find(s, id);
+	const struct server_statement *e = use_find(s, id);
 
 	return e != NULL && e->is_there && e->generation != s->generation;
 }
 
 static struct server_statement *
-add(struct server_statements *s, uint64_t id)
+use_add(struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e = calloc(1, sizeof(*e));
 
@@ -133,9 +133,9 @@ under_way(struct server_statements *s, struct server_statement *e, bool is_there
 int
 server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope)
 {
-	struct server_statement *e = find(s, id);
+	struct server_statement *e = use_find(s, id);
 
-	if (e == NULL && (e = add(s, id)) == NULL)
+	if (e == NULL && (e = use_add(s, id)) == NULL)
 		return -1;
 	under_way(s, e, true, scope);
 	e->generation = s->generation;
@@ -145,7 +145,7 @@ server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope)
 void
 server_statements_closing(struct server_statements *s, uint64_t id, uint32_t scope)
 {
-	struct server_statement *e = find(s, id);
+	struct server_statement *e = use_find(s, id);
 
 	if (e != NULL)
 		under_way(s, e, false, scope);
@@ -154,7 +154,7 @@ server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sco
 void
 server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done)
 {
-	struct server_statement *e = find(s, id);
+	struct server_statement *e = use_find(s, id);
 
 	if (e == NULL || e->under_way == 0)
 		return;
@@ -168,16 +168,16 @@ server_statements_settled(struct server_statements *s, uint64_t id, bool is_clos
 	set_there(s, e, e->was_there);
 	e->generation = e->was_generation;
 	if (!e->is_there)
-		drop(s, e);
+		use_drop(s, e);
 }
 
 void
 server_statements_forget(struct server_statements *s, uint64_t id)
 {
-	struct server_statement *e = find(s, id);
+	struct server_statement *e = use_find(s, id);
 
 	if (e != NULL)
-		drop(s, e);
+		use_drop(s, e);
 }
 
 void
@@ -187,7 +187,7 @@ server_statements_forget_all(struct server_statements *s)
 		older = e->older;
 		e->was_there = false;
 		if (e->under_way == 0)
-			drop(s, e);
+			use_drop(s, e);
 	}
 }
 
@@ -207,7 +207,7 @@ server_statements_oldest(const struct server_statements *s, uint64_t *id)
 bool
 server_statements_next(const struct server_statements *s, uint64_t *id)
 {
-	const struct server_statement *e = *id == 0 ? NULL : find(s, *id);
+	const struct server_statement *e = *id == 0 ? NULL : use_find(s, *id);
 
 	for (e = e == NULL ? s->oldest : e->newer; e != NULL && e->under_way > 0; e = e->newer)
 		;

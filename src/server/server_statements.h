@@ -1,11 +1,11 @@
 /*
- * src/server/server_statements.h - which prepared statements one server connection has, in order of use.
+ * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
- * Known by the statement's id alone. What is sent (a Parse, a Close) is believed by what follows before the next Sync,
- * for an error that skips the one skips the other too; beyond that only replies are believed. Zeroed is empty.
+ * They are identified by the statement's id alone. Messages before the next Sync may rely on a Parse or Close that was
+ * sent, as an error that skips the one skips the other, too; after that only replies count. Zeroed, it is empty.
  *
- * A server's statements are outdated by DDL of its borrower's that others do not see yet, and by its undoing: they keep
- * their names, and count as absent until they were closed and prepared anew.
+ * The borrower's own DDL outdates a server's statements before others see it, and so does its rollback: they keep their
+ * names, but count as absent until they were closed and prepared again.
  */
 #ifndef PGWEIR_SERVER_SERVER_STATEMENTS_H
 #define PGWEIR_SERVER_SERVER_STATEMENTS_H
@@ -18,32 +18,35 @@ struct server_statement; /* opaque */
 struct server_statements {
 	struct server_statement *table;
 	struct server_statement *newest, *oldest; /* by last use */
-	uint32_t count; /* that are there if all goes well */
-	uint32_t generation; /* those of an earlier one are outdated */
+	uint32_t count; /* how many are there if all goes well */
+	uint32_t generation; /* statements of an earlier generation are outdated */
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Is it there? Counts as a use. scope: the borrower's count of Syncs. */
+/* What server_statements_use() returns; it counts as a use. scope: the borrower's count of Syncs. */
 enum statement_presence {
 	STATEMENT_ABSENT,
 	STATEMENT_THERE,
-	STATEMENT_UNSURE /* its Parse or Close was sent before an earlier Sync: an error there may have skipped it */
+	STATEMENT_UNSURE /* its Parse or Close was sent before an earlier Sync, and an error may have skipped it */
 };
 enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t scope);
-/* Its Parse goes out now. -1: no memory. */
+/* Its Parse is sent now. Returns 0, or -1 without memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t scope);
-void server_statements_outdate(struct server_statements *s); /* all that are there, or on their way */
-/* Absent to server_statements_use only because it is outdated: a Close goes ahead of its Parse. */
+void server_statements_outdate(struct server_statements *s); /* all that are there or under way */
+/* Returns whether it is absent only because it is outdated: then a Close must go ahead of its Parse. */
 bool server_statements_is_outdated(const struct server_statements *s, uint64_t id);
-/* Its Close goes out now. */
+/* Its Close is sent now. */
 void server_statements_closing(struct server_statements *s, uint64_t id, uint32_t scope);
-/* What became of a Parse or a Close: is_done, or it failed or was skipped. */
+/* A Parse or Close was answered (is_done), or failed, or was skipped. */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
-void server_statements_forget(struct server_statements *s, uint64_t id); /* DEALLOCATE: nothing of it is under way */
-void server_statements_forget_all(struct server_statements *s); /* DEALLOCATE ALL: what is under way came after it */
-/* The one unused for longest of which nothing is under way: *id; false: none. */
+void server_statements_forget(struct server_statements *s,
+			      uint64_t id); /* after DEALLOCATE; nothing of it may be under way */
+void server_statements_forget_all(
+    struct server_statements *s); /* after DEALLOCATE ALL; messages under way were sent after it */
+/* Finds the least recently used one with nothing under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);
-/* From the oldest on: *id is 0, or the one before; then the next of which nothing is under way. False: no more. */
+/* Iterates over those with nothing under way, from the least recently used: *id is 0 at first, then the one before.
+ * Returns false after the last. */
 bool server_statements_next(const struct server_statements *s, uint64_t *id);
 
 #endif

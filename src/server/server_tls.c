@@ -34,7 +34,7 @@ shake_hands(struct server *srv, struct fail *why)
 {
 	struct handshake_settings set = { .workers = srv->env->workers,
 					  .scratch = srv->env->tls_scratch,
-					  .line = WORK_BEGUN, /* clients wait for it */
+					  .line = WORK_BEGUN, /* clients wait for this server */
 					  .done = on_done,
 					  .arg = srv };
 
@@ -82,7 +82,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 			srv->tls_phase = STP_REFUSED_WITH_ERROR;
 			return 0;
 		}
-		/* As libpq since CVE-2024-10977: its text could be anybody's. */
+		/* Like libpq since CVE-2024-10977: anybody could have sent its text. */
 		fail_set(why, "08006", "PostgreSQL at %s answered the request for TLS with an error", srv->address);
 		return fail_hint(why, "Its message is left out, as it had not proved who it is. Look into its log.");
 	default:

@@ -1,14 +1,11 @@
 /*
  * src/session/image.c - see image.h.
  *
- * An image is one block of memory: the struct, its settings, then their names and values. set_config() accepts a value
- * as ParameterStatus reports it, lists too (SET would take a quoted list for one element). All changes are made in one
- * implicit transaction, so that an error leaves the server as it was.
+ * An image is one block of memory: the struct, its settings, then their names and values.
  */
 #include "session/image.h"
 
 #include "sql/scan.h"
-#include "wire/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +22,7 @@ struct image {
 	uint32_t refs;
 	uint32_t hash;
 	unsigned scan_options;
-	bool names_pg_temp, cuts_floats;
+	bool names_pg_temp, plans_otherwise;
 	struct context *context; /* NULL: nobody has asked for it yet */
 	struct image *reading; /* the same */
 	size_t text_len; /* bytes of the texts behind the settings */
@@ -93,7 +90,7 @@ is_equal(const struct image *a, const struct image *b)
 }
 
 static uint32_t
-hash_of(const struct image *img)
+image_hash_of(const struct image *img)
 {
 	uint64_t h = img->store->seed;
 
@@ -144,7 +141,7 @@ context_unref(struct image_store *store, struct context *c)
 	free(c);
 }
 
-/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then those for whom it parses. */
+/* Settings under which PostgreSQL reads literals (IMAGE_READING_NAMES), then those for whom it parses and plans. */
 static const char *const context_names[] = { "DateStyle",
 					     "IntervalStyle",
 					     "TimeZone",
@@ -162,7 +159,9 @@ static const char *const context_names[] = { "DateStyle",
 					     "extra_float_digits",
 					     "role",
 					     "session_authorization",
-					     "row_security" };
+					     "row_security",
+					     "bytea_output",
+					     "quote_all_identifiers" };
 
 bool
 image_is_of_context(const char *name)
@@ -173,17 +172,28 @@ image_is_of_context(const char *name)
 	return false;
 }
 
+static void
+put_value(struct buf *b, const struct image *img, const char *name)
+{
+	const char *value = image_get(img, name);
+
+	buf_put_str(b, value == NULL ? "" : value);
+}
+
+/*
+ * search_path is none of those names: PostgreSQL itself analyses a statement anew under another one, and what a
+ * transaction sets for itself is left to that. But then the rows may be those of other tables, which it refuses
+ * ("cached plan must not change result type"): not to be the trouble of one client because of another.
+ */
 static struct context *
 context_of(const struct image *img)
 {
 	struct context *context = NULL;
 	struct buf b = { 0 };
 
-	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++) {
-		const char *value = image_get(img, context_names[i]);
-
-		buf_put_str(&b, value == NULL ? "" : value);
-	}
+	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++)
+		put_value(&b, img, context_names[i]);
+	put_value(&b, img, "search_path");
 	if (buf_ok(&b))
 		context = context_of_text(img->store, &b);
 	buf_fini(&b);
@@ -199,7 +209,7 @@ image_context(struct image *img)
 }
 
 static bool
-is_ascii(const char *text)
+text_is_ascii(const char *text)
 {
 	while (*text != '\0' && (*text & 0x80) == 0)
 		text++;
@@ -210,7 +220,7 @@ bool
 image_is_ascii(const struct image *img)
 {
 	for (size_t i = 0; i < img->count; i++)
-		if (!is_ascii(img->settings[i].name) || !is_ascii(img->settings[i].value))
+		if (!text_is_ascii(img->settings[i].name) || !text_is_ascii(img->settings[i].value))
 			return false;
 	return true;
 }
@@ -222,9 +232,9 @@ image_names_pg_temp(const struct image *img)
 }
 
 bool
-image_cuts_floats(const struct image *img)
+image_plans_otherwise(const struct image *img)
 {
-	return img->cuts_floats;
+	return img->plans_otherwise;
 }
 
 unsigned
@@ -233,18 +243,32 @@ image_scan_options(const struct image *img)
 	return img->scan_options;
 }
 
+static bool
+plans_otherwise(const struct image *img)
+{
+	static const char *const names[] = {
+		"role",	       "session_authorization", "row_security",		"transform_null_equals",
+		"search_path", "bytea_output",		"quote_all_identifiers"
+	};
+	const char *digits = image_get(img, "extra_float_digits");
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (image_get(img, names[i]) != NULL)
+			return true;
+	return digits != NULL && strtol(digits, NULL, 10) <= 0;
+}
+
 /* Takes a block that is complete except for hash and refs; returns the one image that is equal to it. */
 static struct image *
 intern(struct image *img)
 {
-	const char *search_path, *digits;
+	const char *search_path;
 	struct image *found;
 
-	img->hash = hash_of(img);
+	img->hash = image_hash_of(img);
 	img->scan_options = scan_options_of(img);
 	search_path = image_get(img, "search_path");
-	digits = image_get(img, "extra_float_digits");
-	img->cuts_floats = digits != NULL && strtol(digits, NULL, 10) <= 0;
+	img->plans_otherwise = plans_otherwise(img);
 	img->names_pg_temp = search_path != NULL && scan_names_pg_temp(search_path);
 	HASH_FIND_BYHASHVALUE(hh, img->store->by_hash, &img->hash, sizeof(img->hash), img->hash, found);
 	/* A second image with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
@@ -263,7 +287,7 @@ intern(struct image *img)
 
 /* Copies the string to *to, and moves *to behind it. */
 static const char *
-put_text(char **to, const char *text)
+image_put_text(char **to, const char *text)
 {
 	size_t len = strlen(text) + 1;
 	const char *put = memcpy(*to, text, len);
@@ -292,8 +316,8 @@ block_new(struct image_store *store, const struct image_setting *settings, size_
 	to = (char *)&img->settings[count];
 	for (size_t i = 0; i < count; i++) {
 		img->settings[i].kind = settings[i].kind;
-		img->settings[i].name = put_text(&to, settings[i].name);
-		img->settings[i].value = put_text(&to, settings[i].value);
+		img->settings[i].name = image_put_text(&to, settings[i].name);
+		img->settings[i].value = image_put_text(&to, settings[i].value);
 	}
 	return img;
 }
@@ -387,8 +411,8 @@ image_unref(struct image *img)
 	free(img);
 }
 
-static const struct image_setting *
-find(const struct image *img, const char *name, enum image_kind kind)
+const struct image_setting *
+image_find(const struct image *img, const char *name, enum image_kind kind)
 {
 	for (size_t i = 0; i < img->count; i++)
 		if (order_of(img->settings[i].name, img->settings[i].kind, name, kind) == 0)
@@ -406,7 +430,7 @@ image_reading(struct image *img)
 	if (img->reading != NULL)
 		return img->reading;
 	for (size_t i = 0; i < IMAGE_READING_NAMES; i++) {
-		const struct image_setting *s = find(img, context_names[i], IMAGE_OTHER);
+		const struct image_setting *s = image_find(img, context_names[i], IMAGE_OTHER);
 
 		if (s != NULL)
 			count = place(kept, count, s);
@@ -439,7 +463,7 @@ image_move(struct image **slot, struct image *img)
 int
 image_update(struct image **slot, const char *name, const char *value, enum image_kind kind)
 {
-	const struct image_setting *now = find(*slot, name, kind);
+	const struct image_setting *now = image_find(*slot, name, kind);
 
 	if (now == NULL ? value == NULL : value != NULL && now->kind == kind && strcmp(now->value, value) == 0)
 		return 0;
@@ -471,7 +495,7 @@ image_at(const struct image *img, size_t i)
 const char *
 image_get(const struct image *img, const char *name)
 {
-	const struct image_setting *s = find(img, name, IMAGE_OTHER);
+	const struct image_setting *s = image_find(img, name, IMAGE_OTHER);
 
 	return s == NULL ? NULL : s->value;
 }
@@ -479,7 +503,7 @@ image_get(const struct image *img, const char *name)
 const char *
 image_get_prepared(const struct image *img, const char *name)
 {
-	const struct image_setting *s = find(img, name, IMAGE_PREPARED);
+	const struct image_setting *s = image_find(img, name, IMAGE_PREPARED);
 
 	return s == NULL ? NULL : s->value;
 }
@@ -487,7 +511,7 @@ image_get_prepared(const struct image *img, const char *name)
 bool
 image_is_reported(const struct image *img, const char *name)
 {
-	const struct image_setting *s = find(img, name, IMAGE_OTHER);
+	const struct image_setting *s = image_find(img, name, IMAGE_OTHER);
 
 	return s != NULL && s->kind == IMAGE_REPORTED;
 }
@@ -510,10 +534,10 @@ image_is_read_only(const char *name)
 	return false;
 }
 
-static bool
-is_same(const struct image *img, const struct image_setting *s)
+bool
+image_has(const struct image *img, const struct image_setting *s)
 {
-	const struct image_setting *was = find(img, s->name, s->kind);
+	const struct image_setting *was = image_find(img, s->name, s->kind);
 
 	return was != NULL && strcmp(was->value, s->value) == 0;
 }
@@ -541,187 +565,7 @@ image_common(const struct image *settings, const struct image *there)
 	if (!image_has_prepared(settings))
 		return image_ref((struct image *)(uintptr_t)settings);
 	for (size_t i = 0; i < settings->count; i++)
-		if (settings->settings[i].kind == IMAGE_PREPARED && is_same(there, &settings->settings[i]))
+		if (settings->settings[i].kind == IMAGE_PREPARED && image_has(there, &settings->settings[i]))
 			kept[count++] = settings->settings[i];
 	return image_replace(settings, IMAGE_PREPARED, kept, count);
-}
-
-/* Writes "a.b" as "a"."b": each part quoted, quotes doubled; as one part if it is not a setting's name. */
-void
-image_put_identifier(struct buf *out, const char *name, bool is_qualified)
-{
-	buf_put_u8(out, '"');
-	for (; *name != '\0'; name++) {
-		if (*name == '.' && is_qualified)
-			buf_put(out, "\".\"", 3);
-		else if (*name == '"')
-			buf_put(out, "\"\"", 2);
-		else
-			buf_put_u8(out, (uint8_t)*name);
-	}
-	buf_put_u8(out, '"');
-}
-
-/* Messages that are being written, and how many triples of Parse, Bind and Execute they are. */
-struct changes {
-	struct buf *out;
-	size_t triples;
-};
-
-static void
-put_triple(struct changes *ch, const char *sql, const char *const *values, size_t count)
-{
-	size_t begun = message_begin(ch->out, 'P');
-
-	buf_put_str(ch->out, "");
-	buf_put_str(ch->out, sql);
-	buf_put_u16(ch->out, 0);
-	message_end(ch->out, begun);
-	message_bind_text(ch->out, "", values, count);
-	message_execute(ch->out);
-	ch->triples++;
-}
-
-/* "RESET name", "DEALLOCATE name". */
-static void
-put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualified)
-{
-	struct buf sql = { 0 };
-
-	buf_printf(&sql, "%s ", verb);
-	image_put_identifier(&sql, name, is_qualified);
-	buf_put_u8(&sql, 0);
-	if (buf_ok(&sql))
-		put_triple(ch, (const char *)sql.bytes, NULL, 0);
-	else
-		ch->out->is_broken = true;
-	buf_fini(&sql);
-}
-
-/* Settings of whom the session acts as, in the order in which they are set: setting the first one resets the second. */
-static const char *const identities[] = { "session_authorization", "role" };
-#define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
-
-bool
-image_is_identity(const struct image_setting *s)
-{
-	return s->kind == IMAGE_OTHER &&
-	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
-}
-
-/* RESET of a custom setting fails if an extension has claimed its prefix since; RESET ALL never does. */
-static bool
-must_reset_all(const struct image *from, const struct image *to)
-{
-	for (size_t i = 0; i < from->count; i++) {
-		const struct image_setting *s = &from->settings[i];
-
-		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL && find(to, s->name, s->kind) == NULL)
-			return true;
-	}
-	return false;
-}
-
-static void
-put_resets(struct changes *ch, const struct image *from, const struct image *to, bool is_all)
-{
-	/* The role may not have the right to the next settings: back to the user that logged in. */
-	for (size_t i = 0; i < IDENTITIES; i++)
-		if (image_get(from, identities[i]) != NULL)
-			put_verb(ch, "RESET", identities[i], true);
-	if (is_all)
-		put_triple(ch, "RESET ALL", NULL, 0);
-	for (size_t i = 0; i < from->count && !is_all; i++) {
-		const struct image_setting *s = &from->settings[i];
-
-		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && find(to, s->name, s->kind) == NULL)
-			put_verb(ch, "RESET", s->name, true);
-	}
-}
-
-struct assignments {
-	struct buf sql;
-	size_t count; /* of values */
-	const char *values[2 * (IMAGE_SETTINGS_MAX + IDENTITIES)];
-};
-
-static void
-assign(struct assignments *a, const char *name, const char *value)
-{
-	buf_printf(&a->sql, "%spg_catalog.set_config($%zu, $%zu, false)", a->count == 0 ? "SELECT " : ", ",
-		   a->count + 1, a->count + 2);
-	a->values[a->count++] = name;
-	a->values[a->count++] = value;
-}
-
-/* is_all: nothing of from is left on the server. */
-static bool
-is_due(const struct image *from, const struct image_setting *s, const struct image *always, bool is_all)
-{
-	return is_all || !is_same(from, s) || (always != NULL && find(always, s->name, s->kind) != NULL);
-}
-
-/* Names and values are in the encoding of their client: it is set before the first of them is read. */
-static void
-put_encoding(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
-	     bool is_all)
-{
-	const struct image_setting *s = find(to, "client_encoding", IMAGE_OTHER);
-
-	if (s != NULL && is_due(from, s, always, is_all))
-		put_triple(ch, "SELECT pg_catalog.set_config($1, $2, false)",
-			   (const char *const[]){ "client_encoding", s->value }, 2);
-}
-
-static void
-put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
-	     bool is_all)
-{
-	struct assignments a = { .count = 0 };
-
-	for (size_t i = 0; i < to->count; i++) {
-		const struct image_setting *s = &to->settings[i];
-
-		if (s->kind == IMAGE_PREPARED || image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
-			continue;
-		if (is_due(from, s, always, is_all))
-			assign(&a, s->name, s->value);
-	}
-	for (size_t i = 0; i < IDENTITIES; i++)
-		if (image_get(to, identities[i]) != NULL)
-			assign(&a, identities[i], image_get(to, identities[i]));
-	buf_put_u8(&a.sql, 0);
-	if (!buf_ok(&a.sql))
-		ch->out->is_broken = true;
-	else if (a.count > 0)
-		put_triple(ch, (const char *)a.sql.bytes, a.values, a.count);
-	buf_fini(&a.sql);
-}
-
-size_t
-image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always)
-{
-	struct changes ch = { out, 0 };
-	bool is_all;
-
-	if (from == to && always == NULL)
-		return 0;
-	is_all = must_reset_all(from, to);
-	put_resets(&ch, from, to, is_all);
-	put_encoding(&ch, from, to, always, is_all);
-	put_settings(&ch, from, to, always, is_all);
-	return ch.triples;
-}
-
-size_t
-image_put_deallocates(struct buf *out, const struct image *from, const struct image *to)
-{
-	struct changes ch = { out, 0 };
-
-	for (size_t i = 0; i < from->count && from != to; i++)
-		if (from->settings[i].kind == IMAGE_PREPARED && !is_same(to, &from->settings[i])) {
-			put_verb(&ch, "DEALLOCATE", from->settings[i].name, false);
-			message_sync(out);
-		}
-	return ch.triples;
 }

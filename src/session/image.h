@@ -70,6 +70,8 @@ int image_move(struct image **slot, struct image *img);
 
 size_t image_count(const struct image *img);
 const struct image_setting *image_at(const struct image *img, size_t i);
+const struct image_setting *image_find(const struct image *img, const char *name, enum image_kind kind); /* or NULL */
+bool image_has(const struct image *img, const struct image_setting *s); /* with this value */
 const char *image_get(const struct image *img, const char *name); /* a setting's value; NULL: not set */
 const char *image_get_prepared(const struct image *img, const char *name); /* the PREPARE; NULL: there is none */
 bool image_has_prepared(const struct image *img);
@@ -93,10 +95,11 @@ bool image_is_of_context(const char *name); /* it is one of those settings */
 bool image_is_ascii(const struct image *img); /* all names and values are */
 bool image_names_pg_temp(const struct image *img); /* in its search_path */
 /*
- * Its extra_float_digits cut digits off, which values above 0 do not. PostgreSQL makes a constant float a text when it
- * plans: (1.0/3)::float8::text has no literal, and yet means another thing then.
+ * SQL without literals may mean another thing in such a session, too: it finds other tables, acts as another role, or
+ * has settings that PostgreSQL makes constants under when it plans. extra_float_digits above 0 cut no digits off; those
+ * of 0 or less make another text of (1.0/3)::float8::text, as bytea_output does of int4send(1)::text.
  */
-bool image_cuts_floats(const struct image *img);
+bool image_plans_otherwise(const struct image *img);
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*

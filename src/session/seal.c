@@ -56,19 +56,21 @@ static const struct {
 	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all();" },
 	{ STATE_TEMP, "DISCARD TEMP;" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES;" },
-	{ STATE_PREPARED,
-	  "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
-	  " FROM pg_catalog.pg_prepared_statements"
-	  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_STAND_IN "' GROUP BY 1;" },
+	{ STATE_PLANS, "DISCARD PLANS;" },
+	{ STATE_PREPARED, "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
+			  " FROM pg_catalog.pg_prepared_statements"
+			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
+			  "' GROUP BY 1;" },
 };
 
 const char *
 state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 {
-	static const char *const names[STATE_PARTS] = { "settings",	  "temporary_objects",	 "advisory_locks",
-							"cursors",	  "prepared_statements", "listen",
-							"sequences",	  "random_seed",	 "backend",
-							"remote_sessions" };
+	static const char *const names[STATE_PARTS] = {
+		"settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements",
+		"listen",   "sequences",	 "random_seed",	   "backend", "remote_sessions",
+		"plans"
+	};
 	size_t len = 0;
 
 	snprintf(out, STATE_TEXT_MAX, "none");
@@ -86,7 +88,7 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 		uint32_t flags;
 		unsigned parts;
 	} rules[] = {
-		{ SCAN_CODE | SCAN_EXECUTE, STATE_WASHABLE },
+		{ SCAN_CODE | SCAN_EXECUTE, STATE_WASHABLE - STATE_PLANS },
 		{ SCAN_SETTING | SCAN_NAMES_LOST, STATE_SETTINGS },
 		{ SCAN_TEMP | SCAN_CREATE, STATE_TEMP },
 		{ SCAN_LOCK, STATE_LOCKS },
@@ -101,7 +103,8 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)
 			parts |= rules[i].parts;
-	/* A search_path that nobody saw may begin with pg_temp; a role may own what comes next; seed is a setting, too.
+	/*
+	 * A search_path that nobody saw may begin with pg_temp; a role may own what comes next; seed is a setting, too.
 	 */
 	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
 }

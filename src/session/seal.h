@@ -25,10 +25,11 @@ enum state_part {
 	STATE_SEQUENCES = 1u << 6, /* what currval() and lastval() return */
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
-	STATE_REMOTE = 1u << 9 /* sessions on other servers, which dblink and postgres_fdw keep */
+	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
+	STATE_PLANS = 1u << 10 /* constants in plans, of functions that are not as IMMUTABLE as declared */
 };
-#define STATE_WASHABLE 0x2ffu
-#define STATE_PARTS 10u
+#define STATE_WASHABLE 0x6ffu
+#define STATE_PARTS 11u
 
 #define STATE_TEXT_MAX 160
 /* "settings, cursors"; "none". Returns out. */

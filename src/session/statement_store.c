@@ -166,7 +166,7 @@ give_name(struct statement_store *store, struct statement *st)
 }
 
 static struct entry *
-entry_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
+statement_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
 {
 	struct statement_store *store = home->store;
 	struct entry *e = calloc(1, sizeof(*e) + len);
@@ -190,7 +190,7 @@ entry_new(struct statement_home *home, const uint8_t *bytes, size_t len, size_t 
 }
 
 static uint32_t
-hash_of(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context)
+statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context)
 {
 	uint64_t seed = XXH3_64bits_withSeed(home->name, strlen(home->name), home->store->seed + context);
 	uint64_t wide = XXH3_64bits_withSeed(bytes, len, seed);
@@ -198,10 +198,11 @@ hash_of(const struct statement_home *home, const uint8_t *bytes, size_t len, uin
 	return (uint32_t)(wide ^ wide >> 32);
 }
 
-/* uthash compares the key's bytes alone: of two homes or contexts, equal ones whose hashes agree too hide each other.
+/*
+ * uthash compares the key's bytes alone: of two homes or contexts, equal ones whose hashes agree too hide each other.
  */
 static struct entry *
-find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
+statement_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
 {
 	struct entry *e;
 
@@ -220,19 +221,19 @@ share(struct entry *e, uint32_t hash)
 struct statement *
 statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
 {
-	uint32_t hash = hash_of(home, bytes, len, context);
-	struct entry *e = find(home, bytes, len, context, hash);
+	uint32_t hash = statement_hash_of(home, bytes, len, context);
+	struct entry *e = statement_find(home, bytes, len, context, hash);
 
 	if (e != NULL) {
 		uint64_t id = e->st.id;
 
 		statement_refresh(&e->st);
 		if (e->st.id != id) /* it may have another key now */
-			e = find(home, bytes, len, context, hash);
+			e = statement_find(home, bytes, len, context, hash);
 	}
 	if (e != NULL)
 		return statement_ref(&e->st);
-	e = entry_new(home, bytes, len, query_len);
+	e = statement_new(home, bytes, len, query_len);
 	if (e == NULL)
 		return NULL;
 	e->st.context = context;
@@ -241,9 +242,17 @@ statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, siz
 }
 
 struct statement *
+statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t len)
+{
+	struct entry *e = statement_find(home, bytes, len, 0, statement_hash_of(home, bytes, len, 0));
+
+	return e == NULL ? NULL : &e->st;
+}
+
+struct statement *
 statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len)
 {
-	struct entry *e = entry_new(home, bytes, len, query_len);
+	struct entry *e = statement_new(home, bytes, len, query_len);
 
 	return e == NULL ? NULL : &e->st;
 }
@@ -327,8 +336,8 @@ unlearn(struct entry *e)
 static void
 declare(struct entry *e)
 {
-	uint32_t hash = hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
-	struct entry *other = find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
+	uint32_t hash = statement_hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
+	struct entry *other = statement_find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
 
 	HASH_DELETE(hh, e->store->table, e);
 	e->is_shared = false;

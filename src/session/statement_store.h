@@ -16,20 +16,16 @@
 #ifndef PGWEIR_SESSION_STATEMENT_STORE_H
 #define PGWEIR_SESSION_STATEMENT_STORE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "sql/verdict.h"
 
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* bytes of a statement, about, besides its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-#define STATEMENT_STAND_IN "taken" /* behind the prefix: servers may have it besides those that are counted */
+#define STATEMENT_PLACEHOLDER "taken" /* behind the prefix: servers may have it besides those that are counted */
 #define STATEMENT_FIRST_OWN_TYPE 16384u /* types with a lower OID are PostgreSQL's, and the same in all databases */
 
 struct statement_store; /* opaque: statement_store.c */
 struct statement_home; /* the same */
-
-enum statement_finding { STATEMENT_UNKNOWN, STATEMENT_DOES_NOT, STATEMENT_DOES };
 
 struct statement {
 	uint64_t id; /* never reused */
@@ -42,13 +38,8 @@ struct statement {
 	uint32_t
 	    shape; /* of its rows (fields_row_shape), as a client that used it under this id knows them; 0: none does */
 	const uint8_t *bytes; /* renewal may change bytes and len: parameter types that were learnt */
-	uint8_t listens, notifies; /* enum statement_finding, once listen/ has examined it */
-	uint8_t looks; /* the same, for reading pg_prepared_statements: statements/expose.c */
-	uint8_t sets_locally; /* the same, for SET LOCAL of settings that parsing depends on: state/context.c */
-	/* What running it may leave in the session (enum scan_flag); if is_scanned. */
-	uint32_t suspicion;
-	uint32_t hints; /* enum scan_hint; the same */
-	bool is_scanned;
+	struct sql_verdict verdict; /* on its SQL; if is_read: see statement_verdict() */
+	bool is_read;
 	/* Where it was last prepared without an error: only compared, never followed. */
 	const void *valid_pool, *valid_image;
 };
@@ -67,6 +58,8 @@ void statement_home_renew(struct statement_home *home);
 /* Returns the statement of these bytes (rest of fields_parse), refreshed, with a new reference. NULL: no memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
+/* Returns the shared statement of these bytes and context 0, without a reference; NULL: there is none. */
+struct statement *statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t len);
 /* Returns a statement that is shared with nobody, even if its SQL is stored already. NULL: no memory. */
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
@@ -89,6 +82,36 @@ void statement_name_of(const struct statement_store *store, uint64_t id,
 const char *statement_store_prefix(const struct statement_store *store); /* what all these names begin with */
 bool statement_is_shared(const struct statement *st);
 bool statement_is_alone(const struct statement *st); /* there is one reference to it */
+/* Returns the verdict on its SQL, whichever settings PostgreSQL reads that under; made at the first call. */
+static inline const struct sql_verdict *
+statement_verdict(struct statement *st)
+{
+	if (!st->is_read) {
+		verdict_anyhow(&st->verdict, (const char *)st->bytes, st->query_len);
+		st->is_read = true;
+	}
+	return &st->verdict;
+}
+
+/* Gives it the verdict on this SQL of its, which somebody has made. */
+static inline void
+statement_take_verdict(struct statement *st, const struct sql_verdict *v)
+{
+	if (st->is_read)
+		return;
+	st->verdict = *v;
+	st->is_read = true;
+}
+
+/* The same as statement_verdict(), with the hints of a Parse. */
+static inline const struct sql_verdict *
+statement_parse_verdict(struct statement *st)
+{
+	statement_verdict(st);
+	verdict_of_parse(&st->verdict, (const char *)st->bytes, st->query_len);
+	return &st->verdict;
+}
+
 size_t statement_store_count(const struct statement_store *store);
 size_t statement_store_bytes(const struct statement_store *store); /* of all statements, held or not */
 size_t statement_store_held_bytes(const struct statement_store *store);

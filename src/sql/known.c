@@ -104,13 +104,13 @@ known_skip_rest(struct known_reader *r)
 }
 
 static char
-fold(char c)
+known_fold(char c)
 {
 	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
 static bool
-is_ascii(const char *text, size_t len)
+known_is_ascii(const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)text[i] > 127)
@@ -129,11 +129,11 @@ known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 	if (t->kind != SQL_WORD && !is_quoted)
 		return false;
 	for (; i < to && len < KNOWN_NAME_MAX - 1; i++) {
-		name[len++] = is_quoted ? t->at[i] : fold(t->at[i]);
+		name[len++] = is_quoted ? t->at[i] : known_fold(t->at[i]);
 		i += is_quoted && t->at[i] == '"'; /* a doubled one */
 	}
 	name[len] = '\0';
-	if (len == 0 || memchr(name, '\0', len) != NULL || (i < to && !is_ascii(t->at, t->len)))
+	if (len == 0 || memchr(name, '\0', len) != NULL || (i < to && !known_is_ascii(t->at, t->len)))
 		return false;
 	known_next(r);
 	return true;
@@ -160,7 +160,7 @@ take_dollar_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX]
 
 /* 'it''s' */
 static bool
-take_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX])
+known_take_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX])
 {
 	size_t len = 0;
 
@@ -182,7 +182,7 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 
 	if (t->kind != SQL_STRING || (*t->at != '\'' && *t->at != '$'))
 		return false;
-	is_taken = *t->at == '$' ? take_dollar_quoted(t, value) : take_quoted(t, value);
+	is_taken = *t->at == '$' ? take_dollar_quoted(t, value) : known_take_quoted(t, value);
 	known_next(r);
 	return is_taken && r->token.kind != SQL_STRING; /* it may go on on the next line */
 }
@@ -229,7 +229,7 @@ recognise(const struct rule *table, struct known_reader *r, struct known *k)
 
 /* Returns true if the SQL has bytes that sql_token.h would read differently from this client's session. */
 static bool
-is_plain(unsigned options, const char *sql, size_t len)
+known_is_plain(unsigned options, const char *sql, size_t len)
 {
 	if ((options & SCAN_BACKSLASH_STRINGS) != 0 && memchr(sql, '\\', len) != NULL)
 		return false;
@@ -279,7 +279,7 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 	known_next(&r);
 	while (known_skip_char(&r, ';'))
 		;
-	if (rule_of(rules, &r) == NULL || !is_plain(options, sql, len))
+	if (rule_of(rules, &r) == NULL || !known_is_plain(options, sql, len))
 		return false;
 	if (!parse(text, &r)) {
 		text->is_all = false;
@@ -295,7 +295,7 @@ known_each_mark(unsigned options, const char *sql, size_t len, known_on_mark *on
 	struct known mark;
 	int rc = 0;
 
-	if (!is_plain(options, sql, len))
+	if (!known_is_plain(options, sql, len))
 		return 0;
 	sql_lexer_init(&r.lexer, sql, len);
 	known_next(&r);

@@ -18,7 +18,7 @@ struct value {
 };
 
 static void
-put(struct value *v, const char *text, size_t len)
+known_put(struct value *v, const char *text, size_t len)
 {
 	if (v->is_full || len >= KNOWN_VALUE_MAX - v->len) {
 		v->is_full = true;
@@ -42,7 +42,8 @@ is_quoted_list(const char *name)
 	return false;
 }
 
-/* ruleutils.c, quote_identifier(). A keyword that is one in a newer version only is quoted as well: it means the same.
+/*
+ * ruleutils.c, quote_identifier(). A keyword that is one in a newer version only is quoted as well: it means the same.
  */
 static bool
 needs_quotes(const char *text)
@@ -60,13 +61,13 @@ static void
 put_element(struct value *v, const char *text, bool is_list)
 {
 	if (!is_list || !needs_quotes(text)) {
-		put(v, text, strlen(text));
+		known_put(v, text, strlen(text));
 		return;
 	}
-	put(v, "\"", 1);
+	known_put(v, "\"", 1);
 	for (; *text != '\0'; text++)
-		put(v, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1);
-	put(v, "\"", 1);
+		known_put(v, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1);
+	known_put(v, "\"", 1);
 }
 
 static size_t
@@ -96,7 +97,7 @@ leading_zeros(const struct sql_token *t)
 
 /* Decimal numbers only. 010 is ten in SQL, but eight where the text of a setting is read. */
 static bool
-put_number(struct known_reader *r, struct value *v, bool is_negative)
+known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
 	const struct sql_token *t = &r->token;
 	size_t whole = digits_at(t, 0), from = whole == t->len ? leading_zeros(t) : 0;
@@ -104,15 +105,15 @@ put_number(struct known_reader *r, struct value *v, bool is_negative)
 	if (whole != t->len && (t->at[whole] != '.' || whole + 1 + digits_at(t, whole + 1) != t->len))
 		return false;
 	if (is_negative && (t->len - from > 1 || t->at[from] != '0'))
-		put(v, "-", 1);
-	put(v, t->at + from, t->len - from);
+		known_put(v, "-", 1);
+	known_put(v, t->at + from, t->len - from);
 	known_next(r);
 	return true;
 }
 
 /* gram.y, var_value */
 static bool
-put_value(struct known_reader *r, struct value *v, bool is_list)
+known_put_value(struct known_reader *r, struct value *v, bool is_list)
 {
 	char text[KNOWN_VALUE_MAX], name[KNOWN_NAME_MAX];
 
@@ -126,10 +127,10 @@ put_value(struct known_reader *r, struct value *v, bool is_list)
 		bool is_negative = known_is_char(r, '-');
 
 		known_next(r);
-		return r->token.kind == SQL_NUMBER && put_number(r, v, is_negative);
+		return r->token.kind == SQL_NUMBER && known_put_number(r, v, is_negative);
 	}
 	if (r->token.kind == SQL_NUMBER)
-		return put_number(r, v, false);
+		return known_put_number(r, v, false);
 	if (known_is_word(r, "default") || !known_take_identifier(r, name))
 		return false;
 	put_element(v, name, is_list);
@@ -142,11 +143,11 @@ take_values(struct known_reader *r, struct known *k)
 	bool is_list = is_quoted_list(k->name);
 	struct value v = { .text = k->value };
 
-	if (!put_value(r, &v, is_list))
+	if (!known_put_value(r, &v, is_list))
 		return KNOWN_NOT;
 	while (known_skip_char(r, ',')) {
-		put(&v, ", ", 2);
-		if (!put_value(r, &v, is_list))
+		known_put(&v, ", ", 2);
+		if (!known_put_value(r, &v, is_list))
 			return KNOWN_NOT;
 	}
 	return v.is_full ? KNOWN_NOT : KNOWN_SET;
@@ -207,7 +208,7 @@ set_special(struct known_reader *r, struct known *k, const char *name)
 	snprintf(k->name, sizeof(k->name), "%s", name);
 	if (known_skip_word(r, "default"))
 		return KNOWN_RESET;
-	if (r->token.kind != SQL_STRING || !put_value(r, &v, is_quoted_list(name)))
+	if (r->token.kind != SQL_STRING || !known_put_value(r, &v, is_quoted_list(name)))
 		return KNOWN_NOT;
 	return v.is_full ? KNOWN_NOT : KNOWN_SET;
 }

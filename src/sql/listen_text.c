@@ -1,16 +1,12 @@
 /* src/sql/listen_text.c - see listen_text.h. */
 #include "sql/listen_text.h"
 
+#include "base/blank.h"
+
 #include <string.h>
 #include <strings.h>
 
 #define SUBSTITUTE "UNLISTEN/*LISTEN*/"
-
-static bool
-is_space(char b)
-{
-	return b == ' ' || (b >= '\t' && b <= '\r');
-}
 
 /* Bytes of the comment at sql, nested ones too; 0: none, or one that does not end. */
 static size_t
@@ -59,16 +55,6 @@ first_word(const char *sql, size_t len)
 			break;
 	}
 	return at;
-}
-
-bool
-listen_text_may_be(const char *sql, size_t len)
-{
-	size_t at = 0;
-
-	while (at < len && is_space(sql[at]))
-		at++;
-	return at < len && strchr("lLuU/-;", sql[at]) != NULL && sql[at] != '\0';
 }
 
 bool

@@ -13,8 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Returns true if this SQL may be a LISTEN or UNLISTEN, by its first letter; SQL that begins with a comment may. */
-bool listen_text_may_be(const char *sql, size_t len);
 /* sql is one LISTEN (by known_parse): appends the substitute, without a terminator. Returns false: it is none. */
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute has made it. */

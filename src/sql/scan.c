@@ -659,7 +659,7 @@ read_bytes(struct scan *s, const char *sql, size_t len)
 void
 scan_init(struct scan *s, unsigned options)
 {
-	s->flags = s->hints = s->name_count = 0;
+	s->flags = s->hints = s->first = s->name_count = 0;
 	memset(&s->options, 0, offsetof(struct scan, name) - offsetof(struct scan, options));
 	s->options = (uint8_t)options;
 }
@@ -671,11 +671,11 @@ scan_feed(struct scan *s, const char *sql, size_t len)
 		return;
 	scan_resume(s);
 	read_bytes(s, sql, len);
-	scan_settle(s, s->lex == LEX_WORD || s->lex == LEX_IDENTIFIER || s->lex == LEX_IDENTIFIER_QUOTE);
+	scan_end_chunk(s, s->lex == LEX_WORD || s->lex == LEX_IDENTIFIER || s->lex == LEX_IDENTIFIER_QUOTE);
 }
 
 static uint32_t
-finish(struct scan *s)
+scan_finish(struct scan *s)
 {
 	if (s->lex != LEX_BETWEEN)
 		read_bytes(s, "\n", 1); /* ends what may end */
@@ -693,7 +693,7 @@ uint32_t
 scan_end(struct scan *s)
 {
 	scan_resume(s);
-	return finish(s);
+	return scan_finish(s);
 }
 
 uint32_t
@@ -701,7 +701,7 @@ scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	scan_init(s, options);
 	read_bytes(s, sql, len);
-	return finish(s);
+	return scan_finish(s);
 }
 
 /* No option changes how any other byte is read. */
@@ -715,25 +715,22 @@ has_ambiguous_byte(const char *sql, size_t len)
 }
 
 uint32_t
-scan_text_anyhow(const char *sql, size_t len, uint32_t *hints)
+scan_text_anyhow(struct scan *s, const char *sql, size_t len)
 {
 	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
-	uint32_t flags = 0, all = SCAN_ALL;
-	struct scan s;
+	uint32_t flags = 0, hints = 0, all = SCAN_ALL;
 
-	if (!has_ambiguous_byte(sql, len)) {
-		scan_text(&s, 0, sql, len);
-		*hints = s.hints;
-		return s.flags;
-	}
-	*hints = 0;
+	if (!has_ambiguous_byte(sql, len))
+		return scan_text(s, 0, sql, len);
 	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
-		scan_text(&s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
-		all &= s.flags;
-		*hints |= s.hints;
-		flags |= s.flags == SCAN_ALL ? 0 : s.flags;
+		scan_text(s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);
+		all &= s->flags;
+		hints |= s->hints;
+		flags |= s->flags == SCAN_ALL ? 0 : s->flags;
 	}
-	return flags | (all == SCAN_ALL ? SCAN_ALL : 0);
+	s->hints = hints;
+	s->flags = flags | (all == SCAN_ALL ? SCAN_ALL : 0);
+	return s->flags;
 }
 
 unsigned

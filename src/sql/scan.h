@@ -53,7 +53,10 @@ enum scan_flag {
 enum scan_hint {
 	SCAN_HINT_LOCAL = 1u << 0, /* SET LOCAL */
 	SCAN_HINT_LOCAL_PATH = 1u << 2, /* SET LOCAL search_path, SET LOCAL SCHEMA */
-	SCAN_HINT_CATALOG = 1u << 1 /* pg_prepared_statement[s], pg_listening_channels */
+	SCAN_HINT_STATEMENTS = 1u << 1, /* pg_prepared_statement[s] */
+	SCAN_HINT_CHANNELS = 1u << 3, /* pg_listening_channels */
+	SCAN_HINT_NOTIFY = 1u << 4, /* NOTIFY, pg_notify */
+	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */
 };
 
 /* How the client's session reads strings; both come from its image. */
@@ -66,12 +69,13 @@ enum scan_option {
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
 #define SCAN_NAMES_MAX 8
 
-/* opaque but for flags, hints and names; scan.c */
+/* opaque but for flags, hints, first and names; scan.c */
 struct scan {
 	uint32_t flags;
 	uint32_t hints; /* enum scan_hint; of no use where flags are SCAN_ALL */
 	/* Names like app.user_id that may be custom settings (pg_settings does not list those): SET a.b, 'a.b' near
 	 * set_config, and in the texts of DO. Folded to lower case; each once. */
+	uint32_t first; /* enum sql_word (sql_words.h): the first word that a statement begins with */
 	uint32_t name_count;
 	char names[SCAN_NAMES_MAX][SCAN_WORD_MAX];
 	/* private: how far the bytes are read (scan.c) */
@@ -97,10 +101,11 @@ uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
 /*
- * Returns the flags, and the hints, of all possible readings: earlier SQL may change the options before PostgreSQL
- * reads this. A reading that does not end properly does not count: PostgreSQL would refuse all of the SQL.
+ * Returns the flags of all possible readings, which are also in s, as are the hints: earlier SQL may change the options
+ * before PostgreSQL reads this. A reading that does not end properly does not count: PostgreSQL would refuse all of the
+ * SQL.
  */
-uint32_t scan_text_anyhow(const char *sql, size_t len, uint32_t *hints);
+uint32_t scan_text_anyhow(struct scan *s, const char *sql, size_t len);
 /* client_encoding as PostgreSQL reports it -> SCAN_ASCII_TRAIL [| SCAN_SJIS_TRAIL] (SJIS, SHIFT_JIS_2004, BIG5, GBK,
  * UHC, GB18030) or 0 (JOHAB, too: PostgreSQL refuses trail bytes below 0x80 in it). */
 unsigned scan_encoding_option(const char *client_encoding);

@@ -13,7 +13,7 @@
 enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
 
 static char
-fold(char c)
+literal_fold(char c)
 {
 	return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
@@ -23,7 +23,7 @@ fold(char c)
 static uint8_t
 temp_step(uint8_t at, char c)
 {
-	c = fold(c);
+	c = literal_fold(c);
 	if (at < sizeof(TEMP_SCHEMA) - 1 && c == TEMP_SCHEMA[at])
 		return (uint8_t)(at + 1);
 	return c == 'p';
@@ -69,7 +69,7 @@ holds_pg_temp(struct scan *s, const char *bytes, size_t len)
 		return true;
 	for (at += 2; (at = memchr(at, '_', (size_t)(end - at))) != NULL; at++) {
 		s->temp_match = 0;
-		if (fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(s, at - 2, EDGE + 1))
+		if (literal_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(s, at - 2, EDGE + 1))
 			return true;
 	}
 	s->temp_match = 0;
@@ -89,7 +89,7 @@ scan_name_append(struct scan *s, const char *bytes, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (s->name_len == SCAN_WORD_MAX)
 			return;
-		s->name[s->name_len++] = fold(bytes[i]);
+		s->name[s->name_len++] = literal_fold(bytes[i]);
 	}
 }
 

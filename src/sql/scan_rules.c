@@ -177,31 +177,39 @@ begin_statement(struct scan *s, enum sql_word word)
 {
 	static const struct {
 		uint32_t flags;
-		uint8_t expect;
+		uint8_t expect, hints;
 	} rules[SQL_WORDS_END] = {
-		[WORD_SET] = { 0, EXPECT_SET },
-		[WORD_RESET] = { SCAN_SETTING, EXPECT_RESET },
-		[WORD_DISCARD] = { SCAN_SETTING | SCAN_PREPARE | SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING },
-		[WORD_PREPARE] = { 0, EXPECT_PREPARE },
-		[WORD_DEALLOCATE] = { SCAN_PREPARE | SCAN_UNDO, EXPECT_NOTHING },
-		[WORD_EXECUTE] = { SCAN_EXECUTE, EXPECT_NOTHING },
-		[WORD_LISTEN] = { SCAN_LISTEN, EXPECT_NOTHING },
-		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING },
-		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING },
-		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING },
-		[WORD_INSERT] = { SCAN_INSERT | SCAN_WRITES, EXPECT_NOTHING },
-		[WORD_COPY] = { SCAN_WRITES, EXPECT_NOTHING },
-		[WORD_MERGE] = { SCAN_WRITES, EXPECT_NOTHING },
-		[WORD_CALL] = { SCAN_FUNCTION, EXPECT_NOTHING },
-		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING },
-		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING },
-		[WORD_CREATE] = { SCAN_CREATE, EXPECT_NOTHING },
-		[WORD_SAVEPOINT] = { SCAN_SAVEPOINT, EXPECT_NOTHING },
-		[WORD_RELEASE] = { SCAN_SAVEPOINT, EXPECT_NOTHING },
+		[WORD_SET] = { 0, EXPECT_SET, 0 },
+		[WORD_RESET] = { SCAN_SETTING, EXPECT_RESET, 0 },
+		[WORD_DISCARD] = { SCAN_SETTING | SCAN_PREPARE | SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING, 0 },
+		[WORD_PREPARE] = { 0, EXPECT_PREPARE, SCAN_HINT_ENDS },
+		[WORD_DEALLOCATE] = { SCAN_PREPARE | SCAN_UNDO, EXPECT_NOTHING, 0 },
+		[WORD_EXECUTE] = { SCAN_EXECUTE, EXPECT_NOTHING, 0 },
+		[WORD_LISTEN] = { SCAN_LISTEN, EXPECT_NOTHING, 0 },
+		[WORD_UNLISTEN] = { SCAN_LISTEN | SCAN_UNDO, EXPECT_NOTHING, 0 },
+		[WORD_LOAD] = { SCAN_LOAD, EXPECT_NOTHING, 0 },
+		[WORD_DO] = { SCAN_CODE, EXPECT_NOTHING, 0 },
+		[WORD_INSERT] = { SCAN_INSERT | SCAN_WRITES, EXPECT_NOTHING, 0 },
+		[WORD_COPY] = { SCAN_WRITES, EXPECT_NOTHING, 0 },
+		[WORD_MERGE] = { SCAN_WRITES, EXPECT_NOTHING, 0 },
+		[WORD_CALL] = { SCAN_FUNCTION, EXPECT_NOTHING, 0 },
+		[WORD_CLOSE] = { SCAN_UNDO, EXPECT_NOTHING, 0 },
+		[WORD_DROP] = { SCAN_UNDO, EXPECT_NOTHING, 0 },
+		[WORD_CREATE] = { SCAN_CREATE, EXPECT_NOTHING, 0 },
+		[WORD_SAVEPOINT] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
+		[WORD_RELEASE] = { SCAN_SAVEPOINT, EXPECT_NOTHING, 0 },
+		[WORD_NOTIFY] = { 0, EXPECT_NOTHING, SCAN_HINT_NOTIFY },
+		[WORD_ABORT] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
+		[WORD_COMMIT] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
+		[WORD_END] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
+		[WORD_ROLLBACK] = { 0, EXPECT_NOTHING, SCAN_HINT_ENDS },
 	};
 
+	if (s->first == SQL_WORDS_NONE)
+		s->first = word;
 	s->statement = (uint8_t)word;
 	s->flags |= rules[word].flags;
+	s->hints |= rules[word].hints;
 	s->expect = rules[word].expect;
 	s->is_with_head = word == WORD_WITH;
 }
@@ -295,9 +303,12 @@ judge_pg(struct scan *s, const char *text, size_t len)
 	if (len < 7 || (text[0] | 0x20) != 'p' || (text[1] | 0x20) != 'g' || text[2] != '_')
 		return;
 	len = len < SCAN_WORD_MAX ? len : SCAN_WORD_MAX;
-	if ((len > 20 && strncasecmp(text, "pg_prepared_statement", 21) == 0) ||
-	    (len == 21 && strncasecmp(text, "pg_listening_channels", 21) == 0))
-		s->hints |= SCAN_HINT_CATALOG;
+	if (len > 20 && strncasecmp(text, "pg_prepared_statement", 21) == 0)
+		s->hints |= SCAN_HINT_STATEMENTS;
+	else if (len == 21 && strncasecmp(text, "pg_listening_channels", 21) == 0)
+		s->hints |= SCAN_HINT_CHANNELS;
+	else if (len == 9 && strncasecmp(text, "pg_notify", 9) == 0)
+		s->hints |= SCAN_HINT_NOTIFY;
 	if (strncasecmp(text, "pg_temp", 7) == 0)
 		s->flags |= SCAN_TEMP;
 	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)
@@ -616,7 +627,7 @@ scan_spare_word(struct scan *s)
 }
 
 void
-scan_settle(struct scan *s, bool is_word_in_use)
+scan_end_chunk(struct scan *s, bool is_word_in_use)
 {
 	tell_before(s);
 	s->before_text = NULL;

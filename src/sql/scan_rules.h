@@ -29,7 +29,7 @@ enum scan_last {
 enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
 /* A word without quotes, as written; len may be cut to SCAN_WORD_MAX, which no name reaches. text must live until the
- * next token, or until scan_settle. */
+ * next token, or until scan_end_chunk. */
 static inline void scan_word(struct scan *s, const char *text, size_t len);
 void scan_word_slowly(struct scan *s, const char *text, size_t len);
 /* The same of "an identifier", without its quotes. */
@@ -44,7 +44,7 @@ void scan_punct_slowly(struct scan *s, char c);
 void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
 /* The chunk is over: nothing points into it any more. is_word_in_use: s->word has the beginning of another word. */
-void scan_settle(struct scan *s, bool is_word_in_use);
+void scan_end_chunk(struct scan *s, bool is_word_in_use);
 /* Another chunk begins. */
 void scan_resume(struct scan *s);
 /* s->word will be overwritten: judges what is in it now. */

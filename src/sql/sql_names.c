@@ -8,7 +8,7 @@
 #include "sql/sql_names_table.h"
 
 static uint8_t
-fold(char c)
+name_fold(char c)
 {
 	return (uint8_t)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
@@ -20,15 +20,15 @@ hash(const char *name, size_t len)
 	uint32_t h = 2166136261u;
 
 	for (size_t i = 0; i < len; i++)
-		h = (h ^ fold(name[i])) * 16777619u;
+		h = (h ^ name_fold(name[i])) * 16777619u;
 	return (h ^ h >> 15) & (SQL_NAMES_SLOTS - 1);
 }
 
 static bool
-is_same(const char *known, const char *name, size_t len)
+name_is_same(const char *known, const char *name, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if ((uint8_t)known[i] != fold(name[i]))
+		if ((uint8_t)known[i] != name_fold(name[i]))
 			return false;
 	return known[len] == '\0';
 }
@@ -41,7 +41,7 @@ sql_name_find(const char *name, size_t len)
 	for (uint32_t slot = hash(name, len); sql_names_slots[slot] != 0; slot = (slot + 1) % SQL_NAMES_SLOTS) {
 		const char *entry = sql_names_pool + sql_names_slots[slot];
 
-		if (is_same(entry + 1, name, len))
+		if (name_is_same(entry + 1, name, len))
 			return (uint8_t)entry[0];
 	}
 	return 0;

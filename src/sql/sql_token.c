@@ -75,7 +75,8 @@ skip_space(struct sql_lexer *lx)
 	}
 }
 
-/* From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote stands for one.
+/*
+ * From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote stands for one.
  */
 static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
@@ -93,7 +94,7 @@ quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes
 }
 
 static enum sql_kind
-take_quoted(struct sql_lexer *lx, size_t prefix_len, bool has_escapes)
+token_take_quoted(struct sql_lexer *lx, size_t prefix_len, bool has_escapes)
 {
 	char quote = peek(lx, prefix_len);
 	size_t end = quoted_end(lx, lx->pos + prefix_len + 1, quote, has_escapes);
@@ -156,9 +157,9 @@ take_word(struct sql_lexer *lx)
 	char first = lx->sql[lx->pos], second = peek(lx, 1);
 
 	if (second == '\'' && strchr("eEbBxXnN", first) != NULL)
-		return take_quoted(lx, 1, first == 'e' || first == 'E');
+		return token_take_quoted(lx, 1, first == 'e' || first == 'E');
 	if ((first == 'u' || first == 'U') && second == '&' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
-		return take_quoted(lx, 2, false);
+		return token_take_quoted(lx, 2, false);
 	lx->pos = run_of(lx, lx->pos + 1, WORD);
 	return SQL_WORD;
 }
@@ -195,9 +196,9 @@ take_token(struct sql_lexer *lx, bool is_escape_continued)
 	if ((class & OPERATOR) != 0)
 		return take_operator(lx);
 	if (c == '\'')
-		return take_quoted(lx, 0, is_escape_continued);
+		return token_take_quoted(lx, 0, is_escape_continued);
 	if (c == '"')
-		return take_quoted(lx, 0, false);
+		return token_take_quoted(lx, 0, false);
 	if (c == '$')
 		return take_dollar(lx);
 	if (c == ':' && next == ':') {

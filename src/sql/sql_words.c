@@ -3,21 +3,33 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { LONGEST = sizeof("transaction") - 1 };
 
 /* Setting the bit makes letters lower case, and no other character that a word may have a letter. */
-static bool
-is_same(const char *text, const char *word, size_t len)
+static inline uint32_t
+lower_four(const char *p)
 {
-	for (size_t i = 0; i < len; i++)
-		if ((text[i] | 0x20) != word[i])
-			return false;
-	return true;
+	uint32_t four;
+
+	memcpy(&four, p, sizeof(four));
+	return four | 0x20202020u;
+}
+
+/* Four at a time; the last four may have been among those before. For a word in the source little of this is left. */
+static inline bool
+word_is_same(const char *text, const char *word, size_t len)
+{
+	if (len < 4)
+		return (text[0] | 0x20) == word[0] && (text[1] | 0x20) == word[1] &&
+		       (text[len - 1] | 0x20) == word[len - 1];
+	return lower_four(text) == lower_four(word) && (len <= 8 || lower_four(text + 4) == lower_four(word + 4)) &&
+	       lower_four(text + len - 4) == lower_four(word + len - 4);
 }
 
 #define IS(word, id)                                                                                                   \
-	if (len == sizeof(word) - 1 && is_same(text, word, sizeof(word) - 1))                                          \
+	if (len == sizeof(word) - 1 && word_is_same(text, word, sizeof(word) - 1))                                     \
 	return WORD_##id
 
 /* Few words share a first letter, fewer a length as well. */
@@ -28,16 +40,19 @@ sql_word_find(const char *text, size_t len)
 		return SQL_WORDS_NONE;
 	switch (text[0] | 0x20) {
 	case 'a':
+		IS("abort", ABORT);
 		IS("aggregate", AGGREGATE);
 		IS("alter", ALTER);
 		IS("analyze", ANALYZE);
 		IS("as", AS);
 		break;
 	case 'b':
+		IS("begin", BEGIN);
 		break;
 	case 'c':
 		IS("call", CALL);
 		IS("close", CLOSE);
+		IS("commit", COMMIT);
 		IS("conflict", CONFLICT);
 		IS("constraints", CONSTRAINTS);
 		IS("copy", COPY);
@@ -47,6 +62,7 @@ sql_word_find(const char *text, size_t len)
 	case 'd':
 		IS("database", DATABASE);
 		IS("deallocate", DEALLOCATE);
+		IS("declare", DECLARE);
 		IS("delete", DELETE);
 		IS("discard", DISCARD);
 		IS("distinct", DISTINCT);
@@ -54,11 +70,13 @@ sql_word_find(const char *text, size_t len)
 		IS("drop", DROP);
 		break;
 	case 'e':
+		IS("end", END);
 		IS("execute", EXECUTE);
 		IS("exists", EXISTS);
 		IS("explain", EXPLAIN);
 		break;
 	case 'f':
+		IS("fetch", FETCH);
 		IS("foreign", FOREIGN);
 		IS("full", FULL);
 		IS("function", FUNCTION);
@@ -92,6 +110,7 @@ sql_word_find(const char *text, size_t len)
 		break;
 	case 'n':
 		IS("natural", NATURAL);
+		IS("notify", NOTIFY);
 		break;
 	case 'o':
 		IS("on", ON);
@@ -120,6 +139,7 @@ sql_word_find(const char *text, size_t len)
 		IS("savepoint", SAVEPOINT);
 		IS("select", SELECT);
 		IS("set", SET);
+		IS("start", START_TRANSACTION);
 		break;
 	case 't':
 		IS("table", TABLE);

@@ -1,5 +1,5 @@
 /*
- * src/sql/sql_words.h - the words for which scan_rules.c has rules.
+ * src/sql/sql_words.h - the words for which scan_rules.c and verdict.h have rules.
  */
 #ifndef PGWEIR_SQL_SQL_WORDS_H
 #define PGWEIR_SQL_SQL_WORDS_H
@@ -8,12 +8,15 @@
 
 enum sql_word {
 	SQL_WORDS_NONE,
+	WORD_ABORT,
 	WORD_AGGREGATE,
 	WORD_ALTER,
 	WORD_ANALYZE,
 	WORD_AS,
+	WORD_BEGIN,
 	WORD_CALL,
 	WORD_CLOSE,
+	WORD_COMMIT,
 	WORD_CONFLICT,
 	WORD_CONSTRAINTS,
 	WORD_COPY,
@@ -21,14 +24,17 @@ enum sql_word {
 	WORD_CROSS,
 	WORD_DATABASE,
 	WORD_DEALLOCATE,
+	WORD_DECLARE,
 	WORD_DELETE,
 	WORD_DISCARD,
 	WORD_DISTINCT,
 	WORD_DO,
 	WORD_DROP,
+	WORD_END,
 	WORD_EXECUTE,
 	WORD_EXISTS,
 	WORD_EXPLAIN,
+	WORD_FETCH,
 	WORD_FOREIGN,
 	WORD_FULL,
 	WORD_FUNCTION,
@@ -48,6 +54,7 @@ enum sql_word {
 	WORD_LOCAL,
 	WORD_MERGE,
 	WORD_NATURAL,
+	WORD_NOTIFY,
 	WORD_ON,
 	WORD_OPERATOR,
 	WORD_ORDER,
@@ -68,6 +75,7 @@ enum sql_word {
 	WORD_SAVEPOINT,
 	WORD_SELECT,
 	WORD_SET,
+	WORD_START_TRANSACTION,
 	WORD_TABLE,
 	WORD_TEMP,
 	WORD_TEMPORARY,

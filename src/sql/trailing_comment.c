@@ -7,17 +7,13 @@
  */
 #include "sql/trailing_comment.h"
 
+#include "base/blank.h"
+
 #include <stdbool.h>
 #include <string.h>
 
 static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
-
-static bool
-is_word(char c)
+comment_is_word(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
 	       c == '.' || c == '%' || c == '~';
@@ -44,7 +40,7 @@ is_pairs(const char *p, size_t len)
 	size_t at = skip_spaces(p, 0, len), from;
 
 	for (;;) {
-		for (from = at; at < len && is_word(p[at]);)
+		for (from = at; at < len && comment_is_word(p[at]);)
 			at++;
 		if (at == from || len - at < 3 || p[at] != '=' || p[at + 1] != '\'')
 			return false;

@@ -98,7 +98,7 @@ session_ask(struct exchange *x, unsigned parts)
 void
 session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 	struct client_session *s = x == NULL ? NULL : x->session;
 	struct probe_row row;
 	char *copy;
@@ -133,7 +133,7 @@ struct finding {
 };
 
 static void
-judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
+finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
 	struct known_text text;
 
@@ -186,7 +186,7 @@ read_rows(const struct exchange *x, struct finding *f)
 	for (unsigned i = 0; i < x->session->row_count; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 
-		judge(x, f, (uint8_t)*at, name, value);
+		finding_judge(x, f, (uint8_t)*at, name, value);
 		at = value + strlen(value) + 1;
 	}
 }
@@ -304,7 +304,7 @@ has_own_settings(const struct exchange *x)
 void
 session_probe_done(struct server *srv)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 	struct client_session *s = x == NULL ? NULL : x->session;
 	struct finding *f;
 	unsigned pins, parts;

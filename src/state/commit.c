@@ -111,7 +111,7 @@ session_seal(const struct exchange *x)
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
-	if (!session_is_followed(x))
+	if (!exchange_is_followed(x))
 		return 0;
 	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
@@ -125,7 +125,7 @@ session_encoding_changed(struct exchange *x)
 {
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
 
-	if (session_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
+	if (exchange_is_followed(x) && (has_effects || !image_is_ascii(x->image)))
 		x->srv->loan.suspicion |= SCAN_SETTING | SCAN_PREPARE;
 }
 
@@ -206,18 +206,15 @@ session_keeps(struct exchange *x)
 	return x->sequence_us != 0 && session_lingers(x);
 }
 
-bool
-session_may_release(struct exchange *x)
+/* Something was noted: settles what is known, and asks about the rest. */
+__attribute__((noinline)) static bool
+settle_and_ask(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
 	uint32_t flags = srv->loan.suspicion;
 	unsigned parts;
 
-	if (x->is_session)
-		return true;
-	if (flags == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
-		return !session_keeps(x);
 	if (s == NULL && (s = session_own(x)) == NULL) {
 		exchange_out_of_memory(x);
 		return false;
@@ -247,4 +244,16 @@ session_may_release(struct exchange *x)
 	if (session_ask(x, parts) < 0)
 		exchange_out_of_memory(x);
 	return false;
+}
+
+bool
+session_may_release(struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	if (x->is_session)
+		return true;
+	if (x->srv->loan.suspicion == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
+		return !session_keeps(x);
+	return settle_and_ask(x);
 }

@@ -19,10 +19,10 @@
  * anything was forgotten within it is not known.
  */
 #include "state/state_state.h"
-#include "relay/relay.h"
 #include "state/state.h"
 
 #include "base/clock.h"
+#include "wire/messages.h"
 
 #include <string.h>
 
@@ -74,7 +74,7 @@ session_linger_tick(struct exchange_env *env)
 			continue;
 		}
 		session_stop_lingering(x);
-		relay_try_release(x);
+		x->env->ops->try_release(x);
 		x = TAILQ_FIRST(&env->lingering); /* the release may have changed the list */
 	}
 }
@@ -108,10 +108,8 @@ discard_sequences(struct exchange *x)
 	struct buf b = { 0 };
 	int r;
 
-	session_put_run(&b, "DISCARD SEQUENCES");
-	x->srv->unnamed_of = 0;
 	x->srv->is_discarding = true;
-	r = ledger_push_run(&x->srv->ledger, OWED_TO_IMAGE, x->srv);
+	r = session_run(x, &b, "DISCARD SEQUENCES", OWED_TO_IMAGE, x->srv);
 	if (r == 0 && buf_ok(&b))
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else
@@ -171,7 +169,7 @@ needs_discard(const struct exchange *x, uint32_t flags)
 {
 	uint64_t of = x->srv->sequences_of;
 
-	return of != 0 && of != x->id && (flags & SCAN_READS_SEQUENCES) != 0 && session_is_followed(x) &&
+	return of != 0 && of != x->id && (flags & SCAN_READS_SEQUENCES) != 0 && exchange_is_followed(x) &&
 	       !writes_without_sequences(x, flags);
 }
 
@@ -207,7 +205,7 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 		return 0;
 	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
 		x->sequence_us = *x->env->now_us;
-	if (of == x->id || is_failed(srv) || !session_is_followed(x))
+	if (of == x->id || is_failed(srv) || !exchange_is_followed(x))
 		return 0;
 	srv->sequences_of = x->id;
 	return of == 0 ? 0 : discard_sequences(x);

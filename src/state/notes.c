@@ -47,23 +47,24 @@ take_names(struct client_session *s, struct server *srv, const struct scan *scan
 }
 
 enum statement_step
-session_suspect(struct exchange *x, const struct scan *scan)
+session_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 {
 	struct client_session *s;
 
-	if ((scan->flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan->flags) < 0)
+	if ((flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
 		return STATEMENT_FAILED;
-	if ((scan->flags & ~(uint32_t)SCAN_PLAIN) == 0)
+	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STATEMENT_FORWARD;
 	s = session_own(x);
 	if (s == NULL)
 		return STATEMENT_FAILED;
 	if (s->before == NULL)
 		s->before = image_ref(x->image);
-	x->srv->loan.suspicion |= scan->flags;
-	if (scan->flags & SCAN_LOAD)
+	x->srv->loan.suspicion |= flags;
+	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
-	take_names(s, x->srv, scan);
+	if (names != NULL)
+		take_names(s, x->srv, names);
 	return STATEMENT_FORWARD;
 }
 
@@ -119,17 +120,15 @@ enum statement_step
 session_note_execute(struct exchange *x, const char *name)
 {
 	const char *text = prepared_text(x, name);
-	struct scan scan;
-	uint32_t hints;
+	struct scan scan, anyhow;
 
 	if (text == NULL) {
 		x->srv->loan.suspicion |= SCAN_EXECUTE;
 		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	}
 	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
-	scan.flags |= scan_text_anyhow(text, strlen(text), &hints); /* PostgreSQL read it when it was prepared */
-	scan.flags &= ~(uint32_t)SCAN_PREPARE;
-	return session_suspect(x, &scan);
+	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read it when it was prepared */
+	return session_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
 /* True: PostgreSQL reads the next SQL in another way. Reported settings are in the image when the reply has come. */
@@ -212,7 +211,7 @@ session_note_all(struct exchange *x, const struct known_text *text, const char *
 		x->srv->loan.watches_tags = true;
 		return STATEMENT_FORWARD;
 	}
-	if (!session_is_followed(x))
+	if (!exchange_is_followed(x))
 		return STATEMENT_FORWARD;
 	for (unsigned i = 0; i < text->count; i++)
 		if (note(x, &text->statements[i], sql, len, text->count) == STATEMENT_FAILED)

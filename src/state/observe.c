@@ -6,7 +6,6 @@
  */
 #include "state/state_state.h"
 #include "state/state.h"
-#include "statements/statements.h"
 #include "wire/fields.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -21,12 +20,6 @@ session_own(struct exchange *x)
 	if (x->session == NULL)
 		x->session = calloc(1, sizeof(*x->session));
 	return x->session;
-}
-
-bool
-session_is_followed(const struct exchange *x)
-{
-	return !x->is_session && x->entry->settings.session_state != SESSION_ALLOW;
 }
 
 /* In session mode the client keeps its server, but RESET still means the client's own startup values. */
@@ -87,7 +80,7 @@ session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 		bool is_own = x->srv->sequences_of == x->id;
 
 		x->srv->sequences_of = x->id; /* so that nothing is sent now */
-		session_suspect(x, s->scan);
+		session_suspect(x, s->scan->flags, s->scan);
 		x->srv->sequences_of = is_own ? x->id : SEQUENCES_OF_MANY;
 	}
 	free(s->scan);
@@ -95,22 +88,18 @@ session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 }
 
 static enum statement_step
-query_instead(struct exchange *x, const struct known_text *text, const char *query, size_t len, unsigned *shown)
+query_instead(struct exchange *x, const struct known_text *text, struct request *m)
 {
-	struct buf sql = { 0 }, b = { 0 };
-	enum statement_step step = STATEMENT_FAILED;
+	struct buf sql = { 0 };
+	bool is_made;
 
-	buf_put(&sql, query, len);
+	buf_put(&sql, m->sql, m->sql_len);
 	session_put_reset(x, text, &sql);
-	message_put(&b, 'Q', sql.bytes, sql.len);
-	if (buf_ok(&sql) && buf_ok(&b)) {
-		outbox_copy(&x->env->to_server, b.bytes, b.len);
-		*shown = text->count;
-		step = STATEMENT_DONE;
-	}
+	message_put(&m->instead, 'Q', sql.bytes, sql.len);
+	m->shown = text->count;
+	is_made = buf_ok(&sql) && buf_ok(&m->instead);
 	buf_fini(&sql);
-	buf_fini(&b);
-	return step;
+	return is_made ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
 /* A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for. */
@@ -131,54 +120,40 @@ ends_transaction(const struct known_text *text)
 static void
 suspect_meanwhile(struct exchange *x, uint32_t flags)
 {
-	if (session_is_followed(x))
+	if (exchange_is_followed(x))
 		x->srv->loan.suspicion |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
+/* Its flags are known, whichever way PostgreSQL reads it. */
 static enum statement_step
-flagged_query(struct exchange *x, const char *sql, size_t len, const struct scan *scan, unsigned *shown)
+flagged_query(struct exchange *x, struct request *m)
 {
 	struct known_text text;
 	enum statement_step step;
+	uint32_t flags = m->verdict->flags;
 
-	if ((scan->flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
+	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
+		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STATEMENT_FORWARD;
 	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (!session_is_known(x, &text, sql, len, NULL, 0) ||
+	if (!session_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
 	    (ends_transaction(&text) && session_resets_startup(x, &text)))
-		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
-	suspect_meanwhile(x, scan->flags);
-	step = session_note_all(x, &text, sql, len);
+		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STATEMENT_FORWARD;
+	suspect_meanwhile(x, flags);
+	step = session_note_all(x, &text, m->sql, m->sql_len);
 	if (step != STATEMENT_FORWARD || !session_resets_startup(x, &text))
 		return step;
-	return query_instead(x, &text, sql, len, shown);
-}
-
-/* SQL that comes in pieces may do anything. */
-static uint32_t
-flags_of_query(const struct exchange *x, const struct request *m)
-{
-	struct scan scan;
-	uint32_t hints;
-
-	if (m->sql == NULL)
-		return SCAN_CODE;
-	if (session_reads_anyhow(x))
-		return scan_text_anyhow(m->sql, m->sql_len, &hints);
-	return m->scan != NULL ? m->scan->flags : scan_text(&scan, image_scan_options(x->image), m->sql, m->sql_len);
+	return query_instead(x, &text, m);
 }
 
 /* Of a failed transaction, PostgreSQL refuses all but its end: what goes on behind that is not sent. */
 static enum statement_step
-refuse_query(struct exchange *x)
+refuse_query(struct request *m)
 {
-	static const char refused[] = "Q\0\0\0\x0dSELECT 1";
+	static const char refused[] = "SELECT 1";
 
-	if (statements_simple_query(x) == STATEMENT_FAILED)
-		return STATEMENT_FAILED;
-	outbox_copy(&x->env->to_server, refused, sizeof(refused));
-	return STATEMENT_DONE;
+	message_put(&m->instead, 'Q', refused, sizeof(refused));
+	return buf_ok(&m->instead) ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
 enum statement_step
@@ -187,14 +162,14 @@ session_query_of_sequences(struct exchange *x, struct request *m)
 	uint64_t of = x->srv->sequences_of;
 	uint32_t flags;
 
-	if (of == 0 || (of == x->id && !x->srv->is_discarding) || !session_is_followed(x))
+	if (of == 0 || (of == x->id && !x->srv->is_discarding) || !exchange_is_followed(x))
 		return STATEMENT_FORWARD;
-	flags = flags_of_query(x, m);
+	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
 	if (session_waits_for_sequences(x, flags))
 		return STATEMENT_HOLD;
 	if (!session_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
 		return STATEMENT_FORWARD;
-	return refuse_query(x);
+	return refuse_query(m);
 }
 
 enum statement_step
@@ -202,26 +177,23 @@ session_query(struct exchange *x, struct request *m)
 {
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
-	struct scan own, *scan = m->scan;
-	uint32_t flags, hints;
+	enum statement_step step;
 
 	if (!is_looked_at(x) || len == 0)
 		return STATEMENT_FORWARD;
 	if (have < len)
-		return session_is_followed(x) ? begin_pieces(x, sql, have, false) : STATEMENT_FORWARD;
-	len--; /* the terminator */
-	if (session_ensure_prepared(x, sql, len, true) < 0)
-		return STATEMENT_FAILED;
-	if (scan == NULL)
-		scan_text(scan = &own, image_scan_options(x->image), sql, len);
-	flags = session_reads_anyhow(x) ? scan_text_anyhow(sql, len, &hints) & ~scan->flags : 0;
-	if ((scan->flags | flags) == 0)
+		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STATEMENT_FORWARD;
+	if (m->verdict == NULL)
+		return STATEMENT_FORWARD; /* it is malformed: PostgreSQL refuses it */
+	step = session_ensure_prepared(x, m->verdict, m->sql, m->sql_len, true);
+	if (step != STATEMENT_FORWARD)
+		return step;
+	if (m->verdict->flags == 0)
 		return STATEMENT_FORWARD;
-	scan->flags |= flags;
-	session_audit(x, scan->flags);
-	if (flags != 0)
-		return session_is_followed(x) ? session_suspect(x, scan) : STATEMENT_FORWARD;
-	return flagged_query(x, sql, len, scan, &m->shown);
+	session_audit(x, m->verdict->flags);
+	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
+		return exchange_is_followed(x) ? session_suspect(x, m->verdict->flags, m->scan) : STATEMENT_FORWARD;
+	return flagged_query(x, m);
 }
 
 /* --- the extended protocol --- */
@@ -230,42 +202,21 @@ enum statement_step
 session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 {
 	const char *end;
-	uint32_t hints;
+	struct scan scan;
 
-	if (!session_is_followed(x) || session_own(x) == NULL)
-		return session_is_followed(x) ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	if (!exchange_is_followed(x) || session_own(x) == NULL)
+		return exchange_is_followed(x) ? STATEMENT_FAILED : STATEMENT_FORWARD;
 	if (have < len)
 		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
-	x->session->passed_flags |= scan_text_anyhow(sql, end == NULL ? len : (size_t)(end - sql), &hints);
+	x->session->passed_flags |= scan_text_anyhow(&scan, sql, end == NULL ? len : (size_t)(end - sql));
 	return STATEMENT_FORWARD;
 }
 
 void
-session_audit_parse(struct exchange *x, const char *sql, size_t len)
+session_audit_parse(struct exchange *x, const struct sql_verdict *v)
 {
-	struct scan scan;
-
-	if (x->entry->settings.session_state == SESSION_WARN)
-		session_audit(x, scan_text(&scan, image_scan_options(x->image), sql, len));
-}
-
-/* Returns the flags of a stored statement, under whatever settings PostgreSQL read it. */
-static uint32_t
-flags_of(struct statement *st)
-{
-	if (!st->is_scanned)
-		st->suspicion = scan_text_anyhow((const char *)st->bytes, st->query_len, &st->hints);
-	st->is_scanned = true;
-	return st->suspicion;
-}
-
-bool
-session_is_plain_statement(struct statement *st)
-{
-	uint32_t flags = flags_of(st); /* sets the hints, too */
-
-	return session_is_plain(flags, st->hints);
+	session_audit(x, v->flags);
 }
 
 static void
@@ -338,41 +289,44 @@ flags_of_values(const uint8_t *body, size_t len)
 static enum statement_step
 bind_unknown(struct exchange *x, const char *name)
 {
-	struct scan scan = { .flags = 0 };
+	uint32_t flags = x->session == NULL ? 0 : x->session->passed_flags;
 	const char *text;
 
-	if (x->session != NULL)
-		scan.flags = x->session->passed_flags;
 	text = name[0] == '\0' ? NULL : image_get_prepared(x->image, name);
 	if (text != NULL)
 		return session_note_execute(x, name);
-	return scan.flags == 0 ? STATEMENT_FORWARD : session_suspect(x, &scan);
+	return flags == 0 ? STATEMENT_FORWARD : session_suspect(x, flags, NULL);
 }
 
 /* Bind and Describe may name a statement that SQL PREPARE made, or one that executes such a statement. */
-static int
-ensure_for(struct exchange *x, const struct statement *st, const char *name)
+static enum statement_step
+ensure_for(struct exchange *x, const struct request *m, const char *name)
 {
+	const struct statement *st = m->statement;
+
 	if (st == NULL)
 		return session_ensure_named(x, name);
-	return session_ensure_prepared(x, (const char *)st->bytes, st->query_len, false);
+	return session_ensure_prepared(x, m->verdict, (const char *)st->bytes, st->query_len, false);
 }
 
 enum statement_step
 session_describe(struct exchange *x, struct request *m)
 {
-	if (m->target == 'S' && image_has_prepared(x->image) && ensure_for(x, m->statement, m->name) < 0)
-		return STATEMENT_FAILED;
-	return STATEMENT_FORWARD;
+	if (m->target != 'S' || !image_has_prepared(x->image))
+		return STATEMENT_FORWARD;
+	return ensure_for(x, m, m->name);
 }
 
 enum statement_step
 session_bind_of_sequences(struct exchange *x, struct request *m)
 {
-	uint32_t flags = m->statement != NULL ? flags_of(m->statement) : SCAN_CODE;
+	uint32_t flags = m->verdict != NULL ? m->verdict->flags : SCAN_CODE;
 
 	return session_waits_for_sequences(x, flags) ? STATEMENT_HOLD : STATEMENT_FORWARD;
 }
+
+/* Flags of SQL of which nothing is known, and which has no names of settings. */
+#define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CREATE)
 
 enum statement_step
 session_bind(struct exchange *x, struct request *m)
@@ -381,37 +335,42 @@ session_bind(struct exchange *x, struct request *m)
 	const char *portal = m->names.portal, *name = m->names.statement;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
 	size_t len = request_body_len(m);
-	struct scan scan;
+	enum statement_step step;
+	struct scan scan = { .name_count = 0 };
 	uint32_t flags;
 
 	if (!is_looked_at(x))
 		return STATEMENT_FORWARD;
-	if (image_has_prepared(x->image) && ensure_for(x, st, name) < 0)
-		return STATEMENT_FAILED;
+	step = image_has_prepared(x->image) ? ensure_for(x, m, name) : STATEMENT_FORWARD;
+	if (step != STATEMENT_FORWARD)
+		return step;
 	if (x->session != NULL && portal[0] == '\0')
 		unbind(x->session);
 	if (st == NULL)
-		return session_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
-	flags = scan.flags = flags_of(st);
-	scan.name_count = 0;
+		return exchange_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
+	flags = m->verdict->flags;
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
-	if ((scan.flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, scan.flags) < 0)
+	if ((flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
 		return STATEMENT_FAILED;
-	if ((scan.flags & ~(uint32_t)SCAN_PLAIN) == 0)
-		return scan.flags != 0 && session_is_followed(x) ? session_suspect(x, &scan) : STATEMENT_FORWARD;
+	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
+		return flags != 0 && exchange_is_followed(x) ? session_suspect(x, flags, NULL) : STATEMENT_FORWARD;
 	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
-	session_audit(x, scan.flags);
-	scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
+	session_audit(x, flags);
 	suspect_meanwhile(x, flags | ((flags & SCAN_SETTING) != 0 ? flags_of_values(body, len) : 0));
-	if ((portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len)) || !session_is_followed(x))
+	if ((flags & ~(uint32_t)SCAN_UNNAMED) != 0) {
+		scan_text(&scan, image_scan_options(x->image), (const char *)st->bytes, st->query_len);
+		if (portal[0] == '\0' && scan.flags == flags && bind_known(x, st, body, len))
+			return STATEMENT_FORWARD;
+	}
+	if (!exchange_is_followed(x))
 		return STATEMENT_FORWARD;
-	scan.flags |= flags;
-	if (scan.flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
+	flags |= scan.flags;
+	if (flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(x, body, len);
-	if (scan.flags & SCAN_NAMES_LOST && x->session->name_count > 0)
-		scan.flags &= ~(uint32_t)SCAN_NAMES_LOST; /* the name is a parameter */
-	return session_suspect(x, &scan);
+	if (flags & SCAN_NAMES_LOST && x->session->name_count > 0)
+		flags &= ~(uint32_t)SCAN_NAMES_LOST; /* the name is a parameter */
+	return session_suspect(x, flags, &scan);
 }
 
 enum statement_step
@@ -442,7 +401,7 @@ session_after_execute(struct exchange *x, const char *portal)
 int
 session_function_call(struct exchange *x)
 {
-	if (!session_is_followed(x))
+	if (!exchange_is_followed(x))
 		return 0;
 	x->srv->loan.suspicion |= SCAN_CODE;
 	return session_used_sequence(x, SCAN_CODE);
@@ -476,12 +435,11 @@ session_plain_query(struct exchange *x, uint32_t flags)
 	if (flags == 0)
 		return 0;
 	session_audit(x, flags);
-	return (flags & SCAN_SEQUENCES) != 0 && session_is_followed(x) ? session_used_sequence(x, flags) : 0;
+	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? session_used_sequence(x, flags) : 0;
 }
 
 int
-session_plain_bind(struct exchange *x, const struct statement *st)
+session_plain_bind(struct exchange *x, uint32_t flags)
 {
-	return (st->suspicion & SCAN_SEQUENCES) != 0 && session_is_followed(x) ? session_used_sequence(x, st->suspicion)
-									       : 0;
+	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? session_used_sequence(x, flags) : 0;
 }

@@ -2,7 +2,6 @@
  * src/state/pins.c - why a client keeps its server between transactions; see state/state_state.h.
  */
 #include "state/state_state.h"
-#include "relay/reject.h"
 #include "state/state.h"
 
 #include <stdio.h>

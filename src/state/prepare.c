@@ -12,8 +12,10 @@
  */
 #include "state/state_state.h"
 #include "state/state.h"
-#include "wire/messages.h"
+#include "base/alloc.h"
 #include "base/mentions.h"
+#include "session/statement_store.h"
+#include "wire/messages.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,17 +42,19 @@ session_is_placeholder(const char *name, const char *text)
 	return is_it;
 }
 
-void
-session_put_run(struct buf *b, const char *sql)
+int
+session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
-	size_t begun = message_begin(b, 'P');
+	struct ledger *l = &x->srv->ledger;
+	char portal[STATEMENT_NAME_MAX] = "";
 
-	buf_put_str(b, "");
-	buf_put_str(b, sql);
-	buf_put_u16(b, 0);
-	message_end(b, begun);
-	message_bind_text(b, "", NULL, 0);
-	message_execute(b);
+	if (!x->srv->is_synced)
+		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
+	message_run(b, portal, sql);
+	x->srv->unnamed_of = 0;
+	if (ledger_push_run(l, to, ref) < 0)
+		return -1;
+	return portal[0] == '\0' ? 0 : ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);
 }
 
 static int
@@ -59,28 +63,25 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	struct server *srv = x->srv;
 	enum owed_to to = is_alone ? OWED_TO_PREPARE : OWED_TO_STATEMENT;
 	struct buf b = { 0 }, drop = { 0 };
-	char *ref = strdup(name);
-	int r = ref == NULL ? -1 : 0;
+	int r = 0;
 
-	if (r == 0 && image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
+	if (image_get_prepared(srv->image, name) != NULL) { /* a dummy of pgweir's */
 		buf_printf(&drop, "DEALLOCATE ");
 		image_put_identifier(&drop, name, false);
 		buf_put_u8(&drop, 0);
-		session_put_run(&b, (const char *)drop.bytes);
-		r = ledger_push_run(&srv->ledger, to, NULL);
+		r = session_run(x, &b, (const char *)drop.bytes, to, NULL);
 	}
-	session_put_run(&b, text);
 	if (r == 0)
-		r = ledger_push_run(&srv->ledger, to, ref);
-	if (r < 0)
-		free(ref);
+		r = session_run(x, &b, text, to, xstrdup(name));
 	if (is_alone && r == 0) {
 		message_sync(&b);
 		r = server_owe_sync(srv, to);
+	} else if (r == 0) {
+		srv->loan.prepares++;
+		srv->loan.prepares_here++;
 	}
 	if (r == 0)
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
-	srv->unnamed_of = 0;
 	if (r == 0 && buf_ok(&b) && buf_ok(&drop))
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	else
@@ -92,27 +93,26 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 
 /* A function may execute the statement that an argument names; a wrong guess does no harm in a request of its own. */
 static bool
-uses_prepared(const struct exchange *x, const char *sql, size_t len, bool is_alone)
+uses_prepared(const struct sql_verdict *v, bool is_alone)
 {
-	uint32_t wanted = SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE | SCAN_FUNCTION : 0);
-	struct scan scan;
-
-	return (scan_text(&scan, image_scan_options(x->image), sql, len) & wanted) != 0;
+	return (v->flags & (SCAN_EXECUTE | SCAN_PREPARE | (is_alone ? SCAN_CODE | SCAN_FUNCTION : 0u))) != 0;
 }
 
 /* Returns true if the SQL is PREPARE or DEALLOCATE of this very name. */
 static bool
-wants_only_name(const struct exchange *x, const char *sql, size_t len, const char *name)
+wants_only_name(const struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, const char *name)
 {
 	struct known_text text;
 
-	return known_parse(&text, image_scan_options(x->image), sql, len) && text.count == 1 &&
+	return (v->first == WORD_PREPARE || v->first == WORD_DEALLOCATE) &&
+	       known_parse(&text, image_scan_options(x->image), sql, len) && text.count == 1 &&
 	       (text.statements[0].kind == KNOWN_PREPARE || text.statements[0].kind == KNOWN_DEALLOCATE) &&
 	       strcmp(text.statements[0].name, name) == 0;
 }
 
 static int
-ensure(struct exchange *x, const struct image_setting *e, const char *sql, size_t len, bool is_alone)
+ensure(struct exchange *x, const struct image_setting *e, const struct sql_verdict *v, const char *sql, size_t len,
+       bool is_alone)
 {
 	const char *there = image_get_prepared(x->srv->image, e->name);
 	struct buf b = { 0 };
@@ -120,7 +120,7 @@ ensure(struct exchange *x, const struct image_setting *e, const char *sql, size_
 
 	if (there != NULL && strcmp(there, e->value) == 0)
 		return 0;
-	if (!wants_only_name(x, sql, len, e->name))
+	if (!wants_only_name(x, v, sql, len, e->name))
 		return prepare_now(x, e->name, e->value, is_alone);
 	if (there != NULL)
 		return 0;
@@ -136,46 +136,68 @@ is_no_time(const struct exchange *x, bool is_simple)
 {
 	const struct server *srv = x->srv;
 
-	return !session_is_followed(x) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
+	return !exchange_is_followed(x) || srv->tx == 'E' || srv->ledger.is_skipping || srv->ledger.is_copy_open ||
 	       (is_simple && !srv->is_synced);
 }
 
-int
-session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is_simple)
+/* Only the reply to a Sync will tell whether the server has what was to be prepared before it. */
+static bool
+is_unsettled(const struct exchange *x)
+{
+	return x->srv->loan.prepares > x->srv->loan.prepares_here;
+}
+
+enum statement_step
+session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
 {
 	struct image *img = x->image;
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	int r = 0;
 
 	if (!image_has_prepared(img) || is_no_time(x, is_simple))
-		return 0;
+		return STATEMENT_FORWARD;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
-	is_all = is_alone && text_mentions(sql, len, "pg_prepared_statements");
-	if (!is_all && !uses_prepared(x, sql, len, is_alone))
-		return 0;
+	is_all = is_alone && (v->hints & SCAN_HINT_STATEMENTS) != 0;
+	if (!is_all && !uses_prepared(v, is_alone))
+		return STATEMENT_FORWARD;
+	if (is_unsettled(x))
+		return STATEMENT_HOLD;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		/* A name that contains a quote is spelt differently in SQL. */
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
 		    text_mentions(sql, len, image_at(img, i)->name))
-			r = ensure(x, image_at(img, i), sql, len, is_alone);
-	return r;
+			r = ensure(x, image_at(img, i), v, sql, len, is_alone);
+	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
-int
+enum statement_step
 session_ensure_named(struct exchange *x, const char *name)
 {
-	const char *text = image_get_prepared(x->image, name), *there = image_get_prepared(x->srv->image, name);
+	const char *text = image_get_prepared(x->image, name), *there;
 
-	if (text == NULL || is_no_time(x, false) || (there != NULL && strcmp(there, text) == 0))
-		return 0;
-	return prepare_now(x, name, text, false);
+	if (text == NULL || is_no_time(x, false))
+		return STATEMENT_FORWARD;
+	if (is_unsettled(x))
+		return STATEMENT_HOLD;
+	there = image_get_prepared(x->srv->image, name);
+	if (there != NULL && strcmp(there, text) == 0)
+		return STATEMENT_FORWARD;
+	return prepare_now(x, name, text, false) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 void
 session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
+	struct loan *l = &srv->loan;
+
+	if (o->ref == NULL)
+		return;
 	if (how != OWED_ANSWERED && image_update(&srv->image, o->ref, NULL, IMAGE_PREPARED) < 0)
 		srv->is_closing = true;
+	if (o->to == OWED_TO_STATEMENT && l->prepares > 0)
+		l->prepares--;
+	if (l->prepares_here > l->prepares)
+		l->prepares_here = l->prepares;
 	free(o->ref);
 }
 

@@ -10,15 +10,13 @@
 #include "sql/scan.h"
 
 void session_encoding_changed(struct exchange *x); /* state/commit.c: the server has reported it */
-bool session_is_followed(const struct exchange *x); /* transaction or statement mode, and not "allow" */
 /* state/observe.c: SQL that is about to be sent, of a client with a server. */
 /*
  * Rows of relay/features.c. If m->have < m->total, the rest of a Query follows by session_text(). Return FORWARD; DONE:
- * another message is in the outbox in its place, and the client gets only its first m->shown CommandCompletes; HOLD; or
- * FAILED.
+ * m->instead is to be sent in its place, and the client gets only its first m->shown CommandCompletes; HOLD; or FAILED.
  */
 enum statement_step session_query(struct exchange *x, struct request *m);
-/* FORWARD; HOLD; DONE: what PostgreSQL refuses in a failed transaction is in the outbox in its place. FAILED. */
+/* FORWARD; HOLD; DONE: m->instead is what PostgreSQL refuses in a failed transaction. FAILED. */
 enum statement_step session_query_of_sequences(struct exchange *x, struct request *m);
 enum statement_step session_bind_of_sequences(struct exchange *x, struct request *m);
 enum statement_step session_bind(struct exchange *x, struct request *m);
@@ -27,26 +25,15 @@ enum statement_step session_describe(struct exchange *x, struct request *m);
 bool session_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
 bool session_reads_anyhow(const struct exchange *x);
-/* What SQL may do to sequences; and all flags that need no probe: a savepoint leaves nothing in the session. */
-#define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)
-#define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
-
-/* Returns true if SQL with these flags and hints leaves nothing but, perhaps, the backend's memory of sequences. */
-static inline bool
-session_is_plain(uint32_t flags, uint32_t hints)
-{
-	return (flags & ~(uint32_t)SCAN_PLAIN) == 0 && hints == 0;
-}
-bool session_is_plain_statement(struct statement *st);
-/* Plain SQL is about to run, which need not wait for sequences. -1: no memory. */
+/* Plain SQL with these flags is about to run, which need not wait for sequences. -1: no memory. */
 int session_plain_query(struct exchange *x, uint32_t flags);
-int session_plain_bind(struct exchange *x, const struct statement *st);
+int session_plain_bind(struct exchange *x, uint32_t flags);
 
 void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
 /* A Parse that is sent as it is: which of such Parses is run later is not known. */
 enum statement_step session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
 /* The same in session mode, where only the audit needs it. */
-void session_audit_parse(struct exchange *x, const char *sql, size_t len);
+void session_audit_parse(struct exchange *x, const struct sql_verdict *v);
 enum statement_step session_before_execute(struct exchange *x, const char *portal);
 int session_after_execute(struct exchange *x, const char *portal); /* -1: no memory */
 int session_function_call(struct exchange *x); /* -1: no memory */
@@ -66,31 +53,34 @@ bool session_must_not_read_sequences(const struct exchange *x, uint32_t flags);
 void session_discard_settled(struct server *srv, enum owed_end how);
 
 /*
- * state/context.c: writes to *context which settings PostgreSQL reads this SQL under, if any matter. Returns false if
- * the SQL must not be shared with other clients at all.
+ * state/context.c: writes to *context which settings PostgreSQL reads this SQL under, if any matter; v has the hints of
+ * a Parse. Returns false if the SQL must not be shared with other clients at all.
  */
-bool session_statement_context(const struct exchange *x, const char *sql, size_t len, uint32_t *context);
+bool session_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
-/*
- * PostgreSQL looks at a query's literals when it parses it; of other statements (VACUUM, BEGIN, ROLLBACK) it does no
- * more than find where strings end. Some of these bear nothing before them in their transaction.
- */
-bool session_is_read_when_parsed(const char *sql, size_t len);
 /* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
 bool session_may_set_unseen(const struct exchange *x);
-void session_note_run(struct exchange *x, const char *sql,
-		      size_t len); /* it is about to run; NULL: the SQL is unknown */
-/* SQL is about to run. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. */
-void session_note_local(struct exchange *x, const char *sql, size_t len);
-void session_note_local_of(struct exchange *x, struct statement *st); /* NULL is fine */
+/* SQL that begins with this word, or a statement (NULL: SQL that is unknown), is about to run. */
+void session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len);
+void session_note_run_of(struct exchange *x, struct statement *st);
+/* A Query or Bind. If it has SET LOCAL of such settings, nothing is shared until its transaction is over. */
+void session_note_local(struct exchange *x, const struct request *m);
 
 /* state/prepare.c */
 /*
  * SQL is about to be run (is_simple), parsed, bound or described: makes sure that the server has the SQL-prepared
- * statements it may use. Returns 0, or -1: no memory.
+ * statements it may use. FORWARD; HOLD: one was to be prepared behind messages that may have failed; FAILED.
  */
-int session_ensure_prepared(struct exchange *x, const char *sql, size_t len, bool is_simple);
-int session_ensure_named(struct exchange *x, const char *name); /* the same for Bind or Describe of it */
+enum statement_step session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql,
+					    size_t len, bool is_simple);
+enum statement_step session_ensure_named(struct exchange *x,
+					 const char *name); /* the same for Bind or Describe of it */
+/*
+ * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement; ref is that of its Execute.
+ * Within a request the portal has a name, since the client's unnamed one may be bound and not executed yet. Returns -1
+ * if there is no memory.
+ */
+int session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void session_keep_error(struct exchange *x, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct exchange *x,

@@ -81,8 +81,11 @@ bool session_is_in_flux(const struct exchange *x);
 /* state/notes.c */
 void session_audit(struct exchange *x, uint32_t flags);
 void session_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
-/* SQL is about to run, and its effect is not known: FORWARD or FAILED. */
-enum statement_step session_suspect(struct exchange *x, const struct scan *scan);
+/*
+ * SQL with these flags is about to run, and its effect is not known. names: the scan that has the names in it, or NULL.
+ * Returns FORWARD or FAILED.
+ */
+enum statement_step session_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
 /* EXECUTE of a statement that SQL PREPARE made. */
 enum statement_step session_note_execute(struct exchange *x, const char *name);
 /* Returns true if everything in this SQL is known, and fills text. body: of its Bind, or NULL. */
@@ -114,8 +117,6 @@ bool session_lingers(struct exchange *x);
 int session_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/prepare.c */
-/* Appends Parse, Bind and Execute of this SQL, as the unnamed statement. */
-void session_put_run(struct buf *b, const char *sql);
 bool session_is_placeholder(const char *name, const char *text);
 
 /* state/commit.c */

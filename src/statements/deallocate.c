@@ -5,8 +5,6 @@
  * every message that concerns names waits for its reply.
  */
 #include "statements/statements_state.h"
-#include "relay/exclusive.h"
-#include "state/state.h"
 #include "statements/statements.h"
 
 #include "sql/deallocate.h"
@@ -30,39 +28,42 @@ put_empty(struct exchange *x, const char *name)
 }
 
 static void
-deallocating(struct client_statements *s, struct named *n)
+deallocating(struct client_statements *s, struct client_statement *n)
 {
 	if (s->deallocating != NULL)
-		named_unref(s->deallocating);
+		client_statement_unref(s->deallocating);
 	n->refs++;
 	s->deallocating = n;
 }
 
 /* Writes the SQL for n; NULL: a statement that does not exist, with a name like those of pgweir. -1: no memory. */
 static int
-put_deallocate(struct exchange *x, struct named *n, const char *name, struct buf *sql)
+put_deallocate(struct exchange *x, struct client_statement *n, const char *name, struct buf *sql)
 {
-	char before[STATEMENT_NAME_MAX], stranger[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+	char before[STATEMENT_NAME_MAX], unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
 
-	if (n != NULL && named_refresh(x, n) < 0)
+	if (n != NULL && client_statement_refresh(x, n) < 0)
 		return -1;
-	special_name(x, STRANGER, before);
-	snprintf(stranger, sizeof(stranger), "%s%s", before, name);
+	special_name(x, UNKNOWN_NAME, before);
+	snprintf(unknown, sizeof(unknown), "%s%s", before, name);
 	buf_printf(sql, "DEALLOCATE ");
-	image_put_identifier(sql, n == NULL ? stranger : n->st->name, false);
+	image_put_identifier(sql, n == NULL ? unknown : n->st->name, false);
 	buf_put_u8(sql, 0);
 	return buf_ok(sql) ? 0 : -1;
 }
 
 /* DONE: sql must be sent in its place. FORWARD: it concerns no statement of pgweir's, or all of them. */
 static enum statement_step
-deallocate_step(struct exchange *x, const char *text, size_t len, struct buf *sql)
+deallocate_step(struct exchange *x, const struct request *m, struct buf *sql)
 {
 	char name[DEALLOCATE_NAME_MAX];
-	enum deallocate_kind kind = deallocate_parse(text, len, name);
+	enum deallocate_kind kind;
 	struct client_statements *s;
-	struct named *n;
+	struct client_statement *n;
 
+	if (!request_begins_with(m, WORD_DEALLOCATE) && !request_begins_with(m, WORD_DISCARD))
+		return STATEMENT_FORWARD;
+	kind = deallocate_parse(m->sql, m->sql_len, name);
 	if (kind == DEALLOCATE_NONE)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
@@ -73,7 +74,7 @@ deallocate_step(struct exchange *x, const char *text, size_t len, struct buf *sq
 		s->is_clearing = true;
 		return STATEMENT_FORWARD;
 	}
-	n = named_find(x, name);
+	n = client_statement_find(x, name);
 	if (n == NULL && !name_is_ours(x, name))
 		return STATEMENT_FORWARD; /* made by SQL PREPARE, or unknown */
 	if (n != NULL && n->is_oversize) {
@@ -102,6 +103,7 @@ parse_instead(struct exchange *x, const char *name, struct buf *sql)
 	struct buf message = { 0 };
 	enum statement_step step = STATEMENT_FAILED;
 	size_t query_len = sql->len - 1;
+	struct sql_verdict v;
 	struct parse_fields f;
 
 	buf_put_u16(sql, 0);
@@ -109,22 +111,24 @@ parse_instead(struct exchange *x, const char *name, struct buf *sql)
 	if (buf_ok(sql) && buf_ok(&message) &&
 	    fields_parse(message.bytes + FRAME_HEAD_LEN, message.len - FRAME_HEAD_LEN, &f)) {
 		f.query_len = query_len;
+		verdict_anyhow(&v, (const char *)f.rest, query_len);
+		verdict_of_parse(&v, (const char *)f.rest, query_len);
 		step = f.name[0] == '\0' ? unnamed_parse(x, &f, message.bytes, message.len)
-					 : statements_parse_named(x, &f, NULL);
-		outbox_settle(&x->env->to_server);
+					 : statements_parse_named(x, &f, &v, NULL);
+		outbox_flush_early(&x->env->to_server);
 	}
 	buf_fini(&message);
 	return step;
 }
 
 enum statement_step
-statements_parse_sql(struct exchange *x, const struct parse_fields *f)
+statements_deallocate_parse(struct exchange *x, struct request *m)
 {
 	struct buf sql = { 0 };
-	enum statement_step step = deallocate_step(x, (const char *)f->rest, f->query_len, &sql);
+	enum statement_step step = deallocate_step(x, m, &sql);
 
 	if (step == STATEMENT_DONE)
-		step = parse_instead(x, f->name, &sql);
+		step = parse_instead(x, m->parse.name, &sql);
 	buf_fini(&sql);
 	return step;
 }
@@ -158,28 +162,25 @@ names_dropped(const char *sql, size_t len)
 
 /* Only if nothing is pipelined before it: else it would not be known which request a notice belongs to. */
 void
-statements_note_drop(struct exchange *x, const char *sql, size_t len)
+statements_note_drop(struct exchange *x, const struct request *m)
 {
 	struct loan *loan = &x->srv->loan;
 
 	loan->skips = 0;
-	loan->drops = len > 0 && (*sql | 0x20) == 'd' && x->srv->ledger.count == 0 ? names_dropped(sql, len) : 0;
+	loan->drops =
+	    request_begins_with(m, WORD_DROP) && x->srv->ledger.count == 0 ? names_dropped(m->sql, m->sql_len) : 0;
 }
 
 enum statement_step
-statements_deallocate_query(struct exchange *x, const char *query, size_t len)
+statements_deallocate_query(struct exchange *x, struct request *m)
 {
-	struct buf sql = { 0 }, b = { 0 };
-	enum statement_step step = deallocate_step(x, query, len, &sql);
+	struct buf sql = { 0 };
+	enum statement_step step = deallocate_step(x, m, &sql);
 
 	if (step == STATEMENT_DONE) {
-		unnamed_drop(x);
-		message_put(&b, 'Q', sql.bytes, sql.len);
-		if (buf_ok(&b))
-			outbox_copy(&x->env->to_server, b.bytes, b.len);
-		else
+		message_put(&m->instead, 'Q', sql.bytes, sql.len);
+		if (!buf_ok(&m->instead))
 			step = STATEMENT_FAILED;
-		buf_fini(&b);
 	}
 	buf_fini(&sql);
 	return step;
@@ -194,8 +195,8 @@ statements_deallocated(struct exchange *x)
 		return;
 	if (!s->deallocating->is_oversize)
 		server_statements_forget(&x->srv->statements, s->deallocating->st->id);
-	named_leave(s, s->deallocating);
-	named_unref(s->deallocating);
+	client_statement_leave(s, s->deallocating);
+	client_statement_unref(s->deallocating);
 	s->deallocating = NULL;
 	s->is_empty_made = false;
 }
@@ -208,7 +209,7 @@ statements_request_done(struct exchange *x)
 	if (s == NULL)
 		return;
 	if (s->deallocating != NULL) { /* it failed */
-		named_unref(s->deallocating);
+		client_statement_unref(s->deallocating);
 		s->deallocating = NULL;
 		x->srv->is_closing = x->srv->is_closing || s->is_empty_made;
 		s->is_empty_made = false;

@@ -11,63 +11,46 @@
  * Bind and Describe use the statements with pgweir's names as ever. Only statements that read the view themselves are
  * used under the client's name, lest the client finds pgweir's.
  */
-#include "listen/listen.h"
 #include "state/state.h"
 #include "statements/statements.h"
-#include "state/state_state.h"
 #include "statements/statements_state.h"
 
+#include "sql/known.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define SHOWN_MAX 1000u /* statements that are prepared for one request */
 #define SAVEPOINT "\"pgweir_look\""
 
-/* The view, and the function behind it. */
-static const char view[] = "pg_prepared_statement";
-
-/* A plain search will do: a false match only costs round trips. */
+/* Returns true for SQL that reads the view, or the function behind it. */
 static bool
-looks(const char *sql, size_t len)
+looks(const struct sql_verdict *v)
 {
-	const char *end = sql + len, *at = sql;
-
-	for (; (at = memchr(at, '_', (size_t)(end - at))) != NULL; at++)
-		if (at - sql >= 2 && (size_t)(end - at) >= sizeof(view) - 3 &&
-		    strncasecmp(at - 2, view, sizeof(view) - 1) == 0)
-			return true;
-	return false;
-}
-
-static bool
-statement_looks(struct statement *st)
-{
-	if (st->looks == STATEMENT_UNKNOWN)
-		st->looks = looks((const char *)st->bytes, st->query_len) ? STATEMENT_DOES : STATEMENT_DOES_NOT;
-	return st->looks == STATEMENT_DOES;
+	return (v->hints & SCAN_HINT_STATEMENTS) != 0;
 }
 
 bool
-materialised_is(const struct exchange *x, const struct named *n)
+exposed_is(const struct exchange *x, const struct client_statement *n)
 {
-	return x->statements->is_look && n->is_materialised && statement_looks(n->st);
+	return x->statements->is_look && n->is_exposed && looks(statement_verdict(n->st));
 }
 
 /* Returns the statement of the protocol that the SQL runs by EXECUTE; NULL: none. */
-static struct named *
-executed(const struct exchange *x, const char *sql, size_t len)
+static struct client_statement *
+executed(const struct exchange *x, const struct request *m)
 {
+	const char *sql = m->statement == NULL ? m->sql : (const char *)m->statement->bytes;
+	size_t len = m->statement == NULL ? m->sql_len : m->statement->query_len;
 	struct known_text text;
-	struct named *n;
+	struct client_statement *n;
 
 	if (x->statements->count == 0 || !known_parse(&text, image_scan_options(x->image), sql, len) ||
 	    text.count != 1 || text.statements[0].kind != KNOWN_EXECUTE)
 		return NULL;
-	n = named_find(x, text.statements[0].name);
+	n = client_statement_find(x, text.statements[0].name);
 	return n == NULL || n->is_closing || n->is_oversize || name_is_ours(x, n->name) ? NULL : n;
 }
 
@@ -78,14 +61,6 @@ put_sync(struct exchange *x, enum owed_to to, struct buf *b)
 	return server_owe_sync(x->srv, to);
 }
 
-static int
-put_run(struct exchange *x, const char *sql, struct buf *b)
-{
-	session_put_run(b, sql);
-	x->srv->unnamed_of = 0;
-	return ledger_push_run(&x->srv->ledger, OWED_TO_LOOK, NULL);
-}
-
 /* Closes all statements with pgweir's names on the server. */
 static int
 close_ours(struct exchange *x, struct buf *b)
@@ -94,9 +69,9 @@ close_ours(struct exchange *x, struct buf *b)
 	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
-	special_name(x, STAND_IN, name);
+	special_name(x, PLACEHOLDER, name);
 	message_close_statement(b, name);
-	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL) < 0)
+	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) < 0)
 		return -1;
 	while (server_statements_next(&srv->statements, &id)) {
 		server_statements_closing(&srv->statements, id, x->statements->scope);
@@ -105,44 +80,44 @@ close_ours(struct exchange *x, struct buf *b)
 		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, ref_of_id(id)) < 0)
 			return -1;
 	}
-	return put_sync(x, OWED_TO_LOOK, b);
+	return put_sync(x, OWED_TO_FEATURE, b);
 }
 
 static int
 earlier_first(const void *a, const void *b)
 {
-	const struct named *const *x = a, *const *y = b;
+	const struct client_statement *const *x = a, *const *y = b;
 	uint32_t distance = (*x)->order - (*y)->order; /* it may have wrapped around */
 
 	return distance == 0 ? 0 : distance < UINT32_MAX / 2 ? 1 : -1;
 }
 
 /* Returns the statements to prepare, in order; the array is the caller's. Oversize ones are there already. */
-static struct named **
+static struct client_statement **
 shown_of(struct exchange *x, size_t *count)
 {
 	struct client_statements *s = x->statements;
-	struct named **all = calloc(s->count + 1u, sizeof(struct named *));
+	struct client_statement **all = calloc(s->count + 1u, sizeof(struct client_statement *));
 
 	*count = 0;
 	for (uint32_t i = 0; all != NULL && i < s->slot_count; i++) {
-		struct named *n = s->slots[i];
+		struct client_statement *n = s->slots[i];
 
 		if (n == NULL)
 			continue;
-		n->is_materialised = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(x, n->name);
-		if (n->is_materialised)
+		n->is_exposed = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(x, n->name);
+		if (n->is_exposed)
 			all[(*count)++] = n;
 	}
 	if (*count > 0)
-		qsort(all, *count, sizeof(struct named *), earlier_first);
+		qsort(all, *count, sizeof(struct client_statement *), earlier_first);
 	for (; *count > SHOWN_MAX; --*count)
-		all[*count - 1]->is_materialised = false;
+		all[*count - 1]->is_exposed = false;
 	return all;
 }
 
 static int
-put_own(struct exchange *x, const struct named *n, enum owed_to to, struct buf *b)
+put_own(struct exchange *x, const struct client_statement *n, enum owed_to to, struct buf *b)
 {
 	message_parse(b, n->name, n->st->bytes, n->st->len);
 	x->entry->database->counters.server_parses++;
@@ -151,7 +126,7 @@ put_own(struct exchange *x, const struct named *n, enum owed_to to, struct buf *
 
 /* Sends each in a request of its own, so that one that can't be prepared doesn't keep others from it. */
 static int
-put_all(struct exchange *x, struct named *const *all, size_t count, struct buf *b)
+put_all(struct exchange *x, struct client_statement *const *all, size_t count, struct buf *b)
 {
 	bool is_in_transaction = x->srv->tx == 'T';
 	int r = 0;
@@ -159,18 +134,18 @@ put_all(struct exchange *x, struct named *const *all, size_t count, struct buf *
 	if (count == 0)
 		return 0;
 	if (is_in_transaction)
-		r = put_run(x, "SAVEPOINT " SAVEPOINT, b);
+		r = session_run(x, b, "SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
 	for (size_t i = 0; i < count && r == 0; i++) {
-		r = put_own(x, all[i], OWED_TO_LOOK, b);
+		r = put_own(x, all[i], OWED_TO_FEATURE, b);
 		if (r == 0)
-			r = put_sync(x, OWED_TO_LOOK, b);
+			r = put_sync(x, OWED_TO_FEATURE, b);
 		if (r == 0 && is_in_transaction)
-			r = put_run(x, "ROLLBACK TO SAVEPOINT " SAVEPOINT, b);
+			r = session_run(x, b, "ROLLBACK TO SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
 	}
 	if (!is_in_transaction || r < 0)
 		return r;
-	r = put_run(x, "RELEASE SAVEPOINT " SAVEPOINT, b);
-	return r < 0 ? r : put_sync(x, OWED_TO_LOOK, b);
+	r = session_run(x, b, "RELEASE SAVEPOINT " SAVEPOINT, OWED_TO_FEATURE, NULL);
+	return r < 0 ? r : put_sync(x, OWED_TO_FEATURE, b);
 }
 
 /* Notes that this name must be closed later. */
@@ -178,8 +153,8 @@ static void
 undo_later(struct client_statements *s, const char *name)
 {
 	message_close_statement(&s->undoing, name);
-	s->materialised_count++;
-	s->is_materialised = true;
+	s->exposed_count++;
+	s->is_exposed = true;
 }
 
 static int
@@ -187,14 +162,14 @@ make_all(struct exchange *x, struct buf *b)
 {
 	struct client_statements *s = x->statements;
 	size_t count;
-	struct named **all = shown_of(x, &count);
+	struct client_statement **all = shown_of(x, &count);
 	int r = all == NULL ? -1 : close_ours(x, b);
 
 	if (r == 0)
 		r = put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
 		undo_later(s, all[i]->name);
-	s->is_materialised = s->is_look = true;
+	s->is_exposed = s->is_look = true;
 	free(all);
 	return r;
 }
@@ -204,7 +179,7 @@ make_all(struct exchange *x, struct buf *b)
  * client's own request: there its error goes to the client at once.
  */
 static int
-make_one(struct exchange *x, const struct named *n, struct buf *b)
+make_one(struct exchange *x, const struct client_statement *n, struct buf *b)
 {
 	undo_later(x->statements, n->name);
 	if (!x->srv->is_synced)
@@ -215,24 +190,28 @@ make_one(struct exchange *x, const struct named *n, struct buf *b)
 static bool
 is_possible(const struct exchange *x, bool is_look)
 {
-	return !statements_pass_through(x) && session_is_followed(x) && x->entry->settings.prepared_statements > 0 &&
+	return !statements_pass_through(x) && exchange_is_followed(x) && x->entry->settings.prepared_statements > 0 &&
 	       x->srv->tx != 'E' && (x->srv->is_synced || !is_look);
 }
 
-static enum statement_step
-materialise(struct exchange *x, const char *sql, size_t len, bool is_look)
+enum statement_step
+statements_expose(struct exchange *x, struct request *m)
 {
 	struct buf b = { 0 };
-	struct named *n;
+	struct client_statement *n;
+	bool is_look;
 	int r;
 
+	if (m->verdict == NULL || (!looks(m->verdict) && !request_begins_with(m, WORD_EXECUTE)))
+		return STATEMENT_FORWARD;
+	is_look = looks(m->verdict);
 	if ((!is_look && x->statements == NULL) || !is_possible(x, is_look))
 		return STATEMENT_FORWARD;
 	if (names_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (x->statements->is_materialised)
+	if (x->statements->is_exposed)
 		return STATEMENT_FORWARD;
-	n = is_look ? NULL : executed(x, sql, len);
+	n = is_look ? NULL : executed(x, m);
 	if (n == NULL && !is_look)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
@@ -247,68 +226,42 @@ materialise(struct exchange *x, const char *sql, size_t len, bool is_look)
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
-enum statement_step
-statements_expose_for_sql(struct exchange *x, const char *sql, size_t len)
-{
-	enum statement_step step = x->listen == NULL ? STATEMENT_FORWARD : listen_before_text(x, sql, len);
-
-	return step != STATEMENT_FORWARD ? step : materialise(x, sql, len, looks(sql, len));
-}
-
-enum statement_step
-statements_expose_for(struct exchange *x, struct statement *st)
-{
-	bool is_look = st != NULL && statement_looks(st);
-	enum statement_step step = st == NULL || x->listen == NULL
-				       ? STATEMENT_FORWARD
-				       : listen_before_text(x, (const char *)st->bytes, st->query_len);
-
-	if (step != STATEMENT_FORWARD)
-		return step;
-	if (st == NULL || (!is_look && (st->bytes[0] | 0x20) != 'e' && st->bytes[0] > ' ' && st->bytes[0] != '/' &&
-			   st->bytes[0] != '-'))
-		return STATEMENT_FORWARD;
-	return materialise(x, (const char *)st->bytes, st->query_len, is_look);
-}
-
 int
-materialised_parse(struct exchange *x, struct named *n)
+exposed_parse(struct exchange *x, struct client_statement *n)
 {
-	n->is_materialised = true;
+	n->is_exposed = true;
 	undo_later(x->statements, n->name);
-	if (named_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
+	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
 	put_parse(x, n->name, n->st);
 	return 0;
 }
 
 bool
-materialised_takes(const struct exchange *x, struct statement *st)
+exposed_takes(const struct exchange *x, struct statement *st)
 {
-	return x->statements->is_look && statement_looks(st);
+	return x->statements->is_look && looks(statement_verdict(st));
 }
 
-enum statement_step
-statements_undo(struct exchange *x, bool is_at_end)
+static enum statement_step
+undo(struct exchange *x, bool is_at_end)
 {
 	struct client_statements *s = x->statements;
 	struct buf closes;
 	uint32_t count;
 	int r = 0;
 
-	if (s == NULL || !s->is_materialised || !x->srv->is_synced)
-		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
 	closes = s->undoing;
-	count = s->materialised_count;
+	count = s->exposed_count;
 	memset(&s->undoing, 0, sizeof(s->undoing));
-	s->materialised_count = 0;
-	s->is_materialised = s->is_look = false;
+	s->exposed_count = 0;
+	s->is_exposed = s->is_look = false;
 	for (uint32_t i = 0; i < count && r == 0; i++)
-		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_LOOK, NULL);
+		r = ledger_push(&x->srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL);
 	if (r == 0 && count > 0)
-		r = put_sync(x, OWED_TO_LOOK, &closes);
+		r = put_sync(x, OWED_TO_FEATURE, &closes);
 	if (r < 0 || !buf_ok(&closes))
 		r = -1;
 	else if (is_at_end)
@@ -319,8 +272,14 @@ statements_undo(struct exchange *x, bool is_at_end)
 	return r < 0 ? STATEMENT_FAILED : count > 0 ? STATEMENT_DONE : STATEMENT_FORWARD;
 }
 
-bool
-statements_are_materialised(const struct exchange *x)
+enum statement_step
+statements_undo(struct exchange *x, bool is_at_end)
 {
-	return x->statements != NULL && x->statements->is_materialised;
+	return statements_are_exposed(x) && x->srv->is_synced ? undo(x, is_at_end) : STATEMENT_FORWARD;
+}
+
+bool
+statements_are_exposed(const struct exchange *x)
+{
+	return x->statements != NULL && x->statements->is_exposed;
 }

@@ -28,7 +28,7 @@ names_own(struct exchange *x)
 }
 
 static uint32_t
-hash_of(const struct exchange_env *env, const char *name)
+names_hash_of(const struct exchange_env *env, const char *name)
 {
 	uint64_t h = XXH3_64bits_withSeed(name, strlen(name), env->hash_seed);
 
@@ -41,15 +41,15 @@ home(const struct client_statements *s, uint32_t hash)
 	return hash & (s->slot_count - 1);
 }
 
-struct named *
-named_find(const struct exchange *x, const char *name)
+struct client_statement *
+client_statement_find(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
 	uint32_t hash, at;
 
 	if (s == NULL || s->count == 0)
 		return NULL;
-	hash = hash_of(x->env, name);
+	hash = names_hash_of(x->env, name);
 	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
 		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0)
 			return s->slots[at];
@@ -57,7 +57,7 @@ named_find(const struct exchange *x, const char *name)
 }
 
 bool
-named_is_unsettled(const struct exchange *x, const struct named *n)
+client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n)
 {
 	const struct client_statements *s = x->statements;
 
@@ -75,27 +75,27 @@ account(struct client_statements *s, size_t more, size_t less)
 
 /* The store counts its SQL for all clients together; here it counts for the client that brought it. */
 static size_t
-text_size(const struct named *n)
+text_size(const struct client_statement *n)
 {
 	return n->is_first ? STATEMENT_OVERHEAD + n->st->query_len : 0;
 }
 
 static size_t
-size_of(const struct named *n)
+size_of(const struct client_statement *n)
 {
-	return offsetof(struct named, name) + strlen(n->name) + 1 + BLOCK_OVERHEAD;
+	return offsetof(struct client_statement, name) + strlen(n->name) + 1 + BLOCK_OVERHEAD;
 }
 
-struct named *
-named_new(struct exchange *x, const char *name, struct statement *st)
+struct client_statement *
+client_statement_new(struct exchange *x, const char *name, struct statement *st)
 {
 	size_t len = strlen(name);
-	struct named *n = calloc(1, offsetof(struct named, name) + len + 1);
+	struct client_statement *n = calloc(1, offsetof(struct client_statement, name) + len + 1);
 
 	if (n == NULL)
 		return NULL;
 	memcpy(n->name, name, len + 1);
-	n->hash = hash_of(x->env, name);
+	n->hash = names_hash_of(x->env, name);
 	n->st = st;
 	n->scope = x->statements->scope;
 	n->order = ++x->statements->named_count;
@@ -107,7 +107,7 @@ named_new(struct exchange *x, const char *name, struct statement *st)
 }
 
 void
-named_unref(struct named *n)
+client_statement_unref(struct client_statement *n)
 {
 	if (--n->refs > 0)
 		return;
@@ -117,7 +117,7 @@ named_unref(struct named *n)
 }
 
 static void
-put(struct client_statements *s, struct named *n)
+names_insert(struct client_statements *s, struct client_statement *n)
 {
 	uint32_t at = home(s, n->hash);
 
@@ -127,29 +127,29 @@ put(struct client_statements *s, struct named *n)
 }
 
 static int
-grow(struct client_statements *s)
+names_grow(struct client_statements *s)
 {
 	uint32_t old_count = s->slot_count, slot_count = old_count == 0 ? SLOTS_MIN : old_count * 2;
-	struct named **old = s->slots, **slots;
+	struct client_statement **old = s->slots, **slots;
 
-	if (slot_count <= old_count || (slots = calloc(slot_count, sizeof(struct named *))) == NULL)
+	if (slot_count <= old_count || (slots = calloc(slot_count, sizeof(struct client_statement *))) == NULL)
 		return -1;
 	s->slots = slots;
 	s->slot_count = slot_count;
 	for (uint32_t i = 0; i < old_count; i++)
 		if (old[i] != NULL)
-			put(s, old[i]);
+			names_insert(s, old[i]);
 	free(old);
-	account(s, (slot_count - old_count) * sizeof(struct named *), 0);
+	account(s, (slot_count - old_count) * sizeof(struct client_statement *), 0);
 	return 0;
 }
 
 int
-named_enter(struct client_statements *own, struct named *n)
+client_statement_enter(struct client_statements *own, struct client_statement *n)
 {
-	if (own->count + 1 > own->slot_count - own->slot_count / 4 && grow(own) < 0)
+	if (own->count + 1 > own->slot_count - own->slot_count / 4 && names_grow(own) < 0)
 		return -1;
-	put(own, n);
+	names_insert(own, n);
 	own->count++;
 	account(own, size_of(n), 0);
 	own->bytes += text_size(n);
@@ -161,7 +161,7 @@ named_enter(struct client_statements *own, struct named *n)
 
 /* Linear probing: an entry behind the free slot moves up if the slot lies between the entry's home and its place. */
 static void
-take_out(struct client_statements *s, const struct named *n)
+take_out(struct client_statements *s, const struct client_statement *n)
 {
 	uint32_t hole = home(s, n->hash), at;
 
@@ -179,7 +179,7 @@ take_out(struct client_statements *s, const struct named *n)
 }
 
 void
-named_leave(struct client_statements *s, struct named *n)
+client_statement_leave(struct client_statements *s, struct client_statement *n)
 {
 	if (!n->is_in_table)
 		return;
@@ -189,11 +189,11 @@ named_leave(struct client_statements *s, struct named *n)
 	s->bytes -= text_size(n);
 	n->is_in_table = false;
 	s->oversize_count -= n->is_oversize;
-	named_unref(n);
+	client_statement_unref(n);
 }
 
 int
-named_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct named *n)
+client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n)
 {
 	n->refs++;
 	if (ledger_push(&x->srv->ledger, kind, to, ref_of(n, REF_NAMED)) == 0)
@@ -211,17 +211,17 @@ names_clear(struct client_statements *s)
 		is_again = false;
 		for (uint32_t i = s->slot_count; i-- > 0;)
 			while (s->slots[i] != NULL && !s->slots[i]->is_pending) {
-				named_leave(s, s->slots[i]);
+				client_statement_leave(s, s->slots[i]);
 				is_again = true;
 			}
 	} while (is_again);
 }
 
 static void
-let_go(struct named *n)
+let_go(struct client_statement *n)
 {
 	if (n != NULL)
-		named_unref(n);
+		client_statement_unref(n);
 }
 
 void
@@ -236,7 +236,7 @@ statements_free(struct exchange *x)
 		if (s->slots[i] != NULL) {
 			s->bytes -= text_size(s->slots[i]);
 			s->slots[i]->is_in_table = false; /* a ledger may still hold it */
-			named_unref(s->slots[i]);
+			client_statement_unref(s->slots[i]);
 		}
 	free(s->slots);
 	account(s, 0, s->bytes);
@@ -270,7 +270,7 @@ special_name(const struct exchange *x, const char *what, char name[static STATEM
 }
 
 int
-named_refresh(struct exchange *x, struct named *n)
+client_statement_refresh(struct exchange *x, struct client_statement *n)
 {
 	struct statement *old = n->st;
 
@@ -289,7 +289,7 @@ named_refresh(struct exchange *x, struct named *n)
 }
 
 void
-named_renew(struct exchange *x, struct named *n, bool opens)
+client_statement_renew(struct exchange *x, struct client_statement *n, bool opens)
 {
 	struct statement *old = n->st, *fresh;
 	size_t len = old->len;
@@ -314,7 +314,7 @@ names_have_room(const struct exchange *x, const struct parse_fields *f)
 {
 	const struct exchange_env *env = x->env;
 	size_t max = env->config->prepared_statements_memory;
-	size_t more = sizeof(struct named) + strlen(f->name) + f->rest_len;
+	size_t more = sizeof(struct client_statement) + strlen(f->name) + f->rest_len;
 	size_t own = x->statements == NULL ? 0 : x->statements->bytes;
 
 	return env->name_bytes + statement_store_held_bytes(env->statements) + more <= max &&

@@ -5,10 +5,7 @@
  * name is taken, or pgweir refuses it) is sent so that PostgreSQL refuses it: only then does PostgreSQL skip to Sync
  * and abort the transaction.
  */
-#include "listen/listen.h"
-#include "relay/exclusive.h"
-#include "relay/reject.h"
-#include "relay/report.h"
+#include "exchange/report.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
@@ -25,7 +22,7 @@
  * an empty one, which always is, stands in for it.
  */
 static enum statement_step
-parse_duplicate(struct exchange *x, struct named *n, const struct parse_fields *f)
+parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)
 {
 	struct ledger *l = &x->srv->ledger;
 	struct buf b = { 0 };
@@ -34,14 +31,14 @@ parse_duplicate(struct exchange *x, struct named *n, const struct parse_fields *
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	special_name(x, STAND_IN, name);
+	special_name(x, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, "\0\0", 3);
 	message_parse(&b, name, f->rest, f->rest_len);
 	/* OWED_DUPLICATE: a Parse that can only fail. */
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    named_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
+	    client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 		step = STATEMENT_DONE;
 	}
@@ -50,7 +47,7 @@ parse_duplicate(struct exchange *x, struct named *n, const struct parse_fields *
 }
 
 static int
-parse_on_server(struct exchange *x, struct named *n)
+parse_on_server(struct exchange *x, struct client_statement *n)
 {
 	struct server *srv = x->srv;
 
@@ -58,29 +55,33 @@ parse_on_server(struct exchange *x, struct named *n)
 	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 ||
 	    server_statements_sent(&srv->statements, n->st->id, n->scope) < 0)
 		return -1;
-	if (named_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
+	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
 	put_parse(x, n->st->name, n->st);
 	return 0;
 }
 
 /*
- * Returns the statement that a Parse means; a trailing comment that names the caller may be left out of it. *context:
- * 0, or identifies the settings that its literals are read under now.
+ * Returns the statement that a Parse means; a trailing comment that names the caller may be left out of it. v: the
+ * verdict on its SQL. *context: 0, or identifies the settings that its literals are read under now.
  */
 static struct statement *
-statement_of(struct exchange *x, const struct parse_fields *f, uint32_t *context)
+statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v, uint32_t *context)
 {
 	struct buf b = { 0 };
 	struct statement *st = NULL;
 	size_t query_len = f->query_len;
 
-	if (!session_statement_context(x, (const char *)f->rest, f->query_len, context))
+	if (!session_statement_context(x, v, context))
 		return statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len);
 	if (x->entry->settings.statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
-	if (query_len == f->query_len)
-		return statement_get(x->entry->home, f->rest, f->rest_len, query_len, *context);
+	if (query_len == f->query_len) {
+		st = statement_get(x->entry->home, f->rest, f->rest_len, query_len, *context);
+		if (st != NULL)
+			statement_take_verdict(st, v);
+		return st;
+	}
 	buf_put(&b, f->rest, query_len);
 	buf_put(&b, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&b))
@@ -90,7 +91,7 @@ statement_of(struct exchange *x, const struct parse_fields *f, uint32_t *context
 }
 
 static bool
-remember_reading(struct exchange *x, struct named *n)
+remember_reading(struct exchange *x, struct client_statement *n)
 {
 	struct image *reading = image_reading(x->image);
 
@@ -102,20 +103,21 @@ remember_reading(struct exchange *x, struct named *n)
  * Enters a new name of the client's in its table, and returns it with a reference for the caller; closed: the statement
  * that had the name before. Takes st. context: see statement_of. Returns NULL: no memory.
  */
-static struct named *
-enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t context, struct named *closed)
+static struct client_statement *
+enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t context, struct client_statement *closed)
 {
-	struct named *n = named_new(x, name, st);
+	struct client_statement *n = client_statement_new(x, name, st);
 
 	if (n == NULL) {
 		statement_unref(st);
 		return NULL;
 	}
 	if (closed != NULL)
-		named_leave(x->statements, closed); /* its Close was sent just before: if that is skipped, so is this */
-	if ((context == 0 || remember_reading(x, n)) && named_enter(x->statements, n) == 0)
+		client_statement_leave(x->statements,
+				       closed); /* its Close was sent just before: if that is skipped, so is this */
+	if ((context == 0 || remember_reading(x, n)) && client_statement_enter(x->statements, n) == 0)
 		return n;
-	named_unref(n);
+	client_statement_unref(n);
 	return NULL;
 }
 
@@ -127,7 +129,7 @@ refuse_parse(struct exchange *x)
 	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
 
-	special_name(x, STRANGER_FULL, name);
+	special_name(x, UNKNOWN_NAME_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
 	if (buf_ok(&b) && ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
@@ -138,11 +140,12 @@ refuse_parse(struct exchange *x)
 }
 
 enum statement_step
-statements_parse_named(struct exchange *x, const struct parse_fields *f, struct named *closed)
+statements_parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_verdict *v,
+		       struct client_statement *closed)
 {
 	enum statement_presence there;
 	struct statement *st;
-	struct named *n;
+	struct client_statement *n;
 	uint32_t context = 0;
 	int r;
 
@@ -152,7 +155,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, struct 
 		return refuse_parse(x);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
 	st = x->srv->tx == 'E' ? statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len)
-			       : statement_of(x, f, &context);
+			       : statement_of(x, f, v, &context);
 	if (st == NULL)
 		return STATEMENT_FAILED;
 	there = statement_presence_of(x, st);
@@ -163,92 +166,67 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, struct 
 	n = enter_new(x, f->name, st, context, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	if (materialised_takes(x, n->st))
-		r = materialised_parse(x, n);
+	if (exposed_takes(x, n->st))
+		r = exposed_parse(x, n);
 	else if (there == STATEMENT_THERE) {
 		x->entry->database->counters.statement_hits++;
-		r = named_push(x, OWED_MADE_PARSE, OWED_TO_CLIENT, n);
+		r = client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 	} else {
 		x->entry->database->counters.statement_misses++;
 		r = parse_on_server(x, n);
 	}
-	named_unref(n);
+	client_statement_unref(n);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
-}
-
-static enum statement_step
-parse_step(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
-{
-	struct named *n;
-
-	if (f->name[0] == '\0')
-		return unnamed_parse(x, f, message, len);
-	if (x->entry->settings.prepared_statements == 0)
-		return session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
-	n = named_find(x, f->name);
-	if (named_is_unsettled(x, n))
-		return STATEMENT_HOLD;
-	if (n != NULL && !n->is_closing)
-		return parse_duplicate(x, n, f);
-	return statements_parse_named(x, f, n);
-}
-
-/* Sends a message that is not the client's; the caller may free it when this returns. */
-static enum statement_step
-parse_other(struct exchange *x, const struct buf *message)
-{
-	enum statement_step step = STATEMENT_FAILED;
-	struct parse_fields f;
-
-	if (buf_ok(message) && fields_parse(message->bytes + FRAME_HEAD_LEN, message->len - FRAME_HEAD_LEN, &f)) {
-		step = parse_step(x, &f, message->bytes, message->len);
-		outbox_settle(&x->env->to_server);
-	}
-	return step;
 }
 
 enum statement_step
 statements_parse(struct exchange *x, struct request *m)
 {
-	struct buf other = { 0 };
-	enum statement_step step;
+	const struct parse_fields *f = &m->parse;
+	struct client_statement *n;
 
-	if (!listen_parse(x, &m->parse, &other))
-		return parse_step(x, &m->parse, m->message, m->total);
-	step = parse_other(x, &other);
-	buf_fini(&other);
-	return step;
+	if (f->name[0] == '\0')
+		return unnamed_parse(x, f, m->message, m->total);
+	if (x->entry->settings.prepared_statements == 0)
+		return session_passed_parse(x, (const char *)f->rest, f->query_len + 1, f->query_len + 1);
+	n = client_statement_find(x, f->name);
+	if (client_statement_is_unsettled(x, n))
+		return STATEMENT_HOLD;
+	if (n != NULL && !n->is_closing)
+		return parse_duplicate(x, n, f);
+	return statements_parse_named(x, f, m->verdict, n);
 }
 
 /* A statement too large to be stored: only this server has it, and the client keeps the server. */
 static enum statement_step
-parse_oversize(struct exchange *x, const char *name, struct named *closed)
+parse_oversize(struct exchange *x, const char *name, struct client_statement *closed)
 {
-	struct named *n = enter_new(x, name, NULL, 0, closed);
+	struct client_statement *n = enter_new(x, name, NULL, 0, closed);
 	int r;
 
 	if (n == NULL)
 		return STATEMENT_FAILED;
-	r = named_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
-	named_unref(n);
+	r = client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
+	client_statement_unref(n);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 /* PostgreSQL would accept it under its own name: it is sent with one that PostgreSQL refuses. */
 static enum statement_step
-duplicate_oversize(struct exchange *x, struct named *n)
+duplicate_oversize(struct exchange *x, struct client_statement *n)
 {
 	struct parse_fields f = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
 
 	if (n->is_oversize)
-		return named_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+		return client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED
+										       : STATEMENT_FORWARD;
 	return parse_duplicate(x, n, &f);
 }
 
 enum statement_step
 statements_oversize_parse(struct exchange *x, const char *name)
 {
-	struct named *n;
+	struct client_statement *n;
 
 	if (names_own(x) == NULL)
 		return STATEMENT_FAILED;
@@ -257,8 +235,8 @@ statements_oversize_parse(struct exchange *x, const char *name)
 											  : STATEMENT_FORWARD;
 	if (name[0] == '\0')
 		return unnamed_parse_oversize(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
-	n = named_find(x, name);
-	if (named_is_unsettled(x, n))
+	n = client_statement_find(x, name);
+	if (client_statement_is_unsettled(x, n))
 		return STATEMENT_HOLD;
 	return n != NULL && !n->is_closing ? duplicate_oversize(x, n) : parse_oversize(x, name, n);
 }
@@ -269,31 +247,30 @@ statements_oversize_parse(struct exchange *x, const char *name)
  * server for nothing, or wait for one.
  */
 bool
-statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len)
+statements_parse_unlinked(struct exchange *x, const struct request *m)
 {
-	struct parse_fields f;
+	const struct parse_fields *f = &m->parse;
 	struct statement *st;
-	struct named *n;
+	struct client_statement *n;
 	uint32_t context;
 
-	if (statements_pass_through(x) || x->entry->settings.prepared_statements == 0 ||
-	    !fields_parse(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &f) || f.name[0] == '\0' ||
-	    named_find(x, f.name) != NULL || names_own(x) == NULL)
+	if (statements_pass_through(x) || x->entry->settings.prepared_statements == 0 || m->verdict == NULL ||
+	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || names_own(x) == NULL)
 		return false;
-	if (!names_have_room(x, &f))
+	if (!names_have_room(x, f))
 		return false; /* it will be refused in its turn */
-	st = statement_of(x, &f, &context);
+	st = statement_of(x, f, m->verdict, &context);
 	if (st == NULL)
 		return false;
 	if (st->valid_pool != x->entry || st->valid_image != x->image) {
 		statement_unref(st);
 		return false;
 	}
-	n = enter_new(x, f.name, st, context, NULL);
+	n = enter_new(x, f->name, st, context, NULL);
 	if (n == NULL)
 		return false;
 	n->is_pending = false;
-	named_unref(n);
+	client_statement_unref(n);
 	x->entry->database->counters.client_parses++;
 	x->entry->database->counters.statement_hits++;
 	return true;

@@ -11,7 +11,6 @@
  * noticing: the statement gets a new id, so that all who rely on the old rows are checked again.
  */
 #include "statements/statements_state.h"
-#include "relay/retry.h"
 #include "statements/statements.h"
 
 #include "wire/frame.h"
@@ -22,13 +21,13 @@
 #define SHAPE_NO_ROWS 2u
 
 static bool
-is_current(const struct named *n)
+is_current(const struct client_statement *n)
 {
 	return n->asked == short_id(n->st);
 }
 
 void
-shape_asked(struct named *n)
+shape_asked(struct client_statement *n)
 {
 	n->asked = short_id(n->st);
 }
@@ -44,10 +43,10 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 
 /* The Describe of a portal does not name a statement: it is that of the Bind just before. */
 static void
-expect_describe(struct client_statements *s, struct named *n)
+expect_describe(struct client_statements *s, struct client_statement *n)
 {
 	if (s->describing != NULL)
-		named_unref(s->describing);
+		client_statement_unref(s->describing);
 	n->refs++;
 	s->describing = n;
 }
@@ -64,15 +63,15 @@ put_describe(struct exchange *x, const struct statement *st)
 }
 
 static enum statement_step
-prove(struct exchange *x, struct named *n)
+prove(struct exchange *x, struct client_statement *n)
 {
 	enum statement_step step;
 
-	rerun_begins(x->srv);
+	loan_keep_request(&x->srv->loan);
 	step = statement_ensure(x, n);
 	if (step != STATEMENT_DONE)
 		return step;
-	if (named_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
+	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
 		return STATEMENT_FAILED;
 	put_describe(x, n->st);
 	shape_asked(n);
@@ -80,15 +79,11 @@ prove(struct exchange *x, struct named *n)
 	return STATEMENT_HOLD;
 }
 
-enum statement_step
-shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8_t *bind, size_t bind_len,
-	    const uint8_t *next, size_t next_len)
+/* The server may have it with other rows than the client was told. */
+__attribute__((noinline)) static enum statement_step
+prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there, const char *portal,
+		  const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len)
 {
-	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
-	bool is_known = n->is_told && n->id == short_id(n->st) && is_there;
-
-	if (is_known && !n->is_proving)
-		return STATEMENT_DONE;
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
 		expect_describe(x->statements, n);
 		return STATEMENT_DONE;
@@ -100,9 +95,20 @@ shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8
 	return n->is_changed && is_current(n) && is_there ? STATEMENT_FORWARD : prove(x, n);
 }
 
+enum statement_step
+shape_prove(struct exchange *x, struct client_statement *n, const char *portal, const uint8_t *bind, size_t bind_len,
+	    const uint8_t *next, size_t next_len)
+{
+	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
+
+	if (is_there && shape_is_told(n))
+		return STATEMENT_DONE;
+	return prove_if_doubtful(x, n, is_there, portal, bind, bind_len, next, next_len);
+}
+
 /* DDL that is not committed must not count against what other clients know. */
 static void
-compare(const struct server *srv, struct named *n, uint32_t shape)
+compare(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
 	if (srv->loan.has_ddl || !is_current(n) || shape == n->st->shape)
 		return;
@@ -113,7 +119,7 @@ compare(const struct server *srv, struct named *n, uint32_t shape)
 }
 
 static void
-told(const struct server *srv, struct named *n, uint32_t shape)
+told(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
 	compare(srv, n, shape);
 	n->shape = shape;
@@ -123,7 +129,7 @@ told(const struct server *srv, struct named *n, uint32_t shape)
 }
 
 static void
-proven(const struct server *srv, struct named *n, uint32_t shape)
+proven(const struct server *srv, struct client_statement *n, uint32_t shape)
 {
 	compare(srv, n, shape);
 	n->is_changed = n->has_other_types || shape == SHAPE_UNKNOWN || shape != n->shape;
@@ -137,12 +143,13 @@ proven(const struct server *srv, struct named *n, uint32_t shape)
  * have been dropped and created again: what the client sends does not fit those.
  */
 static void
-described_types(const struct server *srv, const struct owed *o, struct named *n, const uint8_t *body, size_t len)
+described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
+		size_t len)
 {
 	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
 
-	if (n->is_asking_anew && srv->link != NULL && !statement_has_types(n->st, body, len)) {
-		named_renew(srv->link, n, true); /* what servers have is outdated */
+	if (n->is_asking_anew && srv->borrower != NULL && !statement_has_types(n->st, body, len)) {
+		client_statement_renew(srv->borrower, n, true); /* what servers have is outdated */
 		shape_asked(n);
 	}
 	if (!srv->loan.has_ddl && is_current(n))
@@ -157,7 +164,7 @@ void
 statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 		     bool is_whole)
 {
-	struct named *n = o->ref;
+	struct client_statement *n = o->ref;
 	uint32_t shape = SHAPE_NO_ROWS;
 
 	if (((uintptr_t)o->ref & REF_MASK) != REF_NAMED || n->st == NULL)

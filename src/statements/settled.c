@@ -17,14 +17,14 @@
 static struct client_statements *
 statements_of(const struct server *srv)
 {
-	const struct exchange *x = srv->link;
+	const struct exchange *x = srv->borrower;
 
 	return x == NULL ? NULL : x->statements;
 }
 
 /* Returns the id that the message was sent with; the statement may have another one by now. */
 static uint64_t
-sent_id(const struct named *n)
+sent_id(const struct client_statement *n)
 {
 	uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
 
@@ -32,7 +32,7 @@ sent_id(const struct named *n)
 }
 
 static void
-settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end how)
+settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum owed_end how)
 {
 	struct client_statements *s = statements_of(srv);
 
@@ -50,34 +50,34 @@ settled_parse(struct server *srv, struct named *n, bool is_made, enum owed_end h
 	n->is_pending = false;
 	n->is_void = how != OWED_ANSWERED;
 	if (how != OWED_ANSWERED && s != NULL)
-		named_leave(s, n);
+		client_statement_leave(s, n);
 }
 
 static void
-settled_close(struct server *srv, struct named *n, enum owed_end how)
+settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 {
 	struct client_statements *s = statements_of(srv);
-	struct named *other;
+	struct client_statement *other;
 
 	n->is_closing = false;
 	if (s == NULL)
 		return;
 	if (how == OWED_ANSWERED) {
-		named_leave(s, n);
+		client_statement_leave(s, n);
 		return;
 	}
 	/* Skipped: it was never closed, and the statement that was to get the name never got it. */
 	if (n->is_in_table || n->is_void)
 		return;
-	other = named_find(srv->link, n->name);
+	other = client_statement_find(srv->borrower, n->name);
 	if (other != NULL)
-		named_leave(s, other);
-	if (named_enter(s, n) < 0)
+		client_statement_leave(s, other);
+	if (client_statement_enter(s, n) < 0)
 		srv->is_closing = true; /* no memory: the client would miss a name, so it is closed with its server */
 }
 
 static void
-settled_use(const struct owed *o, struct named *n, enum owed_end how)
+settled_use(const struct owed *o, struct client_statement *n, enum owed_end how)
 {
 	if (o->kind == OWED_DESCRIBE_STATEMENT && o->to == OWED_TO_STATEMENT)
 		n->is_proving = false;
@@ -89,25 +89,25 @@ settled_use(const struct owed *o, struct named *n, enum owed_end how)
 
 /* Its error comes next, and will need its name. */
 static void
-remember_failed(struct client_statements *s, const struct owed *o, struct named *n)
+remember_failed(struct client_statements *s, const struct owed *o, struct client_statement *n)
 {
 	if (s->failed != NULL)
-		named_unref(s->failed);
+		client_statement_unref(s->failed);
 	s->failed = n;
 	s->is_failed_describe = o->kind == OWED_DESCRIBE_STATEMENT;
 	s->is_use_failed = o->kind == OWED_BIND || o->kind == OWED_DESCRIBE_STATEMENT;
 }
 
 static void
-settled_named(struct server *srv, const struct owed *o, struct named *n, enum owed_end how)
+settled_named(struct server *srv, const struct owed *o, struct client_statement *n, enum owed_end how)
 {
 	switch (o->kind) {
 	case OWED_PARSE:
-	case OWED_MADE_PARSE:
-		settled_parse(srv, n, o->kind == OWED_MADE_PARSE, how);
+	case OWED_LOCAL_PARSE:
+		settled_parse(srv, n, o->kind == OWED_LOCAL_PARSE, how);
 		break;
 	case OWED_CLOSE:
-	case OWED_MADE_CLOSE:
+	case OWED_LOCAL_CLOSE:
 		settled_close(srv, n, how);
 		break;
 	case OWED_BIND:
@@ -120,7 +120,7 @@ settled_named(struct server *srv, const struct owed *o, struct named *n, enum ow
 	if (how == OWED_FAILED && statements_of(srv) != NULL)
 		remember_failed(statements_of(srv), o, n);
 	else
-		named_unref(n);
+		client_statement_unref(n);
 }
 
 void
@@ -184,8 +184,8 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 {
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
 
-	special_name(x, STRANGER_FULL, full);
-	special_name(x, STRANGER_CHANGED, changed);
+	special_name(x, UNKNOWN_NAME_FULL, full);
+	special_name(x, UNKNOWN_NAME_CHANGED, changed);
 	if (memmem(message, len, full, strlen(full)) != NULL)
 		put_full(x, out);
 	else if (memmem(message, len, changed, strlen(changed)) != NULL)
@@ -195,13 +195,14 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 	return buf_ok(out);
 }
 
-/* Returns the length of a name of pgweir's, or of STAND_IN; 0: it is neither. */
+/* Returns the length of a name of pgweir's, or of PLACEHOLDER; 0: it is neither. */
 static size_t
 our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 {
 	size_t len = (size_t)(end - name);
 
-	if (len == prefix_len + sizeof(STAND_IN) - 1 && memcmp(name + prefix_len, STAND_IN, len - prefix_len) == 0)
+	if (len == prefix_len + sizeof(PLACEHOLDER) - 1 &&
+	    memcmp(name + prefix_len, PLACEHOLDER, len - prefix_len) == 0)
 		return len;
 	for (size_t i = prefix_len; i < len; i++)
 		if (name[i] < '0' || name[i] > '9')
@@ -234,7 +235,7 @@ rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf
 	size_t prefix_len = strlen(prefix);
 	const struct client_statements *s = x->statements;
 	const uint8_t *at = memmem(message, len, prefix, prefix_len), *end;
-	const struct named *n = s == NULL ? NULL : s->failed;
+	const struct client_statement *n = s == NULL ? NULL : s->failed;
 
 	if (at == NULL)
 		return false;
@@ -245,7 +246,7 @@ rewrite(const struct exchange *x, const uint8_t *message, size_t len, struct buf
 	end = memchr(at, '"', len - (size_t)(at - message));
 	if (end == NULL)
 		return false;
-	if (at[prefix_len] == STRANGER[0])
+	if (at[prefix_len] == UNKNOWN_NAME[0])
 		return replace_name(message, len, at, at + prefix_len + 1, "", 0, out);
 	if (n == NULL || n->st == NULL || our_name_len(at, end, prefix_len) == 0 || !is_about_statement(message, len))
 		return false;
@@ -259,7 +260,7 @@ statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len,
 	bool is_done = rewrite(x, message, len, out);
 
 	if (s != NULL && s->failed != NULL) { /* the next error is about something else */
-		named_unref(s->failed);
+		client_statement_unref(s->failed);
 		s->failed = NULL;
 		s->is_use_failed = false;
 	}

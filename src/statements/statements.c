@@ -9,9 +9,7 @@
  * does it skip to Sync and abort the transaction. Its error is rewritten to have the client's name. What pgweir refuses
  * is handled the same way.
  */
-#include "listen/listen.h"
-#include "relay/report.h"
-#include "relay/retry.h"
+#include "exchange/report.h"
 #include "state/state.h"
 #include "statements/statements.h"
 #include "statements/statements_state.h"
@@ -28,24 +26,35 @@ statements_pass_through(const struct exchange *x)
 	return x->is_session || (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
+/* Its type, length and first byte (the terminator of the unnamed portal, or the kind), and the name. */
+static void
+put_head(uint8_t *out, const uint8_t *message, uint32_t len, const char *name, size_t name_len)
+{
+	out[0] = message[0];
+	wire_set_u32(out + 1, len);
+	out[FRAME_HEAD_LEN] = message[FRAME_HEAD_LEN];
+	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
+}
+
 /* Writes a Bind (with its portal) or Describe (portal NULL) with another name, without what follows the names. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *before,
 	    size_t before_len, const char *name)
 {
-	size_t portal_len = portal == NULL ? 1 : strlen(portal) + 1; /* Describe has its kind there */
-	size_t name_len = strlen(name) + 1, head_len = FRAME_HEAD_LEN + portal_len;
+	/* Describe has its kind there. */
+	size_t portal_len = portal == NULL || portal[0] == '\0' ? 1 : strlen(portal) + 1;
+	size_t name_len = strlen(name) + 1;
 	uint32_t body_len = wire_u32(message + 1) - 4;
-	uint8_t head[FRAME_HEAD_LEN + 1 + STATEMENT_NAME_MAX];
+	uint32_t len = (uint32_t)(4 + portal_len + before_len + name_len + (body_len - names_len));
+	uint8_t head[FRAME_HEAD_LEN], *room;
 
-	head[0] = message[0];
-	wire_set_u32(head + 1, (uint32_t)(4 + portal_len + before_len + name_len + (body_len - names_len)));
 	if (before_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) { /* nearly always: in one piece */
-		head[FRAME_HEAD_LEN] = message[FRAME_HEAD_LEN];
-		memcpy(head + head_len, name, name_len);
-		outbox_copy(&x->env->to_server, head, head_len + name_len);
+		if ((room = outbox_room(&x->env->to_server, FRAME_HEAD_LEN + 1 + name_len)) != NULL)
+			put_head(room, message, len, name, name_len);
 		return;
 	}
+	head[0] = message[0];
+	wire_set_u32(head + 1, len);
 	outbox_copy(&x->env->to_server, head, FRAME_HEAD_LEN);
 	outbox_copy(&x->env->to_server, message + FRAME_HEAD_LEN, portal_len);
 	outbox_copy(&x->env->to_server, before, before_len);
@@ -110,13 +119,17 @@ statement_presence_of(struct exchange *x, const struct statement *st)
 	return server_statements_use(&x->srv->statements, st->id, x->statements->scope);
 }
 
-/* Returns true if a use may make PostgreSQL read its literals again, under other settings than when it was parsed. */
+/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
 static bool
-is_read_otherwise(const struct exchange *x, const struct named *n)
+is_read_otherwise(const struct exchange *x, const struct client_statement *n)
 {
-	if (n->is_pending)
+	const struct statement *st = n->st;
+
+	if (n->is_pending || !statement_is_shared(st))
 		return false;
-	return n->read_as == NULL ? image_cuts_floats(x->image) : image_reading(x->image) != n->read_as;
+	if (x->srv->loan.has_local_settings)
+		return true;
+	return st->context == 0 ? image_plans_otherwise(x->image) : image_context(x->image) != st->context;
 }
 
 /*
@@ -124,16 +137,16 @@ is_read_otherwise(const struct exchange *x, const struct named *n)
  * another statement from now on. Returns 0, or -1: no memory.
  */
 static int
-fit_context(struct exchange *x, struct named *n)
+fit_context(struct exchange *x, struct client_statement *n)
 {
 	struct statement *st = n->st;
-	const char *sql = (const char *)st->bytes;
+	const struct sql_verdict *v = statement_parse_verdict(st);
 	uint32_t context;
-	bool is_shared;
+	bool is_shared = n->read_as == NULL || image_reading(x->image) == n->read_as;
 
 	if (!statement_is_shared(st))
 		return 0;
-	is_shared = !is_read_otherwise(x, n) && session_statement_context(x, sql, st->query_len, &context);
+	is_shared = is_shared && session_statement_context(x, v, &context);
 	if (is_shared && context == st->context)
 		return 0;
 	n->st = is_shared ? statement_get(x->entry->home, st->bytes, st->len, st->query_len, context)
@@ -142,6 +155,7 @@ fit_context(struct exchange *x, struct named *n)
 		n->st = st;
 		return -1;
 	}
+	statement_take_verdict(n->st, v);
 	statement_unref(st);
 	return 0;
 }
@@ -155,7 +169,7 @@ read_under(struct exchange *x, const struct image *reading)
 	char name[STATEMENT_NAME_MAX];
 	int r = -1;
 
-	special_name(x, STAND_IN, name);
+	special_name(x, PLACEHOLDER, name);
 	reading_put(&b, name, reading);
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
@@ -168,12 +182,12 @@ read_under(struct exchange *x, const struct image *reading)
 
 /* Parses it on this server under the settings of the client's own Parse. -1: no memory. */
 static int
-parse_again(struct exchange *x, const struct named *n)
+parse_again(struct exchange *x, const struct client_statement *n)
 {
 	struct server *srv = x->srv;
-	const struct statement *st = n->st;
+	struct statement *st = n->st;
 	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(x, n->read_as) &&
-			session_is_read_when_parsed((const char *)st->bytes, st->query_len);
+			(statement_parse_verdict(st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
 
 	if (is_other && read_under(x, n->read_as) < 0)
 		return -1;
@@ -184,16 +198,27 @@ parse_again(struct exchange *x, const struct named *n)
 	return is_other ? read_under(x, NULL) : 0;
 }
 
-enum statement_step
-statement_ensure(struct exchange *x, struct named *n)
+__attribute__((noinline)) static enum statement_step
+prepare_there(struct exchange *x, struct client_statement *n)
 {
-	struct server *srv = x->srv;
-	const struct statement *st = n->st;
-
-	if ((is_read_otherwise(x, n) || statement_presence_of(x, st) == STATEMENT_ABSENT) && fit_context(x, n) < 0)
+	x->entry->database->counters.statement_misses++;
+	x->srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
+	if (statement_close_outdated(x, n->st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
 		return STATEMENT_FAILED;
-	st = n->st;
-	switch (statement_presence_of(x, st)) {
+	return STATEMENT_DONE;
+}
+
+enum statement_step
+statement_ensure(struct exchange *x, struct client_statement *n)
+{
+	enum statement_presence presence;
+
+	if (is_read_otherwise(x, n) || (presence = statement_presence_of(x, n->st)) == STATEMENT_ABSENT) {
+		if (fit_context(x, n) < 0)
+			return STATEMENT_FAILED;
+		presence = statement_presence_of(x, n->st);
+	}
+	switch (presence) {
 	case STATEMENT_THERE:
 		x->entry->database->counters.statement_hits++;
 		return STATEMENT_DONE;
@@ -202,11 +227,7 @@ statement_ensure(struct exchange *x, struct named *n)
 	case STATEMENT_ABSENT:
 		break;
 	}
-	x->entry->database->counters.statement_misses++;
-	srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
-	if (statement_close_outdated(x, st) < 0 || statement_evict(x) < 0 || parse_again(x, n) < 0)
-		return STATEMENT_FAILED;
-	return STATEMENT_DONE;
+	return prepare_there(x, n);
 }
 
 bool
@@ -223,10 +244,12 @@ forward_if(enum statement_step step)
 	return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
 }
 
-/* Sends a Bind with a name that PostgreSQL does not know: what (STRANGER...) and, if it is like pgweir's, the name. */
+/*
+ * Sends a Bind with a name that PostgreSQL does not know: what (UNKNOWN_NAME...) and, if it is like pgweir's, the name.
+ */
 static enum statement_step
-bind_to_stranger(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
-		 const char *name)
+bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
+		     const char *name)
 {
 	char before[STATEMENT_NAME_MAX];
 
@@ -239,131 +262,151 @@ bind_to_stranger(struct exchange *x, const uint8_t *message, const struct bind_n
 
 /* Writes to *name the name that the server has for it, or will have when the next message arrives. */
 static enum statement_step
-ensure_named(struct exchange *x, struct named *n, const char **name)
+ensure_named(struct exchange *x, struct client_statement *n, const char **name)
 {
 	enum statement_step step;
 
-	if (materialised_is(x, n)) {
+	if (exposed_is(x, n)) {
 		*name = n->name;
 		return STATEMENT_DONE;
 	}
-	rerun_begins(x->srv);
+	loan_keep_request(&x->srv->loan);
 	step = statement_ensure(x, n);
 	*name = n->st->name;
 	return step;
 }
 
 static enum statement_step
-bind_named(struct exchange *x, struct named *n, const uint8_t *message, const struct bind_names *b)
+put_bind(struct exchange *x, struct request *m, const char *name)
 {
+	const struct bind_names *b = &m->names;
+	struct client_statement *n = m->named;
+
+	if (client_statement_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0)
+		return STATEMENT_FAILED;
+	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
+	put_renamed(x, m->message, b->len, b->portal, "", 0, name);
+	return STATEMENT_DONE;
+}
+
+static enum statement_step
+bind_named(struct exchange *x, struct request *m)
+{
+	struct client_statement *n = m->named;
 	const char *name;
 	enum statement_step step = ensure_named(x, n, &name);
 
 	if (step != STATEMENT_DONE)
 		return step;
-	if (named_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
-	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
-	put_renamed(x, message, b->len, b->portal, "", 0, name);
-	return STATEMENT_DONE;
+	m->statement = n->st; /* it may have become another one, with the same SQL */
+	m->verdict = statement_verdict(n->st);
+	return put_bind(x, m, name);
 }
 
-struct statement *
-statements_find(const struct exchange *x, const char *name)
+/* Returns true if the server has it, with the rows that the client was told, and reads it as the client would. */
+static bool
+is_there_as_told(struct exchange *x, const struct client_statement *n)
 {
-	const struct named *n;
-
-	if (name[0] == '\0')
-		return x->statements == NULL ? NULL : x->statements->unnamed;
-	n = named_find(x, name);
-	return n == NULL ? NULL : n->st;
+	return shape_is_told(n) && !is_read_otherwise(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
-/* Finds the statement of a Bind or Describe. FORWARD: it is in m->named and m->statement; HOLD; FAILED. */
 static enum statement_step
-find(struct exchange *x, const char *name, struct request *m)
+bind_there(struct exchange *x, struct request *m)
 {
-	struct named *n;
+	loan_keep_request(&x->srv->loan);
+	x->entry->database->counters.statement_hits++;
+	return put_bind(x, m, m->named->st->name);
+}
 
-	if (name[0] == '\0') {
-		m->statement = x->statements == NULL ? NULL : x->statements->unnamed;
+/* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->verdict; HOLD; FAILED. */
+static enum statement_step
+find_bound(struct exchange *x, const char *name, struct request *m)
+{
+	struct client_statement *n = NULL;
+	struct statement *st;
+
+	if (m->is_found)
 		return STATEMENT_FORWARD;
+	if (name[0] == '\0')
+		st = x->statements == NULL ? NULL : x->statements->unnamed;
+	else {
+		n = client_statement_find(x, name);
+		if (client_statement_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
+			return STATEMENT_HOLD;
+		if (n != NULL && client_statement_refresh(x, n) < 0)
+			return STATEMENT_FAILED;
+		st = n == NULL ? NULL : n->st;
 	}
-	n = named_find(x, name);
-	if (named_is_unsettled(x, n) || (n != NULL && n->is_asking_anew))
-		return STATEMENT_HOLD;
-	if (n != NULL && named_refresh(x, n) < 0)
-		return STATEMENT_FAILED;
 	m->named = n;
-	m->statement = n == NULL ? NULL : n->st;
+	m->statement = st;
+	m->verdict = st == NULL ? NULL : statement_verdict(st);
+	m->is_found = true;
 	return STATEMENT_FORWARD;
 }
 
 enum statement_step
 statements_find_bound(struct exchange *x, struct request *m)
 {
-	return find(x, m->names.statement, m);
+	return find_bound(x, m->names.statement, m);
 }
 
 enum statement_step
 statements_bind(struct exchange *x, struct request *m)
 {
 	const struct bind_names *b = &m->names;
-	struct named *n = m->named;
+	struct client_statement *n = m->named;
 	enum statement_step step;
 
 	m->used = FRAME_HEAD_LEN + b->len;
 	if (b->statement[0] == '\0')
 		return forward_if(unnamed_ensure(x));
 	if (n == NULL || n->is_closing) /* PostgreSQL knows the right error */
-		return name_is_ours(x, b->statement) ? bind_to_stranger(x, m->message, b, STRANGER, b->statement)
-						     : STATEMENT_FORWARD;
+		return name_is_ours(x, b->statement)
+			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)
+			   : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	if (materialised_is(x, n)) /* it is prepared now, and its rows are those of the view */
-		return bind_named(x, n, m->message, b);
+	if (exposed_is(x, n)) /* it is prepared now, and its rows are those of the view */
+		return bind_named(x, m);
 	step = shape_prove(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m), m->message + m->total,
 			   m->have < m->total ? 0 : m->have - m->total);
 	if (step == STATEMENT_FORWARD)
-		return bind_to_stranger(x, m->message, b, STRANGER_CHANGED, "");
-	return step != STATEMENT_DONE ? step : bind_named(x, n, m->message, b);
+		return bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME_CHANGED, "");
+	return step != STATEMENT_DONE ? step : bind_named(x, m);
 }
 
 enum statement_step
-statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, size_t total, size_t *used)
+statements_bind_plain(struct exchange *x, struct request *m)
 {
-	const uint8_t *body = message + FRAME_HEAD_LEN;
-	struct bind_names b;
-	struct named *n = NULL;
-	struct statement *st;
-	enum statement_step step;
+	struct client_statement *n;
+	enum statement_step step = statements_find_bound(x, m);
+	uint32_t flags;
 
-	if (x->statements == NULL || !fields_bind(body, total - FRAME_HEAD_LEN, &b.portal, &b.statement, &b.len))
+	if (step != STATEMENT_FORWARD)
+		return step;
+	n = m->named;
+	if (m->verdict == NULL || !m->verdict->is_plain || (n != NULL && (n->is_closing || n->is_oversize)))
 		return STATEMENT_FORWARD;
-	if (b.statement[0] != '\0') {
-		n = named_find(x, b.statement);
-		if (n == NULL || n->is_closing || n->is_oversize || n->is_asking_anew || named_is_unsettled(x, n))
-			return STATEMENT_FORWARD;
-		if (named_refresh(x, n) < 0)
-			return STATEMENT_FAILED;
-	}
-	st = n == NULL ? x->statements->unnamed : n->st;
-	if (st == NULL || !session_is_plain_statement(st))
-		return STATEMENT_FORWARD;
-	if (st->suspicion != 0 && session_waits_for_sequences(x, st->suspicion))
+	flags = m->verdict->flags;
+	if (flags != 0 && session_waits_for_sequences(x, flags))
 		return STATEMENT_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	if (session_plain_bind(x, st) < 0)
+	if (session_plain_bind(x, flags) < 0)
 		return STATEMENT_FAILED;
+	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
+	if (n != NULL && is_there_as_told(x, n)) {
+		x->entry->database->counters.binds++;
+		return bind_there(x, m);
+	}
 	step = n == NULL ? unnamed_ensure(x)
-			 : shape_prove(x, n, b.portal, body, total - FRAME_HEAD_LEN, message + total, have - total);
+			 : shape_prove(x, n, m->names.portal, m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN,
+				       m->message + m->total, m->have - m->total);
 	if (step != STATEMENT_DONE)
 		return step;
 	x->entry->database->counters.binds++;
-	*used = n == NULL ? 0 : FRAME_HEAD_LEN + b.len;
 	if (n != NULL)
-		return bind_named(x, n, message, &b);
+		return bind_named(x, m);
 	return ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
@@ -377,15 +420,15 @@ statements_expect_describe(const struct exchange *x)
 static enum statement_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
-	struct named *n = x->statements == NULL ? NULL : x->statements->describing;
+	struct client_statement *n = x->statements == NULL ? NULL : x->statements->describing;
 	int r;
 
 	if (n == NULL)
 		return STATEMENT_FORWARD;
 	x->statements->describing = NULL;
 	shape_asked(n);
-	r = named_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
-	named_unref(n);
+	r = client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
+	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
@@ -395,27 +438,27 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
  * parsed for another client some time ago: PostgreSQL might choose other types for its open parameters now.
  */
 static bool
-asks_anew(struct exchange *x, const struct named *n)
+asks_anew(struct exchange *x, const struct client_statement *n)
 {
-	return !n->is_proven && !n->is_told && n->id == 0 && statement_has_open_types(n->st) &&
-	       !materialised_is(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
+	return !n->is_proven && !n->is_told && n->id == 0 && statement_has_open_types(n->st) && !exposed_is(x, n) &&
+	       statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
 /* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
 static enum statement_step
-describe_anew(struct exchange *x, struct named *n, const uint8_t *message, size_t len)
+describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	struct ledger *l = &x->srv->ledger;
 	enum statement_step step = STATEMENT_FAILED;
 	char name[STATEMENT_NAME_MAX];
 	struct buf b = { 0 };
 
-	special_name(x, STAND_IN, name);
+	special_name(x, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, n->st->bytes, n->st->len);
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push(l, OWED_PARSE, OWED_TO_STATEMENT, NULL) == 0 &&
-	    named_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) == 0) {
+	    client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 		put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 		step = STATEMENT_DONE;
@@ -429,7 +472,7 @@ describe_anew(struct exchange *x, struct named *n, const uint8_t *message, size_
 }
 
 static enum statement_step
-describe_named(struct exchange *x, struct named *n, const uint8_t *message, size_t len)
+describe_named(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	const char *name;
 	enum statement_step step;
@@ -440,7 +483,7 @@ describe_named(struct exchange *x, struct named *n, const uint8_t *message, size
 	if (step != STATEMENT_DONE)
 		return step;
 	shape_asked(n);
-	if (named_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
+	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
 		return STATEMENT_FAILED;
 	if (x->statements->is_types_told)
 		ledger_swallow_types(&x->srv->ledger);
@@ -452,14 +495,14 @@ describe_named(struct exchange *x, struct named *n, const uint8_t *message, size
 enum statement_step
 statements_find_described(struct exchange *x, struct request *m)
 {
-	return m->target == 'P' ? STATEMENT_FORWARD : find(x, m->name, m);
+	return m->target == 'P' ? STATEMENT_FORWARD : find_bound(x, m->name, m);
 }
 
 enum statement_step
 statements_describe(struct exchange *x, struct request *m)
 {
 	char before[STATEMENT_NAME_MAX];
-	struct named *n = m->named;
+	struct client_statement *n = m->named;
 
 	if (m->target == 'P')
 		return describe_portal(x, m->message, m->total);
@@ -471,18 +514,18 @@ statements_describe(struct exchange *x, struct request *m)
 		return STATEMENT_FORWARD;
 	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
 		return STATEMENT_FAILED;
-	special_name(x, STRANGER, before);
+	special_name(x, UNKNOWN_NAME, before);
 	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
 	return STATEMENT_DONE;
 }
 
 /* The server has it under the client's own name. */
 static enum statement_step
-close_oversize(struct exchange *x, struct named *n, const uint8_t *message, size_t len)
+close_oversize(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	n->is_closing = true;
 	n->scope = x->statements->scope;
-	if (named_push(x, OWED_CLOSE, OWED_TO_CLIENT, n) < 0)
+	if (client_statement_push(x, OWED_CLOSE, OWED_TO_CLIENT, n) < 0)
 		return STATEMENT_FAILED;
 	outbox_ref(&x->env->to_server, message, len);
 	return STATEMENT_DONE;
@@ -491,30 +534,31 @@ close_oversize(struct exchange *x, struct named *n, const uint8_t *message, size
 enum statement_step
 statements_close(struct exchange *x, struct request *m)
 {
-	struct named *n;
+	struct client_statement *n;
 
 	if (m->target == 'P')
 		return STATEMENT_FORWARD;
 	if (m->name[0] == '\0')
 		return unnamed_close(x, OWED_TO_CLIENT);
-	n = named_find(x, m->name);
-	if (named_is_unsettled(x, n))
+	n = client_statement_find(x, m->name);
+	if (client_statement_is_unsettled(x, n))
 		return STATEMENT_HOLD;
 	if (n == NULL && !name_is_ours(x, m->name))
 		return STATEMENT_FORWARD; /* perhaps one made by SQL PREPARE */
 	if (n != NULL && n->is_oversize)
 		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, m->message, m->total);
 	if (n == NULL || n->is_closing)
-		return ledger_push(&x->srv->ledger, OWED_MADE_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
-											       : STATEMENT_DONE;
+		return ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
+												: STATEMENT_DONE;
 	n->is_closing = true;
 	n->scope = x->statements->scope;
-	return named_push(x, OWED_MADE_CLOSE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+	return client_statement_push(x, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
 }
 
 void
 statements_sync(struct exchange *x)
 {
+	x->srv->loan.prepares_here = 0;
 	if (x->statements != NULL)
 		x->statements->scope++;
 }
@@ -524,7 +568,7 @@ statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len
 {
 	const char *name;
 	uint8_t kind;
-	struct named *n;
+	struct client_statement *n;
 
 	if (!fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name))
 		return false;
@@ -532,7 +576,7 @@ statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len
 		return true;
 	if (name[0] == '\0')
 		unnamed_drop(x);
-	else if ((n = named_find(x, name)) != NULL)
-		named_leave(x->statements, n);
+	else if ((n = client_statement_find(x, name)) != NULL)
+		client_statement_leave(x->statements, n);
 	return true;
 }

@@ -16,19 +16,18 @@ enum statement_step statements_parse(struct exchange *x, struct request *m);
 /* Find the statement that the message names: m->named, m->statement. */
 enum statement_step statements_find_bound(struct exchange *x, struct request *m);
 enum statement_step statements_find_described(struct exchange *x, struct request *m);
-/* DONE: the first m->used bytes of it have been replaced, the rest must be sent as it is. */
+/* DONE: the first m->used bytes of it are replaced, the rest must be sent as it is. */
 enum statement_step statements_bind(struct exchange *x, struct request *m);
 enum statement_step statements_describe(struct exchange *x, struct request *m);
 enum statement_step statements_close(struct exchange *x, struct request *m);
-/* SQL that deallocates statements. DONE: another Query (Parse) was sent; the caller enters it in the ledger. */
-enum statement_step statements_deallocate_query(struct exchange *x, const char *query, size_t len);
-enum statement_step statements_parse_sql(struct exchange *x, const struct parse_fields *f);
+/* SQL that deallocates statements. DONE: m->instead is to be sent (Query); another Parse was sent (Parse). */
+enum statement_step statements_deallocate_query(struct exchange *x, struct request *m);
+enum statement_step statements_deallocate_parse(struct exchange *x, struct request *m);
 /*
  * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
  * names. FORWARD: they are there, or need not be. HOLD, FAILED.
  */
-enum statement_step statements_expose_for_sql(struct exchange *x, const char *sql, size_t len);
-enum statement_step statements_expose_for(struct exchange *x, struct statement *st); /* st may be NULL */
+enum statement_step statements_expose(struct exchange *x, struct request *m);
 /*
  * Returns true if messages must be sent as they are: in session mode, where the names on the server are the client's
  * own; where the server skips messages; and within COPY IN, where the server ends the connection at such a message and
@@ -36,24 +35,22 @@ enum statement_step statements_expose_for(struct exchange *x, struct statement *
  */
 bool statements_pass_through(const struct exchange *x);
 /*
- * The fast lane: statements_bind() for a whole Bind of plain SQL (state.h) of which nothing is under way. DONE: it is
- * in the ledger, and the bytes from *used on must be sent as they lie. HOLD; FAILED; FORWARD: it must take the slow
- * lane.
+ * The fast lane: statements_find_bound() and statements_bind() for a whole Bind. DONE: it is in the ledger, and the
+ * bytes from m->used on must be sent as they lie. HOLD; FAILED; FORWARD: it must take the slow lane.
  */
-enum statement_step statements_bind_plain(struct exchange *x, const uint8_t *message, size_t have, size_t total,
-					  size_t *used);
+enum statement_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns the statement of an unnamed Parse, with a reference for the caller; NULL: it is not plain SQL. */
 struct statement *statements_plain_unnamed(struct exchange *x, const struct parse_fields *f);
 /* Its Parse is about to be sent as it lies: enters it in the ledger. Takes st. Returns 0, or -1: no memory. */
 int statements_take_unnamed(struct exchange *x, struct statement *st);
 bool statements_expect_describe(const struct exchange *x); /* the next Describe of a portal must take the slow lane */
-bool statements_parse_unlinked(struct exchange *x, const uint8_t *message, size_t len); /* false: a server is needed */
+bool statements_parse_unlinked(struct exchange *x, const struct request *m); /* false: a server is needed */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len); /* false: malformed */
-void statements_note_drop(struct exchange *x, const char *sql, size_t len); /* this SQL is about to run */
+void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct exchange *x); /* ReadyForQuery */
-/* A simple Query is about to be sent, which drops the unnamed statement. */
-enum statement_step statements_simple_query(struct exchange *x);
+/* A simple Query is about to be sent, which drops the unnamed statement. -1: no memory. */
+int statements_simple_query(struct exchange *x);
 void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
 /* The reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
@@ -69,11 +66,10 @@ bool statements_hold_server(const struct exchange *x);
  * FAILED.
  */
 enum statement_step statements_undo(struct exchange *x, bool is_at_end);
-bool statements_are_materialised(const struct exchange *x);
+bool statements_are_exposed(const struct exchange *x);
 /* Writes to out the error with the client's name in place of pgweir's. Returns false: there is nothing to replace. */
 bool statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct exchange *x);
-struct statement *statements_find(const struct exchange *x, const char *name); /* "": the unnamed one; or NULL */
 size_t statements_count(const struct exchange *x);
 
 #endif

@@ -22,7 +22,7 @@
  * A named statement of a client. A client may have thousands, so it is small. Ids are cut to their low bits: those they
  * are compared with were given out not long before or after.
  */
-struct named {
+struct client_statement {
 	struct statement *st; /* NULL: oversize */
 	struct image *read_as; /* image_reading when it was parsed; a reference of its own. NULL: it does not matter */
 	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
@@ -41,7 +41,7 @@ struct named {
 	bool is_proven : 1; /* PostgreSQL accepted it for this client: its Parse, Bind or Describe */
 	bool is_told : 1; /* the client knows its rows */
 	bool is_proving : 1; /* pgweir's own Describe is under way */
-	bool is_materialised : 1; /* if anything is: the server has it under the client's own name */
+	bool is_exposed : 1; /* if anything is: the server has it under the client's own name */
 	bool is_changed : 1; /* that Describe found rows of another shape, or other types, under the id asked */
 	bool is_asking_anew : 1; /* it was parsed once more, and the Describe of that is under way */
 	bool has_other_types : 1; /* pgweir's last Describe found types other than those the client knows */
@@ -49,7 +49,7 @@ struct named {
 };
 
 struct client_statements {
-	struct named **slots; /* open addressing, linear; NULL: free */
+	struct client_statement **slots; /* open addressing, linear; NULL: free */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
 	size_t bytes; /* of table and names, and of the SQL that is its own */
 	struct exchange_env *env;
@@ -58,19 +58,19 @@ struct client_statements {
 	uint32_t unnamed_scope; /* in which the last change of it was sent */
 	uint32_t unnamed_under_way; /* changes of it, on the server or for the client, without a reply */
 	uint64_t token; /* identifies its present state: a server whose unnamed_of is equal is in that state */
-	struct named *failed; /* the last error was about a message of this statement */
-	struct named *describing; /* the Describe of its portal comes next, and shows the client its rows */
+	struct client_statement *failed; /* the last error was about a message of this statement */
+	struct client_statement *describing; /* the Describe of its portal comes next, and shows the client its rows */
 	uint32_t scope; /* Syncs sent */
 	uint32_t named_count; /* names that ever were */
 	struct buf undoing; /* Closes of the statements that were exposed on its server */
-	uint32_t materialised_count;
-	bool is_materialised; /* something is */
+	uint32_t exposed_count;
+	bool is_exposed; /* something is */
 	bool is_look; /* all are, for SQL that looks for them */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
 	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
 	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
 				    skipped */
-	struct named *deallocating; /* SQL DEALLOCATE of it is under way */
+	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way */
 	bool is_empty_made; /* an empty statement was prepared first, for it to deallocate */
 	bool is_clearing; /* DEALLOCATE ALL or DISCARD ALL is under way */
 	bool is_use_failed; /* the last error was about a Bind or Describe of failed ... */
@@ -95,27 +95,29 @@ ref_of_id(uint64_t id)
 
 /*
  * A client may find out the names that statements have on servers, and use such a name: it must not reach another
- * client's statement. So the store's prefix and STRANGER (special_name) are put before the name; no statement is called
- * so. The longer ones stand for refusals of pgweir's: PostgreSQL knows no such statement, and its error is replaced by
- * the one that is meant.
+ * client's statement. So the store's prefix and UNKNOWN_NAME (special_name) are put before the name; no statement is
+ * called so. The longer ones stand for refusals of pgweir's: PostgreSQL knows no such statement, and its error is
+ * replaced by the one that is meant.
  */
-#define STRANGER "?"
-#define STRANGER_FULL STRANGER "full" /* no room for another statement */
-#define STRANGER_CHANGED STRANGER "changed" /* its rows or parameters are not those the client knows */
+#define UNKNOWN_NAME "?"
+#define UNKNOWN_NAME_FULL UNKNOWN_NAME "full" /* no room for another statement */
+#define UNKNOWN_NAME_CHANGED UNKNOWN_NAME "changed" /* its rows or parameters are not those the client knows */
 /* The name of a dummy: a Parse of a name that is taken fails at it; or it shows how PostgreSQL would parse SQL now. */
-#define STAND_IN STATEMENT_STAND_IN
+#define PLACEHOLDER STATEMENT_PLACEHOLDER
 
 /* statements/names.c */
 struct client_statements *names_own(struct exchange *x); /* made at first use; NULL: no memory */
-struct named *named_find(const struct exchange *x, const char *name);
+struct client_statement *client_statement_find(const struct exchange *x, const char *name);
 /* True: only the reply to a Sync will tell what became of an earlier message about this name (n may be NULL). */
-bool named_is_unsettled(const struct exchange *x, const struct named *n);
+bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
 /* Returns a pending statement with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
-struct named *named_new(struct exchange *x, const char *name, struct statement *st);
-void named_unref(struct named *n);
-int named_enter(struct client_statements *own, struct named *n); /* -1: no memory, n is not in the table */
-void named_leave(struct client_statements *own, struct named *n); /* fine if it is not in the table; may free n */
-int named_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct named *n);
+struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
+void client_statement_unref(struct client_statement *n);
+int client_statement_enter(struct client_statements *own,
+			   struct client_statement *n); /* -1: no memory, n is not in the table */
+void client_statement_leave(struct client_statements *own,
+			    struct client_statement *n); /* fine if it is not in the table; may free n */
+int client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
 static inline uint32_t
 short_id(const struct statement *st)
 {
@@ -126,19 +128,19 @@ void names_clear(struct client_statements *s); /* all but those whose Parse is u
 bool name_is_ours(const struct exchange *x, const char *name); /* as servers know it */
 void special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
 /* Its id or name is about to be used: renews it if that is due. Returns 0, or -1: no memory. */
-int named_refresh(struct exchange *x, struct named *n);
+int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
  * Gives its statement a new id; other clients keep the parameter types they know. opens: this client knows none, and
  * leaves them open again.
  */
-void named_renew(struct exchange *x, struct named *n, bool opens);
+void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
 /* Returns true if the statement of this Parse may be kept for this client. */
 bool names_have_room(const struct exchange *x, const struct parse_fields *f);
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
 /* Makes sure that the server has n's statement when the next message arrives there. DONE, HOLD or FAILED. */
-enum statement_step statement_ensure(struct exchange *x, struct named *n);
+enum statement_step statement_ensure(struct exchange *x, struct client_statement *n);
 int statement_evict(struct exchange *x); /* room for one more on its server. -1: no memory */
 int statement_close_outdated(struct exchange *x, const struct statement *st); /* before its Parse. -1: no memory */
 /* Sends a Parse of st with this name and the store's SQL. */
@@ -146,14 +148,15 @@ void put_parse(struct exchange *x, const char *name, const struct statement *st)
 
 /* statements/expose.c */
 /* Returns true if n must be used under the client's own name. */
-bool materialised_is(const struct exchange *x, const struct named *n);
-/* Returns true if st must be parsed under the client's own name: by materialised_parse (-1: no memory). */
-bool materialised_takes(const struct exchange *x, struct statement *st);
-int materialised_parse(struct exchange *x, struct named *n);
+bool exposed_is(const struct exchange *x, const struct client_statement *n);
+/* Returns true if st must be parsed under the client's own name: by exposed_parse (-1: no memory). */
+bool exposed_takes(const struct exchange *x, struct statement *st);
+int exposed_parse(struct exchange *x, struct client_statement *n);
 
 /* statements/parse.c */
 /* closed: the statement that had the name, whose Close was sent. */
-enum statement_step statements_parse_named(struct exchange *x, const struct parse_fields *f, struct named *closed);
+enum statement_step statements_parse_named(struct exchange *x, const struct parse_fields *f,
+					   const struct sql_verdict *v, struct client_statement *closed);
 
 /* statements/unnamed.c */
 enum statement_step unnamed_ensure(struct exchange *x); /* the server has the client's own unnamed statement, or none */
@@ -172,11 +175,14 @@ void unnamed_settled(struct server *srv, const struct owed *o, struct statement 
  * whether its rows are still those the client knows. FORWARD: they are not. DONE: n may be bound. bind: the body; a
  * Bind with formats for several columns relies on the rows, whatever follows it.
  */
-enum statement_step shape_prove(struct exchange *x, struct named *n, const char *portal, const uint8_t *bind,
+enum statement_step shape_prove(struct exchange *x, struct client_statement *n, const char *portal, const uint8_t *bind,
 				size_t bind_len, const uint8_t *next, size_t next_len);
-void shape_asked(struct named *n); /* a Describe of it was sent */
-
-/* relay/retry.c */
-void rerun_begins(struct server *srv); /* keeps a copy from here on, if nothing of this request was sent before */
+/* Returns true if the client knows the rows of the statement as it is now. */
+static inline bool
+shape_is_told(const struct client_statement *n)
+{
+	return n->is_told && n->id == short_id(n->st) && !n->is_proving;
+}
+void shape_asked(struct client_statement *n); /* a Describe of it was sent */
 
 #endif

@@ -188,7 +188,7 @@ statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
 	st = get_again(x->statements->unnamed, f);
 	if (st == NULL)
 		st = statement_get(x->entry->home, f->rest, f->rest_len, f->query_len, 0);
-	if (st != NULL && session_is_plain_statement(st))
+	if (st != NULL && statement_verdict(st)->is_plain)
 		return st;
 	statement_unref(st);
 	return NULL;
@@ -227,25 +227,25 @@ unnamed_close(struct exchange *x, enum owed_to to)
 	return STATEMENT_DONE;
 }
 
-enum statement_step
+int
 statements_simple_query(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
 	if (statements_pass_through(x))
-		return STATEMENT_DONE;
+		return 0;
 	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0)) {
 		x->srv->unnamed_of = 0; /* if it was another client's, it is dropped there */
-		return STATEMENT_DONE;
+		return 0;
 	}
 	/*
 	 * If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
 	 * statement: it has the same effect, and its reply shows whether it happened.
 	 */
 	if (x->srv->ledger.count > 0)
-		return unnamed_close(x, OWED_TO_STATEMENT);
+		return unnamed_close(x, OWED_TO_STATEMENT) == STATEMENT_FAILED ? -1 : 0;
 	unnamed_drop(x);
-	return STATEMENT_DONE;
+	return 0;
 }
 
 static void
@@ -259,7 +259,7 @@ confirm_unnamed(struct client_statements *s, struct statement *st, bool is_overs
 void
 unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize, enum owed_end how)
 {
-	struct exchange *x = srv->link;
+	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
 
 	if (s == NULL) {

@@ -1,8 +1,8 @@
 /*
  * src/telemetry/fingerprint.c - see fingerprint.h.
  *
- * One walk over the tokens. To collapse a list is to go back to where it began (normal_text.h): each open bracket is
- * a level that remembers the place, and whether all in it was literal so far.
+ * The tokens are walked once. Collapsing a list means going back to its beginning (normal_text.h): each open bracket is
+ * a level that remembers that place, and whether everything in it was literal so far.
  */
 #include "telemetry/fingerprint.h"
 
@@ -18,15 +18,15 @@ enum rows { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
 
 /* One open bracket; level 0 is the statement. */
 struct level {
-	struct normal_mark begin; /* behind its opening bracket */
-	bool is_list; /* IN (, VALUES (, ARRAY[, or inside of one */
+	struct normal_mark begin; /* after its opening bracket */
+	bool is_list; /* IN (, VALUES (, ARRAY[, or a level within one */
 	bool is_pure; /* only literals, parameters and casts so far */
 	bool has_element;
 	bool is_in_cast; /* between :: and the next comma: names of types */
-	bool is_row; /* of the VALUES of the level above */
+	bool is_row; /* a row of the VALUES in the level above */
 	size_t key_at; /* where its opening bracket is in the key */
-	enum rows rows; /* where in a VALUES list of its own */
-	size_t row_key_at, row_key_len; /* the last row that was kept: its key ... */
+	enum rows rows; /* the place in its own VALUES list */
+	size_t row_key_at, row_key_len; /* the key of the last row that was kept ... */
 	struct normal_mark row_end; /* ... and its end */
 };
 
@@ -35,7 +35,7 @@ struct scan {
 	struct sql_token prev;
 	struct normal_mark sign; /* before a sign that may belong to a number */
 	bool has_sign, sign_after_space;
-	struct normal_mark last_end; /* behind the last token that was no semicolon */
+	struct normal_mark last_end; /* after the last token that is no semicolon */
 	struct level levels[LEVELS_MAX]; /* from here on not cleared */
 	struct normal_text out;
 };
@@ -57,7 +57,7 @@ is_literal_word(const struct sql_token *t)
 	       IS_WORD(t, "array");
 }
 
-/* What this token means for the list it stands in, brackets aside. */
+/* Notes what this token, which is no bracket, means for its list. */
 static void
 note_element(struct scan *s, const struct sql_token *t, bool is_sign)
 {
@@ -108,7 +108,7 @@ open_bracket(struct scan *s, const struct sql_token *t)
 		outer->row_key_len = 0;
 }
 
-/* A row that reads like the one before it is dropped, comma and all. */
+/* Drops a row that equals the one before it, with its comma. */
 static void
 close_row(struct scan *s, struct level *outer, size_t key_at)
 {
@@ -152,7 +152,7 @@ close_bracket(struct scan *s, const struct sql_token *t)
 	if (outer == NULL)
 		return;
 	outer->has_element = true;
-	outer->is_pure = outer->is_pure && l != NULL && l->is_pure; /* what was too deep to be noted is not trusted */
+	outer->is_pure = outer->is_pure && l != NULL && l->is_pure; /* levels that are too deep don't count as pure */
 	if (l != NULL && l->is_row)
 		close_row(s, outer, l->key_at);
 	else
@@ -161,7 +161,7 @@ close_bracket(struct scan *s, const struct sql_token *t)
 
 /* --- signs --- */
 
-/* Words after which an expression begins, so that a minus there is a sign and no subtraction. */
+/* Returns whether an expression begins after this word, so that a minus there is a sign. */
 static bool
 begins_expression(const struct sql_token *t)
 {
@@ -199,7 +199,7 @@ is_sign(const struct scan *s, const struct sql_token *t)
 /* --- the walk --- */
 
 static void
-put_number(struct scan *s, const struct sql_token *t)
+fingerprint_put_number(struct scan *s, const struct sql_token *t)
 {
 	struct sql_token number = *t;
 
@@ -222,7 +222,7 @@ put_string(struct scan *s, const struct sql_token *t)
 }
 
 static void
-take(struct scan *s, const struct sql_token *t)
+fingerprint_take(struct scan *s, const struct sql_token *t)
 {
 	bool sign = is_sign(s, t), is_punct = t->kind == SQL_PUNCT;
 	struct normal_mark before = normal_here(&s->out);
@@ -235,7 +235,7 @@ take(struct scan *s, const struct sql_token *t)
 		note_element(s, t, sign);
 		note_rows(top(s), t);
 		if (t->kind == SQL_NUMBER)
-			put_number(s, t);
+			fingerprint_put_number(s, t);
 		else if (t->kind == SQL_STRING)
 			put_string(s, t);
 		else
@@ -249,7 +249,7 @@ take(struct scan *s, const struct sql_token *t)
 		s->last_end = normal_here(&s->out);
 }
 
-/* The input was cut inside of a list: what was seen of it must not make a fingerprint of its own. */
+/* The input was truncated inside a list, whose beginning must not make a fingerprint of its own. */
 static void
 close_cut_lists(struct scan *s)
 {
@@ -259,7 +259,7 @@ close_cut_lists(struct scan *s)
 		struct level *l = &s->levels[i];
 		bool is_pure = true;
 
-		if (l->rows == ROWS_NEXT) { /* behind a comma, or in the row after it */
+		if (l->rows == ROWS_NEXT) { /* after a comma, or in the row after it */
 			normal_go_back(&s->out, l->row_end);
 			return;
 		}
@@ -272,7 +272,7 @@ close_cut_lists(struct scan *s)
 	}
 }
 
-/* false: an unterminated quote or comment. */
+/* Returns false at an unterminated quote or comment. */
 static bool
 walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
 {
@@ -280,14 +280,14 @@ walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
 		struct sql_token t = sql_next(lx);
 
 		if (is_cut && (t.kind == SQL_UNTERMINATED || lx->pos == lx->len)) {
-			close_cut_lists(s); /* and the last token may be half of one */
+			close_cut_lists(s); /* the last token may be truncated, too */
 			return true;
 		}
 		if (t.kind == SQL_UNTERMINATED)
 			return false;
 		if (t.kind == SQL_END)
 			break;
-		take(s, &t);
+		fingerprint_take(s, &t);
 	}
 	s->out.key_len = s->last_end.key_len;
 	s->out.text_len = s->last_end.text_len;
@@ -295,7 +295,7 @@ walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
 	return true;
 }
 
-/* All that may be said of a text whose quotes do not match: its first word, if that is a command of SQL's. */
+/* For SQL whose quotes do not match: keeps only the first word, if it is an SQL command. */
 static void
 only_first_word(struct scan *s, const char *sql, size_t len)
 {
@@ -319,7 +319,7 @@ only_first_word(struct scan *s, const char *sql, size_t len)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (sql_is_word(&t, commands[i], strlen(commands[i])))
 			normal_put(&s->out, &t);
-	/* Texts of very different lengths are not the same statement. */
+	/* SQL of very different lengths is not the same statement. */
 	for (; len > 0; len >>= 1)
 		size++;
 	normal_put_key(&s->out, &size, 1, false);

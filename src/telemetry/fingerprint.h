@@ -1,5 +1,5 @@
 /*
- * src/telemetry/fingerprint.h - SQL text without its literals and comments, by a scanner of our own (sql_token.h).
+ * src/telemetry/fingerprint.h - SQL without its literals and comments, by pgweir's own scanner (sql_token.h).
  *
  * Pure, bounded, tolerant: any bytes in, valid UTF-8 out. Understands PostgreSQL's lexical structure (manual 4.1):
  * nested comments, standard, E'', U&'', B'', X'' and N'' strings, dollar quotes, quoted identifiers, numbers ($1 stays
@@ -26,9 +26,9 @@ struct fingerprint {
 	char traceparent[56]; /* sqlcommenter's, if the last comment had one that is well formed; else empty */
 };
 
-/* Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); cut on a UTF-8 boundary. */
+/* Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); truncates between UTF-8 characters. */
 void fingerprint_sql(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
-/* The same hash, but the text keeps its literals: only comments are gone and whitespace is single. */
+/* The same, but the SQL keeps its literals: only comments are dropped, and whitespace becomes single. */
 void fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
 
 /* --- sqlcommenter.c: the W3C trace context that an application's ORM wrote into a comment. Pure --- */
@@ -38,7 +38,7 @@ void fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out
 #define TRACEPARENT_SPAN_AT 36
 #define TRACEPARENT_SPAN_LEN 16
 
-/* comment: the text between its marks. out is empty unless a traceparent stood there that is well formed. */
+/* comment: the text between its marks. out is empty unless it has a well-formed traceparent. */
 void sqlcommenter_traceparent(const char *comment, size_t len, char out[TRACEPARENT_LEN + 1]);
 
 #endif

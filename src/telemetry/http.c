@@ -1,9 +1,9 @@
 /*
  * src/telemetry/http.c - see http.h.
  *
- * Two threads meet in one place: the loop leaves a snapshot in the mailbox and rings (wake_fd); the metrics thread
- * rings when it wants one (ask_fd). All else is the metrics thread's own. A request that needs a snapshot waits on its
- * connection; one ring serves all that wait.
+ * The two threads share one mailbox: the metrics thread asks for a snapshot by ask_fd, and the loop puts it into the
+ * mailbox and signals wake_fd. Everything else belongs to the metrics thread. A request that needs a snapshot waits on
+ * its connection; one snapshot serves all that wait.
  */
 #include "telemetry/http.h"
 
@@ -37,19 +37,22 @@ struct http {
 	bool has_thread;
 	int ask_fd, wake_fd; /* eventfds */
 	_Atomic bool is_stopping;
-	char *path; /* of a Unix socket; NULL: none */
+	char *path; /* the Unix socket's file, or NULL */
 
 	pthread_mutex_t lock;
 	struct snapshot *mail; /* under the lock: the newest answer that the thread has not seen */
+	struct buf table_mail[HTTP_TABLES]; /* under the lock */
+	unsigned wanted_tables; /* under the lock: what the loop is to send */
 	bool has_answered; /* under the lock: there was one, even if without a snapshot */
 
 	/* the thread's own */
 	struct http_conns conns;
 	struct http_pages pages;
 	bool is_asking;
+	struct event *every_second; /* NULL: no history is kept */
 };
 
-/* Adding 1 to an eventfd cannot fail: nobody adds so often that it is full. */
+/* Adding 1 to an eventfd can't fail, as nobody adds often enough to fill it. */
 static void
 ring(int fd)
 {
@@ -87,6 +90,30 @@ is_read_only(struct evhttp_request *request)
 	return method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
 }
 
+static const char *
+header(struct evhttp_request *request, const char *name)
+{
+	return evhttp_find_header(evhttp_request_get_input_headers(request), name);
+}
+
+static struct http_ask
+ask_of(struct evhttp_request *request, bool is_alive)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *query = uri != NULL ? evhttp_uri_get_query(uri) : NULL;
+
+	return (struct http_ask){
+		.path = path_of(request),
+		.query = query != NULL ? query : "",
+		.accept = header(request, "Accept"),
+		.accept_encoding = header(request, "Accept-Encoding"),
+		.authorization = header(request, "Authorization"),
+		.host = header(request, "Host"),
+		.is_read_only = is_read_only(request),
+		.is_alive = is_alive,
+	};
+}
+
 /* is_alive: the loop answered just now. */
 static void
 answer(struct http *h, struct http_conn *c, bool is_alive)
@@ -94,35 +121,27 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 	uint64_t asked_us = c->asked_us;
 	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
 	struct evhttp_request *request = http_conn_answer(c);
-	const char *path = path_of(request);
+	struct http_ask ask = ask_of(request, is_alive);
 	struct buf body = { 0 };
 
-	if (!is_read_only(request))
-		http_page_bad_method(&r);
-	else if (strcmp(path, "/metrics") == 0)
-		http_page_metrics(&h->pages,
-				  evhttp_find_header(evhttp_request_get_input_headers(request), "Accept-Encoding"), &r);
-	else if (strcmp(path, "/healthz") == 0)
-		http_page_health(is_alive, &r);
-	else if (strcmp(path, "/readyz") == 0)
-		http_page_ready(&h->pages, is_alive, &body, &r);
-	else if (strcmp(path, "/") == 0)
-		http_page_index(&h->pages, &body, &r);
-	else
-		http_page_not_found(&r);
+	http_page_fill(&h->pages, &ask, &body, &r);
 	http_reply_send(request, &r);
 	buf_fini(&body);
 	if (r.is_scrape)
 		http_pages_observe(&h->pages, clock_now_us() - asked_us);
 }
 
-static bool
-needs_snapshot(struct evhttp_request *request)
+static void
+ask_loop(struct http *h, enum http_table table)
 {
-	const char *path = path_of(request);
-
-	return is_read_only(request) &&
-	       (strcmp(path, "/metrics") == 0 || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0);
+	if (table < HTTP_TABLES) {
+		pthread_mutex_lock(&h->lock);
+		h->wanted_tables |= 1u << table;
+		pthread_mutex_unlock(&h->lock);
+	}
+	if (!h->is_asking || table < HTTP_TABLES)
+		ring(h->ask_fd);
+	h->is_asking = true;
 }
 
 static void
@@ -131,18 +150,17 @@ on_request(struct evhttp_request *request, void *arg)
 	struct http *h = arg;
 	uint64_t now_us = clock_now_us();
 	struct http_conn *c = http_conn_ask(&h->conns, request, WAIT_US, now_us);
+	const struct http_page *page = is_read_only(request) ? http_page_find(path_of(request)) : NULL;
+	struct http_ask ask = ask_of(request, true);
+	struct http_reply refusal;
 
-	if (c == NULL) {
+	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-		return;
-	}
-	if (!needs_snapshot(request) || http_pages_are_fresh(&h->pages, now_us)) {
-		answer(h, c, true);
-		return;
-	}
-	if (!h->is_asking)
-		ring(h->ask_fd);
-	h->is_asking = true;
+	else if (page == NULL || !http_page_may_see(&h->pages, page, &ask, &refusal) ||
+		 http_page_is_fresh(&h->pages, page, now_us))
+		answer(h, c, true); /* the loop is not troubled for what may not be seen */
+	else
+		ask_loop(h, page->table);
 }
 
 static void
@@ -151,25 +169,60 @@ on_late(struct http_conn *c, void *arg)
 	answer(arg, c, false);
 }
 
+static void
+on_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct http *h = arg;
+
+	(void)fd;
+	(void)what;
+	ask_loop(h, HTTP_TABLES);
+}
+
 /* --- the mailbox --- */
 
+/* What came may not be what all wait for: a table that was asked for a moment later is still on its way. */
 static void
-answer_all(struct http *h)
+answer_all(struct http *h, uint64_t now_us)
 {
 	struct http_conn *c, *next;
 
 	for (c = TAILQ_FIRST(&h->conns.list); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link); /* sending may close this one, but no other */
-		if (c->state == HTTP_CONN_WAITING)
+		next = TAILQ_NEXT(c, link); /* sending may close this connection, but no other */
+		if (c->state == HTTP_CONN_WAITING &&
+		    http_page_is_fresh(&h->pages, http_page_find(path_of(c->request)), now_us))
 			answer(h, c, true);
 	}
+}
+
+static bool
+is_awaited(const struct http *h)
+{
+	const struct http_conn *c;
+
+	TAILQ_FOREACH(c, &h->conns.list, link)
+	{
+		if (c->state == HTTP_CONN_WAITING)
+			return true;
+	}
+	return false;
+}
+
+static void
+take_tables(struct http *h, struct buf tables[HTTP_TABLES], uint64_t now_us)
+{
+	for (int t = 0; t < HTTP_TABLES; t++)
+		if (tables[t].len > 0)
+			http_pages_take_table(&h->pages, (enum http_table)t, &tables[t], now_us);
 }
 
 static void
 on_wake(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
+	struct buf tables[HTTP_TABLES];
 	struct snapshot *snapshot;
+	uint64_t now_us;
 	bool has_answered;
 
 	(void)what;
@@ -181,15 +234,22 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	pthread_mutex_lock(&h->lock);
 	snapshot = h->mail;
 	has_answered = h->has_answered;
+	memcpy(tables, h->table_mail, sizeof(tables));
+	memset(h->table_mail, 0, sizeof(h->table_mail));
 	h->mail = NULL;
 	h->has_answered = false;
 	pthread_mutex_unlock(&h->lock);
+	now_us = clock_now_us();
+	take_tables(h, tables, now_us);
 	if (has_answered)
 		h->is_asking = false;
 	if (snapshot == NULL)
-		return; /* the loop had no memory for one: who waits gets the last */
-	http_pages_take(&h->pages, snapshot, clock_now_us());
-	answer_all(h);
+		return; /* the loop had no memory for one: those who wait get the last one */
+	if (is_awaited(h))
+		http_pages_take(&h->pages, snapshot, now_us);
+	else
+		http_pages_note(&h->pages, snapshot, now_us);
+	answer_all(h, now_us);
 }
 
 int
@@ -198,13 +258,32 @@ http_request_fd(const struct http *h)
 	return h->ask_fd;
 }
 
-void
-http_answer(struct http *h, struct snapshot *snapshot)
+unsigned
+http_wanted_tables(struct http *h)
 {
-	struct snapshot *unread = NULL;
+	unsigned wanted;
 
 	silence(h->ask_fd);
 	pthread_mutex_lock(&h->lock);
+	wanted = h->wanted_tables;
+	h->wanted_tables = 0;
+	pthread_mutex_unlock(&h->lock);
+	return wanted;
+}
+
+void
+http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES])
+{
+	struct snapshot *unread = NULL;
+
+	pthread_mutex_lock(&h->lock);
+	for (int t = 0; t < HTTP_TABLES; t++) {
+		if (tables[t].len == 0)
+			continue;
+		buf_fini(&h->table_mail[t]);
+		h->table_mail[t] = tables[t];
+		memset(&tables[t], 0, sizeof(tables[t]));
+	}
 	if (snapshot != NULL) {
 		unread = h->mail;
 		h->mail = snapshot;
@@ -237,7 +316,7 @@ on_accept_error(struct evconnlistener *listener, void *arg)
 }
 
 static void *
-run(void *arg)
+http_run(void *arg)
 {
 	struct http *h = arg;
 
@@ -269,7 +348,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	evhttp_set_max_headers_size(h->evhttp, HEADERS_MAX);
 	evhttp_set_max_body_size(h->evhttp, 0);
 	evhttp_set_timeout(h->evhttp, IDLE_TIMEOUT_S);
-	/* All that evhttp knows, so that it is us who say which are right. */
+	/* All methods that evhttp knows, so that pgweir answers the wrong ones itself. */
 	evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
 						  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
 						  EVHTTP_REQ_PATCH);
@@ -289,7 +368,7 @@ start_thread(struct http *h, struct fail *why)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	error = pthread_create(&h->thread, NULL, run, h);
+	error = pthread_create(&h->thread, NULL, http_run, h);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0)
 		return fail_set(why, "53000", "cannot start the HTTP thread: %s", strerror(error));
@@ -298,9 +377,18 @@ start_thread(struct http *h, struct fail *why)
 }
 
 static int
+start_history(struct http *h)
+{
+	struct timeval second = { .tv_usec = HISTORY_EVERY_US % US_PER_S, .tv_sec = HISTORY_EVERY_US / US_PER_S };
+
+	h->every_second = event_new(h->base, -1, EV_PERSIST, on_second, h);
+	return h->every_second == NULL ? -1 : event_add(h->every_second, &second);
+}
+
+static int
 open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
-	http_pages_init(&h->pages, settings->version, settings->log);
+	http_pages_init(&h->pages, settings);
 	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->ask_fd < 0 || h->wake_fd < 0)
@@ -312,6 +400,8 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 		return fail_set(why, "53200", "no memory for the HTTP thread");
 	if (start_server(h, settings, why) < 0)
 		return -1;
+	if (settings->keeps_history && start_history(h) < 0)
+		return fail_set(why, "53200", "no memory for the HTTP thread");
 	return start_thread(h, why);
 }
 
@@ -346,10 +436,12 @@ http_free(struct http *h)
 		return;
 	stop_thread(h);
 	if (h->evhttp != NULL)
-		evhttp_free(h->evhttp); /* its connections and the listener too */
+		evhttp_free(h->evhttp); /* also frees its connections and the listener */
 	http_conns_fini(&h->conns);
 	if (h->wake != NULL)
 		event_free(h->wake);
+	if (h->every_second != NULL)
+		event_free(h->every_second);
 	if (h->base != NULL)
 		event_base_free(h->base);
 	if (h->ask_fd >= 0)
@@ -359,6 +451,8 @@ http_free(struct http *h)
 	if (h->path != NULL)
 		unlink(h->path);
 	snapshot_free(h->mail);
+	for (int t = 0; t < HTTP_TABLES; t++)
+		buf_fini(&h->table_mail[t]);
 	http_pages_fini(&h->pages);
 	pthread_mutex_destroy(&h->lock);
 	free(h->path);

@@ -1,8 +1,11 @@
 /*
- * src/telemetry/http.h - /metrics, /healthz, /readyz and / on a thread and event base of their own (evhttp).
+ * src/telemetry/http.h - /metrics, /healthz, /readyz, the status page and its data on a thread and event base of their
+ * own (evhttp).
  *
- * The thread never touches the loop's data: it asks for a snapshot and waits for it (at most 1 s; then it uses the
- * last one, and /healthz says 503). A snapshot younger than 250 ms is used again, so that hostile scraping is cheap.
+ * The thread never touches the loop's data: it asks for a snapshot and waits for it (at most 1 s; then it uses the last
+ * one, and /healthz returns 503). A snapshot younger than 250 ms is reused, so that hostile scraping is cheap.
+ * With keeps_history it asks for a snapshot every second. What only the loop knows for the status page it asks for by
+ * tables, while somebody looks at the page.
  * GET and HEAD only; at most 32 connections; a request must come within 5 s, its answer be taken within 10 s, or the
  * connection is closed; headers up to 8 KiB; no bodies.
  * Closes last at shutdown (metrics of the drain can still be read).
@@ -10,26 +13,39 @@
 #ifndef PGWEIR_TELEMETRY_HTTP_H
 #define PGWEIR_TELEMETRY_HTTP_H
 
+#include "auth/users.h"
+#include "base/buf.h"
 #include "base/fail.h"
 #include "base/log.h"
 #include "telemetry/snapshot.h"
 
 struct http; /* opaque: http.c */
 
+/* What the status page shows and only the loop knows: rows of console commands as JSON. */
+enum http_table { HTTP_POOLS, HTTP_BACKENDS, HTTP_HOLDERS, HTTP_QUERIES, HTTP_SLOW, HTTP_EVENTS, HTTP_TABLES };
+
 struct http_settings {
 	const char *host; /* numeric address, or a path when port is 0 */
 	unsigned short port;
 	const char *version;
 	struct log *log; /* not used by the thread after http_free */
+	struct users *users; /* who may see the status page (auth_file); NULL: who asks by a loopback address */
+	bool is_local; /* host is a loopback address or a path */
+	bool keeps_history;
 };
 
-/* Starts the thread. NULL and why if the address cannot be bound. */
+/* Starts the thread. Returns NULL with *why set if the address cannot be bound. */
 struct http *http_new(const struct http_settings *settings, struct fail *why);
 void http_free(struct http *h); /* stops and joins */
 /* A descriptor that is readable whenever the thread wants a snapshot: the loop watches it ... */
 int http_request_fd(const struct http *h);
-/* ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one.
- * Clears the descriptor. */
-void http_answer(struct http *h, struct snapshot *snapshot);
+/* Returns bits 1 << enum http_table, which count as answered, and clears the descriptor: what is wanted later rings
+ * anew. */
+unsigned http_wanted_tables(struct http *h);
+/*
+ * ... and then calls this, with a snapshot the thread takes over (it frees it), or NULL if there was no memory for one,
+ * and with the tables that were wanted (JSON arrays), whose contents it takes over.
+ */
+void http_answer(struct http *h, struct snapshot *snapshot, struct buf tables[HTTP_TABLES]);
 
 #endif

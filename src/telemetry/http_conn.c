@@ -1,8 +1,8 @@
 /*
  * src/telemetry/http_conn.c - see http_state.h.
  *
- * evhttp asks us for each connection's bufferevent, before it has made its own object. We give it one, and look again
- * as soon as the accept is over: by then evhttp's object is the argument of the bufferevent's callbacks.
+ * evhttp asks for each connection's bufferevent before it has made its own object. pgweir returns one, and checks it
+ * again right after the accept: by then evhttp's object is the argument of the bufferevent's callbacks.
  */
 #include "telemetry/http_state.h"
 
@@ -34,7 +34,7 @@ forget(struct http_conn *c)
 	free(c);
 }
 
-/* evhttp frees a request with its connection, unless it believes that somebody still works on it. */
+/* evhttp frees a request with its connection unless somebody has taken the request. */
 static void
 on_close(struct evhttp_connection *evcon, void *arg)
 {
@@ -92,7 +92,7 @@ on_accept(struct event_base *base, void *arg)
 	c->timer = alloc_check(event_new(base, -1, 0, on_timer, c));
 	c->bev = alloc_check(bufferevent_socket_new(base, -1, 0));
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
-	bufferevent_incref(c->bev); /* until on_accepted, should evhttp give up meanwhile */
+	bufferevent_incref(c->bev); /* keeps it until on_accepted, even if evhttp gives up meanwhile */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;
 	event_active(c->timer, EV_TIMEOUT, 1);
@@ -108,7 +108,7 @@ http_conns_init(struct http_conns *all, struct event_base *base, struct evhttp *
 	evhttp_set_bevcb(http, on_accept, all);
 }
 
-/* What is left was accepted in the very last turn of the loop. */
+/* Frees connections that were accepted in the last turn of the loop. */
 void
 http_conns_fini(struct http_conns *all)
 {

@@ -1,6 +1,6 @@
 /*
- * src/telemetry/http_listen.c - see http_state.h. Not net/listener: evhttp accepts by itself, and a Unix socket here
- * is for the owner and his group only, as nobody logs in.
+ * src/telemetry/http_listen.c - see http_state.h. It does not use net/listener, as evhttp accepts by itself, and as a
+ * Unix socket here is only for the owner and the owner's group: nobody logs in.
  */
 #include "telemetry/http_state.h"
 
@@ -56,7 +56,7 @@ listen_tcp(const char *host, unsigned short port, struct fail *why)
 	return error == 0 ? fd : -1;
 }
 
-/* A file that nobody listens on is left over from a process that was killed. */
+/* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
 static void
 remove_stale(const struct sockaddr_un *address)
 {

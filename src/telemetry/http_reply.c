@@ -8,6 +8,10 @@
 #include <strings.h>
 #include <zlib.h>
 
+/* The status page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */
+#define HTTP_POLICY                                                                                                    \
+	"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "                 \
+	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 #define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's format */
 #define GZIP_LEVEL 4 /* metrics repeat themselves: more effort gains little */
 
@@ -19,13 +23,16 @@ add_headers(struct evhttp_request *request, const struct http_reply *r)
 	evhttp_add_header(headers, "Content-Type", r->content_type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
-	evhttp_add_header(headers, "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
+	evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
+	evhttp_add_header(headers, "Content-Security-Policy", HTTP_POLICY);
 	if (r->is_gzip)
 		evhttp_add_header(headers, "Content-Encoding", "gzip");
 	if (r->varies)
-		evhttp_add_header(headers, "Vary", "Accept-Encoding");
+		evhttp_add_header(headers, "Vary", "Accept, Accept-Encoding");
 	if (r->allow != NULL)
 		evhttp_add_header(headers, "Allow", r->allow);
+	if (r->wants_password)
+		evhttp_add_header(headers, "WWW-Authenticate", "Basic realm=\"pgweir\", charset=\"UTF-8\"");
 	if (r->is_last)
 		evhttp_add_header(headers, "Connection", "close");
 }
@@ -84,6 +91,54 @@ http_accepts_gzip(const char *accept_encoding)
 		at += *at == ',';
 	}
 	return false;
+}
+
+/* The parameter's value in " text/plain; version=0.0.4; q=0.5", up to the item's end; NULL: it is not there. */
+static const char *
+parameter(const char *item, size_t len, const char *name)
+{
+	size_t name_len = strlen(name);
+
+	for (size_t i = 0; i + name_len + 1 < len; i++)
+		if ((item[i] == ';' || item[i] == ' ') && strncasecmp(item + i + 1, name, name_len) == 0 &&
+		    item[i + 1 + name_len] == '=')
+			return item + i + 2 + name_len;
+	return NULL;
+}
+
+static double
+weight(const char *item, size_t len)
+{
+	const char *q = parameter(item, len, "q");
+
+	return q == NULL ? 1 : strtod(q, NULL);
+}
+
+static bool
+is_openmetrics(const char *item, size_t len)
+{
+	const char *version = parameter(item, len, "version");
+
+	return is_wanted(item, len, "application/openmetrics-text") &&
+	       (version == NULL || strncmp(version, "1.0.0", 5) == 0);
+}
+
+bool
+http_prefers_openmetrics(const char *accept)
+{
+	double open = 0, text = 0;
+
+	for (const char *at = accept; at != NULL && *at != '\0'; at += *at == ',') {
+		size_t len = strcspn(at, ",");
+		double q = weight(at, len);
+
+		if (is_openmetrics(at, len))
+			open = q > open ? q : open;
+		else if (is_wanted(at, len, "text/plain") || is_wanted(at, len, "text/*"))
+			text = q > text ? q : text;
+		at += len;
+	}
+	return open > 0 && open >= text;
 }
 
 int

@@ -5,7 +5,11 @@
 #include "base/buf.h"
 #include "base/fail.h"
 #include "base/log.h"
+#include "telemetry/metrics.h"
+#include "auth/users.h"
+#include "telemetry/http.h"
 #include "telemetry/snapshot.h"
+#include "telemetry/status_history.h"
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -15,23 +19,26 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* --- http_reply.c: answers to HTTP requests: headers that all have, and compression where it is wanted --- */
+/* --- http_reply.c: replies to HTTP requests, with their common headers, compressed if the client wants that --- */
 struct http_reply {
 	int code;
 	const char *content_type; /* with its charset */
 	const char *body;
 	size_t body_len;
 	bool is_gzip; /* the body is compressed */
-	bool varies; /* with Accept-Encoding */
-	bool is_last; /* close the connection after it */
-	bool is_scrape; /* its time is to be measured */
+	bool varies; /* depends on Accept and Accept-Encoding */
+	bool is_last; /* the connection is closed after it */
+	bool is_scrape; /* its time is measured */
 	const char *allow; /* NULL, or the methods that would be right */
+	bool wants_password; /* 401 */
 };
 
 void http_reply_send(struct evhttp_request *request, const struct http_reply *reply);
-/* Does this Accept-Encoding header (NULL: none) want gzip? */
+/* Returns whether this Accept-Encoding header (may be NULL) accepts gzip. */
 bool http_accepts_gzip(const char *accept_encoding);
-/* Appends text to to, compressed. -1: no memory. */
+/* Does this Accept header (NULL: none) want OpenMetrics rather than plain text? */
+bool http_prefers_openmetrics(const char *accept);
+/* Appends text to to, compressed. Returns 0, or -1 without memory. */
 int http_gzip(struct buf *to, const void *text, size_t text_len);
 
 /* --- http_listen.c: the socket that the metrics thread accepts on --- */
@@ -47,33 +54,70 @@ int http_listen(const char *host, unsigned short port, struct fail *why);
 struct http_pages {
 	char *version;
 	struct log *log;
+	struct users *users; /* who may see the status page; NULL: see http_access.c */
+	bool is_local;
+	struct buf tables[HTTP_TABLES]; /* JSON, as the loop sent them last */
+	uint64_t tables_us[HTTP_TABLES]; /* when; 0: never */
+	struct history history;
 	struct snapshot *last; /* NULL: none yet */
 	uint64_t taken_us;
-	struct buf text, gzip; /* of last; empty: not rendered yet */
+	struct http_rendered {
+		struct buf text, gzip; /* of last; empty: not rendered yet */
+	} rendered[EXPOSITION_FORMATS];
 	struct histogram scrape_duration;
 };
 
-void http_pages_init(struct http_pages *p, const char *version, struct log *log);
+void http_pages_init(struct http_pages *p, const struct http_settings *settings);
 void http_pages_fini(struct http_pages *p);
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
-bool http_pages_are_fresh(const struct http_pages *p, uint64_t now_us); /* the snapshot may be used once more */
+/* The same for one that only the history asked for: nobody gets it who asks a moment later, and wants the numbers of
+ * then. */
+void http_pages_note(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
+void http_pages_take_table(struct http_pages *p, enum http_table t, struct buf *json,
+			   uint64_t now_us); /* empties json */
 void http_pages_observe(struct http_pages *p, uint64_t scrape_us);
 
-/* Each fills the reply; its body is p's, body's (zeroed; the caller's to free), or constant. */
-void http_page_metrics(struct http_pages *p, const char *accept_encoding, struct http_reply *r);
-void http_page_health(bool is_alive, struct http_reply *r);
-void http_page_ready(const struct http_pages *p, bool is_alive, struct buf *body, struct http_reply *r);
-void http_page_index(const struct http_pages *p, struct buf *body, struct http_reply *r);
-void http_page_not_found(struct http_reply *r);
-void http_page_bad_method(struct http_reply *r);
+/* What was asked for. */
+struct http_ask {
+	const char *path, *query; /* query: "" if there is none */
+	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */
+	bool is_read_only; /* GET or HEAD */
+	bool is_alive; /* the loop answered just now */
+};
+
+struct http_page {
+	const char *path;
+	bool needs_snapshot, is_private;
+	enum http_table table; /* needs this one; HTTP_TABLES: none */
+	void (*fill)(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r);
+};
+
+const struct http_page *http_page_find(const char *path); /* NULL: there is no such page */
+/* Returns false with the refusal in r, if this page is not for whoever asks. */
+bool http_page_may_see(const struct http_pages *p, const struct http_page *page, const struct http_ask *ask,
+		       struct http_reply *r);
+bool http_page_is_fresh(const struct http_pages *p, const struct http_page *page, uint64_t now_us);
+/* Fills the reply; its body is p's, body's (zeroed; the caller's to free), or constant. */
+void http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r);
+
+/* --- http_access.c: who may see what is private --- */
+/* Does this Authorization header prove one of users? */
+bool http_is_authorized(const struct users *users, const char *authorization);
+/* Is this Host header an address or localhost? A name may be anybody's. */
+bool http_is_own_host(const char *host);
+
+/* --- http_status.c: /api/v1/status --- */
+/* Why it is not ready, as the elements of a JSON array. s may be NULL. */
+void http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to);
+void http_put_status(const struct http_pages *p, bool is_alive, struct buf *to);
 
 /*
  * --- http_conn.c: the connections of the metrics thread: how many, and how long each may take.
  *
  * evhttp knows no such limits: who sends a byte now and then could keep a connection for ever, and thousands of them.
  *
- * Always: at most HTTP_CONNS_MAX; a request is read within 5 s of the connection or of the last answer, an answer is
- * taken within 10 s, or the connection is closed. What a client sends while it is being answered is bounded too.
+ * Always: at most HTTP_CONNS_MAX; a connection is closed unless its request comes within 5 s of its beginning or of the
+ * last reply, and the client takes the reply within 10 s. Bytes that a client sends meanwhile are bounded, too.
  */
 #define HTTP_CONNS_MAX 32
 
@@ -103,9 +147,9 @@ void http_conns_fini(struct http_conns *all); /* after evhttp_free, which closes
 /* The connection of a request that evhttp handed over; NULL: close it. From now on it is WAITING, for wait_us. */
 struct http_conn *http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us,
 				uint64_t now_us);
-/* Ends the waiting: the answer is about to be sent. Returns its request. */
+/* Ends the wait, as the reply is about to be sent. Returns its request. */
 struct evhttp_request *http_conn_answer(struct http_conn *c);
-/* Has it been open for so long that this answer should be its last? */
+/* Returns whether it has been open for so long that this reply should be its last. */
 bool http_conn_is_old(const struct http_conn *c, uint64_t now_us);
 
 #endif

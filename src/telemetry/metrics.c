@@ -1,6 +1,6 @@
 /*
- * src/telemetry/metrics.c - see metrics.h. Walks the table (metrics_table.c): what a row says is enough for most; the
- * few that need code of their own have it here.
+ * src/telemetry/metrics.c - see metrics.h. It walks the table (metrics_table.c), whose rows suffice for most families;
+ * the few that need code of their own have it here.
  */
 #include "telemetry/metrics.h"
 
@@ -15,18 +15,19 @@
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 static const char *const scope_labels[] = { "", "worker", "database, user", "database", "backend", "" };
 
-/* All that a family may be made of. */
+/* Everything that a family may need. */
 struct sources {
 	const struct snapshot *snapshot;
 	struct metrics_process system;
 	struct metrics_view view;
+	enum exposition_format format;
 	struct buf *to;
 };
 
 /* --- rows that are plain numbers --- */
 
 static void
-put_value(const struct metric_family *f, struct buf *to, const char *labels, uint64_t value)
+metrics_put_value(const struct metric_family *f, struct buf *to, const char *labels, uint64_t value)
 {
 	if (value != 0 || !f->skips_zeros)
 		exposition_sample(to, f->name, labels, value, f->decimals);
@@ -48,7 +49,7 @@ put_matrix_row(const struct metric_family *f, struct buf *to, const char *labels
 			continue;
 		snprintf(with_word, sizeof(with_word), "%s", labels);
 		add_word(with_word, f->more_words, i);
-		put_value(f, to, with_word, values[i]);
+		metrics_put_value(f, to, with_word, values[i]);
 	}
 }
 
@@ -65,29 +66,37 @@ put_array(const struct metric_family *f, struct buf *to, const char *labels, con
 		if (f->more_words != NULL)
 			put_matrix_row(f, to, with_word, values);
 		else
-			put_value(f, to, with_word, *values);
+			metrics_put_value(f, to, with_word, *values);
 	}
 }
 
-/* One of what the family's scope has: labels of its own, and the struct that holds its numbers. */
+static const struct exemplars *
+exemplars_of(const struct metric_family *f, const struct sources *from, const void *data)
+{
+	return f->has_exemplars && from->format == EXPOSITION_OPENMETRICS
+		   ? ((const struct snapshot_database *)data)->exemplars
+		   : NULL;
+}
+
+/* Writes the samples of one member of the family's scope: its labels, and the struct that has its numbers. */
 static void
-put_one(const struct metric_family *f, struct buf *to, const char *labels, const void *data)
+put_one(const struct metric_family *f, const struct sources *from, const char *labels, const void *data)
 {
 	const void *at = (const char *)data + f->at;
 
 	if (f->type == METRIC_HISTOGRAM)
-		exposition_histogram(to, f->name, labels, at, f->bounds);
+		exposition_histogram(from->to, f->name, labels, at, f->bounds, exemplars_of(f, from, data));
 	else if (f->words != NULL)
-		put_array(f, to, labels, at);
+		put_array(f, from->to, labels, at);
 	else
-		put_value(f, to, labels, *(const uint64_t *)at);
+		metrics_put_value(f, from->to, labels, *(const uint64_t *)at);
 }
 
 static void
-put_items(const struct metric_family *f, struct buf *to, const struct metrics_items *all)
+put_items(const struct metric_family *f, const struct sources *from, const struct metrics_items *all)
 {
 	for (size_t i = 0; i < all->count; i++)
-		put_one(f, to, all->items[i].labels, all->items[i].data);
+		put_one(f, from, all->items[i].labels, all->items[i].data);
 }
 
 /* --- rows with code of their own --- */
@@ -127,7 +136,7 @@ put_clients(const struct metric_family *f, const struct sources *from)
 	}
 }
 
-/* A backend that was never tried is neither up nor down. */
+/* A backend that was never tried is neither up nor down, and left out. */
 static void
 put_backend_up(const struct metric_family *f, const struct sources *from)
 {
@@ -169,45 +178,133 @@ put_special(const struct metric_family *f, const struct sources *from)
 }
 
 static void
-put_family(const struct metric_family *f, const struct sources *from)
+put_family(const struct metric_family *family, const struct sources *from)
 {
-	exposition_head(from->to, f->name, type_names[f->type], f->help);
+	struct metric_family named = *family;
+	const struct metric_family *f = &named;
+
+	if (from->format == EXPOSITION_OPENMETRICS && family->openmetrics_name != NULL)
+		named.name = family->openmetrics_name;
+	exposition_head(from->to, from->format, f->name, type_names[f->type], f->help);
 	if (f->special != NOT_SPECIAL) {
 		put_special(f, from);
 		return;
 	}
 	switch (f->scope) {
 	case OF_ALL:
-		put_one(f, from->to, "", from->snapshot);
+		put_one(f, from, "", from->snapshot);
 		break;
 	case OF_LOOP:
-		put_one(f, from->to, "worker=\"0\"", from->snapshot);
+		put_one(f, from, "worker=\"0\"", from->snapshot);
 		break;
 	case OF_POOL:
-		put_items(f, from->to, &from->view.pools);
+		put_items(f, from, &from->view.pools);
 		break;
 	case OF_DATABASE:
-		put_items(f, from->to, &from->view.databases);
+		put_items(f, from, &from->view.databases);
 		break;
 	case OF_BACKEND:
-		put_items(f, from->to, &from->view.backends);
+		put_items(f, from, &from->view.backends);
 		break;
 	case OF_SYSTEM:
-		put_one(f, from->to, "", &from->system);
+		put_one(f, from, "", &from->system);
 		break;
 	}
 }
 
 void
-metrics_render(const struct snapshot *s, struct buf *to)
+metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to)
 {
-	struct sources from = { .snapshot = s, .to = to };
+	struct sources from = { .snapshot = s, .format = format, .to = to };
 
 	metrics_process_read(&from.system);
 	metrics_view_init(&from.view, s);
 	for (size_t i = 0; i < metric_family_count; i++)
 		put_family(&metric_families[i], &from);
+	exposition_end(to, format);
 	metrics_view_fini(&from.view);
+}
+
+/* --- one sample after the other: what was rendered, taken apart again --- */
+
+/* The rest of line if it begins so, else NULL. */
+static char *
+behind(char *line, const char *beginning)
+{
+	size_t len = strlen(beginning);
+
+	return strncmp(line, beginning, len) == 0 ? line + len : NULL;
+}
+
+/* Cuts at the first of these signs; returns what is behind it, or "". */
+static char *
+cut(char *text, char sign)
+{
+	char *at = strchr(text, sign);
+
+	if (at == NULL)
+		return text + strlen(text);
+	*at = '\0';
+	return at + 1;
+}
+
+static bool
+is_bucket(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 7 && strcmp(name + len - 7, "_bucket") == 0;
+}
+
+/* name{labels} value, or name value */
+static void
+split_sample(char *line, struct metric_sample *sample)
+{
+	char *last = strrchr(line, ' '), *brace = strchr(line, '{');
+
+	sample->value = last + 1;
+	*last = '\0';
+	sample->name = line;
+	sample->labels = "";
+	if (brace == NULL)
+		return;
+	sample->labels = cut(line, '{');
+	last[-1] = '\0';
+}
+
+static void
+each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
+{
+	struct metric_sample sample = { 0 };
+
+	for (char *line = text, *next; *line != '\0'; line = next) {
+		char *rest;
+
+		next = cut(line, '\n');
+		if ((rest = behind(line, "# HELP ")) != NULL)
+			sample.help = cut(rest, ' ');
+		else if ((rest = behind(line, "# TYPE ")) != NULL)
+			sample.type = cut(rest, ' ');
+		else {
+			split_sample(line, &sample);
+			if (!is_bucket(sample.name))
+				row(&sample, arg);
+		}
+	}
+}
+
+void
+metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
+{
+	struct buf text = { 0 };
+
+	if (s == NULL)
+		return;
+	metrics_render(s, EXPOSITION_TEXT, &text);
+	buf_put_u8(&text, 0);
+	if (buf_ok(&text))
+		each_line((char *)text.bytes, row, arg);
+	buf_fini(&text);
 }
 
 /* --- the table for people --- */
@@ -263,8 +360,9 @@ metrics_print_docs(FILE *to)
 	fputs(
 	    "# Metrics\n"
 	    "\n"
-	    "`http://127.0.0.1:9930/metrics` (`[http] listen`) serves these in Prometheus' text format. Times are in\n"
-	    "seconds; counters end in `_total` and begin at 0 with the process. A histogram `x` has samples\n"
+	    "`http://127.0.0.1:9930/metrics` (`[http] listen`) serves these in Prometheus' text format, or in\n"
+	    "OpenMetrics where the Accept header prefers it. Times are in seconds; counters end in `_total` and begin "
+	    "at 0 with the process. A histogram `x` has samples\n"
 	    "`x_bucket{le=\"...\"}`, `x_sum` and `x_count`; 100 ms is a bucket's edge, so that an objective of\n"
 	    "\"95 % below 100 ms\" can be read off exactly.\n"
 	    "\n"

@@ -7,15 +7,22 @@
 #define PGWEIR_TELEMETRY_METRICS_H
 
 #include "base/buf.h"
+#include "base/metric_sample.h"
 #include "telemetry/snapshot.h"
 
 #include <stdio.h>
 
-/* Text format 0.0.4. Label values are escaped and forced into UTF-8. to->limit should allow megabytes. */
-void metrics_render(const struct snapshot *s, struct buf *to);
-/* name, type, labels and help of every family. */
+/* The second has the trace of a slow request with the bucket that it is counted in. */
+enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FORMATS };
+
+/* Label values are escaped and forced into UTF-8. to->limit should allow megabytes. */
+void metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to);
+/* Every sample of it but the buckets of histograms. s may be NULL: none. */
+void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
+			 void *arg);
+/* Calls row for every family. */
 void metrics_each(void (*row)(const char *name, const char *type, const char *labels, const char *help, void *arg),
 		  void *arg);
-void metrics_print_docs(FILE *to); /* docs/metrics.md */
+void metrics_print_docs(FILE *to); /* writes docs/metrics.md */
 
 #endif

@@ -9,12 +9,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* proc(5): the second field is the program's name in brackets and may hold anything; what we want comes after it. */
+/* proc(5): the second field is the program's name in brackets, which may contain anything; our fields come after it. */
 static void
 read_stat(struct metrics_process *p)
 {
 	FILE *f = fopen("/proc/self/stat", "re");
-	unsigned long long user, system, virtual, resident;
+	unsigned long long virtual, resident;
 	char text[1024];
 	size_t len;
 	const char *after;
@@ -27,12 +27,20 @@ read_stat(struct metrics_process *p)
 	after = strrchr(text, ')');
 	if (after == NULL ||
 	    sscanf(after + 1,
-		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %*u %llu %llu",
-		   &user, &system, &virtual, &resident) != 4)
+		   " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %llu %llu",
+		   &virtual, &resident) != 2)
 		return;
-	p->cpu_us = (user + system) * US_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
 	p->virtual_bytes = virtual;
 	p->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void
+read_cpu(struct metrics_process *p)
+{
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0)
+		p->cpu_us = (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
 static void
@@ -45,7 +53,7 @@ count_fds(struct metrics_process *p)
 	if (dir != NULL) {
 		while ((entry = readdir(dir)) != NULL)
 			p->open_fds += entry->d_name[0] != '.';
-		p->open_fds--; /* the directory's own */
+		p->open_fds--; /* the descriptor of the directory itself */
 		closedir(dir);
 	}
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
@@ -57,5 +65,6 @@ metrics_process_read(struct metrics_process *p)
 {
 	memset(p, 0, sizeof(*p));
 	read_stat(p);
+	read_cpu(p);
 	count_fds(p);
 }

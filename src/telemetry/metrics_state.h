@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/histogram.h"
+#include "telemetry/metrics.h"
 #include "telemetry/snapshot.h"
 
 #include <stdbool.h>
@@ -11,16 +12,16 @@
 #include <stdint.h>
 
 /*
- * --- metrics_table.c: every family of metrics, as data: its name, its sentence, and where its numbers are.
+ * --- metrics_table.c: every family of metrics as data: its name, its help, and the place of its numbers.
  *
  * A new counter is a field in counters.h (or snapshot.h) and a row here.
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* Whose numbers: one sample, or one per word, for each of these. */
+/* What a family's numbers belong to: there is one sample, or one per word, for each of these. */
 enum metric_scope { OF_ALL, OF_LOOP, OF_POOL, OF_DATABASE, OF_BACKEND, OF_SYSTEM };
 
-/* Rows whose numbers are not simply there; metrics.c knows how to get at them. */
+/* Rows whose numbers must be computed, by metrics.c. */
 enum metric_special {
 	NOT_SPECIAL,
 	SPECIAL_BUILD_INFO,
@@ -39,13 +40,15 @@ struct metric_words {
 
 struct metric_family {
 	const char *name;
+	const char *openmetrics_name; /* NULL: the same; there, a gauge x and a counter x_total would be one family */
 	enum metric_type type;
 	enum metric_scope scope;
 	enum metric_special special;
 	size_t at; /* its first uint64_t, or its histogram, in the scope's struct */
 	const struct metric_words *words, *more_words; /* an array by words; [words][more_words] */
-	const char *other_labels; /* of special rows */
+	const char *other_labels; /* the labels of special rows */
 	unsigned decimals; /* 6: counted in microseconds, shown in seconds */
+	bool has_exemplars; /* snapshot_database.exemplars are of this histogram */
 	bool skips_zeros; /* an array that is mostly empty */
 	const struct histogram_bounds *bounds;
 	const char *help;
@@ -57,15 +60,15 @@ extern const size_t metric_family_count;
 /*
  * --- metrics_view.c: A snapshot's pools, databases and backends with their labels, each label set once.
  *
- * Different names can come out as the same label (what is not UTF-8 is replaced, and long names were cut): those are
- * added up, as two samples of the same name and labels would spoil the whole scrape.
+ * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). These
+ * are added up, as two samples with the same name and labels would spoil the whole scrape.
  *
  * Borrows: the snapshot. Owns: labels, and the sums.
  */
 struct metrics_item {
 	char *labels;
 	const void *data; /* the snapshot's, or sum */
-	void *sum; /* NULL: nothing was added to it */
+	void *sum; /* NULL: nothing was added */
 };
 
 struct metrics_items {
@@ -91,19 +94,22 @@ struct metrics_process {
 void metrics_process_read(struct metrics_process *p);
 
 /*
- * --- exposition.c: prometheus' text format 0.0.4, line by line. Knows no metric.
+ * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. Knows no metric.
  *
- * Labels are handed about as text: name="value",name="value", already escaped; empty: none.
+ * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
  */
 #define LABELS_MAX 1280 /* with terminator: the longest name of a backend, every byte escaped, and two words */
 
 /* Appends name="value" (any bytes, escaped) to labels; nothing if it does not fit. */
 void labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
 
-void exposition_head(struct buf *to, const char *name, const char *type, const char *help);
+void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
+		     const char *help);
+void exposition_end(struct buf *to, enum exposition_format format);
 /* value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. */
 void exposition_sample(struct buf *to, const char *name, const char *labels, uint64_t value, unsigned decimals);
+/* exemplars: NULL for none, as it must be in the text format. */
 void exposition_histogram(struct buf *to, const char *name, const char *labels, const struct histogram *h,
-			  const struct histogram_bounds *bounds);
+			  const struct histogram_bounds *bounds, const struct exemplars *exemplars);
 
 #endif

@@ -77,7 +77,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, const stru
 	kind->add(to->sum, from->data);
 }
 
-/* Items are in order: what is the same stands side by side. */
+/* Items are in order, so equal ones are neighbours. */
 static void
 merge_same(struct metrics_items *all, const struct kind *kind)
 {
@@ -89,7 +89,7 @@ merge_same(struct metrics_items *all, const struct kind *kind)
 		if (strcmp(last->labels, item->labels) != 0) {
 			struct metrics_item moved = *item;
 
-			*item = all->items[++kept]; /* whatever is left behind is still freed */
+			*item = all->items[++kept]; /* swapped, so that merged items are still freed */
 			all->items[kept] = moved;
 		} else {
 			add_to_item(last, item, kind);

@@ -41,7 +41,7 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Character by character: what is not UTF-8, or would end the text, is replaced. */
+/* Copies character by character; bytes that are not UTF-8, and NUL, are replaced. */
 static void
 text_put_repaired(struct normal_text *n, const char *bytes, size_t len)
 {
@@ -57,7 +57,7 @@ text_put_repaired(struct normal_text *n, const char *bytes, size_t len)
 }
 
 static bool
-is_plain(const char *bytes, size_t len)
+normal_is_plain(const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (bytes[i] == '\0' || (unsigned char)bytes[i] > 0x7f)
@@ -70,7 +70,7 @@ normal_put_rest(struct normal_text *n, const struct sql_token *t)
 {
 	if (t->after_space && n->text_len > 0)
 		text_put(n, " ", 1);
-	if (t->len <= n->text_cap - 1 - n->text_len && is_plain(t->at, t->len))
+	if (t->len <= n->text_cap - 1 - n->text_len && normal_is_plain(t->at, t->len))
 		text_put(n, t->at, t->len);
 	else
 		text_put_repaired(n, t->at, t->len);
@@ -94,7 +94,7 @@ normal_put(struct normal_text *n, const struct sql_token *t)
 	normal_put_key(n, t->at, t->len, t->kind == SQL_WORD);
 }
 
-/* In the key a literal is a token of no bytes: nothing else is. */
+/* In the key a literal is an empty token, as no other token is empty. */
 void
 normal_put_literal(struct normal_text *n, const struct sql_token *t)
 {

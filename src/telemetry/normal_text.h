@@ -1,8 +1,8 @@
 /*
- * src/telemetry/normal_text.h - the two things that come of a statement's tokens: a text for people, and a key whose
- * hash tells statements apart (lower case, one separator between tokens).
+ * src/telemetry/normal_text.h - makes two things of a statement's tokens: a text for people, and a key whose hash tells
+ * statements apart (lower case, one separator between tokens).
  *
- * Both only ever grow at the end, so whoever finds out later that a part can be left out goes back to a mark.
+ * Both grow only at the end, so going back to a mark removes a part that turns out to be superfluous.
  * Borrows: the text's storage. Always: the text is valid UTF-8 and has room for a terminator.
  */
 #ifndef PGWEIR_TELEMETRY_NORMAL_TEXT_H
@@ -23,7 +23,7 @@ struct normal_mark {
 };
 
 struct normal_text {
-	bool keeps_literals; /* in the text; never in the key */
+	bool keeps_literals; /* the text keeps them; the key never does */
 	char *text;
 	size_t text_cap, text_len;
 	bool is_text_full;
@@ -33,13 +33,13 @@ struct normal_text {
 
 void normal_init(struct normal_text *n, char *text, size_t text_cap, bool keeps_literals);
 struct normal_mark normal_here(const struct normal_text *n);
-/* A text that keeps its literals keeps all: only the key goes back. */
+/* A text that keeps its literals keeps everything: then only the key goes back. */
 void normal_go_back(struct normal_text *n, struct normal_mark to);
 void normal_put(struct normal_text *n, const struct sql_token *t);
 void normal_put_literal(struct normal_text *n, const struct sql_token *t);
-/* In place of a list's elements. */
+/* Puts the replacement of a list's elements. */
 void normal_put_list(struct normal_text *n);
-/* Text only: the rest of a literal whose beginning was put. */
+/* Puts the rest of a literal, whose beginning was put, into the text only. */
 void normal_put_rest(struct normal_text *n, const struct sql_token *t);
 void normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_case);
 

@@ -1,11 +1,12 @@
 /*
- * src/telemetry/slowlog.c - see slowlog.h. From a report to a queued line: read the text (slowlog_line.c, which calls
- * the scanner), ask whether it may be told (slowlog_limit.c), write the line, hand it to the writer's thread.
+ * src/telemetry/slowlog.c - see slowlog.h. Turns a report into a queued line: scans the SQL (slowlog_line.c), checks
+ * the rate limits (slowlog_limit.c), formats the line, and passes it to the writer's thread.
  */
 #include "telemetry/slowlog.h"
 
 #include "base/alloc.h"
 #include "base/log_writer.h"
+#include "telemetry/slow_recent.h"
 #include "telemetry/slowlog_state.h"
 
 #include <stdbool.h>
@@ -20,8 +21,10 @@ struct slowlog {
 	char *file; /* settings.file */
 	struct log_writer *writer;
 	uint64_t lines, dropped_rate;
-	uint64_t old_dropped, old_errors; /* of writers that are gone */
+	uint64_t old_dropped, old_errors; /* the counts of earlier writers */
 	struct slowlog_limit limit;
+	struct slow_recent recent;
+	char trace[TRACEPARENT_TRACE_LEN + 1];
 };
 
 static void
@@ -54,11 +57,12 @@ slowlog_free(struct slowlog *s)
 	if (s == NULL)
 		return;
 	log_writer_free(s->writer);
+	slow_recent_fini(&s->recent);
 	free(s->file);
 	free(s);
 }
 
-/* Its thread finishes by itself; what it loses from now on is not told. */
+/* The writer's thread finishes by itself; lines that it loses from now on are not counted. */
 static void
 retire_writer(struct slowlog *s)
 {
@@ -92,7 +96,7 @@ slowlog_reopen(struct slowlog *s)
 	log_writer_reopen(s->writer);
 }
 
-/* Requests whose text is not known are told apart by what happened to them. */
+/* Requests whose SQL is unknown are distinguished by their event. */
 static uint64_t
 limit_key(const struct request_report *report, const struct slowlog_query *q)
 {
@@ -108,6 +112,9 @@ slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t n
 	size_t len;
 
 	slowlog_read_query(&q, s->settings.text, report);
+	slow_recent_add(&s->recent, report, q.fp.hash, q.is_known && s->settings.text != SLOWLOG_NONE ? q.text : NULL);
+	memcpy(s->trace, q.fp.traceparent + (q.fp.traceparent[0] != '\0' ? TRACEPARENT_TRACE_AT : 0),
+	       TRACEPARENT_TRACE_LEN);
 	key = limit_key(report, &q);
 	if (!slowlog_limit_take(&s->limit, key, now_us, &suppressed)) {
 		s->dropped_rate++;
@@ -118,6 +125,18 @@ slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t n
 		s->lines++;
 	else
 		slowlog_limit_lost(&s->limit, key, now_us, suppressed);
+}
+
+void
+slowlog_each_recent(const struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg)
+{
+	slow_recent_each(&s->recent, row, arg);
+}
+
+const char *
+slowlog_last_trace(const struct slowlog *s)
+{
+	return s->trace;
 }
 
 void

@@ -1,12 +1,13 @@
 /*
  * src/telemetry/slowlog.h - the slow-query log: one line per slow request, JSON, logfmt or PostgreSQL's own style,
- * written by a thread (base/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. What was held
- * back is counted, and told in "suppressed" of the next line of that fingerprint.
+ * written by a thread (base/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
+ * lines are counted in "suppressed" of the fingerprint's next line.
  */
 #ifndef PGWEIR_TELEMETRY_SLOWLOG_H
 #define PGWEIR_TELEMETRY_SLOWLOG_H
 
 #include "base/fail.h"
+#include "base/query_row.h"
 #include "base/request_report.h"
 
 #include <stdint.h>
@@ -19,7 +20,7 @@ struct slowlog_settings {
 	const char *file; /* "stderr" or a path */
 	enum slowlog_format format;
 	enum slowlog_text text;
-	uint32_t max_lines_per_second; /* 0: no limit in all */
+	uint32_t max_lines_per_second; /* in all; 0: no limit */
 };
 struct slowlog_stats {
 	uint64_t lines, dropped_rate, dropped_ring, dropped_write;
@@ -27,12 +28,16 @@ struct slowlog_stats {
 
 struct slowlog *slowlog_new(const struct slowlog_settings *settings, struct fail *why);
 void slowlog_free(struct slowlog *s);
-/* Keeps the old settings on -1. Also re-opens the file. */
+/* Applies new settings and reopens the file. Returns 0, or -1 with *why set; the old settings then stay. */
 int slowlog_reconfigure(struct slowlog *s, const struct slowlog_settings *settings, struct fail *why);
 void slowlog_reopen(struct slowlog *s);
 void slowlog_write(struct slowlog *s, const struct request_report *report, uint64_t now_us);
+/* Calls row for each of the last requests that were to be logged, held back by the limit or not, the newest first. */
+void slowlog_each_recent(const struct slowlog *s, void (*row)(const struct slow_row *row, void *arg), void *arg);
+/* The trace id in the SQL that was written last, 32 digits; "": it had none. */
+const char *slowlog_last_trace(const struct slowlog *s);
 void slowlog_get_stats(const struct slowlog *s, struct slowlog_stats *out);
-/* The line itself (with newline), for tests: bytes written (at most out_cap - 1), cut never in mid-field. */
+/* For tests: writes the line with its newline. Returns its length, at most out_cap - 1; no field is truncated. */
 size_t slowlog_format_line(const struct slowlog_settings *settings, const struct request_report *report,
 			   uint64_t suppressed, char *out, size_t out_cap);
 

@@ -25,36 +25,6 @@ slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct
 		fingerprint_sql(report->query, report->query_len, q->text, sizeof(q->text), &q->fp);
 }
 
-static uint64_t
-proxy_us(const struct request_report *r)
-{
-	uint64_t known_us = r->wait_us + r->server_us + r->stream_us + r->client_write_us;
-
-	return r->duration_us > known_us ? r->duration_us - known_us : 0;
-}
-
-/* The largest phase; of equals the first. */
-static const char *
-cause(const struct request_report *r)
-{
-	const struct {
-		const char *name;
-		uint64_t us;
-	} phases[] = {
-		{ "server", r->server_us },
-		{ "pool_wait", r->wait_us },
-		{ "result_transfer", r->stream_us },
-		{ "slow_client", r->client_write_us },
-		{ "proxy", proxy_us(r) },
-	};
-	size_t largest = 0;
-
-	for (size_t i = 1; i < sizeof(phases) / sizeof(phases[0]); i++)
-		if (phases[i].us > phases[largest].us)
-			largest = i;
-	return phases[largest].name;
-}
-
 static const char *
 level(const char *event)
 {
@@ -69,7 +39,7 @@ put_name(struct line *l, const char *key, const char *name)
 	line_bytes(l, key, name, name != NULL ? strnlen(name, NAME_MAX_LEN) : 0);
 }
 
-/* Empty means that there was none. */
+/* Puts the field unless name is empty. */
 static void
 put_if_any(struct line *l, const char *key, const char *name)
 {
@@ -80,12 +50,13 @@ static void
 put_times(struct line *l, const struct request_report *r)
 {
 	line_ms(l, "duration_ms", r->duration_us);
-	line_ms(l, "wait_ms", r->wait_us);
-	line_ms(l, "server_ms", r->server_us);
-	line_ms(l, "stream_ms", r->stream_us);
-	line_ms(l, "client_write_ms", r->client_write_us);
-	line_ms(l, "proxy_ms", proxy_us(r));
-	line_str(l, "cause", cause(r));
+	line_ms(l, "wait_ms", r->phase_us[PHASE_WAIT]);
+	line_ms(l, "connect_ms", r->phase_us[PHASE_CONNECT]);
+	line_ms(l, "server_ms", r->phase_us[PHASE_SERVER]);
+	line_ms(l, "stream_ms", r->phase_us[PHASE_STREAM]);
+	line_ms(l, "client_write_ms", r->phase_us[PHASE_CLIENT_WRITE]);
+	line_ms(l, "proxy_ms", r->phase_us[PHASE_PROXY]);
+	line_str(l, "cause", request_cause(r));
 }
 
 static void
@@ -116,6 +87,14 @@ put_work(struct line *l, const struct request_report *r)
 }
 
 static void
+put_parameters(struct line *l, const struct request_report *r)
+{
+	char text[SLOWLOG_PARAMETERS_MAX];
+
+	line_bytes(l, "parameters", text, slowlog_put_parameters(r->bind, r->bind_len, text, sizeof(text)));
+}
+
+static void
 put_query(struct line *l, enum slowlog_text text, const struct request_report *r, const struct slowlog_query *q)
 {
 	char hash[20];
@@ -125,6 +104,8 @@ put_query(struct line *l, enum slowlog_text text, const struct request_report *r
 	line_str(l, "query", q->is_known && text != SLOWLOG_NONE ? q->text : NULL);
 	if (q->is_known && text != SLOWLOG_NONE && (q->fp.is_truncated || r->is_query_cut))
 		line_bool(l, "query_truncated", true);
+	if (q->is_known && text != SLOWLOG_NONE && r->bind != NULL)
+		put_parameters(l, r);
 }
 
 static void
@@ -160,7 +141,7 @@ put_fields(const struct slowlog_settings *settings, const struct request_report 
 /* --- PostgreSQL's own style, for its log analysers --- */
 
 static size_t
-put_text(const char *bytes, size_t len, char *out, size_t out_cap, size_t at)
+slowlog_put_text(const char *bytes, size_t len, char *out, size_t out_cap, size_t at)
 {
 	return at + escape_text(ESCAPE_TEXT, bytes, len, out + at, out_cap - at);
 }
@@ -168,17 +149,17 @@ put_text(const char *bytes, size_t len, char *out, size_t out_cap, size_t at)
 static size_t
 put_word(const char *word, char *out, size_t out_cap, size_t at)
 {
-	return put_text(word, strlen(word), out, out_cap, at);
+	return slowlog_put_text(word, strlen(word), out, out_cap, at);
 }
 
-/* As log_line_prefix writes what it does not know. */
+/* Puts a name, or what log_line_prefix has for an unknown one. */
 static size_t
 put_named(const char *label, const char *name, char *out, size_t out_cap, size_t at)
 {
 	at = put_word(label, out, out_cap, at);
 	if (name == NULL || name[0] == '\0')
 		return put_word("[unknown]", out, out_cap, at);
-	return put_text(name, strnlen(name, NAME_MAX_LEN), out, out_cap, at);
+	return slowlog_put_text(name, strnlen(name, NAME_MAX_LEN), out, out_cap, at);
 }
 
 /* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
@@ -193,32 +174,55 @@ put_host(const char *client, char *out, size_t out_cap, size_t at)
 		return put_word("[local]", out, out_cap, at);
 	len = colon != NULL ? (size_t)(colon - client) : strlen(client);
 	if (len > 2 && client[0] == '[' && client[len - 1] == ']')
-		return put_text(client + 1, len - 2, out, out_cap, at);
-	return put_text(client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN, out, out_cap, at);
+		return slowlog_put_text(client + 1, len - 2, out, out_cap, at);
+	return slowlog_put_text(client, len < NAME_MAX_LEN ? len : NAME_MAX_LEN, out, out_cap, at);
 }
 
 /* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's, where there is one. */
 static size_t
-put_postgres(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
-	     char *out, size_t out_cap)
+put_prefix(const struct request_report *r, char *out, size_t cap, size_t n)
 {
 	char ts[TIMESTAMP_LEN], number[64];
-	size_t cap = out_cap - 1, n; /* room for the newline */
 
 	timestamp_text(r->wall_us, ts);
-	n = put_word(ts, out, cap, 0);
+	n = put_word(ts, out, cap, n);
 	snprintf(number, sizeof(number), " [%" PRIu32 "]", r->backend_pid);
 	n = put_word(number, out, cap, n);
 	n = put_named(" user=", r->user, out, cap, n);
 	n = put_named(",db=", r->database, out, cap, n);
 	n = put_named(",app=", r->application, out, cap, n);
-	n = put_host(r->client, out, cap, n);
+	return put_host(r->client, out, cap, n);
+}
+
+/* A line of its own, as PostgreSQL's. */
+static size_t
+put_detail(const struct request_report *r, char *out, size_t cap, size_t n)
+{
+	char text[SLOWLOG_PARAMETERS_MAX];
+
+	slowlog_put_parameters(r->bind, r->bind_len, text, sizeof(text));
+	if (n + 1 < cap)
+		out[n++] = '\n';
+	n = put_prefix(r, out, cap, n);
+	n = put_word(" DETAIL:  parameters: ", out, cap, n);
+	return put_word(text, out, cap, n);
+}
+
+static size_t
+put_postgres(const struct slowlog_settings *settings, const struct request_report *r, const struct slowlog_query *q,
+	     char *out, size_t out_cap)
+{
+	size_t cap = out_cap - 1, n = put_prefix(r, out, cap, 0); /* room for the newline */
+	char number[64];
+
 	snprintf(number, sizeof(number), " LOG:  duration: %" PRIu64 ".%03u ms", r->duration_us / 1000,
 		 (unsigned)(r->duration_us % 1000));
 	n = put_word(number, out, cap, n);
 	if (q->is_known && settings->text != SLOWLOG_NONE) {
 		n = put_word("  statement: ", out, cap, n);
 		n = put_word(q->text, out, cap, n);
+		if (r->bind != NULL)
+			n = put_detail(r, out, cap, n);
 	}
 	out[n++] = '\n';
 	out[n] = '\0';

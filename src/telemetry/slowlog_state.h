@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 /*
- * --- slowlog_limit.c: how often the slow-query log may speak: per fingerprint a burst of 5 and then one line a
- * second, and in all so many lines a second. Pure; memory is fixed.
+ * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
+ * and a number of lines a second in all. Pure; memory is fixed.
  *
- * A table of 1024 fingerprints. Who has not been seen for longest makes room, and starts anew when seen again.
+ * It has a table of 1024 fingerprints. The one not seen for longest makes room, and starts over when it is seen again.
  */
 #define SLOWLOG_LIMIT_SETS 128
 #define SLOWLOG_LIMIT_WAYS 8
@@ -21,27 +21,27 @@
 struct slowlog_slot {
 	uint64_t key;
 	uint64_t seen_us; /* 0: free */
-	uint64_t credit_us; /* a line costs a second of it */
-	uint64_t suppressed; /* lines held back since the last that was written */
+	uint64_t credit_us; /* a line costs a second */
+	uint64_t suppressed; /* lines suppressed since the last one written */
 };
 
 struct slowlog_limit {
-	uint32_t max_lines_per_second; /* 0: no limit in all */
-	uint64_t credit, seen_us; /* of all; a line costs a million */
+	uint32_t max_lines_per_second; /* in all; 0: no limit */
+	uint64_t credit, seen_us; /* for all lines; one costs a million */
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
 void slowlog_limit_init(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* Keeps what it knows of fingerprints. */
+/* Changes the limit and keeps the fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* true: a line may be written; *suppressed were held back before it. false: this one is held back, and counted. */
+/* Returns whether a line may be written; *suppressed: how many were suppressed before it. Otherwise counts it. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);
-/* The line was lost after all, with what it had to tell. */
+/* The line was lost after all: its count of suppressed lines is kept for the next. */
 void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed);
 
-/* --- slowlog_line.c: how a line of the slow-query log looks. Pure --- */
+/* --- slowlog_line.c: the format of a line of the slow-query log. Pure --- */
 #define SLOWLOG_QUERY_MAX 2048 /* bytes of text in a line, before they are escaped */
-#define SLOWLOG_LINE_MAX (24 * 1024) /* any line fits */
+#define SLOWLOG_LINE_MAX (32 * 1024) /* any line fits */
 
 /* What is said of the text. */
 struct slowlog_query {
@@ -53,5 +53,12 @@ struct slowlog_query {
 void slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct request_report *report);
 size_t slowlog_put_line(const struct slowlog_settings *settings, const struct request_report *report,
 			const struct slowlog_query *q, uint64_t suppressed, char *out, size_t out_cap);
+/*
+ * --- slowlog_parameters.c: "$1 = '42', $2 = NULL", of a Bind's body that may be cut; values at most 64 bytes each. cap
+ * >=
+ * 8. The length.
+ */
+#define SLOWLOG_PARAMETERS_MAX 1024
+size_t slowlog_put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap);
 
 #endif

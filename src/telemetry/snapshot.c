@@ -9,12 +9,14 @@ snapshot_free(struct snapshot *s)
 	if (s == NULL)
 		return;
 	free(s->pools);
+	for (size_t i = 0; i < s->database_count && s->databases != NULL; i++)
+		free(s->databases[i].exemplars);
 	free(s->databases);
 	free(s->backends);
 	free(s);
 }
 
-/* Counters are structs of nothing but uint64_t, histograms included: an array to be added up. */
+/* Counters are structs of nothing but uint64_t, including histograms, so they are added up as arrays. */
 _Static_assert(sizeof(struct pool_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 _Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 
@@ -63,4 +65,24 @@ snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend 
 	if (t->is_up < f->is_up)
 		t->is_up = f->is_up;
 	histogram_add(&t->connect_duration, &f->connect_duration);
+}
+
+struct snapshot_totals
+snapshot_totals(const struct snapshot *s)
+{
+	struct snapshot_totals t = { 0 };
+
+	for (size_t i = 0; i < s->pool_count; i++) {
+		const struct snapshot_pool *p = &s->pools[i];
+
+		for (size_t k = 0; k < SERVERS_STATES; k++)
+			t.servers += p->servers[k];
+		t.lent += p->servers[SERVERS_ACTIVE] + p->servers[SERVERS_PINNED];
+		t.waiting += p->waiting;
+		t.overflow += p->overflow;
+		t.limit += p->pool_size + p->max_overflow;
+		if (p->oldest_waiter_us > t.oldest_waiter_us)
+			t.oldest_waiter_us = p->oldest_waiter_us;
+	}
+	return t;
 }

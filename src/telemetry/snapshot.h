@@ -1,13 +1,14 @@
 /*
- * src/telemetry/snapshot.h - a copy of all that is counted, made on the loop's thread, read on the metrics thread.
+ * src/telemetry/snapshot.h - a copy of all counters, made on the loop's thread and read on the metrics thread.
  *
- * Owns all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases in
- * one named "_other".
+ * It owns all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases
+ * in one named "_other".
  */
 #ifndef PGWEIR_TELEMETRY_SNAPSHOT_H
 #define PGWEIR_TELEMETRY_SNAPSHOT_H
 
 #include "base/counters.h"
+#include "base/exemplar.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,6 +41,7 @@ struct snapshot_pool {
 struct snapshot_database {
 	char name[SNAPSHOT_NAME_MAX];
 	uint64_t prepared_client, prepared_server;
+	struct exemplars *exemplars; /* of query_duration; NULL: none */
 	struct database_counters counters;
 };
 struct snapshot_backend {
@@ -51,7 +53,7 @@ struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
 	uint64_t start_wall_us,
-	    last_reload_wall_us; /* the latter: of the last one that succeeded, the start included */
+	    last_reload_wall_us; /* last_reload_wall_us: the last successful one, which may be the start */
 	bool last_reload_ok;
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process;
@@ -70,8 +72,14 @@ struct snapshot {
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
-void snapshot_free(struct snapshot *s); /* s was malloc'ed, as its arrays */
-/* Adds all that is counted; the name stays. Of ages the larger is kept. */
+/* What all pools have together. */
+struct snapshot_totals {
+	uint64_t servers, lent, waiting, overflow, limit; /* limit: pool_size + max_overflow */
+	uint64_t oldest_waiter_us;
+};
+struct snapshot_totals snapshot_totals(const struct snapshot *s);
+void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc */
+/* Adds the counters; the name stays, and the larger age is kept. */
 void snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from);
 void snapshot_database_add(struct snapshot_database *to, const struct snapshot_database *from);
 void snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend *from);

@@ -76,10 +76,17 @@ fields_parameter(const uint8_t *body, size_t len, const char **name, const char 
 	return true;
 }
 
+/* The terminator of the name at the front of bytes; NULL: there is none. Most names are empty. */
+static inline const uint8_t *
+name_end(const uint8_t *bytes, size_t len)
+{
+	return len > 0 && bytes[0] == 0 ? bytes : memchr(bytes, 0, len);
+}
+
 bool
 fields_parse(const uint8_t *body, size_t len, struct parse_fields *out)
 {
-	const uint8_t *end = memchr(body, 0, len), *query_end;
+	const uint8_t *end = name_end(body, len), *query_end;
 	size_t left;
 
 	if (end == NULL)
@@ -98,11 +105,11 @@ fields_parse(const uint8_t *body, size_t len, struct parse_fields *out)
 bool
 fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len)
 {
-	const uint8_t *end = memchr(body, 0, len), *second;
+	const uint8_t *end = name_end(body, len), *second;
 
 	if (end == NULL)
 		return false;
-	second = memchr(end + 1, 0, len - (size_t)(end + 1 - body));
+	second = name_end(end + 1, len - (size_t)(end + 1 - body));
 	if (second == NULL)
 		return false;
 	*portal = (const char *)body;
@@ -111,7 +118,7 @@ fields_bind(const uint8_t *body, size_t len, const char **portal, const char **s
 	return true;
 }
 
-/* Behind a column's name: table int32, column int16, type int32, its length int16, modifier int32, format int16. */
+/* After a column's name: table int32, column int16, type int32, its length int16, modifier int32, format int16. */
 #define COLUMN_TAIL_LEN 18
 #define COLUMN_TYPE_AT 6
 
@@ -173,7 +180,7 @@ fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values)
 	size_t at;
 
 	*values = (struct bind_values){ .at = body, .end = body };
-	/* The names, int16 and that many formats, int16 and that many values. */
+	/* After the names: int16 and as many formats, int16 and as many values. */
 	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
 		return false;
 	at += 2 + 2 * (size_t)wire_u16(body + at);

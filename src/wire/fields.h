@@ -1,6 +1,6 @@
 /*
- * src/wire/fields.h - looks into the bodies of messages (protocol chapter, "Message Formats", "Error and Notice Message
- * Fields"). Pure. Every field is optional until seen; results point into the body and are terminated there.
+ * src/wire/fields.h - parses the bodies of messages (protocol chapter, "Message Formats", "Error and Notice Message
+ * Fields"). Pure. Every field is optional; results point into the body and are terminated there.
  */
 #ifndef PGWEIR_WIRE_FIELDS_H
 #define PGWEIR_WIRE_FIELDS_H
@@ -10,24 +10,24 @@
 #include <stdint.h>
 
 struct error_fields {
-	const char *severity; /* 'V' (never localised) or else 'S'; NULL: absent */
-	const char *sqlstate; /* exactly five characters, else NULL */
+	const char *severity; /* 'V' (never localised), else 'S', else NULL */
+	const char *sqlstate; /* exactly five characters, or NULL */
 	const char *message;
-	const char *routine; /* where in PostgreSQL's source: never localised */
+	const char *routine; /* the function in PostgreSQL's source; never localised */
 };
-/* Reads what is there of a (possibly cut) ErrorResponse or NoticeResponse body. */
+/* Parses as much as there is of the body of an ErrorResponse or NoticeResponse, which may be truncated. */
 void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
-/* A whole notice of DROP ... IF EXISTS: there is no such thing. */
+/* Returns whether a whole NoticeResponse is the one of DROP ... IF EXISTS about a missing object. */
 bool fields_notice_is_skip(const uint8_t *body, size_t len);
-/* FATAL or PANIC: the server closes the connection after it. */
+/* Returns whether it is FATAL or PANIC, after which the server closes the connection. */
 bool fields_error_is_fatal(const struct error_fields *e);
 
-/* ParameterStatus: false if malformed. */
+/* Parses a ParameterStatus. Returns false if it is malformed. */
 bool fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value);
 
 /*
- * Parse: name, then query text with its terminator and the parameter types as one run of bytes (what a statement is
- * known by). false if malformed.
+ * A Parse: the name, then the SQL with its terminator and the parameter types as one run of bytes, which identifies the
+ * statement. fields_parse() returns false if it is malformed.
  */
 struct parse_fields {
 	const char *name;
@@ -38,33 +38,34 @@ struct parse_fields {
 bool fields_parse(const uint8_t *body, size_t len, struct parse_fields *out);
 
 /*
- * The names at the front of Bind: portal and statement. false: a terminator is missing within len (more bytes may
- * bring it, if the message is longer). names_len: bytes up to and with the second terminator.
+ * Parses the names at the front of a Bind: portal and statement. Returns false if a terminator is missing within len
+ * (more bytes may bring it). *names_len: the bytes up to and including the second terminator.
  */
 bool fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
 /*
- * What a client that was told a RowDescription relies on: names, types and their modifiers, as one number, never 0. It
- * leaves out where columns come from and their format, as PostgreSQL does when it decides whether a plan has changed
- * its result type (equalTupleDescs). 0: malformed.
+ * Returns a hash, never 0, of the parts of a RowDescription that its reader relies on: names, types and modifiers. It
+ * ignores the columns' origin and format, as PostgreSQL does when it decides whether a plan has changed its result type
+ * (equalTupleDescs). Returns 0 if it is malformed.
  */
 uint32_t fields_row_shape(const uint8_t *body, size_t len);
-/* The types of a ParameterDescription as one number, never 0, if any of them is at least first; else 0. */
+/* Returns a hash, never 0, of a ParameterDescription's types if any of them is at least first; otherwise 0. */
 uint32_t fields_own_types(const uint8_t *body, size_t len, uint32_t first);
 /*
- * Bind: the value of parameter i (from 0), as it stands: for text, its text and binary formats are the same. body may
- * be cut: false then, if the value is not whole; false, too, where there is no such parameter. *value NULL: SQL's NULL.
+ * Finds the value of a Bind's parameter i (from 0), in the format in which it was sent; for the type text both formats
+ * are the same. Returns false if there is no such parameter, or if body is truncated before the value's end. *value is
+ * NULL for SQL's NULL.
  */
 bool fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len);
-/* All of them, one after the other. */
+/* Iterates over all values. */
 struct bind_values {
 	const uint8_t *at, *end;
 	unsigned left;
 };
 bool fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values);
 bool fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len);
-/* How many result formats a Bind gives; 0: none, or it is cut or malformed. */
+/* Returns the number of result formats in a Bind; 0: none, or it is truncated or malformed. */
 unsigned fields_bind_formats(const uint8_t *body, size_t len);
-/* Describe and Close: kind is 'S' or 'P'. false if malformed. */
+/* Parses a Describe or Close: kind is 'S' or 'P'. Returns false if it is malformed. */
 bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef PGWEIR_WIRE_FRAME_H
 #define PGWEIR_WIRE_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,7 +41,7 @@ wire_set_u32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)v;
 }
 
-/* Reads the head at the front of bytes. BAD: a length below four or above what PostgreSQL itself takes. */
+/* Parses the head at the front of bytes. BAD: the length is below four or above PostgreSQL's own limit. */
 static inline enum frame_result
 frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 {
@@ -49,16 +50,23 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	if (len < FRAME_HEAD_LEN)
 		return FRAME_PARTIAL;
 	said = wire_u32(bytes + 1);
-	if (said < 4 || said - 4 > FRAME_BODY_MAX)
+	if (said - 4 > FRAME_BODY_MAX) /* unsigned: so is less than 4 */
 		return FRAME_BAD;
 	out->type = bytes[0];
 	out->body_len = said - 4;
 	return FRAME_OK;
 }
 
+/* True if a whole message stands at the front of bytes. */
+static inline bool
+frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
+{
+	return frame_parse(bytes, len, out) == FRAME_OK && out->body_len <= len - FRAME_HEAD_LEN;
+}
+
 /*
- * The longest body a client's message of this type may have, as PostgreSQL's SocketBackend has it; 0 for types no
- * client may send after login.
+ * Returns the longest body that a client's message of this type may have (PostgreSQL's SocketBackend), or 0 for types
+ * that no client may send after its login.
  */
 static inline uint32_t
 frame_client_limit(uint8_t type)

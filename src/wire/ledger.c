@@ -1,10 +1,10 @@
 /*
  * src/wire/ledger.c - see ledger.h.
  *
- * What PostgreSQL does after an error (postgres.c, PostgresMain): in a simple Query it sends ReadyForQuery by itself;
- * for any extended message it ignores everything, simple Queries too, until a Sync. In COPY IN it ignores Sync and
- * Flush until CopyDone or CopyFail, so a Sync that stands between an Execute that turns out to be a COPY and its
- * CopyDone is never answered.
+ * After an error PostgreSQL (postgres.c, PostgresMain) does this: in a simple Query it sends ReadyForQuery by itself;
+ * for any extended message it ignores everything, even simple Queries, until a Sync. In COPY IN it ignores Sync and
+ * Flush until CopyDone or CopyFail, so a Sync between an Execute that turns out to be a COPY and its CopyDone is never
+ * answered.
  */
 #include "wire/ledger.h"
 
@@ -55,8 +55,8 @@ ledger_fini(struct ledger *l)
 	ledger_init(l, ops, arg);
 }
 
-static int
-grow(struct ledger *l)
+__attribute__((cold)) static int
+ledger_grow(struct ledger *l)
 {
 	uint32_t cap = l->cap == 0 ? 16 : l->cap * 2;
 	struct owed *ring;
@@ -82,7 +82,7 @@ ledger_advance(struct ledger *l)
 		l->count--;
 		if (o.kind == OWED_COPY_END)
 			continue;
-		l->ops->made(l->arg, &o);
+		l->ops->local(l->arg, &o);
 		settle(l, &o, OWED_ANSWERED);
 	}
 }
@@ -115,7 +115,7 @@ is_request_of_client(const struct owed *o)
 	return o->to == OWED_TO_CLIENT && (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC);
 }
 
-/* The COPY IN of a simple Query is over, but the Query is not: the CopyDone that belonged to it is spent. */
+/* The COPY IN of a simple Query is over, but the Query is not: removes the entry of its CopyDone. */
 static void
 end_copy(struct ledger *l)
 {
@@ -129,37 +129,38 @@ end_copy(struct ledger *l)
 	l->copy_syncs = 0;
 }
 
-static int
-push(struct ledger *l, const struct owed *o)
+/* What PostgreSQL skips or ignores now is not entered. Returns false for that. */
+static bool
+is_entered(struct ledger *l, const struct owed *o)
 {
 	if (l->is_skipping) {
 		if (o->kind != OWED_SYNC) {
-			settle(l, o, OWED_SKIPPED); /* the server will not even look at it */
-			return 0;
+			settle(l, o, OWED_SKIPPED); /* the server ignores it */
+			return false;
 		}
 		l->is_skipping = false;
 	}
 	if (l->is_copy_open) {
 		if (o->kind == OWED_SYNC) {
-			l->copy_syncs++; /* ignored there, never answered */
-			return 0;
+			l->copy_syncs++; /* the server ignores it and never answers */
+			return false;
 		}
-		l->is_copy_open = false; /* CopyDone, CopyFail, or what makes the server fail the COPY */
+		l->is_copy_open = false; /* CopyDone, CopyFail, or a message that makes the server fail the COPY */
 	}
-	if (l->count == l->cap && grow(l) < 0)
-		return -1;
-	*entry_at(l, l->count++) = *o;
-	if (l->count == 1)
-		ledger_advance(l);
-	return 0;
+	return true;
 }
 
 int
-ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
+ledger_enter(struct ledger *l, struct owed o)
 {
-	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref };
-
-	return push(l, &o);
+	if ((l->is_skipping || l->is_copy_open) && !is_entered(l, &o))
+		return 0;
+	if (l->count == l->cap && ledger_grow(l) < 0)
+		return -1;
+	*entry_at(l, l->count++) = o;
+	if (l->count == 1)
+		ledger_advance(l);
+	return 0;
 }
 
 int
@@ -170,20 +171,9 @@ ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 	return ledger_push(l, OWED_EXECUTE, to, ref);
 }
 
-int
-ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request)
-{
-	struct owed o = { .kind = (uint8_t)kind, .to = (uint8_t)to };
-
-	o.statements = request->statements;
-	o.shown = request->shown;
-	o.started_us = request->started_us;
-	return push(l, &o);
-}
-
 /*
- * The head turned out to be a COPY IN: the Syncs that already follow it, up to CopyDone or CopyFail, are ignored by the
- * server, so nothing is owed for them.
+ * The head turned out to be a COPY IN: the server ignores the Syncs that already follow it, up to CopyDone or CopyFail,
+ * so it owes nothing for them.
  */
 static void
 begin_copy_in(struct ledger *l)
@@ -204,7 +194,7 @@ begin_copy_in(struct ledger *l)
 	l->count = keep;
 }
 
-/* An extended message failed: everything up to the next Sync is skipped by the server. */
+/* An extended message failed: the server skips everything up to the next Sync. */
 static void
 skip_to_sync(struct ledger *l)
 {
@@ -230,19 +220,19 @@ static enum ledger_verdict
 receive_error(struct ledger *l)
 {
 	const struct owed *o = ledger_head(l);
-	/* A statement of the client's that cannot be prepared anew is the client's failure. */
+	/* If a client's statement can't be prepared again, the error is the client's. */
 	enum ledger_verdict v =
 	    o == NULL || o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT ? LEDGER_PASS : LEDGER_SWALLOW;
 
 	if (o == NULL)
-		return LEDGER_PASS; /* a dying backend says so at any time */
+		return LEDGER_PASS; /* a dying backend may report it at any time */
 	if (l->copy == COPY_IN && l->copy_syncs > 0)
-		l->is_doubtful = true; /* did the failure come before or after the Sync was read? */
+		l->is_doubtful = true; /* nobody knows whether the failure came before the Sync was read */
 	switch (o->kind) {
 	case OWED_QUERY:
 	case OWED_FUNCTION:
 	case OWED_SYNC:
-		end_copy(l); /* ReadyForQuery follows by itself */
+		end_copy(l); /* ReadyForQuery follows without a Sync */
 		return v;
 	default:
 		skip_to_sync(l);
@@ -311,7 +301,7 @@ ledger_swallow_types(struct ledger *l)
 		entry_at(l, l->count - 1)->phase = 2;
 }
 
-/* Types that end or belong to a running Query or Execute. */
+/* Handles messages that end or belong to a running Query or Execute. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
@@ -323,7 +313,7 @@ receive_result(struct ledger *l, uint8_t type)
 	case 'T':
 		if (l->is_replication)
 			l->copy =
-			    COPY_NONE; /* a walsender goes on after CopyDone, and may have sent CopyData after it */
+			    COPY_NONE; /* a walsender continues after CopyDone, and may have sent CopyData after it */
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -351,7 +341,7 @@ receive_result(struct ledger *l, uint8_t type)
 		begin_copy_in(l);
 		return v;
 	case 'H':
-		if (l->copy != COPY_NONE && !l->is_replication) /* BASE_BACKUP: one for each tablespace */
+		if (l->copy != COPY_NONE && !l->is_replication) /* BASE_BACKUP sends one for each tablespace */
 			return LEDGER_VIOLATION;
 		l->copy = COPY_OUT;
 		return v;
@@ -403,7 +393,9 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	if (type == 'E')
 		return receive_error(l);
 	if (type == 'N' || type == 'S' || type == 'A') {
-		/* News that our own messages cause is not for the client; notifications always are. */
+		/*
+		 * Notices and parameters caused by our own messages are not for the client; notifications always are.
+		 */
 		if (l->count == 0 || type == 'A')
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));
@@ -437,7 +429,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_FUNCTION:
 		return type == 'V' ? verdict_of(o) : LEDGER_VIOLATION;
 	default:
-		return LEDGER_VIOLATION; /* at a Sync only ReadyForQuery or an error is due */
+		return LEDGER_VIOLATION; /* a Sync is answered by ReadyForQuery or an error */
 	}
 }
 

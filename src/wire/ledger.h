@@ -1,15 +1,16 @@
 /*
- * src/wire/ledger.h - the replies one server owes, in order, and what is to be done with each.
+ * src/wire/ledger.h - the replies that one server owes, in order, and the purpose of each.
  *
- * Each message sent to a server that will be answered is entered; each message received must match the head
- * (protocol chapter, "Message Flow"). That makes pipelines, errors in a pipeline (the server skips to Sync), Flush
- * without Sync, COPY and messages of our own right by construction. Pure: no I/O, no clock.
+ * Each message sent to a server that it will answer is entered; each message received must match the head (protocol
+ * chapter, "Message Flow"). That makes pipelines, errors in a pipeline (the server skips to Sync), Flush without Sync,
+ * COPY and messages of our own right by construction. Pure: no I/O, no clock.
  *
- * Made entries are replies we give ourselves (ParseComplete for a statement that is there already, CloseComplete):
- * they wait for their turn like all others, and are lost, as they would be, when an error before them skips to Sync.
+ * Local entries are replies that pgweir sends itself (ParseComplete for a statement that the server has already,
+ * CloseComplete): they wait for their turn like all others, and are skipped likewise when an error before them skips to
+ * Sync.
  *
- * Owns:   its ring. Borrows: refs of entries (the ops hear once of each ref what became of it).
- * Always: an entry with a ref is settled exactly once; after ledger_advance no made entry is at the head.
+ * Owns:   its ring. Borrows: the entries' refs.
+ * Always: an entry with a ref is settled exactly once; after ledger_advance no local entry is at the head.
  */
 #ifndef PGWEIR_WIRE_LEDGER_H
 #define PGWEIR_WIRE_LEDGER_H
@@ -22,55 +23,55 @@ enum owed_kind {
 	OWED_QUERY, /* ... until ReadyForQuery */
 	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */
 	OWED_PARSE, /* ParseComplete */
-	OWED_DUPLICATE, /* a Parse of a name that is taken: an error, or ParseComplete all the same */
+	OWED_DUPLICATE, /* a Parse of a name that is taken: an error, or ParseComplete after all */
 	OWED_BIND, /* BindComplete */
 	OWED_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
 	OWED_DESCRIBE_PORTAL, /* RowDescription or NoData */
 	OWED_EXECUTE, /* ... until CommandComplete, EmptyQueryResponse or PortalSuspended */
 	OWED_CLOSE, /* CloseComplete */
 	OWED_SYNC, /* ReadyForQuery */
-	OWED_COPY_END, /* nothing: marks where CopyDone or CopyFail stands among the others */
-	OWED_MADE_PARSE, /* we say ParseComplete */
-	OWED_MADE_CLOSE /* we say CloseComplete */
+	OWED_COPY_END, /* nothing: marks the place of CopyDone or CopyFail among the others */
+	OWED_LOCAL_PARSE, /* pgweir itself sends ParseComplete */
+	OWED_LOCAL_CLOSE /* pgweir itself sends CloseComplete */
 };
 
-/* Whose message it was: the client's replies are passed on, all others swallowed. */
+/* The purpose of a message: replies to the client's are passed on, all others are swallowed. */
 enum owed_to {
 	OWED_TO_CLIENT,
 	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
 	OWED_TO_IMAGE, /* the client's settings replayed */
-	OWED_TO_PROBE, /* what session state is there */
-	OWED_TO_PREPARE, /* a SQL PREPARE of the client's, made again; its error may be told later */
-	OWED_TO_LOOK, /* a client's statements under its own names, for it to look at; errors do not matter */
+	OWED_TO_PROBE, /* the query about session state */
+	OWED_TO_PREPARE, /* an SQL PREPARE of the client's, repeated; its error may be reported later */
+	OWED_TO_FEATURE, /* a feature's own messages (expose, exclusive); errors do not matter */
 	OWED_TO_PING,
-	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal: after the client has gone */
-	OWED_TO_OWNER /* a question of the pool's; errors do not matter */
+	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal, after the client has gone */
+	OWED_TO_OWNER /* a query of the pool's; errors do not matter */
 };
 
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	uint8_t phase; /* QUERY: 1: what follows is not for the client; DESCRIBE_STATEMENT: 1: ParameterDescription
-			* came, 2: it will be swallowed */
-	uint8_t shown; /* QUERY: so many CommandCompletes more are the client's; 0: all */
-	uint32_t statements; /* of a request, for its owner: how many it consisted of */
+	uint8_t phase; /* QUERY: 1: further results are not for the client. DESCRIBE_STATEMENT: 1: ParameterDescription
+			* has come; 2: it will be swallowed */
+	uint8_t shown; /* QUERY: how many further CommandCompletes are for the client; 0: all */
+	uint32_t statements; /* how many statements the request had; for its owner */
 	union {
-		void *ref; /* the owner's, or NULL */
+		void *ref; /* belongs to the owner; may be NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
 	};
 };
 
 enum owed_end {
-	OWED_ANSWERED, /* its reply came (or was made) */
-	OWED_FAILED, /* the error was its own */
+	OWED_ANSWERED, /* its reply came, or pgweir sent it */
+	OWED_FAILED, /* it failed itself */
 	OWED_SKIPPED /* an earlier error skipped it, or the connection ended */
 };
 
 struct ledger_ops {
-	/* Each entry with a ref, once. */
+	/* Called once for each entry with a ref. */
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
-	/* A made entry's turn has come: its reply goes to the client now (settled follows). */
-	void (*made)(void *arg, const struct owed *o);
+	/* A local entry's turn has come: sends its reply to the client (settled follows). */
+	void (*local)(void *arg, const struct owed *o);
 };
 
 enum ledger_copy { COPY_NONE, COPY_IN, COPY_OUT, COPY_BOTH };
@@ -78,54 +79,54 @@ enum ledger_copy { COPY_NONE, COPY_IN, COPY_OUT, COPY_BOTH };
 struct ledger {
 	struct owed *ring;
 	uint32_t cap, head, count; /* cap: 0 or a power of two */
-	enum ledger_copy copy; /* of the head */
+	enum ledger_copy copy; /* the head's */
 	bool is_copy_open; /* COPY IN: no CopyDone or CopyFail was sent yet */
-	bool is_replication; /* CopyBothResponse may come; results may follow upon CopyDone */
-	bool is_skipping; /* an error came, the Sync that ends skipping was not sent yet */
+	bool is_replication; /* CopyBothResponse may come; results may follow CopyDone */
+	bool is_skipping; /* an error came, and the Sync that ends skipping was not sent yet */
 	bool is_doubtful; /* a Sync was sent within a COPY that failed: nobody can know who owes what */
 	uint32_t copy_syncs; /* Syncs that were sent within the open COPY and ignored by the server */
-	uint32_t requests_gone; /* of the client's: done, skipped, or Syncs that a COPY has ignored */
-	uint32_t answered; /* messages of the client's since the last ReadyForQuery; made ones do not count */
+	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
+	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
 	const struct ledger_ops *ops;
 	void *arg;
 };
 
 enum ledger_verdict {
-	LEDGER_PASS, /* for the client */
-	LEDGER_SWALLOW, /* ours */
+	LEDGER_PASS, /* it is for the client */
+	LEDGER_SWALLOW, /* it is for pgweir */
 	LEDGER_VIOLATION /* not owed: the server cannot be trusted any more */
 };
 
 #define LEDGER_MAX 262144u /* entries; a caller stops reading its client long before */
 
 void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
-void ledger_fini(struct ledger *l); /* settles what is left as skipped; l may be used again */
-/* 0; -1: no memory or over LEDGER_MAX (nothing entered; the message must not be sent). */
-int ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref);
-/* The Parse, Bind and Execute of one statement of ours; ref is the Execute's. -1: ref is still the caller's. */
+void ledger_fini(struct ledger *l); /* settles the rest as skipped; l may be used again */
+/* Enters a message. Returns 0, or -1 without memory or above LEDGER_MAX: then the message must not be sent. */
+int ledger_enter(struct ledger *l, struct owed o);
+/* Enters the Parse, Bind and Execute of one statement of our own; ref is the Execute's. Returns -1 as ledger_push();
+ * ref is then still the caller's. */
 int ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
-/* A QUERY, FUNCTION or SYNC. */
+/* What is known of a request: a QUERY, FUNCTION or SYNC. */
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
-	uint8_t shown; /* a QUERY to which we added: the client is shown this many CommandCompletes; 0: all */
+	uint8_t shown; /* for a QUERY that was extended: how many CommandCompletes are for the client; 0: all */
 };
-int ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request);
 
 /*
- * A message of this type has come from the server. ended: when it was the ReadyForQuery of a request, its entry; else
- * its kind is left alone. is_end (may not be NULL) says which. NoticeResponse, ParameterStatus and
- * NotificationResponse may come at any time, also with nothing owed (then PASS).
+ * Handles a message of this type from the server. *is_end: it was the ReadyForQuery of a request, whose entry is then
+ * in *ended. NoticeResponse, ParameterStatus and NotificationResponse may come at any time, even with nothing owed
+ * (PASS).
  */
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
 /*
- * Of all that was sent only the Sync behind a failed message of the client's is still unanswered: its ReadyForQuery is
- * ours from now on, for the client's request will be sent once more. False: it is not so, nothing has changed.
+ * If only the Sync after a failed message of the client's is still unanswered: makes its ReadyForQuery pgweir's, as the
+ * client's request will be sent again. Returns false, with nothing changed, if there is more.
  */
 bool ledger_take_sync(struct ledger *l);
-/* The DESCRIBE_STATEMENT that was entered last is sent once more: the client has its ParameterDescription already. */
+/* The last DESCRIBE_STATEMENT repeats an earlier one: its ParameterDescription, which the client has, is swallowed. */
 void ledger_swallow_types(struct ledger *l);
-/* After the message that was received is on its way: gives the made replies whose turn has come. */
+/* Call it after the received message was passed on: sends the local replies whose turn has come. */
 void ledger_advance(struct ledger *l);
 
 static inline const struct owed *
@@ -134,7 +135,33 @@ ledger_head(const struct ledger *l)
 	return l->count > 0 ? &l->ring[l->head] : NULL;
 }
 
-/* True if a DataRow for the client may come now: the fast path of large results. */
+/* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
+static inline int
+ledger_enter_next(struct ledger *l, struct owed o)
+{
+	if (l->is_skipping || l->is_copy_open || l->count == l->cap || o.kind >= OWED_COPY_END)
+		return ledger_enter(l, o);
+	l->ring[(l->head + l->count++) & (l->cap - 1)] = o;
+	return 0;
+}
+
+static inline int
+ledger_push(struct ledger *l, enum owed_kind kind, enum owed_to to, void *ref)
+{
+	return ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind, .to = (uint8_t)to, .ref = ref });
+}
+
+static inline int
+ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, const struct owed_request *request)
+{
+	return ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind,
+						   .to = (uint8_t)to,
+						   .shown = request->shown,
+						   .statements = request->statements,
+						   .started_us = request->started_us });
+}
+
+/* Returns whether a DataRow for the client may come now. The fast path of large results. */
 static inline bool
 ledger_expects_row(const struct ledger *l)
 {
@@ -144,27 +171,81 @@ ledger_expects_row(const struct ledger *l)
 	       (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) && l->copy == COPY_NONE;
 }
 
+/* True if what stands behind the head, if anything does, waits for a message of the server's. */
+static inline bool
+ledger_is_next_theirs(const struct ledger *l)
+{
+	return l->count < 2 || l->ring[(l->head + 1) & (l->cap - 1)].kind < OWED_COPY_END;
+}
+
+static inline void
+ledger_drop_head(struct ledger *l)
+{
+	l->head = (l->head + 1) & (l->cap - 1);
+	l->count--;
+}
+
 /*
- * The replies that nobody but the client waits for, in a few instructions: BindComplete, and what describes the
- * portal. True: it was owed, and is the client's; no reply of ours is due. False: ledger_receive() has to see it.
+ * Handles in a few instructions the replies that come with every query: what describes rows, the rows, CommandComplete,
+ * ParseComplete and BindComplete. Returns true if it was owed to the client and no local reply is due behind it;
+ * otherwise nothing has changed, and ledger_receive() must see it.
  */
 static inline bool
 ledger_take_plain(struct ledger *l, uint8_t type)
 {
-	const struct owed *o;
+	const struct owed *o = ledger_head(l);
+	struct owed taken;
 
-	if (l->count < 2)
+	if (o == NULL || o->to != OWED_TO_CLIENT || o->phase != 0 || l->copy != COPY_NONE)
 		return false;
-	o = &l->ring[l->head];
-	if (o->to != OWED_TO_CLIENT || o->ref != NULL)
+	switch (o->kind) {
+	case OWED_QUERY:
+		return type == 'D' || type == 'T' || (type == 'C' && o->shown == 0);
+	case OWED_EXECUTE:
+		if (type == 'D')
+			return true;
+		if (type != 'C')
+			return false;
+		break;
+	case OWED_PARSE:
+		if (type != '1')
+			return false;
+		break;
+	case OWED_BIND:
+		if (type != '2')
+			return false;
+		break;
+	case OWED_DESCRIBE_PORTAL:
+		if ((type != 'T' && type != 'n') || o->ref != NULL)
+			return false;
+		break;
+	default:
 		return false;
-	if (o->kind == OWED_BIND ? type != '2' : o->kind != OWED_DESCRIBE_PORTAL || (type != 'T' && type != 'n'))
+	}
+	if (!ledger_is_next_theirs(l))
 		return false;
-	if (l->ring[(l->head + 1) & (l->cap - 1)].kind >= OWED_COPY_END)
-		return false;
-	l->head = (l->head + 1) & (l->cap - 1);
-	l->count--;
 	l->answered++;
+	ledger_drop_head(l);
+	if (o->ref != NULL) {
+		taken = *o; /* its place may be taken at once */
+		l->ops->settled(l->arg, &taken, OWED_ANSWERED);
+	}
+	return true;
+}
+
+/* The same for the ReadyForQuery of a request of the client's, which is copied to *ended. */
+static inline bool
+ledger_take_ready(struct ledger *l, struct owed *ended)
+{
+	const struct owed *o = ledger_head(l);
+
+	if (o == NULL || o->to != OWED_TO_CLIENT || (o->kind != OWED_QUERY && o->kind != OWED_SYNC) ||
+	    l->copy != COPY_NONE || !ledger_is_next_theirs(l))
+		return false;
+	*ended = *o;
+	ledger_drop_head(l);
+	l->requests_gone++;
+	l->answered = 0;
 	return true;
 }
 
@@ -175,13 +256,13 @@ ledger_is_our_turn(const struct ledger *l)
 }
 
 /*
- * Is anything owed to the client? since_us: when the first byte of the request was read that is answered next; 0: its
- * end was not sent yet.
+ * Returns whether anything is owed to the client. *since_us: when the first byte was read of the request that is
+ * answered next; 0: its end was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
-/* Is a request of our own, with a Sync of its own, answered next? since_us: when it was sent. */
+/* Returns whether a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
-const char *owed_kind_name(enum owed_kind kind); /* for the log: "Execute" */
+const char *owed_kind_name(enum owed_kind kind); /* "Execute", for the log */
 
 #endif

@@ -119,7 +119,7 @@ type_len(uint32_t oid)
 	case 23:
 		return 4;
 	default:
-		return 0xffff; /* varying */
+		return 0xffff; /* of variable length */
 	}
 }
 
@@ -195,6 +195,32 @@ void
 message_execute(struct buf *b)
 {
 	message_put(b, 'E', "\0\0\0\0", 5);
+}
+
+static void
+put_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
+{
+	size_t begun = message_begin(b, type);
+
+	buf_put(b, before, strlen(before));
+	buf_put_str(b, name);
+	buf_put(b, behind, behind_len);
+	message_end(b, begun);
+}
+
+void
+message_run(struct buf *b, const char *portal, const char *sql)
+{
+	size_t begun = message_begin(b, 'P');
+
+	buf_put_str(b, "");
+	buf_put_str(b, sql);
+	buf_put_u16(b, 0);
+	message_end(b, begun);
+	put_named(b, 'B', "", portal, "\0\0\0\0\0\0", 7);
+	put_named(b, 'E', "", portal, "\0\0\0", 4);
+	if (portal[0] != '\0')
+		put_named(b, 'C', "P", portal, NULL, 0);
 }
 
 void

@@ -12,13 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Begins a message: returns where its length will be put; message_end with that value completes it. */
+/* Begins a message and returns the place of its length, which message_end() needs to complete it. */
 size_t message_begin(struct buf *b, uint8_t type);
 void message_end(struct buf *b, size_t begun);
-/* A message with this body. */
+/* Appends a message with this body. */
 void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len);
 
-/* ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint only when not empty. */
+/* ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint are left out if empty. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
 /* NoticeResponse; severity "WARNING", "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);
@@ -27,18 +27,20 @@ void message_parameter(struct buf *b, const char *name, const char *value);
 void message_authentication(struct buf *b, uint32_t code, const void *more, size_t more_len);
 void message_key(struct buf *b, uint32_t pid, const uint8_t *key, size_t key_len);
 void message_complete(struct buf *b, const char *tag);
-/* RowDescription of text columns: names and type OIDs (25 text, 23 int4, 20 int8, 1700 numeric). */
+/* RowDescription of columns in text format: names and type OIDs (25 text, 23 int4, 20 int8, 1700 numeric). */
 void message_row_description(struct buf *b, const char *const *names, const uint32_t *types, size_t count);
-/* DataRow of text values; NULL entries are SQL NULL. */
+/* DataRow of values in text format; NULL entries are SQL NULL. */
 void message_data_row(struct buf *b, const char *const *values, size_t count);
 
-/* What we send to a server. */
+/* --- Messages to servers. --- */
 void message_query(struct buf *b, const char *sql);
 void message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len);
-/* Unnamed portal of a named or unnamed statement, text parameters. */
+/* Bind of the unnamed portal to a statement, with parameters in text format. */
 void message_bind_text(struct buf *b, const char *statement, const char *const *values, size_t count);
-void message_execute(struct buf *b); /* unnamed portal, all rows */
+void message_execute(struct buf *b); /* of the unnamed portal, for all rows */
 void message_close_statement(struct buf *b, const char *name);
+/* Parse, Bind and Execute of this SQL as the unnamed statement, and Close of the portal if that has a name. */
+void message_run(struct buf *b, const char *portal, const char *sql);
 void message_sync(struct buf *b);
 
 /* A message without a body, as bytes and their count: server_write(srv, MESSAGE_BARE("S")). */

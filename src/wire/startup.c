@@ -1,10 +1,10 @@
 /*
- * src/wire/startup.c - see startup.h. What PostgreSQL's ProcessStartupPacket and process_startup_options do, with bad
- * bytes refused as soon as they are there.
+ * src/wire/startup.c - see startup.h. It does what PostgreSQL's ProcessStartupPacket and process_startup_options do,
+ * and refuses bad bytes as soon as they have come.
  *
  *   int32 length   8 to 10000, itself included
  *   int32 code     major and minor version, or one of the requests below
- *   then           names and values, each terminated, and a last zero byte that is the packet's last byte
+ *   then           names and values, each terminated, and a zero byte, which is the packet's last byte
  */
 #include "wire/startup.h"
 
@@ -29,7 +29,7 @@
 /* Its length, then CODE_SSL. */
 const uint8_t startup_ssl_request[STARTUP_SSL_REQUEST_LEN] = { 0, 0, 0, HEAD_LEN, 0x04, 0xd2, 0x16, 0x2f };
 
-/* For a message: 63 characters at most, '?' for what can't be shown. */
+/* Returns text as an error may show it: at most 63 characters, with '?' for unprintable ones. */
 static const char *
 show(const char *text, char out[static 64])
 {
@@ -50,7 +50,7 @@ bad_length(struct startup *out, struct fail *why)
 
 /* --- The options word: postgres' command line. --- */
 
-/* The next word, copied to *to and terminated there; a backslash takes the next character as it is. NULL: no more. */
+/* Copies the next word to *to, terminated, and returns it, or NULL. A backslash keeps the next character as it is. */
 static char *
 next_word(const char **at, char **to)
 {
@@ -78,7 +78,7 @@ add_setting(struct startup *s, const char *name, const char *value, struct fail 
 	return 0;
 }
 
-/* "name=value" after the switch ("-c " or "--"), in the arena: it becomes two strings. */
+/* text is the "name=value" after the switch ("-c " or "--"), in the arena; it is split into two strings. */
 static int
 add_assignment(struct startup *s, const char *dashes, char *text, struct fail *why)
 {
@@ -100,7 +100,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	char *to, *word, shown[64];
 	int result = 0;
 
-	/* A word and its terminator are no longer than the word and the blank after it. */
+	/* A word with its terminator takes no more than the word and the blank after it. */
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
 		return fail_set(why, "53200", "no memory for a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
@@ -126,10 +126,10 @@ take_options(struct startup *s, const char *options, struct fail *why)
 
 enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD_PROTOCOL_OPTION, FIELD_SETTING };
 
-/* What the packet says beside what goes to struct startup as it is. The last of a name wins, but see replication. */
+/* The packet's words that don't go to struct startup as they are. The last of a name counts, except for replication. */
 struct login_words {
 	const char *options;
-	bool is_walsender, has_database; /* two, as "database" and then "true" is still logical */
+	bool is_walsender, has_database; /* two fields, as "database" and then "true" still means logical */
 };
 
 static enum field
@@ -146,7 +146,7 @@ field_of(const char *name)
 	return strncmp(name, "_pq_.", 5) == 0 ? FIELD_PROTOCOL_OPTION : FIELD_SETTING;
 }
 
-/* PostgreSQL's boolean words, and what they may be cut to. */
+/* Parses PostgreSQL's boolean words and their abbreviations. Returns 0, or -1. */
 static int
 parse_bool(const char *value, bool *out)
 {
@@ -181,7 +181,7 @@ take_replication(struct login_words *words, const char *value, struct fail *why)
 	return fail_hint(why, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
 }
 
-/* Settings are left for later: those of the options word come first. */
+/* Handles all fields but settings, which come later: those in options go first. */
 static int
 take_field(struct startup *s, struct login_words *words, const char *name, const char *value, struct fail *why)
 {
@@ -209,7 +209,7 @@ take_field(struct startup *s, struct login_words *words, const char *name, const
 	return 0;
 }
 
-/* The name and value at *at. 1: taken; 0: the last byte of the packet is here, the terminator; -1: neither. */
+/* Takes the name and value at *at. Returns 1, 0 at the packet's final zero byte, or -1 if it is neither. */
 static int
 next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char **value)
 {
@@ -228,7 +228,7 @@ next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char 
 	return 1;
 }
 
-/* at to end: a whole packet's pairs. */
+/* Parses the pairs of a whole packet, from at to end. */
 static int
 take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail *why)
 {
@@ -258,7 +258,7 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 
 /* --- The packet. --- */
 
-/* Says what is there once it is all there; refuses a length the code can't have. */
+/* Sets *kind once the packet is complete; refuses lengths that the code can't have. */
 static int
 take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fail *why)
 {
@@ -285,7 +285,7 @@ take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fa
 	}
 }
 
-/* Lengths first: nothing is held, or even waited for, that could not be right. */
+/* Checks lengths first, so that pgweir never waits for a packet that can't be right. */
 static int
 take_length(struct startup *out, const uint8_t *bytes, size_t len, struct fail *why)
 {
@@ -361,7 +361,7 @@ startup_put_negotiate(struct buf *out, const struct startup *s)
 {
 	size_t begun = message_begin(out, 'v');
 
-	/* The whole version, whatever the manual says: PostgreSQL sends it so, and libpq 18 insists. */
+	/* The full version, contrary to the manual: PostgreSQL sends that, and libpq 18 insists on it. */
 	buf_put_u32(out, MAJOR << 16 | startup_minor(s));
 	buf_put_u32(out, (uint32_t)s->unknown_option_count);
 	for (size_t i = 0; i < s->unknown_option_count; i++)

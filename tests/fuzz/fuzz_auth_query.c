@@ -1,8 +1,8 @@
 /*
- * tests/fuzz/fuzz_auth_query.c - any bytes as the row that auth_query gave.
+ * tests/fuzz/fuzz_auth_query.c - any bytes as the row that auth_query returned.
  *
- * Holds besides memory: a secret lies within the row, is not empty, has no zero byte and is within its limit; a name in
- * front of it is the one asked for, or NULL.
+ * Besides memory safety it checks: a secret lies within the row, is not empty, has no zero byte and is within its
+ * limit; a name in front of it is the one asked for, or NULL.
  */
 #include "lookup/auth_query_cache.h"
 #include "wire/frame.h"

@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_console.c - any bytes as the text of console statements, and as a pattern of LIKE.
  *
- * Holds besides memory: reading goes on to the end; a refusal is SQL's syntax error; what was read is within its bounds
- * and a command of the table.
+ * Besides memory safety it checks: everything is read to the end; a refusal is SQL's syntax error; a command that was
+ * read is within its bounds and in the table.
  */
 #include "admin/console_command.h"
 #include "admin/console_rows.h"

@@ -1,8 +1,8 @@
 /*
- * tests/fuzz/fuzz_deallocate.c - any text: is it a DEALLOCATE?
+ * tests/fuzz/fuzz_deallocate.c - any bytes: are they a DEALLOCATE?
  *
- * Holds besides memory: a name is not empty and fits; what is told is told of the same text with white space, a comment
- * and a semicolon around it, too; a name that was found is found again when it is quoted.
+ * Besides memory safety it checks: a name is not empty and fits; white space, a comment and a semicolon around the SQL
+ * don't change the result; a name that was found is found again when it is quoted.
  */
 #include "sql/deallocate.h"
 

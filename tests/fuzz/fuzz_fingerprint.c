@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_fingerprint.c - any bytes through the SQL scanner.
  *
- * Must hold: the text is valid UTF-8, ends where it says, holds no comment and no quoted string; the hash depends
- * neither on the room for the text nor on whether literals are kept; an unsafe text shows nothing but one word.
+ * It checks: the text is valid UTF-8, has the length that is returned, and has no comment and no quoted string; the
+ * hash depends neither on the room for the text nor on whether literals are kept; of unsafe SQL only one word is left.
  */
 #include "base/escape.h"
 #include "telemetry/fingerprint.h"

@@ -1,7 +1,8 @@
 /*
- * tests/fuzz/fuzz_frame.c - any bytes as a stream of messages, each body read as everything we look into.
+ * tests/fuzz/fuzz_frame.c - any bytes as a stream of messages, each body read as every kind that pgweir parses.
  *
- * Holds besides memory: what is read is terminated within the body; what is built from it again has the same bytes.
+ * Besides memory safety it checks: strings end within the body; a message built again from its parts has the same
+ * bytes.
  */
 #include "wire/fields.h"
 #include "wire/frame.h"

@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_hba.c - any bytes as an HBA file.
  *
- * Holds besides memory: what is refused is told, with path and line; what is taken answers every question, always with
- * the same rule, and a rule that says "no TLS", "local", ... decides only for those it says.
+ * Besides memory safety it checks: a refusal is reported with path and line; a file that is accepted answers every
+ * question, always with the same rule, and a rule for "no TLS", "local", ... decides only for such connections.
  */
 #include "string_of.h"
 

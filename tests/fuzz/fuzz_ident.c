@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_ident.c - any bytes as a file of maps, and as names that are looked up in it.
  *
- * The first line is asked for (map, name, user: parted by zero bytes), the rest is the file. Holds besides memory: what
- * is refused is told; nobody is allowed by a map that is not there.
+ * The first line is the question (map, name and user, separated by zero bytes), the rest is the file. Besides memory
+ * safety it checks: a refusal is reported; a map that does not exist allows nobody.
  */
 #include "auth/ident.h"
 

@@ -1,9 +1,9 @@
 /*
- * tests/fuzz/fuzz_known.c - any text: which statements are known?
+ * tests/fuzz/fuzz_known.c - any SQL: which statements are known?
  *
- * The first byte is the options. Holds besides memory: names and values end; white space, comments and semicolons
- * around change nothing; a setting that was found is found again when it is written as set_config() takes it; what is
- * known to change the session, the scanner suspects. Marks end, and are suspected, too.
+ * The first byte is the options. Besides memory safety it checks: names and values are terminated; white space,
+ * comments and semicolons around change nothing; a setting that was found is found again when it is written for
+ * set_config(); the scanner suspects every statement that is known to change the session. So it does with marks.
  */
 #include "sql/known.h"
 #include "sql/scan.h"

@@ -5,8 +5,9 @@
  * A byte below 0x80 is the type of a message that was received; above, its low four bits are the kind and the next two
  * whose it is. 0xff ends the connection, and a new one begins.
  *
- * Holds besides memory: each ref is settled exactly once, made replies only for made entries; after each step no made
- * entry is at the head, and COPY is of a head that can be in COPY; a violation enters and settles nothing.
+ * Besides memory safety it checks: each ref is settled exactly once, with local replies only for local entries; after
+ * each step no local entry is at the head, and only a head that can be in COPY is; a violation enters and settles
+ * nothing.
  */
 #include "wire/frame.h"
 #include "wire/ledger.h"
@@ -44,15 +45,15 @@ on_settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-on_made(void *arg, const struct owed *o)
+on_local(void *arg, const struct owed *o)
 {
 	struct run *r = arg;
 
-	must(o->kind == OWED_MADE_PARSE || o->kind == OWED_MADE_CLOSE);
+	must(o->kind == OWED_LOCAL_PARSE || o->kind == OWED_LOCAL_CLOSE);
 	must(r->settled[(uintptr_t)o->ref] == 0);
 }
 
-static const struct ledger_ops ops = { on_settled, on_made };
+static const struct ledger_ops ops = { on_settled, on_local };
 
 static void
 check(const struct run *r)
@@ -73,7 +74,7 @@ check(const struct run *r)
 static void
 send_one(struct run *r, uint8_t byte)
 {
-	enum owed_kind kind = (enum owed_kind)((byte & 15) % (OWED_MADE_CLOSE + 1));
+	enum owed_kind kind = (enum owed_kind)((byte & 15) % (OWED_LOCAL_CLOSE + 1));
 	enum owed_to to = (enum owed_to)(byte >> 4 & 3);
 	struct owed_request request = { .started_us = byte, .statements = byte };
 

@@ -1,13 +1,13 @@
 /*
- * tests/fuzz/fuzz_login.c - everything a client may say before it is let in: SSLRequest, GSSENCRequest, CancelRequest,
+ * tests/fuzz/fuzz_login.c - everything a client may send before it is let in: SSLRequest, GSSENCRequest, CancelRequest,
  * StartupMessage, password and SASL messages, in any order, cut anywhere.
  *
  * The first byte chooses the method (and whether the password is plain text or a verifier), the second how many bytes
  * are sent at once (0: all); the rest is what the client sends. Randomness repeats, so that a recorded login is one
  * that succeeds.
  *
- * Holds besides memory: see session_client.h and world_fini; and nobody is let in with a method that asks for a proof
- * who is not a user of ours.
+ * Besides memory safety it checks what session_client.h and world_fini do, and that a method that asks for a proof lets
+ * in only known users.
  */
 #include "session_world.h"
 

@@ -1,9 +1,9 @@
 /*
- * tests/fuzz/fuzz_scan.c - any text, cut anywhere: what may it leave behind?
+ * tests/fuzz/fuzz_scan.c - any SQL, cut anywhere: what may it leave behind?
  *
- * The first byte is the options, the second says how the text is cut. Holds besides memory: flags and names are those
- * of the whole text, names are words with a dot, and a statement put before or behind adds its own flags, and takes
- * none.
+ * The first byte is the options, the second says how the text is cut. Besides memory safety it checks: flags
+ * and names are those of the whole text; names are words with a dot; a statement before or after it adds its own flags
+ * and removes none.
  */
 #include "sql/scan.h"
 

@@ -1,15 +1,15 @@
 /*
- * tests/fuzz/fuzz_scram.c - both sides of SCRAM against any texts.
+ * tests/fuzz/fuzz_scram.c - both sides of SCRAM against any messages.
  *
- * The input is lines: a secret (or what is none: the RFC's is taken then), client-first, client-final for our server;
+ * The input is lines: a secret (if it is invalid, the RFC's is used), client-first, client-final for our server;
  * server-first, server-final for our client; and, if there is one more, what a server offers it, with blanks between.
  * Both run in the clear and over TLS, where client-first chooses the mechanism by its flag. Nonces and keys are the
  * RFC's, so that the seed is a login that succeeds, and changes of it come near.
  *
  * The secret is prepared as a password too (SASLprep).
  *
- * Holds besides memory: a mock lets nobody in; whoever gets in has left keys whose hash is the StoredKey; base64 has
- * one spelling.
+ * Besides memory safety it checks: a mock lets nobody in; a login that succeeds yields keys whose hash is the
+ * StoredKey; base64 has one spelling.
  */
 #include "string_of.h"
 

@@ -1,5 +1,5 @@
 /*
- * tests/fuzz/fuzz_server_login.c - a PostgreSQL that says anything while we log in to it.
+ * tests/fuzz/fuzz_server_login.c - a PostgreSQL that sends anything while pgweir logs in to it.
  *
  * The input is lines. The first has words: what we know of the user (plain, md5, keys: its password, its md5 secret,
  * its SCRAM keys), which server is wanted (primary, standby, readonly), and two: there is a second host, which gets
@@ -11,11 +11,11 @@
  *   close           the connection ends
  *   t MS            time passes
  *
- * \xHH and the like are bytes (session_text.h). ~ is what a true server would say now in a SCRAM exchange:
+ * \xHH and the like are bytes (session_text.h). ~ is what a true server would send now in a SCRAM exchange:
  * server-first, then server-final.
  *
- * Holds besides memory: one verdict, then the end, for each server; none without AuthenticationOk; none after SASL
- * without the true signature; the password is said to nobody who did not ask for it.
+ * Besides memory safety it checks: each server has one result, and then its end; no login succeeds without
+ * AuthenticationOk, nor after SASL without the true signature; the password is sent only to a server that asked for it.
  */
 #include "session_mutate.h"
 #include "session_quiet.h"
@@ -415,7 +415,7 @@ set_stage(struct stage *s)
 	s->fd = -1;
 	s->now_us = clock_now_us();
 	s->env = (struct server_env){ .base = s->base,
-				      .dialer = dialer_new(s->base),
+				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }),
 				      .graveyard = graveyard_new(s->base),
 				      .workers = workers_new(s->base, 1, &why),
 				      .counters = &s->counters,

@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_startup.c - any bytes as the first packet of a connection, whole and in every cut.
  *
- * Holds besides memory: a cut says PARTIAL or what the whole says, never something else; what is taken is terminated
- * within the packet or the arena; NegotiateProtocolVersion has the length it says.
+ * Besides memory safety it checks: the result for a cut packet is PARTIAL or that for the whole one; strings end within
+ * the packet or the arena; NegotiateProtocolVersion has the length in its header.
  */
 #include "wire/frame.h"
 #include "wire/startup.h"

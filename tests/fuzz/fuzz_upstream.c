@@ -1,6 +1,7 @@
 /*
  * tests/fuzz/fuzz_upstream.c - any connection string: it is refused, or its text reads back as the same upstream. As a
- * tenant's: what is made of it for a client is refused, or fits, and its host depends on nothing that clients choose.
+ * tenant's: the upstream made from it for a client is refused or fits, and its host depends on nothing that clients
+ * choose.
  */
 #include "config/passfile.h"
 #include "config/upstream.h"

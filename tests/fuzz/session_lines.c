@@ -103,6 +103,7 @@ const char *const mutate_lines[] = {
 	"c0 Q DELETE FROM hidden_cursor WHERE a = '~'",
 	"c0 Q SELECT '~' FROM hidden_sql, hidden_sequence",
 	"c0 Q SELECT '~' FROM hidden_seed, hidden_backend",
+	"c0 Q SELECT '~' FROM hidden_plan",
 	"c0 F hidden_setting hidden_lock ~",
 	"c0 Q CREATE FUNCTION hidden_lock() RETURNS int",
 	"c0 Q CREATE VIEW hidden_temp AS SELECT 1",

@@ -102,17 +102,35 @@ log_reopen(struct log *log, struct fail *why)
 	return 0;
 }
 
+static void
+put_line(const struct log *log, enum log_level level, const char *fmt, va_list args)
+{
+	char line[2048];
+
+	vsnprintf(line, sizeof(line), fmt, args);
+	if (log != NULL && log->is_loud)
+		fprintf(stderr, "pgweir %d: %s\n", (int)level, line);
+}
+
 void
 log_write(struct log *log, enum log_level level, const char *fmt, ...)
 {
-	char line[2048];
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(line, sizeof(line), fmt, args);
+	put_line(log, level, fmt, args);
 	va_end(args);
-	if (log != NULL && log->is_loud)
-		fprintf(stderr, "pgweir %d: %s\n", (int)level, line);
+}
+
+void
+log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+	va_list args;
+
+	(void)about;
+	va_start(args, fmt);
+	put_line(log, level, fmt, args);
+	va_end(args);
 }
 
 /* As in a debug build. */
@@ -122,6 +140,13 @@ log_bug(struct log *log, const char *what)
 	(void)log;
 	fprintf(stderr, "BUG: %s\n", what);
 	abort();
+}
+
+int
+log_is_pgbouncers(const struct log *log)
+{
+	(void)log;
+	return 0;
 }
 
 int
@@ -254,4 +279,12 @@ size_t
 workers_waiting(struct workers *ws)
 {
 	return ws->count;
+}
+
+void
+log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg)
+{
+	(void)log;
+	(void)row;
+	(void)arg;
 }

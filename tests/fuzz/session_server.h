@@ -46,7 +46,17 @@ struct fake_setting {
 };
 
 /* What else a client leaves in its session. */
-enum trace { TRACE_TEMP, TRACE_LOCK, TRACE_CURSOR, TRACE_SQL, TRACE_LISTEN, TRACE_SEED, TRACE_BACKEND, TRACES };
+enum trace {
+	TRACE_TEMP,
+	TRACE_LOCK,
+	TRACE_CURSOR,
+	TRACE_SQL,
+	TRACE_LISTEN,
+	TRACE_SEED,
+	TRACE_PLANS,
+	TRACE_BACKEND,
+	TRACES
+};
 
 struct fake_conn {
 	TAILQ_ENTRY(fake_conn) link;

@@ -405,6 +405,8 @@ discard(struct fake_conn *c, const char *rest)
 		drop_temporary(c);
 	if (strcmp(what, "SEQUENCES") == 0)
 		c->sequences_of = 0;
+	if (strcmp(what, "PLANS") == 0)
+		c->traces[TRACE_PLANS] = 0;
 }
 
 static void

@@ -29,7 +29,7 @@ static const struct {
 	{ "hidden_lock", STATE_LOCKS, TRACE_LOCK },	{ "hidden_cursor", STATE_CURSORS, TRACE_CURSOR },
 	{ "hidden_sql", STATE_PREPARED, TRACE_SQL },	{ "hidden_listen", STATE_LISTEN, TRACE_LISTEN },
 	{ "hidden_seed", STATE_SEED, TRACE_SEED },	{ "hidden_backend", STATE_BACKEND, TRACE_BACKEND },
-	{ "hidden_sequence", STATE_SEQUENCES, TRACES },
+	{ "hidden_sequence", STATE_SEQUENCES, TRACES }, { "hidden_plan", STATE_PLANS, TRACE_PLANS },
 };
 
 #define HIDDEN (sizeof(hidden) / sizeof(hidden[0]))
@@ -214,8 +214,9 @@ complain(const char *what, char letter)
 void
 state_check(const struct fake_conn *c, const char *tokens)
 {
-	static const char *const names[TRACES] = { "temporary objects", "lock", "cursor", "PREPARE", "LISTEN", "seed",
-						   "backend state" };
+	static const char *const names[TRACES] = {
+		"temporary objects", "lock", "cursor", "PREPARE", "LISTEN", "seed", "plans", "backend state"
+	};
 	char letter = text_token_at(tokens, strlen(tokens));
 
 	if (letter == 0 || c->is_liar || c->fake->has_lied || c->fake->is_leaky)

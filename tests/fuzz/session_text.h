@@ -1,5 +1,5 @@
 /*
- * tests/fuzz/session_text.h - tokens: who sent what a byte came from.
+ * tests/fuzz/session_text.h - tokens, which show which client a byte came from.
  *
  * "@@A7!" was put into a message by client A, and the fake PostgreSQL repeats it in what it answers to that. No input
  * can hold one (text_unescape takes its @ away), so that one which reaches another client is a leak.

@@ -1,4 +1,4 @@
-/* tests/fuzz/string_of.h - bytes that are no string yet. */
+/* tests/fuzz/string_of.h - turns bytes into a string. */
 #ifndef PGWEIR_FUZZ_STRING_OF_H
 #define PGWEIR_FUZZ_STRING_OF_H
 

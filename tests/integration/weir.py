@@ -1,6 +1,7 @@
 """pgweir under test: its configuration, its life, its console, its metrics, and connections through it."""
 
 import concurrent.futures
+import functools
 import http.client
 import json
 import os
@@ -26,25 +27,9 @@ from waiting import free_port, wait_until
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 
-# Which section a setting stands in, so that a test can say weir.start(pool_size=1).
-SECTIONS = {
-    "pgweir": "listen pool_mode session_state max_client_connections max_server_connections listen_backlog pid_file "
-              "run_as handshake_threads tenants tenant_domain",
-    "pool": "pool_size max_overflow overflow_linger pool_timeout pool_recycle pool_pre_ping pool_pre_ping_idle "
-            "ping_interval pool_lifo min_idle idle_timeout prepared_statements max_statement_size prepared_statements_memory "
-            "statement_ignore_comments",
-    "timeouts": "connect_timeout login_timeout query_timeout transaction_timeout idle_transaction_timeout "
-                "client_idle_timeout shutdown_timeout shutdown_delay",
-    "auth": "method users_file hba_file ident_file auth_query auth_user auth_database auth_query_ttl "
-            "scram_iterations admin_users stats_users",
-    "tls_client": "mode certificate_file key_file ca_file crl_file min_version ciphers",
-    "limits": "max_db_client_connections max_user_client_connections max_address_client_connections db_login_rate "
-              "user_login_rate address_login_rate login_failure_delay login_failure_delay_max",
-    "log": "destination level connections",
-    "slow_query": "threshold file text parameters sample_threshold sample_rate max_lines_per_second table_size",
-    "http": "auth_file metrics_max_pools user_histograms",
-}
-SECTION_OF = {key: section for section, keys in SECTIONS.items() for key in keys.split()}
+# Names of settings that more than one section has, and the section that weir.start(name=...) means.
+AMBIGUOUS = {"mode": "tls_client", "certificate_file": "tls_client", "key_file": "tls_client", "ca_file": "tls_client",
+             "listen": "pgweir", "format": "log"}
 
 BAD_LOG = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed|\bBUG\b|"
                      r"UndefinedBehaviorSanitizer|double free|corrupted|free\(\): invalid|SUMMARY: ")
@@ -61,6 +46,13 @@ def find_binary():
 
 def is_sanitized(binary):
     return binary is not None and b"__asan_init" in binary.read_bytes()
+
+
+@functools.cache
+def section_of():
+    """The section of each setting, as the binary prints them: so that a test can say weir.start(pool_size=1)."""
+    schema = json.loads(subprocess.run([find_binary(), "--config-schema"], check=True, capture_output=True).stdout)
+    return {key: section for section, keys in schema["properties"].items() for key in keys["properties"]} | AMBIGUOUS
 
 
 class Weir:
@@ -124,14 +116,14 @@ class Weir:
         }
 
     def configure(self, sections=None, upstream=None, **settings):
-        """Builds the configuration anew: settings go where SECTIONS says; sections are merged in as given (a section
+        """Builds the configuration anew: settings go where section_of() says; sections are merged in as given (a section
         that is None is left out). upstream: words for the databases app and app2."""
         config = self.default_config()
         if upstream is not None:
             config["database app"]["upstream"] = upstream
             config["database app2"]["upstream"] = upstream
         for key, value in settings.items():
-            config.setdefault(SECTION_OF[key], {})[key] = value
+            config.setdefault(section_of()[key], {})[key] = value
         for name, keys in (sections or {}).items():
             if keys is None:
                 config.pop(name, None)
@@ -439,6 +431,16 @@ def read_slowly(weir):
         wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
         time.sleep(0.7)
         wire.read_until("Z", timeout=20)
+
+
+def hold(weir, there, dbname):
+    """A client that keeps this one of the pool's two servers."""
+    wires = [weir.raw("web", dbname), weir.raw("web", dbname)]
+    for wire in wires:
+        wire.query("BEGIN")
+    for wire in wires:
+        if wire.query("SELECT pg_backend_pid()") != there:
+            wire.query("ROLLBACK")
 
 
 def timed(function, *arguments):

@@ -1,6 +1,6 @@
 /*
- * tests/unit/pool_fake.h - an owner and borrowers for one rule at a time: all that the pool asks for is written down,
- * and the test answers. Connections are called by number, in the order in which they were asked for.
+ * tests/unit/pool_fake.h - an owner and borrowers for one rule at a time: records all that the pool asks for, and
+ * the test answers. Connections are called by number, in the order in which they were asked for.
  */
 #ifndef PGWEIR_TESTS_POOL_FAKE_H
 #define PGWEIR_TESTS_POOL_FAKE_H
@@ -9,7 +9,7 @@
 
 #define MS 1000u
 #define S 1000000u
-#define FAKE_CONNS 64
+#define FAKE_CONNS 512
 #define FAKE_CLIENTS 64
 #define FAKE_LOG 4096
 

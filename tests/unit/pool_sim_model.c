@@ -1,4 +1,5 @@
-/* tests/unit/pool_sim_model.c - what must hold, said once more and independently of src/pool. See pool_sim.h. */
+/* tests/unit/pool_sim_model.c - the rules of the pool, implemented once more and independently of src/pool. See
+ * pool_sim.h. */
 #include "pool_sim.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* tests/unit/test_admission_table.c - what admission remembers. Links admission/admission_table.c alone; the tests own
- * the clock. */
+/* tests/unit/test_admission_table.c - what admission remembers about addresses and users. Links
+ * admission/admission_table.c alone; the tests own the clock. */
 #include "admission/admission_table.h"
 
 #include <criterion/criterion.h>

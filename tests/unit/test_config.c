@@ -3,6 +3,8 @@
 #include "config/config_keys.h"
 #include "config/suggest.h"
 
+#include "build.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,8 +155,8 @@ static const struct {
 	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is possible too" },
 	{ "a size without a unit", BASE "[pool]\nmax_statement_size = 1000\n",
 	  "pgweir.ini:6: error: max_statement_size = 1000: a size needs a unit, for example 1MiB or 16KiB" },
-	{ "a size with the other units", BASE "[pool]\nmax_statement_size = 1MB\n",
-	  "pgweir.ini:6: error: max_statement_size = 1MB: \"MB\" is not a unit of size; use B, KiB, MiB or GiB" },
+	{ "a size with the other units", BASE "[pool]\nmax_statement_size = 1TB\n",
+	  "pgweir.ini:6: error: max_statement_size = 1TB: \"TB\" is not a unit of size; use B, KiB, MiB or GiB" },
 	{ "a size of nothing", BASE "[pool]\nmax_statement_size = 0B\n",
 	  "pgweir.ini:6: error: max_statement_size = 0B: must be in the range 1B to 1GiB" },
 	{ "a number below", BASE "[pool]\npool_size = 0\n",
@@ -165,14 +167,16 @@ static const struct {
 	  "pgweir.ini:6: error: pool_size = 18446744073709551617: a whole number from 1 to 100000 is needed" },
 	{ "an empty number", BASE "[pool]\npool_size =\n",
 	  "pgweir.ini:6: error: pool_size = : a whole number from 1 to 100000 is needed" },
-	{ "a switch with true", BASE "[pool]\npool_pre_ping = true\n",
-	  "pgweir.ini:6: error: pool_pre_ping = true: use on or off" },
-	{ "a switch with 1", BASE "[pool]\npool_pre_ping = 1\n",
-	  "pgweir.ini:6: error: pool_pre_ping = 1: use on or off" },
-	{ "a switch with yes", BASE "[pool]\npool_pre_ping = yes\n",
-	  "pgweir.ini:6: error: pool_pre_ping = yes: use on or off" },
+	{ "a switch with a number", BASE "[pool]\npool_pre_ping = 2\n",
+	  "pgweir.ini:6: error: pool_pre_ping = 2: use on or off" },
+	{ "a mistyped switch", BASE "[pool]\npool_pre_ping = flase\n",
+	  "pgweir.ini:6: error: pool_pre_ping = flase: use on or off; did you mean false?" },
+	{ "letters of a word that changed places", BASE "[pgweir]\npool_mode = transcation\n",
+	  "pgweir.ini:6: error: pool_mode = transcation: use session, transaction or statement; did you mean "
+	  "transaction?" },
 	{ "an unknown word", BASE "[pgweir]\npool_mode = transactions\n",
-	  "pgweir.ini:6: error: pool_mode = transactions: use session, transaction or statement" },
+	  "pgweir.ini:6: error: pool_mode = transactions: use session, transaction or statement; did you mean "
+	  "transaction?" },
 	{ "an unknown version", BASE "[tls_client]\nmin_version = 1.0\n",
 	  "pgweir.ini:6: error: min_version = 1.0: use 1.2 or 1.3" },
 	{ "a share above all", BASE "[slow_query]\nsample_rate = 1.5\n",
@@ -182,7 +186,8 @@ static const struct {
 	{ "a share of infinity", BASE "[slow_query]\nsample_rate = inf\n",
 	  "pgweir.ini:6: error: sample_rate = inf: a number from 0 to 1 is needed, for example 0.01" },
 	{ "a mistyped word is no file", BASE "[log]\ndestination = stdrr\n",
-	  "pgweir.ini:6: error: destination = stdrr: use stderr, syslog or a path that begins with /" },
+	  "pgweir.ini:6: error: destination = stdrr: use stderr, syslog or a path that begins with /; did you mean "
+	  "stderr?" },
 	{ "a name is missing in a list", DATABASE TRUST "admin_users = a,,b\n",
 	  "pgweir.ini:5: error: admin_users = a,,b: a name is missing" },
 	{ "a comma at the end of a list", DATABASE TRUST "admin_users = a,\n",
@@ -384,6 +389,17 @@ static const struct {
 	{ "auth_query of a database by nobody", TRUST DATABASE "auth_query = SELECT f($1)\n",
 	  "pgweir.ini:5: error: auth_query needs an auth_user that runs it in database *; set it in [auth] or "
 	  "[database *], and its secret in users_file" },
+	{ "auth_query of a tenant by nobody",
+	  BASE "[pgweir]\ntenants = user\n[tenant a]\nupstream = host=h\nauth_query = builtin\n",
+	  "pgweir.ini:9: error: auth_query needs an auth_user that runs it in tenant a; set it in [auth] or "
+	  "[tenant a], and its secret in users_file" },
+	{ "a log in a folder that is not there", BASE "[log]\ndestination = /nowhere/pgweir.log\n",
+	  "pgweir.ini:6: error: destination = /nowhere/pgweir.log: /nowhere: No such file or directory" },
+	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
+	  "pgweir.ini:6: error: file = /tmp is a directory" },
+	{ "no network", BASE "[pgweir]\nproxy_protocol = unix, 10.0.0.0/33\n",
+	  "pgweir.ini:6: error: proxy_protocol = 10.0.0.0/33: it is a list of networks, such as 10.0.0.0/8 or "
+	  "2001:db8::/32, and unix" },
 	{ "auth_query for a user", BASE "[user u]\nauth_query = builtin\n",
 	  "pgweir.ini:6: error: \"auth_query\" belongs in [database NAME]" },
 	{ "TLS without a certificate", BASE "[tls_client]\nmode = require\n",
@@ -410,12 +426,10 @@ static const struct {
 	  "pgweir.ini:6: error: \"server_tls_mode\" belongs in [database NAME]" },
 	{ "a user's setting for a database", TRUST DATABASE "user_login_rate = 0\n",
 	  "pgweir.ini:5: error: \"user_login_rate\" belongs in [user NAME]" },
-	{ "parameters in the slow log", BASE "[slow_query]\nparameters = on\n",
-	  "pgweir.ini:6: error: parameters = on is not available in this version" },
+	{ "a setting of ours that PgBouncer has, too, elsewhere", BASE "[pool]\napplication_name_add_host = on\n",
+	  "pgweir.ini:6: error: \"application_name_add_host\" belongs in [pgweir], not in [pool]" },
 	{ "a system user that is not there", BASE "[pgweir]\nrun_as = no_such_one\n",
 	  "pgweir.ini:6: error: run_as = no_such_one: there is no such system user" },
-	{ "passwords for the metrics", BASE "[http]\nauth_file = /x\n",
-	  "pgweir.ini:6: error: auth_file = /x is not available in this version" },
 	{ "histograms per user", BASE "[http]\nuser_histograms = on\n",
 	  "pgweir.ini:6: error: user_histograms = on is not available in this version" },
 
@@ -435,7 +449,8 @@ static const struct {
 	{ "a folder for a file", DATABASE "[auth]\nusers_file = /tmp\n",
 	  "pgweir.ini:4: error: users_file = /tmp: Is a directory; write it with lines of \"name\" \"secret\"" },
 	{ "what follows from a bad value is not told", DATABASE "[auth]\nmethod = trusted\nusers_file = /nonexistent\n",
-	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust or hba" },
+	  "pgweir.ini:4: error: method = trusted: use scram-sha-256, md5, cert, trust, hba or password; did you mean "
+	  "trust?" },
 	{ "nor for the file itself", DATABASE "[auth]\nusers_file = ${PGWEIR_TEST_NONE}\n",
 	  "pgweir.ini:4: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "none", DATABASE "[auth]\nusers_file =\n",
@@ -478,6 +493,14 @@ static const struct {
 	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients meet and run each "
 	  "other's "
 	  "prepared statements" },
+	{ "a cap above another", BASE "[limits]\nmax_user_client_connections = 2000\n",
+	  "pgweir.ini:6: warning: max_user_client_connections = 2000 is never reached: max_client_connections = 1000 "
+	  "is below it" },
+	{ "fewer servers than one pool may have", BASE "[pgweir]\nmax_server_connections = 29\n",
+	  "pgweir.ini:6: warning: max_server_connections = 29 is below pool_size + max_overflow = 30: no pool can grow "
+	  "to its size" },
+	{ "a timeout behind another", BASE "[timeouts]\nquery_timeout = 2s\ntransaction_timeout = 1s\n",
+	  "pgweir.ini:7: warning: query_timeout is never reached: transaction_timeout is below it" },
 	{ "more idle than there can be for a user", BASE "[user a]\nmin_idle = 3\npool_size = 2\n",
 	  "pgweir.ini:6: warning: min_idle = 3 is more than pool_size = 2; only so many are kept" },
 	{ "more idle than there can be for a database", TRUST DATABASE "min_idle = 21\n",
@@ -490,6 +513,8 @@ static const struct {
 	  "pgweir.ini:6: warning: sample_threshold has no effect unless it is below threshold" },
 	{ "tenants that nobody can name", BASE "[tenant a]\nupstream = host=h\n",
 	  "pgweir.ini:5: warning: [tenant a] has no effect without tenants = user, options or sni in [pgweir]" },
+	{ "a proxy that can be anybody", BASE "[pgweir]\nproxy_protocol = 10.0.0.0/8, 0.0.0.0/0\n",
+	  "pgweir.ini:6: warning: proxy_protocol = 0.0.0.0/0: whoever reaches pgweir may say that it is any client" },
 	{ "a domain for no tenant", BASE "[pgweir]\ntenant_domain = x\n",
 	  "pgweir.ini:6: warning: tenant_domain has no effect without sni in tenants" },
 	{ "a server name that nobody can send", BASE "[pgweir]\ntenants = sni\n[tenant *]\nupstream = host=h\n",
@@ -687,33 +712,88 @@ Test(config, lines_may_look_like_this)
 	files_fini(&files);
 }
 
-Test(config, a_line_has_at_most_198_bytes)
+Test(config, a_line_may_be_long)
 {
-	char text[1024], digits[256];
+	enum { LONG = 300000 };
+	char *text = malloc(LONG + 1024), *digits = malloc(LONG + 1);
 	struct config_problems problems = { 0 };
 	struct files files;
 
 	files_init(&files);
-	memset(digits, '0', sizeof(digits));
-	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.185s7\n", digits);
-	check_pool_size(&files, text, strlen(text), 7, "198 bytes and a newline");
-	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.185s7\r\n", digits);
+	memset(digits, '0', LONG);
+	digits[LONG] = '\0';
+	snprintf(text, LONG, BASE "[pool]\npool_size = %.185s7\r\n", digits);
 	check_pool_size(&files, text, strlen(text), 7, "198 bytes and CR LF");
-	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.185s7", digits);
-	check_pool_size(&files, text, strlen(text), 7, "198 bytes and the end");
-	snprintf(text, sizeof(text), BASE "[pool]\n; %.240s\npool_size = 7\n", digits);
-	check_pool_size(&files, text, strlen(text), 7, "a comment may be longer");
-
-	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.218s7\n", digits);
+	snprintf(text, LONG, BASE "[pool]\n; %.240s\npool_size = 7\n", digits);
+	check_pool_size(&files, text, strlen(text), 7, "a long comment");
+#ifdef HAVE_INI_MAX_LINE
+	for (int len = 186; len <= LONG; len = len < 500 ? len + 1 : len * 5) {
+		snprintf(text, LONG + 1024, BASE "[pool]\npool_size = %.*s7\nmax_overflow = 3\n", len, digits);
+		check_pool_size(&files, text, strlen(text), 7, "a long value");
+		snprintf(text, LONG + 1024, BASE "[pool]\npool_size = %.*s7", len, digits);
+		check_pool_size(&files, text, strlen(text), 7, "a long value at the end");
+	}
+#else
+	snprintf(text, LONG, BASE "[pool]\npool_size = %.218s7\n", digits);
 	cr_expect_null(load(&files, text, &problems));
-	cr_expect_eq(problems.count, 1);
 	cr_expect_str_eq(problem_text(&files, &problems, 0), "pgweir.ini:6: error: line is 231 bytes long, the limit "
 							     "is 198: move the value to a file and use ${file:…}");
 	config_problems_fini(&problems);
-	snprintf(text, sizeof(text), BASE "[pool]\npool_size = %.186s7\n", digits);
+#endif
+	snprintf(text, LONG, BASE "[%.199s]\n", digits);
 	cr_expect_null(load(&files, text, &problems));
-	cr_expect_eq(problems.count, 1);
+	cr_expect_str_eq(problem_text(&files, &problems, 0),
+			 "pgweir.ini:5: error: a section's name has at most 198 bytes");
 	config_problems_fini(&problems);
+	free(text);
+	free(digits);
+	files_fini(&files);
+}
+
+Test(config, quotes_around_a_value_are_taken_off)
+{
+	static const char *const rows[][2] = {
+		{ "\"SELECT $1\"", "SELECT $1" },
+		{ "'SELECT $1'", "SELECT $1" },
+		{ "'SELECT \"a b\", $1'", "SELECT \"a b\", $1" },
+		{ "\"a\", $1, \"b\"", "\"a\", $1, \"b\"" },
+		{ "'\"$1\"'", "\"$1\"" },
+		{ "\"$1", "\"$1" },
+		{ "SELECT $1 # not a comment", "SELECT $1 # not a comment" },
+	};
+	struct files files;
+	char text[512];
+
+	files_init(&files);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config *c;
+
+		snprintf(text, sizeof(text), BASE "auth_user = \"a\"\nauth_query = %s\n", rows[i][0]);
+		c = load_good(&files, text);
+		cr_expect_str_eq(c->defaults.auth_query, rows[i][1]);
+		cr_expect_str_eq(c->defaults.auth_user, "a");
+		config_unref(c);
+	}
+	files_fini(&files);
+}
+
+Test(config, values_as_people_write_them)
+{
+	struct files files;
+	struct config *c;
+
+	files_init(&files);
+	c = load_good(&files, "[log]\nconnections = YES\n[pool]\npool_lifo = 0\npool_pre_ping = false # a comment\n"
+			      "max_statement_size = 2MB\nprepared_statements_memory = \"64 kB\"\n"
+			      "pool_timeout = 5m # five\npool_size = 7\t# seven\n" BASE);
+	cr_expect(c->log_connections);
+	cr_expect(!c->defaults.pool_lifo);
+	cr_expect(!c->defaults.pool_pre_ping);
+	cr_expect_eq(c->defaults.max_statement_size, 2 << 20);
+	cr_expect_eq(c->prepared_statements_memory, 64 << 10);
+	cr_expect_eq(c->defaults.pool_timeout_us, 300000000);
+	cr_expect_eq(c->defaults.pool_size, 7);
+	config_unref(c);
 	files_fini(&files);
 }
 
@@ -792,12 +872,13 @@ Test(config, files_that_cannot_be_read)
 /* Each setting with a value of its own, so that none can be taken for another. */
 static const char everything[] =
     "[pgweir]\nlisten = *:7001\nlisten = [::1]:7002\nlisten = unix:/run/x/.s.PGSQL.7003\nlisten = localhost:7004\n"
-    "pool_mode = session\nsession_state = allow\nmax_client_connections = 11\nmax_server_connections = 12\n"
-    "listen_backlog = 13\npid_file = /run/x/pid\n"
-    "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_linger = 23s\npool_timeout = 24s\npool_recycle = 25s\n"
+    "pool_mode = session\nsession_state = allow\nmax_client_connections = 11\nmax_server_connections = 112\n"
+    "listen_backlog = 13\npid_file = /run/pid\n"
+    "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
+    "24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
     "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
-    "statement_ignore_comments = off\n"
+    "statement_ignore_comments = off\nwait_notify = 46s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
@@ -805,19 +886,22 @@ static const char everything[] =
     "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
     "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nnegotiation = postgres\n"
     "[log]\ndestination = /log\nformat = logfmt\nlevel = debug\nconnections = on\n"
-    "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = off\n"
-    "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\ntable_size = 43\n"
+    "long_transaction = 46s\nidle_transaction = 47s\n"
+    "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = on\n"
+    "sample_threshold = 40ms\nsample_rate = 0.125\nmax_lines_per_second = 42\nquery_stats = on\ntable_size = 43\n"
+    "[limits]\nmax_db_connections = 47\nmax_user_connections = 48\n"
     "[http]\nlisten = [::1]:7005\nauth_file =\nmetrics_max_pools = 44\nuser_histograms = off\n"
     "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = track\n"
-    "pool_size = 51\nmax_overflow = 52\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle = 55s\n"
+    "pool_size = 51\nmax_overflow = 52\noverflow_delay = 52s\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle "
+    "= 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
     "idle_timeout = 58s\nprepared_statements = 59\nmax_statement_size = 60MiB\nconnect_timeout = 61ms\n"
     "statement_ignore_comments = on\n"
     "query_timeout = 62ms\ntransaction_timeout = 63ms\nidle_transaction_timeout = 64ms\nclient_idle_timeout = 65ms\n"
-    "slow_query_threshold = off\n"
+    "slow_query_threshold = off\nmax_db_connections = 66\n"
     "[database \"my db\"]\nupstream = postgres://u@db2:7/x\n"
     "[database *]\nupstream = host=/run/pg\n"
-    "[user web]\npool_mode = transaction\nquery_timeout = 0s\n"
+    "[user web]\npool_mode = transaction\nquery_timeout = 0s\nmax_user_connections = 67\n"
     "[user \"say \"\"hi\"\"\"]\npool_size = 1\n";
 
 #define S UINT64_C(1000000)
@@ -841,9 +925,9 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_eq(c->listens[2].port, 0);
 	cr_expect_str_eq(c->listens[3].host, "127.0.0.1");
 	cr_expect_eq(c->max_client_connections, 11);
-	cr_expect_eq(c->max_server_connections, 12);
+	cr_expect_eq(c->max_server_connections, 112);
 	cr_expect_eq(c->listen_backlog, 13);
-	cr_expect_str_eq(c->pid_file, "/run/x/pid");
+	cr_expect_str_eq(c->pid_file, "/run/pid");
 	cr_expect_eq(c->login_timeout_us, 32000);
 	cr_expect_eq(c->shutdown_timeout_us, 37 * S);
 	cr_expect_eq(c->shutdown_delay_us, 38 * S);
@@ -874,13 +958,16 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_eq(c->log_format, LOG_FORMAT_LOGFMT);
 	cr_expect_eq(c->log_level, LOG_LEVEL_DEBUG);
 	cr_expect(c->log_connections);
+	cr_expect_eq(c->log_long_transaction_us, 46000000);
+	cr_expect_eq(c->log_idle_transaction_us, 47000000);
 	cr_expect_str_eq(c->slow_file, "/slow");
 	cr_expect_eq(c->slow_format, SLOW_FORMAT_POSTGRES);
 	cr_expect_eq(c->slow_text, SLOW_TEXT_NONE);
-	cr_expect(!c->slow_parameters);
+	cr_expect(c->slow_parameters);
 	cr_expect_eq(c->slow_sample_threshold_us, 40000);
 	cr_expect_eq(c->slow_sample_rate, 0.125);
 	cr_expect_eq(c->slow_max_lines_per_second, 42);
+	cr_expect_eq(c->slow_query_stats, QUERY_STATS_ON);
 	cr_expect_eq(c->slow_table_size, 43);
 	cr_expect(c->http_enabled);
 	cr_expect_str_eq(c->http_listen.host, "::1");
@@ -901,6 +988,7 @@ check_settings(const struct scope_settings *s, uint64_t n)
 {
 	cr_expect_eq(s->pool_size, n + 1);
 	cr_expect_eq(s->max_overflow, n + 2);
+	cr_expect_eq(s->overflow_delay_us, (n + 2) * S);
 	cr_expect_eq(s->overflow_linger_us, (n + 3) * S);
 	cr_expect_eq(s->pool_timeout_us, (n + 4) * S);
 	cr_expect_eq(s->pool_recycle_us, (n + 5) * S);
@@ -926,6 +1014,9 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
 	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
+	cr_expect_eq(c->wait_notify_us, 46 * S);
+	cr_expect_eq(s.max_db_connections, 47);
+	cr_expect_eq(s.max_user_connections, 48);
 	cr_expect(!s.statement_ignore_comments);
 	cr_expect_eq(s.connect_timeout_us, 31000);
 	cr_expect_eq(s.query_timeout_us, 33);
@@ -946,12 +1037,15 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.transaction_timeout_us, 63000);
 	cr_expect_eq(s.idle_transaction_timeout_us, 64000);
 	cr_expect_eq(s.client_idle_timeout_us, 65000);
+	cr_expect_eq(s.max_db_connections, 66);
+	cr_expect_eq(s.max_user_connections, 48);
 	cr_expect_eq(s.slow_query_threshold_us, CONFIG_TIME_OFF);
 
 	config_effective(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_TRANSACTION, "the user's wins");
 	cr_expect_eq(s.query_timeout_us, 0, "also when it is nothing");
+	cr_expect_eq(s.max_user_connections, 67);
 	cr_expect_eq(s.transaction_timeout_us, 63000, "what the user does not say is the database's");
 	config_unref(c);
 	files_fini(&files);
@@ -1133,8 +1227,8 @@ Test(config, rows_say_value_default_and_origin)
 			   "[auth]\nusers_file = users.txt\n[pgweir]\nlisten = *:1\nlisten = [::1]:2\n[slow_query]\n"
 			   "threshold = off\n[user a]\npool_timeout = 90s\n[pool]\npool_timeout = 60s\n");
 	text = rows_text(config, put_all);
-	cr_expect_not_null(strstr(text, "pgweir|listen|*:1|127.0.0.1:6432|pgweir.ini:6|0\n"));
-	cr_expect_not_null(strstr(text, "pgweir|listen|[::1]:2|127.0.0.1:6432|pgweir.ini:7|0\n"));
+	cr_expect_not_null(strstr(text, "pgweir|listen|*:1|127.0.0.1:6432|pgweir.ini:6|1\n"));
+	cr_expect_not_null(strstr(text, "pgweir|listen|[::1]:2|127.0.0.1:6432|pgweir.ini:7|1\n"));
 	cr_expect_not_null(strstr(text, "pool|pool_size|20|20|default|1\n"));
 	cr_expect_not_null(strstr(text, "pool|pool_timeout|1min|30s|pgweir.ini:13|1\n"));
 	cr_expect_not_null(strstr(text, "slow_query|threshold|off|100ms|pgweir.ini:9|1\n"));

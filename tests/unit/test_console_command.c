@@ -44,8 +44,8 @@ Test(console_command, reads)
 		{ "bytes of any alphabet are letters", "KILL caf\xe9", COMMAND_KILL, "caf\xe9", NULL },
 		{ "all databases", "KILL", COMMAND_KILL, NULL, NULL },
 		{ "SHUTDOWN is at once", "SHUTDOWN", COMMAND_SHUTDOWN, NULL, NULL },
-		{ "or waits for clients", "SHUTDOWN WAIT_FOR_CLIENTS", COMMAND_SHUTDOWN_WAIT, NULL, NULL },
-		{ "or servers", "shutdown wait_for_servers", COMMAND_SHUTDOWN_WAIT, NULL, NULL },
+		{ "or waits for clients", "SHUTDOWN WAIT_FOR_CLIENTS", COMMAND_SHUTDOWN_CLIENTS, NULL, NULL },
+		{ "or servers", "shutdown wait_for_servers", COMMAND_SHUTDOWN_SERVERS, NULL, NULL },
 		{ "SET with =", "SET extra_float_digits = 3", COMMAND_SET, "extra_float_digits", "3" },
 		{ "SET with TO and a string", "SET application_name TO 'a b'", COMMAND_SET, "application_name", "a b" },
 		{ "a list is one value", "SET datestyle = ISO,MDY", COMMAND_SET, "datestyle", "ISO, MDY" },
@@ -59,7 +59,9 @@ Test(console_command, reads)
 		{ "session characteristics",
 		  "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED", COMMAND_SET, NULL,
 		  NULL },
-		{ "an extension's setting", "SET myapp.user_id = '7'", COMMAND_SET, NULL, "7" },
+		{ "one of ours", "SET pool.pool_size = 7", COMMAND_SET, "pool.pool_size", "7" },
+		{ "a time needs no quotes", "SET timeouts.query_timeout TO 5s", COMMAND_SET, "timeouts.query_timeout",
+		  "5s" },
 		{ "RESET", "RESET application_name", COMMAND_RESET, "application_name", NULL },
 		{ "RESET ALL", "RESET ALL", COMMAND_RESET, NULL, NULL },
 		{ "SHOW of a setting", "SHOW TimeZone", COMMAND_SHOW_SETTING, NULL, NULL },
@@ -79,7 +81,9 @@ Test(console_command, reads)
 		{ "as psycopg does", "DEALLOCATE \"_pg3_0\"", COMMAND_DEALLOCATE, "_pg3_0", NULL },
 		{ "as asyncpg does", "UNLISTEN *", COMMAND_NOTHING, NULL, NULL },
 		{ "DISCARD ALL", "DISCARD ALL", COMMAND_DISCARD, NULL, NULL },
-		{ "what PgBouncer has is known", "DISABLE app", COMMAND_REFUSED, "app", NULL },
+		{ "DISABLE names a database", "DISABLE app", COMMAND_DISABLE, "app", NULL },
+		{ "SUSPEND", "SUSPEND", COMMAND_SUSPEND, NULL, NULL },
+		{ "what PgBouncer has is known", "SHOW FDS", COMMAND_REFUSED, NULL, NULL },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -217,6 +221,12 @@ Test(console_command, survives_long_and_strange_text)
 
 /* Every row of the table, once more and by hand: a command that is new must be entered here, and thought about. */
 static const char *const for_anybody[] = {
+	"SHOW HOLDERS",
+	"SHOW BLOCKERS",
+	"SHOW QUERIES",
+	"SHOW SLOW",
+	"SHOW EVENTS",
+	"SELECT LOWER ( NAME ) FROM PG_SETTINGS WHERE LOWER ( NAME ) LIKE LOWER (",
 	"SHOW POOLS",
 	"SHOW POOLS_EXTENDED",
 	"SHOW CLIENTS",
@@ -275,6 +285,7 @@ static const char *const for_anybody[] = {
 	"SELECT T . OID",
 };
 static const char *const for_admins[] = {
+	"RESET QUERIES",
 	"SHOW PREPARED",
 	"SHOW FDS",
 	"RELOAD",

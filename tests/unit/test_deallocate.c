@@ -1,5 +1,5 @@
 /*
- * tests/unit/test_deallocate.c - texts that throw prepared statements away, and texts that only look like it. Links
+ * tests/unit/test_deallocate.c - SQL that deallocates prepared statements, and SQL that only looks like it. Links
  * only sql/deallocate.c and what it reads with. Texts are copied to memory of exactly their size.
  */
 #include "sql/deallocate.h"

@@ -7,7 +7,8 @@
 
 #include "listen/listen.h"
 #include "relay/exclusive.h"
-#include "relay/report.h"
+#include "exchange/report.h"
+#include "relay/late.h"
 #include "relay/retry.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -61,18 +62,15 @@ step(const char *name)
 	}
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
-NUMBER(sole_use_query, "exclusive", struct exchange *x, const char *sql, size_t len)
-NUMBER(sole_use_parse, "exclusive", struct exchange *x, const char *name, const char *sql, size_t len)
-NUMBER(sole_use_bind, "exclusive", struct exchange *x, const char *name)
-NOTHING(sole_use_request_done, "exclusive", struct exchange *x, const struct owed *ended)
-NOTHING(session_note_local, "local", struct exchange *x, const char *sql, size_t len)
-NOTHING(session_note_local_of, "local", struct exchange *x, struct statement *st)
-NOTHING(statements_note_drop, "drop", struct exchange *x, const char *sql, size_t len)
-STEP(statements_expose_for_sql, "expose", struct exchange *x, const char *sql, size_t len)
-STEP(statements_expose_for, "expose", struct exchange *x, struct statement *st)
-STEP(statements_deallocate_query, "deallocate", struct exchange *x, const char *query, size_t len)
-STEP(statements_parse_sql, "deallocate", struct exchange *x, const struct parse_fields *f)
-STEP(statements_simple_query, "unnamed", struct exchange *x)
+NUMBER(exclusive_query, "exclusive", struct exchange *x, const struct request *m)
+NUMBER(exclusive_parse, "exclusive", struct exchange *x, const struct request *m)
+NUMBER(exclusive_bind, "exclusive", struct exchange *x, const char *name)
+NOTHING(exclusive_request_done, "exclusive", struct exchange *x, const struct owed *ended)
+NOTHING(session_note_local, "local", struct exchange *x, const struct request *m)
+NOTHING(statements_note_drop, "drop", struct exchange *x, const struct request *m)
+STEP(statements_expose, "expose", struct exchange *x, struct request *m)
+STEP(statements_deallocate_query, "deallocate", struct exchange *x, struct request *m)
+STEP(statements_deallocate_parse, "deallocate", struct exchange *x, struct request *m)
 STEP(statements_parse, "statements", struct exchange *x, struct request *m)
 STEP(statements_find_bound, "find", struct exchange *x, struct request *m)
 STEP(statements_find_described, "find", struct exchange *x, struct request *m)
@@ -81,10 +79,13 @@ STEP(statements_describe, "statements", struct exchange *x, struct request *m)
 STEP(statements_close, "statements", struct exchange *x, struct request *m)
 STEP(statements_undo, "undo", struct exchange *x, bool is_at_end)
 NOTHING(statements_request_done, "statements", struct exchange *x)
+TRUTH(late_answer, "late", struct exchange *x, const struct error_fields *e)
 TRUTH(statements_rewrite_error, "statements", struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
-STEP(listen_query, "listen", struct exchange *x, const uint8_t *message, size_t len)
-STEP(listen_execute, "listen", struct exchange *x, const uint8_t *message, size_t len)
-NUMBER(listen_bound, "listen", struct exchange *x, const char *portal, struct statement *st)
+STEP(listen_before_sql, "channels", struct exchange *x, struct request *m)
+STEP(listen_query, "listen", struct exchange *x, struct request *m)
+STEP(listen_parse, "listen", struct exchange *x, struct request *m)
+STEP(listen_bind, "listen", struct exchange *x, struct request *m)
+STEP(listen_execute, "listen", struct exchange *x, struct request *m)
 TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_holds_server, "listen", struct exchange *x)
@@ -94,13 +95,14 @@ STEP(session_query, "state", struct exchange *x, struct request *m)
 STEP(session_bind, "state", struct exchange *x, struct request *m)
 STEP(session_describe, "state", struct exchange *x, struct request *m)
 STEP(session_before_execute, "state", struct exchange *x, const char *portal)
-NOTHING(session_audit_parse, "audit", struct exchange *x, const char *sql, size_t len)
-NUMBER(session_ensure_prepared, "prepare", struct exchange *x, const char *sql, size_t len, bool is_simple)
+NOTHING(session_audit_parse, "audit", struct exchange *x, const struct sql_verdict *v)
+STEP(session_ensure_prepared, "prepare", struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len,
+     bool is_simple)
 NOTHING(session_request_failed, "state", struct exchange *x)
 NOTHING(session_request_done, "state", struct exchange *x)
 TRUTH(session_tell_kept_error, "kept", struct exchange *x, const char *sqlstate)
 TRUTH(session_may_release, "state", struct exchange *x)
-TRUTH(rerun_wanted, "retry", struct exchange *x, const struct error_fields *e)
+TRUTH(retry_wanted, "retry", struct exchange *x, const struct error_fields *e)
 NOTHING(report_error, "report", struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
 NOTHING(report_done, "report", struct exchange *x, struct server *srv, const struct owed *ended)
 NOTHING(exchange_out_of_memory, "over", struct exchange *x)
@@ -130,7 +132,7 @@ busy(void)
 {
 	x.session = (void *)&some;
 	x.listen = (void *)&some;
-	x.sole_use = (void *)&some;
+	x.exclusive = (void *)&some;
 }
 
 static enum statement_step
@@ -154,13 +156,13 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
-	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate listen unnamed state");
+	cr_expect_str_eq(fake.calls, "sequences exclusive local drop channels expose deallocate listen state");
 	see('P');
-	cr_expect_str_eq(fake.calls, "exclusive expose deallocate prepare statements");
+	cr_expect_str_eq(fake.calls, "exclusive channels expose deallocate prepare listen statements");
 	see('B');
-	cr_expect_str_eq(fake.calls, "exclusive find sequences expose local state listen statements");
+	cr_expect_str_eq(fake.calls, "exclusive find sequences channels expose local state listen statements");
 	see('D');
-	cr_expect_str_eq(fake.calls, "find expose state statements");
+	cr_expect_str_eq(fake.calls, "find channels expose state statements");
 	see('C');
 	cr_expect_str_eq(fake.calls, "statements");
 	see('E');
@@ -174,7 +176,7 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 	busy();
 	fake.is_passed_through = x.is_session = true;
 	see('Q');
-	cr_expect_str_eq(fake.calls, "exclusive listen unnamed state");
+	cr_expect_str_eq(fake.calls, "exclusive listen state");
 	see('P');
 	cr_expect_str_eq(fake.calls, "exclusive audit");
 	see('B');
@@ -186,12 +188,9 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(fake.calls, "find sequences expose local state listen statements");
+	cr_expect_str_eq(fake.calls, "find sequences channels expose local state listen statements");
 	see('E');
-	cr_expect_str_eq(fake.calls, "");
-	see('Q');
-	cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate unnamed state",
-			 "no LISTEN begins so");
+	cr_expect_str_eq(fake.calls, "listen");
 }
 
 Test(features, the_first_that_does_not_say_forward_decides)
@@ -203,7 +202,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls, "sequences exclusive local drop expose deallocate");
+		cr_expect_str_eq(fake.calls, "sequences exclusive local drop channels expose deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "exclusive find");
@@ -216,11 +215,11 @@ Test(features, the_first_that_does_not_say_forward_decides)
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 {
 	struct error_fields e = { .severity = "ERROR", .sqlstate = "42601", .message = "?" };
-	static const char *const order[] = { "retry", "report", "state", "listen", "kept", "statements" };
+	static const char *const order[] = { "retry", "report", "state", "listen", "kept", "statements", "late" };
 
 	busy();
 	cr_expect_not(features_error(&x, &e, NULL, 0));
-	cr_expect_str_eq(fake.calls, "retry report state listen kept statements");
+	cr_expect_str_eq(fake.calls, "retry report state listen kept statements late");
 	cr_expect_str_eq(server.loan.sqlstate, "42601");
 	cr_expect(server.loan.has_failed);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
@@ -231,7 +230,7 @@ Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
 		fake.stops = order[i];
 		cr_expect(features_error(&x, &e, NULL, 0), "%s", order[i]);
 	}
-	cr_expect_str_eq(fake.calls, "retry report state listen kept statements answer");
+	cr_expect_str_eq(fake.calls, "retry report state listen kept statements late");
 	setup();
 	memset(&server, 0, sizeof(server));
 	fake.stops = "retry";

@@ -1,4 +1,4 @@
-/* tests/unit/test_histogram.c - where a value lands, and what quantiles say of it. */
+/* tests/unit/test_histogram.c - the bucket of a value, and quantiles. */
 #include "base/counters.h"
 #include "base/histogram.h"
 

@@ -27,12 +27,15 @@
 
 #define ANSWER_MAX (4 << 20)
 
+static struct buf no_tables[HTTP_TABLES];
+
 /* --- a loop, and pgweir's metrics thread beside it --- */
 
 struct world {
 	struct http *http;
 	unsigned short port;
 	const char *path; /* instead of a port */
+	bool is_public; /* as if it were no loopback address */
 	pthread_t loop;
 	_Atomic bool is_stopping, is_stuck;
 	_Atomic unsigned asked_count;
@@ -61,6 +64,18 @@ make_snapshot(const struct world *w)
 	return s;
 }
 
+static void
+answer_as_loop(struct world *w)
+{
+	struct buf tables[HTTP_TABLES] = { { 0 } };
+	unsigned wanted = http_wanted_tables(w->http);
+
+	for (int t = 0; t < HTTP_TABLES; t++)
+		if ((wanted >> t & 1) != 0)
+			buf_printf(&tables[t], "[{\"database\":\"app\"}]");
+	http_answer(w->http, make_snapshot(w), tables);
+}
+
 static void *
 play_loop(void *arg)
 {
@@ -74,7 +89,7 @@ play_loop(void *arg)
 		}
 		w->asked_count++;
 		usleep(w->delay_us);
-		http_answer(w->http, make_snapshot(w));
+		answer_as_loop(w);
 	}
 	return NULL;
 }
@@ -95,7 +110,7 @@ free_port(void)
 static void
 start(struct world *w)
 {
-	struct http_settings settings = { .version = "1.2.3" };
+	struct http_settings settings = { .is_local = !w->is_public, .version = "1.2.3" };
 	struct fail why = { 0 };
 
 	w->port = w->path != NULL ? 0 : free_port();
@@ -171,8 +186,8 @@ ask_with(const struct world *w, const char *method, const char *path, const char
 	char request[1024];
 	int fd = dial(w);
 
-	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method, path,
-		 headers);
+	snprintf(request, sizeof(request), "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n%s\r\n", method,
+		 path, headers);
 	send_text(fd, request);
 	return read_all(fd, len);
 }
@@ -217,7 +232,13 @@ static const struct {
 	{ "GET", "/healthz", 200, "\r\n\r\nok\n" },
 	{ "GET", "/readyz", 200, "{\"ready\":true,\"reasons\":[]}\n" },
 	{ "GET", "/readyz", 200, "Content-Type: application/json; charset=utf-8\r\n" },
-	{ "GET", "/", 200, "<h1>pgweir 1.2.3</h1>" },
+	{ "GET", "/", 200, "<h1>pgweir</h1>" },
+	{ "GET", "/status.js", 200, "Content-Type: text/javascript; charset=utf-8\r\n" },
+	{ "GET", "/status.css", 200, "prefers-color-scheme" },
+	{ "GET", "/api/v1/status", 200, "{\"version\":\"1.2.3\",\"alive\":true,\"state\":\"running\"," },
+	{ "GET", "/api/v1/history", 200, "\r\n\r\n[]" },
+	{ "GET", "/api/v1/pools", 200, "\r\n\r\n[{\"database\":\"app\"}]" },
+	{ "GET", "/api/v1/nothing", 404, "not found" },
 	{ "GET", "/", 200, "Content-Type: text/html; charset=utf-8\r\n" },
 	{ "GET", "/", 200, "X-Content-Type-Options: nosniff\r\n" },
 	{ "GET", "/", 200, "Cache-Control: no-store\r\n" },
@@ -278,7 +299,7 @@ Test(http, compressed_for_those_who_want_it)
 	packed = ask_with(&w, "GET", "/metrics", "Accept-Encoding: deflate, gzip;q=0.5\r\n", &len);
 	plain = ask_with(&w, "GET", "/metrics", "Accept-Encoding: gzip;q=0\r\n", &plain_len);
 	cr_expect_not_null(strstr(packed, "Content-Encoding: gzip\r\n"));
-	cr_expect_not_null(strstr(packed, "Vary: Accept-Encoding\r\n"));
+	cr_expect_not_null(strstr(packed, "Vary: Accept, Accept-Encoding\r\n"));
 	cr_expect_null(strstr(plain, "Content-Encoding"));
 	cr_expect_lt(len * 5, plain_len);
 	cr_assert_eq(inflateInit2(&z, 15 + 16), Z_OK);
@@ -376,9 +397,9 @@ Test(http, answers_nobody_waits_for_are_no_harm)
 	struct world w = { .is_stuck = true };
 
 	start(&w);
-	http_answer(w.http, make_snapshot(&w));
-	http_answer(w.http, make_snapshot(&w));
-	http_answer(w.http, NULL); /* no memory for another one */
+	http_answer(w.http, make_snapshot(&w), no_tables);
+	http_answer(w.http, make_snapshot(&w), no_tables);
+	http_answer(w.http, NULL, no_tables); /* no memory for another one */
 	expect_answer(&w, "GET", "/metrics", 200, "");
 	stop(&w);
 }
@@ -680,7 +701,7 @@ Test(http, a_unix_socket_replaces_a_stale_one_and_is_removed)
 Test(http, an_address_that_is_taken_says_so)
 {
 	struct world w = { 0 };
-	struct http_settings settings = { .host = "127.0.0.1", .version = "1" };
+	struct http_settings settings = { .is_local = true, .host = "127.0.0.1", .version = "1" };
 	struct fail why = { 0 };
 
 	start(&w);
@@ -735,4 +756,51 @@ Test(http, its_thread_takes_no_signals)
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		cr_expect_eq(blocked >> (signals[i] - 1) & 1, 1, "signal %d", signals[i]);
 	stop(&w);
+}
+
+/* --- who may see the status page --- */
+
+Test(http, beyond_loopback_the_status_page_needs_a_password)
+{
+	struct world w = { .is_public = true };
+
+	start(&w);
+	expect_answer(&w, "GET", "/", 403, "auth_file");
+	expect_answer(&w, "GET", "/api/v1/status", 403, "auth_file");
+	expect_answer(&w, "GET", "/api/v1/queries", 403, "auth_file");
+	expect_answer(&w, "GET", "/metrics", 200, "# TYPE");
+	expect_answer(&w, "GET", "/healthz", 200, "ok");
+	stop(&w);
+}
+
+Test(http, a_name_and_its_password_open_the_status_page)
+{
+	static const char file[] = "\"plain\" \"sesame\"\n";
+	struct fail why;
+	struct users *users = users_parse(file, sizeof(file) - 1, "x", NULL, NULL, &why);
+
+	cr_expect(http_is_authorized(users, "Basic cGxhaW46c2VzYW1l"), "plain:sesame");
+	cr_expect(http_is_authorized(users, "basic cGxhaW46c2VzYW1l"), "the scheme's case is free");
+	cr_expect(!http_is_authorized(users, "Basic cGxhaW46c2VzYW1"), "broken base64");
+	cr_expect(!http_is_authorized(users, "Basic cGxhaW46c2VzYW1m"), "plain:sesamf");
+	cr_expect(!http_is_authorized(users, "Basic cGxhaW4="), "no colon");
+	cr_expect(!http_is_authorized(users, "Basic bm9ib2R5OnNlc2FtZQ=="), "nobody:sesame");
+	cr_expect(!http_is_authorized(users, "Bearer cGxhaW46c2VzYW1l"));
+	cr_expect(!http_is_authorized(users, NULL));
+	users_unref(users);
+}
+
+Test(http, a_host_that_is_a_name_is_from_elsewhere)
+{
+	static const char *const own[] = { NULL,	 "",	      "127.0.0.1",  "127.0.0.1:9930",
+					   "[::1]:9930", "localhost", "LOCALHOST:1" };
+	static const char *const foreign[] = { "evil.example", "evil.example:9930", "localhost.evil.example",
+					       "127.0.0.1.evil.example",
+					       "[::1"
+					       "x]" };
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		cr_expect(http_is_own_host(own[i]), "%s", own[i] != NULL ? own[i] : "none");
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		cr_expect(!http_is_own_host(foreign[i]), "%s", foreign[i]);
 }

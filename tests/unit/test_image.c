@@ -502,3 +502,32 @@ Test(image, literals_are_read_under_other_settings)
 	buf_fini(&b);
 	image_unref(img);
 }
+
+Test(image, some_settings_make_other_constants)
+{
+	static const struct {
+		const char *name, *value;
+		bool is_it;
+	} rows[] = {
+		{ "role", "web", true },
+		{ "bytea_output", "escape", true },
+		{ "quote_all_identifiers", "on", true },
+		{ "extra_float_digits", "0", true },
+		{ "extra_float_digits", "3", false },
+		{ "work_mem", "8MB", false },
+		{ "search_path", "a", true },
+		{ "app.user_id", "1", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct image_store *own = image_store_new(1);
+		struct image *empty = image_empty(own);
+		struct image *img = image_with(empty, rows[i].name, rows[i].value, IMAGE_OTHER);
+
+		cr_expect_not(image_plans_otherwise(empty));
+		cr_expect_eq(image_plans_otherwise(img), rows[i].is_it, "%s", rows[i].name);
+		image_unref(img);
+		image_unref(empty);
+		image_store_free(own);
+	}
+}

@@ -3,13 +3,13 @@
  * only wire/ledger.c.
  *
  * A story is a row of words. ">X" pushes (Q query, F function, P Parse, U duplicate Parse, B Bind, s Describe of a
- * statement, p of a portal, E Execute, C Close, S Sync, c CopyDone, m made Parse, k made Close; a following ! makes it
- * our own, a following ^ one that is injected for a statement); a bare letter is a type received and passed, -X one
+ * statement, p of a portal, E Execute, C Close, S Sync, c CopyDone, m local Parse, k local Close; a following ! makes
+ * it our own, a following ^ one that is injected for a statement); a bare letter is a type received and passed, -X one
  * received and swallowed, !X a violation. "=n" says how many are owed then, "#n" how many messages of the client's were
  * answered since the last ReadyForQuery. "@" takes the Sync over, "!@" can't, "%" swallows the types of the last
- * Describe. After each word made replies are given.
+ * Describe. After each word local replies are given.
  *
- * All that became of the entries is written down: +X answered, xX failed, ~X skipped, *X made; X as above.
+ * All that became of the entries is written down: +X answered, xX failed, ~X skipped, *X sent by pgweir; X as above.
  */
 #include "wire/ledger.h"
 
@@ -49,12 +49,12 @@ on_settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-on_made(void *arg, const struct owed *o)
+on_local(void *arg, const struct owed *o)
 {
 	note(arg, '*', o);
 }
 
-static const struct ledger_ops ops = { on_settled, on_made };
+static const struct ledger_ops ops = { on_settled, on_local };
 
 static void
 push(struct story *s, const char *word)
@@ -156,11 +156,11 @@ static const struct {
 	{ "and a function call", ">P >F >B >S E Z =0", "xP ~B" },
 	{ "an error with no Sync yet skips what is sent later", ">P E =0 >B >E >Q =0 >S =1 Z =0", "xP ~B ~E" },
 	{ "skipping ends with that Sync", ">P E >S >B Z 2 =0", "xP +B" },
-	{ "a made reply is skipped then, too", ">P E >m >k >S Z >m =0", "xP ~m ~k *m +m" },
+	{ "a local reply is skipped then, too", ">P E >m >k >S Z >m =0", "xP ~m ~k *m +m" },
 	{ "an error in the middle", ">P >B >E >B >E >S 1 2 C E Z =0", "+P +B +E xB ~E" },
 	{ "a description that is cut by an error", ">s >B >S t E Z =0", "xs ~B" },
 	/* Made replies. */
-	{ "with nothing owed a made reply comes at once", ">m =0 >k =0", "*m +m *k +k" },
+	{ "with nothing owed a local reply comes at once", ">m =0 >k =0", "*m +m *k +k" },
 	{ "it waits for its turn", ">P >m >B >k >S 1 2 Z =0", "+P *m +m +B *k +k" },
 	{ "several in a row", ">B >m >m >k >S 2 Z =0", "+B *m +m *m +m *k +k" },
 	{ "behind a Sync", ">S >m Z =0", "*m +m" },
@@ -175,7 +175,7 @@ static const struct {
 	{ "not twice", ">B >S E @ !@ -Z =0", "xB" },
 	{ "a simple query has none", ">Q E !@ Z =0", "" },
 	{ "what was answered before it is counted", ">B >E >B >S #0 2 #1 D C #2 E #2 Z #0 =0", "+B +E xB" },
-	{ "what is ours or made is not", ">P^ >m >B >S -1 #0 2 #1 Z #0 =0", "+P *m +m +B" },
+	{ "what is ours or local is not", ">P^ >m >B >S -1 #0 2 #1 Z #0 =0", "+P *m +m +B" },
 	{ "its own ParameterDescription is half an answer", ">s >S t #0 E Z =0", "xs" },
 	{ "which is swallowed the second time", ">s >S t E @ -Z >s % >B >S -t T #1 2 Z =0", "xs +s +B" },
 	{ "for that Describe alone", ">s % >s >S -t n t T Z =0", "+s +s" },
@@ -418,7 +418,7 @@ Test(ledger, a_request_comes_back_with_what_was_known_of_it)
 
 struct numbers {
 	uintptr_t settled; /* refs are 1, 2, ...: they must come in that order */
-	uintptr_t made;
+	uintptr_t local;
 };
 
 static void
@@ -434,7 +434,7 @@ static void
 count_made(void *arg, const struct owed *o)
 {
 	(void)o;
-	((struct numbers *)arg)->made++;
+	((struct numbers *)arg)->local++;
 }
 
 static const struct ledger_ops counting_ops = { count_settled, count_made };
@@ -487,8 +487,8 @@ Test(ledger, it_takes_so_many_and_no_more)
 
 Test(ledger, names_for_the_log)
 {
-	for (int kind = OWED_QUERY; kind <= OWED_MADE_CLOSE; kind++)
+	for (int kind = OWED_QUERY; kind <= OWED_LOCAL_CLOSE; kind++)
 		cr_expect_gt(strlen(owed_kind_name((enum owed_kind)kind)), 3);
 	cr_expect_str_eq(owed_kind_name(OWED_EXECUTE), "Execute");
-	cr_expect_str_eq(owed_kind_name(OWED_MADE_CLOSE), "Close");
+	cr_expect_str_eq(owed_kind_name(OWED_LOCAL_CLOSE), "Close");
 }

@@ -1,9 +1,10 @@
 /*
- * tests/unit/test_ledger_sim.c - random talks between a client and a model of PostgreSQL, with the ledger in between.
+ * tests/unit/test_ledger_sim.c - random conversations between a client and a model of PostgreSQL, with the ledger in
+ * between.
  *
  * A talk is a list of messages, each with its fate (rows, an error, COPY, ...). The model answers it as PostgreSQL
  * does: one message after the other, an error in the extended protocol skips to Sync, in COPY IN Sync is ignored. It
- * knows nothing of the ledger; for made replies it does what PostgreSQL would have done with the message itself. Then
+ * knows nothing of the ledger; for local replies it does what PostgreSQL would have done with the message itself. Then
  * the talk is played, what is sent and what is answered in random turns: the ledger must take each reply, the client
  * must see exactly what it would have seen from PostgreSQL, each ref must end as the model says, and nothing may be
  * owed at the end. A talk with one reply changed must be found out most times. Links only wire/ledger.c.
@@ -19,7 +20,7 @@
 
 /*
  * Types of messages are the protocol's, but for s and p (Describe of a statement, of a portal), U (a Parse of a name
- * that is taken), m and k (Parse and Close that are not sent: their reply is made).
+ * that is taken), m and k (Parse and Close that are not sent: their reply is local).
  *
  * Fates: k well; e error; of Query and Execute: r rows, c a command, n empty, s suspended, i COPY IN, x one that fails
  * before it reads, y at the first data, z at its end, o COPY OUT, O one that fails. A Query may have several.
@@ -340,12 +341,12 @@ on_settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-on_made(void *arg, const struct owed *o)
+on_local(void *arg, const struct owed *o)
 {
-	see(arg, o->kind == OWED_MADE_PARSE ? '1' : '3');
+	see(arg, o->kind == OWED_LOCAL_PARSE ? '1' : '3');
 }
 
-static const struct ledger_ops ops = { on_settled, on_made };
+static const struct ledger_ops ops = { on_settled, on_local };
 
 static void
 send_message(struct talk *t, struct message *m)

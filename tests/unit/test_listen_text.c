@@ -59,26 +59,6 @@ Test(listen_text, substitutes)
 	}
 }
 
-Test(listen_text, first_letters)
-{
-	static const struct {
-		const char *sql;
-		bool want;
-	} letters[] = { { "LISTEN a", true }, { "listen a", true },	{ "Unlisten a", true }, { "unlisten *", true },
-			{ "  l", true },      { "/* x */ x", true },	{ "-- x", true },	{ ";x", true },
-			{ "SELECT", false },  { "insert into", false }, { "", false },		{ "   ", false },
-			{ "(l", false } };
-
-	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
-		size_t len = strlen(letters[i].sql);
-		char *sql = copy(letters[i].sql, len);
-
-		cr_expect_eq(listen_text_may_be(sql, len), letters[i].want, "%s", letters[i].sql);
-		free(sql);
-	}
-	cr_expect_not(listen_text_may_be("\0LISTEN", 7), "a zero byte is no letter");
-}
-
 Test(listen_text, quotes)
 {
 	struct buf out = { 0 };

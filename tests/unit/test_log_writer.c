@@ -368,6 +368,41 @@ Test(log, structured_lines_hold_one_field_each)
 	place_fini(&p);
 }
 
+static void
+expect_event(enum log_format format, const char *want)
+{
+	const struct fail why = { "25P03", "idle", "the limit is 3 s", "commit \"soon\"" };
+	const struct log_about about = {
+		.event = "e", .client_id = 7, .client = "c:1", .user = "u", .duration_us = 1500, .why = &why
+	};
+	struct log_settings settings = { .format = format, .level = LOG_LEVEL_INFO };
+	struct place p;
+	struct fail error;
+	struct log *log;
+	char *text;
+
+	place_init(&p);
+	settings.destination = p.path;
+	log = log_new(&settings, &error);
+	log_event(log, LOG_LEVEL_WARNING, &about, "gone: %s", why.text);
+	log_free(log);
+	text = read_file(p.path);
+	cr_expect_not_null(strstr(text, want), "%s", text);
+	free(text);
+	place_fini(&p);
+}
+
+Test(log, an_event_has_fields)
+{
+	expect_event(LOG_FORMAT_JSON,
+		     ",\"message\":\"gone: idle\",\"event\":\"e\",\"user\":\"u\",\"client\":\"c:1\",\"client_id\":7,"
+		     "\"duration_ms\":1.500,\"sqlstate\":\"25P03\",\"detail\":\"the limit is 3 s\","
+		     "\"hint\":\"commit \\\"soon\\\"\"}\n");
+	expect_event(LOG_FORMAT_LOGFMT,
+		     " event=e user=u client=c:1 client_id=7 duration_ms=1.500 sqlstate=25P03 detail=");
+	expect_event(LOG_FORMAT_TEXT, "] WARNING: gone: idle; the limit is 3 s; hint: commit \"soon\"\n");
+}
+
 Test(log, a_bad_destination_keeps_the_old_one)
 {
 	struct place p;

@@ -2,7 +2,7 @@
  * tests/unit/test_metrics.c - the exposition, read as Prometheus reads it: families in one piece, TYPE before samples,
  * no sample twice, buckets that only rise. docs/metrics.md and the alert rules are held against it too.
  *
- * UPDATE_DOCS=1 writes docs/metrics.md anew.
+ * UPDATE_DOCS=1 rewrites docs/metrics.md.
  */
 #include "telemetry/metrics.h"
 
@@ -96,7 +96,7 @@ render(struct snapshot *s)
 	struct buf to = { 0 };
 	char *text;
 
-	metrics_render(s, &to);
+	metrics_render(s, EXPOSITION_TEXT, &to);
 	cr_assert(buf_ok(&to));
 	buf_put(&to, "", 1);
 	text = strdup((const char *)to.bytes);
@@ -474,7 +474,7 @@ Test(metrics, a_limit_too_small_is_noticed)
 	struct buf to = { .limit = 1000 };
 	struct snapshot *s = hostile_snapshot();
 
-	metrics_render(s, &to);
+	metrics_render(s, EXPOSITION_TEXT, &to);
 	cr_expect(!buf_ok(&to));
 	buf_fini(&to);
 	snapshot_free(s);

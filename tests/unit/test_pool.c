@@ -268,6 +268,52 @@ Test(pool, without_linger_overflow_is_closed_on_return)
 	fake_fini(&f);
 }
 
+Test(pool, the_shortest_life_is_one_loan)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.recycle_us = 1;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_opened(&f, 0);
+	cr_expect_eq(fake_holds(&f, 0), 0);
+	fake_return(&f, 0);
+	cr_expect_eq(f.closed, 1);
+	cr_expect_eq(f.opened, 1);
+	fake_fini(&f);
+}
+
+Test(pool, with_a_delay_overflow_is_for_those_that_have_waited)
+{
+	struct pool_settings set = fake_settings(2, 3);
+	struct fake f;
+
+	set.overflow_delay_us = 2 * S;
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 2);
+	fake_borrow(&f, 2);
+	fake_at(&f, f.now + S);
+	fake_borrow(&f, 3);
+	fake_borrow(&f, 4);
+	cr_expect_eq(f.opened, 2);
+	cr_expect_eq(fake_next(&f), f.now + S);
+	fake_at(&f, f.now + S - 1);
+	cr_expect_eq(f.opened, 2);
+	fake_at(&f, f.now + 1);
+	cr_expect_eq(f.opened, 3, "for the first, not for the two behind it");
+	fake_return(&f, 0);
+	cr_expect_eq(fake_holds(&f, 2), 0);
+	fake_opened(&f, 2);
+	cr_expect_eq(fake_holds(&f, 3), 2, "whoever it was opened for");
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.opened, 4);
+	fake_opened(&f, 3);
+	cr_expect_eq(fake_holds(&f, 4), 3);
+	cr_expect_eq(f.counters.checkouts[CS_OVERFLOW], 2);
+	fake_fini(&f);
+}
+
 Test(pool, a_closing_one_counts_until_it_is_gone)
 {
 	struct pool_settings set = fake_settings(1, 0);

@@ -39,6 +39,7 @@ static const struct {
 	{ "a URI", "postgres://web:x@db1:6000/app", "host=db1 port=6000 dbname=app user=web password=***" },
 	{ "its other scheme", "postgresql://db1", "host=db1 port=5432" },
 	{ "blanks before it don't count", "  postgres://db1/", "host=db1 port=5432" },
+	{ "SQLAlchemy's scheme", "postgresql+psycopg2://web@db1/app", "host=db1 port=5432 dbname=app user=web" },
 	{ "several hosts with or without a port", "postgres://a:1,b/app", "host=a,b port=1,5432 dbname=app" },
 	{ "IPv6 in brackets", "postgres://u@[::1]:1,[fe80::1]/", "host=::1,fe80::1 port=1,5432 user=u" },
 	{ "percent and two digits are a byte", "postgres://%77eb:p%40ss@db1/my%20db",
@@ -326,4 +327,29 @@ Test(passfile, others_must_not_read_it)
 	cr_expect_str_eq(why.text, "", "a file that is not there is nothing to talk about");
 	cr_expect_null(passfile_find("/tmp", &query, &why));
 	cr_expect_not_null(strstr(why.text, "is a directory"));
+}
+
+Test(upstream, upstreams_that_share_a_host_are_of_one_cluster)
+{
+	struct {
+		const char *a, *b;
+		bool is_same;
+	} rows[] = {
+		{ "host=db1", "host=db1 dbname=other user=u", true },
+		{ "host=db1", "host=db1 port=5433", false },
+		{ "host=db1,db2", "host=db2,db3", true },
+		{ "host=db1", "host=db1.example.com", false },
+		{ "host=/run/postgresql", "host=/run/postgresql", true },
+	};
+	struct fail why;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct upstream *a = upstream_parse(rows[i].a, &why), *b = upstream_parse(rows[i].b, &why);
+
+		cr_assert(a != NULL && b != NULL, "%s", why.text);
+		cr_expect_eq(upstream_is_same_cluster(a, b), rows[i].is_same, "%s", rows[i].b);
+		cr_expect_eq(upstream_is_same_cluster(b, a), rows[i].is_same, "%s", rows[i].b);
+		upstream_free(a);
+		upstream_free(b);
+	}
 }

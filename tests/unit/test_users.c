@@ -22,10 +22,11 @@ struct warnings {
 };
 
 static void
-note_warning(const char *text, void *arg)
+note_warning(bool is_error, const char *text, void *arg)
 {
 	struct warnings *w = arg;
 
+	(void)is_error;
 	w->count++;
 	snprintf(w->last, sizeof(w->last), "%s", text);
 	snprintf(w->all + strlen(w->all), sizeof(w->all) - strlen(w->all), "%s\n", text);
@@ -124,6 +125,20 @@ Test(users, bad_files)
 		cr_expect_str_eq(why.text, bad_rows[i].want, "%s", bad_rows[i].rule);
 		cr_expect_str_eq(why.sqlstate, "F0000", "%s", bad_rows[i].rule);
 	}
+}
+
+Test(users, all_broken_lines_are_told_of)
+{
+	const char *text = "\"a\" \"x\"\nb\n\"c\" \"x\n\"d\" \"y\"\n\"e\"\n";
+	struct warnings w;
+	struct fail why;
+
+	cr_expect_null(parse(text, strlen(text), &w, &why));
+	cr_expect_eq(w.count, 3);
+	cr_expect_str_eq(w.all, "users.txt:2: a line must begin with a name in quotes\n"
+				"users.txt:3: a quote is not closed on its line\n"
+				"users.txt:5: a secret in quotes must follow the name\n");
+	cr_expect_str_eq(why.text, "users.txt:2: a line must begin with a name in quotes", "the first is the reason");
 }
 
 Test(users, names_and_secrets_have_limits)

@@ -454,7 +454,7 @@ def console_commands():
 HARMLESS = ("SHOW", "HELP", "SELECT", "SET", "RESET", "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK",
             "ABORT", "DISCARD", "DEALLOCATE", "CLOSE ALL", "UNLISTEN", "SAVEPOINT", "RELEASE")
 ARGUMENTS = {"ARGUMENT_DATABASE": ["", " app", ' "app"'], "ARGUMENT_CLIENT": [" 1", " 2", " 999999"],
-             "ARGUMENT_ANY": ["", " x"], "ARGUMENT_LIKE": ["", " LIKE '%'"]}
+             "ARGUMENT_ONE_DATABASE": [" app"], "ARGUMENT_ANY": ["", " x"], "ARGUMENT_LIKE": ["", " LIKE '%'"]}
 
 
 def written(phrase, argument):
@@ -501,7 +501,8 @@ def test_cve_2026_6667_a_statement_does_not_outlive_the_right_to_it(weir):
         for replies in (wire.ask(rawwire.parse("s", "KILL app"), sync()),
                         wire.ask(rawwire.bind("", "s"), rawwire.execute(), sync()),
                         wire.ask(query("PREPARE k AS KILL app")), wire.ask(query("EXECUTE k")),
-                        wire.ask(query("SET pool_size = 1")), wire.ask(query("SET CONFIGURATION pool.pool_size = 1")),
+                        wire.ask(query("SET pool_size = 1")), wire.ask(query("SET pool.pool_size = 1")),
+                        wire.ask(query("SET default_pool_size = 1")), wire.ask(query("SET CONFIGURATION pool.pool_size = 1")),
                         wire.ask(query("BEGIN; KILL app; COMMIT")), wire.ask(query("KILL app; SHOW VERSION"))):
             found = errors(replies)
             assert len(found) == 1 or (found == [] and replies[0].type == "1"), replies

@@ -1,5 +1,6 @@
 """The command line: check and dump a configuration, help, version, and a start without any file."""
 
+import json
 import os
 import re
 import signal
@@ -52,6 +53,26 @@ def test_help_and_version(pgweir):
     assert all(len(line) <= 120 for line in done.stdout.splitlines())
     done = pgweir("--version")
     assert done.returncode == 0 and re.match(r"pgweir \d+\.\d+", done.stdout)
+
+
+def test_the_schema_has_every_setting(pgweir):
+    schema = json.loads(pgweir("--config-schema").stdout)
+    rows, section = 0, None
+    for line in pgweir("--help-config").stdout.splitlines():
+        if header := re.match(r"### \[(\w+)\]", line):
+            section = schema["properties"][header[1]]["properties"]
+        elif line.startswith("### [database"):
+            section = schema["patternProperties"]["^(database|tenant) .+$"]["properties"]
+        elif row := re.match(r"\| `(\w+)` \| (?:`(.*?)`)?", line):
+            assert row[1] == "upstream" or section[row[1]]["default"] == (row[2] or ""), line
+            rows += 1
+    assert rows > 80
+    mode = schema["properties"]["pgweir"]["properties"]["pool_mode"]
+    assert mode["enum"] == ["session", "transaction", "statement"] and mode["x-reloadable"] is True
+    user, database = (schema["patternProperties"][name] for name in ("^user .+$", "^(database|tenant) .+$"))
+    assert "pool_size" in user["properties"] and "pool_size" in database["properties"]
+    assert "auth_query" not in user["properties"] and "auth_query" in database["properties"]
+    assert database["required"] == ["upstream"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--no-such-option",), ("--check-config",), ("one.ini", "two.ini"),

@@ -1,5 +1,6 @@
 """The console: databases pgweir and pgbouncer, PgBouncer's columns, commands, and who may do what."""
 
+import re
 import threading
 import time
 
@@ -30,33 +31,44 @@ def columns(text):
     return found
 
 
+SOCKET = ("type,user,database,replication,state,addr,port i,local_addr,local_port i,connect_time,request_time,wait i,"
+          "wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i")
 COLUMNS = {
     "POOLS": "database,user,cl_active i,cl_waiting i,cl_active_cancel_req i,cl_waiting_cancel_req i,sv_active i,"
              "sv_active_cancel i,sv_being_canceled i,sv_idle i,sv_used i,sv_tested i,sv_login i,maxwait i,maxwait_us i,"
              "pool_mode,load_balance_hosts",
     "STATS": "database,total_server_assignment_count N,total_xact_count N,total_query_count N,total_received N,"
              "total_sent N,total_xact_time N,total_query_time N,total_wait_time N,total_client_parse_count N,"
-             "total_server_parse_count N,total_bind_count N,total_client_login_count N,avg_server_assignment_count N,"
+             "total_server_parse_count N,total_bind_count N,avg_server_assignment_count N,"
              "avg_xact_count N,avg_query_count N,avg_recv N,avg_sent N,avg_xact_time N,avg_query_time N,"
-             "avg_wait_time N,avg_client_parse_count N,avg_server_parse_count N,avg_bind_count N,"
-             "avg_client_login_count N",
+             "avg_wait_time N,avg_client_parse_count N,avg_server_parse_count N,avg_bind_count N",
+    "STATS_TOTALS": "database,server_assignment_count N,xact_count N,query_count N,bytes_received N,bytes_sent N,"
+                    "xact_time N,query_time N,wait_time N,client_parse_count N,server_parse_count N,bind_count N",
+    "STATS_AVERAGES": "database,server_assignment_count N,xact_count N,query_count N,bytes_received N,bytes_sent N,"
+                      "xact_time N,query_time N,wait_time N,avg_client_parse_count N,avg_server_parse_count N,"
+                      "avg_bind_count N",
+    "TOTALS": "name,value N",
     "DATABASES": "name,host,port i,database,force_user,pool_size i,min_pool_size i,reserve_pool_size i,"
                  "server_lifetime i,pool_mode,load_balance_hosts,max_connections i,current_connections i,"
                  "max_client_connections i,current_client_connections i,paused i,disabled i",
-    "CLIENTS": "type,user,database,replication,state,addr,port i,local_addr,local_port i,connect_time,request_time,"
-               "wait i,wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i,"
-               "pins",  # PgBouncer has no such thing
-    "SERVERS": "type,user,database,replication,state,addr,port i,local_addr,local_port i,connect_time,request_time,"
-               "wait i,wait_us i,close_needed i,ptr,link,remote_pid i,tls,application_name,prepared_statements i,id i",
+    "CLIENTS": SOCKET,
+    "SERVERS": SOCKET,
+    "SOCKETS": SOCKET + ",recv_pos i,pkt_pos i,pkt_remain i,send_pos i,send_remain i,pkt_avail i,send_avail i",
+    "ACTIVE_SOCKETS": SOCKET + ",recv_pos i,pkt_pos i,pkt_remain i,send_pos i,send_remain i,pkt_avail i,send_avail i",
     "LISTS": "list,items i",
+    "STATE": "key,value",
+    "VERSION": "version",
+    "MEM": "name,size i,used i,free i,memtotal i",
+    "DNS_HOSTS": "hostname,ttl q,addrs",
+    "DNS_ZONES": "zonename,serial q,count i",
+    "PEERS": "peer_id i,host,port i,pool_size i",
+    "PEER_POOLS": "peer_id i,cl_active_cancel_req i,cl_waiting_cancel_req i,sv_active_cancel i,sv_login i",
     "CONFIG": "key,value,default,changeable",
     "USERS": "name,pool_size,reserve_pool_size,pool_mode,max_user_connections i,current_connections i,"
              "max_user_client_connections i,current_client_connections i",
 }
-# "T" in PgBouncer's code is a timestamp as text; SHOW USERS' pool_size may be an integer.
-LENIENT = {("USERS", "pool_size"), ("USERS", "reserve_pool_size"), ("CLIENTS", "id"), ("SERVERS", "id"),
-           ("CLIENTS", "connect_time"), ("CLIENTS", "request_time"), ("SERVERS", "connect_time"),
-           ("SERVERS", "request_time")}
+# Where PgBouncer has an int4 that would run over on a busy proxy after some days.
+LENIENT = {"id"}
 
 
 def described(replies):
@@ -91,7 +103,7 @@ def test_columns_are_pgbouncers_own_in_name_order_and_type(weir, what, database)
         found, wanted = described(replies), columns(COLUMNS[what])
         assert [name for name, _ in found] == [name for name, _ in wanted]
         for (name, kind), (_, right) in zip(found, wanted):
-            if (what, name) not in LENIENT:
+            if name not in LENIENT:
                 assert kind == right, f"{name}: type {kind}, not {right}"
         for row in texts(replies):
             for (name, kind), value in zip(found, row):
@@ -137,20 +149,6 @@ def test_show_stats_counts(weir):
         wire.query("SELECT 1")
     later = row()
     assert all(later[key] >= now[key] for key in now if key.startswith("total_"))
-
-
-def test_show_stats_totals_and_averages(weir):
-    weir.start()
-    busy(weir).close()
-    base = ("server_assignment_count,xact_count,query_count,bytes_received,bytes_sent,xact_time,query_time,wait_time")
-    tail = ("client_parse_count", "server_parse_count", "bind_count", "client_login_count")
-    for what, prefix in (("STATS_TOTALS", ""), ("STATS_AVERAGES", "avg_")):
-        with weir.raw("admin", "pgweir") as wire:
-            replies = wire.ask(query(f"SHOW {what}"))
-            if errors(replies):
-                pytest.skip(f"SHOW {what} is not there yet")
-            names = [name for name, _ in described(replies)]
-            assert names == ["database", *base.split(","), *(prefix + name for name in tail)]
 
 
 def test_show_databases(weir):
@@ -211,7 +209,8 @@ def test_show_config_is_complete_and_keeps_secrets(weir):
 def test_show_version_is_what_tools_expect(weir):
     weir.start()
     with weir.raw("stats", "pgbouncer") as wire:
-        assert "PgBouncer 1." in wire.query("SHOW VERSION")[0][0] and "pgweir" in wire.query("SHOW VERSION")[0][0]
+        assert re.fullmatch(r"PgBouncer 1\.\d+\.\d+", wire.value("SHOW VERSION"))
+        assert "pgweir" in wire.value("SELECT version()")
 
 
 @pytest.mark.parametrize("command", ["SHOW HELP", "SHOW", "HELP"])

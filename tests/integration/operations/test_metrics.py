@@ -16,20 +16,6 @@ from weir import parse_metrics, read_slowly, timed
 
 pytestmark = pytest.mark.weir_only
 
-FAMILIES = """
-build_info start_time_seconds config_last_reload_successful config_last_reload_success_timestamp_seconds
-config_reloads_total state client_connections client_connections_limit client_connections_total
-client_connections_rejected_total client_logins_total client_login_duration_seconds pool_server_connections
-pool_limit_connections pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_wait_seconds
-pool_waits_total pool_timeouts_total pool_checkouts_total pool_recycles_total pool_pings_total
-pool_ping_duration_seconds pool_resets_total client_requests_total client_requests_failed_total query_duration_seconds
-transaction_duration_seconds query_phase_seconds_total server_response_seconds proxy_overhead_seconds queries_total
-transactions_total slow_queries_total slow_log_lines_dropped_total errors_total network_bytes_total prepared_statements
-prepared_statement_lookups_total prepared_statement_reruns_total prepared_statement_evictions_total backend_up
-backend_connect_duration_seconds backend_connect_failures_total event_loop_lag_seconds event_loop_iterations_total event_loop_busy_seconds_total
-cancel_requests_total auth_queries_total
-""".split()
-
 
 def load(weir):
     """Known traffic of database app: 10 simple queries, 5 extended ones, 2 transactions of 2 statements, 3 errors."""
@@ -43,16 +29,6 @@ def load(weir):
             wire.query(end)
         for _ in range(3):
             wire.ask(query("SELECT 1/0"))
-
-
-def test_every_family_is_there_with_help_and_type(weir):
-    weir.start()
-    load(weir)
-    text = weir.http("/metrics").text
-    missing = [name for name in FAMILIES if f"# TYPE pgweir_{name} " not in text]
-    assert not missing
-    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "process_max_fds"):
-        assert f"# TYPE {name} " in text
 
 
 def test_the_form_is_right(weir):
@@ -95,6 +71,59 @@ def test_promtool_likes_it(weir):
     done = subprocess.run(["promtool", "check", "metrics"], input=weir.http("/metrics").text, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr
+
+
+PROMETHEUS_2_42 = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+                   "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
+
+
+@pytest.mark.parametrize("accept, is_open", [
+    (PROMETHEUS_2_42, True),
+    ("application/vnd.google.protobuf;q=1,application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5", True),
+    ("application/openmetrics-text", True),
+    ("application/openmetrics-text;version=0.0.1", False),
+    ("application/openmetrics-text;version=1.0.0;q=0.2,text/plain;q=0.9", False),
+    ("application/openmetrics-text;q=0", False),
+    ("text/plain", False), ("*/*", False), ("", False), (";;q=,,", False),
+])
+def test_openmetrics_where_it_is_preferred(weir, accept, is_open):
+    weir.start()
+    answer = weir.http("/metrics", headers={"Accept": accept})
+    assert answer.status == 200 and answer.headers["Vary"] == "Accept, Accept-Encoding"
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0" if is_open
+                                                     else "text/plain; version=0.0.4")
+    assert answer.text.endswith("# EOF\n") == is_open
+
+
+def test_openmetrics_is_well_formed_and_has_exemplars(weir):
+    trace = "5bd66ef5095369c7b0d1f8f4bd33716a"
+    weir.start(threshold="50ms")
+    load(weir)
+    with weir.raw() as wire:
+        wire.query(f"SELECT pg_sleep(0.12) /*traceparent='00-{trace}-c532cb4098ac3dd2-01'*/")
+        wire.query("SELECT pg_sleep(0.3)")
+    plain = weir.http("/metrics").text
+    text = weir.http("/metrics", headers={"Accept": PROMETHEUS_2_42}).text
+    kind = {}
+    for line in text.splitlines()[:-1]:
+        assert line
+        if line.startswith("# TYPE "):
+            name, of = line.split()[2:]
+            assert not name.endswith("_total") and name not in kind
+            kind[name] = of
+        elif line.startswith("# UNIT "):
+            name, unit = line.split()[2:]
+            assert name in kind and name.endswith("_" + unit)
+        elif not line.startswith("# HELP "):
+            sample = re.match(r"[a-z_]+", line)[0]
+            family = max((name for name in kind if sample.startswith(name)), key=len)
+            assert sample in {"counter": {family + "_total"}, "gauge": {family},
+                              "histogram": {family + end for end in ("_bucket", "_sum", "_count")}}[kind[family]]
+    exemplars = [line for line in text.splitlines() if " # {" in line]
+    assert len(exemplars) == 1 and " # {" not in plain
+    found = re.fullmatch(r'pgweir_query_duration_seconds_bucket\{database="app",le="0\.(15|25)"\} \d+ '
+                         r'# \{trace_id="' + trace + r'"\} (0\.[12]\d*) (\d+\.\d+)', exemplars[0])
+    assert found and abs(float(found[3]) - time.time()) < 30
 
 
 def test_the_numbers_are_right(weir):
@@ -141,7 +170,7 @@ def test_a_slow_reader_is_client_write_not_server(weir):
     wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") >= 1)
     written = weir.metric("pgweir_query_phase_seconds_total", database="app", phase="client_write")
     server = weir.metric("pgweir_query_phase_seconds_total", database="app", phase="server")
-    assert written > 0.5 and server < 0.4, (written, server)
+    assert written > 0.5 and server < written / 2, (written, server)
 
 
 def test_think_time_in_a_transaction_is_nobodys(weir):

@@ -394,8 +394,8 @@ def test_a_server_that_fails_its_ping_is_replaced_and_the_client_sees_nothing(we
         assert wire.query("SELECT 1") == [["fake"]]
         assert len(fake.logins()) >= first
         wait_until(lambda: not fake.connections[0].is_open)
-    assert weir.metric("pgweir_pool_recycles_total", reason="failed_ping") + \
-        weir.metric("pgweir_pool_recycles_total", reason="error") >= 1
+    wait_until(lambda: weir.metric("pgweir_pool_recycles_total", reason="failed_ping") +
+               weir.metric("pgweir_pool_recycles_total", reason="error") >= 1, 2, "the recycle to be counted")
 
 
 def test_after_a_failed_ping_the_other_old_servers_are_verified_too(weir, tap):

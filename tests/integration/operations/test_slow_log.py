@@ -13,10 +13,10 @@ from weir import read_slowly
 
 pytestmark = pytest.mark.weir_only
 
-FIELDS = {"ts", "event", "level", "duration_ms", "wait_ms", "server_ms", "stream_ms", "client_write_ms", "proxy_ms",
-          "cause", "database", "user", "application", "client", "client_id", "backend", "backend_pid", "protocol",
-          "tag", "rows", "bytes_out", "bytes_in", "statements", "in_transaction", "fingerprint", "query", "sqlstate",
-          "suppressed", "threshold_ms"}
+FIELDS = {"ts", "event", "level", "duration_ms", "wait_ms", "connect_ms", "server_ms", "stream_ms", "client_write_ms",
+          "proxy_ms", "cause", "database", "user", "application", "client", "client_id", "backend", "backend_pid",
+          "protocol", "tag", "rows", "bytes_out", "bytes_in", "statements", "in_transaction", "fingerprint", "query",
+          "sqlstate", "suppressed", "threshold_ms"}
 
 
 def lines(weir, count=1, event="slow_query"):
@@ -294,3 +294,45 @@ def test_a_full_disk_stops_nobody(weir):
     with weir.raw() as wire:
         for number in range(100):
             assert wire.query(f"SELECT {number}, '{'x' * number}'") == [[str(number), "x" * number]]
+
+
+def test_parameters_are_logged_if_wanted(weir):
+    weir.start(threshold="0ms", parameters="on")
+    with weir.connect(autocommit=True) as connection:
+        connection.execute("SELECT %s::text, %s::int, %s::text", ("it's", None, "x" * 100))
+        connection.execute("SELECT 'without any'")
+        for _ in range(3):                             # prepared by now: Bind comes alone
+            connection.execute("SELECT %b::int + 1", (42,), prepare=True)
+    all_lines = lines(weir, 5)
+    assert all_lines[0]["parameters"] == f"$1 = 'it''s', $2 = NULL, $3 = '{'x' * 64}...'"
+    assert not all_lines[1].get("parameters")
+
+    def bound():
+        return [line["parameters"] for line in weir.slow_lines() if line["query"] == "SELECT $1::int + ?" and
+                line.get("parameters")]
+    found = wait_until(lambda: len(bound()) == 3 and bound(), 5, "the three")
+    assert all(value.startswith("$1 = '\\x") and value.endswith("2a'") for value in found), found
+
+
+def test_a_long_bind_is_cut(weir):
+    weir.start(threshold="0ms", parameters="on")
+    with weir.connect(autocommit=True) as connection:
+        connection.execute("SELECT length(%s::text), %s::int", ("y" * 500_000, 7))
+    line, = lines(weir)
+    assert line["parameters"] == "..."
+
+
+def test_parameters_in_postgres_format(weir):
+    weir.start(sections={"slow_query": {"format": "postgres", "threshold": "0ms", "parameters": "on"}})
+    with weir.connect(autocommit=True) as connection:
+        connection.execute("SELECT %s::text", ("value",))
+    detail = wait_until(lambda: [line for line in weir.slow_file.read_text().splitlines() if " DETAIL:  " in line], 5)
+    assert detail[0].endswith(" DETAIL:  parameters: $1 = 'value'") and "user=web,db=app" in detail[0]
+
+
+def test_no_parameters_by_default(weir):
+    weir.start(threshold="0ms")
+    with weir.connect(autocommit=True) as connection:
+        connection.execute("SELECT %s::text", ("a-private-value",))
+    line, = lines(weir)
+    assert "parameters" not in line and "a-private-value" not in weir.slow_file.read_text()

@@ -1,11 +1,14 @@
 """Timeouts: each fires within its time, in its own state only, per pool, database and user."""
 
+import re
+import threading
 import time
 
 import pytest
 
 import rawwire
-from rawwire import errors, flush, one_statement, parse, prepared_statement, query, shape, sync
+from fakeserver import Gone, one_row, ready
+from rawwire import copy_data, copy_done, errors, flush, one_statement, parse, prepared_statement, query, shape, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -30,6 +33,90 @@ def test_query_timeout_ends_a_long_query_and_stops_it_on_the_server(weir):
         assert reply.sqlstate == "57014" and 0.4 < seconds < 2.5, (reply.error, seconds)
         wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5)
         assert other.query("SELECT pg_sleep(0.3), 'slept'") == [["", "slept"]]
+
+
+def test_the_client_goes_on_after_query_timeout(weir):
+    """As after PostgreSQL's own statement_timeout; the error says how long it ran, and whose limit that was."""
+    weir.start(pool_size=1, query_timeout="500ms")
+    with weir.raw() as wire:
+        replies = wire.ask(query("SELECT pg_sleep(30)"))
+        assert shape(replies).endswith("E:57014 Z:I")
+        words = errors(replies)[0].error
+        assert re.fullmatch(r"the query was canceled after it had run for \d+ ms \(query_timeout = 500 ms\)", words["M"])
+        assert words["S"] == "ERROR"
+        for _ in range(3):                                          # and none of these is hit
+            assert wire.query("SELECT pg_sleep(0.1), 'slept'") == [["", "slept"]]
+        wire.query("BEGIN")
+        assert shape(wire.ask(query("SELECT pg_sleep(30)"))).endswith("E:57014 Z:E")
+        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        assert shape(wire.ask(one_statement("SELECT pg_sleep(30)") + sync())).endswith("E:57014 Z:I")
+        assert wire.query("SELECT 1") == [["1"]]
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="limit") == 3
+
+
+def test_query_timeout_does_not_hit_what_is_pipelined_behind(weir):
+    weir.start(pool_size=1, query_timeout="500ms")
+    with weir.raw() as wire:
+        wire.send(query("SELECT pg_sleep(30)") + query("SELECT 1") + query("SELECT 2"))
+        assert shape(wire.read_until("Z", 3)) == "T E:57014 Z:I T D C:SELECT 1 Z:I T D C:SELECT 1 Z:I"
+
+
+def test_query_timeout_ends_a_copy_that_goes_on(weir, table):
+    weir.start(pool_size=1, query_timeout="500ms")
+    with weir.raw() as wire:
+        wire.send(query(f"COPY {table} FROM STDIN"))
+        wire.read_until("G")
+        deadline = time.monotonic() + 5
+        while wire.has_nothing_more(0.05):
+            assert time.monotonic() < deadline
+            wire.send(copy_data(b"%d\tx\n" % int(time.monotonic() * 1000)))
+        wire.send(copy_done())
+        assert shape(wire.read_until("Z")) == "E:57014 Z:I"
+        assert wire.query(f"SELECT count(*) FROM {table}") == [["0"]]
+
+
+def test_query_timeout_of_a_server_that_does_not_react(weir, fake):
+    """After five seconds the server is closed, and the client is told why."""
+    fake.answer = lambda conn, kind, body: kind == "Q" and b"silent" in body
+    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="500ms")
+    wire = weir.raw()
+    wire.send(query("SELECT 'silent'"))
+    reply, seconds = ended(wire, 9)
+    assert (reply.sqlstate, reply.severity) == ("57014", "FATAL") and 5 < seconds < 8
+    assert "did not answer the cancel" in reply.error["D"]
+    wire.wait_closed()
+    with weir.raw() as other:
+        assert other.query("SELECT 1")
+
+
+def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, fake):
+    """The query ends by itself just before PostgreSQL acts upon the cancel: that may then hit whatever comes next."""
+    is_over, sent_early = threading.Event(), []
+
+    def script(conn):
+        try:
+            conn.login()
+        except Gone:
+            is_over.wait(10)                           # until this connection is closed, the signal may be on its way
+            raise
+        conn.serve()
+
+    def answer(conn, kind, body):
+        if kind == "Q" and b"'held'" in body and not is_over.is_set():
+            sent_early.append(body)
+        if kind != "Q" or b"'late'" not in body:
+            return False
+        wait_until(lambda: fake.cancels, 5, "the cancel")
+        conn.send(one_row("late"), ready())
+        return True
+    fake.script, fake.answer = script, answer
+    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="300ms")
+    wire = weir.raw()
+    wire.send(query("SELECT 'late'"), query("DISCARD ALL; SELECT 'held'"))
+    wire.read_until("Z")
+    assert wire.has_nothing_more(0.4) and not sent_early
+    is_over.set()
+    assert not errors(wire.read_until("Z"))
 
 
 def test_query_timeout_in_mid_row_does_not_write_into_the_row(weir):

@@ -461,3 +461,41 @@ def test_a_statement_prepared_before_a_temporary_table_of_that_name(weir, table,
         assert run(wire) == [["hidden"]]
         wire.query(f"DROP VIEW {table}" if "VIEW" in temporary else f"DROP TABLE {table}")
         assert run(wire) == [["seen"]]
+
+
+SCHEMAS = """DROP SCHEMA IF EXISTS shared_a, shared_b CASCADE; CREATE SCHEMA shared_a; CREATE SCHEMA shared_b;
+    CREATE TABLE shared_a.t (k int, v text); CREATE TABLE shared_b.t (k text, v int, w text);
+    INSERT INTO shared_a.t VALUES (1, 'A'); INSERT INTO shared_b.t VALUES ('1', 2, 'B');
+    GRANT ALL ON SCHEMA shared_a, shared_b TO PUBLIC; GRANT ALL ON shared_a.t, shared_b.t TO PUBLIC"""
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM t", "SELECT v FROM t WHERE k = $1", "INSERT INTO t VALUES (1) RETURNING *"])
+@pytest.mark.parametrize("is_block", [False, True])
+@pytest.mark.parametrize("is_startup", [False, True])
+def test_tables_of_one_name_in_two_schemas(weir, postgres, sql, is_block, is_startup):
+    """Neither client is refused because of the other's: "cached plan must not change result type"."""
+    postgres.query(SCHEMAS)
+    weir.start(pool_size=1, max_overflow=0)
+    wires = [weir.raw(parameters={"search_path": path} if is_startup else {}) for path in ("shared_a", "shared_b")]
+    values = (1,) if "$1" in sql else ()
+    for wire, path in zip(wires, ("shared_a", "shared_b")):
+        if not is_startup:
+            wire.query(f"SET search_path = {path}")
+        wire.ask(parse("s", sql) + describe("S", "s") + sync())
+    for _ in range(2):
+        for wire in wires:
+            if is_block:
+                wire.query("BEGIN")
+            assert not errors(wire.ask(bind("", "s", values) + RUN))
+            if is_block:
+                wire.query("ROLLBACK")
+
+
+def test_clients_of_one_schema_share(weir, postgres):
+    postgres.query(SCHEMAS)
+    weir.start(pool_size=1)
+    wires = [weir.raw(parameters={"search_path": "shared_a"}) for _ in range(2)]
+    for wire in wires:
+        prepare(wire, "SELECT v FROM t")
+        assert run(wire) == [["A"]]
+    assert [row["held"] for row in weir.console("SHOW PREPARED") if row["query"] == "SELECT v FROM t"] == [2]

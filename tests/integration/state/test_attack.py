@@ -6,6 +6,7 @@ import pytest
 from rawwire import bind, errors, execute, parse, query, sync, texts
 from test_sealed_proof import INSERT, LOCKS, TEMPORARY, TRIGGER, USER_ID, sees, settle
 from unseen import seeded_numbers
+from weir import hold
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.timeout(60)]
 
@@ -284,12 +285,11 @@ def test_a_statement_is_read_as_when_it_was_parsed(weir, postgres, victim, name)
     sql, steps, right = AGAIN[name]
     hide(postgres, victim)
     weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    client = weir.raw("web", victim)
     settle(client)
     assert ask(client, parse("s", sql) + RUN_IT) == [[right]]
     there = client.query("SELECT pg_backend_pid()")
-    holder.query("BEGIN")
-    assert holder.query("SELECT pg_backend_pid()") == there
+    hold(weir, there, victim)
     for step in steps:
         client.query(step)
     shown = [client.query(question) for question in SHOWN]
@@ -305,10 +305,10 @@ def test_a_statement_is_read_as_when_it_was_parsed(weir, postgres, victim, name)
 @pytest.mark.parametrize("is_block", [False, True])
 def test_a_statement_that_can_not_be_parsed_again_changes_no_setting(weir, postgres, victim, is_block):
     weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    client = weir.raw("web", victim)
     client.query("CREATE TABLE gone (d date)")
     ask(client, parse("s", "SELECT count(*) FROM gone WHERE d > '01/02/2020'::date") + RUN_IT)
-    holder.query("BEGIN")
+    hold(weir, client.query("SELECT pg_backend_pid()"), victim)
     client.query("SET DateStyle = 'German'")
     client.query("DROP TABLE gone")
     if is_block:
@@ -338,7 +338,7 @@ def test_nothing_goes_ahead_of_what_bears_nothing_ahead_of_it(weir, postgres, vi
     sql, before, failures = ALONE[name]
     hide(postgres, victim)
     weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=2, max_overflow=0)
-    holder, client = weir.raw("web", victim), weir.raw("web", victim)
+    client = weir.raw("web", victim)
     client.query("CREATE TABLE gone (d date)")
     settle(client)
     if how == "role":
@@ -347,8 +347,7 @@ def test_nothing_goes_ahead_of_what_bears_nothing_ahead_of_it(weir, postgres, vi
         sql += " /* ' */"
     ask(client, parse("s", sql) + sync())
     there = client.query("SELECT pg_backend_pid()")
-    holder.query("BEGIN")
-    assert holder.query("SELECT pg_backend_pid()") == there
+    hold(weir, there, victim)
     client.query("SET DateStyle = 'German'")
     client.send(query(before) + RUN_IT)
     assert len(errors(client.read_until("Z", 2))) == failures
@@ -368,16 +367,6 @@ def test_a_float_has_the_digits_of_its_own_client(weir, victim, is_parsed_before
         ask(client, parse("s", FLOATS) + sync())
     assert ask(client, RUN_IT) == [["0.33333"]]
     assert ask(other, parse("s", FLOATS) + RUN_IT) == [["0.3333333333333333"]]
-
-
-@pytest.mark.xfail(strict=True, reason="PostgreSQL takes the function's word that it is a constant: docs/sessions.md")
-def test_a_function_that_is_no_constant_is_not_shared_as_one(weir, postgres, victim):
-    postgres.query("CREATE FUNCTION tenant() RETURNS text IMMUTABLE LANGUAGE sql AS "
-                   "$$ SELECT coalesce(current_setting('app.user_id', true), '') $$", dbname=victim)
-    other, client = begin(weir, victim)
-    client.query("SET app.user_id = 'A'")
-    assert ask(client, parse("s", "SELECT tenant()") + RUN_IT) == [["A"]]
-    assert ask(other, parse("s", "SELECT tenant()") + RUN_IT) == [[""]]
 
 
 def test_a_client_that_reads_otherwise_does_not_use_what_others_share(weir, postgres, victim):

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from fakeserver import complete, data_row, ready
-from rawwire import query
+from fakeserver import FakeServer, complete, data_row, error, ready, row_description
+from rawwire import errors, query
 from waiting import wait_until
 from weir import timed
 
@@ -87,3 +87,122 @@ def test_servers_that_ran_code_before_it_was_found_to_last_are_closed(weir, fake
     wait_until(lambda: "closed after use" in weir.log(), 5, "the answer")
     two.query("SELECT 'two'")
     assert not any(b"'two'" in body for conn in ran for _, body in conn.messages)
+
+
+# --- the answer about the code stops within a row ----------------------------------------------------------------
+
+ROW = data_row("c", "1", "1 trigger t")
+REST_OF_ANSWER = ROW[len(ROW) // 2:] + complete("SELECT") + ready()
+
+
+class HalfAnswer:
+    """The first question is answered up to the middle of a row, the rest when that is allowed; later ones at once."""
+
+    def __init__(self, fake):
+        self.is_half, self.may_end, self.conn = threading.Event(), threading.Event(), None
+        self.rest = REST_OF_ANSWER
+        fake.answer = self.answer
+
+    def answer(self, conn, kind, body):
+        if not is_question(kind, body):
+            return False
+        conn.send(*[complete("SET")] * 3, row_description("?column?", "?column?", "?column?"))
+        if self.conn is None:
+            self.conn = conn
+            conn.send(ROW[:len(ROW) // 2])
+            self.is_half.set()
+            assert self.may_end.wait(10)
+            conn.send(self.rest)
+        else:
+            conn.send(ROW, complete("SELECT"), ready())
+        return True
+
+
+@pytest.fixture
+def half(weir, fake):
+    made = HalfAnswer(fake)
+    weir.start(upstream=fake.upstream, pool_size=1, max_overflow=0)
+    yield made
+    made.may_end.set()
+
+
+def knows_settings(weir):
+    return any("settings" in row["state"] and row["objects"] == "trigger t" for row in weir.console("SHOW DATABASE_CODE"))
+
+
+def is_washed(weir, wire):
+    before = weir.metric_now("pgweir_pool_seals_total")
+    wire.query("SELECT 1")
+    wait_until(lambda: weir.metric_now("pgweir_pool_seals_total") > before, 5, "a seal")
+
+
+ENDS = {                            # what is done while the answer stops
+    "the client goes": lambda half, one: one.leave(),
+    "the client breaks off": lambda half, one: one.close(),
+    "the server goes": lambda half, one: half.conn.close(),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_who_goes_while_the_code_is_told_costs_nobody_anything(weir, fake, half, how):
+    one = weir.raw()                                        # its login borrows the server
+    assert half.is_half.wait(5)
+    two = weir.raw()
+    two.send(query("SELECT 'two'"))
+    ENDS[how](half, one)
+    half.may_end.set()
+    assert not errors(two.read_until("Z"))
+    is_washed(weir, two)
+    wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), 15, "the answer")
+    assert how == "the server goes" or len(fake.logins()) <= 2
+
+
+def test_an_answer_about_code_that_ends_in_an_error_is_none(weir, fake, half):
+    half.rest = ROW[len(ROW) // 2:] + error("57014", "canceling statement due to statement timeout") + ready()
+    weir.raw()
+    assert half.is_half.wait(5)
+    two = weir.raw()
+    two.send(query("SELECT 'two'"))
+    half.may_end.set()
+    assert not errors(two.read_until("Z"))
+    is_washed(weir, two)
+    assert "did not tell what its code could touch" in weir.log() and not knows_settings(weir)
+
+
+def test_a_pool_is_paused_while_the_code_is_told(weir, fake, half):
+    weir.raw()
+    assert half.is_half.wait(5)
+    two = weir.raw()
+    paused = weir.in_background(weir.console, "PAUSE")
+    two.send(query("SELECT 'two'"))
+    wait_until(lambda: weir.console("SHOW DATABASES")[0]["paused"] == 1, 5, "the pause")
+    half.may_end.set()
+    paused.result()
+    weir.console("RESUME")
+    assert not errors(two.read_until("Z"))
+    wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), 15, "the answer")
+    is_washed(weir, two)
+
+
+@pytest.mark.parametrize("change", ["another server", "no such database", "nothing"])
+def test_a_reload_while_the_code_is_told(weir, fake, half, change):
+    """What comes then is not for the database that has the name now."""
+    weir.raw()
+    assert half.is_half.wait(5)
+    with FakeServer() as other:
+        upstream = other.upstream if change == "another server" else fake.upstream
+        if change == "no such database":
+            weir.reload({"database elsewhere": {"upstream": fake.upstream}}, pool_size=1, max_overflow=0)
+        else:
+            weir.reload(upstream=upstream, pool_size=1, max_overflow=0)
+        half.may_end.set()
+        if change == "no such database":
+            wait_until(lambda: not half.conn.is_open, 10, "that server to be closed")
+            weir.reload(upstream=fake.upstream, pool_size=1, max_overflow=0)
+        two = weir.raw()
+        assert two.query("SELECT 'two'") == [["fake"]]
+        if change == "another server":
+            wait_until(lambda: [row["state"] for row in weir.console("SHOW DATABASE_CODE")] == ["none"], 5, "its answer")
+        else:
+            is_washed(weir, two)
+            wait_until(lambda: two.query("SELECT 1") and knows_settings(weir), 15, "the answer")

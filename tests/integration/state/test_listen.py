@@ -827,7 +827,7 @@ UNFORESEEN = [
 
 
 def pins(weir):
-    return [row["pins"] for row in weir.console("SHOW CLIENTS") if row["pins"]]
+    return [row["reasons"] for row in weir.console("SHOW PINS")]
 
 
 @pytest.mark.parametrize("sql", UNFORESEEN)

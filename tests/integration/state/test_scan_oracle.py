@@ -54,8 +54,8 @@ def scanner(tmp_path_factory):
 
 class Scan(ctypes.Structure):
     """struct scan: what is not private, and room for what is."""
-    _fields_ = [("flags", ctypes.c_uint32), ("hints", ctypes.c_uint32), ("name_count", ctypes.c_uint32),
-                ("names", ctypes.c_char * 64 * 8), ("private", ctypes.c_char * 4096)]
+    _fields_ = [("flags", ctypes.c_uint32), ("hints", ctypes.c_uint32), ("first", ctypes.c_uint32),
+                ("name_count", ctypes.c_uint32), ("names", ctypes.c_char * 64 * 8), ("private", ctypes.c_char * 4096)]
 
 
 def suspicions(scanner, options, text):

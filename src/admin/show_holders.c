@@ -1,0 +1,179 @@
+/*
+ * src/admin/show_holders.c - SHOW HOLDERS: who has each server connection, what it does there, for how long, and how
+ * many wait for one meanwhile; SHOW BLOCKERS: those of them that others wait for, the one that holds longest first.
+ */
+#include "admin/show.h"
+#include "state/state.h"
+
+#include "base/alloc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define QUERY_TEXT_MAX 512
+
+struct holder_row {
+	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query;
+	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
+};
+
+static const struct column holders_columns[] = {
+	COLUMN(TEXT, struct holder_row, database),
+	COLUMN(TEXT, struct holder_row, user),
+	COLUMN(TEXT, struct holder_row, application_name),
+	COLUMN(INT8, struct holder_row, client_id),
+	COLUMN(TEXT, struct holder_row, addr),
+	COLUMN(INT4, struct holder_row, port),
+	COLUMN(TEXT, struct holder_row, state),
+	COLUMN(INT8, struct holder_row, state_ms),
+	COLUMN(INT8, struct holder_row, xact_ms),
+	COLUMN(INT8, struct holder_row, held_ms),
+	COLUMN(INT8, struct holder_row, waiting),
+	COLUMN(INT4, struct holder_row, server_pid),
+	COLUMN(INT8, struct holder_row, server_id),
+	COLUMN(TEXT, struct holder_row, backend),
+	COLUMN(TEXT, struct holder_row, fingerprint),
+	COLUMN(TEXT, struct holder_row, query),
+};
+
+struct state_text {
+	char text[200];
+};
+
+/* Returns since when it is so. */
+static uint64_t
+state_of(const struct client *c, struct state_text *state)
+{
+	const struct server *srv = c->x.srv;
+	char reasons[160];
+	uint64_t since_us;
+
+	if (client_is_served(c, &since_us)) {
+		bool is_clients = srv->loan.clock.since_us != 0 && srv->loan.clock.debtor == PHASE_CLIENT_WRITE;
+
+		snprintf(state->text, sizeof(state->text), is_clients ? "waits for the client" : "running");
+		return since_us;
+	}
+	if (srv->tx != 'I') {
+		snprintf(state->text, sizeof(state->text), "idle in transaction%s", srv->tx == 'E' ? " (aborted)" : "");
+		return srv->loan.idle_in_tx_us;
+	}
+	if (c->x.pins != 0)
+		snprintf(state->text, sizeof(state->text), "pinned: %s",
+			 session_pin_reasons(&c->x, reasons, sizeof(reasons)));
+	else
+		snprintf(state->text, sizeof(state->text), c->x.is_session ? "session" : "finishing");
+	return srv->loan.last_done_us > srv->loan.lent_us ? srv->loan.last_done_us : srv->loan.lent_us;
+}
+
+/* What is under way there, or was last. */
+static void
+fill_query(const struct show_env *env, const struct loan *loan, struct holder_row *row, char fingerprint[20],
+	   char query[QUERY_TEXT_MAX])
+{
+	uint64_t hash;
+
+	if (loan->text_len == 0)
+		return;
+	hash = env->host->normalize((const char *)loan->text, loan->text_len, query, QUERY_TEXT_MAX);
+	snprintf(fingerprint, 20, "%016" PRIx64, hash);
+	row->fingerprint = fingerprint;
+	row->query = query;
+}
+
+static void
+add_holder(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct rows *rows)
+{
+	const struct client *c = srv->borrower;
+	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[QUERY_TEXT_MAX];
+	struct holder_row row = { .database = e->database->name, .addr = addr };
+	struct state_text state;
+	struct pool_counts counts;
+	uint64_t since_us = state_of(c, &state);
+
+	pool_get_counts(e->policy, &counts);
+	row.user = exchange_user(&c->x);
+	row.application_name = exchange_application(&c->x);
+	row.client_id = c->x.id;
+	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
+	row.state = state.text;
+	row.state_ms = show_age_us(env->now_us, since_us) / 1000;
+	row.xact_ms = srv->tx != 'I' ? show_age_us(env->now_us, srv->loan.tx_started_us) / 1000 : 0;
+	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
+	row.waiting = counts.waiting;
+	row.server_pid = srv->pid;
+	row.server_id = srv->id;
+	row.backend = srv->address;
+	fill_query(env, &srv->loan, &row, fingerprint, query);
+	rows_add(rows, &row);
+}
+
+/* Of replication, and while a client logs in, the server is in no pool, or nobody's yet. */
+static bool
+is_held(const struct server *srv)
+{
+	const struct client *c = srv->borrower;
+
+	return srv->state == SV_LENT && c != NULL && c->x.srv == srv && exchange_is_ready(&c->x);
+}
+
+static void
+fill_holders(const struct show_env *env, struct rows *rows)
+{
+	const struct server *srv;
+
+	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	if (is_held(srv))
+		add_holder(env, e, srv, rows);
+}
+
+const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders };
+
+struct holding {
+	const struct pool_entry *entry;
+	const struct server *srv;
+};
+
+static int
+by_age(const void *a, const void *b)
+{
+	uint64_t one = ((const struct holding *)a)->srv->loan.lent_us;
+	uint64_t other = ((const struct holding *)b)->srv->loan.lent_us;
+
+	return one < other ? -1 : one > other;
+}
+
+static size_t
+find_blockers(const struct show_env *env, struct holding *out)
+{
+	const struct server *srv;
+	struct pool_counts counts;
+	size_t n = 0;
+
+	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
+		pool_get_counts(e->policy, &counts);
+		if (counts.waiting == 0)
+			continue;
+		TAILQ_FOREACH(srv, &e->servers, all)
+		if (is_held(srv))
+			out[n++] = (struct holding){ e, srv };
+	}
+	return n;
+}
+
+static void
+fill_blockers(const struct show_env *env, struct rows *rows)
+{
+	size_t most = pool_set_server_count(env->clients->x.pools), n;
+	struct holding *found = xcalloc(most + 1, sizeof(*found));
+
+	n = find_blockers(env, found);
+	qsort(found, n, sizeof(*found), by_age);
+	for (size_t i = 0; i < n; i++)
+		add_holder(env, found[i].entry, found[i].srv, rows);
+	free(found);
+}
+
+const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers };

@@ -1,0 +1,235 @@
+/*
+ * src/admin/show_queries.c - SHOW QUERIES [count] [BY column] [LIKE application]: which statements cost the most;
+ * SHOW SLOW: the last slow requests; SHOW EVENTS: the last lines of the log.
+ */
+#include "admin/show.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct queries_row {
+	const char *fingerprint, *database, *user, *application_name, *first_seen, *last_seen, *query;
+	uint64_t calls, errors, rows, bytes_out;
+	double total_ms, mean_ms, p95_ms, max_ms, wait_ms;
+};
+
+static const struct column queries_columns[] = {
+	COLUMN(TEXT, struct queries_row, fingerprint), COLUMN(TEXT, struct queries_row, database),
+	COLUMN(TEXT, struct queries_row, user),	       COLUMN(TEXT, struct queries_row, application_name),
+	COLUMN(INT8, struct queries_row, calls),       COLUMN(INT8, struct queries_row, errors),
+	COLUMN(FLOAT8, struct queries_row, total_ms),  COLUMN(FLOAT8, struct queries_row, mean_ms),
+	COLUMN(FLOAT8, struct queries_row, p95_ms),    COLUMN(FLOAT8, struct queries_row, max_ms),
+	COLUMN(FLOAT8, struct queries_row, wait_ms),   COLUMN(INT8, struct queries_row, rows),
+	COLUMN(INT8, struct queries_row, bytes_out),   COLUMN(TEXT, struct queries_row, first_seen),
+	COLUMN(TEXT, struct queries_row, last_seen),   COLUMN(TEXT, struct queries_row, query),
+};
+#define APPLICATION_COLUMN 3
+
+struct found_queries {
+	const struct query_row **list;
+	size_t count, cap;
+};
+
+static double
+ms(uint64_t us)
+{
+	return (double)us / 1000;
+}
+
+static double
+p95_us(const struct query_row *q)
+{
+	return histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95);
+}
+
+static void
+collect(const struct query_row *q, void *arg)
+{
+	struct found_queries *found = arg;
+
+	if (found->count == found->cap) {
+		found->cap = found->cap == 0 ? 64 : 2 * found->cap;
+		found->list = xreallocarray(found->list, found->cap, sizeof(found->list[0]));
+	}
+	found->list[found->count++] = q;
+}
+
+/* By what SHOW QUERIES may be ordered, largest first. */
+#define ORDER(name, of)                                                                                                \
+	static double order_##name(const struct query_row *q)                                                          \
+	{                                                                                                              \
+		return of;                                                                                             \
+	}                                                                                                              \
+	static int by_##name(const void *a, const void *b)                                                             \
+	{                                                                                                              \
+		double one = order_##name(*(const struct query_row *const *)a);                                        \
+		double other = order_##name(*(const struct query_row *const *)b);                                      \
+                                                                                                                       \
+		return one > other ? -1 : one < other;                                                                 \
+	}
+ORDER(total, (double)q->total_us)
+ORDER(mean, (double)q->total_us / (double)q->calls)
+ORDER(p95, p95_us(q))
+ORDER(max, (double)q->max_us)
+ORDER(calls, (double)q->calls)
+ORDER(wait, (double)q->wait_us)
+ORDER(rows, (double)q->rows)
+ORDER(errors, (double)q->errors)
+
+typedef int compare_fn(const void *a, const void *b);
+
+static compare_fn *const orders[QUERY_ORDERS] = {
+	[QUERIES_BY_TOTAL] = by_total, [QUERIES_BY_MEAN] = by_mean,	[QUERIES_BY_P95] = by_p95,
+	[QUERIES_BY_MAX] = by_max,     [QUERIES_BY_CALLS] = by_calls,	[QUERIES_BY_WAIT] = by_wait,
+	[QUERIES_BY_ROWS] = by_rows,   [QUERIES_BY_ERRORS] = by_errors,
+};
+
+static void
+add_query(const struct query_row *q, struct rows *rows)
+{
+	char fingerprint[20], first_seen[SHOW_TIME_MAX], last_seen[SHOW_TIME_MAX];
+	struct queries_row row = { .fingerprint = fingerprint,
+				   .database = q->database,
+				   .user = q->user,
+				   .application_name = q->application,
+				   .first_seen = first_seen,
+				   .last_seen = last_seen,
+				   .query = q->query,
+				   .calls = q->calls,
+				   .errors = q->errors,
+				   .rows = q->rows,
+				   .bytes_out = q->bytes_out };
+
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, q->fingerprint);
+	show_time(q->first_wall_us, first_seen);
+	show_time(q->last_wall_us, last_seen);
+	row.total_ms = ms(q->total_us);
+	row.mean_ms = ms(q->total_us / q->calls);
+	row.p95_ms = ms((uint64_t)(p95_us(q) + 0.5));
+	row.max_ms = ms(q->max_us);
+	row.wait_ms = ms(q->wait_us);
+	rows_add(rows, &row);
+}
+
+static void
+fill_queries(const struct show_env *env, struct rows *rows)
+{
+	struct found_queries found = { 0 };
+	uint64_t most = env->command->top > 0 ? env->command->top : UINT64_MAX;
+
+	env->host->queries_each(env->host->up, collect, &found);
+	if (found.count > 0)
+		qsort(found.list, found.count, sizeof(found.list[0]), orders[env->command->order]);
+	for (size_t i = 0; i < found.count && rows->count < most; i++)
+		add_query(found.list[i], rows);
+	free(found.list);
+}
+
+const struct show show_queries = { SHOW_COLUMNS(queries_columns), APPLICATION_COLUMN, fill_queries };
+
+/* --- SLOW --- */
+
+struct slow_show_row {
+	const char *time, *event, *cause, *database, *user, *application_name, *client, *backend, *sqlstate;
+	const char *fingerprint, *query;
+	uint64_t client_id, backend_pid, rows, bytes_out;
+	double duration_ms, phase_ms[PHASE_COUNT];
+};
+
+static const struct column slow_columns[] = {
+	COLUMN(TEXT, struct slow_show_row, time),
+	COLUMN(TEXT, struct slow_show_row, event),
+	COLUMN(FLOAT8, struct slow_show_row, duration_ms),
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "wait_ms", phase_ms[PHASE_WAIT]),
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "connect_ms", phase_ms[PHASE_CONNECT]),
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "server_ms", phase_ms[PHASE_SERVER]),
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "stream_ms", phase_ms[PHASE_STREAM]),
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "client_write_ms", phase_ms[PHASE_CLIENT_WRITE]),
+	COLUMN_NAMED(FLOAT8, struct slow_show_row, "proxy_ms", phase_ms[PHASE_PROXY]),
+	COLUMN(TEXT, struct slow_show_row, cause),
+	COLUMN(TEXT, struct slow_show_row, database),
+	COLUMN(TEXT, struct slow_show_row, user),
+	COLUMN(TEXT, struct slow_show_row, application_name),
+	COLUMN(TEXT, struct slow_show_row, client),
+	COLUMN(INT8, struct slow_show_row, client_id),
+	COLUMN(TEXT, struct slow_show_row, backend),
+	COLUMN(INT4, struct slow_show_row, backend_pid),
+	COLUMN(INT8, struct slow_show_row, rows),
+	COLUMN(INT8, struct slow_show_row, bytes_out),
+	COLUMN(TEXT, struct slow_show_row, sqlstate),
+	COLUMN(TEXT, struct slow_show_row, fingerprint),
+	COLUMN(TEXT, struct slow_show_row, query),
+};
+#define DATABASE_COLUMN 10
+
+static void
+add_slow(const struct slow_row *slow, void *arg)
+{
+	const struct request_report *r = &slow->report;
+	char time[SHOW_TIME_MAX], fingerprint[20];
+	struct slow_show_row row = { .time = time,
+				     .event = r->event,
+				     .cause = request_cause(r),
+				     .database = r->database,
+				     .user = r->user,
+				     .application_name = r->application,
+				     .client = r->client,
+				     .backend = r->backend,
+				     .sqlstate = r->sqlstate,
+				     .query = r->query,
+				     .client_id = r->client_id,
+				     .backend_pid = r->backend_pid,
+				     .rows = r->rows,
+				     .bytes_out = r->bytes_out,
+				     .duration_ms = ms(r->duration_us) };
+
+	show_time(r->wall_us, time);
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		row.phase_ms[i] = ms(r->phase_us[i]);
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, slow->fingerprint);
+	if (slow->fingerprint != 0)
+		row.fingerprint = fingerprint;
+	rows_add(arg, &row);
+}
+
+static void
+fill_slow(const struct show_env *env, struct rows *rows)
+{
+	env->host->slow_each(env->host->up, add_slow, rows);
+}
+
+const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow };
+
+/* --- EVENTS --- */
+
+struct event_row {
+	const char *time, *level, *event;
+};
+
+static const struct column events_columns[] = {
+	COLUMN(TEXT, struct event_row, time),
+	COLUMN(TEXT, struct event_row, level),
+	COLUMN(TEXT, struct event_row, event),
+};
+
+static void
+add_event(const struct log_event *event, void *arg)
+{
+	static const char *const levels[] = { "error", "warning", "info", "debug" };
+	char time[SHOW_TIME_MAX];
+
+	show_time(event->wall_us, time);
+	rows_add(arg, &(struct event_row){ time, levels[event->level], event->message });
+}
+
+static void
+fill_events(const struct show_env *env, struct rows *rows)
+{
+	log_each_recent(env->clients->x.log, add_event, rows);
+}
+
+const struct show show_events = { SHOW_COLUMNS(events_columns), 2, fill_events };

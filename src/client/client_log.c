@@ -1,0 +1,66 @@
+/* src/client/client_log.c - a client's lines in the log: who it is, and why it was disconnected. */
+#include "client/client.h"
+
+#include "base/duration.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void
+client_about(const struct client *c, struct client_about *about)
+{
+	client_peer_text(c, about->peer, sizeof(about->peer));
+	about->log = (struct log_about){ .client_id = c->x.id,
+					 .client = about->peer,
+					 .user = exchange_user(&c->x),
+					 .application = exchange_application(&c->x),
+					 .database = c->x.entry != NULL ? c->x.entry->database->name : NULL };
+}
+
+static void
+put_name(const char *word, const char *name, char *out, size_t cap)
+{
+	size_t len = strlen(out);
+
+	if (name != NULL && name[0] != '\0')
+		snprintf(out + len, cap - len, ", %s \"%.128s\"", word, name);
+}
+
+void
+client_words(const struct client_about *about, char *out, size_t cap)
+{
+	const struct log_about *log = &about->log;
+
+	snprintf(out, cap, "client %llu (%s", (unsigned long long)log->client_id, about->peer);
+	put_name("user", log->user, out, cap);
+	put_name("database", log->database, out, cap);
+	put_name("application", log->application, out, cap);
+	if (strlen(out) + 1 < cap)
+		memcpy(out + strlen(out), ")", 2);
+}
+
+/* A stop, a kill and the like are somebody's wish; all else may want to be looked at. */
+static enum log_level
+level_of(const struct fail *why)
+{
+	return strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
+}
+
+void
+client_log_end(const struct client *c, const struct fail *why)
+{
+	struct client_about about;
+	char words[CLIENT_WORDS_MAX];
+
+	client_about(c, &about);
+	client_words(&about, words, sizeof(words));
+	about.log.event = why != NULL ? "client_disconnect" : "client_closed";
+	about.log.duration_us = *c->env->x.now_us - c->connected_us;
+	about.log.why = why;
+	if (why == NULL) {
+		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed", words);
+		return;
+	}
+	log_event(c->env->x.log, level_of(why), &about.log, "%s disconnected after %s: %s: %s", words,
+		  duration_of(about.log.duration_us).text, why->sqlstate, why->text);
+}

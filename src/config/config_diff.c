@@ -1,0 +1,233 @@
+/* src/config/config_diff.c - what a reload changes, and what it can't: see config_keep_fixed() and config_diff(). */
+#include "base/alloc.h"
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/config_value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUE_MAX 160 /* bytes of a value in a line */
+
+void
+config_keep_fixed(struct config *fresh, const struct config *in_force)
+{
+	const struct config_key *key;
+	struct fail why;
+
+	for (size_t row = 0; (key = config_key(row)) != NULL; row++) {
+		struct buf now = { 0 }, then = { 0 };
+		const char *old, *new;
+
+		if (key->is_reloadable)
+			continue;
+		key_put(key, key_base_of(key, in_force), &now);
+		key_put(key, key_base_of(key, fresh), &then);
+		old = put_end(&now);
+		new = put_end(&then);
+		if (strcmp(old, new) != 0 && key_store(key, key_base(key, fresh), old, "/", &why) == 0)
+			fresh->origins->pendings[row] = xstrdup(new);
+		buf_fini(&now);
+		buf_fini(&then);
+	}
+}
+
+/* --- two configurations as lists of lines, in order of name --- */
+
+struct entry {
+	char *name, *value, *pending; /* value NULL: a section as a whole */
+	size_t place; /* of those with one name, in order of appearance */
+};
+
+struct list {
+	struct entry *entries;
+	size_t count, cap;
+};
+
+static struct entry *
+add(struct list *list, const char *section, const char *key)
+{
+	struct entry *e;
+
+	if (list->count == list->cap) {
+		list->cap = list->cap == 0 ? 128 : list->cap * 2;
+		list->entries = xreallocarray(list->entries, list->cap, sizeof(*list->entries));
+	}
+	e = &list->entries[list->count];
+	*e = (struct entry){ .name = key == NULL ? xstrdup(section) : xasprintf("%s.%s", section, key),
+			     .place = list->count };
+	list->count++;
+	return e;
+}
+
+static void
+add_row(const struct config_row *row, void *arg)
+{
+	struct entry *e = add(arg, row->section, row->key);
+
+	e->value = xstrdup(row->value != NULL ? row->value : "");
+	e->pending = row->pending != NULL ? xstrdup(row->pending) : NULL;
+}
+
+static void
+add_scopes(struct list *list, const char *word, const struct config_scope *scopes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *section = xasprintf("%s %s", word, scopes[i].name);
+
+		add(list, section, NULL);
+		free(section);
+	}
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	int order = strcmp(x->name, y->name);
+
+	return order != 0 ? order : (x->place > y->place) - (x->place < y->place);
+}
+
+/* Several of one name, as of listen, become one: "a, b". */
+static void
+join(struct list *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		struct entry *last = kept > 0 ? &list->entries[kept - 1] : NULL, *e = &list->entries[i];
+
+		if (last == NULL || strcmp(last->name, e->name) != 0) {
+			list->entries[kept++] = *e;
+			continue;
+		}
+		char *both = xasprintf("%s, %s", last->value, e->value);
+
+		free(last->value);
+		last->value = both;
+		free(e->name);
+		free(e->value);
+		free(e->pending);
+	}
+	list->count = kept;
+}
+
+static struct list
+list_of(const struct config *config)
+{
+	struct list list = { 0 };
+
+	config_each(config, add_row, &list);
+	add_scopes(&list, "database", config->databases, config->database_count);
+	add_scopes(&list, "tenant", config->tenant_scopes, config->tenant_count);
+	add_scopes(&list, "user", config->users, config->user_count);
+	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
+	join(&list);
+	return list;
+}
+
+static void
+list_fini(struct list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->entries[i].name);
+		free(list->entries[i].value);
+		free(list->entries[i].pending);
+	}
+	free(list->entries);
+}
+
+struct diff {
+	const struct config *old, *fresh;
+	void (*change)(const char *text, void *arg);
+	void *arg;
+};
+
+static void
+say(const struct diff *d, const char *name, const char *from, const char *to, const char *note)
+{
+	char *text = xasprintf("%s: %.*s%s -> %.*s%s%s", name, VALUE_MAX, *from != '\0' ? from : "(empty)",
+			       strlen(from) > VALUE_MAX ? "..." : "", VALUE_MAX, *to != '\0' ? to : "(empty)",
+			       strlen(to) > VALUE_MAX ? "..." : "", note);
+
+	d->change(text, d->arg);
+	free(text);
+}
+
+/* A section is told of as a whole, settings in sections that stay one by one. */
+static void
+say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
+{
+	char *text;
+
+	if (e->value == NULL)
+		text = xasprintf("%s: %s", e->name, is_new ? "added" : "removed");
+	else
+		text = xasprintf("%s: %s %.*s", e->name, is_new ? "set to" : "no longer set, it was", VALUE_MAX,
+				 *e->value != '\0' ? e->value : "(empty)");
+	d->change(text, d->arg);
+	free(text);
+}
+
+/* Passwords are in no row. Scopes are in order of name. */
+static void
+compare_passwords(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
+		  const struct config_scope *new, size_t new_count)
+{
+	for (size_t i = 0, j = 0; i < old_count && j < new_count;) {
+		int order = strcmp(old[i].name, new[j].name);
+
+		if (order == 0 && old[i].upstream != NULL && new[j].upstream != NULL &&
+		    strcmp(old[i].upstream->password, new[j].upstream->password) != 0) {
+			char *text = xasprintf("%s %s: another password", word, new[j].name);
+
+			d->change(text, d->arg);
+			free(text);
+		}
+		i += order <= 0;
+		j += order >= 0;
+	}
+}
+
+static void
+compare_both(const struct diff *d, const struct entry *old, const struct entry *new)
+{
+	if (old->value == NULL || new->value == NULL)
+		return;
+	if (strcmp(old->value, new->value) != 0)
+		say(d, new->name, old->value, new->value, "");
+	if (new->pending != NULL && (old->pending == NULL || strcmp(old->pending, new->pending) != 0))
+		say(d, new->name, new->value, new->pending, " (pending restart)");
+	else if (new->pending == NULL && old->pending != NULL) {
+		char *text = xasprintf("%s: %s again, no restart is pending", new->name, new->value);
+
+		d->change(text, d->arg);
+		free(text);
+	}
+}
+
+void
+config_diff(const struct config *old, const struct config *fresh, void (*change)(const char *text, void *arg),
+	    void *arg)
+{
+	const struct diff d = { old, fresh, change, arg };
+	struct list was = list_of(old), is = list_of(fresh);
+	size_t i = 0, j = 0;
+
+	while (i < was.count || j < is.count) {
+		int order = i == was.count ? 1 : j == is.count ? -1 : strcmp(was.entries[i].name, is.entries[j].name);
+
+		if (order == 0)
+			compare_both(&d, &was.entries[i++], &is.entries[j++]);
+		else if (order < 0)
+			say_one_sided(&d, &was.entries[i++], false);
+		else
+			say_one_sided(&d, &is.entries[j++], true);
+	}
+	compare_passwords(&d, "database", old->databases, old->database_count, fresh->databases, fresh->database_count);
+	compare_passwords(&d, "tenant", old->tenant_scopes, old->tenant_count, fresh->tenant_scopes,
+			  fresh->tenant_count);
+	list_fini(&was);
+	list_fini(&is);
+}

@@ -1,0 +1,142 @@
+/* src/config/config_set.c - see config_set.h. */
+#include "config/config_set.h"
+
+#include "config/bouncer_state.h"
+#include "config/config_keys.h"
+#include "config/config_origin.h"
+#include "config/suggest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int
+unknown(const char *name, struct fail *why)
+{
+	struct nearest nearest = nearest_to(name);
+	const struct bouncer_key *theirs;
+	const struct config_key *ours;
+
+	for (size_t i = 0; (ours = config_key(i)) != NULL; i++)
+		nearest_try(&nearest, ours->name, ours);
+	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++)
+		nearest_try(&nearest, theirs->name, NULL);
+	fail_set(why, "42704", "unrecognized configuration parameter \"%.63s\"", name);
+	if (nearest.what != NULL)
+		return fail_hint(why, "did you mean %s.%s?", ((const struct config_key *)nearest.what)->section,
+				 nearest.name);
+	if (nearest.name != NULL)
+		return fail_hint(why, "did you mean %s?", nearest.name);
+	return fail_hint(why, "SHOW CONFIG lists the settings.");
+}
+
+static int
+fixed(const char *name, struct fail *why)
+{
+	fail_set(why, "55P02", "parameter \"%.63s\" cannot be changed now", name);
+	return fail_hint(why, "It takes a restart; SHOW CONFIG tells which settings do.");
+}
+
+/* "pool.pool_size", or a name that no other has. */
+static const struct config_key *
+find_ours(const char *name)
+{
+	const char *dot = strchr(name, '.');
+	const struct config_key *key, *found = NULL;
+	char section[CONFIG_SET_NAME_MAX + 1];
+
+	if (dot != NULL) {
+		snprintf(section, sizeof(section), "%.*s", (int)(dot - name), name);
+		return config_key_find(section, dot + 1);
+	}
+	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
+		if (strcmp(key->name, name) != 0 && (key->scope_name == NULL || strcmp(key->scope_name, name) != 0))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = key;
+	}
+	return found;
+}
+
+/* PgBouncer's that becomes one of ours as it is, though its own file may make more of it. */
+static const struct config_key *
+find_foreign(const char *name)
+{
+	const struct foreign_name *foreign;
+
+	for (size_t i = 0; (foreign = foreign_name(i)) != NULL; i++)
+		if (strcmp(foreign->name, name) == 0 && foreign->here != NULL && foreign->note == NULL)
+			return config_key_find(foreign->section, foreign->here);
+	return NULL;
+}
+
+static int
+take_ours(const struct config_key *key, const char *name, struct config_setting *out, struct fail *why)
+{
+	if (!key->is_reloadable || key->type == KEY_LISTENS || key->type == KEY_HTTP_LISTEN)
+		return fixed(name, why);
+	snprintf(out->name, sizeof(out->name), "%s.%s", key->section, key->name);
+	out->is_of_tls = strncmp(key->section, "tls_", 4) == 0;
+	return 0;
+}
+
+/* Where PgBouncer listens takes a restart there, too. */
+static bool
+is_fixed(const struct bouncer_key *theirs, const struct config_key *ours)
+{
+	return (ours != NULL && !ours->is_reloadable) || strncmp(theirs->name, "listen_", 7) == 0 ||
+	       strncmp(theirs->name, "unix_socket_", 12) == 0;
+}
+
+static int
+take_theirs(const struct bouncer_key *theirs, struct config_setting *out, struct fail *why)
+{
+	const struct config_key *ours = bouncer_key_ours(theirs);
+
+	if (is_fixed(theirs, ours))
+		return fixed(theirs->name, why);
+	snprintf(out->name, sizeof(out->name), "%s", theirs->name);
+	out->is_of_tls = strstr(theirs->name, "_tls") != NULL;
+	if (theirs->fate != BOUNCER_COMBINED && ours == NULL)
+		out->reason = theirs->reason != NULL ? theirs->reason : "not in this version";
+	return 0;
+}
+
+/* A name that both have: is this a value in PgBouncer's units? */
+static bool
+is_their_value(const struct bouncer_key *theirs, const char *value)
+{
+	struct buf converted = { 0 };
+	struct fail why;
+	bool is;
+
+	if (bouncer_key_ours(theirs) == NULL)
+		return false;
+	if (value == NULL)
+		return true;
+	is = bouncer_convert(theirs, value, &converted, &why) == 0;
+	buf_fini(&converted);
+	return is;
+}
+
+int
+config_set_resolve(const struct config *config, const char *name, const char *value, struct config_setting *out,
+		   struct fail *why)
+{
+	const struct bouncer_key *theirs = bouncer_key_find(name);
+	const struct config_key *ours = find_ours(name);
+
+	*out = (struct config_setting){ 0 };
+	if (ours == NULL)
+		ours = find_foreign(name);
+	if (config->origins->source != NULL)
+		return theirs != NULL ? take_theirs(theirs, out, why) : unknown(name, why);
+	if (theirs != NULL && (ours == NULL || is_their_value(theirs, value))) {
+		if (bouncer_key_ours(theirs) != NULL || is_fixed(theirs, NULL))
+			return take_theirs(theirs, out, why);
+		fail_set(why, "0A000", "%.63s is PgBouncer's, and has no one setting here", name);
+		return fail_hint(why, "%s",
+				 theirs->reason != NULL ? theirs->reason : "SHOW CONFIG lists the settings.");
+	}
+	return ours != NULL ? take_ours(ours, name, out, why) : unknown(name, why);
+}

@@ -1,0 +1,82 @@
+/* src/config/config_source.c - see config_source.h. */
+#include "config/config_source.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_BITS 20 /* a file has at most 1 MiB */
+#define LINE_MASK ((1u << LINE_BITS) - 1)
+
+struct config_source *
+source_new(void)
+{
+	return xcalloc(1, sizeof(struct config_source));
+}
+
+void
+source_free(struct config_source *source)
+{
+	if (source == NULL)
+		return;
+	for (size_t i = 0; i < source->file_count; i++)
+		free(source->files[i]);
+	for (size_t i = 0; i < source->name_count; i++)
+		free(source->names[i].name);
+	free(source->files);
+	free(source->names);
+	free(source);
+}
+
+unsigned
+source_add_file(struct config_source *source, const char *path)
+{
+	source->files = xreallocarray(source->files, source->file_count + 1, sizeof(*source->files));
+	source->files[source->file_count] = xstrdup(path);
+	return (unsigned)source->file_count++;
+}
+
+unsigned
+source_line(unsigned file, unsigned line)
+{
+	return file << LINE_BITS | (line < LINE_MASK ? line : LINE_MASK);
+}
+
+void
+source_add_name(struct config_source *source, unsigned line, const char *name)
+{
+	if ((source->name_count & (source->name_count - 1)) == 0)
+		source->names = xreallocarray(source->names, source->name_count > 0 ? source->name_count * 2 : 1,
+					      sizeof(*source->names));
+	source->names[source->name_count++] = (struct source_name){ .line = line, .name = xstrdup(name) };
+}
+
+const char *
+source_name_of(const struct config_source *source, unsigned line)
+{
+	for (size_t i = 0; source != NULL && i < source->name_count; i++)
+		if (source->names[i].line == line)
+			return source->names[i].name;
+	return NULL;
+}
+
+void
+source_place(const struct config_source *source, const char *file, unsigned line, char *out, size_t size)
+{
+	unsigned number = line >> LINE_BITS;
+
+	if (line == LINE_DEFAULT)
+		snprintf(out, size, "default");
+	else if (line == LINE_COMMAND)
+		snprintf(out, size, "command line");
+	else if (line == LINE_BOUNCER)
+		snprintf(out, size, "PgBouncer's default");
+	else if (line == LINE_SET)
+		snprintf(out, size, "SET");
+	else if (source != NULL && number < source->file_count)
+		snprintf(out, size, "%.400s:%u", source->files[number], line & LINE_MASK);
+	else
+		snprintf(out, size, "%.400s:%u", file, line);
+}

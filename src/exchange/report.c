@@ -1,0 +1,492 @@
+/*
+ * src/exchange/report.c - what requests cost: counted per database, and reported upwards if slow, refused or lost.
+ *
+ * At each moment of a request somebody owes the next byte: that is its phase. The clock (struct phase_clock) is told
+ * whenever that changes, and charges the time since then to whoever owed until now:
+ *
+ *   wait, connect   before a server is lent: for the pool; for PostgreSQL, to accept or answer a connection
+ *   server          PostgreSQL owes an answer, or must take what was sent; its silence in the midst of an answer, too
+ *   stream          its answer is on its way, without a pause
+ *   client          it must take the answer, send the rest of its request, or the data of its COPY
+ *   proxy           pgweir has what it needs, and works
+ *
+ * So the phases of a request add up to its duration. Requests that overlap in a pipeline share one server: each lasts
+ * from the end of the one before it. The clock is read when a turn of the loop reads, and again when replies were sent.
+ */
+#include "exchange/exchange.h"
+#include "exchange/report.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE_US 10000u /* a longer silence within an answer is not its transfer */
+#define LONG_LEN 8192u /* bytes that take a while to be read: the clock is read again */
+#define TIMED_EACH 16u /* one request in so many: there, too */
+
+/* --- the clock --- */
+
+static inline void
+charge(struct phase_clock *c, uint64_t now_us)
+{
+	uint64_t us = now_us > c->since_us ? now_us - c->since_us : 0;
+	bool is_transfer = c->debtor == PHASE_SERVER && c->is_flowing && us < PAUSE_US;
+
+	c->us[is_transfer ? PHASE_STREAM : c->debtor] += us;
+	c->since_us += us;
+}
+
+/* c->us is zero: whoever takes its sums sees to that. */
+static void
+start_clock(struct exchange_env *env, struct phase_clock *c)
+{
+	c->since_us = *env->now_us;
+	c->is_timed = ++env->requests_begun % TIMED_EACH == 0;
+	c->debtor = PHASE_PROXY;
+}
+
+/* Something was answered, or taken, of a request that is not over. */
+static enum phase
+debtor_now(const struct exchange *x, const struct server *srv)
+{
+	if (stream_is_full(&x->stream))
+		return PHASE_CLIENT_WRITE;
+	if (stream_queued(&srv->stream) > 0)
+		return PHASE_SERVER;
+	if (srv->ledger.count == 0 || srv->ledger.is_copy_open || x->body_left > 0)
+		return PHASE_CLIENT_WRITE;
+	return PHASE_SERVER;
+}
+
+/* Messages were sent and their Sync was not: answers are due if they were flushed, or to requests before them. */
+static bool
+is_answer_due(const struct server *srv)
+{
+	uint64_t since_us;
+
+	if (srv->is_synced || srv->loan.clock.is_flushed)
+		return true;
+	ledger_owes_client(&srv->ledger, &since_us);
+	return since_us != 0;
+}
+
+void
+report_sent(struct exchange *x, struct server *srv, size_t len)
+{
+	struct phase_clock *c = &srv->loan.clock;
+
+	if (c->since_us == 0)
+		return;
+	if (c->since_us != *x->env->now_us) /* else it began in this turn */
+		charge(c, *x->env->now_us);
+	if (len >= LONG_LEN || c->is_timed) {
+		c->debtor = PHASE_PROXY;
+		*x->env->now_us = clock_now_us();
+		charge(c, *x->env->now_us);
+	}
+	if (srv->is_synced && !x->is_stalled && x->body_left == 0 && !srv->ledger.is_copy_open) /* nearly always */
+		c->debtor = PHASE_SERVER;
+	else
+		c->debtor = (uint8_t)(is_answer_due(srv) ? debtor_now(x, srv) : PHASE_CLIENT_WRITE);
+	c->is_flowing = c->is_flushed = c->has_passed = false;
+}
+
+void
+report_drained(struct exchange *x, struct server *srv)
+{
+	struct phase_clock *c = &srv->loan.clock;
+
+	if (c->since_us == 0)
+		return;
+	charge(c, *x->env->now_us);
+	c->debtor = debtor_now(x, srv);
+}
+
+/* --- requests --- */
+
+void
+report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
+{
+	entry->database->counters.errors[origin][error_class_index(sqlstate)]++;
+}
+
+void
+report_lent(struct exchange *x)
+{
+	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->wait_us);
+}
+
+/* The wait for a server is the first part of the request that waited. */
+static void
+take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
+{
+	phase_us[PHASE_WAIT] = x->wait_us - x->connect_us;
+	phase_us[PHASE_CONNECT] = x->connect_us;
+	x->wait_us = x->connect_us = 0;
+}
+
+void
+report_request_begins(struct exchange *x, struct server *srv)
+{
+	uint64_t now = *x->env->now_us;
+
+	if (srv->loan.tx_started_us == 0)
+		srv->loan.tx_started_us = now;
+	if (srv->loan.idle_in_tx_us != 0)
+		x->entry->database->counters.transaction_idle_us += now - srv->loan.idle_in_tx_us;
+	srv->loan.idle_in_tx_us = 0;
+	if (srv->loan.clock.since_us == 0) {
+		start_clock(x->env, &srv->loan.clock);
+		if (x->wait_us > 0)
+			take_wait(x, srv->loan.clock.us);
+	}
+	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
+		return; /* pipelined: it shares the first one's SQL */
+	srv->loan.text_len = srv->loan.bind_len = 0;
+	srv->loan.is_text_cut = srv->loan.is_text_spent = false;
+	srv->loan.bytes_to_client = srv->loan.bytes_from_client = 0;
+	srv->loan.tag[0] = srv->loan.sqlstate[0] = '\0';
+}
+
+void
+report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
+{
+	struct loan *l = &srv->loan;
+	size_t keep = len < REQUEST_TEXT_MAX ? len : REQUEST_TEXT_MAX;
+
+	if (l->text == NULL && (l->text = malloc(REQUEST_TEXT_MAX)) == NULL)
+		return;
+	l->text_len = (uint32_t)(keep > 0 && sql[keep - 1] == 0 ? keep - 1 : keep);
+	l->is_text_cut = total > keep;
+	l->is_simple = is_simple;
+	memcpy(l->text, sql, l->text_len);
+}
+
+void
+report_bind(struct exchange *x, const uint8_t *body, size_t len)
+{
+	struct loan *loan = &x->srv->loan;
+	size_t keep = len < REQUEST_BIND_MAX ? len : REQUEST_BIND_MAX;
+
+	if (!x->env->config->slow_parameters || loan->bind_len > 0)
+		return;
+	if (loan->bind == NULL && (loan->bind = malloc(REQUEST_BIND_MAX)) == NULL)
+		return;
+	memcpy(loan->bind, body, keep);
+	loan->bind_len = (uint32_t)keep;
+}
+
+static void
+count_transaction(struct exchange *x, struct server *srv, uint64_t now)
+{
+	struct database_counters *d = &x->entry->database->counters;
+
+	if (srv->tx != 'I') {
+		if (srv->ledger.count == 0)
+			srv->loan.idle_in_tx_us = now;
+		return;
+	}
+	if (srv->loan.tx_started_us == 0)
+		return;
+	if (srv->loan.sqlstate[0] != '\0' || (srv->loan.tag[0] == 'R' && strcmp(srv->loan.tag, "ROLLBACK") == 0))
+		d->transactions[TE_ROLLBACK]++;
+	else
+		d->transactions[TE_COMMIT]++;
+	d->transaction_us += now - srv->loan.tx_started_us;
+	histogram_observe_us(&d->transaction_duration, &histogram_bounds_query, now - srv->loan.tx_started_us);
+	srv->loan.tx_started_us = srv->ledger.count > 0 ? now : 0;
+}
+
+void
+report_done(struct exchange *x, struct server *srv, const struct owed *ended)
+{
+	struct exchange_env *env = x->env;
+	struct database_counters *d = &x->entry->database->counters;
+	bool is_simple = ended->kind != OWED_SYNC;
+	bool is_late = srv->loan.late_since_us != 0 && strcmp(srv->loan.sqlstate, "57014") == 0;
+	bool is_copy = srv->loan.tag[0] == 'C' && strncmp(srv->loan.tag, "COPY", 4) == 0;
+
+	d->requests++;
+	if (x->replication != 0)
+		return; /* a stream may last for days; that is no slow query */
+	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
+	count_transaction(x, srv, *env->now_us);
+	if (env->done_count < DONE_MAX)
+		env->done[env->done_count++] =
+		    (struct done_request){ ended->statements, is_simple, is_late, !srv->loan.is_text_spent };
+	srv->loan.late_since_us = 0;
+	srv->loan.is_text_spent = true;
+}
+
+static uint64_t
+rows_of(const char *tag)
+{
+	const char *last = strrchr(tag, ' ');
+
+	return last == NULL ? 0 : strtoull(last + 1, NULL, 10);
+}
+
+static uint64_t
+since(uint64_t later, uint64_t earlier)
+{
+	return earlier != 0 && later > earlier ? later - earlier : 0;
+}
+
+/* The last CommandComplete's words without their counts. */
+static void
+words_of(const char *tag, char words[static sizeof(((struct loan *)0)->tag)])
+{
+	memcpy(words, tag, sizeof(((struct loan *)0)->tag));
+	for (char *p = strchr(words, ' '); p != NULL; p = strchr(p + 1, ' '))
+		if (p[1] >= '0' && p[1] <= '9') {
+			*p = '\0';
+			return;
+		}
+}
+
+/* What its server knows of it. */
+static void
+describe_work(struct server *srv, const struct done_request *done, struct request_report *r)
+{
+	r->rows = rows_of(srv->loan.tag);
+	r->backend = srv->address;
+	r->backend_pid = srv->pid;
+	r->protocol = strncmp(srv->loan.tag, "COPY", 4) == 0 ? "copy" : srv->loan.is_simple ? "simple" : "extended";
+	r->bytes_in = srv->loan.bytes_from_client;
+	r->bytes_out = srv->loan.bytes_to_client;
+	r->statements = done != NULL ? done->statements : 1;
+	r->in_transaction = srv->tx != 'I';
+	if (srv->loan.sqlstate[0] != '\0')
+		r->sqlstate = srv->loan.sqlstate;
+	if (done == NULL || done->has_text) {
+		r->query = (const char *)srv->loan.text;
+		r->query_len = srv->loan.text_len;
+		r->is_query_cut = srv->loan.is_text_cut;
+		r->bind = srv->loan.bind_len > 0 ? srv->loan.bind : NULL;
+		r->bind_len = srv->loan.bind_len;
+	}
+}
+
+static void
+describe(struct exchange *x, struct server *srv, const struct done_request *done, struct request_report *r)
+{
+	r->wall_us = clock_wall_us();
+	r->database = x->entry->database->name;
+	r->user = exchange_user(x);
+	r->application = exchange_application(x);
+	r->backend = r->tag = "";
+	r->protocol = "simple";
+	if (r->sqlstate == NULL)
+		r->sqlstate = "";
+	if (srv != NULL)
+		describe_work(srv, done, r);
+}
+
+static void
+report_send(struct exchange *x, struct server *srv, const struct done_request *done, struct request_report *r,
+	    const char *event)
+{
+	char peer[80], tag[sizeof(srv->loan.tag)];
+
+	describe(x, srv, done, r);
+	x->env->ops->peer_text(x, peer, sizeof(peer));
+	r->client = peer;
+	r->client_id = x->id;
+	r->event = event;
+	if (srv != NULL) {
+		words_of(srv->loan.tag, tag);
+		r->tag = tag;
+	}
+	x->env->on_report(x->env->up, r);
+}
+
+/* Returns true for one request in so many; the generator is cheap and no better than that. */
+static bool
+is_sampled(struct exchange_env *env)
+{
+	env->sample_state = env->sample_state * 6364136223846793005u + 1442695040888963407u;
+	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
+}
+
+static uint64_t
+duration(const uint64_t phase_us[static PHASE_COUNT])
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		sum += phase_us[i];
+	return sum;
+}
+
+static void
+count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT], uint64_t duration_us)
+{
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		d->phase_us[i] += phase_us[i];
+	histogram_observe_us(&d->query_duration, &histogram_bounds_query, duration_us);
+}
+
+static void
+tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
+	  const char *event)
+{
+	struct request_report r = { .duration_us = duration_us };
+
+	r.threshold_us = x->entry->settings.slow_query_threshold_us;
+	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
+	report_send(x, srv, done, &r, event);
+}
+
+/* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
+static uint32_t
+weight_of(struct exchange_env *env, bool is_slow)
+{
+	if (env->queries_each == 0)
+		return 0;
+	if (is_slow)
+		return 1;
+	if (env->queries_left > 0) {
+		env->queries_left--;
+		return 1;
+	}
+	if (++env->queries_skipped < env->queries_each)
+		return 0;
+	env->queries_skipped = 0;
+	return env->queries_each;
+}
+
+static void
+count_query(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
+	    uint32_t weight)
+{
+	struct request_report r = { .duration_us = duration_us };
+
+	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
+	describe(x, srv, done, &r);
+	x->env->on_query(x->env->up, &r, weight);
+}
+
+static void
+measure(struct exchange *x, struct server *srv, const struct done_request *done)
+{
+	struct phase_clock *c = &srv->loan.clock;
+	struct database_counters *d = &x->entry->database->counters;
+	uint64_t duration_us = duration(c->us), threshold_us = x->entry->settings.slow_query_threshold_us;
+	bool is_slow = duration_us >= threshold_us;
+	uint32_t weight = weight_of(x->env, is_slow);
+
+	count(d, c->us, duration_us);
+	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
+	d->slow_queries += is_slow;
+	d->requests_failed[RF_LIMIT] += done->is_late;
+	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
+		tell_done(x, srv, done, duration_us, "query_timeout");
+	else if (is_slow)
+		tell_done(x, srv, done, duration_us, "slow_query");
+	else if (duration_us >= x->env->config->slow_sample_threshold_us && is_sampled(x->env))
+		tell_done(x, srv, done, duration_us, "sampled_query");
+	if (weight > 0)
+		count_query(x, srv, done, duration_us, weight);
+	memset(c->us, 0, sizeof(c->us)); /* the next one of a pipeline begins */
+}
+
+/* Nothing of the client's is under way on its server any more. */
+static bool
+is_over(const struct exchange *x, const struct server *srv)
+{
+	uint64_t since_us;
+
+	return srv->is_synced && (x->body_left == 0 || x->is_body_dropped) && x->state != CL_HELD &&
+	       x->state != CL_RETRYING && (srv->ledger.count == 0 || !ledger_owes_client(&srv->ledger, &since_us));
+}
+
+void
+report_flushed(struct exchange *x, struct server *srv)
+{
+	struct exchange_env *env = x->env;
+	struct phase_clock *c = &srv->loan.clock;
+	uint64_t ready_us = *env->now_us, sent_us;
+
+	if (c->since_us == 0 && env->done_count > 0)
+		start_clock(env, c);
+	if (c->since_us == 0)
+		return;
+	charge(c, ready_us);
+	c->is_flowing = c->has_passed; /* from now on: up to its first bytes, PostgreSQL worked */
+	if (env->done_count == 0) {
+		c->debtor = debtor_now(x, srv);
+		return;
+	}
+	sent_us = clock_now_us();
+	c->debtor = PHASE_PROXY;
+	charge(c, sent_us);
+	if (c->is_timed)
+		histogram_observe_us(&env->counters->proxy_overhead, &histogram_bounds_proxy, c->us[PHASE_PROXY]);
+	for (unsigned i = 0; i < env->done_count; i++)
+		measure(x, srv, &env->done[i]);
+	env->done_count = 0;
+	srv->loan.last_done_us = ready_us;
+	*env->now_us = sent_us;
+	if (is_over(x, srv)) {
+		c->since_us = 0;
+		return;
+	}
+	c->is_flowing = c->has_passed = false;
+	c->debtor = (uint8_t)debtor_now(x, srv);
+}
+
+/* A request that never got a server has its SQL in the waiting input. A Parse has its name first. */
+static void
+find_waiting_text(const struct exchange *x, struct request_report *r)
+{
+	const uint8_t *text = x->pending + 5, *end = x->pending + x->pending_len, *stop;
+
+	if (x->pending_len <= 5 || (x->pending[0] != 'Q' && x->pending[0] != 'P'))
+		return;
+	if (x->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
+		text = stop + 1;
+	stop = memchr(text, 0, (size_t)(end - text));
+	r->query = (const char *)text;
+	r->query_len = (size_t)((stop != NULL ? stop : end) - text);
+}
+
+/* What is under way and fails: so far. Between two requests the client owed the next. */
+static void
+phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
+{
+	uint64_t now = *x->env->now_us;
+
+	if (x->srv == NULL)
+		take_wait(x, phase_us);
+	else if (x->srv->loan.clock.since_us != 0) {
+		charge(&x->srv->loan.clock, now);
+		memcpy(phase_us, x->srv->loan.clock.us, sizeof(x->srv->loan.clock.us));
+		memset(x->srv->loan.clock.us, 0, sizeof(x->srv->loan.clock.us));
+	} else
+		phase_us[PHASE_CLIENT_WRITE] = since(now, x->srv->loan.idle_in_tx_us);
+}
+
+void
+report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
+{
+	static const char *const events[RF_COUNT] = {
+		"pool_timeout", "backend_unreachable", "backend_lost", "limit", "shutdown", "protocol", "internal"
+	};
+	struct request_report r = { .sqlstate = why->sqlstate };
+	struct database_counters *d = &x->entry->database->counters;
+	bool is_request = x->srv == NULL || x->srv->loan.clock.since_us != 0;
+
+	d->requests++;
+	d->requests_failed[kind]++;
+	phases_so_far(x, r.phase_us);
+	r.duration_us = duration(r.phase_us);
+	if (is_request)
+		count(d, r.phase_us, r.duration_us);
+	r.threshold_us = x->entry->settings.slow_query_threshold_us;
+	if (r.threshold_us == CONFIG_TIME_OFF)
+		return;
+	if (x->srv == NULL)
+		find_waiting_text(x, &r);
+	report_send(x, x->srv, NULL, &r, event != NULL ? event : events[kind]);
+}

@@ -1,0 +1,35 @@
+/*
+ * src/exchange/report.h - what requests cost: counted, and perhaps logged.
+ */
+#ifndef PGWEIR_EXCHANGE_REPORT_H
+#define PGWEIR_EXCHANGE_REPORT_H
+
+#include "exchange/exchange.h"
+
+void report_lent(struct exchange *x); /* the wait for a server is over */
+void report_done(struct exchange *x, struct server *srv, const struct owed *ended); /* before its replies are sent */
+void report_flushed(struct exchange *x, struct server *srv); /* after the batch was sent */
+/* Bytes of the client's were handled and sent: len of them. */
+void report_sent(struct exchange *x, struct server *srv, size_t len);
+void report_drained(struct exchange *x, struct server *srv); /* client or server has taken what waited for it */
+void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);
+/* event: the name of the event in the slow-query log; NULL: that of kind. */
+void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
+void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple);
+
+/*
+ * SQL of the request under way: len bytes of total have come. The first SQL stands for all of the request, and for
+ * requests that were pipelined behind it.
+ */
+static inline void
+report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
+{
+	if (srv->loan.text_len == 0)
+		report_first_text(srv, sql, len, total, is_simple);
+}
+
+/* Keeps the beginning of a Bind's body, if parameters are to be logged. */
+void report_bind(struct exchange *x, const uint8_t *body, size_t len);
+void report_request_begins(struct exchange *x, struct server *srv);
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * src/login/login_proxy.c - who a client is behind a load balancer, by the PROXY protocol (wire/proxy.h).
+ *
+ * A connection from one of the networks in proxy_protocol must begin with a header: else a client that reaches pgweir
+ * through such a network could leave it out and be taken for the balancer. One from elsewhere must not: it could make
+ * itself anybody. Until the header is read, the connection counts as one that logs in, but for no address.
+ */
+#include "login/login_state.h"
+
+#include "base/network.h"
+#include "wire/proxy.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool
+login_expects_proxy(const struct client *c)
+{
+	char *const *name = c->env->x.config->proxy_protocol;
+	struct network n;
+
+	for (; name != NULL && *name != NULL; name++)
+		if (c->is_unix ? strcmp(*name, "unix") == 0
+			       : network_parse(*name, &n) && network_contains(&n, &c->peer.any))
+			return true;
+	return false;
+}
+
+static void
+refuse(struct client *c, const struct fail *why)
+{
+	c->login->method = LM_NONE;
+	login_refuse(c, why, LR_ERROR);
+}
+
+/* From here on the client is who the balancer says: for limits, rules, logs and SHOW CLIENTS. */
+static void
+take_source(struct client *c, const struct proxy_header *header)
+{
+	if (header->source.any.sa_family == AF_INET6)
+		c->peer.in6 = header->source.in6;
+	else
+		c->peer.in = header->source.in;
+	c->is_unix = false;
+}
+
+size_t
+login_proxy(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct proxy_header header;
+	struct fail why;
+
+	switch (proxy_parse(bytes, len, &header, &why)) {
+	case PROXY_PARTIAL:
+		return 0;
+	case PROXY_BAD:
+		fail_hint(&why, "This address is in proxy_protocol of section [pgweir]: its connections begin with a "
+				"header. Switch that on in the load balancer, or take the address out.");
+		refuse(c, &why);
+		return len;
+	case PROXY_OK:
+		break;
+	}
+	c->login->is_proxy_due = false;
+	admission_leave(c->env->admission, &c->admission);
+	if (header.has_source)
+		take_source(c, &header);
+	return admission_enter(c->env->admission, &c->admission, c->is_unix ? NULL : &c->peer.any) ? header.len : len;
+}
+
+bool
+login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
+{
+	struct fail why;
+
+	if (c->x.stream.tls != NULL || c->login->has_ssl_asked || !proxy_is_header(bytes, len))
+		return false;
+	fail_set(&why, "08P01", "a PROXY protocol header from an address that is not in proxy_protocol");
+	fail_hint(&why, "Add the load balancer's network to proxy_protocol in section [pgweir].");
+	refuse(c, &why);
+	return true;
+}
+
+/* "app - 10.0.0.7:51514", as PgBouncer's. What doesn't fit is cut off the name, for the address is what is wanted. */
+void
+login_name_with_host(const struct client *c, const char *name, char out[static LOGIN_NAME_MAX + 1])
+{
+	char peer[56]; /* "[IPv6]:port" */
+	size_t len, room;
+
+	client_peer_text(c, peer, sizeof(peer));
+	if (name == NULL || *name == '\0')
+		name = "app";
+	len = strlen(name);
+	room = LOGIN_NAME_MAX - 3 - strlen(peer);
+	if (len > room)
+		for (len = room; len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80;)
+			len--; /* not within a character */
+	snprintf(out, LOGIN_NAME_MAX + 1, "%.*s - %s", (int)len, name, peer);
+}

@@ -1,0 +1,402 @@
+/*
+ * src/lookup/auth_query_conn.c - the connections that auth_query runs on: opened when somebody waits, asked one
+ * question at a time, closed when idle. See auth_query.h.
+ *
+ * They are dedicated servers (pool/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second one
+ * is an error) and Sync. The ledger matches its replies; the row is passed to us whole, or not at all if it is too
+ * large. The lookup ends at the end of the batch that has its ReadyForQuery.
+ */
+#include "lookup/auth_query_state.h"
+
+#include "base/alloc.h"
+#include "base/backoff.h"
+#include "base/clock.h"
+#include "wire/messages.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDLE_US (30 * US_PER_S)
+#define LIFE_US (600 * US_PER_S) /* then it is opened anew: hosts may have changed their roles */
+#define BACKOFF_FIRST_US (100 * US_PER_MS)
+#define BACKOFF_MAX_US (5 * US_PER_S)
+#define CANCEL_US (2 * US_PER_S)
+#define ROWS_MAX 2u
+
+struct auth_conn {
+	struct dedicated dedicated;
+	struct auth_source *source;
+	TAILQ_ENTRY(auth_conn) list;
+	struct auth_lookup *lookup; /* the one whose answer is due, or NULL */
+	bool is_up; /* logged in, takes questions */
+	bool has_answered; /* at least once: a question that is lost with it may be asked again */
+	uint64_t idle_since_us;
+	/* the answer so far */
+	unsigned rows;
+	bool is_ended; /* ReadyForQuery has come */
+	bool is_wrong; /* see why */
+	struct fail why;
+	struct auth_answer answer;
+	char secret[AUTH_SECRET_MAX]; /* the answer's; wiped */
+};
+
+static const struct dedicated_ops conn_ops;
+
+static struct auth_conn *
+conn_of(struct dedicated *d)
+{
+	return (struct auth_conn *)((char *)d - offsetof(struct auth_conn, dedicated));
+}
+
+static uint64_t
+conn_now(const struct auth_conn *conn)
+{
+	return *conn->source->all->env.now_us;
+}
+
+static void
+forget_answer(struct auth_conn *conn)
+{
+	OPENSSL_cleanse(conn->secret, sizeof(conn->secret));
+	conn->answer = (struct auth_answer){ .valid_until_us = AUTH_VALID_FOR_EVER };
+	conn->rows = 0;
+	conn->is_ended = conn->is_wrong = false;
+}
+
+/* --- opening and closing --- */
+
+static void
+close_conn(struct auth_conn *conn)
+{
+	conn->is_up = false;
+	dedicated_close(&conn->dedicated); /* calls on_closed */
+}
+
+/* Returns whether another connection may be opened. At the limit, an idle one of another source is closed for it. */
+static bool
+has_room(struct auth_queries *all)
+{
+	struct auth_source *source;
+	struct auth_conn *conn;
+
+	if (all->conn_count < AUTH_ALL_CONNS_MAX)
+		return true;
+	TAILQ_FOREACH(source, &all->sources, list)
+	TAILQ_FOREACH(conn, &source->conns, list)
+	if (conn->is_up && conn->lookup == NULL) {
+		close_conn(conn);
+		return true;
+	}
+	return false;
+}
+
+static void
+open_conn(struct auth_source *source, uint64_t now_us)
+{
+	struct auth_queries *all = source->all;
+	struct auth_conn *conn;
+
+	source->is_short = !has_room(all) || !pool_owns_take(pool_set_owns(all->pools), now_us);
+	if (source->is_short)
+		return; /* the next tick tries again */
+	conn = xcalloc(1, sizeof(*conn));
+	conn->dedicated.ops = &conn_ops;
+	conn->source = source;
+	if (dedicated_open(&conn->dedicated, all->pools, &all->env, source->target, source->settings) < 0) {
+		free(conn);
+		pool_owns_give(pool_set_owns(all->pools), now_us);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&source->conns, conn, list);
+	source->conn_count++;
+	all->conn_count++;
+}
+
+void
+auth_conns_close_idle(struct auth_source *source)
+{
+	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
+		next = TAILQ_NEXT(conn, list);
+		if (conn->is_up && conn->lookup == NULL)
+			close_conn(conn);
+	}
+}
+
+void
+auth_conn_give_up(struct auth_conn *conn)
+{
+	conn->lookup = NULL;
+	if (conn->dedicated.srv->state == SV_LENT)
+		server_cancel(conn->dedicated.srv, CANCEL_US, NULL, NULL);
+	close_conn(conn);
+}
+
+void
+auth_conns_free(struct auth_source *source)
+{
+	while (!TAILQ_EMPTY(&source->conns))
+		close_conn(TAILQ_FIRST(&source->conns));
+}
+
+/* Returns whether an idle connection should be closed. */
+static bool
+is_surplus(const struct auth_conn *conn, uint64_t now_us)
+{
+	const struct auth_source *source = conn->source;
+
+	return source->is_retired || now_us - conn->idle_since_us >= IDLE_US ||
+	       now_us - conn->dedicated.srv->connected_us >= LIFE_US ||
+	       pool_owns_is_wanted(pool_set_owns(source->all->pools));
+}
+
+void
+auth_conns_tick(struct auth_source *source, uint64_t now_us)
+{
+	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
+		next = TAILQ_NEXT(conn, list);
+		if (conn->is_up && conn->lookup == NULL && is_surplus(conn, now_us))
+			close_conn(conn);
+	}
+	auth_conns_feed(source, now_us);
+}
+
+/* --- asking --- */
+
+static void
+put_question(struct buf *b, const struct auth_source *source, const char *user)
+{
+	size_t begun = message_begin(b, 'P');
+
+	buf_put_str(b, "");
+	buf_put_str(b, source->query);
+	buf_put_u16(b, 0); /* PostgreSQL infers the type of $1: it may be text, or name */
+	message_end(b, begun);
+	message_bind_text(b, "", &user, 1);
+	begun = message_begin(b, 'E');
+	buf_put_str(b, "");
+	buf_put_u32(b, ROWS_MAX);
+	message_end(b, begun);
+	message_sync(b);
+}
+
+static void
+conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
+{
+	struct auth_source *source = conn->source;
+	struct server *srv = conn->dedicated.srv;
+	struct buf b = { 0 };
+
+	TAILQ_REMOVE(&source->waiting, lookup, line);
+	lookup->conn = conn;
+	conn->lookup = lookup;
+	forget_answer(conn);
+	put_question(&b, source, lookup->key.user);
+	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) == 0 &&
+	    server_owe_sync(srv, OWED_TO_PROBE) == 0)
+		server_write(srv, b.bytes, b.len);
+	else
+		srv->stream.is_broken = true; /* no memory: no answer will come, and the lookup's deadline ends it */
+	buf_fini(&b);
+}
+
+static struct auth_conn *
+find_free(const struct auth_source *source)
+{
+	struct auth_conn *conn;
+
+	TAILQ_FOREACH(conn, &source->conns, list)
+	if (conn->is_up && conn->lookup == NULL)
+		return conn;
+	return NULL;
+}
+
+static uint32_t
+count_opening(const struct auth_source *source)
+{
+	const struct auth_conn *conn;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(conn, &source->conns, list)
+	count += !conn->is_up;
+	return count;
+}
+
+static uint32_t
+count_waiting(const struct auth_source *source)
+{
+	const struct auth_lookup *lookup;
+	uint32_t count = 0;
+
+	TAILQ_FOREACH(lookup, &source->waiting, line)
+	if (++count == AUTH_CONNS_MAX)
+		break;
+	return count;
+}
+
+void
+auth_conns_feed(struct auth_source *source, uint64_t now_us)
+{
+	struct auth_conn *conn;
+
+	while (!TAILQ_EMPTY(&source->waiting) && (conn = find_free(source)) != NULL)
+		conn_ask(conn, TAILQ_FIRST(&source->waiting));
+	while (source->conn_count < AUTH_CONNS_MAX && source->retry_us <= now_us &&
+	       count_opening(source) < count_waiting(source)) {
+		uint32_t before = source->conn_count;
+
+		/* After a failure, one connection is tried alone. */
+		if (source->failures > 0 && before > 0)
+			return;
+		open_conn(source, now_us);
+		if (source->conn_count == before)
+			return;
+	}
+}
+
+/* --- what a connection reports --- */
+
+static void
+on_error(struct dedicated *d, const struct fail *why)
+{
+	conn_of(d)->why = *why;
+	conn_of(d)->is_wrong = true;
+}
+
+static void
+on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
+{
+	struct auth_conn *conn = conn_of(d);
+
+	if (conn->lookup == NULL || conn->is_wrong)
+		return;
+	conn->is_wrong = true;
+	if (++conn->rows > 1)
+		fail_set(&conn->why, "21000", "it gave more than one row");
+	else if (!is_whole)
+		fail_set(&conn->why, "08P01", "its row is too large");
+	else if (auth_answer_read(body, len, conn->lookup->key.user, &conn->answer, &conn->why) == 0)
+		conn->is_wrong = false;
+	if (conn->is_wrong || conn->answer.secret == NULL)
+		return;
+	memcpy(conn->secret, conn->answer.secret, conn->answer.secret_len);
+	conn->answer.secret = conn->secret;
+}
+
+static void
+on_done(struct dedicated *d)
+{
+	conn_of(d)->is_ended = true;
+}
+
+/* The callbacks of those who asked may do anything, so the conn takes no questions meanwhile. */
+static void
+on_batch_end(struct dedicated *d)
+{
+	struct auth_conn *conn = conn_of(d);
+	struct auth_source *source = conn->source;
+	struct auth_lookup *lookup = conn->lookup;
+
+	if (!conn->is_ended || lookup == NULL)
+		return;
+	conn->is_up = false;
+	conn->lookup = NULL;
+	lookup->conn = NULL;
+	conn->has_answered = true;
+	conn->idle_since_us = conn_now(conn);
+	if (conn->is_wrong)
+		auth_lookup_end(lookup, AUTH_END_ERROR, NULL, &conn->why);
+	else
+		auth_lookup_end(lookup, AUTH_END_ROW, &conn->answer, NULL);
+	forget_answer(conn);
+	if (d->srv->tx == 'I' && !source->is_retired)
+		conn->is_up = true;
+	else
+		close_conn(conn); /* also if the query left a transaction open */
+	auth_conns_feed(source, *source->all->env.now_us);
+}
+
+/* An idle connection may have been dead for long: its question is asked once more, on another one. */
+static void
+on_lost(struct dedicated *d, const struct fail *why)
+{
+	struct auth_conn *conn = conn_of(d);
+	struct auth_lookup *lookup = conn->lookup;
+	bool is_violation = strcmp(why->sqlstate, "08P01") == 0;
+
+	conn->is_up = false;
+	conn->lookup = NULL;
+	if (lookup == NULL)
+		return;
+	lookup->conn = NULL;
+	if (conn->has_answered && !lookup->is_retried && !is_violation && !TAILQ_EMPTY(&lookup->asks)) {
+		lookup->is_retried = true;
+		TAILQ_INSERT_HEAD(&conn->source->waiting, lookup, line);
+		return;
+	}
+	auth_lookup_end(lookup, is_violation ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL, why);
+}
+
+static void
+on_up(struct dedicated *d)
+{
+	struct auth_conn *conn = conn_of(d);
+	struct auth_source *source = conn->source;
+
+	conn->is_up = true;
+	conn->idle_since_us = conn_now(conn);
+	source->failures = 0;
+	source->retry_us = 0;
+	auth_conns_feed(source, conn_now(conn));
+}
+
+static bool
+is_any_up(const struct auth_source *source)
+{
+	const struct auth_conn *conn;
+
+	TAILQ_FOREACH(conn, &source->conns, list)
+	if (conn->is_up)
+		return true;
+	return false;
+}
+
+/* Those who wait are refused at once, unless another connection lives. */
+static void
+on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
+{
+	struct auth_source *source = conn_of(d)->source;
+
+	source->retry_us = conn_now(conn_of(d)) +
+			   backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
+	source->is_refused = is_fatal;
+	source->why_down = *why;
+	if (!is_any_up(source))
+		auth_lookups_down(source);
+}
+
+static void
+on_closed(struct dedicated *d)
+{
+	struct auth_conn *conn = conn_of(d);
+	struct auth_source *source = conn->source;
+	struct auth_queries *all = source->all;
+
+	TAILQ_REMOVE(&source->conns, conn, list);
+	source->conn_count--;
+	all->conn_count--;
+	pool_owns_give(pool_set_owns(all->pools), *all->env.now_us);
+	OPENSSL_cleanse(conn->secret, sizeof(conn->secret));
+	free(conn);
+}
+
+static const struct dedicated_ops conn_ops = {
+	.up = on_up,
+	.failed = on_failed,
+	.lost = on_lost,
+	.closed = on_closed,
+	.error = on_error,
+	.row = on_row,
+	.done = on_done,
+	.batch_end = on_batch_end,
+};

@@ -1,0 +1,40 @@
+/* src/net/tcp_options.c - see tcp_options.h. */
+#include "net/tcp_options.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/* 0 leaves the system's own. */
+static void
+set(int fd, int level, int name, uint32_t value)
+{
+	int n = (int)value;
+
+	if (n > 0)
+		setsockopt(fd, level, name, &n, sizeof(n));
+}
+
+void
+tcp_options_set(const struct tcp_options *options, int fd)
+{
+	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, options->user_timeout_ms);
+	if (!options->is_kept_alive)
+		return;
+	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(fd, IPPROTO_TCP, TCP_KEEPCNT, options->probe_count);
+	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, options->idle_s);
+	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->interval_s);
+}
+
+/* A client speaks first, so that accepting can wait for its first packet: it is read at once, without another turn. */
+void
+tcp_options_listen(const struct tcp_options *options, int fd)
+{
+	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	set(fd, SOL_SOCKET, SO_REUSEPORT, options->is_port_shared ? 1 : 0);
+	set(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options->defer_accept_s);
+	tcp_options_set(options, fd);
+}

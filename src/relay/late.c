@@ -1,0 +1,73 @@
+/* src/relay/late.c - see late.h. */
+#include "relay/late.h"
+
+#include "base/duration.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+static const struct {
+	const char *sqlstate, *what, *setting, *theirs;
+} words[] = {
+	[LATE_QUERY] = { "57014", "the query was canceled after it had run for", "query_timeout", "query timeout" },
+	[LATE_IDLE] = { "25P03", "the transaction was idle for", "idle_transaction_timeout",
+			"idle transaction timeout" },
+	[LATE_TRANSACTION] = { "25P04", "the transaction was open for", "transaction_timeout", "transaction timeout" },
+};
+
+const char *
+late_setting(enum late late)
+{
+	return words[late].setting;
+}
+
+static uint64_t
+limit_us(const struct scope_settings *s, enum late late)
+{
+	if (late == LATE_QUERY)
+		return s->query_timeout_us;
+	return late == LATE_IDLE ? s->idle_transaction_timeout_us : s->transaction_timeout_us;
+}
+
+void
+late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why)
+{
+	struct duration lasted = duration_of(lasted_us), limit = duration_of(limit_us(&x->entry->settings, late));
+
+	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)", words[late].what, lasted.text, words[late].setting,
+		 limit.text);
+	fail_theirs(why, "%s", words[late].theirs);
+}
+
+void
+late_begin(struct exchange *x, uint64_t since_us)
+{
+	x->srv->loan.late_since_us = since_us;
+	x->srv->loan.cancelled_us = *x->env->now_us;
+	if (x->srv->ledger.is_copy_open)
+		return; /* PostgreSQL sees the cancel when it gets more data */
+	x->is_stalled = true;
+	stream_set_reading(&x->stream, false);
+}
+
+bool
+late_is_cancelling(const struct server *srv)
+{
+	return srv != NULL && srv->loan.cancelled_us != 0 && (srv->loan.late_since_us != 0 || srv->cancel != NULL);
+}
+
+bool
+late_answer(struct exchange *x, const struct error_fields *e)
+{
+	struct loan *loan = &x->srv->loan;
+	struct buf b = { 0 };
+	struct fail why;
+
+	if (loan->late_since_us == 0 || e->sqlstate == NULL || strcmp(e->sqlstate, "57014") != 0)
+		return false;
+	late_words(x, LATE_QUERY, *x->env->now_us - loan->late_since_us, &why);
+	message_error(&b, "ERROR", &why);
+	exchange_answer(x, b.bytes, b.len);
+	buf_fini(&b);
+	return true;
+}

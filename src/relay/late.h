@@ -1,0 +1,26 @@
+/*
+ * src/relay/late.h - a client that is over its time: what it is told, and the cancel of its query.
+ *
+ * A query that is over query_timeout is cancelled, and PostgreSQL's error for that is told in our words (late_answer).
+ * Until the cancel is over the client is not read, and nothing of it that waits is sent, so that none of its later
+ * requests is hit.
+ */
+#ifndef PGWEIR_RELAY_LATE_H
+#define PGWEIR_RELAY_LATE_H
+
+#include "exchange/exchange.h"
+
+enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_OURS };
+
+/* The setting whose limit it is; not of NOT and OURS. */
+const char *late_setting(enum late late);
+/* What the client is told of late, which has lasted that long. */
+void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
+/* The query on its server began then, and is being cancelled. */
+void late_begin(struct exchange *x, uint64_t since_us);
+/* True: a query of its borrower's is being cancelled by query_timeout. srv may be NULL. */
+bool late_is_cancelling(const struct server *srv);
+/* True: this error of PostgreSQL's is the end of that, and was answered. */
+bool late_answer(struct exchange *x, const struct error_fields *e);
+
+#endif

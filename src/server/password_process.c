@@ -1,0 +1,235 @@
+/* src/server/password_process.c - see password_process.h. */
+#include "server/password_process.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OUT_MAX 16384
+#define ERR_MAX 512
+#define READS_MAX 64 /* in one go: a command that writes without end must not hold the loop */
+#define TIMEOUT_US (30 * US_PER_S)
+#define OURS 4 /* variables of the environment */
+
+struct password_process {
+	pid_t pid; /* and its process group */
+	int out, err;
+	uint64_t end_us;
+	bool is_late;
+	size_t out_len, err_len;
+	char out_bytes[OUT_MAX + 1], err_bytes[ERR_MAX + 1]; /* wiped */
+};
+
+/* Ours go before those of pgweir itself, but for the names that libpq knows. The caller frees the array. */
+static char **
+make_environment(char *ours[OURS])
+{
+	static const char *const hidden[] = { "PGHOST=", "PGPORT=", "PGUSER=", "PGDATABASE=", "PGPASSWORD=", NULL };
+	size_t count = 0, n = 0;
+	char **made;
+
+	while (environ[count] != NULL)
+		count++;
+	made = xcalloc(count + OURS + 1, sizeof(*made));
+	for (size_t i = 0; i < OURS; i++)
+		made[n++] = ours[i];
+	for (size_t i = 0; i < count; i++) {
+		bool is_hidden = false;
+
+		for (size_t j = 0; hidden[j] != NULL; j++)
+			is_hidden |= strncmp(environ[i], hidden[j], strlen(hidden[j])) == 0;
+		if (!is_hidden)
+			made[n++] = environ[i];
+	}
+	return made;
+}
+
+/* It inherits none of our descriptors and signals. */
+static int
+spawn(const char *command, int out, int err, char **environment, pid_t *pid)
+{
+	char *argv[] = { (char *)"/bin/sh", (char *)"-c", (char *)(uintptr_t)command, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t all, none;
+	int r;
+
+	sigfillset(&all);
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setpgroup(&attributes, 0);
+	posix_spawnattr_setsigdefault(&attributes, &all);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	r = posix_spawn(pid, argv[0], &actions, &attributes, argv, environment);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attributes);
+	return r;
+}
+
+static int
+spawn_for(const struct password_order *order, int out, int err, pid_t *pid)
+{
+	char *ours[OURS] = { xasprintf("PGHOST=%s", order->host), xasprintf("PGPORT=%u", order->port),
+			     xasprintf("PGUSER=%s", order->user), xasprintf("PGDATABASE=%s", order->database) };
+	char **environment = make_environment(ours);
+	int r = spawn(order->command, out, err, environment, pid);
+
+	free(environment);
+	for (size_t i = 0; i < OURS; i++)
+		free(ours[i]);
+	return r;
+}
+
+struct password_process *
+password_process_new(const struct password_order *order, uint64_t now_us, struct fail *why)
+{
+	struct password_process *process;
+	int out[2], err[2], r;
+	pid_t pid = 0;
+
+	if (pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0) {
+		fail_set(why, "53000", "cannot make a pipe: %s", strerror(errno));
+		return NULL;
+	}
+	if (pipe2(err, O_CLOEXEC | O_NONBLOCK) < 0) {
+		fail_set(why, "53000", "cannot make a pipe: %s", strerror(errno));
+		close(out[0]);
+		close(out[1]);
+		return NULL;
+	}
+	/* The writing ends are the command's alone, which expects them to block. */
+	fcntl(out[1], F_SETFL, 0);
+	fcntl(err[1], F_SETFL, 0);
+	r = spawn_for(order, out[1], err[1], &pid);
+	close(out[1]);
+	close(err[1]);
+	if (r != 0) {
+		close(out[0]);
+		close(err[0]);
+		fail_set(why, "58000", "cannot run /bin/sh: %s", strerror(r));
+		return NULL;
+	}
+	process = xcalloc(1, sizeof(*process));
+	process->pid = pid;
+	process->out = out[0];
+	process->err = err[0];
+	process->end_us = now_us + TIMEOUT_US;
+	return process;
+}
+
+/* What doesn't fit is read and dropped, so that the command is not held up; *len is cap + 1 then. */
+static void
+drain(int fd, char *bytes, size_t cap, size_t *len)
+{
+	char rest[512];
+
+	for (int i = 0; i < READS_MAX; i++) {
+		bool is_full = *len >= cap;
+		ssize_t n = is_full ? read(fd, rest, sizeof(rest)) : read(fd, bytes + *len, cap - *len);
+
+		if (n <= 0)
+			break;
+		*len = is_full ? cap + 1 : *len + (size_t)n;
+	}
+	OPENSSL_cleanse(rest, sizeof(rest));
+}
+
+static void
+process_free(struct password_process *process)
+{
+	close(process->out);
+	close(process->err);
+	OPENSSL_cleanse(process, sizeof(*process));
+	free(process);
+}
+
+/* The detail is the first line of what it complained of: for the log, as there may be a secret in it. */
+static int
+failed(struct password_process *process, struct fail *why, const char *what, int number)
+{
+	size_t len = process->err_len < ERR_MAX ? process->err_len : ERR_MAX;
+
+	process->err_bytes[len] = '\0';
+	process->err_bytes[strcspn(process->err_bytes, "\r\n")] = '\0';
+	for (char *at = process->err_bytes; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	fail_set(why, "08001", "%s %d", what, number);
+	if (process->err_bytes[0] != '\0')
+		fail_detail(why, "%.120s", process->err_bytes);
+	return fail_hint(why, "Run it by hand as pgweir's user, with PGHOST, PGPORT, PGUSER and PGDATABASE set.");
+}
+
+/* The first line is the password. */
+static int
+take_password(struct password_process *process, char **password, struct fail *why)
+{
+	char *line = process->out_bytes;
+	size_t len = strcspn(line, "\r\n");
+
+	if (process->out_len > OUT_MAX)
+		return fail_set(why, "08001", "it printed more than %d bytes", OUT_MAX);
+	if (len == 0)
+		return fail_set(why, "08001", "it printed no password");
+	if (strlen(line) != process->out_len)
+		return fail_set(why, "08001", "it printed a zero byte");
+	*password = xstrndup(line, len);
+	return 1;
+}
+
+static int
+conclude(struct password_process *process, int status, char **password, struct fail *why)
+{
+	if (process->is_late)
+		return fail_set(why, "08001", "it took longer than %d s", (int)(TIMEOUT_US / US_PER_S));
+	if (WIFSIGNALED(status))
+		return failed(process, why, "it was ended by signal", WTERMSIG(status));
+	if (WEXITSTATUS(status) != 0)
+		return failed(process, why, "exit status", WEXITSTATUS(status));
+	return take_password(process, password, why);
+}
+
+int
+password_process_poll(struct password_process *process, uint64_t now_us, char **password, struct fail *why)
+{
+	int status = 0, r;
+	pid_t gone = waitpid(process->pid, &status, WNOHANG);
+
+	drain(process->out, process->out_bytes, OUT_MAX, &process->out_len);
+	drain(process->err, process->err_bytes, ERR_MAX, &process->err_len);
+	if (gone == 0) {
+		if (now_us >= process->end_us) {
+			process->is_late = true;
+			kill(-process->pid, SIGKILL);
+		}
+		return 0;
+	}
+	r = conclude(process, gone == process->pid ? status : 0, password, why);
+	process_free(process);
+	return r;
+}
+
+void
+password_process_kill(struct password_process *process)
+{
+	int status;
+
+	kill(-process->pid, SIGKILL);
+	waitpid(process->pid, &status, 0);
+	process_free(process);
+}

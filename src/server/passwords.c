@@ -1,0 +1,293 @@
+/* src/server/passwords.c - see passwords.h. */
+#include "server/passwords.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/duration.h"
+#include "server/password_process.h"
+
+#include <openssl/crypto.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RUNNING_MAX 16
+#define FORGET_US (3600 * US_PER_S) /* an entry nobody asks for is dropped after this */
+#define BACKOFF_MIN_US US_PER_S
+#define BACKOFF_MAX_US (30 * US_PER_S)
+#define POLL_US (20 * US_PER_MS)
+
+struct password_entry {
+	struct passwords *of;
+	TAILQ_ENTRY(password_entry) link;
+	TAILQ_HEAD(password_asks, password_ask) waiting;
+	struct password_order order; /* its texts are the entry's own */
+	char *command, *host, *user, *database;
+	char *password; /* NULL: none; wiped */
+	uint64_t got_us, asked_us; /* when it was got; when somebody asked last */
+	struct fail why; /* of the last failure */
+	uint64_t backoff_us, not_before_us; /* 0: it did not fail */
+	struct password_process *process; /* NULL: none runs */
+	struct event *timer;
+};
+
+struct passwords {
+	struct event_base *base;
+	struct log *log;
+	uint64_t *now_us;
+	TAILQ_HEAD(password_entries, password_entry) entries;
+	unsigned running;
+};
+
+struct passwords *
+passwords_new(struct event_base *base, struct log *log, uint64_t *now_us)
+{
+	struct passwords *p = xcalloc(1, sizeof(*p));
+
+	p->base = base;
+	p->log = log;
+	p->now_us = now_us;
+	TAILQ_INIT(&p->entries);
+	return p;
+}
+
+static void
+wipe(char **secret)
+{
+	if (*secret != NULL)
+		OPENSSL_cleanse(*secret, strlen(*secret));
+	free(*secret);
+	*secret = NULL;
+}
+
+static void
+entry_free(struct password_entry *e)
+{
+	TAILQ_REMOVE(&e->of->entries, e, link);
+	if (e->process != NULL) {
+		password_process_kill(e->process);
+		e->of->running--;
+	}
+	event_free(e->timer);
+	wipe(&e->password);
+	free(e->command);
+	free(e->host);
+	free(e->user);
+	free(e->database);
+	free(e);
+}
+
+void
+passwords_free(struct passwords *p)
+{
+	if (p == NULL)
+		return;
+	while (!TAILQ_EMPTY(&p->entries))
+		entry_free(TAILQ_FIRST(&p->entries));
+	free(p);
+}
+
+/* --- answers --- */
+
+/* Those who wait now, at most: an answer may have others ask, or stop asking. */
+static void
+answer(struct password_entry *e, const struct fail *why)
+{
+	struct password_ask *ask;
+	size_t count = 0;
+
+	TAILQ_FOREACH(ask, &e->waiting, link)
+	count++;
+	for (; count > 0 && (ask = TAILQ_FIRST(&e->waiting)) != NULL; count--) {
+		password_ask_cancel(ask);
+		ask->done(why == NULL ? e->password : NULL, why, ask->arg);
+	}
+}
+
+static void
+on_failed(struct password_entry *e, const struct fail *why)
+{
+	const struct log_about about = { .event = "password_command_failed",
+					 .user = e->user,
+					 .database = e->database,
+					 .server = e->host,
+					 .why = why };
+	uint64_t now_us = *e->of->now_us;
+
+	e->backoff_us = e->backoff_us == 0 ? BACKOFF_MIN_US : e->backoff_us * 2;
+	if (e->backoff_us > BACKOFF_MAX_US)
+		e->backoff_us = BACKOFF_MAX_US;
+	e->not_before_us = now_us + e->backoff_us;
+	fail_set(&e->why, "08001", "password_command for user \"%.63s\" at %.64s failed: %.100s", e->user, e->host,
+		 why->text);
+	fail_hint(&e->why, "%s", why->hint);
+	log_event(e->of->log, LOG_LEVEL_WARNING, &about, "%s; next try in %s at the earliest", e->why.text,
+		  duration_of(e->backoff_us).text);
+	answer(e, &e->why);
+}
+
+static void
+on_password(struct password_entry *e, char *password)
+{
+	wipe(&e->password);
+	e->password = password;
+	e->got_us = *e->of->now_us;
+	e->backoff_us = e->not_before_us = 0;
+	answer(e, NULL);
+}
+
+/* --- running --- */
+
+static bool
+is_good(const struct password_entry *e)
+{
+	return e->password != NULL && *e->of->now_us - e->got_us < e->order.ttl_us;
+}
+
+static bool
+is_old(const struct password_entry *e)
+{
+	return e->password != NULL && *e->of->now_us - e->got_us >= e->order.ttl_us / 5 * 4;
+}
+
+static void
+wake_in(struct password_entry *e, uint64_t us)
+{
+	const struct timeval tv = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
+
+	event_add(e->timer, &tv);
+}
+
+/* Runs the command, unless it runs, must wait after a failure, or too many others run: then the tick comes back. */
+static void
+run(struct password_entry *e)
+{
+	const struct password_order *o = &e->order;
+	struct fail why;
+
+	if (e->process != NULL || e->of->running >= RUNNING_MAX || *e->of->now_us < e->not_before_us)
+		return;
+	e->process = password_process_new(o, *e->of->now_us, &why);
+	if (e->process == NULL) {
+		on_failed(e, &why);
+		return;
+	}
+	e->of->running++;
+	wake_in(e, POLL_US);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct password_entry *e = arg;
+	char *password = NULL;
+	struct fail why;
+	int r;
+
+	(void)fd;
+	(void)what;
+	*e->of->now_us = clock_now_us();
+	if (e->process == NULL) { /* somebody asked while it must wait after a failure */
+		if (*e->of->now_us < e->not_before_us)
+			answer(e, &e->why);
+		else
+			run(e);
+		return;
+	}
+	r = password_process_poll(e->process, *e->of->now_us, &password, &why);
+	if (r == 0) {
+		wake_in(e, POLL_US);
+		return;
+	}
+	e->process = NULL;
+	e->of->running--;
+	if (r < 0)
+		on_failed(e, &why);
+	else
+		on_password(e, password);
+}
+
+/* --- asking --- */
+
+static struct password_entry *
+find(const struct passwords *p, const struct password_order *o)
+{
+	struct password_entry *e;
+
+	TAILQ_FOREACH(e, &p->entries, link)
+	if (e->order.port == o->port && strcmp(e->user, o->user) == 0 && strcmp(e->host, o->host) == 0 &&
+	    strcmp(e->database, o->database) == 0 && strcmp(e->command, o->command) == 0)
+		return e;
+	return NULL;
+}
+
+static struct password_entry *
+add(struct passwords *p, const struct password_order *o)
+{
+	struct password_entry *e = xcalloc(1, sizeof(*e));
+
+	e->of = p;
+	TAILQ_INIT(&e->waiting);
+	e->order = *o;
+	e->order.command = e->command = xstrdup(o->command);
+	e->order.host = e->host = xstrdup(o->host);
+	e->order.user = e->user = xstrdup(o->user);
+	e->order.database = e->database = xstrdup(o->database);
+	e->timer = event_new(p->base, -1, 0, on_timer, e);
+	if (e->timer == NULL)
+		abort(); /* as alloc.h */
+	TAILQ_INSERT_TAIL(&p->entries, e, link);
+	return e;
+}
+
+const char *
+passwords_get(struct passwords *p, const struct password_order *order, struct password_ask *ask)
+{
+	struct password_entry *e = find(p, order);
+
+	if (e == NULL)
+		e = add(p, order);
+	e->asked_us = *p->now_us;
+	e->order.ttl_us = order->ttl_us;
+	if (is_good(e))
+		return e->password;
+	ask->entry = e;
+	TAILQ_INSERT_TAIL(&e->waiting, ask, link);
+	if (e->process == NULL)
+		wake_in(e, 0);
+	return NULL;
+}
+
+void
+password_ask_cancel(struct password_ask *ask)
+{
+	if (ask->entry != NULL)
+		TAILQ_REMOVE(&ask->entry->waiting, ask, link);
+	ask->entry = NULL;
+}
+
+void
+passwords_refused(struct passwords *p, const struct password_order *order)
+{
+	struct password_entry *e = find(p, order);
+
+	if (e != NULL)
+		wipe(&e->password);
+}
+
+void
+passwords_tick(struct passwords *p)
+{
+	struct password_entry *e, *next;
+	uint64_t now_us = *p->now_us;
+
+	for (e = TAILQ_FIRST(&p->entries); e != NULL; e = next) {
+		next = TAILQ_NEXT(e, link);
+		if (!TAILQ_EMPTY(&e->waiting) || (is_old(e) && e->asked_us >= e->got_us))
+			run(e);
+		else if (e->process == NULL && now_us - e->asked_us > FORGET_US)
+			entry_free(e);
+		else if (e->password != NULL && !is_good(e))
+			wipe(&e->password);
+	}
+}

@@ -1,0 +1,191 @@
+/*
+ * src/session/image_changes.c - the messages that turn a server's image into another; see image.h.
+ *
+ * set_config() accepts a value as ParameterStatus reports it, lists too (SET would take a quoted list for one element).
+ * All changes are made in one implicit transaction, so that an error leaves the server as it was.
+ */
+#include "session/image.h"
+
+#include "wire/messages.h"
+
+#include <string.h>
+
+/* Writes "a.b" as "a"."b": each part quoted, quotes doubled; as one part if it is not a setting's name. */
+void
+image_put_identifier(struct buf *out, const char *name, bool is_qualified)
+{
+	buf_put_u8(out, '"');
+	for (; *name != '\0'; name++) {
+		if (*name == '.' && is_qualified)
+			buf_put(out, "\".\"", 3);
+		else if (*name == '"')
+			buf_put(out, "\"\"", 2);
+		else
+			buf_put_u8(out, (uint8_t)*name);
+	}
+	buf_put_u8(out, '"');
+}
+
+/* Messages that are being written, and how many triples of Parse, Bind and Execute they are. */
+struct changes {
+	struct buf *out;
+	size_t triples;
+};
+
+static void
+put_triple(struct changes *ch, const char *sql, const char *const *values, size_t count)
+{
+	size_t begun = message_begin(ch->out, 'P');
+
+	buf_put_str(ch->out, "");
+	buf_put_str(ch->out, sql);
+	buf_put_u16(ch->out, 0);
+	message_end(ch->out, begun);
+	message_bind_text(ch->out, "", values, count);
+	message_execute(ch->out);
+	ch->triples++;
+}
+
+/* "RESET name", "DEALLOCATE name". */
+static void
+put_verb(struct changes *ch, const char *verb, const char *name, bool is_qualified)
+{
+	struct buf sql = { 0 };
+
+	buf_printf(&sql, "%s ", verb);
+	image_put_identifier(&sql, name, is_qualified);
+	buf_put_u8(&sql, 0);
+	if (buf_ok(&sql))
+		put_triple(ch, (const char *)sql.bytes, NULL, 0);
+	else
+		ch->out->is_broken = true;
+	buf_fini(&sql);
+}
+
+/* Settings of whom the session acts as, in the order in which they are set: setting the first one resets the second. */
+static const char *const identities[] = { "session_authorization", "role" };
+#define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
+
+bool
+image_is_identity(const struct image_setting *s)
+{
+	return s->kind == IMAGE_OTHER &&
+	       (strcasecmp(s->name, identities[0]) == 0 || strcasecmp(s->name, identities[1]) == 0);
+}
+
+/* RESET of a custom setting fails if an extension has claimed its prefix since; RESET ALL never does. */
+static bool
+must_reset_all(const struct image *from, const struct image *to)
+{
+	for (size_t i = 0; i < image_count(from); i++) {
+		const struct image_setting *s = image_at(from, i);
+
+		if (s->kind == IMAGE_OTHER && strchr(s->name, '.') != NULL && image_find(to, s->name, s->kind) == NULL)
+			return true;
+	}
+	return false;
+}
+
+static void
+put_resets(struct changes *ch, const struct image *from, const struct image *to, bool is_all)
+{
+	/* The role may not have the right to the next settings: back to the user that logged in. */
+	for (size_t i = 0; i < IDENTITIES; i++)
+		if (image_get(from, identities[i]) != NULL)
+			put_verb(ch, "RESET", identities[i], true);
+	if (is_all)
+		put_triple(ch, "RESET ALL", NULL, 0);
+	for (size_t i = 0; i < image_count(from) && !is_all; i++) {
+		const struct image_setting *s = image_at(from, i);
+
+		if (s->kind == IMAGE_OTHER && !image_is_identity(s) && image_find(to, s->name, s->kind) == NULL)
+			put_verb(ch, "RESET", s->name, true);
+	}
+}
+
+struct assignments {
+	struct buf sql;
+	size_t count; /* of values */
+	const char *values[2 * (IMAGE_SETTINGS_MAX + IDENTITIES)];
+};
+
+static void
+assign(struct assignments *a, const char *name, const char *value)
+{
+	buf_printf(&a->sql, "%spg_catalog.set_config($%zu, $%zu, false)", a->count == 0 ? "SELECT " : ", ",
+		   a->count + 1, a->count + 2);
+	a->values[a->count++] = name;
+	a->values[a->count++] = value;
+}
+
+/* is_all: nothing of from is left on the server. */
+static bool
+is_due(const struct image *from, const struct image_setting *s, const struct image *always, bool is_all)
+{
+	return is_all || !image_has(from, s) || (always != NULL && image_find(always, s->name, s->kind) != NULL);
+}
+
+/* Names and values are in the encoding of their client: it is set before the first of them is read. */
+static void
+put_encoding(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
+	     bool is_all)
+{
+	const struct image_setting *s = image_find(to, "client_encoding", IMAGE_OTHER);
+
+	if (s != NULL && is_due(from, s, always, is_all))
+		put_triple(ch, "SELECT pg_catalog.set_config($1, $2, false)",
+			   (const char *const[]){ "client_encoding", s->value }, 2);
+}
+
+static void
+put_settings(struct changes *ch, const struct image *from, const struct image *to, const struct image *always,
+	     bool is_all)
+{
+	struct assignments a = { .count = 0 };
+
+	for (size_t i = 0; i < image_count(to); i++) {
+		const struct image_setting *s = image_at(to, i);
+
+		if (s->kind == IMAGE_PREPARED || image_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
+			continue;
+		if (is_due(from, s, always, is_all))
+			assign(&a, s->name, s->value);
+	}
+	for (size_t i = 0; i < IDENTITIES; i++)
+		if (image_get(to, identities[i]) != NULL)
+			assign(&a, identities[i], image_get(to, identities[i]));
+	buf_put_u8(&a.sql, 0);
+	if (!buf_ok(&a.sql))
+		ch->out->is_broken = true;
+	else if (a.count > 0)
+		put_triple(ch, (const char *)a.sql.bytes, a.values, a.count);
+	buf_fini(&a.sql);
+}
+
+size_t
+image_put_changes(struct buf *out, const struct image *from, const struct image *to, const struct image *always)
+{
+	struct changes ch = { out, 0 };
+	bool is_all;
+
+	if (from == to && always == NULL)
+		return 0;
+	is_all = must_reset_all(from, to);
+	put_resets(&ch, from, to, is_all);
+	put_encoding(&ch, from, to, always, is_all);
+	put_settings(&ch, from, to, always, is_all);
+	return ch.triples;
+}
+
+size_t
+image_put_deallocates(struct buf *out, const struct image *from, const struct image *to)
+{
+	struct changes ch = { out, 0 };
+
+	for (size_t i = 0; i < image_count(from) && from != to; i++)
+		if (image_at(from, i)->kind == IMAGE_PREPARED && !image_has(to, image_at(from, i))) {
+			put_verb(&ch, "DEALLOCATE", image_at(from, i)->name, false);
+			message_sync(out);
+		}
+	return ch.triples;
+}

@@ -1,0 +1,166 @@
+/* src/sql/verdict.c - see verdict.h. */
+#include "sql/verdict.h"
+
+#include "base/mentions.h"
+#include "sql/sql_token.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL that are searched for what strings hold */
+
+/*
+ * SQL may run other SQL that stands in a string. A plain search will do: a false match only costs round trips, and what
+ * it misses the client could not expect of pgweir.
+ */
+static uint32_t
+hints_of_strings(const char *sql, size_t len)
+{
+	uint32_t hints = 0;
+
+	len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
+	if (text_mentions(sql, len, "pg_prepared_statement"))
+		hints |= SCAN_HINT_STATEMENTS;
+	if (text_mentions(sql, len, "pg_listening_channels"))
+		hints |= SCAN_HINT_CHANNELS;
+	if (text_mentions(sql, len, "notify"))
+		hints |= SCAN_HINT_NOTIFY;
+	return hints;
+}
+
+void
+verdict_of_scan(struct sql_verdict *v, const struct scan *s, const char *sql, size_t len)
+{
+	uint32_t hints = s->hints;
+
+	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0)
+		hints |= hints_of_strings(sql, len);
+	if (s->flags == SCAN_ALL)
+		hints |= SCAN_HINT_LOCAL | SCAN_HINT_ENDS;
+	v->flags = s->flags;
+	v->hints = (uint16_t)hints;
+	v->first = (uint8_t)s->first;
+	v->is_plain = verdict_is_plain(s->flags, hints);
+}
+
+void
+verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len)
+{
+	struct scan s;
+
+	scan_text_anyhow(&s, sql, len);
+	verdict_of_scan(v, &s, sql, len);
+}
+
+/* --- what a Parse depends on ---------------------------------------------------------------------------------------
+ */
+
+/* Returns true for quoted and dollar-quoted literals; $1 is a parameter. */
+static bool
+has_literal(const char *sql, size_t len)
+{
+	const char *end = sql + len;
+
+	if (memchr(sql, '\'', len) != NULL)
+		return true;
+	while ((sql = memchr(sql, '$', (size_t)(end - sql))) != NULL)
+		if (++sql < end && !isdigit((unsigned char)*sql))
+			return true;
+	return false;
+}
+
+static bool
+mentions_moment(const char *sql, size_t len)
+{
+	return text_mentions(sql, len, "now") || text_mentions(sql, len, "today") ||
+	       text_mentions(sql, len, "tomorrow") || text_mentions(sql, len, "yesterday");
+}
+
+/*
+ * Input of date and time types that stands for the time at which it is read: 'now', '12:00 today', '{now}'. Behind a
+ * backslash it depends on the session what is a literal.
+ */
+static bool
+names_moment(const char *sql, size_t len)
+{
+	struct sql_lexer lexer;
+	struct sql_token t;
+
+	if (!mentions_moment(sql, len) || memchr(sql, '\\', len) != NULL)
+		return mentions_moment(sql, len);
+	sql_lexer_init(&lexer, sql, len);
+	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer))
+		if (t.kind == SQL_STRING && mentions_moment(t.at, t.len))
+			return true;
+	return false;
+}
+
+/* x = NULL, with or without parentheses: transform_null_equals turns it into IS NULL. */
+static bool
+compares_with_null(const char *sql, size_t len)
+{
+	struct sql_lexer lexer;
+	struct sql_token t, before = { 0 };
+
+	if (memchr(sql, '=', len) == NULL || !text_mentions(sql, len, "null"))
+		return false;
+	sql_lexer_init(&lexer, sql, len);
+	for (t = sql_next(&lexer); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lexer)) {
+		const struct sql_token *other = sql_is_word(&t, "null", 4)	  ? &before
+						: sql_is_word(&before, "null", 4) ? &t
+										  : NULL;
+
+		if (other != NULL && other->kind == SQL_OPERATOR && other->len == 1 && *other->at == '=')
+			return true;
+		if (t.kind != SQL_PUNCT || (*t.at != '(' && *t.at != ')'))
+			before = t;
+	}
+	return false;
+}
+
+static bool
+has_word(struct sql_lexer *lexer, const char *word, size_t word_len)
+{
+	struct sql_token t;
+
+	do
+		t = sql_next(lexer);
+	while (t.kind != SQL_END && t.kind != SQL_UNTERMINATED && !sql_is_word(&t, word, word_len));
+	return sql_is_word(&t, word, word_len);
+}
+
+static bool
+is_read_when_parsed(const char *sql, size_t len)
+{
+	static const char *const words[] = { "select", "insert", "update", "delete",  "merge",	"values",
+					     "with",   "table",	 "call",   "explain", "declare" };
+	struct sql_lexer lexer;
+	struct sql_token t;
+
+	if (memchr(sql, '\\', len) != NULL)
+		return true;
+	sql_lexer_init(&lexer, sql, len);
+	do
+		t = sql_next(&lexer);
+	while (t.kind == SQL_PUNCT && (*t.at == ';' || *t.at == '('));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sql_is_word(&t, words[i], strlen(words[i])))
+			return true;
+	return sql_is_word(&t, "create", 6) && has_word(&lexer, "as", 2); /* CREATE TABLE AS */
+}
+
+void
+verdict_of_parse(struct sql_verdict *v, const char *sql, size_t len)
+{
+	uint32_t hints = VERDICT_OF_PARSE;
+
+	if ((v->hints & VERDICT_OF_PARSE) != 0)
+		return;
+	if (has_literal(sql, len))
+		hints |= VERDICT_LITERALS | (names_moment(sql, len) ? VERDICT_MOMENT : 0u);
+	if (compares_with_null(sql, len))
+		hints |= VERDICT_NULL;
+	if (is_read_when_parsed(sql, len))
+		hints |= VERDICT_READ_WHEN_PARSED;
+	v->hints = (uint16_t)(v->hints | hints);
+}

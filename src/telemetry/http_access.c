@@ -1,0 +1,105 @@
+/*
+ * src/telemetry/http_access.c - who may see the status page and its data, which have SQL and names of users in them.
+ *
+ * With [http] auth_file: who proves a name and password of it (RFC 7617). Without: whoever asks on a loopback address
+ * or a Unix socket, by a Host that is not a name from elsewhere: a page in a browser could have its own name resolve to
+ * 127.0.0.1 (DNS rebinding).
+ */
+#include "telemetry/http_state.h"
+
+#include "auth/base64.h"
+#include "auth/md5.h"
+#include "auth/saslprep.h"
+#include "auth/scram.h"
+
+#include <arpa/inet.h>
+#include <openssl/crypto.h>
+#include <string.h>
+#include <strings.h>
+
+#define CREDENTIALS_MAX 512
+
+static bool
+is_same(const char *a, const char *b)
+{
+	return strlen(a) == strlen(b) && CRYPTO_memcmp(a, b, strlen(a)) == 0;
+}
+
+static bool
+is_scram_of(const char *secret, const char *password)
+{
+	struct scram_verifier kept, made;
+	struct fail why;
+	bool is_right =
+	    scram_verifier_parse(secret, &kept, &why) == 0 &&
+	    scram_verifier_from_password(password, kept.salt, kept.salt_len, kept.iterations, &made, &why) == 0 &&
+	    CRYPTO_memcmp(made.stored_key, kept.stored_key, SCRAM_KEY_LEN) == 0;
+
+	OPENSSL_cleanse(&made, sizeof(made));
+	return is_right;
+}
+
+static bool
+proves(const struct users *users, const char *name, const char *password)
+{
+	char md5[MD5_SECRET_LEN + 1];
+	struct user_secret secret;
+
+	if (!users_find(users, name, &secret))
+		return false;
+	switch (secret.kind) {
+	case SECRET_PLAIN:
+		return is_same(secret.text, password);
+	case SECRET_MD5:
+		return md5_secret(password, name, md5, NULL) == 0 && is_same(secret.text, md5);
+	case SECRET_SCRAM:
+		return is_scram_of(secret.text, password);
+	default:
+		return false;
+	}
+}
+
+bool
+http_is_authorized(const struct users *users, const char *authorization)
+{
+	uint8_t pair[CREDENTIALS_MAX + 1];
+	size_t len = 0;
+	char *colon;
+	bool is_right;
+
+	if (authorization == NULL || strncasecmp(authorization, "Basic ", 6) != 0 ||
+	    base64_decode(authorization + 6, strlen(authorization + 6), pair, CREDENTIALS_MAX, &len) < 0 ||
+	    memchr(pair, '\0', len) != NULL)
+		return false;
+	pair[len] = '\0';
+	colon = strchr((char *)pair, ':');
+	if (colon == NULL)
+		return false;
+	*colon = '\0';
+	is_right = proves(users, (char *)pair, colon + 1);
+	OPENSSL_cleanse(pair, sizeof(pair));
+	return is_right;
+}
+
+bool
+http_is_own_host(const char *host)
+{
+	char name[INET6_ADDRSTRLEN + 2];
+	struct in6_addr any;
+	size_t len;
+
+	if (host == NULL || *host == '\0')
+		return true; /* HTTP/1.0, or a Unix socket */
+	len = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
+	if (len == 9 && strncasecmp(host, "localhost", 9) == 0)
+		return true;
+	if (*host == '[') {
+		host++;
+		len--;
+	}
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, host, len);
+	name[len] = '\0';
+	return inet_pton(AF_INET, name, &any) == 1 || inet_pton(AF_INET6, name, &any) == 1;
+}

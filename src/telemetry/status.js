@@ -1,0 +1,217 @@
+"use strict";
+// The status page: reads /api/v1 and draws. Whatever is shown goes through textContent: names and SQL are anybody's.
+
+const number = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+
+function duration(ms) {
+	if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
+	if (ms < 1) return (ms * 1000).toFixed(0) + " µs";
+	if (ms < 1000) return (ms < 10 ? ms.toFixed(2) : ms.toFixed(0)) + " ms";
+	const s = ms / 1000;
+	if (s < 60) return s.toFixed(1) + " s";
+	if (s < 3600) return Math.floor(s / 60) + " min " + Math.floor(s % 60) + " s";
+	if (s < 86400) return Math.floor(s / 3600) + " h " + Math.floor(s % 3600 / 60) + " min";
+	return Math.floor(s / 86400) + " d " + Math.floor(s % 86400 / 3600) + " h";
+}
+
+function short(n) {
+	if (n >= 1e9) return (n / 1e9).toFixed(1) + " G";
+	if (n >= 1e6) return (n / 1e6).toFixed(1) + " M";
+	if (n >= 1e4) return (n / 1e3).toFixed(1) + " k";
+	return number.format(n);
+}
+
+// The smallest 1, 2 or 5 times a power of ten that is not below max.
+function ceiling(max) {
+	if (!(max > 0)) return 1;
+	const ten = 10 ** Math.floor(Math.log10(max));
+	return [1, 2, 5, 10].map(n => n * ten).find(n => n >= max);
+}
+
+// What a chart draws, as data: the y axis' end, and for each series the points of its line or area, within 0..1.
+function layout(samples, series, options = {}) {
+	const sums = samples.map(sample => series.map(s => s.of(sample)));
+	if (options.stacked)
+		for (const row of sums)
+			for (let i = 1; i < row.length; i++) row[i] += row[i - 1];
+	const top = ceiling(Math.max(options.goal || 0, ...sums.flat()));
+	const x = i => samples.length > 1 ? i / (samples.length - 1) : 1;
+	return { top, lines: series.map((_, k) => sums.map((row, i) => [x(i), row[k] / top])) };
+}
+
+function tiles(status, history) {
+	const last = history[history.length - 1] || {};
+	const recent = history.slice(-10);
+	const mean = name => recent.length ? recent.reduce((sum, s) => sum + s[name], 0) / recent.length : 0;
+	const p95 = Math.max(0, ...recent.map(s => s.p95)), failed = mean("failed");
+	return [
+		{ id: "qps", name: "requests/s", value: short(mean("qps")) },
+		{ id: "p95", name: "p95, 10 s", value: duration(p95), level: p95 >= 100 ? "bad" : "" },
+		{ id: "p99", name: "p99, 10 s", value: duration(Math.max(0, ...recent.map(s => s.p99))) },
+		{ id: "waiting", name: "waiting now", value: short(status.waiting), level: status.waiting > 0 ? "warn" : "" },
+		{ id: "oldest", name: "oldest wait", value: duration(status.oldest_wait_ms),
+		  level: status.oldest_wait_ms > 5000 ? "bad" : "" },
+		{ id: "errors", name: "errors/s", value: short(mean("errors")) },
+		{ id: "failed", name: "failed by pgweir/s", value: short(failed), level: failed > 0 ? "bad" : "" },
+		{ id: "clients", name: "clients of " + short(status.clients_limit), value: short(status.clients) },
+		{ id: "servers", name: "servers in use of " + short(status.servers), value: short(status.servers_lent) },
+		{ id: "lag", name: "event loop lag, p99", value: duration(last.lag_p99) },
+	];
+}
+
+const phases = { wait: "wait for a server", connect: "opening a server", server: "PostgreSQL", stream: "stream of the answer",
+		 client_write: "client reads", proxy: "pgweir" };
+const of = name => sample => sample[name];
+
+const CHARTS = [
+	{ id: "latency", title: "Latency, ms", goal: 100, series: [{ name: "p50", of: of("p50") }, { name: "p95", of: of("p95") },
+								     { name: "p99", of: of("p99") }] },
+	{ id: "phases", title: "Where the time goes, ms per second", stacked: true,
+	  seriesOf: samples => Object.keys((samples[0] || { phases: {} }).phases).map(key => ({ name: phases[key] || key,
+											     of: s => s.phases[key] || 0 })) },
+	{ id: "qps", title: "Requests per second", series: [{ name: "requests", of: of("qps") }] },
+	{ id: "servers", title: "Servers and clients in line", series: [
+		{ name: "in use", of: of("lent") }, { name: "open", of: of("servers") }, { name: "clients waiting", of: of("waiting") },
+		{ name: "overflow", of: of("overflow") }] },
+	{ id: "errors", title: "Errors and slow queries per second", series: [
+		{ name: "slow", of: of("slow") }, { name: "errors", of: of("errors") }, { name: "failed by pgweir", of: of("failed") }] },
+	{ id: "lag", title: "Event loop lag, p99, ms", series: [{ name: "lag", of: of("lag_p99") }] },
+];
+
+const LONG = ["query", "event"];
+const TABLES = [
+	{ id: "pools", title: "Pools", columns: ["database", "user", "use", "pool_size", "max_overflow",
+		"overflow_now", "active", "idle", "waiting", "oldest_wait_us", "pool_timeouts"] },
+	{ id: "backends", title: "PostgreSQL servers", columns: ["backend", "role", "state", "connects", "failures", "last_failure",
+		"connect_p50_ms", "connect_p95_ms"] },
+	{ id: "holders", title: "Who holds the servers", columns: ["database", "user", "application_name", "client_id", "state", "state_ms",
+		"xact_ms", "held_ms", "waiting", "server_pid", "query"] },
+	{ id: "queries", title: "Top statements", columns: ["database", "application_name", "calls", "errors", "total_ms", "mean_ms", "p95_ms",
+		"wait_ms", "rows", "query"] },
+	{ id: "slow", title: "Slow queries", columns: ["time", "event", "duration_ms", "cause", "database", "user", "application_name",
+		"sqlstate", "query"] },
+	{ id: "events", title: "Events", columns: ["time", "level", "event"] },
+];
+
+if (typeof document === "undefined") {
+	module.exports = { duration, short, ceiling, layout, tiles, CHARTS, TABLES };
+} else {
+	const SVG = "http://www.w3.org/2000/svg";
+	const byId = id => document.getElementById(id);
+
+	function make(parent, tag, text, attributes = {}, space) {
+		const element = space ? document.createElementNS(space, tag) : document.createElement(tag);
+		if (text !== null) element.textContent = text;
+		for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+		parent.appendChild(element);
+		return element;
+	}
+
+	function card(parent, id, title) {
+		const found = byId(id);
+		if (found) {
+			while (found.children.length > 1) found.lastChild.remove();
+			return found;
+		}
+		const made = make(parent, "article", null, { class: "card", id, "data-testid": id });
+		make(made, "h2", title);
+		return made;
+	}
+
+	function drawChart(chart, samples) {
+		const to = card(byId("charts"), "chart-" + chart.id, chart.title);
+		const series = chart.series || chart.seriesOf(samples);
+		const { top, lines } = layout(samples, series, chart);
+		const [width, height] = [600, 150];
+		const svg = make(to, "svg", null, { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img",
+						    "aria-label": chart.title }, SVG);
+		const y = v => (height - 4 - v * (height - 18)).toFixed(1);
+		const points = line => line.map(([a, b]) => (a * width).toFixed(1) + "," + y(b)).join(" ");
+		for (const v of [0, 0.5, 1]) make(svg, "line", null, { class: "grid", x1: 0, x2: width, y1: y(v), y2: y(v) }, SVG);
+		if (chart.stacked)
+			for (let k = lines.length - 1; k >= 0; k--)
+				make(svg, "polygon", null, { class: "f" + k, points: `0,${y(0)} ${points(lines[k])} ${width},${y(0)}` }, SVG);
+		else
+			lines.forEach((line, k) => make(svg, "polyline", null, { class: "s s" + k, points: points(line) }, SVG));
+		if (chart.goal) make(svg, "line", null, { class: "goal", x1: 0, x2: width, y1: y(chart.goal / top), y2: y(chart.goal / top) }, SVG);
+		const legend = make(to, "div", null, { class: "legend" });
+		make(legend, "span", "top: " + short(top));
+		series.forEach((s, k) => make(make(legend, "span", null), "i", "", { class: "k" + k }).after(s.name));
+	}
+
+	function drawTiles(list) {
+		const to = byId("tiles");
+		to.replaceChildren();
+		for (const tile of list) {
+			const made = make(to, "div", null, { class: "card tile " + (tile.level || ""), "data-testid": "tile-" + tile.id });
+			make(made, "b", tile.value);
+			make(made, "span", tile.name);
+		}
+	}
+
+	function cell(row, name, value, table) {
+		if (name === "use") {
+			const max = row.pool_size + row.max_overflow;
+			make(make(table, "td", null), "progress", null, { max, value: row.active, title: `${row.active} of ${max}` });
+		} else
+			make(table, "td", value === null || value === undefined ? "" : String(value),
+			     { class: typeof value === "number" ? "n" : LONG.includes(name) ? "sql" : "" });
+	}
+
+	function drawTable(table, rows) {
+		const to = card(byId("tables"), "table-" + table.id, table.title);
+		const drawn = make(to, "table", null);
+		const names = rows.length ? (table.columns || Object.keys(rows[0])).filter(name => name === "use" || name in rows[0]) : [];
+		if (!rows.length) {
+			make(make(drawn, "tr", null), "td", "none", { class: "empty" });
+			return;
+		}
+		const head = make(drawn, "tr", null);
+		for (const name of names) make(head, "th", name.replaceAll("_", " "), { class: typeof rows[0][name] === "number" ? "n" : "" });
+		for (const row of rows) {
+			const line = make(drawn, "tr", null, { class: row.waiting > 0 ? "warn" : "" });
+			for (const name of names) cell(row, name, row[name], line);
+		}
+	}
+
+	function drawHead(status) {
+		const state = byId("state");
+		state.textContent = status.alive ? status.state : "stuck";
+		state.className = "badge " + (!status.alive ? "bad" : status.not_ready.length ? "warn" : "");
+		byId("version").textContent = status.version;
+		byId("uptime").textContent = "up for " + duration(status.now - status.start_time);
+		byId("reload").textContent = (status.last_reload_ok ? "configuration of " : "last reload REFUSED; configuration of ") +
+			new Date(status.last_reload_time).toISOString().replace("T", " ").slice(0, 19) + " UTC";
+	}
+
+	function tell(trouble) {
+		byId("trouble").textContent = trouble || "";
+		byId("trouble").hidden = !trouble;
+	}
+
+	async function get(name) {
+		const answer = await fetch("/api/v1/" + name, { cache: "no-store" });
+		if (!answer.ok) throw new Error(`${name}: ${answer.status} ${await answer.text()}`);
+		return answer.json();
+	}
+
+	let isBusy = false, turn = 0;
+	async function refresh() {
+		if (isBusy || document.hidden) return;
+		isBusy = true;
+		try {
+			const [status, history] = await Promise.all([get("status"), get("history")]);
+			drawHead(status);
+			drawTiles(tiles(status, history));
+			for (const chart of CHARTS) drawChart(chart, history);
+			if (turn++ % 3 === 0)
+				for (const table of TABLES) drawTable(table, await get(table.id));
+			tell(status.not_ready.join("; "));
+		} catch (error) {
+			tell(String(error.message || error));
+		}
+		isBusy = false;
+	}
+	refresh();
+	setInterval(refresh, 1000);
+}

@@ -1,0 +1,126 @@
+/* src/telemetry/status_history.c - see status_history.h. */
+#include "telemetry/status_history.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void
+count(struct history_counts *n, const struct snapshot *s)
+{
+	memset(n, 0, sizeof(*n));
+	for (size_t i = 0; i < s->database_count; i++) {
+		const struct database_counters *c = &s->databases[i].counters;
+
+		n->requests += c->requests;
+		n->slow += c->slow_queries;
+		for (size_t k = 0; k < RF_COUNT; k++)
+			n->failed += c->requests_failed[k];
+		for (size_t k = 0; k < EO_COUNT * ERROR_CLASSES_MAX; k++)
+			n->errors += c->errors[k / ERROR_CLASSES_MAX][k % ERROR_CLASSES_MAX];
+		for (size_t k = 0; k < PHASE_COUNT; k++)
+			n->phase_us[k] += c->phase_us[k];
+		n->bytes += c->bytes_in[NS_CLIENT] + c->bytes_out[NS_CLIENT];
+		histogram_add(&n->query, &c->query_duration);
+		histogram_add(&n->wait, &c->pool_wait);
+	}
+	n->lag = s->process.loop_lag;
+}
+
+static uint64_t
+less(uint64_t now, uint64_t before)
+{
+	return now > before ? now - before : 0;
+}
+
+static void
+subtract_histogram(struct histogram *to, const struct histogram *now, const struct histogram *before)
+{
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS_MAX; i++)
+		to->buckets[i] = less(now->buckets[i], before->buckets[i]);
+	to->sum_us = less(now->sum_us, before->sum_us);
+	to->count = less(now->count, before->count);
+}
+
+static void
+subtract(struct history_counts *to, const struct history_counts *now, const struct history_counts *before)
+{
+	to->requests = less(now->requests, before->requests);
+	to->failed = less(now->failed, before->failed);
+	to->errors = less(now->errors, before->errors);
+	to->slow = less(now->slow, before->slow);
+	to->bytes = less(now->bytes, before->bytes);
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		to->phase_us[i] = less(now->phase_us[i], before->phase_us[i]);
+	subtract_histogram(&to->query, &now->query, &before->query);
+	subtract_histogram(&to->wait, &now->wait, &before->wait);
+	subtract_histogram(&to->lag, &now->lag, &before->lag);
+}
+
+void
+history_add(struct history *h, const struct snapshot *s, uint64_t wall_us)
+{
+	struct history_counts now;
+	struct history_sample *to = &h->samples[h->next];
+
+	if (h->before_us != 0 && s->taken_us - h->before_us < HISTORY_EVERY_US * 9 / 10)
+		return;
+	count(&now, s);
+	if (h->before_us != 0) {
+		memset(to, 0, sizeof(*to));
+		to->wall_us = wall_us;
+		to->span_us = s->taken_us - h->before_us;
+		subtract(&to->n, &now, &h->before);
+		to->clients = s->clients_total_now;
+		to->now = snapshot_totals(s);
+		h->next = (h->next + 1) % HISTORY_SAMPLES;
+		h->count += h->count < HISTORY_SAMPLES;
+	}
+	h->before = now;
+	h->before_us = s->taken_us;
+}
+
+static double
+rate(uint64_t n, const struct history_sample *s)
+{
+	return (double)n * 1e6 / (double)s->span_us;
+}
+
+static double
+quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
+{
+	return histogram_quantile_us(h, bounds, q) / 1000;
+}
+
+static void
+put_sample(const struct history_sample *s, struct buf *to)
+{
+	const struct histogram_bounds *query = &histogram_bounds_query, *wait = &histogram_bounds_wait;
+
+	buf_printf(to, "{\"t\":%" PRIu64 ",\"qps\":%.1f,\"failed\":%.2f,\"errors\":%.2f,\"slow\":%.2f,\"bytes\":%.0f,",
+		   s->wall_us / 1000, rate(s->n.requests, s), rate(s->n.failed, s), rate(s->n.errors, s),
+		   rate(s->n.slow, s), rate(s->n.bytes, s));
+	buf_printf(to, "\"p50\":%.3f,\"p95\":%.3f,\"p99\":%.3f,\"wait_p95\":%.3f,\"lag_p99\":%.3f,\"phases\":{",
+		   quantile_ms(&s->n.query, query, 0.5), quantile_ms(&s->n.query, query, 0.95),
+		   quantile_ms(&s->n.query, query, 0.99), quantile_ms(&s->n.wait, wait, 0.95),
+		   quantile_ms(&s->n.lag, &histogram_bounds_proxy, 0.99));
+	for (size_t i = 0; i < PHASE_COUNT; i++)
+		buf_printf(to, "%s\"%s\":%.3f", i > 0 ? "," : "", phase_names[i], rate(s->n.phase_us[i], s) / 1000);
+	buf_printf(to,
+		   "},\"clients\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"servers\":%" PRIu64 ",\"lent\":%" PRIu64
+		   ",\"overflow\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"oldest_wait\":%.1f}",
+		   s->clients, s->now.waiting, s->now.servers, s->now.lent, s->now.overflow, s->now.limit,
+		   (double)s->now.oldest_waiter_us / 1000);
+}
+
+void
+history_put(const struct history *h, unsigned seconds, struct buf *to)
+{
+	size_t n = seconds < h->count ? seconds : h->count;
+
+	buf_put_u8(to, '[');
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(to, "%s", i > 0 ? ",\n" : "");
+		put_sample(&h->samples[(h->next + HISTORY_SAMPLES - n + i) % HISTORY_SAMPLES], to);
+	}
+	buf_put_u8(to, ']');
+}

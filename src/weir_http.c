@@ -1,0 +1,54 @@
+/* src/weir_http.c - the metrics thread and the loop: who may see the status page, and what the loop sends. */
+#include "weir_state.h"
+
+#include "base/clock.h"
+#include "build.h"
+#include "config/config_value.h"
+
+#define ROWS_MAX 100 /* of a table on the status page */
+
+static const char *const table_commands[HTTP_TABLES] = {
+	[HTTP_POOLS] = "SHOW POOLS_EXTENDED", [HTTP_BACKENDS] = "SHOW BACKENDS", [HTTP_HOLDERS] = "SHOW HOLDERS",
+	[HTTP_QUERIES] = "SHOW QUERIES",      [HTTP_SLOW] = "SHOW SLOW",	 [HTTP_EVENTS] = "SHOW EVENTS",
+};
+
+static void
+on_http_asks(evutil_socket_t fd, short what, void *arg)
+{
+	struct buf tables[HTTP_TABLES] = { { 0 } };
+	struct weir *w = arg;
+	unsigned wanted = http_wanted_tables(w->http);
+
+	(void)fd;
+	(void)what;
+	w->now_us = clock_now_us();
+	for (int t = 0; t < HTTP_TABLES; t++)
+		if ((wanted >> t & 1) != 0)
+			console_rows_json(w->console, table_commands[t], ROWS_MAX, &tables[t]);
+	http_answer(w->http, weir_snapshot(w), tables);
+}
+
+int
+weir_start_http(struct weir *w, struct fail *why)
+{
+	const struct config *c = w->config;
+	struct http_settings s = { .host = c->http_listen.host,
+				   .port = c->http_listen.port,
+				   .version = PGWEIR_VERSION,
+				   .log = w->log,
+				   .is_local = listen_is_local(&c->http_listen),
+				   .keeps_history = true };
+
+	if (!c->http_enabled)
+		return 0;
+	if (c->http_auth_file[0] != '\0' && (s.users = users_load(c->http_auth_file, NULL, NULL, why)) == NULL)
+		return -1;
+	w->http = http_new(&s, why);
+	users_unref(s.users);
+	if (w->http == NULL)
+		return -1;
+	w->http_asks = event_new(w->base, http_request_fd(w->http), EV_READ | EV_PERSIST, on_http_asks, w);
+	if (w->http_asks == NULL || event_add(w->http_asks, NULL) < 0)
+		return fail_set(why, "53200", "no memory to start");
+	return 0;
+}

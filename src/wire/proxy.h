@@ -1,0 +1,36 @@
+/*
+ * src/wire/proxy.h - what a load balancer puts before a client's first byte, to say who the client is: the PROXY
+ * protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt). Pure.
+ */
+#ifndef PGWEIR_WIRE_PROXY_H
+#define PGWEIR_WIRE_PROXY_H
+
+#include "base/fail.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PROXY_V1_MAX 107 /* bytes of a header of version 1, with its CR LF */
+#define PROXY_V2_MAX (16 + 4096) /* of version 2: more than any address and the usual TLVs need */
+
+struct proxy_header {
+	size_t len; /* bytes that it takes */
+	/* false: the balancer speaks for itself (LOCAL: a health check), or did not say for whom (UNKNOWN, AF_UNIX). */
+	bool has_source;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} source; /* an IPv4 address that is mapped into IPv6 comes as IPv4 */
+};
+
+enum proxy_result { PROXY_OK, PROXY_PARTIAL, PROXY_BAD };
+
+/* Reads the header at the beginning of bytes. PROXY_BAD: it is none, or a broken one, and *why is set (08P01). */
+enum proxy_result proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why);
+/* Returns whether bytes begin as a header does. len >= 6 is enough to tell. */
+bool proxy_is_header(const uint8_t *bytes, size_t len);
+
+#endif

@@ -1,0 +1,112 @@
+"""Caps on server connections of a database and of a user, overflow that is only for those that waited, and the NOTICE to a
+client that waits."""
+
+import time
+
+import psycopg
+import pytest
+
+from rawwire import errors, query, texts
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def row(weir, what, name):
+    return {row["name"]: row for row in weir.console(f"SHOW {what}")}[name]
+
+
+def run_everywhere(weir, clients, sql="SELECT pg_sleep(0.05)", rounds=4):
+    """Each of them, again and again, at the same time; the most backends that were seen meanwhile."""
+    def work(wire):
+        for _ in range(rounds):
+            wire.query(sql)
+    running = [weir.in_background(work, wire) for wire in clients]
+    most = 0
+    while not all(one.done() for one in running):
+        most = max(most, weir.postgres.count())
+        time.sleep(0.01)
+    for one in running:
+        one.result()
+    return most
+
+
+def test_a_database_has_no_more_servers_than_it_may(weir):
+    weir.start(sections={"database app": {"max_db_connections": 2}}, session_state="allow")
+    clients = [weir.raw(user) for user in ("web", "reporting", "admin") for _ in range(3)]
+    assert run_everywhere(weir, clients) == 2
+    assert row(weir, "DATABASES", "app")["max_connections"] == 2
+    assert row(weir, "DATABASES", "app")["current_connections"] <= 2
+    assert row(weir, "DATABASES", "app2")["max_connections"] == 0
+
+
+def test_a_user_has_no_more_servers_than_it_may(weir):
+    weir.start(sections={"user web": {"max_user_connections": 2}}, max_user_connections=9, session_state="allow")
+    clients = [weir.raw("web", database) for database in ("app", "app2") for _ in range(4)]
+    assert run_everywhere(weir, clients) == 2
+    assert row(weir, "USERS", "web")["max_user_connections"] == 2
+    assert row(weir, "USERS", "reporting")["max_user_connections"] == 9
+
+
+def test_both_caps_at_once_let_everybody_through(weir):
+    weir.start(max_db_connections=2, max_user_connections=1, max_server_connections=3, session_state="allow")
+    clients = [weir.raw(user, database) for user in ("web", "reporting", "admin") for database in ("app", "app2")
+               for _ in range(2)]
+    assert 1 <= run_everywhere(weir, clients, rounds=6) <= 3
+
+
+def test_a_reload_sets_changes_and_lifts_a_cap(weir):
+    weir.start(pool_size=6, session_state="allow")
+    clients = [weir.raw() for _ in range(6)]
+    assert run_everywhere(weir, clients) > 3
+    weir.reload(pool_size=6, session_state="allow", max_db_connections=2)
+    wait_until(lambda: weir.postgres.count() <= 2, 5, "the surplus to be closed")
+    assert run_everywhere(weir, clients) == 2
+    weir.reload(pool_size=6, session_state="allow")
+    assert run_everywhere(weir, clients) > 3
+
+
+def test_who_waits_too_long_learns_which_cap_it_was(weir):
+    weir.start(max_db_connections=1, pool_timeout="300ms")
+    holder = weir.raw("web")
+    holder.query("BEGIN")
+    other = weir.raw("web")
+    reply = errors(other.ask(query("SELECT 1")))[0]
+    assert reply.sqlstate == "53300" and "max_db_connections" in reply.error["H"]
+
+
+def test_overflow_is_for_those_that_have_waited(weir):
+    weir.start(pool_size=1, max_overflow=2, overflow_delay="700ms")
+    holder, waiter = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    begin = time.monotonic()
+    assert waiter.query("SELECT 'served'") == [["served"]]
+    assert 0.6 < time.monotonic() - begin < 5
+    assert weir.postgres.count() == 2
+
+
+def test_a_client_that_waits_is_told_once_each_time(weir):
+    weir.start(pool_size=1, wait_notify="300ms")
+    holder = weir.raw()
+    heard = []
+    with psycopg.connect(weir.dsn(), autocommit=True) as waiter:
+        waiter.add_notice_handler(lambda notice: heard.append((notice.message_primary, notice.message_detail)))
+        for times in (1, 2):
+            holder.query("BEGIN")
+            answer = weir.in_background(lambda: waiter.execute("SELECT 'served'").fetchone())
+            wait_until(lambda: weir.pool()["maxwait"] >= 1, 5, "a wait of a second")
+            holder.query("COMMIT")
+            assert answer.result(5) == ("served",)
+            assert len(heard) == times
+    assert "waiting for a server connection" in heard[0][0] and "1 clients wait" in heard[0][1]
+
+
+def test_nobody_is_told_unless_it_is_asked_for(weir):
+    weir.start(pool_size=1)
+    holder, waiter = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    waiter.send(query("SELECT 'served'"))
+    wait_until(lambda: weir.pool()["maxwait"] >= 1, 5, "a wait of a second")
+    holder.query("COMMIT")
+    replies = waiter.read_until("Z")
+    assert "N" not in [reply.type for reply in replies] and texts(replies) == [["served"]]

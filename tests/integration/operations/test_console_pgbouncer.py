@@ -1,0 +1,316 @@
+"""The console as PgBouncer's: DISABLE, SUSPEND, the ways to stop, what its tools read by position."""
+
+import signal
+
+import psycopg
+import pytest
+
+import rawwire
+import transport
+from rawwire import errors, query, shape, texts
+from waiting import wait_until
+from weir import timed
+
+pytestmark = pytest.mark.weir_only
+
+
+def state(weir):
+    return {row["key"]: row["value"] for row in weir.console("SHOW STATE")}
+
+
+def database(weir, name="app"):
+    return {row["name"]: row for row in weir.console("SHOW DATABASES")}[name]
+
+
+def told(wire):
+    """The last error it gets before it is closed."""
+    return errors(wire.read_to_end(timeout=5))[-1]
+
+
+# --- DISABLE, ENABLE ---
+
+def test_a_disabled_database_lets_nobody_new_in_and_keeps_those_it_has(weir):
+    weir.start()
+    inside = weir.raw()
+    weir.console("DISABLE app")
+    assert database(weir)["disabled"] == 1 and database(weir, "app2")["disabled"] == 0
+    with pytest.raises(rawwire.LoginRefused, match='database "app" is disabled') as refused:
+        weir.raw()
+    assert refused.value.sqlstate == "55000" and refused.value.reply.severity == "FATAL"
+    assert inside.query("SELECT 'still here'") == [["still here"]]
+    assert weir.raw(database="app2").value("SELECT 1") == "1"
+    weir.console("ENABLE app")
+    assert database(weir)["disabled"] == 0
+    assert weir.raw().value("SELECT 1") == "1"
+
+
+def test_a_database_nobody_has_used_can_be_disabled_and_paused(weir):
+    weir.start(sections={"database *": {"upstream": weir.upstream()}})
+    weir.console("DISABLE app2")
+    weir.console("PAUSE app")
+    with pytest.raises(rawwire.LoginRefused, match="is disabled"):
+        weir.raw(database="app2")
+    login = weir.in_background(weir.raw)    # the first one's waits for a server
+    weir.wait_waiting(1)
+    weir.console("RESUME app")
+    assert login.result(5).value("SELECT 1") == "1"
+
+
+def test_disable_survives_a_reload_and_names_one_database(weir):
+    weir.start()
+    weir.console("DISABLE app")
+    weir.reload(pool_size=3)
+    assert database(weir)["disabled"] == 1
+    with weir.raw("admin", "pgweir") as wire:
+        for command, sqlstate in (("DISABLE", "42601"), ("ENABLE", "42601"), ("DISABLE nowhere", "3D000")):
+            assert errors(wire.ask(query(command)))[0].sqlstate == sqlstate
+
+
+# --- SUSPEND ---
+
+def test_suspend_reads_nothing_more_and_resume_goes_on(weir):
+    weir.start(query_timeout="1s")
+    idle, running = weir.raw(), weir.raw()
+    idle.query("SELECT 1")
+    running.send(query("SELECT pg_sleep(0.5), 'done'"))
+    wait_until(lambda: weir.pool()["sv_active"] == 1)
+    console = weir.raw("admin", "pgweir")
+    assert shape(console.ask(query("SUSPEND"))) == "C:SUSPEND Z:I"
+    assert state(weir)["suspended"] == "yes" and state(weir)["active"] == "no"
+    idle.send(query("SELECT 'held'"))
+    wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"), 5, "PostgreSQL to be done")
+    assert idle.has_nothing_more(1.2) and running.has_nothing_more(0)
+    newcomer = weir.raw()
+    newcomer.send(query("SELECT 'new'"))
+    assert newcomer.has_nothing_more(0.2)
+    assert shape(console.ask(query("RESUME"))) == "C:RESUME Z:I"
+    assert texts(idle.read_until("Z")) == [["held"]]
+    assert texts(running.read_until("Z"))[-1][-1] == "done"
+    assert texts(newcomer.read_until("Z")) == [["new"]]
+    assert state(weir)["suspended"] == "no"
+
+
+def test_suspend_answers_when_what_was_read_is_sent(weir):
+    weir.start()
+    slow = weir.raw()
+    slow.send(query("SELECT repeat('x', 1000000) FROM generate_series(1, 40)"))
+    wait_until(lambda: any(int(row["send_remain"]) > 0 for row in weir.console("SHOW SOCKETS")), 5, "bytes to pile up")
+    console = weir.raw("admin", "pgweir")
+    console.send(query("SUSPEND"))
+    wait_until(lambda: state(weir)["suspended"] == "yes")
+    assert console.has_nothing_more(0.3)
+    reading = weir.in_background(slow.read_until, "Z")
+    assert shape(console.read_until("Z")) == "C:SUSPEND Z:I"
+    assert not reading.done()
+    console.query("RESUME")
+    assert shape(reading.result(10)).endswith("C:SELECT 40 Z:I")
+
+
+def test_a_suspend_ends_with_the_last_console_client(weir):
+    weir.start()
+    client, console = weir.raw(), weir.raw("admin", "pgweir")
+    client.query("SELECT 1")
+    console.query("SUSPEND")
+    client.send(query("SELECT 2"))
+    assert client.has_nothing_more(0.2)
+    console.close()
+    assert texts(client.read_until("Z")) == [["2"]]
+    wait_until(lambda: "not ended its SUSPEND" in weir.log())
+
+
+def test_sigusr2_ends_a_suspend(weir):
+    weir.start()
+    client, console = weir.raw(), weir.raw("admin", "pgweir")
+    console.query("SUSPEND")
+    client.send(query("SELECT 2"))
+    assert client.has_nothing_more(0.2)
+    weir.signal(signal.SIGUSR2)
+    assert texts(client.read_until("Z")) == [["2"]]
+
+
+# --- SHUTDOWN ---
+
+def test_shutdown_wait_for_clients_waits_for_the_last_to_leave(weir):
+    socket_path = weir.directory / ".s.PGSQL.6432"
+    weir.start(sections={"pgweir": {"listen": [f"{weir.host}:{weir.port}", f"unix:{socket_path}"]}},
+               shutdown_timeout="1s")
+    client = weir.raw()
+    client.query("SELECT 1")
+    weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
+    with pytest.raises(OSError):
+        weir.raw()
+    with pytest.raises(rawwire.LoginRefused, match="shutting down"):
+        weir.keep(rawwire.Wire(str(socket_path))).login("web", "app")
+    console = weir.keep(rawwire.Wire(str(socket_path))).login("admin", "pgweir")
+    assert dict(console.query("SHOW STATE"))["shutting_down"] == "yes"
+    for _ in range(3):
+        assert client.query("SELECT pg_sleep(0.5), 'still here'") == [["", "still here"]]
+    assert weir.process.poll() is None
+    client.close()
+    assert weir.wait_exit(5) == 0
+    assert not socket_path.exists()
+
+
+def test_shutdown_wait_for_servers_waits_for_transactions_only(weir):
+    weir.start(shutdown_timeout="20s")
+    idle, busy = weir.raw(), weir.raw()
+    idle.query("SELECT 1")
+    busy.query("BEGIN")
+    weir.console("SHUTDOWN WAIT_FOR_SERVERS")
+    assert told(idle).sqlstate == "57P01"
+    assert busy.query("SELECT 'still here'") == [["still here"]]
+    busy.query("COMMIT")
+    assert told(busy).sqlstate == "57P01"
+    assert weir.wait_exit(5) == 0
+
+
+def test_a_more_determined_shutdown_takes_over(weir):
+    weir.start(shutdown_timeout="20s")
+    idle, busy = weir.raw(), weir.raw()
+    idle.query("SELECT 1")
+    busy.query("BEGIN")
+    weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
+    assert idle.query("SELECT 1") == [["1"]]
+    weir.signal(signal.SIGTERM)
+    assert told(idle).sqlstate == "57P01"
+    assert busy.query("SELECT 'still here'") == [["still here"]]
+    weir.signal(signal.SIGTERM)
+    _, seconds = timed(lambda: weir.wait_exit(6))
+    assert seconds < 5
+
+
+def test_a_reload_while_it_stops_opens_no_listener_again(weir):
+    weir.start()
+    client = weir.raw()
+    weir.console("SHUTDOWN WAIT_FOR_CLIENTS")
+    weir.reload(pool_size=3)
+    with pytest.raises(OSError):
+        weir.raw()
+    assert client.query("SELECT 1") == [["1"]]
+    client.close()
+    assert weir.wait_exit(5) == 0
+
+
+# --- SET ---
+
+def setting(weir, key):
+    return {row["key"]: row["value"] for row in weir.console("SHOW CONFIG")}[key]
+
+
+SETTINGS = [
+    # what is said, where it shows, its value there
+    ("pool.pool_size = 7", "pool.pool_size", "7"),
+    ("pool_size = 7", "pool.pool_size", "7"),
+    ("default_pool_size = 7", "pool.pool_size", "7"),
+    ("max_client_conn TO 55", "pgweir.max_client_connections", "55"),
+    ("timeouts.query_timeout = 5s", "timeouts.query_timeout", "5s"),
+    ("query_timeout = '5s'", "timeouts.query_timeout", "5s"),
+    ("query_timeout = 5", "timeouts.query_timeout", "5s"),
+    ("reserve_pool_timeout = 1.5", "pool.overflow_delay", "1500ms"),
+    ("pool_mode = session", "pgweir.pool_mode", "session"),
+    ("max_prepared_statements = 0", "pool.prepared_statements", "0"),
+    ("log_connections = 1", "log.connections", "on"),
+    ("admin_users = 'admin, web'", "auth.admin_users", "admin,web"),
+    ("server_tls_sslmode = 'disable'", "tls_server.mode", "off"),
+    ("log.level = debug", "log.level", "debug"),
+]
+
+
+@pytest.mark.parametrize("said, key, value", SETTINGS)
+def test_set_does_what_it_says_until_the_next_reload(weir, said, key, value):
+    weir.start()
+    before = setting(weir, key)
+    assert before != value
+    with weir.raw("admin", "pgweir") as console:
+        assert shape(console.ask(query(f"SET {said}"))) == "C:SET Z:I"
+        assert setting(weir, key) == value
+        console.query("RELOAD")
+    assert setting(weir, key) == before
+
+
+def test_what_is_set_is_used_and_adds_up(weir):
+    weir.start(pool_size=1, session_state="allow")
+    holder, waiter = weir.raw(), weir.raw()
+    holder.query("BEGIN")
+    waiter.send(query("SELECT 'served'"))
+    weir.wait_waiting(1)
+    weir.console("SET pool.pool_size = 2")
+    assert texts(waiter.read_until("Z")) == [["served"]]
+    weir.console("SET query_timeout = 1")
+    assert weir.pool()["sv_active"] + weir.pool()["sv_idle"] == 2
+    waiter.send(query("SELECT pg_sleep(30)"))
+    assert [reply.sqlstate for reply in waiter.read_until("Z") if reply.type == "E"] == ["57014"]
+    weir.console("SET pool.pool_size = DEFAULT")
+    assert setting(weir, "pool.pool_size") == "1" and setting(weir, "timeouts.query_timeout") == "1s"
+
+
+REFUSED = [
+    ("pool.pool_size = many", "22023", "a whole number"),
+    ("default_pool_size = many", "22023", "pool_size"),
+    ("pool.pool_size = 0", "22023", "from 1 to"),
+    ("pool.pool_sise = 7", "42704", "unrecognized"),
+    ("pol.pool_size = 7", "42704", "unrecognized"),
+    ("no_such_thing = 7", "42704", "unrecognized"),
+    ("mode = off", "42704", "unrecognized"),            # of the TLS of clients, or of servers
+    ("listen_port = 7", "55P02", "cannot be changed"),
+    ("pgweir.listen = '127.0.0.1:1'", "55P02", "cannot be changed"),
+    ("pidfile = '/nowhere'", "55P02", "cannot be changed"),
+    ("job_name = other", "0A000", "no one setting"),
+    ("auth.method = hba", "22023", "hba_file"),
+]
+
+
+@pytest.mark.parametrize("said, sqlstate, words", REFUSED)
+def test_set_is_refused_rather_than_without_effect(weir, said, sqlstate, words):
+    weir.start()
+    before = weir.console("SHOW CONFIG")
+    with weir.raw("admin", "pgweir") as console:
+        error = errors(console.ask(query(f"SET {said}")))[0]
+        assert error.sqlstate == sqlstate and words in error.error["M"]
+    assert weir.console("SHOW CONFIG") == before
+    assert weir.raw().value("SELECT 1") == "1"
+
+
+def test_a_refused_set_leaves_those_before_it(weir):
+    weir.start()
+    weir.console("SET pool.pool_size = 7")
+    with weir.raw("admin", "pgweir") as console:
+        assert errors(console.ask(query("SET pool.max_overflow = no")))
+        assert shape(console.ask(query("SET pool.min_idle = 1"))) == "C:SET Z:I"
+    assert setting(weir, "pool.pool_size") == "7" and setting(weir, "pool.min_idle") == "1"
+
+
+def test_a_bad_reload_leaves_what_was_set(weir):
+    weir.start()
+    weir.console("SET pool.pool_size = 7")
+    good = weir.ini.read_text()
+    weir.ini.write_text(good + "[pool]\npool_sise = 4\n")
+    with weir.raw("admin", "pgweir") as console:
+        assert errors(console.ask(query("RELOAD")))
+    assert setting(weir, "pool.pool_size") == "7"
+    weir.ini.write_text(good)
+    weir.console("RELOAD")
+    assert setting(weir, "pool.pool_size") != "7"
+
+
+@pytest.mark.skipif(transport.IS_TLS, reason="begins without TLS")
+def test_tls_can_be_set_one_by_one(weir):
+    made = transport.material()
+    weir.start(sections={"tls_client": {"mode": "off", "certificate_file": "", "key_file": ""}})
+    with weir.raw("admin", "pgweir") as console:
+        replies = console.ask(query(f"SET client_tls_key_file = '{made.key}'"))
+        assert [reply.type for reply in replies] == ["N", "C", "Z"] and "need each other" in replies[0].error["M"]
+        assert shape(console.ask(query(f"SET client_tls_cert_file = '{made.certificate}'"))) == "C:SET Z:I"
+        assert shape(console.ask(query("SET client_tls_sslmode = require"))) == "C:SET Z:I"
+        assert errors(console.ask(query("SET client_tls_sslmode = perhaps")))[0].sqlstate == "22023"
+    with psycopg.connect(weir.dsn(sslmode="require"), autocommit=True) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_set_needs_an_admin_and_drivers_may_still_set_what_is_postgresqls(weir):
+    weir.start()
+    with weir.raw("stats", "pgweir") as console:
+        assert errors(console.ask(query("SET pool.pool_size = 7")))[0].sqlstate == "42501"
+        for harmless in ("statement_timeout = '5s'", "lock_timeout = 0", "SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+                         "application_name = 'x'", "TIME ZONE 'UTC'"):
+            assert shape(console.ask(query(f"SET {harmless}"))) == "C:SET Z:I"

@@ -1,0 +1,207 @@
+"""The questions of somebody with a latency problem, each answered by one command of the console."""
+
+import re
+import time
+
+import pytest
+
+from rawwire import query
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def pause(seconds):
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() - begin > seconds)
+
+
+def holders(weir, command="SHOW HOLDERS"):
+    return {row["application_name"]: row for row in weir.console(command)}
+
+
+def app(weir, name, **options):
+    return weir.raw(parameters={"application_name": name}, **options)
+
+
+# --- who holds my pool, and what does it run? ---
+
+def test_holders_in_every_state(weir, table):
+    weir.start(pool_size=6)
+    with app(weir, "busy") as busy, app(weir, "idler") as idler, app(weir, "failed") as failed, \
+            app(weir, "pinned") as pinned, app(weir, "reader", receive_buffer=65_536) as reader, \
+            app(weir, "gone") as gone:
+        pinned.query("CREATE TEMP TABLE kept (i int)")
+        idler.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'secret')")
+        failed.query("BEGIN")
+        failed.ask(query("SELECT 1/0"))
+        gone.query("SELECT 1")
+        busy.send(query("SELECT pg_sleep(2), 'secret'"))
+        reader.send(query("SELECT repeat('x', 10000) FROM generate_series(1, 5000)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        wait_until(lambda: weir.postgres.backends(wait_event="ClientWrite"))
+        pause(0.3)
+        found = holders(weir)
+        assert set(found) == {"busy", "idler", "failed", "pinned", "reader"}
+        assert {name: row["state"] for name, row in found.items()} == {
+            "busy": "running", "idler": "idle in transaction", "failed": "idle in transaction (aborted)",
+            "pinned": "pinned: temp_table", "reader": "waits for the client"}
+        row = found["busy"]
+        assert (row["database"], row["user"], row["waiting"]) == ("app", "web", 0)
+        assert row["query"] == "SELECT pg_sleep(?), ?" and re.fullmatch("[0-9a-f]{16}", row["fingerprint"])
+        assert 250 < row["state_ms"] <= row["held_ms"] < 5000 and row["xact_ms"] == 0
+        assert row["server_pid"] in [pid for pid, in weir.postgres.query(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'")]
+        row = found["idler"]
+        assert row["xact_ms"] >= 250 and row["query"].startswith("BEGIN; INSERT INTO") and "secret" not in str(found)
+        reader.read_until("Z", timeout=20)
+        busy.read_until("Z")
+
+
+def test_blockers_are_those_that_others_wait_for(weir):
+    weir.start(pool_size=2)
+    with app(weir, "old") as old, app(weir, "young") as young, app(weir, "waiter") as waiter, \
+            weir.raw(database="app2") as elsewhere:
+        elsewhere.query("BEGIN")
+        old.query("BEGIN")
+        pause(0.1)
+        young.query("BEGIN")
+        assert weir.console("SHOW BLOCKERS") == []
+        waiter.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        rows = weir.console("SHOW BLOCKERS")
+        assert [(row["application_name"], row["waiting"]) for row in rows] == [("old", 1), ("young", 1)]
+        assert [row["application_name"] for row in weir.console("SHOW WAITERS")] == ["waiter"]
+        old.query("COMMIT")
+        waiter.read_until("Z")
+        assert weir.console("SHOW BLOCKERS") == []
+
+
+# --- what are the top statements of application X? ---
+
+def test_queries_by_application(weir):
+    weir.start(query_stats="on")
+    with app(weir, "api") as api, app(weir, "batch") as batch:
+        for i in range(10):
+            assert api.query(f"SELECT {i} AS n, 'literal {i}'")
+        api.query("select  1 AS n , 'x' /* the same */")
+        batch.query("SELECT 1 AS n, 'x'")
+        for _ in range(3):
+            batch.extended("SELECT pg_sleep($1)", [0.1], name="")
+        batch.ask(query("SELECT 1/0"))
+    rows = {(row["application_name"], row["query"]): row for row in weir.console("SHOW QUERIES")}
+    assert set(rows) == {("api", "SELECT ? AS n, ?"), ("batch", "SELECT ? AS n, ?"), ("batch", "SELECT pg_sleep($1)"),
+                         ("batch", "SELECT ?/?")}, rows.keys()
+    many, slept = rows["api", "SELECT ? AS n, ?"], rows["batch", "SELECT pg_sleep($1)"]
+    assert (many["calls"], many["rows"], many["errors"]) == (11, 11, 0)
+    assert many["fingerprint"] == rows["batch", "SELECT ? AS n, ?"]["fingerprint"]
+    assert rows["batch", "SELECT ?/?"]["errors"] == 1
+    assert slept["calls"] == 3 and 300 < slept["total_ms"] < 1500 and 100 < slept["mean_ms"] < 500
+    assert 75 < slept["p95_ms"] <= 1000 and slept["max_ms"] >= slept["mean_ms"]
+    assert weir.console("SHOW QUERIES")[0] == slept
+    assert len(weir.console("SHOW QUERIES 2 BY calls")) == 2
+    assert weir.console("SHOW QUERIES 1 BY calls") == [many]
+    assert weir.console("SHOW QUERIES BY errors LIKE 'ba%'")[0]["errors"] == 1
+    assert {row["application_name"] for row in weir.console("SHOW QUERIES LIKE 'api'")} == {"api"}
+    weir.console("RESET QUERIES")
+    assert weir.console("SHOW QUERIES") == []
+
+
+def test_the_table_of_queries_is_bounded(weir):
+    """What costs the most stays."""
+    weir.start(query_stats="on", table_size=20)
+    with weir.raw() as wire:
+        wire.query("SELECT pg_sleep(0.1)")
+        for i in range(100):
+            wire.query(f"SELECT 1 AS a{i}")
+    rows = weir.console("SHOW QUERIES")
+    assert len(rows) == 20 and rows[0]["query"] == "SELECT pg_sleep(?)"
+
+
+@pytest.mark.parametrize("how, seen", [("off", 0), ("sampled", 1), ("on", 1)])
+def test_query_stats_can_be_off(weir, how, seen):
+    weir.start(query_stats=how)
+    with weir.raw() as wire:
+        wire.query("SELECT 'known'")
+    assert len(weir.console("SHOW QUERIES")) == seen
+
+
+def test_samples_count_for_all(weir):
+    """Many more than are counted one by one: the sums are right all the same, about."""
+    weir.start(query_stats="sampled")
+    with weir.raw() as wire:
+        for _ in range(10000):
+            wire.query("SELECT 'one of many'")
+    row, = weir.console("SHOW QUERIES")
+    assert 7000 < row["calls"] < 13000, row
+
+
+# --- what was slow, and when did a timeout strike? ---
+
+def test_slow_shows_the_last_ones(weir):
+    weir.start(pool_size=1, pool_timeout="300ms", threshold="50ms")
+    with app(weir, "sleeper") as sleeper, app(weir, "waiter") as waiter:
+        sleeper.query("SELECT pg_sleep(0.1), 'secret'")
+        sleeper.query("BEGIN")
+        waiter.ask(query("SELECT 'in vain'"))
+        sleeper.query("COMMIT")
+    timeout, slow = weir.console("SHOW SLOW")
+    assert (slow["event"], slow["cause"], slow["application_name"]) == ("slow_query", "server", "sleeper")
+    assert slow["query"] == "SELECT pg_sleep(?), ?" and 95 < slow["duration_ms"] < 1000
+    assert (timeout["event"], timeout["cause"], timeout["sqlstate"]) == ("pool_timeout", "pool_wait", "53300")
+    assert abs(timeout["wait_ms"] - timeout["duration_ms"]) < 1
+
+
+def test_events_are_the_last_lines_of_the_log(weir):
+    weir.is_loud = True
+    weir.start({"log": {"connections": "on"}})
+    weir.console("PAUSE")
+    weir.console("RESUME")
+    weir.reload(pool_size=0, wait=False)
+    wait_until(lambda: [row for row in weir.console("SHOW EVENTS") if row["level"] in ("error", "warning")
+                        and "pool_size" in row["event"]])
+    for _ in range(150):
+        weir.raw().close()
+    rows = weir.console("SHOW EVENTS")
+    assert any("pool_size" in row["event"] for row in rows)             # not pushed out by connections
+    times = [row["time"] for row in rows]
+    assert 100 < len(rows) <= 200 and times == sorted(times, reverse=True)
+
+
+def test_metrics_have_values(weir):
+    weir.start(pool_size=7)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+    rows = weir.console("SHOW METRICS LIKE 'pgweir_pool_limit%'")
+    assert {(row["type"], row["labels"], row["value"]) for row in rows} == {
+        ("gauge", 'database="app",user="web",kind="pool_size"', "7"),
+        ("gauge", 'database="app",user="web",kind="max_overflow"', "0")}
+    assert all(row["help"].startswith("Limits of the pool") for row in rows)
+    count, total = weir.console("SHOW METRICS LIKE 'pgweir_query_duration_seconds\\_%'")[::-1][:2]
+    assert count["name"] == "pgweir_query_duration_seconds_count" and int(count["value"]) == 1
+    assert total["name"] == "pgweir_query_duration_seconds_sum" and float(total["value"]) > 0
+
+
+# --- psql ---
+
+@pytest.mark.parametrize("typed, wanted", [("SHOW po", {"pools", "pools_extended"}), ("SHOW hol", {"holders"}),
+                                           ("SHOW zzz", set())])
+def test_psql_completes_show(weir, typed, wanted):
+    """psql asks for the names of settings, in these words."""
+    weir.start()
+    prefix = typed.split()[1]
+    rows = weir.console("SELECT pg_catalog.lower(name) FROM pg_catalog.pg_settings  WHERE pg_catalog.lower(name) "
+                        f"LIKE pg_catalog.lower('{prefix}%')\nLIMIT 1000")
+    assert {row["lower"] for row in rows} == wanted
+
+
+def test_psql_completes_in_a_terminal(weir):
+    pexpect = pytest.importorskip("pexpect")
+    weir.start()
+    psql = pexpect.spawn("psql", ["-X", weir.dsn("admin", "pgweir")], timeout=10, encoding="utf-8",
+                         env={"TERM": "dumb", "PAGER": "cat", "PATH": "/usr/bin:/bin", "PGPASSWORD": "admin-secret"})
+    psql.expect("=> |=# ")
+    psql.send("SHOW blo\t\n")
+    psql.expect("SHOW blockers")
+    psql.expect("database")
+    psql.close()

@@ -1,0 +1,103 @@
+"""The console as tools ask it that were written for PgBouncer: their columns, by position, with their types."""
+
+import psycopg
+import pytest
+
+pytestmark = pytest.mark.weir_only
+
+SOCKET = ('type text, "user" text, database text, replication text, state text, addr text, port int, local_addr text, '
+          "local_port int, connect_time timestamptz, request_time timestamptz, wait int, wait_us int, close_needed int, "
+          "ptr text, link text, remote_pid int, tls text, application_name text, prepared_statements int, id int")
+COUNTS = ("{0}server_assignment_count int, {0}xact_count bigint, {0}query_count bigint, {0}rec bigint, {0}sent bigint, "
+          "{0}xact_time bigint, {0}query_time bigint, {0}wait_time bigint, {0}client_parse_count int, "
+          "{0}server_parse_count int, {0}bind_count int")
+
+# What pgbouncer_fdw 1.4 tells dblink to expect of a PgBouncer from 1.24 on. One column more or less is an error there.
+FDW = {
+    "clients": SOCKET,
+    "servers": SOCKET,
+    "sockets": SOCKET + ", recv_pos int, pkt_pos int, pkt_remain int, send_pos int, send_remain int, pkt_avail int, "
+                        "send_avail int",
+    "config": 'key text, value text, "default" text, changeable boolean',
+    "databases": "name text, host text, port int, database text, force_user text, pool_size int, min_pool_size int, "
+                 "reserve_pool_size int, server_lifetime int, pool_mode text, load_balance_hosts int, "
+                 "max_connections int, current_connections int, max_client_connections int, "
+                 "current_client_connections int, paused int, disabled int",
+    "dns_hosts": "hostname text, ttl bigint, addrs text",
+    "dns_zones": "zonename text, serial text, count int",
+    "lists": "list text, items int",
+    "pools": 'database text, "user" text, cl_active int, cl_waiting int, cl_active_cancel_req int, '
+             "cl_waiting_cancel_req int, sv_active int, sv_active_cancel int, sv_being_canceled int, sv_idle int, "
+             "sv_used int, sv_tested int, sv_login int, maxwait int, maxwait_us int, pool_mode text, "
+             "load_balance_hosts int",
+    "stats": "database text, " + COUNTS.format("total_") + ", " + COUNTS.format("avg_"),
+    "users": "name text, pool_size text, reserve_pool_size text, pool_mode text, max_user_connections int, "
+             "current_connections int, max_user_client_connections int, current_client_connections int",
+}
+
+
+@pytest.fixture
+def dblink(weir):
+    """Asks the console through PostgreSQL's dblink; somebody is at work meanwhile, and somebody idle."""
+    weir.start()
+    weir.postgres.query("CREATE EXTENSION IF NOT EXISTS dblink")
+    weir.raw()
+    weir.raw(parameters={"application_name": "at work"}).query("BEGIN")
+    return lambda what, expected, wanted="*": weir.postgres.query(
+        f"SELECT {wanted} FROM dblink(%s, 'show {what}') AS x({expected})", [weir.dsn("stats", "pgbouncer")])
+
+
+@pytest.mark.parametrize("what", FDW)
+def test_pgbouncer_fdw_reads_every_row(dblink, what):
+    assert dblink(what, FDW[what]) or what.startswith("dns")
+
+
+def test_pgbouncer_fdw_understands_the_version(dblink):
+    parts = ", ".join(rf"split_part(substring(version from '\d.+'), '.', {part})::int" for part in (1, 2, 3))
+    (row,) = dblink("version", "version text", parts)
+    assert row[:2] == (1, 25)
+
+
+# prometheus-community's pgbouncer_exporter: by name; labels are text or integers, values are numbers, and SHOW LISTS and
+# SHOW CONFIG are keys and values.
+EXPORTER = {
+    "DATABASES": (["name", "host", "port", "database", "force_user", "pool_mode"],
+                  ["pool_size", "min_pool_size", "reserve_pool_size", "max_connections", "current_connections", "paused",
+                   "disabled"]),
+    "STATS_TOTALS": (["database"],
+                     ["bytes_received", "bytes_sent", "query_count", "query_time", "xact_count", "xact_time", "wait_time",
+                      "server_assignment_count", "client_parse_count", "server_parse_count", "bind_count"]),
+    "POOLS": (["database", "user"],
+              ["cl_active", "cl_active_cancel_req", "cl_waiting", "cl_waiting_cancel_req", "maxwait", "maxwait_us",
+               "sv_active", "sv_active_cancel", "sv_being_canceled", "sv_idle", "sv_login", "sv_tested", "sv_used"]),
+}
+
+
+@pytest.mark.parametrize("what", EXPORTER)
+def test_pgbouncer_exporter_finds_its_columns(weir, what):
+    weir.start()
+    with weir.raw() as keep, psycopg.connect(weir.dsn("stats", "pgbouncer"), autocommit=True) as console:
+        keep.query("SELECT 1")
+        cursor = console.execute(f"SHOW {what}", prepare=False)
+        rows = [dict(zip([column.name for column in cursor.description], row)) for row in cursor]
+    labels, numbers = EXPORTER[what]
+    row = next(row for row in rows if row.get("name", row.get("database")) == "app")
+    assert all(row[label] is None or isinstance(row[label], (str, int)) for label in labels)
+    assert all(float(row[number]) >= 0 for number in numbers)
+
+
+def test_pgbouncer_exporter_finds_its_lists_and_settings(weir):
+    weir.start()
+    lists = {row["list"]: row["items"] for row in weir.console("SHOW LISTS", "stats", "pgbouncer")}
+    assert {"databases", "users", "pools", "free_clients", "used_clients", "login_clients", "free_servers",
+            "used_servers", "dns_names", "dns_zones", "dns_queries"} <= set(lists)
+    config = {row["key"]: row["value"] for row in weir.console("SHOW CONFIG", "stats", "pgbouncer")}
+    assert float(config["max_client_conn"]) == 1000 and float(config["max_user_connections"]) == 0
+
+
+def test_telegraf_finds_a_number_in_every_column_but_the_names(weir):
+    weir.start()
+    weir.raw().query("SELECT 1")
+    for what, names in (("STATS", {"database"}), ("POOLS", {"database", "user", "pool_mode", "load_balance_hosts"})):
+        for row in weir.console(f"SHOW {what}", "stats", "pgbouncer"):
+            assert all(float(value) >= 0 for name, value in row.items() if name not in names)

@@ -1,0 +1,135 @@
+"""The log: what an operator reads in it when clients call, one line for each thing, with fields."""
+
+import json
+import re
+
+import psycopg
+import pytest
+
+from rawwire import QueryFailed
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+JSON_LOG = {"log": {"format": "json"}}
+
+
+def events(weir, event):
+    found = []
+    for line in weir.log().splitlines():
+        if line.startswith("{"):
+            record = json.loads(line)
+            if record.get("event") == event:
+                found.append(record)
+    return found
+
+
+def wait_event(weir, event, timeout=5):
+    return wait_until(lambda: events(weir, event), timeout, f"a line with {event}")[0]
+
+
+def test_a_disconnect_of_ours_says_whom_and_which_limit(weir):
+    weir.start(sections=JSON_LOG, idle_transaction_timeout="300ms")
+    with weir.raw(parameters={"application_name": "batch"}) as wire:
+        wire.query("BEGIN")
+        line = wait_event(weir, "client_disconnect")
+        assert (line["user"], line["database"], line["application"]) == ("web", "app", "batch")
+        assert line["client"] == "127.0.0.1:%d" % wire.sock.getsockname()[1]
+        assert (line["sqlstate"], line["level"]) == ("25P03", "warning") and line["duration_ms"] >= 300
+        assert "idle_transaction_timeout = 300 ms" in line["message"]
+        assert "disconnected after" in line["message"] and 'user "web"' in line["message"]
+    assert len(events(weir, "client_disconnect")) == 1
+
+
+def test_a_client_that_leaves_has_no_line(weir):
+    weir.start()
+    weir.raw().close()
+    wait_until(lambda: not any(row["user"] == "web" for row in weir.console("SHOW CLIENTS")))
+    assert "client 1 " not in weir.log()
+
+
+def test_text_has_detail_and_hint(weir):
+    weir.start(max_client_connections=1)
+    with weir.raw():
+        with pytest.raises(psycopg.OperationalError):
+            weir.connect()
+    line, = wait_until(lambda: [line for line in weir.log().splitlines() if "too many clients" in line], 5)
+    assert "(max_client_connections); hint: Raise max_client_connections" in line
+
+
+def test_logfmt_has_fields(weir):
+    weir.start(sections={"log": {"format": "logfmt"}}, client_idle_timeout="200ms")
+    with weir.raw():
+        line = wait_until(lambda: [line for line in weir.log().splitlines() if "event=client_disconnect" in line],
+                          5)[0]
+    assert " database=app user=web " in line and " sqlstate=57P05 " in line
+    assert re.search(r" duration_ms=\d+\.\d+ ", line)
+
+
+def test_the_log_knows_a_wrong_password_from_an_unknown_user(weir):
+    """The client does not: that would tell who exists."""
+    weir.start(sections=JSON_LOG, method="scram-sha-256", login_failure_delay="0s")
+    told = []
+    for user in ("web", "nobody-here"):
+        with pytest.raises(psycopg.OperationalError) as refused:
+            weir.connect(user, password="wrong")
+        told.append(str(refused.value).rsplit("FATAL:", 1)[1].replace(user, "USER"))
+    assert told[0] == told[1]
+    known, unknown = wait_until(lambda: len(found := events(weir, "login_refused")) == 2 and found, 5)
+    assert (known["user"], known["reason"]) == ("web", "wrong password")
+    assert (unknown["user"], unknown["reason"]) == ("nobody-here", "there is no such user")
+    assert known["sqlstate"] == unknown["sqlstate"] == "28P01" and "client_disconnect" not in weir.log()
+
+
+def test_an_exhausted_pool_is_told_once(weir):
+    weir.start(sections=JSON_LOG, pool_size=1, pool_timeout="300ms")
+    with weir.raw(parameters={"application_name": "hog"}) as holder:
+        holder.query("BEGIN")
+        waiting = [weir.raw() for _ in range(3)]
+        for wire in waiting:
+            wire.send(b"Q\0\0\0\rSELECT 1\0")
+        for wire in waiting:
+            assert wire.read_until("Z")[0].type == "E"
+        line = wait_event(weir, "pool_exhausted")
+        assert (line["database"], line["user"], line["reason"]) == ("app", "web", "pool_timeout")
+        message = line["message"]
+        assert "waited 300 ms in vain" in message and "1 of 1 connections are lent" in message
+        assert "1 are idle in transactions" in message
+        assert 'application "hog"), idle in a transaction' in message
+        with weir.raw() as late, pytest.raises(QueryFailed):
+            late.query("SELECT 1")
+        assert len(events(weir, "pool_exhausted")) == 1        # the next one is due in ten seconds
+
+
+@pytest.mark.parametrize("setting, event", [("long_transaction", "long_transaction"),
+                                            ("idle_transaction", "idle_transaction")])
+def test_long_and_idle_transactions(weir, setting, event):
+    weir.start(sections=JSON_LOG, **{setting: "300ms"})
+    with weir.raw(parameters={"application_name": "slow"}) as wire:
+        wire.query("BEGIN")
+        line = wait_event(weir, event)
+        assert (line["application"], line["user"]) == ("slow", "web") and line["duration_ms"] >= 300
+        assert "on server" in line["message"] and line["server"].startswith("127.0.0.1:")
+        wire.query("SELECT 1")
+        wire.query("COMMIT")
+    assert len(events(weir, "long_transaction")) <= 1
+
+
+def test_a_lost_server_is_one_line(weir):
+    weir.start(sections=JSON_LOG)
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        pid = int(wire.value("SELECT pg_backend_pid()"))
+        weir.postgres.query("SELECT pg_terminate_backend(%s)", (pid,))
+        wait_until(lambda: "closed the connection" in weir.log(), 5)
+    assert sum("08006" in line or "disconnected" in line for line in weir.log().splitlines()) == 1
+
+
+def test_an_unreachable_server_is_one_line_for_the_pool(weir):
+    weir.start(sections=JSON_LOG, upstream="host=127.0.0.1 port=1")
+    with pytest.raises(psycopg.OperationalError):
+        weir.connect()
+    line = wait_event(weir, "server_login_failed")
+    assert (line["database"], line["user"], line["server"]) == ("app", "web", "127.0.0.1:1")
+    about_it = [one for one in weir.log().splitlines() if "127.0.0.1:1\"" in one and "login refused" not in one]
+    assert all("server_login_failed" in one for one in about_it) and "closed" not in weir.log()

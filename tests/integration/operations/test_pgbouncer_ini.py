@@ -1,0 +1,417 @@
+"""A file of PgBouncer's runs as it is, and is written as pgweir's own by --import-pgbouncer."""
+
+import grp
+import os
+import re
+import socket
+import stat
+import subprocess
+from signal import SIGHUP
+
+import psycopg2
+import pytest
+
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+class Bouncer:
+    """pgweir, run with a pgbouncer.ini."""
+
+    def __init__(self, weir):
+        self.weir = weir
+        self.ini = weir.directory / "pgbouncer.ini"
+        self.users = weir.directory / "userlist.txt"
+        self.log_file = weir.directory / "pgbouncer.log"
+
+    def write(self, settings="", databases=None, users=""):
+        here = f"host={self.weir.postgres.host} port={self.weir.postgres.port}"
+        self.users.write_text('"web" "web-secret"\n"root" "root-secret"\n')
+        self.ini.write_text(f"""\
+[databases]
+{databases if databases is not None else f"app = {here}"}
+[users]
+{users}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {self.weir.port}
+unix_socket_dir = {self.weir.directory}
+auth_type = trust
+auth_file = {self.users}
+admin_users = root
+logfile = {self.log_file}
+{settings}
+""".replace("HERE", here))
+        self.ini.chmod(0o600)
+
+    def start(self, *arguments, **file):
+        self.write(**file)
+        self.weir.config = {"pgweir": {"listen": [f"unix:{self.weir.directory}/.s.PGSQL.{self.weir.port}"]}}
+        self.weir.launch([*arguments, str(self.ini)])
+        return self
+
+    def reload(self, **file):
+        self.write(**file)
+        before = self.log().count("reloaded")
+        self.weir.signal(SIGHUP)
+        wait_until(lambda: self.log().count("reloaded") > before, 5, "the reload")
+
+    def log(self):
+        return self.log_file.read_text(encoding="utf-8") if self.log_file.exists() else ""
+
+    def connect(self, dbname="app", user="web", **words):
+        connection = psycopg2.connect(host=self.weir.host, port=self.weir.port, dbname=dbname, user=user, **words)
+        connection.autocommit = True
+        return self.weir.keep(connection)
+
+    def value(self, sql, **words):
+        with self.connect(**words).cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone()[0]
+
+    def console(self, command, user="root", **words):
+        with self.connect(dbname="pgbouncer", user=user, **words).cursor() as cursor:
+            cursor.execute(command)
+            return [dict(zip([column[0] for column in cursor.description], row)) for row in cursor.fetchall()]
+
+    def settings(self):
+        return {row["key"]: row["value"] for row in self.console("SHOW CONFIG")}
+
+
+@pytest.fixture
+def bouncer(weir):
+    return Bouncer(weir)
+
+
+def test_it_runs_and_pgbouncers_defaults_hold(bouncer):
+    bouncer.start()
+    assert bouncer.value("SELECT current_user || '/' || current_database()") == "web/app"
+    settings = bouncer.settings()
+    assert settings["pool_mode"] == "session" and settings["max_client_conn"] == "100"
+    assert settings["query_wait_timeout"] == "120"
+
+
+def test_a_forced_user_and_another_name(bouncer):
+    bouncer.start(databases="theirs = HERE dbname=app2 user=plainuser password=plain-secret\n* = HERE")
+    assert bouncer.value("SELECT current_user || '/' || current_database()", dbname="theirs") == "plainuser/app2"
+    assert bouncer.value("SELECT current_database()", dbname="app") == "app"
+
+
+def test_settings_of_a_connection(bouncer):
+    bouncer.start(databases="app = HERE timezone='Asia/Tokyo' application_name=named")
+    assert bouncer.value("SHOW timezone") == "Asia/Tokyo"
+
+
+def test_a_reload_reads_the_same_file(bouncer):
+    bouncer.start(settings="default_pool_size = 3")
+    assert bouncer.settings()["default_pool_size"] == "3"
+    bouncer.reload(settings="default_pool_size = 4", databases="app = HERE\nmore = HERE dbname=app2")
+    assert bouncer.settings()["default_pool_size"] == "4"
+    assert bouncer.value("SELECT current_database()", dbname="more") == "app2"
+
+
+def test_a_reload_moves_no_listener(bouncer):
+    bouncer.start()
+    bouncer.reload(settings="listen_port = 1\nunix_socket_dir = /nonexistent")
+    assert bouncer.value("SELECT 1") == 1
+
+
+def test_a_bad_reload_changes_nothing_and_names_the_line(bouncer):
+    bouncer.start()
+    bouncer.write(settings="default_pool_size = lots")
+    bouncer.weir.signal(SIGHUP)
+    wait_until(lambda: "pgbouncer.ini:13: error: default_pool_size: a whole number is needed" in bouncer.log(), 5)
+    assert bouncer.settings()["default_pool_size"] == "20"
+
+
+def test_included_files(bouncer):
+    more = bouncer.weir.directory / "more.ini"
+    more.write_text("[databases]\nfrom_there = HERE dbname=app2\n".replace(
+        "HERE", f"host={bouncer.weir.postgres.host} port={bouncer.weir.postgres.port}"))
+    bouncer.start(settings=f"%include {more}")
+    assert bouncer.value("SELECT current_database()", dbname="from_there") == "app2"
+
+
+def test_hosts_take_turns_unless_told_otherwise(bouncer):
+    """Two names of one server: what is asked is which name the connection was made by."""
+    port = bouncer.weir.postgres.port
+    bouncer.start(databases=f"app = host=127.0.0.1,{bouncer.weir.postgres.socket_dir} port={port}\n"
+                            f"first = dbname=app host=127.0.0.1,{bouncer.weir.postgres.socket_dir} port={port} "
+                            "load_balance_hosts=disable")
+    asked = "SELECT coalesce(host(inet_client_addr()), 'unix')"
+
+    def ways(dbname):
+        connections = [bouncer.connect(dbname=dbname) for _ in range(4)]
+        found = set()
+        for connection in connections:
+            with connection.cursor() as cursor:
+                cursor.execute(asked)
+                found.add(cursor.fetchone()[0])
+        return found
+    assert ways("app") == {"127.0.0.1", "unix"}
+    assert ways("first") == {"127.0.0.1"}
+
+
+def test_whoever_runs_it_is_the_console_user_over_the_unix_socket(bouncer):
+    bouncer.start(settings="auth_type = scram-sha-256")
+    here = str(bouncer.weir.directory)
+    with psycopg2.connect(host=here, port=bouncer.weir.port, dbname="pgbouncer", user="pgbouncer") as console:
+        console.autocommit = True
+        with console.cursor() as cursor:
+            cursor.execute("SHOW VERSION")
+            assert cursor.fetchone()
+    console.close()
+    for words in ({"host": bouncer.weir.host, "user": "pgbouncer"}, {"host": here, "user": "root"}):
+        with pytest.raises(psycopg2.OperationalError, match="no password supplied|password authentication failed"):
+            psycopg2.connect(port=bouncer.weir.port, dbname="pgbouncer", **words)
+    assert bouncer.console("SHOW VERSION", password="root-secret")
+
+
+def test_a_password_in_the_clear(bouncer):
+    bouncer.start(settings="auth_type = plain")
+    assert bouncer.value("SELECT 1", password="web-secret") == 1
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        bouncer.connect(password="wrong")
+
+
+def run(bouncer, *arguments):
+    return subprocess.run([str(bouncer.weir.binary), *map(str, arguments)], capture_output=True, text=True, timeout=20,
+                          cwd=bouncer.weir.directory, check=False)
+
+
+def test_the_import_runs_too(bouncer):
+    bouncer.write(settings="default_pool_size = 7\npkt_buf = 4096", users="web = pool_size=2")
+    done = run(bouncer, "--import-pgbouncer", bouncer.ini)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "pgbouncer.ini:13: default_pool_size = 7\npool_size = 7\n" in done.stdout
+    bouncer.ini.write_text(done.stdout)
+    assert run(bouncer, "--check-config", bouncer.ini).returncode == 0
+    bouncer.weir.config = {"pgweir": {"listen": []}}
+    bouncer.weir.launch([str(bouncer.ini)])
+    assert bouncer.value("SELECT current_database()") == "app"
+    assert bouncer.settings()["default_pool_size"] == "7"
+
+
+def test_an_import_of_a_bad_file_says_what_is_bad_and_writes_nothing(bouncer):
+    bouncer.write(settings="pool_mode = sometimes")
+    done = run(bouncer, "--import-pgbouncer", bouncer.ini)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "pgbouncer.ini:13: error: pool_mode: \"sometimes\" is none of" in done.stderr
+
+
+def test_in_the_background(bouncer):
+    pid_file = bouncer.weir.directory / "pgbouncer.pid"
+    bouncer.write(settings=f"pidfile = {pid_file}")
+    done = run(bouncer, "-d", "-q", "-v", bouncer.ini)
+    assert done.returncode == 0, done.stderr
+    try:
+        assert bouncer.value("SELECT 1") == 1                    # it serves once the starter has returned
+        wait_until(lambda: " DEBUG" in bouncer.log(), 5)
+        pid = int(pid_file.read_text())
+        assert os.getsid(pid) != os.getsid(0)
+    finally:
+        os.kill(int(pid_file.read_text()), 3)
+    wait_until(lambda: not pid_file.exists(), 10, "its end")
+
+
+def test_the_background_needs_a_log_and_a_reason_to_fail_is_told(bouncer):
+    bouncer.write(settings="logfile =")
+    done = run(bouncer, "-d", bouncer.ini)
+    assert done.returncode == 1 and "-d needs a log file" in done.stderr
+    bouncer.start()
+    done = run(bouncer, "-d", bouncer.ini)
+    assert done.returncode == 1 and "cannot listen on" in done.stderr
+
+
+def test_an_online_restart_is_refused(bouncer):
+    bouncer.write()
+    done = run(bouncer, "-R", bouncer.ini)
+    assert done.returncode == 2 and "so_reuseport" in done.stderr
+
+
+# --- the words ---
+
+def test_the_log_is_pgbouncers(bouncer):
+    bouncer.start()
+    connection = bouncer.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    connection.close()
+    wait_until(lambda: re.search(r"app/web@\S+ closing because: client close request", bouncer.log()), 5)
+    log = bouncer.log()
+    start = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC \[\d+\] LOG "
+    client = start + r"C-0x[0-9a-f]+: app/web@127\.0\.0\.1:\d+ "
+    server = start + rf"S-0x[0-9a-f]+: app/web@127\.0\.0\.1:{bouncer.weir.postgres.port} "
+    assert re.search(client + "login attempt: db=app user=web tls=no replication=none$", log, re.M), log
+    assert re.search(client + r"closing because: client close request \(age=\d+s\)$", log, re.M), log
+    assert re.search(server + r"new connection to server \(from 127\.0\.0\.1:\d+\)$", log, re.M), log
+    assert " INFO" not in log
+
+
+def test_why_a_server_is_closed_is_in_the_log(bouncer):
+    bouncer.start(settings="server_idle_timeout = 0.2")
+    assert bouncer.value("SELECT 1") == 1
+    bouncer.weir.close_connections()
+    wait_until(lambda: re.search(r"S-0x\S+ app/web@\S+ closing because: server idle timeout \(age=\d+s\)$", bouncer.log(), re.M),
+               10)
+
+
+def refusal(bouncer, **words):
+    with pytest.raises(psycopg2.OperationalError) as caught:
+        bouncer.connect(**words)
+    return str(caught.value)
+
+
+def test_refusals_are_in_pgbouncers_words(bouncer):
+    bouncer.start(settings="max_client_conn = 1\nmax_user_client_connections = 0",
+                  databases="app = HERE max_db_client_connections=1\nfew = HERE dbname=app max_db_client_connections=0\n"
+                            "gone = HERE dbname=nowhere")
+    assert "FATAL:  no such database: nothere" in refusal(bouncer, dbname="nothere")
+    assert 'FATAL:  "trust" authentication failed' in refusal(bouncer, user="stranger")
+    assert 'database "nowhere" does not exist' in refusal(bouncer, dbname="gone")
+    bouncer.connect()
+    assert "FATAL:  no more connections allowed (max_client_conn)" in refusal(bouncer)
+    bouncer.reload(databases="app = HERE max_db_client_connections=1")
+    assert "FATAL:  client connections exceeded (max_db_client_connections)" in refusal(bouncer)
+    for word in ("no such database: nothere", '"trust" authentication failed', "no more connections allowed"):
+        wait_until(lambda w=word: re.search(r"closing because: " + re.escape(w) + r".* \(age=0s\)$", bouncer.log(), re.M), 5)
+    assert 'server login failed: FATAL database "nowhere" does not exist' in bouncer.log()
+
+
+def test_limits_on_time_are_in_pgbouncers_words(bouncer):
+    bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nquery_wait_timeout = 0.3\n"
+                           "idle_transaction_timeout = 1")
+    holder, waiter = bouncer.connect(), bouncer.connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor, waiter.cursor() as late:
+        cursor.execute("SELECT 1")
+        with pytest.raises(psycopg2.OperationalError, match="^query_wait_timeout") as caught:
+            late.execute("SELECT 2")
+        assert caught.value.pgcode == "08P01"
+        wait_until(lambda: re.search(r"app/web@\S+ closing because: idle transaction timeout", bouncer.log()), 5)
+
+
+def test_statement_mode_has_no_transactions_in_pgbouncers_words(bouncer):
+    bouncer.start(settings="pool_mode = statement")
+    with bouncer.connect().cursor() as cursor:
+        with pytest.raises(psycopg2.OperationalError):
+            cursor.execute("BEGIN")
+    wait_until(lambda: re.search(r"app/web@\S+ closing because: transaction blocks not allowed in statement pooling mode",
+                                 bouncer.log()), 5)
+
+
+def test_a_wrong_scram_password_is_in_pgbouncers_words(bouncer):
+    bouncer.start(settings="auth_type = scram-sha-256")
+    assert "SASL authentication failed" in refusal(bouncer, password="wrong")
+    wait_until(lambda: re.search(r"app/web@\S+ closing because: SASL authentication failed \(age=\d+s\)$", bouncer.log(), re.M), 5)
+
+
+def test_anybody_may_come_in_with_auth_type_any(bouncer):
+    bouncer.start(settings="auth_type = any", databases="app = HERE user=web")
+    assert bouncer.value("SELECT current_user", user="stranger") == "web"
+
+
+# --- sockets ---
+
+def test_the_unix_sockets_permissions(bouncer):
+    bouncer.start(settings="unix_socket_mode = 0750\nunix_socket_group = nogroup")
+    status = os.stat(bouncer.weir.directory / f".s.PGSQL.{bouncer.weir.port}")
+    assert stat.S_IMODE(status.st_mode) == 0o750
+    assert grp.getgrgid(status.st_gid).gr_name == "nogroup"
+
+
+@pytest.mark.parametrize("line, problem", [
+    ("unix_socket_mode = 0999", "unix_socket_mode: unix_socket_mode = 0999: permissions are octal digits"),
+    ("unix_socket_group = nobody-has-this", "there is no such group")])
+def test_permissions_that_cannot_be(bouncer, line, problem):
+    bouncer.write(settings=line)
+    done = run(bouncer, "--check-config", bouncer.ini)
+    assert done.returncode == 1 and problem in done.stderr
+
+
+def test_two_processes_share_a_port(bouncer, tmp_path):
+    bouncer.start(settings="so_reuseport = 1")
+    (tmp_path / "second").mkdir()
+    second = tmp_path / "second" / "pgbouncer.ini"
+    second.write_text(bouncer.ini.read_text().replace(f"unix_socket_dir = {bouncer.weir.directory}",
+                                                      f"unix_socket_dir = {second.parent}")
+                      + f"logfile = {second.parent}/log\npidfile = {second.parent}/pid\n")
+    done = run(bouncer, "-d", second)
+    assert done.returncode == 0, done.stderr
+    try:
+        wait_until(lambda: bouncer.value("SELECT 1") and "login attempt" in (second.parent / "log").read_text(), 10)
+        wait_until(lambda: bouncer.value("SELECT 1") and "app/web" in bouncer.log(), 10)
+    finally:
+        os.kill(int((second.parent / "pid").read_text()), 3)
+    wait_until(lambda: not (second.parent / "pid").exists(), 10)
+
+
+def test_how_the_kernel_watches_over_connections(bouncer):
+    bouncer.start(settings="tcp_keepidle = 1234\ntcp_keepintvl = 7\ntcp_user_timeout = 4321000")
+    connection = bouncer.connect()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    where = f"( sport = {bouncer.weir.port} or dport = {bouncer.weir.postgres.port} )"
+
+    def timers():
+        done = subprocess.run(["ss", "-Htno", "state", "established", where], capture_output=True, text=True, check=True)
+        return done.stdout.count("timer:(keepalive,20min")
+    wait_until(lambda: timers() == 2, 5)                         # the client's and the server's
+
+
+
+def test_sockets_of_a_service_manager(bouncer):
+    with socket.socket() as listening:
+        listening.bind((bouncer.weir.host, 0))
+        listening.listen()
+        bouncer.write()
+        port = listening.getsockname()[1]
+        number = listening.fileno()
+        with subprocess.Popen(["bash", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$1" 3<&{number}',
+                               str(bouncer.weir.binary), str(bouncer.ini)], pass_fds=[number]) as process:
+            try:
+                wait_until(lambda: "is ready" in bouncer.log(), 10)
+                connection = psycopg2.connect(host=bouncer.weir.host, port=port, dbname="app", user="web")
+                connection.close()
+                with pytest.raises(psycopg2.OperationalError):   # the configured port is not opened
+                    bouncer.connect()
+                assert "socket passed from service manager (fd 3)" in bouncer.log()
+                process.send_signal(SIGHUP)
+                wait_until(lambda: "configuration reloaded" in bouncer.log(), 5)
+                psycopg2.connect(host=bouncer.weir.host, port=port, dbname="app", user="web").close()
+            finally:
+                process.send_signal(3)
+                process.wait(10)
+
+
+# --- what came with it ---
+
+def test_a_query_on_each_new_connection(bouncer):
+    bouncer.start(databases="app = HERE connect_query='set enable_seqscan = off; set enable_nestloop = off'\n"
+                            "wrong = HERE dbname=app connect_query='select nothing from nowhere'")
+    assert bouncer.value("SHOW enable_seqscan") == "off" and bouncer.value("SHOW enable_nestloop") == "off"
+    assert bouncer.value("SELECT 1", dbname="wrong") == 1       # as with PgBouncer, the connection is used all the same
+    assert 'connect_query failed: relation "nowhere" does not exist' in bouncer.log()
+
+
+def test_settings_that_are_not_passed_on(bouncer):
+    bouncer.start()
+    words = {"options": "-c not_known=1 -c Extra_Float_Digits=many -c statement_timeout=77"}
+    with pytest.raises(psycopg2.OperationalError):
+        bouncer.value("SHOW statement_timeout", **words)
+    bouncer.reload(settings="ignore_startup_parameters = extra_float_digits, not_known")
+    assert bouncer.value("SHOW statement_timeout", **words) == "77ms"
+
+
+def test_reserve_connections_and_new_databases_are_in_the_log(bouncer):
+    bouncer.start(settings="pool_mode = transaction\ndefault_pool_size = 1\nreserve_pool_size = 1\nreserve_pool_timeout = 0.1",
+                  databases="* = HERE")
+    holder, waiter = bouncer.connect(), bouncer.connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor, waiter.cursor() as late:
+        cursor.execute("SELECT 1")
+        assert "reserve_pool" not in bouncer.log()
+        late.execute("SELECT 2")
+    wait_until(lambda: bouncer.log().count(" taking connection from reserve_pool") == 1, 5)
+    assert bouncer.log().count("registered new auto-database: db=app") == 1

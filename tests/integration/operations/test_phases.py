@@ -1,0 +1,299 @@
+"""Where the time of a request went: at each moment somebody owes the next byte, and the phases add up to the duration.
+
+Each case has a known answer, in the slow-query log and in pgweir_query_phase_seconds_total alike.
+"""
+
+import time
+
+import pytest
+
+from fakeserver import complete, data_row, ready, row_description
+from rawwire import bind, copy_data, copy_done, describe, errors, execute, flush, parse, query, shape, sync
+from waiting import wait_until
+from weir import read_slowly
+
+pytestmark = pytest.mark.weir_only
+
+PHASES = ("wait", "connect", "server", "stream", "client_write", "proxy")
+CAUSES = {"wait": "pool_wait", "connect": "connect", "server": "server", "stream": "result_transfer",
+          "client_write": "slow_client", "proxy": "proxy"}
+
+
+def pause(seconds=0.3):
+    """The time of somebody who does nothing."""
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() - begin > seconds)
+
+
+def blames(weir, phase, least_ms, event="slow_query"):
+    """One line is there; nearly all of its time was this phase's; the counters say the same."""
+    line = wait_until(lambda: next((line for line in weir.slow_lines() if line["event"] == event), None), 8, event)
+    parts = {name: line[f"{name}_ms"] for name in PHASES}
+    assert abs(sum(parts.values()) - line["duration_ms"]) < 0.01, line
+    assert line["cause"] == CAUSES[phase] and parts[phase] >= least_ms, line
+    assert line["duration_ms"] - parts[phase] < 0.5 * parts[phase], line
+    counted = {name: weir.metric_now("pgweir_query_phase_seconds_total", database="app", phase=name)
+               for name in PHASES}
+    assert max(counted, key=counted.get) == phase and counted[phase] * 1000 >= least_ms, counted
+    total = weir.metric_now("pgweir_query_duration_seconds_sum", database="app")
+    assert abs(sum(counted.values()) - total) < 0.001, (counted, total)
+    return line
+
+
+# --- PostgreSQL owes the next byte ---
+
+def test_a_do_block_that_sends_a_notice_and_works(weir):
+    """Something of its answer comes at once, and yet PostgreSQL is at work: that is no transfer."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("DO $$ BEGIN RAISE NOTICE 'begun'; PERFORM pg_sleep(0.4); END $$")
+    blames(weir, "server", 380)
+
+
+def test_rows_that_come_one_by_one(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("SELECT repeat('x', 10000), pg_sleep(0.1) FROM generate_series(1, 4)")
+    blames(weir, "server", 350)
+
+
+def test_short_queries_are_postgresqls_time(weir):
+    """Up to the first bytes of an answer PostgreSQL works, however short that is."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        for _ in range(100):
+            wire.query("SELECT pg_sleep(0.003)")
+    counted = {name: weir.metric_now("pgweir_query_phase_seconds_total", database="app", phase=name) for name in PHASES}
+    assert counted["server"] >= 0.29 and counted["stream"] < 0.1, counted
+
+
+def test_the_first_run_of_a_statement(weir):
+    """asyncpg: Parse, Describe, Flush; then Bind, Execute, Sync. Both halves may be PostgreSQL's."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(parse("s", "SELECT pg_sleep(0.4)") + describe("S", "s") + flush())
+        wire.read_until("T")
+        wire.send(bind("", "s") + execute() + sync())
+        wire.read_until("Z")
+    blames(weir, "server", 380)
+
+
+def test_a_parse_that_waits_for_a_lock(weir, table):
+    weir.start(pool_size=2)
+    other = weir.keep(weir.postgres.connect())
+    other.autocommit = False
+    with weir.raw() as wire:
+        other.cursor().execute(f"LOCK TABLE {table}")
+        wire.send(parse("s", f"SELECT * FROM {table}") + describe("S", "s") + flush())
+        pause(0.4)
+        other.rollback()
+        wire.read_until("T")
+        wire.send(bind("", "s") + execute() + sync())
+        wire.read_until("Z")
+    blames(weir, "server", 350)
+
+
+def test_a_query_that_query_timeout_cancels(weir):
+    weir.start(pool_size=1, query_timeout="400ms")
+    with weir.raw() as wire:
+        assert errors(wire.ask(query("SELECT pg_sleep(30)")))[0].sqlstate == "57014"
+    line = blames(weir, "server", 380, "query_timeout")
+    assert line["sqlstate"] == "57014" and line["query"] == "SELECT pg_sleep(?)"
+
+
+def test_a_server_that_goes_silent(weir, fake):
+    """It does not react to the cancel."""
+    fake.answer = lambda conn, kind, body: kind == "Q" and b"silent" in body
+    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="400ms")
+    with weir.raw() as wire:
+        wire.send(query("SELECT 'silent'"))
+        error, = errors(wire.read_until("E", timeout=9))
+        assert error.sqlstate == "57014" and error.severity == "FATAL"
+    assert blames(weir, "server", 5000, "query_timeout")["duration_ms"] < 7500
+
+
+def test_a_server_that_is_lost(weir, tap):
+    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query("SELECT pg_sleep(2)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"), 5)
+        pause()
+        tap.cut()
+        wire.read_until("E")
+    blames(weir, "server", 290, "backend_lost")
+
+
+# --- its answer is on its way ---
+
+def test_a_result_that_flows(weir, fake):
+    """A piece each 2 ms, for 400 ms."""
+    def answer(conn, kind, body):
+        if kind != "Q" or b"much" not in body:
+            return False
+        conn.send(row_description("v"))
+        for _ in range(200):
+            conn.send(data_row("x" * 1000))
+            time.sleep(0.002)
+        conn.send(complete("SELECT 200"), ready())
+        return True
+
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.query("SELECT 'much'")
+    blames(weir, "stream", 300)
+
+
+# --- the client owes it ---
+
+def test_a_client_that_reads_slowly(weir):
+    weir.start(pool_size=1)
+    read_slowly(weir)
+    blames(weir, "client_write", 500)
+
+
+def test_a_client_that_thinks_within_its_request(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        wire.send(parse("s", "SELECT 1") + describe("S", "s") + flush())
+        wire.read_until("T")
+        pause()
+        wire.send(bind("", "s") + execute() + sync())
+        wire.read_until("Z")
+    blames(weir, "client_write", 290)
+
+
+def test_a_client_whose_messages_come_late(weir):
+    """Its Sync is missing: nothing is owed by PostgreSQL."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        wire.send(parse("", "SELECT 1") + bind() + execute())
+        pause()
+        wire.send(sync())
+        wire.read_until("Z")
+    blames(weir, "client_write", 290)
+
+
+def test_a_client_that_copies_in_slowly(weir, table):
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.send(query(f"COPY {table} FROM STDIN"))
+        wire.read_until("G")
+        for i in range(4):
+            pause(0.1)
+            wire.send(copy_data(b"%d\tx\n" % i))
+        wire.send(copy_done())
+        assert shape(wire.read_until("Z")) == "C:COPY 4 Z:I"
+    blames(weir, "client_write", 380)
+
+
+def test_a_transaction_that_idles_too_long(weir):
+    weir.start(pool_size=1, idle_transaction_timeout="400ms")
+    with weir.raw() as wire:
+        wire.query("BEGIN")
+        assert errors(wire.read_until("E"))[0].sqlstate == "25P03"
+    line = wait_until(lambda: next(iter(weir.slow_lines()), None), 5)
+    assert line["event"] == "idle_transaction_timeout" and line["cause"] == "slow_client"
+    assert 390 < line["client_write_ms"] == line["duration_ms"] < 1500, line
+
+
+# --- the pool owes it ---
+
+def hold(weir, waiter):
+    holder = weir.raw()
+    holder.query("BEGIN")
+    waiter.send(query("SELECT 'waited'"))
+    weir.wait_waiting(1)
+    return holder
+
+
+def test_a_client_in_line(weir):
+    weir.start(pool_size=1)
+    with weir.raw() as waiter:
+        holder = hold(weir, waiter)
+        pause()
+        holder.query("COMMIT")
+        waiter.read_until("Z")
+    blames(weir, "wait", 290)
+
+
+def test_a_client_that_got_no_server(weir):
+    weir.start(pool_size=1, pool_timeout="400ms")
+    with weir.raw() as waiter:
+        holder = hold(weir, waiter)
+        assert errors(waiter.read_until("Z"))[0].sqlstate == "53300"
+        holder.query("COMMIT")
+    blames(weir, "wait", 390, "pool_timeout")
+
+
+# --- nobody accepts a connection ---
+
+def start_and_lose(weir, tap, **settings):
+    """A client is logged in; from now on no connection can be opened, as behind a firewall that drops."""
+    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, **settings)
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    tap.stall(new=True)
+    weir.console("RECONNECT")
+    return wire
+
+
+def test_a_host_that_does_not_answer(weir, tap):
+    with start_and_lose(weir, tap, connect_timeout="1s", pool_timeout="10s") as wire:
+        error, = errors(wire.ask(query("SELECT 2")))
+        assert error.sqlstate.startswith("08"), error.error
+    blames(weir, "connect", 900, "backend_unreachable")
+
+
+def test_opening_that_hangs_is_not_a_small_pool(weir, tap):
+    with start_and_lose(weir, tap, connect_timeout="10s", pool_timeout="1500ms") as wire:
+        error, = errors(wire.ask(query("SELECT 2")))
+        assert error.sqlstate == "53300"
+        assert f"opening one to {tap.host}:{tap.port} for 1.5 s, no answer yet" in error.error["D"], error.error
+        assert "pool_size" not in error.error["H"]
+    blames(weir, "connect", 1400, "pool_timeout")
+
+
+def test_a_server_that_logs_in_slowly(weir, fake):
+    def script(conn):
+        time.sleep(0.4)
+        conn.login()
+        conn.serve()
+
+    weir.start(upstream=fake.upstream, pool_size=1)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        fake.script = script
+        weir.console("RECONNECT")
+        wire.query("SELECT 2")
+    blames(weir, "connect", 380)
+
+
+# --- requests that overlap ---
+
+def test_a_pipeline_lasts_as_long_as_it_takes(weir):
+    """Three requests in one packet: together they took as long as the client waited."""
+    weir.start(pool_size=1, threshold="50ms")
+    one = parse("", "SELECT pg_sleep(0.1)") + bind() + execute() + sync()
+    with weir.raw() as wire:
+        begin = time.monotonic()
+        wire.send(one * 3)
+        wire.read_until("Z", 3)
+        took = (time.monotonic() - begin) * 1000
+    found = wait_until(lambda: lines if len(lines := weir.slow_lines()) == 3 else None, 5)
+    for line in found:
+        assert line["cause"] == "server" and 95 < line["duration_ms"] < 300, line
+        assert abs(sum(line[f"{name}_ms"] for name in PHASES) - line["duration_ms"]) < 0.01, line
+    assert sum(line["duration_ms"] for line in found) < took + 50
+
+
+def test_a_session_s_idle_time_is_no_requests(weir):
+    weir.start(pool_size=1, pool_mode="session", threshold="0ms")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        pause()
+        wire.query("SELECT 2")
+    found = wait_until(lambda: lines if len(lines := weir.slow_lines()) == 2 else None, 5)
+    assert all(line["duration_ms"] < 100 for line in found), found

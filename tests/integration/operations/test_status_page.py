@@ -1,0 +1,130 @@
+"""The status page: its data, who may see it, and the page itself in a browser."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from waiting import wait_until
+from weir import REPOSITORY
+
+pytestmark = pytest.mark.weir_only
+CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+EVIL = '<script>alert(1)</script>'
+POLICY = "default-src 'none'; script-src 'self'"
+
+
+def api(weir, name, **headers):
+    return weir.http(f"/api/v1/{name}", headers=headers) if headers else weir.http(f"/api/v1/{name}")
+
+
+def test_status_says_how_it_is(weir):
+    weir.start(pool_size=3, max_overflow=2)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        status = wait_until(lambda: found if (found := json.loads(api(weir, "status").text))["clients"] else None)
+    assert status["state"] == "running" and status["alive"] is True and status["not_ready"] == []
+    assert status["servers_limit"] == 5 and status["servers"] == 1 and status["requests_total"] >= 1
+    assert status["start_time"] <= status["now"] and status["last_reload_ok"] is True
+
+
+def test_the_tables_are_those_of_the_console(weir):
+    weir.start(pool_size=3, max_overflow=2)
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+    pools = json.loads(api(weir, "pools").text)
+    assert [(row["database"], row["user"], row["pool_size"], row["max_overflow"]) for row in pools] == [("app", "web", 3, 2)]
+    backends = json.loads(api(weir, "backends").text)
+    assert backends[0]["connects"] >= 1
+    for name in ("holders", "queries", "slow", "events"):
+        assert isinstance(json.loads(api(weir, name).text), list)
+
+
+def test_history_grows_without_anybody_who_asks(weir):
+    weir.start()
+    with weir.raw() as wire:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            wire.query("SELECT 1")
+            samples = json.loads(api(weir, "history").text)
+            if any(sample["qps"] > 0 for sample in samples) and len(samples) >= 2:
+                break
+        else:
+            pytest.fail("no sample has a query")
+    times = [sample["t"] for sample in samples]
+    assert times == sorted(times) and len(set(times)) == len(times)
+    assert len(json.loads(weir.http("/api/v1/history?seconds=1").text)) == 1
+    busy = max(samples, key=lambda sample: sample["qps"])
+    assert 0 < busy["p50"] <= busy["p95"] <= busy["p99"] and sum(busy["phases"].values()) > 0
+
+
+def test_nothing_can_be_changed_and_nothing_comes_from_elsewhere(weir):
+    weir.start()
+    for path in ("/", "/status.js", "/status.css", "/api/v1/status"):
+        answer = weir.http(path)
+        assert answer.status == 200 and POLICY in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["Cache-Control"] == "no-store"
+        assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "") and "https://" not in answer.text
+    assert sum(len(weir.http(path).text) for path in ("/", "/status.js", "/status.css")) < 40_000
+
+
+def test_a_name_from_elsewhere_is_refused(weir):
+    """DNS rebinding: a page of evil.example, whose name resolves to 127.0.0.1."""
+    weir.start()
+    assert api(weir, "status", Host="evil.example").status == 403
+    assert api(weir, "status", Host="localhost:1").status == 200
+    assert weir.http("/metrics", headers={"Host": "pgweir.svc"}).status == 200
+
+
+def test_a_password_opens_it(weir, tmp_path):
+    users = tmp_path / "pages.txt"
+    users.write_text('"ops" "sesame"\n')
+    users.chmod(0o600)
+    weir.start(auth_file=users)
+    answer = weir.http("/")
+    assert answer.status == 401 and answer.headers["WWW-Authenticate"].startswith("Basic ")
+    good = "Basic " + base64.b64encode(b"ops:sesame").decode()
+    assert weir.http("/", headers={"Authorization": good}).status == 200
+    assert api(weir, "queries", Authorization=good).status == 200
+    assert api(weir, "queries", Authorization="Basic " + base64.b64encode(b"ops:sesam").decode()).status == 401
+    assert weir.http("/metrics").status == 200
+
+
+def test_the_functions_that_draw():
+    script = """
+const assert = require("assert"), page = require("./src/telemetry/status.js");
+assert.equal(page.duration(0.5), "500 µs"); assert.equal(page.duration(152.3), "152 ms"); assert.equal(page.duration(61000), "1 min 1 s");
+assert.equal(page.short(12345), "12.3 k");
+assert.deepEqual([0, 0.3, 7, 100, 101].map(page.ceiling), [1, 0.5, 10, 100, 200]);
+const series = [{ of: s => s.a }, { of: s => s.b }], samples = [{ a: 1, b: 2 }, { a: 4, b: 4 }];
+assert.deepEqual(page.layout(samples, series), { top: 5, lines: [[[0, 0.2], [1, 0.8]], [[0, 0.4], [1, 0.8]]] });
+assert.deepEqual(page.layout(samples, series, { stacked: true }).lines[1], [[0, 0.3], [1, 0.8]]);
+assert.equal(page.layout(samples, series, { goal: 100 }).top, 100);
+const status = { waiting: 2, oldest_wait_ms: 6000, clients: 1, clients_limit: 10, servers: 3, servers_lent: 1 };
+const tiles = Object.fromEntries(page.tiles(status, [{ p95: 120, p99: 130, qps: 10, errors: 0, failed: 0, lag_p99: 1 }]).map(t => [t.id, t]));
+assert.equal(tiles.p95.level, "bad"); assert.equal(tiles.waiting.level, "warn"); assert.equal(tiles.oldest.level, "bad");
+assert.equal(page.tiles(status, []).length, 10);
+"""
+    subprocess.run(["node", "-e", script], check=True, cwd=REPOSITORY, timeout=30)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: install chromium-headless-shell")
+def test_the_page_in_a_browser(weir, tmp_path):
+    """It draws, asks for nothing elsewhere, and shows a database named <script> as that name."""
+    weir.start(sections={"database *": {"upstream": weir.upstream(dbname="app")}})
+    with weir.raw(database=EVIL) as wire:
+        wire.query("SELECT 1")
+    picture = tmp_path / "page.png"
+    done = subprocess.run(["node", REPOSITORY / "tests/integration/operations/status_page.mjs",
+                           f"http://127.0.0.1:{weir.http_port}/", picture], capture_output=True, text=True, check=False,
+                          timeout=60, env={**os.environ, "CHROMIUM": CHROMIUM})
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["problems"] == [] and not found["trouble"]
+    assert found["state"] == "running" and found["tiles"] == 10 and found["charts"] == 6
+    assert EVIL in found["pools"] and found["scripts"] == 1
+    assert picture.stat().st_size > 10_000

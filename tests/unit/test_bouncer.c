@@ -1,0 +1,256 @@
+/* tests/unit/test_bouncer.c - a pgbouncer.ini: what becomes of its settings, and with which words it is refused. */
+#include "config/bouncer.h"
+#include "config/config.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAIN "[pgbouncer]\nauth_type = trust\n"
+#define DATABASES "[databases]\n* = host=db1\n"
+
+static struct config *
+load(const char *text, struct config_problems *problems)
+{
+	return config_parse(text, strlen(text), "/nonexistent/pgbouncer.ini", problems);
+}
+
+struct sought {
+	const char *section, *key;
+	char value[512];
+};
+
+static void
+on_row(const struct config_row *row, void *arg)
+{
+	struct sought *sought = arg;
+
+	if (strcmp(row->section, sought->section) != 0 || strcmp(row->key, sought->key) != 0)
+		return;
+	if (sought->value[0] != '\0')
+		strncat(sought->value, " and ", sizeof(sought->value) - strlen(sought->value) - 1);
+	strncat(sought->value, row->value, sizeof(sought->value) - strlen(sought->value) - 1);
+}
+
+static const struct {
+	const char *text, *section, *key, *value;
+} becomes[] = {
+	/* PgBouncer's defaults, which are not pgweir's */
+	{ MAIN DATABASES, "pgweir", "listen", "unix:/tmp/.s.PGSQL.6432" },
+	{ MAIN DATABASES, "pgweir", "pool_mode", "session" },
+	{ MAIN DATABASES, "pgweir", "max_client_connections", "100" },
+	{ MAIN DATABASES, "pgweir", "compat", "pgbouncer" },
+	{ MAIN DATABASES, "pool", "pool_size", "20" },
+	{ MAIN DATABASES, "pool", "max_overflow", "0" },
+	{ MAIN DATABASES, "pool", "pool_timeout", "2min" },
+	{ MAIN DATABASES, "pool", "pool_recycle", "1h" },
+	{ MAIN DATABASES, "pool", "prepared_statements", "200" },
+	{ MAIN DATABASES, "timeouts", "login_timeout", "1min" },
+	{ MAIN DATABASES, "timeouts", "connect_timeout", "15s" },
+	{ MAIN DATABASES, "tls_client", "mode", "off" },
+	{ MAIN DATABASES, "http", "listen", "off" },
+	{ MAIN DATABASES, "slow_query", "threshold", "off" },
+	/* where clients connect */
+	{ MAIN "listen_addr = 10.0.0.1, ::1\nlisten_port = 7000\nunix_socket_dir =\n" DATABASES, "pgweir", "listen",
+	  "10.0.0.1:7000 and [::1]:7000" },
+	{ MAIN "listen_addr = localhost\nunix_socket_dir = /run\n" DATABASES, "pgweir", "listen",
+	  "127.0.0.1:6432 and [::1]:6432 and unix:/run/.s.PGSQL.6432" },
+	/* conversions */
+	{ MAIN "server_lifetime = 2.5\n" DATABASES, "pool", "pool_recycle", "2500ms" },
+	{ MAIN "server_lifetime = 0\n" DATABASES, "pool", "pool_recycle", "1us" },
+	{ MAIN "default_pool_size = 0x10\n" DATABASES, "pool", "pool_size", "16" },
+	{ MAIN "default_pool_size = 0\n" DATABASES, "pool", "pool_size", "100000" },
+	{ MAIN "server_round_robin = 1\n" DATABASES, "pool", "pool_lifo", "off" },
+	{ MAIN "pool_mode = Transaction\n" DATABASES, "pgweir", "pool_mode", "transaction" },
+	{ MAIN "admin_users = a, b c,d\n" DATABASES, "auth", "admin_users", "a,\"b c\",d" },
+	{ MAIN "server_check_query =\n" DATABASES, "pool", "pool_pre_ping", "off" },
+	{ MAIN "verbose = 1\n" DATABASES, "log", "level", "debug" },
+	{ MAIN "syslog = 1\n" DATABASES, "log", "destination", "syslog" },
+	{ MAIN "logfile = /var/log/x.log\nsyslog = 1\n" DATABASES, "log", "destination", "/var/log/x.log" },
+	/* the last one counts, and a second head begins anew */
+	{ MAIN "max_client_conn = 5\nmax_client_conn = 6\n" DATABASES, "pgweir", "max_client_connections", "6" },
+	{ "[pgbouncer]\nmax_client_conn = 5\n" MAIN DATABASES, "pgweir", "max_client_connections", "100" },
+	/* databases and users */
+	{ MAIN "[databases]\na = host=x port=6 dbname=b user=c password='it''s \\'\n", "database a", "upstream",
+	  "host=x port=6 dbname=b user=c password=***" },
+	{ MAIN "[databases]\na =\n", "database a", "upstream", "host=/tmp port=5432" },
+	{ MAIN "[databases]\na = host=x,y\n", "database a", "upstream",
+	  "host=x,y port=5432 load_balance_hosts=round-robin" },
+	{ MAIN "[databases]\na = host=x,y load_balance_hosts=disable timezone=UTC\n", "database a", "upstream",
+	  "host=x,y port=5432 load_balance_hosts=disable timezone=UTC" },
+	{ MAIN "[databases]\n'a b' = pool_size=3 reserve_pool=4\n", "database \"a b\"", "max_overflow", "4" },
+	{ MAIN "[databases]\na = query_wait_timeout=3\n", "database a", "pool_timeout", "3s" },
+	{ MAIN "[databases]\na = auth_user=asks\n", "database a", "auth_user", "asks" },
+	{ MAIN "auth_query = SELECT $1\n[databases]\na = auth_user=asks\n", "database a", "auth_query", "SELECT $1" },
+	{ MAIN "[databases]\na = auth_user=asks auth_dbname=b\nb = dbname=real\n", "database a", "auth_database",
+	  "real" },
+	{ MAIN DATABASES "[users]\nu = pool_mode=statement\n", "user u", "pool_mode", "statement" },
+	{ MAIN DATABASES "[users]\nu = query_timeout=7\n", "user u", "query_timeout", "7s" },
+};
+
+Test(bouncer, settings_become_pgweirs)
+{
+	for (size_t i = 0; i < sizeof(becomes) / sizeof(becomes[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(becomes[i].text, &problems);
+		struct sought sought = { .section = becomes[i].section, .key = becomes[i].key };
+
+		cr_assert_not_null(config, "%s%s", becomes[i].text,
+				   problems.count > 0 ? problems.list[0].text : "refused without a word");
+		config_each(config, on_row, &sought);
+		cr_expect_str_eq(sought.value, becomes[i].value, "%s[%s] %s: %s", becomes[i].text, sought.section,
+				 sought.key, sought.value);
+		config_unref(config);
+		config_problems_fini(&problems);
+	}
+}
+
+static const struct {
+	const char *text, *problem; /* the first one */
+} refused[] = {
+	{ MAIN "pool_mode = sometimes\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: pool_mode: \"sometimes\" is none of session, transaction, statement" },
+	{ MAIN "max_client_conn = many\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: max_client_conn: a whole number is needed" },
+	{ MAIN "query_timeout = soon\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: query_timeout: a number of seconds is needed" },
+	{ MAIN "default_pool_sise = 3\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting "
+						    "\"default_pool_sise\"; did you mean \"default_pool_size\"?" },
+	{ MAIN "disable_pqexec = 1\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: disable_pqexec: pgweir can't refuse simple queries" },
+	{ "[pgbouncer]\nauth_type = pam\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"pam\" is none of any, trust, plain, md5, cert, hba, "
+	  "scram-sha-256" },
+	{ "[pgbouncer]\nauth_file = /nonexistent/users\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:2: error: auth_file: users_file = /nonexistent/users: No such file or directory; "
+	  "write it with lines of \"name\" \"secret\"" },
+	{ MAIN "listen_addr = db.example\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: listen = db.example:6432: \"db.example\" is not a numeric "
+	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
+	{ MAIN "[databases]\na = host=x what=ever\n",
+	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no word \"what\" here" },
+	{ MAIN "[databases]\na = host=\n",
+	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
+	  "end" },
+	{ MAIN "[databases]\na = pool_size=x\n",
+	  "/nonexistent/pgbouncer.ini:4: error: a: pool_size=x: a whole number is needed" },
+	{ MAIN "[databases]\npgbouncer = host=x\n", "/nonexistent/pgbouncer.ini:4: error: pgbouncer: [database "
+						    "pgbouncer]: this name is reserved for the console" },
+	{ MAIN "[other]\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: [other] is no section of PgBouncer's; it has "
+	  "[pgbouncer], [databases], [users] and [peers]" },
+	{ MAIN "%include /nonexistent/more.ini\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: %include: cannot open "
+	  "/nonexistent/more.ini: No such file or directory" },
+	{ DATABASES, "/nonexistent/pgbouncer.ini: error: there is no [pgbouncer] section" },
+};
+
+Test(bouncer, mistakes_are_told_with_pgbouncers_file_line_and_name)
+{
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load(refused[i].text, &problems);
+		const char *first = "";
+
+		cr_expect_null(config, "%s", refused[i].text);
+		for (size_t j = problems.count; j > 0; j--)
+			if (problems.list[j - 1].is_error)
+				first = problems.list[j - 1].text;
+		cr_expect_str_eq(first, refused[i].problem, "%s%s", refused[i].text, first);
+		config_unref(config);
+		config_problems_fini(&problems);
+	}
+}
+
+Test(bouncer, included_files_have_their_own_lines)
+{
+	char path[] = "/tmp/pgweir-test-XXXXXX", text[256], want[128];
+	struct config_problems problems = { 0 };
+	int fd = mkstemp(path);
+
+	cr_assert(fd >= 0);
+	cr_assert(write(fd, "; one\npool_mode = never\n", 24) == 24);
+	close(fd);
+	snprintf(text, sizeof(text), "[pgbouncer]\n%%include %s\nauth_type = trust\n" DATABASES, path);
+	cr_assert_null(load(text, &problems));
+	unlink(path);
+	snprintf(want, sizeof(want), "%s:2: error: pool_mode: ", path);
+	cr_assert_eq(problems.count, 1);
+	cr_assert(strncmp(problems.list[0].text, want, strlen(want)) == 0, "%s", problems.list[0].text);
+	config_problems_fini(&problems);
+}
+
+Test(bouncer, is_told_from_pgweirs_own_file)
+{
+	static const char theirs[] = "; a\n  [databases]\n", ours[] = "; [pgbouncer]\n[pgweir]\n[databases]\n";
+
+	cr_expect(bouncer_is(theirs, strlen(theirs)));
+	cr_expect_not(bouncer_is(ours, strlen(ours)));
+	cr_expect_not(bouncer_is("", 0));
+}
+
+Test(bouncer, the_import_says_what_became_of_each_setting)
+{
+	static const char text[] = MAIN "default_pool_size = 7\npkt_buf = 8192\n[databases]\na = host=x dbname=y\n";
+	struct config_problems problems = { 0 };
+	char *out = NULL;
+	size_t len;
+	FILE *to = open_memstream(&out, &len);
+
+	cr_assert(bouncer_import_text(text, strlen(text), "p.ini", &problems, to));
+	fclose(to);
+	cr_expect_not_null(strstr(out, "; p.ini:3: default_pool_size = 7\npool_size = 7\n"), "%s", out);
+	cr_expect_not_null(strstr(out, "; not set there: max_client_conn = 100\nmax_client_connections = 100\n"));
+	cr_expect_not_null(strstr(out, "[database a]\n; p.ini:6\nupstream = host=x dbname=y\n"));
+	cr_expect_not_null(strstr(out, "; p.ini:4: pkt_buf = 8192: pgweir sizes its buffers itself\n"));
+	free(out);
+	config_problems_fini(&problems);
+}
+
+static struct config *
+load_with(const char *text, const char *name, const char *value, struct config_problems *problems)
+{
+	const struct config_override override = { name, value };
+
+	return config_parse_with(text, strlen(text), "/nonexistent/x.ini", &override, 1, problems);
+}
+
+Test(bouncer, what_is_set_wins_over_the_file)
+{
+	static const char theirs[] = MAIN "default_pool_size = 7\n" DATABASES;
+	static const char ours[] =
+	    "[pgweir]\n[pool]\npool_size = 7\n[auth]\nmethod = trust\n[database *]\nupstream = host=x\n";
+	static const struct {
+		const char *text, *name, *value;
+		uint32_t pool_size; /* 0: refused */
+		const char *problem;
+	} rows[] = {
+		{ theirs, "default_pool_size", "9", 9, NULL },
+		{ theirs, "default_pool_size", "x", 0,
+		  "/nonexistent/x.ini: error: default_pool_size: a whole number is needed" },
+		{ theirs, "nothing", "1", 0, "/nonexistent/x.ini: error: PgBouncer has no setting \"nothing\"" },
+		{ ours, "pool.pool_size", "9", 9, NULL },
+		{ ours, "default_pool_size", "9", 9, NULL },
+		{ ours, "pool.pool_size", "0", 0,
+		  "/nonexistent/x.ini: error: pool.pool_size: a whole number from 1 to 100000 is needed" },
+		{ ours, "pgweir.listen", "*:1", 0,
+		  "/nonexistent/x.ini: error: pgweir.listen can't be set while pgweir runs" },
+		{ ours, "nothing", "9", 0, "/nonexistent/x.ini: error: nothing can't be set while pgweir runs" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct config_problems problems = { 0 };
+		struct config *config = load_with(rows[i].text, rows[i].name, rows[i].value, &problems);
+
+		cr_expect_eq(config != NULL ? config->defaults.pool_size : 0, rows[i].pool_size, "%s = %s",
+			     rows[i].name, rows[i].value);
+		if (rows[i].problem != NULL)
+			for (size_t j = 0; j < problems.count; j++)
+				if (problems.list[j].is_error)
+					cr_expect_str_eq(problems.list[j].text, rows[i].problem);
+		config_unref(config);
+		config_problems_fini(&problems);
+	}
+}

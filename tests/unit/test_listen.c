@@ -1,0 +1,429 @@
+/*
+ * tests/unit/test_listen.c - LISTEN, UNLISTEN and notifications of a client that borrows its servers: listen/ on a fake
+ * exchange, with a fake of the pool's listener.
+ */
+#include "fake_exchange.h"
+
+#include "listen/listen.h"
+#include "pool/notify_listener.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+/* --- a fake of pool/notify_listener.c: it has one subscriber --- */
+
+#define MEMBERS_MAX 4
+
+static struct {
+	struct notify_subscriber *subscriber;
+	struct {
+		struct notify_member *m;
+		char channel[64];
+	} members[MEMBERS_MAX];
+	bool is_down; /* nobody can wait for it */
+	unsigned catch_ups;
+} listener;
+
+int
+notify_attach(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+	      const struct notify_subscriber_ops *ops)
+{
+	(void)entry;
+	(void)encoding;
+	subscriber->listener = (struct notify_listener *)(void *)&listener;
+	subscriber->ops = ops;
+	listener.subscriber = subscriber;
+	return 0;
+}
+
+bool
+notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
+	     const struct notify_subscriber_ops *ops)
+{
+	return notify_attach(entry, encoding, subscriber, ops) == 0;
+}
+
+void
+notify_detach(struct notify_subscriber *subscriber)
+{
+	subscriber->listener = NULL;
+	listener.subscriber = NULL;
+}
+
+int
+notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const char *channel)
+{
+	size_t i = 0;
+
+	while (listener.members[i].m != NULL)
+		cr_assert_lt(++i, MEMBERS_MAX);
+	m->subscriber = subscriber;
+	listener.members[i].m = m;
+	snprintf(listener.members[i].channel, sizeof(listener.members[i].channel), "%s", channel);
+	return 0;
+}
+
+void
+notify_leave(struct notify_member *m)
+{
+	for (size_t i = 0; i < MEMBERS_MAX; i++)
+		if (listener.members[i].m == m)
+			listener.members[i].m = NULL;
+}
+
+bool
+notify_catch_up(struct notify_subscriber *subscriber)
+{
+	(void)subscriber;
+	listener.catch_ups++;
+	return !listener.is_down;
+}
+
+void
+log_write(struct log *log, enum log_level level, const char *format, ...)
+{
+	(void)log;
+	(void)level;
+	(void)format;
+}
+
+static struct notify_member *
+member(const char *channel)
+{
+	for (size_t i = 0; i < MEMBERS_MAX; i++)
+		if (listener.members[i].m != NULL && strcmp(listener.members[i].channel, channel) == 0)
+			return listener.members[i].m;
+	return NULL;
+}
+
+static void
+listens(const char *channel)
+{
+	struct notify_member *m = member(channel);
+
+	cr_assert_not_null(m, "%s", channel);
+	m->subscriber->ops->listening(m, NULL);
+}
+
+static void
+notify(const char *channel)
+{
+	struct buf body = { 0 }, message = { 0 };
+	struct notify_member *m = member(channel);
+
+	cr_assert_not_null(m, "%s", channel);
+	buf_put_u32(&body, 5);
+	buf_put_str(&body, channel);
+	buf_put_str(&body, "");
+	message_put(&message, 'A', body.bytes, body.len);
+	m->subscriber->ops->notified(m, message.bytes, message.len);
+	m->subscriber->ops->flush(m->subscriber);
+	buf_fini(&body);
+	buf_fini(&message);
+}
+
+static void
+caught_up(void)
+{
+	listener.subscriber->ops->caught_up(listener.subscriber);
+}
+
+/* --- what the relay does --- */
+
+/* Sends a Query as far as it goes. */
+static enum listen_look
+query(const char *sql)
+{
+	struct request m = fake_query(sql);
+	enum listen_look look = listen_look(&fake->x, &m);
+
+	if (look == LISTEN_GO) {
+		cr_expect_neq(listen_before_sql(&fake->x, &m), STATEMENT_FAILED);
+		cr_expect_neq(listen_query(&fake->x, &m), STATEMENT_FAILED);
+		fake_forward(&m, OWED_QUERY);
+	}
+	buf_fini(&m.instead);
+	return look;
+}
+
+/* CommandCompletes with these tags, separated by commas, then ReadyForQuery. Returns true if that one is kept. */
+static bool
+answer(const char *tags, uint8_t tx)
+{
+	char copy[128], *rest, *tag;
+
+	snprintf(copy, sizeof(copy), "%s", tags);
+	for (tag = strtok_r(copy, ",", &rest); tag != NULL; tag = strtok_r(NULL, ",", &rest)) {
+		fake_reply("C");
+		listen_complete(&fake->x, tag);
+	}
+	fake_reply("Z");
+	fake->srv.tx = tx;
+	return listen_request_done(&fake->x);
+}
+
+/* LISTEN on a channel to which the listener listens already, or does at once. */
+static void
+listen_now(const char *sql, const char *channel, uint8_t tx)
+{
+	if (query(sql) == LISTEN_WAIT) {
+		listens(channel);
+		cr_expect_eq(query(sql), LISTEN_GO);
+	}
+	if (answer("UNLISTEN", tx))
+		caught_up();
+}
+
+static bool
+gets(const char *channel)
+{
+	if (member(channel) == NULL)
+		return false;
+	fake_told();
+	notify(channel);
+	return strcmp(fake_told(), "A") == 0;
+}
+
+static void
+setup(void)
+{
+	memset(&listener, 0, sizeof(listener));
+	fake_begin(NULL);
+	listener.is_down = true; /* in most tests nobody waits for it */
+}
+
+static void
+teardown(void)
+{
+	ledger_fini(&fake->srv.ledger);
+	listen_free(&fake->x);
+	free(fake->x.listen);
+	fake_end();
+}
+
+TestSuite(listen, .init = setup, .fini = teardown);
+
+Test(listen, other_sql_is_no_concern)
+{
+	cr_expect_eq(query("SELECT 1"), LISTEN_GO);
+	cr_expect_eq(query("SELECT 'LISTEN a'"), LISTEN_GO);
+	cr_expect_str_eq(fake_sent(), "Q(SELECT 1) Q(SELECT 'LISTEN a')");
+	cr_expect_null(fake->x.listen);
+}
+
+Test(listen, a_listen_waits_and_runs_as_an_unlisten)
+{
+	cr_expect_eq(query("LISTEN a"), LISTEN_WAIT);
+	cr_expect_eq(fake->x.state, CL_AWAITING);
+	cr_expect_str_eq(fake_sent(), "");
+	fake->x.pending_len = 1; /* the message waits */
+	listens("a");
+	cr_expect_eq(fake->resumed, 1);
+	fake->x.pending_len = 0;
+	cr_expect_eq(query("LISTEN a"), LISTEN_GO);
+	cr_expect_str_eq(fake_sent(), "Q(UNLISTEN/*LISTEN*/ a)");
+	answer("UNLISTEN", 'I');
+	cr_expect_str_eq(fake_told(), "C:LISTEN");
+	cr_expect(gets("a"));
+}
+
+Test(listen, a_committed_listen_counts_and_one_that_is_rolled_back_does_not)
+{
+	fake->srv.tx = 'T';
+	listen_now("LISTEN a", "a", 'T');
+	notify("a");
+	cr_expect(strchr(fake_told(), 'A') == NULL, "it is not committed");
+	query("COMMIT");
+	answer("COMMIT", 'I');
+	cr_expect_str_eq(fake_told(), "A", "it was notified since the LISTEN");
+	cr_expect(gets("a"));
+	fake->srv.tx = 'T';
+	listen_now("LISTEN b", "b", 'T');
+	query("ROLLBACK");
+	answer("ROLLBACK", 'I');
+	cr_expect_not(gets("b"));
+	cr_expect(gets("a"));
+}
+
+Test(listen, an_error_rolls_back)
+{
+	struct error_fields e = { .severity = "ERROR", .sqlstate = "42601", .message = "?" };
+
+	fake->srv.tx = 'T';
+	listen_now("LISTEN a", "a", 'T');
+	query("SELEC");
+	fake_reply("E");
+	cr_expect_not(listen_error(&fake->x, &e));
+	answer("", 'E');
+	query("COMMIT");
+	answer("ROLLBACK", 'I');
+	cr_expect_not(gets("a"));
+}
+
+Test(listen, rollback_to_a_savepoint_undoes_what_came_after_it)
+{
+	fake->srv.tx = 'T';
+	listen_now("LISTEN a", "a", 'T');
+	query("SAVEPOINT s");
+	answer("SAVEPOINT", 'T');
+	listen_now("LISTEN b", "b", 'T');
+	query("UNLISTEN a");
+	answer("UNLISTEN", 'T');
+	query("ROLLBACK TO s");
+	answer("ROLLBACK", 'T');
+	query("COMMIT");
+	answer("COMMIT", 'I');
+	cr_expect(gets("a"));
+	cr_expect_not(gets("b"));
+}
+
+Test(listen, release_keeps_what_came_after_the_savepoint)
+{
+	fake->srv.tx = 'T';
+	listen_now("LISTEN a", "a", 'T');
+	query("SAVEPOINT s; SAVEPOINT t");
+	answer("SAVEPOINT,SAVEPOINT", 'T');
+	listen_now("LISTEN b", "b", 'T');
+	query("RELEASE t");
+	answer("RELEASE", 'T');
+	query("COMMIT");
+	answer("COMMIT", 'I');
+	cr_expect(gets("a"));
+	cr_expect(gets("b"));
+}
+
+Test(listen, unlisten_ends_a_subscription)
+{
+	listen_now("LISTEN a", "a", 'I');
+	listen_now("LISTEN b", "b", 'I');
+	query("UNLISTEN a");
+	answer("UNLISTEN", 'I');
+	cr_expect_not(gets("a"));
+	cr_expect(gets("b"));
+	query("UNLISTEN *");
+	answer("UNLISTEN", 'I');
+	cr_expect_not(gets("b"));
+	cr_expect_null(listener.subscriber, "nothing is left to listen for");
+}
+
+Test(listen, notifications_wait_for_the_end_of_the_transaction)
+{
+	listen_now("LISTEN a", "a", 'I');
+	fake_told();
+	query("BEGIN");
+	answer("BEGIN", 'T');
+	notify("a");
+	notify("a");
+	cr_expect_str_eq(fake_told(), "");
+	query("COMMIT");
+	answer("COMMIT", 'I');
+	cr_expect_str_eq(fake_told(), "A A");
+}
+
+Test(listen, ready_for_query_waits_for_what_was_committed_before)
+{
+	listen_now("LISTEN a", "a", 'I');
+	fake_told();
+	listener.is_down = false;
+	query("SELECT 1");
+	cr_expect(answer("SELECT 1", 'I'));
+	cr_expect_eq(fake->x.state, CL_READY_DUE);
+	notify("a");
+	cr_expect_str_eq(fake_told(), "");
+	caught_up();
+	cr_expect_str_eq(fake_told(), "A Z");
+	cr_expect_eq(fake->x.state, CL_READY);
+}
+
+Test(listen, a_client_that_does_not_read_is_closed)
+{
+	listen_now("LISTEN a", "a", 'I');
+	fake->srv.tx = 'T';
+	for (size_t i = 0; i <= LISTEN_QUEUE_MAX / 11 && fake->closed == 0; i++) {
+		notify("a");
+		fake_told();
+	}
+	cr_expect_eq(fake->closed, 1);
+}
+
+Test(listen, a_listen_that_the_listener_can_not_make_is_refused)
+{
+	struct error_fields e = { .severity = "ERROR",
+				  .sqlstate = "26000",
+				  .message = "prepared statement \"pgweir_refused\" does not exist" };
+	struct fail why;
+
+	query("LISTEN a");
+	fail_set(&why, "08006", "no connection");
+	member("a")->subscriber->ops->listening(member("a"), &why);
+	cr_expect_eq(query("LISTEN a"), LISTEN_GO);
+	cr_expect_str_eq(fake_sent(), "Q(EXECUTE pgweir_refused; )");
+	fake_reply("E");
+	cr_expect(listen_error(&fake->x, &e), "the client gets another one");
+	cr_expect_str_eq(fake_told(), "E");
+	answer("", 'I');
+}
+
+Test(listen, in_the_extended_protocol)
+{
+	struct request m = fake_parse("s", "LISTEN a");
+	struct statement *st;
+
+	cr_expect_eq(listen_parse(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_str_eq(m.sql, "UNLISTEN/*LISTEN*/ a");
+	cr_expect_str_eq(m.parse.name, "s");
+	st = statement_get(fake->entry.home, m.parse.rest, m.parse.rest_len, m.parse.query_len, 0);
+	buf_fini(&m.instead);
+	m = fake_bind("", "s");
+	m.statement = st;
+	m.verdict = statement_verdict(st);
+	cr_expect_eq(listen_bind(&fake->x, &m), STATEMENT_FORWARD);
+	fake_forward(&m, OWED_BIND);
+	m = fake_execute();
+	cr_expect_eq(listen_look(&fake->x, &m), LISTEN_WAIT);
+	listens("a");
+	cr_expect_eq(listen_look(&fake->x, &m), LISTEN_GO);
+	cr_expect_eq(listen_execute(&fake->x, &m), STATEMENT_FORWARD);
+	fake_forward(&m, OWED_EXECUTE);
+	fake_sync();
+	fake_reply("2");
+	answer("UNLISTEN", 'I');
+	cr_expect_str_eq(fake_told(), "C:LISTEN");
+	cr_expect(gets("a"));
+	statement_unref(st);
+}
+
+Test(listen, sql_that_notifies_waits_until_the_listener_has_caught_up)
+{
+	struct request m = fake_query("SELECT 1");
+
+	listener.is_down = false;
+	cr_expect_eq(listen_look_at_sender(&fake->x, &m), LISTEN_GO);
+	m = fake_query("NOTIFY a");
+	cr_expect_eq(listen_look_at_sender(&fake->x, &m), LISTEN_WAIT);
+	caught_up();
+	cr_expect_eq(fake->srv.loan.notify_as, fake->x.told_pid);
+	cr_expect_eq(listen_look_at_sender(&fake->x, &m), LISTEN_GO);
+	cr_expect(listen_holds_server(&fake->x), "until its notification has come");
+	caught_up();
+	cr_expect_not(listen_holds_server(&fake->x));
+	cr_expect_null(fake->srv.loan.notify_listener);
+}
+
+Test(listen, sql_that_asks_for_its_channels_runs_where_they_are)
+{
+	listen_now("LISTEN a", "a", 'I');
+	fake_sent();
+	query("SELECT pg_listening_channels()");
+	cr_expect_str_eq(fake_sent(), "Q(LISTEN \"a\";) Q(SELECT pg_listening_channels())");
+}
+
+Test(listen, where_sessions_are_not_followed_listen_is_sent_as_it_is)
+{
+	fake->entry.settings.session_state = SESSION_ALLOW;
+	cr_expect_eq(query("LISTEN a"), LISTEN_GO);
+	cr_expect_str_eq(fake_sent(), "Q(LISTEN a)");
+	cr_expect_null(fake->x.listen);
+}

@@ -1,0 +1,397 @@
+/*
+ * tests/unit/test_state.c - what a client's SQL leaves in the session: state/ on a fake exchange, with fakes of the
+ * pool.
+ */
+#include "fake_exchange.h"
+
+#include "state/audit.h"
+#include "state/state.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+/* --- fakes of pool/, server/ and the log --- */
+
+static bool is_wanted;
+static unsigned audited, cleaned;
+
+void
+audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
+	   uint64_t now_us)
+{
+	(void)a;
+	(void)database;
+	(void)user;
+	(void)application;
+	(void)flags;
+	(void)now_us;
+	audited++;
+}
+
+bool
+pool_is_wanted(const struct pool *p)
+{
+	(void)p;
+	return is_wanted;
+}
+
+unsigned
+pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
+{
+	(void)entry;
+	(void)now_us;
+	return 0;
+}
+
+bool
+pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
+{
+	(void)entry;
+	(void)now_us;
+	return true;
+}
+
+void
+pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
+{
+	(void)srv;
+	(void)discard_all;
+	(void)now_us;
+	cleaned++;
+}
+
+int
+server_forget_session(struct server *srv)
+{
+	return image_move(&srv->image, image_empty(fake->images));
+}
+
+void
+log_write(struct log *log, enum log_level level, const char *format, ...)
+{
+	(void)log;
+	(void)level;
+	(void)format;
+}
+
+const char *const pin_reason_names[PIN_COUNT] = { "session_set", "temp_table", "listen", "advisory_lock", "cursor" };
+
+/* --- what the relay does --- */
+
+static void
+on_settled(struct server *srv, const struct owed *o, enum owed_end how)
+{
+	if (o->to == OWED_TO_IMAGE)
+		session_discard_settled(srv, how);
+	else if (o->kind == OWED_EXECUTE)
+		session_prepare_settled(srv, o, how);
+}
+
+static enum statement_step
+send_query(const char *sql)
+{
+	struct request m = fake_query(sql);
+	enum statement_step step = session_query_of_sequences(&fake->x, &m);
+
+	if (step == STATEMENT_FORWARD) {
+		session_note_local(&fake->x, &m);
+		step = session_query(&fake->x, &m);
+	}
+	if (step == STATEMENT_FORWARD || step == STATEMENT_DONE)
+		fake_forward(&m, OWED_QUERY);
+	buf_fini(&m.instead);
+	return step;
+}
+
+/* The request has been answered: may the server be given back? */
+static bool
+is_released(void)
+{
+	if (fake->x.session != NULL)
+		session_request_done(&fake->x);
+	fake_sent();
+	return session_may_release(&fake->x);
+}
+
+static bool
+run(const char *sql)
+{
+	cr_expect_neq(send_query(sql), STATEMENT_FAILED, "%s", sql);
+	fake_reply("CZ");
+	return is_released();
+}
+
+/* PostgreSQL answers the probe with rows of kind, name and value; the last one's kind is NULL. */
+static void
+answer_probe(const char *const rows[][3])
+{
+	const char *sent = fake_sent();
+
+	cr_expect(strncmp(sent, "P(|SELECT ", 10) == 0 && strcmp(sent + strlen(sent) - 10, ") B(|) E S") == 0, "%s",
+		  sent);
+	for (; (*rows)[0] != NULL; rows++) {
+		struct buf body = { 0 };
+
+		buf_put_u16(&body, 3);
+		for (size_t i = 0; i < 3; i++) {
+			buf_put_u32(&body, (uint32_t)strlen((*rows)[i]));
+			buf_put(&body, (*rows)[i], strlen((*rows)[i]));
+		}
+		session_probe_row(&fake->srv, body.bytes, body.len, true);
+		buf_fini(&body);
+	}
+	fake_reply("12CZ");
+	session_probe_done(&fake->srv);
+}
+
+static const char *
+value(const char *name)
+{
+	const char *v = image_get(fake->x.image, name);
+
+	return v == NULL ? "" : v;
+}
+
+static void
+setup(void)
+{
+	is_wanted = false;
+	audited = cleaned = 0;
+	fake_begin(on_settled);
+	TAILQ_INIT(&fake->env.lingering);
+}
+
+static void
+teardown(void)
+{
+	ledger_fini(&fake->srv.ledger);
+	session_stop_lingering(&fake->x);
+	session_free(&fake->x);
+	fake_end();
+}
+
+TestSuite(state, .init = setup, .fini = teardown);
+
+Test(state, plain_sql_leaves_nothing)
+{
+	cr_expect(run("SELECT 1"));
+	cr_expect_null(fake->x.session);
+	cr_expect(session_is_quiet(&fake->x));
+}
+
+Test(state, a_set_is_followed_once_it_is_answered)
+{
+	send_query("SET a.b = 'c'");
+	cr_expect_not(session_is_quiet(&fake->x));
+	cr_expect_str_eq(value("a.b"), "", "it may fail");
+	fake_reply("CZ");
+	cr_expect(is_released());
+	cr_expect_str_eq(value("a.b"), "c");
+	cr_expect_eq(fake->srv.image, fake->x.image);
+}
+
+Test(state, the_next_server_gets_the_settings_ahead)
+{
+	struct image *img;
+
+	run("SET a.b = 'c'");
+	img = fake->x.image;
+	fake_change_server();
+	image_move(&fake->srv.image, image_empty(fake->images));
+	fake_sent();
+	cr_expect_eq(session_replay(&fake->x), 0);
+	cr_expect(strstr(fake_sent(), "set_config") != NULL);
+	fake_reply("12CZ");
+	cr_expect_eq(fake->srv.image, img);
+}
+
+Test(state, a_set_that_was_rolled_back_is_asked_about)
+{
+	static const char *const none[][3] = { { NULL, NULL, NULL } };
+
+	send_query("SET a.b = 'c'");
+	fake->srv.loan.has_rolled_back = true;
+	fake_reply("CZ");
+	cr_expect_not(is_released(), "what the server has is not known");
+	cr_expect_str_eq(value("a.b"), "");
+	answer_probe(none);
+	cr_expect_str_eq(value("a.b"), "");
+	cr_expect(is_released());
+}
+
+Test(state, the_probes_answer_is_what_the_client_has)
+{
+	static const char *const rows[][3] = { { "s", "work_mem", "64kB" }, { NULL, NULL, NULL } };
+
+	send_query("DO $$ BEGIN SET work_mem = '64kB'; END $$");
+	fake_reply("CZ");
+	cr_expect_not(is_released());
+	answer_probe(rows);
+	cr_expect_str_eq(value("work_mem"), "64kB");
+	cr_expect(is_released());
+}
+
+Test(state, a_temporary_table_pins_until_it_is_gone)
+{
+	static const char *const there[][3] = { { "t", "", "" }, { NULL, NULL, NULL } };
+	static const char *const none[][3] = { { NULL, NULL, NULL } };
+	char reasons[64];
+
+	cr_expect_not(run("CREATE TEMP TABLE t (a int)"));
+	answer_probe(there);
+	cr_expect_eq(fake->x.pins, 1u << PIN_TEMP_TABLE);
+	cr_expect_str_eq(session_pin_reasons(&fake->x, reasons, sizeof(reasons)), "temp_table");
+	cr_expect_not(is_released());
+	cr_expect_not(run("SELECT 1"), "it keeps its server");
+	cr_expect_str_eq(fake_sent(), "", "and is not asked again");
+	cr_expect_not(run("DROP TABLE t"));
+	answer_probe(none);
+	cr_expect_eq(fake->x.pins, 0);
+	cr_expect(is_released());
+}
+
+Test(state, a_probe_that_failed_pins)
+{
+	cr_expect_not(run("SELECT pg_advisory_lock(1)"));
+	fake_sent();
+	session_probe_failed(&fake->x);
+	fake_reply("EZ");
+	session_probe_done(&fake->srv);
+	cr_expect_eq(fake->x.pins, 1u << PIN_ADVISORY_LOCK);
+}
+
+Test(state, a_library_taints_for_good)
+{
+	static const char *const none[][3] = { { NULL, NULL, NULL } };
+
+	if (!run("LOAD 'x'") && fake->srv.ledger.count > 0)
+		answer_probe(none);
+	cr_expect(session_is_tainted(&fake->x));
+	cr_expect_neq(fake->x.pins, 0);
+}
+
+Test(state, of_a_bound_set_the_execute_counts)
+{
+	struct statement *st = statement_get(fake->entry.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
+	struct request m = fake_bind("", "s"), e;
+
+	m.statement = st;
+	m.verdict = statement_verdict(st);
+	cr_expect_eq(session_bind(&fake->x, &m), STATEMENT_FORWARD);
+	fake_forward(&m, OWED_BIND);
+	cr_expect(fake->x.session != NULL);
+	e = fake_execute();
+	cr_expect_eq(session_before_execute(&fake->x, e.portal), STATEMENT_FORWARD);
+	fake_forward(&e, OWED_EXECUTE);
+	cr_expect_eq(session_after_execute(&fake->x, e.portal), 0);
+	fake_sync();
+	fake_reply("2CZ");
+	cr_expect(is_released());
+	cr_expect_str_eq(value("a.b"), "c");
+	statement_unref(st);
+}
+
+Test(state, a_bound_set_that_is_not_executed_does_not_count)
+{
+	struct statement *st = statement_get(fake->entry.home, (const uint8_t *)"SET a.b = c\0\0", 14, 11, 0);
+	struct request m = fake_bind("", "s");
+
+	m.statement = st;
+	m.verdict = statement_verdict(st);
+	session_bind(&fake->x, &m);
+	fake_forward(&m, OWED_BIND);
+	fake_sync();
+	fake_reply("2Z");
+	is_released();
+	cr_expect_str_eq(value("a.b"), "");
+	statement_unref(st);
+}
+
+Test(state, reset_means_the_clients_startup_value)
+{
+	const char *sent;
+
+	cr_assert_eq(image_update(&fake->x.startup, "work_mem", "1MB", IMAGE_OTHER), 0);
+	cr_assert_eq(image_update(&fake->x.image, "work_mem", "1MB", IMAGE_OTHER), 0);
+	cr_expect_eq(send_query("RESET work_mem"), STATEMENT_DONE);
+	sent = fake_sent();
+	cr_expect(strncmp(sent, "Q(RESET work_mem", 16) == 0 && strstr(sent, "set_config(") != NULL, "%s", sent);
+	fake_reply("CZ");
+	cr_expect(is_released());
+	cr_expect_str_eq(value("work_mem"), "1MB");
+}
+
+Test(state, discard_all_waits_and_holds)
+{
+	fake_forward(&(struct request){ .type = 'Q', .message = (const uint8_t *)"Q\0\0\0\5", .total = 6 }, OWED_QUERY);
+	cr_expect_eq(send_query("DISCARD ALL"), STATEMENT_HOLD, "something is under way");
+	fake_reply("CZ");
+	cr_expect_eq(send_query("DISCARD ALL"), STATEMENT_FORWARD);
+	cr_expect(session_holds(&fake->x), "nothing is sent behind it");
+	fake_reply("C");
+	session_discarded(&fake->x);
+	fake_reply("Z");
+	cr_expect_not(session_holds(&fake->x));
+	cr_expect_eq(fake->x.image, fake->x.startup);
+}
+
+Test(state, sql_prepare_is_made_again_where_it_is_used)
+{
+	run("PREPARE p AS SELECT 1");
+	cr_expect(image_has_prepared(fake->x.image));
+	fake_change_server();
+	image_move(&fake->srv.image, image_empty(fake->images));
+	send_query("SELECT 1");
+	cr_expect_str_eq(fake_sent(), "Q(SELECT 1)");
+	fake_reply("CZ");
+	send_query("EXECUTE p");
+	cr_expect_str_eq(fake_sent(), "P(|PREPARE p AS SELECT 1) B(|) E S Q(EXECUTE p)");
+	fake_reply("12CZCZ");
+}
+
+Test(state, sequences_of_others_are_forgotten_ahead)
+{
+	fake->srv.sequences_of = 99;
+	send_query("SELECT currval('s')");
+	cr_expect_str_eq(fake_sent(), "P(|DISCARD SEQUENCES) B(|) E Q(SELECT currval('s'))");
+	cr_expect_eq(fake->srv.sequences_of, fake->x.id);
+	fake_reply("12CCZ");
+	cr_expect_not(is_released(), "it lingers: another currval() may come");
+	is_wanted = true;
+	cr_expect(is_released(), "somebody waits");
+}
+
+Test(state, where_it_is_allowed_nothing_is_followed)
+{
+	fake->entry.settings.session_state = SESSION_ALLOW;
+	cr_expect(run("SET a.b = 'c'"));
+	cr_expect(run("CREATE TEMP TABLE t (a int)"));
+	cr_expect_null(fake->x.session);
+}
+
+Test(state, pins_that_are_not_allowed_end_the_session)
+{
+	static const char *const there[][3] = { { "t", "", "" }, { NULL, NULL, NULL } };
+	struct fail why;
+
+	fake->entry.settings.session_state = SESSION_ERROR;
+	run("CREATE TEMP TABLE t (a int)");
+	answer_probe(there);
+	cr_expect(session_is_refused(&fake->x, &why));
+	cr_expect_eq(cleaned, 1);
+	cr_expect_null(fake->x.srv);
+	fake->x.srv = &fake->srv;
+}
+
+Test(state, what_is_audited)
+{
+	run("SET a.b = 'c'");
+	cr_expect_eq(audited, 0);
+	fake->entry.settings.session_state = SESSION_WARN;
+	run("SET a.b = 'd'");
+	cr_expect_eq(audited, 1);
+	run("SELECT 1");
+	cr_expect_eq(audited, 1);
+}

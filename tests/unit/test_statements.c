@@ -1,0 +1,403 @@
+/*
+ * tests/unit/test_statements.c - a client's prepared statements, on whatever server it has: statements/ on a fake
+ * exchange, with fakes of state/.
+ */
+#include "fake_exchange.h"
+
+#include "state/state.h"
+#include "statements/statements.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+/* --- fakes of state/ --- */
+
+static bool is_unshared, waits;
+
+enum statement_step
+session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
+{
+	(void)x;
+	(void)sql;
+	(void)have;
+	(void)len;
+	return STATEMENT_FORWARD;
+}
+
+int
+session_plain_bind(struct exchange *x, uint32_t flags)
+{
+	(void)x;
+	(void)flags;
+	return 0;
+}
+
+bool
+session_reads_as(const struct exchange *x, const struct image *reading)
+{
+	(void)x;
+	(void)reading;
+	return true;
+}
+
+bool
+session_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context)
+{
+	(void)x;
+	(void)v;
+	*context = 0;
+	return !is_unshared;
+}
+
+int
+session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
+{
+	(void)x;
+	(void)b;
+	(void)sql;
+	(void)to;
+	(void)ref;
+	return 0;
+}
+
+bool
+session_waits_for_sequences(const struct exchange *x, uint32_t flags)
+{
+	(void)x;
+	(void)flags;
+	return waits;
+}
+
+/* --- what the relay does with messages --- */
+
+static enum statement_step
+parse_sql(const char *name, const char *sql)
+{
+	struct request m = fake_parse(name, sql);
+	enum statement_step step = statements_deallocate_parse(&fake->x, &m);
+
+	if (step == STATEMENT_FORWARD)
+		step = statements_parse(&fake->x, &m);
+	if (step == STATEMENT_FORWARD)
+		fake_forward(&m, OWED_PARSE);
+	if (step == STATEMENT_DONE)
+		fake->srv.is_synced = false;
+	outbox_flush_early(&fake->env.to_server);
+	return step;
+}
+
+static enum statement_step
+bind_to(const char *statement)
+{
+	struct request m = fake_bind("", statement);
+	enum statement_step step = statements_find_bound(&fake->x, &m);
+
+	if (step == STATEMENT_FORWARD)
+		step = statements_bind(&fake->x, &m);
+	if (step == STATEMENT_FORWARD)
+		fake_forward(&m, OWED_BIND);
+	if (step == STATEMENT_DONE) {
+		outbox_copy(&fake->env.to_server, m.message + m.used, m.total - m.used);
+		fake->srv.is_synced = false;
+	}
+	return step;
+}
+
+static enum statement_step
+target(uint8_t type, const char *name)
+{
+	struct request m = fake_target(type, 'S', name);
+	enum statement_step step = type == 'C' ? STATEMENT_FORWARD : statements_find_described(&fake->x, &m);
+
+	if (step == STATEMENT_FORWARD)
+		step = type == 'C' ? statements_close(&fake->x, &m) : statements_describe(&fake->x, &m);
+	if (step == STATEMENT_FORWARD)
+		fake_forward(&m, type == 'C' ? OWED_CLOSE : OWED_DESCRIBE_STATEMENT);
+	if (step == STATEMENT_DONE)
+		fake->srv.is_synced = false;
+	outbox_flush_early(&fake->env.to_server);
+	return step;
+}
+
+static void
+query(const char *sql)
+{
+	struct request m = fake_query(sql);
+
+	cr_expect_neq(statements_deallocate_query(&fake->x, &m), STATEMENT_FAILED);
+	cr_expect_eq(statements_simple_query(&fake->x), 0);
+	fake_forward(&m, OWED_QUERY);
+	buf_fini(&m.instead);
+}
+
+static void
+sync_all(const char *replies)
+{
+	fake_sync();
+	statements_sync(&fake->x);
+	fake_reply(replies);
+	statements_request_done(&fake->x);
+}
+
+static void
+setup(void)
+{
+	is_unshared = waits = false;
+	fake_begin(statements_settled);
+}
+
+static void
+teardown(void)
+{
+	ledger_fini(&fake->srv.ledger);
+	statements_free(&fake->x);
+	fake_end();
+}
+
+TestSuite(statements, .init = setup, .fini = teardown);
+
+Test(statements, a_named_statement_has_pgweirs_name_on_the_server)
+{
+	cr_expect_eq(parse_sql("s", "SELECT 1"), STATEMENT_DONE);
+	cr_expect_eq(bind_to("s"), STATEMENT_DONE);
+	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) B(|#1)");
+	sync_all("12Z");
+	cr_expect_eq(statements_count(&fake->x), 1);
+	fake_sent();
+	bind_to("s");
+	cr_expect_str_eq(fake_sent(), "B(|#1)", "it is there");
+	sync_all("2Z");
+}
+
+Test(statements, on_another_server_it_is_parsed_ahead_of_its_use)
+{
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	fake_change_server();
+	bind_to("s");
+	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) B(|#1)");
+	sync_all("12Z");
+	fake_change_server();
+	fake_sent();
+	target('D', "s");
+	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1) DS(#1)");
+	sync_all("1tnZ");
+}
+
+Test(statements, what_the_server_has_is_answered_by_pgweir)
+{
+	parse_sql("a", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	fake_told();
+	parse_sql("b", "SELECT 1");
+	cr_expect_str_eq(fake_sent(), "", "the same SQL has the same name there");
+	sync_all("Z");
+	cr_expect_str_eq(fake_told(), "1");
+	cr_expect_eq(statements_count(&fake->x), 2);
+}
+
+Test(statements, sql_that_must_not_be_shared_has_a_name_of_its_own)
+{
+	parse_sql("a", "SELECT 'x'");
+	sync_all("1Z");
+	is_unshared = true;
+	fake_sent();
+	parse_sql("b", "SELECT 'x'");
+	cr_expect_str_eq(fake_sent(), "P(#2|SELECT 'x')");
+	sync_all("1Z");
+}
+
+Test(statements, a_parse_that_fails_leaves_no_name)
+{
+	parse_sql("s", "SELEC");
+	bind_to("s");
+	sync_all("EZ");
+	cr_expect_eq(statements_count(&fake->x), 0);
+	fake_sent();
+	bind_to("s");
+	cr_expect_str_eq(fake_sent(), "B(|s)", "PostgreSQL itself says that there is none");
+	sync_all("EZ");
+}
+
+Test(statements, a_name_that_is_taken_is_refused_by_postgresql)
+{
+	const char *sent;
+
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	cr_expect_eq(parse_sql("s", "SELECT 2"), STATEMENT_DONE);
+	sent = fake_sent();
+	cr_expect_str_eq(sent, "CS(#taken) P(#taken|) P(#taken|SELECT 2)");
+	sync_all("31EZ");
+	fake_sent();
+	bind_to("s");
+	cr_expect_str_eq(fake_sent(), "B(|#1)", "the name still is the first one's");
+	sync_all("2Z");
+}
+
+Test(statements, a_close_is_answered_by_pgweir_and_frees_the_name)
+{
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	bind_to("s");
+	target('C', "s");
+	cr_expect_str_eq(fake_sent(), "B(|#1)", "other clients may use it");
+	cr_expect_eq(parse_sql("s", "SELECT 2"), STATEMENT_DONE, "in the same request");
+	cr_expect_str_eq(fake_sent(), "P(#2|SELECT 2)");
+	sync_all("21Z");
+	cr_expect_str_eq(fake_told(), "3");
+	cr_expect_eq(statements_count(&fake->x), 1);
+}
+
+Test(statements, a_close_that_an_error_skips_has_not_happened)
+{
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	bind_to("none");
+	target('C', "s");
+	parse_sql("s", "SELECT 2");
+	sync_all("EZ");
+	cr_expect_eq(statements_count(&fake->x), 1);
+	fake_sent();
+	bind_to("s");
+	cr_expect_str_eq(fake_sent(), "B(|#1)");
+	sync_all("2Z");
+}
+
+Test(statements, a_message_waits_where_an_earlier_request_decides)
+{
+	parse_sql("s", "SELECT 1");
+	fake_sync();
+	statements_sync(&fake->x);
+	cr_expect_eq(bind_to("s"), STATEMENT_HOLD, "its Parse may fail");
+	fake_reply("1Z");
+	cr_expect_eq(bind_to("s"), STATEMENT_DONE);
+	sync_all("2Z");
+}
+
+Test(statements, the_unnamed_statement_is_each_clients_own)
+{
+	parse_sql("", "SELECT 1");
+	bind_to("");
+	cr_expect_str_eq(fake_sent(), "P(|SELECT 1) B(|)");
+	sync_all("12Z");
+	fake_sent();
+	fake->srv.unnamed_of = 0; /* another client has used this server */
+	bind_to("");
+	cr_expect_str_eq(fake_sent(), "P(|SELECT 1) B(|)");
+	sync_all("12Z");
+}
+
+Test(statements, a_simple_query_drops_the_unnamed_statement)
+{
+	parse_sql("", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	query("SELECT 2");
+	fake_reply("CZ");
+	bind_to("");
+	cr_expect_str_eq(fake_sent(), "Q(SELECT 2) B(|)", "PostgreSQL says that there is none");
+	sync_all("EZ");
+	parse_sql("", "SELECT 1");
+	sync_all("EZ");
+	fake_sent();
+	query("SELECT 2");
+	cr_expect_str_eq(fake_sent(), "Q(SELECT 2)");
+}
+
+Test(statements, of_a_pipelined_query_a_close_shows_whether_it_ran)
+{
+	parse_sql("", "SELECT 1");
+	query("SELECT 2");
+	cr_expect_str_eq(fake_sent(), "P(|SELECT 1) CS() Q(SELECT 2)");
+	fake_reply("E"); /* Parse fails: Close and Query are skipped */
+}
+
+Test(statements, deallocate_gets_the_servers_name)
+{
+	const char *sent;
+
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	query("DEALLOCATE s");
+	sent = fake_sent();
+	cr_expect(strstr(sent, "Q(DEALLOCATE \"pgweir_") != NULL, "%s", sent);
+	fake_reply("C");
+	statements_deallocated(&fake->x);
+	fake_reply("Z");
+	statements_request_done(&fake->x);
+	cr_expect_eq(statements_count(&fake->x), 0);
+	fake_sent();
+	parse_sql("s", "SELECT 1");
+	cr_expect_str_eq(fake_sent(), "P(#1|SELECT 1)", "the server has lost it, too");
+	sync_all("1Z");
+}
+
+Test(statements, deallocate_of_another_name_is_left_alone)
+{
+	query("DEALLOCATE other");
+	cr_expect_str_eq(fake_sent(), "Q(DEALLOCATE other)");
+	fake_reply("EZ");
+}
+
+Test(statements, a_name_like_pgweirs_reaches_no_other_clients_statement)
+{
+	const char *prefix = statement_store_prefix(fake->store);
+	char name[STATEMENT_NAME_MAX + 1];
+
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	snprintf(name, sizeof(name), "%s1", prefix);
+	fake_sent();
+	bind_to(name);
+	cr_expect_str_neq(fake_sent(), "B(|#1)");
+	sync_all("EZ");
+}
+
+Test(statements, sql_that_reads_the_view_finds_the_clients_names)
+{
+	struct request m;
+
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	fake_sent();
+	m = fake_query("SELECT * FROM pg_prepared_statements");
+	cr_expect_eq(statements_expose(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect(statements_are_exposed(&fake->x));
+	cr_expect_str_eq(fake_sent(), "CS(#taken) CS(#1) S P(s|SELECT 1) S");
+	fake_reply("33Z1Z");
+	cr_expect_eq(statements_undo(&fake->x, false), STATEMENT_DONE);
+	cr_expect_str_eq(fake_sent(), "CS(s) S");
+	fake_reply("3Z");
+	m = fake_query("SELECT 1");
+	cr_expect_eq(statements_expose(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_not(statements_are_exposed(&fake->x));
+}
+
+Test(statements, the_fast_lane_takes_plain_sql_only)
+{
+	struct request m;
+
+	parse_sql("s", "SELECT 1");
+	sync_all("1Z");
+	parse_sql("t", "SET a.b = 1");
+	sync_all("1Z");
+	fake_sent();
+	m = fake_bind("", "s");
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STATEMENT_DONE);
+	outbox_copy(&fake->env.to_server, m.message + m.used, m.total - m.used);
+	cr_expect_str_eq(fake_sent(), "B(|#1)");
+	fake->srv.is_synced = false;
+	m = fake_bind("", "t");
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect(m.is_found && m.statement != NULL, "what was found need not be looked up again");
+	m = fake_bind("", "none");
+	cr_expect_eq(statements_bind_plain(&fake->x, &m), STATEMENT_FORWARD);
+	cr_expect_str_eq(fake_sent(), "");
+	sync_all("2Z");
+}

@@ -1,0 +1,160 @@
+/* tests/unit/test_verdict.c - one reading of SQL: see sql/verdict.h. */
+#include "sql/verdict.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct sql_verdict
+read(const char *sql)
+{
+	struct sql_verdict v;
+	struct scan s;
+
+	scan_text(&s, 0, sql, strlen(sql));
+	verdict_of_scan(&v, &s, sql, strlen(sql));
+	return v;
+}
+
+static struct sql_verdict
+read_parse(const char *sql)
+{
+	struct sql_verdict v;
+
+	verdict_anyhow(&v, sql, strlen(sql));
+	verdict_of_parse(&v, sql, strlen(sql));
+	return v;
+}
+
+Test(verdict, plain_sql_concerns_nobody)
+{
+	static const char *const plain[] = { "SELECT 1",
+					     "SELECT count(*) FROM t WHERE a = $1",
+					     "BEGIN",
+					     "COMMIT",
+					     "INSERT INTO t VALUES (1)",
+					     "SAVEPOINT a",
+					     "NOTIFY a",
+					     "" };
+	static const char *const others[] = { "SET a = 1",
+					      "SET LOCAL a = 1",
+					      "LISTEN a",
+					      "SELECT f(1)",
+					      "EXECUTE a",
+					      "DEALLOCATE a",
+					      "DROP TABLE t",
+					      "SELECT * FROM pg_prepared_statements",
+					      "SELECT pg_listening_channels()",
+					      "SELECT 'no end" };
+
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		cr_expect(read(plain[i]).is_plain, "%s", plain[i]);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		cr_expect(!read(others[i]).is_plain, "%s", others[i]);
+}
+
+Test(verdict, the_first_word)
+{
+	static const struct {
+		const char *sql;
+		enum sql_word first;
+	} rows[] = {
+		{ "listen a", WORD_LISTEN },
+		{ "/* a */ -- b\n; LISTEN a", WORD_LISTEN },
+		{ "Unlisten *; SELECT 1", WORD_UNLISTEN },
+		{ "DEALLOCATE ALL", WORD_DEALLOCATE },
+		{ "DISCARD ALL", WORD_DISCARD },
+		{ "execute a", WORD_EXECUTE },
+		{ "FETCH 1 FROM c", WORD_FETCH },
+		{ "PREPARE TRANSACTION 'a'", WORD_PREPARE },
+		{ "begin", WORD_BEGIN },
+		{ "START TRANSACTION", WORD_START_TRANSACTION },
+		{ "SELECT 'LISTEN'", WORD_SELECT },
+		{ "\"listen\"", SQL_WORDS_NONE },
+		{ "", SQL_WORDS_NONE },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		cr_expect_eq(read(rows[i].sql).first, (uint8_t)rows[i].first, "%s", rows[i].sql);
+}
+
+Test(verdict, hints)
+{
+	static const struct {
+		const char *sql;
+		uint32_t hints;
+	} rows[] = {
+		{ "SELECT 1", 0 },
+		{ "NOTIFY a", SCAN_HINT_NOTIFY },
+		{ "SELECT 1; NOTIFY a, 'b'", SCAN_HINT_NOTIFY },
+		{ "SELECT pg_notify($1, $2)", SCAN_HINT_NOTIFY },
+		{ "SELECT pg_catalog.PG_Notify($1, $2)", SCAN_HINT_NOTIFY },
+		{ "SELECT \"pg_notify\"($1, $2)", SCAN_HINT_NOTIFY },
+		{ "DO $$ BEGIN PERFORM pg_notify('a', ''); END $$", SCAN_HINT_NOTIFY },
+		{ "SELECT notify_all()", SCAN_HINT_NOTIFY },
+		{ "SELECT notify FROM t", 0 },
+		{ "SELECT 'pg_notify(1)'", 0 },
+		{ "SELECT * FROM pg_prepared_statements", SCAN_HINT_STATEMENTS },
+		{ "select pg_prepared_statement()", SCAN_HINT_STATEMENTS },
+		{ "SELECT query_to_xml('TABLE pg_prepared_statements', true, true, '')", SCAN_HINT_STATEMENTS },
+		{ "SELECT 'pg_prepared_statements'", 0 },
+		{ "SELECT * FROM pg_catalog.\"pg_listening_channels\"()", SCAN_HINT_CHANNELS },
+		{ "COMMIT", SCAN_HINT_ENDS },
+		{ "SELECT 1; end", SCAN_HINT_ENDS },
+		{ "abort", SCAN_HINT_ENDS },
+		{ "ROLLBACK TO a", SCAN_HINT_ENDS },
+		{ "PREPARE TRANSACTION 'a'", SCAN_HINT_ENDS },
+		{ "SELECT CASE WHEN true THEN 1 END", 0 },
+		{ "SET LOCAL x = 1", SCAN_HINT_LOCAL },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		cr_expect_eq(read(rows[i].sql).hints, rows[i].hints, "%s: %x", rows[i].sql, read(rows[i].sql).hints);
+}
+
+Test(verdict, sql_without_an_end_may_do_anything)
+{
+	struct sql_verdict v = read("SELECT pg_prepared_statements, 'no end");
+
+	cr_expect_eq(v.flags, SCAN_ALL);
+	cr_expect((v.hints & SCAN_HINT_STATEMENTS) != 0);
+	cr_expect((v.hints & SCAN_HINT_LOCAL) != 0);
+}
+
+Test(verdict, what_a_parse_depends_on)
+{
+	static const struct {
+		const char *sql;
+		uint32_t hints;
+	} rows[] = {
+		{ "BEGIN", 0 },
+		{ "VACUUM t", 0 },
+		{ "SELECT $1", VERDICT_READ_WHEN_PARSED },
+		{ "(SELECT 1)", VERDICT_READ_WHEN_PARSED },
+		{ "SELECT '01/02/2020'::date", VERDICT_READ_WHEN_PARSED | VERDICT_LITERALS },
+		{ "SELECT $$a$$", VERDICT_READ_WHEN_PARSED | VERDICT_LITERALS },
+		{ "SELECT ' Now'::timestamp", VERDICT_READ_WHEN_PARSED | VERDICT_LITERALS | VERDICT_MOMENT },
+		{ "SELECT a = NULL", VERDICT_READ_WHEN_PARSED | VERDICT_NULL },
+		{ "SELECT (NULL) = a", VERDICT_READ_WHEN_PARSED | VERDICT_NULL },
+		{ "SELECT a IS NULL", VERDICT_READ_WHEN_PARSED },
+		{ "CREATE TABLE t AS SELECT 1", VERDICT_READ_WHEN_PARSED },
+		{ "CREATE TABLE t (a int)", 0 },
+		{ "COMMENT ON TABLE t IS E'\\\\'", VERDICT_READ_WHEN_PARSED | VERDICT_LITERALS },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint32_t hints = read_parse(rows[i].sql).hints & ~0xffu;
+
+		cr_expect_eq(hints, rows[i].hints | VERDICT_OF_PARSE, "%s: %x", rows[i].sql, hints);
+	}
+}
+
+Test(verdict, sql_that_may_be_read_in_several_ways)
+{
+	static const char sql[] = "SELECT '\\'; LISTEN a; --'";
+	struct sql_verdict v;
+
+	cr_expect_eq(read(sql).flags & SCAN_LISTEN, SCAN_LISTEN, "the backslash is one");
+	verdict_anyhow(&v, sql, strlen(sql));
+	cr_expect((v.flags & SCAN_LISTEN) != 0);
+	cr_expect(!v.is_plain);
+}
