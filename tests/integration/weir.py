@@ -236,7 +236,14 @@ class Weir:
             wait_until(lambda: self.metric("pgweir_config_reloads_total") > before, 5, "the reload")
 
     def log(self):
+        """What is in the log by now. Its writer may be some milliseconds behind: see wait_log()."""
         return self.log_file.read_text(encoding="utf-8", errors="replace") if self.log_file.exists() else ""
+
+    def wait_log(self, *texts):
+        """Waits until the log has all of them, and returns it."""
+        for text in texts:
+            wait_until(lambda: text in self.log(), 5, f"the log to say: {text}")  # pylint: disable=cell-var-from-loop
+        return self.log()
 
     def close_connections(self):
         """Those that were kept."""

@@ -42,10 +42,6 @@ def refused(weir, user="web", database="app", password=None, parameters=None, ad
     return caught.value.sqlstate, caught.value.reply.error["M"]
 
 
-def wait_log(weir, text):
-    wait_until(lambda: text in weir.log(), 5, f"the log to say: {text}")
-
-
 def decides(line, user, database="app"):
     return f'hba.conf:{line} decides on user "{user}", database "{database}"'
 
@@ -57,10 +53,10 @@ def test_the_first_rule_that_fits_decides(weir):
                 "host all /^md5 127.0.0.1/32 md5\nlocal all web trust\nlocal all all reject\n")
     with weir.raw() as wire:
         assert wire.value("SELECT current_user") == "web"
-    wait_log(weir, decides(3, "web"))
+    weir.wait_log(decides(3, "web"))
     assert refused(weir, database="app2") == (
         "28000", 'pg_hba.conf rejects connection for host "127.0.0.1", user "web", database "app2", no encryption')
-    wait_log(weir, decides(2, "web", "app2"))
+    weir.wait_log(decides(2, "web", "app2"))
     assert refused(weir, "plainuser") == (
         "28000", 'no pg_hba.conf entry for host "127.0.0.1", user "plainuser", database "app", no encryption')
     with Wire(weir.socket).login() as wire:
@@ -95,13 +91,13 @@ def test_replication_is_a_word_of_its_own(weir):
                  'no encryption')
     assert refused(weir, "scramuser", parameters=physical) == (
         "28000", 'pg_hba.conf rejects replication connection for host "127.0.0.1", user "scramuser", no encryption')
-    wait_log(weir, decides(4, "scramuser"))
+    weir.wait_log(decides(4, "scramuser"))
     assert refused(weir, "scramuser", parameters=logical) == (
         "28000", 'pg_hba.conf rejects connection for host "127.0.0.1", user "scramuser", database "app", '
                  'no encryption')
     assert refused(weir, "web", parameters=logical)[1].startswith('no pg_hba.conf entry for host "127.0.0.1"')
     refused(weir, "web", parameters=physical)        # by PostgreSQL, which was asked
-    wait_log(weir, decides(3, "web"))
+    weir.wait_log(decides(3, "web"))
 
 
 def test_this_machine_and_its_networks(weir):
@@ -188,7 +184,7 @@ def test_peer(weir):
         assert wire.value("SELECT current_user") == "web"
     assert refused(weir, "reporting", address=weir.socket) == ("28000",
                                                                'Peer authentication failed for user "reporting"')
-    wait_log(weir, f'"{ME}", who may not log in as "reporting" by map m')
+    weir.wait_log(f'"{ME}", who may not log in as "reporting" by map m')
     assert refused(weir, "web", "app2", address=weir.socket)[1] == 'Peer authentication failed for user "web"'
     with Wire(weir.socket).login(ME, "pgweir") as wire:
         assert auth_codes(wire) == [0]
@@ -208,7 +204,7 @@ def test_a_bad_rule_leaves_the_old_ones_in_force(weir):
     told = [" ".join(map(str, row.values())) for row in weir.console("SHOW CONFIG_ERRORS")]
     assert len(told) == 2 and "hba.conf:3: error: method \"ldap\" is not available" in told[0], told
     assert "hba.conf:4: error: +g is not available" in told[1]
-    wait_log(weir, "hba.conf:3: error: method")
+    weir.wait_log("hba.conf:3: error: method")
     with weir.raw() as wire:
         assert wire.value("SELECT 1") == "1"
     write_rules(weir, "host all web 127.0.0.1/32 reject\n")
@@ -252,7 +248,7 @@ def test_it_does_not_start_with_a_bad_rule(weir):
     (weir.directory / "hba.conf").write_text("host all all all\n")
     weir.launch([str(weir.ini)], wait=False)
     assert weir.wait_exit() == 1
-    wait_log(weir, "hba.conf:1: error: the line ends before its authentication method")
+    weir.wait_log("hba.conf:1: error: the line ends before its authentication method")
 
 
 # --- certificates ---
@@ -327,7 +323,7 @@ def test_certificates_name_their_users(weir, authority):
     web = with_certificate(authority, "web", "/CN=web")
     assert who(weir, **web) == "web"
     assert 'certificate authentication failed for user "reporting"' in why_not(weir, "reporting", **web)
-    wait_log(weir, 'its certificate is for "web", which may not log in as "reporting"')
+    weir.wait_log('its certificate is for "web", which may not log in as "reporting"')
     assert who(weir, **with_certificate(authority, "mail", "/CN=Somebody", "email:reporting,DNS:web")) == "web"
     assert who(weir, "reporting", **with_certificate(authority, "mail", "/CN=x", "email:reporting")) == "reporting"
     assert "connection requires a valid client certificate" in why_not(weir, **NO_CERTIFICATE)

@@ -386,7 +386,7 @@ def test_a_reload_with_a_bad_certificate_keeps_the_old_one(weir, tls, authority,
     weir.write_config()
     weir.signal(1)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="failed") > before)
-    assert "broken.pem" in weir.log()
+    weir.wait_log("broken.pem")
     assert serial(weir, authority) == old
 
 

@@ -213,7 +213,7 @@ def test_a_broken_config_changes_nothing_and_is_reported(weir):
         assert weir.metric("pgweir_config_last_reload_successful") == 0, bad
         assert wire.query("SELECT 1") == [["1"]]
         assert weir.raw().query("SELECT 1") == [["1"]]
-    assert "pgweir.ini" in weir.log() and "pool_size" in weir.log()
+    weir.wait_log("pgweir.ini", "pool_size")
     weir.ini.write_text(good)
     before = weir.metric("pgweir_config_reloads_total")
     weir.signal(signal.SIGHUP)

@@ -247,6 +247,7 @@ def test_passwords_that_others_may_read_are_warned_of(weir, tmp_path, mode, owne
     checked = subprocess.run([str(weir.binary), "--check-config", str(weir.ini)], capture_output=True, text=True,
                              timeout=10, check=False)
     assert checked.returncode == 0
+    wait_until(lambda: "reloaded" in weir.log()[len(at_start):], 5)
     for text in (at_start, weir.log()[len(at_start):], checked.stderr):
         for path in (weir.ini, secret):
             found = re.findall(rf"{re.escape(str(path))}: (\w[\w ]* may \w+) this file of secrets", text)

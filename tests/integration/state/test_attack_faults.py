@@ -166,7 +166,8 @@ def test_an_answer_about_code_that_ends_in_an_error_is_none(weir, fake, half):
     half.may_end.set()
     assert not errors(two.read_until("Z"))
     is_washed(weir, two)
-    assert "did not tell what its code could touch" in weir.log() and not knows_settings(weir)
+    weir.wait_log("did not tell what its code could touch")
+    assert not knows_settings(weir)
 
 
 def test_a_pool_is_paused_while_the_code_is_told(weir, fake, half):

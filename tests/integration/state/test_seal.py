@@ -234,7 +234,7 @@ def test_a_database_is_asked_again_whose_code_left_what_nothing_resets(weir, pos
 
     try:
         assert pid() != pid() != pid()      # each use costs the connection
-        assert "closed after use" in weir.log()
+        weir.wait_log("closed after use")
     finally:
         postgres.query("DROP FUNCTION keeps()", dbname=OWN)
     wait_until(lambda: pid() == pid(), 30, "the connection to be kept")
