@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NS_DECIMALS 9
 #define US_DECIMALS 6
 
 void
@@ -164,7 +163,7 @@ exposition_histogram(struct buf *to, const char *name, const char *labels, const
 
 	for (size_t i = 0; i < bounds->count; i++) {
 		so_far += h->buckets[i];
-		decimal(bounds->le_ns[i], NS_DECIMALS, le);
+		decimal(bounds->le_us[i], US_DECIMALS, le);
 		put_bucket(to, name, labels, le, so_far, e != NULL ? &e[i] : NULL);
 	}
 	so_far += h->buckets[bounds->count];
