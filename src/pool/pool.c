@@ -312,15 +312,18 @@ is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 static inline void
 go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
+	bool is_nearer;
+
 	if (conn->state == PC_LENT)
 		move(p, conn, PC_LENT, PC_IDLE);
 	else
 		pool_move(p, conn, PC_IDLE);
-	pool_expect_sweep(p, conn);
+	is_nearer = pool_expect_idle(p, conn); /* conn may be gone after what follows */
 	if (pool_live(p) > p->settings.pool_size)
 		pool_trim(p, now_us);
 	caps_review(&p->caps, now_us);
-	pool_arm(p, pool_idle_due(p, now_us));
+	if (is_nearer)
+		pool_arm(p, pool_idle_due(p, now_us));
 }
 
 static void

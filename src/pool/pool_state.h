@@ -112,10 +112,13 @@ uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
 /* pool_upkeep.c */
 void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too long */
 void pool_set_recycle_time(struct pool *p, struct pool_conn *conn);
-void pool_expect_sweep(struct pool *p, const struct pool_conn *conn);
+/*
+ * conn has become idle. Returns whether that may bring pool_idle_due nearer: it nearly never does, because colder ones
+ * wait for the same deadlines.
+ */
+bool pool_expect_idle(struct pool *p, const struct pool_conn *conn);
 uint64_t pool_next_due(const struct pool *p, uint64_t now_us);
-uint64_t pool_idle_due(const struct pool *p,
-		       uint64_t now_us); /* the part of it that one more idle connection can bring nearer */
+uint64_t pool_idle_due(const struct pool *p, uint64_t now_us); /* the part of it that depends on idle connections */
 
 /* pool_refuse.c */
 void pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind);
