@@ -439,8 +439,9 @@ walk_plain(struct walk *w)
 	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f) &&
 	       take_plain(w, &f, p + FRAME_HEAD_LEN)) {
 		p += FRAME_HEAD_LEN + f.body_len;
-		while (f.type == 'D' && p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
-			p += FRAME_HEAD_LEN + f.body_len; /* the other rows */
+		if (f.type == 'D' || (f.type == 'T' && ledger_expects_row(&srv->ledger)))
+			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
+				p += FRAME_HEAD_LEN + f.body_len; /* all (other) rows that are here */
 		w->at = (size_t)(p - w->p);
 	}
 }
