@@ -29,7 +29,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool_entry 
 	p->servers[SERVERS_CLOSING] += n.closing;
 	TAILQ_FOREACH(srv, &e->servers, all)
 	{
-		s->buffer_bytes_server += srv->stream.queue_cap + srv->carry_cap;
+		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry_cap;
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
@@ -97,7 +97,7 @@ take_clients(struct weir *w, struct snapshot *s)
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
 	{
-		s->buffer_bytes_client += c->x.stream.queue_cap + c->x.pending_cap;
+		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
 		if (c->x.entry == NULL)
 			continue;
 		s->databases[c->x.entry->database->index].prepared_client += statements_count(&c->x);

@@ -73,7 +73,6 @@ struct client_env {
 
 struct client {
 	struct exchange x; /* must be first: see client_of() */
-	struct grave grave;
 	struct client_env *env;
 	TAILQ_ENTRY(client) all;
 	struct client_cancel *cancels; /* those that are for it; see cancel.c */
@@ -83,24 +82,26 @@ struct client {
 		struct client_cancel *cancel;
 	};
 	struct admission_ticket admission; /* what it counts as */
-	bool has_long_key;
-	bool is_unix;
-	bool is_stats_only; /* on the console it may only SHOW */
-	bool is_counted; /* in env->client_count */
-	bool is_close_told; /* by bouncer_log_close() */
-	bool is_end_logged; /* why it is closed is in the log, or was kept out of it */
 	union {
 		struct client *key_next; /* the next one with the same hash */
 		struct long_key *long_key; /* holds the rest of the secret, and key_next */
 	};
 	uint64_t connected_us;
 	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} peer;
-	uint32_t told_wait; /* number of the ticket whose wait it was told of (wait_notify) */
+		union {
+			struct sockaddr any;
+			struct sockaddr_in in;
+			struct sockaddr_in6 in6;
+		} peer;
+		struct grave grave; /* once it is closed */
+	};
 	uint32_t cancel_secret; /* all of it, or its first 4 bytes; its PID is x.told_pid, 0: no key yet */
+	bool has_long_key : 1;
+	bool is_unix : 1;
+	bool is_stats_only : 1; /* on the console it may only SHOW */
+	bool is_counted : 1; /* in env->client_count */
+	bool is_close_told : 1; /* by bouncer_log_close() */
+	bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
 };
 
 /* The client whose exchange this is; x: not NULL. */

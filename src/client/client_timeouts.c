@@ -234,7 +234,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	struct buf out = { 0 };
 	struct fail what, told;
 
-	c->told_wait = c->x.ticket.number;
+	c->x.ticket.is_told = true;
 	pool_get_counts(c->x.entry->policy, &counts);
 	fail_set(&what, "01000", "waiting for a server connection since %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
@@ -255,7 +255,7 @@ tell_those_that_wait(struct client_env *env, uint64_t now_us)
 
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_IN_LINE && c->told_wait != c->x.ticket.number &&
+		if (c->x.state == CL_IN_LINE && !c->x.ticket.is_told &&
 		    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
 			tell_that_it_waits(c, now_us);
 	}

@@ -114,16 +114,18 @@ report_error(struct pool_entry *entry, enum error_origin origin, const char *sql
 void
 report_lent(struct exchange *x)
 {
-	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->wait_us);
+	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->ticket.waited_us);
 }
 
 /* The wait for a server is the first part of the request that waited. */
 static void
 take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
-	phase_us[PHASE_WAIT] = x->wait_us - x->connect_us;
-	phase_us[PHASE_CONNECT] = x->connect_us;
-	x->wait_us = x->connect_us = 0;
+	struct pool_ticket *t = &x->ticket;
+
+	phase_us[PHASE_WAIT] = t->waited_us - t->connect_us;
+	phase_us[PHASE_CONNECT] = t->connect_us;
+	t->waited_us = t->connect_us = 0;
 }
 
 void
@@ -138,7 +140,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	srv->loan.idle_in_tx_us = 0;
 	if (srv->loan.clock.since_us == 0) {
 		start_clock(x->env, &srv->loan.clock);
-		if (x->wait_us > 0)
+		if (x->ticket.waited_us > 0)
 			take_wait(x, srv->loan.clock.us);
 	}
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)

@@ -91,7 +91,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->x.wait_us = c->x.connect_us = 0; /* no request's */
+	c->x.ticket.waited_us = c->x.ticket.connect_us = 0; /* no request's */
 	client_step(&c->x, CE_GREETED);
 	if (c->x.stream.tls != NULL)
 		tls_secrets_are_over(c->x.stream.tls);

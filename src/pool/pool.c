@@ -145,6 +145,7 @@ join_line(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 	t->is_waiting = true;
 	t->since_us = now_us;
 	t->connect_us = 0;
+	t->is_told = false;
 	t->number = ++p->last_number;
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
@@ -260,7 +261,7 @@ grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t no
 	bool is_within = p->is_granting;
 
 	p->is_granting = true;
-	t->on_grant(conn, t->arg);
+	t->ops->on_grant(conn, t);
 	if (is_within)
 		return;
 	while ((conn = p->returned) != NULL) {

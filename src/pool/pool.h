@@ -76,16 +76,26 @@ struct pool_conn {
 	TAILQ_ENTRY(pool_conn) link;
 };
 
+struct pool_ticket;
+
+/* The end of a wait: t does not wait any more. */
+struct pool_ticket_ops {
+	void (*on_grant)(struct pool_conn *conn, struct pool_ticket *t); /* conn is LENT to the borrower now */
+	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct pool_ticket *t);
+};
+
 /* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */
 struct pool_ticket {
-	void (*on_grant)(struct pool_conn *conn, void *arg); /* conn is LENT to the borrower now */
-	void (*on_refuse)(const struct fail *why, enum request_failure kind, void *arg);
-	void *arg;
+	const struct pool_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
-	uint64_t since_us; /* when it began to wait */
+	union {
+		uint64_t since_us; /* while it waits: when it began to */
+		uint64_t waited_us; /* then the borrower's own: how long it has waited */
+	};
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
 	bool is_waiting;
+	bool is_told; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	TAILQ_ENTRY(pool_ticket) link;
 };

@@ -16,7 +16,7 @@ refuse_first(struct pool *p, const struct fail *why, enum request_failure kind)
 	struct pool_ticket *t = TAILQ_FIRST(&p->line);
 
 	pool_leave_line(p, t);
-	t->on_refuse(why, kind, t->arg);
+	t->ops->on_refuse(why, kind, t);
 }
 
 void

@@ -448,7 +448,6 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
 	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
 		return false;
-	session_stop_lingering(x);
 	x->idle_since_us = *x->env->now_us;
 	relay_unstall(x);
 	if (x->state == CL_HELD)
@@ -474,6 +473,7 @@ on_lost(struct server *srv, const struct fail *why)
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
 	listen_unlinked(x, srv);
+	session_stop_lingering(x);
 	x->srv = NULL;
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)

@@ -57,15 +57,23 @@ link_server(struct exchange *x, struct server *srv)
 static void
 note_wait(struct exchange *x, uint64_t connect_us)
 {
-	x->wait_us = *x->env->now_us - x->ticket.since_us;
-	x->connect_us = connect_us < x->wait_us ? connect_us : x->wait_us;
+	struct pool_ticket *t = &x->ticket;
+
+	t->waited_us = *x->env->now_us - t->since_us;
+	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
 	stream_set_reading(&x->stream, true);
 }
 
-static void
-on_grant(struct pool_conn *conn, void *arg)
+static struct exchange *
+exchange_of(struct pool_ticket *t)
 {
-	struct exchange *x = arg;
+	return (struct exchange *)((char *)t - offsetof(struct exchange, ticket));
+}
+
+static void
+on_grant(struct pool_conn *conn, struct pool_ticket *t)
+{
+	struct exchange *x = exchange_of(t);
 	struct server *srv = pool_entry_granted(conn, x, *x->env->now_us);
 
 	note_wait(x, x->ticket.connect_us);
@@ -79,9 +87,9 @@ on_grant(struct pool_conn *conn, void *arg)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
 {
-	struct exchange *x = arg;
+	struct exchange *x = exchange_of(t);
 
 	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
 	client_step(x, CE_REFUSED);
@@ -94,9 +102,9 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 void
 relay_ticket(struct exchange *x)
 {
-	x->ticket.on_grant = on_grant;
-	x->ticket.on_refuse = on_refuse;
-	x->ticket.arg = x;
+	static const struct pool_ticket_ops ops = { on_grant, on_refuse };
+
+	x->ticket.ops = &ops;
 	x->ticket.image = x->image;
 }
 
@@ -138,7 +146,7 @@ walk_borrow(struct request_walk *w)
 		session_yield(env);
 		return WALK_WAIT;
 	}
-	x->wait_us = x->connect_us = 0;
+	x->ticket.waited_us = x->ticket.connect_us = 0;
 	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
 }
 

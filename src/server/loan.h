@@ -54,6 +54,7 @@ struct loan {
 	uint32_t skips; /* how many notices reported a missing object */
 	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
 	bool makes_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
+	uint64_t sequence_us; /* when SQL last ran that a currval() may follow: state/linger.c */
 	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
 	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */

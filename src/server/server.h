@@ -171,7 +171,7 @@ enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING
 #define SERVER_ADDRESS_MAX 280
 
 struct server {
-	struct stream stream;
+	struct stream stream; /* must be first: see stream_ops */
 	struct pool_conn *conn; /* the pool's part, allocated by the owner */
 	struct grave grave;
 	const struct server_env *env;
@@ -192,6 +192,8 @@ struct server {
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */
+	bool is_lingering; /* its borrower keeps it for a moment: state/linger.c */
+	TAILQ_ENTRY(server) lingering;
 	uint64_t unnamed_of; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
 	uint64_t body_left; /* what is left of the message being passed or swallowed */

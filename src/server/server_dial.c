@@ -119,7 +119,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
-	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops, srv) < 0) {
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops) < 0) {
 		fail_set(&why, "53200", "no memory for a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 		return;

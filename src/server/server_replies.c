@@ -618,9 +618,9 @@ lost(struct server *srv, int error)
 }
 
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct server *srv = arg;
+	struct server *srv = (struct server *)s;
 	uint8_t *buf = srv->env->read_buffer;
 	size_t have = srv->carry_len, got;
 
@@ -648,9 +648,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	struct server *srv = arg;
+	struct server *srv = (struct server *)s;
 
 	*srv->env->now_us = clock_now_us();
 	if (srv->state == SV_LENT)

@@ -203,7 +203,7 @@ effects_suspicion(const struct client_session *s)
 static bool
 session_keeps(struct exchange *x)
 {
-	return x->sequence_us != 0 && session_lingers(x);
+	return x->srv->loan.sequence_us != 0 && session_lingers(x);
 }
 
 /* Something was noted: settles what is known, and asks about the rest. */

@@ -69,6 +69,7 @@ refuse_pins(struct exchange *x)
 		exchange_close(x, NULL);
 		return;
 	}
+	session_stop_lingering(x);
 	x->srv = NULL;
 	x->idle_since_us = *x->env->now_us;
 	pool_entry_clean(srv, true, *x->env->now_us);
@@ -81,7 +82,7 @@ session_set_pins(struct exchange *x, unsigned pins)
 	enum session_state_mode mode = x->entry->settings.session_state;
 	char reasons[160];
 
-	x->pins = (uint16_t)pins;
+	x->pins = (uint8_t)pins;
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if (added & 1u << i)
 			x->entry->counters.pins[i]++;

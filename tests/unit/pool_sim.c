@@ -82,9 +82,9 @@ hand_over(struct sim_conn *sc, struct sim_client *c)
 }
 
 static void
-on_grant(struct pool_conn *conn, void *arg)
+on_grant(struct pool_conn *conn, struct pool_ticket *t)
 {
-	struct sim_client *c = arg;
+	struct sim_client *c = (struct sim_client *)t;
 	struct sim_conn *sc = (struct sim_conn *)conn;
 	struct sim_pool *sp = c->sp;
 	struct sim *s = sp->sim;
@@ -107,9 +107,9 @@ on_grant(struct pool_conn *conn, void *arg)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
 {
-	struct sim_client *c = arg;
+	struct sim_client *c = (struct sim_client *)t;
 	struct sim_pool *sp = c->sp;
 	struct sim *s = sp->sim;
 	uint64_t waited_us = s->now_us - c->since_us;
@@ -134,6 +134,8 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 	c->state = CL_OUT;
 	play_surprise(s);
 }
+
+static const struct pool_ticket_ops ticket_ops = { on_grant, on_refuse };
 
 /* --- What the pool asks of its owner. --- */
 
@@ -270,8 +272,7 @@ do_borrow(struct sim *s)
 
 	if (c == NULL)
 		return;
-	memset(&c->ticket, 0, sizeof(c->ticket));
-	c->ticket = (struct pool_ticket){ .on_grant = on_grant, .on_refuse = on_refuse, .arg = c };
+	c->ticket = (struct pool_ticket){ .ops = &ticket_ops };
 	c->ticket.image = random_image(s);
 	c->sp = sp;
 	c->since_us = s->now_us;

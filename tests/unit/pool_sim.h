@@ -35,7 +35,7 @@ struct sim_conn {
 enum client_state { CL_OUT, CL_WAITING, CL_HOLDING };
 
 struct sim_client {
-	struct pool_ticket ticket;
+	struct pool_ticket ticket; /* first */
 	enum client_state state;
 	struct sim_pool *sp;
 	struct sim_conn *holds;
