@@ -73,14 +73,6 @@ stream_close(struct stream *s)
 	drop_queue(s);
 }
 
-enum stream_result
-stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
-{
-	if (s->fd < 0)
-		return STREAM_EOF;
-	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : stream_read_raw(s, buf, cap, got);
-}
-
 /*
  * recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
  * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them.
@@ -97,8 +89,8 @@ transmit(int fd, const void *bytes, size_t len)
 	return syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL, NULL, 0);
 }
 
-enum stream_result
-stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
+static inline enum stream_result
+read_socket(const struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	ssize_t n = receive(s->fd, buf, cap);
 
@@ -109,6 +101,20 @@ stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 	if (n == 0)
 		return STREAM_EOF;
 	return (errno == EAGAIN || errno == EINTR) && !s->is_broken ? STREAM_AGAIN : STREAM_ERROR;
+}
+
+enum stream_result
+stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	return read_socket(s, buf, cap, got);
+}
+
+enum stream_result
+stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	if (s->fd < 0)
+		return STREAM_EOF;
+	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : read_socket(s, buf, cap, got);
 }
 
 void
