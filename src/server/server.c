@@ -7,15 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((cold)) static void
-log_step(const struct server *srv, enum server_event ev, enum server_state to)
+/* With a line in the log. */
+__attribute__((cold)) static int
+step_aloud(struct server *srv, enum server_event ev, enum server_state to)
 {
-	if (to == SV_NONE)
+	if (to == SV_NONE) {
 		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
 			  server_state_name(srv->state));
-	else
-		log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
-			  server_state_name(to), server_event_name(ev));
+		return -1;
+	}
+	log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
+		  server_state_name(to), server_event_name(ev));
+	srv->state = to;
+	return 0;
 }
 
 int
@@ -24,9 +28,7 @@ server_step(struct server *srv, enum server_event ev)
 	enum server_state to = server_state_next(srv->state, ev);
 
 	if (to == SV_NONE || log_enabled(srv->env->log, LOG_LEVEL_DEBUG))
-		log_step(srv, ev, to);
-	if (to == SV_NONE)
-		return -1;
+		return step_aloud(srv, ev, to);
 	srv->state = to;
 	return 0;
 }

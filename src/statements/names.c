@@ -44,15 +44,20 @@ home(const struct client_statements *s, uint32_t hash)
 struct client_statement *
 client_statement_find(const struct exchange *x, const char *name)
 {
-	const struct client_statements *s = x->statements;
+	struct client_statements *s = x->statements;
 	uint32_t hash, at;
 
 	if (s == NULL || s->count == 0)
 		return NULL;
+	at = home(s, s->found_at); /* the table may have another size by now, or another name there */
+	if (s->slots[at] != NULL && strcmp(s->slots[at]->name, name) == 0)
+		return s->slots[at];
 	hash = names_hash_of(x->env, name);
 	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
-		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0)
+		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0) {
+			s->found_at = at;
 			return s->slots[at];
+		}
 	return NULL;
 }
 
