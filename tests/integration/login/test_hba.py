@@ -236,7 +236,7 @@ def test_the_check_of_a_configuration_reads_the_files(weir):
     assert code == 0 and f"{hba}:2: warning: map=m is not in ident_file" in told
     hba.write_text("hostssl all all all scram-sha-256\n")
     code, told = check(weir)
-    assert code == 0 and f"{hba}: warning: its hostssl rules fit nobody" in told
+    assert code == 0 and f"{hba}: warning: its hostssl rules match nobody" in told
     weir.users_file.unlink()
     code, told = check(weir)
     assert code == 1 and f"{hba}: error: it has rules that ask for a password" in told
