@@ -18,7 +18,8 @@
  *     (after a reconfiguration that lowers the limits: the number only falls until it holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after pool_cancel; strictly first come, first
  *     served;
- *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first);
+ *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
+ *     does not suit the first in line: then it is closed, unless there is room for another one);
  *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
  *     and the back-off;
  *   - a connection is lent to one borrower at a time; none is lent that was asked to close;
@@ -73,6 +74,7 @@ struct pool_conn {
 	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
+	bool is_choosy; /* set by the owner before pool_return: it must not be lent to everybody (ops->suits) */
 	TAILQ_ENTRY(pool_conn) link;
 };
 
@@ -82,6 +84,8 @@ struct pool_ticket {
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, void *arg);
 	void *arg;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
+	uint64_t id; /* the borrower's, for ops->suits */
+	bool is_harmless; /* what it is about to run is all that it will run on it: the same */
 	uint64_t since_us; /* when it began to wait */
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
@@ -103,6 +107,8 @@ struct pool_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct pool_conn *conn);
+	/* Returns whether this one, which is_choosy, may be lent to that borrower. May be NULL: yes. */
+	bool (*suits)(void *owner, const struct pool_conn *conn, const struct pool_ticket *t);
 };
 
 /* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */
