@@ -218,7 +218,7 @@
 	" UNION ALL SELECT 'literals of ' || oid::regprocedure, 16384 FROM functions WHERE lanname = 'plpgsql' AND NOT is_known AND " \
 	" (is_big OR src ~ $r$'[^']*[0-9]\\s*[-/.: ]\\s*[0-9][^']*'$r$) " \
 	" UNION ALL SELECT 'text of ' || oid::regprocedure, 16384 FROM functions WHERE is_constant AND NOT is_known AND lanname IN " \
-	" ('sql', 'plpgsql') AND (is_big OR src ~ $r$to_(char|date|timestamp|number)|::\\s*(text|varchar)|\\m(cast|concat|concat_ws|format)\\M$r$) " \
+	" ('sql', 'plpgsql') AND (is_big OR tree IS NOT NULL OR src ~ $r$to_(char|date|timestamp|number)|::\\s*(text|varchar)|\\m(cast|concat|concat_ws|format)\\M$r$) " \
 	" UNION ALL SELECT 'rights of ' || oid::regprocedure, 16384 FROM pg_proc WHERE provolatile = 'i' AND proacl IS NOT NULL AND " \
 	" NOT EXISTS (SELECT FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0) " \
 	" UNION ALL SELECT 'moment in ' || oid::regprocedure, 1024 FROM functions WHERE lanname = 'plpgsql' AND NOT is_known AND " \
