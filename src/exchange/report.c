@@ -449,10 +449,12 @@ report_flushed(struct exchange *x, struct server *srv)
 static void
 find_waiting_text(const struct exchange *x, struct request_report *r)
 {
-	const uint8_t *text = x->pending + 5, *end = x->pending + x->pending_len, *stop;
+	const uint8_t *text, *end, *stop;
 
 	if (x->pending_len <= 5 || (x->pending[0] != 'Q' && x->pending[0] != 'P'))
 		return;
+	text = x->pending + 5;
+	end = x->pending + x->pending_len;
 	if (x->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
 		text = stop + 1;
 	stop = memchr(text, 0, (size_t)(end - text));

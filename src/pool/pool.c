@@ -181,15 +181,21 @@ pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now
 	return conn->epoch != p->epoch || (s->pre_ping && now_us >= later(conn->heard_us, s->pre_ping_idle_us));
 }
 
+bool
+pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t)
+{
+	return !conn->is_choosy || p->ops.suits == NULL || p->ops.suits(p->owner, conn, t);
+}
+
 static struct pool_conn *
 next_to_lend(const struct pool *p, struct pool_conn *conn)
 {
 	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, pool_conns, link);
 }
 
-/* Returns a connection that may be lent as it is: one of the first few with this image, else the first. */
+/* Returns a connection that may be lent as it is: one of the first few with the ticket's image, else the first. */
 static inline struct pool_conn *
-choose_idle(const struct pool *p, const void *image, uint64_t now_us)
+choose_idle(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
 {
 	const struct pool_conns *idle = &p->in[PC_IDLE];
 	struct pool_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, pool_conns);
@@ -200,9 +206,9 @@ choose_idle(const struct pool *p, const void *image, uint64_t now_us)
 	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_IMAGE)
 			break;
-		if (pool_needs_ping(p, conn, now_us))
+		if (pool_needs_ping(p, conn, now_us) || !pool_suits(p, conn, t))
 			continue;
-		if (image == NULL || conn->image == image)
+		if (t->image == NULL || conn->image == t->image)
 			return conn;
 		if (first == NULL)
 			first = conn;
@@ -228,7 +234,7 @@ pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 
 	p->is_in_use = true;
 	if (p->waiting == 0 && p->count[PC_IDLE] > 0)
-		conn = choose_idle(p, t->image, now_us);
+		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
 		join_line(p, t, now_us);
 		pool_reinforce(p, now_us);
@@ -278,7 +284,7 @@ pool_serve(struct pool *p, uint64_t now_us)
 	struct pool_ticket *t;
 	struct pool_conn *conn;
 
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t->image, now_us)) != NULL) {
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
 		pool_leave_line(p, t);
 		lend(p, conn);
 		grant(p, conn, t, now_us);
@@ -343,6 +349,9 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		pool_reinforce(p, now_us);
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
+	} else if (!pool_suits(p, conn, t)) {
+		go_idle(p, conn, now_us);
+		pool_reinforce(p, now_us);
 	} else {
 		pool_leave_line(p, t);
 		lend(p, conn);
@@ -374,8 +383,9 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_
 	if (is_to_close(p, conn, now_us, &reason)) {
 		pool_close_conn(p, conn, reason);
 		t = NULL;
-	} else if (t == NULL) {
+	} else if (t == NULL || !pool_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
+		t = NULL;
 	} else {
 		t->connect_us = now_us - (asked_us > t->since_us ? asked_us : t->since_us);
 		pool_leave_line(p, t);

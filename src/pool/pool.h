@@ -18,7 +18,8 @@
  *     (after a reconfiguration that lowers the limits: the number only falls until it holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after pool_cancel; strictly first come, first
  *     served;
- *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first);
+ *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
+ *     does not suit the first in line: then it is closed, unless there is room for another one);
  *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
  *     and the back-off;
  *   - a connection is lent to one borrower at a time; none is lent that was asked to close;
@@ -74,6 +75,7 @@ struct pool_conn {
 	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
+	bool is_choosy; /* set by the owner before pool_return: it must not be lent to everybody (ops->suits) */
 	TAILQ_ENTRY(pool_conn) link;
 };
 
@@ -89,6 +91,7 @@ struct pool_ticket_ops {
 struct pool_ticket {
 	const struct pool_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
+	uint64_t id; /* the borrower's, for ops->suits */
 	union {
 		uint64_t since_us; /* while it waits: when it began to */
 		uint64_t waited_us; /* then the borrower's own: how long it has waited */
@@ -96,6 +99,7 @@ struct pool_ticket {
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
 	bool is_waiting;
+	bool is_harmless; /* what it is about to run is all that it will run on it: for ops->suits */
 	bool is_told; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	TAILQ_ENTRY(pool_ticket) link;
@@ -114,6 +118,8 @@ struct pool_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct pool_conn *conn);
+	/* Returns whether this one, which is_choosy, may be lent to that borrower. May be NULL: yes. */
+	bool (*suits)(void *owner, const struct pool_conn *conn, const struct pool_ticket *t);
 };
 
 /* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */

@@ -77,7 +77,13 @@ op_address(void *owner, const struct pool_conn *conn)
 	return ((const struct pooled *)conn)->srv->address;
 }
 
-const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address };
+static bool
+op_suits(void *owner, const struct pool_conn *conn, const struct pool_ticket *t)
+{
+	return pool_code_suits(owner, ((const struct pooled *)conn)->srv, t);
+}
+
+const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address, op_suits };
 
 /* --- what servers report --- */
 
@@ -156,6 +162,7 @@ conn_give_back(struct server *srv)
 	struct pool_entry *entry = srv->owner;
 
 	srv->conn->image = srv->image;
+	srv->conn->is_choosy = srv->compiled.of != 0;
 	pool_return(entry->policy, srv->conn, pool_set_now(entry->set)); /* last: it may be lent again at once */
 }
 
@@ -251,6 +258,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	struct pool_entry *entry = srv->owner;
 	const struct database_code *code = &entry->database->code;
 	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
+	bool is_shadowed = (parts & STATE_SHADOWED) != 0;
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
 	if (order.parts != STATE_WASHABLE &&
@@ -260,6 +268,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 		close_dirty(srv);
 		return;
 	}
+	order.parts |= is_shadowed ? STATE_SHADOWED : 0;
 	order.seed = pool_set_random(entry->set);
 	entry->counters.seals += order.parts != 0;
 	pool_conn_washing(entry->policy, srv->conn);
@@ -292,6 +301,12 @@ pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
 	struct pool_entry *entry = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all, .parts = STATE_WASHABLE };
 
+	if (pool_entry_is_sealed(entry))
+		order.parts |= pool_entry_compiled(entry) & STATE_SHADOWED;
+	if (srv->loan.has_called) {
+		srv->compiled.is_mixed = srv->compiled.is_mixed_reading = true;
+		srv->compiled.of = COMPILED_OF_MANY;
+	}
 	order.seed = pool_set_random(entry->set);
 	server_reset(srv, &order, now_us);
 }

@@ -116,6 +116,8 @@ const struct server_env *pool_set_server_env(const struct pool_set *set);
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us);
+/* Returns whether this borrower may run anything on srv: see pool_ops.suits. */
+bool pool_entry_suits(const struct server *srv, const struct pool_ticket *t);
 /*
  * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
  * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
@@ -125,6 +127,12 @@ void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us);
 /* Returns the parts of the session state (enum state_part) that the code of this pool's database could touch. */
 unsigned pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us);
+/* Returns which of STATE_COMPILED matter in this pool. */
+static inline unsigned
+pool_entry_compiled(const struct pool_entry *entry)
+{
+	return database_code_compiled(&entry->database->code);
+}
 bool pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us); /* database_code.h */
 /* A server of this pool has run DDL, or has committed it. */
 void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */

@@ -104,6 +104,8 @@ extern const struct pool_ops pool_policy_ops;
 /* pool_code.c */
 const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* returns the query for srv, or NULL */
 bool pool_code_is_lasting(const struct pool_entry *entry); /* the code may leave what nothing resets */
+/* Returns whether the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
+bool pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
 

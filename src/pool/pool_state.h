@@ -95,6 +95,7 @@ void pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to);
 void pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason);
 void pool_leave_line(struct pool *p, struct pool_ticket *t);
 bool pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
+bool pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t);
 bool pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
 void pool_raise_epoch(struct pool *p, uint64_t now_us);
 void pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us);

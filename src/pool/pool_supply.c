@@ -150,18 +150,37 @@ pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive. */
+/*
+ * While somebody is in line, every idle connection needs a ping, or does not suit the first in line. The warmest are
+ * the likeliest to be alive.
+ */
 static struct pool_conn *
 find_to_ping(struct pool *p, bool is_any)
 {
+	const struct pool_ticket *t = TAILQ_FIRST(&p->line);
 	struct pool_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link)
 	{
-		if (is_any || conn->epoch >= p->distrust_epoch)
+		if ((is_any || conn->epoch >= p->distrust_epoch) && pool_suits(p, conn, t))
 			return conn;
 	}
 	return NULL;
+}
+
+/* Closes the coldest idle connection, which does not suit the first in line, if that makes room. */
+static bool
+close_unsuited(struct pool *p, uint64_t now_us)
+{
+	struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	uint32_t limit = limit_now(p, now_us), size = p->settings.pool_size;
+
+	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
+	    p->count[PC_CLOSING] >= pool_unserved(p) ||
+	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps)))
+		return false;
+	pool_close_conn(p, coldest, RR_DIRTY);
+	return true;
 }
 
 uint32_t
@@ -178,6 +197,8 @@ help_waiters(struct pool *p, uint64_t now_us)
 	while (pool_unserved(p) > 0) {
 		struct pool_conn *conn = find_to_ping(p, false);
 
+		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
+			continue;
 		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
 		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
 			continue;

@@ -267,6 +267,18 @@ makes_code(const char *tag)
 	       strcmp(tag, "CREATE EXTENSION") == 0 || strcmp(tag, "ALTER EXTENSION") == 0;
 }
 
+/* The name of a new type or table may be one that functions declare, in another schema. */
+static bool
+makes_type(const struct exchange *x, const struct server *srv, const char *tag)
+{
+	const char *what = strchr(tag, ' ');
+
+	return database_code_minds_types(&x->entry->database->code) && (srv->loan.suspicion & SCAN_TEMP) == 0 &&
+	       what != NULL &&
+	       (strcmp(what, " TABLE") == 0 || strcmp(what, " TYPE") == 0 || strcmp(what, " DOMAIN") == 0 ||
+		strcmp(what, " VIEW") == 0);
+}
+
 /* Returns true for the commonest tags, which nothing here depends on. */
 static bool
 is_everyday(const struct server *srv, const char *tag)
@@ -303,8 +315,10 @@ complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 		note_ddl(srv, tag);
 	if (changes_code(tag)) {
 		srv->loan.has_changed_code = true;
-		srv->loan.has_made_code = srv->loan.has_made_code || makes_code(tag);
-		pool_entry_code_changed(x->entry, makes_code(tag));
+		bool is_made = makes_code(tag) || makes_type(x, srv, tag);
+
+		srv->loan.has_made_code = srv->loan.has_made_code || is_made;
+		pool_entry_code_changed(x->entry, is_made);
 	}
 	if (strcmp(tag, "CREATE DATABASE") == 0 || strcmp(tag, "ALTER DATABASE") == 0)
 		pool_set_databases_changed(x->entry->set);
@@ -366,6 +380,8 @@ resume_held(struct exchange *x)
 		return;
 	client_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
+	if (x->srv != NULL && x->srv->loan.is_unsuited)
+		relay_try_release(x); /* what was held is run on another server */
 	exchange_replay(x, relay_bytes);
 }
 

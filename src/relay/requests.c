@@ -46,7 +46,8 @@ link_server(struct exchange *x, struct server *srv)
 	listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
-	if (srv->image != x->image && session_replay(x) < 0) {
+	if ((srv->image != x->image && session_replay(x) < 0) ||
+	    (srv->conn->is_choosy && session_meets_compiled(x) < 0)) {
 		walk_out_of_memory(x);
 		return -1;
 	}
@@ -106,6 +107,7 @@ relay_ticket(struct exchange *x)
 
 	x->ticket.ops = &ops;
 	x->ticket.image = x->image;
+	x->ticket.id = x->id;
 }
 
 void
@@ -120,6 +122,22 @@ relay_cancel_wait(struct exchange *x)
 	note_wait(x, 0);
 	client_step(x, CE_REFUSED);
 	refuse_request(x, &why, RF_POOL_TIMEOUT);
+}
+
+/* A SET, say: then it may have a server whose functions were compiled under another search_path. */
+static bool
+is_harmless(const struct request_walk *w)
+{
+	const uint8_t *body = walk_message(w) + FRAME_HEAD_LEN;
+	struct parse_fields fields;
+	struct frame f;
+
+	if (!frame_whole(walk_message(w), w->len - w->at, &f))
+		return false;
+	if (f.type == 'Q' && f.body_len > 0)
+		return session_runs_alone(w->x, (const char *)body, f.body_len - 1);
+	return f.type == 'P' && fields_parse(body, f.body_len, &fields) &&
+	       session_runs_alone(w->x, (const char *)fields.rest, fields.query_len);
 }
 
 enum walk_result
@@ -140,6 +158,7 @@ walk_borrow(struct request_walk *w)
 		return WALK_LEAVE;
 	}
 	relay_ticket(x);
+	x->ticket.is_harmless = (pool_entry_compiled(x->entry) & STATE_TYPES) != 0 && is_harmless(w);
 	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		client_step(x, CE_NEED_SERVER);

@@ -39,6 +39,7 @@ server_free_later(struct grave *g)
 	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
 
 	image_unref(srv->image);
+	image_unref(srv->compiled.image);
 	free(srv->carry);
 	loan_fini(&srv->loan);
 	buf_fini(&srv->reset.names);

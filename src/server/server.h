@@ -151,6 +151,18 @@ struct reset_order {
 	const char *question; /* a query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Static */
 };
 
+/*
+ * Under which settings PL/pgSQL may have compiled functions in this backend: what it resolves then holds for all later
+ * borrowers. Kept only where the database's code makes that matter (STATE_COMPILED).
+ */
+struct server_compiled {
+	struct image *image; /* the last borrower's that ran something; a reference, NULL: none has */
+	uint64_t of; /* that borrower's id, if it was the only one, or COMPILED_OF_MANY */
+	bool is_mixed; /* under another search_path than that image's, too */
+	bool is_mixed_reading; /* constants under other settings, too */
+};
+#define COMPILED_OF_MANY UINT64_MAX
+
 /* Cleaning up after a borrower: server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what was sent is removed from it */
@@ -218,6 +230,7 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
+	struct server_compiled compiled;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all; /* in the owner's list */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "session/seal.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -199,7 +200,9 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	char *copy = malloc(len + 1);
 	struct seal_statement row;
 
-	if (copy == NULL || !is_whole)
+	if (is_whole && len >= 2 && wire_u16(body) == 1) /* STATE_SHADOWED: another client must not get it */
+		srv->reset.todo.is_last = true;
+	else if (copy == NULL || !is_whole)
 		srv->is_closing = true; /* statements that are not known can't be deallocated */
 	else if (seal_read_statement(body, len, copy, &row)) {
 		if (row.name == NULL)

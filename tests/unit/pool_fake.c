@@ -76,7 +76,18 @@ on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket 
 }
 
 static const struct pool_ticket_ops ticket_ops = { on_grant, on_refuse };
-static const struct pool_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };
+
+/* The number of a client is its id; a choosy connection is for those whose image is its own. */
+static bool
+on_suits(void *owner, const struct pool_conn *conn, const struct pool_ticket *t)
+{
+	(void)owner;
+	return conn->image == t->image;
+}
+
+static const struct pool_ops ops = {
+	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .suits = on_suits
+};
 
 struct pool_settings
 fake_settings(uint32_t size, uint32_t overflow)

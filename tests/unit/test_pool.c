@@ -1127,3 +1127,67 @@ Test(pool, pool_free_refuses_those_in_line)
 	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
 	pool_free(NULL);
 }
+
+/* --- Connections that do not suit everybody. --- */
+
+static void
+return_choosy(struct fake *f, int i, const void *image)
+{
+	struct pool_conn *conn = f->clients[i].conn;
+
+	conn->image = image;
+	conn->is_choosy = true;
+	fake_return(f, i);
+}
+
+Test(pool, a_choosy_connection_waits_for_its_own_while_there_is_room)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	return_choosy(&f, 0, "red");
+	cr_expect_not(fake_borrow_image(&f, 1, "blue"));
+	cr_expect_eq(f.opened, 2);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	cr_expect(fake_borrow_image(&f, 2, "red"), "it is still there");
+	cr_expect_eq(f.closed, 0);
+	fake_fini(&f);
+}
+
+Test(pool, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
+{
+	struct pool_settings set = fake_settings(1, 1);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	return_choosy(&f, 0, "red");
+	f.is_slow_to_close = true;
+	cr_expect_not(fake_borrow_image(&f, 1, "blue"));
+	cr_expect_eq(f.closed, 1, "rather than that one more than pool_size is opened");
+	cr_expect_eq(f.counters.recycles[RR_DIRTY], 1);
+	fake_fini(&f);
+}
+
+Test(pool, those_in_line_get_choosy_connections_in_their_turn)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	cr_expect_not(fake_borrow_image(&f, 1, "blue"));
+	cr_expect_not(fake_borrow_image(&f, 2, "red"));
+	return_choosy(&f, 0, "red");
+	cr_expect_eq(f.closed, 1, "it suits the second in line, who waits for the first");
+	cr_expect_eq(fake_holds(&f, 2), -1);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	return_choosy(&f, 1, "red");
+	cr_expect_eq(fake_holds(&f, 2), 1);
+	cr_expect_eq(f.closed, 1);
+	fake_fini(&f);
+}

@@ -46,6 +46,14 @@ pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us)
 }
 
 bool
+pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
+{
+	(void)srv;
+	(void)t;
+	return true;
+}
+
+bool
 pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
 {
 	(void)entry;
