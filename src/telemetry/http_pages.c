@@ -12,7 +12,9 @@
 
 #define FRESH_US (250 * US_PER_MS)
 #define JSON_TYPE "application/json; charset=utf-8"
-#define GZIP_FROM 4096 /* bytes */
+#define GZIP_FROM                                                                                                      \
+	4096 /* bytes; compressing takes several times as long as rendering, so that none is for this host             \
+	      */
 
 void
 http_pages_init(struct http_pages *p, const struct http_settings *settings)
@@ -33,6 +35,15 @@ forget_rendered(struct http_pages *p)
 	}
 }
 
+/* The next rendering will be about as long, so that its memory is kept: megabytes of fresh pages cost more than the
+ * rendering. */
+static void
+outdate_rendered(struct http_pages *p)
+{
+	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
+		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
+}
+
 void
 http_pages_fini(struct http_pages *p)
 {
@@ -47,7 +58,7 @@ http_pages_fini(struct http_pages *p)
 void
 http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us)
 {
-	forget_rendered(p);
+	outdate_rendered(p);
 	snapshot_free(p->last);
 	p->last = snapshot;
 	p->taken_us = now_us;
@@ -137,7 +148,7 @@ fill_metrics(struct http_pages *p, const struct http_ask *ask, struct buf *body,
 	enum exposition_format format =
 	    http_prefers_openmetrics(ask->accept) ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
 	const struct http_rendered *rendered = &p->rendered[format];
-	bool wants_gzip = http_accepts_gzip(ask->accept_encoding);
+	bool wants_gzip = !p->is_local && http_accepts_gzip(ask->accept_encoding);
 
 	(void)body;
 	r->is_scrape = true;

@@ -290,7 +290,7 @@ Test(http, not_ready_says_why)
 
 Test(http, compressed_for_those_who_want_it)
 {
-	struct world w = { .pool_count = 50 };
+	struct world w = { .pool_count = 50, .is_public = true };
 	size_t len, plain_len;
 	char *packed, *plain, *unpacked = malloc(ANSWER_MAX);
 	z_stream z = { 0 };
@@ -314,6 +314,20 @@ Test(http, compressed_for_those_who_want_it)
 	free(packed);
 	free(plain);
 	free(unpacked);
+	stop(&w);
+}
+
+Test(http, not_compressed_for_this_host)
+{
+	struct world w = { .pool_count = 50 };
+	size_t len;
+	char *plain;
+
+	start(&w);
+	plain = ask_with(&w, "GET", "/metrics", "Accept-Encoding: gzip\r\n", &len);
+	cr_expect_null(strstr(plain, "Content-Encoding"));
+	cr_expect_not_null(strstr(body_of(plain), "pgweir_build_info{"));
+	free(plain);
 	stop(&w);
 }
 
