@@ -16,7 +16,7 @@
 	4096 /* bytes; compressing takes several times as long as rendering, so that none is for this host             \
 	      */
 
-void
+int
 http_pages_init(struct http_pages *p, const struct http_settings *settings)
 {
 	memset(p, 0, sizeof(*p));
@@ -24,6 +24,7 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 	p->version = xstrdup(settings->version);
 	p->users = settings->users != NULL ? users_ref(settings->users) : NULL;
 	p->is_local = settings->is_local;
+	return http_guesses_init(&p->guesses);
 }
 
 static void
@@ -52,6 +53,7 @@ http_pages_fini(struct http_pages *p)
 	for (int t = 0; t < HTTP_TABLES; t++)
 		buf_fini(&p->tables[t]);
 	users_unref(p->users);
+	http_guesses_fini(&p->guesses);
 	free(p->version);
 }
 
@@ -261,18 +263,31 @@ http_page_find(const char *path)
 	return NULL;
 }
 
+static bool
+has_password(struct http_pages *p, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
+{
+	switch (http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us, &r->retry_after_s)) {
+	case HTTP_PROVED:
+		return true;
+	case HTTP_TOO_SOON:
+		set_text(r, 429, "too soon after a wrong password\n");
+		return false;
+	case HTTP_UNPROVED:
+		break;
+	}
+	r->wants_password = true;
+	set_text(r, 401, "name and password of [http] auth_file, please\n");
+	return false;
+}
+
 bool
-http_page_may_see(const struct http_pages *p, const struct http_page *page, const struct http_ask *ask,
+http_page_may_see(struct http_pages *p, const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
 		  struct http_reply *r)
 {
 	if (!page->is_private)
 		return true;
-	if (p->users != NULL) {
-		r->wants_password = !http_is_authorized(p->users, ask->authorization);
-		if (r->wants_password)
-			set_text(r, 401, "name and password of [http] auth_file, please\n");
-		return !r->wants_password;
-	}
+	if (p->users != NULL)
+		return has_password(p, ask, now_us, r);
 	if (!p->is_local)
 		set_text(r, 403,
 			 "the status page shows SQL and users: beyond loopback it needs [http] auth_file; "
@@ -294,6 +309,6 @@ http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *bod
 		r->allow = "GET, HEAD";
 	} else if (page == NULL)
 		set_text(r, HTTP_NOTFOUND, "not found; try /, /metrics, /healthz or /readyz\n");
-	else if (http_page_may_see(p, page, ask, r))
+	else
 		page->fill(p, ask, body, r);
 }

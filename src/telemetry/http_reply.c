@@ -33,6 +33,12 @@ add_headers(struct evhttp_request *request, const struct http_reply *r)
 		evhttp_add_header(headers, "Allow", r->allow);
 	if (r->wants_password)
 		evhttp_add_header(headers, "WWW-Authenticate", "Basic realm=\"pgweir\", charset=\"UTF-8\"");
+	if (r->retry_after_s > 0) {
+		char seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s);
+		evhttp_add_header(headers, "Retry-After", seconds);
+	}
 	if (r->is_last)
 		evhttp_add_header(headers, "Connection", "close");
 }
