@@ -79,6 +79,57 @@ def test_blockers_are_those_that_others_wait_for(weir):
 
 # --- what are the top statements of application X? ---
 
+def waiting(weir, of):
+    """What EXPLAIN WAIT says of the client with this application_name."""
+    found = [row["id"] for row in weir.console("SHOW CLIENTS") if row["application_name"] == of]
+    return [row["explanation"] for row in weir.console(f"EXPLAIN WAIT {found[0]}")]
+
+
+def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
+    weir.start(pool_size=2, max_overflow=0, pool_timeout="30s")
+    with app(weir, "batch") as batch, app(weir, "report") as report, app(weir, "web 1") as one, app(weir, "web 2") as two:
+        batch.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'secret')")
+        report.send(query("SELECT pg_sleep(60), 'secret'"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        for number, wire in enumerate((one, two), 1):
+            wire.send(query("SELECT 1"))
+            wait_until(lambda n=number: len(weir.console("SHOW WAITERS")) == n)
+        said = waiting(weir, "web 2")
+        assert re.fullmatch(r'Client \d+ \(user "web", application "web 2", 127\.0\.0\.1:\d+\) has waited \S+ m?s for a server '
+                            r'of pool app/web; it gets an error after 30 s\.', said[0]), said
+        assert said[1] == "It is number 2 of 2 in line."
+        assert said[2] == "The cause: pool has 2 of 2 connections busy (2 + 0 overflow), 2 clients waiting."
+        assert said[3].startswith("What helps: raise pool_size or max_overflow")
+        assert re.search(r'application "batch".* has had a server for \S+ m?s \(PID \d+ in PostgreSQL\); idle in transaction for '
+                         r'\S+ m?s: BEGIN; INSERT INTO', said[4]), said
+        assert re.search(r'application "report".*; running for \S+ m?s: SELECT pg_sleep\(\?\), \?\.$', said[5]), said
+        assert len(said) == 6 and "secret" not in str(said)
+        assert "number 1 of 2" in waiting(weir, "web 1")[1]
+        running = waiting(weir, "report")
+        assert "running" in running[0] and re.search(r"waits for PostgreSQL.*pg_blocking_pids\(\d+\)", running[1])
+        assert "It is the client's turn" in waiting(weir, "batch")[1]
+        batch.query("ROLLBACK")
+        one.read_until("Z")
+        two.read_until("Z")
+        assert "waits for no server. It is idle" in waiting(weir, "web 1")[0]
+        weir.console("KILL_CLIENT " + str(next(r["id"] for r in weir.console("SHOW CLIENTS") if r["application_name"] == "report")))
+    assert "There is no client 999999" in weir.console("EXPLAIN WAIT 999999")[0]["explanation"]
+
+
+def test_explain_wait_of_a_paused_pool(weir):
+    weir.start()
+    with app(weir, "web 1") as one:
+        one.query("SELECT 1")
+        weir.console("PAUSE app")
+        one.send(query("SELECT 1"))
+        wait_until(lambda: weir.console("SHOW WAITERS"))
+        said = waiting(weir, "web 1")
+        assert "The cause: the pool is paused, 1 clients waiting." in said
+        assert "What helps: RESUME it in the pgweir console." in said
+        weir.console("RESUME app")
+        one.read_until("Z")
+
+
 def test_queries_by_application(weir):
     weir.start(query_stats="on")
     with app(weir, "api") as api, app(weir, "batch") as batch:
