@@ -12,12 +12,14 @@
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
+#include "pool/blocking.h"
 
 /* What the commands can read. */
 struct show_env {
 	const struct console_host *host;
 	struct client_env *clients;
 	const struct console_stats *stats;
+	const struct blocking *blocking;
 	const struct command *command;
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };
@@ -61,6 +63,10 @@ struct holder_state {
 struct server;
 bool show_is_held(const struct server *srv); /* lent to a client that is logged in */
 void show_holder_state(const struct client *c, struct holder_state *out); /* of a client with a server */
+/* "client 12 (PID 4711), PID 999": who holds what the server waits for within PostgreSQL; "": nobody; NULL: not known.
+ */
+#define SHOW_BLOCKED_MAX 400
+const char *show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX]);
 /* The SQL that is under way there, or was last, without its literals. Returns its fingerprint; *has_text is false if
  * there was none. */
 #define SHOW_QUERY_MAX 512

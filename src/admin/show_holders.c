@@ -1,6 +1,7 @@
 /*
  * src/admin/show_holders.c - SHOW HOLDERS: who has each server connection, what it does there, for how long, and how
- * many wait for one meanwhile; SHOW BLOCKERS: those of them that others wait for, the one that holds longest first.
+ * many wait for one meanwhile, and who holds the lock that it waits for within PostgreSQL; SHOW BLOCKERS: those of them
+ * that others wait for, the one that holds longest first.
  */
 #include "admin/show.h"
 #include "state/state.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 
 struct holder_row {
-	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query;
+	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query, *blocked_by;
 	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
 };
 
@@ -34,6 +35,7 @@ static const struct column holders_columns[] = {
 	COLUMN(TEXT, struct holder_row, backend),
 	COLUMN(TEXT, struct holder_row, fingerprint),
 	COLUMN(TEXT, struct holder_row, query),
+	COLUMN(TEXT, struct holder_row, blocked_by),
 };
 
 void
@@ -73,11 +75,49 @@ show_holder_query(const struct show_env *env, const struct server *srv, char out
 	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, out, SHOW_QUERY_MAX) : 0;
 }
 
+/* Whose server has this PID on the same host; NULL: nobody's. */
+static const struct client *
+find_client(const struct show_env *env, const char *address, uint32_t pid)
+{
+	const struct server *srv;
+
+	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
+		return srv->borrower;
+	return NULL;
+}
+
+const char *
+show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX])
+{
+	uint32_t pids[BLOCKING_PIDS_MAX];
+	int count = blocking_of(env->blocking, srv, pids, env->now_us);
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < count && len < SHOW_BLOCKED_MAX; i++) {
+		const struct client *c = find_client(env, srv->address, pids[i]);
+		const char *comma = i > 0 ? ", " : "";
+		int n;
+
+		if (c != NULL)
+			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sclient %" PRIu64 " (PID %" PRIu32 ")", comma,
+				     c->x.id, pids[i]);
+		else if (pids[i] != 0)
+			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sPID %" PRIu32, comma, pids[i]);
+		else
+			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sa prepared transaction", comma);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	return count < 0 ? NULL : out;
+}
+
 static void
 add_holder(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct rows *rows)
 {
 	const struct client *c = srv->borrower;
-	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX];
+	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
 	struct holder_row row = { .database = e->database->name, .addr = addr };
 	struct holder_state state;
 	struct pool_counts counts;
@@ -100,6 +140,7 @@ add_holder(const struct show_env *env, const struct pool_entry *e, const struct 
 	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(env, srv, query, &has_text));
 	row.fingerprint = has_text ? fingerprint : NULL;
 	row.query = has_text ? query : NULL;
+	row.blocked_by = state.is_running ? show_blocked_by(env, srv, blocked) : "";
 	rows_add(rows, &row);
 }
 

@@ -68,13 +68,17 @@ say_holder(const struct show_env *env, const struct server *srv, struct rows *ro
 	struct client_text who = name_of(srv->borrower);
 	struct holder_state state;
 	char query[SHOW_QUERY_MAX];
+	char blocked[SHOW_BLOCKED_MAX];
+	const char *blockers;
 	bool has_text;
 
 	show_holder_state(srv->borrower, &state);
 	show_holder_query(env, srv, query, &has_text);
 	since = age_of(env, state.since_us);
-	say(rows, "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s.", who.text, held.text,
-	    srv->pid, state.text, since.text, has_text ? ": " : "", query);
+	blockers = state.is_running ? show_blocked_by(env, srv, blocked) : NULL;
+	say(rows, "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.", who.text, held.text,
+	    srv->pid, state.text, since.text, blockers != NULL && blockers[0] != '\0' ? ", blocked by " : "",
+	    blockers != NULL ? blockers : "", has_text ? ": " : "", query);
 }
 
 static bool
@@ -136,11 +140,18 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 static void
 say_with_server(const struct show_env *env, const struct client *c, struct rows *rows)
 {
+	char blocked[SHOW_BLOCKED_MAX];
 	struct holder_state state;
+	const char *blockers;
 
 	say_holder(env, c->x.srv, rows);
 	show_holder_state(c, &state);
-	if (state.is_running)
+	blockers = state.is_running ? show_blocked_by(env, c->x.srv, blocked) : NULL;
+	if (blockers != NULL && blockers[0] != '\0')
+		say(rows, "It waits for a lock in PostgreSQL that %s has or will have before it.", blockers);
+	else if (blockers != NULL)
+		say(rows, "It waits for PostgreSQL, where no lock is in its way.");
+	else if (state.is_running)
 		say(rows,
 		    "It waits for PostgreSQL. If a lock is in its way, this names the holders there: "
 		    "SELECT pg_blocking_pids(%" PRIu32 ").",
