@@ -89,10 +89,8 @@ say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, st
 		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
 			  caps_short_of(&p->caps));
 	} else {
-		fail_hint(
-		    why,
-		    "raise pool_size or max_overflow, or look for long transactions with SHOW CLIENTS in the pgweir "
-		    "console");
+		fail_hint(why, "raise pool_size or max_overflow, or look who keeps connections for long: SHOW HOLDERS "
+			       "in the pgweir console");
 	}
 }
 

@@ -304,7 +304,8 @@ def test_psql_completes_in_a_terminal(weir):
     psql = pexpect.spawn("psql", ["-X", weir.dsn("admin", "pgweir")], timeout=10, encoding="utf-8",
                          env={"TERM": "dumb", "PAGER": "cat", "PATH": "/usr/bin:/bin", "PGPASSWORD": "admin-secret"})
     psql.expect("=> |=# ")
-    psql.send("SHOW blo\t\n")
+    psql.send("SHOW blo\t")
     psql.expect("SHOW blockers")
-    psql.expect("database")
+    psql.send(";\n")
+    psql.expect("blocked_by")
     psql.close()
