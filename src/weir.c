@@ -627,13 +627,13 @@ weir_free(struct weir *w)
 	w->is_ending = w->is_stopping = true;
 	w->clients.x.is_closed = w->clients.x.is_draining = true;
 	close_clients(w);
+	console_free(w->console);
 	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
 	workers_free(w->workers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(w->graveyard);
-	console_free(w->console);
 	http_free(w->http); /* the metrics go last */
 	free_events(w);
 	passwords_free(w->passwords);

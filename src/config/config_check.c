@@ -285,8 +285,11 @@ check_listens(const struct check *check)
 	if (config->http_enabled && !listen_is_local(http))
 		problem_warning(check->sink, line_of(check, "http", "listen"),
 				"listen = %s: the metrics, with the names of databases and users, are open to whoever "
-				"reaches this address",
-				http->text);
+				"reaches this address%s",
+				http->text,
+				config->http_auth_file[0] != '\0'
+				    ? "; the status page is for those in auth_file, whose passwords travel in the clear"
+				    : "; the status page is closed there unless auth_file names who may see it");
 }
 
 static void

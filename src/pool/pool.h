@@ -188,6 +188,9 @@ struct pool_counts {
 	uint64_t backoff_until_us; /* 0: not backing off */
 };
 void pool_get_counts(const struct pool *p, struct pool_counts *out);
+/* For one that is in line: returns its place (1: the first), with the cause in why's detail, and what helps in its
+ * hint. */
+uint32_t pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why);
 /* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
  * that can return one should then. */
 bool pool_is_wanted(const struct pool *p);

@@ -64,15 +64,12 @@ say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 
 /* The reason that explains the wait best comes first, and the most common one last. */
 static void
-say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
 {
 	const struct pool_settings *s = &p->settings;
 	const struct pool_conn *hanging = find_hanging(p, t, now_us);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
-	struct duration waited = duration_of(s->timeout_us);
 
-	fail_set(why, "53300", "no server connection became free within %s", waited.text);
-	fail_theirs(why, "query_wait_timeout");
 	fail_detail(why,
 		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), %" PRIu32 " clients waiting",
@@ -91,11 +88,36 @@ say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us,
 		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
 			  caps_short_of(&p->caps));
 	} else {
-		fail_hint(
-		    why,
-		    "raise pool_size or max_overflow, or look for long transactions with SHOW CLIENTS in the pgweir "
-		    "console");
+		fail_hint(why, "raise pool_size or max_overflow, or look who keeps connections for long: SHOW HOLDERS "
+			       "in the pgweir console");
 	}
+}
+
+static void
+say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	struct duration waited = duration_of(p->settings.timeout_us);
+
+	fail_set(why, "53300", "no server connection became free within %s", waited.text);
+	fail_theirs(why, "query_wait_timeout");
+	say_cause(p, t, now_us, why);
+}
+
+uint32_t
+pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	const struct pool_ticket *ahead;
+	uint32_t place = 1;
+
+	TAILQ_FOREACH(ahead, &p->line, link)
+	{
+		if (ahead == t)
+			break;
+		place++;
+	}
+	fail_set(why, "53300", "no server connection is free");
+	say_cause(p, t, now_us, why);
+	return place;
 }
 
 /* How much of its wait was for what is being opened, or for what failed to open. */

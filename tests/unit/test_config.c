@@ -487,8 +487,11 @@ static const struct {
 } warned[] = {
 	{ "metrics for everyone", BASE "[http]\nlisten = 0.0.0.0:9930\n",
 	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
-	  "to "
-	  "whoever reaches this address" },
+	  "to whoever reaches this address; the status page is closed there unless auth_file names who may see it" },
+	{ "metrics for everyone, the rest for some", BASE "[http]\nlisten = 0.0.0.0:9930\nauth_file = /x/pages.txt\n",
+	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
+	  "to whoever reaches this address; the status page is for those in auth_file, whose passwords travel in the "
+	  "clear" },
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
 	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; only so many are kept" },
 	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
