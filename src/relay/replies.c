@@ -9,6 +9,7 @@
 #include "relay/exclusive.h"
 #include "relay/features.h"
 #include "relay/late.h"
+#include "relay/loss.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/retry.h"
@@ -114,6 +115,7 @@ on_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
 
+	srv->loan.is_shown = true;
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
@@ -131,15 +133,6 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	exchange_close(x, &why);
 }
 
-/* Returns true if the server has nothing of the client's: no request, and no state that only this server has. */
-static bool
-may_go_on(const struct exchange *x, const struct server *srv)
-{
-	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 && srv->tx == 'I' &&
-	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
-	       !statements_are_exposed(x);
-}
-
 /* The client does not get this error: on_lost sends it the part that concerns it. */
 static void
 end_server(struct server *srv, const struct error_fields *e)
@@ -147,7 +140,9 @@ end_server(struct server *srv, const struct error_fields *e)
 	struct fail why;
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
-		 fields_error_is_fatal(e) ? "ended the connection" : "sent an error where nothing was due",
+		 fields_error_is_fatal(e)    ? "ended the connection"
+		 : srv->loan.is_not_executed ? "has not executed a request"
+					     : "sent an error where nothing was due",
 		 e->message != NULL ? e->message : "(no message)");
 	server_fail(srv, &why);
 }
@@ -158,12 +153,15 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 {
 	struct exchange *x = srv->borrower;
 	bool is_fatal = fields_error_is_fatal(e), is_ours;
+	enum loss loss;
 
 	srv->is_closing = srv->is_closing || is_fatal;
 	if (x == NULL)
 		return false;
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
-	if (is_fatal ? is_ours || (!is_error_owed && may_go_on(x, srv)) : !is_error_owed) {
+	loss = e->sqlstate == NULL ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
+	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
+	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss == LOSS_OF_NOTHING : !is_error_owed)) {
 		end_server(srv, e);
 		return true;
 	}
@@ -419,6 +417,7 @@ on_batch_end(struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
+	srv->loan.is_shown = srv->loan.is_shown || srv->loan.clock.has_passed;
 	report_flushed(x, srv);
 	if (breaks_copy(&srv->ledger)) {
 		broke_copy(x, srv);
@@ -462,15 +461,19 @@ on_lost(struct server *srv, const struct fail *why)
 	struct exchange *x = srv->borrower;
 	struct fail told = *why;
 	bool is_dirty, is_free;
+	enum loss loss;
 
 	if (x == NULL)
 		return;
-	is_free = !srv->was_owing && may_go_on(x, srv);
-	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
+	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
+	is_free = loss == LOSS_OF_NOTHING;
+	if (loss == LOSS_NOT_EXECUTED) {
+		loss_take_back(x);
+	} else if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
 		report_flushed(x, srv);
 	}
-	if (exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I'))
+	if (exchange_is_ready(x) && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I'))
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
 	listen_unlinked(x, srv);
@@ -480,6 +483,10 @@ on_lost(struct server *srv, const struct fail *why)
 		outbox_drop(&x->env->to_server);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);
+		return;
+	}
+	if (loss == LOSS_NOT_EXECUTED) {
+		loss_replay(x, srv);
 		return;
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
