@@ -141,9 +141,9 @@ void pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* it logged in */
 /*
  * An OPENING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt, which is one
- * connection alone (and, if all in line wait on, one more for each second in which nobody answers it): 50 ms doubled up
- * to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails, nothing is closed for its
- * age.
+ * connection alone (and, if all in line wait on, one more for each half second in which nobody answers it): 50 ms
+ * doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails, nothing is closed
+ * for its age.
  *
  * Those in line are refused with *why at once if no other connection lives or is being opened, and while the pool backs
  * off newcomers are, too, through on_refuse from pool_tick (ops->wake with now). These wait on:

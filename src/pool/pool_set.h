@@ -46,6 +46,7 @@ struct pool_backend {
 	char name[SERVER_ADDRESS_MAX];
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
+	uint64_t told_us; /* when the log was last told that it had not wanted us */
 	struct pool_backend *next;
 };
 

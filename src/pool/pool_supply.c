@@ -14,6 +14,7 @@
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
+#define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
 
@@ -63,7 +64,7 @@ limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
 }
 
 /*
- * After a failure one is tried alone. If nobody answers it, that says nothing about the next second; but whoever is to
+ * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
  * be told of the failure of that one must not wait for others.
  */
 static uint32_t
@@ -74,7 +75,7 @@ trials_now(const struct pool *p, uint64_t now_us)
 
 	return first == NULL || last == NULL || !pool_is_patient(p, last)
 		   ? 1
-		   : 1 + (uint32_t)((now_us - first->opened_us) / SECOND_US);
+		   : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
 }
 
 /* Returns how many more may be opened now, apart from shared caps. */
@@ -292,7 +293,7 @@ trial_due(const struct pool *p, uint64_t now_us)
 
 	if (p->failed_count == 0 || first == NULL)
 		return NEVER_US;
-	return later(first->opened_us, ((now_us - first->opened_us) / SECOND_US + 1) * SECOND_US);
+	return later(first->opened_us, ((now_us - first->opened_us) / TRIAL_EVERY_US + 1) * TRIAL_EVERY_US);
 }
 
 /* Returns when something can be tried again that can't be done now, if no report will come before. */

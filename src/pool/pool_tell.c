@@ -5,11 +5,29 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
+#include "pool/pool_backend.h"
 #include "base/duration.h"
 
 #include <inttypes.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
+
+/* Each connection that is opened may meet the same host. */
+void
+pool_tell_host(struct pool_entry *entry, const struct server *srv, const struct fail *why)
+{
+	const struct log_about about = server_about(srv, "server_login_failed", why);
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+	uint64_t now_us = pool_set_now(entry->set);
+
+	if (b == NULL || (b->told_us != 0 && now_us - b->told_us < TOLD_EVERY_US)) {
+		log_debug(entry->set->log, "server %u: %s; trying the next host", srv->id, why->text);
+		return;
+	}
+	b->told_us = now_us;
+	log_event(entry->set->log, LOG_LEVEL_WARNING, &about, "server %u (%s, %s/%s): %s; trying the next host",
+		  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
+}
 
 /* In an outage a login fails several times per second. */
 void

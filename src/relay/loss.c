@@ -9,7 +9,7 @@
  * a crash may follow a commit at once.
  *
  * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
- * once.
+ * once; after 25006 until a server is found that is none of the old primary's, as each costs one of those.
  */
 #include "relay/loss.h"
 
@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REPLAYS_MAX 100u /* after 25006 */
 #define KEPT_MAX 65536u /* bytes of a request; larger ones are not relayed again */
 
 /* --- the copy --- */
@@ -183,24 +184,32 @@ has_whole_copy(struct exchange *x, const struct server *srv)
 	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 &&
 	       !x->is_in_relay && x->listen == NULL && x->exclusive == NULL && srv->tx == 'I' && !is_shown(x, srv) &&
 	       srv->borrower == x && copy->len > 0 && !copy->is_cut && x->body_left == 0 &&
-	       !statements_are_exposed(x) && x->replayed_request != x->requests_done + 1 &&
-	       (!copy->is_later || !session_is_dirty(x));
+	       !statements_are_exposed(x) && (!copy->is_later || !session_is_dirty(x));
+}
+
+bool
+loss_of_primary(const struct exchange *x, const char *sqlstate)
+{
+	enum target_session_attrs target;
+	const char *own;
+
+	if (strcmp(sqlstate, "25006") != 0 || !exchange_is_ready(x) || x->image == NULL)
+		return false;
+	target = x->entry->target->upstream->target;
+	own = image_get(x->image, "default_transaction_read_only");
+	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) && (own == NULL || strcmp(own, "on") != 0);
 }
 
 static bool
-wants_primary(const struct exchange *x)
+may_once_more(const struct exchange *x, const char *sqlstate)
 {
-	enum target_session_attrs target = x->entry->target->upstream->target;
-	const char *own = image_get(x->image, "default_transaction_read_only");
-
-	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) && (own == NULL || strcmp(own, "on") != 0);
+	return x->replayed_request != x->requests_done + 1 || x->replay_count < (sqlstate[0] == '2' ? REPLAYS_MAX : 1);
 }
 
 static bool
 is_word_of_no_effect(const struct exchange *x, const char *sqlstate)
 {
-	return strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P05") == 0 ||
-	       (strcmp(sqlstate, "25006") == 0 && wants_primary(x));
+	return strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P05") == 0 || loss_of_primary(x, sqlstate);
 }
 
 /* Returns true if the server has nothing of the client's: no request, and no state that only this server has. */
@@ -219,7 +228,8 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 		return LOSS_NOT_EXECUTED;
 	if (!is_owing)
 		return has_nothing(x, srv) ? LOSS_OF_NOTHING : LOSS_OF_TRANSACTION;
-	if (is_word_of_no_effect(x, sqlstate) && has_whole_copy(x, srv) && is_copy_harmless(x, &srv->loan.sent))
+	if (is_word_of_no_effect(x, sqlstate) && may_once_more(x, sqlstate) && has_whole_copy(x, srv) &&
+	    is_copy_harmless(x, &srv->loan.sent))
 		return LOSS_NOT_EXECUTED;
 	return LOSS_IN_DOUBT;
 }
@@ -276,6 +286,7 @@ loss_replay(struct exchange *x, struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
+	x->replay_count = x->replayed_request == x->requests_done + 1 ? x->replay_count + 1 : 1;
 	x->replayed_request = x->requests_done + 1;
 	x->entry->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %u has not executed its request, which is relayed again",

@@ -24,6 +24,9 @@ enum loss {
  */
 enum loss loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool is_owing);
 
+/* The server, which should be a primary, is read-only, and its client has not asked for that. */
+bool loss_of_primary(const struct exchange *x, const char *sqlstate);
+
 /* The bytes at from were walked; they may begin in mid-message. */
 void loss_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
 /* Forgets the copy if nothing is owed any more: a new request begins on a server that the client has kept. */

@@ -160,6 +160,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		return false;
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
 	loss = e->sqlstate == NULL ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
+	if (e->sqlstate != NULL && x->entry != NULL && loss_of_primary(x, e->sqlstate)) {
+		srv->is_closing = srv->is_misplaced = true;
+		pool_distrust(x->entry->policy, *x->env->now_us);
+	}
 	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
 	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss == LOSS_OF_NOTHING : !is_error_owed)) {
 		end_server(srv, e);
@@ -340,11 +344,29 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 	return !x->is_session && listen_notification(x, message, len);
 }
 
+/*
+ * default_transaction_read_only was reported, and it was not this client that has set it: the operator has, to make a
+ * primary one no longer. The server is closed when it is returned.
+ */
+static bool
+is_of_operator(const struct exchange *x, struct server *srv, const char *value)
+{
+	const char *tag = srv->loan.tag;
+	bool sets_nothing = strcmp(tag, "BEGIN") == 0 || strcmp(tag, "COMMIT") == 0 || strncmp(tag, "INSERT", 6) == 0 ||
+			    strncmp(tag, "UPDATE", 6) == 0 || strncmp(tag, "DELETE", 6) == 0;
+
+	if (x != NULL && x->entry != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
+		srv->is_closing = srv->is_misplaced = true;
+	return srv->is_misplaced;
+}
+
 static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
 	struct exchange *x = srv->borrower;
 
+	if (strcasecmp(name, "default_transaction_read_only") == 0 && is_of_operator(x, srv, value))
+		return true;
 	if (x != NULL && x->session != NULL && is_passed && session_hides_parameter(x, name))
 		return true;
 	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))

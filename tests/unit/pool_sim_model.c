@@ -80,10 +80,10 @@ pace(const struct sim_pool *sp)
 		return 1;
 	TAILQ_FOREACH(sc, &sp->conns, link)
 	{
-		uint32_t seconds = (uint32_t)((sp->sim->now_us - sc->started_us) / 1000000);
+		uint32_t more = (uint32_t)((sp->sim->now_us - sc->started_us) / 500000);
 
-		if (sc->state == M_OPENING && 1 + seconds > trials)
-			trials = 1 + seconds;
+		if (sc->state == M_OPENING && 1 + more > trials)
+			trials = 1 + more;
 	}
 	return trials < most ? trials : most;
 }

@@ -224,7 +224,7 @@ def test_a_database_may_have_its_own(weir, own_postgres):
     held.send(query("SELECT 2"))
     with pytest.raises(rawwire.WireError) as failed:
         failing.query("SELECT 2")
-    assert failed.value.reply.sqlstate in ("08001", "57P03")
+    assert failed.value.reply.sqlstate in ("08001", "08006", "57P03")
     own_postgres.start()
     assert rawwire.texts(held.read_until("Z", timeout=10)) == [["2"]]
 
@@ -272,7 +272,7 @@ def test_those_in_line_wait_on_through_a_restart(weir, own_postgres):
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1)
     with pytest.raises(rawwire.WireError) as failed:      # who comes now is told
         weir.raw().query("SELECT 1")
-    assert failed.value.reply.sqlstate in ("08001", "57P03")
+    assert failed.value.reply.sqlstate in ("08001", "08006", "57P03")
     own_postgres.start()
     replies = [wire.read_until("Z", timeout=15) for wire in wires]
     failures = [errors(reply) for reply in replies if errors(reply)]
@@ -282,19 +282,19 @@ def test_those_in_line_wait_on_through_a_restart(weir, own_postgres):
 
 
 def test_after_a_long_outage_errors_end_within_a_second(weir, own_postgres):
-    """Clients ask all the time: 40 s of outage were followed by 2.8 to 15.7 s of errors, 6 s by up to 6."""
+    """Clients ask all the time: 40 s of outage were followed by 2.8 to 15.7 s of errors, 8 s by about 5."""
     weir.start(upstream=upstream_of(own_postgres), pool_size=5)
     load = Load(weir, 5, pause=0.05)
     load.wait_done(50)
     own_postgres.stop()
     began = time.monotonic()
-    wait_until(lambda: time.monotonic() - began > 6, 10)
+    wait_until(lambda: time.monotonic() - began > 8, 12)
     own_postgres.start()
     back = time.monotonic()
     load.wait_done(100)
     load.stop()
     late = load.last_error_at - back
-    print(f"{len(load.errors)} errors in an outage of 6 s, the last {late:.2f} s after PostgreSQL answered again")
+    print(f"{len(load.errors)} errors in an outage of 8 s, the last {late:.2f} s after PostgreSQL answered again")
     assert load.errors and late < 1.0
 
 

@@ -205,6 +205,24 @@ def test_of_a_crash_only_requests_under_way_are_in_doubt(weir, own_postgres):
     assert len(load.errors) <= 4, load.errors
 
 
+def test_a_login_whose_server_is_lost_asks_another(weir, fake):
+    """Its startup settings are tried on a server, which ends meanwhile."""
+    wire = start(weir, fake)
+    wire.query("SELECT 1")
+    left = [1]
+
+    def answer(conn, kind, body):
+        if kind != "P" or b"set_config" not in body or not left[0]:
+            return False
+        left[0] -= 1
+        conn.sock.close()
+        conn.is_open = False
+        return True
+    fake.answer = answer
+    assert not errors(weir.raw(parameters={"search_path": "hidden"}).ask(query("SELECT 1")))
+    assert left == [0]
+
+
 # --- a primary that is none any more ---
 
 def test_a_server_that_became_read_only_is_left_and_its_request_relayed_again(weir, fake):
@@ -222,6 +240,28 @@ def test_a_server_that_became_read_only_is_left_and_its_request_relayed_again(we
     assert not errors(wire.ask(query("INSERT INTO mark VALUES (1)")))
     assert answered
     wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
+
+
+def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_postgres):
+    """Within a transaction the client gets the error; its next one is on another server, and may write again."""
+    own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
+    weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
+    wire = weir.raw()
+    wire.query("BEGIN")
+    wire.query("COMMIT")
+    own_postgres.query("ALTER SYSTEM SET default_transaction_read_only = on")
+    own_postgres.query("SELECT pg_reload_conf()")
+    wait_until(lambda: own_postgres.value("SHOW default_transaction_read_only") == "on")
+    wire.query("BEGIN")
+    assert errors(wire.ask(query("INSERT INTO t VALUES (1)")))[0].sqlstate == "25006"
+    wire.send(query("ROLLBACK"))
+    wire.read_until("Z")
+    wire.send(query("INSERT INTO t VALUES (2)"))
+    weir.wait_waiting(1)
+    own_postgres.query("ALTER SYSTEM RESET default_transaction_read_only")
+    own_postgres.query("SELECT pg_reload_conf()")
+    assert not errors(wire.read_until("Z", timeout=10))
+    assert own_postgres.query("SELECT i FROM t") == [(2,)]
 
 
 def test_a_client_that_wants_read_only_gets_its_error(weir, own_postgres):
