@@ -206,7 +206,7 @@ help_waiters(struct pool *p, uint64_t now_us)
 		struct pool_conn *conn = find_to_ping(p, false);
 
 		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
-		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps) && open_one(p, now_us))
+		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
