@@ -33,7 +33,6 @@
 #include <unistd.h>
 
 #define READ_CAP ((size_t)64 << 10)
-#define IDLE_STATEMENT_BYTES ((size_t)16 << 20) /* texts nobody holds that are kept for those who come back */
 #define STATE_DESCRIPTORS 64
 
 /* --- what the parts report --- */
@@ -409,7 +408,7 @@ make_parts(struct weir *w, struct fail *why)
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
-	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
+	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], w->config->prepared_statements_cache);
 	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[7]);

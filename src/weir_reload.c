@@ -216,6 +216,7 @@ weir_apply(struct weir *w)
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
+	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
 	auth_queries_configure(w->clients.x.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }

@@ -135,6 +135,13 @@ trim(struct statement_store *store, size_t to)
 }
 
 void
+statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max)
+{
+	store->idle_bytes_max = idle_bytes_max;
+	trim(store, idle_bytes_max);
+}
+
+void
 statement_store_free(struct statement_store *store)
 {
 	if (store == NULL)
