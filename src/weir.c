@@ -271,6 +271,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	auth_queries_tick(w->clients.x.auth_queries, now);
 	passwords_tick(w->passwords);
 	console_tick(w->console, now);
+	weir_watch_memory(w);
 	weir_stop_tick(w);
 }
 
@@ -505,12 +506,27 @@ remove_pid_file(const struct weir *w)
 		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }
 
+/* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
+static void *
+keep_malloc(size_t size)
+{
+	return xmalloc(size);
+}
+
+static void *
+keep_realloc(void *p, size_t size)
+{
+	return xreallocarray(p, size, 1);
+}
+
 static struct event_base *
 new_base(void)
 {
-	struct event_config *cfg = event_config_new();
+	struct event_config *cfg;
 	struct event_base *base = NULL;
 
+	event_set_mem_functions(keep_malloc, keep_realloc, free);
+	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
 	/*
@@ -568,8 +584,10 @@ weir_new(struct config *config, struct fail *why)
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && weir_start_http(w, why) == 0 && weir_adopt(w, config, why) == 0 &&
-		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
+		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0) {
+			weir_limit_memory(w);
 			return w;
+		}
 	}
 	weir_free(w);
 	return NULL;

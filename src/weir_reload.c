@@ -302,6 +302,7 @@ take(struct weir *w, struct fresh *f)
 	w->ident = f->files.ident;
 	config_unref(old);
 	weir_apply(w);
+	weir_limit_memory(w);
 }
 
 static int

@@ -63,6 +63,12 @@ admission_set_descriptors(struct admission *a, uint64_t descriptors)
 	a->descriptors = descriptors;
 }
 
+void
+admission_set_memory(struct admission *a, bool is_full)
+{
+	a->is_memory_full = is_full;
+}
+
 uint32_t
 admission_user_clients(const struct admission *a, const char *user)
 {
@@ -298,6 +304,12 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
 	t->is_apart = t->is_exempt || (database == NULL && is_console_user(a, user));
+	if (a->is_memory_full && (database != NULL || !is_console_user(a, user))) {
+		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
+		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
+		a->settings.ops->refuse(t, &why, RJ_MAX_MEMORY);
+		return false;
+	}
 	if (t->is_above_limit && is_address_over(a, t, 0)) {
 		refuse_address(a, t);
 		return false;

@@ -84,6 +84,8 @@ struct admission *admission_new(const struct admission_settings *settings, struc
 void admission_free(struct admission *a); /* after the last ticket; NULL is fine */
 /* Sets how many descriptors the process may have: the bound on connections that log in depends on it. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
+/* While it is full, nobody but users of the console may log in. */
+void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms */
 
 /* --- The steps. They return false if ops->refuse was called. --- */

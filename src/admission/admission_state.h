@@ -25,6 +25,7 @@ struct admission {
 	struct admission_holds holds; /* wrong proofs whose answer is delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
 	uint64_t descriptors;
+	bool is_memory_full;
 	struct admission_quiet quiet[RJ_COUNT];
 	uint64_t log_since_us,
 	    log_kept_back; /* admission_may_log: when the present second began; lines that were not written */

@@ -120,6 +120,7 @@ struct config {
 	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers;
 	/* [limits] */
 	uint32_t max_address_client_connections, address_login_rate; /* 0: no limit */
+	size_t max_memory; /* bytes; 0: no limit */
 	char **exempt_addresses; /* "10.0.0.0/8": no limit on addresses applies to them; NULL-terminated */
 	uint64_t login_failure_delay_us, login_failure_delay_max_us;
 	/* [log] */

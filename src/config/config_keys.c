@@ -230,6 +230,8 @@ static const struct config_key keys[] = {
 	  OF_USER(user_login_rate), NULL, "logins per second of each user; 0: no limit" },
 	{ "limits", "address_login_rate", NOT_THERE, KEY_COUNT, "0", 0, 1000000, "logins", RELOADS,
 	  FIELD(address_login_rate), NULL, "logins per second from each address; 0: no limit" },
+	{ "limits", "max_memory", NOT_THERE, KEY_SIZE, "0B", 0, 1024 * GIB, "", RELOADS, FIELD(max_memory), NULL,
+	  "memory of the process; when nearly all is used, large messages wait, then new clients are refused; 0B: no limit" },
 	{ "limits", "exempt_addresses", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(exempt_addresses), NULL,
 	  "addresses and networks to which no limit on addresses applies, and where each user's wrong passwords delay that user alone" },
 	{ "limits", "login_failure_delay", NOT_THERE, KEY_TIME, "100ms", 0, 1 * H, "", RELOADS,

@@ -6,6 +6,7 @@
 #include <xxhash.h>
 /* The hash is seeded, as clients choose the names. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), listener->seed_of_names))
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include "pool/notify_state.h"
 #include "wire/frame.h"

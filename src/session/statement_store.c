@@ -14,6 +14,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
