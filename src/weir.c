@@ -34,6 +34,7 @@
 
 #define READ_CAP ((size_t)64 << 10)
 #define STATE_DESCRIPTORS 64
+#define SERVER_DESCRIPTORS 256 /* that clients can't take up */
 
 /* --- what the parts report --- */
 
@@ -294,6 +295,16 @@ open_logs(struct weir *w, struct fail *why)
 	w->slowlog = w->log == NULL ? NULL : slowlog_new(&slow, why);
 	weir_act_as_root(w);
 	return w->slowlog == NULL ? -1 : 0;
+}
+
+int
+weir_descriptors_for_clients(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+		return 0;
+	return (int)(r.rlim_cur - (r.rlim_cur / 16 < SERVER_DESCRIPTORS ? r.rlim_cur / 16 : SERVER_DESCRIPTORS));
 }
 
 /*

@@ -91,6 +91,7 @@ struct listener_settings
 weir_listener_settings(struct weir *w, const struct config *config)
 {
 	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
+					   .descriptors_max = weir_descriptors_for_clients(),
 					   .tcp = weir_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
 					   .group = group_of(config->unix_socket_group),

@@ -138,6 +138,9 @@ int weir_become(struct weir *w, struct fail *why);
 int weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 void weir_overrides_fini(struct weir_overrides *o);
 
+/* weir.c: how many descriptors clients may take up; the rest is for servers, logs and cancels. 0: no limit */
+int weir_descriptors_for_clients(void);
+
 /* weir_memory.c */
 void weir_limit_memory(struct weir *w); /* by the present configuration */
 void weir_watch_memory(struct weir *w); /* about every 100 ms */
