@@ -34,8 +34,8 @@
 #include <unistd.h>
 
 #define READ_CAP ((size_t)64 << 10)
-#define IDLE_STATEMENT_BYTES ((size_t)16 << 20) /* texts nobody holds that are kept for those who come back */
 #define STATE_DESCRIPTORS 64
+#define SERVER_DESCRIPTORS 256 /* that clients can't take up */
 
 /* --- what the parts report --- */
 
@@ -273,6 +273,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	auth_queries_tick(w->clients.x.auth_queries, now);
 	passwords_tick(w->passwords);
 	console_tick(w->console, now);
+	weir_watch_memory(w);
 	weir_stop_tick(w);
 }
 
@@ -295,6 +296,16 @@ open_logs(struct weir *w, struct fail *why)
 	w->slowlog = w->log == NULL ? NULL : slowlog_new(&slow, why);
 	weir_act_as_root(w);
 	return w->slowlog == NULL ? -1 : 0;
+}
+
+int
+weir_descriptors_for_clients(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+		return 0;
+	return (int)(r.rlim_cur - (r.rlim_cur / 16 < SERVER_DESCRIPTORS ? r.rlim_cur / 16 : SERVER_DESCRIPTORS));
 }
 
 /*
@@ -412,7 +423,7 @@ make_parts(struct weir *w, struct fail *why)
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
-	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
+	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], w->config->prepared_statements_cache);
 	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[7]);
@@ -509,12 +520,27 @@ remove_pid_file(const struct weir *w)
 		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }
 
+/* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
+static void *
+keep_malloc(size_t size)
+{
+	return xmalloc(size);
+}
+
+static void *
+keep_realloc(void *p, size_t size)
+{
+	return xreallocarray(p, size, 1);
+}
+
 static struct event_base *
 new_base(void)
 {
-	struct event_config *cfg = event_config_new();
+	struct event_config *cfg;
 	struct event_base *base = NULL;
 
+	event_set_mem_functions(keep_malloc, keep_realloc, free);
+	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
 	/*
@@ -572,8 +598,10 @@ weir_new(struct config *config, struct fail *why)
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && weir_start_http(w, why) == 0 && weir_adopt(w, config, why) == 0 &&
-		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
+		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0) {
+			weir_limit_memory(w);
 			return w;
+		}
 	}
 	weir_free(w);
 	return NULL;

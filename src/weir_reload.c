@@ -91,6 +91,7 @@ struct listener_settings
 weir_listener_settings(struct weir *w, const struct config *config)
 {
 	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
+					   .descriptors_max = weir_descriptors_for_clients(),
 					   .tcp = weir_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
 					   .group = group_of(config->unix_socket_group),
@@ -216,6 +217,7 @@ weir_apply(struct weir *w)
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
+	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
 	auth_queries_configure(w->clients.x.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }
@@ -301,6 +303,7 @@ take(struct weir *w, struct fresh *f)
 	w->ident = f->files.ident;
 	config_unref(old);
 	weir_apply(w);
+	weir_limit_memory(w);
 }
 
 static int

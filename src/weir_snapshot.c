@@ -292,6 +292,7 @@ weir_snapshot(struct weir *w)
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
+	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	if (take_pools(w, s) < 0 || take_databases(w, s) < 0 || take_backends(w, s) < 0) {
 		snapshot_free(s);
 		return NULL;

@@ -98,6 +98,7 @@ const char *const reject_reason_names[RJ_COUNT] = {
 	[RJ_ADDRESS_RATE] = "address_login_rate",
 	[RJ_LOGGING_IN] = "logging_in",
 	[RJ_FAILED_LOGINS] = "failed_logins",
+	[RJ_MAX_MEMORY] = "max_memory",
 };
 const char *const connect_failure_names[CF_COUNT] = {
 	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",

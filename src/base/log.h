@@ -49,6 +49,9 @@ void log_free(struct log *log); /* writes what is queued (at most 1 s), then clo
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
 int log_reopen(struct log *log, struct fail *why); /* after a rotation */
 
+/* Counts lines that were not written since it was made: dropped found the ring full, failed the file (a full disk). */
+void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
+
 /* Writes a line if level is enabled; does nothing if log is NULL. */
 void log_write(struct log *log, enum log_level level, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* The same with fields; about may be NULL. */

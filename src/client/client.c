@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PENDING_MAX ((uint32_t)128 << 10) /* bytes read ahead while a client waits for a server */
@@ -37,14 +38,26 @@ client_free_later(struct grave *g)
 	free(c);
 }
 
+/* Most drivers read an error even before they have sent anything. */
+static void
+refuse_at_once(int fd)
+{
+	static const char message[] = "E\0\0\0\x31SFATAL\0VFATAL\0C53200\0Mpgweir is out of memory\0";
+
+	send(fd, message, sizeof(message), MSG_NOSIGNAL);
+}
+
 void
 client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, &stream_ops) < 0) {
-		if (c == NULL)
+		if (c == NULL) {
+			refuse_at_once(fd);
 			close(fd);
+		}
+		env->x.counters->rejected[RJ_MAX_MEMORY]++;
 		free(c);
 		return;
 	}
@@ -220,6 +233,8 @@ on_readable(struct stream *s)
 			handle_with_pending(&c->x, env->read_buffer, got);
 		else
 			handle(&c->x, env->read_buffer, got);
+		if (env->is_memory_short)
+			client_read_short(c);
 		if (is_login) /* otherwise a password, or a part of one, would stay there until it is overwritten */
 			OPENSSL_cleanse(env->read_buffer, got);
 		return;

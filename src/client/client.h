@@ -4,6 +4,7 @@
  *   client.c           accepts, reads and closes it
  *   client_timeouts.c  limits on time
  *   client_log.c       its lines in the log
+ *   client_memory.c    what is done while memory is short
  *   client_watch.c     lines about pools that are exhausted and transactions that take long
  *   cancel.c           CancelRequests
  *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
@@ -67,6 +68,8 @@ struct client_env {
 	uint32_t random[64], random_left; /* for cancel keys */
 	uint64_t last_id;
 	bool is_client_idle_limited;
+	bool is_memory_short; /* client_memory.c */
+	uint32_t starved_count;
 	void (*on_console_closed)(void *up, struct client *c);
 	void (*on_client_gone)(void *up); /* after each close: a drain may be over */
 };
@@ -101,6 +104,7 @@ struct client {
 	bool is_stats_only : 1; /* on the console it may only SHOW */
 	bool is_counted : 1; /* in env->client_count */
 	bool is_close_told : 1; /* by bouncer_log_close() */
+	bool is_starved : 1; /* it is not read because memory is short */
 	bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
 };
 
@@ -150,6 +154,11 @@ int client_activity(const struct client *c);
 void clients_renew_query_budget(struct exchange_env *env);
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
+/* client_memory.c */
+void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
+void clients_read_again(struct client_env *env); /* memory is not short any more */
+/* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
+size_t clients_relieve(struct client_env *env);
 /* SIGTERM: closes clients between transactions with 57P01 now, and others when their transaction ends. */
 void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
 /* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */

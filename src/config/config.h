@@ -106,7 +106,7 @@ struct config {
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
 	uint64_t wait_notify_us; /* 0: nobody is told that he waits */
-	size_t prepared_statements_memory; /* bytes */
+	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
 	/* [tcp] */
 	bool tcp_reuse_port, tcp_keepalive;
@@ -124,6 +124,8 @@ struct config {
 	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers;
 	/* [limits] */
 	uint32_t max_address_client_connections, address_login_rate; /* 0: no limit */
+	size_t max_memory; /* bytes; 0: no limit */
+	char **exempt_addresses; /* "10.0.0.0/8": no limit on addresses applies to them; NULL-terminated */
 	uint64_t login_failure_delay_us, login_failure_delay_max_us;
 	/* [log] */
 	char *log_destination;

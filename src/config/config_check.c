@@ -526,6 +526,19 @@ check_proxies(const struct check *check)
 	}
 }
 
+static void
+check_exempt_addresses(const struct check *check)
+{
+	struct network n;
+
+	for (char **name = check->config->exempt_addresses; name != NULL && *name != NULL; name++)
+		if (!network_parse(*name, &n))
+			problem_error(check->sink, line_of(check, "limits", "exempt_addresses"),
+				      "exempt_addresses = %s: it is a list of networks, such as 10.0.0.0/8 or "
+				      "2001:db8::/32",
+				      *name);
+}
+
 void
 config_check(const struct config *config, const struct problem_sink *sink)
 {
@@ -543,6 +556,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_listens(&check);
 	check_tenants(&check);
 	check_proxies(&check);
+	check_exempt_addresses(&check);
 	check_pools(&check);
 	check_auth_query(&check);
 	check_no_effect(&check);

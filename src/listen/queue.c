@@ -269,9 +269,10 @@ static void
 resume_fresh(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
+	struct subscription *m;
 
-	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		listen_drop_early(l, m);
+	TAILQ_FOREACH(m, &l->unsettled, unsettled)
+	listen_drop_early(l, m); /* the others have none */
 	l->is_fresh = true;
 	listen_resume(x);
 }

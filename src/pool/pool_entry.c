@@ -15,6 +15,7 @@
 #include <xxhash.h>
 /* The hash is seeded, as clients choose the names; uthash takes the seed from the variable of this name. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), set->seed))
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 

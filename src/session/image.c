@@ -13,6 +13,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 

@@ -399,6 +399,9 @@ static const struct {
 	  "pgweir.ini:6: error: destination = /nowhere/pgweir.log: /nowhere: No such file or directory" },
 	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
 	  "pgweir.ini:6: error: file = /tmp is a directory" },
+	{ "no exempt network", BASE "[limits]\nexempt_addresses = unix\n",
+	  "pgweir.ini:6: error: exempt_addresses = unix: it is a list of networks, such as 10.0.0.0/8 or "
+	  "2001:db8::/32" },
 	{ "no network", BASE "[pgweir]\nproxy_protocol = unix, 10.0.0.0/33\n",
 	  "pgweir.ini:6: error: proxy_protocol = 10.0.0.0/33: it is a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32, and unix" },
@@ -883,6 +886,7 @@ static const char everything[] =
     "24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
     "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
+    "prepared_statements_cache = 49MiB\n"
     "statement_ignore_comments = off\nwait_notify = 46s\non_outage = hold\noutage_hold = 120s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
@@ -1021,6 +1025,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
 	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
+	cr_expect_eq(c->prepared_statements_cache, 49 << 20);
 	cr_expect_eq(c->wait_notify_us, 46 * S);
 	cr_expect_eq(s.max_db_connections, 47);
 	cr_expect_eq(s.max_user_connections, 48);

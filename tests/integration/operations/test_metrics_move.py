@@ -140,7 +140,7 @@ def administration(weir, look):
     weir.console("PAUSE")
     look()
     weir.console("RESUME")
-    weir.reload(pool_size=3, max_client_connections=9)
+    weir.reload(pool_size=3, max_client_connections=9, sections={"log": {"destination": "/dev/full"}})
     look()
     weir.reload(pool_size=0, wait=False)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="failed") == 1)
@@ -207,7 +207,7 @@ MOVED_BY = {
     listening: """pool_listen_connections pool_listening_clients pool_listen_channels pool_notifications_total""",
     administration: """state config_last_reload_successful config_last_reload_success_timestamp_seconds
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
-        pool_limit_connections slow_log_lines_dropped_total metrics_pools_aggregated""",
+        pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
