@@ -87,8 +87,7 @@ console_client_closed(struct console *k, struct client *c)
 		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
 	/* Nor is anybody left to end a SUSPEND; most users of the console could not come in to do so. */
 	if (k->host.clients->x.is_suspended && TAILQ_EMPTY(&k->clients)) {
-		log_warning(k->host.clients->x.log,
-			    "resumed: the console's last client has left and not ended its SUSPEND");
+		log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
 		k->host.resume(k->host.up, NULL);
 	}
 	if (!cc->is_busy)

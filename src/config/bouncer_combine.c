@@ -129,7 +129,7 @@ combine_auth(struct bouncer *b)
 		emit_of(b, "auth_type", "auth", "users_file", "");
 		if (bouncer_is_set(b, "auth_file"))
 			bouncer_note(b, bouncer_line(b, "auth_file"),
-				     "auth_file: not read, as auth_type = any asks nobody who he is");
+				     "auth_file: not read, as auth_type = any authenticates nobody");
 	} else
 		emit_path(b, "auth_file", "auth", "users_file");
 	if (*user == '\0') {
@@ -180,8 +180,7 @@ combine_check_query(struct bouncer *b)
 	emit_of(b, "server_check_query", "pool", "pool_pre_ping", *query != '\0' ? "on" : "off");
 	if (*query != '\0' && strcmp(query, "<empty>") != 0)
 		bouncer_note(b, bouncer_line(b, "server_check_query"),
-			     "server_check_query = %s: pgweir asks whether the connection lives, and nothing else",
-			     query);
+			     "server_check_query = %s: pgweir only checks that the connection is alive", query);
 }
 
 /* --- what no setting says ------------------------------------------------------------------------------------- */

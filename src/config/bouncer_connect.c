@@ -153,7 +153,7 @@ take_apart(struct connect *c)
 		int row;
 
 		if (*equals != '=' || len == 0) {
-			problem_error(c->b->sink, line, "a word has no \"=\"; write word=value");
+			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value");
 			return false;
 		}
 		name[len] = '\0';
@@ -164,7 +164,7 @@ take_apart(struct connect *c)
 			return false;
 		}
 		if ((row = find_word(c, name)) < 0)
-			problem_error(c->b->sink, line, "PgBouncer has no word \"%.64s\" here", name);
+			problem_error(c->b->sink, line, "PgBouncer has no parameter \"%.64s\" here", name);
 		else
 			c->values[row] = value;
 	}

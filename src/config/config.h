@@ -59,6 +59,7 @@ struct scope_settings {
 	 */
 	uint32_t max_db_client_connections, max_user_client_connections; /* 0: no limit */
 	uint32_t max_db_connections, max_user_connections; /* of servers */
+	uint32_t share_weight, share_min; /* the pool's claim under these, and under max_server_connections */
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0: no limit */
 	enum tls_mode server_tls_mode;
 	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation;

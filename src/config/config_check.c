@@ -195,7 +195,7 @@ check_tls(const struct check *check)
 	if (has_certificate != (*config->tls_key_file != '\0'))
 		problem_error(check->sink,
 			      line_of(check, "tls_client", has_certificate ? "certificate_file" : "key_file"),
-			      "certificate_file and key_file need each other");
+			      "certificate_file and key_file must be set together");
 	if (*config->tls_crl_file != '\0' && *config->tls_ca_file == '\0')
 		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
 }
@@ -275,12 +275,12 @@ check_listens(const struct check *check)
 		else if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
 			problem_error(
 			    check->sink, config->origins->listen_lines[i],
-			    "listen = %s: with method = trust in [auth] whoever reaches this address is let in; "
+			    "listen = %s: with method = trust in [auth] anyone who reaches this address is let in; "
 			    "listen on loopback or a Unix socket, or set another method",
 			    listen->text);
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
 			problem_error(check->sink, line_of(check, "http", "listen"),
-				      "listen = %s: this address is already that of [pgweir]", http->text);
+				      "listen = %s: [pgweir] already listens on this address", http->text);
 	}
 	if (config->http_enabled && !listen_is_local(http))
 		problem_warning(check->sink, line_of(check, "http", "listen"),
@@ -419,7 +419,7 @@ check_caps(const struct check *check)
 				servers, all->pool_size + all->max_overflow);
 	if (config->login_failure_delay_us > config->login_failure_delay_max_us)
 		problem_warning(check->sink, line_of(check, "limits", "login_failure_delay_max"),
-				"login_failure_delay_max is below login_failure_delay: it is what counts");
+				"login_failure_delay_max is below login_failure_delay: the maximum applies");
 }
 
 static void

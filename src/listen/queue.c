@@ -116,7 +116,7 @@ on_gap(struct notify_subscriber *subscriber)
 		return;
 	fail_set(&what, "01000", "notifications may have been lost");
 	fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
-	fail_hint(&what, "Look at what the notifications are about, as after a new LISTEN.");
+	fail_hint(&what, "Check whatever the notifications report on, as after a new LISTEN.");
 	message_notice(&b, "WARNING", &what);
 	if (buf_ok(&b) && is_room(l, b.len))
 		keep(l, b.bytes, b.len);

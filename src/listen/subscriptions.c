@@ -66,7 +66,7 @@ join(struct exchange *x, struct subscription *m)
 	struct fail why;
 
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
-		fail_set(&why, "54000", "a client may listen to %d channels through pgweir at most",
+		fail_set(&why, "54000", "a client may listen to at most %d channels through pgweir",
 			 LISTEN_CHANNELS_MAX);
 		subscription_refuse(m, &why);
 		return 0;

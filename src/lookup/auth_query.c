@@ -135,7 +135,7 @@ static void
 unreachable(struct fail *why)
 {
 	fail_set(why, "08006", "the user can't be looked up: PostgreSQL can't be asked");
-	fail_hint(why, "The log of pgweir has the reason (auth_query).");
+	fail_hint(why, "pgweir's log has the reason (auth_query).");
 }
 
 static struct auth_key

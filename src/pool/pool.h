@@ -56,6 +56,7 @@ struct pool_settings {
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
 	bool lifo; /* else the longest idle goes first */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
+	uint32_t share_weight, share_min; /* under caps over several pools; see pool_budget_new. A weight of 0 is 1 */
 };
 
 enum pool_conn_state { PC_NONE, PC_OPENING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
@@ -188,12 +189,14 @@ enum pool_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POOL_CAPS };
 void pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_t now_us);
 /*
  * It is max-min fair. A pool is in use if it has lent connections or waiters, or had some within the last 100 ms. Its
- * fair share is limit / pools in use, at least 1; the share of other pools is 0. A free place goes to the pool with the
- * fewest connections, then to the longest waiter, by ops->wake. When the cap is reached and a pool below its share
- * waits, the pool with the most idle connections above its own share gives up its coldest one; if there is none, a pool
- * above its share closes what is returned to it (RR_EVICTED), even if it has waiters itself. With more pools in use
- * than places, a connection that is 100 ms old gives its place to a pool without any where somebody has waited longer.
- * min_idle takes only places that nobody waits for.
+ * fair share is its share_min, and of what the pools in use leave beyond theirs, the part that its share_weight is of
+ * all their weights; at least 1. The share of other pools is 0. A free place goes to a pool below its share_min, else
+ * to the one with the fewest connections for its weight, then to the longest waiter, by ops->wake. When the cap is
+ * reached and a pool below its share waits, the pool with the most idle connections above its own share gives up its
+ * coldest one; if there is none, a pool above its share closes what is returned to it (RR_EVICTED), even if it has
+ * waiters itself. With more pools in use than places, a connection that is 100 ms old, and is not of the pool's
+ * share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer. One place
+ * is always left for pools without a share_min. min_idle takes only places that nobody waits for.
  */
 struct pool_budget *pool_budget_new(uint32_t limit); /* 0: no limit */
 void pool_budget_free(struct pool_budget *b); /* after all its pools */

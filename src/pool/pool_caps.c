@@ -20,7 +20,7 @@ caps_set(struct pool_caps *caps, enum pool_cap which, struct pool_budget *b, str
 		for (uint32_t i = 0; i < counts[state] && m->budget != NULL; i++)
 			budget_moved(m, (enum pool_conn_state)state, PC_NONE);
 	budget_leave(m);
-	*m = (struct budget_member){ 0 };
+	*m = (struct budget_member){ .weight = m->weight, .reserved = m->reserved };
 	budget_join(b, m, p);
 	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
 		for (uint32_t i = 0; i < counts[state] && b != NULL; i++)
@@ -33,6 +33,13 @@ caps_leave(struct pool_caps *caps)
 {
 	for (unsigned i = 0; i < POOL_CAPS; i++)
 		budget_leave(&caps->of[i]);
+}
+
+void
+caps_set_claim(struct pool_caps *caps, uint32_t weight, uint32_t reserved)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		budget_set_claim(&caps->of[i], weight, reserved);
 }
 
 void
@@ -55,7 +62,7 @@ caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us)
 	bool is_told = false;
 
 	for (unsigned i = 0; i < POOL_CAPS; i++) {
-		bool is_here = !is_told && (i == POOL_CAPS - 1 || !budget_allows(&caps->of[i]));
+		bool is_here = !is_told && (i == POOL_CAPS - 1 || !budget_allows(&caps->of[i], now_us));
 
 		budget_report(&caps->of[i], is_here ? short_count : 0, now_us);
 		is_told = is_told || is_here;
@@ -63,10 +70,10 @@ caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us)
 }
 
 bool
-caps_allow(const struct pool_caps *caps)
+caps_allow(const struct pool_caps *caps, uint64_t now_us)
 {
 	for (unsigned i = 0; i < POOL_CAPS; i++)
-		if (!budget_allows(&caps->of[i]))
+		if (!budget_allows(&caps->of[i], now_us))
 			return false;
 	return true;
 }

@@ -76,6 +76,8 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->ping_interval_us = s->ping_interval_us;
 	out->ping_timeout_us = PING_TIMEOUT_US;
 	out->lifo = s->pool_lifo;
+	out->share_weight = s->share_weight;
+	out->share_min = s->share_min;
 }
 
 /* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */

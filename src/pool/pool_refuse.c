@@ -58,8 +58,7 @@ say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 	const char *address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
 
 	fail_detail(why, "opening one to %s for %s, no answer yet", address, since.text);
-	fail_hint(why,
-		  "look whether PostgreSQL at %s is up and lets pgweir through; connect_timeout limits the attempt",
+	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
 		  address);
 }
 

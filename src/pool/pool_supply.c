@@ -177,7 +177,7 @@ close_unsuited(struct pool *p, uint64_t now_us)
 
 	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
 	    p->count[PC_CLOSING] >= pool_unserved(p) ||
-	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps)))
+	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
 		return false;
 	pool_close_conn(p, coldest, RR_DIRTY);
 	return true;
@@ -200,7 +200,7 @@ help_waiters(struct pool *p, uint64_t now_us)
 		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
 			continue;
 		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
-		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps) && open_one(p, now_us))
+		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);

@@ -227,6 +227,7 @@ pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t 
 	struct pool_settings old = p->settings;
 
 	apply_settings(p, settings);
+	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
 	if (old.recycle_us != p->settings.recycle_us)
 		set_recycle_times(p);
 	p->sweep_us = now_us;

@@ -228,7 +228,7 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
-looked(struct request_walk *w, enum listen_look look)
+looked(struct request_walk *w, enum listen_gate look)
 {
 	switch (look) {
 	case LISTEN_WAIT:
@@ -247,7 +247,7 @@ look_for_listen(struct request_walk *w)
 
 	if (type != 'Q' && type != 'P' && type != 'E')
 		return WALK_ON;
-	return looked(w, listen_look(w->x, &w->m));
+	return looked(w, listen_gate(w->x, &w->m));
 }
 
 static enum walk_result
@@ -271,7 +271,7 @@ look_for_notify(struct request_walk *w)
 			break;
 		}
 	}
-	return looked(w, listen_look_at_sender(x, &w->m));
+	return looked(w, listen_gate_sender(x, &w->m));
 }
 
 static enum walk_result

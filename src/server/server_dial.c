@@ -294,7 +294,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 	size_t at = 0;
 
 	if (srv->bytes_in > LOGIN_BYTES_MAX) {
-		fail_set(&why, "08P01", "PostgreSQL at %s did not come to an end of its login", srv->address);
+		fail_set(&why, "08P01", "PostgreSQL at %s did not finish its login", srv->address);
 		server_login_failed(srv, CF_OTHER, true, &why);
 		return -1;
 	}

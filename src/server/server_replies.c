@@ -217,7 +217,7 @@ struct reply {
 };
 
 static int
-look_into_error(struct walk *w, struct reply *r, struct fail *why)
+inspect_error(struct walk *w, struct reply *r, struct fail *why)
 {
 	bool is_replaced = false;
 
@@ -230,7 +230,7 @@ look_into_error(struct walk *w, struct reply *r, struct fail *why)
 }
 
 static int
-look_into_parameter(struct walk *w, struct reply *r, struct fail *why)
+inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 {
 	if (got_parameter(w->srv, r->body, r->body_len, &r->is_passed, why) < 0)
 		return -1;
@@ -240,7 +240,7 @@ look_into_parameter(struct walk *w, struct reply *r, struct fail *why)
 }
 
 static void
-look_into_notice(struct walk *w, struct reply *r)
+inspect_notice(struct walk *w, struct reply *r)
 {
 	if (!r->is_passed)
 		return;
@@ -250,7 +250,7 @@ look_into_notice(struct walk *w, struct reply *r)
 }
 
 static void
-look_into_row(struct walk *w, struct reply *r)
+inspect_row(struct walk *w, struct reply *r)
 {
 	if (r->is_passed && w->srv->loan.makes_true)
 		r->is_passed = !made_true(w, r->body, r->body_len);
@@ -259,7 +259,7 @@ look_into_row(struct walk *w, struct reply *r)
 }
 
 static void
-look_into_complete(struct walk *w, struct reply *r)
+inspect_complete(struct walk *w, struct reply *r)
 {
 	w->srv->loan.makes_true = false;
 	if (r->is_passed && r->body_len > 0 && r->body[r->body_len - 1] == 0)
@@ -267,7 +267,7 @@ look_into_complete(struct walk *w, struct reply *r)
 }
 
 static void
-look_into_notification(struct walk *w, struct reply *r)
+inspect_notification(struct walk *w, struct reply *r)
 {
 	pass_run(w);
 	if (r->is_passed && r->is_whole)
@@ -277,26 +277,26 @@ look_into_notification(struct walk *w, struct reply *r)
 
 /* Handles the types that matter to pgweir or to the borrower's features. Returns -1 if the server must be closed. */
 static int
-look_into(struct walk *w, struct reply *r, struct fail *why)
+inspect(struct walk *w, struct reply *r, struct fail *why)
 {
 	if (!r->is_passed)
 		pass_run(w);
 	switch (r->type) {
 	case 'E':
-		return look_into_error(w, r, why);
+		return inspect_error(w, r, why);
 	case 'S':
-		return look_into_parameter(w, r, why);
+		return inspect_parameter(w, r, why);
 	case 'N':
-		look_into_notice(w, r);
+		inspect_notice(w, r);
 		return 0;
 	case 'D':
-		look_into_row(w, r);
+		inspect_row(w, r);
 		return 0;
 	case 'C':
-		look_into_complete(w, r);
+		inspect_complete(w, r);
 		return 0;
 	case 'A':
-		look_into_notification(w, r);
+		inspect_notification(w, r);
 		return 0;
 	case 'G':
 		if (w->srv->state == SV_RESET)
@@ -371,7 +371,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, r.type, why);
 	r.is_passed = verdict == LEDGER_PASS && srv->borrower != NULL;
-	if (look_into(w, &r, why) < 0)
+	if (inspect(w, &r, why) < 0)
 		return -1;
 	srv->body_left = f->body_len - r.body_len;
 	srv->is_body_swallowed = !r.is_passed;

@@ -617,6 +617,8 @@ random_settings(struct sim *s)
 		.ping_timeout_us = one_of(s, answers, 3),
 		.lifo = chance(s, 70),
 		.opens_at_once = below(s, 6),
+		.share_weight = chance(s, 60) ? 0 : 1 + below(s, 5),
+		.share_min = chance(s, 70) ? 0 : below(s, 6),
 	};
 }
 

@@ -176,28 +176,86 @@ is_resting(const struct sim_pool *sp)
 	return !is_wanting(sp) && sp->returned_us > 0 && sp->sim->now_us < sp->returned_us + TURN_US;
 }
 
-static uint32_t
-fair_share(const struct sim *s, uint32_t *in_use)
+static uint64_t
+weight_of(const struct sim_pool *sp)
 {
-	*in_use = 0;
-	for (unsigned i = 0; i < s->pool_count; i++)
-		*in_use += is_wanting(&s->pools[i]) || is_resting(&s->pools[i]);
-	if (*in_use == 0 || s->budget_limit / *in_use == 0)
-		return *in_use == 0 ? s->budget_limit : 1;
-	return s->budget_limit / *in_use;
+	return sp->settings.share_weight > 0 ? sp->settings.share_weight : 1;
+}
+
+/* The pools in use. */
+struct users {
+	uint64_t count, plain, weights, reserved;
+};
+
+static struct users
+count_users(const struct sim *s)
+{
+	struct users u = { 0 };
+
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		const struct sim_pool *sp = &s->pools[i];
+
+		if (!is_wanting(sp) && !is_resting(sp))
+			continue;
+		u.count++;
+		u.plain += sp->settings.share_min == 0;
+		u.weights += weight_of(sp);
+		u.reserved += sp->settings.share_min;
+	}
+	return u;
+}
+
+/* One is left for those that have none of their own. */
+static uint64_t
+reservable(const struct sim *s)
+{
+	return s->budget_limit - (s->budget_limit > 0 && count_users(s).plain > 0 ? 1 : 0);
+}
+
+static uint64_t
+common(const struct sim *s)
+{
+	uint64_t reserved = count_users(s).reserved, most = reservable(s);
+
+	return s->budget_limit - (reserved < most ? reserved : most);
+}
+
+/* The places that are its own. */
+static uint64_t
+own(const struct sim_pool *sp)
+{
+	uint64_t most = reservable(sp->sim), reserved = count_users(sp->sim).reserved;
+	uint64_t mine = sp->settings.share_min;
+
+	return reserved > most ? mine * most / reserved : mine < most ? mine : most;
+}
+
+static uint32_t
+fair_share(const struct sim_pool *sp)
+{
+	uint64_t weights = count_users(sp->sim).weights, weight = weight_of(sp), share;
+
+	share = own(sp) + common(sp->sim) * weight / (weights > weight ? weights : weight);
+	return share == 0 ? 1 : (uint32_t)share;
+}
+
+static bool
+is_scarce(const struct sim *s)
+{
+	struct users u = count_users(s);
+
+	return s->budget_limit < u.count || common(s) < u.plain;
 }
 
 /* What it need not give up for others. */
 static uint32_t
 keeps(const struct sim_pool *sp)
 {
-	uint32_t in_use, share = fair_share(sp->sim, &in_use);
-
 	if (is_wanting(sp))
-		return share;
-	if (!is_resting(sp) || (in_use > sp->sim->budget_limit && sp->sim->now_us >= sp->turn_end_us))
+		return fair_share(sp);
+	if (!is_resting(sp) || (is_scarce(sp->sim) && sp->sim->now_us >= sp->turn_end_us))
 		return 0;
-	return share;
+	return fair_share(sp);
 }
 
 /* What this pool would open now, but for the cap. */
@@ -216,11 +274,10 @@ static int64_t
 missing(const struct sim *s, const struct sim_pool *except)
 {
 	int64_t n = (int64_t)pool_budget_used(s->budget) - s->budget_limit;
-	uint32_t wanting, share = fair_share(s, &wanting);
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *sp = &s->pools[i];
-		uint32_t live = model_live(sp), lacks = shortage(sp);
+		uint32_t live = model_live(sp), lacks = shortage(sp), share = fair_share(sp);
 
 		n -= model_count(sp, M_CLOSING);
 		if (sp != except && live < share)
@@ -239,23 +296,39 @@ bool
 model_asks_back(const struct sim_conn *sc)
 {
 	const struct sim *s = sc->sp->sim;
-	uint32_t wanting, share, live = model_live(sc->sp);
+	uint32_t share, live = model_live(sc->sp);
 	bool is_anyones_turn = false;
 
 	if (s->budget == NULL || s->budget_limit == 0)
 		return false;
-	share = fair_share(s, &wanting);
+	share = fair_share(sc->sp);
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *o = &s->pools[i];
 
-		if (o != sc->sp && model_live(o) == 0 && shortage(o) > 0 && first_since(o) < first_since(sc->sp))
+		if (o == sc->sp || shortage(o) == 0)
+			continue;
+		if (model_live(o) < own(o) || (model_live(o) == 0 && first_since(o) < first_since(sc->sp)))
 			is_anyones_turn = true;
 	}
-	if (live < share)
+	if (live < share || live <= own(sc->sp))
 		return false;
-	if (live == share && (wanting <= s->budget_limit || s->now_us - sc->opened_us < TURN_US || !is_anyones_turn))
+	if (live == share && (!is_scarce(s) || s->now_us - sc->opened_us < TURN_US || !is_anyones_turn))
 		return false;
 	return missing(s, sc->sp) > 0;
+}
+
+/* < 0: one pool with so many places has a better claim to the next than another with those; > 0: a worse one. */
+static int
+compare_claims(const struct sim_pool *a, uint64_t a_has, const struct sim_pool *b, uint64_t b_has)
+{
+	uint64_t a_min = own(a), b_min = own(b), of_a, of_b;
+	bool a_lacks = a_has < a_min, b_lacks = b_has < b_min;
+
+	if (a_lacks != b_lacks)
+		return a_lacks ? -1 : 1;
+	of_a = a_lacks ? a_has * b_min : (a_has - a_min) * weight_of(b);
+	of_b = a_lacks ? b_has * a_min : (b_has - b_min) * weight_of(a);
+	return of_a < of_b ? -1 : of_a > of_b;
 }
 
 /* Free places that others may have before this one, whose own state is not looked at as it is changing. */
@@ -268,14 +341,20 @@ places_before(const struct sim_pool *sp)
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *o = &s->pools[i];
-		uint32_t its = model_live(o), n;
+		uint32_t its = model_live(o), n = 0;
 
 		/* One that is being changed itself, or has not yet heard that time has passed, may know of no shortage.
 		 */
-		if (o == sp || o->on_stack > 0 || o->due_us <= s->now_us || its > live)
+		if (o == sp || o->on_stack > 0 || o->due_us <= s->now_us)
 			continue;
-		n = live - its + (first_since(o) < first_since(sp) ? 1 : 0);
-		before += n < shortage(o) ? n : shortage(o);
+		while (n < shortage(o)) {
+			int order = compare_claims(o, its + n, sp, live);
+
+			if (order > 0 || (order == 0 && first_since(o) >= first_since(sp)))
+				break;
+			n++;
+		}
+		before += n;
 	}
 	return before;
 }

@@ -130,7 +130,7 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: listen = db.example:6432: \"db.example\" is not a numeric "
 	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
 	{ MAIN "[databases]\na = host=x what=ever\n",
-	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no word \"what\" here" },
+	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter \"what\" here" },
 	{ MAIN "[databases]\na = host=\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
 	  "end" },

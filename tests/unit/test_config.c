@@ -152,7 +152,7 @@ static const struct {
 	{ "a time with off where it has no meaning", BASE "[pool]\npool_timeout = off\n",
 	  "pgweir.ini:6: error: pool_timeout = off: a time is a whole number and a unit, for example 30s or 500ms" },
 	{ "a time that may be off", BASE "[slow_query]\nthreshold = 100\n",
-	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is possible too" },
+	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is allowed too" },
 	{ "a size without a unit", BASE "[pool]\nmax_statement_size = 1000\n",
 	  "pgweir.ini:6: error: max_statement_size = 1000: a size needs a unit, for example 1MiB or 16KiB" },
 	{ "a size with the other units", BASE "[pool]\nmax_statement_size = 1TB\n",
@@ -222,13 +222,15 @@ static const struct {
 	{ "the same address twice", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\n",
 	  "pgweir.ini:7: error: listen = localhost:1: is the same as listen = 127.0.0.1:1" },
 	{ "the address of the metrics", BASE "[http]\nlisten = 127.0.0.1:6432\n",
-	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: this address is already that of [pgweir]" },
+	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: [pgweir] already listens on this address" },
 	{ "trust for the whole network", BASE "[pgweir]\nlisten = 0.0.0.0:6432\n",
-	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] whoever reaches this address is "
+	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] anyone who reaches this address "
+	  "is "
 	  "let in; "
 	  "listen on loopback or a Unix socket, or set another method" },
 	{ "the same with IPv6", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = [::]:6432\n",
-	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] whoever reaches this address is let "
+	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] anyone who reaches this address is "
+	  "let "
 	  "in; "
 	  "listen on loopback or a Unix socket, or set another method" },
 
@@ -408,9 +410,9 @@ static const struct {
 	  BASE "[tls_client]\nmode = verify-ca\ncertificate_file = c\nkey_file = k\n",
 	  "pgweir.ini:6: error: this mode needs ca_file: who signs the clients' certificates" },
 	{ "a certificate without a key", BASE "[tls_client]\ncertificate_file = /x\n",
-	  "pgweir.ini:6: error: certificate_file and key_file need each other" },
+	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
 	{ "a key without a certificate", BASE "[tls_client]\nkey_file = /x\n",
-	  "pgweir.ini:6: error: certificate_file and key_file need each other" },
+	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
 	{ "a list of certificates with a hole", BASE "[tls_client]\ncertificate_file = a,,b\nkey_file = /x\n",
 	  "pgweir.ini:6: error: certificate_file = a,,b: a path in the list is empty" },
 	{ "direct TLS that may be no TLS", TRUST "[database *]\nupstream = host=h sslnegotiation=direct\n",

@@ -115,7 +115,7 @@ def test_a_suspend_ends_with_the_last_console_client(weir):
     assert client.has_nothing_more(0.2)
     console.close()
     assert texts(client.read_until("Z")) == [["2"]]
-    wait_until(lambda: "not ended its SUSPEND" in weir.log())
+    wait_until(lambda: "without ending its SUSPEND" in weir.log())
 
 
 def test_sigusr2_ends_a_suspend(weir):
@@ -299,7 +299,7 @@ def test_tls_can_be_set_one_by_one(weir):
     weir.start(sections={"tls_client": {"mode": "off", "certificate_file": "", "key_file": ""}})
     with weir.raw("admin", "pgweir") as console:
         replies = console.ask(query(f"SET client_tls_key_file = '{made.key}'"))
-        assert [reply.type for reply in replies] == ["N", "C", "Z"] and "need each other" in replies[0].error["M"]
+        assert [reply.type for reply in replies] == ["N", "C", "Z"] and "must be set together" in replies[0].error["M"]
         assert shape(console.ask(query(f"SET client_tls_cert_file = '{made.certificate}'"))) == "C:SET Z:I"
         assert shape(console.ask(query("SET client_tls_sslmode = require"))) == "C:SET Z:I"
         assert errors(console.ask(query("SET client_tls_sslmode = perhaps")))[0].sqlstate == "22023"
