@@ -11,7 +11,7 @@
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
 #define COST_SHARE 300u /* ... and at most this part of one server connection's time */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
-#define MINDS_TYPES_US (100 * US_PER_MS) /* DDL does not wait longer for an answer */
+#define MINDS_TYPES_US (1 * US_PER_S) /* DDL does not wait longer for an answer */
 #define REFUSED_US (60 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
