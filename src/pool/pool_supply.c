@@ -177,7 +177,7 @@ close_unsuited(struct pool *p, uint64_t now_us)
 
 	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
 	    p->count[PC_CLOSING] >= pool_unserved(p) ||
-	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps)))
+	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
 		return false;
 	pool_close_conn(p, coldest, RR_DIRTY);
 	return true;
