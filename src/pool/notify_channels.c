@@ -11,6 +11,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,8 +218,9 @@ notify_listener_up(struct notify_listener *listener)
 	has_gap = has_gap || subscriber->has_gap;
 	if (has_gap)
 		notify_conn_send(listener, NC_GAP_OVER, NULL, NULL);
-	log_info(listener->env.log, "pool %s/%s: server %u listens for %u channels", listener->entry->database->name,
-		 listener->entry->user, listener->conn.srv->id, HASH_COUNT(listener->table));
+	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
+		 listener->entry->database->name, listener->entry->user, listener->conn.srv->id,
+		 HASH_COUNT(listener->table));
 }
 
 void

@@ -54,6 +54,7 @@ struct pool_settings {
 	uint64_t ping_interval_us; /* background ping of idle connections not heard from for this; 0: none */
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
 	bool lifo; /* else the longest idle goes first */
+	bool waits_while_down; /* borrowers wait for an upstream that can't be reached; else they are refused */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
 	uint32_t share_weight, share_min; /* under caps over several pools; see pool_budget_new. A weight of 0 is 1 */
 };
@@ -132,9 +133,9 @@ void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); 
  * can't be reached or refuses us and no other connection lives or is being opened (is_fatal: even if others live, e.g.
  * a wrong password). The pool backs off (50 ms doubled up to 15 s, +-20 % jitter) before the next attempt, which is one
  * connection alone. While it backs off without any connection, new borrowers are refused at once, through on_refuse
- * from pool_tick (ops->wake with now). As long as opening fails, nothing is closed for its age. CF_TOO_MANY
- * (PostgreSQL's 53300) instead lowers the pool's limit to the connections it has (at least 1) for 30 s, and nobody is
- * refused while the pool has a connection.
+ * from pool_tick (ops->wake with now). With waits_while_down, a failure that is not is_fatal refuses nobody. As long as
+ * opening fails, nothing is closed for its age. CF_TOO_MANY (PostgreSQL's 53300) instead lowers the pool's limit to the
+ * connections it has (at least 1) for 30 s, and nobody is refused while the pool has a connection.
  */
 void pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
 		      const struct fail *why, uint64_t now_us);

@@ -56,6 +56,7 @@ struct pool {
 	struct fail last_fail; /* the last failure to open; an empty sqlstate: there was none */
 	uint64_t last_fail_us;
 	enum connect_failure last_fail_kind;
+	bool is_last_fail_fatal;
 
 	uint64_t swept_us, sweep_us; /* when all idle ones were last checked, and when they are next */
 	uint64_t due_us; /* when the owner will call pool_tick */
@@ -83,11 +84,13 @@ pool_live(const struct pool *p)
 	return p->total - p->count[PC_CLOSING];
 }
 
-/* Returns whether nobody in line can get anything before the next attempt to open, which is not due yet. */
+/* Returns whether those in line are to be refused: nobody gets anything before the next attempt, which is not due yet.
+ */
 static inline bool
 pool_is_hopeless(const struct pool *p, uint64_t now_us)
 {
-	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && pool_live(p) == 0;
+	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && pool_live(p) == 0 &&
+	       (p->is_last_fail_fatal || !p->settings.waits_while_down);
 }
 
 /* pool.c */

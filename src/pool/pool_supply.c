@@ -121,6 +121,7 @@ pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure ki
 	}
 	pool_move(p, conn, PC_NONE);
 	note_failure(p, kind, conn->opened_us, why, now_us);
+	p->is_last_fail_fatal = is_fatal;
 	pool_reinforce(p, now_us);
 	if ((is_fatal && !p->is_paused) || pool_is_hopeless(p, now_us))
 		pool_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
@@ -136,6 +137,7 @@ open_one(struct pool *p, uint64_t now_us)
 
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
 		note_failure(p, CF_OTHER, now_us, &why, now_us);
+		p->is_last_fail_fatal = false;
 		return false;
 	}
 	return p->count[PC_OPENING] > before;

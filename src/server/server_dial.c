@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "wire/frame.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,10 +75,31 @@ order_of(const struct server *srv)
 					.database = srv->target->database };
 }
 
+const char *
+server_failure_word(enum connect_failure kind)
+{
+	return kind == CF_DNS ? "server DNS lookup failed" : kind == CF_TIMEOUT ? "connect timeout" : "connect failed";
+}
+
+static void
+tell_of_host(const struct server *srv, enum connect_failure kind, const struct fail *why)
+{
+	const struct log_about about = server_about(srv, "server_login_failed", why);
+	const struct server_target *target = srv->target;
+
+	if (log_is_pgbouncers(srv->env->log))
+		log_info(srv->env->log, "S-%p: %s/%s@%s closing because: %s (age=%llus)", (const void *)srv,
+			 target->database, target->user, srv->address, server_failure_word(kind),
+			 (unsigned long long)((*srv->env->now_us - srv->connected_us) / US_PER_S));
+	else
+		log_event(srv->env->log, LOG_LEVEL_WARNING, &about,
+			  "server %" PRIu64 " (%s, %s/%s): %s; trying the next host", srv->id, srv->address,
+			  target->database, target->user, why->text);
+}
+
 void
 server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	const struct log_about about = server_about(srv, "server_login_failed", why);
 	struct fail kept = *why;
 	struct password_order order;
 
@@ -86,8 +108,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		passwords_refused(srv->env->passwords, &order);
 	}
 	if (has_next_host(srv, kind)) { /* else the owner has its own words for it */
-		log_event(srv->env->log, LOG_LEVEL_WARNING, &about, "server %u (%s, %s/%s): %s; trying the next host",
-			  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
+		tell_of_host(srv, kind, why);
 		if (next_host(srv))
 			return;
 	}
@@ -148,7 +169,8 @@ server_tls_done(struct server *srv, const struct fail *failed)
 		return;
 	}
 	if (!srv->target->is_tls_required) { /* like libpq: tries again without TLS */
-		log_info(srv->env->log, "server %u (%s): %s; trying without TLS", srv->id, srv->address, failed->text);
+		log_info(srv->env->log, "server %" PRIu64 " (%s): %s; trying without TLS", srv->id, srv->address,
+			 failed->text);
 		srv->is_tls_given_up = true;
 		if (redial(srv) == 0)
 			return;

@@ -399,6 +399,14 @@ static const struct {
 	  "pgweir.ini:6: error: destination = /nowhere/pgweir.log: /nowhere: No such file or directory" },
 	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
 	  "pgweir.ini:6: error: file = /tmp is a directory" },
+	{ "no peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=10.0.0.2:6432, 10.0.0.3:6432\n",
+	  "pgweir.ini:7: error: peers: a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432" },
+	{ "no peer_id", BASE "[pgweir]\npeer_id = 1\npeers = 65536=h:1\n",
+	  "pgweir.ini:7: error: peers: a peer_id is a number from 1 to 65535" },
+	{ "no port of a peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=[::1]:0\n",
+	  "pgweir.ini:7: error: peers: the port of a peer is a number from 1 to 65535" },
+	{ "two peers of one number", BASE "[pgweir]\npeer_id = 1\npeers = 2=a:1, 2=b:1\n",
+	  "pgweir.ini:7: error: peers: there are two with the peer_id 2" },
 	{ "no network", BASE "[pgweir]\nproxy_protocol = unix, 10.0.0.0/33\n",
 	  "pgweir.ini:6: error: proxy_protocol = 10.0.0.0/33: it is a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32, and unix" },
@@ -515,6 +523,8 @@ static const struct {
 	  "pgweir.ini:6: warning: sample_threshold has no effect unless it is below threshold" },
 	{ "tenants that nobody can name", BASE "[tenant a]\nupstream = host=h\n",
 	  "pgweir.ini:5: warning: [tenant a] has no effect without tenants = user, options or sni in [pgweir]" },
+	{ "peers of nobody", BASE "[pgweir]\npeers = 2=10.0.0.2:6432\n",
+	  "pgweir.ini:6: warning: peers have no effect without a peer_id of this process" },
 	{ "a proxy that can be anybody", BASE "[pgweir]\nproxy_protocol = 10.0.0.0/8, 0.0.0.0/0\n",
 	  "pgweir.ini:6: warning: proxy_protocol = 0.0.0.0/0: whoever reaches pgweir may say that it is any client" },
 	{ "a domain for no tenant", BASE "[pgweir]\ntenant_domain = x\n",
@@ -879,6 +889,7 @@ static const char everything[] =
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
     "24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
+    "fail_fast = off\nserver_fast_close = on\n"
     "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
     "statement_ignore_comments = off\nwait_notify = 46s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
@@ -896,7 +907,7 @@ static const char everything[] =
     "[database app]\nupstream = host=db1 user=web password=hunter2\npool_mode = statement\nsession_state = track\n"
     "pool_size = 51\nmax_overflow = 52\noverflow_delay = 52s\noverflow_linger = 53s\npool_timeout = 54s\npool_recycle "
     "= 55s\n"
-    "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
+    "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\nfail_fast = on\n"
     "idle_timeout = 58s\nprepared_statements = 59\nmax_statement_size = 60MiB\nconnect_timeout = 61ms\n"
     "statement_ignore_comments = on\n"
     "query_timeout = 62ms\ntransaction_timeout = 63ms\nidle_transaction_timeout = 64ms\nclient_idle_timeout = 65ms\n"
@@ -1013,7 +1024,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
-	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
+	cr_expect(!s.pool_pre_ping && !s.pool_lifo && !s.pool_fail_fast && c->server_fast_close);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
 	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
 	cr_expect_eq(c->wait_notify_us, 46 * S);
@@ -1031,7 +1042,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
 	cr_expect_eq(s.session_state, SESSION_TRACK);
-	cr_expect(s.pool_pre_ping && s.pool_lifo);
+	cr_expect(s.pool_pre_ping && s.pool_lifo && s.pool_fail_fast);
 	cr_expect_eq(s.max_statement_size, 60 << 20);
 	cr_expect(s.statement_ignore_comments);
 	cr_expect_eq(s.connect_timeout_us, 61000);
