@@ -431,8 +431,9 @@ def test_a_query_on_each_new_connection_holds_for_those_who_come_later(bouncer):
             cursor.execute("SELECT pg_backend_pid()")
             pid = cursor.fetchone()[0]
         bouncer.weir.close_connections()
-        assert bouncer.value("SHOW enable_hashjoin") == "on" and bouncer.value("SHOW enable_seqscan") == "off"
-        assert bouncer.value("SELECT pg_backend_pid()") == pid
+        assert bouncer.value("SELECT ARRAY[current_setting('enable_hashjoin'), current_setting('enable_seqscan'), "
+                             "pg_backend_pid()::text]") == ["on", "off", str(pid)]
+        bouncer.weir.close_connections()
 
 
 def test_a_user_without_words_is_one_of_the_users(bouncer):
