@@ -663,6 +663,7 @@ weir_free(struct weir *w)
 	pool_set_free(w->pools);
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
+	cancel_abandon_passed(&w->clients);
 	workers_free(w->workers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(w->graveyard);
 	http_free(w->http); /* the metrics go last */

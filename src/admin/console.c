@@ -203,8 +203,11 @@ pump(struct console_client *cc)
 void
 console_tick(struct console *k, uint64_t now_us)
 {
+	const struct exchange_env *x = &k->host.clients->x;
+
 	blocking_tick(k->blocking, now_us);
-	console_stats_tick(k->stats, pool_set_databases(k->host.clients->x.pools), now_us);
+	console_stats_tick(k->stats, pool_set_databases(x->pools), now_us);
+	stats_log_tick(&k->stats_log, pool_set_databases(x->pools), x->log, x->config->log_stats_interval_us, now_us);
 	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {
 		k->tick_next = TAILQ_NEXT(cc, all);
 		pump(cc);

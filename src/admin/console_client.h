@@ -18,6 +18,7 @@
 #include "admin/console_rows.h"
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
+#include "admin/stats_log.h"
 #include "pool/blocking.h"
 
 enum wait_kind {
@@ -63,6 +64,7 @@ struct console {
 	struct console_host host;
 	struct console_stats *stats;
 	struct blocking *blocking;
+	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
 	struct console_client *tick_next; /* of a walk over clients */
 };

@@ -100,7 +100,7 @@ client_pointer(const struct client *c, char out[POINTER_MAX])
 static void
 server_pointer(const struct server *srv, char out[POINTER_MAX])
 {
-	snprintf(out, POINTER_MAX, "0x5%010" PRIx32, srv->id);
+	snprintf(out, POINTER_MAX, "0x5%010" PRIx64, srv->id);
 }
 
 static void

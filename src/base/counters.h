@@ -80,7 +80,7 @@ enum reject_reason {
 	RJ_COUNT
 };
 enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
-enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_COUNT };
+enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_PASSED_ON, CR_COUNT };
 enum auth_query_result { AQ_HIT, AQ_MISS, AQ_UNKNOWN, AQ_STALE, AQ_FAILED, AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 

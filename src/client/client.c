@@ -70,7 +70,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	c->env = env;
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
-	c->x.id = ++env->last_id;
+	c->x.id = pool_set_next_id(env->x.pools);
 	c->x.state = CL_STARTUP;
 	c->connected_us = c->x.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);

@@ -7,6 +7,7 @@
  *   client_memory.c    what is done while memory is short
  *   client_watch.c     lines about pools that are exhausted and transactions that take long
  *   cancel.c           CancelRequests
+ *   cancel_peer.c      those for clients of other processes
  *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
  *
  * Its dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ finds out who it is and
@@ -24,6 +25,7 @@ struct client;
 struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
 struct client_cancel; /* cancel.c */
+struct passed_cancel; /* cancel_peer.c */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
@@ -66,7 +68,8 @@ struct client_env {
 	struct client **keyed; /* the hash table of cancel keys: lists along key_next */
 	uint32_t keyed_cap, keyed_count; /* keyed_cap: 0 or a power of two */
 	uint32_t random[64], random_left; /* for cancel keys */
-	uint64_t last_id;
+	struct passed_cancel *passed_cancels; /* cancel_peer.c: those under way */
+	uint32_t passed_cancel_count;
 	bool is_client_idle_limited;
 	bool is_memory_short; /* client_memory.c */
 	uint32_t starved_count;

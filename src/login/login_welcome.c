@@ -55,6 +55,8 @@ put_greeting(struct client *c, const struct image *image, const struct image *we
 	put_reports(out, image);
 	message_key(out, c->x.told_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
+	if (c->env->x.config->login_notify_message[0] != '\0')
+		message_notice_text(out, c->env->x.config->login_notify_message);
 	message_ready(out, 'I');
 }
 

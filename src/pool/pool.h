@@ -57,6 +57,7 @@ struct pool_settings {
 	uint64_t ping_interval_us; /* background ping of idle connections not heard from for this; 0: none */
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
 	bool lifo; /* else the longest idle goes first */
+	bool waits_while_down; /* they wait for timeout_us, as where all connections are lent */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
 	uint32_t share_weight, share_min; /* under caps over several pools; see pool_budget_new. A weight of 0 is 1 */
 };
@@ -166,6 +167,7 @@ void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); 
  * off newcomers are, too, through on_refuse from pool_tick (ops->wake with now). These wait on:
  *   - everybody, for hold_us, if the pool is_holding: counted from when they came or the outage began, whichever was
  *     later; when the outage is over, timeout_us begins for them;
+ *   - for timeout_us, everybody, if the pool waits_while_down;
  *   - for timeout_us, those who were in line when the last connection was lost while it was lent: PostgreSQL restarts;
  *   - for timeout_us, everybody, after CF_TOO_MANY (PostgreSQL's 53300): that lowers the pool's limit to the
  * connections it has (at least 1) for 30 s. is_fatal (a wrong password, an unknown database): everybody is refused at

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "session/seal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		return fail_set(why, "53200", "no memory for a server connection");
 	p->entry = entry;
 	p->target = pool_target_ref(entry->target);
-	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_server_id(entry->set),
-			    now_us);
+	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_id(entry->set),
+			    pool_set_next_turn(entry->set), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		free(p);
@@ -43,7 +44,8 @@ op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
 {
 	struct pool_entry *entry = owner;
 
-	log_debug(entry->set->log, "server %u: closed (%s)", pooled_of(conn)->srv->id, recycle_reason_names[reason]);
+	log_debug(entry->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
+		  recycle_reason_names[reason]);
 	pooled_of(conn)->closing = bouncer_recycle_word(reason);
 	server_close(pooled_of(conn)->srv);
 }

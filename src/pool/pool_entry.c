@@ -79,6 +79,7 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->ping_interval_us = s->ping_interval_us;
 	out->ping_timeout_us = PING_TIMEOUT_US;
 	out->lifo = s->pool_lifo;
+	out->waits_while_down = s->on_outage == OUTAGE_WAIT;
 	out->share_weight = s->share_weight;
 	out->share_min = s->share_min;
 }

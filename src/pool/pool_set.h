@@ -110,7 +110,8 @@ uint32_t pool_database_clients(const struct pool_database *d); /* of all databas
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
-uint32_t pool_set_next_server_id(struct pool_set *set);
+uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers are numbered together, from 1 */
+uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 struct pool_owns *pool_set_owns(const struct pool_set *set); /* dedicated.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 

@@ -48,7 +48,8 @@ struct pool_set {
 	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
-	uint32_t server_count, last_server_id;
+	uint64_t last_id; /* of clients and servers */
+	uint32_t server_count, last_turn;
 	bool is_paused, is_suspended;
 };
 

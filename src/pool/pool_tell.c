@@ -21,12 +21,13 @@ pool_tell_host(struct pool_entry *entry, const struct server *srv, const struct 
 	uint64_t now_us = pool_set_now(entry->set);
 
 	if (b == NULL || (b->told_us != 0 && now_us - b->told_us < TOLD_EVERY_US)) {
-		log_debug(entry->set->log, "server %u: %s; trying the next host", srv->id, why->text);
+		log_debug(entry->set->log, "server %" PRIu64 ": %s; trying the next host", srv->id, why->text);
 		return;
 	}
 	b->told_us = now_us;
-	log_event(entry->set->log, LOG_LEVEL_WARNING, &about, "server %u (%s, %s/%s): %s; trying the next host",
-		  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
+	log_event(entry->set->log, LOG_LEVEL_WARNING, &about,
+		  "server %" PRIu64 " (%s, %s/%s): %s; trying the next host", srv->id, srv->address,
+		  srv->target->database, srv->target->user, why->text);
 }
 
 /* In an outage a login fails several times per second. */

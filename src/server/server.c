@@ -3,6 +3,7 @@
 
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +13,11 @@ __attribute__((cold)) static int
 step_aloud(struct server *srv, enum server_event ev, enum server_state to)
 {
 	if (to == SV_NONE) {
-		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
+		log_error(srv->env->log, "BUG: server %" PRIu64 ": %s while %s", srv->id, server_event_name(ev),
 			  server_state_name(srv->state));
 		return -1;
 	}
-	log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
+	log_debug(srv->env->log, "server %" PRIu64 ": %s -> %s (%s)", srv->id, server_state_name(srv->state),
 		  server_state_name(to), server_event_name(ev));
 	srv->state = to;
 	return 0;
@@ -115,14 +116,14 @@ server_fail(struct server *srv, const struct fail *why)
 		srv->env->owner_ops->gone(srv, why);
 	if (!srv->is_end_logged)
 		log_event(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
-			  "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database,
+			  "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database,
 			  srv->target->user, why->sqlstate, why->text);
 	server_finish(srv);
 }
 
 struct server *
 server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
-	   uint32_t id, uint64_t now_us)
+	   uint64_t id, uint32_t turn, uint64_t now_us)
 {
 	struct server *srv = calloc(1, sizeof(*srv));
 
@@ -138,7 +139,7 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->tx = 'I';
 	srv->is_synced = true;
 	srv->connected_us = now_us;
-	server_first_host(srv);
+	server_first_host(srv, turn);
 	ledger_init(&srv->ledger, NULL, srv);
 	srv->image = image_empty(env->images);
 	srv->login_timer = event_new(env->base, -1, 0, server_on_login_timer, srv);

@@ -177,6 +177,7 @@ struct server_reset {
 	struct buf names; /* the statements to deallocate, each terminated */
 	bool is_cancel_due; /* the borrower's request is still to be cancelled */
 	bool is_ours_cancelled; /* a request of pgweir's own ahead of it was cancelled */
+	bool is_connect_query_due; /* settings were reset */
 	uint64_t since_us, deadline_us;
 };
 
@@ -199,6 +200,7 @@ struct server {
 	bool is_closing; /* its state is doubtful: it must be closed instead of being returned */
 	bool is_misplaced; /* it is not what target_session_attrs wants any more */
 	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
+	bool is_connect_query_bad; /* it failed */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool was_owing; /* when it ended, something was owed to the borrower */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
@@ -218,7 +220,8 @@ struct server {
 	uint8_t *carry; /* an unfinished message */
 	uint32_t carry_len, carry_cap;
 	/* identity */
-	uint32_t id, pid;
+	uint64_t id;
+	uint32_t pid;
 	uint8_t key[256];
 	uint16_t key_len;
 	struct sockaddr_storage peer;
@@ -247,12 +250,16 @@ struct server_secret {
 	char password[];
 };
 
-/* Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. */
+/*
+ * Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. turn: a number that
+ * grows; where hosts take turns, it says with which one to begin.
+ */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
-			  void *owner, uint32_t id, uint64_t now_us);
+			  void *owner, uint64_t id, uint32_t turn, uint64_t now_us);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
 /* What its lines in the log are about; borrows its texts, and why. */
+const char *server_failure_word(enum connect_failure kind); /* PgBouncer's, for why a connection could not be made */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));

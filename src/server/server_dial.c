@@ -8,6 +8,7 @@
 #include "server/hosts.h"
 #include "wire/frame.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,14 +68,14 @@ due_us(const struct server *srv, size_t index)
  * due first is tried alone. What other hosts say at once, each attempt hears.
  */
 void
-server_first_host(struct server *srv)
+server_first_host(struct server *srv, uint32_t turn)
 {
 	const struct upstream *upstream = srv->target->upstream;
 	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
 	size_t count = upstream->host_count, best = 0;
 	uint64_t best_us = UINT64_MAX;
 
-	srv->host_index = balance != NULL && strcmp(balance, "round-robin") == 0 ? srv->id % count : 0;
+	srv->host_index = balance != NULL && strcmp(balance, "round-robin") == 0 ? turn % count : 0;
 	if (count == 1)
 		return;
 	for (srv->hosts_passed = 0; srv->hosts_passed < count; srv->hosts_passed++) {
@@ -117,6 +118,12 @@ order_of(const struct server *srv)
 					.port = h->port,
 					.user = srv->target->user,
 					.database = srv->target->database };
+}
+
+const char *
+server_failure_word(enum connect_failure kind)
+{
+	return kind == CF_DNS ? "server DNS lookup failed" : kind == CF_TIMEOUT ? "connect timeout" : "connect failed";
 }
 
 void
@@ -199,7 +206,8 @@ server_tls_done(struct server *srv, const struct fail *failed)
 		return;
 	}
 	if (!srv->target->is_tls_required) { /* like libpq: tries again without TLS */
-		log_info(srv->env->log, "server %u (%s): %s; trying without TLS", srv->id, srv->address, failed->text);
+		log_info(srv->env->log, "server %" PRIu64 " (%s): %s; trying without TLS", srv->id, srv->address,
+			 failed->text);
 		srv->is_tls_given_up = true;
 		if (redial(srv) == 0)
 			return;

@@ -15,6 +15,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,7 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 {
 	fail_set(why, "28P01", "PostgreSQL at %s asks for a password of \"%s\" that pgweir does not know", srv->address,
 		 srv->target->user);
+	fail_theirs(why, "wrong password type");
 	fail_detail(why, "It asked for %s.", asked);
 	return fail_hint(why,
 			 "Put the user's password into users_file, or password= into the upstream line. A SCRAM "
@@ -488,7 +490,8 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		refused(srv, body, len, kind, is_fatal, why);
 		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY) /* NULL: it answers the SSLRequest */
 			return LOGIN_FAILED;
-		log_warning(srv->env->log, "server %u (%s): connect_query failed: %s", srv->id, srv->address,
+		srv->is_connect_query_bad = true;
+		log_warning(srv->env->log, "server %" PRIu64 " (%s): connect_query failed: %s", srv->id, srv->address,
 			    why->theirs);
 		break;
 	case 'Z':

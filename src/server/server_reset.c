@@ -3,8 +3,8 @@
  * nothing is owed and no cancel is under way:
  *
  *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
- *   transaction is open; DISCARD ALL if ordered; the seal (session/seal.h); a query of the owner's. An error in any
- * step but the last ends the connection.
+ *   transaction is open; DISCARD ALL if ordered; the seal (session/seal.h); after either, the upstream's connect_query;
+ * a query of the owner's. An error in any step but the last ends the connection.
  */
 #include "server/server.h"
 
@@ -102,6 +102,7 @@ static int
 discard_all(struct server *srv)
 {
 	srv->reset.todo.is_discarding = false;
+	srv->reset.is_connect_query_due = true;
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
 	return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD ALL", OWED_TO_RESET);
@@ -118,6 +119,8 @@ seal(struct server *srv)
 		return -1;
 	if ((parts & STATE_PREPARED) && image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
 		return -1;
+	if (parts & STATE_SETTINGS)
+		srv->reset.is_connect_query_due = true;
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
 	if (parts & STATE_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
@@ -156,6 +159,21 @@ deallocate_all(struct server *srv)
 	return send_query(srv, "DEALLOCATE ALL", OWED_TO_RESET);
 }
 
+/* What connect_query has set is gone with the client's settings. Where it fails, it does so each time. */
+static bool
+owes_connect_query(const struct server *srv)
+{
+	return srv->reset.is_connect_query_due && !srv->is_connect_query_bad && srv->target->replication == NULL &&
+	       srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL;
+}
+
+static int
+connect_again(struct server *srv)
+{
+	srv->reset.is_connect_query_due = false;
+	return send_query(srv, srv->target->upstream->words[UPSTREAM_CONNECT_QUERY], OWED_TO_RESET);
+}
+
 static int
 reset_ask(struct server *srv)
 {
@@ -187,6 +205,8 @@ next_step(struct server *srv)
 		return deallocate_all(srv);
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
+	if (owes_connect_query(srv))
+		return connect_again(srv);
 	if (todo->question != NULL)
 		return reset_ask(srv);
 	server_step(srv, SE_CLEAN);
@@ -242,6 +262,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.is_cancel_due = true;
 	srv->reset.is_ours_cancelled = false;
+	srv->reset.is_connect_query_due = false;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);
 }

@@ -4,6 +4,7 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -100,7 +101,7 @@ session_set_pins(struct exchange *x, unsigned pins)
 	if (added & ~x->session->logged_pins) {
 		x->session->logged_pins |= added;
 		log_write(x->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-			  "client %llu (%s/%s, application \"%s\") keeps server %u between transactions: %s",
+			  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s",
 			  (unsigned long long)x->id, x->entry->database->name, exchange_user(x),
 			  exchange_application(x), x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)));
 	}

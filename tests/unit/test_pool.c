@@ -394,6 +394,28 @@ Test(pool, the_refusal_says_so_when_opening_failed_during_the_wait)
 	fake_fini(&f);
 }
 
+Test(pool, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.waits_while_down = true;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 1);
+	fake_failed(&f, 0, CF_REFUSED, false);
+	fake_borrow(&f, 2);
+	fake_at(&f, f.now + 1 * MS);
+	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
+	fake_at(&f, f.now + 1 * S); /* the back-off is over: another one is opened */
+	fake_failed(&f, 1, CF_AUTH, true);
+	cr_expect_eq(f.clients[1].refusals, 1, "a refusal is for good");
+	cr_expect_eq(f.clients[2].refusals, 1);
+	fake_borrow(&f, 3);
+	fake_at(&f, f.now + 1 * MS);
+	cr_expect_eq(f.clients[3].refusals, 1, "and for those who come while it backs off");
+	fake_fini(&f);
+}
+
 Test(pool, without_a_timeout_they_wait_for_ever)
 {
 	struct pool_settings set = fake_settings(1, 0);
