@@ -22,12 +22,12 @@
 #define HEAD_LEN 12u
 
 struct passed_cancel {
+	struct stream stream; /* must be first: see on_readable() */
 	struct client_env *env;
 	uint64_t asker_id; /* it may have left */
 	struct passed_cancel *next, **to_here; /* in the list of all */
 	struct dial *dial;
 	struct event *timer;
-	struct stream stream;
 	struct grave grave;
 	uint8_t packet[HEAD_LEN + CANCEL_SECRET_MAX];
 	size_t packet_len;
@@ -82,9 +82,9 @@ end(struct passed_cancel *p, enum cancel_result result)
 
 /* The peer says nothing; it closes the connection when the cancel is done. */
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct passed_cancel *p = arg;
+	struct passed_cancel *p = (struct passed_cancel *)s;
 	uint8_t byte;
 	size_t got;
 	enum stream_result r;
@@ -96,9 +96,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	(void)arg;
+	(void)s;
 }
 
 static const struct stream_ops stream_ops = { on_readable, on_drained };
@@ -114,7 +114,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	if (result->fd < 0)
 		log_warning(p->env->x.log, "a cancel request can't be passed on to peer %u: %s",
 			    cancel_peer_of(wire_u32(p->packet + 8)), result->why.text);
-	if (result->fd < 0 || stream_open(&p->stream, p->env->x.base, result->fd, &stream_ops, p) < 0 ||
+	if (result->fd < 0 || stream_open(&p->stream, p->env->x.base, result->fd, &stream_ops) < 0 ||
 	    stream_write(&p->stream, &packet, 1) < 0)
 		end(p, CR_FAILED);
 }

@@ -23,7 +23,8 @@ static const char question_sql[] = "SELECT pid, pg_catalog.array_to_string(block
 				   "WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0";
 
 struct blocked {
-	uint32_t server_id, pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
+	uint64_t server_id;
+	uint32_t pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
 };
 
 /* What was asked, and the answer, on one host. */

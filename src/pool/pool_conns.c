@@ -141,7 +141,7 @@ on_host_failed(struct server *srv, enum connect_failure kind, const struct fail 
 	struct pool_entry *entry = srv->owner;
 
 	count_failure(entry, srv, kind);
-	pool_tell_host(entry, srv, why);
+	pool_tell_host(entry, srv, kind, why);
 }
 
 static void

@@ -91,7 +91,8 @@ const char *bouncer_recycle_word(enum recycle_reason reason);
 
 /* pool_tell.c */
 void pool_tell_failure(struct pool_entry *entry, struct server *srv, enum connect_failure kind, const struct fail *why);
-void pool_tell_host(struct pool_entry *entry, const struct server *srv, const struct fail *why); /* the next is tried */
+void pool_tell_host(struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+		    const struct fail *why); /* the next is tried */
 void pool_tell_outage(void *owner, const struct pool_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */

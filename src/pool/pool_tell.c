@@ -14,12 +14,16 @@
 
 /* Each connection that is opened may meet the same host. */
 void
-pool_tell_host(struct pool_entry *entry, const struct server *srv, const struct fail *why)
+pool_tell_host(struct pool_entry *entry, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
 	const struct log_about about = server_about(srv, "server_login_failed", why);
 	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
 	uint64_t now_us = pool_set_now(entry->set);
 
+	if (log_is_pgbouncers(entry->set->log)) {
+		bouncer_log_end(entry, srv, server_failure_word(kind));
+		return;
+	}
 	if (b == NULL || (b->told_us != 0 && now_us - b->told_us < TOLD_EVERY_US)) {
 		log_debug(entry->set->log, "server %" PRIu64 ": %s; trying the next host", srv->id, why->text);
 		return;
@@ -43,10 +47,10 @@ pool_tell_failure(struct pool_entry *entry, struct server *srv, enum connect_fai
 	is_known = counts.outage.since_us > 0 && now_us - entry->failure_told_us < TOLD_EVERY_US;
 	if (!is_known)
 		entry->failure_told_us = now_us;
-	if (is_known)
-		log_debug(entry->set->log, "pool %s/%s: %s", entry->database->name, entry->user, why->text);
-	else if (log_is_pgbouncers(entry->set->log))
+	if (log_is_pgbouncers(entry->set->log))
 		bouncer_log_refusal(entry, srv, kind, why);
+	else if (is_known)
+		log_debug(entry->set->log, "pool %s/%s: %s", entry->database->name, entry->user, why->text);
 	else
 		log_event(entry->set->log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s", entry->database->name,
 			  entry->user, why->text);

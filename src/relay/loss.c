@@ -289,8 +289,8 @@ loss_replay(struct exchange *x, struct server *srv)
 	x->replay_count = x->replayed_request == x->requests_done + 1 ? x->replay_count + 1 : 1;
 	x->replayed_request = x->requests_done + 1;
 	x->entry->counters.replays++;
-	log_debug(x->env->log, "client %llu: server %u has not executed its request, which is relayed again",
-		  (unsigned long long)x->id, srv->id);
+	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
+		  (unsigned long long)x->id, (unsigned long long)srv->id);
 	relay_unstall(x);
 	stream_set_reading(&x->stream, true);
 	/* The other idle ones may have been told to end, too. */
