@@ -18,7 +18,7 @@
 static bool
 is_read_by_us(uint8_t to)
 {
-	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER;
+	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER || to == OWED_TO_COMMIT;
 }
 
 static void
@@ -28,6 +28,8 @@ got_row(struct server *srv, enum owed_to to, const uint8_t *body, size_t len, bo
 		srv->env->ops->probe_row(srv, body, len, is_whole);
 	else if (to == OWED_TO_RESET)
 		server_reset_row(srv, body, len, is_whole);
+	else if (to == OWED_TO_COMMIT)
+		srv->env->ops->commit_row(srv, body, len, is_whole);
 	else
 		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
 }
@@ -141,6 +143,8 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
+	if (strcmp(name, "in_hot_standby") == 0)
+		srv->role = strcmp(value, "off") == 0 ? 'p' : 's';
 	if (srv->env->ops->parameter(srv, name, value, *is_passed))
 		*is_passed = false;
 	return 0;
@@ -306,6 +310,9 @@ inspect(struct walk *w, struct reply *r, struct fail *why)
 		if (w->srv->loan.announces_ready)
 			pass_run(w);
 		return 0;
+	case 's':
+		w->srv->loan.commit.has_suspended = true;
+		return 0;
 	default:
 		return 0;
 	}
@@ -327,6 +334,8 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 			w->run = w->at;
 	} else if (ended->to == OWED_TO_PROBE)
 		srv->env->ops->probe_done(srv);
+	else if (ended->to == OWED_TO_COMMIT)
+		srv->env->ops->commit_asked(srv, ended);
 	else if (ended->to == OWED_TO_OWNER)
 		srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
 }
@@ -367,6 +376,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return violated(srv, r.type, why);
 	if (is_description(head, r.type))
 		srv->env->ops->described(srv, head, r.type, r.body, r.body_len, r.is_whole);
+	if (r.type == 'E' && srv->loan.commit.phase != COMMIT_NOT)
+		server_list_owed(srv); /* if this is FATAL, what the client waits for is not what the ledger has then */
 	verdict = ledger_receive(&srv->ledger, r.type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, r.type, why);
