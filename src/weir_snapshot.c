@@ -67,6 +67,16 @@ count_pools(const struct weir *w)
 	return n;
 }
 
+/* Counters have those that are over. */
+static uint64_t
+outage_now_us(const struct pool_entry *e, uint64_t now_us)
+{
+	struct pool_counts n;
+
+	pool_get_counts(e->policy, &n);
+	return n.outage.since_us > 0 && now_us > n.outage.since_us ? now_us - n.outage.since_us : 0;
+}
+
 static int
 take_pools(struct weir *w, struct snapshot *s)
 {
@@ -86,6 +96,7 @@ take_pools(struct weir *w, struct snapshot *s)
 		e->index = (uint32_t)(is_other ? max : i);
 		add_counts(s, p, e, w->now_us);
 		add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
+		p->counters.outage_us += outage_now_us(e, w->now_us);
 	}
 	return 0;
 }

@@ -113,6 +113,9 @@ extern const char *const net_side_names[NS_COUNT];
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait */
 	uint64_t pool_timeouts;
+	uint64_t outages, outage_us; /* times when nothing could be opened and none was there; those that are over */
+	uint64_t held; /* requests that have waited in an outage */
+	uint64_t replays; /* requests that were relayed again to another server */
 	uint64_t checkouts[CS_COUNT];
 	uint64_t recycles[RR_COUNT];
 	uint64_t pings_ok, pings_failed;

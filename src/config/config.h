@@ -39,12 +39,16 @@ enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 enum tls_mode { TLS_OFF, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
+enum outage_mode { OUTAGE_FAIL, OUTAGE_HOLD };
+
 /* Settings for all pools, per database or per user; the user's value takes precedence over the database's. */
 struct scope_settings {
 	enum pool_mode pool_mode;
 	enum session_state_mode session_state;
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
+	enum outage_mode on_outage;
+	uint64_t outage_hold_us; /* 0: forever */
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
 	uint32_t prepared_statements;

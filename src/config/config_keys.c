@@ -21,6 +21,7 @@
 static const char *const compats[] = { "none", "pgbouncer", NULL };
 static const char *const pool_modes[] = { "session", "transaction", "statement", NULL };
 static const char *const session_states[] = { "track", "pin", "warn", "error", "isolate", "allow", NULL };
+static const char *const outage_modes[] = { "fail", "hold", NULL };
 static const char *const auth_methods[] = { "scram-sha-256", "md5", "cert", "trust", "hba", "password", NULL };
 static const char *const tls_modes[] = { "off", "prefer", "require", "verify-ca", "verify-full", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
@@ -93,6 +94,10 @@ static const struct config_key keys[] = {
 	  NULL, "how long an overflow connection stays idle before it is closed; 0s: closed at once" },
 	{ "pool", "pool_timeout", "pool_timeout", KEY_TIME, "30s", 0, 1 * D, "", RELOADS, SHARED(pool_timeout_us), NULL,
 	  "how long a client waits for a server connection before it gets an error; 0s: forever" },
+	{ "pool", "on_outage", "on_outage", KEY_WORD, "fail", NO_BOUNDS, RELOADS, SHARED(on_outage), outage_modes,
+	  "while PostgreSQL can't be reached: fail refuses requests at once, hold lets them wait, and relays again what was not executed" },
+	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
+	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
 	{ "pool", "wait_notify", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(wait_notify_us), NULL,
 	  "a client that has waited this long for a server connection is told so by a NOTICE; 0s: never" },
 	{ "pool", "pool_recycle", "pool_recycle", KEY_TIME, "1h", 0, 365 * D, "", RELOADS, SHARED(pool_recycle_us), NULL,

@@ -140,6 +140,8 @@ struct exchange {
 	uint64_t sequence_us; /* when it last ran SQL that a currval() may follow: state/linger.c */
 	uint64_t idle_since_us; /* when its last request ended */
 	TAILQ_ENTRY(exchange) lingering;
+	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
+	uint32_t replay_count; /* how often that was */
 	uint32_t requests_done; /* requests that a server has answered */
 	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	uint8_t state; /* enum client_state: client_step() is its only writer */

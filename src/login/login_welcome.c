@@ -430,6 +430,13 @@ login_server_lost(struct exchange *x, const struct fail *why)
 		login_refuse(c, &c->login->error, LR_ERROR);
 		return;
 	}
+	/* Nothing but its settings was asked there. */
+	if (x->entry->settings.on_outage == OUTAGE_HOLD && !c->login->is_asked_again) {
+		c->login->is_asked_again = true;
+		pool_distrust(x->entry->policy, *x->env->now_us);
+		ask_server(c);
+		return;
+	}
 	login_refuse(c, why, LR_ERROR);
 }
 

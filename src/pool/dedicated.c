@@ -176,7 +176,7 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-static const struct server_owner_ops dedicated_owner_ops = { on_ready, on_failed,    no_pinged, nothing,
+static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL,	     on_failed, no_pinged, nothing,
 							     on_lost,  no_probe_row, no_pinged, on_closed };
 
 void
@@ -294,8 +294,8 @@ own_closed(struct server *srv)
 }
 
 /* Such servers are never pinged, cleaned or idle. */
-static const struct server_owner_ops own_owner_ops = { own_ready, own_failed,	no_pinged, nothing,
-						       no_why,	  no_probe_row, no_pinged, own_closed };
+static const struct server_owner_ops own_owner_ops = { own_ready, NULL,		own_failed, no_pinged, nothing,
+						       no_why,	  no_probe_row, no_pinged,  own_closed };
 
 struct pool_owns *
 pool_owns_new(const struct server_env *env, struct pool_budget *budget)

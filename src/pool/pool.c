@@ -149,6 +149,7 @@ join_line(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
 	p->counters->waits++;
+	pool_note_newcomer(p, now_us);
 	tell_caps(p);
 }
 
@@ -401,6 +402,8 @@ pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	if (conn->state != PC_OPENING)
 		return;
 	pool_forget_failures(p);
+	pool_end_outage(p, now_us);
+	pool_climb(p);
 	conn->opened_us = conn->idle_since_us = now_us;
 	pool_set_recycle_time(p, conn);
 	deliver(p, conn, asked_us, now_us);
@@ -411,6 +414,13 @@ pool_raise_epoch(struct pool *p, uint64_t now_us)
 {
 	p->epoch++;
 	p->sweep_us = earliest(p->sweep_us, now_us);
+}
+
+void
+pool_distrust(struct pool *p, uint64_t now_us)
+{
+	pool_raise_epoch(p, now_us);
+	pool_arm(p, pool_next_due(p, now_us));
 }
 
 void
@@ -446,6 +456,8 @@ pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down
 	pool_move(p, conn, PC_NONE);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
+	if (was == PC_LENT)
+		pool_note_loss(p);
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
 		pool_raise_epoch(p, now_us);
 	pool_reinforce(p, now_us);
@@ -543,5 +555,6 @@ pool_get_counts(const struct pool *p, struct pool_counts *out)
 		.overflow = live > size ? live - size : 0,
 		.oldest_waiter_us = first != NULL ? first->since_us : 0,
 		.backoff_until_us = p->backoff_until_us,
+		.outage = p->outage,
 	};
 }

@@ -77,7 +77,7 @@ op_address(void *owner, const struct pool_conn *conn)
 	return ((const struct pooled *)conn)->srv->address;
 }
 
-const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address };
+const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address, pool_tell_outage };
 
 /* --- what servers report --- */
 
@@ -116,22 +116,33 @@ on_ready(struct server *srv)
 }
 
 static void
+count_failure(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind)
+{
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+
+	if (b == NULL)
+		return;
+	b->counters.connect_failures[kind]++;
+	b->counters.last_failure_wall_us = clock_wall_us();
+	b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* PostgreSQL is there, but refuses us */
+}
+
+static void
+on_host_failed(struct server *srv, enum connect_failure kind, const struct fail *why)
+{
+	struct pool_entry *entry = srv->owner;
+
+	count_failure(entry, srv, kind);
+	pool_tell_host(entry, srv, why);
+}
+
+static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct pool_entry *entry = srv->owner;
-	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
-	const struct log_about about = server_about(srv, "server_login_failed", why);
 
-	if (b != NULL) {
-		b->counters.connect_failures[kind]++;
-		b->counters.last_failure_wall_us = clock_wall_us();
-		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* PostgreSQL is there, but refuses us */
-	}
-	if (log_is_pgbouncers(entry->set->log))
-		bouncer_log_refusal(entry, srv, kind, why);
-	else
-		log_event(entry->set->log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s", entry->database->name,
-			  entry->user, why->text);
+	count_failure(entry, srv, kind);
+	pool_tell_failure(entry, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
 	pooled_of(srv->conn)->is_told = true;
 	pool_conn_failed(entry->policy, srv->conn, kind, is_fatal, why, pool_set_now(entry->set));
@@ -218,8 +229,8 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed,     on_pinged,	  on_clean,
-						     on_gone,  pool_code_row, pool_code_answered, on_closed };
+const struct server_owner_ops pool_set_owner_ops = { on_ready, on_host_failed, on_failed,	   on_pinged, on_clean,
+						     on_gone,  pool_code_row,  pool_code_answered, on_closed };
 
 /* --- borrowing --- */
 

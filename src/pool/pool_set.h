@@ -47,6 +47,7 @@ struct pool_backend {
 	char name[SERVER_ADDRESS_MAX];
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
+	uint64_t told_us; /* when the log was last told that it had not wanted us */
 	struct pool_backend *next;
 };
 
@@ -63,6 +64,7 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
+	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_tell.c */
 	uint64_t timeouts_told, timeouts_told_us; /* of counters.pool_timeouts, in the log: client_watch.c */
 	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
 	uint64_t hold_again_us; /* it must not be held again before this time */

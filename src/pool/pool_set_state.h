@@ -89,6 +89,11 @@ void bouncer_log_database(const struct pool_set *set,
 			  const char *database); /* a new one, of those that are not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);
 
+/* pool_tell.c */
+void pool_tell_failure(struct pool_entry *entry, struct server *srv, enum connect_failure kind, const struct fail *why);
+void pool_tell_host(struct pool_entry *entry, const struct server *srv, const struct fail *why); /* the next is tried */
+void pool_tell_outage(void *owner, const struct pool_outage *outage, const struct fail *why, uint64_t now_us);
+
 /* pool_set.c */
 void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */

@@ -79,8 +79,8 @@ pool_next_due(const struct pool *p, uint64_t now_us)
 	const struct pool_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
 	uint64_t due_us = earliest(pool_supply_due(p, now_us), caps_due(&p->caps, now_us));
 
-	if (first != NULL && p->settings.timeout_us > 0)
-		due_us = earliest(due_us, later(first->since_us, p->settings.timeout_us));
+	if (first != NULL)
+		due_us = earliest(due_us, pool_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = earliest(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
 	due_us = earliest(due_us, pool_idle_due(p, now_us));

@@ -8,6 +8,7 @@
 #include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "relay/late.h"
+#include "relay/loss.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -144,6 +145,7 @@ walk_borrow(struct request_walk *w)
 		return WALK_WAIT;
 	}
 	x->wait_us = x->connect_us = 0;
+	w->linked_at = w->at;
 	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
 }
 
@@ -373,16 +375,22 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	w.x = x;
 	w.p = bytes;
 	w.len = len;
-	w.at = 0;
+	w.at = w.linked_at = 0;
 	w.has_why = false;
 	w.scanned = w.m.message = NULL;
-	if (srv != NULL)
+	if (srv != NULL) {
 		exchange_begin_batch(env, &env->to_server, &srv->stream);
+		if (loss_is_held(x))
+			loss_begin(x);
+	}
 	x->is_in_relay = true;
 	r = walk(&w);
 	x->is_in_relay = false;
-	if (x->srv != NULL)
+	if (x->srv != NULL) {
 		retry_keep_rest(x, w.p + w.at);
+		if (loss_is_held(x))
+			loss_keep_bytes(x, w.p + w.linked_at, w.at - w.linked_at);
+	}
 	if (r == WALK_OVER) {
 		outbox_drop(&env->to_server);
 		return;

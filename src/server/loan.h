@@ -28,6 +28,14 @@ struct kept_request {
 	const uint8_t *from; /* while a batch is walked: the beginning of the part that is not copied yet */
 };
 
+/* All that was sent since nothing was owed, in case the server has not executed it (relay/loss.c). */
+struct sent_copy {
+	uint8_t *bytes;
+	uint32_t len, cap;
+	bool is_cut; /* something is missing: it was too long */
+	bool is_later; /* the loan had requests before */
+};
+
 /* Who owes the next byte of the request under way, since when, and what each has owed of it: exchange/report.c. */
 struct phase_clock {
 	uint64_t since_us; /* 0: no request is under way */
@@ -60,6 +68,8 @@ struct loan_commit {
 };
 
 struct loan {
+	bool is_shown; /* the borrower was sent an answer to what is in sent */
+	bool is_not_executed; /* relay/loss.h: what is in sent may be relayed again, as its server ends */
 	bool has_run; /* the borrower has sent something that runs */
 	bool announces_ready; /* set by the borrower: see server_ops.request_done */
 	bool watches_tags; /* the borrower wants to answer something ahead of the next CommandComplete */
@@ -95,6 +105,7 @@ struct loan {
 	uint8_t
 	    *bind; /* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated at first use */
 	struct kept_request kept;
+	struct sent_copy sent;
 };
 
 /* Forgets the last loan, but keeps its buffers for this one. l was zeroed when its server was made. */

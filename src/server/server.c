@@ -125,15 +125,6 @@ server_fail(struct server *srv, const struct fail *why)
 	server_finish(srv);
 }
 
-/* Where to begin: with the first host, or with each in turn. Every host is tried, whichever was the first. */
-static size_t
-first_host(const struct upstream *upstream, uint32_t id)
-{
-	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
-
-	return balance != NULL && strcmp(balance, "round-robin") == 0 ? id % upstream->host_count : 0;
-}
-
 struct server *
 server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
 	   uint32_t id, uint64_t now_us)
@@ -148,11 +139,11 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->conn = conn;
 	srv->owner = owner;
 	srv->id = id;
-	srv->host_index = first_host(target->upstream, id);
 	srv->state = SV_DIALING;
 	srv->tx = 'I';
 	srv->is_synced = true;
 	srv->connected_us = now_us;
+	server_first_host(srv);
 	ledger_init(&srv->ledger, NULL, srv);
 	srv->image = image_empty(env->images);
 	srv->login_timer = event_new(env->base, -1, 0, server_on_login_timer, srv);

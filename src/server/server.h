@@ -37,6 +37,7 @@
 #include <sys/queue.h>
 
 struct server;
+struct hosts; /* server/hosts.h */
 struct workers; /* net/workers.h */
 struct tls_scratch; /* net/handshake.h */
 
@@ -96,6 +97,8 @@ struct server_ops {
 /* The callbacks to its owner, the pool. */
 struct server_owner_ops {
 	void (*ready)(struct server *srv);
+	/* One of several hosts did not want us; the next one is tried. May be NULL. */
+	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
 	/* It never became ready. is_fatal: trying again is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
@@ -124,6 +127,7 @@ struct server_env {
 	const struct server_owner_ops *owner_ops;
 	struct process_counters *counters;
 	struct passwords *passwords; /* of password_command */
+	struct hosts *hosts; /* server/hosts.h; NULL: every host is always due */
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
@@ -196,6 +200,7 @@ struct server {
 	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
 	bool is_synced; /* the last message sent ends a request, so ReadyForQuery will follow */
 	bool is_closing; /* its state is doubtful: it must be closed instead of being returned */
+	bool is_misplaced; /* it is not what target_session_attrs wants any more */
 	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool was_owing; /* when it ended, something was owed to the borrower: */
@@ -224,7 +229,7 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	size_t host_index, hosts_failed; /* its host in target->upstream; how many hosts did not want us */
+	size_t host_index, hosts_passed; /* its host in target->upstream; how many have had their turn */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	struct server_cancelling *cancel; /* a cancel is under way: it must not be lent to another client */
 	/* before it is ready */

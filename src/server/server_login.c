@@ -442,43 +442,6 @@ refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_
 		*is_fatal = true;
 }
 
-/* Checks target_session_attrs by what PostgreSQL 14 and newer report; older servers are accepted unchecked. */
-static int
-check_role(struct server *srv, struct fail *why)
-{
-	const char *standby = image_get(srv->login->welcome, "in_hot_standby");
-	const char *read_only = image_get(srv->image, "default_transaction_read_only");
-	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
-	bool is_read_only = is_standby || (read_only != NULL && strcmp(read_only, "on") == 0);
-	static const char *const wanted[] = {
-		"any", "read-write", "read-only", "primary", "standby", "prefer-standby"
-	};
-	bool is_right = true;
-
-	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';
-	switch (srv->target->upstream->target) {
-	case TARGET_READ_WRITE:
-		is_right = !is_read_only;
-		break;
-	case TARGET_READ_ONLY:
-		is_right = is_read_only || standby == NULL;
-		break;
-	case TARGET_PRIMARY:
-		is_right = !is_standby;
-		break;
-	case TARGET_STANDBY:
-		is_right = is_standby || standby == NULL;
-		break;
-	case TARGET_PREFER_STANDBY:
-	case TARGET_ANY:
-		break;
-	}
-	if (is_right)
-		return 0;
-	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
-			wanted[srv->target->upstream->target]);
-}
-
 /* False: there is none, or it has run. */
 static bool
 begin_connect_query(struct server *srv)
@@ -533,7 +496,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 			r = unexpected(srv, "ReadyForQuery", why);
 		else if (begin_connect_query(srv))
 			break;
-		else if ((r = check_role(srv, why)) == 0)
+		else if ((r = server_check_role(srv, srv->login->welcome, why)) == 0)
 			return LOGIN_READY;
 		break;
 	default:

@@ -143,8 +143,7 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
-	if (strcmp(name, "in_hot_standby") == 0)
-		srv->role = strcmp(value, "off") == 0 ? 'p' : 's';
+	server_role_reported(srv, name, value);
 	if (srv->env->ops->parameter(srv, name, value, *is_passed))
 		*is_passed = false;
 	return 0;
@@ -572,6 +571,10 @@ after_batch(struct server *srv)
 	if (srv->state == SV_LENT)
 		srv->env->ops->batch_end(srv);
 	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
+		if (srv->is_misplaced) {
+			server_leave_host(srv);
+			return;
+		}
 		server_step(srv, SE_ANSWERED_PING);
 		srv->env->owner_ops->pinged(srv, true);
 	} else if (srv->state == SV_RESET)

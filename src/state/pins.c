@@ -37,11 +37,22 @@ session_lose(struct exchange *x, const struct fail *why)
 	if (s == NULL || (s->refusal == NULL && (s->refusal = malloc(sizeof(*why))) == NULL))
 		return -1;
 	*s->refusal = *why;
+	session_forget_request(x);
+	return 0;
+}
+
+void
+session_forget_request(struct exchange *x)
+{
+	struct client_session *s = x->session;
+
+	if (s == NULL)
+		return;
 	session_drop_effects(s);
 	session_forget_before(s);
 	buf_fini(&s->rows);
 	s->parts = s->unresolved = 0;
-	return 0;
+	s->is_discard_sent = s->is_filtering = false;
 }
 
 /* session_state = error: the client's next request will be answered with FATAL; its server is cleaned now. */

@@ -102,6 +102,7 @@ void session_probe_done(struct server *srv);
 void session_free(struct exchange *x);
 /* Its server is lost, and with it what it may have set: its next request is answered with why, FATAL. -1: no memory. */
 int session_lose(struct exchange *x, const struct fail *why);
+void session_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
 const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
 /* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
 int session_replay(struct exchange *x);

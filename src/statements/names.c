@@ -56,6 +56,30 @@ client_statement_find(const struct exchange *x, const char *name)
 	return NULL;
 }
 
+void
+statements_forget(struct exchange *x, const char *name)
+{
+	struct client_statement *n = client_statement_find(x, name);
+
+	if (n != NULL)
+		client_statement_leave(x->statements, n);
+}
+
+enum sql_word
+statements_first_word(const struct exchange *x, const char *name)
+{
+	const struct client_statement *n;
+	struct statement *st = NULL;
+
+	if (x->statements == NULL)
+		return SQL_WORDS_END;
+	if (name[0] == '\0')
+		st = x->statements->is_unnamed_oversize ? NULL : x->statements->unnamed;
+	else if ((n = client_statement_find(x, name)) != NULL)
+		st = n->st;
+	return st == NULL ? SQL_WORDS_END : (enum sql_word)statement_verdict(st)->first;
+}
+
 bool
 client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n)
 {

