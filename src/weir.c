@@ -5,6 +5,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "server/hosts.h"
 #include "base/priority.h"
 #include "build.h"
 #include "state/audit.h"
@@ -368,6 +369,7 @@ fill_envs(struct weir *w)
 	s->counters = &w->counters;
 	s->cancelling = &w->cancelling;
 	s->passwords = w->passwords;
+	s->hosts = w->hosts;
 	s->tls_scratch = c->tls_scratch = w->tls_scratch;
 	c->x.counters = &w->counters;
 	c->x.up = w;
@@ -405,7 +407,7 @@ make_parts(struct weir *w, struct fail *why)
 				     .slow_each = host_slow_each,
 				     .normalize = host_normalize };
 	struct auth_queries_settings aq = { .counters = &w->counters };
-	uint64_t seeds[8];
+	uint64_t seeds[9];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
@@ -417,6 +419,7 @@ make_parts(struct weir *w, struct fail *why)
 	tcp = weir_tcp_options(w->config);
 	w->dialer = dialer_new(w->base, &tcp);
 	w->passwords = passwords_new(w->base, w->log, &w->now_us);
+	w->hosts = hosts_new(seeds[8]);
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
@@ -655,16 +658,18 @@ weir_free(struct weir *w)
 	w->is_ending = w->is_stopping = true;
 	w->clients.x.is_closed = w->clients.x.is_draining = true;
 	close_clients(w);
+	console_free(w->console);
 	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
+	cancel_abandon_passed(&w->clients);
 	workers_free(w->workers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(w->graveyard);
-	console_free(w->console);
 	http_free(w->http); /* the metrics go last */
 	free_events(w);
 	passwords_free(w->passwords);
+	hosts_free(w->hosts);
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.x.audit);

@@ -28,6 +28,7 @@ weir_load_tls(const struct config *c, struct tls_context **out, struct fail *why
 					 .crl_file = c->tls_crl_file,
 					 .min_version = c->tls_min_version,
 					 .ciphers = c->tls_ciphers,
+					 .tls13_ciphers = c->tls13_ciphers,
 					 .asks_certificate = c->tls_ca_file[0] != '\0',
 					 .needs_certificate = c->tls_mode >= TLS_VERIFY_CA };
 

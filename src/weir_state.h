@@ -47,6 +47,7 @@ struct weir {
 	struct graveyard *graveyard;
 	struct dialer *dialer;
 	struct passwords *passwords;
+	struct hosts *hosts;
 	struct workers *workers;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* for clients; NULL: they get no TLS */

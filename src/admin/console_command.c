@@ -11,6 +11,8 @@
 static const struct command_row rows[] = {
 	SHOW_LIST(SHOW_ROW)
 
+	{ COMMAND_SELECT_WAIT, "EXPLAIN WAIT", "EXPLAIN", ARGUMENT_CLIENT, ANYBODY,
+	  "what a client waits for, and who is in its way, in words", "EXPLAIN WAIT 17" },
 	{ COMMAND_RELOAD, "RELOAD", "RELOAD", ARGUMENT_NONE, ADMIN,
 	  "reload the configuration: all of it takes effect, or none of it and the answer says why", "RELOAD" },
 	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "reopen the log files after a rotation", "REOPEN" },

@@ -106,10 +106,8 @@ const char *const connect_failure_names[CF_COUNT] = {
 	[CF_OTHER] = "other",
 };
 const char *const cancel_result_names[CR_COUNT] = {
-	[CR_SENT] = "sent",
-	[CR_NO_QUERY] = "no_query",
-	[CR_WRONG_KEY] = "wrong_key",
-	[CR_FAILED] = "failed",
+	[CR_SENT] = "sent",	[CR_NO_QUERY] = "no_query",   [CR_WRONG_KEY] = "wrong_key",
+	[CR_FAILED] = "failed", [CR_PASSED_ON] = "passed_on",
 };
 const char *const auth_query_result_names[AQ_COUNT] = {
 	[AQ_HIT] = "hit", [AQ_MISS] = "miss", [AQ_UNKNOWN] = "unknown", [AQ_STALE] = "stale", [AQ_FAILED] = "failed",

@@ -29,7 +29,7 @@ struct log_about {
 	uint64_t client_id;
 	const char *client; /* its address */
 	const char *user, *database, *application;
-	uint32_t server_id;
+	uint64_t server_id;
 	const char *server; /* its address */
 	uint64_t duration_us;
 	const char *reason; /* a word, most often the name of a setting */

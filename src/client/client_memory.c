@@ -39,7 +39,8 @@ taken_by(const struct client *c)
 {
 	const struct server *srv = c->x.srv;
 
-	return (size_t)c->x.pending_cap + c->x.stream.queue_cap + (srv == NULL ? 0 : srv->stream.queue_cap);
+	return (size_t)c->x.pending_cap + stream_queue_cap(&c->x.stream) +
+	       (srv == NULL ? 0 : stream_queue_cap(&srv->stream));
 }
 
 size_t

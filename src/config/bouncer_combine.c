@@ -132,6 +132,9 @@ combine_auth(struct bouncer *b)
 				     "auth_file: not read, as auth_type = any authenticates nobody");
 	} else
 		emit_path(b, "auth_file", "auth", "users_file");
+	if (strcmp(bouncer_value(b, "auth_dbname"), "pgbouncer") == 0)
+		problem_error(b->sink, bouncer_line(b, "auth_dbname"),
+			      "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
 	if (*user == '\0') {
 		if (bouncer_is_set(b, "auth_query"))
 			bouncer_note(b, bouncer_line(b, "auth_query"),
@@ -192,6 +195,7 @@ add_constants(struct bouncer *b)
 		{ "pgweir", "compat", "pgbouncer", "errors and log lines in PgBouncer's words" },
 		{ "log", "format", "pgbouncer", "lines as PgBouncer's" },
 		{ "pool", "ping_interval", "0s", "PgBouncer pings before lending only" },
+		{ "pool", "on_outage", "wait", "PgBouncer's clients wait for a PostgreSQL that can't be reached" },
 		{ "timeouts", "shutdown_timeout", "1d", "PgBouncer waits for its clients" },
 		{ "auth", "auth_query_ttl", "0s", "PgBouncer asks at each login" },
 		{ "auth", "login_failure_delay", "0s", "PgBouncer answers wrong passwords at once" },
@@ -214,6 +218,5 @@ bouncer_combine(struct bouncer *b)
 	combine_tls(b);
 	combine_check_query(b);
 	add_constants(b);
-	for (size_t i = 0; i < b->peers.count; i++)
-		bouncer_note(b, b->peers.list[i].line, "[peers] %s: not in this version", b->peers.list[i].name);
+	bouncer_peers(b);
 }

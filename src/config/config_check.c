@@ -285,8 +285,11 @@ check_listens(const struct check *check)
 	if (config->http_enabled && !listen_is_local(http))
 		problem_warning(check->sink, line_of(check, "http", "listen"),
 				"listen = %s: the metrics, with the names of databases and users, are open to whoever "
-				"reaches this address",
-				http->text);
+				"reaches this address%s",
+				http->text,
+				config->http_auth_file[0] != '\0'
+				    ? "; the status page is for those in auth_file, whose passwords travel in the clear"
+				    : "; the status page is closed there unless auth_file names who may see it");
 }
 
 static void
@@ -536,6 +539,25 @@ check_exempt_addresses(const struct check *check)
 				      *name);
 }
 
+static void
+check_peers(const struct check *check)
+{
+	unsigned line = line_of(check, "pgweir", "peers");
+	const char *at = check->config->peers;
+	struct config_peer peer, first;
+	struct fail why;
+	int r;
+
+	while ((r = config_next_peer(&at, &peer, &why)) > 0)
+		if (config_find_peer(check->config, peer.id, &first) &&
+		    (strcmp(first.host, peer.host) != 0 || first.port != peer.port))
+			problem_error(check->sink, line, "peers: there are two with the peer_id %u", peer.id);
+	if (r < 0)
+		problem_error(check->sink, line, "peers: %s", why.text);
+	if (check->config->peers[0] != '\0' && check->config->peer_id == 0)
+		problem_warning(check->sink, line, "peers have no effect without a peer_id of this process");
+}
+
 void
 config_check(const struct config *config, const struct problem_sink *sink)
 {
@@ -554,6 +576,7 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_tenants(&check);
 	check_proxies(&check);
 	check_exempt_addresses(&check);
+	check_peers(&check);
 	check_pools(&check);
 	check_auth_query(&check);
 	check_no_effect(&check);

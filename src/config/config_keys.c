@@ -21,6 +21,7 @@
 static const char *const compats[] = { "none", "pgbouncer", NULL };
 static const char *const pool_modes[] = { "session", "transaction", "statement", NULL };
 static const char *const session_states[] = { "track", "pin", "warn", "error", "isolate", "allow", NULL };
+static const char *const outage_modes[] = { "fail", "wait", "hold", NULL };
 static const char *const auth_methods[] = { "scram-sha-256", "md5", "cert", "trust", "hba", "password", NULL };
 static const char *const tls_modes[] = { "off", "prefer", "require", "verify-ca", "verify-full", NULL };
 static const char *const tls_versions[] = { "1.2", "1.3", NULL };
@@ -82,6 +83,12 @@ static const struct config_key keys[] = {
 	  "networks of load balancers that say who the client is (PROXY protocol 1 or 2), and unix; empty: none" },
 	{ "pgweir", "application_name_add_host", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS,
 	  FIELD(application_name_add_host), NULL, "adds the client's address and port to its application_name at login" },
+	{ "pgweir", "login_notify_message", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(login_notify_message), NULL,
+	  "a NOTICE that each client gets when it has logged in; empty: none" },
+	{ "pgweir", "peer_id", NOT_THERE, KEY_COUNT, "0", 0, 65535, "", FIXED, FIELD(peer_id), NULL,
+	  "the number of this process among those that share its port; 0: it has no peers" },
+	{ "pgweir", "peers", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(peers), NULL,
+	  "where the others are reached, as peer_id=host:port, with commas between: cancel requests for their clients are passed on to them" },
 
 	{ "pool", "pool_size", "pool_size", KEY_COUNT, "20", 1, 100000, "connections", RELOADS, SHARED(pool_size), NULL,
 	  "server connections kept open for each pair of database and user" },
@@ -93,8 +100,14 @@ static const struct config_key keys[] = {
 	  NULL, "how long an overflow connection stays idle before it is closed; 0s: closed at once" },
 	{ "pool", "pool_timeout", "pool_timeout", KEY_TIME, "30s", 0, 1 * D, "", RELOADS, SHARED(pool_timeout_us), NULL,
 	  "how long a client waits for a server connection before it gets an error; 0s: forever" },
+	{ "pool", "on_outage", "on_outage", KEY_WORD, "fail", NO_BOUNDS, RELOADS, SHARED(on_outage), outage_modes,
+	  "while PostgreSQL can't be reached: fail refuses requests at once, wait lets them wait for pool_timeout, hold for outage_hold, and relays again what was not executed" },
+	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
+	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
 	{ "pool", "wait_notify", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(wait_notify_us), NULL,
 	  "a client that has waited this long for a server connection is told so by a NOTICE; 0s: never" },
+	{ "pool", "server_fast_close", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(server_fast_close), NULL,
+	  "on: RECONNECT, and a reload that changes how to connect, disconnect clients that keep their server connection, once they are between transactions" },
 	{ "pool", "pool_recycle", "pool_recycle", KEY_TIME, "1h", 0, 365 * D, "", RELOADS, SHARED(pool_recycle_us), NULL,
 	  "server connections older than this (+-10 %) are closed when idle; 0s: never" },
 	{ "pool", "pool_pre_ping", "pool_pre_ping", KEY_SWITCH, "on", NO_BOUNDS, RELOADS, SHARED(pool_pre_ping), NULL,
@@ -168,7 +181,7 @@ static const struct config_key keys[] = {
 	{ "auth", "auth_user", "auth_user", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(auth_user), NULL,
 	  "the user that runs auth_query; its secret is in users_file" },
 	{ "auth", "auth_database", "auth_database", KEY_TEXT, "", NO_BOUNDS, RELOADS, OF_DATABASE(auth_database), NULL,
-	  "the database that auth_query runs in, by its name in PostgreSQL; empty: the one that the client asks for" },
+	  "the database that auth_query runs in, by its name in PostgreSQL (with compat = pgbouncer: one of ours); empty: the one that the client asks for" },
 	{ "auth", "auth_query_ttl", NOT_THERE, KEY_TIME, "10s", 0, 1 * D, "", RELOADS, FIELD(auth_query_ttl_us), NULL,
 	  "how long an answer of auth_query is reused; 0s: not at all" },
 	{ "auth", "password_command", "password_command", KEY_TEXT, "", NO_BOUNDS, RELOADS, SHARED(password_command), NULL,
@@ -196,6 +209,8 @@ static const struct config_key keys[] = {
 	  tls_versions, "older versions of TLS are refused" },
 	{ "tls_client", "ciphers", NOT_THERE, KEY_TEXT, "HIGH:!aNULL:!MD5:!3DES:!kRSA", NO_BOUNDS, RELOADS,
 	  FIELD(tls_ciphers), NULL, "ciphers for TLS 1.2, in OpenSSL's syntax" },
+	{ "tls_client", "tls13_ciphers", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(tls13_ciphers), NULL,
+	  "cipher suites for TLS 1.3, separated by colons; empty: OpenSSL's own choice" },
 
 	{ "tls_server", "mode", "server_tls_mode", KEY_WORD, "prefer", NO_BOUNDS, RELOADS, OF_DATABASE(server_tls_mode),
 	  tls_modes, "TLS with PostgreSQL; sslmode in upstream takes precedence" },
@@ -248,6 +263,8 @@ static const struct config_key keys[] = {
 	  "messages of this level and above are written" },
 	{ "log", "connections", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(log_connections), NULL,
 	  "a line for each login and each disconnect of a client; without it, for those that pgweir disconnects" },
+	{ "log", "stats_interval", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(log_stats_interval_us), NULL,
+	  "a line this often with what went through per second since the last one; 0s: none" },
 	{ "log", "long_transaction", NOT_THERE, KEY_TIME, "5min", 0, 365 * D, "", RELOADS, FIELD(log_long_transaction_us),
 	  NULL, "a line for a transaction that is open for this long; 0s: none" },
 	{ "log", "idle_transaction", NOT_THERE, KEY_TIME, "1min", 0, 365 * D, "", RELOADS, FIELD(log_idle_transaction_us),

@@ -12,6 +12,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,8 +241,9 @@ notify_listener_up(struct notify_listener *listener)
 	has_gap = has_gap || subscriber->has_gap;
 	listener->is_gap_over_due = has_gap;
 	notify_conn_send_due(listener);
-	log_info(listener->env.log, "pool %s/%s: server %u listens for %u channels", listener->entry->database->name,
-		 listener->entry->user, listener->conn.srv->id, HASH_COUNT(listener->table));
+	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
+		 listener->entry->database->name, listener->entry->user, listener->conn.srv->id,
+		 HASH_COUNT(listener->table));
 }
 
 void

@@ -63,6 +63,7 @@ uint64_t budget_due(const struct budget_member *m, uint64_t now_us);
 /* In the order in which a pool asks them. */
 struct pool_caps {
 	struct budget_member of[POOL_CAPS];
+	unsigned first; /* the first that is set, so that a return asks no others */
 };
 
 /* counts: the pool's connections by state; is_wanting: as budget_set_wanting. */

@@ -26,6 +26,8 @@ caps_set(struct pool_caps *caps, enum pool_cap which, struct pool_budget *b, str
 		for (uint32_t i = 0; i < counts[state] && b != NULL; i++)
 			budget_moved(m, PC_NONE, (enum pool_conn_state)state);
 	budget_set_wanting(m, is_wanting);
+	for (caps->first = 0; caps->first < POOL_CAPS && caps->of[caps->first].budget == NULL;)
+		caps->first++;
 }
 
 void
@@ -92,7 +94,7 @@ caps_ask_back(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
 	bool is_asked = false;
 
-	for (unsigned i = 0; i < POOL_CAPS; i++) {
+	for (unsigned i = caps->first; i < POOL_CAPS; i++) {
 		budget_returned(&caps->of[i], opened_us, now_us);
 		is_asked = is_asked || budget_asks_back(&caps->of[i], opened_us, now_us);
 	}
@@ -111,7 +113,7 @@ caps_are_wanted(const struct pool_caps *caps)
 void
 caps_review(const struct pool_caps *caps, uint64_t now_us)
 {
-	for (unsigned i = 0; i < POOL_CAPS; i++)
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
 		budget_review(caps->of[i].budget, now_us);
 }
 

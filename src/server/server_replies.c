@@ -141,6 +141,7 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
+	server_role_reported(srv, name, value);
 	if (srv->env->ops->parameter(srv, name, value, *is_passed))
 		*is_passed = false;
 	return 0;
@@ -439,8 +440,9 @@ walk_plain(struct walk *w)
 	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f) &&
 	       take_plain(w, &f, p + FRAME_HEAD_LEN)) {
 		p += FRAME_HEAD_LEN + f.body_len;
-		while (f.type == 'D' && p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
-			p += FRAME_HEAD_LEN + f.body_len; /* the other rows */
+		if (f.type == 'D' || (f.type == 'T' && ledger_expects_row(&srv->ledger)))
+			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
+				p += FRAME_HEAD_LEN + f.body_len; /* all (other) rows that are here */
 		w->at = (size_t)(p - w->p);
 	}
 }
@@ -561,6 +563,10 @@ after_batch(struct server *srv)
 	if (srv->state == SV_LENT)
 		srv->env->ops->batch_end(srv);
 	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
+		if (srv->is_misplaced) {
+			server_leave_host(srv);
+			return;
+		}
 		server_step(srv, SE_ANSWERED_PING);
 		srv->env->owner_ops->pinged(srv, true);
 	} else if (srv->state == SV_RESET)
@@ -617,9 +623,9 @@ lost(struct server *srv, int error)
 }
 
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct server *srv = arg;
+	struct server *srv = (struct server *)s;
 	uint8_t *buf = srv->env->read_buffer;
 	size_t have = srv->carry_len, got;
 
@@ -647,9 +653,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	struct server *srv = arg;
+	struct server *srv = (struct server *)s;
 
 	*srv->env->now_us = clock_now_us();
 	if (srv->state == SV_LENT)

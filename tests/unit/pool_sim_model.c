@@ -71,7 +71,74 @@ limit_now(const struct sim_pool *sp)
 static uint32_t
 pace(const struct sim_pool *sp)
 {
-	return sp->failed_rounds > 0 ? 1 : sp->settings.opens_at_once == 0 ? 16 : sp->settings.opens_at_once;
+	uint32_t most = sp->settings.opens_at_once == 0 ? 16 : sp->settings.opens_at_once, trials = 1;
+	const struct sim_conn *sc;
+
+	if (sp->failed_rounds == 0)
+		return sp->ramp > 0 && sp->ramp < most ? sp->ramp : most;
+	if (sp->line_len == 0 || !model_waits_on(sp->line[sp->line_len - 1]))
+		return 1;
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	{
+		uint32_t more = (uint32_t)((sp->sim->now_us - sc->started_us) / 500000);
+
+		if (sc->state == M_OPENING && 1 + more > trials)
+			trials = 1 + more;
+	}
+	return trials < most ? trials : most;
+}
+
+static struct pool_outage
+outage_of(const struct sim_pool *sp)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(sp->pool, &counts);
+	return counts.outage;
+}
+
+bool
+model_waits_on(const struct sim_client *c)
+{
+	const struct sim_pool *sp = c->sp;
+
+	return !sp->is_last_fatal && (sp->settings.is_holding || sp->last_kind == CF_TOO_MANY || c->is_patient);
+}
+
+uint64_t
+model_deadline(const struct sim_client *c)
+{
+	const struct sim_pool *sp = c->sp;
+	struct pool_outage outage = outage_of(sp);
+	bool is_held = sp->settings.is_holding && outage.since_us > 0 && !sp->is_paused;
+	uint64_t limit_us = is_held ? sp->settings.hold_us : sp->settings.timeout_us;
+	uint64_t from_us = is_held ? outage.since_us : sp->outage_over_us;
+
+	return limit_us == 0 ? SIM_NEVER : (c->since_us > from_us ? c->since_us : from_us) + limit_us;
+}
+
+void
+model_lost(struct sim_pool *sp, const struct sim_conn *sc)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(sp->pool, &counts);
+	if (sc->conn.state != PC_LENT || counts.lent + counts.idle + counts.pinging > 1)
+		return;
+	for (unsigned i = 0; i < sp->line_len; i++)
+		sp->line[i]->is_patient = true;
+}
+
+void
+model_outage_ends(struct sim_pool *sp)
+{
+	for (unsigned i = 0; i < sp->line_len; i++)
+		sp->line[i]->is_patient = false;
+	if (outage_of(sp).since_us == 0)
+		return;
+	sp->ramp = 1;
+	if (sp->settings.is_holding)
+		sp->outage_over_us = sp->sim->now_us;
 }
 
 uint32_t
@@ -104,7 +171,8 @@ is_backing_off(const struct sim_pool *sp)
 bool
 model_is_hopeless(const struct sim_pool *sp)
 {
-	return sp->line_len > 0 && !sp->is_paused && model_live(sp) == 0 && is_backing_off(sp);
+	return sp->line_len > 0 && !sp->is_paused && model_live(sp) == 0 && is_backing_off(sp) &&
+	       !model_waits_on(sp->line[sp->line_len - 1]);
 }
 
 bool
@@ -117,7 +185,7 @@ model_doom(struct sim_pool *sp)
 	if (!has_just_failed && !is_backing_off(sp))
 		return false;
 	for (unsigned i = 0; i < sp->line_len; i++)
-		sp->line[i]->is_doomed = true;
+		sp->line[i]->is_doomed = sp->line[i]->is_doomed || !model_waits_on(sp->line[i]);
 	return true;
 }
 
@@ -132,10 +200,15 @@ unserved(const struct sim_pool *sp)
 /* --- Failures. --- */
 
 void
-model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us)
+model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
 {
 	uint64_t now_us = sp->sim->now_us, us = 50000;
+	bool is_asked = sp->line_len > 0 || sp->asked_us > sp->backed_off_us;
 
+	sp->last_kind = kind;
+	sp->is_last_fatal = is_fatal;
+	if (is_fatal)
+		model_outage_ends(sp);
 	if (kind == CF_TOO_MANY) {
 		sp->lowered_limit = model_live(sp) > 0 ? model_live(sp) : 1;
 		sp->lowered_until_us = now_us + 30000000;
@@ -146,8 +219,8 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us
 		return; /* begun before we knew: the same failure */
 	for (uint32_t i = 0; i < sp->failed_rounds && i < 12; i++)
 		us *= 2;
-	if (us > 15000000)
-		us = 15000000;
+	if (us > (is_asked ? 400000 : 15000000))
+		us = is_asked ? 400000 : 15000000;
 	sp->failed_rounds++;
 	sp->backed_off_us = now_us;
 	sp->backoff_from_us = now_us + us * 8 / 10;
@@ -653,8 +726,8 @@ latest_tick(const struct sim_pool *sp)
 	uint32_t idle = model_count(sp, M_IDLE), live = model_live(sp);
 	const struct sim_conn *sc;
 
-	if (sp->line_len > 0 && set->timeout_us > 0)
-		at = before(at, sp->line[0]->since_us + set->timeout_us);
+	if (sp->line_len > 0)
+		at = before(at, model_deadline(sp->line[0]));
 	if (model_is_hopeless(sp))
 		at = before(at, now_us);
 	if (unserved(sp) > 0 && !sp->is_paused && is_backing_off(sp))

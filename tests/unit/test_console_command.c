@@ -234,6 +234,7 @@ static const char *const for_anybody[] = {
 	"SHOW SOCKETS",
 	"SHOW ACTIVE_SOCKETS",
 	"SHOW WAITERS",
+	"EXPLAIN WAIT",
 	"SHOW PINS",
 	"SHOW DATABASE_CODE",
 	"SHOW AUDIT",

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from rawwire import bind, errors, execute, query, send_cancel, sync
+from tap import Tap
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -67,6 +68,25 @@ def line(weir, look):
         one.query("COMMIT")
         two.query("COMMIT")
     look()
+
+
+def outage(weir, look):
+    """A request is held while PostgreSQL refuses, and another is relayed again when its server ends."""
+    with Tap((weir.postgres.host, weir.postgres.port)) as tap:
+        weir.start(upstream=f"host={tap.host} port={tap.port}", on_outage="hold")
+        with weir.raw() as wire:
+            wire.query("SELECT 1")
+            look()
+            tap.shut()
+            tap.cut()
+            wait_until(lambda: weir.pool()["sv_idle"] == 0)
+            wire.send(query("SELECT pg_sleep(0.3)"))
+            wait_until(lambda: weir.metric("pgweir_pool_outage_seconds_total") > 0)
+            tap.open()
+            wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+            weir.postgres.kill_backends(wait_event="PgSleep")
+            wire.read_until("Z", timeout=10)
+            look()
 
 
 def upkeep(weir, look):
@@ -181,6 +201,7 @@ MOVED_BY = {
     statements: "prepared_statement_reruns_total prepared_statement_evictions_total",
     line: """pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_waits_total
         pool_timeouts_total client_requests_failed_total""",
+    outage: """pool_outages_total pool_outage_seconds_total pool_held_requests_total pool_replays_total""",
     upkeep: """pool_recycles_total pool_pings_total pool_ping_duration_seconds pool_pins_total pool_resets_total
         pool_seals_total""",
     listening: """pool_listen_connections pool_listening_clients pool_listen_channels pool_notifications_total""",
