@@ -13,6 +13,7 @@
 #include "wire/frame.h"
 
 #include <openssl/crypto.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,9 +83,9 @@ end(struct passed_cancel *p, enum cancel_result result)
 
 /* The peer says nothing; it closes the connection when the cancel is done. */
 static void
-on_readable(void *arg)
+on_readable(struct stream *stream)
 {
-	struct passed_cancel *p = arg;
+	struct passed_cancel *p = (struct passed_cancel *)((char *)stream - offsetof(struct passed_cancel, stream));
 	uint8_t byte;
 	size_t got;
 	enum stream_result r;
@@ -96,9 +97,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *stream)
 {
-	(void)arg;
+	(void)stream;
 }
 
 static const struct stream_ops stream_ops = { on_readable, on_drained };
@@ -114,7 +115,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	if (result->fd < 0)
 		log_warning(p->env->x.log, "a cancel request can't be passed on to peer %u: %s",
 			    cancel_peer_of(wire_u32(p->packet + 8)), result->why.text);
-	if (result->fd < 0 || stream_open(&p->stream, p->env->x.base, result->fd, &stream_ops, p) < 0 ||
+	if (result->fd < 0 || stream_open(&p->stream, p->env->x.base, result->fd, &stream_ops) < 0 ||
 	    stream_write(&p->stream, &packet, 1) < 0)
 		end(p, CR_FAILED);
 }
