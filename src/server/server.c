@@ -50,7 +50,9 @@ server_let_go(struct server *srv)
 {
 	uint64_t since_us;
 
-	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us);
+	/* A simple Query that an error ahead of it has skipped, with nothing behind it: nobody else answers it. */
+	srv->was_owing =
+	    ledger_owes_client(&srv->ledger, &since_us) || (srv->ledger.is_skipping && srv->ledger.count == 0);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
 	password_ask_cancel(&srv->ask);
