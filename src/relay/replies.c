@@ -295,6 +295,8 @@ complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 		statements_deallocated_all(x);
 	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
 		statements_deallocated(x);
+	if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE ALL") == 0)
+		session_deallocated_all(x);
 	if (strcmp(tag, "COMMIT") == 0)
 		ddl_is_over(x, true);
 	else if (strcmp(tag, "COMMIT PREPARED") == 0)

@@ -109,6 +109,7 @@ int session_catch_up(struct exchange *x); /* settings only: the prepared stateme
 
 /* state/reset.c */
 void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */
+void session_deallocated_all(struct exchange *x); /* CommandComplete of DEALLOCATE ALL */
 void session_request_failed(struct exchange *x); /* an error that is the client's */
 void session_request_done(struct exchange *x);
 bool session_hides_parameter(const struct exchange *x, const char *name);

@@ -627,3 +627,17 @@ def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir
     assert errors(wire.ask(query("SET client_encoding = 'UTF8'"))) == []
     other.query("SELECT 1")
     assert wire.query("SELECT current_setting('app.name')") == [["Müller"]]
+
+
+def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir):
+    """What runs behind an error is asked about, not believed; a server that never had the statement can't tell that it
+    is gone."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 1")
+        other.query("BEGIN")  # on the server that has it
+        wire.send(query("SELECT 1 / 0") + query("DEALLOCATE ALL"))
+        assert shape(wire.read_until("Z", 2)) == "E:22012 Z:I C:DEALLOCATE ALL Z:I"
+        assert shape(wire.ask(query("EXECUTE p"))) == "E:26000 Z:I"
+        assert shape(wire.ask(query("PREPARE p AS SELECT 2"))) == "C:PREPARE Z:I"
+        assert wire.value("EXECUTE p") == "2"
