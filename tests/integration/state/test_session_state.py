@@ -641,3 +641,14 @@ def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir
         assert shape(wire.ask(query("EXECUTE p"))) == "E:26000 Z:I"
         assert shape(wire.ask(query("PREPARE p AS SELECT 2"))) == "C:PREPARE Z:I"
         assert wire.value("EXECUTE p") == "2"
+
+
+def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
+    """On a server that lacks the statement nothing can be prepared before the transaction has ended."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 1")
+        other.query("BEGIN")  # on the server that has it
+        assert shape(wire.ask(query("BEGIN; SELECT 1 / 0"))) == "C:BEGIN E:22012 Z:E"
+        wire.send(query("ROLLBACK") + query("EXECUTE p"))
+        assert shape(wire.read_until("Z", 2)) == "C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
