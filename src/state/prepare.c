@@ -150,6 +150,21 @@ may_end_first(const struct exchange *x)
 	       !srv->ledger.is_copy_open;
 }
 
+/* A DEALLOCATE ALL is on its way: what the image has may be gone when the next message is handled. */
+static bool
+may_be_gone_first(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+	const struct server *srv = x->srv;
+
+	if (s == NULL || srv->ledger.count == 0 || srv->ledger.is_skipping || srv->ledger.is_copy_open)
+		return false;
+	for (unsigned i = 0; i < s->effect_count; i++)
+		if (s->effects[i].kind == EFFECT_DEALLOCATE_ALL)
+			return true;
+	return false;
+}
+
 /* Only the reply to a Sync will tell whether the server has what was to be prepared before it. */
 static bool
 is_unsettled(const struct exchange *x)
@@ -164,7 +179,7 @@ session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const c
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	int r = 0;
 
-	if (image_has_prepared(img) && may_end_first(x) && uses_prepared(v, is_alone))
+	if (image_has_prepared(img) && uses_prepared(v, is_alone) && (may_end_first(x) || may_be_gone_first(x)))
 		return STATEMENT_HOLD;
 	if (!image_has_prepared(img) || is_no_time(x, is_simple))
 		return STATEMENT_FORWARD;
@@ -187,7 +202,7 @@ session_ensure_named(struct exchange *x, const char *name)
 {
 	const char *text = image_get_prepared(x->image, name), *there;
 
-	if (text != NULL && may_end_first(x))
+	if (text != NULL && (may_end_first(x) || may_be_gone_first(x)))
 		return STATEMENT_HOLD;
 	if (text == NULL || is_no_time(x, false))
 		return STATEMENT_FORWARD;

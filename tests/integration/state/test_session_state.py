@@ -652,3 +652,13 @@ def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
         assert shape(wire.ask(query("BEGIN; SELECT 1 / 0"))) == "C:BEGIN E:22012 Z:E"
         wire.send(query("ROLLBACK") + query("EXECUTE p"))
         assert shape(wire.read_until("Z", 2)) == "C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
+
+
+def test_prepare_right_behind_deallocate_all(weir):
+    """The name is free by then, also on a server that never had the statement."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 1")
+        other.query("BEGIN")  # on the server that has it
+        wire.send(query("DEALLOCATE ALL") + query("PREPARE p AS SELECT 2") + query("EXECUTE p"))
+        assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE ALL Z:I C:PREPARE Z:I T D C:SELECT 1 Z:I"
