@@ -231,10 +231,10 @@ read_option(struct asked *asked, int option)
 	case 'q':
 		return -1;
 	case 'R':
-		fputs(
-		    "pgweir: -R is not here: PgBouncer has given it up, too. Start the new process beside the old one "
-		    "with so_reuseport = 1, then stop the old one.\n",
-		    stderr);
+		fputs("pgweir: -R is not supported: PgBouncer has dropped it, too. Start the new process beside the "
+		      "old one "
+		      "with so_reuseport = 1, then stop the old one.\n",
+		      stderr);
 		return 2;
 	case OPT_KEYS:
 		config_print_keys(stdout);

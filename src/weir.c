@@ -5,6 +5,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "server/hosts.h"
 #include "base/priority.h"
 #include "build.h"
 #include "state/audit.h"
@@ -33,8 +34,8 @@
 #include <unistd.h>
 
 #define READ_CAP ((size_t)64 << 10)
-#define IDLE_STATEMENT_BYTES ((size_t)16 << 20) /* texts nobody holds that are kept for those who come back */
 #define STATE_DESCRIPTORS 64
+#define SERVER_DESCRIPTORS 256 /* that clients can't take up */
 
 /* --- what the parts report --- */
 
@@ -272,6 +273,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	auth_queries_tick(w->clients.x.auth_queries, now);
 	passwords_tick(w->passwords);
 	console_tick(w->console, now);
+	weir_watch_memory(w);
 	weir_stop_tick(w);
 }
 
@@ -294,6 +296,16 @@ open_logs(struct weir *w, struct fail *why)
 	w->slowlog = w->log == NULL ? NULL : slowlog_new(&slow, why);
 	weir_act_as_root(w);
 	return w->slowlog == NULL ? -1 : 0;
+}
+
+int
+weir_descriptors_for_clients(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0 || r.rlim_cur > INT_MAX)
+		return 0;
+	return (int)(r.rlim_cur - (r.rlim_cur / 16 < SERVER_DESCRIPTORS ? r.rlim_cur / 16 : SERVER_DESCRIPTORS));
 }
 
 /*
@@ -357,6 +369,7 @@ fill_envs(struct weir *w)
 	s->counters = &w->counters;
 	s->cancelling = &w->cancelling;
 	s->passwords = w->passwords;
+	s->hosts = w->hosts;
 	s->tls_scratch = c->tls_scratch = w->tls_scratch;
 	c->x.counters = &w->counters;
 	c->x.up = w;
@@ -394,7 +407,7 @@ make_parts(struct weir *w, struct fail *why)
 				     .slow_each = host_slow_each,
 				     .normalize = host_normalize };
 	struct auth_queries_settings aq = { .counters = &w->counters };
-	uint64_t seeds[8];
+	uint64_t seeds[9];
 
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||
 	    RAND_bytes(w->clients.mock_secret, sizeof(w->clients.mock_secret)) != 1)
@@ -406,10 +419,11 @@ make_parts(struct weir *w, struct fail *why)
 	tcp = weir_tcp_options(w->config);
 	w->dialer = dialer_new(w->base, &tcp);
 	w->passwords = passwords_new(w->base, w->log, &w->now_us);
+	w->hosts = hosts_new(seeds[8]);
 	w->tls_scratch = tls_scratch_new();
 	w->read_buffer = xmalloc(READ_CAP + SERVER_CARRY_MAX);
 	w->clients.x.images = image_store_new(seeds[0]);
-	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], IDLE_STATEMENT_BYTES);
+	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], w->config->prepared_statements_cache);
 	w->clients.verifiers = verifier_cache_new(w->workers);
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[7]);
@@ -506,12 +520,27 @@ remove_pid_file(const struct weir *w)
 		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }
 
+/* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
+static void *
+keep_malloc(size_t size)
+{
+	return xmalloc(size);
+}
+
+static void *
+keep_realloc(void *p, size_t size)
+{
+	return xreallocarray(p, size, 1);
+}
+
 static struct event_base *
 new_base(void)
 {
-	struct event_config *cfg = event_config_new();
+	struct event_config *cfg;
 	struct event_base *base = NULL;
 
+	event_set_mem_functions(keep_malloc, keep_realloc, free);
+	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
 	/*
@@ -569,8 +598,10 @@ weir_new(struct config *config, struct fail *why)
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && weir_start_http(w, why) == 0 && weir_adopt(w, config, why) == 0 &&
-		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0)
+		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0) {
+			weir_limit_memory(w);
 			return w;
+		}
 	}
 	weir_free(w);
 	return NULL;
@@ -627,16 +658,18 @@ weir_free(struct weir *w)
 	w->is_ending = w->is_stopping = true;
 	w->clients.x.is_closed = w->clients.x.is_draining = true;
 	close_clients(w);
+	console_free(w->console);
 	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);
 	if (w->servers.cancelling != NULL)
 		server_cancel_abandon(&w->servers);
+	cancel_abandon_passed(&w->clients);
 	workers_free(w->workers); /* returns work under way, whose owners then go to the graveyard */
 	graveyard_free(w->graveyard);
-	console_free(w->console);
 	http_free(w->http); /* the metrics go last */
 	free_events(w);
 	passwords_free(w->passwords);
+	hosts_free(w->hosts);
 	dialer_free(w->dialer);
 	verifier_cache_free(w->clients.verifiers);
 	audit_free(w->clients.x.audit);

@@ -31,7 +31,7 @@ adopt(struct weir *w, const struct config *config, int i, struct fail *why)
 
 	s.adopted_fd = FIRST_FD + i;
 	if (getsockname(s.adopted_fd, (struct sockaddr *)&at, &len) < 0)
-		return fail_set(why, "58000", "descriptor %d, passed by the service manager, is no socket",
+		return fail_set(why, "58000", "descriptor %d, passed by the service manager, is not a socket",
 				s.adopted_fd);
 	s.is_unix = at.ss_family == AF_UNIX;
 	w->listeners[i] = listener_new(w->base, &s, why);

@@ -28,12 +28,31 @@ may_be_missing(const struct config *config)
 	return config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5;
 }
 
-static int
-load_users(const struct config *config, struct users **out, struct config_problems *problems)
+static struct users *
+load_users_file(const char *path, struct config_problems *problems)
 {
 	const struct problem_sink sink = { .problems = problems };
 	size_t errors_before = problems->error_count;
 	struct fail why;
+	struct users *users = users_load(path, tell_of_user, problems, &why);
+
+	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */
+		problem_error(&sink, 0, "%s", why.text);
+	return users;
+}
+
+/* The metrics thread reads the file when it starts; all that matters here are its problems. */
+static void
+check_page_users(const struct config *config, struct config_problems *problems)
+{
+	if (config->http_enabled && config->http_auth_file[0] != '\0')
+		users_unref(load_users_file(config->http_auth_file, problems));
+}
+
+static int
+load_users(const struct config *config, struct users **out, struct config_problems *problems)
+{
+	const struct problem_sink sink = { .problems = problems };
 
 	if (config->single_user[0] != '\0') {
 		*out = users_single(config->single_user, config->single_password);
@@ -43,9 +62,7 @@ load_users(const struct config *config, struct users **out, struct config_proble
 	}
 	if (config->users_file[0] == '\0' || (may_be_missing(config) && access(config->users_file, F_OK) < 0))
 		return 0;
-	*out = users_load(config->users_file, tell_of_user, problems, &why);
-	if (*out == NULL && problems->error_count == errors_before) /* it could not be read at all */
-		problem_error(&sink, 0, "%s", why.text);
+	*out = load_users_file(config->users_file, problems);
 	return *out == NULL ? -1 : 0;
 }
 
@@ -70,6 +87,7 @@ weir_load_files(const struct config *config, struct weir_files *out, struct conf
 
 	*out = (struct weir_files){ 0 };
 	load_users(config, &out->users, problems);
+	check_page_users(config, problems);
 	weir_load_rules(config, &out->hba, &out->ident, problems);
 	load_tls(config, out, problems);
 	return problems->error_count == errors_before ? 0 : -1;

@@ -28,6 +28,7 @@ weir_load_tls(const struct config *c, struct tls_context **out, struct fail *why
 					 .crl_file = c->tls_crl_file,
 					 .min_version = c->tls_min_version,
 					 .ciphers = c->tls_ciphers,
+					 .tls13_ciphers = c->tls13_ciphers,
 					 .asks_certificate = c->tls_ca_file[0] != '\0',
 					 .needs_certificate = c->tls_mode >= TLS_VERIFY_CA };
 
@@ -91,6 +92,7 @@ struct listener_settings
 weir_listener_settings(struct weir *w, const struct config *config)
 {
 	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
+					   .descriptors_max = weir_descriptors_for_clients(),
 					   .tcp = weir_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
 					   .group = group_of(config->unix_socket_group),
@@ -216,6 +218,7 @@ weir_apply(struct weir *w)
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
+	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
 	auth_queries_configure(w->clients.x.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }
@@ -301,6 +304,7 @@ take(struct weir *w, struct fresh *f)
 	w->ident = f->files.ident;
 	config_unref(old);
 	weir_apply(w);
+	weir_limit_memory(w);
 }
 
 static int

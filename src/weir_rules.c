@@ -73,7 +73,7 @@ check_needs(struct rules *r)
 	if (needs.tls && !has_tls)
 		problem_warning(
 		    &sink, 0,
-		    "its hostssl rules fit nobody: there is no TLS without certificate_file and key_file in "
+		    "its hostssl rules match nobody: there is no TLS without certificate_file and key_file in "
 		    "[tls_client]");
 	if (needs.certificates && has_tls && c->tls_ca_file[0] == '\0')
 		problem_warning(

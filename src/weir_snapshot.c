@@ -29,7 +29,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool_entry 
 	p->servers[SERVERS_CLOSING] += n.closing;
 	TAILQ_FOREACH(srv, &e->servers, all)
 	{
-		s->buffer_bytes_server += srv->stream.queue_cap + srv->carry_cap;
+		s->buffer_bytes_server += stream_queue_cap(&srv->stream) + srv->carry_cap;
 		if (srv->state == SV_RESET)
 			p->servers[SERVERS_RESET]++;
 		else if (srv->state == SV_LENT)
@@ -45,6 +45,17 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool_entry 
 
 		p->oldest_waiter_us = age > p->oldest_waiter_us ? age : p->oldest_waiter_us;
 	}
+}
+
+/* Longer ones are cut off. */
+static void
+copy_name(char to[SNAPSHOT_NAME_MAX], const char *from)
+{
+	size_t len = strlen(from);
+
+	len = len < SNAPSHOT_NAME_MAX ? len : SNAPSHOT_NAME_MAX - 1;
+	memcpy(to, from, len);
+	to[len] = '\0';
 }
 
 static void
@@ -67,25 +78,60 @@ count_pools(const struct weir *w)
 	return n;
 }
 
+/*
+ * The loop stands still meanwhile, and most of what it touches here is in no cache: with a thousand pools each pass
+ * over their counters takes a good part of a millisecond. So each is copied once, into memory that was not zeroed.
+ */
+static void
+copy_pool(struct snapshot_pool *to, const struct pool_entry *e)
+{
+	memset(to, 0, offsetof(struct snapshot_pool, counters));
+	to->counters = e->counters;
+	copy_name(to->database, e->database->name);
+	copy_name(to->user, e->user);
+}
+
+static void
+begin_other(struct snapshot_pool *to)
+{
+	memset(to, 0, sizeof(*to));
+	copy_name(to->database, "_other");
+	copy_name(to->user, "_other");
+}
+
+/* Counters have those that are over. */
+static uint64_t
+outage_now_us(const struct pool_entry *e, uint64_t now_us)
+{
+	struct pool_counts n;
+
+	pool_get_counts(e->policy, &n);
+	return n.outage.since_us > 0 && now_us > n.outage.since_us ? now_us - n.outage.since_us : 0;
+}
+
 static int
 take_pools(struct weir *w, struct snapshot *s)
 {
 	size_t all = count_pools(w), max = w->config->http_metrics_max_pools, shown = all > max ? max + 1 : all, i = 0;
 
-	s->pools = calloc(shown > 0 ? shown : 1, sizeof(*s->pools));
+	s->pools = malloc((shown > 0 ? shown : 1) * sizeof(*s->pools));
 	if (s->pools == NULL)
 		return -1;
+	if (all > max)
+		begin_other(&s->pools[max]);
 	s->pool_count = shown;
 	s->pools_aggregated = all > max ? all - max : 0;
 	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next, i++) {
 		bool is_other = i >= max;
 		struct snapshot_pool *p = &s->pools[is_other ? max : i];
 
-		snprintf(p->database, sizeof(p->database), "%s", is_other ? "_other" : e->database->name);
-		snprintf(p->user, sizeof(p->user), "%s", is_other ? "_other" : e->user);
+		if (is_other)
+			add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
+		else
+			copy_pool(p, e);
 		e->index = (uint32_t)(is_other ? max : i);
 		add_counts(s, p, e, w->now_us);
-		add_uint64s(&p->counters, &e->counters, sizeof(e->counters));
+		p->counters.outage_us += outage_now_us(e, w->now_us);
 	}
 	return 0;
 }
@@ -97,7 +143,7 @@ take_clients(struct weir *w, struct snapshot *s)
 
 	TAILQ_FOREACH(c, &w->clients.clients, all)
 	{
-		s->buffer_bytes_client += c->x.stream.queue_cap + c->x.pending_cap;
+		s->buffer_bytes_client += stream_queue_cap(&c->x.stream) + c->x.pending_cap;
 		if (c->x.entry == NULL)
 			continue;
 		s->databases[c->x.entry->database->index].prepared_client += statements_count(&c->x);
@@ -118,6 +164,19 @@ take_clients(struct weir *w, struct snapshot *s)
 	}
 }
 
+static void
+copy_database(struct snapshot_database *to, const struct pool_database *d)
+{
+	to->counters = d->counters;
+	to->prepared_client = to->prepared_server = 0;
+	to->exemplars = NULL;
+	copy_name(to->name, d->name);
+	if (d->exemplars != NULL) {
+		to->exemplars = xmalloc(sizeof(*to->exemplars));
+		*to->exemplars = *d->exemplars;
+	}
+}
+
 static int
 take_databases(struct weir *w, struct snapshot *s)
 {
@@ -126,19 +185,19 @@ take_databases(struct weir *w, struct snapshot *s)
 	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
 		all++;
 	s->database_count = all > max ? max + 1 : all;
-	s->databases = calloc(s->database_count > 0 ? s->database_count : 1, sizeof(*s->databases));
+	s->databases = malloc((s->database_count > 0 ? s->database_count : 1) * sizeof(*s->databases));
 	if (s->databases == NULL)
 		return -1;
+	if (all > max) {
+		memset(&s->databases[max], 0, sizeof(s->databases[max]));
+		copy_name(s->databases[max].name, "_other");
+	}
 	for (struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next, i++) {
-		struct snapshot_database *to = &s->databases[i < max ? i : max], one = { .counters = d->counters };
-
 		d->index = (uint32_t)(i < max ? i : max);
-		snapshot_database_add(to, &one);
-		snprintf(to->name, sizeof(to->name), "%s", i < max ? d->name : "_other");
-		if (i < max && d->exemplars != NULL) {
-			to->exemplars = xmalloc(sizeof(*to->exemplars));
-			*to->exemplars = *d->exemplars;
-		}
+		if (i < max)
+			copy_database(&s->databases[i], d);
+		else
+			add_uint64s(&s->databases[max].counters, &d->counters, sizeof(d->counters));
 	}
 	for (struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next) {
 		struct server *srv;
@@ -233,6 +292,7 @@ weir_snapshot(struct weir *w)
 	s->slow_dropped_rate = slow.dropped_rate;
 	s->slow_dropped_ring = slow.dropped_ring;
 	s->slow_dropped_write = slow.dropped_write;
+	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	if (take_pools(w, s) < 0 || take_databases(w, s) < 0 || take_backends(w, s) < 0) {
 		snapshot_free(s);
 		return NULL;

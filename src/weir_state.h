@@ -47,6 +47,7 @@ struct weir {
 	struct graveyard *graveyard;
 	struct dialer *dialer;
 	struct passwords *passwords;
+	struct hosts *hosts;
 	struct workers *workers;
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* for clients; NULL: they get no TLS */
@@ -61,6 +62,10 @@ struct weir {
 	bool is_activated; /* they were passed by a service manager, and stay */
 	struct event *signals[WEIR_SIGNALS], *tick, *http_asks;
 	uint8_t *read_buffer;
+	/* weir_memory.c */
+	size_t memory_limit; /* bytes; 0: none */
+	bool is_memory_full;
+	uint64_t memory_short_us, memory_full_us; /* since when it is so, or not so */
 	uint64_t now_us, last_tick_us, start_wall_us;
 	/* stopping */
 	bool is_stopping, is_ending;
@@ -133,6 +138,13 @@ int weir_become(struct weir *w, struct fail *why);
 /* The console's SET; value NULL: as in the file. notice: what else is to be said; its text is empty if nothing is. */
 int weir_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 void weir_overrides_fini(struct weir_overrides *o);
+
+/* weir.c: how many descriptors clients may take up; the rest is for servers, logs and cancels. 0: no limit */
+int weir_descriptors_for_clients(void);
+
+/* weir_memory.c */
+void weir_limit_memory(struct weir *w); /* by the present configuration */
+void weir_watch_memory(struct weir *w); /* about every 100 ms */
 
 /* weir_stop.c */
 void weir_stop(struct weir *w, enum shutdown_how how);

@@ -119,8 +119,8 @@ warn_if_stuck(const struct weir *w, const char *path)
 	if (access(directory, W_OK) < 0)
 		log_warning(
 		    w->log,
-		    "run_as = %s: %s can't be removed at the end, %s is not writable; put it into a directory of "
-		    "that user's",
+		    "run_as = %s: %s can't be removed at the end, %s is not writable; put it into a directory that "
+		    "this user owns",
 		    w->config->run_as, path, directory);
 }
 

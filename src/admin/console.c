@@ -19,6 +19,7 @@ console_new(const struct console_host *host)
 
 	k->host = *host;
 	TAILQ_INIT(&k->clients);
+	k->blocking = blocking_new(host->clients->x.pools);
 	k->stats = console_stats_new(*host->clients->x.now_us);
 	return k;
 }
@@ -46,6 +47,7 @@ console_free(struct console *k)
 		TAILQ_REMOVE(&k->clients, cc, all);
 		console_client_free(cc);
 	}
+	blocking_free(k->blocking);
 	console_stats_free(k->stats);
 	free(k);
 }
@@ -87,8 +89,7 @@ console_client_closed(struct console *k, struct client *c)
 		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
 	/* Nor is anybody left to end a SUSPEND; most users of the console could not come in to do so. */
 	if (k->host.clients->x.is_suspended && TAILQ_EMPTY(&k->clients)) {
-		log_warning(k->host.clients->x.log,
-			    "resumed: the console's last client has left and not ended its SUSPEND");
+		log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
 		k->host.resume(k->host.up, NULL);
 	}
 	if (!cc->is_busy)
@@ -149,7 +150,7 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 {
 	struct console_client *cc = session_of(k, c);
 
-	if (is_held(cc) || cc->queue.len > cc->queue_at) {
+	if (is_held(cc) || cc->queue.len > cc->queue_at || console_holds_execute(cc, type, body, len)) {
 		enqueue(cc, type, body, len);
 		return;
 	}
@@ -167,6 +168,8 @@ handle_queue(struct console_client *cc)
 	       frame_parse(cc->queue.bytes + cc->queue_at, cc->queue.len - cc->queue_at, &f) == FRAME_OK) {
 		const uint8_t *body = cc->queue.bytes + cc->queue_at + FRAME_HEAD_LEN;
 
+		if (console_holds_execute(cc, f.type, body, f.body_len))
+			break;
 		cc->queue_at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		console_handle(cc, f.type, body, f.body_len);
 		console_flush(cc);
@@ -200,7 +203,11 @@ pump(struct console_client *cc)
 void
 console_tick(struct console *k, uint64_t now_us)
 {
-	console_stats_tick(k->stats, pool_set_databases(k->host.clients->x.pools), now_us);
+	const struct exchange_env *x = &k->host.clients->x;
+
+	blocking_tick(k->blocking, now_us);
+	console_stats_tick(k->stats, pool_set_databases(x->pools), now_us);
+	stats_log_tick(&k->stats_log, pool_set_databases(x->pools), x->log, x->config->log_stats_interval_us, now_us);
 	for (struct console_client *cc = TAILQ_FIRST(&k->clients); cc != NULL; cc = k->tick_next) {
 		k->tick_next = TAILQ_NEXT(cc, all);
 		pump(cc);

@@ -18,12 +18,15 @@
 #include "admin/console_rows.h"
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
+#include "admin/stats_log.h"
+#include "pool/blocking.h"
 
 enum wait_kind {
 	WAIT_NONE,
 	WAIT_QUIET, /* PAUSE: until no server is in use */
 	WAIT_FLUSHED, /* SUSPEND: until all that was read is sent */
 	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are gone */
+	WAIT_BLOCKING, /* until PostgreSQL has said who blocks whom, or has not */
 	WAIT_ROOM /* until the client has read more of its answers */
 };
 
@@ -60,6 +63,8 @@ struct console_client {
 struct console {
 	struct console_host host;
 	struct console_stats *stats;
+	struct blocking *blocking;
+	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
 	struct console_client *tick_next; /* of a walk over clients */
 };
@@ -83,6 +88,8 @@ int console_too_large(struct fail *why);
 
 /* console_extended.c: returns 0, or -1 with *why set: then everything up to the next Sync is skipped. */
 int console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why);
+/* Whether the message is an Execute that console_asks_first() holds back. */
+bool console_holds_execute(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 
 /* console_run.c */
 /* Reads the next statement. Returns 0, or -1 with *why set: it is wrong, or this client may not use it. */
@@ -96,6 +103,8 @@ int console_rows(struct console_client *cc, const struct command *command, uint6
 /* A command without rows. *tag is the table's before, and may be changed. */
 enum run_result console_run(struct console_client *cc, const struct command *command, const char **tag,
 			    struct fail *why);
+/* Whether it must wait for what PostgreSQL says of locks; asks if need be. */
+bool console_asks_first(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);
 

@@ -11,22 +11,24 @@
 static const struct command_row rows[] = {
 	SHOW_LIST(SHOW_ROW)
 
+	{ COMMAND_SELECT_WAIT, "EXPLAIN WAIT", "EXPLAIN", ARGUMENT_CLIENT, ANYBODY,
+	  "what a client waits for, and who is in its way, in words", "EXPLAIN WAIT 17" },
 	{ COMMAND_RELOAD, "RELOAD", "RELOAD", ARGUMENT_NONE, ADMIN,
-	  "read the configuration again: all of it is taken over, or nothing and the reason is told", "RELOAD" },
-	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "open log files anew, after a rotation", "REOPEN" },
+	  "reload the configuration: all of it takes effect, or none of it and the answer says why", "RELOAD" },
+	{ COMMAND_REOPEN, "REOPEN", "REOPEN", ARGUMENT_NONE, ADMIN, "reopen the log files after a rotation", "REOPEN" },
 	{ COMMAND_PAUSE, "PAUSE", "PAUSE", ARGUMENT_DATABASE, ADMIN,
-	  "lend no more servers, of one database or of all; answers when none is in use any more", "PAUSE app" },
+	  "stop lending servers, of one database or of all; returns when none is in use", "PAUSE app" },
 	{ COMMAND_RESUME, "RESUME", "RESUME", ARGUMENT_DATABASE, ADMIN, "end a PAUSE, KILL or SUSPEND",
 	  "RESUME app" },
 	{ COMMAND_SUSPEND, "SUSPEND", "SUSPEND", ARGUMENT_NONE, ADMIN,
-	  "read nothing more from clients and the servers they use; answers when all that was read is sent", "SUSPEND" },
+	  "stop reading from clients and their servers; returns when everything already read has been sent", "SUSPEND" },
 	{ COMMAND_DISABLE, "DISABLE", "DISABLE", ARGUMENT_ONE_DATABASE, ADMIN,
 	  "refuse new clients of one database; those that are connected stay", "DISABLE app" },
 	{ COMMAND_ENABLE, "ENABLE", "ENABLE", ARGUMENT_ONE_DATABASE, ADMIN, "end a DISABLE", "ENABLE app" },
 	{ COMMAND_RECONNECT, "RECONNECT", "RECONNECT", ARGUMENT_DATABASE, ADMIN,
 	  "close server connections as soon as they are not in use, and open new ones", "RECONNECT" },
 	{ COMMAND_WAIT_CLOSE, "WAIT_CLOSE", "WAIT_CLOSE", ARGUMENT_DATABASE, ADMIN,
-	  "answers when all server connections that RECONNECT or RELOAD had closed are gone", "WAIT_CLOSE" },
+	  "returns when all server connections that RECONNECT or RELOAD closed are gone", "WAIT_CLOSE" },
 	{ COMMAND_KILL, "KILL", "KILL", ARGUMENT_DATABASE, ADMIN,
 	  "close all clients and servers, of one database or of all, now; RESUME lets them come back", "KILL app" },
 	{ COMMAND_KILL_CLIENT, "KILL_CLIENT", "KILL_CLIENT", ARGUMENT_CLIENT, ADMIN,
@@ -35,10 +37,10 @@ static const struct command_row rows[] = {
 	{ COMMAND_SHUTDOWN_SERVERS, "SHUTDOWN WAIT_FOR_SERVERS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
 	  "stop when open transactions are finished, or shutdown_timeout is over", "SHUTDOWN WAIT_FOR_SERVERS" },
 	{ COMMAND_SHUTDOWN_CLIENTS, "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
-	  "let nobody in, and stop when the last client has left", "SHUTDOWN WAIT_FOR_CLIENTS" },
+	  "accept no new clients, and stop when the last one has left", "SHUTDOWN WAIT_FOR_CLIENTS" },
 
 	{ COMMAND_RESET_QUERIES, "RESET QUERIES", "RESET", ARGUMENT_NONE, ADMIN,
-	  "let SHOW QUERIES begin anew", "RESET QUERIES" },
+	  "reset SHOW QUERIES", "RESET QUERIES" },
 
 	{ COMMAND_SET_CONFIGURATION, "SET CONFIGURATION", "SET", ARGUMENT_ANY, ADMIN, DRIVERS },
 	{ COMMAND_REFUSED, "SHOW FDS", "SHOW", ARGUMENT_LIKE, ADMIN,
@@ -98,6 +100,6 @@ command_check_permission(const struct command_row *row, bool is_stats_only, stru
 		return 0;
 	fail_set(why, "42501", "permission denied: %s is for admin_users", row->phrase);
 	fail_theirs(why, "admin access needed");
-	return fail_hint(why, "Users in stats_users may only look. Log in as one of admin_users, section [auth] of "
+	return fail_hint(why, "Users in stats_users may only use SHOW. Log in as one of admin_users, section [auth] of "
 			      "pgweir.ini.");
 }

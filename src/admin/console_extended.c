@@ -236,6 +236,17 @@ on_close(struct console_client *cc, const uint8_t *body, size_t len, struct fail
 	return 0;
 }
 
+bool
+console_holds_execute(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len)
+{
+	const struct portal *portal;
+
+	if (type != 'E' || cc->is_skipping || memchr(body, '\0', len) == NULL)
+		return false;
+	portal = portal_find(&cc->portals, (const char *)body);
+	return portal != NULL && !portal->is_begun && console_asks_first(cc, &portal->command);
+}
+
 int
 console_extended(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len, struct fail *why)
 {

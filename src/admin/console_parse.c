@@ -245,7 +245,7 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 	if (end == NULL || *end != '\0') {
 		fail_set(why, "42601", "%s takes the id of one client", out->row->phrase);
 		fail_theirs(why, "invalid client pointer supplied");
-		return fail_hint(why, "SHOW CLIENTS tells it, in its last column.");
+		return fail_hint(why, "It is in the last column of SHOW CLIENTS.");
 	}
 	return 0;
 }

@@ -55,7 +55,7 @@ portal_add(struct portals *p, const char *name, const struct command *command, u
 	portal_drop(p, portal);
 	if (p->count == PORTALS_MAX) {
 		fail_set(why, "53400", "more than %d %s", PORTALS_MAX, p->what);
-		fail_hint(why, "The console keeps no more for one client. Close those that are not needed any more.");
+		fail_hint(why, "The console keeps no more for one client. Close those that are no longer needed.");
 		return NULL;
 	}
 	portal = xcalloc(1, sizeof(*portal) + name_len);

@@ -175,8 +175,8 @@ keep_script(struct console_client *cc, const char *text, size_t len)
 	cc->is_script = true;
 }
 
-/* All statements in turn; the first that fails ends it. has_any: one was answered before; nothing else waits or fills
- * the client's queue, so that it is true whenever a script goes on. */
+/* All statements in turn; the first that fails ends it. has_any: one was answered before, or will be, as no empty
+ * statement waits: it is true whenever a script goes on. */
 static void
 run_script(struct console_client *cc, const char *text, size_t len, bool has_any)
 {
@@ -194,6 +194,10 @@ run_script(struct console_client *cc, const char *text, size_t len, bool has_any
 		if (console_read(cc, text, len, &used, &command, &why) == 0) {
 			if (command.row == NULL && used == len)
 				break;
+			if (console_asks_first(cc, &command)) {
+				keep_script(cc, text, len);
+				return;
+			}
 			r = command.row == NULL ? RUN_DONE : run_simply(cc, &command, &why);
 			has_any = has_any || command.row != NULL;
 		}
@@ -260,7 +264,7 @@ console_go_on(struct console_client *cc, int result, const struct fail *why)
 	cc->wait = WAIT_NONE;
 	cc->script = NULL;
 	cc->is_script = false;
-	if (result >= 0 && wait != WAIT_ROOM)
+	if (result >= 0 && wait != WAIT_ROOM && wait != WAIT_BLOCKING)
 		message_complete(&cc->out, cc->wait_tag);
 	if (result >= 0 && is_script)
 		run_script(cc, script, cc->script_len, true);

@@ -58,6 +58,30 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 
 /* --- rows --- */
 
+static struct show_env
+show_env_of(const struct console *k, const struct command *command)
+{
+	return (struct show_env){ .host = &k->host,
+				  .clients = k->host.clients,
+				  .stats = k->stats,
+				  .blocking = k->blocking,
+				  .command = command,
+				  .now_us = *k->host.clients->x.now_us,
+				  .wall_us = clock_wall_us() };
+}
+
+bool
+console_asks_first(struct console_client *cc, const struct command *command)
+{
+	if (command->row == NULL ||
+	    (command->row->id != COMMAND_SHOW_HOLDERS && command->row->id != COMMAND_SHOW_BLOCKERS &&
+	     command->row->id != COMMAND_SELECT_WAIT) ||
+	    !blocking_ask(cc->console->blocking, *env_of(cc)->x.now_us))
+		return false;
+	cc->wait = WAIT_BLOCKING;
+	return true;
+}
+
 struct setting_row {
 	const char *value;
 };
@@ -84,8 +108,7 @@ console_rows(struct console_client *cc, const struct command *command, uint64_t 
 	     uint64_t *count)
 {
 	const struct show *show = show_find(command->row->id);
-	struct show_env env = { &cc->console->host,    env_of(cc),     cc->console->stats, command,
-				*env_of(cc)->x.now_us, clock_wall_us() };
+	struct show_env env = show_env_of(cc->console, command);
 	struct rows rows = { .binary = binary, .out = out };
 	struct column scratch;
 
@@ -105,8 +128,7 @@ void
 console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, struct buf *out)
 {
 	struct command command;
-	struct show_env env = { &k->host,	k->host.clients, k->stats, &command, *k->host.clients->x.now_us,
-				clock_wall_us() };
+	struct show_env env = show_env_of(k, &command);
 	struct rows rows = { .out = out, .json_max = rows_max };
 	const struct show *show;
 	struct fail why;
@@ -188,6 +210,8 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 		return !env_of(cc)->x.is_suspended || clients_are_flushed(env_of(cc));
 	case WAIT_CLOSED:
 		return !has_closing(pools, database);
+	case WAIT_BLOCKING:
+		return !blocking_is_asking(cc->console->blocking);
 	case WAIT_ROOM:
 		return !stream_is_full(&cc->c->x.stream);
 	case WAIT_NONE:

@@ -85,8 +85,8 @@ stats_add(struct stats *to, const struct stats *from)
 		to->of[i] += from->of[i];
 }
 
-static struct stats
-average(const struct stats *begun, const struct stats *now, uint64_t took_us)
+struct stats
+stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us)
 {
 	struct stats d, a;
 
@@ -155,7 +155,7 @@ console_stats_tick(struct console_stats *s, const struct pool_database *database
 
 		if (m == NULL)
 			m = minute_add(s, d);
-		m->average = average(&m->begun, &now, took_us);
+		m->average = stats_rates(&m->begun, &now, took_us);
 		m->begun = now;
 		m->is_seen = true;
 	}

@@ -12,12 +12,14 @@
 #include "admin/console_command.h"
 #include "admin/console_rows.h"
 #include "admin/console_stats.h"
+#include "pool/blocking.h"
 
 /* What the commands can read. */
 struct show_env {
 	const struct console_host *host;
 	struct client_env *clients;
 	const struct console_stats *stats;
+	const struct blocking *blocking;
 	const struct command *command;
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };
@@ -50,6 +52,26 @@ uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
 /* What the console is called as a database. In a PgBouncer file it is one of those that are shown. */
 const char *show_console_name(const struct show_env *env);
 bool show_has_console(const struct show_env *env);
+/*
+ * --- show_holders.c: what the holder of a server does there ---
+ */
+struct holder_state {
+	char text[200]; /* "running", "idle in transaction", ... */
+	uint64_t since_us;
+	bool is_running; /* PostgreSQL owes the next byte */
+};
+struct server;
+bool show_is_held(const struct server *srv); /* lent to a client that is logged in */
+void show_holder_state(const struct client *c, struct holder_state *out); /* of a client with a server */
+/* "client 12 (PID 4711), PID 999": who holds what the server waits for within PostgreSQL; "": nobody; NULL: not known.
+ */
+#define SHOW_BLOCKED_MAX 400
+const char *show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX]);
+/* The SQL that is under way there, or was last, without its literals. Returns its fingerprint; *has_text is false if
+ * there was none. */
+#define SHOW_QUERY_MAX 512
+uint64_t show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX],
+			   bool *has_text);
 const char *show_load_balance(const struct upstream *upstream);
 
 #endif

@@ -65,6 +65,12 @@ static const struct {
 	{ "client_tls_key_file", "tls_client", "key_file" },
 	{ "client_tls_ca_file", "tls_client", "ca_file" },
 	{ "client_tls_ciphers", "tls_client", "ciphers" },
+	{ "client_tls13_ciphers", "tls_client", "tls13_ciphers" },
+	{ "login_notify_message", "pgweir", "login_notify_message" },
+	{ "peer_id", "pgweir", "peer_id" },
+	{ "server_fast_close", "pool", "server_fast_close" },
+	{ "so_reuseport", "tcp", "reuse_port" },
+	{ "application_name_add_host", "pgweir", "application_name_add_host" },
 	{ "server_tls_sslmode", "tls_server", "mode" },
 	{ "server_tls_cert_file", "tls_server", "certificate_file" },
 	{ "server_tls_key_file", "tls_server", "key_file" },
@@ -73,7 +79,7 @@ static const struct {
 	{ "log_connections", "log", "connections" },
 };
 
-/* What PgBouncer has and pgweir has not, with the values that say so. */
+/* What PgBouncer has and pgweir has not, with the values that say so. The averages of SHOW STATS are over a minute. */
 static const struct config_line absent[] = {
 	{ "stats_period", "60", "60", "no" },
 };

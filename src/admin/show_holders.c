@@ -1,6 +1,7 @@
 /*
  * src/admin/show_holders.c - SHOW HOLDERS: who has each server connection, what it does there, for how long, and how
- * many wait for one meanwhile; SHOW BLOCKERS: those of them that others wait for, the one that holds longest first.
+ * many wait for one meanwhile, and who holds the lock that it waits for within PostgreSQL; SHOW BLOCKERS: those of them
+ * that others wait for, the one that holds longest first.
  */
 #include "admin/show.h"
 #include "state/state.h"
@@ -10,11 +11,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define QUERY_TEXT_MAX 512
+#include <string.h>
 
 struct holder_row {
-	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query;
+	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query, *blocked_by;
 	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
 };
 
@@ -35,83 +35,118 @@ static const struct column holders_columns[] = {
 	COLUMN(TEXT, struct holder_row, backend),
 	COLUMN(TEXT, struct holder_row, fingerprint),
 	COLUMN(TEXT, struct holder_row, query),
+	COLUMN(TEXT, struct holder_row, blocked_by),
 };
 
-struct state_text {
-	char text[200];
-};
-
-/* Returns since when it is so. */
-static uint64_t
-state_of(const struct client *c, struct state_text *state)
+void
+show_holder_state(const struct client *c, struct holder_state *out)
 {
 	const struct server *srv = c->x.srv;
 	char reasons[160];
-	uint64_t since_us;
 
-	if (client_is_served(c, &since_us)) {
+	memset(out, 0, sizeof(*out));
+	if (client_is_served(c, &out->since_us)) {
 		bool is_clients = srv->loan.clock.since_us != 0 && srv->loan.clock.debtor == PHASE_CLIENT_WRITE;
 
-		snprintf(state->text, sizeof(state->text), is_clients ? "waits for the client" : "running");
-		return since_us;
+		out->is_running = !is_clients;
+		snprintf(out->text, sizeof(out->text), is_clients ? "waits for the client" : "running");
+		return;
 	}
 	if (srv->tx != 'I') {
-		snprintf(state->text, sizeof(state->text), "idle in transaction%s", srv->tx == 'E' ? " (aborted)" : "");
-		return srv->loan.idle_in_tx_us;
+		snprintf(out->text, sizeof(out->text), "idle in transaction%s", srv->tx == 'E' ? " (aborted)" : "");
+		out->since_us = srv->loan.idle_in_tx_us;
+		return;
 	}
 	if (c->x.pins != 0)
-		snprintf(state->text, sizeof(state->text), "pinned: %s",
+		snprintf(out->text, sizeof(out->text), "pinned: %s",
 			 session_pin_reasons(&c->x, reasons, sizeof(reasons)));
 	else
-		snprintf(state->text, sizeof(state->text), c->x.is_session ? "session" : "finishing");
-	return srv->loan.last_done_us > srv->loan.lent_us ? srv->loan.last_done_us : srv->loan.lent_us;
+		snprintf(out->text, sizeof(out->text), c->x.is_session ? "session" : "finishing");
+	out->since_us = srv->loan.last_done_us > srv->loan.lent_us ? srv->loan.last_done_us : srv->loan.lent_us;
 }
 
-/* What is under way there, or was last. */
-static void
-fill_query(const struct show_env *env, const struct loan *loan, struct holder_row *row, char fingerprint[20],
-	   char query[QUERY_TEXT_MAX])
+uint64_t
+show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
 {
-	uint64_t hash;
+	const struct loan *loan = &srv->loan;
 
-	if (loan->text_len == 0)
-		return;
-	hash = env->host->normalize((const char *)loan->text, loan->text_len, query, QUERY_TEXT_MAX);
-	snprintf(fingerprint, 20, "%016" PRIx64, hash);
-	row->fingerprint = fingerprint;
-	row->query = query;
+	out[0] = '\0';
+	*has_text = loan->text_len > 0;
+	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, out, SHOW_QUERY_MAX) : 0;
+}
+
+/* Whose server has this PID on the same host; NULL: nobody's. */
+static const struct client *
+find_client(const struct show_env *env, const char *address, uint32_t pid)
+{
+	const struct server *srv;
+
+	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	if (srv->pid == pid && strcmp(srv->address, address) == 0 && show_is_held(srv))
+		return srv->borrower;
+	return NULL;
+}
+
+const char *
+show_blocked_by(const struct show_env *env, const struct server *srv, char out[SHOW_BLOCKED_MAX])
+{
+	uint32_t pids[BLOCKING_PIDS_MAX];
+	int count = blocking_of(env->blocking, srv, pids, env->now_us);
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (int i = 0; i < count && len < SHOW_BLOCKED_MAX; i++) {
+		const struct client *c = find_client(env, srv->address, pids[i]);
+		const char *comma = i > 0 ? ", " : "";
+		int n;
+
+		if (c != NULL)
+			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sclient %" PRIu64 " (PID %" PRIu32 ")", comma,
+				     c->x.id, pids[i]);
+		else if (pids[i] != 0)
+			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sPID %" PRIu32, comma, pids[i]);
+		else
+			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sa prepared transaction", comma);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	return count < 0 ? NULL : out;
 }
 
 static void
 add_holder(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct rows *rows)
 {
 	const struct client *c = srv->borrower;
-	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[QUERY_TEXT_MAX];
+	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
 	struct holder_row row = { .database = e->database->name, .addr = addr };
-	struct state_text state;
+	struct holder_state state;
 	struct pool_counts counts;
-	uint64_t since_us = state_of(c, &state);
+	bool has_text;
 
+	show_holder_state(c, &state);
 	pool_get_counts(e->policy, &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
 	row.client_id = c->x.id;
 	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 	row.state = state.text;
-	row.state_ms = show_age_us(env->now_us, since_us) / 1000;
+	row.state_ms = show_age_us(env->now_us, state.since_us) / 1000;
 	row.xact_ms = srv->tx != 'I' ? show_age_us(env->now_us, srv->loan.tx_started_us) / 1000 : 0;
 	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
 	row.waiting = counts.waiting;
 	row.server_pid = srv->pid;
 	row.server_id = srv->id;
 	row.backend = srv->address;
-	fill_query(env, &srv->loan, &row, fingerprint, query);
+	snprintf(fingerprint, sizeof(fingerprint), "%016" PRIx64, show_holder_query(env, srv, query, &has_text));
+	row.fingerprint = has_text ? fingerprint : NULL;
+	row.query = has_text ? query : NULL;
+	row.blocked_by = state.is_running ? show_blocked_by(env, srv, blocked) : "";
 	rows_add(rows, &row);
 }
 
 /* Of replication, and while a client logs in, the server is in no pool, or nobody's yet. */
-static bool
-is_held(const struct server *srv)
+bool
+show_is_held(const struct server *srv)
 {
 	const struct client *c = srv->borrower;
 
@@ -125,7 +160,7 @@ fill_holders(const struct show_env *env, struct rows *rows)
 
 	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
-	if (is_held(srv))
+	if (show_is_held(srv))
 		add_holder(env, e, srv, rows);
 }
 
@@ -157,7 +192,7 @@ find_blockers(const struct show_env *env, struct holding *out)
 		if (counts.waiting == 0)
 			continue;
 		TAILQ_FOREACH(srv, &e->servers, all)
-		if (is_held(srv))
+		if (show_is_held(srv))
 			out[n++] = (struct holding){ e, srv };
 	}
 	return n;

@@ -60,9 +60,10 @@
 	ROW(PEERS, peers, ANYBODY, "nothing: pgweir has no peers", "SHOW PEERS") \
 	ROW(PEER_POOLS, peer_pools, ANYBODY, "nothing, as above", "SHOW PEER_POOLS")
 
-/* What drivers and health checks SELECT on their own: ROW(id, its struct). Their words are in console_command.c. */
+/* Rows for other words: EXPLAIN WAIT, and what drivers and health checks SELECT on their own: ROW(id, its struct). Their
+ * words are in console_command.c. */
 #define ANSWER_LIST(ROW) \
-	ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
+	ROW(WAIT, wait) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)
 /* clang-format on */
 

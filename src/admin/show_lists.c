@@ -1,4 +1,5 @@
-/* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, METRICS, and the empty ones. */
+/* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, METRICS, and the empty ones;
+ * PEERS are in show_peers.c. */
 #include "admin/show.h"
 
 #include <stdio.h>
@@ -64,9 +65,9 @@ fill_lists(const struct show_env *env, struct rows *rows)
 	const struct list_row lists[] = {
 		{ "databases", count_rows(env, &show_databases) },
 		{ "users", count_rows(env, &show_users) },
-		{ "peers", 0 },
+		{ "peers", count_rows(env, &show_peers) },
 		{ "pools", count_pools(env) },
-		{ "peer_pools", 0 },
+		{ "peer_pools", count_rows(env, &show_peer_pools) },
 		{ "free_clients", 0 },
 		{ "used_clients", used },
 		{ "login_clients", login },
@@ -244,21 +245,5 @@ static const struct column dns_zones_columns[] = {
 	{ "serial", COLUMN_INT8, 0 },
 	{ "count", COLUMN_INT4, 0 },
 };
-static const struct column peers_columns[] = {
-	{ "peer_id", COLUMN_INT4, 0 },
-	{ "host", COLUMN_TEXT, 0 },
-	{ "port", COLUMN_INT4, 0 },
-	{ "pool_size", COLUMN_INT4, 0 },
-};
-static const struct column peer_pools_columns[] = {
-	{ "peer_id", COLUMN_INT4, 0 },
-	{ "cl_active_cancel_req", COLUMN_INT4, 0 },
-	{ "cl_waiting_cancel_req", COLUMN_INT4, 0 },
-	{ "sv_active_cancel", COLUMN_INT4, 0 },
-	{ "sv_login", COLUMN_INT4, 0 },
-};
-
 const struct show show_dns_hosts = { SHOW_COLUMNS(dns_hosts_columns), 0, NULL };
 const struct show show_dns_zones = { SHOW_COLUMNS(dns_zones_columns), 0, NULL };
-const struct show show_peers = { SHOW_COLUMNS(peers_columns), 0, NULL };
-const struct show show_peer_pools = { SHOW_COLUMNS(peer_pools_columns), 0, NULL };

@@ -86,6 +86,7 @@ struct pool_more {
 	const char *database, *user;
 	uint64_t pool_size, max_overflow, overflow_now, active, idle, waiting, oldest_wait_us;
 	uint64_t checkouts_idle, checkouts_new, checkouts_overflow, pool_timeouts, pings_ok, pings_failed, recycles;
+	uint64_t outage_us, held, replays; /* outage_us: of the present outage */
 };
 
 static const struct column pools_extended_columns[] = {
@@ -97,6 +98,8 @@ static const struct column pools_extended_columns[] = {
 	COLUMN(INT8, struct pool_more, checkouts_new),	COLUMN(INT8, struct pool_more, checkouts_overflow),
 	COLUMN(INT8, struct pool_more, pool_timeouts),	COLUMN(INT8, struct pool_more, pings_ok),
 	COLUMN(INT8, struct pool_more, pings_failed),	COLUMN(INT8, struct pool_more, recycles),
+	COLUMN(INT8, struct pool_more, outage_us),	COLUMN(INT8, struct pool_more, held),
+	COLUMN(INT8, struct pool_more, replays),
 };
 
 static void
@@ -121,6 +124,9 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 		row.pool_timeouts = c->pool_timeouts;
 		row.pings_ok = c->pings_ok;
 		row.pings_failed = c->pings_failed;
+		row.outage_us = show_age_us(env->now_us, n.outage.since_us);
+		row.held = c->held;
+		row.replays = c->replays;
 		for (size_t i = 0; i < RR_COUNT; i++)
 			row.recycles += c->recycles[i];
 		rows_add(rows, &row);

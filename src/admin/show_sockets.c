@@ -100,7 +100,7 @@ client_pointer(const struct client *c, char out[POINTER_MAX])
 static void
 server_pointer(const struct server *srv, char out[POINTER_MAX])
 {
-	snprintf(out, POINTER_MAX, "0x5%010" PRIx32, srv->id);
+	snprintf(out, POINTER_MAX, "0x5%010" PRIx64, srv->id);
 }
 
 static void
@@ -134,9 +134,9 @@ fill_stream(const struct stream *s, struct socket_row *row)
 			 tls_cipher_name(s->tls));
 		row->tls = row->tls_text;
 	}
-	row->send_pos = s->queue_off;
+	row->send_pos = s->queue != NULL ? s->queue->off : 0;
 	row->send_remain = s->queue_len;
-	row->send_avail = s->queue_cap - s->queue_len;
+	row->send_avail = stream_queue_cap(s) - s->queue_len;
 }
 
 static const char *

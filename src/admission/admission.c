@@ -1,6 +1,7 @@
 /* src/admission/admission.c - connections counted by address and user, and rates of logins. See admission.h. */
 #include "admission/admission_state.h"
 
+#include "base/network.h"
 #include "pool/pool_set.h"
 
 #include <arpa/inet.h>
@@ -60,6 +61,12 @@ void
 admission_set_descriptors(struct admission *a, uint64_t descriptors)
 {
 	a->descriptors = descriptors;
+}
+
+void
+admission_set_memory(struct admission *a, bool is_full)
+{
+	a->is_memory_full = is_full;
 }
 
 uint32_t
@@ -134,12 +141,26 @@ refuse_address(struct admission *a, struct admission_ticket *t)
 	a->settings.ops->refuse(t, &why, RJ_MAX_ADDRESS);
 }
 
+/* Those whose wrong password is answered late have a limit of their own, and take up no room here. */
 static bool
 is_address_over(const struct admission *a, const struct admission_ticket *t, uint32_t spare)
 {
 	uint32_t limit = admission_config(a)->max_address_client_connections;
 
-	return limit != 0 && t->address != NULL && t->address->held > (uint64_t)limit + spare;
+	return limit != 0 && t->address != NULL && !t->is_apart &&
+	       t->address->held - t->address->waiting > (uint64_t)limit + spare;
+}
+
+static bool
+is_exempt(const struct admission *a, const struct sockaddr *peer)
+{
+	char *const *name = admission_config(a)->exempt_addresses;
+	struct network n;
+
+	for (; name != NULL && *name != NULL; name++)
+		if (network_parse(*name, &n) && network_contains(&n, peer))
+			return true;
+	return false;
 }
 
 bool
@@ -158,6 +179,7 @@ admission_enter(struct admission *a, struct admission_ticket *t, const struct so
 		return false;
 	}
 	admission_entry_hold(a->addresses, t->address);
+	t->is_exempt = t->is_apart = is_exempt(a, peer);
 	if (is_address_over(a, t, ADDRESS_SPARE)) {
 		refuse_address(a, t);
 		return false;
@@ -177,6 +199,7 @@ admission_leave(struct admission *a, struct admission_ticket *t)
 	if (t->user_entry != NULL)
 		admission_entry_release(a->users, t->user_entry, now_us);
 	t->address = t->user_entry = NULL;
+	t->is_exempt = t->is_apart = false;
 }
 
 /* --- rates --- */
@@ -233,14 +256,19 @@ is_within_rates(struct admission *a, struct admission_ticket *t, const char *use
 	const struct config *config = admission_config(a);
 	uint64_t now_us = *a->settings.now_us;
 	struct scope_settings of_database = { 0 }, of_user;
+	struct admission_entry *by_address = t->address;
 	char address[ADDRESS_TEXT_MAX];
 
 	if (database != NULL)
 		config_effective(config, config_find_database(config, database), NULL, &of_database);
 	config_effective(config, NULL, config_find_user(config, user), &of_user);
 	address_text(t, address);
+	if (t->is_exempt)
+		by_address = NULL;
+	else if (t->is_apart && t->address != NULL && config->address_login_rate != 0)
+		by_address = admission_guess_entry(a, t, user);
 	struct rate rates[] = {
-		{ t->address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
+		{ by_address, config->address_login_rate, "from", address, "address_login_rate", RJ_ADDRESS_RATE },
 		{ NULL, of_user.user_login_rate, "of user", user, "user_login_rate", RJ_USER_RATE },
 		{ NULL, of_database.db_login_rate, "to database", database, "db_login_rate", RJ_DATABASE_RATE },
 	};
@@ -253,17 +281,40 @@ is_within_rates(struct admission *a, struct admission_ticket *t, const char *use
 
 /* --- the steps --- */
 
+static bool
+has_too_many_waiting(struct admission *a, const struct admission_ticket *t, const char *user)
+{
+	const struct admission_entry *e = t->address;
+
+	if (e != NULL && t->is_apart)
+		e = admission_guess_entry(a, t, user);
+	return e != NULL && e->waiting >= ADMISSION_WAITING_MAX;
+}
+
+static bool
+is_console_user(const struct admission *a, const char *user)
+{
+	return config_is_admin(admission_config(a), user) || config_is_stats(admission_config(a), user);
+}
+
 bool
 admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database)
 {
 	struct fail why;
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
+	t->is_apart = t->is_exempt || (database == NULL && is_console_user(a, user));
+	if (a->is_memory_full && (database != NULL || !is_console_user(a, user))) {
+		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
+		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
+		a->settings.ops->refuse(t, &why, RJ_MAX_MEMORY);
+		return false;
+	}
 	if (t->is_above_limit && is_address_over(a, t, 0)) {
 		refuse_address(a, t);
 		return false;
 	}
-	if (t->address != NULL && t->address->waiting >= ADMISSION_WAITING_MAX) {
+	if (has_too_many_waiting(a, t, user)) {
 		char address[ADDRESS_TEXT_MAX];
 
 		address_text(t, address);
@@ -289,7 +340,7 @@ is_database_full(struct admission *a, struct admission_ticket *t, const struct p
 		 d->is_of_tenant ? "tenant" : "database",
 		 (int)(d->is_of_tenant ? strcspn(d->name, "/") : strlen(d->name)), d->name, clients, limit);
 	fail_theirs(&why, "client connections exceeded (max_db_client_connections)");
-	fail_hint(&why, "Raise max_db_client_connections, or look for clients that never leave with SHOW CLIENTS.");
+	fail_hint(&why, "Raise max_db_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_DATABASE);
 	return true;
 }
@@ -309,7 +360,7 @@ is_user_full(struct admission *a, struct admission_ticket *t, const char *user, 
 	fail_set(&why, "53300", "too many clients of user \"%.63s\": %u of %u (max_user_client_connections)", user,
 		 entry->held, limit);
 	fail_theirs(&why, "client connections exceeded (max_user_client_connections)");
-	fail_hint(&why, "Raise max_user_client_connections, or look for clients that never leave with SHOW CLIENTS.");
+	fail_hint(&why, "Raise max_user_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	a->settings.ops->refuse(t, &why, RJ_MAX_USER);
 	return true;
 }

@@ -13,7 +13,9 @@
  * refusal looks the same: addresses and rates are checked before it, the limits of databases and users after it.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have none, and no limit on addresses
- * applies to them. Limits are read from the present configuration each time, so a reload changes them at once.
+ * applies to them, nor to those in exempt_addresses. For these, and for the console's users, only their own wrong
+ * passwords count: nobody else behind their address can lock them out. Limits are read from the present configuration
+ * each time, so a reload changes them at once.
  *
  * Always: a connection counts in its address from accept to its end, and in its user from admission to its end.
  */
@@ -53,6 +55,8 @@ struct admission_ticket {
 	};
 	uint8_t line; /* enum admission_line */
 	bool is_above_limit; /* max_address_client_connections was exceeded when it came */
+	bool is_exempt; /* its address is in exempt_addresses */
+	bool is_apart; /* is_exempt, or a user of the console: other users' wrong passwords don't concern it */
 	bool is_unlogged; /* its login was refused, and there are too many log lines about that */
 };
 
@@ -80,12 +84,15 @@ struct admission *admission_new(const struct admission_settings *settings, struc
 void admission_free(struct admission *a); /* after the last ticket; NULL is fine */
 /* Sets how many descriptors the process may have: the bound on connections that log in depends on it. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
+/* While it is full, nobody but users of the console may log in. */
+void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* about every 100 ms */
 
 /* --- The steps. They return false if ops->refuse was called. --- */
 bool admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer); /* NULL: Unix */
 /*
- * The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate.
+ * The startup packet names the user, who is not authenticated yet. database: NULL for the console, which has no rate;
+ * its users share no limit with others of their address.
  */
 bool admission_knock(struct admission *a, struct admission_ticket *t, const char *user, const char *database);
 /* The client is authenticated; entry will be its pool. */

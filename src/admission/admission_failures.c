@@ -2,11 +2,12 @@
  * src/admission/admission_failures.c - a wrong password is answered late (login_failure_delay), and later still with
  * each further one from the same address, so that passwords can't be tried quickly. A right password makes up only for
  * the same user's wrong ones from that address: otherwise anybody with an account could go on trying other users'
- * passwords.
+ * passwords. An address in exempt_addresses, and users of the console, wait for their own wrong passwords alone.
  *
  * Only that connection waits, with a timer of its own. What it sends meanwhile is dropped; it may leave, and it counts
  * as logging in. Delayed answers are bounded: in all by HELD_MAX, above which they are sent at once, and for one
- * address by ADMISSION_WAITING_MAX, above which its further logins are refused before they can try a password.
+ * address (or one user of the console) by ADMISSION_WAITING_MAX, above which its further logins are refused before they
+ * can try a password.
  */
 #include "admission/admission_state.h"
 
@@ -21,6 +22,7 @@ struct admission_hold {
 	TAILQ_ENTRY(admission_hold) next;
 	struct admission *a;
 	struct admission_ticket *ticket;
+	struct admission_entry *own; /* of its address and user; NULL: a Unix socket, or no memory */
 	struct event *timer;
 	struct fail why;
 };
@@ -32,6 +34,10 @@ admission_drop_answer(struct admission_hold *hold)
 	hold->a->held_count--;
 	if (hold->ticket->address != NULL)
 		hold->ticket->address->waiting--;
+	if (hold->own != NULL) {
+		hold->own->waiting--;
+		admission_entry_release(hold->a->guesses, hold->own, *hold->a->settings.now_us);
+	}
 	event_free(hold->timer);
 	free(hold);
 }
@@ -57,7 +63,8 @@ on_time(evutil_socket_t fd, short what, void *arg)
 }
 
 static struct admission_hold *
-hold_answer(struct admission *a, struct admission_ticket *t, const struct fail *why, uint64_t delay_us)
+hold_answer(struct admission *a, struct admission_ticket *t, struct admission_entry *own, const struct fail *why,
+	    uint64_t delay_us)
 {
 	struct timeval tv = { (time_t)(delay_us / US_PER_S), (suseconds_t)(delay_us % US_PER_S) };
 	struct admission_hold *hold = calloc(1, sizeof(*hold));
@@ -78,6 +85,11 @@ hold_answer(struct admission *a, struct admission_ticket *t, const struct fail *
 	a->held_count++;
 	if (t->address != NULL)
 		t->address->waiting++;
+	hold->own = own;
+	if (own != NULL) {
+		own->waiting++;
+		admission_entry_hold(a->guesses, own);
+	}
 	admission_leave_queue(a, t);
 	return hold;
 }
@@ -99,29 +111,36 @@ put_guess_key(const struct admission_ticket *t, const char *user, struct guess_k
 	return len + user_len;
 }
 
+struct admission_entry *
+admission_guess_entry(struct admission *a, const struct admission_ticket *t, const char *user)
+{
+	struct guess_key key;
+
+	return admission_table_get(a->guesses, key.bytes, put_guess_key(t, user, &key), *a->settings.now_us);
+}
+
 static uint64_t
-delay_of(struct admission *a, struct admission_ticket *t, const char *user)
+delay_of(struct admission *a, struct admission_ticket *t, struct admission_entry *own)
 {
 	const struct config *config = admission_config(a);
 	uint64_t base = config->login_failure_delay_us, max = config->login_failure_delay_max_us;
-	uint64_t now_us = *a->settings.now_us;
-	struct admission_entry *own;
-	struct guess_key key;
+	uint64_t now_us = *a->settings.now_us, of_own = 0, of_address;
 
 	if (t->address == NULL)
 		return base < max ? base : max;
-	own = admission_table_get(a->guesses, key.bytes, put_guess_key(t, user, &key), now_us);
 	if (own != NULL)
-		admission_entry_failed(own, base, max, now_us);
-	return admission_entry_failed(t->address, base, max, now_us);
+		of_own = admission_entry_failed(own, base, max, now_us);
+	of_address = admission_entry_failed(t->address, base, max, now_us);
+	return t->is_apart && own != NULL ? of_own : of_address;
 }
 
 struct admission_hold *
 admission_failed(struct admission *a, struct admission_ticket *t, const char *user, const struct fail *why)
 {
-	uint64_t delay_us = delay_of(a, t, user);
+	struct admission_entry *own = t->address == NULL ? NULL : admission_guess_entry(a, t, user);
+	uint64_t delay_us = delay_of(a, t, own);
 
-	return delay_us == 0 || a->held_count >= HELD_MAX ? NULL : hold_answer(a, t, why, delay_us);
+	return delay_us == 0 || a->held_count >= HELD_MAX ? NULL : hold_answer(a, t, own, why, delay_us);
 }
 
 void

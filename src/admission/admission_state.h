@@ -14,7 +14,7 @@ struct admission_quiet {
 	uint64_t kept_back; /* refusals since then, which got no line */
 };
 
-#define ADMISSION_WAITING_MAX 50u /* failed logins of one address whose answers are held back */
+#define ADMISSION_WAITING_MAX 50u /* failed logins of one address, or user, whose answers are held back */
 
 struct admission {
 	struct admission_settings settings;
@@ -25,6 +25,7 @@ struct admission {
 	struct admission_holds holds; /* wrong proofs whose answer is delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
 	uint64_t descriptors;
+	bool is_memory_full;
 	struct admission_quiet quiet[RJ_COUNT];
 	uint64_t log_since_us,
 	    log_kept_back; /* admission_may_log: when the present second began; lines that were not written */
@@ -42,6 +43,11 @@ admission_config(const struct admission *a)
 void admission_queue_join(struct admission *a, struct admission_ticket *t, enum admission_line line);
 /* Closes other connections, if it must, to make room for a newcomer. */
 void admission_queue_make_room(struct admission *a);
+
+/* admission_failures.c */
+/* Returns what is remembered of t's address (it must have one) and this user, a new entry if need be; NULL: no memory.
+ */
+struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_ticket *t, const char *user);
 
 /* admission_log.c */
 void admission_log_tick(struct admission *a, uint64_t now_us);

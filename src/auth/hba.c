@@ -77,7 +77,7 @@ hba_build(const char *text, size_t text_len, const char *path, rule_report *repo
 	else
 		rule_text_read(text, text_len, path, &calls);
 	if (b.hba->count == 0 && b.reading.errors == 0)
-		hba_on_problem(true, path, 0, "there is no rule in it: nobody could log in", &b);
+		hba_on_problem(true, path, 0, "it has no rules: nobody could log in", &b);
 	if (b.reading.errors == 0)
 		return b.hba;
 	hba_unref(b.hba);

@@ -107,12 +107,12 @@ take_type(struct line *l)
 		if (strcmp(word->text, types[i].word) == 0) {
 			l->rule->type = types[i].type;
 			if (l->rule->type == HBA_HOSTGSSENC)
-				doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule fits nobody");
+				doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule matches nobody");
 			return true;
 		}
-	return bad(l,
-		   "\"%.100s\" is no connection type: use local, host, hostssl, hostnossl, hostgssenc or hostnogssenc",
-		   word->text);
+	return bad(
+	    l, "\"%.100s\" is not a connection type: use local, host, hostssl, hostnossl, hostgssenc or hostnogssenc",
+	    word->text);
 }
 
 /* --- Databases and users. --- */
@@ -211,7 +211,7 @@ take_prefix_len(struct line *l, const char *text)
 	if (isdigit((unsigned char)*text))
 		bits = strtoul(text, &end, 10);
 	if (end == NULL || *end != '\0' || bits > most)
-		return bad(l, "\"/%.50s\" is no CIDR mask: a number from 0 to %u", text, most);
+		return bad(l, "\"/%.50s\" is not a CIDR mask: a number from 0 to %u", text, most);
 	for (size_t i = 0; bits > 0; i++) {
 		unsigned here = bits < 8 ? (unsigned)bits : 8;
 
@@ -231,10 +231,10 @@ take_mask(struct line *l)
 		return false;
 	family = parse_address(word->text, l->rule->mask);
 	if (family == 0)
-		return bad(l, "\"%.100s\" is no mask; write the address as in 10.0.0.0/8, or a mask behind it",
+		return bad(l, "\"%.100s\" is not a mask; write the address as in 10.0.0.0/8, or a mask behind it",
 			   word->text);
 	if (family != l->rule->family)
-		return bad(l, "address and mask are not of one kind, IPv4 or IPv6");
+		return bad(l, "address and mask must both be IPv4, or both IPv6");
 	return true;
 }
 
@@ -253,11 +253,11 @@ take_range(struct line *l, const struct rule_word *word)
 	rule->family = parse_address(text, rule->address);
 	if (rule->family == 0)
 		return bad(l,
-			   "\"%.100s\" is no address: host names are not available here, write addresses in numbers "
+			   "\"%.100s\" is not an address: host names are not available here, write numeric addresses "
 			   "(10.0.0.0/8, ::1/128), all, samehost or samenet",
 			   word->text);
 	if (rule->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)rule->address))
-		return bad(l, "%s fits nobody: such clients have IPv4 addresses; write it as one", text);
+		return bad(l, "%s matches nobody: such clients have IPv4 addresses; write it as one", text);
 	return has_slash ? take_prefix_len(l, word->text + len + 1) : take_mask(l);
 }
 
@@ -322,7 +322,8 @@ take_method(struct line *l)
 		return bad(l, "method \"%.100s\" %s; use scram-sha-256, md5, password, cert, peer, trust or reject",
 			   word->text, is_foreign_method(word->text) ? "is not available in pgweir" : "is not known");
 	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
-		return bad(l, "peer is for local rules only: the system knows nobody at the other end of a network");
+		return bad(
+		    l, "peer is for local rules only: over a network the system does not know who is at the other end");
 	if (rule->method == HBA_CERT && rule->type != HBA_HOSTSSL)
 		return bad(l, "cert is for hostssl rules only: certificates come with TLS");
 	if (rule->method == HBA_CERT)
@@ -371,7 +372,7 @@ take_option(struct line *l, const char *option)
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
 
 	if (value == NULL)
-		return bad(l, "\"%.100s\" is no option: write name=value", option);
+		return bad(l, "\"%.100s\" is not an option: write name=value", option);
 	if (len == 10 && memcmp(option, "clientcert", len) == 0)
 		return take_clientcert(l, value);
 	if (len == 10 && memcmp(option, "clientname", len) == 0)
@@ -420,7 +421,7 @@ look_at(const struct line *l)
 	const struct hba_rule *rule = l->rule;
 
 	if (rule->method == HBA_TRUST && !is_loopback(rule) && rule->clientcert != HBA_CLIENTCERT_FULL)
-		doubt(l, "trust lets in whoever has one of these addresses, as any user it names, without a password");
+		doubt(l, "trust lets in anyone from these addresses, as any user it names, without a password");
 	if (rule->method == HBA_PASSWORD && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
 		doubt(l, "password is refused to clients without TLS that are not on this machine: use hostssl, or "
 			 "scram-sha-256");

@@ -105,7 +105,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 	const struct rule_field *f = line->fields;
 
 	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
-		return bad(b, line, "a line is the name of a map, a name from outside, and a user: one of each");
+		return bad(b, line, "a line has three fields: a map name, a system user name and a database user name");
 	e->map = xstrdup(f[0].words->text);
 	e->name = xstrdup(f[1].words->text);
 	e->user = xstrdup(f[2].words->text);

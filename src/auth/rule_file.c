@@ -322,7 +322,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 		}
 		line[len] = '\0';
 		if (strlen(line) != len)
-			complain(s, "a zero byte: this is no file of text");
+			complain(s, "a zero byte: this is not a text file");
 		else if (s->list == NULL)
 			take_fields(s, line);
 		else

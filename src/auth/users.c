@@ -210,7 +210,7 @@ warn_of_twin(const struct user *first, const struct user *again, size_t count, c
 	if (tell == NULL || count > TWIN_WARNINGS_MAX)
 		return;
 	if (count == TWIN_WARNINGS_MAX)
-		snprintf(text, sizeof(text), "%.150s:%zu: and more names that come twice", path, again->line);
+		snprintf(text, sizeof(text), "%.150s:%zu: and more duplicate names", path, again->line);
 	else
 		snprintf(text, sizeof(text), "%.150s:%zu: user \"%.63s\" of line %zu again: this line counts", path,
 			 again->line, again->name, first->line);

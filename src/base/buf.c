@@ -1,10 +1,14 @@
 /* src/base/buf.c - see buf.h. */
 #include "base/buf.h"
 
+#include "base/alloc.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define SMALL_MAX ((size_t)4096) /* an error message: it is to be told when there is no memory for anything else */
 
 void
 buf_fini(struct buf *b)
@@ -35,6 +39,8 @@ buf_room(struct buf *b, size_t len)
 	if (cap > limit)
 		cap = limit;
 	grown = realloc(b->bytes, cap);
+	if (grown == NULL && cap <= SMALL_MAX)
+		grown = alloc_reserve(b->bytes, cap);
 	if (grown == NULL) {
 		b->is_broken = true;
 		return NULL;

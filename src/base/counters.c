@@ -98,6 +98,7 @@ const char *const reject_reason_names[RJ_COUNT] = {
 	[RJ_ADDRESS_RATE] = "address_login_rate",
 	[RJ_LOGGING_IN] = "logging_in",
 	[RJ_FAILED_LOGINS] = "failed_logins",
+	[RJ_MAX_MEMORY] = "max_memory",
 };
 const char *const connect_failure_names[CF_COUNT] = {
 	[CF_DNS] = "dns",     [CF_REFUSED] = "refused", [CF_TIMEOUT] = "timeout",
@@ -105,10 +106,8 @@ const char *const connect_failure_names[CF_COUNT] = {
 	[CF_OTHER] = "other",
 };
 const char *const cancel_result_names[CR_COUNT] = {
-	[CR_SENT] = "sent",
-	[CR_NO_QUERY] = "no_query",
-	[CR_WRONG_KEY] = "wrong_key",
-	[CR_FAILED] = "failed",
+	[CR_SENT] = "sent",	[CR_NO_QUERY] = "no_query",   [CR_WRONG_KEY] = "wrong_key",
+	[CR_FAILED] = "failed", [CR_PASSED_ON] = "passed_on",
 };
 const char *const auth_query_result_names[AQ_COUNT] = {
 	[AQ_HIT] = "hit", [AQ_MISS] = "miss", [AQ_UNKNOWN] = "unknown", [AQ_STALE] = "stale", [AQ_FAILED] = "failed",

@@ -76,10 +76,11 @@ enum reject_reason {
 	RJ_ADDRESS_RATE,
 	RJ_LOGGING_IN,
 	RJ_FAILED_LOGINS,
+	RJ_MAX_MEMORY,
 	RJ_COUNT
 };
 enum connect_failure { CF_DNS, CF_REFUSED, CF_TIMEOUT, CF_TLS, CF_AUTH, CF_TOO_MANY, CF_OTHER, CF_COUNT };
-enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_COUNT };
+enum cancel_result { CR_SENT, CR_NO_QUERY, CR_WRONG_KEY, CR_FAILED, CR_PASSED_ON, CR_COUNT };
 enum auth_query_result { AQ_HIT, AQ_MISS, AQ_UNKNOWN, AQ_STALE, AQ_FAILED, AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
@@ -111,6 +112,9 @@ extern const char *const net_side_names[NS_COUNT];
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait */
 	uint64_t pool_timeouts;
+	uint64_t outages, outage_us; /* times when nothing could be opened and none was there; those that are over */
+	uint64_t held; /* requests that have waited in an outage */
+	uint64_t replays; /* requests that were relayed again to another server */
 	uint64_t checkouts[CS_COUNT];
 	uint64_t recycles[RR_COUNT];
 	uint64_t pings_ok, pings_failed;

@@ -1,41 +1,21 @@
-/* src/base/histogram.c - see histogram.h. There are at most nineteen bounds, so a linear walk beats a search. */
+/* src/base/histogram.c - see histogram.h. */
 #include "base/histogram.h"
 
 /* 100 ms is a bound of its own, so that "p95 below 100 ms" can be read off exactly. */
 const struct histogram_bounds histogram_bounds_query = {
 	.count = 17,
-	.le_ns = { 500000, 1000000, 2500000, 5000000, 10000000, 25000000, 50000000, 75000000, 100000000, 150000000,
-		   250000000, 500000000, 1000000000, 2500000000, 5000000000, 10000000000, 30000000000 },
+	.le_us = { 500, 1000, 2500, 5000, 10000, 25000, 50000, 75000, 100000, 150000, 250000, 500000, 1000000, 2500000,
+		   5000000, 10000000, 30000000, HISTOGRAM_REST },
 };
 const struct histogram_bounds histogram_bounds_wait = {
 	.count = 16,
-	.le_ns = { 100000, 500000, 1000000, 2500000, 5000000, 10000000, 25000000, 50000000, 100000000, 250000000,
-		   500000000, 1000000000, 2500000000, 5000000000, 10000000000, 30000000000 },
+	.le_us = { 100, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000,
+		   10000000, 30000000, HISTOGRAM_REST },
 };
 const struct histogram_bounds histogram_bounds_proxy = {
 	.count = 13,
-	.le_ns = { 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 50000000,
-		   100000000, 1000000000 },
+	.le_us = { 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 50000, 100000, 1000000, HISTOGRAM_REST },
 };
-
-size_t
-histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
-{
-	uint64_t ns = us > UINT64_MAX / 1000 ? UINT64_MAX : us * 1000;
-	size_t i = 0;
-
-	while (i < bounds->count && ns > bounds->le_ns[i])
-		i++;
-	return i;
-}
-
-void
-histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us)
-{
-	h->buckets[histogram_bucket(bounds, us)]++;
-	h->sum_us += us;
-	h->count++;
-}
 
 void
 histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
@@ -63,15 +43,15 @@ histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *
 		return 0;
 	for (size_t i = 0; i < bounds->count; i++) {
 		double in = (double)h->buckets[i];
-		double low = i == 0 ? 0 : (double)bounds->le_ns[i - 1], high = (double)bounds->le_ns[i];
+		double low = i == 0 ? 0 : (double)bounds->le_us[i - 1], high = (double)bounds->le_us[i];
 
 		if (h->buckets[i] > 0 && below + in >= rank) {
 			double part = rank > below ? (rank - below) / in : 0;
 
-			return (low + (high - low) * part) / 1000;
+			return low + (high - low) * part;
 		}
 		below += in;
 	}
 	/* It is in the last bucket, of which only the lower bound is known. */
-	return (double)bounds->le_ns[bounds->count - 1] / 1000;
+	return (double)bounds->le_us[bounds->count - 1];
 }

@@ -12,10 +12,14 @@
 
 #define HISTOGRAM_BUCKETS_MAX 20
 
-/* Upper bounds in nanoseconds, ascending; a value equal to a bound is in that bucket (Prometheus' le). */
+/*
+ * Upper bounds in microseconds, ascending; a value equal to a bound is in that bucket (Prometheus' le). One more
+ * bucket, whose bound is HISTOGRAM_REST, holds the rest (+Inf).
+ */
+#define HISTOGRAM_REST UINT64_MAX
 struct histogram_bounds {
-	size_t count; /* at most HISTOGRAM_BUCKETS_MAX - 1; one more bucket holds the rest (+Inf) */
-	uint64_t le_ns[HISTOGRAM_BUCKETS_MAX - 1];
+	size_t count; /* without the rest */
+	uint64_t le_us[HISTOGRAM_BUCKETS_MAX];
 };
 extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, server */
 extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect, ping */
@@ -27,9 +31,25 @@ struct histogram {
 	uint64_t count;
 };
 
-/* The number of the bucket that a value falls into. */
-size_t histogram_bucket(const struct histogram_bounds *bounds, uint64_t us);
-void histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us);
+/* The number of the bucket that a value falls into: most are in one of the first, so a walk beats a search. */
+static inline size_t
+histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
+{
+	size_t i = 0;
+
+	while (us > bounds->le_us[i])
+		i++;
+	return i;
+}
+
+static inline void
+histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us)
+{
+	h->buckets[histogram_bucket(bounds, us)]++;
+	h->sum_us += us;
+	h->count++;
+}
+
 /* The same value so many times. */
 void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);

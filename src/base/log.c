@@ -36,6 +36,7 @@ struct log {
 	struct log_writer *writer; /* NULL: syslog */
 	struct log_recent recent;
 	uint64_t told_dropped; /* how many lost lines the log has reported */
+	uint64_t old_dropped, old_failed; /* lines that the writers before this one have lost */
 };
 
 static const char *const level_names[] = { "ERROR", "WARNING", "INFO", "DEBUG" };
@@ -111,6 +112,10 @@ change_destination(struct log *log, const char *destination, struct fail *why)
 	if (open_writer(destination, &writer, why) < 0)
 		return -1;
 	copy = xstrdup(destination);
+	if (log->writer != NULL) {
+		log->old_dropped += log_writer_dropped(log->writer);
+		log->old_failed += log_writer_errors(log->writer);
+	}
 	log_writer_retire(log->writer);
 	log->writer = writer;
 	log->told_dropped = 0;
@@ -147,6 +152,15 @@ log_reconfigure(struct log *log, const struct log_settings *settings, struct fai
 	}
 	pthread_mutex_unlock(&log->lock);
 	return result;
+}
+
+void
+log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
+{
+	pthread_mutex_lock(&log->lock);
+	*dropped = log->old_dropped + (log->writer == NULL ? 0 : log_writer_dropped(log->writer));
+	*failed = log->old_failed + (log->writer == NULL ? 0 : log_writer_errors(log->writer));
+	pthread_mutex_unlock(&log->lock);
 }
 
 int

@@ -29,7 +29,7 @@ struct log_about {
 	uint64_t client_id;
 	const char *client; /* its address */
 	const char *user, *database, *application;
-	uint32_t server_id;
+	uint64_t server_id;
 	const char *server; /* its address */
 	uint64_t duration_us;
 	const char *reason; /* a word, most often the name of a setting */
@@ -48,6 +48,9 @@ void log_free(struct log *log); /* writes what is queued (at most 1 s), then clo
 /* Applies new settings and reopens the file. Returns 0, or -1 with *why set; the old settings then stay. */
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
 int log_reopen(struct log *log, struct fail *why); /* after a rotation */
+
+/* Counts lines that were not written since it was made: dropped found the ring full, failed the file (a full disk). */
+void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
 /* Writes a line if level is enabled; does nothing if log is NULL. */
 void log_write(struct log *log, enum log_level level, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));

@@ -7,6 +7,7 @@
 #include "client/client.h"
 
 #include "base/clock.h"
+#include "net/tls.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,9 +73,15 @@ log_line(const struct client *c, const char *fmt, ...)
 void
 bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication)
 {
-	if (log_is_pgbouncers(c->env->x.log) && c->env->x.config->log_connections)
-		log_line(c, "login attempt: db=%s user=%s tls=%s replication=%s", database, user,
-			 c->x.stream.tls != NULL ? "yes" : "no", replication);
+	const struct tls_session *tls = c->x.stream.tls;
+
+	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections)
+		return;
+	if (tls == NULL)
+		log_line(c, "login attempt: db=%s user=%s tls=no replication=%s", database, user, replication);
+	else
+		log_line(c, "login attempt: db=%s user=%s tls=%s/%s replication=%s", database, user,
+			 tls_version_name(tls), tls_cipher_name(tls), replication);
 }
 
 void

@@ -2,10 +2,10 @@
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
  * pgweir makes up each client's secret: 4 bytes, or 32 for clients of protocol 3.2. It makes up the PID, too, unless
- * the client has a server to itself and is sent that server's PID; several clients may have equal PIDs, and then the
- * secret decides. A cancel reaches only the query that runs for that client now: the server is not lent to anybody else
- * before PostgreSQL has taken the cancel. The asking connection gets no reply; it is closed when the cancel is done, so
- * that the caller can wait for that.
+ * the client has a server to itself and is sent that server's PID (with peers it always does: see cancel_peer.c);
+ * several clients may have equal PIDs, and then the secret decides. A cancel reaches only the query that runs for that
+ * client now: the server is not lent to anybody else before PostgreSQL has taken the cancel. The asking connection gets
+ * no reply; it is closed when the cancel is done, so that the caller can wait for that.
  *
  * One cancel is under way for each client. Further ones wait for it: those for the same request end with it, and those
  * for a later request are sent then, if that request is still not answered.
@@ -13,7 +13,6 @@
 #include "client/cancel.h"
 #include "listen/listen.h"
 #include "relay/relay.h"
-#include "listen/listen.h"
 
 #include "base/clock.h"
 #include "wire/frame.h"
@@ -27,6 +26,7 @@
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
+#define TRIES_MAX 100u /* for a PID that nobody has: with peers there are but 16384 */
 #define WAITING_MAX 8u /* for one client; what comes beyond would do nothing that those don't */
 #define SHORT_LEN 4u
 #define REST_LEN (CANCEL_SECRET_MAX - SHORT_LEN)
@@ -146,23 +146,37 @@ key_find(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len
 struct client *
 cancel_find_pid(struct client_env *env, uint32_t pid)
 {
-	struct client *c;
+	struct client *c, *found = NULL;
 
 	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
 		return NULL;
-	for (c = *bucket(env, pid); c != NULL; c = *next_of(c))
+	for (c = *bucket(env, pid); c != NULL; c = *next_of(c)) {
+		if (c->x.told_pid == pid && found != NULL)
+			return NULL;
 		if (c->x.told_pid == pid)
-			return c;
-	return NULL;
+			found = c;
+	}
+	return found;
 }
 
-/* Neither a short secret with its PID, nor a PID that we made up, may exist twice. */
 static bool
-is_taken(struct client_env *env, uint32_t pid, uint32_t secret)
+is_pid_taken(struct client_env *env, uint32_t pid)
+{
+	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
+		return false;
+	for (struct client *c = *bucket(env, pid); c != NULL; c = *next_of(c))
+		if (c->x.told_pid == pid)
+			return true;
+	return false;
+}
+
+/* A short secret with its PID may not exist twice; nor may a PID that we made up, as long as there are others. */
+static bool
+is_taken(struct client_env *env, uint32_t pid, uint32_t secret, unsigned tries)
 {
 	uint8_t bytes[SHORT_LEN];
 
-	if (cancel_find_pid(env, pid) != NULL)
+	if (tries < TRIES_MAX && is_pid_taken(env, pid))
 		return true;
 
 	wire_set_u32(bytes, secret);
@@ -197,7 +211,8 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 {
 	struct client_env *env = c->env;
 	struct client **at;
-	uint32_t random[2], made;
+	uint32_t random[2], made, peer_id = env->x.config->peer_id;
+	unsigned tries = 0;
 
 	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
 		return -1; /* with an old table, longer lists are better than a refusal */
@@ -213,8 +228,10 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 		 * It is positive, as pg_basebackup and others print a signed number, and larger than any process's PID:
 		 * pg_terminate_backend() with it must not hit somebody else.
 		 */
-		made = pid != 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
-	} while (made == 0 || is_taken(env, made, random[1]));
+		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
+		if (peer_id != 0)
+			cancel_peer_mark(peer_id, &made, &random[1]);
+	} while (made == 0 || is_taken(env, made, random[1], tries++));
 	c->x.told_pid = made;
 	c->cancel_secret = random[1];
 	at = bucket(env, made);
@@ -485,17 +502,11 @@ has_enough(const struct client *target)
 	return count >= WAITING_MAX;
 }
 
-void
-cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
+static void
+begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct client *target = NULL;
+	struct client *target = key_find(c->env, pid, key, key_len);
 
-	c->env->login_count--;
-	c->env->cancel_count++;
-	client_step(&c->x, CE_CANCEL);
-	c->cancel = NULL;
-	if (key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX)
-		target = key_find(c->env, pid, key, key_len);
 	if (target == NULL)
 		close_asker(c, CR_WRONG_KEY);
 	else if (has_enough(target))
@@ -504,6 +515,40 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		close_asker(c, CR_FAILED);
 	else if (target->cancels == c->cancel)
 		try_cancel(c->cancel);
+}
+
+static void
+begin_there(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	enum cancel_result result = cancel_pass_on(c, pid, key, key_len);
+
+	if (result != CR_PASSED_ON)
+		close_asker(c, result);
+}
+
+void
+cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	uint32_t peer_id = c->env->x.config->peer_id;
+	uint8_t own[CANCEL_SECRET_MAX];
+
+	c->env->login_count--;
+	c->env->cancel_count++;
+	client_step(&c->x, CE_CANCEL);
+	c->cancel = NULL;
+	if (key_len != SHORT_LEN && key_len != CANCEL_SECRET_MAX) {
+		close_asker(c, CR_WRONG_KEY);
+		return;
+	}
+	if (peer_id != 0 && cancel_peer_of(pid) != peer_id) {
+		begin_there(c, pid, key, key_len);
+		return;
+	}
+	memcpy(own, key, key_len);
+	if (peer_id != 0)
+		cancel_peer_reset_hops(own);
+	begin_here(c, pid, own, key_len);
+	OPENSSL_cleanse(own, sizeof(own));
 }
 
 static bool

@@ -15,10 +15,23 @@ void cancel_free(struct client *c);
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
 void cancel_unregister(struct client *c);
-struct client *cancel_find_pid(struct client_env *env,
-			       uint32_t pid); /* the client that was sent this made-up PID, or NULL */
+/* Returns the client that was sent this made-up PID, or NULL if there is none, or more than one. */
+struct client *cancel_find_pid(struct client_env *env, uint32_t pid);
 /* Soon, from the loop, cancels what the target runs now (or ends it, if is_end). Returns 0, or -1 without memory. */
 int cancel_later(struct client *target, bool is_end);
+
+/* --- cancel_peer.c: cancel requests for clients of other processes --- */
+uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */
+void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* makes a key one of this peer's */
+/* Makes the secret of a request that peers may have passed on what the client was sent. */
+void cancel_peer_reset_hops(uint8_t *secret);
+/*
+ * Passes the request on; the asker is closed when that is done. secret: at least 4 bytes, at most CANCEL_SECRET_MAX.
+ * Returns CR_PASSED_ON; or else why not, and the asker is still to be closed.
+ */
+enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
+void cancel_abandon_passed(struct client_env *env); /* at exit */
+uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /* how many are under way */
 
 /* cancel_sql.c: see exchange_ops.no_such_pid */
 bool cancel_no_such_pid(struct server *srv, uint32_t pid);

@@ -16,12 +16,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define PENDING_MAX ((uint32_t)128 << 10) /* bytes read ahead while a client waits for a server */
 
-static void on_readable(void *arg);
-static void on_drained(void *arg);
+static void on_readable(struct stream *s);
+static void on_drained(struct stream *s);
 static const struct stream_ops stream_ops = { on_readable, on_drained };
 
 static void
@@ -37,14 +38,26 @@ client_free_later(struct grave *g)
 	free(c);
 }
 
+/* Most drivers read an error even before they have sent anything. */
+static void
+refuse_at_once(int fd)
+{
+	static const char message[] = "E\0\0\0\x31SFATAL\0VFATAL\0C53200\0Mpgweir is out of memory\0";
+
+	send(fd, message, sizeof(message), MSG_NOSIGNAL);
+}
+
 void
 client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, &stream_ops, c) < 0) {
-		if (c == NULL)
+	if (c == NULL || stream_open(&c->x.stream, env->x.base, fd, &stream_ops) < 0) {
+		if (c == NULL) {
+			refuse_at_once(fd);
 			close(fd);
+		}
+		env->x.counters->rejected[RJ_MAX_MEMORY]++;
 		free(c);
 		return;
 	}
@@ -57,13 +70,13 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	c->env = env;
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
-	c->x.id = ++env->last_id;
+	c->x.id = pool_set_next_id(env->x.pools);
 	c->x.state = CL_STARTUP;
 	c->connected_us = c->x.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
 	if (env->front->begin(c))
-		on_readable(c); /* most often its first packet is here already */
+		on_readable(&c->x.stream); /* most often its first packet is here already */
 }
 
 /* Removes it from the counts that its state put it in. */
@@ -203,9 +216,9 @@ handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 }
 
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct client *c = arg;
+	struct client *c = (struct client *)s;
 	struct client_env *env = c->env;
 	size_t got;
 
@@ -220,6 +233,8 @@ on_readable(void *arg)
 			handle_with_pending(&c->x, env->read_buffer, got);
 		else
 			handle(&c->x, env->read_buffer, got);
+		if (env->is_memory_short)
+			client_read_short(c);
 		if (is_login) /* otherwise a password, or a part of one, would stay there until it is overwritten */
 			OPENSSL_cleanse(env->read_buffer, got);
 		return;
@@ -234,9 +249,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	struct client *c = arg;
+	struct client *c = (struct client *)s;
 
 	*c->env->x.now_us = clock_now_us();
 	if (c->x.srv != NULL) {

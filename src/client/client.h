@@ -4,8 +4,10 @@
  *   client.c           accepts, reads and closes it
  *   client_timeouts.c  limits on time
  *   client_log.c       its lines in the log
+ *   client_memory.c    what is done while memory is short
  *   client_watch.c     lines about pools that are exhausted and transactions that take long
  *   cancel.c           CancelRequests
+ *   cancel_peer.c      those for clients of other processes
  *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
  *
  * Its dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ finds out who it is and
@@ -23,6 +25,7 @@ struct client;
 struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
 struct client_cancel; /* cancel.c */
+struct passed_cancel; /* cancel_peer.c */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
@@ -65,15 +68,17 @@ struct client_env {
 	struct client **keyed; /* the hash table of cancel keys: lists along key_next */
 	uint32_t keyed_cap, keyed_count; /* keyed_cap: 0 or a power of two */
 	uint32_t random[64], random_left; /* for cancel keys */
-	uint64_t last_id;
+	struct passed_cancel *passed_cancels; /* cancel_peer.c: those under way */
+	uint32_t passed_cancel_count;
 	bool is_client_idle_limited;
+	bool is_memory_short; /* client_memory.c */
+	uint32_t starved_count;
 	void (*on_console_closed)(void *up, struct client *c);
 	void (*on_client_gone)(void *up); /* after each close: a drain may be over */
 };
 
 struct client {
 	struct exchange x; /* must be first: see client_of() */
-	struct grave grave;
 	struct client_env *env;
 	TAILQ_ENTRY(client) all;
 	struct client_cancel *cancels; /* those that are for it; see cancel.c */
@@ -83,24 +88,27 @@ struct client {
 		struct client_cancel *cancel;
 	};
 	struct admission_ticket admission; /* what it counts as */
-	bool has_long_key;
-	bool is_unix;
-	bool is_stats_only; /* on the console it may only SHOW */
-	bool is_counted; /* in env->client_count */
-	bool is_close_told; /* by bouncer_log_close() */
-	bool is_end_logged; /* why it is closed is in the log, or was kept out of it */
 	union {
 		struct client *key_next; /* the next one with the same hash */
 		struct long_key *long_key; /* holds the rest of the secret, and key_next */
 	};
 	uint64_t connected_us;
 	union {
-		struct sockaddr any;
-		struct sockaddr_in in;
-		struct sockaddr_in6 in6;
-	} peer;
-	uint32_t told_wait; /* number of the ticket whose wait it was told of (wait_notify) */
+		union {
+			struct sockaddr any;
+			struct sockaddr_in in;
+			struct sockaddr_in6 in6;
+		} peer;
+		struct grave grave; /* once it is closed */
+	};
 	uint32_t cancel_secret; /* all of it, or its first 4 bytes; its PID is x.told_pid, 0: no key yet */
+	bool has_long_key : 1;
+	bool is_unix : 1;
+	bool is_stats_only : 1; /* on the console it may only SHOW */
+	bool is_counted : 1; /* in env->client_count */
+	bool is_close_told : 1; /* by bouncer_log_close() */
+	bool is_starved : 1; /* it is not read because memory is short */
+	bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
 };
 
 /* The client whose exchange this is; x: not NULL. */
@@ -149,6 +157,11 @@ int client_activity(const struct client *c);
 void clients_renew_query_budget(struct exchange_env *env);
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
+/* client_memory.c */
+void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
+void clients_read_again(struct client_env *env); /* memory is not short any more */
+/* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
+size_t clients_relieve(struct client_env *env);
 /* SIGTERM: closes clients between transactions with 57P01 now, and others when their transaction ends. */
 void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
 /* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */

@@ -118,7 +118,8 @@ end_late(struct client *c, enum late late)
 		return;
 	}
 	lasted = lasted_us(c, late, *c->env->x.now_us);
-	if (late == LATE_QUERY && cancel_query(c, lasted))
+	/* PgBouncer disconnects the client; relay_leave() has the query cancelled. */
+	if (late == LATE_QUERY && c->env->x.config->compat != COMPAT_PGBOUNCER && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
 	if (late == LATE_QUERY && c->x.srv->loan.late_since_us != 0) {
@@ -234,7 +235,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	struct buf out = { 0 };
 	struct fail what, told;
 
-	c->told_wait = c->x.ticket.number;
+	c->x.ticket.is_told = true;
 	pool_get_counts(c->x.entry->policy, &counts);
 	fail_set(&what, "01000", "waiting for a server connection since %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
@@ -255,9 +256,37 @@ tell_those_that_wait(struct client_env *env, uint64_t now_us)
 
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_IN_LINE && c->told_wait != c->x.ticket.number &&
+		if (c->x.state == CL_IN_LINE && !c->x.ticket.is_told &&
 		    is_late(now_us, c->x.ticket.since_us, env->x.config->wait_notify_us))
 			tell_that_it_waits(c, now_us);
+	}
+}
+
+/* Nothing runs for it, and no transaction is open: it keeps its server (a session, a pin). */
+static bool
+keeps_outdated_server(const struct client *c)
+{
+	const struct server *srv = c->x.srv;
+	uint64_t since_us;
+
+	return srv != NULL && srv->conn != NULL && srv->conn->is_recycle_due && srv->tx == 'I' &&
+	       srv->ledger.count == 0 && c->x.state == CL_READY && c->x.replication == 0 &&
+	       !client_is_served(c, &since_us);
+}
+
+/* server_fast_close. */
+static void
+end_outdated(struct client_env *env)
+{
+	struct client *c, *next;
+	struct fail why;
+
+	fail_set(&why, "57P01", "the server connection of this session is outdated: RECONNECT, or a new configuration");
+	fail_theirs(&why, "database configuration changed");
+	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (keeps_outdated_server(c))
+			client_close(c, &why);
 	}
 }
 
@@ -277,6 +306,8 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	if (env->x.config->wait_notify_us > 0 && is_anyone_waiting_long(env, now_us))
 		tell_those_that_wait(env, now_us);
 	check_servers(env, now_us);
+	if (env->x.config->server_fast_close)
+		end_outdated(env);
 	session_linger_tick(&env->x);
 	env->front->tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)

@@ -111,7 +111,7 @@ tell_transaction(const struct client_env *env, const struct server *srv, const c
 	about.log.server_id = srv->id;
 	about.log.server = srv->address;
 	log_event(env->x.log, LOG_LEVEL_WARNING, &about.log,
-		  "%s: its transaction has been %s for %s; it is %s on server %" PRIu32 " (%s, pid %" PRIu32 ")", words,
+		  "%s: its transaction has been %s for %s; it is %s on server %" PRIu64 " (%s, pid %" PRIu32 ")", words,
 		  since_us == srv->loan.tx_started_us ? "open" : "idle", duration_of(about.log.duration_us).text,
 		  doing(srv), srv->id, srv->address, srv->pid);
 }

@@ -129,9 +129,12 @@ combine_auth(struct bouncer *b)
 		emit_of(b, "auth_type", "auth", "users_file", "");
 		if (bouncer_is_set(b, "auth_file"))
 			bouncer_note(b, bouncer_line(b, "auth_file"),
-				     "auth_file: not read, as auth_type = any asks nobody who he is");
+				     "auth_file: not read, as auth_type = any authenticates nobody");
 	} else
 		emit_path(b, "auth_file", "auth", "users_file");
+	if (strcmp(bouncer_value(b, "auth_dbname"), "pgbouncer") == 0)
+		problem_error(b->sink, bouncer_line(b, "auth_dbname"),
+			      "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
 	if (*user == '\0') {
 		if (bouncer_is_set(b, "auth_query"))
 			bouncer_note(b, bouncer_line(b, "auth_query"),
@@ -180,8 +183,7 @@ combine_check_query(struct bouncer *b)
 	emit_of(b, "server_check_query", "pool", "pool_pre_ping", *query != '\0' ? "on" : "off");
 	if (*query != '\0' && strcmp(query, "<empty>") != 0)
 		bouncer_note(b, bouncer_line(b, "server_check_query"),
-			     "server_check_query = %s: pgweir asks whether the connection lives, and nothing else",
-			     query);
+			     "server_check_query = %s: pgweir only checks that the connection is alive", query);
 }
 
 /* --- what no setting says ------------------------------------------------------------------------------------- */
@@ -193,6 +195,7 @@ add_constants(struct bouncer *b)
 		{ "pgweir", "compat", "pgbouncer", "errors and log lines in PgBouncer's words" },
 		{ "log", "format", "pgbouncer", "lines as PgBouncer's" },
 		{ "pool", "ping_interval", "0s", "PgBouncer pings before lending only" },
+		{ "pool", "on_outage", "wait", "PgBouncer's clients wait for a PostgreSQL that can't be reached" },
 		{ "timeouts", "shutdown_timeout", "1d", "PgBouncer waits for its clients" },
 		{ "auth", "auth_query_ttl", "0s", "PgBouncer asks at each login" },
 		{ "auth", "login_failure_delay", "0s", "PgBouncer answers wrong passwords at once" },
@@ -215,6 +218,5 @@ bouncer_combine(struct bouncer *b)
 	combine_tls(b);
 	combine_check_query(b);
 	add_constants(b);
-	for (size_t i = 0; i < b->peers.count; i++)
-		bouncer_note(b, b->peers.list[i].line, "[peers] %s: not in this version", b->peers.list[i].name);
+	bouncer_peers(b);
 }

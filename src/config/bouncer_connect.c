@@ -1,5 +1,6 @@
 /*
- * src/config/bouncer_connect.c - the lines of [databases] and [users]: "name = word=value word='value with blanks'".
+ * src/config/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value word='value with
+ * blanks'".
  *
  * As PgBouncer reads them (in its loader): a value ends at a blank or, in single quotes, at the quote, where two
  * quotes stand for one; an empty value is an error; the last of several counts.
@@ -95,6 +96,13 @@ static const struct word user_words[] = {
 	{ NULL, IN_SECTION, { 0 } },
 };
 
+static const struct word peer_words[] = {
+	{ "host", OF_HOSTS, { 0 } },
+	{ "port", OF_HOSTS, { 0 } },
+	{ "pool_size", OF_HOSTS, { 0 } }, /* each cancel request has a connection of its own */
+	{ NULL, IN_SECTION, { 0 } },
+};
+
 enum { WORDS_MAX = sizeof(database_words) / sizeof(database_words[0]) };
 
 /* One line taken apart: the values by the row of their word. */
@@ -153,7 +161,7 @@ take_apart(struct connect *c)
 		int row;
 
 		if (*equals != '=' || len == 0) {
-			problem_error(c->b->sink, line, "a word has no \"=\"; write word=value");
+			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value");
 			return false;
 		}
 		name[len] = '\0';
@@ -164,7 +172,7 @@ take_apart(struct connect *c)
 			return false;
 		}
 		if ((row = find_word(c, name)) < 0)
-			problem_error(c->b->sink, line, "PgBouncer has no word \"%.64s\" here", name);
+			problem_error(c->b->sink, line, "PgBouncer has no parameter \"%.64s\" here", name);
 		else
 			c->values[row] = value;
 	}
@@ -284,32 +292,11 @@ emit_words(const struct connect *c, const char *section)
 
 /* --- who runs auth_query, and where --------------------------------------------------------------------------- */
 
-/* What PostgreSQL calls the database that is called name in [databases]. The caller frees. */
-static char *
-real_database(struct bouncer *b, const char *name)
-{
-	struct connect c;
-	const char *dbname = name;
-	char *copy;
-
-	for (size_t i = 0; i < b->databases.count; i++)
-		if (strcmp(b->databases.list[i].name, name) == 0) {
-			if (connect_begin(&c, b, &b->databases.list[i], database_words) &&
-			    value_of(&c, "dbname") != NULL)
-				dbname = value_of(&c, "dbname");
-			copy = xstrdup(dbname);
-			connect_end(&c);
-			return copy;
-		}
-	return xstrdup(name);
-}
-
 static void
 emit_auth(const struct connect *c, const char *section)
 {
 	const char *user = value_of(c, "auth_user"), *query = value_of(c, "auth_query");
 	const char *database = value_of(c, "auth_dbname"), *all_user = bouncer_value(c->b, "auth_user");
-	char *real;
 
 	if (user == NULL && *all_user == '\0')
 		return;
@@ -317,13 +304,8 @@ emit_auth(const struct connect *c, const char *section)
 		emit(c, section, "auth_user", user);
 	if (query != NULL || *all_user == '\0')
 		emit(c, section, "auth_query", query != NULL ? query : bouncer_value(c->b, "auth_query"));
-	if (database == NULL && *bouncer_value(c->b, "auth_dbname") != '\0')
-		database = bouncer_value(c->b, "auth_dbname");
-	if (database == NULL)
-		return;
-	real = real_database(c->b, database);
-	emit(c, section, "auth_database", real);
-	free(real);
+	if (database != NULL)
+		emit(c, section, "auth_database", database);
 }
 
 /* --- sections ------------------------------------------------------------------------------------------------- */
@@ -352,6 +334,7 @@ emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const ch
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct bouncer_entry *entry = &entries->list[i];
 		char *section = section_name(b, entry, word);
+		size_t before = b->setting_count;
 		struct connect c;
 
 		source_add_name(b->sink->source, entry->line, entry->name);
@@ -363,6 +346,8 @@ emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const ch
 				emit_auth(&c, section);
 			}
 			emit_words(&c, section);
+			if (b->setting_count == before)
+				bouncer_emit(b, entry->line, "", section, NULL, NULL);
 		}
 		connect_end(&c);
 		free(section);
@@ -379,4 +364,36 @@ void
 bouncer_users(struct bouncer *b)
 {
 	emit_sections(b, &b->users, "user", user_words);
+}
+
+/* "7=10.0.0.1:6432", "7=[::1]:6432" or "7=/run/other:6432". */
+static void
+put_peer(struct buf *to, const struct connect *c)
+{
+	const char *host = value_of(c, "host"), *port = value_of(c, "port");
+	bool is_v6;
+
+	if (host == NULL)
+		host = bouncer_value(c->b, "unix_socket_dir");
+	is_v6 = *host != '/' && strchr(host, ':') != NULL;
+	buf_printf(to, "%s%s=%s%s%s:%s", to->len > 0 ? ", " : "", c->entry->name, is_v6 ? "[" : "", host,
+		   is_v6 ? "]" : "", port != NULL ? port : "6432");
+}
+
+void
+bouncer_peers(struct bouncer *b)
+{
+	struct buf peers = { 0 };
+
+	for (size_t i = 0; i < b->peers.count; i++) {
+		struct connect c;
+
+		source_add_name(b->sink->source, b->peers.list[i].line, b->peers.list[i].name);
+		if (connect_begin(&c, b, &b->peers.list[i], peer_words))
+			put_peer(&peers, &c);
+		connect_end(&c);
+	}
+	if (peers.len > 0)
+		bouncer_emit(b, b->peers.list[0].line, "[peers]", "pgweir", "peers", put_end(&peers));
+	buf_fini(&peers);
 }

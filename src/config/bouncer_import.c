@@ -75,7 +75,8 @@ put_scopes(const struct import *import)
 			put_from(import, s);
 		}
 		section = s->section;
-		fprintf(import->to, "%s = %s\n", s->key, s->value);
+		if (s->key != NULL)
+			fprintf(import->to, "%s = %s\n", s->key, s->value);
 	}
 }
 

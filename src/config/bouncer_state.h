@@ -53,7 +53,7 @@ struct bouncer_entries {
 
 /* A setting of pgweir that came out. */
 struct bouncer_setting {
-	char *section, *key, *value;
+	char *section, *key, *value; /* key: NULL for a section without settings */
 	char *from; /* how PgBouncer's file says it: "default_pool_size = 20" */
 	unsigned line;
 };
@@ -86,7 +86,10 @@ void bouncer_translate(struct bouncer *b);
 const char *bouncer_value(const struct bouncer *b, const char *name);
 unsigned bouncer_line(const struct bouncer *b, const char *name); /* LINE_BOUNCER: the default */
 bool bouncer_is_set(const struct bouncer *b, const char *name);
-/* Adds a setting of pgweir's; value is as it should arrive there: ${ and $$ are escaped here. */
+/*
+ * Adds a setting of pgweir's; value is as it should arrive there: ${ and $$ are escaped here. key and value may be
+ * NULL, for a section that has no setting.
+ */
 void bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 		  const char *value);
 void bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -100,8 +103,9 @@ int bouncer_convert(const struct bouncer_key *key, const char *value, struct buf
 /* bouncer_combine.c: settings that make one of pgweir's together. */
 void bouncer_combine(struct bouncer *b);
 
-/* bouncer_connect.c: [databases], [users]. */
+/* bouncer_connect.c: [databases], [users], [peers]. */
 void bouncer_databases(struct bouncer *b);
 void bouncer_users(struct bouncer *b);
+void bouncer_peers(struct bouncer *b);
 
 #endif

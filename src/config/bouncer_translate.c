@@ -67,8 +67,8 @@ bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *sec
 		    xreallocarray(b->settings, b->setting_count > 0 ? b->setting_count * 2 : 1, sizeof(*b->settings));
 	b->settings[b->setting_count++] = (struct bouncer_setting){
 		.section = xstrdup(section),
-		.key = xstrdup(key),
-		.value = escape_dollars(value),
+		.key = key != NULL ? xstrdup(key) : NULL,
+		.value = value != NULL ? escape_dollars(value) : NULL,
 		.from = xstrdup(from),
 		.line = line,
 	};
@@ -347,7 +347,8 @@ bouncer_read(const char *text, size_t len, const char *path, const struct config
 			continue;
 		if (i == 0 || strcmp(b.settings[i - 1].section, s->section) != 0)
 			calls->on_section(calls->arg, s->line, s->section);
-		calls->on_setting(calls->arg, s->line, s->key, s->value);
+		if (s->key != NULL)
+			calls->on_setting(calls->arg, s->line, s->key, s->value);
 	}
 	bouncer_fini(&b);
 }

@@ -39,12 +39,16 @@ enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
 enum tls_mode { TLS_OFF, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
+enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
+
 /* Settings for all pools, per database or per user; the user's value takes precedence over the database's. */
 struct scope_settings {
 	enum pool_mode pool_mode;
 	enum session_state_mode session_state;
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
+	enum outage_mode on_outage;
+	uint64_t outage_hold_us; /* 0: forever */
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
 	uint32_t prepared_statements;
@@ -59,6 +63,7 @@ struct scope_settings {
 	 */
 	uint32_t max_db_client_connections, max_user_client_connections; /* 0: no limit */
 	uint32_t max_db_connections, max_user_connections; /* of servers */
+	uint32_t share_weight, share_min; /* the pool's claim under these, and under max_server_connections */
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0: no limit */
 	enum tls_mode server_tls_mode;
 	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation;
@@ -97,11 +102,15 @@ struct config {
 	char **tenants; /* where a tenant may be named: "user", "options", "sni"; NULL-terminated */
 	char **proxy_protocol; /* "10.0.0.0/8", "unix": whence connections begin with a PROXY header; NULL-terminated */
 	bool application_name_add_host;
+	char *login_notify_message;
+	uint32_t peer_id; /* 0: no peers */
+	char *peers; /* "2=10.0.0.7:6432, 3=[::1]:6432, 4=/run/other:6432" */
 	char *tenant_domain; /* SNI: what follows the tenant and a dot; empty: anything */
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
 	uint64_t wait_notify_us; /* 0: nobody is told that he waits */
-	size_t prepared_statements_memory; /* bytes */
+	bool server_fast_close;
+	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
 	/* [tcp] */
 	bool tcp_reuse_port, tcp_keepalive;
@@ -116,15 +125,19 @@ struct config {
 	/* [tls_client]; [tls_server] is in defaults. Files by SNI: lists with ", " between, as many keys as
 	 * certificates */
 	enum tls_mode tls_mode;
-	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers;
+	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers,
+	    *tls13_ciphers;
 	/* [limits] */
 	uint32_t max_address_client_connections, address_login_rate; /* 0: no limit */
+	size_t max_memory; /* bytes; 0: no limit */
+	char **exempt_addresses; /* "10.0.0.0/8": no limit on addresses applies to them; NULL-terminated */
 	uint64_t login_failure_delay_us, login_failure_delay_max_us;
 	/* [log] */
 	char *log_destination;
 	enum log_format log_format;
 	enum log_level log_level;
 	bool log_connections;
+	uint64_t log_stats_interval_us; /* 0: no such line */
 	uint64_t log_long_transaction_us, log_idle_transaction_us; /* 0: not told */
 	/* [slow_query]; the threshold is in defaults */
 	char *slow_file;
@@ -210,6 +223,18 @@ const struct config_scope *config_find_user(const struct config *config, const c
 void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		      struct scope_settings *out);
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
+/* A process that shares our port (peers). */
+struct config_peer {
+	uint32_t id;
+	char host[112]; /* a name, a numeric address or a directory */
+	uint16_t port;
+};
+/*
+ * Reads the first peer of the list at *at, and moves *at behind it. Returns 1, 0 at the end of the list, or -1 with
+ * *why set if it is no peer.
+ */
+int config_next_peer(const char **at, struct config_peer *out, struct fail *why);
+bool config_find_peer(const struct config *config, uint32_t id, struct config_peer *out);
 bool config_is_admin(const struct config *config, const char *user);
 bool config_is_stats(const struct config *config, const char *user); /* admins too */
 /* Returns the nearest configured database or tenant name for "did you mean", or NULL. */

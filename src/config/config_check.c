@@ -195,7 +195,7 @@ check_tls(const struct check *check)
 	if (has_certificate != (*config->tls_key_file != '\0'))
 		problem_error(check->sink,
 			      line_of(check, "tls_client", has_certificate ? "certificate_file" : "key_file"),
-			      "certificate_file and key_file need each other");
+			      "certificate_file and key_file must be set together");
 	if (*config->tls_crl_file != '\0' && *config->tls_ca_file == '\0')
 		problem_error(check->sink, line_of(check, "tls_client", "crl_file"), "crl_file needs ca_file");
 }
@@ -275,18 +275,21 @@ check_listens(const struct check *check)
 		else if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
 			problem_error(
 			    check->sink, config->origins->listen_lines[i],
-			    "listen = %s: with method = trust in [auth] whoever reaches this address is let in; "
+			    "listen = %s: with method = trust in [auth] anyone who reaches this address is let in; "
 			    "listen on loopback or a Unix socket, or set another method",
 			    listen->text);
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
 			problem_error(check->sink, line_of(check, "http", "listen"),
-				      "listen = %s: this address is already that of [pgweir]", http->text);
+				      "listen = %s: [pgweir] already listens on this address", http->text);
 	}
 	if (config->http_enabled && !listen_is_local(http))
 		problem_warning(check->sink, line_of(check, "http", "listen"),
 				"listen = %s: the metrics, with the names of databases and users, are open to whoever "
-				"reaches this address",
-				http->text);
+				"reaches this address%s",
+				http->text,
+				config->http_auth_file[0] != '\0'
+				    ? "; the status page is for those in auth_file, whose passwords travel in the clear"
+				    : "; the status page is closed there unless auth_file names who may see it");
 }
 
 static void
@@ -419,7 +422,7 @@ check_caps(const struct check *check)
 				servers, all->pool_size + all->max_overflow);
 	if (config->login_failure_delay_us > config->login_failure_delay_max_us)
 		problem_warning(check->sink, line_of(check, "limits", "login_failure_delay_max"),
-				"login_failure_delay_max is below login_failure_delay: it is what counts");
+				"login_failure_delay_max is below login_failure_delay: the maximum applies");
 }
 
 static void
@@ -523,6 +526,38 @@ check_proxies(const struct check *check)
 	}
 }
 
+static void
+check_exempt_addresses(const struct check *check)
+{
+	struct network n;
+
+	for (char **name = check->config->exempt_addresses; name != NULL && *name != NULL; name++)
+		if (!network_parse(*name, &n))
+			problem_error(check->sink, line_of(check, "limits", "exempt_addresses"),
+				      "exempt_addresses = %s: it is a list of networks, such as 10.0.0.0/8 or "
+				      "2001:db8::/32",
+				      *name);
+}
+
+static void
+check_peers(const struct check *check)
+{
+	unsigned line = line_of(check, "pgweir", "peers");
+	const char *at = check->config->peers;
+	struct config_peer peer, first;
+	struct fail why;
+	int r;
+
+	while ((r = config_next_peer(&at, &peer, &why)) > 0)
+		if (config_find_peer(check->config, peer.id, &first) &&
+		    (strcmp(first.host, peer.host) != 0 || first.port != peer.port))
+			problem_error(check->sink, line, "peers: there are two with the peer_id %u", peer.id);
+	if (r < 0)
+		problem_error(check->sink, line, "peers: %s", why.text);
+	if (check->config->peers[0] != '\0' && check->config->peer_id == 0)
+		problem_warning(check->sink, line, "peers have no effect without a peer_id of this process");
+}
+
 void
 config_check(const struct config *config, const struct problem_sink *sink)
 {
@@ -540,6 +575,8 @@ config_check(const struct config *config, const struct problem_sink *sink)
 	check_listens(&check);
 	check_tenants(&check);
 	check_proxies(&check);
+	check_exempt_addresses(&check);
+	check_peers(&check);
 	check_pools(&check);
 	check_auth_query(&check);
 	check_no_effect(&check);

@@ -128,7 +128,7 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 	uint64_t us = CONFIG_TIME_OFF;
 
 	if (!field_is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
-		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "off is possible too");
+		return key->words == NULL || why->hint[0] != '\0' ? -1 : fail_hint(why, "off is allowed too");
 	memcpy(field, &us, sizeof(us));
 	return 0;
 }
@@ -223,7 +223,7 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
 		if (!field_is_plain(text))
-			return fail_set(why, "F0000", "control characters are not possible here");
+			return fail_set(why, "F0000", "control characters are not allowed here");
 		return store_text(field, xstrdup(text));
 	case KEY_PATH:
 		return store_path(key, field, text, folder, why);

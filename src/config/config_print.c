@@ -11,7 +11,8 @@ put_kind(struct buf *to, const struct config_key *key)
 {
 	switch (key->type) {
 	case KEY_COUNT:
-		buf_printf(to, "%" PRIu64 " to %" PRIu64 " %s", key->min, key->max, key->unit);
+		buf_printf(to, "%" PRIu64 " to %" PRIu64 "%s%s", key->min, key->max, *key->unit != '\0' ? " " : "",
+			   key->unit);
 		break;
 	case KEY_TIME:
 		buf_printf(to, "time, ");

@@ -203,8 +203,8 @@ static const struct {
 	{ "users", "is PgBouncer's; here each user has a section: [user app]" },
 	{ "peers", "is PgBouncer's; pgweir needs no peers" },
 	{ "general", "is PgDog's name; here it is [pgweir]" },
-	{ "server", "is not known; where PostgreSQL is stands in [database NAME]" },
-	{ "storage", "is Odyssey's name; where PostgreSQL is stands in [database NAME]" },
+	{ "server", "is not known; PostgreSQL's address belongs in [database NAME]" },
+	{ "storage", "is Odyssey's name; PostgreSQL's address belongs in [database NAME]" },
 };
 
 void

@@ -271,7 +271,7 @@ build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 	}
 	count = list_count(draft->host);
 	if (count > HOSTS_MAX)
-		return fail_set(why, "08001", "there are %zu hosts, at most %d are possible", count, HOSTS_MAX);
+		return fail_set(why, "08001", "there are %zu hosts, at most %d are allowed", count, HOSTS_MAX);
 	if (port_count != 1 && port_count != count)
 		return fail_set(why, "08001", "there are %zu ports for %zu hosts", port_count, count);
 	up->hosts = xcalloc(count, sizeof(*up->hosts));

@@ -52,11 +52,11 @@ scan_word(const char **at, const char *text, char *value, upstream_put put, void
 
 	equals = upstream_skip_blanks(begin + len);
 	if (*equals != '=') {
-		fail_set(why, "08001", "the word at byte %zu has no \"=\"", place);
+		fail_set(why, "08001", "the parameter at byte %zu has no \"=\"", place);
 		return fail_hint(why, "put a value with blanks in single quotes");
 	}
 	if (len == 0 || len > UPSTREAM_NAME_MAX)
-		return fail_set(why, "08001", "the word at byte %zu has no name that could be known", place);
+		return fail_set(why, "08001", "the parameter at byte %zu has no valid name", place);
 	memcpy(name, begin, len);
 	name[len] = '\0';
 	*at = upstream_skip_blanks(equals + 1);
@@ -173,7 +173,7 @@ scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 		p += len;
 	}
 	if (*p != '\0' && strchr("/?,", *p) == NULL)
-		return fail_set(why, "08001", "after the ] of an IPv6 address only :port is possible");
+		return fail_set(why, "08001", "after the ] of an IPv6 address only :port may follow");
 	*at = p;
 	return 0;
 }
@@ -218,7 +218,7 @@ scan_parameters(struct uri *uri, const char *at, struct fail *why)
 		if (name_len == len || memchr(at + name_len + 1, '=', len - name_len - 1) != NULL)
 			return fail_set(why, "08001", "after the ? each parameter is name=value, with & between them");
 		if (name_len == 0 || name_len > UPSTREAM_NAME_MAX)
-			return fail_set(why, "08001", "a parameter after the ? has no name that could be known");
+			return fail_set(why, "08001", "a parameter after the ? has no valid name");
 		if (decode(uri, at, name_len, name, why) < 0 ||
 		    put_decoded(uri, name, at + name_len + 1, len - name_len - 1, why) < 0)
 			return -1;

@@ -98,7 +98,7 @@ struct exchange_env {
 	struct audit *audit;
 	struct auth_queries *auth_queries;
 	struct process_counters *counters;
-	TAILQ_HEAD(exchange_lingerers, exchange) lingering; /* state/linger.c */
+	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct event *linger_timer;
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token, sample_state;
@@ -117,11 +117,11 @@ struct exchange_env {
 };
 
 struct exchange {
-	struct stream stream;
+	struct stream stream; /* must be first: see stream_ops */
 	struct exchange_env *env;
 	struct pool_entry *entry; /* set once the client has proved who it is */
 	struct server *srv;
-	struct pool_ticket ticket;
+	struct pool_ticket ticket; /* is_told: of wait_notify */
 	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
 	struct client_session *session;
@@ -134,12 +134,11 @@ struct exchange {
 	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData) */
 	uint64_t id;
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
-	uint64_t wait_us, connect_us; /* its last wait for a server; connect_us: the part that PostgreSQL owed */
-	uint64_t sequence_us; /* when it last ran SQL that a currval() may follow: state/linger.c */
 	uint64_t idle_since_us; /* when its last request ended */
-	TAILQ_ENTRY(exchange) lingering;
+	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
+	uint32_t replay_count; /* how often that was */
 	uint32_t requests_done; /* requests that a server has answered */
-	uint16_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
+	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
 	uint8_t state; /* enum client_state: client_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
 	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
@@ -148,7 +147,6 @@ struct exchange {
 	bool is_closing, is_stalled;
 	bool is_in_relay; /* relay_bytes() is running: the server must not be given back */
 	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
-	bool is_lingering; /* state/linger.c */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	bool has_run; /* something was sent to the server it holds */
 };

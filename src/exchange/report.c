@@ -114,16 +114,18 @@ report_error(struct pool_entry *entry, enum error_origin origin, const char *sql
 void
 report_lent(struct exchange *x)
 {
-	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->wait_us);
+	histogram_observe_us(&x->entry->database->counters.pool_wait, &histogram_bounds_wait, x->ticket.waited_us);
 }
 
 /* The wait for a server is the first part of the request that waited. */
 static void
 take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
-	phase_us[PHASE_WAIT] = x->wait_us - x->connect_us;
-	phase_us[PHASE_CONNECT] = x->connect_us;
-	x->wait_us = x->connect_us = 0;
+	struct pool_ticket *t = &x->ticket;
+
+	phase_us[PHASE_WAIT] = t->waited_us - t->connect_us;
+	phase_us[PHASE_CONNECT] = t->connect_us;
+	t->waited_us = t->connect_us = 0;
 }
 
 void
@@ -138,7 +140,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	srv->loan.idle_in_tx_us = 0;
 	if (srv->loan.clock.since_us == 0) {
 		start_clock(x->env, &srv->loan.clock);
-		if (x->wait_us > 0)
+		if (x->ticket.waited_us > 0)
 			take_wait(x, srv->loan.clock.us);
 	}
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
@@ -309,22 +311,19 @@ is_sampled(struct exchange_env *env)
 	return (double)(env->sample_state >> 11) / 9007199254740992.0 < env->config->slow_sample_rate;
 }
 
-static uint64_t
-duration(const uint64_t phase_us[static PHASE_COUNT])
+/* Adds what each phase has owed to the database's sums. Returns all of it. */
+static inline uint64_t
+count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT])
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < PHASE_COUNT; i++)
-		sum += phase_us[i];
-	return sum;
-}
-
-static void
-count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT], uint64_t duration_us)
-{
-	for (size_t i = 0; i < PHASE_COUNT; i++)
+#pragma GCC unroll 8
+	for (size_t i = 0; i < PHASE_COUNT; i++) {
 		d->phase_us[i] += phase_us[i];
-	histogram_observe_us(&d->query_duration, &histogram_bounds_query, duration_us);
+		sum += phase_us[i];
+	}
+	histogram_observe_us(&d->query_duration, &histogram_bounds_query, sum);
+	return sum;
 }
 
 static void
@@ -339,7 +338,7 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 }
 
 /* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
-static uint32_t
+static inline uint32_t
 weight_of(struct exchange_env *env, bool is_slow)
 {
 	if (env->queries_each == 0)
@@ -356,7 +355,7 @@ weight_of(struct exchange_env *env, bool is_slow)
 	return env->queries_each;
 }
 
-static void
+__attribute__((noinline)) static void
 count_query(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
 	    uint32_t weight)
 {
@@ -367,25 +366,35 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 	x->env->on_query(x->env->up, &r, weight);
 }
 
-static void
+/* One that may get a line in the slow-query log. */
+__attribute__((noinline)) static void
+tell(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
+{
+	uint64_t threshold_us = x->entry->settings.slow_query_threshold_us;
+
+	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
+		tell_done(x, srv, done, duration_us, "query_timeout");
+	else if (duration_us >= threshold_us)
+		tell_done(x, srv, done, duration_us, "slow_query");
+	else if (duration_us >= x->env->config->slow_sample_threshold_us && is_sampled(x->env))
+		tell_done(x, srv, done, duration_us, "sampled_query");
+}
+
+static inline void
 measure(struct exchange *x, struct server *srv, const struct done_request *done)
 {
 	struct phase_clock *c = &srv->loan.clock;
 	struct database_counters *d = &x->entry->database->counters;
-	uint64_t duration_us = duration(c->us), threshold_us = x->entry->settings.slow_query_threshold_us;
-	bool is_slow = duration_us >= threshold_us;
+	uint64_t duration_us = count(d, c->us);
+	bool is_slow = duration_us >= x->entry->settings.slow_query_threshold_us;
 	uint32_t weight = weight_of(x->env, is_slow);
 
-	count(d, c->us, duration_us);
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
 	d->slow_queries += is_slow;
-	d->requests_failed[RF_LIMIT] += done->is_late;
-	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
-		tell_done(x, srv, done, duration_us, "query_timeout");
-	else if (is_slow)
-		tell_done(x, srv, done, duration_us, "slow_query");
-	else if (duration_us >= x->env->config->slow_sample_threshold_us && is_sampled(x->env))
-		tell_done(x, srv, done, duration_us, "sampled_query");
+	if (is_slow || done->is_late || duration_us >= x->env->config->slow_sample_threshold_us) {
+		d->requests_failed[RF_LIMIT] += done->is_late;
+		tell(x, srv, done, duration_us);
+	}
 	if (weight > 0)
 		count_query(x, srv, done, duration_us, weight);
 	memset(c->us, 0, sizeof(c->us)); /* the next one of a pipeline begins */
@@ -440,10 +449,12 @@ report_flushed(struct exchange *x, struct server *srv)
 static void
 find_waiting_text(const struct exchange *x, struct request_report *r)
 {
-	const uint8_t *text = x->pending + 5, *end = x->pending + x->pending_len, *stop;
+	const uint8_t *text, *end, *stop;
 
 	if (x->pending_len <= 5 || (x->pending[0] != 'Q' && x->pending[0] != 'P'))
 		return;
+	text = x->pending + 5;
+	end = x->pending + x->pending_len;
 	if (x->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
 		text = stop + 1;
 	stop = memchr(text, 0, (size_t)(end - text));
@@ -480,9 +491,11 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	d->requests++;
 	d->requests_failed[kind]++;
 	phases_so_far(x, r.phase_us);
-	r.duration_us = duration(r.phase_us);
 	if (is_request)
-		count(d, r.phase_us, r.duration_us);
+		r.duration_us = count(d, r.phase_us);
+	else
+		for (size_t i = 0; i < PHASE_COUNT; i++)
+			r.duration_us += r.phase_us[i];
 	r.threshold_us = x->entry->settings.slow_query_threshold_us;
 	if (r.threshold_us == CONFIG_TIME_OFF)
 		return;

@@ -37,14 +37,14 @@
 struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNLISTEN */
 
 /* --- requests --- */
-enum listen_look { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
+enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /*
  * A Query, Parse or Execute is about to be handled, with a server or without. Returns LISTEN_WAIT: keep it, it is
  * handled again when the listener listens; FAILED: no memory; GO.
  */
-enum listen_look listen_look(struct exchange *x, const struct request *m);
-/* A Query, Parse or Bind is about to be sent, while somebody in the pool listens. Returns what listen_look does. */
-enum listen_look listen_look_at_sender(struct exchange *x, const struct request *m);
+enum listen_gate listen_gate(struct exchange *x, const struct request *m);
+/* A Query, Parse or Bind is about to be sent, while somebody in the pool listens. Returns what listen_gate does. */
+enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
 /* Rows of relay/features.c: see features_request(). FORWARD; HOLD; FAILED: no memory. */
 /* DONE: m->instead is to be sent in its place. */
 enum statement_step listen_query(struct exchange *x, struct request *m);

@@ -16,6 +16,8 @@ struct subscription {
 	struct notify_member member; /* first: the listener's pointer to it is one to this struct */
 	struct exchange *x;
 	UT_hash_handle hh;
+	TAILQ_ENTRY(subscription) unsettled; /* unless it is active and has no pending change */
+	bool is_unsettled;
 	bool is_heard; /* the listener listens there */
 	bool is_refused; /* the listener can't listen: why */
 	bool is_active; /* LISTEN was committed */
@@ -68,6 +70,9 @@ struct client_listen {
 	struct exchange *x;
 	struct notify_subscriber subscriber;
 	struct subscription *table;
+	/* The few that a transaction's end may concern: a client with thousands of channels must not walk all of them.
+	 */
+	TAILQ_HEAD(, subscription) unsettled;
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;
 	TAILQ_HEAD(, listen_portal) portals;

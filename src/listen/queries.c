@@ -122,7 +122,7 @@ mark_of_statement(const struct exchange *x, const struct request *m, char name[s
 	return (enum known_kind)mark.kind;
 }
 
-static enum listen_look
+static enum listen_gate
 await(struct exchange *x, const char *channel)
 {
 	struct subscription *m = subscription_want(x, channel);
@@ -137,13 +137,13 @@ await(struct exchange *x, const char *channel)
 }
 
 /* Asks the listener for all channels at once; the message is handled again when the last has been answered. */
-static enum listen_look
+static enum listen_gate
 await_all(struct exchange *x, const struct known_text *text)
 {
-	enum listen_look all = LISTEN_GO;
+	enum listen_gate all = LISTEN_GO;
 
 	for (unsigned i = 0; i < text->count; i++) {
-		enum listen_look one;
+		enum listen_gate one;
 
 		if (text->statements[i].kind != KNOWN_LISTEN)
 			continue;
@@ -176,8 +176,8 @@ executed(const struct exchange *x, const struct request *m)
 	return find_portal(x->listen, name);
 }
 
-static enum listen_look
-look_into(struct exchange *x, const struct request *m)
+static enum listen_gate
+admit_sql(struct exchange *x, const struct request *m)
 {
 	char name[KNOWN_NAME_MAX];
 	const struct listen_portal *p;
@@ -215,8 +215,8 @@ must_catch_up(struct exchange *x, const struct request *m)
 	return true;
 }
 
-enum listen_look
-listen_look(struct exchange *x, const struct request *m)
+enum listen_gate
+listen_gate(struct exchange *x, const struct request *m)
 {
 	if (listen_is_not_ours(x) || m->total > WHOLE_MAX)
 		return LISTEN_GO;
@@ -224,7 +224,7 @@ listen_look(struct exchange *x, const struct request *m)
 		return LISTEN_GO;
 	if (m->type == 'E' && (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_wanted)))
 		return LISTEN_GO;
-	return must_catch_up(x, m) ? LISTEN_WAIT : look_into(x, m);
+	return must_catch_up(x, m) ? LISTEN_WAIT : admit_sql(x, m);
 }
 
 static uint32_t

@@ -116,7 +116,7 @@ on_gap(struct notify_subscriber *subscriber)
 		return;
 	fail_set(&what, "01000", "notifications may have been lost");
 	fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
-	fail_hint(&what, "Look at what the notifications are about, as after a new LISTEN.");
+	fail_hint(&what, "Check whatever the notifications report on, as after a new LISTEN.");
 	message_notice(&b, "WARNING", &what);
 	if (buf_ok(&b) && is_room(l, b.len))
 		keep(l, b.bytes, b.len);
@@ -269,9 +269,10 @@ static void
 resume_fresh(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
+	struct subscription *m;
 
-	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		listen_drop_early(l, m);
+	TAILQ_FOREACH(m, &l->unsettled, unsettled)
+	listen_drop_early(l, m); /* the others have none */
 	l->is_fresh = true;
 	listen_resume(x);
 }

@@ -40,8 +40,8 @@ unmark(struct exchange *x)
 	listen_detach_idle(x->listen);
 }
 
-enum listen_look
-listen_look_at_sender(struct exchange *x, const struct request *m)
+enum listen_gate
+listen_gate_sender(struct exchange *x, const struct request *m)
 {
 	const char *encoding;
 	struct client_listen *l;

@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), l->x->env->hash_seed))
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include "listen/listen_state.h"
 #include "listen/listen.h"
@@ -25,6 +26,7 @@ listen_own(struct exchange *x)
 		return l;
 	l->x = x;
 	l->is_swept = true;
+	TAILQ_INIT(&l->unsettled);
 	TAILQ_INIT(&l->effects);
 	TAILQ_INIT(&l->portals);
 	x->listen = l;
@@ -49,6 +51,18 @@ subscription_find(const struct client_listen *l, const char *name)
 	return m;
 }
 
+static void
+set_unsettled(struct client_listen *l, struct subscription *m, bool is_unsettled)
+{
+	if (m->is_unsettled == is_unsettled)
+		return;
+	m->is_unsettled = is_unsettled;
+	if (is_unsettled)
+		TAILQ_INSERT_TAIL(&l->unsettled, m, unsettled);
+	else
+		TAILQ_REMOVE(&l->unsettled, m, unsettled);
+}
+
 void
 subscription_refuse(struct subscription *m, const struct fail *why)
 {
@@ -66,7 +80,7 @@ join(struct exchange *x, struct subscription *m)
 	struct fail why;
 
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
-		fail_set(&why, "54000", "a client may listen to %d channels through pgweir at most",
+		fail_set(&why, "54000", "a client may listen to at most %d channels through pgweir",
 			 LISTEN_CHANNELS_MAX);
 		subscription_refuse(m, &why);
 		return 0;
@@ -85,6 +99,7 @@ subscription_free(struct subscription *m)
 	notify_leave(&m->member);
 	listen_drop_early(l, m);
 	l->active_count -= m->is_active;
+	set_unsettled(l, m, false);
 	HASH_DELETE(hh, l->table, m);
 	free(m->why);
 	free(m);
@@ -110,6 +125,7 @@ subscription_want(struct exchange *x, const char *name)
 		return NULL;
 	}
 	HASH_ADD_STR(l->table, name, m);
+	set_unsettled(l, m, true);
 	l->is_swept = false;
 	if (join(x, m) == 0)
 		return m;
@@ -126,9 +142,15 @@ listen_sweep(struct client_listen *l)
 	if (l->is_swept)
 		return;
 	l->is_swept = true;
-	HASH_ITER(hh, l->table, m, next)
-	if (!m->is_active && m->refs == 0 && m->wanted == KNOWN_NOT && l->awaited != m)
-		subscription_free(m);
+	for (m = TAILQ_FIRST(&l->unsettled); m != NULL; m = next) {
+		next = TAILQ_NEXT(m, unsettled);
+		if (m->wanted != KNOWN_NOT)
+			continue;
+		if (m->is_active)
+			set_unsettled(l, m, false);
+		else if (m->refs == 0 && l->awaited != m)
+			subscription_free(m);
+	}
 	listen_detach_idle(l);
 }
 
@@ -152,6 +174,7 @@ subscription_change(struct client_listen *l, struct subscription *m, enum known_
 	if (listen_keep_change(l, m) < 0)
 		return -1;
 	m->wanted = (uint8_t)kind;
+	set_unsettled(l, m, true);
 	l->has_wanted = true;
 	l->is_swept = false;
 	return 0;
@@ -199,12 +222,15 @@ listen_commit(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	const struct subscription *refused = NULL;
+	struct subscription *m;
 
 	listen_forget_savepoints(l);
 	if (!l->has_wanted)
 		return;
 	l->has_wanted = false;
-	for (struct subscription *m = l->table; m != NULL; m = m->hh.next) {
+	l->is_swept = false; /* those that are settled now leave the list */
+	TAILQ_FOREACH(m, &l->unsettled, unsettled)
+	{
 		uint8_t wanted = m->wanted;
 
 		m->wanted = KNOWN_NOT;
@@ -220,11 +246,14 @@ listen_commit(struct exchange *x)
 void
 listen_roll_back(struct client_listen *l)
 {
+	struct subscription *m;
+
 	listen_forget_savepoints(l);
 	if (!l->has_wanted)
 		return;
 	l->has_wanted = false;
-	for (struct subscription *m = l->table; m != NULL; m = m->hh.next) {
+	TAILQ_FOREACH(m, &l->unsettled, unsettled)
+	{
 		m->wanted = KNOWN_NOT;
 		if (m->refs == 0)
 			listen_drop_early(l, m);

@@ -69,12 +69,14 @@ leave(struct client *c)
 static void
 check_time(struct client *c, uint64_t now_us)
 {
-	uint64_t begun_us = c->connected_us + c->x.wait_us;
+	uint64_t begun_us;
 	struct fail why;
 
 	/* While it waits for a server it is under pool_timeout instead. */
-	if ((c->x.state >= CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0 ||
-	    now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
+	if ((c->x.state >= CL_WELCOME && c->x.srv == NULL) || c->env->x.config->login_timeout_us == 0)
+		return;
+	begun_us = c->connected_us + c->x.ticket.waited_us;
+	if (now_us < begun_us || now_us - begun_us < c->env->x.config->login_timeout_us)
 		return;
 	if (c->x.state == CL_DELAYED) {
 		admission_answer_now(c->login->hold);

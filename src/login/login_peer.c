@@ -54,8 +54,7 @@ verdict(struct client *c, void *arg)
 		login_authenticated(c);
 		return;
 	}
-	log_info(c->env->x.log,
-		 "client %llu: at the other end is system user %ld, \"%s\", who may not log in as \"%s\"%s%s",
+	log_info(c->env->x.log, "client %llu: system user %ld, \"%s\", may not log in as \"%s\"%s%s",
 		 (unsigned long long)c->x.id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
 		 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
 	fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);

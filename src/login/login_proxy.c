@@ -55,7 +55,7 @@ login_proxy(struct client *c, const uint8_t *bytes, size_t len)
 		return 0;
 	case PROXY_BAD:
 		fail_hint(&why, "This address is in proxy_protocol of section [pgweir]: its connections begin with a "
-				"header. Switch that on in the load balancer, or take the address out.");
+				"header. Enable that in the load balancer, or remove the address.");
 		refuse(c, &why);
 		return len;
 	case PROXY_OK:

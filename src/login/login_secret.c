@@ -91,7 +91,7 @@ login_find_secret(struct client *c)
 		if (!l->is_known)
 			set_unknown(l);
 		login_secret_found(c);
-	} else if (login_is_console(l)) {
+	} else if (login_is_console(l) && !auth_query_is_on(c->env->x.auth_queries, l->database)) {
 		set_unknown(l);
 		login_secret_found(c);
 	} else

@@ -59,6 +59,7 @@ struct client_login {
 	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
 	bool is_known, is_sasl_begun, is_first_due, has_ssl_asked, has_gss_asked, is_direct_tls;
 	bool is_proxy_due; /* a PROXY header comes first */
+	bool is_asked_again; /* the server that was asked about its settings was lost */
 	bool has_error;
 	struct fail error; /* PostgreSQL's error about the settings */
 };

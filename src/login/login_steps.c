@@ -83,7 +83,7 @@ is_over_limit(struct client *c)
 		return false;
 	fail_set(&why, "53300", "too many clients: %u of %u (max_client_connections)", env->client_count, limit);
 	fail_theirs(&why, "no more connections allowed (max_client_conn)");
-	fail_hint(&why, "Raise max_client_connections, or look for clients that never leave with SHOW CLIENTS.");
+	fail_hint(&why, "Raise max_client_connections, or use SHOW CLIENTS to find clients that never leave.");
 	login_reject(c, &why, RJ_MAX_CLIENT_CONNECTIONS);
 	return true;
 }

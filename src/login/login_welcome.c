@@ -55,6 +55,8 @@ put_greeting(struct client *c, const struct image *image, const struct image *we
 	put_reports(out, image);
 	message_key(out, c->x.told_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
+	if (c->env->x.config->login_notify_message[0] != '\0')
+		message_notice_text(out, c->env->x.config->login_notify_message);
 	message_ready(out, 'I');
 }
 
@@ -91,7 +93,7 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->x.wait_us = c->x.connect_us = 0; /* no request's */
+	c->x.ticket.waited_us = c->x.ticket.connect_us = 0; /* no request's */
 	client_step(&c->x, CE_GREETED);
 	if (c->x.stream.tls != NULL)
 		tls_secrets_are_over(c->x.stream.tls);
@@ -217,6 +219,7 @@ ask_server(struct client *c)
 		return;
 	}
 	relay_ticket(&c->x);
+	c->x.ticket.is_harmless = true;
 	c->x.ticket.image = pool_entry_find_startup(c->x.entry, c->login->raw);
 	srv = pool_entry_borrow(c->x.entry, &c->x.ticket, c, *c->env->x.now_us);
 	if (srv != NULL) {
@@ -428,6 +431,13 @@ login_server_lost(struct exchange *x, const struct fail *why)
 
 	if (c->login->has_error) {
 		login_refuse(c, &c->login->error, LR_ERROR);
+		return;
+	}
+	/* Nothing but its settings was asked there. */
+	if (x->entry->settings.on_outage == OUTAGE_HOLD && !c->login->is_asked_again) {
+		c->login->is_asked_again = true;
+		pool_distrust(x->entry->policy, *x->env->now_us);
+		ask_server(c);
 		return;
 	}
 	login_refuse(c, why, LR_ERROR);

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,7 +136,7 @@ static void
 unreachable(struct fail *why)
 {
 	fail_set(why, "08006", "the user can't be looked up: PostgreSQL can't be asked");
-	fail_hint(why, "The log of pgweir has the reason (auth_query).");
+	fail_hint(why, "pgweir's log has the reason (auth_query).");
 }
 
 static struct auth_key
@@ -311,6 +312,8 @@ role_of(const struct auth_queries *all, const char *database, const char *user, 
 	const struct config_scope *db = config_find_database(all->config, database);
 	struct fail why;
 
+	if (auth_is_console(all->config, database))
+		return snprintf(out, CONFIG_NAME_MAX + 1, "%s", user) <= CONFIG_NAME_MAX && out[0] != '\0';
 	return db != NULL && upstream_role(db->upstream, database, user, out, &why) == 0 && out[0] != '\0';
 }
 
@@ -326,6 +329,8 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	*secret = NULL;
 	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role))
 		return AUTH_UNKNOWN;
+	if (auth_check_database(all, database, why) < 0)
+		return AUTH_REFUSED;
 	source = auth_source_of(all, database, now_us, why);
 	if (source == NULL)
 		return AUTH_REFUSED;

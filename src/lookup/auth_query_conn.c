@@ -272,7 +272,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 		return;
 	conn->is_wrong = true;
 	if (++conn->rows > 1)
-		fail_set(&conn->why, "21000", "it gave more than one row");
+		fail_set(&conn->why, "21000", "it returned more than one row");
 	else if (!is_whole)
 		fail_set(&conn->why, "08P01", "its row is too large");
 	else if (auth_answer_read(body, len, conn->lookup->key.user, &conn->answer, &conn->why) == 0)

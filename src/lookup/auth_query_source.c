@@ -32,13 +32,61 @@
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
 	"AND (rolvaliduntil IS NULL OR rolvaliduntil OPERATOR(pg_catalog.>=) pg_catalog.now())"
 
+/* PgBouncer's console is a database, too: its users may be found where auth_dbname says. */
+bool
+auth_is_console(const struct config *config, const char *database)
+{
+	return config->compat == COMPAT_PGBOUNCER && strcmp(database, "pgbouncer") == 0;
+}
+
+/* PgBouncer's auth_dbname is the name of a database of the file, with a host of its own. */
+static const char *
+ours_to_ask(const struct config *config, const char *database, const struct scope_settings *s)
+{
+	return config->compat == COMPAT_PGBOUNCER && s->auth_database[0] != '\0' ? s->auth_database : database;
+}
+
+static int
+bad_auth_database(const struct auth_queries *all, struct fail *why)
+{
+	log_error(all->env.log, "%s", why->text);
+	return fail_theirs(why, "bouncer config error");
+}
+
+int
+auth_check_database(const struct auth_queries *all, const char *database, struct fail *why)
+{
+	const struct pool_database *used;
+	struct scope_settings s;
+	const char *asked;
+
+	if (all->config->compat != COMPAT_PGBOUNCER || !auth_settings_of(all, database, &s))
+		return 0;
+	asked = ours_to_ask(all->config, database, &s);
+	if (strcmp(asked, "pgbouncer") == 0) {
+		fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
+		return bad_auth_database(all, why);
+	}
+	if (config_find_database(all->config, asked) == NULL) {
+		fail_set(why, "F0000", "authentication database \"%s\" is not configured", asked);
+		return bad_auth_database(all, why);
+	}
+	used = pool_set_find_database(all->pools, asked);
+	if (asked != database && used != NULL && used->is_disabled)
+		return fail_set(why, "55000", "authentication database \"%s\" is disabled", asked);
+	return 0;
+}
+
 bool
 auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out)
 {
 	const struct config_scope *db = all->config == NULL ? NULL : config_find_database(all->config, database);
+	bool is_console = all->config != NULL && auth_is_console(all->config, database);
 
+	if (is_console)
+		db = NULL;
 	/* No pool can have a longer name, though [database *] matches it. */
-	if (db == NULL || strlen(database) > CONFIG_DATABASE_MAX)
+	if ((db == NULL && !is_console) || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;
 	config_effective(all->config, db, NULL, out);
 	return strcmp(out->auth_query, "off") != 0 && out->auth_user[0] != '\0';
@@ -78,12 +126,19 @@ static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
 {
-	struct upstream *up = upstream_copy(config_find_database(all->config, database)->upstream);
-	const char *asked = s->auth_database;
+	const char *ours = ours_to_ask(all->config, database, s);
+	const struct config_scope *db = config_find_database(all->config, ours);
+	const char *asked = ours == s->auth_database ? "" : s->auth_database;
 	struct pool_target *target;
+	struct upstream *up;
 
+	if (db == NULL) {
+		fail_set(why, "F0000", "authentication database \"%s\" is not configured", ours);
+		return NULL;
+	}
+	up = upstream_copy(db->upstream);
 	if (asked[0] == '\0' && up->dbname[0] == '\0')
-		asked = upstream_database(up, database);
+		asked = upstream_database(up, ours);
 	if (strcmp(up->user, s->auth_user) != 0)
 		replace(&up->password, "");
 	replace_name(up, &up->user, s->auth_user);

@@ -33,31 +33,43 @@ open_reserve(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* Sends an ErrorResponse, which most drivers read even before they have sent anything, and closes fd. */
+static void
+refuse(int fd)
+{
+	static const char body[] = "SFATAL\0VFATAL\0C53300\0Mpgweir is out of file descriptors\0";
+	uint8_t head[5] = { 'E', 0, 0, 0, sizeof(body) + 4 };
+	struct iovec pieces[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)body, sizeof(body) } };
+	struct msghdr m = { .msg_iov = pieces, .msg_iovlen = 2 };
+
+	sendmsg(fd, &m, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void
+pause_accepting(struct listener *l, int error)
+{
+	struct timeval tv = { 0, PAUSE_MS * 1000 };
+
+	event_del(l->event);
+	event_add(l->pause, &tv);
+	l->s.on_exhausted(error, l->s.arg);
+}
+
 /* Out of descriptors: uses the reserve to refuse the waiting connection, then accepts nothing for a while. */
 static void
 turn_away(struct listener *l, int error)
 {
-	struct timeval tv = { 0, PAUSE_MS * 1000 };
 	int fd;
 
 	if (l->reserve >= 0) {
 		close(l->reserve);
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0) {
-			/* An ErrorResponse: most drivers read it even before they have sent anything. */
-			static const char body[] = "SFATAL\0VFATAL\0C53300\0Mpgweir is out of file descriptors\0";
-			uint8_t head[5] = { 'E', 0, 0, 0, sizeof(body) + 4 };
-			struct iovec pieces[2] = { { head, sizeof(head) }, { (void *)(uintptr_t)body, sizeof(body) } };
-			struct msghdr m = { .msg_iov = pieces, .msg_iovlen = 2 };
-
-			sendmsg(fd, &m, MSG_NOSIGNAL);
-			close(fd);
-		}
+		if (fd >= 0)
+			refuse(fd);
 		l->reserve = open_reserve();
 	}
-	event_del(l->event);
-	event_add(l->pause, &tv);
-	l->s.on_exhausted(error, l->s.arg);
+	pause_accepting(l, error);
 }
 
 static void
@@ -83,6 +95,12 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 		socklen_t len = sizeof(peer);
 		int fd = accept4(lfd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
+		/* The kernel gives the lowest number that is free: the last ones are for servers, logs and cancels. */
+		if (fd >= 0 && l->s.descriptors_max > 0 && fd >= l->s.descriptors_max) {
+			refuse(fd);
+			pause_accepting(l, EMFILE);
+			return;
+		}
 		if (fd >= 0) {
 			l->s.on_accept(fd, (struct sockaddr *)&peer, l->s.is_unix, l->s.arg);
 			continue;

@@ -27,6 +27,7 @@ struct listener_settings {
 	bool is_unix;
 	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)), taken over; 0: none */
 	int backlog;
+	int descriptors_max; /* connections with this number or above are turned away; 0: as many as there are */
 	struct tcp_options tcp;
 	mode_t mode; /* of a Unix socket's file */
 	gid_t group; /* of that; LISTENER_NO_GROUP: the process's own */

@@ -33,12 +33,11 @@ stream_update_interest(struct stream *s)
 }
 
 int
-stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops, void *arg)
+stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops)
 {
 	memset(s, 0, sizeof(*s));
 	s->fd = fd;
 	s->ops = ops;
-	s->arg = arg;
 	s->is_reading = true;
 	s->interest = EV_READ;
 	event_assign(&s->event, base, fd, EV_READ | EV_PERSIST, on_event, s);
@@ -48,6 +47,14 @@ stream_open(struct stream *s, struct event_base *base, int fd, const struct stre
 		return -1;
 	}
 	return 0;
+}
+
+static void
+drop_queue(struct stream *s)
+{
+	free(s->queue);
+	s->queue = NULL;
+	s->queue_len = 0;
 }
 
 void
@@ -63,17 +70,7 @@ stream_close(struct stream *s)
 		stream_tls_close(s);
 	close(s->fd);
 	s->fd = -1;
-	free(s->queue);
-	s->queue = NULL;
-	s->queue_off = s->queue_len = s->queue_cap = 0;
-}
-
-enum stream_result
-stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
-{
-	if (s->fd < 0)
-		return STREAM_EOF;
-	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : stream_read_raw(s, buf, cap, got);
+	drop_queue(s);
 }
 
 /*
@@ -92,8 +89,8 @@ transmit(int fd, const void *bytes, size_t len)
 	return syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL, NULL, 0);
 }
 
-enum stream_result
-stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
+static inline enum stream_result
+read_socket(const struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	ssize_t n = receive(s->fd, buf, cap);
 
@@ -106,6 +103,20 @@ stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 	return (errno == EAGAIN || errno == EINTR) && !s->is_broken ? STREAM_AGAIN : STREAM_ERROR;
 }
 
+enum stream_result
+stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	return read_socket(s, buf, cap, got);
+}
+
+enum stream_result
+stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	if (s->fd < 0)
+		return STREAM_EOF;
+	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : read_socket(s, buf, cap, got);
+}
+
 void
 stream_call_later(struct stream *s)
 {
@@ -116,9 +127,7 @@ void
 stream_broke(struct stream *s)
 {
 	s->is_broken = true;
-	free(s->queue);
-	s->queue = NULL;
-	s->queue_off = s->queue_len = s->queue_cap = 0;
+	drop_queue(s);
 	stream_update_interest(s);
 	stream_call_later(s); /* the owner is called back, but not from within its own call */
 }
@@ -126,31 +135,31 @@ stream_broke(struct stream *s)
 static int
 enqueue(struct stream *s, const struct iovec *pieces, int count, size_t skip)
 {
+	struct stream_queue *q = s->queue;
 	size_t more = 0, at;
 
 	for (int i = 0; i < count; i++)
 		more += pieces[i].iov_len;
 	more -= skip;
-	at = (size_t)s->queue_off + s->queue_len;
-	if (at + more > s->queue_cap) {
+	if (q == NULL || q->off + (size_t)s->queue_len + more > q->cap) {
 		size_t cap = s->queue_len + more;
-		uint8_t *grown;
+		struct stream_queue *grown;
 
 		cap += cap / 4;
-		if (cap > UINT32_MAX || (grown = malloc(cap)) == NULL)
+		if (cap > UINT32_MAX || (grown = malloc(sizeof(*grown) + cap)) == NULL)
 			return -1;
-		if (s->queue_len > 0)
-			memcpy(grown, s->queue + s->queue_off, s->queue_len);
-		free(s->queue);
-		s->queue = grown;
-		s->queue_off = 0;
-		s->queue_cap = (uint32_t)cap;
-		at = s->queue_len;
+		grown->off = 0;
+		grown->cap = (uint32_t)cap;
+		if (q != NULL)
+			memcpy(grown->bytes, q->bytes + q->off, s->queue_len);
+		free(q);
+		s->queue = q = grown;
 	}
+	at = (size_t)q->off + s->queue_len;
 	for (int i = 0; i < count; i++) {
 		size_t from = skip < pieces[i].iov_len ? skip : pieces[i].iov_len;
 
-		memcpy(s->queue + at, (const uint8_t *)pieces[i].iov_base + from, pieces[i].iov_len - from);
+		memcpy(q->bytes + at, (const uint8_t *)pieces[i].iov_base + from, pieces[i].iov_len - from);
 		at += pieces[i].iov_len - from;
 		skip -= from;
 	}
@@ -231,23 +240,21 @@ __attribute__((cold)) static void
 drain(struct stream *s)
 {
 	bool was_high = stream_is_full(s);
-	ssize_t n = transmit(s->fd, s->queue + s->queue_off, s->queue_len);
+	ssize_t n = transmit(s->fd, s->queue->bytes + s->queue->off, s->queue_len);
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			stream_broke(s);
 		return;
 	}
-	s->queue_off += (uint32_t)n;
+	s->queue->off += (uint32_t)n;
 	s->queue_len -= (uint32_t)n;
 	if (s->queue_len == 0) {
-		free(s->queue);
-		s->queue = NULL;
-		s->queue_off = s->queue_cap = 0;
+		drop_queue(s);
 		stream_update_interest(s);
 	}
 	if (s->handshake == NULL && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
-		s->ops->on_drained(s->arg);
+		s->ops->on_drained(s);
 }
 
 static void
@@ -264,7 +271,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	if (s->handshake != NULL)
 		handshake_event(s);
 	else
-		s->ops->on_readable(s->arg);
+		s->ops->on_readable(s);
 }
 
 static void

@@ -18,22 +18,29 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-struct stream_ops {
-	void (*on_readable)(void *arg); /* call stream_read; also called when the peer has gone */
-	void (*on_drained)(void *arg); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
-};
-
+struct stream;
 struct tls_session; /* tls.h */
 struct handshake; /* handshake.c */
+
+/* Each gets the stream, which its owner finds as its own first member. */
+struct stream_ops {
+	void (*on_readable)(struct stream *s); /* call stream_read; also called when the peer has gone */
+	void (*on_drained)(struct stream *s); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
+};
+
+/* Bytes that the peer has not taken yet: stream.queue_len of them, from off on. */
+struct stream_queue {
+	uint32_t off, cap;
+	uint8_t bytes[];
+};
 
 struct stream {
 	struct event event;
 	const struct stream_ops *ops;
-	void *arg;
-	uint8_t *queue; /* NULL when nothing is queued */
-	uint32_t queue_off, queue_len, queue_cap;
+	struct stream_queue *queue; /* NULL when nothing is queued */
 	struct tls_session *tls; /* NULL: no TLS */
 	struct handshake *handshake; /* if under way; the owner must not read or write meanwhile */
+	uint32_t queue_len;
 	int fd; /* -1: closed */
 	bool is_reading; /* wanted by the owner */
 	bool is_suspended; /* not read all the same: see stream_suspend */
@@ -44,7 +51,7 @@ struct stream {
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 
 /* Takes fd, which must be non-blocking. Reading is on at first. Returns 0, or -1 without memory (fd is then closed). */
-int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops, void *arg);
+int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees what it holds. Fine if it is zeroed with fd = -1, or closed already. */
 void stream_close(struct stream *s);
 /* Reads at most cap bytes into buf and sets *got. ERROR: see errno. */
@@ -71,6 +78,13 @@ static inline size_t
 stream_queued(const struct stream *s)
 {
 	return s->queue_len;
+}
+
+/* How many bytes the queue has room for. */
+static inline size_t
+stream_queue_cap(const struct stream *s)
+{
+	return s->queue != NULL ? s->queue->cap : 0;
 }
 
 /* Above this many queued bytes the owner should stop reading from the source of what it writes here. */

@@ -23,6 +23,7 @@ struct tls_accept_settings {
 	const char *ca_file, *crl_file;
 	const char *min_version; /* "1.2" or "1.3" */
 	const char *ciphers; /* for TLS 1.2 */
+	const char *tls13_ciphers; /* for TLS 1.3 */
 	bool
 	    asks_certificate; /* asks the client for one; needs ca_file. One that does not verify fails the handshake */
 	bool needs_certificate; /* the handshake fails without one */

@@ -239,6 +239,9 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 	ERR_clear_error();
 	if (is_set(s->ciphers) && SSL_CTX_set_cipher_list(c, s->ciphers) != 1)
 		return fail_set(why, "F0000", "ciphers = %.200s: OpenSSL knows none of these", s->ciphers);
+	if (is_set(s->tls13_ciphers) && SSL_CTX_set_ciphersuites(c, s->tls13_ciphers) != 1)
+		return fail_set(why, "F0000", "tls13_ciphers = %.200s: OpenSSL does not know all of these",
+				s->tls13_ciphers);
 	/* Clients send passwords, and OpenSSL frees its buffers without wiping them unless it is told to. */
 	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
 	/* Sessions are resumed by tickets alone: they need no memory here, and end with this context's keys. */

@@ -95,10 +95,8 @@ bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, en
 	if (why->theirs[0] != '\0') {
 		log_warning(entry->set->log, "server login failed: FATAL %s", why->theirs);
 		bouncer_log_end(entry, srv, "login failed");
-	} else if (kind == CF_DNS)
-		bouncer_log_end(entry, srv, "server DNS lookup failed");
-	else
-		bouncer_log_end(entry, srv, kind == CF_TIMEOUT ? "connect timeout" : "connect failed");
+	} else
+		bouncer_log_end(entry, srv, server_failure_word(kind));
 }
 
 void

@@ -11,6 +11,7 @@
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
 #define COST_SHARE 300u /* ... and at most this part of one server connection's time */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
+#define MINDS_TYPES_US (1 * US_PER_S) /* DDL does not wait longer for an answer */
 #define REFUSED_US (60 * US_PER_S)
 #define LOST_US (10 * US_PER_S) /* an answer that has not come by then never will */
 
@@ -73,6 +74,13 @@ unsigned
 database_code_feared(const struct database_code *code)
 {
 	return STATE_WASHABLE | (code->answer == NULL ? 0 : code->answer->parts & STATE_BACKEND);
+}
+
+bool
+database_code_minds_types(const struct database_code *code)
+{
+	return (database_code_compiled(code) & (STATE_TYPES | STATE_SHADOWED)) == STATE_SHADOWED &&
+	       code->cost_us < MINDS_TYPES_US;
 }
 
 void

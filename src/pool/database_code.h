@@ -63,8 +63,22 @@ unsigned database_code_feared(const struct database_code *code); /* the parts wh
 static inline unsigned
 database_code_parts(const struct database_code *code, uint64_t now_us)
 {
-	return database_code_is_known(code, now_us) ? code->answer->parts : database_code_feared(code);
+	return database_code_is_known(code, now_us) ? code->answer->parts & ~(unsigned)STATE_COMPILED
+						    : database_code_feared(code);
 }
+/*
+ * Returns which of STATE_COMPILED the code gives cause for. An answer that has grown old counts until there is another;
+ * when this one finds more, all servers are closed (pool_code.c).
+ */
+static inline unsigned
+database_code_compiled(const struct database_code *code)
+{
+	if (code->answer == NULL || code->is_of_several)
+		return STATE_TYPES | STATE_SHADOWED;
+	return code->answer->parts & STATE_COMPILED;
+}
+/* A type or table that is made may be one more of a name that functions declare. */
+bool database_code_minds_types(const struct database_code *code);
 /* Returns false if the catalogs have none; temporary sequences of all sessions count. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
@@ -75,7 +89,7 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
 /* Returns whether there was no answer for so long that it should be asked even if somebody must wait for that. */
 bool database_code_is_overdue(const struct database_code *code, uint64_t now_us);
-/* Call it when DDL was seen; is_made: it made functions. */
+/* Call it when DDL was seen; is_made: it made functions, or types that these may name. */
 void database_code_changed(struct database_code *code, bool is_made);
 /* Begins code->round and returns the query to send. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);

@@ -11,6 +11,14 @@
  *   doubtful   functions that are declared IMMUTABLE, although their result may depend on the session, the role or a
  *              table: they name such a reader, a relation, or a function of the database that is not IMMUTABLE itself
  *              (readers, words, named, odd). PostgreSQL makes constants of them when it plans
+ *   blocks     the DECLARE sections of PL/pgSQL functions: from each DECLARE to the next BEGIN, comments and strings
+ *              removed; more than that where dollar quotes make this uncertain. No regular expressions where none is
+ *              needed: there may be thousands
+ *   declared   the words of these that may be types, without those that have a schema; NULL: any
+ *   own_types  the database's types and tables of such names, in any schema
+ *   ambiguous  names that several schemas have, and not for the same. Tables with the same columns are the same, unless
+ *              columns or parameters have them as types
+ *   paths      code that may change search_path, and functions whose own search_path finds other types
  *   lasting    calls of these that PostgreSQL computes once for as long as the backend lives: in domains' checks,
  * indexes widened    with dblink installed, code that could do everything could also connect
  *
@@ -44,6 +52,7 @@
 	"  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 1255 " \
 	"AND d.objid = p.oid AND d.deptype = 'e') AS extension, " \
 	"  lower(p.proname) AS name, p.provolatile = 'i' AND p.prokind = 'f' AS is_constant, p.prorettype, " \
+	"  (SELECT substr(c, 13) FROM unnest(p.proconfig) AS c WHERE c LIKE 'search!_path=%' ESCAPE '!') AS path, " \
 	"  sum(pg_column_size(p.prosrc)) OVER (ORDER BY p.oid) > 4000000 OR octet_length(p.prosrc) > 65536 AS " \
 	"is_big " \
 	" FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 " \
@@ -129,6 +138,53 @@
 	"), lasting AS ( " \
 	" SELECT ':funcid (' || string_agg(oid::text, '|') || ') [^{}]*:args (<>|[(]([{]CONST [^{}]*[}] ?)+[)])' AS " \
 	"pattern FROM doubtful " \
+	"), blocks AS ( " \
+	" SELECT oid, path, is_big, CASE WHEN cut !~ $r$--|/[*]|'$r$ THEN cut WHEN block ~ '[$][a-z_0-9]*[$]' THEN block ELSE " \
+	" split_part(translate(regexp_replace(block, $r$--[^\\n]*|/[*]([^*]|[*]+[^*/])*[*]+/|'[^']*'$r$, ' ', 'g'), spaces, ';    '), " \
+	" ' begin ', 1) END AS src FROM (SELECT oid, path, is_big, block, spaces, split_part(translate(block, spaces, ';    '), " \
+	" ' begin ', 1) AS cut FROM (VALUES (';' || chr(9) || chr(10) || chr(12) || chr(13))) AS s(spaces), functions, " \
+	" unnest((string_to_array(replace(src, ';', '; '), 'declare'))[2:]) AS block WHERE lanname = 'plpgsql' AND NOT is_known " \
+	" AND NOT is_big AND src LIKE '%declare%') AS cuts " \
+	"), declared AS ( " \
+	" SELECT DISTINCT oid, path, word FROM blocks, unnest(string_to_array(src, ';')) AS line, unnest(string_to_array(translate( " \
+	" replace(replace(replace(split_part(split_part(split_part(split_part(ltrim(line), '=', 1), ' default ', 1), ' for ', 1), ' is ', 1), " \
+	" ' .', '.'), '. ', '.'), '.', ' .'), '%()[],\"', repeat(' ', 7)), ' ')) WITH ORDINALITY AS w(word, place) WHERE place > 1 AND word <> '' " \
+	" AND word !~ '^[.]' " \
+	" UNION ALL SELECT oid, path, m[1] FROM blocks, regexp_matches(src, '(?<![.])\"([^\"]+)\"', 'g') AS m WHERE src LIKE '%\"%' " \
+	" UNION ALL SELECT oid, path, NULL FROM functions WHERE lanname = 'plpgsql' AND NOT is_known AND " \
+	" (is_big OR src LIKE '%declare%' AND src LIKE '%u&\"%') " \
+	"), own_types AS ( " \
+	" SELECT t.oid, t.typname AS name, lower(t.typname COLLATE \"C\") AS word, t.typnamespace AS schema, t.typtype, t.typrelid, t.typarray FROM pg_type t " \
+	" JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid >= 16384 AND t.typcategory <> 'A' AND " \
+	" n.nspname !~ '^pg_(temp|toast)' AND (lower(t.typname COLLATE \"C\") IN (SELECT word FROM declared) OR " \
+	" (SELECT count(*) > 0 FROM declared WHERE word IS NULL)) " \
+	"), several AS ( " \
+	" SELECT * FROM own_types WHERE name IN (SELECT name FROM own_types GROUP BY name HAVING count(*) > 1) " \
+	"), ambiguous AS ( " \
+	" SELECT DISTINCT min(word) AS word FROM (SELECT name, word, CASE WHEN typtype <> 'c' OR " \
+	" oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384) OR " \
+	" typarray IN (SELECT atttypid FROM pg_attribute WHERE attrelid >= 16384) OR " \
+	" oid IN (SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) OR " \
+	" typarray IN (SELECT unnest(proargtypes) FROM pg_proc WHERE oid >= 16384) THEN oid::text ELSE " \
+	" (SELECT string_agg(concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum) FROM pg_attribute " \
+	" WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped) END AS made_of FROM several) AS one " \
+	" GROUP BY name HAVING count(DISTINCT made_of) > 1 " \
+	"), paths AS ( " \
+	" SELECT 'function ' || oid::regprocedure AS what FROM functions WHERE (SELECT count(*) > 0 FROM ambiguous) AND " \
+	" NOT is_known AND CASE WHEN lanname = 'internal' THEN prosrc LIKE 'set_config%' WHEN lanname NOT IN ('sql', 'plpgsql') " \
+	" OR is_big THEN true ELSE src ~ $r$search_path|\\mset\\s+(local\\s+|session\\s+)?(schema|role|session)\\M|\\mreset\\M|set_config\\s*[(]\\s*[^\\s']|u&[\"']|_to_xml|\\mts_(stat|rewrite)|crosstab|connectby|xpath_table$r$ " \
+	" OR tree ~ (SELECT string_agg(pattern, '|') FROM calls WHERE part & 1 <> 0) " \
+	" OR regexp_replace(src, $r$\\mexecute\\s+((function|procedure|on)\\M|(format\\s*[(]\\s*)?'([^'%]|''|%([0-9]+[$])?[il]|%%)*'\\s*(;|,|[)]|using\\M|into\\M))$r$, '', 'g') ~ '\\mexecute\\M' END " \
+	" UNION ALL SELECT what FROM trees, calls WHERE (SELECT count(*) > 0 FROM ambiguous) AND part & 1 <> 0 AND " \
+	" tree ~ pattern AND what NOT LIKE 'function %' " \
+	" UNION ALL SELECT 'settings of ' || oid::regprocedure FROM (SELECT DISTINCT ON (f.path) f.oid, f.path FROM functions f " \
+	" WHERE f.path IS NOT NULL) AS f, LATERAL (SELECT word, min(first_in) FILTER (WHERE is_own) AS own, min(first_in) FILTER " \
+	" (WHERE NOT is_own) AS usual FROM (SELECT DISTINCT ON (p.is_own, a.word) p.is_own, a.word, s.oid AS first_in FROM ambiguous a " \
+	" JOIN several s ON s.word = a.word JOIN pg_namespace n ON n.oid = s.schema, " \
+	" (VALUES (true, f.path), (false, (SELECT reset_val FROM pg_settings WHERE name = 'search_path'))) AS p(is_own, path), " \
+	" unnest(string_to_array(p.path, ',')) WITH ORDINALITY AS e(schema, place) " \
+	" WHERE n.nspname = CASE trim(BOTH ' \"' FROM e.schema) WHEN '$user' THEN current_user ELSE trim(BOTH ' \"' FROM e.schema) END " \
+	" ORDER BY p.is_own, a.word, e.place) AS firsts GROUP BY word) AS r WHERE own <> usual OR usual IS NULL AND own IS NOT NULL " \
 	"), found AS ( " \
 	" SELECT 'function ' || oid::regprocedure AS what, parts FROM bodies WHERE parts <> 0 " \
 	" UNION ALL SELECT 'settings of ' || oid::regprocedure, 2 FROM pg_proc WHERE oid >= 16384 AND " \
@@ -154,6 +210,19 @@
 	"pattern " \
 	" UNION ALL SELECT 'index ' || indexrelid::regclass, 256 FROM pg_index, lasting WHERE indexrelid >= 16384 AND " \
 	"concat(indexprs, indpred) ~ pattern " \
+	" UNION ALL SELECT DISTINCT 'variables of ' || oid::regprocedure, 2048 FROM declared WHERE path IS NULL AND (word IN (SELECT word " \
+	" FROM ambiguous) OR word IS NULL AND (SELECT count(*) > 0 FROM ambiguous)) " \
+	" UNION ALL SELECT what, 4096 FROM paths " \
+	" UNION ALL SELECT DISTINCT 'variables of ' || oid::regprocedure, 8192 FROM declared WHERE (path IS NULL OR path !~ 'pg_temp') " \
+	" AND (word IN (SELECT word FROM own_types) OR word IS NULL AND (SELECT count(*) > 0 FROM own_types)) " \
+	" UNION ALL SELECT 'literals of ' || oid::regprocedure, 16384 FROM functions WHERE lanname = 'plpgsql' AND NOT is_known AND " \
+	" (is_big OR src ~ $r$'[^']*[0-9]\\s*[-/.: ]\\s*[0-9][^']*'$r$) " \
+	" UNION ALL SELECT 'text of ' || oid::regprocedure, 16384 FROM functions WHERE is_constant AND NOT is_known AND lanname IN " \
+	" ('sql', 'plpgsql') AND (is_big OR tree IS NOT NULL OR src ~ $r$to_(char|date|timestamp|number)|::\\s*(text|varchar)|\\m(cast|concat|concat_ws|format)\\M$r$) " \
+	" UNION ALL SELECT 'rights of ' || oid::regprocedure, 16384 FROM pg_proc WHERE provolatile = 'i' AND proacl IS NOT NULL AND " \
+	" NOT EXISTS (SELECT FROM aclexplode(proacl) AS acl WHERE acl.grantee = 0) " \
+	" UNION ALL SELECT 'moment in ' || oid::regprocedure, 1024 FROM functions WHERE lanname = 'plpgsql' AND NOT is_known AND " \
+	" src ~ $r$'\\s*(now|today|tomorrow|yesterday)\\s*'$r$ " \
 	"), widened AS ( " \
 	" SELECT what, parts | CASE WHEN parts & 255 = 255 AND EXISTS (SELECT FROM c_functions WHERE proname = " \
 	"'dblink_get_connections') THEN 512 ELSE 0 END AS parts FROM found " \

@@ -176,7 +176,7 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-static const struct server_owner_ops dedicated_owner_ops = { on_ready, on_failed,    no_pinged, nothing,
+static const struct server_owner_ops dedicated_owner_ops = { on_ready, NULL,	     on_failed, no_pinged, nothing,
 							     on_lost,  no_probe_row, no_pinged, on_closed };
 
 void
@@ -194,7 +194,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	d->held = pool_target_ref(target);
 	d->target = target->server;
 	d->target.settings = settings;
-	d->srv = server_new(env, &d->target, NULL, d, pool_set_next_server_id(set), *env->now_us);
+	d->srv = server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), *env->now_us);
 	if (d->srv != NULL)
 		return 0;
 	pool_target_unref(d->held);
@@ -294,8 +294,8 @@ own_closed(struct server *srv)
 }
 
 /* Such servers are never pinged, cleaned or idle. */
-static const struct server_owner_ops own_owner_ops = { own_ready, own_failed,	no_pinged, nothing,
-						       no_why,	  no_probe_row, no_pinged, own_closed };
+static const struct server_owner_ops own_owner_ops = { own_ready, NULL,		own_failed, no_pinged, nothing,
+						       no_why,	  no_probe_row, no_pinged,  own_closed };
 
 struct pool_owns *
 pool_owns_new(const struct server_env *env, struct pool_budget *budget)
@@ -376,7 +376,8 @@ pool_own_open(struct pool_entry *entry, const char *replication, struct image *s
 		return NULL;
 	}
 	own = own_new(entry, replication, settings);
-	srv = server_new(&owns->env, &own->target, &own->conn, entry, pool_set_next_server_id(entry->set), now_us);
+	srv = server_new(&owns->env, &own->target, &own->conn, entry, pool_set_next_id(entry->set),
+			 pool_set_next_turn(entry->set), now_us);
 	if (srv == NULL) {
 		own_free(own);
 		pool_owns_give(owns, now_us);

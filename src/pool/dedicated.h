@@ -2,10 +2,10 @@
  * src/pool/dedicated.h - server connections that no policy lends and that one keeper has for itself. They log in as the
  * pool's servers do, and are LENT to their keeper from login to end.
  *
- *   struct dedicated  for pgweir's own questions: auth_query's connections, and the listeners'
+ *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', and who blocks whom
  *   pool_own_open     for a replication client: another kind of session, with its settings in the startup packet
  *
- * Those of clients and of auth_query count in max_server_connections (an idle server of some pool makes room), and none
+ * All but the listeners' count in max_server_connections (an idle server of some pool makes room), and none
  * counts in pool_size.
  */
 #ifndef PGWEIR_POOL_DEDICATED_H

@@ -31,7 +31,7 @@ notify_catch_up(struct notify_subscriber *subscriber)
 	if (listener == NULL || !listener->is_up || subscriber->waits != WAITS_NONE)
 		return false;
 	if (TAILQ_EMPTY(&listener->catching)) {
-		notify_conn_send(listener, NC_CATCH_UP, NULL, NULL);
+		notify_conn_send(listener, NC_CATCH_UP);
 		if (!listener->is_up)
 			return false;
 		subscriber->waits = WAITS_NOW;
@@ -69,7 +69,7 @@ notify_caught_up(struct notify_listener *listener)
 	move_waits(&listener->catching, &listener->caught, WAITS_CAUGHT);
 	move_waits(&listener->catching_next, &listener->catching, WAITS_NOW);
 	if (!TAILQ_EMPTY(&listener->catching))
-		notify_conn_send(listener, NC_CATCH_UP, NULL, NULL);
+		notify_conn_send(listener, NC_CATCH_UP);
 }
 
 void

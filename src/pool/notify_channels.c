@@ -6,11 +6,13 @@
 #include <xxhash.h>
 /* The hash is seeded, as clients choose the names. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), listener->seed_of_names))
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include "pool/notify_state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,12 +25,24 @@ channels_now(const struct notify_listener *listener)
 	return *listener->env.now_us;
 }
 
+/* Neither LISTEN nor UNLISTEN is due any more. */
+static void
+leave_line(struct notify_listener *listener, struct notify_channel *ch)
+{
+	if (ch->is_due)
+		TAILQ_REMOVE(&listener->due, ch, due);
+	if (ch->is_leaving)
+		TAILQ_REMOVE(&listener->leaving, ch, due);
+	ch->is_due = ch->is_leaving = false;
+}
+
 void
 notify_channel_free(struct notify_listener *listener, struct notify_channel *ch)
 {
 	HASH_DELETE(hh, listener->table, ch);
 	if (ch->is_answered)
 		TAILQ_REMOVE(&listener->answered, ch, answered);
+	leave_line(listener, ch);
 	free(ch);
 }
 
@@ -53,6 +67,13 @@ channel_find(struct notify_listener *listener, const char *name)
 	return ch;
 }
 
+static void
+make_due(struct notify_listener *listener, struct notify_channel *ch)
+{
+	ch->is_due = true;
+	TAILQ_INSERT_TAIL(&listener->due, ch, due);
+}
+
 /*
  * Sends LISTEN, even for a channel that is listened to already: the reply proves that everything notified before has
  * arrived, so a newcomer receives nothing older than its LISTEN.
@@ -63,7 +84,8 @@ channel_ask(struct notify_listener *listener, struct notify_channel *ch)
 	if (ch->is_asked || !listener->is_up || TAILQ_EMPTY(&ch->waiting))
 		return;
 	ch->is_asked = true;
-	notify_conn_send(listener, NC_LISTEN, ch, ch->name);
+	make_due(listener, ch);
+	notify_conn_send_due(listener);
 }
 
 static struct notify_channel *
@@ -140,7 +162,9 @@ notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const
 	m->since_us = channels_now(listener);
 	subscriber->members++;
 	listener->member_count++;
-	move(listener, m, ch->is_asked ? NW_LATE : NW_WAITING);
+	if (ch->is_leaving)
+		leave_line(listener, ch);
+	move(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
 	channel_ask(listener, ch);
 	if (listener->conn.srv == NULL)
 		hasten(listener);
@@ -211,14 +235,15 @@ notify_listener_up(struct notify_listener *listener)
 
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
 		ch->is_asked = true;
-		notify_conn_send(listener, NC_LISTEN, ch, ch->name);
+		make_due(listener, ch);
 	}
 	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
 	has_gap = has_gap || subscriber->has_gap;
-	if (has_gap)
-		notify_conn_send(listener, NC_GAP_OVER, NULL, NULL);
-	log_info(listener->env.log, "pool %s/%s: server %u listens for %u channels", listener->entry->database->name,
-		 listener->entry->user, listener->conn.srv->id, HASH_COUNT(listener->table));
+	listener->is_gap_over_due = has_gap;
+	notify_conn_send_due(listener);
+	log_info(listener->env.log, "pool %s/%s: server %" PRIu64 " listens for %u channels",
+		 listener->entry->database->name, listener->entry->user, listener->conn.srv->id,
+		 HASH_COUNT(listener->table));
 }
 
 void
@@ -229,6 +254,7 @@ notify_listener_down(struct notify_listener *listener)
 
 	HASH_ITER(hh, listener->table, ch, next)
 	{
+		leave_line(listener, ch);
 		if (channel_is_idle(ch)) {
 			notify_channel_free(listener, ch);
 			continue;
@@ -301,6 +327,25 @@ answered_listen(struct notify_listener *listener, struct notify_channel *ch, con
 	}
 }
 
+/* Of several LISTENs that have failed together each is tried alone, as one may be to blame. */
+static void
+answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
+{
+	bool is_one = TAILQ_FIRST(&command->channels) == TAILQ_LAST(&command->channels, notify_channels);
+	struct notify_channel *ch;
+
+	listener->is_listen_sent = false;
+	while ((ch = TAILQ_FIRST(&command->channels)) != NULL) {
+		TAILQ_REMOVE(&command->channels, ch, due);
+		ch->is_alone = why != NULL;
+		if (why != NULL && !is_one)
+			make_due(listener, ch);
+		else
+			answered_listen(listener, ch, why);
+	}
+	notify_conn_send_due(listener);
+}
+
 static void
 gap_over(struct notify_listener *listener)
 {
@@ -317,11 +362,11 @@ gap_over(struct notify_listener *listener)
 }
 
 void
-notify_listener_answered(struct notify_listener *listener, const struct notify_command *command, const struct fail *why)
+notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {
 	switch (command->kind) {
 	case NC_LISTEN:
-		answered_listen(listener, command->channel, why);
+		answered_batch(listener, command, why);
 		return;
 	case NC_GAP_OVER:
 		gap_over(listener);
@@ -329,8 +374,11 @@ notify_listener_answered(struct notify_listener *listener, const struct notify_c
 	case NC_CATCH_UP:
 		notify_caught_up(listener);
 		return;
-	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
 	case NC_UNLISTEN:
+		listener->is_unlisten_sent = false;
+		notify_conn_send_due(listener);
+		/* fallthrough */
+	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
 		if (why != NULL)
 			log_warning(listener->env.log, "pool %s/%s: the connection that listens: %s",
 				    listener->entry->database->name, listener->entry->user, why->text);
@@ -412,10 +460,14 @@ notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us)
 
 	HASH_ITER(hh, listener->table, ch, next)
 	{
-		if (!channel_is_idle(ch) || ch->is_asked || now_us - ch->idle_since_us < CHANNEL_LINGER_US)
+		if (!channel_is_idle(ch) || ch->is_asked || ch->is_leaving ||
+		    now_us - ch->idle_since_us < CHANNEL_LINGER_US)
 			continue;
-		if (ch->is_listening)
-			notify_conn_send(listener, NC_UNLISTEN, NULL, ch->name);
-		notify_channel_free(listener, ch);
+		if (ch->is_listening) {
+			ch->is_leaving = true;
+			TAILQ_INSERT_TAIL(&listener->leaving, ch, due);
+		} else
+			notify_channel_free(listener, ch);
 	}
+	notify_conn_send_due(listener);
 }

@@ -60,19 +60,24 @@ notify_conn_close(struct notify_listener *listener)
 /* --- commands --- */
 
 static void
-put_command(struct buf *b, enum notify_command_kind kind, const char *name)
+put_command(const struct notify_listener *listener, struct buf *b, enum notify_command_kind kind,
+	    const struct notify_channels *channels)
 {
+	const struct notify_channel *ch;
 	struct buf sql = { 0 };
 
 	switch (kind) {
 	case NC_SETTING:
 		buf_printf(&sql, "SET client_encoding TO ");
-		listen_text_quote(&sql, name);
+		listen_text_quote(&sql, listener->encoding);
 		break;
 	case NC_LISTEN:
 	case NC_UNLISTEN:
-		buf_printf(&sql, "%s ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
-		listen_text_quote(&sql, name);
+		TAILQ_FOREACH(ch, channels, due)
+		{
+			buf_printf(&sql, "%s%s ", sql.len == 0 ? "" : "; ", kind == NC_LISTEN ? "LISTEN" : "UNLISTEN");
+			listen_text_quote(&sql, ch->name);
+		}
 		break;
 	case NC_GAP_OVER:
 	case NC_CATCH_UP:
@@ -89,22 +94,23 @@ put_command(struct buf *b, enum notify_command_kind kind, const char *name)
 }
 
 static int
-try_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channel *channel,
-	 const char *name)
+try_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channels *channels)
 {
 	struct notify_command *command;
 	enum owed_kind owed = kind == NC_SETTING || kind == NC_LISTEN || kind == NC_UNLISTEN ? OWED_QUERY : OWED_SYNC;
 	struct owed_request request = { .started_us = conn_now(listener) };
 	struct buf b = { 0 };
 
-	put_command(&b, kind, name);
+	put_command(listener, &b, kind, channels);
 	if (!buf_ok(&b) || ledger_push_request(&listener->conn.srv->ledger, owed, OWED_TO_CLIENT, &request) < 0) {
 		buf_fini(&b);
 		return -1;
 	}
 	command = xcalloc(1, sizeof(*command));
 	command->kind = kind;
-	command->channel = channel;
+	TAILQ_INIT(&command->channels);
+	if (kind == NC_LISTEN)
+		TAILQ_CONCAT(&command->channels, channels, due);
 	command->sent_us = conn_now(listener);
 	TAILQ_INSERT_TAIL(&listener->commands, command, link);
 	server_write(listener->conn.srv, b.bytes, b.len);
@@ -112,15 +118,57 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	return 0;
 }
 
-void
-notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channel *channel,
-		 const char *name)
+/* Nothing may be sent after a command that could not be sent. */
+static void
+give_up(struct notify_listener *listener)
 {
-	if (!listener->is_up || try_send(listener, kind, channel, name) == 0)
-		return;
-	listener->is_up = false; /* nothing may be sent after a command that could not be sent */
+	listener->is_up = false;
 	listener->retry_us = conn_now(listener);
 	notify_conn_timer(listener, 0); /* closes it later, not within a caller's call */
+}
+
+void
+notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind)
+{
+	if (listener->is_up && try_send(listener, kind, NULL) < 0)
+		give_up(listener);
+}
+
+/* Moves the next ones that may be sent together to *batch. */
+static void
+take_batch(struct notify_listener *listener, struct notify_channels *batch)
+{
+	struct notify_channel *ch;
+
+	TAILQ_INIT(batch);
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->due)) != NULL; i++) {
+		bool is_alone = ch->is_alone;
+
+		if (is_alone && i > 0)
+			return;
+		TAILQ_REMOVE(&listener->due, ch, due);
+		ch->is_due = false;
+		TAILQ_INSERT_TAIL(batch, ch, due);
+		if (is_alone)
+			return;
+	}
+}
+
+static void
+send_listens(struct notify_listener *listener)
+{
+	struct notify_channels batch;
+
+	take_batch(listener, &batch);
+	if (!TAILQ_EMPTY(&batch)) {
+		listener->is_listen_sent = true;
+		if (try_send(listener, NC_LISTEN, &batch) < 0)
+			give_up(listener);
+	}
+	if (listener->is_gap_over_due && TAILQ_EMPTY(&listener->due)) {
+		listener->is_gap_over_due = false;
+		notify_conn_send(listener, NC_GAP_OVER);
+	}
 }
 
 static void
@@ -132,9 +180,39 @@ forget_commands(struct notify_listener *listener)
 		TAILQ_REMOVE(&listener->commands, command, link);
 		free(command);
 	}
-	listener->is_error = false;
+	listener->is_error = listener->is_listen_sent = listener->is_unlisten_sent = listener->is_gap_over_due = false;
 }
 
+/* Its channels are forgotten at once: whoever listens there again comes behind it. */
+static void
+send_unlistens(struct notify_listener *listener)
+{
+	struct notify_channels batch;
+	struct notify_channel *ch;
+
+	TAILQ_INIT(&batch);
+	for (unsigned i = 0; i < NOTIFY_BATCH_MAX && (ch = TAILQ_FIRST(&listener->leaving)) != NULL; i++) {
+		TAILQ_REMOVE(&listener->leaving, ch, due);
+		ch->is_leaving = false;
+		TAILQ_INSERT_TAIL(&batch, ch, due);
+	}
+	listener->is_unlisten_sent = true;
+	if (try_send(listener, NC_UNLISTEN, &batch) < 0)
+		give_up(listener);
+	while ((ch = TAILQ_FIRST(&batch)) != NULL) {
+		TAILQ_REMOVE(&batch, ch, due);
+		notify_channel_free(listener, ch);
+	}
+}
+
+void
+notify_conn_send_due(struct notify_listener *listener)
+{
+	if (listener->is_up && !listener->is_listen_sent)
+		send_listens(listener);
+	if (listener->is_up && !listener->is_unlisten_sent && !TAILQ_EMPTY(&listener->leaving))
+		send_unlistens(listener);
+}
 /* --- what the connection reports --- */
 
 static void
@@ -192,7 +270,7 @@ on_up(struct dedicated *d)
 	listener->is_up = true;
 	listener->heard_us = conn_now(listener);
 	if (listener->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, listener->encoding) != 0))
-		notify_conn_send(listener, NC_SETTING, NULL, listener->encoding);
+		notify_conn_send(listener, NC_SETTING);
 	notify_listener_up(listener);
 }
 

@@ -51,6 +51,8 @@ new_listener(struct pool_entry *entry, const char *encoding)
 	TAILQ_INIT(&listener->catching_next);
 	TAILQ_INIT(&listener->caught);
 	TAILQ_INIT(&listener->answered);
+	TAILQ_INIT(&listener->due);
+	TAILQ_INIT(&listener->leaving);
 	TAILQ_INIT(&listener->failed);
 	TAILQ_INIT(&listener->commands);
 	event_assign(&listener->timer, listener->env.base, -1, 0, on_timer, listener);
@@ -197,7 +199,7 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 					 : "out of memory for the connection that listens");
 		server_fail(listener->conn.srv, &why);
 	} else if (oldest == NULL && interval > 0 && now_us - listener->heard_us >= interval)
-		notify_conn_send(listener, NC_PING, NULL, NULL);
+		notify_conn_send(listener, NC_PING);
 }
 
 void

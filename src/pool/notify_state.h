@@ -20,20 +20,31 @@ struct notify_channel {
 	struct notify_members late; /* joined while LISTEN was under way, and need another one */
 	struct notify_members waiting; /* wait for the reply to LISTEN */
 	struct notify_members told;
-	bool is_asked; /* LISTEN was sent and not answered yet */
+	bool is_asked; /* LISTEN is due, or was sent and not answered yet */
+	bool is_due; /* it is in listener->due */
+	bool is_leaving; /* it is in listener->leaving */
+	bool is_alone; /* its LISTEN has failed among others: it is sent alone */
 	bool is_listening; /* according to the last reply */
 	bool is_answered; /* it is in listener->answered */
 	uint64_t idle_since_us; /* when its last member left */
 	TAILQ_ENTRY(notify_channel) answered;
+	TAILQ_ENTRY(notify_channel) due; /* in listener->due or leaving, or in the channels of the command under way */
 	char name[];
 };
+
+/*
+ * LISTENs go in batches, one transaction each, and one batch is under way at a time, and so do UNLISTENs: clients that
+ * listen to thousands of channels must not be ahead of everybody who waits for the listener to catch up. PostgreSQL
+ * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
+ */
+#define NOTIFY_BATCH_MAX 32u
 
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
 
 /* A command that was sent and not answered yet. */
 struct notify_command {
 	enum notify_command_kind kind;
-	struct notify_channel *channel; /* NC_LISTEN's */
+	struct notify_channels channels; /* NC_LISTEN's */
 	uint64_t sent_us;
 	TAILQ_ENTRY(notify_command) link;
 };
@@ -47,6 +58,10 @@ struct notify_listener {
 	    caught; /* a Sync for them is under way; came later; ops.caught_up is due */
 	struct notify_channel *table;
 	struct notify_channels answered;
+	struct notify_channels due; /* LISTEN is to be sent */
+	struct notify_channels leaving; /* UNLISTEN is to be sent */
+	bool is_listen_sent, is_unlisten_sent; /* one is under way */
+	bool is_gap_over_due; /* NC_GAP_OVER is to follow the last of the LISTENs that are due */
 	struct notify_members failed;
 	struct fail why_failed;
 	uint32_t member_count;
@@ -71,8 +86,9 @@ extern const struct dedicated_ops notify_conn_ops;
 void notify_conn_connect(struct notify_listener *listener); /* does nothing if there is a connection */
 void notify_conn_close(struct notify_listener *listener); /* at once; it may connect again */
 /* Does nothing if it is not up, as it begins with LISTEN for all channels. Without memory the connection ends. */
-void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind, struct notify_channel *channel,
-		      const char *name);
+void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);
+/* Sends the next batches of the LISTENs and UNLISTENs that are due, unless one is under way. */
+void notify_conn_send_due(struct notify_listener *listener);
 void notify_conn_timer(struct notify_listener *listener, uint64_t in_us);
 
 /* notify_listener.c */
@@ -83,8 +99,7 @@ void notify_listener_up(struct notify_listener *listener); /* it takes commands 
 void notify_listener_down(struct notify_listener *listener); /* it is lost, with all commands under way */
 void notify_listener_failed(struct notify_listener *listener, bool is_fatal,
 			    const struct fail *why); /* it could not be opened */
-void notify_listener_answered(struct notify_listener *listener, const struct notify_command *command,
-			      const struct fail *why);
+void notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why);
 void notify_listener_notified(struct notify_listener *listener, const char *channel, const uint8_t *message,
 			      size_t len);
 void notify_listener_deliver(struct notify_listener *listener); /* makes the callbacks that are due */

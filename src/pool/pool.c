@@ -145,10 +145,12 @@ join_line(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 	t->is_waiting = true;
 	t->since_us = now_us;
 	t->connect_us = 0;
+	t->is_told = false;
 	t->number = ++p->last_number;
 	TAILQ_INSERT_TAIL(&p->line, t, link);
 	p->waiting++;
 	p->counters->waits++;
+	pool_note_newcomer(p, now_us);
 	tell_caps(p);
 }
 
@@ -180,15 +182,21 @@ pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now
 	return conn->epoch != p->epoch || (s->pre_ping && now_us >= later(conn->heard_us, s->pre_ping_idle_us));
 }
 
+bool
+pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t)
+{
+	return !conn->is_choosy || p->ops.suits == NULL || p->ops.suits(p->owner, conn, t);
+}
+
 static struct pool_conn *
 next_to_lend(const struct pool *p, struct pool_conn *conn)
 {
 	return p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, pool_conns, link);
 }
 
-/* Returns a connection that may be lent as it is: one of the first few with this image, else the first. */
+/* Returns a connection that may be lent as it is: one of the first few with the ticket's image, else the first. */
 static inline struct pool_conn *
-choose_idle(const struct pool *p, const void *image, uint64_t now_us)
+choose_idle(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
 {
 	const struct pool_conns *idle = &p->in[PC_IDLE];
 	struct pool_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, pool_conns);
@@ -199,9 +207,9 @@ choose_idle(const struct pool *p, const void *image, uint64_t now_us)
 	for (int looked = 0; conn != NULL; conn = next_to_lend(p, conn), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_IMAGE)
 			break;
-		if (pool_needs_ping(p, conn, now_us))
+		if (pool_needs_ping(p, conn, now_us) || !pool_suits(p, conn, t))
 			continue;
-		if (image == NULL || conn->image == image)
+		if (t->image == NULL || conn->image == t->image)
 			return conn;
 		if (first == NULL)
 			first = conn;
@@ -227,7 +235,7 @@ pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 
 	p->is_in_use = true;
 	if (p->waiting == 0 && p->count[PC_IDLE] > 0)
-		conn = choose_idle(p, t->image, now_us);
+		conn = choose_idle(p, t, now_us);
 	if (conn == NULL) {
 		join_line(p, t, now_us);
 		pool_reinforce(p, now_us);
@@ -260,7 +268,7 @@ grant(struct pool *p, struct pool_conn *conn, struct pool_ticket *t, uint64_t no
 	bool is_within = p->is_granting;
 
 	p->is_granting = true;
-	t->on_grant(conn, t->arg);
+	t->ops->on_grant(conn, t);
 	if (is_within)
 		return;
 	while ((conn = p->returned) != NULL) {
@@ -277,7 +285,7 @@ pool_serve(struct pool *p, uint64_t now_us)
 	struct pool_ticket *t;
 	struct pool_conn *conn;
 
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t->image, now_us)) != NULL) {
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
 		pool_leave_line(p, t);
 		lend(p, conn);
 		grant(p, conn, t, now_us);
@@ -312,15 +320,18 @@ is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 static inline void
 go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
+	bool is_nearer;
+
 	if (conn->state == PC_LENT)
 		move(p, conn, PC_LENT, PC_IDLE);
 	else
 		pool_move(p, conn, PC_IDLE);
-	pool_expect_sweep(p, conn);
+	is_nearer = pool_expect_idle(p, conn); /* conn may be gone after what follows */
 	if (pool_live(p) > p->settings.pool_size)
 		pool_trim(p, now_us);
 	caps_review(&p->caps, now_us);
-	pool_arm(p, pool_idle_due(p, now_us));
+	if (is_nearer)
+		pool_arm(p, pool_idle_due(p, now_us));
 }
 
 static void
@@ -339,6 +350,9 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		pool_reinforce(p, now_us);
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
+	} else if (!pool_suits(p, conn, t)) {
+		go_idle(p, conn, now_us);
+		pool_reinforce(p, now_us);
 	} else {
 		pool_leave_line(p, t);
 		lend(p, conn);
@@ -370,8 +384,9 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_
 	if (is_to_close(p, conn, now_us, &reason)) {
 		pool_close_conn(p, conn, reason);
 		t = NULL;
-	} else if (t == NULL) {
+	} else if (t == NULL || !pool_suits(p, conn, t)) {
 		go_idle(p, conn, now_us);
+		t = NULL;
 	} else {
 		t->connect_us = now_us - (asked_us > t->since_us ? asked_us : t->since_us);
 		pool_leave_line(p, t);
@@ -401,6 +416,8 @@ pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	if (conn->state != PC_OPENING)
 		return;
 	pool_forget_failures(p);
+	pool_end_outage(p, now_us);
+	pool_climb(p);
 	conn->opened_us = conn->idle_since_us = now_us;
 	pool_set_recycle_time(p, conn);
 	deliver(p, conn, asked_us, now_us);
@@ -411,6 +428,13 @@ pool_raise_epoch(struct pool *p, uint64_t now_us)
 {
 	p->epoch++;
 	p->sweep_us = earliest(p->sweep_us, now_us);
+}
+
+void
+pool_distrust(struct pool *p, uint64_t now_us)
+{
+	pool_raise_epoch(p, now_us);
+	pool_arm(p, pool_next_due(p, now_us));
 }
 
 void
@@ -446,6 +470,8 @@ pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down
 	pool_move(p, conn, PC_NONE);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
+	if (was == PC_LENT)
+		pool_note_loss(p);
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
 		pool_raise_epoch(p, now_us);
 	pool_reinforce(p, now_us);
@@ -543,5 +569,6 @@ pool_get_counts(const struct pool *p, struct pool_counts *out)
 		.overflow = live > size ? live - size : 0,
 		.oldest_waiter_us = first != NULL ? first->since_us : 0,
 		.backoff_until_us = p->backoff_until_us,
+		.outage = p->outage,
 	};
 }

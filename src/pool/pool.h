@@ -18,9 +18,10 @@
  *     (after a reconfiguration that lowers the limits: the number only falls until it holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after pool_cancel; strictly first come, first
  *     served;
- *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first);
+ *   - nobody waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or it
+ *     does not suit the first in line: then it is closed, unless there is room for another one);
  *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
- *     and the back-off;
+ *     and the back-off; while somebody asks, an attempt to open begins at least every half second;
  *   - a connection is lent to one borrower at a time; none is lent that was asked to close;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least
  *     min(min_idle, pool_size) idle ones are kept while the upstream can be reached and the pool was ever used;
@@ -47,6 +48,8 @@ struct pool_settings {
 	uint64_t overflow_delay_us; /* further ones are opened only for borrowers that have waited this long */
 	uint64_t overflow_linger_us; /* an idle connection above pool_size is closed after this; 0: at once */
 	uint64_t timeout_us; /* how long a borrower waits; 0: forever */
+	bool is_holding; /* in an outage borrowers wait, instead of being refused at once ... */
+	uint64_t hold_us; /* ... for this long, instead of timeout_us; 0: forever */
 	uint64_t recycle_us; /* age at which an idle one is closed, with a jitter of +-10 %; 0: never */
 	uint64_t idle_timeout_us; /* an idle one (above min_idle) is closed after this; 0: never */
 	bool pre_ping; /* ping before lending ... */
@@ -54,7 +57,9 @@ struct pool_settings {
 	uint64_t ping_interval_us; /* background ping of idle connections not heard from for this; 0: none */
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
 	bool lifo; /* else the longest idle goes first */
+	bool waits_while_down; /* they wait for timeout_us, as where all connections are lent */
 	uint32_t opens_at_once; /* pacing: at most this many OPENING at a time; 0: 16 */
+	uint32_t share_weight, share_min; /* under caps over several pools; see pool_budget_new. A weight of 0 is 1 */
 };
 
 enum pool_conn_state { PC_NONE, PC_OPENING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
@@ -73,21 +78,43 @@ struct pool_conn {
 	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
+	bool is_choosy; /* set by the owner before pool_return: it must not be lent to everybody (ops->suits) */
 	TAILQ_ENTRY(pool_conn) link;
+};
+
+struct pool_ticket;
+
+/* The end of a wait: t does not wait any more. */
+struct pool_ticket_ops {
+	void (*on_grant)(struct pool_conn *conn, struct pool_ticket *t); /* conn is LENT to the borrower now */
+	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct pool_ticket *t);
 };
 
 /* Embed one in the borrower, zeroed. While the ticket waits, it belongs to the pool. */
 struct pool_ticket {
-	void (*on_grant)(struct pool_conn *conn, void *arg); /* conn is LENT to the borrower now */
-	void (*on_refuse)(const struct fail *why, enum request_failure kind, void *arg);
-	void *arg;
+	const struct pool_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
-	uint64_t since_us; /* when it began to wait */
+	uint64_t id; /* the borrower's, for ops->suits */
+	union {
+		uint64_t since_us; /* while it waits: when it began to */
+		uint64_t waited_us; /* then the borrower's own: how long it has waited */
+	};
 	uint64_t connect_us; /* when it is granted or refused: how much of the wait was PostgreSQL's, for an answer to
 			      * what was opened or pinged */
 	bool is_waiting;
+	bool is_harmless; /* what it is about to run is all that it will run on it: for ops->suits */
+	bool is_told; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
 	TAILQ_ENTRY(pool_ticket) link;
+};
+
+/*
+ * An outage: opening fails, and no connection is there. It begins with the first failure that leaves the pool so, and
+ * is over when one has been opened, or PostgreSQL has refused us for good.
+ */
+struct pool_outage {
+	uint64_t since_us; /* 0: there is none */
+	uint32_t held; /* requests that have waited in it, and were not refused at once */
 };
 
 struct pool_ops {
@@ -103,6 +130,10 @@ struct pool_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Where this one, which is OPENING, goes: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct pool_conn *conn);
+	/* Returns whether this one, which is_choosy, may be lent to that borrower. May be NULL: yes. */
+	bool (*suits)(void *owner, const struct pool_conn *conn, const struct pool_ticket *t);
+	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
+	void (*outage)(void *owner, const struct pool_outage *outage, const struct fail *why, uint64_t now_us);
 };
 
 /* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */
@@ -127,13 +158,21 @@ void pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us);
 void pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* from ops->open only */
 void pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* it logged in */
 /*
- * An OPENING one failed; conn no longer belongs to the pool. Waiters are refused with *why at once when the upstream
- * can't be reached or refuses us and no other connection lives or is being opened (is_fatal: even if others live, e.g.
- * a wrong password). The pool backs off (50 ms doubled up to 15 s, +-20 % jitter) before the next attempt, which is one
- * connection alone. While it backs off without any connection, new borrowers are refused at once, through on_refuse
- * from pool_tick (ops->wake with now). As long as opening fails, nothing is closed for its age. CF_TOO_MANY
- * (PostgreSQL's 53300) instead lowers the pool's limit to the connections it has (at least 1) for 30 s, and nobody is
- * refused while the pool has a connection.
+ * An OPENING one failed; conn no longer belongs to the pool. The pool backs off before the next attempt, which is one
+ * connection alone (and, if all in line wait on, one more for each half second in which nobody answers it): 50 ms
+ * doubled up to 15 s, but up to 400 ms while somebody asks; +-20 % jitter. As long as opening fails, nothing is closed
+ * for its age.
+ *
+ * Those in line are refused with *why at once if no other connection lives or is being opened, and while the pool backs
+ * off newcomers are, too, through on_refuse from pool_tick (ops->wake with now). These wait on:
+ *   - everybody, for hold_us, if the pool is_holding: counted from when they came or the outage began, whichever was
+ *     later; when the outage is over, timeout_us begins for them;
+ *   - for timeout_us, everybody, if the pool waits_while_down;
+ *   - for timeout_us, those who were in line when the last connection was lost while it was lent: PostgreSQL restarts;
+ *   - for timeout_us, everybody, after CF_TOO_MANY (PostgreSQL's 53300): that lowers the pool's limit to the
+ * connections it has (at least 1) for 30 s. is_fatal (a wrong password, an unknown database): everybody is refused at
+ * once, even if other connections live. After an outage connections are opened one by one at first, then two at a time,
+ * and so on up to the pacing limit.
  */
 void pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure kind, bool is_fatal,
 		      const struct fail *why, uint64_t now_us);
@@ -144,6 +183,8 @@ void pool_ping_done(struct pool *p, struct pool_conn *conn, bool ok, uint64_t no
 void pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* Pings the coldest idle connection now. Returns false if none is idle. */
 bool pool_ping_idle(struct pool *p, uint64_t now_us);
+/* The upstream may be down: idle connections are pinged before they are lent. */
+void pool_distrust(struct pool *p, uint64_t now_us);
 void pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* any sign of life while idle */
 
 /* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
@@ -169,8 +210,12 @@ struct pool_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */
 	uint64_t oldest_waiter_us; /* since_us of the first in line; 0: nobody waits */
 	uint64_t backoff_until_us; /* 0: not backing off */
+	struct pool_outage outage;
 };
 void pool_get_counts(const struct pool *p, struct pool_counts *out);
+/* For one that is in line: returns its place (1: the first), with the cause in why's detail, and what helps in its
+ * hint. */
+uint32_t pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why);
 /* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
  * that can return one should then. */
 bool pool_is_wanted(const struct pool *p);
@@ -182,12 +227,14 @@ enum pool_cap { CAP_USER, CAP_DATABASE, CAP_ALL, POOL_CAPS };
 void pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_t now_us);
 /*
  * It is max-min fair. A pool is in use if it has lent connections or waiters, or had some within the last 100 ms. Its
- * fair share is limit / pools in use, at least 1; the share of other pools is 0. A free place goes to the pool with the
- * fewest connections, then to the longest waiter, by ops->wake. When the cap is reached and a pool below its share
- * waits, the pool with the most idle connections above its own share gives up its coldest one; if there is none, a pool
- * above its share closes what is returned to it (RR_EVICTED), even if it has waiters itself. With more pools in use
- * than places, a connection that is 100 ms old gives its place to a pool without any where somebody has waited longer.
- * min_idle takes only places that nobody waits for.
+ * fair share is its share_min, and of what the pools in use leave beyond theirs, the part that its share_weight is of
+ * all their weights; at least 1. The share of other pools is 0. A free place goes to a pool below its share_min, else
+ * to the one with the fewest connections for its weight, then to the longest waiter, by ops->wake. When the cap is
+ * reached and a pool below its share waits, the pool with the most idle connections above its own share gives up its
+ * coldest one; if there is none, a pool above its share closes what is returned to it (RR_EVICTED), even if it has
+ * waiters itself. With more pools in use than places, a connection that is 100 ms old, and is not of the pool's
+ * share_min, gives its place to a pool without any, or below its share_min, where somebody has waited longer. One place
+ * is always left for pools without a share_min. min_idle takes only places that nobody waits for.
  */
 struct pool_budget *pool_budget_new(uint32_t limit); /* 0: no limit */
 void pool_budget_free(struct pool_budget *b); /* after all its pools */

@@ -1,9 +1,10 @@
 /*
  * src/pool/pool_budget.c - max_server_connections: a cap over several pools. See pool_budget.h.
  *
- * The share of a pool is limit / pools in use, at least 1. Three rules keep it fair without ever taking a connection
- * away from a borrower:
- *   - a free place goes to the pool that has the fewest connections, so that pools fill up evenly;
+ * The share of a pool is what is reserved for it, and its part, by weight, of what is left of the limit; at least 1.
+ * Three rules keep it fair without ever taking a connection away from a borrower:
+ *   - a free place goes to a pool that has fewer than are reserved for it, then to the one that has the fewest for its
+ *     weight, so that pools fill up evenly;
  *   - with no place free, idle connections above a share (all of a pool nobody uses) are closed for those below theirs;
  *   - with none idle either, connections of pools above their share are closed as they are returned. Where there are
  *     more pools than places, a share is one place, and when its connection had its turn it is passed on to a pool
@@ -21,6 +22,8 @@ struct pool_budget {
 	uint32_t limit; /* 0: no limit */
 	uint32_t used, leaving;
 	uint32_t in_use_count; /* pools that are wanting or resting */
+	uint32_t in_use_plain; /* those of them for which none is reserved */
+	uint64_t in_use_weight, in_use_reserved; /* their sums */
 	bool is_reviewing, is_review_due;
 	struct budget_members members, hungry, resting;
 };
@@ -62,6 +65,28 @@ pool_budget_set_limit(struct pool_budget *b, uint32_t limit, uint64_t now_us)
 }
 
 static void
+begin_use(struct budget_member *m)
+{
+	struct pool_budget *b = m->budget;
+
+	b->in_use_count++;
+	b->in_use_plain += m->reserved == 0;
+	b->in_use_weight += m->weight;
+	b->in_use_reserved += m->reserved;
+}
+
+static void
+end_use(struct budget_member *m)
+{
+	struct pool_budget *b = m->budget;
+
+	b->in_use_count--;
+	b->in_use_plain -= m->reserved == 0;
+	b->in_use_weight -= m->weight;
+	b->in_use_reserved -= m->reserved;
+}
+
+static void
 set_resting(struct budget_member *m, bool is_resting)
 {
 	if (m->is_resting == is_resting)
@@ -69,11 +94,24 @@ set_resting(struct budget_member *m, bool is_resting)
 	m->is_resting = is_resting;
 	if (is_resting) {
 		TAILQ_INSERT_TAIL(&m->budget->resting, m, rest_link);
-		m->budget->in_use_count++;
+		begin_use(m);
 	} else {
 		TAILQ_REMOVE(&m->budget->resting, m, rest_link);
-		m->budget->in_use_count--;
+		end_use(m);
 	}
+}
+
+void
+budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
+{
+	bool is_in_use = m->budget != NULL && (m->is_wanting || m->is_resting);
+
+	if (is_in_use)
+		end_use(m);
+	m->weight = weight > 0 ? weight : 1;
+	m->reserved = reserved;
+	if (is_in_use)
+		begin_use(m);
 }
 
 void
@@ -81,6 +119,7 @@ budget_join(struct pool_budget *b, struct budget_member *m, struct pool *p)
 {
 	m->budget = b;
 	m->pool = p;
+	m->weight = m->weight > 0 ? m->weight : 1;
 	if (b != NULL)
 		TAILQ_INSERT_TAIL(&b->members, m, link);
 }
@@ -134,7 +173,10 @@ budget_set_wanting(struct budget_member *m, bool is_wanting)
 	if (m->budget == NULL || m->is_wanting == is_wanting)
 		return;
 	m->is_wanting = is_wanting;
-	m->budget->in_use_count += is_wanting ? 1 : (uint32_t)-1;
+	if (is_wanting)
+		begin_use(m);
+	else
+		end_use(m);
 	set_resting(m, !is_wanting);
 }
 
@@ -157,19 +199,49 @@ live_count(const struct budget_member *m)
 	return m->used - m->leaving;
 }
 
+/* Returns how many places can be reserved: where a pool in use has none, one is left for all those. */
 static uint32_t
-fair_share(const struct pool_budget *b)
+reservable_count(const struct pool_budget *b)
 {
-	uint32_t share = b->limit / (b->in_use_count > 0 ? b->in_use_count : 1);
+	return b->in_use_plain > 0 && b->limit > 0 ? b->limit - 1 : b->limit;
+}
 
-	return share > 0 ? share : 1;
+/* Returns how many places nobody in use has reserved. */
+static uint64_t
+common_count(const struct pool_budget *b)
+{
+	uint64_t most = reservable_count(b);
+
+	return b->limit - (b->in_use_reserved < most ? b->in_use_reserved : most);
+}
+
+/* Returns how many places are m's own as long as it needs them. If more are reserved than there are, all have less. */
+static uint32_t
+own_count(const struct budget_member *m)
+{
+	uint64_t most = reservable_count(m->budget), reserved = m->budget->in_use_reserved;
+
+	if (reserved <= most)
+		return m->reserved < most ? m->reserved : (uint32_t)most;
+	return (uint32_t)(m->reserved * most / reserved);
+}
+
+/* Returns m's share if it is in use. */
+static uint32_t
+fair_share(const struct budget_member *m)
+{
+	const struct pool_budget *b = m->budget;
+	uint64_t weights = b->in_use_weight > m->weight ? b->in_use_weight : m->weight;
+	uint64_t share = own_count(m) + common_count(b) * m->weight / weights;
+
+	return share > 0 ? (uint32_t)share : 1;
 }
 
 /* Returns whether there are fewer places than pools, which then take turns. */
 static bool
 is_scarce(const struct pool_budget *b)
 {
-	return b->limit < b->in_use_count;
+	return b->limit < b->in_use_count || common_count(b) < b->in_use_plain;
 }
 
 /* Returns how many connections m need not give up for others. */
@@ -177,10 +249,10 @@ static uint32_t
 keeps(const struct budget_member *m, uint64_t now_us)
 {
 	if (m->is_wanting)
-		return fair_share(m->budget);
+		return fair_share(m);
 	if (!m->is_resting || (is_scarce(m->budget) && now_us >= m->turn_end_us))
 		return 0;
-	return fair_share(m->budget);
+	return fair_share(m);
 }
 
 static bool
@@ -201,13 +273,14 @@ static int64_t
 missing_count(const struct pool_budget *b, const struct budget_member *except)
 {
 	int64_t missing = (int64_t)b->used - b->leaving - b->limit;
-	uint32_t share = fair_share(b);
 	const struct budget_member *m;
 
 	if (b->limit == 0)
 		return 0;
 	TAILQ_FOREACH(m, &b->hungry, hungry_link)
 	{
+		uint32_t share = fair_share(m);
+
 		if (m == except || live_count(m) >= share)
 			continue;
 		uint32_t below = share - live_count(m);
@@ -227,30 +300,54 @@ waiting_since(const struct budget_member *m)
 	return counts.waiting > 0 ? counts.oldest_waiter_us : UINT64_MAX;
 }
 
-static bool
-has_better_claim(const struct budget_member *a, const struct budget_member *b)
+/*
+ * A pool's claim gets weaker with each place it has: below what is reserved for it, the part of that it has counts; any
+ * such claim is better than one beyond, where the places for each unit of its weight count.
+ *
+ * Returns how many places hungry may have before its claim is no better than m's with `mine` places. *is_equal: with so
+ * many, both claims are the same.
+ */
+static uint64_t
+places_until_equal(const struct budget_member *hungry, const struct budget_member *m, uint32_t mine, bool *is_equal)
 {
-	if (live_count(a) != live_count(b))
-		return live_count(a) < live_count(b);
-	return waiting_since(a) < waiting_since(b);
+	uint32_t own = own_count(m), its_own = own_count(hungry);
+	uint64_t base = 0, product, divisor;
+
+	if (mine < own) {
+		product = (uint64_t)mine * its_own;
+		divisor = own;
+	} else {
+		base = its_own;
+		product = (uint64_t)(mine - own) * hungry->weight;
+		divisor = m->weight;
+	}
+	*is_equal = product % divisor == 0 && (mine >= own || its_own > 0);
+	return base + (product + divisor - 1) / divisor;
 }
 
-/* Returns how many places the hungry pool gets before m's next one. Each place it gets makes its claim weaker. */
+/* Returns how many places the hungry pool gets before m's next one. */
 static uint32_t
 places_before(const struct budget_member *hungry, const struct budget_member *m)
 {
-	uint32_t has = live_count(hungry), mine = live_count(m), n;
+	uint32_t has = live_count(hungry);
+	bool is_equal;
+	uint64_t until = places_until_equal(hungry, m, live_count(m), &is_equal), n = until > has ? until - has : 0;
 
-	if (has > mine)
-		return 0;
-	n = mine - has + (waiting_since(hungry) < waiting_since(m) ? 1 : 0);
-	return n < hungry->short_count ? n : hungry->short_count;
+	if (is_equal && has <= until && waiting_since(hungry) < waiting_since(m))
+		n++;
+	return n < hungry->short_count ? (uint32_t)n : hungry->short_count;
+}
+
+static bool
+has_better_claim(const struct budget_member *a, const struct budget_member *b)
+{
+	return places_before(a, b) > 0;
 }
 
 bool
-budget_allows(const struct budget_member *m)
+budget_allows(const struct budget_member *m, uint64_t now_us)
 {
-	const struct pool_budget *b = m->budget;
+	struct pool_budget *b = m->budget;
 	const struct budget_member *h;
 	uint64_t before = 0;
 
@@ -258,6 +355,7 @@ budget_allows(const struct budget_member *m)
 		return true;
 	if (!has_free_place(b))
 		return false;
+	end_rests(b, now_us); /* who is in use decides what is reserved */
 	TAILQ_FOREACH(h, &b->hungry, hungry_link)
 	{
 		if (h != m)
@@ -274,7 +372,10 @@ budget_has_spare(const struct budget_member *m)
 	return b == NULL || b->limit == 0 || (has_free_place(b) && TAILQ_EMPTY(&b->hungry));
 }
 
-/* Returns whether a pool without connections has a waiter who has waited longer than m's. */
+/*
+ * Returns whether m's only place should go to another pool: to one that has not what is reserved for it, or to one
+ * without any whose waiter has waited longer than m's.
+ */
 static bool
 is_anyones_turn(const struct pool_budget *b, const struct budget_member *m)
 {
@@ -283,7 +384,9 @@ is_anyones_turn(const struct pool_budget *b, const struct budget_member *m)
 
 	TAILQ_FOREACH(h, &b->hungry, hungry_link)
 	{
-		if (h != m && live_count(h) == 0 && waiting_since(h) < since_us)
+		if (h == m)
+			continue;
+		if (live_count(h) < own_count(h) || (live_count(h) == 0 && waiting_since(h) < since_us))
 			return true;
 	}
 	return false;
@@ -298,8 +401,8 @@ budget_asks_back(const struct budget_member *m, uint64_t opened_us, uint64_t now
 	if (b == NULL || !is_tight(b))
 		return false;
 	end_rests(b, now_us);
-	share = fair_share(b);
-	if (live_count(m) < share)
+	share = fair_share(m);
+	if (live_count(m) < share || live_count(m) <= own_count(m))
 		return false;
 	if (live_count(m) == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
 		return false;

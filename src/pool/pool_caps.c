@@ -20,12 +20,14 @@ caps_set(struct pool_caps *caps, enum pool_cap which, struct pool_budget *b, str
 		for (uint32_t i = 0; i < counts[state] && m->budget != NULL; i++)
 			budget_moved(m, (enum pool_conn_state)state, PC_NONE);
 	budget_leave(m);
-	*m = (struct budget_member){ 0 };
+	*m = (struct budget_member){ .weight = m->weight, .reserved = m->reserved };
 	budget_join(b, m, p);
 	for (unsigned state = PC_NONE + 1; state < PC_COUNT; state++)
 		for (uint32_t i = 0; i < counts[state] && b != NULL; i++)
 			budget_moved(m, PC_NONE, (enum pool_conn_state)state);
 	budget_set_wanting(m, is_wanting);
+	for (caps->first = 0; caps->first < POOL_CAPS && caps->of[caps->first].budget == NULL;)
+		caps->first++;
 }
 
 void
@@ -33,6 +35,13 @@ caps_leave(struct pool_caps *caps)
 {
 	for (unsigned i = 0; i < POOL_CAPS; i++)
 		budget_leave(&caps->of[i]);
+}
+
+void
+caps_set_claim(struct pool_caps *caps, uint32_t weight, uint32_t reserved)
+{
+	for (unsigned i = 0; i < POOL_CAPS; i++)
+		budget_set_claim(&caps->of[i], weight, reserved);
 }
 
 void
@@ -55,7 +64,7 @@ caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us)
 	bool is_told = false;
 
 	for (unsigned i = 0; i < POOL_CAPS; i++) {
-		bool is_here = !is_told && (i == POOL_CAPS - 1 || !budget_allows(&caps->of[i]));
+		bool is_here = !is_told && (i == POOL_CAPS - 1 || !budget_allows(&caps->of[i], now_us));
 
 		budget_report(&caps->of[i], is_here ? short_count : 0, now_us);
 		is_told = is_told || is_here;
@@ -63,10 +72,10 @@ caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us)
 }
 
 bool
-caps_allow(const struct pool_caps *caps)
+caps_allow(const struct pool_caps *caps, uint64_t now_us)
 {
 	for (unsigned i = 0; i < POOL_CAPS; i++)
-		if (!budget_allows(&caps->of[i]))
+		if (!budget_allows(&caps->of[i], now_us))
 			return false;
 	return true;
 }
@@ -85,7 +94,7 @@ caps_ask_back(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
 	bool is_asked = false;
 
-	for (unsigned i = 0; i < POOL_CAPS; i++) {
+	for (unsigned i = caps->first; i < POOL_CAPS; i++) {
 		budget_returned(&caps->of[i], opened_us, now_us);
 		is_asked = is_asked || budget_asks_back(&caps->of[i], opened_us, now_us);
 	}
@@ -104,7 +113,7 @@ caps_are_wanted(const struct pool_caps *caps)
 void
 caps_review(const struct pool_caps *caps, uint64_t now_us)
 {
-	for (unsigned i = 0; i < POOL_CAPS; i++)
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
 		budget_review(caps->of[i].budget, now_us);
 }
 

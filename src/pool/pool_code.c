@@ -60,15 +60,25 @@ log_code(const struct pool_entry *entry)
 			 entry->database->name, state_text(answer->parts, parts));
 }
 
+/* There was an answer before, and it found less for which a server must not be lent to everybody. */
+static bool
+finds_more_compiled(const struct pool_entry *entry, unsigned before)
+{
+	return (database_code_compiled(&entry->database->code) & ~before) != 0;
+}
+
 /*
  * Closes this database's servers that ran its code before it was known to leave what nothing resets. It walks over all
  * pools, but only when the answer about a database's code differs from the last one.
  */
 static void
-close_those_used(const struct pool_entry *entry)
+close_those_used(const struct pool_entry *entry, unsigned compiled_before)
 {
+	bool is_compiled = finds_more_compiled(entry, compiled_before);
+
 	for (struct pool_entry *e = entry->set->first; e != NULL; e = e->next)
-		if (e->database == entry->database && pool_code_is_lasting(e))
+		if (e->database == entry->database && pool_entry_is_sealed(e) &&
+		    (is_compiled || pool_code_is_lasting(e)))
 			pool_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 }
 
@@ -76,6 +86,8 @@ void
 pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool_entry *entry = srv->owner;
+	const struct code_answer *before = entry->database->code.answer;
+	unsigned compiled_before = before == NULL ? STATE_COMPILED : before->parts & STATE_COMPILED;
 
 	if (!ok)
 		log_warning(
@@ -85,7 +97,7 @@ pool_code_answered(struct server *srv, bool ok)
 		    entry->database->name);
 	if (is_asked_about_code(srv) && database_code_answered(&entry->database->code, ok, pool_set_now(entry->set))) {
 		log_code(entry);
-		close_those_used(entry);
+		close_those_used(entry, compiled_before);
 	}
 }
 
@@ -99,6 +111,27 @@ bool
 pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us)
 {
 	return database_code_has_sequences(&entry->database->code, now_us);
+}
+
+bool
+pool_entry_suits(const struct server *srv, const struct pool_ticket *t)
+{
+	struct pool_ticket that = { .image = t->image, .id = t->id };
+
+	return pool_code_suits(srv->owner, srv, &that);
+}
+
+/* Kept up by state/compiled.c. */
+bool
+pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t)
+{
+	const struct server_compiled *c = &srv->compiled;
+	unsigned parts = pool_entry_compiled(entry);
+
+	if ((parts & STATE_TYPES) == 0 || c->of == 0 || c->of == t->id || t->is_harmless || t->image == NULL ||
+	    !pool_entry_is_sealed(entry))
+		return true; /* a login runs no function */
+	return !c->is_mixed && c->image != NULL && image_compiles_as(c->image, t->image);
 }
 
 /*

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "session/seal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 		return fail_set(why, "53200", "no memory for a server connection");
 	p->entry = entry;
 	p->target = pool_target_ref(entry->target);
-	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_server_id(entry->set),
-			    now_us);
+	p->srv = server_new(entry->set->env, &p->target->server, &p->conn, entry, pool_set_next_id(entry->set),
+			    pool_set_next_turn(entry->set), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
 		free(p);
@@ -43,7 +44,8 @@ op_close(void *owner, struct pool_conn *conn, enum recycle_reason reason)
 {
 	struct pool_entry *entry = owner;
 
-	log_debug(entry->set->log, "server %u: closed (%s)", pooled_of(conn)->srv->id, recycle_reason_names[reason]);
+	log_debug(entry->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
+		  recycle_reason_names[reason]);
 	pooled_of(conn)->closing = bouncer_recycle_word(reason);
 	server_close(pooled_of(conn)->srv);
 }
@@ -77,7 +79,13 @@ op_address(void *owner, const struct pool_conn *conn)
 	return ((const struct pooled *)conn)->srv->address;
 }
 
-const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address };
+static bool
+op_suits(void *owner, const struct pool_conn *conn, const struct pool_ticket *t)
+{
+	return pool_code_suits(owner, ((const struct pooled *)conn)->srv, t);
+}
+
+const struct pool_ops pool_policy_ops = { op_open, op_close, op_ping, op_wake, op_address, op_suits, pool_tell_outage };
 
 /* --- what servers report --- */
 
@@ -116,22 +124,33 @@ on_ready(struct server *srv)
 }
 
 static void
+count_failure(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind)
+{
+	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
+
+	if (b == NULL)
+		return;
+	b->counters.connect_failures[kind]++;
+	b->counters.last_failure_wall_us = clock_wall_us();
+	b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* PostgreSQL is there, but refuses us */
+}
+
+static void
+on_host_failed(struct server *srv, enum connect_failure kind, const struct fail *why)
+{
+	struct pool_entry *entry = srv->owner;
+
+	count_failure(entry, srv, kind);
+	pool_tell_host(entry, srv, kind, why);
+}
+
+static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct pool_entry *entry = srv->owner;
-	struct pool_backend *b = pool_backend_get(&entry->set->backends, srv->address);
-	const struct log_about about = server_about(srv, "server_login_failed", why);
 
-	if (b != NULL) {
-		b->counters.connect_failures[kind]++;
-		b->counters.last_failure_wall_us = clock_wall_us();
-		b->counters.is_up = kind == CF_TOO_MANY || kind == CF_AUTH; /* PostgreSQL is there, but refuses us */
-	}
-	if (log_is_pgbouncers(entry->set->log))
-		bouncer_log_refusal(entry, srv, kind, why);
-	else
-		log_event(entry->set->log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s", entry->database->name,
-			  entry->user, why->text);
+	count_failure(entry, srv, kind);
+	pool_tell_failure(entry, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
 	pooled_of(srv->conn)->is_told = true;
 	pool_conn_failed(entry->policy, srv->conn, kind, is_fatal, why, pool_set_now(entry->set));
@@ -156,6 +175,7 @@ conn_give_back(struct server *srv)
 	struct pool_entry *entry = srv->owner;
 
 	srv->conn->image = srv->image;
+	srv->conn->is_choosy = srv->compiled.of != 0;
 	pool_return(entry->policy, srv->conn, pool_set_now(entry->set)); /* last: it may be lent again at once */
 }
 
@@ -218,8 +238,8 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready, on_failed,     on_pinged,	  on_clean,
-						     on_gone,  pool_code_row, pool_code_answered, on_closed };
+const struct server_owner_ops pool_set_owner_ops = { on_ready, on_host_failed, on_failed,	   on_pinged, on_clean,
+						     on_gone,  pool_code_row,  pool_code_answered, on_closed };
 
 /* --- borrowing --- */
 
@@ -251,6 +271,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	struct pool_entry *entry = srv->owner;
 	const struct database_code *code = &entry->database->code;
 	struct reset_order order = { .parts = parts & STATE_WASHABLE, .question = question };
+	bool is_shadowed = (parts & STATE_SHADOWED) != 0;
 
 	order.is_last = (parts & STATE_BACKEND) != 0;
 	if (order.parts != STATE_WASHABLE &&
@@ -260,6 +281,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 		close_dirty(srv);
 		return;
 	}
+	order.parts |= is_shadowed ? STATE_SHADOWED : 0;
 	order.seed = pool_set_random(entry->set);
 	entry->counters.seals += order.parts != 0;
 	pool_conn_washing(entry->policy, srv->conn);
@@ -292,6 +314,12 @@ pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us)
 	struct pool_entry *entry = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all, .parts = STATE_WASHABLE };
 
+	if (pool_entry_is_sealed(entry))
+		order.parts |= pool_entry_compiled(entry) & STATE_SHADOWED;
+	if (srv->loan.has_called) {
+		srv->compiled.is_mixed = srv->compiled.is_mixed_reading = true;
+		srv->compiled.of = COMPILED_OF_MANY;
+	}
 	order.seed = pool_set_random(entry->set);
 	server_reset(srv, &order, now_us);
 }

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 /* The hash is seeded, as clients choose the names; uthash takes the seed from the variable of this name. */
 #define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), set->seed))
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -69,6 +70,8 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->overflow_delay_us = s->overflow_delay_us;
 	out->overflow_linger_us = s->overflow_linger_us;
 	out->timeout_us = s->pool_timeout_us;
+	out->is_holding = s->on_outage == OUTAGE_HOLD;
+	out->hold_us = s->outage_hold_us;
 	out->recycle_us = s->pool_recycle_us;
 	out->idle_timeout_us = s->idle_timeout_us;
 	out->pre_ping = s->pool_pre_ping;
@@ -76,6 +79,9 @@ policy_settings(const struct scope_settings *s, struct pool_settings *out)
 	out->ping_interval_us = s->ping_interval_us;
 	out->ping_timeout_us = PING_TIMEOUT_US;
 	out->lifo = s->pool_lifo;
+	out->waits_while_down = s->on_outage == OUTAGE_WAIT;
+	out->share_weight = s->share_weight;
+	out->share_min = s->share_min;
 }
 
 /* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */

@@ -11,12 +11,10 @@
 #include <inttypes.h>
 
 static void
-refuse_first(struct pool *p, const struct fail *why, enum request_failure kind)
+refuse(struct pool *p, struct pool_ticket *t, const struct fail *why, enum request_failure kind)
 {
-	struct pool_ticket *t = TAILQ_FIRST(&p->line);
-
 	pool_leave_line(p, t);
-	t->on_refuse(why, kind, t->arg);
+	t->ops->on_refuse(why, kind, t);
 }
 
 void
@@ -28,7 +26,24 @@ pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure ki
 
 	/* Numbers may wrap around, but a line is never that long. */
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
-		refuse_first(p, &copy, kind);
+		refuse(p, t, &copy, kind);
+}
+
+void
+pool_refuse_impatient(struct pool *p, const struct fail *why)
+{
+	struct fail copy = *why;
+	uint32_t last = p->last_number;
+	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+
+	while (t != NULL && (int32_t)(t->number - last) <= 0) {
+		if (pool_is_patient(p, t)) {
+			t = TAILQ_NEXT(t, link);
+			continue;
+		}
+		refuse(p, t, &copy, RF_BACKEND_UNREACHABLE);
+		t = TAILQ_FIRST(&p->line); /* anything may have happened meanwhile */
+	}
 }
 
 void
@@ -58,22 +73,18 @@ say_hanging(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 	const char *address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
 
 	fail_detail(why, "opening one to %s for %s, no answer yet", address, since.text);
-	fail_hint(why,
-		  "look whether PostgreSQL at %s is up and lets pgweir through; connect_timeout limits the attempt",
+	fail_hint(why, "check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt",
 		  address);
 }
 
 /* The reason that explains the wait best comes first, and the most common one last. */
 static void
-say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
 {
 	const struct pool_settings *s = &p->settings;
 	const struct pool_conn *hanging = find_hanging(p, t, now_us);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
-	struct duration waited = duration_of(s->timeout_us);
 
-	fail_set(why, "53300", "no server connection became free within %s", waited.text);
-	fail_theirs(why, "query_wait_timeout");
 	fail_detail(why,
 		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
 		    " overflow), %" PRIu32 " clients waiting",
@@ -92,11 +103,36 @@ say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us,
 		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
 			  caps_short_of(&p->caps));
 	} else {
-		fail_hint(
-		    why,
-		    "raise pool_size or max_overflow, or look for long transactions with SHOW CLIENTS in the pgweir "
-		    "console");
+		fail_hint(why, "raise pool_size or max_overflow, or look who keeps connections for long: SHOW HOLDERS "
+			       "in the pgweir console");
 	}
+}
+
+static void
+say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	struct duration waited = duration_of(p->settings.timeout_us);
+
+	fail_set(why, "53300", "no server connection became free within %s", waited.text);
+	fail_theirs(why, "query_wait_timeout");
+	say_cause(p, t, now_us, why);
+}
+
+uint32_t
+pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	const struct pool_ticket *ahead;
+	uint32_t place = 1;
+
+	TAILQ_FOREACH(ahead, &p->line, link)
+	{
+		if (ahead == t)
+			break;
+		place++;
+	}
+	fail_set(why, "53300", "no server connection is free");
+	say_cause(p, t, now_us, why);
+	return place;
 }
 
 /* How much of its wait was for what is being opened, or for what failed to open. */
@@ -111,20 +147,35 @@ waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t
 	return hanging == NULL ? 0 : now_us - (hanging->opened_us > t->since_us ? hanging->opened_us : t->since_us);
 }
 
-/* The limit is the same for all, so the late ones are at the front. */
+/* It has waited through an outage in vain: the reason is the outage's. */
+static void
+say_held(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	struct duration waited = duration_of(now_us - t->since_us), out = duration_of(now_us - p->outage.since_us);
+
+	*why = p->last_fail;
+	fail_detail(why, "the request waited for %s; nothing could be opened for %s (%s)", waited.text, out.text,
+		    p->settings.is_holding ? "outage_hold" : "pool_timeout");
+}
+
+/* Deadlines are in the order of the line, so the late ones are at the front. */
 void
 pool_refuse_late(struct pool *p, uint64_t now_us)
 {
 	struct pool_ticket *t;
 
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && p->settings.timeout_us > 0 &&
-	       now_us >= later(t->since_us, p->settings.timeout_us)) {
+	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= pool_deadline(p, t)) {
 		struct fail why;
 
-		say_why_late(p, t, now_us, &why);
 		t->connect_us = waited_to_connect_us(p, t, now_us);
+		if (p->outage.since_us > 0) {
+			say_held(p, t, now_us, &why);
+			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
+			continue;
+		}
+		say_why_late(p, t, now_us, &why);
 		p->counters->pool_timeouts++;
-		refuse_first(p, &why, RF_POOL_TIMEOUT);
+		refuse(p, t, &why, RF_POOL_TIMEOUT);
 	}
 }
 
@@ -144,5 +195,5 @@ pool_refuse_hopeless(struct pool *p, uint64_t now_us)
 
 		fail_theirs(&why, "server login has been failing, cached error: %.160s (server_login_retry)", cached);
 	}
-	pool_refuse_line(p, &why, RF_BACKEND_UNREACHABLE);
+	pool_refuse_impatient(p, &why);
 }

@@ -161,10 +161,16 @@ pool_set_server_count(const struct pool_set *set)
 	return set->server_count + pool_owns_count(set->owns);
 }
 
-uint32_t
-pool_set_next_server_id(struct pool_set *set)
+uint64_t
+pool_set_next_id(struct pool_set *set)
 {
-	return ++set->last_server_id;
+	return ++set->last_id;
+}
+
+uint32_t
+pool_set_next_turn(struct pool_set *set)
+{
+	return ++set->last_turn;
 }
 
 struct pool_owns *

@@ -46,6 +46,7 @@ struct pool_backend {
 	char name[SERVER_ADDRESS_MAX];
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
+	uint64_t told_us; /* when the log was last told that it had not wanted us */
 	struct pool_backend *next;
 };
 
@@ -62,6 +63,7 @@ struct pool_entry {
 	uint32_t clients; /* logged in, or logging in and past their password */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
+	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_tell.c */
 	uint64_t timeouts_told, timeouts_told_us; /* of counters.pool_timeouts, in the log: client_watch.c */
 	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
 	uint64_t hold_again_us; /* it must not be held again before this time */
@@ -108,7 +110,8 @@ uint32_t pool_database_clients(const struct pool_database *d); /* of all databas
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
-uint32_t pool_set_next_server_id(struct pool_set *set);
+uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers are numbered together, from 1 */
+uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
 struct pool_owns *pool_set_owns(const struct pool_set *set); /* dedicated.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 
@@ -116,6 +119,8 @@ const struct server_env *pool_set_server_env(const struct pool_set *set);
 struct server *pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us);
 /* Call it in on_grant: returns the server that was granted, lent to borrower. */
 struct server *pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us);
+/* Returns whether this borrower may run anything on srv: see pool_ops.suits. */
+bool pool_entry_suits(const struct server *srv, const struct pool_ticket *t);
 /*
  * The borrower gives srv back, with nothing under way. These parts of its session (enum state_part) are washed first;
  * with STATE_BACKEND it is closed. It may be lent to the next in line before this returns.
@@ -125,6 +130,12 @@ void pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us);
 void pool_entry_clean(struct server *srv, bool discard_all, uint64_t now_us);
 /* Returns the parts of the session state (enum state_part) that the code of this pool's database could touch. */
 unsigned pool_entry_code_parts(const struct pool_entry *entry, uint64_t now_us);
+/* Returns which of STATE_COMPILED matter in this pool. */
+static inline unsigned
+pool_entry_compiled(const struct pool_entry *entry)
+{
+	return database_code_compiled(&entry->database->code);
+}
 bool pool_entry_has_sequences(const struct pool_entry *entry, uint64_t now_us); /* database_code.h */
 /* A server of this pool has run DDL, or has committed it. */
 void pool_entry_code_changed(struct pool_entry *entry, bool is_made); /* is_made: functions */

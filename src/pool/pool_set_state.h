@@ -48,7 +48,8 @@ struct pool_set {
 	struct pool_backends backends;
 	struct event *waker;
 	uint64_t wake_at_us; /* 0: the waker is not set */
-	uint32_t server_count, last_server_id;
+	uint64_t last_id; /* of clients and servers */
+	uint32_t server_count, last_turn;
 	bool is_paused, is_suspended;
 };
 
@@ -88,6 +89,12 @@ void bouncer_log_database(const struct pool_set *set,
 			  const char *database); /* a new one, of those that are not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);
 
+/* pool_tell.c */
+void pool_tell_failure(struct pool_entry *entry, struct server *srv, enum connect_failure kind, const struct fail *why);
+void pool_tell_host(struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
+		    const struct fail *why); /* the next is tried */
+void pool_tell_outage(void *owner, const struct pool_outage *outage, const struct fail *why, uint64_t now_us);
+
 /* pool_set.c */
 void pool_set_arm(struct pool_set *set, uint64_t at_us); /* makes the set tick at that time at the latest */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* its last pool may be gone */
@@ -104,6 +111,8 @@ extern const struct pool_ops pool_policy_ops;
 /* pool_code.c */
 const char *pool_code_ask(struct pool_entry *entry, struct server *srv); /* returns the query for srv, or NULL */
 bool pool_code_is_lasting(const struct pool_entry *entry); /* the code may leave what nothing resets */
+/* Returns whether the functions that PL/pgSQL may have compiled there are those of this borrower's session. */
+bool pool_code_suits(const struct pool_entry *entry, const struct server *srv, const struct pool_ticket *t);
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 void pool_code_answered(struct server *srv, bool ok);
 

@@ -4,6 +4,7 @@
  *   pool.c         borrow, return, cancel, and the owner's reports about connections
  *   pool_supply.c  connections for those in line: which are pinged, how many are opened, and what prevents that
  *   pool_upkeep.c  limits on time (in line, idle, age); settings, pause, close
+ *   pool_outage.c  when nothing can be opened: who waits on, and for how long
  *   pool_refuse.c  refuses those in line, and words the reason
  *   pool_budget.c  a cap over several pools
  *   pool_caps.c    several caps over one pool
@@ -21,6 +22,7 @@
 
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
+#define RAMP_MOST 16
 
 TAILQ_HEAD(pool_conns, pool_conn);
 TAILQ_HEAD(pool_line, pool_ticket);
@@ -56,6 +58,14 @@ struct pool {
 	struct fail last_fail; /* the last failure to open; an empty sqlstate: there was none */
 	uint64_t last_fail_us;
 	enum connect_failure last_fail_kind;
+	bool is_fail_fatal; /* that failure: trying again is useless until something changes */
+	uint64_t asked_us; /* when somebody last came who had to wait */
+
+	struct pool_outage outage;
+	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0: never */
+	uint32_t patient_to; /* borrowers up to this number wait on though nothing can be opened ... */
+	bool has_patient; /* ... if any do */
+	uint32_t ramp; /* after an outage: how many may be opened at once; 0: as many as the pacing allows */
 
 	uint64_t swept_us, sweep_us; /* when all idle ones were last checked, and when they are next */
 	uint64_t due_us; /* when the owner will call pool_tick */
@@ -83,11 +93,11 @@ pool_live(const struct pool *p)
 	return p->total - p->count[PC_CLOSING];
 }
 
-/* Returns whether nobody in line can get anything before the next attempt to open, which is not due yet. */
+/* Returns whether a connection is there that was verified once: not only on its way. */
 static inline bool
-pool_is_hopeless(const struct pool *p, uint64_t now_us)
+pool_has_any(const struct pool *p)
 {
-	return p->waiting > 0 && !p->is_paused && now_us < p->backoff_until_us && pool_live(p) == 0;
+	return p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_LENT] > 0;
 }
 
 /* pool.c */
@@ -95,6 +105,7 @@ void pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to);
 void pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason);
 void pool_leave_line(struct pool *p, struct pool_ticket *t);
 bool pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
+bool pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t);
 bool pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
 void pool_raise_epoch(struct pool *p, uint64_t now_us);
 void pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us);
@@ -112,13 +123,28 @@ uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
 /* pool_upkeep.c */
 void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too long */
 void pool_set_recycle_time(struct pool *p, struct pool_conn *conn);
-void pool_expect_sweep(struct pool *p, const struct pool_conn *conn);
+/*
+ * conn has become idle. Returns whether that may bring pool_idle_due nearer: it nearly never does, because colder ones
+ * wait for the same deadlines.
+ */
+bool pool_expect_idle(struct pool *p, const struct pool_conn *conn);
 uint64_t pool_next_due(const struct pool *p, uint64_t now_us);
-uint64_t pool_idle_due(const struct pool *p,
-		       uint64_t now_us); /* the part of it that one more idle connection can bring nearer */
+uint64_t pool_idle_due(const struct pool *p, uint64_t now_us); /* the part of it that depends on idle connections */
+
+/* pool_outage.c */
+/* Returns whether somebody in line is to be refused now, as nothing can be opened before the next attempt. */
+bool pool_is_hopeless(const struct pool *p, uint64_t now_us);
+bool pool_is_patient(const struct pool *p, const struct pool_ticket *t); /* false: refused when it is hopeless */
+uint64_t pool_deadline(const struct pool *p, const struct pool_ticket *t); /* when it is refused; NEVER_US: never */
+void pool_note_newcomer(struct pool *p, uint64_t now_us); /* somebody has joined the line */
+void pool_note_loss(struct pool *p); /* a lent connection is gone */
+void pool_look_for_outage(struct pool *p, uint64_t now_us); /* after any change */
+void pool_end_outage(struct pool *p, uint64_t now_us); /* fine if there is none */
+void pool_climb(struct pool *p); /* one more was opened */
 
 /* pool_refuse.c */
 void pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind);
+void pool_refuse_impatient(struct pool *p, const struct fail *why); /* not those who are patient */
 void pool_refuse_late(struct pool *p, uint64_t now_us);
 void pool_refuse_hopeless(struct pool *p, uint64_t now_us);
 

@@ -13,6 +13,8 @@
 #define OPENS_AT_ONCE 16
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
+#define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
+#define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
 
@@ -61,15 +63,32 @@ limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
 	return limit - kept < old ? limit : kept + old;
 }
 
+/*
+ * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
+ * be told of the failure of that one must not wait for others.
+ */
+static uint32_t
+trials_now(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+	const struct pool_ticket *last = TAILQ_LAST(&p->line, pool_line);
+
+	return first == NULL || last == NULL || !pool_is_patient(p, last)
+		   ? 1
+		   : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
+}
+
 /* Returns how many more may be opened now, apart from shared caps. */
 static uint32_t
 room(const struct pool *p, uint64_t now_us)
 {
-	uint32_t pace = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE;
+	uint32_t most = p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE, pace = most;
 	uint32_t limit = limit_for_the_old(p, limit_now(p, now_us), now_us), opening = p->count[PC_OPENING];
 
+	if (p->ramp > 0 && p->ramp < pace)
+		pace = p->ramp;
 	if (p->failed_count > 0)
-		pace = 1;
+		pace = trials_now(p, now_us) < most ? trials_now(p, now_us) : most;
 	if (p->is_paused || now_us < p->backoff_until_us || p->total >= limit || opening >= pace)
 		return 0;
 	return limit - p->total < pace - opening ? limit - p->total : pace - opening;
@@ -85,7 +104,9 @@ pool_forget_failures(struct pool *p)
 static void
 back_off(struct pool *p, uint64_t now_us)
 {
-	uint64_t us = backoff_us(p->failed_count, BACKOFF_FIRST_US, BACKOFF_MOST_US, &p->random);
+	bool is_asked = p->waiting > 0 || p->asked_us > p->backed_off_us;
+	uint64_t us =
+	    backoff_us(p->failed_count, BACKOFF_FIRST_US, is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US, &p->random);
 
 	p->failed_count++;
 	p->backed_off_us = now_us;
@@ -96,11 +117,15 @@ back_off(struct pool *p, uint64_t now_us)
  * started_us: when the attempt began. Attempts begun before the last back-off fail for the same reason and don't count.
  */
 static void
-note_failure(struct pool *p, enum connect_failure kind, uint64_t started_us, const struct fail *why, uint64_t now_us)
+note_failure(struct pool *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
+	     uint64_t now_us)
 {
 	p->last_fail = *why;
 	p->last_fail_us = now_us;
 	p->last_fail_kind = kind;
+	p->is_fail_fatal = is_fatal;
+	if (is_fatal)
+		pool_end_outage(p, now_us); /* PostgreSQL is there */
 	if (kind == CF_TOO_MANY) {
 		p->lowered_limit = pool_live(p) > 0 ? pool_live(p) : 1;
 		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
@@ -120,10 +145,12 @@ pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure ki
 		return;
 	}
 	pool_move(p, conn, PC_NONE);
-	note_failure(p, kind, conn->opened_us, why, now_us);
+	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
 	pool_reinforce(p, now_us);
-	if ((is_fatal && !p->is_paused) || pool_is_hopeless(p, now_us))
+	if (is_fatal && !p->is_paused)
 		pool_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
+	else if (pool_is_hopeless(p, now_us))
+		pool_refuse_impatient(p, why);
 }
 
 /* --- For those in line. --- */
@@ -135,7 +162,7 @@ open_one(struct pool *p, uint64_t now_us)
 	struct fail why;
 
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
-		note_failure(p, CF_OTHER, now_us, &why, now_us);
+		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;
 	}
 	return p->count[PC_OPENING] > before;
@@ -150,18 +177,37 @@ pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* While somebody is in line, every idle connection needs a ping. The warmest are the likeliest to be alive. */
+/*
+ * While somebody is in line, every idle connection needs a ping, or does not suit the first in line. The warmest are
+ * the likeliest to be alive.
+ */
 static struct pool_conn *
 find_to_ping(struct pool *p, bool is_any)
 {
+	const struct pool_ticket *t = TAILQ_FIRST(&p->line);
 	struct pool_conn *conn;
 
 	TAILQ_FOREACH(conn, &p->in[PC_IDLE], link)
 	{
-		if (is_any || conn->epoch >= p->distrust_epoch)
+		if ((is_any || conn->epoch >= p->distrust_epoch) && pool_suits(p, conn, t))
 			return conn;
 	}
 	return NULL;
+}
+
+/* Closes the coldest idle connection, which does not suit the first in line, if that makes room. */
+static bool
+close_unsuited(struct pool *p, uint64_t now_us)
+{
+	struct pool_conn *coldest = TAILQ_LAST(&p->in[PC_IDLE], pool_conns);
+	uint32_t limit = limit_now(p, now_us), size = p->settings.pool_size;
+
+	if (coldest == NULL || p->is_paused || now_us < p->backoff_until_us ||
+	    p->count[PC_CLOSING] >= pool_unserved(p) ||
+	    (p->total < (limit < size ? limit : size) && caps_allow(&p->caps, now_us)))
+		return false;
+	pool_close_conn(p, coldest, RR_DIRTY);
+	return true;
 }
 
 uint32_t
@@ -178,8 +224,10 @@ help_waiters(struct pool *p, uint64_t now_us)
 	while (pool_unserved(p) > 0) {
 		struct pool_conn *conn = find_to_ping(p, false);
 
+		if (conn == NULL && find_to_ping(p, true) == NULL && close_unsuited(p, now_us))
+			continue;
 		/* One verified before another's ping failed may hang as long as that did, so a new one is better. */
-		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps) && open_one(p, now_us))
+		if (conn == NULL && room(p, now_us) > 0 && caps_allow(&p->caps, now_us) && open_one(p, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
@@ -240,6 +288,7 @@ pool_reinforce(struct pool *p, uint64_t now_us)
 	help_waiters(p, now_us);
 	keep_min_idle(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
+	pool_look_for_outage(p, now_us);
 	p->is_held = false;
 	pool_arm(p, pool_next_due(p, now_us));
 }
@@ -257,6 +306,17 @@ overflow_due(const struct pool *p, uint64_t now_us)
 	return young == NULL ? NEVER_US : later(young->since_us, p->settings.overflow_delay_us);
 }
 
+/* When another trial may begin beside those that nobody answers. */
+static uint64_t
+trial_due(const struct pool *p, uint64_t now_us)
+{
+	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
+
+	if (p->failed_count == 0 || first == NULL)
+		return NEVER_US;
+	return later(first->opened_us, ((now_us - first->opened_us) / TRIAL_EVERY_US + 1) * TRIAL_EVERY_US);
+}
+
 /* Returns when something can be tried again that can't be done now, if no report will come before. */
 uint64_t
 pool_supply_due(const struct pool *p, uint64_t now_us)
@@ -269,6 +329,7 @@ pool_supply_due(const struct pool *p, uint64_t now_us)
 			due_us = earliest(due_us, p->backoff_until_us);
 		if (now_us < p->lowered_until_us)
 			due_us = earliest(due_us, p->lowered_until_us);
+		due_us = earliest(due_us, trial_due(p, now_us));
 	}
 	if (pool_min_idle(p) > 0 && pool_is_short_of_idle(p)) {
 		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);

@@ -48,8 +48,8 @@ sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
 	return conn->recycle_at_us != 0 ? earliest(at_us, conn->recycle_at_us) : at_us;
 }
 
-void
-pool_expect_sweep(struct pool *p, const struct pool_conn *conn)
+static void
+expect_sweep(struct pool *p, const struct pool_conn *conn)
 {
 	p->sweep_us = earliest(p->sweep_us, sweep_wanted_at(p, conn));
 }
@@ -72,6 +72,17 @@ pool_idle_due(const struct pool *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
+bool
+pool_expect_idle(struct pool *p, const struct pool_conn *conn)
+{
+	uint64_t sweep_us = p->sweep_us;
+	uint32_t others = p->count[PC_IDLE] - 1;
+
+	expect_sweep(p, conn);
+	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || pool_live(p) > p->settings.pool_size ||
+	       (p->settings.idle_timeout_us > 0 && others <= pool_min_idle(p));
+}
+
 uint64_t
 pool_next_due(const struct pool *p, uint64_t now_us)
 {
@@ -79,8 +90,8 @@ pool_next_due(const struct pool *p, uint64_t now_us)
 	const struct pool_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
 	uint64_t due_us = earliest(pool_supply_due(p, now_us), caps_due(&p->caps, now_us));
 
-	if (first != NULL && p->settings.timeout_us > 0)
-		due_us = earliest(due_us, later(first->since_us, p->settings.timeout_us));
+	if (first != NULL)
+		due_us = earliest(due_us, pool_deadline(p, first));
 	if (pinging != NULL && p->settings.ping_timeout_us > 0)
 		due_us = earliest(due_us, later(pinging->pinged_us, p->settings.ping_timeout_us));
 	due_us = earliest(due_us, pool_idle_due(p, now_us));
@@ -145,7 +156,7 @@ sweep(struct pool *p, uint64_t now_us)
 	for (conn = TAILQ_LAST(&p->in[PC_IDLE], pool_conns); conn != NULL; conn = warmer) {
 		warmer = TAILQ_PREV(conn, pool_conns, link);
 		if (!sweep_one(p, conn, &pings, now_us))
-			pool_expect_sweep(p, conn);
+			expect_sweep(p, conn);
 	}
 }
 
@@ -227,6 +238,7 @@ pool_reconfigure(struct pool *p, const struct pool_settings *settings, uint64_t 
 	struct pool_settings old = p->settings;
 
 	apply_settings(p, settings);
+	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
 	if (old.recycle_us != p->settings.recycle_us)
 		set_recycle_times(p);
 	p->sweep_us = now_us;

@@ -30,7 +30,8 @@ is_open_server(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open;
+	return srv->image == x->image && !srv->ledger.is_skipping && !srv->ledger.is_copy_open &&
+	       !srv->loan.is_unsuited;
 }
 
 static bool

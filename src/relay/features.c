@@ -45,6 +45,7 @@ note_sql(struct exchange *x, struct request *m)
 }
 
 static const struct row on_query[] = {
+	{ session_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
 	{ session_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
 	{ look_query_exclusive,
 	  true }, /* its question is a request of its own: it goes ahead of all that is put in front */
@@ -108,6 +109,7 @@ note_statement(struct exchange *x, struct request *m)
 static const struct row on_bind[] = {
 	{ look_bind_exclusive, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
+	{ session_run_elsewhere, false }, /* as for a Query */
 	{ session_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* a plan is made now, if it has to be made again */

@@ -19,6 +19,7 @@ release_give_back(struct exchange *x, struct server *srv)
 	unsigned parts = session_seal(x);
 
 	session_leaves_sequences(x);
+	session_leaves_compiled(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	x->idle_since_us = *x->env->now_us;

@@ -9,6 +9,7 @@
 #include "relay/exclusive.h"
 #include "relay/features.h"
 #include "relay/late.h"
+#include "relay/loss.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
 #include "relay/retry.h"
@@ -114,6 +115,7 @@ on_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
 
+	srv->loan.is_shown = true;
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
@@ -131,15 +133,6 @@ image_failed(struct exchange *x, struct server *srv, const struct error_fields *
 	exchange_close(x, &why);
 }
 
-/* Returns true if the server has nothing of the client's: no request, and no state that only this server has. */
-static bool
-may_go_on(const struct exchange *x, const struct server *srv)
-{
-	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 && srv->tx == 'I' &&
-	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
-	       !statements_are_exposed(x);
-}
-
 /* The client does not get this error: on_lost sends it the part that concerns it. */
 static void
 end_server(struct server *srv, const struct error_fields *e)
@@ -147,7 +140,9 @@ end_server(struct server *srv, const struct error_fields *e)
 	struct fail why;
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
-		 fields_error_is_fatal(e) ? "ended the connection" : "sent an error where nothing was due",
+		 fields_error_is_fatal(e)    ? "ended the connection"
+		 : srv->loan.is_not_executed ? "has not executed a request"
+					     : "sent an error where nothing was due",
 		 e->message != NULL ? e->message : "(no message)");
 	server_fail(srv, &why);
 }
@@ -158,12 +153,19 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 {
 	struct exchange *x = srv->borrower;
 	bool is_fatal = fields_error_is_fatal(e), is_ours;
+	enum loss loss;
 
 	srv->is_closing = srv->is_closing || is_fatal;
 	if (x == NULL)
 		return false;
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
-	if (is_fatal ? is_ours || (!is_error_owed && may_go_on(x, srv)) : !is_error_owed) {
+	loss = e->sqlstate == NULL ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
+	if (e->sqlstate != NULL && x->entry != NULL && loss_of_primary(x, e->sqlstate)) {
+		srv->is_closing = srv->is_misplaced = true;
+		pool_distrust(x->entry->policy, *x->env->now_us);
+	}
+	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
+	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss == LOSS_OF_NOTHING : !is_error_owed)) {
 		end_server(srv, e);
 		return true;
 	}
@@ -267,6 +269,18 @@ makes_code(const char *tag)
 	       strcmp(tag, "CREATE EXTENSION") == 0 || strcmp(tag, "ALTER EXTENSION") == 0;
 }
 
+/* The name of a new type or table may be one that functions declare, in another schema. */
+static bool
+makes_type(const struct exchange *x, const struct server *srv, const char *tag)
+{
+	const char *what = strchr(tag, ' ');
+
+	return database_code_minds_types(&x->entry->database->code) && (srv->loan.suspicion & SCAN_TEMP) == 0 &&
+	       what != NULL &&
+	       (strcmp(what, " TABLE") == 0 || strcmp(what, " TYPE") == 0 || strcmp(what, " DOMAIN") == 0 ||
+		strcmp(what, " VIEW") == 0);
+}
+
 /* Returns true for the commonest tags, which nothing here depends on. */
 static bool
 is_everyday(const struct server *srv, const char *tag)
@@ -305,8 +319,10 @@ complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 		note_ddl(srv, tag);
 	if (changes_code(tag)) {
 		srv->loan.has_changed_code = true;
-		srv->loan.has_made_code = srv->loan.has_made_code || makes_code(tag);
-		pool_entry_code_changed(x->entry, makes_code(tag));
+		bool is_made = makes_code(tag) || makes_type(x, srv, tag);
+
+		srv->loan.has_made_code = srv->loan.has_made_code || is_made;
+		pool_entry_code_changed(x->entry, is_made);
 	}
 	if (strcmp(tag, "CREATE DATABASE") == 0 || strcmp(tag, "ALTER DATABASE") == 0)
 		pool_set_databases_changed(x->entry->set);
@@ -344,11 +360,29 @@ on_notification(struct server *srv, const uint8_t *message, size_t len)
 	return !x->is_session && listen_notification(x, message, len);
 }
 
+/*
+ * default_transaction_read_only was reported, and it was not this client that has set it: the operator has, to make a
+ * primary one no longer. The server is closed when it is returned.
+ */
+static bool
+is_of_operator(const struct exchange *x, struct server *srv, const char *value)
+{
+	const char *tag = srv->loan.tag;
+	bool sets_nothing = strcmp(tag, "BEGIN") == 0 || strcmp(tag, "COMMIT") == 0 || strncmp(tag, "INSERT", 6) == 0 ||
+			    strncmp(tag, "UPDATE", 6) == 0 || strncmp(tag, "DELETE", 6) == 0;
+
+	if (x != NULL && x->entry != NULL && sets_nothing && strcmp(value, "on") == 0 && loss_of_primary(x, "25006"))
+		srv->is_closing = srv->is_misplaced = true;
+	return srv->is_misplaced;
+}
+
 static bool
 on_parameter(struct server *srv, const char *name, const char *value, bool is_passed)
 {
 	struct exchange *x = srv->borrower;
 
+	if (strcasecmp(name, "default_transaction_read_only") == 0 && is_of_operator(x, srv, value))
+		return true;
 	if (x != NULL && x->session != NULL && is_passed && session_hides_parameter(x, name))
 		return true;
 	if (x == NULL || !is_passed || !exchange_is_ready(x) || image_is_read_only(name))
@@ -368,6 +402,8 @@ resume_held(struct exchange *x)
 		return;
 	client_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
+	if (x->srv != NULL && x->srv->loan.is_unsuited)
+		relay_try_release(x); /* what was held is run on another server */
 	exchange_replay(x, relay_bytes);
 }
 
@@ -421,6 +457,7 @@ on_batch_end(struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
+	srv->loan.is_shown = srv->loan.is_shown || srv->loan.clock.has_passed;
 	report_flushed(x, srv);
 	if (breaks_copy(&srv->ledger)) {
 		broke_copy(x, srv);
@@ -450,7 +487,6 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
 	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
 		return false;
-	session_stop_lingering(x);
 	x->idle_since_us = *x->env->now_us;
 	relay_unstall(x);
 	if (x->state == CL_HELD)
@@ -464,24 +500,33 @@ on_lost(struct server *srv, const struct fail *why)
 	struct exchange *x = srv->borrower;
 	struct fail told = *why;
 	bool is_dirty, is_free;
+	enum loss loss;
 
 	if (x == NULL)
 		return;
-	is_free = !srv->was_owing && may_go_on(x, srv);
-	if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
+	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
+	is_free = loss == LOSS_OF_NOTHING;
+	if (loss == LOSS_NOT_EXECUTED) {
+		loss_take_back(x);
+	} else if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
 		report_flushed(x, srv);
 	}
-	if (exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I'))
+	if (exchange_is_ready(x) && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I'))
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
 	listen_unlinked(x, srv);
+	session_stop_lingering(x);
 	x->srv = NULL;
 	srv->borrower = NULL;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);
+		return;
+	}
+	if (loss == LOSS_NOT_EXECUTED) {
+		loss_replay(x, srv);
 		return;
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */

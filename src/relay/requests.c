@@ -7,6 +7,7 @@
 #include "relay/walk.h"
 #include "relay/exclusive.h"
 #include "relay/late.h"
+#include "relay/loss.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -46,7 +47,8 @@ link_server(struct exchange *x, struct server *srv)
 	listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
-	if (srv->image != x->image && session_replay(x) < 0) {
+	if ((srv->image != x->image && session_replay(x) < 0) ||
+	    (srv->conn->is_choosy && session_meets_compiled(x) < 0)) {
 		walk_out_of_memory(x);
 		return -1;
 	}
@@ -57,15 +59,23 @@ link_server(struct exchange *x, struct server *srv)
 static void
 note_wait(struct exchange *x, uint64_t connect_us)
 {
-	x->wait_us = *x->env->now_us - x->ticket.since_us;
-	x->connect_us = connect_us < x->wait_us ? connect_us : x->wait_us;
+	struct pool_ticket *t = &x->ticket;
+
+	t->waited_us = *x->env->now_us - t->since_us;
+	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
 	stream_set_reading(&x->stream, true);
 }
 
-static void
-on_grant(struct pool_conn *conn, void *arg)
+static struct exchange *
+exchange_of(struct pool_ticket *t)
 {
-	struct exchange *x = arg;
+	return (struct exchange *)((char *)t - offsetof(struct exchange, ticket));
+}
+
+static void
+on_grant(struct pool_conn *conn, struct pool_ticket *t)
+{
+	struct exchange *x = exchange_of(t);
 	struct server *srv = pool_entry_granted(conn, x, *x->env->now_us);
 
 	note_wait(x, x->ticket.connect_us);
@@ -79,9 +89,9 @@ on_grant(struct pool_conn *conn, void *arg)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
 {
-	struct exchange *x = arg;
+	struct exchange *x = exchange_of(t);
 
 	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
 	client_step(x, CE_REFUSED);
@@ -94,10 +104,11 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 void
 relay_ticket(struct exchange *x)
 {
-	x->ticket.on_grant = on_grant;
-	x->ticket.on_refuse = on_refuse;
-	x->ticket.arg = x;
+	static const struct pool_ticket_ops ops = { on_grant, on_refuse };
+
+	x->ticket.ops = &ops;
 	x->ticket.image = x->image;
+	x->ticket.id = x->id;
 }
 
 void
@@ -112,6 +123,22 @@ relay_cancel_wait(struct exchange *x)
 	note_wait(x, 0);
 	client_step(x, CE_REFUSED);
 	refuse_request(x, &why, RF_POOL_TIMEOUT);
+}
+
+/* A SET, say: then it may have a server whose functions were compiled under another search_path. */
+static bool
+is_harmless(const struct request_walk *w)
+{
+	const uint8_t *body = walk_message(w) + FRAME_HEAD_LEN;
+	struct parse_fields fields;
+	struct frame f;
+
+	if (!frame_whole(walk_message(w), w->len - w->at, &f))
+		return false;
+	if (f.type == 'Q' && f.body_len > 0)
+		return session_runs_alone(w->x, (const char *)body, f.body_len - 1);
+	return f.type == 'P' && fields_parse(body, f.body_len, &fields) &&
+	       session_runs_alone(w->x, (const char *)fields.rest, fields.query_len);
 }
 
 enum walk_result
@@ -132,13 +159,15 @@ walk_borrow(struct request_walk *w)
 		return WALK_LEAVE;
 	}
 	relay_ticket(x);
+	x->ticket.is_harmless = (pool_entry_compiled(x->entry) & STATE_TYPES) != 0 && is_harmless(w);
 	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
 	if (srv == NULL) {
 		client_step(x, CE_NEED_SERVER);
 		session_yield(env);
 		return WALK_WAIT;
 	}
-	x->wait_us = x->connect_us = 0;
+	x->ticket.waited_us = x->ticket.connect_us = 0;
+	w->linked_at = w->at;
 	return link_server(x, srv) < 0 ? WALK_OVER : WALK_ON;
 }
 
@@ -209,7 +238,7 @@ console_message(struct request_walk *w, const struct frame *f)
 }
 
 static enum walk_result
-looked(struct request_walk *w, enum listen_look look)
+looked(struct request_walk *w, enum listen_gate look)
 {
 	switch (look) {
 	case LISTEN_WAIT:
@@ -228,7 +257,7 @@ look_for_listen(struct request_walk *w)
 
 	if (type != 'Q' && type != 'P' && type != 'E')
 		return WALK_ON;
-	return looked(w, listen_look(w->x, &w->m));
+	return looked(w, listen_gate(w->x, &w->m));
 }
 
 static enum walk_result
@@ -252,7 +281,7 @@ look_for_notify(struct request_walk *w)
 			break;
 		}
 	}
-	return looked(w, listen_look_at_sender(x, &w->m));
+	return looked(w, listen_gate_sender(x, &w->m));
 }
 
 static enum walk_result
@@ -368,16 +397,22 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	w.x = x;
 	w.p = bytes;
 	w.len = len;
-	w.at = 0;
+	w.at = w.linked_at = 0;
 	w.has_why = false;
 	w.scanned = w.m.message = NULL;
-	if (srv != NULL)
+	if (srv != NULL) {
 		exchange_begin_batch(env, &env->to_server, &srv->stream);
+		if (loss_is_held(x))
+			loss_begin(x);
+	}
 	x->is_in_relay = true;
 	r = walk(&w);
 	x->is_in_relay = false;
-	if (x->srv != NULL)
+	if (x->srv != NULL) {
 		retry_keep_rest(x, w.p + w.at);
+		if (loss_is_held(x))
+			loss_keep_bytes(x, w.p + w.linked_at, w.at - w.linked_at);
+	}
 	if (r == WALK_OVER) {
 		outbox_drop(&env->to_server);
 		return;

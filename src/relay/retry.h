@@ -17,10 +17,11 @@ static inline void
 retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
 {
 	const struct kept_request *k = &x->srv->loan.kept;
-	bool is_settled = k->state == KEPT_NOT || (k->state == KEPT_SO_FAR && k->from != NULL);
+	bool is_end = type == 'S' || type == 'Q';
 
-	if (!is_settled || type == 'S' || type == 'Q')
-		retry_keep(x, message, len, true);
+	if (k->state == (is_end ? KEPT_NOTHING : KEPT_NOT) || (!is_end && k->state == KEPT_SO_FAR && k->from != NULL))
+		return;
+	retry_keep(x, message, len, true);
 }
 void retry_keep_rest(struct exchange *x, const uint8_t *end); /* the batch was walked up to here */
 /* An error came. Returns true if the client must not get it; then retry_now is due when nothing is owed any more. */

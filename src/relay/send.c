@@ -204,6 +204,8 @@ send_instead(struct exchange *x, struct request *m)
 static enum statement_step
 see_function_call(struct exchange *x)
 {
+	if (session_must_run_elsewhere(x))
+		return STATEMENT_HOLD;
 	if (session_waits_for_sequences(x, SCAN_CODE))
 		return STATEMENT_HOLD;
 	return session_function_call(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;

@@ -27,6 +27,7 @@ struct request_walk {
 	struct exchange *x;
 	const uint8_t *p;
 	size_t len, at;
+	size_t linked_at; /* where the message begins for which a server was borrowed; 0: it had one before */
 	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
 	bool has_why;
 	struct fail why;

@@ -12,6 +12,8 @@ loan_begin(struct loan *l, uint64_t now_us)
 	l->kept.state = KEPT_NOTHING;
 	l->kept.len = 0;
 	l->kept.from = NULL;
+	l->sent.len = 0;
+	l->sent.is_cut = l->sent.is_later = false;
 	l->lent_us = now_us;
 }
 
@@ -33,4 +35,5 @@ loan_fini(struct loan *l)
 	free(l->text);
 	free(l->bind);
 	free(l->kept.bytes);
+	free(l->sent.bytes);
 }

@@ -27,6 +27,14 @@ struct kept_request {
 	const uint8_t *from; /* while a batch is walked: the beginning of the part that is not copied yet */
 };
 
+/* All that was sent since nothing was owed, in case the server has not executed it (relay/loss.c). */
+struct sent_copy {
+	uint8_t *bytes;
+	uint32_t len, cap;
+	bool is_cut; /* something is missing: it was too long */
+	bool is_later; /* the loan had requests before */
+};
+
 /* Who owes the next byte of the request under way, since when, and what each has owed of it: exchange/report.c. */
 struct phase_clock {
 	uint64_t since_us; /* 0: no request is under way */
@@ -39,14 +47,21 @@ struct phase_clock {
 };
 
 struct loan {
+	bool is_shown; /* the borrower was sent an answer to what is in sent */
+	bool is_not_executed; /* relay/loss.h: what is in sent may be relayed again, as its server ends */
 	bool has_run; /* the borrower has sent something that runs */
 	bool announces_ready; /* set by the borrower: see server_ops.request_done */
 	bool watches_tags; /* the borrower wants to answer something ahead of the next CommandComplete */
 	bool has_failed,
 	    has_rolled_back; /* a statement has failed, a transaction was rolled back (since last settled) */
+	bool has_undone; /* one of these was so before */
 	bool has_ddl, has_changed_plans; /* this transaction had CREATE, ALTER or DROP; one that affects other plans */
 	bool has_changed_code, has_made_code; /* DDL in the open transaction has changed or made functions */
 	bool has_run_code; /* it ran code of the database, which may have changed settings that parsing depends on */
+	bool has_called; /* it ran what may run functions; noted only where PL/pgSQL's are to be watched */
+	bool is_unsuited; /* the functions compiled there are not for the borrower: it runs something else (compiled.c)
+			   */
+	bool has_changed_path; /* SQL of it changes search_path, or whom the session acts as */
 	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
 	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
 	uint32_t prepares_here; /* those of them that were sent since the last Sync */
@@ -54,6 +69,7 @@ struct loan {
 	uint32_t skips; /* how many notices reported a missing object */
 	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
 	bool makes_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
+	uint64_t sequence_us; /* when SQL last ran that a currval() may follow: state/linger.c */
 	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
 	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */
@@ -73,6 +89,7 @@ struct loan {
 	uint8_t
 	    *bind; /* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated at first use */
 	struct kept_request kept;
+	struct sent_copy sent;
 };
 
 /* Forgets the last loan, but keeps its buffers for this one. l was zeroed when its server was made. */

@@ -198,7 +198,7 @@ conclude(struct password_process *process, int status, char **password, struct f
 	if (process->is_late)
 		return fail_set(why, "08001", "it took longer than %d s", (int)(TIMEOUT_US / US_PER_S));
 	if (WIFSIGNALED(status))
-		return failed(process, why, "it was ended by signal", WTERMSIG(status));
+		return failed(process, why, "it was terminated by signal", WTERMSIG(status));
 	if (WEXITSTATUS(status) != 0)
 		return failed(process, why, "exit status", WEXITSTATUS(status));
 	return take_password(process, password, why);

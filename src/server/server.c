@@ -3,19 +3,24 @@
 
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-__attribute__((cold)) static void
-log_step(const struct server *srv, enum server_event ev, enum server_state to)
+/* With a line in the log. */
+__attribute__((cold)) static int
+step_aloud(struct server *srv, enum server_event ev, enum server_state to)
 {
-	if (to == SV_NONE)
-		log_error(srv->env->log, "BUG: server %u: %s while %s", srv->id, server_event_name(ev),
+	if (to == SV_NONE) {
+		log_error(srv->env->log, "BUG: server %" PRIu64 ": %s while %s", srv->id, server_event_name(ev),
 			  server_state_name(srv->state));
-	else
-		log_debug(srv->env->log, "server %u: %s -> %s (%s)", srv->id, server_state_name(srv->state),
-			  server_state_name(to), server_event_name(ev));
+		return -1;
+	}
+	log_debug(srv->env->log, "server %" PRIu64 ": %s -> %s (%s)", srv->id, server_state_name(srv->state),
+		  server_state_name(to), server_event_name(ev));
+	srv->state = to;
+	return 0;
 }
 
 int
@@ -24,9 +29,7 @@ server_step(struct server *srv, enum server_event ev)
 	enum server_state to = server_state_next(srv->state, ev);
 
 	if (to == SV_NONE || log_enabled(srv->env->log, LOG_LEVEL_DEBUG))
-		log_step(srv, ev, to);
-	if (to == SV_NONE)
-		return -1;
+		return step_aloud(srv, ev, to);
 	srv->state = to;
 	return 0;
 }
@@ -37,6 +40,7 @@ server_free_later(struct grave *g)
 	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
 
 	image_unref(srv->image);
+	image_unref(srv->compiled.image);
 	free(srv->carry);
 	loan_fini(&srv->loan);
 	buf_fini(&srv->reset.names);
@@ -114,23 +118,14 @@ server_fail(struct server *srv, const struct fail *why)
 		srv->env->owner_ops->gone(srv, why);
 	if (!srv->is_end_logged)
 		log_event(srv->env->log, was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
-			  "server %u (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database,
+			  "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id, srv->address, srv->target->database,
 			  srv->target->user, why->sqlstate, why->text);
 	server_finish(srv);
 }
 
-/* Where to begin: with the first host, or with each in turn. Every host is tried, whichever was the first. */
-static size_t
-first_host(const struct upstream *upstream, uint32_t id)
-{
-	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
-
-	return balance != NULL && strcmp(balance, "round-robin") == 0 ? id % upstream->host_count : 0;
-}
-
 struct server *
 server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn, void *owner,
-	   uint32_t id, uint64_t now_us)
+	   uint64_t id, uint32_t turn, uint64_t now_us)
 {
 	struct server *srv = calloc(1, sizeof(*srv));
 
@@ -142,11 +137,11 @@ server_new(const struct server_env *env, const struct server_target *target, str
 	srv->conn = conn;
 	srv->owner = owner;
 	srv->id = id;
-	srv->host_index = first_host(target->upstream, id);
 	srv->state = SV_DIALING;
 	srv->tx = 'I';
 	srv->is_synced = true;
 	srv->connected_us = now_us;
+	server_first_host(srv, turn);
 	ledger_init(&srv->ledger, NULL, srv);
 	srv->image = image_empty(env->images);
 	srv->login_timer = event_new(env->base, -1, 0, server_on_login_timer, srv);

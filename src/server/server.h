@@ -36,6 +36,7 @@
 #include <sys/queue.h>
 
 struct server;
+struct hosts; /* server/hosts.h */
 struct workers; /* net/workers.h */
 struct tls_scratch; /* net/handshake.h */
 
@@ -91,6 +92,8 @@ struct server_ops {
 /* The callbacks to its owner, the pool. */
 struct server_owner_ops {
 	void (*ready)(struct server *srv);
+	/* One of several hosts did not want us; the next one is tried. May be NULL. */
+	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
 	/* It never became ready. is_fatal: trying again is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
@@ -119,6 +122,7 @@ struct server_env {
 	const struct server_owner_ops *owner_ops;
 	struct process_counters *counters;
 	struct passwords *passwords; /* of password_command */
+	struct hosts *hosts; /* server/hosts.h; NULL: every host is always due */
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
@@ -151,6 +155,18 @@ struct reset_order {
 	const char *question; /* a query of the owner's, sent last (owner_ops.answer_row, answered), or NULL. Static */
 };
 
+/*
+ * Under which settings PL/pgSQL may have compiled functions in this backend: what it resolves then holds for all later
+ * borrowers. Kept only where the database's code makes that matter (STATE_COMPILED).
+ */
+struct server_compiled {
+	struct image *image; /* the last borrower's that ran something; a reference, NULL: none has */
+	uint64_t of; /* that borrower's id, if it was the only one, or COMPILED_OF_MANY */
+	bool is_mixed; /* under another search_path than that image's, too */
+	bool is_mixed_reading; /* constants under other settings, too */
+};
+#define COMPILED_OF_MANY UINT64_MAX
+
 /* Cleaning up after a borrower: server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what was sent is removed from it */
@@ -161,6 +177,7 @@ struct server_reset {
 	struct buf names; /* the statements to deallocate, each terminated */
 	bool is_cancel_due; /* the borrower's request is still to be cancelled */
 	bool is_ours_cancelled; /* a request of pgweir's own ahead of it was cancelled */
+	bool is_connect_query_due; /* settings were reset */
 	uint64_t since_us, deadline_us;
 };
 
@@ -171,7 +188,7 @@ enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING
 #define SERVER_ADDRESS_MAX 280
 
 struct server {
-	struct stream stream;
+	struct stream stream; /* must be first: see stream_ops */
 	struct pool_conn *conn; /* the pool's part, allocated by the owner */
 	struct grave grave;
 	const struct server_env *env;
@@ -181,7 +198,9 @@ struct server {
 	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
 	bool is_synced; /* the last message sent ends a request, so ReadyForQuery will follow */
 	bool is_closing; /* its state is doubtful: it must be closed instead of being returned */
+	bool is_misplaced; /* it is not what target_session_attrs wants any more */
 	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
+	bool is_connect_query_bad; /* it failed */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool was_owing; /* when it ended, something was owed to the borrower */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
@@ -192,6 +211,8 @@ struct server {
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */
+	bool is_lingering; /* its borrower keeps it for a moment: state/linger.c */
+	TAILQ_ENTRY(server) lingering;
 	uint64_t unnamed_of; /* the token of its unnamed statement's state (statements.c); 0: unknown */
 	/* input */
 	uint64_t body_left; /* what is left of the message being passed or swallowed */
@@ -199,12 +220,13 @@ struct server {
 	uint8_t *carry; /* an unfinished message */
 	uint32_t carry_len, carry_cap;
 	/* identity */
-	uint32_t id, pid;
+	uint64_t id;
+	uint32_t pid;
 	uint8_t key[256];
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	size_t host_index, hosts_failed; /* its host in target->upstream; how many hosts did not want us */
+	size_t host_index, hosts_passed; /* its host in target->upstream; how many have had their turn */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	struct server_cancelling *cancel; /* a cancel is under way: it must not be lent to another client */
 	/* before it is ready */
@@ -216,6 +238,7 @@ struct server {
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
+	struct server_compiled compiled;
 	uint64_t connected_us;
 	uint64_t bytes_in, bytes_out; /* since connect */
 	TAILQ_ENTRY(server) all; /* in the owner's list */
@@ -227,12 +250,16 @@ struct server_secret {
 	char password[];
 };
 
-/* Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. */
+/*
+ * Begins to dial. Returns NULL without memory. conn is the pool's part; srv->conn gives it back. turn: a number that
+ * grows; where hosts take turns, it says with which one to begin.
+ */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct pool_conn *conn,
-			  void *owner, uint32_t id, uint64_t now_us);
+			  void *owner, uint64_t id, uint32_t turn, uint64_t now_us);
 /* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
 void server_close(struct server *srv);
 /* What its lines in the log are about; borrows its texts, and why. */
+const char *server_failure_word(enum connect_failure kind); /* PgBouncer's, for why a connection could not be made */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));

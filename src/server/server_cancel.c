@@ -19,11 +19,11 @@
 #include <string.h>
 
 struct server_cancelling {
+	struct stream stream; /* must be first: see stream_ops */
 	struct server *srv; /* NULL: it has ended */
 	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
 	struct dial *dial;
 	struct event *timer;
-	struct stream stream;
 	struct tls_session *tls; /* until the handshake takes it; NULL: without TLS */
 	bool is_direct, is_asked; /* SSLRequest was sent, and is not answered yet */
 	bool is_sent; /* a part of the packet was sent, or all of it */
@@ -109,9 +109,9 @@ shake_hands(struct server_cancelling *c)
 }
 
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct server_cancelling *c = arg;
+	struct server_cancelling *c = (struct server_cancelling *)s;
 	uint8_t bytes[16];
 	size_t got;
 	enum stream_result r;
@@ -132,9 +132,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	(void)arg;
+	(void)s;
 }
 
 static const struct stream_ops stream_ops = { on_readable, on_drained };
@@ -147,7 +147,7 @@ on_dialled(const struct dial_result *result, void *arg)
 
 	*c->env->now_us = clock_now_us();
 	c->dial = NULL;
-	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops, c) < 0)
+	if (result->fd < 0 || stream_open(&c->stream, c->env->base, result->fd, &stream_ops) < 0)
 		over(c, false);
 	else if (c->tls == NULL)
 		send_packet(c);

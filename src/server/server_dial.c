@@ -5,8 +5,10 @@
 #include "server/server_parts.h"
 
 #include "base/clock.h"
+#include "server/hosts.h"
 #include "wire/frame.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,21 +46,65 @@ redial(struct server *srv)
 	return forget_host(srv) == 0 && server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;
 }
 
-static bool
-has_next_host(const struct server *srv, enum connect_failure kind)
+static void
+put_address(const struct server *srv, size_t index, char out[static SERVER_ADDRESS_MAX])
 {
-	return kind != CF_TOO_MANY && srv->hosts_failed + 1 < srv->target->upstream->host_count;
+	const struct upstream_host *h = &srv->target->upstream->hosts[index];
+
+	snprintf(out, SERVER_ADDRESS_MAX, h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
 }
 
+static uint64_t
+due_us(const struct server *srv, size_t index)
+{
+	char address[SERVER_ADDRESS_MAX];
+
+	put_address(srv, index, address);
+	return hosts_due(srv->env->hosts, address);
+}
+
+/*
+ * Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
+ * due first is tried alone. What other hosts say at once, each attempt hears.
+ */
+void
+server_first_host(struct server *srv, uint32_t turn)
+{
+	const struct upstream *upstream = srv->target->upstream;
+	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
+	size_t count = upstream->host_count, best = 0;
+	uint64_t best_us = UINT64_MAX;
+
+	srv->host_index = balance != NULL && strcmp(balance, "round-robin") == 0 ? turn % count : 0;
+	if (count == 1)
+		return;
+	for (srv->hosts_passed = 0; srv->hosts_passed < count; srv->hosts_passed++) {
+		uint64_t at_us = due_us(srv, srv->host_index);
+
+		if (at_us <= srv->connected_us)
+			return;
+		if (at_us < best_us) {
+			best_us = at_us;
+			best = srv->host_index;
+		}
+		srv->host_index = (srv->host_index + 1) % count;
+	}
+	srv->host_index = best;
+}
+
+/* Returns false if there is none. */
 static bool
-next_host(struct server *srv)
+find_next_host(struct server *srv)
 {
 	size_t count = srv->target->upstream->host_count;
 
-	srv->hosts_failed++;
-	srv->host_index = (srv->host_index + 1) % count;
-	srv->is_tls_given_up = false;
-	return redial(srv) == 0;
+	while (srv->hosts_passed + 1 < count) {
+		srv->hosts_passed++;
+		srv->host_index = (srv->host_index + 1) % count;
+		if (due_us(srv, srv->host_index) <= *srv->env->now_us)
+			return true;
+	}
+	return false;
 }
 
 static struct password_order
@@ -74,10 +120,15 @@ order_of(const struct server *srv)
 					.database = srv->target->database };
 }
 
+const char *
+server_failure_word(enum connect_failure kind)
+{
+	return kind == CF_DNS ? "server DNS lookup failed" : kind == CF_TIMEOUT ? "connect timeout" : "connect failed";
+}
+
 void
 server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	const struct log_about about = server_about(srv, "server_login_failed", why);
 	struct fail kept = *why;
 	struct password_order order;
 
@@ -85,11 +136,18 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		order = order_of(srv);
 		passwords_refused(srv->env->passwords, &order);
 	}
-	if (has_next_host(srv, kind)) { /* else the owner has its own words for it */
-		log_event(srv->env->log, LOG_LEVEL_WARNING, &about, "server %u (%s, %s/%s): %s; trying the next host",
-			  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
-		if (next_host(srv))
-			return;
+	if (kind == CF_TIMEOUT || kind == CF_DNS)
+		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
+	else
+		hosts_answered(srv->env->hosts, srv->address);
+	if (kind != CF_TOO_MANY && srv->target->upstream->host_count > 1) {
+		if (find_next_host(srv)) { /* else the owner hears of the last one as the failure of all */
+			if (srv->env->owner_ops->host_failed != NULL)
+				srv->env->owner_ops->host_failed(srv, kind, &kept);
+			srv->is_tls_given_up = false;
+			if (redial(srv) == 0)
+				return;
+		}
 	}
 	server_let_go(srv);
 	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
@@ -119,7 +177,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
-	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops, srv) < 0) {
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops) < 0) {
 		fail_set(&why, "53200", "no memory for a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 		return;
@@ -148,7 +206,8 @@ server_tls_done(struct server *srv, const struct fail *failed)
 		return;
 	}
 	if (!srv->target->is_tls_required) { /* like libpq: tries again without TLS */
-		log_info(srv->env->log, "server %u (%s): %s; trying without TLS", srv->id, srv->address, failed->text);
+		log_info(srv->env->log, "server %" PRIu64 " (%s): %s; trying without TLS", srv->id, srv->address,
+			 failed->text);
 		srv->is_tls_given_up = true;
 		if (redial(srv) == 0)
 			return;
@@ -239,11 +298,11 @@ on_password(const char *password, const struct fail *failed, void *arg)
 int
 server_dial_host(struct server *srv)
 {
-	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
 	struct password_order order = order_of(srv);
 	const char *password;
 
-	snprintf(srv->address, sizeof(srv->address), h->host[0] == '/' ? "%s/.s.PGSQL.%u" : "%s:%u", h->host, h->port);
+	put_address(srv, srv->host_index, srv->address);
+	hosts_begin(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
 	if (order.command == NULL)
 		return dial_now(srv);
 	srv->ask.done = on_password;
@@ -279,6 +338,7 @@ login_done(struct server *srv)
 	srv->login_timer = NULL;
 	server_forget_secret(srv);
 	ledger_init(&srv->ledger, &ledger_ops, srv);
+	hosts_answered(srv->env->hosts, srv->address);
 	server_step(srv, SE_LOGGED_IN);
 	srv->env->owner_ops->ready(srv);
 	server_login_free(srv->login);
@@ -294,7 +354,7 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 	size_t at = 0;
 
 	if (srv->bytes_in > LOGIN_BYTES_MAX) {
-		fail_set(&why, "08P01", "PostgreSQL at %s did not come to an end of its login", srv->address);
+		fail_set(&why, "08P01", "PostgreSQL at %s did not finish its login", srv->address);
 		server_login_failed(srv, CF_OTHER, true, &why);
 		return -1;
 	}

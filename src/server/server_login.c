@@ -15,6 +15,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
+#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,7 @@ no_secret(const struct server *srv, const char *asked, struct fail *why)
 {
 	fail_set(why, "28P01", "PostgreSQL at %s asks for a password of \"%s\" that pgweir does not know", srv->address,
 		 srv->target->user);
+	fail_theirs(why, "wrong password type");
 	fail_detail(why, "It asked for %s.", asked);
 	return fail_hint(why,
 			 "Put the user's password into users_file, or password= into the upstream line. A SCRAM "
@@ -442,43 +444,6 @@ refused(const struct server *srv, const uint8_t *body, size_t len, enum connect_
 		*is_fatal = true;
 }
 
-/* Checks target_session_attrs by what PostgreSQL 14 and newer report; older servers are accepted unchecked. */
-static int
-check_role(struct server *srv, struct fail *why)
-{
-	const char *standby = image_get(srv->login->welcome, "in_hot_standby");
-	const char *read_only = image_get(srv->image, "default_transaction_read_only");
-	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
-	bool is_read_only = is_standby || (read_only != NULL && strcmp(read_only, "on") == 0);
-	static const char *const wanted[] = {
-		"any", "read-write", "read-only", "primary", "standby", "prefer-standby"
-	};
-	bool is_right = true;
-
-	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';
-	switch (srv->target->upstream->target) {
-	case TARGET_READ_WRITE:
-		is_right = !is_read_only;
-		break;
-	case TARGET_READ_ONLY:
-		is_right = is_read_only || standby == NULL;
-		break;
-	case TARGET_PRIMARY:
-		is_right = !is_standby;
-		break;
-	case TARGET_STANDBY:
-		is_right = is_standby || standby == NULL;
-		break;
-	case TARGET_PREFER_STANDBY:
-	case TARGET_ANY:
-		break;
-	}
-	if (is_right)
-		return 0;
-	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
-			wanted[srv->target->upstream->target]);
-}
-
 /* False: there is none, or it has run. */
 static bool
 begin_connect_query(struct server *srv)
@@ -525,7 +490,8 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		refused(srv, body, len, kind, is_fatal, why);
 		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY) /* NULL: it answers the SSLRequest */
 			return LOGIN_FAILED;
-		log_warning(srv->env->log, "server %u (%s): connect_query failed: %s", srv->id, srv->address,
+		srv->is_connect_query_bad = true;
+		log_warning(srv->env->log, "server %" PRIu64 " (%s): connect_query failed: %s", srv->id, srv->address,
 			    why->theirs);
 		break;
 	case 'Z':
@@ -533,7 +499,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 			r = unexpected(srv, "ReadyForQuery", why);
 		else if (begin_connect_query(srv))
 			break;
-		else if ((r = check_role(srv, why)) == 0)
+		else if ((r = server_check_role(srv, srv->login->welcome, why)) == 0)
 			return LOGIN_READY;
 		break;
 	default:

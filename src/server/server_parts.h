@@ -3,6 +3,7 @@
  *
  *   server.c          opening, lending, pinging, closing
  *   server_dial.c     hosts, TLS and login, until it is ready
+ *   server_role.c     whether it is what target_session_attrs wants
  *   server_replies.c  handles what it sends
  */
 #ifndef PGWEIR_SERVER_SERVER_PARTS_H
@@ -16,6 +17,7 @@ void server_let_go(struct server *srv);
 void server_finish(struct server *srv);
 
 /* server_dial.c */
+void server_first_host(struct server *srv, uint32_t turn); /* sets host_index, before anything else */
 int server_dial_host(struct server *srv); /* begins to dial the one at host_index; returns -1 without memory */
 void server_forget_secret(struct server *srv); /* wipes what password_command has printed for it */
 void server_on_login_timer(evutil_socket_t fd, short what, void *arg);
@@ -23,6 +25,13 @@ void server_on_login_timer(evutil_socket_t fd, short what, void *arg);
 int server_dial_tls_answer(struct server *srv, const uint8_t *p, size_t len);
 /* Handles bytes while LOGIN. Returns how many were used, or -1 if it has ended srv. */
 ssize_t server_dial_login(struct server *srv, const uint8_t *p, size_t len);
+
+/* server_role.c */
+/* At the end of its login, which has reported welcome. Returns 0, or -1 with *why set. */
+int server_check_role(struct server *srv, const struct image *welcome, struct fail *why);
+/* It has reported a setting later: it is closed when it is returned, if it is not what is wanted any more. */
+void server_role_reported(struct server *srv, const char *name, const char *value);
+void server_leave_host(struct server *srv); /* it is not, and is idle: ends it */
 
 /* server_replies.c */
 extern const struct stream_ops server_stream_ops;

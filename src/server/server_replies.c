@@ -141,6 +141,7 @@ got_parameter(struct server *srv, const uint8_t *body, size_t len, bool *is_pass
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
 	if (!image_is_read_only(name) && image_update(&srv->image, name, value, true) < 0)
 		return fail_set(why, "53200", "no memory for a setting");
+	server_role_reported(srv, name, value);
 	if (srv->env->ops->parameter(srv, name, value, *is_passed))
 		*is_passed = false;
 	return 0;
@@ -217,7 +218,7 @@ struct reply {
 };
 
 static int
-look_into_error(struct walk *w, struct reply *r, struct fail *why)
+inspect_error(struct walk *w, struct reply *r, struct fail *why)
 {
 	bool is_replaced = false;
 
@@ -230,7 +231,7 @@ look_into_error(struct walk *w, struct reply *r, struct fail *why)
 }
 
 static int
-look_into_parameter(struct walk *w, struct reply *r, struct fail *why)
+inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 {
 	if (got_parameter(w->srv, r->body, r->body_len, &r->is_passed, why) < 0)
 		return -1;
@@ -240,7 +241,7 @@ look_into_parameter(struct walk *w, struct reply *r, struct fail *why)
 }
 
 static void
-look_into_notice(struct walk *w, struct reply *r)
+inspect_notice(struct walk *w, struct reply *r)
 {
 	if (!r->is_passed)
 		return;
@@ -250,7 +251,7 @@ look_into_notice(struct walk *w, struct reply *r)
 }
 
 static void
-look_into_row(struct walk *w, struct reply *r)
+inspect_row(struct walk *w, struct reply *r)
 {
 	if (r->is_passed && w->srv->loan.makes_true)
 		r->is_passed = !made_true(w, r->body, r->body_len);
@@ -259,7 +260,7 @@ look_into_row(struct walk *w, struct reply *r)
 }
 
 static void
-look_into_complete(struct walk *w, struct reply *r)
+inspect_complete(struct walk *w, struct reply *r)
 {
 	w->srv->loan.makes_true = false;
 	if (r->is_passed && r->body_len > 0 && r->body[r->body_len - 1] == 0)
@@ -267,7 +268,7 @@ look_into_complete(struct walk *w, struct reply *r)
 }
 
 static void
-look_into_notification(struct walk *w, struct reply *r)
+inspect_notification(struct walk *w, struct reply *r)
 {
 	pass_run(w);
 	if (r->is_passed && r->is_whole)
@@ -277,26 +278,26 @@ look_into_notification(struct walk *w, struct reply *r)
 
 /* Handles the types that matter to pgweir or to the borrower's features. Returns -1 if the server must be closed. */
 static int
-look_into(struct walk *w, struct reply *r, struct fail *why)
+inspect(struct walk *w, struct reply *r, struct fail *why)
 {
 	if (!r->is_passed)
 		pass_run(w);
 	switch (r->type) {
 	case 'E':
-		return look_into_error(w, r, why);
+		return inspect_error(w, r, why);
 	case 'S':
-		return look_into_parameter(w, r, why);
+		return inspect_parameter(w, r, why);
 	case 'N':
-		look_into_notice(w, r);
+		inspect_notice(w, r);
 		return 0;
 	case 'D':
-		look_into_row(w, r);
+		inspect_row(w, r);
 		return 0;
 	case 'C':
-		look_into_complete(w, r);
+		inspect_complete(w, r);
 		return 0;
 	case 'A':
-		look_into_notification(w, r);
+		inspect_notification(w, r);
 		return 0;
 	case 'G':
 		if (w->srv->state == SV_RESET)
@@ -371,7 +372,7 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, r.type, why);
 	r.is_passed = verdict == LEDGER_PASS && srv->borrower != NULL;
-	if (look_into(w, &r, why) < 0)
+	if (inspect(w, &r, why) < 0)
 		return -1;
 	srv->body_left = f->body_len - r.body_len;
 	srv->is_body_swallowed = !r.is_passed;
@@ -439,8 +440,9 @@ walk_plain(struct walk *w)
 	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f) &&
 	       take_plain(w, &f, p + FRAME_HEAD_LEN)) {
 		p += FRAME_HEAD_LEN + f.body_len;
-		while (f.type == 'D' && p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
-			p += FRAME_HEAD_LEN + f.body_len; /* the other rows */
+		if (f.type == 'D' || (f.type == 'T' && ledger_expects_row(&srv->ledger)))
+			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
+				p += FRAME_HEAD_LEN + f.body_len; /* all (other) rows that are here */
 		w->at = (size_t)(p - w->p);
 	}
 }
@@ -561,6 +563,10 @@ after_batch(struct server *srv)
 	if (srv->state == SV_LENT)
 		srv->env->ops->batch_end(srv);
 	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
+		if (srv->is_misplaced) {
+			server_leave_host(srv);
+			return;
+		}
 		server_step(srv, SE_ANSWERED_PING);
 		srv->env->owner_ops->pinged(srv, true);
 	} else if (srv->state == SV_RESET)
@@ -617,9 +623,9 @@ lost(struct server *srv, int error)
 }
 
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct server *srv = arg;
+	struct server *srv = (struct server *)s;
 	uint8_t *buf = srv->env->read_buffer;
 	size_t have = srv->carry_len, got;
 
@@ -647,9 +653,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	struct server *srv = arg;
+	struct server *srv = (struct server *)s;
 
 	*srv->env->now_us = clock_now_us();
 	if (srv->state == SV_LENT)

@@ -3,13 +3,14 @@
  * nothing is owed and no cancel is under way:
  *
  *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
- *   transaction is open; DISCARD ALL if ordered; the seal (session/seal.h); a query of the owner's. An error in any
- * step but the last ends the connection.
+ *   transaction is open; DISCARD ALL if ordered; the seal (session/seal.h); after either, the upstream's connect_query;
+ * a query of the owner's. An error in any step but the last ends the connection.
  */
 #include "server/server.h"
 
 #include "base/clock.h"
 #include "session/seal.h"
+#include "wire/frame.h"
 #include "wire/messages.h"
 
 #include <stdlib.h>
@@ -101,6 +102,7 @@ static int
 discard_all(struct server *srv)
 {
 	srv->reset.todo.is_discarding = false;
+	srv->reset.is_connect_query_due = true;
 	srv->sequences_of = 0;
 	server_statements_clear(&srv->statements);
 	return server_forget_session(srv) < 0 ? -1 : send_query(srv, "DISCARD ALL", OWED_TO_RESET);
@@ -117,6 +119,8 @@ seal(struct server *srv)
 		return -1;
 	if ((parts & STATE_PREPARED) && image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
 		return -1;
+	if (parts & STATE_SETTINGS)
+		srv->reset.is_connect_query_due = true;
 	if (parts & STATE_SEQUENCES)
 		srv->sequences_of = 0;
 	if (parts & STATE_PLANS) /* PostgreSQL would read their literals anew, under the settings of the moment */
@@ -155,6 +159,21 @@ deallocate_all(struct server *srv)
 	return send_query(srv, "DEALLOCATE ALL", OWED_TO_RESET);
 }
 
+/* What connect_query has set is gone with the client's settings. Where it fails, it does so each time. */
+static bool
+owes_connect_query(const struct server *srv)
+{
+	return srv->reset.is_connect_query_due && !srv->is_connect_query_bad && srv->target->replication == NULL &&
+	       srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL;
+}
+
+static int
+connect_again(struct server *srv)
+{
+	srv->reset.is_connect_query_due = false;
+	return send_query(srv, srv->target->upstream->words[UPSTREAM_CONNECT_QUERY], OWED_TO_RESET);
+}
+
 static int
 reset_ask(struct server *srv)
 {
@@ -186,6 +205,8 @@ next_step(struct server *srv)
 		return deallocate_all(srv);
 	if (srv->reset.names.len > 0)
 		return deallocate(srv);
+	if (owes_connect_query(srv))
+		return connect_again(srv);
 	if (todo->question != NULL)
 		return reset_ask(srv);
 	server_step(srv, SE_CLEAN);
@@ -199,7 +220,9 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	char *copy = malloc(len + 1);
 	struct seal_statement row;
 
-	if (copy == NULL || !is_whole)
+	if (is_whole && len >= 2 && wire_u16(body) == 1) /* STATE_SHADOWED: another client must not get it */
+		srv->reset.todo.is_last = true;
+	else if (copy == NULL || !is_whole)
 		srv->is_closing = true; /* statements that are not known can't be deallocated */
 	else if (seal_read_statement(body, len, copy, &row)) {
 		if (row.name == NULL)
@@ -239,6 +262,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.is_cancel_due = true;
 	srv->reset.is_ours_cancelled = false;
+	srv->reset.is_connect_query_due = false;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);
 }

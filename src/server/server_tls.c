@@ -76,7 +76,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 		if (!srv->target->is_tls_required)
 			return 1;
 		fail_set(why, "08006", "PostgreSQL at %s does not speak TLS, but it is required", srv->address);
-		return fail_hint(why, "Switch ssl on there, or set a lower sslmode (mode in [tls_server]).");
+		return fail_hint(why, "Enable ssl there, or set a lower sslmode (mode in [tls_server]).");
 	case 'E':
 		if (!srv->target->is_tls_required) {
 			srv->tls_phase = STP_REFUSED_WITH_ERROR;
@@ -84,7 +84,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len, struct f
 		}
 		/* Like libpq since CVE-2024-10977: anybody could have sent its text. */
 		fail_set(why, "08006", "PostgreSQL at %s answered the request for TLS with an error", srv->address);
-		return fail_hint(why, "Its message is left out, as it had not proved who it is. Look into its log.");
+		return fail_hint(why, "Its message is left out, as it had not proved who it is. See its log.");
 	default:
 		return fail_set(why, "08P01", "PostgreSQL at %s sent an unknown answer to SSLRequest", srv->address);
 	}

@@ -13,6 +13,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -170,6 +171,43 @@ image_is_of_context(const char *name)
 		if (strcasecmp(name, context_names[i]) == 0)
 			return true;
 	return false;
+}
+
+/* Whom the session acts as matters for "$user" in search_path. */
+static const char *const compiling_names[] = { "search_path", "role", "session_authorization",
+					       "plpgsql.variable_conflict" };
+
+bool
+image_is_of_compiling(const char *name)
+{
+	for (size_t i = 0; i < sizeof(compiling_names) / sizeof(compiling_names[0]); i++)
+		if (strcasecmp(name, compiling_names[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+agree(const struct image *a, const struct image *b, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *one = image_get(a, names[i]), *other = image_get(b, names[i]);
+
+		if (one != other && (one == NULL || other == NULL || strcmp(one, other) != 0))
+			return false;
+	}
+	return true;
+}
+
+bool
+image_compiles_as(const struct image *a, const struct image *b)
+{
+	return a == b || agree(a, b, compiling_names, sizeof(compiling_names) / sizeof(compiling_names[0]));
+}
+
+bool
+image_reads_as(const struct image *a, const struct image *b)
+{
+	return a == b || agree(a, b, context_names, sizeof(context_names) / sizeof(context_names[0]));
 }
 
 static void

@@ -100,6 +100,10 @@ bool image_names_pg_temp(const struct image *img); /* in its search_path */
  * of 0 or less make another text of (1.0/3)::float8::text, as bytea_output does of int4send(1)::text.
  */
 bool image_plans_otherwise(const struct image *img);
+/* Returns true if PL/pgSQL finds the same types in both sessions when it compiles a function. */
+bool image_compiles_as(const struct image *a, const struct image *b);
+bool image_is_of_compiling(const char *name); /* it is one of the settings that this depends on */
+bool image_reads_as(const struct image *a, const struct image *b); /* they agree in all settings of image_context */
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*

@@ -55,6 +55,7 @@ static const struct {
 	{ STATE_LISTEN, "UNLISTEN *;" },
 	{ STATE_LOCKS, "SELECT FROM pg_catalog.pg_advisory_unlock_all();" },
 	{ STATE_TEMP, "DISCARD TEMP;" },
+	{ STATE_SHADOWED, "SELECT 1 WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0;" },
 	{ STATE_SEQUENCES, "DISCARD SEQUENCES;" },
 	{ STATE_PLANS, "DISCARD PLANS;" },
 	{ STATE_PREPARED, "SELECT CASE WHEN from_sql THEN name END, pg_catalog.count(*)"
@@ -67,9 +68,9 @@ const char *
 state_text(unsigned parts, char out[static STATE_TEXT_MAX])
 {
 	static const char *const names[STATE_PARTS] = {
-		"settings", "temporary_objects", "advisory_locks", "cursors", "prepared_statements",
-		"listen",   "sequences",	 "random_seed",	   "backend", "remote_sessions",
-		"plans"
+		"settings", "temporary_objects", "advisory_locks", "cursors",	     "prepared_statements",
+		"listen",   "sequences",	 "random_seed",	   "backend",	     "remote_sessions",
+		"plans",    "compiled_types",	 "search_path",	   "shadowed_types", "compiled_constants"
 	};
 	size_t len = 0;
 
@@ -98,7 +99,7 @@ seal_parts_of(uint32_t flags, unsigned code_parts)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD, STATE_BACKEND },
 	};
-	unsigned parts = code_parts;
+	unsigned parts = code_parts & ~(unsigned)STATE_COMPILED;
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)

@@ -26,12 +26,21 @@ enum state_part {
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
-	STATE_PLANS = 1u << 10 /* constants in plans, of functions that are not as IMMUTABLE as declared */
+	STATE_PLANS = 1u << 10, /* constants in plans, of functions that are not as IMMUTABLE as declared */
+	/*
+	 * What PL/pgSQL keeps of a function from its first run in a backend on, if it may be another for another
+	 * client. No statement makes it forget the types of variables.
+	 */
+	STATE_TYPES = 1u << 11, /* types that another search_path finds elsewhere, and that differ there */
+	STATE_PATHS = 1u << 12, /* with these, and no state of its own: code that may run under another search_path */
+	STATE_SHADOWED = 1u << 13, /* types that a temporary table of that name hides */
+	STATE_READINGS = 1u << 14 /* constants that were read or computed under the first one's settings or role */
 };
 #define STATE_WASHABLE 0x6ffu
-#define STATE_PARTS 11u
+#define STATE_COMPILED (STATE_TYPES | STATE_PATHS | STATE_SHADOWED | STATE_READINGS)
+#define STATE_PARTS 15u
 
-#define STATE_TEXT_MAX 160
+#define STATE_TEXT_MAX 256
 /* "settings, cursors"; "none". Returns out. */
 const char *state_text(unsigned parts, char out[static STATE_TEXT_MAX]);
 /*
@@ -47,7 +56,8 @@ seal_parts(uint32_t scan_flags, unsigned code_parts)
 /* A schema's name as SQL, quoted where that is needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
 /*
- * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_PREPARED it returns a row for
+ * Appends the one simple Query that washes these parts (of STATE_WASHABLE). With STATE_SHADOWED, too, it returns a row
+ * of one column if the backend has ever had temporary objects. With STATE_PREPARED it returns a row for
  * each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row with the number
  * of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema of postgres_fdw
  * if nothing else can have connected; "": the catalogs are searched for what may have, which costs more than all the

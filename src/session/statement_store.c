@@ -14,6 +14,7 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#include "base/alloc.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -132,6 +133,13 @@ trim(struct statement_store *store, size_t to)
 		store->idle_bytes -= size_of(e);
 		entry_free(e);
 	}
+}
+
+void
+statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max)
+{
+	store->idle_bytes_max = idle_bytes_max;
+	trim(store, idle_bytes_max);
 }
 
 void

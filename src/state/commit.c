@@ -116,7 +116,9 @@ session_seal(const struct exchange *x)
 	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
-	return x->entry->settings.session_state == SESSION_ISOLATE ? parts | STATE_WASHABLE : parts;
+	if (x->entry->settings.session_state == SESSION_ISOLATE)
+		parts |= STATE_WASHABLE;
+	return parts & STATE_TEMP ? parts | session_seal_shadowed(x) : parts;
 }
 
 /* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */
@@ -203,7 +205,7 @@ effects_suspicion(const struct client_session *s)
 static bool
 session_keeps(struct exchange *x)
 {
-	return x->sequence_us != 0 && session_lingers(x);
+	return x->srv->loan.sequence_us != 0 && session_lingers(x);
 }
 
 /* Something was noted: settles what is known, and asks about the rest. */
@@ -233,6 +235,7 @@ settle_and_ask(struct exchange *x)
 	s->unresolved_us = srv->loan.last_done_us;
 	srv->loan.shown |= flags;
 	srv->loan.suspicion = 0;
+	srv->loan.has_undone = srv->loan.has_undone || srv->loan.has_failed || srv->loan.has_rolled_back;
 	srv->loan.has_failed = srv->loan.has_rolled_back = false;
 	if (parts == 0) {
 		drop_names(s);

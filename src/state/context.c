@@ -41,10 +41,14 @@ session_reads_as(const struct exchange *x, const struct image *reading)
 	return image_reading(x->image) == reading && !session_is_in_flux(x) && !x->srv->loan.has_run_code;
 }
 
-/* Returns true for SET LOCAL of a setting that matters, or SESSION AUTHORIZATION, TIME ZONE or XML OPTION. */
+/*
+ * Returns true for SET LOCAL of a setting that matters, or SESSION AUTHORIZATION, TIME ZONE or XML OPTION. *path is set
+ * for one that functions are compiled under.
+ */
 static bool
-sets_locally(const char *sql, size_t len)
+sets_locally(const char *sql, size_t len, bool *path)
 {
+	bool is_found = false;
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
 	char name[64];
@@ -59,9 +63,12 @@ sets_locally(const char *sql, size_t len)
 		snprintf(name, sizeof(name), "%.*s", (int)(t.len < sizeof(name) ? t.len : 0), t.at);
 		if (t.kind == SQL_QUOTED || image_is_of_context(name) || sql_is_word(&t, "session", 7) ||
 		    sql_is_word(&t, "time", 4) || sql_is_word(&t, "xml", 3))
-			return true;
+			is_found = true;
+		if (t.kind == SQL_QUOTED || image_is_of_compiling(name) || sql_is_word(&t, "session", 7) ||
+		    sql_is_word(&t, "schema", 6) || sql_is_word(&t, "plpgsql", 7))
+			*path = true;
 	}
-	return false;
+	return is_found;
 }
 
 void
@@ -74,7 +81,7 @@ session_note_local(struct exchange *x, const struct request *m)
 		sql = (const char *)m->statement->bytes;
 		len = m->statement->query_len;
 	}
-	if (request_has(m, 0, SCAN_HINT_LOCAL) && sql != NULL && sets_locally(sql, len))
+	if (request_has(m, 0, SCAN_HINT_LOCAL) && sql != NULL && sets_locally(sql, len, &x->srv->loan.has_changed_path))
 		x->srv->loan.has_local_settings = true;
 }
 
@@ -109,6 +116,8 @@ session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_
 	x->srv->loan.has_run = true;
 	if (session_may_set_unseen(x))
 		x->srv->loan.has_run_code = runs_code(x, first, sql, len);
+	if (session_may_compile(x))
+		x->srv->loan.has_called = session_calls_functions(x, sql, len);
 }
 
 __attribute__((noinline)) static bool
@@ -124,6 +133,9 @@ session_note_run_of(struct exchange *x, struct statement *st)
 	x->srv->loan.has_run = true;
 	if (session_may_set_unseen(x))
 		x->srv->loan.has_run_code = statement_runs_code(x, st);
+	if (session_may_compile(x))
+		x->srv->loan.has_called =
+		    st == NULL || session_calls_functions(x, (const char *)st->bytes, st->query_len);
 }
 
 /* EXECUTE and FETCH: which columns they have is decided when they are parsed. */

@@ -31,28 +31,32 @@
 static bool
 may_linger(const struct exchange *x)
 {
-	return *x->env->now_us - x->sequence_us < LINGER_US && !pool_is_wanted(x->entry->policy);
+	return *x->env->now_us - x->srv->loan.sequence_us < LINGER_US && !pool_is_wanted(x->entry->policy);
 }
 
 void
 session_stop_lingering(struct exchange *x)
 {
-	if (!x->is_lingering)
+	struct server *srv = x->srv;
+
+	if (srv == NULL || !srv->is_lingering)
 		return;
-	TAILQ_REMOVE(&x->env->lingering, x, lingering);
-	x->is_lingering = false;
+	TAILQ_REMOVE(&x->env->lingering, srv, lingering);
+	srv->is_lingering = false;
 }
 
 bool
 session_lingers(struct exchange *x)
 {
+	struct server *srv = x->srv;
+
 	if (!may_linger(x)) {
 		session_stop_lingering(x);
 		return false;
 	}
-	if (!x->is_lingering)
-		TAILQ_INSERT_TAIL(&x->env->lingering, x, lingering);
-	x->is_lingering = true;
+	if (!srv->is_lingering)
+		TAILQ_INSERT_TAIL(&x->env->lingering, srv, lingering);
+	srv->is_lingering = true;
 	return true;
 }
 
@@ -66,16 +70,18 @@ session_yield(struct exchange_env *env)
 void
 session_linger_tick(struct exchange_env *env)
 {
-	struct exchange *x = TAILQ_FIRST(&env->lingering);
+	struct server *srv = TAILQ_FIRST(&env->lingering);
 
-	while (x != NULL) {
+	while (srv != NULL) {
+		struct exchange *x = srv->borrower;
+
 		if (may_linger(x)) {
-			x = TAILQ_NEXT(x, lingering);
+			srv = TAILQ_NEXT(srv, lingering);
 			continue;
 		}
 		session_stop_lingering(x);
-		x->env->ops->try_release(x);
-		x = TAILQ_FIRST(&env->lingering); /* the release may have changed the list */
+		env->ops->try_release(x);
+		srv = TAILQ_FIRST(&env->lingering); /* the release may have changed the list */
 	}
 }
 
@@ -204,7 +210,7 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 	if (of != x->id && writes_without_sequences(x, flags))
 		return 0;
 	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
-		x->sequence_us = *x->env->now_us;
+		srv->loan.sequence_us = *x->env->now_us;
 	if (of == x->id || is_failed(srv) || !exchange_is_followed(x))
 		return 0;
 	srv->sequences_of = x->id;

@@ -139,12 +139,23 @@ changes_reading(const struct known *k)
 	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_context(k->name));
 }
 
+/* True: functions that PL/pgSQL compiles next may mean other types by the same names. */
+static bool
+changes_path(const struct known *k)
+{
+	if (k->kind == KNOWN_RESET_ALL)
+		return true;
+	return (k->kind == KNOWN_SET || k->kind == KNOWN_RESET || k->kind == KNOWN_LOCAL) &&
+	       (k->name[0] == '\0' || image_is_of_compiling(k->name));
+}
+
 static enum statement_step
 note(struct exchange *x, const struct known *k, const char *sql, size_t len, unsigned count)
 {
 	struct server *srv = x->srv;
 
 	srv->loan.has_local_settings = srv->loan.has_local_settings || changes_reading(k);
+	srv->loan.has_changed_path = srv->loan.has_changed_path || changes_path(k);
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */

@@ -404,6 +404,7 @@ session_function_call(struct exchange *x)
 	if (!exchange_is_followed(x))
 		return 0;
 	x->srv->loan.suspicion |= SCAN_CODE;
+	x->srv->loan.has_called = true;
 	return session_used_sequence(x, SCAN_CODE);
 }
 

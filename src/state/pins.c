@@ -4,6 +4,7 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,11 +38,22 @@ session_lose(struct exchange *x, const struct fail *why)
 	if (s == NULL || (s->refusal == NULL && (s->refusal = malloc(sizeof(*why))) == NULL))
 		return -1;
 	*s->refusal = *why;
+	session_forget_request(x);
+	return 0;
+}
+
+void
+session_forget_request(struct exchange *x)
+{
+	struct client_session *s = x->session;
+
+	if (s == NULL)
+		return;
 	session_drop_effects(s);
 	session_forget_before(s);
 	buf_fini(&s->rows);
 	s->parts = s->unresolved = 0;
-	return 0;
+	s->is_discard_sent = s->is_filtering = false;
 }
 
 /* session_state = error: the client's next request will be answered with FATAL; its server is cleaned now. */
@@ -69,6 +81,7 @@ refuse_pins(struct exchange *x)
 		exchange_close(x, NULL);
 		return;
 	}
+	session_stop_lingering(x);
 	x->srv = NULL;
 	x->idle_since_us = *x->env->now_us;
 	pool_entry_clean(srv, true, *x->env->now_us);
@@ -81,14 +94,14 @@ session_set_pins(struct exchange *x, unsigned pins)
 	enum session_state_mode mode = x->entry->settings.session_state;
 	char reasons[160];
 
-	x->pins = (uint16_t)pins;
+	x->pins = (uint8_t)pins;
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if (added & 1u << i)
 			x->entry->counters.pins[i]++;
 	if (added & ~x->session->logged_pins) {
 		x->session->logged_pins |= added;
 		log_write(x->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
-			  "client %llu (%s/%s, application \"%s\") keeps server %u between transactions: %s",
+			  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s",
 			  (unsigned long long)x->id, x->entry->database->name, exchange_user(x),
 			  exchange_application(x), x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)));
 	}

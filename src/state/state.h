@@ -102,10 +102,26 @@ void session_probe_done(struct server *srv);
 void session_free(struct exchange *x);
 /* Its server is lost, and with it what it may have set: its next request is answered with why, FATAL. -1: no memory. */
 int session_lose(struct exchange *x, const struct fail *why);
+void session_forget_request(struct exchange *x); /* its server is lost, and has not executed what is noted */
 const char *session_pin_reasons(const struct exchange *x, char *out, size_t out_cap); /* "temp_table, cursor"; "" */
 /* Sends what turns the server's image into the client's, ahead of the next message. Returns 0, or -1: no memory. */
 int session_replay(struct exchange *x);
 int session_catch_up(struct exchange *x); /* settings only: the prepared statements there are its own */
+
+/* state/compiled.c */
+/* A server is about to be given back: notes under which settings functions were compiled there. */
+void session_leaves_compiled(struct exchange *x);
+/*
+ * x has just borrowed a server where functions were run before: discards plans if they may have others' constants. -1:
+ * no memory.
+ */
+int session_meets_compiled(struct exchange *x);
+/* This SQL calls no function of the database's, and begins no transaction in which another may. */
+bool session_runs_alone(const struct exchange *x, const char *sql, size_t len);
+/* What is known to call functions is not for the server that x has: it must wait until that is given back. */
+bool session_must_run_elsewhere(const struct exchange *x);
+/* A row of relay/features.c: HOLD if this is not for the server that x has, which is given back first. */
+enum statement_step session_run_elsewhere(struct exchange *x, struct request *m);
 
 /* state/reset.c */
 void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */

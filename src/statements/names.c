@@ -44,16 +44,45 @@ home(const struct client_statements *s, uint32_t hash)
 struct client_statement *
 client_statement_find(const struct exchange *x, const char *name)
 {
-	const struct client_statements *s = x->statements;
+	struct client_statements *s = x->statements;
 	uint32_t hash, at;
 
 	if (s == NULL || s->count == 0)
 		return NULL;
+	at = home(s, s->found_at); /* the table may have another size by now, or another name there */
+	if (s->slots[at] != NULL && strcmp(s->slots[at]->name, name) == 0)
+		return s->slots[at];
 	hash = names_hash_of(x->env, name);
 	for (at = home(s, hash); s->slots[at] != NULL; at = home(s, at + 1))
-		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0)
+		if (s->slots[at]->hash == hash && strcmp(s->slots[at]->name, name) == 0) {
+			s->found_at = at;
 			return s->slots[at];
+		}
 	return NULL;
+}
+
+void
+statements_forget(struct exchange *x, const char *name)
+{
+	struct client_statement *n = client_statement_find(x, name);
+
+	if (n != NULL)
+		client_statement_leave(x->statements, n);
+}
+
+enum sql_word
+statements_first_word(const struct exchange *x, const char *name)
+{
+	const struct client_statement *n;
+	struct statement *st = NULL;
+
+	if (x->statements == NULL)
+		return SQL_WORDS_END;
+	if (name[0] == '\0')
+		st = x->statements->is_unnamed_oversize ? NULL : x->statements->unnamed;
+	else if ((n = client_statement_find(x, name)) != NULL)
+		st = n->st;
+	return st == NULL ? SQL_WORDS_END : (enum sql_word)statement_verdict(st)->first;
 }
 
 bool

@@ -51,6 +51,7 @@ struct client_statement {
 struct client_statements {
 	struct client_statement **slots; /* open addressing, linear; NULL: free */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
+	uint32_t found_at; /* the slot of the name that was found last: most often it is the next one, too */
 	size_t bytes; /* of table and names, and of the SQL that is its own */
 	struct exchange_env *env;
 	struct statement *unnamed; /* as of the last message sent */

@@ -3,11 +3,9 @@
 
 #include "base/escape.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NS_DECIMALS 9
 #define US_DECIMALS 6
 
 void
@@ -23,24 +21,66 @@ labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t 
 		labels[len] = '\0';
 }
 
-/* Writes the shortest decimal form and returns its length. */
-static size_t
-decimal(uint64_t value, unsigned decimals, char out[32])
+/* --- numbers: the shortest decimal form --- */
+
+#define NUMBER_MAX 32
+
+/* Writes value with at least so many digits; returns where it ends. */
+static char *
+put_digits(char *at, uint64_t value, unsigned least)
+{
+	char digits[20];
+	unsigned n = 0;
+
+	do {
+		digits[n++] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value != 0);
+	for (; n < least; n++)
+		digits[n] = '0';
+	while (n > 0)
+		*at++ = digits[--n];
+	return at;
+}
+
+static uint64_t
+unit_of(unsigned decimals)
 {
 	uint64_t unit = 1;
-	size_t n;
 
-	for (unsigned i = 0; i < decimals; i++)
+	while (decimals-- > 0)
 		unit *= 10;
-	n = (size_t)snprintf(out, 32, "%" PRIu64, value / unit);
-	if (value % unit == 0)
-		return n;
-	n += (size_t)snprintf(out + n, 32 - n, ".%0*" PRIu64, (int)decimals, value % unit);
-	while (out[n - 1] == '0')
-		n--;
-	out[n] = '\0';
-	return n;
+	return unit;
 }
+
+/* At most NUMBER_MAX bytes, without a terminator. */
+static char *
+put_number(char *at, uint64_t value, unsigned decimals)
+{
+	uint64_t unit;
+
+	if (decimals == 0 || value == 0)
+		return put_digits(at, value, 1);
+	unit = unit_of(decimals);
+	at = put_digits(at, value / unit, 1);
+	if (value % unit == 0)
+		return at;
+	*at++ = '.';
+	at = put_digits(at, value % unit, decimals);
+	while (at[-1] == '0')
+		at--;
+	return at;
+}
+
+static void
+append_number(struct buf *to, uint64_t value, unsigned decimals)
+{
+	char number[NUMBER_MAX];
+
+	buf_put(to, number, (size_t)(put_number(number, value, decimals) - number));
+}
+
+/* --- what lines are made of --- */
 
 static void
 exposition_put(struct buf *to, const char *text)
@@ -48,35 +88,96 @@ exposition_put(struct buf *to, const char *text)
 	buf_put(to, text, strlen(text));
 }
 
-static void
-put_number(struct buf *to, uint64_t value, unsigned decimals)
+static char *
+copy(char *at, const char *text, size_t len)
 {
-	char number[32];
-
-	buf_put(to, number, decimal(value, decimals, number));
+	memcpy(at, text, len);
+	return at + len;
 }
 
-/* The line is not ended. */
-static void
-begin_sample(struct buf *to, const char *name, const char *suffix, const char *labels, uint64_t value,
-	     unsigned decimals)
+struct exposition_series
+exposition_series(const char *name, const char *labels)
 {
-	exposition_put(to, name);
-	exposition_put(to, suffix);
-	if (labels[0] != '\0') {
-		exposition_put(to, "{");
-		exposition_put(to, labels);
-		exposition_put(to, "}");
+	return (struct exposition_series){
+		.name = name, .labels = labels, .name_len = strlen(name), .labels_len = strlen(labels)
+	};
+}
+
+void
+exposition_word_set(struct exposition_word *w, const char *label, const char *value)
+{
+	size_t label_len = strlen(label), value_len = strlen(value);
+	char *at = w->text;
+
+	w->len = 0;
+	if (label_len + value_len + 3 > sizeof(w->text))
+		return;
+	at = copy(at, label, label_len);
+	at = copy(at, "=\"", 2);
+	at = copy(at, value, value_len);
+	*at++ = '"';
+	w->len = (size_t)(at - w->text);
+}
+
+void
+exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds *bounds)
+{
+	char number[NUMBER_MAX];
+
+	for (b->count = 0; b->count < bounds->count; b->count++) {
+		*put_number(number, bounds->le_us[b->count], US_DECIMALS) = '\0';
+		exposition_word_set(&b->le[b->count], "le", number);
 	}
-	exposition_put(to, " ");
-	put_number(to, value, decimals);
+	exposition_word_set(&b->le[b->count++], "le", "+Inf");
 }
 
-static void
-put_sample(struct buf *to, const char *name, const char *suffix, const char *labels, uint64_t value, unsigned decimals)
+/* --- lines --- */
+
+#define SUFFIX_MAX 8
+#define SAMPLE_MAX (SUFFIX_MAX + 2 * (WORD_MAX + 1) + NUMBER_MAX + 4) /* beside the series */
+
+/* Writes ,word or, where it is the first, word; returns where it ends. */
+static char *
+put_word(char *at, char *first, const struct exposition_word *word)
 {
-	begin_sample(to, name, suffix, labels, value, decimals);
-	exposition_put(to, "\n");
+	if (word == NULL || word->len == 0)
+		return at;
+	if (at != first)
+		*at++ = ',';
+	return copy(at, word->text, word->len);
+}
+
+/* A sample without the end of its line. suffix: at most SUFFIX_MAX. */
+static void
+begin_sample(struct buf *to, const struct exposition_series *s, const char *suffix, size_t suffix_len,
+	     const struct exposition_word *one, const struct exposition_word *two, uint64_t value, unsigned decimals)
+{
+	char *begin = (char *)buf_room(to, s->name_len + s->labels_len + SAMPLE_MAX), *at = begin, *first;
+
+	if (begin == NULL)
+		return;
+	at = copy(at, s->name, s->name_len);
+	at = copy(at, suffix, suffix_len);
+	*at++ = '{';
+	first = at;
+	at = copy(at, s->labels, s->labels_len);
+	at = put_word(at, first, one);
+	at = put_word(at, first, two);
+	if (at == first)
+		at--; /* no labels, no braces */
+	else
+		*at++ = '}';
+	*at++ = ' ';
+	at = put_number(at, value, decimals);
+	to->len += (size_t)(at - begin);
+}
+
+void
+exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
+		  const struct exposition_word *two, uint64_t value, unsigned decimals)
+{
+	begin_sample(to, series, "", 0, one, two, value, decimals);
+	buf_put_u8(to, '\n');
 }
 
 static size_t
@@ -128,47 +229,34 @@ exposition_end(struct buf *to, enum exposition_format format)
 		exposition_put(to, "# EOF\n");
 }
 
-void
-exposition_sample(struct buf *to, const char *name, const char *labels, uint64_t value, unsigned decimals)
-{
-	put_sample(to, name, "", labels, value, decimals);
-}
-
-/* e may be NULL. */
+/* e: NULL, or what may be empty. */
 static void
-put_bucket(struct buf *to, const char *name, const char *labels, const char *le, uint64_t value,
-	   const struct exemplar *e)
+put_exemplar(struct buf *to, const struct exemplar *e)
 {
-	char with_le[LABELS_MAX + 48];
-
-	snprintf(with_le, sizeof(with_le), "%s%sle=\"%s\"", labels, labels[0] != '\0' ? "," : "", le);
-	begin_sample(to, name, "_bucket", with_le, value, 0);
-	if (e != NULL && e->trace_id[0] != '\0') {
-		exposition_put(to, " # {trace_id=\"");
-		exposition_put(to, e->trace_id);
-		exposition_put(to, "\"} ");
-		put_number(to, e->value_us, US_DECIMALS);
-		exposition_put(to, " ");
-		put_number(to, e->wall_us, US_DECIMALS);
-	}
-	exposition_put(to, "\n");
+	if (e == NULL || e->trace_id[0] == '\0')
+		return;
+	exposition_put(to, " # {trace_id=\"");
+	exposition_put(to, e->trace_id);
+	exposition_put(to, "\"} ");
+	append_number(to, e->value_us, US_DECIMALS);
+	exposition_put(to, " ");
+	append_number(to, e->wall_us, US_DECIMALS);
 }
 
 void
-exposition_histogram(struct buf *to, const char *name, const char *labels, const struct histogram *h,
-		     const struct histogram_bounds *bounds, const struct exemplars *exemplars)
+exposition_histogram(struct buf *to, const struct exposition_series *series, const struct histogram *h,
+		     const struct exposition_bounds *bounds, const struct exemplars *exemplars)
 {
-	const struct exemplar *e = exemplars != NULL ? exemplars->of : NULL;
 	uint64_t so_far = 0;
-	char le[32];
 
 	for (size_t i = 0; i < bounds->count; i++) {
 		so_far += h->buckets[i];
-		decimal(bounds->le_ns[i], NS_DECIMALS, le);
-		put_bucket(to, name, labels, le, so_far, e != NULL ? &e[i] : NULL);
+		begin_sample(to, series, "_bucket", 7, &bounds->le[i], NULL, so_far, 0);
+		put_exemplar(to, exemplars != NULL ? &exemplars->of[i] : NULL);
+		buf_put_u8(to, '\n');
 	}
-	so_far += h->buckets[bounds->count];
-	put_bucket(to, name, labels, "+Inf", so_far, e != NULL ? &e[bounds->count] : NULL);
-	put_sample(to, name, "_sum", labels, h->sum_us, US_DECIMALS);
-	put_sample(to, name, "_count", labels, so_far, 0);
+	begin_sample(to, series, "_sum", 4, NULL, NULL, h->sum_us, US_DECIMALS);
+	buf_put_u8(to, '\n');
+	begin_sample(to, series, "_count", 6, NULL, NULL, so_far, 0);
+	buf_put_u8(to, '\n');
 }

@@ -109,6 +109,7 @@ ask_of(struct evhttp_request *request, bool is_alive)
 		.accept_encoding = header(request, "Accept-Encoding"),
 		.authorization = header(request, "Authorization"),
 		.host = header(request, "Host"),
+		.peer = evhttp_connection_get_addr(evhttp_request_get_connection(request)),
 		.is_read_only = is_read_only(request),
 		.is_alive = is_alive,
 	};
@@ -132,6 +133,13 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 }
 
 static void
+refuse(struct http_conn *c, struct http_reply *refusal)
+{
+	refusal->is_last = http_conn_is_old(c, clock_now_us());
+	http_reply_send(http_conn_answer(c), refusal);
+}
+
+static void
 ask_loop(struct http *h, enum http_table table)
 {
 	if (table < HTTP_TABLES) {
@@ -152,13 +160,14 @@ on_request(struct evhttp_request *request, void *arg)
 	struct http_conn *c = http_conn_ask(&h->conns, request, WAIT_US, now_us);
 	const struct http_page *page = is_read_only(request) ? http_page_find(path_of(request)) : NULL;
 	struct http_ask ask = ask_of(request, true);
-	struct http_reply refusal;
+	struct http_reply refusal = { 0 };
 
 	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-	else if (page == NULL || !http_page_may_see(&h->pages, page, &ask, &refusal) ||
-		 http_page_is_fresh(&h->pages, page, now_us))
-		answer(h, c, true); /* the loop is not troubled for what may not be seen */
+	else if (page != NULL && !http_page_may_see(&h->pages, page, &ask, now_us, &refusal))
+		refuse(c, &refusal); /* the loop is not troubled for what may not be seen */
+	else if (page == NULL || http_page_is_fresh(&h->pages, page, now_us))
+		answer(h, c, true);
 	else
 		ask_loop(h, page->table);
 }
@@ -388,7 +397,8 @@ start_history(struct http *h)
 static int
 open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 {
-	http_pages_init(&h->pages, settings);
+	if (http_pages_init(&h->pages, settings) < 0)
+		return fail_set(why, "53200", "no memory for the HTTP thread");
 	h->ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (h->ask_fd < 0 || h->wake_fd < 0)

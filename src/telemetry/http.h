@@ -6,9 +6,9 @@
  * one, and /healthz returns 503). A snapshot younger than 250 ms is reused, so that hostile scraping is cheap.
  * With keeps_history it asks for a snapshot every second. What only the loop knows for the status page it asks for by
  * tables, while somebody looks at the page.
- * GET and HEAD only; at most 32 connections; a request must come within 5 s, its answer be taken within 10 s, or the
- * connection is closed; headers up to 8 KiB; no bodies.
- * Closes last at shutdown (metrics of the drain can still be read).
+ * GET and HEAD only; at most 32 connections, for one more the oldest that asks nothing goes; a request must come within
+ * 5 s, its answer be taken within 10 s, or the connection is closed; headers up to 8 KiB; no bodies. Closes last at
+ * shutdown (metrics of the drain can still be read).
  */
 #ifndef PGWEIR_TELEMETRY_HTTP_H
 #define PGWEIR_TELEMETRY_HTTP_H

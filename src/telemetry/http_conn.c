@@ -46,24 +46,47 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	forget(c);
 }
 
+/* Who has asked nothing yet, or nothing more, goes first: a silent crowd must not keep anybody out. */
+static bool
+goes_before(const struct http_conn *a, const struct http_conn *b)
+{
+	bool a_reads = a->state == HTTP_CONN_READING, b_reads = b->state == HTTP_CONN_READING;
+
+	return a_reads != b_reads ? a_reads : a->asked_us < b->asked_us;
+}
+
+static void
+close_oldest(struct http_conns *all)
+{
+	struct http_conn *c, *oldest = NULL;
+
+	TAILQ_FOREACH(c, &all->list, link)
+	{
+		if (c->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(c, oldest)))
+			oldest = c;
+	}
+	if (oldest != NULL)
+		evhttp_connection_free(oldest->evcon); /* calls on_close */
+}
+
 static void
 on_accepted(struct http_conn *c)
 {
+	struct http_conns *all = c->all;
 	struct bufferevent *bev = c->bev;
 	void *evcon = NULL;
-	bool is_too_many = c->all->count > HTTP_CONNS_MAX;
 
 	bufferevent_getcb(bev, NULL, NULL, NULL, &evcon);
 	bufferevent_decref(bev);
-	if (evcon == NULL || is_too_many) {
+	if (evcon == NULL) {
 		forget(c);
-		if (evcon != NULL)
-			evhttp_connection_free(evcon);
 		return;
 	}
 	c->evcon = evcon;
 	evhttp_connection_set_closecb(c->evcon, on_close, c);
 	set_timer(c, HTTP_CONN_READING, READ_US);
+	if (all->count > HTTP_CONNS_MAX)
+		close_oldest(all); /* which may be c: many may have come at once, and all others wait for answers */
 }
 
 static void
@@ -88,7 +111,7 @@ on_accept(struct event_base *base, void *arg)
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 
 	c->all = all;
-	c->accepted_us = clock_now_us();
+	c->accepted_us = c->asked_us = clock_now_us();
 	c->timer = alloc_check(event_new(base, -1, 0, on_timer, c));
 	c->bev = alloc_check(bufferevent_socket_new(base, -1, 0));
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);

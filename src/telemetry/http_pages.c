@@ -12,9 +12,11 @@
 
 #define FRESH_US (250 * US_PER_MS)
 #define JSON_TYPE "application/json; charset=utf-8"
-#define GZIP_FROM 4096 /* bytes */
+#define GZIP_FROM                                                                                                      \
+	4096 /* bytes; compressing takes several times as long as rendering, so that none is for this host             \
+	      */
 
-void
+int
 http_pages_init(struct http_pages *p, const struct http_settings *settings)
 {
 	memset(p, 0, sizeof(*p));
@@ -22,6 +24,7 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 	p->version = xstrdup(settings->version);
 	p->users = settings->users != NULL ? users_ref(settings->users) : NULL;
 	p->is_local = settings->is_local;
+	return http_guesses_init(&p->guesses);
 }
 
 static void
@@ -33,6 +36,15 @@ forget_rendered(struct http_pages *p)
 	}
 }
 
+/* The next rendering will be about as long, so that its memory is kept: megabytes of fresh pages cost more than the
+ * rendering. */
+static void
+outdate_rendered(struct http_pages *p)
+{
+	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
+		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
+}
+
 void
 http_pages_fini(struct http_pages *p)
 {
@@ -41,13 +53,14 @@ http_pages_fini(struct http_pages *p)
 	for (int t = 0; t < HTTP_TABLES; t++)
 		buf_fini(&p->tables[t]);
 	users_unref(p->users);
+	http_guesses_fini(&p->guesses);
 	free(p->version);
 }
 
 void
 http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us)
 {
-	forget_rendered(p);
+	outdate_rendered(p);
 	snapshot_free(p->last);
 	p->last = snapshot;
 	p->taken_us = now_us;
@@ -137,7 +150,7 @@ fill_metrics(struct http_pages *p, const struct http_ask *ask, struct buf *body,
 	enum exposition_format format =
 	    http_prefers_openmetrics(ask->accept) ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
 	const struct http_rendered *rendered = &p->rendered[format];
-	bool wants_gzip = http_accepts_gzip(ask->accept_encoding);
+	bool wants_gzip = !p->is_local && http_accepts_gzip(ask->accept_encoding);
 
 	(void)body;
 	r->is_scrape = true;
@@ -250,18 +263,31 @@ http_page_find(const char *path)
 	return NULL;
 }
 
+static bool
+has_password(struct http_pages *p, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
+{
+	switch (http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us, &r->retry_after_s)) {
+	case HTTP_PROVED:
+		return true;
+	case HTTP_TOO_SOON:
+		set_text(r, 429, "too soon after a wrong password\n");
+		return false;
+	case HTTP_UNPROVED:
+		break;
+	}
+	r->wants_password = true;
+	set_text(r, 401, "name and password of [http] auth_file, please\n");
+	return false;
+}
+
 bool
-http_page_may_see(const struct http_pages *p, const struct http_page *page, const struct http_ask *ask,
+http_page_may_see(struct http_pages *p, const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
 		  struct http_reply *r)
 {
 	if (!page->is_private)
 		return true;
-	if (p->users != NULL) {
-		r->wants_password = !http_is_authorized(p->users, ask->authorization);
-		if (r->wants_password)
-			set_text(r, 401, "name and password of [http] auth_file, please\n");
-		return !r->wants_password;
-	}
+	if (p->users != NULL)
+		return has_password(p, ask, now_us, r);
 	if (!p->is_local)
 		set_text(r, 403,
 			 "the status page shows SQL and users: beyond loopback it needs [http] auth_file; "
@@ -283,6 +309,6 @@ http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *bod
 		r->allow = "GET, HEAD";
 	} else if (page == NULL)
 		set_text(r, HTTP_NOTFOUND, "not found; try /, /metrics, /healthz or /readyz\n");
-	else if (http_page_may_see(p, page, ask, r))
+	else
 		page->fill(p, ask, body, r);
 }

@@ -13,7 +13,7 @@
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "                 \
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 #define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's format */
-#define GZIP_LEVEL 4 /* metrics repeat themselves: more effort gains little */
+#define GZIP_LEVEL 1 /* metrics repeat themselves: level 4 takes two thirds longer and saves a tenth */
 
 static void
 add_headers(struct evhttp_request *request, const struct http_reply *r)
@@ -33,6 +33,12 @@ add_headers(struct evhttp_request *request, const struct http_reply *r)
 		evhttp_add_header(headers, "Allow", r->allow);
 	if (r->wants_password)
 		evhttp_add_header(headers, "WWW-Authenticate", "Basic realm=\"pgweir\", charset=\"UTF-8\"");
+	if (r->retry_after_s > 0) {
+		char seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%u", r->retry_after_s);
+		evhttp_add_header(headers, "Retry-After", seconds);
+	}
 	if (r->is_last)
 		evhttp_add_header(headers, "Connection", "close");
 }

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 /* --- http_reply.c: replies to HTTP requests, with their common headers, compressed if the client wants that --- */
 struct http_reply {
@@ -31,6 +32,7 @@ struct http_reply {
 	bool is_scrape; /* its time is measured */
 	const char *allow; /* NULL, or the methods that would be right */
 	bool wants_password; /* 401 */
+	unsigned retry_after_s; /* 429; 0: not told */
 };
 
 void http_reply_send(struct evhttp_request *request, const struct http_reply *reply);
@@ -46,6 +48,31 @@ int http_gzip(struct buf *to, const void *text, size_t text_len);
 int http_listen(const char *host, unsigned short port, struct fail *why);
 
 /*
+ * --- http_guess.c: how often passwords may be tried.
+ *
+ * Bounds: 1024 addresses; the one not seen for longest makes room.
+ * Owns:   the table.
+ */
+#define HTTP_MAC_LEN 32
+#define HTTP_PROVED_MAX 16
+
+struct http_guesses {
+	uint8_t key[32]; /* random: the memory holds no header, nor what could be tried offline without it */
+	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN]; /* MACs of headers that were right; the oldest is replaced */
+	unsigned proved_count; /* may be larger than the array */
+	struct admission_table *addresses;
+	uint64_t none_before_us; /* no password is looked at, whoever sends it */
+};
+
+enum http_proof { HTTP_PROVED, HTTP_UNPROVED, HTTP_TOO_SOON };
+
+int http_guesses_init(struct http_guesses *g); /* -1: no memory, or no random numbers */
+void http_guesses_fini(struct http_guesses *g); /* of one that is zeroed, too */
+/* authorization: the header, or NULL. peer: NULL for a Unix socket. TOO_SOON sets *wait_s: it was not looked at. */
+enum http_proof http_guesses_check(struct http_guesses *g, const struct users *users, const char *authorization,
+				   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s);
+
+/*
  * --- http_pages.c: what the metrics thread has to show: the last snapshot, and each page's bytes.
  *
  * The metrics of a snapshot are rendered once, and compressed once, however many ask.
@@ -55,6 +82,7 @@ struct http_pages {
 	char *version;
 	struct log *log;
 	struct users *users; /* who may see the status page; NULL: see http_access.c */
+	struct http_guesses guesses;
 	bool is_local;
 	struct buf tables[HTTP_TABLES]; /* JSON, as the loop sent them last */
 	uint64_t tables_us[HTTP_TABLES]; /* when; 0: never */
@@ -67,7 +95,7 @@ struct http_pages {
 	struct histogram scrape_duration;
 };
 
-void http_pages_init(struct http_pages *p, const struct http_settings *settings);
+int http_pages_init(struct http_pages *p, const struct http_settings *settings); /* 0, or -1; then fini, too */
 void http_pages_fini(struct http_pages *p);
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, uint64_t now_us);
 /* The same for one that only the history asked for: nobody gets it who asks a moment later, and wants the numbers of
@@ -81,6 +109,7 @@ void http_pages_observe(struct http_pages *p, uint64_t scrape_us);
 struct http_ask {
 	const char *path, *query; /* query: "" if there is none */
 	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */
+	const struct sockaddr *peer; /* NULL: not known */
 	bool is_read_only; /* GET or HEAD */
 	bool is_alive; /* the loop answered just now */
 };
@@ -93,15 +122,17 @@ struct http_page {
 };
 
 const struct http_page *http_page_find(const char *path); /* NULL: there is no such page */
-/* Returns false with the refusal in r, if this page is not for whoever asks. */
-bool http_page_may_see(const struct http_pages *p, const struct http_page *page, const struct http_ask *ask,
+/* Returns false with the refusal in r, if this page is not for whoever asks. To be called once for a request, as a
+ * wrong password counts. */
+bool http_page_may_see(struct http_pages *p, const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
 		       struct http_reply *r);
 bool http_page_is_fresh(const struct http_pages *p, const struct http_page *page, uint64_t now_us);
-/* Fills the reply; its body is p's, body's (zeroed; the caller's to free), or constant. */
+/* Fills the reply for somebody who may see the page; its body is p's, body's (zeroed; the caller's to free), or
+ * constant. */
 void http_page_fill(struct http_pages *p, const struct http_ask *ask, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: who may see what is private --- */
-/* Does this Authorization header prove one of users? */
+/* Does this Authorization header prove one of users? This may take long: ask http_guesses_check. */
 bool http_is_authorized(const struct users *users, const char *authorization);
 /* Is this Host header an address or localhost? A name may be anybody's. */
 bool http_is_own_host(const char *host);
@@ -116,8 +147,9 @@ void http_put_status(const struct http_pages *p, bool is_alive, struct buf *to);
  *
  * evhttp knows no such limits: who sends a byte now and then could keep a connection for ever, and thousands of them.
  *
- * Always: at most HTTP_CONNS_MAX; a connection is closed unless its request comes within 5 s of its beginning or of the
- * last reply, and the client takes the reply within 10 s. Bytes that a client sends meanwhile are bounded, too.
+ * Always: at most HTTP_CONNS_MAX, or the one that has asked nothing for longest goes; a connection is closed unless its
+ * request comes within 5 s of its beginning or of the last reply, and the client takes the reply within 10 s. Bytes
+ * that a client sends meanwhile are bounded, too.
  */
 #define HTTP_CONNS_MAX 32
 
@@ -130,7 +162,7 @@ struct http_conn {
 	struct evhttp_connection *evcon; /* owns bev, and frees us by way of its close callback */
 	struct event *timer;
 	struct evhttp_request *request; /* while WAITING: to be answered by http_conn_answer */
-	uint64_t accepted_us, asked_us;
+	uint64_t accepted_us, asked_us; /* asked_us: or accepted, if it has asked nothing yet */
 	TAILQ_ENTRY(http_conn) link;
 };
 

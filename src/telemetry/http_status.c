@@ -33,20 +33,12 @@ put_pools(const struct snapshot *s, struct buf *to)
 static void
 put_totals(const struct snapshot *s, struct buf *to)
 {
-	uint64_t requests = 0, failed = 0, slow = 0;
+	struct snapshot_requests r = snapshot_requests(s);
 
-	for (size_t i = 0; i < s->database_count; i++) {
-		const struct database_counters *c = &s->databases[i].counters;
-
-		requests += c->requests;
-		slow += c->slow_queries;
-		for (size_t k = 0; k < RF_COUNT; k++)
-			failed += c->requests_failed[k];
-	}
 	buf_printf(to,
 		   "\"requests_total\":%" PRIu64 ",\"requests_failed_total\":%" PRIu64
 		   ",\"slow_queries_total\":%" PRIu64 ",\"clients\":%" PRIu64 ",\"clients_limit\":%" PRIu64,
-		   requests, failed, slow, s->clients_total_now, s->clients_limit);
+		   r.all, r.failed, r.slow, s->clients_total_now, s->clients_limit);
 }
 
 void

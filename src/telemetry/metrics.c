@@ -24,153 +24,172 @@ struct sources {
 	struct buf *to;
 };
 
+/* A family on its way out: what is the same in each of its lines, made once. */
+struct rendering {
+	const struct metric_family *f;
+	const struct sources *from;
+	struct exposition_series series; /* its name; the labels are those of one member of its scope */
+	struct exposition_word words[WORDS_MAX], more_words[WORDS_MAX];
+	struct exposition_bounds bounds;
+};
+
+static void
+set_words(struct exposition_word *to, const struct metric_words *words)
+{
+	for (size_t i = 0; words != NULL && i < words->count; i++)
+		if (words->names[i] != NULL)
+			exposition_word_set(&to[i], words->label, words->names[i]);
+}
+
+static void
+begin(struct rendering *r, const struct metric_family *f, const struct sources *from)
+{
+	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
+
+	r->f = f;
+	r->from = from;
+	r->series = exposition_series(is_renamed ? f->openmetrics_name : f->name, "");
+	set_words(r->words, f->words);
+	set_words(r->more_words, f->more_words);
+	if (f->type == METRIC_HISTOGRAM)
+		exposition_bounds_set(&r->bounds, f->bounds);
+	exposition_head(from->to, from->format, r->series.name, type_names[f->type], f->help);
+}
+
 /* --- rows that are plain numbers --- */
 
 static void
-metrics_put_value(const struct metric_family *f, struct buf *to, const char *labels, uint64_t value)
+put_value(const struct rendering *r, const struct exposition_word *one, const struct exposition_word *two,
+	  uint64_t value)
 {
-	if (value != 0 || !f->skips_zeros)
-		exposition_sample(to, f->name, labels, value, f->decimals);
+	if (value != 0 || !r->f->skips_zeros)
+		exposition_sample(r->from->to, &r->series, one, two, value, r->f->decimals);
 }
 
 static void
-add_word(char labels[LABELS_MAX], const struct metric_words *words, size_t i)
+put_array(const struct rendering *r, const uint64_t *values)
 {
-	labels_add(labels, words->label, words->names[i], strlen(words->names[i]));
-}
+	const struct metric_words *words = r->f->words, *more = r->f->more_words;
 
-static void
-put_matrix_row(const struct metric_family *f, struct buf *to, const char *labels, const uint64_t *values)
-{
-	for (size_t i = 0; i < f->more_words->count; i++) {
-		char with_word[LABELS_MAX];
-
-		if (f->more_words->names[i] == NULL || (values[i] == 0 && f->skips_zeros))
-			continue;
-		snprintf(with_word, sizeof(with_word), "%s", labels);
-		add_word(with_word, f->more_words, i);
-		metrics_put_value(f, to, with_word, values[i]);
-	}
-}
-
-static void
-put_array(const struct metric_family *f, struct buf *to, const char *labels, const uint64_t *values)
-{
-	size_t step = f->more_words != NULL ? f->more_words->count : 1;
-
-	for (size_t i = 0; i < f->words->count; i++, values += step) {
-		char with_word[LABELS_MAX];
-
-		snprintf(with_word, sizeof(with_word), "%s", labels);
-		add_word(with_word, f->words, i);
-		if (f->more_words != NULL)
-			put_matrix_row(f, to, with_word, values);
-		else
-			metrics_put_value(f, to, with_word, *values);
+	for (size_t i = 0; i < words->count; i++) {
+		if (more == NULL)
+			put_value(r, &r->words[i], NULL, *values++);
+		for (size_t k = 0; more != NULL && k < more->count; k++, values++)
+			if (more->names[k] != NULL)
+				put_value(r, &r->words[i], &r->more_words[k], *values);
 	}
 }
 
 static const struct exemplars *
-exemplars_of(const struct metric_family *f, const struct sources *from, const void *data)
+exemplars_of(const struct rendering *r, const void *data)
 {
-	return f->has_exemplars && from->format == EXPOSITION_OPENMETRICS
+	return r->f->has_exemplars && r->from->format == EXPOSITION_OPENMETRICS
 		   ? ((const struct snapshot_database *)data)->exemplars
 		   : NULL;
 }
 
-/* Writes the samples of one member of the family's scope: its labels, and the struct that has its numbers. */
+/* Writes the samples of one member of the family's scope; data: the struct that has its numbers. */
 static void
-put_one(const struct metric_family *f, const struct sources *from, const char *labels, const void *data)
+put_one(const struct rendering *r, const void *data)
 {
-	const void *at = (const char *)data + f->at;
+	const void *at = (const char *)data + r->f->at;
 
-	if (f->type == METRIC_HISTOGRAM)
-		exposition_histogram(from->to, f->name, labels, at, f->bounds, exemplars_of(f, from, data));
-	else if (f->words != NULL)
-		put_array(f, from->to, labels, at);
+	if (r->f->type == METRIC_HISTOGRAM)
+		exposition_histogram(r->from->to, &r->series, at, &r->bounds, exemplars_of(r, data));
+	else if (r->f->words != NULL)
+		put_array(r, at);
 	else
-		metrics_put_value(f, from->to, labels, *(const uint64_t *)at);
+		put_value(r, NULL, NULL, *(const uint64_t *)at);
 }
 
 static void
-put_items(const struct metric_family *f, const struct sources *from, const struct metrics_items *all)
+set_labels(struct rendering *r, const struct metrics_item *item)
 {
-	for (size_t i = 0; i < all->count; i++)
-		put_one(f, from, all->items[i].labels, all->items[i].data);
+	r->series.labels = item->labels;
+	r->series.labels_len = item->labels_len;
+}
+
+static void
+put_items(struct rendering *r, const struct metrics_items *all)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		set_labels(r, &all->items[i]);
+		put_one(r, all->items[i].data);
+	}
 }
 
 /* --- rows with code of their own --- */
 
 static void
-put_build_info(const struct metric_family *f, const struct sources *from)
+put_build_info(struct rendering *r)
 {
+	struct exposition_word libevent, openssl;
 	char labels[LABELS_MAX] = "";
-	const char *libevent = event_get_version(), *openssl = OpenSSL_version(OPENSSL_VERSION_STRING);
 
 	labels_add(labels, "version", PGWEIR_VERSION, strlen(PGWEIR_VERSION));
-	labels_add(labels, "libevent", libevent, strlen(libevent));
-	labels_add(labels, "openssl", openssl, strlen(openssl));
-	exposition_sample(from->to, f->name, labels, 1, 0);
+	r->series = exposition_series(r->f->name, labels);
+	exposition_word_set(&libevent, "libevent", event_get_version());
+	exposition_word_set(&openssl, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
+	exposition_sample(r->from->to, &r->series, &libevent, &openssl, 1, 0);
 }
 
 static void
-put_state(const struct metric_family *f, const struct sources *from)
+put_state(const struct rendering *r)
 {
-	for (size_t i = 0; i < f->words->count; i++) {
-		char labels[LABELS_MAX] = "";
-
-		add_word(labels, f->words, i);
-		exposition_sample(from->to, f->name, labels, i == (size_t)from->snapshot->state, 0);
-	}
+	for (size_t i = 0; i < r->f->words->count; i++)
+		put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
 }
 
+/* Those that log in or cancel belong to no pool yet. */
 static void
-put_clients(const struct metric_family *f, const struct sources *from)
+put_clients(struct rendering *r)
 {
-	exposition_sample(from->to, f->name, "state=\"login\"", from->snapshot->login_clients, 0);
-	exposition_sample(from->to, f->name, "state=\"cancel\"", from->snapshot->cancel_clients, 0);
-	for (size_t i = 0; i < from->view.pools.count; i++) {
-		const struct snapshot_pool *p = from->view.pools.items[i].data;
+	const struct metrics_items *pools = &r->from->view.pools;
 
-		put_array(f, from->to, from->view.pools.items[i].labels, p->clients);
+	put_value(r, &r->words[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
+	put_value(r, &r->words[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
+	for (size_t i = 0; i < pools->count; i++) {
+		set_labels(r, &pools->items[i]);
+		put_array(r, ((const struct snapshot_pool *)pools->items[i].data)->clients);
 	}
 }
 
 /* A backend that was never tried is neither up nor down, and left out. */
 static void
-put_backend_up(const struct metric_family *f, const struct sources *from)
+put_backend_up(struct rendering *r)
 {
-	for (size_t i = 0; i < from->view.backends.count; i++) {
-		const struct metrics_item *item = &from->view.backends.items[i];
-		const struct snapshot_backend *b = item->data;
-		char labels[LABELS_MAX];
+	const struct metrics_items *backends = &r->from->view.backends;
+
+	for (size_t i = 0; i < backends->count; i++) {
+		const struct snapshot_backend *b = backends->items[i].data;
+		struct exposition_word role;
 
 		if (b->counters.is_up < 0)
 			continue;
-		snprintf(labels, sizeof(labels), "%s", item->labels);
-		labels_add(labels, "role", b->role, strnlen(b->role, sizeof(b->role)));
-		exposition_sample(from->to, f->name, labels, b->counters.is_up > 0, 0);
+		exposition_word_set(&role, "role", b->role);
+		set_labels(r, &backends->items[i]);
+		put_value(r, &role, NULL, b->counters.is_up > 0);
 	}
 }
 
 static void
-put_special(const struct metric_family *f, const struct sources *from)
+put_special(struct rendering *r)
 {
-	switch (f->special) {
+	switch (r->f->special) {
 	case SPECIAL_BUILD_INFO:
-		put_build_info(f, from);
+		put_build_info(r);
 		break;
 	case SPECIAL_STATE:
-		put_state(f, from);
+		put_state(r);
 		break;
 	case SPECIAL_RELOAD_OK:
-		exposition_sample(from->to, f->name, "", from->snapshot->last_reload_ok, 0);
+		put_value(r, NULL, NULL, r->from->snapshot->last_reload_ok);
 		break;
 	case SPECIAL_CLIENTS:
-		put_clients(f, from);
+		put_clients(r);
 		break;
 	case SPECIAL_BACKEND_UP:
-		put_backend_up(f, from);
+		put_backend_up(r);
 		break;
 	case NOT_SPECIAL:
 		break;
@@ -178,36 +197,34 @@ put_special(const struct metric_family *f, const struct sources *from)
 }
 
 static void
-put_family(const struct metric_family *family, const struct sources *from)
+put_family(const struct metric_family *f, const struct sources *from)
 {
-	struct metric_family named = *family;
-	const struct metric_family *f = &named;
+	struct rendering r;
 
-	if (from->format == EXPOSITION_OPENMETRICS && family->openmetrics_name != NULL)
-		named.name = family->openmetrics_name;
-	exposition_head(from->to, from->format, f->name, type_names[f->type], f->help);
+	begin(&r, f, from);
 	if (f->special != NOT_SPECIAL) {
-		put_special(f, from);
+		put_special(&r);
 		return;
 	}
 	switch (f->scope) {
 	case OF_ALL:
-		put_one(f, from, "", from->snapshot);
+		put_one(&r, from->snapshot);
 		break;
 	case OF_LOOP:
-		put_one(f, from, "worker=\"0\"", from->snapshot);
+		r.series = exposition_series(r.series.name, "worker=\"0\"");
+		put_one(&r, from->snapshot);
 		break;
 	case OF_POOL:
-		put_items(f, from, &from->view.pools);
+		put_items(&r, &from->view.pools);
 		break;
 	case OF_DATABASE:
-		put_items(f, from, &from->view.databases);
+		put_items(&r, &from->view.databases);
 		break;
 	case OF_BACKEND:
-		put_items(f, from, &from->view.backends);
+		put_items(&r, &from->view.backends);
 		break;
 	case OF_SYSTEM:
-		put_one(f, from, "", &from->system);
+		put_one(&r, &from->system);
 		break;
 	}
 }

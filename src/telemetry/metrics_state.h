@@ -67,6 +67,7 @@ extern const size_t metric_family_count;
  */
 struct metrics_item {
 	char *labels;
+	size_t labels_len;
 	const void *data; /* the snapshot's, or sum */
 	void *sum; /* NULL: nothing was added */
 };
@@ -96,20 +97,48 @@ void metrics_process_read(struct metrics_process *p);
 /*
  * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. Knows no metric.
  *
+ * A scrape has tens of thousands of lines that differ in little, so each part is made once, and a line is copied
+ * together from a series (the name and the labels of whom it belongs to), words and a number, without printf.
+ *
  * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
  */
 #define LABELS_MAX 1280 /* with terminator: the longest name of a backend, every byte escaped, and two words */
+#define WORD_MAX 96
+#define WORDS_MAX ERROR_CLASSES_MAX
 
 /* Appends name="value" (any bytes, escaped) to labels; nothing if it does not fit. */
 void labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
 
+/* What samples begin with. Borrows both texts. */
+struct exposition_series {
+	const char *name, *labels;
+	size_t name_len, labels_len;
+};
+
+/* One more label, escaped by whoever makes it. */
+struct exposition_word {
+	char text[WORD_MAX]; /* label="value" */
+	size_t len;
+};
+
+/* The le of every bucket of a family's histograms. */
+struct exposition_bounds {
+	struct exposition_word le[HISTOGRAM_BUCKETS_MAX]; /* the last is +Inf */
+	size_t count; /* of all, +Inf included */
+};
+
+struct exposition_series exposition_series(const char *name, const char *labels);
+void exposition_word_set(struct exposition_word *w, const char *label, const char *value);
+void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds *bounds);
+
 void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
 		     const char *help);
 void exposition_end(struct buf *to, enum exposition_format format);
-/* value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. */
-void exposition_sample(struct buf *to, const char *name, const char *labels, uint64_t value, unsigned decimals);
+/* value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
+void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
+		       const struct exposition_word *two, uint64_t value, unsigned decimals);
 /* exemplars: NULL for none, as it must be in the text format. */
-void exposition_histogram(struct buf *to, const char *name, const char *labels, const struct histogram *h,
-			  const struct histogram_bounds *bounds, const struct exemplars *exemplars);
+void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct histogram *h,
+			  const struct exposition_bounds *bounds, const struct exemplars *exemplars);
 
 #endif

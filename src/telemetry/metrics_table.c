@@ -14,6 +14,7 @@ static const char *const hit_names[] = { "hit", "miss" };
 static const char *const direction_names[] = { "in", "out" };
 static const char *const limit_names[] = { "pool_size", "max_overflow" };
 static const char *const drop_names[] = { "rate", "ring_full", "write_error" };
+static const char *const log_drop_names[] = { "ring_full", "write_error" };
 
 static const struct metric_words process_states = { "state", NAMES(state_names) };
 static const struct metric_words client_states = { "state", NAMES(client_state_names) };
@@ -23,6 +24,7 @@ static const struct metric_words hits = { "result", NAMES(hit_names) };
 static const struct metric_words directions = { "direction", NAMES(direction_names) };
 static const struct metric_words limits = { "kind", NAMES(limit_names) };
 static const struct metric_words drops = { "reason", NAMES(drop_names) };
+static const struct metric_words log_drops = { "reason", NAMES(log_drop_names) };
 static const struct metric_words sides = { "side", NAMES(net_side_names) };
 static const struct metric_words places = { "where", NAMES(net_side_names) };
 static const struct metric_words sides_kinds = { "kind", NAMES(net_side_names) };
@@ -59,6 +61,7 @@ NEIGHBOURS(struct snapshot, process.reloads_ok, process.reloads_failed);
 NEIGHBOURS(struct snapshot, process.dns_lookups_ok, process.dns_lookups_failed);
 NEIGHBOURS(struct snapshot, slow_dropped_rate, slow_dropped_ring);
 NEIGHBOURS(struct snapshot, slow_dropped_ring, slow_dropped_write);
+NEIGHBOURS(struct snapshot, log_dropped_ring, log_dropped_write);
 NEIGHBOURS(struct snapshot, buffer_bytes_client, buffer_bytes_server);
 NEIGHBOURS(struct snapshot_pool, pool_size, max_overflow);
 NEIGHBOURS(struct snapshot_pool, counters.pings_ok, counters.pings_failed);
@@ -123,6 +126,14 @@ const struct metric_family metric_families[] = {
 	    .help = "Requests that had to wait for a server connection." },
 	{ .name = "pgweir_pool_timeouts_total", .type = METRIC_COUNTER, POOL(counters.pool_timeouts),
 	    .help = "Requests that got no server connection within pool_timeout." },
+	{ .name = "pgweir_pool_outages_total", .type = METRIC_COUNTER, POOL(counters.outages),
+	    .help = "Outages: no server connection could be opened, and none was there." },
+	{ .name = "pgweir_pool_outage_seconds_total", .type = METRIC_COUNTER, POOL(counters.outage_us), .decimals = 6,
+	    .help = "Time of outages, the present one included." },
+	{ .name = "pgweir_pool_held_requests_total", .type = METRIC_COUNTER, POOL(counters.held),
+	    .help = "Requests that waited in an outage instead of being refused at once." },
+	{ .name = "pgweir_pool_replays_total", .type = METRIC_COUNTER, POOL(counters.replays),
+	    .help = "Requests that a server did not execute, relayed again to another one." },
 	{ .name = "pgweir_pool_wait_seconds", .type = METRIC_HISTOGRAM, DATABASE(counters.pool_wait),
 	    .bounds = &histogram_bounds_wait,
 	    .help = "How long requests waited for a server connection, opening one included; 0 for most." },
@@ -177,6 +188,8 @@ const struct metric_family metric_families[] = {
 	    .help = "Requests that took longer than the threshold of the slow-query log, logged or not." },
 	{ .name = "pgweir_slow_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(slow_dropped_rate), .words = &drops,
 	    .help = "Lines that were not written to the slow-query log." },
+	{ .name = "pgweir_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(log_dropped_ring), .words = &log_drops,
+	    .help = "Lines that were not written to the log: its file was too slow, or its disk full." },
 	{ .name = "pgweir_errors_total", .type = METRIC_COUNTER, DATABASE(counters.errors), .words = &origins,
 	    .more_words = &classes, .skips_zeros = true,
 	    .help = "ErrorResponses sent to clients, PostgreSQL's own and pgweir's, by class of SQLSTATE." },

@@ -112,6 +112,7 @@ collect(struct metrics_items *all, const void *array, size_t count, const struct
 		item->data = (const char *)array + i * kind->size;
 		kind->label(labels, item->data);
 		item->labels = xstrdup(labels);
+		item->labels_len = strlen(labels);
 		all->count++;
 	}
 	qsort(all->items, all->count, sizeof(*all->items), by_labels);

@@ -67,6 +67,22 @@ snapshot_backend_add(struct snapshot_backend *to, const struct snapshot_backend 
 	histogram_add(&t->connect_duration, &f->connect_duration);
 }
 
+struct snapshot_requests
+snapshot_requests(const struct snapshot *s)
+{
+	struct snapshot_requests r = { 0 };
+
+	for (size_t i = 0; i < s->database_count; i++) {
+		const struct database_counters *c = &s->databases[i].counters;
+
+		r.all += c->requests;
+		r.slow += c->slow_queries;
+		for (size_t k = 0; k < RF_COUNT; k++)
+			r.failed += c->requests_failed[k];
+	}
+	return r;
+}
+
 struct snapshot_totals
 snapshot_totals(const struct snapshot *s)
 {

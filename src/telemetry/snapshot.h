@@ -59,6 +59,7 @@ struct snapshot {
 	struct process_counters process;
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
 	uint64_t slow_dropped_rate, slow_dropped_ring, slow_dropped_write;
+	uint64_t log_dropped_ring, log_dropped_write;
 	uint64_t pools_aggregated;
 	struct histogram scrape_duration; /* filled by the metrics thread itself */
 	struct snapshot_pool *pools;
@@ -78,6 +79,11 @@ struct snapshot_totals {
 	uint64_t oldest_waiter_us;
 };
 struct snapshot_totals snapshot_totals(const struct snapshot *s);
+/* What all databases have counted together. */
+struct snapshot_requests {
+	uint64_t all, failed, slow;
+};
+struct snapshot_requests snapshot_requests(const struct snapshot *s);
 void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc */
 /* Adds the counters; the name stays, and the larger age is kept. */
 void snapshot_pool_add(struct snapshot_pool *to, const struct snapshot_pool *from);

@@ -7,14 +7,15 @@
 static void
 count(struct history_counts *n, const struct snapshot *s)
 {
+	struct snapshot_requests r = snapshot_requests(s);
+
 	memset(n, 0, sizeof(*n));
+	n->requests = r.all;
+	n->failed = r.failed;
+	n->slow = r.slow;
 	for (size_t i = 0; i < s->database_count; i++) {
 		const struct database_counters *c = &s->databases[i].counters;
 
-		n->requests += c->requests;
-		n->slow += c->slow_queries;
-		for (size_t k = 0; k < RF_COUNT; k++)
-			n->failed += c->requests_failed[k];
 		for (size_t k = 0; k < EO_COUNT * ERROR_CLASSES_MAX; k++)
 			n->errors += c->errors[k / ERROR_CLASSES_MAX][k % ERROR_CLASSES_MAX];
 		for (size_t k = 0; k < PHASE_COUNT; k++)

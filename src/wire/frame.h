@@ -57,11 +57,15 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* True if a whole message stands at the front of bytes. */
+/* True if a whole message stands at the front of bytes; otherwise out may be anything. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {
-	return frame_parse(bytes, len, out) == FRAME_OK && out->body_len <= len - FRAME_HEAD_LEN;
+	if (len < FRAME_HEAD_LEN)
+		return false;
+	out->type = bytes[0];
+	out->body_len = wire_u32(bytes + 1) - 4; /* unsigned: of a length below four it is too large */
+	return out->body_len <= len - FRAME_HEAD_LEN && out->body_len <= FRAME_BODY_MAX;
 }
 
 /*

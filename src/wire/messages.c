@@ -69,6 +69,19 @@ message_notice(struct buf *b, const char *severity, const struct fail *what)
 }
 
 void
+message_notice_text(struct buf *b, const char *text)
+{
+	size_t begun = message_begin(b, 'N');
+
+	put_field(b, 'S', "NOTICE");
+	put_field(b, 'V', "NOTICE");
+	put_field(b, 'C', "00000");
+	put_field(b, 'M', text);
+	buf_put_u8(b, 0);
+	message_end(b, begun);
+}
+
+void
 message_ready(struct buf *b, uint8_t transaction_status)
 {
 	message_put(b, 'Z', &transaction_status, 1);

@@ -22,6 +22,8 @@ void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 void message_error(struct buf *b, const char *severity, const struct fail *why);
 /* NoticeResponse; severity "WARNING", "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);
+/* The same with a text of any length, as a NOTICE of SQLSTATE 00000. */
+void message_notice_text(struct buf *b, const char *text);
 void message_ready(struct buf *b, uint8_t transaction_status);
 void message_parameter(struct buf *b, const char *name, const char *value);
 void message_authentication(struct buf *b, uint32_t code, const void *more, size_t more_len);

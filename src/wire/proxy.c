@@ -96,8 +96,8 @@ read_line(char *line, struct proxy_header *out, struct fail *why)
 		return PROXY_OK;
 	for (size_t i = 0; i < 5; i++)
 		if ((words[i] = strsep(&rest, " ")) == NULL)
-			return bad(why, "there are too few words");
-	return rest == NULL ? read_words(words, out, why) : bad(why, "there are too many words");
+			return bad(why, "it has too few fields");
+	return rest == NULL ? read_words(words, out, why) : bad(why, "it has too many fields");
 }
 
 static enum proxy_result

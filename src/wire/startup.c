@@ -78,14 +78,24 @@ add_setting(struct startup *s, const char *name, const char *value, struct fail 
 	return 0;
 }
 
+static int
+bad_option(struct fail *why, const char *before, const char *word, const char *after)
+{
+	char shown[64];
+
+	fail_set(why, "22023", "%s%s%s", before, show(word, shown), after);
+	return fail_theirs(why, "unsupported options startup parameter: only '-c config=val' and '--config=val' are "
+				"allowed");
+}
+
 /* text is the "name=value" after the switch ("-c " or "--"), in the arena; it is split into two strings. */
 static int
 add_assignment(struct startup *s, const char *dashes, char *text, struct fail *why)
 {
-	char *equals = strchr(text, '='), shown[64];
+	char *equals = strchr(text, '=');
 
 	if (equals == NULL || equals == text)
-		return fail_set(why, "22023", "%s%s requires a value", dashes, show(text, shown));
+		return bad_option(why, dashes, text, " requires a value");
 	*equals = '\0';
 	for (char *c = text; *c != '\0'; c++)
 		if (*c == '-')
@@ -97,7 +107,7 @@ static int
 take_options(struct startup *s, const char *options, struct fail *why)
 {
 	const char *at = options;
-	char *to, *word, shown[64];
+	char *to, *word;
 	int result = 0;
 
 	/* A word with its terminator takes no more than the word and the blank after it. */
@@ -110,14 +120,13 @@ take_options(struct startup *s, const char *options, struct fail *why)
 			s->has_bare_reference = true;
 			result = add_assignment(s, "", word, why);
 		} else if (strncmp(word, "-c", 2) != 0)
-			result = fail_set(why, "22023", "invalid command-line argument for server process: %s",
-					  show(word, shown));
+			result = bad_option(why, "invalid command-line argument for server process: ", word, "");
 		else if (word[2] != '\0')
 			result = add_assignment(s, "-c ", word + 2, why);
 		else if ((word = next_word(&at, &to)) != NULL)
 			result = add_assignment(s, "-c ", word, why);
 		else
-			result = fail_set(why, "22023", "-c requires a value");
+			result = bad_option(why, "", "-c", " requires a value");
 	}
 	return result;
 }

@@ -272,21 +272,33 @@ world_pass(struct world *w, uint64_t us)
 	world_settle(w);
 }
 
+/* 0: there is no client. */
+static uint64_t
+newest_id(const struct client_env *clients)
+{
+	const struct client *newest = TAILQ_LAST(&clients->clients, client_list);
+
+	return newest != NULL ? newest->x.id : 0;
+}
+
 void
 world_connect(struct world *w, struct fake_client *c)
 {
 	struct sockaddr_un {
 		sa_family_t family;
 	} peer = { AF_UNIX };
+	uint64_t before, newest;
 	int pair[2];
 
 	if (w->weir->is_stopping)
 		return;
 	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
 	w->weir->now_us = clock_now_us();
-	fclient_open(c, pair[0], w->weir->clients.last_id + 1);
-	c->is_leak_free = !has_word(w->options, "allow");
+	before = newest_id(&w->weir->clients);
 	client_accept(&w->weir->clients, pair[1], (const struct sockaddr *)&peer, true);
+	newest = newest_id(&w->weir->clients);
+	fclient_open(c, pair[0], newest != before ? newest : 0);
+	c->is_leak_free = !has_word(w->options, "allow");
 }
 
 /* --- the end --- */

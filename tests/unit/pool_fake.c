@@ -50,9 +50,9 @@ on_wake(void *owner, uint64_t at_us)
 }
 
 static void
-on_grant(struct pool_conn *conn, void *arg)
+on_grant(struct pool_conn *conn, struct pool_ticket *t)
 {
-	struct fake_client *c = arg;
+	struct fake_client *c = (struct fake_client *)t;
 
 	c->grants++;
 	c->conn = conn;
@@ -64,9 +64,9 @@ on_grant(struct pool_conn *conn, void *arg)
 }
 
 static void
-on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
 {
-	struct fake_client *c = arg;
+	struct fake_client *c = (struct fake_client *)t;
 
 	c->refusals++;
 	c->why = *why;
@@ -75,7 +75,19 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 		c->then(c);
 }
 
-static const struct pool_ops ops = { .open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake };
+static const struct pool_ticket_ops ticket_ops = { on_grant, on_refuse };
+
+/* The number of a client is its id; a choosy connection is for those whose image is its own. */
+static bool
+on_suits(void *owner, const struct pool_conn *conn, const struct pool_ticket *t)
+{
+	(void)owner;
+	return conn->image == t->image;
+}
+
+static const struct pool_ops ops = {
+	.open = on_open, .close = on_close, .ping = on_ping, .wake = on_wake, .suits = on_suits
+};
 
 struct pool_settings
 fake_settings(uint32_t size, uint32_t overflow)
@@ -99,7 +111,7 @@ fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budg
 		struct fake_client *c = &f->clients[i];
 
 		c->fake = f;
-		c->ticket = (struct pool_ticket){ .on_grant = on_grant, .on_refuse = on_refuse, .arg = c };
+		c->ticket = (struct pool_ticket){ .ops = &ticket_ops };
 	}
 	f->p = pool_new(settings, &ops, f, budget, &f->counters, 42);
 	cr_assert_not_null(f->p);

@@ -82,9 +82,9 @@ hand_over(struct sim_conn *sc, struct sim_client *c)
 }
 
 static void
-on_grant(struct pool_conn *conn, void *arg)
+on_grant(struct pool_conn *conn, struct pool_ticket *t)
 {
-	struct sim_client *c = arg;
+	struct sim_client *c = (struct sim_client *)t;
 	struct sim_conn *sc = (struct sim_conn *)conn;
 	struct sim_pool *sp = c->sp;
 	struct sim *s = sp->sim;
@@ -106,24 +106,35 @@ on_grant(struct pool_conn *conn, void *arg)
 	play_surprise(s);
 }
 
-static void
-on_refuse(const struct fail *why, enum request_failure kind, void *arg)
+static bool
+is_out(const struct sim_pool *sp)
 {
-	struct sim_client *c = arg;
+	struct pool_counts counts;
+
+	pool_get_counts(sp->pool, &counts);
+	return counts.outage.since_us > 0;
+}
+
+static void
+on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket *t)
+{
+	struct sim_client *c = (struct sim_client *)t;
 	struct sim_pool *sp = c->sp;
 	struct sim *s = sp->sim;
-	uint64_t waited_us = s->now_us - c->since_us;
 
 	tell(s, "refuse: client %d: %s %s (%s; %s)", (int)(c - s->clients), why->sqlstate, why->text, why->detail,
 	     why->hint);
 	SIM_HOLDS(s, !s->in_borrow, "on_refuse from within pool_borrow or pool_cancel");
 	SIM_HOLDS(s, c->state == CL_WAITING, "on_refuse for one who does not wait");
-	SIM_HOLDS(s, sp->line_len > 0 && sp->line[0] == c, "pool %u: refused out of order", sp->index);
+	for (unsigned i = 0; i < sp->line_len && sp->line[i] != c; i++)
+		SIM_HOLDS(s, model_waits_on(sp->line[i]), "pool %u: refused out of order", sp->index);
 	SIM_HOLDS(s, strlen(why->sqlstate) == 5 && why->text[0] != '\0', "refused without a word");
 	if (kind == RF_POOL_TIMEOUT) {
-		SIM_HOLDS(s, sp->settings.timeout_us > 0 && waited_us >= sp->settings.timeout_us,
+		SIM_HOLDS(s, sp->settings.timeout_us > 0 && s->now_us >= model_deadline(c),
 			  "pool %u: timed out too early", sp->index);
 		sp->timeouts++;
+	} else if (!c->is_doomed && is_out(sp)) {
+		SIM_HOLDS(s, s->now_us >= model_deadline(c), "pool %u: refused while it was held", sp->index);
 	} else {
 		SIM_HOLDS(s, c->is_doomed, "pool %u: refused though there was hope (%s %s)", sp->index, why->sqlstate,
 			  why->text);
@@ -134,6 +145,8 @@ on_refuse(const struct fail *why, enum request_failure kind, void *arg)
 	c->state = CL_OUT;
 	play_surprise(s);
 }
+
+static const struct pool_ticket_ops ticket_ops = { on_grant, on_refuse };
 
 /* --- What the pool asks of its owner. --- */
 
@@ -148,7 +161,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	SIM_HOLDS(sp->sim, now_us == sp->sim->now_us, "another time");
 	check_open(sp);
 	if (chance(sp->sim, sp->sim->cannot_begin)) {
-		model_failed(sp, CF_OTHER, now_us);
+		model_failed(sp, CF_OTHER, false, now_us);
 		model_doom(sp);
 		return fail_set(why, "08001", "cannot even begin");
 	}
@@ -181,6 +194,7 @@ report_gone(struct sim_conn *sc, bool may_be_down)
 	sp->pings_failed += sc->state == M_PINGING;
 	if (may_be_down && sc->state != M_OPENING && sc->state != M_CLOSING)
 		sp->epoch++;
+	model_lost(sp, sc);
 	TAILQ_REMOVE(&sp->conns, sc, link);
 	model_doom(sp);
 	sp->on_stack++;
@@ -270,12 +284,11 @@ do_borrow(struct sim *s)
 
 	if (c == NULL)
 		return;
-	memset(&c->ticket, 0, sizeof(c->ticket));
-	c->ticket = (struct pool_ticket){ .on_grant = on_grant, .on_refuse = on_refuse, .arg = c };
+	c->ticket = (struct pool_ticket){ .ops = &ticket_ops };
 	c->ticket.image = random_image(s);
 	c->sp = sp;
 	c->since_us = s->now_us;
-	c->is_doomed = false;
+	c->is_doomed = c->is_patient = false;
 	sp->is_in_use = true;
 	tell(s, "pool %u: client %d borrows", sp->index, (int)(c - s->clients));
 	/* In line for the model before the pool is asked: what it does then is for this one too. */
@@ -291,6 +304,7 @@ do_borrow(struct sim *s)
 	s->in_borrow = was_in_borrow;
 	if (conn == NULL) {
 		sp->waits++;
+		sp->asked_us = s->now_us;
 		SIM_HOLDS(s, c->ticket.is_waiting && c->ticket.since_us == s->now_us, "waits, but not in line");
 		return;
 	}
@@ -427,6 +441,9 @@ report_opened(struct sim_conn *sc)
 	sc->opened_us = sc->heard_us = sc->idle_since_us = s->now_us;
 	sc->epoch = sp->epoch;
 	model_worked(sp);
+	model_outage_ends(sp);
+	if (sp->ramp > 0 && (++sp->ramp >= 16 || sp->line_len == 0))
+		sp->ramp = 0;
 	sp->on_stack++;
 	s->depth++;
 	pool_conn_opened(sp->pool, &sc->conn, s->now_us);
@@ -452,9 +469,11 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 	tell(s, "pool %u: %p failed, %d%s", sp->index, (void *)sc, kind, is_fatal ? ", fatal" : "");
 	fail_set(&why, kind == CF_TOO_MANY ? "53300" : "08001", "failure %d", kind);
 	TAILQ_REMOVE(&sp->conns, sc, link);
-	model_failed(sp, kind, sc->started_us);
+	model_failed(sp, kind, is_fatal, sc->started_us);
 	is_hopeless = model_doom(sp) || (is_fatal && !sp->is_paused);
 	for (unsigned i = 0; i < sp->line_len && is_hopeless; i++) {
+		if (model_waits_on(sp->line[i]))
+			continue;
 		sp->line[i]->is_doomed = true;
 		numbers[were_len] = sp->line[i]->wait_number;
 		were[were_len++] = sp->line[i];
@@ -467,7 +486,9 @@ report_failed(struct sim_conn *sc, enum connect_failure kind, bool is_fatal)
 	TAILQ_INSERT_TAIL(&sp->conns, sc, link);
 	forget(sc);
 	for (unsigned i = 0; i < were_len && s->depth == 0; i++)
-		SIM_HOLDS(s, were[i]->state != CL_WAITING || were[i]->wait_number != numbers[i],
+		SIM_HOLDS(s,
+			  were[i]->state != CL_WAITING || were[i]->wait_number != numbers[i] ||
+			      model_waits_on(were[i]), /* since a reload meanwhile */
 			  "pool %u: opening failed, and one who can't hope still waits", sp->index);
 }
 
@@ -609,6 +630,8 @@ random_settings(struct sim *s)
 		.min_idle = chance(s, 50) ? 0 : below(s, 5),
 		.overflow_linger_us = one_of(s, lingers, 4),
 		.timeout_us = one_of(s, waits, 4),
+		.is_holding = chance(s, 50),
+		.hold_us = one_of(s, waits, 4),
 		.recycle_us = one_of(s, ages, 4),
 		.idle_timeout_us = one_of(s, idles, 4),
 		.pre_ping = chance(s, 50),
@@ -617,6 +640,8 @@ random_settings(struct sim *s)
 		.ping_timeout_us = one_of(s, answers, 3),
 		.lifo = chance(s, 70),
 		.opens_at_once = below(s, 6),
+		.share_weight = chance(s, 60) ? 0 : 1 + below(s, 5),
+		.share_min = chance(s, 70) ? 0 : below(s, 6),
 	};
 }
 

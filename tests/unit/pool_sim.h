@@ -35,12 +35,13 @@ struct sim_conn {
 enum client_state { CL_OUT, CL_WAITING, CL_HOLDING };
 
 struct sim_client {
-	struct pool_ticket ticket;
+	struct pool_ticket ticket; /* first */
 	enum client_state state;
 	struct sim_pool *sp;
 	struct sim_conn *holds;
 	uint64_t since_us;
 	uint32_t wait_number; /* one more for each time it waits */
+	bool is_patient; /* in line when the last connection was lost */
 	bool is_doomed; /* may be refused: there was nothing to hope for, or somebody refused all */
 };
 
@@ -60,6 +61,10 @@ struct sim_pool {
 	uint64_t epoch, distrust_epoch, returned_us, turn_end_us;
 	uint32_t failed_rounds;
 	uint64_t backed_off_us, backoff_from_us, backoff_to_us; /* opens again not before the one, and by the other */
+	uint64_t outage_over_us, asked_us; /* when somebody last joined the line */
+	enum connect_failure last_kind;
+	bool is_last_fatal;
+	uint32_t ramp; /* after an outage: so many may be opened at once; 0: all */
 	uint32_t lowered_limit, previous_total;
 	uint64_t lowered_until_us;
 	uint64_t checkouts[CS_COUNT], waits, timeouts, pings_ok, pings_failed;
@@ -98,8 +103,12 @@ uint32_t model_limit(const struct sim_pool *sp);
 uint32_t model_min_idle(const struct sim_pool *sp);
 bool model_needs_ping(const struct sim_conn *sc);
 bool model_is_hopeless(const struct sim_pool *sp);
+bool model_waits_on(const struct sim_client *c); /* is not refused for what fails to open */
+uint64_t model_deadline(const struct sim_client *c);
+void model_lost(struct sim_pool *sp, const struct sim_conn *sc); /* before the pool hears of it */
+void model_outage_ends(struct sim_pool *sp); /* if there is one */
 bool model_doom(struct sim_pool *sp); /* all in line, if there is nothing to hope for */
-void model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us);
+void model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us);
 void model_worked(struct sim_pool *sp);
 bool model_asks_back(const struct sim_conn *sc);
 

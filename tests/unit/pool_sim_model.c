@@ -71,7 +71,74 @@ limit_now(const struct sim_pool *sp)
 static uint32_t
 pace(const struct sim_pool *sp)
 {
-	return sp->failed_rounds > 0 ? 1 : sp->settings.opens_at_once == 0 ? 16 : sp->settings.opens_at_once;
+	uint32_t most = sp->settings.opens_at_once == 0 ? 16 : sp->settings.opens_at_once, trials = 1;
+	const struct sim_conn *sc;
+
+	if (sp->failed_rounds == 0)
+		return sp->ramp > 0 && sp->ramp < most ? sp->ramp : most;
+	if (sp->line_len == 0 || !model_waits_on(sp->line[sp->line_len - 1]))
+		return 1;
+	TAILQ_FOREACH(sc, &sp->conns, link)
+	{
+		uint32_t more = (uint32_t)((sp->sim->now_us - sc->started_us) / 500000);
+
+		if (sc->state == M_OPENING && 1 + more > trials)
+			trials = 1 + more;
+	}
+	return trials < most ? trials : most;
+}
+
+static struct pool_outage
+outage_of(const struct sim_pool *sp)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(sp->pool, &counts);
+	return counts.outage;
+}
+
+bool
+model_waits_on(const struct sim_client *c)
+{
+	const struct sim_pool *sp = c->sp;
+
+	return !sp->is_last_fatal && (sp->settings.is_holding || sp->last_kind == CF_TOO_MANY || c->is_patient);
+}
+
+uint64_t
+model_deadline(const struct sim_client *c)
+{
+	const struct sim_pool *sp = c->sp;
+	struct pool_outage outage = outage_of(sp);
+	bool is_held = sp->settings.is_holding && outage.since_us > 0 && !sp->is_paused;
+	uint64_t limit_us = is_held ? sp->settings.hold_us : sp->settings.timeout_us;
+	uint64_t from_us = is_held ? outage.since_us : sp->outage_over_us;
+
+	return limit_us == 0 ? SIM_NEVER : (c->since_us > from_us ? c->since_us : from_us) + limit_us;
+}
+
+void
+model_lost(struct sim_pool *sp, const struct sim_conn *sc)
+{
+	struct pool_counts counts;
+
+	pool_get_counts(sp->pool, &counts);
+	if (sc->conn.state != PC_LENT || counts.lent + counts.idle + counts.pinging > 1)
+		return;
+	for (unsigned i = 0; i < sp->line_len; i++)
+		sp->line[i]->is_patient = true;
+}
+
+void
+model_outage_ends(struct sim_pool *sp)
+{
+	for (unsigned i = 0; i < sp->line_len; i++)
+		sp->line[i]->is_patient = false;
+	if (outage_of(sp).since_us == 0)
+		return;
+	sp->ramp = 1;
+	if (sp->settings.is_holding)
+		sp->outage_over_us = sp->sim->now_us;
 }
 
 uint32_t
@@ -104,7 +171,8 @@ is_backing_off(const struct sim_pool *sp)
 bool
 model_is_hopeless(const struct sim_pool *sp)
 {
-	return sp->line_len > 0 && !sp->is_paused && model_live(sp) == 0 && is_backing_off(sp);
+	return sp->line_len > 0 && !sp->is_paused && model_live(sp) == 0 && is_backing_off(sp) &&
+	       !model_waits_on(sp->line[sp->line_len - 1]);
 }
 
 bool
@@ -117,7 +185,7 @@ model_doom(struct sim_pool *sp)
 	if (!has_just_failed && !is_backing_off(sp))
 		return false;
 	for (unsigned i = 0; i < sp->line_len; i++)
-		sp->line[i]->is_doomed = true;
+		sp->line[i]->is_doomed = sp->line[i]->is_doomed || !model_waits_on(sp->line[i]);
 	return true;
 }
 
@@ -132,10 +200,15 @@ unserved(const struct sim_pool *sp)
 /* --- Failures. --- */
 
 void
-model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us)
+model_failed(struct sim_pool *sp, enum connect_failure kind, bool is_fatal, uint64_t started_us)
 {
 	uint64_t now_us = sp->sim->now_us, us = 50000;
+	bool is_asked = sp->line_len > 0 || sp->asked_us > sp->backed_off_us;
 
+	sp->last_kind = kind;
+	sp->is_last_fatal = is_fatal;
+	if (is_fatal)
+		model_outage_ends(sp);
 	if (kind == CF_TOO_MANY) {
 		sp->lowered_limit = model_live(sp) > 0 ? model_live(sp) : 1;
 		sp->lowered_until_us = now_us + 30000000;
@@ -146,8 +219,8 @@ model_failed(struct sim_pool *sp, enum connect_failure kind, uint64_t started_us
 		return; /* begun before we knew: the same failure */
 	for (uint32_t i = 0; i < sp->failed_rounds && i < 12; i++)
 		us *= 2;
-	if (us > 15000000)
-		us = 15000000;
+	if (us > (is_asked ? 400000 : 15000000))
+		us = is_asked ? 400000 : 15000000;
 	sp->failed_rounds++;
 	sp->backed_off_us = now_us;
 	sp->backoff_from_us = now_us + us * 8 / 10;
@@ -176,28 +249,86 @@ is_resting(const struct sim_pool *sp)
 	return !is_wanting(sp) && sp->returned_us > 0 && sp->sim->now_us < sp->returned_us + TURN_US;
 }
 
-static uint32_t
-fair_share(const struct sim *s, uint32_t *in_use)
+static uint64_t
+weight_of(const struct sim_pool *sp)
 {
-	*in_use = 0;
-	for (unsigned i = 0; i < s->pool_count; i++)
-		*in_use += is_wanting(&s->pools[i]) || is_resting(&s->pools[i]);
-	if (*in_use == 0 || s->budget_limit / *in_use == 0)
-		return *in_use == 0 ? s->budget_limit : 1;
-	return s->budget_limit / *in_use;
+	return sp->settings.share_weight > 0 ? sp->settings.share_weight : 1;
+}
+
+/* The pools in use. */
+struct users {
+	uint64_t count, plain, weights, reserved;
+};
+
+static struct users
+count_users(const struct sim *s)
+{
+	struct users u = { 0 };
+
+	for (unsigned i = 0; i < s->pool_count; i++) {
+		const struct sim_pool *sp = &s->pools[i];
+
+		if (!is_wanting(sp) && !is_resting(sp))
+			continue;
+		u.count++;
+		u.plain += sp->settings.share_min == 0;
+		u.weights += weight_of(sp);
+		u.reserved += sp->settings.share_min;
+	}
+	return u;
+}
+
+/* One is left for those that have none of their own. */
+static uint64_t
+reservable(const struct sim *s)
+{
+	return s->budget_limit - (s->budget_limit > 0 && count_users(s).plain > 0 ? 1 : 0);
+}
+
+static uint64_t
+common(const struct sim *s)
+{
+	uint64_t reserved = count_users(s).reserved, most = reservable(s);
+
+	return s->budget_limit - (reserved < most ? reserved : most);
+}
+
+/* The places that are its own. */
+static uint64_t
+own(const struct sim_pool *sp)
+{
+	uint64_t most = reservable(sp->sim), reserved = count_users(sp->sim).reserved;
+	uint64_t mine = sp->settings.share_min;
+
+	return reserved > most ? mine * most / reserved : mine < most ? mine : most;
+}
+
+static uint32_t
+fair_share(const struct sim_pool *sp)
+{
+	uint64_t weights = count_users(sp->sim).weights, weight = weight_of(sp), share;
+
+	share = own(sp) + common(sp->sim) * weight / (weights > weight ? weights : weight);
+	return share == 0 ? 1 : (uint32_t)share;
+}
+
+static bool
+is_scarce(const struct sim *s)
+{
+	struct users u = count_users(s);
+
+	return s->budget_limit < u.count || common(s) < u.plain;
 }
 
 /* What it need not give up for others. */
 static uint32_t
 keeps(const struct sim_pool *sp)
 {
-	uint32_t in_use, share = fair_share(sp->sim, &in_use);
-
 	if (is_wanting(sp))
-		return share;
-	if (!is_resting(sp) || (in_use > sp->sim->budget_limit && sp->sim->now_us >= sp->turn_end_us))
+		return fair_share(sp);
+	if (!is_resting(sp) || (is_scarce(sp->sim) && sp->sim->now_us >= sp->turn_end_us))
 		return 0;
-	return share;
+	return fair_share(sp);
 }
 
 /* What this pool would open now, but for the cap. */
@@ -216,11 +347,10 @@ static int64_t
 missing(const struct sim *s, const struct sim_pool *except)
 {
 	int64_t n = (int64_t)pool_budget_used(s->budget) - s->budget_limit;
-	uint32_t wanting, share = fair_share(s, &wanting);
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *sp = &s->pools[i];
-		uint32_t live = model_live(sp), lacks = shortage(sp);
+		uint32_t live = model_live(sp), lacks = shortage(sp), share = fair_share(sp);
 
 		n -= model_count(sp, M_CLOSING);
 		if (sp != except && live < share)
@@ -239,23 +369,39 @@ bool
 model_asks_back(const struct sim_conn *sc)
 {
 	const struct sim *s = sc->sp->sim;
-	uint32_t wanting, share, live = model_live(sc->sp);
+	uint32_t share, live = model_live(sc->sp);
 	bool is_anyones_turn = false;
 
 	if (s->budget == NULL || s->budget_limit == 0)
 		return false;
-	share = fair_share(s, &wanting);
+	share = fair_share(sc->sp);
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *o = &s->pools[i];
 
-		if (o != sc->sp && model_live(o) == 0 && shortage(o) > 0 && first_since(o) < first_since(sc->sp))
+		if (o == sc->sp || shortage(o) == 0)
+			continue;
+		if (model_live(o) < own(o) || (model_live(o) == 0 && first_since(o) < first_since(sc->sp)))
 			is_anyones_turn = true;
 	}
-	if (live < share)
+	if (live < share || live <= own(sc->sp))
 		return false;
-	if (live == share && (wanting <= s->budget_limit || s->now_us - sc->opened_us < TURN_US || !is_anyones_turn))
+	if (live == share && (!is_scarce(s) || s->now_us - sc->opened_us < TURN_US || !is_anyones_turn))
 		return false;
 	return missing(s, sc->sp) > 0;
+}
+
+/* < 0: one pool with so many places has a better claim to the next than another with those; > 0: a worse one. */
+static int
+compare_claims(const struct sim_pool *a, uint64_t a_has, const struct sim_pool *b, uint64_t b_has)
+{
+	uint64_t a_min = own(a), b_min = own(b), of_a, of_b;
+	bool a_lacks = a_has < a_min, b_lacks = b_has < b_min;
+
+	if (a_lacks != b_lacks)
+		return a_lacks ? -1 : 1;
+	of_a = a_lacks ? a_has * b_min : (a_has - a_min) * weight_of(b);
+	of_b = a_lacks ? b_has * a_min : (b_has - b_min) * weight_of(a);
+	return of_a < of_b ? -1 : of_a > of_b;
 }
 
 /* Free places that others may have before this one, whose own state is not looked at as it is changing. */
@@ -268,14 +414,20 @@ places_before(const struct sim_pool *sp)
 
 	for (unsigned i = 0; i < s->pool_count; i++) {
 		const struct sim_pool *o = &s->pools[i];
-		uint32_t its = model_live(o), n;
+		uint32_t its = model_live(o), n = 0;
 
 		/* One that is being changed itself, or has not yet heard that time has passed, may know of no shortage.
 		 */
-		if (o == sp || o->on_stack > 0 || o->due_us <= s->now_us || its > live)
+		if (o == sp || o->on_stack > 0 || o->due_us <= s->now_us)
 			continue;
-		n = live - its + (first_since(o) < first_since(sp) ? 1 : 0);
-		before += n < shortage(o) ? n : shortage(o);
+		while (n < shortage(o)) {
+			int order = compare_claims(o, its + n, sp, live);
+
+			if (order > 0 || (order == 0 && first_since(o) >= first_since(sp)))
+				break;
+			n++;
+		}
+		before += n;
 	}
 	return before;
 }
@@ -574,8 +726,8 @@ latest_tick(const struct sim_pool *sp)
 	uint32_t idle = model_count(sp, M_IDLE), live = model_live(sp);
 	const struct sim_conn *sc;
 
-	if (sp->line_len > 0 && set->timeout_us > 0)
-		at = before(at, sp->line[0]->since_us + set->timeout_us);
+	if (sp->line_len > 0)
+		at = before(at, model_deadline(sp->line[0]));
 	if (model_is_hopeless(sp))
 		at = before(at, now_us);
 	if (unserved(sp) > 0 && !sp->is_paused && is_backing_off(sp))

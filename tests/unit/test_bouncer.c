@@ -84,8 +84,17 @@ static const struct {
 	{ MAIN "[databases]\na = query_wait_timeout=3\n", "database a", "pool_timeout", "3s" },
 	{ MAIN "[databases]\na = auth_user=asks\n", "database a", "auth_user", "asks" },
 	{ MAIN "auth_query = SELECT $1\n[databases]\na = auth_user=asks\n", "database a", "auth_query", "SELECT $1" },
-	{ MAIN "[databases]\na = auth_user=asks auth_dbname=b\nb = dbname=real\n", "database a", "auth_database",
-	  "real" },
+	{ MAIN "[databases]\na = auth_user=asks auth_dbname=b\nb = dbname=real\n", "database a", "auth_database", "b" },
+	{ MAIN "auth_dbname = a\n" DATABASES, "auth", "auth_database", "a" },
+	{ MAIN "peer_id = 2\n[peers]\n1 = host=10.0.0.1 port=7\n3 = host=::1\n4 = port=8 pool_size=2\n" DATABASES,
+	  "pgweir", "peers", "1=10.0.0.1:7, 3=[::1]:6432, 4=/tmp:8" },
+	{ MAIN "server_fast_close = 1\n" DATABASES, "pool", "server_fast_close", "on" },
+	{ MAIN DATABASES, "pool", "on_outage", "wait" },
+	{ MAIN "login_notify_message = hello there\n" DATABASES, "pgweir", "login_notify_message", "hello there" },
+	{ MAIN "client_tls13_ciphers = TLS_AES_128_GCM_SHA256\n" DATABASES, "tls_client", "tls13_ciphers",
+	  "TLS_AES_128_GCM_SHA256" },
+	{ MAIN "stats_period = 30\n" DATABASES, "log", "stats_interval", "30s" },
+	{ MAIN "log_stats = 0\n" DATABASES, "log", "stats_interval", "0s" },
 	{ MAIN DATABASES "[users]\nu = pool_mode=statement\n", "user u", "pool_mode", "statement" },
 	{ MAIN DATABASES "[users]\nu = query_timeout=7\n", "user u", "query_timeout", "7s" },
 };
@@ -118,6 +127,9 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:3: error: query_timeout: a number of seconds is needed" },
 	{ MAIN "default_pool_sise = 3\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: PgBouncer has no setting "
 						    "\"default_pool_sise\"; did you mean \"default_pool_size\"?" },
+	{ MAIN "auth_dbname = pgbouncer\n" DATABASES,
+	  "/nonexistent/pgbouncer.ini:3: error: auth_dbname: cannot use the reserved \"pgbouncer\" database as an "
+	  "auth_dbname" },
 	{ MAIN "disable_pqexec = 1\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: disable_pqexec: pgweir can't refuse simple queries" },
 	{ "[pgbouncer]\nauth_type = pam\n" DATABASES,
@@ -130,7 +142,7 @@ static const struct {
 	  "/nonexistent/pgbouncer.ini:3: error: listen_addr: listen = db.example:6432: \"db.example\" is not a numeric "
 	  "address; use one such as 127.0.0.1 or [::1], or * for all of IPv4" },
 	{ MAIN "[databases]\na = host=x what=ever\n",
-	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no word \"what\" here" },
+	  "/nonexistent/pgbouncer.ini:4: error: a: PgBouncer has no parameter \"what\" here" },
 	{ MAIN "[databases]\na = host=\n",
 	  "/nonexistent/pgbouncer.ini:4: error: a: host has no value, or its quote has no "
 	  "end" },

@@ -152,7 +152,7 @@ static const struct {
 	{ "a time with off where it has no meaning", BASE "[pool]\npool_timeout = off\n",
 	  "pgweir.ini:6: error: pool_timeout = off: a time is a whole number and a unit, for example 30s or 500ms" },
 	{ "a time that may be off", BASE "[slow_query]\nthreshold = 100\n",
-	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is possible too" },
+	  "pgweir.ini:6: error: threshold = 100: a time needs a unit, for example 30s or 500ms; off is allowed too" },
 	{ "a size without a unit", BASE "[pool]\nmax_statement_size = 1000\n",
 	  "pgweir.ini:6: error: max_statement_size = 1000: a size needs a unit, for example 1MiB or 16KiB" },
 	{ "a size with the other units", BASE "[pool]\nmax_statement_size = 1TB\n",
@@ -222,13 +222,15 @@ static const struct {
 	{ "the same address twice", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = localhost:1\n",
 	  "pgweir.ini:7: error: listen = localhost:1: is the same as listen = 127.0.0.1:1" },
 	{ "the address of the metrics", BASE "[http]\nlisten = 127.0.0.1:6432\n",
-	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: this address is already that of [pgweir]" },
+	  "pgweir.ini:6: error: listen = 127.0.0.1:6432: [pgweir] already listens on this address" },
 	{ "trust for the whole network", BASE "[pgweir]\nlisten = 0.0.0.0:6432\n",
-	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] whoever reaches this address is "
+	  "pgweir.ini:6: error: listen = 0.0.0.0:6432: with method = trust in [auth] anyone who reaches this address "
+	  "is "
 	  "let in; "
 	  "listen on loopback or a Unix socket, or set another method" },
 	{ "the same with IPv6", BASE "[pgweir]\nlisten = 127.0.0.1:1\nlisten = [::]:6432\n",
-	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] whoever reaches this address is let "
+	  "pgweir.ini:7: error: listen = [::]:6432: with method = trust in [auth] anyone who reaches this address is "
+	  "let "
 	  "in; "
 	  "listen on loopback or a Unix socket, or set another method" },
 
@@ -397,6 +399,17 @@ static const struct {
 	  "pgweir.ini:6: error: destination = /nowhere/pgweir.log: /nowhere: No such file or directory" },
 	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
 	  "pgweir.ini:6: error: file = /tmp is a directory" },
+	{ "no exempt network", BASE "[limits]\nexempt_addresses = unix\n",
+	  "pgweir.ini:6: error: exempt_addresses = unix: it is a list of networks, such as 10.0.0.0/8 or "
+	  "2001:db8::/32" },
+	{ "no peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=10.0.0.2:6432, 10.0.0.3:6432\n",
+	  "pgweir.ini:7: error: peers: a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432" },
+	{ "no peer_id", BASE "[pgweir]\npeer_id = 1\npeers = 65536=h:1\n",
+	  "pgweir.ini:7: error: peers: a peer_id is a number from 1 to 65535" },
+	{ "no port of a peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=[::1]:0\n",
+	  "pgweir.ini:7: error: peers: the port of a peer is a number from 1 to 65535" },
+	{ "two peers of one number", BASE "[pgweir]\npeer_id = 1\npeers = 2=a:1, 2=b:1\n",
+	  "pgweir.ini:7: error: peers: there are two with the peer_id 2" },
 	{ "no network", BASE "[pgweir]\nproxy_protocol = unix, 10.0.0.0/33\n",
 	  "pgweir.ini:6: error: proxy_protocol = 10.0.0.0/33: it is a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32, and unix" },
@@ -408,9 +421,9 @@ static const struct {
 	  BASE "[tls_client]\nmode = verify-ca\ncertificate_file = c\nkey_file = k\n",
 	  "pgweir.ini:6: error: this mode needs ca_file: who signs the clients' certificates" },
 	{ "a certificate without a key", BASE "[tls_client]\ncertificate_file = /x\n",
-	  "pgweir.ini:6: error: certificate_file and key_file need each other" },
+	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
 	{ "a key without a certificate", BASE "[tls_client]\nkey_file = /x\n",
-	  "pgweir.ini:6: error: certificate_file and key_file need each other" },
+	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
 	{ "a list of certificates with a hole", BASE "[tls_client]\ncertificate_file = a,,b\nkey_file = /x\n",
 	  "pgweir.ini:6: error: certificate_file = a,,b: a path in the list is empty" },
 	{ "direct TLS that may be no TLS", TRUST "[database *]\nupstream = host=h sslnegotiation=direct\n",
@@ -485,8 +498,11 @@ static const struct {
 } warned[] = {
 	{ "metrics for everyone", BASE "[http]\nlisten = 0.0.0.0:9930\n",
 	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
-	  "to "
-	  "whoever reaches this address" },
+	  "to whoever reaches this address; the status page is closed there unless auth_file names who may see it" },
+	{ "metrics for everyone, the rest for some", BASE "[http]\nlisten = 0.0.0.0:9930\nauth_file = /x/pages.txt\n",
+	  "pgweir.ini:6: warning: listen = 0.0.0.0:9930: the metrics, with the names of databases and users, are open "
+	  "to whoever reaches this address; the status page is for those in auth_file, whose passwords travel in the "
+	  "clear" },
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
 	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; only so many are kept" },
 	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
@@ -513,6 +529,8 @@ static const struct {
 	  "pgweir.ini:6: warning: sample_threshold has no effect unless it is below threshold" },
 	{ "tenants that nobody can name", BASE "[tenant a]\nupstream = host=h\n",
 	  "pgweir.ini:5: warning: [tenant a] has no effect without tenants = user, options or sni in [pgweir]" },
+	{ "peers of nobody", BASE "[pgweir]\npeers = 2=10.0.0.2:6432\n",
+	  "pgweir.ini:6: warning: peers have no effect without a peer_id of this process" },
 	{ "a proxy that can be anybody", BASE "[pgweir]\nproxy_protocol = 10.0.0.0/8, 0.0.0.0/0\n",
 	  "pgweir.ini:6: warning: proxy_protocol = 0.0.0.0/0: whoever reaches pgweir may say that it is any client" },
 	{ "a domain for no tenant", BASE "[pgweir]\ntenant_domain = x\n",
@@ -877,8 +895,10 @@ static const char everything[] =
     "[pool]\npool_size = 21\nmax_overflow = 22\noverflow_delay = 22s\noverflow_linger = 23s\npool_timeout = "
     "24s\npool_recycle = 25s\n"
     "pool_pre_ping = off\npool_pre_ping_idle = 26s\nping_interval = 27s\npool_lifo = off\nmin_idle = 20\n"
+    "server_fast_close = on\n"
     "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
-    "statement_ignore_comments = off\nwait_notify = 46s\n"
+    "prepared_statements_cache = 49MiB\n"
+    "statement_ignore_comments = off\nwait_notify = 46s\non_outage = hold\noutage_hold = 120s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
@@ -896,7 +916,7 @@ static const char everything[] =
     "= 55s\n"
     "pool_pre_ping = on\npool_pre_ping_idle = 56s\nping_interval = 57s\npool_lifo = on\nmin_idle = 50\n"
     "idle_timeout = 58s\nprepared_statements = 59\nmax_statement_size = 60MiB\nconnect_timeout = 61ms\n"
-    "statement_ignore_comments = on\n"
+    "statement_ignore_comments = on\non_outage = fail\noutage_hold = 150s\n"
     "query_timeout = 62ms\ntransaction_timeout = 63ms\nidle_transaction_timeout = 64ms\nclient_idle_timeout = 65ms\n"
     "slow_query_threshold = off\nmax_db_connections = 66\n"
     "[database \"my db\"]\nupstream = postgres://u@db2:7/x\n"
@@ -992,6 +1012,7 @@ check_settings(const struct scope_settings *s, uint64_t n)
 	cr_expect_eq(s->overflow_linger_us, (n + 3) * S);
 	cr_expect_eq(s->pool_timeout_us, (n + 4) * S);
 	cr_expect_eq(s->pool_recycle_us, (n + 5) * S);
+	cr_expect_eq(s->outage_hold_us, (n + 100) * S);
 	cr_expect_eq(s->pool_pre_ping_idle_us, (n + 6) * S);
 	cr_expect_eq(s->ping_interval_us, (n + 7) * S);
 	cr_expect_eq(s->min_idle, n);
@@ -1011,9 +1032,11 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
-	cr_expect(!s.pool_pre_ping && !s.pool_lifo);
+	cr_expect_eq(s.on_outage, OUTAGE_HOLD);
+	cr_expect(!s.pool_pre_ping && !s.pool_lifo && c->server_fast_close);
 	cr_expect_eq(s.max_statement_size, 30 << 10);
 	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
+	cr_expect_eq(c->prepared_statements_cache, 49 << 20);
 	cr_expect_eq(c->wait_notify_us, 46 * S);
 	cr_expect_eq(s.max_db_connections, 47);
 	cr_expect_eq(s.max_user_connections, 48);
@@ -1029,6 +1052,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
 	cr_expect_eq(s.session_state, SESSION_TRACK);
+	cr_expect_eq(s.on_outage, OUTAGE_FAIL);
 	cr_expect(s.pool_pre_ping && s.pool_lifo);
 	cr_expect_eq(s.max_statement_size, 60 << 20);
 	cr_expect(s.statement_ignore_comments);

@@ -65,7 +65,9 @@ Test(database_code, is_what_the_rows_say)
 	row(&code, "c", "4294967295", "1 no such part");
 	database_code_row(&code, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
 	cr_expect(database_code_answered(&code, true, T0 + 1000));
-	cr_expect_eq(database_code_parts(&code, T0 + 1000), (1u << STATE_PARTS) - 1);
+	cr_expect_eq(code.answer->parts, (1u << STATE_PARTS) - 1);
+	cr_expect_eq(database_code_parts(&code, T0 + 1000), STATE_WASHABLE | STATE_BACKEND);
+	cr_expect_eq(database_code_compiled(&code), STATE_COMPILED);
 	cr_expect_eq(code.answer->name_count, 1);
 	cr_expect_str_eq(code.answer->names[0], "app.user_id");
 	cr_expect_str_eq(code.answer->fdw_schema, "\"a b\"");
@@ -194,5 +196,24 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 	answer(&code, "256", T0 + 4000, 1000);
 	cr_expect_not(database_code_is_overdue(&code, T0 + 6000));
 	cr_expect_eq(database_code_parts(&code, T0 + 6000), STATE_BACKEND);
+	database_code_fini(&code);
+}
+
+Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
+{
+	struct database_code code = { 0 };
+
+	cr_expect_eq(database_code_compiled(&code), STATE_TYPES | STATE_SHADOWED, "as long as nothing is known");
+	answer(&code, "8192", T0, 10);
+	cr_expect_eq(database_code_compiled(&code), STATE_SHADOWED);
+	cr_expect_eq(database_code_parts(&code, T0 + 20), 0, "it is no state that is washed");
+	cr_expect(database_code_minds_types(&code));
+	database_code_changed(&code, false);
+	cr_expect_eq(database_code_compiled(&code), STATE_SHADOWED, "the next answer will tell");
+	answer(&code, "8192", T0 + US_PER_S, US_PER_S);
+	cr_expect_not(database_code_minds_types(&code), "it takes too long to ask at each CREATE TABLE");
+	answer(&code, NULL, T0 + 2 * US_PER_S, 10);
+	cr_expect_eq(database_code_compiled(&code), 0);
+	cr_expect_not(database_code_minds_types(&code));
 	database_code_fini(&code);
 }

@@ -89,6 +89,7 @@ STEP(listen_execute, "listen", struct exchange *x, struct request *m)
 TRUTH(listen_error, "listen", struct exchange *x, const struct error_fields *e)
 TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_holds_server, "listen", struct exchange *x)
+STEP(session_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
 STEP(session_query_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(session_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(session_query, "state", struct exchange *x, struct request *m)
@@ -156,11 +157,13 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
-	cr_expect_str_eq(fake.calls, "sequences exclusive local drop channels expose deallocate listen state");
+	cr_expect_str_eq(fake.calls,
+			 "elsewhere sequences exclusive local drop channels expose deallocate listen state");
 	see('P');
 	cr_expect_str_eq(fake.calls, "exclusive channels expose deallocate prepare listen statements");
 	see('B');
-	cr_expect_str_eq(fake.calls, "exclusive find sequences channels expose local state listen statements");
+	cr_expect_str_eq(fake.calls,
+			 "exclusive find elsewhere sequences channels expose local state listen statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find channels expose state statements");
 	see('C');
@@ -188,7 +191,7 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(fake.calls, "find sequences channels expose local state listen statements");
+	cr_expect_str_eq(fake.calls, "find elsewhere sequences channels expose local state listen statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "listen");
 }
@@ -202,7 +205,7 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls, "sequences exclusive local drop channels expose deallocate");
+		cr_expect_str_eq(fake.calls, "elsewhere sequences exclusive local drop channels expose deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "exclusive find");

@@ -153,7 +153,7 @@ static const struct {
 	{ "hostssl without", "hostssl all all all scram-sha-256\n", "127.0.0.1", "d", "u", "none" },
 	{ "hostnossl", "hostnossl all all all reject\n", "127.0.0.1", "d", "u", "1 reject" },
 	{ "hostnossl with", "hostnossl all all all reject\n", "tls 127.0.0.1", "d", "u", "none" },
-	{ "hostgssenc fits nobody", "hostgssenc all all all trust\n", "tls 127.0.0.1", "d", "u", "none" },
+	{ "hostgssenc matches nobody", "hostgssenc all all all trust\n", "tls 127.0.0.1", "d", "u", "none" },
 	{ "hostnogssenc fits everybody", "hostnogssenc all all all md5\n", "127.0.0.1", "d", "u", "1 md5" },
 
 	/* addresses */
@@ -232,35 +232,36 @@ Test(hba, who_is_admitted_how)
 static const struct {
 	const char *rule, *text, *problem; /* its beginning */
 } bad[] = {
-	{ "nothing", "", "hba:0: there is no rule in it" },
-	{ "only comments", "# x\n", "hba:0: there is no rule in it" },
-	{ "an unknown type", "hosts all all all trust\n", "hba:1: \"hosts\" is no connection type: use local, host" },
-	{ "capitals", "Local all all trust\n", "hba:1: \"Local\" is no connection type" },
+	{ "nothing", "", "hba:0: it has no rules" },
+	{ "only comments", "# x\n", "hba:0: it has no rules" },
+	{ "an unknown type", "hosts all all all trust\n",
+	  "hba:1: \"hosts\" is not a connection type: use local, host" },
+	{ "capitals", "Local all all trust\n", "hba:1: \"Local\" is not a connection type" },
 	{ "a list of types", "host,local all all trust\n", "hba:1: one connection type to a line, not a list" },
 	{ "a type alone", "local\n", "hba:1: the line ends before its database" },
 	{ "no user", "local all\n", "hba:1: the line ends before its user" },
 	{ "no method", "local all all\n", "hba:1: the line ends before its authentication method" },
 	{ "no address", "host all all\n", "hba:1: the line ends before its address" },
-	{ "a method for an address", "host all all trust\n", "hba:1: \"trust\" is no address: host names are not" },
-	{ "a host's name", "\nhost all all db.example.com trust\n", "hba:2: \"db.example.com\" is no address" },
-	{ "a domain", "host all all .example.com trust\n", "hba:1: \".example.com\" is no address" },
+	{ "a method for an address", "host all all trust\n", "hba:1: \"trust\" is not an address: host names are not" },
+	{ "a host's name", "\nhost all all db.example.com trust\n", "hba:2: \"db.example.com\" is not an address" },
+	{ "a domain", "host all all .example.com trust\n", "hba:1: \".example.com\" is not an address" },
 	{ "a list of addresses", "host all all 10.0.0.1/32,10.0.0.2/32 trust\n", "hba:1: one address to a line" },
 	{ "no mask", "host all all 10.0.0.1 trust\n",
-	  "hba:1: \"trust\" is no mask; write the address as in 10.0.0.0/8" },
+	  "hba:1: \"trust\" is not a mask; write the address as in 10.0.0.0/8" },
 	{ "nothing behind the address", "host all all 10.0.0.1\n", "hba:1: the line ends before its mask" },
 	{ "a mask too long", "host all all 10.0.0.1/33 trust\n",
-	  "hba:1: \"/33\" is no CIDR mask: a number from 0 to 32" },
-	{ "of IPv6", "host all all ::1/129 trust\n", "hba:1: \"/129\" is no CIDR mask: a number from 0 to 128" },
-	{ "an empty mask", "host all all 10.0.0.1/ trust\n", "hba:1: \"/\" is no CIDR mask" },
-	{ "a negative mask", "host all all 10.0.0.1/-1 trust\n", "hba:1: \"/-1\" is no CIDR mask" },
-	{ "a mask and more", "host all all 10.0.0.1/8x trust\n", "hba:1: \"/8x\" is no CIDR mask" },
+	  "hba:1: \"/33\" is not a CIDR mask: a number from 0 to 32" },
+	{ "of IPv6", "host all all ::1/129 trust\n", "hba:1: \"/129\" is not a CIDR mask: a number from 0 to 128" },
+	{ "an empty mask", "host all all 10.0.0.1/ trust\n", "hba:1: \"/\" is not a CIDR mask" },
+	{ "a negative mask", "host all all 10.0.0.1/-1 trust\n", "hba:1: \"/-1\" is not a CIDR mask" },
+	{ "a mask and more", "host all all 10.0.0.1/8x trust\n", "hba:1: \"/8x\" is not a CIDR mask" },
 	{ "a huge mask", "host all all 10.0.0.1/18446744073709551624 trust\n",
 	  "hba:1: \"/18446744073709551624\" is no" },
-	{ "a short address", "host all all 127.1/8 trust\n", "hba:1: \"127.1/8\" is no address" },
+	{ "a short address", "host all all 127.1/8 trust\n", "hba:1: \"127.1/8\" is not an address" },
 	{ "a very long address", "host all all 1111111111111111111111111111111111111111111111111111111111111/8 trust\n",
 	  "hba:1: \"11111111" },
-	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask are not of one kind" },
-	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 fits nobody" },
+	{ "masks of two kinds", "host all all 10.0.0.1 ffff:: trust\n", "hba:1: address and mask must both be IPv4" },
+	{ "IPv4 written as IPv6", "host all all ::ffff:10.0.0.0/104 trust\n", "hba:1: ::ffff:10.0.0.0 matches nobody" },
 	{ "a method that is not there", "host all all all ldap\n",
 	  "hba:1: method \"ldap\" is not available in pgweir" },
 	{ "ident over the network", "host all all all ident\n", "hba:1: method \"ident\" is not available in pgweir" },
@@ -279,7 +280,7 @@ static const struct {
 	  "hba:1: clientname=SAN: use CN or DN" },
 	{ "map for a password", "host all all all md5 map=m\n", "hba:1: map is for the methods cert and peer only" },
 	{ "an unknown option", "host all all all md5 pamservice=x\n", "hba:1: option \"pamservice\" is not known" },
-	{ "no option", "host all all all md5 x\n", "hba:1: \"x\" is no option: write name=value" },
+	{ "no option", "host all all all md5 x\n", "hba:1: \"x\" is not an option: write name=value" },
 	{ "samerole", "local samerole all trust\n", "hba:1: samerole is not available: pgweir knows no roles" },
 	{ "samegroup", "local a,samegroup all trust\n", "hba:1: samegroup is not available: pgweir knows no roles" },
 	{ "a group", "local all a,+g trust\n", "hba:1: +g is not available: pgweir knows no roles" },
@@ -287,7 +288,7 @@ static const struct {
 	{ "a file, from memory", "local @x all trust\n", "hba:1: other files are not read here: \"x\"" },
 	{ "an include, from memory", "include x\n", "hba:1: other files are not read here: \"x\"" },
 	{ "an include of a list", "include x,y\n", "hba:1: include takes one name" },
-	{ "an include of nothing", "include\n", "hba:1: \"include\" is no connection type" },
+	{ "an include of nothing", "include\n", "hba:1: \"include\" is not a connection type" },
 
 	/* expressions that PostgreSQL would read in another way */
 	{ "a class by a letter", "local /^\\d$ all trust\n",
@@ -368,7 +369,7 @@ Test(hba, every_bad_line_is_told)
 
 	cr_expect_null(parse(text, sizeof(text) - 1, &p));
 	cr_expect_eq(p.error_count, 4, "%zu", p.error_count);
-	cr_expect_str_eq(p.last, "hba:5: a zero byte: this is no file of text");
+	cr_expect_str_eq(p.last, "hba:5: a zero byte: this is not a text file");
 }
 
 Test(hba, expressions_are_not_without_number)

@@ -105,9 +105,9 @@ static const struct {
 	const char *rule, *text, *problem;
 } bad[] = {
 	{ "two words", "m alice\n",
-	  "ident:1: a line is the name of a map, a name from outside, and a user: one of each" },
-	{ "four words", "\nm alice web app\n", "ident:2: a line is the name of a map" },
-	{ "a list", "m alice,bob web\n", "ident:1: a line is the name of a map" },
+	  "ident:1: a line has three fields: a map name, a system user name and a database user name" },
+	{ "four words", "\nm alice web app\n", "ident:2: a line has three fields" },
+	{ "a list", "m alice,bob web\n", "ident:1: a line has three fields" },
 	{ "a group", "m alice +web\n", "ident:1: +web is not available: pgweir knows no roles" },
 	{ "nothing to replace with", "m /^a \\1\n",
 	  "ident:1: \"/^a\" has no parentheses that the \\1 in \"\\1\" could" },

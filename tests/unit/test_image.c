@@ -531,3 +531,25 @@ Test(image, some_settings_make_other_constants)
 		image_store_free(own);
 	}
 }
+
+Test(image, compiles_as_another_with_the_same_search_path)
+{
+	struct image_store *store = image_store_new(0);
+	struct image *a = image_empty(store), *b = image_empty(store);
+
+	cr_expect(image_compiles_as(a, b));
+	cr_expect_eq(image_update(&a, "search_path", "x", IMAGE_OTHER), 0);
+	cr_expect_not(image_compiles_as(a, b));
+	cr_expect_not(image_compiles_as(b, a));
+	cr_expect_eq(image_update(&b, "search_path", "x", IMAGE_OTHER), 0);
+	cr_expect_eq(image_update(&b, "DateStyle", "German", IMAGE_REPORTED), 0);
+	cr_expect(image_compiles_as(a, b));
+	cr_expect_not(image_reads_as(a, b));
+	cr_expect_eq(image_update(&a, "role", "clerk", IMAGE_OTHER), 0);
+	cr_expect_not(image_compiles_as(a, b), "it may be another $user");
+	cr_expect(image_is_of_compiling("SEARCH_PATH"));
+	cr_expect_not(image_is_of_compiling("DateStyle"));
+	image_unref(a);
+	image_unref(b);
+	image_store_free(store);
+}

@@ -133,11 +133,11 @@ caught_up(void)
 /* --- what the relay does --- */
 
 /* Sends a Query as far as it goes. */
-static enum listen_look
+static enum listen_gate
 query(const char *sql)
 {
 	struct request m = fake_query(sql);
-	enum listen_look look = listen_look(&fake->x, &m);
+	enum listen_gate look = listen_gate(&fake->x, &m);
 
 	if (look == LISTEN_GO) {
 		cr_expect_neq(listen_before_sql(&fake->x, &m), STATEMENT_FAILED);
@@ -382,9 +382,9 @@ Test(listen, in_the_extended_protocol)
 	cr_expect_eq(listen_bind(&fake->x, &m), STATEMENT_FORWARD);
 	fake_forward(&m, OWED_BIND);
 	m = fake_execute();
-	cr_expect_eq(listen_look(&fake->x, &m), LISTEN_WAIT);
+	cr_expect_eq(listen_gate(&fake->x, &m), LISTEN_WAIT);
 	listens("a");
-	cr_expect_eq(listen_look(&fake->x, &m), LISTEN_GO);
+	cr_expect_eq(listen_gate(&fake->x, &m), LISTEN_GO);
 	cr_expect_eq(listen_execute(&fake->x, &m), STATEMENT_FORWARD);
 	fake_forward(&m, OWED_EXECUTE);
 	fake_sync();
@@ -400,12 +400,12 @@ Test(listen, sql_that_notifies_waits_until_the_listener_has_caught_up)
 	struct request m = fake_query("SELECT 1");
 
 	listener.is_down = false;
-	cr_expect_eq(listen_look_at_sender(&fake->x, &m), LISTEN_GO);
+	cr_expect_eq(listen_gate_sender(&fake->x, &m), LISTEN_GO);
 	m = fake_query("NOTIFY a");
-	cr_expect_eq(listen_look_at_sender(&fake->x, &m), LISTEN_WAIT);
+	cr_expect_eq(listen_gate_sender(&fake->x, &m), LISTEN_WAIT);
 	caught_up();
 	cr_expect_eq(fake->srv.loan.notify_as, fake->x.told_pid);
-	cr_expect_eq(listen_look_at_sender(&fake->x, &m), LISTEN_GO);
+	cr_expect_eq(listen_gate_sender(&fake->x, &m), LISTEN_GO);
 	cr_expect(listen_holds_server(&fake->x), "until its notification has come");
 	caught_up();
 	cr_expect_not(listen_holds_server(&fake->x));

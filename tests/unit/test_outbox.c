@@ -14,8 +14,8 @@
 #define PEER_MAX ((size_t)8 << 20)
 
 struct peer {
+	struct stream stream; /* first */
 	struct event_base *base;
-	struct stream stream;
 	struct outbox *box;
 	int fd;
 	uint8_t *got, *want;
@@ -24,9 +24,9 @@ struct peer {
 };
 
 static void
-on_event(void *arg)
+on_event(struct stream *s)
 {
-	((struct peer *)arg)->events++;
+	((struct peer *)s)->events++;
 }
 
 static const struct stream_ops ops = { on_event, on_event };
@@ -39,7 +39,7 @@ peer_open(struct peer *p)
 	memset(p, 0, sizeof(*p));
 	p->base = event_base_new();
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	cr_assert_eq(stream_open(&p->stream, p->base, fds[0], &ops, p), 0);
+	cr_assert_eq(stream_open(&p->stream, p->base, fds[0], &ops), 0);
 	p->fd = fds[1];
 	p->box = malloc(sizeof(*p->box)); /* not zeroed: begin is all it needs */
 	p->got = malloc(PEER_MAX);

@@ -358,9 +358,8 @@ Test(pool, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 	cr_expect_str_eq(f.clients[3].why.text, "no server connection became free within 30 s");
 	cr_expect_str_eq(f.clients[3].why.detail,
 			 "pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting");
-	cr_expect_str_eq(f.clients[3].why.hint,
-			 "raise pool_size or max_overflow, or look for long transactions with SHOW CLIENTS in the "
-			 "pgweir console");
+	cr_expect_str_eq(f.clients[3].why.hint, "raise pool_size or max_overflow, or look who keeps connections for "
+						"long: SHOW HOLDERS in the pgweir console");
 	cr_expect_eq(f.counters.pool_timeouts, 1);
 	fake_fini(&f);
 }
@@ -392,6 +391,28 @@ Test(pool, the_refusal_says_so_when_opening_failed_during_the_wait)
 	cr_expect_str_eq(
 	    f.clients[1].why.hint,
 	    "PostgreSQL said: sorry, too many clients already; raise its max_connections or lower pool_size");
+	fake_fini(&f);
+}
+
+Test(pool, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	set.waits_while_down = true;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 1);
+	fake_failed(&f, 0, CF_REFUSED, false);
+	fake_borrow(&f, 2);
+	fake_at(&f, f.now + 1 * MS);
+	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
+	fake_at(&f, f.now + 1 * S); /* the back-off is over: another one is opened */
+	fake_failed(&f, 1, CF_AUTH, true);
+	cr_expect_eq(f.clients[1].refusals, 1, "a refusal is for good");
+	cr_expect_eq(f.clients[2].refusals, 1);
+	fake_borrow(&f, 3);
+	fake_at(&f, f.now + 1 * MS);
+	cr_expect_eq(f.clients[3].refusals, 1, "and for those who come while it backs off");
 	fake_fini(&f);
 }
 
@@ -511,10 +532,11 @@ Test(pool, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_succe
 	uint64_t want = 50 * MS, seen_apart = 0;
 	struct fake f;
 
-	set.timeout_us = 0;
+	set.min_idle = 1;
 	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 1);
-	fake_borrow(&f, 1); /* tries for ever, as the lent one may come back */
+	fake_borrow(&f, 0);
+	fake_opened(&f, 0);
+	cr_expect_eq(f.opened, 2, "one is to be kept ready, which nobody asks for");
 	for (int i = 0; i < 14; i++) {
 		int next = f.opened;
 		uint64_t wait;
@@ -526,17 +548,224 @@ Test(pool, the_back_off_doubles_from_50_ms_to_15_s_and_starts_anew_after_a_succe
 		seen_apart += wait != want;
 		fake_at(&f, f.now + wait - 1);
 		cr_expect_eq(f.opened, next);
-		fake_at(&f, f.now + 1);
-		cr_expect_eq(f.opened, next + 1);
+		fake_at(&f, f.now + 1 * S);
+		cr_expect_eq(f.opened, next + 1, "min_idle is looked at once per second");
 		want = want * 2 > 15 * S ? 15 * S : want * 2;
 	}
 	cr_expect_gt(seen_apart, 10, "with jitter");
 	fake_opened(&f, f.opened - 1);
 	cr_expect_eq(fake_counts(&f).backoff_until_us, 0);
+	fake_borrow(&f, 1);
 	fake_borrow(&f, 2);
 	pool_conn_gone(f.p, f.clients[0].conn, false, f.now);
 	fake_failed(&f, f.opened - 1, CF_REFUSED, false);
 	cr_expect_leq(fake_counts(&f).backoff_until_us, f.now + 60 * MS);
+	fake_fini(&f);
+}
+
+Test(pool, while_somebody_asks_it_tries_at_least_every_half_second)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 20; i++) { /* each is refused, and the next one comes when the pool may try again */
+		fake_borrow(&f, 0);
+		cr_expect_eq(f.opened, i + 1);
+		fake_failed(&f, i, CF_REFUSED, false);
+		cr_expect_eq(f.clients[0].refusals, 1);
+		cr_expect_leq(fake_counts(&f).backoff_until_us, f.now + 480 * MS);
+		f.now = fake_counts(&f).backoff_until_us;
+	}
+	fake_fini(&f);
+}
+
+/* --- An outage: opening fails, and no connection is there. --- */
+
+static void
+lose(struct fake *f, int client)
+{
+	struct pool_conn *conn = f->clients[client].conn;
+
+	f->clients[client].conn = NULL;
+	pool_conn_gone(f->p, conn, true, f->now);
+}
+
+Test(pool, those_in_line_when_postgresql_restarts_wait_on_and_newcomers_are_told)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	fake_borrow(&f, 2);
+	lose(&f, 0);
+	cr_expect_eq(f.opened, 2);
+	fake_failed(&f, 1, CF_REFUSED, false);
+	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
+	cr_expect_eq(fake_counts(&f).outage.held, 2);
+	fake_borrow(&f, 3);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[3].refusals, 1, "it came when PostgreSQL was gone");
+	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
+	fake_at(&f, f.now + 60 * MS);
+	cr_expect_eq(f.opened, 3, "tried again");
+	fake_opened(&f, 2);
+	cr_expect_eq(fake_holds(&f, 1), 2, "in the order of the line");
+	fake_return(&f, 1);
+	cr_expect_eq(fake_holds(&f, 2), 2);
+	cr_expect_eq(f.counters.held, 2);
+	fake_fini(&f);
+}
+
+Test(pool, those_who_waited_through_a_restart_in_vain_are_told_why_at_pool_timeout)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	fake_borrow(&f, 1);
+	lose(&f, 0);
+	for (uint64_t end = f.now + 30 * S - 1; f.now < end;) {
+		uint64_t next = fake_next(&f);
+
+		if (fake_counts(&f).opening > 0)
+			fake_failed(&f, f.opened - 1, CF_REFUSED, false);
+		fake_at(&f, next > f.now && next < end ? next : f.now + 100 * MS < end ? f.now + 100 * MS : end);
+		cr_assert_eq(f.clients[1].refusals, 0);
+	}
+	fake_at(&f, f.now + 1);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_eq(f.clients[1].kind, RF_BACKEND_UNREACHABLE);
+	cr_expect_str_eq(f.clients[1].why.sqlstate, "08001");
+	fake_fini(&f);
+}
+
+static struct pool_settings
+holding(uint32_t size)
+{
+	struct pool_settings set = fake_settings(size, 0);
+
+	set.is_holding = true;
+	set.hold_us = 10 * S;
+	return set;
+}
+
+Test(pool, a_pool_that_holds_refuses_nobody_for_outage_hold)
+{
+	struct pool_settings set = holding(5);
+	struct fake f;
+	uint64_t began;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	f.now += 3 * S; /* nobody has answered yet */
+	began = f.now;
+	fake_failed(&f, 0, CF_TIMEOUT, false);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[0].refusals, 0);
+	cr_expect_eq(fake_counts(&f).outage.since_us, began);
+	f.now += 10 * MS;
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[1].refusals, 0);
+	cr_expect_eq(fake_counts(&f).outage.held, 2);
+	fake_at(&f, began + 10 * S - 1);
+	cr_expect_eq(f.clients[0].refusals, 0);
+	fake_at(&f, began + 10 * S);
+	cr_expect_eq(f.clients[0].refusals, 1, "from the beginning of the outage: it came before");
+	cr_expect_eq(f.clients[0].kind, RF_BACKEND_UNREACHABLE);
+	cr_expect_eq(f.clients[1].refusals, 0, "it came later");
+	fake_at(&f, began + 10 * S + 10 * MS);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	fake_fini(&f);
+}
+
+Test(pool, after_an_outage_pool_timeout_begins_anew_for_those_who_were_held)
+{
+	struct pool_settings set = holding(1);
+	struct fake f;
+	uint64_t over;
+
+	set.timeout_us = 5 * S;
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_borrow(&f, 1);
+	fake_failed(&f, 0, CF_REFUSED, false);
+	fake_at(&f, f.now + 9 * S);
+	over = f.now;
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 0), 1);
+	cr_expect_eq(fake_counts(&f).outage.since_us, 0);
+	cr_expect_eq(f.counters.outages, 1);
+	cr_expect_eq(f.counters.outage_us, 9 * S);
+	fake_at(&f, over + 5 * S - 1);
+	cr_expect_eq(f.clients[1].refusals, 0);
+	fake_at(&f, over + 5 * S);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_eq(f.clients[1].kind, RF_POOL_TIMEOUT);
+	fake_fini(&f);
+}
+
+Test(pool, a_wrong_password_is_told_at_once_even_if_outages_are_held)
+{
+	struct pool_settings set = holding(5);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_failed(&f, 0, CF_AUTH, true);
+	cr_expect_eq(f.clients[0].refusals, 1);
+	fake_borrow(&f, 1);
+	fake_at(&f, f.now);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_eq(f.counters.outages, 0);
+	fake_fini(&f);
+}
+
+Test(pool, after_an_outage_connections_are_opened_at_a_rising_pace)
+{
+	struct pool_settings set = holding(20);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	for (int i = 0; i < 10; i++)
+		fake_borrow(&f, i);
+	for (int i = 0; i < 10; i++)
+		fake_failed(&f, i, CF_REFUSED, false);
+	fake_at(&f, f.now + 60 * MS);
+	cr_expect_eq(f.opened, 11, "one is tried");
+	fake_opened(&f, 10);
+	cr_expect_eq(f.opened, 13, "then two at a time");
+	fake_opened(&f, 11);
+	cr_expect_eq(f.opened, 15, "and so on");
+	for (int i = 0; i < 3; i++)
+		cr_expect_eq(fake_holds(&f, i), i < 2 ? 10 + i : -1, "in the order of the line");
+	fake_fini(&f);
+}
+
+Test(pool, a_trial_that_hangs_does_not_keep_another_from_beginning_soon)
+{
+	struct pool_settings set = holding(5);
+	struct fake f;
+	uint64_t began;
+
+	fake_init(&f, &set, NULL);
+	fake_borrow(&f, 0);
+	fake_failed(&f, 0, CF_REFUSED, false);
+	fake_at(&f, f.now + 60 * MS);
+	cr_expect_eq(f.opened, 2);
+	fake_borrow(&f, 1);
+	fake_borrow(&f, 2);
+	began = f.conns[1].opened_us;
+	fake_at(&f, began + 500 * MS - 1);
+	cr_expect_eq(f.opened, 2);
+	fake_at(&f, began + 500 * MS);
+	cr_expect_eq(f.opened, 3);
+	fake_at(&f, began + 1 * S);
+	cr_expect_eq(f.opened, 4);
 	fake_fini(&f);
 }
 
@@ -601,7 +830,7 @@ Test(pool, too_many_connections_lowers_the_limit_for_30_s_and_refuses_nobody)
 	fake_fini(&f);
 }
 
-Test(pool, too_many_connections_and_none_of_ours_is_a_failure_like_others)
+Test(pool, too_many_connections_and_none_of_ours_is_a_full_pool)
 {
 	struct pool_settings set = fake_settings(10, 0);
 	struct fake f;
@@ -609,14 +838,20 @@ Test(pool, too_many_connections_and_none_of_ours_is_a_failure_like_others)
 	fake_init(&f, &set, NULL);
 	fake_borrow(&f, 0);
 	fake_failed(&f, 0, CF_TOO_MANY, false);
-	cr_expect_eq(f.clients[0].refusals, 1);
-	cr_expect_str_eq(f.clients[0].why.sqlstate, "53300");
-	fake_at(&f, f.now + S);
+	cr_expect_eq(f.clients[0].refusals, 0);
 	for (int i = 1; i < 4; i++)
 		fake_borrow(&f, i);
+	fake_at(&f, f.now + S);
+	cr_expect_eq(f.clients[3].refusals, 0);
 	cr_expect_eq(f.opened, 2, "one is tried");
 	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 0), 1);
 	cr_expect_eq(f.opened, 2, "and no more for 30 s");
+	cr_expect_eq(f.counters.outages, 0);
+	fake_at(&f, f.now + 29 * S);
+	cr_expect_eq(f.clients[1].refusals, 1);
+	cr_expect_eq(f.clients[1].kind, RF_POOL_TIMEOUT);
+	cr_expect_str_eq(f.clients[1].why.sqlstate, "53300");
 	fake_fini(&f);
 }
 
@@ -1126,4 +1361,68 @@ Test(pool, pool_free_refuses_those_in_line)
 	cr_expect_eq(f.clients[0].refusals, 1);
 	cr_expect_eq(f.clients[0].kind, RF_SHUTDOWN);
 	pool_free(NULL);
+}
+
+/* --- Connections that do not suit everybody. --- */
+
+static void
+return_choosy(struct fake *f, int i, const void *image)
+{
+	struct pool_conn *conn = f->clients[i].conn;
+
+	conn->image = image;
+	conn->is_choosy = true;
+	fake_return(f, i);
+}
+
+Test(pool, a_choosy_connection_waits_for_its_own_while_there_is_room)
+{
+	struct pool_settings set = fake_settings(2, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	return_choosy(&f, 0, "red");
+	cr_expect_not(fake_borrow_image(&f, 1, "blue"));
+	cr_expect_eq(f.opened, 2);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	cr_expect(fake_borrow_image(&f, 2, "red"), "it is still there");
+	cr_expect_eq(f.closed, 0);
+	fake_fini(&f);
+}
+
+Test(pool, a_choosy_connection_is_closed_for_another_if_there_is_no_room)
+{
+	struct pool_settings set = fake_settings(1, 1);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	return_choosy(&f, 0, "red");
+	f.is_slow_to_close = true;
+	cr_expect_not(fake_borrow_image(&f, 1, "blue"));
+	cr_expect_eq(f.closed, 1, "rather than that one more than pool_size is opened");
+	cr_expect_eq(f.counters.recycles[RR_DIRTY], 1);
+	fake_fini(&f);
+}
+
+Test(pool, those_in_line_get_choosy_connections_in_their_turn)
+{
+	struct pool_settings set = fake_settings(1, 0);
+	struct fake f;
+
+	fake_init(&f, &set, NULL);
+	fake_fill(&f, 0, 1);
+	cr_expect_not(fake_borrow_image(&f, 1, "blue"));
+	cr_expect_not(fake_borrow_image(&f, 2, "red"));
+	return_choosy(&f, 0, "red");
+	cr_expect_eq(f.closed, 1, "it suits the second in line, who waits for the first");
+	cr_expect_eq(fake_holds(&f, 2), -1);
+	fake_opened(&f, 1);
+	cr_expect_eq(fake_holds(&f, 1), 1);
+	return_choosy(&f, 1, "red");
+	cr_expect_eq(fake_holds(&f, 2), 1);
+	cr_expect_eq(f.closed, 1);
+	fake_fini(&f);
 }

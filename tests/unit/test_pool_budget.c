@@ -347,3 +347,80 @@ Test(pool_budget, a_refusal_names_the_shared_cap)
 	    "max_server_connections is used up, by this and other pools: raise it, or lower their pool_size");
 	several_fini(&v);
 }
+
+/* Pool i gets weights[i] and minima[i]. */
+static void
+set_claims(struct several *v, const uint32_t weights[static POOLS], const uint32_t minima[static POOLS])
+{
+	for (int i = 0; i < v->count; i++) {
+		struct pool_settings set = fake_settings(20, 10);
+
+		set.share_weight = weights[i];
+		set.share_min = minima[i];
+		pool_reconfigure(v->pools[i].p, &set, v->pools[i].now);
+	}
+}
+
+Test(pool_budget, places_go_by_weight)
+{
+	static const uint32_t weights[POOLS] = { 3, 1, 2 }, minima[POOLS] = { 0 };
+	struct several v;
+
+	several_init(&v, 3, 12);
+	set_claims(&v, weights, minima);
+	fake_fill(&v.pools[1], 0, 12);
+	cr_expect_eq(v.pools[1].opened, 12, "all are free for who comes first");
+	for (int i = 0; i < 12; i++) {
+		fake_borrow(&v.pools[0], i);
+		fake_borrow(&v.pools[2], i);
+	}
+	for (int i = 0; i < 12; i++) {
+		fake_return(&v.pools[1], i);
+		all_at(&v, v.pools[1].now);
+	}
+	cr_expect_eq(v.pools[0].opened, 6);
+	cr_expect_eq(v.pools[2].opened, 4);
+	cr_expect_eq(v.pools[1].counters.recycles[RR_EVICTED], 10, "its share of 2 stays its own");
+	several_fini(&v);
+}
+
+Test(pool_budget, a_guaranteed_minimum_comes_before_all_shares)
+{
+	static const uint32_t weights[POOLS] = { 1, 1, 1, 1 }, minima[POOLS] = { 0, 0, 0, 4 };
+	struct several v;
+
+	several_init(&v, 4, 6);
+	set_claims(&v, weights, minima);
+	for (int p = 0; p < 2; p++)
+		fake_fill(&v.pools[p], 0, 3);
+	for (int i = 0; i < 9; i++)
+		fake_borrow(&v.pools[3], i);
+	for (int i = 0; i < 3; i++) {
+		for (int p = 0; p < 2; p++)
+			fake_return(&v.pools[p], i);
+		all_at(&v, v.pools[0].now);
+	}
+	cr_expect_eq(v.pools[3].opened, 4, "its own; the others keep one place each for their turn");
+	several_fini(&v);
+}
+
+Test(pool_budget, more_guaranteed_than_there_is_starves_nobody)
+{
+	static const uint32_t weights[POOLS] = { 1, 1, 1 }, minima[POOLS] = { 10, 10, 0 };
+	struct several v;
+
+	several_init(&v, 3, 4);
+	set_claims(&v, weights, minima);
+	fake_fill(&v.pools[0], 0, 4);
+	for (int i = 0; i < 4; i++)
+		fake_borrow(&v.pools[1], i);
+	fake_borrow(&v.pools[2], 0);
+	for (int i = 0; i < 4; i++) {
+		all_at(&v, v.pools[0].now + 200 * MS);
+		fake_return(&v.pools[0], i);
+		all_at(&v, v.pools[0].now);
+	}
+	cr_expect_geq(v.pools[1].opened, 2);
+	cr_expect_eq(v.pools[2].opened, 1);
+	several_fini(&v);
+}

@@ -171,6 +171,29 @@ Test(statement_store, with_no_bytes_to_keep_each_goes_with_its_last_holder)
 	statement_store_free(store);
 }
 
+Test(statement_store, fewer_bytes_to_keep_drop_the_oldest_at_once)
+{
+	struct statement_store *store = statement_store_new(SEED, TAG, 1 << 20);
+	struct statement_home *home = statement_home_get(store, "db");
+	struct statement *held = get(home, "SELECT 1"), *a = get(home, "SELECT a"), *b = get(home, "SELECT b");
+	size_t one = statement_store_bytes(store) / 3;
+	uint64_t b_id = b->id;
+
+	statement_unref(a);
+	statement_unref(b);
+	statement_store_set_idle_max(store, one);
+	cr_expect_eq(statement_store_count(store), 2);
+	b = get(home, "SELECT b");
+	cr_expect_eq(b->id, b_id);
+	statement_unref(b);
+	statement_store_set_idle_max(store, 0);
+	cr_expect_eq(statement_store_count(store), 1, "one that is held stays");
+	statement_unref(held);
+	cr_expect_eq(statement_store_count(store), 0);
+	statement_home_unref(home);
+	statement_store_free(store);
+}
+
 struct seen {
 	size_t count;
 	uint32_t refs;

@@ -73,7 +73,7 @@ identity_remove(const struct identity *id)
 
 /* One end of a connection, and what it heard. */
 struct end {
-	struct stream stream;
+	struct stream stream; /* first */
 	struct world *world;
 	struct fail why;
 	bool is_done, is_failed, is_over;
@@ -94,9 +94,9 @@ struct world {
 };
 
 static void
-on_readable(void *arg)
+on_readable(struct stream *s)
 {
-	struct end *e = arg;
+	struct end *e = (struct end *)s;
 	uint8_t *buf = malloc(e->room);
 	size_t got = 0;
 
@@ -114,9 +114,9 @@ on_readable(void *arg)
 }
 
 static void
-on_drained(void *arg)
+on_drained(struct stream *s)
 {
-	struct end *e = arg;
+	struct end *e = (struct end *)s;
 
 	e->drained++;
 }
@@ -175,8 +175,8 @@ world_init(struct world *w, bool asks_certificate)
 	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	w->server.world = w->client.world = w;
 	w->server.room = w->client.room = 65536;
-	cr_assert_eq(stream_open(&w->server.stream, w->base, fds[0], &ops, &w->server), 0);
-	cr_assert_eq(stream_open(&w->client.stream, w->base, fds[1], &ops, &w->client), 0);
+	cr_assert_eq(stream_open(&w->server.stream, w->base, fds[0], &ops), 0);
+	cr_assert_eq(stream_open(&w->client.stream, w->base, fds[1], &ops), 0);
 }
 
 static void
@@ -447,8 +447,8 @@ Test(tls, sessions_are_resumed)
 	stream_close(&w.server.stream);
 	stream_close(&w.client.stream);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	stream_open(&w.server.stream, w.base, fds[0], &ops, &w.server);
-	stream_open(&w.client.stream, w.base, fds[1], &ops, &w.client);
+	stream_open(&w.server.stream, w.base, fds[0], &ops);
+	stream_open(&w.client.stream, w.base, fds[1], &ops);
 	w.server.is_done = w.client.is_done = false;
 	shake_hands(&w, "db.example.org");
 	cr_expect(tls_is_resumed(w.server.stream.tls));

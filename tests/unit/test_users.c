@@ -207,7 +207,7 @@ Test(users, a_file_pasted_twice_does_not_flood_the_log)
 	cr_assert_not_null(users);
 	cr_expect_eq(users_count(users), 100);
 	cr_expect_eq(w.count, 10);
-	cr_expect_str_eq(w.last, "users.txt:110: and more names that come twice");
+	cr_expect_str_eq(w.last, "users.txt:110: and more duplicate names");
 	users_unref(users);
 }
 

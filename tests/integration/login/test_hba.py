@@ -184,7 +184,7 @@ def test_peer(weir):
         assert wire.value("SELECT current_user") == "web"
     assert refused(weir, "reporting", address=weir.socket) == ("28000",
                                                                'Peer authentication failed for user "reporting"')
-    weir.wait_log(f'"{ME}", who may not log in as "reporting" by map m')
+    weir.wait_log(f'"{ME}", may not log in as "reporting" by map m')
     assert refused(weir, "web", "app2", address=weir.socket)[1] == 'Peer authentication failed for user "web"'
     with Wire(weir.socket).login(ME, "pgweir") as wire:
         assert auth_codes(wire) == [0]
@@ -230,13 +230,13 @@ def test_the_check_of_a_configuration_reads_the_files(weir):
     hba.write_text("host all all 10.0.0.0/8 trust\nlocal all all peer map=m\n")
     ident.write_text("m a\n")
     code, told = check(weir)
-    assert code == 1 and f"{hba}:1: warning: trust lets in" in told and f"{ident}:1: error: a line is" in told
+    assert code == 1 and f"{hba}:1: warning: trust lets in" in told and f"{ident}:1: error: a line has" in told
     ident.write_text("other a b\n")
     code, told = check(weir)
     assert code == 0 and f"{hba}:2: warning: map=m is not in ident_file" in told
     hba.write_text("hostssl all all all scram-sha-256\n")
     code, told = check(weir)
-    assert code == 0 and f"{hba}: warning: its hostssl rules fit nobody" in told
+    assert code == 0 and f"{hba}: warning: its hostssl rules match nobody" in told
     weir.users_file.unlink()
     code, told = check(weir)
     assert code == 1 and f"{hba}: error: it has rules that ask for a password" in told

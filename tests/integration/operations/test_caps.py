@@ -110,3 +110,59 @@ def test_nobody_is_told_unless_it_is_asked_for(weir):
     holder.query("COMMIT")
     replies = waiter.read_until("Z")
     assert "N" not in [reply.type for reply in replies] and texts(replies) == [["served"]]
+
+
+def waits(weir, wire, rounds):
+    """How long each of some queries took, in seconds, from a client that asks one after the other."""
+    found = []
+    for _ in range(rounds):
+        begin = time.monotonic()
+        assert wire.value("SELECT 1 FROM pg_sleep(0.005)") == "1"
+        found.append(time.monotonic() - begin)
+    return sorted(found)
+
+
+@pytest.fixture
+def crowd(weir):
+    """begin(user, count): so many clients that ask without a pause, until the test ends."""
+    is_over, running = [], []
+
+    def work(wire):
+        while not is_over:
+            wire.query("SELECT pg_sleep(0.005)")
+
+    def begin(user, count):
+        running.extend(weir.in_background(work, wire) for wire in [weir.raw(user) for _ in range(count)])
+    yield begin
+    is_over.append(True)
+    for one in running:
+        one.result(30)
+
+
+def lent(weir, user):
+    return sum(row["sv_active"] for row in weir.console("SHOW POOLS") if row["user"] == user)
+
+
+def test_a_crowd_of_one_user_does_not_keep_another_waiting(weir, crowd):
+    """Four connections: the crowd of 40 may have two, so who has 2 clients never waits for more than one of theirs."""
+    weir.start(max_server_connections=4, pool_size=4, max_overflow=0, session_state="allow")
+    crowd("web", 40)
+    wait_until(lambda: lent(weir, "web") == 4)
+    with weir.raw("reporting") as wire:
+        found = waits(weir, wire, 60)
+    assert found[len(found) * 9 // 10] < 0.1, f"40 in line take some 50 ms: {found[-6:]}"
+
+
+@pytest.mark.parametrize("claim, most", [({"share_weight": 3}, 6), ({"share_min": 6}, 7)])
+def test_shares_go_by_weight_and_minimum(weir, crowd, claim, most):
+    limits = {"max_server_connections": 8, "pool_size": 8, "max_overflow": 0, "session_state": "allow"}
+
+    def has(count):
+        return (weir.postgres.count(usename="reporting"), weir.postgres.count(usename="web")) == (count, 8 - count)
+    weir.start(sections={"user reporting": claim}, **limits)
+    crowd("web", 12)
+    wait_until(lambda: has(0))
+    crowd("reporting", 12)
+    wait_until(lambda: has(most))
+    weir.reload(**limits)
+    wait_until(lambda: has(4))

@@ -182,6 +182,19 @@ def test_a_readable_users_file_is_warned_of(pgweir, tmp_path):
     assert code == 0 and any("warning" in line and "users.txt" in line for line in lines), lines
 
 
+def test_who_may_see_the_status_page_is_checked(pgweir, tmp_path):
+    pages = tmp_path / "pages.txt"
+    text = GOOD + f"[http]\nauth_file = {pages}\n"
+    code, lines = check(pgweir, tmp_path, text)
+    assert code == 1 and any("pages.txt" in line and "No such file" in line for line in lines), lines
+    pages.write_text('"ops" "sesame\n')
+    pages.chmod(0o600)
+    code, lines = check(pgweir, tmp_path, text)
+    assert code == 1 and any("pages.txt:1" in line for line in lines), lines
+    pages.write_text('"ops" "sesame"\n')
+    assert check(pgweir, tmp_path, text)[0] == 0
+
+
 def test_variables_and_files_in_values(pgweir, tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("from-a-file\n")

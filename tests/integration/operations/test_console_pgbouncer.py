@@ -115,7 +115,22 @@ def test_a_suspend_ends_with_the_last_console_client(weir):
     assert client.has_nothing_more(0.2)
     console.close()
     assert texts(client.read_until("Z")) == [["2"]]
-    wait_until(lambda: "not ended its SUSPEND" in weir.log())
+    wait_until(lambda: "without ending its SUSPEND" in weir.log())
+
+
+def test_a_suspend_outlives_the_one_who_asked_for_it_and_newcomers_can_end_it(weir):
+    weir.start()
+    client, other, console = weir.raw(), weir.raw("admin", "pgweir"), weir.raw("admin", "pgweir")
+    other.query("SHOW STATE")
+    client.query("SELECT 1")
+    console.query("SUSPEND")
+    console.close()
+    client.send(query("SELECT 2"))
+    assert client.has_nothing_more(0.3) and dict(other.query("SHOW STATE"))["suspended"] == "yes"
+    newcomer = weir.raw("admin", "pgweir")
+    assert dict(newcomer.query("SHOW STATE"))["suspended"] == "yes"
+    newcomer.query("RESUME")
+    assert texts(client.read_until("Z")) == [["2"]]
 
 
 def test_sigusr2_ends_a_suspend(weir):
@@ -126,6 +141,66 @@ def test_sigusr2_ends_a_suspend(weir):
     assert client.has_nothing_more(0.2)
     weir.signal(signal.SIGUSR2)
     assert texts(client.read_until("Z")) == [["2"]]
+
+
+# --- RECONNECT and server_fast_close ---
+
+@pytest.mark.parametrize("fast", ["off", "on"])
+def test_reconnect_and_a_session(weir, fast):
+    weir.start(pool_mode="session", server_fast_close=fast)
+    idle, busy = weir.raw(), weir.raw()
+    pid = idle.value("SELECT pg_backend_pid()")
+    busy.query("BEGIN")
+    weir.console("RECONNECT app")
+    assert busy.value("SELECT 'still here'") == "still here"
+    if fast == "off":
+        assert idle.has_nothing_more(0.5) and idle.value("SELECT pg_backend_pid()") == pid
+    else:
+        assert told(idle).sqlstate == "57P01"
+        assert busy.has_nothing_more(0.5)
+    busy.send(query("COMMIT"))
+    assert shape(busy.read_until("Z")) == "C:COMMIT Z:I"
+    if fast == "on":
+        assert told(busy).sqlstate == "57P01"
+    assert weir.raw().value("SELECT 1") == "1"
+
+
+# --- numbers ---
+
+def test_clients_and_servers_are_numbered_together(weir):
+    weir.start()
+    wires = [weir.raw() for _ in range(3)]
+    for wire in wires:
+        wire.query("BEGIN")
+    rows = weir.console("SHOW SOCKETS")
+    ids = [row["id"] for row in rows]
+    assert {row["type"] for row in rows} == {"C", "S"} and len(set(ids)) == len(ids) == 7
+
+
+# --- what goes to the log and to clients ---
+
+def test_a_notice_at_login(weir):
+    text = "maintenance tonight at ten; " * 20
+    weir.start(login_notify_message=text.strip())
+    (notice,) = [reply for reply in weir.raw().login_replies if reply.type == "N"]
+    assert notice.error["M"] == text.strip() and notice.severity == "NOTICE" and notice.sqlstate == "00000"
+    weir.reload(login_notify_message="")
+    assert not [reply for reply in weir.raw().login_replies if reply.type == "N"]
+
+
+def test_a_line_with_what_goes_through(weir):
+    weir.start(stats_interval="200ms")
+    wire = weir.raw()
+
+    def told_of_queries():
+        wire.query("SELECT 1")
+        lines = [line for line in weir.log().splitlines() if "stats: " in line]
+        return any(" 0 queries/s" not in line and " 0 B/s" not in line for line in lines)
+    wait_until(told_of_queries, 10)
+    weir.reload(stats_interval="0s")
+    count = weir.log().count("stats: ")
+    wire.query("SELECT pg_sleep(0.5)")
+    assert weir.log().count("stats: ") == count
 
 
 # --- SHUTDOWN ---
@@ -299,7 +374,7 @@ def test_tls_can_be_set_one_by_one(weir):
     weir.start(sections={"tls_client": {"mode": "off", "certificate_file": "", "key_file": ""}})
     with weir.raw("admin", "pgweir") as console:
         replies = console.ask(query(f"SET client_tls_key_file = '{made.key}'"))
-        assert [reply.type for reply in replies] == ["N", "C", "Z"] and "need each other" in replies[0].error["M"]
+        assert [reply.type for reply in replies] == ["N", "C", "Z"] and "must be set together" in replies[0].error["M"]
         assert shape(console.ask(query(f"SET client_tls_cert_file = '{made.certificate}'"))) == "C:SET Z:I"
         assert shape(console.ask(query("SET client_tls_sslmode = require"))) == "C:SET Z:I"
         assert errors(console.ask(query("SET client_tls_sslmode = perhaps")))[0].sqlstate == "22023"

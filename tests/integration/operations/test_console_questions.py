@@ -1,8 +1,10 @@
 """The questions of somebody with a latency problem, each answered by one command of the console."""
 
+import contextlib
 import re
 import time
 
+import psycopg2.extras
 import pytest
 
 from rawwire import query
@@ -78,6 +80,107 @@ def test_blockers_are_those_that_others_wait_for(weir):
 
 
 # --- what are the top statements of application X? ---
+
+def waiting(weir, of):
+    """What EXPLAIN WAIT says of the client with this application_name."""
+    found = [row["id"] for row in weir.console("SHOW CLIENTS") if row["application_name"] == of]
+    return [row["explanation"] for row in weir.console(f"EXPLAIN WAIT {found[0]}")]
+
+
+def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
+    weir.start(pool_size=2, max_overflow=0, pool_timeout="30s")
+    with app(weir, "batch") as batch, app(weir, "report") as report, app(weir, "web 1") as one, app(weir, "web 2") as two:
+        batch.query(f"BEGIN; INSERT INTO {table} VALUES (1, 'secret')")
+        report.send(query("SELECT pg_sleep(60), 'secret'"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        for number, wire in enumerate((one, two), 1):
+            wire.send(query("SELECT 1"))
+            wait_until(lambda n=number: len(weir.console("SHOW WAITERS")) == n)
+        said = waiting(weir, "web 2")
+        assert re.fullmatch(r'Client \d+ \(user "web", application "web 2", 127\.0\.0\.1:\d+\) has waited \S+ m?s for a server '
+                            r'of pool app/web; it gets an error after 30 s\.', said[0]), said
+        assert said[1] == "It is number 2 of 2 in line."
+        assert said[2] == "The cause: pool has 2 of 2 connections busy (2 + 0 overflow), 2 clients waiting."
+        assert said[3].startswith("What helps: raise pool_size or max_overflow")
+        assert re.search(r'application "batch".* has had a server for \S+ m?s \(PID \d+ in PostgreSQL\); idle in transaction for '
+                         r'\S+ m?s: BEGIN; INSERT INTO', said[4]), said
+        assert re.search(r'application "report".*; running for \S+ m?s: SELECT pg_sleep\(\?\), \?\.$', said[5]), said
+        assert len(said) == 6 and "secret" not in str(said)
+        assert "number 1 of 2" in waiting(weir, "web 1")[1]
+        running = waiting(weir, "report")
+        assert "running" in running[0] and running[1] == "It waits for PostgreSQL, where no lock is in its way."
+        assert "It is the client's turn" in waiting(weir, "batch")[1]
+        batch.query("ROLLBACK")
+        one.read_until("Z")
+        two.read_until("Z")
+        assert "waits for no server. It is idle" in waiting(weir, "web 1")[0]
+        weir.console("KILL_CLIENT " + str(next(r["id"] for r in weir.console("SHOW CLIENTS") if r["application_name"] == "report")))
+    assert "There is no client 999999" in weir.console("EXPLAIN WAIT 999999")[0]["explanation"]
+
+
+@pytest.mark.parametrize("how", ["simple", "extended"])
+def test_who_holds_the_lock_in_postgresql(weir, table, how):
+    """One blocker is a client of pgweir's, another is not; who waits for no lock has nobody."""
+    weir.start(pool_size=4, max_server_connections=20)
+    with app(weir, "holder") as holder, app(weir, "waiter") as waiter, app(weir, "sleeper") as sleeper, \
+            contextlib.closing(weir.postgres.connect("app")) as elsewhere:
+        holder.query(f"BEGIN; LOCK TABLE {table} IN ACCESS SHARE MODE")
+        elsewhere.autocommit = False
+        elsewhere.cursor().execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+        foreign = elsewhere.get_backend_pid()
+        waiter.send(query(f"BEGIN; LOCK TABLE {table}; COMMIT"))
+        sleeper.send(query("SELECT pg_sleep(30)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep") and weir.postgres.backends(wait_event_type="Lock"))
+        if how == "simple":
+            with psycopg2.connect(weir.dsn("admin", "pgweir"), cursor_factory=psycopg2.extras.RealDictCursor) as console:
+                console.autocommit = True
+                with console.cursor() as cursor:
+                    cursor.execute("SHOW HOLDERS")
+                    found = {row["application_name"]: row for row in cursor}
+        else:
+            found = holders(weir)
+        pid = int(found["holder"]["server_pid"])
+        client = found["holder"]["client_id"]
+        assert sorted(found["waiter"]["blocked_by"].split(", ")) == sorted([f"client {client} (PID {pid})", f"PID {foreign}"])
+        assert found["sleeper"]["blocked_by"] == "" == found["holder"]["blocked_by"]
+        said = waiting(weir, "waiter")
+        assert "blocked by " in said[0] and "before it" in said[1] and all(f"client {client} (PID {pid})" in s for s in said)
+        assert waiting(weir, "sleeper")[1] == "It waits for PostgreSQL, where no lock is in its way."
+        weir.console("KILL_CLIENT " + str(found["sleeper"]["client_id"]))
+        holder.query("COMMIT")
+        elsewhere.rollback()
+        waiter.read_until("Z")
+
+
+def test_no_answer_about_locks_is_waited_for_a_second(weir, tap):
+    """PostgreSQL takes no more connections: the console answers all the same, and says what to ask there."""
+    weir.start(upstream=f"host={tap.host} port={tap.port}")
+    with app(weir, "runner") as runner:
+        runner.query("SELECT 1")
+        runner.send(query("SELECT pg_sleep(30)"))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        tap.stall(new=True)
+        begin = time.monotonic()
+        row = holders(weir)["runner"]
+        assert row["blocked_by"] is None and 0.8 < time.monotonic() - begin < 5
+        assert "SELECT pg_blocking_pids(" in waiting(weir, "runner")[1]
+        tap.unstall()
+        weir.console("KILL_CLIENT " + str(row["client_id"]))
+
+
+def test_explain_wait_of_a_paused_pool(weir):
+    weir.start()
+    with app(weir, "web 1") as one:
+        one.query("SELECT 1")
+        weir.console("PAUSE app")
+        one.send(query("SELECT 1"))
+        wait_until(lambda: weir.console("SHOW WAITERS"))
+        said = waiting(weir, "web 1")
+        assert "The cause: the pool is paused, 1 clients waiting." in said
+        assert "What helps: RESUME it in the pgweir console." in said
+        weir.console("RESUME app")
+        one.read_until("Z")
+
 
 def test_queries_by_application(weir):
     weir.start(query_stats="on")
@@ -201,7 +304,8 @@ def test_psql_completes_in_a_terminal(weir):
     psql = pexpect.spawn("psql", ["-X", weir.dsn("admin", "pgweir")], timeout=10, encoding="utf-8",
                          env={"TERM": "dumb", "PAGER": "cat", "PATH": "/usr/bin:/bin", "PGPASSWORD": "admin-secret"})
     psql.expect("=> |=# ")
-    psql.send("SHOW blo\t\n")
+    psql.send("SHOW blo\t")
     psql.expect("SHOW blockers")
-    psql.expect("database")
+    psql.send(";\n")
+    psql.expect("blocked_by")
     psql.close()

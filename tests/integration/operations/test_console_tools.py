@@ -1,5 +1,8 @@
 """The console as tools ask it that were written for PgBouncer: their columns, by position, with their types."""
 
+import datetime
+import re
+
 import psycopg
 import pytest
 
@@ -93,6 +96,39 @@ def test_pgbouncer_exporter_finds_its_lists_and_settings(weir):
             "used_servers", "dns_names", "dns_zones", "dns_queries"} <= set(lists)
     config = {row["key"]: row["value"] for row in weir.console("SHOW CONFIG", "stats", "pgbouncer")}
     assert float(config["max_client_conn"]) == 1000 and float(config["max_user_connections"]) == 0
+
+
+# Datadog's check: by name, in a dictionary; what it takes for its metrics, and the names of the rows.
+DATADOG = {
+    "STATS": ("database", ["total_xact_count", "total_query_count", "total_received", "total_sent",
+                           "total_xact_time", "total_query_time", "total_wait_time", "avg_xact_count", "avg_query_count",
+                           "avg_recv", "avg_sent", "avg_xact_time", "avg_query_time", "avg_wait_time"]),
+    "POOLS": ("database", ["cl_active", "cl_waiting", "sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login", "maxwait",
+                           "maxwait_us", "cl_active_cancel_req", "cl_waiting_cancel_req", "sv_active_cancel",
+                           "sv_being_canceled"]),
+    "DATABASES": ("name", ["pool_size", "max_connections", "current_connections"]),
+}
+
+
+@pytest.mark.parametrize("what", DATADOG)
+def test_datadog_finds_its_columns(weir, what):
+    weir.start()
+    weir.raw().query("SELECT 1")
+    name, numbers = DATADOG[what]
+    row = next(row for row in weir.console(f"SHOW {what}", "stats", "pgbouncer") if row[name] == "app")
+    assert all(float(row[number]) >= 0 for number in numbers)
+
+
+def test_datadog_reads_times_settings_and_the_version(weir):
+    weir.start()
+    weir.raw().query("SELECT 1")
+    for what in ("CLIENTS", "SERVERS"):
+        for row in weir.console(f"SHOW {what}", "stats", "pgbouncer"):
+            datetime.datetime.strptime(row["connect_time"], "%Y-%m-%d %H:%M:%S %Z")
+            assert row["database"] and row["user"] and row["state"]
+    assert int({row["key"]: row["value"] for row in weir.console("SHOW CONFIG", "stats", "pgbouncer")}["max_client_conn"])
+    (row,) = weir.console("SHOW VERSION", "stats", "pgbouncer")
+    assert re.fullmatch(r"PgBouncer \d+\.\d+\.\d+", row["version"])
 
 
 def test_telegraf_finds_a_number_in_every_column_but_the_names(weir):

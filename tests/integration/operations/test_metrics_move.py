@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from rawwire import bind, errors, execute, query, send_cancel, sync
+from tap import Tap
 from waiting import wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -69,6 +70,25 @@ def line(weir, look):
     look()
 
 
+def outage(weir, look):
+    """A request is held while PostgreSQL refuses, and another is relayed again when its server ends."""
+    with Tap((weir.postgres.host, weir.postgres.port)) as tap:
+        weir.start(upstream=f"host={tap.host} port={tap.port}", on_outage="hold")
+        with weir.raw() as wire:
+            wire.query("SELECT 1")
+            look()
+            tap.shut()
+            tap.cut()
+            wait_until(lambda: weir.pool()["sv_idle"] == 0)
+            wire.send(query("SELECT pg_sleep(0.3)"))
+            wait_until(lambda: weir.metric("pgweir_pool_outage_seconds_total") > 0)
+            tap.open()
+            wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+            weir.postgres.kill_backends(wait_event="PgSleep")
+            wire.read_until("Z", timeout=10)
+            look()
+
+
 def upkeep(weir, look):
     """Pings, connections replaced, one that is pinned, one that is reset, one that is washed."""
     weir.start(pool_size=2, ping_interval="100ms")
@@ -120,7 +140,7 @@ def administration(weir, look):
     weir.console("PAUSE")
     look()
     weir.console("RESUME")
-    weir.reload(pool_size=3, max_client_connections=9)
+    weir.reload(pool_size=3, max_client_connections=9, sections={"log": {"destination": "/dev/full"}})
     look()
     weir.reload(pool_size=0, wait=False)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="failed") == 1)
@@ -181,12 +201,13 @@ MOVED_BY = {
     statements: "prepared_statement_reruns_total prepared_statement_evictions_total",
     line: """pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_waits_total
         pool_timeouts_total client_requests_failed_total""",
+    outage: """pool_outages_total pool_outage_seconds_total pool_held_requests_total pool_replays_total""",
     upkeep: """pool_recycles_total pool_pings_total pool_ping_duration_seconds pool_pins_total pool_resets_total
         pool_seals_total""",
     listening: """pool_listen_connections pool_listening_clients pool_listen_channels pool_notifications_total""",
     administration: """state config_last_reload_successful config_last_reload_success_timestamp_seconds
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
-        pool_limit_connections slow_log_lines_dropped_total metrics_pools_aggregated""",
+        pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",

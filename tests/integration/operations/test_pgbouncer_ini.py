@@ -11,6 +11,9 @@ from signal import SIGHUP
 import psycopg2
 import pytest
 
+import rawwire
+import transport
+from tap import Tap
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -415,3 +418,235 @@ def test_reserve_connections_and_new_databases_are_in_the_log(bouncer):
         late.execute("SELECT 2")
     wait_until(lambda: bouncer.log().count(" taking connection from reserve_pool") == 1, 5)
     assert bouncer.log().count("registered new auto-database: db=app") == 1
+
+
+def test_a_query_on_each_new_connection_holds_for_those_who_come_later(bouncer):
+    bouncer.start(settings="default_pool_size = 1", databases="app = HERE connect_query='set enable_seqscan = off'")
+    for sql in ("SET enable_hashjoin = off", "DO $$BEGIN PERFORM set_config('enable_hashjoin', 'off', false); END$$",
+                "SET enable_hashjoin = off; DISCARD TEMP"):
+        with bouncer.connect().cursor() as cursor:
+            cursor.execute("SHOW enable_seqscan")
+            assert cursor.fetchone() == ("off",)
+            cursor.execute(sql)
+            cursor.execute("SELECT pg_backend_pid()")
+            pid = cursor.fetchone()[0]
+        bouncer.weir.close_connections()
+        assert bouncer.value("SELECT ARRAY[current_setting('enable_hashjoin'), current_setting('enable_seqscan'), "
+                             "pg_backend_pid()::text]") == ["on", "off", str(pid)]
+        bouncer.weir.close_connections()
+
+
+def test_a_user_without_words_is_one_of_the_users(bouncer):
+    bouncer.start(users="first = pool_size=1 reserve_pool_size=2\nsecond =")
+    users = {row["name"]: (row["pool_size"], row["reserve_pool_size"]) for row in bouncer.console("SHOW USERS")}
+    assert users["first"] == ("1", "2") and users["second"] == ("", "")
+    done = run(bouncer, "--import-pgbouncer", bouncer.ini)
+    assert "\n[user second]\n" in done.stdout
+
+
+def test_a_query_timeout_disconnects_and_cancels(bouncer):
+    bouncer.start(settings="query_timeout = 0.5")
+    wire = bouncer.weir.keep(rawwire.Wire(("127.0.0.1", bouncer.weir.port))).login("web", "app")
+    wire.send(rawwire.query("SELECT pg_sleep(30)"))
+    error, = rawwire.errors(wire.read_to_end(timeout=5))
+    assert (error.severity, error.sqlstate, error.error["M"]) == ("FATAL", "08P01", "query timeout")
+    wait_until(lambda: not bouncer.weir.postgres.backends(wait_event="PgSleep"), 5)
+    wait_until(lambda: re.search(r"app/web@\S+ closing because: query timeout \(age=", bouncer.log()), 5)
+
+
+def test_clients_wait_for_a_postgresql_that_is_not_there_yet(bouncer):
+    tap = Tap((bouncer.weir.postgres.host, bouncer.weir.postgres.port), listening=False)
+    bouncer.start(databases=f"app = host={tap.host} port={tap.port}")
+    waiting = bouncer.weir.in_background(bouncer.value, "SELECT 'served'")
+    wait_until(lambda: "closing because: connect failed" in bouncer.log(), 5)
+    assert not waiting.done()
+    tap.open()
+    assert waiting.result(15) == "served"
+    tap.close()
+
+
+def test_a_host_that_is_passed_over_is_in_the_log(bouncer):
+    bouncer.start(databases=f"app = host=no-such-host.invalid,{bouncer.weir.postgres.host} "
+                            f"port={bouncer.weir.postgres.port} load_balance_hosts=disable")
+    assert bouncer.value("SELECT 1") == 1
+    wait_until(lambda: re.search(r"S-0x\S+ app/web@no-such-host.invalid:\d+ closing because: server DNS lookup failed "
+                                 r"\(age=", bouncer.log()), 5)
+
+
+def test_the_cipher_is_in_the_log(bouncer):
+    made = transport.material()
+    bouncer.start(settings=f"client_tls_sslmode = require\nclient_tls_key_file = {made.key}\n"
+                           f"client_tls_cert_file = {made.certificate}\n"
+                           "client_tls13_ciphers = TLS_CHACHA20_POLY1305_SHA256")
+    assert bouncer.value("SELECT 1", sslmode="require") == 1
+    wait_until(lambda: "login attempt: db=app user=web tls=TLSv1.3/TLS_CHACHA20_POLY1305_SHA256 " in bouncer.log(), 5)
+    bouncer.write(settings="client_tls13_ciphers = NO_SUCH_SUITE\nclient_tls_sslmode = require\n"
+                           f"client_tls_key_file = {made.key}\nclient_tls_cert_file = {made.certificate}")
+    done = run(bouncer, "--check-config", bouncer.ini)
+    assert done.returncode == 1 and "NO_SUCH_SUITE: OpenSSL does not know all of these" in done.stderr
+
+
+@pytest.mark.parametrize("options", ["-d", "-c timezone", "-c"])
+def test_options_that_are_none_are_refused_in_pgbouncers_words(bouncer, options):
+    bouncer.start()
+    assert ("unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed"
+            in refusal(bouncer, options=options))
+
+
+# --- peers ---
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class Peers:
+    """Processes 1 and 2, which know each other, and a 3 that either believes the other to be."""
+
+    def __init__(self, bouncer, folder):
+        self.first = bouncer
+        self.folder = folder
+        self.ports = [bouncer.weir.port, free_port()]
+        bouncer.start(**self.texts(0))
+        folder.mkdir()
+        self.ini = folder / "pgbouncer.ini"
+        ours, theirs = self.texts(0), self.texts(1)
+        text = bouncer.ini.read_text().replace(ours["settings"], theirs["settings"]).replace(ours["users"], theirs["users"])
+        self.ini.write_text(text + f"pidfile = {folder}/pid\n")
+        done = run(bouncer, "-d", self.ini)
+        assert done.returncode == 0, done.stderr
+
+    def texts(self, me):
+        other = 1 - me
+        folders = [self.first.weir.directory, self.folder]
+        return {"settings": f"listen_port = {self.ports[me]}\nunix_socket_dir = {folders[me]}\n"
+                            f"logfile = {folders[me]}/peer.log\npeer_id = {me + 1}\n",
+                "users": f"[peers]\n{other + 1} = host={folders[other]} port={self.ports[other]}\n"
+                         f"3 = host=127.0.0.1 port={self.ports[other]} pool_size=5\n"}
+
+    def stop(self):
+        os.kill(int((self.folder / "pid").read_text()), 3)
+        wait_until(lambda: not (self.folder / "pid").exists(), 10)
+
+    def console(self, me, command):
+        connection = psycopg2.connect(host="127.0.0.1", port=self.ports[me], dbname="pgbouncer", user="root")
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(command)
+            rows = [dict(zip([column[0] for column in cursor.description], row)) for row in cursor.fetchall()]
+        connection.close()
+        return rows
+
+    def passed_on(self, me):
+        return sum(float(row["value"]) for row in self.console(me, "SHOW METRICS")
+                   if row["name"] == "pgweir_cancel_requests_total" and "passed_on" in row["labels"])
+
+
+@pytest.fixture
+def peers(bouncer, tmp_path):
+    made = Peers(bouncer, tmp_path / "peer")
+    yield made
+    made.stop()
+
+
+def sleeping_client(peers):
+    wire = peers.first.weir.keep(rawwire.Wire(("127.0.0.1", peers.ports[0]))).login("web", "app")
+    wire.send(rawwire.query("SELECT pg_sleep(30)"))
+    wait_until(lambda: peers.first.weir.postgres.backends(wait_event="PgSleep"), 5)
+    return wire
+
+
+@pytest.mark.parametrize("version", [3 << 16, 3 << 16 | 2], ids=["3.0", "3.2"])
+def test_a_cancel_that_reaches_another_process_is_passed_on(peers, version):
+    wire = peers.first.weir.keep(rawwire.Wire(("127.0.0.1", peers.ports[0]))).login("web", "app", version=version)
+    assert wire.key[1:3] == b"\1\0" and wire.key[7] & 3 == 3   # where PgBouncer, too, looks for them
+    for asked, passed in ((0, 0), (1, 1), (1, 2)):
+        wire.send(rawwire.query("SELECT pg_sleep(30)"))
+        wait_until(lambda: peers.first.weir.postgres.backends(wait_event="PgSleep"), 5)
+        assert rawwire.send_cancel(("127.0.0.1", peers.ports[asked]), wire.key) == b""
+        assert rawwire.errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        wait_until(lambda want=passed: peers.passed_on(1) == want, 5)
+    assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_a_cancel_is_passed_on_three_times_at_most(peers):
+    """Each takes the other for number 3."""
+    wire = sleeping_client(peers)
+    lost = wire.key[:1] + b"\3\0" + wire.key[3:]
+    assert rawwire.send_cancel(("127.0.0.1", peers.ports[0]), lost) == b""
+    wait_until(lambda: peers.passed_on(0) + peers.passed_on(1) == 3, 5)
+    nobodys = wire.key[:1] + b"\x09\0" + wire.key[3:]
+    tired = wire.key[:7] + bytes([wire.key[7] & 0xfc])
+    for key in (nobodys, tired):
+        assert rawwire.send_cancel(("127.0.0.1", peers.ports[1]), key) == b""
+    assert peers.passed_on(0) + peers.passed_on(1) == 3
+    assert peers.first.weir.postgres.backends(wait_event="PgSleep")
+    assert rawwire.send_cancel(("127.0.0.1", peers.ports[0]), tired) == b""      # it has come home
+    assert rawwire.errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
+
+
+def test_a_peer_that_is_gone_is_told_to_the_log(peers):
+    wire = sleeping_client(peers)
+    assert peers.console(0, "SHOW PEERS") == [
+        {"peer_id": 2, "host": str(peers.folder), "port": peers.ports[1], "pool_size": 0},
+        {"peer_id": 3, "host": "127.0.0.1", "port": peers.ports[1], "pool_size": 0}]
+    assert [row["peer_id"] for row in peers.console(0, "SHOW PEER_POOLS")] == [2, 3]
+    assert {row["list"]: row["items"] for row in peers.console(0, "SHOW LISTS")}["peers"] == 2
+    text = (peers.first.ini.read_text()).replace(f"2 = host={peers.folder}", "2 = host=/nowhere")
+    peers.first.ini.write_text(text)
+    peers.console(0, "SHOW STATE")
+    peers.first.weir.signal(SIGHUP)
+    wait_until(lambda: peers.console(0, "SHOW PEERS")[0]["host"] == "/nowhere", 5)
+    assert rawwire.send_cancel(("127.0.0.1", peers.ports[0]), wire.key[:1] + b"\2\0" + wire.key[3:]) == b""
+    wait_until(lambda: "can't be passed on to peer 2" in (peers.first.weir.directory / "peer.log").read_text(), 5)
+
+
+# --- auth_dbname ---
+
+@pytest.fixture
+def lookup(bouncer):
+    """Users of whom app2 alone knows, asked there over a Unix socket, where the databases themselves have TCP."""
+    postgres = bouncer.weir.postgres
+    postgres.query("CREATE TABLE IF NOT EXISTS public.known (usename text, passwd text)", dbname="app2")
+    postgres.query("TRUNCATE public.known", dbname="app2")
+    postgres.query("GRANT SELECT ON public.known TO web", dbname="app2")
+    postgres.query("INSERT INTO public.known VALUES ('plainuser', 'plain-secret'), ('watcher', 'watch-secret')", dbname="app2")
+    bouncer.there = f"host={postgres.socket_dir} port={postgres.port} dbname=app2"
+    yield ("auth_type = scram-sha-256\nauth_user = web\nauth_query = SELECT usename, passwd FROM public.known "
+           "where usename = $1\nstats_users = watcher")
+    postgres.query("DROP TABLE public.known", dbname="app2")
+
+
+PLAIN = {"user": "plainuser", "password": "plain-secret"}
+
+
+def test_auth_dbname_is_a_database_of_the_file(bouncer, lookup):
+    bouncer.start(settings=lookup + "\nauth_dbname = there",
+                  databases=f"app = HERE\nthere = {bouncer.there}\nhere = HERE dbname=app auth_dbname=app2")
+    assert bouncer.value("SELECT current_user", **PLAIN) == "plainuser"
+    assert "no such" not in refusal(bouncer, user="plainuser", password="wrong")
+    assert [row["list"] for row in bouncer.console("SHOW LISTS", user="watcher", password="watch-secret")]
+    assert "authentication failed" in refusal(bouncer, dbname="pgbouncer", user="watcher", password="wrong")
+    assert "bouncer config error" in refusal(bouncer, dbname="here", **PLAIN)    # there is no [databases] app2
+    wait_until(lambda: 'authentication database "app2" is not configured' in bouncer.log(), 5)
+    bouncer.console("SHOW STATE", password="root-secret")
+    bouncer.reload(settings=lookup + "\nauth_dbname = there",
+                   databases=f"app = HERE\nthere = {bouncer.there}\nhere = HERE dbname=app auth_dbname=app2\n"
+                             f"app2 = {bouncer.there}")
+    assert bouncer.value("SELECT current_user", dbname="here", **PLAIN) == "plainuser"
+
+
+def test_auth_dbname_that_is_disabled_or_the_console(bouncer, lookup):
+    bouncer.start(settings=lookup, databases=f"app = HERE auth_dbname=there\nthere = {bouncer.there}\n"
+                                             "odd = HERE dbname=app auth_dbname=pgbouncer")
+    assert bouncer.value("SELECT current_user", **PLAIN) == "plainuser"
+    with bouncer.connect(dbname="pgbouncer", user="root", password="root-secret").cursor() as cursor:
+        cursor.execute("DISABLE there")
+    assert 'authentication database "there" is disabled' in refusal(bouncer, **PLAIN)
+    assert "bouncer config error" in refusal(bouncer, dbname="odd", **PLAIN)
+    assert "bouncer config error" in refusal(bouncer, dbname="pgbouncer", user="watcher", password="watch-secret")
+    wait_until(lambda: bouncer.log().count('cannot use the reserved "pgbouncer" database as an auth_dbname') == 2, 5)
+    bouncer.write(settings=lookup + "\nauth_dbname = pgbouncer")
+    done = run(bouncer, "--check-config", bouncer.ini)
+    assert done.returncode == 1 and 'cannot use the reserved "pgbouncer" database' in done.stderr

@@ -150,6 +150,31 @@ def test_an_upstream_that_refuses_is_told_at_once_to_everyone(weir):
     tap.close()
 
 
+def test_on_outage_wait_lets_clients_wait_until_it_is_there(weir):
+    tap = Tap((weir.postgres.host, weir.postgres.port), listening=False)
+    weir.start(upstream=f"host={tap.host} port={tap.port}", on_outage="wait", pool_timeout="30s", pool_size=2)
+    waiting = [weir.in_background(login_and_query, weir) for _ in range(3)]
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="refused") >= 3, 5)
+    assert not any(login.done() for login in waiting)
+    tap.open()
+    assert [login.result(10) for login in waiting] == [[["1"]]] * 3
+    tap.close()
+
+
+def test_on_outage_wait_waits_no_longer_than_pool_timeout_and_not_for_a_wrong_password(weir):
+    tap = Tap((weir.postgres.host, weir.postgres.port), listening=False)
+    weir.start(sections={"database app": {"upstream": f"host={tap.host} port={tap.port}"},
+                         "database wrong": {"upstream": weir.upstream(dbname="nowhere")}},
+               on_outage="wait", pool_timeout="700ms")
+    reply, seconds = failing(login_and_query, weir)
+    assert reply.sqlstate == "53300" and 0.5 < seconds < 5 and "refused" in reply.error["H"]
+    for _ in range(2):                                          # the second one while it backs off
+        with pytest.raises(rawwire.LoginRefused, match='"nowhere" does not exist') as refused:
+            weir.raw(database="wrong")
+        assert refused.value.sqlstate == "3D000"
+    tap.close()
+
+
 def test_an_upstream_that_goes_away_for_a_while(weir, tap):
     weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=3)
     with weir.raw() as wire:
@@ -163,19 +188,17 @@ def test_an_upstream_that_goes_away_for_a_while(weir, tap):
         wait_until(lambda: wire.query("SELECT 3") == [["3"]], 10)
 
 
-def test_waiters_are_told_at_once_when_the_last_server_is_lost(weir, tap):
-    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, pool_timeout="30s")
+def test_waiters_wait_on_when_the_last_server_is_lost_and_are_told_why_at_pool_timeout(weir, tap):
+    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=1, pool_timeout="2s")
     holder, waiters = weir.raw(), [weir.raw() for _ in range(5)]
     holder.query("BEGIN")
     for wire in waiters:
         wire.send(query("SELECT 1"))
     weir.wait_waiting(5)
     tap.shut()
-    begin = time.monotonic()
     tap.cut()
     for wire in waiters:
         assert errors(wire.read_until("E", timeout=5))[0].sqlstate == "08001"
-    assert time.monotonic() - begin < 3
 
 
 def test_a_black_hole_is_given_up_after_connect_timeout(weir, tap):

@@ -1,6 +1,8 @@
 """The status page: its data, who may see it, and the page itself in a browser."""
 
 import base64
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -92,6 +94,30 @@ def test_a_password_opens_it(weir, tmp_path):
     assert api(weir, "queries", Authorization=good).status == 200
     assert api(weir, "queries", Authorization="Basic " + base64.b64encode(b"ops:sesam").decode()).status == 401
     assert weir.http("/metrics").status == 200
+
+
+def test_guessing_a_password_is_slow_and_disturbs_nobody(weir, tmp_path):
+    """The secret takes a tenth of a second to compare; a flood of wrong passwords is answered without that."""
+    salt = b"0123456789abcdef"
+    keys = hashlib.pbkdf2_hmac("sha256", b"sesame", salt, 200_000)
+    stored = hashlib.sha256(hmac.digest(keys, b"Client Key", "sha256")).digest()
+    server = hmac.digest(keys, b"Server Key", "sha256")
+    text = [base64.b64encode(part).decode() for part in (salt, stored, server)]
+    users = tmp_path / "pages.txt"
+    users.write_text(f'"ops" "SCRAM-SHA-256$200000:{text[0]}${text[1]}:{text[2]}"\n')
+    users.chmod(0o600)
+    weir.start(auth_file=users)
+    basic = ["Basic " + base64.b64encode(b"ops:" + word).decode() for word in (b"sesame", b"sesamf", b"open")]
+    assert api(weir, "status", Authorization=basic[0]).status == 200
+    assert api(weir, "status", Authorization=basic[1]).status == 401
+    for tries in range(10_000):
+        refused = api(weir, "status", Authorization=basic[2])
+        if refused.status == 401:
+            break
+        assert refused.status == 429 and int(refused.headers["Retry-After"]) >= 1
+        assert api(weir, "status", Authorization=basic[0]).status == 200
+        assert weir.http("/healthz").status == 200
+    assert tries >= 1, "a second wrong password is not looked at"
 
 
 def test_the_functions_that_draw():

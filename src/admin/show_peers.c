@@ -1,0 +1,45 @@
+/* src/admin/show_peers.c - SHOW PEERS and PEER_POOLS: the processes that share our port. */
+#include "admin/show.h"
+#include "client/cancel.h"
+
+struct peer_row {
+	const char *host;
+	uint64_t peer_id, port, pool_size;
+	uint64_t cl_active_cancel_req, cl_waiting_cancel_req, sv_active_cancel, sv_login;
+};
+
+static const struct column peers_columns[] = {
+	COLUMN(INT4, struct peer_row, peer_id),
+	COLUMN(TEXT, struct peer_row, host),
+	COLUMN(INT4, struct peer_row, port),
+	COLUMN(INT4, struct peer_row, pool_size),
+};
+static const struct column peer_pools_columns[] = {
+	COLUMN(INT4, struct peer_row, peer_id),
+	COLUMN(INT4, struct peer_row, cl_active_cancel_req),
+	COLUMN(INT4, struct peer_row, cl_waiting_cancel_req),
+	COLUMN(INT4, struct peer_row, sv_active_cancel),
+	COLUMN(INT4, struct peer_row, sv_login),
+};
+
+/* Each cancel request has a connection to the peer of its own, at once: none waits, and there is no size. */
+static void
+fill_peers(const struct show_env *env, struct rows *rows)
+{
+	const char *at = env->clients->x.config->peers;
+	struct config_peer peer;
+	struct fail why;
+
+	while (config_next_peer(&at, &peer, &why) > 0) {
+		struct peer_row row = { .pool_size = 0 };
+
+		row.peer_id = peer.id;
+		row.host = peer.host;
+		row.port = peer.port;
+		row.cl_active_cancel_req = row.sv_active_cancel = cancel_count_passed(env->clients, peer.id);
+		rows_add(rows, &row);
+	}
+}
+
+const struct show show_peers = { SHOW_COLUMNS(peers_columns), 0, fill_peers };
+const struct show show_peer_pools = { SHOW_COLUMNS(peer_pools_columns), 0, fill_peers };

@@ -1,0 +1,206 @@
+/*
+ * src/admin/show_wait.c - EXPLAIN WAIT: what a client waits for, sentence by sentence. What its pool would say in the
+ * error of a timeout it says here while there is time, and names those who have the servers.
+ */
+#include "admin/show.h"
+
+#include "base/duration.h"
+#include "base/escape.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SENTENCE_MAX 1400
+#define HOLDERS_TOLD 5
+
+struct sentence {
+	const char *explanation;
+};
+
+static const struct column wait_columns[] = { COLUMN(TEXT, struct sentence, explanation) };
+
+static void __attribute__((format(printf, 2, 3))) say(struct rows *rows, const char *fmt, ...)
+{
+	char text[SENTENCE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	rows_add(rows, &(struct sentence){ text });
+}
+
+struct client_text {
+	char text[480];
+};
+
+/* Client 7 (user "web", application "api", 10.0.0.7:51514) */
+static struct client_text
+name_of(const struct client *c)
+{
+	const char *user = exchange_user(&c->x), *application = exchange_application(&c->x);
+	char peer[80], shown_user[160], shown_application[160];
+	struct client_text out;
+
+	client_peer_text(c, peer, sizeof(peer));
+	escape_text(ESCAPE_TEXT, user, strlen(user), shown_user, sizeof(shown_user));
+	escape_text(ESCAPE_TEXT, application, strlen(application), shown_application, sizeof(shown_application));
+	snprintf(out.text, sizeof(out.text), "Client %" PRIu64 " (user \"%s\"%s%s%s, %s)", c->x.id, shown_user,
+		 application[0] != '\0' ? ", application \"" : "", shown_application,
+		 application[0] != '\0' ? "\"" : "", peer);
+	return out;
+}
+
+static struct duration
+age_of(const struct show_env *env, uint64_t since_us)
+{
+	return duration_of(show_age_us(env->now_us, since_us));
+}
+
+/* --- who has a server --- */
+
+static void
+say_holder(const struct show_env *env, const struct server *srv, struct rows *rows)
+{
+	struct duration held = age_of(env, srv->loan.lent_us), since;
+	struct client_text who = name_of(srv->borrower);
+	struct holder_state state;
+	char query[SHOW_QUERY_MAX];
+	char blocked[SHOW_BLOCKED_MAX];
+	const char *blockers;
+	bool has_text;
+
+	show_holder_state(srv->borrower, &state);
+	show_holder_query(env, srv, query, &has_text);
+	since = age_of(env, state.since_us);
+	blockers = state.is_running ? show_blocked_by(env, srv, blocked) : NULL;
+	say(rows, "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.", who.text, held.text,
+	    srv->pid, state.text, since.text, blockers != NULL && blockers[0] != '\0' ? ", blocked by " : "",
+	    blockers != NULL ? blockers : "", has_text ? ": " : "", query);
+}
+
+static bool
+is_longer(const struct server *a, const struct server *b)
+{
+	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
+}
+
+/* Who has had a server for longest, but not for longer than the one before (NULL: there is none). */
+static const struct server *
+next_holder(const struct pool_entry *e, const struct server *before)
+{
+	const struct server *srv, *found = NULL;
+
+	TAILQ_FOREACH(srv, &e->servers, all)
+	{
+		if (show_is_held(srv) && (before == NULL || is_longer(before, srv)) &&
+		    (found == NULL || is_longer(srv, found)))
+			found = srv;
+	}
+	return found;
+}
+
+static void
+say_holders(const struct show_env *env, const struct pool_entry *e, struct rows *rows)
+{
+	const struct server *srv = NULL;
+
+	for (int i = 0; i < HOLDERS_TOLD && (srv = next_holder(e, srv)) != NULL; i++)
+		say_holder(env, srv, rows);
+	if (srv != NULL && next_holder(e, srv) != NULL)
+		say(rows, "Others have servers, too, for less long: SHOW HOLDERS.");
+}
+
+/* --- what it waits for --- */
+
+static void
+say_in_line(const struct show_env *env, const struct client *c, struct rows *rows)
+{
+	const struct pool_entry *e = c->x.entry;
+	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
+	struct pool_counts counts;
+	struct fail why;
+	uint32_t place = pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &why);
+
+	pool_get_counts(e->policy, &counts);
+	say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text, e->database->name,
+	    e->user, e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
+	    e->settings.pool_timeout_us > 0 ? limit.text : "");
+	say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", place, counts.waiting);
+	say(rows, "The cause: %s.", why.detail);
+	say(rows, "What helps: %s.", why.hint);
+	if (e->held_until_us > env->now_us)
+		say(rows, "Client %" PRIu64 " has the database for itself for a moment: DROP DATABASE or the like.",
+		    e->holder);
+	say_holders(env, e, rows);
+}
+
+static void
+say_with_server(const struct show_env *env, const struct client *c, struct rows *rows)
+{
+	char blocked[SHOW_BLOCKED_MAX];
+	struct holder_state state;
+	const char *blockers;
+
+	say_holder(env, c->x.srv, rows);
+	show_holder_state(c, &state);
+	blockers = state.is_running ? show_blocked_by(env, c->x.srv, blocked) : NULL;
+	if (blockers != NULL && blockers[0] != '\0')
+		say(rows, "It waits for a lock in PostgreSQL that %s has or will have before it.", blockers);
+	else if (blockers != NULL)
+		say(rows, "It waits for PostgreSQL, where no lock is in its way.");
+	else if (state.is_running)
+		say(rows,
+		    "It waits for PostgreSQL. If a lock is in its way, this names the holders there: "
+		    "SELECT pg_blocking_pids(%" PRIu32 ").",
+		    c->x.srv->pid);
+	else
+		say(rows, "It is the client's turn: neither PostgreSQL nor pgweir owes it anything.");
+}
+
+static const char *
+without_server(const struct client *c)
+{
+	switch (c->x.state) {
+	case CL_CONSOLE:
+		return "It is in this console";
+	case CL_READY:
+		return "It is idle: its last request is answered, and it has sent no other";
+	case CL_REJECTING:
+		return "Its request was answered with an error, and pgweir waits for the rest of it";
+	case CL_AWAITING:
+	case CL_READY_DUE:
+		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
+		       "pgweir_pool_listen_connections)";
+	case CL_DELAYED:
+		return "Its password was wrong, and it is told so late (login_failure_delay)";
+	case CL_CLOSE_AFTER_FLUSH:
+		return "It is being closed, and has yet to read why";
+	default:
+		return exchange_is_ready(&c->x) ? "It waits for what it sent earlier" : "It is logging in";
+	}
+}
+
+static void
+fill_wait(const struct show_env *env, struct rows *rows)
+{
+	const struct client *c = client_find_id(env->clients, env->command->client_id);
+
+	if (c == NULL) {
+		say(rows, "There is no client %" PRIu64 "; SHOW WAITERS has those that wait for a server.",
+		    env->command->client_id);
+		return;
+	}
+	if (env->clients->x.is_suspended)
+		say(rows, "SUSPEND was given in the console: nothing is read from any client until RESUME.");
+	if (c->x.ticket.is_waiting)
+		say_in_line(env, c, rows);
+	else if (c->x.srv != NULL && show_is_held(c->x.srv))
+		say_with_server(env, c, rows);
+	else
+		say(rows, "%s waits for no server. %s.", name_of(c).text, without_server(c));
+}
+
+const struct show answer_wait = { SHOW_COLUMNS(wait_columns), 0, fill_wait };

@@ -1,0 +1,87 @@
+/*
+ * src/base/memory.c - see memory.h.
+ *
+ * max_memory is a soft RLIMIT_DATA. That counts what is mapped, whether it was touched or not (the stacks of threads,
+ * most of all), so what is not touched now is added.
+ */
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define KEPT_MAX ((rlim_t)64 << 20)
+
+/* Bytes: of address space; of writable memory that is mapped and not in use. 0 if the kernel doesn't tell. */
+struct usage {
+	size_t addresses, untouched;
+};
+
+static struct usage
+usage(void)
+{
+	unsigned long size, resident, shared, data;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	char text[256];
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (len <= 0)
+		return (struct usage){ 0 };
+	text[len] = '\0';
+	if (sscanf(text, "%lu %lu %lu %*u %*u %lu", &size, &resident, &shared, &data) != 4 || data + shared < resident)
+		return (struct usage){ 0 };
+	return (struct usage){ size * page, (data + shared - resident) * page };
+}
+
+/* Keeps a quarter of what a hard limit on address space still leaves back. Returns the soft limit. */
+static rlim_t
+limit_addresses(size_t used)
+{
+	struct rlimit r;
+	rlim_t kept;
+
+	if (getrlimit(RLIMIT_AS, &r) < 0)
+		return RLIM_INFINITY;
+	if (r.rlim_cur != r.rlim_max || r.rlim_max == RLIM_INFINITY || r.rlim_max <= used)
+		return r.rlim_cur;
+	kept = (r.rlim_max - used) / 4 < KEPT_MAX ? (r.rlim_max - used) / 4 : KEPT_MAX;
+	r.rlim_cur = r.rlim_max - kept;
+	setrlimit(RLIMIT_AS, &r);
+	return r.rlim_cur;
+}
+
+size_t
+memory_limit(size_t max)
+{
+	struct usage now = usage();
+	rlim_t addresses = limit_addresses(now.addresses);
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_DATA, &r) == 0) {
+		r.rlim_cur = max == 0 || max > r.rlim_max - now.untouched ? r.rlim_max : max + now.untouched;
+		setrlimit(RLIMIT_DATA, &r);
+	}
+	if (max != 0 && max < addresses)
+		return max;
+	return addresses == RLIM_INFINITY ? 0 : addresses;
+}
+
+bool
+memory_has_room(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p != MAP_FAILED) {
+		munmap(p, bytes);
+		return true;
+	}
+	/* What was freed is malloc's still. */
+	return mallinfo2().fordblks >= bytes;
+}

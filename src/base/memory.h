@@ -1,0 +1,21 @@
+/*
+ * src/base/memory.h - how much memory the process may use. The limit is the kernel's, on malloc: what a peer sizes
+ * fails above it, while bookkeeping (base/alloc.h) goes on. The state is the process's own limits, so there is none
+ * here.
+ */
+#ifndef PGWEIR_BASE_MEMORY_H
+#define PGWEIR_BASE_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * max: bytes of memory that may be in use; 0: as many as there are. A limit on address space that the process was
+ * started under (ulimit -v) stays; some of it is kept back. Returns the bytes that malloc may use by these limits, or
+ * 0: there is none.
+ */
+size_t memory_limit(size_t max);
+/* Returns whether so many bytes more can be had. Cheap if they can. */
+bool memory_has_room(size_t bytes);
+
+#endif

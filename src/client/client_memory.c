@@ -1,0 +1,65 @@
+/*
+ * src/client/client_memory.c - clients while memory is short (max_memory): nobody is read whose unfinished message is
+ * large already, and in the end the one that takes up most is closed.
+ */
+#include "client/client.h"
+
+#define LARGE ((size_t)16 << 10) /* bytes of input that wait */
+#define RELIEF_MIN ((size_t)32 << 10)
+
+void
+client_read_short(struct client *c)
+{
+	if (c->x.is_closing || c->x.pending_len <= LARGE)
+		return;
+	c->is_starved = true;
+	c->env->starved_count++;
+	stream_set_reading(&c->x.stream, false);
+}
+
+void
+clients_read_again(struct client_env *env)
+{
+	struct client *c;
+
+	if (env->starved_count == 0)
+		return;
+	env->starved_count = 0;
+	TAILQ_FOREACH(c, &env->clients, all)
+	if (c->is_starved) {
+		c->is_starved = false;
+		/* Others that stopped it will switch it on. */
+		if (!c->x.is_stalled && !client_state_waits((enum client_state)c->x.state))
+			stream_set_reading(&c->x.stream, true);
+	}
+}
+
+static size_t
+taken_by(const struct client *c)
+{
+	const struct server *srv = c->x.srv;
+
+	return (size_t)c->x.pending_cap + stream_queue_cap(&c->x.stream) +
+	       (srv == NULL ? 0 : stream_queue_cap(&srv->stream));
+}
+
+size_t
+clients_relieve(struct client_env *env)
+{
+	struct client *c, *largest = NULL;
+	size_t taken = RELIEF_MIN;
+	struct fail why;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	if (taken_by(c) > taken) {
+		largest = c;
+		taken = taken_by(c);
+	}
+	if (largest == NULL)
+		return 0;
+	fail_set(&why, "53200", "out of memory: this client took up most of it (%zu kB)", taken >> 10);
+	fail_hint(&why, "Send smaller messages, read results faster, or raise max_memory in section [limits] of "
+			"pgweir.ini.");
+	client_close(largest, &why);
+	return taken;
+}

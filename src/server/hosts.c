@@ -1,0 +1,113 @@
+/* src/server/hosts.c - see hosts.h. */
+#include "server/hosts.h"
+
+#include "base/alloc.h"
+#include "base/backoff.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+#define HASH_FUNCTION(key, len, hashv) ((hashv) = (unsigned)XXH3_64bits_withSeed((key), (len), h->seed))
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+#define SILENT_FIRST_US UINT64_C(1000000)
+#define SILENT_MOST_US (15 * SILENT_FIRST_US)
+
+/* Only those that were silent are kept. */
+struct silent_host {
+	uint32_t count; /* of the times in a row */
+	uint64_t due_us;
+	UT_hash_handle hh;
+	char address[];
+};
+
+struct hosts {
+	uint64_t seed, random;
+	struct silent_host *table;
+};
+
+struct hosts *
+hosts_new(uint64_t random_seed)
+{
+	struct hosts *h = xcalloc(1, sizeof(*h));
+
+	h->seed = h->random = random_seed;
+	return h;
+}
+
+static void
+forget(struct hosts *h, struct silent_host *host)
+{
+	HASH_DELETE(hh, h->table, host);
+	free(host);
+}
+
+void
+hosts_free(struct hosts *h)
+{
+	struct silent_host *host, *next;
+
+	if (h == NULL)
+		return;
+	HASH_ITER(hh, h->table, host, next)
+	{
+		forget(h, host);
+	}
+	free(h);
+}
+
+static struct silent_host *
+find(const struct hosts *h, const char *address)
+{
+	struct silent_host *host = NULL;
+
+	if (h != NULL)
+		HASH_FIND_STR(h->table, address, host);
+	return host;
+}
+
+uint64_t
+hosts_due(const struct hosts *h, const char *address)
+{
+	const struct silent_host *host = find(h, address);
+
+	return host == NULL ? 0 : host->due_us;
+}
+
+void
+hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us)
+{
+	struct silent_host *host = find(h, address);
+
+	if (host != NULL)
+		host->due_us = now_us + timeout_us;
+}
+
+void
+hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
+{
+	struct silent_host *host = find(h, address);
+	size_t len = strlen(address);
+
+	if (h == NULL || (host == NULL && HASH_COUNT(h->table) >= HOSTS_MAX))
+		return;
+	if (host == NULL) {
+		host = xcalloc(1, sizeof(*host) + len + 1);
+		memcpy(host->address, address, len + 1);
+		HASH_ADD_KEYPTR(hh, h->table, host->address, len, host);
+	}
+	host->due_us = now_us + backoff_us(host->count, SILENT_FIRST_US, SILENT_MOST_US, &h->random);
+	host->count++;
+}
+
+void
+hosts_answered(struct hosts *h, const char *address)
+{
+	struct silent_host *host = find(h, address);
+
+	if (host != NULL)
+		forget(h, host);
+}

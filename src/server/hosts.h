@@ -1,0 +1,32 @@
+/*
+ * src/server/hosts.h - which hosts do not answer: those have their turn last and seldom, so that a machine that is gone
+ * costs connect_timeout now and then, and not each time a connection is opened.
+ *
+ * A host that refuses at once costs nothing, and is no concern of this module. While a silent host is tried once more,
+ * nobody else tries it.
+ *
+ * Owns: every host_health in it. Names come from the configuration, but may have a tenant's name in them: there are at
+ * most HOSTS_MAX, and further ones are always due.
+ */
+#ifndef PGWEIR_SERVER_HOSTS_H
+#define PGWEIR_SERVER_HOSTS_H
+
+#include <stdint.h>
+
+#define HOSTS_MAX 4096
+
+struct hosts; /* opaque: hosts.c */
+
+struct hosts *hosts_new(uint64_t random_seed);
+void hosts_free(struct hosts *h); /* NULL is fine */
+
+/* Returns when this host ("db1:5432") may be tried; 0: at any time. */
+uint64_t hosts_due(const struct hosts *h, const char *address);
+/* It is tried now, and this takes up to timeout_us. */
+void hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
+/* It did not answer in time: it is due again after 1 s, doubled up to 15 s, +-20 %. */
+void hosts_silent(struct hosts *h, const char *address, uint64_t now_us);
+/* It has answered, whatever it said. */
+void hosts_answered(struct hosts *h, const char *address);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * src/server/server_role.c - whether a server is what target_session_attrs wants: asked at its login, and again
+ * whenever PostgreSQL reports a change, as it does at the end of the next query or ping. PostgreSQL 14 and newer report
+ * it; older servers are accepted unchecked.
+ */
+#include "server/server_parts.h"
+
+#include <string.h>
+#include <strings.h>
+
+static bool
+is_right(const struct server *srv, bool is_known, bool is_standby, bool is_read_only)
+{
+	switch (srv->target->upstream->target) {
+	case TARGET_READ_WRITE:
+		return !is_read_only;
+	case TARGET_READ_ONLY:
+		return is_read_only || !is_known;
+	case TARGET_PRIMARY:
+		return !is_standby;
+	case TARGET_STANDBY:
+		return is_standby || !is_known;
+	case TARGET_PREFER_STANDBY:
+	case TARGET_ANY:
+		break;
+	}
+	return true;
+}
+
+static int
+not_right(const struct server *srv, struct fail *why)
+{
+	return fail_set(why, "08001", "PostgreSQL at %s is not what target_session_attrs=%s wants", srv->address,
+			upstream_target_name(srv->target->upstream->target));
+}
+
+int
+server_check_role(struct server *srv, const struct image *welcome, struct fail *why)
+{
+	const char *standby = image_get(welcome, "in_hot_standby");
+	const char *read_only = image_get(srv->image, "default_transaction_read_only");
+	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
+
+	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';
+	if (is_right(srv, standby != NULL, is_standby,
+		     is_standby || (read_only != NULL && strcmp(read_only, "on") == 0)))
+		return 0;
+	return not_right(srv, why);
+}
+
+/* While it is lent, its client may have made itself read-only: then only a ping tells. */
+void
+server_role_reported(struct server *srv, const char *name, const char *value)
+{
+	bool is_on = strcmp(value, "on") == 0, is_role = strcasecmp(name, "in_hot_standby") == 0;
+
+	if (is_role)
+		srv->role = is_on ? 's' : 'p';
+	else if (srv->state != SV_PINGING || strcasecmp(name, "default_transaction_read_only") != 0)
+		return;
+	if (!is_right(srv, srv->role != 0, srv->role == 's', srv->role == 's' || (!is_role && is_on)))
+		srv->is_closing = srv->is_misplaced = true;
+}
+
+void
+server_leave_host(struct server *srv)
+{
+	struct fail why;
+
+	not_right(srv, &why);
+	server_fail(srv, &why);
+}

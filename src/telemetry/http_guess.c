@@ -1,0 +1,134 @@
+/*
+ * src/telemetry/http_guess.c - see http_state.h.
+ *
+ * To look at a password may take a second of the metrics thread (PBKDF2, with as many rounds as its SCRAM secret says),
+ * on which /healthz is answered, too. So one that was right is known again by its MAC; after a wrong one its address
+ * waits, longer each time; and whoever sends them, wrong ones together get a tenth of the thread.
+ */
+#include "telemetry/http_state.h"
+
+#include "admission/admission_table.h"
+#include "base/clock.h"
+
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+#define ADDRESSES_MAX 1024
+#define DELAY_US (500 * US_PER_MS) /* after the first wrong one; twice as long after each further one */
+#define DELAY_MAX_US (30 * US_PER_S)
+#define COST_FACTOR 10 /* wrong passwords get 1/10 of the thread */
+
+int
+http_guesses_init(struct http_guesses *g)
+{
+	uint64_t seed;
+
+	memset(g, 0, sizeof(*g));
+	if (RAND_bytes(g->key, sizeof(g->key)) != 1 || RAND_bytes((unsigned char *)&seed, sizeof(seed)) != 1)
+		return -1;
+	g->addresses = admission_table_new(seed, ADDRESSES_MAX);
+	return g->addresses != NULL ? 0 : -1;
+}
+
+void
+http_guesses_fini(struct http_guesses *g)
+{
+	admission_table_free(g->addresses);
+	OPENSSL_cleanse(g, sizeof(*g));
+}
+
+/* --- the ones that were right --- */
+
+static bool
+sign(const struct http_guesses *g, const char *authorization, uint8_t mac[HTTP_MAC_LEN])
+{
+	return HMAC(EVP_sha256(), g->key, sizeof(g->key), (const unsigned char *)authorization, strlen(authorization),
+		    mac, NULL) != NULL;
+}
+
+static bool
+is_known(const struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
+{
+	bool is_found = false;
+
+	for (unsigned i = 0; i < HTTP_PROVED_MAX && i < g->proved_count; i++)
+		is_found |= CRYPTO_memcmp(g->proved[i], mac, HTTP_MAC_LEN) == 0;
+	return is_found;
+}
+
+static void
+remember(struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
+{
+	memcpy(g->proved[g->proved_count++ % HTTP_PROVED_MAX], mac, HTTP_MAC_LEN);
+	if (g->proved_count == 2 * HTTP_PROVED_MAX)
+		g->proved_count = HTTP_PROVED_MAX;
+}
+
+/* --- the ones that were wrong --- */
+
+/* An IPv6 /64 is one address; Unix sockets are one, too. */
+static size_t
+key_of(const struct sockaddr *peer, uint8_t key[8])
+{
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+
+	if (peer == NULL || (peer->sa_family != AF_INET && peer->sa_family != AF_INET6)) {
+		key[0] = 'u';
+		return 1;
+	}
+	if (peer->sa_family == AF_INET) {
+		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+		return 4;
+	}
+	if (IN6_IS_ADDR_V4MAPPED(in6)) {
+		memcpy(key, in6->s6_addr + 12, 4);
+		return 4;
+	}
+	memcpy(key, in6->s6_addr, 8);
+	return 8;
+}
+
+/* Its failures are forgotten ADMISSION_FADE_US after its delay is over. */
+static uint64_t
+waits_until(const struct admission_entry *e)
+{
+	return e == NULL || e->failures == 0 ? 0 : e->failure_ends_us - ADMISSION_FADE_US;
+}
+
+static unsigned
+seconds_until(uint64_t then_us, uint64_t now_us)
+{
+	return then_us > now_us ? (unsigned)((then_us - now_us + US_PER_S - 1) / US_PER_S) : 0;
+}
+
+enum http_proof
+http_guesses_check(struct http_guesses *g, const struct users *users, const char *authorization,
+		   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s)
+{
+	uint64_t begin_us = clock_now_us(), until_us;
+	uint8_t mac[HTTP_MAC_LEN], key[8];
+	size_t key_len = key_of(peer, key);
+	struct admission_entry *e;
+
+	if (authorization == NULL || !sign(g, authorization, mac))
+		return HTTP_UNPROVED;
+	if (is_known(g, mac))
+		return HTTP_PROVED;
+	until_us = waits_until(admission_table_find(g->addresses, key, key_len));
+	until_us = until_us > g->none_before_us ? until_us : g->none_before_us;
+	if ((*wait_s = seconds_until(until_us, now_us)) > 0)
+		return HTTP_TOO_SOON;
+	if (http_is_authorized(users, authorization)) {
+		remember(g, mac);
+		return HTTP_PROVED;
+	}
+	g->none_before_us = now_us + (clock_now_us() - begin_us) * COST_FACTOR;
+	e = admission_table_get(g->addresses, key, key_len, now_us);
+	if (e != NULL)
+		admission_entry_failed(e, DELAY_US, DELAY_MAX_US, now_us);
+	return HTTP_UNPROVED;
+}

@@ -1,0 +1,215 @@
+"""A real pair: a primary and its streaming standby; one goes, the other is promoted, and pgweir follows.
+
+Each test prints what it has injected and what clients have seen (-s, or the report of a failure).
+"""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import rawwire
+from postgres import Postgres
+from rawwire import errors, query
+from waiting import free_port, wait_until
+
+from test_outage import Doorman, Load
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
+class Standby(Postgres):
+    """Made by pg_basebackup from a primary that runs, and started: it follows."""
+
+    def __init__(self, primary):  # pylint: disable=super-init-not-called
+        self.bin, self.prefix = primary.bin, primary.prefix
+        self.port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-"))
+        self.data = self.directory / "data"
+        self.socket_dir = self.directory
+        owner = os.stat(primary.data)
+        os.chown(self.directory, owner.st_uid, owner.st_gid)
+        os.chmod(self.directory, 0o755)
+        self.process = None
+        self._run("pg_basebackup", "-h", primary.socket_dir, "-p", primary.port, "-U", "postgres", "-D", self.data,
+                  "-R", "-X", "stream", "-c", "fast")
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n")
+        self.start()
+
+    def promote(self):
+        assert self.value("SELECT pg_promote(true, 30)", dbname="postgres")
+
+
+@pytest.fixture
+def pair():
+    primary = Postgres("wal_keep_size = 64MB\n")
+    with open(primary.data / "pg_hba.conf", "a", encoding="utf-8") as file:
+        file.write("local replication all trust\nhost replication all 127.0.0.1/32 trust\n")
+    primary.query("SELECT pg_reload_conf()")
+    primary.query("CREATE TABLE done (client int, i int, PRIMARY KEY (client, i)); GRANT ALL ON done TO web")
+    standby = Standby(primary)
+    yield primary, standby
+    standby.destroy()
+    primary.destroy()
+
+
+def both(pair):
+    first, second = pair
+    return (f"host={first.host},{second.host} port={first.port},{second.port} "
+            "target_session_attrs=read-write")
+
+
+def insert(wire, number, i):
+    wire.query(f"INSERT INTO done VALUES ({number}, {i})")
+
+
+def wait_streaming(primary, standby):
+    """The standby has all that the primary has."""
+    wait_until(lambda: standby.value("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn",
+                                     (primary.value("SELECT pg_current_wal_lsn()"),)), 20, "the standby to catch up")
+
+
+def report(name, weir, load, since=None):
+    print(f"{name}: {load.done_count} requests, {len(load.errors)} errors, "
+          f"{weir.metric_now('pgweir_pool_held_requests_total'):.0f} held, "
+          f"{weir.metric('pgweir_pool_replays_total'):.0f} relayed again, longest stall {load.longest:.2f} s"
+          + (f", first success {since:.2f} s after the promotion" if since is not None else ""))
+
+
+def first_success(load, count):
+    """How long until requests are done again."""
+    begin = time.monotonic()
+    wait_until(lambda: load.done_count > count, 20, "a request after the promotion", 0.002)
+    return time.monotonic() - begin
+
+
+def test_a_planned_switchover_without_an_error(weir, pair):
+    """The primary is stopped fast under load, and the standby promoted: it has every row that was acknowledged."""
+    primary, standby = pair
+    weir.start(upstream=both(pair), on_outage="hold", pool_size=8)
+    idle = [weir.raw() for _ in range(5)]
+    load = Load(weir, 20, insert)
+    load.wait_done(300)
+    primary.stop()
+    done = load.done_count
+    standby.promote()
+    seconds = first_success(load, done)
+    load.wait_done(300)
+    load.stop()
+    report("switchover", weir, load, seconds)
+    assert not load.errors and seconds < 1.0
+    assert standby.value("SELECT count(*) FROM done") == load.done_count
+    for wire in idle:
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_a_failover_under_load_only_costs_what_was_under_way(weir, pair):
+    """The primary crashes. Idle clients see nothing, nor do those that are between requests."""
+    primary, standby = pair
+    weir.start(upstream=both(pair), on_outage="hold", pool_size=4)
+    idle = [weir.raw() for _ in range(5)]
+    load = Load(weir, 12, insert)
+    load.wait_done(200)
+    primary.stop(signal.SIGQUIT)
+    done = load.done_count
+    standby.promote()
+    seconds = first_success(load, done)
+    load.wait_done(200)
+    load.stop()
+    report("failover", weir, load, seconds)
+    assert len(load.errors) <= 4 and seconds < 1.0, load.errors
+    for wire in idle:
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_an_open_transaction_is_told_and_nobody_else(weir, pair):
+    primary, standby = pair
+    weir.start(upstream=both(pair), on_outage="hold", pool_size=3)
+    inside, outside = weir.raw(), weir.raw()
+    outside.query("SELECT 1")
+    inside.query("BEGIN")
+    inside.query("INSERT INTO done VALUES (0, 0)")
+    primary.stop()
+    try:
+        inside.send(query("COMMIT"))
+    except OSError:
+        pass
+    assert errors(inside.read_until("E", timeout=5))[0].sqlstate in ("57P01", "08006")
+    outside.send(query("SELECT count(*) FROM done"))
+    weir.wait_waiting(1)
+    standby.promote()
+    assert rawwire.texts(outside.read_until("Z", timeout=10)) == [["0"]]
+
+
+def test_a_switchover_behind_pause(weir, pair):
+    """As an operator does it today: PAUSE, stop, promote, RESUME. No error, and nothing need be held."""
+    primary, standby = pair
+    weir.start(upstream=both(pair), pool_size=8)
+    load = Load(weir, 20, insert)
+    load.wait_done(200)
+    weir.console("PAUSE app")
+    primary.stop()
+    standby.promote()
+    done = load.done_count
+    weir.console("RESUME app")
+    seconds = first_success(load, done)
+    load.wait_done(200)
+    load.stop()
+    report("switchover behind PAUSE", weir, load, seconds)
+    assert not load.errors and seconds < 1.0
+    assert standby.value("SELECT count(*) FROM done") == load.done_count
+
+
+def test_a_primary_that_turns_read_only_is_left(weir, pair):
+    """The old primary lives on, read-only, as some managed services do it; the standby is promoted meanwhile."""
+    primary, standby = pair
+    weir.start(upstream=both(pair), on_outage="hold", pool_size=6)
+    load = Load(weir, 12, insert)
+    load.wait_done(200)
+    primary.query("ALTER SYSTEM SET default_transaction_read_only = on")
+    primary.query("SELECT pg_reload_conf()")
+    wait_until(lambda: weir.metric("pgweir_pool_outages_total") >= 1)
+    wait_streaming(primary, standby)
+    standby.promote()
+    done = load.done_count
+    seconds = first_success(load, done)
+    load.wait_done(200)
+    load.stop()
+    report("the primary turned read-only", weir, load, seconds)
+    assert not load.errors and seconds < 1.0
+    wait_until(lambda: primary.count(usename="web") == 0, 10, "the old primary to be left")
+    assert standby.value("SELECT count(*) FROM done") == load.done_count
+
+
+def test_a_standby_that_is_promoted_is_left_by_those_who_want_a_standby(weir, pair):
+    primary, standby = pair
+    weir.start(upstream=both(pair).replace("read-write", "standby"), on_outage="hold", pool_size=2,
+               ping_interval="100ms")
+    wire = weir.raw()
+    assert wire.query("SELECT pg_is_in_recovery()") == [["t"]]
+    standby.promote()
+    wait_until(lambda: standby.count(usename="web") == 0, 10, "the promoted one to be left")
+    assert primary.process is not None
+
+
+def test_a_host_that_hangs_does_not_keep_pgweir_from_the_other(weir, pair):
+    """The old primary's machine is gone: nothing answers. Its turn costs a wait once, not each time."""
+    primary, standby = pair
+    weir.start(upstream=both(pair), on_outage="hold", pool_size=4, connect_timeout="2s", outage_hold="30s")
+    load = Load(weir, 8, insert)
+    load.wait_done(100)
+    primary.stop(signal.SIGQUIT)
+    with Doorman(primary.port, is_silent=True):
+        wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason="timeout") >= 1)
+        standby.promote()
+        done = load.done_count
+        seconds = first_success(load, done)
+        load.wait_done(100)
+        load.stop()
+    report("the old primary hangs", weir, load, seconds)
+    assert seconds < 1.0

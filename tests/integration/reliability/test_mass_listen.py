@@ -1,0 +1,108 @@
+"""Clients that listen to thousands of channels: they must not be in everybody's way.
+
+pgweir sends LISTEN and UNLISTEN to the listener's connection in batches, one under way at a time, and what it does at
+the end of a client's transaction does not grow with the channels that the client has already."""
+
+import time
+
+import pytest
+
+import rawwire
+from rawwire import query
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+
+def listen(wire, names, at_once=8):
+    """In texts of some LISTENs each, twenty texts on their way at a time."""
+    texts = ["; ".join(f"LISTEN {name}" for name in names[i:i + at_once]) for i in range(0, len(names), at_once)]
+    for i in range(0, len(texts), 20):
+        some = texts[i:i + 20]
+        wire.send(b"".join(query(text) for text in some))
+        for _ in some:
+            assert not rawwire.errors(wire.read_until("Z", timeout=60))
+
+
+def names(of, count):
+    return [f"c{of}_{i}" for i in range(count)]
+
+
+def commits(weir):
+    """Once they no longer change: a backend reports its statistics late."""
+    last, since = -1, time.monotonic()
+    while time.monotonic() - since < 2:
+        count = weir.postgres.query("SELECT xact_commit FROM pg_stat_database WHERE datname = 'app'",
+                                    dbname="app2")[0][0]
+        if count != last:
+            last, since = count, time.monotonic()
+        time.sleep(0.1)
+    return last
+
+
+def notified(sender, listener, count):
+    """The longest time of that many notifications, one after the other."""
+    longest = 0
+    for i in range(count):
+        begin = time.monotonic()
+        sender.query(f"NOTIFY neighbour, '{i}'")
+        while listener.read(timeout=30).type != "A":
+            pass
+        longest = max(longest, time.monotonic() - begin)
+    return longest
+
+
+def test_a_channel_costs_the_same_however_many_there_are(weir, sanitized):
+    weir.start(pool_size=2)
+    wire = weir.raw()
+    spent = []
+    for part in range(4):
+        before = weir.cpu_seconds()
+        listen(wire, names(part, 2400), at_once=1)
+        spent.append(weir.cpu_seconds() - before)
+    assert sanitized or spent[3] < 2 * spent[0] + 0.1, spent
+
+
+def test_neighbours_are_notified_meanwhile(weir):
+    weir.start(pool_size=4, pool_timeout="60s")
+    listener, sender = weir.raw(), weir.raw()
+    listener.query("LISTEN neighbour")
+    crowd = [weir.in_background(listen, weir.raw(), names(i, 1000)) for i in range(20)]
+    longest, rounds = 0, 0
+    while rounds < 3 or not all(one.done() for one in crowd):
+        longest = max(longest, notified(sender, listener, 5))
+        rounds += 1
+    for one in crowd:
+        one.result()
+    assert longest < 1
+
+
+def test_a_new_connection_listens_again_in_batches(weir):
+    weir.start(pool_size=2)
+    wire, sender = weir.raw(), weir.raw()
+    listen(wire, names(0, 9000) + ["neighbour"])
+    server = next(row for row in weir.console("SHOW SERVERS") if row["state"] == "listen")
+    before = commits(weir)
+    weir.postgres.query(f"SELECT pg_terminate_backend({server['remote_pid']})")
+    replies = wire.read_until("N", timeout=30)                       # "there may be a gap"
+    assert replies[-1].severity == "WARNING"
+    assert notified(sender, wire, 5) < 1
+    assert 9000 / 32 < commits(weir) - before < 5000                 # not one for each channel
+
+
+def test_channels_are_left_in_batches(weir):
+    weir.start(pool_size=2)
+    listener, sender = weir.raw(), weir.raw()
+    listener.query("LISTEN neighbour")
+    wire = weir.raw()
+    listen(wire, names(0, 9000))
+    before = commits(weir)
+    wire.close()
+    longest = 0
+
+    def are_gone():
+        nonlocal longest
+        longest = max(longest, notified(sender, listener, 1))
+        return weir.metric("pgweir_pool_listen_channels") == 1
+    wait_until(are_gone, 20, "its channels to be left")
+    assert longest < 1 and 9000 / 32 < commits(weir) - before < 5000

@@ -1,0 +1,162 @@
+"""Memory runs out: whoever asks for much gets 53200, everybody else is served, and the process lives.
+
+MEMORY_RUNS=30 makes that many runs under limits on address space (default: 6), each with another seed.
+"""
+
+import os
+import random
+import time
+
+import pytest
+
+import rawwire
+from rawwire import LoginRefused, Wire, parse, query, sync
+from waiting import wait_until
+
+pytestmark = pytest.mark.weir_only
+
+MIB = 1 << 20
+RUNS = int(os.environ.get("MEMORY_RUNS", "6"))
+
+
+@pytest.fixture(autouse=True)
+def without_sanitizers(sanitized):
+    if sanitized:
+        pytest.skip("sanitizers need address space of their own")
+
+
+def start_under(weir, limit_bytes, **settings):
+    """As from a shell in which ulimit -v was given."""
+    script = weir.directory / "limited.sh"
+    script.write_text(f'#!/bin/bash\nulimit -v {limit_bytes >> 10}\nexec {weir.binary} "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    weir.binary = script
+    weir.start(**settings)
+
+
+def large_request(rng, number):
+    size = 1 << rng.randrange(6, 23)
+    return rng.choice([
+        lambda: parse(f"s{rng.randrange(1000)}", "SELECT '" + "x" * size + "'") + sync(),
+        lambda: query("SELECT '" + "x" * size + "'"),
+        lambda: query(f"SELECT repeat('x', {size})"),
+        lambda: b"".join(parse(f"p{number}_{i}", f"SELECT {rng.random()} -- {'y' * 500}") for i in range(200)) + sync(),
+        lambda: query("; ".join(f"LISTEN c{number}_{i}" for i in range(8))),
+        lambda: query(f"SET work_mem = {rng.randrange(64, 10 ** 6)}"),
+    ])()
+
+
+def ask_for_much(weir, seed, until):
+    """Clients that come and go, and ask for much. Some leave without reading. Returns the SQLSTATEs that they got."""
+    rng = random.Random(seed)
+    states = []
+    while time.monotonic() < until and weir.process.poll() is None:
+        try:
+            with Wire(weir.address) as wire:
+                wire.login("web", "app", "web-secret")
+                for number in range(rng.randrange(1, 30)):
+                    wire.send(large_request(rng, number))
+                    if rng.random() < 0.1:
+                        break
+                    states += [reply.sqlstate for reply in wire.read_until("Z", timeout=5) if reply.type == "E"]
+        except LoginRefused as refusal:
+            states.append(refusal.reply.sqlstate)
+        except Exception:  # pylint: disable=broad-except
+            pass                            # it was disconnected
+    return states
+
+
+def is_served(weir):
+    with Wire(weir.address) as wire:
+        return wire.login("web", "app", "web-secret").value("SELECT 42") == "42"
+
+
+@pytest.fixture(scope="module")
+def needed_bytes(postgres, tmp_path_factory):
+    """Address space of a pgweir that has nothing to do."""
+    from weir import Weir
+    idle = Weir(postgres, tmp_path_factory.mktemp("needed"))
+    idle.start()
+    size = idle.memory_bytes("VmSize")
+    assert not idle.teardown()
+    return size
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
+def test_it_outlives_a_limit_on_address_space(weir, needed_bytes, seed):
+    room = random.Random(seed).choice([8, 12, 16, 24, 32]) * MIB
+    start_under(weir, needed_bytes + room, pool_size=4, max_statement_size="64MiB")
+    until = time.monotonic() + 2
+    crowd = [weir.in_background(ask_for_much, weir, seed * 100 + number, until) for number in range(24)]
+    states = {state for one in crowd for state in one.result()}
+    assert weir.is_alive() and states <= {"53200", "53300", "25P02", "26000", "42601"}, states
+    wait_until(lambda: is_served(weir), 10)
+
+
+def started(wire, size):
+    """The beginning of a Parse of that size: all but its last byte. It is kept until it is whole."""
+    message = parse("", "SELECT '" + "x" * size + "'")
+    wire.send(message[:-1])
+
+
+def limited(weir, mib):
+    weir.start(pool_size=2, max_statement_size="64MiB", max_memory=f"{mib}MiB")
+
+
+def refusal(weir):
+    try:
+        with Wire(weir.address) as wire:
+            wire.login("web", "app", "web-secret")
+    except LoginRefused as refused:
+        return refused.reply.error
+    return None
+
+
+def test_when_memory_is_short_large_messages_wait_first(weir):
+    limited(weir, 64)
+    for _ in range(30):
+        try:
+            started(weir.raw(), 2 * MIB)
+        except OSError:
+            pass
+    weir.wait_log("memory is short")
+    small = [weir.raw() for _ in range(5)] if refusal(weir) is None else []
+    for wire in small:
+        assert wire.value("SELECT 1") == "1"
+    assert weir.is_alive() and weir.memory_bytes("RssAnon") < 76 * MIB
+
+
+def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):
+    settings = {"pool_size": 2, "max_statement_size": "64MiB"}
+    weir.start(**settings)
+    old = weir.raw()
+    weir.reload(max_memory="1MiB", **settings)                       # it uses more than that already
+    with pytest.raises(rawwire.WireClosed, match="53200"):
+        greedy = weir.raw()
+        for number in range(1000):                                   # what malloc has freed and not given back
+            greedy.send(parse(f"s{number}", f"SELECT {number}, '{'x' * 10000}'") + sync())
+            greedy.read_until("Z")
+    error = wait_until(lambda: refusal(weir), 10)
+    assert error["C"] == "53200" and "max_memory" in error["M"] and "max_memory" in error["H"]
+    wait_until(lambda: weir.metric("pgweir_client_connections_rejected_total", reason="max_memory") > 0)
+    assert weir.console("SHOW VERSION") and old.value("SELECT 1") == "1"
+    weir.wait_log("out of memory: no new clients")
+    weir.reload(**settings)
+    wait_until(lambda: is_served(weir), 10)
+    weir.wait_log("there is memory again")
+    before = weir.memory_bytes("RssAnon")
+    started(weir.raw(), 40 * MIB)                                    # nothing holds it up
+    wait_until(lambda: weir.memory_bytes("RssAnon") > before + 30 * MIB, 10)
+
+
+def test_one_that_is_too_large_costs_itself(weir):
+    limited(weir, 40)
+    other, greedy = weir.raw(), weir.raw()
+    with pytest.raises((OSError, rawwire.WireClosed)):
+        for _ in range(10):
+            started(greedy, 8 * MIB)                                 # the second begins within the first
+            time.sleep(0.3)
+        greedy.read(timeout=10)
+        greedy.read(timeout=10)
+    assert other.value("SELECT 1") == "1"
+    wait_until(lambda: is_served(weir), 10)

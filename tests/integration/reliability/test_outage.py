@@ -1,0 +1,322 @@
+"""PostgreSQL refuses, restarts, recovers or hangs: on_outage = hold lets requests wait, fail tells their clients at once.
+
+Each test prints what it has injected and what clients have seen (-s, or the report of a failure).
+"""
+
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+import rawwire
+from rawwire import errors, query
+from waiting import free_port, wait_until
+from weir import timed
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
+TOO_MANY = "too_many_connections"
+
+
+class Doorman:
+    """Takes PostgreSQL's place while it is away: it answers each startup packet with a FATAL error, or with silence."""
+
+    def __init__(self, port, sqlstate="57P03", text="the database system is starting up", is_silent=False):
+        self.seen_count = 0
+        self.sqlstate, self.text, self.is_silent = sqlstate, text, is_silent
+        self._held = []
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            self.seen_count += 1
+            self._held.append(sock)
+            if self.is_silent:
+                continue
+            try:
+                sock.settimeout(5)
+                sock.recv(4096)
+                fields = f"SFATAL\0VFATAL\0C{self.sqlstate}\0M{self.text}\0\0".encode()
+                sock.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+                sock.close()
+            except OSError:
+                pass
+
+    def close(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for sock in self._held:
+            sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+class Load:
+    """Clients that ask one thing after the other; what each error was, and the longest time that one request took."""
+
+    def __init__(self, weir, count, ask=None, pause=0.0, database="app"):
+        self.weir, self.ask, self.pause, self.database = weir, ask or self._number, pause, database
+        self.done_count, self.longest, self.errors, self.lost_count = 0, 0.0, [], 0
+        self.last_error_at = 0.0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._jobs = [weir.in_background(self._work, i) for i in range(count)]
+
+    @staticmethod
+    def _number(wire, _, i):
+        assert wire.query(f"SELECT {i}") == [[str(i)]]
+
+    def _work(self, number):
+        wire, i = self.weir.raw(database=self.database), 0
+        while not self._stop.is_set():
+            begin = time.monotonic()
+            try:
+                self.ask(wire, number, i)
+                with self._lock:
+                    self.done_count += 1
+            except rawwire.WireError as failed:
+                with self._lock:
+                    self.errors.append(str(failed))
+                    self.last_error_at = time.monotonic()
+                if not hasattr(failed, "reply") or failed.reply.severity == "FATAL":
+                    with self._lock:
+                        self.lost_count += 1
+                    wire = self._again()
+                    if wire is None:
+                        return
+            with self._lock:
+                self.longest = max(self.longest, time.monotonic() - begin)
+            i += 1
+            if self.pause:
+                self._stop.wait(self.pause)
+
+    def _again(self):
+        while not self._stop.is_set():
+            try:
+                return self.weir.raw(database=self.database)
+            except (rawwire.WireError, OSError):
+                time.sleep(0.02)
+        return None
+
+    def wait_done(self, more, timeout=20):
+        goal = self.done_count + more
+        wait_until(lambda: self.done_count >= goal, timeout, f"{more} more requests")
+
+    def stop(self, timeout=30):
+        self._stop.set()
+        for job in self._jobs:
+            job.result(timeout)
+        return self
+
+
+def upstream_of(postgres, **words):
+    return " ".join([f"host={postgres.host} port={postgres.port}", *(f"{key}={value}" for key, value in words.items())])
+
+
+# --- hold ---
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+def test_requests_are_held_through_a_restart(weir, own_postgres, how):
+    """Clients that are between requests when it begins lose nothing. (Those with one under way: test_replay.py.)"""
+    weir.start(upstream=upstream_of(own_postgres), pool_size=5, on_outage="hold")
+    wires = [weir.raw() for _ in range(20)]
+    for wire in wires:
+        assert wire.query("SELECT 1") == [["1"]]
+    own_postgres.stop(how)
+    wait_until(lambda: weir.pool()["sv_idle"] == 0)
+    begin = time.monotonic()
+    for wire in wires:
+        wire.send(query("SELECT 2"))
+    weir.wait_waiting(20)
+    own_postgres.start()
+    for wire in wires:
+        assert "D" in rawwire.shape(wire.read_until("Z", timeout=10))
+    print(f"20 requests held, the longest for {time.monotonic() - begin:.2f} s, 0 errors")
+    wait_until(lambda: weir.metric("pgweir_pool_held_requests_total") == 20)
+    assert weir.metric("pgweir_pool_outages_total") == 1
+    assert weir.metric("pgweir_pool_outage_seconds_total") > 0
+    log = weir.wait_log("the outage is over")
+    assert log.count("an outage begins") == 1 and "20 requests were held" in log
+
+
+def test_requests_are_held_while_postgresql_recovers(weir, own_postgres):
+    """57P03, the database system is starting up, is no refusal."""
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold")
+    wire = weir.raw()
+    assert wire.query("SELECT 1") == [["1"]]
+    own_postgres.stop()
+    with Doorman(own_postgres.port) as doorman:
+        wire.send(query("SELECT 2"))
+        wait_until(lambda: doorman.seen_count >= 3)
+        weir.wait_waiting(1)
+    own_postgres.start()
+    assert rawwire.texts(wire.read_until("Z", timeout=10)) == [["2"]]
+
+
+def test_a_login_is_held_too(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold")
+    own_postgres.stop()
+    job = weir.in_background(lambda: weir.raw(parameters={"search_path": "hidden"}).query("SHOW search_path"))
+    wait_until(lambda: (weir.pool() or {}).get("cl_waiting") == 1)
+    own_postgres.start()
+    assert job.result(10) == [["hidden"]]
+
+
+def test_outage_hold_limits_the_wait_and_the_error_says_what_is_wrong(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", outage_hold="700ms", pool_timeout="20s")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    own_postgres.stop()
+    wait_until(lambda: weir.pool()["sv_idle"] == 0)
+    with pytest.raises(rawwire.WireError) as failed:
+        _, seconds = timed(wire.query, "SELECT 2")
+    reply = failed.value.reply
+    assert reply.sqlstate == "08001" and reply.severity == "ERROR" and "outage_hold" in reply.error["D"]
+    own_postgres.start()
+    answer, seconds = timed(wire.query, "SELECT 3")
+    assert answer == [["3"]] and seconds < 3
+
+
+def test_pool_timeout_does_not_run_while_a_request_is_held(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", outage_hold="20s", pool_timeout="300ms")
+    wire = weir.raw()
+    wire.query("SELECT 1")
+    own_postgres.stop()
+    wait_until(lambda: weir.pool()["sv_idle"] == 0)
+    wire.send(query("SELECT 2"))
+    weir.wait_waiting(1)
+    wait_until(lambda: weir.pool()["maxwait"] >= 1)
+    own_postgres.start()
+    assert rawwire.texts(wire.read_until("Z", timeout=10)) == [["2"]]
+
+
+@pytest.mark.parametrize("sqlstate", ["28P01", "28000", "3D000"])
+def test_what_waiting_does_not_mend_is_told_at_once(weir, sqlstate):
+    port = free_port()
+    weir.start(upstream=f"host=127.0.0.1 port={port}", on_outage="hold", outage_hold="20s")
+    with Doorman(port, sqlstate, "no"):
+        for _ in range(2):
+            begin = time.monotonic()
+            with pytest.raises(rawwire.WireError) as failed:
+                weir.raw().query("SELECT 1")
+            assert failed.value.reply.sqlstate == sqlstate and time.monotonic() - begin < 3
+
+
+def test_a_database_may_have_its_own(weir, own_postgres):
+    weir.start({"database app": {"upstream": upstream_of(own_postgres), "on_outage": "hold"},
+                "database app2": {"upstream": upstream_of(own_postgres)}})
+    held, failing = weir.raw(), weir.raw(database="app2")
+    held.query("SELECT 1"), failing.query("SELECT 1")
+    own_postgres.stop()
+    wait_until(lambda: weir.pool()["sv_idle"] == 0 and weir.pool("app2")["sv_idle"] == 0)
+    held.send(query("SELECT 2"))
+    with pytest.raises(rawwire.WireError) as failed:
+        failing.query("SELECT 2")
+    assert failed.value.reply.sqlstate in ("08001", "08006", "57P03")
+    own_postgres.start()
+    assert rawwire.texts(held.read_until("Z", timeout=10)) == [["2"]]
+
+
+def test_after_an_outage_servers_are_opened_at_a_pace(weir, fake):
+    """Logins take 50 ms; never are more under way than the pace allows."""
+    under_way, most, lock = [0], [], threading.Lock()
+
+    def script(conn):
+        with lock:
+            under_way[0] += 1
+            most.append(under_way[0])
+        time.sleep(0.05)
+        with lock:
+            under_way[0] -= 1
+        conn.login()
+        conn.serve()
+    port = fake.port
+    weir.start(upstream=f"host=127.0.0.1 port={port}", pool_size=50, on_outage="hold")
+    fake.script = lambda conn: conn.sock.close()
+    jobs = [weir.in_background(weir.raw) for _ in range(12)]
+    wait_until(lambda: weir.pool()["cl_waiting"] == 12)
+    wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1)
+    fake.script = script
+    for job in jobs:
+        job.result(10)
+    assert most[0] == 1 and most[1] <= 2 and max(most[:4]) <= 3, most
+    print(f"12 held, logins under way when each began: {most}")
+
+
+# --- fail ---
+
+def test_those_in_line_wait_on_through_a_restart(weir, own_postgres):
+    """60 clients are in line when PostgreSQL restarts: before, 60 of 60 failed."""
+    weir.start(upstream=upstream_of(own_postgres), pool_size=2, pool_timeout="20s")
+    holders = [weir.raw() for _ in range(2)]
+    for holder in holders:
+        holder.query("BEGIN")
+    wires = [weir.raw() for _ in range(60)]
+    for wire in wires:
+        wire.send(query("SELECT 1"))
+    weir.wait_waiting(60)
+    begin = time.monotonic()
+    own_postgres.stop()
+    wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1)
+    with pytest.raises(rawwire.WireError) as failed:      # who comes now is told
+        weir.raw().query("SELECT 1")
+    assert failed.value.reply.sqlstate in ("08001", "08006", "57P03")
+    own_postgres.start()
+    replies = [wire.read_until("Z", timeout=15) for wire in wires]
+    failures = [errors(reply) for reply in replies if errors(reply)]
+    print(f"60 in line, {len(failures)} failed, the longest took {time.monotonic() - begin:.2f} s")
+    assert not failures
+    assert weir.metric("pgweir_pool_held_requests_total") == 60
+
+
+def test_after_a_long_outage_errors_end_within_a_second(weir, own_postgres):
+    """Clients ask all the time: 40 s of outage were followed by 2.8 to 15.7 s of errors, 8 s by about 5."""
+    weir.start(upstream=upstream_of(own_postgres), pool_size=5)
+    load = Load(weir, 5, pause=0.05)
+    load.wait_done(50)
+    own_postgres.stop()
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 8, 12)
+    own_postgres.start()
+    back = time.monotonic()
+    load.wait_done(100)
+    load.stop()
+    late = load.last_error_at - back
+    print(f"{len(load.errors)} errors in an outage of 8 s, the last {late:.2f} s after PostgreSQL answered again")
+    assert load.errors and late < 1.0
+
+
+# --- too many connections ---
+
+def test_too_many_connections_lowers_the_cap_instead_of_failing_clients(weir, own_postgres):
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 3")
+    weir.start(upstream=upstream_of(own_postgres), pool_size=10, pool_timeout="20s")
+    load = Load(weir, 10, lambda wire, *_: wire.query("SELECT pg_sleep(0.01)"))
+    load.wait_done(300)
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason=TOO_MANY) > 0)
+    load.stop()
+    print(f"{load.done_count} requests of 10 clients on 3 connections, {len(load.errors)} errors")
+    assert not load.errors
+
+
+def test_too_many_connections_and_none_of_ours_is_waited_for(weir, own_postgres):
+    own_postgres.query("ALTER ROLE web CONNECTION LIMIT 1")
+    taken = own_postgres.connect(user="web")
+    weir.start(upstream=upstream_of(own_postgres), pool_timeout="20s")
+    job = weir.in_background(lambda: weir.raw().query("SELECT 1"))
+    wait_until(lambda: weir.metric("pgweir_backend_connect_failures_total", reason=TOO_MANY) >= 2)
+    weir.wait_waiting(1)
+    taken.close()
+    assert job.result(5) == [["1"]]

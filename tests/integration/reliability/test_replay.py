@@ -1,0 +1,273 @@
+"""With on_outage = hold: what PostgreSQL says it has not executed is relayed again; whatever may have been, is not."""
+
+import signal
+
+import pytest
+
+from fakeserver import data_row, error, one_row, ready, row_description
+from rawwire import bind, errors, execute, parse, query, shape, sync, texts
+from waiting import wait_until
+
+from test_outage import Load, upstream_of
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+FATAL = error("57P01", "terminating connection due to administrator command", "FATAL")
+
+
+class Dying:
+    """A fake server that answers the first request of this kind with these bytes and closes; later ones ordinarily."""
+
+    def __init__(self, fake, reply, kind="Q", times=1):
+        self.reply, self.kind, self.left, self.asked_count = reply, kind, times, 0
+        fake.answer = self._answer
+
+    def _answer(self, conn, kind, body):
+        if kind != self.kind or b"mark" not in body:
+            return False
+        self.asked_count += 1
+        if self.left == 0:
+            return False
+        self.left -= 1
+        conn.send(self.reply)
+        conn.sock.close()
+        conn.is_open = False
+        return True
+
+
+def start(weir, fake, **settings):
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", **{"on_outage": "hold", **settings})
+    return weir.raw()
+
+
+def test_a_request_that_meets_a_backend_that_was_told_to_end_is_relayed_again(weir, fake):
+    wire = start(weir, fake)
+    dying = Dying(fake, FATAL)
+    reply = wire.ask(query("SELECT 'mark'"))
+    assert not errors(reply) and dying.asked_count == 2
+    wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
+
+
+def test_it_is_relayed_again_once(weir, fake):
+    wire = start(weir, fake)
+    dying = Dying(fake, FATAL, times=2)
+    wire.send(query("SELECT 'mark'"))
+    assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 2
+
+
+def test_not_with_fail(weir, fake):
+    wire = start(weir, fake, on_outage="fail")
+    dying = Dying(fake, FATAL)
+    wire.send(query("SELECT 'mark'"))
+    assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 1
+
+
+NOT_AGAIN = {
+    "it was completed": ("SELECT 'mark'", one_row("1") + FATAL),
+    "it has failed": ("SELECT 'mark'", error("22012", "division by zero") + FATAL),
+    "the link breaks without a word": ("SELECT 'mark'", b""),
+    "a crash": ("SELECT 'mark'", error("57P02", "crash of another server process", "FATAL")),
+    "a procedure, which may commit": ("CALL mark()", FATAL),
+    "VACUUM": ("VACUUM mark", FATAL),
+    "an index, perhaps concurrently": ("CREATE INDEX CONCURRENTLY ON mark (id)", FATAL),
+    "DO": ("DO $$ BEGIN COMMIT; END mark $$", FATAL),
+    "COPY": ("COPY mark FROM STDIN", FATAL),
+}
+
+
+@pytest.mark.parametrize("what", NOT_AGAIN)
+def test_what_may_have_been_executed_is_not(weir, fake, what):
+    sql, answer = NOT_AGAIN[what]
+    wire = start(weir, fake)
+    dying = Dying(fake, answer)
+    wire.send(query(sql))
+    wire.wait_closed(5)
+    assert dying.asked_count == 1
+    assert weir.metric_now("pgweir_pool_replays_total") == 0
+
+
+def test_what_was_shown_is_not_shown_twice(weir, fake):
+    """A row has been sent to the client when the server ends."""
+    wire = start(weir, fake)
+    asked = []
+
+    def answer(conn, kind, body):
+        if kind != "Q" or b"mark" not in body:
+            return False
+        asked.append(conn.number)
+        conn.send(row_description("v"), data_row("1"))
+        wait_until(lambda: "D" in seen)
+        conn.send(FATAL)
+        conn.sock.close()
+        conn.is_open = False
+        return True
+    fake.answer = answer
+    seen = []
+    wire.send(query("SELECT 'mark'"))
+    seen.extend(shape(wire.read_until("D", timeout=5)))
+    assert errors(wire.read_until("E", timeout=5))[0].sqlstate == "57P01" and len(asked) == 1
+
+
+def test_the_beginning_of_an_answer_that_was_not_sent_yet_is_taken_back(weir, fake):
+    wire = start(weir, fake)
+    dying = Dying(fake, row_description("v") + data_row("old") + FATAL)
+    assert "old" not in str(texts(wire.ask(query("SELECT 'mark'")))) and dying.asked_count == 2
+
+
+def test_not_within_a_transaction(weir, fake):
+    wire = start(weir, fake)
+    wire.query("BEGIN")
+    dying = Dying(fake, FATAL)
+    wire.send(query("SELECT 'mark'"))
+    assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 1
+
+
+def test_an_extended_request_with_a_statement_of_its_own(weir, own_postgres):
+    """Parse, Bind, Execute and Sync are one request; the statement is there afterwards."""
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
+    wire = weir.raw()
+    wire.send(parse("s", "SELECT $1::int, pg_sleep(0.5)") + bind("", "s", ["7"]) + execute() + sync())
+    wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
+    own_postgres.kill_backends(wait_event="PgSleep")
+    assert texts(wire.read_until("Z", timeout=10)) == [["7", ""]]
+    assert texts(wire.ask(bind("", "s", ["8"]) + execute() + sync())) == [["8", ""]]
+    wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
+
+
+def test_a_statement_that_was_prepared_before(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
+    wire = weir.raw()
+    wire.ask(parse("s", "SELECT $1::int, pg_sleep(0.5)") + sync())
+    wire.send(bind("", "s", ["7"]) + execute() + sync())
+    wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
+    own_postgres.kill_backends(wait_event="PgSleep")
+    assert texts(wire.read_until("Z", timeout=10)) == [["7", ""]]
+
+
+def test_settings_are_there_again(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
+    wire = weir.raw(parameters={"search_path": "hidden"})
+    wire.query("SET work_mem = '7MB'")
+    wire.send(query("SELECT current_setting('search_path'), current_setting('work_mem'), pg_sleep(0.5)"))
+    wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
+    own_postgres.kill_backends(wait_event="PgSleep")
+    assert texts(wire.read_until("Z", timeout=10)) == [["hidden", "7MB", ""]]
+
+
+def test_a_setting_that_was_rolled_back_with_its_request_is_made_again(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
+    wire = weir.raw()
+    wire.send(query("SELECT set_config('work_mem', '7MB', false), pg_sleep(0.5)"))
+    wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
+    own_postgres.kill_backends(wait_event="PgSleep")
+    assert texts(wire.read_until("Z", timeout=10)) == [["7MB", ""]]
+    assert wire.query("SHOW work_mem") == [["7MB"]]
+
+
+def test_busy_clients_see_nothing_of_a_fast_restart(weir, own_postgres):
+    """20 clients insert one row at a time, outside transactions, while PostgreSQL restarts three times."""
+    own_postgres.query("CREATE TABLE done (client int, i int, PRIMARY KEY (client, i)); GRANT ALL ON done TO web")
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=8)
+
+    def insert(wire, number, i):
+        wire.query(f"INSERT INTO done VALUES ({number}, {i})")
+    load = Load(weir, 20, insert)
+    load.wait_done(200)
+    for _ in range(3):
+        own_postgres.stop()
+        own_postgres.start()
+        load.wait_done(200)
+    load.stop()
+    rows = own_postgres.value("SELECT count(*) FROM done")
+    print(f"3 fast restarts: {load.done_count} inserts acknowledged, {rows} rows, {len(load.errors)} errors, "
+          f"{weir.metric_now('pgweir_pool_held_requests_total'):.0f} held, "
+          f"{weir.metric('pgweir_pool_replays_total'):.0f} relayed again, longest stall {load.longest:.2f} s")
+    assert not load.errors and rows == load.done_count
+
+
+def test_of_a_crash_only_requests_under_way_are_in_doubt(weir, own_postgres):
+    """An immediate stop says nothing of what was executed: at most one error for each server connection."""
+    own_postgres.query("CREATE TABLE done (client int, i int, PRIMARY KEY (client, i)); GRANT ALL ON done TO web")
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=4)
+    acknowledged = [0] * 12
+
+    def insert(wire, number, i):
+        wire.query(f"INSERT INTO done VALUES ({number}, {i})")
+        acknowledged[number] += 1
+    load = Load(weir, 12, insert)
+    load.wait_done(100)
+    own_postgres.stop(signal.SIGQUIT)
+    own_postgres.start()
+    load.wait_done(100)
+    load.stop()
+    print(f"1 immediate restart: {load.done_count} acknowledged, {len(load.errors)} errors, "
+          f"longest stall {load.longest:.2f} s")
+    assert len(load.errors) <= 4, load.errors
+
+
+def test_a_login_whose_server_is_lost_asks_another(weir, fake):
+    """Its startup settings are tried on a server, which ends meanwhile."""
+    wire = start(weir, fake)
+    wire.query("SELECT 1")
+    left = [1]
+
+    def answer(conn, kind, body):
+        if kind != "P" or b"set_config" not in body or not left[0]:
+            return False
+        left[0] -= 1
+        conn.sock.close()
+        conn.is_open = False
+        return True
+    fake.answer = answer
+    assert not errors(weir.raw(parameters={"search_path": "hidden"}).ask(query("SELECT 1")))
+    assert left == [0]
+
+
+# --- a primary that is none any more ---
+
+def test_a_server_that_became_read_only_is_left_and_its_request_relayed_again(weir, fake):
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port} target_session_attrs=read-write", on_outage="hold")
+    wire = weir.raw()
+    answered = []
+
+    def answer(conn, kind, body):
+        if kind != "Q" or b"mark" not in body or answered:
+            return False
+        answered.append(conn.number)
+        conn.send(error("25006", "cannot execute INSERT in a read-only transaction"), ready())
+        return True
+    fake.answer = answer
+    assert not errors(wire.ask(query("INSERT INTO mark VALUES (1)")))
+    assert answered
+    wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
+
+
+def test_a_server_that_became_read_only_does_not_make_its_clients_so(weir, own_postgres):
+    """Within a transaction the client gets the error; its next one is on another server, and may write again."""
+    own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
+    weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
+    wire = weir.raw()
+    wire.query("BEGIN")
+    wire.query("COMMIT")
+    own_postgres.query("ALTER SYSTEM SET default_transaction_read_only = on")
+    own_postgres.query("SELECT pg_reload_conf()")
+    wait_until(lambda: own_postgres.value("SHOW default_transaction_read_only") == "on")
+    wire.query("BEGIN")
+    assert errors(wire.ask(query("INSERT INTO t VALUES (1)")))[0].sqlstate == "25006"
+    wire.send(query("ROLLBACK"))
+    wire.read_until("Z")
+    wire.send(query("INSERT INTO t VALUES (2)"))
+    weir.wait_waiting(1)
+    own_postgres.query("ALTER SYSTEM RESET default_transaction_read_only")
+    own_postgres.query("SELECT pg_reload_conf()")
+    assert not errors(wire.read_until("Z", timeout=10))
+    assert own_postgres.query("SELECT i FROM t") == [(2,)]
+
+
+def test_a_client_that_wants_read_only_gets_its_error(weir, own_postgres):
+    own_postgres.query("CREATE TABLE t (i int); GRANT ALL ON t TO web")
+    weir.start(upstream=upstream_of(own_postgres, target_session_attrs="read-write"), on_outage="hold")
+    wire = weir.raw()
+    wire.query("SET default_transaction_read_only = on")
+    assert errors(wire.ask(query("INSERT INTO t VALUES (1)")))[0].sqlstate == "25006"
+    assert weir.metric_now("pgweir_pool_replays_total") == 0
