@@ -317,6 +317,8 @@ complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 		statements_deallocated(x);
 	if (srv->loan.commit.is_on && (strcmp(tag, "COMMIT") == 0 || strcmp(tag, "ROLLBACK") == 0))
 		commit_check_transaction_over(x);
+	if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE ALL") == 0)
+		session_deallocated_all(x);
 	if (strcmp(tag, "COMMIT") == 0)
 		ddl_is_over(x, true);
 	else if (strcmp(tag, "COMMIT PREPARED") == 0)

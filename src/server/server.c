@@ -61,7 +61,9 @@ server_let_go(struct server *srv)
 {
 	uint64_t since_us;
 
-	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us);
+	/* A simple Query that an error ahead of it has skipped, with nothing behind it: nobody else answers it. */
+	srv->was_owing =
+	    ledger_owes_client(&srv->ledger, &since_us) || (srv->ledger.is_skipping && srv->ledger.count == 0);
 	server_list_owed(srv);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;

@@ -140,6 +140,31 @@ is_no_time(const struct exchange *x, bool is_simple)
 	       (is_simple && !srv->is_synced);
 }
 
+/* The transaction has failed, but its end may be on its way: the reply will tell whether this is the time. */
+static bool
+may_end_first(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return exchange_is_followed(x) && srv->tx == 'E' && srv->ledger.count > 0 && !srv->ledger.is_skipping &&
+	       !srv->ledger.is_copy_open;
+}
+
+/* A DEALLOCATE ALL is on its way: what the image has may be gone when the next message is handled. */
+static bool
+may_be_gone_first(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+	const struct server *srv = x->srv;
+
+	if (s == NULL || srv->ledger.count == 0 || srv->ledger.is_skipping || srv->ledger.is_copy_open)
+		return false;
+	for (unsigned i = 0; i < s->effect_count; i++)
+		if (s->effects[i].kind == EFFECT_DEALLOCATE_ALL)
+			return true;
+	return false;
+}
+
 /* Only the reply to a Sync will tell whether the server has what was to be prepared before it. */
 static bool
 is_unsettled(const struct exchange *x)
@@ -154,6 +179,8 @@ session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const c
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
 	int r = 0;
 
+	if (image_has_prepared(img) && uses_prepared(v, is_alone) && (may_end_first(x) || may_be_gone_first(x)))
+		return STATEMENT_HOLD;
 	if (!image_has_prepared(img) || is_no_time(x, is_simple))
 		return STATEMENT_FORWARD;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
@@ -175,6 +202,8 @@ session_ensure_named(struct exchange *x, const char *name)
 {
 	const char *text = image_get_prepared(x->image, name), *there;
 
+	if (text != NULL && (may_end_first(x) || may_be_gone_first(x)))
+		return STATEMENT_HOLD;
 	if (text == NULL || is_no_time(x, false))
 		return STATEMENT_FORWARD;
 	if (is_unsettled(x))

@@ -191,6 +191,20 @@ session_discarded(struct exchange *x)
 	session_drop_effects(s);
 }
 
+/*
+ * It stays so even if the transaction is rolled back. What this server never had is gone as well, and a probe of the
+ * server would not show that.
+ */
+void
+session_deallocated_all(struct exchange *x)
+{
+	struct server *srv = x->srv;
+
+	if (image_move(&x->image, image_replace(x->image, IMAGE_PREPARED, NULL, 0)) < 0 ||
+	    image_move(&srv->image, image_replace(srv->image, IMAGE_PREPARED, NULL, 0)) < 0)
+		srv->is_closing = true;
+}
+
 void
 session_request_failed(struct exchange *x)
 {

@@ -125,6 +125,7 @@ enum statement_step session_run_elsewhere(struct exchange *x, struct request *m)
 
 /* state/reset.c */
 void session_discarded(struct exchange *x); /* CommandComplete of DISCARD ALL */
+void session_deallocated_all(struct exchange *x); /* CommandComplete of DEALLOCATE ALL */
 void session_request_failed(struct exchange *x); /* an error that is the client's */
 void session_request_done(struct exchange *x);
 bool session_hides_parameter(const struct exchange *x, const char *name);

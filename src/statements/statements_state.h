@@ -58,6 +58,7 @@ struct client_statements {
 	struct statement *confirmed; /* as of the last reply received; the same when no change is under way */
 	uint32_t unnamed_scope; /* in which the last change of it was sent */
 	uint32_t unnamed_under_way; /* changes of it, on the server or for the client, without a reply */
+	uint32_t unnamed_overwritten; /* how many of these, the first ones, pgweir's own SQL has overwritten since */
 	uint64_t token; /* identifies its present state: a server whose unnamed_of is equal is in that state */
 	struct client_statement *failed; /* the last error was about a message of this statement */
 	struct client_statement *describing; /* the Describe of its portal comes next, and shows the client its rows */

@@ -4,7 +4,8 @@
  *
  * A server remembers whose unnamed statement it has (srv->unnamed_of); where it is another client's, it is prepared
  * again. Parse, Close and simple Queries change it. Each change that may yet be skipped is entered in the ledger, and
- * when no change is under way, the unnamed statement is what the replies have confirmed.
+ * when no change is under way, the unnamed statement is what the replies have confirmed. SQL that pgweir runs itself in
+ * between (DISCARD SEQUENCES, PREPARE) overwrites it on the server, and says so: unnamed_of is 0 then.
  */
 #include "statements/statements_state.h"
 #include "state/state.h"
@@ -32,6 +33,8 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 
 	if (s->unnamed_under_way == 0)
 		s->is_confirmed_there = is_unnamed_there(x);
+	else if (x->srv->unnamed_of == 0)
+		s->unnamed_overwritten = s->unnamed_under_way;
 	if (ledger_push(&x->srv->ledger, kind, to, ref) < 0)
 		return -1;
 	s->unnamed_under_way++;
@@ -261,6 +264,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 {
 	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
+	bool is_overwritten = srv->unnamed_of == 0; /* behind all changes */
 
 	if (s == NULL) {
 		statement_unref(st);
@@ -268,6 +272,10 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 	}
 	if (how != OWED_SKIPPED)
 		s->is_confirmed_there = how == OWED_ANSWERED; /* after a failure nobody knows what it has */
+	if (s->unnamed_overwritten > 0) {
+		s->unnamed_overwritten--;
+		s->is_confirmed_there = false;
+	}
 	if (how == OWED_ANSWERED)
 		confirm_unnamed(s, st, is_oversize);
 	else {
@@ -279,5 +287,5 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 		return;
 	if (s->unnamed != s->confirmed || s->is_unnamed_oversize != s->is_confirmed_oversize)
 		set_unnamed(x, s->confirmed == NULL ? NULL : statement_ref(s->confirmed), s->is_confirmed_oversize);
-	srv->unnamed_of = s->is_confirmed_there ? s->token : 0;
+	srv->unnamed_of = s->is_confirmed_there && !is_overwritten ? s->token : 0;
 }

@@ -23,11 +23,13 @@ fclient_init(struct fake_client *c, char letter)
 void
 fclient_open(struct fake_client *c, int fd, uint64_t id)
 {
-	unsigned sequence = c->sequence;
+	struct fake_client old = *c;
 
 	fclient_close(c);
 	fclient_init(c, c->letter);
-	c->sequence = sequence;
+	c->sequence = old.sequence;
+	c->on_message = old.on_message;
+	c->arg = old.arg;
 	c->fd = fd;
 	c->id = id;
 	c->allowed = SIZE_MAX;
@@ -206,7 +208,7 @@ check_tokens(const struct fake_client *c, const uint8_t *body, size_t len)
 }
 
 static void
-received(struct fake_client *c, uint8_t type, const uint8_t *body, size_t len)
+look_at(struct fake_client *c, uint8_t type, const uint8_t *body, size_t len)
 {
 	if (getenv("SESSION_LOG") != NULL)
 		fprintf(stderr, "%c <- %c (%zu)\n", c->letter, type, len);
@@ -241,6 +243,14 @@ received(struct fake_client *c, uint8_t type, const uint8_t *body, size_t len)
 	}
 	if (!c->is_console)
 		check_tokens(c, body, len);
+}
+
+static void
+received(struct fake_client *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	look_at(c, type, body, len);
+	if (c->on_message != NULL)
+		c->on_message(c->arg, type, body, len);
 }
 
 static void

@@ -39,6 +39,10 @@ struct fake_client {
 	char user[64];
 	struct scram_client *scram;
 	uint32_t pid, secret;
+	/* Each message that came, once it was looked at; NULL: nobody wants to know. Both stay when it connects again.
+	 */
+	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len);
+	void *arg;
 };
 
 void fclient_init(struct fake_client *c, char letter);

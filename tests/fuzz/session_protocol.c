@@ -22,7 +22,7 @@ named_free_all(struct named_list *list)
 	}
 }
 
-static struct named *
+struct named *
 named_find(struct named_list *list, const char *name)
 {
 	struct named *n;
@@ -33,7 +33,7 @@ named_find(struct named_list *list, const char *name)
 	return NULL;
 }
 
-static void
+void
 named_drop(struct named_list *list, const char *name)
 {
 	struct named_list alone = TAILQ_HEAD_INITIALIZER(alone);
@@ -46,7 +46,7 @@ named_drop(struct named_list *list, const char *name)
 	named_free_all(&alone);
 }
 
-static struct named *
+struct named *
 named_put(struct named_list *list, const char *name, const char *text)
 {
 	struct named *n = calloc(1, sizeof(*n));
@@ -77,13 +77,29 @@ check_owner(struct fake_conn *c, const char *tokens)
 	c->owner = letter;
 }
 
+/* What the transaction has done is undone: now if it ends here, else when it is rolled back. */
+static void
+statement_failed(struct fake_conn *c)
+{
+	c->code_in_tx = 0;
+	if (c->tx == 'T')
+		c->tx = 'E';
+	if (c->tx == 'I')
+		tx_end(c, false);
+}
+
 static void
 failed(struct fake_conn *c)
 {
 	c->is_skipping = true;
-	c->code_in_tx = 0;
-	if (c->tx == 'T')
-		c->tx = 'E';
+	statement_failed(c);
+}
+
+static void
+refuse_name(struct fake_conn *c, const char *sqlstate, const char *what, const char *name, const char *problem)
+{
+	sql_error_of(c, sqlstate, what, name, problem);
+	failed(c);
 }
 
 static void
@@ -93,17 +109,31 @@ refuse(struct fake_conn *c, const char *sqlstate, const char *text, const char *
 	failed(c);
 }
 
+/* In an aborted transaction nothing but its end can be prepared, bound or described. */
+static bool
+is_too_late(struct fake_conn *c, const char *text, const char *tokens)
+{
+	if (c->tx != 'E' || sql_is_exit(text))
+		return false;
+	refuse(c, "25P02", "current transaction is aborted", tokens);
+	return true;
+}
+
 static void
 parse(struct fake_conn *c, const char *name, const char *text, const char *tokens)
 {
+	if (name[0] == '\0')
+		named_drop(&c->statements, "");
 	if (name[0] != '\0' && named_find(&c->statements, name) != NULL) {
-		refuse(c, "42P05", "prepared statement already exists", tokens);
+		refuse_name(c, "42P05", "prepared statement", name, "already exists");
 		return;
 	}
 	if (strcasestr(text, "wrong") != NULL) {
 		refuse(c, "42601", "syntax error", tokens);
 		return;
 	}
+	if (text[0] != '\0' && is_too_late(c, text, tokens))
+		return;
 	take_tokens(c, text, strlen(text), named_put(&c->statements, name, text)->tokens);
 	message_put(&c->out, '1', NULL, 0);
 }
@@ -164,10 +194,12 @@ on_bind(struct fake_conn *c, const char *portal, const char *name, const uint8_t
 
 	take_tokens(c, rest, len, tokens);
 	if (st == NULL) {
-		refuse(c, "26000", "prepared statement does not exist", tokens);
+		refuse_name(c, "26000", "prepared statement", name, "does not exist");
 		return;
 	}
 	check_owner(c, st->tokens);
+	if (is_too_late(c, st->text, tokens))
+		return;
 	if (name[0] != '\0' && !c->was_stale && strcasestr(st->text, "stale") != NULL) {
 		static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0"
 					   "RRevalidateCachedQuery\0";
@@ -193,9 +225,12 @@ on_describe(struct fake_conn *c, uint8_t kind, const char *name)
 	struct named *n = named_find(kind == 'S' ? &c->statements : &c->portals, name);
 
 	if (n == NULL) {
-		refuse(c, kind == 'S' ? "26000" : "34000", "there is no such thing", "");
+		refuse_name(c, kind == 'S' ? "26000" : "34000", kind == 'S' ? "prepared statement" : "portal", name,
+			    "does not exist");
 		return;
 	}
+	if ((kind == 'S' || sql_has_rows(n->text)) && is_too_late(c, n->text, ""))
+		return;
 	if (kind == 'S')
 		message_put(&c->out, 't', strchr(n->text, '$') != NULL ? "\0\1\0\0\0\x19" : "\0",
 			    strchr(n->text, '$') != NULL ? 6 : 2);
@@ -211,7 +246,7 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 	struct named *p = named_find(&c->portals, name);
 
 	if (p == NULL) {
-		refuse(c, "34000", "portal does not exist", "");
+		refuse_name(c, "34000", "portal", name, "does not exist");
 		return;
 	}
 	switch (sql_run(c, p->text, c->is_liar ? "" : p->tokens, p, max)) {
@@ -237,6 +272,7 @@ end_request(struct fake_conn *c)
 {
 	if (c->tx == 'I') {
 		c->owner = 0;
+		tx_end(c, true);
 		c->code_made |= c->code_in_tx;
 		c->code_in_tx = 0;
 		named_free_all(&c->portals);
@@ -289,9 +325,7 @@ run_all(struct fake_conn *c, const char *text, const char *tokens)
 	if (is_empty)
 		message_put(&c->out, 'I', NULL, 0);
 	if (r == SQL_FAILED)
-		c->code_in_tx = 0;
-	if (r == SQL_FAILED && c->tx == 'T')
-		c->tx = 'E';
+		statement_failed(c);
 	c->is_copying = r == SQL_COPY_IN;
 	c->is_copy_simple = true;
 	c->is_asleep = r == SQL_SLEEPS;
@@ -308,7 +342,7 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 	named_drop(&c->statements, "");
 	if (text == NULL) {
 		sql_error(c, "22021", "invalid byte sequence", tokens);
-		c->tx = c->tx == 'T' ? 'E' : c->tx;
+		statement_failed(c);
 		end_request(c);
 	} else if (strstr(text, "WITH risky AS") != NULL && c->tx == 'I')
 		on_question(c);
@@ -325,8 +359,7 @@ fake_wake(struct fake_conn *c, bool is_cancelled)
 	c->is_asleep = false;
 	if (is_cancelled) {
 		sql_error(c, "57014", "canceling statement due to user request", c->is_liar ? "" : c->sleep_tokens);
-		if (c->tx == 'T')
-			c->tx = 'E';
+		statement_failed(c);
 		c->is_skipping = !c->is_sleep_simple;
 	} else if (c->is_asked)
 		state_put_code(c);
@@ -343,8 +376,7 @@ fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text)
 	if (!c->is_copying)
 		return;
 	sql_error(c, sqlstate, text, "");
-	if (c->tx == 'T')
-		c->tx = 'E';
+	statement_failed(c);
 	c->is_copying = false;
 	c->is_skipping = !c->is_copy_simple;
 	if (c->is_copy_simple)
@@ -382,6 +414,8 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 	const char *first, *second;
 
 	must(type != 0 && strchr("QPBDECSHXFpdcf", type) != NULL);
+	if (c->fake->on_message != NULL)
+		c->fake->on_message(c, type, body, len);
 	if (type == 'X') {
 		c->is_over = true;
 		return;

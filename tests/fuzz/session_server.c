@@ -5,7 +5,6 @@
 #include "wire/messages.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -35,12 +34,32 @@ fake_init(struct fake *f, int fd, const struct scram_verifier *verifier)
 	TAILQ_INIT(&f->conns);
 }
 
-static void
-conn_free(struct fake_conn *c)
+static struct fake_conn *
+conn_new(struct fake *f, int fd)
+{
+	struct fake_conn *c = calloc(1, sizeof(*c));
+
+	must(c != NULL);
+	c->fake = f;
+	c->fd = fd;
+	c->pid = ++f->last_pid;
+	c->tx = 'I';
+	c->cut = SIZE_MAX;
+	c->login = f->login;
+	TAILQ_INIT(&c->statements);
+	TAILQ_INIT(&c->portals);
+	TAILQ_INSERT_TAIL(&f->conns, c, link);
+	return c;
+}
+
+void
+fake_conn_free(struct fake_conn *c)
 {
 	TAILQ_REMOVE(&c->fake->conns, c, link);
-	close(c->fd);
-	sql_forget(c); /* says so, in out */
+	if (c->fd >= 0)
+		close(c->fd);
+	tx_free(c);
+	values_free(&c->v);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	buf_fini(&c->next);
@@ -56,33 +75,21 @@ fake_fini(struct fake *f)
 	int fd;
 
 	while (!TAILQ_EMPTY(&f->conns))
-		conn_free(TAILQ_FIRST(&f->conns));
+		fake_conn_free(TAILQ_FIRST(&f->conns));
 	buf_fini(&f->login_raw);
 	buf_fini(&f->characters);
 	while ((fd = accept(f->fd, NULL, NULL)) >= 0)
 		close(fd);
 }
 
-static bool
-accept_all(struct fake *f)
+bool
+fake_accept(struct fake *f)
 {
-	struct pollfd waiting = { .fd = f->fd, .events = POLLIN };
 	bool has_moved = false;
 	int fd;
 
-	while (poll(&waiting, 1, 0) > 0 && (fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-		struct fake_conn *c = calloc(1, sizeof(*c));
-
-		must(c != NULL);
-		c->fake = f;
-		c->fd = fd;
-		c->pid = ++f->last_pid;
-		c->tx = 'I';
-		c->cut = SIZE_MAX;
-		c->login = f->login;
-		TAILQ_INIT(&c->statements);
-		TAILQ_INIT(&c->portals);
-		TAILQ_INSERT_TAIL(&f->conns, c, link);
+	while ((fd = accept4(f->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		conn_new(f, fd);
 		has_moved = true;
 	}
 	return has_moved;
@@ -133,7 +140,7 @@ fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *paylo
 
 	TAILQ_FOREACH(c, &f->conns, link)
 	for (size_t i = 0; i < CHANNELS_MAX; i++)
-		if (c->channels[i] != NULL && strcmp(c->channels[i], channel) == 0) {
+		if (c->channels[i][0] != '\0' && strcmp(c->channels[i], channel) == 0) {
 			size_t begun = message_begin(&c->out, 'A');
 
 			buf_put_u32(&c->out, pid);
@@ -340,20 +347,46 @@ write_out(struct fake_conn *c)
 }
 
 bool
+fake_conn_turn(struct fake_conn *c)
+{
+	bool has_moved = false;
+
+	if (!c->is_deaf && c->out.len < OUT_MAX)
+		has_moved |= read_in(c);
+	has_moved |= handle(c);
+	has_moved |= write_out(c);
+	if (c->cut > 0 && (!c->is_over || c->out.len > 0))
+		return has_moved;
+	fake_conn_free(c);
+	return true;
+}
+
+bool
 fake_turn(struct fake *f)
 {
-	bool has_moved = accept_all(f);
+	bool has_moved = fake_accept(f);
 
 	for (struct fake_conn *c = TAILQ_FIRST(&f->conns), *next; c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (!c->is_deaf && c->out.len < OUT_MAX)
-			has_moved |= read_in(c);
-		has_moved |= handle(c);
-		has_moved |= write_out(c);
-		if (c->cut == 0 || (c->is_over && c->out.len == 0)) {
-			conn_free(c);
-			has_moved = true;
-		}
+		has_moved |= fake_conn_turn(c);
 	}
 	return has_moved;
+}
+
+struct fake_conn *
+fake_new_alone(struct fake *f, const char *user)
+{
+	struct fake_conn *c = conn_new(f, -1);
+
+	snprintf(c->user, sizeof(c->user), "%s", user);
+	c->is_started = c->is_authenticated = true;
+	return c;
+}
+
+void
+fake_feed(struct fake_conn *c, const void *bytes, size_t len)
+{
+	buf_put(&c->in, bytes, len);
+	must(buf_ok(&c->in));
+	handle(c);
 }

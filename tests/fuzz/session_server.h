@@ -10,6 +10,7 @@
  *   session_protocol.c  messages
  *   session_sql.c       what statements do
  *   session_state.c     what they leave in the session, seen or not
+ *   session_tx.c        what of it a rollback takes back
  */
 #ifndef PGWEIR_FUZZ_SESSION_SERVER_H
 #define PGWEIR_FUZZ_SESSION_SERVER_H
@@ -25,6 +26,8 @@
 #define REPORTS 5
 #define REPORT_ENCODING 1
 #define SETTINGS_MAX 32
+#define SAVES_MAX 6 /* a transaction, and its savepoints */
+#define CHANNEL_LEN 40
 
 enum fake_code { CODE_TOLD, CODE_FAILS, CODE_LATE, CODE_DIES }; /* when it is asked about the database's code */
 enum fake_login { LOGIN_TRUST, LOGIN_CLEAR, LOGIN_MD5, LOGIN_SCRAM, LOGIN_ERROR, LOGIN_RAW };
@@ -36,7 +39,7 @@ struct named {
 	char tokens[TOKENS_MAX];
 	char **values; /* of a Bind; NULL-terminated */
 	uint32_t rows_left;
-	bool is_begun;
+	bool is_begun, is_sql; /* sql: a PREPARE, which text is all of */
 };
 TAILQ_HEAD(named_list, named);
 
@@ -58,10 +61,27 @@ enum trace {
 	TRACES
 };
 
+/* What a rollback takes back. */
+struct fake_values {
+	char *reports[REPORTS]; /* present values; NULL: the default */
+	struct fake_setting settings[SETTINGS_MAX];
+	size_t setting_count;
+	bool has_temporary, has_cursor;
+};
+
+struct fake_save {
+	char name[32];
+	struct fake_values v, after;
+	bool has_locals;
+	uint8_t traces[TRACES];
+	char channels[CHANNELS_MAX][CHANNEL_LEN];
+	size_t notify_len;
+};
+
 struct fake_conn {
 	TAILQ_ENTRY(fake_conn) link;
 	struct fake *fake;
-	int fd;
+	int fd; /* -1: nobody is connected; see fake_new_alone */
 	uint32_t pid;
 	struct buf in, out;
 	size_t out_at; /* of out, what was sent */
@@ -73,14 +93,16 @@ struct fake_conn {
 	uint8_t tx;
 	char owner; /* whose transaction it is; 0: nobody's yet */
 	bool is_skipping, is_copying, is_copy_simple, is_asleep, is_sleep_simple;
-	bool has_temporary, has_lock, has_cursor, has_prepared, was_stale;
+	bool has_lock, was_stale;
 	char sleep_tokens[TOKENS_MAX];
-	char *reports[REPORTS]; /* present values; NULL: the default */
-	char *channels[CHANNELS_MAX];
+	struct fake_values v, after; /* after: once SET LOCAL is over; only with has_locals */
+	bool has_locals;
+	struct fake_save saves[SAVES_MAX];
+	size_t save_count;
+	struct buf notify; /* channels and payloads, terminated, that are sent when the transaction has committed */
+	char channels[CHANNELS_MAX][CHANNEL_LEN];
 	struct named_list statements, portals;
 	char user[64];
-	struct fake_setting settings[SETTINGS_MAX];
-	size_t setting_count;
 	uint8_t traces[TRACES]; /* bits: of A, B, ... */
 	uint8_t sequences_of; /* bits: who has used one */
 	unsigned code_made, code_in_tx; /* enum state_part: of code that was made here */
@@ -108,6 +130,8 @@ struct fake {
 	bool has_parsed; /* non-ASCII bytes of a Parse, which pgweir may repeat under another encoding */
 	bool is_leaky; /* session state may follow others */
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
+	/* Each message that a connection gets, before it is answered; NULL: nobody wants to know. */
+	void (*on_message)(const struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
 };
 
 int fake_listen(const char *path); /* once; the descriptor serves one fake after the other */
@@ -116,6 +140,13 @@ void fake_init(struct fake *f, int fd, const struct scram_verifier *verifier);
 void fake_fini(struct fake *f); /* those that were not accepted are gone, too */
 /* Accepts, reads, answers, sends what can be sent. True: something happened. */
 bool fake_turn(struct fake *f);
+/* The two halves of it, for one connection at a time: it may be freed. */
+bool fake_accept(struct fake *f);
+bool fake_conn_turn(struct fake_conn *c);
+/* A session without a connection, logged in: it is fed, and out has what it answers, to be taken by the caller. */
+struct fake_conn *fake_new_alone(struct fake *f, const char *user);
+void fake_feed(struct fake_conn *c, const void *bytes, size_t len);
+void fake_conn_free(struct fake_conn *c);
 struct fake_conn *fake_find(struct fake *f, size_t i); /* the i-th of those that are there, modulo; or NULL */
 void fake_put(struct fake_conn *c, const void *bytes, size_t len); /* sent as it is, now */
 void fake_behave(struct fake *f); /* all of them again, from now on */
@@ -124,6 +155,9 @@ void fake_fail_copy(struct fake_conn *c, const char *sqlstate, const char *text)
 void fake_notify(struct fake *f, uint32_t pid, const char *channel, const char *payload);
 
 void named_free_all(struct named_list *list);
+struct named *named_find(struct named_list *list, const char *name);
+struct named *named_put(struct named_list *list, const char *name, const char *text); /* in place of one it has */
+void named_drop(struct named_list *list, const char *name);
 
 /* Between session_server.c and session_protocol.c; the body has two NULs behind it. */
 void fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
@@ -134,12 +168,27 @@ enum sql_result { SQL_DONE, SQL_FAILED, SQL_COPY_IN, SQL_SLEEPS, SQL_SUSPENDED }
 /* One statement. portal: NULL for a simple one, else of the Execute, of which max rows are wanted (0: all). */
 enum sql_result sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max);
 bool sql_has_rows(const char *sql);
+bool sql_is_exit(const char *sql); /* it may end a transaction that has failed */
 void sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens);
+void sql_error_of(struct fake_conn *c, const char *sqlstate, const char *what, const char *name, const char *problem);
 void sql_row_description(struct fake_conn *c);
 void sql_reports(struct fake_conn *c); /* all of them, as after a login */
 /* value NULL: back to the default. False: it is refused, and the error is told. */
 bool sql_set(struct fake_conn *c, const char *name, const char *value);
 void sql_forget(struct fake_conn *c); /* DISCARD ALL */
+const char *sql_report_name(size_t i);
+const char *sql_report(const struct fake_values *v, size_t i); /* the present value */
+
+/* session_tx.c */
+enum savepoint_verb { SAVEPOINT_MAKE, SAVEPOINT_RELEASE, SAVEPOINT_BACK };
+void tx_open(struct fake_conn *c); /* fine if it is open */
+void tx_end(struct fake_conn *c, bool is_commit);
+bool tx_savepoint(struct fake_conn *c, enum savepoint_verb verb, const char *name); /* false: there is none */
+void tx_begin_locals(struct fake_conn *c); /* settings change for the transaction alone, from now on */
+void tx_set_for_good(struct fake_conn *c, void (*change)(struct fake_conn *c, const void *arg), const void *arg);
+void tx_notify(struct fake_conn *c, const char *channel, const char *payload);
+void tx_free(struct fake_conn *c);
+void values_free(struct fake_values *v);
 
 /* session_state.c */
 unsigned state_words(const char *text); /* enum state_part: of the hidden_... in it */

@@ -29,6 +29,16 @@ sql_error(struct fake_conn *c, const char *sqlstate, const char *text, const cha
 	message_error(&c->out, "ERROR", &why);
 }
 
+/* In PostgreSQL's words, of what = "portal" or "prepared statement". */
+void
+sql_error_of(struct fake_conn *c, const char *sqlstate, const char *what, const char *name, const char *problem)
+{
+	char text[160];
+
+	snprintf(text, sizeof(text), "%s \"%.100s\" %s", what, name, problem);
+	sql_error(c, sqlstate, text, "");
+}
+
 void
 sql_row_description(struct fake_conn *c)
 {
@@ -45,7 +55,8 @@ sql_reports(struct fake_conn *c)
 	message_parameter(&c->out, "in_hot_standby", "off");
 	message_parameter(&c->out, "session_authorization", "u");
 	for (size_t i = 0; i < REPORTS; i++)
-		message_parameter(&c->out, defaults[i].name, c->reports[i] != NULL ? c->reports[i] : defaults[i].value);
+		message_parameter(&c->out, defaults[i].name,
+				  c->v.reports[i] != NULL ? c->v.reports[i] : defaults[i].value);
 }
 
 /* In what PostgreSQL tells, all else becomes question marks. */
@@ -76,25 +87,35 @@ sql_set(struct fake_conn *c, const char *name, const char *value)
 			continue;
 		if (value == NULL || (c->is_liar && strchr(value, '@') != NULL))
 			value = defaults[i].value;
-		if (strcmp(value, c->reports[i] != NULL ? c->reports[i] : defaults[i].value) == 0)
+		if (strcmp(value, c->v.reports[i] != NULL ? c->v.reports[i] : defaults[i].value) == 0)
 			return true;
-		free(c->reports[i]);
-		c->reports[i] = strdup(value);
-		must(c->reports[i] != NULL);
-		clean_ascii(c->reports[i]);
-		message_parameter(&c->out, defaults[i].name, c->reports[i]);
+		free(c->v.reports[i]);
+		c->v.reports[i] = strdup(value);
+		must(c->v.reports[i] != NULL);
+		clean_ascii(c->v.reports[i]);
+		message_parameter(&c->out, defaults[i].name, c->v.reports[i]);
 	}
 	return true;
+}
+
+const char *
+sql_report_name(size_t i)
+{
+	return defaults[i].name;
+}
+
+const char *
+sql_report(const struct fake_values *v, size_t i)
+{
+	return v->reports[i] != NULL ? v->reports[i] : defaults[i].value;
 }
 
 static void
 unlisten(struct fake_conn *c, const char *channel)
 {
 	for (size_t i = 0; i < CHANNELS_MAX; i++)
-		if (c->channels[i] != NULL && (channel == NULL || strcmp(c->channels[i], channel) == 0)) {
-			free(c->channels[i]);
-			c->channels[i] = NULL;
-		}
+		if (channel == NULL || strcmp(c->channels[i], channel) == 0)
+			c->channels[i][0] = '\0';
 }
 
 void
@@ -102,12 +123,12 @@ sql_forget(struct fake_conn *c)
 {
 	for (size_t i = 0; i < REPORTS; i++) {
 		sql_set(c, defaults[i].name, NULL);
-		free(c->reports[i]);
-		c->reports[i] = NULL;
+		free(c->v.reports[i]);
+		c->v.reports[i] = NULL;
 	}
 	unlisten(c, NULL);
 	named_free_all(&c->statements);
-	c->has_temporary = c->has_lock = c->has_cursor = c->has_prepared = false;
+	c->v.has_temporary = c->has_lock = c->v.has_cursor = false;
 	state_reset_all(c, true);
 	for (size_t i = 0; i < TRACES; i++)
 		if (i != TRACE_SEED && i != TRACE_BACKEND)
@@ -151,10 +172,26 @@ take_name(const char *at, char out[static 128])
 	return at;
 }
 
+struct change {
+	const char *name, *value; /* value NULL: back to the default */
+	bool is_refused;
+};
+
+static void
+change_one(struct fake_conn *c, const void *arg)
+{
+	struct change *what = (struct change *)(uintptr_t)arg;
+
+	if (strcasecmp(what->name, "session_authorization") == 0)
+		state_set(c, "role", NULL);
+	what->is_refused = !sql_set(c, what->name, what->value);
+}
+
 static bool
 set(struct fake_conn *c, const char *rest)
 {
 	char name[128], value[128];
+	struct change what = { name, value, false };
 	bool is_local;
 
 	rest = take_name(rest, name);
@@ -164,21 +201,23 @@ set(struct fake_conn *c, const char *rest)
 	rest = take_word(rest, value);
 	if (strcasecmp(value, "to") == 0)
 		take_word(rest, value);
-	if (strcasecmp(name, "authorization") == 0) {
+	if (strcasecmp(name, "authorization") == 0)
 		snprintf(name, sizeof(name), "session_authorization");
-		state_set(c, "role", NULL);
-	}
-	if (is_local && state_is_setting(name))
-		return true; /* it does not outlive its transaction */
-	return sql_set(c, name, strcasecmp(value, "default") == 0 ? NULL : value);
+	if (strcasecmp(value, "default") == 0)
+		what.value = NULL;
+	if (is_local && c->tx == 'I')
+		return true; /* PostgreSQL warns that it has no effect */
+	if (is_local) {
+		tx_begin_locals(c);
+		change_one(c, &what);
+	} else
+		tx_set_for_good(c, change_one, &what);
+	return !what.is_refused;
 }
 
 static void
-reset(struct fake_conn *c, const char *rest)
+reset_one(struct fake_conn *c, const void *name)
 {
-	char name[128];
-
-	take_name(rest, name);
 	if (strcasecmp(name, "all") == 0)
 		state_reset_all(c, false);
 	else if (strcasecmp(name, "session") == 0)
@@ -191,23 +230,31 @@ reset(struct fake_conn *c, const char *rest)
 }
 
 static void
+reset(struct fake_conn *c, const char *rest)
+{
+	char name[128];
+
+	take_name(rest, name);
+	tx_set_for_good(c, reset_one, name);
+}
+
+static void
 listen_or_notify(struct fake_conn *c, const char *word, const char *rest)
 {
 	char channel[128], payload[128];
 
 	rest = take_word(rest, channel);
 	take_word(rest, payload);
-	if (strcmp(word, "NOTIFY") == 0)
-		fake_notify(c->fake, c->pid, channel, payload);
-	if (strcmp(word, "NOTIFY") == 0)
+	if (strcmp(word, "NOTIFY") == 0) {
+		tx_notify(c, channel, payload);
 		return;
+	}
 	unlisten(c, strcmp(channel, "*") == 0 ? NULL : channel);
 	if (strcmp(word, "UNLISTEN") == 0 && (strcmp(channel, "*") == 0 || strcmp(channel, "hid") == 0))
 		c->traces[TRACE_LISTEN] = 0;
 	for (size_t i = 0; strcmp(word, "LISTEN") == 0 && i < CHANNELS_MAX; i++)
-		if (c->channels[i] == NULL) {
-			c->channels[i] = strdup(channel);
-			must(c->channels[i] != NULL);
+		if (c->channels[i][0] == '\0') {
+			snprintf(c->channels[i], CHANNEL_LEN, "%.*s", CHANNEL_LEN - 1, channel);
 			return;
 		}
 }
@@ -230,22 +277,26 @@ probe(struct fake_conn *c, const char *sql, char **values)
 	const struct {
 		bool is_so;
 		const char *mark, *kind, *name, *value;
-	} facts[] = { { c->has_temporary, "SELECT 't'", "t", "", "" },
+	} facts[] = { { c->v.has_temporary, "SELECT 't'", "t", "", "" },
 		      { c->has_lock, "SELECT 'l'", "l", "", "" },
-		      { c->has_cursor, "SELECT 'c'", "c", "held", "" },
-		      { c->has_prepared, "SELECT 'p'", "p", "made", "PREPARE made AS SELECT 1" } };
+		      { c->v.has_cursor, "SELECT 'c'", "c", "held", "" } };
+	struct named *n;
 
 	state_probe(c, sql, values);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (facts[i].is_so && strstr(sql, facts[i].mark) != NULL)
 			message_data_row(&c->out, (const char *const[]){ facts[i].kind, facts[i].name, facts[i].value },
 					 3);
+	if (strstr(sql, "SELECT 'p'") != NULL)
+		TAILQ_FOREACH(n, &c->statements, link)
+	if (n->is_sql)
+		message_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
 	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
-		if (c->reports[i] != NULL && strcmp(c->reports[i], defaults[i].value) != 0 &&
-		    !(c->is_liar && strchr(c->reports[i], '@') != NULL))
-			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->reports[i] }, 3);
+		if (c->v.reports[i] != NULL && strcmp(c->v.reports[i], defaults[i].value) != 0 &&
+		    !(c->is_liar && strchr(c->v.reports[i], '@') != NULL))
+			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->v.reports[i] }, 3);
 	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
-		if (c->channels[i] != NULL)
+		if (c->channels[i][0] != '\0')
 			message_data_row(&c->out, (const char *const[]){ "n", c->channels[i], "" }, 3);
 }
 
@@ -254,9 +305,13 @@ set_config(struct fake_conn *c, char **values)
 {
 	size_t count = 0;
 
-	for (; values != NULL && values[count] != NULL && values[count + 1] != NULL; count += 2)
-		if (!sql_set(c, values[count], values[count + 1]))
+	for (; values != NULL && values[count] != NULL && values[count + 1] != NULL; count += 2) {
+		struct change what = { values[count], values[count + 1], false };
+
+		tx_set_for_good(c, change_one, &what);
+		if (what.is_refused)
 			return false;
+	}
 	message_data_row(&c->out, (const char *const *)values, count);
 	return true;
 }
@@ -274,7 +329,7 @@ set_config_literally(struct fake_conn *c, const char *sql)
 	at = take_word(at, value);
 	take_word(at, local);
 	if (state_is_setting(name) && strcasecmp(local, "false") == 0)
-		sql_set(c, name, value);
+		tx_set_for_good(c, change_one, &(struct change){ name, value, false });
 }
 
 static void
@@ -369,6 +424,15 @@ take_upper(const char *sql, char out[static 32])
 	return sql;
 }
 
+bool
+sql_is_exit(const char *sql)
+{
+	char word[32];
+
+	take_upper(sql, word);
+	return strcmp(word, "COMMIT") == 0 || strcmp(word, "END") == 0 || strcmp(word, "ROLLBACK") == 0;
+}
+
 static void
 end_transaction(struct fake_conn *c, bool is_commit)
 {
@@ -377,19 +441,20 @@ end_transaction(struct fake_conn *c, bool is_commit)
 	c->code_made |= is_commit ? c->code_in_tx : 0;
 	c->code_in_tx = 0;
 	c->tx = 'I';
+	tx_end(c, is_commit);
 }
 
 static void
 drop_temporary(struct fake_conn *c)
 {
-	c->has_temporary = false;
+	c->v.has_temporary = false;
 	c->traces[TRACE_TEMP] = 0;
 }
 
 static void
 close_cursors(struct fake_conn *c)
 {
-	c->has_cursor = false;
+	c->v.has_cursor = false;
 	c->traces[TRACE_CURSOR] = 0;
 }
 
@@ -399,8 +464,10 @@ discard(struct fake_conn *c, const char *rest)
 	char what[32];
 
 	take_upper(rest, what);
-	if (strcmp(what, "ALL") == 0)
+	if (strcmp(what, "ALL") == 0) {
+		tx_free(c);
 		sql_forget(c);
+	}
 	if (strncmp(what, "TEMP", 4) == 0)
 		drop_temporary(c);
 	if (strcmp(what, "SEQUENCES") == 0)
@@ -409,25 +476,52 @@ discard(struct fake_conn *c, const char *rest)
 		c->traces[TRACE_PLANS] = 0;
 }
 
-static void
+/* False: there is no such statement. */
+static bool
 deallocate(struct fake_conn *c, const char *rest)
 {
 	char name[128];
+	bool is_all, is_hidden;
 
 	take_word(rest, name);
-	if (strcasecmp(name, "all") == 0)
-		named_free_all(&c->statements);
-	if (strcasecmp(name, "all") == 0 || strcmp(name, "hid") == 0)
+	is_all = strcasecmp(name, "all") == 0;
+	is_hidden = strcmp(name, "hid") == 0 && c->traces[TRACE_SQL] != 0;
+	if (is_all || is_hidden)
 		c->traces[TRACE_SQL] = 0;
-	if (strcmp(name, "hid") != 0)
-		c->has_prepared = false;
+	if (is_all)
+		named_free_all(&c->statements);
+	else if (!is_hidden && named_find(&c->statements, name) == NULL) {
+		sql_error_of(c, "26000", "prepared statement", name, "does not exist");
+		return false;
+	} else
+		named_drop(&c->statements, name);
+	return true;
+}
+
+/* False: the name is taken. */
+static bool
+prepare(struct fake_conn *c, const char *sql, const char *rest, const char *tokens)
+{
+	struct named *n;
+	char name[128];
+
+	take_word(rest, name);
+	if (named_find(&c->statements, name) != NULL) {
+		sql_error_of(c, "42P05", "prepared statement", name, "already exists");
+		return false;
+	}
+	n = named_put(&c->statements, name, sql);
+	n->is_sql = true;
+	snprintf(n->tokens, sizeof(n->tokens), "%s", tokens);
+	return true;
 }
 
 static void
 lock_or_unlock(struct fake_conn *c, const char *sql, const char *tokens)
 {
 	c->has_lock = strcasestr(sql, "pg_advisory_lock") != NULL;
-	if (strcasestr(sql, "pg_advisory_unlock_all()") != NULL)
+	if (strcasestr(sql, "pg_advisory_unlock_all()") != NULL ||
+	    (strcasestr(sql, "pg_advisory_unlock(") != NULL && (c->fake->code & STATE_LOCKS) == 0))
 		c->traces[TRACE_LOCK] = 0;
 	if (strncasecmp(sql, "SELECT pg_advisory_lock(", 24) == 0)
 		state_trace(c, TRACE_LOCK, tokens);
@@ -469,16 +563,16 @@ leave_traces(struct fake_conn *c, const char *sql, const char *word, const char 
 		drop_temporary(c);
 	else if (strcmp(word, "CLOSE") == 0)
 		close_cursors(c);
-	else if (strcmp(word, "DEALLOCATE") == 0)
-		deallocate(c, rest);
-	else if (strcmp(word, "PREPARE") == 0)
-		c->has_prepared = true;
+	else if (strcmp(word, "DEALLOCATE") == 0 && !deallocate(c, rest))
+		return false;
+	else if (strcmp(word, "PREPARE") == 0 && !prepare(c, sql, rest, tokens))
+		return false;
 	if (is_create && strncasecmp(rest, " temp", 5) == 0)
 		state_trace(c, TRACE_TEMP, tokens);
 	if (strcmp(word, "DECLARE") == 0 && strcasestr(sql, " cursor with hold") != NULL)
 		state_trace(c, TRACE_CURSOR, tokens);
-	c->has_temporary |= strcasestr(sql, "create temp") != NULL;
-	c->has_cursor |= strcasestr(sql, "with hold") != NULL;
+	c->v.has_temporary |= strcasestr(sql, "create temp") != NULL;
+	c->v.has_cursor |= strcasestr(sql, "with hold") != NULL;
 	if (strcasestr(sql, "pg_advisory_") != NULL)
 		lock_or_unlock(c, sql, tokens);
 	use_sequence(c, sql, word, tokens);
@@ -505,25 +599,117 @@ complete(struct fake_conn *c, const char *word, const char *rest)
 	message_complete(&c->out, tag);
 }
 
+/* One row, of one value. */
+static enum sql_result
+put_value(struct fake_conn *c, const char *value, const struct named *portal)
+{
+	if (portal == NULL)
+		sql_row_description(c);
+	message_data_row(&c->out, (const char *const[]){ value }, 1);
+	message_complete(&c->out, "SELECT 1");
+	return SQL_DONE;
+}
+
+static enum sql_result
+refuse(struct fake_conn *c, const char *sqlstate, const char *text, const char *tokens)
+{
+	sql_error(c, sqlstate, text, tokens);
+	return SQL_FAILED;
+}
+
+static enum sql_result
+show(struct fake_conn *c, const char *rest, const struct named *portal)
+{
+	const char *value = NULL;
+	char name[128];
+
+	take_name(rest, name);
+	for (size_t i = 0; i < REPORTS; i++)
+		if (strcasecmp(name, defaults[i].name) == 0)
+			value = sql_report(&c->v, i);
+	if (value == NULL)
+		value = state_get(c, name);
+	return put_value(c, value != NULL ? value : "", portal);
+}
+
+static enum sql_result
+execute(struct fake_conn *c, const char *rest, const char *tokens, struct named *portal, uint32_t max)
+{
+	const struct named *n;
+	char name[128], both[2 * TOKENS_MAX];
+
+	take_word(rest, name);
+	n = named_find(&c->statements, name);
+	if (n == NULL) {
+		sql_error_of(c, "26000", "prepared statement", name, "does not exist");
+		return SQL_FAILED;
+	}
+	snprintf(both, sizeof(both), "%s%s", n->tokens, tokens);
+	return rows(c, n->text, both, portal, max);
+}
+
+static enum sql_result
+savepoint(struct fake_conn *c, const char *word, const char *rest, const char *tokens)
+{
+	enum savepoint_verb verb = word[0] == 'S'   ? SAVEPOINT_MAKE
+				   : word[1] == 'E' ? SAVEPOINT_RELEASE
+						    : SAVEPOINT_BACK;
+	char name[128];
+
+	if (c->tx == 'I')
+		return refuse(c, "25P01", "this can only be used in transaction blocks", tokens);
+	rest = take_word(rest, name);
+	if (strcasecmp(name, "to") == 0)
+		take_word(rest, name);
+	if (!tx_savepoint(c, verb, name))
+		return refuse(c, "3B001", "savepoint does not exist", tokens);
+	if (verb == SAVEPOINT_BACK)
+		c->tx = 'T';
+	message_complete(&c->out, word);
+	return SQL_DONE;
+}
+
+static enum sql_result
+failing_commit(struct fake_conn *c, const char *tokens)
+{
+	c->tx = 'I';
+	tx_end(c, false);
+	return refuse(c, "23503", "a deferred constraint is violated", tokens);
+}
+
+/* What the session must have for this statement. NULL: it has it, else the SQLSTATE of the error. */
+static const char *
+lacks(const struct fake_conn *c, const char *sql, const char *word)
+{
+	if (!c->v.has_temporary && strstr(sql, "FROM tmp") != NULL)
+		return "42P01";
+	if (!c->v.has_cursor && (strcmp(word, "FETCH") == 0 || strcmp(word, "CLOSE") == 0) &&
+	    strstr(sql, "held") != NULL)
+		return "34000";
+	if (c->tx != 'I' && strcmp(word, "DISCARD") == 0 && strcasestr(sql, " all") != NULL)
+		return "25001";
+	return NULL;
+}
+
 enum sql_result
 sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
 {
 	char word[32];
-	const char *rest = take_upper(sql, word);
+	const char *rest = take_upper(sql, word), *missing;
 	bool is_end = strcmp(word, "COMMIT") == 0 || strcmp(word, "END") == 0, is_back = strcmp(word, "ROLLBACK") == 0;
+	bool had_lock = c->has_lock;
 
 	if (word[0] == '\0') {
 		message_put(&c->out, 'I', NULL, 0);
 		return SQL_DONE;
 	}
-	if (c->tx == 'E' && !is_end && !is_back) {
-		sql_error(c, "25P02", "current transaction is aborted", tokens);
-		return SQL_FAILED;
-	}
-	if (strcasestr(sql, "wrong") != NULL || strcmp(word, "ERROR") == 0) {
-		sql_error(c, "22012", "division by zero", tokens);
-		return SQL_FAILED;
-	}
+	tx_open(c);
+	if (c->tx == 'E' && !is_end && !is_back)
+		return refuse(c, "25P02", "current transaction is aborted", tokens);
+	if (is_end && c->tx == 'T' && strcasestr(sql, "wrong") != NULL)
+		return failing_commit(c, tokens);
+	if (strcasestr(sql, "wrong") != NULL || strcmp(word, "ERROR") == 0)
+		return refuse(c, "22012", "division by zero", tokens);
 	if (strcmp(word, "FATAL") == 0) {
 		sql_error(c, "57P01", "terminating connection", tokens);
 		c->is_over = true;
@@ -538,8 +724,8 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		end_transaction(c, is_end);
 		return SQL_DONE;
 	}
-	if (is_back)
-		c->tx = 'T';
+	if (is_back || strcmp(word, "SAVEPOINT") == 0 || strcmp(word, "RELEASE") == 0)
+		return savepoint(c, word, rest, tokens);
 	if (strcasestr(sql, "sleep") != NULL) {
 		snprintf(c->sleep_tokens, sizeof(c->sleep_tokens), "%s", tokens);
 		return SQL_SLEEPS;
@@ -547,6 +733,9 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 	if (strcmp(word, "SET") != 0 && strcmp(word, "RESET") != 0 && strcmp(word, "DEALLOCATE") != 0 &&
 	    strcmp(word, "DISCARD") != 0 && strstr(sql, "pg_catalog.") == NULL) /* not pgweir's own */
 		state_check(c, tokens);
+	missing = lacks(c, sql, word);
+	if (missing != NULL)
+		return refuse(c, missing, "there is no such thing here", tokens);
 	if (!leave_traces(c, sql, word, rest, tokens))
 		return SQL_FAILED;
 	if (strcmp(word, "COPY") == 0)
@@ -555,6 +744,12 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		complete(c, word, rest);
 		return SQL_DONE;
 	}
+	if (strcmp(word, "SHOW") == 0)
+		return show(c, rest, portal);
+	if (strcmp(word, "EXECUTE") == 0)
+		return execute(c, rest, tokens, portal, max);
+	if (strncasecmp(sql, "SELECT pg_advisory_unlock(", 26) == 0)
+		return put_value(c, had_lock ? "t" : "f", portal);
 	if (portal != NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
 		probe(c, sql, portal->values);
 	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {

@@ -57,18 +57,18 @@ state_is_setting(const char *name)
 const char *
 state_get(const struct fake_conn *c, const char *name)
 {
-	for (size_t i = 0; i < c->setting_count; i++)
-		if (strcasecmp(c->settings[i].name, name) == 0)
-			return c->settings[i].value;
+	for (size_t i = 0; i < c->v.setting_count; i++)
+		if (strcasecmp(c->v.settings[i].name, name) == 0)
+			return c->v.settings[i].value;
 	return NULL;
 }
 
 static void
 drop_setting(struct fake_conn *c, size_t i)
 {
-	free(c->settings[i].name);
-	free(c->settings[i].value);
-	c->settings[i] = c->settings[--c->setting_count];
+	free(c->v.settings[i].name);
+	free(c->v.settings[i].value);
+	c->v.settings[i] = c->v.settings[--c->v.setting_count];
 }
 
 void
@@ -76,14 +76,14 @@ state_set(struct fake_conn *c, const char *name, const char *value)
 {
 	struct fake_setting *s;
 
-	for (size_t i = 0; i < c->setting_count; i++)
-		if (strcasecmp(c->settings[i].name, name) == 0) {
+	for (size_t i = 0; i < c->v.setting_count; i++)
+		if (strcasecmp(c->v.settings[i].name, name) == 0) {
 			drop_setting(c, i);
 			break;
 		}
-	if (value == NULL || c->setting_count == SETTINGS_MAX)
+	if (value == NULL || c->v.setting_count == SETTINGS_MAX)
 		return;
-	s = &c->settings[c->setting_count++];
+	s = &c->v.settings[c->v.setting_count++];
 	s->name = strdup(name);
 	s->value = strdup(value);
 	must(s->name != NULL && s->value != NULL);
@@ -92,8 +92,8 @@ state_set(struct fake_conn *c, const char *name, const char *value)
 void
 state_reset_all(struct fake_conn *c, bool is_identity_too)
 {
-	for (size_t i = c->setting_count; i-- > 0;)
-		if (is_identity_too || strchr(c->settings[i].name, '.') != NULL)
+	for (size_t i = c->v.setting_count; i-- > 0;)
+		if (is_identity_too || strchr(c->v.settings[i].name, '.') != NULL)
 			drop_setting(c, i);
 }
 
@@ -117,7 +117,7 @@ state_encoding(const char *name)
 static bool
 is_latin1(const struct fake_conn *c)
 {
-	return c->reports[REPORT_ENCODING] != NULL && strcmp(c->reports[REPORT_ENCODING], "LATIN1") == 0;
+	return c->v.reports[REPORT_ENCODING] != NULL && strcmp(c->v.reports[REPORT_ENCODING], "LATIN1") == 0;
 }
 
 /* Bytes of the character at text, if it is one; only the shortest forms of up to three bytes are made here. */
@@ -224,12 +224,12 @@ state_check(const struct fake_conn *c, const char *tokens)
 	for (size_t i = 0; i < TRACES; i++)
 		if ((c->traces[i] & ~(1u << (letter - 'A'))) != 0)
 			complain(names[i], letter);
-	for (size_t i = 0; i < c->setting_count; i++) {
-		const char *at = strstr(c->settings[i].value, "@@");
+	for (size_t i = 0; i < c->v.setting_count; i++) {
+		const char *at = strstr(c->v.settings[i].value, "@@");
 		char of = at == NULL ? 0 : text_token_at(at, strlen(at));
 
 		if (of != 0 && of != letter)
-			complain(c->settings[i].name, letter);
+			complain(c->v.settings[i].name, letter);
 	}
 }
 
@@ -358,12 +358,12 @@ state_probe(struct fake_conn *c, const char *sql, char **values)
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
 		if (c->traces[facts[i].trace] != 0 && strstr(sql, facts[i].mark) != NULL)
 			put_row(c, facts[i].kind, facts[i].name, facts[i].value);
-	for (size_t i = 0; i < c->setting_count && strstr(sql, "SELECT 'x'") != NULL; i++) {
+	for (size_t i = 0; i < c->v.setting_count && strstr(sql, "SELECT 'x'") != NULL; i++) {
 		char quoted[140];
 
-		snprintf(quoted, sizeof(quoted), "\"%s\"", c->settings[i].name);
+		snprintf(quoted, sizeof(quoted), "\"%s\"", c->v.settings[i].name);
 		if (values != NULL && values[0] != NULL && strcasestr(values[0], quoted) != NULL)
-			put_row(c, "x", c->settings[i].name, c->settings[i].value);
+			put_row(c, "x", c->v.settings[i].name, c->v.settings[i].value);
 	}
 }
 
@@ -375,13 +375,14 @@ state_put_prepared(struct fake_conn *c)
 	char number[24];
 
 	TAILQ_FOREACH(n, &c->statements, link)
-	count += n->name[0] != '\0';
+	count += n->name[0] != '\0' && !n->is_sql;
 	snprintf(number, sizeof(number), "%zu", count);
 	message_row_description(&c->out, (const char *const[]){ "case", "count" }, (const uint32_t[]){ 25, 20 }, 2);
 	if (count > 0)
 		message_data_row(&c->out, (const char *const[]){ NULL, number }, 2);
-	if (c->has_prepared)
-		message_data_row(&c->out, (const char *const[]){ "made", "1" }, 2);
+	TAILQ_FOREACH(n, &c->statements, link)
+	if (n->is_sql)
+		message_data_row(&c->out, (const char *const[]){ n->name, "1" }, 2);
 	if (c->traces[TRACE_SQL] != 0)
 		message_data_row(&c->out, (const char *const[]){ "hid", "1" }, 2);
 	message_complete(&c->out, "SELECT 1");

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define TOKENS_MAX 64 /* bytes of a few tokens, and a NUL */
-#define TEXT_CLIENTS 4
+#define TEXT_CLIENTS 8
 
 static inline void
 must(bool holds)

@@ -337,7 +337,7 @@ is_over(const struct weir *w)
 }
 
 void
-world_fini(struct world *w)
+world_leave(struct world *w)
 {
 	fake_behave(&w->fake);
 	for (int i = 0; i < TEXT_CLIENTS; i++) {
@@ -362,6 +362,18 @@ world_fini(struct world *w)
 	}
 	if (!w->weir->is_ending)
 		check_counts(w->weir);
+}
+
+void
+world_free(struct world *w)
+{
 	weir_free(w->weir);
 	fake_fini(&w->fake);
+}
+
+void
+world_fini(struct world *w)
+{
+	world_leave(w);
+	world_free(w);
 }

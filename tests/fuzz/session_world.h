@@ -23,6 +23,9 @@ struct world {
 void world_init(struct world *w, const char *options);
 /* Everybody behaves and leaves; what is counted must come to nothing. Then all is freed. */
 void world_fini(struct world *w);
+/* The two halves of it. */
+void world_leave(struct world *w);
+void world_free(struct world *w);
 /* Turns until nothing moves. */
 void world_settle(struct world *w);
 void world_pass(struct world *w, uint64_t us);

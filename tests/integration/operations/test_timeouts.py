@@ -61,6 +61,16 @@ def test_query_timeout_does_not_hit_what_is_pipelined_behind(weir):
         assert shape(wire.read_until("Z", 3)) == "T E:57014 Z:I T D C:SELECT 1 Z:I T D C:SELECT 1 Z:I"
 
 
+def test_query_timeout_of_a_request_whose_sync_comes_later(weir):
+    """The client reads the error of its Flush before it sends the Sync: it must be read, though its request is late."""
+    weir.start(pool_size=1, query_timeout="500ms")
+    with weir.raw() as wire:
+        wire.send(one_statement("SELECT pg_sleep(30)") + flush())
+        assert shape(wire.read_until("E")).endswith("E:57014")
+        assert shape(wire.ask(sync())) == "Z:I"
+        assert wire.query("SELECT 1") == [["1"]]
+
+
 def test_query_timeout_ends_a_copy_that_goes_on(weir, table):
     weir.start(pool_size=1, query_timeout="500ms")
     with weir.raw() as wire:

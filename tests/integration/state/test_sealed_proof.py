@@ -257,6 +257,20 @@ def test_what_a_sequence_gave_another_is_not_read(weir, postgres, later, read, w
     assert "E:55000" in shape(other.ask(message))
 
 
+def test_what_forgets_a_sequence_is_not_what_a_client_has_parsed(weir, postgres, later):
+    """DISCARD SEQUENCES is prepared as the unnamed statement, behind the client's own Parse, which is answered after
+    that: the client's next Bind must not run it."""
+    postgres.query("CREATE SEQUENCE later_numbers; GRANT ALL ON later_numbers TO PUBLIC", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    other, client = weir.raw("web", later), weir.raw("web", later)
+    settle(other)
+    client.query("SELECT nextval('later_numbers')")
+    other.send(parse("", "SELECT 'mine'") + parse("s", "SELECT nextval('later_numbers')") + bind("", "s") + execute() +
+               flush())
+    assert shape(other.read_until("C")) == "1 1 2 D C:SELECT 1"
+    assert shape(other.ask(bind() + execute() + sync())) == "2 D C:SELECT 1 Z:I"
+
+
 # --- sequences that are not there -------------------------------------------------------------------------------
 
 DISCARD = b"DISCARD SEQUENCES"

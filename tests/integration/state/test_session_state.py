@@ -627,3 +627,38 @@ def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir
     assert errors(wire.ask(query("SET client_encoding = 'UTF8'"))) == []
     other.query("SELECT 1")
     assert wire.query("SELECT current_setting('app.name')") == [["Müller"]]
+
+
+def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir):
+    """What runs behind an error is asked about, not believed; a server that never had the statement can't tell that it
+    is gone."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 1")
+        other.query("BEGIN")  # on the server that has it
+        wire.send(query("SELECT 1 / 0") + query("DEALLOCATE ALL"))
+        assert shape(wire.read_until("Z", 2)) == "E:22012 Z:I C:DEALLOCATE ALL Z:I"
+        assert shape(wire.ask(query("EXECUTE p"))) == "E:26000 Z:I"
+        assert shape(wire.ask(query("PREPARE p AS SELECT 2"))) == "C:PREPARE Z:I"
+        assert wire.value("EXECUTE p") == "2"
+
+
+def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
+    """On a server that lacks the statement nothing can be prepared before the transaction has ended."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 1")
+        other.query("BEGIN")  # on the server that has it
+        assert shape(wire.ask(query("BEGIN; SELECT 1 / 0"))) == "C:BEGIN E:22012 Z:E"
+        wire.send(query("ROLLBACK") + query("EXECUTE p"))
+        assert shape(wire.read_until("Z", 2)) == "C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
+
+
+def test_prepare_right_behind_deallocate_all(weir):
+    """The name is free by then, also on a server that never had the statement."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 1")
+        other.query("BEGIN")  # on the server that has it
+        wire.send(query("DEALLOCATE ALL") + query("PREPARE p AS SELECT 2") + query("EXECUTE p"))
+        assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE ALL Z:I C:PREPARE Z:I T D C:SELECT 1 Z:I"

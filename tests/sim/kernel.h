@@ -1,0 +1,37 @@
+/*
+ * tests/sim/kernel.h - the part of an operating system that the simulation needs, in memory: stream sockets, epoll and
+ * connecting, under the names of the C library, so that pgweir, libevent and the model of PostgreSQL use it unchanged.
+ *
+ * What is written is in flight until it arrives. Whether it arrives at once, how much the peer's buffer takes, in which
+ * order epoll reports, and what becomes of a connect() is drawn from the seed. Descriptors that were not made here go
+ * to the real kernel.
+ *
+ * Always: nothing blocks; what happens depends on the seed and on the calls alone.
+ */
+#ifndef PGWEIR_SIM_KERNEL_H
+#define PGWEIR_SIM_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* How the network behaves from now on. In 256ths of all cases, unless it says otherwise. */
+struct kernel_weather {
+	unsigned late; /* what is written arrives when kernel_arrive() says so */
+	unsigned narrow; /* a new connection takes few bytes at a time */
+	unsigned slow_connect; /* connect() has no result before kernel_arrive() */
+	unsigned one_event; /* epoll_wait() reports one event, though there are more */
+	bool is_refusing; /* connect() finds nobody */
+};
+
+void kernel_reset(uint64_t seed); /* the weather is calm */
+void kernel_set_weather(const struct kernel_weather *weather);
+/* Something that is in flight arrives, a piece of it (or all: the whole); false: nothing is. */
+bool kernel_arrive(bool is_all);
+/* The connection breaks, for both ends; what is in flight is lost. */
+void kernel_break(int fd);
+bool kernel_is_connected(int fd); /* its peer has not closed */
+unsigned kernel_open_count(void); /* descriptors that are open */
+uint64_t kernel_bytes(void); /* read by anybody since kernel_reset() */
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * tests/sim/sim.h - deterministic simulation: pgweir whole, between applications and a model of PostgreSQL, in one
+ * process, over a network in memory, at a time of its own. All that happens is drawn from a seed.
+ *
+ *   sim.c           options, seeds, what is printed
+ *   sim_run.c       one seed: who does what next, what breaks, what must hold
+ *   sim_faults.c    what breaks, and who may notice
+ *   sim_program.c   what applications send
+ *   sim_oracle.c    what they must get: exactly what the model answers to the same messages on a connection of its own
+ *   sim_trace.c     what has happened
+ *   kernel.c        sockets
+ *
+ * The model and its clients are those of tests/fuzz/fuzz_session.c.
+ */
+#ifndef PGWEIR_SIM_SIM_H
+#define PGWEIR_SIM_SIM_H
+
+#include "session_world.h"
+
+#define SIM_REPORT_LEN 128
+
+/* An application, and the session that it would have without pgweir. */
+struct sim_client {
+	struct sim *sim;
+	struct fake_client *f;
+	struct fake mirror;
+	struct fake_conn *alone; /* its session; NULL until it has logged in */
+	struct buf unfed; /* messages that its session has not got yet: one after the other, as answers come */
+	size_t unfed_at;
+	size_t expected_at; /* of alone->out: what it has got already */
+	char told[REPORTS][SIM_REPORT_LEN], expected[REPORTS][SIM_REPORT_LEN]; /* of settings that are reported */
+	uint64_t listened; /* bits: channels it has ever listened on, as this client */
+	unsigned cancels; /* requests to cancel what it runs, that may still hit */
+	bool has_cancelled; /* there was one */
+	bool is_mid_request; /* messages were sent that no Sync has ended */
+	bool is_in, is_copying; /* as far as it knows: in a transaction, in a COPY from it */
+	bool may_fail; /* a transaction that may fail meanwhile was begun since all was answered */
+	bool is_ending; /* it got a FATAL that it may get */
+	bool is_excused; /* its server was broken, or it was refused for a reason: it may be lost */
+	uint64_t asked_us; /* when it last sent a request with nothing unanswered */
+	uint64_t came_us;
+	uint64_t stopped_us; /* it reads nothing for a while: since when; 0: it does */
+};
+
+/* What may happen in a run. In 256ths of all steps, unless it says otherwise. */
+struct sim_profile {
+	char options[256]; /* words of session_world.c */
+	unsigned clients;
+	unsigned leaving, cancelling, losing, jumping, reloading, pausing, stalling;
+	unsigned pipeline; /* requests at once */
+	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
+};
+
+struct sim {
+	struct world world;
+	struct sim_client clients[TEXT_CLIENTS];
+	struct sim_profile profile;
+	uint64_t seed, random;
+	uint64_t step;
+	uint64_t lost_us, lost_step; /* when a server was last broken, or nobody could connect; 0: never */
+	uint64_t refused_until_us; /* nobody can connect to PostgreSQL; 0: everybody can */
+	uint64_t paused_us; /* since when pools are paused; 0: they are not */
+	bool is_over; /* no new requests */
+	bool has_reloaded;
+	unsigned requests, answers, cancels, departures, losses;
+};
+
+/* sim.c */
+uint32_t sim_draw(struct sim *s);
+bool sim_chance(struct sim *s, unsigned of_256);
+uint32_t sim_below(struct sim *s, uint32_t limit);
+uint64_t sim_now(void);
+
+/* sim_trace.c */
+void sim_trace_begin(const struct sim *s, bool is_loud);
+/* who: a letter, or a server's number. what: static. */
+void sim_trace(char kind, unsigned who, const char *what, uint64_t a, uint64_t b);
+void sim_trace_text(char kind, unsigned who, const char *what, const void *text, size_t len);
+uint64_t sim_trace_hash(void);
+void sim_trace_dump(void); /* the last events, on stderr */
+/* Ends the process: what must hold does not. */
+__attribute__((noreturn, format(printf, 1, 2))) void sim_fail(const char *fmt, ...);
+
+/* sim_run.c */
+void sim_run(struct sim *s, uint64_t seed, uint64_t steps);
+void sim_turn(struct sim *s); /* of pgweir's loop */
+
+/* sim_faults.c */
+void sim_lose_server(struct sim *s);
+bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
+void sim_excuse_borrowers(struct sim *s, uint32_t pid); /* of the server with this PID, if it has one */
+void sim_weather(struct sim *s);
+
+/* sim_program.c */
+void sim_say_something(struct sim_client *c); /* a request, or part of one */
+void sim_say_end(struct sim_client *c); /* whatever is open is brought to an end, as far as it can be now */
+void sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len);
+
+/* sim_oracle.c */
+void oracle_begin(struct sim_client *c); /* it has connected */
+void oracle_end(struct sim_client *c); /* it has gone, or is to go */
+void oracle_gone(struct sim_client *c); /* pgweir has closed it */
+bool oracle_is_answered(struct sim_client *c); /* it has got all that it can get now */
+void oracle_sent(struct sim_client *c, const void *bytes, size_t len); /* a whole message */
+void oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * tests/sim/sim_faults.c - see sim.h. A client may be lost only if the server it has is broken, or if one was broken
+ * an instant ago: pgweir may have lent it before it could know.
+ */
+#include "sim.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "kernel.h"
+#include "wire/messages.h"
+
+#include <string.h>
+
+void
+sim_excuse_borrowers(struct sim *s, uint32_t pid)
+{
+	for (unsigned i = 0; i < s->profile.clients; i++) {
+		struct sim_client *c = &s->clients[i];
+		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&s->world.weir->clients, c->f->id);
+
+		if (of == NULL || of->x.srv == NULL || of->x.srv->pid != pid)
+			continue;
+		sim_trace('c', (unsigned)c->f->letter, "may lose its server", pid, 0);
+		c->is_excused = true;
+	}
+	s->lost_us = sim_now();
+	s->lost_step = s->step;
+	s->losses++;
+}
+
+bool
+sim_has_just_lost(const struct sim *s)
+{
+	return s->lost_us > 0 && (sim_now() - s->lost_us < 200 * US_PER_MS || s->step - s->lost_step < 500);
+}
+
+static void
+lose(struct sim *s, struct fake_conn *c, uint32_t how)
+{
+	struct fail why;
+
+	how = c->is_over ? 0 : how; /* it ends once */
+	sim_trace('s', c->pid, "breaks", how, 0);
+	sim_excuse_borrowers(s, c->pid);
+	switch (how) {
+	case 0: /* at once, with what it had not sent */
+		c->cut = 0;
+		break;
+	case 1: /* within what it sends next */
+		c->cut = sim_below(s, 40);
+		break;
+	case 2: /* as an administrator does it */
+		if (c->is_authenticated) {
+			fail_set(&why, "57P01", "terminating connection due to administrator command");
+			message_error(&c->out, "FATAL", &why);
+		}
+		c->is_asleep = c->is_copying = false;
+		c->is_over = true;
+		break;
+	default:
+		kernel_break(c->fd);
+		c->cut = 0;
+	}
+}
+
+void
+sim_lose_server(struct sim *s)
+{
+	struct fake *f = &s->world.fake;
+	uint32_t how = sim_below(s, 4);
+	struct fake_conn *c;
+
+	if (sim_chance(s, 40)) { /* the primary is gone; for a while nobody answers */
+		TAILQ_FOREACH(c, &f->conns, link)
+		lose(s, c, how);
+		s->lost_us = sim_now();
+		s->refused_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
+		sim_weather(s);
+		return;
+	}
+	c = fake_find(f, sim_draw(s));
+	if (c != NULL)
+		lose(s, c, how);
+}
+
+void
+sim_weather(struct sim *s)
+{
+	struct kernel_weather w = { 0 };
+
+	w.is_refusing = s->refused_until_us > sim_now();
+	if (!s->is_over) {
+		w.late = sim_chance(s, 100) ? sim_below(s, 256) : 0;
+		w.narrow = sim_chance(s, 60) ? sim_below(s, 256) : 0;
+		w.slow_connect = sim_chance(s, 60) ? sim_below(s, 256) : 0;
+		w.one_event = sim_chance(s, 128) ? sim_below(s, 256) : 0;
+	}
+	kernel_set_weather(&w);
+}

@@ -1,0 +1,483 @@
+/*
+ * tests/sim/sim_oracle.c - see sim.h. Each message that a client gets is compared with the next one that its session
+ * alone would have sent. What has no fixed place (ParameterStatus, notices, notifications) is checked apart:
+ *
+ *   ParameterStatus  at each ReadyForQuery outside of a transaction both have told the same values
+ *   notifications    only of channels that the client has listened on
+ *
+ * Two things are not fixed by the client's messages: whether a cancel hits, which the client's own answer decides; and
+ * what becomes of clients of a server that breaks, who may be lost, but with an error of one of a few kinds.
+ */
+#include "sim.h"
+
+#include "base/clock.h"
+#include "wire/frame.h"
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+void
+oracle_begin(struct sim_client *c)
+{
+	oracle_end(c);
+	fake_init(&c->mirror, -1, &c->sim->world.fake.verifier);
+	c->mirror.code = c->sim->world.fake.code;
+	c->mirror.is_leaky = true; /* it is alone */
+	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = false;
+	c->cancels = 0;
+	c->has_cancelled = false;
+	c->listened = 0;
+	c->stopped_us = 0;
+	c->asked_us = c->came_us = sim_now();
+	memset(c->told, 0, sizeof(c->told));
+	memset(c->expected, 0, sizeof(c->expected));
+}
+
+void
+oracle_end(struct sim_client *c)
+{
+	if (c->alone != NULL) {
+		fake_conn_free(c->alone);
+		buf_fini(&c->mirror.characters);
+	}
+	c->alone = NULL;
+	c->expected_at = 0;
+	c->unfed.len = c->unfed_at = 0;
+}
+
+void
+oracle_sent(struct sim_client *c, const void *bytes, size_t len)
+{
+	buf_put(&c->unfed, bytes, len);
+	must(buf_ok(&c->unfed));
+}
+
+/* The next message that its session has not got; false: it has all. */
+static bool
+next_unfed(const struct sim_client *c, struct frame *f)
+{
+	const uint8_t *at = c->unfed.bytes + c->unfed_at;
+
+	if (c->unfed_at == c->unfed.len)
+		return false;
+	must(frame_parse(at, c->unfed.len - c->unfed_at, f) == FRAME_OK);
+	return true;
+}
+
+static void
+feed(struct sim_client *c, const uint8_t *bytes, size_t len)
+{
+	size_t from = c->alone->out.len;
+
+	fake_feed(c->alone, bytes, len);
+	sim_trace_text('m', (unsigned)c->f->letter, "is sent", bytes, len);
+	if (c->alone->out.len > from)
+		sim_trace_text('m', (unsigned)c->f->letter, "answers", c->alone->out.bytes + from,
+			       c->alone->out.len - from);
+}
+
+static void
+drop_unfed(struct sim_client *c, const struct frame *f)
+{
+	c->unfed_at += FRAME_HEAD_LEN + (size_t)f->body_len;
+	if (c->unfed_at == c->unfed.len)
+		c->unfed_at = c->unfed.len = 0;
+}
+
+static void
+note_report(char reports[REPORTS][SIM_REPORT_LEN], const uint8_t *body, size_t len)
+{
+	const char *name = (const char *)body, *value = name + strlen(name) + 1;
+
+	must(len > 1 && body[len - 1] == 0 && value < name + len);
+	for (size_t i = 0; i < REPORTS; i++)
+		if (strcasecmp(name, sql_report_name(i)) == 0)
+			snprintf(reports[i], SIM_REPORT_LEN, "%s", value);
+}
+
+/* The next message of the session alone; what has no fixed place is noted. False: there is none now. */
+static bool
+next_answer(struct sim_client *c, uint8_t *type, const uint8_t **body, size_t *len)
+{
+	struct buf *out = &c->alone->out;
+	struct frame f;
+
+	while (out->len - c->expected_at >= FRAME_HEAD_LEN) {
+		const uint8_t *at = out->bytes + c->expected_at;
+
+		must(frame_parse(at, out->len - c->expected_at, &f) == FRAME_OK);
+		*type = f.type;
+		*body = at + FRAME_HEAD_LEN;
+		*len = f.body_len;
+		if (f.type != 'S' && f.type != 'N' && f.type != 'A')
+			return true;
+		if (f.type == 'S')
+			note_report(c->expected, *body, *len);
+		c->expected_at += FRAME_HEAD_LEN + (size_t)f.body_len;
+	}
+	return false;
+}
+
+/* The same; what was sent is fed to the session until there is one. */
+static bool
+next_expected(struct sim_client *c, uint8_t *type, const uint8_t **body, size_t *len)
+{
+	struct frame f;
+
+	while (!next_answer(c, type, body, len)) {
+		const uint8_t *at = c->unfed.bytes + c->unfed_at;
+
+		if (c->alone->is_asleep || !next_unfed(c, &f))
+			return false;
+		feed(c, at, FRAME_HEAD_LEN + (size_t)f.body_len);
+		drop_unfed(c, &f);
+	}
+	return true;
+}
+
+static void
+consume(struct sim_client *c, size_t len)
+{
+	c->expected_at += FRAME_HEAD_LEN + len;
+	if (c->expected_at == c->alone->out.len)
+		c->expected_at = c->alone->out.len = 0;
+	else if (c->expected_at > 65536) {
+		buf_take_front(&c->alone->out, c->expected_at);
+		c->expected_at = 0;
+	}
+}
+
+/* Messages that nobody answers. */
+static void
+feed_silent(struct sim_client *c)
+{
+	struct frame f;
+
+	while (!c->alone->is_asleep && next_unfed(c, &f) &&
+	       (strchr("dH", f.type) != NULL || (strchr("cf", f.type) != NULL && !c->alone->is_copying) ||
+		(f.type != 'S' && c->alone->is_skipping && !c->alone->is_copying))) {
+		feed(c, c->unfed.bytes + c->unfed_at, FRAME_HEAD_LEN + (size_t)f.body_len);
+		drop_unfed(c, &f);
+	}
+}
+
+bool
+oracle_is_answered(struct sim_client *c)
+{
+	const uint8_t *body;
+	uint8_t type;
+	size_t len;
+
+	if (c->alone == NULL || c->f->out.len > 0 || next_answer(c, &type, &body, &len))
+		return false;
+	feed_silent(c);
+	return c->unfed.len == 0 && !c->alone->is_asleep;
+}
+
+static void
+sqlstate_of(const uint8_t *body, size_t len, char out[static 6])
+{
+	const uint8_t *at = body, *end = body + len;
+
+	memset(out, 0, 6);
+	while (at < end && *at != 0) {
+		size_t n = strnlen((const char *)at, (size_t)(end - at));
+
+		if (*at == 'C' && n == 6)
+			memcpy(out, at + 1, 5);
+		at += n + 1;
+	}
+}
+
+static bool
+is_fatal(const uint8_t *body, size_t len)
+{
+	return memmem(body, len, "VFATAL", 7) != NULL || memmem(body, len, "SFATAL", 7) != NULL;
+}
+
+/* --- errors of pgweir's own --- */
+
+/* Each with the reason that it must have. */
+static bool
+may_end(struct sim_client *c, const char *state)
+{
+	static const char *const losses[] = { "08006", "57P01", "08001", "08003", "57P03" };
+
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
+		if (strcmp(state, losses[i]) == 0)
+			return c->is_excused || sim_has_just_lost(c->sim);
+	return false;
+}
+
+static bool
+has_word(const struct sim_client *c, const char *word)
+{
+	return strstr(c->sim->profile.options, word) != NULL;
+}
+
+/* Limits on time that pgweir enforces: each only when the time is over. */
+static bool
+is_late(const struct sim_client *c, const char *state)
+{
+	static const struct {
+		const char *state, *word;
+		uint64_t least_us;
+		bool is_of_request; /* else it counts since something that is not followed here */
+	} limits[] = {
+		{ "53300", "", 30 * US_PER_S, true },	    { "53300", "impatient", 2 * US_PER_S, true },
+		{ "57014", "query", 3 * US_PER_S, true },   { "25P04", "transaction", 3 * US_PER_S, false },
+		{ "25P03", "idling", 3 * US_PER_S, false }, { "57P05", "silent", 3 * US_PER_S, false },
+	};
+	uint64_t now = sim_now();
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (strcmp(state, limits[i].state) == 0 && has_word(c, limits[i].word) &&
+		    now - (limits[i].is_of_request ? c->asked_us : c->came_us) >= limits[i].least_us)
+			return true;
+	return false;
+}
+
+/* An ERROR of pgweir's own: the request was not carried out, and the client goes on. */
+static bool
+may_refuse(const struct sim_client *c, const char *state)
+{
+	static const char *const refusals[] = { "08001", "08006", "57P03", "57P01" };
+	const struct sim *s = c->sim;
+
+	if (strcmp(state, "57014") == 0 && c->cancels > 0)
+		return true;
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+		if (strcmp(state, refusals[i]) == 0)
+			return s->lost_us > 0 && sim_now() - s->lost_us < 20 * US_PER_S;
+	return strcmp(state, "53300") == 0 && is_late(c, state);
+}
+
+static bool
+is_listen(const struct sim_client *c, const struct frame *f)
+{
+	return f->type == 'Q' &&
+	       strstr((const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, "LISTEN ch") != NULL;
+}
+
+/* As if PostgreSQL had met the error in this message. */
+static void
+fail_instead(struct sim_client *c, const struct frame *f)
+{
+	bool is_simple = f->type == 'Q' || f->type == 'F';
+
+	c->alone->tx = c->alone->tx == 'T' ? 'E' : c->alone->tx;
+	if (c->alone->tx == 'I')
+		tx_end(c->alone, false);
+	c->alone->is_skipping = !is_simple;
+	drop_unfed(c, f);
+	if (is_simple)
+		message_ready(&c->alone->out, c->alone->tx);
+}
+
+/* True: it was refused, and its session knows. In a transaction only a LISTEN can be. */
+static bool
+is_refused(struct sim_client *c, const uint8_t *body, size_t len)
+{
+	char state[6];
+	struct frame f;
+	bool is_again;
+
+	sqlstate_of(body, len, state);
+	feed_silent(c);
+	if (!next_unfed(c, &f))
+		return false;
+	/* A cancelled LISTEN takes others of the same channel with it, if they are under way already. */
+	is_again = c->has_cancelled && is_listen(c, &f) && strcmp(state, "57014") == 0;
+	if (memmem(body, len, "@@", 2) != NULL) /* PostgreSQL's own */
+		return false;
+	if (is_fatal(body, len) || c->alone->is_asleep || c->alone->is_copying ||
+	    (!is_again && !may_refuse(c, state)) || f.type == 'S' || (c->alone->tx != 'I' && !is_listen(c, &f)))
+		return false;
+	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
+	if (strcmp(state, "57014") == 0 && c->cancels > 0)
+		c->cancels--;
+	fail_instead(c, &f);
+	return true;
+}
+
+static void
+unexpected(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, const char *instead)
+{
+	char state[6];
+
+	if (type != 'E')
+		sim_fail("client %c got %c (%zu bytes), not %s", c->f->letter, type, len, instead);
+	sqlstate_of(body, len, state);
+	if (!is_fatal(body, len) || (!may_end(c, state) && !is_late(c, state)))
+		sim_fail("client %c got error %s (%.*s), not %s", c->f->letter, state, (int)len, (const char *)body,
+			 instead);
+	sim_trace_text('c', (unsigned)c->f->letter, "may end", state, 5);
+	c->is_ending = true;
+}
+
+/* A limit on time was over; what it was told may not have reached it. */
+static bool
+is_late_at_all(const struct sim_client *c)
+{
+	return is_late(c, "53300") || is_late(c, "57014") || is_late(c, "25P04") || is_late(c, "25P03") ||
+	       is_late(c, "57P05");
+}
+
+void
+oracle_gone(struct sim_client *c)
+{
+	bool may = c->is_ending || c->is_excused ||
+		   (c->alone == NULL && (has_word(c, "few") || may_refuse(c, "08001"))) || sim_has_just_lost(c->sim) ||
+		   is_late_at_all(c);
+
+	if (!may)
+		sim_fail("client %c was disconnected", c->f->letter);
+	oracle_end(c);
+}
+
+/* --- what comes --- */
+
+static bool
+is_same_error(const uint8_t *body, size_t len, const uint8_t *want, size_t want_len)
+{
+	char got[6], wanted[6];
+
+	sqlstate_of(body, len, got);
+	sqlstate_of(want, want_len, wanted);
+	return strcmp(got, wanted) == 0;
+}
+
+static void
+compare(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, const uint8_t *want, size_t want_len)
+{
+	if (type == 'E')
+		return;
+	if (len != want_len || memcmp(body, want, len) != 0)
+		sim_fail("client %c got %c \"%.*s\", not \"%.*s\"", c->f->letter, type, (int)len, (const char *)body,
+			 (int)want_len, (const char *)want);
+	if (type == 'Z' && body[0] == 'I')
+		for (size_t i = 0; i < REPORTS; i++)
+			if (strcmp(c->told[i], c->expected[i]) != 0)
+				sim_fail("client %c was told %s=%s, not %s", c->f->letter, sql_report_name(i),
+					 c->told[i], c->expected[i]);
+}
+
+/* The session alone sleeps: it ends as it did for the client. */
+static void
+wake(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	char state[6] = "";
+	bool is_cancelled;
+
+	if (type == 'E')
+		sqlstate_of(body, len, state);
+	is_cancelled = strcmp(state, "57014") == 0;
+	if (type == 'E' && !is_cancelled)
+		return;
+	if (is_cancelled && c->cancels == 0 && !is_late(c, state))
+		sim_fail("client %c's request was cancelled, but nobody asked for it", c->f->letter);
+	if (is_cancelled && c->cancels > 0)
+		c->cancels--;
+	fake_wake(c->alone, is_cancelled);
+}
+
+static void
+welcome(struct sim_client *c)
+{
+	c->alone = fake_new_alone(&c->mirror, c->f->user);
+	c->alone->was_stale = true; /* pgweir hides that */
+	for (size_t i = 0; i < REPORTS; i++)
+		snprintf(c->expected[i], SIM_REPORT_LEN, "%s", sql_report(&c->alone->v, i));
+	c->expected_at = 0;
+}
+
+static void
+login_message(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	char state[6];
+
+	if (type == 'Z') {
+		welcome(c);
+		return;
+	}
+	if (type != 'E')
+		return;
+	sqlstate_of(body, len, state);
+	if (strcmp(state, "53300") == 0 && has_word(c, "few"))
+		c->is_ending = true;
+	else if (may_end(c, state) || may_refuse(c, state))
+		c->is_ending = true;
+	else
+		sim_fail("client %c was refused: %s", c->f->letter, state);
+}
+
+static void
+notification(const struct sim_client *c, const uint8_t *body, size_t len)
+{
+	const char *channel = (const char *)body + 4;
+
+	must(len > 6);
+	if (strncmp(channel, "ch", 2) != 0 || (c->listened & 1u << (channel[2] - 'A')) == 0)
+		sim_fail("client %c got a notification of %s, on which it does not listen", c->f->letter, channel);
+}
+
+static void
+trace(const struct sim_client *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	char text[80];
+	size_t n = 1;
+
+	text[0] = (char)type;
+	if (type == 'E') {
+		sqlstate_of(body, len, text + 1);
+		n = 6;
+	} else {
+		n += len < sizeof(text) - 1 ? len : sizeof(text) - 1;
+		memcpy(text + 1, body, n - 1);
+	}
+	sim_trace_text('c', (unsigned)c->f->letter, "<-", text, n);
+}
+
+void
+oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct sim_client *c = arg;
+	const uint8_t *want;
+	uint8_t want_type;
+	size_t want_len;
+	char text[8];
+
+	trace(c, type, body, len);
+	if (type == 'S')
+		note_report(c->told, body, len);
+	else if (type == 'A')
+		notification(c, body, len);
+	if (type == 'S' || type == 'N' || type == 'A')
+		return;
+	if (c->alone == NULL) {
+		login_message(c, type, body, len);
+		return;
+	}
+	if (c->is_ending)
+		sim_fail("client %c got %c behind a FATAL error", c->f->letter, type);
+	if (type == 'E' && !next_answer(c, &want_type, &want, &want_len) && is_refused(c, body, len))
+		return;
+	if (!next_expected(c, &want_type, &want, &want_len) && c->alone->is_asleep)
+		wake(c, type, body, len);
+	if (!next_expected(c, &want_type, &want, &want_len)) {
+		unexpected(c, type, body, len, "nothing");
+		return;
+	}
+	if (type != want_type || (type == 'E' && !is_same_error(body, len, want, want_len))) {
+		snprintf(text, sizeof(text), "%c", want_type);
+		unexpected(c, type, body, len, text);
+		return;
+	}
+	compare(c, type, body, len, want, want_len);
+	consume(c, want_len);
+	c->sim->answers += type == 'Z';
+	if (type == 'Z' && c->unfed_at == c->unfed.len)
+		c->is_in = body[0] != 'I';
+}

@@ -1,0 +1,388 @@
+/*
+ * tests/sim/sim_program.c - see sim.h. What an application sends next: mostly sense, sometimes mistakes, never what
+ * breaks the protocol. In texts ~ is a token (session_text.h), %n one of three names, %p one of two savepoints, %c a
+ * channel (its own, or the one of all), %d a small number.
+ */
+#include "sim.h"
+
+#include "wire/messages.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum when { ANY, OUT, IN, NEVER };
+enum needs { NOTHING, HIDDEN, LISTEN, ROLES, SEQUENCE };
+
+static const struct text {
+	const char *sql;
+	uint8_t weight, when, needs;
+} texts[] = {
+	{ "SELECT '~'", 30, ANY, NOTHING },
+	{ "SELECT 'of all'", 3, ANY, NOTHING },
+	{ "SELECT '~' rows %d wide 90", 5, ANY, NOTHING },
+	{ "SELECT '~' rows 20 wide 3000", 1, ANY, NOTHING },
+	{ "SELECT '~'; SELECT '~'", 3, ANY, NOTHING },
+	{ "SELECT '~'; SELECT wrong; SELECT '~'", 2, ANY, NOTHING },
+	{ "ERROR '~'", 3, ANY, NOTHING },
+	{ "", 1, ANY, NOTHING },
+	{ "INSERT INTO t VALUES ('~')", 5, ANY, NOTHING },
+	{ "UPDATE t SET a = '~'", 3, ANY, NOTHING },
+	{ "BEGIN", 14, OUT, NOTHING },
+	{ "BEGIN; SELECT '~'; COMMIT", 2, OUT, NOTHING },
+	{ "BEGIN; SET a.%n = '~'; SELECT wrong; COMMIT", 1, OUT, NOTHING },
+	{ "SET a.%n = '~'; SELECT wrong", 1, ANY, NOTHING },
+	{ "COMMIT", 14, IN, NOTHING },
+	{ "ROLLBACK", 5, IN, NOTHING },
+	{ "COMMIT -- wrong", 2, IN, NOTHING },
+	{ "COMMIT", 1, OUT, NOTHING },
+	{ "SAVEPOINT %p", 4, IN, NOTHING },
+	{ "ROLLBACK TO %p", 4, IN, NOTHING },
+	{ "RELEASE %p", 2, IN, NOTHING },
+	{ "SET DateStyle = 'German'", 1, ANY, NOTHING },
+	{ "SET application_name TO '~'", 3, ANY, NOTHING },
+	{ "SET TimeZone TO 'Asia/Tokyo'", 2, ANY, NOTHING },
+	{ "SET a.%n = '~'", 5, ANY, NOTHING },
+	{ "SET LOCAL a.%n = '~'", 2, ANY, NOTHING },
+	{ "SET LOCAL application_name = '~'", 2, IN, NOTHING },
+	{ "SELECT set_config('a.%n', '~', false)", 2, ANY, NOTHING },
+	{ "RESET a.%n", 2, ANY, NOTHING },
+	{ "RESET application_name", 1, ANY, NOTHING },
+	{ "RESET ALL", 1, ANY, NOTHING },
+	{ "SHOW a.%n", 6, ANY, NOTHING },
+	{ "SHOW application_name", 3, ANY, NOTHING },
+	{ "SHOW DateStyle", 1, ANY, NOTHING },
+	{ "SHOW TimeZone", 1, ANY, NOTHING },
+	{ "DISCARD ALL", 1, ANY, NOTHING },
+	{ "SET ROLE '~'", 1, ANY, ROLES },
+	{ "RESET ROLE", 1, ANY, ROLES },
+	{ "PREPARE q%n AS SELECT '~'", 2, ANY, NOTHING },
+	{ "EXECUTE q%n", 4, ANY, NOTHING },
+	{ "DEALLOCATE q%n", 1, ANY, NOTHING },
+	{ "DEALLOCATE ALL", 1, ANY, NOTHING },
+	{ "CREATE TEMP TABLE tmp (a int)", 2, ANY, NOTHING },
+	{ "SELECT '~' FROM tmp", 3, ANY, NOTHING },
+	{ "DROP TABLE tmp", 3, ANY, NOTHING },
+	{ "SELECT pg_advisory_lock(1), '~'", 1, ANY, NOTHING },
+	{ "SELECT pg_advisory_unlock(1), '~'", 2, ANY, NOTHING },
+	{ "DECLARE held CURSOR WITH HOLD FOR SELECT '~'", 1, ANY, NOTHING },
+	{ "FETCH 1 FROM held", 2, ANY, NOTHING },
+	{ "CLOSE held", 2, ANY, NOTHING },
+	{ "COPY t FROM STDIN", 3, ANY, NOTHING },
+	{ "COPY t TO STDOUT rows %d '~'", 2, ANY, NOTHING },
+	{ "SELECT '~' sleep", 3, ANY, NOTHING },
+	{ "LISTEN %c", 4, ANY, LISTEN },
+	{ "UNLISTEN %c", 2, ANY, LISTEN },
+	{ "UNLISTEN *", 1, ANY, LISTEN },
+	{ "NOTIFY %c, '~'", 4, ANY, LISTEN },
+	{ "SELECT nextval('s'), '~'", 2, ANY, SEQUENCE },
+	{ "SELECT currval('s'), '~'", 2, ANY, SEQUENCE },
+	{ "SELECT '~' FROM hidden_lock", 1, ANY, HIDDEN },
+	{ "UPDATE t SET a = '~' -- hidden_setting hidden_unnamed", 1, ANY, HIDDEN },
+	{ "INSERT INTO t VALUES ('~ hidden_temp')", 1, ANY, HIDDEN },
+	{ "SELECT '~' FROM hidden_sql, hidden_plan", 1, ANY, HIDDEN },
+	{ "SELECT '~' FROM hidden_seed", 1, ANY, HIDDEN },
+	{ "DELETE FROM hidden_cursor WHERE a = '~'", 1, ANY, HIDDEN },
+	{ "SELECT '~' FROM hidden_listen", 1, ANY, HIDDEN },
+};
+
+#define COPY_NAME "s4" /* always a COPY, so that the client knows when there is one */
+
+/* Of prepared statements: some are the same for all clients, who share them on servers. */
+static const char *const prepared[] = {
+	"SELECT 'of all', $1",
+	"SELECT '~', $1",
+	"INSERT INTO t VALUES ($1)",
+	"SELECT 'of all' rows 4",
+	"SELECT wrong",
+	"SELECT $1 sleep",
+	"SET a.x = '~'",
+	"BEGIN",
+	"COMMIT",
+	"UPDATE t SET a=$1",
+	"ROLLBACK",
+	"SHOW a.x",
+	"SELECT 'of all' FROM t",
+	"SELECT '~ ' FROM t",
+	"",
+	"SELECT 'also of all', $1",
+};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static bool
+suits(const struct sim_client *c, const struct text *t, bool is_in)
+{
+	const struct sim_profile *p = &c->sim->profile;
+
+	if (t->when != ANY && (t->when == IN) != is_in)
+		return false;
+	return t->needs == NOTHING || (t->needs == HIDDEN && p->has_hidden) || (t->needs == LISTEN && p->has_listen) ||
+	       (t->needs == ROLES && p->has_roles) || (t->needs == SEQUENCE && !p->has_hidden);
+}
+
+static const char *
+choose_text(struct sim_client *c)
+{
+	bool is_in = c->is_in;
+	uint32_t sum = 0, at;
+
+	for (size_t i = 0; i < COUNT(texts); i++)
+		sum += suits(c, &texts[i], is_in) ? texts[i].weight : 0;
+	at = sim_below(c->sim, sum);
+	for (size_t i = 0;; i++) {
+		uint32_t weight = suits(c, &texts[i], is_in) ? texts[i].weight : 0;
+
+		if (at < weight)
+			return texts[i].sql;
+		at -= weight;
+	}
+}
+
+static void
+put_channel(struct sim_client *c, struct buf *b)
+{
+	char of = sim_chance(c->sim, 128) ? c->f->letter : 'Z';
+
+	buf_printf(b, "ch%c", of);
+}
+
+/* A text with its tokens and names, terminated. */
+static void
+put_sql(struct sim_client *c, struct buf *b, const char *sql)
+{
+	for (const char *at = sql; *at != '\0'; at++) {
+		if (*at != '%') {
+			text_unescape(b, at, 1, c->f->letter, &c->f->sequence);
+			continue;
+		}
+		switch (*++at) {
+		case 'n':
+			buf_put_u8(b, (uint8_t)('x' + sim_below(c->sim, 3)));
+			break;
+		case 'p':
+			buf_put_u8(b, (uint8_t)('s' + sim_below(c->sim, 2)));
+			break;
+		case 'd':
+			buf_printf(b, "%u", (unsigned)sim_below(c->sim, 6));
+			break;
+		default:
+			put_channel(c, b);
+		}
+	}
+	buf_put_u8(b, 0);
+	must(buf_ok(b));
+}
+
+/* What it may have begun with this. */
+static void
+note_text(struct sim_client *c, const char *sql)
+{
+	const char *at = strstr(sql, "LISTEN ch");
+
+	c->is_copying |= strstr(sql, "FROM STDIN") != NULL;
+	if (strstr(sql, "BEGIN") != NULL)
+		c->is_in = strstr(sql, "COMMIT") == NULL;
+	else if (strncmp(sql, "COMMIT", 6) == 0 || strcmp(sql, "ROLLBACK") == 0)
+		c->is_in = false;
+	if (at != NULL)
+		c->listened |= UINT64_C(1) << (at[9] - 'A');
+}
+
+void
+sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len)
+{
+	size_t from = c->f->out.len;
+
+	if (oracle_is_answered(c)) {
+		c->asked_us = sim_now();
+		c->may_fail = c->alone->tx != 'I';
+	}
+	c->may_fail |= type == 'B' || (type == 'Q' && memmem(body, len, "BEGIN", 5) != NULL);
+	message_put(&c->f->out, type, body, len);
+	sim_trace_text('c', (unsigned)c->f->letter, "->", c->f->out.bytes + from, c->f->out.len - from);
+	oracle_sent(c, c->f->out.bytes + from, c->f->out.len - from);
+	c->is_mid_request = type != 'S' && type != 'Q' && (c->is_mid_request || strchr("PBDECH", type) != NULL);
+}
+
+static void
+say_buf(struct sim_client *c, uint8_t type, struct buf *b)
+{
+	must(buf_ok(b));
+	sim_say(c, type, b->bytes, b->len);
+	buf_fini(b);
+}
+
+static void
+say_text(struct sim_client *c, uint8_t type, const char *sql)
+{
+	struct buf b = { 0 };
+
+	put_sql(c, &b, sql);
+	note_text(c, (const char *)b.bytes);
+	say_buf(c, type, &b);
+}
+
+/* Data of a COPY, and its end; what the server does not expect it ignores. */
+static void
+say_data(struct sim_client *c)
+{
+	char data[200];
+
+	memset(data, 'd', sizeof(data));
+	for (uint32_t i = sim_below(c->sim, 4); i > 0; i--)
+		sim_say(c, 'd', data, sim_below(c->sim, sizeof(data)));
+	if (sim_chance(c->sim, 40)) {
+		say_text(c, 'f', "no");
+		c->is_copying = false;
+	} else if (sim_chance(c->sim, 220)) {
+		sim_say(c, 'c', "", 0);
+		c->is_copying = false;
+	}
+}
+
+static void
+put_name(struct sim_client *c, struct buf *b)
+{
+	uint32_t n = sim_below(c->sim, 5);
+
+	if (n > 1)
+		buf_printf(b, "s%u", (unsigned)n);
+	buf_put_u8(b, 0);
+}
+
+static void
+say_parse(struct sim_client *c, const char *name)
+{
+	struct buf b = { 0 };
+
+	buf_put_str(&b, name);
+	put_sql(c, &b,
+		strcmp(name, COPY_NAME) == 0 ? "COPY t FROM STDIN" : prepared[sim_below(c->sim, COUNT(prepared))]);
+	buf_put_u16(&b, 0);
+	say_buf(c, 'P', &b);
+}
+
+static void
+say_bind(struct sim_client *c, const char *portal, const char *name)
+{
+	struct buf b = { 0 }, value = { 0 };
+
+	text_unescape(&value, "~", 1, c->f->letter, &c->f->sequence);
+	buf_put_str(&b, portal);
+	buf_put_str(&b, name);
+	buf_put_u16(&b, 0);
+	buf_put_u16(&b, 1);
+	buf_put_u32(&b, (uint32_t)value.len);
+	buf_put(&b, value.bytes, value.len);
+	buf_put_u16(&b, 0);
+	buf_fini(&value);
+	say_buf(c, 'B', &b);
+}
+
+static void
+say_of(struct sim_client *c, uint8_t type, char kind, const char *name)
+{
+	struct buf b = { 0 };
+
+	buf_put_u8(&b, (uint8_t)kind);
+	buf_put_str(&b, name);
+	say_buf(c, type, &b);
+}
+
+static void
+say_execute(struct sim_client *c, const char *portal)
+{
+	struct buf b = { 0 };
+
+	buf_put_str(&b, portal);
+	buf_put_u32(&b, sim_chance(c->sim, 60) ? 1 + sim_below(c->sim, 2) : 0);
+	say_buf(c, 'E', &b);
+}
+
+/*
+ * While requests are under way pgweir doesn't know yet that their transaction has failed, and answers a Parse of what
+ * the server has; PostgreSQL would refuse it (25P02), as it does each message behind it.
+ */
+static bool
+may_parse(struct sim_client *c, const char *name)
+{
+	return name[0] == '\0' || !c->may_fail || oracle_is_answered(c);
+}
+
+/* Some of Parse, Bind, Describe, Execute, Close; no Sync. */
+static void
+say_unit(struct sim_client *c)
+{
+	struct sim *s = c->sim;
+	struct buf name = { 0 };
+	const char *statement, *portal = sim_chance(s, 40) ? "p" : "";
+	bool is_copy;
+
+	put_name(c, &name);
+	statement = (const char *)name.bytes;
+	is_copy = strcmp(statement, COPY_NAME) == 0;
+	if (may_parse(c, statement) && sim_chance(s, statement[0] == '\0' ? 200 : 90))
+		say_parse(c, statement);
+	if (sim_chance(s, 40))
+		say_of(c, 'D', 'S', statement);
+	if (sim_chance(s, 230)) {
+		say_bind(c, portal, statement);
+		if (sim_chance(s, 100))
+			say_of(c, 'D', 'P', portal);
+		for (uint32_t i = sim_chance(s, 40) && !is_copy ? 2 : 1; i > 0; i--)
+			say_execute(c, portal);
+		c->is_copying = is_copy;
+		if (sim_chance(s, 20) || is_copy)
+			say_data(c);
+	}
+	if (!c->is_copying && sim_chance(s, 20))
+		say_of(c, 'C', 'P', portal);
+	if (!c->is_copying && sim_chance(s, 30))
+		say_of(c, 'C', 'S', statement);
+	buf_fini(&name);
+}
+
+static void
+say_extended(struct sim_client *c)
+{
+	do {
+		say_unit(c);
+		if (sim_chance(c->sim, 20))
+			sim_say(c, 'H', "", 0);
+	} while (!c->is_copying && sim_chance(c->sim, 50));
+	if (!c->is_copying && sim_chance(c->sim, 235))
+		sim_say(c, 'S', "", 0);
+}
+
+void
+sim_say_something(struct sim_client *c)
+{
+	if (c->is_copying) {
+		say_data(c);
+		if (!c->is_copying && c->is_mid_request)
+			sim_say(c, 'S', "", 0);
+	} else if (c->is_mid_request && sim_chance(c->sim, 128)) {
+		sim_say(c, 'S', "", 0);
+	} else if (c->is_mid_request || sim_chance(c->sim, 100)) {
+		say_extended(c);
+	} else if (sim_chance(c->sim, 6)) {
+		sim_say(c, 'F', "\0\0\0\0", 4);
+	} else {
+		say_text(c, 'Q', choose_text(c));
+		if (c->is_copying)
+			say_data(c);
+	}
+	c->sim->requests++;
+}
+
+void
+sim_say_end(struct sim_client *c)
+{
+	if (c->is_copying || c->alone->is_copying) {
+		sim_say(c, 'c', "", 0);
+		c->is_copying = false;
+	} else if (c->is_mid_request)
+		sim_say(c, 'S', "", 0);
+	else if (c->alone->tx != 'I')
+		say_text(c, 'Q', "ROLLBACK");
+}

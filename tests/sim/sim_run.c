@@ -1,0 +1,504 @@
+/* tests/sim/sim_run.c - see sim.h. */
+#include "sim.h"
+
+#include "base/clock.h"
+#include "kernel.h"
+#include "pool/notify_listener.h"
+#include "session_quiet.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TURN_US 20
+#define SLACK_US (2 * US_PER_S) /* what is due is done within */
+#define CLIENT_OUT_MAX ((size_t)64 << 10)
+
+uint64_t
+sim_now(void)
+{
+	return clock_now_us();
+}
+
+uint32_t
+sim_draw(struct sim *s)
+{
+	s->random ^= s->random << 13;
+	s->random ^= s->random >> 7;
+	s->random ^= s->random << 17;
+	return (uint32_t)(s->random >> 29);
+}
+
+bool
+sim_chance(struct sim *s, unsigned of_256)
+{
+	return of_256 > 0 && (sim_draw(s) & 255) < of_256;
+}
+
+uint32_t
+sim_below(struct sim *s, uint32_t limit)
+{
+	return limit == 0 ? 0 : sim_draw(s) % limit;
+}
+
+void
+sim_turn(struct sim *s)
+{
+	quiet_pass(TURN_US);
+	event_base_loop(s->world.weir->base, EVLOOP_NONBLOCK);
+}
+
+/* --- what a run is like --- */
+
+static void
+add_word(struct sim *s, unsigned of_256, const char *words)
+{
+	size_t len = strlen(s->profile.options);
+
+	if (sim_chance(s, of_256))
+		snprintf(s->profile.options + len, sizeof(s->profile.options) - len, " %s", words);
+}
+
+static void
+choose_profile(struct sim *s)
+{
+	static const char *const hidden[] = { "hidden_setting", "hidden_unnamed", "hidden_role", "hidden_temp",
+					      "hidden_lock",	"hidden_cursor",  "hidden_sql",	 "hidden_seed",
+					      "hidden_plan",	"hidden_listen" };
+	struct sim_profile *p = &s->profile;
+
+	*p = (struct sim_profile){ .clients = 2 + sim_below(s, TEXT_CLIENTS - 1) };
+	p->leaving = sim_chance(s, 180) ? 1 : 0;
+	p->cancelling = sim_chance(s, 128) ? 1 + sim_below(s, 2) : 0;
+	p->losing = sim_chance(s, 80) ? 1 : 0;
+	p->jumping = sim_chance(s, 80) ? 1 : 0;
+	p->reloading = sim_chance(s, 60) ? 1 : 0;
+	p->pausing = sim_chance(s, 40) ? 1 : 0;
+	p->stalling = sim_chance(s, 60) ? 1 : 0;
+	p->pipeline = sim_chance(s, 128) ? 1 : 2 + sim_below(s, 4);
+	p->has_hidden = sim_chance(s, 80);
+	p->has_listen = sim_chance(s, 100);
+	p->has_roles = !p->has_hidden && sim_chance(s, 60);
+	snprintf(p->options, sizeof(p->options), "trust");
+	add_word(s, 100, "two");
+	add_word(s, 100, "overflow");
+	add_word(s, 60, "nolinger");
+	add_word(s, 40, "idle");
+	add_word(s, 30, "ping");
+	add_word(s, 30, "fifo");
+	add_word(s, 50, "lru");
+	add_word(s, 20, "short");
+	add_word(s, 30, "recycle");
+	add_word(s, 30, "isolate");
+	add_word(s, 20, "comments");
+	add_word(s, 30, "slow full");
+	add_word(s, 20, "few");
+	add_word(s, 20, "capped");
+	if (p->jumping > 0) {
+		add_word(s, 80, "impatient");
+		add_word(s, 60, "query");
+		add_word(s, 60, "transaction");
+		add_word(s, 60, "idling");
+		add_word(s, 60, "silent");
+	}
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]) && p->has_hidden; i++)
+		add_word(s, 80, hidden[i]);
+}
+
+/* --- clients --- */
+
+static void
+come(struct sim *s, struct sim_client *c)
+{
+	static const char *const databases[] = { "app", "app", "shared" };
+	const char *user = sim_chance(s, 60) ? "v" : "u";
+
+	world_connect(&s->world, c->f);
+	if (c->f->fd < 0)
+		return;
+	oracle_begin(c);
+	c->f->piece = sim_chance(s, 60) ? 1 + sim_below(s, 30) : 0;
+	sim_trace('c', (unsigned)c->f->letter, "comes", (uint64_t)user[0], 0);
+	fclient_login(c->f, user, databases[sim_below(s, 3)], NULL, 0);
+}
+
+static void
+leave(struct sim_client *c)
+{
+	sim_trace('c', (unsigned)c->f->letter, "leaves", c->f->out.len, 0);
+	fclient_close(c->f);
+	oracle_end(c);
+	c->sim->departures++;
+}
+
+static void
+cancel(struct sim *s, struct sim_client *c)
+{
+	struct fake_client *k = &s->world.canceller;
+	bool is_wrong = sim_chance(s, 60);
+
+	if ((k->fd >= 0 && k->out.len > 0) || c->f->secret == 0)
+		return;
+	world_connect(&s->world, k);
+	if (k->fd < 0)
+		return;
+	sim_trace('c', (unsigned)c->f->letter, "cancels", is_wrong, 0);
+	buf_put_u32(&k->out, 16);
+	buf_put_u32(&k->out, 80877102);
+	buf_put_u32(&k->out, c->f->pid);
+	buf_put_u32(&k->out, c->f->secret ^ (is_wrong ? 1u : 0));
+	c->cancels += !is_wrong;
+	c->has_cancelled |= !is_wrong;
+	s->cancels++;
+}
+
+static bool
+may_say_more(const struct sim_client *c)
+{
+	unsigned waiting = 1 + c->f->sent.requests - c->f->ready_count;
+
+	return c->alone != NULL && !c->is_ending && !c->sim->is_over && c->f->out.len < CLIENT_OUT_MAX &&
+	       waiting < c->sim->profile.pipeline + 1 && c->unfed.len < CLIENT_OUT_MAX;
+}
+
+static void
+client_turn(struct sim_client *c)
+{
+	bool had = c->f->fd >= 0;
+
+	if (!had)
+		return;
+	fclient_turn(c->f);
+	if (c->f->fd < 0) {
+		sim_trace('c', (unsigned)c->f->letter, "is gone", 0, 0);
+		oracle_gone(c);
+	}
+}
+
+static void
+step_client(struct sim *s)
+{
+	struct sim_client *c = &s->clients[sim_below(s, s->profile.clients)];
+
+	if (c->f->fd < 0) {
+		if (!s->is_over && sim_chance(s, 60))
+			come(s, c);
+		return;
+	}
+	if (c->stopped_us > 0) {
+		c->f->is_deaf = !sim_chance(s, 20);
+		c->stopped_us = c->f->is_deaf ? c->stopped_us : 0;
+	}
+	if (may_say_more(c) && sim_chance(s, 128))
+		sim_say_something(c);
+	if (c->alone != NULL && sim_chance(s, s->profile.cancelling * (c->alone->is_asleep ? 30u : 1u)))
+		cancel(s, c);
+	client_turn(c);
+	if (c->f->fd >= 0 && sim_chance(s, s->profile.leaving) && sim_chance(s, 128))
+		leave(c);
+	else if (sim_chance(s, s->profile.stalling)) {
+		c->f->is_deaf = true;
+		c->stopped_us = sim_now();
+	}
+}
+
+/* --- servers --- */
+
+static void
+step_server(struct sim *s)
+{
+	struct fake *f = &s->world.fake;
+	struct fake_conn *c;
+
+	fake_accept(f);
+	c = fake_find(f, sim_draw(s));
+	if (c == NULL)
+		return;
+	if (c->is_asleep && sim_chance(s, 20)) {
+		sim_trace('s', c->pid, "wakes", 0, 0);
+		fake_wake(c, false);
+	}
+	if (sim_chance(s, s->profile.stalling))
+		c->is_held = true;
+	else if (c->is_held && sim_chance(s, 60))
+		c->is_held = false;
+	fake_conn_turn(c);
+}
+
+/* --- rare things --- */
+
+static void
+jump(struct sim *s)
+{
+	static const uint64_t lengths_us[] = { 1 * US_PER_MS, 12 * US_PER_MS, 120 * US_PER_MS, 1100 * US_PER_MS,
+					       4 * US_PER_S };
+	uint64_t us = lengths_us[sim_below(s, 5)];
+	const struct fake_conn *c;
+
+	sim_trace('t', 0, "passes", us, 0);
+	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+	if (c->is_held && us >= US_PER_S)
+		sim_excuse_borrowers(s, c->pid);
+	for (uint64_t left = us; left > 0;) {
+		uint64_t part = left < 100 * US_PER_MS ? left : 100 * US_PER_MS;
+
+		quiet_pass(part);
+		for (bool has_moved = true; has_moved;) {
+			uint64_t before = kernel_bytes();
+
+			sim_turn(s);
+			while (kernel_arrive(true))
+				;
+			fake_turn(&s->world.fake);
+			has_moved = kernel_bytes() != before;
+		}
+		left -= part;
+	}
+}
+
+static void
+pause_or_resume(struct sim *s)
+{
+	struct weir *w = s->world.weir;
+
+	w->now_us = sim_now();
+	sim_trace('w', 0, s->paused_us > 0 ? "resumes" : "pauses", 0, 0);
+	if (s->paused_us > 0)
+		pool_set_resume(w->pools, NULL, w->now_us);
+	else
+		pool_set_pause(w->pools, NULL, w->now_us);
+	s->paused_us = s->paused_us > 0 ? 0 : w->now_us;
+}
+
+static void
+step_rarely(struct sim *s)
+{
+	const struct sim_profile *p = &s->profile;
+
+	if (sim_chance(s, 8))
+		sim_weather(s);
+	if (s->refused_until_us > 0 && s->refused_until_us < sim_now()) {
+		s->refused_until_us = 0;
+		sim_weather(s);
+	}
+	if (sim_chance(s, p->losing * 6))
+		sim_lose_server(s);
+	if (sim_chance(s, p->jumping * 10))
+		jump(s);
+	if (sim_chance(s, p->reloading * 4)) {
+		sim_trace('w', 0, "reloads", 0, 0);
+		s->has_reloaded = true;
+		world_reload(&s->world);
+	}
+	if (sim_chance(s, p->pausing * (s->paused_us > 0 ? 40u : 6u)))
+		pause_or_resume(s);
+}
+
+/* --- what must hold at any time --- */
+
+/* A connection that pgweir has not given up. */
+static unsigned
+count_servers(const struct sim *s)
+{
+	const struct fake_conn *c;
+	unsigned count = 0;
+
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+	count += c->is_authenticated && !c->is_over && kernel_is_connected(c->fd);
+	return count;
+}
+
+static void
+check_limits(struct sim *s)
+{
+	const struct weir *w = s->world.weir;
+	unsigned allowed = 0, servers = count_servers(s);
+
+	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+		allowed += s->has_reloaded ? 3 : e->settings.pool_size + e->settings.max_overflow;
+	allowed += s->profile.has_listen ? w->clients.client_count + 3 : 0; /* listeners */
+	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && allowed > 1)
+		allowed = 1;
+	if (servers > allowed)
+		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed);
+	if (strstr(s->profile.options, "few") != NULL && w->clients.client_count > 2)
+		sim_fail("%u clients, not 2", w->clients.client_count);
+}
+
+/* Who waits for longer than he may has been forgotten. */
+static void
+check_waits(struct sim *s)
+{
+	struct weir *w = s->world.weir;
+	bool is_impatient = strstr(s->profile.options, "impatient") != NULL;
+
+	if (!is_impatient || s->paused_us > 0)
+		return;
+	for (unsigned i = 0; i < s->profile.clients; i++) {
+		const struct sim_client *c = &s->clients[i];
+		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&w->clients, c->f->id);
+
+		if (of != NULL && of->x.ticket.is_waiting &&
+		    sim_now() - of->x.ticket.since_us > 2 * US_PER_S + SLACK_US)
+			sim_fail("client %c waits in line for %llu us", c->f->letter,
+				 (unsigned long long)(sim_now() - of->x.ticket.since_us));
+	}
+}
+
+/* --- the end --- */
+
+static void
+settle(struct sim *s)
+{
+	for (int quiet = 0, i = 0; quiet < 3 && i < 3000; i++) {
+		uint64_t before = kernel_bytes();
+
+		while (kernel_arrive(true))
+			;
+		sim_turn(s);
+		fake_turn(&s->world.fake);
+		for (unsigned k = 0; k < s->profile.clients; k++)
+			client_turn(&s->clients[k]);
+		fclient_turn(&s->world.canceller);
+		quiet = kernel_bytes() == before ? quiet + 1 : 0;
+	}
+}
+
+static bool
+is_anyone_here(const struct sim *s)
+{
+	for (unsigned i = 0; i < s->profile.clients; i++)
+		if (s->clients[i].f->fd >= 0)
+			return true;
+	return false;
+}
+
+static void
+behave(struct sim *s)
+{
+	s->is_over = true;
+	s->refused_until_us = 0;
+	sim_weather(s);
+	fake_behave(&s->world.fake);
+	if (s->paused_us > 0)
+		pause_or_resume(s);
+	for (unsigned i = 0; i < s->profile.clients; i++) {
+		struct fake_client *f = s->clients[i].f;
+
+		f->is_deaf = false;
+		f->piece = 0;
+	}
+}
+
+/* All get all of their answers, one after the other leaves, and the next ones get their servers. */
+static void
+finish(struct sim *s)
+{
+	behave(s);
+	for (int round = 0; round < 400 && is_anyone_here(s); round++) {
+		bool has_moved = false;
+
+		fake_behave(&s->world.fake);
+		settle(s);
+		for (unsigned i = 0; i < s->profile.clients; i++) {
+			struct sim_client *c = &s->clients[i];
+
+			if (c->f->fd < 0 || !oracle_is_answered(c))
+				continue;
+			has_moved = true;
+			if (c->is_copying || c->alone->is_copying || c->is_mid_request || c->alone->tx != 'I')
+				sim_say_end(c);
+			else
+				leave(c);
+		}
+		if (!has_moved) /* a back-off, or a login that lasts */
+			quiet_pass(100 * US_PER_MS);
+	}
+	for (unsigned i = 0; i < s->profile.clients; i++)
+		if (s->clients[i].f->fd >= 0)
+			sim_fail("client %c has no answer", s->clients[i].f->letter);
+}
+
+/* Servers that are kept for others. */
+static void
+check_servers(struct sim *s)
+{
+	struct fake_conn *c;
+
+	settle(s);
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+	{
+		if (!kernel_is_connected(c->fd) || !c->is_authenticated)
+			continue;
+		if (c->tx != 'I' || c->is_copying || c->is_asleep || !TAILQ_EMPTY(&c->portals) || c->save_count > 0)
+			sim_fail("server %u is kept in a transaction", c->pid);
+	}
+}
+
+static void
+on_server_message(const struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
+{
+	char text[80];
+	size_t n = len < sizeof(text) - 1 ? len : sizeof(text) - 1;
+
+	text[0] = (char)type;
+	memcpy(text + 1, body, n);
+	sim_trace_text('s', c->pid, "gets", text, n + 1);
+}
+
+static void
+begin(struct sim *s, uint64_t seed)
+{
+	*s = (struct sim){ .seed = seed, .random = (seed + 1) * 0x9e3779b97f4a7c15u };
+	for (int i = 0; i < 4; i++)
+		sim_draw(s);
+	kernel_reset(seed);
+	choose_profile(s);
+	world_init(&s->world, s->profile.options);
+	s->world.fake.on_message = on_server_message;
+	for (int i = 0; i < TEXT_CLIENTS; i++) {
+		struct sim_client *c = &s->clients[i];
+
+		c->sim = s;
+		c->f = &s->world.clients[i];
+		c->f->on_message = oracle_message;
+		c->f->arg = c;
+	}
+	sim_weather(s);
+}
+
+void
+sim_run(struct sim *s, uint64_t seed, uint64_t steps)
+{
+	unsigned open_before = kernel_open_count();
+
+	begin(s, seed);
+	for (s->step = 0; s->step < steps; s->step++) {
+		uint32_t kind = sim_draw(s) & 15;
+
+		if (kind < 5)
+			sim_turn(s);
+		else if (kind < 9)
+			step_client(s);
+		else if (kind < 12)
+			step_server(s);
+		else if (kind < 14)
+			kernel_arrive(sim_chance(s, 60));
+		else if (kind == 14)
+			fclient_turn(&s->world.canceller);
+		else
+			step_rarely(s);
+		if ((s->step & 15) == 0) {
+			check_limits(s);
+			check_waits(s);
+		}
+	}
+	finish(s);
+	check_servers(s);
+	world_leave(&s->world);
+	world_free(&s->world);
+	/* The fake's own listener stays. */
+	if (kernel_open_count() > (open_before > 0 ? open_before : 1))
+		sim_fail("%u sockets are left open", kernel_open_count());
+}
