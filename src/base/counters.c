@@ -74,6 +74,11 @@ const char *const login_result_names[LR_COUNT] = {
 	[LR_TIMEOUT] = "timeout",
 	[LR_ERROR] = "error",
 };
+const char *const commit_result_names[CC_COUNT] = {
+	[CC_COMMITTED] = "committed",
+	[CC_ROLLED_BACK] = "rolled_back",
+	[CC_UNKNOWN] = "unknown",
+};
 const char *const tls_side_names[TLS_SIDES] = { [TLS_SIDE_CLIENT] = "client", [TLS_SIDE_SERVER] = "server" };
 const char *const tls_result_names[TLS_RESULTS] = {
 	[TLS_RESULT_OK] = "ok",

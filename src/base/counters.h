@@ -61,6 +61,7 @@ enum login_result {
 };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_RESULT_OK, TLS_RESULT_RESUMED, TLS_RESULT_FAILED, TLS_RESULTS };
+enum commit_result { CC_COMMITTED, CC_ROLLED_BACK, CC_UNKNOWN, CC_COUNT }; /* as enum commit_fate */
 enum login_method { LM_TRUST, LM_MD5, LM_SCRAM, LM_CERT, LM_PASSWORD, LM_PEER, LM_NONE, LM_COUNT };
 enum reject_reason {
 	RJ_MAX_CLIENT_CONNECTIONS,
@@ -105,6 +106,7 @@ extern const char *const login_method_names[LM_COUNT];
 extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const cancel_result_names[CR_COUNT];
+extern const char *const commit_result_names[CC_COUNT];
 extern const char *const auth_query_result_names[AQ_COUNT];
 extern const char *const net_side_names[NS_COUNT];
 
@@ -137,6 +139,7 @@ struct database_counters {
 	uint64_t client_parses, server_parses, binds; /* messages from clients; Parses sent to servers */
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
+	uint64_t commits_checked[CC_COUNT]; /* whose answer was lost with the server */
 	uint64_t client_logins;
 	struct histogram pool_wait, query_duration, transaction_duration, server_response, ping_duration;
 };

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "listen/listen.h"
+#include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -168,6 +169,7 @@ client_close(struct client *c, const struct fail *why)
 	if (c->x.state == CL_CANCEL)
 		cancel_free(c);
 	exclusive_forget(&c->x);
+	commit_check_forget(&c->x);
 	relay_leave(&c->x);
 	statements_free(&c->x);
 	listen_free(&c->x);

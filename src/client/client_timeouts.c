@@ -185,7 +185,7 @@ idle_since(const struct client *c)
 	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return c->x.state == CL_IN_LINE ? 0 : c->x.idle_since_us;
+		return c->x.state == CL_IN_LINE || c->x.state == CL_IN_DOUBT ? 0 : c->x.idle_since_us;
 	if ((!c->x.is_session && c->x.pins == 0) || c->x.replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
 	    srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
@@ -328,7 +328,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 		next = TAILQ_NEXT(c, all);
 		if (client_state_is_login((enum client_state)c->x.state) || c->x.ticket.is_waiting)
 			client_close(c, &why);
-		else if (is_gentle)
+		else if (is_gentle || c->x.state == CL_IN_DOUBT)
 			continue;
 		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
 			client_close(c, &why);

@@ -54,6 +54,8 @@ struct scope_settings {
 	uint32_t prepared_statements;
 	size_t max_statement_size; /* bytes */
 	bool statement_ignore_comments;
+	bool commit_check;
+	uint64_t commit_check_timeout_us;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
 	uint64_t client_idle_timeout_us; /* the timeouts: 0 is none */
 	uint64_t slow_query_threshold_us; /* CONFIG_TIME_OFF: never */

@@ -135,6 +135,8 @@ static const struct config_key keys[] = {
 	{ "pool", "statement_ignore_comments", "statement_ignore_comments", KEY_SWITCH, "off", NO_BOUNDS, RELOADS,
 	  SHARED(statement_ignore_comments), NULL,
 	  "on: prepared statements that differ only in a trailing /*key='value'*/ comment are one, prepared without it" },
+	{ "pool", "commit_check", "commit_check", KEY_SWITCH, "off", NO_BOUNDS, RELOADS, SHARED(commit_check), NULL,
+	  "on: when the answer to a COMMIT is lost with its connection, PostgreSQL is asked what became of the transaction" },
 
 	{ "timeouts", "connect_timeout", "connect_timeout", KEY_TIME, "5s", 1 * MS, 1 * H, "", RELOADS,
 	  SHARED(connect_timeout_us), NULL, "the limit for connecting and logging in to PostgreSQL, for each host" },
@@ -146,6 +148,8 @@ static const struct config_key keys[] = {
 	  SHARED(transaction_timeout_us), NULL, "a transaction that lasts longer is ended; 0s: none" },
 	{ "timeouts", "idle_transaction_timeout", "idle_transaction_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
 	  SHARED(idle_transaction_timeout_us), NULL, "a client that is silent for longer in a transaction is disconnected; 0s: none" },
+	{ "timeouts", "commit_check_timeout", "commit_check_timeout", KEY_TIME, "30s", 1 * MS, 1 * H, "", RELOADS,
+	  SHARED(commit_check_timeout_us), NULL, "how long commit_check asks for a primary that knows; then the client is told that nobody does" },
 	{ "timeouts", "client_idle_timeout", "client_idle_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
 	  SHARED(client_idle_timeout_us), NULL, "a client that is silent for longer outside of transactions is disconnected; 0s: none" },
 	{ "timeouts", "shutdown_timeout", NOT_THERE, KEY_TIME, "30s", 0, 1 * D, "", RELOADS, FIELD(shutdown_timeout_us),

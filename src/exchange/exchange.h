@@ -35,6 +35,7 @@ struct exchange;
 struct client_statements; /* statements/statements_state.h: from the first Parse */
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
+struct commit_doubt; /* relay/commit_check.c */
 struct exclusive; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
@@ -127,6 +128,7 @@ struct exchange {
 	struct client_session *session;
 	struct client_listen *listen;
 	struct exclusive *exclusive; /* NULL, nearly always */
+	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
 	char *user; /* whom it logged in as; NULL: entry->user */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
@@ -147,6 +149,8 @@ struct exchange {
 	bool is_closing, is_stalled;
 	bool is_in_relay; /* relay_bytes() is running: the server must not be given back */
 	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
+	bool is_rolled_back; /* its transaction was, with its server, and it has not been told yet */
+	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	bool has_run; /* something was sent to the server it holds */
 };

@@ -5,6 +5,7 @@
 #include "pool/pool_set_state.h"
 
 #include "base/clock.h"
+#include "pool/fate_asker.h"
 #include "pool/notify_listener.h"
 
 #include <stdio.h>
@@ -39,6 +40,7 @@ pool_entry_free(struct pool_entry *entry)
 	struct pool_database *database = entry->database;
 
 	notify_listeners_free(entry);
+	fate_asker_free(entry);
 	pool_close_all(entry->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&entry->servers))
 		server_close(TAILQ_FIRST(&entry->servers));

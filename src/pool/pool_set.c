@@ -173,6 +173,12 @@ pool_set_next_turn(struct pool_set *set)
 	return ++set->last_turn;
 }
 
+struct cluster_lives *
+pool_set_lives(struct pool_set *set)
+{
+	return &set->lives;
+}
+
 struct pool_owns *
 pool_set_owns(const struct pool_set *set)
 {

@@ -25,6 +25,7 @@ struct pool_set; /* opaque: pool_set.c */
 struct pool_owns;
 struct pool_tenant; /* pool_database.c */
 struct notify_listener;
+struct fate_asker;
 
 struct pool_database {
 	char name[CONFIG_DATABASE_MAX + 1]; /* the name that clients use; a tenant's is "tenant/database" */
@@ -72,6 +73,7 @@ struct pool_entry {
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
 	struct pool_limit *limits[2]; /* pool_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
+	struct fate_asker *fates; /* fate_asker.h; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
 	uint32_t index; /* scratch space for whoever lists all pools */
 	struct pool_entry *next, *before;
@@ -112,6 +114,7 @@ struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers are numbered together, from 1 */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
+struct cluster_lives *pool_set_lives(struct pool_set *set); /* commit_fate.h */
 struct pool_owns *pool_set_owns(const struct pool_set *set); /* dedicated.h */
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 

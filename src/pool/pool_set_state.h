@@ -41,6 +41,7 @@ struct pool_set {
 	struct tls_store *tls;
 	struct pool_budget *budget;
 	struct pool_limits limits;
+	struct cluster_lives lives;
 	struct pool_owns *owns;
 	struct entry_box *table;
 	struct pool_entry *first;

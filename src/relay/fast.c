@@ -6,6 +6,7 @@
  * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
  */
 #include "exchange/report.h"
+#include "relay/commit_check.h"
 #include "relay/retry.h"
 #include "relay/walk.h"
 #include "state/state.h"
@@ -19,9 +20,9 @@
 static bool
 is_open_client(const struct exchange *x)
 {
-	return !x->is_session && x->replication == 0 && x->state == CL_READY && x->listen == NULL &&
-	       x->exclusive == NULL && x->entry->listeners == NULL && !image_has_prepared(x->image) &&
-	       !statements_are_exposed(x) && session_is_quiet(x);
+	return !x->is_session && !x->is_committing && !x->is_rolled_back && x->replication == 0 &&
+	       x->state == CL_READY && x->listen == NULL && x->exclusive == NULL && x->entry->listeners == NULL &&
+	       !image_has_prepared(x->image) && !statements_are_exposed(x) && session_is_quiet(x);
 }
 
 /* The other part. */
@@ -81,7 +82,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (f->body_len == 0 || session_reads_anyhow(x))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
-	if (!verdict_is_plain(w->scan.flags, w->scan.hints))
+	if (!verdict_is_plain(w->scan.flags, w->scan.hints) ||
+	    ((w->scan.hints & SCAN_HINT_ENDS) != 0 && x->entry->settings.commit_check))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
@@ -110,6 +112,10 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	st = statements_plain_unnamed(x, &fields);
 	if (st == NULL)
 		return WALK_SLOWLY;
+	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->entry->settings.commit_check) {
+		statement_unref(st);
+		return WALK_SLOWLY;
+	}
 	if ((r = enter(w)) != WALK_ON) {
 		statement_unref(st);
 		return r;
@@ -138,6 +144,8 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	m->is_found = false;
 	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
 			 &m->names.len))
+		return WALK_SLOWLY;
+	if (x->entry->settings.commit_check && commit_check_may_be(x, m))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
 	case STATEMENT_FAILED:

@@ -5,6 +5,7 @@
  * return FORWARD decides. A comment at each row says why it stands there. tests/unit/test_features.c holds the tables.
  */
 #include "relay/features.h"
+#include "relay/commit_check.h"
 #include "relay/late.h"
 
 #include "listen/listen.h"
@@ -46,6 +47,7 @@ note_sql(struct exchange *x, struct request *m)
 
 static const struct row on_query[] = {
 	{ session_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
+	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
 	{ session_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
 	{ look_query_exclusive,
 	  true }, /* its question is a request of its own: it goes ahead of all that is put in front */
@@ -55,7 +57,8 @@ static const struct row on_query[] = {
 	{ statements_deallocate_query,
 	  false }, /* replaces the SQL: those below see what is left for them by its effect */
 	{ listen_query, true }, /* replaces a LISTEN, which state must not suspect then */
-	{ session_query, true }, /* last: notes what it leaves behind, and may add to the SQL */
+	{ session_query, true }, /* notes what it leaves behind, and may add to the SQL */
+	{ commit_check_query, true }, /* last: nobody holds it back any more */
 };
 
 /* --- a Parse --- */
@@ -81,6 +84,7 @@ prepare_for_parse(struct exchange *x, struct request *m)
 }
 
 static const struct row on_parse[] = {
+	{ commit_check_before_parse, true }, /* as for a Query */
 	{ look_parse_exclusive, true }, /* as for a Query */
 	{ audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
 	{ listen_before_sql, false }, /* as for a Query */
@@ -110,12 +114,14 @@ static const struct row on_bind[] = {
 	{ look_bind_exclusive, true }, /* as for a Query */
 	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
 	{ session_run_elsewhere, false }, /* as for a Query */
+	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
 	{ session_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* a plan is made now, if it has to be made again */
 	{ note_statement, false }, /* as for a Query */
 	{ session_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* which portal runs a LISTEN */
+	{ commit_check_bind, true }, /* nobody but the next may hold it back */
 	{ statements_bind, false }, /* last: it sees to it that the server has the statement */
 };
 
@@ -140,6 +146,7 @@ execute_state(struct exchange *x, struct request *m)
 static const struct row on_execute[] = {
 	{ execute_state, true }, /* its effect counts from here on, unless it has to wait */
 	{ listen_execute, true }, /* may be refused in its place */
+	{ commit_check_execute, true }, /* last: nobody holds it back any more */
 };
 
 #define TABLE(rows)                                                                                                    \
@@ -203,6 +210,15 @@ state_error(struct exchange *x, const struct seen_error *e)
 }
 
 static bool
+commit_error(struct exchange *x, const struct seen_error *e)
+{
+	(void)e;
+	if (x->is_committing)
+		commit_check_answered(x);
+	return false;
+}
+
+static bool
 listen_to_error(struct exchange *x, const struct seen_error *e)
 {
 	return listen_error(x, e->fields);
@@ -235,6 +251,7 @@ late_error(struct exchange *x, const struct seen_error *e)
 static bool (*const on_error[])(struct exchange *x, const struct seen_error *e) = {
 	retry_error, /* first: a request that is sent once more has not failed */
 	record_error, /* from here on it has */
+	commit_error, /* if it is a COMMIT's, that is answered */
 	state_error, /* its effects are void, whatever the client is sent */
 	listen_to_error, /* a LISTEN that the listener refused has an error of its own */
 	kept_error, /* sends the error of the PREPARE that caused this one */
@@ -263,6 +280,8 @@ features_request_done(struct exchange *x, const struct owed *ended)
 		exclusive_request_done(x, ended);
 	if (x->session != NULL)
 		session_request_done(x);
+	if (x->srv->loan.commit.is_on)
+		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */
 	return listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
 }

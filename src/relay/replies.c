@@ -6,6 +6,7 @@
  * and nothing pins it (relay_try_release).
  */
 #include "exchange/exchange.h"
+#include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "relay/features.h"
 #include "relay/late.h"
@@ -165,7 +166,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		pool_distrust(x->entry->policy, *x->env->now_us);
 	}
 	srv->loan.is_not_executed = loss == LOSS_NOT_EXECUTED;
-	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || loss == LOSS_OF_NOTHING : !is_error_owed)) {
+	srv->is_owed_listed = is_fatal && loss != LOSS_NOT_EXECUTED && commit_check_is_in_doubt(x, srv);
+	if (loss == LOSS_NOT_EXECUTED || (is_fatal ? is_ours || srv->is_owed_listed || loss == LOSS_OF_NOTHING ||
+							 (!is_error_owed && commit_check_stays(x, srv))
+						   : !is_error_owed)) {
 		end_server(srv, e);
 		return true;
 	}
@@ -184,7 +188,9 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(x);
 		return true;
 	}
-	if (to == OWED_TO_FEATURE)
+	if (to == OWED_TO_COMMIT)
+		commit_check_failed(srv);
+	if (to == OWED_TO_FEATURE || to == OWED_TO_COMMIT)
 		return true;
 	if (to == OWED_TO_PREPARE) {
 		session_keep_error(x, message, len);
@@ -309,6 +315,8 @@ complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 		statements_deallocated_all(x);
 	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
 		statements_deallocated(x);
+	if (srv->loan.commit.is_on && (strcmp(tag, "COMMIT") == 0 || strcmp(tag, "ROLLBACK") == 0))
+		commit_check_transaction_over(x);
 	if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE ALL") == 0)
 		session_deallocated_all(x);
 	if (strcmp(tag, "COMMIT") == 0)
@@ -459,6 +467,8 @@ on_batch_end(struct server *srv)
 	}
 	srv->loan.is_shown = srv->loan.is_shown || srv->loan.clock.has_passed;
 	report_flushed(x, srv);
+	if (srv->loan.commit.is_due)
+		commit_check_ask(x);
 	if (breaks_copy(&srv->ledger)) {
 		broke_copy(x, srv);
 		return;
@@ -494,27 +504,43 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 	return true;
 }
 
+/* What it has sent meanwhile, or sends next, is answered with an error. */
+static void
+rolled_back(struct exchange *x)
+{
+	x->idle_since_us = *x->env->now_us;
+	x->is_committing = false;
+	x->is_rolled_back = true;
+	relay_unstall(x);
+	if (x->state == CL_HELD)
+		commit_check_refuse(x);
+}
+
 static void
 on_lost(struct server *srv, const struct fail *why)
 {
 	struct exchange *x = srv->borrower;
 	struct fail told = *why;
-	bool is_dirty, is_free;
+	bool is_dirty, is_free, is_in_doubt, is_unmovable, is_rolled_back;
 	enum loss loss;
 
 	if (x == NULL)
 		return;
 	loss = loss_of(x, srv, why->sqlstate, srv->was_owing);
 	is_free = loss == LOSS_OF_NOTHING;
+	is_in_doubt = loss != LOSS_NOT_EXECUTED && commit_check_is_in_doubt(x, srv);
 	if (loss == LOSS_NOT_EXECUTED) {
 		loss_take_back(x);
 	} else if (exchange_is_ready(x) && x->env->to_client.to == &x->stream) { /* replies of this batch */
 		is_free = outbox_flush(&x->env->to_client) == 0 && is_free;
 		report_flushed(x, srv);
 	}
-	if (exchange_is_ready(x) && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I'))
+	if (exchange_is_ready(x) && !is_in_doubt && loss != LOSS_NOT_EXECUTED && (srv->was_owing || srv->tx != 'I'))
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	is_dirty = exchange_is_ready(x) && session_is_dirty(x);
+	is_rolled_back = !is_in_doubt && !srv->was_owing && commit_check_stays(x, srv);
+	is_unmovable = (is_in_doubt || is_rolled_back) && (is_dirty || x->is_session || x->listen != NULL ||
+							   statements_hold_server(x) || statements_are_exposed(x));
 	listen_unlinked(x, srv);
 	session_stop_lingering(x);
 	x->srv = NULL;
@@ -536,6 +562,14 @@ on_lost(struct server *srv, const struct fail *why)
 	}
 	if (told.hint[0] == '\0')
 		fail_hint(&told, "The transaction that was open, if any, is lost. Connect again.");
+	if (is_in_doubt) {
+		commit_check_lost(x, srv, &told, is_unmovable);
+		return;
+	}
+	if (is_rolled_back && !is_unmovable) {
+		rolled_back(x);
+		return;
+	}
 	srv->is_end_logged = !is_free || !goes_on(x, &told, is_dirty);
 	if (srv->is_end_logged)
 		exchange_close(x, &told);
@@ -561,7 +595,8 @@ on_no_such_pid(struct server *srv, uint32_t pid)
 }
 
 const struct server_ops relay_server_ops = {
-	on_pass,	on_request_done, on_settled,   on_local,	  statements_described,
-	on_error,	on_complete,	 on_parameter, session_probe_row, session_probe_done,
-	on_no_such_pid, on_notification, on_batch_end, on_lost,		  on_drained
+	on_pass,	   on_request_done,    on_settled,     on_local,	 statements_described,
+	on_error,	   on_complete,	       on_parameter,   commit_check_row, commit_check_asked,
+	session_probe_row, session_probe_done, on_no_such_pid, on_notification,	 on_batch_end,
+	on_lost,	   on_drained
 };

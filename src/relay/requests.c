@@ -5,6 +5,7 @@
  * first message that needs a server borrows one; if none is free, the bytes wait in the exchange.
  */
 #include "relay/walk.h"
+#include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "relay/late.h"
 #include "relay/loss.h"
@@ -52,6 +53,8 @@ link_server(struct exchange *x, struct server *srv)
 		walk_out_of_memory(x);
 		return -1;
 	}
+	if (x->entry->settings.commit_check)
+		commit_check_linked(x);
 	return 0;
 }
 
@@ -158,6 +161,8 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
+	if (x->is_rolled_back && commit_check_is_refused(x, &w->m))
+		return WALK_WAIT;
 	relay_ticket(x);
 	x->ticket.is_harmless = (pool_entry_compiled(x->entry) & STATE_TYPES) != 0 && is_harmless(w);
 	srv = pool_entry_borrow(x->entry, &x->ticket, x, *env->now_us);
@@ -306,7 +311,7 @@ one_message(struct request_walk *w)
 		return walk_violated(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING)
+	if (x->state == CL_RETRYING || (x->is_committing && commit_check_holds(x, f.type)))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON || (step = look_for_listen(w)) != WALK_ON)
 		return step;
@@ -443,6 +448,10 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 			return;
 		}
 		client_step(x, CE_HOLD);
+	}
+	if (x->state == CL_IN_DOUBT && x->doubt == NULL) {
+		commit_check_refuse(x);
+		return;
 	}
 	srv = x->srv;
 	if (srv == NULL)

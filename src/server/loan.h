@@ -8,6 +8,7 @@
 #define PGWEIR_SERVER_LOAN_H
 
 #include "base/counters.h"
+#include "session/commit_fate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +45,26 @@ struct phase_clock {
 	bool has_passed; /* something was passed to the client since the last byte was sent to the server */
 	bool is_flowing; /* something of the answer has come since the last byte was sent */
 	bool is_flushed; /* a Flush was the last that was sent: answers are due without a Sync */
+};
+
+/* How far the COMMIT of the borrower has come, where COMMITs are checked: relay/commit_check.c. */
+enum commit_phase {
+	COMMIT_NOT,
+	COMMIT_ASKED, /* the transaction's mark was asked for, ahead of the COMMIT */
+	COMMIT_BOUND, /* it is bound to the unnamed portal */
+	COMMIT_SENT,
+	COMMIT_ANSWERED /* its own reply has come; its ReadyForQuery is still due */
+};
+
+struct loan_commit {
+	struct commit_mark mark; /* of the open transaction */
+	uint8_t phase; /* enum commit_phase */
+	bool is_on; /* COMMITs of this loan are checked */
+	bool is_due, is_asking; /* the mark is to be asked for when the replies are sent; its answer is due */
+	bool is_held; /* the COMMIT waits for that answer */
+	bool has_suspended; /* a portal has rows left: the unnamed one must stay */
+	bool is_read_only, has_failed; /* so the question ahead of the COMMIT was answered */
+	bool is_simple, is_chained, is_named; /* the COMMIT: a Query; AND CHAIN; a statement that has a name */
 };
 
 struct loan {
@@ -84,6 +105,7 @@ struct loan {
 	char tag[32], sqlstate[6];
 	uint32_t bind_len, text_len, statements_run;
 	bool is_text_cut, is_text_spent, is_simple;
+	struct loan_commit commit;
 	/* Buffers, from here on, outlive the loan; what is in them does not. */
 	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
 	uint8_t

@@ -48,6 +48,13 @@ server_free_later(struct grave *g)
 	free(srv);
 }
 
+void
+server_list_owed(struct server *srv)
+{
+	if (!srv->is_owed_listed)
+		srv->owed_count = ledger_list_client(&srv->ledger, srv->owed, SERVER_OWED_MAX);
+}
+
 /* Frees everything it holds except its own memory; calls ops.settled for what was owed. */
 void
 server_let_go(struct server *srv)
@@ -57,6 +64,7 @@ server_let_go(struct server *srv)
 	/* A simple Query that an error ahead of it has skipped, with nothing behind it: nobody else answers it. */
 	srv->was_owing =
 	    ledger_owes_client(&srv->ledger, &since_us) || (srv->ledger.is_skipping && srv->ledger.count == 0);
+	server_list_owed(srv);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
 	password_ask_cancel(&srv->ask);

@@ -28,6 +28,7 @@
 #include "server/passwords.h"
 #include "server/server_state.h"
 #include "server/server_statements.h"
+#include "session/commit_fate.h"
 #include "session/image.h"
 #include "session/seal.h"
 #include "wire/fields.h"
@@ -72,6 +73,10 @@ struct server_ops {
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
+	/* A row that answers a question of OWED_TO_COMMIT; then its ReadyForQuery: the question was ended->statements.
+	 */
+	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+	void (*commit_asked)(struct server *srv, const struct owed *ended);
 	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
@@ -181,11 +186,21 @@ struct server_reset {
 	uint64_t since_us, deadline_us;
 };
 
+/* What is known of the cluster that a server belongs to. */
+enum cluster_state {
+	CLUSTER_NOT_ASKED,
+	CLUSTER_ASKED,
+	CLUSTER_KNOWN,
+	CLUSTER_STANDBY, /* it may be promoted: then it is asked again */
+	CLUSTER_SILENT /* it can't tell: too old, or its user has not the right to ask */
+};
+
 /* TLS comes before the login: server_tls.c. */
 enum server_tls_phase { STP_NONE, STP_ASKED, STP_REFUSED_WITH_ERROR, STP_SHAKING_HANDS, STP_DONE };
 
 #define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
 #define SERVER_ADDRESS_MAX 280
+#define SERVER_OWED_MAX 8u
 
 struct server {
 	struct stream stream; /* must be first: see stream_ops */
@@ -202,12 +217,17 @@ struct server {
 	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
 	bool is_connect_query_bad; /* it failed */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
-	bool was_owing; /* when it ended, something was owed to the borrower */
+	bool was_owing; /* when it ended, something was owed to the borrower: */
+	bool is_owed_listed; /* ... owed and owed_count are as they were before its FATAL skipped some of it */
+	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind, in order, ... */
+	size_t owed_count; /* ... if it was no more than fits */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby */
 	struct loan loan;
 	struct ledger ledger;
 	struct image *image;
 	struct server_statements statements;
+	struct cluster_mark cluster; /* where COMMITs are checked (relay/commit_check.c); else zeroed */
+	uint8_t cluster_state; /* enum cluster_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet. state/linger.c */

@@ -14,6 +14,7 @@
 /* server.c: its end in two steps; between them its owner or borrower is called back. */
 /* Frees everything it holds except its own memory; calls ops.settled for what was owed. */
 void server_let_go(struct server *srv);
+void server_list_owed(struct server *srv); /* notes what is owed to the borrower now, unless that was noted for good */
 void server_finish(struct server *srv);
 
 /* server_dial.c */

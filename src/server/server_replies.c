@@ -18,7 +18,7 @@
 static bool
 is_read_by_us(uint8_t to)
 {
-	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER;
+	return to == OWED_TO_PROBE || to == OWED_TO_RESET || to == OWED_TO_OWNER || to == OWED_TO_COMMIT;
 }
 
 static void
@@ -28,6 +28,8 @@ got_row(struct server *srv, enum owed_to to, const uint8_t *body, size_t len, bo
 		srv->env->ops->probe_row(srv, body, len, is_whole);
 	else if (to == OWED_TO_RESET)
 		server_reset_row(srv, body, len, is_whole);
+	else if (to == OWED_TO_COMMIT)
+		srv->env->ops->commit_row(srv, body, len, is_whole);
 	else
 		srv->env->owner_ops->answer_row(srv, body, len, is_whole);
 }
@@ -307,6 +309,9 @@ inspect(struct walk *w, struct reply *r, struct fail *why)
 		if (w->srv->loan.announces_ready)
 			pass_run(w);
 		return 0;
+	case 's':
+		w->srv->loan.commit.has_suspended = true;
+		return 0;
 	default:
 		return 0;
 	}
@@ -328,6 +333,8 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 			w->run = w->at;
 	} else if (ended->to == OWED_TO_PROBE)
 		srv->env->ops->probe_done(srv);
+	else if (ended->to == OWED_TO_COMMIT)
+		srv->env->ops->commit_asked(srv, ended);
 	else if (ended->to == OWED_TO_OWNER)
 		srv->env->owner_ops->answered(srv, !srv->reset.is_refused);
 }
@@ -368,6 +375,8 @@ walk_message(struct walk *w, const struct frame *f, struct fail *why)
 		return violated(srv, r.type, why);
 	if (is_description(head, r.type))
 		srv->env->ops->described(srv, head, r.type, r.body, r.body_len, r.is_whole);
+	if (r.type == 'E' && srv->loan.commit.phase != COMMIT_NOT)
+		server_list_owed(srv); /* if this is FATAL, what the client waits for is not what the ledger has then */
 	verdict = ledger_receive(&srv->ledger, r.type, &ended, &is_end);
 	if (verdict == LEDGER_VIOLATION)
 		return violated(srv, r.type, why);

@@ -45,6 +45,7 @@ static const struct metric_words classes = { "sqlstate_class", NAMES(error_class
 static const struct metric_words connect_failures = { "reason", NAMES(connect_failure_names) };
 static const struct metric_words cancel_results = { "result", NAMES(cancel_result_names) };
 
+static const struct metric_words commit_results = { "result", NAMES(commit_result_names) };
 static const struct metric_words auth_query_results = { "result", NAMES(auth_query_result_names) };
 
 #define ALL(field) .scope = OF_ALL, .at = offsetof(struct snapshot, field)
@@ -184,6 +185,9 @@ const struct metric_family metric_families[] = {
 	    .help = "Requests by protocol." },
 	{ .name = "pgweir_transactions_total", .type = METRIC_COUNTER, DATABASE(counters.transactions), .words = &ends,
 	    .help = "Transactions by how they ended; lost: the connection of client or server ended." },
+	{ .name = "pgweir_commits_checked_total", .type = METRIC_COUNTER, DATABASE(counters.commits_checked),
+	    .words = &commit_results,
+	    .help = "COMMITs whose server was lost before its answer, with commit_check, by what became of the transaction." },
 	{ .name = "pgweir_slow_queries_total", .type = METRIC_COUNTER, DATABASE(counters.slow_queries),
 	    .help = "Requests that took longer than the threshold of the slow-query log, logged or not." },
 	{ .name = "pgweir_slow_log_lines_dropped_total", .type = METRIC_COUNTER, ALL(slow_dropped_rate), .words = &drops,

@@ -433,6 +433,23 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	}
 }
 
+size_t
+ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+
+		if (o->to != OWED_TO_CLIENT || o->kind == OWED_COPY_END)
+			continue;
+		if (count < cap)
+			kinds[count] = o->kind;
+		count++;
+	}
+	return count;
+}
+
 const char *
 owed_kind_name(enum owed_kind kind)
 {

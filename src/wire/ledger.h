@@ -45,7 +45,8 @@ enum owed_to {
 	OWED_TO_FEATURE, /* a feature's own messages (expose, exclusive); errors do not matter */
 	OWED_TO_PING,
 	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal, after the client has gone */
-	OWED_TO_OWNER /* a query of the pool's; errors do not matter */
+	OWED_TO_OWNER, /* a query of the pool's; errors do not matter */
+	OWED_TO_COMMIT /* a question that a COMMIT is checked by; statements: which */
 };
 
 struct owed {
@@ -262,6 +263,10 @@ ledger_is_our_turn(const struct ledger *l)
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Returns whether a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
+
+/* Writes the kinds of what is owed to the client, in order, local replies included; at most cap of them. Returns how
+ * many there are. */
+size_t ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap);
 
 const char *owed_kind_name(enum owed_kind kind); /* "Execute", for the log */
 

@@ -2,6 +2,7 @@
 
 import select
 import socket
+import struct
 import threading
 import time
 
@@ -50,6 +51,14 @@ class Tap:
             pairs = list(self._pairs)
         for pair in pairs:
             pair.cut()
+
+    def reset(self, chosen=None):
+        """Ends connections by a reset on both sides: those that chosen(index) is true for, or all. Returns how many."""
+        with self._lock:
+            pairs = [pair for index, pair in enumerate(self._pairs) if chosen is None or chosen(index)]
+        for pair in pairs:
+            pair.is_reset = pair.is_cut = True      # its thread sees it at once, or within 50 ms
+        return len(pairs)
 
     def stall(self, new=False):
         """Connections that exist now go silent; with new, those to come as well."""
@@ -102,7 +111,7 @@ class _Pair:
         self.near = near
         self.far = None
         self.stalled = stalled
-        self.is_cut = False
+        self.is_cut = self.is_reset = False
 
     def cut(self):
         self.is_cut = True
@@ -137,5 +146,7 @@ class _Pair:
         finally:
             for sock in (self.near, self.far):
                 if sock is not None:
+                    if self.is_reset:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     sock.close()
             self.tap.forget(self)

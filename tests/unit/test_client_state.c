@@ -51,6 +51,18 @@ Test(client_state, only_a_proof_or_none_being_needed_leads_out_of_a_login)
 		}
 }
 
+Test(client_state, a_commit_in_doubt_is_answered_or_refused)
+{
+	enum client_state in_doubt = AFTER(CE_PROVED, CE_GREETED, CE_DOUBT);
+
+	cr_expect_eq(in_doubt, CL_IN_DOUBT);
+	cr_expect(client_state_waits(in_doubt), "what it sends is kept");
+	cr_expect_not(client_state_listens(in_doubt));
+	cr_expect_eq(client_state_next(in_doubt, CE_ANSWERED), CL_READY);
+	cr_expect_eq(client_state_next(in_doubt, CE_REFUSED), CL_REJECTING, "the rest of its request is dropped");
+	cr_expect_eq(client_state_next(CL_HELD, CE_DOUBT), CL_IN_DOUBT, "with a message that waits for the answer");
+}
+
 Test(client_state, a_request_waits_in_line_is_granted_or_rejected)
 {
 	enum client_state in_line = AFTER(CE_PROVED, CE_GREETED, CE_NEED_SERVER);

@@ -6,6 +6,7 @@
 #include "relay/features.h"
 
 #include "listen/listen.h"
+#include "relay/commit_check.h"
 #include "relay/exclusive.h"
 #include "exchange/report.h"
 #include "relay/late.h"
@@ -62,6 +63,14 @@ step(const char *name)
 	}
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
+STEP(commit_check_before_query, "mark", struct exchange *x, struct request *m)
+STEP(commit_check_before_parse, "mark", struct exchange *x, struct request *m)
+STEP(commit_check_before_bind, "mark", struct exchange *x, struct request *m)
+STEP(commit_check_query, "commit", struct exchange *x, struct request *m)
+STEP(commit_check_bind, "commit", struct exchange *x, struct request *m)
+STEP(commit_check_execute, "commit", struct exchange *x, struct request *m)
+NOTHING(commit_check_answered, "commit", struct exchange *x)
+NOTHING(commit_check_request_done, "commit", struct exchange *x)
 NUMBER(exclusive_query, "exclusive", struct exchange *x, const struct request *m)
 NUMBER(exclusive_parse, "exclusive", struct exchange *x, const struct request *m)
 NUMBER(exclusive_bind, "exclusive", struct exchange *x, const char *name)
@@ -157,19 +166,19 @@ Test(features, each_message_is_seen_in_its_order)
 {
 	busy();
 	cr_expect_eq(see('Q'), STATEMENT_FORWARD);
-	cr_expect_str_eq(fake.calls,
-			 "elsewhere sequences exclusive local drop channels expose deallocate listen state");
+	cr_expect_str_eq(
+	    fake.calls, "elsewhere mark sequences exclusive local drop channels expose deallocate listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "exclusive channels expose deallocate prepare listen statements");
+	cr_expect_str_eq(fake.calls, "mark exclusive channels expose deallocate prepare listen statements");
 	see('B');
-	cr_expect_str_eq(fake.calls,
-			 "exclusive find elsewhere sequences channels expose local state listen statements");
+	cr_expect_str_eq(
+	    fake.calls, "exclusive find elsewhere mark sequences channels expose local state listen commit statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find channels expose state statements");
 	see('C');
 	cr_expect_str_eq(fake.calls, "statements");
 	see('E');
-	cr_expect_str_eq(fake.calls, "state listen");
+	cr_expect_str_eq(fake.calls, "state listen commit");
 	see('S');
 	cr_expect_str_eq(fake.calls, "");
 }
@@ -179,11 +188,11 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 	busy();
 	fake.is_passed_through = x.is_session = true;
 	see('Q');
-	cr_expect_str_eq(fake.calls, "exclusive listen state");
+	cr_expect_str_eq(fake.calls, "mark exclusive listen state commit");
 	see('P');
-	cr_expect_str_eq(fake.calls, "exclusive audit");
+	cr_expect_str_eq(fake.calls, "mark exclusive audit");
 	see('B');
-	cr_expect_str_eq(fake.calls, "exclusive");
+	cr_expect_str_eq(fake.calls, "exclusive mark commit");
 	see('D');
 	cr_expect_str_eq(fake.calls, "");
 }
@@ -191,9 +200,10 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(fake.calls, "find elsewhere sequences channels expose local state listen statements");
+	cr_expect_str_eq(fake.calls,
+			 "find elsewhere mark sequences channels expose local state listen commit statements");
 	see('E');
-	cr_expect_str_eq(fake.calls, "listen");
+	cr_expect_str_eq(fake.calls, "listen commit");
 }
 
 Test(features, the_first_that_does_not_say_forward_decides)
@@ -205,14 +215,15 @@ Test(features, the_first_that_does_not_say_forward_decides)
 		fake.step = steps[i];
 		fake.stops = "deallocate";
 		cr_expect_eq(see('Q'), steps[i]);
-		cr_expect_str_eq(fake.calls, "elsewhere sequences exclusive local drop channels expose deallocate");
+		cr_expect_str_eq(fake.calls,
+				 "elsewhere mark sequences exclusive local drop channels expose deallocate");
 		fake.stops = "find";
 		cr_expect_eq(see('B'), steps[i]);
 		cr_expect_str_eq(fake.calls, "exclusive find");
 	}
 	fake.stops = "exclusive";
 	cr_expect_eq(see('P'), STATEMENT_FAILED, "-1 is no memory");
-	cr_expect_str_eq(fake.calls, "exclusive");
+	cr_expect_str_eq(fake.calls, "mark exclusive");
 }
 
 Test(features, an_error_is_seen_until_somebody_tells_it_otherwise)
@@ -250,6 +261,20 @@ Test(features, the_end_of_a_request)
 	cr_expect_str_eq(fake.calls, "statements exclusive state report listen");
 	fake.stops = "listen";
 	cr_expect(features_request_done(&x, &ended), "ReadyForQuery is kept");
+	setup();
+	server.loan.commit.is_on = true;
+	features_request_done(&x, &ended);
+	server.loan.commit.is_on = false;
+	cr_expect_str_eq(fake.calls, "statements commit report listen");
+}
+
+Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
+{
+	struct error_fields e = { .severity = "ERROR", .sqlstate = "23503", .message = "?" };
+
+	x.is_committing = true;
+	features_error(&x, &e, NULL, 0);
+	cr_expect_str_eq(fake.calls, "retry report commit listen kept statements late");
 }
 
 Test(features, a_hand_over)

@@ -534,8 +534,8 @@ Test(image, some_settings_make_other_constants)
 
 Test(image, compiles_as_another_with_the_same_search_path)
 {
-	struct image_store *store = image_store_new(0);
-	struct image *a = image_empty(store), *b = image_empty(store);
+	struct image_store *own = image_store_new(0);
+	struct image *a = image_empty(own), *b = image_empty(own);
 
 	cr_expect(image_compiles_as(a, b));
 	cr_expect_eq(image_update(&a, "search_path", "x", IMAGE_OTHER), 0);
@@ -551,5 +551,5 @@ Test(image, compiles_as_another_with_the_same_search_path)
 	cr_expect_not(image_is_of_compiling("DateStyle"));
 	image_unref(a);
 	image_unref(b);
-	image_store_free(store);
+	image_store_free(own);
 }

@@ -371,7 +371,9 @@ Test(log, structured_lines_hold_one_field_each)
 static void
 expect_event(enum log_format format, const char *want)
 {
-	const struct fail why = { "25P03", "idle", "the limit is 3 s", "commit \"soon\"" };
+	const struct fail why = {
+		.sqlstate = "25P03", .text = "idle", .detail = "the limit is 3 s", .hint = "commit \"soon\""
+	};
 	const struct log_about about = {
 		.event = "e", .client_id = 7, .client = "c:1", .user = "u", .duration_us = 1500, .why = &why
 	};

@@ -406,7 +406,7 @@ Test(pool, those_who_may_wait_are_not_refused_while_nothing_can_be_reached)
 	fake_borrow(&f, 2);
 	fake_at(&f, f.now + 1 * MS);
 	cr_expect_eq(f.clients[1].refusals + f.clients[2].refusals, 0);
-	fake_at(&f, f.now + 1 * S); /* the back-off is over: another one is opened */
+	fake_at(&f, f.now + 100 * MS); /* the back-off is over: another one is opened */
 	fake_failed(&f, 1, CF_AUTH, true);
 	cr_expect_eq(f.clients[1].refusals, 1, "a refusal is for good");
 	cr_expect_eq(f.clients[2].refusals, 1);

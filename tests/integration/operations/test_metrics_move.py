@@ -54,6 +54,18 @@ def statements(weir, look):
     weir.postgres.query("DROP TABLE moving")
 
 
+def commits(weir, look):
+    """A server that is lost in an open transaction, before its COMMIT."""
+    weir.start(commit_check=True)
+    look()
+    with weir.raw() as wire:
+        wire.ask(query("BEGIN"))
+        wire.ask(query("SELECT 1"))
+        weir.postgres.kill_backends()
+        assert errors(wire.ask(query("COMMIT")))[0].sqlstate == "40001"
+        look()
+
+
 def line(weir, look):
     """Two connections are held; one client waits, and in vain."""
     weir.start(pool_size=1, max_overflow=1, pool_timeout="900ms")
@@ -199,6 +211,7 @@ MOVED_BY = {
         buffer_memory_bytes metrics_scrape_duration_seconds process_cpu_seconds_total process_resident_memory_bytes
         process_virtual_memory_bytes process_open_fds""",
     statements: "prepared_statement_reruns_total prepared_statement_evictions_total",
+    commits: "commits_checked_total",
     line: """pool_overflow_connections pool_waiting_clients pool_oldest_waiter_seconds pool_waits_total
         pool_timeouts_total client_requests_failed_total""",
     outage: """pool_outages_total pool_outage_seconds_total pool_held_requests_total pool_replays_total""",

@@ -1,0 +1,668 @@
+/*
+ * src/relay/commit_check.c - see commit_check.h.
+ *
+ * Two questions, both of pgweir's own, give a transaction's mark (session/commit_fate.h): one follows the replies to
+ * the first statement that has written something, and costs the client nothing but a COMMIT that comes before its
+ * answer; the other goes ahead of the COMMIT, in the same write. They are simple Queries: within an aborted transaction
+ * such a Query fails without skipping what follows, and what it does to the unnamed statement and portal matters to
+ * nobody ahead of a COMMIT.
+ *
+ * From the COMMIT to its answer nothing else of the client's is sent. So when the server is lost then, all that is owed
+ * are replies to the COMMIT's own messages, which pgweir can make itself.
+ */
+#include "relay/commit_check.h"
+
+#include "exchange/report.h"
+#include "pool/fate_asker.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "sql/commit_text.h"
+#include "statements/statements.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum question { ASK_CLUSTER, ASK_MARK, ASK_FINAL_MARK };
+
+/* A client whose COMMIT is in doubt. */
+struct commit_doubt {
+	struct fate_question question; /* must be first */
+	struct exchange *x;
+	struct fail told; /* if is_lost */
+	uint64_t since_us;
+	uint64_t server_id;
+	uint8_t owed[SERVER_OWED_MAX];
+	size_t owed_count;
+	bool is_asked; /* question is under way */
+	bool is_partial; /* more than the COMMIT's own replies is owed */
+	bool is_chained, is_lost;
+	char server[SERVER_ADDRESS_MAX];
+};
+
+static struct loan_commit *
+commit_of(const struct exchange *x)
+{
+	return &x->srv->loan.commit;
+}
+
+static void
+set_phase(struct exchange *x, enum commit_phase phase)
+{
+	commit_of(x)->phase = (uint8_t)phase;
+	x->is_committing = phase != COMMIT_NOT;
+}
+
+/* --- asking --- */
+
+/* Returns the question's message, entered in the ledger, or an empty buffer: no memory. */
+static struct buf
+put_question(struct exchange *x, enum question which)
+{
+	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
+	struct buf b = { 0 };
+
+	message_query(&b, which == ASK_CLUSTER ? fate_ask_cluster : fate_ask_mark);
+	if (!buf_ok(&b) || ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request) < 0)
+		buf_fini(&b);
+	x->srv->unnamed_of = 0; /* a simple Query drops the unnamed statement */
+	return b;
+}
+
+/* In front of what the client is about to send. Returns 0, or -1: no memory. */
+static int
+ask_ahead(struct exchange *x, enum question which)
+{
+	struct buf b = put_question(x, which);
+	int r = b.len > 0 ? 0 : -1;
+
+	if (r == 0)
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	buf_fini(&b);
+	return r;
+}
+
+void
+commit_check_linked(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	uint64_t since_us;
+
+	if (srv->cluster_state == CLUSTER_STANDBY && srv->role == 'p')
+		srv->cluster_state = CLUSTER_NOT_ASKED; /* it was promoted */
+	if (srv->cluster_state == CLUSTER_NOT_ASKED && srv->tx == 'I' && srv->is_synced && x->replication == 0 &&
+	    !ledger_owes_client(&srv->ledger, &since_us) && ask_ahead(x, ASK_CLUSTER) == 0)
+		srv->cluster_state = CLUSTER_ASKED;
+	commit_of(x)->is_on = srv->cluster_state == CLUSTER_ASKED || srv->cluster_state == CLUSTER_KNOWN;
+}
+
+void
+commit_check_ask(struct exchange *x)
+{
+	struct loan_commit *c = commit_of(x);
+	struct buf b;
+
+	c->is_due = false;
+	if (x->srv->ledger.count > 0 || x->state != CL_READY)
+		return;
+	b = put_question(x, ASK_MARK);
+	c->is_asking = b.len > 0;
+	if (b.len > 0)
+		server_write(x->srv, b.bytes, b.len);
+	buf_fini(&b);
+}
+
+void
+commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole)
+{
+	const struct owed *head = ledger_head(&srv->ledger);
+	struct loan_commit *c = &srv->loan.commit;
+	struct commit_mark mark = { 0 };
+
+	if (!is_whole || head == NULL)
+		return;
+	if (head->statements == ASK_CLUSTER) {
+		if (!fate_read_cluster(body, len, &srv->cluster))
+			return;
+		srv->cluster_state = srv->cluster.is_standby ? CLUSTER_STANDBY : CLUSTER_KNOWN;
+		c->is_on = c->is_on && srv->cluster_state == CLUSTER_KNOWN;
+		cluster_lives_add(pool_set_lives(((struct pool_entry *)srv->owner)->set), &srv->cluster);
+		return;
+	}
+	if (!fate_read_mark(body, len, &mark))
+		return;
+	mark.is_final = head->statements == ASK_FINAL_MARK;
+	c->is_read_only = mark.is_final && mark.xid == 0;
+	c->mark = mark;
+}
+
+void
+commit_check_failed(struct server *srv)
+{
+	const struct owed *head = ledger_head(&srv->ledger);
+
+	if (head != NULL && head->statements == ASK_FINAL_MARK)
+		srv->loan.commit.has_failed = true;
+}
+
+void
+commit_check_asked(struct server *srv, const struct owed *ended)
+{
+	struct loan_commit *c = &srv->loan.commit;
+
+	if (ended->statements == ASK_MARK)
+		c->is_asking = false;
+	if (ended->statements != ASK_CLUSTER || srv->cluster_state != CLUSTER_ASKED)
+		return;
+	srv->cluster_state = CLUSTER_SILENT;
+	c->is_on = false;
+	log_warning(
+	    srv->env->log,
+	    "server %llu (%s, %s/%s): its COMMITs can't be checked: PostgreSQL is older than version 13, or this "
+	    "user may not call pg_control_system() and the like",
+	    (unsigned long long)srv->id, srv->address, srv->target->database, srv->target->user);
+}
+
+/* --- the COMMIT on its way --- */
+
+static enum commit_text
+text_of(const struct sql_verdict *v, const char *sql, size_t len)
+{
+	return v != NULL && (v->hints & SCAN_HINT_ENDS) != 0 ? commit_text_read(sql, len) : COMMIT_TEXT_NOT;
+}
+
+static enum commit_text
+text_of_statement(const struct request *m)
+{
+	return m->statement == NULL ? COMMIT_TEXT_NOT
+				    : text_of(m->verdict, (const char *)m->statement->bytes, m->statement->query_len);
+}
+
+/* Returns true if the server is where a Query may be put in front of the COMMIT, and there may be something to commit.
+ */
+static bool
+is_worth_asking(const struct server *srv)
+{
+	return !srv->ledger.is_skipping && !srv->ledger.is_copy_open &&
+	       (srv->tx == 'T' || srv->ledger.count > 0 || !srv->is_synced);
+}
+
+static enum statement_step
+ask_for_commit(struct exchange *x)
+{
+	struct loan_commit *c = commit_of(x);
+
+	c->is_held = c->is_asking;
+	if (c->is_held)
+		return STATEMENT_HOLD;
+	if (c->phase != COMMIT_NOT || !is_worth_asking(x->srv))
+		return STATEMENT_FORWARD;
+	c->is_read_only = c->has_failed = false;
+	if (ask_ahead(x, ASK_FINAL_MARK) < 0)
+		return STATEMENT_FAILED;
+	set_phase(x, COMMIT_ASKED);
+	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+commit_check_before_query(struct exchange *x, struct request *m)
+{
+	if (x->is_session && x->entry->settings.commit_check && !commit_of(x)->is_on)
+		commit_check_linked(x);
+	if (!commit_of(x)->is_on || text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
+		return STATEMENT_FORWARD;
+	return ask_for_commit(x);
+}
+
+/* The Query drops the unnamed statement: it must not come between that one's Parse and Bind. */
+enum statement_step
+commit_check_before_parse(struct exchange *x, struct request *m)
+{
+	if (x->is_session && x->entry->settings.commit_check && !commit_of(x)->is_on)
+		commit_check_linked(x);
+	if (!commit_of(x)->is_on || m->parse.name[0] != '\0' ||
+	    text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
+		return STATEMENT_FORWARD;
+	return ask_for_commit(x);
+}
+
+enum statement_step
+commit_check_before_bind(struct exchange *x, struct request *m)
+{
+	bool is_named = m->names.statement[0] != '\0';
+
+	if (!commit_of(x)->is_on || text_of_statement(m) == COMMIT_TEXT_NOT)
+		return STATEMENT_FORWARD;
+	if (!is_named && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
+		return STATEMENT_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
+	return ask_for_commit(x);
+}
+
+static void
+note_commit(struct exchange *x, enum commit_phase phase, enum commit_text text)
+{
+	struct loan_commit *c = commit_of(x);
+
+	c->is_simple = phase == COMMIT_SENT;
+	c->is_chained = text == COMMIT_TEXT_CHAIN;
+	set_phase(x, phase);
+}
+
+enum statement_step
+commit_check_query(struct exchange *x, struct request *m)
+{
+	enum commit_text text = commit_of(x)->is_on ? text_of(m->verdict, m->sql, m->sql_len) : COMMIT_TEXT_NOT;
+
+	if (text != COMMIT_TEXT_NOT && is_worth_asking(x->srv))
+		note_commit(x, COMMIT_SENT, text);
+	else if (x->is_committing)
+		set_phase(x, COMMIT_NOT);
+	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+commit_check_bind(struct exchange *x, struct request *m)
+{
+	enum commit_text text = commit_of(x)->is_on ? text_of_statement(m) : COMMIT_TEXT_NOT;
+
+	if (m->names.portal[0] != '\0')
+		return STATEMENT_FORWARD; /* a COMMIT in a portal with a name is not followed */
+	if (text != COMMIT_TEXT_NOT && is_worth_asking(x->srv)) {
+		note_commit(x, COMMIT_BOUND, text);
+		commit_of(x)->is_named = m->names.statement[0] != '\0';
+	} else if (x->is_committing)
+		set_phase(x, COMMIT_NOT);
+	return STATEMENT_FORWARD;
+}
+
+enum statement_step
+commit_check_execute(struct exchange *x, struct request *m)
+{
+	if (x->is_committing && commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0') {
+		commit_of(x)->is_simple = false;
+		set_phase(x, COMMIT_SENT);
+	}
+	return STATEMENT_FORWARD;
+}
+
+bool
+commit_check_may_be(struct exchange *x, struct request *m)
+{
+	return statements_find_bound(x, m) == STATEMENT_FORWARD && m->verdict != NULL &&
+	       (m->verdict->hints & SCAN_HINT_ENDS) != 0;
+}
+
+bool
+commit_check_holds(struct exchange *x, uint8_t type)
+{
+	if (x->srv == NULL || commit_of(x)->phase < COMMIT_SENT || strchr("QPBEF", type) == NULL)
+		return false;
+	if (x->srv->ledger.count > 0)
+		return true;
+	set_phase(x, COMMIT_NOT);
+	return false;
+}
+
+/* --- its answer --- */
+
+/* Everything that runs is answered, the COMMIT as the last. Of a simple one only ReadyForQuery is due. */
+static bool
+is_answered(const struct server *srv, bool is_simple)
+{
+	uint8_t owed[SERVER_OWED_MAX];
+	size_t count = ledger_list_client(&srv->ledger, owed, SERVER_OWED_MAX);
+
+	if (count > SERVER_OWED_MAX)
+		return false;
+	for (size_t i = is_simple && count > 0; i < count; i++)
+		if (owed[i] == OWED_QUERY || owed[i] == OWED_EXECUTE || owed[i] == OWED_FUNCTION)
+			return false;
+	return true;
+}
+
+void
+commit_check_answered(struct exchange *x)
+{
+	struct loan_commit *c = commit_of(x);
+
+	if (c->phase == COMMIT_SENT && is_answered(x->srv, c->is_simple))
+		set_phase(x, COMMIT_ANSWERED);
+}
+
+static void
+forget_mark(struct loan_commit *c)
+{
+	c->mark = (struct commit_mark){ 0 };
+	c->is_due = c->has_suspended = c->is_read_only = c->has_failed = false;
+}
+
+void
+commit_check_transaction_over(struct exchange *x)
+{
+	commit_check_answered(x);
+	forget_mark(commit_of(x));
+}
+
+/* Returns true if a command with this tag has most probably written something. */
+static bool
+has_written(const struct loan *loan)
+{
+	static const char *const tags[] = { "INSERT", "UPDATE", "DELETE", "MERGE", "COPY",    "CALL",
+					    "DO",     "CREATE", "ALTER",  "DROP",  "TRUNCATE" };
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strncmp(loan->tag, tags[i], strlen(tags[i])) == 0)
+			return true;
+	return strncmp(loan->tag, "SELECT", 6) == 0 && (loan->suspicion & SCAN_FUNCTION) != 0;
+}
+
+void
+commit_check_request_done(struct exchange *x)
+{
+	struct server *srv = x->srv;
+	struct loan_commit *c = commit_of(x);
+
+	if (srv->ledger.count == 0)
+		set_phase(x, COMMIT_NOT);
+	if (srv->tx != 'T') {
+		forget_mark(c);
+		return;
+	}
+	c->is_due = c->mark.xid == 0 && !c->is_asking && !c->has_suspended && srv->ledger.count == 0 &&
+		    srv->is_synced && has_written(&srv->loan);
+}
+
+/* --- in doubt --- */
+
+bool
+commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
+{
+	return x->is_committing && srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
+}
+
+/* Appends what the client still waits for, of a COMMIT that has this tag. */
+static void
+put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
+{
+	for (size_t i = 0; i < d->owed_count; i++)
+		switch ((enum owed_kind)d->owed[i]) {
+		case OWED_PARSE:
+		case OWED_DUPLICATE:
+		case OWED_LOCAL_PARSE:
+			message_put(b, '1', NULL, 0);
+			break;
+		case OWED_BIND:
+			message_put(b, '2', NULL, 0);
+			break;
+		case OWED_CLOSE:
+		case OWED_LOCAL_CLOSE:
+			message_put(b, '3', NULL, 0);
+			break;
+		case OWED_DESCRIBE_PORTAL:
+			message_put(b, 'n', NULL, 0);
+			break;
+		case OWED_EXECUTE:
+			message_complete(b, tag);
+			break;
+		case OWED_QUERY:
+			if (!is_answered_already)
+				message_complete(b, tag);
+			message_ready(b, 'I');
+			break;
+		case OWED_SYNC:
+			message_ready(b, 'I');
+			break;
+		default:
+			break;
+		}
+}
+
+static bool
+has_owed(const struct commit_doubt *d, enum owed_kind kind)
+{
+	for (size_t i = 0; i < d->owed_count; i++)
+		if (d->owed[i] == kind)
+			return true;
+	return false;
+}
+
+/* Returns true if something is owed that put_replies() can't make, or that is not the COMMIT's. */
+static bool
+is_partial(const struct commit_doubt *d, bool is_simple)
+{
+	unsigned runs = 0, ends = 0;
+
+	for (size_t i = 0; i < d->owed_count && i < SERVER_OWED_MAX; i++) {
+		runs += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_EXECUTE;
+		ends += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_SYNC;
+		if (d->owed[i] == OWED_DESCRIBE_STATEMENT || d->owed[i] == OWED_FUNCTION ||
+		    (is_simple && d->owed[i] != OWED_QUERY))
+			return true;
+	}
+	return d->owed_count > SERVER_OWED_MAX || runs > 1 || ends > 1;
+}
+
+/* The client can go on: with what it has sent meanwhile, or with the rest of the request that has failed. */
+static void
+go_on(struct exchange *x, bool is_failed_within)
+{
+	x->rejecting_to = 'S';
+	client_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
+	x->idle_since_us = *x->env->now_us;
+	stream_set_reading(&x->stream, true);
+	relay_unstall(x);
+	if (!x->is_closing)
+		exchange_replay(x, relay_bytes);
+}
+
+static void
+log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason)
+{
+	static const char *const words[] = { [FATE_COMMITTED] = "was committed",
+					     [FATE_ROLLED_BACK] = "was rolled back",
+					     [FATE_UNKNOWN] = "may have been committed or not" };
+	const struct exchange *x = d->x;
+	struct log_about about = { .event = "commit_checked",
+				   .client_id = x->id,
+				   .user = exchange_user(x),
+				   .database = x->entry->database->name,
+				   .application = exchange_application(x),
+				   .server_id = d->server_id,
+				   .server = d->server,
+				   .duration_us = *x->env->now_us - d->since_us,
+				   .reason = reason };
+
+	log_event(x->env->log, fate == FATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
+		  "client %llu: server %llu (%s) was lost during a COMMIT: the transaction %s (%s)",
+		  (unsigned long long)x->id, (unsigned long long)d->server_id, d->server, words[fate], reason);
+}
+
+static void
+put_failure(enum commit_fate fate, const char *reason, struct fail *why)
+{
+	switch (fate) {
+	case FATE_COMMITTED:
+		fail_set(why, "08007",
+			 "the transaction was committed, but other replies were lost with its connection");
+		fail_hint(why, "Do not run it again.");
+		return;
+	case FATE_ROLLED_BACK:
+		fail_set(why, "40001",
+			 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
+			 "run it again");
+		fail_detail(why, "Asked about its COMMIT: %s.", reason);
+		fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
+		return;
+	default:
+		fail_set(why, "08007",
+			 "the connection to PostgreSQL was lost during COMMIT, and it can't be known whether the "
+			 "transaction "
+			 "was committed");
+		fail_detail(why, "Asked about it: %s.", reason);
+		fail_hint(why, "Look in the database whether its changes are there before you run it again.");
+	}
+}
+
+/* tag: what its COMMIT is answered with, or NULL if it is answered with an error. */
+static void
+answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag, const struct fail *why)
+{
+	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
+	bool is_lost = d->is_lost || d->is_partial || (tag != NULL && d->is_chained);
+	struct fail told = d->told;
+	struct buf b = { 0 };
+
+	if (why != NULL) {
+		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
+		report_error(x->entry, EO_PROXY, why->sqlstate);
+		if (d->is_partial)
+			told = *why;
+		else {
+			message_error(&b, "ERROR", why);
+			if (is_ended)
+				message_ready(&b, 'I');
+		}
+	} else
+		put_replies(d, is_answered_already, tag, &b);
+	free(d);
+	x->doubt = NULL;
+	x->requests_done++;
+	if (b.len > 0)
+		exchange_send(x, &b);
+	buf_fini(&b);
+	if (x->is_closing)
+		return;
+	if (x->env->is_draining && !x->env->is_gentle) {
+		fail_set(&told, "57P01", "pgweir is shutting down");
+		is_lost = true;
+	}
+	if (is_lost)
+		exchange_close(x, &told);
+	else
+		go_on(x, why != NULL && !is_ended);
+}
+
+static void
+decided(struct commit_doubt *d, enum commit_fate fate, const char *reason)
+{
+	struct exchange *x = d->x;
+	struct fail why;
+
+	x->entry->database->counters.commits_checked[fate - FATE_COMMITTED]++;
+	log_fate(d, fate, reason);
+	if (fate == FATE_COMMITTED && !d->is_partial) {
+		answer(x, d, false, "COMMIT", NULL);
+		return;
+	}
+	put_failure(fate, reason, &why);
+	answer(x, d, false, NULL, &why);
+}
+
+static void
+on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
+{
+	struct commit_doubt *d = (struct commit_doubt *)q;
+
+	d->is_asked = false;
+	decided(d, fate, reason);
+}
+
+static struct commit_doubt *
+new_doubt(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost)
+{
+	const struct loan_commit *c = &srv->loan.commit;
+	struct commit_doubt *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->x = x;
+	d->told = *told;
+	d->since_us = *x->env->now_us;
+	d->server_id = srv->id;
+	memcpy(d->server, srv->address, sizeof(d->server));
+	memcpy(d->owed, srv->owed, sizeof(d->owed));
+	d->owed_count = srv->owed_count;
+	d->is_chained = c->is_chained;
+	d->is_partial = is_partial(d, c->is_simple);
+	/* Its Parse counts as not run: the client would look for the statement in vain. */
+	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
+	d->question.cluster = srv->cluster;
+	d->question.mark = c->mark;
+	d->question.pid = srv->pid;
+	d->question.deadline_us = d->since_us + x->entry->settings.commit_check_timeout_us;
+	d->question.done = on_fate;
+	return d;
+}
+
+void
+commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost)
+{
+	const struct loan_commit *c = &srv->loan.commit;
+	struct commit_doubt *d = new_doubt(x, srv, told, is_lost);
+
+	x->is_committing = false;
+	if (d == NULL) {
+		exchange_close(x, told);
+		return;
+	}
+	x->doubt = d;
+	client_step(x, CE_DOUBT);
+	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
+		answer(x, d, true, "", NULL);
+	else if (c->has_failed && !d->is_partial)
+		answer(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
+	else if (c->is_read_only && c->mark.xid == 0)
+		decided(d, FATE_COMMITTED, "it has written nothing");
+	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
+		decided(d, FATE_UNKNOWN, "its number was not known");
+	else {
+		d->is_asked = true;
+		fate_ask(x->entry, &d->question);
+	}
+}
+
+bool
+commit_check_stays(const struct exchange *x, const struct server *srv)
+{
+	return srv->loan.commit.is_on && srv->tx != 'I' && srv->is_synced &&
+	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.is_held)) &&
+	       (x->body_left == 0 || x->is_body_dropped);
+}
+
+bool
+commit_check_is_refused(struct exchange *x, const struct request *m)
+{
+	x->is_rolled_back = false;
+	if (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT))
+		return false; /* a server without a transaction says so, and does what is asked */
+	client_step(x, CE_DOUBT);
+	return true;
+}
+
+void
+commit_check_refuse(struct exchange *x)
+{
+	struct fail why;
+
+	x->is_rolled_back = false;
+	if (x->state != CL_IN_DOUBT)
+		client_step(x, CE_DOUBT);
+	client_step(x, CE_REFUSED);
+	x->entry->database->counters.commits_checked[CC_ROLLED_BACK]++;
+	put_failure(FATE_ROLLED_BACK, "its COMMIT was not sent", &why);
+	stream_set_reading(&x->stream, true);
+	refuse_request(x, &why, RF_BACKEND_LOST);
+}
+
+void
+commit_check_forget(struct exchange *x)
+{
+	struct commit_doubt *d = x->doubt;
+
+	if (d == NULL)
+		return;
+	x->doubt = NULL;
+	if (d->is_asked)
+		fate_cancel(x->entry, &d->question);
+	free(d);
+}

@@ -1,0 +1,60 @@
+/*
+ * src/relay/commit_check.h - COMMIT is not in doubt (commit_check = on): if the connection to PostgreSQL is lost
+ * between a COMMIT and its answer, the primary is asked what became of the transaction, and the client gets the answer.
+ *
+ * While it is off, or the SQL is no COMMIT, nothing of this is called: see x->is_committing, loan.commit.is_on.
+ */
+#ifndef PGWEIR_RELAY_COMMIT_CHECK_H
+#define PGWEIR_RELAY_COMMIT_CHECK_H
+
+#include "exchange/exchange.h"
+#include "exchange/request.h"
+
+/* A client where commit_check is on has got a server: asks that, once, which cluster it belongs to. */
+void commit_check_linked(struct exchange *x);
+/* Returns true if the statement of this Bind may be a COMMIT: it must take the slow lane. */
+bool commit_check_may_be(struct exchange *x, struct request *m);
+/* While x->is_committing. Returns true if this message must wait until the COMMIT is answered. */
+bool commit_check_holds(struct exchange *x, uint8_t type);
+
+/*
+ * Rows of relay/features.c. The first ones ask for the transaction's mark ahead of a COMMIT; HOLD: it was asked for
+ * already, and the answer is due. The last ones note that the COMMIT is about to be sent.
+ */
+enum statement_step commit_check_before_query(struct exchange *x, struct request *m);
+enum statement_step commit_check_before_parse(struct exchange *x, struct request *m);
+enum statement_step commit_check_before_bind(struct exchange *x, struct request *m);
+enum statement_step commit_check_query(struct exchange *x, struct request *m);
+enum statement_step commit_check_bind(struct exchange *x, struct request *m);
+enum statement_step commit_check_execute(struct exchange *x, struct request *m);
+
+/* An error of the client's has come, while x->is_committing: it may be the COMMIT's. */
+void commit_check_answered(struct exchange *x);
+void commit_check_transaction_over(struct exchange *x); /* the tag COMMIT or ROLLBACK, while loan.commit.is_on */
+void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
+void commit_check_ask(struct exchange *x); /* the mark is due, and the client has its replies */
+
+/* server_ops: answers to the questions. */
+void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
+void commit_check_asked(struct server *srv, const struct owed *ended);
+void commit_check_failed(struct server *srv); /* an error instead of the row */
+
+/* Returns true if its server is being lost with a COMMIT that was sent and not answered. */
+bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
+/*
+ * srv is lost so, and the client has no server any more. It is answered now, or when its transaction's fate is known.
+ * told: what it is told if its session is lost as well (is_lost), after that answer.
+ */
+void commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost);
+/*
+ * Its server is being lost with nothing owed to it, in an open transaction. Returns true if the client may stay: what
+ * it sends next, or a COMMIT that waits to be sent, is answered with 40001.
+ */
+bool commit_check_stays(const struct exchange *x, const struct server *srv);
+/* While x->is_rolled_back. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
+ * then. */
+bool commit_check_is_refused(struct exchange *x, const struct request *m);
+void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001 */
+void commit_check_forget(struct exchange *x); /* the client is closed */
+
+#endif

@@ -1,0 +1,320 @@
+/* src/session/commit_fate.c - see commit_fate.h. */
+#include "session/commit_fate.h"
+
+#include "wire/frame.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the questions --- */
+
+#define IN_RECOVERY "pg_catalog.pg_is_in_recovery()"
+#define LSN "CASE WHEN " IN_RECOVERY " THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END"
+#define XID "pg_catalog.pg_current_xact_id_if_assigned()"
+#define CLUSTER                                                                                                        \
+	"(SELECT c.system_identifier FROM pg_catalog.pg_control_system() c),"                                          \
+	" CAST(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"                                   \
+	" OPERATOR(pg_catalog.*) 1000000 AS pg_catalog.int8),"                                                         \
+	" pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn(),"                                  \
+	" CASE WHEN " IN_RECOVERY " THEN NULL ELSE pg_catalog.\"left\"("                                               \
+	"pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END, " IN_RECOVERY
+
+/* The other question's columns are here as well: where a right to one is missing, it fails before any transaction. */
+const char fate_ask_cluster[] = "SELECT " CLUSTER ", " XID ", " LSN;
+const char fate_ask_mark[] = "SELECT " XID ", " LSN;
+
+void
+fate_ask_status(struct buf *sql, uint64_t xid)
+{
+	buf_printf(sql,
+		   "SELECT " CLUSTER ", k.checkpoint_lsn, k.next_xid,"
+		   " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()),"
+		   " CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<)"
+		   " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+		   " THEN pg_catalog.pg_xact_status('%" PRIu64 "') ELSE 'in progress' END"
+		   " FROM pg_catalog.pg_control_checkpoint() k",
+		   xid, xid);
+}
+
+/* Not while it waits for a synchronous standby: ended then, it would be committed without that. */
+void
+fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
+{
+	buf_printf(sql,
+		   "SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a"
+		   " WHERE a.pid OPERATOR(pg_catalog.=) %" PRIu32 " AND a.backend_xid OPERATOR(pg_catalog.=) '%" PRIu32
+		   "'::pg_catalog.xid"
+		   " AND a.wait_event OPERATOR(pg_catalog.=) 'ClientRead'",
+		   pid, (uint32_t)xid);
+}
+
+/* --- the answers --- */
+
+#define COLUMNS_MAX 10
+#define COLUMN_LEN 32 /* bytes, with terminator; all of ours are shorter */
+
+struct row {
+	unsigned count;
+	bool is_null[COLUMNS_MAX];
+	char text[COLUMNS_MAX][COLUMN_LEN];
+};
+
+static bool
+read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
+{
+	size_t at = 2;
+
+	memset(row, 0, sizeof(*row));
+	if (len < 2 || wire_u16(body) != wanted)
+		return false;
+	for (row->count = 0; row->count < wanted; row->count++) {
+		uint32_t n;
+
+		if (len - at < 4)
+			return false;
+		n = wire_u32(body + at);
+		at += 4;
+		row->is_null[row->count] = n == UINT32_MAX;
+		if (n == UINT32_MAX)
+			continue;
+		if (n > len - at || n >= COLUMN_LEN)
+			return false;
+		memcpy(row->text[row->count], body + at, n);
+		at += n;
+	}
+	return at == len;
+}
+
+/* 0 for NULL and for what is no number. */
+static uint64_t
+number(const struct row *row, unsigned column, int base)
+{
+	return strtoull(row->text[column], NULL, base);
+}
+
+/* Two numbers of 32 bits as one; 0 if there are no two. */
+static uint64_t
+pair(const struct row *row, unsigned column, char separator, int base)
+{
+	char *rest;
+	uint64_t high = strtoull(row->text[column], &rest, base);
+
+	return *rest == separator ? high << 32 | (uint32_t)strtoull(rest + 1, NULL, base) : 0;
+}
+
+/* "16/B374D848", as PostgreSQL writes a pg_lsn. */
+static uint64_t
+position(const struct row *row, unsigned column)
+{
+	return pair(row, column, '/', 16);
+}
+
+enum { C_SYSTEM, C_STARTED, C_REPLAYED, C_RECEIVED, C_TIMELINE, C_STANDBY, C_COUNT };
+enum { C_CHECKPOINT = C_COUNT, C_NEXT_XID, C_XMAX, C_STATUS, C_ANSWER_COUNT };
+
+static bool
+take_cluster(const struct row *row, struct cluster_mark *out)
+{
+	out->system_id = number(row, C_SYSTEM, 10);
+	out->started_us = number(row, C_STARTED, 10);
+	out->replayed = position(row, C_REPLAYED);
+	out->received = position(row, C_RECEIVED);
+	out->timeline = (uint32_t)number(row, C_TIMELINE, 16);
+	out->is_standby = row->text[C_STANDBY][0] != 'f';
+	return out->system_id != 0 && out->started_us != 0 && (out->is_standby || out->timeline != 0);
+}
+
+bool
+fate_read_cluster(const uint8_t *body, size_t len, struct cluster_mark *out)
+{
+	struct row row;
+
+	return read_row(body, len, &row, C_COUNT + 2) && take_cluster(&row, out);
+}
+
+bool
+fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out)
+{
+	struct row row;
+
+	if (!read_row(body, len, &row, 2))
+		return false;
+	out->xid = number(&row, 0, 10);
+	out->lsn = position(&row, 1);
+	return out->xid == 0 || out->lsn != 0;
+}
+
+bool
+fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out)
+{
+	struct row row;
+	const char *status = row.text[C_STATUS];
+
+	if (!read_row(body, len, &row, C_ANSWER_COUNT) || !take_cluster(&row, &out->cluster))
+		return false;
+	out->checkpoint = position(&row, C_CHECKPOINT);
+	out->next_xid = pair(&row, C_NEXT_XID, ':', 10);
+	out->xmax = number(&row, C_XMAX, 10);
+	out->status = strcmp(status, "committed") == 0	   ? XACT_COMMITTED
+		      : strcmp(status, "aborted") == 0	   ? XACT_ABORTED
+		      : strcmp(status, "in progress") == 0 ? XACT_IN_PROGRESS
+							   : XACT_UNKNOWN;
+	return out->xmax != 0;
+}
+
+/* --- the judgement --- */
+
+#define LONG_PAGE_HEADER_LEN 40u /* bytes; PostgreSQL's SizeOfXLogLongPHD */
+
+static enum commit_fate
+judged(enum commit_fate fate, const char *text, const char **reason)
+{
+	*reason = text;
+	return fate;
+}
+
+/* It runs as it did then: no recovery has cut its log, and the number is the transaction's. */
+static bool
+is_same_life(const struct cluster_mark *a, const struct cluster_mark *b)
+{
+	return a->timeline == b->timeline && a->started_us == b->started_us && a->replayed == b->replayed;
+}
+
+static enum commit_fate
+judge_same_life(const struct fate_answer *now, const char **reason)
+{
+	switch (now->status) {
+	case XACT_COMMITTED:
+		return judged(FATE_COMMITTED, "committed", reason);
+	case XACT_ABORTED:
+		return judged(FATE_ROLLED_BACK, "rolled back", reason);
+	case XACT_IN_PROGRESS:
+		return judged(FATE_AGAIN, "still in progress", reason);
+	default:
+		return judged(FATE_UNKNOWN, "PostgreSQL does not remember it any more", reason);
+	}
+}
+
+/* Returns whether a began before b: timelines follow each other; on each, recoveries end further and further. */
+static bool
+is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
+{
+	if (a->timeline != b->timeline)
+		return a->timeline < b->timeline;
+	return a->started_us != b->started_us ? a->started_us < b->started_us : a->replayed < b->replayed;
+}
+
+void
+cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life)
+{
+	if (life->is_standby)
+		return;
+	for (unsigned i = 0; i < lives->count; i++)
+		if (lives->seen[i].system_id == life->system_id && is_same_life(&lives->seen[i], life))
+			return;
+	lives->seen[lives->next] = *life;
+	lives->next = (lives->next + 1) % LIVES_MAX;
+	if (lives->count < LIVES_MAX)
+		lives->count++;
+}
+
+/* What became of the log between two lives. */
+struct history {
+	uint64_t end; /* they share it up to here, at least; 0: unknown */
+	uint64_t cut; /* it was cut here, or before; UINT64_MAX: nothing says that it was */
+	bool is_next; /* no other life has been seen between them */
+};
+
+/*
+ * Adds what a life says that came after then. On the same timeline that is where its recovery ended; if there was none,
+ * PostgreSQL was shut down in order, and nothing was lost. On the next timeline it is where a standby was promoted; a
+ * life that is not that of the standby itself tells only of its own recovery. Further timelines may come from anywhere.
+ */
+static void
+add_life(struct history *h, const struct cluster_mark *then, const struct cluster_mark *life, bool has_promoted)
+{
+	uint64_t end = life->replayed != 0 ? life->replayed : UINT64_MAX;
+
+	if (life->replayed != 0 && life->replayed < h->cut)
+		h->cut = life->replayed;
+	if (life->timeline > then->timeline + 1 || (life->timeline != then->timeline && !has_promoted))
+		end = 0;
+	if (end < h->end)
+		h->end = end;
+}
+
+/* The standby that was promoted to the next timeline was seen. */
+static bool
+has_promoted(const struct cluster_mark *then, const struct cluster_mark *life)
+{
+	return life->system_id == then->system_id && life->timeline == then->timeline + 1 && life->received != 0 &&
+	       life->replayed != 0;
+}
+
+static struct history
+history_of(const struct cluster_mark *then, const struct cluster_mark *now, const struct cluster_lives *lives)
+{
+	struct history h = { .end = UINT64_MAX, .cut = UINT64_MAX, .is_next = true };
+	bool is_promoted = has_promoted(then, now);
+
+	for (unsigned i = 0; i < lives->count; i++)
+		is_promoted = is_promoted || has_promoted(then, &lives->seen[i]);
+	add_life(&h, then, now, is_promoted);
+	for (unsigned i = 0; i < lives->count; i++) {
+		const struct cluster_mark *life = &lives->seen[i];
+
+		if (life->system_id != then->system_id || !is_earlier(then, life) || !is_earlier(life, now))
+			continue;
+		add_life(&h, then, life, is_promoted);
+		h.is_next = false;
+	}
+	return h;
+}
+
+/*
+ * After a crash PostgreSQL writes a checkpoint behind the last record that it has replayed, before it lets anybody in.
+ * A page may begin between the two; the next checkpoint is further away, since this one's record lies between.
+ */
+static bool
+has_just_recovered(const struct cluster_mark *then, const struct fate_answer *now)
+{
+	uint64_t end = now->cluster.replayed;
+
+	return now->cluster.timeline == then->timeline && end != 0 && now->checkpoint >= end &&
+	       now->checkpoint - end <= LONG_PAGE_HEADER_LEN;
+}
+
+enum commit_fate
+fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, const struct fate_answer *now,
+	   const struct cluster_lives *lives, const char **reason)
+{
+	struct history h;
+
+	if (now->cluster.system_id != then->system_id)
+		return judged(FATE_UNKNOWN, "this is another database cluster", reason);
+	if (now->cluster.is_standby)
+		return judged(FATE_AGAIN, "no primary yet", reason);
+	if (is_same_life(then, &now->cluster))
+		return judge_same_life(now, reason);
+	if (!is_earlier(then, &now->cluster))
+		return judged(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
+	/* Its backend has ended. Whatever else has this number now, this transaction has not been committed. */
+	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
+		return judged(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
+	h = history_of(then, &now->cluster, lives);
+	if (h.cut < mark->lsn)
+		return judged(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
+	if (now->status != XACT_COMMITTED)
+		return judged(FATE_UNKNOWN, "PostgreSQL does not remember it any more", reason);
+	if (h.is_next && has_just_recovered(then, now))
+		return now->next_xid > mark->xid
+			   ? judged(FATE_COMMITTED, "committed", reason)
+			   : judged(FATE_ROLLED_BACK, "lost with the end of the write-ahead log", reason);
+	if (h.end < mark->lsn)
+		return judged(FATE_UNKNOWN, "how far the two servers share their history can't be known", reason);
+	if (h.end != UINT64_MAX && !mark->is_final)
+		return judged(FATE_UNKNOWN, "how far it had come was not known", reason);
+	return judged(FATE_COMMITTED, "committed", reason);
+}

@@ -1,0 +1,447 @@
+"""commit_check: the connection to PostgreSQL is lost around a COMMIT, and the client is told what became of it."""
+
+import collections
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+
+import psycopg
+import pytest
+
+import cutter
+import rawwire
+from postgres import Postgres
+from rawwire import bind, describe, execute, parse, query, sync
+from waiting import free_port, wait_until
+from weir import Weir
+
+KILLS = int(os.environ.get("COMMIT_KILLS", "60"))
+PLACES = [cutter.BEFORE, cutter.UNANSWERED, cutter.MARKED, cutter.WITHIN, cutter.TAGGED, cutter.HALF_OPEN]
+
+
+@pytest.fixture
+def cut(weir, table):
+    """Starts pgweir behind a Cutter whose next decisions are in the list that is returned."""
+    decisions = []
+
+    def decide(_connection):
+        return decisions.pop(0) if decisions else None
+
+    with cutter.Cutter((weir.postgres.host, weir.postgres.port), decide) as between:
+        weir.start(upstream=weir.upstream(port=between.port), commit_check=True, commit_check_timeout="10s",
+                   pool_size=4)
+        weir.cutter = between
+        yield decisions
+
+
+def rows(weir, table):
+    return {row[0] for row in weir.postgres.query(f"SELECT id FROM {table}")}
+
+
+SIMPLE = [query("COMMIT")]
+EXTENDED = [parse("", "COMMIT"), bind(), describe("P"), execute(), sync()]
+NAMED = [parse("c", "COMMIT"), sync(), bind(statement="c"), execute(), sync()]
+
+
+@pytest.mark.parametrize("commit", [SIMPLE, EXTENDED, NAMED], ids=["simple", "extended", "named"])
+@pytest.mark.parametrize("place", PLACES)
+def test_client_is_told_and_goes_on(weir, cut, table, place, commit):
+    with weir.raw() as client:
+        client.query("BEGIN")
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        cut.append(place)
+        replies = client.ask(*commit) if commit is not NAMED else client.ask(*commit[:2]) + client.ask(*commit[2:])
+        found = 1 in rows(weir, table)
+        shape = rawwire.shape(replies)
+        if found:
+            assert shape == {id(SIMPLE): "C:COMMIT Z:I", id(EXTENDED): "1 2 n C:COMMIT Z:I",
+                             id(NAMED): "1 Z:T 2 C:COMMIT Z:I"}[id(commit)]
+        else:
+            assert shape.endswith("E:40001 Z:I"), shape
+        assert found == (place not in (cutter.BEFORE, cutter.HALF_OPEN))
+        assert client.value("SELECT 17") == "17"
+        client.query("BEGIN")
+        client.query(f"INSERT INTO {table} VALUES (2)")
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+    assert 2 in rows(weir, table)
+    assert weir.cutter.cut_count == 1
+    wait_until(lambda: weir.metric("pgweir_commits_checked_total", database="app",
+                                   result="committed" if found else "rolled_back") == (place != cutter.TAGGED))
+
+
+def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, cut, table):
+    """The loss comes before the COMMIT: nothing is asked, and the client need not guess."""
+    def lose(client):
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        weir.postgres.kill_backends()
+        wait_until(lambda: weir.pool()["sv_active"] == 0, 10, "the loss")
+
+    with weir.raw() as client:
+        lose(client)
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "E:40001 Z:I"
+        lose(client)
+        assert rawwire.shape(client.ask(*EXTENDED)) == "E:40001 Z:I"
+        lose(client)
+        assert rawwire.shape(client.ask(query("INSERT INTO nowhere VALUES (1)"))) == "E:40001 Z:I"
+        lose(client)
+        assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        assert client.value("SELECT 17") == "17"
+        lose(client)
+        client.ask(query("BEGIN"))  # it must not run in a transaction that the client does not know of
+        assert client.value("SELECT 18") == "18"
+    assert not rows(weir, table)
+
+
+def test_what_was_lost_with_the_session_ends_the_client_behind_the_answer(weir, cut, table):
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        client.ask(query("CREATE TEMPORARY TABLE mine (i int)"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        cut.append(cutter.UNANSWERED)
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "C:COMMIT Z:I"
+        assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
+    assert rows(weir, table) == {1}
+
+
+def test_chained_transaction_is_lost_but_its_commit_is_told(weir, cut, table):
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        cut.append(cutter.MARKED)
+        assert rawwire.shape(client.ask(query("COMMIT AND CHAIN"))) == "C:COMMIT Z:I"
+        assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
+    assert rows(weir, table) == {1}
+
+
+def test_what_comes_behind_a_commit_waits_for_its_answer(weir, cut, table):
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        cut.append(cutter.UNANSWERED)
+        client.send(query("COMMIT"), query(f"SELECT count(*) FROM {table}"))
+        assert rawwire.shape(client.read_until("Z", 2)) == "C:COMMIT Z:I T D C:SELECT 1 Z:I"
+
+
+@pytest.mark.parametrize("place", [cutter.TAGGED, cutter.MARKED, cutter.UNANSWERED])
+def test_pipeline_that_commits(weir, cut, table, place):
+    """Its INSERT and its COMMIT are one request. If nothing is left of the answers, the number was not known in time."""
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        cut.append(place)
+        client.send(parse("", f"INSERT INTO {table} VALUES (1)"), bind(), execute(), parse("", "COMMIT"), bind(), execute(),
+                    sync())
+        if place != cutter.UNANSWERED:
+            assert rawwire.shape(client.read_until()) == "1 2 C:INSERT 0 1 1 2 C:COMMIT Z:I"
+            assert client.value("SELECT 17") == "17"
+        else:
+            error, = rawwire.errors(client.read_to_end())
+            assert (error.severity, error.sqlstate) == ("FATAL", "08007")
+    assert rows(weir, table) == {1}
+
+
+@pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])
+def test_commit_of_a_failed_transaction_is_a_rollback(weir, cut, table, commit):
+    with weir.raw() as client:
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        client.ask(query("SELECT 1 / 0"))
+        assert rawwire.shape(client.ask(*commit)).endswith("C:ROLLBACK Z:I")
+        client.send(query("BEGIN"), query("SELECT 1 / 0"), *commit)     # its state is not known when the COMMIT is sent
+        assert rawwire.shape(client.read_until("Z", 3)).endswith("C:ROLLBACK Z:I")
+        client.ask(query("BEGIN"))
+        client.ask(query("SELECT 1"))
+        cut.append(cutter.MARKED)
+        assert rawwire.shape(client.ask(*commit)).endswith("C:COMMIT Z:I")      # it has written nothing
+    assert not rows(weir, table)
+
+
+class Ledger:
+    """What clients were told of their transactions, each of which has a number of its own."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.number = 0
+        self.committed, self.rolled_back, self.unknown, self.unsent = set(), set(), set(), set()
+        self.longest = 0.0
+        self.of_thread = collections.Counter()      # how many transactions each has committed
+        self.failures = []
+
+    def next(self):
+        with self.lock:
+            self.number += 1
+            return self.number
+
+    def told(self, where, number, seconds):
+        with self.lock:
+            where.add(number)
+            self.of_thread[threading.current_thread()] += where is self.committed
+            self.longest = max(self.longest, seconds)
+
+    def check(self, found):
+        assert not self.failures, self.failures[:3]
+        assert not self.committed - found, "they were acknowledged, and are not there"
+        assert not self.rolled_back & found, "they were said to be rolled back, and are there"
+        assert not self.unsent & found, "they were never to be committed, and are there"
+
+    def __str__(self):
+        return (f"{self.number} transactions: {len(self.committed)} committed, {len(self.rolled_back)} rolled back, "
+                f"{len(self.unknown)} unknown, {len(self.unsent)} lost before COMMIT, longest COMMIT {self.longest:.2f} s")
+
+
+def one_transaction(connection, table, number, ledger):
+    """Returns False if the connection is of no use any more."""
+    began = None
+    try:
+        connection.execute(f"INSERT INTO {table} VALUES (%s, 'x')", (number,))
+        if number % 3 == 0:
+            connection.execute("SELECT 1")
+        began = time.monotonic()
+        connection.commit()
+        ledger.told(ledger.committed, number, time.monotonic() - began)
+        return True
+    except psycopg.Error as error:
+        seconds = time.monotonic() - began if began else 0
+        if began is None:
+            ledger.told(ledger.unsent, number, 0)
+        elif error.sqlstate == "40001":
+            ledger.told(ledger.rolled_back, number, seconds)
+        else:
+            ledger.told(ledger.unknown, number, seconds)
+        if connection.closed:
+            return False
+        connection.rollback()
+        return began is not None
+
+
+def keep_committing(weir, table, ledger, is_over):
+    connection = None
+    try:
+        while not is_over():
+            if connection is None:
+                try:
+                    connection = psycopg.connect(weir.dsn(), connect_timeout=20)
+                except psycopg.OperationalError:
+                    time.sleep(0.02)        # PostgreSQL is away
+                    continue
+            if not one_transaction(connection, table, ledger.next(), ledger):
+                connection.close()
+                connection = None
+                time.sleep(0.02)            # as above
+    except Exception as error:  # pylint: disable=broad-except
+        ledger.failures.append(repr(error))
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def run_clients(weir, table, ledger, count, is_over):
+    threads = [threading.Thread(target=keep_committing, args=(weir, table, ledger, is_over)) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def kill(pid):
+    with contextlib.suppress(ProcessLookupError):   # PostgreSQL is restarting already
+        os.kill(pid, 9)
+
+
+TERMINATE = "terminate"     # the backend is told to end when the COMMIT is on its way
+
+
+@pytest.mark.timeout(60 + KILLS)
+def test_no_commit_is_in_doubt(weir, table):
+    """Set COMMIT_KILLS for more of them."""
+    chance, lock, done = random.Random(12), threading.Lock(), []
+
+    def decide(connection):
+        with lock:
+            place = chance.choice([*PLACES, TERMINATE, None])
+            done.append(place)
+        if place == TERMINATE:
+            weir.postgres.query("SELECT pg_terminate_backend(%s)", (connection.pid,), dbname="postgres")
+            return None
+        return place
+
+    ledger = Ledger()
+    with cutter.Cutter((weir.postgres.host, weir.postgres.port), decide) as between:
+        weir.start(upstream=weir.upstream(port=between.port), commit_check=True, pool_size=8)
+        for thread in run_clients(weir, table, ledger, 8, lambda: len(done) - done.count(None) >= KILLS):
+            thread.join(300)
+        weir.close_connections()
+    print(f"{len(done) - done.count(None)} kills; {ledger}")
+    ledger.check(rows(weir, table))
+    assert not ledger.unknown and not ledger.unsent
+    assert ledger.longest < 10
+
+
+@pytest.fixture
+def durable():
+    """A cluster of the test's own that keeps what it has acknowledged."""
+    cluster = Postgres("synchronous_commit = on\n")
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.mark.timeout(60 + 2 * KILLS)
+def test_crashes_of_postgresql_leave_no_commit_in_doubt(durable, tmp_path):
+    """A backend is killed when its COMMIT is on its way, so that PostgreSQL restarts; the log that was not written yet is
+    lost, and the numbers of its transactions are given again."""
+    crashes = max(KILLS // 20, 4)
+    chance, lock, done = random.Random(12), threading.Lock(), []
+    armed = threading.Event()
+
+    def decide(connection):
+        with lock:
+            if not armed.is_set() or len(done) >= crashes:
+                return None
+            armed.clear()
+            place = chance.choice([None, cutter.MARKED, cutter.UNANSWERED])
+            done.append(place)
+        if place is None:
+            kill(connection.pid)
+        else:
+            threading.Timer(chance.random() / 1000, kill, (connection.pid,)).start()
+        return place
+
+    durable.query("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    durable.query("GRANT ALL ON t TO web")
+    ledger = Ledger()
+    weir = Weir(durable, tmp_path)
+    with cutter.Cutter((durable.host, durable.port), decide) as between:
+        weir.start(upstream=weir.upstream(port=between.port), commit_check=True, pool_size=8)
+        threads = run_clients(weir, "t", ledger, 8, lambda: len(done) >= crashes)
+        while any(thread.is_alive() for thread in threads):
+            before = len(ledger.committed)
+            wait_until(lambda: len(ledger.committed) > before + 20 or not any(t.is_alive() for t in threads), 60)
+            armed.set()
+        assert not weir.teardown()
+    print(f"{len(done)} crashes; {ledger}")
+    ledger.check(rows(weir, "t"))
+    # Where the log ends within a record that spans two pages, a transaction of which only the first mark is known may be
+    # in doubt: see docs/reliability.md.
+    assert len(ledger.unknown) <= done.count(cutter.UNANSWERED), ledger.errors
+
+
+class Standby(Postgres):
+    """A standby that streams from a primary. Not a cluster of its own: it is made from that one."""
+
+    def __init__(self, primary):    # pylint: disable=super-init-not-called
+        self.bin, self.prefix, self.process = primary.bin, primary.prefix, None
+        self.port = free_port()
+        self.directory = primary.directory / "standby"
+        self.data = self.directory / "data"
+        self.socket_dir = primary.socket_dir
+        self._run("pg_basebackup", "-h", primary.socket_dir, "-p", primary.port, "-U", "postgres", "-D", self.data, "-R",
+                  "-X", "stream", "-c", "fast", "--no-sync")
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(f"port = {self.port}\n")
+        self.start()
+        wait_until(lambda: self.receiver() is not None, 20, "the standby to stream")
+
+    def receiver(self):
+        found = self.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walreceiver'", dbname="postgres")
+        return found[0][0] if found else None
+
+    def promote(self):
+        self.query("SELECT pg_promote()", dbname="postgres")
+        wait_until(lambda: not self.value("SELECT pg_is_in_recovery()"), 20, "the promotion")
+
+    def stop_receiving(self, primary):
+        """It has what the primary has now, and gets no more."""
+        primary.query("INSERT INTO other VALUES (1)")       # what is not committed is written along with a commit
+        wait_until(lambda: self.has_all_of(primary), 20, "the standby to have caught up")
+        self.query("ALTER SYSTEM SET primary_conninfo = ''", dbname="postgres")
+        self.query("SELECT pg_reload_conf()", dbname="postgres")
+        wait_until(lambda: self.receiver() is None, 20, "the standby to stop receiving")
+
+    def has_all_of(self, primary):
+        return self.value("SELECT pg_last_wal_replay_lsn()") == primary.value("SELECT pg_current_wal_insert_lsn()")
+
+
+@pytest.fixture
+def pair():
+    """A primary, and a function that makes its standby."""
+    primary = Postgres("synchronous_commit = on\nautovacuum = off\n")
+    standbys = []
+    with open(primary.data / "pg_hba.conf", "a", encoding="utf-8") as file:
+        file.write("local replication postgres trust\n")
+    primary.query("SELECT pg_reload_conf()")
+    primary.query("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    primary.query("CREATE TABLE other (id int)")
+    primary.query("GRANT ALL ON t TO web")
+
+    def make():
+        standbys.append(Standby(primary))
+        return standbys[-1]
+
+    yield primary, make
+    for standby in standbys:
+        standby.stop(signal.SIGQUIT)
+    primary.destroy()
+
+
+KEPT, BEFORE_COMMIT, BEFORE_INSERT = "kept", "before its commit", "before its insert"
+
+
+@pytest.mark.parametrize("then", ["asked at once", "restarted", "crashed"])
+@pytest.mark.parametrize("cut_off", [KEPT, BEFORE_COMMIT, BEFORE_INSERT])
+def test_failover_to_a_standby(pair, tmp_path, cut_off, then):
+    """The primary dies with the answer to a COMMIT. A standby takes over that has received the transaction, or a part of
+    it, or nothing. Then others are given the numbers that were lost."""
+    primary, make_standby = pair
+    standby = make_standby()
+    decisions = []
+
+    def decide(_connection):
+        place = decisions.pop(0) if decisions else None
+        if place is not None:
+            between.target = ("127.0.0.1", 1)           # nobody is there until the failover is over
+            if cut_off == BEFORE_COMMIT:
+                standby.stop_receiving(primary)
+        return place
+
+    weir = Weir(primary, tmp_path)
+    with cutter.Cutter((primary.host, primary.port), decide) as between:
+        weir.start(upstream=weir.upstream(port=between.port), commit_check=True, commit_check_timeout="60s")
+        client = weir.connect()
+        client.execute("SELECT 1")
+        client.commit()
+        if cut_off == BEFORE_INSERT:
+            standby.stop_receiving(primary)
+        client.execute("INSERT INTO t VALUES (1)")
+        number = int(client.execute("SELECT pg_current_xact_id()").fetchone()[0])
+        decisions.append(cutter.MARKED)
+        told = weir.in_background(client.commit)
+        wait_until(lambda: primary.query("SELECT 1 FROM t WHERE id = 1"), 10, "the commit")
+        if cut_off == KEPT:
+            wait_until(lambda: standby.has_all_of(primary), 20, "the standby to have it")
+        primary.stop(signal.SIGQUIT)
+        standby.promote()
+        burnt = 0
+        while int(standby.value("SELECT pg_current_xact_id()")) < number + 20:
+            burnt += 1
+        if then != "asked at once":
+            standby.stop(signal.SIGINT if then == "restarted" else signal.SIGQUIT)
+            standby.start()
+        assert not told.done()
+        between.target = (standby.host, standby.port)
+        error = told.exception(60)
+        found = bool(standby.query("SELECT 1 FROM t WHERE id = 1"))
+        assert found == (cut_off == KEPT)
+        if cut_off == BEFORE_INSERT:
+            assert burnt > 10, "the number was not given again: this proves nothing"
+        if found:
+            assert error is None if then == "asked at once" else error.sqlstate == "08007"
+        elif then == "asked at once" or cut_off == BEFORE_COMMIT:
+            assert error.sqlstate == "40001"
+        else:
+            assert error.sqlstate in ("40001", "08007")
+        client.rollback()
+        client.execute("INSERT INTO t VALUES (2)")
+        client.commit()
+        assert not weir.teardown()
