@@ -14,7 +14,7 @@
 
 struct pool *
 pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner, struct pool_budget *budget,
-	 struct pool_counters *counters, uint64_t random_seed)
+	 struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
@@ -30,7 +30,7 @@ pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void 
 		TAILQ_INIT(&p->in[state]);
 	TAILQ_INIT(&p->line);
 	caps_set(&p->caps, CAP_ALL, budget, p, p->count, false);
-	pool_reconfigure(p, settings, 0);
+	pool_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
 	return p;
 }
 

@@ -138,7 +138,8 @@ struct pool_ops {
 
 /* random_seed is for jitter; budget may be NULL; counters belong to the owner and are updated here. */
 struct pool *pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner,
-		      struct pool_budget *budget, struct pool_counters *counters, uint64_t random_seed);
+		      struct pool_budget *budget, struct pool_counters *counters, uint64_t random_seed,
+		      uint64_t now_us);
 /* Refuses all who wait. No connection may be left (call pool_close_all first and wait until they are gone). */
 void pool_free(struct pool *p);
 

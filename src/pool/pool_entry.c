@@ -187,7 +187,7 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	policy_settings(&entry->settings, &ps);
 	if (entry->policy == NULL) {
 		entry->policy =
-		    pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters, pool_set_random(set));
+		    pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters, pool_set_random(set), now_us);
 	} else
 		pool_reconfigure(entry->policy, &ps, now_us);
 	if (entry->policy == NULL)

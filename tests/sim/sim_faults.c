@@ -25,7 +25,6 @@ sim_excuse_borrowers(struct sim *s, uint32_t pid)
 	}
 	s->lost_us = sim_now();
 	s->lost_step = s->step;
-	s->losses++;
 }
 
 bool
@@ -42,6 +41,7 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 	how = c->is_over ? 0 : how; /* it ends once */
 	sim_trace('s', c->pid, "breaks", how, 0);
 	sim_excuse_borrowers(s, c->pid);
+	s->losses++;
 	switch (how) {
 	case 0: /* at once, with what it had not sent */
 		c->cut = 0;

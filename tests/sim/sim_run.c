@@ -218,6 +218,8 @@ step_server(struct sim *s)
 		sim_trace('s', c->pid, "wakes", 0, 0);
 		fake_wake(c, false);
 	}
+	if (c->cut != SIZE_MAX) /* it breaks within what it sends now */
+		sim_excuse_borrowers(s, c->pid);
 	if (sim_chance(s, s->profile.stalling))
 		c->is_held = true;
 	else if (c->is_held && sim_chance(s, 60))
@@ -377,10 +379,17 @@ is_anyone_here(const struct sim *s)
 static void
 behave(struct sim *s)
 {
+	struct fake_conn *c;
+
 	s->is_over = true;
 	s->refused_until_us = 0;
 	sim_weather(s);
 	fake_behave(&s->world.fake);
+	TAILQ_FOREACH(c, &s->world.fake.conns, link)
+	if (c->cut != SIZE_MAX) {
+		sim_excuse_borrowers(s, c->pid);
+		c->cut = 0;
+	}
 	if (s->paused_us > 0)
 		pause_or_resume(s);
 	for (unsigned i = 0; i < s->profile.clients; i++) {

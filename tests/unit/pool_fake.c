@@ -113,7 +113,7 @@ fake_init(struct fake *f, const struct pool_settings *settings, struct pool_budg
 		c->fake = f;
 		c->ticket = (struct pool_ticket){ .ops = &ticket_ops };
 	}
-	f->p = pool_new(settings, &ops, f, budget, &f->counters, 42);
+	f->p = pool_new(settings, &ops, f, budget, &f->counters, 42, f->now);
 	cr_assert_not_null(f->p);
 }
 

@@ -920,7 +920,7 @@ start(struct sim *s, uint64_t seed)
 		sp->closing_all = RR_COUNT;
 		sp->due_us = SIM_NEVER;
 		TAILQ_INIT(&sp->conns);
-		sp->pool = pool_new(&sp->settings, &ops, sp, s->budget, &sp->counters, rnd(s));
+		sp->pool = pool_new(&sp->settings, &ops, sp, s->budget, &sp->counters, rnd(s), s->now_us);
 		tell(s, "pool %u: size %u + %u", i, sp->settings.pool_size, sp->settings.max_overflow);
 	}
 }

@@ -361,6 +361,25 @@ set_claims(struct several *v, const uint32_t weights[static POOLS], const uint32
 	}
 }
 
+/* What it does at its birth must not wake others at time 0, which their owners take for never. */
+Test(pool_budget, a_pool_that_is_made_leaves_the_deadlines_of_others_alone)
+{
+	struct several v;
+
+	several_init(&v, 2, 1);
+	fake_borrow(&v.pools[0], 0);
+	fake_opened(&v.pools[0], 0);
+	fake_borrow(&v.pools[1], 0); /* waits for the only place */
+	pool_budget_set_limit(v.budget, 2, v.pools[0].now); /* it is to be looked at now, and is not yet */
+	cr_expect_eq(v.pools[1].due, v.pools[1].now);
+	v.count = 3;
+	fake_init(&v.pools[2], &(struct pool_settings){ .pool_size = 1 }, v.budget);
+	cr_expect_eq(v.pools[1].due, v.pools[1].now);
+	all_at(&v, v.pools[0].now + 1);
+	cr_expect_eq(v.pools[1].opened, 1);
+	several_fini(&v);
+}
+
 Test(pool_budget, places_go_by_weight)
 {
 	static const uint32_t weights[POOLS] = { 3, 1, 2 }, minima[POOLS] = { 0 };
