@@ -168,7 +168,7 @@ pool_refuse_late(struct pool *p, uint64_t now_us)
 		struct fail why;
 
 		t->connect_us = waited_to_connect_us(p, t, now_us);
-		if (p->outage.since_us > 0) {
+		if (p->outage.since_us > 0 && !p->settings.waits_while_down) {
 			say_held(p, t, now_us, &why);
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
 			continue;

@@ -166,6 +166,7 @@ def test_no_answer_about_locks_is_waited_for_a_second(weir, tap):
         assert "SELECT pg_blocking_pids(" in waiting(weir, "runner")[1]
         tap.unstall()
         weir.console("KILL_CLIENT " + str(row["client_id"]))
+        wait_until(lambda: not weir.postgres.backends(wait_event="PgSleep"))        # its cancel is through
 
 
 def test_explain_wait_of_a_paused_pool(weir):
