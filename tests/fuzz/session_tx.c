@@ -129,9 +129,12 @@ tx_notify(struct fake_conn *c, const char *channel, const char *payload)
 static void
 notify_all(struct fake_conn *c)
 {
-	const char *at = (const char *)c->notify.bytes, *end = at + c->notify.len;
+	const char *at = (const char *)c->notify.bytes, *end;
 
-	while (at != NULL && at < end) {
+	if (at == NULL)
+		return;
+	end = at + c->notify.len;
+	while (at < end) {
 		const char *payload = at + strlen(at) + 1;
 
 		fake_notify(c->fake, c->pid, at, payload);
