@@ -507,6 +507,8 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 	check_servers(s);
 	world_leave(&s->world);
 	world_free(&s->world);
+	for (int i = 0; i < TEXT_CLIENTS; i++)
+		buf_fini(&s->clients[i].unfed);
 	/* The fake's own listener stays. */
 	if (kernel_open_count() > (open_before > 0 ? open_before : 1))
 		sim_fail("%u sockets are left open", kernel_open_count());
