@@ -58,6 +58,12 @@ log_code(const struct pool_entry *entry)
 	else
 		log_info(entry->set->log, "database %s: its code could touch this session state: %s",
 			 entry->database->name, state_text(answer->parts, parts));
+	if ((answer->parts & STATE_TYPES) != 0 && (answer->parts & STATE_PATHS) != 0)
+		log_warning(
+		    entry->set->log,
+		    "database %s: functions declare types that depend on search_path, which code could change: each "
+		    "server connection is closed before another client gets it; see SHOW DATABASE_CODE",
+		    entry->database->name);
 }
 
 /* There was an answer before, and it found less for which a server must not be lent to everybody. */

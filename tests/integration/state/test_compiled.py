@@ -397,3 +397,11 @@ def test_it_is_shown_whose_functions_they_are(weir, postgres, victim):
     rows = {row["state"]: row["objects"] for row in weir.console("SHOW DATABASE_CODE")}
     assert rows == {"compiled_types": "variables of public.f()", "shadowed_types": "variables of public.f()",
                     "compiled_constants": "literals of public.d()"}
+
+
+@pytest.mark.parametrize("code, is_warned", [(CODE, True), (ONE.format("status"), False)])
+def test_code_that_costs_connections_is_warned_of(weir, postgres, victim, code, is_warned):
+    postgres.query(SCHEMAS + code, dbname=victim)
+    begin(weir, victim)
+    log = weir.wait_log("its code could touch this session state", *["which code could change"] * is_warned)
+    assert is_warned or "which code could change" not in log
