@@ -29,9 +29,9 @@ def names(of, count):
 
 
 def commits(weir):
-    """Once they no longer change: a backend reports its statistics late."""
+    """Once they no longer change: a backend that is idle reports its statistics up to 10 s late."""
     last, since = -1, time.monotonic()
-    while time.monotonic() - since < 2:
+    while time.monotonic() - since < 10.5:
         count = weir.postgres.query("SELECT xact_commit FROM pg_stat_database WHERE datname = 'app'",
                                     dbname="app2")[0][0]
         if count != last:
@@ -98,11 +98,11 @@ def test_channels_are_left_in_batches(weir):
     listen(wire, names(0, 9000))
     before = commits(weir)
     wire.close()
-    longest = 0
+    longest = sent = 0
 
     def are_gone():
-        nonlocal longest
-        longest = max(longest, notified(sender, listener, 1))
+        nonlocal longest, sent
+        longest, sent = max(longest, notified(sender, listener, 1)), sent + 1
         return weir.metric("pgweir_pool_listen_channels") == 1
     wait_until(are_gone, 20, "its channels to be left")
-    assert longest < 1 and 9000 / 32 < commits(weir) - before < 5000
+    assert longest < 1 and 9000 / 32 < commits(weir) - before - sent < 5000
