@@ -357,14 +357,22 @@ check_query_text(const struct check *check, const char *query, unsigned line)
 		    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs", query);
 }
 
+/* It was written, but its value was refused: what follows from that is not a mistake of its own. */
+static bool
+is_refused(const struct config_scope *scope, const struct scope_origin *origin, size_t bit)
+{
+	return origin->lines[bit] != 0 && (scope->set & UINT64_C(1) << bit) == 0;
+}
+
 static void
 check_query_in_scopes(const struct check *check, const char *word, const struct config_scope *scopes,
 		      const struct scope_origin *origins, size_t count)
 {
 	struct scope_settings settings;
-	size_t bit;
+	size_t bit, user_bit;
 
 	config_scope_key_find("auth_query", &bit);
+	config_scope_key_find("auth_user", &user_bit);
 	for (size_t i = 0; i < count; i++) {
 		/* Where it was switched on: in its own section, or for all. */
 		bool is_own = (scopes[i].set & UINT64_C(1) << bit) != 0;
@@ -373,6 +381,8 @@ check_query_in_scopes(const struct check *check, const char *word, const struct 
 		if (is_own)
 			check_query_text(check, scopes[i].settings.auth_query, line);
 		config_effective(check->config, &scopes[i], NULL, &settings);
+		if (is_refused(&scopes[i], &origins[i], user_bit))
+			continue;
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
 			problem_error(check->sink, line,
 				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "

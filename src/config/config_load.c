@@ -314,8 +314,8 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 	}
 	if (!claim_line(l, &draft->origin.lines[bit], line, name))
 		return;
-	draft->scope.set |= UINT64_C(1) << bit;
-	store(l, line, key, &draft->scope.settings, name, raw);
+	if (store(l, line, key, &draft->scope.settings, name, raw) == 0) /* else what is there is NULL or 0 */
+		draft->scope.set |= UINT64_C(1) << bit;
 }
 
 static void

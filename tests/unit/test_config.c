@@ -395,6 +395,8 @@ static const struct {
 	  BASE "[pgweir]\ntenants = user\n[tenant a]\nupstream = host=h\nauth_query = builtin\n",
 	  "pgweir.ini:9: error: auth_query needs an auth_user that runs it in tenant a; set it in [auth] or "
 	  "[tenant a], and its secret in users_file" },
+	{ "a refused auth_user of a database", TRUST DATABASE "auth_query = builtin\nauth_user = ${PGWEIR_TEST_NONE}\n",
+	  "pgweir.ini:6: error: ${PGWEIR_TEST_NONE} is not set in the environment" },
 	{ "a log in a folder that is not there", BASE "[log]\ndestination = /nowhere/pgweir.log\n",
 	  "pgweir.ini:6: error: destination = /nowhere/pgweir.log: /nowhere: No such file or directory" },
 	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
