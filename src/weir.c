@@ -378,6 +378,7 @@ fill_envs(struct weir *w)
 	c->x.ops = &exchange_ops;
 	c->front = &login_front;
 	c->on_console_closed = on_console_closed;
+	c->normalize = host_normalize;
 	c->on_client_gone = on_client_gone;
 	TAILQ_INIT(&c->clients);
 }

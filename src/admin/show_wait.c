@@ -189,8 +189,11 @@ fill_wait(const struct show_env *env, struct rows *rows)
 	const struct client *c = client_find_id(env->clients, env->command->client_id);
 
 	if (c == NULL) {
-		say(rows, "There is no client %" PRIu64 "; SHOW WAITERS has those that wait for a server.",
-		    env->command->client_id);
+		say(rows,
+		    "There is no client %" PRIu64
+		    "; SHOW WAITERS has those that wait for a server, and SHOW EVENTS LIKE "
+		    "'%%client %" PRIu64 " %%' says why it was disconnected, if pgweir did that.",
+		    env->command->client_id, env->command->client_id);
 		return;
 	}
 	if (env->clients->x.is_suspended)

@@ -73,6 +73,8 @@ struct client_env {
 	bool is_client_idle_limited;
 	bool is_memory_short; /* client_memory.c */
 	uint32_t starved_count;
+	/* Writes sql without its literals; returns its fingerprint. */
+	uint64_t (*normalize)(const char *sql, size_t sql_len, char *out, size_t out_cap);
 	void (*on_console_closed)(void *up, struct client *c);
 	void (*on_client_gone)(void *up); /* after each close: a drain may be over */
 };

@@ -9,12 +9,29 @@
 #include <stdio.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
+#define HOLDERS_TOLD 3
+#define QUERY_TOLD_MAX 200 /* characters */
 
 /* What the holders of a pool's connections do. */
 struct holders {
-	const struct server *oldest;
+	const struct server *longest[HOLDERS_TOLD]; /* who holds longest comes first; NULL: there are no more */
 	uint32_t running, in_transaction, kept; /* kept: between transactions, by sessions and pins */
 };
+
+static void
+note_longest(struct holders *h, const struct server *srv)
+{
+	for (unsigned i = 0; i < HOLDERS_TOLD; i++) {
+		const struct server *other = h->longest[i];
+
+		if (other != NULL && other->loan.lent_us <= srv->loan.lent_us)
+			continue;
+		h->longest[i] = srv;
+		if (other == NULL)
+			return;
+		srv = other;
+	}
+}
 
 static struct holders
 count_holders(const struct pool_entry *entry)
@@ -32,8 +49,7 @@ count_holders(const struct pool_entry *entry)
 			h.in_transaction++;
 		else
 			h.kept++;
-		if (h.oldest == NULL || srv->loan.lent_us < h.oldest->loan.lent_us)
-			h.oldest = srv;
+		note_longest(&h, srv);
 	}
 	return h;
 }
@@ -46,19 +62,33 @@ doing(const struct server *srv)
 	return srv->tx != 'I' ? "idle in a transaction" : "between transactions";
 }
 
+/* Its last statement, without literals, where the slow-query log may show it. */
 static void
-say_oldest(const struct server *srv, uint64_t now_us, char *out, size_t cap)
+say_query(const struct client_env *env, const struct loan *loan, char out[static QUERY_TOLD_MAX])
 {
+	out[0] = '\0';
+	if (loan->text_len > 0 && env->x.config->slow_text != SLOW_TEXT_NONE)
+		env->normalize((const char *)loan->text, loan->text_len, out, QUERY_TOLD_MAX);
+}
+
+static void
+say_longest(const struct client_env *env, const struct holders *h, uint64_t now_us, char *out, size_t cap)
+{
+	char words[CLIENT_WORDS_MAX], query[QUERY_TOLD_MAX];
 	struct client_about about;
-	char words[CLIENT_WORDS_MAX];
+	size_t len = 0;
 
 	out[0] = '\0';
-	if (srv == NULL)
-		return;
-	client_about(srv->borrower, &about);
-	client_words(&about, words, sizeof(words));
-	snprintf(out, cap, "; longest, for %s, by %s, %s", duration_of(now_us - srv->loan.lent_us).text, words,
-		 doing(srv));
+	for (unsigned i = 0; i < HOLDERS_TOLD && h->longest[i] != NULL && len < cap; i++) {
+		const struct server *srv = h->longest[i];
+
+		client_about(srv->borrower, &about);
+		client_words(&about, words, sizeof(words));
+		say_query(env, &srv->loan, query);
+		len += (size_t)snprintf(out + len, cap - len, "%s for %s, by %s, %s%s%s", i == 0 ? "; longest," : ";",
+					duration_of(now_us - srv->loan.lent_us).text, words, doing(srv),
+					query[0] != '\0' ? ": " : "", query);
+	}
 }
 
 static void
@@ -71,18 +101,18 @@ tell_exhausted(const struct client_env *env, const struct pool_entry *entry, uin
 					 .duration_us = entry->settings.pool_timeout_us };
 	struct holders h = count_holders(entry);
 	struct pool_counts counts;
-	char oldest[CLIENT_WORDS_MAX + 96];
+	char longest[HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX)];
 
 	pool_get_counts(entry->policy, &counts);
-	say_oldest(h.oldest, now_us, oldest, sizeof(oldest));
+	say_longest(env, &h, now_us, longest, sizeof(longest));
 	log_event(env->x.log, LOG_LEVEL_WARNING, &about,
 		  "pool %s/%s is exhausted: %" PRIu64 " client%s waited %s in vain (pool_timeout), %" PRIu32
 		  " still wait; %" PRIu32 " of %" PRIu32 " connections are lent: %" PRIu32 " run queries, %" PRIu32
-		  " are idle in transactions, %" PRIu32 " are kept between them%s",
+		  " idle in transactions, %" PRIu32 " kept between them%s",
 		  entry->database->name, entry->user, timed_out, timed_out == 1 ? "" : "s",
 		  duration_of(entry->settings.pool_timeout_us).text, counts.waiting, counts.lent,
 		  entry->settings.pool_size + entry->settings.max_overflow, h.running, h.in_transaction, h.kept,
-		  oldest);
+		  longest);
 }
 
 static void

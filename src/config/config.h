@@ -111,6 +111,7 @@ struct config {
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: what databases and users start from */
 	struct scope_settings defaults;
 	uint64_t wait_notify_us; /* 0: nobody is told that he waits */
+	uint64_t pool_idle_timeout_us; /* 0: pools are never freed */
 	bool server_fast_close;
 	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;

@@ -122,6 +122,8 @@ static const struct config_key keys[] = {
 	  "idle server connections kept ready once the pool was used" },
 	{ "pool", "idle_timeout", "idle_timeout", KEY_TIME, "10min", 0, 365 * D, "", RELOADS, SHARED(idle_timeout_us), NULL,
 	  "server connections idle for longer are closed; 0s: never" },
+	{ "pool", "pool_idle_timeout", NOT_THERE, KEY_TIME, "10min", 0, 365 * D, "", RELOADS, FIELD(pool_idle_timeout_us), NULL,
+	  "a pool without clients and server connections is freed this long after its last use; 0s: never" },
 	{ "pool", "prepared_statements", "prepared_statements", KEY_COUNT, "500", 0, 100000, "statements", RELOADS,
 	  SHARED(prepared_statements), NULL, "prepared statements kept on each server connection; the least recently used go first; 0: they are passed through, for pool_mode = session" },
 	{ "pool", "max_statement_size", "max_statement_size", KEY_SIZE, "1MiB", 1, 1 * GIB, "", RELOADS,

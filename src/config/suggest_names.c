@@ -73,8 +73,7 @@ static const struct foreign_name names[] = {
 	{ "query_wait_timeout", "PgBouncer's", HERE("pool", "pool_timeout") },
 	{ "query_wait_notify", "PgBouncer's", HERE("pool", "wait_notify") },
 	{ "cancel_wait_timeout", "PgBouncer's", NOT_NEEDED },
-	{ "autodb_idle_timeout", "PgBouncer's", HERE("pool", "idle_timeout") },
-	{ "pool_idle_timeout", "PgBouncer's", HERE("pool", "idle_timeout") },
+	{ "autodb_idle_timeout", "PgBouncer's", HERE("pool", "pool_idle_timeout") },
 	{ "suspend_timeout", "PgBouncer's", HERE("timeouts", "shutdown_timeout") },
 	/* names of hosts, TLS, sockets */
 	{ "dns_max_ttl", "PgBouncer's", NO_SUCH },

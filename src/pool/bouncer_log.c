@@ -10,6 +10,7 @@
 #include "base/clock.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -97,6 +98,15 @@ bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, en
 		bouncer_log_end(entry, srv, "login failed");
 	} else
 		bouncer_log_end(entry, srv, server_failure_word(kind));
+}
+
+void
+bouncer_log_unused(const struct pool_entry *entry, uint64_t now_us)
+{
+	if (log_is_pgbouncers(entry->set->log) && !entry->is_orphan)
+		log_info(entry->set->log,
+			 "cleaning up idle pool for user %s on db %s because: pool idle timeout (age= %" PRIu64 "s)",
+			 entry->user, entry->database->name, (uint64_t)((now_us - entry->last_used_us) / US_PER_S));
 }
 
 void

@@ -5,6 +5,7 @@
 #include "wire/messages.h"
 #include "base/clock.h"
 #include "pool/pool_budget.h"
+#include "pool/pool_set_state.h"
 #include "pool/pool_target.h"
 
 #include <string.h>
@@ -274,9 +275,17 @@ own_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const s
 	struct own *own = own_of(srv);
 	const struct pool_own_ops *ops = own->ops;
 
+	struct pool_entry *entry = srv->owner;
+	struct fail told = *why;
+
 	own->ops = NULL;
+	bouncer_log_refusal(entry, srv, kind, why);
+	if (entry->set->config->compat == COMPAT_PGBOUNCER && why->theirs[0] != '\0') {
+		fail_detail(&told, "%s", why->theirs);
+		fail_theirs(&told, "login failed");
+	}
 	if (ops != NULL)
-		ops->on_failed(why, own->borrower);
+		ops->on_failed(&told, own->borrower);
 }
 
 static void

@@ -83,14 +83,15 @@ say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, st
 {
 	const struct pool_settings *s = &p->settings;
 	const struct pool_conn *hanging = find_hanging(p, t, now_us);
+	const char *plural = p->waiting == 1 ? "" : "s";
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
 
 	fail_detail(why,
 		    "pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
-		    " overflow), %" PRIu32 " clients waiting",
-		    p->count[PC_LENT], p->limit, s->pool_size, s->max_overflow, p->waiting);
+		    " overflow), %" PRIu32 " client%s waiting",
+		    p->count[PC_LENT], p->limit, s->pool_size, s->max_overflow, p->waiting, plural);
 	if (p->is_paused) {
-		fail_detail(why, "the pool is paused, %" PRIu32 " clients waiting", p->waiting);
+		fail_detail(why, "the pool is paused, %" PRIu32 " client%s waiting", p->waiting, plural);
 		fail_hint(why, "RESUME it in the pgweir console");
 	} else if (has_failed && p->last_fail_kind == CF_TOO_MANY) {
 		fail_hint(why, "PostgreSQL said: %.160s; raise its max_connections or lower pool_size",

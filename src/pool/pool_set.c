@@ -12,8 +12,8 @@
 #include <string.h>
 
 #define SLOW_RESET_US (50 * US_PER_MS)
+#define SLOW_FIRST_RESET_US (250 * US_PER_MS)
 #define LATE_AT_ONCE ((size_t)64)
-#define UNUSED_POOL_US (600 * US_PER_S)
 
 void
 pool_set_arm(struct pool_set *set, uint64_t at_us)
@@ -217,26 +217,36 @@ expire_resets(struct pool_entry *entry, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-/* Resetting a large temporary table may take long: those who wait may then get another server, if there is room. */
+/*
+ * Resetting a large temporary table may take long: those who wait may then get another server, if there is room. The
+ * first reset in a database also asks about its code, which takes PostgreSQL longer on a busy machine; logging in once
+ * more would not be quicker there.
+ */
 static void
 help_behind_slow_resets(struct pool_entry *entry, uint64_t now_us)
 {
+	const struct database_code *code = &entry->database->code;
+	uint64_t slow_us = code->answer == NULL && code->failed_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
 	struct server *srv;
 
 	TAILQ_FOREACH(srv, &entry->servers, all) /* new ones are appended */
-	if (srv->state == SV_RESET && now_us - srv->reset.since_us > SLOW_RESET_US)
+	if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
 		pool_conn_washing_is_slow(entry->policy, srv->conn, now_us);
 }
 
 static bool
 is_unused(const struct pool_entry *entry, uint64_t now_us)
 {
+	uint64_t limit_us = entry->set->config->pool_idle_timeout_us;
 	struct pool_counts counts;
 
 	if (entry->clients > 0 || !TAILQ_EMPTY(&entry->servers))
 		return false;
 	pool_get_counts(entry->policy, &counts);
-	return counts.waiting == 0 && (entry->is_orphan || now_us - entry->last_used_us > UNUSED_POOL_US);
+	if (counts.waiting > 0 || entry->is_orphan)
+		return counts.waiting == 0;
+	/* With min_idle it only waits until PostgreSQL takes its connections again. */
+	return limit_us > 0 && entry->settings.min_idle == 0 && now_us - entry->last_used_us > limit_us;
 }
 
 void
@@ -263,6 +273,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 			help_behind_slow_resets(e, now_us);
 			expire_resets(e, now_us);
 		} else if (is_unused(e, now_us)) {
+			bouncer_log_unused(e, now_us);
 			pool_entry_free(e);
 			continue;
 		}

@@ -86,6 +86,7 @@ void bouncer_log_open(const struct pool_entry *entry, const struct server *srv);
 void bouncer_log_end(const struct pool_entry *entry, const struct server *srv, const char *why);
 void bouncer_log_refusal(const struct pool_entry *entry, const struct server *srv, enum connect_failure kind,
 			 const struct fail *why);
+void bouncer_log_unused(const struct pool_entry *entry, uint64_t now_us);
 void bouncer_log_database(const struct pool_set *set,
 			  const char *database); /* a new one, of those that are not listed */
 const char *bouncer_recycle_word(enum recycle_reason reason);

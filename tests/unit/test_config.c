@@ -900,7 +900,8 @@ static const char everything[] =
     "server_fast_close = on\n"
     "idle_timeout = 28s\nprepared_statements = 29\nmax_statement_size = 30KiB\nprepared_statements_memory = 45MiB\n"
     "prepared_statements_cache = 49MiB\n"
-    "statement_ignore_comments = off\nwait_notify = 46s\non_outage = hold\noutage_hold = 120s\n"
+    "statement_ignore_comments = off\npool_idle_timeout = 47s\nwait_notify = 46s\non_outage = hold\noutage_hold = "
+    "120s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
     "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
@@ -1040,6 +1041,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(c->prepared_statements_memory, 45 << 20);
 	cr_expect_eq(c->prepared_statements_cache, 49 << 20);
 	cr_expect_eq(c->wait_notify_us, 46 * S);
+	cr_expect_eq(c->pool_idle_timeout_us, 47 * S);
 	cr_expect_eq(s.max_db_connections, 47);
 	cr_expect_eq(s.max_user_connections, 48);
 	cr_expect(!s.statement_ignore_comments);

@@ -1321,7 +1321,7 @@ Test(pool, those_in_line_of_a_paused_pool_time_out_and_are_told_why)
 	fake_borrow(&f, 0);
 	fake_at(&f, f.now + 30 * S);
 	cr_expect_eq(f.clients[0].refusals, 1);
-	cr_expect_str_eq(f.clients[0].why.detail, "the pool is paused, 1 clients waiting");
+	cr_expect_str_eq(f.clients[0].why.detail, "the pool is paused, 1 client waiting");
 	cr_expect_eq(fake_next(&f), 0, "and then there is nothing to do");
 	fake_fini(&f);
 }

@@ -115,7 +115,8 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
         two.read_until("Z")
         assert "waits for no server. It is idle" in waiting(weir, "web 1")[0]
         weir.console("KILL_CLIENT " + str(next(r["id"] for r in weir.console("SHOW CLIENTS") if r["application_name"] == "report")))
-    assert "There is no client 999999" in weir.console("EXPLAIN WAIT 999999")[0]["explanation"]
+    gone = weir.console("EXPLAIN WAIT 999999")[0]["explanation"]
+    assert "There is no client 999999" in gone and "SHOW EVENTS LIKE '%client 999999 %'" in gone
 
 
 @pytest.mark.parametrize("how", ["simple", "extended"])
@@ -177,7 +178,7 @@ def test_explain_wait_of_a_paused_pool(weir):
         one.send(query("SELECT 1"))
         wait_until(lambda: weir.console("SHOW WAITERS"))
         said = waiting(weir, "web 1")
-        assert "The cause: the pool is paused, 1 clients waiting." in said
+        assert "The cause: the pool is paused, 1 client waiting." in said
         assert "What helps: RESUME it in the pgweir console." in said
         weir.console("RESUME app")
         one.read_until("Z")
@@ -201,7 +202,7 @@ def test_queries_by_application(weir):
     assert many["fingerprint"] == rows["batch", "SELECT ? AS n, ?"]["fingerprint"]
     assert rows["batch", "SELECT ?/?"]["errors"] == 1
     assert slept["calls"] == 3 and 300 < slept["total_ms"] < 1500 and 100 < slept["mean_ms"] < 500
-    assert 75 < slept["p95_ms"] <= 1000 and slept["max_ms"] >= slept["mean_ms"]
+    assert 75 < slept["p95_ms"] <= slept["max_ms"] and slept["max_ms"] >= slept["mean_ms"]
     assert weir.console("SHOW QUERIES")[0] == slept
     assert len(weir.console("SHOW QUERIES 2 BY calls")) == 2
     assert weir.console("SHOW QUERIES 1 BY calls") == [many]

@@ -1,5 +1,6 @@
 """The log: what an operator reads in it when clients call, one line for each thing, with fields."""
 
+import contextlib
 import json
 import re
 
@@ -94,11 +95,26 @@ def test_an_exhausted_pool_is_told_once(weir):
         assert (line["database"], line["user"], line["reason"]) == ("app", "web", "pool_timeout")
         message = line["message"]
         assert "waited 300 ms in vain" in message and "1 of 1 connections are lent" in message
-        assert "1 are idle in transactions" in message
-        assert 'application "hog"), idle in a transaction' in message
+        assert "1 idle in transactions" in message
+        assert message.endswith('application "hog"), idle in a transaction: BEGIN')
         with weir.raw() as late, pytest.raises(QueryFailed):
             late.query("SELECT 1")
         assert len(events(weir, "pool_exhausted")) == 1        # the next one is due in ten seconds
+
+
+@pytest.mark.parametrize("text", ["normalized", "none"])
+def test_an_exhausted_pool_names_its_holders_and_what_they_do(weir, text):
+    """Those that hold longest come first; their SQL is shown where the slow-query log may show it."""
+    weir.start(sections={**JSON_LOG, "slow_query": {"text": text}}, pool_size=4, pool_timeout="300ms")
+    with contextlib.ExitStack() as held:
+        holders = [held.enter_context(weir.raw(parameters={"application_name": f"hog {i}"})) for i in range(4)]
+        for i, holder in enumerate(holders):
+            holder.query(f"BEGIN; SELECT 'secret', {i}")
+        with weir.raw() as late, pytest.raises(QueryFailed):
+            late.query("SELECT 1")
+        message = wait_event(weir, "pool_exhausted")["message"]
+    assert re.findall(r'application "(hog \d)"', message) == ["hog 0", "hog 1", "hog 2"]
+    assert message.count(": BEGIN; SELECT ?, ?") == (3 if text == "normalized" else 0) and "secret" not in message
 
 
 @pytest.mark.parametrize("setting, event", [("long_transaction", "long_transaction"),

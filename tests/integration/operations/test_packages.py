@@ -41,8 +41,11 @@ def entrypoint(tmp_path):
       "PGBOUNCER_POOL_MODE": "transaction", "PGBOUNCER_DEFAULT_POOL_SIZE": "3", "PGBOUNCER_AUTH_TYPE": "md5"},
      {"pool_size": "3", "listen": "0.0.0.0:6543", "method": "md5", "upstream": "host=pg port=5433"},
      '"postgres" "s"\n'),
-    ({"DATABASE_URL": "postgres://app:secret@db.internal:6000/shop?sslmode=require"},
+    ({"DATABASE_URL": "postgres://app:secret@db.internal:6000/shop"},
      {"upstream": "host=db.internal port=6000 dbname=shop"}, '"app" "secret"\n'),
+    ({"DATABASE_URL": "postgres://a%40b:100%25%2F%27@db.internal/shop?sslmode=require&target_session_attrs=read%2dwrite"},
+     {"upstream": "host=db.internal port=5432 dbname=shop target_session_attrs=read-write sslmode=require"},
+     '"a@b" "100%/\'"\n'),
 ])
 def test_the_container_understands_the_environment_of_pgbouncers_images(entrypoint, environment, expected, users):
     done = entrypoint(**environment)

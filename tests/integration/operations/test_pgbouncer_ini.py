@@ -260,6 +260,29 @@ def test_why_a_server_is_closed_is_in_the_log(bouncer):
                10)
 
 
+def test_a_pool_that_nobody_uses_is_freed(bouncer):
+    """With min_pool_size it stays, though PostgreSQL refuses its connections."""
+    bouncer.start(settings="server_idle_timeout = 0.2\npool_idle_timeout = 0.5",
+                  databases="app = HERE\nkept = HERE dbname=nowhere user=web min_pool_size=1")
+    assert bouncer.value("SELECT 1") == 1
+    assert {"app", "kept"} <= {row["database"] for row in bouncer.console("SHOW POOLS")}
+    bouncer.weir.close_connections()
+    wait_until(lambda: re.search(r"cleaning up idle pool for user web on db app because: pool idle timeout \(age= \d+s\)$",
+                                 bouncer.log(), re.M), 10)
+    assert {row["database"] for row in bouncer.console("SHOW POOLS")} == {"kept", "pgbouncer"}
+    assert bouncer.value("SELECT 1") == 1
+
+
+def test_a_refused_replication_is_in_pgbouncers_words(bouncer):
+    bouncer.start(databases="app = HERE user=plainuser password=plain-secret")
+    with pytest.raises(psycopg2.OperationalError, match="login failed") as caught:
+        psycopg2.connect(host=bouncer.weir.host, port=bouncer.weir.port, dbname="app", user="web", replication="database")
+    assert "must be superuser or replication role" in str(caught.value)         # as DETAIL
+    for word in (r"server login failed: FATAL must be superuser or replication role",
+                 r"S-0x\S+ \S+ closing because: login failed \(age=0s\)$", r"C-0x\S+ \S+ closing because: login failed \(age=0s\)$"):
+        wait_until(lambda w=word: re.search(w, bouncer.log(), re.M), 5)
+
+
 def refusal(bouncer, **words):
     with pytest.raises(psycopg2.OperationalError) as caught:
         bouncer.connect(**words)
