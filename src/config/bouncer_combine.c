@@ -162,6 +162,8 @@ combine_tls(struct bouncer *b)
 
 	if (*bouncer_value(b, "server_tls_ca_file") != '\0')
 		emit_path(b, "server_tls_ca_file", "tls_server", "ca_file");
+	emit_of(b, "server_tls_protocols", "tls_server", "min_version",
+		oldest_version(bouncer_value(b, "server_tls_protocols")));
 	if (strcasecmp(bouncer_value(b, "client_tls_sslmode"), "disable") == 0)
 		return;
 	emit_path(b, "client_tls_cert_file", "tls_client", "certificate_file");

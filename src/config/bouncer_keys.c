@@ -124,7 +124,7 @@ static const struct bouncer_key keys[] = {
 	{ "server_tls_cert_file", "", BOUNCER_PATH, TO("tls_server", "certificate_file"), NULL },
 	{ "server_tls_ciphers", "default", BOUNCER_IGNORED, NONE, CURVES },
 	{ "server_tls_key_file", "", BOUNCER_PATH, TO("tls_server", "key_file"), NULL },
-	{ "server_tls_protocols", "secure", BOUNCER_IGNORED, NONE, "TLS 1.2 and 1.3 are used with PostgreSQL" },
+	{ "server_tls_protocols", "secure", BOUNCER_COMBINED, NONE, NULL },
 	{ "server_tls_sslmode", "prefer", BOUNCER_WORD, TO_WORDS("tls_server", "mode", sslmodes), NULL },
 	{ "service_name", NULL, BOUNCER_IGNORED, NONE, NAMED },
 	{ "so_reuseport", "0", BOUNCER_SWITCH, TO("tcp", "reuse_port"), NULL },

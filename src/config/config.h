@@ -68,7 +68,8 @@ struct scope_settings {
 	uint32_t share_weight, share_min; /* the pool's claim under these, and under max_server_connections */
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0: no limit */
 	enum tls_mode server_tls_mode;
-	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation;
+	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation,
+	    *server_tls_min_version;
 	char *password_command; /* prints the password for PostgreSQL; empty: none. Databases and users */
 	uint64_t password_lifetime_us;
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */

@@ -226,6 +226,8 @@ static const struct config_key keys[] = {
 	  OF_DATABASE(server_tls_certificate_file), NULL, "the certificate that pgweir presents to PostgreSQL, PEM; sslcert in upstream takes precedence" },
 	{ "tls_server", "key_file", "server_tls_key_file", KEY_PATH, "", NO_BOUNDS, RELOADS, OF_DATABASE(server_tls_key_file),
 	  NULL, "its private key, PEM; sslkey in upstream takes precedence" },
+	{ "tls_server", "min_version", "server_tls_min_version", KEY_WORD_TEXT, "1.2", NO_BOUNDS, RELOADS,
+	  OF_DATABASE(server_tls_min_version), tls_versions, "older versions of TLS are not used with PostgreSQL" },
 	{ "tls_server", "negotiation", "server_tls_negotiation", KEY_WORD_TEXT, "postgres", NO_BOUNDS, RELOADS,
 	  OF_DATABASE(server_tls_negotiation), tls_negotiations,
 	  "direct: TLS from the first byte (PostgreSQL 17); sslnegotiation in upstream takes precedence" },

@@ -54,6 +54,7 @@ server_tls_resolve(const struct upstream *upstream, const struct scope_settings 
 	out->ca_file = word_or(upstream, UPSTREAM_SSLROOTCERT, settings->server_tls_ca_file);
 	out->certificate_file = word_or(upstream, UPSTREAM_SSLCERT, settings->server_tls_certificate_file);
 	out->key_file = word_or(upstream, UPSTREAM_SSLKEY, settings->server_tls_key_file);
+	out->min_version = settings->server_tls_min_version != NULL ? settings->server_tls_min_version : "";
 	out->is_direct =
 	    strcmp(word_or(upstream, UPSTREAM_SSLNEGOTIATION, settings->server_tls_negotiation), "direct") == 0;
 	out->sends_sni = strcmp(word_or(upstream, UPSTREAM_SSLSNI, "1"), "1") == 0;
@@ -80,6 +81,7 @@ server_tls_resolve(const struct upstream *upstream, const struct scope_settings 
 char *
 server_tls_text(const struct server_tls *tls)
 {
-	return xasprintf("%d %d %d %d\n%s\n%s\n%s", (int)tls->mode, tls->is_direct, tls->sends_sni,
-			 (int)tls->channel_binding, tls->ca_file, tls->certificate_file, tls->key_file);
+	return xasprintf("%d %d %d %d %s\n%s\n%s\n%s", (int)tls->mode, tls->is_direct, tls->sends_sni,
+			 (int)tls->channel_binding, tls->min_version, tls->ca_file, tls->certificate_file,
+			 tls->key_file);
 }

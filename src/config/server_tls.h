@@ -12,7 +12,7 @@ enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_
 /* Strings are borrowed from upstream and settings; empty: none. */
 struct server_tls {
 	enum tls_mode mode;
-	const char *ca_file, *certificate_file, *key_file;
+	const char *ca_file, *certificate_file, *key_file, *min_version;
 	bool is_direct, sends_sni;
 	enum channel_binding channel_binding;
 };

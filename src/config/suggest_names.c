@@ -93,7 +93,7 @@ static const struct foreign_name names[] = {
 	{ "server_tls_key_file", "PgBouncer's", TLS_SERVER("key_file") },
 	{ "server_tls_cert_file", "PgBouncer's", TLS_SERVER("certificate_file") },
 	{ "server_tls_ca_file", "PgBouncer's", TLS_SERVER("ca_file") },
-	{ "server_tls_protocols", "PgBouncer's", NOT_NEEDED },
+	{ "server_tls_protocols", "PgBouncer's", TLS_SERVER("min_version") },
 	{ "server_tls_ciphers", "PgBouncer's", NOT_NEEDED },
 	{ "server_tls13_ciphers", "PgBouncer's", NOT_NEEDED },
 	{ "max_packet_size", "PgBouncer's", NOT_NEEDED },

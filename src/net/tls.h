@@ -31,6 +31,7 @@ struct tls_accept_settings {
 struct tls_connect_settings {
 	const char *ca_file; /* "system": OpenSSL's own list */
 	const char *certificate_file, *key_file;
+	const char *min_version; /* "1.2" or "1.3" */
 	bool verifies_chain, verifies_name;
 	bool hides_name; /* sends no SNI */
 };

@@ -226,6 +226,14 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 	return 0;
 }
 
+/* ssl_ctx_new() has set 1.2. */
+static void
+set_oldest(SSL_CTX *c, const char *version)
+{
+	if (is_set(version) && strcmp(version, "1.3") == 0)
+		SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION);
+}
+
 static int
 add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, const char *certificate, const char *key,
 		const uint8_t id[static 16], struct fail *why)
@@ -234,8 +242,7 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 
 	if (c == NULL || load_pair(c, certificate, key, why) < 0 || trust_clients(c, s, why) < 0)
 		return -1;
-	if (is_set(s->min_version) && strcmp(s->min_version, "1.3") == 0)
-		SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION);
+	set_oldest(c, s->min_version);
 	ERR_clear_error();
 	if (is_set(s->ciphers) && SSL_CTX_set_cipher_list(c, s->ciphers) != 1)
 		return fail_set(why, "F0000", "ciphers = %.200s: OpenSSL knows none of these", s->ciphers);
@@ -360,6 +367,7 @@ tls_connect_context(const struct tls_connect_settings *s, struct fail *why)
 	    (is_set(s->certificate_file) &&
 	     load_pair(c, s->certificate_file, is_set(s->key_file) ? s->key_file : s->certificate_file, why) < 0))
 		goto bad;
+	set_oldest(c, s->min_version);
 	if (SSL_CTX_set_alpn_protos(c, (const unsigned char *)TLS_ALPN, sizeof(TLS_ALPN) - 1) != 0) {
 		fail_set(why, "53200", "no memory for TLS");
 		goto bad;

@@ -6,7 +6,7 @@
 
 struct stored {
 	struct tls_context *ctx;
-	char *ca_file, *certificate_file, *key_file;
+	char *ca_file, *certificate_file, *key_file, *min_version;
 	bool verifies_chain, verifies_name, sends_sni;
 	struct stored *next;
 };
@@ -38,7 +38,8 @@ stored_find(const struct tls_store *store, const struct server_tls *tls)
 	for (s = store->first; s != NULL; s = s->next)
 		if (s->verifies_chain == verifies_chain(tls) && s->verifies_name == verifies_name(tls) &&
 		    s->sends_sni == tls->sends_sni && strcmp(s->ca_file, tls->ca_file) == 0 &&
-		    strcmp(s->certificate_file, tls->certificate_file) == 0 && strcmp(s->key_file, tls->key_file) == 0)
+		    strcmp(s->certificate_file, tls->certificate_file) == 0 &&
+		    strcmp(s->key_file, tls->key_file) == 0 && strcmp(s->min_version, tls->min_version) == 0)
 			break;
 	return s;
 }
@@ -50,6 +51,7 @@ stored_free(struct stored *s)
 	free(s->ca_file);
 	free(s->certificate_file);
 	free(s->key_file);
+	free(s->min_version);
 	free(s);
 }
 
@@ -59,6 +61,7 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 	struct tls_connect_settings settings = { .ca_file = tls->ca_file,
 						 .certificate_file = tls->certificate_file,
 						 .key_file = tls->key_file,
+						 .min_version = tls->min_version,
 						 .verifies_chain = verifies_chain(tls),
 						 .verifies_name = verifies_name(tls),
 						 .hides_name = !tls->sends_sni };
@@ -71,10 +74,11 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 	s->ca_file = strdup(tls->ca_file);
 	s->certificate_file = strdup(tls->certificate_file);
 	s->key_file = strdup(tls->key_file);
+	s->min_version = strdup(tls->min_version);
 	s->verifies_chain = settings.verifies_chain;
 	s->verifies_name = settings.verifies_name;
 	s->sends_sni = tls->sends_sni;
-	if (s->ca_file == NULL || s->certificate_file == NULL || s->key_file == NULL)
+	if (s->ca_file == NULL || s->certificate_file == NULL || s->key_file == NULL || s->min_version == NULL)
 		fail_set(why, "53200", "no memory for TLS");
 	else
 		s->ctx = tls_connect_context(&settings, why);

@@ -907,7 +907,8 @@ static const char everything[] =
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
     "auth_database =\nadmin_users = root, \"a,b\" ,c\nstats_users = monitor\n"
     "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
-    "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nnegotiation = postgres\n"
+    "[tls_server]\nmode = off\nca_file = /ca\ncertificate_file =\nkey_file =\nmin_version = 1.3\nnegotiation = "
+    "postgres\n"
     "[log]\ndestination = /log\nformat = logfmt\nlevel = debug\nconnections = on\n"
     "long_transaction = 46s\nidle_transaction = 47s\n"
     "[slow_query]\nthreshold = 41ms\nfile = /slow\nformat = postgres\ntext = none\nparameters = on\n"
@@ -977,6 +978,7 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_str_eq(c->defaults.server_tls_certificate_file, "");
 	cr_expect_str_eq(c->defaults.server_tls_key_file, "");
 	cr_expect_str_eq(c->defaults.server_tls_negotiation, "postgres");
+	cr_expect_str_eq(c->defaults.server_tls_min_version, "1.3");
 	cr_expect_str_eq(c->log_destination, "/log");
 	cr_expect_eq(c->log_format, LOG_FORMAT_LOGFMT);
 	cr_expect_eq(c->log_level, LOG_LEVEL_DEBUG);

@@ -83,6 +83,23 @@ def test_modes(secured, authority, words, wanted):
     assert shown == ({"TLSv1.3"} if wanted else {""})
 
 
+@pytest.mark.parametrize("oldest, wanted", [("1.2", True), ("1.3", False)])
+def test_the_oldest_version(secured, tls_postgres, oldest, wanted):
+    """PostgreSQL is old; a database may be stricter than the rest."""
+    tls_postgres.query("ALTER SYSTEM SET ssl_max_protocol_version = 'TLSv1.2'")
+    tls_postgres.query("SELECT pg_reload_conf()")
+    try:
+        weir = secured({"tls_server": {"min_version": oldest}}, sslmode="require")
+        if wanted:
+            assert is_encrypted(weir.connect())
+        else:
+            with pytest.raises(psycopg.OperationalError, match="TLS"):
+                weir.connect()
+    finally:
+        tls_postgres.query("ALTER SYSTEM RESET ssl_max_protocol_version")
+        tls_postgres.query("SELECT pg_reload_conf()")
+
+
 def test_an_address_is_verified_too(secured, authority):
     weir = secured(host="127.0.0.1", sslmode="verify-full", sslrootcert=authority.ca)
     assert is_encrypted(weir.connect())

@@ -43,7 +43,7 @@ def entrypoint(tmp_path):
      '"postgres" "s"\n'),
     ({"DATABASE_URL": "postgres://app:secret@db.internal:6000/shop"},
      {"upstream": "host=db.internal port=6000 dbname=shop"}, '"app" "secret"\n'),
-    ({"DATABASE_URL": "postgres://a%40b:100%25%2F%27@db.internal/shop?sslmode=require&target_session_attrs=read%2dwrite"},
+    ({"DATABASE_URL": "postgres://a%40b:100%25%2F%27@db.internal/shop?sslmode=require&pgbouncer=true&target_session_attrs=read%2dwrite"},
      {"upstream": "host=db.internal port=5432 dbname=shop target_session_attrs=read-write sslmode=require"},
      '"a@b" "100%/\'"\n'),
 ])
