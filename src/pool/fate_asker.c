@@ -67,7 +67,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 	if (a->is_ending)
 		fate_ask_end(&sql, q->mark.xid, q->pid);
 	else
-		fate_ask_status(&sql, q->mark.xid);
+		fate_ask_status(&sql, q->mark.xid, q->cluster.timeline);
 	buf_put_u8(&sql, 0);
 	message_query(&b, buf_ok(&sql) ? (const char *)sql.bytes : "");
 	a->asked = q;

@@ -46,6 +46,7 @@ pool_free(struct pool *p)
 	pool_refuse_line(p, &why, RF_SHUTDOWN);
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
+	circuit_leave(&p->circuit);
 	free(p);
 }
 
@@ -78,6 +79,28 @@ pool_set_cap(struct pool *p, enum pool_cap which, struct pool_budget *b, uint64_
 		return;
 	caps_set(&p->caps, which, b, p, p->count, is_wanting(p));
 	pool_reinforce(p, now_us);
+}
+
+void
+pool_set_circuit(struct pool *p, struct pool_circuit *c, uint64_t now_us)
+{
+	struct pool_conn *conn;
+
+	if (p->circuit.circuit == c)
+		return;
+	TAILQ_FOREACH(conn, &p->in[PC_OPENING], link)
+	pool_end_trial(p, conn, now_us);
+	TAILQ_FOREACH(conn, &p->in[PC_CLOSING], link)
+	pool_end_trial(p, conn, now_us);
+	circuit_leave(&p->circuit);
+	circuit_join(c, &p->circuit, p);
+	pool_reinforce(p, now_us);
+}
+
+bool
+pool_has_waiters(const struct pool *p)
+{
+	return p->waiting > 0;
 }
 
 static void
@@ -406,6 +429,7 @@ pool_conn_opening(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	conn->opened_us = now_us;
 	conn->is_overflow = p->total >= p->settings.pool_size;
 	pool_move(p, conn, PC_OPENING);
+	conn->is_trial = circuit_began(&p->circuit, now_us);
 }
 
 void
@@ -415,6 +439,8 @@ pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 
 	if (conn->state != PC_OPENING)
 		return;
+	circuit_answered(&p->circuit, now_us);
+	pool_end_trial(p, conn, now_us);
 	pool_forget_failures(p);
 	pool_end_outage(p, now_us);
 	pool_climb(p);
@@ -467,6 +493,7 @@ pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be_down
 
 	if (was == PC_NONE)
 		return;
+	pool_end_trial(p, conn, now_us);
 	pool_move(p, conn, PC_NONE);
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;

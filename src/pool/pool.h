@@ -40,6 +40,7 @@
 
 struct pool; /* opaque: pool.c */
 struct pool_budget; /* opaque: pool_budget.c; a cap shared by several pools */
+struct pool_circuit; /* opaque: pool_circuit.c; shared by the pools of one upstream */
 
 struct pool_settings {
 	uint32_t pool_size; /* connections that may stay; at least 1 */
@@ -78,6 +79,7 @@ struct pool_conn {
 	bool is_used; /* lent before; the first loan counts as new */
 	bool is_overflow; /* opened as one above pool_size */
 	bool is_washed; /* LENT, but about to be returned */
+	bool is_trial; /* OPENING while the circuit is open */
 	bool is_choosy; /* set by the owner before pool_return: it must not be lent to everybody (ops->suits) */
 	TAILQ_ENTRY(pool_conn) link;
 };
@@ -206,6 +208,10 @@ void pool_close_all(struct pool *p, enum recycle_reason why, uint64_t now_us);
 void pool_refuse_all(struct pool *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
 /* Closes the coldest idle connection, for a pool that shares the budget. Returns false if none is idle. */
 bool pool_give_up_idle(struct pool *p, uint64_t now_us);
+
+/* With the other pools of c, p tries one connection at a time while their upstream can't be reached: pool_circuit.h. c
+ * may be NULL, as at first; it must be there until it is replaced, or p freed. */
+void pool_set_circuit(struct pool *p, struct pool_circuit *c, uint64_t now_us);
 
 struct pool_counts {
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: how many above pool_size */

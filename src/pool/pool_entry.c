@@ -47,6 +47,7 @@ pool_entry_free(struct pool_entry *entry)
 	pool_free(entry->policy);
 	for (unsigned i = 0; i < CAP_ALL; i++)
 		pool_limit_put(&set->limits, entry->limits[i]);
+	pool_circuit_put(&set->circuits, entry->circuit);
 	*(entry->before != NULL ? &entry->before->next : &set->first) = entry->next;
 	if (entry->next != NULL)
 		entry->next->before = entry->before;
@@ -142,6 +143,19 @@ set_limits(struct pool_entry *entry)
 		  is_of_tenant ? strcspn(database, "/") : strlen(database), s->max_db_connections);
 }
 
+/* The upstream's, which all pools of these hosts share. */
+static void
+set_circuit(struct pool_entry *entry)
+{
+	struct pool_circuit *old = entry->circuit;
+	char *name = pool_target_hosts(entry->target);
+
+	entry->circuit = pool_circuit_get(&entry->set->circuits, name);
+	pool_set_circuit(entry->policy, entry->circuit, pool_set_now(entry->set));
+	pool_circuit_put(&entry->set->circuits, old);
+	free(name);
+}
+
 static int
 no_longer(const char *database, struct fail *why)
 {
@@ -193,6 +207,7 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	if (entry->policy == NULL)
 		return fail_set(why, "53200", "no memory for a pool");
 	set_limits(entry);
+	set_circuit(entry);
 	return 0;
 }
 

@@ -49,7 +49,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->env = settings->env;
 	set->statements = settings->statements;
 	set->log = log;
-	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = settings->seed;
+	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = set->circuits.seed =
+	    settings->seed;
 	set->budget = pool_budget_new(0);
 	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);

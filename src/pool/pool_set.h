@@ -72,6 +72,7 @@ struct pool_entry {
 	struct pool_target *target; /* from the present configuration */
 	struct statement_home *home; /* the home of its target's statements; a reference */
 	struct pool_startups startups; /* startup settings that were tried, and their results */
+	struct pool_circuit *circuit; /* of its upstream */
 	struct pool_limit *limits[2]; /* pool_limit.h: of CAP_USER and CAP_DATABASE; NULL: none */
 	struct fate_asker *fates; /* fate_asker.h; NULL: nobody has asked yet */
 	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */

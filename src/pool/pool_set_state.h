@@ -14,6 +14,7 @@
 
 #include "pool/pool_backend.h"
 #include "pool/pool_database.h"
+#include "pool/pool_circuit.h"
 #include "pool/pool_limit.h"
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
@@ -41,6 +42,7 @@ struct pool_set {
 	struct tls_store *tls;
 	struct pool_budget *budget;
 	struct pool_limits limits;
+	struct pool_circuits circuits;
 	struct cluster_lives lives;
 	struct pool_owns *owns;
 	struct entry_box *table;

@@ -8,6 +8,7 @@
  *   pool_refuse.c  refuses those in line, and words the reason
  *   pool_budget.c  a cap over several pools
  *   pool_caps.c    several caps over one pool
+ *   pool_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
  * Every connection is on the list of its state; pool_move is the only writer of that state. Only pool_serve and the
  * pool_refuse_* call borrowers back, which may do anything with the pool: after such a call, nothing seen before it may
@@ -19,6 +20,7 @@
 #include "base/backoff.h"
 #include "pool/pool.h"
 #include "pool/pool_budget.h"
+#include "pool/pool_circuit.h"
 
 #define NEVER_US UINT64_MAX
 #define SECOND_US 1000000u
@@ -33,6 +35,7 @@ struct pool {
 	void *owner;
 	struct pool_counters *counters;
 	struct pool_caps caps;
+	struct circuit_member circuit;
 	bool was_wanting; /* as the caps were told */
 	uint64_t random;
 
@@ -116,6 +119,7 @@ void pool_reinforce(struct pool *p, uint64_t now_us); /* after any change: pings
 uint32_t pool_unserved(const struct pool *p); /* how many in line have no connection coming */
 void pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 void pool_forget_failures(struct pool *p);
+void pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* fine if it is none */
 uint32_t pool_min_idle(const struct pool *p); /* how many idle ones to keep ready */
 bool pool_is_short_of_idle(const struct pool *p);
 uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);

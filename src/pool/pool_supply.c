@@ -14,7 +14,6 @@
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
-#define TRIAL_EVERY_US (500 * 1000u) /* while nobody answers the earlier ones */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
 
@@ -63,6 +62,14 @@ limit_for_the_old(const struct pool *p, uint32_t limit, uint64_t now_us)
 	return limit - kept < old ? limit : kept + old;
 }
 
+static bool
+is_line_patient(const struct pool *p)
+{
+	const struct pool_ticket *last = TAILQ_LAST(&p->line, pool_line);
+
+	return last != NULL && pool_is_patient(p, last);
+}
+
 /*
  * After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
  * be told of the failure of that one must not wait for others.
@@ -71,11 +78,8 @@ static uint32_t
 trials_now(const struct pool *p, uint64_t now_us)
 {
 	const struct pool_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
-	const struct pool_ticket *last = TAILQ_LAST(&p->line, pool_line);
 
-	return first == NULL || last == NULL || !pool_is_patient(p, last)
-		   ? 1
-		   : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
+	return first == NULL || !is_line_patient(p) ? 1 : 1 + (uint32_t)((now_us - first->opened_us) / TRIAL_EVERY_US);
 }
 
 /* Returns how many more may be opened now, apart from shared caps. */
@@ -89,7 +93,8 @@ room(const struct pool *p, uint64_t now_us)
 		pace = p->ramp;
 	if (p->failed_count > 0)
 		pace = trials_now(p, now_us) < most ? trials_now(p, now_us) : most;
-	if (p->is_paused || now_us < p->backoff_until_us || p->total >= limit || opening >= pace)
+	if (p->is_paused || now_us < p->backoff_until_us || p->total >= limit || opening >= pace ||
+	    !circuit_allows(&p->circuit, is_line_patient(p), now_us))
 		return 0;
 	return limit - p->total < pace - opening ? limit - p->total : pace - opening;
 }
@@ -99,6 +104,7 @@ pool_forget_failures(struct pool *p)
 {
 	p->failed_count = 0;
 	p->backoff_until_us = 0;
+	circuit_hurry(&p->circuit);
 }
 
 static void
@@ -111,6 +117,39 @@ back_off(struct pool *p, uint64_t now_us)
 	p->failed_count++;
 	p->backed_off_us = now_us;
 	p->backoff_until_us = later(now_us, us);
+}
+
+void
+pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	if (!conn->is_trial)
+		return;
+	conn->is_trial = false;
+	circuit_ended(&p->circuit, now_us);
+}
+
+/* What another pool of this upstream has found counts as if it was found here, if somebody waits for it. */
+static void
+heed_circuit(struct pool *p)
+{
+	const struct circuit_news *news = circuit_news(&p->circuit);
+
+	if (news == NULL || (news->failed_count > 0 && p->waiting == 0))
+		return;
+	p->circuit.round = news->round;
+	if (news->failed_count == 0) {
+		if (p->circuit.is_heeding)
+			p->backoff_until_us = 0;
+		p->circuit.is_heeding = false;
+		return;
+	}
+	p->last_fail = news->why;
+	p->last_fail_us = p->backed_off_us = news->failed_us;
+	p->last_fail_kind = news->kind;
+	p->is_fail_fatal = false;
+	p->failed_count++;
+	p->backoff_until_us = news->backoff_until_us;
+	p->circuit.is_heeding = true;
 }
 
 /*
@@ -144,8 +183,11 @@ pool_conn_failed(struct pool *p, struct pool_conn *conn, enum connect_failure ki
 		pool_conn_gone(p, conn, false, now_us);
 		return;
 	}
+	pool_end_trial(p, conn, now_us);
 	pool_move(p, conn, PC_NONE);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
+	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
+	circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us);
 	pool_reinforce(p, now_us);
 	if (is_fatal && !p->is_paused)
 		pool_refuse_line(p, why, RF_BACKEND_UNREACHABLE);
@@ -285,6 +327,7 @@ pool_reinforce(struct pool *p, uint64_t now_us)
 		return;
 	p->is_held = true;
 	p->is_stirred = false;
+	heed_circuit(p);
 	help_waiters(p, now_us);
 	keep_min_idle(p, now_us);
 	caps_report(&p->caps, short_of(p, now_us), now_us);
@@ -330,6 +373,8 @@ pool_supply_due(const struct pool *p, uint64_t now_us)
 		if (now_us < p->lowered_until_us)
 			due_us = earliest(due_us, p->lowered_until_us);
 		due_us = earliest(due_us, trial_due(p, now_us));
+		if (is_line_patient(p) && circuit_due(&p->circuit) > now_us)
+			due_us = earliest(due_us, circuit_due(&p->circuit));
 	}
 	if (pool_min_idle(p) > 0 && pool_is_short_of_idle(p)) {
 		uint64_t retry_us = later(now_us, MIN_IDLE_RETRY_US);

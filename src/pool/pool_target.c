@@ -186,6 +186,18 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 }
 
 char *
+pool_target_hosts(const struct pool_target *t)
+{
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < t->upstream->host_count; i++)
+		buf_printf(&b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
+	buf_printf(&b, "%s", upstream_target_name(t->upstream->target));
+	buf_put_u8(&b, 0);
+	return alloc_check(buf_ok(&b) ? b.bytes : NULL);
+}
+
+char *
 pool_target_home(const struct pool_target *t)
 {
 	struct buf b = { 0 };

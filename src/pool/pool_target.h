@@ -43,5 +43,8 @@ void pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
 /* Returns a string that is equal for targets that mean the same database on the same hosts. The caller frees it. */
 char *pool_target_home(const struct pool_target *t);
+/* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
+ * The caller frees it. */
+char *pool_target_hosts(const struct pool_target *t);
 
 #endif

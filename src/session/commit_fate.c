@@ -13,29 +13,47 @@
 #define IN_RECOVERY "pg_catalog.pg_is_in_recovery()"
 #define LSN "CASE WHEN " IN_RECOVERY " THEN NULL ELSE pg_catalog.pg_current_wal_insert_lsn() END"
 #define XID "pg_catalog.pg_current_xact_id_if_assigned()"
+#define TIMELINE                                                                                                       \
+	"CASE WHEN " IN_RECOVERY " THEN NULL ELSE pg_catalog.\"left\"("                                                \
+	"pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END"
 #define CLUSTER                                                                                                        \
 	"(SELECT c.system_identifier FROM pg_catalog.pg_control_system() c),"                                          \
 	" CAST(pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())"                                   \
 	" OPERATOR(pg_catalog.*) 1000000 AS pg_catalog.int8),"                                                         \
 	" pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn(),"                                  \
-	" CASE WHEN " IN_RECOVERY " THEN NULL ELSE pg_catalog.\"left\"("                                               \
-	"pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END, " IN_RECOVERY
+	" " TIMELINE ", " IN_RECOVERY
+#define XMAX "pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
+#define STANDBYS "pg_catalog.current_setting('synchronous_standby_names')"
+#define SYNCHRONOUS "pg_catalog.current_setting('synchronous_commit')"
+#define WAITS                                                                                                          \
+	"pg_catalog.set_config('synchronous_commit', CASE WHEN " SYNCHRONOUS                                           \
+	" OPERATOR(pg_catalog.~) '^(off|local)$' THEN 'on' ELSE " SYNCHRONOUS " END, true)"
+#define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
 /* The other question's columns are here as well: where a right to one is missing, it fails before any transaction. */
 const char fate_ask_cluster[] = "SELECT " CLUSTER ", " XID ", " LSN;
 const char fate_ask_mark[] = "SELECT " XID ", " LSN;
 
+/*
+ * Committed on a primary is not all that COMMIT means: if its connection is lost, or PostgreSQL restarted, while it
+ * waits for a synchronous standby, it is there for everybody to see, and gone if that standby takes over. So the
+ * question writes something, and as any transaction that does so it ends when the standbys have confirmed that, and all
+ * before. What is found on a standby that has taken over needs no such proof.
+ */
 void
-fate_ask_status(struct buf *sql, uint64_t xid)
+fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
 {
 	buf_printf(sql,
-		   "SELECT " CLUSTER ", k.checkpoint_lsn, k.next_xid,"
-		   " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot()),"
-		   " CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<)"
-		   " pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())"
-		   " THEN pg_catalog.pg_xact_status('%" PRIu64 "') ELSE 'in progress' END"
-		   " FROM pg_catalog.pg_control_checkpoint() k",
-		   xid, xid);
+		   "SELECT " CLUSTER ", k.checkpoint_lsn, k.next_xid, " XMAX ","
+		   " CASE WHEN s.status OPERATOR(pg_catalog.=) 'committed'"
+		   " AND " STANDBYS " OPERATOR(pg_catalog.<>) ''"
+		   " AND " TIMELINE " OPERATOR(pg_catalog.=) '%08" PRIX32 "'"
+		   " THEN CASE WHEN " WAITS " IS NULL OR " WRITES " IS NULL THEN NULL ELSE s.status END"
+		   " ELSE s.status END"
+		   " FROM pg_catalog.pg_control_checkpoint() k,"
+		   " (SELECT CASE WHEN '%" PRIu64 "'::pg_catalog.xid8 OPERATOR(pg_catalog.<) " XMAX
+		   " THEN pg_catalog.pg_xact_status('%" PRIu64 "') ELSE 'in progress' END OFFSET 0) s(status)",
+		   timeline, xid, xid);
 }
 
 /* Not while it waits for a synchronous standby: ended then, it would be committed without that. */

@@ -69,8 +69,11 @@ enum commit_fate {
 extern const char fate_ask_cluster[];
 /* Asked within a transaction; fate_read_mark() reads the answer. It can't fail in one that has not failed. */
 extern const char fate_ask_mark[];
-/* Appends the question of what has become of it, without a terminator; fate_read_answer() reads the answer. */
-void fate_ask_status(struct buf *sql, uint64_t xid);
+/*
+ * Appends the question of what has become of it, without a terminator; fate_read_answer() reads the answer. timeline:
+ * of the server that it ran on. There the answer "committed" waits for the synchronous standbys, as the COMMIT did.
+ */
+void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
 /* Appends SQL that ends its backend, if that waits in this transaction for its client; without a terminator. */
 void fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid);
 

@@ -136,22 +136,23 @@ class Connection:
         if place is None:
             self.far.sendall(message)
             return True
-        with self.lock:
-            self.place = place
-            self.readies_left = self.asked - (message[:1] == b"Q") if place != UNANSWERED else 0
         if place in (BEFORE, HALF_OPEN):
-            self.cut()
-            return False
-        if message[:1] == b"E":
-            rest = reader.read()            # the Sync
             with self.lock:
-                self.asked += 1
-            message += rest or b""
-        self.far.sendall(message)
-        if place == UNANSWERED or (place == MARKED and self.readies_left == 0):
+                self.place = place
             self.cut()
             return False
-        return True
+        is_simple = message[:1] == b"Q"
+        if not is_simple:
+            message += reader.read() or b""     # the Sync
+        with self.lock:                         # to_client() cuts, if it is to, after the COMMIT has been sent
+            self.place = place
+            self.readies_left = self.asked - is_simple if place != UNANSWERED else 0
+            self.asked += not is_simple
+            self.far.sendall(message)
+            is_over = place == UNANSWERED or (place == MARKED and self.readies_left == 0)
+        if is_over:
+            self.cut()
+        return not is_over
 
     def to_client(self):
         with contextlib.suppress(OSError):

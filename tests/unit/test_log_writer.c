@@ -91,6 +91,57 @@ Test(log_writer, lines_reach_the_file_in_order)
 	place_fini(&p);
 }
 
+static size_t
+resident_len(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	cr_assert_not_null(f);
+	cr_assert_eq(fscanf(f, "%*u %lu", &pages), 1);
+	fclose(f);
+	return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static bool
+has_reached(const char *path, off_t len)
+{
+	struct stat st;
+
+	for (unsigned tries = 0; tries < 10000; tries++) {
+		if (stat(path, &st) == 0 && st.st_size >= len)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+Test(log_writer, a_ring_that_is_drained_again_and_again_takes_little_memory)
+{
+	enum { RING_LEN = 16 << 20, LINE_LEN = 256 << 10 };
+	struct place p;
+	struct fail why;
+	struct log_writer *w;
+	char *line = malloc(LINE_LEN + 1);
+	size_t before;
+
+	place_init(&p);
+	w = log_writer_new(p.path, RING_LEN, &why);
+	cr_assert_not_null(w);
+	cr_assert_not_null(line);
+	memset(line, 'x', LINE_LEN);
+	strcpy(line + LINE_LEN - 1, "\n");
+	before = resident_len();
+	for (unsigned i = 1; i <= RING_LEN / LINE_LEN; i++) {
+		put(w, line);
+		cr_assert(has_reached(p.path, (off_t)i * LINE_LEN));
+	}
+	cr_expect_lt(resident_len() - before, RING_LEN / 2, "what went through it once did not stay");
+	log_writer_free(w);
+	free(line);
+	place_fini(&p);
+}
+
 Test(log_writer, a_small_ring_wraps_and_loses_nothing_it_took)
 {
 	struct place p;

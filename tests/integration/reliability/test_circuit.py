@@ -1,0 +1,83 @@
+"""A hundred pools of one upstream that is away: one of them tries to connect, the others wait for what comes of that.
+
+Prints how often somebody tried, and how long all took to be back (-s, or the report of a failure).
+"""
+
+import time
+
+import pytest
+
+import rawwire
+from rawwire import query
+from waiting import wait_until
+
+from test_outage import Doorman, upstream_of
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+POOLS = 100
+
+
+def names():
+    return [f"d{number}" for number in range(POOLS)]
+
+
+def start(weir, postgres, **settings):
+    weir.start(sections={f"database {name}": {"upstream": upstream_of(postgres, dbname="app")} for name in names()},
+               pool_size=1, **settings)
+    wires = [weir.raw(database=name) for name in names()]
+    for wire in wires:
+        assert wire.query("SELECT 1") == [["1"]]
+    postgres.stop()
+    wait_until(lambda: weir.metric("pgweir_server_connections") == 0, 10, "the loss of all server connections")
+    return wires
+
+
+def all_wait(weir):
+    wait_until(lambda: sum(int(row["cl_waiting"]) for row in weir.console("SHOW POOLS")) == POOLS, 10,
+               "a client in line in each pool")
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "silent"])
+def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
+    wires = start(weir, own_postgres, on_outage="hold", outage_hold="60s", connect_timeout="30s")
+    wires[0].send(query("SELECT 2"))
+    wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, 10, "the first to find out")
+    with Doorman(own_postgres.port, is_silent=is_silent) as doorman:
+        for wire in wires[1:]:
+            wire.send(query("SELECT 2"))
+        all_wait(weir)
+        begin, before = time.monotonic(), doorman.seen_count
+        wait_until(lambda: doorman.seen_count >= before + 5)
+        seen, seconds = doorman.seen_count - before, time.monotonic() - begin
+    print(f"{POOLS} pools: {before} attempts until all were in line, then {seen} in {seconds:.2f} s")
+    assert before < 30
+    assert seen / seconds < (4 if is_silent else 8)
+    own_postgres.start()
+    begin = time.monotonic()
+    for wire in wires:
+        assert rawwire.texts(wire.read_until("Z", timeout=20)) == [["2"]]
+    print(f"all were back after {time.monotonic() - begin:.2f} s")
+    assert time.monotonic() - begin < 5
+
+
+def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
+    wires = start(weir, own_postgres, on_outage="fail")
+    with Doorman(own_postgres.port, text="recovering, says the doorman") as doorman:
+        with pytest.raises(rawwire.WireError):
+            wires[0].query("SELECT 2")
+        for wire in wires[1:]:
+            wire.send(query("SELECT 2"))
+        for wire in wires[1:]:
+            error, = rawwire.errors(wire.read_until("Z", timeout=10))
+            assert error.sqlstate == "57P03" and "says the doorman" in error.error["M"]
+        print(f"{POOLS} clients were refused after {doorman.seen_count} attempts")
+        assert doorman.seen_count < 30
+    own_postgres.start()
+    begin = time.monotonic()
+    while wires:
+        for wire in wires:
+            wire.send(query("SELECT 3"))
+        wires = [wire for wire in wires if rawwire.errors(wire.read_until("Z", timeout=10))]
+    print(f"all were back after {time.monotonic() - begin:.2f} s")
+    assert time.monotonic() - begin < 5

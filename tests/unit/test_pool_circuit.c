@@ -1,0 +1,231 @@
+/* tests/unit/test_pool_circuit.c - pools of one upstream that can't be reached: one tries, the others learn from it. */
+#include "pool/pool_circuit.h"
+#include "pool_fake.h"
+
+#include <criterion/criterion.h>
+
+#define POOLS 8
+
+struct upstream {
+	struct pool_circuits all;
+	struct pool_circuit *circuit;
+	struct fake pools[POOLS];
+};
+
+static void
+up_init(struct upstream *u, bool is_holding)
+{
+	struct pool_settings set = fake_settings(20, 0);
+
+	*u = (struct upstream){ 0 };
+	set.is_holding = is_holding;
+	set.hold_us = 60 * S;
+	u->circuit = pool_circuit_get(&u->all, "db1:5432,any");
+	for (int i = 0; i < POOLS; i++) {
+		fake_init(&u->pools[i], &set, NULL);
+		pool_set_circuit(u->pools[i].p, pool_circuit_get(&u->all, "db1:5432,any"), u->pools[i].now);
+	}
+}
+
+static void
+up_fini(struct upstream *u)
+{
+	for (int i = 0; i < POOLS; i++)
+		pool_pause(u->pools[i].p, u->pools[i].now);
+	for (int i = 0; i < POOLS; i++) {
+		fake_fini(&u->pools[i]);
+		pool_circuit_put(&u->all, u->circuit);
+	}
+	pool_circuit_put(&u->all, u->circuit);
+	cr_expect_null(u->all.table);
+}
+
+static void
+up_at(struct upstream *u, uint64_t now)
+{
+	for (int turn = 0; turn < 3; turn++) /* one may wake another */
+		for (int i = 0; i < POOLS; i++)
+			fake_at(&u->pools[i], now);
+}
+
+static int
+opened_count(const struct upstream *u)
+{
+	int count = 0;
+
+	for (int i = 0; i < POOLS; i++)
+		count += u->pools[i].opened;
+	return count;
+}
+
+/* Returns the pool that has begun to open one since opened_count() was before, or -1: none has. */
+static int
+find_trying(const struct upstream *u)
+{
+	for (int i = 0; i < POOLS; i++)
+		if (fake_counts(&u->pools[i]).opening > 0)
+			return i;
+	return -1;
+}
+
+static void
+fail_last(struct fake *f, enum connect_failure kind, bool is_fatal)
+{
+	fake_failed(f, f->opened - 1, kind, is_fatal);
+}
+
+/* Somebody waits in each pool, and all that they opened has failed. */
+static uint64_t
+begin_outage(struct upstream *u)
+{
+	uint64_t now = u->pools[0].now + S;
+
+	up_at(u, now);
+	for (int i = 0; i < POOLS; i++)
+		fake_borrow(&u->pools[i], 0);
+	for (int i = 0; i < POOLS; i++)
+		fail_last(&u->pools[i], CF_REFUSED, false);
+	return now;
+}
+
+Test(pool_circuit, while_nothing_can_be_opened_one_tries_for_all)
+{
+	struct upstream u;
+	uint64_t now;
+	int before;
+
+	up_init(&u, true);
+	now = begin_outage(&u);
+	for (int round = 0; round < 5; round++) {
+		before = opened_count(&u);
+		up_at(&u, now += 490 * MS);
+		cr_assert_eq(opened_count(&u), before + 1, "round %d", round);
+		fail_last(&u.pools[find_trying(&u)], CF_REFUSED, false);
+		cr_expect_eq(opened_count(&u), before + 1, "nobody follows at once");
+	}
+	before = opened_count(&u);
+	up_at(&u, now += 490 * MS);
+	int trying = find_trying(&u);
+	fake_opened(&u.pools[trying], u.pools[trying].opened - 1);
+	up_at(&u, now);
+	cr_expect_eq(opened_count(&u), before + POOLS, "then all open, at once");
+	for (int i = 0; i < POOLS; i++)
+		if (i != trying)
+			fake_opened(&u.pools[i], u.pools[i].opened - 1);
+	for (int i = 0; i < POOLS; i++)
+		cr_expect_eq(u.pools[i].clients[0].grants, 1);
+	up_fini(&u);
+}
+
+Test(pool_circuit, without_an_answer_another_one_is_tried_each_half_second)
+{
+	struct upstream u;
+	uint64_t now;
+	int before;
+
+	up_init(&u, true);
+	now = begin_outage(&u);
+	up_at(&u, now += 490 * MS);
+	before = opened_count(&u);
+	for (int half = 1; half <= 6; half++) {
+		up_at(&u, now += 500 * MS);
+		cr_expect_eq(opened_count(&u), before + half);
+	}
+	up_fini(&u);
+}
+
+Test(pool_circuit, who_does_not_wait_on_is_told_what_another_pool_has_found)
+{
+	struct upstream u;
+	uint64_t now;
+	int before, trying;
+
+	up_init(&u, false);
+	now = begin_outage(&u);
+	up_at(&u, now);
+	for (int i = 0; i < POOLS; i++)
+		cr_expect_eq(u.pools[i].clients[0].refusals, 1);
+	fake_borrow(&u.pools[3], 1);
+	up_at(&u, now += MS);
+	cr_expect_eq(u.pools[3].clients[1].refusals, 1, "nobody may try yet");
+	before = opened_count(&u);
+	for (int i = 0; i < POOLS; i++)
+		up_at(&u, now += 100 * MS), fake_borrow(&u.pools[i], 2);
+	cr_expect_eq(opened_count(&u), before + 1, "one tries, and nobody else");
+	trying = find_trying(&u);
+	cr_expect_eq(u.pools[POOLS - 1].clients[2].refusals, 0, "it waits for what comes of that");
+	fail_last(&u.pools[trying], CF_TIMEOUT, false);
+	up_at(&u, now);
+	for (int i = trying; i < POOLS; i++) {
+		cr_expect_eq(u.pools[i].clients[2].refusals, 1);
+		cr_expect_str_eq(u.pools[i].clients[2].why.sqlstate, "08001");
+	}
+	cr_expect_eq(opened_count(&u), before + 1);
+	up_fini(&u);
+}
+
+Test(pool_circuit, one_pools_own_failure_is_nobody_elses)
+{
+	static const struct {
+		enum connect_failure kind;
+		bool is_fatal;
+	} own[] = { { CF_AUTH, true }, { CF_OTHER, true }, { CF_TOO_MANY, false } };
+
+	for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++) {
+		struct upstream u;
+		uint64_t now;
+		int before, trying;
+
+		up_init(&u, true);
+		now = begin_outage(&u);
+		up_at(&u, now += 490 * MS);
+		before = opened_count(&u);
+		trying = find_trying(&u);
+		fail_last(&u.pools[trying], own[k].kind, own[k].is_fatal);
+		up_at(&u, now);
+		cr_expect_eq(opened_count(&u), before + POOLS - 1, "the host has answered: the others open");
+		for (int i = 0; i < POOLS; i++)
+			if (i != trying)
+				cr_expect_eq(u.pools[i].clients[0].refusals, 0);
+		cr_expect_eq(fake_counts(&u.pools[trying]).opening, 0, "it backs off");
+		up_fini(&u);
+	}
+}
+
+Test(pool_circuit, a_trial_that_is_closed_lets_another_pool_try)
+{
+	struct upstream u;
+	uint64_t now;
+	int before, trying;
+
+	up_init(&u, true);
+	now = begin_outage(&u);
+	up_at(&u, now += 490 * MS);
+	before = opened_count(&u);
+	trying = find_trying(&u);
+	pool_pause(u.pools[trying].p, now);
+	up_at(&u, now);
+	cr_expect_eq(opened_count(&u), before + 1);
+	cr_expect_neq(find_trying(&u), trying);
+	up_fini(&u);
+}
+
+Test(pool_circuit, a_failure_that_began_before_the_last_answer_is_old)
+{
+	struct upstream u;
+	uint64_t now;
+
+	up_init(&u, true);
+	up_at(&u, now = u.pools[0].now + S);
+	fake_borrow(&u.pools[0], 0);
+	up_at(&u, now += S);
+	fake_borrow(&u.pools[1], 0);
+	fake_opened(&u.pools[1], 0);
+	up_at(&u, now += S);
+	fail_last(&u.pools[0], CF_TIMEOUT, false);
+	for (int i = 2; i < POOLS; i++)
+		fake_borrow(&u.pools[i], 0);
+	for (int i = 2; i < POOLS; i++)
+		cr_expect_eq(u.pools[i].opened, 1, "others open as ever");
+	up_fini(&u);
+}
