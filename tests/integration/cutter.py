@@ -11,6 +11,7 @@ from waiting import free_port
 # Where the connection is cut.
 BEFORE = "before"           # the COMMIT never reaches PostgreSQL
 UNANSWERED = "unanswered"   # it does; nothing that PostgreSQL sends from then on reaches pgweir
+ASKED = "asked"             # the answer to the question ahead of it comes through; the COMMIT itself never reaches PostgreSQL
 MARKED = "marked"           # the answer to the question ahead of it comes through, and nothing else
 WITHIN = "within"           # part of its CommandComplete comes through
 TAGGED = "tagged"           # its CommandComplete comes through, ReadyForQuery does not
@@ -142,6 +143,10 @@ class Connection:
         if place in (BEFORE, HALF_OPEN):
             self.cut()
             return False
+        if place == ASKED:
+            if self.readies_left == 0:
+                self.cut()
+            return False
         if message[:1] == b"E":
             rest = reader.read()            # the Sync
             with self.lock:
@@ -178,7 +183,7 @@ class Connection:
             return False
         if left > 0:                        # replies to earlier requests: the question's is the last of them
             self.near.sendall(message)
-            if place == MARKED and left == 1 and kind == b"Z":
+            if place in (ASKED, MARKED) and left == 1 and kind == b"Z":
                 self.cut()
                 return False
             return True
