@@ -33,7 +33,7 @@ struct commit_doubt {
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
-	size_t owed_count;
+	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* question is under way */
 	bool is_partial; /* more than the COMMIT's own replies is owed */
 	bool is_chained, is_lost;
@@ -519,14 +519,14 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 {
 	unsigned runs = 0, ends = 0;
 
-	for (size_t i = 0; i < d->owed_count && i < SERVER_OWED_MAX; i++) {
+	for (size_t i = 0; i < d->owed_count; i++) {
 		runs += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_EXECUTE;
 		ends += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_SYNC;
 		if (d->owed[i] == OWED_DESCRIBE_STATEMENT || d->owed[i] == OWED_FUNCTION ||
 		    (is_simple && d->owed[i] != OWED_QUERY))
 			return true;
 	}
-	return d->owed_count > SERVER_OWED_MAX || runs > 1 || ends > 1;
+	return runs > 1 || ends > 1;
 }
 
 /* The client can go on: with what it has sent meanwhile, or with the rest of the request that has failed. */
@@ -668,9 +668,9 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	d->server_id = srv->id;
 	memcpy(d->server, srv->address, sizeof(d->server));
 	memcpy(d->owed, srv->owed, sizeof(d->owed));
-	d->owed_count = srv->owed_count;
+	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
 	d->is_chained = c->is_chained;
-	d->is_partial = is_partial(d, c->is_simple);
+	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->is_simple);
 	/* Its Parse counts as not run: the client would look for the statement in vain. */
 	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
 	d->question.cluster = srv->cluster;
