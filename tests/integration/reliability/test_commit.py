@@ -207,7 +207,7 @@ class Answers:
 
     def __init__(self, fake):
         self.failing, self.asked_status = [], 0
-        self.is_silent = False
+        self.is_silent = self.is_standby = False
         fake.answer = self._answer
 
     def _answer(self, conn, kind, body):
@@ -218,6 +218,7 @@ class Answers:
         if ASK_STATUS in body:
             self.asked_status += 1
             if not self.is_silent:
+                cluster[5] = "t" if self.is_standby else "f"
                 conn.send(row_description(*"abcdefghij"), data_row(*cluster, "0/50", "0:50", "900", "committed"),
                           complete(), status)
             return True
@@ -264,6 +265,47 @@ def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
         wait_until(lambda: answers.asked_status > 0)
         answers.is_silent = False
         assert rawwire.shape(client.read_until()) == "C:COMMIT Z:I"
+
+
+@pytest.fixture
+def doubtful(weir, fake):
+    """A client whose COMMIT is in doubt: the server has been asked, and has said that it is a standby, or nothing."""
+    answers = Answers(fake)
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
+    client = weir.raw(timeout=15)
+
+    def begin(is_standby):
+        client.query("BEGIN")
+        client.query("INSERT")
+        answers.is_standby, answers.is_silent = is_standby, not is_standby
+        client.send(query("COMMIT"))
+        wait_until(lambda: answers.asked_status > 0)
+        return client, answers
+
+    yield begin
+
+
+def test_answer_comes_although_the_database_was_removed_meanwhile(weir, doubtful):
+    client, answers = doubtful(is_standby=True)
+    weir.reload({"database app": None})
+    answers.is_standby = False
+    assert rawwire.shape(client.read_until()) == "C:COMMIT Z:I"
+    client.send(query("SELECT 1"))
+    assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
+
+
+@pytest.mark.parametrize("how", ["leave", "reset", "flood"])
+def test_client_in_doubt_may_leave_or_send_more(weir, doubtful, how):
+    client, answers = doubtful(is_standby=True)
+    if how == "flood":
+        client.send(query("SELECT 1") * 1000)
+        answers.is_standby = False
+        assert rawwire.shape(client.read_until("Z", 1001)[:2]) == "C:COMMIT Z:I"
+        return
+    getattr(client, how)()
+    wait_until(lambda: weir.pool()["cl_active"] == 0)
+    with weir.raw() as other:
+        assert other.value("SELECT 1") == "fake"
 
 
 @pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])
