@@ -13,6 +13,7 @@
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
+#define ANSWER_US (3 * US_PER_S) /* then its connection is given up: the primary may be another one by now */
 /* A backend that waits in the transaction although its connection is gone is ended: at this question, and later ones.
  */
 #define PATIENCE 3u
@@ -28,6 +29,7 @@ struct fate_asker {
 	bool is_ending; /* what it was asked last ends a backend */
 	bool is_answered; /* answer is whole */
 	struct fate_answer answer;
+	uint64_t asked_us; /* when it was asked last */
 	uint64_t retry_us, random;
 	uint32_t failures; /* in a row */
 };
@@ -73,6 +75,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->asked = q;
 	a->is_busy = true;
 	a->is_answered = false;
+	a->asked_us = now_of(a);
 	q->asked++;
 	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->random);
 	if (buf_ok(&sql) && buf_ok(&b) && ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_PROBE, &request) == 0)
@@ -145,6 +148,8 @@ kick(struct fate_asker *a)
 		return;
 	}
 	next_us = next_deadline(a);
+	if (a->is_busy && a->asked_us + ANSWER_US <= now_of(a))
+		dedicated_close(&a->conn);
 	if (a->conn.srv == NULL) {
 		if (a->retry_us <= now_of(a) &&
 		    dedicated_open(&a->conn, a->entry->set, &a->env, a->entry->target, NULL) < 0)
@@ -153,6 +158,8 @@ kick(struct fate_asker *a)
 			next_us = a->retry_us;
 	} else if (a->is_up && !a->is_busy && (q = find_due(a, &next_us)) != NULL)
 		ask(a, q);
+	if (a->is_busy && a->asked_us + ANSWER_US < next_us)
+		next_us = a->asked_us + ANSWER_US;
 	kick_later(a, next_us > now_of(a) ? next_us - now_of(a) : 0);
 }
 

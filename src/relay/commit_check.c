@@ -33,7 +33,7 @@ struct commit_doubt {
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
-	size_t owed_count;
+	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* question is under way */
 	bool is_partial; /* more than the COMMIT's own replies is owed */
 	bool is_chained, is_lost;
@@ -103,8 +103,8 @@ commit_check_ask(struct exchange *x)
 	struct buf b;
 
 	c->is_due = false;
-	if (x->srv->ledger.count > 0 || x->state != CL_READY)
-		return;
+	if (x->srv->ledger.count > 0 || x->state != CL_READY || x->srv->cancel != NULL)
+		return; /* a cancel that is late would end the transaction */
 	b = put_question(x, ASK_MARK);
 	c->is_asking = b.len > 0;
 	if (b.len > 0)
@@ -136,13 +136,22 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	c->mark = mark;
 }
 
-void
-commit_check_failed(struct server *srv)
+/*
+ * In a transaction that has failed before (25P02) nothing is asked. Any other error, a timeout's or a cancel's, is the
+ * one that has ended the transaction, and the client would never see it.
+ */
+bool
+commit_check_failed(struct server *srv, const char *sqlstate)
 {
 	const struct owed *head = ledger_head(&srv->ledger);
+	struct loan_commit *c = &srv->loan.commit;
 
-	if (head != NULL && head->statements == ASK_FINAL_MARK)
-		srv->loan.commit.has_failed = true;
+	if (head == NULL || head->statements == ASK_CLUSTER)
+		return false;
+	if (sqlstate == NULL || strcmp(sqlstate, "25P02") != 0)
+		return c->is_broken = true;
+	c->has_failed = c->has_failed || head->statements == ASK_FINAL_MARK;
+	return false;
 }
 
 void
@@ -178,13 +187,43 @@ text_of_statement(const struct request *m)
 				    : text_of(m->verdict, (const char *)m->statement->bytes, m->statement->query_len);
 }
 
-/* Returns true if the server is where a Query may be put in front of the COMMIT, and there may be something to commit.
+/*
+ * Returns true if the server is where a Query may be put in front of the COMMIT, and there may be something to commit.
+ * Outside of a transaction block, in the middle of an extended request, the Query itself would commit what comes before
+ * it, and take the error of a deferred constraint.
  */
 static bool
 is_worth_asking(const struct server *srv)
 {
-	return !srv->ledger.is_skipping && !srv->ledger.is_copy_open &&
-	       (srv->tx == 'T' || srv->ledger.count > 0 || !srv->is_synced);
+	uint8_t block = srv->loan.commit.block;
+
+	if (srv->ledger.is_skipping || srv->ledger.is_copy_open)
+		return false;
+	if (srv->is_synced)
+		return srv->tx == 'T' || srv->ledger.count > 0;
+	return block == BLOCK_BEGUN || (block == BLOCK_AS_BEFORE && srv->tx == 'T');
+}
+
+static bool
+is_begin(const struct sql_verdict *v)
+{
+	return v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION;
+}
+
+/* What the client is about to run. */
+static void
+note_sql(struct exchange *x, const struct request *m)
+{
+	struct loan_commit *c = commit_of(x);
+	const struct sql_verdict *v = m->verdict;
+
+	if (v == NULL || (v->flags & (SCAN_FUNCTION | SCAN_CODE | SCAN_EXECUTE)) != 0 ||
+	    (v->hints & SCAN_HINT_NOTIFY) != 0)
+		c->has_more = true;
+	if (v == NULL || (v->hints & SCAN_HINT_ENDS) != 0)
+		c->block = BLOCK_ENDED;
+	else if (is_begin(v))
+		c->block = BLOCK_BEGUN;
 }
 
 static enum statement_step
@@ -257,6 +296,8 @@ commit_check_query(struct exchange *x, struct request *m)
 		note_commit(x, COMMIT_SENT, text);
 	else if (x->is_committing)
 		set_phase(x, COMMIT_NOT);
+	if (commit_of(x)->is_on)
+		note_sql(x, m);
 	return STATEMENT_FORWARD;
 }
 
@@ -265,9 +306,13 @@ commit_check_bind(struct exchange *x, struct request *m)
 {
 	enum commit_text text = commit_of(x)->is_on ? text_of_statement(m) : COMMIT_TEXT_NOT;
 
+	bool is_followed = text != COMMIT_TEXT_NOT && is_worth_asking(x->srv);
+
+	if (commit_of(x)->is_on)
+		note_sql(x, m);
 	if (m->names.portal[0] != '\0')
 		return STATEMENT_FORWARD; /* a COMMIT in a portal with a name is not followed */
-	if (text != COMMIT_TEXT_NOT && is_worth_asking(x->srv)) {
+	if (is_followed) {
 		note_commit(x, COMMIT_BOUND, text);
 		commit_of(x)->is_named = m->names.statement[0] != '\0';
 	} else if (x->is_committing)
@@ -289,7 +334,7 @@ bool
 commit_check_may_be(struct exchange *x, struct request *m)
 {
 	return statements_find_bound(x, m) == STATEMENT_FORWARD && m->verdict != NULL &&
-	       (m->verdict->hints & SCAN_HINT_ENDS) != 0;
+	       ((m->verdict->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->verdict));
 }
 
 bool
@@ -333,14 +378,54 @@ static void
 forget_mark(struct loan_commit *c)
 {
 	c->mark = (struct commit_mark){ 0 };
-	c->is_due = c->has_suspended = c->is_read_only = c->has_failed = false;
+	c->is_due = c->is_read_only = c->has_failed = false;
+}
+
+/* Nothing is left of the transaction. */
+static void
+forget_transaction(struct loan_commit *c)
+{
+	forget_mark(c);
+	c->has_suspended = c->has_more = false;
+}
+
+/* A ROLLBACK may have been one to a savepoint. */
+static void
+transaction_over(struct exchange *x, bool is_committed)
+{
+	commit_check_answered(x);
+	if (is_committed)
+		forget_transaction(commit_of(x));
+	else
+		forget_mark(commit_of(x));
+}
+
+/*
+ * Whatever else is without a number may still need its COMMIT: a NOTIFY gets its number there, a cursor WITH HOLD runs
+ * there, and postgres_fdw commits on other servers then.
+ */
+static bool
+is_done_without_commit(const char *tag)
+{
+	static const char *const tags[] = { "SELECT",  "BEGIN",	  "START TRANSACTION", "SET",	     "SHOW",
+					    "FETCH",   "MOVE",	  "SAVEPOINT",	       "RELEASE",    "ROLLBACK",
+					    "PREPARE", "EXPLAIN", "DEALLOCATE",	       "LOCK TABLE", "CLOSE CURSOR" };
+
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++)
+		if (strncmp(tag, tags[i], strlen(tags[i])) == 0)
+			return true;
+	return false;
 }
 
 void
-commit_check_transaction_over(struct exchange *x)
+commit_check_completed(struct exchange *x, const char *tag)
 {
-	commit_check_answered(x);
-	forget_mark(commit_of(x));
+	if (strcmp(tag, "COMMIT") == 0)
+		transaction_over(x, true);
+	else if (strcmp(tag, "ROLLBACK") == 0)
+		transaction_over(x, false);
+	else if (!is_done_without_commit(tag))
+		commit_of(x)->has_more = true;
 }
 
 /* Returns true if a command with this tag has most probably written something. */
@@ -362,10 +447,12 @@ commit_check_request_done(struct exchange *x)
 	struct server *srv = x->srv;
 	struct loan_commit *c = commit_of(x);
 
-	if (srv->ledger.count == 0)
+	if (srv->ledger.count == 0) {
 		set_phase(x, COMMIT_NOT);
+		c->block = BLOCK_AS_BEFORE;
+	}
 	if (srv->tx != 'T') {
-		forget_mark(c);
+		forget_transaction(c);
 		return;
 	}
 	c->is_due = c->mark.xid == 0 && !c->is_asking && !c->has_suspended && srv->ledger.count == 0 &&
@@ -432,14 +519,14 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 {
 	unsigned runs = 0, ends = 0;
 
-	for (size_t i = 0; i < d->owed_count && i < SERVER_OWED_MAX; i++) {
+	for (size_t i = 0; i < d->owed_count; i++) {
 		runs += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_EXECUTE;
 		ends += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_SYNC;
 		if (d->owed[i] == OWED_DESCRIBE_STATEMENT || d->owed[i] == OWED_FUNCTION ||
 		    (is_simple && d->owed[i] != OWED_QUERY))
 			return true;
 	}
-	return d->owed_count > SERVER_OWED_MAX || runs > 1 || ends > 1;
+	return runs > 1 || ends > 1;
 }
 
 /* The client can go on: with what it has sent meanwhile, or with the rest of the request that has failed. */
@@ -581,9 +668,9 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	d->server_id = srv->id;
 	memcpy(d->server, srv->address, sizeof(d->server));
 	memcpy(d->owed, srv->owed, sizeof(d->owed));
-	d->owed_count = srv->owed_count;
+	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
 	d->is_chained = c->is_chained;
-	d->is_partial = is_partial(d, c->is_simple);
+	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->is_simple);
 	/* Its Parse counts as not run: the client would look for the statement in vain. */
 	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
 	d->question.cluster = srv->cluster;
@@ -611,7 +698,9 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		answer(x, d, true, "", NULL);
 	else if (c->has_failed && !d->is_partial)
 		answer(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
-	else if (c->is_read_only && c->mark.xid == 0)
+	else if (c->is_broken)
+		decided(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
+	else if (c->is_read_only && c->mark.xid == 0 && !c->has_more)
 		decided(d, FATE_COMMITTED, "it has written nothing");
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
 		decided(d, FATE_UNKNOWN, "its number was not known");

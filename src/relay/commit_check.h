@@ -9,10 +9,14 @@
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
+#include "sql/scan.h"
+
+/* SQL with these hints takes the slow lane where commit_check is on. */
+#define COMMIT_CHECK_HINTS (SCAN_HINT_ENDS | SCAN_HINT_NOTIFY)
 
 /* A client where commit_check is on has got a server: asks that, once, which cluster it belongs to. */
 void commit_check_linked(struct exchange *x);
-/* Returns true if the statement of this Bind may be a COMMIT: it must take the slow lane. */
+/* Returns true if the statement of this Bind may be a COMMIT or a BEGIN, or NOTIFY: it must take the slow lane. */
 bool commit_check_may_be(struct exchange *x, struct request *m);
 /* While x->is_committing. Returns true if this message must wait until the COMMIT is answered. */
 bool commit_check_holds(struct exchange *x, uint8_t type);
@@ -30,14 +34,15 @@ enum statement_step commit_check_execute(struct exchange *x, struct request *m);
 
 /* An error of the client's has come, while x->is_committing: it may be the COMMIT's. */
 void commit_check_answered(struct exchange *x);
-void commit_check_transaction_over(struct exchange *x); /* the tag COMMIT or ROLLBACK, while loan.commit.is_on */
+void commit_check_completed(struct exchange *x, const char *tag); /* a CommandComplete, while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
 void commit_check_ask(struct exchange *x); /* the mark is due, and the client has its replies */
 
 /* server_ops: answers to the questions. */
 void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void commit_check_asked(struct server *srv, const struct owed *ended);
-void commit_check_failed(struct server *srv); /* an error instead of the row */
+/* An error instead of the row. Returns true if that has ended the transaction: the server is of no use any more. */
+bool commit_check_failed(struct server *srv, const char *sqlstate);
 
 /* Returns true if its server is being lost with a COMMIT that was sent and not answered. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);

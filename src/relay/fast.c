@@ -83,7 +83,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) ||
-	    ((w->scan.hints & SCAN_HINT_ENDS) != 0 && x->entry->settings.commit_check))
+	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->entry->settings.commit_check))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;

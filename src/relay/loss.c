@@ -139,17 +139,33 @@ is_message_harmless(struct exchange *x, uint8_t type, const uint8_t *body, size_
 	}
 }
 
+/*
+ * What statement a Bind means is looked up when it is relayed again. Returns true at a Parse that may have taken the
+ * name of a statement that was bound and closed before. *step: 0 at first.
+ */
+static bool
+takes_name_again(uint8_t type, const uint8_t *body, int *step)
+{
+	if (type == 'B' && *step == 0)
+		*step = 1;
+	else if (type == 'C' && *step == 1)
+		*step = 2;
+	return type == 'P' && *step == 2 && body[0] != '\0';
+}
+
 static bool
 is_copy_harmless(struct exchange *x, const struct sent_copy *copy)
 {
 	size_t at = 0;
+	int step = 0;
 
 	while (at < copy->len) {
 		struct frame f;
 
 		if (frame_parse(copy->bytes + at, copy->len - at, &f) != FRAME_OK ||
 		    copy->len - at < FRAME_HEAD_LEN + (size_t)f.body_len ||
-		    !is_message_harmless(x, f.type, copy->bytes + at + FRAME_HEAD_LEN, f.body_len))
+		    !is_message_harmless(x, f.type, copy->bytes + at + FRAME_HEAD_LEN, f.body_len) ||
+		    takes_name_again(f.type, copy->bytes + at + FRAME_HEAD_LEN, &step))
 			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	}

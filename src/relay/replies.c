@@ -141,9 +141,10 @@ end_server(struct server *srv, const struct error_fields *e)
 	struct fail why;
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "08006", "PostgreSQL at %s %s: %s", srv->address,
-		 fields_error_is_fatal(e)    ? "ended the connection"
-		 : srv->loan.is_not_executed ? "has not executed a request"
-					     : "sent an error where nothing was due",
+		 fields_error_is_fatal(e)     ? "ended the connection"
+		 : srv->loan.commit.is_broken ? "has failed to answer what it was asked about a transaction"
+		 : srv->loan.is_not_executed  ? "has not executed a request"
+					      : "sent an error where nothing was due",
 		 e->message != NULL ? e->message : "(no message)");
 	server_fail(srv, &why);
 }
@@ -188,8 +189,10 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		session_probe_failed(x);
 		return true;
 	}
-	if (to == OWED_TO_COMMIT)
-		commit_check_failed(srv);
+	if (to == OWED_TO_COMMIT && commit_check_failed(srv, e->sqlstate)) {
+		end_server(srv, e);
+		return true;
+	}
 	if (to == OWED_TO_FEATURE || to == OWED_TO_COMMIT)
 		return true;
 	if (to == OWED_TO_PREPARE) {
@@ -315,8 +318,6 @@ complete_rarer(struct exchange *x, struct server *srv, const char *tag)
 		statements_deallocated_all(x);
 	else if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE") == 0)
 		statements_deallocated(x);
-	if (srv->loan.commit.is_on && (strcmp(tag, "COMMIT") == 0 || strcmp(tag, "ROLLBACK") == 0))
-		commit_check_transaction_over(x);
 	if (tag[0] == 'D' && strcmp(tag, "DEALLOCATE ALL") == 0)
 		session_deallocated_all(x);
 	if (strcmp(tag, "COMMIT") == 0)
@@ -354,6 +355,8 @@ on_complete(struct server *srv, const char *tag, size_t len)
 
 	memcpy(srv->loan.tag, tag, kept);
 	srv->loan.tag[kept] = '\0';
+	if (srv->loan.commit.is_on)
+		commit_check_completed(x, srv->loan.tag);
 	if (!is_everyday(srv, tag))
 		return complete_rarer(x, srv, tag);
 	return x->listen != NULL && listen_complete(x, tag);

@@ -56,6 +56,9 @@ enum commit_phase {
 	COMMIT_ANSWERED /* its own reply has come; its ReadyForQuery is still due */
 };
 
+/* What the messages since the last Sync, which PostgreSQL may not have answered, make of the transaction block. */
+enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
+
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
 	uint8_t phase; /* enum commit_phase */
@@ -64,6 +67,9 @@ struct loan_commit {
 	bool is_held; /* the COMMIT waits for that answer */
 	bool has_suspended; /* a portal has rows left: the unnamed one must stay */
 	bool is_read_only, has_failed; /* so the question ahead of the COMMIT was answered */
+	bool is_broken; /* a question has failed by itself, and the transaction with it */
+	bool has_more; /* the transaction may do what its number does not show: a NOTIFY, a write by postgres_fdw */
+	uint8_t block; /* enum commit_block */
 	bool is_simple, is_chained, is_named; /* the COMMIT: a Query; AND CHAIN; a statement that has a name */
 };
 

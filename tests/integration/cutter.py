@@ -11,6 +11,7 @@ from waiting import free_port
 # Where the connection is cut.
 BEFORE = "before"           # the COMMIT never reaches PostgreSQL
 UNANSWERED = "unanswered"   # it does; nothing that PostgreSQL sends from then on reaches pgweir
+ASKED = "asked"             # the answer to the question ahead of it comes through; the COMMIT itself never reaches PostgreSQL
 MARKED = "marked"           # the answer to the question ahead of it comes through, and nothing else
 WITHIN = "within"           # part of its CommandComplete comes through
 TAGGED = "tagged"           # its CommandComplete comes through, ReadyForQuery does not
@@ -142,6 +143,14 @@ class Connection:
             self.cut()
             return False
         is_simple = message[:1] == b"Q"
+        if place == ASKED:
+            with self.lock:
+                self.place = place
+                self.readies_left = self.asked - is_simple
+                is_over = self.readies_left == 0
+            if is_over:
+                self.cut()
+            return False
         if not is_simple:
             message += reader.read() or b""     # the Sync
         with self.lock:                         # to_client() cuts, if it is to, after the COMMIT has been sent
@@ -179,7 +188,7 @@ class Connection:
             return False
         if left > 0:                        # replies to earlier requests: the question's is the last of them
             self.near.sendall(message)
-            if place == MARKED and left == 1 and kind == b"Z":
+            if place in (ASKED, MARKED) and left == 1 and kind == b"Z":
                 self.cut()
                 return False
             return True

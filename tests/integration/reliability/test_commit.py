@@ -13,6 +13,7 @@ import pytest
 
 import cutter
 import rawwire
+from fakeserver import complete, data_row, error, ready, row_description
 from postgres import Postgres
 from rawwire import bind, describe, execute, parse, query, sync
 from waiting import free_port, wait_until
@@ -141,6 +142,170 @@ def test_pipeline_that_commits(weir, cut, table, place):
             error, = rawwire.errors(client.read_to_end())
             assert (error.severity, error.sqlstate) == ("FATAL", "08007")
     assert rows(weir, table) == {1}
+
+
+PIPELINE = [parse("", "INSERT INTO child VALUES (1)"), bind(), execute(), parse("", "COMMIT"), bind(), execute(), sync()]
+
+
+@pytest.mark.parametrize("first", ["nothing", "a block that was committed", "a block that was rolled back"])
+def test_deferred_constraint_fails_at_a_commit_without_a_transaction_block(weir, cut, table, first):
+    """Asked in the middle of such a request, the question would commit the INSERT, and take the error."""
+    weir.postgres.query(f"CREATE TABLE child (id int REFERENCES {table} DEFERRABLE INITIALLY DEFERRED)")
+    weir.postgres.query("GRANT ALL ON child TO web")
+    try:
+        with weir.raw() as client:
+            ahead = []
+            if first != "nothing":
+                client.query("BEGIN")
+                ahead = [parse("", "COMMIT" if "committed" in first else "ROLLBACK"), bind(), execute()]
+            expected = "" if first == "nothing" else "1 2 C:COMMIT " if "committed" in first else "1 2 C:ROLLBACK "
+            assert rawwire.shape(client.ask(*ahead, *PIPELINE)) == expected + "1 2 C:INSERT 0 1 1 2 E:23503 Z:I"
+        assert not weir.postgres.query("SELECT id FROM child")
+    finally:
+        weir.postgres.query("DROP TABLE child")
+
+
+@pytest.mark.parametrize("place", [cutter.TAGGED, cutter.UNANSWERED])
+def test_pipeline_that_begins_and_commits(weir, cut, table, place):
+    """Its BEGIN is not answered when the COMMIT comes, and the number is known all the same, unless nothing comes back:
+    then more replies are lost than pgweir remembers."""
+    with weir.raw() as client:
+        cut.append(place)
+        client.send(parse("", "BEGIN"), bind(), execute(), parse("", f"INSERT INTO {table} VALUES (1)"), bind(), execute(),
+                    parse("", "COMMIT"), bind(), execute(), sync())
+        if place == cutter.TAGGED:
+            assert rawwire.shape(client.read_until()) == "1 2 C:BEGIN 1 2 C:INSERT 0 1 1 2 C:COMMIT Z:I"
+            assert client.value("SELECT 17") == "17"
+            assert rows(weir, table) == {1}
+        else:
+            error, = rawwire.errors(client.read_to_end())
+            assert (error.severity, error.sqlstate) == ("FATAL", "08007")
+
+
+@pytest.mark.parametrize("what", ["NOTIFY", "pg_notify", "pg_notify, extended", "behind a savepoint", "cursor", "nothing"])
+def test_without_a_number_it_is_committed_only_if_it_has_done_nothing(weir, cut, table, what):
+    """A NOTIFY gets its number at the COMMIT, which never arrives; so does what a cursor WITH HOLD writes."""
+    asks = {"NOTIFY": [query("NOTIFY channel")],
+            "pg_notify": [query("SELECT pg_notify('channel', '')")],
+            "pg_notify, extended": [parse("", "SELECT pg_notify('channel', '')"), bind(), execute(), sync()],
+            "behind a savepoint": [query("NOTIFY channel; SAVEPOINT a; ROLLBACK TO a")],
+            "cursor": [query("DECLARE c CURSOR WITH HOLD FOR SELECT 1")],
+            "nothing": [query(f"SELECT * FROM {table}")]}
+    with weir.raw() as client:
+        client.query("BEGIN")
+        client.ask(*asks[what])
+        cut.append(cutter.ASKED)
+        replies = rawwire.shape(client.ask(query("COMMIT")))
+        assert replies == ("C:COMMIT Z:I" if what == "nothing" else "E:08007 Z:I")
+
+
+ASK_CLUSTER, ASK_MARK, ASK_STATUS = b"pg_control_system", b"SELECT pg_catalog.pg_current_xact_id", b"pg_control_checkpoint"
+
+
+class Answers:
+    """What a fake server answers to the questions; failing: the errors that it answers the mark's question with."""
+
+    def __init__(self, fake):
+        self.failing, self.asked_status = [], 0
+        self.is_silent = self.is_standby = False
+        fake.answer = self._answer
+
+    def _answer(self, conn, kind, body):
+        cluster = ["7", "1000", None, None, "00000001", "f"]
+        status = ready("T" if conn.is_in_transaction else "I")
+        if kind != "Q":
+            return False
+        if ASK_STATUS in body:
+            self.asked_status += 1
+            if not self.is_silent:
+                cluster[5] = "t" if self.is_standby else "f"
+                conn.send(row_description(*"abcdefghij"), data_row(*cluster, "0/50", "0:50", "900", "committed"),
+                          complete(), status)
+            return True
+        if ASK_CLUSTER in body:
+            conn.send(row_description(*"abcdefgh"), data_row(*cluster, None, "0/100"), complete(), status)
+        elif ASK_MARK in body and self.failing:
+            conn.is_in_transaction = False
+            conn.send(error(self.failing.pop(0), "canceling statement due to statement timeout"), ready("E"))
+        elif ASK_MARK in body:
+            conn.send(row_description("a", "b"), data_row("77", "0/200"), complete(), status)
+        elif body.startswith(b"INSERT"):
+            conn.send(complete("INSERT 0 1"), status)
+        elif body.startswith(b"COMMIT"):
+            if not conn.is_in_transaction:
+                conn.send(complete("ROLLBACK"), ready("I"))
+            else:
+                conn.close()
+        else:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("asked_behind", ["INSERT", "COMMIT"])
+def test_question_that_fails_does_not_end_the_transaction_unseen(weir, fake, asked_behind):
+    """statement_timeout or a cancel hits pgweir's question. To answer ROLLBACK would be what few drivers look at."""
+    answers = Answers(fake)
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True)
+    with weir.raw() as client:
+        client.query("BEGIN")
+        answers.failing = ["57014"]
+        client.query("INSERT" if asked_behind == "INSERT" else "SELECT 1")
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "E:40001 Z:I"
+        assert client.value("SELECT 1") == "fake"
+
+
+def test_server_that_does_not_answer_what_became_of_it_is_left(weir, fake):
+    answers = Answers(fake)
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
+    with weir.raw(timeout=15) as client:
+        client.query("BEGIN")
+        client.query("INSERT")
+        answers.is_silent = True
+        client.send(query("COMMIT"))
+        wait_until(lambda: answers.asked_status > 0)
+        answers.is_silent = False
+        assert rawwire.shape(client.read_until()) == "C:COMMIT Z:I"
+
+
+@pytest.fixture
+def doubtful(weir, fake):
+    """A client whose COMMIT is in doubt: the server has been asked, and has said that it is a standby, or nothing."""
+    answers = Answers(fake)
+    weir.start(upstream=f"host=127.0.0.1 port={fake.port}", commit_check=True, commit_check_timeout="20s")
+    client = weir.raw(timeout=15)
+
+    def begin(is_standby):
+        client.query("BEGIN")
+        client.query("INSERT")
+        answers.is_standby, answers.is_silent = is_standby, not is_standby
+        client.send(query("COMMIT"))
+        wait_until(lambda: answers.asked_status > 0)
+        return client, answers
+
+    yield begin
+
+
+def test_answer_comes_although_the_database_was_removed_meanwhile(weir, doubtful):
+    client, answers = doubtful(is_standby=True)
+    weir.reload({"database app": None})
+    answers.is_standby = False
+    assert rawwire.shape(client.read_until()) == "C:COMMIT Z:I"
+    client.send(query("SELECT 1"))
+    assert rawwire.errors(client.read_to_end())[0].severity == "FATAL"
+
+
+@pytest.mark.parametrize("how", ["leave", "reset", "flood"])
+def test_client_in_doubt_may_leave_or_send_more(weir, doubtful, how):
+    client, answers = doubtful(is_standby=True)
+    if how == "flood":
+        client.send(query("SELECT 1") * 1000)
+        answers.is_standby = False
+        assert rawwire.shape(client.read_until("Z", 1001)[:2]) == "C:COMMIT Z:I"
+        return
+    getattr(client, how)()
+    wait_until(lambda: weir.pool()["cl_active"] == 0)
+    with weir.raw() as other:
+        assert other.value("SELECT 1") == "fake"
 
 
 @pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from fakeserver import data_row, error, one_row, ready, row_description
-from rawwire import bind, errors, execute, parse, query, shape, sync, texts
+from rawwire import bind, close, errors, execute, parse, query, shape, sync, texts
 from waiting import wait_until
 
 from test_outage import Load, upstream_of
@@ -142,6 +142,18 @@ def test_a_statement_that_was_prepared_before(weir, own_postgres):
     wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
     own_postgres.kill_backends(wait_event="PgSleep")
     assert texts(wire.read_until("Z", timeout=10)) == [["7", ""]]
+
+
+def test_not_if_a_later_statement_has_taken_its_name(weir, own_postgres):
+    """Relayed again, its Bind would find the later one, or none (26000)."""
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=1)
+    wire = weir.raw()
+    wire.ask(parse("s", "SELECT $1::int, pg_sleep(0.5)") + sync())
+    wire.send(bind("", "s", ["7"]) + execute() + close("S", "s") + parse("s", "SELECT 8") + bind("", "s") + execute() +
+              sync())
+    wait_until(lambda: own_postgres.backends(wait_event="PgSleep"))
+    own_postgres.kill_backends(wait_event="PgSleep")
+    assert errors(wire.read_to_end())[0].sqlstate == "57P01"
 
 
 def test_settings_are_there_again(weir, own_postgres):

@@ -471,3 +471,14 @@ def test_code_that_costs_connections_is_warned_of(weir, postgres, victim, code, 
     begin(weir, victim)
     log = weir.wait_log("its code could touch this session state", *["which code could change"] * is_warned)
     assert is_warned or "which code could change" not in log
+
+
+@pytest.mark.xfail(strict=True, reason="docs/modes.md: DISCARD ALL leaves what functions were compiled with")
+def test_the_next_session_has_types_of_its_own(weir, postgres, victim):
+    postgres.query(SCHEMAS + DECLARED["an enum"], dbname=victim)
+    weir.start({f"database {victim}": {"upstream": weir.upstream()}}, pool_size=1, pool_mode="session")
+    for path in ("evil", "good"):
+        wire = weir.raw("web", victim)
+        set_path(wire, path)
+        assert wire.query("SELECT public.f()") == [[path]]
+        wire.leave()
