@@ -143,6 +143,23 @@ def test_pipeline_that_commits(weir, cut, table, place):
     assert rows(weir, table) == {1}
 
 
+def reports(replies, name):
+    return [reply.parameter[1] for reply in replies if reply.type == "S" and reply.parameter[0] == name]
+
+
+@pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])
+def test_settings_of_a_pipeline_that_commits_are_reported(weir, table, commit):
+    """PostgreSQL reports them ahead of the next ReadyForQuery: that of pgweir's question, which comes before COMMIT."""
+    weir.start(commit_check=True)
+    begin = [message for sql in ("BEGIN", f"INSERT INTO {table} VALUES (1)", "SET TimeZone TO 'Asia/Tokyo'")
+             for message in (parse("", sql), bind(), execute())]
+    with weir.raw() as client:
+        client.send(*begin, *([sync()] if commit is SIMPLE else []), *commit)
+        replies = client.read_until("Z", 2 if commit is SIMPLE else 1)
+        assert reports(replies, "TimeZone") == ["Asia/Tokyo"]
+        assert client.value("SHOW TimeZone") == "Asia/Tokyo"
+
+
 @pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])
 def test_commit_of_a_failed_transaction_is_a_rollback(weir, cut, table, commit):
     with weir.raw() as client:
