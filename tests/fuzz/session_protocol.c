@@ -339,7 +339,8 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 {
 	char *text = state_to_server(c, raw);
 
-	named_drop(&c->statements, "");
+	if (text != NULL)
+		named_drop(&c->statements, "");
 	if (text == NULL) {
 		sql_error(c, "22021", "invalid byte sequence", tokens);
 		statement_failed(c);
