@@ -25,6 +25,7 @@ oracle_begin(struct sim_client *c)
 	fake_init(&c->mirror, -1, &c->sim->world.fake.verifier);
 	c->mirror.code = c->sim->world.fake.code;
 	c->mirror.is_leaky = true; /* it is alone */
+	c->mirror.reports_at_once = c->sim->world.fake.reports_at_once;
 	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = false;
 	c->cancels = 0;
 	c->has_cancelled = false;

@@ -80,6 +80,7 @@ choose_profile(struct sim *s)
 	p->has_listen = sim_chance(s, 100);
 	p->has_roles = !p->has_hidden && sim_chance(s, 60);
 	snprintf(p->options, sizeof(p->options), "trust");
+	add_word(s, 80, "old");
 	add_word(s, 100, "two");
 	add_word(s, 100, "overflow");
 	add_word(s, 60, "nolinger");
