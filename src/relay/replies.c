@@ -173,6 +173,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		end_server(srv, e);
 		return true;
 	}
+	if (is_fatal)
+		listen_ready_now(x);
 	if (x->state == CL_WELCOME) {
 		srv->is_end_logged = true;
 		x->env->ops->login_server_error(x, e);
@@ -541,6 +543,8 @@ on_lost(struct server *srv, const struct fail *why)
 	is_rolled_back = !is_in_doubt && !srv->was_owing && commit_check_stays(x, srv);
 	is_unmovable = (is_in_doubt || is_rolled_back) && (is_dirty || x->is_session || x->listen != NULL ||
 							   statements_hold_server(x) || statements_are_exposed(x));
+	if (loss != LOSS_OF_NOTHING)
+		listen_ready_now(x);
 	listen_unlinked(x, srv);
 	session_stop_lingering(x);
 	x->srv = NULL;

@@ -1084,14 +1084,17 @@ def test_allow_looks_at_nothing(weir):
 
 
 @pytest.mark.weir_only
-def test_server_ends_while_ready_waits_for_the_listener(weir):
-    """All that the client still waits for is its ReadyForQuery, which pgweir has."""
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_server_ends_while_ready_waits_for_the_listener(weir, is_pinned):
+    """All that the client still waits for is its ReadyForQuery, which pgweir has. Only who is pinned there is told more."""
     weir.start(pool_size=1)
     with weir.raw() as wire:
         wire.query("LISTEN ends")
         pids = {backend["pid"]: backend["query"].startswith("LISTEN") for backend in weir.postgres.backends()}
         listener, = [pid for pid, is_it in pids.items() if is_it]
         server, = [pid for pid, is_it in pids.items() if not is_it]
+        if is_pinned:
+            wire.query("CREATE TEMP TABLE ends (a int)")
         wire.send(query("NOTIFY other; SELECT pg_sleep(1)"))
         weir.wait_until(lambda: any("NOTIFY other" in backend["query"] and backend["state"] == "active"
                                     for backend in weir.postgres.backends()), 10, "the query")
@@ -1100,6 +1103,9 @@ def test_server_ends_while_ready_waits_for_the_listener(weir):
             assert [reply.tag for reply in wire.read_until("C", 2) if reply.type == "C"] == ["NOTIFY", "SELECT 1"]
             weir.postgres.query(f"SELECT pg_terminate_backend({server})")
             weir.wait_until(lambda: server not in {backend["pid"] for backend in weir.postgres.backends()}, 10, "its end")
+            if is_pinned:
+                assert [reply.type for reply in wire.read_to_end()] == ["Z", "E"]
+                return
             assert wire.has_nothing_more()
         finally:
             os.kill(listener, signal.SIGCONT)
