@@ -17,6 +17,7 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "sql/commit_text.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 
@@ -30,6 +31,7 @@ struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
 	struct fail told; /* if is_lost */
+	struct image *before; /* what its settings are if it was not committed; NULL: what they are */
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
@@ -37,6 +39,7 @@ struct commit_doubt {
 	bool is_asked; /* question is under way */
 	bool is_partial; /* more than the COMMIT's own replies is owed */
 	bool is_chained, is_lost;
+	bool is_undone; /* it had failed, or was rolled back, before its server was lost */
 	char server[SERVER_ADDRESS_MAX];
 };
 
@@ -357,11 +360,24 @@ has_written(const struct loan *loan)
 }
 
 void
+commit_check_setting(struct exchange *x)
+{
+	struct loan_commit *c = commit_of(x);
+
+	if (c->before == NULL)
+		c->before = image_ref(x->image);
+}
+
+void
 commit_check_request_done(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct loan_commit *c = commit_of(x);
 
+	if (srv->tx == 'I' && c->before != NULL) {
+		image_unref(c->before);
+		c->before = NULL;
+	}
 	if (srv->ledger.count == 0)
 		set_phase(x, COMMIT_NOT);
 	if (srv->tx != 'T') {
@@ -512,6 +528,8 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 	struct fail told = d->told;
 	struct buf b = { 0 };
 
+	if (why != NULL || d->is_undone)
+		session_undo_reports(x, d->before);
 	if (why != NULL) {
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 		report_error(x->entry, EO_PROXY, why->sqlstate);
@@ -524,6 +542,7 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 		}
 	} else
 		put_replies(d, is_answered_already, tag, &b);
+	image_unref(d->before);
 	free(d);
 	x->doubt = NULL;
 	x->requests_done++;
@@ -584,6 +603,8 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	d->owed_count = srv->owed_count;
 	d->is_chained = c->is_chained;
 	d->is_partial = is_partial(d, c->is_simple);
+	d->is_undone = c->has_failed || srv->loan.has_failed || srv->loan.has_rolled_back;
+	d->before = c->before == NULL ? NULL : image_ref(c->before);
 	/* Its Parse counts as not run: the client would look for the statement in vain. */
 	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
 	d->question.cluster = srv->cluster;
@@ -664,5 +685,6 @@ commit_check_forget(struct exchange *x)
 	x->doubt = NULL;
 	if (d->is_asked)
 		fate_cancel(x->entry, &d->question);
+	image_unref(d->before);
 	free(d);
 }

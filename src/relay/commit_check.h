@@ -32,6 +32,8 @@ enum statement_step commit_check_execute(struct exchange *x, struct request *m);
 void commit_check_answered(struct exchange *x);
 void commit_check_transaction_over(struct exchange *x); /* the tag COMMIT or ROLLBACK, while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
+/* While loan.commit.is_on: a setting is reported, which a rollback may undo that PostgreSQL can't report any more. */
+void commit_check_setting(struct exchange *x);
 void commit_check_ask(struct exchange *x); /* the mark is due, and the client has its replies */
 
 /* server_ops: answers to the questions. */

@@ -399,6 +399,8 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
 		session_encoding_changed(x);
+	if (srv->loan.commit.is_on)
+		commit_check_setting(x);
 	if (image_update(&x->image, name, value, IMAGE_REPORTED) < 0)
 		exchange_out_of_memory(x);
 	return false;
@@ -571,6 +573,7 @@ on_lost(struct server *srv, const struct fail *why)
 		return;
 	}
 	if (is_rolled_back && !is_unmovable) {
+		session_undo_reports(x, srv->loan.commit.before);
 		rolled_back(x);
 		return;
 	}

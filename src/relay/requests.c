@@ -199,8 +199,8 @@ unlinked(struct request_walk *w, const struct frame *f)
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
-	case 'S':
-		exchange_answer(w->x, "Z\0\0\0\5I", 6);
+	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
+		exchange_answer(w->x, w->x->is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'H':

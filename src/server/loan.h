@@ -58,6 +58,8 @@ enum commit_phase {
 
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
+	/* The borrower's, before that changed a setting that is reported; NULL: it has not. */
+	struct image *before;
 	uint8_t phase; /* enum commit_phase */
 	bool is_on; /* COMMITs of this loan are checked */
 	bool is_due, is_asking; /* the mark is to be asked for when the replies are sent; its answer is due */

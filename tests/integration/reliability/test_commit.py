@@ -84,6 +84,7 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         lose(client)
         assert rawwire.shape(client.ask(query("COMMIT"))) == "E:40001 Z:I"
         lose(client)
+        assert rawwire.shape(client.ask(sync())) == "Z:E"
         assert rawwire.shape(client.ask(*EXTENDED)) == "E:40001 Z:I"
         lose(client)
         assert rawwire.shape(client.ask(query("INSERT INTO nowhere VALUES (1)"))) == "E:40001 Z:I"
@@ -94,6 +95,26 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         client.ask(query("BEGIN"))  # it must not run in a transaction that the client does not know of
         assert client.value("SELECT 18") == "18"
     assert not rows(weir, table)
+
+
+def test_settings_of_a_lost_transaction_are_undone_and_reported(weir, cut, table):
+    with weir.raw() as client:
+        before = client.value("SHOW TimeZone")
+        client.ask(query("BEGIN"))
+        assert reports(client.ask(query("SET TimeZone TO 'Asia/Tokyo'")), "TimeZone") == ["Asia/Tokyo"]
+        weir.postgres.kill_backends()
+        wait_until(lambda: weir.pool()["sv_active"] == 0, 10, "the loss")
+        replies = client.ask(query("COMMIT"))
+        assert reports(replies, "TimeZone") == [before]
+        assert [reply.sqlstate for reply in rawwire.errors(replies)] == ["40001"]
+        assert client.value("SHOW TimeZone") == before
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        client.ask(query("SET TimeZone TO 'Asia/Tokyo'"))
+        cut.append(cutter.UNANSWERED)
+        replies = client.ask(query("COMMIT"))
+        assert replies[-2].tag == "COMMIT" and not reports(replies, "TimeZone")
+        assert client.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 def test_what_was_lost_with_the_session_ends_the_client_behind_the_answer(weir, cut, table):
