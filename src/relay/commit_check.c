@@ -651,10 +651,12 @@ commit_check_stays(const struct exchange *x, const struct server *srv)
 }
 
 bool
-commit_check_is_refused(struct exchange *x, const struct request *m)
+commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
 {
+	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B');
+
 	x->is_rolled_back = false;
-	if (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT))
+	if (is_run && (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
 		return false; /* a server without a transaction says so, and does what is asked */
 	client_step(x, CE_DOUBT);
 	return true;

@@ -53,9 +53,11 @@ void commit_check_lost(struct exchange *x, const struct server *srv, const struc
  * it sends next, or a COMMIT that waits to be sent, is answered with 40001.
  */
 bool commit_check_stays(const struct exchange *x, const struct server *srv);
-/* While x->is_rolled_back. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
- * then. */
-bool commit_check_is_refused(struct exchange *x, const struct request *m);
+/*
+ * While x->is_rolled_back. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
+ * then. next: the type of the message behind it, or 0.
+ */
+bool commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next);
 void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001 */
 void commit_check_forget(struct exchange *x); /* the client is closed */
 

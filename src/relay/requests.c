@@ -144,6 +144,13 @@ is_harmless(const struct request_walk *w)
 	       session_runs_alone(w->x, (const char *)fields.rest, fields.query_len);
 }
 
+/* Returns the type of the message behind the one at hand; 0: it has not come. */
+static uint8_t
+next_type(const struct request_walk *w)
+{
+	return w->len - w->at > w->m.total ? w->p[w->at + w->m.total] : 0;
+}
+
 enum walk_result
 walk_borrow(struct request_walk *w)
 {
@@ -161,7 +168,7 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->is_rolled_back && commit_check_is_refused(x, &w->m))
+	if (x->is_rolled_back && commit_check_is_refused(x, &w->m, next_type(w)))
 		return WALK_WAIT;
 	relay_ticket(x);
 	x->ticket.is_harmless = (pool_entry_compiled(x->entry) & STATE_TYPES) != 0 && is_harmless(w);
