@@ -33,6 +33,16 @@ utf8_sequence_len(const char *bytes, size_t len)
 	return want;
 }
 
+bool
+utf8_is_valid(const char *bytes, size_t len)
+{
+	size_t n = 1;
+
+	for (size_t at = 0; at < len && n > 0; at += n)
+		n = utf8_sequence_len(bytes + at, len - at);
+	return n > 0;
+}
+
 static size_t
 escape_put(char *out, const char *text)
 {

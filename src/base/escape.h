@@ -5,6 +5,7 @@
 #ifndef PGWEIR_BASE_ESCAPE_H
 #define PGWEIR_BASE_ESCAPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum escape_style {
@@ -17,6 +18,7 @@ enum escape_style {
 
 /* Returns the length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */
 size_t utf8_sequence_len(const char *bytes, size_t len);
+bool utf8_is_valid(const char *bytes, size_t len); /* all of it is well-formed; len may be 0 */
 /* Escapes the first character of bytes (len > 0) into out. Returns the bytes written; *used is the bytes read. */
 size_t escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used);
 /* Escapes as many whole characters as fit, then a terminator (cap > 0). Returns the length without it. */

@@ -277,12 +277,31 @@ resume_fresh(struct exchange *x)
 	listen_resume(x);
 }
 
+/* What it waited for is sent. */
+static void
+send_ready(struct exchange *x)
+{
+	struct buf b = { 0 };
+
+	client_step(x, CE_HEARD);
+	push_out(x);
+	message_ready(&b, 'I');
+	exchange_send(x, &b);
+	buf_fini(&b);
+}
+
+void
+listen_ready_now(struct exchange *x)
+{
+	if (x->state == CL_READY_DUE)
+		send_ready(x);
+}
+
 static void
 on_caught_up(struct notify_subscriber *subscriber)
 {
 	struct client_listen *l = listen_of(subscriber);
 	struct exchange *x = l->x;
-	struct buf b = { 0 };
 
 	if (listen_pid_caught_up(x))
 		return;
@@ -293,11 +312,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 			x->env->ops->try_release(x);
 		return;
 	}
-	client_step(x, CE_HEARD);
-	push_out(x);
-	message_ready(&b, 'I');
-	exchange_send(x, &b);
-	buf_fini(&b);
+	send_ready(x);
 	if (!x->is_closing && l->is_overrun)
 		overrun(x);
 	if (x->state == CL_READY && !x->is_closing)

@@ -17,6 +17,7 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "sql/commit_text.h"
+#include "state/state.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 
@@ -30,6 +31,7 @@ struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
 	struct fail told; /* if is_lost */
+	struct image *before; /* what its settings are if it was not committed; NULL: what they are */
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
@@ -37,6 +39,7 @@ struct commit_doubt {
 	bool is_asked; /* question is under way */
 	bool is_partial; /* more than the COMMIT's own replies is owed */
 	bool is_chained, is_lost;
+	bool is_undone; /* it had failed, or was rolled back, before its server was lost */
 	char server[SERVER_ADDRESS_MAX];
 };
 
@@ -442,11 +445,24 @@ has_written(const struct loan *loan)
 }
 
 void
+commit_check_setting(struct exchange *x)
+{
+	struct loan_commit *c = commit_of(x);
+
+	if (c->before == NULL)
+		c->before = image_ref(x->image);
+}
+
+void
 commit_check_request_done(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct loan_commit *c = commit_of(x);
 
+	if (srv->tx == 'I' && c->before != NULL) {
+		image_unref(c->before);
+		c->before = NULL;
+	}
 	if (srv->ledger.count == 0) {
 		set_phase(x, COMMIT_NOT);
 		c->block = BLOCK_AS_BEFORE;
@@ -599,6 +615,8 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 	struct fail told = d->told;
 	struct buf b = { 0 };
 
+	if (why != NULL || d->is_undone)
+		session_undo_reports(x, d->before);
 	if (why != NULL) {
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 		report_error(x->entry, EO_PROXY, why->sqlstate);
@@ -611,6 +629,7 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 		}
 	} else
 		put_replies(d, is_answered_already, tag, &b);
+	image_unref(d->before);
 	free(d);
 	x->doubt = NULL;
 	x->requests_done++;
@@ -671,6 +690,8 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
 	d->is_chained = c->is_chained;
 	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->is_simple);
+	d->is_undone = c->has_failed || srv->loan.has_failed || srv->loan.has_rolled_back;
+	d->before = c->before == NULL ? NULL : image_ref(c->before);
 	/* Its Parse counts as not run: the client would look for the statement in vain. */
 	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
 	d->question.cluster = srv->cluster;
@@ -719,10 +740,12 @@ commit_check_stays(const struct exchange *x, const struct server *srv)
 }
 
 bool
-commit_check_is_refused(struct exchange *x, const struct request *m)
+commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
 {
+	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B');
+
 	x->is_rolled_back = false;
-	if (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT))
+	if (is_run && (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
 		return false; /* a server without a transaction says so, and does what is asked */
 	client_step(x, CE_DOUBT);
 	return true;
@@ -753,5 +776,6 @@ commit_check_forget(struct exchange *x)
 	x->doubt = NULL;
 	if (d->is_asked)
 		fate_cancel(x->entry, &d->question);
+	image_unref(d->before);
 	free(d);
 }

@@ -36,6 +36,8 @@ enum statement_step commit_check_execute(struct exchange *x, struct request *m);
 void commit_check_answered(struct exchange *x);
 void commit_check_completed(struct exchange *x, const char *tag); /* a CommandComplete, while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
+/* While loan.commit.is_on: a setting is reported, which a rollback may undo that PostgreSQL can't report any more. */
+void commit_check_setting(struct exchange *x);
 void commit_check_ask(struct exchange *x); /* the mark is due, and the client has its replies */
 
 /* server_ops: answers to the questions. */
@@ -56,9 +58,11 @@ void commit_check_lost(struct exchange *x, const struct server *srv, const struc
  * it sends next, or a COMMIT that waits to be sent, is answered with 40001.
  */
 bool commit_check_stays(const struct exchange *x, const struct server *srv);
-/* While x->is_rolled_back. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
- * then. */
-bool commit_check_is_refused(struct exchange *x, const struct request *m);
+/*
+ * While x->is_rolled_back. Returns true if this request, which needs a server, is to be refused; it is CL_IN_DOUBT
+ * then. next: the type of the message behind it, or 0.
+ */
+bool commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next);
 void commit_check_refuse(struct exchange *x); /* refuses what waits, with 40001 */
 void commit_check_forget(struct exchange *x); /* the client is closed */
 

@@ -232,9 +232,9 @@ is_word_of_no_effect(const struct exchange *x, const char *sqlstate)
 static bool
 has_nothing(const struct exchange *x, const struct server *srv)
 {
-	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 && srv->tx == 'I' &&
-	       srv->is_synced && (x->body_left == 0 || x->is_body_dropped) && !statements_hold_server(x) &&
-	       !statements_are_exposed(x);
+	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_DUE) && !x->is_session &&
+	       x->pins == 0 && srv->tx == 'I' && srv->is_synced && (x->body_left == 0 || x->is_body_dropped) &&
+	       !statements_hold_server(x) && !statements_are_exposed(x);
 }
 
 enum loss

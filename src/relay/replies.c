@@ -174,6 +174,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		end_server(srv, e);
 		return true;
 	}
+	if (is_fatal)
+		listen_ready_now(x);
 	if (x->state == CL_WELCOME) {
 		srv->is_end_logged = true;
 		x->env->ops->login_server_error(x, e);
@@ -400,6 +402,8 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
 		session_encoding_changed(x);
+	if (srv->loan.commit.is_on)
+		commit_check_setting(x);
 	if (image_update(&x->image, name, value, IMAGE_REPORTED) < 0)
 		exchange_out_of_memory(x);
 	return false;
@@ -544,6 +548,8 @@ on_lost(struct server *srv, const struct fail *why)
 	is_rolled_back = !is_in_doubt && !srv->was_owing && commit_check_stays(x, srv);
 	is_unmovable = (is_in_doubt || is_rolled_back) && (is_dirty || x->is_session || x->listen != NULL ||
 							   statements_hold_server(x) || statements_are_exposed(x));
+	if (loss != LOSS_OF_NOTHING)
+		listen_ready_now(x);
 	listen_unlinked(x, srv);
 	session_stop_lingering(x);
 	x->srv = NULL;
@@ -570,6 +576,7 @@ on_lost(struct server *srv, const struct fail *why)
 		return;
 	}
 	if (is_rolled_back && !is_unmovable) {
+		session_undo_reports(x, srv->loan.commit.before);
 		rolled_back(x);
 		return;
 	}

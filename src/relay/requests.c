@@ -144,6 +144,13 @@ is_harmless(const struct request_walk *w)
 	       session_runs_alone(w->x, (const char *)fields.rest, fields.query_len);
 }
 
+/* Returns the type of the message behind the one at hand; 0: it has not come. */
+static uint8_t
+next_type(const struct request_walk *w)
+{
+	return w->len - w->at > w->m.total ? w->p[w->at + w->m.total] : 0;
+}
+
 enum walk_result
 walk_borrow(struct request_walk *w)
 {
@@ -161,7 +168,7 @@ walk_borrow(struct request_walk *w)
 		w->has_why = true;
 		return WALK_LEAVE;
 	}
-	if (x->is_rolled_back && commit_check_is_refused(x, &w->m))
+	if (x->is_rolled_back && commit_check_is_refused(x, &w->m, next_type(w)))
 		return WALK_WAIT;
 	relay_ticket(x);
 	x->ticket.is_harmless = (pool_entry_compiled(x->entry) & STATE_TYPES) != 0 && is_harmless(w);
@@ -199,8 +206,8 @@ unlinked(struct request_walk *w, const struct frame *f)
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	switch (f->type) {
-	case 'S':
-		exchange_answer(w->x, "Z\0\0\0\5I", 6);
+	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
+		exchange_answer(w->x, w->x->is_rolled_back ? "Z\0\0\0\5E" : "Z\0\0\0\5I", 6);
 		walk_drop(w, total);
 		return WALK_ON;
 	case 'H':

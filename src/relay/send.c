@@ -195,7 +195,7 @@ see_query(struct request_walk *w)
 static int
 send_instead(struct exchange *x, struct request *m)
 {
-	if (statements_simple_query(x) < 0)
+	if (statements_simple_query(x, NULL, 0) < 0)
 		return -1;
 	outbox_copy(&x->env->to_server, m->instead.bytes, m->instead.len);
 	return 0;
@@ -224,7 +224,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (step == STATEMENT_DONE && send_instead(x, m) < 0)
 		step = STATEMENT_FAILED;
 	buf_fini(&m->instead);
-	if (step == STATEMENT_FORWARD && kind == OWED_QUERY && statements_simple_query(x) < 0)
+	if (step == STATEMENT_FORWARD && kind == OWED_QUERY && statements_simple_query(x, m->sql, m->sql_len) < 0)
 		step = STATEMENT_FAILED;
 	if (step == STATEMENT_FAILED)
 		return walk_out_of_memory(x);

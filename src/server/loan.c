@@ -1,6 +1,8 @@
 /* src/server/loan.c - see loan.h. */
 #include "server/loan.h"
 
+#include "session/image.h"
+
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 void
 loan_begin(struct loan *l, uint64_t now_us)
 {
+	image_unref(l->commit.before);
 	memset(l, 0, offsetof(struct loan, text));
 	l->kept.state = KEPT_NOTHING;
 	l->kept.len = 0;
@@ -32,6 +35,7 @@ loan_keep_request(struct loan *l)
 void
 loan_fini(struct loan *l)
 {
+	image_unref(l->commit.before);
 	free(l->text);
 	free(l->bind);
 	free(l->kept.bytes);

@@ -61,6 +61,8 @@ enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
+	/* The borrower's, before that changed a setting that is reported; NULL: it has not. */
+	struct image *before;
 	uint8_t phase; /* enum commit_phase */
 	bool is_on; /* COMMITs of this loan are checked */
 	bool is_due, is_asking; /* the mark is to be asked for when the replies are sent; its answer is due */
@@ -90,7 +92,7 @@ struct loan {
 			   */
 	bool has_changed_path; /* SQL of it changes search_path, or whom the session acts as */
 	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
-	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
+	uint32_t prepares; /* how many PREPAREs of the borrower's pgweir has sent again that are not settled */
 	uint32_t prepares_here; /* those of them that were sent since the last Sync */
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
 	uint32_t skips; /* how many notices reported a missing object */

@@ -76,10 +76,9 @@ prepare_now(struct exchange *x, const char *name, const char *text, bool is_alon
 	if (is_alone && r == 0) {
 		message_sync(&b);
 		r = server_owe_sync(srv, to);
-	} else if (r == 0) {
-		srv->loan.prepares++;
-		srv->loan.prepares_here++;
 	}
+	srv->loan.prepares += r == 0;
+	srv->loan.prepares_here += r == 0 && !is_alone;
 	if (r == 0)
 		r = image_update(&srv->image, name, text, IMAGE_PREPARED);
 	if (r == 0 && buf_ok(&b) && buf_ok(&drop))
@@ -165,7 +164,7 @@ may_be_gone_first(const struct exchange *x)
 	return false;
 }
 
-/* Only the reply to a Sync will tell whether the server has what was to be prepared before it. */
+/* Only replies will tell whether the server has what was to be prepared in a request before this one. */
 static bool
 is_unsettled(const struct exchange *x)
 {
@@ -223,7 +222,7 @@ session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end 
 		return;
 	if (how != OWED_ANSWERED && image_update(&srv->image, o->ref, NULL, IMAGE_PREPARED) < 0)
 		srv->is_closing = true;
-	if (o->to == OWED_TO_STATEMENT && l->prepares > 0)
+	if (l->prepares > 0)
 		l->prepares--;
 	if (l->prepares_here > l->prepares)
 		l->prepares_here = l->prepares;

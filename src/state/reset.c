@@ -129,31 +129,51 @@ session_startup_image(const struct exchange *x)
 	return NULL;
 }
 
-/* Returns true if img differs in a setting that was reported to the client. */
+/* Appends a report of each setting in which img differs from what the client was told. */
 static void
-tell_differences(struct exchange *x, const struct image *img)
+put_differences(const struct exchange *x, const struct image *img, struct buf *b)
 {
-	struct buf b = { 0 };
-
 	for (size_t i = 0; i < image_count(img); i++) {
 		const struct image_setting *s = image_at(img, i);
 		const char *told = image_get(x->image, s->name);
 
 		if (s->kind == IMAGE_REPORTED && (told == NULL || strcmp(told, s->value) != 0))
-			message_parameter(&b, s->name, s->value);
+			message_parameter(b, s->name, s->value);
 	}
-	if (b.len > 0 && buf_ok(&b))
-		exchange_answer(x, b.bytes, b.len);
-	buf_fini(&b);
 }
 
 int
 session_become(struct exchange *x, struct image *img)
 {
+	struct buf b = { 0 };
+
 	if (img == NULL)
 		return -1;
-	tell_differences(x, img);
+	put_differences(x, img, &b);
+	if (b.len > 0 && buf_ok(&b))
+		exchange_answer(x, b.bytes, b.len);
+	buf_fini(&b);
 	return image_move(&x->image, img);
+}
+
+void
+session_undo_reports(struct exchange *x, const struct image *before)
+{
+	struct buf b = { 0 };
+	int r = 0;
+
+	if (before == NULL)
+		return;
+	put_differences(x, before, &b);
+	for (size_t i = 0; i < image_count(before) && r == 0; i++)
+		if (image_at(before, i)->kind == IMAGE_REPORTED)
+			r = image_update(&x->image, image_at(before, i)->name, image_at(before, i)->value,
+					 IMAGE_REPORTED);
+	if (r < 0)
+		exchange_out_of_memory(x);
+	else if (b.len > 0)
+		exchange_send(x, &b);
+	buf_fini(&b);
 }
 
 bool

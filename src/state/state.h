@@ -81,6 +81,8 @@ enum statement_step session_ensure_named(struct exchange *x,
  * if there is no memory.
  */
 int session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+/* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
+void session_undo_reports(struct exchange *x, const struct image *before);
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void session_keep_error(struct exchange *x, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct exchange *x,

@@ -49,8 +49,11 @@ bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_
 void statements_note_drop(struct exchange *x, const struct request *m); /* this Query is about to run */
 void statements_deallocated(struct exchange *x); /* CommandComplete of a DEALLOCATE */
 void statements_request_done(struct exchange *x); /* ReadyForQuery */
-/* A simple Query is about to be sent, which drops the unnamed statement. -1: no memory. */
-int statements_simple_query(struct exchange *x);
+/*
+ * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
+ * NULL if that is pgweir's own, or has not come whole. -1: no memory.
+ */
+int statements_simple_query(struct exchange *x, const char *sql, size_t len);
 void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
 /* The reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,

@@ -11,6 +11,7 @@
 #include "state/state.h"
 #include "statements/statements.h"
 
+#include "base/escape.h"
 #include "wire/frame.h"
 #include "wire/messages.h"
 
@@ -230,8 +231,20 @@ unnamed_close(struct exchange *x, enum owed_to to)
 	return STATEMENT_DONE;
 }
 
+/*
+ * PostgreSQL converts what it reads to its own encoding before it looks at it (pq_getmsgstring): a text that can't be
+ * converted is refused with 22021, and drops nothing. Of other client encodings only PostgreSQL can tell.
+ */
+static bool
+is_unreadable(const struct exchange *x, const char *sql, size_t len)
+{
+	const char *encoding = image_get(x->image, "client_encoding");
+
+	return encoding != NULL && strcmp(encoding, "UTF8") == 0 && !utf8_is_valid(sql, len);
+}
+
 int
-statements_simple_query(struct exchange *x)
+statements_simple_query(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statements *s = x->statements;
 
@@ -241,6 +254,8 @@ statements_simple_query(struct exchange *x)
 		x->srv->unnamed_of = 0; /* if it was another client's, it is dropped there */
 		return 0;
 	}
+	if (sql != NULL && is_unreadable(x, sql, len))
+		return 0;
 	/*
 	 * If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
 	 * statement: it has the same effect, and its reply shows whether it happened.
@@ -279,9 +294,10 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 	if (how == OWED_ANSWERED)
 		confirm_unnamed(s, st, is_oversize);
 	else {
-		statement_unref(st);
-		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT)
+		if (how == OWED_FAILED && o->to == OWED_TO_CLIENT &&
+		    (st == NULL || !is_unreadable(x, (const char *)st->bytes, st->query_len)))
 			confirm_unnamed(s, NULL, false);
+		statement_unref(st);
 	}
 	if (--s->unnamed_under_way > 0)
 		return;

@@ -395,8 +395,10 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	if (type == 'N' || type == 'S' || type == 'A') {
 		/*
 		 * Notices and parameters caused by our own messages are not for the client; notifications always are.
+		 * PostgreSQL reports parameters ahead of ReadyForQuery: that of a question in front of COMMIT may be
+		 * the first one since the client changed them, and the question itself changes none.
 		 */
-		if (l->count == 0 || type == 'A')
+		if (l->count == 0 || type == 'A' || (type == 'S' && ledger_head(l)->to == OWED_TO_COMMIT))
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));
 	}

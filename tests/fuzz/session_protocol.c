@@ -240,6 +240,18 @@ on_describe(struct fake_conn *c, uint8_t kind, const char *name)
 		message_put(&c->out, 'n', NULL, 0);
 }
 
+/* One statement, and what it has PostgreSQL report at once. */
+static enum sql_result
+run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
+{
+	size_t from = c->out.len;
+	enum sql_result r = sql_run(c, sql, tokens, portal, max);
+
+	if (c->fake->reports_at_once && r == SQL_DONE)
+		sql_report_changes(c, from);
+	return r;
+}
+
 static void
 on_execute(struct fake_conn *c, const char *name, uint32_t max)
 {
@@ -249,7 +261,7 @@ on_execute(struct fake_conn *c, const char *name, uint32_t max)
 		refuse_name(c, "34000", "portal", name, "does not exist");
 		return;
 	}
-	switch (sql_run(c, p->text, c->is_liar ? "" : p->tokens, p, max)) {
+	switch (run(c, p->text, c->is_liar ? "" : p->tokens, p, max)) {
 	case SQL_FAILED:
 		failed(c);
 		break;
@@ -277,6 +289,7 @@ end_request(struct fake_conn *c)
 		c->code_in_tx = 0;
 		named_free_all(&c->portals);
 	}
+	sql_report_changes(c, c->out.len);
 	message_ready(&c->out, c->tx);
 }
 
@@ -317,7 +330,7 @@ run_all(struct fake_conn *c, const char *text, const char *tokens)
 		must(one != NULL);
 		if (one[strspn(one, " \n\t")] != '\0') {
 			is_empty = false;
-			r = sql_run(c, one, tokens, NULL, 0);
+			r = run(c, one, tokens, NULL, 0);
 		}
 		free(one);
 		text += len + (text[len] == ';');
@@ -339,7 +352,8 @@ on_query(struct fake_conn *c, const char *raw, const char *tokens)
 {
 	char *text = state_to_server(c, raw);
 
-	named_drop(&c->statements, "");
+	if (text != NULL)
+		named_drop(&c->statements, "");
 	if (text == NULL) {
 		sql_error(c, "22021", "invalid byte sequence", tokens);
 		statement_failed(c);

@@ -60,6 +60,8 @@ fake_conn_free(struct fake_conn *c)
 		close(c->fd);
 	tx_free(c);
 	values_free(&c->v);
+	for (size_t i = 0; i < REPORTS; i++)
+		free(c->told[i]);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	buf_fini(&c->next);

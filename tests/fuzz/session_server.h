@@ -96,6 +96,7 @@ struct fake_conn {
 	bool has_lock, was_stale;
 	char sleep_tokens[TOKENS_MAX];
 	struct fake_values v, after; /* after: once SET LOCAL is over; only with has_locals */
+	char *told[REPORTS]; /* values that were reported; NULL: the default */
 	bool has_locals;
 	struct fake_save saves[SAVES_MAX];
 	size_t save_count;
@@ -129,6 +130,7 @@ struct fake {
 	bool has_lied; /* pgweir may believe what is not so */
 	bool has_parsed; /* non-ASCII bytes of a Parse, which pgweir may repeat under another encoding */
 	bool is_leaky; /* session state may follow others */
+	bool reports_at_once; /* settings, as before version 14; else ahead of ReadyForQuery */
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
 	/* Each message that a connection gets, before it is answered; NULL: nobody wants to know. */
 	void (*on_message)(const struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len);
@@ -173,6 +175,7 @@ void sql_error(struct fake_conn *c, const char *sqlstate, const char *text, cons
 void sql_error_of(struct fake_conn *c, const char *sqlstate, const char *what, const char *name, const char *problem);
 void sql_row_description(struct fake_conn *c);
 void sql_reports(struct fake_conn *c); /* all of them, as after a login */
+void sql_report_changes(struct fake_conn *c, size_t at); /* since the last report; they go to this place of c->out */
 /* value NULL: back to the default. False: it is refused, and the error is told. */
 bool sql_set(struct fake_conn *c, const char *name, const char *value);
 void sql_forget(struct fake_conn *c); /* DISCARD ALL */

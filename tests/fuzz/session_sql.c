@@ -55,8 +55,29 @@ sql_reports(struct fake_conn *c)
 	message_parameter(&c->out, "in_hot_standby", "off");
 	message_parameter(&c->out, "session_authorization", "u");
 	for (size_t i = 0; i < REPORTS; i++)
-		message_parameter(&c->out, defaults[i].name,
-				  c->v.reports[i] != NULL ? c->v.reports[i] : defaults[i].value);
+		message_parameter(&c->out, defaults[i].name, sql_report(&c->v, i));
+}
+
+void
+sql_report_changes(struct fake_conn *c, size_t at)
+{
+	struct buf behind = { 0 };
+
+	buf_put(&behind, c->out.bytes + at, c->out.len - at);
+	c->out.len = at;
+	for (size_t i = 0; i < REPORTS; i++) {
+		const char *now = sql_report(&c->v, i);
+
+		if (strcmp(now, c->told[i] != NULL ? c->told[i] : defaults[i].value) == 0)
+			continue;
+		message_parameter(&c->out, defaults[i].name, now);
+		free(c->told[i]);
+		c->told[i] = strdup(now);
+		must(c->told[i] != NULL);
+	}
+	buf_put(&c->out, behind.bytes, behind.len);
+	must(buf_ok(&behind) && buf_ok(&c->out));
+	buf_fini(&behind);
 }
 
 /* In what PostgreSQL tells, all else becomes question marks. */
@@ -93,7 +114,6 @@ sql_set(struct fake_conn *c, const char *name, const char *value)
 		c->v.reports[i] = strdup(value);
 		must(c->v.reports[i] != NULL);
 		clean_ascii(c->v.reports[i]);
-		message_parameter(&c->out, defaults[i].name, c->v.reports[i]);
 	}
 	return true;
 }

@@ -47,16 +47,13 @@ values_free(struct fake_values *v)
 	*v = (struct fake_values){ 0 };
 }
 
-/* The session has these values again, and tells which of the reported ones differ. */
+/* The session has these values again. */
 static void
 restore(struct fake_conn *c, const struct fake_values *from)
 {
 	struct fake_values old = c->v;
 
 	values_copy(from, &c->v);
-	for (size_t i = 0; i < REPORTS; i++)
-		if (strcmp(sql_report(&old, i), sql_report(&c->v, i)) != 0)
-			message_parameter(&c->out, sql_report_name(i), sql_report(&c->v, i));
 	values_free(&old);
 }
 
@@ -205,7 +202,6 @@ void
 tx_set_for_good(struct fake_conn *c, void (*change)(struct fake_conn *c, const void *arg), const void *arg)
 {
 	struct fake_values now;
-	size_t told = c->out.len;
 
 	if (c->has_locals) {
 		now = c->v;
@@ -213,7 +209,6 @@ tx_set_for_good(struct fake_conn *c, void (*change)(struct fake_conn *c, const v
 		change(c, arg);
 		c->after = c->v;
 		c->v = now;
-		c->out.len = told;
 	}
 	change(c, arg);
 }

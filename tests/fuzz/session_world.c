@@ -231,6 +231,7 @@ world_init(struct world *w, const char *options)
 	fake_init(&w->fake, postgres_fd, &verifier);
 	w->fake.code = state_words(options);
 	w->fake.is_leaky = has_word(options, "allow");
+	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options, false);
 	w->weir = weir_new(config, &why);

@@ -25,6 +25,7 @@ oracle_begin(struct sim_client *c)
 	fake_init(&c->mirror, -1, &c->sim->world.fake.verifier);
 	c->mirror.code = c->sim->world.fake.code;
 	c->mirror.is_leaky = true; /* it is alone */
+	c->mirror.reports_at_once = c->sim->world.fake.reports_at_once;
 	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = false;
 	c->cancels = 0;
 	c->has_cancelled = false;
@@ -261,12 +262,14 @@ is_listen(const struct sim_client *c, const struct frame *f)
 	       strstr((const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, "LISTEN ch") != NULL;
 }
 
-/* As if PostgreSQL had met the error in this message. */
+/* As if PostgreSQL had met the error in this message. In a transaction it has got a Query, if not this one. */
 static void
 fail_instead(struct sim_client *c, const struct frame *f)
 {
 	bool is_simple = f->type == 'Q' || f->type == 'F';
 
+	if (f->type == 'Q' && c->alone->tx != 'I')
+		named_drop(&c->alone->statements, "");
 	c->alone->tx = c->alone->tx == 'T' ? 'E' : c->alone->tx;
 	if (c->alone->tx == 'I')
 		tx_end(c->alone, false);

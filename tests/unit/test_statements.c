@@ -125,7 +125,7 @@ query(const char *sql)
 	struct request m = fake_query(sql);
 
 	cr_expect_neq(statements_deallocate_query(&fake->x, &m), STATEMENT_FAILED);
-	cr_expect_eq(statements_simple_query(&fake->x), 0);
+	cr_expect_eq(statements_simple_query(&fake->x, "SELECT 1", 8), 0);
 	fake_forward(&m, OWED_QUERY);
 	buf_fini(&m.instead);
 }

@@ -112,6 +112,20 @@ def test_its_own_simple_query_destroys_it(weir):
         assert shape(one.ask(bind("", "") + execute() + sync())) == "E:26000 Z:I"
 
 
+UNREADABLE = b"SELECT '\xff'"
+
+
+@pytest.mark.parametrize("message", [query(UNREADABLE), parse("", UNREADABLE) + sync()], ids=["Query", "Parse"])
+def test_what_postgresql_cannot_read_leaves_it(weir, message):
+    """It is refused before PostgreSQL knows what to drop; and another server comes before the statement is used."""
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        prepare(one, "SELECT 'one'")
+        assert shape(one.ask(message)) == "E:22021 Z:I"
+        two.query("BEGIN")
+        assert run(one) == [["one"]]
+
+
 def test_close_destroys_it(weir):
     weir.start(pool_size=1)
     with weir.raw() as one, weir.raw() as two:

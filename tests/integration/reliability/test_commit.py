@@ -85,6 +85,7 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         lose(client)
         assert rawwire.shape(client.ask(query("COMMIT"))) == "E:40001 Z:I"
         lose(client)
+        assert rawwire.shape(client.ask(sync())) == "Z:E"
         assert rawwire.shape(client.ask(*EXTENDED)) == "E:40001 Z:I"
         lose(client)
         assert rawwire.shape(client.ask(query("INSERT INTO nowhere VALUES (1)"))) == "E:40001 Z:I"
@@ -92,9 +93,33 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         assert rawwire.shape(client.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
         assert client.value("SELECT 17") == "17"
         lose(client)
+        assert rawwire.shape(client.ask(parse("", "ROLLBACK"), bind(), execute(), sync())) == "1 2 C:ROLLBACK Z:I"
+        lose(client)
+        assert rawwire.shape(client.ask(parse("r", "ROLLBACK"), describe("S", "r"), sync())) == "E:40001 Z:I"  # it does not run
+        lose(client)
         client.ask(query("BEGIN"))  # it must not run in a transaction that the client does not know of
         assert client.value("SELECT 18") == "18"
     assert not rows(weir, table)
+
+
+def test_settings_of_a_lost_transaction_are_undone_and_reported(weir, cut, table):
+    with weir.raw() as client:
+        before = client.value("SHOW TimeZone")
+        client.ask(query("BEGIN"))
+        assert reports(client.ask(query("SET TimeZone TO 'Asia/Tokyo'")), "TimeZone") == ["Asia/Tokyo"]
+        weir.postgres.kill_backends()
+        wait_until(lambda: weir.pool()["sv_active"] == 0, 10, "the loss")
+        replies = client.ask(query("COMMIT"))
+        assert reports(replies, "TimeZone") == [before]
+        assert [reply.sqlstate for reply in rawwire.errors(replies)] == ["40001"]
+        assert client.value("SHOW TimeZone") == before
+        client.ask(query("BEGIN"))
+        client.ask(query(f"INSERT INTO {table} VALUES (1)"))
+        client.ask(query("SET TimeZone TO 'Asia/Tokyo'"))
+        cut.append(cutter.UNANSWERED)
+        replies = client.ask(query("COMMIT"))
+        assert replies[-2].tag == "COMMIT" and not reports(replies, "TimeZone")
+        assert client.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 def test_what_was_lost_with_the_session_ends_the_client_behind_the_answer(weir, cut, table):
@@ -306,6 +331,23 @@ def test_client_in_doubt_may_leave_or_send_more(weir, doubtful, how):
     wait_until(lambda: weir.pool()["cl_active"] == 0)
     with weir.raw() as other:
         assert other.value("SELECT 1") == "fake"
+
+
+def reports(replies, name):
+    return [reply.parameter[1] for reply in replies if reply.type == "S" and reply.parameter[0] == name]
+
+
+@pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])
+def test_settings_of_a_pipeline_that_commits_are_reported(weir, table, commit):
+    """PostgreSQL reports them ahead of the next ReadyForQuery: that of pgweir's question, which comes before COMMIT."""
+    weir.start(commit_check=True)
+    begin = [message for sql in ("BEGIN", f"INSERT INTO {table} VALUES (1)", "SET TimeZone TO 'Asia/Tokyo'")
+             for message in (parse("", sql), bind(), execute())]
+    with weir.raw() as client:
+        client.send(*begin, *([sync()] if commit is SIMPLE else []), *commit)
+        replies = client.read_until("Z", 2 if commit is SIMPLE else 1)
+        assert reports(replies, "TimeZone") == ["Asia/Tokyo"]
+        assert client.value("SHOW TimeZone") == "Asia/Tokyo"
 
 
 @pytest.mark.parametrize("commit", [SIMPLE, EXTENDED], ids=["simple", "extended"])

@@ -1,6 +1,8 @@
 """LISTEN, UNLISTEN and NOTIFY on a connection that has no server of its own: what PostgreSQL promises holds, and what
 is read here is the same straight against PostgreSQL (PGWEIR_DIRECT)."""
 
+import os
+import signal
 import struct
 
 import pytest
@@ -1079,3 +1081,33 @@ def test_allow_looks_at_nothing(weir):
     wire = listening(weir, "a")
     assert wire.value("SELECT count(*) FROM pg_listening_channels()") == "1"
     wire.query("UNLISTEN *")
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_server_ends_while_ready_waits_for_the_listener(weir, is_pinned):
+    """All that the client still waits for is its ReadyForQuery, which pgweir has. Only who is pinned there is told more."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        wire.query("LISTEN ends")
+        pids = {backend["pid"]: backend["query"].startswith("LISTEN") for backend in weir.postgres.backends()}
+        listener, = [pid for pid, is_it in pids.items() if is_it]
+        server, = [pid for pid, is_it in pids.items() if not is_it]
+        if is_pinned:
+            wire.query("CREATE TEMP TABLE ends (a int)")
+        wire.send(query("NOTIFY other; SELECT pg_sleep(1)"))
+        weir.wait_until(lambda: any("NOTIFY other" in backend["query"] and backend["state"] == "active"
+                                    for backend in weir.postgres.backends()), 10, "the query")
+        os.kill(listener, signal.SIGSTOP)
+        try:
+            assert [reply.tag for reply in wire.read_until("C", 2) if reply.type == "C"] == ["NOTIFY", "SELECT 1"]
+            weir.postgres.query(f"SELECT pg_terminate_backend({server})")
+            weir.wait_until(lambda: server not in {backend["pid"] for backend in weir.postgres.backends()}, 10, "its end")
+            if is_pinned:
+                assert [reply.type for reply in wire.read_to_end()] == ["Z", "E"]
+                return
+            assert wire.has_nothing_more()
+        finally:
+            os.kill(listener, signal.SIGCONT)
+        assert [reply.type for reply in wire.read_until("Z")] == ["Z"]
+        assert wire.value("SELECT 2") == "2"

@@ -662,3 +662,16 @@ def test_prepare_right_behind_deallocate_all(weir):
         other.query("BEGIN")  # on the server that has it
         wire.send(query("DEALLOCATE ALL") + query("PREPARE p AS SELECT 2") + query("EXECUTE p"))
         assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE ALL Z:I C:PREPARE Z:I T D C:SELECT 1 Z:I"
+
+
+def test_prepared_in_vain_in_a_failed_transaction(weir):
+    """Pipelined: when EXECUTE comes, pgweir doesn't know yet that its transaction has failed, and prepares ahead."""
+    weir.start(pool_size=2)
+    with weir.raw() as one, weir.raw() as two:
+        one.query("PREPARE p AS SELECT 'mine'")
+        two.query("BEGIN")
+        pipeline = ["BEGIN", "SELECT wrong", "EXECUTE p", "ROLLBACK", "PREPARE p AS SELECT 'again'", "EXECUTE p"]
+        one.send(*map(query, pipeline))
+        replies = one.read_until("Z", len(pipeline))
+        assert [e.sqlstate for e in errors(replies)] == ["42703", "25P02", "42P05"]
+        assert texts(replies) == [["mine"]]
