@@ -28,6 +28,7 @@
 #include "pool/pool_set.h"
 #include "session/image.h"
 #include "session/statement_store.h"
+#include "sql/scan_memory.h"
 
 #include <sys/queue.h>
 
@@ -95,6 +96,7 @@ struct exchange_env {
 	struct handled_input handled;
 	struct pool_set *pools;
 	struct statement_store *statements;
+	struct scan_memory scanned; /* simple Queries */
 	struct image_store *images;
 	struct audit *audit;
 	struct auth_queries *auth_queries;
@@ -140,18 +142,19 @@ struct exchange {
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
 	uint32_t replay_count; /* how often that was */
 	uint32_t requests_done; /* requests that a server has answered */
+	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
+	/* What the fast lane asks first: side by side. */
 	uint8_t state; /* enum client_state: client_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
+	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
+	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
+	bool is_rolled_back; /* its transaction was, with its server, and it has not been told yet */
 	bool is_body_dropped; /* body_left is dropped, not forwarded */
 	bool is_body_scanned; /* body_left is part of SQL that state/observe.c wants to see */
 	bool is_closing, is_stalled;
 	bool is_in_relay; /* relay_bytes() is running: the server must not be given back */
 	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
-	bool is_rolled_back; /* its transaction was, with its server, and it has not been told yet */
-	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
-	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	bool has_run; /* something was sent to the server it holds */
 };
 
