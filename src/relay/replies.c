@@ -66,6 +66,16 @@ ddl_is_over(struct exchange *x, bool is_done)
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }
 
+static void
+transaction_is_over(struct exchange *x, struct server *srv)
+{
+	ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
+	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
+		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
+		srv->loan.has_changed_code = srv->loan.has_made_code = false;
+	}
+}
+
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
@@ -76,13 +86,9 @@ on_request_done(struct server *srv, const struct owed *ended)
 		broke_statement_mode(x, srv);
 		return false;
 	}
-	if (srv->tx == 'I' && (srv->loan.has_ddl || srv->loan.has_changed_plans || srv->loan.has_local_settings))
-		ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
-	if (srv->loan.has_changed_code && srv->tx == 'I') { /* until now only this client saw the change */
-		srv->loan.has_changed_code = false;
-		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
-		srv->loan.has_made_code = false;
-	}
+	if (srv->tx == 'I' && (srv->loan.has_ddl || srv->loan.has_changed_plans || srv->loan.has_local_settings ||
+			       srv->loan.has_changed_code))
+		transaction_is_over(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }
