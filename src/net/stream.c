@@ -61,9 +61,9 @@ stream_close(struct stream *s)
 		return;
 	event_del(&s->event); /* it may be active without being registered */
 	s->interest = 0;
-	if (s->handshake != NULL)
+	if (s->is_shaking)
 		handshake_abandon(s);
-	if (s->tls != NULL)
+	else if (s->secured != NULL)
 		stream_tls_close(s);
 	close(s->fd);
 	s->fd = -1;
@@ -92,7 +92,9 @@ stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 enum stream_result
 stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got)
 {
-	return s->fd < 0 ? STREAM_EOF : stream_tls_read(s, buf, cap, got);
+	if (s->fd < 0)
+		return STREAM_EOF;
+	return s->is_shaking ? stream_read_raw(s, buf, cap, got) : stream_tls_read(s, buf, cap, got);
 }
 
 void
@@ -180,16 +182,17 @@ stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 	if (len == 0)
 		return 0;
 	if (s->queue_len == 0)
-		sent = count == 1 ? stream_transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
+		sent =
+		    count == 1 ? stream_transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
 	return sent == (ssize_t)len ? 0 : stream_keep_rest(s, pieces, count, sent);
 }
 
 int
 stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
-	if (s->handshake != NULL)
+	if (s->is_shaking)
 		return 0; /* whoever closes it now has something to say, but nobody would understand */
-	if (s->tls == NULL)
+	if (s->secured == NULL)
 		return stream_write_raw(s, pieces, count);
 	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
 }
@@ -211,7 +214,7 @@ drain(struct stream *s)
 		drop_queue(s);
 		stream_update_interest(s);
 	}
-	if (s->handshake == NULL && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
+	if (!s->is_shaking && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
 		s->ops->on_drained(s);
 }
 
@@ -226,7 +229,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	/* on_drained may have closed the stream, or switched reading off. */
 	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;
-	if (s->handshake != NULL)
+	if (s->is_shaking)
 		handshake_event(s);
 	else
 		s->ops->on_readable(s);
@@ -236,7 +239,7 @@ static void
 reading_changed(struct stream *s)
 {
 	stream_update_interest(s);
-	if (may_read(s) && s->tls != NULL && stream_tls_has_input(s))
+	if (may_read(s) && stream_tls(s) != NULL && stream_tls_has_input(s))
 		stream_call_later(s);
 }
 

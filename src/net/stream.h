@@ -41,15 +41,25 @@ struct stream {
 	struct event event;
 	const struct stream_ops *ops;
 	struct stream_queue *queue; /* NULL when nothing is queued */
-	struct tls_session *tls; /* NULL: no TLS */
-	struct handshake *handshake; /* if under way; the owner must not read or write meanwhile */
+	union {
+		struct tls_session *secured; /* NULL: no TLS */
+		struct handshake *handshake; /* is_shaking; the owner must not read or write meanwhile */
+	};
 	uint32_t queue_len;
 	int fd; /* -1: closed */
+	bool is_shaking; /* a TLS handshake is under way */
 	bool is_reading; /* wanted by the owner */
 	bool is_suspended; /* not read all the same: see stream_suspend */
 	bool is_broken; /* a write failed: to the owner it looks as if the peer had gone */
 	short interest; /* what the event is registered for */
 };
+
+/* Returns NULL without TLS, and before its handshake is over. */
+static inline struct tls_session *
+stream_tls(const struct stream *s)
+{
+	return s->is_shaking ? NULL : s->secured;
+}
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 
@@ -87,7 +97,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	ssize_t n;
 
-	if (s->tls != NULL || s->fd < 0)
+	if (s->secured != NULL || s->fd < 0)
 		return stream_read_slowly(s, buf, cap, got);
 	n = stream_receive(s->fd, buf, cap);
 	if (n <= 0)
@@ -105,7 +115,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
 	ssize_t sent;
 
-	if (count != 1 || s->queue_len > 0 || s->tls != NULL || s->handshake != NULL || s->fd < 0 || s->is_broken)
+	if (count != 1 || s->queue_len > 0 || s->secured != NULL || s->fd < 0 || s->is_broken)
 		return stream_write_slowly(s, pieces, count);
 	/* a single piece with nothing in its way: nearly all that is sent */
 	sent = stream_transmit(s->fd, pieces->iov_base, pieces->iov_len);

@@ -503,7 +503,7 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
 	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
 		return false;
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	relay_unstall(x);
 	if (x->state == CL_HELD)
 		resume_held(x);
@@ -514,7 +514,7 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 static void
 rolled_back(struct exchange *x)
 {
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	x->is_committing = false;
 	x->is_rolled_back = true;
 	relay_unstall(x);

@@ -301,7 +301,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	x->env = &fake->env;
 	x->entry = &fake->entry;
 	x->stream.fd = -1;
-	x->id = 7;
+	x->ticket.id = 7;
 	x->told_pid = 77;
 	x->state = CL_READY;
 	x->image = image_empty(fake->images); /* the reference is new */
