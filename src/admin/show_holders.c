@@ -103,7 +103,7 @@ show_blocked_by(const struct show_env *env, const struct server *srv, char out[S
 
 		if (c != NULL)
 			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sclient %" PRIu64 " (PID %" PRIu32 ")", comma,
-				     c->x.id, pids[i]);
+				     c->x.ticket.id, pids[i]);
 		else if (pids[i] != 0)
 			n = snprintf(out + len, SHOW_BLOCKED_MAX - len, "%sPID %" PRIu32, comma, pids[i]);
 		else
@@ -127,7 +127,7 @@ add_holder(const struct show_env *env, const struct pool_entry *e, const struct 
 	pool_get_counts(e->policy, &counts);
 	row.user = exchange_user(&c->x);
 	row.application_name = exchange_application(&c->x);
-	row.client_id = c->x.id;
+	row.client_id = c->x.ticket.id;
 	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 	row.state = state.text;
 	row.state_ms = show_age_us(env->now_us, state.since_us) / 1000;

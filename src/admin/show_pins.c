@@ -35,7 +35,7 @@ fill_pins(const struct show_env *env, struct rows *rows)
 
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
-		struct pin_row row = { .client_id = c->x.id };
+		struct pin_row row = { .client_id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 
 		if (c->x.pins == 0 || c->x.srv == NULL)

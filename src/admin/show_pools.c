@@ -154,7 +154,7 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
-		struct waiter_row row = { .id = c->x.id };
+		struct waiter_row row = { .id = c->x.ticket.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix";
 
 		if (!c->x.ticket.is_waiting)

@@ -94,7 +94,7 @@ peer_pid(const struct client *c)
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {
-	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->x.id);
+	snprintf(out, POINTER_MAX, "0xc%010" PRIx64, c->x.ticket.id);
 }
 
 static void
@@ -129,9 +129,9 @@ fill_times(const struct show_env *env, struct socket_row *row, uint64_t connecte
 static void
 fill_stream(const struct stream *s, struct socket_row *row)
 {
-	if (s->tls != NULL) {
-		snprintf(row->tls_text, sizeof(row->tls_text), "%s/%s", tls_version_name(s->tls),
-			 tls_cipher_name(s->tls));
+	if (stream_tls(s) != NULL) {
+		snprintf(row->tls_text, sizeof(row->tls_text), "%s/%s", tls_version_name(stream_tls(s)),
+			 tls_cipher_name(stream_tls(s)));
 		row->tls = row->tls_text;
 	}
 	row->send_pos = s->queue != NULL ? s->queue->off : 0;
@@ -164,7 +164,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	uint64_t wait_us = c->x.ticket.is_waiting ? show_age_us(env->now_us, c->x.ticket.since_us) : 0;
 
 	row_init(row, "C");
-	row->user = c->x.user != NULL || c->x.entry != NULL ? exchange_user(&c->x) : "(nouser)";
+	row->user = exchange_user(&c->x)[0] != '\0' ? exchange_user(&c->x) : "(nouser)";
 	row->database = c->x.entry != NULL	   ? c->x.entry->database->name
 			: c->x.state == CL_CONSOLE ? show_console_name(env)
 						   : "(nodb)";
@@ -185,7 +185,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->remote_pid = peer_pid(c);
 	row->application_name = exchange_application(&c->x);
 	row->prepared_statements = statements_count(&c->x);
-	row->id = c->x.id;
+	row->id = c->x.ticket.id;
 	row->recv_pos = row->pkt_avail = c->x.pending_len;
 	row->pkt_remain = c->x.body_left;
 	fill_stream(&c->x.stream, row);

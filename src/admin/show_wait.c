@@ -47,7 +47,7 @@ name_of(const struct client *c)
 	client_peer_text(c, peer, sizeof(peer));
 	escape_text(ESCAPE_TEXT, user, strlen(user), shown_user, sizeof(shown_user));
 	escape_text(ESCAPE_TEXT, application, strlen(application), shown_application, sizeof(shown_application));
-	snprintf(out.text, sizeof(out.text), "Client %" PRIu64 " (user \"%s\"%s%s%s, %s)", c->x.id, shown_user,
+	snprintf(out.text, sizeof(out.text), "Client %" PRIu64 " (user \"%s\"%s%s%s, %s)", c->x.ticket.id, shown_user,
 		 application[0] != '\0' ? ", application \"" : "", shown_application,
 		 application[0] != '\0' ? "\"" : "", peer);
 	return out;

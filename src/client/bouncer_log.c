@@ -73,7 +73,7 @@ log_line(const struct client *c, const char *fmt, ...)
 void
 bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication)
 {
-	const struct tls_session *tls = c->x.stream.tls;
+	const struct tls_session *tls = stream_tls(&c->x.stream);
 
 	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections)
 		return;

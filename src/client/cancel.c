@@ -110,7 +110,7 @@ take_random(struct client_env *env, uint32_t out[static 2])
 size_t
 cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
 {
-	wire_set_u32(out, c->cancel_secret);
+	wire_set_u32(out, c->x.told_secret);
 	if (!c->has_long_key)
 		return SHORT_LEN;
 	memcpy(out + SHORT_LEN, c->long_key->rest, REST_LEN);
@@ -233,7 +233,7 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 			cancel_peer_mark(peer_id, &made, &random[1]);
 	} while (made == 0 || is_taken(env, made, random[1], tries++));
 	c->x.told_pid = made;
-	c->cancel_secret = random[1];
+	c->x.told_secret = random[1];
 	at = bucket(env, made);
 	*next_of(c) = *at;
 	*at = c;

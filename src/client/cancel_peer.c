@@ -171,7 +171,7 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 		return CR_FAILED;
 	p->stream.fd = -1;
 	p->env = env;
-	p->asker_id = asker->x.id;
+	p->asker_id = asker->x.ticket.id;
 	put_packet(p, pid, secret, len);
 	if (begin(p, &peer) < 0) {
 		free(p);

@@ -96,21 +96,22 @@ struct client {
 	};
 	uint64_t connected_us;
 	union {
-		union {
-			struct sockaddr any;
-			struct sockaddr_in in;
-			struct sockaddr_in6 in6;
-		} peer;
+		struct {
+			union {
+				struct sockaddr any;
+				struct sockaddr_in in;
+				struct sockaddr_in6 in6;
+			} peer;
+			bool has_long_key : 1; /* behind what the grave takes up */
+			bool is_unix : 1;
+			bool is_stats_only : 1; /* on the console it may only SHOW */
+			bool is_counted : 1; /* in env->client_count */
+			bool is_close_told : 1; /* by bouncer_log_close() */
+			bool is_starved : 1; /* it is not read because memory is short */
+			bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
+		};
 		struct grave grave; /* once it is closed */
 	};
-	uint32_t cancel_secret; /* all of it, or its first 4 bytes; its PID is x.told_pid, 0: no key yet */
-	bool has_long_key : 1;
-	bool is_unix : 1;
-	bool is_stats_only : 1; /* on the console it may only SHOW */
-	bool is_counted : 1; /* in env->client_count */
-	bool is_close_told : 1; /* by bouncer_log_close() */
-	bool is_starved : 1; /* it is not read because memory is short */
-	bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
 };
 
 /* The client whose exchange this is; x: not NULL. */

@@ -185,11 +185,11 @@ idle_since(const struct client *c)
 	const struct server *srv = c->x.srv;
 
 	if (srv == NULL)
-		return c->x.state == CL_IN_LINE || c->x.state == CL_IN_DOUBT ? 0 : c->x.idle_since_us;
+		return c->x.state == CL_IN_LINE || c->x.state == CL_IN_DOUBT ? 0 : c->x.ticket.idle_since_us;
 	if ((!c->x.is_session && c->x.pins == 0) || c->x.replication != 0 || srv->ledger.count > 0 || !srv->is_synced ||
 	    srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
-	return srv->loan.last_done_us > c->x.idle_since_us ? srv->loan.last_done_us : c->x.idle_since_us;
+	return srv->loan.last_done_us > c->x.ticket.idle_since_us ? srv->loan.last_done_us : c->x.ticket.idle_since_us;
 }
 
 static void

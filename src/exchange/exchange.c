@@ -1,6 +1,8 @@
 /* src/exchange/exchange.c - the steps of the client of an exchange, and what is sent to it: see exchange.h. */
 #include "exchange/exchange.h"
 
+#include "base/alloc.h"
+
 #include <stdio.h>
 
 void
@@ -11,12 +13,12 @@ client_step(struct exchange *x, enum client_event ev)
 	char what[96];
 
 	if (to == CL_NONE) {
-		snprintf(what, sizeof(what), "client %llu: %s while %s", (unsigned long long)x->id,
+		snprintf(what, sizeof(what), "client %llu: %s while %s", (unsigned long long)x->ticket.id,
 			 client_event_name(ev), client_state_name(from, has_server));
 		log_bug(x->env->log, what);
 		return;
 	}
-	log_debug(x->env->log, "client %llu: %s -> %s (%s)", (unsigned long long)x->id,
+	log_debug(x->env->log, "client %llu: %s -> %s (%s)", (unsigned long long)x->ticket.id,
 		  client_state_name(from, has_server), client_state_name(to, has_server), client_event_name(ev));
 	x->state = (uint8_t)to;
 }
@@ -58,16 +60,24 @@ exchange_send(struct exchange *x, const struct buf *b)
 	if (x->env->to_client.to == &x->stream)
 		outbox_copy(&x->env->to_client, b->bytes, b->len);
 	else if (!buf_ok(b) || stream_write(&x->stream, &piece, 1) < 0) {
-		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->id);
+		log_warning(x->env->log, "client %llu: out of memory", (unsigned long long)x->ticket.id);
 		exchange_close(x, NULL);
 	}
+}
+
+struct exchange_rare *
+exchange_rare(struct exchange *x)
+{
+	if (x->rare == NULL)
+		x->rare = xcalloc(1, sizeof(*x->rare));
+	return x->rare;
 }
 
 const char *
 exchange_user(const struct exchange *x)
 {
-	if (x->user != NULL)
-		return x->user;
+	if (x->rare != NULL && x->rare->user != NULL)
+		return x->rare->user;
 	return x->entry != NULL ? x->entry->user : "";
 }
 

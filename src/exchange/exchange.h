@@ -28,6 +28,7 @@
 #include "pool/pool_set.h"
 #include "session/image.h"
 #include "session/statement_store.h"
+#include "sql/scan_memory.h"
 
 #include <sys/queue.h>
 
@@ -95,6 +96,7 @@ struct exchange_env {
 	struct handled_input handled;
 	struct pool_set *pools;
 	struct statement_store *statements;
+	struct scan_memory scanned; /* simple Queries */
 	struct image_store *images;
 	struct audit *audit;
 	struct auth_queries *auth_queries;
@@ -117,42 +119,48 @@ struct exchange_env {
 	void (*on_report)(void *up, const struct request_report *report); /* slow, refused or lost requests */
 };
 
+/* What few clients ever have: made by exchange_rare() when it is first needed, and kept to the end. */
+struct exchange_rare {
+	struct exclusive *exclusive; /* or NULL */
+	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
+	char *user; /* whom it logged in as; NULL: entry->user */
+	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
+	uint32_t replay_count; /* how often that was */
+};
+
 struct exchange {
 	struct stream stream; /* must be first: see stream_ops */
 	struct exchange_env *env;
 	struct pool_entry *entry; /* set once the client has proved who it is */
 	struct server *srv;
-	struct pool_ticket ticket; /* is_told: of wait_notify */
+	struct pool_ticket ticket; /* has the client's id, too. is_told: of wait_notify */
 	struct image *image, *startup; /* startup: as it was after the login */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
-	struct exclusive *exclusive; /* NULL, nearly always */
-	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
-	char *user; /* whom it logged in as; NULL: entry->user */
+	struct exchange_rare *rare; /* NULL, nearly always */
 	uint8_t *pending; /* read but not handled: an unfinished message, or what waits for a server */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
-	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData) */
-	uint64_t id;
-	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
-	uint64_t idle_since_us; /* when its last request ended */
-	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
-	uint32_t replay_count; /* how often that was */
+	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData); 0: no key yet */
+	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel.c) */
 	uint32_t requests_done; /* requests that a server has answered */
+	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
+	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
 	uint8_t pins; /* 1 << enum pin_reason: why it keeps its server between transactions */
+	/* What the fast lane asks first: side by side. */
 	uint8_t state; /* enum client_state: client_step() is its only writer */
 	uint8_t replication; /* enum startup_replication; not NONE: is_session too */
-	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
-	bool is_body_dropped; /* body_left is dropped, not forwarded */
-	bool is_body_scanned; /* body_left is part of SQL that state/observe.c wants to see */
-	bool is_closing, is_stalled;
-	bool is_in_relay; /* relay_bytes() is running: the server must not be given back */
-	bool has_caught_up; /* relay/requests.c: its settings were replayed for the message at hand */
-	bool is_rolled_back; /* its transaction was, with its server, and it has not been told yet */
-	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
-	bool has_run; /* something was sent to the server it holds */
+	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
+	bool is_rolled_back; /* its transaction was, with its server, and it has not been told yet */
+	bool is_body_dropped : 1; /* body_left is dropped, not forwarded */
+	bool is_body_scanned : 1; /* body_left is part of SQL that state/observe.c wants to see */
+	bool is_closing : 1;
+	bool is_stalled : 1;
+	bool is_in_relay : 1; /* relay_bytes() is running: the server must not be given back */
+	bool has_caught_up : 1; /* relay/requests.c: its settings were replayed for the message at hand */
+	bool has_run : 1; /* something was sent to the server it holds */
 };
 
 /* exchange.c */
@@ -161,6 +169,20 @@ struct exchange {
  * happen (client_state.c) is our bug: it is logged, ends debug builds, and is not taken.
  */
 void client_step(struct exchange *x, enum client_event ev);
+
+struct exchange_rare *exchange_rare(struct exchange *x);
+
+static inline struct exclusive *
+exchange_exclusive(const struct exchange *x)
+{
+	return x->rare == NULL ? NULL : x->rare->exclusive;
+}
+
+static inline struct commit_doubt *
+exchange_doubt(const struct exchange *x)
+{
+	return x->rare == NULL ? NULL : x->rare->doubt;
+}
 
 static inline bool
 exchange_is_ready(const struct exchange *x)

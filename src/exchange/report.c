@@ -294,7 +294,7 @@ report_send(struct exchange *x, struct server *srv, const struct done_request *d
 	describe(x, srv, done, r);
 	x->env->ops->peer_text(x, peer, sizeof(peer));
 	r->client = peer;
-	r->client_id = x->id;
+	r->client_id = x->ticket.id;
 	r->event = event;
 	if (srv != NULL) {
 		words_of(srv->loan.tag, tag);

@@ -144,7 +144,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (c->x.state == CL_DELAYED)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME && !login_is_waiting(c) &&
-	       c->x.stream.handshake == NULL) {
+	       !c->x.stream.is_shaking) {
 		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
 						: login_password(c, bytes + at, len - at);
 		at += used;

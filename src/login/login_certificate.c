@@ -59,8 +59,8 @@ names_user(const struct client *c, struct search *s)
 	char subject[SUBJECT_MAX];
 
 	if (s->login->rule.clientname != HBA_CLIENTNAME_DN)
-		tls_peer_names(c->x.stream.tls, on_name, s);
-	else if (tls_peer_subject(c->x.stream.tls, subject, sizeof(subject)) == 0)
+		tls_peer_names(stream_tls(&c->x.stream), on_name, s);
+	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
 		allows(s, subject);
 	return s->is_found;
 }
@@ -74,7 +74,7 @@ login_certificate(struct client *c, struct fail *why)
 
 	if (demand == HBA_CLIENTCERT_NONE)
 		return 0;
-	if (c->x.stream.tls == NULL || !tls_has_peer_certificate(c->x.stream.tls)) {
+	if (stream_tls(&c->x.stream) == NULL || !tls_has_peer_certificate(stream_tls(&c->x.stream))) {
 		fail_set(why, "28000", "connection requires a valid client certificate");
 		return fail_hint(why,
 				 "Connect with TLS, and name the certificate and its key with sslcert and sslkey.");
@@ -82,7 +82,7 @@ login_certificate(struct client *c, struct fail *why)
 	if (demand == HBA_CLIENTCERT_CA || names_user(c, &search))
 		return 0;
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",
-		 (unsigned long long)c->x.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
+		 (unsigned long long)c->x.ticket.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
 		 l->rule.map != NULL ? l->rule.map : "");
 	return fail_set(why, "28000", "certificate authentication failed for user \"%.63s\"", l->user);
 }

@@ -55,7 +55,7 @@ verdict(struct client *c, void *arg)
 		return;
 	}
 	log_info(c->env->x.log, "client %llu: system user %ld, \"%s\", may not log in as \"%s\"%s%s",
-		 (unsigned long long)c->x.id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
+		 (unsigned long long)c->x.ticket.id, (long)p->uid, p->name != NULL ? p->name : "", l->user,
 		 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
 	fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
 	login_refuse(c, &why, LR_ERROR);

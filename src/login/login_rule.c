@@ -45,7 +45,7 @@ static int
 refuse(struct client *c, unsigned line, struct fail *why)
 {
 	const struct client_login *l = c->login;
-	const char *how = c->x.stream.tls != NULL ? "SSL encryption" : "no encryption";
+	const char *how = stream_tls(&c->x.stream) != NULL ? "SSL encryption" : "no encryption";
 	char host[INET6_ADDRSTRLEN];
 
 	host_text(c, host);
@@ -85,7 +85,7 @@ demand_of(enum hba_method method)
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {
-	if (c->login->demand != AUTH_PASSWORD || c->x.stream.tls != NULL || is_loopback(c))
+	if (c->login->demand != AUTH_PASSWORD || stream_tls(&c->x.stream) != NULL || is_loopback(c))
 		return 0;
 	fail_set(why, "28000", "a password in clear text is only taken over TLS, Unix sockets and loopback");
 	return fail_hint(why, "Connect with sslmode=require, or use scram-sha-256 in the rule.");
@@ -100,7 +100,7 @@ hba_rule(struct client *c, struct fail *why)
 	/* A tenant's long names are refused later, not truncated. */
 	int name_max = config_tenant_len(env->x.config, l->database) > 0 ? CONFIG_DATABASE_MAX : CONFIG_NAME_MAX;
 	const struct hba_question question = { .is_local = c->is_unix,
-					       .is_tls = c->x.stream.tls != NULL,
+					       .is_tls = stream_tls(&c->x.stream) != NULL,
 					       .is_physical = l->replication == REPLICATION_PHYSICAL,
 					       .address = &c->peer.any,
 					       .database = database,
@@ -117,7 +117,7 @@ hba_rule(struct client *c, struct fail *why)
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
-			 (unsigned long long)c->x.id, l->rule.path, l->rule.line, user, database);
+			 (unsigned long long)c->x.ticket.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);

@@ -20,11 +20,11 @@ static int
 offer(struct client *c, const struct scram_verifier *v, struct fail *why)
 {
 	struct client_login *l = c->login;
-	struct scram_channel channel = { .is_tls = c->x.stream.tls != NULL };
+	struct scram_channel channel = { .is_tls = stream_tls(&c->x.stream) != NULL };
 	char mechanisms[SCRAM_OFFER_MAX];
 
 	if (channel.is_tls)
-		channel.end_point_len = tls_end_point(c->x.stream.tls, channel.end_point);
+		channel.end_point_len = tls_end_point(stream_tls(&c->x.stream), channel.end_point);
 	l->scram = scram_server_new(v, !l->is_known, &channel);
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a login");

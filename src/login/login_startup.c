@@ -114,7 +114,7 @@ may_ask(struct client *c, bool *has_asked)
 {
 	struct fail why;
 
-	if (*has_asked || c->x.stream.tls != NULL) {
+	if (*has_asked || stream_tls(&c->x.stream) != NULL) {
 		fail_set(&why, "08P01", "a second encryption request");
 		login_refuse(c, &why, LR_ERROR);
 		return false;
@@ -168,7 +168,7 @@ ssl_request(struct client *c, size_t ahead)
 static bool
 begins_direct_tls(const struct client *c, const uint8_t *bytes)
 {
-	return bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && c->x.stream.tls == NULL &&
+	return bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && stream_tls(&c->x.stream) == NULL &&
 	       !c->login->has_ssl_asked && !c->login->has_gss_asked;
 }
 

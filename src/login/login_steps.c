@@ -4,6 +4,7 @@
  * get the same exchange as known ones.
  */
 #include "login/login_state.h"
+#include "base/alloc.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -59,7 +60,7 @@ enter_console(struct client *c)
 	message_key(&l->out, 0, (const uint8_t *)"\0\0\0\0", 4);
 	message_ready(&l->out, 'I');
 	c->env->x.counters->logins[LR_OK][l->method]++;
-	c->x.user = strdup(l->user);
+	exchange_rare(&c->x)->user = xstrdup(l->user);
 	login_flush(c);
 	if (c->x.is_closing)
 		return;

@@ -46,8 +46,8 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 
 	if (find_reference(c, s, &q.reference, why) < 0)
 		return -1;
-	if (c->x.stream.tls != NULL && config_names_tenants(config, "sni"))
-		q.server_name = tls_server_name(c->x.stream.tls);
+	if (stream_tls(&c->x.stream) != NULL && config_names_tenants(config, "sni"))
+		q.server_name = tls_server_name(stream_tls(&c->x.stream));
 	if (login_is_console_name(s->database)) { /* it belongs to no tenant: its users' names stay as they are */
 		a->tenant[0] = '\0';
 		return 0;

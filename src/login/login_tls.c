@@ -13,7 +13,7 @@ login_has_tls(const struct client *c)
 bool
 login_tls_suffices(const struct client *c, struct fail *why)
 {
-	if (c->x.stream.tls != NULL || c->is_unix || c->env->x.config->tls_mode < TLS_REQUIRE)
+	if (stream_tls(&c->x.stream) != NULL || c->is_unix || c->env->x.config->tls_mode < TLS_REQUIRE)
 		return true;
 	fail_set(why, "28000", "connections without TLS are not allowed");
 	fail_hint(why,
@@ -32,14 +32,14 @@ on_done(struct stream *s, const struct fail *failed, void *arg)
 	if (failed != NULL) {
 		counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
 		client_peer_text(c, peer, sizeof(peer));
-		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.id, peer, failed->text);
+		log_info(c->env->x.log, "client %llu (%s): %s", (unsigned long long)c->x.ticket.id, peer, failed->text);
 		client_close(c, NULL);
 		return;
 	}
-	counters->tls_handshakes[TLS_SIDE_CLIENT][tls_is_resumed(s->tls) ? TLS_RESULT_RESUMED : TLS_RESULT_OK]++;
+	counters->tls_handshakes[TLS_SIDE_CLIENT][tls_is_resumed(stream_tls(s)) ? TLS_RESULT_RESUMED : TLS_RESULT_OK]++;
 	histogram_observe_us(&counters->tls_handshake_duration, &histogram_bounds_wait,
 			     *c->env->x.now_us - c->login->tls_begun_us);
-	if (c->login->is_direct_tls && !tls_has_alpn(s->tls)) {
+	if (c->login->is_direct_tls && !tls_has_alpn(stream_tls(s))) {
 		struct fail why;
 
 		fail_set(&why, "08P01",
@@ -67,6 +67,6 @@ login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 	else if (handshake_begin(&c->x.stream, &set, first, first_len, &why) == 0)
 		return;
 	c->env->x.counters->tls_handshakes[TLS_SIDE_CLIENT][TLS_RESULT_FAILED]++;
-	log_warning(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.id, why.text);
+	log_warning(c->env->x.log, "client %llu: %s", (unsigned long long)c->x.ticket.id, why.text);
 	client_close(c, NULL);
 }

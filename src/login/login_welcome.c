@@ -6,6 +6,7 @@
  * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
  */
 #include "login/login_state.h"
+#include "base/alloc.h"
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -88,16 +89,16 @@ login_finish(struct client *c, struct image *image, const struct image *welcome)
 	put_greeting(c, image, welcome);
 	count_login(c);
 	if (strcmp(l->user, c->x.entry->user) != 0)
-		c->x.user = strdup(l->user);
+		exchange_rare(&c->x)->user = xstrdup(l->user);
 	login_flush(c);
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
 	c->x.ticket.waited_us = c->x.ticket.connect_us = 0; /* no request's */
 	client_step(&c->x, CE_GREETED);
-	if (c->x.stream.tls != NULL)
-		tls_secrets_are_over(c->x.stream.tls);
-	c->x.idle_since_us = *env->x.now_us;
+	if (stream_tls(&c->x.stream) != NULL)
+		tls_secrets_are_over(stream_tls(&c->x.stream));
+	c->x.ticket.idle_since_us = *env->x.now_us;
 	env->login_count--;
 	login_log(c);
 	login_free(l);

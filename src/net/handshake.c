@@ -81,6 +81,7 @@ failed(struct handshake *h, const struct fail *why)
 	struct handshake_settings set = h->set;
 
 	s->handshake = NULL;
+	s->is_shaking = false;
 	handshake_free(h);
 	set.done(s, &kept, set.arg);
 }
@@ -129,12 +130,12 @@ established(struct handshake *h)
 	set.tls->scratch = set.scratch;
 	set.tls->out = NULL;
 	h->set.tls = NULL;
-	s->handshake = NULL;
-	s->tls = set.tls;
+	s->is_shaking = false;
+	s->secured = set.tls;
 	handshake_free(h);
 	stream_set_reading(s, true);
-	s->tls->has_plain = SSL_pending(s->tls->ssl) > 0;
-	if (s->tls->stash != NULL || s->tls->has_plain)
+	s->secured->has_plain = SSL_pending(s->secured->ssl) > 0;
+	if (s->secured->stash != NULL || s->secured->has_plain)
 		stream_call_later(s);
 	set.done(s, NULL, set.arg);
 }
@@ -230,6 +231,7 @@ handshake_abandon(struct stream *s)
 	struct handshake *h = s->handshake;
 
 	s->handshake = NULL;
+	s->is_shaking = false;
 	h->stream = NULL;
 	if (!h->is_working)
 		handshake_free(h);
@@ -261,5 +263,6 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		return -1;
 	}
 	s->handshake = h;
+	s->is_shaking = true;
 	return 0;
 }

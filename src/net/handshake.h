@@ -20,7 +20,7 @@ struct handshake_settings {
 	enum work_line line;
 	/*
 	 * Called once, from the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
-	 * now on, and s->tls describes it. Otherwise it must be closed; its peer was sent a TLS alert.
+	 * now on, and stream_tls() returns it. Otherwise it must be closed; its peer was sent a TLS alert.
 	 */
 	void (*done)(struct stream *s, const struct fail *why, void *arg);
 	void *arg;

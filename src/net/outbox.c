@@ -38,14 +38,20 @@ join_last(struct outbox *o)
 	o->count--;
 }
 
+static inline void
+write_pieces(struct outbox *o)
+{
+	if (o->space_used > 0)
+		join_last(o);
+	if (o->count > 0 && stream_write(o->to, o->pieces, o->count) < 0) /* without a peer there are none */
+		o->is_broken = true;
+}
+
 /* Out of pieces or space: sends what was collected; the batch continues. */
 static void
 send_now(struct outbox *o)
 {
-	if (o->space_used > 0)
-		join_last(o);
-	if (o->to != NULL && o->count > 0 && stream_write(o->to, o->pieces, o->count) < 0)
-		o->is_broken = true;
+	write_pieces(o);
 	o->count = 0;
 	o->space_used = 0;
 }
@@ -113,7 +119,7 @@ outbox_flush(struct outbox *o)
 {
 	int r;
 
-	send_now(o);
+	write_pieces(o);
 	r = o->is_broken ? -1 : 0;
 	outbox_drop(o);
 	return r;

@@ -4,9 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
@@ -64,41 +61,19 @@ stream_close(struct stream *s)
 		return;
 	event_del(&s->event); /* it may be active without being registered */
 	s->interest = 0;
-	if (s->handshake != NULL)
+	if (s->is_shaking)
 		handshake_abandon(s);
-	if (s->tls != NULL)
+	else if (s->secured != NULL)
 		stream_tls_close(s);
 	close(s->fd);
 	s->fd = -1;
 	drop_queue(s);
 }
 
-/*
- * recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
- * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them.
- */
-static ssize_t
-receive(int fd, void *buf, size_t cap)
+enum stream_result
+stream_read_nothing(const struct stream *s, ssize_t got)
 {
-	return syscall(SYS_recvfrom, fd, buf, cap, 0, NULL, NULL);
-}
-
-static ssize_t
-transmit(int fd, const void *bytes, size_t len)
-{
-	return syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL, NULL, 0);
-}
-
-static inline enum stream_result
-read_socket(const struct stream *s, void *buf, size_t cap, size_t *got)
-{
-	ssize_t n = receive(s->fd, buf, cap);
-
-	if (n > 0) {
-		*got = (size_t)n;
-		return STREAM_OK;
-	}
-	if (n == 0)
+	if (got == 0)
 		return STREAM_EOF;
 	return (errno == EAGAIN || errno == EINTR) && !s->is_broken ? STREAM_AGAIN : STREAM_ERROR;
 }
@@ -106,15 +81,20 @@ read_socket(const struct stream *s, void *buf, size_t cap, size_t *got)
 enum stream_result
 stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 {
-	return read_socket(s, buf, cap, got);
+	ssize_t n = stream_receive(s->fd, buf, cap);
+
+	if (n <= 0)
+		return stream_read_nothing(s, n);
+	*got = (size_t)n;
+	return STREAM_OK;
 }
 
 enum stream_result
-stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
+stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	if (s->fd < 0)
 		return STREAM_EOF;
-	return s->tls != NULL ? stream_tls_read(s, buf, cap, got) : read_socket(s, buf, cap, got);
+	return s->is_shaking ? stream_read_raw(s, buf, cap, got) : stream_tls_read(s, buf, cap, got);
 }
 
 void
@@ -176,9 +156,8 @@ transmit_all(int fd, const struct iovec *pieces, int count)
 	return syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL);
 }
 
-/* The peer has taken no more than sent bytes of these pieces; -1: errno says why. */
-__attribute__((cold)) static int
-keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
+int
+stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
 {
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		stream_broke(s);
@@ -203,44 +182,26 @@ stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 	if (len == 0)
 		return 0;
 	if (s->queue_len == 0)
-		sent = count == 1 ? transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
-	return sent == (ssize_t)len ? 0 : keep_rest(s, pieces, count, sent);
-}
-
-__attribute__((noinline)) static int
-write_slowly(struct stream *s, const struct iovec *pieces, int count)
-{
-	if (s->handshake != NULL)
-		return 0; /* whoever closes it now has something to say, but nobody would understand */
-	if (s->tls == NULL)
-		return stream_write_raw(s, pieces, count);
-	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
-}
-
-/* A single piece with nothing in its way: nearly all that is sent. */
-static bool
-is_straight(const struct stream *s, const struct iovec *pieces, int count)
-{
-	return count == 1 && pieces->iov_len > 0 && s->queue_len == 0 && s->tls == NULL && s->handshake == NULL &&
-	       s->fd >= 0 && !s->is_broken;
+		sent =
+		    count == 1 ? stream_transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
+	return sent == (ssize_t)len ? 0 : stream_keep_rest(s, pieces, count, sent);
 }
 
 int
-stream_write(struct stream *s, const struct iovec *pieces, int count)
+stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
-	ssize_t sent;
-
-	if (!is_straight(s, pieces, count))
-		return write_slowly(s, pieces, count);
-	sent = transmit(s->fd, pieces->iov_base, pieces->iov_len);
-	return sent == (ssize_t)pieces->iov_len ? 0 : keep_rest(s, pieces, 1, sent);
+	if (s->is_shaking)
+		return 0; /* whoever closes it now has something to say, but nobody would understand */
+	if (s->secured == NULL)
+		return stream_write_raw(s, pieces, count);
+	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
 }
 
 __attribute__((cold)) static void
 drain(struct stream *s)
 {
 	bool was_high = stream_is_full(s);
-	ssize_t n = transmit(s->fd, s->queue->bytes + s->queue->off, s->queue_len);
+	ssize_t n = stream_transmit(s->fd, s->queue->bytes + s->queue->off, s->queue_len);
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
@@ -253,7 +214,7 @@ drain(struct stream *s)
 		drop_queue(s);
 		stream_update_interest(s);
 	}
-	if (s->handshake == NULL && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
+	if (!s->is_shaking && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
 		s->ops->on_drained(s);
 }
 
@@ -268,7 +229,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 	/* on_drained may have closed the stream, or switched reading off. */
 	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;
-	if (s->handshake != NULL)
+	if (s->is_shaking)
 		handshake_event(s);
 	else
 		s->ops->on_readable(s);
@@ -278,7 +239,7 @@ static void
 reading_changed(struct stream *s)
 {
 	stream_update_interest(s);
-	if (may_read(s) && s->tls != NULL && stream_tls_has_input(s))
+	if (may_read(s) && stream_tls(s) != NULL && stream_tls_has_input(s))
 		stream_call_later(s);
 }
 

@@ -15,8 +15,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 struct stream;
 struct tls_session; /* tls.h */
@@ -38,15 +41,25 @@ struct stream {
 	struct event event;
 	const struct stream_ops *ops;
 	struct stream_queue *queue; /* NULL when nothing is queued */
-	struct tls_session *tls; /* NULL: no TLS */
-	struct handshake *handshake; /* if under way; the owner must not read or write meanwhile */
+	union {
+		struct tls_session *secured; /* NULL: no TLS */
+		struct handshake *handshake; /* is_shaking; the owner must not read or write meanwhile */
+	};
 	uint32_t queue_len;
 	int fd; /* -1: closed */
+	bool is_shaking; /* a TLS handshake is under way */
 	bool is_reading; /* wanted by the owner */
 	bool is_suspended; /* not read all the same: see stream_suspend */
 	bool is_broken; /* a write failed: to the owner it looks as if the peer had gone */
 	short interest; /* what the event is registered for */
 };
+
+/* Returns NULL without TLS, and before its handshake is over. */
+static inline struct tls_session *
+stream_tls(const struct stream *s)
+{
+	return s->is_shaking ? NULL : s->secured;
+}
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 
@@ -54,13 +67,61 @@ enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees what it holds. Fine if it is zeroed with fd = -1, or closed already. */
 void stream_close(struct stream *s);
+/* The parts of stream_read() for TLS and closed streams, and for a call that returned got: 0 or less. */
+enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);
+enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __attribute__((cold));
+/* The parts of stream_write() for all but one piece with nothing in its way, and for what the peer has not taken: it
+ * took sent bytes, or -1: errno says why. */
+int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count);
+int stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
+
+/*
+ * recv() and send() of the C library are cancellation points: in a process that has threads each makes two atomic
+ * operations around the call. No thread of ours is ever cancelled, so we make the same calls without them.
+ */
+static inline ssize_t
+stream_receive(int fd, void *buf, size_t cap)
+{
+	return syscall(SYS_recvfrom, fd, buf, cap, 0, NULL, NULL);
+}
+
+static inline ssize_t
+stream_transmit(int fd, const void *bytes, size_t len)
+{
+	return syscall(SYS_sendto, fd, bytes, len, MSG_NOSIGNAL, NULL, 0);
+}
+
 /* Reads at most cap bytes into buf and sets *got. ERROR: see errno. */
-enum stream_result stream_read(struct stream *s, void *buf, size_t cap, size_t *got);
+static inline enum stream_result
+stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
+{
+	ssize_t n;
+
+	if (s->secured != NULL || s->fd < 0)
+		return stream_read_slowly(s, buf, cap, got);
+	n = stream_receive(s->fd, buf, cap);
+	if (n <= 0)
+		return stream_read_nothing(s, n);
+	*got = (size_t)n;
+	return STREAM_OK;
+}
+
 /*
  * Sends all pieces in order, in one call if the peer takes them; the rest is copied to the queue. Returns 0, or -1
  * without memory. A dead peer is not an error here: bytes are dropped, and on_readable follows soon.
  */
-int stream_write(struct stream *s, const struct iovec *pieces, int count);
+static inline int
+stream_write(struct stream *s, const struct iovec *pieces, int count)
+{
+	ssize_t sent;
+
+	if (count != 1 || s->queue_len > 0 || s->secured != NULL || s->fd < 0 || s->is_broken)
+		return stream_write_slowly(s, pieces, count);
+	/* a single piece with nothing in its way: nearly all that is sent */
+	sent = stream_transmit(s->fd, pieces->iov_base, pieces->iov_len);
+	return sent == (ssize_t)pieces->iov_len ? 0 : stream_keep_rest(s, pieces, 1, sent);
+}
+
 void stream_change_reading(struct stream *s, bool on);
 
 /* Switches reading on or off, for back-pressure. */

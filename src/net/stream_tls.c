@@ -49,7 +49,7 @@ tls_scratch_free(struct tls_scratch *t)
 static int
 send_sink(struct stream *s)
 {
-	struct tls_sink *sink = &s->tls->scratch->sink;
+	struct tls_sink *sink = &s->secured->scratch->sink;
 	struct iovec piece = { .iov_base = sink->bytes, .iov_len = sink->len };
 	int result = sink->is_broken || (sink->len > 0 && stream_write_raw(s, &piece, 1) < 0) ? -1 : 0;
 
@@ -65,7 +65,7 @@ send_sink(struct stream *s)
 static enum stream_result
 take_input(struct stream *s, size_t cap)
 {
-	struct tls_session *t = s->tls;
+	struct tls_session *t = s->secured;
 	size_t want = cap < TLS_SCRATCH_IN ? cap : TLS_SCRATCH_IN;
 	enum stream_result r;
 
@@ -111,7 +111,7 @@ decrypt(struct tls_session *t, uint8_t *buf, size_t cap, size_t *got)
 bool
 stream_tls_has_input(const struct stream *s)
 {
-	const struct tls_session *t = s->tls;
+	const struct tls_session *t = s->secured;
 
 	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
@@ -122,7 +122,7 @@ stream_tls_has_input(const struct stream *s)
 static void
 count_answers(const struct stream *s)
 {
-	struct tls_session *t = s->tls;
+	struct tls_session *t = s->secured;
 
 	if (s->queue_len == 0)
 		t->answers_len = 0;
@@ -152,7 +152,7 @@ stash_rest(struct tls_session *t)
 enum stream_result
 stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 {
-	struct tls_session *t = s->tls;
+	struct tls_session *t = s->secured;
 	enum stream_result r = STREAM_OK;
 	bool is_fed;
 
@@ -193,7 +193,7 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 static int
 encrypt(struct stream *s, const uint8_t *bytes, size_t len)
 {
-	struct tls_session *t = s->tls;
+	struct tls_session *t = s->secured;
 
 	while (len > 0) {
 		size_t n = len < WRITE_AT_ONCE ? len : WRITE_AT_ONCE, written;
@@ -214,7 +214,7 @@ encrypt(struct stream *s, const uint8_t *bytes, size_t len)
 int
 stream_tls_write(struct stream *s, const struct iovec *pieces, int count)
 {
-	struct tls_session *t = s->tls;
+	struct tls_session *t = s->secured;
 	uint8_t *gather = t->scratch->gather;
 	size_t gathered = 0;
 	int result = 0;
@@ -255,7 +255,7 @@ stream_tls_write(struct stream *s, const struct iovec *pieces, int count)
 void
 stream_tls_close(struct stream *s)
 {
-	struct tls_session *t = s->tls;
+	struct tls_session *t = s->secured;
 
 	if (!t->is_broken && !t->is_ended && !s->is_broken && s->queue_len == 0) {
 		struct tls_sink *sink = &t->scratch->sink;
@@ -269,5 +269,5 @@ stream_tls_close(struct stream *s)
 		sink->len = 0;
 	}
 	tls_session_free(t);
-	s->tls = NULL;
+	s->secured = NULL;
 }

@@ -96,7 +96,7 @@ struct pool_ticket_ops {
 struct pool_ticket {
 	const struct pool_ticket_ops *ops;
 	const void *image; /* prefers an idle connection with this image; may be NULL */
-	uint64_t id; /* the borrower's, for ops->suits */
+	uint64_t id; /* the borrower's, which never changes: for ops->suits */
 	union {
 		uint64_t since_us; /* while it waits: when it began to */
 		uint64_t waited_us; /* then the borrower's own: how long it has waited */
@@ -107,7 +107,10 @@ struct pool_ticket {
 	bool is_harmless; /* what it is about to run is all that it will run on it: for ops->suits */
 	bool is_told; /* the borrower's own, false when the wait begins */
 	uint32_t number; /* its place in line */
-	TAILQ_ENTRY(pool_ticket) link;
+	union {
+		TAILQ_ENTRY(pool_ticket) link; /* while it waits */
+		uint64_t idle_since_us; /* the borrower's own when it does not wait: when its last request ended */
+	};
 };
 
 /*

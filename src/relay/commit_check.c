@@ -551,7 +551,7 @@ go_on(struct exchange *x, bool is_failed_within)
 {
 	x->rejecting_to = 'S';
 	client_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 	relay_unstall(x);
 	if (!x->is_closing)
@@ -566,7 +566,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 					     [FATE_UNKNOWN] = "may have been committed or not" };
 	const struct exchange *x = d->x;
 	struct log_about about = { .event = "commit_checked",
-				   .client_id = x->id,
+				   .client_id = x->ticket.id,
 				   .user = exchange_user(x),
 				   .database = x->entry->database->name,
 				   .application = exchange_application(x),
@@ -577,7 +577,7 @@ log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason
 
 	log_event(x->env->log, fate == FATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
 		  "client %llu: server %llu (%s) was lost during a COMMIT: the transaction %s (%s)",
-		  (unsigned long long)x->id, (unsigned long long)d->server_id, d->server, words[fate], reason);
+		  (unsigned long long)x->ticket.id, (unsigned long long)d->server_id, d->server, words[fate], reason);
 }
 
 static void
@@ -631,7 +631,7 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 		put_replies(d, is_answered_already, tag, &b);
 	image_unref(d->before);
 	free(d);
-	x->doubt = NULL;
+	x->rare->doubt = NULL;
 	x->requests_done++;
 	if (b.len > 0)
 		exchange_send(x, &b);
@@ -713,7 +713,7 @@ commit_check_lost(struct exchange *x, const struct server *srv, const struct fai
 		exchange_close(x, told);
 		return;
 	}
-	x->doubt = d;
+	exchange_rare(x)->doubt = d;
 	client_step(x, CE_DOUBT);
 	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
 		answer(x, d, true, "", NULL);
@@ -769,11 +769,11 @@ commit_check_refuse(struct exchange *x)
 void
 commit_check_forget(struct exchange *x)
 {
-	struct commit_doubt *d = x->doubt;
+	struct commit_doubt *d = exchange_doubt(x);
 
 	if (d == NULL)
 		return;
-	x->doubt = NULL;
+	x->rare->doubt = NULL;
 	if (d->is_asked)
 		fate_cancel(x->entry, &d->question);
 	image_unref(d->before);

@@ -140,8 +140,10 @@ exclusive_ask(struct exclusive *s)
 void
 exclusive_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 {
-	if (x->exclusive != NULL && (uintptr_t)o->ref == x->exclusive->token)
-		x->exclusive->may = how == OWED_ANSWERED;
+	struct exclusive *s = exchange_exclusive(x);
+
+	if (s != NULL && (uintptr_t)o->ref == s->token)
+		s->may = how == OWED_ANSWERED;
 }
 
 /* --- while it runs --- */
@@ -149,15 +151,15 @@ exclusive_settled(struct exchange *x, const struct owed *o, enum owed_end how)
 void
 exclusive_forget(struct exchange *x)
 {
-	struct exclusive *s = x->exclusive;
+	struct exclusive *s = exchange_exclusive(x);
 
 	if (s == NULL)
 		return;
 	if (s->is_holding)
-		pool_set_release_database(x->env->pools, x->id, *x->env->now_us);
+		pool_set_release_database(x->env->pools, x->ticket.id, *x->env->now_us);
 	event_free(s->timer);
 	free(s);
-	x->exclusive = NULL;
+	x->rare->exclusive = NULL;
 }
 
 /*
@@ -222,11 +224,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!s->may)
 		return;
 	auth_queries_step_aside(x->env->auth_queries, s->database);
-	count = pool_set_hold_database(x->entry, s->database, x->id, *x->env->now_us, &is_again);
+	count = pool_set_hold_database(x->entry, s->database, x->ticket.id, *x->env->now_us, &is_again);
 	if (count > 0 && !s->is_holding)
 		log_info(x->env->log,
 			 "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
-			 (unsigned long long)x->id, s->database);
+			 (unsigned long long)x->ticket.id, s->database);
 	s->is_holding = s->is_holding || count > 0;
 	if (is_again && s->looks++ < LOOKS_MAX)
 		look_later(s);
@@ -241,7 +243,7 @@ note(struct exchange *x, const struct request *m)
 
 	if (kind == KNOWN_NOT)
 		return NULL;
-	s = x->exclusive;
+	s = exchange_exclusive(x);
 	if (s != NULL && s->is_asked && !s->is_holding && s->is_template == (kind == KNOWN_CREATE_DATABASE) &&
 	    strcmp(s->database, database) == 0)
 		return s;
@@ -254,7 +256,7 @@ note(struct exchange *x, const struct request *m)
 	s->x = x;
 	s->is_template = kind == KNOWN_CREATE_DATABASE;
 	memcpy(s->database, database, sizeof(s->database));
-	x->exclusive = s;
+	exchange_rare(x)->exclusive = s;
 	return s;
 }
 
@@ -281,7 +283,7 @@ exclusive_parse(struct exchange *x, const struct request *m)
 		s->is_other = !x->srv->is_synced; /* the messages before it in this request were not examined */
 		return exclusive_ask(s);
 	}
-	s = x->exclusive;
+	s = exchange_exclusive(x);
 	if (s == NULL || s->is_simple)
 		return 0;
 	if (strcmp(name, s->statement) == 0)
@@ -294,7 +296,7 @@ exclusive_parse(struct exchange *x, const struct request *m)
 int
 exclusive_bind(struct exchange *x, const char *name)
 {
-	struct exclusive *s = x->exclusive;
+	struct exclusive *s = exchange_exclusive(x);
 
 	if (s->is_simple)
 		return 0;
@@ -311,7 +313,7 @@ exclusive_bind(struct exchange *x, const char *name)
 void
 exclusive_request_done(struct exchange *x, const struct owed *ended)
 {
-	struct exclusive *s = x->exclusive;
+	struct exclusive *s = exchange_exclusive(x);
 
 	/* Any other simple Query may have given the name to another statement: by SQL PREPARE, in session mode. */
 	if (s->is_simple || s->is_holding || ended->kind != OWED_SYNC) {

@@ -9,7 +9,7 @@
 
 /*
  * A client with a server is about to send this SQL, or to bind this statement. Return 0, or -1: no memory.
- * exclusive_bind, exclusive_request_done: only while x->exclusive is set.
+ * exclusive_bind, exclusive_request_done: only while exchange_exclusive() is set.
  */
 int exclusive_query(struct exchange *x, const struct request *m);
 int exclusive_parse(struct exchange *x, const struct request *m);
@@ -17,6 +17,6 @@ int exclusive_bind(struct exchange *x, const char *name);
 void exclusive_settled(struct exchange *x, const struct owed *o,
 		       enum owed_end how); /* the reply to pgweir's question came */
 void exclusive_request_done(struct exchange *x, const struct owed *ended);
-void exclusive_forget(struct exchange *x); /* x->exclusive may be NULL */
+void exclusive_forget(struct exchange *x); /* fine if there is none */
 
 #endif

@@ -100,7 +100,7 @@ static const struct row on_parse[] = {
 static enum statement_step
 look_bind_exclusive(struct exchange *x, struct request *m)
 {
-	return x->exclusive == NULL ? STATEMENT_FORWARD : unless_failed(exclusive_bind(x, m->names.statement));
+	return exchange_exclusive(x) == NULL ? STATEMENT_FORWARD : unless_failed(exclusive_bind(x, m->names.statement));
 }
 
 static enum statement_step
@@ -276,7 +276,7 @@ bool
 features_request_done(struct exchange *x, const struct owed *ended)
 {
 	statements_request_done(x);
-	if (x->exclusive != NULL)
+	if (exchange_exclusive(x) != NULL)
 		exclusive_request_done(x, ended);
 	if (x->session != NULL)
 		session_request_done(x);

@@ -198,8 +198,8 @@ has_whole_copy(struct exchange *x, const struct server *srv)
 	const struct sent_copy *copy = &srv->loan.sent;
 
 	return loss_is_held(x) && (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && x->pins == 0 &&
-	       !x->is_in_relay && x->listen == NULL && x->exclusive == NULL && srv->tx == 'I' && !is_shown(x, srv) &&
-	       srv->borrower == x && copy->len > 0 && !copy->is_cut && x->body_left == 0 &&
+	       !x->is_in_relay && x->listen == NULL && exchange_exclusive(x) == NULL && srv->tx == 'I' &&
+	       !is_shown(x, srv) && srv->borrower == x && copy->len > 0 && !copy->is_cut && x->body_left == 0 &&
 	       !statements_are_exposed(x) && (!copy->is_later || !session_is_dirty(x));
 }
 
@@ -219,7 +219,8 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 static bool
 may_once_more(const struct exchange *x, const char *sqlstate)
 {
-	return x->replayed_request != x->requests_done + 1 || x->replay_count < (sqlstate[0] == '2' ? REPLAYS_MAX : 1);
+	return x->rare == NULL || x->rare->replayed_request != x->requests_done + 1 ||
+	       x->rare->replay_count < (sqlstate[0] == '2' ? REPLAYS_MAX : 1);
 }
 
 static bool
@@ -293,6 +294,8 @@ put_ahead(struct exchange *x, const struct sent_copy *copy)
 void
 loss_replay(struct exchange *x, struct server *srv)
 {
+	struct exchange_rare *rare = exchange_rare(x);
+
 	session_forget_request(x);
 	forget_statements(x, &srv->loan.sent);
 	session_stop_lingering(x);
@@ -302,11 +305,11 @@ loss_replay(struct exchange *x, struct server *srv)
 		exchange_out_of_memory(x);
 		return;
 	}
-	x->replay_count = x->replayed_request == x->requests_done + 1 ? x->replay_count + 1 : 1;
-	x->replayed_request = x->requests_done + 1;
+	rare->replay_count = rare->replayed_request == x->requests_done + 1 ? rare->replay_count + 1 : 1;
+	rare->replayed_request = x->requests_done + 1;
 	x->entry->counters.replays++;
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
-		  (unsigned long long)x->id, (unsigned long long)srv->id);
+		  (unsigned long long)x->ticket.id, (unsigned long long)srv->id);
 	relay_unstall(x);
 	stream_set_reading(&x->stream, true);
 	/* The other idle ones may have been told to end, too. */

@@ -21,7 +21,7 @@ send_ready(struct exchange *x)
 	message_ready(&b, 'I');
 	exchange_send(x, &b);
 	buf_fini(&b);
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 }
 
 void

@@ -22,7 +22,7 @@ release_give_back(struct exchange *x, struct server *srv)
 	session_leaves_compiled(x);
 	listen_unlinked(x, srv);
 	x->srv = NULL;
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
 	if (srv->is_closing || srv->ledger.is_doubtful) {

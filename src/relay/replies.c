@@ -66,6 +66,16 @@ ddl_is_over(struct exchange *x, bool is_done)
 	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
 }
 
+static void
+transaction_is_over(struct exchange *x, struct server *srv)
+{
+	ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
+	if (srv->loan.has_changed_code) { /* until now only this client saw the change */
+		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
+		srv->loan.has_changed_code = srv->loan.has_made_code = false;
+	}
+}
+
 static bool
 on_request_done(struct server *srv, const struct owed *ended)
 {
@@ -76,13 +86,9 @@ on_request_done(struct server *srv, const struct owed *ended)
 		broke_statement_mode(x, srv);
 		return false;
 	}
-	if (srv->tx == 'I' && (srv->loan.has_ddl || srv->loan.has_changed_plans || srv->loan.has_local_settings))
-		ddl_is_over(x, strcmp(srv->loan.tag, "ROLLBACK") != 0);
-	if (srv->loan.has_changed_code && srv->tx == 'I') { /* until now only this client saw the change */
-		srv->loan.has_changed_code = false;
-		pool_entry_code_changed(x->entry, srv->loan.has_made_code);
-		srv->loan.has_made_code = false;
-	}
+	if (srv->tx == 'I' && (srv->loan.has_ddl || srv->loan.has_changed_plans || srv->loan.has_local_settings ||
+			       srv->loan.has_changed_code))
+		transaction_is_over(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }
@@ -504,7 +510,7 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 {
 	if (is_dirty && (x->state == CL_HELD || session_lose(x, why) < 0))
 		return false;
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	relay_unstall(x);
 	if (x->state == CL_HELD)
 		resume_held(x);
@@ -515,7 +521,7 @@ goes_on(struct exchange *x, const struct fail *why, bool is_dirty)
 static void
 rolled_back(struct exchange *x)
 {
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	x->is_committing = false;
 	x->is_rolled_back = true;
 	relay_unstall(x);

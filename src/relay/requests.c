@@ -66,6 +66,7 @@ note_wait(struct exchange *x, uint64_t connect_us)
 
 	t->waited_us = *x->env->now_us - t->since_us;
 	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
+	t->idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 }
 
@@ -111,7 +112,6 @@ relay_ticket(struct exchange *x)
 
 	x->ticket.ops = &ops;
 	x->ticket.image = x->image;
-	x->ticket.id = x->id;
 }
 
 void
@@ -450,13 +450,13 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (r == WALK_HOLD) {
 		if (x->srv == NULL || x->srv->ledger.count == 0) {
 			log_error(env->log, "BUG: client %llu waits for a reply that nobody owes",
-				  (unsigned long long)x->id);
+				  (unsigned long long)x->ticket.id);
 			walk_out_of_memory(x);
 			return;
 		}
 		client_step(x, CE_HOLD);
 	}
-	if (x->state == CL_IN_DOUBT && x->doubt == NULL) {
+	if (x->state == CL_IN_DOUBT && exchange_doubt(x) == NULL) {
 		commit_check_refuse(x);
 		return;
 	}

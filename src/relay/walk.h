@@ -49,13 +49,13 @@ enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
 enum walk_result walk_borrow(struct request_walk *w); /* ON: the client has a server now */
 
-/* Scans the SQL of a whole Query. */
+/* Reads the SQL of a whole Query. */
 static inline void
 walk_scan_query(struct request_walk *w, const struct frame *f)
 {
 	w->scanned = walk_message(w);
-	scan_text(&w->scan, image_scan_options(w->x->image), (const char *)w->scanned + FRAME_HEAD_LEN,
-		  f->body_len - 1);
+	scan_remembered(&w->x->env->scanned, &w->scan, image_scan_options(w->x->image),
+			(const char *)w->scanned + FRAME_HEAD_LEN, f->body_len - 1);
 }
 
 /* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */

@@ -84,15 +84,16 @@ struct loan {
 	bool has_failed,
 	    has_rolled_back; /* a statement has failed, a transaction was rolled back (since last settled) */
 	bool has_undone; /* one of these was so before */
+	/* These matter when the transaction is over: side by side, as every request asks. */
 	bool has_ddl, has_changed_plans; /* this transaction had CREATE, ALTER or DROP; one that affects other plans */
+	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
 	bool has_changed_code, has_made_code; /* DDL in the open transaction has changed or made functions */
 	bool has_run_code; /* it ran code of the database, which may have changed settings that parsing depends on */
 	bool has_called; /* it ran what may run functions; noted only where PL/pgSQL's are to be watched */
 	bool is_unsuited; /* the functions compiled there are not for the borrower: it runs something else (compiled.c)
 			   */
 	bool has_changed_path; /* SQL of it changes search_path, or whom the session acts as */
-	bool has_local_settings; /* settings for parsing that hold in this transaction alone, or are not resolved yet */
-	uint32_t prepares; /* how many PREPAREs of the borrower's pgweir has sent again that are not settled */
+	uint32_t prepares; /* how many PREPAREs pgweir has sent within the borrower's requests that are not settled */
 	uint32_t prepares_here; /* those of them that were sent since the last Sync */
 	uint32_t drops; /* how many names the DROP ... IF EXISTS has that runs alone */
 	uint32_t skips; /* how many notices reported a missing object */

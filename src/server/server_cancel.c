@@ -195,11 +195,12 @@ server_cancel(struct server *srv, uint64_t timeout_us, void (*done)(bool is_conf
 	wire_set_u32(c->packet + 4, 80877102);
 	wire_set_u32(c->packet + 8, srv->pid);
 	memcpy(c->packet + 12, srv->key, srv->key_len);
-	if (srv->stream.tls != NULL) {
+	if (stream_tls(&srv->stream) != NULL) {
 		c->is_direct = srv->target->is_tls_direct;
 		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);
 	}
-	c->timer = srv->stream.tls != NULL && c->tls == NULL ? NULL : event_new(srv->env->base, -1, 0, on_timer, c);
+	c->timer =
+	    stream_tls(&srv->stream) != NULL && c->tls == NULL ? NULL : event_new(srv->env->base, -1, 0, on_timer, c);
 	if (c->timer != NULL && event_add(c->timer, &tv) == 0)
 		c->dial =
 		    dial_address(srv->env->dialer, (struct sockaddr *)&srv->peer, srv->peer_len, 0, on_dialled, c);

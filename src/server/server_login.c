@@ -154,7 +154,7 @@ is_private(const struct server *srv)
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&srv->peer;
 	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)&srv->peer)->sin6_addr;
 
-	if (srv->stream.tls != NULL || srv->peer.ss_family == AF_UNIX)
+	if (stream_tls(&srv->stream) != NULL || srv->peer.ss_family == AF_UNIX)
 		return true;
 	if (srv->peer.ss_family == AF_INET6)
 		return IN6_IS_ADDR_LOOPBACK(in6) || (IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == 127);
@@ -225,7 +225,7 @@ static int
 begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why)
 {
 	struct server_login *l = srv->login;
-	struct scram_channel channel = { .is_tls = srv->stream.tls != NULL };
+	struct scram_channel channel = { .is_tls = stream_tls(&srv->stream) != NULL };
 	char text[SCRAM_TEXT_MAX];
 	const char *mechanism;
 	struct buf b = { 0 };
@@ -233,7 +233,7 @@ begin_sasl(struct server *srv, const uint8_t *list, size_t len, struct fail *why
 	if (!keys_of(srv)->is_set && password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256", why);
 	if (channel.is_tls)
-		channel.end_point_len = tls_end_point(srv->stream.tls, channel.end_point);
+		channel.end_point_len = tls_end_point(stream_tls(&srv->stream), channel.end_point);
 	l->scram = scram_client_new(&channel, binding_policy(srv));
 	if (l->scram == NULL)
 		return fail_set(why, "53200", "no memory for a SCRAM exchange");

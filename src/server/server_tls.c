@@ -15,13 +15,13 @@ static void
 on_done(struct stream *s, const struct fail *failed, void *arg)
 {
 	struct server *srv = arg;
-	enum tls_result result = failed != NULL		  ? TLS_RESULT_FAILED
-				 : tls_is_resumed(s->tls) ? TLS_RESULT_RESUMED
-							  : TLS_RESULT_OK;
+	enum tls_result result = failed != NULL			 ? TLS_RESULT_FAILED
+				 : tls_is_resumed(stream_tls(s)) ? TLS_RESULT_RESUMED
+								 : TLS_RESULT_OK;
 	struct fail why;
 
 	srv->env->counters->tls_handshakes[TLS_SIDE_SERVER][result]++;
-	if (failed == NULL && srv->target->is_tls_direct && !tls_has_alpn(s->tls)) {
+	if (failed == NULL && srv->target->is_tls_direct && !tls_has_alpn(stream_tls(s))) {
 		fail_set(&why, "08P01", "it did not confirm by ALPN that it speaks PostgreSQL's protocol");
 		failed = &why;
 	}

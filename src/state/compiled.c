@@ -158,7 +158,7 @@ session_leaves_compiled(struct exchange *x)
 	c->is_mixed = c->is_mixed || is_mixed(x, compiled);
 	c->is_mixed_reading = c->is_mixed_reading || l->has_local_settings || l->has_changed_path ||
 			      ((l->shown | l->suspicion) & SCAN_ANY_SETTING) != 0;
-	c->of = c->of == 0 || c->of == x->id ? x->id : COMPILED_OF_MANY;
+	c->of = c->of == 0 || c->of == x->ticket.id ? x->ticket.id : COMPILED_OF_MANY;
 	if (c->image != x->image) {
 		image_unref(c->image);
 		c->image = image_ref(x->image);
@@ -173,7 +173,7 @@ renew_plans(struct exchange *x)
 	struct buf b = { 0 };
 	int r;
 
-	if ((pool_entry_compiled(x->entry) & STATE_READINGS) == 0 || !exchange_is_followed(x) || c->of == x->id)
+	if ((pool_entry_compiled(x->entry) & STATE_READINGS) == 0 || !exchange_is_followed(x) || c->of == x->ticket.id)
 		return 0;
 	if (!c->is_mixed_reading && c->image != NULL && image_reads_as(c->image, x->image))
 		return 0;

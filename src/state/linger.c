@@ -175,7 +175,7 @@ needs_discard(const struct exchange *x, uint32_t flags)
 {
 	uint64_t of = x->srv->sequences_of;
 
-	return of != 0 && of != x->id && (flags & SCAN_READS_SEQUENCES) != 0 && exchange_is_followed(x) &&
+	return of != 0 && of != x->ticket.id && (flags & SCAN_READS_SEQUENCES) != 0 && exchange_is_followed(x) &&
 	       !writes_without_sequences(x, flags);
 }
 
@@ -187,7 +187,7 @@ session_waits_for_sequences(const struct exchange *x, uint32_t flags)
 
 	if (l->count == 0 || l->is_copy_open)
 		return false;
-	if (srv->is_discarding && srv->sequences_of == x->id && (flags & SCAN_READS_SEQUENCES) != 0)
+	if (srv->is_discarding && srv->sequences_of == x->ticket.id && (flags & SCAN_READS_SEQUENCES) != 0)
 		return is_behind_request(l);
 	return needs_discard(x, flags) && (srv->tx == 'E' || is_behind_request(l));
 }
@@ -207,13 +207,13 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;
 
-	if (of != x->id && writes_without_sequences(x, flags))
+	if (of != x->ticket.id && writes_without_sequences(x, flags))
 		return 0;
 	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
 		srv->loan.sequence_us = *x->env->now_us;
-	if (of == x->id || is_failed(srv) || !exchange_is_followed(x))
+	if (of == x->ticket.id || is_failed(srv) || !exchange_is_followed(x))
 		return 0;
-	srv->sequences_of = x->id;
+	srv->sequences_of = x->ticket.id;
 	return of == 0 ? 0 : discard_sequences(x);
 }
 
@@ -223,6 +223,6 @@ session_leaves_sequences(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (srv->loan.has_run && srv->sequences_of != x->id)
+	if (srv->loan.has_run && srv->sequences_of != x->ticket.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 }

@@ -77,11 +77,11 @@ session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	if (s->is_parse_scanned)
 		s->passed_flags |= s->scan->flags;
 	if (x->srv != NULL) {
-		bool is_own = x->srv->sequences_of == x->id;
+		bool is_own = x->srv->sequences_of == x->ticket.id;
 
-		x->srv->sequences_of = x->id; /* so that nothing is sent now */
+		x->srv->sequences_of = x->ticket.id; /* so that nothing is sent now */
 		session_suspect(x, s->scan->flags, s->scan);
-		x->srv->sequences_of = is_own ? x->id : SEQUENCES_OF_MANY;
+		x->srv->sequences_of = is_own ? x->ticket.id : SEQUENCES_OF_MANY;
 	}
 	free(s->scan);
 	s->scan = NULL;
@@ -162,7 +162,7 @@ session_query_of_sequences(struct exchange *x, struct request *m)
 	uint64_t of = x->srv->sequences_of;
 	uint32_t flags;
 
-	if (of == 0 || (of == x->id && !x->srv->is_discarding) || !exchange_is_followed(x))
+	if (of == 0 || (of == x->ticket.id && !x->srv->is_discarding) || !exchange_is_followed(x))
 		return STATEMENT_FORWARD;
 	flags = m->verdict == NULL ? SCAN_CODE : m->verdict->flags; /* SQL that comes in pieces may do anything */
 	if (session_waits_for_sequences(x, flags))

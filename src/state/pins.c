@@ -83,7 +83,7 @@ refuse_pins(struct exchange *x)
 	}
 	session_stop_lingering(x);
 	x->srv = NULL;
-	x->idle_since_us = *x->env->now_us;
+	x->ticket.idle_since_us = *x->env->now_us;
 	pool_entry_clean(srv, true, *x->env->now_us);
 }
 
@@ -102,7 +102,7 @@ session_set_pins(struct exchange *x, unsigned pins)
 		x->session->logged_pins |= added;
 		log_write(x->env->log, mode == SESSION_WARN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
 			  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s",
-			  (unsigned long long)x->id, x->entry->database->name, exchange_user(x),
+			  (unsigned long long)x->ticket.id, x->entry->database->name, exchange_user(x),
 			  exchange_application(x), x->srv->id, session_pin_reasons(x, reasons, sizeof(reasons)));
 	}
 	if (pins != 0 && mode == SESSION_ERROR)

@@ -125,6 +125,7 @@ statements_pass_through(const struct exchange *x)
 }
 
 static struct server server;
+static struct exchange_rare rare;
 static char some; /* stands for a feature's own data: only its being there counts */
 static struct exchange x = { .srv = &server };
 
@@ -133,6 +134,7 @@ setup(void)
 {
 	memset(&fake, 0, sizeof(fake));
 	memset(&x, 0, sizeof(x));
+	memset(&rare, 0, sizeof(rare));
 	x.srv = &server;
 }
 
@@ -142,7 +144,8 @@ busy(void)
 {
 	x.session = (void *)&some;
 	x.listen = (void *)&some;
-	x.exclusive = (void *)&some;
+	rare.exclusive = (void *)&some;
+	x.rare = &rare;
 }
 
 static enum statement_step

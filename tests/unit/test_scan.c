@@ -3,6 +3,7 @@
  * the scanner. Texts are copied to memory of exactly their size.
  */
 #include "sql/scan.h"
+#include "sql/scan_memory.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -366,6 +367,57 @@ Test(scan, texts)
 		if (row->want != ALL)
 			cr_expect_str_eq(names, row->names, "%s: %s", row->rule, names);
 	}
+}
+
+static bool
+remembers(const struct scan_memory *m, const struct row *row)
+{
+	for (size_t i = 0; i < SCAN_MEMORY_PLACES; i++)
+		if (m->places[i].len > 0 && m->places[i].len == strlen(row->sql) &&
+		    m->places[i].options == row->options && memcmp(m->places[i].sql, row->sql, m->places[i].len) == 0)
+			return true;
+	return false;
+}
+
+Test(scan, what_is_remembered_is_what_was_scanned)
+{
+	struct scan_memory m;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct row *row = &rows[i];
+		size_t len = strlen(row->sql);
+		struct scan want, s;
+		char want_names[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1], names[sizeof(want_names)];
+
+		scan_text(&want, row->options, row->sql, len);
+		describe(want_names, sizeof(want_names), &want);
+		memset(&m, 0, sizeof(m));
+		for (int round = 0; round < 4; round++) {
+			memset(&s, 'x', sizeof(s));
+			scan_remembered(&m, &s, row->options, row->sql, len);
+			describe(names, sizeof(names), &s);
+			cr_expect(s.flags == want.flags && s.hints == want.hints && s.first == want.first,
+				  "%s: round %d: %#x", row->sql, round, s.flags);
+			cr_expect_str_eq(names, want_names, "%s: round %d", row->sql, round);
+		}
+		cr_expect_eq(remembers(&m, row),
+			     len >= SCAN_MEMORY_SHORTEST && len <= SCAN_MEMORY_LONGEST && want.name_count == 0, "%s",
+			     row->sql);
+	}
+}
+
+Test(scan, sql_that_comes_once_is_not_remembered)
+{
+	static struct scan_memory m;
+	struct scan s;
+	char sql[32];
+
+	for (int i = 0; i < 1000; i++) {
+		snprintf(sql, sizeof(sql), "SELECT %d", i);
+		scan_remembered(&m, &s, 0, sql, strlen(sql));
+	}
+	for (size_t i = 0; i < SCAN_MEMORY_PLACES; i++)
+		cr_expect_eq(m.places[i].len, 0);
 }
 
 static void

@@ -364,7 +364,7 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	fake->srv.sequences_of = 99;
 	send_query("SELECT currval('s')");
 	cr_expect_str_eq(fake_sent(), "P(|DISCARD SEQUENCES) B(|) E Q(SELECT currval('s'))");
-	cr_expect_eq(fake->srv.sequences_of, fake->x.id);
+	cr_expect_eq(fake->srv.sequences_of, fake->x.ticket.id);
 	fake_reply("12CCZ");
 	cr_expect_not(is_released(), "it lingers: another currval() may come");
 	is_wanted = true;

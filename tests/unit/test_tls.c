@@ -245,15 +245,15 @@ Test(tls, what_is_known_after_a_handshake)
 	world_init(&w, true);
 	shake_hands(&w, "db.example.org");
 	cr_assert(!w.server.is_failed && !w.client.is_failed, "%s %s", w.server.why.text, w.client.why.text);
-	cr_expect_str_eq(tls_server_name(w.server.stream.tls), "db.example.org");
-	cr_expect_str_eq(tls_version_name(w.server.stream.tls), "TLSv1.3");
-	cr_expect(tls_has_alpn(w.server.stream.tls));
-	cr_expect(tls_has_peer_certificate(w.server.stream.tls));
-	cr_expect_eq(tls_peer_subject(w.server.stream.tls, subject, sizeof(subject)), 0);
+	cr_expect_str_eq(tls_server_name(stream_tls(&w.server.stream)), "db.example.org");
+	cr_expect_str_eq(tls_version_name(stream_tls(&w.server.stream)), "TLSv1.3");
+	cr_expect(tls_has_alpn(stream_tls(&w.server.stream)));
+	cr_expect(tls_has_peer_certificate(stream_tls(&w.server.stream)));
+	cr_expect_eq(tls_peer_subject(stream_tls(&w.server.stream), subject, sizeof(subject)), 0);
 	cr_expect_str_eq(subject, "CN=db.example.org,O=Acme");
-	cr_expect_eq(tls_peer_subject(w.server.stream.tls, subject, 5), -1);
-	cr_expect_eq(tls_end_point(w.server.stream.tls, here), 32);
-	cr_expect_eq(tls_end_point(w.client.stream.tls, there), 32);
+	cr_expect_eq(tls_peer_subject(stream_tls(&w.server.stream), subject, 5), -1);
+	cr_expect_eq(tls_end_point(stream_tls(&w.server.stream), here), 32);
+	cr_expect_eq(tls_end_point(stream_tls(&w.client.stream), there), 32);
 	cr_expect_eq(memcmp(here, there, 32), 0, "both sides mean the server's certificate");
 	cr_expect_gt(tls_context_not_after(w.accepting), 0);
 	world_fini(&w);
@@ -275,7 +275,7 @@ Test(tls, the_names_of_a_certificate)
 
 	world_init(&w, true);
 	shake_hands(&w, "db.example.org");
-	tls_peer_names(w.server.stream.tls, note_name, all);
+	tls_peer_names(stream_tls(&w.server.stream), note_name, all);
 	cr_expect_str_eq(all, "C=db.example.org D=db.example.org E=x@db.example.org ");
 	world_fini(&w);
 }
@@ -441,7 +441,7 @@ Test(tls, sessions_are_resumed)
 
 	world_init(&w, false);
 	shake_hands(&w, "db.example.org");
-	cr_expect(!tls_is_resumed(w.server.stream.tls));
+	cr_expect(!tls_is_resumed(stream_tls(&w.server.stream)));
 	write_all(&w.server, "x", 1);
 	turn_until_got(&w, &w.client, 1); /* the ticket came before it */
 	stream_close(&w.server.stream);
@@ -451,8 +451,8 @@ Test(tls, sessions_are_resumed)
 	stream_open(&w.client.stream, w.base, fds[1], &ops);
 	w.server.is_done = w.client.is_done = false;
 	shake_hands(&w, "db.example.org");
-	cr_expect(tls_is_resumed(w.server.stream.tls));
-	cr_expect(tls_has_alpn(w.client.stream.tls));
+	cr_expect(tls_is_resumed(stream_tls(&w.server.stream)));
+	cr_expect(tls_has_alpn(stream_tls(&w.client.stream)));
 	world_fini(&w);
 }
 
@@ -495,7 +495,7 @@ Test(tls, contexts_refuse_what_does_not_fit)
 static void
 ask_for_new_keys(struct end *e)
 {
-	struct tls_session *tls = e->stream.tls;
+	struct tls_session *tls = stream_tls(&e->stream);
 	struct tls_sink sink = { 0 };
 	struct iovec piece;
 
