@@ -36,9 +36,9 @@ database_code_fini(struct database_code *code)
 }
 
 static uint64_t
-interval_us(const struct database_code *code)
+interval_us(uint64_t cost_us)
 {
-	uint64_t us = code->cost_us * COST_SHARE;
+	uint64_t us = cost_us * COST_SHARE;
 
 	return us < ASK_AGAIN_US ? ASK_AGAIN_US : us < ASK_AGAIN_MAX_US ? us : ASK_AGAIN_MAX_US;
 }
@@ -56,8 +56,10 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 		return now_us - code->failed_us > REFUSED_US;
 	if (code->changed_answered !=
 	    code->changed) /* soon: until then everything is washed, which is cheaper than asking */
-		return age_us > code->cost_us * (COST_SHARE / 10);
-	return age_us > interval_us(code);
+		return age_us > code->read_cost_us * (COST_SHARE / 10);
+	if (code->is_outdated)
+		return now_us - code->read_asked_us > interval_us(code->read_cost_us);
+	return age_us > interval_us(code->cost_us);
 }
 
 bool
@@ -67,7 +69,7 @@ database_code_is_overdue(const struct database_code *code, uint64_t now_us)
 		return true; /* no server is given back before there is an answer */
 	if (code->changed_answered < code->made && code->failed_us == 0)
 		return true; /* nor while it may have run code since that leaves what nothing resets */
-	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code);
+	return database_code_is_due(code, now_us) && now_us - code->asked_us > 2 * interval_us(code->cost_us);
 }
 
 unsigned
@@ -80,7 +82,7 @@ bool
 database_code_minds_types(const struct database_code *code)
 {
 	return (database_code_compiled(code) & (STATE_TYPES | STATE_SHADOWED)) == STATE_SHADOWED &&
-	       code->cost_us < MINDS_TYPES_US;
+	       code->read_cost_us < MINDS_TYPES_US;
 }
 
 void
@@ -90,6 +92,14 @@ database_code_changed(struct database_code *code, bool is_made)
 	code->believed_until_us = 0;
 	if (is_made)
 		code->made = code->changed;
+}
+
+/* The answer may hold for long: what nobody changes need not be read again. */
+static bool
+may_be_unchanged(const struct database_code *code)
+{
+	return code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated && code->failed_us == 0 &&
+	       code->changed_answered == code->changed;
 }
 
 const char *
@@ -102,9 +112,10 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		code->is_broken = code->coming == NULL;
 		code->asked_us = now_us;
 		code->changed_asked = code->changed;
+		code->is_version_asked = may_be_unchanged(code);
 		code->round++;
 	}
-	return DATABASE_CODE_SQL;
+	return code->is_version_asked ? DATABASE_CODE_VERSION : DATABASE_CODE_SQL;
 }
 
 static bool
@@ -143,6 +154,8 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		code->is_broken = !add_culprits(a, row.name, row.value);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
+	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
+		memcpy(a->version, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
 		a->names[a->name_count] = strdup(row.name);
 		code->is_broken = a->names[a->name_count] == NULL;
@@ -151,6 +164,27 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		a->has_no_sequence = true;
 	}
 	free(copy);
+}
+
+static void
+believe(struct database_code *code)
+{
+	code->answered_us = code->asked_us;
+	code->failed_us = 0;
+	code->believed_until_us = code->changed == code->changed_asked && !code->is_of_several
+				      ? code->asked_us + 2 * interval_us(code->read_cost_us)
+				      : 0;
+}
+
+/* Another version is read in its turn; the answer is believed no longer than any that was not confirmed. */
+static void
+compare_version(struct database_code *code)
+{
+	code->is_outdated = strcmp(code->coming->version, code->answer->version) != 0;
+	if (!code->is_outdated)
+		believe(code);
+	answer_free(code->coming);
+	code->coming = NULL;
 }
 
 bool
@@ -167,15 +201,19 @@ database_code_answered(struct database_code *code, bool ok, uint64_t now_us)
 		code->failed_us = now_us;
 		return false;
 	}
+	code->cost_us = now_us - code->asked_us;
+	if (code->is_version_asked) {
+		compare_version(code);
+		return false;
+	}
 	is_new = before == NULL || before->parts != code->coming->parts;
 	code->answer = code->coming;
 	code->coming = NULL;
 	answer_free(before);
-	code->cost_us = now_us - code->asked_us;
-	code->answered_us = code->asked_us;
+	code->read_asked_us = code->asked_us;
+	code->read_cost_us = code->cost_us;
 	code->changed_answered = code->changed_asked;
-	code->failed_us = 0;
-	code->believed_until_us =
-	    code->changed == code->changed_asked && !code->is_of_several ? code->asked_us + 2 * interval_us(code) : 0;
+	code->is_outdated = false;
+	believe(code);
 	return is_new;
 }

@@ -4,7 +4,8 @@
  *
  * PostgreSQL's catalogs are queried on an idle connection: soon after the first use, when DDL was seen, and again when
  * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, the code is
- * assumed to touch everything.
+ * assumed to touch everything. To read all code may take a second; whether it is still that of the last answer costs a
+ * few milliseconds, so this is asked first.
  *
  * Owns:   the answer. Pure: no I/O, no clock.
  * Always: an answer that was asked for before the last DDL is not believed.
@@ -20,6 +21,7 @@
 
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_CULPRITS_MAX 64u
+#define CODE_VERSION_MAX 64u
 
 /* Examples of code that could touch the same parts. */
 struct code_culprits {
@@ -34,6 +36,7 @@ struct code_answer {
 	bool has_no_sequence; /* the database has none */
 	char *names[CODE_NAMES_MAX]; /* the custom settings that the code sets; owned */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "": not installed, or unknown */
+	char version[CODE_VERSION_MAX]; /* of the code; "": unknown */
 	struct code_culprits culprits[CODE_CULPRITS_MAX];
 };
 
@@ -44,7 +47,10 @@ struct database_code {
 	bool is_of_several; /* the name means several databases, by user, so no answer holds for all of them */
 	uint32_t round; /* the number of coming: answers to questions of earlier rounds are ignored */
 	bool is_broken; /* coming lacks a row that could not be kept */
+	bool is_version_asked; /* coming is to have the version alone */
+	bool is_outdated; /* the version was another one than the answer's */
 	uint64_t answered_us, asked_us, used_us, cost_us; /* cost_us: how long the last answer took */
+	uint64_t read_asked_us, read_cost_us; /* the same of the last answer that was more than a version */
 	uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	uint64_t changed, changed_asked; /* how often DDL was seen: up to now, and up to the question */
 	uint64_t made; /* the value of changed when DDL last made functions */

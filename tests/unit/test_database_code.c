@@ -115,6 +115,71 @@ Test(database_code, is_not_believed_for_long)
 	database_code_fini(&code);
 }
 
+static void
+answer_version(struct database_code *code, const char *parts, const char *version, uint64_t asked_us, uint64_t cost_us)
+{
+	database_code_ask(code, asked_us);
+	if (parts != NULL)
+		row(code, "c", parts, "1 function f()");
+	row(code, "v", version, "");
+	database_code_answered(code, true, asked_us + cost_us);
+}
+
+Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
+{
+	struct database_code code = { 0 };
+	const char *all, *version;
+
+	all = database_code_ask(&code, T0);
+	row(&code, "v", "7 77", "");
+	row(&code, "c", "1", "1 function f()");
+	cr_expect(database_code_answered(&code, true, T0 + 100 * US_PER_MS));
+	code.used_us = T0 + 100 * US_PER_S;
+	version = database_code_ask(&code, T0 + 10 * US_PER_S);
+	cr_expect_neq(version, all);
+	row(&code, "v", "7 77", "");
+	cr_expect_not(database_code_answered(&code, true, T0 + 10 * US_PER_S + 1000));
+	cr_expect_eq(database_code_parts(&code, T0 + 29 * US_PER_S), STATE_SETTINGS,
+		     "it is believed for as long as before");
+	cr_expect(database_code_is_due(&code, T0 + 12 * US_PER_S), "but asked for more often, as that is cheap");
+	cr_expect_eq(database_code_parts(&code, T0 + 31 * US_PER_S), STATE_WASHABLE);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_read_again_in_its_turn_when_its_version_is_another_one)
+{
+	struct database_code code = { 0 };
+	const char *all = database_code_ask(&code, T0);
+
+	answer_version(&code, NULL, "7 77", T0, 10 * US_PER_MS);
+	answer_version(&code, NULL, "8 88", T0 + 1100 * US_PER_MS, 1000);
+	code.used_us = T0 + 100 * US_PER_S;
+	cr_expect_eq(database_code_parts(&code, T0 + 1200 * US_PER_MS), 0, "until the answer is too old");
+	cr_expect_not(database_code_is_due(&code, T0 + 2900 * US_PER_MS),
+		      "reading takes its share of the time at most");
+	cr_expect(database_code_is_due(&code, T0 + 3100 * US_PER_MS));
+	cr_expect_eq(database_code_ask(&code, T0 + 3100 * US_PER_MS), all);
+	answer_version(&code, "2", "8 88", T0 + 3100 * US_PER_MS, 1000);
+	cr_expect_eq(database_code_parts(&code, T0 + 3200 * US_PER_MS), STATE_TEMP);
+	cr_expect_neq(database_code_ask(&code, T0 + 5 * US_PER_S), all);
+	database_code_fini(&code);
+}
+
+Test(database_code, is_read_again_after_ddl_and_after_a_refusal)
+{
+	struct database_code code = { 0 };
+	const char *all = database_code_ask(&code, T0);
+
+	answer_version(&code, NULL, "7 77", T0, 1000);
+	database_code_changed(&code, false);
+	cr_expect_eq(database_code_ask(&code, T0 + US_PER_S), all);
+	answer_version(&code, NULL, "7 77", T0 + US_PER_S, 1000);
+	cr_expect_neq(database_code_ask(&code, T0 + 3 * US_PER_S), all);
+	cr_expect_not(database_code_answered(&code, false, T0 + 4 * US_PER_S));
+	cr_expect_eq(database_code_ask(&code, T0 + 70 * US_PER_S), all);
+	database_code_fini(&code);
+}
+
 Test(database_code, is_not_believed_after_ddl)
 {
 	struct database_code code = { 0 };

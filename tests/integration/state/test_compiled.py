@@ -31,6 +31,9 @@ DECLARED = {                        # SQL with a function f() that returns the s
         f"DECLARE t text := ' begin '; v status; BEGIN RETURN {TYPE_OF.format('v')}; END"),
     "behind a comment with begin in it": FUNCTION.format(
         f"DECLARE -- they begin here\n v status; BEGIN RETURN {TYPE_OF.format('v')}; END"),
+    "behind a quote with a backslash": ONE.format("text := E'it\\'s'; w status; x text := 'a'").replace("pg_typeof(v)", "pg_typeof(w)"),
+    "behind a comment in a comment": ONE.format("int; /* /* a */ ' */ w status; x text := 'a'").replace("pg_typeof(v)",
+                                                                                                       "pg_typeof(w)"),
     "in an inner block": FUNCTION.format(f"BEGIN\nDECLARE\n\tv status;\nBEGIN\nRETURN {TYPE_OF.format('v')};\nEND; END"),
     "called by another": ONE.format("status").replace("f()", "g()") + FUNCTION.format("BEGIN RETURN public.g(); END"),
     "of a trigger": """CREATE TABLE public.log (v text); GRANT ALL ON public.log TO PUBLIC; CREATE FUNCTION public.tg() RETURNS
@@ -82,6 +85,20 @@ WAYS = {                            # how A's path becomes another one for the c
     "by a function": ("SELECT public.evil_one()",),
     "by dynamic SQL": ("SELECT public.runs('SET LOCAL search_path = evil; SELECT public.f()')",),
     "as another role": ("BEGIN", "SET LOCAL ROLE compiled_evil", CALL, "COMMIT"),
+    "as another role, by a function": ("SELECT public.as_role()",),
+    "by a name in two parts": ("SELECT public.in_parts()",),
+    "by a setting's name": ("SELECT public.sets('search_path', 'evil')",),
+    "by dynamic SQL in parts": ("SELECT public.runs_parts('evil')",),
+}
+OWN_CODE = {                        # ways whose function is alone in its database: others would be suspicious themselves
+    "as another role, by a function": """CREATE FUNCTION public.as_role() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
+        PERFORM set_config('role', 'compiled_evil', true); RETURN public.f(); END $f$;""",
+    "by a name in two parts": """CREATE FUNCTION public.in_parts() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
+        PERFORM set_config('search' || '_path', 'evil', true); RETURN public.f(); END $f$;""",
+    "by a setting's name": """CREATE FUNCTION public.sets(name text, value text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
+        EXECUTE format('SET LOCAL %I = %L', name, value); RETURN public.f(); END $f$;""",
+    "by dynamic SQL in parts": """CREATE FUNCTION public.runs_parts(value text) RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
+        EXECUTE 'SET LOCAL search' || '_path = ' || quote_ident(value); RETURN public.f(); END $f$;""",
 }
 CODE = ONE.format("status") + """CREATE FUNCTION public.evil_one() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN
     PERFORM set_config('search_path', 'evil', true); RETURN public.f(); END $f$;
@@ -90,7 +107,7 @@ CODE = ONE.format("status") + """CREATE FUNCTION public.evil_one() RETURNS text 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_whichever_way_the_path_was_another_one(weir, postgres, victim, way):
-    postgres.query(SCHEMAS + CODE, dbname=victim)
+    postgres.query(SCHEMAS + (ONE.format("status") + OWN_CODE[way] if way in OWN_CODE else CODE), dbname=victim)
     if "role" in way:
         postgres.query("CREATE ROLE compiled_evil; GRANT compiled_evil TO web; ALTER SCHEMA evil RENAME TO compiled_evil;",
                        dbname=victim)
@@ -105,6 +122,15 @@ def test_whichever_way_the_path_was_another_one(weir, postgres, victim, way):
         if "role" in way:
             weir.stop()
             postgres.query("DROP ROLE compiled_evil")
+
+
+def test_the_types_of_postgresqls_own_schemas_count(weir, postgres, victim):
+    """A table may have the name of one of information_schema's views, which another search_path finds."""
+    postgres.query("CREATE TABLE domains (id int); GRANT ALL ON domains TO PUBLIC;" + ONE.format("domains%ROWTYPE"), dbname=victim)
+    other, client = begin(weir, victim)
+    set_path(client, "information_schema")
+    assert client.query(CALL) == [["information_schema"]]
+    assert other.query(CALL) == [["public"]]
 
 
 HIDDEN = {                          # a function f() that tells a type which a temporary table may have, too; what A and B are told
@@ -207,6 +233,49 @@ def test_where_the_types_are_the_same_nothing_is_closed(weir, postgres, victim, 
         client.query(CALL)
         other.query(CALL)
     assert (client.query(PID), other.query(PID)) == (pid, pid)
+
+
+SUPABASE = """CREATE SCHEMA auth; CREATE SCHEMA storage; SET check_function_bodies = off; GRANT ALL ON SCHEMA auth, storage TO PUBLIC;
+    CREATE TABLE auth.users (id int PRIMARY KEY, email text, raw jsonb); CREATE TABLE users (id int, name text);
+    CREATE TABLE storage.objects (id int, name text); CREATE TABLE objects (id text, label text);
+    CREATE FUNCTION new_user() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $f$ BEGIN
+        INSERT INTO public.users VALUES (new.id, new.email); RETURN new; END $f$;
+    CREATE TRIGGER t AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION new_user();
+    CREATE FUNCTION storage.search(prefix text) RETURNS SETOF text LANGUAGE plpgsql AS $f$ BEGIN
+        RETURN QUERY EXECUTE 'SELECT name FROM storage.objects WHERE name LIKE $1 || %%' USING prefix; END $f$;
+    CREATE FUNCTION count_all(t text) RETURNS bigint LANGUAGE plpgsql AS $f$ DECLARE n bigint; BEGIN
+        EXECUTE 'SELECT count(*) FROM ' || quote_ident(t) || ' WHERE true' INTO n; RETURN n; END $f$;
+    CREATE FUNCTION count_it(t text) RETURNS bigint LANGUAGE plpgsql AS $f$ DECLARE n bigint; BEGIN
+        EXECUTE format('SELECT count(*) FROM %I', t) INTO n; RETURN n; END $f$;
+    CREATE FUNCTION act_as() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN PERFORM set_config('role', 'web', true); RETURN current_user;
+        END $f$;
+    GRANT ALL ON ALL TABLES IN SCHEMA auth, storage, public TO PUBLIC;""".replace("%%", "''%''")
+PROFILE = """CREATE FUNCTION profile(i int) RETURNS text LANGUAGE plpgsql AS $f$ DECLARE u users%ROWTYPE; BEGIN
+    SELECT * INTO u FROM users WHERE id = i; RETURN u.name; END $f$;"""
+PROFILES = {                        # the functions; is there one whose variables depend on search_path?
+    "without a path": (PROFILE, True),
+    "with its own path": (PROFILE.replace("LANGUAGE", "SET search_path = public, pg_temp LANGUAGE") +
+                          """CREATE FUNCTION email(i int) RETURNS text LANGUAGE plpgsql SET search_path = auth, pg_temp AS $f$
+                          DECLARE u users; BEGIN SELECT * INTO u FROM users WHERE id = i; RETURN u.email; END $f$;""", False),
+}
+
+
+@pytest.mark.parametrize("form", PROFILES)
+def test_several_schemas_with_tables_of_the_same_names_cost_nothing(weir, postgres, victim, form):
+    """As in Supabase's databases. The clients have one search_path, and no code changes it."""
+    functions, has_types = PROFILES[form]
+    postgres.query(SUPABASE + functions, dbname=victim)
+    other, client = begin(weir, victim)
+    pid = other.query(PID)
+    for number, wire in enumerate((client, other, client, other), 1):
+        wire.query(f"INSERT INTO auth.users VALUES ({number}, 'n{number}')")
+        assert wire.query(f"SELECT profile({number})") == [[f"n{number}"]]
+        assert wire.query("SELECT count_all('users'), count_it('users')") == [[str(number)] * 2]
+        assert wire.query("SELECT count(*), act_as() FROM storage.search('')") == [["0", "web"]]
+        assert wire.query(PID) == pid
+    states = " ".join(row["state"] for row in weir.console("SHOW DATABASE_CODE"))
+    assert "search_path" not in states
+    assert ("compiled_types" in states) == has_types
 
 
 def test_who_has_the_same_search_path_pays_nothing(weir, postgres, victim):

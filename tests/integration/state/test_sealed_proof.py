@@ -223,6 +223,30 @@ def test_code_that_somebody_else_makes_counts_soon(weir, postgres, later):
     assert sees(weir, other, client, USER_ID) == [[""]]
 
 
+MADE = {                            # what is made elsewhere
+    "a function's body": "CREATE OR REPLACE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT set_config('app.user_id', 'A', false) $$",
+    "a default": "ALTER TABLE t ALTER v SET DEFAULT set_config('app.user_id', 'A', false)",
+    "a check": "ALTER TABLE t ADD CONSTRAINT c CHECK (set_config('app.user_id', v, false) = v)",
+    "a policy": "CREATE POLICY p ON t USING (set_config('app.user_id', 'A', false) = 'A')",
+    "a trigger": "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW WHEN (set_config('app.user_id', new.v, false) = 'B') "
+                 "EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "an operator": "CREATE OPERATOR ~~~ (RIGHTARG = bigint, FUNCTION = pg_try_advisory_lock)",
+    "a type's default": "CREATE DOMAIN sly AS text DEFAULT set_config('app.user_id', 'A', false)",
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_whatever_is_made_elsewhere_makes_another_version(weir, postgres, later, what):
+    """pgweir asks for the version of the code, and reads the code only if that is another one."""
+    postgres.query("CREATE TABLE t (v text); CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$", dbname=later)
+    weir.start({f"database {later}": {"upstream": weir.upstream()}}, pool_size=1, max_overflow=0)
+    wire = weir.raw("web", later)
+    settle(wire)
+    postgres.query(MADE[what], dbname=later)
+    wait_until(lambda: wire.query("SELECT 1") and any({"settings", "advisory_locks"} & set(row["state"].split(", "))
+                                                      for row in weir.console("SHOW DATABASE_CODE")), 25, "the new answer")
+
+
 # --- what B reads without saying so -----------------------------------------------------------------------------
 
 def lastval_oid(postgres):
