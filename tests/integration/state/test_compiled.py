@@ -31,6 +31,9 @@ DECLARED = {                        # SQL with a function f() that returns the s
         f"DECLARE t text := ' begin '; v status; BEGIN RETURN {TYPE_OF.format('v')}; END"),
     "behind a comment with begin in it": FUNCTION.format(
         f"DECLARE -- they begin here\n v status; BEGIN RETURN {TYPE_OF.format('v')}; END"),
+    "behind a quote with a backslash": ONE.format("text := E'it\\'s'; w status; x text := 'a'").replace("pg_typeof(v)", "pg_typeof(w)"),
+    "behind a comment in a comment": ONE.format("int; /* /* a */ ' */ w status; x text := 'a'").replace("pg_typeof(v)",
+                                                                                                       "pg_typeof(w)"),
     "in an inner block": FUNCTION.format(f"BEGIN\nDECLARE\n\tv status;\nBEGIN\nRETURN {TYPE_OF.format('v')};\nEND; END"),
     "called by another": ONE.format("status").replace("f()", "g()") + FUNCTION.format("BEGIN RETURN public.g(); END"),
     "of a trigger": """CREATE TABLE public.log (v text); GRANT ALL ON public.log TO PUBLIC; CREATE FUNCTION public.tg() RETURNS
