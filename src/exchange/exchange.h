@@ -79,6 +79,9 @@ struct exchange_ops {
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
 	void (*login_server_done)(struct exchange *x);
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
+	void (*released)(struct exchange *x); /* while env->is_moving: it has given its server back */
+	/* While is_crossing: the listener listens to a channel of it, or can't, or has caught up for it. */
+	void (*crossing_heard)(struct exchange *x);
 };
 
 /* What all exchanges of one loop share. Owned by struct client_env. */
@@ -110,6 +113,7 @@ struct exchange_env {
 	bool is_closed; /* SHUTDOWN: no new clients but in the console */
 	bool is_draining; /* nor new transactions */
 	bool is_gentle; /* draining as PgBouncer does: a client that needs no server may stay to the end */
+	bool is_moving; /* clients move to another process as they become idle */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *up;
 	/* One that stands for weight of its like; its client is not told. */
@@ -153,6 +157,7 @@ struct exchange {
 	bool is_committing; /* srv->loan.commit.phase is not COMMIT_NOT */
 	bool is_session; /* it keeps its server from login to the end: pool_mode was session when it logged in */
 	bool has_run; /* something was sent to the server it holds */
+	bool is_crossing; /* it moves between two processes: here nothing is read from it, nor sent to it */
 };
 
 /* exchange.c */

@@ -367,3 +367,10 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 			pool_close_all(e->policy, why, now_us);
 		}
 }
+
+void
+pool_set_close_servers(struct pool_set *set, enum recycle_reason why, uint64_t now_us)
+{
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next)
+		pool_close_all(e->policy, why, now_us);
+}
