@@ -79,6 +79,24 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 	return total < FRAME_HEAD_LEN || total > len - at ? SIZE_MAX : at + total;
 }
 
+#define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
+
+/* The same notifications, whoever is said to have sent them: only the process that has the sender knows (sender_pid.c).
+ */
+static bool
+are_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	for (size_t at = 0, next; at < len; at = next) {
+		size_t skipped = a[at] == 'A' ? SENDER_AT + 4 : 1;
+
+		next = next_message(a, len, at);
+		if (next - at < skipped || next_message(b, len, at) != next || a[at] != b[at] ||
+		    memcmp(a + at + skipped, b + at + skipped, next - at - skipped) != 0)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Returns how many bytes at the end of the earlier messages are the beginning of the later ones. PostgreSQL sends
  * notifications in one order to all, so what both processes have got is such a piece; the longest one is taken, as
@@ -90,7 +108,7 @@ overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t
 	for (size_t at = 0; at < earlier_len; at = next_message(earlier, earlier_len, at)) {
 		size_t rest = earlier_len - at;
 
-		if (rest <= later_len && memcmp(earlier + at, later, rest) == 0)
+		if (rest <= later_len && are_same(earlier + at, later, rest))
 			return rest;
 	}
 	return 0;
