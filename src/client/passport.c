@@ -189,6 +189,13 @@ struct writing {
 };
 
 static void
+put_settings(struct buf *out, const struct image *img)
+{
+	for (size_t i = 0; img != NULL && i < image_count(img); i++)
+		passport_put_setting(out, image_at(img, i));
+}
+
+static void
 put_statement(const struct statement_crossing *s, void *arg)
 {
 	struct writing *w = arg;
@@ -197,11 +204,15 @@ put_statement(const struct statement_crossing *s, void *arg)
 					.types = s->types,
 					.is_of_session = s->is_of_session,
 					.is_proven = s->is_proven,
-					.is_told = s->is_told };
+					.is_told = s->is_told,
+					.is_read_otherwise = s->read_as != NULL };
+	size_t begun;
 
 	p.text = number_of_text(w->office, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
-	passport_put_statement(w->out, &p, s->read_as);
+	begun = passport_begin_statement(w->out, &p);
+	put_settings(w->out, s->read_as);
+	passport_end(w->out, begun);
 }
 
 static void
@@ -217,8 +228,7 @@ put_image(struct buf *out, const struct image *img)
 {
 	size_t begun = passport_begin(out);
 
-	for (size_t i = 0; img != NULL && i < image_count(img); i++)
-		passport_put_setting(out, image_at(img, i));
+	put_settings(out, img);
 	passport_end(out, begun);
 }
 

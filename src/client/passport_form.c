@@ -53,22 +53,17 @@ passport_put_setting(struct buf *b, const struct image_setting *s)
 	buf_put_str(b, s->value);
 }
 
-void
-passport_put_statement(struct buf *b, const struct passport_statement *s, const struct image *read_as)
+size_t
+passport_begin_statement(struct buf *b, const struct passport_statement *s)
 {
-	size_t begun;
-
 	buf_put_str(b, s->name);
 	buf_put_u32(b, s->text);
 	buf_put_u32(b, s->shape);
 	buf_put_u32(b, s->types);
 	buf_put_u8(b, (uint8_t)((s->is_shared ? IS_SHARED : 0) | (s->is_of_session ? IS_OF_SESSION : 0) |
 				(s->is_proven ? IS_PROVEN : 0) | (s->is_told ? IS_TOLD : 0) |
-				(read_as != NULL ? IS_READ_OTHERWISE : 0)));
-	begun = passport_begin(b);
-	for (size_t i = 0; read_as != NULL && i < image_count(read_as); i++)
-		passport_put_setting(b, image_at(read_as, i));
-	passport_end(b, begun);
+				(s->is_read_otherwise ? IS_READ_OTHERWISE : 0)));
+	return passport_begin(b);
 }
 
 void

@@ -73,7 +73,8 @@ void passport_put(struct buf *b, const struct passport *p); /* all but the parts
 size_t passport_begin(struct buf *b);
 void passport_end(struct buf *b, size_t begun);
 void passport_put_setting(struct buf *b, const struct image_setting *s);
-void passport_put_statement(struct buf *b, const struct passport_statement *s, const struct image *read_as);
+/* All but read_as, whose settings come next, and then passport_end(). Returns where they begin. */
+size_t passport_begin_statement(struct buf *b, const struct passport_statement *s);
 void passport_put_text(struct buf *b, const struct passport_text *t);
 void passport_put_pool(struct buf *b, const struct passport_pool *p);
 

@@ -229,17 +229,24 @@ class Weir:
     def restart(self, wait=True):
         """A restart in which the clients move to a new process, which self.process is then. Returns the old one. wait:
         until that has ended."""
-        old = self.process
-        before = self.log().count("is ready (pid ")
         become_reaper()
         self.signal(SIGUSR2)
-        wait_until(lambda: self.log().count("is ready (pid ") > before, 30, "the successor to be ready")
-        self.process = Successor(int(re.findall(r"is ready \(pid (\d+)\)", self.log())[-1]))
+        return self.restart_was_asked(wait)
+
+    def restart_was_asked(self, wait=True):
+        """The same, when somebody else has asked for it."""
+        old = self.process
+        become_reaper()
+        wait_until(lambda: self._last_ready() != old.pid, 30, "the successor to be ready")
+        self.process = Successor(self._last_ready())
         if wait:
             assert wait_process(old, 30) == 0
         else:
             self.predecessors.append(old)
         return old
+
+    def _last_ready(self):
+        return int(re.findall(r"is ready \(pid (\d+)\)", self.log())[-1])
 
     def reload(self, sections=None, upstream=None, wait=True, **settings):
         """New configuration by SIGHUP; returns when pgweir says it has been read."""
