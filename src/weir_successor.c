@@ -186,6 +186,10 @@ may_restart(const struct weir *w, struct fail *why)
 		return fail_set(why, "55000", "pgweir is stopping");
 	if (w->clients.x.is_suspended || pool_set_is_paused(w->pools))
 		return fail_set(why, "55000", "no restart while pgweir is paused or suspended: RESUME first");
+	for (const struct pool_database *d = pool_set_databases(w->pools); d != NULL; d = d->next)
+		if (d->is_paused || d->is_disabled)
+			return fail_set(why, "55000", "no restart while database \"%s\" is %s: %s it first", d->name,
+					d->is_paused ? "paused" : "disabled", d->is_paused ? "RESUME" : "ENABLE");
 	if (w->argv == NULL || w->config->path[0] == '\0' || w->config->compat == COMPAT_PGBOUNCER)
 		return fail_set(why, "0A000", "a restart needs a configuration file of pgweir's own");
 	if (getpid() == 1)
@@ -530,6 +534,13 @@ weir_end_if_moved(struct weir *w)
 	weir_end(w);
 }
 
+/* Both processes have servers for a while: those that are not needed here make room for the other's. */
+static void
+make_room(const struct successor *s)
+{
+	pool_set_close_unneeded(s->w->pools, !s->is_told, RR_RELOAD, s->w->now_us);
+}
+
 /* The successor is ready: from here on it accepts clients. */
 static void
 go(struct successor *s)
@@ -551,8 +562,7 @@ go(struct successor *s)
 	s->since_us = w->now_us;
 	w->clients.x.is_moving = true;
 	log_info(w->log, "restart: process %ld is ready; clients move there as they become idle", (long)s->pid);
-	/* Both processes have servers for a moment: those that nobody needs here make room. */
-	pool_set_close_servers(w->pools, RR_RELOAD, w->now_us);
+	make_room(s);
 	pump_again(s, 0);
 	weir_end_if_moved(w);
 }
@@ -724,6 +734,8 @@ weir_successor_tick(struct weir *w)
 		log_warning(w->log, "restart_timeout is over: %u clients that could not move are disconnected",
 			    w->clients.client_count);
 		weir_stop(w, SHUTDOWN_SERVERS);
-	} else if (s->stage == STAGE_MOVING)
+	} else if (s->stage == STAGE_MOVING) {
+		make_room(s);
 		weir_end_if_moved(w);
+	}
 }

@@ -185,8 +185,11 @@ void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/* Closes the pools' servers that are idle now, and others when they are returned; the listeners' connections stay. */
-void pool_set_close_servers(struct pool_set *set, enum recycle_reason why, uint64_t now_us);
+/*
+ * Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
+ * connections stay. is_all: also of pools that have clients.
+ */
+void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
 
 const char *pool_target_host(const struct pool_entry *entry); /* the first host, for SHOW */
 uint16_t pool_target_port(const struct pool_entry *entry);

@@ -16,6 +16,9 @@ from restartload import Load, server_sockets
 from waiting import wait_until
 
 
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
 def sleeping(weir, count):
     wait_until(lambda: len([row for row in weir.postgres.backends(wait_event="PgSleep")
                             if row["state"] == "active"]) == count, 10, f"{count} sleeping queries")
@@ -211,6 +214,12 @@ def test_only_an_admin_restarts(weir):
     wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1)
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="RESUME first"):
         weir.console("RESTART")
+    weir.console("RESUME")
+    weir.console("DISABLE app2")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="ENABLE it first"):
+        weir.console("RESTART")
+    weir.signal(signal.SIGUSR1)
+    wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1)
     weir.signal(signal.SIGUSR2)                                      # it ends the pause, and does nothing else
     assert weir.raw().query("SELECT 1") == [["1"]]
     assert weir.metric_now("pgweir_restarts_total") == 0
