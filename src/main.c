@@ -49,7 +49,7 @@ usage(FILE *to)
 	    "\n"
 	    "Signals: HUP reloads and reopens logs; TERM finishes open transactions, then ends; INT and QUIT end at "
 	    "once;\n"
-	    "USR1 pauses, USR2 resumes.\n",
+	    "USR1 pauses; USR2 resumes, or if nothing is paused, a new process takes over all clients.\n",
 	    to);
 }
 
@@ -75,8 +75,18 @@ print_sum(const char *path, const struct config_problems *problems)
 		problems->error_count == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
 }
 
+static void
+tell_problems(int predecessor, const struct config_problems *problems)
+{
+	for (size_t i = 0; i < problems->count; i++)
+		if (problems->list[i].is_error) {
+			weir_tell_predecessor(predecessor, problems->list[i].text); /* the first of them */
+			return;
+		}
+}
+
 static struct config *
-load(const char *path, const char *uri, bool is_check)
+load(const char *path, const char *uri, bool is_check, int predecessor)
 {
 	struct config_problems problems = { 0 };
 	struct config *config = uri != NULL ? config_from_upstream(uri, &problems) : config_load(path, &problems);
@@ -91,6 +101,8 @@ load(const char *path, const char *uri, bool is_check)
 	if (config != NULL && is_check)
 		weir_check_secrets(config, &problems);
 	print_problems(&problems);
+	if (config == NULL)
+		tell_problems(predecessor, &problems);
 	if (is_check || problems.error_count > 0)
 		print_sum(path != NULL ? path : "--upstream", &problems);
 	config_problems_fini(&problems);
@@ -131,10 +143,10 @@ leave_terminal(void)
  * to write a byte once it serves; -1: nowhere.
  */
 static int
-serve(struct config *config, int told)
+serve(struct config *config, const struct weir_start *start, int told)
 {
 	struct fail why;
-	struct weir *w = weir_new(config, &why);
+	struct weir *w = weir_new(config, start, &why);
 
 	if (w == NULL) {
 		fprintf(stderr, "pgweir: %s\n", why.text);
@@ -154,7 +166,7 @@ serve(struct config *config, int told)
 
 /* The starter waits until the process in the background serves, or has said on standard error why it can't. */
 static int
-serve_in_background(struct config *config)
+serve_in_background(struct config *config, const struct weir_start *start)
 {
 	int ends[2];
 	char byte;
@@ -168,7 +180,7 @@ serve_in_background(struct config *config)
 	if (pid == 0) {
 		close(ends[0]);
 		setsid();
-		return serve(config, ends[1]);
+		return serve(config, start, ends[1]);
 	}
 	config_unref(config);
 	close(ends[1]);
@@ -231,10 +243,11 @@ read_option(struct asked *asked, int option)
 	case 'q':
 		return -1;
 	case 'R':
-		fputs("pgweir: -R is not supported: PgBouncer has dropped it, too. Start the new process beside the "
-		      "old one "
-		      "with so_reuseport = 1, then stop the old one.\n",
-		      stderr);
+		fputs(
+		    "pgweir: -R is not supported: PgBouncer has dropped it, too. With a file of pgweir's own, SIGUSR2 "
+		    "restarts it. With PgBouncer's, start the new process beside the old one with so_reuseport = 1, "
+		    "then stop the old one.\n",
+		    stderr);
 		return 2;
 	case OPT_KEYS:
 		config_print_keys(stdout);
@@ -311,16 +324,16 @@ apply(const struct asked *asked, struct config *config)
 }
 
 static int
-run(const struct asked *asked, struct config *config)
+run(const struct asked *asked, struct config *config, const struct weir_start *start)
 {
-	if (!asked->is_daemon)
-		return serve(config, -1);
+	if (!asked->is_daemon || start->predecessor >= 0) /* else it is in the background already */
+		return serve(config, start, -1);
 	if (strcmp(config->log_destination, "stderr") == 0) {
 		fputs("pgweir: -d needs a log file: a process in the background has no standard error\n", stderr);
 		config_unref(config);
 		return 1;
 	}
-	return serve_in_background(config);
+	return serve_in_background(config, start);
 }
 
 int
@@ -328,17 +341,19 @@ main(int argc, char **argv)
 {
 	struct asked asked = { 0 };
 	struct config *config;
+	struct weir_start start = { .argv = argv };
 	char *kept = NULL;
 	int code;
 
 	weir_hide_memory();
+	start.predecessor = weir_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;
 	if (asked.is_import)
 		return import(asked.path);
 	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL)
 		return 1;
-	config = load(asked.path, kept, asked.is_check);
+	config = load(asked.path, kept, asked.is_check, start.predecessor);
 	if (asked.uri != NULL) {
 		hide_password(asked.uri);
 		OPENSSL_cleanse(kept, strlen(kept));
@@ -347,7 +362,7 @@ main(int argc, char **argv)
 	if (config == NULL)
 		return 1;
 	if (apply(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
-		return run(&asked, config);
+		return run(&asked, config, &start);
 	if (asked.is_dump)
 		config_dump(config, stdout);
 	config_unref(config);

@@ -133,10 +133,12 @@ on_console_closed(void *up, struct client *c)
 }
 
 static void
-on_client_gone(void *up)
+on_client_gone(void *up, struct client *c)
 {
 	struct weir *w = up;
 
+	weir_newcomer_gone(w, c);
+	weir_client_gone_moving(w, c);
 	if (w->is_stopping)
 		weir_stop_if_empty(w);
 }
@@ -183,6 +185,12 @@ host_shutdown(void *up, enum shutdown_how how)
 	weir_stop(up, how);
 }
 
+static int
+host_restart(void *up, struct fail *why)
+{
+	return weir_restart(up, why);
+}
+
 static void
 host_reopen(void *up)
 {
@@ -215,6 +223,22 @@ host_is_shutting_down(void *up)
 
 /* --- events --- */
 
+/* It ends a pause, as PgBouncer's does. When there is none, and the configuration is pgweir's own, it restarts. */
+static void
+on_sigusr2(struct weir *w)
+{
+	bool is_theirs = w->config->compat == COMPAT_PGBOUNCER;
+	struct fail why;
+
+	if (is_theirs && w->is_stopping)
+		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
+	else if (is_theirs || pool_set_is_paused(w->pools) || w->clients.x.is_suspended) {
+		log_info(w->log, "resumed");
+		host_resume(w, NULL);
+	} else if (weir_restart(w, &why) < 0)
+		log_warning(w->log, "no restart: %s", why.text);
+}
+
 static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
@@ -243,12 +267,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		pool_set_pause(w->pools, NULL, w->now_us);
 		break;
 	case SIGUSR2:
-		if (is_theirs && w->is_stopping) {
-			log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
-			break;
-		}
-		log_info(w->log, "resumed");
-		host_resume(w, NULL);
+		on_sigusr2(w);
 		break;
 	default:
 		break;
@@ -275,6 +294,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	console_tick(w->console, now);
 	weir_watch_memory(w);
 	weir_stop_tick(w);
+	weir_successor_tick(w);
+	weir_predecessor_tick(w);
 }
 
 /* --- starting --- */
@@ -347,6 +368,8 @@ static const struct exchange_ops exchange_ops = {
 	.login_server_lost = login_server_lost,
 	.bytes = relay_bytes,
 	.try_release = relay_try_release,
+	.released = weir_client_released,
+	.crossing_heard = weir_crossing_heard,
 };
 
 static void
@@ -380,6 +403,8 @@ fill_envs(struct weir *w)
 	c->on_console_closed = on_console_closed;
 	c->normalize = host_normalize;
 	c->on_client_gone = on_client_gone;
+	c->on_strange_cancel = weir_strange_cancel;
+	c->on_far_cancel_over = weir_far_cancel_over;
 	TAILQ_INIT(&c->clients);
 }
 
@@ -398,6 +423,7 @@ make_parts(struct weir *w, struct fail *why)
 				     .set = host_set,
 				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
+				     .restart = host_restart,
 				     .reopen = host_reopen,
 				     .config_error = host_config_error,
 				     .config_change = host_config_change,
@@ -468,6 +494,16 @@ watch_signals(struct weir *w, struct fail *why)
 	return 0;
 }
 
+/* Where only the file itself may be written: after a restart, by the user of run_as. */
+static int
+rewrite_pid_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+	bool is_written = fd >= 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0;
+
+	return fd >= 0 && close(fd) == 0 && is_written ? 0 : -1;
+}
+
 /* Writes a temporary file and renames it, so that nobody reads half a PID. Returns 0, or -1 with errno set. */
 static int
 make_pid_file(const char *path)
@@ -482,6 +518,8 @@ make_pid_file(const char *path)
 	}
 	unlink(made);
 	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0 && errno == EACCES && getuid() != 0) /* root has made it for the user of run_as */
+		return rewrite_pid_file(path);
 	if (fd < 0)
 		return -1;
 	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
@@ -577,8 +615,19 @@ load_files(struct weir *w, struct fail *why)
 	return r;
 }
 
+/* Everything that listens. With a predecessor, nothing is accepted yet. */
+static int
+open_addresses(struct weir *w, int predecessor, struct fail *why)
+{
+	if (predecessor >= 0 && weir_meet_predecessor(w, predecessor, why) < 0)
+		return -1;
+	return weir_start_http(w, why) == 0 && weir_adopt(w, w->config, why) == 0 && weir_listen(w, w->config, why) == 0
+		   ? 0
+		   : -1;
+}
+
 struct weir *
-weir_new(struct config *config, struct fail *why)
+weir_new(struct config *config, const struct weir_start *start, struct fail *why)
 {
 	struct weir *w = calloc(1, sizeof(*w));
 
@@ -588,6 +637,7 @@ weir_new(struct config *config, struct fail *why)
 	}
 	TAILQ_INIT(&w->clients.clients);
 	w->config = config_ref(config);
+	w->argv = start->argv;
 	w->now_us = clock_now_us();
 	w->start_wall_us = w->last_reload_wall_us = clock_wall_us();
 	w->last_reload_ok = true;
@@ -598,12 +648,13 @@ weir_new(struct config *config, struct fail *why)
 		weir_warn_of_secrets(w, config);
 		raise_descriptor_limit(w);
 		weir_apply(w);
-		if (watch_signals(w, why) == 0 && weir_start_http(w, why) == 0 && weir_adopt(w, config, why) == 0 &&
-		    weir_listen(w, config, why) == 0 && write_pid_file(w, why) == 0 && weir_become(w, why) == 0) {
+		if (watch_signals(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
+		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && weir_become(w, why) == 0) {
 			weir_limit_memory(w);
 			return w;
 		}
 	}
+	weir_tell_failure(w, start->predecessor, why);
 	weir_free(w);
 	return NULL;
 }
@@ -613,21 +664,41 @@ close_clients(struct weir *w)
 {
 	struct fail why;
 
-	fail_set(&why, "57P01", "pgweir is shutting down");
+	fail_set(&why, "57P01",
+		 w->successor != NULL ? "pgweir has been restarted; please connect again" : "pgweir is shutting down");
 	while (!TAILQ_EMPTY(&w->clients.clients))
 		client_close(TAILQ_FIRST(&w->clients.clients), &why);
 }
 
 void
-weir_run(struct weir *w)
+weir_serve(struct weir *w)
 {
+	struct fail why;
+
+	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
+		if (w->listeners[i] != NULL)
+			listener_begin(w->listeners[i]);
+	if (w->http != NULL)
+		http_own_path(w->http, true);
+	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
+		log_warning(w->log, "%s", why.text);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
 	weir_notify("READY=1");
+}
+
+void
+weir_run(struct weir *w)
+{
+	if (weir_is_waiting_for_go(w))
+		weir_tell_ready(w);
+	else
+		weir_serve(w);
 	priority_low_latency();
 	do {
 		event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 		w->counters.loop_iterations++;
 	} while (!event_base_got_break(w->base) && !event_base_got_exit(w->base));
+	weir_forget_predecessor(w); /* clients that are not ours yet */
 	close_clients(w);
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
@@ -657,8 +728,10 @@ weir_free(struct weir *w)
 	if (w == NULL)
 		return;
 	w->is_ending = w->is_stopping = true;
+	weir_forget_predecessor(w);
 	w->clients.x.is_closed = w->clients.x.is_draining = true;
 	close_clients(w);
+	weir_forget_successor(w);
 	console_free(w->console);
 	auth_queries_free(w->clients.x.auth_queries);
 	pool_set_free(w->pools);

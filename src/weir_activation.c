@@ -23,13 +23,14 @@ passed_count(void)
 }
 
 static int
-adopt(struct weir *w, const struct config *config, int i, struct fail *why)
+adopt(struct weir *w, const struct config *config, int i, int fd, struct fail *why)
 {
 	struct listener_settings s = weir_listener_settings(w, config);
 	struct sockaddr_storage at;
 	socklen_t len = sizeof(at);
 
-	s.adopted_fd = FIRST_FD + i;
+	s.adopted_fd = fd;
+	s.is_held = weir_is_waiting_for_go(w);
 	if (getsockname(s.adopted_fd, (struct sockaddr *)&at, &len) < 0)
 		return fail_set(why, "58000", "descriptor %d, passed by the service manager, is not a socket",
 				s.adopted_fd);
@@ -41,15 +42,29 @@ adopt(struct weir *w, const struct config *config, int i, struct fail *why)
 	return 0;
 }
 
+/* Those that the process before this one got from the service manager. */
+static int
+adopt_passed(struct weir *w, const struct config *config, struct fail *why)
+{
+	int fd;
+
+	for (int i = 0; i < WEIR_LISTENERS_MAX && (fd = weir_take_passed(w, 'S', NULL, 0)) != 0; i++)
+		if (adopt(w, config, i, fd, why) < 0)
+			return -1;
+	return 0;
+}
+
 int
 weir_adopt(struct weir *w, const struct config *config, struct fail *why)
 {
 	int count = passed_count();
 
+	if (w->is_activated)
+		return adopt_passed(w, config, why);
 	if (count > WEIR_LISTENERS_MAX)
 		return fail_set(why, "54000", "more than %d sockets were passed", WEIR_LISTENERS_MAX);
 	for (int i = 0; i < count; i++)
-		if (adopt(w, config, i, why) < 0)
+		if (adopt(w, config, i, FIRST_FD + i, why) < 0)
 			return -1;
 	if (count > 0) {
 		w->is_activated = true;

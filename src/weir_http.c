@@ -41,6 +41,7 @@ weir_start_http(struct weir *w, struct fail *why)
 
 	if (!c->http_enabled)
 		return 0;
+	s.passed_fd = weir_take_passed(w, 'H', c->http_listen.host, c->http_listen.port);
 	if (c->http_auth_file[0] != '\0' && (s.users = users_load(c->http_auth_file, NULL, NULL, why)) == NULL)
 		return -1;
 	w->http = http_new(&s, why);
@@ -51,4 +52,16 @@ weir_start_http(struct weir *w, struct fail *why)
 	if (w->http_asks == NULL || event_add(w->http_asks, NULL) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
+}
+
+void
+weir_stop_http(struct weir *w)
+{
+	if (w->http == NULL)
+		return;
+	http_own_path(w->http, false);
+	event_free(w->http_asks);
+	http_free(w->http);
+	w->http = NULL;
+	w->http_asks = NULL;
 }

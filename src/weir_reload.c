@@ -109,6 +109,9 @@ open_one(struct weir *w, const struct config *config, const struct config_listen
 	s.host = at->host;
 	s.port = at->port;
 	s.is_unix = at->is_unix;
+	s.adopted_fd = weir_take_passed(w, 'S', at->host, at->port);
+	s.is_inherited = s.adopted_fd != 0;
+	s.is_held = weir_is_waiting_for_go(w);
 	return listener_new(w->base, &s, why);
 }
 
@@ -127,8 +130,8 @@ static int
 open_listeners(struct weir *w, const struct config *config, struct weir_listeners *fresh, struct fail *why)
 {
 	/* A reload moves no listener of PgBouncer's, and none while they are being closed. */
-	bool is_unchanged =
-	    w->is_activated || w->is_stopping || (w->listeners[0] != NULL && config->compat == COMPAT_PGBOUNCER);
+	bool is_unchanged = w->is_activated || w->is_stopping || w->clients.x.is_moving ||
+			    (w->listeners[0] != NULL && config->compat == COMPAT_PGBOUNCER);
 
 	*fresh = (struct weir_listeners){ .is_unchanged = is_unchanged };
 	if (is_unchanged)
@@ -195,6 +198,12 @@ weir_listen(struct weir *w, const struct config *config, struct fail *why)
 	}
 	take_listeners(w, config, &fresh);
 	return 0;
+}
+
+int
+weir_listen_again(struct weir *w, struct fail *why)
+{
+	return weir_listen(w, w->config, why) < 0 ? -1 : weir_start_http(w, why);
 }
 
 /* Passes the present configuration to all parts that keep a copy of it or a pointer to it. */

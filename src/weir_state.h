@@ -33,6 +33,9 @@ struct weir_overrides {
 	size_t count;
 };
 
+struct successor; /* weir_successor.c */
+struct predecessor; /* weir_predecessor.c */
+
 struct weir {
 	struct event_base *base;
 	struct config *config;
@@ -60,6 +63,10 @@ struct weir {
 	struct listener *listeners[WEIR_LISTENERS_MAX];
 	struct config_listen listening[WEIR_LISTENERS_MAX]; /* the address of each listener */
 	bool is_activated; /* they were passed by a service manager, and stay */
+	/* a restart without a gap: weir_handover.h */
+	char *const *argv; /* of this process; NULL: it can't have a successor */
+	struct successor *successor; /* while this process moves its clients there; or NULL */
+	struct predecessor *predecessor; /* while clients come from there; or NULL */
 	struct event *signals[WEIR_SIGNALS], *tick, *http_asks;
 	uint8_t *read_buffer;
 	/* weir_memory.c */
@@ -112,8 +119,42 @@ void weir_reopen_logs(struct weir *w);
 void weir_apply(struct weir *w);
 void weir_forget_changes(struct weir *w);
 
+/* Listens, for SQL and HTTP, after these sockets were given away. Returns 0, or -1 with *why set. */
+int weir_listen_again(struct weir *w, struct fail *why);
+
 /* weir_http.c: starts the metrics thread, if it is wanted. Returns 0, or -1 with *why set. */
 int weir_start_http(struct weir *w, struct fail *why);
+void weir_stop_http(struct weir *w); /* another process has its socket now */
+
+/* weir.c: from now on clients are accepted here. */
+void weir_serve(struct weir *w);
+
+/* weir_successor.c: a restart in which this process goes. */
+int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */
+void weir_forget_successor(struct weir *w); /* fine if there is none */
+void weir_successor_tick(struct weir *w); /* about every 100 ms */
+void weir_end_if_moved(struct weir *w);
+void weir_client_gone_moving(struct weir *w, const struct client *c);
+void weir_far_cancel_over(void *up, uint64_t number); /* client_env */
+void weir_client_released(struct exchange *x); /* exchange_ops */
+void weir_crossing_heard(struct exchange *x);
+
+/* weir_predecessor.c: a restart in which this process comes. */
+/* Gets the sockets that the old process listens on from the other end of fd, which is taken. -1: *why is set. */
+int weir_meet_predecessor(struct weir *w, int fd, struct fail *why);
+void weir_forget_predecessor(struct weir *w); /* fine if there is none */
+void weir_tell_failure(const struct weir *w, int fd,
+		       const struct fail *why); /* fd: as weir_meet_predecessor() got it */
+void weir_predecessor_tick(struct weir *w); /* about every 100 ms */
+bool weir_has_predecessor(const struct weir *w); /* it still has clients */
+bool weir_is_waiting_for_go(const struct weir *w); /* nothing may be accepted yet */
+/* Returns the socket that was passed for this address, or for any if host is NULL; 0: none was. kind: 'S', 'H'. */
+int weir_take_passed(struct weir *w, char kind, const char *host, uint16_t port);
+void weir_tell_ready(struct weir *w);
+void weir_newcomer_heard(struct exchange *x);
+void weir_newcomer_gone(struct weir *w, const struct client *c);
+bool weir_strange_cancel(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
+void weir_stop_predecessor(struct weir *w, enum shutdown_how how);
 
 /* weir_secrets.c: logs warnings about files of secrets that others may read (users_load() warns about users_file). */
 void weir_warn_of_secrets(struct weir *w, const struct config *config);
@@ -151,6 +192,7 @@ void weir_stop(struct weir *w, enum shutdown_how how);
 void weir_suspend(struct weir *w, bool on); /* SUSPEND, RESUME */
 void weir_stop_tick(struct weir *w);
 void weir_stop_if_empty(struct weir *w);
+void weir_end(struct weir *w); /* leaves the loop */
 
 /* weir_snapshot.c. Returns NULL without memory. */
 struct snapshot *weir_snapshot(struct weir *w);

@@ -32,8 +32,8 @@ has_clients(const struct weir *w)
 	return false;
 }
 
-static void
-end(struct weir *w)
+void
+weir_end(struct weir *w)
 {
 	if (w->is_ending)
 		return;
@@ -47,7 +47,7 @@ weir_stop_if_empty(struct weir *w)
 	if (!w->is_stopping || w->close_listeners_at_us != 0)
 		return;
 	if (!has_clients(w) || (w->clients.x.is_gentle && pool_set_is_quiet(w->pools, NULL)))
-		end(w);
+		weir_end(w);
 }
 
 static void
@@ -63,7 +63,8 @@ begin(struct weir *w, enum shutdown_how how)
 		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
 			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
 	if (!w->is_stopping) {
-		weir_notify("STOPPING=1");
+		if (w->successor == NULL) /* else that is the service now */
+			weir_notify("STOPPING=1");
 		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
 	} else if (w->close_listeners_at_us == 0)
 		w->close_listeners_at_us = w->now_us;
@@ -71,6 +72,7 @@ begin(struct weir *w, enum shutdown_how how)
 	w->stopping_how = how;
 	w->stop_at_us = is_patient ? UINT64_MAX : w->close_listeners_at_us + w->config->shutdown_timeout_us;
 	weir_suspend(w, false);
+	weir_stop_predecessor(w, how);
 	weir_stop_tick(w);
 }
 
@@ -87,7 +89,8 @@ weir_stop(struct weir *w, enum shutdown_how how)
 	if (!w->is_stopping) /* else it was asked twice */
 		log_info(w->log, "stopping at once");
 	w->is_stopping = true;
-	end(w);
+	weir_stop_predecessor(w, SHUTDOWN_NOW);
+	weir_end(w);
 }
 
 void
@@ -105,7 +108,7 @@ weir_stop_tick(struct weir *w)
 	if (w->now_us >= w->stop_at_us) {
 		log_warning(w->log, "shutdown_timeout is over: %u clients are closed in mid-transaction",
 			    w->clients.client_count);
-		end(w);
+		weir_end(w);
 		return;
 	}
 	weir_stop_if_empty(w);

@@ -38,6 +38,7 @@ struct console_host {
 	void (*resume)(void *up, const char *database);
 	void (*suspend)(void *up); /* ends by resume(NULL) */
 	void (*shutdown)(void *up, enum shutdown_how how); /* begins the shutdown and returns */
+	int (*restart)(void *up, struct fail *why); /* starts the successor and returns; -1: *why is set */
 	void (*reopen)(void *up); /* log files */
 	/* Fills problems of the last failed reload, oldest first, as lines; NULL: none. */
 	const char *(*config_error)(void *up, size_t i);

@@ -39,12 +39,15 @@ static const struct command_row rows[] = {
 	{ COMMAND_SHUTDOWN_CLIENTS, "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN", ARGUMENT_NONE, ADMIN,
 	  "accept no new clients, and stop when the last one has left", "SHUTDOWN WAIT_FOR_CLIENTS" },
 
+	{ COMMAND_RESTART, "RESTART", "RESTART", ARGUMENT_NONE, ADMIN,
+	  "start a new process from the program's file, and hand all clients over to it", "RESTART" },
+
 	{ COMMAND_RESET_QUERIES, "RESET QUERIES", "RESET", ARGUMENT_NONE, ADMIN,
 	  "reset SHOW QUERIES", "RESET QUERIES" },
 
 	{ COMMAND_SET_CONFIGURATION, "SET CONFIGURATION", "SET", ARGUMENT_ANY, ADMIN, DRIVERS },
 	{ COMMAND_REFUSED, "SHOW FDS", "SHOW", ARGUMENT_LIKE, ADMIN,
-	  "Descriptors are not handed over. A new process can listen beside the old one.", NULL },
+	  "Descriptors are handed over by RESTART.", NULL },
 	{ COMMAND_REFUSED, "SAVEPOINT", "SAVEPOINT", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 	{ COMMAND_REFUSED, "RELEASE", "RELEASE", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },
 	{ COMMAND_REFUSED, "ROLLBACK TO", "ROLLBACK", ARGUMENT_ANY, ANYBODY, "Nothing here could be rolled back.", NULL },

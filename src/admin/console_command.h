@@ -28,7 +28,7 @@
 	ROW(DISABLE, run_disable) ROW(ENABLE, run_disable) ROW(SUSPEND, run_suspend) \
 	ROW(RECONNECT, run_reconnect) ROW(WAIT_CLOSE, run_wait_close) ROW(KILL, run_kill) \
 	ROW(KILL_CLIENT, run_kill_client) ROW(SHUTDOWN, run_shutdown) ROW(SHUTDOWN_SERVERS, run_shutdown) \
-	ROW(SHUTDOWN_CLIENTS, run_shutdown) \
+	ROW(SHUTDOWN_CLIENTS, run_shutdown) ROW(RESTART, run_restart) \
 	ROW(RESET_QUERIES, run_reset_queries) ROW(SET, console_set) ROW(RESET, console_reset) ROW(BEGIN, console_begin) ROW(COMMIT, console_end) \
 	ROW(ROLLBACK, console_end) ROW(DISCARD, console_discard) ROW(DEALLOCATE, console_deallocate) \
 	ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)

@@ -450,6 +450,14 @@ run_shutdown(struct console_client *cc, const struct command *command, const cha
 }
 
 static enum run_result
+run_restart(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
+{
+	(void)command;
+	(void)tag;
+	return cc->console->host.restart(cc->console->host.up, why) < 0 ? RUN_FAILED : RUN_DONE;
+}
+
+static enum run_result
 run_reset_queries(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	(void)command;

@@ -421,3 +421,22 @@ admission_admit(struct admission *a, struct admission_ticket *t, const char *use
 	hold_user(a, t, user_entry);
 	return true;
 }
+
+int
+admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user)
+{
+	uint64_t now_us = *a->settings.now_us;
+	struct admission_entry *user_entry;
+	uint8_t key[ADDRESS_KEY_MAX];
+
+	if (peer != NULL) {
+		if ((t->address = admission_table_get(a->addresses, key, address_key(peer, key), now_us)) == NULL)
+			return -1;
+		admission_entry_hold(a->addresses, t->address);
+		t->is_exempt = t->is_apart = is_exempt(a, peer);
+	}
+	if ((user_entry = admission_table_get(a->users, user, strlen(user), now_us)) == NULL)
+		return -1;
+	hold_user(a, t, user_entry);
+	return 0;
+}

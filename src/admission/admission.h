@@ -98,6 +98,11 @@ bool admission_knock(struct admission *a, struct admission_ticket *t, const char
 /* The client is authenticated; entry will be its pool. */
 bool admission_admit(struct admission *a, struct admission_ticket *t, const char *user, const struct pool_entry *entry);
 /*
+ * In place of all these steps, for a client that another process has let in: it counts as the others do, and no limit
+ * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.
+ */
+int admission_restore(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer, const char *user);
+/*
  * The same for a user of the console, where those are counted (compat = pgbouncer); clients: how many are there now.
  * Limits are for those that may only look.
  */

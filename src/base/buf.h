@@ -28,6 +28,7 @@ void buf_put(struct buf *b, const void *bytes, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_u16(struct buf *b, uint16_t v); /* network order, as are all numbers here */
 void buf_put_u32(struct buf *b, uint32_t v);
+void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_str(struct buf *b, const char *s); /* with a terminator */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* without terminator */
 void buf_take_front(struct buf *b, size_t len); /* drops the first len bytes (len <= b->len) */

@@ -162,6 +162,8 @@ struct process_counters {
 	uint64_t cancels[CR_COUNT];
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
+	uint64_t restarts; /* how often this service was restarted with its clients; counted from process to process */
+	uint64_t restarts_failed, clients_moved; /* of this process: successors given up; clients taken over */
 	uint64_t loop_iterations;
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* known elsewhere; filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;

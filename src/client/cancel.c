@@ -43,6 +43,7 @@ struct client_cancel {
 	struct client *target; /* NULL: it has gone */
 	struct client_cancel *next; /* the next one for the same target */
 	struct event *again; /* if not NULL, the timer that tries it again */
+	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
 	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
 	uint32_t retries;
 	bool has_looked; /* it found nothing to cancel once */
@@ -206,11 +207,21 @@ forget_secret(struct client *c)
 	c->key_next = NULL;
 }
 
+static void
+enter_key(struct client *c, uint32_t pid)
+{
+	struct client **at = bucket(c->env, pid);
+
+	c->x.told_pid = pid;
+	*next_of(c) = *at;
+	*at = c;
+	c->env->keyed_count++;
+}
+
 int
 cancel_register(struct client *c, uint32_t pid, bool is_long)
 {
 	struct client_env *env = c->env;
-	struct client **at;
 	uint32_t random[2], made, peer_id = env->x.config->peer_id;
 	unsigned tries = 0;
 
@@ -232,12 +243,28 @@ cancel_register(struct client *c, uint32_t pid, bool is_long)
 		if (peer_id != 0)
 			cancel_peer_mark(peer_id, &made, &random[1]);
 	} while (made == 0 || is_taken(env, made, random[1], tries++));
-	c->x.told_pid = made;
 	c->x.told_secret = random[1];
-	at = bucket(env, made);
-	*next_of(c) = *at;
-	*at = c;
-	env->keyed_count++;
+	enter_key(c, made);
+	return 0;
+}
+
+int
+cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
+{
+	struct client_env *env = c->env;
+
+	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
+		return -1;
+	if (pid == 0 || key_find(env, pid, secret, len) != NULL)
+		return -1;
+	if (len == CANCEL_SECRET_MAX) {
+		if ((c->long_key = make_long_key()) == NULL)
+			return -1;
+		memcpy(c->long_key->rest, secret + SHORT_LEN, REST_LEN);
+		c->has_long_key = true;
+	}
+	c->x.told_secret = wire_u32(secret);
+	enter_key(c, pid);
 	return 0;
 }
 
@@ -280,6 +307,8 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 		close_asker(cancel->asker, result);
 	else
 		cancel->env->x.counters->cancels[result]++;
+	if (cancel->far != 0)
+		cancel->env->on_far_cancel_over(cancel->env->x.up, cancel->far);
 	free(cancel);
 }
 
@@ -507,6 +536,8 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	struct client *target = key_find(c->env, pid, key, key_len);
 
+	if (target == NULL && c->env->on_strange_cancel(c->env->x.up, c, pid, key, key_len))
+		return;
 	if (target == NULL)
 		close_asker(c, CR_WRONG_KEY);
 	else if (has_enough(target))
@@ -515,6 +546,28 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		close_asker(c, CR_FAILED);
 	else if (target->cancels == c->cancel)
 		try_cancel(c->cancel);
+}
+
+void
+cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len)
+{
+	bool is_key = key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX;
+	struct client *target = is_key ? key_find(env, pid, key, key_len) : NULL;
+	struct client_cancel *cancel = target == NULL || has_enough(target) ? NULL : make(target, NULL);
+
+	if (cancel == NULL) {
+		env->on_far_cancel_over(env->x.up, number);
+		return;
+	}
+	cancel->far = number;
+	if (target->cancels == cancel)
+		try_cancel(cancel);
+}
+
+void
+cancel_over(struct client *asker, bool is_known)
+{
+	close_asker(asker, is_known ? CR_PASSED_ON : CR_WRONG_KEY);
 }
 
 static void

@@ -8,11 +8,19 @@
 
 #define CANCEL_PID_MADE 0x40000000u /* from here on pids are made up: no process has one of these */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
+/*
+ * The same for one that came to another process of this pgweir: env->on_far_cancel_over(number) is called when it is
+ * over, from within or later. Only a number other than 0.
+ */
+void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
+void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
 void cancel_free(struct client *c);
 #define CANCEL_SECRET_MAX 32 /* bytes */
 /* Gives the client a key with this PID (0: a made-up one) and a secret of 4 bytes, or CANCEL_SECRET_MAX if is_long.
  * Returns 0, or -1 without memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
+/* Gives it the key that it was sent by another process. Returns 0, or -1: no memory, or somebody has it. */
+int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
 void cancel_unregister(struct client *c);
 /* Returns the client that was sent this made-up PID, or NULL if there is none, or more than one. */

@@ -53,8 +53,8 @@ refuse_at_once(int fd)
 	send(fd, message, sizeof(message), MSG_NOSIGNAL);
 }
 
-void
-client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
+struct client *
+client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
@@ -65,7 +65,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 		}
 		env->x.counters->rejected[RJ_MAX_MEMORY]++;
 		free(c);
-		return;
+		return NULL;
 	}
 	if (!is_unix) {
 		if (peer->sa_family == AF_INET6)
@@ -81,7 +81,15 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	c->connected_us = c->x.ticket.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
-	if (env->front->begin(c))
+	return c;
+}
+
+void
+client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
+{
+	struct client *c = client_new(env, fd, peer, is_unix);
+
+	if (c != NULL && env->front->begin(c))
 		on_readable(&c->x.stream); /* most often its first packet is here already */
 }
 
@@ -189,7 +197,14 @@ client_close(struct client *c, const struct fail *why)
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);
 	graveyard_bury(env->x.graveyard, &c->grave, client_free_later);
-	env->on_client_gone(env->x.up);
+	env->on_client_gone(env->x.up, c);
+}
+
+void
+client_let_go(struct client *c)
+{
+	c->is_close_told = c->is_end_logged = true;
+	client_close(c, NULL);
 }
 
 static void
@@ -320,7 +335,7 @@ clients_suspend(struct client_env *env, bool on)
 	env->x.is_suspended = on;
 	TAILQ_FOREACH(c, &env->clients, all)
 	{
-		if (on && !exchange_is_ready(&c->x))
+		if (c->x.is_crossing || (on && !exchange_is_ready(&c->x)))
 			continue;
 		stream_suspend(&c->x.stream, on);
 		if (c->x.srv != NULL)

@@ -6,6 +6,8 @@
  *   client_log.c       its lines in the log
  *   client_memory.c    what is done while memory is short
  *   client_watch.c     lines about pools that are exhausted and transactions that take long
+ *   passport.c         moves it to another process of pgweir
+ *   passport_form.c    its written form; pure
  *   cancel.c           CancelRequests
  *   cancel_peer.c      those for clients of other processes
  *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
@@ -76,7 +78,12 @@ struct client_env {
 	/* Writes sql without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, char *out, size_t out_cap);
 	void (*on_console_closed)(void *up, struct client *c);
-	void (*on_client_gone)(void *up); /* after each close: a drain may be over */
+	void (*on_client_gone)(void *up, struct client *c); /* c is closed: a drain may be over */
+	/* A cancel request for a key that nobody here has. Returns true: c is closed when its answer comes
+	 * (cancel_over). */
+	bool (*on_strange_cancel)(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
+	/* One that cancel_begin_far() began is over. */
+	void (*on_far_cancel_over)(void *up, uint64_t number);
 };
 
 struct client {
@@ -109,6 +116,7 @@ struct client {
 			bool is_close_told : 1; /* by bouncer_log_close() */
 			bool is_starved : 1; /* it is not read because memory is short */
 			bool is_end_logged : 1; /* why it is closed is in the log, or was kept out of it */
+			bool is_staying : 1; /* it can't move to a successor of this process */
 		};
 		struct grave grave; /* once it is closed */
 	};
@@ -123,6 +131,8 @@ client_of(const struct exchange *x)
 
 /* Makes a client of a new connection; takes fd. peer may be a Unix address. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
+/* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed. */
+struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* exchange_ops: */
 void client_close_exchange(struct exchange *x, const struct fail *why);
 void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
@@ -133,6 +143,8 @@ void client_close(struct client *c, const struct fail *why);
  * not counting its time in line and the requests before it.
  */
 bool client_is_served(const struct client *c, uint64_t *since_us);
+/* Another process reads it now: its socket is closed here, and it notices nothing. */
+void client_let_go(struct client *c);
 /* Writes "10.0.0.7:51514" or "unix". */
 void client_peer_text(const struct client *c, char *out, size_t out_cap);
 /* client_log.c: what its lines in the log are about; the texts are borrowed from the client. */

@@ -201,7 +201,7 @@ check_all(struct client_env *env, uint64_t now_us)
 		next = TAILQ_NEXT(c, all);
 		if (client_state_is_login((enum client_state)c->x.state))
 			env->front->check_time(c, now_us);
-		else if (exchange_is_ready(&c->x) &&
+		else if (exchange_is_ready(&c->x) && !c->x.is_crossing &&
 			 is_late(now_us, idle_since(c), c->x.entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 

@@ -115,7 +115,7 @@ struct config {
 	uint64_t pool_idle_timeout_us; /* 0: pools are never freed */
 	bool server_fast_close;
 	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
-	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us;
+	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us, restart_timeout_us;
 	/* [tcp] */
 	bool tcp_reuse_port, tcp_keepalive;
 	uint64_t tcp_defer_accept_us, tcp_keepalive_idle_us, tcp_keepalive_interval_us, tcp_user_timeout_us;

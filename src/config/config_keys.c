@@ -156,6 +156,8 @@ static const struct config_key keys[] = {
 	  SHARED(client_idle_timeout_us), NULL, "a client that is silent for longer outside of transactions is disconnected; 0s: none" },
 	{ "timeouts", "shutdown_timeout", NOT_THERE, KEY_TIME, "30s", 0, 1 * D, "", RELOADS, FIELD(shutdown_timeout_us),
 	  NULL, "after SIGTERM transactions may finish for this long, then everything is closed" },
+	{ "timeouts", "restart_timeout", NOT_THERE, KEY_TIME, "10min", 0, 365 * D, "", RELOADS, FIELD(restart_timeout_us),
+	  NULL, "after a restart the old process serves clients that can't move for this long; 0s: until they leave" },
 	{ "timeouts", "shutdown_delay", NOT_THERE, KEY_TIME, "0s", 0, 1 * H, "", RELOADS, FIELD(shutdown_delay_us), NULL,
 	  "after SIGTERM /readyz returns 503 for this long before the listeners close" },
 

@@ -80,6 +80,9 @@ struct exchange_ops {
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
 	void (*login_server_done)(struct exchange *x);
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
+	void (*released)(struct exchange *x); /* while env->is_moving: it has given its server back */
+	/* While is_crossing: the listener listens to a channel of it, or can't, or has caught up for it. */
+	void (*crossing_heard)(struct exchange *x);
 };
 
 /* What all exchanges of one loop share. Owned by struct client_env. */
@@ -112,6 +115,7 @@ struct exchange_env {
 	bool is_closed; /* SHUTDOWN: no new clients but in the console */
 	bool is_draining; /* nor new transactions */
 	bool is_gentle; /* draining as PgBouncer does: a client that needs no server may stay to the end */
+	bool is_moving; /* clients move to another process as they become idle */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *up;
 	/* One that stands for weight of its like; its client is not told. */
@@ -161,6 +165,7 @@ struct exchange {
 	bool is_in_relay : 1; /* relay_bytes() is running: the server must not be given back */
 	bool has_caught_up : 1; /* relay/requests.c: its settings were replayed for the message at hand */
 	bool has_run : 1; /* something was sent to the server it holds */
+	bool is_crossing : 1; /* it moves between two processes: here nothing is read from it, nor sent to it */
 };
 
 /* exchange.c */

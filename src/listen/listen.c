@@ -32,6 +32,10 @@ listen_answered(struct notify_member *member, const struct fail *why)
 	m->is_heard = why == NULL;
 	if (why != NULL)
 		subscription_refuse(m, why);
+	if (x->is_crossing) {
+		x->env->ops->crossing_heard(x);
+		return;
+	}
 	if (why != NULL && m->is_active)
 		subscription_lost(x, m);
 	if (!x->is_closing && x->state == CL_AWAITING && l->awaited == m)

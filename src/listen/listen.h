@@ -73,6 +73,30 @@ void listen_free(struct exchange *x);
 void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
 
+/* --- crossing.c: between two requests, a client moves to another process --- */
+/* All that it listens on is committed, and nothing waits to be sent to it. */
+bool listen_may_cross(const struct exchange *x);
+void listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg), void *arg);
+/*
+ * The client listens there from now on, as if it had committed a LISTEN; notifications are kept for it until
+ * listen_flush(). Returns 0, or -1 without memory.
+ */
+int listen_take(struct exchange *x, const char *channel);
+/* Returns whether the listener listens on all of them; *is_refused: on one of them it can't. */
+bool listen_is_heard(const struct exchange *x, bool *is_refused);
+/*
+ * Asks the listener to catch up for a client that is_crossing; exchange_ops.crossing_heard follows. Returns false:
+ * there is nothing to wait for.
+ */
+bool listen_crossing_catch_up(struct exchange *x);
+/* What waits to be sent to it, whole messages; borrowed. */
+const uint8_t *listen_queued(const struct exchange *x, size_t *len);
+/*
+ * Puts what waited in the process it comes from, which has caught up, ahead of what has come here, where the listener
+ * has caught up since: notifications that both have got are kept once. Returns 0, or -1 without memory.
+ */
+int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
+
 /* --- its server --- */
 /* Nothing is owed. Returns true if the server must be kept for now; then what is needed for its release was sent. */
 bool listen_holds_server(struct exchange *x);

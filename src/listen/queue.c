@@ -130,7 +130,8 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || !exchange_is_ready(x) || x->state == CL_READY_DUE || x->state == CL_CLOSE_AFTER_FLUSH)
+	if (x->is_closing || x->is_crossing || !exchange_is_ready(x) || x->state == CL_READY_DUE ||
+	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	return srv == NULL || (srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->body_left == 0);
 }
@@ -226,7 +227,7 @@ listen_flush(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || x->is_closing)
+	if (l == NULL || x->is_closing || x->is_crossing)
 		return;
 	if (l->is_overrun)
 		overrun(x);
@@ -303,6 +304,10 @@ on_caught_up(struct notify_subscriber *subscriber)
 	struct client_listen *l = listen_of(subscriber);
 	struct exchange *x = l->x;
 
+	if (x->is_crossing) {
+		x->env->ops->crossing_heard(x);
+		return;
+	}
 	if (listen_pid_caught_up(x))
 		return;
 	if (x->state != CL_READY_DUE) {

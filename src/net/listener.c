@@ -22,6 +22,7 @@
 struct listener {
 	struct listener_settings s;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the file of a Unix socket */
+	bool owns_path; /* it removes that */
 	struct event *event, *pause;
 	int fd;
 	int reserve; /* a descriptor that is closed to turn one connection away when there are no more */
@@ -178,6 +179,7 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 	if ((l->s.group == LISTENER_NO_GROUP || lchown(un.sun_path, (uid_t)-1, l->s.group) == 0) &&
 	    listen(l->fd, l->s.backlog) == 0 && rename(un.sun_path, at->sun_path) == 0) {
 		snprintf(l->path, sizeof(l->path), "%s", at->sun_path);
+		l->owns_path = true;
 		return 0;
 	}
 	e = errno;
@@ -231,6 +233,8 @@ adopt_or_listen(struct listener *l, struct fail *why)
 				strerror(errno));
 	if (!l->s.is_unix)
 		tcp_options_set(&l->s.tcp, l->fd);
+	else if (l->s.is_inherited)
+		snprintf(l->path, sizeof(l->path), "%s", l->s.host);
 	return 0;
 }
 
@@ -249,7 +253,7 @@ listener_new(struct event_base *base, const struct listener_settings *settings, 
 	l->reserve = open_reserve();
 	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
 	l->pause = event_new(base, -1, 0, on_pause_over, l);
-	if (l->event == NULL || l->pause == NULL || event_add(l->event, NULL) < 0) {
+	if (l->event == NULL || l->pause == NULL || (!l->s.is_held && event_add(l->event, NULL) < 0)) {
 		fail_set(why, "53200", "no memory for a listener");
 		listener_free(l);
 		return NULL;
@@ -270,7 +274,27 @@ listener_free(struct listener *l)
 		close(l->reserve);
 	if (l->fd >= 0)
 		close(l->fd);
-	if (l->path[0] != '\0')
+	if (l->owns_path)
 		unlink(l->path);
 	free(l);
+}
+
+void
+listener_begin(struct listener *l)
+{
+	l->owns_path = l->path[0] != '\0';
+	event_add(l->event, NULL);
+}
+
+int
+listener_fd(const struct listener *l)
+{
+	return l->fd;
+}
+
+void
+listener_give_away(struct listener *l)
+{
+	l->owns_path = false;
+	listener_free(l);
 }

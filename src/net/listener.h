@@ -26,6 +26,8 @@ struct listener_settings {
 	uint16_t port;
 	bool is_unix;
 	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)), taken over; 0: none */
+	bool is_inherited; /* ... from another process of pgweir: the file of a Unix socket goes with it */
+	bool is_held; /* nothing is accepted before listener_begin() */
 	int backlog;
 	int descriptors_max; /* connections with this number or above are turned away; 0: as many as there are */
 	struct tcp_options tcp;
@@ -40,6 +42,10 @@ struct listener_settings {
 /* Binds and listens. Replaces a stale Unix socket file, but not a live one. Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
+void listener_begin(struct listener *l); /* accepts; an inherited Unix socket's file is its own from now on */
+int listener_fd(const struct listener *l); /* borrowed, to pass it on */
+/* Accepts no more. The socket's file stays: it is another process's now. */
+void listener_give_away(struct listener *l);
 
 /*
  * --- bind_mode.c: gives a Unix socket's file its mode from the beginning. chmod(2) would follow a link that somebody

@@ -319,17 +319,41 @@ pool_entry_learn_keys(struct pool_entry *entry, const char *user, const struct s
 }
 
 /* Servers whose login is under way keep the target they began with. */
-void
-pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret)
+static void
+take_secret(struct pool_entry *entry, const char *secret)
 {
-	char whole[CONFIG_DATABASE_MAX + 1];
 	struct pool_target *target;
 
-	if (strcmp(whole_user(entry, whole), user) != 0 || pool_target_knows(entry->target, secret) ||
+	if (pool_target_knows(entry->target, secret) ||
 	    (target = pool_target_with_secret(entry->target, secret)) == NULL)
 		return;
 	pool_target_unref(entry->target);
 	entry->target = target;
+}
+
+void
+pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret)
+{
+	char whole[CONFIG_DATABASE_MAX + 1];
+
+	if (strcmp(whole_user(entry, whole), user) == 0)
+		take_secret(entry, secret);
+}
+
+const struct scram_keys *
+pool_entry_secrets(const struct pool_entry *entry, const char **secret)
+{
+	*secret = entry->target->learnt;
+	return &entry->keys;
+}
+
+void
+pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *keys, const char *secret)
+{
+	if (keys != NULL && !entry->keys.is_set)
+		entry->keys = *keys;
+	if (secret != NULL)
+		take_secret(entry, secret);
 }
 
 const char *

@@ -379,3 +379,15 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 			pool_close_all(e->policy, why, now_us);
 		}
 }
+
+void
+pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us)
+{
+	for (struct pool_entry *e = set->first; e != NULL; e = e->next) {
+		struct pool_counts counts;
+
+		pool_get_counts(e->policy, &counts);
+		if (counts.waiting == 0 && (is_all || e->clients == 0) && !TAILQ_EMPTY(&e->servers))
+			pool_close_all(e->policy, why, now_us);
+	}
+}

@@ -158,6 +158,10 @@ void pool_entry_learn_keys(struct pool_entry *entry, const char *user, const str
  * It is copied. */
 void pool_entry_learn_secret(struct pool_entry *entry, const char *user, const char *secret);
 
+/* What was learnt of how its servers log in, for another process: borrowed. *secret: NULL if there is none. */
+const struct scram_keys *pool_entry_secrets(const struct pool_entry *entry, const char **secret);
+void pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *keys, const char *secret); /* or NULL */
+
 /* --- time and operations --- */
 /* Call it about every 100 ms; the set wakes itself for what is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
@@ -181,6 +185,12 @@ bool pool_set_is_paused(const struct pool_set *set);
 void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
+
+/*
+ * Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
+ * connections stay. is_all: also of pools that have clients.
+ */
+void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
 
 const char *pool_target_host(const struct pool_entry *entry); /* the first host, for SHOW */
 uint16_t pool_target_port(const struct pool_entry *entry);

@@ -31,6 +31,8 @@ release_give_back(struct exchange *x, struct server *srv)
 		server_close(srv);
 	} else
 		pool_entry_return(srv, parts, *x->env->now_us);
+	if (x->env->is_moving)
+		x->env->ops->released(x);
 }
 
 __attribute__((cold)) static void

@@ -285,6 +285,16 @@ statement_learn_types(struct statement *st, const uint8_t *body, size_t len)
 	e->store->bytes += e->learnt_len;
 }
 
+const uint8_t *
+statement_learnt_types(const struct statement *st, size_t *len)
+{
+	const struct entry *e = (const struct entry *)st;
+	const uint8_t *all = e->learnt != NULL ? e->learnt : st->bytes;
+
+	*len = e->is_learnt ? (e->learnt != NULL ? e->learnt_len : st->len) - st->query_len - 1 : 0;
+	return e->is_learnt ? all + st->query_len + 1 : NULL;
+}
+
 bool
 statement_has_types(const struct statement *st, const uint8_t *body, size_t len)
 {

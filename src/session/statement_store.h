@@ -67,6 +67,8 @@ struct statement *statement_new_unshared(struct statement_home *home, const uint
 					 size_t query_len);
 /* body: a ParameterDescription of st as it is prepared under its present name. Malformed ones are ignored. */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
+/* Returns the types that were learnt, in the form of statement_learn_types(), borrowed; NULL: none were. */
+const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
 /* Returns true if it was found to have exactly these types. */
 bool statement_has_types(const struct statement *st, const uint8_t *body, size_t len);
 /* Returns true if its types are not all declared, or not known yet. */

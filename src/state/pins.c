@@ -30,6 +30,18 @@ session_is_refused(const struct exchange *x, struct fail *why)
 	return true;
 }
 
+bool
+session_may_cross(const struct exchange *x)
+{
+	const struct client_session *s = x->session;
+
+	if (x->pins != 0)
+		return false;
+	return s == NULL ||
+	       (s->refusal == NULL && s->effect_count == 0 && s->name_count == 0 && s->parts == 0 &&
+		s->unresolved == 0 && s->scan == NULL && !s->is_discard_sent && !s->is_filtering && !s->is_name_lost);
+}
+
 int
 session_lose(struct exchange *x, const struct fail *why)
 {

@@ -96,6 +96,7 @@ bool session_tell_kept_error(struct exchange *x,
 bool session_may_release(struct exchange *x);
 bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
 bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
+bool session_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */
 bool session_is_tainted(const struct exchange *x); /* its server can't be cleaned (LOAD): it must be closed */
 unsigned session_seal(const struct exchange *x); /* enum state_part: washed off its server before another gets it */
 void session_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);

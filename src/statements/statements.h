@@ -76,6 +76,23 @@ bool statements_are_exposed(const struct exchange *x);
 /* Writes to out the error with the client's name in place of pgweir's. Returns false: there is nothing to replace. */
 bool statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct exchange *x);
+
+/* --- crossing.c: between two requests, a client moves to another process --- */
+/* A named statement, or the unnamed one (name ""), as its client knows it. */
+struct statement_crossing {
+	const char *name;
+	struct statement *st; /* borrowed */
+	struct image *read_as; /* the settings that its literals were read under, borrowed; NULL: it does not matter */
+	uint32_t shape, types; /* of its rows and parameters, as the client was told */
+	bool is_of_session; /* st->context is that of the client's present settings */
+	bool is_proven, is_told;
+};
+/* Nothing of a message's result is due, and all of them are known here. The client has no server. */
+bool statements_may_cross(const struct exchange *x);
+/* Calls row for each, in the order in which they came. */
+void statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg);
+/* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
+int statements_take(struct exchange *x, const struct statement_crossing *s);
 size_t statements_count(const struct exchange *x);
 
 #endif

@@ -38,6 +38,8 @@ struct http {
 	int ask_fd, wake_fd; /* eventfds */
 	_Atomic bool is_stopping;
 	char *path; /* the Unix socket's file, or NULL */
+	bool owns_path; /* http_free() removes it */
+	int listening_fd;
 
 	pthread_mutex_t lock;
 	struct snapshot *mail; /* under the lock: the newest answer that the thread has not seen */
@@ -338,12 +340,14 @@ static int
 start_server(struct http *h, const struct http_settings *settings, struct fail *why)
 {
 	struct evconnlistener *listener;
-	int fd = http_listen(settings->host, settings->port, why);
+	int fd = settings->passed_fd != 0 ? settings->passed_fd : http_listen(settings->host, settings->port, why);
 
 	if (fd < 0)
 		return -1;
+	h->listening_fd = fd;
 	if (settings->port == 0)
 		h->path = xstrdup(settings->host);
+	h->owns_path = settings->passed_fd == 0;
 	listener = evconnlistener_new(h->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (listener == NULL) {
 		close(fd);
@@ -415,6 +419,18 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	return start_thread(h, why);
 }
 
+int
+http_listening_fd(const struct http *h)
+{
+	return h->listening_fd;
+}
+
+void
+http_own_path(struct http *h, bool is_own)
+{
+	h->owns_path = is_own;
+}
+
 struct http *
 http_new(const struct http_settings *settings, struct fail *why)
 {
@@ -458,7 +474,7 @@ http_free(struct http *h)
 		close(h->ask_fd);
 	if (h->wake_fd >= 0)
 		close(h->wake_fd);
-	if (h->path != NULL)
+	if (h->path != NULL && h->owns_path)
 		unlink(h->path);
 	snapshot_free(h->mail);
 	for (int t = 0; t < HTTP_TABLES; t++)

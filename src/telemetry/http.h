@@ -32,11 +32,15 @@ struct http_settings {
 	struct users *users; /* who may see the status page (auth_file); NULL: who asks by a loopback address */
 	bool is_local; /* host is a loopback address or a path */
 	bool keeps_history;
+	int passed_fd; /* a socket that listens there already, taken over; 0: none. See http_own_path() */
 };
 
 /* Starts the thread. Returns NULL with *why set if the address cannot be bound. */
 struct http *http_new(const struct http_settings *settings, struct fail *why);
 void http_free(struct http *h); /* stops and joins */
+int http_listening_fd(const struct http *h); /* borrowed, to pass it on */
+/* Whether http_free() removes the file of a Unix socket: so it is at first, unless the socket was passed. */
+void http_own_path(struct http *h, bool is_own);
 /* A descriptor that is readable whenever the thread wants a snapshot: the loop watches it ... */
 int http_request_fd(const struct http *h);
 /* Returns bits 1 << enum http_table, which count as answered, and clears the descriptor: what is wanted later rings

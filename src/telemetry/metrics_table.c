@@ -85,6 +85,12 @@ const struct metric_family metric_families[] = {
 	    .decimals = 6, .help = "When the configuration in use was loaded, in seconds since 1970." },
 	{ .name = "pgweir_config_reloads_total", .type = METRIC_COUNTER, ALL(process.reloads_ok), .words = &results,
 	    .help = "Reloads of the configuration." },
+	{ .name = "pgweir_restarts_total", .type = METRIC_COUNTER, ALL(process.restarts),
+	    .help = "Restarts in which the clients moved to a new process; counted from one process to the next." },
+	{ .name = "pgweir_restart_failures_total", .type = METRIC_COUNTER, ALL(process.restarts_failed),
+	    .help = "Restarts whose new process could not start, or died while clients moved." },
+	{ .name = "pgweir_restart_clients_total", .type = METRIC_COUNTER, ALL(process.clients_moved),
+	    .help = "Clients that this process has taken over from the one before it." },
 
 	{ .name = "pgweir_client_connections", .type = METRIC_GAUGE, .special = SPECIAL_CLIENTS, .words = &client_states,
 	    .other_labels = "database, user",

@@ -234,7 +234,7 @@ world_init(struct world *w, const char *options)
 	w->fake.reports_at_once = has_word(options, "old");
 	w->fake.is_code_unknown = has_word(options, "session"); /* where nobody asks */
 	config = make_config(options, false);
-	w->weir = weir_new(config, &why);
+	w->weir = weir_new(config, &(struct weir_start){ .predecessor = -1 }, &why);
 	if (w->weir == NULL)
 		fprintf(stderr, "%s\n", why.text);
 	must(w->weir != NULL);

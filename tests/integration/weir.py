@@ -1,6 +1,7 @@
 """pgweir under test: its configuration, its life, its console, its metrics, and connections through it."""
 
 import concurrent.futures
+import ctypes
 import functools
 import http.client
 import json
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from signal import SIGHUP, SIGINT
+from signal import SIGHUP, SIGINT, SIGKILL, SIGUSR2
 from types import SimpleNamespace
 
 import psycopg
@@ -79,6 +80,7 @@ class Weir:
         self.users = dict(PASSWORDS)
         self._executor = concurrent.futures.ThreadPoolExecutor(max_workers=64)
         self._connections = []
+        self.predecessors = []              # processes that still have clients after a restart
         os.chmod(directory, 0o755)
 
     # --- configuration ---
@@ -224,6 +226,28 @@ class Weir:
         self.signal(how)
         return self.wait_exit(timeout)
 
+    def restart(self, wait=True):
+        """A restart in which the clients move to a new process, which self.process is then. Returns the old one. wait:
+        until that has ended."""
+        become_reaper()
+        self.signal(SIGUSR2)
+        return self.restart_was_asked(wait)
+
+    def restart_was_asked(self, wait=True):
+        """The same, when somebody else has asked for it."""
+        old = self.process
+        become_reaper()
+        wait_until(lambda: self._last_ready() != old.pid, 30, "the successor to be ready")
+        self.process = Successor(self._last_ready())
+        if wait:
+            assert wait_process(old, 30) == 0
+        else:
+            self.predecessors.append(old)
+        return old
+
+    def _last_ready(self):
+        return int(re.findall(r"is ready \(pid (\d+)\)", self.log())[-1])
+
     def reload(self, sections=None, upstream=None, wait=True, **settings):
         """New configuration by SIGHUP; returns when pgweir says it has been read."""
         self.configure(sections, upstream, **settings)
@@ -280,6 +304,13 @@ class Weir:
                 for line in self.log().splitlines():
                     if BAD_LOG.search(line):
                         problems.append(f"in the log: {line}")
+        for process in self.predecessors:   # they are stopped with their successor, or end with their last client
+            try:
+                wait_process(process, 15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                problems.append(f"process {process.pid}, that a restart has replaced, did not end")
         self._executor.shutdown(wait=False, cancel_futures=True)
         return problems
 
@@ -394,6 +425,45 @@ class Weir:
     @staticmethod
     def wait_until(predicate, timeout=10, what=""):
         return wait_until(predicate, timeout, what)
+
+
+def become_reaper():
+    """Processes whose parents have ended become children of this one, so that their ends are seen."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)     # PR_SET_CHILD_SUBREAPER
+
+
+class Successor:
+    """What Popen is for a process that was started by another: pgweir's after a restart."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.returncode = None
+
+    def poll(self):
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid == self.pid:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+            except ChildProcessError:       # not yet: its parent lives
+                if not Path(f"/proc/{self.pid}").exists():
+                    self.returncode = -1
+        return self.returncode
+
+    def wait(self, timeout=None):
+        end = time.monotonic() + (timeout if timeout is not None else 1e9)
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.005)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(SIGKILL)
 
 
 def wait_process(process, timeout):

@@ -903,7 +903,8 @@ static const char everything[] =
     "statement_ignore_comments = off\npool_idle_timeout = 47s\nwait_notify = 46s\non_outage = hold\noutage_hold = "
     "120s\n"
     "[timeouts]\nconnect_timeout = 31ms\nlogin_timeout = 32ms\nquery_timeout = 33us\ntransaction_timeout = 34min\n"
-    "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = 38s\n"
+    "idle_transaction_timeout = 35h\nclient_idle_timeout = 36d\nshutdown_timeout = 37s\nshutdown_delay = "
+    "38s\nrestart_timeout = 39s\n"
     "[auth]\nmethod = md5\nusers_file = users.txt\nhba_file =\nident_file =\nauth_query = off\nauth_user =\n"
     "auth_database =\nadmin_users = root, \"a,b\" ,c\nstats_users = monitor\n"
     "[tls_client]\nmode = off\ncertificate_file =\nkey_file =\nca_file = ca.pem\nmin_version = 1.3\n"
@@ -955,6 +956,7 @@ Test(config, every_setting_arrives_in_its_field)
 	cr_expect_eq(c->login_timeout_us, 32000);
 	cr_expect_eq(c->shutdown_timeout_us, 37 * S);
 	cr_expect_eq(c->shutdown_delay_us, 38 * S);
+	cr_expect_eq(c->restart_timeout_us, 39 * S);
 	cr_expect_eq(c->auth_method, AUTH_MD5);
 	cr_expect_str_eq(c->users_file, files.users, "a relative path begins in the folder of the file");
 	cr_expect_str_eq(c->hba_file, "");

@@ -4,6 +4,7 @@ A family that is new has no row yet, and fails test_every_family_has_a_row.
 """
 
 import time
+from signal import SIGUSR2
 
 import psycopg
 import pytest
@@ -187,6 +188,20 @@ def looked_up(weir, look):
     look()
 
 
+def restarts(weir, look):
+    """A restart with a client, and one that fails."""
+    weir.start()
+    look()
+    with weir.raw():
+        weir.restart()
+        look()
+        weir.configure(pool_size=0)
+        weir.write_config()
+        weir.signal(SIGUSR2)
+        weir.wait_log("is given up")
+        look()
+
+
 def at_rest(weir, look):
     """What never changes is there, and right."""
     weir.start()
@@ -222,6 +237,7 @@ MOVED_BY = {
         config_reloads_total client_connections_limit client_connections_rejected_total cancel_requests_total
         pool_limit_connections slow_log_lines_dropped_total log_lines_dropped_total metrics_pools_aggregated""",
     encrypted: "tls_handshakes_total tls_handshake_duration_seconds tls_certificate_not_after_timestamp_seconds",
+    restarts: "restarts_total restart_failures_total restart_clients_total",
     looked_up: """auth_queries_total dns_lookups_total backend_connect_failures_total
         backend_last_failure_timestamp_seconds""",
     at_rest: "build_info start_time_seconds process_start_time_seconds process_max_fds",

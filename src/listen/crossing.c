@@ -1,0 +1,144 @@
+/* src/listen/crossing.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
+#include "listen/listen_state.h"
+
+#include "wire/frame.h"
+
+#include <string.h>
+
+bool
+listen_may_cross(const struct exchange *x)
+{
+	struct client_listen *l = x->listen;
+
+	if (l == NULL)
+		return true;
+	listen_sweep(l);
+	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_wanted || l->sending != SENDING_NOT ||
+	    l->subscriber.waits != 0 || l->subscriber.is_dirty || l->queue.len > l->queue_at || l->is_overrun)
+		return false;
+	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
+		if (!m->is_active || !m->is_heard)
+			return false;
+	return true;
+}
+
+void
+listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg), void *arg)
+{
+	if (x->listen == NULL)
+		return;
+	for (const struct subscription *m = x->listen->table; m != NULL; m = m->hh.next)
+		row(m->name, arg);
+}
+
+int
+listen_take(struct exchange *x, const char *channel)
+{
+	struct subscription *m = subscription_want(x, channel);
+
+	if (m == NULL)
+		return -1;
+	subscription_set_active(x->listen, m, true);
+	return 0;
+}
+
+bool
+listen_is_heard(const struct exchange *x, bool *is_refused)
+{
+	bool is_heard = true;
+
+	*is_refused = false;
+	for (const struct subscription *m = x->listen == NULL ? NULL : x->listen->table; m != NULL; m = m->hh.next) {
+		*is_refused |= m->is_refused;
+		is_heard &= m->is_heard;
+	}
+	return is_heard;
+}
+
+bool
+listen_crossing_catch_up(struct exchange *x)
+{
+	return x->listen != NULL && x->listen->table != NULL && notify_catch_up(&x->listen->subscriber);
+}
+
+const uint8_t *
+listen_queued(const struct exchange *x, size_t *len)
+{
+	const struct client_listen *l = x->listen;
+
+	*len = l == NULL ? 0 : l->queue.len - l->queue_at;
+	return *len == 0 ? NULL : l->queue.bytes + l->queue_at;
+}
+
+/* Returns where the message behind the one at `at` begins; SIZE_MAX: these are no whole messages. */
+static size_t
+next_message(const uint8_t *bytes, size_t len, size_t at)
+{
+	size_t total = len - at < FRAME_HEAD_LEN ? SIZE_MAX : 1 + (size_t)wire_u32(bytes + at + 1);
+
+	return total < FRAME_HEAD_LEN || total > len - at ? SIZE_MAX : at + total;
+}
+
+#define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
+
+/* The same notifications, whoever is said to have sent them: only the process that has the sender knows (sender_pid.c).
+ */
+static bool
+are_same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	for (size_t at = 0, next; at < len; at = next) {
+		size_t skipped = a[at] == 'A' ? SENDER_AT + 4 : 1;
+
+		next = next_message(a, len, at);
+		if (next - at < skipped || next_message(b, len, at) != next || a[at] != b[at] ||
+		    memcmp(a + at + skipped, b + at + skipped, next - at - skipped) != 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Returns how many bytes at the end of the earlier messages are the beginning of the later ones. PostgreSQL sends
+ * notifications in one order to all, so what both processes have got is such a piece; the longest one is taken, as
+ * equal notifications that are sent at the same moment say no more than one.
+ */
+static size_t
+overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)
+{
+	for (size_t at = 0; at < earlier_len; at = next_message(earlier, earlier_len, at)) {
+		size_t rest = earlier_len - at;
+
+		if (rest <= later_len && are_same(earlier + at, later, rest))
+			return rest;
+	}
+	return 0;
+}
+
+int
+listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len)
+{
+	struct client_listen *l = x->listen;
+	struct buf joined = { 0 };
+	size_t later_len, at = 0, common;
+	const uint8_t *later;
+
+	if (l == NULL || len == 0)
+		return 0;
+	while (at < len && at != SIZE_MAX)
+		at = next_message(bytes, len, at);
+	if (at == SIZE_MAX)
+		return -1;
+	later = listen_queued(x, &later_len);
+	common = later_len == 0 ? 0 : overlap(bytes, len, later, later_len);
+	buf_put(&joined, bytes, len);
+	if (later_len > 0)
+		buf_put(&joined, later + common, later_len - common);
+	if (!buf_ok(&joined)) {
+		buf_fini(&joined);
+		return -1;
+	}
+	buf_fini(&l->queue);
+	l->queue = joined;
+	l->queue_at = 0;
+	return 0;
+}

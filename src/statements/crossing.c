@@ -1,0 +1,115 @@
+/*
+ * src/statements/crossing.c - a client's statements move with it to another process of pgweir; see statements.h.
+ *
+ * That a server has them there is found out as ever. What the client was told of their rows holds only for the SQL, not
+ * for the ids of the process it comes from: so they are compared anew before its first Bind (row_shape.c).
+ */
+#include "statements/statements_state.h"
+
+#include <stdlib.h>
+
+static bool
+is_settled(const struct client_statement *n)
+{
+	return n->st != NULL && !n->is_pending && !n->is_closing && !n->is_proving && !n->is_exposed;
+}
+
+bool
+statements_may_cross(const struct exchange *x)
+{
+	const struct client_statements *s = x->statements;
+
+	if (s == NULL)
+		return true;
+	if (s->unnamed_under_way > 0 || s->unnamed != s->confirmed || s->deallocating != NULL || s->is_clearing ||
+	    s->is_exposed || s->undoing.len > 0 || s->oversize_count > 0)
+		return false;
+	for (uint32_t i = 0; i < s->slot_count; i++)
+		if (s->slots[i] != NULL && !is_settled(s->slots[i]))
+			return false;
+	return true;
+}
+
+static int
+by_order(const void *a, const void *b)
+{
+	const struct client_statement *const *one = a, *const *other = b;
+
+	return (*one)->order < (*other)->order ? -1 : (*one)->order > (*other)->order;
+}
+
+static void
+tell_named(const struct exchange *x, const struct client_statement *n,
+	   void (*row)(const struct statement_crossing *s, void *arg), void *arg)
+{
+	struct statement_crossing s = { .name = n->name,
+					.st = n->st,
+					.read_as = n->read_as,
+					.shape = n->shape,
+					.types = n->types,
+					.is_proven = n->is_proven,
+					.is_told = n->is_told };
+
+	s.is_of_session = n->st->context != 0 && n->st->context == image_context(x->image);
+	row(&s, arg);
+}
+
+void
+statements_each(const struct exchange *x, void (*row)(const struct statement_crossing *s, void *arg), void *arg)
+{
+	struct client_statements *s = x->statements;
+	struct client_statement **all;
+	uint32_t count = 0;
+
+	if (s == NULL)
+		return;
+	all = s->count == 0 ? NULL : calloc(s->count, sizeof(*all));
+	for (uint32_t i = 0; i < s->slot_count && all != NULL; i++)
+		if (s->slots[i] != NULL)
+			all[count++] = s->slots[i];
+	if (all != NULL)
+		qsort(all, count, sizeof(*all), by_order);
+	for (uint32_t i = 0; i < count; i++)
+		tell_named(x, all[i], row, arg);
+	free(all);
+	if (s->unnamed != NULL)
+		row(&(struct statement_crossing){ .name = "", .st = s->unnamed }, arg);
+}
+
+static void
+take_unnamed(struct exchange *x, struct statement *st)
+{
+	struct client_statements *s = x->statements;
+
+	s->unnamed = st;
+	s->confirmed = statement_ref(st);
+	s->token = ++x->env->last_token;
+}
+
+int
+statements_take(struct exchange *x, const struct statement_crossing *s)
+{
+	struct client_statement *n = NULL;
+	bool is_unnamed = s->name[0] == '\0';
+	int r;
+
+	if (names_own(x) != NULL && is_unnamed && x->statements->unnamed == NULL) {
+		take_unnamed(x, s->st);
+		return 0;
+	}
+	if (x->statements != NULL && !is_unnamed && client_statement_find(x, s->name) == NULL)
+		n = client_statement_new(x, s->name, s->st);
+	if (n == NULL) {
+		statement_unref(s->st);
+		return -1;
+	}
+	n->read_as = s->read_as == NULL ? NULL : image_ref(s->read_as);
+	n->shape = s->shape;
+	n->types = s->types;
+	n->is_pending = false;
+	n->is_proven = s->is_proven;
+	n->is_told = s->is_told;
+	r = client_statement_enter(x->statements, n);
+	client_statement_unref(n);
+	return r;
+}

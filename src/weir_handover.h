@@ -1,0 +1,47 @@
+/*
+ * src/weir_handover.h - a hitless restart: what the old process and its successor say to each other (net/link.h).
+ *
+ *   old -> new   HELLO, LISTENER..., LISTENERS_END   what the new process listens on; it reads its configuration
+ * meanwhile new -> old   FAILED                              it can't start: why. The old one goes on as if nothing had
+ * happened new -> old   READY                               all that can fail is done old -> new   GO the old one
+ * accepts nobody any more; from here on the new one does old -> new   POOL, TEXT, CLIENT                  a client as
+ * it is between two requests (client/passport.h), with its socket; its pool and the SQL of its statements, once each
+ *   new -> old   TAKEN or REFUSED                    the new process has made that client, but does not read it yet; or
+ *                                                    can't: it stays where it is
+ *   old -> new   YOURS or GONE                       the old process has let go of it; or has closed it meanwhile
+ *   new -> old   CANCEL                              a cancel request for a client that the new process does not know
+ *   old -> new   CANCELLED                           it is over
+ *   new -> old   STOP                                the new process was told to stop: so is the old one
+ *
+ * Always: at most one of the two reads a client, whichever of them dies when. Until the old process has sent YOURS, the
+ * client is its own; a client whose YOURS has not come is dropped by the new process if the old one lives, else kept.
+ *
+ * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where that is said.
+ */
+#ifndef PGWEIR_WEIR_HANDOVER_H
+#define PGWEIR_WEIR_HANDOVER_H
+
+#define HANDOVER_VERSION 1u /* of this conversation; that of passports is apart */
+#define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: the number of the descriptor */
+
+enum handover_message {
+	HANDOVER_HELLO = 1, /* version, how often there was a restart (64 bits), whether the sockets are a service
+			       manager's (8 bits) */
+	HANDOVER_LISTENER, /* 'S' (SQL) or 'H' (HTTP), port (16 bits), host with terminator */
+	HANDOVER_LISTENERS_END,
+	HANDOVER_FAILED, /* a text */
+	HANDOVER_READY, /* version */
+	HANDOVER_GO,
+	HANDOVER_POOL,
+	HANDOVER_TEXT,
+	HANDOVER_CLIENT, /* a passport */
+	HANDOVER_TAKEN, /* the client's number in the old process (64 bits) */
+	HANDOVER_REFUSED, /* the same, and a text */
+	HANDOVER_YOURS, /* the number, and notifications that wait for the client */
+	HANDOVER_GONE, /* the number */
+	HANDOVER_CANCEL, /* a number (64 bits), the PID, the secret */
+	HANDOVER_CANCELLED, /* that number */
+	HANDOVER_STOP /* enum shutdown_how (8 bits) */
+};
+
+#endif

@@ -1,0 +1,339 @@
+"""A restart in which nobody notices anything: SIGUSR2 starts a successor, to which the clients move with their sessions."""
+
+import os
+import re
+import signal
+import socket
+import time
+
+import psycopg
+import pytest
+
+import rawwire
+from postgres import PASSWORDS
+from rawwire import bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
+from restartload import Load, server_sockets
+from waiting import wait_until
+
+
+pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
+
+
+def sleeping(weir, count):
+    wait_until(lambda: len([row for row in weir.postgres.backends(wait_event="PgSleep")
+                            if row["state"] == "active"]) == count, 10, f"{count} sleeping queries")
+
+
+def test_clients_move_with_their_sessions(weir):
+    weir.start()
+    first = weir.connect(autocommit=True, application_name="mover")
+    first.execute("SET work_mem = '77MB'")
+    first.execute("PREPARE answer AS SELECT 42")
+    with weir.raw() as wire:
+        wire.query("SET search_path = pg_catalog")
+        old = weir.restart()
+        assert weir.process.pid != old.pid
+        assert first.execute("SHOW work_mem").fetchone() == ("77MB",)
+        assert first.execute("EXECUTE answer").fetchone() == (42,)
+        assert first.execute("SHOW application_name").fetchone() == ("mover",)
+        assert wire.query("SHOW search_path")
+    assert weir.connect().execute("SELECT 1").fetchone() == (1,)
+
+
+# On a busy machine each restart takes a while; PGWEIR_RESTARTS=100 is the proof, and the default keeps CI short.
+RESTARTS = int(os.environ.get("PGWEIR_RESTARTS", "12"))
+
+
+@pytest.mark.timeout(60 + 2 * RESTARTS)
+def test_many_restarts_under_load(weir):
+    weir.start()
+    load = Load(weir)
+    load.start(*load.all())
+    try:
+        wait_until(lambda: load.failures or (load.requests > 200 and len(load.ports) == 9 and load.heard), 20, "load")
+        before = server_sockets(weir.port)
+        for _ in range(RESTARTS):
+            weir.restart()
+            done = load.requests
+            wait_until(lambda: load.failures or load.requests > done + 20, 20, "requests after the restart")  # pylint: disable=W0640
+        after = server_sockets(weir.port)
+    finally:
+        load.stop()
+    print(f"{RESTARTS} restarts, {load.requests} requests, {len(load.failures)} failures, "
+          f"longest {load.longest * 1000:.0f} ms, {load.sent} notifications")
+    assert load.failures == []
+    assert load.heard == list(range(load.heard[0], load.sent + 1))
+    assert {port: before[port] for port in load.ports} == {port: after.get(port) for port in load.ports}
+
+
+# --- what crosses ---
+
+def test_statements_of_the_protocol_and_half_a_message(weir):
+    weir.start()
+    with weir.raw() as wire, weir.raw() as half:
+        wire.ask(parse("twice", "SELECT $1::int * 2"), describe("S", "twice"), sync())
+        wire.ask(parse("", "SELECT 'unnamed'"), sync())
+        message = query("SELECT 'in two pieces'")
+        half.send(message[:9])
+        weir.restart()
+        assert shape(wire.ask(bind("", ""), execute(), sync())) == "2 D C:SELECT 1 Z:I"
+        assert [r.row for r in wire.ask(bind("", "twice", ("21",)), execute(), sync()) if r.type == "D"] == [[b"42"]]
+        assert wire.ask(parse("twice", "SELECT 1"), sync())[0].sqlstate == "42P05"
+        half.send(message[9:])
+        assert texts(half.read_until("Z")) == [["in two pieces"]]
+
+
+def test_rows_that_have_changed_meanwhile_are_an_error_as_ever(weir):
+    weir.start()
+    for sql in ("DROP TABLE IF EXISTS moved", "CREATE TABLE moved (a int)", "GRANT SELECT ON moved TO PUBLIC"):
+        weir.postgres.query(sql)
+    with weir.raw() as wire:
+        wire.ask(parse("all", "SELECT * FROM moved"), describe("S", "all"), sync())
+        wire.ask(bind("", "all"), execute(), sync())
+        weir.restart()
+        weir.postgres.query("ALTER TABLE moved ADD COLUMN b int")
+        assert "0A000" in [error.sqlstate for error in errors(wire.ask(bind("", "all"), execute(), sync()))]
+    weir.postgres.query("DROP TABLE moved")
+
+
+def test_settings_and_their_reset(weir):
+    weir.start()
+    with weir.raw(parameters={"work_mem": "11MB", "application_name": "early"}) as wire:
+        wire.query("SET work_mem = '12MB'")
+        weir.restart()
+        assert wire.value("SHOW work_mem") == "12MB"
+        wire.query("RESET work_mem")
+        assert wire.value("SHOW work_mem") == "11MB"
+        row, = [row for row in weir.console("SHOW CLIENTS") if row["application_name"] == "early"]
+        assert row["state"] in ("idle", "active") and row["user"] == "web"
+
+
+def test_a_secret_that_only_the_client_has_proved(weir):
+    """Servers log in with the keys of the client's own SCRAM exchange; the successor has never seen one."""
+    weir.users["web"] = weir.postgres.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'web'")
+    weir.start(method="scram-sha-256")
+    with weir.raw(password=PASSWORDS["web"]) as wire:
+        weir.restart()
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def test_the_key_of_a_client_that_moved_and_of_one_that_did_not(weir):
+    weir.start()
+    with weir.raw() as moves, weir.raw() as stays:
+        stays.send(query("SELECT pg_sleep(30)"))
+        sleeping(weir, 1)
+        weir.restart(wait=False)
+        wait_until(lambda: [row for row in weir.console("SHOW CLIENTS") if row["database"] == "app"])
+        moves.send(query("SELECT pg_sleep(31)"))
+        sleeping(weir, 2)
+        assert send_cancel(weir.address, stays.key) == b""
+        assert errors(stays.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        sleeping(weir, 1)
+        assert send_cancel(weir.address, moves.key) == b""
+        assert errors(moves.read_until("Z", timeout=5))[0].sqlstate == "57014"
+        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        assert stays.query("SELECT 1") == [["1"]]
+        assert send_cancel(weir.address, b"\0\0\0\1\0\0\0\2") == b""             # nobody's
+
+
+def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
+    weir.start()
+    with weir.raw() as open_one, weir.raw() as pinned, weir.raw() as idle:
+        open_one.query("BEGIN; CREATE TEMP TABLE a (n int) ON COMMIT DROP; INSERT INTO a VALUES (1)")
+        pinned.query("CREATE TEMP TABLE b AS SELECT 2 AS n")
+        weir.restart(wait=False)
+        wait_until(lambda: "stay for now" in weir.log())
+        assert idle.query("SELECT 1") == [["1"]]
+        assert open_one.query("SELECT n FROM a") == [["1"]] and pinned.query("SELECT n FROM b") == [["2"]]
+        assert "1 with a request, a transaction or a login under way, 1 pinned" in weir.log()
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("no restart: the last restart is not over")
+        open_one.query("COMMIT")
+        pinned.query("DROP TABLE b")
+        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        assert open_one.query("SELECT 1") == [["1"]] and pinned.query("SELECT 1") == [["1"]]
+
+
+def test_clients_with_tls_stay_until_restart_timeout(weir, authority):
+    made = authority.issue("127.0.0.1")
+    weir.start({"tls_client": {"mode": "prefer", "certificate_file": made.certificate, "key_file": made.key}},
+               restart_timeout="1s")
+    with weir.connect(autocommit=True, sslmode="require") as secret, weir.raw() as plain:
+        weir.restart(wait=False)
+        assert secret.execute("SELECT 1").fetchone() == (1,)
+        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        with pytest.raises(psycopg.OperationalError, match="shutting down|restarted"):
+            secret.execute("SELECT 1")
+        assert plain.query("SELECT 1") == [["1"]]
+
+
+# --- what the process has ---
+
+def test_the_sockets_the_pid_file_and_the_counts(weir):
+    path, pid_file = str(weir.directory / ".s.PGSQL.6432"), weir.directory / "pid"
+    weir.start({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"], "pid_file": pid_file}})
+    before = os.stat(path).st_ino
+    with rawwire.Wire(path).login() as wire:
+        weir.console("RESTART")
+        weir.restart_was_asked()
+        assert wire.query("SELECT 1") == [["1"]]
+        with rawwire.Wire(path).login() as another:
+            assert another.query("SELECT 2") == [["2"]]
+    assert os.stat(path).st_ino == before
+    assert int(pid_file.read_text(encoding="ascii")) == weir.process.pid
+    assert weir.metric("pgweir_restarts_total") == 1 and weir.metric("pgweir_restart_clients_total") == 1
+    assert weir.stop(signal.SIGTERM) == 0
+    assert not os.path.exists(path) and not pid_file.exists()
+
+
+def test_what_the_new_configuration_no_longer_listens_on(weir):
+    path = str(weir.directory / "gone")
+    weir.start({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"]}})
+    weir.configure()
+    weir.write_config()
+    weir.restart()
+    assert not os.path.exists(path)
+    assert weir.raw().query("SELECT 1") == [["1"]]
+
+
+def test_to_stop_the_successor_stops_both(weir):
+    weir.start()
+    with weir.raw() as pinned:
+        pinned.query("CREATE TEMP TABLE t (n int)")
+        weir.restart(wait=False)
+        weir.stop(signal.SIGTERM)
+        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        pinned.wait_closed()
+
+
+def test_only_an_admin_restarts(weir):
+    weir.start()
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        weir.console("RESTART", user="stats")
+    weir.signal(signal.SIGUSR1)
+    wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="RESUME first"):
+        weir.console("RESTART")
+    weir.console("RESUME")
+    weir.console("DISABLE app2")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="ENABLE it first"):
+        weir.console("RESTART")
+    weir.signal(signal.SIGUSR1)
+    wait_until(lambda: weir.metric("pgweir_state", state="paused") == 1)
+    weir.signal(signal.SIGUSR2)                                      # it ends the pause, and does nothing else
+    assert weir.raw().query("SELECT 1") == [["1"]]
+    assert weir.metric_now("pgweir_restarts_total") == 0
+
+
+# --- what goes wrong ---
+
+@pytest.fixture
+def wrapped(weir):
+    """pgweir is started by a script, which does what the file beside it says: a bad upgrade."""
+    script = weir.directory / "wrapper"
+    script.write_text(f'#!/bin/bash\ndo={weir.directory}/do\n[ -e "$do" ] && . "$do"\n'
+                      f'exec -a "$0" {weir.binary} "$@"\n', encoding="ascii")
+    script.chmod(0o755)
+    weir.binary = script
+    return weir.directory / "do"
+
+
+def assert_it_goes_on(weir, old, wire):
+    assert weir.process.poll() is None and weir.process.pid == old
+    assert wire.query("SELECT 1") == [["1"]]
+    assert weir.raw().query("SELECT 2") == [["2"]]
+    assert weir.metric("pgweir_restart_failures_total") >= 1
+
+
+@pytest.mark.parametrize("what", ["exit 3", "exec cat /dev/null", "exec pgweir-that-is-not-there"])
+def test_another_program_in_its_place(weir, wrapped, what):
+    weir.start()
+    with weir.raw() as wire:
+        wrapped.write_text(what + "\n", encoding="ascii")
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("it ended before it was ready; this process goes on")
+        assert_it_goes_on(weir, weir.process.pid, wire)
+        wrapped.unlink()
+        weir.restart()
+        assert wire.query("SELECT 3") == [["3"]]
+
+
+def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
+    weir.start()
+    with weir.raw() as wire:
+        wrapped.write_text("exec sleep 1000\n", encoding="ascii")
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("the successor is process")
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("a restart is under way already")
+        os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGKILL)
+        weir.wait_log("this process goes on")
+        assert_it_goes_on(weir, weir.process.pid, wire)
+
+
+def test_a_broken_configuration(weir):
+    weir.start()
+    with weir.raw() as wire:
+        with open(weir.ini, "a", encoding="utf-8") as ini:
+            ini.write("[pool]\npool_sice = 3\n")
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("is given up: ", "pool_sice")
+        assert_it_goes_on(weir, weir.process.pid, wire)
+
+
+def test_a_port_that_it_cannot_open(weir):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        weir.start()
+        with weir.raw() as wire:
+            weir.configure({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"127.0.0.1:{other.getsockname()[1]}"]}})
+            weir.write_config()
+            weir.signal(signal.SIGUSR2)
+            weir.wait_log("is given up: cannot listen on")
+            assert_it_goes_on(weir, weir.process.pid, wire)
+
+
+def test_the_successor_dies_when_it_serves(weir):
+    weir.start()
+    with weir.raw() as pinned, weir.raw() as moved:
+        pinned.query("CREATE TEMP TABLE t (n int)")
+        old = weir.restart(wait=False)
+        wait_until(lambda: "stay for now" in weir.log())
+        weir.process.kill()
+        weir.wait_log("this process serves again")
+        weir.process = weir.predecessors.pop()
+        moved.wait_closed()
+        assert pinned.query("SELECT * FROM t") == []
+        assert_it_goes_on(weir, old.pid, pinned)
+
+
+@pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
+@pytest.mark.parametrize("victim", ["old", "new"])
+def test_one_is_killed_while_clients_move(weir, victim, delay):
+    """Whoever is left serves; each client is served as ever, or is closed with the process that had it."""
+    weir.start()
+    wires = [weir.raw() for _ in range(100)]
+    for wire in wires:
+        wire.query("SET work_mem = '5MB'")
+    old = weir.restart(wait=False)
+    weir.predecessors.clear()
+    time.sleep(delay)
+    new = weir.process
+    (old if victim == "old" else new).send_signal(signal.SIGKILL)
+    (old if victim == "old" else new).wait(5)
+    if victim == "new" and old.poll() is None:
+        weir.process = old
+        wait_until(lambda: old.poll() is not None or "serves again" in weir.log())
+    if weir.process.poll() is not None:                              # the old one had ended before, and all are gone
+        weir.expected_exit = weir.process.poll()
+        return
+    served = 0
+    for wire in wires:
+        try:
+            assert wire.value("SHOW work_mem") == "5MB"
+            served += 1
+        except (rawwire.WireClosed, OSError):
+            pass
+    if victim == "old":
+        weir.wait_log("is gone: ")
+        assert served >= int(re.search(r"is gone: (\d+) clients came", weir.log()).group(1))
+    assert weir.raw().query("SELECT 1") == [["1"]]
