@@ -22,12 +22,17 @@
 #include <string.h>
 #include <strings.h>
 
+/* own: what the client has set at startup; NULL: that is in img. */
 static void
-put_reports(struct buf *b, const struct image *img)
+put_reports(struct buf *b, const struct image *img, const struct image *own)
 {
-	for (size_t i = 0; i < image_count(img); i++)
-		if (image_at(img, i)->kind == IMAGE_REPORTED)
-			message_parameter(b, image_at(img, i)->name, image_at(img, i)->value);
+	for (size_t i = 0; i < image_count(img); i++) {
+		const struct image_setting *s = image_at(img, i);
+		const char *value = own == NULL ? NULL : image_get(own, s->name);
+
+		if (s->kind == IMAGE_REPORTED)
+			message_parameter(b, s->name, value != NULL ? value : s->value);
+	}
 }
 
 void
@@ -52,8 +57,8 @@ put_greeting(struct client *c, const struct image *image, const struct image *we
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t key_len = cancel_secret(c, key);
 
-	put_reports(out, welcome);
-	put_reports(out, image);
+	put_reports(out, welcome, image);
+	put_reports(out, image, NULL);
 	message_key(out, c->x.told_pid, key, key_len);
 	OPENSSL_cleanse(key, sizeof(key));
 	if (c->env->x.config->login_notify_message[0] != '\0')

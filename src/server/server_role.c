@@ -38,7 +38,7 @@ int
 server_check_role(struct server *srv, const struct image *welcome, struct fail *why)
 {
 	const char *standby = image_get(welcome, "in_hot_standby");
-	const char *read_only = image_get(srv->image, "default_transaction_read_only");
+	const char *read_only = image_get(welcome, "default_transaction_read_only");
 	bool is_standby = standby != NULL && strcmp(standby, "on") == 0;
 
 	srv->role = standby == NULL ? 0 : is_standby ? 's' : 'p';

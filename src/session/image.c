@@ -563,8 +563,13 @@ image_has_prepared(const struct image *img)
 bool
 image_is_read_only(const char *name)
 {
-	static const char *const names[] = { "in_hot_standby",	"integer_datetimes", "is_superuser",
-					     "server_encoding", "server_version",    "session_authorization" };
+	static const char *const names[] = { "default_transaction_read_only",
+					     "in_hot_standby",
+					     "integer_datetimes",
+					     "is_superuser",
+					     "server_encoding",
+					     "server_version",
+					     "session_authorization" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcasecmp(names[i], name) == 0)

@@ -107,8 +107,10 @@ bool image_reads_as(const struct image *a, const struct image *b); /* they agree
 unsigned image_scan_options(const struct image *img); /* enum scan_option: how such a session reads strings */
 
 /*
- * PostgreSQL reports these, too, but they describe the server, not the session: they are never set, and never part of
- * an image. A client gets them at login, from the pool's welcome.
+ * PostgreSQL reports these, too, but they describe the server, not the session: what is reported is never set, and
+ * never part of an image. A client gets them at login, from the pool's welcome. default_transaction_read_only is the
+ * operator's, who makes a primary read-only by it ahead of a switchover; a client that sets it is followed by its SQL,
+ * as with settings that are not reported.
  */
 bool image_is_read_only(const char *name);
 
