@@ -742,7 +742,7 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		return SQL_DONE;
 	if (is_end && c->tx == 'T' && strcasestr(sql, "wrong") != NULL)
 		return failing_commit(c, tokens);
-	if (strcasestr(sql, "wrong") != NULL || strcmp(word, "ERROR") == 0)
+	if ((strcasestr(sql, "wrong") != NULL && !is_end) || strcmp(word, "ERROR") == 0)
 		return refuse(c, "22012", "division by zero", tokens);
 	if (strcmp(word, "FATAL") == 0) {
 		sql_error(c, "57P01", "terminating connection", tokens);
