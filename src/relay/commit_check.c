@@ -12,6 +12,7 @@
  */
 #include "relay/commit_check.h"
 
+#include "base/mentions.h"
 #include "exchange/report.h"
 #include "pool/fate_asker.h"
 #include "relay/reject.h"
@@ -739,13 +740,22 @@ commit_check_stays(const struct exchange *x, const struct server *srv)
 	       (x->body_left == 0 || x->is_body_dropped);
 }
 
-bool
-commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
+/* ROLLBACK is about to run, not ROLLBACK TO a savepoint. next: the type of the message behind it. */
+static bool
+rolls_back(const struct request *m, uint8_t next)
 {
 	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B');
 
+	return is_run && m->sql != NULL &&
+	       (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)) &&
+	       !text_mentions(m->sql, m->sql_len, "to");
+}
+
+bool
+commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
+{
 	x->is_rolled_back = false;
-	if (is_run && (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)))
+	if (rolls_back(m, next))
 		return false; /* a server without a transaction says so, and does what is asked */
 	client_step(x, CE_DOUBT);
 	return true;

@@ -341,11 +341,20 @@ write_out(struct fake_conn *c)
 		return false;
 	}
 	c->out_at += (size_t)n;
+	if (c->commit_lsn > c->fake->cluster.told)
+		c->fake->cluster.told = c->commit_lsn;
 	if (c->out_at == c->out.len)
 		c->out_at = c->out.len = 0;
 	if (c->cut != SIZE_MAX)
 		c->cut -= (size_t)n;
 	return true;
+}
+
+void
+fake_conn_execute(struct fake_conn *c)
+{
+	read_in(c);
+	handle(c);
 }
 
 bool

@@ -11,10 +11,12 @@
  *   session_sql.c       what statements do
  *   session_state.c     what they leave in the session, seen or not
  *   session_tx.c        what of it a rollback takes back
+ *   session_cluster.c   what outlives connections: transactions
  */
 #ifndef PGWEIR_FUZZ_SESSION_SERVER_H
 #define PGWEIR_FUZZ_SESSION_SERVER_H
 
+#include "session_cluster.h"
 #include "session_text.h"
 
 #include "auth/scram.h"
@@ -39,7 +41,7 @@ struct named {
 	char tokens[TOKENS_MAX];
 	char **values; /* of a Bind; NULL-terminated */
 	uint32_t rows_left;
-	bool is_begun, is_sql; /* sql: a PREPARE, which text is all of */
+	bool is_begun, has_written, is_sql; /* sql: a PREPARE, which text is all of */
 };
 TAILQ_HEAD(named_list, named);
 
@@ -75,7 +77,7 @@ struct fake_save {
 	bool has_locals;
 	uint8_t traces[TRACES];
 	char channels[CHANNELS_MAX][CHANNEL_LEN];
-	size_t notify_len;
+	size_t notify_len, write_count;
 };
 
 struct fake_conn {
@@ -92,6 +94,8 @@ struct fake_conn {
 	/* the session */
 	uint8_t tx;
 	char owner; /* whose transaction it is; 0: nobody's yet */
+	uint32_t xid; /* its number; 0: it has written nothing */
+	uint64_t commit_lsn; /* of the last one that was committed */
 	bool is_skipping, is_copying, is_copy_simple, is_asleep, is_sleep_simple;
 	bool has_lock, was_stale;
 	char sleep_tokens[TOKENS_MAX];
@@ -121,6 +125,7 @@ struct fake {
 	struct fake_conn_list conns;
 	uint32_t last_pid;
 	size_t sent; /* of rows, in this run: their sum is bounded */
+	struct fake_cluster cluster;
 	enum fake_login login; /* of the connections to come */
 	struct buf login_raw; /* LOGIN_ERROR: the SQLSTATE; LOGIN_RAW: all they get */
 	struct scram_verifier verifier;
@@ -145,6 +150,7 @@ bool fake_turn(struct fake *f);
 /* The two halves of it, for one connection at a time: it may be freed. */
 bool fake_accept(struct fake *f);
 bool fake_conn_turn(struct fake_conn *c);
+void fake_conn_execute(struct fake_conn *c); /* what has arrived; no answer is sent */
 /* A session without a connection, logged in: it is fed, and out has what it answers, to be taken by the caller. */
 struct fake_conn *fake_new_alone(struct fake *f, const char *user);
 void fake_feed(struct fake_conn *c, const void *bytes, size_t len);

@@ -711,6 +711,18 @@ lacks(const struct fake_conn *c, const char *sql, const char *word)
 	return NULL;
 }
 
+/* A portal writes when it is executed for the first time. */
+static void
+write_rows(struct fake_conn *c, const char *word, const char *tokens, struct named *portal)
+{
+	if ((strcmp(word, "INSERT") != 0 && strcmp(word, "UPDATE") != 0 && strcmp(word, "DELETE") != 0) ||
+	    (portal != NULL && portal->has_written))
+		return;
+	cluster_write(c, tokens);
+	if (portal != NULL)
+		portal->has_written = true;
+}
+
 enum sql_result
 sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *portal, uint32_t max)
 {
@@ -726,9 +738,11 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 	tx_open(c);
 	if (c->tx == 'E' && !is_end && !is_back)
 		return refuse(c, "25P02", "current transaction is aborted", tokens);
+	if (portal == NULL && cluster_answer(c, sql))
+		return SQL_DONE;
 	if (is_end && c->tx == 'T' && strcasestr(sql, "wrong") != NULL)
 		return failing_commit(c, tokens);
-	if (strcasestr(sql, "wrong") != NULL || strcmp(word, "ERROR") == 0)
+	if ((strcasestr(sql, "wrong") != NULL && !is_end) || strcmp(word, "ERROR") == 0)
 		return refuse(c, "22012", "division by zero", tokens);
 	if (strcmp(word, "FATAL") == 0) {
 		sql_error(c, "57P01", "terminating connection", tokens);
@@ -758,6 +772,7 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		return refuse(c, missing, "there is no such thing here", tokens);
 	if (!leave_traces(c, sql, word, rest, tokens))
 		return SQL_FAILED;
+	write_rows(c, word, tokens, portal);
 	if (strcmp(word, "COPY") == 0)
 		return copy(c, sql, tokens);
 	if (!sql_has_rows(sql)) {

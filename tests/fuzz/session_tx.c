@@ -88,7 +88,9 @@ save(struct fake_conn *c, const char *name)
 {
 	struct fake_save *s = &c->saves[c->save_count++];
 
-	*s = (struct fake_save){ .has_locals = c->has_locals, .notify_len = c->notify.len };
+	*s = (struct fake_save){ .has_locals = c->has_locals,
+				 .notify_len = c->notify.len,
+				 .write_count = c->fake->cluster.write_count };
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	memcpy(s->traces, c->traces, sizeof(s->traces));
 	memcpy(s->channels, c->channels, sizeof(s->channels));
@@ -111,6 +113,7 @@ go_back_to(struct fake_conn *c, size_t i)
 		c->traces[taken_back[t]] = s->traces[taken_back[t]];
 	memcpy(c->channels, s->channels, sizeof(c->channels));
 	c->notify.len = s->notify_len;
+	cluster_undo(c, s->write_count);
 	restore(c, &s->v);
 	drop_saves(c, i + 1);
 }
@@ -152,6 +155,7 @@ tx_end(struct fake_conn *c, bool is_commit)
 {
 	if (c->save_count > 0 && !is_commit)
 		go_back_to(c, 0);
+	cluster_end(c, is_commit);
 	drop_saves(c, 0);
 	forget_locals(c);
 	notify_all(c);
@@ -160,6 +164,7 @@ tx_end(struct fake_conn *c, bool is_commit)
 void
 tx_free(struct fake_conn *c)
 {
+	cluster_end(c, false);
 	drop_saves(c, 0);
 	values_free(&c->after);
 	c->has_locals = false;

@@ -29,6 +29,7 @@ struct sim_client {
 	size_t unfed_at;
 	size_t expected_at; /* of alone->out: what it has got already */
 	char told[REPORTS][SIM_REPORT_LEN], expected[REPORTS][SIM_REPORT_LEN]; /* of settings that are reported */
+	uint32_t base, seen; /* of its tokens: the last one before it came, the last one that its session was sent */
 	uint64_t listened; /* bits: channels it has ever listened on, as this client */
 	unsigned cancels; /* requests to cancel what it runs, that may still hit */
 	bool has_cancelled; /* there was one */
@@ -49,6 +50,7 @@ struct sim_profile {
 	unsigned leaving, cancelling, losing, jumping, reloading, pausing, stalling;
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
+	bool is_stormy; /* clients write and commit, and servers are lost often */
 };
 
 struct sim {
@@ -102,6 +104,9 @@ void oracle_end(struct sim_client *c); /* it has gone, or is to go */
 void oracle_gone(struct sim_client *c); /* pgweir has closed it */
 bool oracle_is_answered(struct sim_client *c); /* it has got all that it can get now */
 void oracle_sent(struct sim_client *c, const void *bytes, size_t len); /* a whole message */
+void
+oracle_check_writes(struct sim_client *c); /* what its transactions have written is there, once, and nothing else */
+void oracle_check_twice(const struct sim *s); /* nothing is there twice, whosever it is */
 void oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len);
 
 #endif

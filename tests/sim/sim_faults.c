@@ -63,6 +63,25 @@ lose(struct sim *s, struct fake_conn *c, uint32_t how)
 	}
 }
 
+/* PostgreSQL crashes, or a standby takes its place: the end of its log is lost, as far as nobody was told of it. */
+static void
+crash(struct sim *s)
+{
+	struct fake *f = &s->world.fake;
+	bool is_failover = sim_chance(s, 128);
+	struct fake_conn *c;
+
+	sim_trace('s', 0, "crashes", is_failover, 0);
+	while ((c = TAILQ_FIRST(&f->conns)) != NULL) {
+		sim_excuse_borrowers(s, c->pid);
+		if (sim_chance(s, 128))
+			fake_conn_execute(c);
+		fake_conn_free(c);
+		s->losses++;
+	}
+	cluster_crash(&f->cluster, is_failover, sim_chance(s, 128) ? sim_below(s, 257) : 0, sim_below(s, 6), sim_now());
+}
+
 void
 sim_lose_server(struct sim *s)
 {
@@ -70,6 +89,15 @@ sim_lose_server(struct sim *s)
 	uint32_t how = sim_below(s, 4);
 	struct fake_conn *c;
 
+	/* Of two recoveries the first one may stay unknown; commit_check's promise leaves that out. */
+	if (sim_chance(s, s->profile.is_stormy ? 128 : 40) && !f->cluster.is_unseen) {
+		crash(s);
+		s->lost_us = sim_now();
+		s->lost_step = s->step;
+		s->refused_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
+		sim_weather(s);
+		return;
+	}
 	if (sim_chance(s, 40)) { /* the primary is gone; for a while nobody answers */
 		TAILQ_FOREACH(c, &f->conns, link)
 		lose(s, c, how);

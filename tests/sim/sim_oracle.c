@@ -29,6 +29,7 @@ oracle_begin(struct sim_client *c)
 	c->is_mid_request = c->is_in = c->may_fail = c->is_copying = c->is_ending = c->is_excused = false;
 	c->cancels = 0;
 	c->has_cancelled = false;
+	c->base = c->seen = c->f->sequence;
 	c->listened = 0;
 	c->stopped_us = 0;
 	c->asked_us = c->came_us = sim_now();
@@ -67,11 +68,26 @@ next_unfed(const struct sim_client *c, struct frame *f)
 	return true;
 }
 
+/* Tokens have ascending numbers. */
+static void
+note_seen(struct sim_client *c, const uint8_t *bytes, size_t len)
+{
+	const uint8_t *at = bytes, *end = bytes + len;
+
+	while ((at = memmem(at, (size_t)(end - at), "@@", 2)) != NULL && (at += 2) + 2 < end) {
+		uint32_t n = (uint32_t)strtoul((const char *)at + 1, NULL, 10);
+
+		if (n > c->seen && at[0] == (uint8_t)c->f->letter)
+			c->seen = n;
+	}
+}
+
 static void
 feed(struct sim_client *c, const uint8_t *bytes, size_t len)
 {
 	size_t from = c->alone->out.len;
 
+	note_seen(c, bytes, len);
 	fake_feed(c->alone, bytes, len);
 	sim_trace_text('m', (unsigned)c->f->letter, "is sent", bytes, len);
 	if (c->alone->out.len > from)
@@ -200,6 +216,12 @@ is_fatal(const uint8_t *body, size_t len)
 
 /* --- errors of pgweir's own --- */
 
+static bool
+has_word(const struct sim_client *c, const char *word)
+{
+	return strstr(c->sim->profile.options, word) != NULL;
+}
+
 /* Each with the reason that it must have. */
 static bool
 may_end(struct sim_client *c, const char *state)
@@ -209,13 +231,8 @@ may_end(struct sim_client *c, const char *state)
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
 		if (strcmp(state, losses[i]) == 0)
 			return c->is_excused || sim_has_just_lost(c->sim);
-	return false;
-}
-
-static bool
-has_word(const struct sim_client *c, const char *word)
-{
-	return strstr(c->sim->profile.options, word) != NULL;
+	return (c->is_excused || sim_has_just_lost(c->sim)) && has_word(c, "checked") &&
+	       (strcmp(state, "08007") == 0 || strcmp(state, "40001") == 0);
 }
 
 /* Limits on time that pgweir enforces: each only when the time is over. */
@@ -240,6 +257,17 @@ is_late(const struct sim_client *c, const char *state)
 	return false;
 }
 
+/* No outage lasts as long as it may wait for the end of one. */
+static bool
+is_held(const struct sim_client *c)
+{
+	/* A pause is no outage, and a LISTEN that finds no listener is refused in any case. */
+	if (c->sim->profile.pausing > 0 || c->sim->profile.has_listen)
+		return false;
+	return (has_word(c, "hold") && sim_now() - c->asked_us < 10 * US_PER_S) ||
+	       (has_word(c, "wait") && !has_word(c, "impatient") && sim_now() - c->asked_us < 30 * US_PER_S);
+}
+
 /* An ERROR of pgweir's own: the request was not carried out, and the client goes on. */
 static bool
 may_refuse(const struct sim_client *c, const char *state)
@@ -251,7 +279,7 @@ may_refuse(const struct sim_client *c, const char *state)
 		return true;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (strcmp(state, refusals[i]) == 0)
-			return s->lost_us > 0 && sim_now() - s->lost_us < 20 * US_PER_S;
+			return !is_held(c) && s->lost_us > 0 && sim_now() - s->lost_us < 20 * US_PER_S;
 	return strcmp(state, "53300") == 0 && is_late(c, state);
 }
 
@@ -268,6 +296,7 @@ fail_instead(struct sim_client *c, const struct frame *f)
 {
 	bool is_simple = f->type == 'Q' || f->type == 'F';
 
+	note_seen(c, c->unfed.bytes + c->unfed_at, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (f->type == 'Q' && c->alone->tx != 'I')
 		named_drop(&c->alone->statements, "");
 	c->alone->tx = c->alone->tx == 'T' ? 'E' : c->alone->tx;
@@ -275,8 +304,40 @@ fail_instead(struct sim_client *c, const struct frame *f)
 		tx_end(c->alone, false);
 	c->alone->is_skipping = !is_simple;
 	drop_unfed(c, f);
-	if (is_simple)
+	if (is_simple) {
+		sql_report_changes(c->alone, c->alone->out.len);
 		message_ready(&c->alone->out, c->alone->tx);
+	}
+}
+
+/*
+ * With commit_check. Its server was lost: if in an open transaction, with no request, the next one is refused; if
+ * within a COMMIT, that is, once it is known that it was not committed. In doubt, all that it has written may be there
+ * or not.
+ */
+static bool
+is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
+{
+	char state[6];
+	struct frame f;
+
+	sqlstate_of(body, len, state);
+	if ((strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0 &&
+	     (!may_refuse(c, state) || strcmp(state, "57014") == 0)) ||
+	    !has_word(c, "checked") || is_fatal(body, len) || (!c->is_excused && !sim_has_just_lost(c->sim)))
+		return false;
+	feed_silent(c);
+	if (!next_unfed(c, &f) || f.type == 'S' || c->alone->is_asleep ||
+	    (c->alone->tx == 'I' && strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0))
+		return false;
+	sim_trace_text('c', (unsigned)c->f->letter, "is rolled back", state, 5);
+	c->alone->is_copying = false;
+	c->alone->tx = 'I';
+	tx_end(c->alone, false);
+	fail_instead(c, &f);
+	if (strcmp(state, "08007") == 0)
+		c->base = c->seen;
+	return true;
 }
 
 /* True: it was refused, and its session knows. In a transaction only a LISTEN can be. */
@@ -305,6 +366,52 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 	return true;
 }
 
+/* --- what is in the database --- */
+
+void
+oracle_check_writes(struct sim_client *c)
+{
+	uint8_t real[CLUSTER_TOKENS_MAX], wanted[CLUSTER_TOKENS_MAX];
+
+	cluster_count(&c->sim->world.fake.cluster, c->f->letter, real);
+	cluster_count(&c->mirror.cluster, c->f->letter, wanted);
+	for (uint32_t i = c->base + 1; i <= c->seen && i < CLUSTER_TOKENS_MAX; i++)
+		if (real[i] != wanted[i])
+			sim_fail("client %c's row %u is there %u times, not %u", c->f->letter, i, real[i], wanted[i]);
+}
+
+void
+oracle_check_twice(const struct sim *s)
+{
+	uint8_t real[CLUSTER_TOKENS_MAX];
+
+	for (char letter = 'A'; letter < 'A' + TEXT_CLIENTS; letter++) {
+		cluster_count(&s->world.fake.cluster, letter, real);
+		for (uint32_t i = 0; i < CLUSTER_TOKENS_MAX; i++)
+			if (real[i] > 1)
+				sim_fail("client %c's row %u is there %u times", letter, i, real[i]);
+	}
+}
+
+/* commit_check promises that a COMMIT that has happened is told, or is said to be in doubt. */
+static void
+check_unreported(struct sim_client *c, const char *state)
+{
+	uint8_t real[CLUSTER_TOKENS_MAX], wanted[CLUSTER_TOKENS_MAX];
+	struct frame f;
+
+	feed_silent(c);
+	if (!has_word(c, "checked") || c->alone->tx != 'T' || !next_unfed(c, &f) || f.type != 'Q' ||
+	    (strcmp(state, "08006") != 0 && strcmp(state, "57P01") != 0 && strcmp(state, "40001") != 0) ||
+	    strcmp((const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, "COMMIT") != 0)
+		return;
+	cluster_count(&c->sim->world.fake.cluster, c->f->letter, real);
+	cluster_count(&c->mirror.cluster, c->f->letter, wanted);
+	for (uint32_t i = c->base + 1; i <= c->seen && i < CLUSTER_TOKENS_MAX; i++)
+		if (real[i] != wanted[i])
+			sim_fail("client %c was told %s, but its COMMIT has happened", c->f->letter, state);
+}
+
 static void
 unexpected(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, const char *instead)
 {
@@ -317,6 +424,7 @@ unexpected(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, 
 		sim_fail("client %c got error %s (%.*s), not %s", c->f->letter, state, (int)len, (const char *)body,
 			 instead);
 	sim_trace_text('c', (unsigned)c->f->letter, "may end", state, 5);
+	check_unreported(c, state);
 	c->is_ending = true;
 }
 
@@ -357,9 +465,15 @@ compare(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len, con
 {
 	if (type == 'E')
 		return;
+	if (type == 'Z' && body[0] == 'E' && want[0] == 'T' && has_word(c, "checked") && c->is_excused) {
+		c->alone->tx = 'E'; /* it is lost with its server: a Sync alone can tell no more */
+		return;
+	}
 	if (len != want_len || memcmp(body, want, len) != 0)
 		sim_fail("client %c got %c \"%.*s\", not \"%.*s\"", c->f->letter, type, (int)len, (const char *)body,
 			 (int)want_len, (const char *)want);
+	if (type == 'Z' && body[0] == 'I')
+		oracle_check_writes(c);
 	if (type == 'Z' && body[0] == 'I')
 		for (size_t i = 0; i < REPORTS; i++)
 			if (strcmp(c->told[i], c->expected[i]) != 0)
@@ -465,7 +579,8 @@ oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len)
 	}
 	if (c->is_ending)
 		sim_fail("client %c got %c behind a FATAL error", c->f->letter, type);
-	if (type == 'E' && !next_answer(c, &want_type, &want, &want_len) && is_refused(c, body, len))
+	if (type == 'E' && !next_answer(c, &want_type, &want, &want_len) &&
+	    (is_refused(c, body, len) || is_rolled_back(c, body, len)))
 		return;
 	if (!next_expected(c, &want_type, &want, &want_len) && c->alone->is_asleep)
 		wake(c, type, body, len);

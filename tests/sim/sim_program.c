@@ -122,6 +122,19 @@ suits(const struct sim_client *c, const struct text *t, bool is_in)
 	       (t->needs == ROLES && p->has_roles) || (t->needs == SEQUENCE && !p->has_hidden);
 }
 
+static uint32_t
+weight_of(const struct sim_client *c, const struct text *t, bool is_in)
+{
+	static const char *const often[] = { "INSERT", "UPDATE", "BEGIN", "COMMIT" };
+
+	if (!suits(c, t, is_in))
+		return 0;
+	for (size_t i = 0; i < COUNT(often) && c->sim->profile.is_stormy; i++)
+		if (strncmp(t->sql, often[i], strlen(often[i])) == 0)
+			return t->weight * 8u;
+	return t->weight;
+}
+
 static const char *
 choose_text(struct sim_client *c)
 {
@@ -129,10 +142,10 @@ choose_text(struct sim_client *c)
 	uint32_t sum = 0, at;
 
 	for (size_t i = 0; i < COUNT(texts); i++)
-		sum += suits(c, &texts[i], is_in) ? texts[i].weight : 0;
+		sum += weight_of(c, &texts[i], is_in);
 	at = sim_below(c->sim, sum);
 	for (size_t i = 0;; i++) {
-		uint32_t weight = suits(c, &texts[i], is_in) ? texts[i].weight : 0;
+		uint32_t weight = weight_of(c, &texts[i], is_in);
 
 		if (at < weight)
 			return texts[i].sql;

@@ -70,7 +70,8 @@ choose_profile(struct sim *s)
 	*p = (struct sim_profile){ .clients = 2 + sim_below(s, TEXT_CLIENTS - 1) };
 	p->leaving = sim_chance(s, 180) ? 1 : 0;
 	p->cancelling = sim_chance(s, 128) ? 1 + sim_below(s, 2) : 0;
-	p->losing = sim_chance(s, 80) ? 1 : 0;
+	p->is_stormy = sim_chance(s, 50);
+	p->losing = p->is_stormy ? 3 : sim_chance(s, 80) ? 1 : 0;
 	p->jumping = sim_chance(s, 80) ? 1 : 0;
 	p->reloading = sim_chance(s, 60) ? 1 : 0;
 	p->pausing = sim_chance(s, 40) ? 1 : 0;
@@ -95,6 +96,9 @@ choose_profile(struct sim *s)
 	add_word(s, 30, "slow full");
 	add_word(s, 20, "few");
 	add_word(s, 20, "capped");
+	add_word(s, p->is_stormy ? 180 : 60, sim_chance(s, 160) ? "hold" : "wait");
+	if (p->losing > 0)
+		add_word(s, p->is_stormy ? 200 : 100, "checked");
 	if (p->jumping > 0) {
 		add_word(s, 80, "impatient");
 		add_word(s, 60, "query");
@@ -127,6 +131,8 @@ static void
 leave(struct sim_client *c)
 {
 	sim_trace('c', (unsigned)c->f->letter, "leaves", c->f->out.len, 0);
+	if (c->alone != NULL && c->alone->tx == 'I' && c->f->out.len == 0 && oracle_is_answered(c))
+		oracle_check_writes(c);
 	fclient_close(c->f);
 	oracle_end(c);
 	c->sim->departures++;
@@ -335,6 +341,7 @@ check_waits(struct sim *s)
 {
 	struct weir *w = s->world.weir;
 	bool is_impatient = strstr(s->profile.options, "impatient") != NULL;
+	uint64_t limit_us = strstr(s->profile.options, "hold") != NULL ? 10 * US_PER_S : 2 * US_PER_S;
 
 	if (!is_impatient || s->paused_us > 0)
 		return;
@@ -342,8 +349,7 @@ check_waits(struct sim *s)
 		const struct sim_client *c = &s->clients[i];
 		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&w->clients, c->f->id);
 
-		if (of != NULL && of->x.ticket.is_waiting &&
-		    sim_now() - of->x.ticket.since_us > 2 * US_PER_S + SLACK_US)
+		if (of != NULL && of->x.ticket.is_waiting && sim_now() - of->x.ticket.since_us > limit_us + SLACK_US)
 			sim_fail("client %c waits in line for %llu us", c->f->letter,
 				 (unsigned long long)(sim_now() - of->x.ticket.since_us));
 	}
@@ -517,6 +523,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 	}
 	finish(s);
 	check_servers(s);
+	oracle_check_twice(s);
 	world_leave(&s->world);
 	world_free(&s->world);
 	for (int i = 0; i < TEXT_CLIENTS; i++)

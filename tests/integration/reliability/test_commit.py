@@ -97,6 +97,8 @@ def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, 
         lose(client)
         assert rawwire.shape(client.ask(parse("r", "ROLLBACK"), describe("S", "r"), sync())) == "E:40001 Z:I"  # it does not run
         lose(client)
+        assert rawwire.shape(client.ask(query("ROLLBACK TO SAVEPOINT s"))) == "E:40001 Z:I"
+        lose(client)
         client.ask(query("BEGIN"))  # it must not run in a transaction that the client does not know of
         assert client.value("SELECT 18") == "18"
     assert not rows(weir, table)
