@@ -14,6 +14,7 @@ from postgres import PASSWORDS
 from rawwire import bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
 from restartload import Load, server_sockets
 from waiting import wait_until
+from weir import Successor, become_reaper
 
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -269,6 +270,29 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
         os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGKILL)
         weir.wait_log("this process goes on")
         assert_it_goes_on(weir, weir.process.pid, wire)
+
+
+def test_to_stop_while_the_successor_starts(weir, wrapped):
+    weir.start()
+    wrapped.write_text("exec sleep 1000\n", encoding="ascii")
+    become_reaper()
+    weir.signal(signal.SIGUSR2)
+    weir.wait_log("the successor is process")
+    successor = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    assert weir.stop(signal.SIGTERM) == 0
+    assert successor.wait(5) != 0
+
+
+def test_the_old_one_is_killed_while_the_successor_starts(weir, wrapped):
+    weir.start()
+    wrapped.write_text("sleep 1\n", encoding="ascii")
+    become_reaper()
+    weir.signal(signal.SIGUSR2)
+    weir.wait_log("the successor is process")
+    weir.process.kill()
+    weir.process.wait()
+    weir.process = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    wait_until(lambda: weir.raw().query("SELECT 1") == [["1"]], 20)
 
 
 def test_a_broken_configuration(weir):
