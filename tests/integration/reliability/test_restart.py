@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 
 import psycopg
@@ -169,6 +170,33 @@ def test_clients_with_tls_stay_until_restart_timeout(weir, authority):
 
 
 # --- what the process has ---
+
+def test_both_together_have_at_most_twice_the_connections(weir):
+    weir.start(pool_size=3)
+    is_over, counts = threading.Event(), []
+    busy = [weir.in_background(sleep_often, weir, is_over) for _ in range(8)]
+
+    def look():
+        while not is_over.is_set():
+            counts.append(weir.postgres.count())
+
+    looking = weir.in_background(look)
+    wait_until(lambda: max(counts, default=0) == 3)
+    for _ in range(3):
+        weir.restart()
+        wait_until(lambda: weir.postgres.count() <= 3)
+    is_over.set()
+    looking.result(20)
+    assert all(job.result(20) for job in busy)
+    assert 3 <= max(counts) <= 6
+
+
+def sleep_often(weir, is_over):
+    with weir.raw() as wire:
+        while not is_over.is_set():
+            assert wire.query("SELECT 1 FROM pg_sleep(0.02)") == [["1"]]
+    return True
+
 
 def test_the_sockets_the_pid_file_and_the_counts(weir):
     path, pid_file = str(weir.directory / ".s.PGSQL.6432"), weir.directory / "pid"
