@@ -22,7 +22,7 @@
 #define PGWEIR_WEIR_HANDOVER_H
 
 #define HANDOVER_VERSION 1u /* of this conversation; that of passports is apart */
-#define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: the number of the descriptor */
+#define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */
 
 enum handover_message {
 	HANDOVER_HELLO = 1, /* version, how often there was a restart (64 bits), whether the sockets are a service

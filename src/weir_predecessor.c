@@ -53,6 +53,7 @@ struct predecessor {
 	struct link *link; /* NULL: it is gone */
 	pid_t pid;
 	bool has_all; /* all listening sockets have come */
+	bool is_ready; /* this process is: from here on its loop runs */
 	bool is_waiting; /* for its GO */
 	bool is_activated;
 	struct passed passed[PASSED_MAX];
@@ -69,16 +70,20 @@ int
 weir_find_predecessor(void)
 {
 	const char *text = getenv(HANDOVER_VARIABLE);
-	int fd = text == NULL ? -1 : atoi(text);
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
+	bool is_good;
+	long pid;
+	int fd;
 
 	if (text == NULL)
 		return -1;
+	/* It must be what the variable says: a socket made by that process. (It may have died since.) */
+	is_good = sscanf(text, "%d:%ld", &fd, &pid) == 2 && fd >= 3 &&
+		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof(peer) && peer.pid == pid &&
+		  peer.uid == geteuid();
 	unsetenv(HANDOVER_VARIABLE);
-	/* It must be what the variable says: a socket made by the process that has started this one. */
-	if (fd < 3 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid != getppid() ||
-	    peer.uid != geteuid()) {
+	if (!is_good) {
 		fputs("pgweir: " HANDOVER_VARIABLE " in the environment is none of pgweir's: it is ignored\n", stderr);
 		return -1;
 	}
@@ -172,7 +177,7 @@ refuse_newcomer(struct predecessor *p, struct newcomer *n, const char *text)
 static void
 take_if_heard(struct predecessor *p, struct newcomer *n)
 {
-	bool is_refused, is_heard = n->client != NULL && listen_is_heard(&n->client->x, &is_refused);
+	bool is_refused = false, is_heard = n->client != NULL && listen_is_heard(&n->client->x, &is_refused);
 
 	if (n->is_taken)
 		return;
@@ -266,9 +271,17 @@ weir_newcomer_gone(struct weir *w, const struct client *c)
 {
 	struct predecessor *p = w->predecessor;
 
-	for (size_t i = 0; p != NULL && i < NEWCOMERS_MAX; i++)
-		if (p->newcomers[i].number != 0 && p->newcomers[i].client == c)
-			p->newcomers[i].client = NULL;
+	for (size_t i = 0; p != NULL && i < NEWCOMERS_MAX; i++) {
+		struct newcomer *n = &p->newcomers[i];
+
+		if (n->number == 0 || n->client != c)
+			continue;
+		n->client = NULL;
+		if (n->is_ours)
+			forget(n);
+		else
+			take_if_heard(p, n);
+	}
 }
 
 static void
@@ -431,7 +444,7 @@ weir_predecessor_tick(struct weir *w)
 	struct predecessor *p = w->predecessor;
 	bool is_sure;
 
-	if (p == NULL || p->lost_us == 0 || !p->has_all)
+	if (p == NULL || p->lost_us == 0 || !p->is_ready)
 		return;
 	/* Its sockets are closed a moment before it is dead. */
 	is_sure = is_dead(p) || w->now_us - p->lost_us >= LOST_MAX_US;
@@ -457,6 +470,17 @@ weir_predecessor_tick(struct weir *w)
 
 /* --- what the others ask --- */
 
+/* The process that has made the socket pair; weir_find_predecessor() has seen to it that this can be told. */
+static pid_t
+pid_of_peer(int fd)
+{
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	return peer.pid;
+}
+
 int
 weir_meet_predecessor(struct weir *w, int fd, struct fail *why)
 {
@@ -464,7 +488,7 @@ weir_meet_predecessor(struct weir *w, int fd, struct fail *why)
 
 	w->predecessor = p;
 	p->w = w;
-	p->pid = getppid();
+	p->pid = pid_of_peer(fd);
 	p->since_us = w->now_us;
 	p->is_waiting = true;
 	p->shelf = passport_shelf_new(&w->clients);
@@ -519,7 +543,9 @@ weir_tell_ready(struct weir *w)
 {
 	const uint8_t version[4] = { 0, 0, 0, HANDOVER_VERSION };
 
-	link_send(w->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
+	w->predecessor->is_ready = true;
+	if (w->predecessor->link != NULL)
+		link_send(w->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
 }
 
 bool

@@ -132,6 +132,7 @@ void weir_serve(struct weir *w);
 /* weir_successor.c: a restart in which this process goes. */
 int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */
 void weir_forget_successor(struct weir *w); /* fine if there is none */
+void weir_abandon_successor(struct weir *w); /* this process stops: one that is not ready yet is given up */
 void weir_successor_tick(struct weir *w); /* about every 100 ms */
 void weir_end_if_moved(struct weir *w);
 void weir_client_gone_moving(struct weir *w, const struct client *c);

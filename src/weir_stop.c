@@ -68,6 +68,7 @@ begin(struct weir *w, enum shutdown_how how)
 		w->close_listeners_at_us = w->now_us + w->config->shutdown_delay_us;
 	} else if (w->close_listeners_at_us == 0)
 		w->close_listeners_at_us = w->now_us;
+	weir_abandon_successor(w);
 	w->is_stopping = true;
 	w->stopping_how = how;
 	w->stop_at_us = is_patient ? UINT64_MAX : w->close_listeners_at_us + w->config->shutdown_timeout_us;
@@ -88,6 +89,7 @@ weir_stop(struct weir *w, enum shutdown_how how)
 	}
 	if (!w->is_stopping) /* else it was asked twice */
 		log_info(w->log, "stopping at once");
+	weir_abandon_successor(w);
 	w->is_stopping = true;
 	weir_stop_predecessor(w, SHUTDOWN_NOW);
 	weir_end(w);

@@ -92,7 +92,7 @@ make_environment(void)
 	for (size_t i = 0; i < count; i++)
 		if (strncmp(environ[i], HANDOVER_VARIABLE "=", sizeof(HANDOVER_VARIABLE)) != 0)
 			made[kept++] = environ[i];
-	made[kept] = xasprintf("%s=%d", HANDOVER_VARIABLE, SUCCESSOR_FD);
+	made[kept] = xasprintf("%s=%d:%ld", HANDOVER_VARIABLE, SUCCESSOR_FD, (long)getpid());
 	return made;
 }
 
@@ -509,9 +509,13 @@ weir_client_gone_moving(struct weir *w, const struct client *c)
 	for (unsigned i = 0; i < s->ready_count; i++)
 		if (s->ready[i] == c)
 			s->ready[i--] = s->ready[--s->ready_count];
-	for (size_t i = 0; i < CROSSINGS; i++)
-		if (s->crossings[i].client == c)
-			s->crossings[i].client = NULL;
+	for (size_t i = 0; i < CROSSINGS; i++) {
+		if (s->crossings[i].number == 0 || s->crossings[i].client != c)
+			continue;
+		s->crossings[i].client = NULL;
+		if (s->crossings[i].is_taken && !s->crossings[i].is_released)
+			release(s, &s->crossings[i]);
+	}
 	weir_end_if_moved(w);
 }
 
@@ -579,13 +583,22 @@ give_up(struct successor *s, const char *why, int why_len)
 	weir_forget_successor(w);
 }
 
+void
+weir_abandon_successor(struct weir *w)
+{
+	static const char stopping[] = "pgweir is stopping";
+
+	if (w->successor != NULL && w->successor->stage == STAGE_STARTING)
+		give_up(w->successor, stopping, (int)sizeof(stopping) - 1);
+}
+
 static void
 on_ready(struct successor *s, const uint8_t *body, size_t len)
 {
 	static const char strange[] = "it speaks another version of the handover";
 
 	if (len != 4 || wire_u32(body) != HANDOVER_VERSION)
-		give_up(s, strange, (int)sizeof(strange));
+		give_up(s, strange, (int)sizeof(strange) - 1);
 	else
 		go(s);
 }
@@ -677,10 +690,13 @@ serve_again(struct weir *w)
 
 	if (w->is_stopping)
 		return;
-	if (weir_listen_again(w, &why) < 0)
+	if (weir_listen_again(w, &why) < 0) {
 		log_error(w->log, "restart: the successor has died, and this process can't listen again: %s", why.text);
-	else
-		log_warning(w->log, "restart: the successor has died; this process serves again");
+		weir_stop(w, SHUTDOWN_CLIENTS);
+		return;
+	}
+	log_warning(w->log, "restart: the successor has died; this process serves again");
+	weir_serve(w);
 }
 
 static void
@@ -696,6 +712,8 @@ lost(struct successor *s, bool is_dead)
 	weir_forget_successor(w);
 	if (is_dead)
 		serve_again(w);
+	else
+		weir_stop(w, SHUTDOWN_CLIENTS); /* the successor serves */
 }
 
 static void
@@ -706,7 +724,7 @@ on_closed(void *arg)
 
 	s->w->now_us = clock_now_us();
 	if (s->stage == STAGE_STARTING)
-		give_up(s, died, (int)sizeof(died));
+		give_up(s, died, (int)sizeof(died) - 1);
 	else {
 		s->stage = STAGE_LOST;
 		s->since_us = s->w->now_us;
@@ -724,7 +742,7 @@ weir_successor_tick(struct weir *w)
 	if (s == NULL)
 		return;
 	if (s->stage == STAGE_STARTING && since_us >= START_MAX_US)
-		give_up(s, slow, (int)sizeof(slow));
+		give_up(s, slow, (int)sizeof(slow) - 1);
 	else if (s->stage == STAGE_LOST && waitpid(s->pid, NULL, WNOHANG) == s->pid)
 		lost(s, true);
 	else if (s->stage == STAGE_LOST && since_us >= LOST_MAX_US)

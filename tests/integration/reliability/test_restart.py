@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 
 import psycopg
@@ -14,6 +15,7 @@ from postgres import PASSWORDS
 from rawwire import bind, describe, errors, execute, parse, query, send_cancel, shape, sync, texts
 from restartload import Load, server_sockets
 from waiting import wait_until
+from weir import Successor, become_reaper
 
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
@@ -169,6 +171,33 @@ def test_clients_with_tls_stay_until_restart_timeout(weir, authority):
 
 # --- what the process has ---
 
+def test_both_together_have_at_most_twice_the_connections(weir):
+    weir.start(pool_size=3)
+    is_over, counts = threading.Event(), []
+    busy = [weir.in_background(sleep_often, weir, is_over) for _ in range(8)]
+
+    def look():
+        while not is_over.is_set():
+            counts.append(weir.postgres.count())
+
+    looking = weir.in_background(look)
+    wait_until(lambda: max(counts, default=0) == 3)
+    for _ in range(3):
+        weir.restart()
+        wait_until(lambda: weir.postgres.count() <= 3)
+    is_over.set()
+    looking.result(20)
+    assert all(job.result(20) for job in busy)
+    assert 3 <= max(counts) <= 6
+
+
+def sleep_often(weir, is_over):
+    with weir.raw() as wire:
+        while not is_over.is_set():
+            assert wire.query("SELECT 1 FROM pg_sleep(0.02)") == [["1"]]
+    return True
+
+
 def test_the_sockets_the_pid_file_and_the_counts(weir):
     path, pid_file = str(weir.directory / ".s.PGSQL.6432"), weir.directory / "pid"
     weir.start({"pgweir": {"listen": [f"127.0.0.1:{weir.port}", f"unix:{path}"], "pid_file": pid_file}})
@@ -269,6 +298,29 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
         os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGKILL)
         weir.wait_log("this process goes on")
         assert_it_goes_on(weir, weir.process.pid, wire)
+
+
+def test_to_stop_while_the_successor_starts(weir, wrapped):
+    weir.start()
+    wrapped.write_text("exec sleep 1000\n", encoding="ascii")
+    become_reaper()
+    weir.signal(signal.SIGUSR2)
+    weir.wait_log("the successor is process")
+    successor = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    assert weir.stop(signal.SIGTERM) == 0
+    assert successor.wait(5) != 0
+
+
+def test_the_old_one_is_killed_while_the_successor_starts(weir, wrapped):
+    weir.start()
+    wrapped.write_text("sleep 1\n", encoding="ascii")
+    become_reaper()
+    weir.signal(signal.SIGUSR2)
+    weir.wait_log("the successor is process")
+    weir.process.kill()
+    weir.process.wait()
+    weir.process = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    wait_until(lambda: weir.raw().query("SELECT 1") == [["1"]], 20)
 
 
 def test_a_broken_configuration(weir):
