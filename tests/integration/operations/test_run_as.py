@@ -5,11 +5,12 @@ import pwd
 import re
 import stat
 import subprocess
-from signal import SIGHUP
+from signal import SIGHUP, SIGUSR2
 
 import pytest
 
 from waiting import wait_until
+from weir import Successor, become_reaper, wait_process
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody")]
 
@@ -261,3 +262,22 @@ def test_a_configuration_without_passwords_may_be_read(weir):
     weir.signal(SIGHUP)
     wait_until(lambda: weir.metric("pgweir_config_reloads_total") == 1, 5)
     assert "this file of secrets" not in weir.log()
+
+
+def test_a_restart_keeps_the_rights_the_sockets_and_the_pid_file(weir, reachable):
+    """The directory of the pid file is root's alone: the successor writes the file that root has given away."""
+    closed = weir.directory / "closed"
+    closed.mkdir()
+    start_as(weir, pid_file=closed / "pgweir.pid")
+    old, path = weir.process, weir.directory / ".s.PGSQL.1"
+    with weir.raw("web", "app", "web-secret") as wire:
+        become_reaper()
+        weir.signal(SIGUSR2)
+        assert wait_process(old, 20) == 0
+        weir.process = Successor(int(re.findall(r"is ready \(pid (\d+)\)", own_log(weir))[-1]))
+        assert weir.process.pid != old.pid and set(status(weir, "Uid")) == {str(UID)}
+        assert wire.value("SELECT 1") == "1"
+        assert (closed / "pgweir.pid").read_text(encoding="ascii") == f"{weir.process.pid}\n"
+        assert stat.S_ISSOCK(path.stat().st_mode)
+    assert weir.stop() == 0
+    assert not path.exists() and (closed / "pgweir.pid").read_text(encoding="ascii") == ""
