@@ -1,20 +1,23 @@
 /*
- * src/weir_handover.h - a hitless restart: what the old process and its successor say to each other (net/link.h).
+ * src/weir_handover.h - a hitless restart: the messages between the old process and its successor (net/link.h).
  *
- *   old -> new   HELLO, LISTENER..., LISTENERS_END   what the new process listens on; it reads its configuration
- * meanwhile new -> old   FAILED                              it can't start: why. The old one goes on as if nothing had
- * happened new -> old   READY                               all that can fail is done old -> new   GO the old one
- * accepts nobody any more; from here on the new one does old -> new   POOL, TEXT, CLIENT                  a client as
- * it is between two requests (client/passport.h), with its socket; its pool and the SQL of its statements, once each
- *   new -> old   TAKEN or REFUSED                    the new process has made that client, but does not read it yet; or
- *                                                    can't: it stays where it is
- *   old -> new   YOURS or GONE                       the old process has let go of it; or has closed it meanwhile
- *   new -> old   CANCEL                              a cancel request for a client that the new process does not know
- *   old -> new   CANCELLED                           it is over
- *   new -> old   STOP                                the new process was told to stop: so is the old one
+ * From the old process:
+ * - HELLO, LISTENER..., LISTENERS_END: what the successor is to listen on. It reads its configuration meanwhile.
+ * - GO, after READY: the old process accepts nobody any more; from here on the successor does.
+ * - POOL, TEXT, CLIENT: a client as it is between two requests (client/passport.h), with its socket; its pool, and the
+ *   SQL of its statements, are sent once each.
+ * - YOURS or GONE, after TAKEN: the old process has let go of that client, or has closed it meanwhile.
+ * - CANCELLED: the cancel request with this number is over.
+ *
+ * From the successor:
+ * - FAILED: it can't start, and why. The old process goes on as if nothing had happened.
+ * - READY: all that can fail is done.
+ * - TAKEN or REFUSED: it has made that client, but does not read it yet; or it can't, and the client stays where it is.
+ * - CANCEL: a cancel request for a client that it does not know.
+ * - STOP: it was told to stop, so the old process stops too.
  *
  * Always: at most one of the two reads a client, whichever of them dies when. Until the old process has sent YOURS, the
- * client is its own; a client whose YOURS has not come is dropped by the new process if the old one lives, else kept.
+ * client is its own; a client whose YOURS has not come is dropped by the successor if the old process lives, else kept.
  *
  * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where that is said.
  */
