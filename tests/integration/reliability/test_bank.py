@@ -226,6 +226,10 @@ class Trouble:
         self.weir.process.wait()
         self._start_weir()
 
+    def weir_restarted(self):
+        """Its clients move to a successor, in the middle of all this."""
+        self.weir.restart()
+
     def _start_weir(self):
         self.weir.expected_exit = None
         self.weir.launch([str(self.weir.ini)])
@@ -236,8 +240,8 @@ class Trouble:
     def clients_reset(self):
         self.near.reset(lambda index: index % 3 == 0)
 
-    kinds = [backend_ended, backend_killed, postgres_restarted, postgres_crashed, weir_stopped, weir_killed, servers_reset,
-             clients_reset]
+    kinds = [backend_ended, backend_killed, postgres_restarted, postgres_crashed, weir_stopped, weir_killed, weir_restarted,
+             servers_reset, clients_reset]
 
 
 @pytest.mark.timeout(120 + 3 * SECONDS)
