@@ -176,7 +176,7 @@ class Weir:
         self._is_listening()
         return self
 
-    def launch(self, arguments, environment=None, fd_limit=None, wait=True):
+    def launch(self, arguments, environment=None, fd_limit=None, wait=True, pass_fds=()):
         if self.binary is None:
             pytest.skip("no pgweir: set PGWEIR_BIN, or build it")
         env = {**os.environ, **(environment or {})}
@@ -189,7 +189,8 @@ class Weir:
 
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen([str(self.binary), *arguments], cwd=self.directory, env=env,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare,
+                                            pass_fds=pass_fds)
         if wait:
             wait_until(self._is_listening, 10, "pgweir to listen")
         return self.process

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -213,6 +214,37 @@ def test_the_sockets_the_pid_file_and_the_counts(weir):
     assert weir.metric("pgweir_restarts_total") == 1 and weir.metric("pgweir_restart_clients_total") == 1
     assert weir.stop(signal.SIGTERM) == 0
     assert not os.path.exists(path) and not pid_file.exists()
+
+
+def test_the_sockets_of_a_service_manager(weir):
+    """It listens, and passes its socket to the first process alone."""
+    with socket.create_server((weir.host, 0)) as listening:
+        weir.port = listening.getsockname()[1]
+        weir.configure()
+        weir.write_config()
+        number = listening.fileno()
+        binary, weir.binary = weir.binary, "/bin/bash"
+        weir.launch(["-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$1" 3<&{number}', str(binary), str(weir.ini)],
+                    pass_fds=[number])
+        weir.binary = binary
+    with weir.raw() as wire:
+        weir.restart()
+        weir.restart()
+        assert wire.query("SELECT 1") == [["1"]] and weir.raw().query("SELECT 2") == [["2"]]
+
+
+def test_the_service_manager_is_told(weir):
+    path = str(weir.directory / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(10)
+        weir.start(environment={"NOTIFY_SOCKET": path})
+        if "libsystemd" not in subprocess.run(["ldd", weir.binary], check=True, capture_output=True, text=True).stdout:
+            pytest.skip("built without libsystemd")
+        assert "READY=1" in sock.recv(4096).decode()
+        weir.restart()
+        assert sock.recv(4096).decode() == f"MAINPID={weir.process.pid}"
+        assert sock.recv(4096).decode() == "READY=1"
 
 
 def test_what_the_new_configuration_no_longer_listens_on(weir):
