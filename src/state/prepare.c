@@ -164,11 +164,15 @@ may_be_gone_first(const struct exchange *x)
 	return false;
 }
 
-/* Only replies will tell whether the server has what was to be prepared in a request before this one. */
+/*
+ * Only replies will tell whether the server has what was to be prepared in a request before this one. And a probe that
+ * is under way lists what the server had before: what it lacks would count as deallocated.
+ */
 static bool
 is_unsettled(const struct exchange *x)
 {
-	return x->srv->loan.prepares > x->srv->loan.prepares_here;
+	return x->srv->loan.prepares > x->srv->loan.prepares_here ||
+	       (x->session != NULL && (x->session->parts & STATE_PREPARED) != 0);
 }
 
 enum statement_step

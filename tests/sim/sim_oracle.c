@@ -290,14 +290,15 @@ is_listen(const struct sim_client *c, const struct frame *f)
 	       strstr((const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, "LISTEN ch") != NULL;
 }
 
-/* As if PostgreSQL had met the error in this message. In a transaction it has got a Query, if not this one. */
+/* As if PostgreSQL had met the error in this message. In a transaction it has got a Query, if not this one; one
+ * that was cancelled had been begun. */
 static void
-fail_instead(struct sim_client *c, const struct frame *f)
+fail_instead(struct sim_client *c, const struct frame *f, const char *state)
 {
 	bool is_simple = f->type == 'Q' || f->type == 'F';
 
 	note_seen(c, c->unfed.bytes + c->unfed_at, FRAME_HEAD_LEN + (size_t)f->body_len);
-	if (f->type == 'Q' && c->alone->tx != 'I')
+	if (f->type == 'Q' && (c->alone->tx != 'I' || (is_listen(c, f) && strcmp(state, "57014") == 0)))
 		named_drop(&c->alone->statements, "");
 	c->alone->tx = c->alone->tx == 'T' ? 'E' : c->alone->tx;
 	if (c->alone->tx == 'I')
@@ -334,7 +335,7 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 	c->alone->is_copying = false;
 	c->alone->tx = 'I';
 	tx_end(c->alone, false);
-	fail_instead(c, &f);
+	fail_instead(c, &f, state);
 	if (strcmp(state, "08007") == 0)
 		c->base = c->seen;
 	return true;
@@ -346,23 +347,25 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 {
 	char state[6];
 	struct frame f;
-	bool is_again;
+	bool is_of_listen;
 
 	sqlstate_of(body, len, state);
 	feed_silent(c);
 	if (!next_unfed(c, &f))
 		return false;
-	/* A cancelled LISTEN takes others of the same channel with it, if they are under way already. */
-	is_again = c->has_cancelled && is_listen(c, &f) && strcmp(state, "57014") == 0;
+	/* A cancelled LISTEN takes others of the same channel with it, if they are under way already; and one waits for
+	 * the listener's connection as long as for a server. */
+	is_of_listen = is_listen(c, &f) && ((c->has_cancelled && strcmp(state, "57014") == 0) ||
+					    (strcmp(state, "08001") == 0 && is_late(c, "53300")));
 	if (memmem(body, len, "@@", 2) != NULL) /* PostgreSQL's own */
 		return false;
 	if (is_fatal(body, len) || c->alone->is_asleep || c->alone->is_copying ||
-	    (!is_again && !may_refuse(c, state)) || f.type == 'S' || (c->alone->tx != 'I' && !is_listen(c, &f)))
+	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' || (c->alone->tx != 'I' && !is_listen(c, &f)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
 	if (strcmp(state, "57014") == 0 && c->cancels > 0)
 		c->cancels--;
-	fail_instead(c, &f);
+	fail_instead(c, &f, state);
 	return true;
 }
 
