@@ -29,8 +29,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECT = os.environ.get("PGWEIR_DIRECT", "") not in ("", "0")
 
 # Names of settings that more than one section has, and the section that weir.start(name=...) means.
-AMBIGUOUS = {"mode": "tls_client", "certificate_file": "tls_client", "key_file": "tls_client", "ca_file": "tls_client",
-             "listen": "pgweir", "format": "log"}
+AMBIGUOUS = {"mode": "tls_client", "min_version": "tls_client", "certificate_file": "tls_client",
+             "key_file": "tls_client", "ca_file": "tls_client", "listen": "pgweir", "format": "log"}
 
 BAD_LOG = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed|\bBUG\b|"
                      r"UndefinedBehaviorSanitizer|double free|corrupted|free\(\): invalid|SUMMARY: ")
