@@ -67,6 +67,15 @@ pair_init(struct pair *p, bool has_a)
 	p->a.fd = p->b.fd = -1;
 }
 
+/* What is left of it. */
+static void
+pair_fini(struct pair *p)
+{
+	link_free(p->a.link);
+	link_free(p->b.link);
+	event_base_free(p->base);
+}
+
 static void
 turns(struct pair *p)
 {
@@ -93,7 +102,8 @@ Test(link, messages_and_descriptors_come_in_order)
 	link_free(p.a.link);
 	turns(&p);
 	cr_expect_eq(p.b.closed, 1);
-	link_free(p.b.link);
+	p.a.link = NULL;
+	pair_fini(&p);
 }
 
 Test(link, more_than_the_kernel_takes_at_once)
@@ -111,8 +121,7 @@ Test(link, more_than_the_kernel_takes_at_once)
 	turns(&p);
 	cr_expect(p.b.messages == 1 && p.b.len == len && p.b.first == 42);
 	cr_expect(link_is_drained(p.a.link) && p.a.drained == 1);
-	link_free(p.a.link);
-	link_free(p.b.link);
+	pair_fini(&p);
 	free(big);
 }
 
@@ -132,7 +141,7 @@ Test(link, what_makes_no_sense_ends_it)
 		cr_assert_eq(write(p.raw, heads[i], 8), 8);
 		turns(&p);
 		cr_expect(p.b.closed == 1 && p.b.messages == 0, "%zu", i);
-		link_free(p.b.link);
+		pair_fini(&p);
 		close(p.raw);
 	}
 }
@@ -147,7 +156,8 @@ Test(link, it_may_be_freed_from_its_callback)
 	link_send(p.a.link, 2, NULL, 0, -1);
 	turns(&p);
 	cr_expect(p.b.messages == 1 && p.b.closed == 0 && p.a.closed == 1);
-	link_free(p.a.link);
+	p.b.link = NULL;
+	pair_fini(&p);
 }
 
 Test(link, the_last_words_of_a_process_that_exits)
@@ -159,5 +169,5 @@ Test(link, the_last_words_of_a_process_that_exits)
 	close(p.raw);
 	turns(&p);
 	cr_expect(p.b.messages == 1 && p.b.type == 4 && p.b.len == 3 && p.b.closed == 1);
-	link_free(p.b.link);
+	pair_fini(&p);
 }
