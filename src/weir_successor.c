@@ -50,6 +50,7 @@ enum stage {
 struct crossing {
 	uint64_t number; /* 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
+	int fd; /* its socket */
 	bool is_taken; /* the successor has it, and waits to hear that we have let go */
 	bool is_released; /* that was sent */
 };
@@ -316,7 +317,7 @@ send_client(struct successor *s, struct crossing *at, struct client *c)
 		buf_fini(&b);
 		return;
 	}
-	*at = (struct crossing){ .number = ++s->last_number, .client = c };
+	*at = (struct crossing){ .number = ++s->last_number, .client = c, .fd = c->x.stream.fd };
 	c->x.is_crossing = true;
 	stream_suspend(&c->x.stream, true);
 	link_send(s->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
@@ -513,6 +514,7 @@ weir_client_gone_moving(struct weir *w, const struct client *c)
 		if (s->crossings[i].number == 0 || s->crossings[i].client != c)
 			continue;
 		s->crossings[i].client = NULL;
+		link_take_back(s->link, s->crossings[i].fd);
 		if (s->crossings[i].is_taken && !s->crossings[i].is_released)
 			release(s, &s->crossings[i]);
 	}
