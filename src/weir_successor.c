@@ -198,6 +198,18 @@ may_restart(const struct weir *w, struct fail *why)
 	return 0;
 }
 
+int
+weir_may_hold(const struct weir *w, struct fail *why)
+{
+	if (w->successor != NULL)
+		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
+				(long)w->successor->pid);
+	if (!weir_has_predecessor(w))
+		return 0;
+	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
+	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
+}
+
 static void pump(evutil_socket_t fd, short what, void *arg);
 static void send_pool(void *arg, const struct buf *pool);
 static void send_text(void *arg, const struct buf *text);

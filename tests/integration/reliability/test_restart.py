@@ -85,6 +85,16 @@ def test_statements_of_the_protocol_and_half_a_message(weir):
         assert texts(half.read_until("Z")) == [["in two pieces"]]
 
 
+def test_one_that_has_looked_at_its_statements(weir):
+    weir.start()
+    with weir.raw() as wire:
+        wire.ask(parse("looked_at", "SELECT 42"), sync())
+        assert wire.query("SELECT name FROM pg_prepared_statements") == [["looked_at"]]
+        weir.restart()
+        assert texts(wire.ask(bind("", "looked_at"), execute(), sync())) == [["42"]]
+        assert wire.query("SELECT name FROM pg_prepared_statements") == [["looked_at"]]
+
+
 def test_rows_that_have_changed_meanwhile_are_an_error_as_ever(weir):
     weir.start()
     for sql in ("DROP TABLE IF EXISTS moved", "CREATE TABLE moved (a int)", "GRANT SELECT ON moved TO PUBLIC"):
@@ -298,6 +308,36 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
         os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGKILL)
         weir.wait_log("this process goes on")
         assert_it_goes_on(weir, weir.process.pid, wire)
+
+
+def test_nothing_holds_the_clients_of_one_process_alone(weir, wrapped):
+    """PAUSE would say that all is quiet, while clients in the other process went on."""
+    weir.start()
+    console = weir.connect("admin", "pgweir", autocommit=True)
+    with weir.raw() as pinned:
+        pinned.query("CREATE TEMP TABLE t (n int)")
+        wrapped.write_text("sleep 1\n", encoding="ascii")
+        become_reaper()
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("the successor is process")
+        assert_no_hold(console, "pgweir restarts")
+        weir.signal(signal.SIGUSR1)
+        weir.wait_log("not paused: pgweir restarts")
+        weir.restart_was_asked(wait=False)
+        assert_no_hold(console, "pgweir restarts")
+        console = weir.connect("admin", "pgweir", autocommit=True)
+        assert_no_hold(console, "the last restart is not over")
+        pinned.query("DROP TABLE t")
+        weir.wait_log("is gone: ")
+        console.execute("PAUSE")
+        console.execute("RESUME")
+
+
+def assert_no_hold(console, text):
+    for command in ("PAUSE", "PAUSE app", "SUSPEND", "DISABLE app", "KILL app"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=text):
+            console.execute(command)
+    console.execute("ENABLE app")
 
 
 def test_to_stop_while_the_successor_starts(weir, wrapped):
