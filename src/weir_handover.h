@@ -8,7 +8,8 @@
  * it is between two requests (client/passport.h), with its socket; its pool and the SQL of its statements, once each
  *   new -> old   TAKEN or REFUSED                    the new process has made that client, but does not read it yet; or
  *                                                    can't: it stays where it is
- *   old -> new   YOURS or GONE                       the old process has let go of it; or has closed it meanwhile
+ *   old -> new   YOURS or GONE                       the old process has let go of it; or has closed it meanwhile,
+ *                                                    or has waited too long for TAKEN, and keeps it
  *   new -> old   CANCEL                              a cancel request for a client that the new process does not know
  *   old -> new   CANCELLED                           it is over
  *   new -> old   STOP                                the new process was told to stop: so is the old one

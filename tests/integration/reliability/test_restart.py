@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -396,6 +397,40 @@ def test_the_successor_dies_when_it_serves(weir):
         moved.wait_closed()
         assert pinned.query("SELECT * FROM t") == []
         assert_it_goes_on(weir, old.pid, pinned)
+
+
+def test_the_sockets_of_a_service_manager_stay_when_the_successor_dies(weir):
+    weir.configure()
+    weir.write_config()
+    with socket.create_server((weir.host, weir.port)) as listening, open(weir.log_file, "ab") as log:
+        number = listening.fileno()
+        weir.process = subprocess.Popen(["bash", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$1" 3<&{number}',
+                                         str(weir.binary), str(weir.ini)],
+                                        pass_fds=[number], cwd=weir.directory, stdout=log, stderr=log)
+        weir.wait_log("is ready (pid")
+        with weir.raw() as pinned:
+            pinned.query("CREATE TEMP TABLE t (n int)")
+            old = weir.restart(wait=False)
+            assert weir.raw().query("SELECT 1") == [["1"]]
+            weir.process.kill()
+            weir.wait_log("this process serves again")
+            weir.process = weir.predecessors.pop()
+            assert_it_goes_on(weir, old.pid, pinned)
+
+
+def test_a_client_that_listens_is_answered_while_the_successor_gets_no_server(weir, own_postgres):
+    """It waits for the successor to listen in its place for some seconds, and not for pool_timeout."""
+    weir.postgres = own_postgres
+    weir.start(pool_timeout="40s")
+    with weir.raw() as wire:
+        wire.query("LISTEN news")
+        own_postgres.stop()
+        weir.restart(wait=False)
+        assert [error.sqlstate for error in errors(wire.ask(query("SELECT 1"), timeout=20))] == ["08001"]
+        assert "the successor has not taken it in time" in weir.log()
+        own_postgres.start()
+        wait_until(lambda: not errors(wire.ask(query("SELECT 1"))))
+        weir.stop(signal.SIGINT)
 
 
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
