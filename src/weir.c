@@ -173,6 +173,12 @@ host_set(void *up, const char *name, const char *value, struct fail *notice, str
 	return weir_set(up, name, value, notice, why);
 }
 
+static int
+host_may_hold(void *up, struct fail *why)
+{
+	return weir_may_hold(up, why);
+}
+
 static void
 host_suspend(void *up)
 {
@@ -240,6 +246,19 @@ on_sigusr2(struct weir *w)
 }
 
 static void
+on_sigusr1(struct weir *w)
+{
+	struct fail why;
+
+	if (weir_may_hold(w, &why) < 0) {
+		log_warning(w->log, "not paused: %s", why.text);
+		return;
+	}
+	log_info(w->log, "paused");
+	pool_set_pause(w->pools, NULL, w->now_us);
+}
+
+static void
 on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct weir *w = arg;
@@ -263,8 +282,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		weir_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
-		log_info(w->log, "paused");
-		pool_set_pause(w->pools, NULL, w->now_us);
+		on_sigusr1(w);
 		break;
 	case SIGUSR2:
 		on_sigusr2(w);
@@ -418,6 +436,7 @@ make_parts(struct weir *w, struct fail *why)
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = host_reload,
+				     .may_hold = host_may_hold,
 				     .pause = host_pause,
 				     .resume = host_resume,
 				     .set = host_set,

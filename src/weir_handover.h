@@ -6,7 +6,8 @@
  * - GO, after READY: the old process accepts nobody any more; from here on the successor does.
  * - POOL, TEXT, CLIENT: a client as it is between two requests (client/passport.h), with its socket; its pool, and the
  *   SQL of its statements, are sent once each.
- * - YOURS or GONE, after TAKEN: the old process has let go of that client, or has closed it meanwhile.
+ * - YOURS or GONE: the old process has let go of that client, after TAKEN; or it has closed it meanwhile, or has waited
+ *   too long for TAKEN, and keeps it.
  * - CANCELLED: the cancel request with this number is over.
  *
  * From the successor:

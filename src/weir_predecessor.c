@@ -203,7 +203,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	if (fd < 0 || number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
 		if (fd >= 0)
 			close(fd);
-		refuse(p, number, "its passport is of another version");
+		refuse(p, number, fd < 0 ? "no descriptor is left for it" : "its passport is of another version");
 		return;
 	}
 	n->client = passport_adopt(p->shelf, &passport, fd, &why);

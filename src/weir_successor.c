@@ -35,6 +35,8 @@
 #define START_MAX_US (60 * US_PER_S) /* how long a successor may take to start */
 #define LOST_MAX_US (2 * US_PER_S) /* how long one may live on without its link */
 #define CROSSINGS 32 /* at a time */
+#define CROSSING_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
+#define LISTENERS_PAUSE_US (10 * US_PER_S) /* after one that listens has waited for so long in vain */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
 #define READY_MAX 64 /* of those; what is beyond them moves next time */
@@ -50,6 +52,8 @@ enum stage {
 struct crossing {
 	uint64_t number; /* 0: free */
 	struct client *client; /* NULL: it was closed meanwhile */
+	int fd; /* its socket */
+	uint64_t since_us;
 	bool is_taken; /* the successor has it, and waits to hear that we have let go */
 	bool is_released; /* that was sent */
 };
@@ -69,6 +73,7 @@ struct successor {
 	uint64_t last_number;
 	uint32_t moved;
 	bool is_told; /* who stays */
+	uint64_t listeners_from_us; /* clients that listen are not sent before this time */
 };
 
 /* --- starting it --- */
@@ -197,6 +202,18 @@ may_restart(const struct weir *w, struct fail *why)
 	return 0;
 }
 
+int
+weir_may_hold(const struct weir *w, struct fail *why)
+{
+	if (w->successor != NULL)
+		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
+				(long)w->successor->pid);
+	if (!weir_has_predecessor(w))
+		return 0;
+	fail_set(why, "55000", "the last restart is not over: clients in the process before this one would go on");
+	return fail_hint(why, "It ends when they have left, or after restart_timeout; SIGTERM ends it sooner.");
+}
+
 static void pump(evutil_socket_t fd, short what, void *arg);
 static void send_pool(void *arg, const struct buf *pool);
 static void send_text(void *arg, const struct buf *text);
@@ -316,7 +333,9 @@ send_client(struct successor *s, struct crossing *at, struct client *c)
 		buf_fini(&b);
 		return;
 	}
-	*at = (struct crossing){ .number = ++s->last_number, .client = c };
+	*at = (struct crossing){
+		.number = ++s->last_number, .client = c, .fd = c->x.stream.fd, .since_us = s->w->now_us
+	};
 	c->x.is_crossing = true;
 	stream_suspend(&c->x.stream, true);
 	link_send(s->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
@@ -370,7 +389,7 @@ try_client(struct successor *s, struct client *c)
 {
 	struct crossing *at;
 
-	if (passport_obstacle(c) != PASSPORT_NONE)
+	if (passport_obstacle(c) != PASSPORT_NONE || (c->x.listen != NULL && s->w->now_us < s->listeners_from_us))
 		return true;
 	if (!link_is_drained(s->link) || (at = find_crossing(s, 0)) == NULL)
 		return false;
@@ -480,6 +499,29 @@ on_refused(struct successor *s, struct crossing *at, const uint8_t *text, size_t
 	go_on_reading(c);
 }
 
+/* It would listen there, and no server can be had; or the successor hangs. TAKEN may still come, and finds nobody. */
+static void
+call_back_late(struct successor *s)
+{
+	for (size_t i = 0; i < CROSSINGS && link_is_drained(s->link); i++) {
+		struct crossing *at = &s->crossings[i];
+		struct client *c = at->client;
+
+		if (c == NULL || at->is_taken || s->w->now_us - at->since_us < CROSSING_MAX_US)
+			continue;
+		log_warning(s->w->log,
+			    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
+			    c->x.ticket.id);
+		send_number(s, HANDOVER_GONE, at->number, NULL, 0);
+		*at = (struct crossing){ 0 };
+		if (c->x.listen != NULL)
+			s->listeners_from_us = s->w->now_us + LISTENERS_PAUSE_US;
+		else
+			c->is_staying = true;
+		go_on_reading(c);
+	}
+}
+
 /* The listener has caught up: what was notified before is in the client's queue. */
 void
 weir_crossing_heard(struct exchange *x)
@@ -513,6 +555,7 @@ weir_client_gone_moving(struct weir *w, const struct client *c)
 		if (s->crossings[i].number == 0 || s->crossings[i].client != c)
 			continue;
 		s->crossings[i].client = NULL;
+		link_take_back(s->link, s->crossings[i].fd);
 		if (s->crossings[i].is_taken && !s->crossings[i].is_released)
 			release(s, &s->crossings[i]);
 	}
@@ -553,8 +596,13 @@ go(struct successor *s)
 	char state[64];
 
 	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++) {
-		if (w->listeners[i] != NULL)
-			listener_give_away(w->listeners[i]);
+		if (w->listeners[i] == NULL)
+			continue;
+		if (w->is_activated) { /* it could not be opened again: see serve_again() */
+			listener_rest(w->listeners[i]);
+			continue;
+		}
+		listener_give_away(w->listeners[i]);
 		w->listeners[i] = NULL;
 	}
 	weir_stop_http(w);
@@ -754,6 +802,7 @@ weir_successor_tick(struct weir *w)
 		weir_stop(w, SHUTDOWN_SERVERS);
 	} else if (s->stage == STAGE_MOVING) {
 		make_room(s);
+		call_back_late(s);
 		weir_end_if_moved(w);
 	}
 }

@@ -34,6 +34,8 @@ struct console_host {
 	/* One setting, until the next reload; value NULL: as in the file. As reload; notice: what else is to be said,
 	 * or an empty text. */
 	int (*set)(void *up, const char *name, const char *value, struct fail *notice, struct fail *why);
+	/* Whether all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set. */
+	int (*may_hold)(void *up, struct fail *why);
 	void (*pause)(void *up, const char *database); /* NULL: all */
 	void (*resume)(void *up, const char *database);
 	void (*suspend)(void *up); /* ends by resume(NULL) */

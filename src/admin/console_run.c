@@ -264,6 +264,8 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 
 	if (check_database(cc, command, why) < 0)
 		return -1;
+	if (command->row->id != COMMAND_RESUME && cc->console->host.may_hold(cc->console->host.up, why) < 0)
+		return -1;
 	return refused == NULL ? 0 : fail_set(why, "08P01", "%s", refused);
 }
 
@@ -301,7 +303,8 @@ static enum run_result
 run_disable(struct console_client *cc, const struct command *command, const char **tag, struct fail *why)
 {
 	(void)tag;
-	if (check_database(cc, command, why) < 0)
+	if (check_database(cc, command, why) < 0 ||
+	    (command->row->id == COMMAND_DISABLE && cc->console->host.may_hold(cc->console->host.up, why) < 0))
 		return RUN_FAILED;
 	pool_set_disable(env_of(cc)->x.pools, command->name, command->row->id == COMMAND_DISABLE);
 	return RUN_DONE;

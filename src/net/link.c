@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define HEAD_LEN 8u
+#define HAS_FD_AT 5
 #define MARK 0x7077u
 #define READ_MAX ((size_t)64 << 10)
 #define FDS_MAX 32u /* that came ahead of the end of their messages */
@@ -61,7 +62,7 @@ put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
 {
 	put_u32(to, (uint32_t)len);
 	to[4] = type;
-	to[5] = has_fd;
+	to[HAS_FD_AT] = has_fd;
 	to[6] = MARK >> 8;
 	to[7] = MARK & 0xff;
 }
@@ -79,7 +80,8 @@ destroy(struct link *l)
 		free(o);
 	}
 	while (l->fd_count > 0)
-		close(l->fds[--l->fd_count]);
+		if (l->fds[--l->fd_count] >= 0)
+			close(l->fds[l->fd_count]);
 	if (l->in != NULL)
 		explicit_bzero(l->in, l->in_cap); /* keys of clients were in it */
 	free(l->in);
@@ -196,6 +198,18 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 		flush(l);
 }
 
+void
+link_take_back(struct link *l, int fd)
+{
+	struct out *o;
+
+	STAILQ_FOREACH(o, &l->queue, next)
+	if (o->off == 0 && o->fd == fd) {
+		o->fd = -1;
+		o->bytes[HAS_FD_AT] = 0;
+	}
+}
+
 int
 link_is_drained(const struct link *l)
 {
@@ -215,11 +229,15 @@ link_send_last(int fd, uint8_t type, const void *body, size_t len)
 
 /* --- what comes --- */
 
-/* Keeps the descriptors that came. Returns 0, or -1: there are too many. */
+/*
+ * Keeps the descriptors that came; -1 for one that the kernel has dropped, as this process may have no more of them.
+ * (recvmsg() ends behind each message with a descriptor.) Returns 0, or -1: there are too many.
+ */
 static int
 take_fds(struct link *l, struct msghdr *m)
 {
-	int result = (m->msg_flags & MSG_CTRUNC) != 0 ? -1 : 0;
+	unsigned before = l->fd_count;
+	int result = 0;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
 		size_t count = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS
@@ -238,6 +256,11 @@ take_fds(struct link *l, struct msghdr *m)
 			}
 		}
 	}
+	if ((m->msg_flags & MSG_CTRUNC) == 0)
+		return result;
+	if (l->fd_count != before || l->fd_count == FDS_MAX)
+		return -1;
+	l->fds[l->fd_count++] = -1;
 	return result;
 }
 
@@ -296,11 +319,11 @@ one_message(struct link *l, const uint8_t *at, size_t have)
 	if (have < HEAD_LEN)
 		return 0;
 	len = get_u32(at);
-	if (len > LINK_BODY_MAX || at[5] > 1 || (at[6] << 8 | at[7]) != MARK)
+	if (len > LINK_BODY_MAX || at[HAS_FD_AT] > 1 || (at[6] << 8 | at[7]) != MARK)
 		return -1;
 	if (have - HEAD_LEN < len)
 		return 0;
-	if (at[5] == 1) {
+	if (at[HAS_FD_AT] == 1) {
 		if (l->fd_count == 0)
 			return -1;
 		fd = l->fds[0];

@@ -286,6 +286,13 @@ listener_begin(struct listener *l)
 	event_add(l->event, NULL);
 }
 
+void
+listener_rest(struct listener *l)
+{
+	event_del(l->event);
+	event_del(l->pause);
+}
+
 int
 listener_fd(const struct listener *l)
 {

@@ -43,6 +43,7 @@ struct listener_settings {
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
 void listener_begin(struct listener *l); /* accepts; an inherited Unix socket's file is its own from now on */
+void listener_rest(struct listener *l); /* accepts nobody, and stays open, until listener_begin() */
 int listener_fd(const struct listener *l); /* borrowed, to pass it on */
 /* Accepts no more. The socket's file stays: it is another process's now. */
 void listener_give_away(struct listener *l);

@@ -11,7 +11,7 @@
 static bool
 is_settled(const struct client_statement *n)
 {
-	return n->st != NULL && !n->is_pending && !n->is_closing && !n->is_proving && !n->is_exposed;
+	return n->st != NULL && !n->is_pending && !n->is_closing && !n->is_proving;
 }
 
 bool

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -122,6 +123,44 @@ Test(link, more_than_the_kernel_takes_at_once)
 	cr_expect(p.b.messages == 1 && p.b.len == len && p.b.first == 42);
 	cr_expect(link_is_drained(p.a.link) && p.a.drained == 1);
 	pair_fini(&p);
+	free(big);
+}
+
+Test(link, a_descriptor_for_which_there_is_no_room)
+{
+	struct rlimit before, none = { 0 };
+	struct pair p;
+
+	pair_init(&p, true);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none.rlim_max = before.rlim_max;
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	link_send(p.a.link, 1, "x", 1, STDIN_FILENO);
+	turns(&p);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	cr_expect(p.b.messages == 1 && p.b.type == 1 && p.b.fd == -1 && p.b.closed == 0);
+	link_send(p.a.link, 2, NULL, 0, STDIN_FILENO);
+	turns(&p);
+	cr_expect(p.b.messages == 2 && p.b.type == 2 && p.b.fd >= 0 && p.b.closed == 0);
+	link_free(p.a.link);
+	link_free(p.b.link);
+}
+
+Test(link, a_descriptor_that_is_closed_before_it_was_sent)
+{
+	const size_t len = (size_t)8 << 20;
+	uint8_t *big = xcalloc(1, len);
+	struct pair p;
+
+	pair_init(&p, true);
+	link_send(p.a.link, 3, big, len, -1);
+	link_send(p.a.link, 4, "x", 1, STDIN_FILENO);
+	link_take_back(p.a.link, STDIN_FILENO);
+	for (int i = 0; i < 20000 && p.b.messages < 2; i++)
+		event_base_loop(p.base, EVLOOP_NONBLOCK);
+	cr_expect(p.b.messages == 2 && p.b.type == 4 && p.b.fd == -1 && p.b.closed == 0);
+	link_free(p.a.link);
+	link_free(p.b.link);
 	free(big);
 }
 

@@ -86,6 +86,16 @@ def test_statements_of_the_protocol_and_half_a_message(weir):
         assert texts(half.read_until("Z")) == [["in two pieces"]]
 
 
+def test_one_that_has_looked_at_its_statements(weir):
+    weir.start()
+    with weir.raw() as wire:
+        wire.ask(parse("looked_at", "SELECT 42"), sync())
+        assert wire.query("SELECT name FROM pg_prepared_statements") == [["looked_at"]]
+        weir.restart()
+        assert texts(wire.ask(bind("", "looked_at"), execute(), sync())) == [["42"]]
+        assert wire.query("SELECT name FROM pg_prepared_statements") == [["looked_at"]]
+
+
 def test_rows_that_have_changed_meanwhile_are_an_error_as_ever(weir):
     weir.start()
     for sql in ("DROP TABLE IF EXISTS moved", "CREATE TABLE moved (a int)", "GRANT SELECT ON moved TO PUBLIC"):
@@ -332,6 +342,36 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
         assert_it_goes_on(weir, weir.process.pid, wire)
 
 
+def test_nothing_holds_the_clients_of_one_process_alone(weir, wrapped):
+    """PAUSE would say that all is quiet, while clients in the other process went on."""
+    weir.start()
+    console = weir.connect("admin", "pgweir", autocommit=True)
+    with weir.raw() as pinned:
+        pinned.query("CREATE TEMP TABLE t (n int)")
+        wrapped.write_text("sleep 1\n", encoding="ascii")
+        become_reaper()
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("the successor is process")
+        assert_no_hold(console, "pgweir restarts")
+        weir.signal(signal.SIGUSR1)
+        weir.wait_log("not paused: pgweir restarts")
+        weir.restart_was_asked(wait=False)
+        assert_no_hold(console, "pgweir restarts")
+        console = weir.connect("admin", "pgweir", autocommit=True)
+        assert_no_hold(console, "the last restart is not over")
+        pinned.query("DROP TABLE t")
+        weir.wait_log("is gone: ")
+        console.execute("PAUSE")
+        console.execute("RESUME")
+
+
+def assert_no_hold(console, text):
+    for command in ("PAUSE", "PAUSE app", "SUSPEND", "DISABLE app", "KILL app"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=text):
+            console.execute(command)
+    console.execute("ENABLE app")
+
+
 def test_to_stop_while_the_successor_starts(weir, wrapped):
     weir.start()
     wrapped.write_text("exec sleep 1000\n", encoding="ascii")
@@ -388,6 +428,40 @@ def test_the_successor_dies_when_it_serves(weir):
         moved.wait_closed()
         assert pinned.query("SELECT * FROM t") == []
         assert_it_goes_on(weir, old.pid, pinned)
+
+
+def test_the_sockets_of_a_service_manager_stay_when_the_successor_dies(weir):
+    weir.configure()
+    weir.write_config()
+    with socket.create_server((weir.host, weir.port)) as listening, open(weir.log_file, "ab") as log:
+        number = listening.fileno()
+        weir.process = subprocess.Popen(["bash", "-c", f'LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" "$1" 3<&{number}',
+                                         str(weir.binary), str(weir.ini)],
+                                        pass_fds=[number], cwd=weir.directory, stdout=log, stderr=log)
+        weir.wait_log("is ready (pid")
+        with weir.raw() as pinned:
+            pinned.query("CREATE TEMP TABLE t (n int)")
+            old = weir.restart(wait=False)
+            assert weir.raw().query("SELECT 1") == [["1"]]
+            weir.process.kill()
+            weir.wait_log("this process serves again")
+            weir.process = weir.predecessors.pop()
+            assert_it_goes_on(weir, old.pid, pinned)
+
+
+def test_a_client_that_listens_is_answered_while_the_successor_gets_no_server(weir, own_postgres):
+    """It waits for the successor to listen in its place for some seconds, and not for pool_timeout."""
+    weir.postgres = own_postgres
+    weir.start(pool_timeout="40s")
+    with weir.raw() as wire:
+        wire.query("LISTEN news")
+        own_postgres.stop()
+        weir.restart(wait=False)
+        assert [error.sqlstate for error in errors(wire.ask(query("SELECT 1"), timeout=20))] == ["08001"]
+        assert "the successor has not taken it in time" in weir.log()
+        own_postgres.start()
+        wait_until(lambda: not errors(wire.ask(query("SELECT 1"))))
+        weir.stop(signal.SIGINT)
 
 
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
