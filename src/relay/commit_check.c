@@ -742,9 +742,9 @@ commit_check_stays(const struct exchange *x, const struct server *srv)
 
 /* ROLLBACK is about to run, not ROLLBACK TO a savepoint. next: the type of the message behind it. */
 static bool
-rolls_back(const struct request *m, uint8_t next)
+rolls_back(const struct exchange *x, const struct request *m, uint8_t next)
 {
-	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B');
+	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B' && !statements_is_taken(x, m->parse.name));
 
 	return is_run && m->sql != NULL &&
 	       (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)) &&
@@ -755,7 +755,7 @@ bool
 commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
 {
 	x->is_rolled_back = false;
-	if (rolls_back(m, next))
+	if (rolls_back(x, m, next))
 		return false; /* a server without a transaction says so, and does what is asked */
 	client_step(x, CE_DOUBT);
 	return true;

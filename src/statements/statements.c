@@ -231,6 +231,12 @@ statement_ensure(struct exchange *x, struct client_statement *n)
 }
 
 bool
+statements_is_taken(const struct exchange *x, const char *name)
+{
+	return name[0] != '\0' && client_statement_find(x, name) != NULL;
+}
+
+bool
 statements_hold_server(const struct exchange *x)
 {
 	const struct client_statements *s = x->statements;

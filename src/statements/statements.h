@@ -66,6 +66,8 @@ void statements_forget(struct exchange *x, const char *name); /* the client has 
 /* The word that this statement of the client's begins with ("" is the unnamed one); SQL_WORDS_END: it is not known. */
 enum sql_word statements_first_word(const struct exchange *x, const char *name);
 bool statements_hold_server(const struct exchange *x);
+/* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */
+bool statements_is_taken(const struct exchange *x, const char *name);
 /*
  * Before a message, or (is_at_end) before the server is given back: closes the statements that were exposed. FORWARD:
  * there are none, or their request is not over; DONE: this was sent; HOLD: their request must be answered first;
