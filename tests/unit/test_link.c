@@ -142,8 +142,7 @@ Test(link, a_descriptor_for_which_there_is_no_room)
 	link_send(p.a.link, 2, NULL, 0, STDIN_FILENO);
 	turns(&p);
 	cr_expect(p.b.messages == 2 && p.b.type == 2 && p.b.fd >= 0 && p.b.closed == 0);
-	link_free(p.a.link);
-	link_free(p.b.link);
+	pair_fini(&p);
 }
 
 Test(link, a_descriptor_that_is_closed_before_it_was_sent)
@@ -159,8 +158,7 @@ Test(link, a_descriptor_that_is_closed_before_it_was_sent)
 	for (int i = 0; i < 20000 && p.b.messages < 2; i++)
 		event_base_loop(p.base, EVLOOP_NONBLOCK);
 	cr_expect(p.b.messages == 2 && p.b.type == 4 && p.b.fd == -1 && p.b.closed == 0);
-	link_free(p.a.link);
-	link_free(p.b.link);
+	pair_fini(&p);
 	free(big);
 }
 
