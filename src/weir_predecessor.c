@@ -104,7 +104,7 @@ on_hello(struct predecessor *p, const uint8_t *body, size_t len)
 {
 	if (len != 13 || wire_u32(body) != HANDOVER_VERSION)
 		return; /* it will find out by our READY that the versions differ */
-	p->w->counters.restarts = ((uint64_t)wire_u32(body + 4) << 32 | wire_u32(body + 8)) + 1;
+	p->w->counters.restarts = wire_u64(body + 4) + 1;
 	p->is_activated = body[12] != 0;
 }
 
@@ -122,7 +122,7 @@ on_listener(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	}
 	at->fd = fd;
 	at->kind = (char)body[0];
-	at->port = (uint16_t)(body[1] << 8 | body[2]);
+	at->port = wire_u16(body + 1);
 	memcpy(at->host, body + 3, len - 3);
 	p->passed_count++;
 }
@@ -196,7 +196,7 @@ static void
 on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
 	struct newcomer *n = find_newcomer(p, 0);
-	uint64_t number = len < 10 ? 0 : (uint64_t)wire_u32(body + 2) << 32 | wire_u32(body + 6);
+	uint64_t number = len < 10 ? 0 : wire_u64(body + 2);
 	struct passport passport;
 	struct fail why;
 
@@ -287,7 +287,7 @@ weir_newcomer_gone(struct weir *w, const struct client *c)
 static void
 on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 {
-	uint64_t number = len < 8 ? 0 : (uint64_t)wire_u32(body) << 32 | wire_u32(body + 4);
+	uint64_t number = len < 8 ? 0 : wire_u64(body);
 	struct newcomer *n = number == 0 || type == HANDOVER_CANCELLED ? NULL : find_newcomer(p, number);
 	struct client *c;
 

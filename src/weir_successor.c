@@ -292,12 +292,6 @@ send_number(struct successor *s, uint8_t type, uint64_t number, const uint8_t *m
 	buf_fini(&b);
 }
 
-static uint64_t
-get_number(const uint8_t *body)
-{
-	return (uint64_t)wire_u32(body) << 32 | wire_u32(body + 4);
-}
-
 static struct crossing *
 find_crossing(struct successor *s, uint64_t number)
 {
@@ -654,7 +648,7 @@ on_ready(struct successor *s, const uint8_t *body, size_t len)
 static void
 on_client_message(struct successor *s, uint8_t type, const uint8_t *body, size_t len)
 {
-	struct crossing *at = len < 8 || get_number(body) == 0 ? NULL : find_crossing(s, get_number(body));
+	struct crossing *at = len < 8 || wire_u64(body) == 0 ? NULL : find_crossing(s, wire_u64(body));
 
 	if (at == NULL)
 		return;
@@ -671,7 +665,7 @@ static void
 on_cancel(struct successor *s, const uint8_t *body, size_t len)
 {
 	if (len > 12)
-		cancel_begin_far(&s->w->clients, get_number(body), wire_u32(body + 8), body + 12, len - 12);
+		cancel_begin_far(&s->w->clients, wire_u64(body), wire_u32(body + 8), body + 12, len - 12);
 }
 
 void

@@ -117,7 +117,7 @@ take_u16(struct reader *r)
 {
 	const uint8_t *at = take(r, 2);
 
-	return at == NULL ? 0 : (uint16_t)(at[0] << 8 | at[1]);
+	return at == NULL ? 0 : wire_u16(at);
 }
 
 static uint32_t
@@ -131,9 +131,9 @@ take_u32(struct reader *r)
 static uint64_t
 take_u64(struct reader *r)
 {
-	uint64_t high = take_u32(r);
+	const uint8_t *at = take(r, 8);
 
-	return high << 32 | take_u32(r);
+	return at == NULL ? 0 : wire_u64(at);
 }
 
 /* A string with its terminator; "" if there is none. */

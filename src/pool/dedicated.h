@@ -2,11 +2,12 @@
  * src/pool/dedicated.h - server connections that no policy lends and that one keeper has for itself. They log in as the
  * pool's servers do, and are LENT to their keeper from login to end.
  *
- *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', and who blocks whom
+ *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom, and what
+ *                     became of a COMMIT
  *   pool_own_open     for a replication client: another kind of session, with its settings in the startup packet
  *
- * All but the listeners' count in max_server_connections (an idle server of some pool makes room), and none
- * counts in pool_size.
+ * None counts in pool_size. All but the listeners' and those that ask for a COMMIT's fate count in
+ * max_server_connections (an idle server of some pool makes room): there is one of each kind for a pool at most.
  */
 #ifndef PGWEIR_POOL_DEDICATED_H
 #define PGWEIR_POOL_DEDICATED_H

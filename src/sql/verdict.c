@@ -55,7 +55,10 @@ verdict_anyhow(struct sql_verdict *v, const char *sql, size_t len)
 /* --- what a Parse depends on ---------------------------------------------------------------------------------------
  */
 
-/* Returns true for quoted and dollar-quoted literals; $1 is a parameter. */
+/*
+ * Returns true for quoted and dollar-quoted literals; $1 is a parameter. And for anything that is not ASCII: which
+ * characters these bytes are depends on client_encoding, in names and comments too.
+ */
 static bool
 has_literal(const char *sql, size_t len)
 {
@@ -63,6 +66,9 @@ has_literal(const char *sql, size_t len)
 
 	if (memchr(sql, '\'', len) != NULL)
 		return true;
+	for (size_t i = 0; i < len; i++)
+		if ((sql[i] & 0x80) != 0)
+			return true;
 	while ((sql = memchr(sql, '$', (size_t)(end - sql))) != NULL)
 		if (++sql < end && !isdigit((unsigned char)*sql))
 			return true;

@@ -20,7 +20,7 @@ struct sql_verdict {
 
 /* For SQL of a Parse: what decides whether clients with other settings may share the statement. */
 enum verdict_hint {
-	VERDICT_LITERALS = 1u << 8, /* it may have literals */
+	VERDICT_LITERALS = 1u << 8, /* it may have literals, or is not ASCII */
 	VERDICT_MOMENT = 1u << 9, /* literals like 'now': they mean the time of the Parse */
 	VERDICT_NULL = 1u << 10, /* it compares something with NULL: see transform_null_equals */
 	/* PostgreSQL looks at literals when it parses this; of other statements (VACUUM, BEGIN, ROLLBACK) it does no

@@ -18,8 +18,9 @@
 #include <stdio.h>
 #include <string.h>
 
-bool
-session_is_in_flux(const struct exchange *x)
+/* What its requests have set, and those that are under way may set. */
+static bool
+is_setting(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 
@@ -27,12 +28,22 @@ session_is_in_flux(const struct exchange *x)
 		return false;
 	if (x->srv->loan.has_local_settings || (x->srv->loan.suspicion & SCAN_SETTING) != 0)
 		return true;
-	if (s != NULL && (s->parts & STATE_SETTINGS) != 0)
-		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
 		if (s->effects[i].kind <= EFFECT_RESET_ALL)
 			return true;
 	return false;
+}
+
+bool
+session_is_in_flux(const struct exchange *x)
+{
+	return x->srv != NULL && (is_setting(x) || (x->session != NULL && (x->session->parts & STATE_SETTINGS) != 0));
+}
+
+bool
+session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
+{
+	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && !is_setting(x);
 }
 
 bool

@@ -57,6 +57,11 @@ void session_discard_settled(struct server *srv, enum owed_end how);
  * a Parse. Returns false if the SQL must not be shared with other clients at all.
  */
 bool session_statement_context(const struct exchange *x, const struct sql_verdict *v, uint32_t *context);
+/*
+ * Returns true if this SQL, which is not shared, has something to read, and the client's image has the settings that
+ * it is read under as far as anybody can know: those that matter most are reported.
+ */
+bool session_knows_reading(const struct exchange *x, const struct sql_verdict *v);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
 /* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
 bool session_may_set_unseen(const struct exchange *x);

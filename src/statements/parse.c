@@ -101,10 +101,11 @@ remember_reading(struct exchange *x, struct client_statement *n)
 
 /*
  * Enters a new name of the client's in its table, and returns it with a reference for the caller; closed: the statement
- * that had the name before. Takes st. context: see statement_of. Returns NULL: no memory.
+ * that had the name before. Takes st. Returns NULL: no memory.
  */
 static struct client_statement *
-enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t context, struct client_statement *closed)
+enter_new(struct exchange *x, const char *name, struct statement *st, bool is_reading_known,
+	  struct client_statement *closed)
 {
 	struct client_statement *n = client_statement_new(x, name, st);
 
@@ -115,7 +116,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, uint32_t c
 	if (closed != NULL)
 		client_statement_leave(x->statements,
 				       closed); /* its Close was sent just before: if that is skipped, so is this */
-	if ((context == 0 || remember_reading(x, n)) && client_statement_enter(x->statements, n) == 0)
+	if ((!is_reading_known || remember_reading(x, n)) && client_statement_enter(x->statements, n) == 0)
 		return n;
 	client_statement_unref(n);
 	return NULL;
@@ -147,6 +148,7 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	struct statement *st;
 	struct client_statement *n;
 	uint32_t context = 0;
+	bool is_reading_known;
 	int r;
 
 	if (names_own(x) == NULL)
@@ -163,7 +165,8 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 		statement_unref(st);
 		return STATEMENT_HOLD;
 	}
-	n = enter_new(x, f->name, st, context, closed);
+	is_reading_known = context != 0 || (!statement_is_shared(st) && session_knows_reading(x, v));
+	n = enter_new(x, f->name, st, is_reading_known, closed);
 	if (n == NULL)
 		return STATEMENT_FAILED;
 	if (exposed_takes(x, n->st))

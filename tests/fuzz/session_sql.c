@@ -787,7 +787,9 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		return put_value(c, had_lock ? "t" : "f", portal);
 	if (portal != NULL && strncmp(sql, "SELECT '", 8) == 0 && strstr(sql, "pg_catalog.") != NULL)
 		probe(c, sql, portal->values);
-	else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
+	else if (portal != NULL && state_read_as(c, sql, portal->values)) {
+		message_data_row(&c->out, (const char *const[]){ "" }, 1);
+	} else if (portal != NULL && strstr(sql, "pg_catalog.set_config") != NULL) {
 		if (!set_config(c, portal->values))
 			return SQL_FAILED;
 	} else if (strstr(sql, "count(*) FROM pg_catalog.pg_prepared_statements") != NULL) {

@@ -117,7 +117,32 @@ state_encoding(const char *name)
 static bool
 is_latin1(const struct fake_conn *c)
 {
-	return c->v.reports[REPORT_ENCODING] != NULL && strcmp(c->v.reports[REPORT_ENCODING], "LATIN1") == 0;
+	const char *encoding = c->reading != NULL ? c->reading : c->v.reports[REPORT_ENCODING];
+
+	return encoding != NULL && strcmp(encoding, "LATIN1") == 0;
+}
+
+/* session/reading.h: of the settings that a Parse is read under, the model has the encoding alone. */
+bool
+state_read_as(struct fake_conn *c, const char *sql, char **values)
+{
+	static const char set[] = "pg_catalog.set_config('client_encoding',$";
+	const char *at = strstr(sql, set);
+	size_t count = 0, wanted;
+
+	if (strstr(sql, "'pgweir.reading_0'") == NULL)
+		return false;
+	c->reading = NULL;
+	if (at == NULL)
+		return true;
+	wanted = strtoul(at + strlen(set), NULL, 10);
+	while (values != NULL && values[count] != NULL)
+		count++;
+	must(wanted > 0 && wanted <= count);
+	c->reading = state_encoding(values[wanted - 1]);
+	if (c->reading == NULL) /* its default */
+		c->reading = "UTF8";
+	return true;
 }
 
 /* Bytes of the character at text, if it is one; only the shortest forms of up to three bytes are made here. */

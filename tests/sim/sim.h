@@ -51,6 +51,8 @@ struct sim_profile {
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
 	bool is_stormy; /* clients write and commit, and servers are lost often */
+	bool is_sleepy; /* requests last, and are cancelled often */
+	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };
 
 struct sim {
@@ -96,6 +98,7 @@ void sim_weather(struct sim *s);
 /* sim_program.c */
 void sim_say_something(struct sim_client *c); /* a request, or part of one */
 void sim_say_end(struct sim_client *c); /* whatever is open is brought to an end, as far as it can be now */
+void sim_leave_out(struct sim *s); /* chooses what clients never send */
 void sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len);
 
 /* sim_oracle.c */

@@ -311,6 +311,14 @@ fail_instead(struct sim_client *c, const struct frame *f, const char *state)
 	}
 }
 
+/* A ROLLBACK of a transaction that is lost waits for a server like any request, and may be cancelled there. */
+static bool
+is_cancelled_rollback(const struct sim_client *c, const struct frame *f, const char *state)
+{
+	return strcmp(state, "57014") == 0 && c->has_cancelled && f->type == 'Q' &&
+	       strcmp((const char *)c->unfed.bytes + c->unfed_at + FRAME_HEAD_LEN, "ROLLBACK") == 0;
+}
+
 /*
  * With commit_check. Its server was lost: if in an open transaction, with no request, the next one is refused; if
  * within a COMMIT, that is, once it is known that it was not committed. In doubt, all that it has written may be there
@@ -323,12 +331,12 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 	struct frame f;
 
 	sqlstate_of(body, len, state);
-	if ((strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0 &&
-	     (!may_refuse(c, state) || strcmp(state, "57014") == 0)) ||
-	    !has_word(c, "checked") || is_fatal(body, len) || (!c->is_excused && !sim_has_just_lost(c->sim)))
-		return false;
 	feed_silent(c);
-	if (!next_unfed(c, &f) || f.type == 'S' || c->alone->is_asleep ||
+	if (!has_word(c, "checked") || is_fatal(body, len) || (!c->is_excused && !sim_has_just_lost(c->sim)) ||
+	    !next_unfed(c, &f) || f.type == 'S' || c->alone->is_asleep)
+		return false;
+	if ((strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0 && !is_cancelled_rollback(c, &f, state) &&
+	     (!may_refuse(c, state) || strcmp(state, "57014") == 0)) ||
 	    (c->alone->tx == 'I' && strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is rolled back", state, 5);

@@ -33,7 +33,7 @@ static const struct text {
 	{ "BEGIN; SET a.%n = '~'; SELECT wrong; COMMIT", 1, OUT, NOTHING },
 	{ "SET a.%n = '~'; SELECT wrong", 1, ANY, NOTHING },
 	{ "COMMIT", 14, IN, NOTHING },
-	{ "ROLLBACK", 5, IN, NOTHING },
+	{ "ROLLBACK", 8, IN, NOTHING },
 	{ "COMMIT -- wrong", 2, IN, NOTHING },
 	{ "COMMIT", 1, OUT, NOTHING },
 	{ "SAVEPOINT %p", 4, IN, NOTHING },
@@ -59,8 +59,8 @@ static const struct text {
 	{ "DISCARD ALL", 1, ANY, NOTHING },
 	{ "SET ROLE '~'", 1, ANY, ROLES },
 	{ "RESET ROLE", 1, ANY, ROLES },
-	{ "PREPARE q%n AS SELECT '~'", 2, ANY, NOTHING },
-	{ "EXECUTE q%n", 4, ANY, NOTHING },
+	{ "PREPARE q%n AS SELECT '~'", 5, ANY, NOTHING },
+	{ "EXECUTE q%n", 12, ANY, NOTHING },
 	{ "DEALLOCATE q%n", 1, ANY, NOTHING },
 	{ "DEALLOCATE ALL", 1, ANY, NOTHING },
 	{ "CREATE TEMP TABLE tmp (a int)", 2, ANY, NOTHING },
@@ -114,28 +114,58 @@ static const char *const prepared[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+/* Whether code with one of these names does what its name says. */
+static bool
+is_code(const struct sim_profile *p, const char *sql)
+{
+	char word[32];
+
+	for (const char *at = strstr(sql, "hidden_"); at != NULL; at = strstr(at + 1, "hidden_")) {
+		snprintf(word, sizeof(word), "%.*s", (int)strspn(at, "abcdefghijklmnopqrstuvwxyz_"), at);
+		if (strstr(p->options, word) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static bool
 suits(const struct sim_client *c, const struct text *t, bool is_in)
 {
 	const struct sim_profile *p = &c->sim->profile;
 
-	if (t->when != ANY && (t->when == IN) != is_in)
+	if ((t->when != ANY && (t->when == IN) != is_in) || (p->left_out[(t - texts) / 64] >> ((t - texts) % 64) & 1))
 		return false;
-	return t->needs == NOTHING || (t->needs == HIDDEN && p->has_hidden) || (t->needs == LISTEN && p->has_listen) ||
-	       (t->needs == ROLES && p->has_roles) || (t->needs == SEQUENCE && !p->has_hidden);
+	return t->needs == NOTHING || (t->needs == HIDDEN && is_code(p, t->sql)) ||
+	       (t->needs == LISTEN && p->has_listen) || (t->needs == ROLES && p->has_roles) ||
+	       (t->needs == SEQUENCE && !p->has_hidden);
 }
 
 static uint32_t
 weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 {
 	static const char *const often[] = { "INSERT", "UPDATE", "BEGIN", "COMMIT" };
+	const struct sim_profile *p = &c->sim->profile;
 
 	if (!suits(c, t, is_in))
 		return 0;
-	for (size_t i = 0; i < COUNT(often) && c->sim->profile.is_stormy; i++)
+	if (t->needs == HIDDEN)
+		return t->weight * 4u;
+	if (p->is_sleepy && strstr(t->sql, " sleep") != NULL)
+		return t->weight * 60u;
+	for (size_t i = 0; i < COUNT(often) && p->is_stormy; i++)
 		if (strncmp(t->sql, often[i], strlen(often[i])) == 0)
 			return t->weight * 8u;
 	return t->weight;
+}
+
+void
+sim_leave_out(struct sim *s)
+{
+	_Static_assert(COUNT(texts) <= 128, "each text has a bit");
+	for (size_t i = 0; i < COUNT(texts); i++)
+		if (texts[i].when == ANY && sim_chance(s, 128))
+			s->profile.left_out[i / 64] |= UINT64_C(1) << (i % 64);
+	s->profile.left_out[0] &= ~UINT64_C(1); /* something is left */
 }
 
 static const char *

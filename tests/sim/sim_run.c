@@ -70,6 +70,9 @@ choose_profile(struct sim *s)
 	*p = (struct sim_profile){ .clients = 2 + sim_below(s, TEXT_CLIENTS - 1) };
 	p->leaving = sim_chance(s, 180) ? 1 : 0;
 	p->cancelling = sim_chance(s, 128) ? 1 + sim_below(s, 2) : 0;
+	p->is_sleepy = sim_chance(s, 50);
+	if (p->is_sleepy)
+		p->cancelling = 4;
 	p->is_stormy = sim_chance(s, 50);
 	p->losing = p->is_stormy ? 3 : sim_chance(s, 80) ? 1 : 0;
 	p->jumping = sim_chance(s, 80) ? 1 : 0;
@@ -80,6 +83,8 @@ choose_profile(struct sim *s)
 	p->has_hidden = sim_chance(s, 80);
 	p->has_listen = sim_chance(s, 100);
 	p->has_roles = !p->has_hidden && sim_chance(s, 60);
+	if (sim_chance(s, 128))
+		sim_leave_out(s);
 	snprintf(p->options, sizeof(p->options), "trust");
 	add_word(s, 80, "old");
 	add_word(s, 100, "two");
@@ -221,7 +226,7 @@ step_server(struct sim *s)
 	c = fake_find(f, sim_draw(s));
 	if (c == NULL)
 		return;
-	if (c->is_asleep && sim_chance(s, 20)) {
+	if (c->is_asleep && sim_chance(s, s->profile.is_sleepy ? 90 : 20)) {
 		sim_trace('s', c->pid, "wakes", 0, 0);
 		fake_wake(c, false);
 	}
@@ -329,6 +334,8 @@ check_limits(struct sim *s)
 	allowed += s->profile.has_listen ? w->clients.client_count + 3 : 0; /* listeners */
 	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && allowed > 1)
 		allowed = 1;
+	for (const struct pool_entry *e = pool_set_first(w->pools); e != NULL; e = e->next)
+		allowed += e->fates != NULL; /* who asks for a COMMIT's fate is beside all limits */
 	if (servers > allowed)
 		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed);
 	if (strstr(s->profile.options, "few") != NULL && w->clients.client_count > 2)

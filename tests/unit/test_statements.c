@@ -33,6 +33,14 @@ session_plain_bind(struct exchange *x, uint32_t flags)
 }
 
 bool
+session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
+{
+	(void)x;
+	(void)v;
+	return false;
+}
+
+bool
 session_reads_as(const struct exchange *x, const struct image *reading)
 {
 	(void)x;

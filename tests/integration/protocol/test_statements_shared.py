@@ -2,7 +2,7 @@
 
 import pytest
 
-from rawwire import (SEEN, bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
+from rawwire import (SEEN, bind, close, describe, errors, execute, flush, parse, query, shape, sync, texts)
 
 RUN = execute() + sync()
 
@@ -499,3 +499,36 @@ def test_clients_of_one_schema_share(weir, postgres):
         prepare(wire, "SELECT v FROM t")
         assert run(wire) == [["A"]]
     assert [row["held"] for row in weir.console("SHOW PREPARED") if row["query"] == "SELECT v FROM t"] == [2]
+
+
+def column_names(replies):
+    """Of the (only) RowDescription with one column."""
+    body, = [reply.body for reply in replies if reply.type == "T"]
+    return body[2:].split(b"\0")[0]
+
+
+def test_a_name_is_what_its_clients_encoding_makes_of_it(weir):
+    """The same bytes, without a literal: one character in UTF8, two in LATIN1."""
+    weir.start(pool_size=1)
+    sql, name = 'SELECT 1 AS "é"'.encode(), "é".encode()
+    with weir.raw() as utf8, weir.raw(parameters={"client_encoding": "LATIN1"}) as latin:
+        for wire in (utf8, latin, utf8):
+            replies = wire.ask(close("S", "s") + parse("s", sql) + describe("S", "s") + sync())
+            assert errors(replies) == [] and column_names(replies) == name
+
+
+def test_what_was_read_in_an_encoding_is_read_in_it_again(weir, postgres):
+    """Also if the Parse came when pgweir could not be sure of all settings: code had run that may have set some."""
+    postgres.query("CREATE FUNCTION sets() RETURNS text LANGUAGE sql AS $$ SELECT set_config('app.x', '1', false) $$")
+    try:
+        weir.start(pool_size=1)
+        with weir.raw(parameters={"client_encoding": "LATIN1"}) as wire:
+            wire.query("BEGIN")
+            wire.query("SELECT sets()")
+            assert shape(wire.ask(parse("s", "SELECT 'é'".encode("latin1")) + sync())) == "1 Z:T"
+            wire.query("COMMIT")
+            wire.query("SET client_encoding = 'UTF8'")
+            weir.console("RECONNECT")
+            assert run(wire) == [["é"]]
+    finally:
+        postgres.query("DROP FUNCTION sets()")
