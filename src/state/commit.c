@@ -189,6 +189,37 @@ apply_effects(struct exchange *x)
 	return apply_to(x, &x->image) < 0 || apply_to(x, &x->srv->image) < 0 ? -1 : 0;
 }
 
+int
+session_settle_statements(struct exchange *x)
+{
+	struct loan *l = &x->srv->loan;
+	struct client_session *s = session_own(x);
+	bool is_sure = !l->has_failed && (l->suspicion & SCAN_PREPARE) == 0,
+	     has_any = (l->suspicion & SCAN_PREPARE) != 0;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; s != NULL && i < s->effect_count; i++) {
+		struct effect *e = &s->effects[i];
+
+		if (e->kind < EFFECT_PREPARE) {
+			s->effects[kept++] = *e;
+			continue;
+		}
+		has_any = true;
+		is_sure = is_sure && apply_one(x, &x->image, e) == 0 && apply_one(x, &x->srv->image, e) == 0;
+		free(e->name);
+		free(e->value);
+	}
+	if (s == NULL)
+		return -1;
+	s->effect_count = kept;
+	l->suspicion &= ~(uint32_t)SCAN_PREPARE;
+	if (!has_any || is_sure)
+		return 0;
+	l->shown |= SCAN_PREPARE;
+	return session_ask(x, STATE_PREPARED) < 0 ? -1 : 1;
+}
+
 /* Returns what to ask for if the effects can't be believed. */
 static uint32_t
 effects_suspicion(const struct client_session *s)

@@ -149,17 +149,23 @@ may_end_first(const struct exchange *x)
 	       !srv->ledger.is_copy_open;
 }
 
-/* A DEALLOCATE ALL is on its way: what the image has may be gone when the next message is handled. */
+/*
+ * A DEALLOCATE is on its way, or a PREPARE: what the image has may be gone when the next message is handled, or be
+ * another statement of that name.
+ */
 static bool
 may_be_gone_first(const struct exchange *x)
 {
 	const struct client_session *s = x->session;
 	const struct server *srv = x->srv;
 
-	if (s == NULL || srv->ledger.count == 0 || srv->ledger.is_skipping || srv->ledger.is_copy_open)
+	if (srv->ledger.count == 0 || srv->ledger.is_skipping || srv->ledger.is_copy_open)
 		return false;
-	for (unsigned i = 0; i < s->effect_count; i++)
-		if (s->effects[i].kind == EFFECT_DEALLOCATE_ALL)
+	if ((srv->loan.suspicion & SCAN_PREPARE) != 0)
+		return true;
+	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
+		if (s->effects[i].kind == EFFECT_PREPARE || s->effects[i].kind == EFFECT_DEALLOCATE ||
+		    s->effects[i].kind == EFFECT_DEALLOCATE_ALL)
 			return true;
 	return false;
 }
@@ -175,23 +181,42 @@ is_unsettled(const struct exchange *x)
 	       (x->session != NULL && (x->session->parts & STATE_PREPARED) != 0);
 }
 
+/* What the image has must be what the client has now, as the next message may have it prepared here. */
+static enum statement_step
+catch_up(struct exchange *x)
+{
+	int r;
+
+	if (is_unsettled(x))
+		return STATEMENT_HOLD;
+	if (x->srv->ledger.count > 0 || !x->srv->is_synced)
+		return STATEMENT_FORWARD;
+	r = session_settle_statements(x);
+	return r == 0 ? STATEMENT_FORWARD : r > 0 ? STATEMENT_HOLD : STATEMENT_FAILED;
+}
+
 enum statement_step
 session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
 {
-	struct image *img = x->image;
 	bool is_all, is_alone = is_simple || x->srv->is_synced;
+	enum statement_step step;
+	struct image *img;
 	int r = 0;
 
-	if (image_has_prepared(img) && uses_prepared(v, is_alone) && (may_end_first(x) || may_be_gone_first(x)))
+	if (!image_has_prepared(x->image))
+		return STATEMENT_FORWARD;
+	if (uses_prepared(v, is_alone) && (may_end_first(x) || may_be_gone_first(x)))
 		return STATEMENT_HOLD;
-	if (!image_has_prepared(img) || is_no_time(x, is_simple))
+	if (is_no_time(x, is_simple))
 		return STATEMENT_FORWARD;
 	/* In a request of its own, one that can't be prepared does not make the client's query of the view fail. */
 	is_all = is_alone && (v->hints & SCAN_HINT_STATEMENTS) != 0;
 	if (!is_all && !uses_prepared(v, is_alone))
 		return STATEMENT_FORWARD;
-	if (is_unsettled(x))
-		return STATEMENT_HOLD;
+	step = catch_up(x);
+	if (step != STATEMENT_FORWARD)
+		return step;
+	img = x->image;
 	for (size_t i = image_count(img); i-- > 0 && r == 0 && image_at(img, i)->kind == IMAGE_PREPARED;)
 		/* A name that contains a quote is spelt differently in SQL. */
 		if (is_all || strchr(image_at(img, i)->name, '"') != NULL ||
@@ -204,13 +229,16 @@ enum statement_step
 session_ensure_named(struct exchange *x, const char *name)
 {
 	const char *text = image_get_prepared(x->image, name), *there;
+	enum statement_step step;
 
 	if (text != NULL && (may_end_first(x) || may_be_gone_first(x)))
 		return STATEMENT_HOLD;
 	if (text == NULL || is_no_time(x, false))
 		return STATEMENT_FORWARD;
-	if (is_unsettled(x))
-		return STATEMENT_HOLD;
+	step = catch_up(x);
+	text = image_get_prepared(x->image, name);
+	if (step != STATEMENT_FORWARD || text == NULL)
+		return step;
 	there = image_get_prepared(x->srv->image, name);
 	if (there != NULL && strcmp(there, text) == 0)
 		return STATEMENT_FORWARD;

@@ -134,6 +134,12 @@ bool session_is_placeholder(const char *name, const char *text);
 /* state/commit.c */
 void session_drop_effects(struct client_session *s);
 void session_forget_before(struct client_session *s);
+/*
+ * What PREPARE and DEALLOCATE do no rollback takes back: they take place now, in both images, all of them being
+ * answered. Returns 1 if the server had to be asked what has become of them (session_probe_done follows), 0, or -1: no
+ * memory.
+ */
+int session_settle_statements(struct exchange *x);
 
 /* state/pins.c */
 void session_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close x */

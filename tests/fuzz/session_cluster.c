@@ -158,11 +158,13 @@ put_mark(struct texts *t, size_t i, const struct fake_conn *c)
 	put_lsn(t, i + 1, c->fake->cluster.lsn + RECORD_LEN); /* never 0 */
 }
 
+/* Who is told that it was committed can rely on that as on the reply to a COMMIT. */
 static void
-put_status(struct texts *t, const struct fake_cluster *l, uint64_t xid)
+put_status(struct texts *t, struct fake_conn *c, uint64_t xid)
 {
 	static const char *const words[] = { "in progress", "committed", "aborted" };
-	uint64_t xmax = CLUSTER_FIRST_XID;
+	const struct fake_cluster *l = &c->fake->cluster;
+	uint64_t xmax = CLUSTER_FIRST_XID, asked = xid - CLUSTER_FIRST_XID;
 
 	for (uint32_t i = 0; i < l->xid_count; i++)
 		if (l->xacts[i].is != XACT_OPEN)
@@ -170,7 +172,9 @@ put_status(struct texts *t, const struct fake_cluster *l, uint64_t xid)
 	put_lsn(t, 6, l->checkpoint);
 	put(t, 7, "0:%" PRIu64, l->checkpoint_xid == 0 ? CLUSTER_FIRST_XID : l->checkpoint_xid, 0);
 	put(t, 8, "%" PRIu64, xmax, 0);
-	t->column[9] = xid >= xmax ? words[0] : words[l->xacts[xid - CLUSTER_FIRST_XID].is];
+	t->column[9] = xid >= xmax ? words[0] : words[l->xacts[asked].is];
+	if (xid < xmax && l->xacts[asked].is == XACT_DONE && l->xacts[asked].ended > c->commit_lsn)
+		c->commit_lsn = l->xacts[asked].ended;
 }
 
 static void
@@ -210,7 +214,7 @@ cluster_answer(struct fake_conn *c, const char *sql)
 		end_backend(c, sql);
 	} else if (at != NULL) {
 		put_cluster(&t, l);
-		put_status(&t, l, strtoull(at + 16, NULL, 10));
+		put_status(&t, c, strtoull(at + 16, NULL, 10));
 		answer(c, &t, 10);
 	} else if (strstr(sql, "pg_control_system()") != NULL) {
 		put_cluster(&t, l);

@@ -740,7 +740,7 @@ sql_run(struct fake_conn *c, const char *sql, const char *tokens, struct named *
 		return refuse(c, "25P02", "current transaction is aborted", tokens);
 	if (portal == NULL && cluster_answer(c, sql))
 		return SQL_DONE;
-	if (is_end && c->tx == 'T' && strcasestr(sql, "wrong") != NULL)
+	if (is_end && c->tx == 'T' && c->xid != 0 && strcasestr(sql, "wrong") != NULL)
 		return failing_commit(c, tokens);
 	if ((strcasestr(sql, "wrong") != NULL && !is_end) || strcmp(word, "ERROR") == 0)
 		return refuse(c, "22012", "division by zero", tokens);

@@ -654,6 +654,40 @@ def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
         assert shape(wire.read_until("Z", 2)) == "C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
 
 
+@pytest.mark.parametrize("block", ["BEGIN", "BEGIN; SAVEPOINT a; SELECT 1 / 0", None])
+def test_what_is_prepared_anew_under_a_name_is_what_runs(weir, block):
+    """On a server that lacks the old statement, DEALLOCATE finds a dummy of pgweir's there. What comes of it counts at
+    once: neither the end of the transaction nor a rollback changes it."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 'old'")
+        other.query("BEGIN")  # on the server that has it
+        if block is not None:
+            wire.ask(query(block))
+            wire.ask(query("ROLLBACK TO a" if "SAVEPOINT" in block else "SELECT 1"))
+        wire.send(query("DEALLOCATE p"))
+        wire.send(query("PREPARE p AS SELECT 'new'"))
+        if block is None:  # an error in between: what has become of the two is asked for
+            wire.send(query("SELECT 1 / 0"))
+            assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE Z:I C:PREPARE Z:I E:22012 Z:I"
+        else:
+            assert shape(wire.read_until("Z", 2)) == "C:DEALLOCATE Z:T C:PREPARE Z:T"
+        assert wire.query("EXECUTE p") == [["new"]]
+        if block is not None:
+            wire.ask(query("ROLLBACK"))
+        assert wire.query("EXECUTE p") == [["new"]]
+
+
+def test_what_is_prepared_anew_in_one_write_is_what_runs(weir):
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("PREPARE p AS SELECT 'old'")
+        other.query("BEGIN")  # on the server that has it
+        wire.send(query("DEALLOCATE p") + query("SELECT 1 / 0") + query("PREPARE p AS SELECT 'new'") + query("EXECUTE p"))
+        assert texts(wire.read_until("Z", 4)) == [["new"]]
+        assert wire.query("EXECUTE p") == [["new"]]
+
+
 def test_prepare_right_behind_deallocate_all(weir):
     """The name is free by then, also on a server that never had the statement."""
     weir.start(pool_size=2)
