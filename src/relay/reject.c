@@ -7,6 +7,7 @@
 #include "relay/reject.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
+#include "statements/statements.h"
 
 #include "wire/frame.h"
 #include "wire/messages.h"
@@ -58,6 +59,8 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 	message_error(&b, "ERROR", &told);
 	exchange_send(x, &b);
 	buf_fini(&b);
+	if (first == 'Q')
+		statements_query_refused(x);
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 	if (!x->is_closing)
 		exchange_replay(x, relay_bytes);

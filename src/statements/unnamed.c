@@ -266,6 +266,12 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 	return 0;
 }
 
+void
+statements_query_refused(struct exchange *x)
+{
+	unnamed_drop(x);
+}
+
 static void
 confirm_unnamed(struct client_statements *s, struct statement *st, bool is_oversize)
 {

@@ -300,10 +300,7 @@ has_unnamed(const struct sim_client *c)
 	return of != NULL && of->x.statements != NULL && of->x.statements->unnamed != NULL;
 }
 
-/*
- * As if PostgreSQL had met the error in this message. In a transaction it has got a Query, if not this one; one that
- * was cancelled had been begun. One that is refused may have been sent to a server that was lost.
- */
+/* As if PostgreSQL had met the error in this message. A LISTEN that is refused may not have got so far. */
 static void
 fail_instead(struct sim_client *c, const struct frame *f, const char *state)
 {
@@ -311,7 +308,7 @@ fail_instead(struct sim_client *c, const struct frame *f, const char *state)
 
 	note_seen(c, c->unfed.bytes + c->unfed_at, FRAME_HEAD_LEN + (size_t)f->body_len);
 	if (f->type == 'Q' &&
-	    (c->alone->tx != 'I' || (is_listen(c, f) && strcmp(state, "57014") == 0) || !has_unnamed(c)))
+	    (!is_listen(c, f) || c->alone->tx != 'I' || strcmp(state, "57014") == 0 || !has_unnamed(c)))
 		named_drop(&c->alone->statements, "");
 	c->alone->tx = c->alone->tx == 'T' ? 'E' : c->alone->tx;
 	if (c->alone->tx == 'I')

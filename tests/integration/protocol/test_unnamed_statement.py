@@ -260,3 +260,14 @@ def test_a_query_before_a_parse_leaves_it(weir):
     with weir.raw() as wire:
         wire.send(query("SELECT 2") + parse("", "SELECT 'new'") + sync() + bind() + execute() + sync())
         assert shape(wire.read_until("Z", 3)) == "T D C:SELECT 1 Z:I 1 Z:I 2 D C:SELECT 1 Z:I"
+
+
+@pytest.mark.weir_only
+def test_a_query_that_gets_no_server_destroys_it_as_well(weir):
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="200ms")
+    with weir.raw() as wire, weir.raw() as other:
+        prepare(wire, "SELECT 1")
+        other.query("BEGIN")
+        assert shape(wire.ask(query("SELECT 2"))) == "E:53300 Z:I"
+        other.query("COMMIT")
+        assert shape(wire.ask(bind() + sync())) == "E:26000 Z:I"
