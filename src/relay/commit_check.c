@@ -309,7 +309,6 @@ enum statement_step
 commit_check_bind(struct exchange *x, struct request *m)
 {
 	enum commit_text text = commit_of(x)->is_on ? text_of_statement(m) : COMMIT_TEXT_NOT;
-
 	bool is_followed = text != COMMIT_TEXT_NOT && is_worth_asking(x->srv);
 
 	if (commit_of(x)->is_on)
@@ -540,7 +539,7 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 		runs += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_EXECUTE;
 		ends += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_SYNC;
 		if (d->owed[i] == OWED_DESCRIBE_STATEMENT || d->owed[i] == OWED_FUNCTION ||
-		    (is_simple && d->owed[i] != OWED_QUERY))
+		    (is_simple && d->owed[i] != OWED_QUERY) || (d->owed[i] == OWED_SYNC && i + 1 < d->owed_count))
 			return true;
 	}
 	return runs > 1 || ends > 1;

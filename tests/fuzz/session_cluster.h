@@ -15,6 +15,7 @@
 #define CLUSTER_XACTS_MAX 2048u
 #define CLUSTER_WRITES_MAX 2048u
 #define CLUSTER_FIRST_XID 1000u
+#define CLUSTER_FIRST_LSN 64u /* 0 is no position */
 #define CLUSTER_TOKENS_MAX 2048u /* of one client */
 
 struct fake_conn;
@@ -26,7 +27,7 @@ struct cluster_write {
 	char letter;
 };
 
-/* Zeroed at first. */
+/* Zeroed at first, but for lsn and told, which are CLUSTER_FIRST_LSN. */
 struct fake_cluster {
 	uint64_t lsn; /* where the log ends */
 	uint64_t told; /* commits up to here may have been told */

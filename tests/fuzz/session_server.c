@@ -31,6 +31,7 @@ void
 fake_init(struct fake *f, int fd, const struct scram_verifier *verifier)
 {
 	*f = (struct fake){ .fd = fd, .last_pid = 4000, .verifier = *verifier };
+	f->cluster.lsn = f->cluster.told = CLUSTER_FIRST_LSN;
 	TAILQ_INIT(&f->conns);
 }
 

@@ -52,6 +52,7 @@ struct sim_profile {
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
 	bool is_stormy; /* clients write and commit, and servers are lost often */
 	bool is_sleepy; /* requests last, and are cancelled often */
+	bool is_wide; /* answers have many rows, and servers are lost often */
 	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };
 

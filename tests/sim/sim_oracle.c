@@ -258,6 +258,14 @@ is_late(const struct sim_client *c, const char *state)
 	return false;
 }
 
+/* One that came of a limit on time was not asked for by the client, whose cancel may still hit. */
+static void
+count_cancel(struct sim_client *c, const char *state)
+{
+	if (strcmp(state, "57014") == 0 && c->cancels > 0 && !is_late(c, state))
+		c->cancels--;
+}
+
 /* No outage lasts as long as it may wait for the end of one. */
 static bool
 is_held(const struct sim_client *c)
@@ -276,7 +284,7 @@ may_refuse(const struct sim_client *c, const char *state)
 	static const char *const refusals[] = { "08001", "08006", "57P03", "57P01" };
 	const struct sim *s = c->sim;
 
-	if (strcmp(state, "57014") == 0 && c->cancels > 0)
+	if (strcmp(state, "57014") == 0 && (c->cancels > 0 || is_late(c, state)))
 		return true;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (strcmp(state, refusals[i]) == 0)
@@ -385,8 +393,7 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' || (c->alone->tx != 'I' && !is_listen(c, &f)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
-	if (strcmp(state, "57014") == 0 && c->cancels > 0)
-		c->cancels--;
+	count_cancel(c, state);
 	fail_instead(c, &f, state);
 	return true;
 }
@@ -521,8 +528,7 @@ wake(struct sim_client *c, uint8_t type, const uint8_t *body, size_t len)
 		return;
 	if (is_cancelled && c->cancels == 0 && !is_late(c, state))
 		sim_fail("client %c's request was cancelled, but nobody asked for it", c->f->letter);
-	if (is_cancelled && c->cancels > 0)
-		c->cancels--;
+	count_cancel(c, state);
 	fake_wake(c->alone, is_cancelled);
 }
 

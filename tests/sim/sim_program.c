@@ -152,6 +152,8 @@ weight_of(const struct sim_client *c, const struct text *t, bool is_in)
 		return t->weight * 4u;
 	if (p->is_sleepy && strstr(t->sql, " sleep") != NULL)
 		return t->weight * 60u;
+	if (p->is_wide && strstr(t->sql, " rows ") != NULL)
+		return t->weight * 12u;
 	for (size_t i = 0; i < COUNT(often) && p->is_stormy; i++)
 		if (strncmp(t->sql, often[i], strlen(often[i])) == 0)
 			return t->weight * 8u;
@@ -302,10 +304,14 @@ static void
 say_parse(struct sim_client *c, const char *name)
 {
 	struct buf b = { 0 };
+	const char *sql = prepared[sim_below(c->sim, COUNT(prepared))];
 
+	if (strcmp(name, COPY_NAME) == 0)
+		sql = "COPY t FROM STDIN";
+	else if (c->sim->profile.is_sleepy && sim_chance(c->sim, 80))
+		sql = "SELECT $1 sleep";
 	buf_put_str(&b, name);
-	put_sql(c, &b,
-		strcmp(name, COPY_NAME) == 0 ? "COPY t FROM STDIN" : prepared[sim_below(c->sim, COUNT(prepared))]);
+	put_sql(c, &b, sql);
 	buf_put_u16(&b, 0);
 	say_buf(c, 'P', &b);
 }
@@ -398,7 +404,7 @@ say_extended(struct sim_client *c)
 		if (sim_chance(c->sim, 20))
 			sim_say(c, 'H', "", 0);
 	} while (!c->is_copying && sim_chance(c->sim, 50));
-	if (!c->is_copying && sim_chance(c->sim, 235))
+	if (!c->is_copying && sim_chance(c->sim, c->sim->profile.is_sleepy ? 180 : 235))
 		sim_say(c, 'S', "", 0);
 }
 

@@ -73,9 +73,10 @@ choose_profile(struct sim *s)
 	p->is_sleepy = sim_chance(s, 50);
 	if (p->is_sleepy)
 		p->cancelling = 4;
+	p->is_wide = sim_chance(s, 30);
 	p->is_stormy = sim_chance(s, 50);
-	p->losing = p->is_stormy ? 3 : sim_chance(s, 80) ? 1 : 0;
-	p->jumping = sim_chance(s, 80) ? 1 : 0;
+	p->losing = p->is_stormy || p->is_wide ? 3 : sim_chance(s, 80) ? 1 : 0;
+	p->jumping = sim_chance(s, p->is_sleepy ? 160 : 80) ? 1 : 0;
 	p->reloading = sim_chance(s, 60) ? 1 : 0;
 	p->pausing = sim_chance(s, 40) ? 1 : 0;
 	p->stalling = sim_chance(s, 60) ? 1 : 0;
@@ -101,12 +102,12 @@ choose_profile(struct sim *s)
 	add_word(s, 30, "slow full");
 	add_word(s, 20, "few");
 	add_word(s, 20, "capped");
-	add_word(s, p->is_stormy ? 180 : 60, sim_chance(s, 160) ? "hold" : "wait");
+	add_word(s, p->is_stormy || p->is_wide ? 180 : 60, sim_chance(s, 160) ? "hold" : "wait");
 	if (p->losing > 0)
 		add_word(s, p->is_stormy ? 200 : 100, "checked");
 	if (p->jumping > 0) {
 		add_word(s, 80, "impatient");
-		add_word(s, 60, "query");
+		add_word(s, p->is_sleepy ? 160 : 60, "query");
 		add_word(s, 60, "transaction");
 		add_word(s, 60, "idling");
 		add_word(s, 60, "silent");
