@@ -61,8 +61,8 @@ void listen_cancel(struct exchange *x); /* a cancel request came for a message t
 bool listen_complete(struct exchange *x, const char *tag); /* true: the client got something else in its place */
 bool listen_error(struct exchange *x, const struct error_fields *e); /* the same */
 bool listen_request_done(struct exchange *x); /* true: ReadyForQuery follows later */
-void
-listen_ready_now(struct exchange *x); /* an error is about to be sent: it is no longer kept back for the listener */
+/* An error is about to be sent: ReadyForQuery is no longer kept back for the listener. */
+void listen_ready_now(struct exchange *x);
 /* A notification from the client's server. Returns true if it must not be passed as it is. */
 bool listen_notification(struct exchange *x, const uint8_t *message, size_t len);
 

@@ -108,8 +108,7 @@ void oracle_end(struct sim_client *c); /* it has gone, or is to go */
 void oracle_gone(struct sim_client *c); /* pgweir has closed it */
 bool oracle_is_answered(struct sim_client *c); /* it has got all that it can get now */
 void oracle_sent(struct sim_client *c, const void *bytes, size_t len); /* a whole message */
-void
-oracle_check_writes(struct sim_client *c); /* what its transactions have written is there, once, and nothing else */
+void oracle_check_writes(struct sim_client *c); /* what it has committed is there, once, and nothing else */
 void oracle_check_twice(const struct sim *s); /* nothing is there twice, whosever it is */
 void oracle_message(void *arg, uint8_t type, const uint8_t *body, size_t len);
 
