@@ -202,6 +202,7 @@ void values_free(struct fake_values *v);
 
 /* session_state.c */
 unsigned state_words(const char *text); /* enum state_part: of the hidden_... in it */
+const char *state_word(size_t i); /* each hidden_...; NULL: there are no more */
 bool state_is_setting(const char *name);
 const char *state_get(const struct fake_conn *c, const char *name);
 void state_set(struct fake_conn *c, const char *name, const char *value); /* NULL: it is gone */

@@ -45,6 +45,12 @@ state_words(const char *text)
 	return parts;
 }
 
+const char *
+state_word(size_t i)
+{
+	return i < HIDDEN ? hidden[i].word : NULL;
+}
+
 /* --- settings: custom ones, and whom the session acts as --- */
 
 bool
