@@ -204,7 +204,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (to == OWED_TO_FEATURE || to == OWED_TO_COMMIT)
 		return true;
 	if (to == OWED_TO_PREPARE) {
-		session_keep_error(x, message, len);
+		session_keep_error(x, e->sqlstate, message, len);
 		return true;
 	}
 	return features_error(x, e, message, len);

@@ -317,6 +317,16 @@ session_describe(struct exchange *x, struct request *m)
 	return ensure_for(x, m, m->name);
 }
 
+/*
+ * An EXECUTE whose PREPARE was sent ahead of this request, in vain. PostgreSQL binds it all the same, and its Execute
+ * is answered with the error that was kept; a PREPARE within the request would make the Bind fail.
+ */
+static bool
+has_failed_ahead(const struct exchange *x, const struct request *m)
+{
+	return m->statement != NULL && x->session != NULL && x->session->kept_error.len > 0 && !x->srv->is_synced;
+}
+
 enum statement_step
 session_bind_of_sequences(struct exchange *x, struct request *m)
 {
@@ -341,7 +351,7 @@ session_bind(struct exchange *x, struct request *m)
 
 	if (!is_looked_at(x))
 		return STATEMENT_FORWARD;
-	step = image_has_prepared(x->image) ? ensure_for(x, m, name) : STATEMENT_FORWARD;
+	step = image_has_prepared(x->image) && !has_failed_ahead(x, m) ? ensure_for(x, m, name) : STATEMENT_FORWARD;
 	if (step != STATEMENT_FORWARD)
 		return step;
 	if (x->session != NULL && portal[0] == '\0')

@@ -262,11 +262,13 @@ session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end 
 }
 
 void
-session_keep_error(struct exchange *x, const uint8_t *message, size_t len)
+session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len)
 {
 	struct client_session *s = session_own(x);
 
-	if (s == NULL || len != 1 + (size_t)wire_u32(message + 1))
+	/* 25P02 says nothing of the statement: its transaction had failed. */
+	if (s == NULL || (sqlstate != NULL && strcmp(sqlstate, "25P02") == 0) ||
+	    len != 1 + (size_t)wire_u32(message + 1))
 		return;
 	s->kept_error.len = 0;
 	buf_put(&s->kept_error, message, len);

@@ -89,7 +89,8 @@ int session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to
 /* A transaction was rolled back that has changed reported settings: they are as before (NULL: it has not) again. */
 void session_undo_reports(struct exchange *x, const struct image *before);
 void session_prepare_settled(struct server *srv, const struct owed *o, enum owed_end how);
-void session_keep_error(struct exchange *x, const uint8_t *message, size_t len);
+/* The error of a PREPARE that was sent ahead of a request; until session_request_done. sqlstate: its own, or NULL. */
+void session_keep_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 bool session_tell_kept_error(struct exchange *x,
 			     const char *sqlstate); /* true: the kept error was sent in place of this one */
 

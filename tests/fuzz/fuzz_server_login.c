@@ -74,6 +74,14 @@ const char *const mutate_lines[] = {
 };
 const size_t mutate_line_count = sizeof(mutate_lines) / sizeof(mutate_lines[0]);
 
+const char *
+mutate_word(size_t i)
+{
+	static const char *const words[] = { "plain", "md5", "keys", "primary", "standby", "readonly", "two", NULL };
+
+	return words[i];
+}
+
 struct stage {
 	struct event_base *base;
 	struct server_env env;

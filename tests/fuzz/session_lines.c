@@ -1,5 +1,6 @@
 /* tests/fuzz/session_lines.c - steps that fuzz_session.c knows, for session_mutate.c. */
 #include "session_mutate.h"
+#include "session_world.h"
 
 const char *const mutate_lines[] = {
 	"c0 login u app",
@@ -123,6 +124,17 @@ const char *const mutate_lines[] = {
 	"c0 Q RESET ROLE",
 	"c0 Q SET SESSION AUTHORIZATION '~'",
 	"c0 Q BEGIN; SET a.c = '~'; SET a.d = '~'; SET a.e = '~'; SET a.f = '~'; SET a.g = '~'; COMMIT",
+	/* what seldom comes together by chance: a client's, another's, and the first one's again */
+	"c0 Q SELECT '~'\nc1 Q SELECT '~'",
+	"c0 Q SET a.b = '~'\nc1 Q SELECT '~'\nc0 Q SELECT '~'",
+	"c0 login u app client_encoding=LATIN1\nc1 login u app",
+	"c0 Q SET a.b = '~\\xc3\\xbc'\nc1 Q SELECT '~'\nc0 Q SELECT '~'",
+	"c0 Q PREPARE made AS SELECT '~'\nc1 Q SELECT '~'\nc0 Q EXECUTE made",
+	"c0 P u SELECT $1\nc0 S\nc1 Q SELECT '~'\nc0 B - u ~\nc0 E -\nc0 S",
+	"c0 P - SELECT '~', $1\nc0 B - - ~\nc0 E -\nc0 S",
+	"c0 Q BEGIN\nc0 Q SET a.b = '~'\nc0 Q ROLLBACK",
+	"c0 Q SELECT '~' FROM hidden_lock\nc1 Q SELECT '~'",
+	"c0 Q SELECT '~' FROM hidden_temp, hidden_cursor\nc1 Q SELECT '~'",
 	"sq fail",
 	"sq late",
 	"sq die",
@@ -144,3 +156,13 @@ const char *const mutate_lines[] = {
 };
 
 const size_t mutate_line_count = sizeof(mutate_lines) / sizeof(mutate_lines[0]);
+
+const char *
+mutate_word(size_t i)
+{
+	size_t count = 0;
+
+	while (count < i && world_word(count) != NULL)
+		count++;
+	return world_word(count) != NULL ? world_word(count) : state_word(i - count);
+}

@@ -96,13 +96,65 @@ change_line(const uint8_t *at, size_t len, uint8_t *out, size_t max, unsigned *s
 	return len + 1;
 }
 
+/* Returns where the n-th word begins, modulo; len: with the blank behind it. */
+static size_t
+word_at(const uint8_t *line, size_t line_len, unsigned n, size_t *len)
+{
+	size_t begins[LINES_MAX], count = 0, end;
+
+	for (size_t i = 0; i < line_len && count < LINES_MAX; i++)
+		if (line[i] != ' ' && (i == 0 || line[i - 1] == ' '))
+			begins[count++] = i;
+	*len = 0;
+	if (count == 0)
+		return 0;
+	end = n % count + 1 < count ? begins[n % count + 1] : line_len;
+	*len = end - begins[n % count];
+	return begins[n % count];
+}
+
+/* The first line gets another word, or loses one. */
+static size_t
+change_words(const uint8_t *at, size_t len, uint8_t *out, size_t max, unsigned *state)
+{
+	size_t count = 0, where, n;
+	const char *word;
+
+	while (mutate_word(count) != NULL)
+		count++;
+	word = mutate_word(next(state) % count);
+	if (len + strlen(word) + 1 >= max)
+		return 0;
+	if (next(state) % 3 == 0) {
+		where = word_at(at, len, next(state), &n);
+		memcpy(out, at, where);
+		memcpy(out + where, at + where + n, len - where - n);
+		return len - n;
+	}
+	memcpy(out, word, strlen(word));
+	out[strlen(word)] = ' ';
+	memcpy(out + strlen(word) + 1, at, len);
+	return len + strlen(word) + 1;
+}
+
+static void
+change_first(struct lines *l, uint8_t *line, size_t line_max, unsigned *state)
+{
+	size_t len = l->count == 0 ? 0 : change_words(l->at[0], l->len[0], line, line_max, state);
+
+	if (len > 0) {
+		l->at[0] = line;
+		l->len[0] = len;
+	}
+}
+
 static void
 change(struct lines *l, uint8_t *line, size_t line_max, unsigned *state)
 {
 	size_t where = l->count > 1 ? 1 + next(state) % (l->count - 1) : 0, from, len;
 	const char *made = mutate_lines[next(state) % mutate_line_count];
 
-	switch (l->count < 2 ? 0 : next(state) % 8) {
+	switch (l->count < 2 ? 0 : next(state) % 9) {
 	case 0:
 	case 1:
 	case 2:
@@ -117,6 +169,9 @@ change(struct lines *l, uint8_t *line, size_t line_max, unsigned *state)
 	case 5:
 		from = 1 + next(state) % (l->count - 1);
 		insert(l, where, l->at[from], l->len[from]);
+		break;
+	case 6:
+		change_first(l, line, line_max, state);
 		break;
 	default:
 		len = change_line(l->at[where], l->len[where], line, line_max, state);

@@ -154,7 +154,7 @@ on_parse(struct fake_conn *c, const char *name, const char *raw, const char *tok
 
 /* The values of a Bind whose names end at body; malformed: as many as there are. Binary ones stay as they are. */
 static char **
-read_values(const struct fake_conn *c, const uint8_t *body, size_t len, bool *is_text_bad)
+read_values(struct fake_conn *c, const uint8_t *body, size_t len, bool *is_text_bad)
 {
 	size_t formats = len >= 2 ? wire_u16(body) : 0, at = 2 + 2 * formats, count, have = 0;
 	char **values, *raw;
@@ -176,9 +176,10 @@ read_values(const struct fake_conn *c, const uint8_t *body, size_t len, bool *is
 		must(raw != NULL);
 		values[have] = state_to_server(c, raw);
 		*is_text_bad |= values[have] == NULL && formats == 0;
-		if (values[have] == NULL)
+		if (values[have] == NULL) {
+			state_check_refused(c->fake, raw);
 			values[have] = raw;
-		else
+		} else
 			free(raw);
 		at += n;
 	}

@@ -202,6 +202,7 @@ void values_free(struct fake_values *v);
 
 /* session_state.c */
 unsigned state_words(const char *text); /* enum state_part: of the hidden_... in it */
+const char *state_word(size_t i); /* each hidden_...; NULL: there are no more */
 bool state_is_setting(const char *name);
 const char *state_get(const struct fake_conn *c, const char *name);
 void state_set(struct fake_conn *c, const char *name, const char *value); /* NULL: it is gone */
@@ -210,7 +211,8 @@ const char *state_encoding(const char *name); /* its proper name; NULL: unknown 
 char *state_to_server(const struct fake_conn *c, const char *text); /* owned; NULL: it is not in the encoding */
 /* Returns true if this SQL of pgweir's own sets what the next Parse is read under, or sets it back. */
 bool state_read_as(struct fake_conn *c, const char *sql, char **values);
-void state_check_characters(struct fake *f, const char *value);
+void state_check_characters(struct fake *f, const char *value); /* of a setting: aborts if they have changed */
+void state_check_refused(struct fake *f, const char *value); /* the same, of what is not in the encoding */
 /* A statement with these tokens runs; aborts if it meets what another client has left. */
 void state_check(const struct fake_conn *c, const char *tokens);
 void state_trace(struct fake_conn *c, enum trace trace, const char *tokens);

@@ -45,6 +45,12 @@ state_words(const char *text)
 	return parts;
 }
 
+const char *
+state_word(size_t i)
+{
+	return i < HIDDEN ? hidden[i].word : NULL;
+}
+
 /* --- settings: custom ones, and whom the session acts as --- */
 
 bool
@@ -201,30 +207,68 @@ put_for_client(const struct fake_conn *c, struct buf *b, const char *value)
  * A token is sent once by its client; if it comes again, in a setting that pgweir replays, the bytes behind it must
  * come to the same characters.
  */
+struct run {
+	const char *token;
+	size_t token_len, len; /* len: of the bytes behind it that are compared */
+};
+
+/* False: there is nothing to compare. */
+static bool
+find_run(const struct fake *f, const char *value, struct run *r)
+{
+	const char *over;
+
+	r->token = strstr(value, "@@");
+	over = r->token == NULL ? NULL : strchr(r->token, '!');
+	if (over == NULL || f->has_lied || f->has_parsed || f->is_leaky ||
+	    text_token_at(r->token, strlen(r->token)) == 0)
+		return false;
+	r->token_len = (size_t)(++over - r->token);
+	for (r->len = 0; r->len < RUN_MAX && (over[r->len] & 0x80) != 0;)
+		r->len++;
+	return true;
+}
+
+/* The token as it came first, with what was behind it; NULL: it comes for the first time. */
+static const char *
+known_run(const struct fake *f, const struct run *r)
+{
+	for (const char *known = (const char *)f->characters.bytes; f->characters.len > 0 && *known != '\0';
+	     known += strlen(known) + 1)
+		if (strncmp(known, r->token, r->token_len) == 0)
+			return known;
+	return NULL;
+}
+
 void
 state_check_characters(struct fake *f, const char *value)
 {
-	const char *at = strstr(value, "@@"), *run = at == NULL ? NULL : strchr(at, '!');
-	size_t token_len, run_len;
+	const char *known;
+	struct run r;
 
-	if (run == NULL || f->has_lied || f->has_parsed || f->is_leaky || text_token_at(at, strlen(at)) == 0)
+	if (!find_run(f, value, &r))
 		return;
-	token_len = (size_t)(++run - at);
-	for (run_len = 0; run_len < RUN_MAX && (run[run_len] & 0x80) != 0;)
-		run_len++;
-	for (const char *known = (const char *)f->characters.bytes; f->characters.len > 0 && *known != '\0';
-	     known += strlen(known) + 1)
-		if (strncmp(known, at, token_len) == 0) {
-			if (strncmp(known, at, token_len + run_len) != 0 || known[token_len + run_len] != '\0') {
-				fprintf(stderr, "a setting has come in another encoding: %s, not %s\n", value, known);
-				abort();
-			}
-			return;
-		}
-	if (f->characters.len > 0)
-		f->characters.len--; /* the last terminator */
-	buf_put(&f->characters, at, token_len + run_len);
-	buf_put(&f->characters, "\0", 2);
+	known = known_run(f, &r);
+	if (known == NULL) {
+		if (f->characters.len > 0)
+			f->characters.len--; /* the last terminator */
+		buf_put(&f->characters, r.token, r.token_len + r.len);
+		buf_put(&f->characters, "\0", 2);
+	} else if (strncmp(known, r.token, r.token_len + r.len) != 0 || known[r.token_len + r.len] != '\0') {
+		fprintf(stderr, "a setting has come in another encoding: %s, not %s\n", value, known);
+		abort();
+	}
+}
+
+void
+state_check_refused(struct fake *f, const char *value)
+{
+	struct run r;
+
+	if (find_run(f, value, &r) && known_run(f, &r) != NULL) {
+		fprintf(stderr, "a setting has come in another encoding: %s is invalid\n", value);
+		abort();
+	}
 }
 
 /* --- whose it is --- */

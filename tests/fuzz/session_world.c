@@ -130,6 +130,12 @@ static const struct {
 
 #define WORDS (sizeof(words) / sizeof(words[0]))
 
+const char *
+world_word(size_t i)
+{
+	return i < WORDS ? words[i].word : NULL;
+}
+
 static bool
 has_word(const char *options, const char *word)
 {

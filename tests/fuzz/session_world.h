@@ -19,6 +19,8 @@ struct world {
 	bool is_reloaded; /* the other configuration is in force */
 };
 
+/* The words that mean something in options, but for state_word's; NULL: there are no more. */
+const char *world_word(size_t i);
 /* options: of the first line, words in any order. Aborts if pgweir can't start. */
 void world_init(struct world *w, const char *options);
 /* Everybody behaves and leaves; what is counted must come to nothing. Then all is freed. */

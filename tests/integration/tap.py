@@ -20,6 +20,7 @@ class Tap:
         self.connect_delay = 0.0            # seconds before the first bytes of a new connection pass
         self.accepted_count = 0
         self.to_server = bytearray()        # all that went that way, of all connections
+        self.unanswered = None              # once a connection has sent these bytes, it gets no reply as long as this is set
         self._stalled = threading.Event()   # set: bytes of connections that exist now stay where they are
         self._stalled_new = False           # new connections are taken, and nothing is ever said
         self._pairs = set()
@@ -111,6 +112,7 @@ class _Pair:
         self.near = near
         self.far = None
         self.stalled = stalled
+        self.is_unanswered = False
         self.is_cut = self.is_reset = False
 
     def cut(self):
@@ -130,7 +132,9 @@ class _Pair:
             for sock in (self.near, self.far):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while not self.is_cut:
-                readable, _, _ = select.select([self.near, self.far], [], [], 0.05)
+                self.is_unanswered = self.is_unanswered and self.tap.unanswered is not None
+                heard = [self.near] if self.is_unanswered else [self.near, self.far]
+                readable, _, _ = select.select(heard, [], [], 0.05)
                 if self.stalled:
                     time.sleep(0.02)
                     continue
@@ -140,6 +144,8 @@ class _Pair:
                         return
                     if sock is self.near:
                         self.tap.to_server += data
+                        if self.tap.unanswered is not None and self.tap.unanswered in data:
+                            self.is_unanswered = True
                     (self.far if sock is self.near else self.near).sendall(data)
         except OSError:
             pass

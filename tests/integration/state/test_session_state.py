@@ -8,6 +8,7 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 import pytest
 
 from rawwire import bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
+from waiting import wait_until
 
 BOSS = "state_boss"                     # a superuser
 ROLE = "state_role"
@@ -709,3 +710,45 @@ def test_prepared_in_vain_in_a_failed_transaction(weir):
         replies = one.read_until("Z", len(pipeline))
         assert [e.sqlstate for e in errors(replies)] == ["42703", "25P02", "42P05"]
         assert texts(replies) == [["mine"]]
+
+
+def occupy_server_of(wire, other):
+    """other gets the server that wire has just used, and keeps it."""
+    pid = wire.value("SELECT pg_backend_pid()")
+    wait_until(lambda: other.value("SELECT pg_backend_pid()") == pid)  # it may still be being washed
+    assert (other.query("BEGIN"), other.value("SELECT pg_backend_pid()")) == ([], pid)
+
+
+def test_an_execute_that_is_prepared_in_vain_is_bound(weir):
+    """What it lacks on this server is told when it runs, as on the client's own connection."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        for sql in ("BEGIN", "CREATE TEMP TABLE gone (a int) ON COMMIT DROP", "PREPARE p AS SELECT * FROM gone",
+                    "COMMIT"):
+            wire.query(sql)
+        occupy_server_of(wire, other)
+        statement = parse("", "EXECUTE p") + bind() + execute() + sync()
+        assert shape(wire.ask(statement)) == "1 2 E:42P01 Z:I"
+        wire.send(query("SELECT 1") + statement + query("SELECT 1"))
+        assert shape(wire.read_until("Z", 3)) == "T D C:SELECT 1 Z:I 1 2 E:42P01 Z:I T D C:SELECT 1 Z:I"
+        assert shape(wire.ask(parse("s", "EXECUTE p") + describe("S", "s") + sync())) == "1 E:42P01 Z:I"
+
+
+def test_an_execute_behind_a_probe_does_not_cost_the_statement(weir, tap):
+    """The probe of the session lists what the server has. What was prepared behind it, for an EXECUTE that the client has
+    sent meanwhile, would be missing in its answer, and count as deallocated."""
+    weir.start(upstream=f"host={tap.host} port={tap.port}", pool_size=2, sections={"log": {"level": "debug"}})
+    with weir.raw() as wire, weir.raw() as other, weir.raw() as third:
+        wire.query("PREPARE p AS SELECT 5")
+        occupy_server_of(wire, other)
+        tap.unanswered = b"pg_prepared_statements WHERE"
+        wire.query("DO $$ BEGIN END $$")  # it may have left anything
+        wait_until(lambda: tap.unanswered in tap.to_server)
+        before = len(tap.to_server)
+        wire.send(query("EXECUTE p"))
+        wait_until(lambda: "-> held" in weir.log() or b"PREPARE p" in tap.to_server[before:])
+        tap.unanswered = None
+        assert shape(wire.read_until("Z")) == "T D C:SELECT 1 Z:I"
+        occupy_server_of(wire, third)
+        other.query("COMMIT")
+        assert wire.value("EXECUTE p") == "5"
