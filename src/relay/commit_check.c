@@ -463,10 +463,11 @@ commit_check_request_done(struct exchange *x)
 		image_unref(c->before);
 		c->before = NULL;
 	}
-	if (srv->ledger.count == 0) {
+	/* What is still owed is not the COMMIT's: a Describe, say, that the client sent behind it. */
+	if (srv->ledger.count == 0 || c->phase == COMMIT_ANSWERED)
 		set_phase(x, COMMIT_NOT);
+	if (srv->ledger.count == 0)
 		c->block = BLOCK_AS_BEFORE;
-	}
 	if (srv->tx != 'T') {
 		forget_transaction(c);
 		return;
@@ -629,6 +630,8 @@ answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, con
 		}
 	} else
 		put_replies(d, is_answered_already, tag, &b);
+	if (has_owed(d, OWED_QUERY) || has_owed(d, OWED_PARSE))
+		statements_forget_unnamed(x);
 	image_unref(d->before);
 	free(d);
 	x->rare->doubt = NULL;

@@ -59,8 +59,8 @@ refuse_request(struct exchange *x, const struct fail *why, enum request_failure 
 	message_error(&b, "ERROR", &told);
 	exchange_send(x, &b);
 	buf_fini(&b);
-	if (first == 'Q')
-		statements_query_refused(x);
+	if (first == 'Q' || (first == 'P' && x->pending_len > FRAME_HEAD_LEN && x->pending[FRAME_HEAD_LEN] == 0))
+		statements_forget_unnamed(x);
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 	if (!x->is_closing)
 		exchange_replay(x, relay_bytes);

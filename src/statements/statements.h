@@ -54,8 +54,11 @@ void statements_request_done(struct exchange *x); /* ReadyForQuery */
  * NULL if that is pgweir's own, or has not come whole. -1: no memory.
  */
 int statements_simple_query(struct exchange *x, const char *sql, size_t len);
-/* One that got no server drops it as well, as it would have done if PostgreSQL had refused it. */
-void statements_query_refused(struct exchange *x);
+/*
+ * A simple Query or an unnamed Parse got no server, or was lost with it: it drops the unnamed statement as well, as it
+ * does if PostgreSQL refuses it. No change of that one may be under way.
+ */
+void statements_forget_unnamed(struct exchange *x);
 void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
 /* The reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,

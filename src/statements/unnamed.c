@@ -267,7 +267,7 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 }
 
 void
-statements_query_refused(struct exchange *x)
+statements_forget_unnamed(struct exchange *x)
 {
 	unnamed_drop(x);
 }

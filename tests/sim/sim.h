@@ -92,6 +92,8 @@ void sim_turn(struct sim *s); /* of pgweir's loop */
 
 /* sim_faults.c */
 void sim_lose_server(struct sim *s);
+/* What c has got runs; if that is a COMMIT, PostgreSQL may crash before anybody hears of it. True: it has. */
+bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
 void sim_excuse_borrowers(struct sim *s, uint32_t pid); /* of the server with this PID, if it has one */
 void sim_weather(struct sim *s);

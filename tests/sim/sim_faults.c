@@ -82,6 +82,29 @@ crash(struct sim *s)
 	cluster_crash(&f->cluster, is_failover, sim_chance(s, 128) ? sim_below(s, 257) : 0, sim_below(s, 6), sim_now());
 }
 
+/* Of two recoveries the first one may stay unknown; commit_check's promise leaves that out. */
+static bool
+crash_if_seen(struct sim *s)
+{
+	if (s->world.fake.cluster.is_unseen)
+		return false;
+	crash(s);
+	s->lost_us = sim_now();
+	s->lost_step = s->step;
+	s->refused_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
+	sim_weather(s);
+	return true;
+}
+
+bool
+sim_crash_at_commit(struct sim *s, struct fake_conn *c)
+{
+	if (!s->profile.is_stormy || !sim_chance(s, 60))
+		return false;
+	fake_conn_execute(c);
+	return c->commit_lsn > s->world.fake.cluster.told && sim_chance(s, 100) && crash_if_seen(s);
+}
+
 void
 sim_lose_server(struct sim *s)
 {
@@ -89,15 +112,8 @@ sim_lose_server(struct sim *s)
 	uint32_t how = sim_below(s, 4);
 	struct fake_conn *c;
 
-	/* Of two recoveries the first one may stay unknown; commit_check's promise leaves that out. */
-	if (sim_chance(s, s->profile.is_stormy ? 128 : 40) && !f->cluster.is_unseen) {
-		crash(s);
-		s->lost_us = sim_now();
-		s->lost_step = s->step;
-		s->refused_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
-		sim_weather(s);
+	if (sim_chance(s, s->profile.is_stormy ? 128 : 40) && crash_if_seen(s))
 		return;
-	}
 	if (sim_chance(s, 40)) { /* the primary is gone; for a while nobody answers */
 		TAILQ_FOREACH(c, &f->conns, link)
 		lose(s, c, how);

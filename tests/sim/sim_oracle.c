@@ -318,6 +318,8 @@ fail_instead(struct sim_client *c, const struct frame *f, const char *state)
 	if (f->type == 'Q' &&
 	    (!is_listen(c, f) || c->alone->tx != 'I' || strcmp(state, "57014") == 0 || !has_unnamed(c)))
 		named_drop(&c->alone->statements, "");
+	if (f->type == 'P' && c->unfed.bytes[c->unfed_at + FRAME_HEAD_LEN] == 0)
+		named_drop(&c->alone->statements, "");
 	c->alone->tx = c->alone->tx == 'T' ? 'E' : c->alone->tx;
 	if (c->alone->tx == 'I')
 		tx_end(c->alone, false);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define TURN_US 20
+#define STORM_STEPS 4 /* times as many: what is rare must come together in them */
 #define SLACK_US (2 * US_PER_S) /* what is due is done within */
 #define CLIENT_OUT_MAX ((size_t)64 << 10)
 
@@ -75,12 +76,14 @@ choose_profile(struct sim *s)
 		p->cancelling = 4;
 	p->is_wide = sim_chance(s, 30);
 	p->is_stormy = sim_chance(s, 50);
+	if (p->is_stormy)
+		p->clients = 2 + sim_below(s, 2);
 	p->losing = p->is_stormy || p->is_wide ? 3 : sim_chance(s, 80) ? 1 : 0;
 	p->jumping = sim_chance(s, p->is_sleepy ? 160 : 80) ? 1 : 0;
 	p->reloading = sim_chance(s, 60) ? 1 : 0;
 	p->pausing = sim_chance(s, 40) ? 1 : 0;
 	p->stalling = sim_chance(s, 60) ? 1 : 0;
-	p->pipeline = sim_chance(s, 128) ? 1 : 2 + sim_below(s, 4);
+	p->pipeline = sim_chance(s, p->is_stormy ? 200 : 128) ? 1 : 2 + sim_below(s, 4);
 	p->has_hidden = sim_chance(s, 80);
 	p->has_listen = sim_chance(s, 100);
 	p->has_roles = !p->has_hidden && sim_chance(s, 60);
@@ -231,6 +234,8 @@ step_server(struct sim *s)
 		sim_trace('s', c->pid, "wakes", 0, 0);
 		fake_wake(c, false);
 	}
+	if (sim_crash_at_commit(s, c))
+		return;
 	if (c->cut != SIZE_MAX) /* it breaks within what it sends now */
 		sim_excuse_borrowers(s, c->pid);
 	if (sim_chance(s, s->profile.stalling))
@@ -509,6 +514,7 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 	unsigned open_before = kernel_open_count();
 
 	begin(s, seed);
+	steps *= s->profile.is_stormy ? STORM_STEPS : 1;
 	for (s->step = 0; s->step < steps; s->step++) {
 		uint32_t kind = sim_draw(s) & 15;
 
