@@ -3,6 +3,7 @@
  */
 #include "base/alloc.h"
 #include "weir_state.h"
+#include "weir_handover.h"
 
 #include "base/clock.h"
 #include "server/hosts.h"
@@ -188,7 +189,11 @@ host_suspend(void *up)
 static void
 host_shutdown(void *up, enum shutdown_how how)
 {
-	weir_stop(up, how);
+	const uint8_t byte = (uint8_t)how;
+
+	/* After a restart it is meant for both processes: the new one stops the old one. */
+	if (!weir_send_successor(up, HANDOVER_STOP, &byte, 1))
+		weir_stop(up, how);
 }
 
 static int
