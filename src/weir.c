@@ -724,6 +724,7 @@ weir_run(struct weir *w)
 	} while (!event_base_got_break(w->base) && !event_base_got_exit(w->base));
 	weir_forget_predecessor(w); /* clients that are not ours yet */
 	close_clients(w);
+	weir_forget_successor(w); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
 		event_base_loop(w->base, EVLOOP_ONCE);

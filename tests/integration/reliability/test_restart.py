@@ -310,6 +310,26 @@ def test_shutdown_in_the_console_of_the_old_process_stops_both(weir):
         weir.expected_exit = 0
 
 
+def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
+    """It takes a while to stop, as PostgreSQL does not take the cancel of its last client's query; that is nobody's concern."""
+    weir.start(upstream=weir.upstream(port=tap.port))
+    with weir.raw() as moves, weir.raw() as stays:
+        stays.send(query("SELECT pg_sleep(30)"))
+        sleeping(weir, 1)
+        old = weir.restart(wait=False)
+        weir.wait_log("stay for now")
+        tap.stall(new=True)
+        stays.close()
+        log = weir.wait_log("the one before this, is gone", f"[{old.pid}] INFO: stopped")
+        times = [re.search(rf"(?m)^\S+ (\S+) .*{text}", log).group(1)
+                 for text in ("the one before this, is gone", rf"\[{old.pid}\] INFO: stopped")]
+        assert times[0] < times[1]
+        tap.unstall()
+        tap.cut()
+        weir.postgres.kill_backends()
+        wait_until(lambda: moves.query("SELECT 1") == [["1"]])
+
+
 def test_only_an_admin_restarts(weir):
     weir.start()
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
