@@ -507,6 +507,7 @@ watch_signals(struct weir *w, struct fail *why)
 	struct timeval tv = { 0, TICK_US };
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
 	for (size_t i = 0; i < WEIR_SIGNALS; i++) {
 		w->signals[i] = evsignal_new(w->base, numbers[i], on_signal, w);
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)

@@ -469,7 +469,10 @@ def test_a_port_that_it_cannot_open(weir):
             assert_it_goes_on(weir, weir.process.pid, wire)
 
 
-def test_the_successor_dies_when_it_serves(weir):
+@pytest.mark.parametrize("children", ["waited for", "ignored"])
+def test_the_successor_dies_when_it_serves(weir, wrapped, children):
+    if children == "ignored":
+        wrapped.write_text("trap '' CHLD\n", encoding="ascii")      # as some who start programs do
     weir.start()
     with weir.raw() as pinned, weir.raw() as moved:
         pinned.query("CREATE TEMP TABLE t (n int)")
