@@ -36,6 +36,8 @@ struct dial {
 	struct event *timer, *connecting;
 	struct evdns_getaddrinfo_request *query;
 	struct evutil_addrinfo *found, *next; /* the addresses; next is the first one that was not tried yet */
+	uint64_t timeout_us; /* for all of it; 0: none */
+	struct timeval share; /* of it, that each address has but for the last; zero: no limit */
 	char where[300];
 	bool is_starting, is_over;
 	bool is_name; /* the host is to be looked up */
@@ -153,8 +155,9 @@ on_connecting(evutil_socket_t fd, short what, void *arg)
 	int e = 0;
 	socklen_t len = sizeof(e);
 
-	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
+	if ((what & EV_TIMEOUT) != 0)
+		e = ETIMEDOUT;
+	else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
 		e = errno;
 	if (e != 0) {
 		drop_socket(d);
@@ -189,7 +192,8 @@ try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 		return -1;
 	}
 	d->connecting = event_new(d->dialer->base, fd, EV_WRITE, on_connecting, d);
-	if (d->connecting == NULL || event_add(d->connecting, NULL) < 0) {
+	if (d->connecting == NULL ||
+	    event_add(d->connecting, d->next != NULL && timerisset(&d->share) ? &d->share : NULL) < 0) {
 		fail_with(d, CF_OTHER, "no memory");
 		if (d->connecting == NULL)
 			close(fd);
@@ -210,6 +214,20 @@ try_next(struct dial *d)
 			return;
 	}
 	dial_finish(d);
+}
+
+/* One address that is silent must not take the time of the others. */
+static void
+share_time(struct dial *d)
+{
+	uint64_t count = 0;
+
+	for (const struct evutil_addrinfo *ai = d->found; ai != NULL; ai = ai->ai_next)
+		count++;
+	if (count > 1) {
+		d->share.tv_sec = (time_t)(d->timeout_us / count / US_PER_S);
+		d->share.tv_usec = (suseconds_t)(d->timeout_us / count % US_PER_S);
+	}
 }
 
 static void
@@ -234,6 +252,7 @@ on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 		return;
 	}
 	d->found = d->next = found;
+	share_time(d);
 	try_next(d);
 }
 
@@ -276,6 +295,7 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 	d->done = done;
 	d->arg = arg;
 	d->result.fd = -1;
+	d->timeout_us = timeout_us;
 	d->timer = event_new(dialer->base, -1, 0, on_timer, d);
 	if (d->timer == NULL || event_add(d->timer, timeout_us > 0 ? &tv : NULL) < 0) {
 		dial_free(d);
