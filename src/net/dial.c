@@ -19,12 +19,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#define HOSTS "/etc/hosts"
+#define SERVERS "/etc/resolv.conf"
+
+/* By which a file that was changed, or replaced, is told from what it was. */
+struct file_mark {
+	ino_t number;
+	struct timespec changed;
+};
+
 struct dialer {
 	struct event_base *base;
-	struct evdns_base *dns; /* made for the first host name */
+	struct evdns_base *dns; /* made for the first host */
+	struct file_mark hosts, servers; /* of /etc/hosts and /etc/resolv.conf, as dns has read them */
 	uint64_t lookups_ok, lookups_failed;
 	struct tcp_options tcp;
 };
@@ -349,6 +360,37 @@ start_unix(struct dial *d, const char *dir, uint16_t port)
 	return try_address(d, (struct sockaddr *)&un, sizeof(un));
 }
 
+/* Returns true if it has changed since *mark, which is renewed. */
+static bool
+has_changed(const char *path, struct file_mark *mark)
+{
+	struct file_mark now = { 0 };
+	struct stat st;
+	bool is_same;
+
+	if (stat(path, &st) == 0)
+		now = (struct file_mark){ st.st_ino, st.st_ctim };
+	is_same = now.number == mark->number && now.changed.tv_sec == mark->changed.tv_sec &&
+		  now.changed.tv_nsec == mark->changed.tv_nsec;
+	*mark = now;
+	return !is_same;
+}
+
+/* evdns reads them once only, and asks servers that are gone for ever. Lookups under way go on with the new ones. */
+static void
+read_again_if_changed(struct dialer *d)
+{
+	bool has_hosts = has_changed(HOSTS, &d->hosts), has_servers = has_changed(SERVERS, &d->servers);
+
+	if (d->dns == NULL || (!has_hosts && !has_servers))
+		return;
+	evdns_base_clear_host_addresses(d->dns);
+	evdns_base_search_clear(d->dns);
+	evdns_base_clear_nameservers_and_suspend(d->dns);
+	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, SERVERS); /* HOSTS, too */
+	evdns_base_resume(d->dns);
+}
+
 static int
 start_inet(struct dial *d, const char *host, uint16_t port)
 {
@@ -361,13 +403,15 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 	snprintf(d->where, sizeof(d->where), "%s:%u", host, port);
 	snprintf(service, sizeof(service), "%u", port);
 	d->is_name = !is_address(host);
+	if (d->is_name || d->dialer->dns == NULL)
+		read_again_if_changed(d->dialer);
 	if (d->dialer->dns == NULL)
 		d->dialer->dns = evdns_base_new(d->dialer->base,
 						EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	if (d->dialer->dns == NULL) { /* without resolv.conf, numeric addresses and /etc/hosts still work */
 		d->dialer->dns = evdns_base_new(d->dialer->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 		if (d->dialer->dns != NULL)
-			evdns_base_load_hosts(d->dialer->dns, "/etc/hosts");
+			evdns_base_load_hosts(d->dialer->dns, HOSTS);
 	}
 	if (d->dialer->dns == NULL) {
 		fail_with(d, CF_DNS, "no resolver");

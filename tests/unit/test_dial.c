@@ -5,9 +5,11 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <event2/dns.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ADDRESSES_MAX 8
@@ -15,11 +17,60 @@
 /* What a name means at present. */
 static struct sockaddr_in meant[ADDRESSES_MAX];
 static size_t meant_count;
+static time_t hosts_changed = 1; /* when /etc/hosts was */
+static int times_read;
+
+int
+stat(const char *path, struct stat *st)
+{
+	if (strcmp(path, "/etc/hosts") != 0)
+		return fstatat(AT_FDCWD, path, st, 0);
+	memset(st, 0, sizeof(*st));
+	st->st_ctim.tv_sec = hosts_changed;
+	return 0;
+}
+
+void
+evdns_base_clear_host_addresses(struct evdns_base *base)
+{
+	(void)base;
+}
+
+void
+evdns_base_search_clear(struct evdns_base *base)
+{
+	(void)base;
+}
+
+int
+evdns_base_clear_nameservers_and_suspend(struct evdns_base *base)
+{
+	(void)base;
+	return 0;
+}
+
+int
+evdns_base_resolv_conf_parse(struct evdns_base *base, int flags, const char *path)
+{
+	(void)base;
+	(void)flags;
+	(void)path;
+	times_read++;
+	return 0;
+}
+
+int
+evdns_base_resume(struct evdns_base *base)
+{
+	(void)base;
+	return 0;
+}
 
 struct evdns_base *
 evdns_base_new(struct event_base *base, int flags)
 {
 	(void)flags;
+	times_read++;
 	return (struct evdns_base *)base;
 }
 
@@ -118,19 +169,28 @@ means(const char *const *addresses, size_t count)
 }
 
 static struct outcome
-dial(uint16_t port, uint64_t timeout_us)
+dial_by(struct dialer *dialer, struct event_base *base, uint16_t port, uint64_t timeout_us)
 {
-	struct outcome o = { .base = event_base_new(), .fd = -1 };
-	struct tcp_options tcp = { 0 };
-	struct dialer *dialer = dialer_new(o.base, &tcp);
+	struct outcome o = { .base = base, .fd = -1 };
 
 	cr_assert_not_null(dial_start(dialer, "name.example", port, timeout_us, on_dialled, &o));
 	while (!o.is_over)
 		event_base_loop(o.base, EVLOOP_ONCE);
 	if (o.fd >= 0)
 		close(o.fd);
+	return o;
+}
+
+static struct outcome
+dial(uint16_t port, uint64_t timeout_us)
+{
+	struct event_base *base = event_base_new();
+	struct tcp_options tcp = { 0 };
+	struct dialer *dialer = dialer_new(base, &tcp);
+	struct outcome o = dial_by(dialer, base, port, timeout_us);
+
 	dialer_free(dialer);
-	event_base_free(o.base);
+	event_base_free(base);
 	return o;
 }
 
@@ -171,4 +231,25 @@ Test(dial, all_silent_is_a_timeout)
 	cr_assert_eq(o.kind, CF_TIMEOUT);
 	close(one);
 	close(other);
+}
+
+Test(dial, a_changed_file_is_read_again)
+{
+	struct event_base *base = event_base_new();
+	struct tcp_options tcp = { 0 };
+	struct dialer *dialer = dialer_new(base, &tcp);
+	uint16_t port = 0;
+	int good = listen_at("127.0.0.3", &port, false);
+
+	means((const char *const[]){ "127.0.0.3" }, 1);
+	for (int i = 0; i < 3; i++)
+		cr_assert(dial_by(dialer, base, port, 2 * US_PER_S).fd >= 0);
+	cr_assert_eq(times_read, 1);
+	hosts_changed++;
+	for (int i = 0; i < 3; i++)
+		cr_assert(dial_by(dialer, base, port, 2 * US_PER_S).fd >= 0);
+	cr_assert_eq(times_read, 2);
+	close(good);
+	dialer_free(dialer);
+	event_base_free(base);
 }
