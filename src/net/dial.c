@@ -25,6 +25,7 @@
 
 #define HOSTS "/etc/hosts"
 #define SERVERS "/etc/resolv.conf"
+#define LOOKUP_TIMEOUT "1" /* seconds, for each question */
 
 /* By which a file that was changed, or replaced, is told from what it was. */
 struct file_mark {
@@ -376,18 +377,24 @@ has_changed(const char *path, struct file_mark *mark)
 	return !is_same;
 }
 
-/* evdns reads them once only, and asks servers that are gone for ever. Lookups under way go on with the new ones. */
+/*
+ * evdns by itself reads the files once, and waits 5 s for a name server before it asks the next one: longer than an
+ * attempt lasts. Lookups under way go on with what is read anew.
+ */
 static void
-read_again_if_changed(struct dialer *d)
+refresh_resolver(struct dialer *d)
 {
 	bool has_hosts = has_changed(HOSTS, &d->hosts), has_servers = has_changed(SERVERS, &d->servers);
 
-	if (d->dns == NULL || (!has_hosts && !has_servers))
+	if (d->dns != NULL && !has_hosts && !has_servers)
+		return;
+	if (d->dns == NULL && (d->dns = evdns_base_new(d->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE)) == NULL)
 		return;
 	evdns_base_clear_host_addresses(d->dns);
 	evdns_base_search_clear(d->dns);
 	evdns_base_clear_nameservers_and_suspend(d->dns);
-	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, SERVERS); /* HOSTS, too */
+	evdns_base_set_option(d->dns, "timeout", LOOKUP_TIMEOUT);
+	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, SERVERS); /* HOSTS, too; it may have another timeout */
 	evdns_base_resume(d->dns);
 }
 
@@ -404,15 +411,7 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 	snprintf(service, sizeof(service), "%u", port);
 	d->is_name = !is_address(host);
 	if (d->is_name || d->dialer->dns == NULL)
-		read_again_if_changed(d->dialer);
-	if (d->dialer->dns == NULL)
-		d->dialer->dns = evdns_base_new(d->dialer->base,
-						EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (d->dialer->dns == NULL) { /* without resolv.conf, numeric addresses and /etc/hosts still work */
-		d->dialer->dns = evdns_base_new(d->dialer->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-		if (d->dialer->dns != NULL)
-			evdns_base_load_hosts(d->dialer->dns, HOSTS);
-	}
+		refresh_resolver(d->dialer);
 	if (d->dialer->dns == NULL) {
 		fail_with(d, CF_DNS, "no resolver");
 		return -1;

@@ -70,7 +70,6 @@ struct evdns_base *
 evdns_base_new(struct event_base *base, int flags)
 {
 	(void)flags;
-	times_read++;
 	return (struct evdns_base *)base;
 }
 
@@ -82,10 +81,11 @@ evdns_base_free(struct evdns_base *base, int fail_requests)
 }
 
 int
-evdns_base_load_hosts(struct evdns_base *base, const char *path)
+evdns_base_set_option(struct evdns_base *base, const char *option, const char *value)
 {
 	(void)base;
-	(void)path;
+	(void)option;
+	(void)value;
 	return 0;
 }
 
