@@ -199,10 +199,16 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct passport passport;
 	struct fail why;
 
-	if (fd < 0 || number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
+	if (fd < 0 || (weir_descriptors_for_clients() > 0 && fd >= weir_descriptors_for_clients())) {
 		if (fd >= 0)
 			close(fd);
-		refuse(p, number, fd < 0 ? "no descriptor is left for it" : "its passport is of another version");
+		refuse(p, number, "no descriptor is left for it");
+		return;
+	}
+	if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+		close(fd);
+		refuse(p, number, "its passport is of another version");
 		return;
 	}
 	n->client = passport_adopt(p->shelf, &passport, fd, &why);

@@ -520,6 +520,19 @@ def test_a_client_that_listens_is_answered_while_the_successor_gets_no_server(we
         weir.stop(signal.SIGINT)
 
 
+def test_a_successor_with_few_descriptors_keeps_some_for_its_servers(weir, wrapped):
+    """It refuses the clients that are too many for it. They stay; those that have moved are served."""
+    weir.start(pool_size=2)
+    wires = [weir.raw() for _ in range(200)]
+    for wire in wires:
+        wire.query("SET work_mem = '5MB'")
+    wrapped.write_text("ulimit -n 128\n", encoding="ascii")
+    weir.restart(wait=False)
+    weir.wait_log("stay for now", "that the successor could not take", "no descriptor is left for it")
+    for wire in wires:
+        assert wire.value("SHOW work_mem") == "5MB"
+
+
 def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
     """It is stopped before it has taken any: they are served where they are, and move later."""
     weir.start()
