@@ -3,6 +3,7 @@
  */
 #include "base/alloc.h"
 #include "weir_state.h"
+#include "weir_handover.h"
 
 #include "base/clock.h"
 #include "server/hosts.h"
@@ -188,7 +189,11 @@ host_suspend(void *up)
 static void
 host_shutdown(void *up, enum shutdown_how how)
 {
-	weir_stop(up, how);
+	const uint8_t byte = (uint8_t)how;
+
+	/* After a restart it is meant for both processes: the new one stops the old one. */
+	if (!weir_send_successor(up, HANDOVER_STOP, &byte, 1))
+		weir_stop(up, how);
 }
 
 static int
@@ -502,6 +507,7 @@ watch_signals(struct weir *w, struct fail *why)
 	struct timeval tv = { 0, TICK_US };
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
 	for (size_t i = 0; i < WEIR_SIGNALS; i++) {
 		w->signals[i] = evsignal_new(w->base, numbers[i], on_signal, w);
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
@@ -719,6 +725,7 @@ weir_run(struct weir *w)
 	} while (!event_base_got_break(w->base) && !event_base_got_exit(w->base));
 	weir_forget_predecessor(w); /* clients that are not ours yet */
 	close_clients(w);
+	weir_forget_successor(w); /* the restart is over: another one may begin there */
 	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !pool_set_is_quiet(w->pools, NULL) && w->now_us < end_us;)
 		event_base_loop(w->base, EVLOOP_ONCE);

@@ -8,14 +8,16 @@
  *   SQL of its statements, are sent once each.
  * - YOURS or GONE: the old process has let go of that client, after TAKEN; or it has closed it meanwhile, or has waited
  *   too long for TAKEN, and keeps it.
- * - CANCELLED: the cancel request with this number is over.
  *
  * From the successor:
  * - FAILED: it can't start, and why. The old process goes on as if nothing had happened.
  * - READY: all that can fail is done.
  * - TAKEN or REFUSED: it has made that client, but does not read it yet; or it can't, and the client stays where it is.
+ *
+ * From either, when clients move:
  * - CANCEL: a cancel request for a client that it does not know.
- * - STOP: it was told to stop, so the old process stops too.
+ * - CANCELLED: the cancel request with this number is over.
+ * - STOP: it was told to stop, so the other one stops too.
  *
  * Always: at most one of the two reads a client, whichever of them dies when. Until the old process has sent YOURS, the
  * client is its own; a client whose YOURS has not come is dropped by the successor if the old process lives, else kept.

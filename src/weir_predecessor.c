@@ -7,7 +7,6 @@
  */
 #include "weir_state.h"
 
-#include "client/cancel.h"
 #include "client/passport.h"
 #include "listen/listen.h"
 #include "net/link.h"
@@ -200,10 +199,16 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct passport passport;
 	struct fail why;
 
-	if (fd < 0 || number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
+	if (fd < 0 || (weir_descriptors_for_clients() > 0 && fd >= weir_descriptors_for_clients())) {
 		if (fd >= 0)
 			close(fd);
-		refuse(p, number, fd < 0 ? "no descriptor is left for it" : "its passport is of another version");
+		refuse(p, number, "no descriptor is left for it");
+		return;
+	}
+	if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
+		close(fd);
+		refuse(p, number, "its passport is of another version");
 		return;
 	}
 	n->client = passport_adopt(p->shelf, &passport, fd, &why);
@@ -288,14 +293,10 @@ static void
 on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 {
 	uint64_t number = len < 8 ? 0 : wire_u64(body);
-	struct newcomer *n = number == 0 || type == HANDOVER_CANCELLED ? NULL : find_newcomer(p, number);
+	struct newcomer *n = number == 0 ? NULL : find_newcomer(p, number);
 	struct client *c;
 
-	if (type == HANDOVER_CANCELLED) {
-		c = client_find_id(&p->w->clients, number);
-		if (c != NULL && c->x.state == CL_CANCEL)
-			cancel_over(c, true);
-	} else if (n != NULL && type == HANDOVER_YOURS)
+	if (n != NULL && type == HANDOVER_YOURS)
 		on_yours(p, n, body + 8, len - 8);
 	else if (n != NULL && !n->is_ours) { /* GONE */
 		c = n->client;
@@ -352,8 +353,12 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		log_error(p->w->log, "restart: what came of a pool can't be used");
 	else if (type == HANDOVER_TEXT && passport_shelf_text(p->shelf, body, len) < 0)
 		log_error(p->w->log, "restart: what came of a prepared statement can't be used");
-	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE || type == HANDOVER_CANCELLED)
+	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
+	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
+		weir_heard_cancel(p->w, type, body, len);
+	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
+		weir_stop(p->w, (enum shutdown_how)body[0]);
 }
 
 static void
@@ -386,18 +391,6 @@ settle_newcomers(struct predecessor *p, bool are_ours)
 		forget(n);
 		if (c != NULL)
 			client_let_go(c);
-	}
-}
-
-static void
-end_cancels(struct weir *w)
-{
-	struct client *c, *next;
-
-	for (c = TAILQ_FIRST(&w->clients.clients); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_CANCEL && c->is_staying)
-			cancel_over(c, false);
 	}
 }
 
@@ -460,7 +453,7 @@ weir_predecessor_tick(struct weir *w)
 		go(p);
 	}
 	settle_newcomers(p, is_dead(p));
-	end_cancels(w);
+	weir_end_far_cancels(w);
 	log_info(w->log,
 		 "restart: process %ld, the one before this, is gone: %" PRIu32 " clients came from there in %" PRIu64
 		 " ms, %" PRIu32 " could not be taken",
@@ -549,18 +542,11 @@ weir_tell_ready(struct weir *w)
 }
 
 bool
-weir_strange_cancel(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
+weir_send_predecessor(struct weir *w, uint8_t type, const void *body, size_t len)
 {
-	struct weir *w = up;
-	struct buf b = { 0 };
-
-	if (w->predecessor == NULL || w->predecessor->link == NULL)
+	if (w->predecessor == NULL || w->predecessor->link == NULL || w->predecessor->is_waiting)
 		return false;
-	asker->is_staying = true; /* it waits for the answer from there */
-	buf_put_u32(&b, pid);
-	buf_put(&b, key, key_len);
-	send_number(w->predecessor, HANDOVER_CANCEL, asker->x.ticket.id, b.bytes, b.len);
-	buf_fini(&b);
+	link_send(w->predecessor->link, type, body, len, -1);
 	return true;
 }
 
@@ -569,6 +555,5 @@ weir_stop_predecessor(struct weir *w, enum shutdown_how how)
 {
 	const uint8_t byte = (uint8_t)how;
 
-	if (w->predecessor != NULL && w->predecessor->link != NULL && !w->predecessor->is_waiting)
-		link_send(w->predecessor->link, HANDOVER_STOP, &byte, 1, -1);
+	weir_send_predecessor(w, HANDOVER_STOP, &byte, 1);
 }

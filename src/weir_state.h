@@ -138,7 +138,8 @@ void weir_abandon_successor(struct weir *w); /* this process stops: one that is 
 void weir_successor_tick(struct weir *w); /* about every 100 ms */
 void weir_end_if_moved(struct weir *w);
 void weir_client_gone_moving(struct weir *w, const struct client *c);
-void weir_far_cancel_over(void *up, uint64_t number); /* client_env */
+/* A message of weir_handover.h, once clients move there. Returns false: there is nobody to tell. */
+bool weir_send_successor(struct weir *w, uint8_t type, const void *body, size_t len);
 void weir_client_released(struct exchange *x); /* exchange_ops */
 void weir_crossing_heard(struct exchange *x);
 
@@ -156,8 +157,15 @@ int weir_take_passed(struct weir *w, char kind, const char *host, uint16_t port)
 void weir_tell_ready(struct weir *w);
 void weir_newcomer_heard(struct exchange *x);
 void weir_newcomer_gone(struct weir *w, const struct client *c);
-bool weir_strange_cancel(void *up, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
+bool weir_send_predecessor(struct weir *w, uint8_t type, const void *body, size_t len); /* weir_send_successor() */
 void weir_stop_predecessor(struct weir *w, enum shutdown_how how);
+
+/* weir_far_cancel.c: cancel requests that the other process of a restart may know. */
+bool weir_strange_cancel(void *up, struct client *asker, uint32_t pid, const uint8_t *key,
+			 size_t key_len); /* client_env */
+void weir_far_cancel_over(void *up, uint64_t number); /* client_env */
+void weir_heard_cancel(struct weir *w, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... has come */
+void weir_end_far_cancels(struct weir *w); /* the other process is gone: nobody will answer */
 
 /* weir_secrets.c: logs warnings about files of secrets that others may read (users_load() warns about users_file). */
 void weir_warn_of_secrets(struct weir *w, const struct config *config);

@@ -11,7 +11,6 @@
  */
 #include "weir_state.h"
 
-#include "client/cancel.h"
 #include "client/passport.h"
 #include "listen/listen.h"
 #include "net/link.h"
@@ -36,7 +35,7 @@
 #define LOST_MAX_US (2 * US_PER_S) /* how long one may live on without its link */
 #define CROSSINGS 32 /* at a time */
 #define CROSSING_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
-#define LISTENERS_PAUSE_US (10 * US_PER_S) /* after one that listens has waited for so long in vain */
+#define PAUSE_US (10 * US_PER_S) /* after one has waited for so long in vain */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
 #define READY_MAX 64 /* of those; what is beyond them moves next time */
@@ -73,7 +72,7 @@ struct successor {
 	uint64_t last_number;
 	uint32_t moved;
 	bool is_told; /* who stays */
-	uint64_t listeners_from_us; /* clients that listen are not sent before this time */
+	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
 };
 
 /* --- starting it --- */
@@ -383,7 +382,8 @@ try_client(struct successor *s, struct client *c)
 {
 	struct crossing *at;
 
-	if (passport_obstacle(c) != PASSPORT_NONE || (c->x.listen != NULL && s->w->now_us < s->listeners_from_us))
+	if (passport_obstacle(c) != PASSPORT_NONE || s->w->now_us < s->all_from_us ||
+	    (c->x.listen != NULL && s->w->now_us < s->listeners_from_us))
 		return true;
 	if (!link_is_drained(s->link) || (at = find_crossing(s, 0)) == NULL)
 		return false;
@@ -508,10 +508,7 @@ call_back_late(struct successor *s)
 			    c->x.ticket.id);
 		send_number(s, HANDOVER_GONE, at->number, NULL, 0);
 		*at = (struct crossing){ 0 };
-		if (c->x.listen != NULL)
-			s->listeners_from_us = s->w->now_us + LISTENERS_PAUSE_US;
-		else
-			c->is_staying = true;
+		*(c->x.listen != NULL ? &s->listeners_from_us : &s->all_from_us) = s->w->now_us + PAUSE_US;
 		go_on_reading(c);
 	}
 }
@@ -661,20 +658,13 @@ on_client_message(struct successor *s, uint8_t type, const uint8_t *body, size_t
 	weir_end_if_moved(s->w);
 }
 
-static void
-on_cancel(struct successor *s, const uint8_t *body, size_t len)
+bool
+weir_send_successor(struct weir *w, uint8_t type, const void *body, size_t len)
 {
-	if (len > 12)
-		cancel_begin_far(&s->w->clients, wire_u64(body), wire_u32(body + 8), body + 12, len - 12);
-}
-
-void
-weir_far_cancel_over(void *up, uint64_t number)
-{
-	struct weir *w = up;
-
-	if (w->successor != NULL)
-		send_number(w->successor, HANDOVER_CANCELLED, number, NULL, 0);
+	if (w->successor == NULL || w->successor->stage != STAGE_MOVING)
+		return false;
+	link_send(w->successor->link, type, body, len, -1);
+	return true;
 }
 
 static void
@@ -691,8 +681,8 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		on_ready(s, body, len);
 	else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
 		on_client_message(s, type, body, len);
-	else if (type == HANDOVER_CANCEL && s->stage == STAGE_MOVING)
-		on_cancel(s, body, len);
+	else if ((type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED) && s->stage == STAGE_MOVING)
+		weir_heard_cancel(s->w, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
 		weir_stop(s->w, (enum shutdown_how)body[0]);
 }
@@ -751,6 +741,7 @@ lost(struct successor *s, bool is_dead)
 	w->counters.restarts_failed++;
 	s->stage = STAGE_LOST;
 	take_back_clients(s, is_dead);
+	weir_end_far_cancels(w);
 	weir_forget_successor(w);
 	if (is_dead)
 		serve_again(w);

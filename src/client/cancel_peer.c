@@ -18,6 +18,7 @@
 
 #define HOPS 3u
 #define PASSED_MAX 256u /* at a time: anybody can ask */
+#define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not keep requests from the others */
 #define PASS_TIMEOUT_US 10000000u
 #define HEAD_LEN 12u
 
@@ -167,7 +168,8 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 
 	if ((secret[3] & HOPS) == 0 || !config_find_peer(env->x.config, cancel_peer_of(pid), &peer))
 		return CR_WRONG_KEY;
-	if (env->passed_cancel_count >= PASSED_MAX || (p = calloc(1, sizeof(*p))) == NULL)
+	if (env->passed_cancel_count >= PASSED_MAX ||
+	    cancel_count_passed(env, cancel_peer_of(pid)) >= PASSED_TO_ONE_MAX || (p = calloc(1, sizeof(*p))) == NULL)
 		return CR_FAILED;
 	p->stream.fd = -1;
 	p->env = env;

@@ -11,6 +11,7 @@
  */
 #include "client/cancel.h"
 #include "client/client.h"
+#include "relay/commit_check.h"
 #include "relay/late.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
@@ -122,6 +123,10 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_QUERY && c->env->x.config->compat != COMPAT_PGBOUNCER && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
+	if (commit_check_is_in_doubt(&c->x, c->x.srv)) { /* PostgreSQL is asked what became of it */
+		server_fail(c->x.srv, &why);
+		return;
+	}
 	if (late == LATE_QUERY && c->x.srv->loan.late_since_us != 0) {
 		c->x.srv->is_closing = true;
 		fail_detail(&why, "PostgreSQL did not answer the cancel within %u s; its connection was closed.",

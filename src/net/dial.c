@@ -19,12 +19,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#define HOSTS "/etc/hosts"
+#define SERVERS "/etc/resolv.conf"
+#define LOOKUP_TIMEOUT "1" /* seconds, for each question */
+
+/* By which a file that was changed, or replaced, is told from what it was. */
+struct file_mark {
+	ino_t number;
+	struct timespec changed;
+};
+
 struct dialer {
 	struct event_base *base;
-	struct evdns_base *dns; /* made for the first host name */
+	struct evdns_base *dns; /* made for the first host */
+	struct file_mark hosts, servers; /* of /etc/hosts and /etc/resolv.conf, as dns has read them */
 	uint64_t lookups_ok, lookups_failed;
 	struct tcp_options tcp;
 };
@@ -36,6 +48,8 @@ struct dial {
 	struct event *timer, *connecting;
 	struct evdns_getaddrinfo_request *query;
 	struct evutil_addrinfo *found, *next; /* the addresses; next is the first one that was not tried yet */
+	uint64_t timeout_us; /* for all of it; 0: none */
+	struct timeval share; /* of it, that each address has but for the last; zero: no limit */
 	char where[300];
 	bool is_starting, is_over;
 	bool is_name; /* the host is to be looked up */
@@ -153,8 +167,9 @@ on_connecting(evutil_socket_t fd, short what, void *arg)
 	int e = 0;
 	socklen_t len = sizeof(e);
 
-	(void)what;
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
+	if ((what & EV_TIMEOUT) != 0)
+		e = ETIMEDOUT;
+	else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) < 0)
 		e = errno;
 	if (e != 0) {
 		drop_socket(d);
@@ -189,7 +204,8 @@ try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 		return -1;
 	}
 	d->connecting = event_new(d->dialer->base, fd, EV_WRITE, on_connecting, d);
-	if (d->connecting == NULL || event_add(d->connecting, NULL) < 0) {
+	if (d->connecting == NULL ||
+	    event_add(d->connecting, d->next != NULL && timerisset(&d->share) ? &d->share : NULL) < 0) {
 		fail_with(d, CF_OTHER, "no memory");
 		if (d->connecting == NULL)
 			close(fd);
@@ -210,6 +226,20 @@ try_next(struct dial *d)
 			return;
 	}
 	dial_finish(d);
+}
+
+/* One address that is silent must not take the time of the others. */
+static void
+share_time(struct dial *d)
+{
+	uint64_t count = 0;
+
+	for (const struct evutil_addrinfo *ai = d->found; ai != NULL; ai = ai->ai_next)
+		count++;
+	if (count > 1) {
+		d->share.tv_sec = (time_t)(d->timeout_us / count / US_PER_S);
+		d->share.tv_usec = (suseconds_t)(d->timeout_us / count % US_PER_S);
+	}
 }
 
 static void
@@ -234,6 +264,7 @@ on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 		return;
 	}
 	d->found = d->next = found;
+	share_time(d);
 	try_next(d);
 }
 
@@ -276,6 +307,7 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 	d->done = done;
 	d->arg = arg;
 	d->result.fd = -1;
+	d->timeout_us = timeout_us;
 	d->timer = event_new(dialer->base, -1, 0, on_timer, d);
 	if (d->timer == NULL || event_add(d->timer, timeout_us > 0 ? &tv : NULL) < 0) {
 		dial_free(d);
@@ -329,6 +361,43 @@ start_unix(struct dial *d, const char *dir, uint16_t port)
 	return try_address(d, (struct sockaddr *)&un, sizeof(un));
 }
 
+/* Returns true if it has changed since *mark, which is renewed. */
+static bool
+has_changed(const char *path, struct file_mark *mark)
+{
+	struct file_mark now = { 0 };
+	struct stat st;
+	bool is_same;
+
+	if (stat(path, &st) == 0)
+		now = (struct file_mark){ st.st_ino, st.st_ctim };
+	is_same = now.number == mark->number && now.changed.tv_sec == mark->changed.tv_sec &&
+		  now.changed.tv_nsec == mark->changed.tv_nsec;
+	*mark = now;
+	return !is_same;
+}
+
+/*
+ * evdns by itself reads the files once, and waits 5 s for a name server before it asks the next one: longer than an
+ * attempt lasts. Lookups under way go on with what is read anew.
+ */
+static void
+refresh_resolver(struct dialer *d)
+{
+	bool has_hosts = has_changed(HOSTS, &d->hosts), has_servers = has_changed(SERVERS, &d->servers);
+
+	if (d->dns != NULL && !has_hosts && !has_servers)
+		return;
+	if (d->dns == NULL && (d->dns = evdns_base_new(d->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE)) == NULL)
+		return;
+	evdns_base_clear_host_addresses(d->dns);
+	evdns_base_search_clear(d->dns);
+	evdns_base_clear_nameservers_and_suspend(d->dns);
+	evdns_base_set_option(d->dns, "timeout", LOOKUP_TIMEOUT);
+	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, SERVERS); /* HOSTS, too; it may have another timeout */
+	evdns_base_resume(d->dns);
+}
+
 static int
 start_inet(struct dial *d, const char *host, uint16_t port)
 {
@@ -341,14 +410,8 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 	snprintf(d->where, sizeof(d->where), "%s:%u", host, port);
 	snprintf(service, sizeof(service), "%u", port);
 	d->is_name = !is_address(host);
-	if (d->dialer->dns == NULL)
-		d->dialer->dns = evdns_base_new(d->dialer->base,
-						EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	if (d->dialer->dns == NULL) { /* without resolv.conf, numeric addresses and /etc/hosts still work */
-		d->dialer->dns = evdns_base_new(d->dialer->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-		if (d->dialer->dns != NULL)
-			evdns_base_load_hosts(d->dialer->dns, "/etc/hosts");
-	}
+	if (d->is_name || d->dialer->dns == NULL)
+		refresh_resolver(d->dialer);
 	if (d->dialer->dns == NULL) {
 		fail_with(d, CF_DNS, "no resolver");
 		return -1;

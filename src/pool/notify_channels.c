@@ -431,21 +431,42 @@ notify_listener_deliver(struct notify_listener *listener)
 
 /* --- time --- */
 
+/* Without a connection they are held like other requests. (Too many connections are no outage.) */
+static bool
+is_held(const struct notify_listener *listener)
+{
+	return listener->entry->settings.on_outage == OUTAGE_HOLD && !listener->is_up &&
+	       strcmp(listener->why_down.sqlstate, "53300") != 0;
+}
+
+/* The limit counts from the LISTEN, or from the beginning or the end of the outage. */
+static bool
+has_waited_long(const struct notify_listener *listener, const struct notify_member *m, uint64_t now_us)
+{
+	const struct scope_settings *s = &listener->entry->settings;
+	uint64_t limit = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
+	uint64_t from_us = m->since_us;
+
+	if (s->on_outage == OUTAGE_HOLD && listener->turned_us > from_us)
+		from_us = listener->turned_us;
+	return limit > 0 && now_us - from_us >= limit;
+}
+
 void
 notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 {
-	uint64_t limit = listener->entry->settings.pool_timeout_us;
+	const char *limit = is_held(listener) ? "outage_hold" : "pool_timeout";
 
-	if (limit == 0 || listener->is_paused)
+	if (listener->is_paused)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
 		struct notify_member *m;
 
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
-		       now_us - m->since_us >= limit) {
+		       has_waited_long(listener, m, now_us)) {
 			fail_set(&listener->why_failed,
 				 listener->why_down.sqlstate[0] != '\0' ? listener->why_down.sqlstate : "08001",
-				 "no connection to listen with within pool_timeout%s%s",
+				 "no connection to listen with within %s%s%s", limit,
 				 listener->why_down.text[0] != '\0' ? ": " : "", listener->why_down.text);
 			move(listener, m, NW_FAILED);
 		}

@@ -268,7 +268,7 @@ on_up(struct dedicated *d)
 	const char *encoding = image_get(d->srv->image, "client_encoding");
 
 	listener->is_up = true;
-	listener->heard_us = conn_now(listener);
+	listener->turned_us = listener->heard_us = conn_now(listener);
 	if (listener->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, listener->encoding) != 0))
 		notify_conn_send(listener, NC_SETTING);
 	notify_listener_up(listener);
@@ -286,6 +286,8 @@ on_closed(struct dedicated *d)
 {
 	struct notify_listener *listener = listener_of(d);
 
+	if (listener->is_up)
+		listener->turned_us = conn_now(listener);
 	listener->is_up = false;
 	forget_commands(listener);
 	listener->retry_us =

@@ -71,6 +71,7 @@ struct notify_listener {
 	/* the connection */
 	struct dedicated conn;
 	bool is_up; /* it takes commands */
+	uint64_t turned_us; /* when it came up or was lost; 0: it never was up */
 	bool is_paused, is_ending;
 	bool is_error; /* the command being answered failed: why_error */
 	struct fail why_error, why_down;

@@ -240,7 +240,11 @@ server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	*srv->env->now_us = clock_now_us();
-	fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
+	if (srv->dial != NULL)
+		fail_set(&why, "08001", "cannot connect to PostgreSQL at %s: timed out (connect_timeout)",
+			 srv->address);
+	else
+		fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
 	server_login_failed(srv, CF_TIMEOUT, false, &why);
@@ -255,7 +259,7 @@ dial_now(struct server *srv)
 
 	if (us > 0 && event_add(srv->login_timer, &tv) < 0)
 		return -1;
-	srv->dial = dial_start(srv->env->dialer, h->host, h->port, 0, on_dialled, srv);
+	srv->dial = dial_start(srv->env->dialer, h->host, h->port, us, on_dialled, srv);
 	return srv->dial == NULL ? -1 : 0;
 }
 

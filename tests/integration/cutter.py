@@ -15,6 +15,7 @@ ASKED = "asked"             # the answer to the question ahead of it comes throu
 MARKED = "marked"           # the answer to the question ahead of it comes through, and nothing else
 WITHIN = "within"           # part of its CommandComplete comes through
 TAGGED = "tagged"           # its CommandComplete comes through, ReadyForQuery does not
+SILENT = "silent"           # the same as UNANSWERED, but the connection stays open
 HALF_OPEN = "half open"     # neither reaches the other, and PostgreSQL is not told that its client has gone
 
 
@@ -29,7 +30,7 @@ class Cutter:
         self.port = free_port()
         self.cut_count = 0
         self.lock = threading.Lock()
-        self._kept = []             # sockets of HALF_OPEN
+        self._kept = []             # sockets of HALF_OPEN and SILENT
         self._connections = set()
         self._listener = socket.socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,6 +100,10 @@ class Connection:
         """A side that has bytes of ours left to read still reads them: PostgreSQL sees the COMMIT."""
         with self.cutter.lock:
             self.cutter.cut_count += 1
+        if self.place == SILENT:
+            self.cutter.keep(self.near)
+            self.cutter.keep(self.far)
+            return
         if self.place == HALF_OPEN:
             self.cutter.keep(self.far)
             with contextlib.suppress(OSError):
@@ -155,10 +160,10 @@ class Connection:
             message += reader.read() or b""     # the Sync
         with self.lock:                         # to_client() cuts, if it is to, after the COMMIT has been sent
             self.place = place
-            self.readies_left = self.asked - is_simple if place != UNANSWERED else 0
+            self.readies_left = self.asked - is_simple if place not in (UNANSWERED, SILENT) else 0
             self.asked += not is_simple
             self.far.sendall(message)
-            is_over = place == UNANSWERED or (place == MARKED and self.readies_left == 0)
+            is_over = place in (UNANSWERED, SILENT) or (place == MARKED and self.readies_left == 0)
         if is_over:
             self.cut()
         return not is_over
@@ -184,7 +189,7 @@ class Connection:
         if place in (None, BEFORE):
             self.near.sendall(message)
             return True
-        if place in (UNANSWERED, HALF_OPEN):
+        if place in (UNANSWERED, SILENT, HALF_OPEN):
             return False
         if left > 0:                        # replies to earlier requests: the question's is the last of them
             self.near.sendall(message)

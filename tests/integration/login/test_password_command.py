@@ -116,6 +116,17 @@ def test_what_is_no_password(weir, command, start, body, words):
         weir.connect(USER)
 
 
+def test_a_failure_is_seen_though_who_started_pgweir_ignores_children(weir, command, start):
+    script = weir.directory / "ignoring"
+    script.write_text(f'#!/bin/bash\ntrap "" CHLD\nexec {weir.binary} "$@"\n', encoding="ascii")
+    script.chmod(0o755)
+    weir.binary = script
+    command.write("echo half of it; exit 3")
+    start()
+    with pytest.raises(psycopg.OperationalError, match="exit status 3"):
+        weir.connect(USER)
+
+
 def test_a_refused_password_is_asked_for_anew(weir, command, start):
     command.write("echo an-old-token")
     start()

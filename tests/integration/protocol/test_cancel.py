@@ -1,6 +1,8 @@
 """Cancel requests: each hits its own client's running query, and nothing else, ever."""
 
+import contextlib
 import signal
+import socket
 import struct
 import threading
 import time
@@ -8,6 +10,7 @@ import time
 import psycopg2
 import pytest
 
+import rawwire
 from rawwire import errors, one_statement, prepared_statement, query, send_cancel, shape, sync, texts
 from waiting import wait_until
 from weir import timed
@@ -502,3 +505,25 @@ def test_a_cancel_reaches_a_query_that_waits_for_our_preparing_it(weir, table, l
         assert errors(wire.read_until("Z", timeout=5))[0].sqlstate == "57014"
         assert time.monotonic() - begin < 2
         assert wire.query("SELECT 1") == [["1"]]
+
+
+def listen_as_peer():
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    listener.settimeout(10)
+    return listener, listener.getsockname()[1]
+
+
+def test_a_peer_that_hangs_does_not_keep_cancels_from_another(weir):
+    (hanging, silent_port), (good, good_port) = listen_as_peer(), listen_as_peer()
+    with hanging, good, contextlib.ExitStack() as kept:
+        weir.start(sections={"pgweir": {"peer_id": 1, "peers": f"2=127.0.0.1:{silent_port}, 3=127.0.0.1:{good_port}"}})
+        key = weir.raw().key
+        for _ in range(300):
+            wire = kept.enter_context(rawwire.Wire(weir.address))
+            wire.send(rawwire.cancel_request(key[:1] + b"\2\0" + key[3:]))
+        kept.enter_context(hanging.accept()[0])
+        wait_until(lambda: weir.metric("pgweir_cancel_requests_total", result="failed") > 0)
+        last = kept.enter_context(rawwire.Wire(weir.address))
+        last.send(rawwire.cancel_request(key[:1] + b"\3\0" + key[3:]))
+        with good.accept()[0] as taken:
+            assert taken.recv(100)[8:11] == key[:1] + b"\3\0"

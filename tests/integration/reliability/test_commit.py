@@ -73,6 +73,21 @@ def test_client_is_told_and_goes_on(weir, cut, table, place, commit):
                                    result="committed" if found else "rolled_back") == (place != cutter.TAGGED))
 
 
+@pytest.mark.parametrize("limit", ["query_timeout", "transaction_timeout"])
+def test_commit_that_is_late_is_asked_about(weir, cut, table, limit):
+    """Its connection is silent, so query_timeout's cancel is of no use; the client must not be told that it was canceled."""
+    weir.reload(upstream=weir.upstream(port=weir.cutter.port), commit_check=True, commit_check_timeout="10s", pool_size=4,
+                **{limit: "1s"})
+    with weir.raw() as client:
+        client.query("BEGIN")
+        client.query(f"INSERT INTO {table} VALUES (1)")
+        cut.append(cutter.SILENT)
+        assert rawwire.shape(client.ask(query("COMMIT"), timeout=20)) == "C:COMMIT Z:I"
+        assert client.value("SELECT 17") == "17"
+    assert rows(weir, table) == {1}
+    assert weir.metric("pgweir_commits_checked_total", database="app", result="committed") == 1
+
+
 def test_open_transaction_whose_server_is_lost_is_known_to_be_rolled_back(weir, cut, table):
     """The loss comes before the COMMIT: nothing is asked, and the client need not guess."""
     def lose(client):

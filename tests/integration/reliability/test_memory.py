@@ -3,14 +3,17 @@
 MEMORY_RUNS=30 makes that many runs under limits on address space (default: 6), each with another seed.
 """
 
+import fcntl
 import os
 import random
+import struct
+import termios
 import time
 
 import pytest
 
 import rawwire
-from rawwire import LoginRefused, Wire, parse, query, sync
+from rawwire import LoginRefused, Wire, parse, query, shape, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -124,6 +127,51 @@ def test_when_memory_is_short_large_messages_wait_first(weir):
     for wire in small:
         assert wire.value("SELECT 1") == "1"
     assert weir.is_alive() and weir.memory_bytes("RssAnon") < 76 * MIB
+
+
+def is_short(weir):
+    return "memory is short" in weir.log()
+
+
+def buffered(weir):
+    return weir.metric("pgweir_buffer_memory_bytes", kind="client")
+
+
+def unsent_bytes(wire):
+    return struct.unpack("i", fcntl.ioctl(wire.sock, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def is_held_up(wire):
+    """What it has sent waits in its socket, and does not get less."""
+    before = unsent_bytes(wire)
+    time.sleep(0.3)
+    return unsent_bytes(wire) == before > 0
+
+
+def test_who_waits_while_memory_is_short_goes_on_when_others_have_left(weir):
+    """A message that is larger than what is left is not read on: nobody is disconnected for it, and it is answered."""
+    limited(weir, 64)
+    late = weir.raw()
+    message = parse("", f"SELECT '{'x' * (10 * MIB)}'") + sync()
+    late.send(message[:200_000])
+    wait_until(lambda: buffered(weir) >= 200_000)
+    others = [weir.raw() for _ in range(24)]
+    for wire in others:
+        started(wire, MIB)
+    wait_until(lambda: buffered(weir) >= 24 * MIB)
+    while not is_short(weir):                                        # in small steps now: it must not be out of memory
+        before = buffered(weir)
+        others.append(weir.raw())
+        started(others[-1], 400_000)
+        wait_until(lambda: buffered(weir) >= before + 400_000 or is_short(weir))  # pylint: disable=cell-var-from-loop
+    sender = weir.in_background(late.send, message[200_000:])
+    wait_until(lambda: sender.done() or is_held_up(late))
+    assert not sender.done()
+    for wire in others:
+        wire.close()
+    sender.result(20)
+    assert shape(late.read_until("Z", timeout=20)) == "1 Z:I"
+    assert "out of memory: no new clients" not in weir.log()
 
 
 def test_new_clients_are_refused_and_those_of_the_console_are_not(weir):

@@ -174,6 +174,37 @@ def test_a_login_is_held_too(weir, own_postgres):
     assert job.result(10) == [["hidden"]]
 
 
+def test_a_listen_is_held_too(weir, own_postgres):
+    """It waits for the listener's connection, for as long as others wait for theirs."""
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", outage_hold="60s", pool_timeout="300ms")
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query("SELECT 1")
+        own_postgres.stop()
+        wait_until(lambda: weir.pool()["sv_idle"] == 0)
+        wire.send(query("LISTEN news"))
+        other.send(query("SELECT 2"))
+        wait_until(lambda: weir.pool()["maxwait"] >= 3)
+        own_postgres.start()
+        assert rawwire.shape(wire.read_until("Z", timeout=20)) == "C:LISTEN Z:I"
+        assert rawwire.texts(other.read_until("Z", timeout=20)) == [["2"]]
+        other.query("NOTIFY news")
+        assert [reply.type for reply in wire.read_until("A")] == ["A"]
+
+
+def test_a_listen_is_held_for_outage_hold(weir, own_postgres):
+    weir.start(upstream=upstream_of(own_postgres), on_outage="hold", outage_hold="700ms", pool_timeout="60s")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        own_postgres.stop()
+        wait_until(lambda: weir.pool()["sv_idle"] == 0)
+        with pytest.raises(rawwire.WireError) as failed:
+            wire.query("LISTEN news")
+        reply = failed.value.reply
+        assert reply.sqlstate == "08001" and "outage_hold" in reply.error["M"] + reply.error.get("D", "")
+        own_postgres.start()
+        wait_until(lambda: wire.query("LISTEN news") == [])
+
+
 def test_outage_hold_limits_the_wait_and_the_error_says_what_is_wrong(weir, own_postgres):
     weir.start(upstream=upstream_of(own_postgres), on_outage="hold", outage_hold="700ms", pool_timeout="20s")
     wire = weir.raw()

@@ -149,6 +149,25 @@ def test_the_key_of_a_client_that_moved_and_of_one_that_did_not(weir):
         assert send_cancel(weir.address, b"\0\0\0\1\0\0\0\2") == b""             # nobody's
 
 
+def test_a_cancel_request_that_the_old_process_has_accepted(weir):
+    """It has asked for TLS before the restart; its packet comes when the client that it is for has moved."""
+    weir.start()
+    with weir.raw() as stays, weir.raw() as moves, rawwire.Wire(weir.address) as late, rawwire.Wire(weir.address) as wrong:
+        stays.query("CREATE TEMP TABLE t (n int)")
+        for wire in (late, wrong):
+            wire.send(rawwire.ssl_request())
+            assert wire.sock.recv(1) == b"N"
+        weir.restart(wait=False)
+        weir.wait_log("stay for now")
+        moves.send(query("SELECT pg_sleep(30)"))
+        sleeping(weir, 1)
+        wrong.send(rawwire.cancel_request(moves.key[:4] + bytes(4)))
+        assert wrong.wait_closed() == b""
+        late.send(rawwire.cancel_request(moves.key))
+        assert [error.sqlstate for error in errors(moves.read_until("Z", timeout=10))] == ["57014"]
+        assert late.wait_closed() == b""
+
+
 def test_a_transaction_and_a_temporary_table_stay_until_they_are_over(weir):
     weir.start()
     with weir.raw() as open_one, weir.raw() as pinned, weir.raw() as idle:
@@ -275,6 +294,40 @@ def test_to_stop_the_successor_stops_both(weir):
         weir.stop(signal.SIGTERM)
         wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
         pinned.wait_closed()
+
+
+def test_shutdown_in_the_console_of_the_old_process_stops_both(weir):
+    weir.start()
+    console = weir.connect("admin", "pgweir", autocommit=True)
+    with weir.raw() as pinned:
+        pinned.query("BEGIN")
+        weir.restart(wait=False)
+        console.execute("SHUTDOWN WAIT_FOR_SERVERS")
+        weir.wait_log(f"[{weir.process.pid}] INFO: stopping", f"[{weir.predecessors[0].pid}] INFO: stopping")
+        pinned.query("COMMIT")
+        wait_until(lambda: weir.predecessors[0].poll() == 0, 10, "the old process to end")
+        wait_until(lambda: weir.process.poll() is not None, 10, "the new process to end")
+        weir.expected_exit = 0
+
+
+def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
+    """It takes a while to stop, as PostgreSQL does not take the cancel of its last client's query; that is nobody's concern."""
+    weir.start(upstream=weir.upstream(port=tap.port))
+    with weir.raw() as moves, weir.raw() as stays:
+        stays.send(query("SELECT pg_sleep(30)"))
+        sleeping(weir, 1)
+        old = weir.restart(wait=False)
+        weir.wait_log("stay for now")
+        tap.stall(new=True)
+        stays.close()
+        log = weir.wait_log("the one before this, is gone", f"[{old.pid}] INFO: stopped")
+        times = [re.search(rf"(?m)^\S+ (\S+) .*{text}", log).group(1)
+                 for text in ("the one before this, is gone", rf"\[{old.pid}\] INFO: stopped")]
+        assert times[0] < times[1]
+        tap.unstall()
+        tap.cut()
+        weir.postgres.kill_backends()
+        wait_until(lambda: moves.query("SELECT 1") == [["1"]])
 
 
 def test_only_an_admin_restarts(weir):
@@ -416,7 +469,10 @@ def test_a_port_that_it_cannot_open(weir):
             assert_it_goes_on(weir, weir.process.pid, wire)
 
 
-def test_the_successor_dies_when_it_serves(weir):
+@pytest.mark.parametrize("children", ["waited for", "ignored"])
+def test_the_successor_dies_when_it_serves(weir, wrapped, children):
+    if children == "ignored":
+        wrapped.write_text("trap '' CHLD\n", encoding="ascii")      # as some who start programs do
     weir.start()
     with weir.raw() as pinned, weir.raw() as moved:
         pinned.query("CREATE TEMP TABLE t (n int)")
@@ -462,6 +518,49 @@ def test_a_client_that_listens_is_answered_while_the_successor_gets_no_server(we
         own_postgres.start()
         wait_until(lambda: not errors(wire.ask(query("SELECT 1"))))
         weir.stop(signal.SIGINT)
+
+
+def test_a_successor_with_few_descriptors_keeps_some_for_its_servers(weir, wrapped):
+    """It refuses the clients that are too many for it. They stay; those that have moved are served."""
+    weir.start(pool_size=2)
+    wires = [weir.raw() for _ in range(200)]
+    for wire in wires:
+        wire.query("SET work_mem = '5MB'")
+    wrapped.write_text("ulimit -n 128\n", encoding="ascii")
+    weir.restart(wait=False)
+    weir.wait_log("stay for now", "that the successor could not take", "no descriptor is left for it")
+    for wire in wires:
+        assert wire.value("SHOW work_mem") == "5MB"
+
+
+def test_clients_move_when_a_successor_that_stood_still_goes_on(weir, wrapped):
+    """It is stopped before it has taken any: they are served where they are, and move later."""
+    weir.start()
+    wires = [weir.raw() for _ in range(40)]
+    old = weir.process
+    wrapped.write_text("sleep 1\n", encoding="ascii")
+    become_reaper()
+    weir.signal(signal.SIGUSR2)
+    weir.wait_log("the successor is process")
+    new = Successor(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)))
+    old.send_signal(signal.SIGSTOP)                                  # until the other one waits for its GO
+    wait_until(lambda: weir.log().count("listening on") == 2 and asleep(new), 10, "the successor to be ready")
+    new.send_signal(signal.SIGSTOP)
+    old.send_signal(signal.SIGCONT)
+    weir.wait_log("clients move there as they become idle", "the successor has not taken it in time")
+    for wire in wires:
+        assert wire.query("SELECT 1") == [["1"]]
+    new.send_signal(signal.SIGCONT)
+    weir.predecessors.append(old)
+    weir.process = new
+    wait_until(lambda: old.poll() == 0, 20, "all clients to move")
+    for wire in wires:
+        assert wire.query("SELECT 1") == [["1"]]
+
+
+def asleep(process):
+    with open(f"/proc/{process.pid}/wchan", encoding="ascii") as wchan:
+        return "poll" in wchan.read()
 
 
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
