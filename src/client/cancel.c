@@ -351,6 +351,7 @@ cancel_free(struct client *c)
 }
 
 static void try_cancel(struct client_cancel *cancel);
+static void after_ours(struct client_cancel *cancel);
 
 static void
 on_again(evutil_socket_t fd, short what, void *arg)
@@ -361,7 +362,10 @@ on_again(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	stop_waiting(cancel);
 	*cancel->env->x.now_us = clock_now_us();
-	try_cancel(cancel);
+	if (cancel->is_for_ours)
+		after_ours(cancel);
+	else
+		try_cancel(cancel);
 }
 
 static int
@@ -399,15 +403,35 @@ over(struct client_cancel *cancel, enum cancel_result result)
 		turn_over(target, meant, result);
 }
 
+/*
+ * One was sent for a request of pgweir's own, whose reply tells what it has hit: that, or the client's request behind
+ * it. A second one for the latter could hit the next.
+ */
+static void
+after_ours(struct client_cancel *cancel)
+{
+	const struct client *target = cancel->target;
+	struct server *srv = target->x.srv;
+	uint64_t since_us;
+
+	if (target->x.requests_done != cancel->meant) {
+		over(cancel, CR_SENT);
+	} else if (srv == NULL || srv->loan.is_ours_cancelled) {
+		cancel->is_for_ours = false;
+		try_cancel(cancel); /* now the client's own request */
+	} else if (!ledger_owes_us(&srv->ledger, &since_us) || call_again(cancel, RETRY_US) < 0) {
+		over(cancel, CR_SENT);
+	}
+}
+
 static void
 on_sent(bool is_confirmed, void *arg)
 {
 	struct client_cancel *cancel = arg;
-	const struct client *target = cancel->target;
 
 	cancel->is_sending = false;
-	if (target != NULL && is_confirmed && cancel->is_for_ours && target->x.requests_done == cancel->meant)
-		try_cancel(cancel); /* now the client's own request */
+	if (cancel->target != NULL && is_confirmed && cancel->is_for_ours)
+		after_ours(cancel);
 	else
 		over(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
@@ -451,6 +475,7 @@ static void
 send_cancel(struct client_cancel *cancel, const struct owed *head)
 {
 	cancel->is_for_ours = head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT;
+	cancel->target->x.srv->loan.is_ours_cancelled = false;
 	cancel->is_sending = true;
 	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
 		return;

@@ -167,6 +167,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (x == NULL)
 		return false;
 	is_ours = is_error_owed && to != OWED_TO_CLIENT && to != OWED_TO_STATEMENT;
+	if (is_ours && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
+		srv->loan.is_ours_cancelled = true;
 	loss = e->sqlstate == NULL ? LOSS_IN_DOUBT : loss_of(x, srv, e->sqlstate, is_error_owed);
 	if (e->sqlstate != NULL && x->entry != NULL && loss_of_primary(x, e->sqlstate)) {
 		srv->is_closing = srv->is_misplaced = true;

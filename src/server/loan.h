@@ -108,6 +108,7 @@ struct loan {
 	/* The request under way, for metrics and the slow-query log. */
 	uint64_t lent_us, sent_us, tx_started_us;
 	uint64_t last_done_us, idle_in_tx_us, bytes_to_client, bytes_from_client;
+	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */
 	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	struct phase_clock clock;
