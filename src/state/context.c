@@ -43,7 +43,9 @@ session_is_in_flux(const struct exchange *x)
 bool
 session_knows_reading(const struct exchange *x, const struct sql_verdict *v)
 {
-	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && !is_setting(x);
+	bool is_told_all = x->srv == NULL || x->srv->ledger.count == 0;
+
+	return (v->hints & (VERDICT_LITERALS | VERDICT_NULL)) != 0 && (is_told_all || !is_setting(x));
 }
 
 bool
