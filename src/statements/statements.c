@@ -180,13 +180,16 @@ read_under(struct exchange *x, const struct image *reading)
 	return r;
 }
 
-/* Parses it on this server under the settings of the client's own Parse. -1: no memory. */
+/*
+ * Parses it on this server under the settings of the client's own Parse; in a transaction that has failed, these are
+ * refused as the statement would be. -1: no memory.
+ */
 static int
 parse_again(struct exchange *x, const struct client_statement *n)
 {
 	struct server *srv = x->srv;
 	struct statement *st = n->st;
-	bool is_other = n->read_as != NULL && srv->tx != 'E' && !session_reads_as(x, n->read_as) &&
+	bool is_other = n->read_as != NULL && !session_reads_as(x, n->read_as) &&
 			(statement_parse_verdict(st)->hints & VERDICT_READ_WHEN_PARSED) != 0;
 
 	if (is_other && read_under(x, n->read_as) < 0)

@@ -532,3 +532,29 @@ def test_what_was_read_in_an_encoding_is_read_in_it_again(weir, postgres):
             assert run(wire) == [["é"]]
     finally:
         postgres.query("DROP FUNCTION sets()")
+
+
+def test_what_was_read_in_an_encoding_is_not_read_in_another_behind_a_rollback(weir):
+    """The transaction has failed, as far as pgweir knows when the Bind comes: the ROLLBACK is not answered yet."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire:
+        assert shape(wire.ask(parse("s", "SELECT 'é'") + sync())) == "1 Z:I"
+        wire.query("SET client_encoding = 'LATIN1'")
+        weir.console("RECONNECT")
+        assert shape(wire.ask(query("BEGIN; SELECT 1 / 0"))) == "C:BEGIN E:22012 Z:E"
+        wire.send(query("ROLLBACK") + bind("", "s") + RUN)
+        replies = wire.read_until("Z", 2)
+        assert errors(replies) == [] and [reply.row for reply in replies if reply.type == "D"] == [["é".encode("latin1")]]
+
+
+def test_what_was_read_in_an_encoding_is_refused_in_a_failed_transaction(weir):
+    """Not for its bytes, which are no text in the encoding of now."""
+    weir.start(pool_size=1)
+    with weir.raw(parameters={"client_encoding": "LATIN1"}) as wire:
+        assert shape(wire.ask(parse("s", "SELECT 'é'".encode("latin1")) + sync())) == "1 Z:I"
+        wire.query("SET client_encoding = 'UTF8'")
+        weir.console("RECONNECT")
+        wire.ask(query("BEGIN; SELECT 1 / 0"))
+        assert shape(wire.ask(bind("", "s") + RUN)) == "E:25P02 Z:E"
+        assert shape(wire.ask(query("ROLLBACK") + bind("", "s") + RUN)) == "C:ROLLBACK Z:I"
+        assert texts(wire.read_until("Z")) == [["é"]]
