@@ -311,7 +311,7 @@ def test_shutdown_in_the_console_of_the_old_process_stops_both(weir):
 
 
 def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
-    """It takes a while to stop, as PostgreSQL does not take the cancel of its last client's query; that is nobody's concern."""
+    """It takes a while to stop, as PostgreSQL does not take the cancel of its last client; nobody need care."""
     weir.start(upstream=weir.upstream(port=tap.port))
     with weir.raw() as moves, weir.raw() as stays:
         stays.send(query("SELECT pg_sleep(30)"))
