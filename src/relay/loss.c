@@ -34,7 +34,10 @@ loss_begin(struct exchange *x)
 	struct server *srv = x->srv;
 	struct sent_copy *copy = &srv->loan.sent;
 
-	if (srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || x->body_left > 0 || copy->len == 0)
+	if (srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || x->body_left > 0)
+		return;
+	copy->named_before = statements_named_count(x);
+	if (copy->len == 0)
 		return;
 	copy->len = 0;
 	copy->is_cut = false;
@@ -271,7 +274,7 @@ forget_statements(struct exchange *x, const struct sent_copy *copy)
 	     at += FRAME_HEAD_LEN + (size_t)f.body_len)
 		if (f.type == 'P' && fields_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    parse.name[0] != '\0')
-			statements_forget(x, parse.name);
+			statements_forget_since(x, parse.name, copy->named_before);
 }
 
 static int

@@ -45,6 +45,8 @@ static int
 link_server(struct exchange *x, struct server *srv)
 {
 	x->srv = srv;
+	if (loss_is_held(x))
+		loss_begin(x);
 	listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);

@@ -32,6 +32,7 @@ struct kept_request {
 struct sent_copy {
 	uint8_t *bytes;
 	uint32_t len, cap;
+	uint32_t named_before; /* statements_named_count() when it began */
 	bool is_cut; /* something is missing: it was too long */
 	bool is_later; /* the loan had requests before */
 };

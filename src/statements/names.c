@@ -61,12 +61,18 @@ client_statement_find(const struct exchange *x, const char *name)
 	return NULL;
 }
 
+uint32_t
+statements_named_count(const struct exchange *x)
+{
+	return x->statements == NULL ? 0 : x->statements->named_count;
+}
+
 void
-statements_forget(struct exchange *x, const char *name)
+statements_forget_since(struct exchange *x, const char *name, uint32_t named_count)
 {
 	struct client_statement *n = client_statement_find(x, name);
 
-	if (n != NULL)
+	if (n != NULL && (int32_t)(n->order - named_count) > 0)
 		client_statement_leave(x->statements, n);
 }
 

@@ -67,7 +67,9 @@ void statements_settled(struct server *srv, const struct owed *o, enum owed_end 
 void statements_deallocated_all(struct exchange *x);
 /* A Parse over max_statement_size. FORWARD: entered in the ledger; DONE: drop it, another was sent; HOLD, FAILED. */
 enum statement_step statements_oversize_parse(struct exchange *x, const char *name);
-void statements_forget(struct exchange *x, const char *name); /* the client has none of this name any more */
+uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
+/* The client has none of this name any more, unless it had it before its count of names was this. */
+void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* The word that this statement of the client's begins with ("" is the unnamed one); SQL_WORDS_END: it is not known. */
 enum sql_word statements_first_word(const struct exchange *x, const char *name);
 bool statements_hold_server(const struct exchange *x);

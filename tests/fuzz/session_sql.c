@@ -674,8 +674,8 @@ execute(struct fake_conn *c, const char *rest, const char *tokens, struct named 
 		sql_error_of(c, "26000", "prepared statement", name, "does not exist");
 		return SQL_FAILED;
 	}
-	/* where session state may follow others, it may be another's */
-	snprintf(both, sizeof(both), "%s%s", c->fake->is_leaky ? "" : n->tokens, tokens);
+	/* where session state may follow others, it may be another's; but for a session alone (fake_new_alone) */
+	snprintf(both, sizeof(both), "%s%s", c->fake->is_leaky && c->fd >= 0 ? "" : n->tokens, tokens);
 	return rows(c, n->text, both, portal, max);
 }
 

@@ -223,6 +223,15 @@ has_word(const struct sim_client *c, const char *word)
 	return strstr(c->sim->profile.options, word) != NULL;
 }
 
+static bool is_late(const struct sim_client *c, const char *state);
+
+/* Its server was lost, or pgweir gave it up as its request or transaction took too long. */
+static bool
+may_have_lost(const struct sim_client *c)
+{
+	return c->is_excused || sim_has_just_lost(c->sim) || is_late(c, "25P04") || is_late(c, "57014");
+}
+
 /* Each with the reason that it must have. */
 static bool
 may_end(struct sim_client *c, const char *state)
@@ -232,7 +241,7 @@ may_end(struct sim_client *c, const char *state)
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
 		if (strcmp(state, losses[i]) == 0)
 			return c->is_excused || sim_has_just_lost(c->sim);
-	return (c->is_excused || sim_has_just_lost(c->sim)) && has_word(c, "checked") &&
+	return may_have_lost(c) && has_word(c, "checked") &&
 	       (strcmp(state, "08007") == 0 || strcmp(state, "40001") == 0);
 }
 
@@ -356,7 +365,7 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 
 	sqlstate_of(body, len, state);
 	feed_silent(c);
-	if (!has_word(c, "checked") || is_fatal(body, len) || (!c->is_excused && !sim_has_just_lost(c->sim)) ||
+	if (!has_word(c, "checked") || is_fatal(body, len) || !may_have_lost(c) ||
 	    !next_unfed(c, &f) || f.type == 'S' || c->alone->is_asleep)
 		return false;
 	if ((strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0 && !is_cancelled_rollback(c, &f, state) &&

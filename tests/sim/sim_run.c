@@ -361,10 +361,12 @@ check_waits(struct sim *s)
 	for (unsigned i = 0; i < s->profile.clients; i++) {
 		const struct sim_client *c = &s->clients[i];
 		const struct client *of = c->f->fd < 0 ? NULL : client_find_id(&w->clients, c->f->id);
+		uint64_t from_us = of == NULL ? 0 : of->x.ticket.since_us;
 
-		if (of != NULL && of->x.ticket.is_waiting && sim_now() - of->x.ticket.since_us > limit_us + SLACK_US)
+		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */
+		if (of != NULL && of->x.ticket.is_waiting && sim_now() - from_us > limit_us + SLACK_US)
 			sim_fail("client %c waits in line for %llu us", c->f->letter,
-				 (unsigned long long)(sim_now() - of->x.ticket.since_us));
+				 (unsigned long long)(sim_now() - from_us));
 	}
 }
 

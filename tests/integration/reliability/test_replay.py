@@ -55,6 +55,26 @@ def test_it_is_relayed_again_once(weir, fake):
     assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 2
 
 
+def test_a_name_that_was_taken_before_is_still_taken(weir, fake):
+    wire = start(weir, fake)
+    assert shape(wire.ask(parse("s", "SELECT 1") + sync())) == "1 Z:I"
+    asked = []
+
+    def answer(conn, kind, body):
+        if kind != "P" or b"SELECT 2" not in body:
+            return False
+        asked.append(body.split(b"\0")[0])
+        conn.send(FATAL if len(asked) == 1 else error("42P05", "it exists"))
+        if len(asked) == 1:
+            conn.sock.close()
+            conn.is_open = False
+        return True
+
+    fake.answer = answer
+    assert shape(wire.ask(parse("s", "SELECT 2") + sync())) == "E:42P05 Z:I"
+    assert len(asked) == 2 and asked[0] == asked[1]  # pgweir's own name for a Parse that can only fail
+
+
 def test_not_with_fail(weir, fake):
     wire = start(weir, fake, on_outage="fail")
     dying = Dying(fake, FATAL)
