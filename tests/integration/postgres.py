@@ -1,5 +1,8 @@
 """A throwaway PostgreSQL: its own data directory, port and socket, gone with the test session."""
 
+import atexit
+import fcntl
+import functools
 import os
 import pwd
 import shutil
@@ -79,6 +82,17 @@ def unprivileged_prefix():
     raise RuntimeError("running as root, and there is neither a user postgres nor a user nobody")
 
 
+@functools.cache
+def template_place():
+    """Where the data directory is that others are copies of: PGWEIR_PG_TEMPLATE if several processes share it."""
+    named = os.environ.get("PGWEIR_PG_TEMPLATE")
+    if named:
+        return Path(named)
+    made = Path(tempfile.mkdtemp(prefix="pgweir-it-template-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
 class Postgres:
     """One cluster. Superuser postgres (trust); users and passwords as in PASSWORDS; databases app and app2."""
 
@@ -95,16 +109,37 @@ class Postgres:
             os.chown(self.directory, user.pw_uid, user.pw_gid)
         os.chmod(self.directory, 0o755)
         self.process = None
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
-                  "--no-sync", "--no-instructions")
-        conf = SETTINGS + f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n" + settings
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
-            file.write(conf)
-        (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
+        self._make_data()
+        self._configure(settings)
         if transport.IS_TLS:
             self.use_tls(transport.material())
         self.start()
+
+    def _make_data(self):
+        """A copy of what the first one has made: initdb takes its time."""
+        template = template_place() / "data"
+        with open(template_place() / "lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not template.exists():
+                self._init_data()
+                new = template.with_suffix(".new")
+                subprocess.run(["cp", "-a", self.data, new], check=True)
+                new.rename(template)
+                return
+        subprocess.run(["cp", "-a", template, self.data], check=True)
+
+    def _init_data(self):
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+                  "--no-sync", "--no-instructions")
+        self._configure(SETTINGS)
+        (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
+        self.start()
         self._populate()
+        self.stop()
+
+    def _configure(self, settings):
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n{settings}")
 
     def use_tls(self, made):
         """From the next start on. PostgreSQL wants to own its key."""
