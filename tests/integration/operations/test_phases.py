@@ -12,7 +12,7 @@ from rawwire import bind, copy_data, copy_done, describe, errors, execute, flush
 from waiting import wait_until
 from weir import read_slowly
 
-pytestmark = pytest.mark.weir_only
+pytestmark = [pytest.mark.weir_only, pytest.mark.alone]
 
 PHASES = ("wait", "connect", "server", "stream", "client_write", "proxy")
 CAUSES = {"wait": "pool_wait", "connect": "connect", "server": "server", "stream": "result_transfer",
