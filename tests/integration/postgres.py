@@ -44,6 +44,7 @@ host  all all         ::1/128          trust
 SETTINGS = """\
 listen_addresses = '127.0.0.1'
 max_connections = 200
+max_prepared_transactions = 5
 superuser_reserved_connections = 5
 fsync = off
 synchronous_commit = off
