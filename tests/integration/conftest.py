@@ -33,8 +33,14 @@ def pytest_report_header():
     return f"pgweir: {find_binary() or 'not found: set PGWEIR_BIN, or build it'}"
 
 
+# What these prove with PostgreSQL before they begin takes long: they come first, for each worker gets a row of tests then,
+# and would all be given some of them at the end.
+FIRST = ("test_sealed.py", "test_sealed_meetings.py")
+
+
 @pytest.hookimpl(trylast=True)              # after -k and the like
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in FIRST)
     left = os.environ.get("PGWEIR_LEAVE_ALONE")
     if left:
         alone = [item for item in items if "alone" in item.keywords]
