@@ -169,7 +169,7 @@ class Postgres:
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen([*self.prefix, str(self.bin / "postgres"), "-D", str(self.data)],
                                             cwd="/", stdout=log, stderr=log, start_new_session=True)
-        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 30, "PostgreSQL to start", 0.05)
+        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 60, "PostgreSQL to start", 0.05)
 
     def stop(self, how=signal.SIGINT):
         """SIGINT: fast. SIGQUIT: at once, as in a crash."""

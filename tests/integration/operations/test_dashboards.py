@@ -61,6 +61,7 @@ def prometheus(weir, tmp_path):
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)["data"]["result"]
 
+    wait_until(lambda: ask("vector(1)"), 60, "Prometheus to answer")
     yield ask
     process.terminate()
     process.wait(30)
