@@ -184,13 +184,13 @@ class Weir:
         env.pop("NOTIFY_SOCKET", None) if "NOTIFY_SOCKET" not in (environment or {}) else None
 
         def prepare():
-            if fd_limit is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
 
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen([str(self.binary), *arguments], cwd=self.directory, env=env,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare,
-                                            pass_fds=pass_fds)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=pass_fds,
+                                            # with one, all of this process is copied before the other begins
+                                            preexec_fn=None if fd_limit is None else prepare)
         if wait:
             wait_until(self._is_listening, 30, "pgweir to listen")
         return self.process
