@@ -227,7 +227,7 @@ class Postgres:
             connection = idle.pop()
             try:
                 return self._ask(connection, sql, parameters, factory, idle)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            except psycopg2.Error:          # it may be any of them
                 if not connection.closed:
                     raise                   # else PostgreSQL has restarted meanwhile
         return self._ask(self.connect(dbname, user), sql, parameters, factory, idle if keeps else None)
