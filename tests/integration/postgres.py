@@ -227,8 +227,8 @@ class Postgres:
             connection = idle.pop()
             try:
                 return self._ask(connection, sql, parameters, factory, idle)
-            except psycopg2.Error:          # it may be any of them
-                if not connection.closed:
+            except psycopg2.Error as error:
+                if error.pgcode not in (None, "57P01", "57P02"):
                     raise                   # else PostgreSQL has restarted meanwhile
         return self._ask(self.connect(dbname, user), sql, parameters, factory, idle if keeps else None)
 
@@ -238,12 +238,15 @@ class Postgres:
         try:
             with connection.cursor(cursor_factory=factory) as cursor:
                 cursor.execute(sql, parameters)
-                return cursor.fetchall() if cursor.description else None
-        finally:
-            if idle is None or connection.info.transaction_status != psycopg2.extensions.TRANSACTION_STATUS_IDLE:
-                connection.close()
-            else:
-                idle.append(connection)
+                rows = cursor.fetchall() if cursor.description else None
+        except psycopg2.Error:
+            connection.close()
+            raise
+        if idle is None:
+            connection.close()
+        else:
+            idle.append(connection)
+        return rows
 
     def value(self, sql, parameters=None, dbname="app"):
         return self.query(sql, parameters, dbname)[0][0]
