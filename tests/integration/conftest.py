@@ -5,9 +5,11 @@ PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promi
               too, so that a test of replies is first proved right against the real thing; tests of what only pgweir
               has (marked weir_only) are skipped.
 PGWEIR_TEST_TLS 1: TLS on both sides of pgweir, verified: what pgweir does must be the same (see transport.py)
+PGWEIR_LEAVE_ALONE  a file: tests marked alone are not run, but named there
 PG_BIN        PostgreSQL's server programs
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -31,7 +33,19 @@ def pytest_report_header():
     return f"pgweir: {find_binary() or 'not found: set PGWEIR_BIN, or build it'}"
 
 
+# What these prove with PostgreSQL before they begin takes long: they come first, for each worker gets a row of tests then,
+# and would all be given some of them at the end.
+FIRST = ("test_sealed.py", "test_sealed_meetings.py")
+
+
+@pytest.hookimpl(trylast=True)              # after -k and the like
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in FIRST)
+    left = os.environ.get("PGWEIR_LEAVE_ALONE")
+    if left:
+        alone = [item for item in items if "alone" in item.keywords]
+        items[:] = [item for item in items if "alone" not in item.keywords]
+        Path(left).write_text("".join(f"{item.path}::{item.nodeid.split('::', 1)[1]}\n" for item in alone), encoding="utf-8")
     if DIRECT:
         skip = pytest.mark.skip(reason="only pgweir does this, and PGWEIR_DIRECT is set")
         for item in items:
@@ -57,7 +71,7 @@ def weir(postgres, tmp_path):
     yield subject
     problems = subject.teardown()
     try:
-        wait_until(lambda: postgres.count() == 0, 5, "PostgreSQL's backends to end", 0.02)
+        wait_until(lambda: postgres.count() == 0, 20, "PostgreSQL's backends to end", 0.005)
     except AssertionError as error:
         problems.append(f"connections to PostgreSQL are left: {error}")
         postgres.kill_backends()

@@ -1,7 +1,12 @@
 """A throwaway PostgreSQL: its own data directory, port and socket, gone with the test session."""
 
+import atexit
+import collections
+import fcntl
+import functools
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -39,6 +44,7 @@ host  all all         ::1/128          trust
 SETTINGS = """\
 listen_addresses = '127.0.0.1'
 max_connections = 200
+max_prepared_transactions = 5
 superuser_reserved_connections = 5
 fsync = off
 synchronous_commit = off
@@ -52,6 +58,11 @@ jit = off
 log_min_messages = warning
 stats_fetch_consistency = none
 """
+
+
+# What query() may run in a session that others have used, and will use: what begins like this and has no such word.
+HARMLESS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|GRANT|TRUNCATE)\b(?!.*\b(SET|set_config|current_setting|"
+                      r"nextval|setval|TEMP|INTO|LISTEN|DATABASE|\w*advisory\w*|pg_settings|pg_reload_conf)\b)", re.I | re.S)
 
 
 def find_bin():
@@ -79,6 +90,17 @@ def unprivileged_prefix():
     raise RuntimeError("running as root, and there is neither a user postgres nor a user nobody")
 
 
+@functools.cache
+def template_place():
+    """Where the data directory is that others are copies of: PGWEIR_PG_TEMPLATE if several processes share it."""
+    named = os.environ.get("PGWEIR_PG_TEMPLATE")
+    if named:
+        return Path(named)
+    made = Path(tempfile.mkdtemp(prefix="pgweir-it-template-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
 class Postgres:
     """One cluster. Superuser postgres (trust); users and passwords as in PASSWORDS; databases app and app2."""
 
@@ -95,16 +117,37 @@ class Postgres:
             os.chown(self.directory, user.pw_uid, user.pw_gid)
         os.chmod(self.directory, 0o755)
         self.process = None
-        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
-                  "--no-sync", "--no-instructions")
-        conf = SETTINGS + f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n" + settings
-        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
-            file.write(conf)
-        (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
+        self._make_data()
+        self._configure(settings)
         if transport.IS_TLS:
             self.use_tls(transport.material())
         self.start()
+
+    def _make_data(self):
+        """A copy of what the first one has made: initdb takes its time."""
+        template = template_place() / "data"
+        with open(template_place() / "lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not template.exists():
+                self._init_data()
+                new = template.with_suffix(".new")
+                subprocess.run(["cp", "-a", self.data, new], check=True)
+                new.rename(template)
+                return
+        subprocess.run(["cp", "-a", template, self.data], check=True)
+
+    def _init_data(self):
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+                  "--no-sync", "--no-instructions")
+        self._configure(SETTINGS)
+        (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
+        self.start()
         self._populate()
+        self.stop()
+
+    def _configure(self, settings):
+        with open(self.data / "postgresql.conf", "a", encoding="utf-8") as file:
+            file.write(f"port = {self.port}\nunix_socket_directories = '{self.socket_dir}'\n{settings}")
 
     def use_tls(self, made):
         """From the next start on. PostgreSQL wants to own its key."""
@@ -126,12 +169,13 @@ class Postgres:
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen([*self.prefix, str(self.bin / "postgres"), "-D", str(self.data)],
                                             cwd="/", stdout=log, stderr=log, start_new_session=True)
-        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 30, "PostgreSQL to start", 0.05)
+        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 60, "PostgreSQL to start", 0.05)
 
     def stop(self, how=signal.SIGINT):
         """SIGINT: fast. SIGQUIT: at once, as in a crash."""
         if self.process is None:
             return
+        self._drop_kept()
         self.process.send_signal(how)
         try:
             self.process.wait(20)
@@ -165,29 +209,53 @@ class Postgres:
         connection.autocommit = True
         return connection
 
-    def query(self, sql, parameters=None, dbname="app", user="postgres"):
+    @functools.cached_property
+    def _kept(self):
+        """Idle connections of query(), by database. A new one costs PostgreSQL ten times what a statement does."""
+        return collections.defaultdict(list)
+
+    def _drop_kept(self):
+        for idle in self._kept.values():
+            while idle:
+                idle.pop().close()
+
+    def query(self, sql, parameters=None, dbname="app", user="postgres", factory=None):
         """Rows of one statement, straight from PostgreSQL."""
-        connection = self.connect(dbname, user)
+        keeps = user == "postgres" and dbname in ("app", "postgres") and HARMLESS.match(sql)
+        idle = self._kept[dbname] if keeps else []
+        while idle:
+            connection = idle.pop()
+            try:
+                return self._ask(connection, sql, parameters, factory, idle)
+            except psycopg2.Error as error:
+                if error.pgcode not in (None, "57P01", "57P02"):
+                    raise                   # else PostgreSQL has restarted meanwhile
+        return self._ask(self.connect(dbname, user), sql, parameters, factory, idle if keeps else None)
+
+    @staticmethod
+    def _ask(connection, sql, parameters, factory, idle):
+        """idle: where the connection is kept afterwards; None: it is closed."""
         try:
-            with connection.cursor() as cursor:
+            with connection.cursor(cursor_factory=factory) as cursor:
                 cursor.execute(sql, parameters)
-                return cursor.fetchall() if cursor.description else None
-        finally:
+                rows = cursor.fetchall() if cursor.description else None
+        except psycopg2.Error:
             connection.close()
+            raise
+        if idle is None:
+            connection.close()
+        else:
+            idle.append(connection)
+        return rows
 
     def value(self, sql, parameters=None, dbname="app"):
         return self.query(sql, parameters, dbname)[0][0]
 
     def backends(self, **like):
         """Client backends other than postgres' own, as dictionaries of pg_stat_activity; like: column = value."""
-        connection = self.connect("postgres")
-        try:
-            with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-                cursor.execute("SELECT * FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                               "AND pid <> pg_backend_pid() AND usename IS DISTINCT FROM 'postgres'")
-                rows = cursor.fetchall()
-        finally:
-            connection.close()
+        rows = self.query("SELECT * FROM pg_stat_activity WHERE backend_type = 'client backend' "
+                          "AND pid <> pg_backend_pid() AND usename IS DISTINCT FROM 'postgres'",
+                          dbname="postgres", factory=psycopg2.extras.RealDictCursor)
         return [row for row in rows if all(row[key] == value for key, value in like.items())]
 
     def count(self, **like):

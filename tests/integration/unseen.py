@@ -628,25 +628,26 @@ THOROUGH = ("trigger after row", "view", "DO of a built text", "nine SETs at onc
 
 
 def make_rows(postgres, dbname, names, code="all"):
-    """Every way meets every kind of these names (with code = "own", two of three), and every way of running it with the
-    kind "custom"; how the others are run goes round, so that nothing is run in one way only. PGWEIR_SEALED=all: all."""
+    """Every way meets the kind "custom", and each other kind meets half of the ways (with code = "own", a third), each
+    way another half of the kinds. "custom" and the thorough ways are run in one way of five, the others in one; how goes
+    round, so that nothing is run in one way only. PGWEIR_SEALED=all: all."""
     oids = find_oids(postgres, dbname)
     found, turn = [], 0
-    for kind in (real(KINDS[name], postgres, dbname) for name in names):
+    for of_kind, kind in enumerate(real(KINDS[name], postgres, dbname) for name in names):
         ways = ways_without_code(kind, oids) if code != "own" else []
         if code != "none":
             ways = ways_by_code(kind) + ways_by_alias(kind, schema(kind)) + ways
-        for way in ways:
+        for of_way, way in enumerate(ways):
             turn += 1
             all_hows = list(hows(way))
             if IS_ALL:
                 chosen = all_hows
             elif code == "own":
-                chosen = [all_hows[turn % len(all_hows)]] if turn % 3 else []
+                chosen = [all_hows[turn % len(all_hows)]] if (of_way + of_kind) % 3 == 0 else []
             elif kind.name == "custom" or way.name in THOROUGH or code == "none" and kind.name in ("role", "lock"):
-                chosen = all_hows[turn % 3::3]
+                chosen = all_hows[turn % 5::5]
             else:
-                chosen = [all_hows[turn % len(all_hows)]]
+                chosen = [all_hows[turn % len(all_hows)]] if (of_way + of_kind) % 2 else []
             found += [Row(kind, way, how) for how in chosen]
     return found
 

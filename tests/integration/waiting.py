@@ -6,8 +6,9 @@ import socket
 import time
 
 
-def wait_until(predicate, timeout=10.0, what="", pause=0.01):
-    """Calls predicate until it is true (exceptions count as false); gives its value, or fails with the last one."""
+def wait_until(predicate, timeout=20.0, what="", pause=0.01):
+    """Calls predicate until it is true (exceptions count as false); gives its value, or fails with the last one. timeout:
+    what takes a moment takes many of them on a busy machine."""
     deadline = time.monotonic() + timeout
     last = None
     while True:

@@ -184,15 +184,15 @@ class Weir:
         env.pop("NOTIFY_SOCKET", None) if "NOTIFY_SOCKET" not in (environment or {}) else None
 
         def prepare():
-            if fd_limit is not None:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (fd_limit, fd_limit))
 
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen([str(self.binary), *arguments], cwd=self.directory, env=env,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=prepare,
-                                            pass_fds=pass_fds)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=pass_fds,
+                                            # with one, all of this process is copied before the other begins
+                                            preexec_fn=None if fd_limit is None else prepare)
         if wait:
-            wait_until(self._is_listening, 10, "pgweir to listen")
+            wait_until(self._is_listening, 30, "pgweir to listen")
         return self.process
 
     def _is_listening(self):
@@ -258,7 +258,7 @@ class Weir:
         self.write_config()
         self.signal(SIGHUP)
         if wait:
-            wait_until(lambda: self.metric("pgweir_config_reloads_total") > before, 5, "the reload")
+            wait_until(lambda: self.metric("pgweir_config_reloads_total") > before, 20, "the reload")
 
     def log(self):
         """What is in the log by now. Its writer may be some milliseconds behind: see wait_log()."""
@@ -267,7 +267,7 @@ class Weir:
     def wait_log(self, *texts):
         """Waits until the log has all of them, and returns it."""
         for text in texts:
-            wait_until(lambda: text in self.log(), 5, f"the log to say: {text}")  # pylint: disable=cell-var-from-loop
+            wait_until(lambda: text in self.log(), 20, f"the log to say: {text}")  # pylint: disable=cell-var-from-loop
         return self.log()
 
     def close_connections(self):
@@ -290,13 +290,13 @@ class Weir:
                 else:
                     self.process.send_signal(SIGINT)
                     try:
-                        code = wait_process(self.process, 15)
+                        code = wait_process(self.process, 30)
                         if code != 0:
                             problems.append(f"pgweir ended with {code} after SIGINT")
                     except subprocess.TimeoutExpired:
                         self.process.kill()
                         self.process.wait()
-                        problems.append("pgweir did not end within 15 s of SIGINT")
+                        problems.append("pgweir did not end within 30 s of SIGINT")
             elif code is None:
                 self.process.kill()
                 self.process.wait()
@@ -373,7 +373,7 @@ class Weir:
         return None
 
     def wait_waiting(self, count, database="app", user="web"):
-        wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, 10, f"{count} waiting clients")
+        wait_until(lambda: self.pool(database, user)["cl_waiting"] == count, 20, f"{count} waiting clients")
 
     def slow_lines(self):
         if not self.slow_file.exists():
@@ -424,7 +424,7 @@ class Weir:
         return self._executor.submit(function, *arguments)
 
     @staticmethod
-    def wait_until(predicate, timeout=10, what=""):
+    def wait_until(predicate, timeout=20, what=""):
         return wait_until(predicate, timeout, what)
 
 

@@ -106,7 +106,7 @@ def program(tmp_path_factory):
 
 def check(words, **more):
     assert shutil.which(words[0]), f"{words[0]} is not installed: scripts/install-deps test"
-    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False, **more)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, check=False, **more)
     assert done.returncode == 0, f"{' '.join(words)}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
 

@@ -59,7 +59,8 @@ def tls_weir(weir, certified):
 @pytest.mark.parametrize("method", ["trust", "scram-sha-256"])
 @pytest.mark.parametrize("any_database", [False, True], ids=["listed", "any"])
 def test_cve_2012_4575_a_long_database_name(weir, method, any_database):
-    weir.start(sections={"database *": {"upstream": weir.upstream()}} if any_database else None, method=method)
+    weir.start(sections={"database *": {"upstream": weir.upstream()}} if any_database else None, method=method,
+               login_failure_delay="10ms", login_failure_delay_max="10ms")
     for length in (63, 64, 65, 127, 128, 255, 256, 1000, 9900):
         for words in ({"database": "d" * length}, {"user": "u" * length}, {"database": None, "user": "u" * length}):
             wire = weir.wire()
@@ -68,8 +69,6 @@ def test_cve_2012_4575_a_long_database_name(weir, method, any_database):
             if refused.type is rawwire.LoginRefused:
                 assert refused.value.sqlstate in ("3D000", "28000", "28P01"), refused.value.reply.error
             wire.close()
-            if words.get("user") and method != "trust":
-                break                       # its answer is late; the others are alike
     assert_works(weir)
 
 
@@ -584,12 +583,16 @@ def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, po
     tls_weir.begin(**settings)
     before = tls_weir.fd_count()
     seed = int.from_bytes(os.urandom(4), "big")
-    end = time.monotonic() + 6
+    begin = time.monotonic()
     works = []
+
+    def is_over():
+        """After some seconds, once both users were served (or never will be)."""
+        return time.monotonic() - begin > (4 if {"web", "storm"} <= set(works) else 40)
 
     def visit(number):
         chance = random.Random(seed + number)
-        while time.monotonic() < end:
+        while not is_over():
             wire = rawwire.Wire(tls_weir.address)
             try:
                 if chance.random() < 0.7:
@@ -619,7 +622,7 @@ def test_logins_that_end_anyhow_while_everything_changes(tls_weir, authority, po
 
     visitors = [tls_weir.in_background(visit, number) for number in range(12)]
     chance = random.Random(seed)
-    while time.monotonic() < end:
+    while not is_over():
         command = chance.choice(["RELOAD", "RECONNECT", "KILL app", "RESUME", "PAUSE app2", "RESUME"])
         try:
             with rawwire.Wire(tls_weir.address) as wire:

@@ -187,6 +187,9 @@ def test_explain_wait_of_a_paused_pool(weir):
 def test_queries_by_application(weir):
     weir.start(query_stats="on")
     with app(weir, "api") as api, app(weir, "batch") as batch:
+        api.query("SELECT 1")                   # what opening the connection takes shall be nobody's
+        weir.console("RESET QUERIES")
+        begin = time.monotonic()
         for i in range(10):
             assert api.query(f"SELECT {i} AS n, 'literal {i}'")
         api.query("select  1 AS n , 'x' /* the same */")
@@ -194,6 +197,7 @@ def test_queries_by_application(weir):
         for _ in range(3):
             batch.extended("SELECT pg_sleep($1)", [0.1], name="")
         batch.ask(query("SELECT 1/0"))
+        took_ms = (time.monotonic() - begin) * 1000
     rows = {(row["application_name"], row["query"]): row for row in weir.console("SHOW QUERIES")}
     assert set(rows) == {("api", "SELECT ? AS n, ?"), ("batch", "SELECT ? AS n, ?"), ("batch", "SELECT pg_sleep($1)"),
                          ("batch", "SELECT ?/?")}, rows.keys()
@@ -201,9 +205,9 @@ def test_queries_by_application(weir):
     assert (many["calls"], many["rows"], many["errors"]) == (11, 11, 0)
     assert many["fingerprint"] == rows["batch", "SELECT ? AS n, ?"]["fingerprint"]
     assert rows["batch", "SELECT ?/?"]["errors"] == 1
-    assert slept["calls"] == 3 and 300 < slept["total_ms"] < 1500 and 100 < slept["mean_ms"] < 500
+    assert slept["calls"] == 3 and 300 < slept["total_ms"] < took_ms and 100 < slept["mean_ms"] < took_ms / 3
     assert 75 < slept["p95_ms"] <= slept["max_ms"] and slept["max_ms"] >= slept["mean_ms"]
-    assert weir.console("SHOW QUERIES")[0] == slept
+    assert weir.console("SHOW QUERIES") == sorted(rows.values(), key=lambda row: -row["total_ms"])
     assert len(weir.console("SHOW QUERIES 2 BY calls")) == 2
     assert weir.console("SHOW QUERIES 1 BY calls") == [many]
     assert weir.console("SHOW QUERIES BY errors LIKE 'ba%'")[0]["errors"] == 1

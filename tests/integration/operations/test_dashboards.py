@@ -61,6 +61,7 @@ def prometheus(weir, tmp_path):
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)["data"]["result"]
 
+    wait_until(lambda: ask("vector(1)"), 60, "Prometheus to answer")
     yield ask
     process.terminate()
     process.wait(30)
@@ -83,14 +84,14 @@ def traffic(weir):
         wire.extended("SELECT $1::int", [1])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_every_panel_has_data(weir, prometheus):
     weir.start(pool_size=1, max_overflow=1, pool_timeout="300ms", overflow_linger="0s", pool_pre_ping_idle="0s",
                threshold="20ms", max_lines_per_second=1)
     wanted = {(dashboard.stem, title, expression) for dashboard in DASHBOARDS
               for title, expression in expressions(dashboard)}
     assert len(wanted) > 40
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while wanted and time.monotonic() < deadline:
         traffic(weir)
         for row in sorted(wanted):
@@ -98,4 +99,4 @@ def test_every_panel_has_data(weir, prometheus):
             if prometheus(concrete):
                 wanted.discard(row)
     assert not wanted
-    wait_until(lambda: prometheus("instance:pgweir_availability_errors:ratio_rate5m"), timeout=60)
+    wait_until(lambda: prometheus("instance:pgweir_availability_errors:ratio_rate5m"), timeout=90)

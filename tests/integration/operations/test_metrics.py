@@ -226,13 +226,17 @@ def test_slow_queries_are_counted(weir):
 
 
 def test_the_edge_at_100_ms_is_exact(weir):
+    """What took its client less than that is below; what PostgreSQL slept for longer is not."""
     weir.start()
+    took = []
     with weir.raw() as wire:
-        wire.query("SELECT 1")
+        while len(took) < 5 or min(took) >= 0.1:
+            took.append(timed(wire.query, "SELECT 1")[1])
         wire.query("SELECT pg_sleep(0.12)")
-    wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") == 2)
-    assert weir.metric("pgweir_query_duration_seconds_bucket", database="app", le="0.1") == 1
-    assert weir.metric("pgweir_query_duration_seconds_bucket", database="app", le="+Inf") == 2
+    wait_until(lambda: weir.metric("pgweir_query_duration_seconds_count", database="app") == len(took) + 1)
+    below = weir.metric("pgweir_query_duration_seconds_bucket", database="app", le="0.1")
+    assert sum(seconds < 0.1 for seconds in took) <= below <= len(took), took
+    assert weir.metric("pgweir_query_duration_seconds_bucket", database="app", le="+Inf") == len(took) + 1
 
 
 def test_counters_never_fall(weir):

@@ -179,8 +179,8 @@ def test_the_line_blames_the_pool(weir):
         wait_until(lambda: time.monotonic() - begin > 0.3)
         holder.query("COMMIT")
         waiter.read_until("Z")
-    line, = lines(weir)
-    assert line["cause"] == "pool_wait" and line["wait_ms"] > 250 and line["server_ms"] < 100
+    line = wait_until(lambda: next(line for line in weir.slow_lines() if line["wait_ms"] > 250))
+    assert line["cause"] == "pool_wait" and line["query"] == "SELECT ?" and line["server_ms"] < line["wait_ms"]
 
 
 def test_the_line_blames_a_slow_client(weir):
@@ -252,7 +252,7 @@ def test_logfmt(weir):
     text = weir.slow_file.read_text()
     assert text.count("\n") == 1 and "event=slow_query" in text and "database=app" in text
     assert 'application="my \\"app\\""' in text and 'query="SELECT pg_sleep(?)"' in text
-    assert re.search(r"duration_ms=1\d\d(\.\d+)? ", text)
+    assert re.search(r"duration_ms=[1-9]\d\d+(\.\d+)? ", text)
 
 
 def test_postgresqls_own_style(weir):
@@ -261,7 +261,7 @@ def test_postgresqls_own_style(weir):
         wire.query("SELECT pg_sleep(0.12)")
     wait_until(lambda: weir.slow_file.exists() and weir.slow_file.read_text().endswith("\n"))
     text = weir.slow_file.read_text()
-    assert re.search(r"LOG:  duration: 1\d\d\.\d+ ms  statement: SELECT pg_sleep", text), text
+    assert re.search(r"LOG:  duration: [1-9]\d\d+\.\d+ ms  statement: SELECT pg_sleep", text), text
 
 
 def test_sighup_opens_the_file_anew_after_rotation(weir):

@@ -25,22 +25,24 @@ def names():
 def start(weir, postgres, **settings):
     weir.start(sections={f"database {name}": {"upstream": upstream_of(postgres, dbname="app")} for name in names()},
                pool_size=1, **settings)
+    begin = time.monotonic()
     wires = [weir.raw(database=name) for name in names()]
     for wire in wires:
         assert wire.query("SELECT 1") == [["1"]]
+    took = time.monotonic() - begin
     postgres.stop()
-    wait_until(lambda: weir.metric("pgweir_server_connections") == 0, 10, "the loss of all server connections")
-    return wires
+    wait_until(lambda: weir.metric("pgweir_server_connections") == 0, 20, "the loss of all server connections")
+    return wires, took
 
 
 def all_wait(weir):
-    wait_until(lambda: sum(int(row["cl_waiting"]) for row in weir.console("SHOW POOLS")) == POOLS, 10,
+    wait_until(lambda: sum(int(row["cl_waiting"]) for row in weir.console("SHOW POOLS")) == POOLS, 30,
                "a client in line in each pool")
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "silent"])
 def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
-    wires = start(weir, own_postgres, on_outage="hold", outage_hold="60s", connect_timeout="30s")
+    wires, took = start(weir, own_postgres, on_outage="hold", outage_hold="60s", connect_timeout="30s")
     wires[0].send(query("SELECT 2"))
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, 10, "the first to find out")
     with Doorman(own_postgres.port, is_silent=is_silent) as doorman:
@@ -56,13 +58,13 @@ def test_one_pool_tries_for_all(weir, own_postgres, is_silent):
     own_postgres.start()
     begin = time.monotonic()
     for wire in wires:
-        assert rawwire.texts(wire.read_until("Z", timeout=20)) == [["2"]]
-    print(f"all were back after {time.monotonic() - begin:.2f} s")
-    assert time.monotonic() - begin < 5
+        assert rawwire.texts(wire.read_until("Z", timeout=30)) == [["2"]]
+    print(f"all were back after {time.monotonic() - begin:.2f} s, at first it took {took:.2f} s")
+    assert time.monotonic() - begin < 5 + 2 * took
 
 
 def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
-    wires = start(weir, own_postgres, on_outage="fail")
+    wires, took = start(weir, own_postgres, on_outage="fail")
     with Doorman(own_postgres.port, text="recovering, says the doorman") as doorman:
         with pytest.raises(rawwire.WireError):
             wires[0].query("SELECT 2")
@@ -79,5 +81,5 @@ def test_who_does_not_wait_is_told_the_same_reason(weir, own_postgres):
         for wire in wires:
             wire.send(query("SELECT 3"))
         wires = [wire for wire in wires if rawwire.errors(wire.read_until("Z", timeout=10))]
-    print(f"all were back after {time.monotonic() - begin:.2f} s")
-    assert time.monotonic() - begin < 5
+    print(f"all were back after {time.monotonic() - begin:.2f} s, at first it took {took:.2f} s")
+    assert time.monotonic() - begin < 5 + 2 * took

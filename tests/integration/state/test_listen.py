@@ -967,13 +967,10 @@ def test_of_several_listens_one_that_cannot_be_fails_all(weir, own_postgres):
 # --- PostgreSQL's own answers ---
 
 @pytest.fixture
-def tpc(own_postgres, weir):
-    own_postgres.query("ALTER SYSTEM SET max_prepared_transactions = 5")
-    own_postgres.stop()
-    own_postgres.start()
-    weir.postgres = own_postgres
-    weir.start(pool_size=1)
-    return weir
+def tpc(weir):
+    yield weir.start(pool_size=1)
+    for gid, in weir.postgres.query("SELECT gid FROM pg_prepared_xacts WHERE database = 'app'"):
+        weir.postgres.query(f"ROLLBACK PREPARED '{gid}'")
 
 
 @pytest.mark.parametrize("ask", [lambda wire, sql: wire.ask(query(sql)), lambda wire, sql: wire.ask(one_statement(sql) + sync()),

@@ -140,6 +140,8 @@ def unowed_in_the_same_breath(conn):
 
 @pytest.mark.parametrize("how", [fatal, bye, unowed, unowed_in_the_same_breath])
 def test_a_client_that_lingers_goes_on_when_its_server_ends(weir, fake, how):
+    ended = []
+
     def answer(conn, kind, body):
         if kind != "Q" or b"INSERT" not in body:
             return False
@@ -147,14 +149,17 @@ def test_a_client_that_lingers_goes_on_when_its_server_ends(weir, fake, how):
             conn.send(complete("INSERT 0 1"), ready("I"))
             time.sleep(0.03)
         how(conn)
+        ended.append(4000 + conn.number)
         return True
     fake.answer = answer
     weir.start(upstream=fake.upstream, pool_size=2)
     with weir.raw() as wire:
-        for _ in range(5):
+        for turn in range(5):
             logins = len(fake.logins())
             assert [reply.type for reply in wire.ask(query("INSERT INTO t VALUES (1)"))] == ["C", "Z"]
-            assert wire.has_nothing_more(0.06)
+            wait_until(lambda: len(ended) > turn and             # pylint: disable=cell-var-from-loop
+                       ended[-1] not in [row["remote_pid"] for row in weir.console("SHOW SERVERS")])
+            assert wire.has_nothing_more(0.03)
             assert wire.query("SELECT 1") == [["fake"]]
             assert len(fake.logins()) > logins or how is unowed_in_the_same_breath
         if how is unowed:

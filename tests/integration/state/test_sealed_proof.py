@@ -143,11 +143,9 @@ def settle(wire):
 def sees(weir, wire, client, ask):
     """What B sees; a client that keeps the server is asked to leave."""
     wire.send(query(ask))
-    try:
-        replies = wire.read_until("Z", timeout=0.5)
-    except WireError:
+    if wire.has_nothing_more(0.25):
         client.leave()
-        replies = wire.read_until("Z")
+    replies = wire.read_until("Z")
     assert not errors(replies), errors(replies)[0].error
     return texts(replies)
 
@@ -477,10 +475,8 @@ def first_statement(other, client):
     """By name, then a text; whatever ended the client's own session is none of B's business."""
     other.send(bind("", "known") + execute() + sync() +
                query("SELECT current_user, pg_is_in_recovery()::text::bool::text::char"))
-    try:
-        replies = other.read_until("Z", 2, timeout=0.7)
-    except WireError:
+    if other.has_nothing_more(0.25):
         client.leave()
-        replies = other.read_until("Z", 2)
+    replies = other.read_until("Z", 2)
     failed = [reply.error for reply in errors(replies)]
     return failed or texts(replies)
