@@ -365,8 +365,8 @@ is_rolled_back(struct sim_client *c, const uint8_t *body, size_t len)
 
 	sqlstate_of(body, len, state);
 	feed_silent(c);
-	if (!has_word(c, "checked") || is_fatal(body, len) || !may_have_lost(c) ||
-	    !next_unfed(c, &f) || f.type == 'S' || c->alone->is_asleep)
+	if (!has_word(c, "checked") || is_fatal(body, len) || !may_have_lost(c) || !next_unfed(c, &f) ||
+	    f.type == 'S' || c->alone->is_asleep)
 		return false;
 	if ((strcmp(state, "40001") != 0 && strcmp(state, "08007") != 0 && !is_cancelled_rollback(c, &f, state) &&
 	     (!may_refuse(c, state) || strcmp(state, "57014") == 0)) ||
