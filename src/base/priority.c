@@ -7,7 +7,12 @@
 #include <unistd.h>
 
 #define NICER_BY 10
-#define SHORT_SLICE_NS 100000 /* the least there is */
+/*
+ * Shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts when it wakes; and
+ * longer than most of its turns. When a slice is over it is preempted itself: with 0.1 ms, the least there is, that was
+ * once or twice in each transaction of pgbench.
+ */
+#define SHORT_SLICE_NS 500000
 
 /* The C library has no wrapper for sched_setattr(2), and no header of its own for this structure. */
 struct sched_attributes {

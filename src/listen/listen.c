@@ -211,13 +211,12 @@ end_effects(struct exchange *x)
 	}
 }
 
-bool
-listen_request_done(struct exchange *x)
+/* Not inline: with the check of its caller alone, that one is. */
+__attribute__((noinline)) static bool
+end_request(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL)
-		return false;
 	end_effects(x);
 	l->is_fresh = l->is_shown = false;
 	if (x->srv->tx != 'I') {
@@ -236,6 +235,12 @@ listen_request_done(struct exchange *x)
 		listen_sweep(l);
 	}
 	return listen_keep_ready(x);
+}
+
+bool
+listen_request_done(struct exchange *x)
+{
+	return x->listen != NULL && end_request(x);
 }
 
 /* In transaction mode the borrowed server gets notifications only for LISTENs that pgweir failed to intercept. */

@@ -503,11 +503,10 @@ wake_best(struct pool_budget *b, uint64_t now_us)
 	pool_stir(best->pool, now_us);
 }
 
-void
-budget_review(struct pool_budget *b, uint64_t now_us)
+/* Not inline: with the check of its caller alone, that one is. */
+__attribute__((noinline)) static void
+review(struct pool_budget *b, uint64_t now_us)
 {
-	if (b == NULL || !is_tight(b))
-		return;
 	/* A pool that gives up a connection reports from within: the review then starts again instead of nesting. */
 	b->is_review_due = true;
 	if (b->is_reviewing)
@@ -523,6 +522,13 @@ budget_review(struct pool_budget *b, uint64_t now_us)
 		return;
 	wake_best(b, now_us);
 	pool_arm(TAILQ_FIRST(&b->hungry)->pool, budget_due(TAILQ_FIRST(&b->hungry), now_us)); /* for all of them */
+}
+
+void
+budget_review(struct pool_budget *b, uint64_t now_us)
+{
+	if (b != NULL && is_tight(b))
+		review(b, now_us);
 }
 
 void
