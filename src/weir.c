@@ -500,11 +500,21 @@ make_parts(struct weir *w, struct fail *why)
 	return 0;
 }
 
+void
+weir_early_signals(sigset_t *out)
+{
+	sigemptyset(out);
+	sigaddset(out, SIGHUP);
+	sigaddset(out, SIGUSR1);
+	sigaddset(out, SIGUSR2);
+}
+
 static int
 watch_signals(struct weir *w, struct fail *why)
 {
 	static const int numbers[WEIR_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 	struct timeval tv = { 0, TICK_US };
+	sigset_t early;
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
@@ -513,6 +523,8 @@ watch_signals(struct weir *w, struct fail *why)
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
 			return fail_set(why, "53200", "no memory to start");
 	}
+	weir_early_signals(&early);
+	sigprocmask(SIG_UNBLOCK, &early, NULL);
 	w->tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
 	if (w->tick == NULL || event_add(w->tick, &tv) < 0)
 		return fail_set(why, "53200", "no memory to start");

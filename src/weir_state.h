@@ -23,6 +23,8 @@
 #include "telemetry/slowlog.h"
 #include "weir.h"
 
+#include <signal.h>
+
 #define WEIR_LISTENERS_MAX 32
 #define WEIR_SIGNALS 6
 #define TICK_US (100 * US_PER_MS)
@@ -128,6 +130,8 @@ void weir_stop_http(struct weir *w); /* another process has its socket now */
 
 /* weir.c: from now on clients are accepted here. */
 void weir_serve(struct weir *w);
+/* Signals that would end a process which has no handlers yet: they wait until it has them. */
+void weir_early_signals(sigset_t *out);
 
 /* weir_successor.c: a restart in which this process goes. */
 int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */

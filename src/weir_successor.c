@@ -121,16 +121,16 @@ spawn(char *const *argv, int fd, struct fail *why)
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	char **environment = make_environment();
-	sigset_t none, all;
+	sigset_t early, all;
 	pid_t pid = -1;
 	int error;
 
-	sigemptyset(&none);
+	weir_early_signals(&early);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attributes);
 	error = posix_spawn_file_actions_adddup2(&actions, fd, SUCCESSOR_FD);
-	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigmask(&attributes, &early);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 	if (error == 0)

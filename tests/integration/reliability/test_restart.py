@@ -395,6 +395,20 @@ def test_one_that_hangs_is_killed_by_hand(weir, wrapped):
         assert_it_goes_on(weir, weir.process.pid, wire)
 
 
+def test_signals_wait_until_the_successor_has_handlers(weir, wrapped):
+    """SIGHUP to all processes of that name, say."""
+    weir.start()
+    with weir.raw() as wire:
+        wrapped.write_text("sleep 1\n", encoding="ascii")
+        become_reaper()
+        weir.signal(signal.SIGUSR2)
+        weir.wait_log("the successor is process")
+        os.kill(int(re.search(r"the successor is process (\d+)", weir.log()).group(1)), signal.SIGHUP)
+        weir.restart_was_asked()
+        assert wire.query("SELECT 1") == [["1"]]
+        wait_until(lambda: weir.metric("pgweir_config_reloads_total", result="ok") >= 1)
+
+
 def test_nothing_holds_the_clients_of_one_process_alone(weir, wrapped):
     """PAUSE would say that all is quiet, while clients in the other process went on."""
     weir.start()
