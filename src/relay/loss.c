@@ -9,9 +9,13 @@
  * a crash may follow a commit at once.
  *
  * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
- * once; after 25006 until a server is found that is none of the old primary's, as each costs one of those.
+ * once, or until it has run for a second: a shutdown ends one backend after the other, and the next one that a request
+ * meets may be about to end, but a request that an administrator ends each time is given up. After 25006 it is relayed
+ * again until a server is found that is none of the old primary's, as each costs one of those.
  */
 #include "relay/loss.h"
+
+#include "base/clock.h"
 
 #include "pool/pool_target.h"
 #include "relay/relay.h"
@@ -23,7 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REPLAYS_MAX 100u /* after 25006 */
+#define REPLAYS_MAX 100u
+#define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
 #define KEPT_MAX 65536u /* bytes of a request; larger ones are not relayed again */
 
 /* --- the copy --- */
@@ -220,10 +225,12 @@ loss_of_primary(const struct exchange *x, const char *sqlstate)
 }
 
 static bool
-may_once_more(const struct exchange *x, const char *sqlstate)
+may_once_more(const struct exchange *x, const struct server *srv, const char *sqlstate)
 {
+	bool is_soon = sqlstate[0] == '2' || *x->env->now_us - srv->loan.lent_us < SOON_US;
+
 	return x->rare == NULL || x->rare->replayed_request != x->requests_done + 1 ||
-	       x->rare->replay_count < (sqlstate[0] == '2' ? REPLAYS_MAX : 1);
+	       x->rare->replay_count < (is_soon ? REPLAYS_MAX : 1);
 }
 
 static bool
@@ -248,7 +255,7 @@ loss_of(struct exchange *x, const struct server *srv, const char *sqlstate, bool
 		return LOSS_NOT_EXECUTED;
 	if (!is_owing)
 		return has_nothing(x, srv) ? LOSS_OF_NOTHING : LOSS_OF_TRANSACTION;
-	if (is_word_of_no_effect(x, sqlstate) && may_once_more(x, sqlstate) && has_whole_copy(x, srv) &&
+	if (is_word_of_no_effect(x, sqlstate) && may_once_more(x, srv, sqlstate) && has_whole_copy(x, srv) &&
 	    is_copy_harmless(x, &srv->loan.sent))
 		return LOSS_NOT_EXECUTED;
 	return LOSS_IN_DOUBT;

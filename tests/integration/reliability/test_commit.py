@@ -186,7 +186,7 @@ def test_pipeline_that_commits(weir, cut, table, place):
         else:
             error, = rawwire.errors(client.read_to_end())
             assert (error.severity, error.sqlstate) == ("FATAL", "08007")
-    assert rows(weir, table) == {1}
+    wait_until(lambda: rows(weir, table) == {1})
 
 
 PIPELINE = [parse("", "INSERT INTO child VALUES (1)"), bind(), execute(), parse("", "COMMIT"), bind(), execute(), sync()]

@@ -102,9 +102,7 @@ def test_a_planned_switchover_without_an_error(weir, pair):
     load.wait_done(300)
     load.stop()
     report("switchover", weir, load, seconds)
-    # PostgreSQL tells one backend after the other: a request may meet two that end, and is relayed again once.
-    assert all("57P01" in text for text in load.errors), load.errors
-    assert len(load.errors) <= weir.metric("pgweir_pool_replays_total") and seconds < 3.0, load.errors
+    assert not load.errors and seconds < 3.0, load.errors
     assert standby.value("SELECT count(*) FROM done") == load.done_count
     for wire in idle:
         assert wire.query("SELECT 1") == [["1"]]

@@ -1,6 +1,7 @@
 """With on_outage = hold: what PostgreSQL says it has not executed is relayed again; whatever may have been, is not."""
 
 import signal
+import time
 
 import pytest
 
@@ -18,8 +19,8 @@ FATAL = error("57P01", "terminating connection due to administrator command", "F
 class Dying:
     """A fake server that answers the first request of this kind with these bytes and closes; later ones ordinarily."""
 
-    def __init__(self, fake, reply, kind="Q", times=1):
-        self.reply, self.kind, self.left, self.asked_count = reply, kind, times, 0
+    def __init__(self, fake, reply, kind="Q", times=1, seconds=0):
+        self.reply, self.kind, self.left, self.seconds, self.asked_count = reply, kind, times, seconds, 0
         fake.answer = self._answer
 
     def _answer(self, conn, kind, body):
@@ -29,6 +30,7 @@ class Dying:
         if self.left == 0:
             return False
         self.left -= 1
+        time.sleep(self.seconds)        # it runs for so long
         conn.send(self.reply)
         conn.sock.close()
         conn.is_open = False
@@ -48,9 +50,16 @@ def test_a_request_that_meets_a_backend_that_was_told_to_end_is_relayed_again(we
     wait_until(lambda: weir.metric("pgweir_pool_replays_total") == 1)
 
 
-def test_it_is_relayed_again_once(weir, fake):
+def test_it_may_meet_several_backends_that_are_about_to_end(weir, fake):
+    """A shutdown ends one after the other."""
     wire = start(weir, fake)
-    dying = Dying(fake, FATAL, times=2)
+    dying = Dying(fake, FATAL, times=5)
+    assert not errors(wire.ask(query("SELECT 'mark'"))) and dying.asked_count == 6
+
+
+def test_one_that_an_administrator_ends_each_time_is_relayed_again_once(weir, fake):
+    wire = start(weir, fake)
+    dying = Dying(fake, FATAL, times=3, seconds=1.1)
     wire.send(query("SELECT 'mark'"))
     assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 2
 
