@@ -1,4 +1,4 @@
-/* src/base/mentions.h - a plain search for a word, ignoring case. */
+/* src/base/mentions.h - plain searches of text: for a word, ignoring case, and for anything that is not ASCII. */
 #ifndef PGWEIR_BASE_MENTIONS_H
 #define PGWEIR_BASE_MENTIONS_H
 
@@ -17,6 +17,16 @@ text_mentions(const char *text, size_t len, const char *word)
 		if ((*text | 0x20) == (word[0] | 0x20) && strncasecmp(text, word, word_len) == 0)
 			return true;
 	return false;
+}
+
+/* Returns whether no byte has its high bit set. */
+static inline bool
+text_is_ascii(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((text[i] & 0x80) != 0)
+			return false;
+	return true;
 }
 
 #endif

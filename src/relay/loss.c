@@ -16,7 +16,6 @@
 #include "relay/loss.h"
 
 #include "base/clock.h"
-
 #include "pool/pool_target.h"
 #include "relay/relay.h"
 #include "state/state.h"

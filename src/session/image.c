@@ -14,6 +14,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 #include "base/alloc.h"
+#include "base/mentions.h"
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
@@ -246,19 +247,12 @@ image_context(struct image *img)
 	return img->context == NULL ? IMAGE_CONTEXT_NONE : img->context->number;
 }
 
-static bool
-text_is_ascii(const char *text)
-{
-	while (*text != '\0' && (*text & 0x80) == 0)
-		text++;
-	return *text == '\0';
-}
-
 bool
 image_is_ascii(const struct image *img)
 {
 	for (size_t i = 0; i < img->count; i++)
-		if (!text_is_ascii(img->settings[i].name) || !text_is_ascii(img->settings[i].value))
+		if (!text_is_ascii(img->settings[i].name, strlen(img->settings[i].name)) ||
+		    !text_is_ascii(img->settings[i].value, strlen(img->settings[i].value)))
 			return false;
 	return true;
 }

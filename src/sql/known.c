@@ -1,6 +1,8 @@
 /* src/sql/known.c - see known.h. Statements end at semicolons outside of parentheses. */
 #include "sql/known_rules.h"
 
+#include "base/mentions.h"
+
 #include "sql/scan.h"
 
 #include <string.h>
@@ -233,11 +235,7 @@ known_is_plain(unsigned options, const char *sql, size_t len)
 {
 	if ((options & SCAN_BACKSLASH_STRINGS) != 0 && memchr(sql, '\\', len) != NULL)
 		return false;
-	if ((options & SCAN_ASCII_TRAIL) != 0)
-		for (size_t i = 0; i < len; i++)
-			if ((sql[i] & 0x80) != 0)
-				return false;
-	return true;
+	return (options & SCAN_ASCII_TRAIL) == 0 || text_is_ascii(sql, len);
 }
 
 static bool

@@ -6,6 +6,8 @@
  */
 #include "sql/scan_rules.h"
 
+#include "base/mentions.h"
+
 #include <string.h>
 
 #define TEMP_SCHEMA "pg_temp"
@@ -93,15 +95,6 @@ scan_name_append(struct scan *s, const char *bytes, size_t len)
 	}
 }
 
-static bool
-has_high_bit(const char *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if ((bytes[i] & 0x80) != 0)
-			return true;
-	return false;
-}
-
 void
 scan_name_keep(struct scan *s)
 {
@@ -111,7 +104,7 @@ scan_name_keep(struct scan *s)
 		return;
 	/* Of a name in an encoding with ASCII trail bytes, what was folded may be half of a letter. */
 	if (s->name_len == SCAN_WORD_MAX || memchr(s->name, '\0', s->name_len) != NULL ||
-	    ((s->options & SCAN_ASCII_TRAIL) != 0 && has_high_bit(s->name, s->name_len))) {
+	    ((s->options & SCAN_ASCII_TRAIL) != 0 && !text_is_ascii(s->name, s->name_len))) {
 		s->flags |= SCAN_NAMES_LOST;
 		return;
 	}

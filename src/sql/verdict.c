@@ -64,11 +64,8 @@ has_literal(const char *sql, size_t len)
 {
 	const char *end = sql + len;
 
-	if (memchr(sql, '\'', len) != NULL)
+	if (memchr(sql, '\'', len) != NULL || !text_is_ascii(sql, len))
 		return true;
-	for (size_t i = 0; i < len; i++)
-		if ((sql[i] & 0x80) != 0)
-			return true;
 	while ((sql = memchr(sql, '$', (size_t)(end - sql))) != NULL)
 		if (++sql < end && !isdigit((unsigned char)*sql))
 			return true;

@@ -193,12 +193,15 @@ int
 session_settle_statements(struct exchange *x)
 {
 	struct loan *l = &x->srv->loan;
-	struct client_session *s = session_own(x);
-	bool is_sure = !l->has_failed && (l->suspicion & SCAN_PREPARE) == 0,
-	     has_any = (l->suspicion & SCAN_PREPARE) != 0;
+	bool has_any = (l->suspicion & SCAN_PREPARE) != 0, is_sure = !has_any && !l->has_failed;
+	struct client_session *s;
 	unsigned kept = 0;
 
-	for (unsigned i = 0; s != NULL && i < s->effect_count; i++) {
+	if (x->session == NULL && !has_any)
+		return 0;
+	if ((s = session_own(x)) == NULL)
+		return -1;
+	for (unsigned i = 0; i < s->effect_count; i++) {
 		struct effect *e = &s->effects[i];
 
 		if (e->kind < EFFECT_PREPARE) {
@@ -210,8 +213,6 @@ session_settle_statements(struct exchange *x)
 		free(e->name);
 		free(e->value);
 	}
-	if (s == NULL)
-		return -1;
 	s->effect_count = kept;
 	l->suspicion &= ~(uint32_t)SCAN_PREPARE;
 	if (!has_any || is_sure)

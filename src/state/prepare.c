@@ -164,8 +164,7 @@ may_be_gone_first(const struct exchange *x)
 	if ((srv->loan.suspicion & SCAN_PREPARE) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
-		if (s->effects[i].kind == EFFECT_PREPARE || s->effects[i].kind == EFFECT_DEALLOCATE ||
-		    s->effects[i].kind == EFFECT_DEALLOCATE_ALL)
+		if (s->effects[i].kind >= EFFECT_PREPARE)
 			return true;
 	return false;
 }

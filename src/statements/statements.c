@@ -584,7 +584,7 @@ statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len
 	if (x->statements == NULL || kind == 'P')
 		return true;
 	if (name[0] == '\0')
-		unnamed_drop(x);
+		statements_forget_unnamed(x);
 	else if ((n = client_statement_find(x, name)) != NULL)
 		client_statement_leave(x->statements, n);
 	return true;

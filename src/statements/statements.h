@@ -55,8 +55,8 @@ void statements_request_done(struct exchange *x); /* ReadyForQuery */
  */
 int statements_simple_query(struct exchange *x, const char *sql, size_t len);
 /*
- * A simple Query or an unnamed Parse got no server, or was lost with it: it drops the unnamed statement as well, as it
- * does if PostgreSQL refuses it. No change of that one may be under way.
+ * The client has no unnamed statement any more. A simple Query or an unnamed Parse drops it also if it got no server,
+ * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.
  */
 void statements_forget_unnamed(struct exchange *x);
 void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */

@@ -165,7 +165,6 @@ enum statement_step unnamed_ensure(struct exchange *x); /* the server has the cl
 enum statement_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
 int unnamed_parse_oversize(struct exchange *x);
 enum statement_step unnamed_close(struct exchange *x, enum owed_to to);
-void unnamed_drop(struct exchange *x); /* only if no change of it is under way */
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
 

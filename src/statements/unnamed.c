@@ -109,9 +109,8 @@ set_unnamed(struct exchange *x, struct statement *st, bool is_oversize)
 		x->srv->unnamed_of = s->token;
 }
 
-/* No change may be under way. */
 void
-unnamed_drop(struct exchange *x)
+statements_forget_unnamed(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
@@ -262,14 +261,8 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 	 */
 	if (x->srv->ledger.count > 0)
 		return unnamed_close(x, OWED_TO_STATEMENT) == STATEMENT_FAILED ? -1 : 0;
-	unnamed_drop(x);
+	statements_forget_unnamed(x);
 	return 0;
-}
-
-void
-statements_forget_unnamed(struct exchange *x)
-{
-	unnamed_drop(x);
 }
 
 static void

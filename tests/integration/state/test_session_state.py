@@ -5,6 +5,8 @@ A story is a list of steps: (client, what it says, what it is told). What is tol
 "!" is an SQLSTATE; None: anything but an error.
 """
 
+import contextlib
+
 import pytest
 
 from rawwire import bind, close, describe, errors, execute, one_statement, parse, query, shape, sync, texts
@@ -630,13 +632,20 @@ def test_settings_stay_what_they_are_when_their_client_changes_its_encoding(weir
     assert wire.query("SELECT current_setting('app.name')") == [["Müller"]]
 
 
+@contextlib.contextmanager
+def prepared_elsewhere(weir, sql):
+    """A client that has run this PREPARE. The server that has the statement is another client's now."""
+    weir.start(pool_size=2)
+    with weir.raw() as wire, weir.raw() as other:
+        wire.query(sql)
+        other.query("BEGIN")
+        yield wire
+
+
 def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir):
     """What runs behind an error is asked about, not believed; a server that never had the statement can't tell that it
     is gone."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("PREPARE p AS SELECT 1")
-        other.query("BEGIN")  # on the server that has it
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
         wire.send(query("SELECT 1 / 0") + query("DEALLOCATE ALL"))
         assert shape(wire.read_until("Z", 2)) == "E:22012 Z:I C:DEALLOCATE ALL Z:I"
         assert shape(wire.ask(query("EXECUTE p"))) == "E:26000 Z:I"
@@ -646,10 +655,7 @@ def test_deallocate_all_behind_an_error_takes_statements_that_are_elsewhere(weir
 
 def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
     """On a server that lacks the statement nothing can be prepared before the transaction has ended."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("PREPARE p AS SELECT 1")
-        other.query("BEGIN")  # on the server that has it
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
         assert shape(wire.ask(query("BEGIN; SELECT 1 / 0"))) == "C:BEGIN E:22012 Z:E"
         wire.send(query("ROLLBACK") + query("EXECUTE p"))
         assert shape(wire.read_until("Z", 2)) == "C:ROLLBACK Z:I T D C:SELECT 1 Z:I"
@@ -659,10 +665,7 @@ def test_execute_right_behind_the_end_of_a_failed_transaction(weir):
 def test_what_is_prepared_anew_under_a_name_is_what_runs(weir, block):
     """On a server that lacks the old statement, DEALLOCATE finds a dummy of pgweir's there. What comes of it counts at
     once: neither the end of the transaction nor a rollback changes it."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("PREPARE p AS SELECT 'old'")
-        other.query("BEGIN")  # on the server that has it
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 'old'") as wire:
         if block is not None:
             wire.ask(query(block))
             wire.ask(query("ROLLBACK TO a" if "SAVEPOINT" in block else "SELECT 1"))
@@ -680,10 +683,7 @@ def test_what_is_prepared_anew_under_a_name_is_what_runs(weir, block):
 
 
 def test_what_is_prepared_anew_in_one_write_is_what_runs(weir):
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("PREPARE p AS SELECT 'old'")
-        other.query("BEGIN")  # on the server that has it
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 'old'") as wire:
         wire.send(query("DEALLOCATE p") + query("SELECT 1 / 0") + query("PREPARE p AS SELECT 'new'") + query("EXECUTE p"))
         assert texts(wire.read_until("Z", 4)) == [["new"]]
         assert wire.query("EXECUTE p") == [["new"]]
@@ -691,10 +691,7 @@ def test_what_is_prepared_anew_in_one_write_is_what_runs(weir):
 
 def test_prepare_right_behind_deallocate_all(weir):
     """The name is free by then, also on a server that never had the statement."""
-    weir.start(pool_size=2)
-    with weir.raw() as wire, weir.raw() as other:
-        wire.query("PREPARE p AS SELECT 1")
-        other.query("BEGIN")  # on the server that has it
+    with prepared_elsewhere(weir, "PREPARE p AS SELECT 1") as wire:
         wire.send(query("DEALLOCATE ALL") + query("PREPARE p AS SELECT 2") + query("EXECUTE p"))
         assert shape(wire.read_until("Z", 3)) == "C:DEALLOCATE ALL Z:I C:PREPARE Z:I T D C:SELECT 1 Z:I"
 
