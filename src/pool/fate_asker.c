@@ -5,6 +5,7 @@
 #include "base/backoff.h"
 #include "base/clock.h"
 #include "pool/dedicated.h"
+#include "pool/pool_set_state.h"
 #include "wire/messages.h"
 
 #include <event2/event_struct.h>
@@ -282,7 +283,7 @@ own(struct pool_entry *entry)
 	a->entry = entry;
 	a->conn.ops = &conn_ops;
 	dedicated_env(&a->env, entry->set);
-	a->random = (uintptr_t)a ^ now_of(a);
+	a->random = pool_set_random(entry->set);
 	TAILQ_INIT(&a->questions);
 	event_assign(&a->timer, a->env.base, -1, 0, on_timer, a);
 	return entry->fates = a;

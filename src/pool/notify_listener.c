@@ -1,6 +1,7 @@
 /* src/pool/notify_listener.c - the listeners of a pool, their subscribers, and time. See notify_listener.h. */
 #include "base/alloc.h"
 #include "pool/notify_state.h"
+#include "pool/pool_set_state.h"
 
 #include "base/clock.h"
 
@@ -44,7 +45,7 @@ new_listener(struct pool_entry *entry, const char *encoding)
 	listener->is_paused = pool_is_paused(entry->policy);
 	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
 		listener->seed_of_names = (uintptr_t)listener ^ listener_now(listener);
-	listener->random = listener->seed_of_names;
+	listener->random = pool_set_random(entry->set);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);
 	TAILQ_INIT(&listener->catching);
