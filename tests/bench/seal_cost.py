@@ -113,7 +113,7 @@ def measure(pooler, script, clients, seconds):
     """Transactions per second, the pooler's CPU in microseconds per transaction, slowest over fastest client."""
     with tempfile.TemporaryDirectory(prefix="pgweir-bench-") as directory:
         before = pooler.cpu()
-        done = pgbench_words(pooler.port, "-c", str(clients), "-j", "1", "-T", str(seconds), "-b", script, "-l",
+        done = pgbench_words(pooler.port, "-c", str(clients), "-j", "4", "-T", str(seconds), "-b", script, "-l",
                              "--log-prefix", f"{directory}/count", pooler.database)
         spent = pooler.cpu() - before
         if done.returncode:
