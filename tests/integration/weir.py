@@ -473,7 +473,7 @@ def wait_process(process, timeout):
     if descriptor >= 0:
         select.select([descriptor], [], [], timeout)
         os.close(descriptor)
-    return process.wait(0.1)
+    return process.wait(5)              # a successor may still be its parent's to reap
 
 
 SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')

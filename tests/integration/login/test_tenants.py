@@ -313,7 +313,7 @@ def test_switching_tenants_on_moves_no_client_to_one(weir):
 # --- limits, console, metrics ---
 
 def test_settings_of_one_tenant(tenants, weir):
-    tenants(sections={"tenant acme": {"upstream": weir.upstream(dbname="app"), "pool_size": 1, "pool_timeout": "100ms"}})
+    tenants(sections={"tenant acme": {"upstream": weir.upstream(dbname="app"), "pool_size": 1, "pool_timeout": "1s"}})
     first, second = login(weir, "acme"), login(weir, "acme")
     first.query("BEGIN")
     assert errors(second.ask(query("SELECT 1")))[0].sqlstate == "53300"

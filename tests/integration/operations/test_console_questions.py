@@ -250,11 +250,15 @@ def test_samples_count_for_all(weir):
 def test_slow_shows_the_last_ones(weir):
     weir.start(pool_size=1, pool_timeout="300ms", threshold="50ms")
     with app(weir, "sleeper") as sleeper, app(weir, "waiter") as waiter:
+        sleeper.query("SELECT 1")                           # opens the server connection
         sleeper.query("SELECT pg_sleep(0.1), 'secret'")
         sleeper.query("BEGIN")
         waiter.ask(query("SELECT 'in vain'"))
         sleeper.query("COMMIT")
-    timeout, slow = weir.console("SHOW SLOW")
+    rows = weir.console("SHOW SLOW")
+    timeout, = (row for row in rows if row["event"] == "pool_timeout")
+    slow, = (row for row in rows if "pg_sleep" in row["query"])
+    assert rows.index(timeout) < rows.index(slow)           # the last one comes first
     assert (slow["event"], slow["cause"], slow["application_name"]) == ("slow_query", "server", "sleeper")
     assert slow["query"] == "SELECT pg_sleep(?), ?" and 95 < slow["duration_ms"] < 1000
     assert (timeout["event"], timeout["cause"], timeout["sqlstate"]) == ("pool_timeout", "pool_wait", "53300")
