@@ -133,6 +133,12 @@ void weir_serve(struct weir *w);
 /* Signals that would end a process which has no handlers yet: they wait until it has them. */
 void weir_early_signals(sigset_t *out);
 
+/*
+ * weir_spawn.c: runs the file that this process was started from, with the same arguments. fd is its link to this
+ * process; it is borrowed. Returns its PID, or -1 with *why set.
+ */
+pid_t weir_spawn(char *const *argv, int fd, struct fail *why);
+
 /* weir_successor.c: a restart in which this process goes. */
 int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */
 /* Whether clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */

@@ -23,7 +23,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +38,6 @@
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
 #define READY_MAX 64 /* of those; what is beyond them moves next time */
-#define SUCCESSOR_FD 3
 
 enum stage {
 	STAGE_STARTING,
@@ -81,68 +79,6 @@ static void on_message(void *arg, uint8_t type, const uint8_t *body, size_t len,
 static void on_drained(void *arg);
 static void on_closed(void *arg);
 static const struct link_ops link_ops = { on_message, on_drained, on_closed };
-
-/* Returns this process's environment, with the variable for the successor. The caller frees the array and its last. */
-static char **
-make_environment(void)
-{
-	extern char **environ;
-	size_t count = 0, kept = 0;
-	char **made;
-
-	while (environ[count] != NULL)
-		count++;
-	made = xcalloc(count + 2, sizeof(*made));
-	for (size_t i = 0; i < count; i++)
-		if (strncmp(environ[i], HANDOVER_VARIABLE "=", sizeof(HANDOVER_VARIABLE)) != 0)
-			made[kept++] = environ[i];
-	made[kept] = xasprintf("%s=%d:%ld", HANDOVER_VARIABLE, SUCCESSOR_FD, (long)getpid());
-	return made;
-}
-
-static void
-free_environment(char **made)
-{
-	size_t count = 0;
-
-	while (made[count] != NULL)
-		count++;
-	free(made[count - 1]);
-	free(made);
-}
-
-/*
- * Runs the file that this process was started from, with the same arguments. There are threads: posix_spawn() does
- * between fork and exec only what is safe then. Returns its PID, or -1 with *why set.
- */
-static pid_t
-spawn(char *const *argv, int fd, struct fail *why)
-{
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attributes;
-	char **environment = make_environment();
-	sigset_t early, all;
-	pid_t pid = -1;
-	int error;
-
-	weir_early_signals(&early);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attributes);
-	error = posix_spawn_file_actions_adddup2(&actions, fd, SUCCESSOR_FD);
-	posix_spawnattr_setsigmask(&attributes, &early);
-	posix_spawnattr_setsigdefault(&attributes, &all);
-	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	if (error == 0)
-		error = posix_spawnp(&pid, argv[0], &actions, &attributes, argv, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&actions);
-	free_environment(environment);
-	if (error == 0)
-		return pid;
-	fail_set(why, "58000", "cannot start %s: %s", argv[0], strerror(error));
-	return -1;
-}
 
 static void
 send_listener(struct successor *s, char kind, const char *host, uint16_t port, int fd)
@@ -228,7 +164,7 @@ weir_restart(struct weir *w, struct fail *why)
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return fail_set(why, "53000", "cannot make a socket pair: %s", strerror(errno));
-	pid = spawn(w->argv, ends[1], why);
+	pid = weir_spawn(w->argv, ends[1], why);
 	close(ends[1]);
 	if (pid < 0) {
 		close(ends[0]);
