@@ -36,6 +36,7 @@ struct weir_overrides {
 };
 
 struct successor; /* weir_successor.c */
+struct moving; /* weir_moving.h */
 struct predecessor; /* weir_predecessor.c */
 
 struct weir {
@@ -68,6 +69,7 @@ struct weir {
 	/* a restart without a gap: weir_handover.h */
 	char *const *argv; /* of this process; NULL: it can't have a successor */
 	struct successor *successor; /* while this process moves its clients there; or NULL */
+	struct moving *moving; /* the successor's; or NULL */
 	struct predecessor *predecessor; /* while clients come from there; or NULL */
 	struct event *signals[WEIR_SIGNALS], *tick, *http_asks;
 	uint8_t *read_buffer;
@@ -147,9 +149,11 @@ void weir_forget_successor(struct weir *w); /* fine if there is none */
 void weir_abandon_successor(struct weir *w); /* this process stops: one that is not ready yet is given up */
 void weir_successor_tick(struct weir *w); /* about every 100 ms */
 void weir_end_if_moved(struct weir *w);
-void weir_client_gone_moving(struct weir *w, const struct client *c);
 /* A message of weir_handover.h, once clients move there. Returns false: there is nobody to tell. */
 bool weir_send_successor(struct weir *w, uint8_t type, const void *body, size_t len);
+
+/* weir_moving.c; more of it: weir_moving.h. */
+void weir_client_gone_moving(struct weir *w, const struct client *c);
 void weir_client_released(struct exchange *x); /* exchange_ops */
 void weir_crossing_heard(struct exchange *x);
 

@@ -2,12 +2,8 @@
  * src/weir_successor.c - a hitless restart, in the process that goes: it starts its successor, passes its listening
  * sockets and then its clients on, and ends when none is left. What the two say to each other: weir_handover.h.
  *
- * Clients move when they are between two requests: all that are idle at first, a few in each turn of the loop, and
- * others as soon as they have given their server back. What can't move is served here until it leaves, or until
- * restart_timeout is over; then this process stops as it does at SIGTERM.
- *
- * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
- * before that, the client is read on.
+ * Its clients move there (weir_moving.c). Those that can't are served here until they leave, or until restart_timeout
+ * is over; then this process stops as it does at SIGTERM.
  */
 #include "weir_state.h"
 
@@ -31,6 +27,22 @@
 
 #define START_MAX_US (60 * US_PER_S) /* how long a successor may take to start */
 #define LOST_MAX_US (2 * US_PER_S) /* how long one may live on without its link */
+
+enum stage {
+	STAGE_STARTING,
+	STAGE_MOVING, /* it accepts clients, and takes over ours */
+	STAGE_LOST /* its link is broken; whether it lives is not known yet */
+};
+
+struct successor {
+	struct weir *w;
+	struct link *link;
+	struct moving *moving; /* w->moving */
+	pid_t pid;
+	enum stage stage;
+	uint64_t since_us;
+};
+
 /* --- starting it --- */
 
 static void on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
@@ -129,8 +141,7 @@ weir_restart(struct weir *w, struct fail *why)
 	s->pid = pid;
 	s->since_us = w->now_us;
 	s->link = link_new(w->base, ends[0], &link_ops, s);
-	s->office = passport_office_new(moving_send_pool, moving_send_text, s);
-	s->pump = event_new(w->base, -1, 0, moving_pump, s);
+	w->moving = s->moving = moving_new(w, s->link, pid);
 	w->successor = s;
 	log_info(w->log, "restart: the successor is process %ld", (long)pid);
 	send_listeners(s);
@@ -145,10 +156,10 @@ weir_forget_successor(struct weir *w)
 	if (s == NULL)
 		return;
 	w->successor = NULL;
+	w->moving = NULL;
 	w->clients.x.is_moving = false;
-	event_free(s->pump);
+	moving_free(s->moving);
 	link_free(s->link);
-	passport_office_free(s->office);
 	free(s);
 }
 
@@ -161,13 +172,13 @@ weir_end_if_moved(struct weir *w)
 	const struct successor *s = w->successor;
 	const struct client *c;
 
-	if (s == NULL || s->stage != STAGE_MOVING || w->is_ending || moving_has_crossings(s))
+	if (s == NULL || s->stage != STAGE_MOVING || w->is_ending || moving_has_crossings(s->moving))
 		return;
 	TAILQ_FOREACH(c, &w->clients.clients, all)
 	if (c->x.state != CL_CONSOLE)
 		return;
-	log_info(w->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends", s->moved,
-		 (long)s->pid);
+	log_info(w->log, "restart: %" PRIu32 " clients have moved to process %ld; this one ends",
+		 moving_count(s->moving), (long)s->pid);
 	weir_end(w);
 }
 
@@ -175,7 +186,7 @@ weir_end_if_moved(struct weir *w)
 static void
 make_room(const struct successor *s)
 {
-	pool_set_close_unneeded(s->w->pools, !s->is_told, RR_RELOAD, s->w->now_us);
+	pool_set_close_unneeded(s->w->pools, !moving_is_told(s->moving), RR_RELOAD, s->w->now_us);
 }
 
 /* The successor is ready: from here on it accepts clients. */
@@ -202,10 +213,9 @@ go(struct successor *s)
 	link_send(s->link, HANDOVER_GO, NULL, 0, -1);
 	s->stage = STAGE_MOVING;
 	s->since_us = w->now_us;
-	w->clients.x.is_moving = true;
 	log_info(w->log, "restart: process %ld is ready; clients move there as they become idle", (long)s->pid);
+	moving_begin(s->moving);
 	make_room(s);
-	moving_pump_again(s, 0);
 	weir_end_if_moved(w);
 }
 
@@ -263,7 +273,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_READY && s->stage == STAGE_STARTING)
 		on_ready(s, body, len);
 	else if ((type == HANDOVER_TAKEN || type == HANDOVER_REFUSED) && s->stage == STAGE_MOVING)
-		moving_on_message(s, type, body, len);
+		moving_on_message(s->moving, type, body, len);
 	else if ((type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED) && s->stage == STAGE_MOVING)
 		weir_heard_cancel(s->w, type, body, len);
 	else if (type == HANDOVER_STOP && len == 1 && body[0] <= SHUTDOWN_NOW)
@@ -276,9 +286,7 @@ on_drained(void *arg)
 	struct successor *s = arg;
 
 	s->w->now_us = clock_now_us();
-	moving_let_go_of_released(s);
-	moving_pump_again(s, 0);
-	weir_end_if_moved(s->w);
+	moving_on_drained(s->moving);
 }
 
 /* The successor was ready, and has died: this process listens again, if it can. */
@@ -304,10 +312,10 @@ lost(struct successor *s, bool is_dead)
 	struct weir *w = s->w;
 
 	log_error(w->log, "restart: process %ld %s; %" PRIu32 " clients had moved there", (long)s->pid,
-		  is_dead ? "has died" : "has closed its link to this one", s->moved);
+		  is_dead ? "has died" : "has closed its link to this one", moving_count(s->moving));
 	w->counters.restarts_failed++;
 	s->stage = STAGE_LOST;
-	moving_take_back(s, is_dead);
+	moving_take_back(s->moving, is_dead);
 	weir_end_far_cancels(w);
 	weir_forget_successor(w);
 	if (is_dead)
@@ -328,6 +336,7 @@ on_closed(void *arg)
 	else {
 		s->stage = STAGE_LOST;
 		s->since_us = s->w->now_us;
+		moving_stop(s->moving);
 		weir_successor_tick(s->w);
 	}
 }
@@ -354,7 +363,7 @@ weir_successor_tick(struct weir *w)
 		weir_stop(w, SHUTDOWN_SERVERS);
 	} else if (s->stage == STAGE_MOVING) {
 		make_room(s);
-		moving_call_back_late(s);
+		moving_tick(s->moving);
 		weir_end_if_moved(w);
 	}
 }
