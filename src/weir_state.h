@@ -135,6 +135,18 @@ void weir_serve(struct weir *w);
 /* Signals that would end a process which has no handlers yet: they wait until it has them. */
 void weir_early_signals(sigset_t *out);
 
+uint64_t weir_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap); /* client_env.normalize */
+
+/* weir_console.c */
+struct console *weir_console_new(struct weir *w);
+void weir_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
+void weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
+void weir_console_closed(void *up, struct client *c); /* client_env */
+
+/* weir_pid_file.c */
+int weir_write_pid_file(struct weir *w, struct fail *why); /* 0, or -1 with *why set; fine if none is configured */
+void weir_remove_pid_file(const struct weir *w);
+
 /*
  * weir_spawn.c: runs the file that this process was started from, with the same arguments. fd is its link to this
  * process; it is borrowed. Returns its PID, or -1 with *why set.

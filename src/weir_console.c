@@ -1,0 +1,176 @@
+/* src/weir_console.c - what the console's commands ask of the process. */
+#include "weir_state.h"
+#include "weir_handover.h"
+
+#include "build.h"
+#include "telemetry/metrics.h"
+#include "telemetry/query_table.h"
+
+static void
+host_queries_each(void *up, void (*row)(const struct query_row *row, void *arg), void *arg)
+{
+	struct weir *w = up;
+
+	query_table_each(w->queries, row, arg);
+}
+
+static void
+host_queries_reset(void *up)
+{
+	struct weir *w = up;
+
+	query_table_reset(w->queries);
+}
+
+static void
+host_slow_each(void *up, void (*row)(const struct slow_row *row, void *arg), void *arg)
+{
+	struct weir *w = up;
+
+	slowlog_each_recent(w->slowlog, row, arg);
+}
+
+static void
+host_metrics_each(void *up, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
+{
+	struct snapshot *s = weir_snapshot(up);
+
+	metrics_each_sample(s, row, arg);
+	snapshot_free(s);
+}
+
+void
+weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
+{
+	struct weir *w = x->env->up;
+
+	console_message(w->console, client_of(x), type, body, len);
+}
+
+void
+weir_console_closed(void *up, struct client *c)
+{
+	struct weir *w = up;
+
+	console_client_closed(w->console, c);
+}
+
+static int
+host_reload(void *up, struct fail *why)
+{
+	return weir_reload(up, why);
+}
+
+static void
+host_pause(void *up, const char *database)
+{
+	struct weir *w = up;
+
+	pool_set_pause(w->pools, database, w->now_us);
+}
+
+void
+weir_resume(struct weir *w, const char *database)
+{
+	if (database == NULL)
+		weir_suspend(w, false);
+	pool_set_resume(w->pools, database, w->now_us);
+}
+
+static int
+host_set(void *up, const char *name, const char *value, struct fail *notice, struct fail *why)
+{
+	return weir_set(up, name, value, notice, why);
+}
+
+static int
+host_may_hold(void *up, struct fail *why)
+{
+	return weir_may_hold(up, why);
+}
+
+static void
+host_suspend(void *up)
+{
+	weir_suspend(up, true);
+}
+
+static void
+host_shutdown(void *up, enum shutdown_how how)
+{
+	const uint8_t byte = (uint8_t)how;
+
+	/* After a restart it is meant for both processes: the new one stops the old one. */
+	if (!weir_send_successor(up, HANDOVER_STOP, &byte, 1))
+		weir_stop(up, how);
+}
+
+static int
+host_restart(void *up, struct fail *why)
+{
+	return weir_restart(up, why);
+}
+
+static void
+host_reopen(void *up)
+{
+	weir_reopen_logs(up);
+}
+
+static const char *
+host_config_error(void *up, size_t i)
+{
+	const struct weir *w = up;
+
+	return i < w->problems.count ? w->problems.list[i].text : NULL;
+}
+
+static const char *
+host_config_change(void *up, size_t i)
+{
+	const struct weir *w = up;
+
+	return i < w->change_count ? w->changes[i] : NULL;
+}
+
+static bool
+host_is_shutting_down(void *up)
+{
+	const struct weir *w = up;
+
+	return w->is_stopping;
+}
+
+static void
+host_resume(void *up, const char *database)
+{
+	weir_resume(up, database);
+}
+
+struct console *
+weir_console_new(struct weir *w)
+{
+	struct console_host host = { .up = w,
+				     .clients = &w->clients,
+				     .version = PGWEIR_VERSION,
+				     .start_wall_us = w->start_wall_us,
+				     .reload = host_reload,
+				     .may_hold = host_may_hold,
+				     .pause = host_pause,
+				     .resume = host_resume,
+				     .set = host_set,
+				     .suspend = host_suspend,
+				     .shutdown = host_shutdown,
+				     .restart = host_restart,
+				     .reopen = host_reopen,
+				     .config_error = host_config_error,
+				     .config_change = host_config_change,
+				     .is_shutting_down = host_is_shutting_down,
+				     .metrics_each = host_metrics_each,
+				     .queries_each = host_queries_each,
+				     .queries_reset = host_queries_reset,
+				     .slow_each = host_slow_each,
+				     .normalize = weir_normalize };
+
+	return console_new(&host);
+}
