@@ -36,7 +36,7 @@ struct exchange;
 struct client_statements; /* statements/statements_state.h: from the first Parse */
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
-struct commit_doubt; /* relay/commit_check.c */
+struct commit_doubt; /* relay/commit_doubt.c */
 struct exclusive; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
