@@ -9,6 +9,7 @@
  *   passport.c         moves it to another process of pgweir
  *   passport_form.c    its written form; pure
  *   cancel.c           CancelRequests
+ *   cancel_keys.c      by which keys a client is found
  *   cancel_peer.c      those for clients of other processes
  *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
  *
@@ -32,7 +33,7 @@ struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
 struct users; /* auth/users.h */
-struct long_key; /* cancel.c */
+struct long_key; /* cancel_keys.c */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */

@@ -147,7 +147,7 @@ struct exchange {
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
 	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData); 0: no key yet */
-	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel.c) */
+	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel_keys.c) */
 	uint32_t requests_done; /* requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */
