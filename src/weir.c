@@ -4,6 +4,7 @@
 #include "weir_state.h"
 
 #include "admission/admission.h"
+#include "client/clients.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/priority.h"

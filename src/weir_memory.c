@@ -9,6 +9,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 #include "base/memory.h"
 
 #include <malloc.h>

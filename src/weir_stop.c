@@ -7,6 +7,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 
 #include <string.h>
 

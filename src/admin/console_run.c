@@ -1,5 +1,6 @@
 /* src/admin/console_run.c - what each command does. See console_client.h. */
 #include "admin/console_client.h"
+#include "client/clients.h"
 
 #include "admin/show.h"
 #include "base/clock.h"

@@ -4,6 +4,7 @@
  * What pools have is added up by name first, so that many databases with many pools each stay cheap.
  */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -3,6 +3,7 @@
  * error of a timeout it says here while there is time, and names those who have the servers.
  */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include "base/duration.h"
 #include "base/escape.h"

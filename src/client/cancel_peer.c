@@ -7,6 +7,7 @@
  * on they count down: three processes may do so, then the configuration must be going round in circles.
  */
 #include "client/cancel.h"
+#include "client/clients.h"
 
 #include "base/clock.h"
 #include "net/dial.h"

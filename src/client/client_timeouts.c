@@ -11,6 +11,8 @@
  */
 #include "client/cancel.h"
 #include "client/client.h"
+#include "client/client_log.h"
+#include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/late.h"
 #include "relay/relay.h"
@@ -317,27 +319,4 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	env->front->tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
-}
-
-void
-clients_drain(struct client_env *env, bool is_gentle)
-{
-	struct client *c, *next;
-	struct fail why;
-
-	env->x.is_draining = true;
-	env->x.is_gentle = is_gentle;
-	fail_set(&why, "57P01", "pgweir is shutting down");
-	fail_theirs(&why, "server shutting down");
-	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, all);
-		if (client_state_is_login((enum client_state)c->x.state) || c->x.ticket.is_waiting)
-			client_close(c, &why);
-		else if (is_gentle || c->x.state == CL_IN_DOUBT)
-			continue;
-		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
-			client_close(c, &why);
-		else if (exchange_is_ready(&c->x))
-			relay_try_release(&c->x); /* a session, between transactions */
-	}
 }
