@@ -269,6 +269,5 @@ void config_print_keys(FILE *to);
 void config_print_schema(FILE *to); /* the same as a JSON Schema */
 
 const char *pool_mode_name(enum pool_mode mode);
-const char *session_state_name(enum session_state_mode mode);
 
 #endif

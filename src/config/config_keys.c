@@ -385,9 +385,3 @@ pool_mode_name(enum pool_mode mode)
 {
 	return pool_modes[mode];
 }
-
-const char *
-session_state_name(enum session_state_mode mode)
-{
-	return session_states[mode];
-}

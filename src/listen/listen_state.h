@@ -90,7 +90,6 @@ struct client_listen {
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at, early_bytes;
-	uint64_t gap_count;
 	bool is_overrun; /* more came than may wait */
 	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */
 };

@@ -286,21 +286,6 @@ on_batch_end(struct dedicated *d)
 }
 
 static void
-on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
-{
-	(void)d;
-	(void)is_fatal;
-	(void)why;
-}
-
-static void
-on_lost(struct dedicated *d, const struct fail *why)
-{
-	(void)d;
-	(void)why;
-}
-
-static void
 on_closed(struct dedicated *d)
 {
 	struct question *q = question_of(d);
@@ -314,8 +299,6 @@ on_closed(struct dedicated *d)
 
 static const struct dedicated_ops question_ops = {
 	.up = on_up,
-	.failed = on_failed,
-	.lost = on_lost,
 	.closed = on_closed,
 	.error = on_error,
 	.row = on_row,

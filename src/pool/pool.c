@@ -197,7 +197,7 @@ pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reas
 
 /* --- Lending. --- */
 
-bool
+static bool
 pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
 {
 	const struct pool_settings *s = &p->settings;
@@ -449,7 +449,7 @@ pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	deliver(p, conn, asked_us, now_us);
 }
 
-void
+static void
 pool_raise_epoch(struct pool *p, uint64_t now_us)
 {
 	p->epoch++;
@@ -518,14 +518,6 @@ pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_u
 		return;
 	end_washing(p, conn);
 	pool_reinforce(p, now_us);
-}
-
-void
-pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us)
-{
-	conn->heard_us = now_us;
-	if (conn->state == PC_IDLE && p->waiting > 0)
-		pool_serve(p, now_us);
 }
 
 void

@@ -356,24 +356,6 @@ pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *keys,
 		take_secret(entry, secret);
 }
 
-const char *
-pool_target_host(const struct pool_entry *entry)
-{
-	return entry->target->upstream->hosts[0].host;
-}
-
-uint16_t
-pool_target_port(const struct pool_entry *entry)
-{
-	return entry->target->upstream->hosts[0].port;
-}
-
-const char *
-pool_target_database(const struct pool_entry *entry)
-{
-	return entry->target->database;
-}
-
 bool
 pool_is_same_cluster(const struct pool_entry *a, const struct pool_entry *b)
 {

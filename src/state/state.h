@@ -63,8 +63,6 @@ bool session_statement_context(const struct exchange *x, const struct sql_verdic
  */
 bool session_knows_reading(const struct exchange *x, const struct sql_verdict *v);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
-/* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
-bool session_may_set_unseen(const struct exchange *x);
 /* SQL that begins with this word, or a statement (NULL: SQL that is unknown), is about to run. */
 void session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len);
 void session_note_run_of(struct exchange *x, struct statement *st);
