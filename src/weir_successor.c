@@ -184,7 +184,7 @@ weir_end_if_moved(struct weir *w)
 
 /* Both processes have servers for a while: those that are not needed here make room for the other's. */
 static void
-make_room(const struct successor *s)
+make_room_for_servers(const struct successor *s)
 {
 	pool_set_close_unneeded(s->w->pools, !moving_is_told(s->moving), RR_RELOAD, s->w->now_us);
 }
@@ -215,7 +215,7 @@ go(struct successor *s)
 	s->since_us = w->now_us;
 	log_info(w->log, "restart: process %ld is ready; clients move there as they become idle", (long)s->pid);
 	moving_begin(s->moving);
-	make_room(s);
+	make_room_for_servers(s);
 	weir_end_if_moved(w);
 }
 
@@ -362,7 +362,7 @@ weir_successor_tick(struct weir *w)
 			    w->clients.client_count);
 		weir_stop(w, SHUTDOWN_SERVERS);
 	} else if (s->stage == STAGE_MOVING) {
-		make_room(s);
+		make_room_for_servers(s);
 		moving_tick(s->moving);
 		weir_end_if_moved(w);
 	}

@@ -91,7 +91,7 @@ compare_entries(const void *a, const void *b)
 
 /* Several of one name, as of listen, become one: "a, b". */
 static void
-join(struct list *list)
+join_names(struct list *list)
 {
 	size_t kept = 0;
 
@@ -123,7 +123,7 @@ list_of(const struct config *config)
 	add_scopes(&list, "tenant", config->tenant_scopes, config->tenant_count);
 	add_scopes(&list, "user", config->users, config->user_count);
 	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
-	join(&list);
+	join_names(&list);
 	return list;
 }
 

@@ -113,7 +113,7 @@ is_setting(const char *name)
 }
 
 static int
-put_setting(struct draft *draft, const char *name, const char *value, struct fail *why)
+put_upstream_setting(struct draft *draft, const char *name, const char *value, struct fail *why)
 {
 	char **pair;
 
@@ -162,7 +162,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 }
 
 static int
-put_word(void *arg, const char *name, const char *value, struct fail *why)
+put_upstream_word(void *arg, const char *name, const char *value, struct fail *why)
 {
 	struct draft *draft = arg;
 	struct {
@@ -190,7 +190,7 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 		*fields[i].field = xstrdup(value);
 		return 0;
 	}
-	return is_setting(name) ? put_setting(draft, name, value, why) : refuse_word(name, why);
+	return is_setting(name) ? put_upstream_setting(draft, name, value, why) : refuse_word(name, why);
 }
 
 /* A name, an address or a directory. */
@@ -361,10 +361,10 @@ scan(const char *text, struct draft *draft, struct fail *why)
 	if (strlen(text) > TEXT_LEN_MAX)
 		return fail_set(why, "08001", "it is longer than %zu KiB", TEXT_LEN_MAX >> 10);
 	if (upstream_is_uri(text))
-		return upstream_scan_uri(text, draft->up->is_of_tenant, put_word, draft, why);
+		return upstream_scan_uri(text, draft->up->is_of_tenant, put_upstream_word, draft, why);
 	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
 		return fail_set(why, "08001", "a URI begins with postgres:// or postgresql://");
-	return upstream_scan_words(text, put_word, draft, why);
+	return upstream_scan_words(text, put_upstream_word, draft, why);
 }
 
 static struct upstream *

@@ -170,7 +170,7 @@ choose_servers(struct question *q, const char *address)
 }
 
 static void
-put_question(const struct question *q, struct buf *to)
+put_pids(const struct question *q, struct buf *to)
 {
 	struct buf pids = { 0 };
 	const char *value;
@@ -203,7 +203,7 @@ on_up(struct dedicated *d)
 	struct buf b = { 0 };
 
 	choose_servers(q, srv->address);
-	put_question(q, &b);
+	put_pids(q, &b);
 	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) == 0 &&
 	    server_owe_sync(srv, OWED_TO_PROBE) == 0)
 		server_write(srv, b.bytes, b.len);

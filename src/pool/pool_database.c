@@ -79,7 +79,7 @@ pool_database_find(const struct pool_databases *all, const char *name)
 }
 
 static struct database_box *
-make(struct pool_databases *all, bool is_of_tenant, const char *name)
+make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 {
 	struct database_box *box = calloc(1, sizeof(*box));
 	struct pool_database *d;
@@ -112,7 +112,7 @@ pool_database_get(struct pool_databases *all, const struct config *config, const
 	struct database_box *box = database_find(all, is_of_tenant, name);
 
 	if (box == NULL)
-		box = make(all, is_of_tenant, name);
+		box = make_database(all, is_of_tenant, name);
 	return box == NULL ? NULL : &box->d;
 }
 
