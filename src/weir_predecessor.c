@@ -350,9 +350,9 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_GO && p->is_waiting)
 		go(p);
 	else if (type == HANDOVER_POOL && passport_shelf_pool(p->shelf, body, len) < 0)
-		log_error(p->w->log, "restart: what came of a pool can't be used");
+		log_error(p->w->log, "restart: the old process passed on a pool that can't be used");
 	else if (type == HANDOVER_TEXT && passport_shelf_text(p->shelf, body, len) < 0)
-		log_error(p->w->log, "restart: what came of a prepared statement can't be used");
+		log_error(p->w->log, "restart: the old process passed on a prepared statement that can't be used");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
 	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
@@ -455,7 +455,7 @@ weir_predecessor_tick(struct weir *w)
 	settle_newcomers(p, is_dead(p));
 	weir_end_far_cancels(w);
 	log_info(w->log,
-		 "restart: process %ld, the one before this, is gone: %" PRIu32 " clients came from there in %" PRIu64
+		 "restart: process %ld, the one before this, has ended: %" PRIu32 " clients came from there in %" PRIu64
 		 " ms, %" PRIu32 " could not be taken",
 		 (long)p->pid, p->moved, (w->now_us - p->since_us) / 1000, p->refused);
 	weir_forget_predecessor(w);

@@ -318,7 +318,7 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 		char address[ADDRESS_TEXT_MAX];
 
 		address_text(t, address);
-		fail_set(&why, "53300", "too many failed logins from %s wait for their answers", address);
+		fail_set(&why, "53300", "too many failed logins from %s are waiting for their answers", address);
 		fail_hint(&why, "Try again a few seconds later (login_failure_delay).");
 		a->settings.ops->refuse(t, &why, RJ_FAILED_LOGINS);
 		return false;

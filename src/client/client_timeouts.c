@@ -212,7 +212,7 @@ check_all(struct client_env *env, uint64_t now_us)
 			 is_late(now_us, idle_since(c), c->x.entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 
-			fail_set(&why, "57P05", "the client was idle for longer than it may be (client_idle_timeout)");
+			fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
 			fail_detail(&why, "client_idle_timeout is %s.",
 				    duration_of(c->x.entry->settings.client_idle_timeout_us).text);
 			fail_theirs(&why, "client_idle_timeout");
@@ -244,9 +244,10 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 
 	c->x.ticket.is_told = true;
 	pool_get_counts(c->x.entry->policy, &counts);
-	fail_set(&what, "01000", "waiting for a server connection since %llu s",
+	fail_set(&what, "01000", "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
-	fail_detail(&what, "%u of this pool's connections are in use, %u clients wait", counts.lent, counts.waiting);
+	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
+		    counts.waiting == 1 ? " is" : "s are");
 	fail_theirs(&what, "No server connection available in postgres backend, client being queued");
 	told = what;
 	if (c->env->x.config->compat == COMPAT_PGBOUNCER)

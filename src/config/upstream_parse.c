@@ -119,7 +119,7 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 
 	for (size_t i = 0; i < draft->setting_count; i++)
 		if (strcasecmp(draft->up->settings[2 * i], name) == 0)
-			return fail_set(why, "08001", "\"%s\" is there twice", name);
+			return fail_set(why, "08001", "\"%s\" is given twice", name);
 	if (has_control(name) || has_control(value))
 		return fail_set(why, "08001", "the value of \"%s\" holds a control character", name);
 	draft->settings_len += strlen(name) + strlen(value) + 2;
@@ -156,7 +156,7 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
-		return fail_set(why, "08001", "\"%s\" is there twice", name);
+		return fail_set(why, "08001", "\"%s\" is given twice", name);
 	*field = xstrdup(value);
 	return 0;
 }
@@ -186,7 +186,7 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 		if (strcmp(fields[i].name, name) != 0)
 			continue;
 		if (*fields[i].field != NULL)
-			return fail_set(why, "08001", "\"%s\" is there twice", name);
+			return fail_set(why, "08001", "\"%s\" is given twice", name);
 		*fields[i].field = xstrdup(value);
 		return 0;
 	}

@@ -358,7 +358,7 @@ Test(pool, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 	cr_expect_str_eq(f.clients[3].why.text, "no server connection became free within 30 s");
 	cr_expect_str_eq(f.clients[3].why.detail,
 			 "pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting");
-	cr_expect_str_eq(f.clients[3].why.hint, "raise pool_size or max_overflow, or look who keeps connections for "
+	cr_expect_str_eq(f.clients[3].why.hint, "raise pool_size or max_overflow, or see who keeps connections for "
 						"long: SHOW HOLDERS in the pgweir console");
 	cr_expect_eq(f.counters.pool_timeouts, 1);
 	fake_fini(&f);
