@@ -315,6 +315,8 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.x.images = image_store_new(seeds[0]);
 	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], w->config->prepared_statements_cache);
 	w->clients.verifiers = verifier_cache_new(w->workers);
+	if (w->clients.verifiers == NULL)
+		return fail_set(why, "58000", "no randomness");
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[7]);
 	w->clients.x.hash_seed = seeds[5];
@@ -323,19 +325,15 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.admission = admission_new(&admission, why);
 	if (w->clients.admission == NULL)
 		return -1;
-	if (w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
-	    w->clients.x.audit == NULL)
-		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
 	ps.statements = w->clients.x.statements;
 	ps.seed = seeds[2];
 	w->pools = w->clients.x.pools = pool_set_new(&ps, w->base, w->log);
 	aq.pools = w->pools;
 	aq.seed = seeds[3];
-	w->clients.x.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
+	w->clients.x.auth_queries = auth_queries_new(&aq);
 	w->console = weir_console_new(w);
-	if (w->clients.x.auth_queries == NULL || session_linger_init(&w->clients.x) < 0)
-		return fail_set(why, "53200", "no memory to start");
+	session_linger_init(&w->clients.x);
 	return 0;
 }
 
@@ -440,12 +438,8 @@ open_addresses(struct weir *w, int predecessor, struct fail *why)
 struct weir *
 weir_new(struct config *config, const struct weir_start *start, struct fail *why)
 {
-	struct weir *w = calloc(1, sizeof(*w));
+	struct weir *w = xcalloc(1, sizeof(*w));
 
-	if (w == NULL) {
-		fail_set(why, "53200", "no memory to start");
-		return NULL;
-	}
 	TAILQ_INIT(&w->clients.clients);
 	w->config = config_ref(config);
 	w->argv = start->argv;

@@ -1,5 +1,6 @@
 /* src/admission/admission.c - connections counted by address and user, and rates of logins. See admission.h. */
 #include "admission/admission_state.h"
+#include "base/alloc.h"
 
 #include "base/network.h"
 #include "pool/pool_set.h"
@@ -21,14 +22,14 @@
 struct admission *
 admission_new(const struct admission_settings *settings, struct fail *why)
 {
-	struct admission *a = calloc(1, sizeof(*a));
+	struct admission *a;
 	uint64_t seeds[4];
 
-	if (a == NULL || RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
-		free(a);
-		fail_set(why, "53200", "no memory or no randomness for the limits on logins");
+	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
+		fail_set(why, "58000", "no randomness for the limits on logins");
 		return NULL;
 	}
+	a = xcalloc(1, sizeof(*a));
 	a->settings = *settings;
 	for (unsigned i = 0; i < ADMISSION_LINES; i++)
 		TAILQ_INIT(&a->lines[i]);
@@ -37,11 +38,6 @@ admission_new(const struct admission_settings *settings, struct fail *why)
 	a->users = admission_table_new(seeds[1], ADMISSION_IDLE_MAX);
 	a->databases = admission_table_new(seeds[2], ADMISSION_IDLE_MAX);
 	a->guesses = admission_table_new(seeds[3], ADMISSION_IDLE_MAX);
-	if (a->addresses == NULL || a->users == NULL || a->databases == NULL || a->guesses == NULL) {
-		admission_free(a);
-		fail_set(why, "53200", "no memory for the limits on logins");
-		return NULL;
-	}
 	return a;
 }
 

@@ -1,5 +1,6 @@
 /* src/admission/admission_table.c - see admission/admission_table.h. */
 #include "admission/admission_table.h"
+#include "base/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -36,10 +37,8 @@ struct admission_table {
 struct admission_table *
 admission_table_new(uint64_t seed, uint32_t idle_max)
 {
-	struct admission_table *t = calloc(1, sizeof(*t));
+	struct admission_table *t = xcalloc(1, sizeof(*t));
 
-	if (t == NULL)
-		return NULL;
 	t->seed = seed;
 	t->idle_max = idle_max;
 	TAILQ_INIT(&t->idle);

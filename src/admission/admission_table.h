@@ -33,7 +33,7 @@ struct admission_entry {
 	uint8_t key[ADMISSION_KEY_MAX];
 };
 
-/* seed: random, so that peers can't choose their buckets. Returns NULL without memory. */
+/* seed: random, so that peers can't choose their buckets. */
 struct admission_table *admission_table_new(uint64_t seed, uint32_t idle_max);
 void admission_table_free(struct admission_table *t); /* frees held entries, too; NULL is fine */
 /* Returns the key's entry, a new one if need be, or NULL without memory. Unless it is held, it is valid until the

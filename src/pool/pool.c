@@ -6,6 +6,7 @@
  * nobody is in line.
  */
 #include "pool/pool_state.h"
+#include "base/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -16,10 +17,8 @@ struct pool *
 pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner, struct pool_budget *budget,
 	 struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
-	struct pool *p = calloc(1, sizeof(*p));
+	struct pool *p = xcalloc(1, sizeof(*p));
 
-	if (p == NULL)
-		return NULL;
 	p->ops = *ops;
 	p->owner = owner;
 	p->counters = counters;

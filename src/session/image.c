@@ -53,10 +53,9 @@ struct image_store {
 struct image_store *
 image_store_new(uint64_t seed)
 {
-	struct image_store *store = calloc(1, sizeof(*store));
+	struct image_store *store = xcalloc(1, sizeof(*store));
 
-	if (store != NULL)
-		store->seed = seed;
+	store->seed = seed;
 	return store;
 }
 

@@ -96,12 +96,11 @@ on_linger_timer(evutil_socket_t fd, short what, void *arg)
 	session_linger_tick(env);
 }
 
-int
+void
 session_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
 	env->linger_timer = event_new(env->base, -1, 0, on_linger_timer, env);
-	return env->linger_timer == NULL ? -1 : 0;
 }
 
 /*

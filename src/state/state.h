@@ -42,7 +42,7 @@ bool session_holds(const struct exchange *x); /* true: nothing may be sent now *
 /* state/linger.c */
 /* A client waits for a server: those that linger release theirs, from the loop and not from within this call. */
 void session_yield(struct exchange_env *env);
-int session_linger_init(struct exchange_env *env); /* after env->base is set. -1: no memory */
+void session_linger_init(struct exchange_env *env); /* after env->base is set */
 void session_linger_tick(struct exchange_env *env);
 void session_stop_lingering(struct exchange *x);
 void session_leaves_sequences(struct exchange *x); /* it gives its server back */
