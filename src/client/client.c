@@ -79,7 +79,7 @@ client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
 	c->x.ticket.id = pool_set_next_id(env->x.pools);
-	c->x.state = CL_STARTUP;
+	client_step(&c->x, CE_ACCEPT);
 	c->connected_us = c->x.ticket.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
