@@ -156,7 +156,7 @@ static bool
 is_behind_request(const struct ledger *l)
 {
 	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		if (o->to == OWED_TO_CLIENT &&
 		    (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC))
