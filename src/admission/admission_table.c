@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,4 +243,21 @@ admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 	e->failures -= failures < e->failures ? failures : e->failures;
 	if (e->failures == 0)
 		e->failure_ends_us = 0;
+}
+
+size_t
+admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX])
+{
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+
+	if (peer->sa_family != AF_INET6) {
+		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+		return 4;
+	}
+	if (IN6_IS_ADDR_V4MAPPED(in6)) {
+		memcpy(key, in6->s6_addr + 12, 4);
+		return 4;
+	}
+	memcpy(key, in6->s6_addr, 8);
+	return 8;
 }

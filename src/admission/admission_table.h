@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #define ADMISSION_KEY_MAX 64 /* bytes; longer keys are cut */
 #define ADMISSION_IDLE_MAX 65536
@@ -45,6 +46,13 @@ struct admission_entry *admission_table_find(const struct admission_table *t, co
 void admission_table_sweep(struct admission_table *t,
 			   uint64_t now_us); /* drops a bounded number of entries that equal new ones */
 uint32_t admission_table_count(const struct admission_table *t);
+
+#define ADMISSION_ADDRESS_KEY_MAX 8
+/*
+ * Writes the part of an IPv4 or IPv6 address that counts, and returns its length. One customer has an IPv6 /64 at
+ * least.
+ */
+size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 
 void admission_entry_hold(struct admission_table *t, struct admission_entry *e);
 void admission_entry_release(struct admission_table *t, struct admission_entry *e, uint64_t now_us);
