@@ -81,7 +81,7 @@ begin_stop(struct weir *w, enum shutdown_how how)
 void
 weir_stop(struct weir *w, enum shutdown_how how)
 {
-	/* Of PgBouncer's two ways to wait, a second request is for neither. */
+	/* A second request waits in neither of PgBouncer's two ways. */
 	bool may_wait = !w->is_stopping || (how > w->stopping_how && w->config->compat != COMPAT_PGBOUNCER);
 
 	if (how != SHUTDOWN_NOW && may_wait) {

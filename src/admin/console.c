@@ -87,7 +87,7 @@ console_client_closed(struct console *k, struct client *c)
 	/* A client that asked for a pause and leaves before it is complete takes it back. */
 	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.up))
 		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
-	/* Nor is anybody left to end a SUSPEND; most users of the console could not come in to do so. */
+	/* Nobody is left to end a SUSPEND, either; most users of the console could not log in to do so. */
 	if (k->host.clients->x.is_suspended && TAILQ_EMPTY(&k->clients)) {
 		log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
 		k->host.resume(k->host.up, NULL);

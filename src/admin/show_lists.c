@@ -124,7 +124,7 @@ static const struct column memory_columns[] = {
 	COLUMN(INT4, struct memory_row, memtotal),
 };
 
-/* Of settings only the number is known. */
+/* For settings, only their number is known. */
 static void
 fill_memory(const struct show_env *env, struct rows *rows)
 {

@@ -63,6 +63,6 @@ void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64
 
 /* Counts a failure. Returns the delay of its answer: base_us for the first, twice as much for each further one. */
 uint64_t admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
-void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* takes back at most so many */
+void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* takes back at most this many */
 
 #endif

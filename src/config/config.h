@@ -182,7 +182,7 @@ struct config_problems {
 	size_t count, error_count;
 };
 void config_problems_fini(struct config_problems *problems);
-void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after so many */
+void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after the first count */
 
 /*
  * Reads and checks a file. With at least one error: NULL. Problems (warnings too) are added to problems.

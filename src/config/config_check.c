@@ -311,7 +311,7 @@ warn_passed_through(const struct check *check, const struct scope_settings *sett
 				"other's prepared statements");
 }
 
-/* Of each section that sets the key itself, its settings as they come to be. */
+/* Checks the resulting settings of each section that sets the key itself. */
 static void
 check_scopes(const struct check *check, const char *name,
 	     void (*warn)(const struct check *check, const struct scope_settings *settings, unsigned line))

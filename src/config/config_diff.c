@@ -155,7 +155,7 @@ say(const struct diff *d, const char *name, const char *from, const char *to, co
 	free(text);
 }
 
-/* A section is told of as a whole, settings in sections that stay one by one. */
+/* A section is reported as a whole, settings in sections that stay are reported one by one. */
 static void
 say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 {

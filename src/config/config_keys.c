@@ -105,7 +105,7 @@ static const struct config_key keys[] = {
 	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
 	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
 	{ "pool", "wait_notify", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(wait_notify_us), NULL,
-	  "a client that has waited this long for a server connection is told so by a NOTICE; 0s: never" },
+	  "a client that has waited this long for a server connection gets a NOTICE; 0s: never" },
 	{ "pool", "server_fast_close", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(server_fast_close), NULL,
 	  "on: RECONNECT, and a reload that changes how to connect, disconnect clients that keep their server connection, once they are between transactions" },
 	{ "pool", "pool_recycle", "pool_recycle", KEY_TIME, "1h", 0, 365 * D, "", RELOADS, SHARED(pool_recycle_us), NULL,

@@ -34,7 +34,7 @@ struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* the SQL that was sent in its place will fail; the client gets m->why */
 	struct subscription *m; /* LISTEN */
-	uint32_t due; /* its request is the next one when the ledger counts so many gone */
+	uint32_t due; /* its request is the next one when the ledger has counted this many gone */
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
 };

@@ -74,7 +74,7 @@ has_listen(const struct known_text *text)
 	return false;
 }
 
-/* Of a statement as its Parse was sent: a LISTEN has been replaced already. */
+/* The statement is as its Parse was sent: a LISTEN has been replaced already. */
 static enum known_kind
 kind_of_statement(const struct exchange *x, const struct request *m, char name[static KNOWN_NAME_MAX])
 {

@@ -327,7 +327,7 @@ answered_listen(struct notify_listener *listener, struct notify_channel *ch, con
 	}
 }
 
-/* Of several LISTENs that have failed together each is tried alone, as one may be to blame. */
+/* When several LISTENs have failed together, each is tried alone, as a single one may be to blame. */
 static void
 answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {

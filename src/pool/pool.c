@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define LOOK_FOR_IMAGE 8 /* so many idle ones are looked at for one that needs no replay of settings */
+#define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
 struct pool *
 pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner, struct pool_budget *budget,

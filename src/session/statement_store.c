@@ -319,7 +319,7 @@ type_at(const uint8_t *types, size_t i)
 	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* Of the types that were learnt, those a database made itself are as open as the client left them. */
+/* Learnt types that the database itself has made stay as open as the client left them. */
 static void
 open_own_types(struct entry *e)
 {
