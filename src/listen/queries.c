@@ -207,7 +207,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || !l->has_wanted || l->is_fresh || m->type == 'P' || x->srv == NULL ||
+	if (l == NULL || !l->has_pending_change || l->is_fresh || m->type == 'P' || x->srv == NULL ||
 	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->subscriber))
 		return false;
 	l->awaited = NULL;
@@ -222,7 +222,8 @@ listen_gate(struct exchange *x, const struct request *m)
 		return LISTEN_GO;
 	if (m->type == 'P' && x->srv != NULL)
 		return LISTEN_GO;
-	if (m->type == 'E' && (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_wanted)))
+	if (m->type == 'E' &&
+	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
 		return LISTEN_GO;
 	return must_catch_up(x, m) ? LISTEN_WAIT : admit_sql(x, m);
 }
