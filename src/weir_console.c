@@ -7,33 +7,27 @@
 #include "telemetry/query_table.h"
 
 static void
-host_queries_each(void *up, void (*row)(const struct query_row *row, void *arg), void *arg)
+host_queries_each(struct weir *w, void (*row)(const struct query_row *row, void *arg), void *arg)
 {
-	struct weir *w = up;
-
 	query_table_each(w->queries, row, arg);
 }
 
 static void
-host_queries_reset(void *up)
+host_queries_reset(struct weir *w)
 {
-	struct weir *w = up;
-
 	query_table_reset(w->queries);
 }
 
 static void
-host_slow_each(void *up, void (*row)(const struct slow_row *row, void *arg), void *arg)
+host_slow_each(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg)
 {
-	struct weir *w = up;
-
 	slowlog_each_recent(w->slowlog, row, arg);
 }
 
 static void
-host_metrics_each(void *up, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
+host_metrics_each(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
 {
-	struct snapshot *s = weir_snapshot(up);
+	struct snapshot *s = weir_snapshot(w);
 
 	metrics_each_sample(s, row, arg);
 	snapshot_free(s);
@@ -55,17 +49,9 @@ weir_console_closed(void *up, struct client *c)
 	console_client_closed(w->console, c);
 }
 
-static int
-host_reload(void *up, struct fail *why)
-{
-	return weir_reload(up, why);
-}
-
 static void
-host_pause(void *up, const char *database)
+host_pause(struct weir *w, const char *database)
 {
-	struct weir *w = up;
-
 	pool_set_pause(w->pools, database, w->now_us);
 }
 
@@ -77,92 +63,56 @@ weir_resume(struct weir *w, const char *database)
 	pool_set_resume(w->pools, database, w->now_us);
 }
 
-static int
-host_set(void *up, const char *name, const char *value, struct fail *notice, struct fail *why)
+static void
+host_suspend(struct weir *w)
 {
-	return weir_set(up, name, value, notice, why);
-}
-
-static int
-host_may_hold(void *up, struct fail *why)
-{
-	return weir_may_hold(up, why);
+	weir_suspend(w, true);
 }
 
 static void
-host_suspend(void *up)
-{
-	weir_suspend(up, true);
-}
-
-static void
-host_shutdown(void *up, enum shutdown_how how)
+host_shutdown(struct weir *w, enum shutdown_how how)
 {
 	const uint8_t byte = (uint8_t)how;
 
 	/* After a restart it is meant for both processes: the new one stops the old one. */
-	if (!weir_send_successor(up, HANDOVER_STOP, &byte, 1))
-		weir_stop(up, how);
-}
-
-static int
-host_restart(void *up, struct fail *why)
-{
-	return weir_restart(up, why);
-}
-
-static void
-host_reopen(void *up)
-{
-	weir_reopen_logs(up);
+	if (!weir_send_successor(w, HANDOVER_STOP, &byte, 1))
+		weir_stop(w, how);
 }
 
 static const char *
-host_config_error(void *up, size_t i)
+host_config_error(struct weir *w, size_t i)
 {
-	const struct weir *w = up;
-
 	return i < w->problems.count ? w->problems.list[i].text : NULL;
 }
 
 static const char *
-host_config_change(void *up, size_t i)
+host_config_change(struct weir *w, size_t i)
 {
-	const struct weir *w = up;
-
 	return i < w->change_count ? w->changes[i] : NULL;
 }
 
 static bool
-host_is_shutting_down(void *up)
+host_is_shutting_down(struct weir *w)
 {
-	const struct weir *w = up;
-
 	return w->is_stopping;
-}
-
-static void
-host_resume(void *up, const char *database)
-{
-	weir_resume(up, database);
 }
 
 struct console *
 weir_console_new(struct weir *w)
 {
-	struct console_host host = { .up = w,
+	struct console_host host = { .w = w,
 				     .clients = &w->clients,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
-				     .reload = host_reload,
-				     .may_hold = host_may_hold,
+				     .reload = weir_reload,
+				     .may_hold = weir_may_hold,
 				     .pause = host_pause,
-				     .resume = host_resume,
-				     .set = host_set,
+				     .resume = weir_resume,
+				     .set = weir_set,
 				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
-				     .restart = host_restart,
-				     .reopen = host_reopen,
+				     .restart = weir_restart,
+				     .reopen = weir_reopen_logs,
 				     .config_error = host_config_error,
 				     .config_change = host_config_change,
 				     .is_shutting_down = host_is_shutting_down,

@@ -156,7 +156,7 @@ pid_t weir_spawn(char *const *argv, int fd, struct fail *why);
 /* weir_successor.c: a restart in which this process goes. */
 int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */
 /* Whether clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
-int weir_may_hold(const struct weir *w, struct fail *why);
+int weir_may_hold(struct weir *w, struct fail *why);
 void weir_forget_successor(struct weir *w); /* fine if there is none */
 void weir_abandon_successor(struct weir *w); /* this process stops: one that is not ready yet is given up */
 void weir_successor_tick(struct weir *w); /* about every 100 ms */

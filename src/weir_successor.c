@@ -108,7 +108,7 @@ may_restart(const struct weir *w, struct fail *why)
 }
 
 int
-weir_may_hold(const struct weir *w, struct fail *why)
+weir_may_hold(struct weir *w, struct fail *why)
 {
 	if (w->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",
