@@ -111,7 +111,7 @@ struct loan {
 	uint64_t last_done_us, idle_in_tx_us, bytes_to_client, bytes_from_client;
 	bool is_ours_cancelled; /* a request of pgweir's own was, since a cancel was sent for it (client/cancel.c) */
 	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
-	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that were logged: client_watch.c */
+	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	struct phase_clock clock;
 	char tag[32], sqlstate[6];
 	uint32_t bind_len, text_len, statements_run;
