@@ -1,29 +1,26 @@
 /*
  * src/weir.c - builds the process from its parts, runs the loop, and takes everything down again. See weir.h.
  */
-#include "base/alloc.h"
 #include "weir_state.h"
-#include "weir_handover.h"
 
+#include "admission/admission.h"
+#include "client/clients.h"
+#include "base/alloc.h"
 #include "base/clock.h"
-#include "server/hosts.h"
 #include "base/priority.h"
 #include "build.h"
-#include "state/audit.h"
-#include "lookup/auth_query.h"
-#include "admission/admission.h"
 #include "client/cancel.h"
 #include "login/login.h"
-#include "relay/relay.h"
-#include "state/state.h"
+#include "lookup/auth_query.h"
 #include "lookup/verifier_cache.h"
+#include "relay/relay.h"
+#include "server/hosts.h"
+#include "state/audit.h"
+#include "state/state.h"
 #include "telemetry/fingerprint.h"
-#include "telemetry/metrics.h"
 #include "telemetry/query_table.h"
 
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -75,62 +72,13 @@ on_query(void *up, const struct request_report *report, uint32_t weight)
 	query_table_add(w->queries, report, weight);
 }
 
-static void
-host_queries_each(void *up, void (*row)(const struct query_row *row, void *arg), void *arg)
-{
-	struct weir *w = up;
-
-	query_table_each(w->queries, row, arg);
-}
-
-static void
-host_queries_reset(void *up)
-{
-	struct weir *w = up;
-
-	query_table_reset(w->queries);
-}
-
-static void
-host_slow_each(void *up, void (*row)(const struct slow_row *row, void *arg), void *arg)
-{
-	struct weir *w = up;
-
-	slowlog_each_recent(w->slowlog, row, arg);
-}
-
-static uint64_t
-host_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap)
+uint64_t
+weir_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap)
 {
 	struct fingerprint fp;
 
 	fingerprint_sql(sql, sql_len, out, out_cap, &fp);
 	return fp.hash;
-}
-
-static void
-host_metrics_each(void *up, void (*row)(const struct metric_sample *sample, void *arg), void *arg)
-{
-	struct snapshot *s = weir_snapshot(up);
-
-	metrics_each_sample(s, row, arg);
-	snapshot_free(s);
-}
-
-static void
-on_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
-{
-	struct weir *w = x->env->up;
-
-	console_message(w->console, client_of(x), type, body, len);
-}
-
-static void
-on_console_closed(void *up, struct client *c)
-{
-	struct weir *w = up;
-
-	console_client_closed(w->console, c);
 }
 
 static void
@@ -142,94 +90,6 @@ on_client_gone(void *up, struct client *c)
 	weir_client_gone_moving(w, c);
 	if (w->is_stopping)
 		weir_stop_if_empty(w);
-}
-
-static int
-host_reload(void *up, struct fail *why)
-{
-	return weir_reload(up, why);
-}
-
-static void
-host_pause(void *up, const char *database)
-{
-	struct weir *w = up;
-
-	pool_set_pause(w->pools, database, w->now_us);
-}
-
-static void
-host_resume(void *up, const char *database)
-{
-	struct weir *w = up;
-
-	if (database == NULL)
-		weir_suspend(w, false);
-	pool_set_resume(w->pools, database, w->now_us);
-}
-
-static int
-host_set(void *up, const char *name, const char *value, struct fail *notice, struct fail *why)
-{
-	return weir_set(up, name, value, notice, why);
-}
-
-static int
-host_may_hold(void *up, struct fail *why)
-{
-	return weir_may_hold(up, why);
-}
-
-static void
-host_suspend(void *up)
-{
-	weir_suspend(up, true);
-}
-
-static void
-host_shutdown(void *up, enum shutdown_how how)
-{
-	const uint8_t byte = (uint8_t)how;
-
-	/* After a restart it is meant for both processes: the new one stops the old one. */
-	if (!weir_send_successor(up, HANDOVER_STOP, &byte, 1))
-		weir_stop(up, how);
-}
-
-static int
-host_restart(void *up, struct fail *why)
-{
-	return weir_restart(up, why);
-}
-
-static void
-host_reopen(void *up)
-{
-	weir_reopen_logs(up);
-}
-
-static const char *
-host_config_error(void *up, size_t i)
-{
-	const struct weir *w = up;
-
-	return i < w->problems.count ? w->problems.list[i].text : NULL;
-}
-
-static const char *
-host_config_change(void *up, size_t i)
-{
-	const struct weir *w = up;
-
-	return i < w->change_count ? w->changes[i] : NULL;
-}
-
-static bool
-host_is_shutting_down(void *up)
-{
-	const struct weir *w = up;
-
-	return w->is_stopping;
 }
 
 /* --- events --- */
@@ -245,7 +105,7 @@ on_sigusr2(struct weir *w)
 		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
 	else if (is_theirs || pool_set_is_paused(w->pools) || w->clients.x.is_suspended) {
 		log_info(w->log, "resumed");
-		host_resume(w, NULL);
+		weir_resume(w, NULL);
 	} else if (weir_restart(w, &why) < 0)
 		log_warning(w->log, "no restart: %s", why.text);
 }
@@ -382,7 +242,7 @@ raise_descriptor_limit(struct weir *w)
 static const struct exchange_ops exchange_ops = {
 	.close = client_close_exchange,
 	.peer_text = client_exchange_peer,
-	.console_message = on_console_message,
+	.console_message = weir_console_message,
 	.no_such_pid = cancel_no_such_pid,
 	.login_granted = login_granted,
 	.login_refused = login_refused,
@@ -423,8 +283,8 @@ fill_envs(struct weir *w)
 	c->x.on_query = on_query;
 	c->x.ops = &exchange_ops;
 	c->front = &login_front;
-	c->on_console_closed = on_console_closed;
-	c->normalize = host_normalize;
+	c->on_console_closed = weir_console_closed;
+	c->normalize = weir_normalize;
 	c->on_client_gone = on_client_gone;
 	c->on_strange_cancel = weir_strange_cancel;
 	c->on_far_cancel_over = weir_far_cancel_over;
@@ -436,27 +296,6 @@ make_parts(struct weir *w, struct fail *why)
 {
 	struct pool_set_settings ps = { .env = &w->servers };
 	struct tcp_options tcp;
-	struct console_host host = { .up = w,
-				     .clients = &w->clients,
-				     .version = PGWEIR_VERSION,
-				     .start_wall_us = w->start_wall_us,
-				     .reload = host_reload,
-				     .may_hold = host_may_hold,
-				     .pause = host_pause,
-				     .resume = host_resume,
-				     .set = host_set,
-				     .suspend = host_suspend,
-				     .shutdown = host_shutdown,
-				     .restart = host_restart,
-				     .reopen = host_reopen,
-				     .config_error = host_config_error,
-				     .config_change = host_config_change,
-				     .is_shutting_down = host_is_shutting_down,
-				     .metrics_each = host_metrics_each,
-				     .queries_each = host_queries_each,
-				     .queries_reset = host_queries_reset,
-				     .slow_each = host_slow_each,
-				     .normalize = host_normalize };
 	struct auth_queries_settings aq = { .counters = &w->counters };
 	uint64_t seeds[9];
 
@@ -476,6 +315,8 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.x.images = image_store_new(seeds[0]);
 	w->clients.x.statements = statement_store_new(seeds[1], seeds[4], w->config->prepared_statements_cache);
 	w->clients.verifiers = verifier_cache_new(w->workers);
+	if (w->clients.verifiers == NULL)
+		return fail_set(why, "58000", "no randomness");
 	w->clients.x.audit = audit_new(seeds[6]);
 	w->queries = query_table_new(w->config->slow_table_size, seeds[7]);
 	w->clients.x.hash_seed = seeds[5];
@@ -484,19 +325,15 @@ make_parts(struct weir *w, struct fail *why)
 	w->clients.admission = admission_new(&admission, why);
 	if (w->clients.admission == NULL)
 		return -1;
-	if (w->clients.x.images == NULL || w->clients.x.statements == NULL || w->clients.verifiers == NULL ||
-	    w->clients.x.audit == NULL)
-		return fail_set(why, "53200", "no memory to start");
 	fill_envs(w);
 	ps.statements = w->clients.x.statements;
 	ps.seed = seeds[2];
 	w->pools = w->clients.x.pools = pool_set_new(&ps, w->base, w->log);
 	aq.pools = w->pools;
 	aq.seed = seeds[3];
-	w->clients.x.auth_queries = w->pools == NULL ? NULL : auth_queries_new(&aq);
-	w->console = console_new(&host);
-	if (w->clients.x.auth_queries == NULL || session_linger_init(&w->clients.x) < 0)
-		return fail_set(why, "53200", "no memory to start");
+	w->clients.x.auth_queries = auth_queries_new(&aq);
+	w->console = weir_console_new(w);
+	session_linger_init(&w->clients.x);
 	return 0;
 }
 
@@ -529,71 +366,6 @@ watch_signals(struct weir *w, struct fail *why)
 	if (w->tick == NULL || event_add(w->tick, &tv) < 0)
 		return fail_set(why, "53200", "no memory to start");
 	return 0;
-}
-
-/* Where only the file itself may be written: after a restart, by the user of run_as. */
-static int
-rewrite_pid_file(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
-	bool is_written = fd >= 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0;
-
-	return fd >= 0 && close(fd) == 0 && is_written ? 0 : -1;
-}
-
-/* Writes a temporary file and renames it, so that nobody reads half a PID. Returns 0, or -1 with errno set. */
-static int
-make_pid_file(const char *path)
-{
-	char made[PATH_MAX];
-	int fd;
-	bool is_written;
-
-	if (snprintf(made, sizeof(made), "%s~", path) >= (int)sizeof(made)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	unlink(made);
-	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	if (fd < 0 && errno == EACCES && getuid() != 0) /* root has made it for the user of run_as */
-		return rewrite_pid_file(path);
-	if (fd < 0)
-		return -1;
-	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
-	return close(fd) == 0 && is_written ? rename(made, path) : -1;
-}
-
-/* With run_as, root writes the file only where that user can't, so that user can't have put a link there. */
-static int
-write_pid_file(struct weir *w, struct fail *why)
-{
-	const char *path = w->config->pid_file;
-	int r, error;
-
-	if (path[0] == '\0')
-		return 0;
-	if (weir_act_as_user(w, why) < 0)
-		return -1;
-	r = make_pid_file(path);
-	error = errno;
-	if (weir_act_as_root(w) && r < 0 && error == EACCES) {
-		r = make_pid_file(path);
-		error = errno;
-	}
-	if (r < 0)
-		return fail_set(why, "58000", "cannot write pid_file %s: %s", path, strerror(error));
-	w->has_pid_file = true;
-	return 0;
-}
-
-/* Where the user of run_as may write but not remove the file, it is left empty, so no tool takes it for a live PID. */
-static void
-remove_pid_file(const struct weir *w)
-{
-	const char *path = w->config->pid_file;
-
-	if (unlink(path) < 0 && truncate(path, 0) < 0 && errno != ENOENT)
-		log_warning(w->log, "cannot remove pid_file %s: %s", path, strerror(errno));
 }
 
 /* libevent's own structs are bookkeeping, too: it would end the process, or forget an event. */
@@ -666,12 +438,8 @@ open_addresses(struct weir *w, int predecessor, struct fail *why)
 struct weir *
 weir_new(struct config *config, const struct weir_start *start, struct fail *why)
 {
-	struct weir *w = calloc(1, sizeof(*w));
+	struct weir *w = xcalloc(1, sizeof(*w));
 
-	if (w == NULL) {
-		fail_set(why, "53200", "no memory to start");
-		return NULL;
-	}
 	TAILQ_INIT(&w->clients.clients);
 	w->config = config_ref(config);
 	w->argv = start->argv;
@@ -686,7 +454,7 @@ weir_new(struct config *config, const struct weir_start *start, struct fail *why
 		raise_descriptor_limit(w);
 		weir_apply(w);
 		if (watch_signals(w, why) == 0 && open_addresses(w, start->predecessor, why) == 0 &&
-		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && weir_become(w, why) == 0) {
+		    (start->predecessor >= 0 || weir_write_pid_file(w, why) == 0) && weir_become(w, why) == 0) {
 			weir_limit_memory(w);
 			return w;
 		}
@@ -717,7 +485,7 @@ weir_serve(struct weir *w)
 			listener_begin(w->listeners[i]);
 	if (w->http != NULL)
 		http_own_path(w->http, true);
-	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
+	if (!w->has_pid_file && weir_write_pid_file(w, &why) < 0)
 		log_warning(w->log, "%s", why.text);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)", (long)getpid());
 	weir_notify("READY=1");
@@ -794,7 +562,7 @@ weir_free(struct weir *w)
 	tls_store_unref(w->server_tls);
 	free(w->read_buffer);
 	if (w->has_pid_file)
-		remove_pid_file(w);
+		weir_remove_pid_file(w);
 	query_table_free(w->queries);
 	slowlog_free(w->slowlog);
 	log_free(w->log);

@@ -40,7 +40,7 @@ void weir_tell_predecessor(int fd, const char *text); /* why this process can't 
 
 /*
  * Takes a reference on config. Returns NULL with *why set: an address is in use, users_file is unreadable, ... What
- * start->predecessor leads to is told so.
+ * start->predecessor leads to gets the reason, too.
  */
 struct weir *weir_new(struct config *config, const struct weir_start *start, struct fail *why);
 void weir_run(struct weir *w);

@@ -6,6 +6,7 @@
 #include "weir_state.h"
 
 #include "client/cancel.h"
+#include "client/clients.h"
 #include "weir_handover.h"
 
 #include "wire/frame.h"

@@ -9,6 +9,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 #include "base/memory.h"
 
 #include <malloc.h>
@@ -36,7 +37,7 @@ set_full(struct weir *w, bool is_full)
 	log_event(w->log, is_full ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = "memory", .reason = "max_memory" },
 		  is_full ? "out of memory: no new clients, and the largest are disconnected (limit: %zu MiB)"
-			  : "there is memory again; new clients are welcome (limit: %zu MiB)",
+			  : "there is memory again; new clients are accepted (limit: %zu MiB)",
 		  w->memory_limit >> 20);
 }
 

@@ -148,14 +148,14 @@ find_newcomer(struct predecessor *p, uint64_t number)
 }
 
 static void
-forget(struct newcomer *n)
+forget_newcomer(struct newcomer *n)
 {
 	free(n->queued);
 	*n = (struct newcomer){ 0 };
 }
 
 static void
-refuse(struct predecessor *p, uint64_t number, const char *text)
+send_refusal(struct predecessor *p, uint64_t number, const char *text)
 {
 	p->refused++;
 	send_number(p, HANDOVER_REFUSED, number, text, strlen(text));
@@ -166,8 +166,8 @@ refuse_newcomer(struct predecessor *p, struct newcomer *n, const char *text)
 {
 	struct client *c = n->client;
 
-	refuse(p, n->number, text);
-	forget(n);
+	send_refusal(p, n->number, text);
+	forget_newcomer(n);
 	if (c != NULL)
 		client_let_go(c);
 }
@@ -203,17 +203,17 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	if (fd < 0 || (weir_descriptors_for_clients() > 0 && fd >= weir_descriptors_for_clients())) {
 		if (fd >= 0)
 			close(fd);
-		refuse(p, number, "no descriptor is left for it");
+		send_refusal(p, number, "no descriptor is left for it");
 		return;
 	}
 	if (number == 0 || n == NULL || passport_parse(body, len, &passport) < 0) {
 		close(fd);
-		refuse(p, number, "its passport is of another version");
+		send_refusal(p, number, "its passport is of another version");
 		return;
 	}
 	n->client = passport_adopt(p->shelf, &passport, fd, &why);
 	if (n->client == NULL) {
-		refuse(p, number, why.text);
+		send_refusal(p, number, why.text);
 		return;
 	}
 	n->number = number;
@@ -226,7 +226,7 @@ begin(struct predecessor *p, struct newcomer *n)
 	struct client *c = n->client;
 	bool is_broken = c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0;
 
-	forget(n);
+	forget_newcomer(n);
 	if (c == NULL)
 		return;
 	p->moved++;
@@ -283,7 +283,7 @@ weir_newcomer_gone(struct weir *w, const struct client *c)
 			continue;
 		n->client = NULL;
 		if (n->is_ours)
-			forget(n);
+			forget_newcomer(n);
 		else
 			take_if_heard(p, n);
 	}
@@ -300,7 +300,7 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 		on_yours(p, n, body + 8, len - 8);
 	else if (n != NULL && !n->is_ours) { /* GONE */
 		c = n->client;
-		forget(n);
+		forget_newcomer(n);
 		if (c != NULL)
 			client_let_go(c);
 	}
@@ -350,9 +350,9 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 	else if (type == HANDOVER_GO && p->is_waiting)
 		go(p);
 	else if (type == HANDOVER_POOL && passport_shelf_pool(p->shelf, body, len) < 0)
-		log_error(p->w->log, "restart: what came of a pool can't be used");
+		log_error(p->w->log, "restart: the old process passed on a pool that can't be used");
 	else if (type == HANDOVER_TEXT && passport_shelf_text(p->shelf, body, len) < 0)
-		log_error(p->w->log, "restart: what came of a prepared statement can't be used");
+		log_error(p->w->log, "restart: the old process passed on a prepared statement that can't be used");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)
 		on_number(p, type, body, len);
 	else if (type == HANDOVER_CANCEL || type == HANDOVER_CANCELLED)
@@ -388,7 +388,7 @@ settle_newcomers(struct predecessor *p, bool are_ours)
 			begin(p, n);
 			continue;
 		}
-		forget(n);
+		forget_newcomer(n);
 		if (c != NULL)
 			client_let_go(c);
 	}
@@ -455,7 +455,7 @@ weir_predecessor_tick(struct weir *w)
 	settle_newcomers(p, is_dead(p));
 	weir_end_far_cancels(w);
 	log_info(w->log,
-		 "restart: process %ld, the one before this, is gone: %" PRIu32 " clients came from there in %" PRIu64
+		 "restart: process %ld, the one before this, has ended: %" PRIu32 " clients came from there in %" PRIu64
 		 " ms, %" PRIu32 " could not be taken",
 		 (long)p->pid, p->moved, (w->now_us - p->since_us) / 1000, p->refused);
 	weir_forget_predecessor(w);

@@ -5,6 +5,7 @@
 #include "weir_state.h"
 
 #include "base/alloc.h"
+#include "client/clients.h"
 #include "telemetry/query_table.h"
 
 #include "base/clock.h"

@@ -253,7 +253,7 @@ snapshot_reasons(const struct weir *w, struct snapshot *s)
 		not_ready(s, "paused");
 }
 
-/* Of the loop's thread, which is the caller's. */
+/* Returns the CPU time of the loop's thread, which is the caller's. */
 static uint64_t
 thread_cpu_us(void)
 {

@@ -36,6 +36,7 @@ struct weir_overrides {
 };
 
 struct successor; /* weir_successor.c */
+struct moving; /* weir_moving.h */
 struct predecessor; /* weir_predecessor.c */
 
 struct weir {
@@ -68,6 +69,7 @@ struct weir {
 	/* a restart without a gap: weir_handover.h */
 	char *const *argv; /* of this process; NULL: it can't have a successor */
 	struct successor *successor; /* while this process moves its clients there; or NULL */
+	struct moving *moving; /* the successor's; or NULL */
 	struct predecessor *predecessor; /* while clients come from there; or NULL */
 	struct event *signals[WEIR_SIGNALS], *tick, *http_asks;
 	uint8_t *read_buffer;
@@ -133,17 +135,37 @@ void weir_serve(struct weir *w);
 /* Signals that would end a process which has no handlers yet: they wait until it has them. */
 void weir_early_signals(sigset_t *out);
 
+uint64_t weir_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap); /* client_env.normalize */
+
+/* weir_console.c */
+struct console *weir_console_new(struct weir *w);
+void weir_resume(struct weir *w, const char *database); /* NULL: all, and after SUSPEND, too */
+void weir_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
+void weir_console_closed(void *up, struct client *c); /* client_env */
+
+/* weir_pid_file.c */
+int weir_write_pid_file(struct weir *w, struct fail *why); /* 0, or -1 with *why set; fine if none is configured */
+void weir_remove_pid_file(const struct weir *w);
+
+/*
+ * weir_spawn.c: runs the file that this process was started from, with the same arguments. fd is its link to this
+ * process; it is borrowed. Returns its PID, or -1 with *why set.
+ */
+pid_t weir_spawn(char *const *argv, int fd, struct fail *why);
+
 /* weir_successor.c: a restart in which this process goes. */
 int weir_restart(struct weir *w, struct fail *why); /* begins it. Returns 0, or -1 with *why set */
 /* Whether clients can be held back: not while another process has some, too. Returns 0, or -1 with *why set. */
-int weir_may_hold(const struct weir *w, struct fail *why);
+int weir_may_hold(struct weir *w, struct fail *why);
 void weir_forget_successor(struct weir *w); /* fine if there is none */
 void weir_abandon_successor(struct weir *w); /* this process stops: one that is not ready yet is given up */
 void weir_successor_tick(struct weir *w); /* about every 100 ms */
 void weir_end_if_moved(struct weir *w);
-void weir_client_gone_moving(struct weir *w, const struct client *c);
 /* A message of weir_handover.h, once clients move there. Returns false: there is nobody to tell. */
 bool weir_send_successor(struct weir *w, uint8_t type, const void *body, size_t len);
+
+/* weir_moving.c; more of it: weir_moving.h. */
+void weir_client_gone_moving(struct weir *w, const struct client *c);
 void weir_client_released(struct exchange *x); /* exchange_ops */
 void weir_crossing_heard(struct exchange *x);
 

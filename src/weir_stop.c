@@ -7,6 +7,7 @@
 #include "weir_state.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 
 #include <string.h>
 
@@ -51,7 +52,7 @@ weir_stop_if_empty(struct weir *w)
 }
 
 static void
-begin(struct weir *w, enum shutdown_how how)
+begin_stop(struct weir *w, enum shutdown_how how)
 {
 	bool is_patient = how == SHUTDOWN_CLIENTS || w->config->compat == COMPAT_PGBOUNCER;
 
@@ -80,11 +81,11 @@ begin(struct weir *w, enum shutdown_how how)
 void
 weir_stop(struct weir *w, enum shutdown_how how)
 {
-	/* Of PgBouncer's two ways to wait, a second request is for neither. */
+	/* A second request waits in neither of PgBouncer's two ways. */
 	bool may_wait = !w->is_stopping || (how > w->stopping_how && w->config->compat != COMPAT_PGBOUNCER);
 
 	if (how != SHUTDOWN_NOW && may_wait) {
-		begin(w, how);
+		begin_stop(w, how);
 		return;
 	}
 	if (!w->is_stopping) /* else it was asked twice */

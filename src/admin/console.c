@@ -85,12 +85,12 @@ console_client_closed(struct console *k, struct client *c)
 	TAILQ_REMOVE(&k->clients, cc, all);
 	cc->is_gone = true;
 	/* A client that asked for a pause and leaves before it is complete takes it back. */
-	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.up))
-		k->host.resume(k->host.up, cc->has_wait_database ? cc->wait_database : NULL);
-	/* Nor is anybody left to end a SUSPEND; most users of the console could not come in to do so. */
+	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.w))
+		k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL);
+	/* Nobody is left to end a SUSPEND, either; most users of the console could not log in to do so. */
 	if (k->host.clients->x.is_suspended && TAILQ_EMPTY(&k->clients)) {
 		log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
-		k->host.resume(k->host.up, NULL);
+		k->host.resume(k->host.w, NULL);
 	}
 	if (!cc->is_busy)
 		console_client_free(cc);
@@ -127,7 +127,7 @@ console_finish(struct console_client *cc)
 	if (cc->is_gone)
 		console_client_free(cc);
 	if (ending == ENDING_SHUTDOWN)
-		host->shutdown(host->up, how);
+		host->shutdown(host->w, how);
 }
 
 /* Reading continues while a command waits, so that pgweir notices if the client leaves. */

@@ -15,6 +15,7 @@
 #include "client/client.h"
 
 struct console; /* opaque: console.c */
+struct weir; /* opaque here: weir_state.h */
 
 /* Ways to stop, each more determined than the one before. */
 enum shutdown_how {
@@ -23,34 +24,34 @@ enum shutdown_how {
 	SHUTDOWN_NOW
 };
 
-/* What commands make the process do. All on the loop's thread; up is given back. */
+/* What commands make the process do, all on the loop's thread. */
 struct console_host {
-	void *up;
+	struct weir *w; /* the process: the first argument of what follows */
 	struct client_env *clients;
 	const char *version;
 	uint64_t start_wall_us;
-	int (*reload)(void *up,
+	int (*reload)(struct weir *w,
 		      struct fail *why); /* returns 0, or -1 with *why set; the old configuration then stays */
 	/* One setting, until the next reload; value NULL: as in the file. As reload; notice: what else is to be said,
 	 * or an empty text. */
-	int (*set)(void *up, const char *name, const char *value, struct fail *notice, struct fail *why);
+	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 	/* Whether all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why set. */
-	int (*may_hold)(void *up, struct fail *why);
-	void (*pause)(void *up, const char *database); /* NULL: all */
-	void (*resume)(void *up, const char *database);
-	void (*suspend)(void *up); /* ends by resume(NULL) */
-	void (*shutdown)(void *up, enum shutdown_how how); /* begins the shutdown and returns */
-	int (*restart)(void *up, struct fail *why); /* starts the successor and returns; -1: *why is set */
-	void (*reopen)(void *up); /* log files */
+	int (*may_hold)(struct weir *w, struct fail *why);
+	void (*pause)(struct weir *w, const char *database); /* NULL: all */
+	void (*resume)(struct weir *w, const char *database);
+	void (*suspend)(struct weir *w); /* ends by resume(NULL) */
+	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown and returns */
+	int (*restart)(struct weir *w, struct fail *why); /* starts the successor and returns; -1: *why is set */
+	void (*reopen)(struct weir *w); /* log files */
 	/* Fills problems of the last failed reload, oldest first, as lines; NULL: none. */
-	const char *(*config_error)(void *up, size_t i);
-	const char *(*config_change)(void *up, size_t i); /* the same for what the last reload changed */
-	bool (*is_shutting_down)(void *up);
+	const char *(*config_error)(struct weir *w, size_t i);
+	const char *(*config_change)(struct weir *w, size_t i); /* the same for what the last reload changed */
+	bool (*is_shutting_down)(struct weir *w);
 	/* Each calls row for all it has: samples of /metrics; what statements cost; the last slow requests. */
-	void (*metrics_each)(void *up, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
-	void (*queries_each)(void *up, void (*row)(const struct query_row *row, void *arg), void *arg);
-	void (*queries_reset)(void *up);
-	void (*slow_each)(void *up, void (*row)(const struct slow_row *row, void *arg), void *arg);
+	void (*metrics_each)(struct weir *w, void (*row)(const struct metric_sample *sample, void *arg), void *arg);
+	void (*queries_each)(struct weir *w, void (*row)(const struct query_row *row, void *arg), void *arg);
+	void (*queries_reset)(struct weir *w);
+	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* SQL without its literals; returns its fingerprint. */
 	uint64_t (*normalize)(const char *sql, size_t sql_len, char *out, size_t out_cap);
 };

@@ -93,7 +93,7 @@ struct command {
 	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting, a prepared statement */
 	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, the value of SET (none: DEFAULT) */
 	uint64_t client_id;
-	uint64_t top; /* SHOW QUERIES: so many rows; 0: all */
+	uint64_t top; /* SHOW QUERIES: how many rows; 0: all */
 	enum query_order order; /* the same */
 };
 

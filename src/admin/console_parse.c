@@ -168,9 +168,9 @@ unexpected(const struct command_row *row, const struct token *t, struct fail *wh
 	if (row->argument == ARGUMENT_LIKE)
 		return fail_hint(why, "Only LIKE 'pattern' may follow.");
 	if (row->argument == ARGUMENT_DATABASE)
-		return fail_hint(why,
-				 "Only the name of one database may follow, in double quotes if it has other signs "
-				 "than letters, digits and _.");
+		return fail_hint(
+		    why, "Only the name of one database may follow, in double quotes if it has characters other "
+			 "than letters, digits and _.");
 	return -1;
 }
 
@@ -350,7 +350,7 @@ take_set(const struct token *t, size_t count, struct command *out, struct fail *
 			return -1;
 	if (count < taken + 2 || !(is_sign(&t[taken], '=') || command_is_word(&t[taken], "TO"))) {
 		fail_set(why, "42601", "syntax error in SET");
-		return fail_hint(why, "It is SET name = value.");
+		return fail_hint(why, "Write SET name = value.");
 	}
 	out->setting = out->has_name ? console_setting_find(out->name) : NULL;
 	take_value(t + taken + 1, count - taken - 1, out);

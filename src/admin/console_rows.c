@@ -264,7 +264,7 @@ rows_add(struct rows *r, const void *row)
 	r->count++;
 }
 
-/* Behind the character at text. */
+/* Returns what follows the character at text. */
 static const char *
 next_char(const char *text)
 {

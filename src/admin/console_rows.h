@@ -45,7 +45,7 @@ struct rows {
 	size_t like_column; /* a text column */
 	struct buf *out;
 	uint64_t count; /* rows that were added */
-	uint64_t json_max; /* not 0: rows are JSON objects with commas between, at most so many */
+	uint64_t json_max; /* not 0: rows are JSON objects separated by commas, at most this many */
 };
 
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count, uint64_t binary);

@@ -1,5 +1,6 @@
 /* src/admin/console_run.c - what each command does. See console_client.h. */
 #include "admin/console_client.h"
+#include "client/clients.h"
 
 #include "admin/show.h"
 #include "base/clock.h"
@@ -252,7 +253,7 @@ refused_by_pgbouncer(const struct console_client *cc, const struct command *comm
 		return is_held ? "already suspended/paused" : NULL;
 	if (database != NULL)
 		return is_paused(env->x.pools, database) ? NULL : "database is not paused";
-	if (cc->console->host.is_shutting_down(cc->console->host.up))
+	if (cc->console->host.is_shutting_down(cc->console->host.w))
 		return "pooler is shutting down";
 	return is_held ? NULL : "pooler is not paused/suspended";
 }
@@ -264,7 +265,7 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 
 	if (check_database(cc, command, why) < 0)
 		return -1;
-	if (command->row->id != COMMAND_RESUME && cc->console->host.may_hold(cc->console->host.up, why) < 0)
+	if (command->row->id != COMMAND_RESUME && cc->console->host.may_hold(cc->console->host.w, why) < 0)
 		return -1;
 	return refused == NULL ? 0 : fail_set(why, "08P01", "%s", refused);
 }
@@ -275,7 +276,7 @@ run_pause(struct console_client *cc, const struct command *command, const char *
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.pause(cc->console->host.up, database_of(command));
+	cc->console->host.pause(cc->console->host.w, database_of(command));
 	return wait_for(cc, WAIT_QUIET, command);
 }
 
@@ -285,7 +286,7 @@ run_resume(struct console_client *cc, const struct command *command, const char 
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.resume(cc->console->host.up, database_of(command));
+	cc->console->host.resume(cc->console->host.w, database_of(command));
 	return RUN_DONE;
 }
 
@@ -295,7 +296,7 @@ run_suspend(struct console_client *cc, const struct command *command, const char
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.suspend(cc->console->host.up);
+	cc->console->host.suspend(cc->console->host.w);
 	return wait_for(cc, WAIT_FLUSHED, command);
 }
 
@@ -304,7 +305,7 @@ run_disable(struct console_client *cc, const struct command *command, const char
 {
 	(void)tag;
 	if (check_database(cc, command, why) < 0 ||
-	    (command->row->id == COMMAND_DISABLE && cc->console->host.may_hold(cc->console->host.up, why) < 0))
+	    (command->row->id == COMMAND_DISABLE && cc->console->host.may_hold(cc->console->host.w, why) < 0))
 		return RUN_FAILED;
 	pool_set_disable(env_of(cc)->x.pools, command->name, command->row->id == COMMAND_DISABLE);
 	return RUN_DONE;
@@ -364,7 +365,7 @@ run_kill(struct console_client *cc, const struct command *command, const char **
 	(void)tag;
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
-	cc->console->host.pause(cc->console->host.up, database_of(command));
+	cc->console->host.pause(cc->console->host.w, database_of(command));
 	kill_clients(env, database_of(command));
 	pool_set_close_all(env->x.pools, database_of(command), RR_KILL, *env->x.now_us);
 	return RUN_DONE;
@@ -402,7 +403,7 @@ tell_changes(struct console_client *cc)
 	const char *change;
 	struct fail what;
 
-	for (size_t i = 0; (change = host->config_change(host->up, i)) != NULL; i++) {
+	for (size_t i = 0; (change = host->config_change(host->w, i)) != NULL; i++) {
 		if (i == CHANGES_TOLD_MAX) {
 			fail_set(&what, "00000", "there are more changes; the log has all of them");
 			message_notice(&cc->out, "NOTICE", &what);
@@ -411,7 +412,7 @@ tell_changes(struct console_client *cc)
 		fail_set(&what, "00000", "%s", change);
 		message_notice(&cc->out, "NOTICE", &what);
 	}
-	if (host->config_change(host->up, 0) == NULL) {
+	if (host->config_change(host->w, 0) == NULL) {
 		fail_set(&what, "00000", "nothing has changed");
 		message_notice(&cc->out, "NOTICE", &what);
 	}
@@ -422,7 +423,7 @@ run_reload(struct console_client *cc, const struct command *command, const char 
 {
 	(void)command;
 	(void)tag;
-	if (cc->console->host.reload(cc->console->host.up, why) == 0) {
+	if (cc->console->host.reload(cc->console->host.w, why) == 0) {
 		tell_changes(cc);
 		return RUN_DONE;
 	}
@@ -436,7 +437,7 @@ run_reopen(struct console_client *cc, const struct command *command, const char 
 	(void)command;
 	(void)tag;
 	(void)why;
-	cc->console->host.reopen(cc->console->host.up);
+	cc->console->host.reopen(cc->console->host.w);
 	return RUN_DONE;
 }
 
@@ -457,7 +458,7 @@ run_restart(struct console_client *cc, const struct command *command, const char
 {
 	(void)command;
 	(void)tag;
-	return cc->console->host.restart(cc->console->host.up, why) < 0 ? RUN_FAILED : RUN_DONE;
+	return cc->console->host.restart(cc->console->host.w, why) < 0 ? RUN_FAILED : RUN_DONE;
 }
 
 static enum run_result
@@ -466,7 +467,7 @@ run_reset_queries(struct console_client *cc, const struct command *command, cons
 	(void)command;
 	(void)tag;
 	(void)why;
-	cc->console->host.queries_reset(cc->console->host.up);
+	cc->console->host.queries_reset(cc->console->host.w);
 	return RUN_DONE;
 }
 
@@ -499,7 +500,7 @@ run_set_configuration(struct console_client *cc, const struct command *command, 
 	struct fail notice;
 
 	(void)tag;
-	if (host->set(host->up, command->name, command->has_text ? command->text : NULL, &notice, why) < 0) {
+	if (host->set(host->w, command->name, command->has_text ? command->text : NULL, &notice, why) < 0) {
 		fail_theirs(why, "SET failed");
 		return RUN_FAILED;
 	}

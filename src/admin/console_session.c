@@ -7,7 +7,7 @@
 #include "wire/messages.h"
 
 static void
-change(struct console_client *cc, const struct console_setting *setting, const char *value)
+change_setting(struct console_client *cc, const struct console_setting *setting, const char *value)
 {
 	console_settings_set(&cc->settings, setting, value);
 	if (setting->is_reported)
@@ -25,7 +25,7 @@ console_set(struct console_client *cc, const struct command *command, const char
 		fail_set(why, "55P02", "parameter \"%s\" cannot be changed", command->setting->name);
 		return RUN_FAILED;
 	}
-	change(cc, command->setting, command->has_text ? command->text : NULL);
+	change_setting(cc, command->setting, command->has_text ? command->text : NULL);
 	return RUN_DONE;
 }
 
@@ -36,7 +36,7 @@ reset_all(struct console_client *cc)
 
 	for (size_t i = 0; (setting = console_setting_at(i)) != NULL; i++)
 		if (cc->settings.values[i] != NULL)
-			change(cc, setting, NULL);
+			change_setting(cc, setting, NULL);
 }
 
 enum run_result
@@ -45,7 +45,7 @@ console_reset(struct console_client *cc, const struct command *command, const ch
 	(void)tag;
 	(void)why;
 	if (command->setting != NULL)
-		change(cc, command->setting, NULL);
+		change_setting(cc, command->setting, NULL);
 	else if (!command->has_name)
 		reset_all(cc);
 	return RUN_DONE;

@@ -1,5 +1,5 @@
 /*
- * src/admin/console_stats.h - what SHOW STATS tells of a database: totals, and averages over the last full minute.
+ * src/admin/console_stats.h - what SHOW STATS shows of a database: totals, and averages over the last full minute.
  *
  * Names, order and meaning are PgBouncer's: counts and bytes per second; time per transaction, per query, and of waits
  * per second. Times in microseconds.
@@ -43,7 +43,7 @@ void console_stats_tick(struct console_stats *s, const struct pool_database *dat
 /* What was counted from begun to now, in took_us: per second, but times per transaction and per query. */
 struct stats stats_rates(const struct stats *begun, const struct stats *now, uint64_t took_us);
 struct stats stats_total(const struct pool_database *database);
-/* Of the last full minute; zeros before there was one. */
+/* Averages over the last full minute; zeros before there was one. */
 struct stats stats_average(const struct console_stats *s, const struct pool_database *database);
 void stats_add(struct stats *to, const struct stats *from);
 

@@ -198,7 +198,7 @@ fill_config_errors(const struct show_env *env, struct rows *rows)
 {
 	const char *problem;
 
-	for (size_t i = 0; (problem = env->host->config_error(env->host->up, i)) != NULL; i++)
+	for (size_t i = 0; (problem = env->host->config_error(env->host->w, i)) != NULL; i++)
 		rows_add(rows, &(struct problem_row){ problem });
 }
 

@@ -4,6 +4,7 @@
  * What pools have is added up by name first, so that many databases with many pools each stay cheap.
  */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -223,7 +224,7 @@ add_known_user(const char *name, void *arg)
 }
 
 static bool
-is_set(const struct config_scope *scope, const char *name)
+is_limit_set(const struct config_scope *scope, const char *name)
 {
 	size_t bit;
 
@@ -241,11 +242,11 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	struct scope_settings s;
 
 	config_effective(config, NULL, scope, &s);
-	if (is_set(scope, "pool_size"))
+	if (is_limit_set(scope, "pool_size"))
 		snprintf(size, sizeof(size), "%u", s.pool_size);
-	if (is_set(scope, "max_overflow"))
+	if (is_limit_set(scope, "max_overflow"))
 		snprintf(overflow, sizeof(overflow), "%u", s.max_overflow);
-	if (is_set(scope, "pool_mode"))
+	if (is_limit_set(scope, "pool_mode"))
 		row.pool_mode = pool_mode_name(s.pool_mode);
 	row.max_user_connections = s.max_user_connections;
 	row.current_connections = sum->servers;

@@ -75,7 +75,7 @@ show_holder_query(const struct show_env *env, const struct server *srv, char out
 	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, out, SHOW_QUERY_MAX) : 0;
 }
 
-/* Whose server has this PID on the same host; NULL: nobody's. */
+/* Returns the client whose server has this PID on the same host, or NULL. */
 static const struct client *
 find_client(const struct show_env *env, const char *address, uint32_t pid)
 {
@@ -144,7 +144,7 @@ add_holder(const struct show_env *env, const struct pool_entry *e, const struct 
 	rows_add(rows, &row);
 }
 
-/* Of replication, and while a client logs in, the server is in no pool, or nobody's yet. */
+/* A server for replication is in no pool, and while a client logs in its server is nobody's yet. */
 bool
 show_is_held(const struct server *srv)
 {

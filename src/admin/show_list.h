@@ -55,10 +55,10 @@
 	ROW(MEM, mem, ANYBODY, "memory of clients, servers, statements and settings", "SHOW MEM") \
 	ROW(VERSION, version, ANYBODY, "which PgBouncer this answers like; SELECT version() tells which pgweir it is", "SHOW VERSION") \
 	ROW(HELP, help, ANYBODY, "this", "SHOW HELP LIKE 'SHOW%'") \
-	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: names are resolved anew for each connection", "SHOW DNS_HOSTS") \
-	ROW(DNS_ZONES, dns_zones, ANYBODY, "nothing, as above", "SHOW DNS_ZONES") \
-	ROW(PEERS, peers, ANYBODY, "nothing: pgweir has no peers", "SHOW PEERS") \
-	ROW(PEER_POOLS, peer_pools, ANYBODY, "nothing, as above", "SHOW PEER_POOLS")
+	ROW(DNS_HOSTS, dns_hosts, ANYBODY, "nothing: pgweir keeps no names; for tools that ask", "SHOW DNS_HOSTS") \
+	ROW(DNS_ZONES, dns_zones, ANYBODY, "nothing, likewise", "SHOW DNS_ZONES") \
+	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \
+	ROW(PEER_POOLS, peer_pools, ANYBODY, "cancel requests that are under way to each of them", "SHOW PEER_POOLS")
 
 /* Rows for other words: EXPLAIN WAIT, and what drivers and health checks SELECT on their own: ROW(id, its struct). Their
  * words are in console_command.c. */

@@ -99,7 +99,7 @@ static void
 fill_state(const struct show_env *env, struct rows *rows)
 {
 	bool is_paused = pool_set_is_paused(env->clients->x.pools),
-	     is_ending = env->host->is_shutting_down(env->host->up);
+	     is_ending = env->host->is_shutting_down(env->host->w);
 
 	bool is_suspended = env->clients->x.is_suspended;
 
@@ -124,7 +124,7 @@ static const struct column memory_columns[] = {
 	COLUMN(INT4, struct memory_row, memtotal),
 };
 
-/* Of settings only the number is known. */
+/* For settings, only their number is known. */
 static void
 fill_memory(const struct show_env *env, struct rows *rows)
 {
@@ -228,7 +228,7 @@ add_metric(const struct metric_sample *sample, void *arg)
 static void
 fill_metrics(const struct show_env *env, struct rows *rows)
 {
-	env->host->metrics_each(env->host->up, add_metric, rows);
+	env->host->metrics_each(env->host->w, add_metric, rows);
 }
 
 const struct show show_metrics = { SHOW_COLUMNS(metrics_columns), 0, fill_metrics };

@@ -1,5 +1,6 @@
 /* src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: who has servers, and who waits for one. */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include "base/clock.h"
 #include "pool/pool_target.h"

@@ -123,7 +123,7 @@ fill_queries(const struct show_env *env, struct rows *rows)
 	struct found_queries found = { 0 };
 	uint64_t most = env->command->top > 0 ? env->command->top : UINT64_MAX;
 
-	env->host->queries_each(env->host->up, collect, &found);
+	env->host->queries_each(env->host->w, collect, &found);
 	if (found.count > 0)
 		qsort(found.list, found.count, sizeof(found.list[0]), orders[env->command->order]);
 	for (size_t i = 0; i < found.count && rows->count < most; i++)
@@ -201,7 +201,7 @@ add_slow(const struct slow_row *slow, void *arg)
 static void
 fill_slow(const struct show_env *env, struct rows *rows)
 {
-	env->host->slow_each(env->host->up, add_slow, rows);
+	env->host->slow_each(env->host->w, add_slow, rows);
 }
 
 const struct show show_slow = { SHOW_COLUMNS(slow_columns), DATABASE_COLUMN, fill_slow };

@@ -3,6 +3,7 @@
  * error of a timeout it says here while there is time, and names those who have the servers.
  */
 #include "admin/show.h"
+#include "client/clients.h"
 
 #include "base/duration.h"
 #include "base/escape.h"
@@ -87,7 +88,7 @@ is_longer(const struct server *a, const struct server *b)
 	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
 }
 
-/* Who has had a server for longest, but not for longer than the one before (NULL: there is none). */
+/* Returns the server that has been held for longest, but for no longer than the one before (NULL: there is none). */
 static const struct server *
 next_holder(const struct pool_entry *e, const struct server *before)
 {
@@ -175,7 +176,7 @@ without_server(const struct client *c)
 		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
 		       "pgweir_pool_listen_connections)";
 	case CL_DELAYED:
-		return "Its password was wrong, and it is told so late (login_failure_delay)";
+		return "Its password was wrong, and the answer is delayed (login_failure_delay)";
 	case CL_CLOSE_AFTER_FLUSH:
 		return "It is being closed, and has yet to read why";
 	default:

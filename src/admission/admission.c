@@ -1,5 +1,6 @@
 /* src/admission/admission.c - connections counted by address and user, and rates of logins. See admission.h. */
 #include "admission/admission_state.h"
+#include "base/alloc.h"
 
 #include "base/network.h"
 #include "pool/pool_set.h"
@@ -15,20 +16,19 @@
  * most drivers report an error only after they have sent their startup packet.
  */
 #define ADDRESS_SPARE 16u
-#define ADDRESS_KEY_MAX 8
 #define ADDRESS_TEXT_MAX 64
 
 struct admission *
 admission_new(const struct admission_settings *settings, struct fail *why)
 {
-	struct admission *a = calloc(1, sizeof(*a));
+	struct admission *a;
 	uint64_t seeds[4];
 
-	if (a == NULL || RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
-		free(a);
-		fail_set(why, "53200", "no memory or no randomness for the limits on logins");
+	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1) {
+		fail_set(why, "58000", "no randomness for the limits on logins");
 		return NULL;
 	}
+	a = xcalloc(1, sizeof(*a));
 	a->settings = *settings;
 	for (unsigned i = 0; i < ADMISSION_LINES; i++)
 		TAILQ_INIT(&a->lines[i]);
@@ -37,11 +37,6 @@ admission_new(const struct admission_settings *settings, struct fail *why)
 	a->users = admission_table_new(seeds[1], ADMISSION_IDLE_MAX);
 	a->databases = admission_table_new(seeds[2], ADMISSION_IDLE_MAX);
 	a->guesses = admission_table_new(seeds[3], ADMISSION_IDLE_MAX);
-	if (a->addresses == NULL || a->users == NULL || a->databases == NULL || a->guesses == NULL) {
-		admission_free(a);
-		fail_set(why, "53200", "no memory for the limits on logins");
-		return NULL;
-	}
 	return a;
 }
 
@@ -89,24 +84,6 @@ admission_tick(struct admission *a, uint64_t now_us)
 
 /* --- addresses --- */
 
-/* Writes the part of an address that counts, and returns its length. One customer has an IPv6 /64 at least. */
-static size_t
-address_key(const struct sockaddr *peer, uint8_t key[static ADDRESS_KEY_MAX])
-{
-	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-
-	if (peer->sa_family != AF_INET6) {
-		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
-		return 4;
-	}
-	if (IN6_IS_ADDR_V4MAPPED(in6)) {
-		memcpy(key, in6->s6_addr + 12, 4);
-		return 4;
-	}
-	memcpy(key, in6->s6_addr, 8);
-	return 8;
-}
-
 /* Writes "10.0.0.7", "2001:db8:0:1::/64" or "unix". */
 static void
 address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX])
@@ -123,7 +100,7 @@ address_text(const struct admission_ticket *t, char out[static ADDRESS_TEXT_MAX]
 		snprintf(out, ADDRESS_TEXT_MAX, "%s", text);
 		return;
 	}
-	memcpy(in6, t->address->key, ADDRESS_KEY_MAX);
+	memcpy(in6, t->address->key, ADMISSION_ADDRESS_KEY_MAX);
 	inet_ntop(AF_INET6, in6, text, sizeof(text));
 	snprintf(out, ADDRESS_TEXT_MAX, "%s/64", text);
 }
@@ -167,13 +144,13 @@ bool
 admission_enter(struct admission *a, struct admission_ticket *t, const struct sockaddr *peer)
 {
 	uint64_t now_us = *a->settings.now_us;
-	uint8_t key[ADDRESS_KEY_MAX];
+	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
 	admission_queue_make_room(a);
 	admission_queue_join(a, t, ADMISSION_SILENT);
 	if (peer == NULL)
 		return true;
-	t->address = admission_table_get(a->addresses, key, address_key(peer, key), now_us);
+	t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), now_us);
 	if (t->address == NULL) {
 		a->settings.ops->out_of_memory(t);
 		return false;
@@ -318,7 +295,7 @@ admission_knock(struct admission *a, struct admission_ticket *t, const char *use
 		char address[ADDRESS_TEXT_MAX];
 
 		address_text(t, address);
-		fail_set(&why, "53300", "too many failed logins from %s wait for their answers", address);
+		fail_set(&why, "53300", "too many failed logins from %s are waiting for their answers", address);
 		fail_hint(&why, "Try again a few seconds later (login_failure_delay).");
 		a->settings.ops->refuse(t, &why, RJ_FAILED_LOGINS);
 		return false;
@@ -427,10 +404,11 @@ admission_restore(struct admission *a, struct admission_ticket *t, const struct 
 {
 	uint64_t now_us = *a->settings.now_us;
 	struct admission_entry *user_entry;
-	uint8_t key[ADDRESS_KEY_MAX];
+	uint8_t key[ADMISSION_ADDRESS_KEY_MAX];
 
 	if (peer != NULL) {
-		if ((t->address = admission_table_get(a->addresses, key, address_key(peer, key), now_us)) == NULL)
+		if ((t->address = admission_table_get(a->addresses, key, admission_address_key(peer, key), now_us)) ==
+		    NULL)
 			return -1;
 		admission_entry_hold(a->addresses, t->address);
 		t->is_exempt = t->is_apart = is_exempt(a, peer);

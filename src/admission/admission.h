@@ -79,7 +79,7 @@ struct admission_settings {
 	const struct admission_ops *ops;
 };
 
-/* Returns NULL with *why set if there is no memory or no randomness. */
+/* Returns NULL with *why set if there is no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
 void admission_free(struct admission *a); /* after the last ticket; NULL is fine */
 /* Sets how many descriptors the process may have: the bound on connections that log in depends on it. */

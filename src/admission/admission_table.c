@@ -1,7 +1,9 @@
 /* src/admission/admission_table.c - see admission/admission_table.h. */
 #include "admission/admission_table.h"
+#include "base/alloc.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +38,8 @@ struct admission_table {
 struct admission_table *
 admission_table_new(uint64_t seed, uint32_t idle_max)
 {
-	struct admission_table *t = calloc(1, sizeof(*t));
+	struct admission_table *t = xcalloc(1, sizeof(*t));
 
-	if (t == NULL)
-		return NULL;
 	t->seed = seed;
 	t->idle_max = idle_max;
 	TAILQ_INIT(&t->idle);
@@ -243,4 +243,21 @@ admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 	e->failures -= failures < e->failures ? failures : e->failures;
 	if (e->failures == 0)
 		e->failure_ends_us = 0;
+}
+
+size_t
+admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX])
+{
+	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
+
+	if (peer->sa_family != AF_INET6) {
+		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+		return 4;
+	}
+	if (IN6_IS_ADDR_V4MAPPED(in6)) {
+		memcpy(key, in6->s6_addr + 12, 4);
+		return 4;
+	}
+	memcpy(key, in6->s6_addr, 8);
+	return 8;
 }

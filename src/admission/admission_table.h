@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #define ADMISSION_KEY_MAX 64 /* bytes; longer keys are cut */
 #define ADMISSION_IDLE_MAX 65536
@@ -33,7 +34,7 @@ struct admission_entry {
 	uint8_t key[ADMISSION_KEY_MAX];
 };
 
-/* seed: random, so that peers can't choose their buckets. Returns NULL without memory. */
+/* seed: random, so that peers can't choose their buckets. */
 struct admission_table *admission_table_new(uint64_t seed, uint32_t idle_max);
 void admission_table_free(struct admission_table *t); /* frees held entries, too; NULL is fine */
 /* Returns the key's entry, a new one if need be, or NULL without memory. Unless it is held, it is valid until the
@@ -46,6 +47,13 @@ void admission_table_sweep(struct admission_table *t,
 			   uint64_t now_us); /* drops a bounded number of entries that equal new ones */
 uint32_t admission_table_count(const struct admission_table *t);
 
+#define ADMISSION_ADDRESS_KEY_MAX 8
+/*
+ * Writes the part of an IPv4 or IPv6 address that counts, and returns its length. One customer has an IPv6 /64 at
+ * least.
+ */
+size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
+
 void admission_entry_hold(struct admission_table *t, struct admission_entry *e);
 void admission_entry_release(struct admission_table *t, struct admission_entry *e, uint64_t now_us);
 
@@ -55,6 +63,6 @@ void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64
 
 /* Counts a failure. Returns the delay of its answer: base_us for the first, twice as much for each further one. */
 uint64_t admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
-void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* takes back at most so many */
+void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* takes back at most this many */
 
 #endif

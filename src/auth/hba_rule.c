@@ -18,7 +18,7 @@ struct line {
 	struct hba_reading *reading;
 };
 
-static bool bad(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool bad_rule(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static void doubt(const struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void
@@ -32,7 +32,7 @@ line_report(const struct line *l, bool is_error, const char *fmt, va_list ap)
 
 /* Reports an error. Always returns false. */
 static bool
-bad(const struct line *l, const char *fmt, ...)
+bad_rule(const struct line *l, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -80,9 +80,9 @@ next_single(struct line *l, const char *missing)
 	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
 
 	if (f == NULL)
-		bad(l, "the line ends before its %s", missing);
+		bad_rule(l, "the line ends before its %s", missing);
 	else if (f->count != 1)
-		bad(l, "one %s to a line, not a list", missing);
+		bad_rule(l, "one %s to a line, not a list", missing);
 	return f != NULL && f->count == 1 ? f->words : NULL;
 }
 
@@ -110,7 +110,7 @@ take_type(struct line *l)
 				doubt(l, "pgweir has no GSSAPI encryption: a hostgssenc rule matches nobody");
 			return true;
 		}
-	return bad(
+	return bad_rule(
 	    l, "\"%.100s\" is not a connection type: use local, host, hostssl, hostnossl, hostgssenc or hostnogssenc",
 	    word->text);
 }
@@ -123,13 +123,13 @@ take_regex(struct line *l, const struct rule_word *word, struct hba_name *name)
 	struct fail why;
 
 	if (l->reading->regexes++ == HBA_REGEXES_MAX)
-		return bad(l, "more than %d regular expressions", HBA_REGEXES_MAX);
+		return bad_rule(l, "more than %d regular expressions", HBA_REGEXES_MAX);
 	if (l->reading->regexes > HBA_REGEXES_MAX)
 		return false;
 	name->kind = HBA_NAME_REGEX;
 	name->regex = rule_regex_new(word->text + 1, &why);
 	if (name->regex == NULL)
-		return bad(l, "regular expression \"%.150s\": %s", word->text + 1, why.text);
+		return bad_rule(l, "regular expression \"%.150s\": %s", word->text + 1, why.text);
 	return true;
 }
 
@@ -143,8 +143,8 @@ take_database(struct line *l, const struct rule_word *word, struct hba_name *nam
 	else if (rule_word_is(word, "replication"))
 		name->kind = HBA_NAME_REPLICATION;
 	else if (rule_word_is(word, "samerole") || rule_word_is(word, "samegroup"))
-		return bad(l, "%s is not available: pgweir knows no roles; name the databases, or use sameuser",
-			   word->text);
+		return bad_rule(l, "%s is not available: pgweir knows no roles; name the databases, or use sameuser",
+				word->text);
 	else if (word->text[0] == '/')
 		return take_regex(l, word, name);
 	return true;
@@ -156,7 +156,7 @@ take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
 	if (rule_word_is(word, "all"))
 		name->kind = HBA_NAME_ALL;
 	else if (!word->is_quoted && word->text[0] == '+')
-		return bad(
+		return bad_rule(
 		    l, "%.100s is not available: pgweir knows no roles; name the users, or list them in a file: @NAME",
 		    word->text);
 	else if (word->text[0] == '/')
@@ -172,7 +172,7 @@ take_names(struct line *l, const char *missing, struct hba_names *names,
 	bool is_good = true;
 
 	if (f == NULL)
-		return bad(l, "the line ends before its %s", missing);
+		return bad_rule(l, "the line ends before its %s", missing);
 	names->list = xcalloc(f->count + 1, sizeof(*names->list));
 	for (size_t i = 0; i < f->count; i++) {
 		struct hba_name *name = &names->list[names->count++];
@@ -211,7 +211,7 @@ take_prefix_len(struct line *l, const char *text)
 	if (isdigit((unsigned char)*text))
 		bits = strtoul(text, &end, 10);
 	if (end == NULL || *end != '\0' || bits > most)
-		return bad(l, "\"/%.50s\" is not a CIDR mask: a number from 0 to %u", text, most);
+		return bad_rule(l, "\"/%.50s\" is not a CIDR mask: a number from 0 to %u", text, most);
 	for (size_t i = 0; bits > 0; i++) {
 		unsigned here = bits < 8 ? (unsigned)bits : 8;
 
@@ -231,10 +231,10 @@ take_mask(struct line *l)
 		return false;
 	family = parse_address(word->text, l->rule->mask);
 	if (family == 0)
-		return bad(l, "\"%.100s\" is not a mask; write the address as in 10.0.0.0/8, or a mask behind it",
-			   word->text);
+		return bad_rule(l, "\"%.100s\" is not a mask; write the address as in 10.0.0.0/8, or a mask behind it",
+				word->text);
 	if (family != l->rule->family)
-		return bad(l, "address and mask must both be IPv4, or both IPv6");
+		return bad_rule(l, "address and mask must both be IPv4, or both IPv6");
 	return true;
 }
 
@@ -252,12 +252,13 @@ take_range(struct line *l, const struct rule_word *word)
 	text[len < sizeof(text) ? len : 0] = '\0';
 	rule->family = parse_address(text, rule->address);
 	if (rule->family == 0)
-		return bad(l,
-			   "\"%.100s\" is not an address: host names are not available here, write numeric addresses "
-			   "(10.0.0.0/8, ::1/128), all, samehost or samenet",
-			   word->text);
+		return bad_rule(
+		    l,
+		    "\"%.100s\" is not an address: host names are not available here, write numeric addresses "
+		    "(10.0.0.0/8, ::1/128), all, samehost or samenet",
+		    word->text);
 	if (rule->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)rule->address))
-		return bad(l, "%s matches nobody: such clients have IPv4 addresses; write it as one", text);
+		return bad_rule(l, "%s matches nobody: such clients have IPv4 addresses; write it as one", text);
 	return has_slash ? take_prefix_len(l, word->text + len + 1) : take_mask(l);
 }
 
@@ -319,13 +320,14 @@ take_method(struct line *l)
 	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
 		rule->method = HBA_PEER; /* as PostgreSQL does */
 	else
-		return bad(l, "method \"%.100s\" %s; use scram-sha-256, md5, password, cert, peer, trust or reject",
-			   word->text, is_foreign_method(word->text) ? "is not available in pgweir" : "is not known");
+		return bad_rule(
+		    l, "method \"%.100s\" %s; use scram-sha-256, md5, password, cert, peer, trust or reject",
+		    word->text, is_foreign_method(word->text) ? "is not available in pgweir" : "is not known");
 	if (rule->method == HBA_PEER && rule->type != HBA_LOCAL)
-		return bad(
+		return bad_rule(
 		    l, "peer is for local rules only: over a network the system does not know who is at the other end");
 	if (rule->method == HBA_CERT && rule->type != HBA_HOSTSSL)
-		return bad(l, "cert is for hostssl rules only: certificates come with TLS");
+		return bad_rule(l, "cert is for hostssl rules only: certificates come with TLS");
 	if (rule->method == HBA_CERT)
 		rule->clientcert = HBA_CLIENTCERT_FULL;
 	return true;
@@ -339,13 +341,13 @@ take_clientcert(struct line *l, const char *value)
 	struct hba_rule *rule = l->rule;
 
 	if (rule->type != HBA_HOSTSSL)
-		return bad(l, "clientcert is for hostssl rules only");
+		return bad_rule(l, "clientcert is for hostssl rules only");
 	if (strcmp(value, "verify-full") == 0)
 		rule->clientcert = HBA_CLIENTCERT_FULL;
 	else if (strcmp(value, "verify-ca") != 0)
-		return bad(l, "clientcert=%.100s: use verify-ca or verify-full", value);
+		return bad_rule(l, "clientcert=%.100s: use verify-ca or verify-full", value);
 	else if (rule->method == HBA_CERT)
-		return bad(l, "clientcert=verify-ca: with cert it can only be verify-full");
+		return bad_rule(l, "clientcert=verify-ca: with cert it can only be verify-full");
 	else
 		rule->clientcert = HBA_CLIENTCERT_CA;
 	return true;
@@ -355,13 +357,13 @@ static bool
 take_clientname(struct line *l, const char *value)
 {
 	if (l->rule->type != HBA_HOSTSSL)
-		return bad(l, "clientname is for hostssl rules only");
+		return bad_rule(l, "clientname is for hostssl rules only");
 	if (strcmp(value, "CN") == 0)
 		l->rule->clientname = HBA_CLIENTNAME_CN;
 	else if (strcmp(value, "DN") == 0)
 		l->rule->clientname = HBA_CLIENTNAME_DN;
 	else
-		return bad(l, "clientname=%.100s: use CN or DN", value);
+		return bad_rule(l, "clientname=%.100s: use CN or DN", value);
 	return true;
 }
 
@@ -372,16 +374,16 @@ take_option(struct line *l, const char *option)
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
 
 	if (value == NULL)
-		return bad(l, "\"%.100s\" is not an option: write name=value", option);
+		return bad_rule(l, "\"%.100s\" is not an option: write name=value", option);
 	if (len == 10 && memcmp(option, "clientcert", len) == 0)
 		return take_clientcert(l, value);
 	if (len == 10 && memcmp(option, "clientname", len) == 0)
 		return take_clientname(l, value);
 	if (len != 3 || memcmp(option, "map", len) != 0)
-		return bad(l, "option \"%.*s\" is not known: use map, clientcert or clientname",
-			   (int)(len < 100 ? len : 100), option);
+		return bad_rule(l, "option \"%.*s\" is not known: use map, clientcert or clientname",
+				(int)(len < 100 ? len : 100), option);
 	if (l->rule->method != HBA_CERT && l->rule->method != HBA_PEER)
-		return bad(l, "map is for the methods cert and peer only");
+		return bad_rule(l, "map is for the methods cert and peer only");
 	free(l->rule->map);
 	l->rule->map = xstrdup(value);
 	return true;

@@ -32,7 +32,7 @@
 #define SECRET_LEN_MAX ((size_t)65535)
 #define NAME_LEN_MAX ((size_t)1023)
 #define TWIN_WARNINGS_MAX 10
-#define BAD_LINES_MAX 100 /* that are told of */
+#define BAD_LINES_MAX 100 /* that are reported */
 #define CONFIG_ERROR "F0000" /* config_file_error */
 
 struct user {
@@ -344,7 +344,7 @@ take_user(struct reader *r, struct user *u, struct fail *why)
 	return 0;
 }
 
-/* Reading goes on behind it, so that all broken lines are told of at once; why keeps the first. */
+/* Reading goes on behind it, so that all broken lines are reported at once; why keeps the first. */
 static void
 note_bad_line(struct reader *r, const struct fail *bad, struct fail *why)
 {

@@ -21,7 +21,7 @@ enum request_failure {
 };
 enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
 enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };
-/* Who owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
+/* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
 enum phase { PHASE_WAIT, PHASE_CONNECT, PHASE_SERVER, PHASE_STREAM, PHASE_CLIENT_WRITE, PHASE_PROXY, PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CS_IDLE, CS_NEW, CS_OVERFLOW, CS_COUNT };

@@ -50,7 +50,7 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 	h->count++;
 }
 
-/* The same value so many times. */
+/* Counts the same value this many times. */
 void histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times);
 void histogram_add(struct histogram *to, const struct histogram *from);
 /* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does; 0 if h is empty. */

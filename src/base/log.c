@@ -229,7 +229,7 @@ text_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 }
 
 static void
-put_word(struct line *l, const char *key, const char *value)
+put_log_word(struct line *l, const char *key, const char *value)
 {
 	if (value != NULL && value[0] != '\0')
 		line_str(l, key, value);
@@ -245,22 +245,22 @@ put_number(struct line *l, const char *key, uint64_t value)
 static void
 put_about(struct line *l, const struct log_about *about)
 {
-	put_word(l, "event", about->event);
-	put_word(l, "database", about->database);
-	put_word(l, "user", about->user);
-	put_word(l, "application", about->application);
-	put_word(l, "client", about->client);
+	put_log_word(l, "event", about->event);
+	put_log_word(l, "database", about->database);
+	put_log_word(l, "user", about->user);
+	put_log_word(l, "application", about->application);
+	put_log_word(l, "client", about->client);
 	put_number(l, "client_id", about->client_id);
-	put_word(l, "server", about->server);
+	put_log_word(l, "server", about->server);
 	put_number(l, "server_id", about->server_id);
 	if (about->duration_us != 0)
 		line_ms(l, "duration_ms", about->duration_us);
-	put_word(l, "reason", about->reason);
+	put_log_word(l, "reason", about->reason);
 	if (about->why == NULL)
 		return;
-	put_word(l, "sqlstate", about->why->sqlstate);
-	put_word(l, "detail", about->why->detail);
-	put_word(l, "hint", about->why->hint);
+	put_log_word(l, "sqlstate", about->why->sqlstate);
+	put_log_word(l, "detail", about->why->detail);
+	put_log_word(l, "hint", about->why->hint);
 }
 
 static size_t

@@ -15,7 +15,7 @@
  * 0: there is none.
  */
 size_t memory_limit(size_t max);
-/* Returns whether so many bytes more can be had. Cheap if they can. */
+/* Returns true if this many more bytes can be had. Cheap if they can. */
 bool memory_has_room(size_t bytes);
 
 #endif

@@ -1,11 +1,9 @@
 /*
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
- * pgweir makes up each client's secret: 4 bytes, or 32 for clients of protocol 3.2. It makes up the PID, too, unless
- * the client has a server to itself and is sent that server's PID (with peers it always does: see cancel_peer.c);
- * several clients may have equal PIDs, and then the secret decides. A cancel reaches only the query that runs for that
- * client now: the server is not lent to anybody else before PostgreSQL has taken the cancel. The asking connection gets
- * no reply; it is closed when the cancel is done, so that the caller can wait for that.
+ * Which client is meant: cancel_keys.c. A cancel reaches only the query that runs for that client now: the server is
+ * not lent to anybody else before PostgreSQL has taken the cancel. The asking connection gets no reply; it is closed
+ * when the cancel is done, so that the caller can wait for that.
  *
  * One cancel is under way for each client. Further ones wait for it: those for the same request end with it, and those
  * for a later request are sent then, if that request is still not answered.
@@ -18,7 +16,6 @@
 #include "wire/frame.h"
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,16 +23,7 @@
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
-#define TRIES_MAX 100u /* for a PID that nobody has: with peers there are but 16384 */
 #define WAITING_MAX 8u /* for one client; what comes beyond would do nothing that those don't */
-#define SHORT_LEN 4u
-#define REST_LEN (CANCEL_SECRET_MAX - SHORT_LEN)
-
-/* Allocated apart from the client, as few have one. */
-struct long_key {
-	struct client *next;
-	uint8_t rest[REST_LEN];
-};
 
 struct client_cancel {
 	struct client_env *env;
@@ -51,222 +39,6 @@ struct client_cancel {
 	bool is_for_ours; /* it cancels a request of pgweir's own ahead of the client's */
 	bool is_end; /* it ends the target, not just its query */
 };
-
-/*
- * A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
- * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same.
- */
-static struct client **
-bucket(struct client_env *env, uint32_t pid)
-{
-	return &env->keyed[(pid * 2654435761u >> 7) & (env->keyed_cap - 1)];
-}
-
-static struct client **
-next_of(struct client *c)
-{
-	return c->has_long_key ? &c->long_key->next : &c->key_next;
-}
-
-static int
-keys_grow(struct client_env *env)
-{
-	uint32_t old_cap = env->keyed_cap, cap = old_cap == 0 ? 64 : old_cap * 2;
-	struct client **old = env->keyed, **grown = calloc(cap, sizeof(struct client *));
-
-	if (grown == NULL)
-		return -1;
-	env->keyed = grown;
-	env->keyed_cap = cap;
-	for (uint32_t i = 0; i < old_cap; i++)
-		for (struct client *c = old[i], *next; c != NULL; c = next) {
-			struct client **at = bucket(env, c->x.told_pid);
-
-			next = *next_of(c);
-			*next_of(c) = *at;
-			*at = c;
-		}
-	free(old);
-	return 0;
-}
-
-/* Takes random numbers from a stock, as each call of the generator is costly; each is used once, then wiped. */
-static int
-take_random(struct client_env *env, uint32_t out[static 2])
-{
-	uint32_t *stock = env->random;
-
-	if (env->random_left < 2) {
-		if (RAND_bytes((unsigned char *)stock, sizeof(env->random)) != 1)
-			return -1;
-		env->random_left = sizeof(env->random) / sizeof(env->random[0]);
-	}
-	for (unsigned i = 0; i < 2; i++) {
-		out[i] = stock[--env->random_left];
-		stock[env->random_left] = 0;
-	}
-	return 0;
-}
-
-size_t
-cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX])
-{
-	wire_set_u32(out, c->x.told_secret);
-	if (!c->has_long_key)
-		return SHORT_LEN;
-	memcpy(out + SHORT_LEN, c->long_key->rest, REST_LEN);
-	return CANCEL_SECRET_MAX;
-}
-
-/* Compares in constant time. A key of the other length never matches. */
-static bool
-has_key(const struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
-{
-	uint8_t own[CANCEL_SECRET_MAX];
-	bool is_same = cancel_secret(c, own) == len;
-
-	is_same = CRYPTO_memcmp(own, secret, is_same ? len : SHORT_LEN) == 0 && is_same && c->x.told_pid == pid;
-	OPENSSL_cleanse(own, sizeof(own));
-	return is_same;
-}
-
-/* len: 4 bytes, or CANCEL_SECRET_MAX. */
-static struct client *
-key_find(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
-{
-	struct client *c;
-
-	if (env->keyed_cap == 0 || pid == 0)
-		return NULL;
-	for (c = *bucket(env, pid); c != NULL; c = *next_of(c))
-		if (has_key(c, pid, secret, len))
-			return c;
-	return NULL;
-}
-
-struct client *
-cancel_find_pid(struct client_env *env, uint32_t pid)
-{
-	struct client *c, *found = NULL;
-
-	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
-		return NULL;
-	for (c = *bucket(env, pid); c != NULL; c = *next_of(c)) {
-		if (c->x.told_pid == pid && found != NULL)
-			return NULL;
-		if (c->x.told_pid == pid)
-			found = c;
-	}
-	return found;
-}
-
-static bool
-is_pid_taken(struct client_env *env, uint32_t pid)
-{
-	if (env->keyed_cap == 0 || pid < CANCEL_PID_MADE)
-		return false;
-	for (struct client *c = *bucket(env, pid); c != NULL; c = *next_of(c))
-		if (c->x.told_pid == pid)
-			return true;
-	return false;
-}
-
-/* A short secret with its PID may not exist twice; nor may a PID that we made up, as long as there are others. */
-static bool
-is_taken(struct client_env *env, uint32_t pid, uint32_t secret, unsigned tries)
-{
-	uint8_t bytes[SHORT_LEN];
-
-	if (tries < TRIES_MAX && is_pid_taken(env, pid))
-		return true;
-
-	wire_set_u32(bytes, secret);
-	return key_find(env, pid, bytes, sizeof(bytes)) != NULL;
-}
-
-static struct long_key *
-make_long_key(void)
-{
-	struct long_key *key = calloc(1, sizeof(*key));
-
-	if (key != NULL && RAND_bytes(key->rest, sizeof(key->rest)) != 1) {
-		free(key);
-		return NULL;
-	}
-	return key;
-}
-
-static void
-forget_secret(struct client *c)
-{
-	if (c->has_long_key) {
-		OPENSSL_cleanse(c->long_key, sizeof(*c->long_key));
-		free(c->long_key);
-	}
-	c->has_long_key = false;
-	c->key_next = NULL;
-}
-
-static void
-enter_key(struct client *c, uint32_t pid)
-{
-	struct client **at = bucket(c->env, pid);
-
-	c->x.told_pid = pid;
-	*next_of(c) = *at;
-	*at = c;
-	c->env->keyed_count++;
-}
-
-int
-cancel_register(struct client *c, uint32_t pid, bool is_long)
-{
-	struct client_env *env = c->env;
-	uint32_t random[2], made, peer_id = env->x.config->peer_id;
-	unsigned tries = 0;
-
-	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
-		return -1; /* with an old table, longer lists are better than a refusal */
-	if (is_long && (c->long_key = make_long_key()) == NULL)
-		return -1;
-	c->has_long_key = is_long;
-	do {
-		if (take_random(env, random) < 0) {
-			forget_secret(c);
-			return -1;
-		}
-		/*
-		 * It is positive, as pg_basebackup and others print a signed number, and larger than any process's PID:
-		 * pg_terminate_backend() with it must not hit somebody else.
-		 */
-		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
-		if (peer_id != 0)
-			cancel_peer_mark(peer_id, &made, &random[1]);
-	} while (made == 0 || is_taken(env, made, random[1], tries++));
-	c->x.told_secret = random[1];
-	enter_key(c, made);
-	return 0;
-}
-
-int
-cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len)
-{
-	struct client_env *env = c->env;
-
-	if (env->keyed_count >= env->keyed_cap && keys_grow(env) < 0 && env->keyed_cap == 0)
-		return -1;
-	if (pid == 0 || key_find(env, pid, secret, len) != NULL)
-		return -1;
-	if (len == CANCEL_SECRET_MAX) {
-		if ((c->long_key = make_long_key()) == NULL)
-			return -1;
-		memcpy(c->long_key->rest, secret + SHORT_LEN, REST_LEN);
-		c->has_long_key = true;
-	}
-	c->x.told_secret = wire_u32(secret);
-	enter_key(c, pid);
-	return 0;
-}
 
 static void
 stop_waiting(struct client_cancel *cancel)
@@ -328,17 +100,8 @@ forget_target(struct client *target)
 void
 cancel_unregister(struct client *c)
 {
-	struct client **at;
-
 	forget_target(c);
-	if (c->x.told_pid == 0)
-		return;
-	for (at = bucket(c->env, c->x.told_pid); *at != c; at = next_of(*at))
-		;
-	*at = *next_of(c);
-	c->env->keyed_count--;
-	c->x.told_pid = 0;
-	forget_secret(c);
+	cancel_forget_key(c);
 }
 
 /* The asking connection has gone; its cancel goes on. */
@@ -559,7 +322,7 @@ has_enough(const struct client *target)
 static void
 begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct client *target = key_find(c->env, pid, key, key_len);
+	struct client *target = cancel_find_key(c->env, pid, key, key_len);
 
 	if (target == NULL && c->env->on_strange_cancel(c->env->x.up, c, pid, key, key_len))
 		return;
@@ -576,8 +339,8 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 void
 cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	bool is_key = key_len == SHORT_LEN || key_len == CANCEL_SECRET_MAX;
-	struct client *target = is_key ? key_find(env, pid, key, key_len) : NULL;
+	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
+	struct client *target = is_key ? cancel_find_key(env, pid, key, key_len) : NULL;
 	struct client_cancel *cancel = target == NULL || has_enough(target) ? NULL : make(target, NULL);
 
 	if (cancel == NULL) {
@@ -614,7 +377,7 @@ cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 	c->env->cancel_count++;
 	client_step(&c->x, CE_CANCEL);
 	c->cancel = NULL;
-	if (key_len != SHORT_LEN && key_len != CANCEL_SECRET_MAX) {
+	if (key_len != CANCEL_SECRET_SHORT && key_len != CANCEL_SECRET_MAX) {
 		close_asker(c, CR_WRONG_KEY);
 		return;
 	}

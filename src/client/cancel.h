@@ -15,18 +15,24 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
 void cancel_free(struct client *c);
-#define CANCEL_SECRET_MAX 32 /* bytes */
+void cancel_unregister(struct client *c); /* it goes: its key is forgotten, and what was to cancel it ends */
+/* Soon, from the loop, cancels what the target runs now (or ends it, if is_end). Returns 0, or -1 without memory. */
+int cancel_later(struct client *target, bool is_end);
+
+/* --- cancel_keys.c --- */
+#define CANCEL_SECRET_SHORT 4u /* bytes, as CANCEL_SECRET_MAX */
+#define CANCEL_SECRET_MAX 32
 /* Gives the client a key with this PID (0: a made-up one) and a secret of 4 bytes, or CANCEL_SECRET_MAX if is_long.
  * Returns 0, or -1 without memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
 /* Gives it the key that it was sent by another process. Returns 0, or -1: no memory, or somebody has it. */
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
+void cancel_forget_key(struct client *c); /* fine if it has none */
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
-void cancel_unregister(struct client *c);
+/* Returns the client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
+struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the client that was sent this made-up PID, or NULL if there is none, or more than one. */
 struct client *cancel_find_pid(struct client_env *env, uint32_t pid);
-/* Soon, from the loop, cancels what the target runs now (or ends it, if is_end). Returns 0, or -1 without memory. */
-int cancel_later(struct client *target, bool is_end);
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */
 uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */

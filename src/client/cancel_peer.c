@@ -7,6 +7,7 @@
  * on they count down: three processes may do so, then the configuration must be going round in circles.
  */
 #include "client/cancel.h"
+#include "client/clients.h"
 
 #include "base/clock.h"
 #include "net/dial.h"
@@ -144,7 +145,7 @@ put_packet(struct passed_cancel *p, uint32_t pid, const uint8_t *secret, size_t 
 
 /* Returns 0, or -1 without memory. */
 static int
-begin(struct passed_cancel *p, const struct config_peer *peer)
+begin_passing(struct passed_cancel *p, const struct config_peer *peer)
 {
 	struct timeval limit = { PASS_TIMEOUT_US / US_PER_S, 0 };
 
@@ -175,7 +176,7 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 	p->env = env;
 	p->asker_id = asker->x.ticket.id;
 	put_packet(p, pid, secret, len);
-	if (begin(p, &peer) < 0) {
+	if (begin_passing(p, &peer) < 0) {
 		free(p);
 		return CR_FAILED;
 	}

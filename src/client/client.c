@@ -1,5 +1,7 @@
 /* src/client/client.c - a client connection's life: accepted, read, closed. See client.h. */
 #include "client/cancel.h"
+#include "client/client_log.h"
+#include "client/clients.h"
 
 #include "base/clock.h"
 #include "listen/listen.h"
@@ -77,7 +79,7 @@ client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_
 	c->x.env = &env->x;
 	c->is_unix = is_unix;
 	c->x.ticket.id = pool_set_next_id(env->x.pools);
-	c->x.state = CL_STARTUP;
+	client_step(&c->x, CE_ACCEPT);
 	c->connected_us = c->x.ticket.idle_since_us = *env->x.now_us;
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
@@ -324,59 +326,4 @@ client_activity(const struct client *c)
 	if (c->x.state == CL_IN_LINE)
 		return CLIENT_IS_WAITING;
 	return c->x.srv != NULL ? CLIENT_IS_ACTIVE : CLIENT_IS_IDLE;
-}
-
-void
-clients_suspend(struct client_env *env, bool on)
-{
-	struct server *srv;
-	struct client *c;
-
-	env->x.is_suspended = on;
-	TAILQ_FOREACH(c, &env->clients, all)
-	{
-		if (c->x.is_crossing || (on && !exchange_is_ready(&c->x)))
-			continue;
-		stream_suspend(&c->x.stream, on);
-		if (c->x.srv != NULL)
-			stream_suspend(&c->x.srv->stream, on);
-	}
-	/* Some may have lost their clients meanwhile. */
-	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
-		TAILQ_FOREACH(srv, &e->servers, all)
-	stream_suspend(&srv->stream, false);
-}
-
-bool
-clients_are_flushed(const struct client_env *env)
-{
-	const struct client *c;
-
-	TAILQ_FOREACH(c, &env->clients, all)
-	if (exchange_is_ready(&c->x) &&
-	    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
-		return false;
-	return true;
-}
-
-uint32_t
-clients_in_console(const struct client_env *env)
-{
-	const struct client *c;
-	uint32_t n = 0;
-
-	TAILQ_FOREACH(c, &env->clients, all)
-	n += c->x.state == CL_CONSOLE;
-	return n;
-}
-
-struct client *
-client_find_id(struct client_env *env, uint64_t id)
-{
-	struct client *c;
-
-	TAILQ_FOREACH(c, &env->clients, all)
-	if (c->x.ticket.id == id)
-		return c;
-	return NULL;
 }

@@ -2,15 +2,10 @@
  * src/client/client.h - one application connection: its life, from accept() to its last byte.
  *
  *   client.c           accepts, reads and closes it
- *   client_timeouts.c  limits on time
- *   client_log.c       its lines in the log
- *   client_memory.c    what is done while memory is short
- *   client_watch.c     lines about pools that are exhausted and transactions that take long
- *   passport.c         moves it to another process of pgweir
- *   passport_form.c    its written form; pure
- *   cancel.c           CancelRequests
- *   cancel_peer.c      those for clients of other processes
- *   cancel_sql.c       pg_cancel_backend() and pg_terminate_backend() with PIDs that clients were sent
+ *   client_log.h       its lines in the log
+ *   clients.h          all of them: limits on time, short memory, draining
+ *   passport.h         moves it to another process of pgweir
+ *   cancel.h           CancelRequests
  *
  * Its dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ finds out who it is and
  * whether it may come in; this folder reaches login/ through struct client_front.
@@ -32,7 +27,7 @@ struct verifier_cache; /* lookup/verifier_cache.h */
 struct hba; /* auth/hba.h */
 struct ident; /* auth/ident.h */
 struct users; /* auth/users.h */
-struct long_key; /* cancel.c */
+struct long_key; /* cancel_keys.c */
 struct workers; /* net/workers.h */
 struct tls_context; /* net/tls.h */
 struct tls_scratch; /* net/handshake.h */
@@ -147,43 +142,8 @@ bool client_is_served(const struct client *c, uint64_t *since_us);
 void client_let_go(struct client *c);
 /* Writes "10.0.0.7:51514" or "unix". */
 void client_peer_text(const struct client *c, char *out, size_t out_cap);
-/* client_log.c: what its lines in the log are about; the texts are borrowed from the client. */
-#define CLIENT_WORDS_MAX 640
-struct client_about {
-	struct log_about log;
-	char peer[80];
-};
-void client_about(const struct client *c, struct client_about *about);
-/* client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
-void client_words(const struct client_about *about, char *out, size_t cap);
-void client_log_end(const struct client *c, const struct fail *why); /* why: of pgweir's decision; NULL: it left */
-/*
- * client_watch.c, about every 100 ms: tells the log of a pool in which clients waited in vain (once in ten seconds),
- * and of transactions that are open, or idle, for longer than log_long_transaction and log_idle_transaction.
- */
-void clients_watch_pool(const struct client_env *env, struct pool_entry *entry, uint64_t now_us);
-/* bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. why: NULL for a client that has left. */
-void bouncer_log_attempt(const struct client *c, const char *database, const char *user, const char *replication);
-void bouncer_log_close(const struct client *c, const struct fail *why);
 /* What client_activity() returns, for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
-/* How many requests are counted for SHOW QUERIES until the next tick (query_stats). */
-void clients_renew_query_budget(struct exchange_env *env);
-/* Called about every 100 ms: checks login, query, transaction and idle limits. */
-void clients_tick(struct client_env *env, uint64_t now_us);
-/* client_memory.c */
-void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
-void clients_read_again(struct client_env *env); /* memory is not short any more */
-/* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
-size_t clients_relieve(struct client_env *env);
-/* SIGTERM: closes clients between transactions with 57P01 now, and others when their transaction ends. */
-void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
-/* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */
-void clients_suspend(struct client_env *env, bool on);
-/* All that was read before is sent. */
-bool clients_are_flushed(const struct client_env *env);
-uint32_t clients_in_console(const struct client_env *env);
-struct client *client_find_id(struct client_env *env, uint64_t id);
 
 #endif

@@ -1,5 +1,6 @@
 /* src/client/client_log.c - a client's lines in the log: who it is, and why it was disconnected. */
 #include "client/client.h"
+#include "client/client_log.h"
 
 #include "base/duration.h"
 
@@ -18,7 +19,7 @@ client_about(const struct client *c, struct client_about *about)
 }
 
 static void
-put_name(const char *word, const char *name, char *out, size_t cap)
+put_client_name(const char *word, const char *name, char *out, size_t cap)
 {
 	size_t len = strlen(out);
 
@@ -32,9 +33,9 @@ client_words(const struct client_about *about, char *out, size_t cap)
 	const struct log_about *log = &about->log;
 
 	snprintf(out, cap, "client %llu (%s", (unsigned long long)log->client_id, about->peer);
-	put_name("user", log->user, out, cap);
-	put_name("database", log->database, out, cap);
-	put_name("application", log->application, out, cap);
+	put_client_name("user", log->user, out, cap);
+	put_client_name("database", log->database, out, cap);
+	put_client_name("application", log->application, out, cap);
 	if (strlen(out) + 1 < cap)
 		memcpy(out + strlen(out), ")", 2);
 }

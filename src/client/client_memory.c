@@ -3,6 +3,7 @@
  * large already, and in the end the one that takes up most is closed.
  */
 #include "client/client.h"
+#include "client/clients.h"
 
 #define LARGE ((size_t)16 << 10) /* bytes of input that wait */
 #define RELIEF_MIN ((size_t)32 << 10)

@@ -11,6 +11,8 @@
  */
 #include "client/cancel.h"
 #include "client/client.h"
+#include "client/client_log.h"
+#include "client/clients.h"
 #include "relay/commit_check.h"
 #include "relay/late.h"
 #include "relay/relay.h"
@@ -210,7 +212,7 @@ check_all(struct client_env *env, uint64_t now_us)
 			 is_late(now_us, idle_since(c), c->x.entry->settings.client_idle_timeout_us)) {
 			struct fail why;
 
-			fail_set(&why, "57P05", "the client was idle for longer than it may be (client_idle_timeout)");
+			fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
 			fail_detail(&why, "client_idle_timeout is %s.",
 				    duration_of(c->x.entry->settings.client_idle_timeout_us).text);
 			fail_theirs(&why, "client_idle_timeout");
@@ -242,9 +244,10 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 
 	c->x.ticket.is_told = true;
 	pool_get_counts(c->x.entry->policy, &counts);
-	fail_set(&what, "01000", "waiting for a server connection since %llu s",
+	fail_set(&what, "01000", "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.ticket.since_us) / US_PER_S));
-	fail_detail(&what, "%u of this pool's connections are in use, %u clients wait", counts.lent, counts.waiting);
+	fail_detail(&what, "%u of this pool's connections are in use, %u client%s waiting", counts.lent, counts.waiting,
+		    counts.waiting == 1 ? " is" : "s are");
 	fail_theirs(&what, "No server connection available in postgres backend, client being queued");
 	told = what;
 	if (c->env->x.config->compat == COMPAT_PGBOUNCER)
@@ -317,27 +320,4 @@ clients_tick(struct client_env *env, uint64_t now_us)
 	env->front->tick(env, now_us);
 	if (env->login_count > 0 || env->is_client_idle_limited)
 		check_all(env, now_us);
-}
-
-void
-clients_drain(struct client_env *env, bool is_gentle)
-{
-	struct client *c, *next;
-	struct fail why;
-
-	env->x.is_draining = true;
-	env->x.is_gentle = is_gentle;
-	fail_set(&why, "57P01", "pgweir is shutting down");
-	fail_theirs(&why, "server shutting down");
-	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, all);
-		if (client_state_is_login((enum client_state)c->x.state) || c->x.ticket.is_waiting)
-			client_close(c, &why);
-		else if (is_gentle || c->x.state == CL_IN_DOUBT)
-			continue;
-		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
-			client_close(c, &why);
-		else if (exchange_is_ready(&c->x))
-			relay_try_release(&c->x); /* a session, between transactions */
-	}
 }

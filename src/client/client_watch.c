@@ -1,5 +1,6 @@
 /* src/client/client_watch.c - see client.h: what an operator should read in the log before users call. */
 #include "client/client.h"
+#include "client/client_log.h"
 
 #include "base/clock.h"
 #include "base/duration.h"
@@ -146,7 +147,7 @@ tell_transaction(const struct client_env *env, const struct server *srv, const c
 		  doing(srv), srv->id, srv->address, srv->pid);
 }
 
-/* Once for each: told_us is the one that was told of. */
+/* Each is logged once: told_us is the one that was. */
 static void
 watch_since(const struct client_env *env, const struct server *srv, const char *event, uint64_t since_us,
 	    uint64_t *told_us, uint64_t limit_us, uint64_t now_us)

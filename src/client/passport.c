@@ -449,7 +449,7 @@ take_session(struct passport_shelf *s, struct client *c, const struct passport *
 		if (listen_take(x, channel) < 0)
 			return fail_set(why, "53200", "no memory for its LISTEN");
 	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)
-		return fail_set(why, "53200", "somebody has its cancel key");
+		return fail_set(why, "53200", "its cancel key is taken");
 	if (exchange_keep(x, p->input.at, p->input.len) < 0)
 		return fail_set(why, "53200", "no memory for its input");
 	return 0;

@@ -172,7 +172,7 @@ take_setting(struct reader *r, struct image_setting *out)
 }
 
 static void
-take_statement(struct reader *r, struct passport_statement *out)
+form_take_statement(struct reader *r, struct passport_statement *out)
 {
 	uint8_t flags;
 
@@ -210,7 +210,7 @@ passport_next_statement(struct passport_part *part, struct passport_statement *o
 
 	if (part->len == 0)
 		return false;
-	take_statement(&r, out);
+	form_take_statement(&r, out);
 	if (!r.is_bad)
 		*part = r.left;
 	return !r.is_bad;

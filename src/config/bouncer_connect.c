@@ -204,7 +204,7 @@ connect_end(struct connect *c)
 /* --- putting it together -------------------------------------------------------------------------------------- */
 
 static void
-put_word(struct buf *to, const char *name, const char *value)
+put_bouncer_word(struct buf *to, const char *name, const char *value)
 {
 	bool is_quoted = value[strcspn(value, " \t'\\;")] != '\0';
 
@@ -223,14 +223,14 @@ put_hosts(const struct connect *c, struct buf *to)
 	const char *host = value_of(c, "host"), *port = value_of(c, "port"),
 		   *balance = value_of(c, "load_balance_hosts");
 
-	put_word(to, "host", host != NULL ? host : bouncer_value(c->b, "unix_socket_dir"));
+	put_bouncer_word(to, "host", host != NULL ? host : bouncer_value(c->b, "unix_socket_dir"));
 	if (port != NULL)
-		put_word(to, "port", port);
+		put_bouncer_word(to, "port", port);
 	if (host == NULL || strchr(host, ',') == NULL)
 		return;
 	if (balance != NULL && strcmp(balance, "disable") != 0 && strcmp(balance, "round-robin") != 0)
 		problem_error(c->b->sink, c->entry->line, "load_balance_hosts is disable or round-robin");
-	put_word(to, "load_balance_hosts", balance != NULL ? balance : "round-robin");
+	put_bouncer_word(to, "load_balance_hosts", balance != NULL ? balance : "round-robin");
 }
 
 static void
@@ -247,7 +247,7 @@ emit_upstream(const struct connect *c, const char *section)
 	put_hosts(c, &upstream);
 	for (size_t i = 0; c->words[i].name != NULL; i++)
 		if (c->words[i].place == IN_UPSTREAM && c->values[i] != NULL)
-			put_word(&upstream, c->words[i].name, c->values[i]);
+			put_bouncer_word(&upstream, c->words[i].name, c->values[i]);
 	emit(c, section, "upstream", put_end(&upstream));
 	OPENSSL_cleanse(upstream.bytes, upstream.len);
 	buf_fini(&upstream);

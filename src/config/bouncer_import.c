@@ -59,7 +59,7 @@ put_section(const struct import *import, const char *section)
 	}
 }
 
-/* Of a database or user: one comment says where all of it is from. */
+/* For a database or user, one comment says where all of it is from. */
 static void
 put_scopes(const struct import *import)
 {

@@ -76,7 +76,7 @@ on_unknown(const struct reader *r, unsigned line, const char *name)
 }
 
 static void
-put_value(struct reader *r, unsigned line, const char *name, const char *value)
+put_bouncer_value(struct reader *r, unsigned line, const char *name, const char *value)
 {
 	const struct bouncer_key *key = bouncer_key_find(name);
 	size_t row;
@@ -120,7 +120,7 @@ on_setting(struct reader *r, unsigned line, const char *name, const char *value)
 		problem_error(r->b->sink, line, "\"%s\" stands before the first section", name);
 		break;
 	case IN_PGBOUNCER:
-		put_value(r, line, name, value);
+		put_bouncer_value(r, line, name, value);
 		break;
 	case IN_DATABASES:
 		put_entry(r, &r->b->databases, line, name, value);

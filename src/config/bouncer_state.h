@@ -37,7 +37,7 @@ struct bouncer_key {
 const struct bouncer_key *bouncer_key(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
 size_t bouncer_key_row(const struct bouncer_key *key);
-/* Of those that are one setting of pgweir's, that; else, or if it is not in this version, NULL. */
+/* The setting of pgweir's that corresponds to it; NULL: there is not exactly one, or not in this version. */
 const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
 
 /* A line of [databases], [users] or [peers]. */

@@ -154,7 +154,7 @@ convert_word(const struct bouncer_key *key, const char *value, struct buf *to, s
 		}
 		buf_printf(&known, "%s%s", i > 0 ? ", " : "", key->words[i][0]);
 	}
-	fail_set(why, "F0000", "\"%.64s\" is none of %s", value, put_end(&known));
+	fail_set(why, "F0000", "\"%.64s\" is not one of %s", value, put_end(&known));
 	buf_fini(&known);
 	return -1;
 }

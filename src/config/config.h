@@ -182,7 +182,7 @@ struct config_problems {
 	size_t count, error_count;
 };
 void config_problems_fini(struct config_problems *problems);
-void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after so many */
+void config_problems_cut(struct config_problems *problems, size_t count); /* forgets what came after the first count */
 
 /*
  * Reads and checks a file. With at least one error: NULL. Problems (warnings too) are added to problems.
@@ -269,6 +269,5 @@ void config_print_keys(FILE *to);
 void config_print_schema(FILE *to); /* the same as a JSON Schema */
 
 const char *pool_mode_name(enum pool_mode mode);
-const char *session_state_name(enum session_state_mode mode);
 
 #endif

@@ -191,7 +191,7 @@ check_tls(const struct check *check)
 			      "this mode needs certificate_file and key_file");
 	if (config->tls_mode >= TLS_VERIFY_CA && *config->tls_ca_file == '\0')
 		problem_error(check->sink, line_of(check, "tls_client", "mode"),
-			      "this mode needs ca_file: who signs the clients' certificates");
+			      "this mode needs ca_file, the authorities that sign the clients' certificates");
 	if (has_certificate != (*config->tls_key_file != '\0'))
 		problem_error(check->sink,
 			      line_of(check, "tls_client", has_certificate ? "certificate_file" : "key_file"),
@@ -296,7 +296,8 @@ static void
 warn_min_idle(const struct check *check, const struct scope_settings *settings, unsigned line)
 {
 	if (settings->min_idle > settings->pool_size)
-		problem_warning(check->sink, line, "min_idle = %u is more than pool_size = %u; only so many are kept",
+		problem_warning(check->sink, line,
+				"min_idle = %u is more than pool_size = %u; no more than pool_size are kept",
 				settings->min_idle, settings->pool_size);
 }
 
@@ -310,7 +311,7 @@ warn_passed_through(const struct check *check, const struct scope_settings *sett
 				"other's prepared statements");
 }
 
-/* Of each section that sets the key itself, its settings as they come to be. */
+/* Checks the resulting settings of each section that sets the key itself. */
 static void
 check_scopes(const struct check *check, const char *name,
 	     void (*warn)(const struct check *check, const struct scope_settings *settings, unsigned line))
@@ -495,7 +496,8 @@ check_tenants(const struct check *check)
 		return;
 	for (char **name = config->tenants; *name != NULL; name++)
 		if (value_word(*name, places, &ignored, &why) < 0)
-			problem_error(check->sink, line, "tenants = %s: it is a list of user, options and sni", *name);
+			problem_error(check->sink, line, "tenants = %s: must be a list of user, options and sni",
+				      *name);
 	if (is_on && config->tenant_count == 0)
 		problem_error(check->sink, line,
 			      "tenants is set, but there is no [tenant NAME] section; write [tenant *] and upstream = "
@@ -526,12 +528,12 @@ check_proxies(const struct check *check)
 		if (!network_parse(*name, &n))
 			problem_error(
 			    check->sink, line,
-			    "proxy_protocol = %s: it is a list of networks, such as 10.0.0.0/8 or 2001:db8::/32, "
+			    "proxy_protocol = %s: must be a list of networks, such as 10.0.0.0/8 or 2001:db8::/32, "
 			    "and unix",
 			    *name);
 		else if (n.bits == 0)
 			problem_warning(check->sink, line,
-					"proxy_protocol = %s: whoever reaches pgweir may say that it is any client",
+					"proxy_protocol = %s: whoever reaches pgweir may claim to be any client",
 					*name);
 	}
 }
@@ -544,7 +546,7 @@ check_exempt_addresses(const struct check *check)
 	for (char **name = check->config->exempt_addresses; name != NULL && *name != NULL; name++)
 		if (!network_parse(*name, &n))
 			problem_error(check->sink, line_of(check, "limits", "exempt_addresses"),
-				      "exempt_addresses = %s: it is a list of networks, such as 10.0.0.0/8 or "
+				      "exempt_addresses = %s: must be a list of networks, such as 10.0.0.0/8 or "
 				      "2001:db8::/32",
 				      *name);
 }

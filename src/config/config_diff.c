@@ -91,7 +91,7 @@ compare_entries(const void *a, const void *b)
 
 /* Several of one name, as of listen, become one: "a, b". */
 static void
-join(struct list *list)
+join_names(struct list *list)
 {
 	size_t kept = 0;
 
@@ -123,7 +123,7 @@ list_of(const struct config *config)
 	add_scopes(&list, "tenant", config->tenant_scopes, config->tenant_count);
 	add_scopes(&list, "user", config->users, config->user_count);
 	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
-	join(&list);
+	join_names(&list);
 	return list;
 }
 
@@ -155,7 +155,7 @@ say(const struct diff *d, const char *name, const char *from, const char *to, co
 	free(text);
 }
 
-/* A section is told of as a whole, settings in sections that stay one by one. */
+/* A section is reported as a whole, settings in sections that stay are reported one by one. */
 static void
 say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 {

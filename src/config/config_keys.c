@@ -105,7 +105,7 @@ static const struct config_key keys[] = {
 	{ "pool", "outage_hold", "outage_hold", KEY_TIME, "10s", 0, 1 * D, "", RELOADS, SHARED(outage_hold_us), NULL,
 	  "with on_outage = hold, how long a request waits in an outage, instead of pool_timeout; 0s: forever" },
 	{ "pool", "wait_notify", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(wait_notify_us), NULL,
-	  "a client that has waited this long for a server connection is told so by a NOTICE; 0s: never" },
+	  "a client that has waited this long for a server connection gets a NOTICE; 0s: never" },
 	{ "pool", "server_fast_close", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(server_fast_close), NULL,
 	  "on: RECONNECT, and a reload that changes how to connect, disconnect clients that keep their server connection, once they are between transactions" },
 	{ "pool", "pool_recycle", "pool_recycle", KEY_TIME, "1h", 0, 365 * D, "", RELOADS, SHARED(pool_recycle_us), NULL,
@@ -151,7 +151,7 @@ static const struct config_key keys[] = {
 	{ "timeouts", "idle_transaction_timeout", "idle_transaction_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
 	  SHARED(idle_transaction_timeout_us), NULL, "a client that is silent for longer in a transaction is disconnected; 0s: none" },
 	{ "timeouts", "commit_check_timeout", "commit_check_timeout", KEY_TIME, "30s", 1 * MS, 1 * H, "", RELOADS,
-	  SHARED(commit_check_timeout_us), NULL, "how long commit_check asks for a primary that knows; then the client is told that nobody does" },
+	  SHARED(commit_check_timeout_us), NULL, "how long pgweir looks for a primary that can tell; after that the client gets error 08007" },
 	{ "timeouts", "client_idle_timeout", "client_idle_timeout", KEY_TIME, "0s", 0, 365 * D, "", RELOADS,
 	  SHARED(client_idle_timeout_us), NULL, "a client that is silent for longer outside of transactions is disconnected; 0s: none" },
 	{ "timeouts", "shutdown_timeout", NOT_THERE, KEY_TIME, "30s", 0, 1 * D, "", RELOADS, FIELD(shutdown_timeout_us),
@@ -268,15 +268,15 @@ static const struct config_key keys[] = {
 	{ "log", "destination", NOT_THERE, KEY_PATH, "stderr", NO_BOUNDS, RELOADS, FIELD(log_destination), log_places,
 	  "where the log goes; SIGHUP reopens a file" },
 	{ "log", "format", NOT_THERE, KEY_WORD, "text", NO_BOUNDS, RELOADS, FIELD(log_format), log_formats,
-	  "the format of a line; pgbouncer: PgBouncer's, and what its log has in its words" },
+	  "the format of a line; pgbouncer: PgBouncer's, with its wording for whatever its log has, too" },
 	{ "log", "level", NOT_THERE, KEY_WORD, "info", NO_BOUNDS, RELOADS, FIELD(log_level), log_levels,
 	  "messages of this level and above are written" },
 	{ "log", "connections", NOT_THERE, KEY_SWITCH, "off", NO_BOUNDS, RELOADS, FIELD(log_connections), NULL,
-	  "a line for each login and each disconnect of a client; without it, for those that pgweir disconnects" },
+	  "a line for each login and each disconnect of a client; off: only for clients that pgweir disconnects" },
 	{ "log", "stats_interval", NOT_THERE, KEY_TIME, "0s", 0, 1 * D, "", RELOADS, FIELD(log_stats_interval_us), NULL,
-	  "a line this often with what went through per second since the last one; 0s: none" },
+	  "how often a line reports the traffic per second since the last one; 0s: never" },
 	{ "log", "long_transaction", NOT_THERE, KEY_TIME, "5min", 0, 365 * D, "", RELOADS, FIELD(log_long_transaction_us),
-	  NULL, "a line for a transaction that is open for this long; 0s: none" },
+	  NULL, "a line for a transaction that has been open for this long; 0s: none" },
 	{ "log", "idle_transaction", NOT_THERE, KEY_TIME, "1min", 0, 365 * D, "", RELOADS, FIELD(log_idle_transaction_us),
 	  NULL, "a line for a client that has been silent inside a transaction for this long; 0s: none" },
 
@@ -299,7 +299,7 @@ static const struct config_key keys[] = {
 	{ "slow_query", "query_stats", NOT_THERE, KEY_WORD, "sampled", NO_BOUNDS, RELOADS, FIELD(slow_query_stats),
 	  query_stats, "what SHOW QUERIES counts: nothing, all, or the slow ones, 200 a second, and one in 64 beyond these" },
 	{ "slow_query", "table_size", NOT_THERE, KEY_COUNT, "1000", 0, 100000, "statements", RELOADS,
-	  FIELD(slow_table_size), NULL, "statements remembered for SHOW QUERIES" },
+	  FIELD(slow_table_size), NULL, "how many statements are remembered for SHOW QUERIES" },
 
 	{ "http", "listen", NOT_THERE, KEY_HTTP_LISTEN, "127.0.0.1:9930", NO_BOUNDS, FIXED, FIELD(http_listen), off,
 	  "where the status page, /metrics, /healthz and /readyz are served" },
@@ -384,10 +384,4 @@ const char *
 pool_mode_name(enum pool_mode mode)
 {
 	return pool_modes[mode];
-}
-
-const char *
-session_state_name(enum session_state_mode mode)
-{
-	return session_states[mode];
 }

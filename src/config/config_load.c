@@ -98,7 +98,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	if (l->place == IN_TENANT && strcmp(out, "*") != 0 && !is_tenant_name(out, strlen(out)))
 		return fail_set(why, "F0000", "the name of a tenant has letters, digits, _ and - only");
 	if (l->place == IN_USER && strcmp(out, "*") == 0)
-		return fail_set(why, "F0000", "what holds for all users is set in [pool], [timeouts] and so on");
+		return fail_set(why, "F0000", "settings for all users belong in [pool], [timeouts] and so on");
 	return 0;
 }
 

@@ -212,7 +212,7 @@ longest_line(const char *text, size_t len)
 
 /* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */
 static int
-parse(struct reader *r)
+parse_lines(struct reader *r)
 {
 #ifdef HAVE_INI_MAX_LINE
 	bool used_stack = ini_use_stack;
@@ -252,7 +252,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 
 	skip_byte_order_mark(&r);
 	errors_before = sink->problems->error_count;
-	rc = parse(&r);
+	rc = parse_lines(&r);
 	if (rc < 0) {
 		problem_error(sink, 0, "no memory");
 		return -1;

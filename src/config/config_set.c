@@ -33,7 +33,7 @@ static int
 fixed(const char *name, struct fail *why)
 {
 	fail_set(why, "55P02", "parameter \"%.63s\" cannot be changed now", name);
-	return fail_hint(why, "It takes a restart; SHOW CONFIG tells which settings do.");
+	return fail_hint(why, "It takes a restart; SHOW CONFIG shows which settings do.");
 }
 
 /* "pool.pool_size", or a name that no other has. */
@@ -134,7 +134,7 @@ config_set_resolve(const struct config *config, const char *name, const char *va
 	if (theirs != NULL && (ours == NULL || is_their_value(theirs, value))) {
 		if (bouncer_key_ours(theirs) != NULL || is_fixed(theirs, NULL))
 			return take_theirs(theirs, out, why);
-		fail_set(why, "0A000", "%.63s is PgBouncer's, and has no one setting here", name);
+		fail_set(why, "0A000", "%.63s is PgBouncer's; no single setting here corresponds to it", name);
 		return fail_hint(why, "%s",
 				 theirs->reason != NULL ? theirs->reason : "SHOW CONFIG lists the settings.");
 	}

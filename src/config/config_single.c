@@ -142,7 +142,7 @@ set_database(struct config *config, struct upstream *up)
 	config->database_count = 1;
 }
 
-/* Who may log in, and how. */
+/* Sets who may log in, and how. */
 static void
 set_login(struct config *config, const struct upstream *up)
 {

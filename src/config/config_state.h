@@ -19,7 +19,7 @@
 #define PROBLEMS_MAX 1000
 #define PROBLEM_TEXT_MAX 1024 /* bytes of one; longer ones are cut */
 
-/* Who is adding: where its lines are. Embed one per load. */
+/* Where the lines of problems come from. Embed one per load. */
 struct problem_sink {
 	struct config_problems *problems;
 	const char *file; /* what stands before the line: the file as the user named it; NULL: the text names it */

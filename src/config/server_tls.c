@@ -66,13 +66,12 @@ server_tls_resolve(const struct upstream *upstream, const struct scope_settings 
 	if (upstream->words[UPSTREAM_SSLROOTCERT] != NULL && strcmp(out->ca_file, "system") == 0 &&
 	    out->mode != TLS_VERIFY_FULL)
 		return fail_set(why, "F0000",
-				"sslrootcert=system needs sslmode=verify-full: anybody can have a certificate "
-				"of those authorities");
+				"sslrootcert=system needs sslmode=verify-full: anybody can get a certificate "
+				"from those authorities");
 	if (out->is_direct && out->mode < TLS_REQUIRE)
 		return fail_set(why, "F0000", "direct TLS needs a mode of require or better");
 	if (out->mode >= TLS_VERIFY_CA && out->ca_file[0] == '\0')
-		return fail_set(why, "F0000",
-				"verify-ca and verify-full need to know who signs: ca_file or sslrootcert");
+		return fail_set(why, "F0000", "verify-ca and verify-full need ca_file or sslrootcert");
 	if (out->key_file[0] != '\0' && out->certificate_file[0] == '\0')
 		return fail_set(why, "F0000", "there is a key for PostgreSQL, but no certificate");
 	return 0;

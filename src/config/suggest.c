@@ -201,7 +201,7 @@ static const struct {
 	{ "pgbouncer", "is PgBouncer's name; here it is [pgweir], and [pool], [timeouts], [auth], [log]" },
 	{ "databases", "is PgBouncer's; here each database has a section: [database app], and in it upstream = ..." },
 	{ "users", "is PgBouncer's; here each user has a section: [user app]" },
-	{ "peers", "is PgBouncer's; pgweir needs no peers" },
+	{ "peers", "is PgBouncer's; here it is the setting peers in section [pgweir]" },
 	{ "general", "is PgDog's name; here it is [pgweir]" },
 	{ "server", "is not known; PostgreSQL's address belongs in [database NAME]" },
 	{ "storage", "is Odyssey's name; PostgreSQL's address belongs in [database NAME]" },

@@ -96,7 +96,7 @@ char *upstream_text(const struct upstream *up);
  * it is.
  */
 bool is_tenant_name(const char *name, size_t len); /* 1 to 63 letters, digits, _ and - */
-/* Of a whole upstream that was read as a tenant's: -1 and why if it could never be filled in. */
+/* For an upstream that was read as a tenant's: returns 0, or -1 with *why set if it could never be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
 /* One that is no template: its names are taken as they are. Used by upstream_parse too. */
 int upstream_check_host(const char *host, struct fail *why);

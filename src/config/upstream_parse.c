@@ -113,13 +113,13 @@ is_setting(const char *name)
 }
 
 static int
-put_setting(struct draft *draft, const char *name, const char *value, struct fail *why)
+put_upstream_setting(struct draft *draft, const char *name, const char *value, struct fail *why)
 {
 	char **pair;
 
 	for (size_t i = 0; i < draft->setting_count; i++)
 		if (strcasecmp(draft->up->settings[2 * i], name) == 0)
-			return fail_set(why, "08001", "\"%s\" is there twice", name);
+			return fail_set(why, "08001", "\"%s\" is given twice", name);
 	if (has_control(name) || has_control(value))
 		return fail_set(why, "08001", "the value of \"%s\" holds a control character", name);
 	draft->settings_len += strlen(name) + strlen(value) + 2;
@@ -156,13 +156,13 @@ put_kept(char **field, enum upstream_word word, const char *value, struct fail *
 		return fail_set(why, "08001", "%s is a path that begins with /%s", name,
 				word == UPSTREAM_SSLROOTCERT ? ", or system" : "");
 	if (*field != NULL)
-		return fail_set(why, "08001", "\"%s\" is there twice", name);
+		return fail_set(why, "08001", "\"%s\" is given twice", name);
 	*field = xstrdup(value);
 	return 0;
 }
 
 static int
-put_word(void *arg, const char *name, const char *value, struct fail *why)
+put_upstream_word(void *arg, const char *name, const char *value, struct fail *why)
 {
 	struct draft *draft = arg;
 	struct {
@@ -186,11 +186,11 @@ put_word(void *arg, const char *name, const char *value, struct fail *why)
 		if (strcmp(fields[i].name, name) != 0)
 			continue;
 		if (*fields[i].field != NULL)
-			return fail_set(why, "08001", "\"%s\" is there twice", name);
+			return fail_set(why, "08001", "\"%s\" is given twice", name);
 		*fields[i].field = xstrdup(value);
 		return 0;
 	}
-	return is_setting(name) ? put_setting(draft, name, value, why) : refuse_word(name, why);
+	return is_setting(name) ? put_upstream_setting(draft, name, value, why) : refuse_word(name, why);
 }
 
 /* A name, an address or a directory. */
@@ -361,10 +361,10 @@ scan(const char *text, struct draft *draft, struct fail *why)
 	if (strlen(text) > TEXT_LEN_MAX)
 		return fail_set(why, "08001", "it is longer than %zu KiB", TEXT_LEN_MAX >> 10);
 	if (upstream_is_uri(text))
-		return upstream_scan_uri(text, draft->up->is_of_tenant, put_word, draft, why);
+		return upstream_scan_uri(text, draft->up->is_of_tenant, put_upstream_word, draft, why);
 	if (scheme != NULL && text + strcspn(text, "= \t") > scheme)
 		return fail_set(why, "08001", "a URI begins with postgres:// or postgresql://");
-	return upstream_scan_words(text, put_word, draft, why);
+	return upstream_scan_words(text, put_upstream_word, draft, why);
 }
 
 static struct upstream *

@@ -217,7 +217,7 @@ role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX +
 	size_t len = strlen(user), tenant_len = strlen(tenant);
 
 	if (len < tenant_len + 2 || user[len - tenant_len - 1] != '.' || strcmp(user + len - tenant_len, tenant) != 0)
-		return fail_set(why, "28000", "user \"%.63s\" is none of tenant \"%s\"", user, tenant);
+		return fail_set(why, "28000", "user \"%.63s\" does not belong to tenant \"%s\"", user, tenant);
 	len -= tenant_len + 1;
 	if (len > CONFIG_NAME_MAX)
 		return too_long(why);

@@ -3,6 +3,7 @@
 
 static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	/* 0: our bug. CE_CLOSE leads to CL_CLOSED from everywhere else. */
+	[CL_NONE] = { [CE_ACCEPT] = CL_STARTUP },
 	[CL_STARTUP] = { [CE_ASK_PROOF] = CL_AUTHENTICATION,
 			 [CE_WRONG_PROOF] = CL_DELAYED, /* its certificate */
 			 [CE_PROVED] = CL_WELCOME, /* without an exchange: trust, a certificate */
@@ -85,6 +86,7 @@ const char *
 client_event_name(enum client_event ev)
 {
 	static const char *const names[CE_EVENTS] = {
+		[CE_ACCEPT] = "accept",
 		[CE_ASK_PROOF] = "ask proof",
 		[CE_WRONG_PROOF] = "wrong proof",
 		[CE_PROVED] = "proved",

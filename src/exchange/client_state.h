@@ -32,6 +32,7 @@ enum client_state {
 	CL_STATES
 };
 enum client_event {
+	CE_ACCEPT,
 	CE_ASK_PROOF, /* its startup packet was good; an exchange begins */
 	CE_WRONG_PROOF,
 	CE_PROVED,

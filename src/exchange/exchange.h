@@ -36,7 +36,7 @@ struct exchange;
 struct client_statements; /* statements/statements_state.h: from the first Parse */
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
-struct commit_doubt; /* relay/commit_check.c */
+struct commit_doubt; /* relay/commit_doubt.c */
 struct exclusive; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
@@ -147,7 +147,7 @@ struct exchange {
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* of the message being forwarded or dropped */
 	uint32_t told_pid; /* the backend PID that the client was told (BackendKeyData); 0: no key yet */
-	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel.c) */
+	uint32_t told_secret; /* and the key's secret: all of it, or its first 4 bytes (client/cancel_keys.c) */
 	uint32_t requests_done; /* requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint8_t rejecting_to; /* CL_REJECTING: what ends the request, 'Q' (its own end) or 'S' (a Sync) */

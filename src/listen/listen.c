@@ -23,9 +23,9 @@ listen_resume(struct exchange *x)
 }
 
 void
-listen_answered(struct notify_member *member, const struct fail *why)
+listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 {
-	struct subscription *m = (struct subscription *)member;
+	struct subscription *m = (struct subscription *)at_listener;
 	struct exchange *x = m->x;
 	struct client_listen *l = x->listen;
 
@@ -51,7 +51,7 @@ listen_cancel(struct exchange *x)
 	if (x->state != CL_AWAITING || l->awaited == NULL)
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
-	notify_leave(&l->awaited->member);
+	notify_leave(&l->awaited->at_listener);
 	subscription_refuse(l->awaited, &why);
 	listen_resume(x);
 }

@@ -13,7 +13,7 @@
 
 /* A channel that the client listens to, or may come to. */
 struct subscription {
-	struct notify_member member; /* first: the listener's pointer to it is one to this struct */
+	struct notify_subscription at_listener; /* first: the listener's pointer to it is one to this struct */
 	struct exchange *x;
 	UT_hash_handle hh;
 	TAILQ_ENTRY(subscription) unsettled; /* unless it is active and has no pending change */
@@ -21,7 +21,7 @@ struct subscription {
 	bool is_heard; /* the listener listens there */
 	bool is_refused; /* the listener can't listen: why */
 	bool is_active; /* LISTEN was committed */
-	uint8_t wanted; /* the pending change: KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: no change */
+	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT: none */
 	uint32_t refs; /* of statements under way, and of the message that waits */
 	uint32_t undo; /* 1 + index of its last entry in client_listen's undo; 0: none */
 	struct fail *why;
@@ -34,7 +34,7 @@ struct listen_effect {
 	uint8_t kind; /* enum known_kind */
 	bool is_refused; /* the SQL that was sent in its place will fail; the client gets m->why */
 	struct subscription *m; /* LISTEN */
-	uint32_t due; /* its request is the next one when the ledger counts so many gone */
+	uint32_t due; /* its request is the next one when the ledger has counted this many gone */
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
 };
@@ -43,7 +43,7 @@ struct listen_effect {
 struct listen_undo {
 	struct subscription *m;
 	uint32_t before; /* m->undo at that time */
-	uint8_t wanted;
+	uint8_t pending_change;
 };
 
 struct listen_savepoint {
@@ -78,19 +78,18 @@ struct client_listen {
 	TAILQ_HEAD(, listen_portal) portals;
 	struct subscription
 	    *awaited; /* CL_AWAITING: its message waits for this one; NULL: for the listener to catch up */
-	bool has_wanted, is_swept; /* a subscription has wanted set; none must be dropped */
-	bool is_fresh; /* with wanted set: the listener has caught up before the request that is being sent */
+	bool has_pending_change, is_swept; /* a subscription has pending_change set; none must be dropped */
+	bool is_fresh; /* with pending_change set: the listener has caught up before the request that is being sent */
 	enum listen_sending sending;
 	bool is_shown; /* its server listens, too, since the request under way asks which channels it listens to */
 	bool has_error; /* this request had an error: an implicit transaction is rolled back */
-	struct listen_savepoint *savepoints; /* since has_wanted is set, the innermost last */
+	struct listen_savepoint *savepoints; /* since has_pending_change is set, the innermost last */
 	uint32_t savepoint_count, savepoint_cap;
 	struct listen_undo *undo;
 	uint32_t undo_count, undo_cap;
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at, early_bytes;
-	uint64_t gap_count;
 	bool is_overrun; /* more came than may wait */
 	struct event *flush_timer; /* CL_CLOSE_AFTER_FLUSH */
 };
@@ -142,7 +141,8 @@ void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
 
 /* listen.c */
-void listen_answered(struct notify_member *member, const struct fail *why); /* the listener listens, or can't (why) */
+void listen_answered(struct notify_subscription *at_listener,
+		     const struct fail *why); /* the listener listens, or can't (why) */
 void listen_resume(struct exchange *x); /* handles the message that waited */
 
 #endif

@@ -74,7 +74,7 @@ has_listen(const struct known_text *text)
 	return false;
 }
 
-/* Of a statement as its Parse was sent: a LISTEN has been replaced already. */
+/* The statement is as its Parse was sent: a LISTEN has been replaced already. */
 static enum known_kind
 kind_of_statement(const struct exchange *x, const struct request *m, char name[static KNOWN_NAME_MAX])
 {
@@ -207,7 +207,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || !l->has_wanted || l->is_fresh || m->type == 'P' || x->srv == NULL ||
+	if (l == NULL || !l->has_pending_change || l->is_fresh || m->type == 'P' || x->srv == NULL ||
 	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->subscriber))
 		return false;
 	l->awaited = NULL;
@@ -222,7 +222,8 @@ listen_gate(struct exchange *x, const struct request *m)
 		return LISTEN_GO;
 	if (m->type == 'P' && x->srv != NULL)
 		return LISTEN_GO;
-	if (m->type == 'E' && (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_wanted)))
+	if (m->type == 'E' &&
+	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
 		return LISTEN_GO;
 	return must_catch_up(x, m) ? LISTEN_WAIT : admit_sql(x, m);
 }
@@ -233,7 +234,7 @@ requests_owed(const struct ledger *ledger)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < ledger->count; i++) {
-		const struct owed *o = &ledger->ring[(ledger->head + i) & (ledger->cap - 1)];
+		const struct owed *o = ledger_at(ledger, i);
 
 		count += o->to == OWED_TO_CLIENT &&
 			 (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC);

@@ -52,12 +52,12 @@ keep(struct client_listen *l, const void *bytes, size_t len)
 }
 
 static void
-on_notified(struct notify_member *member, const uint8_t *message, size_t len)
+on_notified(struct notify_subscription *at_listener, const uint8_t *message, size_t len)
 {
-	struct subscription *m = (struct subscription *)member;
+	struct subscription *m = (struct subscription *)at_listener;
 	struct client_listen *l = m->x->listen;
 
-	if (!m->is_active && m->refs == 0 && m->wanted != KNOWN_LISTEN)
+	if (!m->is_active && m->refs == 0 && m->pending_change != KNOWN_LISTEN)
 		return;
 	if (!is_room(l, len))
 		return;

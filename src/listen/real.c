@@ -14,12 +14,12 @@
 #include "sql/listen_text.h"
 #include "wire/messages.h"
 
-/* Sends LISTEN for all channels that the client listens to, or (wanted) will when its transaction commits. */
+/* Sends LISTEN for all channels that the client listens to, or (is_pending) will when its transaction commits. */
 static void
-put_listens(const struct client_listen *l, bool is_wanted, struct buf *sql)
+put_listens(const struct client_listen *l, bool is_pending, struct buf *sql)
 {
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next) {
-		if (is_wanted ? m->wanted == KNOWN_NOT : !m->is_active)
+		if (is_pending ? m->pending_change == KNOWN_NOT : !m->is_active)
 			continue;
 		buf_printf(sql, "LISTEN ");
 		listen_text_quote(sql, m->name);
@@ -29,13 +29,13 @@ put_listens(const struct client_listen *l, bool is_wanted, struct buf *sql)
 }
 
 static int
-listen_really(struct exchange *x, bool is_wanted)
+listen_really(struct exchange *x, bool is_pending)
 {
 	struct owed_request request = { .started_us = *x->env->now_us };
 	struct buf sql = { 0 }, message = { 0 };
 	int r = -1;
 
-	put_listens(x->listen, is_wanted, &sql);
+	put_listens(x->listen, is_pending, &sql);
 	if (buf_ok(&sql))
 		message_put(&message, 'Q', sql.bytes, sql.len);
 	x->srv->unnamed_of = 0;
@@ -63,7 +63,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 		return STATEMENT_FORWARD;
 	if (srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	if (srv->tx != (is_prepare ? 'T' : 'I') || (is_prepare && !l->has_wanted))
+	if (srv->tx != (is_prepare ? 'T' : 'I') || (is_prepare && !l->has_pending_change))
 		return STATEMENT_FORWARD;
 	srv->loan.kept.state = KEPT_NOT;
 	if (is_prepare)

@@ -31,9 +31,9 @@ savepoints_grow(void *array, uint32_t count, uint32_t *cap, size_t size)
 }
 
 static void
-push_undo(struct client_listen *l, struct subscription *m, uint8_t wanted)
+push_undo(struct client_listen *l, struct subscription *m, uint8_t pending_change)
 {
-	l->undo[l->undo_count++] = (struct listen_undo){ .m = m, .before = m->undo, .wanted = wanted };
+	l->undo[l->undo_count++] = (struct listen_undo){ .m = m, .before = m->undo, .pending_change = pending_change };
 	m->undo = l->undo_count;
 }
 
@@ -47,7 +47,7 @@ listen_keep_change(struct client_listen *l, struct subscription *m)
 	if ((undo = savepoints_grow(l->undo, l->undo_count, &l->undo_cap, sizeof(*undo))) == NULL)
 		return -1;
 	l->undo = undo;
-	push_undo(l, m, m->wanted);
+	push_undo(l, m, m->pending_change);
 	return 0;
 }
 
@@ -68,7 +68,7 @@ listen_set_savepoint(struct exchange *x, const char name[static KNOWN_NAME_MAX])
 	struct client_listen *l = x->listen;
 	struct listen_savepoint *all;
 
-	if (!l->has_wanted)
+	if (!l->has_pending_change)
 		return 0;
 	if (l->savepoint_count == LISTEN_SAVEPOINTS_MAX) {
 		too_many(x);
@@ -107,7 +107,7 @@ merge_undo(struct client_listen *l, uint32_t from, uint32_t outer)
 		struct listen_undo u = l->undo[i];
 
 		if (u.m->undo <= outer)
-			push_undo(l, u.m, u.wanted);
+			push_undo(l, u.m, u.pending_change);
 	}
 }
 
@@ -137,9 +137,9 @@ listen_roll_back_to(struct client_listen *l, const char *name)
 	while (l->undo_count > s->at) {
 		const struct listen_undo *u = &l->undo[--l->undo_count];
 
-		u->m->wanted = u->wanted;
+		u->m->pending_change = u->pending_change;
 		u->m->undo = u->before;
-		if (u->wanted == KNOWN_NOT && u->m->refs == 0)
+		if (u->pending_change == KNOWN_NOT && u->m->refs == 0)
 			listen_drop_early(l, u->m);
 	}
 }

@@ -88,7 +88,7 @@ join(struct exchange *x, struct subscription *m)
 	if (l->subscriber.listener == NULL &&
 	    notify_attach(x->entry, encoding == NULL ? "" : encoding, &l->subscriber, &listen_ear_ops) < 0)
 		return -1;
-	return notify_join(&l->subscriber, &m->member, m->name);
+	return notify_join(&l->subscriber, &m->at_listener, m->name);
 }
 
 static void
@@ -96,7 +96,7 @@ subscription_free(struct subscription *m)
 {
 	struct client_listen *l = m->x->listen;
 
-	notify_leave(&m->member);
+	notify_leave(&m->at_listener);
 	listen_drop_early(l, m);
 	l->active_count -= m->is_active;
 	set_unsettled(l, m, false);
@@ -144,7 +144,7 @@ listen_sweep(struct client_listen *l)
 	l->is_swept = true;
 	for (m = TAILQ_FIRST(&l->unsettled); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, unsettled);
-		if (m->wanted != KNOWN_NOT)
+		if (m->pending_change != KNOWN_NOT)
 			continue;
 		if (m->is_active)
 			set_unsettled(l, m, false);
@@ -173,9 +173,9 @@ subscription_change(struct client_listen *l, struct subscription *m, enum known_
 {
 	if (listen_keep_change(l, m) < 0)
 		return -1;
-	m->wanted = (uint8_t)kind;
+	m->pending_change = (uint8_t)kind;
 	set_unsettled(l, m, true);
-	l->has_wanted = true;
+	l->has_pending_change = true;
 	l->is_swept = false;
 	return 0;
 }
@@ -184,7 +184,7 @@ int
 listen_change_none(struct client_listen *l)
 {
 	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		if ((m->is_active || m->wanted != KNOWN_NOT) && subscription_change(l, m, KNOWN_UNLISTEN) < 0)
+		if ((m->is_active || m->pending_change != KNOWN_NOT) && subscription_change(l, m, KNOWN_UNLISTEN) < 0)
 			return -1;
 	return 0;
 }
@@ -225,17 +225,17 @@ listen_commit(struct exchange *x)
 	struct subscription *m;
 
 	listen_forget_savepoints(l);
-	if (!l->has_wanted)
+	if (!l->has_pending_change)
 		return;
-	l->has_wanted = false;
+	l->has_pending_change = false;
 	l->is_swept = false; /* those that are settled now leave the list */
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
 	{
-		uint8_t wanted = m->wanted;
+		uint8_t pending_change = m->pending_change;
 
-		m->wanted = KNOWN_NOT;
-		if (wanted != KNOWN_NOT)
-			subscription_set_active(l, m, wanted == KNOWN_LISTEN);
+		m->pending_change = KNOWN_NOT;
+		if (pending_change != KNOWN_NOT)
+			subscription_set_active(l, m, pending_change == KNOWN_LISTEN);
 		if (m->is_active && m->is_refused)
 			refused = m;
 	}
@@ -249,12 +249,12 @@ listen_roll_back(struct client_listen *l)
 	struct subscription *m;
 
 	listen_forget_savepoints(l);
-	if (!l->has_wanted)
+	if (!l->has_pending_change)
 		return;
-	l->has_wanted = false;
+	l->has_pending_change = false;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
 	{
-		m->wanted = KNOWN_NOT;
+		m->pending_change = KNOWN_NOT;
 		if (m->refs == 0)
 			listen_drop_early(l, m);
 	}

@@ -113,7 +113,7 @@ login_peer_begin(struct client *c, struct fail *why)
 	p->uid = who.uid;
 	if (workers_submit(c->env->workers, &p->work, WORK_NEW) < 0) {
 		free(p);
-		return fail_set(why, "53300", "too many logins at a time");
+		return fail_set(why, "53300", "too many logins at once");
 	}
 	login_wait(c, peer_abandon, p);
 	return 0;

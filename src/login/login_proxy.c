@@ -27,7 +27,7 @@ login_expects_proxy(const struct client *c)
 }
 
 static void
-refuse(struct client *c, const struct fail *why)
+refuse_proxy(struct client *c, const struct fail *why)
 {
 	c->login->method = LM_NONE;
 	login_refuse(c, why, LR_ERROR);
@@ -56,7 +56,7 @@ login_proxy(struct client *c, const uint8_t *bytes, size_t len)
 	case PROXY_BAD:
 		fail_hint(&why, "This address is in proxy_protocol of section [pgweir]: its connections begin with a "
 				"header. Enable that in the load balancer, or remove the address.");
-		refuse(c, &why);
+		refuse_proxy(c, &why);
 		return len;
 	case PROXY_OK:
 		break;
@@ -77,7 +77,7 @@ login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
 		return false;
 	fail_set(&why, "08P01", "a PROXY protocol header from an address that is not in proxy_protocol");
 	fail_hint(&why, "Add the load balancer's network to proxy_protocol in section [pgweir].");
-	refuse(c, &why);
+	refuse_proxy(c, &why);
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * proof, late (login_failure_delay).
  */
 #include "login/login_state.h"
+#include "client/client_log.h"
 
 void
 login_flush(struct client *c)
@@ -12,7 +13,7 @@ login_flush(struct client *c)
 		c->login->out.len = 0;
 }
 
-/* Who it says it is: nothing of it is proved. */
+/* Writes who the client says it is: nothing of that is proved. */
 static void
 describe(const struct client *c, struct client_about *about)
 {

@@ -42,7 +42,7 @@ host_text(const struct client *c, char out[static INET6_ADDRSTRLEN])
 
 /* Refuses in PostgreSQL's words, which tools look for. line 0: no rule fits. */
 static int
-refuse(struct client *c, unsigned line, struct fail *why)
+refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 {
 	const struct client_login *l = c->login;
 	const char *how = stream_tls(&c->x.stream) != NULL ? "SSL encryption" : "no encryption";
@@ -111,7 +111,7 @@ hba_rule(struct client *c, struct fail *why)
 	snprintf(database, sizeof(database), "%.*s", name_max, l->database);
 	snprintf(user, sizeof(user), "%.*s", name_max, l->user);
 	if (!hba_match(env->hba, &question, &l->rule))
-		return refuse(c, 0, why);
+		return refuse_by_rule(c, 0, why);
 	l->hba = hba_ref(env->hba);
 	l->ident = ident_ref(env->ident);
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
@@ -119,7 +119,7 @@ hba_rule(struct client *c, struct fail *why)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
 			 (unsigned long long)c->x.ticket.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
-		return refuse(c, l->rule.line, why);
+		return refuse_by_rule(c, l->rule.line, why);
 	l->demand = demand_of(l->rule.method);
 	return check_password_is_safe(c, why);
 }

@@ -4,6 +4,8 @@
  * get the same exchange as known ones.
  */
 #include "login/login_state.h"
+#include "client/client_log.h"
+#include "client/clients.h"
 #include "base/alloc.h"
 #include "relay/reject.h"
 #include "relay/relay.h"

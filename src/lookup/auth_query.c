@@ -140,7 +140,7 @@ unreachable(struct fail *why)
 }
 
 static struct auth_key
-key_of(const struct auth_source *source, const char *user)
+lookup_key(const struct auth_source *source, const char *user)
 {
 	struct auth_key key;
 
@@ -334,7 +334,7 @@ auth_query_find(struct auth_queries *all, const char *database, const char *user
 	source = auth_source_of(all, database, now_us, why);
 	if (source == NULL)
 		return AUTH_REFUSED;
-	key = key_of(source, role);
+	key = lookup_key(source, role);
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
@@ -371,7 +371,7 @@ auth_query_doubt(struct auth_queries *all, const char *database, const char *use
 	if (!auth_query_is_on(all, database) || !role_of(all, database, user, role) ||
 	    (source = auth_source_of(all, database, now_us, NULL)) == NULL)
 		return;
-	key = key_of(source, role);
+	key = lookup_key(source, role);
 	auth_cache_doubt(all->cache, &key, now_us);
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COLUMNS_MAX 3
-#define SECONDS_MAX 9000000000000 /* what is further away is for ever: so many microseconds fit into 64 bits */
+#define SECONDS_MAX 9000000000000 /* anything further away is forever: as microseconds it fits into 64 bits */
 
 struct column {
 	const char *text; /* NULL: SQL's NULL */

@@ -164,7 +164,7 @@ auth_conns_tick(struct auth_source *source, uint64_t now_us)
 /* --- asking --- */
 
 static void
-put_question(struct buf *b, const struct auth_source *source, const char *user)
+put_lookup(struct buf *b, const struct auth_source *source, const char *user)
 {
 	size_t begun = message_begin(b, 'P');
 
@@ -191,7 +191,7 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	lookup->conn = conn;
 	conn->lookup = lookup;
 	forget_answer(conn);
-	put_question(&b, source, lookup->key.user);
+	put_lookup(&b, source, lookup->key.user);
 	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) == 0 &&
 	    server_owe_sync(srv, OWED_TO_PROBE) == 0)
 		server_write(srv, b.bytes, b.len);

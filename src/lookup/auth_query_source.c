@@ -160,7 +160,7 @@ has_setting(const struct upstream *up, const char *name)
 
 /* A configured query runs with the role's own search_path and the settings of the upstream line. */
 static int
-put_settings(struct auth_source *source)
+put_source_settings(struct auth_source *source)
 {
 	source->settings = image_empty(source->all->env.images);
 	if (source->settings == NULL ||
@@ -200,7 +200,7 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 	source->is_builtin = strcmp(s->auth_query, "builtin") == 0;
 	source->query = xstrdup(source->is_builtin ? BUILTIN : s->auth_query);
 	source->target = target_new(all, database, s, &source->keys, why);
-	if (source->target == NULL || put_settings(source) < 0) {
+	if (source->target == NULL || put_source_settings(source) < 0) {
 		source_free(source);
 		return NULL;
 	}

@@ -35,7 +35,7 @@ struct verifier_ticket {
 struct verifier_cache *verifier_cache_new(struct workers *workers); /* NULL: no randomness */
 void verifier_cache_free(struct verifier_cache *cache); /* after the workers; NULL is fine */
 void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
-/* Returns the verifier of this user's password for so many iterations; NULL if it must be derived first. */
+/* Returns the verifier of this user's password for this number of iterations; NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,
 						 const char *password, uint32_t iterations);
 /* Derives it; ticket->done is called later, never from within. Returns 0, or -1 with *why set: too much work waits. */

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 
 struct graveyard {
-	struct event *digger;
+	struct event *event;
 	struct grave *first;
 };
 
 static void
-dig(struct graveyard *y)
+free_all(struct graveyard *y)
 {
 	while (y->first != NULL) {
 		struct grave *g = y->first;
@@ -22,11 +22,11 @@ dig(struct graveyard *y)
 }
 
 static void
-on_dig(evutil_socket_t fd, short what, void *arg)
+on_event(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	dig(arg);
+	free_all(arg);
 }
 
 struct graveyard *
@@ -34,7 +34,7 @@ graveyard_new(struct event_base *base)
 {
 	struct graveyard *y = xcalloc(1, sizeof(*y));
 
-	y->digger = alloc_check(event_new(base, -1, 0, on_dig, y));
+	y->event = alloc_check(event_new(base, -1, 0, on_event, y));
 	return y;
 }
 
@@ -43,8 +43,8 @@ graveyard_free(struct graveyard *y)
 {
 	if (y == NULL)
 		return;
-	dig(y);
-	event_free(y->digger);
+	free_all(y);
+	event_free(y->event);
 	free(y);
 }
 
@@ -54,6 +54,6 @@ graveyard_bury(struct graveyard *y, struct grave *g, void (*free_it)(struct grav
 	g->free_it = free_it;
 	g->next = y->first;
 	if (y->first == NULL)
-		event_active(y->digger, EV_TIMEOUT, 0);
+		event_active(y->event, EV_TIMEOUT, 0);
 	y->first = g;
 }

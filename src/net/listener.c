@@ -36,7 +36,7 @@ open_reserve(void)
 
 /* Sends an ErrorResponse, which most drivers read even before they have sent anything, and closes fd. */
 static void
-refuse(int fd)
+refuse_connection(int fd)
 {
 	static const char body[] = "SFATAL\0VFATAL\0C53300\0Mpgweir is out of file descriptors\0";
 	uint8_t head[5] = { 'E', 0, 0, 0, sizeof(body) + 4 };
@@ -67,7 +67,7 @@ turn_away(struct listener *l, int error)
 		close(l->reserve);
 		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0)
-			refuse(fd);
+			refuse_connection(fd);
 		l->reserve = open_reserve();
 	}
 	pause_accepting(l, error);
@@ -98,7 +98,7 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 
 		/* The kernel gives the lowest number that is free: the last ones are for servers, logs and cancels. */
 		if (fd >= 0 && l->s.descriptors_max > 0 && fd >= l->s.descriptors_max) {
-			refuse(fd);
+			refuse_connection(fd);
 			pause_accepting(l, EMFILE);
 			return;
 		}

@@ -13,7 +13,7 @@ may_read(const struct stream *s)
 	return (s->is_reading && !s->is_suspended) || s->is_broken;
 }
 
-void
+static void
 stream_update_interest(struct stream *s)
 {
 	short want = (short)((may_read(s) ? EV_READ : 0) | (s->queue_len > 0 ? EV_WRITE : 0));

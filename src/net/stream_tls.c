@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "net/handshake.h"
 #include "net/stream_state.h"
-#include "net/tls_scratch.h"
 #include "net/tls_state.h"
 
 #include <errno.h>
@@ -17,12 +16,20 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define TLS_SCRATCH_IN ((size_t)64 << 10)
 #define RECORD_MAX ((size_t)16384) /* plaintext of one record */
 #define RECORD_PARTIAL_MAX (RECORD_MAX + 512) /* of a record that OpenSSL holds until it is whole */
 #define WRITE_AT_ONCE ((size_t)64 << 10)
 #define SINK_KEPT ((size_t)128 << 10)
 #define ANSWERS_MAX                                                                                                    \
 	((size_t)64 << 10) /* some thousand key updates: no honest peer asks for so many and reads nothing */
+
+/* Buffers that all TLS streams of one loop share; each is empty when the loop is entered. */
+struct tls_scratch {
+	uint8_t *in; /* ciphertext that was just read */
+	uint8_t *gather; /* collects small pieces for one record */
+	struct tls_sink sink;
+};
 
 struct tls_scratch *
 tls_scratch_new(void)

@@ -170,7 +170,7 @@ choose_servers(struct question *q, const char *address)
 }
 
 static void
-put_question(const struct question *q, struct buf *to)
+put_pids(const struct question *q, struct buf *to)
 {
 	struct buf pids = { 0 };
 	const char *value;
@@ -203,7 +203,7 @@ on_up(struct dedicated *d)
 	struct buf b = { 0 };
 
 	choose_servers(q, srv->address);
-	put_question(q, &b);
+	put_pids(q, &b);
 	if (buf_ok(&b) && ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL) == 0 &&
 	    server_owe_sync(srv, OWED_TO_PROBE) == 0)
 		server_write(srv, b.bytes, b.len);
@@ -286,21 +286,6 @@ on_batch_end(struct dedicated *d)
 }
 
 static void
-on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
-{
-	(void)d;
-	(void)is_fatal;
-	(void)why;
-}
-
-static void
-on_lost(struct dedicated *d, const struct fail *why)
-{
-	(void)d;
-	(void)why;
-}
-
-static void
 on_closed(struct dedicated *d)
 {
 	struct question *q = question_of(d);
@@ -314,8 +299,6 @@ on_closed(struct dedicated *d)
 
 static const struct dedicated_ops question_ops = {
 	.up = on_up,
-	.failed = on_failed,
-	.lost = on_lost,
 	.closed = on_closed,
 	.error = on_error,
 	.row = on_row,

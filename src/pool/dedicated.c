@@ -95,7 +95,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 
 	fail_set(&why, e->sqlstate != NULL ? e->sqlstate : "XX000", "%s",
 		 e->message != NULL ? e->message : "(no message)");
-	dedicated_of(srv)->ops->error(dedicated_of(srv), &why);
+	if (dedicated_of(srv)->ops->error != NULL)
+		dedicated_of(srv)->ops->error(dedicated_of(srv), &why);
 	return true;
 }
 
@@ -129,7 +130,8 @@ on_batch_end(struct server *srv)
 static void
 on_lost(struct server *srv, const struct fail *why)
 {
-	dedicated_of(srv)->ops->lost(dedicated_of(srv), why);
+	if (dedicated_of(srv)->ops->lost != NULL)
+		dedicated_of(srv)->ops->lost(dedicated_of(srv), why);
 }
 
 static void
@@ -144,7 +146,8 @@ on_ready(struct server *srv)
 static void
 on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
-	dedicated_of(srv)->ops->failed(dedicated_of(srv), is_fatal, why);
+	if (dedicated_of(srv)->ops->failed != NULL)
+		dedicated_of(srv)->ops->failed(dedicated_of(srv), is_fatal, why);
 }
 
 static void

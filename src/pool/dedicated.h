@@ -27,10 +27,10 @@ struct dedicated {
  */
 struct dedicated_ops {
 	void (*up)(struct dedicated *d);
-	void (*failed)(struct dedicated *d, bool is_fatal, const struct fail *why); /* the login failed */
-	void (*lost)(struct dedicated *d, const struct fail *why);
+	void (*failed)(struct dedicated *d, bool is_fatal, const struct fail *why); /* the login failed; may be NULL */
+	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
 	void (*closed)(struct dedicated *d); /* d may be freed */
-	void (*error)(struct dedicated *d, const struct fail *why);
+	void (*error)(struct dedicated *d, const struct fail *why); /* may be NULL */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len,
 		    bool is_whole); /* a row owed to OWED_TO_PROBE; may be NULL */
 	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request */

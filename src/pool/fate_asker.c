@@ -188,28 +188,6 @@ on_up(struct dedicated *d)
 }
 
 static void
-on_failed(struct dedicated *d, bool is_fatal, const struct fail *why)
-{
-	(void)d;
-	(void)is_fatal;
-	(void)why; /* it is in the log; whatever it was may pass before the deadline */
-}
-
-static void
-on_lost(struct dedicated *d, const struct fail *why)
-{
-	(void)d;
-	(void)why;
-}
-
-static void
-on_error(struct dedicated *d, const struct fail *why)
-{
-	(void)d;
-	(void)why; /* no row: it is asked again */
-}
-
-static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct fate_asker *a = asker_of(d);
@@ -259,12 +237,10 @@ on_closed(struct dedicated *d)
 		kick_later(a, 0);
 }
 
+/* Without a row it asks again; whatever a login failed for may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.up = on_up,
-	.failed = on_failed,
-	.lost = on_lost,
 	.closed = on_closed,
-	.error = on_error,
 	.row = on_row,
 	.done = on_done,
 	.batch_end = on_batch_end,

@@ -110,8 +110,8 @@ channel_is_idle(const struct notify_channel *ch)
 	return TAILQ_EMPTY(&ch->late) && TAILQ_EMPTY(&ch->waiting) && TAILQ_EMPTY(&ch->told);
 }
 
-static struct notify_members *
-list_of(struct notify_listener *listener, struct notify_member *m)
+static struct notify_subscriptions *
+list_of(struct notify_listener *listener, struct notify_subscription *m)
 {
 	switch (m->where) {
 	case NW_LATE:
@@ -126,7 +126,7 @@ list_of(struct notify_listener *listener, struct notify_member *m)
 }
 
 static void
-move(struct notify_listener *listener, struct notify_member *m, enum notify_where to)
+move(struct notify_listener *listener, struct notify_subscription *m, enum notify_where to)
 {
 	if (m->where != NW_NONE)
 		TAILQ_REMOVE(list_of(listener, m), m, link);
@@ -150,7 +150,7 @@ hasten(struct notify_listener *listener)
 }
 
 int
-notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const char *name)
+notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *name)
 {
 	struct notify_listener *listener = subscriber->listener;
 	struct notify_channel *ch = channel_find(listener, name);
@@ -160,8 +160,8 @@ notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const
 	m->subscriber = subscriber;
 	m->channel = ch;
 	m->since_us = channels_now(listener);
-	subscriber->members++;
-	listener->member_count++;
+	subscriber->subscriptions++;
+	listener->subscription_count++;
 	if (ch->is_leaving)
 		leave_line(listener, ch);
 	move(listener, m, ch->is_asked && !ch->is_due ? NW_LATE : NW_WAITING);
@@ -172,15 +172,15 @@ notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const
 }
 
 void
-notify_leave(struct notify_member *m)
+notify_leave(struct notify_subscription *m)
 {
 	struct notify_channel *ch = m->channel;
 
 	if (m->where == NW_NONE)
 		return;
 	move(m->subscriber->listener, m, NW_NONE);
-	m->subscriber->members--;
-	if (--m->subscriber->listener->member_count == 0)
+	m->subscriber->subscriptions--;
+	if (--m->subscriber->listener->subscription_count == 0)
 		m->subscriber->listener->unused_since_us = channels_now(m->subscriber->listener);
 	m->channel = NULL;
 	if (ch != NULL && channel_is_idle(ch))
@@ -214,7 +214,7 @@ void
 notify_listener_notified(struct notify_listener *listener, const char *name, const uint8_t *message, size_t len)
 {
 	struct notify_channel *ch = channel_find(listener, name);
-	struct notify_member *m;
+	struct notify_subscription *m;
 
 	if (ch == NULL)
 		return;
@@ -250,7 +250,7 @@ void
 notify_listener_down(struct notify_listener *listener)
 {
 	struct notify_channel *ch, *next;
-	struct notify_member *m;
+	struct notify_subscription *m;
 
 	HASH_ITER(hh, listener->table, ch, next)
 	{
@@ -270,11 +270,11 @@ notify_listener_down(struct notify_listener *listener)
 	    true; /* at the next tick, which comes at once: nobody must be called back from here */
 }
 
-/* Its members are called back later, one by one, as they may then change any list. */
+/* Its subscriptions are called back later, one by one, as they may then change any list. */
 static void
-fail_members(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
+fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
 {
-	struct notify_member *m;
+	struct notify_subscription *m;
 
 	listener->why_failed = *why;
 	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
@@ -285,7 +285,7 @@ fail_members(struct notify_listener *listener, struct notify_channel *ch, const 
 static void
 tell_failed(struct notify_listener *listener)
 {
-	struct notify_member *m;
+	struct notify_subscription *m;
 
 	while ((m = TAILQ_FIRST(&listener->failed)) != NULL) {
 		struct fail why = listener->why_failed;
@@ -310,7 +310,7 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, const st
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
 		if (TAILQ_EMPTY(&ch->told)) /* others were confirmed once: it is tried while anybody waits */
-			fail_members(listener, ch, why);
+			fail_subscriptions(listener, ch, why);
 }
 
 static void
@@ -319,7 +319,7 @@ answered_listen(struct notify_listener *listener, struct notify_channel *ch, con
 	ch->is_asked = false;
 	ch->is_listening = why == NULL;
 	if (why != NULL) {
-		fail_members(listener, ch, why);
+		fail_subscriptions(listener, ch, why);
 		ch->idle_since_us = channels_now(listener);
 	} else if (!ch->is_answered) {
 		ch->is_answered = true;
@@ -327,7 +327,7 @@ answered_listen(struct notify_listener *listener, struct notify_channel *ch, con
 	}
 }
 
-/* Of several LISTENs that have failed together each is tried alone, as one may be to blame. */
+/* When several LISTENs have failed together, each is tried alone, as a single one may be to blame. */
 static void
 answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {
@@ -392,7 +392,7 @@ static void
 tell_answered(struct notify_listener *listener)
 {
 	struct notify_channel *ch;
-	struct notify_member *m;
+	struct notify_subscription *m;
 
 	while ((ch = TAILQ_FIRST(&listener->answered)) != NULL) {
 		if (ch->is_listening && (m = TAILQ_FIRST(&ch->waiting)) != NULL) {
@@ -441,7 +441,7 @@ is_held(const struct notify_listener *listener)
 
 /* The limit counts from the LISTEN, or from the beginning or the end of the outage. */
 static bool
-has_waited_long(const struct notify_listener *listener, const struct notify_member *m, uint64_t now_us)
+has_waited_long(const struct notify_listener *listener, const struct notify_subscription *m, uint64_t now_us)
 {
 	const struct scope_settings *s = &listener->entry->settings;
 	uint64_t limit = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
@@ -460,7 +460,7 @@ notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 	if (listener->is_paused)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
-		struct notify_member *m;
+		struct notify_subscription *m;
 
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
 		       has_waited_long(listener, m, now_us)) {

@@ -103,7 +103,7 @@ void
 notify_listeners_step_aside(struct pool_entry *entry)
 {
 	for (struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next)
-		if (listener->member_count == 0)
+		if (listener->subscription_count == 0)
 			notify_conn_close(listener); /* until somebody joins */
 }
 
@@ -162,7 +162,7 @@ notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subsc
 {
 	struct notify_listener *listener = find_listener(entry, encoding);
 
-	if (listener == NULL || !listener->is_up || listener->member_count == 0)
+	if (listener == NULL || !listener->is_up || listener->subscription_count == 0)
 		return false;
 	attach(listener, subscriber, ops);
 	return true;
@@ -208,7 +208,7 @@ notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
 {
 	uint64_t in_us = TICK_US;
 
-	if (TAILQ_EMPTY(&listener->subscribers) && listener->member_count == 0 &&
+	if (TAILQ_EMPTY(&listener->subscribers) && listener->subscription_count == 0 &&
 	    now_us - listener->unused_since_us >= HUB_LINGER_US) {
 		free_listener(listener);
 		return;
@@ -217,7 +217,7 @@ notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
 	notify_give_up_catching(listener, now_us);
 	if (listener->is_delivery_due)
 		notify_listener_deliver(listener);
-	if (listener->conn.srv == NULL && now_us >= listener->retry_us && listener->member_count > 0)
+	if (listener->conn.srv == NULL && now_us >= listener->retry_us && listener->subscription_count > 0)
 		notify_conn_connect(listener);
 	if (listener->conn.srv == NULL && listener->retry_us > now_us && listener->retry_us - now_us < in_us)
 		in_us = listener->retry_us - now_us;
@@ -237,7 +237,7 @@ notify_listeners_count(const struct pool_entry *entry, struct notify_counts *out
 	for (const struct notify_listener *listener = entry->listeners; listener != NULL; listener = listener->next) {
 		out->connections += listener->conn.srv != NULL;
 		TAILQ_FOREACH(subscriber, &listener->subscribers, all)
-		out->subscribers += subscriber->members > 0;
+		out->subscribers += subscriber->subscriptions > 0;
 		out->channels += HASH_COUNT(listener->table);
 	}
 }

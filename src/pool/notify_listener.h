@@ -2,18 +2,18 @@
  * src/pool/notify_listener.h - one server connection that listens for all clients of a pool.
  *
  * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that), and
- * a member in each channel it listens on. The listener sends LISTEN for a channel when its first member joins, calls
- * `listening` when PostgreSQL has confirmed it, passes each NotificationResponse to all members of its channel in the
- * order of arrival, and sends UNLISTEN a while after the last one has left. If its connection is lost, it connects and
- * listens again, and then calls `gap`: notifications may have been lost.
+ * a subscription to each channel it listens on. The listener sends LISTEN for a channel when its first subscription
+ * joins, calls `listening` when PostgreSQL has confirmed it, passes each NotificationResponse to all subscriptions of
+ * its channel in the order of arrival, and sends UNLISTEN a while after the last one has left. If its connection is
+ * lost, it connects and listens again, and then calls `gap`: notifications may have been lost.
  *
  *   notify_listener.c  listeners, subscribers, time
- *   notify_channels.c  channels and members
+ *   notify_channels.c  channels and subscriptions
  *   notify_catch_up.c  waiting until all earlier notifications have arrived
  *   notify_conn.c      the connection: commands and their replies in order, loss and reconnection
  *
  * Owns:    its connection (which doesn't count in pool_size), its channels.
- * Borrows: subscribers and members, which leave before they are freed.
+ * Borrows: subscribers and subscriptions, which leave before they are freed.
  * Always:  `listening` is called at most once for each join; no callback comes from within a call of the subscriber's
  *          own. `notified` and `gap` may only keep what they get; flush follows at the end of the batch, and may do
  *          anything, even close the client.
@@ -32,11 +32,11 @@
 struct notify_listener; /* opaque: notify_state.h */
 struct notify_channel;
 struct notify_subscriber;
-struct notify_member;
+struct notify_subscription;
 
 struct notify_subscriber_ops {
-	void (*listening)(struct notify_member *m, const struct fail *why); /* why != NULL: it failed */
-	void (*notified)(struct notify_member *m, const uint8_t *message, size_t len); /* the whole message */
+	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why != NULL: it failed */
+	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len); /* the whole message */
 	void (*gap)(struct notify_subscriber
 			*subscriber); /* notifications may have been lost; the listener listens again now */
 	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
@@ -47,19 +47,19 @@ struct notify_subscriber_ops {
 struct notify_subscriber {
 	struct notify_listener *listener; /* NULL: not attached */
 	const struct notify_subscriber_ops *ops;
-	uint32_t members;
+	uint32_t subscriptions;
 	bool is_dirty, has_gap;
 	uint8_t waits; /* the list of notify_catch_up() in which it waits */
 	TAILQ_ENTRY(notify_subscriber) all, dirty, wait;
 };
 
 /* Embedded too, zeroed. */
-struct notify_member {
+struct notify_subscription {
 	struct notify_subscriber *subscriber;
 	struct notify_channel *channel; /* NULL: it is in none */
 	uint64_t since_us;
 	uint8_t where; /* the list it is in; the listener's own */
-	TAILQ_ENTRY(notify_member) link;
+	TAILQ_ENTRY(notify_subscription) link;
 };
 
 /* Attaches to the pool's listener for this client_encoding, making one if needed. Returns 0, or -1 without memory. */
@@ -68,13 +68,13 @@ int notify_attach(struct pool_entry *entry, const char *encoding, struct notify_
 /* The same only for catching up. Returns false if no listener is connected that could be waited for. */
 bool notify_visit(struct pool_entry *entry, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* The subscriber must have no members. Fine if it is not attached. */
+/* The subscriber must have no subscriptions. Fine if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
 /* Joins a channel. ops.listening follows; m then gets what is committed after this call. Returns 0, or -1 without
  * memory. */
-int notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const char *channel);
-void notify_leave(struct notify_member *m); /* fine if it is in none */
+int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
+void notify_leave(struct notify_subscription *m); /* fine if it is in none */
 
 /*
  * Calls caught_up once all notifications for this subscriber that were committed before this call have arrived, or when

@@ -9,7 +9,7 @@
 #include <event2/event_struct.h>
 #include <uthash.h>
 
-TAILQ_HEAD(notify_members, notify_member);
+TAILQ_HEAD(notify_subscriptions, notify_subscription);
 TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);
 
@@ -17,16 +17,16 @@ enum notify_where { NW_NONE, NW_LATE, NW_WAITING, NW_TOLD, NW_FAILED };
 
 struct notify_channel {
 	UT_hash_handle hh;
-	struct notify_members late; /* joined while LISTEN was under way, and need another one */
-	struct notify_members waiting; /* wait for the reply to LISTEN */
-	struct notify_members told;
+	struct notify_subscriptions late; /* joined while LISTEN was under way, and need another one */
+	struct notify_subscriptions waiting; /* wait for the reply to LISTEN */
+	struct notify_subscriptions told;
 	bool is_asked; /* LISTEN is due, or was sent and not answered yet */
 	bool is_due; /* it is in listener->due */
 	bool is_leaving; /* it is in listener->leaving */
 	bool is_alone; /* its LISTEN has failed among others: it is sent alone */
 	bool is_listening; /* according to the last reply */
 	bool is_answered; /* it is in listener->answered */
-	uint64_t idle_since_us; /* when its last member left */
+	uint64_t idle_since_us; /* when its last subscription left */
 	TAILQ_ENTRY(notify_channel) answered;
 	TAILQ_ENTRY(notify_channel) due; /* in listener->due or leaving, or in the channels of the command under way */
 	char name[];
@@ -62,9 +62,9 @@ struct notify_listener {
 	struct notify_channels leaving; /* UNLISTEN is to be sent */
 	bool is_listen_sent, is_unlisten_sent; /* one is under way */
 	bool is_gap_over_due; /* NC_GAP_OVER is to follow the last of the LISTENs that are due */
-	struct notify_members failed;
+	struct notify_subscriptions failed;
 	struct fail why_failed;
-	uint32_t member_count;
+	uint32_t subscription_count;
 	struct buf rewritten; /* a notification that is passed on under another PID */
 	uint64_t seed_of_names, random;
 	bool is_delivery_due; /* call notify_listener_deliver() at the next tick */

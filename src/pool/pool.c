@@ -6,20 +6,19 @@
  * nobody is in line.
  */
 #include "pool/pool_state.h"
+#include "base/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define LOOK_FOR_IMAGE 8 /* so many idle ones are looked at for one that needs no replay of settings */
+#define LOOK_FOR_IMAGE 8 /* how many idle ones are looked at for one that needs no replay of settings */
 
 struct pool *
 pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void *owner, struct pool_budget *budget,
 	 struct pool_counters *counters, uint64_t random_seed, uint64_t now_us)
 {
-	struct pool *p = calloc(1, sizeof(*p));
+	struct pool *p = xcalloc(1, sizeof(*p));
 
-	if (p == NULL)
-		return NULL;
 	p->ops = *ops;
 	p->owner = owner;
 	p->counters = counters;
@@ -197,7 +196,7 @@ pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reas
 
 /* --- Lending. --- */
 
-bool
+static bool
 pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
 {
 	const struct pool_settings *s = &p->settings;
@@ -449,7 +448,7 @@ pool_conn_opened(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	deliver(p, conn, asked_us, now_us);
 }
 
-void
+static void
 pool_raise_epoch(struct pool *p, uint64_t now_us)
 {
 	p->epoch++;
@@ -518,14 +517,6 @@ pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_u
 		return;
 	end_washing(p, conn);
 	pool_reinforce(p, now_us);
-}
-
-void
-pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us)
-{
-	conn->heard_us = now_us;
-	if (conn->state == PC_IDLE && p->waiting > 0)
-		pool_serve(p, now_us);
 }
 
 void

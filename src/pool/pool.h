@@ -191,7 +191,6 @@ void pool_conn_gone(struct pool *p, struct pool_conn *conn, bool upstream_may_be
 bool pool_ping_idle(struct pool *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */
 void pool_distrust(struct pool *p, uint64_t now_us);
-void pool_conn_heard(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* any sign of life while idle */
 
 /* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
 uint64_t pool_tick(struct pool *p, uint64_t now_us);

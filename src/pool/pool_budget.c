@@ -12,6 +12,7 @@
  * Connections on their way out (CLOSING) are counted as places to come, so that no more are closed than are needed.
  */
 #include "pool/pool_budget.h"
+#include "base/alloc.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -31,10 +32,8 @@ struct pool_budget {
 struct pool_budget *
 pool_budget_new(uint32_t limit)
 {
-	struct pool_budget *b = calloc(1, sizeof(*b));
+	struct pool_budget *b = xcalloc(1, sizeof(*b));
 
-	if (b == NULL)
-		return NULL;
 	b->limit = limit;
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);

@@ -98,7 +98,7 @@ pool_code_answered(struct server *srv, bool ok)
 	if (!ok)
 		log_warning(
 		    entry->set->log,
-		    "database %s: PostgreSQL did not tell what its code could touch; all session state is washed off "
+		    "database %s: PostgreSQL did not report what its code could touch; all session state is washed off "
 		    "each server connection that comes back",
 		    entry->database->name);
 	if (is_asked_about_code(srv) && database_code_answered(&entry->database->code, ok, pool_set_now(entry->set))) {

@@ -27,7 +27,6 @@ struct pool_tenant {
 	char name[CONFIG_NAME_MAX + 1];
 };
 
-/* Returns NULL without memory. */
 static struct pool_tenant *
 tenant_of(struct pool_databases *all, const char *database)
 {
@@ -35,7 +34,8 @@ tenant_of(struct pool_databases *all, const char *database)
 	struct pool_tenant *t;
 
 	HASH_FIND(hh, all->tenants, database, len, t);
-	if (t == NULL && (t = calloc(1, sizeof(*t))) != NULL) {
+	if (t == NULL) {
+		t = xcalloc(1, sizeof(*t));
 		snprintf(t->name, sizeof(t->name), "%.*s", (int)len, database);
 		HASH_ADD(hh, all->tenants, name, len, t);
 	}
@@ -79,20 +79,15 @@ pool_database_find(const struct pool_databases *all, const char *name)
 }
 
 static struct database_box *
-make(struct pool_databases *all, bool is_of_tenant, const char *name)
+make_database(struct pool_databases *all, bool is_of_tenant, const char *name)
 {
-	struct database_box *box = calloc(1, sizeof(*box));
-	struct pool_database *d;
+	struct database_box *box = xcalloc(1, sizeof(*box));
+	struct pool_database *d = &box->d;
 
-	if (box == NULL)
-		return NULL;
-	d = &box->d;
-	if (is_of_tenant && (d->tenant = tenant_of(all, name)) == NULL) {
-		free(box);
-		return NULL;
-	}
-	if (d->tenant != NULL)
+	if (is_of_tenant) {
+		d->tenant = tenant_of(all, name);
 		d->tenant->databases++;
+	}
 	database_put_key(box->key, is_of_tenant, name);
 	HASH_ADD_STR(all->table, key, box);
 	d->is_of_tenant = is_of_tenant;
@@ -112,8 +107,8 @@ pool_database_get(struct pool_databases *all, const struct config *config, const
 	struct database_box *box = database_find(all, is_of_tenant, name);
 
 	if (box == NULL)
-		box = make(all, is_of_tenant, name);
-	return box == NULL ? NULL : &box->d;
+		box = make_database(all, is_of_tenant, name);
+	return &box->d;
 }
 
 static void

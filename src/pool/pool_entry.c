@@ -99,19 +99,15 @@ whole_user(const struct pool_entry *entry, char out[static CONFIG_DATABASE_MAX +
 	return out;
 }
 
-/* Returns 0, or -1 without memory. */
-static int
+static void
 find_home(struct pool_entry *entry)
 {
 	char *name = pool_target_home(entry->target);
-	struct statement_home *home = name == NULL ? NULL : statement_home_get(entry->set->statements, name);
+	struct statement_home *old = entry->home;
 
+	entry->home = statement_home_get(entry->set->statements, name);
+	statement_home_unref(old);
 	free(name);
-	if (home == NULL)
-		return -1;
-	statement_home_unref(entry->home);
-	entry->home = home;
-	return 0;
 }
 
 /* limit 0: none. What the pool has counts from now on. */
@@ -194,8 +190,7 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	entry->database->code.is_of_several = db->upstream->is_of_tenant && strstr(db->upstream->dbname, "%{user}");
 	pool_target_unref(entry->target);
 	entry->target = target;
-	if (find_home(entry) < 0)
-		return fail_set(why, "53200", "no memory for a pool");
+	find_home(entry);
 	if (is_moved)
 		notify_listeners_renew(entry);
 	policy_settings(&entry->settings, &ps);
@@ -204,8 +199,6 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 		    pool_new(&ps, &pool_policy_ops, entry, set->budget, &entry->counters, pool_set_random(set), now_us);
 	} else
 		pool_reconfigure(entry->policy, &ps, now_us);
-	if (entry->policy == NULL)
-		return fail_set(why, "53200", "no memory for a pool");
 	set_limits(entry);
 	set_circuit(entry);
 	return 0;
@@ -220,14 +213,10 @@ entry_put_key(char key[static ENTRY_KEY_MAX], bool is_of_tenant, const char *dat
 static struct entry_box *
 pool_entry_new(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
-	struct entry_box *box = calloc(1, sizeof(*box));
+	struct entry_box *box = xcalloc(1, sizeof(*box));
 
 	bouncer_log_database(set, database);
-	if (box == NULL || (box->e.database = pool_database_get(&set->databases, set->config, database)) == NULL) {
-		free(box);
-		fail_set(why, "53200", "no memory for a pool");
-		return NULL;
-	}
+	box->e.database = pool_database_get(&set->databases, set->config, database);
 	box->e.set = set;
 	box->e.startups.seed = set->seed;
 	snprintf(box->e.user, sizeof(box->e.user), "%s", user);
@@ -354,24 +343,6 @@ pool_entry_take_secrets(struct pool_entry *entry, const struct scram_keys *keys,
 		entry->keys = *keys;
 	if (secret != NULL)
 		take_secret(entry, secret);
-}
-
-const char *
-pool_target_host(const struct pool_entry *entry)
-{
-	return entry->target->upstream->hosts[0].host;
-}
-
-uint16_t
-pool_target_port(const struct pool_entry *entry)
-{
-	return entry->target->upstream->hosts[0].port;
-}
-
-const char *
-pool_target_database(const struct pool_entry *entry)
-{
-	return entry->target->database;
 }
 
 bool

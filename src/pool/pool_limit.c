@@ -30,7 +30,7 @@ pool_limit_get(struct pool_limits *all, char kind, const char *name, size_t len)
 	if (l == NULL) {
 		l = xcalloc(1, sizeof(*l) + strlen(key) + 1);
 		memcpy(l->key, key, strlen(key) + 1);
-		l->budget = alloc_check(pool_budget_new(0));
+		l->budget = pool_budget_new(0);
 		HASH_ADD_KEYPTR(hh, all->table, l->key, (unsigned)strlen(l->key), l);
 	}
 	free(key);

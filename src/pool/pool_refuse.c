@@ -104,7 +104,7 @@ say_cause(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, st
 		fail_hint(why, "%s is used up, by this and other pools: raise it, or lower their pool_size",
 			  caps_short_of(&p->caps));
 	} else {
-		fail_hint(why, "raise pool_size or max_overflow, or look who keeps connections for long: SHOW HOLDERS "
+		fail_hint(why, "raise pool_size or max_overflow, or see who keeps connections for long: SHOW HOLDERS "
 			       "in the pgweir console");
 	}
 }

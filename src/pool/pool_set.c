@@ -3,6 +3,7 @@
  * pool_set.h.
  */
 #include "pool/pool_set_state.h"
+#include "base/alloc.h"
 
 #include "base/clock.h"
 #include "pool/dedicated.h"
@@ -42,22 +43,16 @@ on_waker(evutil_socket_t fd, short what, void *arg)
 struct pool_set *
 pool_set_new(const struct pool_set_settings *settings, struct event_base *base, struct log *log)
 {
-	struct pool_set *set = calloc(1, sizeof(*set));
+	struct pool_set *set = xcalloc(1, sizeof(*set));
 
-	if (set == NULL)
-		return NULL;
 	set->env = settings->env;
 	set->statements = settings->statements;
 	set->log = log;
 	set->seed = set->random = set->databases.seed = set->backends.seed = set->limits.seed = set->circuits.seed =
 	    settings->seed;
 	set->budget = pool_budget_new(0);
-	set->owns = set->budget == NULL ? NULL : pool_owns_new(set->env, set->budget);
+	set->owns = pool_owns_new(set->env, set->budget);
 	set->waker = event_new(base, -1, 0, on_waker, set);
-	if (set->owns == NULL || set->waker == NULL) {
-		pool_set_free(set);
-		return NULL;
-	}
 	return set;
 }
 
@@ -337,8 +332,6 @@ pool_set_disable(struct pool_set *set, const char *database, bool is_disabled)
 {
 	struct pool_database *d = pool_database_get(&set->databases, set->config, database);
 
-	if (d == NULL)
-		return;
 	d->is_disabled = is_disabled;
 	pool_set_forget_database(set, d);
 }

@@ -192,9 +192,6 @@ void pool_set_close_all(struct pool_set *set, const char *database, enum recycle
  */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);
 
-const char *pool_target_host(const struct pool_entry *entry); /* the first host, for SHOW */
-uint16_t pool_target_port(const struct pool_entry *entry);
 bool pool_is_same_cluster(const struct pool_entry *a, const struct pool_entry *b); /* by upstream_is_same_cluster() */
-const char *pool_target_database(const struct pool_entry *entry);
 
 #endif

@@ -107,10 +107,8 @@ pool_has_any(const struct pool *p)
 void pool_move(struct pool *p, struct pool_conn *conn, enum pool_conn_state to);
 void pool_close_conn(struct pool *p, struct pool_conn *conn, enum recycle_reason reason);
 void pool_leave_line(struct pool *p, struct pool_ticket *t);
-bool pool_needs_ping(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
 bool pool_suits(const struct pool *p, const struct pool_conn *conn, const struct pool_ticket *t);
 bool pool_is_aged(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
-void pool_raise_epoch(struct pool *p, uint64_t now_us);
 void pool_ping_failed(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 void pool_serve(struct pool *p, uint64_t now_us);
 
@@ -121,7 +119,6 @@ void pool_start_ping(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 void pool_forget_failures(struct pool *p);
 void pool_end_trial(struct pool *p, struct pool_conn *conn, uint64_t now_us); /* fine if it is none */
 uint32_t pool_min_idle(const struct pool *p); /* how many idle ones to keep ready */
-bool pool_is_short_of_idle(const struct pool *p);
 uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
 
 /* pool_upkeep.c */

@@ -291,7 +291,7 @@ pool_min_idle(const struct pool *p)
 	return s->min_idle < s->pool_size ? s->min_idle : s->pool_size;
 }
 
-bool
+static bool
 pool_is_short_of_idle(const struct pool *p)
 {
 	uint32_t coming = p->count[PC_IDLE] + p->count[PC_PINGING] + p->count[PC_OPENING];

@@ -56,12 +56,13 @@ has_secret(const struct pool_target *t)
 	return t->server.password != NULL || t->server.md5_secret != NULL || t->command != NULL;
 }
 
-/* Remembers a secret that a client proved, if there is memory and no other secret. */
+/* Remembers a secret that a client proved, if there is no other one. */
 static void
 learn(struct pool_target *t, const char *secret)
 {
-	if (has_secret(t) || (t->learnt = strdup(secret)) == NULL)
+	if (has_secret(t))
 		return;
+	t->learnt = xstrdup(secret);
 	if (secret_kind_of(secret) == SECRET_MD5)
 		t->server.md5_secret = t->learnt;
 	else
@@ -72,21 +73,19 @@ struct pool_target *
 pool_target_new(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
 		struct users *users, const char *database, const char *user, struct scram_keys *keys, struct fail *why)
 {
-	struct pool_target *t = calloc(1, sizeof(*t));
+	struct pool_target *t = xcalloc(1, sizeof(*t));
 
 	fail_set(why, "53200", "no memory for a pool");
-	if (t == NULL)
-		return NULL;
 	t->refs = 1;
 	t->upstream = upstream_for(upstream, database, user, why);
 	t->users = users == NULL ? NULL : users_ref(users);
-	t->user = strdup(user);
+	t->user = xstrdup(user);
 	if (settings->password_command[0] != '\0')
 		t->command = xstrdup(settings->password_command);
 	if (t->upstream != NULL)
-		t->database = strdup(t->upstream->dbname[0] != '\0' ? t->upstream->dbname
-								    : upstream_database(upstream, database));
-	if (t->upstream == NULL || t->user == NULL || t->database == NULL || choose_tls(t, settings, tls, why) < 0) {
+		t->database = xstrdup(t->upstream->dbname[0] != '\0' ? t->upstream->dbname
+								     : upstream_database(upstream, database));
+	if (t->upstream == NULL || choose_tls(t, settings, tls, why) < 0) {
 		pool_target_unref(t);
 		return NULL;
 	}
@@ -137,19 +136,17 @@ pool_target_knows(const struct pool_target *t, const char *secret)
 struct pool_target *
 pool_target_with_secret(const struct pool_target *t, const char *secret)
 {
-	struct pool_target *made = calloc(1, sizeof(*made));
+	struct pool_target *made = xcalloc(1, sizeof(*made));
 
-	if (made == NULL)
-		return NULL;
 	made->refs = 1;
 	made->server = t->server;
 	made->upstream = upstream_copy(t->upstream);
 	made->users = t->users == NULL ? NULL : users_ref(t->users);
-	made->user = strdup(t->user);
-	made->database = strdup(t->database);
+	made->user = xstrdup(t->user);
+	made->database = xstrdup(t->database);
 	made->tls = t->tls == NULL ? NULL : tls_context_ref(t->tls);
-	made->tls_text = strdup(t->tls_text);
-	if (made->upstream == NULL || made->user == NULL || made->database == NULL || made->tls_text == NULL) {
+	made->tls_text = xstrdup(t->tls_text);
+	if (made->upstream == NULL) {
 		pool_target_unref(made);
 		return NULL;
 	}
@@ -206,8 +203,5 @@ pool_target_home(const struct pool_target *t)
 		buf_printf(&b, "%s:%u,", t->upstream->hosts[i].host, t->upstream->hosts[i].port);
 	buf_printf(&b, "/%s", t->database);
 	buf_put_u8(&b, 0);
-	if (buf_ok(&b))
-		return (char *)b.bytes;
-	buf_fini(&b);
-	return NULL;
+	return alloc_check(buf_ok(&b) ? b.bytes : NULL);
 }

@@ -1,5 +1,6 @@
 /* src/pool/tls_store.c - see tls_store.h. */
 #include "pool/tls_store.h"
+#include "base/alloc.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,19 +70,15 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 
 	if (tls->mode == TLS_OFF || stored_find(store, tls) != NULL)
 		return 0;
-	if ((s = calloc(1, sizeof(*s))) == NULL)
-		return fail_set(why, "53200", "no memory for TLS");
-	s->ca_file = strdup(tls->ca_file);
-	s->certificate_file = strdup(tls->certificate_file);
-	s->key_file = strdup(tls->key_file);
-	s->min_version = strdup(tls->min_version);
+	s = xcalloc(1, sizeof(*s));
+	s->ca_file = xstrdup(tls->ca_file);
+	s->certificate_file = xstrdup(tls->certificate_file);
+	s->key_file = xstrdup(tls->key_file);
+	s->min_version = xstrdup(tls->min_version);
 	s->verifies_chain = settings.verifies_chain;
 	s->verifies_name = settings.verifies_name;
 	s->sends_sni = tls->sends_sni;
-	if (s->ca_file == NULL || s->certificate_file == NULL || s->key_file == NULL || s->min_version == NULL)
-		fail_set(why, "53200", "no memory for TLS");
-	else
-		s->ctx = tls_connect_context(&settings, why);
+	s->ctx = tls_connect_context(&settings, why);
 	if (s->ctx == NULL) {
 		stored_free(s);
 		return -1;
@@ -110,12 +107,8 @@ add_scopes(struct tls_store *store, const struct config *config, const struct co
 struct tls_store *
 tls_store_new(const struct config *config, struct fail *why)
 {
-	struct tls_store *store = calloc(1, sizeof(*store));
+	struct tls_store *store = xcalloc(1, sizeof(*store));
 
-	if (store == NULL) {
-		fail_set(why, "53200", "no memory for TLS");
-		return NULL;
-	}
 	store->refs = 1;
 	if (add_scopes(store, config, config->databases, config->database_count, why) < 0 ||
 	    add_scopes(store, config, config->tenant_scopes, config->tenant_count, why) < 0) {

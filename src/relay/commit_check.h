@@ -2,6 +2,9 @@
  * src/relay/commit_check.h - COMMIT is not in doubt (commit_check = on): if the connection to PostgreSQL is lost
  * between a COMMIT and its answer, the primary is asked what became of the transaction, and the client gets the answer.
  *
+ *   commit_check.c  the transaction's mark is asked for, the COMMIT is sent and answered
+ *   commit_doubt.c  its server is lost meanwhile
+ *
  * While it is off, or the SQL is no COMMIT, nothing of this is called: see x->is_committing, loan.commit.is_on.
  */
 #ifndef PGWEIR_RELAY_COMMIT_CHECK_H
@@ -46,6 +49,7 @@ void commit_check_asked(struct server *srv, const struct owed *ended);
 /* An error instead of the row. Returns true if that has ended the transaction: the server is of no use any more. */
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
+/* commit_doubt.c */
 /* Returns true if its server is being lost with a COMMIT that was sent and not answered. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /*

@@ -100,7 +100,7 @@ is_alone(const struct server *srv)
 	const struct ledger *l = &srv->ledger;
 
 	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		if (o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT)
 			return false;
@@ -172,7 +172,7 @@ is_one_execute(const struct ledger *l)
 	uint32_t executes = 0;
 
 	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		if (o->to != OWED_TO_CLIENT && o->to != OWED_TO_STATEMENT)
 			return false;

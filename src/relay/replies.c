@@ -447,7 +447,7 @@ resume_waiting(struct exchange *x, const struct server *srv)
 static bool
 breaks_copy(const struct ledger *l)
 {
-	return l->copy == COPY_IN && l->count >= 2 && l->ring[(l->head + 1) & (l->cap - 1)].kind >= OWED_LOCAL_PARSE;
+	return l->copy == COPY_IN && l->count >= 2 && ledger_at(l, 1)->kind >= OWED_LOCAL_PARSE;
 }
 
 __attribute__((cold)) static void

@@ -482,7 +482,7 @@ ends_copy_of_execute(const struct ledger *l)
 	uint32_t n = l->count;
 	const struct owed *o = NULL;
 
-	while (n > 0 && (o = &l->ring[(l->head + n - 1) & (l->cap - 1)])->kind == OWED_SYNC)
+	while (n > 0 && (o = ledger_at(l, n - 1))->kind == OWED_SYNC)
 		n--;
 	return n > 0 && o->kind == OWED_EXECUTE;
 }

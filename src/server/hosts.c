@@ -39,7 +39,7 @@ hosts_new(uint64_t random_seed)
 }
 
 static void
-forget(struct hosts *h, struct silent_host *host)
+forget_host(struct hosts *h, struct silent_host *host)
 {
 	HASH_DELETE(hh, h->table, host);
 	free(host);
@@ -54,7 +54,7 @@ hosts_free(struct hosts *h)
 		return;
 	HASH_ITER(hh, h->table, host, next)
 	{
-		forget(h, host);
+		forget_host(h, host);
 	}
 	free(h);
 }
@@ -109,5 +109,5 @@ hosts_answered(struct hosts *h, const char *address)
 	struct silent_host *host = find(h, address);
 
 	if (host != NULL)
-		forget(h, host);
+		forget_host(h, host);
 }

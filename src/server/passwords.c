@@ -61,7 +61,7 @@ wipe(char **secret)
 }
 
 static void
-entry_free(struct password_entry *e)
+password_entry_free(struct password_entry *e)
 {
 	TAILQ_REMOVE(&e->of->entries, e, link);
 	if (e->process != NULL) {
@@ -83,7 +83,7 @@ passwords_free(struct passwords *p)
 	if (p == NULL)
 		return;
 	while (!TAILQ_EMPTY(&p->entries))
-		entry_free(TAILQ_FIRST(&p->entries));
+		password_entry_free(TAILQ_FIRST(&p->entries));
 	free(p);
 }
 
@@ -91,7 +91,7 @@ passwords_free(struct passwords *p)
 
 /* Those who wait now, at most: an answer may have others ask, or stop asking. */
 static void
-answer(struct password_entry *e, const struct fail *why)
+answer_asks(struct password_entry *e, const struct fail *why)
 {
 	struct password_ask *ask;
 	size_t count = 0;
@@ -123,7 +123,7 @@ on_failed(struct password_entry *e, const struct fail *why)
 	fail_hint(&e->why, "%s", why->hint);
 	log_event(e->of->log, LOG_LEVEL_WARNING, &about, "%s; next try in %s at the earliest", e->why.text,
 		  duration_of(e->backoff_us).text);
-	answer(e, &e->why);
+	answer_asks(e, &e->why);
 }
 
 static void
@@ -133,7 +133,7 @@ on_password(struct password_entry *e, char *password)
 	e->password = password;
 	e->got_us = *e->of->now_us;
 	e->backoff_us = e->not_before_us = 0;
-	answer(e, NULL);
+	answer_asks(e, NULL);
 }
 
 /* --- running --- */
@@ -189,7 +189,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	*e->of->now_us = clock_now_us();
 	if (e->process == NULL) { /* somebody asked while it must wait after a failure */
 		if (*e->of->now_us < e->not_before_us)
-			answer(e, &e->why);
+			answer_asks(e, &e->why);
 		else
 			run(e);
 		return;
@@ -286,7 +286,7 @@ passwords_tick(struct passwords *p)
 		if (!TAILQ_EMPTY(&e->waiting) || (is_old(e) && e->asked_us >= e->got_us))
 			run(e);
 		else if (e->process == NULL && now_us - e->asked_us > FORGET_US)
-			entry_free(e);
+			password_entry_free(e);
 		else if (e->password != NULL && !is_good(e))
 			wipe(&e->password);
 	}

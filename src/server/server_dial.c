@@ -141,7 +141,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 	else
 		hosts_answered(srv->env->hosts, srv->address);
 	if (kind != CF_TOO_MANY && srv->target->upstream->host_count > 1) {
-		if (find_next_host(srv)) { /* else the owner hears of the last one as the failure of all */
+		if (find_next_host(srv)) { /* else the failure of the last one is reported as the failure of all */
 			if (srv->env->owner_ops->host_failed != NULL)
 				srv->env->owner_ops->host_failed(srv, kind, &kept);
 			srv->is_tls_given_up = false;

@@ -138,8 +138,8 @@ send_password(struct server *srv, const void *bytes, size_t len)
 static int
 no_secret(const struct server *srv, const char *asked, struct fail *why)
 {
-	fail_set(why, "28P01", "PostgreSQL at %s asks for a password of \"%s\" that pgweir does not know", srv->address,
-		 srv->target->user);
+	fail_set(why, "28P01", "PostgreSQL at %s asks for the password of \"%s\", which pgweir does not know",
+		 srv->address, srv->target->user);
 	fail_theirs(why, "wrong password type");
 	fail_detail(why, "It asked for %s.", asked);
 	return fail_hint(why,

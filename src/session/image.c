@@ -53,10 +53,9 @@ struct image_store {
 struct image_store *
 image_store_new(uint64_t seed)
 {
-	struct image_store *store = calloc(1, sizeof(*store));
+	struct image_store *store = xcalloc(1, sizeof(*store));
 
-	if (store != NULL)
-		store->seed = seed;
+	store->seed = seed;
 	return store;
 }
 
@@ -212,7 +211,7 @@ image_reads_as(const struct image *a, const struct image *b)
 }
 
 static void
-put_value(struct buf *b, const struct image *img, const char *name)
+put_image_value(struct buf *b, const struct image *img, const char *name)
 {
 	const char *value = image_get(img, name);
 
@@ -231,8 +230,8 @@ context_of(const struct image *img)
 	struct buf b = { 0 };
 
 	for (size_t i = 0; i < sizeof(context_names) / sizeof(context_names[0]); i++)
-		put_value(&b, img, context_names[i]);
-	put_value(&b, img, "search_path");
+		put_image_value(&b, img, context_names[i]);
+	put_image_value(&b, img, "search_path");
 	if (buf_ok(&b))
 		context = context_of_text(img->store, &b);
 	buf_fini(&b);

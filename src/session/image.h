@@ -38,7 +38,7 @@ struct image_setting {
 	enum image_kind kind;
 };
 
-struct image_store *image_store_new(uint64_t seed); /* NULL: no memory */
+struct image_store *image_store_new(uint64_t seed);
 void image_store_free(struct image_store *store);
 size_t image_store_count(const struct image_store *store);
 size_t image_store_contexts(const struct image_store *store); /* numbers of image_context that are in use */

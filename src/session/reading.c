@@ -46,17 +46,6 @@ put_bind(struct buf *out, const char *name, const struct image *reading)
 	message_end(out, begun);
 }
 
-static void
-put_named(struct buf *out, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
-{
-	size_t begun = message_begin(out, type);
-
-	buf_put(out, before, strlen(before));
-	buf_put_str(out, name);
-	buf_put(out, behind, behind_len);
-	message_end(out, begun);
-}
-
 void
 reading_put(struct buf *out, const char *name, const struct image *reading)
 {
@@ -65,9 +54,9 @@ reading_put(struct buf *out, const char *name, const struct image *reading)
 	put_sql(&sql, reading == NULL);
 	buf_put_u16(&sql, 0);
 	message_close_statement(out, name);
-	put_named(out, 'P', "", name, sql.bytes, buf_ok(&sql) ? sql.len : 0);
+	message_named(out, 'P', "", name, sql.bytes, buf_ok(&sql) ? sql.len : 0);
 	put_bind(out, name, reading);
-	put_named(out, 'E', "", name, "\0\0\0\0", 4);
-	put_named(out, 'C', "P", name, NULL, 0);
+	message_named(out, 'E', "", name, "\0\0\0\0", 4);
+	message_named(out, 'C', "P", name, NULL, 0);
 	buf_fini(&sql);
 }

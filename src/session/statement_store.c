@@ -56,10 +56,8 @@ struct statement_store {
 struct statement_store *
 statement_store_new(uint64_t seed, uint64_t tag, size_t idle_bytes_max)
 {
-	struct statement_store *store = calloc(1, sizeof(*store));
+	struct statement_store *store = xcalloc(1, sizeof(*store));
 
-	if (store == NULL)
-		return NULL;
 	store->seed = seed;
 	snprintf(store->prefix, sizeof(store->prefix), STATEMENT_PREFIX "%016llx_", (unsigned long long)tag);
 	store->idle_bytes_max = idle_bytes_max;
@@ -74,13 +72,13 @@ statement_home_get(struct statement_store *store, const char *name)
 	struct statement_home *home;
 
 	HASH_FIND(hh, store->homes, name, (unsigned)len, home);
-	if (home == NULL && (home = calloc(1, sizeof(*home) + len + 1)) != NULL) {
+	if (home == NULL) {
+		home = xcalloc(1, sizeof(*home) + len + 1);
 		memcpy(home->name, name, len + 1);
 		home->store = store;
 		HASH_ADD_KEYPTR(hh, store->homes, home->name, (unsigned)len, home);
 	}
-	if (home != NULL)
-		home->refs++;
+	home->refs++;
 	return home;
 }
 
@@ -321,7 +319,7 @@ type_at(const uint8_t *types, size_t i)
 	return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* Of the types that were learnt, those a database made itself are as open as the client left them. */
+/* Learnt types that the database itself has made stay as open as the client left them. */
 static void
 open_own_types(struct entry *e)
 {

@@ -52,10 +52,9 @@ audit_kind(unsigned kind, const char **effect)
 struct audit *
 audit_new(uint64_t seed)
 {
-	struct audit *a = calloc(1, sizeof(*a));
+	struct audit *a = xcalloc(1, sizeof(*a));
 
-	if (a != NULL)
-		a->seed = seed;
+	a->seed = seed;
 	return a;
 }
 

@@ -24,7 +24,7 @@ struct audit_row {
 	uint64_t counts[AUDIT_KINDS], last_us[AUDIT_KINDS]; /* SQL of this kind; when it was last run */
 };
 
-struct audit *audit_new(uint64_t seed); /* seed: random, as clients choose the names. NULL: no memory */
+struct audit *audit_new(uint64_t seed); /* seed: random, as clients choose the names */
 void audit_free(struct audit *a); /* NULL is fine */
 /* flags: enum scan_flag. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,

@@ -98,8 +98,9 @@ session_note_local(struct exchange *x, const struct request *m)
 		x->srv->loan.has_local_settings = true;
 }
 
-bool
-session_may_set_unseen(const struct exchange *x)
+/* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
+static bool
+may_set_unseen(const struct exchange *x)
 {
 	const struct loan *l = &x->srv->loan;
 
@@ -127,7 +128,7 @@ void
 session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len)
 {
 	x->srv->loan.has_run = true;
-	if (session_may_set_unseen(x))
+	if (may_set_unseen(x))
 		x->srv->loan.has_run_code = runs_code(x, first, sql, len);
 	if (session_may_compile(x))
 		x->srv->loan.has_called = session_calls_functions(x, sql, len);
@@ -144,7 +145,7 @@ void
 session_note_run_of(struct exchange *x, struct statement *st)
 {
 	x->srv->loan.has_run = true;
-	if (session_may_set_unseen(x))
+	if (may_set_unseen(x))
 		x->srv->loan.has_run_code = statement_runs_code(x, st);
 	if (session_may_compile(x))
 		x->srv->loan.has_called =

@@ -96,12 +96,11 @@ on_linger_timer(evutil_socket_t fd, short what, void *arg)
 	session_linger_tick(env);
 }
 
-int
+void
 session_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
 	env->linger_timer = event_new(env->base, -1, 0, on_linger_timer, env);
-	return env->linger_timer == NULL ? -1 : 0;
 }
 
 /*
@@ -157,7 +156,7 @@ static bool
 is_behind_request(const struct ledger *l)
 {
 	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		if (o->to == OWED_TO_CLIENT &&
 		    (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC))

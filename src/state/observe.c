@@ -146,7 +146,7 @@ flagged_query(struct exchange *x, struct request *m)
 	return query_instead(x, &text, m);
 }
 
-/* Of a failed transaction, PostgreSQL refuses all but its end: what goes on behind that is not sent. */
+/* In a failed transaction PostgreSQL refuses all but its end: SQL that follows that end is not sent. */
 static enum statement_step
 refuse_query(struct request *m)
 {

@@ -42,7 +42,7 @@ bool session_holds(const struct exchange *x); /* true: nothing may be sent now *
 /* state/linger.c */
 /* A client waits for a server: those that linger release theirs, from the loop and not from within this call. */
 void session_yield(struct exchange_env *env);
-int session_linger_init(struct exchange_env *env); /* after env->base is set. -1: no memory */
+void session_linger_init(struct exchange_env *env); /* after env->base is set */
 void session_linger_tick(struct exchange_env *env);
 void session_stop_lingering(struct exchange *x);
 void session_leaves_sequences(struct exchange *x); /* it gives its server back */
@@ -63,8 +63,6 @@ bool session_statement_context(const struct exchange *x, const struct sql_verdic
  */
 bool session_knows_reading(const struct exchange *x, const struct sql_verdict *v);
 bool session_reads_as(const struct exchange *x, const struct image *reading); /* its server has that, for sure */
-/* What runs next may be code of the database that sets, unseen, what parsing depends on: its SQL is worth a look. */
-bool session_may_set_unseen(const struct exchange *x);
 /* SQL that begins with this word, or a statement (NULL: SQL that is unknown), is about to run. */
 void session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len);
 void session_note_run_of(struct exchange *x, struct statement *st);

@@ -93,7 +93,7 @@ statements_take(struct exchange *x, const struct statement_crossing *s)
 	bool is_unnamed = s->name[0] == '\0';
 	int r;
 
-	if (names_own(x) != NULL && is_unnamed && x->statements->unnamed == NULL) {
+	if (statements_own(x) != NULL && is_unnamed && x->statements->unnamed == NULL) {
 		take_unnamed(x, s->st);
 		return 0;
 	}

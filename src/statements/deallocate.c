@@ -44,7 +44,7 @@ put_deallocate(struct exchange *x, struct client_statement *n, const char *name,
 
 	if (n != NULL && client_statement_refresh(x, n) < 0)
 		return -1;
-	special_name(x, UNKNOWN_NAME, before);
+	statements_special_name(x, UNKNOWN_NAME, before);
 	snprintf(unknown, sizeof(unknown), "%s%s", before, name);
 	buf_printf(sql, "DEALLOCATE ");
 	image_put_identifier(sql, n == NULL ? unknown : n->st->name, false);
@@ -68,14 +68,14 @@ deallocate_step(struct exchange *x, const struct request *m, struct buf *sql)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	if ((s = names_own(x)) == NULL)
+	if ((s = statements_own(x)) == NULL)
 		return STATEMENT_FAILED;
 	if (kind == DEALLOCATE_ALL) {
 		s->is_clearing = true;
 		return STATEMENT_FORWARD;
 	}
 	n = client_statement_find(x, name);
-	if (n == NULL && !name_is_ours(x, name))
+	if (n == NULL && !statements_name_is_ours(x, name))
 		return STATEMENT_FORWARD; /* made by SQL PREPARE, or unknown */
 	if (n != NULL && n->is_oversize) {
 		deallocating(s, n);
@@ -227,5 +227,5 @@ statements_deallocated_all(struct exchange *x)
 	if (s == NULL)
 		return;
 	s->is_clearing = false;
-	names_clear(s);
+	statements_clear_names(s);
 }

@@ -51,7 +51,7 @@ executed(const struct exchange *x, const struct request *m)
 	    text.count != 1 || text.statements[0].kind != KNOWN_EXECUTE)
 		return NULL;
 	n = client_statement_find(x, text.statements[0].name);
-	return n == NULL || n->is_closing || n->is_oversize || name_is_ours(x, n->name) ? NULL : n;
+	return n == NULL || n->is_closing || n->is_oversize || statements_name_is_ours(x, n->name) ? NULL : n;
 }
 
 static int
@@ -69,7 +69,7 @@ close_ours(struct exchange *x, struct buf *b)
 	uint64_t id = 0;
 	char name[STATEMENT_NAME_MAX];
 
-	special_name(x, PLACEHOLDER, name);
+	statements_special_name(x, PLACEHOLDER, name);
 	message_close_statement(b, name);
 	if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_FEATURE, NULL) < 0)
 		return -1;
@@ -77,7 +77,7 @@ close_ours(struct exchange *x, struct buf *b)
 		server_statements_closing(&srv->statements, id, x->statements->scope);
 		statement_name_of(x->env->statements, id, name);
 		message_close_statement(b, name);
-		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, ref_of_id(id)) < 0)
+		if (ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)) < 0)
 			return -1;
 	}
 	return put_sync(x, OWED_TO_FEATURE, b);
@@ -105,7 +105,8 @@ shown_of(struct exchange *x, size_t *count)
 
 		if (n == NULL)
 			continue;
-		n->is_exposed = !n->is_pending && !n->is_closing && !n->is_oversize && !name_is_ours(x, n->name);
+		n->is_exposed =
+		    !n->is_pending && !n->is_closing && !n->is_oversize && !statements_name_is_ours(x, n->name);
 		if (n->is_exposed)
 			all[(*count)++] = n;
 	}
@@ -207,7 +208,7 @@ statements_expose(struct exchange *x, struct request *m)
 	is_look = looks(m->verdict);
 	if ((!is_look && x->statements == NULL) || !is_possible(x, is_look))
 		return STATEMENT_FORWARD;
-	if (names_own(x) == NULL)
+	if (statements_own(x) == NULL)
 		return STATEMENT_FAILED;
 	if (x->statements->is_exposed)
 		return STATEMENT_FORWARD;
@@ -233,7 +234,7 @@ exposed_parse(struct exchange *x, struct client_statement *n)
 	undo_later(x->statements, n->name);
 	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
-	put_parse(x, n->name, n->st);
+	statements_put_parse(x, n->name, n->st);
 	return 0;
 }
 

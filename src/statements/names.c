@@ -20,7 +20,7 @@
 #define CLIENT_SHARE 4u /* one client may have a quarter of what all clients may have together */
 
 struct client_statements *
-names_own(struct exchange *x)
+statements_own(struct exchange *x)
 {
 	if (x->statements == NULL && (x->statements = calloc(1, sizeof(*x->statements))) != NULL)
 		x->statements->env = x->env;
@@ -231,14 +231,14 @@ int
 client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n)
 {
 	n->refs++;
-	if (ledger_push(&x->srv->ledger, kind, to, ref_of(n, REF_NAMED)) == 0)
+	if (ledger_push(&x->srv->ledger, kind, to, statements_ref_of(n, REF_NAMED)) == 0)
 		return 0;
 	n->refs--; /* never the last: the table has one */
 	return -1;
 }
 
 void
-names_clear(struct client_statements *s)
+statements_clear_names(struct client_statements *s)
 {
 	bool is_again;
 
@@ -291,7 +291,7 @@ statements_count(const struct exchange *x)
 }
 
 bool
-name_is_ours(const struct exchange *x, const char *name)
+statements_name_is_ours(const struct exchange *x, const char *name)
 {
 	const char *prefix = statement_store_prefix(x->env->statements);
 
@@ -299,7 +299,7 @@ name_is_ours(const struct exchange *x, const char *name)
 }
 
 void
-special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX])
+statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX])
 {
 	snprintf(name, STATEMENT_NAME_MAX, "%.24s%.16s", statement_store_prefix(x->env->statements), what);
 }
@@ -345,7 +345,7 @@ client_statement_renew(struct exchange *x, struct client_statement *n, bool open
 }
 
 bool
-names_have_room(const struct exchange *x, const struct parse_fields *f)
+statements_have_room(const struct exchange *x, const struct parse_fields *f)
 {
 	const struct exchange_env *env = x->env;
 	size_t max = env->config->prepared_statements_memory;

@@ -31,7 +31,7 @@ parse_duplicate(struct exchange *x, struct client_statement *n, const struct par
 
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
-	special_name(x, PLACEHOLDER, name);
+	statements_special_name(x, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, "\0\0", 3);
 	message_parse(&b, name, f->rest, f->rest_len);
@@ -57,7 +57,7 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 		return -1;
 	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
-	put_parse(x, n->st->name, n->st);
+	statements_put_parse(x, n->st->name, n->st);
 	return 0;
 }
 
@@ -130,7 +130,7 @@ refuse_parse(struct exchange *x)
 	char name[STATEMENT_NAME_MAX];
 	enum statement_step step = STATEMENT_FAILED;
 
-	special_name(x, UNKNOWN_NAME_FULL, name);
+	statements_special_name(x, UNKNOWN_NAME_FULL, name);
 	message_bind_text(&b, name, NULL, 0);
 	if (buf_ok(&b) && ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) == 0) {
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
@@ -151,9 +151,9 @@ statements_parse_named(struct exchange *x, const struct parse_fields *f, const s
 	bool is_reading_known;
 	int r;
 
-	if (names_own(x) == NULL)
+	if (statements_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (!names_have_room(x, f))
+	if (!statements_have_room(x, f))
 		return refuse_parse(x);
 	/* In a failed transaction PostgreSQL refuses a Parse: it must get one, with a name it does not know. */
 	st = x->srv->tx == 'E' ? statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len)
@@ -231,7 +231,7 @@ statements_oversize_parse(struct exchange *x, const char *name)
 {
 	struct client_statement *n;
 
-	if (names_own(x) == NULL)
+	if (statements_own(x) == NULL)
 		return STATEMENT_FAILED;
 	if (statements_pass_through(x))
 		return ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
@@ -258,9 +258,9 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	uint32_t context;
 
 	if (statements_pass_through(x) || x->entry->settings.prepared_statements == 0 || m->verdict == NULL ||
-	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || names_own(x) == NULL)
+	    f->name[0] == '\0' || client_statement_find(x, f->name) != NULL || statements_own(x) == NULL)
 		return false;
-	if (!names_have_room(x, f))
+	if (!statements_have_room(x, f))
 		return false; /* it will be refused in its turn */
 	st = statement_of(x, f, m->verdict, &context);
 	if (st == NULL)

@@ -27,7 +27,7 @@ is_current(const struct client_statement *n)
 }
 
 void
-shape_asked(struct client_statement *n)
+row_shape_asked(struct client_statement *n)
 {
 	n->asked = short_id(n->st);
 }
@@ -74,7 +74,7 @@ prove(struct exchange *x, struct client_statement *n)
 	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n) < 0)
 		return STATEMENT_FAILED;
 	put_describe(x, n->st);
-	shape_asked(n);
+	row_shape_asked(n);
 	n->is_proving = true;
 	return STATEMENT_HOLD;
 }
@@ -96,12 +96,12 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 }
 
 enum statement_step
-shape_prove(struct exchange *x, struct client_statement *n, const char *portal, const uint8_t *bind, size_t bind_len,
-	    const uint8_t *next, size_t next_len)
+row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal, const uint8_t *bind,
+		 size_t bind_len, const uint8_t *next, size_t next_len)
 {
 	bool is_there = statement_presence_of(x, n->st) != STATEMENT_ABSENT;
 
-	if (is_there && shape_is_told(n))
+	if (is_there && row_shape_is_told(n))
 		return STATEMENT_DONE;
 	return prove_if_doubtful(x, n, is_there, portal, bind, bind_len, next, next_len);
 }
@@ -134,7 +134,7 @@ proven(const struct server *srv, struct client_statement *n, uint32_t shape)
 	compare(srv, n, shape);
 	n->is_changed = n->has_other_types || shape == SHAPE_UNKNOWN || shape != n->shape;
 	if (n->is_changed)
-		shape_asked(n); /* it may be renewed; the new one need not be asked about */
+		row_shape_asked(n); /* it may be renewed; the new one need not be asked about */
 	n->id = !n->is_changed && is_current(n) ? short_id(n->st) : 0;
 }
 
@@ -150,7 +150,7 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 
 	if (n->is_asking_anew && srv->borrower != NULL && !statement_has_types(n->st, body, len)) {
 		client_statement_renew(srv->borrower, n, true); /* what servers have is outdated */
-		shape_asked(n);
+		row_shape_asked(n);
 	}
 	if (!srv->loan.has_ddl && is_current(n))
 		statement_learn_types(n->st, body, len);

@@ -62,7 +62,7 @@ put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const 
 }
 
 void
-put_parse(struct exchange *x, const char *name, const struct statement *st)
+statements_put_parse(struct exchange *x, const char *name, const struct statement *st)
 {
 	size_t name_len = strlen(name) + 1;
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
@@ -85,7 +85,7 @@ close_on_server(struct exchange *x, uint64_t id)
 	server_statements_closing(&srv->statements, id, x->statements->scope);
 	statement_name_of(x->env->statements, id, name);
 	message_close_statement(&b, name);
-	r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, ref_of_id(id)) : -1;
+	r = buf_ok(&b) ? ledger_push(&srv->ledger, OWED_CLOSE, OWED_TO_STATEMENT, statements_ref_of_id(id)) : -1;
 	if (r == 0)
 		outbox_copy(&x->env->to_server, b.bytes, b.len);
 	buf_fini(&b);
@@ -169,7 +169,7 @@ read_under(struct exchange *x, const struct image *reading)
 	char name[STATEMENT_NAME_MAX];
 	int r = -1;
 
-	special_name(x, PLACEHOLDER, name);
+	statements_special_name(x, PLACEHOLDER, name);
 	reading_put(&b, name, reading);
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
 	    ledger_push_run(l, OWED_TO_STATEMENT, NULL) == 0)
@@ -195,9 +195,9 @@ parse_again(struct exchange *x, const struct client_statement *n)
 	if (is_other && read_under(x, n->read_as) < 0)
 		return -1;
 	if (server_statements_sent(&srv->statements, st->id, x->statements->scope) < 0 ||
-	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, ref_of_id(st->id)) < 0)
+	    ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id)) < 0)
 		return -1;
-	put_parse(x, st->name, st);
+	statements_put_parse(x, st->name, st);
 	return is_other ? read_under(x, NULL) : 0;
 }
 
@@ -262,7 +262,7 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 {
 	char before[STATEMENT_NAME_MAX];
 
-	special_name(x, what, before);
+	statements_special_name(x, what, before);
 	if (ledger_push(&x->srv->ledger, OWED_BIND, OWED_TO_CLIENT, NULL) < 0)
 		return STATEMENT_FAILED;
 	put_renamed(x, message, b->len, b->portal, before, strlen(before), name);
@@ -316,7 +316,7 @@ bind_named(struct exchange *x, struct request *m)
 static bool
 is_there_as_told(struct exchange *x, const struct client_statement *n)
 {
-	return shape_is_told(n) && !is_read_otherwise(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
+	return row_shape_is_told(n) && !is_read_otherwise(x, n) && statement_presence_of(x, n->st) == STATEMENT_THERE;
 }
 
 static enum statement_step
@@ -370,15 +370,15 @@ statements_bind(struct exchange *x, struct request *m)
 	if (b->statement[0] == '\0')
 		return forward_if(unnamed_ensure(x));
 	if (n == NULL || n->is_closing) /* PostgreSQL knows the right error */
-		return name_is_ours(x, b->statement)
+		return statements_name_is_ours(x, b->statement)
 			   ? bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME, b->statement)
 			   : STATEMENT_FORWARD;
 	if (n->is_oversize)
 		return STATEMENT_FORWARD;
 	if (exposed_is(x, n)) /* it is prepared now, and its rows are those of the view */
 		return bind_named(x, m);
-	step = shape_prove(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m), m->message + m->total,
-			   m->have < m->total ? 0 : m->have - m->total);
+	step = row_shape_verify(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m),
+				m->message + m->total, m->have < m->total ? 0 : m->have - m->total);
 	if (step == STATEMENT_FORWARD)
 		return bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME_CHANGED, "");
 	return step != STATEMENT_DONE ? step : bind_named(x, m);
@@ -409,8 +409,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		return bind_there(x, m);
 	}
 	step = n == NULL ? unnamed_ensure(x)
-			 : shape_prove(x, n, m->names.portal, m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN,
-				       m->message + m->total, m->have - m->total);
+			 : row_shape_verify(x, n, m->names.portal, m->message + FRAME_HEAD_LEN,
+					    m->total - FRAME_HEAD_LEN, m->message + m->total, m->have - m->total);
 	if (step != STATEMENT_DONE)
 		return step;
 	x->entry->database->counters.binds++;
@@ -435,7 +435,7 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 	if (n == NULL)
 		return STATEMENT_FORWARD;
 	x->statements->describing = NULL;
-	shape_asked(n);
+	row_shape_asked(n);
 	r = client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
@@ -462,7 +462,7 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 	char name[STATEMENT_NAME_MAX];
 	struct buf b = { 0 };
 
-	special_name(x, PLACEHOLDER, name);
+	statements_special_name(x, PLACEHOLDER, name);
 	message_close_statement(&b, name);
 	message_parse(&b, name, n->st->bytes, n->st->len);
 	if (buf_ok(&b) && ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL) == 0 &&
@@ -475,7 +475,7 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 	buf_fini(&b);
 	x->entry->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_NOT;
-	shape_asked(n);
+	row_shape_asked(n);
 	n->is_asking_anew = true;
 	return step;
 }
@@ -491,7 +491,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	step = ensure_named(x, n, &name);
 	if (step != STATEMENT_DONE)
 		return step;
-	shape_asked(n);
+	row_shape_asked(n);
 	if (client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n) < 0)
 		return STATEMENT_FAILED;
 	if (x->statements->is_types_told)
@@ -519,11 +519,11 @@ statements_describe(struct exchange *x, struct request *m)
 		return forward_if(unnamed_ensure(x));
 	if (n != NULL && !n->is_closing)
 		return n->is_oversize ? STATEMENT_FORWARD : describe_named(x, n, m->message, m->total);
-	if (!name_is_ours(x, m->name))
+	if (!statements_name_is_ours(x, m->name))
 		return STATEMENT_FORWARD;
 	if (ledger_push(&x->srv->ledger, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, NULL) < 0)
 		return STATEMENT_FAILED;
-	special_name(x, UNKNOWN_NAME, before);
+	statements_special_name(x, UNKNOWN_NAME, before);
 	put_renamed(x, m->message, m->total - FRAME_HEAD_LEN, NULL, before, strlen(before), m->name);
 	return STATEMENT_DONE;
 }
@@ -552,7 +552,7 @@ statements_close(struct exchange *x, struct request *m)
 	n = client_statement_find(x, m->name);
 	if (client_statement_is_unsettled(x, n))
 		return STATEMENT_HOLD;
-	if (n == NULL && !name_is_ours(x, m->name))
+	if (n == NULL && !statements_name_is_ours(x, m->name))
 		return STATEMENT_FORWARD; /* perhaps one made by SQL PREPARE */
 	if (n != NULL && n->is_oversize)
 		return n->is_closing ? STATEMENT_FORWARD : close_oversize(x, n, m->message, m->total);

@@ -84,22 +84,22 @@ struct client_statements {
 enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_UNNAMED_OVERSIZE = 3, REF_MASK = 3 };
 
 static inline void *
-ref_of(const void *p, enum ref_tag t)
+statements_ref_of(const void *p, enum ref_tag t)
 {
 	return (void *)((uintptr_t)p | (uintptr_t)t);
 }
 
 static inline void *
-ref_of_id(uint64_t id)
+statements_ref_of_id(uint64_t id)
 {
 	return (void *)((uintptr_t)(id << 2) | (uintptr_t)REF_ID);
 }
 
 /*
  * A client may find out the names that statements have on servers, and use such a name: it must not reach another
- * client's statement. So the store's prefix and UNKNOWN_NAME (special_name) are put before the name; no statement is
- * called so. The longer ones stand for refusals of pgweir's: PostgreSQL knows no such statement, and its error is
- * replaced by the one that is meant.
+ * client's statement. So the store's prefix and UNKNOWN_NAME (statements_special_name) are put before the name; no
+ * statement is called so. The longer ones stand for refusals of pgweir's: PostgreSQL knows no such statement, and its
+ * error is replaced by the one that is meant.
  */
 #define UNKNOWN_NAME "?"
 #define UNKNOWN_NAME_FULL UNKNOWN_NAME "full" /* no room for another statement */
@@ -108,7 +108,7 @@ ref_of_id(uint64_t id)
 #define PLACEHOLDER STATEMENT_PLACEHOLDER
 
 /* statements/names.c */
-struct client_statements *names_own(struct exchange *x); /* made at first use; NULL: no memory */
+struct client_statements *statements_own(struct exchange *x); /* made at first use; NULL: no memory */
 struct client_statement *client_statement_find(const struct exchange *x, const char *name);
 /* True: only the reply to a Sync will tell what became of an earlier message about this name (n may be NULL). */
 bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
@@ -126,9 +126,9 @@ short_id(const struct statement *st)
 	return (uint32_t)st->id;
 }
 
-void names_clear(struct client_statements *s); /* all but those whose Parse is under way */
-bool name_is_ours(const struct exchange *x, const char *name); /* as servers know it */
-void special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
+void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
+bool statements_name_is_ours(const struct exchange *x, const char *name); /* as servers know it */
+void statements_special_name(const struct exchange *x, const char *what, char name[static STATEMENT_NAME_MAX]);
 /* Its id or name is about to be used: renews it if that is due. Returns 0, or -1: no memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
@@ -137,7 +137,7 @@ int client_statement_refresh(struct exchange *x, struct client_statement *n);
  */
 void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
 /* Returns true if the statement of this Parse may be kept for this client. */
-bool names_have_room(const struct exchange *x, const struct parse_fields *f);
+bool statements_have_room(const struct exchange *x, const struct parse_fields *f);
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
@@ -146,7 +146,7 @@ enum statement_step statement_ensure(struct exchange *x, struct client_statement
 int statement_evict(struct exchange *x); /* room for one more on its server. -1: no memory */
 int statement_close_outdated(struct exchange *x, const struct statement *st); /* before its Parse. -1: no memory */
 /* Sends a Parse of st with this name and the store's SQL. */
-void put_parse(struct exchange *x, const char *name, const struct statement *st);
+void statements_put_parse(struct exchange *x, const char *name, const struct statement *st);
 
 /* statements/expose.c */
 /* Returns true if n must be used under the client's own name. */
@@ -176,14 +176,14 @@ void unnamed_settled(struct server *srv, const struct owed *o, struct statement 
  * whether its rows are still those the client knows. FORWARD: they are not. DONE: n may be bound. bind: the body; a
  * Bind with formats for several columns relies on the rows, whatever follows it.
  */
-enum statement_step shape_prove(struct exchange *x, struct client_statement *n, const char *portal, const uint8_t *bind,
-				size_t bind_len, const uint8_t *next, size_t next_len);
+enum statement_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
+				     const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);
 /* Returns true if the client knows the rows of the statement as it is now. */
 static inline bool
-shape_is_told(const struct client_statement *n)
+row_shape_is_told(const struct client_statement *n)
 {
 	return n->is_told && n->id == short_id(n->st) && !n->is_proving;
 }
-void shape_asked(struct client_statement *n); /* a Describe of it was sent */
+void row_shape_asked(struct client_statement *n); /* a Describe of it was sent */
 
 #endif

@@ -46,7 +46,7 @@ push_unnamed(struct exchange *x, enum owed_kind kind, enum owed_to to, void *ref
 static int
 push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 {
-	if (push_unnamed(x, OWED_PARSE, to, ref_of(statement_ref(st), REF_UNNAMED)) == 0)
+	if (push_unnamed(x, OWED_PARSE, to, statements_ref_of(statement_ref(st), REF_UNNAMED)) == 0)
 		return 0;
 	statement_unref(st);
 	return -1;
@@ -56,7 +56,7 @@ push_unnamed_parse(struct exchange *x, enum owed_to to, struct statement *st)
 static int
 push_unnamed_close(struct exchange *x, enum owed_to to)
 {
-	if (push_unnamed(x, OWED_CLOSE, to, ref_of(NULL, REF_UNNAMED)) < 0)
+	if (push_unnamed(x, OWED_CLOSE, to, statements_ref_of(NULL, REF_UNNAMED)) < 0)
 		return -1;
 	outbox_copy(&x->env->to_server, "C\0\0\0\6S", 7);
 	return 0;
@@ -65,7 +65,7 @@ push_unnamed_close(struct exchange *x, enum owed_to to)
 enum statement_step
 unnamed_ensure(struct exchange *x)
 {
-	struct client_statements *s = names_own(x);
+	struct client_statements *s = statements_own(x);
 	struct server *srv = x->srv;
 
 	if (s == NULL)
@@ -89,7 +89,7 @@ unnamed_ensure(struct exchange *x)
 	} else {
 		if (push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed) < 0)
 			return STATEMENT_FAILED;
-		put_parse(x, "", s->unnamed);
+		statements_put_parse(x, "", s->unnamed);
 	}
 	srv->unnamed_of = s->token;
 	return STATEMENT_DONE;
@@ -149,7 +149,7 @@ parse_there_alone(struct exchange *x, const struct parse_fields *f, const uint8_
 enum statement_step
 unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	struct client_statements *s = names_own(x);
+	struct client_statements *s = statements_own(x);
 	struct statement *st;
 
 	if (s == NULL)
@@ -186,7 +186,7 @@ statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
 {
 	struct statement *st;
 
-	if (f->rest_len >= x->entry->settings.max_statement_size || names_own(x) == NULL || !has_room(x, f))
+	if (f->rest_len >= x->entry->settings.max_statement_size || statements_own(x) == NULL || !has_room(x, f))
 		return NULL;
 	st = get_again(x->statements->unnamed, f);
 	if (st == NULL)
@@ -214,7 +214,7 @@ unnamed_parse_oversize(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
-	if (push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, ref_of(NULL, REF_UNNAMED_OVERSIZE)) < 0)
+	if (push_unnamed(x, OWED_PARSE, OWED_TO_CLIENT, statements_ref_of(NULL, REF_UNNAMED_OVERSIZE)) < 0)
 		return -1;
 	set_unnamed(x, NULL, true);
 	s->is_oversize_bound = false;
@@ -224,7 +224,7 @@ unnamed_parse_oversize(struct exchange *x)
 enum statement_step
 unnamed_close(struct exchange *x, enum owed_to to)
 {
-	if (names_own(x) == NULL || push_unnamed_close(x, to) < 0)
+	if (statements_own(x) == NULL || push_unnamed_close(x, to) < 0)
 		return STATEMENT_FAILED;
 	set_unnamed(x, NULL, false);
 	return STATEMENT_DONE;

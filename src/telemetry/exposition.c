@@ -89,7 +89,7 @@ exposition_put(struct buf *to, const char *text)
 }
 
 static char *
-copy(char *at, const char *text, size_t len)
+copy_bytes(char *at, const char *text, size_t len)
 {
 	memcpy(at, text, len);
 	return at + len;
@@ -112,9 +112,9 @@ exposition_word_set(struct exposition_word *w, const char *label, const char *va
 	w->len = 0;
 	if (label_len + value_len + 3 > sizeof(w->text))
 		return;
-	at = copy(at, label, label_len);
-	at = copy(at, "=\"", 2);
-	at = copy(at, value, value_len);
+	at = copy_bytes(at, label, label_len);
+	at = copy_bytes(at, "=\"", 2);
+	at = copy_bytes(at, value, value_len);
 	*at++ = '"';
 	w->len = (size_t)(at - w->text);
 }
@@ -144,7 +144,7 @@ put_word(char *at, char *first, const struct exposition_word *word)
 		return at;
 	if (at != first)
 		*at++ = ',';
-	return copy(at, word->text, word->len);
+	return copy_bytes(at, word->text, word->len);
 }
 
 /* A sample without the end of its line. suffix: at most SUFFIX_MAX. */
@@ -156,11 +156,11 @@ begin_sample(struct buf *to, const struct exposition_series *s, const char *suff
 
 	if (begin == NULL)
 		return;
-	at = copy(at, s->name, s->name_len);
-	at = copy(at, suffix, suffix_len);
+	at = copy_bytes(at, s->name, s->name_len);
+	at = copy_bytes(at, suffix, suffix_len);
 	*at++ = '{';
 	first = at;
-	at = copy(at, s->labels, s->labels_len);
+	at = copy_bytes(at, s->labels, s->labels_len);
 	at = put_word(at, first, one);
 	at = put_word(at, first, two);
 	if (at == first)

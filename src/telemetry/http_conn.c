@@ -46,7 +46,8 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	forget(c);
 }
 
-/* Who has asked nothing yet, or nothing more, goes first: a silent crowd must not keep anybody out. */
+/* A connection that has sent no request yet, or no further one, goes first: a silent crowd must not keep anybody out.
+ */
 static bool
 goes_before(const struct http_conn *a, const struct http_conn *b)
 {

@@ -31,7 +31,7 @@ http_guesses_init(struct http_guesses *g)
 	if (RAND_bytes(g->key, sizeof(g->key)) != 1 || RAND_bytes((unsigned char *)&seed, sizeof(seed)) != 1)
 		return -1;
 	g->addresses = admission_table_new(seed, ADDRESSES_MAX);
-	return g->addresses != NULL ? 0 : -1;
+	return 0;
 }
 
 void
@@ -74,22 +74,11 @@ remember(struct http_guesses *g, const uint8_t mac[HTTP_MAC_LEN])
 static size_t
 key_of(const struct sockaddr *peer, uint8_t key[8])
 {
-	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr;
-
 	if (peer == NULL || (peer->sa_family != AF_INET && peer->sa_family != AF_INET6)) {
 		key[0] = 'u';
 		return 1;
 	}
-	if (peer->sa_family == AF_INET) {
-		memcpy(key, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
-		return 4;
-	}
-	if (IN6_IS_ADDR_V4MAPPED(in6)) {
-		memcpy(key, in6->s6_addr + 12, 4);
-		return 4;
-	}
-	memcpy(key, in6->s6_addr, 8);
-	return 8;
+	return admission_address_key(peer, key);
 }
 
 /* Its failures are forgotten ADMISSION_FADE_US after its delay is over. */

@@ -19,7 +19,7 @@
 #define BACKLOG 64
 
 static int
-refuse(int fd, const char *host, unsigned short port, struct fail *why)
+refuse_address(int fd, const char *host, unsigned short port, struct fail *why)
 {
 	int error = errno;
 
@@ -51,7 +51,7 @@ listen_tcp(const char *host, unsigned short port, struct fail *why)
 	if (fd >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (fd < 0 || bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-		error = refuse(fd, host, port, why);
+		error = refuse_address(fd, host, port, why);
 	freeaddrinfo(found);
 	return error == 0 ? fd : -1;
 }
@@ -84,7 +84,7 @@ listen_unix(const char *path, struct fail *why)
 	remove_stale(&address);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind_with_mode(fd, &address, 0660) < 0 || listen(fd, BACKLOG) < 0)
-		return refuse(fd, path, 0, why);
+		return refuse_address(fd, path, 0, why);
 	return fd;
 }
 

@@ -10,7 +10,7 @@
 
 /* Puts a copy at *at, and lets *name point to it. */
 static void
-keep(const char **name, char **at, size_t max)
+keep_text(const char **name, char **at, size_t max)
 {
 	size_t len = *name == NULL ? 0 : strnlen(*name, max);
 
@@ -32,15 +32,15 @@ slow_recent_add(struct slow_recent *r, const struct request_report *report, uint
 	free(r->texts[r->next]);
 	*row = (struct slow_row){ *report, fingerprint };
 	kept->query = text;
-	keep(&kept->event, &at, NAME_MAX_LEN);
-	keep(&kept->database, &at, NAME_MAX_LEN);
-	keep(&kept->user, &at, NAME_MAX_LEN);
-	keep(&kept->application, &at, NAME_MAX_LEN);
-	keep(&kept->client, &at, NAME_MAX_LEN);
-	keep(&kept->backend, &at, NAME_MAX_LEN);
-	keep(&kept->tag, &at, NAME_MAX_LEN);
-	keep(&kept->sqlstate, &at, NAME_MAX_LEN);
-	keep(&kept->query, &at, SLOW_RECENT_TEXT_MAX);
+	keep_text(&kept->event, &at, NAME_MAX_LEN);
+	keep_text(&kept->database, &at, NAME_MAX_LEN);
+	keep_text(&kept->user, &at, NAME_MAX_LEN);
+	keep_text(&kept->application, &at, NAME_MAX_LEN);
+	keep_text(&kept->client, &at, NAME_MAX_LEN);
+	keep_text(&kept->backend, &at, NAME_MAX_LEN);
+	keep_text(&kept->tag, &at, NAME_MAX_LEN);
+	keep_text(&kept->sqlstate, &at, NAME_MAX_LEN);
+	keep_text(&kept->query, &at, SLOW_RECENT_TEXT_MAX);
 	kept->protocol = NULL;
 	r->texts[r->next] = begin;
 	r->next = (r->next + 1) % SLOW_RECENT_KEPT;

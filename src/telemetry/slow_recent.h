@@ -21,7 +21,7 @@ struct slow_recent {
 	size_t next; /* the oldest, which is overwritten next */
 };
 
-/* text: what may be told of the SQL; NULL: nothing. */
+/* text: what may be shown of the SQL; NULL: nothing. */
 void slow_recent_add(struct slow_recent *r, const struct request_report *report, uint64_t fingerprint,
 		     const char *text);
 void slow_recent_fini(struct slow_recent *r);

@@ -68,7 +68,6 @@ struct snapshot {
 	size_t database_count;
 	struct snapshot_backend *backends;
 	size_t backend_count;
-	bool user_histograms;
 	/* readiness: why not, one short line each; ready when count is 0 */
 	char not_ready[8][96];
 	size_t not_ready_count;

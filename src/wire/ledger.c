@@ -259,7 +259,7 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 
 	*since_us = 0;
 	for (uint32_t i = 0; i < l->count && *since_us == 0; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		is_owing = is_owing || is_of_client(o);
 		if (is_of_client(o) && ends_request(o))
@@ -272,7 +272,7 @@ bool
 ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 {
 	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		if (is_of_client(o))
 			return false;
@@ -441,7 +441,7 @@ ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap)
 	size_t count = 0;
 
 	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = &l->ring[(l->head + i) & (l->cap - 1)];
+		const struct owed *o = ledger_at(l, i);
 
 		if (o->to != OWED_TO_CLIENT || o->kind == OWED_COPY_END)
 			continue;

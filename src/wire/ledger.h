@@ -136,6 +136,13 @@ ledger_head(const struct ledger *l)
 	return l->count > 0 ? &l->ring[l->head] : NULL;
 }
 
+/* The i-th entry behind the head, which is the 0-th; i < l->count. */
+static inline const struct owed *
+ledger_at(const struct ledger *l, uint32_t i)
+{
+	return &l->ring[(l->head + i) & (l->cap - 1)];
+}
+
 /* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
 static inline int
 ledger_enter_next(struct ledger *l, struct owed o)
@@ -176,7 +183,7 @@ ledger_expects_row(const struct ledger *l)
 static inline bool
 ledger_is_next_theirs(const struct ledger *l)
 {
-	return l->count < 2 || l->ring[(l->head + 1) & (l->cap - 1)].kind < OWED_COPY_END;
+	return l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
 }
 
 static inline void

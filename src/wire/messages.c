@@ -210,8 +210,8 @@ message_execute(struct buf *b)
 	message_put(b, 'E', "\0\0\0\0", 5);
 }
 
-static void
-put_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
+void
+message_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
 {
 	size_t begun = message_begin(b, type);
 
@@ -230,10 +230,10 @@ message_run(struct buf *b, const char *portal, const char *sql)
 	buf_put_str(b, sql);
 	buf_put_u16(b, 0);
 	message_end(b, begun);
-	put_named(b, 'B', "", portal, "\0\0\0\0\0\0", 7);
-	put_named(b, 'E', "", portal, "\0\0\0", 4);
+	message_named(b, 'B', "", portal, "\0\0\0\0\0\0", 7);
+	message_named(b, 'E', "", portal, "\0\0\0", 4);
 	if (portal[0] != '\0')
-		put_named(b, 'C', "P", portal, NULL, 0);
+		message_named(b, 'C', "P", portal, NULL, 0);
 }
 
 void

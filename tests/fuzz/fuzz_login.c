@@ -12,6 +12,7 @@
 #include "session_world.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 
 #include <string.h>
 

@@ -2,6 +2,7 @@
 #include "session_world.h"
 
 #include "auth/base64.h"
+#include "client/clients.h"
 #include "base/clock.h"
 #include "listen/listen.h"
 #include "config/config_origin.h"

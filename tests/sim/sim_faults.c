@@ -5,6 +5,7 @@
 #include "sim.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 #include "base/fail.h"
 #include "kernel.h"
 #include "wire/messages.h"

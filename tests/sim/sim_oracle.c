@@ -11,6 +11,7 @@
 #include "sim.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 #include "statements/statements_state.h"
 #include "wire/frame.h"
 #include "wire/messages.h"

@@ -2,6 +2,7 @@
 #include "sim.h"
 
 #include "base/clock.h"
+#include "client/clients.h"
 #include "kernel.h"
 #include "pool/notify_listener.h"
 #include "session_quiet.h"

@@ -563,22 +563,6 @@ do_loss(struct sim *s)
 	report_gone(sc, chance(s, 50));
 }
 
-static void
-do_heard(struct sim *s)
-{
-	struct sim_conn *sc = pick_conn(s, chance(s, 80) ? M_IDLE : M_PINGING);
-
-	if (sc == NULL)
-		return;
-	tell(s, "pool %u: heard of %p", sc->sp->index, (void *)sc);
-	sc->heard_us = s->now_us;
-	sc->sp->on_stack++;
-	s->depth++;
-	pool_conn_heard(sc->sp->pool, &sc->conn, s->now_us);
-	s->depth--;
-	sc->sp->on_stack--;
-}
-
 /* What a closing one was doing before ends somehow; nobody wants to know. */
 static void
 do_late_report(struct sim *s)
@@ -865,12 +849,12 @@ static const struct {
 	unsigned weight;
 	bool is_from_callback; /* may also be done by a borrower who is called back */
 } acts[] = {
-	{ do_borrow, 250, true },      { do_return, 200, true },	{ do_cancel, 40, true },
-	{ do_open_result, 180, true }, { do_ping_result, 100, true },	{ do_gone, 60, true },
-	{ do_loss, 25, true },	       { do_heard, 10, true },		{ do_late_report, 10, true },
-	{ do_reload, 8, true },	       { do_pause_or_resume, 6, true }, { do_close_all, 5, true },
-	{ do_refuse_all, 3, true },    { do_budget, 6, true },		{ do_give_up, 3, true },
-	{ do_mood, 8, false },	       { do_time, 120, false },
+	{ do_borrow, 250, true },	 { do_return, 200, true },	{ do_cancel, 40, true },
+	{ do_open_result, 180, true },	 { do_ping_result, 100, true }, { do_gone, 60, true },
+	{ do_loss, 25, true },		 { do_late_report, 10, true },	{ do_reload, 8, true },
+	{ do_pause_or_resume, 6, true }, { do_close_all, 5, true },	{ do_refuse_all, 3, true },
+	{ do_budget, 6, true },		 { do_give_up, 3, true },	{ do_mood, 8, false },
+	{ do_time, 120, false },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 

@@ -119,8 +119,8 @@ Test(bouncer, settings_become_pgweirs)
 static const struct {
 	const char *text, *problem; /* the first one */
 } refused[] = {
-	{ MAIN "pool_mode = sometimes\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:3: error: pool_mode: \"sometimes\" is none of session, transaction, statement" },
+	{ MAIN "pool_mode = sometimes\n" DATABASES, "/nonexistent/pgbouncer.ini:3: error: pool_mode: \"sometimes\" is "
+						    "not one of session, transaction, statement" },
 	{ MAIN "max_client_conn = many\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: max_client_conn: a whole number is needed" },
 	{ MAIN "query_timeout = soon\n" DATABASES,
@@ -133,7 +133,7 @@ static const struct {
 	{ MAIN "disable_pqexec = 1\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:3: error: disable_pqexec: pgweir can't refuse simple queries" },
 	{ "[pgbouncer]\nauth_type = pam\n" DATABASES,
-	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"pam\" is none of any, trust, plain, md5, cert, hba, "
+	  "/nonexistent/pgbouncer.ini:2: error: auth_type: \"pam\" is not one of any, trust, plain, md5, cert, hba, "
 	  "scram-sha-256" },
 	{ "[pgbouncer]\nauth_file = /nonexistent/users\n" DATABASES,
 	  "/nonexistent/pgbouncer.ini:2: error: auth_file: users_file = /nonexistent/users: No such file or directory; "

@@ -7,7 +7,7 @@
 static enum client_state
 after(const enum client_event *steps, size_t count)
 {
-	enum client_state at = CL_STARTUP;
+	enum client_state at = client_state_next(CL_NONE, CE_ACCEPT);
 
 	for (size_t i = 0; i < count; i++) {
 		enum client_state to = client_state_next(at, steps[i]);

@@ -304,7 +304,7 @@ static const struct {
 	{ "a user without a name", BASE "[user ]\n",
 	  "pgweir.ini:5: error: [user] needs a name, for example [user app]" },
 	{ "a user of everyone", BASE "[user *]\n",
-	  "pgweir.ini:5: error: [user *]: what holds for all users is set in [pool], [timeouts] and so on" },
+	  "pgweir.ini:5: error: [user *]: settings for all users belong in [pool], [timeouts] and so on" },
 	{ "a name with blanks", BASE "[database my db]\nupstream = host=h\n",
 	  "pgweir.ini:5: error: [database my db]: put quotes around a name with blanks, for example [database \"my "
 	  "db\"]" },
@@ -355,7 +355,7 @@ static const struct {
 	  "pgweir.ini:6: error: tenants is set, but there is no [tenant NAME] section; write [tenant *] and upstream = "
 	  "host=%{tenant}.db.internal, or leave it empty" },
 	{ "another way to name tenants", BASE "[pgweir]\ntenants = user, option\n[tenant *]\nupstream = host=h\n",
-	  "pgweir.ini:6: error: tenants = option: it is a list of user, options and sni" },
+	  "pgweir.ini:6: error: tenants = option: must be a list of user, options and sni" },
 	{ "a database called like a tenant's",
 	  BASE "[pgweir]\ntenants = user\n[tenant *]\nupstream = host=h\n[database a/b]\nupstream = host=h\n",
 	  "pgweir.ini:9: error: [database a/b]: while tenants is set, databases with a slash are those of tenants" },
@@ -402,7 +402,7 @@ static const struct {
 	{ "a slow-query log that is a folder", BASE "[slow_query]\nfile = /tmp\n",
 	  "pgweir.ini:6: error: file = /tmp is a directory" },
 	{ "no exempt network", BASE "[limits]\nexempt_addresses = unix\n",
-	  "pgweir.ini:6: error: exempt_addresses = unix: it is a list of networks, such as 10.0.0.0/8 or "
+	  "pgweir.ini:6: error: exempt_addresses = unix: must be a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32" },
 	{ "no peer", BASE "[pgweir]\npeer_id = 1\npeers = 2=10.0.0.2:6432, 10.0.0.3:6432\n",
 	  "pgweir.ini:7: error: peers: a peer is written as peer_id=host:port, for example 2=10.0.0.7:6432" },
@@ -413,7 +413,7 @@ static const struct {
 	{ "two peers of one number", BASE "[pgweir]\npeer_id = 1\npeers = 2=a:1, 2=b:1\n",
 	  "pgweir.ini:7: error: peers: there are two with the peer_id 2" },
 	{ "no network", BASE "[pgweir]\nproxy_protocol = unix, 10.0.0.0/33\n",
-	  "pgweir.ini:6: error: proxy_protocol = 10.0.0.0/33: it is a list of networks, such as 10.0.0.0/8 or "
+	  "pgweir.ini:6: error: proxy_protocol = 10.0.0.0/33: must be a list of networks, such as 10.0.0.0/8 or "
 	  "2001:db8::/32, and unix" },
 	{ "auth_query for a user", BASE "[user u]\nauth_query = builtin\n",
 	  "pgweir.ini:6: error: \"auth_query\" belongs in [database NAME]" },
@@ -421,7 +421,7 @@ static const struct {
 	  "pgweir.ini:6: error: this mode needs certificate_file and key_file" },
 	{ "clients' certificates, and nobody who signs them",
 	  BASE "[tls_client]\nmode = verify-ca\ncertificate_file = c\nkey_file = k\n",
-	  "pgweir.ini:6: error: this mode needs ca_file: who signs the clients' certificates" },
+	  "pgweir.ini:6: error: this mode needs ca_file, the authorities that sign the clients' certificates" },
 	{ "a certificate without a key", BASE "[tls_client]\ncertificate_file = /x\n",
 	  "pgweir.ini:6: error: certificate_file and key_file must be set together" },
 	{ "a key without a certificate", BASE "[tls_client]\nkey_file = /x\n",
@@ -432,9 +432,8 @@ static const struct {
 	  "pgweir.ini:4: error: upstream: direct TLS needs a mode of require or better" },
 	{ "everybody's authorities, and any name",
 	  TRUST "[database *]\nupstream = host=h sslmode=require sslrootcert=system\n",
-	  "pgweir.ini:4: error: upstream: sslrootcert=system needs sslmode=verify-full: anybody can have a certificate "
-	  "of "
-	  "those authorities" },
+	  "pgweir.ini:4: error: upstream: sslrootcert=system needs sslmode=verify-full: anybody can get a certificate "
+	  "from those authorities" },
 	{ "a key for servers without a certificate", TRUST DATABASE "server_tls_key_file = /k\n",
 	  "pgweir.ini:4: error: upstream: there is a key for PostgreSQL, but no certificate" },
 	{ "a database's setting for a user", BASE "[user u]\nserver_tls_mode = off\n",
@@ -506,7 +505,7 @@ static const struct {
 	  "to whoever reaches this address; the status page is for those in auth_file, whose passwords travel in the "
 	  "clear" },
 	{ "more idle than there can be", BASE "[pool]\nmin_idle = 30\n",
-	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; only so many are kept" },
+	  "pgweir.ini:6: warning: min_idle = 30 is more than pool_size = 20; no more than pool_size are kept" },
 	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
 	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients meet and run each "
 	  "other's "
@@ -520,9 +519,9 @@ static const struct {
 	{ "a timeout behind another", BASE "[timeouts]\nquery_timeout = 2s\ntransaction_timeout = 1s\n",
 	  "pgweir.ini:7: warning: query_timeout is never reached: transaction_timeout is below it" },
 	{ "more idle than there can be for a user", BASE "[user a]\nmin_idle = 3\npool_size = 2\n",
-	  "pgweir.ini:6: warning: min_idle = 3 is more than pool_size = 2; only so many are kept" },
+	  "pgweir.ini:6: warning: min_idle = 3 is more than pool_size = 2; no more than pool_size are kept" },
 	{ "more idle than there can be for a database", TRUST DATABASE "min_idle = 21\n",
-	  "pgweir.ini:5: warning: min_idle = 21 is more than pool_size = 20; only so many are kept" },
+	  "pgweir.ini:5: warning: min_idle = 21 is more than pool_size = 20; no more than pool_size are kept" },
 	{ "a file of rules nobody reads", BASE "hba_file = /x\n",
 	  "pgweir.ini:5: warning: hba_file has no effect without method = hba" },
 	{ "a user of a query nobody runs", BASE "auth_user = a\n",
@@ -534,7 +533,7 @@ static const struct {
 	{ "peers of nobody", BASE "[pgweir]\npeers = 2=10.0.0.2:6432\n",
 	  "pgweir.ini:6: warning: peers have no effect without a peer_id of this process" },
 	{ "a proxy that can be anybody", BASE "[pgweir]\nproxy_protocol = 10.0.0.0/8, 0.0.0.0/0\n",
-	  "pgweir.ini:6: warning: proxy_protocol = 0.0.0.0/0: whoever reaches pgweir may say that it is any client" },
+	  "pgweir.ini:6: warning: proxy_protocol = 0.0.0.0/0: whoever reaches pgweir may claim to be any client" },
 	{ "a domain for no tenant", BASE "[pgweir]\ntenant_domain = x\n",
 	  "pgweir.ini:6: warning: tenant_domain has no effect without sni in tenants" },
 	{ "a server name that nobody can send", BASE "[pgweir]\ntenants = sni\n[tenant *]\nupstream = host=h\n",

@@ -19,7 +19,7 @@
 static struct {
 	struct notify_subscriber *subscriber;
 	struct {
-		struct notify_member *m;
+		struct notify_subscription *m;
 		char channel[64];
 	} members[MEMBERS_MAX];
 	bool is_down; /* nobody can wait for it */
@@ -53,7 +53,7 @@ notify_detach(struct notify_subscriber *subscriber)
 }
 
 int
-notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const char *channel)
+notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel)
 {
 	size_t i = 0;
 
@@ -66,7 +66,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_member *m, const
 }
 
 void
-notify_leave(struct notify_member *m)
+notify_leave(struct notify_subscription *m)
 {
 	for (size_t i = 0; i < MEMBERS_MAX; i++)
 		if (listener.members[i].m == m)
@@ -89,8 +89,8 @@ log_write(struct log *log, enum log_level level, const char *format, ...)
 	(void)format;
 }
 
-static struct notify_member *
-member(const char *channel)
+static struct notify_subscription *
+at_listener(const char *channel)
 {
 	for (size_t i = 0; i < MEMBERS_MAX; i++)
 		if (listener.members[i].m != NULL && strcmp(listener.members[i].channel, channel) == 0)
@@ -101,7 +101,7 @@ member(const char *channel)
 static void
 listens(const char *channel)
 {
-	struct notify_member *m = member(channel);
+	struct notify_subscription *m = at_listener(channel);
 
 	cr_assert_not_null(m, "%s", channel);
 	m->subscriber->ops->listening(m, NULL);
@@ -111,7 +111,7 @@ static void
 notify(const char *channel)
 {
 	struct buf body = { 0 }, message = { 0 };
-	struct notify_member *m = member(channel);
+	struct notify_subscription *m = at_listener(channel);
 
 	cr_assert_not_null(m, "%s", channel);
 	buf_put_u32(&body, 5);
@@ -179,7 +179,7 @@ listen_now(const char *sql, const char *channel, uint8_t tx)
 static bool
 gets(const char *channel)
 {
-	if (member(channel) == NULL)
+	if (at_listener(channel) == NULL)
 		return false;
 	fake_told();
 	notify(channel);
@@ -357,7 +357,7 @@ Test(listen, a_listen_that_the_listener_can_not_make_is_refused)
 
 	query("LISTEN a");
 	fail_set(&why, "08006", "no connection");
-	member("a")->subscriber->ops->listening(member("a"), &why);
+	at_listener("a")->subscriber->ops->listening(at_listener("a"), &why);
 	cr_expect_eq(query("LISTEN a"), LISTEN_GO);
 	cr_expect_str_eq(fake_sent(), "Q(EXECUTE pgweir_refused; )");
 	fake_reply("E");

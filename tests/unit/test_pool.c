@@ -358,7 +358,7 @@ Test(pool, a_waiter_is_refused_after_the_timeout_and_told_what_to_do)
 	cr_expect_str_eq(f.clients[3].why.text, "no server connection became free within 30 s");
 	cr_expect_str_eq(f.clients[3].why.detail,
 			 "pool has 3 of 3 connections busy (2 + 1 overflow), 2 clients waiting");
-	cr_expect_str_eq(f.clients[3].why.hint, "raise pool_size or max_overflow, or look who keeps connections for "
+	cr_expect_str_eq(f.clients[3].why.hint, "raise pool_size or max_overflow, or see who keeps connections for "
 						"long: SHOW HOLDERS in the pgweir console");
 	cr_expect_eq(f.counters.pool_timeouts, 1);
 	fake_fini(&f);
@@ -898,7 +898,7 @@ Test(pool, one_that_needs_no_ping_goes_before_a_warmer_one_that_does)
 	for (int i = 0; i < 3; i++)
 		fake_return(&f, i);
 	fake_at(&f, f.now + 4 * S);
-	pool_conn_heard(f.p, &f.conns[0], f.now);
+	f.conns[0].heard_us = f.now;
 	fake_at(&f, f.now + 4 * S);
 	cr_expect(fake_borrow(&f, 5));
 	cr_expect_eq(fake_holds(&f, 5), 0);
@@ -1024,23 +1024,6 @@ Test(pool, after_a_loss_the_others_are_verified_before_they_are_lent)
 		cr_expect_eq(f.opened, 2, "%s", losses[i].rule);
 		fake_fini(&f);
 	}
-}
-
-Test(pool, a_sign_of_life_makes_an_idle_one_lendable_to_who_waits)
-{
-	struct pool_settings set = pinging_settings(5 * S);
-	struct fake f;
-
-	fake_init(&f, &set, NULL);
-	fake_fill(&f, 0, 2);
-	fake_return(&f, 0);
-	fake_return(&f, 1);
-	fake_at(&f, f.now + 10 * S);
-	fake_borrow(&f, 2);
-	cr_expect_eq(f.pinged, 1);
-	pool_conn_heard(f.p, &f.conns[0], f.now);
-	cr_expect_eq(fake_holds(&f, 2), 0);
-	fake_fini(&f);
 }
 
 Test(pool, idle_ones_are_pinged_in_the_background_half_at_a_time_and_stay_as_cold)

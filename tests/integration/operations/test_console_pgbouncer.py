@@ -330,7 +330,7 @@ REFUSED = [
     ("listen_port = 7", "55P02", "cannot be changed"),
     ("pgweir.listen = '127.0.0.1:1'", "55P02", "cannot be changed"),
     ("pidfile = '/nowhere'", "55P02", "cannot be changed"),
-    ("job_name = other", "0A000", "no one setting"),
+    ("job_name = other", "0A000", "no single setting"),
     ("auth.method = hba", "22023", "hba_file"),
 ]
 

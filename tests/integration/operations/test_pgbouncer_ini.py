@@ -200,7 +200,7 @@ def test_an_import_of_a_bad_file_says_what_is_bad_and_writes_nothing(bouncer):
     bouncer.write(settings="pool_mode = sometimes")
     done = run(bouncer, "--import-pgbouncer", bouncer.ini)
     assert done.returncode == 1 and done.stdout == ""
-    assert "pgbouncer.ini:13: error: pool_mode: \"sometimes\" is none of" in done.stderr
+    assert "pgbouncer.ini:13: error: pool_mode: \"sometimes\" is not one of" in done.stderr
 
 
 def test_in_the_background(bouncer):

@@ -320,9 +320,9 @@ def test_the_restart_is_over_when_the_old_process_has_no_clients(weir, tap):
         weir.wait_log("stay for now")
         tap.stall(new=True)
         stays.close()
-        log = weir.wait_log("the one before this, is gone", f"[{old.pid}] INFO: stopped")
+        log = weir.wait_log("the one before this, has ended", f"[{old.pid}] INFO: stopped")
         times = [re.search(rf"(?m)^\S+ (\S+) .*{text}", log).group(1)
-                 for text in ("the one before this, is gone", rf"\[{old.pid}\] INFO: stopped")]
+                 for text in ("the one before this, has ended", rf"\[{old.pid}\] INFO: stopped")]
         assert times[0] < times[1]
         tap.unstall()
         tap.cut()
@@ -427,7 +427,7 @@ def test_nothing_holds_the_clients_of_one_process_alone(weir, wrapped):
         console = weir.connect("admin", "pgweir", autocommit=True)
         assert_no_hold(console, "the last restart is not over")
         pinned.query("DROP TABLE t")
-        weir.wait_log("is gone: ")
+        weir.wait_log("has ended: ")
         console.execute("PAUSE")
         console.execute("RESUME")
 
@@ -605,6 +605,6 @@ def test_one_is_killed_while_clients_move(weir, victim, delay):
         except (rawwire.WireClosed, OSError):
             pass
     if victim == "old":
-        weir.wait_log("is gone: ")
-        assert served >= int(re.search(r"is gone: (\d+) clients came", weir.log()).group(1))
+        weir.wait_log("has ended: ")
+        assert served >= int(re.search(r"has ended: (\d+) clients came", weir.log()).group(1))
     assert weir.raw().query("SELECT 1") == [["1"]]

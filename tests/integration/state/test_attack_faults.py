@@ -166,7 +166,7 @@ def test_an_answer_about_code_that_ends_in_an_error_is_none(weir, fake, half):
     half.may_end.set()
     assert not errors(two.read_until("Z"))
     is_washed(weir, two)
-    weir.wait_log("did not tell what its code could touch")
+    weir.wait_log("did not report what its code could touch")
     assert not knows_settings(weir)
 
 

@@ -1,0 +1,83 @@
+/* src/client/clients.c - what is done to all clients: a drain, a suspension, a search. */
+#include "client/clients.h"
+
+#include "client/client.h"
+#include "relay/relay.h"
+
+void
+clients_drain(struct client_env *env, bool is_gentle)
+{
+	struct client *c, *next;
+	struct fail why;
+
+	env->x.is_draining = true;
+	env->x.is_gentle = is_gentle;
+	fail_set(&why, "57P01", "pgweir is shutting down");
+	fail_theirs(&why, "server shutting down");
+	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, all);
+		if (client_state_is_login((enum client_state)c->x.state) || c->x.ticket.is_waiting)
+			client_close(c, &why);
+		else if (is_gentle || c->x.state == CL_IN_DOUBT)
+			continue;
+		else if (exchange_is_ready(&c->x) && (c->x.srv == NULL || replication_is_streaming(&c->x)))
+			client_close(c, &why);
+		else if (exchange_is_ready(&c->x))
+			relay_try_release(&c->x); /* a session, between transactions */
+	}
+}
+
+void
+clients_suspend(struct client_env *env, bool on)
+{
+	struct server *srv;
+	struct client *c;
+
+	env->x.is_suspended = on;
+	TAILQ_FOREACH(c, &env->clients, all)
+	{
+		if (c->x.is_crossing || (on && !exchange_is_ready(&c->x)))
+			continue;
+		stream_suspend(&c->x.stream, on);
+		if (c->x.srv != NULL)
+			stream_suspend(&c->x.srv->stream, on);
+	}
+	/* Some may have lost their clients meanwhile. */
+	for (struct pool_entry *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all)
+	stream_suspend(&srv->stream, false);
+}
+
+bool
+clients_are_flushed(const struct client_env *env)
+{
+	const struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	if (exchange_is_ready(&c->x) &&
+	    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
+		return false;
+	return true;
+}
+
+uint32_t
+clients_in_console(const struct client_env *env)
+{
+	const struct client *c;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	n += c->x.state == CL_CONSOLE;
+	return n;
+}
+
+struct client *
+client_find_id(struct client_env *env, uint64_t id)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	if (c->x.ticket.id == id)
+		return c;
+	return NULL;
+}

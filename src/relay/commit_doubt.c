@@ -1,0 +1,345 @@
+/* src/relay/commit_doubt.c - a COMMIT was sent, and its server was lost before the answer. See commit_check.h. */
+#include "relay/commit_check.h"
+
+#include "base/mentions.h"
+#include "exchange/report.h"
+#include "pool/fate_asker.h"
+#include "relay/reject.h"
+#include "relay/relay.h"
+#include "state/state.h"
+#include "statements/statements.h"
+#include "wire/messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A client whose COMMIT is in doubt. */
+struct commit_doubt {
+	struct fate_question question; /* must be first */
+	struct exchange *x;
+	struct fail told; /* if is_lost */
+	struct image *before; /* what its settings are if it was not committed; NULL: what they are */
+	uint64_t since_us;
+	uint64_t server_id;
+	uint8_t owed[SERVER_OWED_MAX];
+	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
+	bool is_asked; /* question is under way */
+	bool is_partial; /* more than the COMMIT's own replies is owed */
+	bool is_chained, is_lost;
+	bool is_undone; /* it had failed, or was rolled back, before its server was lost */
+	char server[SERVER_ADDRESS_MAX];
+};
+
+bool
+commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
+{
+	return x->is_committing && srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
+}
+
+/* Appends what the client still waits for, of a COMMIT that has this tag. */
+static void
+put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
+{
+	for (size_t i = 0; i < d->owed_count; i++)
+		switch ((enum owed_kind)d->owed[i]) {
+		case OWED_PARSE:
+		case OWED_DUPLICATE:
+		case OWED_LOCAL_PARSE:
+			message_put(b, '1', NULL, 0);
+			break;
+		case OWED_BIND:
+			message_put(b, '2', NULL, 0);
+			break;
+		case OWED_CLOSE:
+		case OWED_LOCAL_CLOSE:
+			message_put(b, '3', NULL, 0);
+			break;
+		case OWED_DESCRIBE_PORTAL:
+			message_put(b, 'n', NULL, 0);
+			break;
+		case OWED_EXECUTE:
+			message_complete(b, tag);
+			break;
+		case OWED_QUERY:
+			if (!is_answered_already)
+				message_complete(b, tag);
+			message_ready(b, 'I');
+			break;
+		case OWED_SYNC:
+			message_ready(b, 'I');
+			break;
+		default:
+			break;
+		}
+}
+
+static bool
+has_owed(const struct commit_doubt *d, enum owed_kind kind)
+{
+	for (size_t i = 0; i < d->owed_count; i++)
+		if (d->owed[i] == kind)
+			return true;
+	return false;
+}
+
+/* Returns true if something is owed that put_replies() can't make, or that is not the COMMIT's. */
+static bool
+is_partial(const struct commit_doubt *d, bool is_simple)
+{
+	unsigned runs = 0, ends = 0;
+
+	for (size_t i = 0; i < d->owed_count; i++) {
+		runs += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_EXECUTE;
+		ends += d->owed[i] == OWED_QUERY || d->owed[i] == OWED_SYNC;
+		if (d->owed[i] == OWED_DESCRIBE_STATEMENT || d->owed[i] == OWED_FUNCTION ||
+		    (is_simple && d->owed[i] != OWED_QUERY) || (d->owed[i] == OWED_SYNC && i + 1 < d->owed_count))
+			return true;
+	}
+	return runs > 1 || ends > 1;
+}
+
+/* The client can go on: with what it has sent meanwhile, or with the rest of the request that has failed. */
+static void
+go_on(struct exchange *x, bool is_failed_within)
+{
+	x->rejecting_to = 'S';
+	client_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
+	x->ticket.idle_since_us = *x->env->now_us;
+	stream_set_reading(&x->stream, true);
+	relay_unstall(x);
+	if (!x->is_closing)
+		exchange_replay(x, relay_bytes);
+}
+
+static void
+log_fate(const struct commit_doubt *d, enum commit_fate fate, const char *reason)
+{
+	static const char *const words[] = { [FATE_COMMITTED] = "was committed",
+					     [FATE_ROLLED_BACK] = "was rolled back",
+					     [FATE_UNKNOWN] = "may have been committed or not" };
+	const struct exchange *x = d->x;
+	struct log_about about = { .event = "commit_checked",
+				   .client_id = x->ticket.id,
+				   .user = exchange_user(x),
+				   .database = x->entry->database->name,
+				   .application = exchange_application(x),
+				   .server_id = d->server_id,
+				   .server = d->server,
+				   .duration_us = *x->env->now_us - d->since_us,
+				   .reason = reason };
+
+	log_event(x->env->log, fate == FATE_UNKNOWN ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, &about,
+		  "client %llu: server %llu (%s) was lost during a COMMIT: the transaction %s (%s)",
+		  (unsigned long long)x->ticket.id, (unsigned long long)d->server_id, d->server, words[fate], reason);
+}
+
+static void
+put_failure(enum commit_fate fate, const char *reason, struct fail *why)
+{
+	switch (fate) {
+	case FATE_COMMITTED:
+		fail_set(why, "08007",
+			 "the transaction was committed, but other replies were lost with its connection");
+		fail_hint(why, "Do not run it again.");
+		return;
+	case FATE_ROLLED_BACK:
+		fail_set(why, "40001",
+			 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "
+			 "run it again");
+		fail_detail(why, "Asked about its COMMIT: %s.", reason);
+		fail_hint(why, "Run the whole transaction again, as after any serialization failure.");
+		return;
+	default:
+		fail_set(why, "08007",
+			 "the connection to PostgreSQL was lost during COMMIT, and it can't be known whether the "
+			 "transaction "
+			 "was committed");
+		fail_detail(why, "Asked about it: %s.", reason);
+		fail_hint(why, "Look in the database whether its changes are there before you run it again.");
+	}
+}
+
+/* tag: what its COMMIT is answered with, or NULL if it is answered with an error. */
+static void
+answer(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag, const struct fail *why)
+{
+	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
+	bool is_lost = d->is_lost || d->is_partial || (tag != NULL && d->is_chained);
+	struct fail told = d->told;
+	struct buf b = { 0 };
+
+	if (why != NULL || d->is_undone)
+		session_undo_reports(x, d->before);
+	if (why != NULL) {
+		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
+		report_error(x->entry, EO_PROXY, why->sqlstate);
+		if (d->is_partial)
+			told = *why;
+		else {
+			message_error(&b, "ERROR", why);
+			if (is_ended)
+				message_ready(&b, 'I');
+		}
+	} else
+		put_replies(d, is_answered_already, tag, &b);
+	if (has_owed(d, OWED_QUERY) || has_owed(d, OWED_PARSE))
+		statements_forget_unnamed(x);
+	image_unref(d->before);
+	free(d);
+	x->rare->doubt = NULL;
+	x->requests_done++;
+	if (b.len > 0)
+		exchange_send(x, &b);
+	buf_fini(&b);
+	if (x->is_closing)
+		return;
+	if (x->env->is_draining && !x->env->is_gentle) {
+		fail_set(&told, "57P01", "pgweir is shutting down");
+		is_lost = true;
+	}
+	if (is_lost)
+		exchange_close(x, &told);
+	else
+		go_on(x, why != NULL && !is_ended);
+}
+
+static void
+decided(struct commit_doubt *d, enum commit_fate fate, const char *reason)
+{
+	struct exchange *x = d->x;
+	struct fail why;
+
+	x->entry->database->counters.commits_checked[fate - FATE_COMMITTED]++;
+	log_fate(d, fate, reason);
+	if (fate == FATE_COMMITTED && !d->is_partial) {
+		answer(x, d, false, "COMMIT", NULL);
+		return;
+	}
+	put_failure(fate, reason, &why);
+	answer(x, d, false, NULL, &why);
+}
+
+static void
+on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
+{
+	struct commit_doubt *d = (struct commit_doubt *)q;
+
+	d->is_asked = false;
+	decided(d, fate, reason);
+}
+
+static struct commit_doubt *
+new_doubt(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost)
+{
+	const struct loan_commit *c = &srv->loan.commit;
+	struct commit_doubt *d = calloc(1, sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	d->x = x;
+	d->told = *told;
+	d->since_us = *x->env->now_us;
+	d->server_id = srv->id;
+	memcpy(d->server, srv->address, sizeof(d->server));
+	memcpy(d->owed, srv->owed, sizeof(d->owed));
+	d->owed_count = srv->owed_count < SERVER_OWED_MAX ? srv->owed_count : SERVER_OWED_MAX;
+	d->is_chained = c->is_chained;
+	d->is_partial = srv->owed_count > SERVER_OWED_MAX || is_partial(d, c->is_simple);
+	d->is_undone = c->has_failed || srv->loan.has_failed || srv->loan.has_rolled_back;
+	d->before = c->before == NULL ? NULL : image_ref(c->before);
+	/* Its Parse counts as not run: the client would look for the statement in vain. */
+	d->is_lost = is_lost || (c->is_named && has_owed(d, OWED_PARSE));
+	d->question.cluster = srv->cluster;
+	d->question.mark = c->mark;
+	d->question.pid = srv->pid;
+	d->question.deadline_us = d->since_us + x->entry->settings.commit_check_timeout_us;
+	d->question.done = on_fate;
+	return d;
+}
+
+void
+commit_check_lost(struct exchange *x, const struct server *srv, const struct fail *told, bool is_lost)
+{
+	const struct loan_commit *c = &srv->loan.commit;
+	struct commit_doubt *d = new_doubt(x, srv, told, is_lost);
+
+	x->is_committing = false;
+	if (d == NULL) {
+		exchange_close(x, told);
+		return;
+	}
+	exchange_rare(x)->doubt = d;
+	client_step(x, CE_DOUBT);
+	if (c->phase == COMMIT_ANSWERED && !d->is_partial)
+		answer(x, d, true, "", NULL);
+	else if (c->has_failed && !d->is_partial)
+		answer(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
+	else if (c->is_broken)
+		decided(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
+	else if (c->is_read_only && c->mark.xid == 0 && !c->has_more)
+		decided(d, FATE_COMMITTED, "it has written nothing");
+	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
+		decided(d, FATE_UNKNOWN, "its number was not known");
+	else {
+		d->is_asked = true;
+		fate_ask(x->entry, &d->question);
+	}
+}
+
+bool
+commit_check_stays(const struct exchange *x, const struct server *srv)
+{
+	return srv->loan.commit.is_on && srv->tx != 'I' && srv->is_synced &&
+	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.is_held)) &&
+	       (x->body_left == 0 || x->is_body_dropped);
+}
+
+/* ROLLBACK is about to run, not ROLLBACK TO a savepoint. next: the type of the message behind it. */
+static bool
+rolls_back(const struct exchange *x, const struct request *m, uint8_t next)
+{
+	bool is_run = m->type == 'Q' || (m->type == 'P' && next == 'B' && !statements_is_taken(x, m->parse.name));
+
+	return is_run && m->sql != NULL &&
+	       (request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT)) &&
+	       !text_mentions(m->sql, m->sql_len, "to");
+}
+
+bool
+commit_check_is_refused(struct exchange *x, const struct request *m, uint8_t next)
+{
+	x->is_rolled_back = false;
+	if (rolls_back(x, m, next))
+		return false; /* a server without a transaction says so, and does what is asked */
+	client_step(x, CE_DOUBT);
+	return true;
+}
+
+void
+commit_check_refuse(struct exchange *x)
+{
+	struct fail why;
+
+	x->is_rolled_back = false;
+	if (x->state != CL_IN_DOUBT)
+		client_step(x, CE_DOUBT);
+	client_step(x, CE_REFUSED);
+	x->entry->database->counters.commits_checked[CC_ROLLED_BACK]++;
+	put_failure(FATE_ROLLED_BACK, "its COMMIT was not sent", &why);
+	stream_set_reading(&x->stream, true);
+	refuse_request(x, &why, RF_BACKEND_LOST);
+}
+
+void
+commit_check_forget(struct exchange *x)
+{
+	struct commit_doubt *d = exchange_doubt(x);
+
+	if (d == NULL)
+		return;
+	x->rare->doubt = NULL;
+	if (d->is_asked)
+		fate_cancel(x->entry, &d->question);
+	image_unref(d->before);
+	free(d);
+}
