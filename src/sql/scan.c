@@ -494,9 +494,8 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 		;
 	if (next == end ? !s->is_whole : *next == '\'' || *next == '-' || sql_is(*next, SPACE))
 		return NULL;
-	s->temp_match = 0;
-	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
-		scan_literal_bytes(s, p, (size_t)(quote - p));
+	if (scan_bytes_name_pg_temp(p, (size_t)(quote - p)))
+		s->flags |= SCAN_TEMP;
 	else
 		note_literal(s, p, quote);
 	s->last = LAST_LITERAL;

@@ -71,8 +71,8 @@ enum scan_option {
 #define SCAN_LITERALS_MAX 16
 
 /*
- * Numbers, and strings without underscores or backslashes (their quotes are not part of them): whichever they are, the
- * scan finds the same. That some literal is not among them means nothing.
+ * Numbers, and strings without backslashes that don't name pg_temp (their quotes are not part of them): whichever they
+ * are, the scan finds the same. That some literal is not among them means nothing.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of all */

@@ -90,8 +90,8 @@ literal_end(const char *p, const char *end)
 		return p > begin ? p : NULL;
 	}
 	p = memchr(begin, '\'', (size_t)(end - begin));
-	if (p == NULL || memchr(begin, '_', (size_t)(p - begin)) != NULL ||
-	    memchr(begin, '\\', (size_t)(p - begin)) != NULL)
+	if (p == NULL || memchr(begin, '\\', (size_t)(p - begin)) != NULL ||
+	    scan_bytes_name_pg_temp(begin, (size_t)(p - begin)))
 		return NULL;
 	return p;
 }
