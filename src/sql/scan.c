@@ -485,7 +485,8 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 {
 	const char *quote, *next;
 
-	if (s->expect != 0 || s->statement == WORD_DO || (s->options & SCAN_BACKSLASH_STRINGS) != 0)
+	if (s->expect != 0 || s->statement == WORD_DO || s->last == WORD_LANGUAGE ||
+	    (s->options & SCAN_BACKSLASH_STRINGS) != 0)
 		return NULL;
 	quote = memchr(p, '\'', (size_t)(end - p));
 	if (quote == NULL)

@@ -194,17 +194,17 @@ scan_literal_bytes(struct scan *s, const char *bytes, size_t len)
 {
 	if ((s->flags & SCAN_TEMP) == 0 && holds_pg_temp(&s->temp_match, bytes, len))
 		s->flags |= SCAN_TEMP;
-	if (s->capture == CAPTURE_NAME)
-		scan_name_append(s, bytes, len);
-	else if (s->capture == CAPTURE_BODY)
+	if (s->capture == CAPTURE_BODY)
 		body_bytes(s, bytes, len);
+	else if (s->capture != CAPTURE_NONE)
+		scan_name_append(s, bytes, len);
 }
 
 void
 scan_literal_escape(struct scan *s)
 {
 	if (s->capture != CAPTURE_NONE)
-		s->flags |= SCAN_NAMES_LOST;
+		s->flags |= s->capture == CAPTURE_LANGUAGE ? SCAN_LOAD : SCAN_NAMES_LOST;
 	if ((s->hints & SCAN_HINT_LOCAL_PATH) != 0) /* it may name pg_temp */
 		s->flags |= SCAN_TEMP;
 }
