@@ -70,7 +70,7 @@ plain_word_end(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	for (; end - p >= 16; p += 16) {
-		unsigned others = sql_no_words(p);
+		unsigned others = sql_no_words(sql_sixteen(p));
 
 		if (others != 0)
 			return p + __builtin_ctz(others);

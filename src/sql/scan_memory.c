@@ -6,40 +6,7 @@
 #include <string.h>
 
 #define HASHED_MAX ((size_t)256) /* bytes at its beginning that tell SQL apart */
-
-/* Returns how many of the bytes come before the first digit or quote. */
-static size_t
-before_digit_or_quote(const char *sql, size_t len)
-{
-	size_t at = 0;
-
-#ifdef __SSE2__
-	for (; len - at >= 16; at += 16) {
-		unsigned found = sql_digits_and(sql + at, '\'');
-
-		if (found != 0)
-			return at + (size_t)__builtin_ctz(found);
-	}
-#endif
-	while (at < len && sql[at] != '\'' && !sql_is(sql[at], DIGIT))
-		at++;
-	return at;
-}
-
-/*
- * Returns how many bytes there are before the first number or quote: at most, all. SQL that differs only in what
- * scan_literals names has the same bytes there.
- */
-static size_t
-beginning_of(const char *sql, size_t len)
-{
-	size_t at = 0;
-
-	while ((at += before_digit_or_quote(sql + at, len - at)) < len && sql[at] != '\'' && at > 0 &&
-	       sql_is(sql[at - 1], WORD))
-		at++;
-	return at;
-}
+#define SHORT_LEN 16 /* SQL up to this is remembered as it stands */
 
 static uint64_t
 eight(const char *p)
@@ -57,6 +24,39 @@ four(const char *p)
 
 	memcpy(&bytes, p, sizeof(bytes));
 	return bytes;
+}
+
+/* Returns where the first digit or quote from at on is, or len, which is more than 16. */
+static inline size_t
+next_digit_or_quote(const char *sql, size_t at, size_t len)
+{
+#ifdef __SSE2__
+	unsigned found;
+
+	for (; len - at >= 16; at += 16)
+		if ((found = sql_digits_and(sql_sixteen(sql + at), '\'')) != 0)
+			return at + (size_t)__builtin_ctz(found);
+	found = sql_digits_and(sql_sixteen(sql + len - 16), '\'') >> (16 - (len - at));
+	return found != 0 ? at + (size_t)__builtin_ctz(found) : len;
+#else
+	while (at < len && sql[at] != '\'' && !sql_is(sql[at], DIGIT))
+		at++;
+	return at;
+#endif
+}
+
+/*
+ * Returns how many bytes there are before the first number or quote: at most, all. SQL that differs only in what
+ * scan_literals names has the same bytes there.
+ */
+static inline size_t
+beginning_of(const char *sql, size_t len)
+{
+	size_t at = next_digit_or_quote(sql, 0, len);
+
+	while (at < len && sql[at] != '\'' && at > 0 && sql_is(sql[at - 1], WORD))
+		at = next_digit_or_quote(sql, at + 1, len);
+	return at;
 }
 
 /* Clients choose the SQL: whoever makes it collide has SQL scanned, as all SQL once was. */
@@ -179,6 +179,8 @@ scan_and_keep(struct scan_memory_set *set, struct scan *s, uint64_t hash, unsign
 	struct scan_literals literals;
 
 	scan_text_literals(s, options, sql, len, &literals);
+	if (len <= SHORT_LEN)
+		literals.count = literals.len = 0;
 	set->scanned = mix(hash, literals.count << 32 | (len - literals.len));
 	if (set->scanned != before || !may_keep(s, &literals, len))
 		return NULL;
@@ -188,7 +190,7 @@ scan_and_keep(struct scan_memory_set *set, struct scan *s, uint64_t hash, unsign
 struct scanned_sql *
 scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
-	size_t hashed_len = beginning_of(sql, len < HASHED_MAX ? len : HASHED_MAX);
+	size_t hashed_len = len <= SHORT_LEN ? len : beginning_of(sql, len < HASHED_MAX ? len : HASHED_MAX);
 	struct scan_memory_set *set;
 	struct scanned_sql *k;
 	uint64_t hash;

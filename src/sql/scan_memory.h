@@ -4,7 +4,7 @@
  * BEGIN and COMMIT come over and over, and so do most statements, with other values in them. Which values do not matter
  * the scan itself has told (struct scan_literals). What is kept is the SQL around them; SQL that equals it there, and
  * has values of the same kind between, would be scanned to the same end: the scanner is in the same state before each
- * of its bytes.
+ * of its bytes. Short SQL is compared as it stands.
  *
  * A table of fixed size, in sets of few places. SQL is kept in its set when its like is scanned twice in a row there,
  * so that SQL that hardly ever comes again costs a hash and no copy. SQL that collides costs a scan. Pure.

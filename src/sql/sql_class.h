@@ -71,6 +71,12 @@ sql_is(char c, unsigned class)
 #ifdef __SSE2__
 /* Of sixteen bytes at once: a bit for each. */
 static inline __m128i
+sql_sixteen(const char *p)
+{
+	return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static inline __m128i
 sql_between(__m128i bytes, char from, char to)
 {
 	return _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8((char)(from - 1))),
@@ -79,19 +85,16 @@ sql_between(__m128i bytes, char from, char to)
 
 /* Digits, and one other character. */
 static inline unsigned
-sql_digits_and(const char *p, char other)
+sql_digits_and(__m128i bytes, char other)
 {
-	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-
 	return (unsigned)_mm_movemask_epi8(
 	    _mm_or_si128(sql_between(bytes, '0', '9'), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(other))));
 }
 
 /* Those that can't be in a word. */
 static inline unsigned
-sql_no_words(const char *p)
+sql_no_words(__m128i bytes)
 {
-	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
 	__m128i letter = sql_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
 	__m128i digit = sql_between(bytes, '0', '9');
 	__m128i mark =

@@ -410,7 +410,7 @@ Test(scan, what_is_remembered_is_what_was_scanned)
 	}
 }
 
-/* like is scanned after sql was remembered. */
+/* like is scanned after sql was remembered, both behind other statements. */
 static const struct like_row {
 	const char *rule, *sql, *like;
 	bool is_like;
@@ -467,15 +467,32 @@ Test(scan, sql_that_is_like_what_is_remembered)
 	static struct scan_memory m;
 
 	for (size_t i = 0; i < sizeof(likes) / sizeof(likes[0]); i++) {
+		static const char behind[] = "ROLLBACK; BEGIN; ";
 		const struct like_row *row = &likes[i];
+		char sql[1024], like[1024];
 		struct scanned_sql *kept;
 
+		snprintf(sql, sizeof(sql), "%s%s", behind, row->sql);
+		snprintf(like, sizeof(like), "%s%s", behind, row->like);
 		memset(&m, 0, sizeof(m));
-		check_remembered(&m, row->options, row->sql);
-		kept = check_remembered(&m, row->options, row->sql);
-		cr_expect_eq(kept != NULL && check_remembered(&m, row->options, row->like) == kept, row->is_like, "%s",
+		check_remembered(&m, row->options, sql);
+		kept = check_remembered(&m, row->options, sql);
+		cr_expect_eq(kept != NULL && check_remembered(&m, row->options, like) == kept, row->is_like, "%s",
 			     row->rule);
 	}
+}
+
+/* It is compared as it stands. */
+Test(scan, short_sql_is_like_itself)
+{
+	static struct scan_memory m;
+	struct scanned_sql *kept;
+
+	check_remembered(&m, 0, "SELECT 'a', 1");
+	kept = check_remembered(&m, 0, "SELECT 'a', 1");
+	cr_expect_neq(kept, NULL);
+	cr_expect_eq(check_remembered(&m, 0, "SELECT 'a', 1"), kept);
+	cr_expect_eq(check_remembered(&m, 0, "SELECT 'b', 1"), NULL);
 }
 
 /* What begins alike is told apart, and remembered beside each other. */
@@ -486,13 +503,13 @@ Test(scan, as_much_is_remembered_as_there_is_room_for)
 	char sql[32];
 
 	for (int i = 0; i <= SCAN_MEMORY_PLACES; i++) {
-		snprintf(sql, sizeof(sql), "SELECT 1, a%d", i);
+		snprintf(sql, sizeof(sql), "SELECT 1, a%d FROM t", i);
 		check_remembered(&m, 0, sql);
 		kept[i] = check_remembered(&m, 0, sql);
 	}
 	cr_expect_eq(kept[0], kept[SCAN_MEMORY_PLACES]);
 	for (int i = 1; i <= SCAN_MEMORY_PLACES; i++) {
-		snprintf(sql, sizeof(sql), "SELECT 2, a%d", i);
+		snprintf(sql, sizeof(sql), "SELECT 2, a%d FROM t", i);
 		cr_expect_eq(check_remembered(&m, 0, sql), kept[i], "%s", sql);
 	}
 }
