@@ -444,6 +444,7 @@ static const struct like_row {
 	{ "no end", "SELECT 'a' || f(1)", "SELECT 'a || f(1)", false, 0 },
 	{ "on more lines", "SELECT 'a' 'b'", "SELECT 'a'\n'b'", false, 0 },
 	{ "a string, and a number behind it", "SELECT 'a'1", "SELECT 'a'2", false, 0 },
+	{ "SQL in that number's place", "SELECT 'a'1'b'", "SELECT 'a'; SET a = 1; SELECT 'b'", false, 0 },
 	{ "dollar quotes", "SELECT $$1$$", "SELECT $$2$$", false, 0 },
 	{ "a language", "CREATE FUNCTION f() LANGUAGE 'sql' AS 'x'", "CREATE FUNCTION f() LANGUAGE 'c' AS 'x'", false,
 	  0 },
