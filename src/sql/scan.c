@@ -11,9 +11,6 @@
 
 #include <string.h>
 #include <strings.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
 
 enum lex {
 	LEX_BETWEEN, /* tokens */
@@ -67,33 +64,13 @@ is_lead(const struct scan *s, char c)
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-#ifdef __SSE2__
-/* Returns a bit for each of 16 bytes that can't be in a word. */
-static unsigned
-other_bytes(const char *p)
-{
-	__m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-	__m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-	__m128i letter =
-	    _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
-	__m128i digit =
-	    _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('9' + 1)));
-	__m128i mark =
-	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
-
-	/* The sign is that of the bytes beyond ASCII, too. */
-	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
-	       0xffff;
-}
-#endif
-
 /* Returns where the word around p ends, or end; for all encodings except those with ASCII trail bytes. */
 static inline const char *
 plain_word_end(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	for (; end - p >= 16; p += 16) {
-		unsigned others = other_bytes(p);
+		unsigned others = sql_no_words(sql_sixteen(p));
 
 		if (others != 0)
 			return p + __builtin_ctz(others);
@@ -470,24 +447,58 @@ in_body(struct scan *s, const char *p, const char *end)
 
 /* --- everything -------------------------------------------------------------------------------------------------- */
 
+static void
+note_literal(struct scan *s, const char *begin, const char *end)
+{
+	struct scan_literals *all = s->literals;
+
+	if (all == NULL)
+		return;
+	if (all->count < SCAN_LITERALS_MAX) {
+		all->at[all->count].begin = begin;
+		all->at[all->count].end = end;
+		all->len += (size_t)(end - begin);
+	}
+	all->count++;
+}
+
+/*
+ * $1 is no literal, and a number behind a quote would be taken for a string. What follows a number without a space is
+ * part of it for some (sql_token.h): then nobody shall rely on literals.
+ */
+static void
+note_number(struct scan *s, const char *begin, const char *p, const char *end)
+{
+	char before = begin > s->literals->sql ? begin[-1] : ' ';
+
+	if (before == '$')
+		return;
+	if (p < end && (sql_is(*p, WORD) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
+		s->literals->count = SCAN_LITERALS_MAX + 1;
+	else if (before != '\'')
+		note_literal(s, begin, p);
+}
+
 /* Most strings lie within one chunk and contain nothing special. Returns NULL if this one is different. */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
 {
 	const char *quote, *next;
 
-	if (s->expect != 0 || s->statement == WORD_DO || (s->options & SCAN_BACKSLASH_STRINGS) != 0)
+	if (s->expect != 0 || s->statement == WORD_DO || s->last == WORD_LANGUAGE ||
+	    (s->options & SCAN_BACKSLASH_STRINGS) != 0)
 		return NULL;
 	quote = memchr(p, '\'', (size_t)(end - p));
-	if (quote == NULL || quote + 1 == end || quote[1] == '\'')
+	if (quote == NULL)
 		return NULL;
 	for (next = quote + 1; next < end && *next == ' '; next++)
 		;
-	if (next == end || *next == '-' || sql_is(*next, SPACE))
+	if (next == end ? !s->is_whole : *next == '\'' || *next == '-' || sql_is(*next, SPACE))
 		return NULL;
-	s->temp_match = 0;
-	if (memchr(p, '_', (size_t)(quote - p)) != NULL)
-		scan_literal_bytes(s, p, (size_t)(quote - p));
+	if (scan_bytes_name_pg_temp(p, (size_t)(quote - p)))
+		s->flags |= SCAN_TEMP;
+	else
+		note_literal(s, p, quote);
 	s->last = LAST_LITERAL;
 	return next;
 }
@@ -539,8 +550,12 @@ begin_other(struct scan *s, const char *p, const char *end)
 static const char *
 skip_number(struct scan *s, const char *p, const char *end)
 {
+	const char *begin = p;
+
 	while (p < end && sql_is(*p, DIGIT))
 		p++;
+	if (s->literals != NULL)
+		note_number(s, begin, p, end);
 	scan_punct(s, '0');
 	return p;
 }
@@ -697,11 +712,24 @@ scan_end(struct scan *s)
 }
 
 uint32_t
-scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
+scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len, struct scan_literals *literals)
 {
 	scan_init(s, options);
+	s->is_whole = true;
+	if (literals != NULL) {
+		literals->sql = sql;
+		literals->count = literals->len = 0;
+		s->literals = options == 0 && memchr(sql, '\\', len) == NULL ? literals : NULL;
+	}
 	read_bytes(s, sql, len);
+	s->literals = NULL;
 	return scan_finish(s);
+}
+
+uint32_t
+scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
+{
+	return scan_text_literals(s, options, sql, len, NULL);
 }
 
 /* No option changes how any other byte is read. */

@@ -68,6 +68,19 @@ enum scan_option {
 
 #define SCAN_WORD_MAX 64 /* NAMEDATALEN: bytes of a word that count, with terminator */
 #define SCAN_NAMES_MAX 8
+#define SCAN_LITERALS_MAX 16
+
+/*
+ * Numbers, and strings without backslashes that don't name pg_temp (their quotes are not part of them): whichever they
+ * are, the scan finds the same. That some literal is not among them means nothing.
+ */
+struct scan_literals {
+	const char *sql; /* the beginning of all */
+	size_t count, len; /* len: bytes of those noted; more than SCAN_LITERALS_MAX: only so many are noted */
+	struct {
+		const char *begin, *end;
+	} at[SCAN_LITERALS_MAX];
+};
 
 /* opaque but for flags, hints, first and names; scan.c */
 struct scan {
@@ -91,6 +104,8 @@ struct scan {
 	size_t last_len, before_len;
 	/* private: what literals hold (scan_literal.c) */
 	uint8_t capture, body_expect, body_before, name_len;
+	struct scan_literals *literals; /* NULL: nobody wants to know; set only while all of the SQL is there */
+	bool is_whole;
 	char name[SCAN_WORD_MAX], word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
 };
 
@@ -100,6 +115,9 @@ void scan_feed(struct scan *s, const char *sql, size_t len);
 uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
+/* The same. Notes in *literals where some are; with options it notes none. */
+uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len,
+			    struct scan_literals *literals);
 /*
  * Returns the flags of all possible readings, which are also in s, as are the hints: earlier SQL may change the options
  * before PostgreSQL reads this. A reading that does not end properly does not count: PostgreSQL would refuse all of the

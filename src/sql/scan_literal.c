@@ -31,28 +31,12 @@ temp_step(uint8_t at, char c)
 	return c == 'p';
 }
 
-bool
-scan_bytes_name_pg_temp(const char *search_path, size_t len)
-{
-	uint8_t at = 0;
-
-	for (; len > 0 && at < sizeof(TEMP_SCHEMA) - 1; search_path++, len--)
-		at = temp_step(at, *search_path);
-	return at == sizeof(TEMP_SCHEMA) - 1;
-}
-
-bool
-scan_names_pg_temp(const char *search_path)
-{
-	return scan_bytes_name_pg_temp(search_path, strlen(search_path));
-}
-
 static bool
-step_to(struct scan *s, const char *bytes, size_t len)
+step_to(uint8_t *match, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
-		s->temp_match = temp_step(s->temp_match, bytes[i]);
-		if (s->temp_match == sizeof(TEMP_SCHEMA) - 1)
+		*match = temp_step(*match, bytes[i]);
+		if (*match == sizeof(TEMP_SCHEMA) - 1)
 			return true;
 	}
 	return false;
@@ -60,22 +44,36 @@ step_to(struct scan *s, const char *bytes, size_t len)
 
 /* Long SQL consists mostly of long literals: only their underscores are examined. */
 static bool
-holds_pg_temp(struct scan *s, const char *bytes, size_t len)
+holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {
 	enum { EDGE = sizeof(TEMP_SCHEMA) - 2 };
 	const char *end = bytes + len, *at = bytes;
 
 	if (len <= 2 * EDGE)
-		return step_to(s, bytes, len);
-	if (s->temp_match > 0 && step_to(s, bytes, EDGE))
+		return step_to(match, bytes, len);
+	if (*match > 0 && step_to(match, bytes, EDGE))
 		return true;
 	for (at += 2; (at = memchr(at, '_', (size_t)(end - at))) != NULL; at++) {
-		s->temp_match = 0;
-		if (literal_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(s, at - 2, EDGE + 1))
+		*match = 0;
+		if (literal_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(match, at - 2, EDGE + 1))
 			return true;
 	}
-	s->temp_match = 0;
-	return step_to(s, end - EDGE, EDGE);
+	*match = 0;
+	return step_to(match, end - EDGE, EDGE);
+}
+
+bool
+scan_bytes_name_pg_temp(const char *search_path, size_t len)
+{
+	uint8_t match = 0;
+
+	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
+}
+
+bool
+scan_names_pg_temp(const char *search_path)
+{
+	return scan_bytes_name_pg_temp(search_path, strlen(search_path));
 }
 
 void
@@ -194,19 +192,19 @@ scan_body_end(struct scan *s)
 void
 scan_literal_bytes(struct scan *s, const char *bytes, size_t len)
 {
-	if ((s->flags & SCAN_TEMP) == 0 && holds_pg_temp(s, bytes, len))
+	if ((s->flags & SCAN_TEMP) == 0 && holds_pg_temp(&s->temp_match, bytes, len))
 		s->flags |= SCAN_TEMP;
-	if (s->capture == CAPTURE_NAME)
-		scan_name_append(s, bytes, len);
-	else if (s->capture == CAPTURE_BODY)
+	if (s->capture == CAPTURE_BODY)
 		body_bytes(s, bytes, len);
+	else if (s->capture != CAPTURE_NONE)
+		scan_name_append(s, bytes, len);
 }
 
 void
 scan_literal_escape(struct scan *s)
 {
 	if (s->capture != CAPTURE_NONE)
-		s->flags |= SCAN_NAMES_LOST;
+		s->flags |= s->capture == CAPTURE_LANGUAGE ? SCAN_LOAD : SCAN_NAMES_LOST;
 	if ((s->hints & SCAN_HINT_LOCAL_PATH) != 0) /* it may name pg_temp */
 		s->flags |= SCAN_TEMP;
 }

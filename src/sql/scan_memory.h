@@ -1,32 +1,45 @@
 /*
- * src/sql/scan_memory.h - remembers what short SQL was found to do: BEGIN, COMMIT and "SELECT 1" come over and over.
+ * src/sql/scan_memory.h - remembers what SQL was found to do, whatever its numbers and strings are.
  *
- * A table of fixed size. SQL is kept in it when the same comes twice in a row at its place, so that SQL with values in
- * it, which hardly ever comes again, costs a hash and no copy. SQL that collides costs a scan. Pure.
+ * BEGIN and COMMIT come over and over, and so do most statements, with other values in them. Which values do not matter
+ * the scan itself has told (struct scan_literals). What is kept is the SQL around them; SQL that equals it there, and
+ * has values of the same kind between, would be scanned to the same end: the scanner is in the same state before each
+ * of its bytes. Short SQL is compared as it stands.
+ *
+ * A table of fixed size, in sets of few places. SQL is kept in its set when its like is scanned twice in a row there,
+ * so that SQL that hardly ever comes again costs a hash and no copy. SQL that collides costs a scan. Pure.
  */
 #ifndef PGWEIR_SQL_SCAN_MEMORY_H
 #define PGWEIR_SQL_SCAN_MEMORY_H
 
 #include "sql/scan.h"
 
-#define SCAN_MEMORY_PLACES 64
+#define SCAN_MEMORY_SETS 32 /* a power of two */
+#define SCAN_MEMORY_PLACES 4 /* in each */
 #define SCAN_MEMORY_SHORTEST 4
-#define SCAN_MEMORY_LONGEST 48
+#define SCAN_MEMORY_LONGEST 512 /* bytes of SQL without those values */
 
 /* Zeroed: it remembers nothing. */
 struct scan_memory {
-	struct scanned_sql {
-		uint32_t seen; /* the hash of what came here last */
-		uint32_t flags, hints;
-		uint8_t first, options, len; /* len: of the SQL that is kept; 0: none is */
-		char sql[SCAN_MEMORY_LONGEST];
-	} places[SCAN_MEMORY_PLACES];
+	struct scan_memory_set {
+		uint64_t scanned; /* the hash of what was scanned last */
+		unsigned next; /* the place that is used next */
+		struct scanned_sql {
+			uint64_t hash; /* 0: no SQL is kept */
+			uint64_t note; /* the caller's, on all SQL like this; 0: nothing was noted yet */
+			uint32_t flags, hints;
+			uint8_t first, options, literals;
+			uint16_t parts[SCAN_LITERALS_MAX + 1]; /* bytes before each literal, and behind the last one */
+			char sql[SCAN_MEMORY_LONGEST];
+		} places[SCAN_MEMORY_PLACES];
+	} sets[SCAN_MEMORY_SETS];
 };
 
 /*
  * As scan_text(), but reads SQL that it remembers no further. What is opaque in *s is set only if the SQL was scanned;
- * nobody needs it after that.
+ * nobody needs it after that. Returns what is kept of SQL like this, or NULL; lives until the next call.
  */
-void scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len);
+struct scanned_sql *scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql,
+				    size_t len);
 
 #endif

@@ -598,10 +598,14 @@ scan_literal_begin(struct scan *s)
 {
 	s->temp_match = 0;
 	s->capture = CAPTURE_NONE;
-	if (s->statement == WORD_DO || s->expect == EXPECT_CONFIG) {
-		s->capture = s->statement == WORD_DO ? CAPTURE_BODY : CAPTURE_NAME;
+	if (s->statement == WORD_DO)
+		s->capture = CAPTURE_BODY;
+	else if (s->expect == EXPECT_CONFIG)
+		s->capture = CAPTURE_NAME;
+	else if (s->last == WORD_LANGUAGE)
+		s->capture = CAPTURE_LANGUAGE;
+	if (s->capture != CAPTURE_NONE)
 		scan_name_clear(s);
-	}
 	if (s->expect != EXPECT_NOTHING)
 		expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
 }
@@ -611,6 +615,8 @@ scan_literal_end(struct scan *s)
 {
 	if (s->capture == CAPTURE_BODY)
 		scan_body_end(s);
+	else if (s->capture == CAPTURE_LANGUAGE)
+		judge_language(s, s->name, s->name_len);
 	s->capture = CAPTURE_NONE;
 	s->last = LAST_LITERAL;
 }

@@ -53,6 +53,7 @@ void scan_spare_word(struct scan *s);
 enum scan_capture {
 	CAPTURE_NONE,
 	CAPTURE_NAME, /* the first argument of set_config() */
+	CAPTURE_LANGUAGE, /* LANGUAGE 'c' */
 	CAPTURE_BODY /* the text of DO */
 };
 

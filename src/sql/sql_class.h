@@ -7,6 +7,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum sql_class {
 	SPACE = 1,
@@ -64,5 +67,43 @@ sql_is(char c, unsigned class)
 {
 	return (sql_class(c) & class) != 0;
 }
+
+#ifdef __SSE2__
+/* Of sixteen bytes at once: a bit for each. */
+static inline __m128i
+sql_sixteen(const char *p)
+{
+	return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+static inline __m128i
+sql_between(__m128i bytes, char from, char to)
+{
+	return _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8((char)(from - 1))),
+			     _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(to + 1))));
+}
+
+/* Digits, and one other character. */
+static inline unsigned
+sql_digits_and(__m128i bytes, char other)
+{
+	return (unsigned)_mm_movemask_epi8(
+	    _mm_or_si128(sql_between(bytes, '0', '9'), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(other))));
+}
+
+/* Those that can't be in a word. */
+static inline unsigned
+sql_no_words(__m128i bytes)
+{
+	__m128i letter = sql_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+	__m128i digit = sql_between(bytes, '0', '9');
+	__m128i mark =
+	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
+
+	/* The sign is that of the bytes beyond ASCII, too. */
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
+	       0xffff;
+}
+#endif
 
 #endif

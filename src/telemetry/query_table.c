@@ -2,6 +2,7 @@
 #include "telemetry/query_table.h"
 
 #include "base/alloc.h"
+#include "sql/scan_memory.h"
 #include "telemetry/fingerprint.h"
 
 #include <stdbool.h>
@@ -33,6 +34,7 @@ struct query_table {
 	struct entry *entries; /* by key */
 	TAILQ_HEAD(used_entries, entry) used; /* the last used first */
 	struct seen_text seen[TEXTS_SEEN];
+	struct scan_memory like; /* note: the fingerprint of all SQL like it */
 };
 
 struct query_table *
@@ -113,14 +115,22 @@ find_fingerprint(struct query_table *t, const struct request_report *r, char tex
 {
 	uint64_t hash = XXH3_64bits_withSeed(r->query, r->query_len, t->seed);
 	struct seen_text *seen = &t->seen[hash & (TEXTS_SEEN - 1)];
+	struct scanned_sql *like;
 	struct fingerprint fp;
+	struct scan scan;
 
 	text[0] = '\0';
-	if (seen->text != hash) {
-		fingerprint_sql(r->query, r->query_len, text, QUERY_TEXT_MAX, &fp);
-		*seen = (struct seen_text){ hash, fp.hash };
-	}
-	return seen->fingerprint;
+	if (seen->text == hash)
+		return seen->fingerprint;
+	like =
+	    r->query_len < FINGERPRINT_INPUT_MAX ? scan_remembered(&t->like, &scan, 0, r->query, r->query_len) : NULL;
+	if (like != NULL && like->note != 0)
+		return like->note;
+	fingerprint_sql(r->query, r->query_len, text, QUERY_TEXT_MAX, &fp);
+	if (like != NULL)
+		like->note = fp.hash;
+	*seen = (struct seen_text){ hash, fp.hash };
+	return fp.hash;
 }
 
 static char *

@@ -4,7 +4,7 @@
  *
  * Size and memory are fixed (about 1.5 kB a row at most). When it is full, a row that was not used for long makes room:
  * of the sixteen that are oldest, the one with the least time. To read SQL is expensive, so the fingerprints of texts
- * that were seen lately are found by a hash of the text.
+ * that were seen lately are found by a hash of the text, and those of SQL with other values in it by scan_memory.h.
  */
 #ifndef PGWEIR_TELEMETRY_QUERY_TABLE_H
 #define PGWEIR_TELEMETRY_QUERY_TABLE_H

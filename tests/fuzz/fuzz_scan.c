@@ -3,9 +3,11 @@
  *
  * The first byte is the options, the second says how the text is cut. Besides memory safety it checks: flags
  * and names are those of the whole text; names are words with a dot; a statement before or after it adds its own flags
- * and removes none.
+ * and removes none; of SQL that is taken for one that was scanned before, the flags, hints and fingerprint are the
+ * same.
  */
-#include "sql/scan.h"
+#include "sql/scan_memory.h"
+#include "telemetry/fingerprint.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +84,64 @@ check_more(const struct scan *whole, unsigned options, const uint8_t *text, size
 	must((scan_end(&s) & (whole->flags | SCAN_LISTEN)) == (whole->flags | SCAN_LISTEN));
 }
 
+/* Other SQL, which is mostly of the same kind: its digits are others, and some of what stands in quotes. */
+static size_t
+vary(char *to, const char *text, size_t len, unsigned seed)
+{
+	static const char others[] = "15 ab_'\\\"$-/*;\np";
+	size_t to_len = 0;
+	bool is_quoted = false;
+
+	for (size_t i = 0; i < len; i++) {
+		bool is_digit = text[i] >= '0' && text[i] <= '9';
+
+		seed = seed * 1103515245u + 12345u;
+		is_quoted = is_quoted != (text[i] == '\'');
+		if ((is_digit || (is_quoted && text[i] != '\'')) && (seed >> 16) % 4 == 0)
+			to[to_len++] = is_digit && (seed >> 18) % 8 > 0 ? (char)('0' + (seed >> 24) % 10)
+									: others[(seed >> 24) % (sizeof(others) - 1)];
+		if (!is_digit || (seed >> 20) % 4 > 0)
+			to[to_len++] = text[i];
+	}
+	return to_len;
+}
+
+/* What is remembered of SQL is true of it: what it does and, where strings are PostgreSQL's own, its fingerprint. */
+static void
+check_remembered(struct scan_memory *m, unsigned options, const char *text, size_t len)
+{
+	struct scanned_sql *kept;
+	struct fingerprint fp;
+	struct scan s, want;
+	char shown[64];
+
+	scan_text(&want, options, text, len);
+	kept = scan_remembered(m, &s, options, text, len);
+	must(s.flags == want.flags && s.hints == want.hints && s.first == want.first);
+	must(s.name_count == want.name_count);
+	if (kept == NULL || options != 0)
+		return;
+	fingerprint_sql(text, len, shown, sizeof(shown), &fp);
+	if (kept->note == 0)
+		kept->note = fp.hash;
+	must(kept->note == fp.hash);
+}
+
+static void
+check_like(unsigned options, const char *text, size_t len, unsigned seed)
+{
+	static struct scan_memory m;
+	char *like = malloc(2 * len + 1);
+
+	must(like != NULL);
+	memset(&m, 0, sizeof(m));
+	check_remembered(&m, options, text, len);
+	check_remembered(&m, options, text, len);
+	for (unsigned i = 0; i < 8; i++)
+		check_remembered(&m, options, like, vary(like, text, len, seed + i));
+	free(like);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -100,6 +160,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_cut(&whole, options, data + 2, size - 2, data[1] * 2654435761u);
 	check_cut(&whole, options, data + 2, size - 2, 0);
 	check_more(&whole, options, data + 2, size - 2);
+	check_like(options, text, size - 2, data[1] * 2654435761u);
 	free(text);
 	return 0;
 }

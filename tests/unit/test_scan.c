@@ -87,6 +87,10 @@ static const struct row rows[] = {
 	  CREATE | LOAD, "", 0 },
 	{ "with the language in quotes", "create or replace function f() returns int language \"c\" as 'lib'",
 	  CREATE | LOAD, "", 0 },
+	{ "in single ones", "CREATE FUNCTION f() RETURNS int AS 'lib' LANGUAGE 'C'", CREATE | LOAD, "", 0 },
+	{ "hidden", "CREATE FUNCTION f() RETURNS int LANGUAGE E'\\x63' AS 'lib'", CREATE | LOAD, "", 0 },
+	{ "another language, as pgAdmin writes it", "CREATE FUNCTION f() RETURNS int LANGUAGE 'plpgsql' AS $$ x $$",
+	  CREATE, "", 0 },
 	{ "a function in SQL", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", CREATE, "", 0 },
 	{ "Hibernate's sequence", "select nextval('hibernate_sequence')", SCAN_NEXTVAL, "", 0 },
 	{ "Rails",
@@ -369,55 +373,157 @@ Test(scan, texts)
 	}
 }
 
-static bool
-remembers(const struct scan_memory *m, const struct row *row)
+/* Returns what m has kept of SQL like this, or NULL. */
+static struct scanned_sql *
+check_remembered(struct scan_memory *m, unsigned options, const char *sql)
 {
-	for (size_t i = 0; i < SCAN_MEMORY_PLACES; i++)
-		if (m->places[i].len > 0 && m->places[i].len == strlen(row->sql) &&
-		    m->places[i].options == row->options && memcmp(m->places[i].sql, row->sql, m->places[i].len) == 0)
-			return true;
-	return false;
+	char want_names[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1], names[sizeof(want_names)];
+	struct scan want, s;
+	struct scanned_sql *kept;
+
+	scan_text(&want, options, sql, strlen(sql));
+	describe(want_names, sizeof(want_names), &want);
+	memset(&s, 'x', sizeof(s));
+	kept = scan_remembered(m, &s, options, sql, strlen(sql));
+	describe(names, sizeof(names), &s);
+	cr_expect(s.flags == want.flags && s.hints == want.hints && s.first == want.first, "%s: %#x", sql, s.flags);
+	cr_expect_str_eq(names, want_names, "%s", sql);
+	return kept;
 }
 
 Test(scan, what_is_remembered_is_what_was_scanned)
 {
-	struct scan_memory m;
+	static struct scan_memory m;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct row *row = &rows[i];
-		size_t len = strlen(row->sql);
-		struct scan want, s;
-		char want_names[SCAN_NAMES_MAX * (SCAN_WORD_MAX + 1) + 1], names[sizeof(want_names)];
+		bool is_kept = false;
+		struct scan s;
 
-		scan_text(&want, row->options, row->sql, len);
-		describe(want_names, sizeof(want_names), &want);
+		for (int round = 0; round < 4; round++)
+			is_kept = check_remembered(&m, row->options, row->sql) != NULL;
+		scan_text(&s, row->options, row->sql, strlen(row->sql));
+		cr_expect(is_kept || s.name_count > 0 || s.flags == ALL || strlen(row->sql) < SCAN_MEMORY_SHORTEST ||
+			      strlen(row->sql) > SCAN_MEMORY_LONGEST,
+			  "%s", row->sql);
+		cr_expect_not(is_kept && s.name_count > 0, "%s", row->sql);
+	}
+}
+
+/* like is scanned after sql was remembered, both behind other statements. */
+static const struct like_row {
+	const char *rule, *sql, *like;
+	bool is_like;
+	unsigned options;
+} likes[] = {
+	{ "numbers", "SELECT 1 FROM t LIMIT 2", "SELECT 12345 FROM t LIMIT 678", true, 0 },
+	{ "with a dot", "SELECT 1.5, .5", "SELECT 10.77, .125", true, 0 },
+	{ "with letters", "SELECT 1.5e3", "SELECT 0.7e3", false, 0 },
+	{ "behind everything", "UPDATE t SET a=a+5,b=x[2] WHERE(c>3)AND d=-4;",
+	  "UPDATE t SET a=a+66,b=x[7] WHERE(c>888)AND d=-99;", true, 0 },
+	{ "no number is none", "SELECT 1;", "SELECT ;", false, 0 },
+	{ "a sign is none", "SELECT 1", "SELECT -1", false, 0 },
+	{ "a comment is none", "SELECT -1", "SELECT --1", false, 0 },
+	{ "more SQL behind it", "SELECT 1", "SELECT 1; SET a = 1", false, 0 },
+	{ "less of it", "SELECT 1;", "SELECT 1", false, 0 },
+	{ "parts of words", "SELECT a1", "SELECT a2", false, 0 },
+	{ "parameters", "SELECT $1", "SELECT $2", false, 0 },
+	{ "in a comment", "SELECT /* 1 */ 2", "SELECT /* 2 */ 2", false, 0 },
+	{ "in quotes", "SELECT \" 1\"", "SELECT \" 2\"", false, 0 },
+	{ "strings", "SELECT f('a', 'b')", "SELECT f('', 'c d; SET 5 --')", true, 0 },
+	{ "at the end", "DELETE FROM t WHERE a = 'b'", "DELETE FROM t WHERE a = '\xd0\xb0'", true, 0 },
+	{ "one that may name a schema", "SET LOCAL search_path = 'a'", "SET LOCAL search_path = 'pg_temp'", false, 0 },
+	{ "with underscores", "SELECT 'a'", "SELECT 'a_b_pg_tem'", true, 0 },
+	{ "that names it", "SELECT 'a_b'", "SELECT 'a_b_PG_temp_c'", false, 0 },
+	{ "that was one which names it", "SELECT 'pg_temp'", "SELECT 'a'", false, 0 },
+	{ "with quotes", "SELECT 'a'", "SELECT 'it''s'", false, 0 },
+	{ "quotes in one that is remembered", "SELECT 'it''s'", "SELECT 'ab''s'", false, 0 },
+	{ "with backslashes", "SELECT 'a'", "SELECT 'a\\'", false, 0 },
+	{ "backslashes in another one", "SELECT E'\\n', 1", "SELECT E'\\n', 2", false, 0 },
+	{ "with escapes", "SELECT E'a'", "SELECT E'b'", false, 0 },
+	{ "no end", "SELECT 'a' || f(1)", "SELECT 'a || f(1)", false, 0 },
+	{ "on more lines", "SELECT 'a' 'b'", "SELECT 'a'\n'b'", false, 0 },
+	{ "a string, and a number behind it", "SELECT 'a'1", "SELECT 'a'2", false, 0 },
+	{ "SQL in that number's place", "SELECT 'a'1'b'", "SELECT 'a'; SET a = 1; SELECT 'b'", false, 0 },
+	{ "dollar quotes", "SELECT $$1$$", "SELECT $$2$$", false, 0 },
+	{ "a language", "CREATE FUNCTION f() LANGUAGE 'sql' AS 'x'", "CREATE FUNCTION f() LANGUAGE 'c' AS 'x'", false,
+	  0 },
+	{ "a name of set_config()", "SELECT set_config('a', '1', false)", "SELECT set_config('seed', '1', false)",
+	  false, 0 },
+	{ "its value", "SELECT set_config('a', '1', false)", "SELECT set_config('a', 'b', false)", true, 0 },
+	{ "code", "DO 'select 1'", "DO 'select 2'", false, 0 },
+	{ "without an end", "SELECT 1, 'a", "SELECT 2, 'a", false, 0 },
+	{ "backslashes count", "SELECT 1", "SELECT 2", false, OFF },
+	{ "another encoding", "SELECT 'a'", "SELECT 'b'", false, GBK },
+	{ "as many as are noted", "VALUES (1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6)",
+	  "VALUES (9,2,3,4,5,6,7,8,9,0,1,2,3,4,5,0)", true, 0 },
+	{ "too many", "VALUES (1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7)", "VALUES (9,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7)", false,
+	  0 },
+	{ "far behind", "SELECT '" NAME60 NAME60 "', 1, " NAME60 NAME60 NAME60 NAME60 NAME60 NAME60,
+	  "SELECT '', 2, " NAME60 NAME60 NAME60 NAME60 NAME60 NAME60, true, 0 },
+};
+
+Test(scan, sql_that_is_like_what_is_remembered)
+{
+	static struct scan_memory m;
+
+	for (size_t i = 0; i < sizeof(likes) / sizeof(likes[0]); i++) {
+		static const char behind[] = "ROLLBACK; BEGIN; ";
+		const struct like_row *row = &likes[i];
+		char sql[1024], like[1024];
+		struct scanned_sql *kept;
+
+		snprintf(sql, sizeof(sql), "%s%s", behind, row->sql);
+		snprintf(like, sizeof(like), "%s%s", behind, row->like);
 		memset(&m, 0, sizeof(m));
-		for (int round = 0; round < 4; round++) {
-			memset(&s, 'x', sizeof(s));
-			scan_remembered(&m, &s, row->options, row->sql, len);
-			describe(names, sizeof(names), &s);
-			cr_expect(s.flags == want.flags && s.hints == want.hints && s.first == want.first,
-				  "%s: round %d: %#x", row->sql, round, s.flags);
-			cr_expect_str_eq(names, want_names, "%s: round %d", row->sql, round);
-		}
-		cr_expect_eq(remembers(&m, row),
-			     len >= SCAN_MEMORY_SHORTEST && len <= SCAN_MEMORY_LONGEST && want.name_count == 0, "%s",
-			     row->sql);
+		check_remembered(&m, row->options, sql);
+		kept = check_remembered(&m, row->options, sql);
+		cr_expect_eq(kept != NULL && check_remembered(&m, row->options, like) == kept, row->is_like, "%s",
+			     row->rule);
+	}
+}
+
+/* It is compared as it stands. */
+Test(scan, short_sql_is_like_itself)
+{
+	static struct scan_memory m;
+	struct scanned_sql *kept;
+
+	check_remembered(&m, 0, "SELECT 'a', 1");
+	kept = check_remembered(&m, 0, "SELECT 'a', 1");
+	cr_expect_neq(kept, NULL);
+	cr_expect_eq(check_remembered(&m, 0, "SELECT 'a', 1"), kept);
+	cr_expect_eq(check_remembered(&m, 0, "SELECT 'b', 1"), NULL);
+}
+
+/* What begins alike is told apart, and remembered beside each other. */
+Test(scan, as_much_is_remembered_as_there_is_room_for)
+{
+	static struct scan_memory m;
+	struct scanned_sql *kept[SCAN_MEMORY_PLACES + 1];
+	char sql[32];
+
+	for (int i = 0; i <= SCAN_MEMORY_PLACES; i++) {
+		snprintf(sql, sizeof(sql), "SELECT 1, a%d FROM t", i);
+		check_remembered(&m, 0, sql);
+		kept[i] = check_remembered(&m, 0, sql);
+	}
+	cr_expect_eq(kept[0], kept[SCAN_MEMORY_PLACES]);
+	for (int i = 1; i <= SCAN_MEMORY_PLACES; i++) {
+		snprintf(sql, sizeof(sql), "SELECT 2, a%d FROM t", i);
+		cr_expect_eq(check_remembered(&m, 0, sql), kept[i], "%s", sql);
 	}
 }
 
 Test(scan, sql_that_comes_once_is_not_remembered)
 {
 	static struct scan_memory m;
-	struct scan s;
 	char sql[32];
 
 	for (int i = 0; i < 1000; i++) {
-		snprintf(sql, sizeof(sql), "SELECT %d", i);
-		scan_remembered(&m, &s, 0, sql, strlen(sql));
+		snprintf(sql, sizeof(sql), "SELECT a%d", i);
+		cr_expect_not(check_remembered(&m, 0, sql));
 	}
-	for (size_t i = 0; i < SCAN_MEMORY_PLACES; i++)
-		cr_expect_eq(m.places[i].len, 0);
 }
 
 static void
