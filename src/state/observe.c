@@ -102,13 +102,19 @@ query_instead(struct exchange *x, const struct known_text *text, struct request 
 	return is_made ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
-/* A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for. */
+/*
+ * A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for, and one
+ * behind a SET LOCAL would take that back for the rest of the transaction.
+ */
 static bool
-ends_transaction(const struct known_text *text)
+bears_nothing_behind(const struct exchange *x, const struct known_text *text)
 {
+	bool is_alone = x->srv->tx == 'I' && x->srv->ledger.count == 0;
+
 	for (unsigned i = 0; i < text->count; i++)
 		if (text->statements[i].kind == KNOWN_BEGIN || text->statements[i].kind == KNOWN_COMMIT ||
-		    text->statements[i].kind == KNOWN_ROLLBACK)
+		    text->statements[i].kind == KNOWN_ROLLBACK ||
+		    (text->statements[i].kind == KNOWN_LOCAL && !is_alone))
 			return true;
 	return false;
 }
@@ -137,7 +143,7 @@ flagged_query(struct exchange *x, struct request *m)
 	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
 	if (!session_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
-	    (ends_transaction(&text) && session_resets_startup(x, &text)))
+	    (bears_nothing_behind(x, &text) && session_resets_startup(x, &text)))
 		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STATEMENT_FORWARD;
 	suspect_meanwhile(x, flags);
 	step = session_note_all(x, &text, m->sql, m->sql_len);

@@ -41,12 +41,21 @@ is_reset_by(const struct known *k, const struct image_setting *s)
 }
 
 static bool
+is_set_by(const struct known *k, const struct image_setting *s)
+{
+	return (k->kind == KNOWN_SET && strcasecmp(k->name, s->name) == 0) ||
+	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
+}
+
+/* What is set again behind its RESET stays so. */
+static bool
 is_restored(const struct exchange *x, const struct known_text *text, const struct image_setting *s)
 {
+	bool is_reset = false;
+
 	for (unsigned i = 0; i < text->count; i++)
-		if (is_reset_by(&text->statements[i], s))
-			return session_has_startup(x, s);
-	return false;
+		is_reset = is_reset_by(&text->statements[i], s) || (is_reset && !is_set_by(&text->statements[i], s));
+	return is_reset && session_has_startup(x, s);
 }
 
 bool
