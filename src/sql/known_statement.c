@@ -11,7 +11,7 @@ known_discard(struct known_reader *r, struct known *k)
 	if (known_skip_word(r, "all"))
 		return KNOWN_DISCARD_ALL;
 	return known_skip_word(r, "plans") || known_skip_word(r, "sequences") || known_skip_word(r, "temp") ||
-			       known_skip_word(r, "temporary")
+		       known_skip_word(r, "temporary")
 		   ? KNOWN_DISCARD_PART
 		   : KNOWN_NOT;
 }

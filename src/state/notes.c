@@ -122,10 +122,8 @@ session_note_execute(struct exchange *x, const char *name)
 	const char *text = prepared_text(x, name);
 	struct scan scan, anyhow;
 
-	if (text == NULL) {
-		x->srv->loan.suspicion |= SCAN_EXECUTE;
-		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
-	}
+	if (text == NULL)
+		return session_suspect(x, SCAN_EXECUTE, NULL);
 	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
 	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read it when it was prepared */
 	return session_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
