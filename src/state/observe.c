@@ -234,13 +234,44 @@ unbind(struct client_session *s)
 	s->bound_known = NULL;
 }
 
+#define TYPE_BOOL 16u
+#define TYPE_TEXT 25u
+#define TYPE_VARCHAR 1043u
+
+/* param: 1..., or 0. Of an integer, say, $1::text makes other bytes than were sent. */
+static bool
+is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32_t or_type)
+{
+	const uint8_t *types = st->bytes + st->query_len + 1;
+	uint32_t declared;
+
+	if (param == 0 || param > wire_u16(types))
+		return true;
+	declared = wire_u32(types + 2 + 4 * (size_t)(param - 1));
+	return declared == 0 || declared == type || declared == or_type;
+}
+
+static bool
+is_as_sent(const struct statement *st, const struct known_text *text)
+{
+	for (unsigned i = 0; i < text->count; i++) {
+		const struct known *k = &text->statements[i];
+
+		if (!is_declared_as(st, k->name_param, TYPE_TEXT, TYPE_VARCHAR) ||
+		    !is_declared_as(st, k->value_param, TYPE_TEXT, TYPE_VARCHAR) ||
+		    !is_declared_as(st, k->local_param, TYPE_BOOL, TYPE_BOOL))
+			return false;
+	}
+	return true;
+}
+
 /* Remembers the SQL of the unnamed portal if all of it is known: its effect counts from its Execute on. */
 static bool
 bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t len)
 {
 	struct known_text text;
 
-	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len))
+	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len) || !is_as_sent(st, &text))
 		return false;
 	x->session->bound_known = malloc(sizeof(text));
 	if (x->session->bound_known == NULL)
