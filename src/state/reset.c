@@ -215,6 +215,7 @@ session_discarded(struct exchange *x)
 	if (s == NULL)
 		return;
 	s->is_discard_sent = false;
+	s->is_filtering = true; /* it may not have been foreseen (in a portal that has a name) */
 	s->unresolved = 0;
 	s->is_name_lost = false;
 	session_drop_effects(s);

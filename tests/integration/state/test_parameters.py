@@ -6,7 +6,8 @@ import itertools
 import pytest
 
 import rawwire
-from rawwire import LoginRefused, Wire, errors, query, shape, startup, texts
+from rawwire import (LoginRefused, Wire, bind, errors, execute, one_statement, parse, query, shape, startup, sync,
+                     texts)
 
 REPORTED = {
     "application_name": ("first app", "the second's"),
@@ -301,6 +302,26 @@ def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again
     wire.send(query(sql) + query(ASKED))                    # at once, as Npgsql does
     assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
     assert wire.query(ASKED) == [RESETS[sql]]
+
+
+@pytest.mark.parametrize("sql", ["DISCARD ALL", "RESET TimeZone"])
+def test_what_a_named_portal_resets_has_its_startup_value(weir, sql):
+    weir.start(pool_size=2)
+    wire = weir.raw(parameters=OWN)
+    wire.query("SET TimeZone = 'Europe/Berlin'")
+    assert wire.ask(parse("", sql) + bind("p") + execute("p") + sync())[-1].status == "I"
+    assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("how", [query("EXECUTE s"), one_statement("EXECUTE s") + sync()])
+def test_what_execute_of_the_protocols_statement_resets_has_its_startup_value(weir, how):
+    weir.start(pool_size=2)
+    wire = weir.raw(parameters=OWN)
+    wire.query("SET TimeZone = 'Europe/Berlin'")
+    wire.ask(parse("s", "RESET ALL") + sync())
+    wire.ask(how)
+    wire.query("SELECT 1")                                  # at the latest it is found out behind this
+    assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
 
 
 @pytest.mark.weir_only
