@@ -238,7 +238,9 @@ session_deallocated_all(struct exchange *x)
 void
 session_request_failed(struct exchange *x)
 {
-	x->session->is_discard_sent = x->session->is_filtering = false; /* what is reported from now on is passed */
+	if (x->session->is_discard_sent)
+		x->session->is_filtering = false; /* what is reported from now on is passed */
+	x->session->is_discard_sent = false;
 	x->srv->loan.watches_tags = false;
 }
 

@@ -313,6 +313,17 @@ def test_what_a_named_portal_resets_has_its_startup_value(weir, sql):
     assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
 
 
+def test_what_discard_all_resets_ahead_of_an_error_has_its_startup_value(weir):
+    weir.start(pool_size=1, max_overflow=0)
+    wire, other = weir.raw(parameters=OWN), weir.raw()
+    wire.query("SET TimeZone = 'Europe/Berlin'")
+    replies = wire.ask(b"".join(one_statement(sql) for sql in ("DISCARD ALL", "SELECT 1", "SELECT 1/0")) + sync())
+    assert [error.sqlstate for error in errors(replies)] == ["22012"]
+    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+    assert wire.parameters["TimeZone"] == "Asia/Tokyo" and other.value("SHOW TimeZone") == "UTC"
+    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+
+
 @pytest.mark.parametrize("how", [query("EXECUTE s"), one_statement("EXECUTE s") + sync()])
 def test_what_execute_of_the_protocols_statement_resets_has_its_startup_value(weir, how):
     weir.start(pool_size=2)
