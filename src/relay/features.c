@@ -118,6 +118,7 @@ static const struct row on_bind[] = {
 	{ session_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* a plan is made now, if it has to be made again */
+	{ statements_deallocate_bind, false }, /* what it deallocates has to be there */
 	{ note_statement, false }, /* as for a Query */
 	{ session_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* which portal runs a LISTEN */

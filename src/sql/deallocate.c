@@ -23,7 +23,7 @@ read_all(const char *sql, size_t len, char name[static DEALLOCATE_NAME_MAX])
 		k.kind = (uint8_t)known_discard(&r, &k);
 	else if (known_skip_word(&r, "deallocate"))
 		k.kind = (uint8_t)known_deallocate(&r, &k);
-	if (k.kind == KNOWN_NOT || !known_is_over(&r))
+	if (k.kind == KNOWN_NOT || k.kind == KNOWN_DISCARD_PART || !known_is_over(&r))
 		return DEALLOCATE_NONE;
 	if (k.kind != KNOWN_DEALLOCATE)
 		return DEALLOCATE_ALL;

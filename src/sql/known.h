@@ -22,8 +22,10 @@ enum known_kind {
 		    * SELECT [pg_catalog.]set_config('name', 'value', false) and nothing more */
 	KNOWN_SET_PARAMS, /* SELECT [pg_catalog.]set_config(...) with $n among name, value, is_local */
 	KNOWN_RESET, /* RESET name, SET name {=|TO} DEFAULT, SET TIME ZONE {LOCAL|DEFAULT}, RESET TIME ZONE */
+	KNOWN_RESET_USER, /* SET SESSION AUTHORIZATION DEFAULT, RESET SESSION AUTHORIZATION */
 	KNOWN_RESET_ALL,
 	KNOWN_DISCARD_ALL,
+	KNOWN_DISCARD_PART, /* DISCARD PLANS, SEQUENCES, TEMP */
 	KNOWN_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS, set_config('n', 'v', true) */
 	KNOWN_LISTEN, /* name: the channel */
 	KNOWN_UNLISTEN, /* name: the channel */

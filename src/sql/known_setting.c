@@ -269,9 +269,12 @@ known_set(struct known_reader *r, struct known *k)
 		known_skip_rest(r);
 		return KNOWN_LOCAL;
 	}
-	if (skip_syntax(r, "session") && (known_is_word(r, "characteristics") || known_is_word(r, "authorization") ||
-					  known_is_word(r, "transaction")))
-		return KNOWN_NOT;
+	if (skip_syntax(r, "session")) {
+		if (skip_syntax(r, "authorization"))
+			return known_skip_word(r, "default") ? KNOWN_RESET_USER : KNOWN_NOT;
+		if (known_is_word(r, "characteristics") || known_is_word(r, "transaction"))
+			return KNOWN_NOT;
+	}
 	if (skip_syntax(r, "time"))
 		return known_skip_word(r, "zone") ? set_time_zone(r, k) : KNOWN_NOT;
 	if (skip_syntax(r, "names"))
@@ -296,6 +299,10 @@ known_reset(struct known_reader *r, struct known *k)
 		*r = ahead;
 		snprintf(k->name, sizeof(k->name), "timezone");
 		return KNOWN_RESET;
+	}
+	if (known_skip_word(&ahead, "session") && known_skip_word(&ahead, "authorization")) {
+		*r = ahead;
+		return KNOWN_RESET_USER;
 	}
 	if (!take_setting_name(r, k->name) || is_never_known(k->name))
 		return KNOWN_NOT;

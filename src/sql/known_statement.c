@@ -8,7 +8,12 @@ enum known_kind
 known_discard(struct known_reader *r, struct known *k)
 {
 	(void)k;
-	return known_skip_word(r, "all") ? KNOWN_DISCARD_ALL : KNOWN_NOT;
+	if (known_skip_word(r, "all"))
+		return KNOWN_DISCARD_ALL;
+	return known_skip_word(r, "plans") || known_skip_word(r, "sequences") || known_skip_word(r, "temp") ||
+		       known_skip_word(r, "temporary")
+		   ? KNOWN_DISCARD_PART
+		   : KNOWN_NOT;
 }
 
 enum known_kind

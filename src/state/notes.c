@@ -122,10 +122,8 @@ session_note_execute(struct exchange *x, const char *name)
 	const char *text = prepared_text(x, name);
 	struct scan scan, anyhow;
 
-	if (text == NULL) {
-		x->srv->loan.suspicion |= SCAN_EXECUTE;
-		return session_used_sequence(x, SCAN_EXECUTE) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
-	}
+	if (text == NULL)
+		return session_suspect(x, SCAN_EXECUTE, NULL);
 	scan_text(&scan, image_scan_options(x->image), text, strlen(text));
 	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read it when it was prepared */
 	return session_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
@@ -135,7 +133,7 @@ session_note_execute(struct exchange *x, const char *name)
 static bool
 changes_reading(const struct known *k)
 {
-	return k->kind == KNOWN_RESET_ALL ||
+	return k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER ||
 	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && image_is_of_context(k->name));
 }
 
@@ -143,10 +141,19 @@ changes_reading(const struct known *k)
 static bool
 changes_path(const struct known *k)
 {
-	if (k->kind == KNOWN_RESET_ALL)
+	if (k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER)
 		return true;
 	return (k->kind == KNOWN_SET || k->kind == KNOWN_RESET || k->kind == KNOWN_LOCAL) &&
 	       (k->name[0] == '\0' || image_is_of_compiling(k->name));
+}
+
+static void
+note_no_role(struct exchange *x)
+{
+	if (image_get(x->startup, "role") == NULL)
+		add_effect(x, EFFECT_RESET, "role", NULL);
+	else
+		add_effect(x, EFFECT_SET, "role", "none");
 }
 
 static enum statement_step
@@ -160,15 +167,18 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	case KNOWN_SET:
 		if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
 			srv->loan.suspicion |= SCAN_SEED;
-		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0 &&
-			 image_get(x->startup, "role") == NULL)
-			add_effect(x, EFFECT_RESET, k->name, NULL);
+		else if (strcmp(k->name, "role") == 0 && strcmp(k->value, "none") == 0)
+			note_no_role(x);
 		else if (!is_reported(x, k->name))
 			add_effect(x, EFFECT_SET, k->name, k->value);
 		return STATEMENT_FORWARD;
 	case KNOWN_RESET:
 		if (!is_reported(x, k->name))
 			add_effect(x, EFFECT_RESET, k->name, NULL);
+		return STATEMENT_FORWARD;
+	case KNOWN_RESET_USER:
+		add_effect(x, EFFECT_RESET, "session_authorization", NULL);
+		note_no_role(x);
 		return STATEMENT_FORWARD;
 	case KNOWN_RESET_ALL:
 		add_effect(x, EFFECT_RESET_ALL, NULL, NULL);
@@ -191,6 +201,7 @@ note(struct exchange *x, const struct known *k, const char *sql, size_t len, uns
 	case KNOWN_DEALLOCATE_ALL:
 		add_effect(x, EFFECT_DEALLOCATE_ALL, NULL, NULL);
 		return STATEMENT_FORWARD;
+	case KNOWN_DISCARD_PART:
 	case KNOWN_CLOSE_ALL:
 	case KNOWN_UNLOCK_ALL:
 	case KNOWN_UNLISTEN:
@@ -283,6 +294,8 @@ session_is_known(const struct exchange *x, struct known_text *text, const char *
 		if (k->kind == KNOWN_SET_PARAMS && (body == NULL || !fill_in(k, body, body_len)))
 			return false;
 		if (k->kind == KNOWN_DISCARD_ALL && text->count > 1)
+			return false;
+		if (k->kind == KNOWN_RESET_USER && image_get(x->startup, "session_authorization") != NULL)
 			return false;
 	}
 	return true;

@@ -102,13 +102,19 @@ query_instead(struct exchange *x, const struct known_text *text, struct request 
 	return is_made ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
-/* A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for. */
+/*
+ * A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for, and one
+ * behind a SET LOCAL would take that back for the rest of the transaction.
+ */
 static bool
-ends_transaction(const struct known_text *text)
+bears_nothing_behind(const struct exchange *x, const struct known_text *text)
 {
+	bool is_alone = x->srv->tx == 'I' && x->srv->ledger.count == 0;
+
 	for (unsigned i = 0; i < text->count; i++)
 		if (text->statements[i].kind == KNOWN_BEGIN || text->statements[i].kind == KNOWN_COMMIT ||
-		    text->statements[i].kind == KNOWN_ROLLBACK)
+		    text->statements[i].kind == KNOWN_ROLLBACK ||
+		    (text->statements[i].kind == KNOWN_LOCAL && !is_alone))
 			return true;
 	return false;
 }
@@ -137,7 +143,7 @@ flagged_query(struct exchange *x, struct request *m)
 	if (session_own(x) == NULL)
 		return STATEMENT_FAILED;
 	if (!session_is_known(x, &text, m->sql, m->sql_len, NULL, 0) ||
-	    (ends_transaction(&text) && session_resets_startup(x, &text)))
+	    (bears_nothing_behind(x, &text) && session_resets_startup(x, &text)))
 		return exchange_is_followed(x) ? session_suspect(x, flags, m->scan) : STATEMENT_FORWARD;
 	suspect_meanwhile(x, flags);
 	step = session_note_all(x, &text, m->sql, m->sql_len);
@@ -228,13 +234,44 @@ unbind(struct client_session *s)
 	s->bound_known = NULL;
 }
 
+#define TYPE_BOOL 16u
+#define TYPE_TEXT 25u
+#define TYPE_VARCHAR 1043u
+
+/* param: 1..., or 0. Of an integer, say, $1::text makes other bytes than were sent. */
+static bool
+is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32_t or_type)
+{
+	const uint8_t *types = st->bytes + st->query_len + 1;
+	uint32_t declared;
+
+	if (param == 0 || param > wire_u16(types))
+		return true;
+	declared = wire_u32(types + 2 + 4 * (size_t)(param - 1));
+	return declared == 0 || declared == type || declared == or_type;
+}
+
+static bool
+is_as_sent(const struct statement *st, const struct known_text *text)
+{
+	for (unsigned i = 0; i < text->count; i++) {
+		const struct known *k = &text->statements[i];
+
+		if (!is_declared_as(st, k->name_param, TYPE_TEXT, TYPE_VARCHAR) ||
+		    !is_declared_as(st, k->value_param, TYPE_TEXT, TYPE_VARCHAR) ||
+		    !is_declared_as(st, k->local_param, TYPE_BOOL, TYPE_BOOL))
+			return false;
+	}
+	return true;
+}
+
 /* Remembers the SQL of the unnamed portal if all of it is known: its effect counts from its Execute on. */
 static bool
 bind_known(struct exchange *x, struct statement *st, const uint8_t *body, size_t len)
 {
 	struct known_text text;
 
-	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len))
+	if (!session_is_known(x, &text, (const char *)st->bytes, st->query_len, body, len) || !is_as_sent(st, &text))
 		return false;
 	x->session->bound_known = malloc(sizeof(text));
 	if (x->session->bound_known == NULL)

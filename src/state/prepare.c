@@ -195,6 +195,12 @@ catch_up(struct exchange *x)
 }
 
 enum statement_step
+session_settle_prepared(struct exchange *x)
+{
+	return image_has_prepared(x->image) ? catch_up(x) : STATEMENT_FORWARD;
+}
+
+enum statement_step
 session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql, size_t len, bool is_simple)
 {
 	bool is_all, is_alone = is_simple || x->srv->is_synced;

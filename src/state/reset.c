@@ -41,12 +41,21 @@ is_reset_by(const struct known *k, const struct image_setting *s)
 }
 
 static bool
+is_set_by(const struct known *k, const struct image_setting *s)
+{
+	return (k->kind == KNOWN_SET && strcasecmp(k->name, s->name) == 0) ||
+	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
+}
+
+/* What is set again behind its RESET stays so. */
+static bool
 is_restored(const struct exchange *x, const struct known_text *text, const struct image_setting *s)
 {
+	bool is_reset = false;
+
 	for (unsigned i = 0; i < text->count; i++)
-		if (is_reset_by(&text->statements[i], s))
-			return session_has_startup(x, s);
-	return false;
+		is_reset = is_reset_by(&text->statements[i], s) || (is_reset && !is_set_by(&text->statements[i], s));
+	return is_reset && session_has_startup(x, s);
 }
 
 bool
@@ -206,6 +215,7 @@ session_discarded(struct exchange *x)
 	if (s == NULL)
 		return;
 	s->is_discard_sent = false;
+	s->is_filtering = true; /* it may not have been foreseen (in a portal that has a name) */
 	s->unresolved = 0;
 	s->is_name_lost = false;
 	session_drop_effects(s);
@@ -228,7 +238,9 @@ session_deallocated_all(struct exchange *x)
 void
 session_request_failed(struct exchange *x)
 {
-	x->session->is_discard_sent = x->session->is_filtering = false; /* what is reported from now on is passed */
+	if (x->session->is_discard_sent)
+		x->session->is_filtering = false; /* what is reported from now on is passed */
+	x->session->is_discard_sent = false;
 	x->srv->loan.watches_tags = false;
 }
 

@@ -76,6 +76,8 @@ void session_note_local(struct exchange *x, const struct request *m);
  */
 enum statement_step session_ensure_prepared(struct exchange *x, const struct sql_verdict *v, const char *sql,
 					    size_t len, bool is_simple);
+/* What the client has prepared by SQL is known from here on. HOLD: it is asked about; FAILED. */
+enum statement_step session_settle_prepared(struct exchange *x);
 enum statement_step session_ensure_named(struct exchange *x,
 					 const char *name); /* the same for Bind or Describe of it */
 /*

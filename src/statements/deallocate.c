@@ -52,6 +52,22 @@ put_deallocate(struct exchange *x, struct client_statement *n, const char *name,
 	return buf_ok(sql) ? 0 : -1;
 }
 
+/* n is about to be deallocated: the server must have it. Returns false: no memory. */
+static bool
+begin(struct exchange *x, struct client_statement *n)
+{
+	if (statement_presence_of(x, n->st) != STATEMENT_THERE &&
+	    !server_statements_is_outdated(&x->srv->statements, n->st->id)) {
+		/* An empty statement will do, and can be made even in a failed transaction. */
+		if (ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
+			return false;
+		put_empty(x, n->st->name);
+		x->statements->is_empty_made = true;
+	}
+	deallocating(x->statements, n);
+	return true;
+}
+
 /* DONE: sql must be sent in its place. FORWARD: it concerns no statement of pgweir's, or all of them. */
 static enum statement_step
 deallocate_step(struct exchange *x, const struct request *m, struct buf *sql)
@@ -83,18 +99,7 @@ deallocate_step(struct exchange *x, const struct request *m, struct buf *sql)
 	}
 	if (put_deallocate(x, n, name, sql) < 0)
 		return STATEMENT_FAILED;
-	if (n == NULL)
-		return STATEMENT_DONE;
-	if (statement_presence_of(x, n->st) != STATEMENT_THERE &&
-	    !server_statements_is_outdated(&x->srv->statements, n->st->id)) {
-		/* An empty statement will do, and can be made even in a failed transaction. */
-		if (ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
-			return STATEMENT_FAILED;
-		put_empty(x, n->st->name);
-		s->is_empty_made = true;
-	}
-	deallocating(s, n);
-	return STATEMENT_DONE;
+	return n == NULL || begin(x, n) ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
 static enum statement_step
@@ -131,6 +136,30 @@ statements_deallocate_parse(struct exchange *x, struct request *m)
 		step = parse_instead(x, m->parse.name, &sql);
 	buf_fini(&sql);
 	return step;
+}
+
+static struct client_statement *
+find_on_servers(const struct client_statements *s, const char *name)
+{
+	for (uint32_t i = 0; i < s->slot_count; i++)
+		if (s->slots[i] != NULL && s->slots[i]->st != NULL && strcmp(s->slots[i]->st->name, name) == 0)
+			return s->slots[i];
+	return NULL;
+}
+
+enum statement_step
+statements_deallocate_bind(struct exchange *x, struct request *m)
+{
+	char name[DEALLOCATE_NAME_MAX];
+	struct client_statement *n;
+
+	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE || x->statements->deallocating != NULL ||
+	    deallocate_parse((const char *)m->statement->bytes, m->statement->query_len, name) != DEALLOCATE_NAME ||
+	    (n = find_on_servers(x->statements, name)) == NULL)
+		return STATEMENT_FORWARD;
+	if (x->srv->ledger.count > 0)
+		return STATEMENT_HOLD;
+	return begin(x, n) ? STATEMENT_FORWARD : STATEMENT_FAILED;
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */

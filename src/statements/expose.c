@@ -200,6 +200,7 @@ statements_expose(struct exchange *x, struct request *m)
 {
 	struct buf b = { 0 };
 	struct client_statement *n;
+	enum statement_step step;
 	bool is_look;
 	int r;
 
@@ -217,6 +218,9 @@ statements_expose(struct exchange *x, struct request *m)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
+	step = session_settle_prepared(x); /* it would wait for what is sent here, and that be undone meanwhile */
+	if (step != STATEMENT_FORWARD)
+		return step;
 	x->srv->loan.kept.state = KEPT_NOT;
 	r = n == NULL ? make_all(x, &b) : make_one(x, n, &b);
 	if (r == 0 && buf_ok(&b))

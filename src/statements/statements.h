@@ -23,6 +23,8 @@ enum statement_step statements_close(struct exchange *x, struct request *m);
 /* SQL that deallocates statements. DONE: m->instead is to be sent (Query); another Parse was sent (Parse). */
 enum statement_step statements_deallocate_query(struct exchange *x, struct request *m);
 enum statement_step statements_deallocate_parse(struct exchange *x, struct request *m);
+enum statement_step statements_deallocate_bind(struct exchange *x,
+					       struct request *m); /* of one that was parsed earlier */
 /*
  * SQL is about to be run, parsed, bound or described: prepares the statements that it looks for under the client's own
  * names. FORWARD: they are there, or need not be. HOLD, FAILED.

@@ -94,8 +94,10 @@ suspicion_of(uint8_t kind)
 	case KNOWN_SET:
 	case KNOWN_SET_PARAMS:
 	case KNOWN_RESET:
+	case KNOWN_RESET_USER:
 	case KNOWN_RESET_ALL:
 	case KNOWN_DISCARD_ALL:
+	case KNOWN_DISCARD_PART:
 		return SCAN_SETTING;
 	case KNOWN_LISTEN:
 	case KNOWN_UNLISTEN:

@@ -130,16 +130,21 @@ GONE = "something temporary does not exist"
 
 def with_due_replies(expected, found):
     """An EXECUTE of what can't be prepared on this server any more is described as having no rows, then it fails as it
-    would have; within a transaction it fails at its Parse or Bind already: docs/sessions.md, known limits."""
-    for at in range(min(len(expected), len(found))):
-        if expected[at] == found[at]:
-            continue
-        if found[at] == ("n", b"") and found[at + 1:at + 2] == expected[at:at + 1] and expected[at][0] == "E":
-            return found[:at] + found[at + 1:]
+    would have (where it is described before it is bound, without its parameters); within a transaction it fails at its
+    Parse or Bind already: docs/sessions.md, known limits."""
+    at = 0
+    while at < min(len(expected), len(found)):
         error = next(i for i in range(at, len(expected) + 1) if i == len(expected) or expected[i][0] not in "12")
-        if found[at] == ("E", GONE) and expected[error:error + 1] == [found[at]]:
-            return found[:at] + expected[at:error] + found[at:]
-        break
+        if expected[at] == found[at]:
+            at += 1
+        elif found[at] == ("n", b"") and found[at + 1:at + 2] == expected[at:at + 1] and expected[at][0] == "E":
+            found = found[:at] + found[at + 1:]
+        elif expected[at][0] == "t" and found[at][0] == "E" and expected[at + 1:at + 2] == [found[at]]:
+            found = found[:at] + expected[at:at + 1] + found[at:]
+        elif found[at] == ("E", GONE) and expected[error:error + 1] == [found[at]]:
+            found = found[:at] + expected[at:error] + found[at:]
+        else:
+            break
     return found
 
 

@@ -80,6 +80,7 @@ NOTHING(statements_note_drop, "drop", struct exchange *x, const struct request *
 STEP(statements_expose, "expose", struct exchange *x, struct request *m)
 STEP(statements_deallocate_query, "deallocate", struct exchange *x, struct request *m)
 STEP(statements_deallocate_parse, "deallocate", struct exchange *x, struct request *m)
+STEP(statements_deallocate_bind, "deallocate", struct exchange *x, struct request *m)
 STEP(statements_parse, "statements", struct exchange *x, struct request *m)
 STEP(statements_find_bound, "find", struct exchange *x, struct request *m)
 STEP(statements_find_described, "find", struct exchange *x, struct request *m)
@@ -175,7 +176,8 @@ Test(features, each_message_is_seen_in_its_order)
 	cr_expect_str_eq(fake.calls, "mark exclusive channels expose deallocate prepare listen statements");
 	see('B');
 	cr_expect_str_eq(
-	    fake.calls, "exclusive find elsewhere mark sequences channels expose local state listen commit statements");
+	    fake.calls,
+	    "exclusive find elsewhere mark sequences channels expose deallocate local state listen commit statements");
 	see('D');
 	cr_expect_str_eq(fake.calls, "find channels expose state statements");
 	see('C');
@@ -203,8 +205,9 @@ Test(features, where_nothing_is_followed_only_some_see_it)
 Test(features, a_client_without_anything_is_asked_for_little)
 {
 	see('B');
-	cr_expect_str_eq(fake.calls,
-			 "find elsewhere mark sequences channels expose local state listen commit statements");
+	cr_expect_str_eq(
+	    fake.calls,
+	    "find elsewhere mark sequences channels expose deallocate local state listen commit statements");
 	see('E');
 	cr_expect_str_eq(fake.calls, "listen commit");
 }

@@ -57,6 +57,13 @@ session_statement_context(const struct exchange *x, const struct sql_verdict *v,
 	return !is_unshared;
 }
 
+enum statement_step
+session_settle_prepared(struct exchange *x)
+{
+	(void)x;
+	return STATEMENT_FORWARD;
+}
+
 int
 session_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {

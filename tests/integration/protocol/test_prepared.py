@@ -230,6 +230,21 @@ def test_sql_that_deallocates_frees_the_name_for_this_client_only(weir, sql, ext
         assert run(two, "s") == [["old"]]
 
 
+@pytest.mark.parametrize("name", ["", "d"])
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_deallocate_that_was_prepared_in_an_earlier_request(weir, postgres, name, is_elsewhere):
+    """As pgx sends it; it runs on a server that has the statement, or has not: the name is free in any case."""
+    weir.start(pool_size=1)
+    wire = weir.raw()
+    wire.ask(parse("s", "SELECT 1") + sync())
+    assert shape(wire.ask(parse(name, "DEALLOCATE s") + describe("S", name) + sync())) == "1 t n Z:I"
+    if is_elsewhere:
+        postgres.kill_backends()
+    assert shape(wire.ask(bind("", name) + describe("P") + execute() + sync())) == "2 n C:DEALLOCATE Z:I"
+    assert errors(wire.ask(bind("", "s") + execute() + sync()))[0].sqlstate == "26000"
+    assert shape(wire.ask(parse("s", "SELECT 2") + bind("", "s") + execute() + sync())) == "1 2 D C:SELECT 1 Z:I"
+
+
 def test_a_deallocate_of_an_unknown_name_is_postgresqls_error(weir):
     weir.start(pool_size=1)
     with weir.raw() as wire:

@@ -6,7 +6,8 @@ import itertools
 import pytest
 
 import rawwire
-from rawwire import LoginRefused, Wire, errors, query, shape, startup, texts
+from rawwire import (LoginRefused, Wire, bind, errors, execute, one_statement, parse, query, shape, startup, sync,
+                     texts)
 
 REPORTED = {
     "application_name": ("first app", "the second's"),
@@ -278,6 +279,69 @@ def test_set_local_of_a_reported_parameter(weir):
         wire.query("COMMIT")
         assert wire.parameters["TimeZone"] == "UTC"
         assert other.value("SHOW TimeZone") == wire.value("SHOW TimeZone") == "UTC"
+
+
+ASKED = "SELECT current_setting('TimeZone'), current_setting('app.user_id'), current_setting('work_mem')"
+OWN = {"TimeZone": "Asia/Tokyo", "options": "-c app.user_id=7 -c work_mem=5MB"}
+RESETS = {                          # in one Query: what the session has then
+    "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;SELECT pg_advisory_unlock_all();"
+    "DISCARD SEQUENCES;DISCARD TEMP": ["Asia/Tokyo", "7", "5MB"],           # Npgsql
+    "RESET ALL; SET app.user_id = '9'": ["Asia/Tokyo", "9", "5MB"],
+    "SET app.user_id = '9'; RESET ALL": ["Asia/Tokyo", "7", "5MB"],
+    "RESET TimeZone; SET TimeZone = 'Europe/Berlin'; RESET work_mem; SET work_mem = '7MB'": ["Europe/Berlin", "6", "7MB"],
+    "SET TimeZone TO DEFAULT; SET LOCAL TimeZone = 'Europe/Rome'": ["Asia/Tokyo", "6", "5MB"],
+}
+
+
+@pytest.mark.parametrize("pool_mode", ["transaction", "session"])
+@pytest.mark.parametrize("sql", RESETS)
+def test_what_is_reset_among_others_has_its_startup_value_unless_it_is_set_again(weir, sql, pool_mode):
+    weir.start(pool_size=2, pool_mode=pool_mode)
+    wire = weir.raw(parameters=OWN)
+    wire.query("SET app.user_id = '6'")
+    wire.send(query(sql) + query(ASKED))                    # at once, as Npgsql does
+    assert texts(wire.read_until("Z", 2))[-1] == RESETS[sql]
+    assert wire.query(ASKED) == [RESETS[sql]]
+
+
+@pytest.mark.parametrize("sql", ["DISCARD ALL", "RESET TimeZone"])
+def test_what_a_named_portal_resets_has_its_startup_value(weir, sql):
+    weir.start(pool_size=2)
+    wire = weir.raw(parameters=OWN)
+    wire.query("SET TimeZone = 'Europe/Berlin'")
+    assert wire.ask(parse("", sql) + bind("p") + execute("p") + sync())[-1].status == "I"
+    assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
+
+
+def test_what_discard_all_resets_ahead_of_an_error_has_its_startup_value(weir):
+    weir.start(pool_size=1, max_overflow=0)
+    wire, other = weir.raw(parameters=OWN), weir.raw()
+    wire.query("SET TimeZone = 'Europe/Berlin'")
+    replies = wire.ask(b"".join(one_statement(sql) for sql in ("DISCARD ALL", "SELECT 1", "SELECT 1/0")) + sync())
+    assert [error.sqlstate for error in errors(replies)] == ["22012"]
+    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+    assert wire.parameters["TimeZone"] == "Asia/Tokyo" and other.value("SHOW TimeZone") == "UTC"
+    assert wire.query(ASKED) == [["Asia/Tokyo", "7", "5MB"]]
+
+
+@pytest.mark.parametrize("how", [query("EXECUTE s"), one_statement("EXECUTE s") + sync()])
+def test_what_execute_of_the_protocols_statement_resets_has_its_startup_value(weir, how):
+    weir.start(pool_size=2)
+    wire = weir.raw(parameters=OWN)
+    wire.query("SET TimeZone = 'Europe/Berlin'")
+    wire.ask(parse("s", "RESET ALL") + sync())
+    wire.ask(how)
+    wire.query("SELECT 1")                                  # at the latest it is found out behind this
+    assert wire.value("SHOW TimeZone") == wire.parameters["TimeZone"] == "Asia/Tokyo"
+
+
+@pytest.mark.weir_only
+def test_a_setting_behind_a_reset_is_not_mistaken_for_another_clients(weir):
+    """The server has what its image says: a client that has the same there runs as it is."""
+    weir.start(pool_size=1, max_overflow=0)
+    one, two = weir.raw(parameters={"options": "-c app.user_id=7"}), weir.raw(parameters={"options": "-c app.user_id=9"})
+    one.query("RESET ALL; SET app.user_id = '9'")
+    assert two.value("SELECT current_setting('app.user_id')") == "9"
 
 
 def test_a_failed_transaction_takes_its_set_along(weir):

@@ -749,3 +749,42 @@ def test_an_execute_behind_a_probe_does_not_cost_the_statement(weir, tap):
         occupy_server_of(wire, third)
         other.query("COMMIT")
         assert wire.value("EXECUTE p") == "5"
+
+
+AS_TEXT = "SELECT set_config('app.user_id', $1::text, false)"
+BOUND = {                           # type, value, its format; as text
+    "a long in binary, as JDBC sends it": (20, b"12345678", 1, "3544952156018063160"),
+    "one whose bytes are digits": (23, b"1234", 1, "825373492"),
+    "a truth value, as psycopg sends it": (16, b"t", 0, "true"),
+    "a date": (1082, b"May 1 2020", 0, "2020-05-01"),
+    "text in binary": (25, b"1234", 1, "1234"),
+}
+
+
+@pytest.mark.parametrize("name", BOUND)
+def test_a_bound_value_is_what_postgresql_makes_of_it(weir, name):
+    """Elsewhere, too."""
+    kind, value, fmt, text = BOUND[name]
+    weir.start(pool_size=1, max_overflow=0)
+    one, two = weir.raw(), weir.raw()
+    replies = one.ask(parse("", AS_TEXT, [kind]) + bind("", "", [value], [fmt]) + execute() + sync())
+    assert texts(replies) == [[text]]
+    two.query("SET app.user_id = 'two'")
+    assert one.value("SELECT current_setting('app.user_id')") == text
+
+
+@pytest.mark.parametrize("before", ["PREPARE q2 AS SELECT 2", "DEALLOCATE q", "DO $$ BEGIN EXECUTE 'DEALLOCATE q'; END $$"])
+@pytest.mark.parametrize("how", [query, lambda sql: one_statement(sql) + sync()], ids=["simple", "extended"])
+def test_an_execute_of_the_protocols_statement_where_sql_has_prepared_some(weir, before, how):
+    """In a transaction: what has become of these is not known yet."""
+    weir.start(pool_size=1, max_overflow=0)
+    wire = weir.raw()
+    wire.ask(parse("p", "SELECT $1::int + 1") + sync())
+    wire.query("PREPARE q AS SELECT 1")
+    wire.query("BEGIN")
+    wire.query(before)
+    assert texts(wire.ask(how("EXECUTE p(1)"))) == [["2"]]
+    assert texts(wire.ask(how("EXECUTE p(2)"))) == [["3"]]
+    wire.query("COMMIT")
+    assert (wire.query("SELECT name FROM pg_prepared_statements WHERE from_sql ORDER BY 1") ==
+            ([["q"], ["q2"]] if before.startswith("PREPARE") else []))
