@@ -435,7 +435,7 @@ notify_listener_deliver(struct notify_listener *listener)
 static bool
 is_held(const struct notify_listener *listener)
 {
-	return listener->entry->settings.on_outage == OUTAGE_HOLD && !listener->is_up &&
+	return listener->entry->settings.on_outage == OUTAGE_HOLD && !listener->is_up && !listener->is_paused &&
 	       strcmp(listener->why_down.sqlstate, "53300") != 0;
 }
 
@@ -452,22 +452,31 @@ has_waited_long(const struct notify_listener *listener, const struct notify_subs
 	return limit > 0 && now_us - from_us >= limit;
 }
 
+static void
+say_why_in_vain(const struct notify_listener *listener, struct fail *why)
+{
+	const struct fail *down = &listener->why_down;
+
+	if (listener->is_paused) {
+		fail_set(why, "53300", "no connection to listen with within pool_timeout: the pool is paused");
+		fail_hint(why, "RESUME it in the pgweir console");
+	} else
+		fail_set(why, down->sqlstate[0] != '\0' ? down->sqlstate : "08001",
+			 "no connection to listen with within %s%s%s",
+			 is_held(listener) ? "outage_hold" : "pool_timeout", down->text[0] != '\0' ? ": " : "",
+			 down->text);
+}
+
+/* In a PAUSE, too: who waits within a transaction has a server, for whose return PAUSE waits. */
 void
 notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 {
-	const char *limit = is_held(listener) ? "outage_hold" : "pool_timeout";
-
-	if (listener->is_paused)
-		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next) {
 		struct notify_subscription *m;
 
 		while (((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL) &&
 		       has_waited_long(listener, m, now_us)) {
-			fail_set(&listener->why_failed,
-				 listener->why_down.sqlstate[0] != '\0' ? listener->why_down.sqlstate : "08001",
-				 "no connection to listen with within %s%s%s", limit,
-				 listener->why_down.text[0] != '\0' ? ": " : "", listener->why_down.text);
+			say_why_in_vain(listener, &listener->why_failed);
 			move(listener, m, NW_FAILED);
 		}
 	}

@@ -4,11 +4,12 @@ is read here is the same straight against PostgreSQL (PGWEIR_DIRECT)."""
 import os
 import signal
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rawwire import (QueryFailed, bind, close, copy_data, copy_done, describe, execute, function_call, message,
-                     one_statement, parse, query, sync, texts)
+from rawwire import (QueryFailed, bind, close, copy_data, copy_done, describe, errors, execute, function_call,
+                     message, one_statement, parse, query, sync, texts)
 from waiting import wait_until
 
 
@@ -783,6 +784,28 @@ def test_pause_resume_and_reconnect(one):
     assert [row["pid"] for row in listeners(one)] != before
     one.raw().query("NOTIFY a, '2'")
     assert news(listener) == [("a", "2")]
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("is_new", [True, False], ids=["first", "further"])
+def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, is_new):
+    """It waits for the connection that the PAUSE has closed, and has a server, for which the PAUSE waits."""
+    weir.start(pool_timeout="1s")
+    other = weir.raw() if is_new else listening(weir, "a")
+    wire = weir.raw()
+    wire.query("BEGIN")
+    with ThreadPoolExecutor(1) as pool:
+        paused = pool.submit(weir.console, "PAUSE")
+        wait_until(lambda: [row for row in weir.console("SHOW DATABASES") if row["paused"]])
+        replies = wire.ask(query("LISTEN b"), timeout=10)
+        if not errors(replies):
+            replies = wire.ask(query("COMMIT"), timeout=10)
+        assert [error.sqlstate for error in errors(replies)] == ["53300"]
+        wire.ask(query("ROLLBACK"))
+        paused.result(10)
+    weir.console("RESUME")
+    assert tags(wire.ask(query("LISTEN b"))) == ["LISTEN"]
+    other.leave()
 
 
 @pytest.mark.weir_only
