@@ -130,6 +130,27 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
+/*
+ * What nearly all drivers send behind a Bind: Describe and Execute of the unnamed portal, without a limit. Handled as a
+ * unit it costs a third of what the two messages do.
+ */
+static enum walk_result
+fast_run(struct request_walk *w)
+{
+	static const char run[] = "D\0\0\0\6P\0"
+				  "E\0\0\0\11\0\0\0\0\0";
+	struct ledger *l = &w->x->srv->ledger;
+
+	if (w->len - w->at < sizeof(run) - 1 || memcmp(walk_message(w), run, sizeof(run) - 1) != 0 ||
+	    statements_expect_describe(w->x))
+		return WALK_ON;
+	if (ledger_push(l, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, NULL) < 0 ||
+	    ledger_push(l, OWED_EXECUTE, OWED_TO_CLIENT, NULL) < 0)
+		return walk_out_of_memory(w->x);
+	w->x->srv->loan.statements_run++;
+	return walk_forward_whole(w, sizeof(run) - 1);
+}
+
 static enum walk_result
 fast_bind(struct request_walk *w, const struct frame *f)
 {
@@ -163,7 +184,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	x->srv->loan.bytes_from_client += m->total;
 	outbox_ref(&x->env->to_server, m->message + m->used, m->total - m->used);
 	w->at += m->total;
-	return WALK_ON;
+	return fast_run(w);
 }
 
 static enum walk_result
