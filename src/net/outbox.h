@@ -52,7 +52,20 @@ void outbox_copy(struct outbox *o, const void *bytes, size_t len);
 uint8_t *outbox_room(struct outbox *o, size_t len);
 /* Sends the batch so far, as referenced bytes are about to go away. */
 void outbox_flush_early(struct outbox *o);
+int outbox_flush_slowly(struct outbox *o);
+
 /* Sends the batch. Returns 0, or -1 if bytes were lost (no memory). The outbox is then empty and has no peer. */
-int outbox_flush(struct outbox *o);
+static inline int
+outbox_flush(struct outbox *o)
+{
+	struct stream *to = o->to;
+
+	if (o->count != 1 || o->space_used > 0 || o->is_broken)
+		return outbox_flush_slowly(o);
+	o->to = NULL;
+	o->count = 0;
+	o->total = 0;
+	return stream_write(to, o->pieces, 1);
+}
 
 #endif

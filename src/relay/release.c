@@ -13,7 +13,7 @@ may_return(const struct exchange *x, const struct server *srv)
 	       srv->state == SV_LENT && !statements_hold_server(x);
 }
 
-static void
+static inline void
 release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = session_seal(x);
@@ -46,7 +46,7 @@ end_for_good(struct exchange *x)
 	exchange_close(x, &why);
 }
 
-void
+inline void
 relay_try_release(struct exchange *x)
 {
 	bool is_to_leave = x->env->is_draining && !x->env->is_gentle;

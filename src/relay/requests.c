@@ -41,7 +41,7 @@ walk_violated(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
-static int
+static inline int
 link_server(struct exchange *x, struct server *srv)
 {
 	x->srv = srv;
@@ -153,7 +153,7 @@ next_type(const struct request_walk *w)
 	return w->len - w->at > w->m.total ? w->p[w->at + w->m.total] : 0;
 }
 
-enum walk_result
+inline enum walk_result
 walk_borrow(struct request_walk *w)
 {
 	struct exchange *x = w->x;

@@ -155,7 +155,7 @@ walk_note_bind(struct request_walk *w)
 }
 
 /* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
-enum walk_result
+inline enum walk_result
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
