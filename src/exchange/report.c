@@ -128,7 +128,7 @@ take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 	t->waited_us = t->connect_us = 0;
 }
 
-void
+inline void
 report_request_begins(struct exchange *x, struct server *srv)
 {
 	uint64_t now = *x->env->now_us;
@@ -151,7 +151,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	srv->loan.tag[0] = srv->loan.sqlstate[0] = '\0';
 }
 
-void
+inline void
 report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
 {
 	struct loan *l = &srv->loan;

@@ -137,7 +137,7 @@ tell_caps(struct pool *p)
 }
 
 /* Inline: the two moves of each loan are made for their states. */
-static inline void
+__attribute__((always_inline)) static inline void
 move(struct pool *p, struct pool_conn *conn, enum pool_conn_state from, enum pool_conn_state to)
 {
 	if (p->returned == conn)

@@ -272,7 +272,7 @@ features_error(struct exchange *x, const struct error_fields *fields, const uint
 
 /* --- the end of a request, and a hand-over --- */
 
-bool
+inline bool
 features_request_done(struct exchange *x, const struct owed *ended)
 {
 	statements_request_done(x);
@@ -286,7 +286,7 @@ features_request_done(struct exchange *x, const struct owed *ended)
 	return listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
 }
 
-bool
+inline bool
 features_release(struct exchange *x)
 {
 	switch (statements_undo(x, true)) { /* what it puts on the server state need not ask about */
