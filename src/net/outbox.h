@@ -32,7 +32,7 @@ int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* its content is not sent, and it has no peer any more */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
 /* Adds bytes by reference: they must stay where they are until outbox_flush. */
-static inline void
+__attribute__((always_inline)) static inline void
 outbox_ref(struct outbox *o, const void *bytes, size_t len)
 {
 	struct iovec *last = &o->pieces[o->count];
@@ -55,7 +55,7 @@ void outbox_flush_early(struct outbox *o);
 int outbox_flush_slowly(struct outbox *o);
 
 /* Sends the batch. Returns 0, or -1 if bytes were lost (no memory). The outbox is then empty and has no peer. */
-static inline int
+__attribute__((always_inline)) static inline int
 outbox_flush(struct outbox *o)
 {
 	struct stream *to = o->to;

@@ -372,6 +372,7 @@ pass_on(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 
+	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
 		pool_close_conn(p, conn, reason);
 		pool_reinforce(p, now_us);
@@ -412,10 +413,10 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 void
 pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
-	end_washing(p, conn);
-	if (p->is_granting && p->returned == NULL && p->waiting > 0)
+	if (p->is_granting && p->returned == NULL && p->waiting > 0) {
+		end_washing(p, conn);
 		p->returned = conn;
-	else
+	} else
 		take_back(p, conn, now_us);
 }
 

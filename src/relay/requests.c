@@ -335,7 +335,7 @@ one_message(struct request_walk *w)
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
-static enum walk_result
+__attribute__((always_inline)) static inline enum walk_result
 walk(struct request_walk *w)
 {
 	struct exchange *x = w->x;

@@ -11,9 +11,10 @@ inline void
 loan_begin(struct loan *l, uint64_t now_us)
 {
 	image_unref(l->commit.before);
-	/* In parts, each of which a few stores clear. */
+	/* In parts of less than 96 bytes, each of which a few stores clear. */
 	memset(l, 0, offsetof(struct loan, lent_us));
-	memset(&l->lent_us, 0, offsetof(struct loan, commit) - offsetof(struct loan, lent_us));
+	memset(&l->lent_us, 0, offsetof(struct loan, late_since_us) - offsetof(struct loan, lent_us));
+	memset(&l->late_since_us, 0, offsetof(struct loan, commit) - offsetof(struct loan, late_since_us));
 	memset(&l->commit, 0, sizeof(l->commit));
 	if (l->clock.since_us != 0) /* the last borrower has left in the midst of a request */
 		memset(&l->clock, 0, sizeof(l->clock));

@@ -137,7 +137,7 @@ ledger_head(const struct ledger *l)
 }
 
 /* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
-static inline int
+__attribute__((always_inline)) static inline int
 ledger_enter_next(struct ledger *l, struct owed o)
 {
 	if (l->is_skipping || l->is_copy_open || l->count == l->cap || o.kind >= OWED_COPY_END)
