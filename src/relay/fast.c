@@ -80,7 +80,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	const uint8_t *sql = walk_message(w) + FRAME_HEAD_LEN;
 	enum walk_result r;
 
-	if (f->body_len == 0 || session_reads_anyhow(x))
+	if (f->body_len == 0 || (x->srv != NULL && session_reads_anyhow(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) ||

@@ -283,7 +283,8 @@ features_request_done(struct exchange *x, const struct owed *ended)
 	if (x->srv->loan.commit.is_on)
 		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */
-	return listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
+	return x->listen != NULL &&
+	       listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
 }
 
 inline bool
@@ -298,5 +299,6 @@ features_release(struct exchange *x)
 	default:
 		break;
 	}
-	return !listen_holds_server(x) && session_may_release(x); /* state is last: what it asks about is final */
+	return (x->listen == NULL || !listen_holds_server(x)) &&
+	       session_may_release(x); /* state is last: what it asks about is final */
 }

@@ -47,7 +47,8 @@ link_server(struct exchange *x, struct server *srv)
 	x->srv = srv;
 	if (loss_is_held(x))
 		loss_begin(x);
-	listen_linked(x, srv);
+	if (x->listen != NULL) /* else it is as the loan began */
+		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
 	if ((srv->image != x->image && session_replay(x) < 0) ||
