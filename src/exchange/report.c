@@ -100,7 +100,7 @@ report_drained(struct exchange *x, struct server *srv)
 	if (c->since_us == 0)
 		return;
 	charge(c, *x->env->now_us);
-	c->debtor = debtor_now(x, srv);
+	c->debtor = (uint8_t)debtor_now(x, srv);
 }
 
 /* --- requests --- */
@@ -425,7 +425,7 @@ report_flushed(struct exchange *x, struct server *srv)
 	charge(c, ready_us);
 	c->is_flowing = c->has_passed; /* from now on: up to its first bytes, PostgreSQL worked */
 	if (env->done_count == 0) {
-		c->debtor = debtor_now(x, srv);
+		c->debtor = (uint8_t)debtor_now(x, srv);
 		return;
 	}
 	sent_us = clock_now_us();
