@@ -239,6 +239,22 @@ handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 	exchange_replay(x, handle);
 }
 
+/* Of a client that is not ready, or whose earlier input waits. */
+__attribute__((noinline)) static void
+handle_otherwise(struct client *c, uint8_t *bytes, size_t len)
+{
+	bool is_login = client_state_is_login((enum client_state)c->x.state);
+
+	if (!c->x.ticket.is_waiting)
+		c->x.request_us = *c->env->x.now_us;
+	if (c->x.pending_len > 0 || client_state_waits((enum client_state)c->x.state))
+		handle_with_pending(&c->x, bytes, len);
+	else
+		handle(&c->x, bytes, len);
+	if (is_login) /* otherwise a password, or a part of one, would stay there until it is overwritten */
+		OPENSSL_cleanse(bytes, len);
+}
+
 static void
 on_readable(struct stream *s)
 {
@@ -248,21 +264,15 @@ on_readable(struct stream *s)
 
 	*env->x.now_us = clock_now_us();
 	switch (stream_read(&c->x.stream, env->read_buffer, env->read_cap, &got)) {
-	case STREAM_OK: {
-		bool is_login = client_state_is_login((enum client_state)c->x.state);
-
-		if (!c->x.ticket.is_waiting)
+	case STREAM_OK:
+		if (c->x.state == CL_READY && c->x.pending_len == 0) {
 			c->x.request_us = *env->x.now_us;
-		if (c->x.pending_len > 0 || client_state_waits((enum client_state)c->x.state))
-			handle_with_pending(&c->x, env->read_buffer, got);
-		else
-			handle(&c->x, env->read_buffer, got);
+			relay_bytes(&c->x, env->read_buffer, got);
+		} else
+			handle_otherwise(c, env->read_buffer, got);
 		if (env->is_memory_short)
 			client_read_short(c);
-		if (is_login) /* otherwise a password, or a part of one, would stay there until it is overwritten */
-			OPENSSL_cleanse(env->read_buffer, got);
 		return;
-	}
 	case STREAM_AGAIN:
 		return;
 	case STREAM_EOF:

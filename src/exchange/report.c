@@ -128,7 +128,7 @@ take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 	t->waited_us = t->connect_us = 0;
 }
 
-void
+inline void
 report_request_begins(struct exchange *x, struct server *srv)
 {
 	uint64_t now = *x->env->now_us;
@@ -151,7 +151,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 	srv->loan.tag[0] = srv->loan.sqlstate[0] = '\0';
 }
 
-void
+inline void
 report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
 {
 	struct loan *l = &srv->loan;
@@ -410,12 +410,13 @@ is_over(const struct exchange *x, const struct server *srv)
 	       x->state != CL_RETRYING && (srv->ledger.count == 0 || !ledger_owes_client(&srv->ledger, &since_us));
 }
 
-void
+inline void
 report_flushed(struct exchange *x, struct server *srv)
 {
 	struct exchange_env *env = x->env;
 	struct phase_clock *c = &srv->loan.clock;
 	uint64_t ready_us = *env->now_us, sent_us;
+	unsigned done_count;
 
 	if (c->since_us == 0 && env->done_count > 0)
 		start_clock(env, c);
@@ -432,9 +433,10 @@ report_flushed(struct exchange *x, struct server *srv)
 	charge(c, sent_us);
 	if (c->is_timed)
 		histogram_observe_us(&env->counters->proxy_overhead, &histogram_bounds_proxy, c->us[PHASE_PROXY]);
-	for (unsigned i = 0; i < env->done_count; i++)
-		measure(x, srv, &env->done[i]);
+	done_count = env->done_count;
 	env->done_count = 0;
+	for (unsigned i = 0; i < done_count; i++)
+		measure(x, srv, &env->done[i]);
 	srv->loan.last_done_us = ready_us;
 	*env->now_us = sent_us;
 	if (is_over(x, srv)) {

@@ -115,7 +115,7 @@ outbox_flush_early(struct outbox *o)
 }
 
 int
-outbox_flush(struct outbox *o)
+outbox_flush_slowly(struct outbox *o)
 {
 	int r;
 

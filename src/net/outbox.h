@@ -32,7 +32,7 @@ int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* its content is not sent, and it has no peer any more */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
 /* Adds bytes by reference: they must stay where they are until outbox_flush. */
-static inline void
+__attribute__((always_inline)) static inline void
 outbox_ref(struct outbox *o, const void *bytes, size_t len)
 {
 	struct iovec *last = &o->pieces[o->count];
@@ -52,7 +52,20 @@ void outbox_copy(struct outbox *o, const void *bytes, size_t len);
 uint8_t *outbox_room(struct outbox *o, size_t len);
 /* Sends the batch so far, as referenced bytes are about to go away. */
 void outbox_flush_early(struct outbox *o);
+int outbox_flush_slowly(struct outbox *o);
+
 /* Sends the batch. Returns 0, or -1 if bytes were lost (no memory). The outbox is then empty and has no peer. */
-int outbox_flush(struct outbox *o);
+__attribute__((always_inline)) static inline int
+outbox_flush(struct outbox *o)
+{
+	struct stream *to = o->to;
+
+	if (o->count != 1 || o->space_used > 0 || o->is_broken)
+		return outbox_flush_slowly(o);
+	o->to = NULL;
+	o->count = 0;
+	o->total = 0;
+	return stream_write(to, o->pieces, 1);
+}
 
 #endif

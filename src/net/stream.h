@@ -110,7 +110,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
  * Sends all pieces in order, in one call if the peer takes them; the rest is copied to the queue. Returns 0, or -1
  * without memory. A dead peer is not an error here: bytes are dropped, and on_readable follows soon.
  */
-static inline int
+__attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
 	ssize_t sent;

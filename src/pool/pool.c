@@ -27,6 +27,7 @@ pool_new(const struct pool_settings *settings, const struct pool_ops *ops, void 
 	p->close_reason = RR_RELOAD;
 	for (int state = 0; state < PC_COUNT; state++)
 		TAILQ_INIT(&p->in[state]);
+	TAILQ_INIT(&p->all);
 	TAILQ_INIT(&p->line);
 	caps_set(&p->caps, CAP_ALL, budget, p, p->count, false);
 	pool_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
@@ -116,6 +117,12 @@ is_of_budget(enum pool_conn_state state)
 	return state == PC_NONE || state == PC_CLOSING;
 }
 
+static bool
+has_list(enum pool_conn_state state)
+{
+	return state != PC_NONE && state != PC_LENT;
+}
+
 /* Most loans begin and end without a change: then no cap is asked. */
 static inline void
 tell_caps(struct pool *p)
@@ -129,26 +136,29 @@ tell_caps(struct pool *p)
 }
 
 /* Inline: the two moves of each loan are made for their states. */
-static inline void
+__attribute__((always_inline)) static inline void
 move(struct pool *p, struct pool_conn *conn, enum pool_conn_state from, enum pool_conn_state to)
 {
 	if (p->returned == conn)
 		p->returned = NULL; /* it was closed instead */
 	end_washing(p, conn);
-	if (from != PC_NONE) {
-		TAILQ_REMOVE(&p->in[from], conn, link);
+	if (from == PC_NONE) {
+		TAILQ_INSERT_TAIL(&p->all, conn, all);
+		p->total++;
+	} else
 		p->count[from]--;
-		p->total--;
-	}
+	if (has_list(from))
+		TAILQ_REMOVE(&p->in[from], conn, link);
 	conn->state = to;
+	if (to == PC_NONE) {
+		TAILQ_REMOVE(&p->all, conn, all);
+		p->total--;
+	} else
+		p->count[to]++;
 	if (to == PC_IDLE)
 		insert_idle(p, conn);
-	else if (to != PC_NONE)
+	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
-	if (to != PC_NONE) {
-		p->count[to]++;
-		p->total++;
-	}
 	if (is_of_budget(from) || is_of_budget(to))
 		caps_moved(&p->caps, from, to);
 	tell_caps(p);
@@ -278,7 +288,7 @@ pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 	pool_reinforce(p, now_us);
 }
 
-static void take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+static inline void take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us);
 
 /*
  * The borrower may return the connection from within on_grant. The next in line gets it only after that on_grant is
@@ -339,15 +349,12 @@ is_to_close(const struct pool *p, const struct pool_conn *conn, uint64_t now_us,
 	return true;
 }
 
-static inline void
+static void
 go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
 	bool is_nearer;
 
-	if (conn->state == PC_LENT)
-		move(p, conn, PC_LENT, PC_IDLE);
-	else
-		pool_move(p, conn, PC_IDLE);
+	pool_move(p, conn, PC_IDLE);
 	is_nearer = pool_expect_idle(p, conn); /* conn may be gone after what follows */
 	if (pool_live(p) > p->settings.pool_size)
 		pool_trim(p, now_us);
@@ -356,17 +363,15 @@ go_idle(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		pool_arm(p, pool_idle_due(p, now_us));
 }
 
-static void
-take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+/* Closes it, or lends it to the first in line; if there is none, it becomes idle. */
+__attribute__((noinline)) static void
+pass_on(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
 	struct pool_ticket *t = TAILQ_FIRST(&p->line);
+	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
-	bool is_asked_back;
 
-	assert(conn->state == PC_LENT);
-	conn->heard_us = conn->idle_since_us = now_us;
-	conn->epoch = p->epoch;
-	is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
+	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
 		pool_close_conn(p, conn, reason);
 		pool_reinforce(p, now_us);
@@ -384,13 +389,33 @@ take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	}
 }
 
+/* Nearly always nobody waits, here or for a place under a cap, and all of the pool's connections may stay. */
+static inline void
+take_back(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+{
+	bool is_tight = caps_returned(&p->caps, conn->opened_us, now_us);
+	enum recycle_reason reason;
+
+	assert(conn->state == PC_LENT);
+	conn->heard_us = conn->idle_since_us = now_us;
+	conn->epoch = p->epoch;
+	if (is_tight || p->waiting > 0 || pool_live(p) > p->settings.pool_size ||
+	    is_to_close(p, conn, now_us, &reason)) {
+		pass_on(p, conn, now_us);
+		return;
+	}
+	move(p, conn, PC_LENT, PC_IDLE);
+	if (pool_expect_idle(p, conn))
+		pool_arm(p, pool_idle_due(p, now_us));
+}
+
 void
 pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 {
-	end_washing(p, conn);
-	if (p->is_granting && p->returned == NULL && p->waiting > 0)
+	if (p->is_granting && p->returned == NULL && p->waiting > 0) {
+		end_washing(p, conn);
 		p->returned = conn;
-	else
+	} else
 		take_back(p, conn, now_us);
 }
 

@@ -81,7 +81,8 @@ struct pool_conn {
 	bool is_washed; /* LENT, but about to be returned */
 	bool is_trial; /* OPENING while the circuit is open */
 	bool is_choosy; /* set by the owner before pool_return: it must not be lent to everybody (ops->suits) */
-	TAILQ_ENTRY(pool_conn) link;
+	TAILQ_ENTRY(pool_conn) link; /* of those in its state; unused while it is LENT, as most often it soon is not */
+	TAILQ_ENTRY(pool_conn) all;
 };
 
 struct pool_ticket;

@@ -160,13 +160,6 @@ budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_
 }
 
 void
-budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
-{
-	m->rest_end_us = now_us + BUDGET_TURN_US;
-	m->turn_end_us = opened_us + BUDGET_TURN_US;
-}
-
-void
 budget_set_wanting(struct budget_member *m, bool is_wanting)
 {
 	if (m->budget == NULL || m->is_wanting == is_wanting)
@@ -265,6 +258,14 @@ static bool
 is_tight(const struct pool_budget *b)
 {
 	return !TAILQ_EMPTY(&b->hungry) || (b->limit > 0 && b->used > b->limit);
+}
+
+bool
+budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+{
+	m->rest_end_us = now_us + BUDGET_TURN_US;
+	m->turn_end_us = opened_us + BUDGET_TURN_US;
+	return m->budget != NULL && is_tight(m->budget);
 }
 
 /* Returns how many connections must close so that pools below their share (other than except) get it; < 1: none. */

@@ -39,7 +39,8 @@ void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserve
 
 /* Call it when a connection is new or gone (PC_NONE), or begins or ends to leave (PC_CLOSING). */
 void budget_moved(struct budget_member *m, enum pool_conn_state from, enum pool_conn_state to);
-void budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
+/* One was returned. Returns whether fairness matters now: budget_asks_back() and budget_review() are due. */
+bool budget_returned(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_set_wanting(struct budget_member *m, bool is_wanting);
 /* Call it at the end of each change, with the number of connections that only the cap prevents. Then reviews. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
@@ -76,7 +77,8 @@ void caps_set_wanting(struct pool_caps *caps, bool is_wanting);
 void caps_report(struct pool_caps *caps, uint32_t short_count, uint64_t now_us);
 bool caps_allow(const struct pool_caps *caps, uint64_t now_us);
 bool caps_have_spare(const struct pool_caps *caps);
-bool caps_ask_back(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
+bool caps_returned(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us);
+bool caps_ask_back(const struct pool_caps *caps, uint64_t opened_us, uint64_t now_us); /* one that was just returned */
 bool caps_are_wanted(const struct pool_caps *caps);
 void caps_review(const struct pool_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct pool_caps *caps, uint64_t now_us);

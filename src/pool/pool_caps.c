@@ -90,15 +90,22 @@ caps_have_spare(const struct pool_caps *caps)
 }
 
 bool
-caps_ask_back(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
+caps_returned(struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
-	bool is_asked = false;
+	bool is_tight = false;
 
-	for (unsigned i = caps->first; i < POOL_CAPS; i++) {
-		budget_returned(&caps->of[i], opened_us, now_us);
-		is_asked = is_asked || budget_asks_back(&caps->of[i], opened_us, now_us);
-	}
-	return is_asked;
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
+		is_tight |= budget_returned(&caps->of[i], opened_us, now_us);
+	return is_tight;
+}
+
+bool
+caps_ask_back(const struct pool_caps *caps, uint64_t opened_us, uint64_t now_us)
+{
+	for (unsigned i = caps->first; i < POOL_CAPS; i++)
+		if (budget_asks_back(&caps->of[i], opened_us, now_us))
+			return true;
+	return false;
 }
 
 bool

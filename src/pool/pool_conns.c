@@ -253,7 +253,7 @@ pool_entry_granted(struct pool_conn *conn, void *borrower, uint64_t now_us)
 	return srv;
 }
 
-struct server *
+inline struct server *
 pool_entry_borrow(struct pool_entry *entry, struct pool_ticket *ticket, void *borrower, uint64_t now_us)
 {
 	struct pool_conn *conn = pool_borrow(entry->policy, ticket, now_us);
@@ -288,7 +288,7 @@ seal(struct server *srv, unsigned parts, const char *question, uint64_t now_us)
 	server_reset(srv, &order, now_us);
 }
 
-void
+inline void
 pool_entry_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
 	struct pool_entry *entry = srv->owner;

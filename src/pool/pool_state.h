@@ -10,9 +10,9 @@
  *   pool_caps.c    several caps over one pool
  *   pool_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
- * Every connection is on the list of its state; pool_move is the only writer of that state. Only pool_serve and the
- * pool_refuse_* call borrowers back, which may do anything with the pool: after such a call, nothing seen before it may
- * be relied on. Everything else may be called anywhere, as ops do not call back.
+ * Every connection but the LENT ones is on the list of its state; pool_move is the only writer of that state. Only
+ * pool_serve and the pool_refuse_* call borrowers back, which may do anything with the pool: after such a call, nothing
+ * seen before it may be relied on. Everything else may be called anywhere, as ops do not call back.
  */
 #ifndef PGWEIR_POOL_POOL_STATE_H
 #define PGWEIR_POOL_POOL_STATE_H
@@ -39,7 +39,8 @@ struct pool {
 	bool was_wanting; /* as the caps were told */
 	uint64_t random;
 
-	struct pool_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. */
+	struct pool_conns all;
+	struct pool_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. LENT: none. */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT will be returned in a moment */
@@ -124,11 +125,33 @@ uint64_t pool_supply_due(const struct pool *p, uint64_t now_us);
 /* pool_upkeep.c */
 void pool_trim(struct pool *p, uint64_t now_us); /* closes those idle for too long */
 void pool_set_recycle_time(struct pool *p, struct pool_conn *conn);
+/* Returns when a sweep will have something to do for this idle connection. */
+static inline uint64_t
+pool_sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
+{
+	uint64_t at_us = NEVER_US;
+
+	if (conn->is_recycle_due || conn->epoch != p->epoch)
+		return 0;
+	if (p->settings.ping_interval_us > 0)
+		at_us = later(conn->heard_us, p->settings.ping_interval_us);
+	return conn->recycle_at_us != 0 ? earliest(at_us, conn->recycle_at_us) : at_us;
+}
+
 /*
  * conn has become idle. Returns whether that may bring pool_idle_due nearer: it nearly never does, because colder ones
  * wait for the same deadlines.
  */
-bool pool_expect_idle(struct pool *p, const struct pool_conn *conn);
+static inline bool
+pool_expect_idle(struct pool *p, const struct pool_conn *conn)
+{
+	uint64_t sweep_us = p->sweep_us;
+
+	p->sweep_us = earliest(sweep_us, pool_sweep_wanted_at(p, conn));
+	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || pool_live(p) > p->settings.pool_size ||
+	       (p->settings.idle_timeout_us > 0 && p->count[PC_IDLE] - 1 <= p->settings.min_idle);
+}
+
 uint64_t pool_next_due(const struct pool *p, uint64_t now_us);
 uint64_t pool_idle_due(const struct pool *p, uint64_t now_us); /* the part of it that depends on idle connections */
 

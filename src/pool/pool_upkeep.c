@@ -35,25 +35,6 @@ too_cold_at(const struct pool *p, const struct pool_conn *coldest, enum recycle_
 	return later(coldest->idle_since_us, earliest(linger_us, timeout_us));
 }
 
-/* Returns when a sweep will have something to do for this idle connection. */
-static uint64_t
-sweep_wanted_at(const struct pool *p, const struct pool_conn *conn)
-{
-	uint64_t at_us = NEVER_US;
-
-	if (conn->is_recycle_due || conn->epoch != p->epoch)
-		return 0;
-	if (p->settings.ping_interval_us > 0)
-		at_us = later(conn->heard_us, p->settings.ping_interval_us);
-	return conn->recycle_at_us != 0 ? earliest(at_us, conn->recycle_at_us) : at_us;
-}
-
-static void
-expect_sweep(struct pool *p, const struct pool_conn *conn)
-{
-	p->sweep_us = earliest(p->sweep_us, sweep_wanted_at(p, conn));
-}
-
 static uint64_t
 sweep_due(const struct pool *p)
 {
@@ -70,17 +51,6 @@ pool_idle_due(const struct pool *p, uint64_t now_us)
 	uint64_t due_us = coldest == NULL ? NEVER_US : earliest(too_cold_at(p, coldest, &reason), sweep_due(p));
 
 	return due_us > now_us ? due_us : now_us;
-}
-
-bool
-pool_expect_idle(struct pool *p, const struct pool_conn *conn)
-{
-	uint64_t sweep_us = p->sweep_us;
-	uint32_t others = p->count[PC_IDLE] - 1;
-
-	expect_sweep(p, conn);
-	return p->sweep_us != sweep_us || TAILQ_NEXT(conn, link) == NULL || pool_live(p) > p->settings.pool_size ||
-	       (p->settings.idle_timeout_us > 0 && others <= pool_min_idle(p));
 }
 
 uint64_t
@@ -156,7 +126,7 @@ sweep(struct pool *p, uint64_t now_us)
 	for (conn = TAILQ_LAST(&p->in[PC_IDLE], pool_conns); conn != NULL; conn = warmer) {
 		warmer = TAILQ_PREV(conn, pool_conns, link);
 		if (!sweep_one(p, conn, &pings, now_us))
-			expect_sweep(p, conn);
+			p->sweep_us = earliest(p->sweep_us, pool_sweep_wanted_at(p, conn));
 	}
 }
 
@@ -214,13 +184,11 @@ apply_settings(struct pool *p, const struct pool_settings *settings)
 static void
 set_recycle_times(struct pool *p)
 {
-	static const enum pool_conn_state opened[] = { PC_IDLE, PC_PINGING, PC_LENT };
 	struct pool_conn *conn;
 
-	for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++) {
-		TAILQ_FOREACH(conn, &p->in[opened[i]], link)
+	TAILQ_FOREACH(conn, &p->all, all)
+	if (conn->state != PC_OPENING && conn->state != PC_CLOSING)
 		pool_set_recycle_time(p, conn);
-	}
 }
 
 static void
@@ -290,8 +258,9 @@ pool_close_all(struct pool *p, enum recycle_reason why, uint64_t now_us)
 	struct pool_conn *conn;
 
 	p->close_reason = why;
-	TAILQ_FOREACH(conn, &p->in[PC_LENT], link)
-	conn->is_recycle_due = true;
+	TAILQ_FOREACH(conn, &p->all, all)
+	if (conn->state == PC_LENT)
+		conn->is_recycle_due = true;
 	if (why == RR_RELOAD)
 		pool_forget_failures(p); /* there may be another server there now */
 	else

@@ -80,7 +80,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	const uint8_t *sql = walk_message(w) + FRAME_HEAD_LEN;
 	enum walk_result r;
 
-	if (f->body_len == 0 || session_reads_anyhow(x))
+	if (f->body_len == 0 || (x->srv != NULL && session_reads_anyhow(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) ||
@@ -130,17 +130,41 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
+/* What nearly all drivers send behind a Bind: Describe and Execute of the unnamed portal, without a limit. */
+static const char run_all[] = "D\0\0\0\6P\0"
+			      "E\0\0\0\11\0\0\0\0\0";
+
+#define RUN_ALL_LEN (sizeof(run_all) - 1)
+
+/* Returns true if these two messages are next: they are handled with the Bind, as a unit. */
+static inline bool
+is_run_at_once(const struct request *m)
+{
+	return m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0;
+}
+
+/* Enters them. Returns 0, or -1: no memory. */
+static inline int
+push_run(struct server *srv)
+{
+	srv->loan.statements_run++;
+	return ledger_push(&srv->ledger, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, NULL) < 0
+		   ? -1
+		   : ledger_push(&srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
+}
+
 static enum walk_result
 fast_bind(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
 	enum walk_result r = enter(w);
+	size_t forward;
 
 	if (r != WALK_ON)
 		return r;
 	m->message = walk_message(w);
-	m->total = FRAME_HEAD_LEN + (size_t)f->body_len;
+	m->total = forward = FRAME_HEAD_LEN + (size_t)f->body_len;
 	m->have = w->len - w->at;
 	m->is_found = false;
 	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
@@ -160,9 +184,14 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	}
 	x->srv->is_synced = false;
 	walk_note_bind(w);
-	x->srv->loan.bytes_from_client += m->total;
-	outbox_ref(&x->env->to_server, m->message + m->used, m->total - m->used);
-	w->at += m->total;
+	if (is_run_at_once(m) && !statements_expect_describe(x)) {
+		if (push_run(x->srv) < 0)
+			return walk_out_of_memory(x);
+		forward += RUN_ALL_LEN;
+	}
+	x->srv->loan.bytes_from_client += forward;
+	outbox_ref(&x->env->to_server, m->message + m->used, forward - m->used);
+	w->at += forward;
 	return WALK_ON;
 }
 

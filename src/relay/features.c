@@ -273,7 +273,7 @@ features_error(struct exchange *x, const struct error_fields *fields, const uint
 
 /* --- the end of a request, and a hand-over --- */
 
-bool
+inline bool
 features_request_done(struct exchange *x, const struct owed *ended)
 {
 	statements_request_done(x);
@@ -284,10 +284,11 @@ features_request_done(struct exchange *x, const struct owed *ended)
 	if (x->srv->loan.commit.is_on)
 		commit_check_request_done(x);
 	report_done(x, x->srv, ended); /* before its replies are sent */
-	return listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
+	return x->listen != NULL &&
+	       listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
 }
 
-bool
+inline bool
 features_release(struct exchange *x)
 {
 	switch (statements_undo(x, true)) { /* what it puts on the server state need not ask about */
@@ -299,5 +300,6 @@ features_release(struct exchange *x)
 	default:
 		break;
 	}
-	return !listen_holds_server(x) && session_may_release(x); /* state is last: what it asks about is final */
+	return (x->listen == NULL || !listen_holds_server(x)) &&
+	       session_may_release(x); /* state is last: what it asks about is final */
 }

@@ -10,10 +10,10 @@ may_return(const struct exchange *x, const struct server *srv)
 {
 	return x->state != CL_HELD && x->state != CL_RETRYING && srv->ledger.count == 0 && !srv->ledger.is_skipping &&
 	       srv->is_synced && srv->tx == 'I' && (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL &&
-	       srv->state == SV_LENT && !statements_hold_server(x);
+	       srv->state == SV_LENT && (x->statements == NULL || !statements_hold_server(x));
 }
 
-static void
+static inline void
 release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = session_seal(x);
@@ -23,7 +23,8 @@ release_give_back(struct exchange *x, struct server *srv)
 	listen_unlinked(x, srv);
 	x->srv = NULL;
 	x->ticket.idle_since_us = *x->env->now_us;
-	relay_unstall(x);
+	if (x->is_stalled)
+		relay_unstall(x);
 	stream_set_reading(&srv->stream, true);
 	if (srv->is_closing || srv->ledger.is_doubtful) {
 		x->entry->counters.recycles[RR_DIRTY]++;
@@ -46,7 +47,7 @@ end_for_good(struct exchange *x)
 	exchange_close(x, &why);
 }
 
-void
+inline void
 relay_try_release(struct exchange *x)
 {
 	bool is_to_leave = x->env->is_draining && !x->env->is_gentle;

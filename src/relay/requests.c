@@ -41,13 +41,14 @@ walk_violated(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
-static int
+static inline int
 link_server(struct exchange *x, struct server *srv)
 {
 	x->srv = srv;
 	if (loss_is_held(x))
 		loss_begin(x);
-	listen_linked(x, srv);
+	if (x->listen != NULL) /* else it is as the loan began */
+		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x);
 	if ((srv->image != x->image && session_replay(x) < 0) ||
@@ -153,7 +154,7 @@ next_type(const struct request_walk *w)
 	return w->len - w->at > w->m.total ? w->p[w->at + w->m.total] : 0;
 }
 
-enum walk_result
+inline enum walk_result
 walk_borrow(struct request_walk *w)
 {
 	struct exchange *x = w->x;
@@ -335,7 +336,7 @@ one_message(struct request_walk *w)
 	return step == WALK_ON ? linked_and_kept(w, &f) : step;
 }
 
-static enum walk_result
+__attribute__((always_inline)) static inline enum walk_result
 walk(struct request_walk *w)
 {
 	struct exchange *x = w->x;

@@ -16,12 +16,15 @@ void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_
 static inline void
 retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
 {
-	const struct kept_request *k = &x->srv->loan.kept;
+	struct kept_request *k = &x->srv->loan.kept;
 	bool is_end = type == 'S' || type == 'Q';
 
-	if (k->state == (is_end ? KEPT_NOTHING : KEPT_NOT) || (!is_end && k->state == KEPT_SO_FAR && k->from != NULL))
+	if (k->state == (is_end ? KEPT_NOTHING : KEPT_NOT))
 		return;
-	retry_keep(x, message, len, true);
+	if (is_end || k->state != KEPT_SO_FAR)
+		retry_keep(x, message, len, true);
+	else if (k->from == NULL)
+		k->from = message;
 }
 void retry_keep_rest(struct exchange *x, const uint8_t *end); /* the batch was walked up to here */
 /* An error came. Returns true if the client must not get it; then retry_now is due when nothing is owed any more. */

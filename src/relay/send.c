@@ -144,7 +144,7 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 	return ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
-void
+inline void
 walk_note_bind(struct request_walk *w)
 {
 	const struct request *m = &w->m;
@@ -155,7 +155,7 @@ walk_note_bind(struct request_walk *w)
 }
 
 /* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
-enum walk_result
+inline enum walk_result
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
 	struct server *srv = w->x->srv;
@@ -252,7 +252,7 @@ walk_send_extended(struct request_walk *w, const struct frame *f, enum owed_kind
 	return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-enum walk_result
+inline enum walk_result
 walk_send_sync(struct request_walk *w)
 {
 	struct server *srv = w->x->srv;

@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With a line in the log. */
-__attribute__((cold)) static int
-step_aloud(struct server *srv, enum server_event ev, enum server_state to)
+int
+server_step_aloud(struct server *srv, enum server_event ev, enum server_state to)
 {
 	if (to == SV_NONE) {
 		log_error(srv->env->log, "BUG: server %" PRIu64 ": %s while %s", srv->id, server_event_name(ev),
@@ -19,17 +18,6 @@ step_aloud(struct server *srv, enum server_event ev, enum server_state to)
 	}
 	log_debug(srv->env->log, "server %" PRIu64 ": %s -> %s (%s)", srv->id, server_state_name(srv->state),
 		  server_state_name(to), server_event_name(ev));
-	srv->state = to;
-	return 0;
-}
-
-int
-server_step(struct server *srv, enum server_event ev)
-{
-	enum server_state to = server_state_next(srv->state, ev);
-
-	if (to == SV_NONE || log_enabled(srv->env->log, LOG_LEVEL_DEBUG))
-		return step_aloud(srv, ev, to);
 	srv->state = to;
 	return 0;
 }
@@ -174,7 +162,7 @@ server_write(struct server *srv, const void *bytes, size_t len)
 		srv->stream.is_broken = true; /* out of memory: nothing may follow a part that is missing */
 }
 
-int
+inline int
 server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)

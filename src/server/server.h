@@ -283,8 +283,20 @@ const char *server_failure_word(enum connect_failure kind); /* PgBouncer's, for 
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
+/* The part of server_step() for what is logged: a step in the debug log, a bug in any. */
+int server_step_aloud(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
+
 /* The only writer of srv->state. Returns 0, or -1 for a bug of pgweir's, which is logged. */
-int server_step(struct server *srv, enum server_event ev);
+static inline int
+server_step(struct server *srv, enum server_event ev)
+{
+	enum server_state to = server_state_next(srv->state, ev);
+
+	if (to == SV_NONE || log_enabled(srv->env->log, LOG_LEVEL_DEBUG))
+		return server_step_aloud(srv, ev, to);
+	srv->state = to;
+	return 0;
+}
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);

@@ -318,7 +318,7 @@ inspect(struct walk *w, struct reply *r, struct fail *why)
 }
 
 /* Ends a request; w->at is after its ReadyForQuery. */
-static void
+static inline void
 end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 {
 	struct server *srv = w->srv;
@@ -446,12 +446,15 @@ walk_plain(struct walk *w)
 	const uint8_t *p = w->p + w->at, *end = w->p + w->len;
 	struct frame f;
 
-	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f) &&
-	       take_plain(w, &f, p + FRAME_HEAD_LEN)) {
-		p += FRAME_HEAD_LEN + f.body_len;
-		if (f.type == 'D' || (f.type == 'T' && ledger_expects_row(&srv->ledger)))
-			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f))
-				p += FRAME_HEAD_LEN + f.body_len; /* all (other) rows that are here */
+	while (srv->borrower != NULL && !srv->loan.makes_true && frame_whole(p, (size_t)(end - p), &f)) {
+		if (ledger_expects_result(&srv->ledger, f.type)) {
+			do
+				p += FRAME_HEAD_LEN + f.body_len;
+			while (p < end && *p == 'D' && frame_whole(p, (size_t)(end - p), &f)); /* all rows here */
+		} else if (take_plain(w, &f, p + FRAME_HEAD_LEN))
+			p += FRAME_HEAD_LEN + f.body_len;
+		else
+			break;
 		w->at = (size_t)(p - w->p);
 	}
 }
@@ -487,6 +490,8 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		walk_plain(w);
+		if (w->at == w->len)
+			break;
 		r = frame_parse(w->p + w->at, w->len - w->at, &f);
 		if (r == FRAME_PARTIAL || srv->state == SV_DEAD)
 			break;

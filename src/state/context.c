@@ -124,7 +124,7 @@ runs_code(const struct exchange *x, enum sql_word first, const char *sql, size_t
 	return false;
 }
 
-void
+inline void
 session_note_run(struct exchange *x, enum sql_word first, const char *sql, size_t len)
 {
 	x->srv->loan.has_run = true;
@@ -141,7 +141,7 @@ statement_runs_code(const struct exchange *x, struct statement *st)
 	       runs_code(x, (enum sql_word)statement_verdict(st)->first, (const char *)st->bytes, st->query_len);
 }
 
-void
+inline void
 session_note_run_of(struct exchange *x, struct statement *st)
 {
 	x->srv->loan.has_run = true;

@@ -26,13 +26,20 @@ statements_pass_through(const struct exchange *x)
 	return x->is_session || (x->srv != NULL && (x->srv->ledger.is_skipping || x->srv->ledger.is_copy_open));
 }
 
-/* Its type, length and first byte (the terminator of the unnamed portal, or the kind), and the name. */
-static void
-put_head(uint8_t *out, const uint8_t *message, uint32_t len, const char *name, size_t name_len)
+/*
+ * Writes a Bind of the unnamed portal, or a Describe, with another name, without what follows the names. names_len: of
+ * the names that it came with; name_len: with the terminator.
+ */
+static inline void
+put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len, const char *name, size_t name_len)
 {
+	uint8_t *out = outbox_room(&x->env->to_server, FRAME_HEAD_LEN + 1 + name_len);
+
+	if (out == NULL)
+		return;
 	out[0] = message[0];
-	wire_set_u32(out + 1, len);
-	out[FRAME_HEAD_LEN] = message[FRAME_HEAD_LEN];
+	wire_set_u32(out + 1, (uint32_t)(wire_u32(message + 1) + 1 + name_len - names_len));
+	out[FRAME_HEAD_LEN] = message[FRAME_HEAD_LEN]; /* the terminator of the unnamed portal, or the kind */
 	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
 }
 
@@ -46,11 +53,10 @@ put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const 
 	size_t name_len = strlen(name) + 1;
 	uint32_t body_len = wire_u32(message + 1) - 4;
 	uint32_t len = (uint32_t)(4 + portal_len + before_len + name_len + (body_len - names_len));
-	uint8_t head[FRAME_HEAD_LEN], *room;
+	uint8_t head[FRAME_HEAD_LEN];
 
-	if (before_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) { /* nearly always: in one piece */
-		if ((room = outbox_room(&x->env->to_server, FRAME_HEAD_LEN + 1 + name_len)) != NULL)
-			put_head(room, message, len, name, name_len);
+	if (before_len == 0 && portal_len == 1 && name_len <= STATEMENT_NAME_MAX) {
+		put_renamed_at_once(x, message, names_len, name, name_len);
 		return;
 	}
 	head[0] = message[0];
@@ -285,17 +291,14 @@ ensure_named(struct exchange *x, struct client_statement *n, const char **name)
 	return step;
 }
 
-static enum statement_step
-put_bind(struct exchange *x, struct request *m, const char *name)
+/* Enters a Bind, which is about to be sent. Returns 0, or -1: no memory. */
+static inline int
+push_bind(struct exchange *x, struct client_statement *n)
 {
-	const struct bind_names *b = &m->names;
-	struct client_statement *n = m->named;
-
 	if (client_statement_push(x, OWED_BIND, OWED_TO_CLIENT, n) < 0)
-		return STATEMENT_FAILED;
+		return -1;
 	report_text(x->srv, n->st->bytes, n->st->query_len + 1, n->st->query_len + 1, false);
-	put_renamed(x, m->message, b->len, b->portal, "", 0, name);
-	return STATEMENT_DONE;
+	return 0;
 }
 
 static enum statement_step
@@ -309,7 +312,10 @@ bind_named(struct exchange *x, struct request *m)
 		return step;
 	m->statement = n->st; /* it may have become another one, with the same SQL */
 	m->verdict = statement_verdict(n->st);
-	return put_bind(x, m, name);
+	if (push_bind(x, n) < 0)
+		return STATEMENT_FAILED;
+	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, name);
+	return STATEMENT_DONE;
 }
 
 /* Returns true if the server has it, with the rows that the client was told, and reads it as the client would. */
@@ -322,9 +328,17 @@ is_there_as_told(struct exchange *x, const struct client_statement *n)
 static enum statement_step
 bind_there(struct exchange *x, struct request *m)
 {
+	const struct statement *st = m->named->st;
+
 	loan_keep_request(&x->srv->loan);
 	x->entry->database->counters.statement_hits++;
-	return put_bind(x, m, m->named->st->name);
+	if (push_bind(x, m->named) < 0)
+		return STATEMENT_FAILED;
+	if (m->names.portal[0] == '\0')
+		put_renamed_at_once(x, m->message, m->names.len, st->name, (size_t)st->name_len + 1);
+	else
+		put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, st->name);
+	return STATEMENT_DONE;
 }
 
 /* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->verdict; HOLD; FAILED. */

@@ -55,7 +55,15 @@ void statements_request_done(struct exchange *x); /* ReadyForQuery */
  * A simple Query is about to be sent, which drops the unnamed statement unless PostgreSQL can't read its text. sql:
  * NULL if that is pgweir's own, or has not come whole. -1: no memory.
  */
-int statements_simple_query(struct exchange *x, const char *sql, size_t len);
+int statements_simple_query_of(struct exchange *x, const char *sql, size_t len); /* of a client that has statements */
+static inline int
+statements_simple_query(struct exchange *x, const char *sql, size_t len)
+{
+	if (x->statements != NULL)
+		return statements_simple_query_of(x, sql, len);
+	x->srv->unnamed_of = 0; /* if it was another client's, it is dropped there */
+	return 0;
+}
 /*
  * The client has no unnamed statement any more. A simple Query or an unnamed Parse drops it also if it got no server,
  * or was lost with it, as it does if PostgreSQL refuses it. No change of it may be under way.

@@ -243,14 +243,14 @@ is_unreadable(const struct exchange *x, const char *sql, size_t len)
 }
 
 int
-statements_simple_query(struct exchange *x, const char *sql, size_t len)
+statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statements *s = x->statements;
 
 	if (statements_pass_through(x))
 		return 0;
-	if (s == NULL || (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0)) {
-		x->srv->unnamed_of = 0; /* if it was another client's, it is dropped there */
+	if (s->unnamed == NULL && !s->is_unnamed_oversize && s->unnamed_under_way == 0) {
+		x->srv->unnamed_of = 0;
 		return 0;
 	}
 	if (sql != NULL && is_unreadable(x, sql, len))

@@ -63,7 +63,8 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* True if a whole message stands at the front of bytes; otherwise out may be anything. */
+/* True if a whole message stands at the front of bytes, of which there are less than FRAME_BODY_MAX; otherwise out may
+ * be anything. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {
@@ -71,7 +72,7 @@ frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 		return false;
 	out->type = bytes[0];
 	out->body_len = wire_u32(bytes + 1) - 4; /* unsigned: of a length below four it is too large */
-	return out->body_len <= len - FRAME_HEAD_LEN && out->body_len <= FRAME_BODY_MAX;
+	return out->body_len <= len - FRAME_HEAD_LEN;
 }
 
 /*

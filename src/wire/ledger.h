@@ -144,7 +144,7 @@ ledger_at(const struct ledger *l, uint32_t i)
 }
 
 /* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
-static inline int
+__attribute__((always_inline)) static inline int
 ledger_enter_next(struct ledger *l, struct owed o)
 {
 	if (l->is_skipping || l->is_copy_open || l->count == l->cap || o.kind >= OWED_COPY_END)
@@ -179,6 +179,14 @@ ledger_expects_row(const struct ledger *l)
 	       (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) && l->copy == COPY_NONE;
 }
 
+/* The same for a DataRow, or for the RowDescription of a Query. */
+static inline bool
+ledger_expects_result(const struct ledger *l, uint8_t type)
+{
+	return (type == 'D' || type == 'T') && ledger_expects_row(l) &&
+	       (type == 'D' || ledger_head(l)->kind == OWED_QUERY);
+}
+
 /* True if what stands behind the head, if anything does, waits for a message of the server's. */
 static inline bool
 ledger_is_next_theirs(const struct ledger *l)
@@ -194,9 +202,9 @@ ledger_drop_head(struct ledger *l)
 }
 
 /*
- * Handles in a few instructions the replies that come with every query: what describes rows, the rows, CommandComplete,
- * ParseComplete and BindComplete. Returns true if it was owed to the client and no local reply is due behind it;
- * otherwise nothing has changed, and ledger_receive() must see it.
+ * Handles in a few instructions the replies that come with every query, besides results (ledger_expects_result): what
+ * describes a portal's rows, CommandComplete, ParseComplete and BindComplete. Returns true if it was owed to the client
+ * and no local reply is due behind it; otherwise nothing has changed, and ledger_receive() must see it.
  */
 static inline bool
 ledger_take_plain(struct ledger *l, uint8_t type)
@@ -208,10 +216,8 @@ ledger_take_plain(struct ledger *l, uint8_t type)
 		return false;
 	switch (o->kind) {
 	case OWED_QUERY:
-		return type == 'D' || type == 'T' || (type == 'C' && o->shown == 0);
+		return type == 'C' && o->shown == 0;
 	case OWED_EXECUTE:
-		if (type == 'D')
-			return true;
 		if (type != 'C')
 			return false;
 		break;

@@ -271,7 +271,7 @@ Test(features, the_end_of_a_request)
 	server.loan.commit.is_on = true;
 	features_request_done(&x, &ended);
 	server.loan.commit.is_on = false;
-	cr_expect_str_eq(fake.calls, "statements commit report listen");
+	cr_expect_str_eq(fake.calls, "statements commit report"); /* it does not listen */
 }
 
 Test(features, an_error_while_a_commit_is_under_way_may_be_its_own)
@@ -287,10 +287,16 @@ Test(features, a_hand_over)
 {
 	fake.stops = "state"; /* that is: it may */
 	cr_expect(features_release(&x));
+	cr_expect_str_eq(fake.calls, "undo state");
+	setup();
+	busy();
+	fake.stops = "state";
+	cr_expect(features_release(&x));
 	cr_expect_str_eq(fake.calls, "undo listen state");
 	setup();
 	cr_expect_not(features_release(&x), "state is asked about");
 	setup();
+	busy();
 	fake.stops = "listen";
 	cr_expect_not(features_release(&x));
 	cr_expect_str_eq(fake.calls, "undo listen");
