@@ -187,7 +187,8 @@ take_name(const char *at, char out[static 128])
 		size_t len = strlen(out);
 
 		at = take_word(at + 1, part);
-		snprintf(out + len, 128 - len, ".%s", part);
+		if (snprintf(out + len, 128 - len, ".%s", part) >= (int)(128 - len))
+			break; /* too long for a name */
 	}
 	return at;
 }
