@@ -193,7 +193,9 @@ class Trouble:
         self.done[what.__name__] += 1
 
     def _backends(self):
-        return [row["pid"] for row in self.postgres.backends(usename="web")]
+        """PostgreSQL may have noticed a kill late, and recover now."""
+        rows, = wait_until(lambda: (self.postgres.backends(usename="web"),), 30, "PostgreSQL to recover")
+        return [row["pid"] for row in rows]
 
     def backend_ended(self):
         for pid in self.chance.sample(found := self._backends(), min(2, len(found))):

@@ -129,7 +129,7 @@ def test_who_may_not_do_it_closes_nothing(weir, scratch, message):
     with weir.raw("reporting", "app") as wire:
         assert errors(wire.ask(message))[0].sqlstate == "42501"
         wire.query("SELECT pg_sleep(0.1)")
-    assert backends(weir) == before and len(before) >= 3
+    assert before <= backends(weir) and len(before) >= 3
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_who_may_not_do_it_closes_nothing_while_it_waits_for_a_lock(weir, scratc
         wait_until(lambda: weir.postgres.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 5, "the wait")
         for _ in range(20):
             assert wires[0].query("SELECT pg_sleep(0.01)") == [[""]]
-        assert backends(weir) == before and len(before) >= 3
+        assert before <= backends(weir) and len(before) >= 3
         locked.rollback()
         assert errors(wire.read_until("Z"))[0].sqlstate == "42501"
         assert wire.query("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE '%may'") == [["0"]]
@@ -219,7 +219,7 @@ def test_only_that_statement_closes_anything(weir, scratch):
         wire.query("BEGIN")
         assert errors(wire.ask(query("DROP DATABASE scratch")))[0].sqlstate == "25001"
         wire.query("ROLLBACK")
-    assert backends(weir) == before and len(before) >= 3
+    assert before <= backends(weir) and len(before) >= 3
 
 
 def test_others_pools_are_left_alone(weir, scratch):
