@@ -113,9 +113,8 @@ struct loan {
 	uint64_t late_since_us, cancelled_us; /* relay/late.h: since when its query runs, and when it was cancelled */
 	uint64_t long_told_us, idle_told_us; /* tx_started_us, idle_in_tx_us that the log has told of: client_watch.c */
 	struct loan_commit commit;
-	struct phase_clock clock; /* of no request: all zero */
-	/* Of the request under way: all but is_text_cut and is_simple, which belong to the text, are set when it
-	 * begins. */
+	struct phase_clock clock; /* of no request: since_us and us are zero */
+	/* Of the request under way. */
 	char tag[32], sqlstate[6];
 	uint32_t bind_len, text_len, statements_run;
 	bool is_text_cut, is_text_spent, is_simple;

@@ -463,19 +463,17 @@ note_literal(struct scan *s, const char *begin, const char *end)
 }
 
 /*
- * $1 is no literal, and a number behind a quote would be taken for a string. What follows a number without a space is
- * part of it for some (sql_token.h): then nobody shall rely on literals.
+ * What follows a number without a space is part of it for some (sql_token.h): then nobody shall rely on literals. $1 is
+ * no literal, and a number behind a quote would be taken for a string.
  */
 static void
 note_number(struct scan *s, const char *begin, const char *p, const char *end)
 {
 	char before = begin > s->literals->sql ? begin[-1] : ' ';
 
-	if (before == '$')
-		return;
-	if (p < end && (sql_is(*p, WORD) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
+	if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 		s->literals->count = SCAN_LITERALS_MAX + 1;
-	else if (before != '\'')
+	else if (before != '\'' && before != '$')
 		note_literal(s, begin, p);
 }
 

@@ -446,6 +446,8 @@ static const struct like_row {
 	{ "a string, and a number behind it", "SELECT 'a'1", "SELECT 'a'2", false, 0 },
 	{ "SQL in that number's place", "SELECT 'a'1'b'", "SELECT 'a'; SET a = 1; SELECT 'b'", false, 0 },
 	{ "dollar quotes", "SELECT $$1$$", "SELECT $$2$$", false, 0 },
+	{ "behind them a number with letters, which hide a quote from some", "SELECT $$a$$1_b$$, 2",
+	  "SELECT $$a$$1_b$$, 3456", false, 0 },
 	{ "a language", "CREATE FUNCTION f() LANGUAGE 'sql' AS 'x'", "CREATE FUNCTION f() LANGUAGE 'c' AS 'x'", false,
 	  0 },
 	{ "a name of set_config()", "SELECT set_config('a', '1', false)", "SELECT set_config('seed', '1', false)",

@@ -185,6 +185,23 @@ def test_a_client_whose_messages_come_late(weir):
     blames(weir, "client_write", 290)
 
 
+@pytest.mark.parametrize("is_same", [True, False], ids=["its own", "the last client's"])
+def test_a_flush_before_the_request(weir, is_same):
+    """It makes no answer due to what is sent later."""
+    start(weir, pool_size=1)
+    with weir.raw() as first, weir.raw() as second:
+        first.query("BEGIN")
+        first.send(flush())
+        slow = first if is_same else second
+        if not is_same:
+            first.close()
+        slow.send(parse("", "SELECT 1"))
+        pause()
+        slow.send(bind() + execute() + sync())
+        slow.read_until("Z")
+    blames(weir, "client_write", 290)
+
+
 def test_a_client_that_copies_in_slowly(weir, table):
     start(weir, pool_size=1)
     with weir.raw() as wire:

@@ -104,6 +104,17 @@ def test_the_text_is_without_literals_and_comments(weir, sql, normalized, extend
     assert "secret-1234" not in weir.log()
 
 
+def test_a_line_is_not_about_the_servers_last_client(weir):
+    """It has sent a Query. The text of this one is too long for pgweir to keep."""
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+    with weir.raw() as wire:
+        wire.extended(f"SELECT pg_sleep(0.12), '{'x' * 2000}'")
+    line, = lines(weir)
+    assert line["protocol"] == "extended"
+
+
 def test_parameters_are_never_logged(weir):
     weir.start()
     with weir.raw() as wire:
