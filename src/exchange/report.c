@@ -44,6 +44,7 @@ start_clock(struct exchange_env *env, struct phase_clock *c)
 	c->since_us = *env->now_us;
 	c->is_timed = ++env->requests_begun % TIMED_EACH == 0;
 	c->debtor = PHASE_PROXY;
+	c->is_flushed = false; /* a Flush ahead of it makes no answer due */
 }
 
 /* Something was answered, or taken, of a request that is not over. */

@@ -547,8 +547,8 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	case 'c':
 	case 'f':
 		return send_copy_end(w, f);
-	case 'H': /* ahead of a request it makes no answer due */
-		x->srv->loan.clock.is_flushed = x->srv->loan.clock.since_us != 0;
+	case 'H':
+		x->srv->loan.clock.is_flushed = true;
 		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 	default: /* CopyData */
 		return walk_forward(w, FRAME_HEAD_LEN + (size_t)f->body_len);
