@@ -33,6 +33,7 @@ struct fake_client {
 	struct sent sent;
 	unsigned ready_count;
 	bool is_deaf, is_console, has_copied, is_leak_free; /* leak_free: session state may not follow others */
+	bool shares_names; /* of prepared statements, as the configuration asks for: it may run another client's */
 	bool is_answering; /* password requests */
 	size_t piece; /* bytes sent per turn; 0: all */
 	size_t allowed; /* so many more bytes; SIZE_MAX: all */

@@ -310,6 +310,7 @@ world_connect(struct world *w, struct fake_client *c)
 	newest = newest_id(&w->weir->clients);
 	fclient_open(c, pair[0], newest != before ? newest : 0);
 	c->is_leak_free = !has_word(w->options, "allow");
+	c->shares_names = has_word(w->options, "passed") && !has_word(w->options, "session");
 }
 
 /* --- the end --- */

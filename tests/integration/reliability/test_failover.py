@@ -174,6 +174,7 @@ def test_a_primary_that_turns_read_only_is_left(weir, pair):
     primary.query("ALTER SYSTEM SET default_transaction_read_only = on")
     primary.query("SELECT pg_reload_conf()")
     wait_until(lambda: weir.metric("pgweir_pool_outages_total") >= 1)
+    weir.wait_waiting(12)           # not all backends learn of it at once: until then some write on
     wait_streaming(primary, standby)
     standby.promote()
     done = load.done_count
