@@ -188,12 +188,15 @@ answer(struct fake_conn *c, const struct texts *t, size_t columns)
 	message_complete(&c->out, "SELECT 1");
 }
 
+#define ASKED_PID "a.pid OPERATOR(pg_catalog.=) "
+#define ASKED_XID "backend_xid OPERATOR(pg_catalog.=) '"
+
 /* A backend whose client has gone without a word is ended if it waits for that client. */
 static void
-end_backend(struct fake_conn *c, const char *sql)
+end_backend(struct fake_conn *c, const char *sql_pid, const char *sql_xid)
 {
-	uint32_t pid = (uint32_t)strtoul(strstr(sql, "a.pid OPERATOR(pg_catalog.=) ") + 29, NULL, 10);
-	uint32_t xid = (uint32_t)strtoul(strstr(sql, "backend_xid OPERATOR(pg_catalog.=) '") + 36, NULL, 10);
+	uint32_t pid = (uint32_t)strtoul(sql_pid + strlen(ASKED_PID), NULL, 10);
+	uint32_t xid = (uint32_t)strtoul(sql_xid + strlen(ASKED_XID), NULL, 10);
 	struct fake_conn *other;
 
 	TAILQ_FOREACH(other, &c->fake->conns, link)
@@ -207,11 +210,11 @@ bool
 cluster_answer(struct fake_conn *c, const char *sql)
 {
 	struct fake_cluster *l = &c->fake->cluster;
-	const char *at = strstr(sql, "pg_xact_status('");
+	const char *at = strstr(sql, "pg_xact_status('"), *pid = strstr(sql, ASKED_PID), *xid = strstr(sql, ASKED_XID);
 	struct texts t = { 0 };
 
-	if (strstr(sql, "backend_xid") != NULL) {
-		end_backend(c, sql);
+	if (pid != NULL && xid != NULL) {
+		end_backend(c, pid, xid);
 	} else if (at != NULL) {
 		put_cluster(&t, l);
 		put_status(&t, c, strtoull(at + 16, NULL, 10));
