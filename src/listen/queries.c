@@ -233,12 +233,8 @@ requests_owed(const struct ledger *ledger)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < ledger->count; i++) {
-		const struct owed *o = ledger_at(ledger, i);
-
-		count += o->to == OWED_TO_CLIENT &&
-			 (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC);
-	}
+	for (uint32_t i = 0; i < ledger->count; i++)
+		count += owed_ends_client_request(ledger_at(ledger, i));
 	return count;
 }
 

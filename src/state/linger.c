@@ -155,13 +155,9 @@ is_failed(const struct server *srv)
 static bool
 is_behind_request(const struct ledger *l)
 {
-	for (uint32_t i = 0; i < l->count; i++) {
-		const struct owed *o = ledger_at(l, i);
-
-		if (o->to == OWED_TO_CLIENT &&
-		    (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC))
+	for (uint32_t i = 0; i < l->count; i++)
+		if (owed_ends_client_request(ledger_at(l, i)))
 			return true;
-	}
 	return false;
 }
 

@@ -109,12 +109,6 @@ answered(struct ledger *l)
 	settle(l, &o, OWED_ANSWERED);
 }
 
-static bool
-is_request_of_client(const struct owed *o)
-{
-	return o->to == OWED_TO_CLIENT && (o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC);
-}
-
 /* The COPY IN of a simple Query is over, but the Query is not: removes the entry of its CopyDone. */
 static void
 end_copy(struct ledger *l)
@@ -183,7 +177,7 @@ begin_copy_in(struct ledger *l)
 	l->copy = COPY_IN;
 	l->is_copy_open = true;
 	while (i < l->count && entry_at(l, i)->kind == OWED_SYNC) {
-		l->requests_gone += is_request_of_client(entry_at(l, i));
+		l->requests_gone += owed_ends_client_request(entry_at(l, i));
 		l->copy_syncs++;
 		i++;
 	}
@@ -203,7 +197,7 @@ skip_to_sync(struct ledger *l)
 	while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
 		struct owed o = take_head(l);
 
-		l->requests_gone += is_request_of_client(&o);
+		l->requests_gone += owed_ends_client_request(&o);
 		settle(l, &o, how);
 		how = OWED_SKIPPED;
 	}
@@ -246,12 +240,6 @@ is_of_client(const struct owed *o)
 	return o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT;
 }
 
-static bool
-ends_request(const struct owed *o)
-{
-	return o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC;
-}
-
 bool
 ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 {
@@ -262,7 +250,7 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 		const struct owed *o = ledger_at(l, i);
 
 		is_owing = is_owing || is_of_client(o);
-		if (is_of_client(o) && ends_request(o))
+		if (is_of_client(o) && owed_ends_request(o))
 			*since_us = o->started_us;
 	}
 	return is_owing;
@@ -277,7 +265,7 @@ ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 		if (is_of_client(o))
 			return false;
 		*since_us = o->started_us;
-		if (ends_request(o))
+		if (owed_ends_request(o))
 			return true;
 	}
 	return false;
@@ -378,7 +366,7 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 	if (o->kind != OWED_QUERY && o->kind != OWED_SYNC && o->kind != OWED_FUNCTION)
 		return LEDGER_VIOLATION;
 	*ended = take_head(l);
-	l->requests_gone += is_request_of_client(ended);
+	l->requests_gone += owed_ends_client_request(ended);
 	*is_end = true;
 	l->answered = 0;
 	return verdict_of(ended);

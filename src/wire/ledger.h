@@ -143,6 +143,20 @@ ledger_at(const struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
+/* Returns true if a ReadyForQuery answers the entry: it is the last one of its request. */
+static inline bool
+owed_ends_request(const struct owed *o)
+{
+	return o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC;
+}
+
+/* The same, of a request that the client has sent. */
+static inline bool
+owed_ends_client_request(const struct owed *o)
+{
+	return o->to == OWED_TO_CLIENT && owed_ends_request(o);
+}
+
 /* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
 __attribute__((always_inline)) static inline int
 ledger_enter_next(struct ledger *l, struct owed o)
