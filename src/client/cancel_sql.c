@@ -1,15 +1,19 @@
 /*
  * src/client/cancel_sql.c - pg_cancel_backend() and pg_terminate_backend() with a PID that pgweir sent to a client.
  *
- * PostgreSQL knows no process with that PID: it sends a warning, and the function returns false. No SQL is read for
- * this before: whatever the SQL was, with the PID bound or not, the warning proves that the function ran, and names the
- * PID. pgweir then signals the client that was sent the PID, drops the warning, and turns the result into true.
+ * PostgreSQL knows no process with that PID: it sends a warning, and the function returns false. No SQL is changed for
+ * this: the warning proves that the function ran, with the PID bound or not, and names the PID. pgweir then signals the
+ * client that was sent the PID, drops the warning, and turns the result into true.
  *
  * PostgreSQL's rule decides who may do this, as far as pgweir knows it (a superuser, or the same role), and only on the
- * same cluster. For everybody else, and for other PIDs, PostgreSQL's answer stands.
+ * same cluster. Whose right counts is known only if the call is all that runs, outside of the database's functions
+ * (which may run as their owner), and the role is that of the client's image: nothing in the transaction may have set
+ * another one. For everybody else, and for other PIDs, PostgreSQL's answer stands.
  */
 #include "client/cancel.h"
-#include "base/mentions.h"
+
+#include "sql/signal_text.h"
+#include "state/state.h"
 
 #include <string.h>
 
@@ -49,27 +53,44 @@ end_itself(struct client *c)
 	client_close(c, &why);
 }
 
+/* Returns what the request under way is, if it is the only one and has but one statement. */
+static enum signal_text
+signal_under_way(const struct server *srv)
+{
+	const struct owed *head = ledger_head(&srv->ledger);
+	uint32_t requests = 0, statements = srv->loan.statements_run;
+
+	if (head == NULL || srv->loan.is_text_spent || srv->loan.is_text_cut)
+		return SIGNAL_TEXT_NOT;
+	for (uint32_t i = 0; i < srv->ledger.count; i++) {
+		const struct owed *o = ledger_at(&srv->ledger, i);
+
+		requests += owed_ends_client_request(o);
+		if (o->kind == OWED_SYNC && o->to == OWED_TO_CLIENT)
+			statements = o->statements;
+	}
+	if (requests > 1 || (head->kind != OWED_QUERY && (head->kind != OWED_EXECUTE || statements != 1)))
+		return SIGNAL_TEXT_NOT;
+	return signal_text_read((const char *)srv->loan.text, srv->loan.text_len);
+}
+
 bool
 cancel_no_such_pid(struct server *srv, uint32_t pid)
 {
+	enum signal_text signal = signal_under_way(srv);
 	struct client *c, *target;
-	bool is_end, is_cancel;
 
-	if (srv->borrower == NULL)
+	if (srv->borrower == NULL || signal == SIGNAL_TEXT_NOT)
 		return false;
 	c = client_of(srv->borrower);
-	if (c->x.is_closing || !exchange_is_ready(&c->x))
+	if (c->x.is_closing || !exchange_is_ready(&c->x) || !session_acts_as_image(&c->x))
 		return false;
 	target = cancel_find_pid(c->env, pid);
 	if (target == NULL || !exchange_is_ready(&target->x) || !may_reach(c, target))
 		return false;
-	is_end = text_mentions((const char *)srv->loan.text, srv->loan.text_len, "pg_terminate_backend");
-	is_cancel = text_mentions((const char *)srv->loan.text, srv->loan.text_len, "pg_cancel_backend");
-	if (is_end == is_cancel) /* the SQL doesn't show which function it was */
-		return false;
-	if (is_end && target == c) {
+	if (signal == SIGNAL_TEXT_TERMINATE && target == c) {
 		end_itself(c);
 		return true;
 	}
-	return cancel_later(target, is_end) == 0;
+	return cancel_later(target, signal == SIGNAL_TEXT_TERMINATE) == 0;
 }

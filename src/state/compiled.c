@@ -15,9 +15,6 @@
 
 #include <string.h>
 
-/* SQL of which it can't be told which settings it changes. */
-#define SCAN_ANY_SETTING (SCAN_SETTING | SCAN_NAMES_LOST | SCAN_CODE | SCAN_EXECUTE)
-
 /* Without an argument or a table: what drivers ask for when they have connected, before they set anything. */
 static bool
 is_plain_word(const struct sql_token *t)

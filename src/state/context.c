@@ -13,6 +13,7 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
+#include "sql/signal_text.h"
 #include "sql/sql_token.h"
 
 #include <stdio.h>
@@ -52,6 +53,13 @@ bool
 session_reads_as(const struct exchange *x, const struct image *reading)
 {
 	return image_reading(x->image) == reading && !session_is_in_flux(x) && !x->srv->loan.has_run_code;
+}
+
+bool
+session_acts_as_image(const struct exchange *x)
+{
+	return exchange_is_followed(x) && x->srv != NULL && !session_is_in_flux(x) && !x->srv->loan.has_run_code &&
+	       (x->srv->loan.suspicion & SCAN_ANY_SETTING) == 0;
 }
 
 /*
@@ -108,12 +116,14 @@ may_set_unseen(const struct exchange *x)
 	       (l->has_changed_code || (pool_entry_code_parts(x->entry, *x->env->now_us) & STATE_SETTINGS) != 0);
 }
 
-/* BEGIN and SET run no code. */
+/* BEGIN and SET run no code, nor do PostgreSQL's own functions that signal. */
 static bool
 runs_code(const struct exchange *x, enum sql_word first, const char *sql, size_t len)
 {
 	struct known_text text;
 
+	if (first == WORD_SELECT && signal_text_read(sql, len) != SIGNAL_TEXT_NOT)
+		return false;
 	if ((first != WORD_BEGIN && first != WORD_START_TRANSACTION && first != WORD_SET) ||
 	    !known_parse(&text, image_scan_options(x->image), sql, len) || !text.is_all)
 		return true;

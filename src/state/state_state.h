@@ -25,6 +25,8 @@
 
 #define EFFECTS_MAX 8
 #define NAMES_MAX 64
+/* SQL of which it can't be told which settings it changes. */
+#define SCAN_ANY_SETTING (SCAN_SETTING | SCAN_NAMES_LOST | SCAN_CODE | SCAN_EXECUTE)
 
 enum effect_kind {
 	EFFECT_SET,

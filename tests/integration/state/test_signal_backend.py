@@ -122,6 +122,69 @@ def test_nor_who_acts_as_another_role(weir):
     weir.postgres.query("REVOKE reporting FROM web")
 
 
+@pytest.fixture
+def reporting(weir):
+    """web may act as reporting, which has functions of its own."""
+    weir.start(pool_size=3)
+    weir.postgres.query("GRANT reporting TO web")
+    weir.postgres.query("CREATE FUNCTION becomes_reporting() RETURNS text LANGUAGE sql AS "
+                        "$$ SELECT set_config('role', 'reporting', true) $$")
+    for name in "cancel", "terminate":
+        weir.postgres.query(f"CREATE FUNCTION {name}s(int) RETURNS bool LANGUAGE sql SECURITY DEFINER AS "
+                            f"'SELECT pg_{name}_backend($1)'")
+        weir.postgres.query(f"ALTER FUNCTION {name}s OWNER TO reporting")
+    yield weir
+    weir.postgres.query("DROP FUNCTION becomes_reporting, cancels, terminates; REVOKE reporting FROM web")
+
+
+def extended(*statements):
+    return b"".join(one_statement(sql, []) for sql in statements) + sync()
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("name", ["cancel", "terminate"])
+def test_nor_who_does_so_in_a_transaction_alone(reporting, name):
+    with reporting.raw() as one, reporting.raw() as two:
+        signal = f"SELECT pg_{name}_backend({pid_of(one)})"
+        one.send(query("SELECT pg_sleep(1.5), 'slept'"))
+        sleeping(reporting)
+        for begin in ("BEGIN; SET LOCAL ROLE reporting", "BEGIN; SET ROLE reporting",
+                      "BEGIN; SAVEPOINT a; SET LOCAL ROLE reporting; RELEASE a",
+                      "BEGIN; SELECT set_config('role', 'reporting', true)",
+                      "BEGIN; DO $$ BEGIN EXECUTE 'set local ' || 'role reporting'; END $$",
+                      "BEGIN; SELECT becomes_reporting()"):
+            two.ask(query(begin))
+            assert two.query("SELECT current_user") == [["reporting"]]
+            assert two.query(signal) == [["f"]], begin
+            two.query("ROLLBACK")
+        assert texts(two.ask(query(f"SET LOCAL ROLE reporting; {signal}"))) == [["f"]]
+        assert texts(two.ask(extended("SET LOCAL ROLE reporting", signal))) == [["f"]]
+        assert texts(two.ask(extended("SELECT becomes_reporting()", signal)))[1:] == [["f"]]
+        two.send(extended("SELECT becomes_reporting()") + query(f"ROLLBACK; {signal}"))
+        two.read_until("Z")
+        assert texts(two.read_until("Z")) == [["f"]]
+        assert texts(one.read_until("Z")) == [["", "slept"]]
+        for begin in "SELECT 1", "SELECT becomes_reporting()", "BEGIN":  # the role is known (again)
+            two.query(begin)
+            assert two.query(f"SELECT pg_cancel_backend({pid_of(one)})") == [["t"]], begin
+        two.query("COMMIT")
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("name", ["cancel", "terminate"])
+def test_nor_a_function_that_runs_as_its_owner(reporting, name):
+    with reporting.raw() as one, reporting.raw("postgres") as two:
+        one.send(query("SELECT pg_sleep(0.5), 'slept'"))
+        sleeping(reporting)
+        pid = pid_of(one)
+        assert two.query(f"SELECT {name}s({pid}) /* pg_{name}_backend */") == [["f"]]
+        assert texts(two.ask(query(f"SELECT {name}s({pid}); SELECT pg_{name}_backend(0)"))) == [["f"], ["f"]]
+        assert texts(two.ask(extended(f"SELECT pg_{name}_backend(0)", f"SELECT {name}s({pid})"))) == [["f"], ["f"]]
+        two.send(query(f"SELECT pg_{name}_backend(0)") + query(f"SELECT {name}s({pid})"))
+        assert texts(two.read_until("Z")) + texts(two.read_until("Z")) == [["f"], ["f"]]
+        assert texts(one.read_until("Z")) == [["", "slept"]]
+
+
 def test_a_superuser_may(weir):
     weir.start(pool_size=2)
     with weir.raw() as one, weir.raw("postgres") as two:
@@ -136,17 +199,19 @@ def test_an_unknown_pid_stays_postgresqls(weir):
     with weir.raw() as wire:
         replies = wire.ask(query("SELECT pg_terminate_backend(1073741825), 1"))
         assert [r.sqlstate for r in replies if r.type == "N"] == ["01000"] and texts(replies) == [["f", "1"]]
-        replies = wire.ask(query("DO $$ BEGIN RAISE WARNING 'PID 1 is not'; END $$; SELECT false"))
+        text = f"PID {pid_of(wire)} is not a PostgreSQL server process"
+        replies = wire.ask(query(f"DO $$ BEGIN RAISE WARNING '{text}'; END $$; SELECT false -- pg_terminate_backend"))
         assert [r.sqlstate for r in replies if r.type == "N"] == ["01000"] and texts(replies) == [["f"]]
 
 
 @pytest.mark.weir_only
-def test_only_the_row_behind_it_is_made_true(weir):
+def test_only_a_call_alone_counts(weir):
     weir.start(pool_size=2)
     with weir.raw() as one, weir.raw() as two:
         pid = pid_of(one)
         assert two.query(f"DO $$ BEGIN PERFORM pg_cancel_backend({pid}); END $$; SELECT false") == [["f"]]
-        assert two.query(f"SELECT pg_cancel_backend({pid}) FROM generate_series(1, 3)") == [["t"]] * 3
+        assert two.query(f"SELECT pg_cancel_backend({pid}) FROM generate_series(1, 3)") == [["f"]] * 3
+        assert two.query(f"SELECT * FROM pg_cancel_backend({pid}) AS done") == [["t"]]
         assert two.query("SELECT false") == [["f"]]
 
 
