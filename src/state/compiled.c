@@ -49,7 +49,7 @@ is_plain(const struct exchange *x, const char *sql, size_t len)
 	struct sql_token t;
 	bool is_show;
 
-	if (path != NULL && strstr(path, "pg_catalog") != NULL)
+	if ((path != NULL && strstr(path, "pg_catalog") != NULL) || (x->srv != NULL && x->srv->loan.has_changed_path))
 		return false; /* other functions may have these names */
 	sql_lexer_init(&lexer, sql, len);
 	t = sql_next(&lexer);

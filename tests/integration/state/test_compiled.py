@@ -307,6 +307,18 @@ def test_a_newcomer_pays_nothing_before_it_has_set_its_path(weir, postgres, vict
     assert other.query(CALL) == [["evil"]]
 
 
+def test_the_transactions_path_tells_what_is_postgresqls_own(weir, postgres, victim):
+    postgres.query(SCHEMAS + ONE.format("status") + "; CREATE FUNCTION evil.version() RETURNS text LANGUAGE sql "
+                   "AS 'SELECT public.f()::text'", dbname=victim)
+    other, client = begin(weir, victim)
+    other.query("BEGIN")
+    other.query("SET LOCAL search_path = evil, pg_catalog")
+    assert other.query("SELECT version()") == [["evil"]]
+    other.query("COMMIT")
+    set_path(client, "good")
+    assert client.query(CALL) == [["good"]]
+
+
 @pytest.mark.parametrize("behind", ["a Query", "a Bind", "a transaction", "a function call"])
 @pytest.mark.parametrize("ahead", ["SELECT version()", "SHOW TimeZone"])
 def test_what_follows_at_once_runs_on_a_server_of_its_own(weir, postgres, victim, ahead, behind):
