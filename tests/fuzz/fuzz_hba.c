@@ -83,7 +83,7 @@ questions(const struct hba *hba, const char *database, const char *user, unsigne
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = calloc(size + 1, 1);
+	char *text = calloc(size > 0 ? size : 1, 1);
 	struct told told = { 0, 1 };
 	struct hba *hba;
 

@@ -65,7 +65,7 @@ check_one(const struct users *users, const char *name)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size > 0 ? size : 1), *name;
+	char *text = calloc(size > 0 ? size : 1, 1), *name;
 	size_t warning_count = 0, line_count = 1;
 	struct users *users;
 	struct fail why = { 0 };
