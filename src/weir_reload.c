@@ -230,6 +230,7 @@ weir_apply(struct weir *w)
 	verifier_cache_clear(w->clients.verifiers);
 	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
+	clients_configured(&w->clients, w->now_us);
 	auth_queries_configure(w->clients.x.auth_queries, w->config, w->users, w->server_tls, w->now_us);
 }
 

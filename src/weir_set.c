@@ -95,7 +95,9 @@ weir_set(struct weir *w, const char *name, const char *value, struct fail *notic
 		fail_set(notice, "01000", "%s has no effect: %s", setting.name, setting.reason);
 	if (result == 0) {
 		log_info(w->log, "set until the next reload: %s = %s", setting.name,
-			 value != NULL ? value : "(as in the file)");
+			 value == NULL	     ? "(as in the file)"
+			 : setting.is_secret ? "***"
+					     : value);
 		weir_overrides_fini(&w->overrides);
 		w->overrides = o;
 	} else

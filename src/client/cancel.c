@@ -48,6 +48,13 @@ stop_waiting(struct client_cancel *cancel)
 	cancel->again = NULL;
 }
 
+/* Returns the oldest cancel for this client, or NULL. */
+static struct client_cancel *
+first_of(const struct client *target)
+{
+	return target->x.rare != NULL ? target->x.rare->cancels : NULL;
+}
+
 static void
 leave_target(struct client_cancel *cancel)
 {
@@ -55,7 +62,7 @@ leave_target(struct client_cancel *cancel)
 
 	if (cancel->target == NULL)
 		return;
-	for (at = &cancel->target->cancels; *at != cancel; at = &(*at)->next)
+	for (at = &cancel->target->x.rare->cancels; *at != cancel; at = &(*at)->next)
 		;
 	*at = cancel->next;
 	cancel->target = NULL;
@@ -90,7 +97,7 @@ forget_target(struct client *target)
 {
 	struct client_cancel *cancel;
 
-	while ((cancel = target->cancels) != NULL) {
+	while ((cancel = first_of(target)) != NULL) {
 		leave_target(cancel);
 		if (!cancel->is_sending)
 			cancel_finish(cancel, CR_NO_QUERY);
@@ -149,7 +156,7 @@ turn_over(struct client *target, uint32_t meant, enum cancel_result result)
 {
 	struct client_cancel *next;
 
-	while ((next = target->cancels) != NULL && next->meant == meant && !next->is_sending && next->again == NULL)
+	while ((next = first_of(target)) != NULL && next->meant == meant && !next->is_sending && next->again == NULL)
 		cancel_finish(next, result);
 	if (next != NULL && !next->is_sending && next->again == NULL)
 		try_cancel(next);
@@ -303,7 +310,7 @@ make(struct client *target, struct client *asker)
 	cancel->asker = asker;
 	cancel->target = target;
 	cancel->meant = target->x.requests_done;
-	for (at = &target->cancels; *at != NULL; at = &(*at)->next)
+	for (at = &exchange_rare(&target->x)->cancels; *at != NULL; at = &(*at)->next)
 		;
 	*at = cancel;
 	return cancel;
@@ -314,7 +321,7 @@ has_enough(const struct client *target)
 {
 	unsigned count = 0;
 
-	for (const struct client_cancel *at = target->cancels; at != NULL; at = at->next)
+	for (const struct client_cancel *at = first_of(target); at != NULL; at = at->next)
 		count++;
 	return count >= WAITING_MAX;
 }
@@ -332,7 +339,7 @@ begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 		close_asker(c, CR_SENT);
 	else if ((c->cancel = make(target, c)) == NULL)
 		close_asker(c, CR_FAILED);
-	else if (target->cancels == c->cancel)
+	else if (first_of(target) == c->cancel)
 		try_cancel(c->cancel);
 }
 
@@ -348,7 +355,7 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 		return;
 	}
 	cancel->far = number;
-	if (target->cancels == cancel)
+	if (first_of(target) == cancel)
 		try_cancel(cancel);
 }
 
@@ -412,7 +419,7 @@ cancel_later(struct client *target, bool is_end)
 		return -1;
 	cancel->is_end = is_end;
 	cancel->has_looked = true;
-	if ((!is_end && target->cancels != cancel) || call_again(cancel, 0) == 0)
+	if ((!is_end && first_of(target) != cancel) || call_again(cancel, 0) == 0)
 		return 0;
 	leave_target(cancel);
 	free(cancel);

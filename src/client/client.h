@@ -85,7 +85,6 @@ struct client {
 	struct exchange x; /* must be first: see client_of() */
 	struct client_env *env;
 	TAILQ_ENTRY(client) all;
-	struct client_cancel *cancels; /* those that are for it; see cancel.c */
 	union {
 		struct client_login *login;
 		void *console; /* CL_CONSOLE: the console's own */

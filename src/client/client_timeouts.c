@@ -46,7 +46,7 @@ is_deaf(const struct server *srv, uint64_t now_us)
 static enum late
 lateness(const struct client *c, const struct server *srv, uint64_t now_us)
 {
-	const struct scope_settings *s = &c->x.entry->settings;
+	const struct scope_settings *s = c->x.settings;
 	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
 	uint64_t since_us, ours_us;
 
@@ -209,12 +209,12 @@ check_all(struct client_env *env, uint64_t now_us)
 		if (client_state_is_login((enum client_state)c->x.state))
 			env->front->check_time(c, now_us);
 		else if (exchange_is_ready(&c->x) && !c->x.is_crossing &&
-			 is_late(now_us, idle_since(c), c->x.entry->settings.client_idle_timeout_us)) {
+			 is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
 			struct fail why;
 
 			fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
 			fail_detail(&why, "client_idle_timeout is %s.",
-				    duration_of(c->x.entry->settings.client_idle_timeout_us).text);
+				    duration_of(c->x.settings->client_idle_timeout_us).text);
 			fail_theirs(&why, "client_idle_timeout");
 			client_close(c, &why);
 		}

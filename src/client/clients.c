@@ -48,6 +48,18 @@ clients_suspend(struct client_env *env, bool on)
 	stream_suspend(&srv->stream, false);
 }
 
+void
+clients_configured(struct client_env *env, uint64_t now_us)
+{
+	struct client *c;
+
+	TAILQ_FOREACH(c, &env->clients, all)
+	{
+		if (c->x.entry != NULL)
+			c->x.settings = pool_entry_settings(c->x.entry, exchange_user(&c->x), now_us);
+	}
+}
+
 bool
 clients_are_flushed(const struct client_env *env)
 {

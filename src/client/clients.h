@@ -24,6 +24,9 @@ void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see st
 void clients_suspend(struct client_env *env, bool on);
 bool clients_are_flushed(const struct client_env *env); /* all that was read before is sent */
 
+/* Called after a reload, once the pools have the new configuration: each client's settings follow. */
+void clients_configured(struct client_env *env, uint64_t now_us);
+
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
 /* How many requests are counted for SHOW QUERIES until the next tick (query_stats). */

@@ -45,8 +45,8 @@ passport_obstacle(const struct client *c)
 		return obstacle_of_server(c);
 	if (x->state != CL_READY || x->is_closing || x->ticket.is_waiting || x->body_left > 0 || x->is_stalled ||
 	    x->is_in_relay || stream_queued(&x->stream) > 0 || x->stream.is_broken || exchange_exclusive(x) != NULL ||
-	    exchange_doubt(x) != NULL || c->cancels != NULL || x->told_pid == 0 || x->is_rolled_back || c->is_starved ||
-	    c->x.is_crossing)
+	    exchange_doubt(x) != NULL || (x->rare != NULL && x->rare->cancels != NULL) || x->told_pid == 0 ||
+	    x->is_rolled_back || c->is_starved || c->x.is_crossing)
 		return PASSPORT_BUSY;
 	return statements_may_cross(x) && session_may_cross(x) && listen_may_cross(x) ? PASSPORT_NONE : PASSPORT_BUSY;
 }
@@ -468,7 +468,8 @@ take_place(struct passport_shelf *s, struct client *c, const struct passport *p,
 	entry = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
 	if (entry == NULL)
 		return -1;
-	if (entry->settings.pool_mode == POOL_MODE_SESSION)
+	c->x.settings = pool_entry_settings(entry, p->user, *env->x.now_us);
+	if (c->x.settings->pool_mode == POOL_MODE_SESSION)
 		return fail_set(why, "0A000", "its pool has pool_mode = session now");
 	pool_entry_take_secrets(entry, pool->keys.is_set ? &pool->keys : NULL,
 				pool->secret[0] != '\0' ? pool->secret : NULL);

@@ -192,26 +192,29 @@ config_find_user(const struct config *config, const char *name)
 	return find_scope(config->users, config->user_count, name);
 }
 
+/* As config_scope_key counts, but once: each login asks. */
+void
+config_overlay(const struct config_scope *scope, struct scope_settings *settings)
+{
+	const struct config_key *key;
+	uint64_t left = scope != NULL ? scope->set : 0;
+
+	for (size_t row = 0; left != 0 && (key = config_key(row)) != NULL; row++) {
+		if (key->scope_name == NULL)
+			continue;
+		if (left & 1)
+			key_copy(key, settings, &scope->settings);
+		left >>= 1;
+	}
+}
+
 void
 config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		 struct scope_settings *out)
 {
-	const struct config_scope *const scopes[] = { database, user };
-	const struct config_key *key;
-
 	*out = config->defaults;
-	for (size_t i = 0; i < 2; i++) {
-		uint64_t left = scopes[i] != NULL ? scopes[i]->set : 0;
-
-		/* As config_scope_key counts, but once: each login asks. */
-		for (size_t row = 0; left != 0 && (key = config_key(row)) != NULL; row++) {
-			if (key->scope_name == NULL)
-				continue;
-			if (left & 1)
-				key_copy(key, out, &scopes[i]->settings);
-			left >>= 1;
-		}
-	}
+	config_overlay(database, out);
+	config_overlay(user, out);
 }
 
 bool

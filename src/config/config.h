@@ -226,6 +226,8 @@ const struct config_scope *config_find_user(const struct config *config, const c
 /* Computes the settings of this pair: the defaults, then the database's, then the user's. Both may be NULL. */
 void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		      struct scope_settings *out);
+/* Puts what is set in a section over the settings; scope may be NULL. */
+void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
 bool config_ignores_parameter(const struct config *config, const char *name); /* whatever its case */
 /* A process that shares our port (peers). */
 struct config_peer {
@@ -247,6 +249,7 @@ const char *config_suggest_database(const struct config *config, const char *nam
 /* Walks all keys for SHOW CONFIG and --dump-config; secrets come as "***". */
 struct config_row {
 	const char *section, *key, *value, *default_value, *unit, *help;
+	const char *hidden; /* what stands for *** in value: never to be shown; NULL: value is all of it */
 	const char *origin; /* "default", "pgweir.ini:14", "command line" */
 	const char *pending; /* what the file says; a restart puts it in force; NULL: nothing else */
 	bool is_reloadable;

@@ -36,6 +36,7 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 
 struct entry {
 	char *name, *value, *pending; /* value NULL: a section as a whole */
+	char *hidden; /* what value stands for; NULL: itself */
 	size_t place; /* of those with one name, in order of appearance */
 };
 
@@ -67,6 +68,7 @@ add_row(const struct config_row *row, void *arg)
 
 	e->value = xstrdup(row->value != NULL ? row->value : "");
 	e->pending = row->pending != NULL ? xstrdup(row->pending) : NULL;
+	e->hidden = row->hidden != NULL ? xstrdup(row->hidden) : NULL;
 }
 
 static void
@@ -108,6 +110,7 @@ join_names(struct list *list)
 		last->value = both;
 		free(e->name);
 		free(e->value);
+		free(e->hidden);
 		free(e->pending);
 	}
 	list->count = kept;
@@ -133,6 +136,7 @@ list_fini(struct list *list)
 	for (size_t i = 0; i < list->count; i++) {
 		free(list->entries[i].name);
 		free(list->entries[i].value);
+		free(list->entries[i].hidden);
 		free(list->entries[i].pending);
 	}
 	free(list->entries);
@@ -144,30 +148,37 @@ struct diff {
 	void *arg;
 };
 
+static const char *
+or_empty(const char *value)
+{
+	return *value != '\0' ? value : "(empty)";
+}
+
+/* Takes over text. */
+static void
+say_text(const struct diff *d, char *text)
+{
+	d->change(text, d->arg);
+	free(text);
+}
+
 static void
 say(const struct diff *d, const char *name, const char *from, const char *to, const char *note)
 {
-	char *text = xasprintf("%s: %.*s%s -> %.*s%s%s", name, VALUE_MAX, *from != '\0' ? from : "(empty)",
-			       strlen(from) > VALUE_MAX ? "..." : "", VALUE_MAX, *to != '\0' ? to : "(empty)",
-			       strlen(to) > VALUE_MAX ? "..." : "", note);
-
-	d->change(text, d->arg);
-	free(text);
+	say_text(d, xasprintf("%s: %.*s%s -> %.*s%s%s", name, VALUE_MAX, or_empty(from),
+			      strlen(from) > VALUE_MAX ? "..." : "", VALUE_MAX, or_empty(to),
+			      strlen(to) > VALUE_MAX ? "..." : "", note));
 }
 
 /* A section is reported as a whole, settings in sections that stay are reported one by one. */
 static void
 say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 {
-	char *text;
-
 	if (e->value == NULL)
-		text = xasprintf("%s: %s", e->name, is_new ? "added" : "removed");
+		say_text(d, xasprintf("%s: %s", e->name, is_new ? "added" : "removed"));
 	else
-		text = xasprintf("%s: %s %.*s", e->name, is_new ? "set to" : "no longer set, it was", VALUE_MAX,
-				 *e->value != '\0' ? e->value : "(empty)");
-	d->change(text, d->arg);
-	free(text);
+		say_text(d, xasprintf("%s: %s %.*s", e->name, is_new ? "set to" : "no longer set, it was", VALUE_MAX,
+				      or_empty(e->value)));
 }
 
 /* Passwords are in no row. Scopes are in order of name. */
@@ -179,12 +190,8 @@ compare_passwords(const struct diff *d, const char *word, const struct config_sc
 		int order = strcmp(old[i].name, new[j].name);
 
 		if (order == 0 && old[i].upstream != NULL && new[j].upstream != NULL &&
-		    strcmp(old[i].upstream->password, new[j].upstream->password) != 0) {
-			char *text = xasprintf("%s %s: another password", word, new[j].name);
-
-			d->change(text, d->arg);
-			free(text);
-		}
+		    strcmp(old[i].upstream->password, new[j].upstream->password) != 0)
+			say_text(d, xasprintf("%s %s: another password", word, new[j].name));
 		i += order <= 0;
 		j += order >= 0;
 	}
@@ -197,14 +204,12 @@ compare_both(const struct diff *d, const struct entry *old, const struct entry *
 		return;
 	if (strcmp(old->value, new->value) != 0)
 		say(d, new->name, old->value, new->value, "");
+	else if (strcmp(old->hidden != NULL ? old->hidden : "", new->hidden != NULL ? new->hidden : "") != 0)
+		say_text(d, xasprintf("%s: changed", new->name));
 	if (new->pending != NULL && (old->pending == NULL || strcmp(old->pending, new->pending) != 0))
 		say(d, new->name, new->value, new->pending, " (pending restart)");
-	else if (new->pending == NULL && old->pending != NULL) {
-		char *text = xasprintf("%s: %s again, no restart is pending", new->name, new->value);
-
-		d->change(text, d->arg);
-		free(text);
-	}
+	else if (new->pending == NULL && old->pending != NULL)
+		say_text(d, xasprintf("%s: back to %s; no restart needed", new->name, or_empty(new->value)));
 }
 
 void

@@ -110,7 +110,7 @@ dump_scope(const struct dump *dump, const char *word, const struct config_scope 
 	put_name(&text, scope->name);
 	buf_printf(&text, "]");
 	fprintf(dump->to, "%.*s\n", (int)text.len, (const char *)text.bytes);
-	upstream = scope->upstream != NULL ? upstream_text(scope->upstream) : NULL;
+	upstream = scope->upstream != NULL ? upstream_text(scope->upstream, false) : NULL;
 	if (upstream != NULL)
 		dump_value(dump, "upstream", upstream, origin->upstream_raw, origin->upstream_line);
 	free(upstream);

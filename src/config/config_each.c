@@ -56,6 +56,10 @@ emit_key(const struct walk *walk, const struct config_key *key, const void *base
 
 	key_put(key, base, &value);
 	row->value = put_end(&value);
+	if (key->type == KEY_SECRET && *row->value != '\0') {
+		row->hidden = row->value;
+		row->value = "***";
+	}
 	emit(walk, row, line);
 	buf_fini(&value);
 }
@@ -80,11 +84,12 @@ emit_plain(const struct walk *walk, const struct config_key *key)
 static void
 emit_upstream(const struct walk *walk, const char *section, const struct upstream *up, unsigned line)
 {
-	char *text = upstream_text(up);
+	char *text = upstream_text(up, true), *hidden = upstream_text(up, false);
 	struct config_row row = {
 		.section = section,
 		.key = "upstream",
 		.value = text,
+		.hidden = hidden,
 		.default_value = "",
 		.unit = "",
 		.help = "where PostgreSQL is: a libpq connection string or a postgres:// URI",
@@ -92,6 +97,7 @@ emit_upstream(const struct walk *walk, const char *section, const struct upstrea
 	};
 
 	emit(walk, &row, line);
+	free(hidden);
 	free(text);
 }
 

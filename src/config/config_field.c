@@ -222,6 +222,7 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 	case KEY_WORD_TEXT:
 		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
+	case KEY_SECRET:
 		if (!field_is_plain(text))
 			return fail_set(why, "F0000", "control characters are not allowed here");
 		return store_text(field, xstrdup(text));
@@ -269,6 +270,7 @@ key_put(const struct config_key *key, const void *base, struct buf *to)
 		break;
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
+	case KEY_SECRET:
 	case KEY_PATH:
 	case KEY_PATHS:
 		buf_printf(to, "%s", *(char *const *)field);
@@ -300,6 +302,7 @@ field_size(const struct config_key *key)
 		return sizeof(unsigned);
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
+	case KEY_SECRET:
 	case KEY_PATH:
 		return sizeof(char *); /* borrowed: see struct scope_settings */
 	default: /* databases and users have no other types */
@@ -322,6 +325,7 @@ key_free(const struct config_key *key, void *base)
 	switch (key->type) {
 	case KEY_WORD_TEXT:
 	case KEY_TEXT:
+	case KEY_SECRET:
 	case KEY_PATH:
 	case KEY_PATHS:
 		free(*(char **)field);

@@ -192,7 +192,7 @@ static const struct config_key keys[] = {
 	  "the database that auth_query runs in, by its name in PostgreSQL (with compat = pgbouncer: one of ours); empty: the one that the client asks for" },
 	{ "auth", "auth_query_ttl", NOT_THERE, KEY_TIME, "10s", 0, 1 * D, "", RELOADS, FIELD(auth_query_ttl_us), NULL,
 	  "how long an answer of auth_query is reused; 0s: not at all" },
-	{ "auth", "password_command", "password_command", KEY_TEXT, "", NO_BOUNDS, RELOADS, SHARED(password_command), NULL,
+	{ "auth", "password_command", "password_command", KEY_SECRET, "", NO_BOUNDS, RELOADS, SHARED(password_command), NULL,
 	  "a shell command that prints the password for PostgreSQL, with PGHOST, PGPORT, PGUSER and PGDATABASE set; empty: none" },
 	{ "auth", "password_lifetime", "password_lifetime", KEY_TIME, "10min", 1 * S, 30 * D, "", RELOADS,
 	  SHARED(password_lifetime_us), NULL, "how long what password_command printed is used; renewed shortly before" },

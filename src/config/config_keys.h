@@ -21,6 +21,7 @@ enum key_type {
 	KEY_WORD, /* an enum whose values are the indexes of words */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
+	KEY_SECRET, /* the same; may hold a password: shown as *** */
 	KEY_PATH, /* char *, relative to the folder of the file; with words: one of them or an absolute path */
 	KEY_PATHS, /* char *, paths as above with ", " between */
 	KEY_NAMES, /* char **, NULL-terminated */

@@ -224,6 +224,8 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 	if (value == NULL)
 		problem_error(&l->sink, line, "%s", why.text);
 	else if (rc < 0) {
+		if (key->type == KEY_SECRET)
+			raw = "***";
 		snprintf(about, sizeof(about), "%s = %.160s%s", name, raw, strlen(raw) > 160 ? "..." : "");
 		problem_fail(&l->sink, line, about, &why);
 	}

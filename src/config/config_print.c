@@ -51,6 +51,7 @@ put_kind(struct buf *to, const struct config_key *key)
 		buf_printf(to, "names");
 		break;
 	case KEY_TEXT:
+	case KEY_SECRET:
 		buf_printf(to, "text");
 		break;
 	case KEY_LISTENS:

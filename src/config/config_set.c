@@ -77,6 +77,7 @@ take_ours(const struct config_key *key, const char *name, struct config_setting 
 		return fixed(name, why);
 	snprintf(out->name, sizeof(out->name), "%s.%s", key->section, key->name);
 	out->is_of_tls = strncmp(key->section, "tls_", 4) == 0;
+	out->is_secret = key->type == KEY_SECRET;
 	return 0;
 }
 

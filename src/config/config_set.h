@@ -12,6 +12,7 @@
 struct config_setting {
 	char name[CONFIG_SET_NAME_MAX + 1]; /* for config_load_with: "pool.pool_size" or PgBouncer's */
 	const char *reason; /* why it is known, but has no effect; NULL: it has */
+	bool is_secret; /* its value is not to be shown */
 	bool is_of_tls; /* it may need another one to be set as well before both are of use */
 };
 

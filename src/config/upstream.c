@@ -175,7 +175,7 @@ put_hosts(struct buf *to, const struct upstream *up)
 }
 
 char *
-upstream_text(const struct upstream *up)
+upstream_text(const struct upstream *up, bool is_shown)
 {
 	struct buf text = { 0 };
 
@@ -190,7 +190,8 @@ upstream_text(const struct upstream *up)
 		upstream_put_text(&text, "target_session_attrs", upstream_target_name(up->target));
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (up->words[i] != NULL)
-			upstream_put_text(&text, upstream_word_name((enum upstream_word)i), up->words[i]);
+			upstream_put_text(&text, upstream_word_name((enum upstream_word)i),
+					  is_shown && i == UPSTREAM_CONNECT_QUERY ? "***" : up->words[i]);
 	if (up->min_minor != 0)
 		upstream_put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
 	if (up->max_minor != 0)

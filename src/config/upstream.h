@@ -84,8 +84,11 @@ bool upstream_equal(const struct upstream *a, const struct upstream *b); /* the 
  */
 bool upstream_is_same_cluster(const struct upstream *a, const struct upstream *b);
 void upstream_free(struct upstream *up); /* wipes the password */
-/* As words that upstream_parse reads back, but for the password, which is ***. The caller frees. */
-char *upstream_text(const struct upstream *up);
+/*
+ * Returns it as words that upstream_parse reads back, but for the password, which is ***, and with is_shown the SQL of
+ * connect_query, which may have one in it, too. The caller frees.
+ */
+char *upstream_text(const struct upstream *up, bool is_shown);
 
 /*
  * --- upstream_template.c: the upstream of a tenant: %{tenant}, %{database} and %{user} in it stand for the client's

@@ -37,6 +37,7 @@ struct client_statements; /* statements/statements_state.h: from the first Parse
 struct client_session; /* state/state_state.h: from the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: from the first LISTEN */
 struct commit_doubt; /* relay/commit_doubt.c */
+struct client_cancel; /* client/cancel.c */
 struct exclusive; /* relay/exclusive.c */
 struct audit; /* state/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
@@ -126,6 +127,7 @@ struct exchange_env {
 /* What few clients ever have: made by exchange_rare() when it is first needed, and kept to the end. */
 struct exchange_rare {
 	struct exclusive *exclusive; /* or NULL */
+	struct client_cancel *cancels; /* those that are for it; see client/cancel.c */
 	struct commit_doubt *doubt; /* CL_IN_DOUBT: its COMMIT; else NULL */
 	char *user; /* whom it logged in as; NULL: entry->user */
 	uint32_t replayed_request; /* the number of the request that was relayed again last: relay/loss.c */
@@ -136,6 +138,7 @@ struct exchange {
 	struct stream stream; /* must be first: see stream_ops */
 	struct exchange_env *env;
 	struct pool_entry *entry; /* set once the client has proved who it is */
+	const struct scope_settings *settings; /* those of its pool, or of the name it logged in as: the pool's */
 	struct server *srv;
 	struct pool_ticket ticket; /* has the client's id, too. is_told: of wait_notify */
 	struct image *image, *startup; /* startup: as it was after the login */
@@ -205,7 +208,7 @@ exchange_close(struct exchange *x, const struct fail *why)
 static inline bool
 exchange_is_followed(const struct exchange *x)
 {
-	return !x->is_session && x->entry->settings.session_state != SESSION_ALLOW;
+	return !x->is_session && x->settings->session_state != SESSION_ALLOW;
 }
 
 /* There is no memory for something that must be done: closes the client and its server. */

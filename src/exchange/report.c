@@ -333,7 +333,7 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 {
 	struct request_report r = { .duration_us = duration_us };
 
-	r.threshold_us = x->entry->settings.slow_query_threshold_us;
+	r.threshold_us = x->settings->slow_query_threshold_us;
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
 	report_send(x, srv, done, &r, event);
 }
@@ -371,7 +371,7 @@ count_query(struct exchange *x, struct server *srv, const struct done_request *d
 __attribute__((noinline)) static void
 tell(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
 {
-	uint64_t threshold_us = x->entry->settings.slow_query_threshold_us;
+	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
 	if (done->is_late && threshold_us != CONFIG_TIME_OFF)
 		tell_done(x, srv, done, duration_us, "query_timeout");
@@ -387,7 +387,7 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	struct phase_clock *c = &srv->loan.clock;
 	struct database_counters *d = &x->entry->database->counters;
 	uint64_t duration_us = count(d, c->us);
-	bool is_slow = duration_us >= x->entry->settings.slow_query_threshold_us;
+	bool is_slow = duration_us >= x->settings->slow_query_threshold_us;
 	uint32_t weight = weight_of(x->env, is_slow);
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
@@ -499,7 +499,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	else
 		for (size_t i = 0; i < PHASE_COUNT; i++)
 			r.duration_us += r.phase_us[i];
-	r.threshold_us = x->entry->settings.slow_query_threshold_us;
+	r.threshold_us = x->settings->slow_query_threshold_us;
 	if (r.threshold_us == CONFIG_TIME_OFF)
 		return;
 	if (x->srv == NULL)

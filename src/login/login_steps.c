@@ -129,6 +129,7 @@ enter_pool(struct client *c, struct pool_entry *entry)
 	struct fail why;
 
 	c->x.entry = entry;
+	c->x.settings = pool_entry_settings(entry, l->user, *c->env->x.now_us);
 	entry->clients++;
 	pool_database_enter(entry->database);
 	c->env->client_count++;

@@ -468,7 +468,7 @@ login_welcome(struct client *c)
 		replication_welcome(c);
 		return;
 	}
-	c->x.is_session = c->x.entry->settings.pool_mode == POOL_MODE_SESSION;
+	c->x.is_session = c->x.settings->pool_mode == POOL_MODE_SESSION;
 	if (c->x.is_session || !finish_if_known(c))
 		ask_server(c);
 }

@@ -52,6 +52,10 @@ pool_entry_free(struct pool_entry *entry)
 	if (entry->next != NULL)
 		entry->next->before = entry->before;
 	HASH_DELETE(hh, set->table, box);
+	for (struct pool_user *u = entry->users, *next; u != NULL; u = next) {
+		next = u->next;
+		free(u);
+	}
 	pool_startup_forget_all(&entry->startups);
 	image_unref(entry->baseline);
 	image_unref(entry->welcome);
@@ -108,6 +112,50 @@ find_home(struct pool_entry *entry)
 	entry->home = statement_home_get(entry->set->statements, name);
 	statement_home_unref(old);
 	free(name);
+}
+
+/* --- settings of those who log in under another name --- */
+
+static bool
+is_sealing(const struct scope_settings *s)
+{
+	return s->session_state != SESSION_ALLOW && s->pool_mode != POOL_MODE_SESSION;
+}
+
+/* A pool is sealed if it is for any of its clients. */
+static void
+configure_users(struct pool_entry *entry)
+{
+	const struct config *config = entry->set->config;
+
+	entry->is_sealed = is_sealing(&entry->settings);
+	for (struct pool_user *u = entry->users; u != NULL; u = u->next) {
+		u->settings = entry->settings;
+		config_overlay(config_find_user(config, u->name), &u->settings);
+		entry->is_sealed |= is_sealing(&u->settings);
+	}
+}
+
+const struct scope_settings *
+pool_entry_settings(struct pool_entry *entry, const char *user, uint64_t now_us)
+{
+	char own[CONFIG_DATABASE_MAX + 1];
+	bool was_sealed = entry->is_sealed;
+	struct pool_user *u;
+
+	if (strcmp(user, whole_user(entry, own)) == 0 || config_find_user(entry->set->config, user) == NULL)
+		return &entry->settings;
+	for (u = entry->users; u != NULL; u = u->next)
+		if (strcmp(u->name, user) == 0)
+			return &u->settings;
+	u = xcalloc(1, sizeof(*u) + strlen(user) + 1);
+	memcpy(u->name, user, strlen(user) + 1);
+	u->next = entry->users;
+	entry->users = u;
+	configure_users(entry);
+	if (!was_sealed && entry->is_sealed) /* nobody has washed off what is left there */
+		pool_close_all(entry->policy, RR_RELOAD, now_us);
+	return &u->settings;
 }
 
 /* limit 0: none. What the pool has counts from now on. */
@@ -174,6 +222,7 @@ pool_entry_configure(struct pool_entry *entry, uint64_t now_us, struct fail *why
 	if (db == NULL || db->upstream->is_of_tenant != entry->database->is_of_tenant)
 		return no_longer(database, why);
 	config_effective(set->config, db, config_find_user(set->config, whole_user(entry, user)), &entry->settings);
+	configure_users(entry);
 	target = pool_target_new(db->upstream, &entry->settings, set->tls, set->users, database, entry->user,
 				 &entry->keys, why);
 	if (target == NULL)

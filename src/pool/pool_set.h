@@ -57,6 +57,8 @@ struct pool_entry {
 	struct pool_database *database;
 	struct pool *policy;
 	struct scope_settings settings;
+	struct pool_user *users; /* who logs in under another name than user, with settings of their own */
+	bool is_sealed; /* pool_entry_is_sealed() of any of its settings */
 	struct pool_counters counters;
 	struct scram_keys keys; /* learnt or derived; kept in memory only */
 	struct image *baseline; /* settings of a fresh server; NULL: none has logged in yet */
@@ -103,6 +105,13 @@ void pool_set_configure(struct pool_set *set, struct config *config, struct user
  */
 struct pool_entry *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 				 struct fail *why);
+/*
+ * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's): the pool's,
+ * unless servers log in as somebody else (user in upstream) and user has a section of its own; its values take
+ * precedence then. They live as long as the pool; a reload changes them in place, and after it the answer may be
+ * another one (clients_configured).
+ */
+const struct scope_settings *pool_entry_settings(struct pool_entry *entry, const char *user, uint64_t now_us);
 struct pool_entry *pool_set_first(const struct pool_set *set); /* then entry->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
 void pool_database_enter(struct pool_database *d); /* counts one more client */

@@ -69,6 +69,13 @@ pool_set_random(struct pool_set *set)
 	return set->random >> 16;
 }
 
+/* A name under which clients log in to a pool whose servers log in as somebody else. */
+struct pool_user {
+	struct pool_user *next;
+	struct scope_settings settings;
+	char name[]; /* as [user NAME] has it */
+};
+
 static inline struct pooled *
 pooled_of(struct pool_conn *conn)
 {
@@ -79,7 +86,7 @@ pooled_of(struct pool_conn *conn)
 static inline bool
 pool_entry_is_sealed(const struct pool_entry *entry)
 {
-	return entry->settings.session_state != SESSION_ALLOW && entry->settings.pool_mode != POOL_MODE_SESSION;
+	return entry->is_sealed;
 }
 
 /* bouncer_log.c: the lines of PgBouncer's log, if ours is in its format. */

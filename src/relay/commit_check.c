@@ -226,7 +226,7 @@ ask_for_commit(struct exchange *x)
 enum statement_step
 commit_check_before_query(struct exchange *x, struct request *m)
 {
-	if (x->is_session && x->entry->settings.commit_check && !commit_of(x)->is_on)
+	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
 	if (!commit_of(x)->is_on || text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)
 		return STATEMENT_FORWARD;
@@ -237,7 +237,7 @@ commit_check_before_query(struct exchange *x, struct request *m)
 enum statement_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
-	if (x->is_session && x->entry->settings.commit_check && !commit_of(x)->is_on)
+	if (x->is_session && x->settings->commit_check && !commit_of(x)->is_on)
 		commit_check_linked(x);
 	if (!commit_of(x)->is_on || m->parse.name[0] != '\0' ||
 	    text_of(m->verdict, m->sql, m->sql_len) == COMMIT_TEXT_NOT)

@@ -252,7 +252,7 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *told,
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;
 	d->question.pid = srv->pid;
-	d->question.deadline_us = d->since_us + x->entry->settings.commit_check_timeout_us;
+	d->question.deadline_us = d->since_us + x->settings->commit_check_timeout_us;
 	d->question.done = on_fate;
 	return d;
 }

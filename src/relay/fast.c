@@ -84,7 +84,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!verdict_is_plain(w->scan.flags, w->scan.hints) ||
-	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->entry->settings.commit_check))
+	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
@@ -113,7 +113,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	st = statements_plain_unnamed(x, &fields);
 	if (st == NULL)
 		return WALK_SLOWLY;
-	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->entry->settings.commit_check) {
+	if ((statement_verdict(st)->hints & SCAN_HINT_ENDS) != 0 && x->settings->commit_check) {
 		statement_unref(st);
 		return WALK_SLOWLY;
 	}
@@ -170,7 +170,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
 			 &m->names.len))
 		return WALK_SLOWLY;
-	if (x->entry->settings.commit_check && commit_check_may_be(x, m))
+	if (x->settings->commit_check && commit_check_may_be(x, m))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
 	case STATEMENT_FAILED:

@@ -32,7 +32,7 @@ limit_us(const struct scope_settings *s, enum late late)
 void
 late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why)
 {
-	struct duration lasted = duration_of(lasted_us), limit = duration_of(limit_us(&x->entry->settings, late));
+	struct duration lasted = duration_of(lasted_us), limit = duration_of(limit_us(x->settings, late));
 
 	fail_set(why, words[late].sqlstate, "%s %s (%s = %s)", words[late].what, lasted.text, words[late].setting,
 		 limit.text);

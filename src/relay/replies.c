@@ -82,7 +82,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 	struct exchange *x = srv->borrower;
 
 	x->requests_done++;
-	if (srv->tx != 'I' && x->entry->settings.pool_mode == POOL_MODE_STATEMENT) {
+	if (srv->tx != 'I' && x->settings->pool_mode == POOL_MODE_STATEMENT) {
 		broke_statement_mode(x, srv);
 		return false;
 	}

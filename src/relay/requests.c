@@ -56,7 +56,7 @@ link_server(struct exchange *x, struct server *srv)
 		walk_out_of_memory(x);
 		return -1;
 	}
-	if (x->entry->settings.commit_check)
+	if (x->settings->commit_check)
 		commit_check_linked(x);
 	return 0;
 }

@@ -99,7 +99,7 @@ read_parse(struct exchange *x, struct request *m)
 static bool
 is_oversize(const struct exchange *x, const struct frame *f)
 {
-	return f->type == 'P' && f->body_len > x->entry->settings.max_statement_size;
+	return f->type == 'P' && f->body_len > x->settings->max_statement_size;
 }
 
 /* Returns true if nothing can be made of a part of this message. */

@@ -327,8 +327,7 @@ session_probe_done(struct server *srv)
 		if (s->is_probe_lost || (f->found & pinning[i].part))
 			pins |= 1u << pinning[i].reason;
 	}
-	if (s->is_tainted || s->is_name_lost ||
-	    (x->entry->settings.session_state == SESSION_PIN && has_own_settings(x)))
+	if (s->is_tainted || s->is_name_lost || (x->settings->session_state == SESSION_PIN && has_own_settings(x)))
 		pins |= 1u << PIN_SESSION_SET;
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;

@@ -116,7 +116,7 @@ session_seal(const struct exchange *x)
 	parts = seal_parts(l->shown | l->suspicion, pool_entry_code_parts(x->entry, *x->env->now_us));
 	if (image_names_pg_temp(x->image)) /* then CREATE TABLE in a trigger makes a temporary table */
 		parts |= STATE_TEMP;
-	if (x->entry->settings.session_state == SESSION_ISOLATE)
+	if (x->settings->session_state == SESSION_ISOLATE)
 		parts |= STATE_WASHABLE;
 	return parts & STATE_TEMP ? parts | session_seal_shadowed(x) : parts;
 }
@@ -257,7 +257,7 @@ settle_and_ask(struct exchange *x)
 		if (srv->loan.has_failed || srv->loan.has_rolled_back || (flags & SCAN_SETTING) || apply_effects(x) < 0)
 			flags |= effects_suspicion(s);
 		session_drop_effects(s);
-		if (x->entry->settings.session_state == SESSION_PIN)
+		if (x->settings->session_state == SESSION_PIN)
 			flags |= SCAN_SETTING;
 	}
 	s->is_name_lost = s->is_name_lost || (flags & SCAN_NAMES_LOST);

@@ -17,7 +17,7 @@
 void
 session_audit(struct exchange *x, uint32_t flags)
 {
-	if (x->entry->settings.session_state == SESSION_WARN)
+	if (x->settings->session_state == SESSION_WARN)
 		audit_note(x->env->audit, x->entry->database->name, exchange_user(x), exchange_application(x), flags,
 			   *x->env->now_us);
 }

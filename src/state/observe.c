@@ -28,7 +28,7 @@ is_looked_at(const struct exchange *x)
 {
 	if (x->replication != 0)
 		return false; /* its server had these values in its own startup packet */
-	return x->entry->settings.session_state != SESSION_ALLOW || x->is_session;
+	return x->settings->session_state != SESSION_ALLOW || x->is_session;
 }
 
 bool

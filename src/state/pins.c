@@ -103,7 +103,7 @@ void
 session_set_pins(struct exchange *x, unsigned pins)
 {
 	unsigned added = pins & ~(unsigned)x->pins;
-	enum session_state_mode mode = x->entry->settings.session_state;
+	enum session_state_mode mode = x->settings->session_state;
 	char reasons[160];
 
 	x->pins = (uint8_t)pins;

@@ -74,7 +74,7 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 
 	if (!session_statement_context(x, v, context))
 		return statement_new_unshared(x->entry->home, f->rest, f->rest_len, f->query_len);
-	if (x->entry->settings.statement_ignore_comments)
+	if (x->settings->statement_ignore_comments)
 		query_len = trailing_comment_at((const char *)f->rest, f->query_len);
 	if (query_len == f->query_len) {
 		st = statement_get(x->entry->home, f->rest, f->rest_len, query_len, *context);

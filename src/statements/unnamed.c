@@ -186,7 +186,7 @@ statements_plain_unnamed(struct exchange *x, const struct parse_fields *f)
 {
 	struct statement *st;
 
-	if (f->rest_len >= x->entry->settings.max_statement_size || statements_own(x) == NULL || !has_room(x, f))
+	if (f->rest_len >= x->settings->max_statement_size || statements_own(x) == NULL || !has_room(x, f))
 		return NULL;
 	st = get_again(x->statements->unnamed, f);
 	if (st == NULL)

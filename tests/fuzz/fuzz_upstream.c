@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void
 check_text(const struct upstream *up)
 {
-	char *text = upstream_text(up);
+	char *text = upstream_text(up, false);
 	struct upstream *again = upstream_parse(text, NULL), *copy = upstream_copy(up);
 
 	/* The password is masked; but for it nothing may differ. */

@@ -300,6 +300,7 @@ fake_begin(void (*settled)(struct server *srv, const struct owed *o, enum owed_e
 	fake->entry.home = statement_home_get(fake->store, "home");
 	x->env = &fake->env;
 	x->entry = &fake->entry;
+	x->settings = &fake->entry.settings;
 	x->stream.fd = -1;
 	x->ticket.id = 7;
 	x->told_pid = 77;

@@ -127,7 +127,7 @@ Test(tenant, upstreams)
 		char *text = NULL;
 
 		if (up != NULL && (one = upstream_for(up, made[i].database, made[i].role, &why)) != NULL)
-			text = upstream_text(one);
+			text = upstream_text(one, false);
 		if (made[i].want != NULL)
 			cr_expect_str_eq(text != NULL ? text : why.text, made[i].want, "%s", made[i].rule);
 		else {

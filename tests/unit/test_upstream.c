@@ -65,7 +65,7 @@ Test(upstream, what_is_understood)
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct fail why = { 0 };
 		struct upstream *up = upstream_parse(good[i].text, &why);
-		char *text = up != NULL ? upstream_text(up) : NULL;
+		char *text = up != NULL ? upstream_text(up, false) : NULL;
 
 		cr_expect_not_null(up, "%s: %s", good[i].rule, why.text);
 		if (text != NULL)
@@ -79,11 +79,11 @@ Test(upstream, its_text_reads_back_as_the_same)
 {
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct upstream *up = upstream_parse(good[i].text, NULL), *again;
-		char *text = upstream_text(up), *text_again;
+		char *text = upstream_text(up, false), *text_again;
 
 		again = upstream_parse(text, NULL);
 		cr_assert_not_null(again, "%s", good[i].rule);
-		text_again = upstream_text(again);
+		text_again = upstream_text(again, false);
 		cr_expect_str_eq(text, text_again, "%s", good[i].rule);
 		cr_expect_eq(upstream_equal(up, again), strstr(text, "***") == NULL, "%s", good[i].rule);
 		free(text);

@@ -196,14 +196,17 @@ def test_show_lists_and_users(weir):
 
 
 def test_show_config_is_complete_and_keeps_secrets(weir):
-    weir.start(sections={"database other": {"upstream": weir.upstream(password="top-secret-42", user="web")}},
-               pool_size=7)
+    weir.start(sections={"database other": {"upstream": weir.upstream(password="top-secret-42", user="web"),
+                                            "password_command": "echo top-secret-42"},
+                         "database third": {"upstream": weir.upstream() + " connect_query='SELECT $$top-secret-42$$'"}},
+               password_command="echo top-secret-42", pool_size=7)
     rows = weir.console("SHOW CONFIG")
     found = {row["key"]: row for row in rows}
     assert found["max_client_conn"]["value"] == "1000" and "max_user_connections" in found
     sizes = [row for row in rows if row["key"].endswith("pool_size") and row["value"] == "7"]
     assert sizes and sizes[0]["default"] == "20" and sizes[0]["changeable"] in ("yes", "no")
     assert "top-secret-42" not in str(rows)
+    assert found["auth.password_command"]["value"] == "***"
 
 
 def test_show_version_is_what_tools_expect(weir):

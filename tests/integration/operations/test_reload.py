@@ -58,6 +58,19 @@ def test_a_password_is_said_to_have_changed_and_not_shown(weir):
     assert "first-secret" not in weir.log() and "second-secret" not in weir.log()
 
 
+def test_a_command_that_may_hold_a_password_is_not_shown_either(weir):
+    weir.start(sections={"database third": {"upstream": weir.upstream() + " connect_query='SELECT 1'"}})
+    change(weir, "auth", password_command="echo first-secret")
+    assert reload(weir) == ["auth.password_command: (empty) -> ***"]
+    change(weir, "auth", password_command="echo second-secret")
+    change(weir, "database third", upstream=weir.upstream() + " connect_query='SELECT 2'")
+    assert reload(weir) == ["auth.password_command: changed", "database third.upstream: changed"]
+    weir.console("SET password_command = 'echo third-secret'")
+    assert shown(weir, "auth.password_command")["value"] == "***"
+    weir.wait_log("set until the next reload: auth.password_command = ***")
+    assert "-secret" not in weir.log() and "-secret" not in str(weir.console("SHOW EVENTS"))
+
+
 def test_what_needs_a_restart_is_pending(weir):
     weir.start(listen_backlog=100)
     change(weir, "pgweir", listen_backlog=200)
@@ -67,7 +80,7 @@ def test_what_needs_a_restart_is_pending(weir):
     assert reload(weir) == ["nothing has changed"]     # it is still pending
     assert shown(weir, "pgweir.listen_backlog")["value"] == "100"
     change(weir, "pgweir", listen_backlog=100)
-    assert reload(weir) == ["pgweir.listen_backlog: 100 again, no restart is pending"]
+    assert reload(weir) == ["pgweir.listen_backlog: back to 100; no restart needed"]
     assert shown(weir, "pgweir.listen_backlog")["changeable"] == "no"
 
 

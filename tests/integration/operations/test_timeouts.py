@@ -273,6 +273,45 @@ def test_per_database_and_per_user(weir, key):
     assert found == {("web", "app"): False, ("web", "app2"): True, ("reporting", "app2"): False}
 
 
+@pytest.mark.parametrize("key", ["query_timeout", "idle_transaction_timeout", "transaction_timeout",
+                                 "client_idle_timeout"])
+def test_per_user_where_servers_log_in_as_another(weir, key):
+    """user= in upstream gives all clients one pool: the limits are still those of the name a client logs in by."""
+    weir.start(pool_size=3, upstream=weir.upstream(user="reporting"),
+               sections={"user web": {key: "300ms"}, "user reporting": {key: "30s"}})
+    web, other = weir.raw("web"), weir.raw("md5user")
+
+    def hits(wire, seconds):
+        if key != "client_idle_timeout":
+            wire.query("BEGIN")
+        if key == "query_timeout":
+            wire.send(query(f"SELECT pg_sleep({seconds})"))
+        try:
+            return bool(errors(wire.read_until("EZ", timeout=seconds)))
+        except rawwire.WireTimeout:
+            return False
+    assert hits(web, 5) and not hits(other, 0.7)
+    if key == "query_timeout":                          # a client that was there before has what a reload brings
+        weir.reload(pool_size=3, upstream=weir.upstream(user="reporting"))
+        with weir.raw("web") as late:
+            late.query("SELECT 1")
+            weir.reload(pool_size=3, upstream=weir.upstream(user="reporting"), sections={"user web": {key: "300ms"}})
+            assert hits(late, 5)
+
+
+def test_pool_mode_per_user_where_servers_log_in_as_another(weir):
+    """A pool that some use in transactions is washed between clients, though others keep their server."""
+    weir.start(pool_size=2, pool_mode="session", upstream=weir.upstream(user="reporting"),
+               sections={"user web": {"pool_mode": "transaction"}})
+    with weir.raw("md5user") as session, weir.raw("web") as first, weir.raw("web") as second:
+        pid = session.value("SELECT pg_backend_pid()")
+        assert session.value("SELECT pg_backend_pid()") == pid
+        for _ in range(2):                              # the one that is left serves both
+            assert first.value("SELECT 1") == second.value("SELECT 1") == "1"
+        first.query("DO $$ BEGIN PERFORM set_config('search_path', 'elsewhere', false); END $$")
+        assert second.value("SHOW search_path") == '"$user", public'
+
+
 def test_timeouts_come_by_reload(weir):
     weir.start(pool_size=1)
     with weir.raw() as before:
