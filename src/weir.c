@@ -17,6 +17,7 @@
 #include "server/hosts.h"
 #include "state/audit.h"
 #include "state/state.h"
+#include "statements/statements.h"
 #include "telemetry/fingerprint.h"
 #include "telemetry/query_table.h"
 
@@ -244,6 +245,7 @@ static const struct exchange_ops exchange_ops = {
 	.peer_text = client_exchange_peer,
 	.console_message = weir_console_message,
 	.no_such_pid = cancel_no_such_pid,
+	.statement_of = statements_called,
 	.login_granted = login_granted,
 	.login_refused = login_refused,
 	.login_server_error = login_server_error,

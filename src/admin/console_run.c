@@ -1,5 +1,6 @@
 /* src/admin/console_run.c - what each command does. See console_client.h. */
 #include "admin/console_client.h"
+#include "client/client_log.h"
 #include "client/clients.h"
 
 #include "admin/show.h"
@@ -339,10 +340,26 @@ kill_reason(struct fail *why, const char *theirs)
 	fail_theirs(why, "%s", theirs);
 }
 
+/* Whose wish it was is for the log alone. */
+static void
+end_client(struct console_client *cc, struct client *c, const char *command, const struct fail *why)
+{
+	char words[CLIENT_WORDS_MAX];
+	struct client_about admin;
+	struct fail logged;
+
+	client_about(cc->c, &admin);
+	client_words(&admin, words, sizeof(words));
+	fail_set(&logged, why->sqlstate, "%s; %s by %s", why->text, command, words);
+	fail_theirs(&logged, "%s", why->theirs);
+	client_close_as(c, why, &logged);
+}
+
 /* Closing one may close others; those that are closed live until the loop's next turn, but are in no list any more. */
 static void
-kill_clients(struct client_env *env, const char *database)
+kill_clients(struct console_client *cc, const char *database)
 {
+	struct client_env *env = env_of(cc);
 	struct client *c = TAILQ_FIRST(&env->clients);
 	struct fail why;
 
@@ -351,7 +368,7 @@ kill_clients(struct client_env *env, const char *database)
 		struct client *next = TAILQ_NEXT(c, all);
 
 		if (c->x.entry != NULL && (database == NULL || strcmp(c->x.entry->database->name, database) == 0))
-			client_close(c, &why);
+			end_client(cc, c, "KILL", &why);
 		c = next != NULL && next->x.is_closing ? TAILQ_FIRST(&env->clients) : next;
 	}
 }
@@ -366,7 +383,7 @@ run_kill(struct console_client *cc, const struct command *command, const char **
 	if (check_state(cc, command, why) < 0)
 		return RUN_FAILED;
 	cc->console->host.pause(cc->console->host.w, database_of(command));
-	kill_clients(env, database_of(command));
+	kill_clients(cc, database_of(command));
 	pool_set_close_all(env->x.pools, database_of(command), RR_KILL, *env->x.now_us);
 	return RUN_DONE;
 }
@@ -388,7 +405,7 @@ run_kill_client(struct console_client *cc, const struct command *command, const 
 		cc->ending = ENDING_SELF;
 	else {
 		kill_reason(&reason, "admin forced disconnect");
-		client_close(c, &reason);
+		end_client(cc, c, "KILL_CLIENT", &reason);
 	}
 	return RUN_DONE;
 }

@@ -26,7 +26,8 @@ const char *const request_failure_names[RF_COUNT] = {
 	[RF_POOL_TIMEOUT] = "pool_timeout", [RF_BACKEND_UNREACHABLE] = "backend_unreachable",
 	[RF_BACKEND_LOST] = "backend_lost", [RF_LIMIT] = "limit",
 	[RF_SHUTDOWN] = "shutdown",	    [RF_PROTOCOL] = "protocol",
-	[RF_INTERNAL] = "internal",
+	[RF_INTERNAL] = "internal",	    [RF_CANCELED] = "canceled",
+	[RF_CLIENT_GONE] = "client_gone",
 };
 const char *const query_kind_names[QK_COUNT] = {
 	[QK_SIMPLE] = "simple",

@@ -17,7 +17,11 @@ enum request_failure {
 	RF_SHUTDOWN,
 	RF_PROTOCOL,
 	RF_INTERNAL,
-	RF_COUNT
+	/* The client's own doing, from here on; that spoils no objective. */
+	RF_CANCELED,
+	RF_CLIENT_GONE,
+	RF_COUNT,
+	RF_OF_CLIENTS = RF_CANCELED
 };
 enum query_kind { QK_SIMPLE, QK_EXTENDED, QK_COPY, QK_COUNT };
 enum transaction_end { TE_COMMIT, TE_ROLLBACK, TE_LOST, TE_COUNT };

@@ -1,4 +1,5 @@
-/* src/base/request_report.h - the relay's report about one finished request, for the slow-query log. */
+/* src/base/request_report.h - the relay's report about one request that has ended, for the slow-query log and SHOW
+ * QUERIES. */
 #ifndef PGWEIR_BASE_REQUEST_REPORT_H
 #define PGWEIR_BASE_REQUEST_REPORT_H
 
@@ -16,7 +17,7 @@ struct request_report {
 	uint64_t wall_us; /* when it ended */
 	uint64_t duration_us, phase_us[PHASE_COUNT]; /* the phases add up to the duration */
 	uint64_t threshold_us;
-	const char *event; /* "slow_query", "pool_timeout", "query_timeout", "backend_lost", "sampled_query" */
+	const char *event; /* "slow_query", "pool_timeout", "client_gone" ...: docs/slow-log.md */
 	const char *database, *user, *application;
 	const char *client; /* "10.0.0.7:51514" */
 	uint64_t client_id;
@@ -28,6 +29,7 @@ struct request_report {
 	uint32_t statements;
 	bool in_transaction;
 	const char *sqlstate; /* empty: no error */
+	bool is_given_up; /* PostgreSQL has not answered it, or nobody was there to hear the answer */
 	const char *query; /* NULL: unknown (a prepared statement that is gone) */
 	size_t query_len;
 	const uint8_t

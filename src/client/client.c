@@ -134,9 +134,9 @@ is_in_message(const struct client *c)
 }
 
 void
-client_close_exchange(struct exchange *x, const struct fail *why)
+client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged)
 {
-	client_close(client_of(x), why);
+	client_close_as(client_of(x), why, logged);
 }
 
 void
@@ -148,15 +148,24 @@ client_exchange_peer(const struct exchange *x, char *out, size_t out_cap)
 void
 client_close(struct client *c, const struct fail *why)
 {
+	client_close_as(c, why, why);
+}
+
+void
+client_close_as(struct client *c, const struct fail *why, const struct fail *logged)
+{
 	struct client_env *env = c->env;
-	const struct fail *decision = why;
+	struct fail last_words;
+	const char *lost;
 
 	if (c->x.is_closing)
 		return;
+	if (logged == NULL && relay_last_words(c->x.srv, &last_words)) /* the client was quicker than PostgreSQL */
+		logged = &last_words;
 	if (log_is_pgbouncers(env->x.log) && env->x.config->log_connections && c->x.state != CL_CANCEL &&
 	    !c->admission.is_unlogged && !c->is_close_told) {
 		c->is_close_told = true; /* sending the error may fail, and end here again */
-		bouncer_log_close(c, why);
+		bouncer_log_close(c, logged);
 	}
 	if (is_in_message(c))
 		why = NULL;
@@ -185,16 +194,16 @@ client_close(struct client *c, const struct fail *why)
 		cancel_free(c);
 	exclusive_forget(&c->x);
 	commit_check_forget(&c->x);
-	relay_leave(&c->x);
+	lost = relay_leave(&c->x, logged);
 	statements_free(&c->x);
 	listen_free(&c->x);
 	session_free(&c->x);
 	cancel_unregister(c);
 	env->front->leave(c);
 	uncount(c);
-	if (!log_is_pgbouncers(env->x.log) && (decision != NULL || env->x.config->log_connections) &&
+	if (!log_is_pgbouncers(env->x.log) && (logged != NULL || lost != NULL || env->x.config->log_connections) &&
 	    c->x.state != CL_CANCEL && !c->is_end_logged && !c->admission.is_unlogged)
-		client_log_end(c, decision);
+		client_log_end(c, logged, lost);
 	client_step(&c->x, CE_CLOSE);
 	TAILQ_REMOVE(&env->clients, c, all);
 	stream_close(&c->x.stream);

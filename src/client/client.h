@@ -128,10 +128,12 @@ void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, 
 /* The same, and nothing is asked of it yet: it is CL_STARTUP. Returns NULL without memory; fd is then closed. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* exchange_ops: */
-void client_close_exchange(struct exchange *x, const struct fail *why);
+void client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged);
 void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
 /* Closes it, with a FATAL error if why is given; its server is returned, reset or closed as its state demands. */
 void client_close(struct client *c, const struct fail *why);
+/* The same, with another reason for the log: who wished it, or what PostgreSQL has told the client itself. */
+void client_close_as(struct client *c, const struct fail *why, const struct fail *logged);
 /*
  * For a client with a server: returns whether a request of its own is under way there, or held. *since_us: since when,
  * not counting its time in line and the requests before it.

@@ -48,20 +48,24 @@ level_of(const struct fail *why)
 }
 
 void
-client_log_end(const struct client *c, const struct fail *why)
+client_log_end(const struct client *c, const struct fail *why, const char *lost)
 {
 	struct client_about about;
 	char words[CLIENT_WORDS_MAX];
+	struct duration lasted;
 
 	client_about(c, &about);
 	client_words(&about, words, sizeof(words));
-	about.log.event = why != NULL ? "client_disconnect" : "client_closed";
+	about.log.event = why != NULL || lost != NULL ? "client_disconnect" : "client_closed";
 	about.log.duration_us = *c->env->x.now_us - c->connected_us;
 	about.log.why = why;
-	if (why == NULL) {
+	lasted = duration_of(about.log.duration_us);
+	if (why == NULL && lost == NULL)
 		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed", words);
-		return;
-	}
-	log_event(c->env->x.log, level_of(why), &about.log, "%s disconnected after %s: %s: %s", words,
-		  duration_of(about.log.duration_us).text, why->sqlstate, why->text);
+	else if (why == NULL)
+		log_event(c->env->x.log, LOG_LEVEL_INFO, &about.log, "%s closed the connection after %s while %s",
+			  words, lasted.text, lost);
+	else
+		log_event(c->env->x.log, level_of(why), &about.log, "%s disconnected after %s: %s: %s%s%s", words,
+			  lasted.text, why->sqlstate, why->text, lost != NULL ? "; " : "", lost != NULL ? lost : "");
 }

@@ -21,7 +21,8 @@ struct client_about {
 void client_about(const struct client *c, struct client_about *about);
 /* Writes: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
 void client_words(const struct client_about *about, char *out, size_t cap);
-void client_log_end(const struct client *c, const struct fail *why); /* why: of pgweir's decision; NULL: it left */
+/* why: pgweir's or PostgreSQL's reason; NULL: it left. lost: what relay_leave() has returned. */
+void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 
 /*
  * About every 100 ms: logs that clients have waited for a server of this pool in vain (once in ten seconds), and which

@@ -66,8 +66,9 @@ struct handled_input {
 
 /* What only the client, its login or the console can do. Called for an exchange that is not closed. */
 struct exchange_ops {
-	/* Closes the client; if why is given, sends it as FATAL first. */
-	void (*close)(struct exchange *x, const struct fail *why);
+	/* Closes the client; if why is given, sends it as FATAL first. logged: the reason for the log; NULL: it left.
+	 */
+	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
 	/* SQL signalled a PID that no process has. Returns true if it is a client's (told_pid), which was signalled. */
@@ -75,6 +76,8 @@ struct exchange_ops {
 	/* Handles or keeps all of these bytes of the client's; sees whether its server can be given back. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x);
+	/* Finds what the client calls by this name, "" for the unnamed one; NULL: unknown. */
+	struct statement *(*statement_of)(const struct exchange *x, const char *name);
 	/* While CL_WELCOME: the pool's answer, and the server's replies to the startup settings. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
@@ -119,9 +122,10 @@ struct exchange_env {
 	bool is_moving; /* clients move to another process as they become idle */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, and from the servers they use */
 	void *up;
-	/* One that stands for weight of its like; its client is not told. */
+	/* Each request that has ended, however it did, or one that stands for weight of its like; its client is not
+	 * told. */
 	void (*on_query)(void *up, const struct request_report *report, uint32_t weight);
-	void (*on_report)(void *up, const struct request_report *report); /* slow, refused or lost requests */
+	void (*on_report)(void *up, const struct request_report *report); /* slow, refused, lost or given up */
 };
 
 /* What few clients ever have: made by exchange_rare() when it is first needed, and kept to the end. */
@@ -201,7 +205,7 @@ exchange_is_ready(const struct exchange *x)
 static inline void
 exchange_close(struct exchange *x, const struct fail *why)
 {
-	x->env->ops->close(x, why);
+	x->env->ops->close(x, why, why);
 }
 
 /* Returns true in transaction or statement mode, if session_state is not allow: its session is followed. */

@@ -17,6 +17,7 @@
 #include "exchange/report.h"
 
 #include "base/clock.h"
+#include "wire/frame.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -286,13 +287,12 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 		describe_work(srv, done, r);
 }
 
+/* r: as describe() made it. */
 static void
-report_send(struct exchange *x, struct server *srv, const struct done_request *done, struct request_report *r,
-	    const char *event)
+report_send(struct exchange *x, struct server *srv, struct request_report *r, const char *event)
 {
 	char peer[80], tag[sizeof(srv->loan.tag)];
 
-	describe(x, srv, done, r);
 	x->env->ops->peer_text(x, peer, sizeof(peer));
 	r->client = peer;
 	r->client_id = x->ticket.id;
@@ -335,7 +335,8 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 
 	r.threshold_us = x->settings->slow_query_threshold_us;
 	memcpy(r.phase_us, srv->loan.clock.us, sizeof(r.phase_us));
-	report_send(x, srv, done, &r, event);
+	describe(x, srv, done, &r);
+	report_send(x, srv, &r, event);
 }
 
 /* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
@@ -448,46 +449,69 @@ report_flushed(struct exchange *x, struct server *srv)
 	c->debtor = (uint8_t)debtor_now(x, srv);
 }
 
-/* A request that never got a server has its SQL in the waiting input. A Parse has its name first. */
-static void
-find_waiting_text(const struct exchange *x, struct request_report *r)
-{
-	const uint8_t *text, *end, *stop;
+/* --- requests that end without PostgreSQL's answer --- */
 
-	if (x->pending_len <= 5 || (x->pending[0] != 'Q' && x->pending[0] != 'P'))
-		return;
-	text = x->pending + 5;
-	end = x->pending + x->pending_len;
-	if (x->pending[0] == 'P' && (stop = memchr(text, 0, (size_t)(end - text))) != NULL)
-		text = stop + 1;
+/* The SQL of a Parse has its name before it. */
+static const uint8_t *
+skip_name(const uint8_t *body, const uint8_t *end)
+{
+	const uint8_t *stop = memchr(body, 0, (size_t)(end - body));
+
+	return stop != NULL ? stop + 1 : end;
+}
+
+/* A Bind or Describe names a statement that was parsed earlier. */
+static const char *
+text_of_named(const struct exchange *x, uint8_t type, const uint8_t *body, const uint8_t *end, size_t *len)
+{
+	const uint8_t *name = type == 'B' ? skip_name(body, end) : *body == 'S' ? body + 1 : end;
+	const struct statement *st = NULL;
+
+	if (name < end && memchr(name, 0, (size_t)(end - name)) != NULL)
+		st = x->env->ops->statement_of(x, (const char *)name);
+	if (st == NULL)
+		return NULL;
+	*len = st->query_len;
+	return (const char *)st->bytes;
+}
+
+const char *
+report_waiting_text(const struct exchange *x, size_t *len)
+{
+	const uint8_t *text = x->pending + FRAME_HEAD_LEN, *end = x->pending + x->pending_len, *stop;
+	uint8_t type = x->pending_len > FRAME_HEAD_LEN ? x->pending[0] : 0;
+
+	if (type == 'B' || type == 'D')
+		return text_of_named(x, type, text, end, len);
+	if (type != 'Q' && type != 'P')
+		return NULL;
+	if (type == 'P')
+		text = skip_name(text, end);
 	stop = memchr(text, 0, (size_t)(end - text));
-	r->query = (const char *)text;
-	r->query_len = (size_t)((stop != NULL ? stop : end) - text);
+	*len = (size_t)((stop != NULL ? stop : end) - text);
+	return (const char *)text;
 }
 
 /* What is under way and fails: so far. Between two requests the client owed the next. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
-	uint64_t now = *x->env->now_us;
+	struct phase_clock *c = x->srv != NULL ? &x->srv->loan.clock : NULL;
 
-	if (x->srv == NULL)
+	if (c == NULL)
 		take_wait(x, phase_us);
-	else if (x->srv->loan.clock.since_us != 0) {
-		charge(&x->srv->loan.clock, now);
-		memcpy(phase_us, x->srv->loan.clock.us, sizeof(x->srv->loan.clock.us));
-		memset(x->srv->loan.clock.us, 0, sizeof(x->srv->loan.clock.us));
+	else if (c->since_us != 0) {
+		charge(c, *x->env->now_us);
+		memcpy(phase_us, c->us, sizeof(c->us));
+		memset(c->us, 0, sizeof(c->us));
 	} else
-		phase_us[PHASE_CLIENT_WRITE] = since(now, x->srv->loan.idle_in_tx_us);
+		phase_us[PHASE_CLIENT_WRITE] = since(*x->env->now_us, x->srv->loan.idle_in_tx_us);
 }
 
 void
 report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
-	static const char *const events[RF_COUNT] = {
-		"pool_timeout", "backend_unreachable", "backend_lost", "limit", "shutdown", "protocol", "internal"
-	};
-	struct request_report r = { .sqlstate = why->sqlstate };
+	struct request_report r = { .sqlstate = why->sqlstate, .is_given_up = true };
 	struct database_counters *d = &x->entry->database->counters;
 	bool is_request = x->srv == NULL || x->srv->loan.clock.since_us != 0;
 
@@ -500,9 +524,64 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 		for (size_t i = 0; i < PHASE_COUNT; i++)
 			r.duration_us += r.phase_us[i];
 	r.threshold_us = x->settings->slow_query_threshold_us;
-	if (r.threshold_us == CONFIG_TIME_OFF)
-		return;
 	if (x->srv == NULL)
-		find_waiting_text(x, &r);
-	report_send(x, x->srv, NULL, &r, event != NULL ? event : events[kind]);
+		r.query = report_waiting_text(x, &r.query_len);
+	describe(x, x->srv, NULL, &r);
+	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
+		x->env->on_query(x->env->up, &r, 1);
+	if (x->srv != NULL)
+		x->srv->loan.clock.since_us = 0; /* it is over: nothing else ends it */
+	if (r.threshold_us != CONFIG_TIME_OFF)
+		report_send(x, x->srv, &r, event != NULL ? event : request_failure_names[kind]);
+}
+
+void
+report_waited(struct exchange *x, uint64_t connect_us)
+{
+	struct pool_ticket *t = &x->ticket;
+
+	t->waited_us = *x->env->now_us - t->since_us;
+	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
+}
+
+/* What a client without a server waits for; false: nothing. */
+static bool
+note_wait_so_far(struct exchange *x)
+{
+	if (x->state == CL_IN_LINE)
+		report_waited(x, x->ticket.connect_us);
+	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING) /* what another connection is to say */
+		x->ticket.waited_us = x->ticket.connect_us = since(*x->env->now_us, x->request_us);
+	else
+		return false;
+	return true;
+}
+
+static enum request_failure
+kind_of(const struct exchange *x, const struct fail *why)
+{
+	static const struct {
+		const char *sqlstate;
+		enum request_failure kind;
+	} kinds[] = { { "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL }, { "53400", RF_LIMIT } };
+
+	if (x->srv != NULL && x->srv->loan.is_end_told)
+		return RF_BACKEND_LOST;
+	if (why == NULL)
+		return RF_CLIENT_GONE;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(why->sqlstate, kinds[i].sqlstate) == 0)
+			return kinds[i].kind;
+	return RF_INTERNAL;
+}
+
+bool
+report_given_up(struct exchange *x, const struct fail *why)
+{
+	static const struct fail left = { .sqlstate = "" };
+
+	if (x->srv != NULL ? x->srv->loan.clock.since_us == 0 : !note_wait_so_far(x))
+		return false;
+	report_failure(x, why != NULL ? why : &left, kind_of(x, why), NULL);
+	return true;
 }

@@ -13,8 +13,19 @@ void report_flushed(struct exchange *x, struct server *srv); /* after the batch 
 void report_sent(struct exchange *x, struct server *srv, size_t len);
 void report_drained(struct exchange *x, struct server *srv); /* client or server has taken what waited for it */
 void report_error(struct pool_entry *entry, enum error_origin origin, const char *sqlstate);
-/* event: the name of the event in the slow-query log; NULL: that of kind. */
+/*
+ * Its request, or the transaction that it idles in, has ended without PostgreSQL's answer: the counters, the slow-query
+ * log and SHOW QUERIES learn that here, whatever the reason. event: its name in the log; NULL: that of kind.
+ */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
+/* The client leaves, or is closed for why (NULL: it has left). Returns true if a request was under way, which has
+ * failed then. */
+bool report_given_up(struct exchange *x, const struct fail *why);
+/* Notes how long it stood in line. connect_us: how much of that PostgreSQL owed, at most. */
+void report_waited(struct exchange *x, uint64_t connect_us);
+/* Returns the SQL of a request that has no server yet, from the input that waits or the statement that it names, and
+ * its *len; NULL: not known. Valid until the client's next message. */
+const char *report_waiting_text(const struct exchange *x, size_t *len);
 void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple);
 
 /*

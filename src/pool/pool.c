@@ -284,6 +284,7 @@ pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us)
 {
 	if (!t->is_waiting)
 		return;
+	t->connect_us = pool_waited_to_connect_us(p, t, now_us);
 	pool_leave_line(p, t);
 	pool_reinforce(p, now_us);
 }

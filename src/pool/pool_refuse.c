@@ -136,9 +136,8 @@ pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t no
 	return place;
 }
 
-/* How much of its wait was for what is being opened, or for what failed to open. */
-static uint64_t
-waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
+uint64_t
+pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us)
 {
 	const struct pool_conn *hanging = find_hanging(p, t, now_us);
 	bool has_failed = p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
@@ -168,7 +167,7 @@ pool_refuse_late(struct pool *p, uint64_t now_us)
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= pool_deadline(p, t)) {
 		struct fail why;
 
-		t->connect_us = waited_to_connect_us(p, t, now_us);
+		t->connect_us = pool_waited_to_connect_us(p, t, now_us);
 		if (p->outage.since_us > 0 && !p->settings.waits_while_down) {
 			say_held(p, t, now_us, &why);
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);

@@ -170,6 +170,8 @@ void pool_climb(struct pool *p); /* one more was opened */
 void pool_refuse_line(struct pool *p, const struct fail *why, enum request_failure kind);
 void pool_refuse_impatient(struct pool *p, const struct fail *why); /* not those who are patient */
 void pool_refuse_late(struct pool *p, uint64_t now_us);
+/* Returns how much of its wait was for what is being opened, or for what failed to open. */
+uint64_t pool_waited_to_connect_us(const struct pool *p, const struct pool_ticket *t, uint64_t now_us);
 void pool_refuse_hopeless(struct pool *p, uint64_t now_us);
 
 #endif

@@ -123,6 +123,7 @@ is_message_harmless(struct exchange *x, uint8_t type, const uint8_t *body, size_
 {
 	struct parse_fields parse;
 	const char *portal, *statement;
+	struct statement *st;
 	size_t names_len;
 
 	switch (type) {
@@ -134,7 +135,8 @@ is_message_harmless(struct exchange *x, uint8_t type, const uint8_t *body, size_
 	case 'B':
 		if (!fields_bind(body, len, &portal, &statement, &names_len))
 			return false;
-		return is_of_one_commit(statements_first_word(x, statement));
+		st = statements_called(x, statement);
+		return st != NULL && is_of_one_commit((enum sql_word)statement_verdict(st)->first);
 	case 'D':
 	case 'E':
 	case 'C':

@@ -9,10 +9,16 @@
 /* replies.c */
 extern const struct server_ops relay_server_ops;
 
+/* Returns true if PostgreSQL has told the borrower why it ends the session: sets *why to that. srv may be NULL. */
+bool relay_last_words(const struct server *srv, struct fail *why);
+
 /* relay/requests.c */
 void relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len); /* handles or keeps all of it */
-/* The client leaves: gives its server back, cleans it or closes it. */
-void relay_leave(struct exchange *x);
+/*
+ * The client leaves: gives its server back, cleans it or closes it. A request that is under way has ended by that.
+ * why: pgweir's reason to close it; NULL: the client has left. Returns what is lost with it, in words, or NULL.
+ */
+const char *relay_leave(struct exchange *x, const struct fail *why);
 void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
 void relay_ticket(struct exchange *x); /* makes x->ticket ready to borrow with */
 void relay_try_release(struct exchange *x);

@@ -1,4 +1,5 @@
 /* src/relay/release.c - gives servers back: between transactions, and when a client leaves. */
+#include "exchange/report.h"
 #include "listen/listen.h"
 #include "relay/features.h"
 #include "relay/relay.h"
@@ -64,19 +65,13 @@ relay_try_release(struct exchange *x)
 		release_give_back(x, srv);
 }
 
-void
-relay_leave(struct exchange *x)
+static void
+leave_server(struct exchange *x, struct server *srv)
 {
-	struct server *srv = x->srv;
 	const struct owed *head;
 	bool is_dirty, is_replaying;
 	uint64_t since_us;
 
-	session_stop_lingering(x);
-	if (x->ticket.is_waiting)
-		pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
-	if (srv == NULL)
-		return;
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
 	listen_unlinked(x, srv);
@@ -109,4 +104,29 @@ relay_leave(struct exchange *x)
 		return;
 	}
 	pool_entry_clean(srv, is_dirty, *x->env->now_us);
+}
+
+/* Returns what is lost. */
+static const char *
+end_request(struct exchange *x, const struct fail *why)
+{
+	if (!exchange_is_ready(x) || x->replication != 0)
+		return NULL;
+	if (report_given_up(x, why))
+		return "a request was under way";
+	return x->srv != NULL && x->srv->tx != 'I' ? "a transaction was open" : NULL;
+}
+
+const char *
+relay_leave(struct exchange *x, const struct fail *why)
+{
+	const char *lost;
+
+	session_stop_lingering(x);
+	if (x->ticket.is_waiting)
+		pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
+	lost = end_request(x, why);
+	if (x->srv != NULL)
+		leave_server(x, x->srv);
+	return lost;
 }

@@ -531,6 +531,17 @@ rolled_back(struct exchange *x)
 		commit_check_refuse(x);
 }
 
+bool
+relay_last_words(const struct server *srv, struct fail *why)
+{
+	if (srv == NULL || !srv->loan.is_end_told)
+		return false;
+	fail_set(why, srv->loan.sqlstate, "PostgreSQL at %s ended the session: %s", srv->address,
+		 srv->last_words != NULL ? srv->last_words : "(no message)");
+	fail_theirs(why, "server conn crashed?");
+	return true;
+}
+
 static void
 on_lost(struct server *srv, const struct fail *why)
 {
@@ -574,7 +585,9 @@ on_lost(struct server *srv, const struct fail *why)
 	}
 	/* The client has PostgreSQL's own FATAL; or it has part of a message, and no error may follow that. */
 	if (srv->loan.is_end_told || (srv->body_left > 0 && !srv->is_body_swallowed)) {
-		exchange_close(x, NULL);
+		relay_last_words(srv, &told);
+		srv->is_end_logged = true;
+		x->env->ops->close(x, NULL, &told);
 		return;
 	}
 	if (told.hint[0] == '\0')

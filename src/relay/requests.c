@@ -65,11 +65,8 @@ link_server(struct exchange *x, struct server *srv)
 static void
 note_wait(struct exchange *x, uint64_t connect_us)
 {
-	struct pool_ticket *t = &x->ticket;
-
-	t->waited_us = *x->env->now_us - t->since_us;
-	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
-	t->idle_since_us = *x->env->now_us;
+	report_waited(x, connect_us);
+	x->ticket.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
 }
 
@@ -126,9 +123,9 @@ relay_cancel_wait(struct exchange *x)
 		return;
 	pool_cancel(x->entry->policy, &x->ticket, *x->env->now_us);
 	fail_set(&why, "57014", "canceling statement due to user request");
-	note_wait(x, 0);
+	note_wait(x, x->ticket.connect_us);
 	client_step(x, CE_REFUSED);
-	refuse_request(x, &why, RF_POOL_TIMEOUT);
+	refuse_request(x, &why, RF_CANCELED);
 }
 
 /* A SET, say: then it may have a server whose functions were compiled under another search_path. */

@@ -30,6 +30,7 @@ server_free_later(struct grave *g)
 	image_unref(srv->image);
 	image_unref(srv->compiled.image);
 	free(srv->carry);
+	free(srv->last_words);
 	loan_fini(&srv->loan);
 	buf_fini(&srv->reset.names);
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));

@@ -216,6 +216,7 @@ struct server {
 	bool is_misplaced; /* it is not what target_session_attrs wants any more */
 	bool is_ping_answered, is_asked; /* is_asked: the ping was a query of the owner's */
 	bool is_connect_query_bad; /* it failed */
+	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
 	bool is_end_logged; /* the line about its borrower, who ended with it, says why */
 	bool was_owing; /* when it ended, something was owed to the borrower: */
 	bool is_owed_listed; /* ... owed and owed_count are as they were before its FATAL skipped some of it */

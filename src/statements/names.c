@@ -76,19 +76,17 @@ statements_forget_since(struct exchange *x, const char *name, uint32_t named_cou
 		client_statement_leave(x->statements, n);
 }
 
-enum sql_word
-statements_first_word(const struct exchange *x, const char *name)
+struct statement *
+statements_called(const struct exchange *x, const char *name)
 {
 	const struct client_statement *n;
-	struct statement *st = NULL;
 
 	if (x->statements == NULL)
-		return SQL_WORDS_END;
+		return NULL;
 	if (name[0] == '\0')
-		st = x->statements->is_unnamed_oversize ? NULL : x->statements->unnamed;
-	else if ((n = client_statement_find(x, name)) != NULL)
-		st = n->st;
-	return st == NULL ? SQL_WORDS_END : (enum sql_word)statement_verdict(st)->first;
+		return x->statements->is_unnamed_oversize ? NULL : x->statements->unnamed;
+	n = client_statement_find(x, name);
+	return n == NULL ? NULL : n->st;
 }
 
 bool

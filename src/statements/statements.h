@@ -80,8 +80,8 @@ enum statement_step statements_oversize_parse(struct exchange *x, const char *na
 uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
 /* The client has none of this name any more, unless it had it before its count of names was this. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
-/* The word that this statement of the client's begins with ("" is the unnamed one); SQL_WORDS_END: it is not known. */
-enum sql_word statements_first_word(const struct exchange *x, const char *name);
+/* What the client calls by this name ("" is the unnamed one), borrowed; NULL: it is not known. */
+struct statement *statements_called(const struct exchange *x, const char *name);
 bool statements_hold_server(const struct exchange *x);
 /* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */
 bool statements_is_taken(const struct exchange *x, const char *name);

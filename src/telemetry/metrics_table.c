@@ -171,7 +171,7 @@ const struct metric_family metric_families[] = {
 	{ .name = "pgweir_client_requests_total", .type = METRIC_COUNTER, DATABASE(counters.requests),
 	    .help = "Requests: a simple Query, or messages up to a Sync." },
 	{ .name = "pgweir_client_requests_failed_total", .type = METRIC_COUNTER, DATABASE(counters.requests_failed),
-	    .words = &failures, .help = "Requests that failed because of pgweir or its connection to PostgreSQL." },
+	    .words = &failures, .help = "Requests that failed because of pgweir or its connection to PostgreSQL, or that their clients gave up: reason canceled (before a server was free), client_gone." },
 	{ .name = "pgweir_query_duration_seconds", .type = METRIC_HISTOGRAM, .has_exemplars = true, DATABASE(counters.query_duration),
 	    .bounds = &histogram_bounds_query,
 	    .help = "Time of requests as clients see it: first byte read to last byte of the answer written." },

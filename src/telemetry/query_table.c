@@ -170,7 +170,7 @@ static void
 add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 {
 	row->calls += weight;
-	row->errors += r->sqlstate != NULL && r->sqlstate[0] != '\0' ? weight : 0;
+	row->errors += r->is_given_up || (r->sqlstate != NULL && r->sqlstate[0] != '\0') ? weight : 0;
 	row->total_us += weight * r->duration_us;
 	row->wait_us += weight * (r->phase_us[PHASE_WAIT] + r->phase_us[PHASE_CONNECT]);
 	row->rows += weight * r->rows;

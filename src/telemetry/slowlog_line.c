@@ -28,9 +28,14 @@ slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct
 static const char *
 level(const char *event)
 {
+	static const char *const warnings[] = { "slow_query", "client_gone", "canceled" };
+
 	if (strcmp(event, "sampled_query") == 0)
 		return "info";
-	return strcmp(event, "slow_query") == 0 ? "warning" : "error";
+	for (size_t i = 0; i < sizeof(warnings) / sizeof(warnings[0]); i++)
+		if (strcmp(event, warnings[i]) == 0)
+			return "warning";
+	return "error";
 }
 
 static void

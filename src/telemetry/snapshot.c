@@ -77,7 +77,7 @@ snapshot_requests(const struct snapshot *s)
 
 		r.all += c->requests;
 		r.slow += c->slow_queries;
-		for (size_t k = 0; k < RF_COUNT; k++)
+		for (size_t k = 0; k < RF_OF_CLIENTS; k++)
 			r.failed += c->requests_failed[k];
 	}
 	return r;

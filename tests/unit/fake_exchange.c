@@ -210,9 +210,10 @@ server_write(struct server *srv, const void *bytes, size_t len)
 /* --- the client and its server --- */
 
 static void
-on_close(struct exchange *x, const struct fail *why)
+on_close(struct exchange *x, const struct fail *why, const struct fail *logged)
 {
 	(void)why;
+	(void)logged;
 	x->is_closing = true;
 	fake->closed++;
 }

@@ -7,7 +7,7 @@ import re
 import psycopg
 import pytest
 
-from rawwire import QueryFailed
+from rawwire import QueryFailed, query
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -47,6 +47,48 @@ def test_a_client_that_leaves_has_no_line(weir):
     weir.raw().close()
     wait_until(lambda: not any(row["user"] == "web" for row in weir.console("SHOW CLIENTS")))
     assert "client 1 " not in weir.log()
+
+
+@pytest.mark.parametrize("how", ["query", "transaction", "pinned"])
+def test_why_postgresql_ended_a_session(weir, how):
+    """One line, with its words; and it is found by the client's number."""
+    weir.start()
+    with weir.raw(parameters={"application_name": "victim"}) as wire:
+        if how == "query":
+            wire.send(query("SELECT pg_sleep(20)"))
+            wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        else:
+            wire.query("BEGIN" if how == "transaction" else "CREATE TEMP TABLE kept (i int)")
+        row, = weir.console("SHOW HOLDERS")
+        weir.postgres.query("SELECT pg_terminate_backend(%s)", (row["server_pid"],))
+        wire.read_to_end()
+    event, = wait_until(lambda: weir.console(f"SHOW EVENTS LIKE '%client {row['client_id']} %disconnected%'"), 5)
+    assert re.search(r'application "victim"\) disconnected after \S+ m?s: 57P01: PostgreSQL at 127\.0\.0\.1:\d+ ended the '
+                     r"session: terminating connection due to administrator command", event["event"]), event
+    assert "closed the connection" not in weir.log()        # the server's end has no line beside it
+
+
+def test_a_client_that_vanishes_in_a_transaction(weir):
+    weir.start()
+    wire = weir.raw(parameters={"application_name": "vanished"})
+    wire.query("BEGIN")
+    row, = weir.console("SHOW HOLDERS")
+    wire.reset()
+    event, = wait_until(lambda: weir.console(f"SHOW EVENTS LIKE '%client {row['client_id']} %'"), 5)
+    assert re.search(r'application "vanished"\) closed the connection after .* while a transaction was open', event["event"])
+
+
+@pytest.mark.parametrize("command", ["KILL_CLIENT {}", "KILL app"])
+def test_who_killed_a_client(weir, command):
+    weir.start()
+    with weir.raw() as wire:
+        client_id = next(row["id"] for row in weir.console("SHOW CLIENTS") if row["user"] == "web")
+        weir.console(command.format(client_id))
+        error, = (reply for reply in wire.read_to_end() if reply.type == "E")
+    assert "admin" not in error.error.get("D", "")            # the client need not know
+    event, = weir.console(f"SHOW EVENTS LIKE '%client {client_id} %'")
+    assert re.search(r"disconnected after .*: 57P01: .*" + command.split()[0] + r' by client \d+ \(127\.0\.0\.1:\d+, user "admin"',
+                     event["event"]), event
 
 
 def test_text_has_detail_and_hint(weir):
@@ -137,8 +179,8 @@ def test_a_lost_server_is_one_line(weir):
         wire.query("BEGIN")
         pid = int(wire.value("SELECT pg_backend_pid()"))
         weir.postgres.query("SELECT pg_terminate_backend(%s)", (pid,))
-        wait_until(lambda: "closed the connection" in weir.log(), 5)
-    assert sum("08006" in line or "disconnected" in line for line in weir.log().splitlines()) == 1
+        wait_until(lambda: "ended the session" in weir.log(), 5)
+    assert sum("08006" in line or "disconnected" in line or "ended the session" in line for line in weir.log().splitlines()) == 1
 
 
 def test_an_unreachable_server_is_one_line_for_the_pool(weir):

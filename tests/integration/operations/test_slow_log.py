@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rawwire import bind, execute, one_statement, parse, query, sync
+from rawwire import bind, errors, execute, one_statement, parse, query, send_cancel, sync
 from waiting import wait_until
 from weir import read_slowly
 
@@ -346,3 +346,66 @@ def test_no_parameters_by_default(weir):
         connection.execute("SELECT %s::text", ("a-private-value",))
     line, = lines(weir)
     assert "parameters" not in line and "a-private-value" not in weir.slow_file.read_text()
+
+
+# --- requests that end without an answer ---
+
+def sleeper(weir, how):
+    """A client in the middle of a request: with a server, in line for one, or in line with a statement it knows."""
+    wire = weir.raw(parameters={"application_name": "gone"})
+    sql = "SELECT pg_sleep(20), 'secret'"
+    if how == "runs":
+        wire.send(query(sql))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        return wire
+    if how == "waits with a statement":
+        wire.ask(parse("named", sql), sync())
+    holder = weir.raw()
+    holder.query("BEGIN")
+    if how == "waits":
+        wire.send(query(sql))
+    else:
+        wire.send(bind(statement="named"), execute(), sync())
+    weir.wait_waiting(1)
+    return wire
+
+
+@pytest.mark.parametrize("how, phase", [("runs", "server"), ("waits", "pool_wait"), ("waits with a statement", "pool_wait")])
+def test_a_client_that_gives_up_is_in_every_list(weir, how, phase):
+    weir.start(pool_size=1, query_stats="on")
+    weir.raw().query("SELECT 1")
+    before = weir.metric_now("pgweir_client_requests_total", database="app")
+    wire = sleeper(weir, how)
+    begun = time.monotonic()
+    wait_until(lambda: time.monotonic() - begun > 0.2)      # so that there is something to blame
+    wire.reset()
+    line, = lines(weir, event="client_gone")
+    assert (line["application"], line["cause"], line["level"]) == ("gone", phase, "warning") and line["duration_ms"] > 190
+    assert line["query"] == "SELECT pg_sleep(?), ?" and line["sqlstate"] is None
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="client_gone") == 1
+    assert weir.metric_now("pgweir_client_requests_total", database="app") - before in (1, 2, 3)    # Parse, BEGIN
+    row, = (row for row in weir.console("SHOW QUERIES") if row["application_name"] == "gone" and row["errors"])
+    assert row["calls"] == (2 if "statement" in how else 1)            # its Parse
+    assert (row["errors"], row["query"]) == (1, "SELECT pg_sleep(?), ?") and row["total_ms"] > 190
+    assert [row["event"] for row in weir.console("SHOW SLOW")] == ["client_gone"]
+    event, = weir.console(f"SHOW EVENTS LIKE '%client {line['client_id']} %'")
+    assert "closed the connection after" in event["event"] and "a request was under way" in event["event"]
+
+
+def test_refusals_and_cancels_are_in_the_table_of_queries(weir):
+    weir.start(pool_size=1, pool_timeout="300ms", query_stats="on", threshold="off")
+    with weir.raw() as holder, weir.raw(parameters={"application_name": "in vain"}) as wire:
+        holder.query("BEGIN")
+        for _ in range(2):
+            assert errors(wire.ask(query("SELECT 'in vain'")))[0].sqlstate == "53300"
+        row, = weir.console("SHOW QUERIES LIKE 'in vain'")
+        assert (row["calls"], row["errors"], row["query"]) == (2, 2, "SELECT ?") and row["wait_ms"] > 590
+        wire.send(query("SELECT 'in vain'"))
+        weir.wait_waiting(1)
+        send_cancel(weir.address, wire.key)
+        assert errors(wire.read_until("Z"))[0].sqlstate == "57014"
+        row, = weir.console("SHOW QUERIES LIKE 'in vain'")
+        assert (row["calls"], row["errors"]) == (3, 3)
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="canceled") == 1
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="pool_timeout") == 2
+    assert not weir.slow_lines()
