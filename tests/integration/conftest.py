@@ -5,12 +5,16 @@ PGWEIR_DIRECT 1: every connection goes straight to PostgreSQL. What pgweir promi
               too, so that a test of replies is first proved right against the real thing; tests of what only pgweir
               has (marked weir_only) are skipped.
 PGWEIR_TEST_TLS 1: TLS on both sides of pgweir, verified: what pgweir does must be the same (see transport.py)
+PGWEIR_SWEEPS sample: of tests marked sweep(keep=N), N variants that differ as much as they can; rest: only what that
+              leaves out; all (default)
 PGWEIR_LEAVE_ALONE  a file: tests marked alone are not run, but named there
 PG_BIN        PostgreSQL's server programs
 """
 
+import collections
 import os
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -33,14 +37,69 @@ def pytest_report_header():
     return f"pgweir: {find_binary() or 'not found: set PGWEIR_BIN, or build it'}"
 
 
-# What these prove with PostgreSQL before they begin takes long: they come first, for each worker gets a row of tests then,
-# and would all be given some of them at the end.
-FIRST = ("test_sealed.py", "test_sealed_meetings.py")
+def sample(items, keep):
+    """So many variants of one test, always the same ones: each takes the most values that no other has."""
+    def values(item):
+        return set(enumerate(item.callspec._idlist))    # pylint: disable=protected-access # its id, before it is joined
+
+    left = sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode()))
+    taken, seen = set(), set()
+    for _ in range(min(keep, len(left))):
+        best = max(left, key=lambda item: len(values(item) - seen))
+        left.remove(best)
+        taken.add(best)
+        seen |= values(best)
+    return taken
+
+
+def select_of_sweeps(config, items):
+    wanted = os.environ.get("PGWEIR_SWEEPS", "all")
+    if wanted == "all":
+        return
+    variants = collections.defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("sweep"):
+            variants[item.nodeid.split("[")[0]].append(item)
+    dropped = set(items) if wanted == "rest" else set()
+    for group in variants.values():
+        kept = sample(group, **group[0].get_closest_marker("sweep").kwargs)
+        dropped = dropped - (set(group) - kept) if wanted == "rest" else dropped | (set(group) - kept)
+    config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+    items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """One test after the other, in their order: xdist gives each worker a row of hundreds, and with it all that is long."""
+    from xdist.scheduler import LoadScheduling
+
+    class OneByOne(LoadScheduling):
+        def check_schedule(self, node, duration=0):
+            if node.shutting_down:
+                return
+            if self.pending:                # a worker begins a test when it knows the next one
+                self._send_tests(node, 2 - len(self.node2pending[node]))
+            else:
+                node.shutdown()
+
+        def schedule(self):
+            if self.collection is None and self._check_nodes_have_same_collection():
+                self.collection = list(self.node2collection.values())[0]
+                self.pending[:] = range(len(self.collection))
+            if self.collection is not None:
+                for _ in range(2):
+                    for node in self.nodes:
+                        self._send_tests(node, 1)
+                for node in self.nodes:
+                    self.check_schedule(node)
+
+    return OneByOne(config, log)
 
 
 @pytest.hookimpl(trylast=True)              # after -k and the like
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in FIRST)
+def pytest_collection_modifyitems(config, items):
+    select_of_sweeps(config, items)
+    items.sort(key=lambda item: "long" not in item.keywords)
     left = os.environ.get("PGWEIR_LEAVE_ALONE")
     if left:
         alone = [item for item in items if "alone" in item.keywords]

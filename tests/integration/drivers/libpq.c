@@ -1,6 +1,7 @@
 /* libpq itself: what drivers made of it can do, without their help. */
 #include <libpq-fe.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,13 +185,23 @@ run(const char *name, void (*work)(struct client *c))
 	return failed != 0;
 }
 
+static bool
+is_wanted(const char *name, char **wanted)
+{
+	bool is_any = *wanted == NULL;
+
+	for (; *wanted != NULL && !is_any; wanted++)
+		is_any = strcmp(*wanted, name) == 0;
+	return is_any;
+}
+
 int
 main(int argc, char **argv)
 {
 	int failed = 0;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (argc < 2 || strcmp(argv[1], rows[i].name) == 0)
+	for (size_t i = 0; argc > 0 && i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (is_wanted(rows[i].name, argv + 1))
 			failed |= run(rows[i].name, rows[i].work);
 	return failed;
 }

@@ -86,6 +86,7 @@ def write_and_read(engine, number, turns=10):
             session.commit()
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("options, threads", [
     ({}, 15),                                                                       # 5 + 10, as it comes
     ({"pool_pre_ping": True, "pool_recycle": 3600}, 15),

@@ -108,6 +108,7 @@ def test_a_session(start, program, authority, driver):
     assert weir.metric("pgweir_tls_handshakes_total", side="client", result="failed") == 0
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_another_authority(start, program, tmp_path, driver):
     weir = start()
@@ -116,6 +117,7 @@ def test_another_authority(start, program, tmp_path, driver):
     assert logins(weir) == 0
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_another_name(start, program, authority, driver):
     weir = start(authority.issue("elsewhere", "/CN=db.example.org", "DNS:db.example.org"))
@@ -123,6 +125,7 @@ def test_another_name(start, program, authority, driver):
     assert logins(weir) == 0
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_certificate_of_the_client(start, program, authority, tmp_path, driver):
     made = authority.issue("driver", "/CN=web")
@@ -137,6 +140,7 @@ def test_a_certificate_of_the_client(start, program, authority, tmp_path, driver
     assert said.startswith("ok query\nok prepared\nok large\n")
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("stored", ["web-secret", scram_verifier("web-secret")], ids=["plain", "verifier"])
 @pytest.mark.parametrize("driver", [*BY_LIBPQ, "node_pg"])
 def test_a_bound_login(weir, start, program, authority, driver, stored):
@@ -147,6 +151,7 @@ def test_a_bound_login(weir, start, program, authority, driver, stored):
     assert said == (["bound"] if driver == "node_pg" else []) + steps_of(driver)
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("driver", [*BY_LIBPQ, "node_pg"])
 def test_a_bound_login_through_somebody_in_between(start, program, authority, driver):
     """He has a certificate that is trusted, and his own TLS to pgweir."""

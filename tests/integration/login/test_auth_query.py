@@ -431,6 +431,7 @@ def test_an_error_of_the_query_is_not_shown(asked):
     assert results(asked)["failed"] == 1
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("query", [
     "SELECT 'somebody else', secret FROM aq.people WHERE name = $1",
     "SELECT name, secret, until, 1 FROM aq.people WHERE name = $1",
@@ -735,6 +736,7 @@ BAD_ANSWERS = {
 }
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("what", BAD_ANSWERS)
 def test_an_evil_server_lets_nobody_in(asked, fake, what):
     answer = [BAD_ANSWERS[what]]

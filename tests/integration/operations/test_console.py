@@ -92,6 +92,7 @@ def busy(weir):
 
 # --- what it shows ---
 
+@pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("what", COLUMNS)
 @pytest.mark.parametrize("database", ["pgweir", "pgbouncer"])
 def test_columns_are_pgbouncers_own_in_name_order_and_type(weir, what, database):
@@ -328,6 +329,7 @@ CHANGES = ["RELOAD", "PAUSE", "PAUSE app", "RESUME", "RESUME app", "SHUTDOWN", "
            "SHUTDOWN WAIT_FOR_CLIENTS", "SHUTDOWN WAIT_FOR_SERVERS"]
 
 
+@pytest.mark.sweep(keep=8)
 @pytest.mark.parametrize("command", CHANGES)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 def test_stats_users_may_change_nothing(weir, command, extended):

@@ -330,6 +330,7 @@ LOGIN_FAULTS = {
 }
 
 
+@pytest.mark.sweep(keep=15)
 @pytest.mark.parametrize("script", LOGIN_FAULTS.values(), ids=LOGIN_FAULTS.keys())
 def test_a_server_that_cannot_log_us_in_properly_is_never_used(weir, fake, script):
     """Its client gets an error of class 08, 28 or 0A; another database works all the while, and so does this one when

@@ -227,6 +227,7 @@ def copy_table(postgres):
     postgres.query("DROP TABLE same_copy")
 
 
+@pytest.mark.sweep(keep=30)
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_the_replies_are_postgresqls_own(weir, postgres, turns):
     weir.start(pool_size=2)
@@ -245,6 +246,7 @@ def test_the_replies_are_postgresqls_own_when_servers_change_all_the_time(weir, 
     assert_same(weir, turns, prepare=lambda: postgres.query("TRUNCATE same_copy"))
 
 
+@pytest.mark.sweep(keep=20)
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_the_replies_are_postgresqls_own_in_session_mode(weir, postgres, turns):
     weir.start(pool_mode="session")

@@ -47,6 +47,7 @@ EXTENDED = [parse("", "COMMIT"), bind(), describe("P"), execute(), sync()]
 NAMED = [parse("c", "COMMIT"), sync(), bind(statement="c"), execute(), sync()]
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("commit", [SIMPLE, EXTENDED, NAMED], ids=["simple", "extended", "named"])
 @pytest.mark.parametrize("place", PLACES)
 def test_client_is_told_and_goes_on(weir, cut, table, place, commit):
@@ -622,6 +623,7 @@ def pair():
 KEPT, BEFORE_COMMIT, BEFORE_INSERT = "kept", "before its commit", "before its insert"
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("then", ["asked at once", "restarted", "crashed"])
 @pytest.mark.parametrize("cut_off", [KEPT, BEFORE_COMMIT, BEFORE_INSERT])
 def test_failover_to_a_standby(pair, tmp_path, cut_off, then):

@@ -102,6 +102,7 @@ def restart(s, how):
     s.primary.start()
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("then", ["the standby is back", "the standby takes over"])
 @pytest.mark.parametrize("fault", ["terminated", "restarted", "crashed"])
 def test_committed_on_the_primary_alone_is_not_committed(pair, tmp_path, fault, then):  # noqa: F811
@@ -130,6 +131,7 @@ def test_committed_on_the_primary_alone_is_not_committed(pair, tmp_path, fault, 
     s.end()
 
 
+@pytest.mark.sweep(keep=1)
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("run", range(FAILOVERS))
 def test_failover_under_load(pair, tmp_path, run):  # noqa: F811

@@ -85,6 +85,7 @@ def needed_bytes(postgres, tmp_path_factory):
     return size
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_it_outlives_a_limit_on_address_space(weir, needed_bytes, seed):
     room = random.Random(seed).choice([8, 12, 16, 24, 32]) * MIB

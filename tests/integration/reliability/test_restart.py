@@ -577,6 +577,7 @@ def asleep(process):
         return "poll" in wchan.read()
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
 @pytest.mark.parametrize("victim", ["old", "new"])
 def test_one_is_killed_while_clients_move(weir, victim, delay):

@@ -106,6 +106,7 @@ LEAVES_TABLE = {                    # code, and A's packets: the trigger's table
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", LEAVES_TABLE)
 def test_tables_that_are_temporary_unseen_do_not_cross(weir, postgres, victim, name):
     code, packets = LEAVES_TABLE[name]
@@ -132,6 +133,7 @@ SEEDS = {                           # code, A's packet
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", SEEDS)
 def test_a_seed_does_not_cross(weir, postgres, victim, name):
     code, packet = SEEDS[name]
@@ -216,6 +218,7 @@ READINGS = {                        # A's packets, each with how many ReadyForQu
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", READINGS)
 def test_sql_is_scanned_as_postgresql_reads_it(weir, victim, name):
     other, client = begin(weir, victim)
@@ -246,6 +249,7 @@ PARSED = {                          # A's packets, the statement they share, its
 }
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("name", PARSED)
 def test_a_statement_means_what_its_own_client_says(weir, postgres, victim, name):
     hide(postgres, victim)
@@ -279,6 +283,7 @@ def hide(postgres, victim):
                        dbname=victim)
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", AGAIN)
 def test_a_statement_is_read_as_when_it_was_parsed(weir, postgres, victim, name):
     """On another server, too, and the session's own settings stay as they are."""
@@ -331,6 +336,7 @@ ALONE = {                           # a statement, what comes ahead of it in its
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("how", ["role", "code"])
 @pytest.mark.parametrize("name", ALONE)
 def test_nothing_goes_ahead_of_what_bears_nothing_ahead_of_it(weir, postgres, victim, name, how):

@@ -50,6 +50,7 @@ def set_path(wire, path):
     wire.query(f"SET search_path = {path}")
 
 
+@pytest.mark.sweep(keep=8)
 @pytest.mark.parametrize("state", ["track", "isolate"])
 @pytest.mark.parametrize("form", DECLARED)
 def test_the_types_of_variables_are_ones_own(weir, postgres, victim, form, state):
@@ -105,6 +106,7 @@ CODE = ONE.format("status") + """CREATE FUNCTION public.evil_one() RETURNS text 
     CREATE FUNCTION public.runs(sql text) RETURNS void LANGUAGE plpgsql AS $f$ BEGIN EXECUTE sql; END $f$;"""
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("way", WAYS)
 def test_whichever_way_the_path_was_another_one(weir, postgres, victim, way):
     postgres.query(SCHEMAS + (ONE.format("status") + OWN_CODE[way] if way in OWN_CODE else CODE), dbname=victim)
@@ -141,6 +143,7 @@ HIDDEN = {                          # a function f() that tells a type which a t
 }
 
 
+@pytest.mark.sweep(keep=5)
 @pytest.mark.parametrize("drop", ["DISCARD TEMP", "DROP TABLE", "COMMIT", "ROLLBACK", "leave"])
 @pytest.mark.parametrize("form", HIDDEN)
 def test_a_temporary_table_hides_nobody_elses(weir, postgres, victim, form, drop):
@@ -222,6 +225,7 @@ INNOCENT = {                        # SQL of which no variable may be of another
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("name", INNOCENT)
 def test_where_the_types_are_the_same_nothing_is_closed(weir, postgres, victim, name):
     postgres.query(INNOCENT[name], dbname=victim)
@@ -319,6 +323,7 @@ def test_the_transactions_path_tells_what_is_postgresqls_own(weir, postgres, vic
     assert client.query(CALL) == [["good"]]
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("behind", ["a Query", "a Bind", "a transaction", "a function call"])
 @pytest.mark.parametrize("ahead", ["SELECT version()", "SHOW TimeZone"])
 def test_what_follows_at_once_runs_on_a_server_of_its_own(weir, postgres, victim, ahead, behind):

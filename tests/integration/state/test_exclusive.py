@@ -58,6 +58,7 @@ STATEMENTS = {
 }
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("statement", STATEMENTS)
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])

@@ -411,6 +411,7 @@ def test_savepoints(one, name):
     assert listens_to(wire, other) == expected
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 def test_savepoints_of_a_client_that_did_not_listen(one, name):
     text, expected = SAVEPOINTS[name]
@@ -420,6 +421,7 @@ def test_savepoints_of_a_client_that_did_not_listen(one, name):
     assert listens_to(wire, other) == expected.replace("was", "").strip()
 
 
+@pytest.mark.sweep(keep=20)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 @pytest.mark.parametrize("how", ["unnamed", "named", "pipelined", "one_sync"])
 def test_savepoints_of_the_extended_protocol(one, name, how):
@@ -439,6 +441,7 @@ def test_savepoints_of_the_extended_protocol(one, name, how):
     assert listens_to(wire, other) == expected
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.parametrize("name", SAVEPOINTS)
 def test_savepoints_pipelined(one, name):
     text, expected = SAVEPOINTS[name]

@@ -55,6 +55,7 @@ def clerk(postgres, victim):
     postgres.query("DROP ROLE plans_clerk")
 
 
+@pytest.mark.sweep(keep=9)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("form", NOT_CONSTANT)
 def test_what_is_computed_for_one_is_not_told_another(weir, postgres, victim, form, way):
@@ -159,6 +160,7 @@ TEXTS = {                           # SQL of which PostgreSQL makes a constant, 
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("when", ["before", "after", "in a transaction"])
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_constant_is_as_its_own_client_wants_it(weir, victim, name, when):

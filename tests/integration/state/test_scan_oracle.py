@@ -142,6 +142,7 @@ def check_left(text, left, flags, names):
             assert what in names, f"{what} is not among {names}: {text!r}"
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_whatever_a_text_leaves_behind_was_suspected(postgres, functions, scanner, dialect):
     encoding, settings, options, letters = DIALECTS[dialect]
@@ -159,6 +160,7 @@ def test_whatever_a_text_leaves_behind_was_suspected(postgres, functions, scanne
     assert ran > 400 and found > 300, f"too few say anything: {ran} ran, {found} left something"
 
 
+@pytest.mark.sweep(keep=2)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_texts_that_leave_nothing_are_not_suspected(postgres, functions, scanner, dialect):
     encoding, settings, options, letters = DIALECTS[dialect]

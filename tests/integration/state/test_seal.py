@@ -185,6 +185,7 @@ def plpgsql(postgres):
     postgres.query("DROP SCHEMA behind CASCADE", dbname=OWN)
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("leaves", [True, False], ids=["who leaves", "who stays"])
 @pytest.mark.parametrize("what", UNDOINGS)
 def test_the_next_client_does_not_pay_for_what_can_not_be_undone(weir, plpgsql, what, leaves):

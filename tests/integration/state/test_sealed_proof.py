@@ -233,6 +233,7 @@ MADE = {                            # what is made elsewhere
 }
 
 
+@pytest.mark.sweep(keep=3)
 @pytest.mark.parametrize("what", MADE)
 def test_whatever_is_made_elsewhere_makes_another_version(weir, postgres, later, what):
     """pgweir asks for the version of the code, and reads the code only if that is another one."""
@@ -261,6 +262,7 @@ READS = {
 }
 
 
+@pytest.mark.sweep(keep=5)
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("write", ["SELECT nextval('later_numbers')", "INSERT INTO later_serial DEFAULT VALUES",
                                    "DO $$ BEGIN PERFORM nextval('later_numbers'); END $$"])
@@ -363,6 +365,7 @@ SPOILT = {                                  # turns of compare.converse
 }
 
 
+@pytest.mark.sweep(keep=4)
 @pytest.mark.parametrize("turns", SPOILT.values(), ids=SPOILT)
 @pytest.mark.parametrize("is_parsed", [False, True])
 def test_what_a_sequence_gave_another_is_forgotten_though_requests_fail(weir, postgres, later, turns, is_parsed):

@@ -387,6 +387,7 @@ MOVED = {
 }
 
 
+@pytest.mark.sweep(keep=30)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
 def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
@@ -394,6 +395,7 @@ def test_state_goes_along_between_clients_of_one_server(weir, story, extended):
     play(weir, story, extended)
 
 
+@pytest.mark.sweep(keep=30)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("story", MOVED.values(), ids=MOVED.keys())
 def test_state_goes_along_when_servers_change(weir, story, extended):
@@ -493,6 +495,7 @@ PINNED = {
 }
 
 
+@pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("making, question, answer, ending", PINNED.values(), ids=PINNED.keys())
 def test_what_cannot_move_keeps_its_server_until_it_is_gone(weir, making, question, answer, ending, extended):
@@ -512,6 +515,7 @@ def test_what_cannot_move_keeps_its_server_until_it_is_gone(weir, making, questi
     cast.step("a", "SELECT 'and again'", one("and again"))
 
 
+@pytest.mark.sweep(keep=6)
 @pytest.mark.weir_only
 @pytest.mark.parametrize("making", [making for making, _, _, _ in PINNED.values()], ids=PINNED.keys())
 def test_nothing_is_left_on_the_server_of_a_client_that_leaves(weir, making):
@@ -527,6 +531,7 @@ def test_nothing_is_left_on_the_server_of_a_client_that_leaves(weir, making):
               [["0", "0", "0", "0", '"$user", public']])
 
 
+@pytest.mark.sweep(keep=10)
 @pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
 @pytest.mark.parametrize("making, question, answer, ending", PINNED.values(), ids=PINNED.keys())
 def test_a_client_with_state_of_its_own_is_not_disturbed_by_others(weir, making, question, answer, ending, extended):
