@@ -366,38 +366,25 @@ send_bind(struct request_walk *w, const struct frame *f)
 	}
 }
 
-static int
-scan_oversize_parse(struct exchange *x, const uint8_t *body, size_t have, size_t body_len)
-{
-	size_t name_len = strlen((const char *)body) + 1;
-
-	if (have > body_len)
-		have = body_len;
-	return session_passed_parse(x, (const char *)body + name_len, have - name_len, body_len - name_len) ==
-		       STATEMENT_FAILED
-		   ? -1
-		   : 0;
-}
-
 /* Its name has come; its SQL comes in pieces. */
 static enum walk_result
 send_oversize_parse(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
-	const uint8_t *body = w->p + w->at + FRAME_HEAD_LEN;
-	size_t have = w->len - w->at - FRAME_HEAD_LEN, total = FRAME_HEAD_LEN + (size_t)f->body_len;
-	enum statement_step step = statements_oversize_parse(x, (const char *)body);
+	const char *name = (const char *)walk_message(w) + FRAME_HEAD_LEN;
+	size_t name_len = strlen(name) + 1, total = w->m.total;
+	enum statement_step step = statements_oversize_parse(
+	    x, name, name + name_len, request_body_len(&w->m) - name_len, f->body_len - name_len);
 
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_FAILED)
 		return walk_out_of_memory(x);
 	x->srv->is_synced = false;
-	if (step == STATEMENT_DONE) { /* another message was sent in its place */
-		walk_drop(w, total);
-		return WALK_ON;
-	}
-	return scan_oversize_parse(x, body, have, f->body_len) < 0 ? walk_out_of_memory(x) : walk_forward(w, total);
+	if (step == STATEMENT_FORWARD)
+		return walk_forward(w, total);
+	walk_drop(w, total); /* another message was sent in its place */
+	return WALK_ON;
 }
 
 /* A malformed message is forwarded: PostgreSQL knows the right error. */
@@ -418,9 +405,11 @@ see_named(struct exchange *x, struct request *m)
 static enum walk_result
 send_large_parse(struct request_walk *w, const struct frame *f)
 {
-	size_t have = w->len - w->at;
+	size_t have = request_body_len(&w->m);
 
-	if (memchr(walk_message(w) + FRAME_HEAD_LEN, 0, have - FRAME_HEAD_LEN) == NULL) {
+	if (memchr(walk_message(w) + FRAME_HEAD_LEN, 0, have) == NULL) {
+		if (have == f->body_len)
+			return walk_send_extended(w, f, OWED_PARSE); /* malformed: PostgreSQL knows the right error */
 		if (have > SERVER_CARRY_MAX)
 			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
 		return WALK_MORE;

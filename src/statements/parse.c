@@ -214,34 +214,31 @@ parse_oversize(struct exchange *x, const char *name, struct client_statement *cl
 	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
-/* PostgreSQL would accept it under its own name: it is sent with one that PostgreSQL refuses. */
-static enum statement_step
-duplicate_oversize(struct exchange *x, struct client_statement *n)
-{
-	struct parse_fields f = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
-
-	if (n->is_oversize)
-		return client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n) < 0 ? STATEMENT_FAILED
-										       : STATEMENT_FORWARD;
-	return parse_duplicate(x, n, &f);
-}
-
 enum statement_step
-statements_oversize_parse(struct exchange *x, const char *name)
+statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have, size_t len)
 {
-	struct client_statement *n;
+	struct ledger *l = &x->srv->ledger;
+	bool is_named = name[0] != '\0' && !statements_pass_through(x);
+	struct client_statement *n = is_named ? client_statement_find(x, name) : NULL;
+	struct parse_fields empty = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
+	int r;
 
 	if (statements_own(x) == NULL)
 		return STATEMENT_FAILED;
-	if (statements_pass_through(x))
-		return ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL) < 0 ? STATEMENT_FAILED
-											  : STATEMENT_FORWARD;
-	if (name[0] == '\0')
-		return unnamed_parse_oversize(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
-	n = client_statement_find(x, name);
-	if (client_statement_is_unsettled(x, n))
+	if (is_named && client_statement_is_unsettled(x, n))
 		return STATEMENT_HOLD;
-	return n != NULL && !n->is_closing ? duplicate_oversize(x, n) : parse_oversize(x, name, n);
+	if (n != NULL && !n->is_closing && !n->is_oversize) /* PostgreSQL would accept it under its own name */
+		return parse_duplicate(x, n, &empty);
+	if (session_passed_parse(x, sql, have, len) == STATEMENT_FAILED) /* may send something ahead of it */
+		return STATEMENT_FAILED;
+	if (is_named && (n == NULL || n->is_closing))
+		return parse_oversize(x, name, n);
+	if (is_named)
+		r = client_statement_push(x, OWED_DUPLICATE, OWED_TO_CLIENT, n);
+	else
+		r = statements_pass_through(x) ? ledger_push(l, OWED_PARSE, OWED_TO_CLIENT, NULL)
+					       : unnamed_parse_oversize(x);
+	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
 /*

@@ -75,8 +75,12 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
 			  bool is_whole);
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 void statements_deallocated_all(struct exchange *x);
-/* A Parse over max_statement_size. FORWARD: entered in the ledger; DONE: drop it, another was sent; HOLD, FAILED. */
-enum statement_step statements_oversize_parse(struct exchange *x, const char *name);
+/*
+ * A Parse over max_statement_size. have bytes of what follows its name have come, of len. FORWARD: entered in the
+ * ledger; DONE: drop it, another was sent; HOLD, FAILED.
+ */
+enum statement_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
+					      size_t len);
 uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
 /* The client has none of this name any more, unless it had it before its count of names was this. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);

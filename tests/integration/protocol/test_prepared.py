@@ -2,7 +2,8 @@
 
 import pytest
 
-from rawwire import (SEEN, bind, close, describe, errors, execute, flush, one_statement, parse, query, shape, sync, texts)
+from rawwire import (SEEN, bind, close, describe, errors, execute, flush, message, one_statement, parse, query, shape,
+                     sync, texts)
 
 
 def prepare(wire, name, sql, types=()):
@@ -610,6 +611,25 @@ def test_a_client_sees_its_own_statements_under_its_own_names(crowded, ask, begi
         for name in ("zoo", "bar", "Name with \"quotes\""):
             prepare(wire, name, f"SELECT $1::int, '{name[0]}'")
         wire.query(begin)
+@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
+def test_a_long_one_on_a_server_that_another_client_used(weir, name):
+    """DISCARD SEQUENCES goes ahead of it, in pieces or not."""
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as other, weir.raw() as wire:
+        for size in 3000, 1500000:
+            other.query("SELECT pg_sleep(0)")
+            sql = "SELECT 'long' -- " + "x" * size
+            wire.send(parse(name, sql) + bind("", name) + execute() + (close("S", name) if name else b"") + sync())
+            assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
+
+
+def test_a_long_one_whose_name_does_not_end_is_malformed(weir):
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as wire:
+        assert shape(wire.ask(message("P", b"x" * 2000) + sync())) == "E:08P01 Z:I"
+        assert wire.query("SELECT 1") == [["1"]]
+
+
         expected = [[name, f"SELECT $1::int, '{name[0]}'"] for name in ("zoo", "bar", "Name with \"quotes\"")]
         assert ask(wire, LOOK) == expected
         assert run(wire, "bar", [5]) == [["5", "b"]]
