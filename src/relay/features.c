@@ -54,8 +54,7 @@ static const struct row on_query[] = {
 	{ note_sql, false }, /* what others put in front is prepared under what SQL sets locally, too */
 	{ listen_before_sql, false }, /* makes the server listen, as a request of its own: as for expose */
 	{ statements_expose, false }, /* what the SQL looks for has to be there before anything of it runs */
-	{ statements_deallocate_query,
-	  false }, /* replaces the SQL: those below see what is left for them by its effect */
+	{ statements_deallocate_query, false }, /* what it deallocates has to be there; then it concerns nobody below */
 	{ listen_query, true }, /* replaces a LISTEN, which state must not suspect then */
 	{ session_query, true }, /* notes what it leaves behind, and may add to the SQL */
 	{ commit_check_query, true }, /* last: nobody holds it back any more */
@@ -89,7 +88,7 @@ static const struct row on_parse[] = {
 	{ audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ statements_expose, false }, /* PostgreSQL looks names up when it parses */
-	{ statements_deallocate_parse, false }, /* replaces the SQL */
+	{ statements_deallocate_parse, false }, /* may replace the SQL */
 	{ prepare_for_parse, false }, /* what SQL PREPARE made and this may execute is there when it is parsed */
 	{ listen_parse, false }, /* replaces a LISTEN: as such it is stored */
 	{ statements_parse, false }, /* last: it takes the name, and answers or sends */

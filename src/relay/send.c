@@ -211,14 +211,32 @@ see_function_call(struct exchange *x)
 	return session_function_call(x) < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
 }
 
+/* Of a Query that has failed already: its ReadyForQuery is due. */
+static enum walk_result
+send_sync_instead(struct request_walk *w)
+{
+	struct exchange *x = w->x;
+
+	if (push_request(x, OWED_SYNC, 1, 0) < 0)
+		return walk_out_of_memory(x);
+	x->srv->is_synced = true;
+	statements_sync(x);
+	outbox_copy(&x->env->to_server, "S\0\0\0\4", 5);
+	walk_drop(w, w->m.total);
+	return WALK_ON;
+}
+
 static enum walk_result
 send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 {
 	struct exchange *x = w->x;
 	struct request *m = &w->m;
-	enum statement_step step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
+	enum statement_step step;
 	enum walk_result r;
 
+	if (kind == OWED_QUERY && statements_has_refused_query(x))
+		return send_sync_instead(w);
+	step = kind == OWED_QUERY ? see_query(w) : see_function_call(x);
 	if (step == STATEMENT_HOLD)
 		return WALK_HOLD;
 	if (step == STATEMENT_DONE && send_instead(x, m) < 0)

@@ -1,8 +1,10 @@
 /*
  * src/statements/deallocate.c - SQL that deallocates statements of the protocol: PHP, Perl, psycopg 3 and pgx send it.
  *
- * The server gets it with the server's name of the statement. It is sent alone: everything before it is answered, and
- * every message that concerns names waits for its reply.
+ * The server gets it as it is. An empty statement is prepared there under the client's own name first, for the SQL to
+ * deallocate; the one with pgweir's name stays for others, as after a Close. The SQL is sent alone: everything before
+ * it is answered, and every message that concerns names waits for its reply. If it fails, or is never run, the empty
+ * statement is closed (expose.c).
  */
 #include "statements/statements_state.h"
 #include "statements/statements.h"
@@ -15,67 +17,92 @@
 #include <stdio.h>
 #include <string.h>
 
-static void
-put_empty(struct exchange *x, const char *name)
+/* What is deallocated under this name of the client's: nothing that is like a name of pgweir's. */
+static const char *
+name_there(const struct exchange *x, const char *name, char unknown[static STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX])
 {
-	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
-	size_t name_len = strlen(name) + 1;
+	char before[STATEMENT_NAME_MAX];
 
-	wire_set_u32(head + 1, (uint32_t)(4 + name_len + 3));
-	outbox_copy(&x->env->to_server, head, sizeof(head));
-	outbox_copy(&x->env->to_server, name, name_len);
-	outbox_copy(&x->env->to_server, "\0\0\0", 3);
-}
-
-static void
-deallocating(struct client_statements *s, struct client_statement *n)
-{
-	if (s->deallocating != NULL)
-		client_statement_unref(s->deallocating);
-	n->refs++;
-	s->deallocating = n;
-}
-
-/* Writes the SQL for n; NULL: a statement that does not exist, with a name like those of pgweir. -1: no memory. */
-static int
-put_deallocate(struct exchange *x, struct client_statement *n, const char *name, struct buf *sql)
-{
-	char before[STATEMENT_NAME_MAX], unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
-
-	if (n != NULL && client_statement_refresh(x, n) < 0)
-		return -1;
+	if (!statements_name_is_ours(x, name))
+		return name;
 	statements_special_name(x, UNKNOWN_NAME, before);
-	snprintf(unknown, sizeof(unknown), "%s%s", before, name);
+	snprintf(unknown, STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX, "%s%s", before, name);
+	return unknown;
+}
+
+/* Writes the SQL for a name like those of pgweir. -1: no memory. */
+static int
+put_deallocate(const struct exchange *x, const char *name, struct buf *sql)
+{
+	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+
 	buf_printf(sql, "DEALLOCATE ");
-	image_put_identifier(sql, n == NULL ? unknown : n->st->name, false);
+	image_put_identifier(sql, name_there(x, name, unknown), false);
 	buf_put_u8(sql, 0);
 	return buf_ok(sql) ? 0 : -1;
 }
 
-/* n is about to be deallocated: the server must have it. Returns false: no memory. */
-static bool
-begin(struct exchange *x, struct client_statement *n)
+/* It was not deallocated: what was made for that is closed before anything else is sent. */
+static void
+not_deallocated(struct exchange *x)
 {
-	if (statement_presence_of(x, n->st) != STATEMENT_THERE &&
-	    !server_statements_is_outdated(&x->srv->statements, n->st->id)) {
-		/* An empty statement will do, and can be made even in a failed transaction. */
-		if (ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, NULL) < 0)
-			return false;
-		put_empty(x, n->st->name);
-		x->statements->is_empty_made = true;
-	}
-	deallocating(x->statements, n);
-	return true;
+	struct client_statements *s = x->statements;
+	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+
+	if (!s->deallocating->is_oversize)
+		exposed_undo_later(s, name_there(x, s->deallocating->name, unknown));
+	client_statement_unref(s->deallocating);
+	s->deallocating = NULL;
 }
 
-/* DONE: sql must be sent in its place. FORWARD: it concerns no statement of pgweir's, or all of them. */
-static enum statement_step
-deallocate_step(struct exchange *x, const struct request *m, struct buf *sql)
+static void
+deallocating(struct exchange *x, struct client_statement *n)
 {
-	char name[DEALLOCATE_NAME_MAX];
+	if (x->statements->deallocating != NULL)
+		not_deallocated(x);
+	n->refs++;
+	x->statements->deallocating = n;
+}
+
+/*
+ * n is about to be deallocated: prepares an empty statement. Neither this nor the Close before it can fail: there is no
+ * transaction that has failed, and the name is free. Where it may, it is a request of its own.
+ */
+static enum statement_step
+begin(struct exchange *x, struct client_statement *n)
+{
+	struct ledger *l = &x->srv->ledger;
+	char unknown[STATEMENT_NAME_MAX + DEALLOCATE_NAME_MAX];
+	const char *name = name_there(x, n->name, unknown);
+	enum owed_to to = x->srv->is_synced ? OWED_TO_FEATURE : OWED_TO_STATEMENT;
+	struct buf b = { 0 };
+	int r;
+
+	message_close_statement(&b, name);
+	message_parse(&b, name, "\0\0", 3);
+	r = ledger_push(l, OWED_CLOSE, to, NULL) < 0 ? -1 : ledger_push(l, OWED_PARSE, to, NULL);
+	if (r == 0 && x->srv->is_synced) {
+		message_sync(&b);
+		r = server_owe_sync(x->srv, to);
+	}
+	if (r == 0 && buf_ok(&b))
+		outbox_copy(&x->env->to_server, b.bytes, b.len);
+	else
+		r = -1;
+	buf_fini(&b);
+	deallocating(x, n);
+	return r < 0 ? STATEMENT_FAILED : STATEMENT_DONE;
+}
+
+/*
+ * Reads a message that may deallocate. FORWARD: it concerns no statement of pgweir's, or all of them, or PostgreSQL
+ * will refuse it. DONE: it deallocates *n; NULL: a statement that does not exist, with a name like those of pgweir.
+ */
+static enum statement_step
+read_deallocate(struct exchange *x, const struct request *m, char name[static DEALLOCATE_NAME_MAX],
+		struct client_statement **n)
+{
 	enum deallocate_kind kind;
-	struct client_statements *s;
-	struct client_statement *n;
 
 	if (!request_begins_with(m, WORD_DEALLOCATE) && !request_begins_with(m, WORD_DISCARD))
 		return STATEMENT_FORWARD;
@@ -84,22 +111,16 @@ deallocate_step(struct exchange *x, const struct request *m, struct buf *sql)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	if ((s = statements_own(x)) == NULL)
+	if (statements_own(x) == NULL)
 		return STATEMENT_FAILED;
 	if (kind == DEALLOCATE_ALL) {
-		s->is_clearing = true;
+		x->statements->is_clearing = true;
 		return STATEMENT_FORWARD;
 	}
-	n = client_statement_find(x, name);
-	if (n == NULL && !statements_name_is_ours(x, name))
-		return STATEMENT_FORWARD; /* made by SQL PREPARE, or unknown */
-	if (n != NULL && n->is_oversize) {
-		deallocating(s, n);
-		return STATEMENT_FORWARD; /* the server has it under the client's own name */
-	}
-	if (put_deallocate(x, n, name, sql) < 0)
-		return STATEMENT_FAILED;
-	return n == NULL || begin(x, n) ? STATEMENT_DONE : STATEMENT_FAILED;
+	*n = client_statement_find(x, name);
+	if (x->srv->tx == 'E' || (*n == NULL && !statements_name_is_ours(x, name)))
+		return STATEMENT_FORWARD; /* the latter is made by SQL PREPARE, or unknown */
+	return STATEMENT_DONE;
 }
 
 static enum statement_step
@@ -126,40 +147,48 @@ parse_instead(struct exchange *x, const char *name, struct buf *sql)
 	return step;
 }
 
+/* Only a name that is replaced matters yet: which statement is deallocated is found when it is run. */
 enum statement_step
 statements_deallocate_parse(struct exchange *x, struct request *m)
 {
+	char name[DEALLOCATE_NAME_MAX];
+	struct client_statement *n;
 	struct buf sql = { 0 };
-	enum statement_step step = deallocate_step(x, m, &sql);
+	enum statement_step step = read_deallocate(x, m, name, &n);
 
-	if (step == STATEMENT_DONE)
-		step = parse_instead(x, m->parse.name, &sql);
+	if (step != STATEMENT_DONE || !statements_name_is_ours(x, name))
+		return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
+	step = put_deallocate(x, name, &sql) < 0 ? STATEMENT_FAILED : parse_instead(x, m->parse.name, &sql);
 	buf_fini(&sql);
 	return step;
-}
-
-static struct client_statement *
-find_on_servers(const struct client_statements *s, const char *name)
-{
-	for (uint32_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i] != NULL && s->slots[i]->st != NULL && strcmp(s->slots[i]->st->name, name) == 0)
-			return s->slots[i];
-	return NULL;
 }
 
 enum statement_step
 statements_deallocate_bind(struct exchange *x, struct request *m)
 {
-	char name[DEALLOCATE_NAME_MAX];
+	char name[DEALLOCATE_NAME_MAX], before[STATEMENT_NAME_MAX];
 	struct client_statement *n;
+	enum statement_step step;
+	size_t skip;
 
-	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE || x->statements->deallocating != NULL ||
-	    deallocate_parse((const char *)m->statement->bytes, m->statement->query_len, name) != DEALLOCATE_NAME ||
-	    (n = find_on_servers(x->statements, name)) == NULL)
+	if (m->statement == NULL || m->verdict->first != WORD_DEALLOCATE ||
+	    deallocate_parse((const char *)m->statement->bytes, m->statement->query_len, name) != DEALLOCATE_NAME)
+		return STATEMENT_FORWARD;
+	statements_special_name(x, UNKNOWN_NAME, before);
+	skip = strncmp(name, before, strlen(before)) == 0 ? strlen(before) : 0;
+	n = client_statement_find(x, name + skip);
+	if (n == NULL)
 		return STATEMENT_FORWARD;
 	if (x->srv->ledger.count > 0)
 		return STATEMENT_HOLD;
-	return begin(x, n) ? STATEMENT_FORWARD : STATEMENT_FAILED;
+	if (x->srv->tx == 'E')
+		return STATEMENT_FORWARD;
+	if (n->is_oversize) {
+		deallocating(x, n);
+		return STATEMENT_FORWARD; /* the server has it under the client's own name */
+	}
+	step = begin(x, n);
+	return step == STATEMENT_DONE ? STATEMENT_FORWARD : step;
 }
 
 /* Returns how many names a DROP ... IF EXISTS has if it is the only statement; else 0. */
@@ -203,16 +232,25 @@ statements_note_drop(struct exchange *x, const struct request *m)
 enum statement_step
 statements_deallocate_query(struct exchange *x, struct request *m)
 {
+	char name[DEALLOCATE_NAME_MAX];
+	struct client_statement *n;
 	struct buf sql = { 0 };
-	enum statement_step step = deallocate_step(x, m, &sql);
+	enum statement_step step = read_deallocate(x, m, name, &n);
 
-	if (step == STATEMENT_DONE) {
-		message_put(&m->instead, 'Q', sql.bytes, sql.len);
-		if (!buf_ok(&m->instead))
-			step = STATEMENT_FAILED;
+	if (step != STATEMENT_DONE)
+		return step;
+	if (n != NULL && n->is_oversize) {
+		deallocating(x, n);
+		return STATEMENT_FORWARD; /* the server has it under the client's own name */
 	}
+	if (n != NULL && begin(x, n) == STATEMENT_FAILED)
+		return STATEMENT_FAILED;
+	if (!statements_name_is_ours(x, name))
+		message_put(&m->instead, 'Q', m->sql, m->sql_len + 1);
+	else if (put_deallocate(x, name, &sql) == 0)
+		message_put(&m->instead, 'Q', sql.bytes, sql.len);
 	buf_fini(&sql);
-	return step;
+	return m->instead.len > 0 && buf_ok(&m->instead) ? STATEMENT_DONE : STATEMENT_FAILED;
 }
 
 void
@@ -222,12 +260,9 @@ statements_deallocated(struct exchange *x)
 
 	if (s == NULL || s->deallocating == NULL)
 		return;
-	if (!s->deallocating->is_oversize)
-		server_statements_forget(&x->srv->statements, s->deallocating->st->id);
 	client_statement_leave(s, s->deallocating);
 	client_statement_unref(s->deallocating);
 	s->deallocating = NULL;
-	s->is_empty_made = false;
 }
 
 void
@@ -237,12 +272,8 @@ statements_request_done(struct exchange *x)
 
 	if (s == NULL)
 		return;
-	if (s->deallocating != NULL) { /* it failed */
-		client_statement_unref(s->deallocating);
-		s->deallocating = NULL;
-		x->srv->is_closing = x->srv->is_closing || s->is_empty_made;
-		s->is_empty_made = false;
-	}
+	if (s->deallocating != NULL)
+		not_deallocated(x); /* it failed */
 	s->is_clearing = false; /* it failed */
 }
 

@@ -6,7 +6,8 @@
  * closed, and the client's statements are prepared under its names, in the order in which the client prepared them. A
  * statement that can't be prepared any more is missing there; in a transaction, a savepoint keeps that error from
  * aborting it. All of this is sent in requests of pgweir's own (except that EXECUTE may come behind a Flush). When the
- * request is answered, and before anything else is sent, these names are closed again.
+ * request is answered, and before anything else is sent, these names are closed again. A Query behind a Flush waits
+ * until that is done.
  *
  * Bind and Describe use the statements with pgweir's names as ever. Only statements that read the view themselves are
  * used under the client's name, lest the client finds pgweir's.
@@ -149,9 +150,8 @@ put_all(struct exchange *x, struct client_statement *const *all, size_t count, s
 	return r < 0 ? r : put_sync(x, OWED_TO_FEATURE, b);
 }
 
-/* Notes that this name must be closed later. */
-static void
-undo_later(struct client_statements *s, const char *name)
+void
+exposed_undo_later(struct client_statements *s, const char *name)
 {
 	message_close_statement(&s->undoing, name);
 	s->exposed_count++;
@@ -169,7 +169,7 @@ make_all(struct exchange *x, struct buf *b)
 	if (r == 0)
 		r = put_all(x, all, count, b);
 	for (size_t i = 0; i < count; i++)
-		undo_later(s, all[i]->name);
+		exposed_undo_later(s, all[i]->name);
 	s->is_exposed = s->is_look = true;
 	free(all);
 	return r;
@@ -182,7 +182,7 @@ make_all(struct exchange *x, struct buf *b)
 static int
 make_one(struct exchange *x, const struct client_statement *n, struct buf *b)
 {
-	undo_later(x->statements, n->name);
+	exposed_undo_later(x->statements, n->name);
 	if (!x->srv->is_synced)
 		return put_own(x, n, OWED_TO_STATEMENT, b);
 	return put_own(x, n, OWED_TO_PREPARE, b) < 0 ? -1 : put_sync(x, OWED_TO_PREPARE, b);
@@ -228,14 +228,29 @@ statements_expose(struct exchange *x, struct request *m)
 	else
 		r = -1;
 	buf_fini(&b);
-	return r < 0 ? STATEMENT_FAILED : STATEMENT_FORWARD;
+	if (r < 0)
+		return STATEMENT_FAILED;
+	/* An error of this Parse makes PostgreSQL ignore all up to a Sync, and behind a Query there is none. */
+	x->statements->is_ahead_of_query = m->type == 'Q' && !x->srv->is_synced;
+	return x->statements->is_ahead_of_query ? STATEMENT_HOLD : STATEMENT_FORWARD;
+}
+
+bool
+statements_has_refused_query(struct exchange *x)
+{
+	struct client_statements *s = x->statements;
+	bool is_ahead = s != NULL && s->is_ahead_of_query;
+
+	if (is_ahead)
+		s->is_ahead_of_query = false;
+	return is_ahead && x->srv->ledger.is_skipping;
 }
 
 int
 exposed_parse(struct exchange *x, struct client_statement *n)
 {
 	n->is_exposed = true;
-	undo_later(x->statements, n->name);
+	exposed_undo_later(x->statements, n->name);
 	if (client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n) < 0)
 		return -1;
 	statements_put_parse(x, n->name, n->st);
@@ -280,11 +295,12 @@ undo(struct exchange *x, bool is_at_end)
 enum statement_step
 statements_undo(struct exchange *x, bool is_at_end)
 {
-	return statements_are_exposed(x) && x->srv->is_synced ? undo(x, is_at_end) : STATEMENT_FORWARD;
+	return x->statements != NULL && x->statements->is_exposed && x->srv->is_synced ? undo(x, is_at_end)
+										       : STATEMENT_FORWARD;
 }
 
 bool
 statements_are_exposed(const struct exchange *x)
 {
-	return x->statements != NULL && x->statements->is_exposed;
+	return x->statements != NULL && (x->statements->is_exposed || x->statements->deallocating != NULL);
 }

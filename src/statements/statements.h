@@ -95,7 +95,13 @@ bool statements_is_taken(const struct exchange *x, const char *name);
  * FAILED.
  */
 enum statement_step statements_undo(struct exchange *x, bool is_at_end);
+/* Something is, or may be. */
 bool statements_are_exposed(const struct exchange *x);
+/*
+ * A Query is about to be sent. Returns true if it is not: what it looks for could not be prepared ahead of it, the
+ * client has that error, and a Sync in its place makes PostgreSQL go on.
+ */
+bool statements_has_refused_query(struct exchange *x);
 /* Writes to out the error with the client's name in place of pgweir's. Returns false: there is nothing to replace. */
 bool statements_rewrite_error(struct exchange *x, const uint8_t *message, size_t len, struct buf *out);
 void statements_free(struct exchange *x);

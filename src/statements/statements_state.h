@@ -67,13 +67,13 @@ struct client_statements {
 	struct buf undoing; /* Closes of the statements that were exposed on its server */
 	uint32_t exposed_count;
 	bool is_exposed; /* something is */
+	bool is_ahead_of_query; /* a Query waits until something has been, in the request that it is part of */
 	bool is_look; /* all are, for SQL that looks for them */
 	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
 	bool is_unnamed_oversize, is_confirmed_oversize, is_oversize_bound;
 	bool is_confirmed_there; /* while changes are under way: the server is in the confirmed state, if all are
 				    skipped */
-	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way */
-	bool is_empty_made; /* an empty statement was prepared first, for it to deallocate */
+	struct client_statement *deallocating; /* SQL DEALLOCATE of it is under way; an empty one has its name there */
 	bool is_clearing; /* DEALLOCATE ALL or DISCARD ALL is under way */
 	bool is_use_failed; /* the last error was about a Bind or Describe of failed ... */
 	bool is_failed_describe; /* ... and this says which */
@@ -151,6 +151,8 @@ void statements_put_parse(struct exchange *x, const char *name, const struct sta
 /* statements/expose.c */
 /* Returns true if n must be used under the client's own name. */
 bool exposed_is(const struct exchange *x, const struct client_statement *n);
+/* Notes that a statement of this name on the server must be closed before anything else is sent. */
+void exposed_undo_later(struct client_statements *s, const char *name);
 /* Returns true if st must be parsed under the client's own name: by exposed_parse (-1: no memory). */
 bool exposed_takes(const struct exchange *x, struct statement *st);
 int exposed_parse(struct exchange *x, struct client_statement *n);

@@ -246,6 +246,50 @@ def test_a_deallocate_that_was_prepared_in_an_earlier_request(weir, postgres, na
     assert shape(wire.ask(parse("s", "SELECT 2") + bind("", "s") + execute() + sync())) == "1 2 D C:SELECT 1 Z:I"
 
 
+@pytest.mark.parametrize("extended", [False, True], ids=["simple", "extended"])
+@pytest.mark.parametrize("is_there", [False, True], ids=["elsewhere", "there"])
+def test_a_deallocate_that_fails_is_answered_and_leaves_nothing(weir, postgres, extended, is_there):
+    """PDO frees its statement objects in a transaction that has failed, one after the other: they are still there then,
+    and the server has nothing that another client could stumble over."""
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        for name in "ab":
+            prepare(wire, name, f"SELECT '{name}'")
+            if is_there:
+                run(wire, name)
+        if not is_there:
+            postgres.kill_backends()
+        wire.ask(query("BEGIN"))
+        assert errors(wire.ask(query("SELECT 1 / 0")))
+        for name in "abab":
+            sql = f"DEALLOCATE {name}"
+            replies = wire.ask(one_statement(sql) + sync() if extended else query(sql))
+            assert shape(replies) == "E:25P02 Z:E"
+        assert shape(wire.ask(query("ROLLBACK"))) == "C:ROLLBACK Z:I"
+        assert run(wire, "a") == [["a"]] and run(wire, "b") == [["b"]]
+        for name in "ab":
+            sql = f"DEALLOCATE {name}"
+            replies = wire.ask(one_statement(sql) + sync() if extended else query(sql))
+            assert not errors(replies)
+            assert shape(wire.ask(bind("", name) + sync())) == "E:26000 Z:I"
+        for name in "ab":
+            assert shape(other.ask(query(f"PREPARE {name} AS SELECT 1"))) == "C:PREPARE Z:I"
+
+
+def test_deallocates_that_are_bound_and_not_run_free_nothing(weir, postgres):
+    weir.start(pool_size=1)
+    with weir.raw() as wire, weir.raw() as other:
+        for name in "ab":
+            prepare(wire, name, f"SELECT '{name}'")
+        wire.ask(parse("da", "DEALLOCATE a") + parse("db", "DEALLOCATE b") + sync())
+        assert shape(wire.ask(bind("", "da") + bind("", "db") + execute() + sync())) == "2 2 C:DEALLOCATE Z:I"
+        assert run(wire, "a") == [["a"]] and shape(wire.ask(bind("", "b") + sync())) == "E:26000 Z:I"
+        assert shape(wire.ask(bind("", "da") + sync())) == "2 Z:I" and run(wire, "a") == [["a"]]
+        assert shape(wire.ask(bind("", "da") + flush() + query("DEALLOCATE a"))) == "2 C:DEALLOCATE Z:I"
+        for name in "ab":
+            assert shape(other.ask(query(f"PREPARE {name} AS SELECT 1"))) == "C:PREPARE Z:I"
+
+
 def test_a_deallocate_of_an_unknown_name_is_postgresqls_error(weir):
     weir.start(pool_size=1)
     with weir.raw() as wire:
@@ -567,6 +611,25 @@ def test_a_long_one_does_not_take_a_name_in_use(weir, taken):
         assert shape(two.ask(bind("", "s") + execute() + sync())) == "E:26000 Z:I"
 
 
+@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
+def test_a_long_one_on_a_server_that_another_client_used(weir, name):
+    """DISCARD SEQUENCES goes ahead of it, in pieces or not."""
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as other, weir.raw() as wire:
+        for size in 3000, 1500000:
+            other.query("SELECT pg_sleep(0)")
+            sql = "SELECT 'long' -- " + "x" * size
+            wire.send(parse(name, sql) + bind("", name) + execute() + (close("S", name) if name else b"") + sync())
+            assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
+
+
+def test_a_long_one_whose_name_does_not_end_is_malformed(weir):
+    weir.start(pool_size=1, max_statement_size="1KiB")
+    with weir.raw() as wire:
+        assert shape(wire.ask(message("P", b"x" * 2000) + sync())) == "E:08P01 Z:I"
+        assert wire.query("SELECT 1") == [["1"]]
+
+
 def test_a_close_of_a_long_one_that_was_skipped_leaves_it(weir):
     weir.start(pool_size=1, max_statement_size="1KiB")
     with weir.raw() as one, weir.raw() as two:
@@ -611,25 +674,6 @@ def test_a_client_sees_its_own_statements_under_its_own_names(crowded, ask, begi
         for name in ("zoo", "bar", "Name with \"quotes\""):
             prepare(wire, name, f"SELECT $1::int, '{name[0]}'")
         wire.query(begin)
-@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
-def test_a_long_one_on_a_server_that_another_client_used(weir, name):
-    """DISCARD SEQUENCES goes ahead of it, in pieces or not."""
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as other, weir.raw() as wire:
-        for size in 3000, 1500000:
-            other.query("SELECT pg_sleep(0)")
-            sql = "SELECT 'long' -- " + "x" * size
-            wire.send(parse(name, sql) + bind("", name) + execute() + (close("S", name) if name else b"") + sync())
-            assert shape(wire.read_until("Z")) == f"1 2 D C:SELECT 1{' 3' * bool(name)} Z:I"
-
-
-def test_a_long_one_whose_name_does_not_end_is_malformed(weir):
-    weir.start(pool_size=1, max_statement_size="1KiB")
-    with weir.raw() as wire:
-        assert shape(wire.ask(message("P", b"x" * 2000) + sync())) == "E:08P01 Z:I"
-        assert wire.query("SELECT 1") == [["1"]]
-
-
         expected = [[name, f"SELECT $1::int, '{name[0]}'"] for name in ("zoo", "bar", "Name with \"quotes\"")]
         assert ask(wire, LOOK) == expected
         assert run(wire, "bar", [5]) == [["5", "b"]]
