@@ -309,7 +309,7 @@ make_parts(struct weir *w, struct fail *why)
 		return -1;
 	w->graveyard = graveyard_new(w->base);
 	tcp = weir_tcp_options(w->config);
-	w->dialer = dialer_new(w->base, &tcp);
+	w->dialer = dialer_new(w->base, &tcp, w->config->resolv_conf);
 	w->passwords = passwords_new(w->base, w->log, &w->now_us);
 	w->hosts = hosts_new(seeds[8]);
 	w->tls_scratch = tls_scratch_new();

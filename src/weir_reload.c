@@ -228,6 +228,7 @@ weir_apply(struct weir *w)
 	for (size_t i = 0; i < c->user_count; i++)
 		w->clients.is_client_idle_limited |= c->users[i].settings.client_idle_timeout_us > 0;
 	verifier_cache_clear(w->clients.verifiers);
+	dialer_set_resolv_conf(w->dialer, c->resolv_conf);
 	statement_store_set_idle_max(w->clients.x.statements, c->prepared_statements_cache);
 	pool_set_configure(w->pools, w->config, w->users, w->server_tls, w->now_us);
 	clients_configured(&w->clients, w->now_us);

@@ -105,7 +105,7 @@ static const struct bouncer_key keys[] = {
 	{ "query_wait_timeout", "120", BOUNCER_TIME, TO("pool", "pool_timeout"), NULL },
 	{ "reserve_pool_size", "0", BOUNCER_COUNT, TO("pool", "max_overflow"), NULL },
 	{ "reserve_pool_timeout", "5", BOUNCER_TIME, TO("pool", "overflow_delay"), NULL },
-	{ "resolv_conf", "", BOUNCER_IGNORED, NONE, DNS },
+	{ "resolv_conf", "", BOUNCER_PATH, TO("pgweir", "resolv_conf"), NULL },
 	{ "sbuf_loopcnt", "5", BOUNCER_IGNORED, NONE, SIZES },
 	{ "scram_iterations", "4096", BOUNCER_COUNT, TO("auth", "scram_iterations"), NULL },
 	{ "server_check_delay", "30", BOUNCER_TIME, TO("pool", "pool_pre_ping_idle"), NULL },

@@ -97,6 +97,7 @@ struct config {
 	size_t listen_count;
 	uint32_t max_client_connections, max_server_connections, listen_backlog;
 	char *pid_file; /* strings are never NULL; empty is unset */
+	char *resolv_conf; /* empty: /etc/resolv.conf */
 	char *unix_socket_mode, *unix_socket_group; /* octal digits; a group's name */
 	char *run_as; /* the user to become after a start as root */
 	uint32_t handshake_threads;

@@ -62,6 +62,8 @@ static const struct config_key keys[] = {
 	  FIELD(listen_backlog), NULL, "the kernel's queue of connections that are not accepted yet" },
 	{ "pgweir", "pid_file", NOT_THERE, KEY_PATH, "", NO_BOUNDS, FIXED, FIELD(pid_file), NULL,
 	  "the file for the process ID; empty: none" },
+	{ "pgweir", "resolv_conf", NOT_THERE, KEY_PATH, "", NO_BOUNDS, RELOADS, FIELD(resolv_conf), NULL,
+	  "the file that names the name servers, for the hosts of upstreams; empty: /etc/resolv.conf" },
 	{ "pgweir", "unix_socket_mode", NOT_THERE, KEY_TEXT, "0777", NO_BOUNDS, FIXED, FIELD(unix_socket_mode), NULL,
 	  "permissions of the files of Unix sockets, in octal" },
 	{ "pgweir", "unix_socket_group", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, FIXED, FIELD(unix_socket_group), NULL,

@@ -36,7 +36,9 @@ struct file_mark {
 struct dialer {
 	struct event_base *base;
 	struct evdns_base *dns; /* made for the first host */
-	struct file_mark hosts, servers; /* of /etc/hosts and /etc/resolv.conf, as dns has read them */
+	char *servers_path;
+	struct file_mark hosts, servers; /* of /etc/hosts and servers_path, as dns has read them */
+	unsigned lookups; /* under way: also those that were given up, until the resolver has called back */
 	uint64_t lookups_ok, lookups_failed;
 	struct tcp_options tcp;
 };
@@ -57,13 +59,26 @@ struct dial {
 };
 
 struct dialer *
-dialer_new(struct event_base *base, const struct tcp_options *tcp)
+dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf)
 {
 	struct dialer *d = xcalloc(1, sizeof(*d));
 
 	d->base = base;
 	d->tcp = *tcp;
+	dialer_set_resolv_conf(d, resolv_conf);
 	return d;
+}
+
+void
+dialer_set_resolv_conf(struct dialer *d, const char *path)
+{
+	if (path[0] == '\0')
+		path = SERVERS;
+	if (d->servers_path != NULL && strcmp(d->servers_path, path) == 0)
+		return;
+	free(d->servers_path);
+	d->servers_path = xstrdup(path);
+	d->servers = (struct file_mark){ 0 };
 }
 
 void
@@ -71,8 +86,12 @@ dialer_free(struct dialer *d)
 {
 	if (d == NULL)
 		return;
+	/* evdns calls back for a cancelled lookup in a turn of the loop, and looks at d->dns then. */
+	for (unsigned turns = d->lookups; turns > 0 && d->lookups > 0; turns--)
+		event_base_loop(d->base, EVLOOP_NONBLOCK);
 	if (d->dns != NULL)
 		evdns_base_free(d->dns, 0);
+	free(d->servers_path);
 	free(d);
 }
 
@@ -98,27 +117,33 @@ drop_socket(struct dial *d)
 	}
 }
 
+/* From now on nobody is told. While a lookup is under way, the attempt lives on until on_resolved. */
+static void
+give_up(struct dial *d)
+{
+	d->done = NULL;
+	event_del(d->timer);
+	drop_socket(d);
+	if (d->query != NULL)
+		evdns_getaddrinfo_cancel(d->query);
+	else
+		dial_free(d);
+}
+
 void
 dial_cancel(struct dial *d)
 {
 	if (d == NULL)
 		return;
-	drop_socket(d);
 	if (d->result.fd >= 0)
 		close(d->result.fd);
-	d->is_over = true;
-	if (d->query != NULL) {
-		d->done = NULL; /* the resolver calls again, and on_resolved frees d */
-		evdns_getaddrinfo_cancel(d->query);
-		return;
-	}
-	dial_free(d);
+	give_up(d);
 }
 
 static void
 dial_finish(struct dial *d)
 {
-	struct dial_result result;
+	struct dial_result result = d->result;
 	dial_done done = d->done;
 	void *arg = d->arg;
 
@@ -127,9 +152,7 @@ dial_finish(struct dial *d)
 		event_active(d->timer, EV_TIMEOUT, 0);
 		return;
 	}
-	result = d->result;
-	d->result.fd = -1;
-	dial_free(d);
+	give_up(d);
 	done(&result, arg);
 }
 
@@ -247,8 +270,9 @@ on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 {
 	struct dial *d = arg;
 
+	d->dialer->lookups -= d->query != NULL;
 	d->query = NULL;
-	if (d->done == NULL) { /* cancelled */
+	if (d->done == NULL) { /* given up */
 		if (found != NULL)
 			evutil_freeaddrinfo(found);
 		dial_free(d);
@@ -275,23 +299,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (d->is_over) {
-		dial_finish(d);
-		return;
-	}
-	drop_socket(d);
-	fail_with(d, d->query != NULL ? CF_DNS : CF_TIMEOUT, "timed out (connect_timeout)");
-	if (d->query != NULL) {
-		struct dial_result result = d->result;
-		dial_done done = d->done;
-		void *to = d->arg;
-
-		d->done = NULL;
+	if (!d->is_over && d->query != NULL) {
 		d->dialer->lookups_failed++;
-		evdns_getaddrinfo_cancel(d->query); /* frees d, now or later */
-		done(&result, to);
-		return;
-	}
+		fail_with(d, CF_DNS, "no name server has answered in time (connect_timeout)");
+	} else if (!d->is_over)
+		fail_with(d, CF_TIMEOUT, "timed out (connect_timeout)");
 	dial_finish(d);
 }
 
@@ -384,7 +396,7 @@ has_changed(const char *path, struct file_mark *mark)
 static void
 refresh_resolver(struct dialer *d)
 {
-	bool has_hosts = has_changed(HOSTS, &d->hosts), has_servers = has_changed(SERVERS, &d->servers);
+	bool has_hosts = has_changed(HOSTS, &d->hosts), has_servers = has_changed(d->servers_path, &d->servers);
 
 	if (d->dns != NULL && !has_hosts && !has_servers)
 		return;
@@ -394,7 +406,8 @@ refresh_resolver(struct dialer *d)
 	evdns_base_search_clear(d->dns);
 	evdns_base_clear_nameservers_and_suspend(d->dns);
 	evdns_base_set_option(d->dns, "timeout", LOOKUP_TIMEOUT);
-	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL, SERVERS); /* HOSTS, too; it may have another timeout */
+	evdns_base_resolv_conf_parse(d->dns, DNS_OPTIONS_ALL,
+				     d->servers_path); /* HOSTS, too; it may have another timeout */
 	evdns_base_resume(d->dns);
 }
 
@@ -417,8 +430,10 @@ start_inet(struct dial *d, const char *host, uint16_t port)
 		return -1;
 	}
 	query = evdns_getaddrinfo(d->dialer->dns, host, service, &hints, on_resolved, d);
-	if (query != NULL)
-		d->query = query; /* NULL if it has called back already */
+	if (query != NULL) { /* else it has called back already */
+		d->query = query;
+		d->dialer->lookups++;
+	}
 	return 0;
 }
 

@@ -252,6 +252,7 @@ struct server {
 	struct server_cancelling *cancel; /* a cancel is under way: it must not be lent to another client */
 	/* before it is ready */
 	struct dial *dial;
+	uint64_t dialled_us; /* when it began with this host: connect_timeout counts from then */
 	struct password_ask ask; /* while password_command runs, before it dials */
 	struct server_secret *secret; /* what that printed; wiped after the login. NULL: see target */
 	enum server_tls_phase tls_phase;

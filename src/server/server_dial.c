@@ -163,6 +163,17 @@ begin_login(struct server *srv)
 		server_login_failed(srv, CF_OTHER, false, &why);
 }
 
+/* What dialling has left of connect_timeout is for the login. Returns 0, or -1 without memory. */
+static int
+limit_login(struct server *srv)
+{
+	uint64_t us = srv->target->connect_timeout_us, spent_us = *srv->env->now_us - srv->dialled_us;
+	uint64_t left_us = us > spent_us ? us - spent_us : 1;
+	struct timeval tv = { (time_t)(left_us / US_PER_S), (suseconds_t)(left_us % US_PER_S) };
+
+	return us == 0 ? 0 : event_add(srv->login_timer, &tv);
+}
+
 static void
 on_dialled(const struct dial_result *result, void *arg)
 {
@@ -177,7 +188,7 @@ on_dialled(const struct dial_result *result, void *arg)
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
-	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops) < 0) {
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops) < 0 || limit_login(srv) < 0) {
 		fail_set(&why, "53200", "no memory for a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
 		return;
@@ -240,13 +251,7 @@ server_on_login_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	*srv->env->now_us = clock_now_us();
-	if (srv->dial != NULL)
-		fail_set(&why, "08001", "cannot connect to PostgreSQL at %s: timed out (connect_timeout)",
-			 srv->address);
-	else
-		fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
-	dial_cancel(srv->dial);
-	srv->dial = NULL;
+	fail_set(&why, "08001", "PostgreSQL at %s did not finish a login within connect_timeout", srv->address);
 	server_login_failed(srv, CF_TIMEOUT, false, &why);
 }
 
@@ -254,12 +259,10 @@ static int
 dial_now(struct server *srv)
 {
 	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
-	uint64_t us = srv->target->connect_timeout_us; /* for each host, as in libpq */
-	struct timeval tv = { (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 
-	if (us > 0 && event_add(srv->login_timer, &tv) < 0)
-		return -1;
-	srv->dial = dial_start(srv->env->dialer, h->host, h->port, us, on_dialled, srv);
+	srv->dialled_us = *srv->env->now_us;
+	/* connect_timeout is for each host, as in libpq. */
+	srv->dial = dial_start(srv->env->dialer, h->host, h->port, srv->target->connect_timeout_us, on_dialled, srv);
 	return srv->dial == NULL ? -1 : 0;
 }
 
@@ -305,6 +308,7 @@ server_dial_host(struct server *srv)
 	struct password_order order = order_of(srv);
 	const char *password;
 
+	event_del(srv->login_timer); /* of another host */
 	put_address(srv, srv->host_index, srv->address);
 	hosts_begin(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
 	if (order.command == NULL)
@@ -313,7 +317,7 @@ server_dial_host(struct server *srv)
 	srv->ask.arg = srv;
 	password = passwords_get(srv->env->passwords, &order, &srv->ask);
 	if (password == NULL)
-		return event_del(srv->login_timer); /* on_password follows, and then the time for this host begins */
+		return 0; /* on_password follows, and then the time for this host begins */
 	return take_password(srv, password) == 0 ? dial_now(srv) : -1;
 }
 

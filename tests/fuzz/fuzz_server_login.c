@@ -423,7 +423,7 @@ set_stage(struct stage *s)
 	s->fd = -1;
 	s->now_us = clock_now_us();
 	s->env = (struct server_env){ .base = s->base,
-				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }),
+				      .dialer = dialer_new(s->base, &(struct tcp_options){ 0 }, ""),
 				      .graveyard = graveyard_new(s->base),
 				      .workers = workers_new(s->base, 1, &why),
 				      .counters = &s->counters,

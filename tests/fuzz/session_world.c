@@ -175,6 +175,7 @@ is_set(const char *options, const char *key)
 static struct config *
 make_config(const char *options, bool is_other)
 {
+	const char *host = has_word(options, "named") ? "postgres.example" : folder;
 	static const char *const sections[] = { "pgweir", "pool", "timeouts", "auth", "slow_query", "log" };
 	struct config_problems problems = { 0 };
 	struct config *config;
@@ -191,6 +192,8 @@ make_config(const char *options, bool is_other)
 			buf_printf(&b, "pool_size = %d\n", is_other ? 2 : 1);
 		if (s == 1 && !is_set(options, "max_overflow"))
 			buf_printf(&b, "max_overflow = %d\n", is_other ? 1 : 0);
+		if (s == 2 && has_word(options, "named")) /* not in words[]: only tests/sim has a resolver */
+			buf_printf(&b, "connect_timeout = 1s\n");
 		if (s == 3) {
 			buf_printf(&b, "%s", is_set(options, "method") ? "" : "method = trust\n");
 			buf_printf(&b, "users_file = %s/%s.txt\nadmin_users = admin\n", folder,
@@ -199,11 +202,11 @@ make_config(const char *options, bool is_other)
 		if (s == 4 && !is_set(options, "threshold"))
 			buf_printf(&b, "threshold = off\n");
 	}
-	buf_printf(&b, "[http]\nlisten = off\n[database *]\nupstream = host=%s port=5432\n", folder);
-	buf_printf(&b, "[database shared]\nupstream = host=%s port=5432 dbname=app user=u password=%s\n", folder,
+	buf_printf(&b, "[http]\nlisten = off\n[database *]\nupstream = host=%s port=5432\n", host);
+	buf_printf(&b, "[database shared]\nupstream = host=%s port=5432 dbname=app user=u password=%s\n", host,
 		   SESSION_PASSWORD);
 	if (!is_other)
-		buf_printf(&b, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", folder);
+		buf_printf(&b, "[database gone]\nupstream = host=%s port=5432 application_name=gone\n", host);
 	must(buf_ok(&b));
 	config = config_parse((const char *)b.bytes, b.len, "", &problems);
 	for (size_t i = 0; i < problems.count && config == NULL; i++)

@@ -158,7 +158,7 @@ kernel_arrive(bool is_all)
 		e->arrived += left;
 		return true;
 	}
-	return false;
+	return !weather.is_nameless && resolver_answer(weather.is_misnamed);
 }
 
 /* What has arrived can be read still. */
@@ -275,7 +275,7 @@ give_all(struct end *e, const struct msghdr *m)
 IN_PLACE_OF_LIBRARY int
 socket(int domain, int type, int protocol)
 {
-	if (domain != AF_UNIX || (type & 0xf) != SOCK_STREAM)
+	if ((domain != AF_UNIX && domain != AF_INET) || (type & 0xf) != SOCK_STREAM)
 		return REAL(socket)(domain, type, protocol);
 	return end_new(SOCKET);
 }
@@ -328,9 +328,10 @@ connect(int fd, const struct sockaddr *at, socklen_t len)
 
 	if (e == NULL)
 		return REAL(connect)(fd, at, len);
-	path = ((const struct sockaddr_un *)(const void *)at)->sun_path;
+	path = at->sa_family == AF_INET ? "" : ((const struct sockaddr_un *)(const void *)at)->sun_path;
 	for (int i = 0; i < high; i++)
-		if (ends[i].kind == LISTENER && strcmp(ends[i].path, path) == 0)
+		if (ends[i].kind == LISTENER &&
+		    (strcmp(ends[i].path, path) == 0 || (path[0] == '\0' && strstr(ends[i].path, ".5432") != NULL)))
 			l = &ends[i];
 	if (l == NULL || weather.is_refusing || l->backlog_count == BACKLOG)
 		return fails(ECONNREFUSED);

@@ -22,16 +22,22 @@ struct kernel_weather {
 	unsigned slow_connect; /* connect() has no result before kernel_arrive() */
 	unsigned one_event; /* epoll_wait() reports one event, though there are more */
 	bool is_refusing; /* connect() finds nobody */
+	bool is_nameless, is_misnamed; /* the name server is silent, or answers with an error */
 };
 
 void kernel_reset(uint64_t seed); /* the weather is calm */
 void kernel_set_weather(const struct kernel_weather *weather);
-/* Something that is in flight arrives, a piece of it (or all: the whole); false: nothing is. */
+/* Something that is in flight arrives, a piece of it (or all: the whole), or a name server's answer; false: nothing is.
+ */
 bool kernel_arrive(bool is_all);
 /* The connection breaks, for both ends; what is in flight is lost. */
 void kernel_break(int fd);
 bool kernel_is_connected(int fd); /* its peer has not closed */
 unsigned kernel_open_count(void); /* descriptors that are open */
 uint64_t kernel_bytes(void); /* read by anybody since kernel_reset() */
+
+/* resolver.c, in place of evdns: every name is PostgreSQL's. */
+bool resolver_answer(bool is_failing); /* the oldest lookup; false: there is none */
+unsigned resolver_count(void); /* of lookups that have not called back */
 
 #endif

@@ -21,11 +21,24 @@
 
 #define STEPS 3000
 
+/* It is called once for each signal; then that ends the process. */
 static void
 on_abort(int signal)
 {
 	(void)signal;
 	sim_trace_dump();
+}
+
+/* A sanitizer reports a crash by itself. */
+static void
+expect_the_worst(void)
+{
+	const struct sigaction dump = { .sa_handler = on_abort, .sa_flags = (int)SA_RESETHAND };
+	struct sigaction now;
+
+	sigaction(SIGABRT, &dump, NULL);
+	if (sigaction(SIGSEGV, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		sigaction(SIGSEGV, &dump, NULL);
 }
 
 static uint64_t
@@ -81,7 +94,7 @@ main(int argc, char **argv)
 			return 2;
 	}
 	must(s != NULL);
-	signal(SIGABRT, on_abort);
+	expect_the_worst();
 	begun = real_seconds();
 	for (uint64_t i = 0; i < seeds; i++) {
 		sim_trace_begin(s, is_loud);

@@ -9,6 +9,7 @@
  *   sim_oracle.c    what they must get: exactly what the model answers to the same messages on a connection of its own
  *   sim_trace.c     what has happened
  *   kernel.c        sockets
+ *   resolver.c      names of hosts
  *
  * The model and its clients are those of tests/fuzz/fuzz_session.c.
  */
@@ -47,7 +48,7 @@ struct sim_client {
 struct sim_profile {
 	char options[256]; /* words of session_world.c */
 	unsigned clients;
-	unsigned leaving, cancelling, losing, jumping, reloading, pausing, stalling;
+	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling;
 	unsigned pipeline; /* requests at once */
 	bool has_hidden, has_timeouts, has_listen, has_roles, is_session;
 	bool is_stormy; /* clients write and commit, and servers are lost often */
@@ -64,6 +65,9 @@ struct sim {
 	uint64_t step;
 	uint64_t lost_us, lost_step; /* when a server was last broken, or nobody could connect; 0: never */
 	uint64_t refused_until_us; /* nobody can connect to PostgreSQL; 0: everybody can */
+	uint64_t nameless_until_us; /* names can't be looked up; 0: they can */
+	uint64_t nameless_us; /* when that was last so; 0: never */
+	bool is_misnamed; /* the name server answers with an error; else it is silent */
 	uint64_t paused_us; /* since when pools are paused; 0: they are not */
 	bool is_over; /* no new requests */
 	bool has_reloaded;
@@ -97,6 +101,7 @@ bool sim_crash_at_commit(struct sim *s, struct fake_conn *c);
 bool sim_has_just_lost(const struct sim *s); /* a server; pgweir may not know yet */
 void sim_excuse_borrowers(struct sim *s, uint32_t pid); /* of the server with this PID, if it has one */
 void sim_weather(struct sim *s);
+void sim_lose_names(struct sim *s); /* for a while nobody can look them up */
 
 /* sim_program.c */
 void sim_say_something(struct sim_client *c); /* a request, or part of one */

@@ -129,11 +129,25 @@ sim_lose_server(struct sim *s)
 }
 
 void
+sim_lose_names(struct sim *s)
+{
+	if (s->nameless_until_us > 0)
+		return;
+	s->is_misnamed = sim_chance(s, 40);
+	s->nameless_until_us = sim_now() + 1 + sim_below(s, 3 * US_PER_S);
+	sim_trace('w', 0, "names are lost", s->nameless_until_us, s->is_misnamed);
+	sim_weather(s);
+}
+
+void
 sim_weather(struct sim *s)
 {
 	struct kernel_weather w = { 0 };
 
 	w.is_refusing = s->refused_until_us > sim_now();
+	w.is_nameless = s->nameless_until_us > sim_now() && !s->is_misnamed;
+	w.is_misnamed = s->nameless_until_us > sim_now() && s->is_misnamed;
+	s->nameless_us = s->nameless_until_us > 0 ? sim_now() : s->nameless_us;
 	if (!s->is_over) {
 		w.late = sim_chance(s, 100) ? sim_below(s, 256) : 0;
 		w.narrow = sim_chance(s, 60) ? sim_below(s, 256) : 0;

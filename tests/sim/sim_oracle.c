@@ -298,7 +298,8 @@ may_refuse(const struct sim_client *c, const char *state)
 		return true;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (strcmp(state, refusals[i]) == 0)
-			return !is_held(c) && s->lost_us > 0 && sim_now() - s->lost_us < 20 * US_PER_S;
+			return !is_held(c) && ((s->lost_us > 0 && sim_now() - s->lost_us < 20 * US_PER_S) ||
+					       (s->nameless_us > 0 && sim_now() - s->nameless_us < 20 * US_PER_S));
 	return strcmp(state, "53300") == 0 && is_late(c, state);
 }
 

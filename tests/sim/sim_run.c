@@ -80,7 +80,8 @@ choose_profile(struct sim *s)
 	if (p->is_stormy)
 		p->clients = 2 + sim_below(s, 2);
 	p->losing = p->is_stormy || p->is_wide ? 3 : sim_chance(s, 80) ? 1 : 0;
-	p->jumping = sim_chance(s, p->is_sleepy ? 160 : 80) ? 1 : 0;
+	p->unnaming = sim_chance(s, 40) ? 2 : 0;
+	p->jumping = p->unnaming > 0 || sim_chance(s, p->is_sleepy ? 160 : 80) ? 1 : 0;
 	p->reloading = sim_chance(s, 60) ? 1 : 0;
 	p->pausing = sim_chance(s, 40) ? 1 : 0;
 	p->stalling = sim_chance(s, 60) ? 1 : 0;
@@ -107,6 +108,8 @@ choose_profile(struct sim *s)
 	add_word(s, 20, "few");
 	add_word(s, 20, "capped");
 	add_word(s, p->is_stormy || p->is_wide ? 180 : 60, sim_chance(s, 160) ? "hold" : "wait");
+	if (p->unnaming > 0)
+		add_word(s, 256, "named");
 	if (p->losing > 0)
 		add_word(s, p->is_stormy ? 200 : 100, "checked");
 	if (p->jumping > 0) {
@@ -303,8 +306,14 @@ step_rarely(struct sim *s)
 		s->refused_until_us = 0;
 		sim_weather(s);
 	}
+	if (s->nameless_until_us > 0 && s->nameless_until_us < sim_now()) {
+		s->nameless_until_us = 0;
+		sim_weather(s);
+	}
 	if (sim_chance(s, p->losing * 6))
 		sim_lose_server(s);
+	if (sim_chance(s, p->unnaming * 6))
+		sim_lose_names(s);
 	if (sim_chance(s, p->jumping * 10))
 		jump(s);
 	if (sim_chance(s, p->reloading * 4)) {
@@ -365,6 +374,7 @@ check_waits(struct sim *s)
 		uint64_t from_us = of == NULL ? 0 : of->x.ticket.since_us;
 
 		from_us = from_us > s->lost_us ? from_us : s->lost_us; /* each outage counts anew */
+		from_us = from_us > s->nameless_us ? from_us : s->nameless_us;
 		if (of != NULL && of->x.ticket.is_waiting && sim_now() - from_us > limit_us + SLACK_US)
 			sim_fail("client %c waits in line for %llu us", c->f->letter,
 				 (unsigned long long)(sim_now() - from_us));
@@ -405,7 +415,7 @@ behave(struct sim *s)
 	struct fake_conn *c;
 
 	s->is_over = true;
-	s->refused_until_us = 0;
+	s->refused_until_us = s->nameless_until_us = 0;
 	sim_weather(s);
 	fake_behave(&s->world.fake);
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
@@ -545,6 +555,8 @@ sim_run(struct sim *s, uint64_t seed, uint64_t steps)
 	world_free(&s->world);
 	for (int i = 0; i < TEXT_CLIENTS; i++)
 		buf_fini(&s->clients[i].unfed);
+	if (resolver_count() > 0)
+		sim_fail("%u lookups are not over", resolver_count());
 	/* The fake's own listener stays. */
 	if (kernel_open_count() > (open_before > 0 ? open_before : 1))
 		sim_fail("%u sockets are left open", kernel_open_count());

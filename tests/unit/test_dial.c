@@ -9,7 +9,10 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ADDRESSES_MAX 8
@@ -19,6 +22,34 @@ static struct sockaddr_in meant[ADDRESSES_MAX];
 static size_t meant_count;
 static time_t hosts_changed = 1; /* when /etc/hosts was */
 static int times_read;
+
+/* What a lookup that does not end at once does. */
+struct evdns_getaddrinfo_request {
+	evdns_getaddrinfo_cb cb;
+	void *arg;
+	struct event *event;
+	struct evutil_addrinfo *answer;
+	int error;
+	bool is_answered; /* it calls back in the next turn of the loop, and a cancel comes too late */
+	TAILQ_ENTRY(evdns_getaddrinfo_request) link;
+};
+static TAILQ_HEAD(, evdns_getaddrinfo_request) asked = TAILQ_HEAD_INITIALIZER(asked);
+static bool is_slow; /* lookups last until answer_all() */
+static bool
+    is_cancelled_at_once; /* it calls back from within the cancel; else in the next turn of the loop, as evdns */
+
+/* Time passes as the test wants, once it is not 0. libevent must find this, too. */
+static uint64_t now_us;
+
+__attribute__((visibility("default"))) int
+clock_gettime(clockid_t id, struct timespec *t)
+{
+	if (now_us == 0 || (id != CLOCK_MONOTONIC && id != CLOCK_MONOTONIC_COARSE))
+		return (int)syscall(SYS_clock_gettime, id, t);
+	t->tv_sec = (time_t)(now_us / US_PER_S);
+	t->tv_nsec = (long)(now_us % US_PER_S) * 1000;
+	return 0;
+}
 
 int
 stat(const char *path, struct stat *st)
@@ -89,22 +120,57 @@ evdns_base_set_option(struct evdns_base *base, const char *option, const char *v
 	return 0;
 }
 
-void
-evdns_getaddrinfo_cancel(struct evdns_getaddrinfo_request *request)
+static void
+call_back(evutil_socket_t fd, short what, void *arg)
 {
-	(void)request;
+	struct evdns_getaddrinfo_request *r = arg;
+	struct evdns_getaddrinfo_request kept = *r;
+
+	(void)fd;
+	(void)what;
+	TAILQ_REMOVE(&asked, r, link);
+	event_free(r->event);
+	free(r);
+	kept.cb(kept.error, kept.answer, kept.arg);
 }
 
-struct evdns_getaddrinfo_request *
-evdns_getaddrinfo(struct evdns_base *base, const char *host, const char *service, const struct evutil_addrinfo *hints,
-		  evdns_getaddrinfo_cb cb, void *arg)
+static void
+conclude(struct evdns_getaddrinfo_request *r, int error)
+{
+	if (error != 0 && r->answer != NULL)
+		evutil_freeaddrinfo(r->answer);
+	if (error != 0)
+		r->answer = NULL;
+	r->error = error;
+	if (!r->is_answered)
+		event_active(r->event, EV_TIMEOUT, 0);
+	r->is_answered = true;
+}
+
+static void
+answer_all(int error)
+{
+	struct evdns_getaddrinfo_request *r;
+
+	TAILQ_FOREACH(r, &asked, link)
+	if (!r->is_answered)
+		conclude(r, error);
+}
+
+void
+evdns_getaddrinfo_cancel(struct evdns_getaddrinfo_request *r)
+{
+	conclude(r, EVUTIL_EAI_CANCEL);
+	if (is_cancelled_at_once)
+		call_back(-1, 0, r);
+}
+
+static struct evutil_addrinfo *
+addresses(const char *service)
 {
 	struct evutil_addrinfo *list = NULL,
 			       numeric = { .ai_flags = EVUTIL_AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
 
-	(void)base;
-	(void)host;
-	(void)hints;
 	/* From the last to the first, as each goes in front. */
 	for (size_t i = meant_count; i-- > 0;) {
 		struct evutil_addrinfo *one;
@@ -115,8 +181,28 @@ evdns_getaddrinfo(struct evdns_base *base, const char *host, const char *service
 		one->ai_next = list;
 		list = one;
 	}
-	cb(0, list, arg);
-	return NULL;
+	return list;
+}
+
+struct evdns_getaddrinfo_request *
+evdns_getaddrinfo(struct evdns_base *base, const char *host, const char *service, const struct evutil_addrinfo *hints,
+		  evdns_getaddrinfo_cb cb, void *arg)
+{
+	struct evdns_getaddrinfo_request *r;
+
+	(void)host;
+	(void)hints;
+	if (!is_slow) {
+		cb(0, addresses(service), arg);
+		return NULL;
+	}
+	r = calloc(1, sizeof(*r));
+	r->cb = cb;
+	r->arg = arg;
+	r->answer = addresses(service);
+	r->event = event_new((struct event_base *)base, -1, 0, call_back, r); /* see evdns_base_new() */
+	TAILQ_INSERT_TAIL(&asked, r, link);
+	return r;
 }
 
 struct outcome {
@@ -186,7 +272,7 @@ dial(uint16_t port, uint64_t timeout_us)
 {
 	struct event_base *base = event_base_new();
 	struct tcp_options tcp = { 0 };
-	struct dialer *dialer = dialer_new(base, &tcp);
+	struct dialer *dialer = dialer_new(base, &tcp, "");
 	struct outcome o = dial_by(dialer, base, port, timeout_us);
 
 	dialer_free(dialer);
@@ -237,7 +323,7 @@ Test(dial, a_changed_file_is_read_again)
 {
 	struct event_base *base = event_base_new();
 	struct tcp_options tcp = { 0 };
-	struct dialer *dialer = dialer_new(base, &tcp);
+	struct dialer *dialer = dialer_new(base, &tcp, "");
 	uint16_t port = 0;
 	int good = listen_at("127.0.0.3", &port, false);
 
@@ -250,6 +336,164 @@ Test(dial, a_changed_file_is_read_again)
 		cr_assert(dial_by(dialer, base, port, 2 * US_PER_S).fd >= 0);
 	cr_assert_eq(times_read, 2);
 	close(good);
+	dialer_free(dialer);
+	event_base_free(base);
+}
+
+/* --- lookups that last: every order of what may happen to them --- */
+
+#define STEPS_MOST 4
+#define SWITCHES 8
+#define TIMEOUT_US (3 * US_PER_S)
+
+struct attempt {
+	struct dial *dial;
+	struct event *timer; /* the owner's, due when the attempt's own one is */
+	int calls, cancels;
+	enum connect_failure kind;
+};
+
+static void
+on_attempted(const struct dial_result *result, void *arg)
+{
+	struct attempt *a = arg;
+
+	cr_assert_not_null(a->dial, "called back after the cancel, or twice");
+	a->calls++;
+	a->kind = result->kind;
+	a->dial = NULL;
+	if (result->fd >= 0)
+		close(result->fd);
+}
+
+static void
+cancel(struct attempt *a)
+{
+	a->cancels += a->dial != NULL;
+	dial_cancel(a->dial);
+	a->dial = NULL;
+}
+
+static void
+on_owners_timer(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	cancel(arg);
+}
+
+static void
+turn(struct event_base *base)
+{
+	event_base_loop(base, EVLOOP_NONBLOCK);
+}
+
+enum step { TURN, ANSWER, FAIL, TIME_PASSES, CANCEL, CHANGE, STEPS };
+
+static void
+step(enum step step, struct event_base *base, struct dialer *dialer, uint16_t port, struct attempt a[static 2])
+{
+	switch (step) {
+	case TURN:
+		turn(base);
+		break;
+	case ANSWER:
+		answer_all(0);
+		break;
+	case FAIL:
+		answer_all(EVUTIL_EAI_FAIL);
+		break;
+	case TIME_PASSES:
+		now_us += TIMEOUT_US + 1;
+		break;
+	case CANCEL:
+		cancel(&a[0]);
+		break;
+	case CHANGE: /* of a file: another attempt reads it while the first one's lookup is under way */
+		hosts_changed++;
+		if (a[1].dial == NULL && a[1].calls == 0)
+			a[1].dial = dial_start(dialer, "other.example", port, TIMEOUT_US, on_attempted, &a[1]);
+		break;
+	default:
+		break;
+	}
+}
+
+/* number: the steps, in base STEPS, and three switches. */
+static void
+try_order(struct event_base *base, unsigned number, uint16_t port)
+{
+	const struct timeval limit = { TIMEOUT_US / US_PER_S, 0 };
+	struct tcp_options tcp = { 0 };
+	struct dialer *dialer = dialer_new(base, &tcp, "");
+	struct attempt a[2] = { { 0 }, { 0 } };
+	bool is_to_the_end = number & 1, has_timer = number & 2;
+
+	is_cancelled_at_once = number & 4;
+	number /= SWITCHES;
+	if (has_timer) {
+		a[0].timer = event_new(base, -1, 0, on_owners_timer, &a[0]);
+		event_add(a[0].timer, &limit);
+	}
+	a[0].dial = dial_start(dialer, "name.example", port, TIMEOUT_US, on_attempted, &a[0]);
+	for (int i = 0; i < STEPS_MOST; i++, number /= STEPS)
+		step((enum step)(number % STEPS), base, dialer, port, a);
+	if (is_to_the_end) { /* else pgweir stops in the midst of it */
+		now_us += TIMEOUT_US + 1;
+		for (int i = 0; i < 4; i++)
+			turn(base);
+		cr_assert_eq(a[0].calls + a[0].cancels, 1);
+		cr_assert(TAILQ_EMPTY(&asked));
+	}
+	cancel(&a[0]);
+	cancel(&a[1]);
+	if (a[0].timer != NULL)
+		event_free(a[0].timer);
+	dialer_free(dialer);
+	cr_assert(TAILQ_EMPTY(&asked), "the resolver would call back after its end");
+}
+
+Test(dial, a_lookup_may_end_in_any_order)
+{
+	struct event_base *base = event_base_new();
+	uint16_t port = 0;
+	int good = listen_at("127.0.0.3", &port, false);
+	unsigned orders = SWITCHES;
+
+	cr_assert_eq(fcntl(good, F_SETFL, O_NONBLOCK), 0);
+	means((const char *const[]){ "127.0.0.3" }, 1);
+	is_slow = true;
+	now_us = 1000 * US_PER_S;
+	for (int i = 0; i < STEPS_MOST; i++)
+		orders *= STEPS;
+	for (unsigned i = 0; i < orders; i++) {
+		int fd;
+
+		try_order(base, i, port);
+		while ((fd = accept4(good, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+			close(fd);
+	}
+	close(good);
+	event_base_free(base);
+}
+
+Test(dial, a_silent_name_server_is_told_from_a_silent_host)
+{
+	struct event_base *base = event_base_new();
+	struct tcp_options tcp = { 0 };
+	struct dialer *dialer = dialer_new(base, &tcp, "");
+	struct attempt a = { 0 };
+	uint64_t ok, failed;
+
+	is_slow = true;
+	now_us = 1000 * US_PER_S;
+	a.dial = dial_start(dialer, "name.example", 1, TIMEOUT_US, on_attempted, &a);
+	now_us += TIMEOUT_US + 1;
+	turn(base);
+	cr_assert_eq(a.calls, 1);
+	cr_assert_eq(a.kind, CF_DNS);
+	dialer_count_lookups(dialer, &ok, &failed);
+	cr_assert(ok == 0 && failed == 1);
 	dialer_free(dialer);
 	event_base_free(base);
 }

@@ -2,7 +2,9 @@
 
 import re
 import signal
+import socket
 import struct
+import threading
 import time
 
 import psycopg2
@@ -216,6 +218,79 @@ def test_a_name_that_does_not_resolve_is_08001(weir):
     reply, seconds = failing(login_and_query, weir)
     assert reply.sqlstate == "08001" and seconds < 8, (reply.error, seconds)
     assert "no-such-host.invalid" in reply.error["M"] + reply.error.get("D", "")
+
+
+class NameServer:
+    """Is silent until answer() is called; then each name is this address."""
+
+    def __init__(self, folder, options=""):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.resolv_conf = folder / "resolv.conf"
+        self.resolv_conf.write_text(f"nameserver 127.0.0.1:{self.socket.getsockname()[1]}\n{options}\n")
+        self.address = None
+        self.asked = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def answer(self, address):
+        self.address = socket.inet_aton(address)
+
+    def _serve(self):
+        while True:
+            packet, peer = self.socket.recvfrom(2048)
+            self.asked += 1
+            if self.address is None:
+                continue
+            question = packet[12:packet.index(b"\0", 12) + 5]
+            is_a = question[-4:-2] == b"\0\1"
+            record = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + self.address if is_a else b""
+            self.socket.sendto(packet[:2] + b"\x81\x80\0\1" + struct.pack(">H", is_a) + bytes(4) + question + record,
+                               peer)
+
+
+@pytest.mark.parametrize("options, connect_timeout", [
+    ("", "500ms"),
+    ("options timeout:2 attempts:5", "1s"),
+])
+def test_a_silent_name_server_costs_connections_only(weir, tmp_path, options, connect_timeout):
+    """A lookup that outlasts connect_timeout: pgweir was killed by a timer of the attempt that had ended."""
+    names = NameServer(tmp_path, options)
+    weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", connect_timeout=connect_timeout,
+               resolv_conf=names.resolv_conf,
+               sections={"database app2": {"upstream": f"host={weir.postgres.host} port={weir.postgres.port}"}})
+    with weir.raw(database="app2") as other:
+        for _ in range(2):
+            reply, _ = failing(login_and_query, weir)
+            assert reply.sqlstate == "08001"
+            assert "no name server has answered" in reply.error["M"] + reply.error.get("D", "")
+            assert other.query("SELECT 1") == [["1"]]
+        assert names.asked > 0
+        wait_until(lambda: weir.metric("pgweir_dns_lookups_total", result="failed") >= 1)
+        names.answer(weir.postgres.host)
+        wait_until(lambda: login_and_query(weir) == [["1"]], 10)
+        assert other.query("SELECT 1") == [["1"]]
+
+
+def test_a_lookup_under_way_follows_a_change_of_resolv_conf(weir, tmp_path):
+    names = NameServer(tmp_path)
+    weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
+    first = weir.in_background(login_and_query, weir)
+    wait_until(lambda: names.asked > 0)
+    others = NameServer(tmp_path)
+    others.answer(weir.postgres.host)
+    assert login_and_query(weir, user="admin") == [["1"]]
+    assert first.result(10) == [["1"]]
+
+
+def test_a_stop_and_a_reload_while_lookups_are_under_way(weir, tmp_path):
+    names = NameServer(tmp_path)
+    weir.start(upstream=f"host=postgres.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
+    waiting = weir.in_background(failing, login_and_query, weir)
+    wait_until(lambda: names.asked > 0)
+    weir.reload(upstream=f"host=other.example port={weir.postgres.port}", resolv_conf=names.resolv_conf)
+    assert weir.stop() == 0
+    reply, _ = waiting.result(10)
+    assert reply.sqlstate == "57P01", reply.error
 
 
 def test_the_second_host_of_a_list_is_taken_when_the_first_is_down(weir):
