@@ -246,6 +246,7 @@ static const struct exchange_ops exchange_ops = {
 	.console_message = weir_console_message,
 	.no_such_pid = cancel_no_such_pid,
 	.statement_of = statements_called,
+	.timed_out = client_timed_out,
 	.login_granted = login_granted,
 	.login_refused = login_refused,
 	.login_server_error = login_server_error,

@@ -256,6 +256,11 @@ put_about(struct line *l, const struct log_about *about)
 	if (about->duration_us != 0)
 		line_ms(l, "duration_ms", about->duration_us);
 	put_log_word(l, "reason", about->reason);
+	for (const struct log_field *f = about->more; f != NULL && f->name != NULL; f++)
+		if (f->text != NULL)
+			put_log_word(l, f->name, f->text);
+		else
+			line_u64(l, f->name, f->number);
 	if (about->why == NULL)
 		return;
 	put_log_word(l, "sqlstate", about->why->sqlstate);

@@ -24,6 +24,10 @@ struct log; /* opaque: log.c */
  * What a line is about: fields of their own in JSON and logfmt, left out where they are NULL or 0. A line of text has
  * its message for that; only the failure's detail and hint are added to it. All of it is borrowed for the call.
  */
+struct log_field {
+	const char *name, *text; /* text NULL: number is the value */
+	uint64_t number;
+};
 struct log_about {
 	const char *event; /* a word that stays the same when messages are put in better words: "client_disconnect" */
 	uint64_t client_id;
@@ -34,6 +38,7 @@ struct log_about {
 	uint64_t duration_us;
 	const char *reason; /* a word, most often the name of a setting */
 	const struct fail *why; /* SQLSTATE, detail and hint */
+	const struct log_field *more; /* fields of this event alone, up to one without a name; NULL: none */
 };
 
 struct log_settings {

@@ -129,6 +129,7 @@ void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, 
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* exchange_ops: */
 void client_close_exchange(struct exchange *x, const struct fail *why, const struct fail *logged);
+void client_timed_out(struct exchange *x, const struct fail *why); /* client_watch.c */
 void client_exchange_peer(const struct exchange *x, char *out, size_t out_cap);
 /* Closes it, with a FATAL error if why is given; its server is returned, reset or closed as its state demands. */
 void client_close(struct client *c, const struct fail *why);

@@ -2,21 +2,36 @@
 #include "client/client.h"
 #include "client/client_log.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/duration.h"
+#include "base/line.h"
 #include "server/server.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 #define HOLDERS_TOLD 3
 #define QUERY_TOLD_MAX 200 /* characters */
 
-/* What the holders of a pool's connections do. */
+/* What the holders of a pool's connections do. longest is valid for the moment only. */
 struct holders {
 	const struct server *longest[HOLDERS_TOLD]; /* who holds longest comes first; NULL: there are no more */
 	uint32_t running, in_transaction, kept; /* kept: between transactions, by sessions and pins */
+};
+
+#define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX))
+
+/* Requests of a pool that got no connection within pool_timeout since the log last told of them. */
+struct timeouts {
+	uint64_t count, told_us;
+	/* At the last of them: */
+	uint64_t last_us, last_wall_us;
+	uint32_t in_use, limit;
+	struct holders holders;
+	char longest[LONGEST_TOLD], detail[FAIL_TEXT_MAX]; /* detail: what its client was told */
 };
 
 static void
@@ -86,46 +101,104 @@ say_longest(const struct client_env *env, const struct holders *h, uint64_t now_
 		client_about(srv->borrower, &about);
 		client_words(&about, words, sizeof(words));
 		say_query(env, &srv->loan, query);
-		len += (size_t)snprintf(out + len, cap - len, "%s for %s, by %s, %s%s%s", i == 0 ? "; longest," : ";",
+		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s%s%s", i == 0 ? "" : "; for ",
 					duration_of(now_us - srv->loan.lent_us).text, words, doing(srv),
 					query[0] != '\0' ? ": " : "", query);
 	}
 }
 
-static void
-tell_exhausted(const struct client_env *env, const struct pool_entry *entry, uint64_t timed_out, uint64_t now_us)
+/* Keeps what the holders do at this moment: when it is told, they may be gone. */
+void
+client_timed_out(struct exchange *x, const struct fail *why)
 {
-	const struct log_about about = { .event = "pool_exhausted",
+	struct pool_entry *entry = x->entry;
+	const struct client_env *env = client_of(x)->env;
+	struct timeouts *t = entry->timeouts != NULL ? entry->timeouts : xcalloc(1, sizeof(*t));
+	uint64_t now_us = *x->env->now_us;
+	struct pool_counts counts;
+
+	entry->timeouts = t;
+	t->count++;
+	if (t->last_us == now_us)
+		return; /* of many who time out at once the first one has noted it */
+	t->last_us = now_us;
+	t->last_wall_us = clock_wall_us();
+	pool_get_counts(entry->policy, &counts);
+	t->in_use = counts.lent;
+	t->limit = entry->settings.pool_size + entry->settings.max_overflow;
+	t->holders = count_holders(entry);
+	say_longest(env, &t->holders, now_us, t->longest, sizeof(t->longest));
+	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);
+}
+
+/* "is exhausted", or if nobody has waited in vain since: "was exhausted until 23:48:24 UTC" */
+static void
+say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
+{
+	char time[TIMESTAMP_LEN];
+
+	if (waiting > 0 || now_us - t->last_us < US_PER_S) {
+		snprintf(out, cap, "is exhausted");
+		return;
+	}
+	timestamp_text(t->last_wall_us, time);
+	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
+}
+
+/* A pool that has connections left, or could open some, is not exhausted: why nobody got one is what clients were told.
+ */
+static void
+tell_timeouts(const struct client_env *env, const struct pool_entry *entry, uint64_t now_us)
+{
+	const struct timeouts *t = entry->timeouts;
+	bool is_full = t->in_use >= t->limit;
+	const char *kept = entry->settings.pool_mode == POOL_MODE_SESSION ? "idle in session" : "pinned";
+	struct pool_counts counts;
+	char since_when[64], waited[128];
+
+	pool_get_counts(entry->policy, &counts);
+	const struct log_field fields[] = { { "timed_out", NULL, t->count },
+					    { "waiting", NULL, counts.waiting },
+					    { "in_use", NULL, t->in_use },
+					    { "limit", NULL, t->limit },
+					    { "running", NULL, t->holders.running },
+					    { "idle_in_transaction", NULL, t->holders.in_transaction },
+					    { "pinned", NULL, t->holders.kept },
+					    { "holders", t->longest, 0 },
+					    { NULL, NULL, 0 } };
+	const struct log_about about = { .event = is_full ? "pool_exhausted" : "pool_timeout",
 					 .database = entry->database->name,
 					 .user = entry->user,
 					 .reason = "pool_timeout",
-					 .duration_us = entry->settings.pool_timeout_us };
-	struct holders h = count_holders(entry);
-	struct pool_counts counts;
-	char longest[HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + QUERY_TOLD_MAX)];
+					 .duration_us = entry->settings.pool_timeout_us,
+					 .more = fields };
 
-	pool_get_counts(entry->policy, &counts);
-	say_longest(env, &h, now_us, longest, sizeof(longest));
-	log_event(env->x.log, LOG_LEVEL_WARNING, &about,
-		  "pool %s/%s is exhausted: %" PRIu64 " client%s waited %s in vain (pool_timeout), %" PRIu32
-		  " still wait; %" PRIu32 " of %" PRIu32 " connections are lent: %" PRIu32 " run queries, %" PRIu32
-		  " idle in transactions, %" PRIu32 " kept between them%s",
-		  entry->database->name, entry->user, timed_out, timed_out == 1 ? "" : "s",
-		  duration_of(entry->settings.pool_timeout_us).text, counts.waiting, counts.lent,
-		  entry->settings.pool_size + entry->settings.max_overflow, h.running, h.in_transaction, h.kept,
-		  longest);
+	snprintf(waited, sizeof(waited),
+		 "%" PRIu64 " request%s timed out after %s (pool_timeout), %" PRIu32 " still waiting", t->count,
+		 t->count == 1 ? "" : "s", duration_of(entry->settings.pool_timeout_us).text, counts.waiting);
+	say_since_when(t, counts.waiting, now_us, since_when, sizeof(since_when));
+	if (is_full)
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
+			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %" PRIu32
+			  " running, %" PRIu32 " idle in transaction, %" PRIu32 " %s%s%s",
+			  entry->database->name, entry->user, since_when, waited, t->in_use, t->limit,
+			  t->holders.running, t->holders.in_transaction, t->holders.kept, kept,
+			  t->longest[0] != '\0' ? "; longest, for " : "", t->longest);
+	else
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s", entry->database->name,
+			  entry->user, waited, t->detail);
 }
 
 static void
-watch_timeouts(const struct client_env *env, struct pool_entry *entry, uint64_t now_us)
+watch_timeouts(const struct client_env *env, const struct pool_entry *entry, uint64_t now_us)
 {
-	uint64_t timed_out = entry->counters.pool_timeouts - entry->timeouts_told;
+	struct timeouts *t = entry->timeouts;
 
-	if (timed_out == 0 || (entry->timeouts_told_us != 0 && now_us - entry->timeouts_told_us < TOLD_EVERY_US))
+	if (t == NULL || t->count == 0 || (t->told_us != 0 && now_us - t->told_us < TOLD_EVERY_US))
 		return;
-	tell_exhausted(env, entry, timed_out, now_us);
-	entry->timeouts_told = entry->counters.pool_timeouts;
-	entry->timeouts_told_us = now_us;
+	tell_timeouts(env, entry, now_us);
+	t->count = 0;
+	t->told_us = now_us;
 }
 
 static void

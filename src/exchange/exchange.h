@@ -84,6 +84,7 @@ struct exchange_ops {
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
 	void (*login_server_done)(struct exchange *x);
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
+	void (*timed_out)(struct exchange *x, const struct fail *why); /* it has waited for pool_timeout in vain */
 	void (*released)(struct exchange *x); /* while env->is_moving: it has given its server back */
 	/* While is_crossing: the listener listens to a channel of it, or can't, or has caught up for it. */
 	void (*crossing_heard)(struct exchange *x);

@@ -371,7 +371,9 @@ pass_on(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 	struct pool_ticket *t = TAILQ_FIRST(&p->line);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
+	uint64_t asked_us = p->question_us;
 
+	p->question_us = 0;
 	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back) {
 		pool_close_conn(p, conn, reason);
@@ -382,6 +384,8 @@ pass_on(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		go_idle(p, conn, now_us);
 		pool_reinforce(p, now_us);
 	} else {
+		if (asked_us != 0)
+			t->connect_us = now_us - later_of(asked_us, t->since_us);
 		pool_leave_line(p, t);
 		lend(p, conn);
 		if (caps_short_of(&p->caps) != NULL)
@@ -420,6 +424,14 @@ pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us)
 		take_back(p, conn, now_us);
 }
 
+void
+pool_return_asked(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
+{
+	p->question_us = asked_us;
+	pool_return(p, conn, now_us);
+	p->question_us = 0;
+}
+
 /* conn was opened or pinged, as was asked for then. The longest waiter gets it, whoever it was meant for. */
 static void
 deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
@@ -436,7 +448,7 @@ deliver(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_
 		go_idle(p, conn, now_us);
 		t = NULL;
 	} else {
-		t->connect_us = now_us - (asked_us > t->since_us ? asked_us : t->since_us);
+		t->connect_us += now_us - later_of(asked_us, t->since_us);
 		pool_leave_line(p, t);
 		lend(p, conn);
 	}
@@ -537,10 +549,15 @@ pool_conn_washing(struct pool *p, struct pool_conn *conn)
 }
 
 void
-pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_us)
+pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
+	struct pool_ticket *t;
+
 	if (!conn->is_washed)
 		return;
+	TAILQ_FOREACH(t, &p->line, link)
+	if (asked_us != 0)
+		t->connect_us += now_us - later_of(asked_us, t->since_us);
 	end_washing(p, conn);
 	pool_reinforce(p, now_us);
 }

@@ -154,10 +154,12 @@ struct pool_conn *pool_borrow(struct pool *p, struct pool_ticket *t, uint64_t no
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or ops->close
  * if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void pool_return(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+/* The same. What waited since asked_us (0: nothing did) waited for PostgreSQL's answer to a question of the owner's. */
+void pool_return_asked(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* conn, which is LENT, will be returned in a moment, so no other one is opened for those who wait. */
 void pool_conn_washing(struct pool *p, struct pool_conn *conn);
-/* That takes longer than expected: now another one may be opened. */
-void pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t now_us);
+/* That takes longer than expected: now another one may be opened. asked_us: as in pool_return_asked. */
+void pool_conn_washing_is_slow(struct pool *p, struct pool_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* The borrower left: t gets no callback. Fine if t does not wait. */
 void pool_cancel(struct pool *p, struct pool_ticket *t, uint64_t now_us);
 

@@ -169,14 +169,22 @@ on_pinged(struct server *srv, bool ok)
 	pool_ping_done(entry->policy, srv->conn, ok, now);
 }
 
+/* The policy's part of it, as it is returned. */
+static inline struct pool_conn *
+returned_conn(struct server *srv)
+{
+	srv->conn->image = srv->image;
+	srv->conn->is_choosy = srv->compiled.of != 0;
+	return srv->conn;
+}
+
 static void
 conn_give_back(struct server *srv)
 {
 	struct pool_entry *entry = srv->owner;
 
-	srv->conn->image = srv->image;
-	srv->conn->is_choosy = srv->compiled.of != 0;
-	pool_return(entry->policy, srv->conn, pool_set_now(entry->set)); /* last: it may be lent again at once */
+	pool_return(entry->policy, returned_conn(srv),
+		    pool_set_now(entry->set)); /* last: it may be lent again at once */
 }
 
 static void
@@ -198,7 +206,7 @@ on_clean(struct server *srv)
 	if (srv->reset.todo.is_last || pool_code_is_lasting(entry))
 		close_dirty(srv);
 	else
-		conn_give_back(srv);
+		pool_return_asked(entry->policy, returned_conn(srv), srv->reset.asked_us, pool_set_now(entry->set));
 }
 
 static void

@@ -62,6 +62,7 @@ pool_entry_free(struct pool_entry *entry)
 	pool_target_unref(entry->target);
 	statement_home_unref(entry->home);
 	explicit_bzero(&entry->keys, sizeof(entry->keys));
+	free(entry->timeouts);
 	free(box);
 	database->pools--;
 	pool_set_forget_database(set, database);

@@ -227,7 +227,7 @@ help_behind_slow_resets(struct pool_entry *entry, uint64_t now_us)
 
 	TAILQ_FOREACH(srv, &entry->servers, all) /* new ones are appended */
 	if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
-		pool_conn_washing_is_slow(entry->policy, srv->conn, now_us);
+		pool_conn_washing_is_slow(entry->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
 static bool

@@ -67,7 +67,7 @@ struct pool_entry {
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us, next_due_us;
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_tell.c */
-	uint64_t timeouts_told, timeouts_told_us; /* of counters.pool_timeouts, in the log: client_watch.c */
+	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
 	uint64_t holder, held_since_us, held_until_us; /* pool_hold.c; held_until_us is 0: not held */
 	uint64_t hold_again_us; /* it must not be held again before this time */
 	TAILQ_HEAD(pool_servers, server) servers;

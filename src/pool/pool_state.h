@@ -74,6 +74,7 @@ struct pool {
 	uint64_t swept_us, sweep_us; /* when all idle ones were last checked, and when they are next */
 	uint64_t due_us; /* when the owner will call pool_tick */
 	bool is_granting; /* an on_grant is running */
+	uint64_t question_us; /* asked_us of pool_return_asked, while that runs */
 	struct pool_conn *returned; /* returned from within that on_grant, or NULL */
 	bool is_held; /* pool_reinforce is running, or what runs will end in it */
 };
@@ -82,6 +83,12 @@ static inline uint64_t
 later(uint64_t t_us, uint64_t by_us)
 {
 	return t_us > NEVER_US - by_us ? NEVER_US : t_us + by_us;
+}
+
+static inline uint64_t
+later_of(uint64_t a_us, uint64_t b_us)
+{
+	return a_us > b_us ? a_us : b_us;
 }
 
 static inline uint64_t

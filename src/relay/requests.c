@@ -99,6 +99,8 @@ on_refuse(const struct fail *why, enum request_failure kind, struct pool_ticket 
 
 	note_wait(x, kind == RF_BACKEND_UNREACHABLE ? UINT64_MAX : x->ticket.connect_us);
 	client_step(x, CE_REFUSED);
+	if (kind == RF_POOL_TIMEOUT)
+		x->env->ops->timed_out(x, why);
 	if (x->state == CL_WELCOME)
 		x->env->ops->login_refused(x, why, kind);
 	else

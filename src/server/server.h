@@ -184,6 +184,7 @@ struct server_reset {
 	bool is_ours_cancelled; /* a request of pgweir's own ahead of it was cancelled */
 	bool is_connect_query_due; /* settings were reset */
 	uint64_t since_us, deadline_us;
+	uint64_t asked_us; /* when the owner's question was sent; 0: there was none */
 };
 
 /* What is known of the cluster that a server belongs to. */

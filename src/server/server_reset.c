@@ -181,6 +181,7 @@ reset_ask(struct server *srv)
 
 	srv->reset.todo.question = NULL;
 	srv->reset.is_refused = false;
+	srv->reset.asked_us = *srv->env->now_us;
 	return send_query(srv, question, OWED_TO_OWNER);
 }
 
@@ -259,6 +260,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	srv->reset.todo = *order;
 	srv->reset.is_seal = srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && !order->is_discarding;
 	srv->reset.since_us = now_us;
+	srv->reset.asked_us = 0;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.is_cancel_due = true;
 	srv->reset.is_ours_cancelled = false;

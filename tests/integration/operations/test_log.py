@@ -136,12 +136,26 @@ def test_an_exhausted_pool_is_told_once(weir):
         line = wait_event(weir, "pool_exhausted")
         assert (line["database"], line["user"], line["reason"]) == ("app", "web", "pool_timeout")
         message = line["message"]
-        assert "waited 300 ms in vain" in message and "1 of 1 connections are lent" in message
-        assert "1 idle in transactions" in message
+        assert re.search(r"pool app/web is exhausted: \d requests? timed out after 300 ms \(pool_timeout\), \d still waiting; 1 of 1 "
+                         r"connections in use: 0 running, 1 idle in transaction, 0 pinned; longest, for \S+ m?s, by client", message)
         assert message.endswith('application "hog"), idle in a transaction: BEGIN')
+        assert [line[field] for field in ("in_use", "limit", "running", "idle_in_transaction", "pinned")] == [1, 1, 0, 1, 0]
+        assert line["timed_out"] + line["waiting"] == 3 and message.endswith(line["holders"])
         with weir.raw() as late, pytest.raises(QueryFailed):
             late.query("SELECT 1")
         assert len(events(weir, "pool_exhausted")) == 1        # the next one is due in ten seconds
+
+
+def test_an_exhausted_pool_is_told_as_it_was(weir):
+    """The holder has gone when the line is written; it is not about a pool with nothing in use."""
+    weir.start(sections=JSON_LOG, pool_size=1, pool_timeout="300ms")
+    with weir.raw() as holder, weir.raw() as late:
+        holder.query("BEGIN")
+        late.send(query("SELECT 1"))
+        late.read_until("E")
+        holder.query("COMMIT")
+        line = wait_event(weir, "pool_exhausted")
+    assert (line["in_use"], line["idle_in_transaction"], line["timed_out"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("text", ["normalized", "none"])

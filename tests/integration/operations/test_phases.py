@@ -279,6 +279,8 @@ def test_opening_that_hangs_is_not_a_small_pool(weir, tap):
         assert error.sqlstate == "53300"
         assert f"opening one to {tap.host}:{tap.port} for 1.5 s, no answer yet" in error.error["D"], error.error
         assert "pool_size" not in error.error["H"]
+        line, = wait_until(lambda: [line for line in weir.log().splitlines() if "timed out" in line])
+        assert f"(pool_timeout), 0 still waiting; {error.error['D'].split(': ')[1]}" in line and "exhausted" not in line
     blames(weir, "connect", 1400, "pool_timeout")
 
 
@@ -324,3 +326,22 @@ def test_a_session_s_idle_time_is_no_requests(weir):
         wire.query("SELECT 2")
     found = wait_until(lambda: lines if len(lines := weir.slow_lines()) == 2 else None, 5)
     assert found[-1]["duration_ms"] < 290, found
+
+
+# --- pgweir's own questions ---
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5], ids=["short", "another connection is opened"])
+def test_who_waits_for_a_question_of_pgweir_s_is_not_told_to_raise_pool_size(weir, fake, seconds):
+    """What the database's code could touch is asked behind the first transaction."""
+    def answer(conn, kind, body):
+        if kind == "Q" and b"pg_proc" in body:
+            time.sleep(seconds)
+        return False
+
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=2, threshold="100ms")
+    with weir.raw() as wire:
+        wire.query("SELECT 1")
+        wire.query("SELECT 2")
+        line = wait_until(lambda: [line for line in weir.slow_lines() if line["event"] == "slow_query"], 5)[-1]
+    assert line["cause"] == "connect" and line["wait_ms"] < 30 < 150 < line["connect_ms"], line
