@@ -49,6 +49,7 @@ superuser_reserved_connections = 5
 fsync = off
 synchronous_commit = off
 full_page_writes = off
+max_wal_size = 1GB
 shared_buffers = 64MB
 password_encryption = 'scram-sha-256'
 timezone = 'UTC'
@@ -91,12 +92,22 @@ def unprivileged_prefix():
 
 
 @functools.cache
+def roomy_place():
+    """The folder for data directories: in memory if there is room, where a copy takes a sixth of the time; None: TMPDIR."""
+    shared = Path("/dev/shm")
+    if os.environ.get("TMPDIR") or not os.access(shared, os.W_OK):
+        return None
+    found = os.statvfs(shared)
+    return shared if found.f_bavail * found.f_frsize >= 2 << 30 else None
+
+
+@functools.cache
 def template_place():
     """Where the data directory is that others are copies of: PGWEIR_PG_TEMPLATE if several processes share it."""
     named = os.environ.get("PGWEIR_PG_TEMPLATE")
     if named:
         return Path(named)
-    made = Path(tempfile.mkdtemp(prefix="pgweir-it-template-"))
+    made = Path(tempfile.mkdtemp(prefix="pgweir-it-template-", dir=roomy_place()))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
 
@@ -109,7 +120,7 @@ class Postgres:
     def __init__(self, settings=""):
         self.bin = find_bin()
         self.port = free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="pgweir-it-pg-", dir=roomy_place()))
         self.data = self.directory / "data"
         self.socket_dir = self.directory
         self.prefix, user = unprivileged_prefix()
@@ -138,7 +149,7 @@ class Postgres:
 
     def _init_data(self):
         self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
-                  "--no-sync", "--no-instructions")
+                  "--no-sync", "--no-instructions", "--wal-segsize=1")
         self._configure(SETTINGS)
         (self.data / "pg_hba.conf").write_text(HBA, encoding="utf-8")
         self.start()
@@ -169,7 +180,7 @@ class Postgres:
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen([*self.prefix, str(self.bin / "postgres"), "-D", str(self.data)],
                                             cwd="/", stdout=log, stderr=log, start_new_session=True)
-        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 60, "PostgreSQL to start", 0.05)
+        wait_until(lambda: self.query("SELECT 1", dbname="postgres"), 60, "PostgreSQL to start")
 
     def stop(self, how=signal.SIGINT):
         """SIGINT: fast. SIGQUIT: at once, as in a crash."""

@@ -9,6 +9,7 @@ import pytest
 import rawwire
 from fakeserver import Gone, one_row, ready
 from rawwire import copy_data, copy_done, errors, flush, one_statement, parse, prepared_statement, query, shape, sync
+from test_phases import blames, start
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -88,7 +89,7 @@ def test_query_timeout_ends_a_copy_that_goes_on(weir, table):
 def test_query_timeout_of_a_server_that_does_not_react(weir, fake):
     """After five seconds the server is closed, and the client is told why."""
     fake.answer = lambda conn, kind, body: kind == "Q" and b"silent" in body
-    weir.start(upstream=fake.upstream, pool_size=1, query_timeout="500ms")
+    start(weir, upstream=fake.upstream, pool_size=1, query_timeout="500ms")
     wire = weir.raw()
     wire.send(query("SELECT 'silent'"))
     reply, seconds = ended(wire, 9)
@@ -97,6 +98,7 @@ def test_query_timeout_of_a_server_that_does_not_react(weir, fake):
     wire.wait_closed()
     with weir.raw() as other:
         assert other.query("SELECT 1")
+    assert blames(weir, "server", 5000, "query_timeout")["duration_ms"] < 7500
 
 
 def test_what_is_held_behind_a_late_query_is_sent_when_the_cancel_is_over(weir, fake):
