@@ -132,6 +132,8 @@ fake_behave(struct fake *f)
 	{
 		c->is_held = c->is_deaf = false;
 		c->piece = 0;
+		/* Only the bytes of its login were a lie: it answers nothing. */
+		c->is_over = c->is_over || (c->is_started && !c->is_authenticated && c->login == LOGIN_RAW);
 		fake_wake(c, false);
 	}
 }

@@ -106,14 +106,13 @@ sql_set(struct fake_conn *c, const char *name, const char *value)
 	for (size_t i = 0; i < REPORTS; i++) {
 		if (strcasecmp(defaults[i].name, name) != 0)
 			continue;
-		if (value == NULL || (c->is_liar && strchr(value, '@') != NULL))
+		if (value != NULL && c->is_liar && strchr(value, '@') != NULL)
 			value = defaults[i].value;
-		if (strcmp(value, c->v.reports[i] != NULL ? c->v.reports[i] : defaults[i].value) == 0)
-			return true;
 		free(c->v.reports[i]);
-		c->v.reports[i] = strdup(value);
-		must(c->v.reports[i] != NULL);
-		clean_ascii(c->v.reports[i]);
+		c->v.reports[i] = value == NULL ? NULL : strdup(value);
+		must(value == NULL || c->v.reports[i] != NULL);
+		if (value != NULL)
+			clean_ascii(c->v.reports[i]);
 	}
 	return true;
 }
@@ -141,11 +140,8 @@ unlisten(struct fake_conn *c, const char *channel)
 void
 sql_forget(struct fake_conn *c)
 {
-	for (size_t i = 0; i < REPORTS; i++) {
+	for (size_t i = 0; i < REPORTS; i++)
 		sql_set(c, defaults[i].name, NULL);
-		free(c->v.reports[i]);
-		c->v.reports[i] = NULL;
-	}
 	unlisten(c, NULL);
 	named_free_all(&c->statements);
 	c->v.has_temporary = c->has_lock = c->v.has_cursor = false;
@@ -313,8 +309,7 @@ probe(struct fake_conn *c, const char *sql, char **values)
 	if (n->is_sql)
 		message_data_row(&c->out, (const char *const[]){ "p", n->name, n->text }, 3);
 	for (size_t i = 0; i < REPORTS && strstr(sql, "SELECT 's'") != NULL; i++)
-		if (c->v.reports[i] != NULL && strcmp(c->v.reports[i], defaults[i].value) != 0 &&
-		    !(c->is_liar && strchr(c->v.reports[i], '@') != NULL))
+		if (c->v.reports[i] != NULL && !(c->is_liar && strchr(c->v.reports[i], '@') != NULL))
 			message_data_row(&c->out, (const char *const[]){ "s", defaults[i].name, c->v.reports[i] }, 3);
 	for (size_t i = 0; i < CHANNELS_MAX && strstr(sql, "SELECT 'n'") != NULL; i++)
 		if (c->channels[i][0] != '\0')
