@@ -62,9 +62,9 @@ const char *const recycle_reason_names[RR_COUNT] = {
 	[RR_EVICTED] = "evicted",
 };
 const char *const pin_reason_names[PIN_COUNT] = {
-	[PIN_SESSION_SET] = "session_set",     [PIN_TEMP_TABLE] = "temp_table", [PIN_LISTEN] = "listen",
-	[PIN_ADVISORY_LOCK] = "advisory_lock", [PIN_CURSOR] = "cursor",		[PIN_COPY] = "copy",
-	[PIN_REPLICATION] = "replication",     [PIN_STATEMENT] = "statement",
+	[PIN_SESSION_SET] = "session_set",	 [PIN_TEMP_TABLE] = "temp_table", [PIN_LISTEN] = "listen",
+	[PIN_ADVISORY_LOCK] = "advisory_lock",	 [PIN_CURSOR] = "cursor",	  [PIN_STATEMENT] = "statement",
+	[PIN_LONG_STATEMENT] = "long_statement",
 };
 const char *const login_result_names[LR_COUNT] = {
 	[LR_OK] = "ok",

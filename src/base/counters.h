@@ -48,9 +48,8 @@ enum pin_reason {
 	PIN_LISTEN,
 	PIN_ADVISORY_LOCK,
 	PIN_CURSOR,
-	PIN_COPY,
-	PIN_REPLICATION,
-	PIN_STATEMENT,
+	PIN_STATEMENT, /* of SQL PREPARE, which can't be prepared elsewhere */
+	PIN_LONG_STATEMENT, /* of the protocol, which is not stored */
 	PIN_COUNT
 };
 enum login_result {

@@ -301,6 +301,6 @@ features_release(struct exchange *x)
 	default:
 		break;
 	}
-	return (x->listen == NULL || !listen_holds_server(x)) &&
-	       session_may_release(x); /* state is last: what it asks about is final */
+	/* State is last: what it asks about is final. */
+	return (x->listen == NULL || !listen_holds_server(x)) && session_may_release(x, statements_hold_server(x));
 }

@@ -11,7 +11,7 @@ may_return(const struct exchange *x, const struct server *srv)
 {
 	return x->state != CL_HELD && x->state != CL_RETRYING && srv->ledger.count == 0 && !srv->ledger.is_skipping &&
 	       srv->is_synced && srv->tx == 'I' && (x->body_left == 0 || x->is_body_dropped) && srv->cancel == NULL &&
-	       srv->state == SV_LENT && (x->statements == NULL || !statements_hold_server(x));
+	       srv->state == SV_LENT;
 }
 
 static inline void

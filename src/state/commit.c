@@ -282,12 +282,16 @@ settle_and_ask(struct exchange *x)
 }
 
 bool
-session_may_release(struct exchange *x)
+session_may_release(struct exchange *x, bool has_long_statement)
 {
-	const struct client_session *s = x->session;
+	const struct client_session *s;
 
 	if (x->is_session)
 		return true;
+	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
+	    !session_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
+		return false;
+	s = x->session;
 	if (x->srv->loan.suspicion == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0))
 		return !session_keeps(x);
 	return settle_and_ask(x);

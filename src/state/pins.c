@@ -120,3 +120,15 @@ session_set_pins(struct exchange *x, unsigned pins)
 	if (pins != 0 && mode == SESSION_ERROR)
 		refuse_pins(x);
 }
+
+bool
+session_set_pin(struct exchange *x, enum pin_reason reason, bool is_set)
+{
+	unsigned others = x->pins & ~(1u << reason);
+
+	if (session_own(x) == NULL)
+		exchange_out_of_memory(x);
+	else
+		session_set_pins(x, others | (unsigned)is_set << reason);
+	return !x->is_closing && x->srv != NULL;
+}

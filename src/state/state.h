@@ -102,9 +102,9 @@ bool session_tell_kept_error(struct exchange *x,
 /* state/commit.c */
 /*
  * Nothing is owed, no transaction is open. Returns true if the server may be given back; false if something is under
- * way, or the client is pinned.
+ * way, or the client is pinned, as it is while it has a long statement: one that is on this server alone.
  */
-bool session_may_release(struct exchange *x);
+bool session_may_release(struct exchange *x, bool has_long_statement);
 bool session_is_dirty(const struct exchange *x); /* its server must be cleaned before another client gets it */
 bool session_is_refused(const struct exchange *x, struct fail *why); /* its next request is answered with why, FATAL */
 bool session_may_cross(const struct exchange *x); /* it has no server, and all of its session is in its image */

@@ -144,6 +144,8 @@ void session_forget_before(struct client_session *s);
 int session_settle_statements(struct exchange *x);
 
 /* state/pins.c */
+/* Sets or removes one. Returns false: the client has no server any more, or is closed. */
+bool session_set_pin(struct exchange *x, enum pin_reason reason, bool is_set);
 void session_set_pins(struct exchange *x, unsigned pins); /* 1 << enum pin_reason: all that hold now; may close x */
 
 /* state/ask.c */

@@ -112,7 +112,8 @@ STEP(session_ensure_prepared, "prepare", struct exchange *x, const struct sql_ve
 NOTHING(session_request_failed, "state", struct exchange *x)
 NOTHING(session_request_done, "state", struct exchange *x)
 TRUTH(session_tell_kept_error, "kept", struct exchange *x, const char *sqlstate)
-TRUTH(session_may_release, "state", struct exchange *x)
+TRUTH(statements_hold_server, "long", const struct exchange *x)
+TRUTH(session_may_release, "state", struct exchange *x, bool has_long_statement)
 TRUTH(retry_wanted, "retry", struct exchange *x, const struct error_fields *e)
 NOTHING(report_error, "report", struct pool_entry *entry, enum error_origin origin, const char *sqlstate)
 NOTHING(report_done, "report", struct exchange *x, struct server *srv, const struct owed *ended)
@@ -287,12 +288,12 @@ Test(features, a_hand_over)
 {
 	fake.stops = "state"; /* that is: it may */
 	cr_expect(features_release(&x));
-	cr_expect_str_eq(fake.calls, "undo state");
+	cr_expect_str_eq(fake.calls, "undo long state");
 	setup();
 	busy();
 	fake.stops = "state";
 	cr_expect(features_release(&x));
-	cr_expect_str_eq(fake.calls, "undo listen state");
+	cr_expect_str_eq(fake.calls, "undo listen long state");
 	setup();
 	cr_expect_not(features_release(&x), "state is asked about");
 	setup();

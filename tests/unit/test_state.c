@@ -120,7 +120,7 @@ is_released(void)
 	if (fake->x.session != NULL)
 		session_request_done(&fake->x);
 	fake_sent();
-	return session_may_release(&fake->x);
+	return session_may_release(&fake->x, false);
 }
 
 static bool

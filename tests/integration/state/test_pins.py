@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 import rawwire
+from rawwire import bind, close, execute, parse, sync
 from waiting import wait_until
 
 pytestmark = pytest.mark.weir_only
@@ -42,6 +43,20 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     connection.execute(end)
     wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
     wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="pinned") == 0, 5, "the metric to follow")
+
+
+@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
+def test_a_statement_that_is_not_stored_pins(weir, name):
+    weir.start(pool_size=2, max_statement_size="1KiB")
+    with weir.raw() as wire:
+        long = parse(name, "SELECT 'long' -- " + "x" * 2000)
+        wire.ask(long + sync())
+        assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["long_statement"]
+        assert weir.metric("pgweir_pool_pins_total", reason="long_statement") == 1
+        wire.ask((bind() + execute() if name == "" else close("S", name)) + sync())
+        wait_until(lambda: pins(weir) == set(), 5, "the pin to go")
+        wire.ask(long + bind("", name) + execute() + (close("S", name) if name else b"") + sync())
+        assert pins(weir) == set() and weir.metric("pgweir_pool_pins_total", reason="long_statement") == 1
 
 
 def test_what_a_pinned_client_leaves_is_cleaned_up(weir):
