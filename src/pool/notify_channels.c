@@ -17,7 +17,6 @@
 #include <string.h>
 
 #define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
-#define HASTE_US ((uint64_t)200000)
 
 static uint64_t
 channels_now(const struct notify_listener *listener)
@@ -137,16 +136,15 @@ move(struct notify_listener *listener, struct notify_subscription *m, enum notif
 		TAILQ_INSERT_TAIL(list_of(listener, m), m, link);
 }
 
-/* Somebody waits now, so the next attempt to connect comes earlier. */
+/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due while nobody waited. */
 static void
 hasten(struct notify_listener *listener)
 {
-	uint64_t at_us = channels_now(listener) + HASTE_US;
+	uint64_t now_us = channels_now(listener);
 
-	if (listener->retry_us <= at_us)
-		return;
-	listener->retry_us = at_us;
-	notify_conn_timer(listener, HASTE_US);
+	if (listener->retry_us > now_us + NOTIFY_HASTE_US)
+		listener->retry_us = now_us + NOTIFY_HASTE_US;
+	notify_conn_timer(listener, listener->retry_us > now_us ? listener->retry_us - now_us : 0);
 }
 
 int

@@ -221,6 +221,8 @@ notify_listener_tick(struct notify_listener *listener, uint64_t now_us)
 		notify_conn_connect(listener);
 	if (listener->conn.srv == NULL && listener->retry_us > now_us && listener->retry_us - now_us < in_us)
 		in_us = listener->retry_us - now_us;
+	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_HASTE_US)
+		in_us = NOTIFY_HASTE_US; /* the pool may be held by a DROP DATABASE, or paused */
 	notify_conn_timer(listener, in_us);
 	notify_drop_idle_channels(listener, now_us);
 	notify_give_up_waiting(listener, now_us);

@@ -38,6 +38,7 @@ struct notify_channel {
  * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
  */
 #define NOTIFY_BATCH_MAX 32u
+#define NOTIFY_HASTE_US ((uint64_t)200000) /* while somebody waits for a connection, it is tried this often */
 
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
 

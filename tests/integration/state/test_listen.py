@@ -812,6 +812,24 @@ def test_a_listen_within_a_transaction_does_not_keep_a_pause_from_its_end(weir, 
 
 
 @pytest.mark.weir_only
+@pytest.mark.parametrize("how", ["RESUME", "terminated"])
+def test_a_listen_opens_the_connection_at_once(weir, how):
+    """The connection was lost while nobody listened, so nothing was tried; then the LISTEN waited for the next tick."""
+    weir.start(pool_timeout="500ms")
+    wire = weir.raw()
+    for _ in range(6):
+        assert tags(wire.ask(query("LISTEN a"))) == ["LISTEN"]
+        assert tags(wire.ask(query("UNLISTEN a"))) == ["UNLISTEN"]
+        if how == "RESUME":
+            weir.console("PAUSE")
+            weir.console("RESUME")
+        else:
+            weir.postgres.kill_backends(usename="web")
+            wait_until(lambda: weir.postgres.count(usename="web") == 0 and weir.pool()["sv_idle"] == 0)
+            wire.query("SELECT pg_sleep(0.15)")     # the back-off of a listener is over
+
+
+@pytest.mark.weir_only
 def test_another_client_encoding_has_a_connection_of_its_own(one):
     utf8, latin1 = listening(one, "grün"), one.raw(parameters={"client_encoding": "LATIN1"})
     assert tags(latin1.ask(query("LISTEN grün".encode("latin-1")))) == ["LISTEN"]
