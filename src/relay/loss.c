@@ -28,6 +28,7 @@
 
 #define REPLAYS_MAX 100u
 #define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
+#define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
 #define KEPT_MAX 65536u /* bytes of a request; larger ones are not relayed again */
 
 /* --- the copy --- */
@@ -118,25 +119,44 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 	return is_of_one_commit((enum sql_word)v.first);
 }
 
+/* Returns true if a message of the copy before this one makes the statement. It is harmless, as was seen there; the
+ * client has lost it, if its Parse was not answered. *looks: how many messages may be looked at. */
 static bool
-is_message_harmless(struct exchange *x, uint8_t type, const uint8_t *body, size_t len)
+is_parsed_before(const struct sent_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
+{
+	struct parse_fields parse;
+	struct frame f;
+
+	for (const uint8_t *p = copy->bytes; p<end && * looks> 0 && frame_parse(p, (size_t)(end - p), &f) == FRAME_OK;
+	     p += FRAME_HEAD_LEN + (size_t)f.body_len, --*looks)
+		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
+		    strcmp(parse.name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_message_harmless(struct exchange *x, const struct sent_copy *copy, const struct frame *f, const uint8_t *body,
+		    unsigned *looks)
 {
 	struct parse_fields parse;
 	const char *portal, *statement;
 	struct statement *st;
 	size_t names_len;
 
-	switch (type) {
+	switch (f->type) {
 	case 'Q':
-		return len > 0 && is_sql_of_one_commit(x, (const char *)body, len - 1);
+		return f->body_len > 0 && is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
 	case 'P':
-		return fields_parse(body, len, &parse) &&
+		return fields_parse(body, f->body_len, &parse) &&
 		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
 	case 'B':
-		if (!fields_bind(body, len, &portal, &statement, &names_len))
+		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
-		return st != NULL && is_of_one_commit((enum sql_word)statement_verdict(st)->first);
+		if (st != NULL)
+			return is_of_one_commit((enum sql_word)statement_verdict(st)->first);
+		return is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':
 	case 'C':
@@ -165,6 +185,7 @@ takes_name_again(uint8_t type, const uint8_t *body, int *step)
 static bool
 is_copy_harmless(struct exchange *x, const struct sent_copy *copy)
 {
+	unsigned looks = LOOKS_MAX;
 	size_t at = 0;
 	int step = 0;
 
@@ -173,7 +194,7 @@ is_copy_harmless(struct exchange *x, const struct sent_copy *copy)
 
 		if (frame_parse(copy->bytes + at, copy->len - at, &f) != FRAME_OK ||
 		    copy->len - at < FRAME_HEAD_LEN + (size_t)f.body_len ||
-		    !is_message_harmless(x, f.type, copy->bytes + at + FRAME_HEAD_LEN, f.body_len) ||
+		    !is_message_harmless(x, copy, &f, copy->bytes + at + FRAME_HEAD_LEN, &looks) ||
 		    takes_name_again(f.type, copy->bytes + at + FRAME_HEAD_LEN, &step))
 			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fakeserver import data_row, error, one_row, ready, row_description
-from rawwire import bind, close, errors, execute, parse, query, shape, sync, texts
+from rawwire import bind, close, describe, errors, execute, parse, query, shape, sync, texts
 from waiting import wait_until
 
 from test_outage import Load, upstream_of
@@ -62,6 +62,30 @@ def test_one_that_an_administrator_ends_each_time_is_relayed_again_once(weir, fa
     dying = Dying(fake, FATAL, times=3, seconds=1.1)
     wire.send(query("SELECT 'mark'"))
     assert errors(wire.read_until("E"))[0].sqlstate == "57P01" and dying.asked_count == 2
+
+
+@pytest.mark.parametrize("name", ["", "s"], ids=["unnamed", "named"])
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("is_described", [False, True])
+def test_a_request_that_ends_before_its_parse_complete_is_relayed_again(weir, fake, name, times, is_described):
+    """The statement was taken back with its Parse; nobody but the request itself knows then what its Bind means."""
+    wire = start(weir, fake)
+    dying = Dying(fake, FATAL, kind="P", times=times)
+    wire.send(parse(name, "SELECT 'mark'") + (describe("S", name) if is_described else b"") + bind("", name)
+              + execute() + sync())
+    replies = wire.read_until("Z", timeout=10)
+    assert not errors(replies) and dying.asked_count == times + 1, shape(replies)
+    assert not errors(wire.ask(bind("", name) + execute() + sync()))
+
+
+def test_a_statement_that_another_server_has_is_relayed_again(weir, fake):
+    """pgweir's own Parse goes ahead of the Bind, and is what the FATAL answers."""
+    wire = start(weir, fake, pool_size=2)
+    assert not errors(wire.ask(parse("s", "SELECT 'mark'") + sync()))
+    holder = weir.raw()
+    holder.query("BEGIN")
+    dying = Dying(fake, FATAL, kind="P")
+    assert not errors(wire.ask(bind("", "s") + execute() + sync())) and dying.asked_count == 2
 
 
 def test_a_name_that_was_taken_before_is_still_taken(weir, fake):
@@ -206,12 +230,16 @@ def test_a_setting_that_was_rolled_back_with_its_request_is_made_again(weir, own
 
 
 def test_busy_clients_see_nothing_of_a_fast_restart(weir, own_postgres):
-    """20 clients insert one row at a time, outside transactions, while PostgreSQL restarts three times."""
+    """20 clients insert one row at a time, outside transactions, while PostgreSQL restarts three times; half of them by
+    the extended protocol."""
     own_postgres.query("CREATE TABLE done (client int, i int, PRIMARY KEY (client, i)); GRANT ALL ON done TO web")
     weir.start(upstream=upstream_of(own_postgres), on_outage="hold", pool_size=8)
 
     def insert(wire, number, i):
-        wire.query(f"INSERT INTO done VALUES ({number}, {i})")
+        if number % 2:
+            wire.query(f"INSERT INTO done VALUES ({number}, {i})")
+        else:
+            wire.extended("INSERT INTO done VALUES ($1::int, $2::int)", [str(number), str(i)])
     load = Load(weir, 20, insert)
     load.wait_done(200)
     for _ in range(3):
