@@ -525,8 +525,7 @@ free_events(struct weir *w)
 		event_free(w->tick);
 	if (w->http_asks != NULL)
 		event_free(w->http_asks);
-	if (w->clients.x.linger_timer != NULL)
-		event_free(w->clients.x.linger_timer);
+	session_linger_fini(&w->clients.x);
 	for (size_t i = 0; i < WEIR_LISTENERS_MAX; i++)
 		listener_free(w->listeners[i]);
 }

@@ -111,6 +111,7 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct event *linger_timer;
+	struct sequence_habits *habits; /* owned */
 	size_t name_bytes; /* of the statement names of all clients */
 	uint64_t last_token, sample_state;
 	uint32_t requests_begun;

@@ -589,6 +589,18 @@ pool_is_wanted(const struct pool *p)
 	return pool_unserved(p) > 0 || caps_are_wanted(&p->caps);
 }
 
+uint64_t
+pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+{
+	enum recycle_reason reason;
+
+	if (is_to_close(p, conn, now_us, &reason))
+		return 0;
+	if (pool_live(p) > p->settings.pool_size)
+		return p->settings.overflow_linger_us;
+	return p->settings.idle_timeout_us > 0 ? p->settings.idle_timeout_us : NEVER_US;
+}
+
 void
 pool_warm(struct pool *p, uint64_t now_us)
 {

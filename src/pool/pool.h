@@ -231,6 +231,8 @@ uint32_t pool_explain_wait(const struct pool *p, const struct pool_ticket *t, ui
 /* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
  * that can return one should then. */
 bool pool_is_wanted(const struct pool *p);
+/* Returns for how many µs a borrower may keep conn unused while nobody waits; 0: it is to be closed. */
+uint64_t pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us);
 const struct pool_settings *pool_get_settings(const struct pool *p);
 
 /* --- A cap over several pools: max_server_connections, and those of a user and of a database. --- */

@@ -92,7 +92,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY; /* it may end the failed transaction, and go on */
 	if (w->scan.flags != 0 && session_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
-	if (session_plain_query(x, w->scan.flags) < 0 || statements_simple_query(x, (const char *)sql, f->body_len) < 0)
+	if (session_plain_query(x, w->scan.flags, (const char *)sql, f->body_len - 1) < 0 ||
+	    statements_simple_query(x, (const char *)sql, f->body_len) < 0)
 		return walk_out_of_memory(x);
 	if ((r = walk_push_query(w, OWED_QUERY, 0)) != WALK_ON)
 		return r;

@@ -76,6 +76,15 @@ struct loan_commit {
 	bool is_simple, is_chained, is_named; /* the COMMIT: a Query; AND CHAIN; a statement that has a name */
 };
 
+/* Whether the borrower keeps the server for a currval(): state/linger.c. */
+struct loan_followed {
+	bool is_likely; /* the last statement that one may follow is worth keeping the server for */
+	/* The borrower's requests_done when that statement ran, and at since_us, when it last came to rest. */
+	uint32_t requests_before, requests_then;
+	uint64_t since_us;
+	uint32_t questions, rounds; /* behind the last such statement; such statements while others waited */
+};
+
 struct loan {
 	bool is_shown; /* the borrower was sent an answer to what is in sent */
 	bool is_not_executed; /* relay/loss.h: what is in sent may be relayed again, as its server ends */
@@ -100,7 +109,7 @@ struct loan {
 	uint32_t skips; /* how many notices reported a missing object */
 	bool is_end_told; /* the borrower was sent PostgreSQL's own FATAL */
 	bool makes_true; /* the next row follows a warning that was not passed: see server_ops.no_such_pid */
-	uint64_t sequence_us; /* when SQL last ran that a currval() may follow: state/linger.c */
+	struct loan_followed followed;
 	uint32_t suspicion; /* enum scan_flag of the SQL that ran since it began, or was last settled */
 	uint32_t shown; /* enum scan_flag of all SQL that was settled since it began */
 	/* The listener passes on this server's notifications with the PID notify_as. Only compared; NULL: unchanged. */

@@ -3,9 +3,10 @@
  *
  * Only one backend knows what a sequence returned last, and nearly every INSERT into a table with a serial column
  * changes that: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names a
- * sequence keeps its connection between transactions, for 200 ms and as long as nobody waits for one: it lingers. No
- * client has to wait because of a currval() that may come: a client that finds no free connection gets that of one that
- * lingers.
+ * sequence keeps its connection between transactions only if a currval() may follow: it lingers. Which statements are
+ * followed by one is learnt (session/sequence_habits.h). The client lingers until that question, at most for
+ * KEPT_REQUESTS requests (drivers look into the catalogs first); while nobody waits for a connection, until the pool's
+ * idle_timeout, for a person at psql; else for WANTED_US.
  *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
@@ -21,17 +22,32 @@
 #include "state/state_state.h"
 #include "state/state.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "session/sequence_habits.h"
 #include "wire/messages.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define LINGER_US (200 * US_PER_MS)
+#define WANTED_US (5 * US_PER_MS)
+#define KEPT_REQUESTS 4
+/* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
+#define QUESTIONS_MAX 1
+#define ROUNDS_MAX (2 * SEQUENCE_HABITS_TRIALS)
 
 static bool
 may_linger(const struct exchange *x)
 {
-	return *x->env->now_us - x->srv->loan.sequence_us < LINGER_US && !pool_is_wanted(x->entry->policy);
+	const struct loan_followed *f = &x->srv->loan.followed;
+	uint64_t limit_us = pool_keep_us(x->entry->policy, x->srv->conn, *x->env->now_us);
+
+	if (!f->is_likely || x->requests_done - f->requests_before > KEPT_REQUESTS || x->env->is_moving ||
+	    x->env->is_draining || x->entry->is_orphan)
+		return false;
+	if (pool_is_wanted(x->entry->policy) && limit_us > WANTED_US)
+		limit_us = WANTED_US;
+	return *x->env->now_us - f->since_us < limit_us;
 }
 
 void
@@ -45,11 +61,25 @@ session_stop_lingering(struct exchange *x)
 	srv->is_lingering = false;
 }
 
+static void
+look_again(struct exchange_env *env)
+{
+	static const struct timeval soon = { .tv_usec = WANTED_US };
+
+	if (!event_pending(env->linger_timer, EV_TIMEOUT, NULL))
+		event_add(env->linger_timer, &soon);
+}
+
 bool
 session_lingers(struct exchange *x)
 {
 	struct server *srv = x->srv;
+	struct loan_followed *f = &srv->loan.followed;
 
+	if (f->requests_then != x->requests_done) {
+		f->requests_then = x->requests_done;
+		f->since_us = *x->env->now_us;
+	}
 	if (!may_linger(x)) {
 		session_stop_lingering(x);
 		return false;
@@ -57,6 +87,8 @@ session_lingers(struct exchange *x)
 	if (!srv->is_lingering)
 		TAILQ_INSERT_TAIL(&x->env->lingering, srv, lingering);
 	srv->is_lingering = true;
+	if (pool_is_wanted(x->entry->policy))
+		look_again(x->env);
 	return true;
 }
 
@@ -76,6 +108,8 @@ session_linger_tick(struct exchange_env *env)
 		struct exchange *x = srv->borrower;
 
 		if (may_linger(x)) {
+			if (pool_is_wanted(x->entry->policy))
+				look_again(env);
 			srv = TAILQ_NEXT(srv, lingering);
 			continue;
 		}
@@ -101,6 +135,17 @@ session_linger_init(struct exchange_env *env)
 {
 	TAILQ_INIT(&env->lingering);
 	env->linger_timer = event_new(env->base, -1, 0, on_linger_timer, env);
+	env->habits = xcalloc(1, sizeof(*env->habits));
+}
+
+void
+session_linger_fini(struct exchange_env *env)
+{
+	if (env->linger_timer != NULL)
+		event_free(env->linger_timer);
+	free(env->habits);
+	env->linger_timer = NULL;
+	env->habits = NULL;
 }
 
 /*
@@ -196,6 +241,27 @@ session_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 	       needs_discard(x, flags & (SCAN_SEQUENCE | SCAN_CODE | SCAN_EXECUTE));
 }
 
+void
+session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len)
+{
+	struct loan_followed *f = &x->srv->loan.followed;
+	struct sequence_habits *habits = x->env->habits;
+	bool is_wanted = pool_is_wanted(x->entry->policy), is_question = (flags & SCAN_SEQUENCE) != 0;
+
+	if (!exchange_is_followed(x) || writes_without_sequences(x, flags))
+		return;
+	if (is_question && x->srv->tx == 'I')
+		sequence_habits_asked(habits, x->ticket.id);
+	f->questions = is_question ? f->questions + 1 : 0;
+	f->rounds += is_wanted && !is_question;
+	f->requests_before = x->requests_done;
+	f->is_likely =
+	    sequence_habits_ran(habits, x->ticket.id, sequence_habits_key(x->env->hash_seed, sql, len), is_wanted);
+	/* A client that never rests is to wait in line like others: behind a question, not ahead of one. */
+	if (is_wanted && is_question && (f->questions > QUESTIONS_MAX || f->rounds > ROUNDS_MAX))
+		f->is_likely = false;
+}
+
 int
 session_used_sequence(struct exchange *x, uint32_t flags)
 {
@@ -204,8 +270,6 @@ session_used_sequence(struct exchange *x, uint32_t flags)
 
 	if (of != x->ticket.id && writes_without_sequences(x, flags))
 		return 0;
-	if (flags & (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT))
-		srv->loan.sequence_us = *x->env->now_us;
 	if (of == x->ticket.id || is_failed(srv) || !exchange_is_followed(x))
 		return 0;
 	srv->sequences_of = x->ticket.id;

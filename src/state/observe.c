@@ -197,6 +197,8 @@ session_query(struct exchange *x, struct request *m)
 	if (m->verdict->flags == 0)
 		return STATEMENT_FORWARD;
 	session_audit(x, m->verdict->flags);
+	if (m->verdict->flags & SCAN_FOLLOWABLE)
+		session_may_be_followed(x, m->verdict->flags, m->sql, m->sql_len);
 	if (m->verdict->flags != m->scan->flags) /* it may be read in another way */
 		return exchange_is_followed(x) ? session_suspect(x, m->verdict->flags, m->scan) : STATEMENT_FORWARD;
 	return flagged_query(x, m);
@@ -396,6 +398,8 @@ session_bind(struct exchange *x, struct request *m)
 	if (st == NULL)
 		return exchange_is_followed(x) ? bind_unknown(x, name) : STATEMENT_FORWARD;
 	flags = m->verdict->flags;
+	if (flags & SCAN_FOLLOWABLE)
+		session_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
 	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. */
 	if ((flags & (SCAN_CODE | SCAN_EXECUTE)) && session_used_sequence(x, flags) < 0)
 		return STATEMENT_FAILED;
@@ -478,16 +482,20 @@ session_is_quiet(const struct exchange *x)
 }
 
 int
-session_plain_query(struct exchange *x, uint32_t flags)
+session_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len)
 {
 	if (flags == 0)
 		return 0;
 	session_audit(x, flags);
+	if (flags & SCAN_FOLLOWABLE)
+		session_may_be_followed(x, flags, sql, len);
 	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? session_used_sequence(x, flags) : 0;
 }
 
 int
-session_plain_bind(struct exchange *x, uint32_t flags)
+session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
 {
+	if (flags & SCAN_FOLLOWABLE)
+		session_may_be_followed(x, flags, (const char *)st->bytes, st->query_len);
 	return (flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x) ? session_used_sequence(x, flags) : 0;
 }

@@ -26,8 +26,8 @@ bool session_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next, whether that SQL shows it or not. */
 bool session_reads_anyhow(const struct exchange *x);
 /* Plain SQL with these flags is about to run, which need not wait for sequences. -1: no memory. */
-int session_plain_query(struct exchange *x, uint32_t flags);
-int session_plain_bind(struct exchange *x, uint32_t flags);
+int session_plain_query(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+int session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st);
 
 void session_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end); /* while is_body_scanned */
 /* A Parse that is sent as it is: which of such Parses is run later is not known. */
@@ -43,6 +43,7 @@ bool session_holds(const struct exchange *x); /* true: nothing may be sent now *
 /* A client waits for a server: those that linger release theirs, from the loop and not from within this call. */
 void session_yield(struct exchange_env *env);
 void session_linger_init(struct exchange_env *env); /* after env->base is set */
+void session_linger_fini(struct exchange_env *env);
 void session_linger_tick(struct exchange_env *env);
 void session_stop_lingering(struct exchange *x);
 void session_leaves_sequences(struct exchange *x); /* it gives its server back */

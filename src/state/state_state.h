@@ -127,6 +127,12 @@ int session_become(struct exchange *x, struct image *img);
 /* state/linger.c */
 /* Between transactions. Returns true if the client keeps its server a little longer. */
 bool session_lingers(struct exchange *x);
+/*
+ * SQL with these flags (of SCAN_FOLLOWABLE) is about to run: learns whether it is followed by a question for the value
+ * of a sequence, or that it is such a question.
+ */
+void session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, size_t len);
+#define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 /* SQL with these flags, which may change or read the backend's memory of sequences, is about to run. -1: no memory. */
 int session_used_sequence(struct exchange *x, uint32_t flags);
 

@@ -415,7 +415,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		return STATEMENT_HOLD;
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
-	if (session_plain_bind(x, flags) < 0)
+	if (session_plain_bind(x, flags, m->statement) < 0)
 		return STATEMENT_FAILED;
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	if (n != NULL && is_there_as_told(x, n)) {

@@ -155,12 +155,6 @@ def busy(weir, postgres):
     yield from company(weir, postgres, pool_size=2, max_overflow=2)
 
 
-@pytest.fixture
-def roomy(weir, postgres):
-    """The same with a server for everybody: nobody waits, but each gets the one that has been idle for longest."""
-    yield from company(weir, postgres, pool_size=8, max_overflow=0)
-
-
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))

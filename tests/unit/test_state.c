@@ -15,6 +15,8 @@
 /* --- fakes of pool/, server/ and the log --- */
 
 static bool is_wanted;
+static uint64_t keep_us;
+static struct event_base *base;
 static unsigned audited, cleaned;
 
 void
@@ -35,6 +37,15 @@ pool_is_wanted(const struct pool *p)
 {
 	(void)p;
 	return is_wanted;
+}
+
+uint64_t
+pool_keep_us(const struct pool *p, const struct pool_conn *conn, uint64_t now_us)
+{
+	(void)p;
+	(void)conn;
+	(void)now_us;
+	return keep_us;
 }
 
 unsigned
@@ -168,7 +179,9 @@ setup(void)
 	is_wanted = false;
 	audited = cleaned = 0;
 	fake_begin(on_settled);
-	TAILQ_INIT(&fake->env.lingering);
+	keep_us = UINT64_MAX;
+	fake->env.base = base = event_base_new();
+	session_linger_init(&fake->env);
 }
 
 static void
@@ -177,6 +190,8 @@ teardown(void)
 	ledger_fini(&fake->srv.ledger);
 	session_stop_lingering(&fake->x);
 	session_free(&fake->x);
+	session_linger_fini(&fake->env);
+	event_base_free(base);
 	fake_end();
 }
 
@@ -366,9 +381,12 @@ Test(state, sequences_of_others_are_forgotten_ahead)
 	cr_expect_str_eq(fake_sent(), "P(|DISCARD SEQUENCES) B(|) E Q(SELECT currval('s'))");
 	cr_expect_eq(fake->srv.sequences_of, fake->x.ticket.id);
 	fake_reply("12CCZ");
+	fake->x.requests_done++;
 	cr_expect_not(is_released(), "it lingers: another currval() may come");
 	is_wanted = true;
-	cr_expect(is_released(), "somebody waits");
+	cr_expect_not(is_released(), "somebody waits");
+	fake->now_us += 5000;
+	cr_expect(is_released(), "somebody has waited");
 	fake_change_server();
 	is_wanted = false;
 	cr_expect(run("SELECT 1"), "this server does not know what the other one returned");

@@ -25,10 +25,11 @@ session_passed_parse(struct exchange *x, const char *sql, size_t have, size_t le
 }
 
 int
-session_plain_bind(struct exchange *x, uint32_t flags)
+session_plain_bind(struct exchange *x, uint32_t flags, const struct statement *st)
 {
 	(void)x;
 	(void)flags;
+	(void)st;
 	return 0;
 }
 

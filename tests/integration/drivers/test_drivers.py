@@ -66,9 +66,6 @@ STACKS = {
 }
 
 
-ASK_CURRVAL = "last_insert_id"  # rows of this name need servers that nobody waits for: docs/sessions.md, Sequences
-
-
 def rows_of(stack):
     source = STACKS[stack][0]
     names = ["".join(found) for found in ROW.findall((DRIVERS / source).read_text(encoding="utf-8"))]
@@ -76,11 +73,10 @@ def rows_of(stack):
     return names
 
 
-def rows(are_asking=False):
+def rows():
     for stack in STACKS:
         for name in rows_of(stack):
-            if (name == ASK_CURRVAL) == are_asking:
-                yield pytest.param(stack, name, id=f"{stack}-{name}")
+            yield pytest.param(stack, name, id=f"{stack}-{name}")
 
 
 def compiled(tmp_path_factory, stack, name, compile_words, run):
@@ -136,12 +132,6 @@ def test_rows_one_after_the_other(busy, program, stack):
 def test_row(busy, program, stack, row):
     said = check([*program(stack), row], env=surroundings(busy), cwd=busy.directory)
     assert f"ok {row}" in said.splitlines(), said
-
-
-@pytest.mark.sweep(keep=1)
-@pytest.mark.parametrize("stack, row", rows(are_asking=True))
-def test_row_that_asks_for_currval(roomy, program, stack, row):
-    test_row(roomy, program, stack, row)
 
 
 def test_servers_change_hands(busy):

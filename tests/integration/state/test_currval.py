@@ -1,0 +1,144 @@
+"""currval() and lastval() in a transaction of their own: the statement before them keeps its connection, if it is known
+to be followed, and nobody pays for those that are not."""
+
+import itertools
+import threading
+
+import pytest
+
+from rawwire import errors, one_statement, query, shape, sync
+
+pytestmark = pytest.mark.weir_only
+CATALOGS = "SELECT attname FROM pg_catalog.pg_attribute WHERE attnum = 1 LIMIT 1"  # what DBD::Pg asks in between
+
+
+@pytest.fixture
+def numbered(weir, table):
+    """The test's table gets a sequence."""
+    weir.postgres.query(f"CREATE SEQUENCE {table}_seq; ALTER SEQUENCE {table}_seq OWNER TO web;"
+                        f"ALTER TABLE {table} ALTER id SET DEFAULT nextval('{table}_seq');"
+                        f"ALTER SEQUENCE {table}_seq OWNED BY {table}.id")
+    return table
+
+
+class Neighbours:
+    """Clients that never rest: each writes and reads all the time. counts: what each has written."""
+
+    def __init__(self, weir, count, table):
+        self.is_over = threading.Event()
+        self.counts = [0] * count
+        self.threads = [weir.in_background(self.run, weir, number, table) for number in range(count)]
+
+    def run(self, weir, number, table):
+        with weir.raw() as wire:
+            while not self.is_over.is_set():
+                wire.ask(query(f"INSERT INTO {table} (v) VALUES ('{number}')"))
+                wire.ask(query("SELECT 1"))
+                self.counts[number] += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.is_over.set()
+        for thread in self.threads:
+            thread.result()
+
+
+def insert(wire, table, how, value):
+    sql = f"INSERT INTO {table} (v) VALUES ('mine {value}')"
+    return wire.ask(query(sql) if how == "simple" else one_statement(sql) + sync())
+
+
+def own_id(wire, table, how):
+    sql = f"SELECT currval('{table}_seq') = (SELECT max(id) FROM {table} WHERE v LIKE 'mine %')"
+    replies = wire.ask(query(sql) if how == "simple" else one_statement(sql) + sync())
+    return not errors(replies) and [r.row for r in replies if r.type == "D"] == [[b"t"]]
+
+
+@pytest.mark.parametrize("how", ["simple", "extended"])
+def test_every_id_is_found_on_a_full_pool_from_the_first_on(weir, numbered, how):
+    weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
+    with Neighbours(weir, 4, numbered) as neighbours, weir.raw() as wire:
+        weir.wait_until(lambda: min(neighbours.counts) > 30, what="the neighbours' own statements are known not to be followed")
+        found = 0
+        for value in range(60):
+            insert(wire, numbered, how, value)
+            if value % 3 == 0:
+                wire.ask(query(CATALOGS))
+            found += own_id(wire, numbered, how)
+        assert found == 60
+
+
+def test_those_that_insert_all_the_time_are_served_alike(weir, numbered):
+    """One of them asks for each id, and is not served more for that."""
+    weir.start(pool_size=2, max_overflow=0, pool_timeout="5s")
+    with Neighbours(weir, 4, numbered) as neighbours, weir.raw() as wire:
+        weir.wait_until(lambda: min(neighbours.counts) > 30, what="the neighbours are known")
+        before = list(neighbours.counts)
+        for value in range(300):
+            insert(wire, numbered, "simple", value)
+            own_id(wire, numbered, "simple")
+        done = [now - then for now, then in zip(neighbours.counts, before)]
+    assert min(done) >= 0.8 * max(done), done
+    assert max(done) < 3 * 300 and min(done) > 300 / 3, done
+
+
+def test_a_person_may_take_a_while(weir, numbered):
+    """While nobody waits, the server is kept: others come and go on the second one."""
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw() as person, weir.raw() as other:
+        other.ask(query("SELECT 1"))
+        insert(person, numbered, "simple", 1)
+        for _ in range(3):                               # ticks of pgweir's: more than it once kept servers for
+            other.ask(query("SELECT pg_sleep(0.15)"))
+        assert own_id(person, numbered, "simple")
+
+
+def test_a_full_pool_waits_for_nobody_long(weir, numbered):
+    """The only server is kept for somebody: who waits gets it, though nothing else happens."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="2s")
+    with weir.raw() as person, weir.raw() as other:
+        insert(person, numbered, "simple", 1)
+        assert shape(other.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
+
+
+def kept(weir):
+    return weir.pool()["sv_active"]
+
+
+def test_what_is_never_followed_keeps_no_server(weir, numbered):
+    """After the trials; and a question that comes all the same teaches better, though it fails."""
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw() as wire, weir.raw() as other:
+        for value in itertools.count():
+            insert(wire, numbered, "simple", value)
+            if kept(weir) == 0:
+                break
+            wire.ask(query("SELECT 1"))
+            assert value < 30
+        assert value >= 10
+        other.ask(query("BEGIN"))                        # takes the server that has just come back
+        wire.ask(query("SELECT 1"))
+        own_id(wire, numbered, "simple")
+        other.ask(query("ROLLBACK"))
+        insert(wire, numbered, "simple", value + 1)
+        assert kept(weir) == 1
+        assert own_id(wire, numbered, "simple")
+
+
+@pytest.mark.parametrize("command", ["PAUSE", "RECONNECT", "RESTART"])
+def test_a_kept_server_stops_nothing(weir, numbered, command):
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw() as wire:
+        insert(wire, numbered, "simple", 1)
+        assert kept(weir) == 1
+        if command == "RESTART":
+            weir.restart()
+            assert shape(wire.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
+            return
+        weir.console(command)
+        if command == "RECONNECT":
+            weir.console("WAIT_CLOSE app")
+        weir.console("RESUME")
+        assert shape(wire.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
