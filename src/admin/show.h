@@ -63,6 +63,20 @@ struct holder_state {
 struct server;
 bool show_is_held(const struct server *srv); /* lent to a client that is logged in */
 void show_holder_state(const struct client *c, struct holder_state *out); /* of a client with a server */
+/* One server that is held, and how it stands among those that wait for locks of each other. */
+struct holding {
+	const struct pool_entry *entry;
+	const struct server *srv;
+	bool is_blocked; /* PostgreSQL has it wait for a lock; at the root of that is: */
+	const struct holding *root; /* another of these; NULL: a process that is no client of pgweir's */
+	uint32_t root_pid; /* that process; 0: a prepared transaction */
+	uint64_t blocks; /* how many others are blocked by it, some behind each other */
+};
+/* Returns all that are held, the one held for longest first, and a last one without a server; free() frees them. */
+struct holding *show_holdings(const struct show_env *env);
+#define SHOW_ROOT_MAX 64
+/* "client 12 (PID 4711)": who is at the root; "" if it is not blocked. */
+const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
 /* "client 12 (PID 4711), PID 999": who holds what the server waits for within PostgreSQL; "": nobody; NULL: not known.
  */
 #define SHOW_BLOCKED_MAX 400

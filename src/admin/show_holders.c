@@ -1,7 +1,7 @@
 /*
  * src/admin/show_holders.c - SHOW HOLDERS: who has each server connection, what it does there, for how long, and how
- * many wait for one meanwhile, and who holds the lock that it waits for within PostgreSQL; SHOW BLOCKERS: those of them
- * that others wait for, the one that holds longest first.
+ * many wait for one meanwhile, who holds the lock that it waits for within PostgreSQL, and who is at the root of that;
+ * SHOW BLOCKERS: those of them that others wait for, the one with most behind it first.
  */
 #include "admin/show.h"
 #include "state/state.h"
@@ -13,8 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHAIN_MAX 32 /* clients that wait for each other */
+
 struct holder_row {
 	const char *database, *user, *application_name, *addr, *state, *backend, *fingerprint, *query, *blocked_by;
+	const char *root;
+	uint64_t blocks;
 	uint64_t client_id, port, state_ms, xact_ms, held_ms, waiting, server_pid, server_id;
 };
 
@@ -36,6 +40,8 @@ static const struct column holders_columns[] = {
 	COLUMN(TEXT, struct holder_row, fingerprint),
 	COLUMN(TEXT, struct holder_row, query),
 	COLUMN(TEXT, struct holder_row, blocked_by),
+	COLUMN(TEXT, struct holder_row, root),
+	COLUMN(INT8, struct holder_row, blocks),
 };
 
 void
@@ -114,10 +120,13 @@ show_blocked_by(const struct show_env *env, const struct server *srv, char out[S
 }
 
 static void
-add_holder(const struct show_env *env, const struct pool_entry *e, const struct server *srv, struct rows *rows)
+add_holder(const struct show_env *env, const struct holding *h, struct rows *rows)
 {
+	const struct pool_entry *e = h->entry;
+	const struct server *srv = h->srv;
 	const struct client *c = srv->borrower;
 	char addr[SHOW_ADDRESS_MAX] = "unix", fingerprint[20], query[SHOW_QUERY_MAX], blocked[SHOW_BLOCKED_MAX];
+	char root[SHOW_ROOT_MAX];
 	struct holder_row row = { .database = e->database->name, .addr = addr };
 	struct holder_state state;
 	struct pool_counts counts;
@@ -131,7 +140,7 @@ add_holder(const struct show_env *env, const struct pool_entry *e, const struct 
 	row.port = c->is_unix ? 0 : show_address(&c->peer.any, addr);
 	row.state = state.text;
 	row.state_ms = show_age_us(env->now_us, state.since_us) / 1000;
-	row.xact_ms = srv->tx != 'I' ? show_age_us(env->now_us, srv->loan.tx_started_us) / 1000 : 0;
+	row.xact_ms = show_age_us(env->now_us, srv->loan.tx_started_us) / 1000;
 	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
 	row.waiting = counts.waiting;
 	row.server_pid = srv->pid;
@@ -141,6 +150,8 @@ add_holder(const struct show_env *env, const struct pool_entry *e, const struct 
 	row.fingerprint = has_text ? fingerprint : NULL;
 	row.query = has_text ? query : NULL;
 	row.blocked_by = state.is_running ? show_blocked_by(env, srv, blocked) : "";
+	row.root = show_root(h, root);
+	row.blocks = h->blocks;
 	rows_add(rows, &row);
 }
 
@@ -153,62 +164,124 @@ show_is_held(const struct server *srv)
 	return srv->state == SV_LENT && c != NULL && c->x.srv == srv && exchange_is_ready(&c->x);
 }
 
-static void
-fill_holders(const struct show_env *env, struct rows *rows)
+static int
+by_age(const void *a, const void *b)
 {
+	const struct server *one = ((const struct holding *)a)->srv, *other = ((const struct holding *)b)->srv;
+
+	if (one->loan.lent_us != other->loan.lent_us)
+		return one->loan.lent_us < other->loan.lent_us ? -1 : 1;
+	return one->id < other->id ? -1 : one->id > other->id;
+}
+
+static struct holding *
+find_holding(struct holding *list, const char *address, uint32_t pid)
+{
+	for (struct holding *h = list; h->srv != NULL; h++)
+		if (h->srv->pid == pid && strcmp(h->srv->address, address) == 0)
+			return h;
+	return NULL;
+}
+
+/* Goes from who waits to who is in its way, as long as that one waits, too. */
+static void
+find_root(const struct show_env *env, struct holding *list, struct holding *waiter)
+{
+	uint32_t pids[BLOCKING_PIDS_MAX];
+	struct holding *h = waiter;
+
+	for (int i = 0; i < CHAIN_MAX && blocking_of(env->blocking, h->srv, pids, env->now_us) > 0; i++) {
+		waiter->is_blocked = true;
+		h = find_holding(list, h->srv->address, pids[0]);
+		waiter->root = h;
+		waiter->root_pid = pids[0];
+		if (h == NULL || h == waiter) /* outside, or a deadlock, which PostgreSQL ends */
+			return;
+		h->blocks++;
+	}
+}
+
+struct holding *
+show_holdings(const struct show_env *env)
+{
+	struct holding *list = xcalloc(pool_set_server_count(env->clients->x.pools) + 1, sizeof(*list));
 	const struct server *srv;
+	size_t n = 0;
 
 	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 	if (show_is_held(srv))
-		add_holder(env, e, srv, rows);
+		list[n++] = (struct holding){ .entry = e, .srv = srv };
+	qsort(list, n, sizeof(*list), by_age);
+	for (size_t i = 0; i < n; i++)
+		find_root(env, list, &list[i]);
+	return list;
+}
+
+const char *
+show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
+{
+	const struct client *c = h->root != NULL ? h->root->srv->borrower : NULL;
+
+	if (!h->is_blocked)
+		return "";
+	if (c != NULL)
+		snprintf(out, SHOW_ROOT_MAX, "client %" PRIu64 " (PID %" PRIu32 ")", c->x.ticket.id, h->root->srv->pid);
+	else if (h->root_pid != 0)
+		snprintf(out, SHOW_ROOT_MAX, "PID %" PRIu32, h->root_pid);
+	else
+		snprintf(out, SHOW_ROOT_MAX, "a prepared transaction");
+	return out;
+}
+
+static void
+fill_holders(const struct show_env *env, struct rows *rows)
+{
+	struct holding *list = show_holdings(env);
+
+	for (const struct holding *h = list; h->srv != NULL; h++)
+		add_holder(env, h, rows);
+	free(list);
 }
 
 const struct show show_holders = { SHOW_COLUMNS(holders_columns), 0, fill_holders };
 
-struct holding {
-	const struct pool_entry *entry;
-	const struct server *srv;
-};
+/* --- those that others wait for --- */
 
-static int
-by_age(const void *a, const void *b)
+static bool
+is_waited_for(const struct holding *h)
 {
-	uint64_t one = ((const struct holding *)a)->srv->loan.lent_us;
-	uint64_t other = ((const struct holding *)b)->srv->loan.lent_us;
+	struct pool_counts counts;
 
-	return one < other ? -1 : one > other;
+	pool_get_counts(h->entry->policy, &counts);
+	return h->blocks > 0 || counts.waiting > 0;
 }
 
-static size_t
-find_blockers(const struct show_env *env, struct holding *out)
+/* Those with most behind them come first. */
+static int
+by_blocks(const void *a, const void *b)
 {
-	const struct server *srv;
-	struct pool_counts counts;
-	size_t n = 0;
+	uint64_t one = ((const struct holding *)a)->blocks, other = ((const struct holding *)b)->blocks;
 
-	for (const struct pool_entry *e = pool_set_first(env->clients->x.pools); e != NULL; e = e->next) {
-		pool_get_counts(e->policy, &counts);
-		if (counts.waiting == 0)
-			continue;
-		TAILQ_FOREACH(srv, &e->servers, all)
-		if (show_is_held(srv))
-			out[n++] = (struct holding){ e, srv };
-	}
-	return n;
+	return one != other ? (one > other ? -1 : 1) : by_age(a, b);
 }
 
 static void
 fill_blockers(const struct show_env *env, struct rows *rows)
 {
-	size_t most = pool_set_server_count(env->clients->x.pools), n;
-	struct holding *found = xcalloc(most + 1, sizeof(*found));
+	struct holding *list = show_holdings(env), *sorted;
+	size_t n = 0;
 
-	n = find_blockers(env, found);
-	qsort(found, n, sizeof(*found), by_age);
+	while (list[n].srv != NULL)
+		n++;
+	sorted = xcalloc(n + 1, sizeof(*sorted)); /* roots point into the list */
+	memcpy(sorted, list, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), by_blocks);
 	for (size_t i = 0; i < n; i++)
-		add_holder(env, found[i].entry, found[i].srv, rows);
-	free(found);
+		if (is_waited_for(&sorted[i]))
+			add_holder(env, &sorted[i], rows);
+	free(sorted);
+	free(list);
 }
 
 const struct show show_blockers = { SHOW_COLUMNS(holders_columns), 0, fill_blockers };

@@ -19,11 +19,11 @@
 	ROW(SERVERS, servers, ANYBODY, "every server connection; LIKE is about the database", "SHOW SERVERS") \
 	ROW(SOCKETS, sockets, ANYBODY, "clients and servers with what their sockets hold", "SHOW SOCKETS") \
 	ROW(ACTIVE_SOCKETS, active_sockets, ANYBODY, "those of them that are in use now", "SHOW ACTIVE_SOCKETS") \
-	ROW(WAITERS, waiters, ANYBODY, "clients that wait for a server, and since when", "SHOW WAITERS") \
+	ROW(WAITERS, waiters, ANYBODY, "clients that wait for a server: since when, why, with which SQL", "SHOW WAITERS") \
 	ROW(PINS, pins, ANYBODY, "clients that keep a server between transactions, and why", "SHOW PINS") \
 	ROW(HOLDERS, holders, ANYBODY, "who has each server: what it does there, for how long, how many wait meanwhile", \
 	    "SHOW HOLDERS LIKE 'app'") \
-	ROW(BLOCKERS, blockers, ANYBODY, "those of them that others wait for, who holds longest first", "SHOW BLOCKERS") \
+	ROW(BLOCKERS, blockers, ANYBODY, "those of them that others wait for, with root and count; who blocks most first", "SHOW BLOCKERS") \
 	ROW(QUERIES, queries, ANYBODY, "which statements cost the most, by application; LIKE is about the application", \
 	    "SHOW QUERIES 20 BY mean LIKE 'api%'") \
 	ROW(SLOW, slow, ANYBODY, "the last slow requests, with their phases", "SHOW SLOW") \

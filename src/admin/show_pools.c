@@ -1,6 +1,7 @@
 /* src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: who has servers, and who waits for one. */
 #include "admin/show.h"
 #include "client/clients.h"
+#include "exchange/report.h"
 
 #include "base/clock.h"
 #include "pool/pool_target.h"
@@ -137,7 +138,7 @@ fill_pools_extended(const struct show_env *env, struct rows *rows)
 const struct show show_pools_extended = { SHOW_COLUMNS(pools_extended_columns), 0, fill_pools_extended };
 
 struct waiter_row {
-	const char *database, *user, *application_name, *addr;
+	const char *database, *user, *application_name, *addr, *reason, *query;
 	uint64_t wait_us, port, id;
 };
 
@@ -145,7 +146,8 @@ static const struct column waiters_columns[] = {
 	COLUMN(TEXT, struct waiter_row, database), COLUMN(TEXT, struct waiter_row, user),
 	COLUMN(INT8, struct waiter_row, wait_us),  COLUMN(TEXT, struct waiter_row, application_name),
 	COLUMN(TEXT, struct waiter_row, addr),	   COLUMN(INT4, struct waiter_row, port),
-	COLUMN(INT8, struct waiter_row, id),
+	COLUMN(INT8, struct waiter_row, id),	   COLUMN(TEXT, struct waiter_row, reason),
+	COLUMN(TEXT, struct waiter_row, query),
 };
 
 static void
@@ -156,10 +158,19 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 	TAILQ_FOREACH(c, &env->clients->clients, all)
 	{
 		struct waiter_row row = { .id = c->x.ticket.id };
-		char addr[SHOW_ADDRESS_MAX] = "unix";
+		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
+		const char *sql;
+		struct fail why;
+		size_t len;
 
 		if (!c->x.ticket.is_waiting)
 			continue;
+		pool_explain_wait(c->x.entry->policy, &c->x.ticket, env->now_us, &why);
+		row.reason = why.detail;
+		if (exchange_is_ready(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
+			env->host->normalize(sql, len, query, sizeof(query));
+			row.query = query;
+		}
 		row.database = c->x.entry->database->name;
 		row.user = exchange_user(&c->x);
 		row.wait_us = show_age_us(env->now_us, c->x.ticket.since_us);

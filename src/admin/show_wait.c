@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SENTENCE_MAX 1400
@@ -82,36 +83,130 @@ say_holder(const struct show_env *env, const struct server *srv, struct rows *ro
 	    blockers != NULL ? blockers : "", has_text ? ": " : "", query);
 }
 
-static bool
-is_longer(const struct server *a, const struct server *b)
-{
-	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
-}
-
-/* Returns the server that has been held for longest, but for no longer than the one before (NULL: there is none). */
-static const struct server *
-next_holder(const struct pool_entry *e, const struct server *before)
-{
-	const struct server *srv, *found = NULL;
-
-	TAILQ_FOREACH(srv, &e->servers, all)
-	{
-		if (show_is_held(srv) && (before == NULL || is_longer(before, srv)) &&
-		    (found == NULL || is_longer(srv, found)))
-			found = srv;
-	}
-	return found;
-}
-
 static void
-say_holders(const struct show_env *env, const struct pool_entry *e, struct rows *rows)
+say_holders(const struct show_env *env, const struct pool_entry *e, const struct holding *list, struct rows *rows)
 {
-	const struct server *srv = NULL;
+	int told = 0;
 
-	for (int i = 0; i < HOLDERS_TOLD && (srv = next_holder(e, srv)) != NULL; i++)
-		say_holder(env, srv, rows);
-	if (srv != NULL && next_holder(e, srv) != NULL)
-		say(rows, "Others have servers, too, for less long: SHOW HOLDERS.");
+	for (const struct holding *h = list; h->srv != NULL; h++)
+		if (h->entry == e && ++told <= HOLDERS_TOLD)
+			say_holder(env, h->srv, rows);
+	if (told > HOLDERS_TOLD)
+		say(rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
+}
+
+/* --- what would end the wait --- */
+
+static bool
+is_idle_in_transaction(const struct server *srv)
+{
+	uint64_t since_us;
+
+	return srv->tx != 'I' && !client_is_served(srv->borrower, &since_us);
+}
+
+/* What to do about who is at the root of locks, or keeps a transaction open. */
+static void
+say_remedy(const struct show_env *env, const struct server *srv, char *out, size_t cap)
+{
+	uint64_t id = client_of(srv->borrower)->x.ticket.id;
+
+	if (is_idle_in_transaction(srv))
+		snprintf(out, cap,
+			 "end client %" PRIu64 "'s transaction, idle for %s (KILL_CLIENT %" PRIu64
+			 "), or set idle_transaction_timeout",
+			 id, age_of(env, srv->loan.idle_in_tx_us).text, id);
+	else
+		snprintf(out, cap,
+			 "wait for what client %" PRIu64 " runs, or end it (KILL_CLIENT %" PRIu64
+			 "); query_timeout limits it",
+			 id, id);
+}
+
+/* The same about a process that is no client of pgweir's; 0: a prepared transaction. */
+static void
+say_remedy_elsewhere(uint32_t pid, char *out, size_t cap)
+{
+	if (pid != 0)
+		snprintf(out, cap,
+			 "pg_stat_activity says whose process %" PRIu32
+			 " is, which is no client of pgweir's; pg_terminate_backend(%" PRIu32 ") ends it",
+			 pid, pid);
+	else
+		snprintf(out, cap, "end the prepared transaction that has the lock: see pg_prepared_xacts");
+}
+
+/* Sums over a pool's connections. */
+struct jam {
+	uint32_t in_use, idle_in_transaction, blocked;
+	const struct holding *worst; /* who keeps most of them: itself, and those blocked by it; NULL: nobody's blame */
+	uint32_t worst_count;
+};
+
+/* How many of the pool's connections h keeps from being given back. */
+static uint32_t
+count_kept(const struct holding *list, const struct pool_entry *e, const struct holding *h)
+{
+	uint32_t n = h->entry == e;
+
+	for (const struct holding *other = list; other->srv != NULL; other++)
+		n += other->entry == e && other->is_blocked && other->root == h;
+	return n;
+}
+
+static struct jam
+find_jam(const struct holding *list, const struct pool_entry *e)
+{
+	struct jam jam = { 0 };
+
+	for (const struct holding *h = list; h->srv != NULL; h++) {
+		bool is_idle = is_idle_in_transaction(h->srv);
+		uint32_t kept;
+
+		if (h->entry == e) {
+			jam.in_use++;
+			jam.idle_in_transaction += is_idle;
+			jam.blocked += h->is_blocked;
+		}
+		if (h->is_blocked || (!is_idle && h->blocks == 0))
+			continue;
+		kept = count_kept(list, e, h);
+		if (kept > jam.worst_count) {
+			jam.worst = h;
+			jam.worst_count = kept;
+		}
+	}
+	return jam;
+}
+
+/* A larger pool does not help against transactions that nobody ends. */
+static void
+say_what_helps(const struct show_env *env, const struct pool_entry *e, const struct holding *list, const char *hint,
+	       struct rows *rows)
+{
+	struct jam jam = find_jam(list, e);
+	char remedy[240];
+
+	if (jam.in_use < e->settings.pool_size + e->settings.max_overflow ||
+	    jam.idle_in_transaction + jam.blocked == 0) {
+		say(rows, "What helps: %s.", hint);
+		return;
+	}
+	if (jam.worst != NULL) {
+		say_remedy(env, jam.worst->srv, remedy, sizeof(remedy));
+		say(rows,
+		    "What helps: %s: of %" PRIu32 " connections in use %" PRIu32 " are idle in transaction, %" PRIu32
+		    " wait for locks; this client keeps %" PRIu32 " of them.",
+		    remedy, jam.in_use, jam.idle_in_transaction, jam.blocked, jam.worst_count);
+		return;
+	}
+	for (const struct holding *h = list; h->srv != NULL; h++)
+		if (h->entry == e && h->is_blocked) {
+			say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
+			say(rows, "What helps: %s: %" PRIu32 " of %" PRIu32 " connections in use wait for locks.",
+			    remedy, jam.blocked, jam.in_use);
+			return;
+		}
 }
 
 /* --- what it waits for --- */
@@ -123,19 +218,52 @@ say_in_line(const struct show_env *env, const struct client *c, struct rows *row
 	struct duration waited = age_of(env, c->x.ticket.since_us), limit = duration_of(e->settings.pool_timeout_us);
 	struct pool_counts counts;
 	struct fail why;
-	uint32_t place = pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &why);
+	struct holding *list = show_holdings(env);
 
+	pool_explain_wait(e->policy, &c->x.ticket, env->now_us, &why);
 	pool_get_counts(e->policy, &counts);
 	say(rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c).text, waited.text, e->database->name,
 	    e->user, e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
 	    e->settings.pool_timeout_us > 0 ? limit.text : "");
-	say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", place, counts.waiting);
+	say(rows, "It is number %" PRIu32 " of %" PRIu32 " in line.", pool_place(e->policy, &c->x.ticket),
+	    counts.waiting);
 	say(rows, "The cause: %s.", why.detail);
-	say(rows, "What helps: %s.", why.hint);
+	say_what_helps(env, e, list, why.hint, rows);
 	if (e->held_until_us > env->now_us)
 		say(rows, "Client %" PRIu64 " has the database for itself for a moment: DROP DATABASE or the like.",
 		    e->holder);
-	say_holders(env, e, rows);
+	say_holders(env, e, list, rows);
+	free(list);
+}
+
+/* Who waits for whom, up to the one that waits for nobody, and what to do about that one. */
+static void
+say_root(const struct show_env *env, const struct holding *h, struct rows *rows)
+{
+	char root[SHOW_ROOT_MAX], remedy[240];
+
+	if (h->root == NULL) {
+		say_remedy_elsewhere(h->root_pid, remedy, sizeof(remedy));
+		say(rows, "What helps: %s.", remedy);
+		return;
+	}
+	say(rows, "At the root is %s, which blocks %" PRIu64 " client%s:", show_root(h, root), h->root->blocks,
+	    h->root->blocks == 1 ? "" : "s, some behind each other");
+	say_holder(env, h->root->srv, rows);
+	say_remedy(env, h->root->srv, remedy, sizeof(remedy));
+	say(rows, "What helps: %s.", remedy);
+}
+
+static void
+say_blocked(const struct show_env *env, const struct client *c, const char *blockers, struct rows *rows)
+{
+	struct holding *list = show_holdings(env);
+
+	say(rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.", blockers);
+	for (const struct holding *h = list; h->srv != NULL; h++)
+		if (h->srv == c->x.srv && h->is_blocked && h->root != h)
+			say_root(env, h, rows);
+	free(list);
 }
 
 static void
@@ -149,12 +277,12 @@ say_with_server(const struct show_env *env, const struct client *c, struct rows 
 	show_holder_state(c, &state);
 	blockers = state.is_running ? show_blocked_by(env, c->x.srv, blocked) : NULL;
 	if (blockers != NULL && blockers[0] != '\0')
-		say(rows, "It waits for a lock in PostgreSQL that %s has or will have before it.", blockers);
+		say_blocked(env, c, blockers, rows);
 	else if (blockers != NULL)
-		say(rows, "It waits for PostgreSQL, where no lock is in its way.");
+		say(rows, "It is waiting for PostgreSQL, and no lock is in its way.");
 	else if (state.is_running)
 		say(rows,
-		    "It waits for PostgreSQL. If a lock is in its way, this names the holders there: "
+		    "It is waiting for PostgreSQL. If a lock is in its way, this names the holders there: "
 		    "SELECT pg_blocking_pids(%" PRIu32 ").",
 		    c->x.srv->pid);
 	else

@@ -225,9 +225,9 @@ struct pool_counts {
 	struct pool_outage outage;
 };
 void pool_get_counts(const struct pool *p, struct pool_counts *out);
-/* For one that is in line: returns its place (1: the first), with the cause in why's detail, and what helps in its
- * hint. */
-uint32_t pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why);
+/* For one that is in line: the cause in why's detail, and what helps in its hint; and its place (1: the first). */
+void pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why);
+uint32_t pool_place(const struct pool *p, const struct pool_ticket *t);
 /* Returns whether somebody waits, here or for a place in the budget, for whom no connection is being washed. Borrowers
  * that can return one should then. */
 bool pool_is_wanted(const struct pool *p);

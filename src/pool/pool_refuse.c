@@ -119,8 +119,15 @@ say_why_late(const struct pool *p, const struct pool_ticket *t, uint64_t now_us,
 	say_cause(p, t, now_us, why);
 }
 
-uint32_t
+void
 pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t now_us, struct fail *why)
+{
+	fail_set(why, "53300", "no server connection is free");
+	say_cause(p, t, now_us, why);
+}
+
+uint32_t
+pool_place(const struct pool *p, const struct pool_ticket *t)
 {
 	const struct pool_ticket *ahead;
 	uint32_t place = 1;
@@ -131,8 +138,6 @@ pool_explain_wait(const struct pool *p, const struct pool_ticket *t, uint64_t no
 			break;
 		place++;
 	}
-	fail_set(why, "53300", "no server connection is free");
-	say_cause(p, t, now_us, why);
 	return place;
 }
 

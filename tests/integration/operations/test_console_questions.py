@@ -51,7 +51,7 @@ def test_holders_in_every_state(weir, table):
         row = found["busy"]
         assert (row["database"], row["user"], row["waiting"]) == ("app", "web", 0)
         assert row["query"] == "SELECT pg_sleep(?), ?" and re.fullmatch("[0-9a-f]{16}", row["fingerprint"])
-        assert 250 < row["state_ms"] <= row["held_ms"] < 5000 and row["xact_ms"] == 0
+        assert 250 < row["state_ms"] <= row["held_ms"] < 5000 and 250 < row["xact_ms"] < 5000       # as xact_start
         assert row["server_pid"] in [pid for pid, in weir.postgres.query(
             "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'")]
         row = found["idler"]
@@ -73,7 +73,9 @@ def test_blockers_are_those_that_others_wait_for(weir):
         weir.wait_waiting(1)
         rows = weir.console("SHOW BLOCKERS")
         assert [(row["application_name"], row["waiting"]) for row in rows] == [("old", 1), ("young", 1)]
-        assert [row["application_name"] for row in weir.console("SHOW WAITERS")] == ["waiter"]
+        row, = weir.console("SHOW WAITERS")
+        assert (row["application_name"], row["query"]) == ("waiter", "SELECT ?")
+        assert row["reason"] == "pool has 2 of 2 connections busy (2 + 0 overflow), 1 client waiting"
         old.query("COMMIT")
         waiter.read_until("Z")
         assert weir.console("SHOW BLOCKERS") == []
@@ -101,14 +103,16 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
                             r'of pool app/web; it gets an error after 30 s\.', said[0]), said
         assert said[1] == "It is number 2 of 2 in line."
         assert said[2] == "The cause: pool has 2 of 2 connections busy (2 + 0 overflow), 2 clients waiting."
-        assert said[3].startswith("What helps: raise pool_size or max_overflow")
+        assert re.fullmatch(r"What helps: end client \d+'s transaction, idle for \S+ m?s \(KILL_CLIENT \d+\), or set "
+                            r"idle_transaction_timeout: of 2 connections in use 1 are idle in transaction, 0 wait for locks; this "
+                            r"client keeps 1 of them\.", said[3]), said
         assert re.search(r'application "batch".* has had a server for \S+ m?s \(PID \d+ in PostgreSQL\); idle in transaction for '
                          r'\S+ m?s: BEGIN; INSERT INTO', said[4]), said
         assert re.search(r'application "report".*; running for \S+ m?s: SELECT pg_sleep\(\?\), \?\.$', said[5]), said
         assert len(said) == 6 and "secret" not in str(said)
         assert "number 1 of 2" in waiting(weir, "web 1")[1]
         running = waiting(weir, "report")
-        assert "running" in running[0] and running[1] == "It waits for PostgreSQL, where no lock is in its way."
+        assert "running" in running[0] and running[1] == "It is waiting for PostgreSQL, and no lock is in its way."
         assert "It is the client's turn" in waiting(weir, "batch")[1]
         batch.query("ROLLBACK")
         one.read_until("Z")
@@ -145,12 +149,48 @@ def test_who_holds_the_lock_in_postgresql(weir, table, how):
         assert sorted(found["waiter"]["blocked_by"].split(", ")) == sorted([f"client {client} (PID {pid})", f"PID {foreign}"])
         assert found["sleeper"]["blocked_by"] == "" == found["holder"]["blocked_by"]
         said = waiting(weir, "waiter")
-        assert "blocked by " in said[0] and "before it" in said[1] and all(f"client {client} (PID {pid})" in s for s in said)
-        assert waiting(weir, "sleeper")[1] == "It waits for PostgreSQL, where no lock is in its way."
+        assert "blocked by " in said[0] and "will get first" in said[1] and all(f"client {client} (PID {pid})" in s for s in said[:2])
+        assert waiting(weir, "sleeper")[1] == "It is waiting for PostgreSQL, and no lock is in its way."
         weir.console("KILL_CLIENT " + str(found["sleeper"]["client_id"]))
         holder.query("COMMIT")
         elsewhere.rollback()
         waiter.read_until("Z")
+
+
+def test_explain_wait_goes_on_to_the_root(weir, table):
+    """Three wait behind each other, the first of them for a transaction that somebody has forgotten; a fourth has no server."""
+    weir.postgres.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    weir.start(pool_size=4, max_overflow=0, pool_timeout="60s", max_server_connections=20)
+    lock = f"UPDATE {table} SET id = id WHERE id = "
+    with app(weir, "first") as first, app(weir, "second") as second, app(weir, "third") as third, app(weir, "root") as root, \
+            app(weir, "late") as late:
+        for number, wire in enumerate((root, first, second), 1):
+            wire.query(f"BEGIN; {lock}{number}")
+        for number, wire in enumerate((first, second, third), 1):
+            wire.send(query(f"{lock}{number}"))
+            wait_until(lambda n=number: len(weir.postgres.backends(wait_event_type="Lock")) == n)
+        late.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        found = holders(weir)
+        who = f"client {found['root']['client_id']} (PID {found['root']['server_pid']})"
+        assert {name: (row["root"], row["blocks"]) for name, row in found.items()} == {
+            "root": ("", 3), "first": (who, 2), "second": (who, 1), "third": (who, 0)}
+        assert list(found) == ["root", "first", "second", "third"]                 # who holds longest comes first
+        assert [row["application_name"] for row in weir.console("SHOW BLOCKERS")] == ["root", "first", "second", "third"]
+        helps = (rf"What helps: end client {found['root']['client_id']}'s transaction, idle for \S+ m?s \(KILL_CLIENT "
+                 rf"{found['root']['client_id']}\), or set idle_transaction_timeout")
+        said = waiting(weir, "third")
+        assert f"client {found['second']['client_id']} " in said[1] and said[2].startswith(f"At the root is {who}, which blocks 3")
+        assert "idle in transaction for" in said[3] and re.fullmatch(helps + r"\.", said[4]), said
+        assert re.search(helps + ": of 4 connections in use 1 are idle in transaction, 3 wait for locks; this client keeps 4 of them",
+                         waiting(weir, "late")[3])
+        root.query("ROLLBACK")
+        first.read_until("Z")
+        late.read_until("Z")
+        first.query("ROLLBACK")
+        second.read_until("Z")
+        second.query("ROLLBACK")
+        third.read_until("Z")
 
 
 def test_no_answer_about_locks_is_waited_for_a_second(weir, tap):
