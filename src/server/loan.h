@@ -78,7 +78,7 @@ struct loan_commit {
 
 /* Whether the borrower keeps the server for a currval(): state/linger.c. */
 struct loan_followed {
-	bool is_likely; /* the last statement that one may follow is worth keeping the server for */
+	uint8_t habit; /* enum sequence_habit_kind: of the last statement that one may follow */
 	/* The borrower's requests_done when that statement ran, and at since_us, when it last came to rest. */
 	uint32_t requests_before, requests_then;
 	uint64_t since_us;

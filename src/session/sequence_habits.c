@@ -30,7 +30,7 @@ place_of(struct sequence_habits *h, uint32_t key)
 	return p;
 }
 
-bool
+enum sequence_habit_kind
 sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bool is_wanted)
 {
 	struct sequence_client *c = &h->last[client % SEQUENCE_HABITS_CLIENTS];
@@ -41,10 +41,11 @@ sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bo
 	c->key = key;
 	c->unasked++;
 	if (p->is_followed)
-		return !is_wanted || c->unasked <= SEQUENCE_HABITS_TRIALS;
+		return is_wanted && c->unasked > SEQUENCE_HABITS_TRIALS ? SEQUENCE_UNLIKELY : SEQUENCE_FOLLOWED;
 	if (p->tried <= SEQUENCE_HABITS_TRIALS)
 		p->tried++;
-	return p->tried <= SEQUENCE_HABITS_TRIALS || c->unasked <= SEQUENCE_HABITS_OWN_TRIALS;
+	return p->tried <= SEQUENCE_HABITS_TRIALS || c->unasked <= SEQUENCE_HABITS_OWN_TRIALS ? SEQUENCE_TRIED
+											      : SEQUENCE_UNLIKELY;
 }
 
 void

@@ -36,11 +36,13 @@ struct sequence_habits {
 
 /* Returns the key of this SQL, never 0. seed: random, since clients choose the SQL. */
 uint32_t sequence_habits_key(uint64_t seed, const char *sql, size_t len);
+/* Is the question likely to come? */
+enum sequence_habit_kind { SEQUENCE_UNLIKELY, SEQUENCE_TRIED, SEQUENCE_FOLLOWED };
 /*
- * This client (its id) runs the statement. is_wanted: others wait for its connection. Returns true if that is worth
- * keeping all the same: not for a client that runs such statements all the time and never asks.
+ * This client (its id) runs the statement. is_wanted: others wait for its connection, so a client that runs such
+ * statements all the time and never asks is not believed to.
  */
-bool sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bool is_wanted);
+enum sequence_habit_kind sequence_habits_ran(struct sequence_habits *h, uint64_t client, uint32_t key, bool is_wanted);
 /* This client is about to ask the question: the statement that it ran last was followed. */
 void sequence_habits_asked(struct sequence_habits *h, uint64_t client);
 

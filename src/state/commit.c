@@ -237,7 +237,7 @@ effects_suspicion(const struct client_session *s)
 static bool
 session_keeps(struct exchange *x)
 {
-	return (x->srv->loan.followed.is_likely || x->srv->is_lingering) && session_lingers(x);
+	return (x->srv->loan.followed.habit != 0 || x->srv->is_lingering) && session_lingers(x);
 }
 
 /* Something was noted: settles what is known, and asks about the rest. */

@@ -6,7 +6,7 @@
  * sequence keeps its connection between transactions only if a currval() may follow: it lingers. Which statements are
  * followed by one is learnt (session/sequence_habits.h). The client lingers until that question, at most for
  * KEPT_REQUESTS requests (drivers look into the catalogs first); while nobody waits for a connection, until the pool's
- * idle_timeout, for a person at psql; else for WANTED_US.
+ * idle_timeout, for a person at psql; else for FOLLOWED_US, or TRIED_US.
  *
  * The lingering client releases its connection a turn of the loop later: the release sets off another client's work,
  * which must not happen while the waiting client's batch is being handled.
@@ -30,11 +30,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WANTED_US (5 * US_PER_MS)
+#define TRIED_US (5 * US_PER_MS) /* while others wait */
+#define FOLLOWED_US (20 * US_PER_MS)
 #define KEPT_REQUESTS 4
 /* While others wait: behind so many questions one more may come, and so many statements with questions in one loan. */
 #define QUESTIONS_MAX 1
 #define ROUNDS_MAX (2 * SEQUENCE_HABITS_TRIALS)
+
+static uint64_t
+min_us(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 static bool
 may_linger(const struct exchange *x)
@@ -42,11 +49,11 @@ may_linger(const struct exchange *x)
 	const struct loan_followed *f = &x->srv->loan.followed;
 	uint64_t limit_us = pool_keep_us(x->entry->policy, x->srv->conn, *x->env->now_us);
 
-	if (!f->is_likely || x->requests_done - f->requests_before > KEPT_REQUESTS || x->env->is_moving ||
-	    x->env->is_draining || x->entry->is_orphan)
+	if (f->habit == SEQUENCE_UNLIKELY || x->requests_done - f->requests_before > KEPT_REQUESTS ||
+	    x->env->is_moving || x->env->is_draining || x->entry->is_orphan)
 		return false;
-	if (pool_is_wanted(x->entry->policy) && limit_us > WANTED_US)
-		limit_us = WANTED_US;
+	if (pool_is_wanted(x->entry->policy))
+		limit_us = min_us(limit_us, f->habit == SEQUENCE_TRIED ? TRIED_US : FOLLOWED_US);
 	return *x->env->now_us - f->since_us < limit_us;
 }
 
@@ -64,7 +71,7 @@ session_stop_lingering(struct exchange *x)
 static void
 look_again(struct exchange_env *env)
 {
-	static const struct timeval soon = { .tv_usec = WANTED_US };
+	static const struct timeval soon = { .tv_usec = TRIED_US };
 
 	if (!event_pending(env->linger_timer, EV_TIMEOUT, NULL))
 		event_add(env->linger_timer, &soon);
@@ -255,11 +262,11 @@ session_may_be_followed(struct exchange *x, uint32_t flags, const char *sql, siz
 	f->questions = is_question ? f->questions + 1 : 0;
 	f->rounds += is_wanted && !is_question;
 	f->requests_before = x->requests_done;
-	f->is_likely =
-	    sequence_habits_ran(habits, x->ticket.id, sequence_habits_key(x->env->hash_seed, sql, len), is_wanted);
+	f->habit = (uint8_t)sequence_habits_ran(habits, x->ticket.id, sequence_habits_key(x->env->hash_seed, sql, len),
+						is_wanted);
 	/* A client that never rests is to wait in line like others: behind a question, not ahead of one. */
 	if (is_wanted && is_question && (f->questions > QUESTIONS_MAX || f->rounds > ROUNDS_MAX))
-		f->is_likely = false;
+		f->habit = SEQUENCE_UNLIKELY;
 }
 
 int
