@@ -74,11 +74,11 @@ on_query(void *up, const struct request_report *report, uint32_t weight)
 }
 
 uint64_t
-weir_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap)
+weir_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap)
 {
 	struct fingerprint fp;
 
-	fingerprint_sql(sql, sql_len, out, out_cap, &fp);
+	fingerprint_sql(sql, sql_len, options, out, out_cap, &fp);
 	return fp.hash;
 }
 

@@ -135,7 +135,8 @@ void weir_serve(struct weir *w);
 /* Signals that would end a process which has no handlers yet: they wait until it has them. */
 void weir_early_signals(sigset_t *out);
 
-uint64_t weir_normalize(const char *sql, size_t sql_len, char *out, size_t out_cap); /* client_env.normalize */
+uint64_t weir_normalize(const char *sql, size_t sql_len, unsigned options, char *out,
+			size_t out_cap); /* client_env.normalize */
 
 /* weir_console.c */
 struct console *weir_console_new(struct weir *w);

@@ -53,7 +53,7 @@ struct console_host {
 	void (*queries_reset)(struct weir *w);
 	void (*slow_each)(struct weir *w, void (*row)(const struct slow_row *row, void *arg), void *arg);
 	/* SQL without its literals; returns its fingerprint. */
-	uint64_t (*normalize)(const char *sql, size_t sql_len, char *out, size_t out_cap);
+	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 };
 
 struct console *console_new(const struct console_host *host);

@@ -4,6 +4,7 @@
  * SHOW BLOCKERS: those of them that others wait for, the one with most behind it first.
  */
 #include "admin/show.h"
+#include "exchange/report.h"
 #include "state/state.h"
 
 #include "base/alloc.h"
@@ -75,10 +76,13 @@ uint64_t
 show_holder_query(const struct show_env *env, const struct server *srv, char out[SHOW_QUERY_MAX], bool *has_text)
 {
 	const struct loan *loan = &srv->loan;
+	const struct client *c = srv->borrower;
 
 	out[0] = '\0';
 	*has_text = loan->text_len > 0;
-	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, out, SHOW_QUERY_MAX) : 0;
+	return *has_text ? env->host->normalize((const char *)loan->text, loan->text_len, report_sql_options(&c->x),
+						out, SHOW_QUERY_MAX)
+			 : 0;
 }
 
 /* Returns the client whose server has this PID on the same host, or NULL. */

@@ -168,7 +168,7 @@ fill_waiters(const struct show_env *env, struct rows *rows)
 		pool_explain_wait(c->x.entry->policy, &c->x.ticket, env->now_us, &why);
 		row.reason = why.detail;
 		if (exchange_is_ready(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
-			env->host->normalize(sql, len, query, sizeof(query));
+			env->host->normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
 			row.query = query;
 		}
 		row.database = c->x.entry->database->name;

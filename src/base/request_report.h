@@ -32,6 +32,7 @@ struct request_report {
 	bool is_given_up; /* PostgreSQL has not answered it, or nobody was there to hear the answer */
 	const char *query; /* NULL: unknown (a prepared statement that is gone) */
 	size_t query_len;
+	unsigned sql_options; /* enum scan_option: how its session reads strings */
 	const uint8_t
 	    *bind; /* body of the Bind that query ran with, perhaps cut; NULL: there was none, or it is not wanted */
 	size_t bind_len;

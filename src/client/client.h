@@ -71,7 +71,7 @@ struct client_env {
 	bool is_memory_short; /* client_memory.c */
 	uint32_t starved_count;
 	/* Writes sql without its literals; returns its fingerprint. */
-	uint64_t (*normalize)(const char *sql, size_t sql_len, char *out, size_t out_cap);
+	uint64_t (*normalize)(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 	void (*on_console_closed)(void *up, struct client *c);
 	void (*on_client_gone)(void *up, struct client *c); /* c is closed: a drain may be over */
 	/* A cancel request for a key that nobody here has. Returns true: c is closed when its answer comes

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/duration.h"
 #include "base/line.h"
+#include "exchange/report.h"
 #include "server/server.h"
 
 #include <inttypes.h>
@@ -80,11 +81,14 @@ doing(const struct server *srv)
 
 /* Its last statement, without literals, where the slow-query log may show it. */
 static void
-say_query(const struct client_env *env, const struct loan *loan, char out[static QUERY_TOLD_MAX])
+say_query(const struct client_env *env, const struct server *srv, char out[static QUERY_TOLD_MAX])
 {
+	const struct loan *loan = &srv->loan;
+
 	out[0] = '\0';
 	if (loan->text_len > 0 && env->x.config->slow_text != SLOW_TEXT_NONE)
-		env->normalize((const char *)loan->text, loan->text_len, out, QUERY_TOLD_MAX);
+		env->normalize((const char *)loan->text, loan->text_len, report_sql_options(srv->borrower), out,
+			       QUERY_TOLD_MAX);
 }
 
 static void
@@ -100,7 +104,7 @@ say_longest(const struct client_env *env, const struct holders *h, uint64_t now_
 
 		client_about(srv->borrower, &about);
 		client_words(&about, words, sizeof(words));
-		say_query(env, &srv->loan, query);
+		say_query(env, srv, query);
 		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s%s%s", i == 0 ? "" : "; for ",
 					duration_of(now_us - srv->loan.lent_us).text, words, doing(srv),
 					query[0] != '\0' ? ": " : "", query);

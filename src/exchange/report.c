@@ -249,6 +249,14 @@ words_of(const char *tag, char words[static sizeof(((struct loan *)0)->tag)])
 		}
 }
 
+/* The client's image may be of another transaction. */
+unsigned
+report_sql_options(const struct exchange *x)
+{
+	return (x->image == NULL ? 0 : image_scan_options(x->image)) |
+	       (x->srv == NULL ? 0 : image_scan_options(x->srv->image));
+}
+
 /* What its server knows of it. */
 static void
 describe_work(struct server *srv, const struct done_request *done, struct request_report *r)
@@ -277,6 +285,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 {
 	r->wall_us = clock_wall_us();
 	r->database = x->entry->database->name;
+	r->sql_options = report_sql_options(x);
 	r->user = exchange_user(x);
 	r->application = exchange_application(x);
 	r->backend = r->tag = "";

@@ -23,6 +23,8 @@ void report_failure(struct exchange *x, const struct fail *why, enum request_fai
 bool report_given_up(struct exchange *x, const struct fail *why);
 /* Notes how long it stood in line. connect_us: how much of that PostgreSQL owed, at most. */
 void report_waited(struct exchange *x, uint64_t connect_us);
+/* Returns how the session reads strings, for what shows its SQL (enum scan_option). */
+unsigned report_sql_options(const struct exchange *x);
 /* Returns the SQL of a request that has no server yet, from the input that waits or the statement that it names, and
  * its *len; NULL: not known. Valid until the client's next message. */
 const char *report_waiting_text(const struct exchange *x, size_t *len);

@@ -6,8 +6,10 @@
  */
 #include "telemetry/fingerprint.h"
 
-#include "telemetry/normal_text.h"
+#include "base/mentions.h"
+#include "sql/scan.h"
 #include "sql/sql_token.h"
+#include "telemetry/normal_text.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -30,11 +32,15 @@ struct level {
 	struct normal_mark row_end; /* ... and its end */
 };
 
-struct scan {
+struct reading {
 	size_t depth; /* may exceed LEVELS_MAX */
 	struct sql_token prev;
 	struct normal_mark sign; /* before a sign that may belong to a number */
-	bool has_sign, sign_after_space;
+	bool has_sign, sign_after_space, is_escape_string;
+	bool is_in_doubt; /* where the last string ends: nothing after it is shown */
+	unsigned options; /* enum scan_option */
+	const char *sql;
+	size_t sql_len;
 	struct normal_mark last_end; /* after the last token that is no semicolon */
 	struct level levels[LEVELS_MAX]; /* from here on not cleared */
 	struct normal_text out;
@@ -43,7 +49,7 @@ struct scan {
 /* --- lists --- */
 
 static struct level *
-top(struct scan *s)
+top(struct reading *s)
 {
 	return s->depth < LEVELS_MAX ? &s->levels[s->depth] : NULL;
 }
@@ -59,7 +65,7 @@ is_literal_word(const struct sql_token *t)
 
 /* Notes what this token, which is no bracket, means for its list. */
 static void
-note_element(struct scan *s, const struct sql_token *t, bool is_sign)
+note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 {
 	struct level *l = top(s);
 	bool is_comma = t->kind == SQL_PUNCT && t->at[0] == ',';
@@ -88,7 +94,7 @@ note_rows(struct level *l, const struct sql_token *t)
 }
 
 static void
-open_bracket(struct scan *s, const struct sql_token *t)
+open_bracket(struct reading *s, const struct sql_token *t)
 {
 	struct level *outer = top(s), *l;
 	size_t key_at = s->out.key_len;
@@ -110,7 +116,7 @@ open_bracket(struct scan *s, const struct sql_token *t)
 
 /* Drops a row that equals the one before it, with its comma. */
 static void
-close_row(struct scan *s, struct level *outer, size_t key_at)
+close_row(struct reading *s, struct level *outer, size_t key_at)
 {
 	size_t key_len = s->out.key_len - key_at;
 
@@ -126,14 +132,14 @@ close_row(struct scan *s, struct level *outer, size_t key_at)
 }
 
 static void
-collapse(struct scan *s, const struct level *l)
+collapse(struct reading *s, const struct level *l)
 {
 	normal_go_back(&s->out, l->begin);
 	normal_put_list(&s->out);
 }
 
 static void
-close_bracket(struct scan *s, const struct sql_token *t)
+close_bracket(struct reading *s, const struct sql_token *t)
 {
 	struct level *l = top(s), *outer;
 	struct sql_token bracket = *t;
@@ -177,7 +183,7 @@ begins_expression(const struct sql_token *t)
 }
 
 static bool
-is_sign(const struct scan *s, const struct sql_token *t)
+is_sign(const struct reading *s, const struct sql_token *t)
 {
 	const struct sql_token *prev = &s->prev;
 
@@ -199,7 +205,7 @@ is_sign(const struct scan *s, const struct sql_token *t)
 /* --- the walk --- */
 
 static void
-fingerprint_put_number(struct scan *s, const struct sql_token *t)
+fingerprint_put_number(struct reading *s, const struct sql_token *t)
 {
 	struct sql_token number = *t;
 
@@ -211,9 +217,34 @@ fingerprint_put_number(struct scan *s, const struct sql_token *t)
 	normal_put_literal(&s->out, &number);
 }
 
+/* The SQL itself may change how the session reads it: which of these holds at its end says little. */
+static bool
+may_change_reading(const char *sql, size_t len)
+{
+	return text_mentions(sql, len, "standard_conforming") || text_mentions(sql, len, "encoding") ||
+	       text_mentions(sql, len, "names");
+}
+
+/*
+ * Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash escapes in plain strings, too,
+ * or may be half of a character. An E string's beginning counts for its pieces on other lines.
+ */
+static bool
+is_doubtful(struct reading *s, const struct sql_token *t)
+{
+	unsigned options = s->options;
+
+	s->is_escape_string = (t->at[0] | 0x20) == 'e' || (s->is_escape_string && s->prev.kind == SQL_STRING);
+	if (t->at[0] == '$' || memchr(t->at, '\\', t->len) == NULL)
+		return false;
+	if (may_change_reading(s->sql, s->sql_len))
+		options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
+	return (options & (s->is_escape_string ? SCAN_ASCII_TRAIL : SCAN_BACKSLASH_STRINGS)) != 0;
+}
+
 /* A string in pieces on several lines is one literal. */
 static void
-put_string(struct scan *s, const struct sql_token *t)
+put_string(struct reading *s, const struct sql_token *t)
 {
 	if (s->prev.kind != SQL_STRING)
 		normal_put_literal(&s->out, t);
@@ -222,7 +253,7 @@ put_string(struct scan *s, const struct sql_token *t)
 }
 
 static void
-fingerprint_take(struct scan *s, const struct sql_token *t)
+fingerprint_take(struct reading *s, const struct sql_token *t)
 {
 	bool sign = is_sign(s, t), is_punct = t->kind == SQL_PUNCT;
 	struct normal_mark before = normal_here(&s->out);
@@ -236,9 +267,10 @@ fingerprint_take(struct scan *s, const struct sql_token *t)
 		note_rows(top(s), t);
 		if (t->kind == SQL_NUMBER)
 			fingerprint_put_number(s, t);
-		else if (t->kind == SQL_STRING)
+		else if (t->kind == SQL_STRING) {
+			s->is_in_doubt = is_doubtful(s, t);
 			put_string(s, t);
-		else
+		} else
 			normal_put(&s->out, t);
 	}
 	s->has_sign = sign;
@@ -251,7 +283,7 @@ fingerprint_take(struct scan *s, const struct sql_token *t)
 
 /* The input was truncated inside a list, whose beginning must not make a fingerprint of its own. */
 static void
-close_cut_lists(struct scan *s)
+close_cut_lists(struct reading *s)
 {
 	size_t depth = s->depth < LEVELS_MAX ? s->depth : LEVELS_MAX - 1;
 
@@ -274,7 +306,7 @@ close_cut_lists(struct scan *s)
 
 /* Returns false at an unterminated quote or comment. */
 static bool
-walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
+walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 {
 	for (;;) {
 		struct sql_token t = sql_next(lx);
@@ -288,6 +320,10 @@ walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
 		if (t.kind == SQL_END)
 			break;
 		fingerprint_take(s, &t);
+		if (s->is_in_doubt) {
+			close_cut_lists(s);
+			return true;
+		}
 	}
 	s->out.key_len = s->last_end.key_len;
 	s->out.text_len = s->last_end.text_len;
@@ -297,7 +333,7 @@ walk(struct scan *s, struct sql_lexer *lx, bool is_cut)
 
 /* For SQL whose quotes do not match: keeps only the first word, if it is an SQL command. */
 static void
-only_first_word(struct scan *s, const char *sql, size_t len)
+only_first_word(struct reading *s, const char *sql, size_t len)
 {
 	static const char commands[][12] = { "abort",	   "alter",   "analyze",  "begin",     "call",	   "checkpoint",
 					     "close",	   "cluster", "comment",  "commit",    "copy",	   "create",
@@ -326,14 +362,18 @@ only_first_word(struct scan *s, const char *sql, size_t len)
 }
 
 static void
-scan(const char *sql, size_t sql_len, bool keeps_literals, char *out, size_t out_cap, struct fingerprint *fp)
+scan(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
+     struct fingerprint *fp)
 {
-	struct scan s; /* large: only what is used gets written */
+	struct reading s; /* large: only what is used gets written */
 	struct sql_lexer lx;
 	bool is_cut = sql_len >= FINGERPRINT_INPUT_MAX;
 	size_t len = is_cut ? FINGERPRINT_INPUT_MAX : sql_len;
 
-	memset(&s, 0, offsetof(struct scan, levels));
+	memset(&s, 0, offsetof(struct reading, levels));
+	s.options = options;
+	s.sql = sql;
+	s.sql_len = len;
 	s.levels[0] = (struct level){ .rows = ROWS_NONE };
 	normal_init(&s.out, out, out_cap, keeps_literals);
 	sql_lexer_init(&lx, sql, len);
@@ -342,22 +382,23 @@ scan(const char *sql, size_t sql_len, bool keeps_literals, char *out, size_t out
 	fp->is_unsafe = !walk(&s, &lx, is_cut);
 	if (fp->is_unsafe)
 		only_first_word(&s, sql, len);
-	else if (lx.comment != NULL)
+	else if (lx.comment != NULL && !s.is_in_doubt)
 		sqlcommenter_traceparent(lx.comment, lx.comment_len, fp->traceparent);
 	fp->hash = XXH3_64bits(s.out.key, s.out.key_len);
 	fp->text_len = s.out.text_len;
-	fp->is_truncated = is_cut || s.out.is_text_full;
+	fp->is_truncated = is_cut || s.is_in_doubt || s.out.is_text_full;
 	out[s.out.text_len] = '\0';
 }
 
 void
-fingerprint_sql(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp)
+fingerprint_sql(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap, struct fingerprint *fp)
 {
-	scan(sql, sql_len, false, out, out_cap, fp);
+	scan(sql, sql_len, options, false, out, out_cap, fp);
 }
 
 void
-fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp)
+fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
+		     struct fingerprint *fp)
 {
-	scan(sql, sql_len, true, out, out_cap, fp);
+	scan(sql, sql_len, options, true, out, out_cap, fp);
 }

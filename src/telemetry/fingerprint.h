@@ -6,7 +6,8 @@
  * $1), operators. Lists of literals and parameters behind IN and VALUES and in ARRAY[] become one ?, and VALUES rows
  * that look alike become one. Whitespace becomes single spaces; unquoted keywords and identifiers keep their case in
  * the text, but not in the hash.
- * standard_conforming_strings = off is not assumed: a backslash in a plain string is a plain byte.
+ * Where strings may end elsewhere (standard_conforming_strings = off, or an encoding whose characters may have a
+ * backslash as their second byte), a string with a backslash and everything after it is one literal.
  */
 #ifndef PGWEIR_TELEMETRY_FINGERPRINT_H
 #define PGWEIR_TELEMETRY_FINGERPRINT_H
@@ -26,10 +27,15 @@ struct fingerprint {
 	char traceparent[56]; /* sqlcommenter's, if the last comment had one that is well formed; else empty */
 };
 
-/* Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); truncates between UTF-8 characters. */
-void fingerprint_sql(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
+/*
+ * Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); truncates between UTF-8 characters. options: how the
+ * session reads strings (enum scan_option).
+ */
+void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
+		     struct fingerprint *fp);
 /* The same, but the SQL keeps its literals: only comments are dropped, and whitespace becomes single. */
-void fingerprint_sql_full(const char *sql, size_t sql_len, char *out, size_t out_cap, struct fingerprint *fp);
+void fingerprint_sql_full(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap,
+			  struct fingerprint *fp);
 
 /* --- sqlcommenter.c: the W3C trace context that an application's ORM wrote into a comment. Pure --- */
 #define TRACEPARENT_LEN 55 /* 00-<32 digits>-<16 digits>-<2 digits> */

@@ -113,7 +113,7 @@ key_of(const struct query_table *t, const struct request_report *r, uint64_t fin
 static uint64_t
 find_fingerprint(struct query_table *t, const struct request_report *r, char text[static QUERY_TEXT_MAX])
 {
-	uint64_t hash = XXH3_64bits_withSeed(r->query, r->query_len, t->seed);
+	uint64_t hash = XXH3_64bits_withSeed(r->query, r->query_len, t->seed + r->sql_options);
 	struct seen_text *seen = &t->seen[hash & (TEXTS_SEEN - 1)];
 	struct scanned_sql *like;
 	struct fingerprint fp;
@@ -122,11 +122,12 @@ find_fingerprint(struct query_table *t, const struct request_report *r, char tex
 	text[0] = '\0';
 	if (seen->text == hash)
 		return seen->fingerprint;
-	like =
-	    r->query_len < FINGERPRINT_INPUT_MAX ? scan_remembered(&t->like, &scan, 0, r->query, r->query_len) : NULL;
+	like = r->query_len < FINGERPRINT_INPUT_MAX
+		   ? scan_remembered(&t->like, &scan, r->sql_options, r->query, r->query_len)
+		   : NULL;
 	if (like != NULL && like->note != 0)
 		return like->note;
-	fingerprint_sql(r->query, r->query_len, text, QUERY_TEXT_MAX, &fp);
+	fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
 	if (like != NULL)
 		like->note = fp.hash;
 	*seen = (struct seen_text){ hash, fp.hash };
@@ -151,7 +152,7 @@ make(struct query_table *t, uint64_t key, const struct request_report *r, uint64
 	struct fingerprint fp;
 
 	if (text[0] == '\0')
-		fingerprint_sql(r->query, r->query_len, text, QUERY_TEXT_MAX, &fp);
+		fingerprint_sql(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX, &fp);
 	if (HASH_COUNT(t->entries) >= t->rows_max)
 		forget(t, least_of_the_old(t));
 	e->key = key;

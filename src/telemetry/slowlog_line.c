@@ -20,9 +20,11 @@ slowlog_read_query(struct slowlog_query *q, enum slowlog_text text, const struct
 	if (!q->is_known)
 		return;
 	if (text == SLOWLOG_FULL)
-		fingerprint_sql_full(report->query, report->query_len, q->text, sizeof(q->text), &q->fp);
+		fingerprint_sql_full(report->query, report->query_len, report->sql_options, q->text, sizeof(q->text),
+				     &q->fp);
 	else
-		fingerprint_sql(report->query, report->query_len, q->text, sizeof(q->text), &q->fp);
+		fingerprint_sql(report->query, report->query_len, report->sql_options, q->text, sizeof(q->text),
+				&q->fp);
 }
 
 static const char *

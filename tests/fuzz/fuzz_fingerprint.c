@@ -5,6 +5,7 @@
  * hash depends neither on the room for the text nor on whether literals are kept; of unsafe SQL only one word is left.
  */
 #include "base/escape.h"
+#include "sql/scan.h"
 #include "telemetry/fingerprint.h"
 
 #include <stdint.h>
@@ -54,11 +55,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	const char *sql = (const char *)data;
 	size_t cap = len > 0 ? 1 + data[0] % 64u : 1, large_cap = 3 * len + 64;
 	char small[64], *large = malloc(large_cap), *full = malloc(large_cap);
+	unsigned options = len > 0 ? (data[0] / 64u) & (SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL) : 0;
 	struct fingerprint fp, fp_small, fp_full;
 
-	fingerprint_sql(sql, len, large, large_cap, &fp);
-	fingerprint_sql(sql, len, small, cap, &fp_small);
-	fingerprint_sql_full(sql, len, full, large_cap, &fp_full);
+	fingerprint_sql(sql, len, options, large, large_cap, &fp);
+	fingerprint_sql(sql, len, options, small, cap, &fp_small);
+	fingerprint_sql_full(sql, len, options, full, large_cap, &fp_full);
 	check_text(large, &fp, large_cap);
 	check_text(small, &fp_small, cap);
 	check_text(full, &fp_full, large_cap);

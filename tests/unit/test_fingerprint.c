@@ -1,5 +1,6 @@
 /* tests/unit/test_fingerprint.c - what is left of SQL text without its literals, and which texts are the same. */
 #include "base/escape.h"
+#include "sql/scan.h"
 #include "telemetry/fingerprint.h"
 
 #include <criterion/criterion.h>
@@ -12,7 +13,7 @@ normalise(const char *sql, char *out, size_t cap)
 {
 	struct fingerprint fp;
 
-	fingerprint_sql(sql, strlen(sql), out, cap, &fp);
+	fingerprint_sql(sql, strlen(sql), 0, out, cap, &fp);
 	cr_expect_eq(fp.text_len, strlen(out), "%s", sql);
 	return fp;
 }
@@ -274,7 +275,7 @@ Test(fingerprint, full_text)
 		char out[256];
 
 		normal = normalise(fulls[i].sql, out, sizeof(out));
-		fingerprint_sql_full(fulls[i].sql, strlen(fulls[i].sql), out, sizeof(out), &full);
+		fingerprint_sql_full(fulls[i].sql, strlen(fulls[i].sql), 0, out, sizeof(out), &full);
 		cr_expect_str_eq(out, fulls[i].want, "%s: %s", fulls[i].rule, out);
 		cr_expect_eq(full.hash, normal.hash, "%s: the same hash", fulls[i].rule);
 	}
@@ -285,10 +286,49 @@ Test(fingerprint, a_NUL_does_not_end_the_text)
 	char out[64];
 	struct fingerprint fp;
 
-	fingerprint_sql("SELECT \0, \"a\0b\"", 15, out, sizeof(out), &fp);
+	fingerprint_sql("SELECT \0, \"a\0b\"", 15, 0, out, sizeof(out), &fp);
 	cr_expect_str_eq(out, "SELECT \xef\xbf\xbd, \"a\xef\xbf\xbd"
 			      "b\"");
 	cr_expect_eq(fp.text_len, strlen(out));
+}
+
+#define OFF SCAN_BACKSLASH_STRINGS
+#define SJIS (SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL)
+
+/* Wherever the session may see the end of a string elsewhere, nothing after its beginning is shown. */
+static const struct {
+	unsigned options;
+	const char *sql, *want;
+} doubtful[] = {
+	{ 0, "SELECT 'a\\', b FROM t", "SELECT ?, b FROM t" },
+	{ OFF, "SELECT a, 'x', 'it\\'s secret ', 'y'", "SELECT a, ?, ?" },
+	{ OFF, "SELECT 'secret\\\\', b", "SELECT ?" },
+	{ OFF, "SELECT E'a\\'b', c", "SELECT ?, c" },
+	{ OFF, "SELECT a FROM t WHERE b IN (1, 'x\\', secret, ')') AND c", "SELECT a FROM t WHERE b IN (?" },
+	{ OFF, "SELECT $$a\\b$$, c", "SELECT ?, c" },
+	{ SJIS, "SELECT E'\x95\\', 'secret', c", "SELECT ?" },
+	{ SJIS, "SELECT '\x95\\', c", "SELECT ?, c" },
+	{ SJIS, "SELECT E'a'\n'\x95\\', 'secret', c", "SELECT ?" },
+	{ OFF | SJIS, "SELECT '\x95\\\\' secret ', c", "SELECT ?" },
+	{ 0, "SET standard_conforming_strings = on; SELECT 'it\\'s secret '",
+	  "SET standard_conforming_strings = on; SELECT ?" },
+	{ 0, "SET NAMES 'utf8'; SELECT E'\x95\\' secret ', 'x'", "SET NAMES ?; SELECT ?" },
+};
+
+Test(fingerprint, nothing_is_shown_behind_a_string_whose_end_is_in_doubt)
+{
+	for (size_t i = 0; i < sizeof(doubtful) / sizeof(doubtful[0]); i++) {
+		struct fingerprint fp, full;
+		const char *sql = doubtful[i].sql;
+		char out[256];
+
+		fingerprint_sql_full(sql, strlen(sql), doubtful[i].options, out, sizeof(out), &full);
+		fingerprint_sql(sql, strlen(sql), doubtful[i].options, out, sizeof(out), &fp);
+		cr_expect(strncmp(out, doubtful[i].want, strlen(doubtful[i].want)) == 0 &&
+			      strstr(out, "secret") == NULL,
+			  "%s: %s", sql, out);
+		cr_expect_eq(fp.hash, full.hash);
+	}
 }
 
 #define TRACE "00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rawwire import bind, errors, execute, one_statement, parse, query, send_cancel, sync
+from rawwire import bind, errors, execute, message, one_statement, parse, query, send_cancel, sync
 from waiting import wait_until
 from weir import read_slowly
 
@@ -102,6 +102,24 @@ def test_the_text_is_without_literals_and_comments(weir, sql, normalized, extend
         assert line["query"] == normalized
     assert line["protocol"] == ("extended" if extended else "simple")
     assert "secret-1234" not in weir.log()
+
+
+@pytest.mark.parametrize("setting, literals", [
+    ("standard_conforming_strings = off", r"'it\'s secret-1234'"),
+    ("client_encoding = 'sjis'", b"E'\x95\\', 'secret-1234'")], ids=["off", "sjis"])
+def test_no_literal_is_shown_whatever_a_backslash_means(weir, setting, literals):
+    """In the slow-query log, in SHOW QUERIES, SLOW and HOLDERS."""
+    weir.start(pool_size=1, query_stats="on")
+    sql = b"SELECT pg_sleep(0.3), " + (literals if isinstance(literals, bytes) else literals.encode()) + b", 'secret-1234'\0"
+    with weir.raw() as wire:
+        wire.query(f"SET {setting}")
+        wire.send(message("Q", sql))
+        wait_until(lambda: weir.postgres.backends(wait_event="PgSleep"))
+        shown = weir.console("SHOW HOLDERS")
+        assert not errors(wire.read_until("Z"))
+    line = lines(weir)[-1]
+    shown += [line] + weir.console("SHOW QUERIES") + weir.console("SHOW SLOW")
+    assert line["query"] == "SELECT pg_sleep(?), ?" and line["query_truncated"] and "secret" not in str(shown)
 
 
 def test_a_line_is_not_about_the_servers_last_client(weir):
